@@ -1,0 +1,44 @@
+//! The first instructions: from QEMU's `-kernel` to a kernel's `entry_point!`.
+//!
+//! QEMU (and Xen, Firecracker, Cloud Hypervisor) start an ELF file that carries a PVH note without
+//! disk image and boot menu, in 32-bit mode. This crate takes it from there: long mode, the kernel
+//! in the higher half with the access rights of its sections, all physical memory mapped at
+//! [`PHYSICAL_MEMORY_OFFSET`], a stack with a guard page, and a [`bootloader_api::BootInfo`] as the
+//! `bootloader` crate would pass it. Then it calls `_start`, which `bootloader_api::entry_point!`
+//! defines. The kernel does not know how it was loaded.
+//!
+//! | step | where |
+//! |---|---|
+//! | 32-bit entry, CPU checks, first page tables, long mode | `entry.S` |
+//! | what the loader handed over | [`start_info`] |
+//! | which memory is whose | [`regions`] |
+//! | final page tables | `tables` |
+//! | `BootInfo`, stack, jump | `handover` |
+//! | where the parts of the ELF lie | `link.ld` |
+//!
+//! A machine that cannot run the kernel (no long mode, no start_info, too little memory) gets one
+//! line on the serial port and [`protocol::exit::ExitCode::Unfit`]; never a silent hang.
+//!
+//! To use it, depend on it, link with `boot/pvh/link.ld`, and mention it once: `use pvh as _;`.
+#![no_std]
+
+pub mod regions;
+pub mod start_info;
+
+// Code for the bare machine; the modules above are pure and tested on the host.
+#[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
+mod handover;
+#[cfg(target_os = "none")]
+mod tables;
+
+/// Where physical address 0 is mapped: the start of the upper half of the 48-bit address space
+/// (level-4 entry 256).
+pub const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
+
+/// What `link.ld` adds to the physical addresses of the kernel's image.
+pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
+
+/// The kernel's first stack ends here, a guard page below it (level-4 entry 510).
+pub const STACK_TOP: u64 = 0xffff_ff00_1000_0000;

@@ -1,0 +1,225 @@
+//! The program `cargo boot`.
+//!
+//! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried; 130 Ctrl-C.
+
+mod check;
+mod doctor;
+mod remedy;
+mod result;
+mod run;
+mod screen;
+mod story;
+mod view;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use protocol::options::Options;
+
+use crate::accel::Accel;
+use crate::guest;
+use crate::machine::{Machine, Smp};
+
+/// The guest did not pass.
+const FAILED: u8 = 1;
+/// It could not be tried: wrong usage, or something is missing. Clap uses the same number.
+const NOT_TRIED: u8 = 2;
+/// Ended by Ctrl-C: 128 and the number of the signal, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Boots the kernel in QEMU and watches a storm: all CPUs use an object that is torn down again
+/// and again.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo boot",
+    bin_name = "cargo boot",
+    version,
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the kernel and boot it (the default).
+    Run(RunArgs),
+    /// Show what was found on this machine, what was chosen and why, and what is missing.
+    Doctor,
+    /// Build the kernel and print its path.
+    Build {
+        /// The package to build: prints one path for each of its binaries.
+        #[arg(long, default_value = "kernel")]
+        package: String,
+    },
+    /// Run clippy on the crates that only run in the guest.
+    Check,
+    /// Boot an ELF that is built already (`cargo run --target x86_64-unknown-none` does).
+    Elf {
+        /// The ELF.
+        path: PathBuf,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+}
+
+/// How to boot.
+#[derive(Args, Clone, Debug)]
+struct RunArgs {
+    /// CPUs, in any form of QEMU's -smp: 8, or 9,sockets=3,cores=3,threads=1, or 4,maxcpus=8.
+    #[arg(long, default_value = "4")]
+    smp: Smp,
+    /// Engine: auto takes KVM where the CPU itself has virtualisation, else TCG.
+    #[arg(long, value_enum, default_value = "auto")]
+    accel: Accel,
+    /// Board.
+    #[arg(long, value_enum, default_value = "q35")]
+    machine: Machine,
+    /// Memory, as 512, 512M or 2G [default: what suits the number of CPUs].
+    #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
+    memory: Option<u32>,
+    /// Length of the storm.
+    #[arg(long, default_value_t = Options::default().seconds,
+          value_parser = clap::value_parser!(u32).range(seconds_range()))]
+    seconds: u32,
+    /// Give up after so many seconds [default: far more than a healthy run needs].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    deadline: Option<u32>,
+    /// Wait for a debugger before the first instruction; print how to attach one.
+    #[arg(long)]
+    gdb: bool,
+    /// Print the result as one JSON document on standard output, and all else on standard error.
+    #[arg(long)]
+    json: bool,
+    /// Show the whole table of CPUs, and the command line of QEMU.
+    #[arg(long, short)]
+    verbose: bool,
+    /// The QEMU to use [default: qemu-system-x86_64 on the search path].
+    #[arg(long, value_name = "PATH")]
+    qemu: Option<PathBuf>,
+    /// More arguments for QEMU.
+    #[arg(last = true, value_name = "QEMU ARGUMENTS")]
+    qemu_args: Vec<OsString>,
+}
+
+/// Does what the command line says, and returns the process's exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => run_kernel(&cli.run),
+        Some(Command::Run(args)) => run_kernel(&args),
+        Some(Command::Elf { path, run: args }) => run::run(&path, &args),
+        Some(Command::Doctor) => Ok(doctor::doctor()),
+        Some(Command::Build { package }) => build(&package),
+        Some(Command::Check) => check::check(),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        NOT_TRIED
+    }))
+}
+
+fn run_kernel(args: &RunArgs) -> anyhow::Result<u8> {
+    // Said before the build, which may take a minute the first time.
+    crate::qemu::find(args.qemu.as_deref())?;
+    run::run(guest::build("kernel")?.elf("kernel"), args)
+}
+
+fn build(package: &str) -> anyhow::Result<u8> {
+    for (_, elf) in guest::build(package)?.iter() {
+        println!("{}", elf.display());
+    }
+    Ok(0)
+}
+
+fn seconds_range() -> std::ops::RangeInclusive<i64> {
+    i64::from(*Options::SECONDS.start())..=i64::from(*Options::SECONDS.end())
+}
+
+/// `512`, `512M`, `2G` to MiB.
+fn mebibytes(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.strip_suffix(['G', 'g']) {
+        Some(digits) => (digits, 1024),
+        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
+    };
+    let number = digits.parse::<u32>().ok().filter(|&number| number > 0);
+    let size = number.and_then(|number| number.checked_mul(unit));
+    size.ok_or_else(|| "expected a size such as 512, 512M or 2G".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::{Cli, Command, RunArgs, mebibytes};
+    use crate::machine::Machine;
+
+    fn run_args(line: &[&str]) -> RunArgs {
+        let cli = Cli::try_parse_from([&["cargo boot"], line].concat()).expect("valid");
+        match cli.command {
+            None => cli.run,
+            Some(Command::Run(run) | Command::Elf { run, .. }) => run,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_is_the_default() {
+        for line in [
+            &["--smp", "8"][..],
+            &["run", "--smp", "8"],
+            &["elf", "k", "--smp", "8"],
+        ] {
+            let args = run_args(line);
+            assert_eq!(
+                (args.smp.as_str(), args.seconds, args.machine),
+                ("8", 5, Machine::Q35)
+            );
+        }
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_qemus() {
+        let args = run_args(&["--machine", "pc", "--", "-d", "int"]);
+        assert_eq!(args.qemu_args, ["-d", "int"]);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_what_is_allowed() {
+        for (line, part) in [
+            (&["--smp", "many"][..], "4,maxcpus=8"),
+            (&["--seconds", "0"], "1..=86400"),
+            (&["--seconds", "86401"], "1..=86400"),
+            (&["--accel", "hax"], "auto, tcg, kvm"),
+            (&["--machine", "mac"], "q35, pc, microvm"),
+            (&["--memory", "1.5G"], "512M"),
+            (&["--deadline", "0"], "1.."),
+            (&["--smp", "2", "doctor"], "doctor"),
+        ] {
+            let error = Cli::try_parse_from([&["cargo boot"], line].concat()).expect_err("invalid");
+            assert_eq!(error.exit_code(), i32::from(super::NOT_TRIED));
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, mib) in [("512", 512), ("512M", 512), ("2G", 2048), ("1g", 1024)] {
+            assert_eq!(mebibytes(text), Ok(mib));
+        }
+        for text in ["", "0", "M", "1.5G", "4194304G", "2T"] {
+            assert!(mebibytes(text).is_err(), "{text}");
+        }
+    }
+}

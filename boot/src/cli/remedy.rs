@@ -1,0 +1,89 @@
+//! QEMU's complaints, and what to do about them.
+
+/// What to do about a complaint of QEMU, if it is a known one.
+pub(super) fn remedy(stderr: &str) -> Option<&'static str> {
+    /// A part of what QEMU says, and the remedy.
+    const KNOWN: [(&str, &str); 11] = [
+        (
+            "requires kernel irqchip and X2APIC",
+            "more than 255 CPUs need KVM (--accel kvm), or a QEMU whose TCG has x2APIC (9.0)",
+        ),
+        (
+            "The max CPUs supported by machine",
+            "fewer CPUs: --smp with at most the number it names",
+        ),
+        (
+            "Invalid CPU topology",
+            "the product of sockets, cores and threads must be the CPUs",
+        ),
+        (
+            "Invalid parameter",
+            "`cargo boot --help` shows the forms of --smp",
+        ),
+        (
+            "Could not access KVM",
+            "--accel tcg, or become a member of the group kvm",
+        ),
+        (
+            "failed to initialize kvm",
+            "--accel tcg, or become a member of the group kvm",
+        ),
+        ("KVM", "--accel tcg"),
+        (
+            "unsupported machine type",
+            "a QEMU that has this board: --machine q35, or a newer QEMU",
+        ),
+        ("cannot set up guest memory", "less memory: --memory 256M"),
+        (
+            "without PVH ELF Note",
+            "an ELF that was built with this workspace, or a newer QEMU",
+        ),
+        (
+            "invalid option",
+            "the arguments after `--` must be options of this QEMU",
+        ),
+    ];
+    KNOWN
+        .iter()
+        .find(|(said, _)| stderr.contains(said))
+        .map(|&(_, remedy)| remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::remedy;
+
+    #[test]
+    fn known_complaints_have_a_remedy() {
+        // As QEMU 7.2 says it.
+        for (said, part) in [
+            (
+                "qemu-system-x86_64: current -smp configuration requires kernel irqchip and X2APIC \
+                 API support.",
+                "255",
+            ),
+            (
+                "qemu-system-x86_64: Invalid SMP CPUs 300. The max CPUs supported by machine \
+                 'pc-q35-7.2' is 288",
+                "fewer",
+            ),
+            (
+                "Could not access KVM kernel module: No such file or directory",
+                "tcg",
+            ),
+            (
+                "qemu-system-x86_64: Invalid CPU topology: product of the hierarchy must match \
+                 maxcpus: sockets (2) * dies (1) * cores (2) * threads (1) != maxcpus (9)",
+                "product",
+            ),
+        ] {
+            let remedy = remedy(said).expect(said);
+            assert!(remedy.contains(part), "{remedy}");
+        }
+    }
+
+    #[test]
+    fn unknown_complaints_have_none() {
+        assert_eq!(remedy("qemu-system-x86_64: out of cheese"), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! The result as one JSON document.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::RunArgs;
+use super::story::Story;
+use crate::accel::Engine;
+use crate::run::Ending;
+
+/// The document. Keys are only ever added.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    /// One word: see [`crate::Outcome::name`].
+    outcome: &'static str,
+    /// The same in a sentence.
+    text: String,
+    smp: &'a str,
+    machine: &'static str,
+    accel: &'static str,
+    seconds: u32,
+    /// From the start of QEMU to its end.
+    elapsed_ms: u64,
+    /// From the start of QEMU to the guest's first line.
+    first_line_ms: Option<u64>,
+    /// A shell command that boots the same.
+    command: &'a str,
+    #[serde(flatten)]
+    story: &'a Story,
+}
+
+/// Writes the document.
+///
+/// # Errors
+///
+/// None that can be met: all of it can be written as JSON.
+pub(super) fn document(
+    args: &RunArgs,
+    engine: Engine,
+    command: &str,
+    ending: &Ending,
+    first_line: Option<Duration>,
+    story: &Story,
+) -> anyhow::Result<String> {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let document = Document {
+        outcome: ending.outcome.name(),
+        text: ending.outcome.to_string(),
+        smp: args.smp.as_str(),
+        machine: args.machine.name(),
+        accel: engine.name(),
+        seconds: args.seconds,
+        elapsed_ms: millis(ending.elapsed),
+        first_line_ms: first_line.map(millis),
+        command,
+        story,
+    };
+    Ok(serde_json::to_string_pretty(&document)?)
+}

@@ -1,0 +1,154 @@
+//! `cargo boot run`.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use console::style;
+use protocol::options::{Format, Options};
+
+use super::view::View;
+use super::{FAILED, INTERRUPTED, NOT_TRIED, RunArgs, remedy, result};
+use crate::outcome::Outcome;
+use crate::qemu;
+use crate::run::{Boot, Ending};
+
+/// Where gdb's users expect a QEMU.
+const GDB_PORT: u16 = 1234;
+
+/// Set by Ctrl-C.
+static INTERRUPT: AtomicBool = AtomicBool::new(false);
+
+/// Boots an ELF, shows what it does, and returns the process's exit status.
+pub(super) fn run(elf: &Path, args: &RunArgs) -> anyhow::Result<u8> {
+    let mut boot = boot(elf, args);
+    let command = boot.command()?;
+    let engine = boot.engine();
+    let mut view = View::new(
+        args.json,
+        args.verbose,
+        Duration::from_secs(args.seconds.into()),
+    );
+    if args.verbose {
+        view.say(&command);
+    }
+    if args.gdb {
+        let port = free_port()?;
+        boot = boot.gdb(port);
+        let elf = elf.display();
+        view.say("QEMU waits for a debugger; Ctrl-C here ends it. In another terminal:");
+        view.say(&format!(
+            "  gdb -ex 'target remote 127.0.0.1:{port}' '{elf}'"
+        ));
+    }
+    catch_ctrl_c()?;
+    let start = Instant::now();
+    let mut first_line = None;
+    let ending = boot.watch(|line| {
+        first_line.get_or_insert_with(|| start.elapsed());
+        view.see(line);
+    })?;
+    let story = view.finish();
+    conclude(&view, args, &ending, first_line, &command);
+    if args.json {
+        println!(
+            "{}",
+            result::document(args, engine, &command, &ending, first_line, &story)?
+        );
+    }
+    Ok(match ending.outcome {
+        Outcome::Passed => 0,
+        Outcome::Interrupted => INTERRUPTED,
+        Outcome::QemuRefused { .. } => NOT_TRIED,
+        _ => FAILED,
+    })
+}
+
+fn boot(elf: &Path, args: &RunArgs) -> Boot {
+    let options = Options {
+        seconds: args.seconds,
+        format: Format::Json,
+    };
+    let mut boot = Boot::new(elf)
+        .smp(&args.smp)
+        .machine(args.machine)
+        .accel(args.accel)
+        .options(&options)
+        .qemu_args(args.qemu_args.iter().cloned())
+        .interrupt(&INTERRUPT);
+    if let Some(mib) = args.memory {
+        boot = boot.memory_mib(mib);
+    }
+    if let Some(seconds) = args.deadline {
+        boot = boot.deadline(Duration::from_secs(seconds.into()));
+    }
+    if let Some(qemu) = &args.qemu {
+        boot = boot.qemu(qemu);
+    }
+    boot
+}
+
+/// The last lines: the verdict and, if it is a bad one, what may help.
+fn conclude(
+    view: &View,
+    args: &RunArgs,
+    ending: &Ending,
+    first_line: Option<Duration>,
+    command: &str,
+) {
+    if ending.outcome.passed() {
+        let (all, first) = (ending.elapsed.as_secs_f32(), first_line.unwrap_or_default());
+        let times = format!(
+            "{all:.1} s, the first line after {:.2} s",
+            first.as_secs_f32()
+        );
+        view.say(&format!("{} ({times})", style("passed").green()));
+        return;
+    }
+    eprintln!("{}: {}", style("error").red(), ending.outcome);
+    match &ending.outcome {
+        Outcome::Interrupted => {}
+        Outcome::QemuRefused { stderr } | Outcome::QemuDied { stderr, .. } => {
+            if let Some(remedy) = remedy::remedy(stderr) {
+                eprintln!("What to do: {remedy}");
+            }
+            let program = qemu::find(args.qemu.as_deref());
+            if let Ok(version) = program.and_then(|program| qemu::version(&program))
+                && version < qemu::OLDEST
+            {
+                eprintln!(
+                    "This is QEMU {version}; {} or later is needed.",
+                    qemu::OLDEST
+                );
+            }
+        }
+        _ => {
+            if !ending.stderr.trim().is_empty() {
+                eprintln!("QEMU said: {}", ending.stderr.trim());
+            }
+            eprintln!("By hand: {command}");
+        }
+    }
+}
+
+/// Only the first Ctrl-C waits for QEMU's end; the second ends this process at once, and QEMU with
+/// it.
+fn catch_ctrl_c() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        if INTERRUPT.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+    })
+    .context("cannot catch Ctrl-C")
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", GDB_PORT));
+    let listener = listener.or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
+    Ok(listener
+        .context("no free port for the debugger")?
+        .local_addr()?
+        .port())
+}

@@ -1,0 +1,134 @@
+//! What the guest has told so far.
+
+use protocol::event::{Cpu, Event};
+use protocol::storm::{CpuLine, Totals};
+use serde::Serialize;
+
+/// Everything that the final tables and the JSON document show. Grows with the number of CPUs and
+/// tests, not with time.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Story {
+    /// Name of the guest binary.
+    pub(super) kernel: Option<String>,
+    /// Usable memory in KiB.
+    pub(super) memory_kib: Option<u64>,
+    /// CPUs that run, the BSP included.
+    pub(super) online: Option<u32>,
+    /// CPUs that the firmware lists as enabled.
+    pub(super) listed: Option<u32>,
+    /// Microseconds from the first INIT to the last check-in.
+    pub(super) bring_up_us: Option<u64>,
+    /// The CPU index table.
+    pub(super) cpus: Vec<Cpu>,
+    /// APIC IDs of the CPUs that never checked in.
+    pub(super) missing: Vec<u32>,
+    /// Names of the tests that passed.
+    pub(super) tests_passed: Vec<String>,
+    /// The last whole report of the storm.
+    pub(super) storm: Option<StormReport>,
+    /// The kernel's own verdict.
+    pub(super) verdict: Option<String>,
+    /// The report that is coming in.
+    #[serde(skip)]
+    incoming: Option<StormReport>,
+}
+
+/// One report of the storm, live or final.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct StormReport {
+    /// The totals.
+    pub(super) totals: Totals,
+    /// A line for each CPU.
+    pub(super) cpus: Vec<CpuLine>,
+}
+
+impl Story {
+    /// Takes an event down. Returns a storm report when this event has completed it.
+    pub(super) fn note(&mut self, event: &Event<'_>) -> Option<&StormReport> {
+        match event {
+            Event::Hello { kernel, memory_kib } => {
+                self.kernel = Some(kernel.to_string());
+                self.memory_kib = Some(*memory_kib);
+            }
+            Event::Cpu(cpu) => self.cpus.push(*cpu),
+            Event::Missing { apic_id } => self.missing.push(*apic_id),
+            Event::Online {
+                online,
+                listed,
+                micros,
+            } => {
+                self.online = Some(*online);
+                self.listed = Some(*listed);
+                self.bring_up_us = Some(*micros);
+            }
+            Event::TestPass { name } => self.tests_passed.push(name.to_string()),
+            Event::Storm(totals) => {
+                self.incoming = Some(StormReport {
+                    totals: *totals,
+                    cpus: Vec::new(),
+                });
+                return self.completed();
+            }
+            Event::StormCpu(line) => {
+                self.incoming.as_mut()?.cpus.push(*line);
+                return self.completed();
+            }
+            Event::Verdict { text, .. } => self.verdict = Some(text.to_string()),
+            Event::TestPlan { .. } | Event::TestStart { .. } | Event::Panic { .. } => {}
+        }
+        None
+    }
+
+    fn completed(&mut self) -> Option<&StormReport> {
+        let whole = |report: &mut StormReport| report.cpus.len() >= report.totals.cpus as usize;
+        let report = self.incoming.take_if(whole)?;
+        Some(self.storm.insert(report))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::event::Event;
+    use protocol::storm::{CpuLine, Lane, Totals};
+
+    use super::Story;
+
+    fn totals(cpus: u32, elapsed_ms: u64) -> Event<'static> {
+        let (cache_aware, shared) = (Lane::default(), Lane::default());
+        Event::Storm(Totals {
+            last: false,
+            elapsed_ms,
+            cpus,
+            cache_aware,
+            shared,
+        })
+    }
+
+    fn line(index: u32) -> Event<'static> {
+        Event::StormCpu(CpuLine {
+            index,
+            ..CpuLine::default()
+        })
+    }
+
+    #[test]
+    fn a_report_is_shown_when_its_last_line_is_there() {
+        let mut story = Story::default();
+        assert!(story.note(&totals(2, 1000)).is_none());
+        assert!(story.note(&line(0)).is_none());
+        assert_eq!(story.note(&line(1)).expect("whole").cpus.len(), 2);
+    }
+
+    #[test]
+    fn a_report_cut_short_leaves_the_one_before() {
+        let mut story = Story::default();
+        story.note(&totals(1, 1000));
+        story.note(&line(0));
+        story.note(&totals(1, 2000));
+        assert_eq!(story.storm.as_ref().expect("whole").totals.elapsed_ms, 1000);
+        // Nor do lines without a report of their own change anything.
+        let mut story = Story::default();
+        assert!(story.note(&line(0)).is_none());
+        assert!(story.storm.is_none());
+    }
+}

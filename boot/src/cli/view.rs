@@ -1,0 +1,167 @@
+//! The guest's events as a person sees them.
+
+use std::time::Duration;
+
+use protocol::event::{Cpu, Event};
+use protocol::human::Nanos;
+use protocol::storm::{CpuLine, Lane};
+
+use super::screen::Screen;
+use super::story::{StormReport, Story};
+use crate::run::Line;
+
+/// CPU tables longer than this are shortened, unless the user wants all.
+const SHORT_TABLE: usize = 16;
+
+/// Shows a run while it goes on, and remembers it.
+#[derive(Debug)]
+pub(super) struct View {
+    screen: Screen,
+    verbose: bool,
+    story: Story,
+}
+
+impl View {
+    /// A view of a run whose main job has this length.
+    pub(super) fn new(to_stderr: bool, verbose: bool, length: Duration) -> Self {
+        Self {
+            screen: Screen::new(to_stderr, length),
+            verbose,
+            story: Story::default(),
+        }
+    }
+
+    /// Shows a line.
+    pub(super) fn see(&mut self, line: Line<'_>) {
+        match line {
+            Line::Log(text) => self.screen.say(text),
+            Line::Event(event, _) => self.see_event(event),
+        }
+    }
+
+    /// Prints a line that stays.
+    pub(super) fn say(&self, line: &str) {
+        self.screen.say(line);
+    }
+
+    /// Ends the live part and gives what was told.
+    pub(super) fn finish(&mut self) -> Story {
+        self.screen.clear();
+        std::mem::take(&mut self.story)
+    }
+
+    fn see_event(&mut self, event: &Event<'_>) {
+        if let Some(report) = self.story.note(event) {
+            show_report(&self.screen, report);
+        }
+        // Of all else the kernel's log tells in its own words.
+        if let Event::Online { .. } = event {
+            let limit = if self.verbose {
+                usize::MAX
+            } else {
+                SHORT_TABLE
+            };
+            cpu_table(&self.story.cpus, limit)
+                .iter()
+                .for_each(|row| self.say(row));
+        }
+    }
+}
+
+fn show_report(screen: &Screen, report: &StormReport) {
+    let rows: Vec<String> = report.cpus.iter().map(ToString::to_string).collect();
+    let line = report.totals.to_string();
+    if report.totals.last {
+        screen.clear();
+        screen.say("");
+        screen.say(CpuLine::HEADER);
+        rows.iter().for_each(|row| screen.say(row));
+        screen.say("");
+        screen.say(Lane::HEADER);
+        report
+            .totals
+            .lanes()
+            .iter()
+            .for_each(|lane| screen.say(&lane.to_string()));
+        screen.say("");
+        screen.say(&line);
+    } else if screen.is_live() {
+        let elapsed = Duration::from_millis(report.totals.elapsed_ms);
+        screen.draw(elapsed, &line, CpuLine::HEADER, &rows);
+    } else {
+        screen.say(&line);
+    }
+}
+
+/// The CPU index table, shortened in the middle to about `limit` rows.
+fn cpu_table(cpus: &[Cpu], limit: usize) -> Vec<String> {
+    let mut table = vec![" CPU  APIC ID  package  core  thread  online after".to_string()];
+    let row = |cpu: &Cpu| {
+        let after = match cpu.online_us {
+            0 => "(BSP)".to_string(),
+            micros => Nanos(micros.saturating_mul(1000)).to_string(),
+        };
+        let Cpu {
+            index,
+            apic_id,
+            package,
+            core,
+            thread,
+            ..
+        } = cpu;
+        format!("{index:>4}  {apic_id:>7}  {package:>7}  {core:>4}  {thread:>6}  {after:>12}")
+    };
+    if cpus.len() <= limit {
+        table.extend(cpus.iter().map(row));
+        return table;
+    }
+    let tail = limit / 4;
+    let head = limit - tail;
+    table.extend(cpus[..head].iter().map(row));
+    table.push(format!(
+        " ... {} more (all with --verbose) ...",
+        cpus.len() - limit
+    ));
+    table.extend(cpus[cpus.len() - tail..].iter().map(row));
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::event::Cpu;
+
+    use super::cpu_table;
+
+    fn cpus(count: u32) -> Vec<Cpu> {
+        let cpu = |index| Cpu {
+            index,
+            apic_id: index * 2,
+            package: 0,
+            core: index,
+            thread: 0,
+            online_us: u64::from(index) * 1500,
+        };
+        (0..count).map(cpu).collect()
+    }
+
+    #[test]
+    fn columns_line_up() {
+        assert_eq!(
+            cpu_table(&cpus(2), 16),
+            [
+                " CPU  APIC ID  package  core  thread  online after",
+                "   0        0        0     0       0         (BSP)",
+                "   1        2        0     1       0       1.50 ms",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_long_table_is_shortened_in_the_middle_and_says_so() {
+        let table = cpu_table(&cpus(64), 16);
+        assert_eq!(table.len(), 1 + 12 + 1 + 4);
+        assert!(table[13].contains("48 more"), "{}", table[13]);
+        assert!(table[17].starts_with("  63 "), "{}", table[17]);
+        assert_eq!(cpu_table(&cpus(64), usize::MAX).len(), 65);
+    }
+}

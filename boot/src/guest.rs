@@ -1,0 +1,208 @@
+//! Builds the guests.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::toolchain::{self, Choice};
+use crate::workspace::{self, TARGET};
+
+/// The packages whose code runs in the guest only.
+pub const PACKAGES: [&str; 3] = ["pvh", "kernel", "test-kernels"];
+
+/// The binaries of a guest package.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guests {
+    elves: BTreeMap<String, PathBuf>,
+}
+
+impl Guests {
+    /// The ELF of a binary.
+    ///
+    /// # Panics
+    ///
+    /// If the package has no binary of that name.
+    #[must_use]
+    pub fn elf(&self, name: &str) -> &Path {
+        let Some(elf) = self.elves.get(name) else {
+            let names: Vec<_> = self.elves.keys().collect();
+            panic!("no guest {name:?} was built, only {names:?}")
+        };
+        elf
+    }
+
+    /// All binaries by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.elves
+            .iter()
+            .map(|(name, elf)| (name.as_str(), elf.as_path()))
+    }
+}
+
+/// Builds all binaries of a guest package, with whatever toolchain [`toolchain::choose`] finds.
+///
+/// Cargo's progress goes to standard error. When all is built already this takes well below a
+/// second.
+///
+/// # Errors
+///
+/// No toolchain is fit (the text says what to install), or the build failed (cargo has said why).
+pub fn build(package: &str) -> anyhow::Result<Guests> {
+    let choice = toolchain::choose(&toolchain::probe())?;
+    let mut cargo = cargo_command(&choice, "build");
+    cargo.args([
+        "--package",
+        package,
+        "--bins",
+        "--message-format=json-render-diagnostics",
+    ]);
+    let mut child = cargo
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", choice.toolchain.cargo.display()))?;
+    let messages = child
+        .stdout
+        .take()
+        .context("cargo has no standard output")?;
+    let mut guests = Guests::default();
+    for line in BufReader::new(messages).lines() {
+        guests.elves.extend(binary(&line?));
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!(
+            "building {package} for {TARGET} failed ({status})\n  toolchain: {}",
+            choice.reason
+        );
+    }
+    Ok(guests)
+}
+
+/// A cargo command for the guest's target, ready for the packages.
+pub(crate) fn cargo_command(choice: &Choice, subcommand: &str) -> Command {
+    let mut command = workspace::clean_command(&choice.toolchain.cargo);
+    command.arg(subcommand);
+    prepare(&mut command, choice);
+    command
+}
+
+/// Tells a cargo which compiler, target, libraries and linker to use.
+pub(crate) fn prepare(command: &mut Command, choice: &Choice) {
+    command.env("RUSTC", &choice.toolchain.rustc);
+    command.args(["--release", "--target", TARGET, "--target-dir"]);
+    command.arg(workspace::guest_target_dir());
+    if choice.build_std {
+        // Debian's toolchain is a stable one, but its `core` for this target has to be built. The
+        // variable unlocks that one flag of cargo; no source here uses an unstable feature.
+        command.env("RUSTC_BOOTSTRAP", "1");
+        command.args([
+            "-Zbuild-std=core,alloc,compiler_builtins",
+            "-Zbuild-std-features=compiler-builtins-mem",
+        ]);
+    }
+    if let Some(linker) = &choice.linker {
+        // Through `--config`, since this adds to the flags in .cargo/config.toml; RUSTFLAGS would
+        // replace them.
+        let flavor = format!("-Clinker-flavor={}", linker.flavor);
+        command.args([
+            "--config",
+            &format!("target.{TARGET}.rustflags=[{flavor:?}]"),
+        ]);
+        let name: OsString = "CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER".into();
+        command.env(name, &linker.path);
+    }
+}
+
+/// A binary's name and path, if this line of cargo's messages tells of one.
+fn binary(message: &str) -> Option<(String, PathBuf)> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+        target: Target,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    // Other kinds of messages lack these fields.
+    let message: Message = serde_json::from_str(message).ok()?;
+    Some((message.target.name, message.executable?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{Guests, binary, cargo_command};
+    use crate::toolchain::{Choice, Linker, Toolchain};
+    use crate::version::Version;
+
+    #[test]
+    fn binaries_are_found_among_the_messages() {
+        let artifact = r#"{"reason":"compiler-artifact","package_id":"p","target":{"kind":["bin"],
+            "name":"storm","src_path":"x"},"executable":"/t/storm","fresh":true}"#;
+        assert_eq!(
+            binary(artifact),
+            Some(("storm".into(), PathBuf::from("/t/storm")))
+        );
+        for other in [
+            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"l"},"executable":null}"#,
+            r#"{"reason":"build-finished","success":true}"#,
+            "not JSON",
+        ] {
+            assert_eq!(binary(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "no guest \"b\" was built, only [\"a\"]")]
+    fn asking_for_a_guest_that_is_none_names_those_there_are() {
+        let guests = Guests {
+            elves: [("a".into(), PathBuf::from("/a"))].into(),
+        };
+        assert_eq!(guests.elf("a"), Path::new("/a"));
+        let _ = guests.elf("b");
+    }
+
+    #[test]
+    fn the_linker_adds_to_the_workspaces_flags_and_does_not_replace_them() {
+        let toolchain = Toolchain {
+            cargo: "/usr/bin/cargo".into(),
+            rustc: "/usr/bin/rustc".into(),
+            version: Version {
+                major: 1,
+                minor: 96,
+            },
+            has_target: false,
+            has_sources: true,
+            rust_lld: None,
+        };
+        let linker = Some(Linker {
+            path: "/usr/bin/ld".into(),
+            flavor: "ld",
+        });
+        let choice = Choice {
+            toolchain,
+            build_std: true,
+            linker,
+            reason: String::new(),
+        };
+        let command = cargo_command(&choice, "build");
+        let arguments: Vec<_> = command.get_args().filter_map(|a| a.to_str()).collect();
+        assert!(
+            arguments.contains(&r#"target.x86_64-unknown-none.rustflags=["-Clinker-flavor=ld"]"#)
+        );
+        assert!(arguments.contains(&"-Zbuild-std=core,alloc,compiler_builtins"));
+        assert!(
+            !command
+                .get_envs()
+                .any(|(name, value)| name == "RUSTFLAGS" && value.is_some())
+        );
+    }
+}

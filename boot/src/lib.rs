@@ -1,0 +1,31 @@
+//! Builds a kernel, boots it in QEMU, and says what came of it.
+//!
+//! ```no_run
+//! let kernels = boot::guest::build("kernel")?;
+//! let report = boot::Boot::new(kernels.elf("kernel")).smp(8).run()?;
+//! assert!(report.outcome.passed(), "{}", report.outcome);
+//! # anyhow::Ok(())
+//! ```
+//!
+//! - [`toolchain`] finds a compiler for the guest, [`guest`] builds with it.
+//! - [`machine`], [`accel`] and [`qemu`] are QEMU's command line.
+//! - [`Boot`] starts QEMU, reads the serial port, and never leaves QEMU behind.
+//! - [`outcome`] tells a pass from all the ways to fail.
+//! - [`cli`] is the program `cargo boot`.
+
+pub mod accel;
+mod child;
+pub mod cli;
+pub mod guest;
+pub mod machine;
+pub mod outcome;
+pub mod qemu;
+mod run;
+pub mod toolchain;
+pub mod version;
+pub mod workspace;
+
+pub use accel::Accel;
+pub use machine::Machine;
+pub use outcome::Outcome;
+pub use run::{Boot, Ending, Line, Report};

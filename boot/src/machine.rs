@@ -1,0 +1,148 @@
+//! The machine QEMU builds: its board and its CPUs.
+
+use std::fmt;
+
+/// QEMU's board.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Machine {
+    /// A PC with PCI Express.
+    #[default]
+    Q35,
+    /// A PC of the nineties.
+    Pc,
+    /// A board without PCI, for a quick start.
+    Microvm,
+}
+
+impl Machine {
+    /// QEMU's name for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Q35 => "q35",
+            Self::Pc => "pc",
+            Self::Microvm => "microvm",
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// QEMU's `-smp`, kept as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smp(String);
+
+impl Smp {
+    /// Takes anything that could be an argument of `-smp`. Whether it makes sense is for QEMU to
+    /// say, which knows its own limits and says it well.
+    ///
+    /// # Errors
+    ///
+    /// It could not be one, with an example of what could.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let fits = |part: &str| {
+            let (key, value) = part.split_once('=').unwrap_or(("cpus", part));
+            !key.is_empty()
+                && key.bytes().all(|b| b.is_ascii_lowercase())
+                && value.parse::<u32>().is_ok_and(|number| number > 0)
+        };
+        if text.split(',').all(fits) {
+            Ok(Self(text.to_string()))
+        } else {
+            Err(
+                "expected a number of CPUs such as `8`, or QEMU's long form such as \
+                 `9,sockets=3,cores=3,threads=1` or `4,maxcpus=8`"
+                    .to_string(),
+            )
+        }
+    }
+
+    /// As QEMU gets it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Number of CPUs that the machine has room for. QEMU's rule: `maxcpus`, else `cpus`, else the
+    /// product of the topology.
+    #[must_use]
+    pub fn cpus(&self) -> u32 {
+        let (mut cpus, mut maxcpus, mut product) = (None, None, 1_u32);
+        for part in self.0.split(',') {
+            let (key, value) = part.split_once('=').unwrap_or(("cpus", part));
+            let value = value.parse().unwrap_or(1);
+            match key {
+                "cpus" => cpus = Some(value),
+                "maxcpus" => maxcpus = Some(value),
+                _ => product = product.saturating_mul(value),
+            }
+        }
+        maxcpus.or(cpus).unwrap_or(product)
+    }
+}
+
+impl Default for Smp {
+    fn default() -> Self {
+        Self("4".to_string())
+    }
+}
+
+impl std::str::FromStr for Smp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for Smp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Smp;
+
+    #[test]
+    fn every_form_is_taken_and_counted() {
+        for (text, cpus) in [
+            ("1", 1),
+            ("255", 255),
+            ("cpus=6", 6),
+            ("9,sockets=3,cores=3,threads=1", 9),
+            ("4,maxcpus=8", 8),
+            ("sockets=2,cores=4,threads=2", 16),
+            ("cores=3,cpus=6", 6),
+            ("sockets=4294967295,cores=2", u32::MAX),
+        ] {
+            let smp = Smp::new(text).expect(text);
+            assert_eq!((smp.as_str(), smp.cpus()), (text, cpus));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_one_is_refused() {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "four",
+            "4,",
+            ",4",
+            "4,=2",
+            "4,cores=",
+            "4,Cores=2",
+            "4 ",
+            "4.5",
+        ] {
+            let error = Smp::new(text).expect_err(text);
+            assert!(error.contains("4,maxcpus=8"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+use std::time::Duration;
+
+use protocol::event::Event;
+use protocol::exit::ExitCode;
+
+use super::{End, Outcome, Testimony};
+
+fn outcome(events: &[Event<'_>], end: End, stderr: &str) -> Outcome {
+    let mut testimony = Testimony::default();
+    events.iter().for_each(|event| testimony.hear_event(event));
+    testimony.outcome(&end, stderr)
+}
+
+fn exit(code: ExitCode) -> End {
+    End::Exited(code.status())
+}
+
+fn verdict(passed: bool) -> Event<'static> {
+    Event::Verdict {
+        passed,
+        text: "the text".into(),
+    }
+}
+
+fn panic(message: &'static str) -> Event<'static> {
+    Event::Panic {
+        cpu: Some(3),
+        apic_id: Some(5),
+        message: message.into(),
+    }
+}
+
+#[test]
+fn a_pass_needs_the_word_and_the_code() {
+    assert_eq!(
+        outcome(&[verdict(true)], exit(ExitCode::Passed), ""),
+        Outcome::Passed
+    );
+    assert_eq!(
+        outcome(&[], exit(ExitCode::Passed), ""),
+        Outcome::SilentExit
+    );
+    let failed = Outcome::Failed {
+        text: "the text".into(),
+    };
+    assert_eq!(
+        outcome(&[verdict(false)], exit(ExitCode::Passed), ""),
+        failed
+    );
+    assert_eq!(
+        outcome(&[verdict(true)], exit(ExitCode::Failed), ""),
+        failed
+    );
+    assert_eq!(
+        outcome(&[verdict(true)], End::Exited(0), ""),
+        Outcome::Reset
+    );
+}
+
+#[test]
+fn a_pass_by_tests_needs_all_of_them() {
+    let plan = Event::TestPlan { tests: 2 };
+    let start = |name: &'static str| Event::TestStart { name: name.into() };
+    let pass = |name: &'static str| Event::TestPass { name: name.into() };
+    let mut events = vec![plan, start("a"), pass("a")];
+    let missed = Outcome::Failed {
+        text: "1 of 2 tests passed".into(),
+    };
+    assert_eq!(outcome(&events, exit(ExitCode::Passed), ""), missed);
+    events.extend([start("b"), pass("b")]);
+    assert_eq!(
+        outcome(&events, exit(ExitCode::Passed), ""),
+        Outcome::Passed
+    );
+}
+
+#[test]
+fn the_first_panic_names_its_cpu_and_test_however_the_guest_ends() {
+    let start = Event::TestStart { name: "t".into() };
+    let events = [start, panic("first"), panic("second")];
+    for end in [
+        exit(ExitCode::Panicked),
+        exit(ExitCode::Passed),
+        End::Exited(0),
+        End::Exited(5),
+        End::Deadline(Duration::from_secs(1)),
+    ] {
+        let found = outcome(&events, end.clone(), "");
+        let text = "CPU 3 (APIC ID 5) panicked in test t: first";
+        assert_eq!(found.to_string(), text, "{end:?}");
+    }
+}
+
+#[test]
+fn a_panic_without_an_event_shows_the_last_words() {
+    let mut testimony = Testimony::default();
+    testimony.hear_log("no long mode");
+    testimony.hear_log("  ");
+    let found = testimony.clone().outcome(&exit(ExitCode::Panicked), "");
+    assert_eq!(found.to_string(), "a CPU panicked: no long mode");
+    let found = testimony.outcome(&exit(ExitCode::Unfit), "");
+    assert_eq!(
+        found,
+        Outcome::Unfit {
+            said: "no long mode".into()
+        }
+    );
+}
+
+#[test]
+fn a_reset_is_no_pass_and_no_interruption() {
+    assert_eq!(outcome(&[], End::Exited(0), ""), Outcome::Reset);
+    let stderr = "qemu-system-x86_64: terminating on signal 2";
+    assert_eq!(outcome(&[], End::Exited(0), stderr), Outcome::Interrupted);
+    assert_eq!(
+        outcome(&[verdict(true)], End::Interrupted, ""),
+        Outcome::Interrupted
+    );
+}
+
+#[test]
+fn a_hang_is_named_with_its_deadline() {
+    let found = outcome(&[], End::Deadline(Duration::from_millis(1500)), "");
+    assert_eq!(
+        found.to_string(),
+        "hang: still running at the deadline of 1.5 s"
+    );
+}
+
+#[test]
+fn qemu_is_told_from_the_guest() {
+    // Status 1 is both QEMU's own failure and a guest that writes 0.
+    let stderr = "qemu: invalid option\n";
+    let refused = Outcome::QemuRefused {
+        stderr: "qemu: invalid option".into(),
+    };
+    assert_eq!(outcome(&[], End::Exited(1), stderr), refused);
+    assert_eq!(
+        outcome(&[], End::Exited(1), ""),
+        Outcome::UnknownExit { value: 0 }
+    );
+    assert_eq!(
+        outcome(&[], End::Exited(0x55), ""),
+        Outcome::UnknownExit { value: 0x2a }
+    );
+    let warned = outcome(&[], End::Exited(0x55), "qemu: warning: many CPUs\n");
+    assert_eq!(warned, Outcome::UnknownExit { value: 0x2a });
+    let after_start = outcome(&[verdict(true)], End::Exited(1), stderr);
+    assert_eq!(after_start.name(), "qemu-died");
+    let killed = outcome(&[], End::Killed("signal: 9".into()), "");
+    assert_eq!(killed.name(), "qemu-died");
+}

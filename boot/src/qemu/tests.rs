@@ -1,0 +1,151 @@
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::{Setup, arguments, by_hand, find, memory_for};
+use crate::accel::Engine;
+use crate::machine::{Machine, Smp};
+
+fn plain(smp: &Smp) -> Setup<'_> {
+    Setup {
+        elf: Path::new("kernel.elf"),
+        ramdisk: None,
+        machine: Machine::Q35,
+        engine: Engine::Tcg,
+        smp,
+        memory_mib: 264,
+        gdb: None,
+        extra: &[],
+    }
+}
+
+fn line(setup: &Setup<'_>) -> String {
+    arguments(setup)
+        .join(&OsString::from(" "))
+        .into_string()
+        .expect("UTF-8")
+}
+
+#[test]
+fn the_plain_case() {
+    assert_eq!(
+        line(&plain(&Smp::default())),
+        "-machine q35 -accel tcg -cpu max -smp 4 -m 264M -kernel kernel.elf -display none \
+         -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -nodefaults -no-reboot"
+    );
+}
+
+#[test]
+fn each_setting_reaches_the_line() {
+    let smp = Smp::new("9,sockets=3,cores=3,threads=1").expect("valid");
+    let plain = plain(&smp);
+    assert!(line(&plain).contains(" -smp 9,sockets=3,cores=3,threads=1 "));
+    let pc = Setup {
+        machine: Machine::Pc,
+        ..plain.clone()
+    };
+    assert!(line(&pc).contains("-machine pc "));
+    let microvm = Setup {
+        machine: Machine::Microvm,
+        ..plain.clone()
+    };
+    assert!(line(&microvm).contains("-machine microvm,acpi=on,"));
+    let ramdisk = Setup {
+        ramdisk: Some(Path::new("r")),
+        ..plain.clone()
+    };
+    assert!(line(&ramdisk).contains(" -initrd r "));
+    let gdb = Setup {
+        gdb: Some(4321),
+        ..plain.clone()
+    };
+    assert!(line(&gdb).contains(" -gdb tcp:127.0.0.1:4321 -S "));
+    // The user's own arguments come last: QEMU takes the later of two.
+    let extra = ["-d".into(), "int".into()];
+    assert!(
+        line(&Setup {
+            extra: &extra,
+            ..plain
+        })
+        .ends_with(" -d int")
+    );
+}
+
+#[test]
+fn kvm_that_interprets_skips_the_slow_firmware() {
+    let smp = Smp::default();
+    let native = Setup {
+        engine: Engine::Kvm { native: true },
+        ..plain(&smp)
+    };
+    let text = line(&native);
+    assert!(
+        text.contains("-accel kvm -cpu host") && !text.contains("-bios"),
+        "{text}"
+    );
+    let interpreted = Setup {
+        engine: Engine::Kvm { native: false },
+        ..native
+    };
+    let text = line(&interpreted);
+    assert!(text.contains("-cpu host -bios qboot.rom"), "{text}");
+    let text = line(&Setup {
+        machine: Machine::Microvm,
+        ..interpreted
+    });
+    assert!(!text.contains("-bios"), "{text}");
+}
+
+#[test]
+fn more_cpus_than_an_xapic_addresses_need_interrupt_remapping() {
+    let smp = Smp::new("288").expect("valid");
+    let text = line(&Setup {
+        engine: Engine::Kvm { native: true },
+        ..plain(&smp)
+    });
+    assert!(
+        text.contains("-machine q35,kernel-irqchip=split "),
+        "{text}"
+    );
+    assert!(
+        text.contains(" -device intel-iommu,intremap=on,eim=on "),
+        "{text}"
+    );
+    // TCG refuses this many; its own words are shown then.
+    assert!(!line(&plain(&smp)).contains("iommu"));
+}
+
+#[test]
+fn the_line_by_hand_can_be_pasted_into_a_shell() {
+    let smp = Smp::default();
+    let (elf, ramdisk) = (Path::new("a b/it's"), Some(Path::new("/tmp/gone")));
+    let setup = Setup {
+        elf,
+        ramdisk,
+        ..plain(&smp)
+    };
+    let text = by_hand(Path::new("qemu"), &setup, Some(b"a=1\n100% it's\\\xff\n"));
+    assert!(
+        text.starts_with(r"printf 'a=1\n100%% it\047s\134\377\n' > options.txt && qemu -machine"),
+        "{text}"
+    );
+    assert!(
+        text.contains(r"-kernel 'a b/it'\''s' -initrd options.txt "),
+        "{text}"
+    );
+    assert!(!text.contains("/tmp/gone"), "{text}");
+}
+
+#[test]
+fn memory_grows_with_the_cpus_and_never_overflows() {
+    assert_eq!(memory_for(1), 258);
+    assert_eq!(memory_for(255), 766);
+    assert_eq!(memory_for(u32::MAX), u32::MAX);
+}
+
+#[test]
+fn a_qemu_that_is_named_but_missing_is_named_in_the_error() {
+    let error = find(Some(Path::new("/no/such/qemu")))
+        .expect_err("missing")
+        .to_string();
+    assert!(error.contains("/no/such/qemu"), "{error}");
+}

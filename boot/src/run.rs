@@ -1,0 +1,379 @@
+//! Boots a guest and watches it to its end.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use protocol::event::Event;
+use protocol::options::{Format, Options};
+use tempfile::NamedTempFile;
+
+use crate::accel::{Accel, Engine, Host};
+use crate::child::Guarded;
+use crate::machine::{Machine, Smp};
+use crate::outcome::{End, Outcome, Testimony};
+use crate::qemu::{self, Setup};
+
+/// How often the end of a deadline or of the user's patience is looked for.
+const TICK: Duration = Duration::from_millis(50);
+
+/// One boot of one guest, to be set up and then [`run`](Self::run).
+#[derive(Clone, Debug)]
+#[must_use = "a boot does nothing until it is run"]
+pub struct Boot {
+    elf: PathBuf,
+    qemu: Option<PathBuf>,
+    smp: String,
+    machine: Machine,
+    accel: Accel,
+    memory_mib: Option<u32>,
+    ramdisk: Option<Vec<u8>>,
+    seconds: u32,
+    deadline: Option<Duration>,
+    gdb: Option<u16>,
+    qemu_args: Vec<OsString>,
+    interrupt: Option<&'static AtomicBool>,
+}
+
+/// One line that the guest wrote to its serial port.
+#[derive(Clone, Copy, Debug)]
+pub enum Line<'a> {
+    /// Text for people. An event that was garbled on the way is shown as such, too.
+    Log(&'a str),
+    /// An event, and the line it came in.
+    Event(&'a Event<'a>, &'a str),
+}
+
+/// How a boot ended, without what the guest wrote.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What QEMU wrote to its standard error.
+    pub stderr: String,
+    /// From the start of QEMU to its end.
+    pub elapsed: Duration,
+}
+
+/// How a boot ended, and all that the guest wrote.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The serial port's lines as they came, without line ends.
+    pub lines: Vec<String>,
+    /// The events among them.
+    pub events: Vec<Event<'static>>,
+    /// What QEMU wrote to its standard error.
+    pub stderr: String,
+    /// From the start of QEMU to its end.
+    pub elapsed: Duration,
+    /// A shell command that boots the same.
+    pub command: String,
+}
+
+impl Boot {
+    /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format.
+    pub fn new(elf: impl Into<PathBuf>) -> Self {
+        let boot = Self {
+            elf: elf.into(),
+            qemu: None,
+            smp: Smp::default().to_string(),
+            machine: Machine::default(),
+            accel: Accel::default(),
+            memory_mib: None,
+            ramdisk: None,
+            seconds: 0,
+            deadline: None,
+            gdb: None,
+            qemu_args: Vec::new(),
+            interrupt: None,
+        };
+        boot.options(&Options {
+            format: Format::Json,
+            ..Options::default()
+        })
+    }
+
+    /// The QEMU to use, instead of the one on the search path.
+    pub fn qemu(mut self, program: impl Into<PathBuf>) -> Self {
+        self.qemu = Some(program.into());
+        self
+    }
+
+    /// CPUs: all forms of QEMU's `-smp`.
+    pub fn smp(mut self, smp: impl ToString) -> Self {
+        self.smp = smp.to_string();
+        self
+    }
+
+    /// The board.
+    pub fn machine(mut self, machine: Machine) -> Self {
+        self.machine = machine;
+        self
+    }
+
+    /// The engine.
+    pub fn accel(mut self, accel: Accel) -> Self {
+        self.accel = accel;
+        self
+    }
+
+    /// Memory in MiB; by default as much as suits the number of CPUs.
+    pub fn memory_mib(mut self, mib: u32) -> Self {
+        self.memory_mib = Some(mib);
+        self
+    }
+
+    /// What the kernel is told. Without [`Format::Json`] there are no events, and so no pass.
+    pub fn options(mut self, options: &Options) -> Self {
+        self.seconds = options.seconds;
+        self.ramdisk(options.to_string())
+    }
+
+    /// The ramdisk's contents as they are, for options that [`Options`] cannot express.
+    pub fn ramdisk(mut self, contents: impl Into<Vec<u8>>) -> Self {
+        self.ramdisk = Some(contents.into());
+        self
+    }
+
+    /// Longest time from the start of QEMU to its end; by default far more than a healthy guest
+    /// needs on a slow host.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Lets QEMU wait for a debugger on this local port before the first instruction. There is no
+    /// deadline then.
+    pub fn gdb(mut self, port: u16) -> Self {
+        self.gdb = Some(port);
+        self
+    }
+
+    /// More arguments for QEMU, after all others.
+    pub fn qemu_args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.qemu_args.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Ends the boot soon after somebody sets the flag, with [`Outcome::Interrupted`].
+    pub fn interrupt(mut self, flag: &'static AtomicBool) -> Self {
+        self.interrupt = Some(flag);
+        self
+    }
+
+    /// Boots, and keeps all that the guest writes.
+    ///
+    /// # Errors
+    ///
+    /// As [`watch`](Self::watch).
+    pub fn run(self) -> anyhow::Result<Report> {
+        let (mut lines, mut events) = (Vec::new(), Vec::new());
+        let command = self.command()?;
+        let ending = self.watch(|line| match line {
+            Line::Log(text) => lines.push(text.to_string()),
+            Line::Event(event, text) => {
+                lines.push(text.to_string());
+                events.push(event.clone().into_owned());
+            }
+        })?;
+        let Ending {
+            outcome,
+            stderr,
+            elapsed,
+        } = ending;
+        Ok(Report {
+            outcome,
+            lines,
+            events,
+            stderr,
+            elapsed,
+            command,
+        })
+    }
+
+    /// Boots, and hands over each line as it comes. Keeps none, so it may run for days.
+    ///
+    /// # Errors
+    ///
+    /// The boot could not be tried: there is no QEMU, no ELF, or `smp` cannot be one. What QEMU
+    /// and the guest do wrong is an [`Outcome`], not an error.
+    pub fn watch(self, mut see: impl FnMut(Line<'_>)) -> anyhow::Result<Ending> {
+        let smp = self.checked_smp()?;
+        let program = qemu::find(self.qemu.as_deref())?;
+        if !self.elf.is_file() {
+            bail!("there is no kernel at {}", self.elf.display());
+        }
+        let ramdisk = self.ramdisk.as_deref().map(file_with).transpose()?;
+        let setup = self.setup(&smp, ramdisk.as_ref().map(NamedTempFile::path));
+        let start = Instant::now();
+        let mut command = Command::new(&program);
+        command.args(qemu::arguments(&setup));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = Guarded::spawn(&mut command)
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let serial = child
+            .process()
+            .stdout
+            .take()
+            .context("no standard output")?;
+        let mut errors = child.process().stderr.take().context("no standard error")?;
+        let lines = lines_of(serial);
+        let stderr = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = errors.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+
+        let mut testimony = Testimony::default();
+        let mut hear = |line: &str| match Event::from_line(line) {
+            Some(Ok(event)) => {
+                testimony.hear_event(&event);
+                see(Line::Event(&event, line));
+            }
+            Some(Err(_)) | None => {
+                testimony.hear_log(line);
+                see(Line::Log(line));
+            }
+        };
+        let deadline = self.deadline_for(&smp);
+        let interrupted = || {
+            self.interrupt
+                .is_some_and(|flag| flag.load(Ordering::Relaxed))
+        };
+        let stopped = listen(&lines, &mut hear, || match deadline {
+            _ if interrupted() => Some(End::Interrupted),
+            Some(deadline) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
+            _ => None,
+        });
+        if stopped.is_some() {
+            child.kill();
+            // What was under way when it was killed.
+            lines.iter().for_each(|line| hear(&line));
+        }
+        let status = child.wait()?;
+        let end = stopped.unwrap_or_else(|| {
+            status
+                .code()
+                .map_or_else(|| End::Killed(status.to_string()), End::Exited)
+        });
+        let stderr = stderr.join().unwrap_or_default();
+        let outcome = testimony.outcome(&end, &stderr);
+        Ok(Ending {
+            outcome,
+            stderr,
+            elapsed: start.elapsed(),
+        })
+    }
+
+    /// A shell command that boots the same, for people who want to try it by hand.
+    ///
+    /// # Errors
+    ///
+    /// There is no QEMU, or `smp` cannot be one.
+    pub fn command(&self) -> anyhow::Result<String> {
+        let smp = self.checked_smp()?;
+        let program = qemu::find(self.qemu.as_deref())?;
+        Ok(qemu::by_hand(
+            &program,
+            &self.setup(&smp, None),
+            self.ramdisk.as_deref(),
+        ))
+    }
+
+    /// What QEMU will be started with.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.accel.engine(Host::probe())
+    }
+
+    fn checked_smp(&self) -> anyhow::Result<Smp> {
+        Smp::new(&self.smp).map_err(|error| anyhow::anyhow!("smp {:?}: {error}", self.smp))
+    }
+
+    fn setup<'a>(&'a self, smp: &'a Smp, ramdisk: Option<&'a std::path::Path>) -> Setup<'a> {
+        Setup {
+            elf: &self.elf,
+            ramdisk,
+            machine: self.machine,
+            engine: self.engine(),
+            smp,
+            memory_mib: self
+                .memory_mib
+                .unwrap_or_else(|| qemu::memory_for(smp.cpus())),
+            gdb: self.gdb,
+            extra: &self.qemu_args,
+        }
+    }
+
+    /// Whoever debugs may take any time. Otherwise: twice the time the guest was told to work,
+    /// and for bring-up and reports a minute and a second per CPU, about 20 times what 2 host CPUs
+    /// took for 1 to 255 CPUs under TCG.
+    fn deadline_for(&self, smp: &Smp) -> Option<Duration> {
+        let work = u64::from(self.seconds) * 2;
+        let boot = 60 + u64::from(smp.cpus());
+        let usual = Duration::from_secs(work + boot);
+        self.gdb.is_none().then(|| self.deadline.unwrap_or(usual))
+    }
+}
+
+fn file_with(contents: &[u8]) -> anyhow::Result<NamedTempFile> {
+    let mut file = NamedTempFile::with_prefix("boot-options-")?;
+    file.write_all(contents)?;
+    file.flush()?;
+    Ok(file)
+}
+
+/// Reads lines in a thread of its own, so that the reader can give up waiting for one. A guest that
+/// talks faster than they are taken has to wait.
+fn lines_of(serial: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = mpsc::sync_channel(1024);
+    thread::spawn(move || {
+        let mut serial = BufReader::new(serial);
+        let mut bytes = Vec::new();
+        while serial
+            .read_until(b'\n', &mut bytes)
+            .is_ok_and(|read| read > 0)
+        {
+            let line = String::from_utf8_lossy(&bytes)
+                .trim_end_matches(['\r', '\n'])
+                .to_string();
+            bytes.clear();
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// Passes lines on until there are no more (`None`) or `stop` says why to stop.
+fn listen(
+    lines: &Receiver<String>,
+    hear: &mut impl FnMut(&str),
+    stop: impl Fn() -> Option<End>,
+) -> Option<End> {
+    loop {
+        match lines.recv_timeout(TICK) {
+            Ok(line) => hear(&line),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+        if let Some(end) = stop() {
+            return Some(end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

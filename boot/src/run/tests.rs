@@ -1,0 +1,137 @@
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use protocol::event::Event;
+use tempfile::NamedTempFile;
+
+use super::{Boot, Line, Report};
+use crate::outcome::Outcome;
+
+/// Exit status of a QEMU whose guest wrote `ExitCode::Passed`.
+const PASSED: &str = "exit 33";
+const VERDICT: &str = r#"echo '@event {"Verdict":{"passed":true,"text":"fine"}}'"#;
+
+/// A boot whose QEMU is a shell script; the file must live as long as the boot.
+fn fake(script: &str) -> (Boot, NamedTempFile) {
+    let mut kernel = NamedTempFile::new().expect("temporary file");
+    writeln!(kernel, "{script}").expect("written");
+    let qemu = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/fake-qemu.sh");
+    (
+        Boot::new(kernel.path())
+            .qemu(qemu)
+            .deadline(Duration::from_secs(60)),
+        kernel,
+    )
+}
+
+fn run(script: &str) -> Report {
+    let (boot, _kernel) = fake(script);
+    boot.run().expect("QEMU is there")
+}
+
+#[test]
+fn lines_and_events_are_told_apart_and_all_kept() {
+    let report = run(&format!(
+        "echo 'hello\r'; {VERDICT}; printf 'no line end'; {PASSED}"
+    ));
+    assert_eq!(report.outcome, Outcome::Passed);
+    assert_eq!(
+        report.events,
+        [Event::Verdict {
+            passed: true,
+            text: "fine".into()
+        }]
+    );
+    assert_eq!(report.lines.len(), 3);
+    assert_eq!(
+        (&*report.lines[0], &*report.lines[2]),
+        ("hello", "no line end")
+    );
+}
+
+#[test]
+fn the_options_reach_the_ramdisk() {
+    let script =
+        format!("for a; do [ \"$p\" = -initrd ] && cat \"$a\"; p=$a; done; {VERDICT}; {PASSED}");
+    assert_eq!(run(&script).lines[..2], ["seconds=5", "format=json"]);
+}
+
+#[test]
+fn a_garbled_event_is_kept_as_log() {
+    let report = run(&format!("echo '@event {{\"Verd'; {PASSED}"));
+    assert_eq!(report.outcome, Outcome::SilentExit);
+    assert_eq!((report.lines.len(), report.events.len()), (1, 0));
+}
+
+#[test]
+fn a_hang_ends_at_the_deadline_and_keeps_what_was_said() {
+    let (boot, _kernel) = fake("echo alive; printf half; exec sleep 600");
+    let deadline = Duration::from_millis(300);
+    let report = boot.deadline(deadline).run().expect("QEMU is there");
+    assert_eq!(report.outcome, Outcome::Hang { after: deadline });
+    assert_eq!(report.lines, ["alive", "half"]);
+    assert!(report.elapsed >= deadline);
+}
+
+#[test]
+fn an_endless_talker_ends_at_the_deadline_too() {
+    let (boot, _kernel) = fake("exec yes");
+    let report = boot
+        .deadline(Duration::from_millis(100))
+        .watch(|_| ())
+        .expect("QEMU is there");
+    assert_eq!(report.outcome.name(), "hang");
+}
+
+#[test]
+fn an_interrupt_ends_it_soon() {
+    static FLAG: AtomicBool = AtomicBool::new(false);
+    let (boot, _kernel) = fake("echo started; exec sleep 600");
+    let start = Instant::now();
+    let ending = boot.interrupt(&FLAG).watch(|line| {
+        assert!(matches!(line, Line::Log("started")));
+        FLAG.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(ending.expect("QEMU is there").outcome, Outcome::Interrupted);
+    assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn qemus_own_words_are_kept() {
+    let report = run("echo 'qemu: Invalid SMP CPUs 999' >&2; exit 1");
+    let stderr = "qemu: Invalid SMP CPUs 999".to_string();
+    assert_eq!(report.outcome, Outcome::QemuRefused { stderr });
+    let report = run("echo started; echo 'qemu: broke' >&2; kill -9 $$");
+    assert_eq!(report.outcome.name(), "qemu-died");
+    assert!(
+        report.outcome.to_string().contains("qemu: broke"),
+        "{}",
+        report.outcome
+    );
+}
+
+#[test]
+fn many_boots_at_once_do_not_disturb_each_other() {
+    let boots: Vec<_> = (0..4)
+        .map(|n| thread::spawn(move || run(&format!("echo {n}; {VERDICT}; {PASSED}"))))
+        .collect();
+    for (n, boot) in boots.into_iter().enumerate() {
+        let report = boot.join().expect("no panic");
+        assert_eq!(
+            (report.lines[0].as_str(), report.outcome),
+            (&*n.to_string(), Outcome::Passed)
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_tried_is_an_error() {
+    let error = |boot: Boot| format!("{:#}", boot.run().expect_err("must be refused"));
+    let (boot, kernel) = fake("");
+    assert!(error(boot.clone().smp("four")).contains("smp \"four\""));
+    assert!(error(boot.clone().qemu("/no/such/qemu")).contains("/no/such/qemu"));
+    drop(kernel);
+    assert!(error(boot).contains("there is no kernel at"));
+}

@@ -1,0 +1,133 @@
+use std::path::{Path, PathBuf};
+
+use super::{Found, Linker, Toolchain, choose, probe};
+use crate::version::Version;
+
+fn toolchain(home: &str, minor: u32) -> Toolchain {
+    Toolchain {
+        cargo: Path::new(home).join("cargo"),
+        rustc: Path::new(home).join("rustc"),
+        version: Version { major: 1, minor },
+        has_target: false,
+        has_sources: false,
+        rust_lld: Some(Path::new(home).join("rust-lld")),
+    }
+}
+
+/// A rustup toolchain without anything, and a Debian one with sources but without LLD.
+fn debian_machine() -> Found {
+    let distribution = Toolchain {
+        has_sources: true,
+        rust_lld: None,
+        ..toolchain("/usr/bin", 96)
+    };
+    Found {
+        active: Some(toolchain("/rustup", 95)),
+        distribution: Some(distribution),
+        ld_lld: Some("/usr/bin/ld.lld".into()),
+        gnu_ld: Some("/usr/bin/ld".into()),
+    }
+}
+
+fn with_active(change: impl FnOnce(&mut Toolchain)) -> Found {
+    let mut found = debian_machine();
+    change(found.active.as_mut().expect("has one"));
+    found
+}
+
+#[test]
+fn the_target_comes_first() {
+    let found = with_active(|active| (active.has_target, active.has_sources) = (true, true));
+    let choice = choose(&found).expect("can build");
+    assert_eq!(choice.toolchain.rustc, PathBuf::from("/rustup/rustc"));
+    assert!(!choice.build_std);
+    assert_eq!(choice.linker, None);
+}
+
+#[test]
+fn the_sources_come_second() {
+    let choice = choose(&with_active(|active| active.has_sources = true)).expect("can build");
+    assert_eq!(choice.toolchain.rustc, PathBuf::from("/rustup/rustc"));
+    assert!(choice.build_std);
+}
+
+#[test]
+fn the_distribution_comes_third_and_says_why() {
+    let choice = choose(&debian_machine()).expect("can build");
+    assert_eq!(choice.toolchain.rustc, PathBuf::from("/usr/bin/rustc"));
+    assert!(choice.build_std);
+    assert!(
+        choice.reason.contains("neither the target nor the sources"),
+        "{}",
+        choice.reason
+    );
+    assert!(
+        choice.reason.contains("rustc 1.96 (/usr/bin/rustc)"),
+        "{}",
+        choice.reason
+    );
+}
+
+#[test]
+fn an_old_compiler_is_passed_over() {
+    let found = with_active(|active| {
+        active.has_target = true;
+        active.version = Version {
+            major: 1,
+            minor: 94,
+        };
+    });
+    let choice = choose(&found).expect("can build");
+    assert_eq!(choice.toolchain.rustc, PathBuf::from("/usr/bin/rustc"));
+    assert!(
+        choice.reason.contains("older than 1.95"),
+        "{}",
+        choice.reason
+    );
+}
+
+#[test]
+fn a_missing_linker_is_borrowed_in_a_fixed_order() {
+    let linker = |found: &Found| choose(found).map(|choice| choice.linker);
+    let named = |path: &str, flavor| {
+        Ok(Some(Linker {
+            path: path.into(),
+            flavor,
+        }))
+    };
+
+    let mut found = debian_machine();
+    assert_eq!(linker(&found), named("/rustup/rust-lld", "ld.lld"));
+    found.active = None;
+    assert_eq!(linker(&found), named("/usr/bin/ld.lld", "ld.lld"));
+    found.ld_lld = None;
+    assert_eq!(linker(&found), named("/usr/bin/ld", "ld"));
+    found.gnu_ld = None;
+    let text = choose(&found).expect_err("cannot link").to_string();
+    assert!(text.contains("no linker"), "{text}");
+}
+
+#[test]
+fn without_any_the_remedy_is_told_for_rustup_and_for_debian() {
+    let found = Found {
+        active: Some(toolchain("/rustup", 95)),
+        ..Found::default()
+    };
+    let text = choose(&found).expect_err("cannot build").to_string();
+    for part in [
+        "/rustup/rustc",
+        "the distribution's: not found",
+        "rustup target add x86_64-unknown-none",
+        "sh boot/setup.sh",
+        "rustc-web",
+    ] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+}
+
+#[test]
+fn the_toolchain_that_built_this_test_is_found() {
+    let active = probe().active.expect("cargo runs the tests");
+    assert!(active.cargo.is_file() && active.rustc.is_file());
+    assert!(active.version >= super::OLDEST);
+}

@@ -1,0 +1,109 @@
+//! Where things are, and what of the surrounding cargo a nested one must not see.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The target that guests are built for.
+pub const TARGET: &str = "x86_64-unknown-none";
+
+/// Root of the workspace that this tool was built in.
+#[must_use]
+pub fn root() -> &'static Path {
+    let boot = Path::new(env!("CARGO_MANIFEST_DIR"));
+    boot.parent().unwrap_or(boot)
+}
+
+/// Target directory for guests.
+///
+/// Not the one of the surrounding `cargo run` or `cargo test`: a cargo locks its target directory
+/// while it builds, and the toolchains would take turns in throwing away each other's work.
+#[must_use]
+pub fn guest_target_dir() -> PathBuf {
+    let outer = std::env::var_os("CARGO_TARGET_DIR").map(|dir| root().join(dir));
+    outer.unwrap_or_else(|| root().join("target")).join("guest")
+}
+
+/// A command that starts in the workspace's root and sees nothing that a surrounding cargo or
+/// rustup left in the environment.
+#[must_use]
+pub fn clean_command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_left_over) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Whether a variable steers one particular cargo or rustc, as against the user's own settings
+/// (proxies, registries, colours), which hold for every cargo.
+fn is_left_over(name: &str) -> bool {
+    const SETTINGS: [&str; 7] = [
+        "CARGO_HOME",
+        "CARGO_HTTP_",
+        "CARGO_NET_",
+        "CARGO_REGISTRIES_",
+        "CARGO_REGISTRY_",
+        "CARGO_SOURCE_",
+        "CARGO_TERM_",
+    ];
+    const COMPILER: [&str; 10] = [
+        "RUSTC",
+        "RUSTC_BOOTSTRAP",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC_WRAPPER",
+        "RUSTDOC",
+        "RUSTDOCFLAGS",
+        "RUSTFLAGS",
+        "RUSTUP_TOOLCHAIN",
+        "RUSTUP_TOOLCHAIN_SOURCE",
+        "RUST_RECURSION_COUNT",
+    ];
+    let settings = SETTINGS.iter().any(|setting| name.starts_with(setting));
+    (name.starts_with("CARGO") && !settings) || COMPILER.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_left_over, root};
+
+    #[test]
+    fn the_root_is_the_workspace() {
+        assert!(root().join("kernel/Cargo.toml").is_file());
+    }
+
+    #[test]
+    fn what_steers_the_outer_cargo_is_left_over() {
+        for name in [
+            "CARGO",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_PKG_NAME",
+            "CARGO_TARGET_DIR",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "RUSTC",
+            "RUSTFLAGS",
+            "RUSTUP_TOOLCHAIN",
+        ] {
+            assert!(is_left_over(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_users_settings_stay() {
+        for name in [
+            "CARGO_HOME",
+            "CARGO_NET_OFFLINE",
+            "CARGO_TERM_COLOR",
+            "CARGO_HTTP_PROXY",
+            "PATH",
+            "RUSTUP_HOME",
+            "RUSTUP_AUTO_INSTALL",
+            "RUST_BACKTRACE",
+        ] {
+            assert!(!is_left_over(name), "{name}");
+        }
+    }
+}

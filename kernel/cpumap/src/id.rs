@@ -1,0 +1,74 @@
+//! The two names of a CPU.
+
+use core::fmt;
+
+/// What the hardware calls a CPU: the ID of its local APIC.
+///
+/// Sparse. 8 bits in xAPIC mode, 32 bits in x2APIC mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApicId(u32);
+
+impl ApicId {
+    /// Wraps an ID read from the APIC, from CPUID or from the firmware's tables.
+    #[must_use]
+    pub const fn new(id: u32) -> Self {
+        Self(id)
+    }
+
+    /// The ID as the hardware wants it.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for ApicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "APIC {}", self.0)
+    }
+}
+
+/// What the kernel calls a CPU: its place in per-CPU arrays.
+///
+/// Dense over the CPUs that the firmware lists as enabled; the BSP is 0. An index says nothing
+/// about whether its CPU has come online.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CpuIndex(u32);
+
+impl CpuIndex {
+    /// The CPU that the firmware started.
+    pub const BSP: Self = Self(0);
+
+    /// Wraps an index that is known to be one, such as the position in a per-CPU array.
+    #[must_use]
+    pub const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// The index, for use on arrays.
+    #[must_use]
+    pub const fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for CpuIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CPU {}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+
+    use super::{ApicId, CpuIndex};
+
+    #[test]
+    fn the_names_cannot_be_mixed_up_in_print() {
+        assert_eq!(ApicId::new(5).to_string(), "APIC 5");
+        assert_eq!(CpuIndex::new(3).to_string(), "CPU 3");
+    }
+}

@@ -1,0 +1,25 @@
+//! Which CPUs a machine has, and what to call them.
+//!
+//! The hardware names a CPU by its APIC ID, a number with holes: three sockets of three cores have
+//! the IDs 0, 1, 2, 4, 5, 6, 8, 9, 10. A kernel wants to index arrays by CPU, without holes. This
+//! crate keeps the two apart and leads from one to the other:
+//!
+//! - [`ApicId`] and [`CpuIndex`] are different types and never convert silently.
+//! - [`Madt`] reads what the firmware lists, from the bytes of the ACPI table.
+//! - [`CpuMap`] numbers the listed CPUs 0, 1, 2, ...; the BSP (bootstrap processor) is 0.
+//! - [`Shape`] tells package, core and thread of a CPU from its APIC ID and CPUID.
+//!
+//! Everything here is plain computation on bytes and numbers: no allocation, no privileged
+//! instruction, any context. The host runs its tests.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod id;
+mod madt;
+mod map;
+mod topology;
+
+pub use id::{ApicId, CpuIndex};
+pub use madt::{Madt, MadtCpu, MadtError};
+pub use map::{CpuMap, MAX_CPUS, MapError};
+pub use topology::{Shape, Topology};

@@ -1,0 +1,332 @@
+//! Guest to host: one event, one line.
+//!
+//! A line is [`MARK`] and the event as JSON. All other lines on the serial port are log text for
+//! people. Events are written whole (the serial lock is held for a line), by any CPU.
+
+use alloc::borrow::Cow;
+use alloc::string::ToString;
+
+use serde::{Deserialize, Serialize};
+
+use crate::storm;
+
+/// What an event's line begins with. No log line does.
+pub const MARK: &str = "@event ";
+
+/// Longest event line in bytes, mark and line feed included. Texts that would pass it are cut.
+pub const MAX_LINE: usize = 1024;
+
+/// What the guest tells the host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event<'a> {
+    /// The kernel's first line: serial port and memory work, options are read.
+    Hello {
+        /// Name of the guest binary.
+        #[serde(borrow)]
+        kernel: Cow<'a, str>,
+        /// Usable memory in KiB.
+        memory_kib: u64,
+    },
+    /// One CPU of the index table. Sent in index order, once bring-up is over.
+    Cpu(Cpu),
+    /// A CPU that the firmware lists as enabled but that never checked in.
+    Missing {
+        /// Its APIC ID.
+        apic_id: u32,
+    },
+    /// Bring-up is over.
+    Online {
+        /// CPUs that run, the BSP included.
+        online: u32,
+        /// CPUs that the firmware lists as enabled.
+        listed: u32,
+        /// Microseconds from the first INIT to the last check-in.
+        micros: u64,
+    },
+    /// A test is about to start.
+    TestStart {
+        /// Its name.
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+    },
+    /// The test started last has passed.
+    TestPass {
+        /// Its name.
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+    },
+    /// How many tests this guest has: sent first, so that missed ones are noticed.
+    TestPlan {
+        /// Number of tests.
+        tests: u32,
+    },
+    /// One CPU's line of a storm report: follows [`Event::Storm`], in index order.
+    StormCpu(storm::CpuLine),
+    /// A storm report's totals. `cpus` lines of [`Event::StormCpu`] follow.
+    Storm(storm::Totals),
+    /// A CPU panicked. The text is cut to fit.
+    Panic {
+        /// Index of the CPU, if it had one yet.
+        cpu: Option<u32>,
+        /// The CPU's APIC ID, if it could be read.
+        apic_id: Option<u32>,
+        /// The message with its place in the source.
+        #[serde(borrow)]
+        message: Cow<'a, str>,
+    },
+    /// The last line: what came of it all.
+    Verdict {
+        /// Whether everything was in order.
+        passed: bool,
+        /// The verdict in one line.
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+    },
+}
+
+impl Event<'_> {
+    /// Writes the event as one line, line feed included, and returns it.
+    ///
+    /// Allocates nothing and takes no lock, so it may be called in any context. A text that would
+    /// not fit is cut; the event itself never gets lost.
+    pub fn write_line<'b>(&self, buffer: &'b mut [u8; MAX_LINE]) -> &'b str {
+        let text = self.text();
+        let mut kept = text.len().min(MAX_LINE);
+        let len = loop {
+            let cut = self.with_text(Cow::Borrowed(&text[..text.floor_char_boundary(kept)]));
+            if let Some(len) = cut.try_write(buffer) {
+                break len;
+            }
+            // Escapes make it hard to know what fits (a control character becomes six bytes).
+            // Without its text every event fits (the tests try the largest numbers).
+            assert!(kept > 0, "an event without text is too long");
+            kept -= kept.div_ceil(8);
+        };
+        core::str::from_utf8(&buffer[..len]).expect("JSON is UTF-8")
+    }
+
+    /// Length of the line, or `None` if it does not fit.
+    fn try_write(&self, buffer: &mut [u8; MAX_LINE]) -> Option<usize> {
+        let (mark, json) = buffer.split_at_mut(MARK.len());
+        mark.copy_from_slice(MARK.as_bytes());
+        let len = serde_json_core::to_slice(self, json).ok()?;
+        *json.get_mut(len)? = b'\n';
+        Some(MARK.len() + len + 1)
+    }
+
+    /// Reads a line of the serial port. `None`: it is log text, no event.
+    ///
+    /// # Errors
+    ///
+    /// The line has the mark of an event but is none that this version knows: it was garbled, or
+    /// host and guest were not built from the same sources.
+    #[cfg(feature = "host")]
+    pub fn from_line(line: &str) -> Option<Result<Event<'_>, serde_json::Error>> {
+        line.strip_prefix(MARK).map(serde_json::from_str)
+    }
+
+    /// The same event with a text of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        self.with_text(Cow::Owned(self.text().to_string()))
+    }
+
+    /// The event's text; empty for those that have none.
+    fn text(&self) -> &str {
+        match self {
+            Self::Hello { kernel: text, .. }
+            | Self::TestStart { name: text }
+            | Self::TestPass { name: text }
+            | Self::Panic { message: text, .. }
+            | Self::Verdict { text, .. } => text,
+            _ => "",
+        }
+    }
+
+    /// The same event with another text.
+    fn with_text<'b>(&self, text: Cow<'b, str>) -> Event<'b> {
+        match *self {
+            Self::Hello { memory_kib, .. } => Event::Hello {
+                kernel: text,
+                memory_kib,
+            },
+            Self::Cpu(cpu) => Event::Cpu(cpu),
+            Self::Missing { apic_id } => Event::Missing { apic_id },
+            Self::Online {
+                online,
+                listed,
+                micros,
+            } => Event::Online {
+                online,
+                listed,
+                micros,
+            },
+            Self::TestStart { .. } => Event::TestStart { name: text },
+            Self::TestPass { .. } => Event::TestPass { name: text },
+            Self::TestPlan { tests } => Event::TestPlan { tests },
+            Self::StormCpu(line) => Event::StormCpu(line),
+            Self::Storm(totals) => Event::Storm(totals),
+            Self::Panic { cpu, apic_id, .. } => Event::Panic {
+                cpu,
+                apic_id,
+                message: text,
+            },
+            Self::Verdict { passed, .. } => Event::Verdict { passed, text },
+        }
+    }
+}
+
+/// One row of the CPU index table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// Dense index; the BSP is 0.
+    pub index: u32,
+    /// What the hardware calls it.
+    pub apic_id: u32,
+    /// Physical package (socket).
+    pub package: u32,
+    /// Core within the package.
+    pub core: u32,
+    /// Thread within the core.
+    pub thread: u32,
+    /// Microseconds from the first INIT to this CPU's check-in; 0 for the BSP.
+    pub online_us: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::Cow;
+    use alloc::string::String;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::{Cpu, Event, MARK, MAX_LINE};
+    use crate::storm::{CpuLine, Lane, Latency, Totals};
+
+    /// One event of each variant, with the longest numbers.
+    fn largest(text: &str) -> Vec<Event<'_>> {
+        let text = Cow::Borrowed(text);
+        let latency = Latency {
+            min_ns: u64::MAX,
+            median_ns: u64::MAX,
+            p99_ns: u64::MAX,
+        };
+        let lane = Lane {
+            busy_ms: u64::MAX,
+            grants: u64::MAX,
+            refusals: u64::MAX,
+            teardowns: u64::MAX,
+            violations: u64::MAX,
+            close: latency,
+            drain: latency,
+        };
+        let max = u32::MAX;
+        vec![
+            Event::Hello {
+                kernel: text.clone(),
+                memory_kib: u64::MAX,
+            },
+            Event::Cpu(Cpu {
+                index: max,
+                apic_id: max,
+                package: max,
+                core: max,
+                thread: max,
+                online_us: u64::MAX,
+            }),
+            Event::Missing { apic_id: max },
+            Event::Online {
+                online: max,
+                listed: max,
+                micros: u64::MAX,
+            },
+            Event::TestStart { name: text.clone() },
+            Event::TestPass { name: text.clone() },
+            Event::TestPlan { tests: max },
+            Event::StormCpu(CpuLine {
+                index: max,
+                apic_id: max,
+                grants: u64::MAX,
+                irq_grants: u64::MAX,
+                refusals: u64::MAX,
+                released_for_others: u64::MAX,
+                shared_grants: u64::MAX,
+            }),
+            Event::Storm(Totals {
+                last: false,
+                elapsed_ms: u64::MAX,
+                cpus: max,
+                cache_aware: lane,
+                shared: lane,
+            }),
+            Event::Panic {
+                cpu: Some(max),
+                apic_id: Some(max),
+                message: text.clone(),
+            },
+            Event::Panic {
+                cpu: None,
+                apic_id: None,
+                message: text.clone(),
+            },
+            Event::Verdict {
+                passed: false,
+                text,
+            },
+        ]
+    }
+
+    fn parse(line: &str) -> Event<'_> {
+        let json = line
+            .strip_prefix(MARK)
+            .expect("marked")
+            .strip_suffix('\n')
+            .expect("ended");
+        assert!(!json.contains('\n'), "one line: {json:?}");
+        serde_json::from_str(json).expect(json)
+    }
+
+    #[test]
+    fn the_largest_events_fit_and_are_read_back() {
+        for event in largest("a name with \"quotes\", a \\, a tab\t and an \u{fc}\n") {
+            assert_eq!(parse(event.write_line(&mut [0; MAX_LINE])), event);
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_and_nothing_else_is_lost() {
+        // One byte, two bytes, and a control character that JSON writes as six.
+        for unit in ["a", "\u{fc}", "\u{1}"] {
+            let text: String = core::iter::repeat_n(unit, 3 * MAX_LINE).collect();
+            for event in largest(&text) {
+                let mut buffer = [0; MAX_LINE];
+                let back = parse(event.write_line(&mut buffer)).into_owned();
+                assert!(text.starts_with(back.text()));
+                assert_eq!(
+                    back.with_text(Cow::Borrowed("")),
+                    event.with_text(Cow::Borrowed(""))
+                );
+                if !event.text().is_empty() {
+                    assert!(
+                        back.text().len() >= MAX_LINE / 8,
+                        "{} bytes",
+                        back.text().len()
+                    );
+                }
+            }
+        }
+    }
+
+    #[cfg(feature = "host")]
+    #[test]
+    fn log_text_is_no_event_and_a_garbled_event_is_an_error() {
+        assert!(Event::from_line("CPU 0: hello").is_none());
+        assert!(Event::from_line("@event {\"TestPlan\":{\"tes").is_some_and(|e| e.is_err()));
+        assert!(Event::from_line("@event {\"NoSuch\":{}}").is_some_and(|e| e.is_err()));
+        let plan = Event::from_line("@event {\"TestPlan\":{\"tests\":3}}\r");
+        assert_eq!(
+            plan.expect("marked").expect("whole"),
+            Event::TestPlan { tests: 3 }
+        );
+    }
+}

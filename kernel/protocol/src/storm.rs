@@ -1,0 +1,282 @@
+//! The figures of the main job, and how a person sees them.
+//!
+//! All figures count from the beginning of the storm, also those of a live report. The tables are
+//! printed line by line, so that each line can be a whole line of the kernel's log:
+//!
+//! ```text
+//! CpuLine::HEADER          one row per CPU:  "{cpu_line}"
+//! Lane::HEADER             one row per kind: "{}", totals.lanes()
+//! "{totals}"               one line: how long, how many, how often
+//! ```
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::human::{Count, Nanos};
+
+/// A report's totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Whether the storm is over; otherwise this is the live report of one second.
+    pub last: bool,
+    /// Milliseconds since the storm began.
+    pub elapsed_ms: u64,
+    /// Number of CPUs, and so of [`CpuLine`]s that follow.
+    pub cpus: u32,
+    /// The device guarded by a counter per CPU.
+    pub cache_aware: Lane,
+    /// The same device and work guarded by one shared counter.
+    pub shared: Lane,
+}
+
+/// What one kind of rundown protection did since the storm began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lane {
+    /// Milliseconds for which this kind was the one in use.
+    pub busy_ms: u64,
+    /// Protections granted.
+    pub grants: u64,
+    /// Protections refused because the device was closed.
+    pub refusals: u64,
+    /// Devices closed, drained, freed and replaced.
+    pub teardowns: u64,
+    /// Broken promises seen. Anything but 0 is a failure.
+    pub violations: u64,
+    /// Time of `close`.
+    pub close: Latency,
+    /// Time from the end of `close` until the last protection was released.
+    pub drain: Latency,
+}
+
+/// Distribution of a latency, in nanoseconds of guest time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Shortest.
+    pub min_ns: u64,
+    /// Median.
+    pub median_ns: u64,
+    /// 99th percentile.
+    pub p99_ns: u64,
+}
+
+/// What one CPU did since the storm began, under both kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuLine {
+    /// Dense index.
+    pub index: u32,
+    /// What the hardware calls it.
+    pub apic_id: u32,
+    /// Protections granted to it, cache-aware kind (interrupt context included).
+    pub grants: u64,
+    /// Of those, granted in timer-interrupt context.
+    pub irq_grants: u64,
+    /// Protections refused, cache-aware kind.
+    pub refusals: u64,
+    /// Protections it released that another CPU had taken.
+    pub released_for_others: u64,
+    /// Protections granted to it under the one shared counter.
+    pub shared_grants: u64,
+}
+
+impl Totals {
+    /// Both kinds as rows of the table below [`Lane::HEADER`].
+    #[must_use]
+    pub const fn lanes(&self) -> [LaneRow; 2] {
+        [
+            LaneRow {
+                name: "counter per CPU",
+                lane: self.cache_aware,
+            },
+            LaneRow {
+                name: "shared counter",
+                lane: self.shared,
+            },
+        ]
+    }
+
+    /// Broken promises seen under either kind.
+    #[must_use]
+    pub const fn violations(&self) -> u64 {
+        self.cache_aware
+            .violations
+            .saturating_add(self.shared.violations)
+    }
+}
+
+/// One line: `2.0 s, 8 CPUs: 12.3 M grants, 345 teardowns, 0 violations`.
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let grants = self.cache_aware.grants.saturating_add(self.shared.grants);
+        let teardowns = self
+            .cache_aware
+            .teardowns
+            .saturating_add(self.shared.teardowns);
+        write!(
+            f,
+            "{}.{} s, {} CPU{}: {} grants, {} teardowns, {} violations",
+            self.elapsed_ms / 1000,
+            self.elapsed_ms % 1000 / 100,
+            self.cpus,
+            if self.cpus == 1 { "" } else { "s" },
+            Count(grants),
+            Count(teardowns),
+            self.violations(),
+        )
+    }
+}
+
+impl Lane {
+    /// What stands above the rows of [`Totals::lanes`].
+    pub const HEADER: &str = "kind of rundown    grants  grants/s  refused  teardowns  violations  \
+                              close min   median      p99  drain min   median      p99";
+
+    /// Grants per second of the time in which this kind was the one in use.
+    #[must_use]
+    pub const fn grants_per_second(&self) -> u64 {
+        match self.busy_ms {
+            0 => 0,
+            busy_ms => self.grants.saturating_mul(1000) / busy_ms,
+        }
+    }
+}
+
+/// A [`Lane`] with its name: one row of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneRow {
+    name: &'static str,
+    lane: Lane,
+}
+
+impl fmt::Display for LaneRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lane = &self.lane;
+        write!(
+            f,
+            "{:<15}  {:>8}  {:>8}  {:>7}  {:>9}  {:>10}  {}  {}",
+            self.name,
+            Count(lane.grants),
+            Count(lane.grants_per_second()),
+            Count(lane.refusals),
+            Count(lane.teardowns),
+            lane.violations,
+            lane.close,
+            lane.drain,
+        )
+    }
+}
+
+/// `min / median / p99`, always of the same width.
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (min, median, p99) = (
+            Nanos(self.min_ns),
+            Nanos(self.median_ns),
+            Nanos(self.p99_ns),
+        );
+        write!(f, "{min:>9}  {median:>7}  {p99:>7}")
+    }
+}
+
+impl CpuLine {
+    /// What stands above the rows.
+    pub const HEADER: &str = " CPU  APIC ID    grants  in interrupt   refused  for others  \
+                              shared counter";
+}
+
+/// One row of the table below [`CpuLine::HEADER`].
+impl fmt::Display for CpuLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:>4}  {:>7}  {:>8}  {:>12}  {:>8}  {:>10}  {:>14}",
+            self.index,
+            self.apic_id,
+            Count(self.grants),
+            Count(self.irq_grants),
+            Count(self.refusals),
+            Count(self.released_for_others),
+            Count(self.shared_grants),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use super::{CpuLine, Lane, Latency, Totals};
+
+    const LANES: &str = "
+kind of rundown    grants  grants/s  refused  teardowns  violations  close min   median      p99  drain min   median      p99
+counter per CPU    1.23 M    2.46 M       89         42           0     850 ns  4.50 us  12.3 ms       1 ns     2 ns     3 ns
+shared counter     1.00 k    2.00 k        0          0           2       0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
+";
+    const CPUS: &str = "
+ CPU  APIC ID    grants  in interrupt   refused  for others  shared counter
+   7       10         5             0         0           0               0
+";
+
+    fn totals() -> Totals {
+        let cache_aware = Lane {
+            busy_ms: 500,
+            grants: 1_234_567,
+            refusals: 89,
+            teardowns: 42,
+            violations: 0,
+            close: Latency {
+                min_ns: 850,
+                median_ns: 4_500,
+                p99_ns: 12_345_678,
+            },
+            drain: Latency {
+                min_ns: 1,
+                median_ns: 2,
+                p99_ns: 3,
+            },
+        };
+        let shared = Lane {
+            grants: 1_000,
+            busy_ms: 500,
+            violations: 2,
+            ..Lane::default()
+        };
+        Totals {
+            last: false,
+            elapsed_ms: 1_999,
+            cpus: 8,
+            cache_aware,
+            shared,
+        }
+    }
+
+    #[test]
+    fn the_totals_are_one_line() {
+        let text = "1.9 s, 8 CPUs: 1.23 M grants, 42 teardowns, 2 violations";
+        assert_eq!(totals().to_string(), text);
+    }
+
+    #[test]
+    fn rates_count_only_the_time_in_use() {
+        assert_eq!(totals().cache_aware.grants_per_second(), 2_469_134);
+        assert_eq!(Lane::default().grants_per_second(), 0);
+    }
+
+    #[test]
+    fn columns_end_below_their_headings() {
+        let [first, second] = totals().lanes().map(|row| row.to_string());
+        let cpu = CpuLine {
+            index: 7,
+            apic_id: 10,
+            grants: 5,
+            ..CpuLine::default()
+        };
+        let lanes = format!("{}\n{first}\n{second}", Lane::HEADER);
+        assert_eq!(lanes, LANES.trim());
+        assert_eq!(
+            format!("{}\n{cpu}", CpuLine::HEADER),
+            CPUS.trim_matches('\n')
+        );
+    }
+}

@@ -1,0 +1,50 @@
+//! The atomics and the cell that the protocol is built on: `core`'s, or loom's in a model.
+//!
+//! Loom's atomics cannot be made in a constant, so constructors go through [`const_unless_model!`].
+
+#[cfg(not(rundown_loom))]
+pub(crate) use self::native::{AtomicI64, AtomicU64, Ordering, UnsafeCell, spin_loop};
+#[cfg(rundown_loom)]
+pub(crate) use loom::{
+    cell::UnsafeCell,
+    hint::spin_loop,
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+};
+
+#[cfg(not(rundown_loom))]
+mod native {
+    pub(crate) use core::hint::spin_loop;
+    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+    /// [`core::cell::UnsafeCell`] with loom's way of reaching the value, by closures.
+    pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(core::cell::UnsafeCell::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn with<A>(&self, read: impl FnOnce(*const T) -> A) -> A {
+            read(self.0.get())
+        }
+
+        #[inline]
+        pub(crate) fn with_mut<A>(&self, write: impl FnOnce(*mut T) -> A) -> A {
+            write(self.0.get())
+        }
+    }
+}
+
+/// Defines a function that is `const`, except in a loom model.
+macro_rules! const_unless_model {
+    ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
+        $(#[$attribute])*
+        #[cfg(not(rundown_loom))]
+        $visibility const fn $($rest)*
+        $(#[$attribute])*
+        #[cfg(rundown_loom)]
+        $visibility fn $($rest)*
+    };
+}
+pub(crate) use const_unless_model;

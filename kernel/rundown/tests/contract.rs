@@ -1,0 +1,386 @@
+//! The contract (S1 to S11 in the README), one table of tests over every kind.
+#![cfg(not(rundown_loom))]
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rundown::{CloseOutcome, Park, RefGuard, Refused, Spin, State, WrongState};
+use support::{Make, Script, for_every_kind, on_cpu};
+
+for_every_kind!(
+    s1_after_close_every_cpu_is_refused,
+    s1_after_a_refusal_every_cpu_is_refused,
+    s2_wait_outlasts_every_reference,
+    s2_wait_on_an_idle_object_returns_at_once,
+    s2_no_wake_up_is_lost,
+    s4_release_on_any_cpu_before_or_after_close,
+    s4_a_guard_may_be_dropped_by_another_thread,
+    s5_protection_nests,
+    s6_a_second_wait_returns,
+    s6_all_concurrent_waiters_return,
+    s6_a_late_waiter_survives_a_reinit,
+    s8_calls_illegal_in_a_state_change_nothing,
+    s8_closing_twice_is_no_failure,
+    s8_refused_acquires_leave_no_trace,
+    s8_many_lives,
+    s11_any_hint_will_do,
+);
+
+fn s1_after_close_every_cpu_is_refused<R: Make>() {
+    let rundown = R::make();
+    let guard = rundown.try_acquire().expect("open");
+    assert_eq!(rundown.close(), CloseOutcome::Closed);
+    for cpu in 0..2 * R::SLOTS {
+        on_cpu(cpu);
+        assert!(rundown.try_acquire().is_none(), "granted on CPU {cpu}");
+        assert_eq!(rundown.acquire(), Err(Refused::Closed));
+    }
+    drop(guard);
+    for cpu in 0..2 * R::SLOTS {
+        on_cpu(cpu);
+        assert!(rundown.try_acquire().is_none(), "granted on CPU {cpu}");
+    }
+}
+
+fn s1_after_a_refusal_every_cpu_is_refused<R: Make>() {
+    for _ in 0..300 {
+        let rundown = R::make();
+        let start = Barrier::new(3);
+        let refused = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for cpu in 0..2 {
+                let (rundown, start, refused) = (&rundown, &start, &refused);
+                scope.spawn(move || {
+                    on_cpu(cpu);
+                    start.wait();
+                    loop {
+                        let known = refused.load(Ordering::Acquire);
+                        match rundown.try_acquire() {
+                            Some(_guard) => assert!(!known, "granted after a refusal"),
+                            None if known => return,
+                            None => refused.store(true, Ordering::Release),
+                        }
+                    }
+                });
+            }
+            start.wait();
+            rundown.wait(&Spin);
+        });
+        assert!(rundown.is_drained());
+    }
+}
+
+fn s2_wait_outlasts_every_reference<R: Make>() {
+    let rundown = R::make();
+    let guards: Vec<RefGuard<'_, R>> = (0..3)
+        .map(|cpu| {
+            on_cpu(cpu);
+            rundown.try_acquire().expect("open")
+        })
+        .collect();
+    let script = Script::new(|| {
+        for guard in guards {
+            assert_eq!(rundown.state(), State::Draining);
+            assert!(!rundown.is_drained());
+            drop(guard);
+        }
+    });
+    rundown.wait(&script);
+    assert!(script.played());
+    assert_eq!(rundown.state(), State::Drained);
+    assert!(rundown.is_drained());
+}
+
+fn s2_wait_on_an_idle_object_returns_at_once<R: Make>() {
+    let rundown = R::make();
+    assert!(!rundown.is_drained());
+    // As many releases as acquires, but never on the CPU of the acquire.
+    for cpu in 0..R::SLOTS {
+        on_cpu(cpu);
+        let guard = rundown.try_acquire().expect("open");
+        on_cpu(cpu + 1);
+        drop(guard);
+    }
+    rundown.close();
+    assert!(rundown.is_drained());
+    rundown.wait(&Spin);
+}
+
+fn s2_no_wake_up_is_lost<R: Make>() {
+    for round in 0..500 {
+        let rundown = R::make();
+        let start = Barrier::new(3);
+        thread::scope(|scope| {
+            for cpu in 0..2 {
+                let guard = rundown.try_acquire().expect("open");
+                let start = &start;
+                scope.spawn(move || {
+                    on_cpu(cpu + round % 2);
+                    start.wait();
+                    drop(guard);
+                });
+            }
+            start.wait();
+            // Hangs if the wake-up is lost.
+            rundown.wait(&Park);
+        });
+        assert!(rundown.is_drained());
+    }
+}
+
+fn s4_release_on_any_cpu_before_or_after_close<R: Make>() {
+    for taken_on in 0..R::SLOTS {
+        for dropped_on in 0..R::SLOTS {
+            for close_first in [false, true] {
+                let rundown = R::make();
+                on_cpu(taken_on);
+                let kept = rundown.try_acquire().expect("open");
+                let moved = rundown.try_acquire().expect("open");
+                if close_first {
+                    rundown.close();
+                }
+                on_cpu(dropped_on);
+                drop(moved);
+                rundown.close();
+                assert!(!rundown.is_drained(), "drained while a reference is held");
+                drop(kept);
+                assert!(rundown.is_drained(), "not drained by the last release");
+            }
+        }
+    }
+}
+
+fn s4_a_guard_may_be_dropped_by_another_thread<R: Make>() {
+    let rundown = R::make();
+    on_cpu(0);
+    let guard = rundown.try_acquire().expect("open");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            on_cpu(1);
+            drop(guard);
+        });
+        rundown.wait(&Park);
+    });
+    assert!(rundown.is_drained());
+}
+
+fn s5_protection_nests<R: Make>() {
+    // As in an interrupt handler on top of a holder, also one that comes while the holder's object drains.
+    let rundown = R::make();
+    let outer = rundown.try_acquire().expect("open");
+    let inner = rundown
+        .try_acquire()
+        .expect("protection does not exclude protection");
+    rundown.close();
+    assert!(rundown.try_acquire().is_none());
+    drop(outer);
+    assert!(!rundown.is_drained());
+    drop(inner);
+    assert!(rundown.is_drained());
+}
+
+fn s6_a_second_wait_returns<R: Make>() {
+    let rundown = R::make();
+    rundown.wait(&Spin);
+    rundown.wait(&Spin);
+    rundown.complete().expect("drained");
+    rundown.wait(&Spin);
+    assert_eq!(rundown.state(), State::RunDown);
+}
+
+fn s6_all_concurrent_waiters_return<R: Make>() {
+    for _ in 0..100 {
+        let rundown = R::make();
+        let guard = rundown.try_acquire().expect("open");
+        let released = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    rundown.wait(&Park);
+                    assert!(released.load(Ordering::Relaxed), "returned early");
+                });
+            }
+            // Not before somebody has closed it, so that at least one of them has to wait.
+            while rundown.state() == State::Open {
+                thread::yield_now();
+            }
+            released.store(true, Ordering::Relaxed);
+            drop(guard);
+        });
+    }
+}
+
+fn s6_a_late_waiter_survives_a_reinit<R: Make>() {
+    let rundown = R::make();
+    let next_life = Cell::new(None);
+    let first = RefCell::new(rundown.try_acquire());
+    let script = Script::new(|| {
+        // This waiter sleeps on while the owner goes through a whole cycle and gives out protection again.
+        drop(first.take());
+        rundown.wait(&Spin);
+        rundown.reinit().expect("drained");
+        next_life.set(rundown.try_acquire());
+        rundown.close();
+        assert_eq!(rundown.state(), State::Draining);
+    });
+    rundown.wait(&script);
+    assert!(script.played());
+    assert!(!rundown.is_drained(), "the next life still has a user");
+    drop(next_life);
+    assert!(rundown.is_drained());
+}
+
+/// Each state an outsider can bring an object to. `Claimed` lasts only during a call: the models cover it.
+fn brought_to<R: Make>(rundown: &R, state: State) -> Option<RefGuard<'_, R>> {
+    let guard = rundown.try_acquire();
+    match state {
+        State::Open => return guard,
+        State::Draining => {
+            rundown.close();
+            return guard;
+        }
+        State::Drained => {
+            drop(guard);
+            rundown.close();
+        }
+        State::RunDown => {
+            drop(guard);
+            rundown.close();
+            rundown.complete().expect("drained");
+        }
+        State::Claimed => unreachable!("not a state between calls"),
+    }
+    None
+}
+
+fn s8_calls_illegal_in_a_state_change_nothing<R: Make>() {
+    let legal = [
+        // State, may complete, may re-init.
+        (State::Open, false, false),
+        (State::Draining, false, false),
+        (State::Drained, true, true),
+        (State::RunDown, true, true),
+    ];
+    for (state, may_complete, may_reinit) in legal {
+        let rundown = R::make();
+        let guard = brought_to(&rundown, state);
+        assert_eq!(rundown.state(), state);
+        if may_complete {
+            assert_eq!(rundown.complete(), Ok(()));
+            assert_eq!(rundown.state(), State::RunDown);
+        } else {
+            assert_eq!(rundown.complete(), Err(WrongState { found: state }));
+            assert_eq!(rundown.state(), state);
+        }
+
+        drop(guard);
+        let rundown = R::make();
+        let guard = brought_to(&rundown, state);
+        if may_reinit {
+            assert_eq!(rundown.reinit(), Ok(()));
+            assert_eq!(rundown.state(), State::Open);
+            assert!(rundown.try_acquire().is_some());
+        } else {
+            assert_eq!(rundown.reinit(), Err(WrongState { found: state }));
+            assert_eq!(rundown.state(), state);
+        }
+        drop(guard);
+        rundown.close();
+        assert!(rundown.is_drained(), "the count was changed in {state:?}");
+    }
+}
+
+fn s8_closing_twice_is_no_failure<R: Make>() {
+    let rundown = R::make();
+    let guard = rundown.try_acquire();
+    assert_eq!(rundown.close(), CloseOutcome::Closed);
+    assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
+    drop(guard);
+    assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
+    assert_eq!(rundown.state(), State::Drained);
+    rundown.complete().expect("drained");
+    assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
+    assert_eq!(rundown.state(), State::RunDown);
+}
+
+fn s8_refused_acquires_leave_no_trace<R: Make>() {
+    let rundown = R::make();
+    for _ in 0..3 {
+        let guard = rundown.try_acquire().expect("open");
+        rundown.close();
+        for cpu in 0..R::SLOTS {
+            on_cpu(cpu);
+            for _ in 0..=cpu {
+                assert!(rundown.try_acquire().is_none());
+            }
+        }
+        assert!(!rundown.is_drained());
+        drop(guard);
+        assert!(rundown.is_drained());
+        rundown.reinit().expect("drained");
+    }
+}
+
+fn s8_many_lives<R: Make>() {
+    let rundown = R::make();
+    for life in 0..1000_usize {
+        let guards: Vec<_> = (0..life % 5)
+            .map(|cpu| {
+                on_cpu(cpu);
+                rundown.try_acquire().expect("open")
+            })
+            .collect();
+        let early = guards.len() / 2;
+        let mut guards = guards.into_iter();
+        // Some are released before the close, some after, on other CPUs than they were taken on.
+        for (cpu, guard) in guards.by_ref().take(early).enumerate() {
+            on_cpu(cpu + 1);
+            drop(guard);
+        }
+        rundown.close();
+        for (cpu, guard) in guards.enumerate() {
+            assert!(!rundown.is_drained());
+            on_cpu(cpu + 2);
+            drop(guard);
+        }
+        assert!(rundown.is_drained());
+        if life % 2 == 0 {
+            rundown.complete().expect("drained");
+        }
+        rundown.reinit().expect("drained");
+        assert!(!rundown.is_drained());
+    }
+}
+
+fn s11_any_hint_will_do<R: Make>() {
+    let rundown = R::make();
+    let hints = [
+        0,
+        R::SLOTS - 1,
+        R::SLOTS,
+        R::SLOTS + 1,
+        1000,
+        usize::MAX - 1,
+        usize::MAX,
+    ];
+    for taken_on in hints {
+        for dropped_on in hints {
+            on_cpu(taken_on);
+            let guard = rundown.try_acquire().expect("open");
+            on_cpu(usize::MAX / 2);
+            let other = rundown.try_acquire().expect("open");
+            rundown.close();
+            assert!(!rundown.is_drained());
+            on_cpu(dropped_on);
+            drop(guard);
+            assert!(!rundown.is_drained());
+            drop(other);
+            assert!(rundown.is_drained());
+            rundown.reinit().expect("drained");
+        }
+    }
+}

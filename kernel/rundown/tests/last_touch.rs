@@ -1,0 +1,124 @@
+//! S3: after the step that lets the last waiter go, the releaser leaves the object alone. And S5: nothing allocates.
+#![cfg(not(rundown_loom))]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::{Cell, RefCell};
+use std::mem::MaybeUninit;
+use std::{ptr, slice};
+
+use rundown::{CacheAwareRundown, Platform, Rundown, RundownRef, Slot};
+
+/// What freed memory is filled with.
+const POISON: u8 = 0xA5;
+
+/// A platform whose waiter is quicker than any: the wake-up itself frees the object.
+struct Impatient;
+
+type Free = Box<dyn FnOnce()>;
+
+thread_local! {
+    static ON_WAKE: RefCell<Option<Free>> = const { RefCell::new(None) };
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Platform for Impatient {
+    fn cpu_hint() -> usize {
+        0
+    }
+
+    fn wake_waiters() {
+        if let Some(free) = ON_WAKE.take() {
+            free();
+        }
+    }
+}
+
+fn the_last_release_leaves_the_object_alone<R: Rundown + Default + 'static>() {
+    let memory: *mut MaybeUninit<R> = Box::leak(Box::new(MaybeUninit::uninit()));
+    // SAFETY: the memory is this function's own, and fits an `R`.
+    let object: *mut R = unsafe { &mut *memory }.write(R::default());
+    // SAFETY: it was just written, and lives until the wake-up.
+    let rundown = unsafe { &*object };
+    for _ in 0..2 {
+        rundown.acquire().expect("open");
+    }
+    rundown.close();
+    // SAFETY: one of the two acquired above.
+    unsafe { rundown.release() };
+    ON_WAKE.set(Some(Box::new(move || {
+        // SAFETY: drained: the owner may free the object. All its bytes are atomics or padding.
+        unsafe { ptr::write_bytes(object.cast::<u8>(), POISON, size_of::<R>()) };
+    })));
+    // SAFETY: the other of the two.
+    unsafe { rundown.release() };
+    assert!(
+        ON_WAKE.take().is_none(),
+        "the last release did not wake the waiter"
+    );
+    // SAFETY: the memory was written to the last byte.
+    let bytes = unsafe { slice::from_raw_parts(object.cast::<u8>(), size_of::<R>()) };
+    let touched = bytes.iter().position(|&byte| byte != POISON);
+    assert_eq!(touched, None, "this byte was touched after the wake-up");
+    // SAFETY: the pointer came from a box, and the type of its content needs no drop.
+    drop(unsafe { Box::from_raw(memory) });
+}
+
+#[test]
+fn s3_plain() {
+    the_last_release_leaves_the_object_alone::<RundownRef<Impatient>>();
+}
+
+#[test]
+fn s3_cache_aware() {
+    the_last_release_leaves_the_object_alone::<CacheAwareRundown<Impatient, [Slot; 1]>>();
+    the_last_release_leaves_the_object_alone::<CacheAwareRundown<Impatient, [Slot; 3]>>();
+}
+
+/// Counts what each thread allocates.
+struct Counting;
+
+// SAFETY: the system's allocator does the work.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that is being torn down is not counted.
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn a_whole_life_allocates_nothing<R: Rundown + Default>() {
+    let rundown = R::default();
+    let before = ALLOCATIONS.get();
+    let guards = [
+        rundown.try_acquire(),
+        rundown.try_acquire(),
+        rundown.try_acquire(),
+    ];
+    rundown.close();
+    assert!(rundown.try_acquire().is_none());
+    drop(guards);
+    rundown.wait(&rundown::Spin);
+    rundown.reinit().expect("drained");
+    assert_eq!(ALLOCATIONS.get(), before);
+}
+
+#[test]
+fn s5_nothing_allocates() {
+    drop(Box::new(1));
+    assert_ne!(
+        ALLOCATIONS.get(),
+        0,
+        "the allocator under test is not in use"
+    );
+    a_whole_life_allocates_nothing::<RundownRef<Impatient>>();
+    a_whole_life_allocates_nothing::<CacheAwareRundown<Impatient, [Slot; 3]>>();
+}

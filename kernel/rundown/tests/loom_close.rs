@@ -1,0 +1,123 @@
+//! Models: acquire against close (S1, S2), and release on another CPU (S4).
+#![cfg(rundown_loom)]
+
+mod models;
+
+use loom::sync::Arc;
+use loom::thread;
+use models::{Make, Sleep, models, on_cpu};
+use rundown::{Protected, Spin};
+
+models!(
+    acquire_against_run_down,
+    a_refusal_is_final,
+    release_on_another_cpu,
+    two_waiters_see_what_was_done bound: 3,
+    two_users_against_run_down bound: 3,
+);
+
+/// The value's cell is loom's: any access that does not happen-before its removal fails the model.
+fn acquire_against_run_down<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 7));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            if let Some(guard) = object.try_acquire() {
+                assert_eq!(*guard, 7);
+            }
+        })
+    };
+    assert_eq!(object.run_down(&Spin), Ok(7));
+    user.join().unwrap();
+}
+
+fn a_refusal_is_final<R: Make>() {
+    let rundown = Arc::new(R::default());
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(0);
+            let first = rundown.try_acquire().is_some();
+            // The slot that the sweep reaches last.
+            on_cpu(1);
+            let second = rundown.try_acquire().is_some();
+            assert!(first || !second, "granted after a refusal");
+        })
+    };
+    rundown.close();
+    assert!(rundown.try_acquire().is_none(), "granted after close");
+    user.join().unwrap();
+}
+
+fn release_on_another_cpu<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 7));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(0);
+            if let Some(guard) = object.try_acquire() {
+                on_cpu(1);
+                assert_eq!(*guard, 7);
+                drop(guard);
+            }
+            on_cpu(1);
+            if let Some(guard) = object.try_acquire() {
+                on_cpu(0);
+                drop(guard);
+            }
+        })
+    };
+    assert_eq!(object.run_down(&Spin), Ok(7));
+    user.join().unwrap();
+}
+
+/// They sleep: two that spin would keep loom from ever running the user.
+fn two_waiters_see_what_was_done<R: Make>() {
+    let shared = Arc::new((R::default(), loom::cell::UnsafeCell::new(0)));
+    // The reference moves to the user's thread, and is released there.
+    shared.0.acquire().unwrap();
+    let user = {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || {
+            on_cpu(1);
+            // SAFETY: only the holder of this one reference writes.
+            shared.1.with_mut(|value| unsafe { *value = 1 });
+            // SAFETY: acquired above.
+            unsafe { shared.0.release() };
+        })
+    };
+    let waiter = {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || {
+            shared.0.wait(&Sleep);
+            // SAFETY: drained; the other waiter reads, too.
+            shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
+        })
+    };
+    shared.0.wait(&Sleep);
+    // SAFETY: drained; the other waiter reads, too.
+    shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
+    user.join().unwrap();
+    waiter.join().unwrap();
+}
+
+fn two_users_against_run_down<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 7));
+    let users: Vec<_> = (0..2)
+        .map(|cpu| {
+            let object = Arc::clone(&object);
+            thread::spawn(move || {
+                on_cpu(cpu);
+                if let Some(guard) = object.try_acquire() {
+                    on_cpu(1 - cpu);
+                    assert_eq!(*guard, 7);
+                }
+            })
+        })
+        .collect();
+    assert_eq!(object.run_down(&Spin), Ok(7));
+    for user in users {
+        user.join().unwrap();
+    }
+}

@@ -1,0 +1,141 @@
+//! Models: re-init against acquires that started in the life before, and the hand-over between owners (S8).
+#![cfg(rundown_loom)]
+
+mod models;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::thread;
+use models::{Make, Sleep, models, on_cpu};
+use rundown::{CloseOutcome, Protected, Spin, State};
+
+models!(
+    a_stale_acquire_meets_the_next_life,
+    refused_acquires_do_not_reach_the_next_life,
+    completion_hands_over,
+    the_taker_hands_over_to_the_publisher,
+    close_against_reinit,
+    a_wait_during_a_reinit_misses_no_grant bound: 3,
+);
+
+/// The user may look at the switch in the first life, be granted protection on a slot that just re-opened,
+/// and release it on one that has not.
+fn a_stale_acquire_meets_the_next_life<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 1));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(0);
+            if let Some(guard) = object.try_acquire() {
+                on_cpu(1);
+                assert!(*guard == 1 || *guard == 2);
+            }
+        })
+    };
+    assert_eq!(object.run_down(&Spin), Ok(1));
+    object.publish(2).unwrap();
+    assert_eq!(object.run_down(&Spin), Ok(2));
+    user.join().unwrap();
+}
+
+/// What refused acquires leave on closed slots must not count in the life after.
+fn refused_acquires_do_not_reach_the_next_life<R: Make>() {
+    let rundown = Arc::new(R::default());
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || drop(rundown.try_acquire()))
+    };
+    rundown.wait(&Spin);
+    rundown.reinit().unwrap();
+    user.join().unwrap();
+    rundown.close();
+    assert!(rundown.is_drained());
+}
+
+/// One owner waits, uses the guarded thing for the last time, and marks the object run down; the other re-opens it.
+fn completion_hands_over<R: Make>() {
+    let shared = Arc::new((R::default(), UnsafeCell::new(0)));
+    let first = {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || {
+            shared.0.wait(&Spin);
+            // SAFETY: drained, and the other owner waits for the completion.
+            shared.1.with_mut(|value| unsafe { *value = 1 });
+            shared.0.complete().unwrap();
+        })
+    };
+    while shared.0.state() != State::RunDown {
+        thread::yield_now();
+    }
+    // SAFETY: run down.
+    shared.1.with_mut(|value| unsafe { *value = 2 });
+    shared.0.reinit().unwrap();
+    first.join().unwrap();
+}
+
+fn the_taker_hands_over_to_the_publisher<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 1));
+    let taker = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || assert_eq!(object.run_down(&Spin), Ok(1)))
+    };
+    let mut value = 2;
+    while let Err(refused) = object.publish(value) {
+        value = refused.value;
+        thread::yield_now();
+    }
+    assert_eq!(*object.try_acquire().unwrap(), 2);
+    taker.join().unwrap();
+}
+
+/// Whichever is later wins, and neither hangs.
+fn close_against_reinit<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.close();
+    let closer = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.close())
+    };
+    rundown.reinit().unwrap();
+    match closer.join().unwrap() {
+        CloseOutcome::Closed => assert!(rundown.is_drained()),
+        CloseOutcome::AlreadyClosed | CloseOutcome::Superseded => {
+            assert!(rundown.try_acquire().is_some());
+        }
+    }
+}
+
+/// A wait that starts while the object re-opens must not overlook protection that was granted before it started.
+fn a_wait_during_a_reinit_misses_no_grant<R: Make>() {
+    let shared = Arc::new((R::default(), AtomicBool::new(false)));
+    let user = {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || {
+            on_cpu(0);
+            if let Some(guard) = shared.0.try_acquire() {
+                shared.1.store(true, Ordering::SeqCst);
+                shared.1.store(false, Ordering::SeqCst);
+                drop(guard);
+            }
+        })
+    };
+    let owner = {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || {
+            shared.0.wait(&Sleep);
+            // The other waiter may run the object down again first, and re-opens nothing.
+            let _ = shared.0.reinit();
+        })
+    };
+    let held_before = shared.1.load(Ordering::SeqCst);
+    shared.0.wait(&Sleep);
+    if held_before {
+        assert!(
+            !shared.1.load(Ordering::SeqCst),
+            "returned although protection is held"
+        );
+    }
+    user.join().unwrap();
+    owner.join().unwrap();
+}

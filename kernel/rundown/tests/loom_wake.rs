@@ -1,0 +1,86 @@
+//! Models: no wake-up is lost (S2, S6). A waiter that is not woken sleeps for ever, and loom reports that.
+#![cfg(rundown_loom)]
+
+mod models;
+
+use loom::sync::Arc;
+use loom::thread;
+use models::{Make, Sleep, models, on_cpu};
+use rundown::Protected;
+
+models!(
+    the_last_release_wakes,
+    the_last_release_wakes_every_waiter bound: 2,
+    the_sweep_wakes_the_other_waiter,
+    the_end_of_a_claim_wakes,
+    a_late_waiter_is_woken bound: 3,
+);
+
+fn the_last_release_wakes<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 7));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            drop(object.try_acquire());
+        })
+    };
+    assert_eq!(object.run_down(&Sleep), Ok(7));
+    user.join().unwrap();
+}
+
+fn the_last_release_wakes_every_waiter<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    let waiters: Vec<_> = (0..2)
+        .map(|_| {
+            let rundown = Arc::clone(&rundown);
+            thread::spawn(move || rundown.wait(&Sleep))
+        })
+        .collect();
+    on_cpu(1);
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    for waiter in waiters {
+        waiter.join().unwrap();
+    }
+}
+
+/// Nothing is held: who drains the object is the closer itself, and the other waiter may have looked before.
+fn the_sweep_wakes_the_other_waiter<R: Make>() {
+    let rundown = Arc::new(R::default());
+    let waiter = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.wait(&Sleep))
+    };
+    rundown.close();
+    waiter.join().unwrap();
+}
+
+/// The waiter may come while the object is claimed; then it waits for the claim's end.
+fn the_end_of_a_claim_wakes<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.close();
+    let waiter = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.wait(&Sleep))
+    };
+    rundown.reinit().unwrap();
+    waiter.join().unwrap();
+}
+
+/// The waiter may sleep through the end of the life it waits for, and wake up in the next.
+fn a_late_waiter_is_woken<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 1));
+    let other = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || object.run_down(&Sleep).is_ok())
+    };
+    let mut taken = 0;
+    if object.run_down(&Sleep).is_ok() {
+        taken += 1;
+        object.publish(2).unwrap();
+    }
+    taken += usize::from(other.join().unwrap());
+    assert!(taken == 1 || taken == 2);
+}

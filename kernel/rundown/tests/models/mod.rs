@@ -1,0 +1,84 @@
+//! What the loom models share: a platform, a wait policy that sleeps, and the kinds.
+#![allow(
+    dead_code,
+    reason = "each model file is a crate of its own and uses a part of this"
+)]
+
+use std::cell::Cell;
+
+use loom::sync::{Condvar, Mutex};
+use rundown::{CacheAwareRundown, Platform, Rundown, RundownRef, Slot, Wait};
+
+/// A platform of loom threads.
+pub(crate) struct Model;
+
+loom::thread_local! {
+    static HINT: Cell<usize> = Cell::new(0);
+}
+
+loom::lazy_static! {
+    static ref BELL: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+}
+
+impl Platform for Model {
+    fn cpu_hint() -> usize {
+        HINT.with(Cell::get)
+    }
+
+    fn wake_waiters() {
+        *BELL.0.lock().unwrap() += 1;
+        BELL.1.notify_all();
+    }
+}
+
+/// Sets the calling thread's CPU hint.
+pub(crate) fn on_cpu(index: usize) {
+    HINT.with(|hint| hint.set(index));
+}
+
+/// Sleeps until the platform wakes it. If nobody does, loom reports the deadlock.
+pub(crate) struct Sleep;
+
+impl Wait for Sleep {
+    fn wait_until(&self, ready: &mut dyn FnMut() -> bool) {
+        loop {
+            let heard = *BELL.0.lock().unwrap();
+            if ready() {
+                return;
+            }
+            let mut rings = BELL.0.lock().unwrap();
+            while *rings == heard {
+                rings = BELL.1.wait(rings).unwrap();
+            }
+        }
+    }
+}
+
+pub(crate) trait Make: Rundown + Default + 'static {}
+impl<R: Rundown + Default + 'static> Make for R {}
+
+pub(crate) type Plain = RundownRef<Model>;
+pub(crate) type Slots<const N: usize> = CacheAwareRundown<Model, [Slot; N]>;
+
+/// Runs each generic model over the kinds, exhaustively unless it says `bound: n` (at most n preemptions).
+macro_rules! models {
+    ($($(#[doc = $doc:literal])* $model:ident $(bound: $bound:literal)?),* $(,)?) => {
+        models!(@kind plain, $crate::models::Plain, $($model $(bound: $bound)?),*);
+        models!(@kind slots_1, $crate::models::Slots<1>, $($model $(bound: $bound)?),*);
+        models!(@kind slots_2, $crate::models::Slots<2>, $($model $(bound: $bound)?),*);
+    };
+    (@kind $kind:ident, $type:ty, $($model:ident $(bound: $bound:literal)?),*) => {
+        mod $kind {
+            $(
+                #[test]
+                fn $model() {
+                    let mut builder = loom::model::Builder::new();
+                    builder.preemption_bound = None;
+                    $(builder.preemption_bound = Some($bound);)?
+                    builder.check(super::$model::<$type>);
+                }
+            )*
+        }
+    };
+}
+pub(crate) use models;

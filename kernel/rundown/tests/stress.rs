@@ -1,0 +1,149 @@
+//! Many threads use one object while two owners run it down and publish it again and again.
+#![cfg(not(rundown_loom))]
+
+mod support;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use rundown::{Guard, Park, Protected};
+use support::{Make, Random, for_every_kind, on_cpu};
+
+for_every_kind!(a_poisoned_value_is_never_seen);
+
+const USERS: u64 = 4;
+const ACQUIRES_PER_USER: u64 = 200_000;
+const ALIVE: u64 = 0x600D_600D_600D_600D;
+const POISON: u64 = 0xDEAD_DEAD_DEAD_DEAD;
+
+/// Good to look at only while alive. Atomics, so that a failure is a failed assertion, not a data race.
+struct Payload {
+    pattern: AtomicU64,
+    users: AtomicU64,
+}
+
+impl Payload {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            pattern: AtomicU64::new(ALIVE),
+            users: AtomicU64::new(0),
+        })
+    }
+
+    fn r#use(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(
+            self.pattern.load(Ordering::Relaxed),
+            ALIVE,
+            "used after its teardown"
+        );
+    }
+
+    fn done(&self) {
+        assert_eq!(
+            self.pattern.load(Ordering::Relaxed),
+            ALIVE,
+            "torn down while in use"
+        );
+        self.users.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Done<'a, R: Make>(Option<Guard<'a, Box<Payload>, R>>);
+
+impl<R: Make> Drop for Done<'_, R> {
+    fn drop(&mut self) {
+        if let Some(guard) = self.0.take() {
+            guard.done();
+        }
+    }
+}
+
+fn a_poisoned_value_is_never_seen<R: Make>() {
+    let object = Protected::new(R::make(), Payload::new());
+    let finished = AtomicBool::new(false);
+    let (grants, teardowns) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let owners: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !finished.load(Ordering::Relaxed) {
+                        tear_down_and_publish(&object, &teardowns);
+                        thread::yield_now();
+                    }
+                })
+            })
+            .collect();
+        // Guards that wait here are released by another thread than took them.
+        let drawer = Mutex::new(Vec::new());
+        thread::scope(|users| {
+            for user in 0..USERS {
+                let (object, drawer, grants) = (&object, &drawer, &grants);
+                users.spawn(move || use_it(object, drawer, grants, user));
+            }
+        });
+        finished.store(true, Ordering::Relaxed);
+        for owner in owners {
+            owner.join().expect("an owner failed");
+        }
+    });
+    let (grants, teardowns) = (grants.into_inner(), teardowns.into_inner());
+    assert!(
+        grants > 0 && teardowns > 0,
+        "{grants} grants, {teardowns} teardowns"
+    );
+}
+
+fn use_it<'a, R: Make>(
+    object: &'a Protected<Box<Payload>, R>,
+    drawer: &Mutex<Vec<Done<'a, R>>>,
+    grants: &AtomicU64,
+    user: u64,
+) {
+    let mut random = Random::new(0x9E37_79B9 * (user + 1));
+    for _ in 0..ACQUIRES_PER_USER {
+        // Wrong on purpose, as if the thread migrated all the time (S11).
+        on_cpu(random.next() as usize);
+        let Some(guard) = object.try_acquire() else {
+            // Whoever holds guards in the drawer while the owner waits must let them go in the end.
+            drawer.lock().expect("no user failed").clear();
+            thread::yield_now();
+            continue;
+        };
+        grants.fetch_add(1, Ordering::Relaxed);
+        guard.r#use();
+        let mut used = Done(Some(guard));
+        if random.below(4) == 0 {
+            let mut drawer = drawer.lock().expect("no user failed");
+            if drawer.len() < 8 {
+                drawer.push(used);
+                continue;
+            }
+            let place = random.below(8) as usize;
+            std::mem::swap(&mut drawer[place], &mut used);
+        }
+        on_cpu(random.next() as usize);
+        drop(used);
+    }
+    drawer.lock().expect("no user failed").clear();
+}
+
+fn tear_down_and_publish<R: Make>(object: &Protected<Box<Payload>, R>, teardowns: &AtomicU64) {
+    // Two owners: the other may have the value, or may have published already.
+    let Ok(payload) = object.run_down(&Park) else {
+        return;
+    };
+    assert_eq!(
+        payload.users.load(Ordering::Relaxed),
+        0,
+        "run down while in use"
+    );
+    payload.pattern.store(POISON, Ordering::Relaxed);
+    teardowns.fetch_add(1, Ordering::Relaxed);
+    assert!(
+        object.publish(Payload::new()).is_ok(),
+        "only the taker publishes"
+    );
+    drop(payload);
+}

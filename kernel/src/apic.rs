@@ -1,0 +1,242 @@
+//! The local APIC: who this CPU is, and interrupts to others.
+//!
+//! Two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, IDs of 8 bits; and
+//! x2APIC, model-specific registers, IDs of 32 bits. The kernel uses x2APIC where CPUID has it, on
+//! all CPUs alike. Register numbers below are offsets into the xAPIC page; the x2APIC number is
+//! 0x800 + offset / 16.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use raw_cpuid::CpuId;
+use x86_64::{
+    VirtAddr,
+    registers::model_specific::{ApicBase, ApicBaseFlags, Msr},
+    structures::paging::PageTableFlags,
+};
+
+use crate::{
+    clock,
+    cpu::ApicId,
+    interrupts::{self, vector},
+    log,
+    memory::mapping,
+};
+
+/// What the local APIC does with an interrupt that it sends: its command register's bits (Intel SDM
+/// 3A, figure 11-12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ipi {
+    /// An ordinary interrupt.
+    Vector(u8),
+    /// A non-maskable interrupt.
+    Nmi,
+    /// Reset; the CPU then waits for a start-up.
+    Init,
+    /// Starts a CPU that waits for it, in real mode at this page of the first MiB.
+    StartUp {
+        /// Physical address divided by 4096.
+        page: u8,
+    },
+}
+
+/// Who gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    One(ApicId),
+    AllOthers,
+}
+
+/// Where the xAPIC's page is mapped: level-4 entry 508, nobody else's.
+const MMIO: u64 = 0xffff_fe00_0000_0000;
+
+const ID: u32 = 0x20;
+const TASK_PRIORITY: u32 = 0x80;
+const END_OF_INTERRUPT: u32 = 0xb0;
+const SPURIOUS: u32 = 0xf0;
+const COMMAND_LOW: u32 = 0x300;
+const COMMAND_HIGH: u32 = 0x310;
+const LVT_TIMER: u32 = 0x320;
+const LVT_LINT0: u32 = 0x350;
+const TIMER_INITIAL: u32 = 0x380;
+const TIMER_CURRENT: u32 = 0x390;
+const TIMER_DIVIDE: u32 = 0x3e0;
+
+const LVT_MASKED: u32 = 1 << 16;
+const LVT_PERIODIC: u32 = 1 << 17;
+/// The timer's input clock is divided by 16: 32 bits then last for a minute at 1 GHz.
+const DIVIDE_BY_16: u32 = 0b0011;
+
+/// How to get at the registers: one of the constants. Written once by the BSP, before other CPUs
+/// run, so Relaxed everywhere.
+static MODE: AtomicU64 = AtomicU64::new(UNKNOWN);
+const UNKNOWN: u64 = 0;
+const X_APIC: u64 = 1;
+const X2_APIC: u64 = 2;
+
+/// Rate of the timer, divided, in Hz.
+static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
+
+/// This CPU's APIC ID, from its APIC. (CPUID tells only the ID that it had at reset.)
+///
+/// Any CPU, any context, once the APIC is set up.
+#[must_use]
+pub fn id() -> ApicId {
+    let id = read(ID);
+    ApicId::new(if is_x2() { id } else { id >> 24 })
+}
+
+/// As [`id`]; `None` early in the boot.
+pub(crate) fn try_id() -> Option<ApicId> {
+    (MODE.load(Ordering::Relaxed) != UNKNOWN).then(id)
+}
+
+/// Whether the registers are in x2APIC mode.
+#[must_use]
+pub fn is_x2() -> bool {
+    MODE.load(Ordering::Relaxed) == X2_APIC
+}
+
+/// The xAPIC page, for the assembly that runs first on an AP; 0 in x2APIC mode.
+pub(crate) fn mmio() -> u64 {
+    if is_x2() { 0 } else { MMIO }
+}
+
+/// Finds the BSP's APIC, switches it on, and measures its timer.
+///
+/// # Panics
+/// On a CPU without APIC.
+pub(crate) fn init() {
+    let features = CpuId::new().get_feature_info().expect("CPUID leaf 1 exists with long mode");
+    assert!(features.has_apic(), "this CPU has no local APIC (QEMU: -cpu max)");
+    let (base, flags) = ApicBase::read();
+    if features.has_x2apic() || flags.contains(ApicBaseFlags::X2APIC_ENABLE) {
+        MODE.store(X2_APIC, Ordering::Relaxed);
+    } else {
+        let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
+        mapping::map(VirtAddr::new(MMIO), base.start_address(), uncached | PageTableFlags::GLOBAL);
+        MODE.store(X_APIC, Ordering::Relaxed);
+    }
+    enable();
+
+    write(TIMER_INITIAL, u32::MAX);
+    let hz = clock::measure(|| u64::from(u32::MAX - read(TIMER_CURRENT))).unwrap_or_else(|| {
+        // QEMU's APIC timer runs at 1 GHz.
+        log!("apic: no 8254 timer to measure the APIC's against: taking it for 1 GHz");
+        1_000_000_000 / 16
+    });
+    write(TIMER_INITIAL, 0);
+    TIMER_HZ.store(hz, Ordering::Relaxed);
+}
+
+/// Switches this CPU's APIC on: mode, software enable, timer masked, nothing held back.
+pub(crate) fn enable() {
+    let (base, flags) = ApicBase::read();
+    let mut wanted = flags | ApicBaseFlags::LAPIC_ENABLE;
+    if is_x2() {
+        wanted |= ApicBaseFlags::X2APIC_ENABLE;
+    }
+    if wanted != flags {
+        // SAFETY: switches on what CPUID has; the page stays where it is mapped.
+        unsafe { ApicBase::write(base, wanted) };
+    }
+    write(TASK_PRIORITY, 0);
+    write(TIMER_DIVIDE, DIVIDE_BY_16);
+    write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
+    // The 8259s are masked; their pin has nothing to say.
+    write(LVT_LINT0, LVT_MASKED);
+    // Bit 8: software enable.
+    write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
+}
+
+/// Tells the APIC that the handler of an ordinary interrupt has taken it.
+pub(crate) fn end_of_interrupt() {
+    write(END_OF_INTERRUPT, 0);
+}
+
+/// Sends an interrupt. Any CPU, any context.
+///
+/// In x2APIC mode a write to the command register does not wait for earlier stores, so they are
+/// made visible first (Intel SDM 3A, 11.12.3): who gets the interrupt sees what its sender wrote.
+pub(crate) fn send(target: Target, ipi: Ipi) {
+    const ASSERT: u32 = 1 << 14;
+    const ALL_OTHERS: u32 = 0b11 << 18;
+    let (shorthand, destination) = match target {
+        Target::One(id) => (0, id.get()),
+        Target::AllOthers => (ALL_OTHERS, 0),
+    };
+    let command = ASSERT
+        | shorthand
+        | match ipi {
+            Ipi::Vector(vector) => u32::from(vector),
+            Ipi::Nmi => 0b100 << 8,
+            Ipi::Init => 0b101 << 8,
+            Ipi::StartUp { page } => 0b110 << 8 | u32::from(page),
+        };
+    if is_x2() {
+        // SAFETY: fences only order; every CPU with long mode has them.
+        unsafe {
+            core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags));
+        }
+        let command = u64::from(destination) << 32 | u64::from(command);
+        // SAFETY: the command register; what the interrupt does is in its handler's hands.
+        unsafe { Msr::new(0x800 + (COMMAND_LOW >> 4)).write(command) };
+    } else {
+        // Two registers: an interrupt in between would use the wrong destination, hence none. An
+        // NMI in between may; so each sender leaves the upper register as it found it.
+        interrupts::without(|| {
+            let found = read(COMMAND_HIGH);
+            write(COMMAND_HIGH, destination << 24);
+            write(COMMAND_LOW, command);
+            wait_until_sent();
+            write(COMMAND_HIGH, found);
+        });
+    }
+}
+
+/// Starts this CPU's timer: an interrupt each `nanos`, the first one after that time.
+pub(crate) fn start_timer(nanos: u64) {
+    let count = u128::from(nanos) * u128::from(TIMER_HZ.load(Ordering::Relaxed)) / 1_000_000_000;
+    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    write(LVT_TIMER, LVT_PERIODIC | u32::from(vector::TIMER));
+    write(TIMER_INITIAL, count);
+}
+
+/// Stops this CPU's timer. One more tick may be on its way.
+pub(crate) fn stop_timer() {
+    write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
+    write(TIMER_INITIAL, 0);
+}
+
+/// Waits until the xAPIC has passed the command on. Bounded: an APIC that never does must not hang
+/// a CPU that has interrupts off.
+fn wait_until_sent() {
+    const PENDING: u32 = 1 << 12;
+    for _ in 0..100_000 {
+        if read(COMMAND_LOW) & PENDING == 0 {
+            return;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+fn read(register: u32) -> u32 {
+    if is_x2() {
+        // SAFETY: reading an APIC register has no effect on memory. 32 bits are defined.
+        unsafe { Msr::new(0x800 + (register >> 4)).read() as u32 }
+    } else {
+        // SAFETY: `init` has mapped the page.
+        unsafe { (VirtAddr::new(MMIO) + u64::from(register)).as_ptr::<u32>().read_volatile() }
+    }
+}
+
+fn write(register: u32, value: u32) {
+    if is_x2() {
+        // SAFETY: the callers above write what the register is for.
+        unsafe { Msr::new(0x800 + (register >> 4)).write(u64::from(value)) }
+    } else {
+        let pointer = (VirtAddr::new(MMIO) + u64::from(register)).as_mut_ptr::<u32>();
+        // SAFETY: `init` has mapped the page; the callers above write what the register is for.
+        unsafe { pointer.write_volatile(value) }
+    }
+}
+

@@ -1,0 +1,85 @@
+//! The CPUs: their two names, which one this is, which are online.
+
+pub(crate) mod descriptors;
+mod local;
+
+use core::sync::atomic::Ordering;
+
+pub use cpumap::{ApicId, CpuIndex};
+use cpumap::{CpuMap, MAX_CPUS};
+use spin::Once;
+
+pub(crate) use local::{CpuLocal, area, init_bsp, install, local};
+
+static MAP: Once<CpuMap> = Once::new();
+
+/// The CPU that this code runs on.
+///
+/// Any context; one load from the per-CPU area. A kernel thread never moves to another CPU here, so
+/// the answer stays true.
+#[must_use]
+pub fn current() -> CpuIndex {
+    local().index()
+}
+
+/// Number of CPUs that the firmware lists as enabled: indices are below this. For the size of per-CPU
+/// arrays.
+#[must_use]
+pub fn listed() -> usize {
+    map().len()
+}
+
+/// Number of CPUs that run.
+#[must_use]
+pub fn count() -> usize {
+    online().count()
+}
+
+/// The CPUs that run, by ascending index. A CPU that comes online during the iteration may be missed.
+pub fn online() -> impl Iterator<Item = CpuIndex> + Clone {
+    map().iter().map(|(index, _)| index).filter(|index| is_online(*index))
+}
+
+/// Whether a CPU runs.
+#[must_use]
+pub fn is_online(index: CpuIndex) -> bool {
+    // Acquire: pairs with the store in `set_online`; what that CPU set up is visible.
+    area(index).is_some_and(|area| area.online.load(Ordering::Acquire))
+}
+
+/// What the hardware calls a CPU.
+///
+/// # Panics
+/// If the machine has no CPU with this index.
+#[must_use]
+pub fn apic_id(index: CpuIndex) -> ApicId {
+    map().apic_id(index).expect("an index from this machine")
+}
+
+/// The index table: every CPU that the firmware lists as enabled.
+///
+/// # Panics
+/// Before the firmware's tables are read.
+#[must_use]
+pub fn map() -> &'static CpuMap {
+    MAP.get().expect("the CPU map is read before it is used")
+}
+
+/// Publishes the index table. Once, by the BSP.
+pub(crate) fn set_map(map: CpuMap) {
+    const { assert!(MAX_CPUS <= u32::MAX as usize) };
+    MAP.call_once(|| map);
+}
+
+/// Declares this CPU online: it takes interrupts and work.
+pub(crate) fn set_online() {
+    // Release: pairs with the load in `is_online`.
+    local().online.store(true, Ordering::Release);
+}
+
+/// Online CPUs other than this one. Before the map is read there are none.
+pub(crate) fn others() -> impl Iterator<Item = CpuIndex> + Clone {
+    let me = current();
+    let listed = MAP.get().map_or(0, CpuMap::len);
+    (0..listed as u32).map(CpuIndex::new).filter(move |index| *index != me && is_online(*index))
+}

@@ -1,0 +1,34 @@
+//! The way out.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use protocol::exit::{self, ExitCode};
+use x86_64::instructions::{hlt, interrupts, port::Port};
+
+use crate::{ipi, log};
+
+/// Ends QEMU with `code`. On a machine without the exit device, halts all CPUs.
+///
+/// Any CPU, any context. The first caller decides; others halt.
+pub fn exit(code: ExitCode) -> ! {
+    static EXITING: AtomicBool = AtomicBool::new(false);
+    interrupts::disable();
+    // Relaxed: the flag orders nothing, it only has one winner.
+    if EXITING.swap(true, Ordering::Relaxed) {
+        halt();
+    }
+    // SAFETY: the port is that of QEMU's exit device or of nothing; no memory is touched.
+    unsafe { Port::new(exit::PORT).write(code.value()) };
+    // Still here: no such device (see the README's QEMU line).
+    log!("no isa-debug-exit device: the kernel is done ({code:?}), halting");
+    ipi::stop_others();
+    halt()
+}
+
+/// Halts this CPU for good.
+pub(crate) fn halt() -> ! {
+    loop {
+        interrupts::disable();
+        hlt();
+    }
+}

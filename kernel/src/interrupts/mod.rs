@@ -1,0 +1,116 @@
+//! Interrupts: how they get in, and who handles which.
+//!
+//! On stable Rust, without `extern "x86-interrupt"`: `entry.S` has a stub of four instructions for
+//! each of the 256 vectors; all lead to one entry that saves the registers and calls `dispatch`
+//! with a [`Frame`]. Later work (restartable sequences) hooks in there, in one place.
+
+pub(crate) mod backtrace;
+mod exceptions;
+mod idt;
+mod pic;
+
+use core::sync::atomic::Ordering;
+
+pub(crate) use idt::load;
+
+use crate::{apic, cpu, ipi, timer};
+
+/// Vectors of this kernel's own interrupts. The upper four bits are the priority class (Intel SDM
+/// 3A, 11.8.3): what other CPUs ask for comes before the timer.
+pub(crate) mod vector {
+    /// The local APIC's timer.
+    pub(crate) const TIMER: u8 = 0x40;
+    /// Another CPU wants this one out of `hlt`.
+    pub(crate) const WAKE: u8 = 0x50;
+    /// Another CPU wants a function called here.
+    pub(crate) const CALL: u8 = 0x51;
+    /// The local APIC has nothing to say after all; wants no end of interrupt (Intel SDM 3A, 11.9).
+    pub(crate) const SPURIOUS: u8 = 0xff;
+}
+
+/// What an interrupt leaves on the stack, registers first (the order of `entry.S`), then what the CPU
+/// pushes (Intel SDM 3A, 6.14.2).
+#[derive(Clone, Debug)]
+#[repr(C)]
+#[expect(missing_docs, reason = "registers, by their names")]
+pub struct Frame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rbp: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rbx: u64,
+    pub rax: u64,
+    pub vector: u64,
+    /// 0 for vectors without one.
+    pub error_code: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+/// Whether this CPU takes interrupts.
+#[must_use]
+pub fn enabled() -> bool {
+    x86_64::instructions::interrupts::are_enabled()
+}
+
+/// Lets this CPU take interrupts.
+pub fn enable() {
+    x86_64::instructions::interrupts::enable();
+}
+
+/// Runs `f` with interrupts off on this CPU. Nests.
+pub fn without<R>(f: impl FnOnce() -> R) -> R {
+    x86_64::instructions::interrupts::without_interrupts(f)
+}
+
+/// Whether this code runs in an interrupt, exception or NMI handler.
+#[must_use]
+pub fn in_handler() -> bool {
+    // Relaxed: only this CPU writes it.
+    cpu::local().handlers.load(Ordering::Relaxed) > 0
+}
+
+/// First step of the kernel: from here on exceptions are reported, and the 8259s are silent.
+pub(crate) fn init() {
+    idt::init();
+    pic::mask();
+}
+
+/// Called by `entry.S` for every interrupt.
+extern "C" fn dispatch(frame: &mut Frame) {
+    let local = cpu::local();
+    // Relaxed: only this CPU writes it; a nested handler restores what it found.
+    let depth = local.handlers.load(Ordering::Relaxed);
+    local.handlers.store(depth + 1, Ordering::Relaxed);
+    match frame.vector as u8 {
+        exceptions::NMI => ipi::on_nmi(frame),
+        vector @ 0..32 => exceptions::report(vector, frame),
+        vector::TIMER => {
+            apic::end_of_interrupt();
+            timer::on_tick();
+        }
+        vector::WAKE => {
+            apic::end_of_interrupt();
+            local.wakes.store(local.wakes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        vector::CALL => {
+            apic::end_of_interrupt();
+            ipi::serve_calls();
+        }
+        vector::SPURIOUS => {}
+        vector => panic!("interrupt with vector {vector:#x}, which nobody has asked for"),
+    }
+    local.handlers.store(depth, Ordering::Relaxed);
+}

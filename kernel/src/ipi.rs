@@ -1,0 +1,152 @@
+//! Interrupts between CPUs: wake, call, stop.
+
+use core::{
+    ptr,
+    sync::atomic::{AtomicBool, AtomicPtr, Ordering},
+};
+
+use crate::{
+    apic::{self, Ipi, Target},
+    clock,
+    cpu::{self, CpuIndex},
+    exit,
+    interrupts::{Frame, vector},
+    panic,
+};
+
+/// Gets a CPU out of `hlt`. It takes an interrupt that does nothing else.
+///
+/// Any CPU, any context, NMI included. What this CPU wrote before is visible to the other one after.
+pub fn wake(cpu: CpuIndex) {
+    apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::WAKE));
+}
+
+/// How many wake interrupts this CPU has taken.
+#[must_use]
+pub fn wakes_taken(cpu: CpuIndex) -> u64 {
+    cpu::area(cpu).map_or(0, |area| area.wakes.load(Ordering::Relaxed))
+}
+
+/// Calls `function` in interrupt context on `cpu` (this one included) and returns when it has run.
+///
+/// Any CPU; thread or interrupt context, not NMI. Interrupts may be off: while it waits, this CPU
+/// serves the calls that others make to it, so two CPUs that call each other both get through. The
+/// other CPU must have, or get, interrupts on.
+///
+/// # Panics
+/// If `cpu` is not online: it would never answer.
+pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
+    assert!(cpu::is_online(cpu), "{cpu} is not online: nobody would run the call");
+    let area = cpu::area(cpu).expect("online CPUs have an area");
+    let call = Call::new(function);
+    call.push(&area.calls);
+    apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::CALL));
+    // Acquire: pairs with the store in `serve_calls`; what the function did is visible.
+    while !call.done.load(Ordering::Acquire) {
+        if !crate::interrupts::enabled() {
+            serve_calls();
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// A call on its caller's stack, linked into the list of the CPU that is to run it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    function: *const (dyn Fn() + Sync),
+    next: AtomicPtr<Call>,
+    done: AtomicBool,
+}
+
+impl Call {
+    fn new(function: &(dyn Fn() + Sync)) -> Self {
+        let function = ptr::from_ref(function);
+        Self {
+            // SAFETY: only the lifetime changes. `call` does not return before the function has
+            // run, and it is not run again.
+            function: unsafe {
+                core::mem::transmute::<*const (dyn Fn() + Sync), *const (dyn Fn() + Sync + 'static)>(
+                    function,
+                )
+            },
+            next: AtomicPtr::new(ptr::null_mut()),
+            done: AtomicBool::new(false),
+        }
+    }
+
+    /// Puts the call before the others in `list`.
+    fn push(&self, list: &AtomicPtr<Call>) {
+        let this = ptr::from_ref(self).cast_mut();
+        let mut first = list.load(Ordering::Relaxed);
+        loop {
+            self.next.store(first, Ordering::Relaxed);
+            // Release: pairs with the swap in `serve_calls`; the call's fields are visible.
+            match list.compare_exchange_weak(first, this, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => first = now,
+            }
+        }
+    }
+}
+
+/// Runs the calls that others have made to this CPU, the oldest first.
+pub(crate) fn serve_calls() {
+    // Acquire: pairs with `push`.
+    let mut newest = cpu::local().calls.swap(ptr::null_mut(), Ordering::Acquire);
+    let mut oldest = ptr::null_mut();
+    // Newest first, as it was pushed: turn it round.
+    // SAFETY (this loop and the next): every call in the list lives until its `done` is set, since
+    // its caller waits for that; only this CPU has the list now.
+    while let Some(call) = unsafe { newest.as_ref() } {
+        let next = call.next.load(Ordering::Relaxed);
+        call.next.store(oldest, Ordering::Relaxed);
+        oldest = newest;
+        newest = next;
+    }
+    // SAFETY: as above.
+    while let Some(call) = unsafe { oldest.as_ref() } {
+        oldest = call.next.load(Ordering::Relaxed);
+        // SAFETY: the caller keeps the function until `done` is set.
+        (unsafe { &*call.function })();
+        // Release: pairs with the load in `call`. The call is gone after this.
+        call.done.store(true, Ordering::Release);
+    }
+}
+
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// Stops all other CPUs for good, by NMI, so that interrupts being off does not save them. Returns
+/// whether all have answered within a second.
+///
+/// Any CPU, any context.
+pub(crate) fn stop_others() -> bool {
+    const PATIENCE_NS: u64 = 1_000_000_000;
+    STOPPING.store(true, Ordering::SeqCst);
+    for other in cpu::others() {
+        apic::send(Target::One(cpu::apic_id(other)), Ipi::Nmi);
+    }
+    let stopped = |cpu| cpu::area(cpu).is_none_or(|area| area.stopped.load(Ordering::Acquire));
+    let deadline = clock::nanos() + PATIENCE_NS;
+    loop {
+        if cpu::others().all(stopped) {
+            return true;
+        }
+        if clock::nanos() >= deadline {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// An NMI: another CPU wants this one to stop, or the hardware has something bad to say.
+pub(crate) fn on_nmi(frame: &Frame) {
+    if STOPPING.load(Ordering::SeqCst) {
+        // Release: pairs with the load in `stop_others`.
+        cpu::local().stopped.store(true, Ordering::Release);
+        exit::halt();
+    }
+    panic::report(
+        format_args!("non-maskable interrupt that no CPU has sent, at {:#x}", frame.rip),
+        |line| crate::interrupts::backtrace::from(frame.rip, frame.rbp, line),
+    );
+}

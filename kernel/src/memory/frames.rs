@@ -1,0 +1,100 @@
+//! Physical memory in pages of 4 KiB.
+
+use core::ops::Range;
+
+use spin::mutex::SpinMutex;
+use x86_64::{
+    PhysAddr,
+    structures::paging::{FrameAllocator, PageSize, PhysFrame, Size4KiB},
+};
+
+/// Usable regions that are kept track of; the smallest are forgotten if there are more.
+const MAX_RANGES: usize = 32;
+
+/// Memory below this is left alone: firmware and the start of other CPUs need some of it.
+const FIRST_MIB: u64 = 1 << 20;
+
+/// The frames.
+pub(crate) static FRAMES: Frames = Frames(SpinMutex::new(Ranges {
+    usable: [const { 0..0 }; MAX_RANGES],
+    low: 0..0,
+}));
+
+/// An allocator of frames. They are never given back: what the kernel takes (heap, stacks, tables) it
+/// keeps.
+pub(crate) struct Frames(SpinMutex<Ranges>);
+
+struct Ranges {
+    /// What is left, above the first MiB.
+    usable: [Range<u64>; MAX_RANGES],
+    /// What was usable below.
+    low: Range<u64>,
+}
+
+impl Frames {
+    /// Fills the allocator. The ranges are usable memory, disjoint, whole pages.
+    pub(super) fn init(&self, usable: impl Iterator<Item = Range<u64>>) {
+        let mut ranges = self.0.lock();
+        for range in usable {
+            if range.start < FIRST_MIB {
+                let low = range.start.max(Size4KiB::SIZE)..range.end.min(FIRST_MIB);
+                if low.end.saturating_sub(low.start) > ranges.low.end - ranges.low.start {
+                    ranges.low = low;
+                }
+            }
+            let range = range.start.max(FIRST_MIB)..range.end;
+            // In place of the smallest; the empty ones go first.
+            if let Some(smallest) = ranges.usable.iter_mut().min_by_key(|r| r.end - r.start)
+                && range.end.saturating_sub(range.start) > smallest.end - smallest.start
+            {
+                *smallest = range;
+            }
+        }
+    }
+
+    /// Takes `bytes` (whole pages) in one piece, from the largest range; `None` if there is no
+    /// such piece.
+    pub(crate) fn take(&self, bytes: u64) -> Option<PhysAddr> {
+        // Not locked in interrupt context, so the lock may be held with interrupts on.
+        let mut ranges = self.0.lock();
+        let largest = ranges.usable.iter_mut().max_by_key(|r| r.end - r.start)?;
+        if largest.end - largest.start < bytes {
+            return None;
+        }
+        largest.end -= bytes;
+        Some(PhysAddr::new(largest.end))
+    }
+
+    /// Takes `bytes` (whole pages) in one piece that ends below `limit`.
+    pub(crate) fn take_below(&self, bytes: u64, limit: u64) -> Option<PhysAddr> {
+        let mut ranges = self.0.lock();
+        let range = ranges
+            .usable
+            .iter_mut()
+            .find(|r| r.end - r.start >= bytes && r.start + bytes <= limit)?;
+        range.start += bytes;
+        Some(PhysAddr::new(range.start - bytes))
+    }
+
+    /// Bytes in the largest piece that is left.
+    pub(crate) fn largest(&self) -> u64 {
+        self.0.lock().usable.iter().map(|r| r.end - r.start).max().unwrap_or(0)
+    }
+}
+
+/// A usable page below 1 MiB, for code that starts in real mode. The same one at each call.
+pub(crate) fn low_page() -> Option<PhysAddr> {
+    let ranges = FRAMES.0.lock();
+    // The highest: firmware keeps its data at the bottom.
+    (ranges.low.start < ranges.low.end).then(|| PhysAddr::new(ranges.low.end - Size4KiB::SIZE))
+}
+
+/// [`FRAMES`] in the form that `x86_64`'s page tables want.
+pub(super) struct TableFrames;
+
+// SAFETY: `take` gives every frame away once.
+unsafe impl FrameAllocator<Size4KiB> for TableFrames {
+    fn allocate_frame(&mut self) -> Option<PhysFrame> {
+        FRAMES.take(Size4KiB::SIZE).map(PhysFrame::containing_address)
+    }
+}

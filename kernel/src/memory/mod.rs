@@ -1,0 +1,62 @@
+//! Memory: frames from the loader's memory map, a heap, stacks with guard pages.
+
+mod frames;
+mod heap;
+pub(crate) mod mapping;
+pub(crate) mod stack;
+
+use core::{
+    slice,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use bootloader_api::{BootInfo, info::MemoryRegionKind};
+use x86_64::{PhysAddr, VirtAddr};
+
+pub(crate) use frames::{FRAMES, low_page};
+
+/// Bytes of memory that the loader left to the kernel.
+#[must_use]
+pub fn usable_bytes() -> u64 {
+    USABLE.load(Ordering::Relaxed)
+}
+
+/// Where a physical address is mapped.
+#[must_use]
+pub(crate) fn virt(address: PhysAddr) -> VirtAddr {
+    VirtAddr::new(OFFSET.load(Ordering::Relaxed)) + address.as_u64()
+}
+
+/// Written once, before other CPUs run, so Relaxed everywhere.
+static USABLE: AtomicU64 = AtomicU64::new(0);
+static OFFSET: AtomicU64 = AtomicU64::new(0);
+
+/// The ramdisk's bytes; empty if there is none.
+pub(crate) fn ramdisk(boot_info: &BootInfo) -> &'static [u8] {
+    let Some(address) = boot_info.ramdisk_addr.into_option() else {
+        return &[];
+    };
+    // SAFETY: the loader has mapped the ramdisk there, keeps it out of usable memory, and nobody
+    // writes to it.
+    unsafe { slice::from_raw_parts(address as *const u8, boot_info.ramdisk_len as usize) }
+}
+
+/// Takes over the memory. Once, on the BSP.
+///
+/// # Panics
+/// If the loader has not mapped physical memory, or left too little.
+pub(crate) fn init(boot_info: &BootInfo) {
+    let offset = boot_info
+        .physical_memory_offset
+        .into_option()
+        .expect("BOOTLOADER_CONFIG asks the loader to map physical memory");
+    OFFSET.store(offset, Ordering::Relaxed);
+    let usable = boot_info
+        .memory_regions
+        .iter()
+        .filter(|region| region.kind == MemoryRegionKind::Usable);
+    USABLE.store(usable.clone().map(|region| region.end - region.start).sum(), Ordering::Relaxed);
+    FRAMES.init(usable.map(|region| region.start..region.end));
+    stack::init(boot_info);
+    heap::init();
+}

@@ -1,0 +1,132 @@
+//! Stacks, each with an unmapped page below it.
+//!
+//! Their place in the address space tells whose they are, so that a hit on a guard page can be
+//! named without any table: one slot of address space per CPU and purpose.
+
+use core::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use bootloader_api::BootInfo;
+use x86_64::{VirtAddr, structures::paging::PageTableFlags};
+
+use super::{FRAMES, mapping};
+use crate::cpu::CpuIndex;
+
+/// What a stack is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Ordinary code and most interrupts.
+    Main,
+    /// Non-maskable interrupts.
+    Nmi,
+    /// Double faults.
+    DoubleFault,
+    /// Machine checks.
+    MachineCheck,
+}
+
+/// Whose guard page an address lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) cpu: CpuIndex,
+    pub(crate) purpose: Purpose,
+}
+
+/// Level-4 entry 509: nobody else's.
+const BASE: u64 = 0xffff_fe80_0000_0000;
+const PAGE: u64 = 4096;
+/// Address space per stack. The stack fills its upper end.
+const SLOT: u64 = 128 << 10;
+const PURPOSES: [Purpose; 4] =
+    [Purpose::Main, Purpose::Nmi, Purpose::DoubleFault, Purpose::MachineCheck];
+const END: u64 = BASE + cpumap::MAX_CPUS as u64 * PURPOSES.len() as u64 * SLOT;
+
+/// The BSP's first stack comes from the loader: `bottom..top`.
+static LOADER_BOTTOM: AtomicU64 = AtomicU64::new(0);
+static LOADER_TOP: AtomicU64 = AtomicU64::new(0);
+
+impl Purpose {
+    /// Size of such a stack in bytes. The last three only ever report and stop.
+    const fn bytes(self) -> u64 {
+        match self {
+            Self::Main => 64 << 10,
+            Self::Nmi | Self::DoubleFault | Self::MachineCheck => 16 << 10,
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Main => "main",
+            Self::Nmi => "NMI",
+            Self::DoubleFault => "double-fault",
+            Self::MachineCheck => "machine-check",
+        })
+    }
+}
+
+/// Learns where the loader's stack is.
+pub(super) fn init(boot_info: &BootInfo) {
+    let bottom = boot_info.kernel_stack_bottom;
+    LOADER_BOTTOM.store(bottom, Ordering::Relaxed);
+    LOADER_TOP.store(bottom + boot_info.kernel_stack_len, Ordering::Relaxed);
+}
+
+/// Maps a stack for a CPU and returns its top. Once per CPU and purpose.
+///
+/// # Panics
+/// If memory runs out.
+pub(crate) fn allocate(cpu: CpuIndex, purpose: Purpose) -> VirtAddr {
+    let top = slot(cpu, purpose) + SLOT;
+    let frames = FRAMES.take(purpose.bytes()).unwrap_or_else(|| {
+        panic!("no memory for the {purpose} stack of {cpu}: give the machine more (QEMU: -m)")
+    });
+    for offset in (0..purpose.bytes()).step_by(PAGE as usize) {
+        let page = VirtAddr::new(top - purpose.bytes() + offset);
+        mapping::map(page, frames + offset, PageTableFlags::GLOBAL);
+    }
+    VirtAddr::new(top)
+}
+
+/// Whether `len` bytes at `address` lie in a stack. Says nothing false of stacks that were allocated;
+/// of others it may.
+pub(crate) fn contains(address: u64, len: u64) -> bool {
+    let Some(end) = address.checked_add(len) else {
+        return false;
+    };
+    let loader = LOADER_BOTTOM.load(Ordering::Relaxed)..LOADER_TOP.load(Ordering::Relaxed);
+    if loader.contains(&address) {
+        return end <= loader.end;
+    }
+    let Some((_, purpose)) = owner(address) else {
+        return false;
+    };
+    let in_slot = (address - BASE) % SLOT;
+    in_slot >= SLOT - purpose.bytes() && in_slot + len <= SLOT
+}
+
+/// Whose guard page `address` lies in, if in any. The whole rest of a slot counts.
+pub(crate) fn guard_hit(address: u64) -> Option<Hit> {
+    let bottom = LOADER_BOTTOM.load(Ordering::Relaxed);
+    if bottom != 0 && (bottom - PAGE..bottom).contains(&address) {
+        return Some(Hit { cpu: CpuIndex::BSP, purpose: Purpose::Main });
+    }
+    let (cpu, purpose) = owner(address)?;
+    ((address - BASE) % SLOT < SLOT - purpose.bytes()).then_some(Hit { cpu, purpose })
+}
+
+fn slot(cpu: CpuIndex, purpose: Purpose) -> u64 {
+    BASE + (cpu.get() as u64 * PURPOSES.len() as u64 + purpose as u64) * SLOT
+}
+
+fn owner(address: u64) -> Option<(CpuIndex, Purpose)> {
+    if !(BASE..END).contains(&address) {
+        return None;
+    }
+    let slot = (address - BASE) / SLOT;
+    let purpose = PURPOSES[(slot % PURPOSES.len() as u64) as usize];
+    Some((CpuIndex::new((slot / PURPOSES.len() as u64) as u32), purpose))
+}

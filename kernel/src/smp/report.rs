@@ -1,0 +1,63 @@
+//! What is said about the start of the CPUs.
+
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use cpumap::Shape;
+use protocol::event::{Cpu, Event};
+use raw_cpuid::CpuIdReaderNative;
+
+use super::{BringUp, start::Seat};
+use crate::{cpu, emit, log};
+
+/// The index table, one row per CPU that is online.
+pub(super) fn cpus(seats: &[Seat], begin: u64) {
+    let shape = Shape::read(&CpuIdReaderNative);
+    if !log::is_json() {
+        log::plain("  CPU   APIC ID   package  core  thread   online after");
+    }
+    for seat in seats.iter().filter(|seat| seat.is_online()) {
+        let place = shape.locate(seat.apic_id());
+        let row = Cpu {
+            index: seat.cpu().get() as u32,
+            apic_id: seat.apic_id().get(),
+            package: place.package,
+            core: place.core,
+            thread: place.thread,
+            online_us: seat.online_at.load(Ordering::Relaxed).saturating_sub(begin) / 1000,
+        };
+        emit(&Event::Cpu(row));
+        if !log::is_json() {
+            log::plain(Row(row));
+        }
+    }
+}
+
+/// Who is missing, and how many are there.
+pub(super) fn summary(bring_up: &BringUp) {
+    for id in &bring_up.missing {
+        log!("{id} is listed by the firmware but has not started: left out");
+        emit(&Event::Missing { apic_id: id.get() });
+    }
+    if bring_up.unlisted > 0 {
+        log!("{} CPUs have started that the firmware does not list: parked", bring_up.unlisted);
+    }
+    let online = cpu::count() as u32;
+    let listed = cpu::listed() as u32;
+    let micros = bring_up.micros;
+    log!("{online} of {listed} CPUs online after {}.{:03} ms", micros / 1000, micros % 1000);
+    emit(&Event::Online { online, listed, micros });
+}
+
+struct Row(Cpu);
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cpu { index, apic_id, package, core, thread, online_us } = self.0;
+        write!(f, "{index:5}  {apic_id:8}  {package:8} {core:5}  {thread:6}")?;
+        match online_us {
+            0 => write!(f, "          (BSP)"),
+            us => write!(f, "   {us:9} us"),
+        }
+    }
+}

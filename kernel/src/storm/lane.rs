@@ -1,0 +1,329 @@
+//! One kind of rundown protection, the device behind it, and every CPU's tally.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rundown::{Guard, Protected, Rundown, Wait};
+
+use super::{
+    device::{Corrupt, Device},
+    mailbox::Mailbox,
+};
+use crate::{
+    clock,
+    cpu::{self, CpuIndex},
+    log,
+    platform::Halt,
+};
+
+/// A lane without its type, so that both can be treated alike.
+pub(super) trait Hammered: Send + Sync {
+    /// Acquires, uses the device, and releases or gives the protection away; `false` if refused.
+    /// On CPU `cpu`, in any context but NMI.
+    fn step(&'static self, cpu: CpuIndex, context: Context) -> bool;
+
+    /// Releases what other CPUs have given to this one. Any context but NMI; never blocks.
+    fn release_given(&self, cpu: CpuIndex);
+
+    /// Whether protection may be granted just now. A hint. Any context.
+    fn is_open(&self) -> bool;
+
+    /// Closes the device, waits until it is drained, frees it, and publishes the next one. Thread
+    /// context, on CPU `cpu`; one CPU at a time.
+    fn tear_down(&self, cpu: CpuIndex) -> Teardown;
+
+    /// Ends the lane, once no CPU uses it any more: releases what is left in mailboxes, and
+    /// tears the last device down for good.
+    fn finish(&self, cpu: CpuIndex);
+
+    /// What a CPU did.
+    fn tally(&self, cpu: CpuIndex) -> &Tally;
+
+    /// Broken promises seen.
+    fn violations(&self) -> u64;
+}
+
+/// Where a use of the device happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Context {
+    Thread,
+    /// The timer's interrupt handler.
+    Interrupt,
+}
+
+/// How long a teardown took, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Teardown {
+    /// The close.
+    pub(super) close: u64,
+    /// From the return of the close until the device could be taken out.
+    pub(super) drain: u64,
+}
+
+/// What one CPU did. Written by that CPU only, but both in thread and in interrupt context, hence
+/// by read-modify-write. Alone on its cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Tally {
+    /// All protections granted to it.
+    pub(super) grants: AtomicU64,
+    /// Of those, granted in interrupt context.
+    pub(super) irq_grants: AtomicU64,
+    pub(super) refusals: AtomicU64,
+    /// Protections that it released and another CPU had taken.
+    pub(super) released_for_others: AtomicU64,
+}
+
+/// A broken promise (S1 to S8: the README of crate `rundown`).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Violation {
+    /// S2: the device was poisoned, freed or replaced under protection.
+    Corrupt(Corrupt),
+    /// S1: granted by an acquire that started when the device was known to be closed.
+    GrantedAfterClose { generation: u64, closed: u64 },
+    /// S2: the wait returned, but this many uses (modulo 2^64) have not ended.
+    DrainedInUse { generation: u64, uses: u64 },
+    /// S8: the only owner was told that the device is not there to be taken out.
+    NotRunDown { generation: u64 },
+    /// S8: a new device was refused although the old one had been taken out.
+    NotPublished { generation: u64 },
+}
+
+/// See [`Hammered`].
+pub(super) struct Lane<R: Rundown + 'static> {
+    name: &'static str,
+    device: Protected<Device, R>,
+    /// Generation of the latest device published. Only the closer writes it.
+    published: AtomicU64,
+    /// Every device up to this generation is known to be closed: its close has returned, or an
+    /// acquire was refused that started when it was the latest.
+    closed: AtomicU64,
+    violations: AtomicU64,
+    tallies: Box<[Tally]>,
+    mailboxes: Box<[Mailbox<Use<R>>]>,
+    /// The CPUs that take part.
+    cpus: Vec<CpuIndex>,
+}
+
+/// A use of the device that has begun: protection, and what has to be true at its end.
+struct Use<R: Rundown + 'static> {
+    device: Guard<'static, Device, R>,
+    generation: u64,
+    begun_on: CpuIndex,
+}
+
+/// One protection in so many is released by another CPU.
+const GIVE_EVERY: u64 = 16;
+
+/// More violations than this are only counted: the first ones tell the story.
+const MAX_REPORTED: u64 = 8;
+
+impl<R: Rundown + 'static> Lane<R> {
+    /// A lane whose first device, generation 1, is open.
+    pub(super) fn new(name: &'static str, rundown: R, cpus: &[CpuIndex]) -> Self {
+        Self {
+            name,
+            device: Protected::new(rundown, Device::new(1, cpu::listed())),
+            published: AtomicU64::new(1),
+            closed: AtomicU64::new(0),
+            violations: AtomicU64::new(0),
+            tallies: (0..cpu::listed()).map(|_| Tally::default()).collect(),
+            mailboxes: (0..cpu::listed()).map(|_| Mailbox::new()).collect(),
+            cpus: cpus.to_vec(),
+        }
+    }
+
+    /// Begins a use, unless refused.
+    fn begin(&'static self, cpu: CpuIndex) -> Option<Use<R>> {
+        // Acquire: pairs with `note_closed` and the store of `published` in `tear_down`. What is known to be
+        // closed before the acquire below starts must not be granted by it.
+        let closed = self.closed.load(Ordering::Acquire);
+        let latest = self.published.load(Ordering::Acquire);
+        let Some(device) = self.device.try_acquire() else {
+            // The device that was the latest is closed, and perhaps later ones are.
+            self.note_closed(latest);
+            return None;
+        };
+        let generation = device.begin(cpu).unwrap_or_else(|corrupt| {
+            self.violation(Violation::Corrupt(corrupt));
+            latest
+        });
+        if generation <= closed {
+            self.violation(Violation::GrantedAfterClose { generation, closed });
+        }
+        Some(Use {
+            device,
+            generation,
+            begun_on: cpu,
+        })
+    }
+
+    /// Ends a use and releases its protection, on this CPU.
+    fn end(&self, cpu: CpuIndex, used: Use<R>) {
+        if let Err(corrupt) = used.device.end(cpu, used.generation) {
+            self.violation(Violation::Corrupt(corrupt));
+        }
+        if used.begun_on != cpu {
+            let tally = &self.tallies[cpu.get()];
+            tally.released_for_others.fetch_add(1, Ordering::Relaxed);
+        }
+        // Dropping the guard releases the protection.
+    }
+
+    /// Who is to release the `turn`th protection: another CPU now and then, each in its turn.
+    fn receiver(&self, cpu: CpuIndex, turn: u64) -> Option<CpuIndex> {
+        if !turn.is_multiple_of(GIVE_EVERY) {
+            return None;
+        }
+        let other = self.cpus[(turn / GIVE_EVERY) as usize % self.cpus.len()];
+        (other != cpu).then_some(other)
+    }
+
+    /// Remembers, for all CPUs, that the devices up to this generation are closed.
+    fn note_closed(&self, generation: u64) {
+        // Looked at first: writing a line that all CPUs read is dear, and it is rarely news.
+        if self.closed.load(Ordering::Relaxed) < generation {
+            // Release: pairs with the load in `begin`. (AcqRel: with other CPUs' notes.)
+            self.closed.fetch_max(generation, Ordering::AcqRel);
+        }
+    }
+
+    /// Closes and empties the device: the part of a teardown that is timed.
+    fn take_out(&self, cpu: CpuIndex, generation: u64) -> (Option<Device>, Teardown) {
+        let start = clock::nanos();
+        self.device.close();
+        let closed = clock::nanos();
+        self.note_closed(generation);
+        // This CPU must go on emptying its mailbox: what it waits for may be in there.
+        let device = self.device.run_down(&Serving { lane: self, cpu });
+        let drained = clock::nanos();
+        let times = Teardown {
+            close: closed - start,
+            drain: drained - closed,
+        };
+        match &device {
+            Ok(device) if device.in_use() != 0 => {
+                let uses = device.in_use();
+                self.violation(Violation::DrainedInUse { generation, uses });
+            }
+            Ok(_) => {}
+            Err(_) => self.violation(Violation::NotRunDown { generation }),
+        }
+        (device.ok(), times)
+    }
+
+    fn violation(&self, violation: Violation) {
+        if self.violations.fetch_add(1, Ordering::Relaxed) < MAX_REPORTED {
+            log!("VIOLATION, {}: {violation}", self.name);
+        }
+    }
+}
+
+impl<R: Rundown + 'static> Hammered for Lane<R> {
+    fn step(&'static self, cpu: CpuIndex, context: Context) -> bool {
+        let tally = &self.tallies[cpu.get()];
+        let Some(used) = self.begin(cpu) else {
+            tally.refusals.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        let turn = tally.grants.fetch_add(1, Ordering::Relaxed);
+        if context == Context::Interrupt {
+            tally.irq_grants.fetch_add(1, Ordering::Relaxed);
+        }
+        let kept = match self.receiver(cpu, turn) {
+            Some(other) => self.mailboxes[other.get()].put(used).err(),
+            None => Some(used),
+        };
+        if let Some(used) = kept {
+            self.end(cpu, used);
+        }
+        true
+    }
+
+    fn release_given(&self, cpu: CpuIndex) {
+        while let Some(used) = self.mailboxes[cpu.get()].take() {
+            self.end(cpu, used);
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) < self.published.load(Ordering::Relaxed)
+    }
+
+    fn tear_down(&self, cpu: CpuIndex) -> Teardown {
+        let generation = self.published.load(Ordering::Relaxed);
+        let (device, times) = self.take_out(cpu, generation);
+        // Poisons and frees it.
+        drop(device);
+        let generation = generation + 1;
+        let next = Device::new(generation, self.tallies.len());
+        if self.device.publish(next).is_err() {
+            self.violation(Violation::NotPublished { generation });
+        }
+        // Release: pairs with the load in `begin`. Whoever is refused after it knows that this
+        // very device is closed.
+        self.published.store(generation, Ordering::Release);
+        times
+    }
+
+    fn finish(&self, cpu: CpuIndex) {
+        for mailbox in &self.mailboxes {
+            while let Some(used) = mailbox.take() {
+                self.end(cpu, used);
+            }
+        }
+        drop(self.take_out(cpu, self.published.load(Ordering::Relaxed)));
+    }
+
+    fn tally(&self, cpu: CpuIndex) -> &Tally {
+        &self.tallies[cpu.get()]
+    }
+
+    fn violations(&self) -> u64 {
+        self.violations.load(Ordering::Relaxed)
+    }
+}
+
+/// Halts until woken, and releases what other CPUs have given to this one meanwhile.
+struct Serving<'a, R: Rundown + 'static> {
+    lane: &'a Lane<R>,
+    cpu: CpuIndex,
+}
+
+impl<R: Rundown + 'static> Wait for Serving<'_, R> {
+    fn wait_until(&self, ready: &mut dyn FnMut() -> bool) {
+        Halt.wait_until(&mut || {
+            self.lane.release_given(self.cpu);
+            ready()
+        });
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupt(Corrupt { found, expected }) => write!(
+                f,
+                "the device under protection holds {found:#x} in place of {expected:#x}"
+            ),
+            Self::GrantedAfterClose { generation, closed } => write!(
+                f,
+                "device {generation} was granted although {closed} was known to be closed"
+            ),
+            Self::DrainedInUse { generation, uses } => write!(
+                f,
+                "device {generation} was drained with {} uses under way",
+                uses.cast_signed()
+            ),
+            Self::NotRunDown { generation } => {
+                write!(f, "device {generation} could not be taken out")
+            }
+            Self::NotPublished { generation } => {
+                write!(f, "device {generation} could not be published")
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The main job: every CPU hammers one live object while it is torn down again and again.
+//!
+//! ```text
+//!   CPU 1..n                                   CPU 0, the closer
+//!   acquire -> use -> release                  close -> wait until drained -> take out -> free
+//!      |  in thread context and, each tick,       ^                                        |
+//!      |  in interrupt context                    +--------- publish a new one <-----------+
+//!      v
+//!   every 16th protection goes to another CPU's mailbox and is released there
+//! ```
+//!
+//! Two [`lane::Lane`]s do the same work in turns, a slice of 100 ms each, so that both see the same
+//! disturbances from outside: one guards its [`device::Device`] by a counter per CPU, the other by one shared
+//! counter. What counts as a violation is listed at [`lane::Violation`].
+
+mod closer;
+mod device;
+mod lane;
+mod mailbox;
+mod report;
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use rundown::{CacheAwareRundown, RundownRef, Wait};
+use spin::Once;
+
+use self::{
+    closer::Closer,
+    lane::{Context, Hammered, Lane},
+};
+use crate::{
+    ExitCode, Machine,
+    cpu::{self, CpuIndex},
+    platform::{Halt, KernelPlatform},
+    smp, timer,
+};
+
+/// Runs the storm for as long as the options say, reports each second and at the end, and gives the
+/// verdict: passed if nothing was violated and every online CPU took part.
+///
+/// Thread context on the BSP, once per boot; uses every CPU and its timer.
+///
+/// # Panics
+/// If it is called a second time, or if memory runs out.
+pub fn run(machine: &'static Machine) -> ExitCode {
+    assert!(STORM.get().is_none(), "one storm per boot");
+    let storm = STORM.call_once(Storm::new);
+    let closer = spin::Mutex::new(Closer::new(storm, machine));
+    smp::run_on_each(&|cpu| {
+        timer::start(storm.tick, on_tick);
+        if cpu == CpuIndex::BSP {
+            // No other CPU ever takes this lock.
+            closer.lock().run();
+        } else {
+            storm.arrive(cpu);
+            storm.hammer(cpu);
+        }
+        timer::stop();
+    });
+    closer.into_inner().finish()
+}
+
+/// What all CPUs share. Static, since timer interrupts have to find it.
+static STORM: Once<Storm> = Once::new();
+
+struct Storm {
+    /// By [`Kind`].
+    lanes: [Box<dyn Hammered>; 2],
+    /// The one in use: a [`Kind`].
+    active: AtomicUsize,
+    /// Number of CPUs other than the closer that have used the device.
+    arrived: AtomicUsize,
+    /// All CPUs are there.
+    begun: AtomicBool,
+    /// The storm is over. Set by the closer while both lanes are open.
+    over: AtomicBool,
+    /// Period of every CPU's timer.
+    tick: Duration,
+}
+
+/// The two ways to guard the device; the place in [`Storm::lanes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    CacheAware,
+    Shared,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::CacheAware, Self::Shared];
+}
+
+/// Acquires between two looks at what else there is to do.
+const BATCH: usize = 32;
+
+impl Storm {
+    fn new() -> Self {
+        let cpus: Vec<CpuIndex> = cpu::online().collect();
+        let cache_aware = CacheAwareRundown::<KernelPlatform>::boxed(cpu::listed());
+        let shared = RundownRef::<KernelPlatform>::new();
+        Self {
+            lanes: [
+                Box::new(Lane::new("counter per CPU", cache_aware, &cpus)),
+                Box::new(Lane::new("shared counter", shared, &cpus)),
+            ],
+            active: AtomicUsize::new(Kind::CacheAware as usize),
+            arrived: AtomicUsize::new(0),
+            begun: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            tick: tick(cpus.len()),
+        }
+    }
+
+    fn lane(&self, kind: Kind) -> &dyn Hammered {
+        &*self.lanes[kind as usize]
+    }
+
+    fn active(&'static self) -> &'static dyn Hammered {
+        // Relaxed: a late look costs nothing, both lanes are always fit for use.
+        &*self.lanes[self.active.load(Ordering::Relaxed)]
+    }
+
+    fn is_over(&self) -> bool {
+        // Relaxed: nothing is read because of it; the join of `run_on_each` orders the rest.
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Uses the device once, and waits for the other CPUs: those that have begun to hammer it would
+    /// keep those that are still to come from running, where CPUs are virtual and many.
+    fn arrive(&'static self, cpu: CpuIndex) {
+        self.batch(cpu);
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+        Halt.wait_until(&mut || self.begun.load(Ordering::Relaxed));
+    }
+
+    /// What a CPU does all through the storm.
+    fn hammer(&'static self, cpu: CpuIndex) {
+        while !self.is_over() {
+            if !self.batch(cpu) {
+                // Refused: sleep until there is a device again. A closed lane is opened soon, and
+                // the next tick ends the sleep if nothing else does; spinning would only take
+                // the processor away from those that still hold protection.
+                let closed = self.active();
+                Halt.wait_until(&mut || {
+                    self.release_given(cpu);
+                    closed.is_open() || self.is_over()
+                });
+            }
+        }
+    }
+
+    /// Uses the device a number of times, in thread context; `false` once it is closed.
+    fn batch(&'static self, cpu: CpuIndex) -> bool {
+        let lane = self.active();
+        self.release_given(cpu);
+        (0..BATCH).all(|_| lane.step(cpu, Context::Thread))
+    }
+
+    /// Releases what other CPUs have put into this one's mailboxes. Any context; never blocks.
+    fn release_given(&self, cpu: CpuIndex) {
+        self.lanes.iter().for_each(|lane| lane.release_given(cpu));
+    }
+}
+
+/// Every CPU's timer interrupt: the same work in interrupt context.
+fn on_tick() {
+    if let Some(storm) = STORM.get() {
+        let cpu = cpu::current();
+        storm.release_given(cpu);
+        storm.active().step(cpu, Context::Interrupt);
+    }
+}
+
+/// Timer period by number of CPUs: 10,000 interrupts a second on the whole machine, which emulated
+/// CPUs (some 10 us each) can bear, but no more than 1,000 on one CPU.
+fn tick(cpus: usize) -> Duration {
+    Duration::from_micros(100 * cpus.max(10) as u64)
+}

@@ -1,0 +1,156 @@
+//! What the storm shows: each second, at the end, and in one line.
+
+use alloc::{boxed::Box, format, string::String};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use protocol::{
+    event::Event,
+    human::Count,
+    storm::{CpuLine, Lane, Totals},
+};
+
+use super::{Kind, Storm, closer::Times, lane::Tally};
+use crate::{
+    ExitCode,
+    cpu::{self, CpuIndex},
+    emit, log,
+};
+
+/// The figures up to now. `elapsed` is in nanoseconds. While CPUs are at work, counts that belong
+/// together may be a few uses apart.
+pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Box<Times>; 2]) -> Totals {
+    let [cache_aware, shared] = Kind::ALL.map(|kind| {
+        let lane = storm.lane(kind);
+        let times = &times[kind as usize];
+        let sum = |field: fn(&Tally) -> &AtomicU64| {
+            cpu::online().map(|cpu| get(field(lane.tally(cpu)))).sum()
+        };
+        Lane {
+            busy_ms: times.busy / 1_000_000,
+            grants: sum(|tally| &tally.grants),
+            refusals: sum(|tally| &tally.refusals),
+            teardowns: times.teardowns,
+            violations: lane.violations(),
+            close: times.close.latency(),
+            drain: times.drain.latency(),
+        }
+    });
+    Totals {
+        last,
+        elapsed_ms: elapsed / 1_000_000,
+        cpus: cpu::count() as u32,
+        cache_aware,
+        shared,
+    }
+}
+
+/// A report while the storm goes on: everything for a host, one line for a person.
+pub(super) fn live(totals: &Totals, storm: &Storm) {
+    if log::is_json() {
+        events(totals, storm);
+    } else {
+        log::plain(totals);
+    }
+}
+
+/// The report at the end: everything.
+pub(super) fn last(totals: &Totals, storm: &Storm) {
+    if log::is_json() {
+        events(totals, storm);
+        return;
+    }
+    log::plain(CpuLine::HEADER);
+    cpu::online().for_each(|cpu| log::plain(cpu_line(storm, cpu)));
+    log::plain(Lane::HEADER);
+    totals.lanes().iter().for_each(log::plain);
+}
+
+fn events(totals: &Totals, storm: &Storm) {
+    emit(&Event::Storm(*totals));
+    for cpu in cpu::online() {
+        emit(&Event::StormCpu(cpu_line(storm, cpu)));
+    }
+}
+
+fn cpu_line(storm: &Storm, cpu: CpuIndex) -> CpuLine {
+    let [cache_aware, shared] = Kind::ALL.map(|kind| storm.lane(kind).tally(cpu));
+    CpuLine {
+        index: cpu.get() as u32,
+        apic_id: cpu::apic_id(cpu).get(),
+        grants: get(&cache_aware.grants),
+        irq_grants: get(&cache_aware.irq_grants),
+        refusals: get(&cache_aware.refusals),
+        released_for_others: get(&cache_aware.released_for_others)
+            + get(&shared.released_for_others),
+        shared_grants: get(&shared.grants),
+    }
+}
+
+/// Relaxed: counters, nothing is read because of them.
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// What came of it all.
+pub(super) struct Verdict {
+    passed: bool,
+    text: String,
+}
+
+impl Verdict {
+    /// Judges the last report. CPUs that never came online have been named by bring-up; they are told
+    /// again, but the promises were kept among those that run.
+    pub(super) fn of(totals: &Totals, storm: &Storm) -> Self {
+        let fault = match totals.violations() {
+            0 => idle(totals, storm),
+            _ => Some(String::from("promises were broken")),
+        };
+        let figures = format!(
+            "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations",
+            totals.cpus,
+            cpu::listed(),
+            totals.cache_aware.teardowns + totals.shared.teardowns,
+            Count(totals.cache_aware.grants + totals.shared.grants),
+            totals.violations(),
+        );
+        Self {
+            passed: fault.is_none(),
+            text: match fault {
+                None => format!("{figures}: PASSED"),
+                Some(fault) => format!("{figures}: FAILED ({fault})"),
+            },
+        }
+    }
+
+    /// Says it, and how the kernel is to end.
+    pub(super) fn announce(self) -> ExitCode {
+        log!("{}", self.text);
+        emit(&Event::Verdict {
+            passed: self.passed,
+            text: self.text.into(),
+        });
+        if self.passed {
+            ExitCode::Passed
+        } else {
+            ExitCode::Failed
+        }
+    }
+}
+
+/// What should have happened in the storm but did not: a storm that was none must not pass.
+fn idle(totals: &Totals, storm: &Storm) -> Option<String> {
+    let lines = || cpu::online().map(|cpu| cpu_line(storm, cpu));
+    if let Some(line) = lines().find(|line| line.grants == 0) {
+        return Some(format!("CPU {} was never granted protection", line.index));
+    }
+    if totals.cache_aware.teardowns == 0 || totals.shared.teardowns == 0 {
+        return Some(String::from("nothing was torn down"));
+    }
+    if lines().all(|line| line.irq_grants == 0) {
+        return Some(String::from("nothing was granted in interrupt context"));
+    }
+    if totals.cpus > 1 && lines().all(|line| line.released_for_others == 0) {
+        return Some(String::from("nothing was released for another CPU"));
+    }
+    None
+}

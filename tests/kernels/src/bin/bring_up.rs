@@ -1,0 +1,137 @@
+//! Every CPU is up, knows who it is, and has what it needs for itself.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::arch::x86_64::__cpuid_count;
+use core::hint::black_box;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use kernel::cpu::{self, ApicId};
+use kernel::{Machine, interrupts, smp};
+use protocol::exit::ExitCode;
+use test_kernels::{Barrier, PerCpu};
+
+kernel::main!(run);
+
+fn run(machine: &'static Machine) -> ExitCode {
+    kernel::testing::run(
+        machine,
+        &[
+            ("the_bsp_has_index_0", the_bsp_has_index_0),
+            (
+                "indices_are_dense_and_apic_ids_distinct",
+                indices_are_dense_and_apic_ids_distinct,
+            ),
+            (
+                "work_is_done_once_by_every_cpu",
+                work_is_done_once_by_every_cpu,
+            ),
+            (
+                "every_cpu_has_the_apic_id_of_its_index",
+                every_cpu_has_the_apic_id_of_its_index,
+            ),
+            ("no_two_cpus_share_a_stack", no_two_cpus_share_a_stack),
+            ("all_cpus_run_at_once", all_cpus_run_at_once),
+        ],
+    )
+}
+
+fn the_bsp_has_index_0(_: &'static Machine) {
+    assert_eq!(cpu::current().get(), 0);
+    assert!(interrupts::enabled(), "interrupts are disabled on the BSP");
+    assert!(
+        !interrupts::in_handler(),
+        "the BSP believes itself in a handler"
+    );
+}
+
+fn indices_are_dense_and_apic_ids_distinct(_: &'static Machine) {
+    let online: Vec<_> = cpu::online().collect();
+    assert_eq!(online.len(), cpu::count());
+    assert_eq!(cpu::listed(), cpu::count(), "a CPU is missing");
+    assert!(
+        online.iter().map(|cpu| cpu.get()).eq(0..cpu::count()),
+        "{online:?}"
+    );
+    let mut ids: Vec<_> = online.iter().map(|&cpu| cpu::apic_id(cpu).get()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), cpu::count(), "an APIC ID is there twice");
+}
+
+fn work_is_done_once_by_every_cpu(_: &'static Machine) {
+    const ROUNDS: u32 = 5;
+    let runs = PerCpu::new(|| AtomicU32::new(0));
+    for _ in 0..ROUNDS {
+        smp::run_on_each(&|me| {
+            assert_eq!(cpu::current(), me);
+            assert!(interrupts::enabled(), "interrupts are disabled");
+            assert!(!interrupts::in_handler(), "not in thread context");
+            runs[me].fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    for (index, runs) in runs.iter().enumerate() {
+        assert_eq!(runs.load(Ordering::Relaxed), ROUNDS, "CPU {index}");
+    }
+}
+
+fn every_cpu_has_the_apic_id_of_its_index(_: &'static Machine) {
+    smp::run_on_each(&|me| assert_eq!(cpu::apic_id(me), initial_apic_id()));
+}
+
+/// This CPU's APIC ID by CPUID: what the hardware gave it, whatever the kernel believes.
+/// (Intel SDM Vol. 2A, CPUID: leaf 0xB EDX is the x2APIC ID, leaf 1 EBX 31:24 the initial APIC ID.)
+fn initial_apic_id() -> ApicId {
+    let leaf_b = (__cpuid_count(0, 0).eax >= 0xb).then(|| __cpuid_count(0xb, 0));
+    match leaf_b {
+        Some(leaf) if leaf.ebx != 0 => ApicId::new(leaf.edx),
+        _ => ApicId::new(__cpuid_count(1, 0).ebx >> 24),
+    }
+}
+
+fn no_two_cpus_share_a_stack(_: &'static Machine) {
+    let places = PerCpu::new(|| AtomicUsize::new(0));
+    let all_wrote = Barrier::for_all();
+    smp::run_on_each(&|me| {
+        let mine = AtomicUsize::new(me.get());
+        places[me].store(&raw const mine as usize, Ordering::Relaxed);
+        all_wrote.wait();
+        assert_eq!(
+            black_box(&mine).load(Ordering::Relaxed),
+            me.get(),
+            "stack overwritten"
+        );
+        all_wrote.wait();
+    });
+    let mut places: Vec<_> = places
+        .iter()
+        .map(|place| place.load(Ordering::Relaxed))
+        .collect();
+    places.sort_unstable();
+    for pair in places.windows(2) {
+        assert!(
+            pair[1] - pair[0] >= 4096,
+            "stacks {:#x} and {:#x}",
+            pair[0],
+            pair[1]
+        );
+    }
+}
+
+fn all_cpus_run_at_once(_: &'static Machine) {
+    // Nobody passes a barrier unless all CPUs are in the same call: one after the other would hang.
+    let barrier = Barrier::for_all();
+    let passed = AtomicUsize::new(0);
+    smp::run_on_each(&|_| {
+        for round in 1..=10 {
+            barrier.wait();
+            passed.fetch_add(1, Ordering::Relaxed);
+            barrier.wait();
+            assert_eq!(passed.load(Ordering::Relaxed), round * cpu::count());
+            barrier.wait();
+        }
+    });
+}

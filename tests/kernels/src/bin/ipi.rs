@@ -1,0 +1,157 @@
+//! Inter-processor interrupts: out of `hlt`, and work done on a given CPU.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use kernel::platform::Halt;
+use kernel::{Machine, cpu, interrupts, ipi, smp};
+use protocol::exit::ExitCode;
+use rundown::Wait;
+use test_kernels::{Barrier, PerCpu};
+
+kernel::main!(run);
+
+fn run(machine: &'static Machine) -> ExitCode {
+    kernel::testing::run(
+        machine,
+        &[
+            ("wake_ends_halt", wake_ends_halt),
+            (
+                "call_runs_in_interrupt_context_there",
+                call_runs_in_interrupt_context_there,
+            ),
+            (
+                "call_returns_after_the_work_is_done",
+                call_returns_after_the_work_is_done,
+            ),
+            (
+                "every_cpu_calls_every_cpu_at_once",
+                every_cpu_calls_every_cpu_at_once,
+            ),
+            ("two_cpus_call_each_other", two_cpus_call_each_other),
+            (
+                "two_cpus_call_each_other_uninterrupted",
+                two_cpus_call_each_other_uninterrupted,
+            ),
+        ],
+    )
+}
+
+/// The BSP hands a number to each other CPU in turn, which halts until it has come. No timer runs: a
+/// wake-up that is lost between a CPU's last look and its `hlt` is never made good.
+fn wake_ends_halt(_: &'static Machine) {
+    const ROUNDS: u32 = 50;
+    let given = PerCpu::new(|| AtomicU32::new(0));
+    let taken = PerCpu::new(|| AtomicU32::new(0));
+    let bsp = cpu::current();
+    smp::run_on_each(&|me| {
+        for round in 1..=ROUNDS {
+            if me == bsp {
+                for other in cpu::online().filter(|&other| other != bsp) {
+                    given[other].store(round, Ordering::Release);
+                    ipi::wake(other);
+                }
+                for other in cpu::online().filter(|&other| other != bsp) {
+                    Halt.wait_until(&mut || taken[other].load(Ordering::Acquire) == round);
+                }
+            } else {
+                Halt.wait_until(&mut || given[me].load(Ordering::Acquire) == round);
+                taken[me].store(round, Ordering::Release);
+                ipi::wake(bsp);
+            }
+        }
+    });
+    for other in cpu::online().filter(|&other| other != bsp) {
+        assert_eq!(taken[other].load(Ordering::Relaxed), ROUNDS, "{other}");
+    }
+}
+
+fn call_runs_in_interrupt_context_there(_: &'static Machine) {
+    for target in cpu::online() {
+        let runs = AtomicU32::new(0);
+        ipi::call(target, &|| {
+            assert_eq!(cpu::current(), target);
+            assert!(interrupts::in_handler(), "called in thread context");
+            assert!(!interrupts::enabled(), "called with interrupts enabled");
+            runs.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(runs.load(Ordering::Relaxed), 1, "{target}");
+        assert!(!interrupts::in_handler(), "still in a handler");
+        assert!(interrupts::enabled(), "interrupts stay disabled");
+    }
+}
+
+fn call_returns_after_the_work_is_done(_: &'static Machine) {
+    for target in cpu::online() {
+        let done = AtomicU32::new(0);
+        ipi::call(target, &|| {
+            for _ in 0..100_000 {
+                core::hint::black_box(());
+            }
+            done.store(1, Ordering::Relaxed);
+        });
+        assert_eq!(done.load(Ordering::Relaxed), 1, "{target}");
+    }
+}
+
+fn every_cpu_calls_every_cpu_at_once(_: &'static Machine) {
+    let calls = PerCpu::new(|| AtomicUsize::new(0));
+    let start = Barrier::for_all();
+    smp::run_on_each(&|me| {
+        start.wait();
+        // Each begins with its neighbour, so that all are called from the start.
+        let targets = cpu::online().cycle().skip(me.get() + 1).take(cpu::count());
+        for target in targets {
+            ipi::call(target, &|| {
+                assert_eq!(cpu::current(), target);
+                calls[target].fetch_add(1, Ordering::Relaxed);
+            });
+        }
+    });
+    for target in cpu::online() {
+        assert_eq!(
+            calls[target].load(Ordering::Relaxed),
+            cpu::count(),
+            "{target}"
+        );
+    }
+}
+
+fn two_cpus_call_each_other(_: &'static Machine) {
+    call_each_other(|call| call());
+}
+
+/// With interrupts disabled neither gets the other's interrupt: each must serve the other while it
+/// waits, or both wait for ever.
+fn two_cpus_call_each_other_uninterrupted(_: &'static Machine) {
+    call_each_other(|call| interrupts::without(call));
+}
+
+fn call_each_other(context: impl Fn(&mut dyn FnMut()) + Sync) {
+    const ROUNDS: usize = 200;
+    let last = cpu::online().last().expect("the BSP is online");
+    let first = cpu::current();
+    let calls = PerCpu::new(|| AtomicUsize::new(0));
+    let start = Barrier::new(if first == last { 1 } else { 2 });
+    smp::run_on_each(&|me| {
+        let other = match me {
+            me if me == first => last,
+            me if me == last => first,
+            _ => return,
+        };
+        for _ in 0..ROUNDS {
+            start.wait();
+            context(&mut || {
+                ipi::call(other, &|| {
+                    assert_eq!(cpu::current(), other);
+                    calls[other].fetch_add(1, Ordering::Relaxed);
+                });
+            });
+        }
+    });
+    assert_eq!(calls[first].load(Ordering::Relaxed), ROUNDS);
+    assert_eq!(calls[last].load(Ordering::Relaxed), ROUNDS);
+}

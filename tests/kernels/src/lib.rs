@@ -1,0 +1,77 @@
+//! What the guests of the integration tests share.
+//!
+//! Everything here waits by `hlt`, never by spinning: under TCG many virtual CPUs share few host
+//! CPUs, and one that spins takes the time of the one it waits for.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod barrier;
+mod per_cpu;
+mod tracked;
+
+use core::time::Duration;
+
+use kernel::platform::KernelPlatform;
+use rundown::{CacheAwareRundown, RundownRef};
+use spin::Mutex;
+
+pub use barrier::Barrier;
+pub use per_cpu::PerCpu;
+pub use tracked::Tracked;
+
+/// An open rundown protection of the plain kind.
+#[must_use]
+pub fn plain() -> RundownRef<KernelPlatform> {
+    RundownRef::new()
+}
+
+/// An open rundown protection with a slot for every CPU.
+#[must_use]
+pub fn cache_aware() -> CacheAwareRundown<KernelPlatform> {
+    CacheAwareRundown::boxed(kernel::cpu::listed())
+}
+
+/// An open rundown protection with a single slot: every CPU but the first hints one too large (S11).
+#[must_use]
+pub fn one_slot() -> CacheAwareRundown<KernelPlatform> {
+    CacheAwareRundown::boxed(1)
+}
+
+/// The test table of functions that take a constructor, once for every kind.
+#[macro_export]
+macro_rules! for_every_kind {
+    ($($test:ident),+ $(,)?) => {
+        &[$(
+            (concat!(stringify!($test), "::plain"), |_| $test($crate::plain)),
+            (concat!(stringify!($test), "::cache_aware"), |_| $test($crate::cache_aware)),
+            (concat!(stringify!($test), "::one_slot"), |_| $test($crate::one_slot)),
+        )+]
+    };
+}
+
+/// What [`tick`] does.
+static ON_TICK: Mutex<Option<&'static (dyn Fn() + Send + Sync)>> = Mutex::new(None);
+
+/// Says what the timer interrupts of all CPUs are to do. The timers must not run yet.
+pub fn set_on_tick(work: &'static (dyn Fn() + Send + Sync)) {
+    kernel::interrupts::without(|| *ON_TICK.lock() = Some(work));
+}
+
+/// Starts this CPU's timer, which then does what [`set_on_tick`] was told.
+///
+/// The period grows with the number of CPUs, for under TCG they share few host CPUs: at 64 CPUs and
+/// one tick a millisecond the host would do nothing but deliver ticks.
+pub fn start_ticking() {
+    let cpus = u32::try_from(kernel::cpu::count()).unwrap_or(u32::MAX);
+    kernel::timer::start(Duration::from_micros(500) * cpus.max(2), tick);
+}
+
+fn tick() {
+    // Copied out, so that the lock is not held while the work is done.
+    let work = *ON_TICK.lock();
+    if let Some(work) = work {
+        work();
+    }
+}

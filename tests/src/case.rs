@@ -1,0 +1,185 @@
+//! One boot, and what must hold afterwards.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use boot::{Boot, Machine, Report};
+use protocol::options::{Format, Options};
+
+use crate::shape::Shape;
+use crate::{failure, guests, judge};
+
+/// What a case demands of a report.
+type Check = Box<dyn Fn(&Report) -> Result<()> + Send>;
+
+/// One guest on one machine.
+pub struct Case {
+    name: String,
+    package: &'static str,
+    guest: &'static str,
+    smp: String,
+    machine: Machine,
+    memory_mib: Option<u32>,
+    ramdisk: Vec<u8>,
+    deadline: Duration,
+    arguments: Vec<String>,
+    check: Check,
+}
+
+impl Case {
+    /// The test guest `guest` on a q35 machine with `-smp <smp>`; it is to pass all its tests.
+    ///
+    /// # Panics
+    ///
+    /// If `smp` is not a form that [`Shape::of`] knows.
+    #[must_use]
+    pub fn new(guest: &'static str, smp: &str) -> Self {
+        Self {
+            name: format!("smp_{}", smp.replace([',', '='], "_")),
+            package: "test-kernels",
+            guest,
+            smp: smp.to_owned(),
+            machine: Machine::Q35,
+            memory_mib: None,
+            ramdisk: options(Options::default().seconds),
+            deadline: generous_deadline(Shape::of(smp).cpus),
+            arguments: Vec::new(),
+            check: Box::new(judge::all_tests_passed),
+        }
+    }
+
+    /// One case for each number of CPUs.
+    #[must_use]
+    pub fn matrix(guest: &'static str, cpus: &[u32]) -> Vec<Self> {
+        cpus.iter()
+            .map(|cpus| Self::new(guest, &cpus.to_string()))
+            .collect()
+    }
+
+    /// The kernel itself instead of a test guest; it is to run for so many seconds and to pass.
+    #[must_use]
+    pub fn kernel(smp: &str, seconds: u32) -> Self {
+        let mut case = Self::new("kernel", smp);
+        case.package = "kernel";
+        case.ramdisk = options(seconds);
+        case.deadline += Duration::from_secs(seconds.into()) * 10;
+        case.check = Box::new(judge::ended_well);
+        case
+    }
+
+    /// Gives it another name than that of its `-smp` value.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Another machine than q35. Its name becomes part of the case's.
+    #[must_use]
+    pub fn on(mut self, machine: Machine) -> Self {
+        self.name = format!("{}_{}", machine, self.name);
+        self.machine = machine;
+        self
+    }
+
+    /// So much memory instead of what [`Boot`] gives by the number of CPUs.
+    #[must_use]
+    pub fn memory_mib(mut self, mib: u32) -> Self {
+        self.memory_mib = Some(mib);
+        self
+    }
+
+    /// Other contents of the ramdisk than proper options.
+    #[must_use]
+    pub fn ramdisk(mut self, contents: &[u8]) -> Self {
+        self.ramdisk = contents.to_vec();
+        self
+    }
+
+    /// Another deadline than the generous one.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Further arguments for QEMU, after all others.
+    #[must_use]
+    pub fn qemu<const N: usize>(mut self, arguments: [&str; N]) -> Self {
+        self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+
+    /// A further demand on the report of a guest that is to pass.
+    #[must_use]
+    pub fn also(mut self, check: impl Fn(&Report) -> Result<()> + Send + 'static) -> Self {
+        let usual = self.check;
+        self.check = Box::new(move |report| usual(report).and_then(|()| check(report)));
+        self
+    }
+
+    /// Other demands than that the guest passes: for guests that are to fail.
+    #[must_use]
+    pub fn expecting(mut self, check: impl Fn(&Report) -> Result<()> + Send + 'static) -> Self {
+        self.check = Box::new(check);
+        self
+    }
+
+    /// Its name within the scenario.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The table of CPUs that its machine has.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        Shape::of(&self.smp)
+    }
+
+    /// Boots it and applies its check. `again` is the command that runs this case alone; `show`
+    /// prints the serial output of a guest that passes, too.
+    ///
+    /// # Errors
+    ///
+    /// If the guest cannot be built or QEMU not be started, with the reason; if the check fails, with
+    /// the whole story for a person.
+    pub fn run(&self, again: &str, show: bool) -> Result<(), String> {
+        let report = self.boot().map_err(|error| format!("{error:#}"))?;
+        if show {
+            println!("{}", report.lines.join("\n"));
+        }
+        (self.check)(&report).map_err(|trouble| failure::describe(&trouble, &report, again))
+    }
+
+    fn boot(&self) -> Result<Report> {
+        let elf: PathBuf = guests::elf(self.package, self.guest)?;
+        let mut boot = Boot::new(elf)
+            .smp(&self.smp)
+            .machine(self.machine)
+            .ramdisk(self.ramdisk.as_slice())
+            .deadline(self.deadline)
+            .qemu_args(&self.arguments);
+        if let Some(mib) = self.memory_mib {
+            boot = boot.memory_mib(mib);
+        }
+        boot.run()
+            .with_context(|| format!("{} with -smp {}", self.guest, self.smp))
+    }
+}
+
+/// Long enough that only a hang reaches it: many virtual CPUs on few busy host CPUs are slow.
+fn generous_deadline(cpus: u32) -> Duration {
+    Duration::from_secs(60) + Duration::from_secs(2) * cpus
+}
+
+/// A ramdisk that asks for events, and for a main job of so many seconds.
+fn options(seconds: u32) -> Vec<u8> {
+    Options {
+        seconds,
+        format: Format::Json,
+    }
+    .to_string()
+    .into_bytes()
+}
