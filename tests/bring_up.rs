@@ -28,6 +28,9 @@ fn main() -> ExitCode {
             cases.push(Case::new(guest, smp).on(machine));
         }
     }
+    // A CPU that never starts, in the midst of the others and after them.
+    cases.push(Case::new(guest, "9,sockets=3,cores=3,threads=1").ghost(3));
+    cases.push(Case::new(guest, "1").ghost(200));
     let cases = cases.into_iter().map(|case| {
         let shape = case.shape();
         case.also(move |report| index_table_is_right(report, &shape))
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
     tests::main("bring_up", cases.collect())
 }
 
-/// The kernel's table says what the machine's shape makes of it, and nobody is missing.
+/// The kernel's table says what the machine's shape makes of it; nobody but a ghost is missing.
 fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
     let expected = shape.table();
     let rows: Vec<Cpu> = report
@@ -70,8 +73,9 @@ fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
     let Some((online, listed, micros)) = summary else {
         anyhow::bail!("the kernel did not say how many CPUs are online");
     };
+    let all = shape.cpus + u32::from(shape.ghost.is_some());
     ensure!(
-        (online, listed) == (shape.cpus, shape.cpus),
+        (online, listed) == (shape.cpus, all),
         "{online} of {listed} CPUs online"
     );
     ensure!(
@@ -83,10 +87,17 @@ fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
         slowest <= Some(micros),
         "a CPU came online after {slowest:?} us, the last one after {micros}"
     );
-    let missing = report
+    let missing: Vec<u32> = report
         .events
         .iter()
-        .find(|event| matches!(event, Event::Missing { .. }));
-    ensure!(missing.is_none(), "{missing:?}");
+        .filter_map(|event| match event {
+            Event::Missing { apic_id } => Some(*apic_id),
+            _ => None,
+        })
+        .collect();
+    ensure!(
+        missing == Vec::from_iter(shape.ghost),
+        "said to be missing: {missing:?}"
+    );
     Ok(())
 }

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         .map(|smp| Case::kernel(smp, 1))
         .into();
     cases.push(Case::kernel("9,sockets=3,cores=3,threads=1", 1));
+    cases.push(Case::kernel("9,sockets=3,cores=3,threads=1", 1).ghost(3));
     cases.push(Case::kernel("4", 1).on(Machine::Microvm));
     cases.push(
         Case::kernel("2", 3)

@@ -131,6 +131,9 @@ impl fmt::Display for Outcome {
                 )
             }
             Self::QemuRefused { stderr } => write!(f, "QEMU did not start the machine:\n{stderr}"),
+            Self::QemuDied { status, stderr } if stderr.is_empty() => {
+                write!(f, "QEMU died ({status}) without a word")
+            }
             Self::QemuDied { status, stderr } => write!(f, "QEMU died ({status}):\n{stderr}"),
             Self::Interrupted => f.write_str("interrupted"),
         }

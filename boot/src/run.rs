@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use protocol::event::Event;
+use protocol::event::{Event, MARK};
 use protocol::options::{Format, Options};
 use tempfile::NamedTempFile;
 
@@ -236,14 +236,25 @@ impl Boot {
         });
 
         let mut testimony = Testimony::default();
-        let mut hear = |line: &str| match Event::from_line(line) {
-            Some(Ok(event)) => {
-                testimony.hear_event(&event);
-                see(Line::Event(&event, line));
-            }
-            Some(Err(_)) | None => {
-                testimony.hear_log(line);
-                see(Line::Log(line));
+        let mut hear = |line: &str| {
+            // A CPU that panics stops the others, maybe in the middle of a line of log.
+            let (log, event) = match line.find(MARK) {
+                Some(at) => line.split_at(at),
+                None => (line, ""),
+            };
+            match Event::from_line(event) {
+                Some(Ok(parsed)) => {
+                    if !log.is_empty() {
+                        testimony.hear_log(log);
+                        see(Line::Log(log));
+                    }
+                    testimony.hear_event(&parsed);
+                    see(Line::Event(&parsed, event));
+                }
+                Some(Err(_)) | None => {
+                    testimony.hear_log(line);
+                    see(Line::Log(line));
+                }
             }
         };
         let deadline = self.deadline_for(&smp);

@@ -2,33 +2,48 @@
 
 use core::{ptr::NonNull, slice};
 
+use alloc::vec::Vec;
+
 use ::acpi::{AcpiHandler, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
 use cpumap::{CpuMap, Madt};
 use x86_64::PhysAddr;
 
-use crate::{apic, cpu, log, memory};
+use crate::{
+    apic,
+    cpu::{self, ApicId},
+    log, memory,
+};
 
 /// Reads the CPUs from the ACPI tables and publishes the index table. A machine whose tables cannot
-/// be read runs on its BSP alone, and says why.
-pub(crate) fn init(boot_info: &BootInfo) {
+/// be read runs on its BSP alone, and says why. The `ghost` counts as one more that is listed.
+pub(crate) fn init(boot_info: &BootInfo, ghost: Option<ApicId>) {
     let bsp = apic::id();
-    let map = read(boot_info.rsdp_addr.into_option(), bsp).unwrap_or_else(|why| {
+    let mut map = read(boot_info.rsdp_addr.into_option(), bsp).unwrap_or_else(|why| {
         log!("acpi: {why}: only the BSP ({bsp}) is used");
         CpuMap::new([bsp], bsp).expect("one CPU, listed")
     });
+    if ghost.is_some() {
+        let listed: Vec<ApicId> = map.iter().map(|(_, id)| id).chain(ghost).collect();
+        map = CpuMap::new(listed, bsp).unwrap_or(map);
+    }
     cpu::set_map(map);
 }
 
-fn read(rsdp: Option<u64>, bsp: cpu::ApicId) -> Result<CpuMap, &'static str> {
+fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {
     let rsdp = rsdp.ok_or("the loader has found no RSDP")?;
     // SAFETY: the loader vouches for the address.
     let tables = unsafe { AcpiTables::from_rsdp(Physical, rsdp as usize) }
         .map_err(|_| "the RSDP or the table it points to is damaged")?;
-    let madt = tables.find_table::<MadtTable>().map_err(|_| "there is no intact MADT")?;
+    let madt = tables
+        .find_table::<MadtTable>()
+        .map_err(|_| "there is no intact MADT")?;
     // SAFETY: the mapping is of the whole table, which nobody writes to.
     let bytes = unsafe {
-        slice::from_raw_parts(madt.virtual_start().as_ptr().cast::<u8>(), madt.region_length())
+        slice::from_raw_parts(
+            madt.virtual_start().as_ptr().cast::<u8>(),
+            madt.region_length(),
+        )
     };
     let madt = Madt::parse(bytes).map_err(|error| {
         log!("acpi: {error}");
@@ -45,7 +60,11 @@ fn read(rsdp: Option<u64>, bsp: cpu::ApicId) -> Result<CpuMap, &'static str> {
 struct Physical;
 
 impl AcpiHandler for Physical {
-    unsafe fn map_physical_region<T>(&self, address: usize, size: usize) -> PhysicalMapping<Self, T> {
+    unsafe fn map_physical_region<T>(
+        &self,
+        address: usize,
+        size: usize,
+    ) -> PhysicalMapping<Self, T> {
         let start = memory::virt(PhysAddr::new(address as u64)).as_mut_ptr();
         let start = NonNull::new(start).expect("the upper half is not null");
         // SAFETY: physical memory is mapped at `start`, for good.

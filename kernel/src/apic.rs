@@ -106,14 +106,23 @@ pub(crate) fn mmio() -> u64 {
 /// # Panics
 /// On a CPU without APIC.
 pub(crate) fn init() {
-    let features = CpuId::new().get_feature_info().expect("CPUID leaf 1 exists with long mode");
-    assert!(features.has_apic(), "this CPU has no local APIC (QEMU: -cpu max)");
+    let features = CpuId::new()
+        .get_feature_info()
+        .expect("CPUID leaf 1 exists with long mode");
+    assert!(
+        features.has_apic(),
+        "this CPU has no local APIC (QEMU: -cpu max)"
+    );
     let (base, flags) = ApicBase::read();
     if features.has_x2apic() || flags.contains(ApicBaseFlags::X2APIC_ENABLE) {
         MODE.store(X2_APIC, Ordering::Relaxed);
     } else {
         let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
-        mapping::map(VirtAddr::new(MMIO), base.start_address(), uncached | PageTableFlags::GLOBAL);
+        mapping::map(
+            VirtAddr::new(MMIO),
+            base.start_address(),
+            uncached | PageTableFlags::GLOBAL,
+        );
         MODE.store(X_APIC, Ordering::Relaxed);
     }
     enable();
@@ -225,7 +234,11 @@ fn read(register: u32) -> u32 {
         unsafe { Msr::new(0x800 + (register >> 4)).read() as u32 }
     } else {
         // SAFETY: `init` has mapped the page.
-        unsafe { (VirtAddr::new(MMIO) + u64::from(register)).as_ptr::<u32>().read_volatile() }
+        unsafe {
+            (VirtAddr::new(MMIO) + u64::from(register))
+                .as_ptr::<u32>()
+                .read_volatile()
+        }
     }
 }
 
@@ -239,4 +252,3 @@ fn write(register: u32, value: u32) {
         unsafe { pointer.write_volatile(value) }
     }
 }
-

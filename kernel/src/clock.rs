@@ -1,7 +1,7 @@
 //! Time since boot, from the time-stamp counter.
 //!
-//! The counter's rate is measured against channel 2 of the 8254 timer, which every PC has and
-//! whose rate is fixed. (Intel SDM 3B, 18.17: the counter runs at a constant rate on all CPUs made
+//! The counter's rate is measured against the 8254 timer, which every PC has and whose rate is
+//! fixed. (Intel SDM 3B, 18.17: the counter runs at a constant rate on all CPUs made
 //! since 2008; QEMU's does, and shows all vCPUs the same count.)
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +46,10 @@ pub(crate) fn init() {
         log!("clock: no 8254 timer to measure against: taking the time-stamp counter for 1 GHz");
         1_000_000_000
     });
-    NANOS_PER_TICK.store(((1_000_000_000_u128 << 32) / u128::from(hz)) as u64, Ordering::Relaxed);
+    NANOS_PER_TICK.store(
+        ((1_000_000_000_u128 << 32) / u128::from(hz)) as u64,
+        Ordering::Relaxed,
+    );
     START.store(ticks(), Ordering::Relaxed);
 }
 
@@ -70,38 +73,51 @@ fn ticks() -> u64 {
 mod pit {
     use super::Port;
 
-    /// How far `counter` counts while channel 2 of the 8254 counts `clocks` down.
+    /// How far `counter` counts while channel 0 of the 8254 counts `clocks` down. `None` if there is
+    /// no 8254, or it does not count.
     ///
-    /// Intel 8254 data sheet: control word 0xb0 = channel 2, low byte then high byte, mode 0
-    /// (output rises at zero). Port 0x61 (IBM PC/AT): bit 0 gates channel 2, bit 1 would connect it
-    /// to the speaker, bit 5 reads its output.
+    /// Channel 0, not channel 2 as often seen: that one needs the speaker's port, which QEMU's
+    /// microvm lacks. Channel 0 would interrupt, but the 8259s are masked.
     pub(super) fn during(clocks: u16, counter: &impl Fn() -> u64) -> Option<u64> {
-        let mut gate = Port::<u8>::new(0x61);
-        let mut control = Port::<u8>::new(0x43);
-        let mut channel_2 = Port::<u8>::new(0x42);
+        // Intel 8254 data sheet: control word for channel 0, low byte then high byte, mode 0 (the
+        // output falls now and rises at zero).
+        const ONE_SHOT: u8 = 0x30;
         let [low, high] = clocks.to_le_bytes();
-        // SAFETY (all of these): channel 2 drives the speaker and nothing else; the kernel uses
-        // it only here, on the BSP, before other CPUs run. No port access touches memory.
-        let state = unsafe { gate.read() } & !0b11;
-        // SAFETY: as above.
-        unsafe { gate.write(state) };
-        // SAFETY: as above.
-        unsafe { control.write(0xb0) };
-        // SAFETY: as above.
-        unsafe { channel_2.write(low) };
-        // SAFETY: as above.
-        unsafe { channel_2.write(high) };
-        // SAFETY: as above.
-        unsafe { gate.write(state | 1) };
+        write(CONTROL, ONE_SHOT);
+        write(CHANNEL_0, low);
+        // Before the write that starts the timer, not after it: a CPU that is taken away between
+        // the two then counts too much, which another measurement shows, never too little.
         let start = counter();
-        // Bounded: without an 8254 the bit may never rise. A port access takes about 1 us on
-        // hardware, so this is a second there.
+        write(CHANNEL_0, high);
+        if status() & !NULL_COUNT != ONE_SHOT {
+            return None;
+        }
+        // Bounded: a port access takes about 1 us on hardware, so this is seconds there.
         for _ in 0..1_000_000 {
-            // SAFETY: as above.
-            if unsafe { gate.read() } & 0x20 != 0 {
+            if status() & OUTPUT != 0 {
                 return Some(counter().wrapping_sub(start));
             }
         }
         None
+    }
+
+    const CHANNEL_0: u16 = 0x40;
+    const CONTROL: u16 = 0x43;
+    /// Status bits: the output, and "count not yet loaded"; the others repeat the control word.
+    const OUTPUT: u8 = 1 << 7;
+    const NULL_COUNT: u8 = 1 << 6;
+
+    /// Channel 0's status, by the read-back command.
+    fn status() -> u8 {
+        const READ_BACK_STATUS_0: u8 = 0b1110_0010;
+        write(CONTROL, READ_BACK_STATUS_0);
+        // SAFETY: reading a port of the timer touches no memory.
+        unsafe { Port::new(CHANNEL_0).read() }
+    }
+
+    fn write(port: u16, value: u8) {
+        // SAFETY: the timer is nobody else's (the kernel uses it only here, on the BSP, before
+        // other CPUs run), and its ports touch no memory.
+        unsafe { Port::new(port).write(value) };
     }
 }

@@ -36,7 +36,10 @@ pub fn wakes_taken(cpu: CpuIndex) -> u64 {
 /// # Panics
 /// If `cpu` is not online: it would never answer.
 pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
-    assert!(cpu::is_online(cpu), "{cpu} is not online: nobody would run the call");
+    assert!(
+        cpu::is_online(cpu),
+        "{cpu} is not online: nobody would run the call"
+    );
     let area = cpu::area(cpu).expect("online CPUs have an area");
     let call = Call::new(function);
     call.push(&area.calls);
@@ -95,8 +98,8 @@ pub(crate) fn serve_calls() {
     let mut newest = cpu::local().calls.swap(ptr::null_mut(), Ordering::Acquire);
     let mut oldest = ptr::null_mut();
     // Newest first, as it was pushed: turn it round.
-    // SAFETY (this loop and the next): every call in the list lives until its `done` is set, since
-    // its caller waits for that; only this CPU has the list now.
+    // SAFETY: every call in the list lives until its `done` is set, since its caller waits for
+    // that; only this CPU has the list now.
     while let Some(call) = unsafe { newest.as_ref() } {
         let next = call.next.load(Ordering::Relaxed);
         call.next.store(oldest, Ordering::Relaxed);
@@ -146,7 +149,10 @@ pub(crate) fn on_nmi(frame: &Frame) {
         exit::halt();
     }
     panic::report(
-        format_args!("non-maskable interrupt that no CPU has sent, at {:#x}", frame.rip),
+        format_args!(
+            "non-maskable interrupt that no CPU has sent, at {:#x}",
+            frame.rip
+        ),
         |line| crate::interrupts::backtrace::from(frame.rip, frame.rbp, line),
     );
 }

@@ -112,10 +112,10 @@ pub fn start(
         memory_kib: memory::usable_bytes() >> 10,
     });
     log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
-    cpu::descriptors::load(cpu::CpuIndex::BSP);
+    cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
     clock::init();
     apic::init();
-    acpi::init(boot_info);
+    acpi::init(boot_info, options.ghost.map(cpu::ApicId::new));
     let bring_up = smp::start();
     interrupts::enable();
 

@@ -22,10 +22,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 ///
 /// Any CPU, any context, NMI included. If two CPUs get here, one reports and the other halts. A
 /// panic within the report ends the kernel at once.
-pub(crate) fn report(
-    message: fmt::Arguments<'_>,
-    trace: impl FnOnce(&mut dyn FnMut(u64)),
-) -> ! {
+pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn FnMut(u64))) -> ! {
     x86_64::instructions::interrupts::disable();
     let me = cpu::current().get() as u32 + 1;
     // Relaxed: one winner; what it goes on to report is its own.
@@ -65,7 +62,10 @@ struct Text {
 
 impl Text {
     const fn new() -> Self {
-        Self { bytes: [0; 512], len: 0 }
+        Self {
+            bytes: [0; 512],
+            len: 0,
+        }
     }
 
     fn as_str(&self) -> &str {

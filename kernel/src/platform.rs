@@ -51,20 +51,11 @@ impl rundown::Wait for Halt {
         }
         let me = cpu::current().get();
         let (word, bit) = (&SLEEPERS[me / 64], 1 << (me % 64));
-        while !ready() {
-            // Interrupts off: one that comes between the question and `hlt` stays pending, and
-            // `sti; hlt` lets nothing in between (Intel SDM 2B, STI).
-            x86_64::instructions::interrupts::disable();
-            word.fetch_or(bit, Ordering::Relaxed);
-            // Pairs with the fence in `wake_waiters`.
-            fence(Ordering::SeqCst);
-            if ready() {
-                x86_64::instructions::interrupts::enable();
-            } else {
-                x86_64::instructions::interrupts::enable_and_hlt();
-            }
-            word.fetch_and(!bit, Ordering::Relaxed);
-        }
+        word.fetch_or(bit, Ordering::Relaxed);
+        // Pairs with the fence in `wake_waiters`.
+        fence(Ordering::SeqCst);
+        interrupts::halt_until(ready);
+        word.fetch_and(!bit, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,9 @@ use crate::{apic, cpu};
 /// that.
 pub fn start(period: Duration, handler: fn()) {
     // Relaxed: the interrupt is taken on this CPU.
-    cpu::local().timer_handler.store(handler as usize, Ordering::Relaxed);
+    cpu::local()
+        .timer_handler
+        .store(handler as usize, Ordering::Relaxed);
     apic::start_timer(u64::try_from(period.as_nanos()).unwrap_or(u64::MAX));
 }
 

@@ -21,7 +21,8 @@ pub struct Case {
     smp: String,
     machine: Machine,
     memory_mib: Option<u32>,
-    ramdisk: Vec<u8>,
+    options: Options,
+    ramdisk: Option<Vec<u8>>,
     deadline: Duration,
     arguments: Vec<String>,
     check: Check,
@@ -42,7 +43,11 @@ impl Case {
             smp: smp.to_owned(),
             machine: Machine::Q35,
             memory_mib: None,
-            ramdisk: options(Options::default().seconds),
+            options: Options {
+                format: Format::Json,
+                ..Options::default()
+            },
+            ramdisk: None,
             deadline: generous_deadline(Shape::of(smp).cpus),
             arguments: Vec::new(),
             check: Box::new(judge::all_tests_passed),
@@ -62,7 +67,7 @@ impl Case {
     pub fn kernel(smp: &str, seconds: u32) -> Self {
         let mut case = Self::new("kernel", smp);
         case.package = "kernel";
-        case.ramdisk = options(seconds);
+        case.options.seconds = seconds;
         case.deadline += Duration::from_secs(seconds.into()) * 10;
         case.check = Box::new(judge::ended_well);
         case
@@ -90,10 +95,18 @@ impl Case {
         self
     }
 
+    /// The firmware lists one more CPU, with this APIC ID, which never starts.
+    #[must_use]
+    pub fn ghost(mut self, apic_id: u32) -> Self {
+        self.name = format!("{}_ghost_{apic_id}", self.name);
+        self.options.ghost = Some(apic_id);
+        self
+    }
+
     /// Other contents of the ramdisk than proper options.
     #[must_use]
     pub fn ramdisk(mut self, contents: &[u8]) -> Self {
-        self.ramdisk = contents.to_vec();
+        self.ramdisk = Some(contents.to_vec());
         self
     }
 
@@ -132,10 +145,12 @@ impl Case {
         &self.name
     }
 
-    /// The table of CPUs that its machine has.
+    /// The CPUs that its machine has.
     #[must_use]
     pub fn shape(&self) -> Shape {
-        Shape::of(&self.smp)
+        let mut shape = Shape::of(&self.smp);
+        shape.ghost = self.options.ghost;
+        shape
     }
 
     /// Boots it and applies its check. `again` is the command that runs this case alone; `show`
@@ -158,11 +173,14 @@ impl Case {
         let mut boot = Boot::new(elf)
             .smp(&self.smp)
             .machine(self.machine)
-            .ramdisk(self.ramdisk.as_slice())
+            .options(&self.options)
             .deadline(self.deadline)
             .qemu_args(&self.arguments);
         if let Some(mib) = self.memory_mib {
             boot = boot.memory_mib(mib);
+        }
+        if let Some(contents) = &self.ramdisk {
+            boot = boot.ramdisk(contents.as_slice());
         }
         boot.run()
             .with_context(|| format!("{} with -smp {}", self.guest, self.smp))
@@ -172,14 +190,4 @@ impl Case {
 /// Long enough that only a hang reaches it: many virtual CPUs on few busy host CPUs are slow.
 fn generous_deadline(cpus: u32) -> Duration {
     Duration::from_secs(60) + Duration::from_secs(2) * cpus
-}
-
-/// A ramdisk that asks for events, and for a main job of so many seconds.
-fn options(seconds: u32) -> Vec<u8> {
-    Options {
-        seconds,
-        format: Format::Json,
-    }
-    .to_string()
-    .into_bytes()
 }

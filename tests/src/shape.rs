@@ -21,6 +21,8 @@ pub struct Shape {
     pub cores: u32,
     /// Threads per core.
     pub threads: u32,
+    /// APIC ID of a CPU that is listed but not there.
+    pub ghost: Option<u32>,
 }
 
 impl Shape {
@@ -39,6 +41,7 @@ impl Shape {
             dies: 0,
             cores: 0,
             threads: 0,
+            ghost: None,
         };
         for part in smp.split(',') {
             let (key, value) = part.split_once('=').unwrap_or(("cpus", part));
@@ -84,7 +87,8 @@ impl Shape {
     }
 
     /// The index table that the kernel must come to: the CPUs present, in ascending order of their
-    /// APIC IDs. The BSP is QEMU's first CPU, so the first line is the BSP's. Times are 0.
+    /// APIC IDs. The BSP is QEMU's first CPU, so the first line is the BSP's. Times are 0. The ghost has
+    /// no line, but an index: those of the CPUs after it are one higher.
     ///
     /// The cores of a package's dies are numbered as the APIC ID has them: die bits above core bits.
     #[must_use]
@@ -100,8 +104,9 @@ impl Shape {
                 let package = index / (self.threads * self.cores * self.dies);
                 let core = die << core_bits | core;
                 let apic_id = (package << (die_bits + core_bits) | core) << thread_bits | thread;
+                let after_ghost = self.ghost.is_some_and(|ghost| ghost < apic_id);
                 Cpu {
-                    index,
+                    index: index + u32::from(after_ghost),
                     apic_id,
                     package,
                     core,
@@ -191,6 +196,28 @@ mod tests {
         assert_eq!(
             apic_ids("5,maxcpus=6,sockets=2,cores=3,threads=1"),
             [0, 1, 2, 4, 5]
+        );
+    }
+
+    #[test]
+    fn a_ghost_has_an_index_but_no_line() {
+        let mut shape = Shape::of("9,sockets=3,cores=3,threads=1");
+        shape.ghost = Some(3);
+        let table = shape.table();
+        let numbers: Vec<_> = table.iter().map(|cpu| (cpu.index, cpu.apic_id)).collect();
+        assert_eq!(
+            numbers,
+            [
+                (0, 0),
+                (1, 1),
+                (2, 2),
+                (4, 4),
+                (5, 5),
+                (6, 6),
+                (7, 8),
+                (8, 9),
+                (9, 10)
+            ]
         );
     }
 

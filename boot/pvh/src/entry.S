@@ -158,11 +158,12 @@ pvh_start64_low:
     mov rax, offset pvh_start64
     jmp rax
 
-    // Null, 64-bit code (present, ring 0, execute/read, L), used until the kernel loads its own.
+    // Null, 64-bit code (present, ring 0, execute/read, accessed, L), used until the kernel loads its
+    // own. Accessed, since the CPU would otherwise write to it, and the second copy is read-only.
     .balign 8
 pvh_gdt_low:
     .quad 0
-    .quad 0x00af9a000000ffff
+    .quad 0x00af9b000000ffff
 pvh_gdtr_low:
     .word . - pvh_gdt_low - 1
     .quad pvh_gdt_low
@@ -189,7 +190,7 @@ pvh_start64:
     .balign 8
 pvh_gdt:
     .quad 0
-    .quad 0x00af9a000000ffff
+    .quad 0x00af9b000000ffff
 pvh_gdtr:
     .word . - pvh_gdt - 1
     .quad pvh_gdt

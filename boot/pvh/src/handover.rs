@@ -42,8 +42,11 @@ extern "C" fn main(start_info_address: u64) -> ! {
     let config = config();
     let stack = config.kernel_stack_size.next_multiple_of(4096);
 
-    let memory_map: &[MemoryMapEntry] =
-        slice_at(info.memmap_paddr, u64::from(info.memmap_entries), "memory map");
+    let memory_map: &[MemoryMapEntry] = slice_at(
+        info.memmap_paddr,
+        u64::from(info.memmap_entries),
+        "memory map",
+    );
     let mut regions = or_fail(RegionList::from_memory_map(memory_map));
     let end_of_memory = regions.end_of_memory();
     let ramdisk: Option<Module> =
@@ -64,9 +67,16 @@ extern "C" fn main(start_info_address: u64) -> ! {
     };
     // SAFETY: the range is usable memory that nobody else has, within the first GiB, mapped.
     unsafe {
-        ptr::write_bytes(in_image_map(PhysAddr::new(start)).as_mut_ptr::<u8>(), 0, needed as usize);
+        ptr::write_bytes(
+            in_image_map(PhysAddr::new(start)).as_mut_ptr::<u8>(),
+            0,
+            needed as usize,
+        );
     }
-    let mut frames = Frames { next: start, end: start + needed };
+    let mut frames = Frames {
+        next: start,
+        end: start + needed,
+    };
     let level_4 = tables::build(&mut frames, mapped, stack);
     or_fail(regions.reserve(start, frames.next));
 
@@ -157,7 +167,9 @@ fn read<T: Copy + 'static>(address: u64, what: &str) -> T {
 fn slice_at<T: Copy + 'static>(address: u64, len: u64, what: &str) -> &'static [T] {
     let bytes = len * size_of::<T>() as u64;
     if address == 0 || address + bytes > FIRST_MAP_END {
-        console::fail(format_args!("the loader's {what} lies at {address:#x}, not in the first GiB"));
+        console::fail(format_args!(
+            "the loader's {what} lies at {address:#x}, not in the first GiB"
+        ));
     }
     // SAFETY: mapped by `entry.S`; the loader promises `len` values there. Nothing writes to them
     // until the last use of the slice: the kernel has not started. PVH aligns its structures.

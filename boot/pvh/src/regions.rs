@@ -22,7 +22,10 @@ pub struct RegionList {
 pub struct TooManyRegions;
 
 impl RegionList {
-    const EMPTY: Self = Self { regions: [MemoryRegion::empty(); MAX_REGIONS], len: 0 };
+    const EMPTY: Self = Self {
+        regions: [MemoryRegion::empty(); MAX_REGIONS],
+        len: 0,
+    };
 
     /// The list of what the loader reports. Usable regions are cut to whole pages; where entries
     /// overlap, the one that is not usable wins.
@@ -38,7 +41,10 @@ impl RegionList {
                 list.carve(start, end, MemoryRegionKind::Usable)?;
             }
         }
-        for entry in entries.iter().filter(|entry| entry.kind != TYPE_RAM && entry.size > 0) {
+        for entry in entries
+            .iter()
+            .filter(|entry| entry.kind != TYPE_RAM && entry.size > 0)
+        {
             let end = entry.addr.saturating_add(entry.size);
             list.carve(entry.addr, end, MemoryRegionKind::UnknownBios(entry.kind))?;
         }
@@ -102,14 +108,25 @@ impl RegionList {
 
     /// Makes `start..end` a region of `kind`, whatever it was before: neighbours are cut, covered
     /// regions go.
-    fn carve(&mut self, start: u64, end: u64, kind: MemoryRegionKind) -> Result<(), TooManyRegions> {
+    fn carve(
+        &mut self,
+        start: u64,
+        end: u64,
+        kind: MemoryRegionKind,
+    ) -> Result<(), TooManyRegions> {
         let old = core::mem::replace(self, Self::EMPTY);
         for region in old.as_slice() {
-            self.push(MemoryRegion { end: region.end.min(start), ..*region })?;
+            self.push(MemoryRegion {
+                end: region.end.min(start),
+                ..*region
+            })?;
         }
         self.push(MemoryRegion { start, end, kind })?;
         for region in old.as_slice() {
-            self.push(MemoryRegion { start: region.start.max(end), ..*region })?;
+            self.push(MemoryRegion {
+                start: region.start.max(end),
+                ..*region
+            })?;
         }
         Ok(())
     }
@@ -138,7 +155,12 @@ mod tests {
     use crate::start_info::{MemoryMapEntry, TYPE_RAM};
 
     fn entry(addr: u64, size: u64, kind: u32) -> MemoryMapEntry {
-        MemoryMapEntry { addr, size, kind, reserved: 0 }
+        MemoryMapEntry {
+            addr,
+            size,
+            kind,
+            reserved: 0,
+        }
     }
 
     /// What QEMU 7.2 hands over for a q35 machine with 64 MiB.
@@ -155,7 +177,10 @@ mod tests {
     }
 
     fn pieces(list: &RegionList) -> Vec<(u64, u64, MemoryRegionKind)> {
-        list.as_slice().iter().map(|r| (r.start, r.end, r.kind)).collect()
+        list.as_slice()
+            .iter()
+            .map(|r| (r.start, r.end, r.kind))
+            .collect()
     }
 
     #[test]
@@ -199,7 +224,10 @@ mod tests {
             .map(|(start, end, _)| end - start)
             .sum();
         assert_eq!(reserved, 0x21_0000);
-        assert!(pieces(&list).windows(2).all(|w| w[0].1 <= w[1].0), "sorted, disjoint");
+        assert!(
+            pieces(&list).windows(2).all(|w| w[0].1 <= w[1].0),
+            "sorted, disjoint"
+        );
     }
 
     #[test]
@@ -225,8 +253,16 @@ mod tests {
         let list = q35();
         assert_eq!(list.find_usable(0x1000, 0x1001, u64::MAX), Some(0x2000));
         assert_eq!(list.find_usable(0x10_0000, 0, u64::MAX), Some(0x10_0000));
-        assert_eq!(list.find_usable(0x10_0000, 0, 0x1f_f000), None, "upper limit");
-        assert_eq!(list.find_usable(0x1000_0000, 0, u64::MAX), None, "larger than any");
+        assert_eq!(
+            list.find_usable(0x10_0000, 0, 0x1f_f000),
+            None,
+            "upper limit"
+        );
+        assert_eq!(
+            list.find_usable(0x1000_0000, 0, u64::MAX),
+            None,
+            "larger than any"
+        );
     }
 
     #[test]
@@ -237,9 +273,13 @@ mod tests {
 
     #[test]
     fn too_many_regions_are_an_error() {
-        let entries: Vec<_> =
-            (0..=MAX_REGIONS as u64).map(|n| entry(n * 0x2000, 0x1000, TYPE_RAM)).collect();
+        let entries: Vec<_> = (0..=MAX_REGIONS as u64)
+            .map(|n| entry(n * 0x2000, 0x1000, TYPE_RAM))
+            .collect();
         assert!(RegionList::from_memory_map(&entries[1..]).is_ok());
-        assert_eq!(RegionList::from_memory_map(&entries).unwrap_err(), TooManyRegions);
+        assert_eq!(
+            RegionList::from_memory_map(&entries).unwrap_err(),
+            TooManyRegions
+        );
     }
 }

@@ -45,26 +45,57 @@ pub(crate) fn build(frames: &mut Frames, mapped: u64, stack: u64) -> PhysFrame {
     let mut mapper = unsafe { OffsetPageTable::new(table, VirtAddr::new(KERNEL_BASE)) };
 
     for offset in (0..mapped).step_by(Size2MiB::SIZE as usize) {
-        let page = Page::<Size2MiB>::containing_address(VirtAddr::new(PHYSICAL_MEMORY_OFFSET + offset));
+        let page =
+            Page::<Size2MiB>::containing_address(VirtAddr::new(PHYSICAL_MEMORY_OFFSET + offset));
         let frame = PhysFrame::containing_address(PhysAddr::new(offset));
-        map(&mut mapper, page, frame, WRITE | PageTableFlags::GLOBAL, frames);
+        map(
+            &mut mapper,
+            page,
+            frame,
+            WRITE | PageTableFlags::GLOBAL,
+            frames,
+        );
     }
     let sections = [
-        (symbol(&raw const text_start), symbol(&raw const text_end), EXECUTE),
-        (symbol(&raw const rodata_start), symbol(&raw const rodata_end), READ),
-        (symbol(&raw const data_start), symbol(&raw const data_end), WRITE),
+        (
+            symbol(&raw const text_start),
+            symbol(&raw const text_end),
+            EXECUTE,
+        ),
+        (
+            symbol(&raw const rodata_start),
+            symbol(&raw const rodata_end),
+            READ,
+        ),
+        (
+            symbol(&raw const data_start),
+            symbol(&raw const data_end),
+            WRITE,
+        ),
     ];
     for (start, end, flags) in sections {
         for address in (start..end).step_by(Size4KiB::SIZE as usize) {
             let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
             let frame = PhysFrame::containing_address(PhysAddr::new(address - KERNEL_BASE));
-            map(&mut mapper, page, frame, flags | PageTableFlags::GLOBAL, frames);
+            map(
+                &mut mapper,
+                page,
+                frame,
+                flags | PageTableFlags::GLOBAL,
+                frames,
+            );
         }
     }
     for offset in (0..stack).step_by(Size4KiB::SIZE as usize) {
         let page = Page::<Size4KiB>::containing_address(VirtAddr::new(STACK_TOP - stack + offset));
         let frame = frames.take();
-        map(&mut mapper, page, frame, WRITE | PageTableFlags::GLOBAL, frames);
+        map(
+            &mut mapper,
+            page,
+            frame,
+            WRITE | PageTableFlags::GLOBAL,
+            frames,
+        );
     }
     level_4
 }

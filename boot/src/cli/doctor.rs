@@ -52,7 +52,7 @@ fn toolchain() -> bool {
 
 fn describe(name: &str, toolchain: Option<&Toolchain>) {
     let Some(toolchain) = toolchain else {
-        println!("  {name}: not found");
+        println!("  {name}: none (or it is the other one)");
         return;
     };
     let has = |there: bool| if there { "yes" } else { "no" };

@@ -1,7 +1,7 @@
 //! QEMU's complaints, and what to do about them.
 
-/// What to do about a complaint of QEMU, if it is a known one.
-pub(super) fn remedy(stderr: &str) -> Option<&'static str> {
+/// What to do about a QEMU that ended in this way and with this complaint, if it is a known one.
+pub(super) fn remedy(status: &str, stderr: &str) -> Option<&'static str> {
     /// A part of what QEMU says, and the remedy.
     const KNOWN: [(&str, &str); 11] = [
         (
@@ -43,6 +43,9 @@ pub(super) fn remedy(stderr: &str) -> Option<&'static str> {
             "the arguments after `--` must be options of this QEMU",
         ),
     ];
+    if status.contains("SIGKILL") {
+        return Some("if the system ran out of memory: fewer CPUs (255 take 1.2 GiB, 64 far less)");
+    }
     KNOWN
         .iter()
         .find(|(said, _)| stderr.contains(said))
@@ -77,13 +80,22 @@ mod tests {
                 "product",
             ),
         ] {
-            let remedy = remedy(said).expect(said);
+            let remedy = remedy("", said).expect(said);
             assert!(remedy.contains(part), "{remedy}");
         }
     }
 
     #[test]
+    fn a_killed_one_may_have_been_too_large() {
+        let remedy = remedy("signal: 9 (SIGKILL)", "").expect("known");
+        assert!(remedy.contains("memory"), "{remedy}");
+    }
+
+    #[test]
     fn unknown_complaints_have_none() {
-        assert_eq!(remedy("qemu-system-x86_64: out of cheese"), None);
+        assert_eq!(
+            remedy("signal: 11", "qemu-system-x86_64: out of cheese"),
+            None
+        );
     }
 }

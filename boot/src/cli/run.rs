@@ -70,6 +70,7 @@ fn boot(elf: &Path, args: &RunArgs) -> Boot {
     let options = Options {
         seconds: args.seconds,
         format: Format::Json,
+        ..Options::default()
     };
     let mut boot = Boot::new(elf)
         .smp(&args.smp)
@@ -110,10 +111,8 @@ fn conclude(
     eprintln!("{}: {}", style("error").red(), ending.outcome);
     match &ending.outcome {
         Outcome::Interrupted => {}
-        Outcome::QemuRefused { stderr } | Outcome::QemuDied { stderr, .. } => {
-            if let Some(remedy) = remedy::remedy(stderr) {
-                eprintln!("What to do: {remedy}");
-            }
+        Outcome::QemuRefused { stderr } => {
+            advise("", stderr);
             let program = qemu::find(args.qemu.as_deref());
             if let Ok(version) = program.and_then(|program| qemu::version(&program))
                 && version < qemu::OLDEST
@@ -124,12 +123,19 @@ fn conclude(
                 );
             }
         }
+        Outcome::QemuDied { status, stderr } => advise(status, stderr),
         _ => {
             if !ending.stderr.trim().is_empty() {
                 eprintln!("QEMU said: {}", ending.stderr.trim());
             }
             eprintln!("By hand: {command}");
         }
+    }
+}
+
+fn advise(status: &str, stderr: &str) {
+    if let Some(remedy) = remedy::remedy(status, stderr) {
+        eprintln!("What to do: {remedy}");
     }
 }
 

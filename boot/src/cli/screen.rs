@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use console::Term;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Columns assumed where the terminal does not say.
 const COLUMNS: usize = 80;
@@ -15,14 +15,16 @@ const COLUMNS: usize = 80;
 pub(super) struct Screen {
     /// Lines that stay go to standard error, since standard output is for a program.
     to_stderr: bool,
-    /// The part that is redrawn; hidden where standard error is no terminal.
+    /// The part that is redrawn. Hidden until it is drawn first, so that it does not flicker below
+    /// the lines of the boot.
     live: ProgressBar,
 }
 
 impl Screen {
     /// A screen for a job of this length.
     pub(super) fn new(to_stderr: bool, length: Duration) -> Self {
-        let live = ProgressBar::new(millis(length));
+        let live =
+            ProgressBar::with_draw_target(Some(millis(length)), ProgressDrawTarget::hidden());
         let style =
             ProgressStyle::with_template("[{bar:24}] {msg}").map(|s| s.progress_chars("=> "));
         if let Ok(style) = style {
@@ -31,9 +33,9 @@ impl Screen {
         Self { to_stderr, live }
     }
 
-    /// Whether there is a part that is redrawn.
+    /// Whether a part can be redrawn.
     pub(super) fn is_live(&self) -> bool {
-        !self.live.is_hidden()
+        Term::stderr().is_term()
     }
 
     /// Prints a line that stays.
@@ -49,6 +51,9 @@ impl Screen {
 
     /// Redraws the live part: how far the job is, a line, and as many of the rows as fit.
     pub(super) fn draw(&self, elapsed: Duration, line: &str, header: &str, rows: &[String]) {
+        if self.live.is_hidden() {
+            self.live.set_draw_target(ProgressDrawTarget::stderr());
+        }
         let (height, width) = Term::stderr().size();
         let text = fit(line, header, rows, usize::from(height), usize::from(width));
         self.live.set_message(text);

@@ -66,6 +66,14 @@ fn a_garbled_event_is_kept_as_log() {
 }
 
 #[test]
+fn an_event_after_half_a_line_of_log_is_not_lost() {
+    let report = run(&format!("printf '[CPU 1] hal'; {VERDICT}; {PASSED}"));
+    assert_eq!(report.outcome, Outcome::Passed);
+    assert_eq!(report.lines[0], "[CPU 1] hal");
+    assert_eq!((report.lines.len(), report.events.len()), (2, 1));
+}
+
+#[test]
 fn a_hang_ends_at_the_deadline_and_keeps_what_was_said() {
     let (boot, _kernel) = fake("echo alive; printf half; exec sleep 600");
     let deadline = Duration::from_millis(300);

@@ -19,6 +19,9 @@ pub struct Options {
     pub seconds: u32,
     /// How the kernel reports.
     pub format: Format,
+    /// An APIC ID to count as listed by the firmware, though no such CPU may exist: shows how a CPU
+    /// that does not start is retried, reported and left out. Written in decimal.
+    pub ghost: Option<u32>,
 }
 
 /// How the kernel reports on the serial port.
@@ -80,6 +83,7 @@ impl Options {
                 self.seconds = value.parse().ok().filter(|s| Self::SECONDS.contains(s))?;
             }
             Key::Format => self.format = Format::from_name(value)?,
+            Key::Ghost => self.ghost = Some(value.parse().ok()?),
         }
         Some(())
     }
@@ -90,6 +94,7 @@ impl Default for Options {
         Self {
             seconds: 5,
             format: Format::Text,
+            ghost: None,
         }
     }
 }
@@ -98,7 +103,11 @@ impl Default for Options {
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}={}", Key::Seconds.name(), self.seconds)?;
-        writeln!(f, "{}={}", Key::Format.name(), self.format.name())
+        writeln!(f, "{}={}", Key::Format.name(), self.format.name())?;
+        if let Some(ghost) = self.ghost {
+            writeln!(f, "{}={ghost}", Key::Ghost.name())?;
+        }
+        Ok(())
     }
 }
 
@@ -124,10 +133,12 @@ pub enum Key {
     Seconds,
     /// [`Options::format`].
     Format,
+    /// [`Options::ghost`].
+    Ghost,
 }
 
 impl Key {
-    const ALL: [Self; 2] = [Self::Seconds, Self::Format];
+    const ALL: [Self; 3] = [Self::Seconds, Self::Format, Self::Ghost];
 
     /// The name as it is written.
     #[must_use]
@@ -135,6 +146,7 @@ impl Key {
         match self {
             Self::Seconds => "seconds",
             Self::Format => "format",
+            Self::Ghost => "ghost",
         }
     }
 
@@ -184,6 +196,9 @@ impl fmt::Display for OptionError<'_> {
             Problem::BadValue(Key::Seconds) => {
                 let (from, to) = (Options::SECONDS.start(), Options::SECONDS.end());
                 write!(f, "expected a whole number from {from} to {to}")
+            }
+            Problem::BadValue(Key::Ghost) => {
+                write!(f, "expected an APIC ID, a whole number up to {}", u32::MAX)
             }
             Problem::BadValue(Key::Format) => {
                 f.write_str("expected one of")?;
@@ -237,8 +252,14 @@ mod tests {
     fn what_is_written_is_read_back() {
         for seconds in [1, 5, 86_400] {
             for format in Format::ALL {
-                let options = Options { seconds, format };
-                assert_eq!(Options::parse(options.to_string().as_bytes()), Ok(options));
+                for ghost in [None, Some(0), Some(u32::MAX)] {
+                    let options = Options {
+                        seconds,
+                        format,
+                        ghost,
+                    };
+                    assert_eq!(Options::parse(options.to_string().as_bytes()), Ok(options));
+                }
             }
         }
     }
@@ -250,7 +271,8 @@ mod tests {
             Options::parse(text),
             Ok(Options {
                 seconds: 7,
-                format: Format::Json
+                format: Format::Json,
+                ghost: None
             })
         );
     }
@@ -259,7 +281,7 @@ mod tests {
     fn errors_name_the_line_the_text_and_what_is_allowed() {
         assert_eq!(
             error(b"seconds=1\n\nsecnods=2"),
-            "line 3: \"secnods=2\": unknown key; known are seconds, format"
+            "line 3: \"secnods=2\": unknown key; known are seconds, format, ghost"
         );
         assert_eq!(
             error(b"seconds"),
@@ -285,6 +307,14 @@ mod tests {
             let line = alloc::format!("seconds={value}");
             let said = error(line.as_bytes());
             assert!(said.ends_with("a whole number from 1 to 86400"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_ghost_is_an_apic_id() {
+        for value in ["", "-1", "0x10", "4294967296"] {
+            let said = error(alloc::format!("ghost={value}").as_bytes());
+            assert!(said.ends_with("a whole number up to 4294967295"), "{said}");
         }
     }
 

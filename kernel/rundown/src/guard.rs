@@ -2,7 +2,8 @@
 
 use crate::lifecycle::Rundown;
 
-/// One protection; dropping it releases. May be sent to another CPU or thread and dropped there (S4).
+/// One protection; dropping it releases. May be sent to another CPU or thread and dropped there
+/// (S4).
 ///
 /// Forgetting it is safe, but the object will never drain.
 #[must_use = "protection ends when the guard is dropped"]
@@ -21,7 +22,8 @@ impl<'a, R: Rundown> RefGuard<'a, R> {
 impl<R: Rundown> Drop for RefGuard<'_, R> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the guard owns one protection (`new`), and this is the only place that gives it up.
+        // SAFETY: the guard owns one protection (`new`), and this is the only place that gives it
+        // up.
         unsafe { self.rundown.release() }
     }
 }

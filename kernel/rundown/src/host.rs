@@ -1,4 +1,5 @@
-//! Rundown protection for the threads of a hosted program: [`HostPlatform`] and its wait policy, [`Park`].
+//! Rundown protection for the threads of a hosted program: [`HostPlatform`] and its wait policy,
+//! [`Park`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

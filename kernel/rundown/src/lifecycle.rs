@@ -1,4 +1,5 @@
-//! The life cycle, once for all kinds: [`Rundown`] is what users call, [`Kind`] what a kind provides.
+//! The life cycle, once for all kinds: [`Rundown`] is what users call, [`Kind`] what a kind
+//! provides.
 
 use crate::guard::RefGuard;
 use crate::platform::Wait;
@@ -6,8 +7,9 @@ use crate::state::{CloseOutcome, Cycle, Phase, Refused, Snapshot, State, WrongSt
 
 /// Rundown protection: the contract all kinds keep (S1 to S11 in the [crate documentation](crate)).
 ///
-/// Users: [`try_acquire`](Rundown::try_acquire). Owner: [`wait`](Rundown::wait), then free the guarded
-/// thing, or [`reinit`](Rundown::reinit). The trait is sealed: its promises are relied on by `unsafe` code.
+/// Users: [`try_acquire`](Rundown::try_acquire). Owner: [`wait`](Rundown::wait), then free the
+/// guarded thing, or [`reinit`](Rundown::reinit). The trait is sealed: its promises are relied on
+/// by `unsafe` code.
 pub trait Rundown: Kind {
     /// Takes protection, or `None` if the object is closed (or [full](Refused::Full)).
     ///
@@ -22,7 +24,8 @@ pub trait Rundown: Kind {
 
     /// Takes protection without a guard. Pair it with one [`release`](Rundown::release).
     ///
-    /// Forgetting the release is safe, but the object will never drain. Same contexts as `try_acquire`.
+    /// Forgetting the release is safe, but the object will never drain. Same contexts as
+    /// `try_acquire`.
     ///
     /// # Errors
     /// [`Refused`] says why; nothing is held then.
@@ -31,20 +34,23 @@ pub trait Rundown: Kind {
         self.take_reference()
     }
 
-    /// Gives protection back. Any CPU and any context may do it, also another one than took it (S4).
+    /// Gives protection back. Any CPU and any context may do it, also another one than took it
+    /// (S4).
     ///
     /// The moment this lets the last waiter go, the object may be gone: the caller must not
     /// touch it again through what the protection guarded, and this function does not either (S3).
     ///
     /// # Safety
-    /// The caller owns one protection, from [`acquire`](Rundown::acquire) on this object, and gives it up.
+    /// The caller owns one protection, from [`acquire`](Rundown::acquire) on this object, and gives
+    /// it up.
     #[inline]
     unsafe fn release(&self) {
         // SAFETY: the same contract.
         unsafe { self.drop_reference() }
     }
 
-    /// Closes the object: every acquire that starts after this returns is refused (S1), until a re-init.
+    /// Closes the object: every acquire that starts after this returns is refused (S1), until a
+    /// re-init.
     ///
     /// Never waits; legal in any context. Takes one step per slot.
     fn close(&self) -> CloseOutcome {
@@ -57,17 +63,18 @@ pub trait Rundown: Kind {
 
     /// Closes the object if it is open, and returns when everything it granted is released (S2).
     ///
-    /// What was done under protection happens-before the return. Any number of callers may wait, at the same
-    /// time or later; all return (S6). If another caller is [re-opening](State::Claimed) the object when
-    /// this starts, this comes after it: it closes the new life.
+    /// What was done under protection happens-before the return. Any number of callers may wait, at
+    /// the same time or later; all return (S6). If another caller is [re-opening](State::Claimed)
+    /// the object when this starts, this comes after it: it closes the new life.
     ///
-    /// Thread context only, and not while the caller holds protection itself: it would wait for itself.
+    /// Thread context only, and not while the caller holds protection itself: it would wait for
+    /// itself.
     fn wait<W: Wait + ?Sized>(&self, policy: &W) {
         drain(self, policy);
     }
 
-    /// Whether the object is closed and nothing is held. Once `true`, it stays so until a re-init, and
-    /// what was done under protection happens-before this return. Any context.
+    /// Whether the object is closed and nothing is held. Once `true`, it stays so until a re-init,
+    /// and what was done under protection happens-before this return. Any context.
     fn is_drained(&self) -> bool {
         self.nothing_held()
     }
@@ -127,13 +134,15 @@ pub trait Kind: Send + Sync {
     /// [`Rundown::is_drained`].
     fn nothing_held(&self) -> bool;
 
-    /// Goes from the very word in `from` to `to`, in the same cycle; `false` if the word has changed.
+    /// Goes from the very word in `from` to `to`, in the same cycle; `false` if the word has
+    /// changed.
     fn step(&self, from: Snapshot, to: Phase) -> bool;
 
     /// The caller has just closed the object: takes stock of what is held. May wake waiters.
     fn sweep(&self);
 
-    /// The caller has claimed the object and is about to open it: readies the counts for the next life.
+    /// The caller has claimed the object and is about to open it: readies the counts for the next
+    /// life.
     fn unsweep(&self);
 
     /// Ends a claim: the caller is the only writer, and stores what comes next.
@@ -185,7 +194,8 @@ pub(crate) fn drain<K: Kind + ?Sized, W: Wait + ?Sized>(rundown: &K, policy: &W)
     let cycle = loop {
         match close(rundown) {
             Ok(closing) => break closing.cycle,
-            // To return now would be wrong: a re-init in progress may have granted protection already.
+            // To return now would be wrong: a re-init in progress may have granted protection
+            // already.
             Err(Claimed) => policy.wait_until(&mut || rundown.look().state != State::Claimed),
         }
     };
@@ -197,8 +207,9 @@ pub(crate) fn drain<K: Kind + ?Sized, W: Wait + ?Sized>(rundown: &K, policy: &W)
     cycle
 }
 
-/// Claims the object, if `legal` says so of its snapshot: until [`reopen`] or [`mark_run_down`] the caller has it
-/// to itself. After this, everything done under protection and by earlier claimers is visible.
+/// Claims the object, if `legal` says so of its snapshot: until [`reopen`] or [`mark_run_down`] the
+/// caller has it to itself. After this, everything done under protection and by earlier claimers is
+/// visible.
 pub(crate) fn claim<K: Kind + ?Sized>(
     rundown: &K,
     legal: impl Fn(Snapshot) -> bool,
@@ -218,8 +229,8 @@ pub(crate) fn claim<K: Kind + ?Sized>(
 pub(crate) fn reopen<K: Kind + ?Sized>(rundown: &K, claimed: Cycle) {
     rundown.unsweep();
     rundown.settle(K::next(claimed), Phase::Open);
-    // A waiter of the last cycle may have looked while `unsweep` was at work, and one that came during the
-    // claim waits for its end.
+    // A waiter of the last cycle may have looked while `unsweep` was at work, and one that came
+    // during the claim waits for its end.
     K::wake_waiters();
 }
 

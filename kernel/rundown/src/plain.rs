@@ -1,4 +1,5 @@
-//! The plain kind: phase, count and cycle in one word. The reference implementation, obviously right.
+//! The plain kind: phase, count and cycle in one word. The reference implementation, obviously
+//! right.
 
 use core::marker::PhantomData;
 
@@ -9,7 +10,8 @@ use crate::state::{Cycle, Phase, Refused, Snapshot, State};
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 ///
-/// Acquire and release are lock-free. It needs no CPU hint; of [`Platform`] it uses the wake-up only.
+/// Acquire and release are lock-free. It needs no CPU hint; of [`Platform`] it uses the wake-up
+/// only.
 pub struct RundownRef<P: Platform> {
     word: AtomicU64,
     platform: PhantomData<fn() -> P>,
@@ -38,13 +40,14 @@ impl<P: Platform> Rundown for RundownRef<P> {}
 impl<P: Platform> Kind for RundownRef<P> {
     #[inline]
     fn take_reference(&self) -> Result<(), Refused> {
-        // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. A refusal
-        // needs no more either: whoever learns of it reads this word at least as new (coherence, S1).
+        // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. A
+        // refusal needs no more either: whoever learns of it reads this word at least as new
+        // (coherence, S1).
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {
             let taken = Word(seen).with_one_more()?;
-            // Acquire: pairs with the Release in `settle`; what the owner did before it opened the object
-            // is visible under protection. A failure is as good as the load above.
+            // Acquire: pairs with the Release in `settle`; what the owner did before it opened the
+            // object is visible under protection. A failure is as good as the load above.
             match self.word.compare_exchange_weak(
                 seen,
                 taken.0,
@@ -59,8 +62,9 @@ impl<P: Platform> Kind for RundownRef<P> {
 
     #[inline]
     unsafe fn drop_reference(&self) {
-        // Release: pairs with the Acquire in `look`; what was done under protection happens-before the
-        // return of `wait` (S2). This is the last touch (S3): once it is done, the object may be gone.
+        // Release: pairs with the Acquire in `look`; what was done under protection happens-before
+        // the return of `wait` (S2). This is the last touch (S3): once it is done, the object may
+        // be gone.
         let before = Word(self.word.fetch_sub(Word::ONE, Ordering::Release));
         if before.is_last_of_closed() {
             P::wake_waiters();
@@ -69,7 +73,8 @@ impl<P: Platform> Kind for RundownRef<P> {
 
     fn look(&self) -> Snapshot {
         // Acquire: pairs with the Release in `drop_reference` (S2: all writes between are by
-        // read-modify-write, so one load sees every release), and with those in `step` and `settle`.
+        // read-modify-write, so one load sees every release), and with those in `step` and
+        // `settle`.
         Word(self.word.load(Ordering::Acquire)).snapshot()
     }
 
@@ -79,8 +84,9 @@ impl<P: Platform> Kind for RundownRef<P> {
 
     fn step(&self, from: Snapshot, to: Phase) -> bool {
         let next = Word(from.word).with_phase(to);
-        // Release: pairs with the Acquire in `look`: the owner's steps, by whichever thread, happen one after
-        // the other (S8). No Acquire: `look` has acquired this word. A failure is followed by another `look`.
+        // Release: pairs with the Acquire in `look`: the owner's steps, by whichever thread, happen
+        // one after the other (S8). No Acquire: `look` has acquired this word. A failure is
+        // followed by another `look`.
         self.word
             .compare_exchange(from.word, next.0, Ordering::Release, Ordering::Relaxed)
             .is_ok()
@@ -95,8 +101,9 @@ impl<P: Platform> Kind for RundownRef<P> {
     }
 
     fn settle(&self, cycle: Cycle, phase: Phase) {
-        // Release: pairs with the Acquire in `take_reference` (a grant sees what the owner prepared) and
-        // in `look` (so does the next owner). A store will do: nobody else writes a claimed word.
+        // Release: pairs with the Acquire in `take_reference` (a grant sees what the owner
+        // prepared) and in `look` (so does the next owner). A store will do: nobody else writes a
+        // claimed word.
         self.word
             .store(Word::new(cycle, phase).0, Ordering::Release);
     }
@@ -112,8 +119,9 @@ impl<P: Platform> Kind for RundownRef<P> {
 
 /// `cycle << 32 | count << 2 | phase`.
 ///
-/// The cycle wraps after 2^32 lives. That can only mislead a waiter who slept through exactly that many of
-/// them, and then only into waiting for one more drain: the word proves by itself that it is drained.
+/// The cycle wraps after 2^32 lives. That can only mislead a waiter who slept through exactly that
+/// many of them, and then only into waiting for one more drain: the word proves by itself that it
+/// is drained.
 #[derive(Clone, Copy)]
 struct Word(u64);
 

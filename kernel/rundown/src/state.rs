@@ -15,8 +15,8 @@ pub enum State {
     /// Drained, and marked so by [`complete`](crate::Rundown::complete), or by
     /// [`Protected::run_down`](crate::Protected::run_down) taking the value out.
     RunDown,
-    /// Drained, and one caller is changing that right now: it re-opens the object or takes its value
-    /// out. A short, bounded step.
+    /// Drained, and one caller is changing that right now: it re-opens the object or takes its
+    /// value out. A short, bounded step.
     Claimed,
 }
 
@@ -27,8 +27,9 @@ pub enum CloseOutcome {
     Closed,
     /// It was closed before; nothing changed.
     AlreadyClosed,
-    /// It was closed before, and another caller's re-init (or value removal) is under way; nothing changed. A
-    /// re-init in progress is later in the order than this close, so it wins: the object will open.
+    /// It was closed before, and another caller's re-init (or value removal) is under way; nothing
+    /// changed. A re-init in progress is later in the order than this close, so it wins: the object
+    /// will open.
     Superseded,
 }
 
@@ -38,8 +39,8 @@ pub enum Refused {
     /// The object is closed.
     Closed,
     /// The object is open but holds as many references as its word can count
-    /// ([`RundownRef::CAPACITY`](crate::RundownRef::CAPACITY); only the plain kind has such a limit in
-    /// practice).
+    /// ([`RundownRef::CAPACITY`](crate::RundownRef::CAPACITY); only the plain kind has such a limit
+    /// in practice).
     Full,
 }
 

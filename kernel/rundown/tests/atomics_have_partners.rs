@@ -94,7 +94,7 @@ fn comment_above<'a>(lines: &'a [&'a str], index: usize) -> impl Iterator<Item =
     };
     let first = lines[..index]
         .iter()
-        .rposition(|above| starts_here(&above))
+        .rposition(starts_here)
         .map_or(0, |above| above + 1);
     lines[..first]
         .iter()

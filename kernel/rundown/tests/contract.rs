@@ -169,7 +169,8 @@ fn s4_a_guard_may_be_dropped_by_another_thread<R: Make>() {
 }
 
 fn s5_protection_nests<R: Make>() {
-    // As in an interrupt handler on top of a holder, also one that comes while the holder's object drains.
+    // As in an interrupt handler on top of a holder, also one that comes while the holder's object
+    // drains.
     let rundown = R::make();
     let outer = rundown.try_acquire().expect("open");
     let inner = rundown
@@ -219,7 +220,8 @@ fn s6_a_late_waiter_survives_a_reinit<R: Make>() {
     let next_life = Cell::new(None);
     let first = RefCell::new(rundown.try_acquire());
     let script = Script::new(|| {
-        // This waiter sleeps on while the owner goes through a whole cycle and gives out protection again.
+        // This waiter sleeps on while the owner goes through a whole cycle and gives out protection
+        // again.
         drop(first.take());
         rundown.wait(&Spin);
         rundown.reinit().expect("drained");
@@ -234,7 +236,8 @@ fn s6_a_late_waiter_survives_a_reinit<R: Make>() {
     assert!(rundown.is_drained());
 }
 
-/// Each state an outsider can bring an object to. `Claimed` lasts only during a call: the models cover it.
+/// Each state an outsider can bring an object to. `Claimed` lasts only during a call: the models
+/// cover it.
 fn brought_to<R: Make>(rundown: &R, state: State) -> Option<RefGuard<'_, R>> {
     let guard = rundown.try_acquire();
     match state {

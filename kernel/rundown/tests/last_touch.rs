@@ -1,4 +1,5 @@
-//! S3: after the step that lets the last waiter go, the releaser leaves the object alone. And S5: nothing allocates.
+//! S3: after the step that lets the last waiter go, the releaser leaves the object alone. And S5:
+//! nothing allocates.
 #![cfg(not(rundown_loom))]
 
 use std::alloc::{GlobalAlloc, Layout, System};

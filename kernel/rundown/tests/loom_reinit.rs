@@ -1,4 +1,5 @@
-//! Models: re-init against acquires that started in the life before, and the hand-over between owners (S8).
+//! Models: re-init against acquires that started in the life before, and the hand-over between
+//! owners (S8).
 #![cfg(rundown_loom)]
 
 mod models;
@@ -19,8 +20,8 @@ models!(
     a_wait_during_a_reinit_misses_no_grant bound: 3,
 );
 
-/// The user may look at the switch in the first life, be granted protection on a slot that just re-opened,
-/// and release it on one that has not.
+/// The user may look at the switch in the first life, be granted protection on a slot that just
+/// re-opened, and release it on one that has not.
 fn a_stale_acquire_meets_the_next_life<R: Make>() {
     let object = Arc::new(Protected::new(R::default(), 1));
     let user = {
@@ -53,7 +54,8 @@ fn refused_acquires_do_not_reach_the_next_life<R: Make>() {
     assert!(rundown.is_drained());
 }
 
-/// One owner waits, uses the guarded thing for the last time, and marks the object run down; the other re-opens it.
+/// One owner waits, uses the guarded thing for the last time, and marks the object run down; the
+/// other re-opens it.
 fn completion_hands_over<R: Make>() {
     let shared = Arc::new((R::default(), UnsafeCell::new(0)));
     let first = {
@@ -106,7 +108,8 @@ fn close_against_reinit<R: Make>() {
     }
 }
 
-/// A wait that starts while the object re-opens must not overlook protection that was granted before it started.
+/// A wait that starts while the object re-opens must not overlook protection that was granted
+/// before it started.
 fn a_wait_during_a_reinit_misses_no_grant<R: Make>() {
     let shared = Arc::new((R::default(), AtomicBool::new(false)));
     let user = {

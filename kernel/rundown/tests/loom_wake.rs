@@ -1,4 +1,5 @@
-//! Models: no wake-up is lost (S2, S6). A waiter that is not woken sleeps for ever, and loom reports that.
+//! Models: no wake-up is lost (S2, S6). A waiter that is not woken sleeps for ever, and loom
+//! reports that.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -46,7 +47,8 @@ fn the_last_release_wakes_every_waiter<R: Make>() {
     }
 }
 
-/// Nothing is held: who drains the object is the closer itself, and the other waiter may have looked before.
+/// Nothing is held: who drains the object is the closer itself, and the other waiter may have
+/// looked before.
 fn the_sweep_wakes_the_other_waiter<R: Make>() {
     let rundown = Arc::new(R::default());
     let waiter = {

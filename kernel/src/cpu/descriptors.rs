@@ -21,34 +21,48 @@ pub(crate) const NMI_STACK: u16 = 0;
 pub(crate) const DOUBLE_FAULT_STACK: u16 = 1;
 pub(crate) const MACHINE_CHECK_STACK: u16 = 2;
 
-/// Builds and loads this CPU's GDT and TSS. Once per CPU; needs the heap.
-///
-/// # Panics
-/// If memory runs out.
-pub(crate) fn load(cpu: CpuIndex) {
-    let mut tss = TaskStateSegment::new();
-    for (place, purpose) in [
-        (NMI_STACK, Purpose::Nmi),
-        (DOUBLE_FAULT_STACK, Purpose::DoubleFault),
-        (MACHINE_CHECK_STACK, Purpose::MachineCheck),
-    ] {
-        tss.interrupt_stack_table[usize::from(place)] = stack::allocate(cpu, purpose);
-    }
-    let tss: &'static TaskStateSegment = Box::leak(Box::new(tss));
+/// A CPU's GDT, with the TSS that one of its entries points to.
+#[derive(Debug)]
+pub(crate) struct Descriptors {
+    gdt: GlobalDescriptorTable,
+    code: SegmentSelector,
+    tss: SegmentSelector,
+}
 
-    let gdt = Box::leak(Box::new(GlobalDescriptorTable::new()));
-    let code = gdt.append(Descriptor::kernel_code_segment());
-    let tss = gdt.append(Descriptor::tss_segment(tss));
-    gdt.load();
-    // SAFETY: the selectors are those of the GDT just loaded: 64-bit kernel code, and the TSS
-    // above, which is 'static. Null data segments are right in 64-bit mode (Intel SDM 3A, 3.4.4);
-    // GS is left alone: writing its selector would clear the base.
-    unsafe {
-        CS::set_reg(code);
-        SS::set_reg(SegmentSelector::NULL);
-        DS::set_reg(SegmentSelector::NULL);
-        ES::set_reg(SegmentSelector::NULL);
-        FS::set_reg(SegmentSelector::NULL);
-        load_tss(tss);
+impl Descriptors {
+    /// Builds them, and the stacks, for a CPU. Once per CPU, on the BSP, so that an AP that starts
+    /// has nothing to allocate and no lock to wait for.
+    ///
+    /// # Panics
+    /// If memory runs out.
+    pub(crate) fn allocate(cpu: CpuIndex) -> &'static Self {
+        let mut tss = TaskStateSegment::new();
+        for (place, purpose) in [
+            (NMI_STACK, Purpose::Nmi),
+            (DOUBLE_FAULT_STACK, Purpose::DoubleFault),
+            (MACHINE_CHECK_STACK, Purpose::MachineCheck),
+        ] {
+            tss.interrupt_stack_table[usize::from(place)] = stack::allocate(cpu, purpose);
+        }
+        let tss: &'static TaskStateSegment = Box::leak(Box::new(tss));
+        let mut gdt = GlobalDescriptorTable::new();
+        let code = gdt.append(Descriptor::kernel_code_segment());
+        let tss = gdt.append(Descriptor::tss_segment(tss));
+        Box::leak(Box::new(Self { gdt, code, tss }))
+    }
+
+    /// Loads them on this CPU, whose they must be. Once: a second load of a TSS that is in use faults.
+    pub(crate) fn load(&'static self) {
+        self.gdt.load();
+        // Null data segments are right in 64-bit mode (Intel SDM 3A, 3.4.4). GS is left alone:
+        // writing its selector would clear the base.
+        // SAFETY: the selector is that of the 64-bit kernel code segment in the GDT just loaded.
+        unsafe { CS::set_reg(self.code) };
+        for set_null in [SS::set_reg, DS::set_reg, ES::set_reg, FS::set_reg] {
+            // SAFETY: no code uses these segments' bases or limits in 64-bit mode.
+            unsafe { set_null(SegmentSelector::NULL) };
+        }
+        // SAFETY: the selector is that of the TSS in the GDT just loaded; both are 'static.
+        unsafe { load_tss(self.tss) };
     }
 }

@@ -71,7 +71,8 @@ impl CpuLocal {
 static BSP: CpuLocal = CpuLocal::new(CpuIndex::BSP);
 
 /// The areas by index; null where a CPU has none.
-static AREAS: [AtomicPtr<CpuLocal>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+static AREAS: [AtomicPtr<CpuLocal>; MAX_CPUS] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
 
 /// This CPU's area.
 pub(crate) fn local() -> &'static CpuLocal {
@@ -100,7 +101,8 @@ pub(crate) fn area(index: CpuIndex) -> Option<&'static CpuLocal> {
 
 /// Gives this CPU its area. The first thing it does in Rust.
 pub(crate) fn install(area: &'static CpuLocal) {
-    area.this.store(ptr::from_ref(area).cast_mut(), Ordering::Relaxed);
+    area.this
+        .store(ptr::from_ref(area).cast_mut(), Ordering::Relaxed);
     GsBase::write(VirtAddr::from_ptr(area));
 }
 

@@ -9,6 +9,7 @@ pub use cpumap::{ApicId, CpuIndex};
 use cpumap::{CpuMap, MAX_CPUS};
 use spin::Once;
 
+pub(crate) use descriptors::Descriptors;
 pub(crate) use local::{CpuLocal, area, init_bsp, install, local};
 
 static MAP: Once<CpuMap> = Once::new();
@@ -37,7 +38,10 @@ pub fn count() -> usize {
 
 /// The CPUs that run, by ascending index. A CPU that comes online during the iteration may be missed.
 pub fn online() -> impl Iterator<Item = CpuIndex> + Clone {
-    map().iter().map(|(index, _)| index).filter(|index| is_online(*index))
+    map()
+        .iter()
+        .map(|(index, _)| index)
+        .filter(|index| is_online(*index))
 }
 
 /// Whether a CPU runs.
@@ -81,5 +85,7 @@ pub(crate) fn set_online() {
 pub(crate) fn others() -> impl Iterator<Item = CpuIndex> + Clone {
     let me = current();
     let listed = MAP.get().map_or(0, CpuMap::len);
-    (0..listed as u32).map(CpuIndex::new).filter(move |index| *index != me && is_online(*index))
+    (0..listed as u32)
+        .map(CpuIndex::new)
+        .filter(move |index| *index != me && is_online(*index))
 }

@@ -12,7 +12,9 @@ const MAX_FRAMES: usize = 32;
 pub(crate) fn here(line: &mut dyn FnMut(u64)) {
     let rbp: u64;
     // SAFETY: only reads a register.
-    unsafe { core::arch::asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags))
+    };
     walk(rbp, MAX_FRAMES, line);
 }
 

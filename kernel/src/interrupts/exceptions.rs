@@ -17,21 +17,45 @@ const PAGE_FAULT: u8 = 14;
 
 /// Names by vector (Intel SDM 3A, table 6-1; AMD64 APM 2, table 8-1).
 const NAMES: [&str; 32] = [
-    "divide error", "debug", "non-maskable interrupt", "breakpoint", "overflow", "bound range",
-    "invalid opcode", "device not available", "double fault", "coprocessor segment overrun",
-    "invalid TSS", "segment not present", "stack segment fault", "general protection fault",
-    "page fault", "reserved (15)", "x87 error", "alignment check", "machine check", "SIMD error",
-    "virtualization", "control protection", "reserved (22)", "reserved (23)", "reserved (24)",
-    "reserved (25)", "reserved (26)", "reserved (27)", "hypervisor injection", "VMM communication",
-    "security", "reserved (31)",
+    "divide error",
+    "debug",
+    "non-maskable interrupt",
+    "breakpoint",
+    "overflow",
+    "bound range",
+    "invalid opcode",
+    "device not available",
+    "double fault",
+    "coprocessor segment overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack segment fault",
+    "general protection fault",
+    "page fault",
+    "reserved (15)",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "SIMD error",
+    "virtualization",
+    "control protection",
+    "reserved (22)",
+    "reserved (23)",
+    "reserved (24)",
+    "reserved (25)",
+    "reserved (26)",
+    "reserved (27)",
+    "hypervisor injection",
+    "VMM communication",
+    "security",
+    "reserved (31)",
 ];
 
 /// Reports the exception with registers, CPU and backtrace, and ends the kernel.
 pub(super) fn report(vector: u8, frame: &Frame) -> ! {
-    panic::report(
-        format_args!("{}", Report { vector, frame }),
-        |line| backtrace::from(frame.rip, frame.rbp, line),
-    )
+    panic::report(format_args!("{}", Report { vector, frame }), |line| {
+        backtrace::from(frame.rip, frame.rbp, line)
+    })
 }
 
 struct Report<'a> {
@@ -41,8 +65,19 @@ struct Report<'a> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Frame { rip, rsp, rflags, error_code, .. } = self.frame;
-        write!(f, "exception {}: {}", self.vector, NAMES[usize::from(self.vector)])?;
+        let Frame {
+            rip,
+            rsp,
+            rflags,
+            error_code,
+            ..
+        } = self.frame;
+        write!(
+            f,
+            "exception {}: {}",
+            self.vector,
+            NAMES[usize::from(self.vector)]
+        )?;
         if let PAGE_FAULT | DOUBLE_FAULT = self.vector {
             let address = Cr2::read_raw();
             if let Some(Hit { cpu, purpose }) = stack::guard_hit(address) {
@@ -52,7 +87,13 @@ impl fmt::Display for Report<'_> {
             if self.vector == PAGE_FAULT {
                 // Error code bits (Intel SDM 3A, 4.7).
                 let [present, write, fetch] = [0, 1, 4].map(|bit| error_code >> bit & 1 == 1);
-                let access = if fetch { "execute" } else if write { "write" } else { "read" };
+                let access = if fetch {
+                    "execute"
+                } else if write {
+                    "write"
+                } else {
+                    "read"
+                };
                 let why = if present { "forbidden" } else { "not mapped" };
                 write!(f, ", {access}, {why}")?;
             }
@@ -60,11 +101,31 @@ impl fmt::Display for Report<'_> {
         }
         writeln!(f, " error code {error_code:#x}")?;
         let r = self.frame;
-        writeln!(f, "    rip {rip:016x} rsp {rsp:016x} rflags {rflags:08x} cr3 {:x}", cr3())?;
-        writeln!(f, "    rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", r.rax, r.rbx, r.rcx, r.rdx)?;
-        writeln!(f, "    rsi {:016x} rdi {:016x} rbp {:016x}", r.rsi, r.rdi, r.rbp)?;
-        writeln!(f, "    r8  {:016x} r9  {:016x} r10 {:016x} r11 {:016x}", r.r8, r.r9, r.r10, r.r11)?;
-        write!(f, "    r12 {:016x} r13 {:016x} r14 {:016x} r15 {:016x}", r.r12, r.r13, r.r14, r.r15)
+        writeln!(
+            f,
+            "    rip {rip:016x} rsp {rsp:016x} rflags {rflags:08x} cr3 {:x}",
+            cr3()
+        )?;
+        writeln!(
+            f,
+            "    rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}",
+            r.rax, r.rbx, r.rcx, r.rdx
+        )?;
+        writeln!(
+            f,
+            "    rsi {:016x} rdi {:016x} rbp {:016x}",
+            r.rsi, r.rdi, r.rbp
+        )?;
+        writeln!(
+            f,
+            "    r8  {:016x} r9  {:016x} r10 {:016x} r11 {:016x}",
+            r.r8, r.r9, r.r10, r.r11
+        )?;
+        write!(
+            f,
+            "    r12 {:016x} r13 {:016x} r14 {:016x} r15 {:016x}",
+            r.r12, r.r13, r.r14, r.r15
+        )
     }
 }
 

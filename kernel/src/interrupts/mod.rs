@@ -75,6 +75,24 @@ pub fn without<R>(f: impl FnOnce() -> R) -> R {
     x86_64::instructions::interrupts::without_interrupts(f)
 }
 
+/// Sleeps in `hlt` until `ready` says so. Asks after each interrupt: whoever makes `ready` true sends
+/// this CPU one ([`ipi::wake`]) afterwards.
+///
+/// Thread context, interrupts on; they are on again when it returns.
+pub fn halt_until(mut ready: impl FnMut() -> bool) {
+    use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
+    loop {
+        // Interrupts off: one that comes between the question and `hlt` stays pending, and `sti;
+        // hlt` lets nothing in between (Intel SDM 2B, STI).
+        disable();
+        if ready() {
+            enable();
+            return;
+        }
+        enable_and_hlt();
+    }
+}
+
 /// Whether this code runs in an interrupt, exception or NMI handler.
 #[must_use]
 pub fn in_handler() -> bool {
@@ -103,7 +121,9 @@ extern "C" fn dispatch(frame: &mut Frame) {
         }
         vector::WAKE => {
             apic::end_of_interrupt();
-            local.wakes.store(local.wakes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            local
+                .wakes
+                .store(local.wakes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
         vector::CALL => {
             apic::end_of_interrupt();

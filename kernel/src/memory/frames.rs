@@ -78,7 +78,13 @@ impl Frames {
 
     /// Bytes in the largest piece that is left.
     pub(crate) fn largest(&self) -> u64 {
-        self.0.lock().usable.iter().map(|r| r.end - r.start).max().unwrap_or(0)
+        self.0
+            .lock()
+            .usable
+            .iter()
+            .map(|r| r.end - r.start)
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -95,6 +101,8 @@ pub(super) struct TableFrames;
 // SAFETY: `take` gives every frame away once.
 unsafe impl FrameAllocator<Size4KiB> for TableFrames {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
-        FRAMES.take(Size4KiB::SIZE).map(PhysFrame::containing_address)
+        FRAMES
+            .take(Size4KiB::SIZE)
+            .map(PhysFrame::containing_address)
     }
 }

@@ -9,7 +9,7 @@ use linked_list_allocator::Heap;
 use spin::mutex::SpinMutex;
 
 use super::{FRAMES, virt};
-use crate::interrupts;
+use crate::{ExitCode, exit, interrupts, log};
 
 /// Share of the largest piece of free memory that becomes heap; stacks and page tables need the rest.
 const SHARE: u64 = 2;
@@ -23,18 +23,17 @@ const MIN_BYTES: u64 = 1 << 20;
 #[global_allocator]
 static HEAP: KernelHeap = KernelHeap(SpinMutex::new(Heap::empty()));
 
-/// Takes memory for the heap. Once, on the BSP.
-///
-/// # Panics
-/// If there is less than [`MIN_BYTES`].
+/// Takes memory for the heap. Once, on the BSP. Ends the kernel if there is less than [`MIN_BYTES`].
 pub(super) fn init() {
     let bytes = (FRAMES.largest() / SHARE).min(MAX_BYTES) & !0xfff;
-    assert!(
-        bytes >= MIN_BYTES,
-        "too little memory: {} KiB for the heap, {} KiB needed (QEMU: -m)",
-        bytes >> 10,
-        MIN_BYTES >> 10
-    );
+    if bytes < MIN_BYTES {
+        log!(
+            "too little memory: {} KiB for the heap, {} KiB needed (QEMU: -m)",
+            bytes >> 10,
+            MIN_BYTES >> 10
+        );
+        exit(ExitCode::Unfit);
+    }
     let start = virt(FRAMES.take(bytes).expect("half of the largest piece"));
     // SAFETY: the memory was just taken, so nobody else uses it, and it is mapped for good.
     unsafe { HEAP.0.lock().init(start.as_mut_ptr(), bytes as usize) };
@@ -51,7 +50,9 @@ unsafe impl GlobalAlloc for KernelHeap {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let Some(block) = NonNull::new(block) else { return };
+        let Some(block) = NonNull::new(block) else {
+            return;
+        };
         interrupts::without(|| {
             // SAFETY: the caller passes a block of this heap and its layout (`GlobalAlloc`).
             unsafe { self.0.lock().deallocate(block, layout) }

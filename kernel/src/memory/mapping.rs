@@ -20,7 +20,8 @@ static TABLES: SpinMutex<()> = SpinMutex::new(());
 /// # Panics
 /// If the page is mapped already or memory for tables runs out.
 pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
-    let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE | extra;
+    let flags =
+        PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE | extra;
     map_with(Cr3::read().0, page, frame, flags);
 }
 
@@ -52,7 +53,9 @@ pub(crate) fn map_with(level_4: PhysFrame, page: VirtAddr, frame: PhysAddr, flag
 /// # Panics
 /// If memory below 4 GiB runs out.
 pub(crate) fn new_level_4() -> PhysFrame {
-    let frame = FRAMES.take_below(4096, 1 << 32).expect("a frame below 4 GiB");
+    let frame = FRAMES
+        .take_below(4096, 1 << 32)
+        .expect("a frame below 4 GiB");
     let current = virt(Cr3::read().0.start_address()).as_ptr::<PageTable>();
     // SAFETY: the frame was just taken; a table is as large as a frame.
     let table = unsafe { &mut *virt(frame).as_mut_ptr::<PageTable>() };

@@ -55,7 +55,10 @@ pub(crate) fn init(boot_info: &BootInfo) {
         .memory_regions
         .iter()
         .filter(|region| region.kind == MemoryRegionKind::Usable);
-    USABLE.store(usable.clone().map(|region| region.end - region.start).sum(), Ordering::Relaxed);
+    USABLE.store(
+        usable.clone().map(|region| region.end - region.start).sum(),
+        Ordering::Relaxed,
+    );
     FRAMES.init(usable.map(|region| region.start..region.end));
     stack::init(boot_info);
     heap::init();

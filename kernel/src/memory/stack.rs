@@ -39,8 +39,12 @@ const BASE: u64 = 0xffff_fe80_0000_0000;
 const PAGE: u64 = 4096;
 /// Address space per stack. The stack fills its upper end.
 const SLOT: u64 = 128 << 10;
-const PURPOSES: [Purpose; 4] =
-    [Purpose::Main, Purpose::Nmi, Purpose::DoubleFault, Purpose::MachineCheck];
+const PURPOSES: [Purpose; 4] = [
+    Purpose::Main,
+    Purpose::Nmi,
+    Purpose::DoubleFault,
+    Purpose::MachineCheck,
+];
 const END: u64 = BASE + cpumap::MAX_CPUS as u64 * PURPOSES.len() as u64 * SLOT;
 
 /// The BSP's first stack comes from the loader: `bottom..top`.
@@ -112,7 +116,10 @@ pub(crate) fn contains(address: u64, len: u64) -> bool {
 pub(crate) fn guard_hit(address: u64) -> Option<Hit> {
     let bottom = LOADER_BOTTOM.load(Ordering::Relaxed);
     if bottom != 0 && (bottom - PAGE..bottom).contains(&address) {
-        return Some(Hit { cpu: CpuIndex::BSP, purpose: Purpose::Main });
+        return Some(Hit {
+            cpu: CpuIndex::BSP,
+            purpose: Purpose::Main,
+        });
     }
     let (cpu, purpose) = owner(address)?;
     ((address - BASE) % SLOT < SLOT - purpose.bytes()).then_some(Hit { cpu, purpose })
@@ -128,5 +135,8 @@ fn owner(address: u64) -> Option<(CpuIndex, Purpose)> {
     }
     let slot = (address - BASE) / SLOT;
     let purpose = PURPOSES[(slot % PURPOSES.len() as u64) as usize];
-    Some((CpuIndex::new((slot / PURPOSES.len() as u64) as u32), purpose))
+    Some((
+        CpuIndex::new((slot / PURPOSES.len() as u64) as u32),
+        purpose,
+    ))
 }

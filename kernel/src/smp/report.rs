@@ -40,21 +40,42 @@ pub(super) fn summary(bring_up: &BringUp) {
         emit(&Event::Missing { apic_id: id.get() });
     }
     if bring_up.unlisted > 0 {
-        log!("{} CPUs have started that the firmware does not list: parked", bring_up.unlisted);
+        log!(
+            "{} CPUs have started that the firmware does not list: parked",
+            bring_up.unlisted
+        );
     }
     let online = cpu::count() as u32;
     let listed = cpu::listed() as u32;
     let micros = bring_up.micros;
-    log!("{online} of {listed} CPUs online after {}.{:03} ms", micros / 1000, micros % 1000);
-    emit(&Event::Online { online, listed, micros });
+    log!(
+        "{online} of {listed} CPUs online after {}.{:03} ms",
+        micros / 1000,
+        micros % 1000
+    );
+    emit(&Event::Online {
+        online,
+        listed,
+        micros,
+    });
 }
 
 struct Row(Cpu);
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cpu { index, apic_id, package, core, thread, online_us } = self.0;
-        write!(f, "{index:5}  {apic_id:8}  {package:8} {core:5}  {thread:6}")?;
+        let Cpu {
+            index,
+            apic_id,
+            package,
+            core,
+            thread,
+            online_us,
+        } = self.0;
+        write!(
+            f,
+            "{index:5}  {apic_id:8}  {package:8} {core:5}  {thread:6}"
+        )?;
         match online_us {
             0 => write!(f, "          (BSP)"),
             us => write!(f, "   {us:9} us"),

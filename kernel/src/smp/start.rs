@@ -1,6 +1,6 @@
 //! Starting the APs: all at once, each with a deadline.
 //!
-//! The BSP prepares a *seat* for every listed CPU: stack, per-CPU area. Then one broadcast starts
+//! The BSP prepares a *seat* for every listed CPU: stacks, per-CPU area, descriptors. Then one broadcast starts
 //! them all (Intel SDM 3A, 10.4.4: INIT, 10 ms, SIPI, 200 us, SIPI), and they make their way in
 //! parallel; nothing is locked. Whoever has not claimed its seat by the deadline is started once more,
 //! alone, and is then given up: its seat is withdrawn, so that a CPU that wakes up later parks itself.
@@ -27,7 +27,7 @@ use super::{BringUp, report, work};
 use crate::{
     apic::{self, Ipi, Target},
     clock,
-    cpu::{self, ApicId, CpuIndex, CpuLocal},
+    cpu::{self, ApicId, CpuIndex, CpuLocal, Descriptors},
     interrupts, log,
     memory::{self, mapping, stack},
     timer,
@@ -66,14 +66,21 @@ pub(crate) fn start() -> BringUp {
         wait_for_all(seats);
         timer::stop();
         x86_64::instructions::interrupts::disable();
-        let last = seats.iter().map(|seat| seat.online_at.load(Ordering::Relaxed)).max();
+        let last = seats
+            .iter()
+            .map(|seat| seat.online_at.load(Ordering::Relaxed))
+            .max();
         micros = last.unwrap_or(0).saturating_sub(begin) / 1000;
         report::cpus(seats, begin);
     } else {
         report::cpus(seats, 0);
     }
     let bring_up = BringUp {
-        missing: seats.iter().filter(|seat| !seat.give_up()).map(Seat::apic_id).collect(),
+        missing: seats
+            .iter()
+            .filter(|seat| !seat.give_up())
+            .map(Seat::apic_id)
+            .collect(),
         unlisted: UNLISTED.load(Ordering::Relaxed),
         micros,
     };
@@ -89,6 +96,8 @@ pub(super) struct Seat {
     state: AtomicU32,
     stack_top: u64,
     area: &'static CpuLocal,
+    /// `None` for the BSP, which has loaded its own.
+    descriptors: Option<&'static Descriptors>,
     /// [`clock::nanos`] when it was online; 0 before.
     pub(super) online_at: AtomicU64,
 }
@@ -117,7 +126,9 @@ impl Seat {
     /// Takes the seat away if its CPU has not claimed it. Whether it was taken away.
     fn withdraw(&self) -> bool {
         // Relaxed: whoever wins, nothing else hangs on it.
-        let claim = self.state.compare_exchange(EXPECTED, WITHDRAWN, Ordering::Relaxed, Ordering::Relaxed);
+        let claim =
+            self.state
+                .compare_exchange(EXPECTED, WITHDRAWN, Ordering::Relaxed, Ordering::Relaxed);
         claim.is_ok()
     }
 
@@ -132,15 +143,23 @@ impl Seat {
 fn prepare_seats() -> &'static [Seat] {
     let seats: Vec<Seat> = cpu::map()
         .iter()
-        .map(|(cpu, apic_id)| {
-            let is_bsp = cpu == CpuIndex::BSP;
-            Seat {
+        .map(|(cpu, apic_id)| match cpu {
+            CpuIndex::BSP => Seat {
                 apic_id: apic_id.get(),
-                state: AtomicU32::new(if is_bsp { ONLINE } else { EXPECTED }),
-                stack_top: if is_bsp { 0 } else { stack::allocate(cpu, stack::Purpose::Main).as_u64() },
-                area: if is_bsp { cpu::local() } else { CpuLocal::allocate(cpu) },
+                state: AtomicU32::new(ONLINE),
+                stack_top: 0,
+                area: cpu::local(),
+                descriptors: None,
                 online_at: AtomicU64::new(0),
-            }
+            },
+            cpu => Seat {
+                apic_id: apic_id.get(),
+                state: AtomicU32::new(EXPECTED),
+                stack_top: stack::allocate(cpu, stack::Purpose::Main).as_u64(),
+                area: CpuLocal::allocate(cpu),
+                descriptors: Some(Descriptors::allocate(cpu)),
+                online_at: AtomicU64::new(0),
+            },
         })
         .collect();
     Box::leak(seats.into_boxed_slice())
@@ -175,11 +194,14 @@ fn wait_for_all(seats: &[Seat]) {
     }
 }
 
-/// An AP's first Rust: on its own stack, in its own seat, in parallel with all others.
+/// An AP's first Rust: on its own stack, in its own seat, in parallel with all others. It takes no
+/// lock and allocates nothing.
 extern "C" fn ap_main(seat: &'static Seat) -> ! {
     cpu::install(seat.area);
     interrupts::load();
-    cpu::descriptors::load(seat.cpu());
+    if let Some(descriptors) = seat.descriptors {
+        descriptors.load();
+    }
     apic::enable();
     cpu::set_online();
     seat.online_at.store(clock::nanos(), Ordering::Relaxed);
@@ -252,8 +274,14 @@ struct Fields {
     entry: u64,
 }
 
-/// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5).
-const GDT: [u64; 4] = [0, 0x00af_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0x00cf_9a00_0000_ffff];
+/// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5). Their accessed bits are set
+/// already: the CPU would set them on first use, and fault, since the page is read-only.
+const GDT: [u64; 4] = [
+    0,
+    0x00af_9b00_0000_ffff,
+    0x00cf_9300_0000_ffff,
+    0x00cf_9b00_0000_ffff,
+];
 const CODE_64_SELECTOR: u16 = 1 << 3;
 const DATA_SELECTOR: u16 = 2 << 3;
 const CODE_32_SELECTOR: u16 = 3 << 3;
@@ -270,14 +298,23 @@ fn install_trampoline(seats: &'static [Seat]) -> u8 {
     mapping::map_with(tables, identity, page, PageTableFlags::PRESENT);
 
     let (kernel_tables, flags) = Cr3::read();
-    AP_CR3.store(kernel_tables.start_address().as_u64() | flags.bits(), Ordering::Relaxed);
+    AP_CR3.store(
+        kernel_tables.start_address().as_u64() | flags.bits(),
+        Ordering::Relaxed,
+    );
     AP_MMIO.store(apic::mmio(), Ordering::Relaxed);
-    AP_SEATS.store(ptr::from_ref(seats).cast::<Seat>().cast_mut(), Ordering::Relaxed);
+    AP_SEATS.store(
+        ptr::from_ref(seats).cast::<Seat>().cast_mut(),
+        Ordering::Relaxed,
+    );
     AP_SEAT_COUNT.store(seats.len() as u32, Ordering::Relaxed);
 
     let start = &raw const trampoline_start as usize;
     let len = (&raw const trampoline_end as usize) - start;
-    assert!(len <= FIELDS_AT, "the trampoline's code runs into its fields");
+    assert!(
+        len <= FIELDS_AT,
+        "the trampoline's code runs into its fields"
+    );
     let low = page.as_u64() as u32;
     let fields = Fields {
         gdt: GDT,
@@ -299,8 +336,10 @@ fn install_trampoline(seats: &'static [Seat]) -> u8 {
     // SAFETY: `len` bytes of code between two labels; the page is usable memory that nobody else
     // takes (the frame allocator leaves the first MiB alone), and mapped.
     unsafe { ptr::copy_nonoverlapping(start as *const u8, copy, len) };
+    // SAFETY: still within the page.
+    let place = unsafe { copy.add(FIELDS_AT) }.cast::<Fields>();
     // SAFETY: as above; the fields end within the page.
-    unsafe { copy.add(FIELDS_AT).cast::<Fields>().write_unaligned(fields) };
+    unsafe { place.write_unaligned(fields) };
     // Pages below 1 MiB have numbers below 256.
     (page.as_u64() >> 12) as u8
 }

@@ -5,36 +5,41 @@ use core::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use rundown::Wait;
-
 use crate::{
     cpu::{self, CpuIndex},
-    ipi,
-    platform::Halt,
+    interrupts, ipi,
 };
 
 /// Runs `function` on every online CPU, this one included, in thread context with interrupts on,
 /// all at the same time. Returns when it has returned everywhere.
 ///
-/// Call it from the main function's CPU, in thread context, one at a time.
+/// BSP, thread context, one at a time: the APs wait for such work, the BSP runs the main function.
 ///
 /// # Panics
-/// If called from within itself, or from interrupt context.
+/// If called on an AP, from within itself, or from interrupt context.
 pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
     static BUSY: AtomicBool = AtomicBool::new(false);
-    assert!(!crate::interrupts::in_handler(), "run_on_each: in interrupt context");
-    assert!(!BUSY.swap(true, Ordering::Acquire), "run_on_each: one at a time");
+    assert!(cpu::current() == CpuIndex::BSP, "run_on_each: on an AP");
+    assert!(
+        !interrupts::in_handler(),
+        "run_on_each: in interrupt context"
+    );
+    assert!(
+        !BUSY.swap(true, Ordering::Acquire),
+        "run_on_each: one at a time"
+    );
     let others = cpu::others();
     let job = Job::new(function, others.clone().count());
     for other in others {
         let area = cpu::area(other).expect("online CPUs have an area");
         // Release: pairs with the swap in `idle`; the job's fields are visible there.
-        area.job.store(ptr::from_ref(&job).cast_mut(), Ordering::Release);
+        area.job
+            .store(ptr::from_ref(&job).cast_mut(), Ordering::Release);
         ipi::wake(other);
     }
     function(cpu::current());
     // Acquire: pairs with the subtraction in `idle`; what the others did is visible.
-    Halt.wait_until(&mut || job.unfinished.load(Ordering::Acquire) == 0);
+    interrupts::halt_until(|| job.unfinished.load(Ordering::Acquire) == 0);
     BUSY.store(false, Ordering::Release);
 }
 
@@ -69,7 +74,7 @@ pub(super) fn idle() -> ! {
     x86_64::instructions::interrupts::enable();
     loop {
         let mut job = ptr::null_mut();
-        Halt.wait_until(&mut || {
+        interrupts::halt_until(|| {
             // Acquire: pairs with the store in `run_on_each`.
             job = local.job.swap(ptr::null_mut(), Ordering::Acquire);
             !job.is_null()
@@ -78,10 +83,9 @@ pub(super) fn idle() -> ! {
         let job = unsafe { &*job };
         // SAFETY: as above.
         (unsafe { &*job.function })(cpu::current());
-        // Release: pairs with the load in `run_on_each`. The job is gone after this; whoever waits
-        // for it sleeps in `Halt`, whose wake-up needs nothing of it.
+        // Release: pairs with the load in `run_on_each`. The job is gone after this.
         if job.unfinished.fetch_sub(1, Ordering::Release) == 1 {
-            <crate::platform::KernelPlatform as rundown::Platform>::wake_waiters();
+            ipi::wake(CpuIndex::BSP);
         }
     }
 }

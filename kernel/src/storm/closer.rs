@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 
-use protocol::histogram::Histogram;
+use protocol::{histogram::Histogram, storm::Totals};
 use rundown::Wait;
 
 use super::{
@@ -21,6 +21,14 @@ use crate::{
 /// enough that a disturbance of a second hits both alike.
 const SLICE: u64 = 100_000_000;
 
+/// Least and most batches that a CPU may do per device.
+///
+/// The least take an emulated CPU some 70 us, so that all of them together are done within a tick
+/// (100 us per CPU) even if one real CPU has to do it all. The most are as good as no limit: no
+/// device is open for that long.
+pub(super) const MIN_ALLOWANCE: u64 = 16;
+const MAX_ALLOWANCE: u64 = 1 << 20;
+
 const SECOND: u64 = 1_000_000_000;
 
 /// The owner of the devices.
@@ -28,9 +36,10 @@ pub(super) struct Closer {
     storm: &'static Storm,
     /// How long to go on, in nanoseconds.
     length: u64,
-    /// When it began, on the kernel's clock; so for the next report.
+    /// When it began, on the kernel's clock.
     start: u64,
-    next_report: u64,
+    /// How long it has gone on; brought up to date after each slice.
+    elapsed: u64,
     /// By [`Kind`].
     times: [Box<Times>; 2],
 }
@@ -59,7 +68,7 @@ impl Closer {
             storm,
             length: u64::from(machine.options.seconds) * SECOND,
             start: 0,
-            next_report: 0,
+            elapsed: 0,
             times: Kind::ALL.map(|_| Box::default()),
         }
     }
@@ -70,15 +79,16 @@ impl Closer {
         Halt.wait_until(&mut || self.storm.arrived.load(Ordering::Relaxed) == others);
         self.storm.begun.store(true, Ordering::Relaxed);
         self.start = clock::nanos();
-        self.next_report = self.start + SECOND;
+        let mut next_report = SECOND;
         for kind in Kind::ALL.into_iter().cycle() {
             self.slice(kind);
-            if self.elapsed() >= self.length && self.times.iter().all(|t| t.teardowns > 0) {
+            self.elapsed = clock::nanos() - self.start;
+            if self.elapsed >= self.length && self.times.iter().all(|t| t.teardowns > 0) {
                 break;
             }
-            if clock::nanos() >= self.next_report {
+            if self.elapsed >= next_report {
                 report::live(&self.totals(false), self.storm);
-                self.next_report += SECOND;
+                next_report += SECOND;
             }
         }
         self.storm.over.store(true, Ordering::Relaxed);
@@ -86,11 +96,10 @@ impl Closer {
 
     /// Clears up, once no CPU is in the storm any more; reports for the last time; judges.
     pub(super) fn finish(self) -> ExitCode {
-        let elapsed = self.elapsed();
         for lane in &self.storm.lanes {
             lane.finish(CpuIndex::BSP);
         }
-        let totals = report::totals(true, elapsed, self.storm, &self.times);
+        let totals = self.totals(true);
         report::last(&totals, self.storm);
         Verdict::of(&totals, self.storm).announce()
     }
@@ -101,32 +110,55 @@ impl Closer {
         self.storm.active.store(kind as usize, Ordering::Relaxed);
         let end = (begin + SLICE).min(self.start + self.length);
         loop {
-            self.use_device();
+            let start = clock::nanos();
+            self.storm.next_turn();
+            self.use_device(start + self.window());
             let teardown = self.storm.lane(kind).tear_down(CpuIndex::BSP);
             self.times[kind as usize].record(teardown);
-            if clock::nanos() >= end {
+            let now = clock::nanos();
+            self.adapt(now - start);
+            if now >= end {
                 break;
             }
         }
         self.times[kind as usize].busy += clock::nanos() - begin;
     }
 
-    /// Leaves the device open for a tick, so that CPUs which halted when they were refused come back to it.
-    /// Uses it, too, but then sleeps: a virtual CPU that has slept is let run when its time comes.
-    fn use_device(&self) {
-        let end = clock::nanos() + self.storm.tick.as_nanos() as u64;
-        self.storm.batch(CpuIndex::BSP);
+    /// How long a device is left open, in nanoseconds: every CPU's timer ticks once meanwhile.
+    fn window(&self) -> u64 {
+        self.storm.tick.as_nanos() as u64
+    }
+
+    /// Leaves the device open until then, and uses it like any other CPU: at least one batch.
+    fn use_device(&self, until: u64) {
+        let open = || clock::nanos() < until;
+        for _ in 0..self.storm.allowance.load(Ordering::Relaxed) {
+            if !(self.storm.batch(CpuIndex::BSP) && open()) {
+                break;
+            }
+        }
         Halt.wait_until(&mut || {
             self.storm.release_given(CpuIndex::BSP);
-            clock::nanos() >= end
+            !open()
         });
     }
 
-    fn totals(&self, last: bool) -> protocol::storm::Totals {
-        report::totals(last, self.elapsed(), self.storm, &self.times)
+    /// Adapts how much all CPUs may do to how long it took from one device to the next.
+    ///
+    /// On CPUs of their own they may hammer without end. But 64 virtual CPUs that share two real
+    /// ones and never sleep would let this one run every 100 ms, and nothing would be torn down.
+    fn adapt(&self, took: u64) {
+        let allowance = self.storm.allowance.load(Ordering::Relaxed);
+        let allowance = if took > 4 * self.window() {
+            allowance - allowance / 4
+        } else {
+            allowance + allowance / 4
+        };
+        let allowance = allowance.clamp(MIN_ALLOWANCE, MAX_ALLOWANCE);
+        self.storm.allowance.store(allowance, Ordering::Relaxed);
     }
 
-    fn elapsed(&self) -> u64 {
-        clock::nanos() - self.start
+    fn totals(&self, last: bool) -> Totals {
+        report::totals(last, self.elapsed, self.storm, &self.times)
     }
 }

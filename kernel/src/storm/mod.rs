@@ -21,11 +21,11 @@ mod report;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     time::Duration,
 };
 
-use rundown::{CacheAwareRundown, RundownRef, Wait};
+use rundown::{CacheAwareRundown, Platform, RundownRef, Wait};
 use spin::Once;
 
 use self::{
@@ -72,6 +72,10 @@ struct Storm {
     lanes: [Box<dyn Hammered>; 2],
     /// The one in use: a [`Kind`].
     active: AtomicUsize,
+    /// Counts the devices that were published, in either lane.
+    turn: AtomicU64,
+    /// How many batches each CPU may do per device: see [`closer`].
+    allowance: AtomicU64,
     /// Number of CPUs other than the closer that have used the device.
     arrived: AtomicUsize,
     /// All CPUs are there.
@@ -107,6 +111,8 @@ impl Storm {
                 Box::new(Lane::new("shared counter", shared, &cpus)),
             ],
             active: AtomicUsize::new(Kind::CacheAware as usize),
+            turn: AtomicU64::new(0),
+            allowance: AtomicU64::new(closer::MIN_ALLOWANCE),
             arrived: AtomicUsize::new(0),
             begun: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -139,16 +145,19 @@ impl Storm {
     /// What a CPU does all through the storm.
     fn hammer(&'static self, cpu: CpuIndex) {
         while !self.is_over() {
-            if !self.batch(cpu) {
-                // Refused: sleep until there is a device again. A closed lane is opened soon, and
-                // the next tick ends the sleep if nothing else does; spinning would only take
-                // the processor away from those that still hold protection.
-                let closed = self.active();
-                Halt.wait_until(&mut || {
-                    self.release_given(cpu);
-                    closed.is_open() || self.is_over()
-                });
+            let turn = self.turn.load(Ordering::Acquire);
+            let allowance = self.allowance.load(Ordering::Relaxed);
+            for _ in 0..allowance {
+                if self.is_over() || !self.batch(cpu) {
+                    break;
+                }
             }
+            // Refused, or it was enough: sleep until the next device. Spinning would only take the
+            // processor away from those that still hold protection.
+            Halt.wait_until(&mut || {
+                self.release_given(cpu);
+                self.turn.load(Ordering::Acquire) != turn || self.is_over()
+            });
         }
     }
 
@@ -157,6 +166,13 @@ impl Storm {
         let lane = self.active();
         self.release_given(cpu);
         (0..BATCH).all(|_| lane.step(cpu, Context::Thread))
+    }
+
+    /// There is a new device.
+    fn next_turn(&self) {
+        // Release: pairs with the loads in `hammer`: who sees the turn finds the device open.
+        self.turn.fetch_add(1, Ordering::Release);
+        KernelPlatform::wake_waiters();
     }
 
     /// Releases what other CPUs have put into this one's mailboxes. Any context; never blocks.

@@ -13,6 +13,7 @@ mod tracked;
 
 use core::time::Duration;
 
+use kernel::cpu::CpuIndex;
 use kernel::platform::KernelPlatform;
 use rundown::{CacheAwareRundown, RundownRef};
 use spin::Mutex;
@@ -49,6 +50,20 @@ macro_rules! for_every_kind {
             (concat!(stringify!($test), "::one_slot"), |_| $test($crate::one_slot)),
         )+]
     };
+}
+
+/// The online CPU after `cpu` by index; after the last, the first.
+///
+/// # Panics
+///
+/// If no CPU is online, which cannot be: this code runs on one.
+#[must_use]
+pub fn next(cpu: CpuIndex) -> CpuIndex {
+    let mut later = kernel::cpu::online().filter(|&other| other > cpu);
+    later
+        .next()
+        .or_else(|| kernel::cpu::online().next())
+        .expect("this CPU is online")
 }
 
 /// What [`tick`] does.

@@ -19,18 +19,21 @@ use crate::state::{Cycle, Phase, Refused, Snapshot};
 #[cfg(feature = "alloc")]
 type DefaultSlots = alloc::boxed::Box<[Slot]>;
 
-/// Rundown protection with a counter per CPU: users on different CPUs never write the same cache line.
+/// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
+/// line.
 ///
-/// Acquire and release are one load and one atomic add on the CPU's own slot, wait-free. `S` holds the
-/// slots: `[Slot; N]` in the object, `Box<[Slot]>` (feature `alloc`), or a caller's `&'static mut [Slot]`.
-/// One slot per CPU is best; with fewer, CPUs share (S11).
+/// Acquire is one load and one atomic add on the CPU's own slot, release the add alone, both
+/// wait-free. `S` is where the slots live: `[Slot; N]` inside the object, a `Box<[Slot]>` (feature
+/// `alloc`, the default there), or `&'static mut [Slot]`, memory of the caller's. One slot per CPU
+/// is best; with fewer, CPUs share (S11).
 pub struct CacheAwareRundown<
     P: Platform,
     #[cfg(feature = "alloc")] S: Slots = DefaultSlots,
     #[cfg(not(feature = "alloc"))] S: Slots,
 > {
-    /// Read by every acquire, written only by the owner: it shares its line with `slots` (a pointer that
-    /// never changes, or an array with an alignment of its own), and with nothing that users write.
+    /// Read by every acquire, written only by the owner: it shares its line with `slots` (a pointer
+    /// that never changes, or an array with an alignment of its own), and with nothing that users
+    /// write.
     switch: Switch,
     /// Written by late releases.
     central: Central,
@@ -113,8 +116,8 @@ impl<P: Platform, S: Slots> Rundown for CacheAwareRundown<P, S> {}
 impl<P: Platform, S: Slots> Kind for CacheAwareRundown<P, S> {
     #[inline]
     fn take_reference(&self) -> Result<(), Refused> {
-        // The slot has the last word: the object may close between the two. If it did, what was added to the
-        // slot has no meaning and stays there: see `Slot`.
+        // The slot has the last word: the object may close between the two. If it did, what was
+        // added to the slot has no meaning and stays there: see `Slot`.
         if self.switch.is_open() && self.slot().add_one().counts() {
             Ok(())
         } else {
@@ -128,7 +131,8 @@ impl<P: Platform, S: Slots> Kind for CacheAwareRundown<P, S> {
             // Its last touch was the slot (S3): the sweep has yet to come, and will find it.
             return;
         }
-        // The sweep has come and put this reference on the central count. The last touch is there (S3).
+        // The sweep has come and put this reference on the central count. The last touch is there
+        // (S3).
         if self.central.take_one().is_drained() {
             P::wake_waiters();
         }
@@ -147,7 +151,8 @@ impl<P: Platform, S: Slots> Kind for CacheAwareRundown<P, S> {
     }
 
     fn sweep(&self) {
-        // Only now, after the switch: a slot that refuses must find every later acquire refused (S1).
+        // Only now, after the switch: a slot that refuses must find every later acquire refused
+        // (S1).
         let held = self.slots.as_ref().iter().map(Slot::close).sum();
         if self.central.swept(held).is_drained() {
             P::wake_waiters();
@@ -155,8 +160,8 @@ impl<P: Platform, S: Slots> Kind for CacheAwareRundown<P, S> {
     }
 
     fn unsweep(&self) {
-        // Before the first slot opens: protection that one slot grants may be released on a slot still
-        // closed, that is to say here.
+        // Before the first slot opens: protection that one slot grants may be released on a slot
+        // still closed, that is to say here.
         self.central.bias();
         for slot in self.slots.as_ref() {
             slot.open();

@@ -2,13 +2,14 @@
 
 use crate::primitive::{AtomicU64, Ordering, const_unless_model};
 
-/// One CPU's counter, alone on its 128 bytes: x86 prefetches cache lines of 64 bytes in pairs (Intel 64
-/// and IA-32 Architectures Optimization Reference Manual, "Data Prefetching": the spatial prefetcher).
+/// One CPU's counter, alone on its 128 bytes: x86 prefetches cache lines of 64 bytes in pairs
+/// (Intel 64 and IA-32 Architectures Optimization Reference Manual, "Data Prefetching": the spatial
+/// prefetcher).
 ///
-/// Every operation of a user is *one* read-modify-write, and the mark in the value it returns says what it
-/// was: on an open slot it counts, and the next sweep will find it; on a closed slot it means nothing, and
-/// what it added is thrown away when the slot opens again. So nothing is ever undone, and no operation
-/// is ever half done (README, "Why nothing is undone").
+/// Every operation of a user is *one* read-modify-write, and the mark in the value it returns says
+/// what it was: on an open slot it counts, and the next sweep will find it; on a closed slot it
+/// means nothing, and what it added is thrown away when the slot opens again. So nothing is ever
+/// undone, and no operation is ever half done (README, "Why nothing is undone").
 #[repr(align(128))]
 pub struct Slot(AtomicU64);
 
@@ -34,30 +35,34 @@ impl Slot {
     /// An acquire.
     #[inline]
     pub(super) fn add_one(&self) -> SlotWord {
-        // Acquire: pairs with the Release in `open` when it counts (what the owner prepared is visible under
-        // protection), and with the Release in `close` when it does not (the switch is seen closed from now on, S1).
+        // Acquire: pairs with the Release in `open` when it counts (what the owner prepared is
+        // visible under protection), and with the Release in `close` when it does not (the switch
+        // is seen closed from now on, S1).
         SlotWord(self.0.fetch_add(SlotWord::ONE, Ordering::Acquire))
     }
 
     /// A release. If it counts, this was its last touch of the object (S3).
     #[inline]
     pub(super) fn take_one(&self) -> SlotWord {
-        // Release: pairs with the Acquire in `close`; what was done under protection is visible to the sweep (S2).
+        // Release: pairs with the Acquire in `close`; what was done under protection is visible to
+        // the sweep (S2).
         SlotWord(self.0.fetch_sub(SlotWord::ONE, Ordering::Release))
     }
 
     /// The sweep: closes the slot and returns what it counted. May be negative, only the sum over
     /// all slots means something (S4).
     pub(super) fn close(&self) -> i64 {
-        // AcqRel. Acquire: pairs with the Release in `take_one` (S2; every write of an open slot is a
-        // read-modify-write, so one exchange sees all releases). Release: pairs with the Acquire in `add_one` (S1).
+        // AcqRel. Acquire: pairs with the Release in `take_one` (S2; every write of an open slot is
+        // a read-modify-write, so one exchange sees all releases). Release: pairs with the Acquire
+        // in `add_one` (S1).
         SlotWord(self.0.swap(SlotWord::CLOSED.0, Ordering::AcqRel)).count()
     }
 
     /// Opens the slot, at zero. Only the claimer of a drained object does this.
     pub(super) fn open(&self) {
-        // Release: pairs with the Acquire in `add_one`. What it overwrites means nothing, so a store would
-        // do; but loom does not order a store against concurrent read-modify-writes as strictly as C11 does.
+        // Release: pairs with the Acquire in `add_one`. What it overwrites means nothing, so a
+        // store would do; but loom does not order a store against concurrent read-modify-writes as
+        // strictly as C11 does.
         self.0.swap(SlotWord::OPEN.0, Ordering::Release);
     }
 }

@@ -6,8 +6,8 @@ use super::Slot;
 
 /// Memory that holds a rundown's slots.
 ///
-/// Sealed, because protection rests on it: whoever implements it returns the same slots every time, and
-/// shares them with no other object. (That is why it is `&'static mut`, not `&'static`.)
+/// Sealed, because protection rests on it: whoever implements it returns the same slots every time,
+/// and shares them with no other object. (That is why it is `&'static mut`, not `&'static`.)
 pub trait Slots: AsRef<[Slot]> + Send + Sync + sealed::Sealed {}
 
 impl<const N: usize> Slots for [Slot; N] {}

@@ -17,15 +17,16 @@ impl Switch {
     /// The first question of every acquire.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
-        // Acquire: pairs with the Release in `settle`; whoever sees the object re-opened finds every slot
-        // open, so that a refusal means closed.
+        // Acquire: pairs with the Release in `settle`; whoever sees the object re-opened finds
+        // every slot open, so that a refusal means closed.
         Phase::of(self.0.load(Ordering::Acquire)) == Phase::Open
     }
 
     /// The life cycle; `drained` reads the central count.
     pub(super) fn look(&self, drained: impl FnOnce() -> bool) -> Snapshot {
-        // Acquire: pairs with the Release in `settle`; who sees a cycle sees its biased central count, not the zero
-        // of the cycle before. And with the Release in `step`: who sees a claim or a completion sees what it followed.
+        // Acquire: pairs with the Release in `settle`; who sees a cycle sees its biased central
+        // count, not the zero of the cycle before. And with the Release in `step`: who sees a claim
+        // or a completion sees what it followed.
         let word = self.0.load(Ordering::Acquire);
         Snapshot {
             state: Phase::of(word).state(drained),
@@ -37,8 +38,9 @@ impl Switch {
     /// Changes the phase, if the word is still the one in `from`.
     pub(super) fn step(&self, from: Snapshot, to: Phase) -> bool {
         let next = from.word & !Phase::MASK | to as u64;
-        // Release: pairs with the Acquire in `look`: the owner's steps, by whichever thread, happen one after
-        // the other (S8). No Acquire: `look` has acquired this word. A failure is followed by another `look`.
+        // Release: pairs with the Acquire in `look`: the owner's steps, by whichever thread, happen
+        // one after the other (S8). No Acquire: `look` has acquired this word. A failure is
+        // followed by another `look`.
         self.0
             .compare_exchange(from.word, next, Ordering::Release, Ordering::Relaxed)
             .is_ok()

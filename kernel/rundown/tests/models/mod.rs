@@ -60,7 +60,8 @@ impl<R: Rundown + Default + 'static> Make for R {}
 pub(crate) type Plain = RundownRef<Model>;
 pub(crate) type Slots<const N: usize> = CacheAwareRundown<Model, [Slot; N]>;
 
-/// Runs each generic model over the kinds, exhaustively unless it says `bound: n` (at most n preemptions).
+/// Runs each generic model over the kinds, exhaustively unless it says `bound: n` (at most n
+/// preemptions).
 macro_rules! models {
     ($($(#[doc = $doc:literal])* $model:ident $(bound: $bound:literal)?),* $(,)?) => {
         models!(@kind plain, $crate::models::Plain, $($model $(bound: $bound)?),*);

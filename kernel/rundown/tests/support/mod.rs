@@ -1,4 +1,5 @@
-//! What the host tests share: a platform whose hint a test can set, every kind under test, a deadline.
+//! What the host tests share: a platform whose hint a test can set, every kind under test, a
+//! deadline.
 #![allow(
     dead_code,
     reason = "each test file is a crate of its own and uses a part of this"

@@ -13,7 +13,7 @@ use kernel::{Machine, cpu, ipi, smp};
 use protocol::exit::ExitCode;
 use rundown::{Guard, Platform, Protected, Rundown, Wait};
 use spin::Mutex;
-use test_kernels::{Barrier, PerCpu, Tracked};
+use test_kernels::{Barrier, PerCpu, Tracked, next};
 
 kernel::main!(run);
 
@@ -26,15 +26,6 @@ fn run(machine: &'static Machine) -> ExitCode {
             guards_wander_while_the_owner_tears_down,
         ],
     )
-}
-
-/// The CPU after `cpu`, the first after the last.
-fn next(cpu: CpuIndex) -> CpuIndex {
-    cpu::online()
-        .cycle()
-        .skip(cpu.get() + 1)
-        .next()
-        .expect("the BSP is online")
 }
 
 /// One CPU's count goes up, another's goes negative by as much: only the sum is what is out.

@@ -8,12 +8,13 @@ extern crate alloc;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
 use rundown::{Guard, Platform, Protected, Rundown, Wait};
 use spin::Mutex;
-use test_kernels::{Barrier, PerCpu, Tracked};
+use test_kernels::{Barrier, PerCpu, Tracked, next};
 
 kernel::main!(run);
 
@@ -66,7 +67,8 @@ fn leaked<R: Rundown + 'static>(rundown: R) -> &'static Protected<Tracked, R> {
 /// Every CPU parks a guard; the BSP has each of them released by a call to the CPU itself, and
 /// then, in a second round, by a call to the CPU after it.
 fn taken_in_a_thread_released_by_a_call<R: Rundown + 'static>(new: fn() -> R) {
-    for distance in [0, 1] {
+    let here: fn(CpuIndex) -> CpuIndex = |taker| taker;
+    for releaser_of in [here, next] {
         let object = leaked(new());
         let parking = PerCpu::new(Parking::empty);
         smp::run_on_each(&|me| {
@@ -75,10 +77,8 @@ fn taken_in_a_thread_released_by_a_call<R: Rundown + 'static>(new: fn() -> R) {
         object.close();
         for taker in cpu::online() {
             assert!(!object.is_drained(), "drained while guards are parked");
-            let releaser = cpu::online().cycle().nth(taker.get() + distance);
-            let releaser = releaser.expect("the BSP is online");
             let released = AtomicUsize::new(0);
-            ipi::call(releaser, &|| {
+            ipi::call(releaser_of(taker), &|| {
                 if parking[taker].release() {
                     released.fetch_add(1, Ordering::Relaxed);
                 }

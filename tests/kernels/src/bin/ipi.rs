@@ -10,7 +10,7 @@ use kernel::platform::Halt;
 use kernel::{Machine, cpu, interrupts, ipi, smp};
 use protocol::exit::ExitCode;
 use rundown::Wait;
-use test_kernels::{Barrier, PerCpu};
+use test_kernels::{Barrier, PerCpu, next};
 
 kernel::main!(run);
 
@@ -28,8 +28,8 @@ fn run(machine: &'static Machine) -> ExitCode {
                 call_returns_after_the_work_is_done,
             ),
             (
-                "every_cpu_calls_every_cpu_at_once",
-                every_cpu_calls_every_cpu_at_once,
+                "all_cpus_call_each_other_at_once",
+                all_cpus_call_each_other_at_once,
             ),
             ("two_cpus_call_each_other", two_cpus_call_each_other),
             (
@@ -97,14 +97,17 @@ fn call_returns_after_the_work_is_done(_: &'static Machine) {
     }
 }
 
-fn every_cpu_calls_every_cpu_at_once(_: &'static Machine) {
+fn all_cpus_call_each_other_at_once(_: &'static Machine) {
+    // Whoever calls spins until the work is done. On few host CPUs that makes a call expensive, so
+    // on large machines each CPU calls its neighbours only.
+    let targets = cpu::count().min(16);
     let calls = PerCpu::new(|| AtomicUsize::new(0));
     let start = Barrier::for_all();
     smp::run_on_each(&|me| {
         start.wait();
-        // Each begins with its neighbour, so that all are called from the start.
-        let targets = cpu::online().cycle().skip(me.get() + 1).take(cpu::count());
-        for target in targets {
+        let mut target = me;
+        for _ in 0..targets {
+            target = next(target);
             ipi::call(target, &|| {
                 assert_eq!(cpu::current(), target);
                 calls[target].fetch_add(1, Ordering::Relaxed);
@@ -112,11 +115,8 @@ fn every_cpu_calls_every_cpu_at_once(_: &'static Machine) {
         }
     });
     for target in cpu::online() {
-        assert_eq!(
-            calls[target].load(Ordering::Relaxed),
-            cpu::count(),
-            "{target}"
-        );
+        let calls = calls[target].load(Ordering::Relaxed);
+        assert_eq!(calls, targets, "{target}");
     }
 }
 

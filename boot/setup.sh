@@ -1,0 +1,137 @@
+#!/bin/sh
+# Makes a machine ready to build and boot the kernel: installs what is missing, and only that.
+# Run it as often as you like; where nothing is missing it does nothing, in a moment.
+#
+# What it looks for, and why:
+# - qemu-system-x86_64, which boots the kernel;
+# - a Rust toolchain that can build for the target x86_64-unknown-none, which the kernel runs on.
+#   The active one can if it has that target or the standard library's sources (`rust-src`). Only
+#   where it has neither, Debian's second toolchain is installed beside it: packages rustc-web,
+#   cargo-web, rust-web-src and rust-web-clippy, below /usr. `cargo boot` finds it there; your own
+#   cargo stays the active one.
+# It installs packages of the distribution only, without recommended extras, never removes one, and
+# never asks rustup to install anything.
+set -eu
+
+target=x86_64-unknown-none
+oldest_minor=95 # rust-version in Cargo.toml: 1.95
+
+say() {
+    printf 'setup: %s\n' "$*"
+}
+
+fail() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 1
+}
+
+# Whether a compiler is recent enough, and has the target or can build it.
+builds_the_guest() {
+    version=$("$1" --version 2>/dev/null) || return 1
+    minor=${version#rustc 1.}
+    minor=${minor%%.*}
+    [ "$minor" -ge "$oldest_minor" ] 2>/dev/null || return 1
+    # Two lines: the toolchain's home, and where it keeps (or would keep) the target's libraries.
+    homes=$("$1" --print=sysroot --print=target-libdir --target "$target" 2>/dev/null) || return 1
+    sysroot=$(printf '%s\n' "$homes" | sed -n 1p)
+    libraries=$(printf '%s\n' "$homes" | sed -n 2p)
+    [ -f "$sysroot/lib/rustlib/src/rust/library/core/Cargo.toml" ] && return 0
+    for core in "$libraries"/libcore-*.rlib; do
+        [ -e "$core" ] && return 0
+    done
+    return 1
+}
+
+have_qemu() {
+    command -v qemu-system-x86_64 >/dev/null
+}
+
+have_toolchain() {
+    builds_the_guest rustc || have_second_toolchain
+}
+
+have_second_toolchain() {
+    [ -x /usr/bin/cargo ] && builds_the_guest /usr/bin/rustc
+}
+
+# Runs a command as root.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root, and there is no sudo. As root, run:" "  $*"
+    fi
+}
+
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# Whether every package is in apt's lists.
+known_to_apt() {
+    for package; do
+        case $(apt-cache policy "$package") in
+            '' | *'Candidate: (none)'*) return 1 ;;
+        esac
+    done
+}
+
+# Installs packages. Lists that are missing or outdated are renewed first, or after a failure.
+install() {
+    if known_to_apt "$@" && apt install --no-install-recommends --no-remove "$@"; then
+        return
+    fi
+    apt update
+    known_to_apt "$@" || return 1
+    apt install --no-install-recommends --no-remove "$@"
+}
+
+how_to_do_it_by_hand() {
+    fail_lines=
+    have_qemu || fail_lines="QEMU for x86-64 is missing (qemu-system-x86_64). It is called
+  qemu-system-x86 on Debian and Ubuntu, qemu-system-x86-core on Fedora, qemu-system-x86_64 on
+  Alpine, qemu-system-x86 on Arch, qemu in Homebrew."
+    have_toolchain || fail_lines="${fail_lines:+$fail_lines
+}The Rust target $target is missing. With rustup: rustup target add $target
+  Otherwise install the sources of the standard library (rust-src) for your rustc 1.$oldest_minor or later."
+    fail "$fail_lines"
+}
+
+# rust-toolchain.toml decides which toolchain is the active one.
+cd "$(dirname "$0")/.."
+
+missing=
+if ! have_qemu; then
+    say "QEMU is missing: it boots the kernel."
+    missing=qemu-system-x86
+fi
+if ! builds_the_guest rustc; then
+    if ! have_second_toolchain; then
+        say "no toolchain here builds for $target: Debian's second one does."
+        missing="${missing:+$missing }rustc-web cargo-web rust-web-src rust-web-clippy"
+    elif [ ! -x /usr/bin/cargo-clippy ] && command -v apt-get >/dev/null; then
+        say "the toolchain below /usr has no clippy: \`cargo boot check\` needs it."
+        missing="${missing:+$missing }rust-web-clippy"
+    fi
+fi
+if [ -z "$missing" ]; then
+    say "QEMU and a toolchain for $target are there; nothing to do."
+    exit 0
+fi
+
+command -v apt-get >/dev/null || how_to_do_it_by_hand
+say "installing: $missing"
+# Split on purpose: it is a list of package names.
+# shellcheck disable=SC2086
+install $missing || {
+    say "the packages could not be installed from this system's sources."
+    how_to_do_it_by_hand
+}
+if have_qemu && have_toolchain; then
+    say "done: QEMU and a toolchain for $target are there."
+else
+    how_to_do_it_by_hand
+fi
