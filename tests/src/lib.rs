@@ -40,3 +40,8 @@ pub fn main(scenario: &str, cases: Vec<Case>) -> ExitCode {
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
+
+/// The example in the README of the repository is compiled and run, like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,132 @@
+//! Draws the README's picture from a real run:
+//!
+//! ```text
+//! cargo boot --smp 16 --json | cargo run --package boot --example picture > docs/storm.svg
+//! ```
+//!
+//! Reads the result of `cargo boot --json` on standard input, writes SVG on standard output.
+
+use std::{error::Error, io};
+
+use plotters::prelude::*;
+use protocol::storm::{CpuLine, Totals};
+use serde::Deserialize;
+
+/// The part of the document that the picture shows.
+#[derive(Deserialize)]
+struct Document {
+    machine: String,
+    accel: String,
+    storm: Storm,
+}
+
+#[derive(Deserialize)]
+struct Storm {
+    totals: Totals,
+    cpus: Vec<CpuLine>,
+}
+
+const PER_CPU: RGBColor = RGBColor(0x2a, 0x6f, 0xb0);
+const SHARED: RGBColor = RGBColor(0xd9, 0x8a, 0x2b);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let document: Document = serde_json::from_reader(io::stdin())?;
+    let mut svg = String::new();
+    draw(
+        &document,
+        SVGBackend::with_string(&mut svg, (900, 420)).into_drawing_area(),
+    )?;
+    println!("{svg}");
+    Ok(())
+}
+
+fn draw(
+    Document {
+        machine,
+        accel,
+        storm,
+    }: &Document,
+    area: DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+) -> Result<(), Box<dyn Error>> {
+    let Storm { totals, cpus } = storm;
+    let (mine, shared) = (&totals.cache_aware, &totals.shared);
+    // Thousands of grants per second in which the kind was in use.
+    let rate = |grants: u64, busy_ms: u64| grants as f64 / busy_ms.max(1) as f64;
+    let bars = |cpu: &CpuLine| {
+        [
+            rate(cpu.grants, mine.busy_ms),
+            rate(cpu.shared_grants, shared.busy_ms),
+        ]
+    };
+    let highest = cpus.iter().flat_map(bars).fold(1.0, f64::max);
+
+    area.fill(&WHITE)?;
+    let title = format!(
+        "{} CPUs use an object while it is torn down {} times: {} violations",
+        totals.cpus,
+        mine.teardowns + shared.teardowns,
+        mine.violations + shared.violations,
+    );
+    let mut chart = ChartBuilder::on(&area)
+        .caption(title, ("sans-serif", 20))
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..cpus.len() as f64, 0.0..highest * 1.25)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc(format!("CPU index (QEMU {machine}, {accel})"))
+        .y_desc("thousand grants per second")
+        .x_labels(cpus.len().min(17) + 1)
+        // A label stands under the middle of its bars.
+        .x_label_offset(400 / cpus.len().max(1) as i32)
+        .x_label_formatter(&|x| {
+            if *x < cpus.len() as f64 {
+                format!("{x:.0}")
+            } else {
+                String::new()
+            }
+        })
+        .y_label_formatter(&|y| format!("{y:.0}"))
+        .draw()?;
+
+    let series = [
+        (
+            PER_CPU,
+            format!(
+                "counter per CPU: {:.1} M grants/s",
+                rate(mine.grants, mine.busy_ms) / 1e3
+            ),
+        ),
+        (
+            SHARED,
+            format!(
+                "one shared counter: {:.1} M grants/s",
+                rate(shared.grants, shared.busy_ms) / 1e3
+            ),
+        ),
+    ];
+    for (kind, (colour, label)) in series.into_iter().enumerate() {
+        chart
+            .draw_series(cpus.iter().enumerate().map(|(place, cpu)| {
+                let left = place as f64 + 0.12 + 0.38 * kind as f64;
+                Rectangle::new(
+                    [(left, 0.0), (left + 0.38, bars(cpu)[kind])],
+                    colour.filled(),
+                )
+            }))?
+            .label(label)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.3))
+        .label_font(("sans-serif", 15))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
