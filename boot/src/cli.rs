@@ -57,7 +57,7 @@ enum Command {
         #[arg(long, default_value = "kernel")]
         package: String,
     },
-    /// Run clippy on the crates that only run in the guest.
+    /// Run clippy and rustdoc on the crates that only run in the guest.
     Check,
     /// Boot an ELF that is built already (`cargo run --target x86_64-unknown-none` does).
     Elf {

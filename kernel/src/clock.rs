@@ -1,8 +1,8 @@
 //! Time since boot, from the time-stamp counter.
 //!
 //! The counter's rate is measured against the 8254 timer, which every PC has and whose rate is
-//! fixed. (Intel SDM 3B, 18.17: the counter runs at a constant rate on all CPUs made
-//! since 2008; QEMU's does, and shows all vCPUs the same count.)
+//! fixed. (Intel SDM 3B, 18.17: the counter runs at a constant rate on all CPUs made since 2008;
+//! QEMU's does, and shows all vCPUs the same count.)
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +10,7 @@ use x86_64::instructions::port::Port;
 
 use crate::log;
 
-/// Nanoseconds since [`init`], monotonic on one CPU. 0 before [`init`].
+/// Nanoseconds since the boot measured the counter's rate, monotonic on one CPU; 0 before that.
 ///
 /// Any CPU, any context.
 #[must_use]
@@ -53,16 +53,37 @@ pub(crate) fn init() {
     START.store(ticks(), Ordering::Relaxed);
 }
 
-/// The rate, in Hz, at which `counter` counts up. `None` if there is no 8254.
+/// The rate, in Hz, at which `counter` counts up. `None` if there is no 8254, or it stands still.
 ///
-/// The fewest ticks of four measurements: a hypervisor that takes the CPU away in the middle can
-/// only add some.
+/// Both counters are read as nearly at the same time as can be, then again after a while: a
+/// hypervisor that takes the CPU away in between does no harm, unless that lasts for more than the
+/// 55 ms in which the 8254 comes round. Then clocks are missing and the rate is too high; so the
+/// lowest of four is taken.
 pub(crate) fn measure(counter: impl Fn() -> u64) -> Option<u64> {
-    let mut fewest = u64::MAX;
-    for _ in 0..4 {
-        fewest = fewest.min(pit::during(PIT_CLOCKS, &counter)?);
-    }
-    Some((fewest * PIT_HZ / u64::from(PIT_CLOCKS)).max(1))
+    pit::start()?;
+    let rate = || {
+        let (from, start) = sample(&counter);
+        // It counts down. Bounded: three port accesses take about 3 us on hardware, so this is
+        // a second there.
+        let mut tries = (0..300_000).map(|_| start.wrapping_sub(pit::clocks()));
+        tries.find(|clocks| *clocks >= PIT_CLOCKS)?;
+        let (to, end) = sample(&counter);
+        let clocks = start.wrapping_sub(end).max(1);
+        Some((to.wrapping_sub(from) * PIT_HZ / u64::from(clocks)).max(1))
+    };
+    (0..4).filter_map(|_| rate()).min()
+}
+
+/// Both counters at one time: of a few tries, the one with the least time in it.
+fn sample(counter: &impl Fn() -> u64) -> (u64, u16) {
+    let tries = (0..8).map(|_| {
+        let before = counter();
+        let clocks = pit::clocks();
+        let length = counter().wrapping_sub(before);
+        (length, before + length / 2, clocks)
+    });
+    let (_, count, clocks) = tries.min().expect("there are eight");
+    (count, clocks)
 }
 
 fn ticks() -> u64 {
@@ -73,46 +94,39 @@ fn ticks() -> u64 {
 mod pit {
     use super::Port;
 
-    /// How far `counter` counts while channel 0 of the 8254 counts `clocks` down. `None` if there is
-    /// no 8254, or it does not count.
+    /// Lets channel 0 of the 8254 count down from 65536, again and again. `None` if there is no 8254.
     ///
     /// Channel 0, not channel 2 as often seen: that one needs the speaker's port, which QEMU's
     /// microvm lacks. Channel 0 would interrupt, but the 8259s are masked.
-    pub(super) fn during(clocks: u16, counter: &impl Fn() -> u64) -> Option<u64> {
-        // Intel 8254 data sheet: control word for channel 0, low byte then high byte, mode 0 (the
-        // output falls now and rises at zero).
-        const ONE_SHOT: u8 = 0x30;
-        let [low, high] = clocks.to_le_bytes();
-        write(CONTROL, ONE_SHOT);
-        write(CHANNEL_0, low);
-        // Before the write that starts the timer, not after it: a CPU that is taken away between
-        // the two then counts too much, which another measurement shows, never too little.
-        let start = counter();
-        write(CHANNEL_0, high);
-        if status() & !NULL_COUNT != ONE_SHOT {
-            return None;
-        }
-        // Bounded: a port access takes about 1 us on hardware, so this is seconds there.
-        for _ in 0..1_000_000 {
-            if status() & OUTPUT != 0 {
-                return Some(counter().wrapping_sub(start));
-            }
-        }
-        None
+    pub(super) fn start() -> Option<()> {
+        // Intel 8254 data sheet: control word for channel 0, low byte then high byte, mode 2 (rate
+        // generator); a count of 0 stands for 65536.
+        const RATE_GENERATOR: u8 = 0x34;
+        // Read-back command: latch the status of channel 0.
+        const READ_BACK_STATUS_0: u8 = 0b1110_0010;
+        // Status: the lower six bits repeat the control word.
+        const MODE: u8 = 0x3f;
+        write(CONTROL, RATE_GENERATOR);
+        write(CHANNEL_0, 0);
+        write(CHANNEL_0, 0);
+        write(CONTROL, READ_BACK_STATUS_0);
+        (read(CHANNEL_0) & MODE == RATE_GENERATOR).then_some(())
+    }
+
+    /// What channel 0 has come down to.
+    pub(super) fn clocks() -> u16 {
+        // Control word: latch the count of channel 0.
+        const LATCH_0: u8 = 0;
+        write(CONTROL, LATCH_0);
+        u16::from_le_bytes([read(CHANNEL_0), read(CHANNEL_0)])
     }
 
     const CHANNEL_0: u16 = 0x40;
     const CONTROL: u16 = 0x43;
-    /// Status bits: the output, and "count not yet loaded"; the others repeat the control word.
-    const OUTPUT: u8 = 1 << 7;
-    const NULL_COUNT: u8 = 1 << 6;
 
-    /// Channel 0's status, by the read-back command.
-    fn status() -> u8 {
-        const READ_BACK_STATUS_0: u8 = 0b1110_0010;
-        write(CONTROL, READ_BACK_STATUS_0);
-        // SAFETY: reading a port of the timer touches no memory.
-        unsafe { Port::new(CHANNEL_0).read() }
+    fn read(port: u16) -> u8 {
+        // SAFETY: as for `write`.
+        unsafe { Port::new(port).read() }
     }
 
     fn write(port: u16, value: u8) {

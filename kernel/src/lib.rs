@@ -21,7 +21,7 @@
 //! |---|---|
 //! | per-CPU area of the BSP, so that "which CPU am I" always has an answer | [`cpu`] |
 //! | exceptions are reported from here on | [`interrupts`] |
-//! | serial port; options from the ramdisk | [`serial`], [`log`] |
+//! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
 //! | physical memory, heap, stacks with guard pages | [`memory`] |
 //! | how long a second is | [`clock`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |

@@ -1,5 +1,7 @@
 //! `cargo boot check`.
 
+use std::process::Command;
+
 use anyhow::{Context, bail};
 
 use super::FAILED;
@@ -11,7 +13,8 @@ const REMEDY: &str = "\
 Debian, Ubuntu:  apt-get install --no-install-recommends rust-web-clippy
 rustup:          rustup component add clippy";
 
-/// Runs clippy on the guest crates, warnings being errors. Returns the process's exit status.
+/// Runs clippy and rustdoc on the guest crates, warnings being errors. Returns the process's exit
+/// status.
 pub(super) fn check() -> anyhow::Result<u8> {
     let choice = toolchain::choose(&toolchain::probe())?;
     // By its full name: `cargo clippy` would first look into CARGO_HOME, where rustup keeps a
@@ -21,15 +24,32 @@ pub(super) fn check() -> anyhow::Result<u8> {
         let remedy = REMEDY.replace('\n', "\n  ");
         bail!("there is no {}. What to do:\n  {remedy}", clippy.display());
     }
-    let mut command = workspace::clean_command(&clippy);
-    command.env("CARGO", &choice.toolchain.cargo).arg("clippy");
-    guest::prepare(&mut command, &choice);
+    let mut lint = workspace::clean_command(&clippy);
+    lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
+    guest::prepare(&mut lint, &choice);
+    name_packages(&mut lint);
+    lint.args(["--", "-D", "warnings"]);
+
+    let mut document = guest::cargo_command(&choice, "doc");
+    document
+        .env("RUSTDOC", choice.toolchain.rustc.with_file_name("rustdoc"))
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .arg("--no-deps");
+    name_packages(&mut document);
+
+    for mut command in [lint, document] {
+        let status = command
+            .status()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        if !status.success() {
+            return Ok(FAILED);
+        }
+    }
+    Ok(0)
+}
+
+fn name_packages(command: &mut Command) {
     for package in guest::PACKAGES {
         command.args(["--package", package]);
     }
-    command.args(["--", "-D", "warnings"]);
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {}", clippy.display()))?;
-    Ok(if status.success() { 0 } else { FAILED })
 }

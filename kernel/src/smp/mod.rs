@@ -2,7 +2,7 @@
 //!
 //! | step | where |
 //! |---|---|
-//! | stacks and areas for all listed CPUs; INIT, SIPI, SIPI to all at once; retry; give up | [`start`] |
+//! | stacks and areas for all listed CPUs; INIT, SIPI, SIPI to all at once; retry; give up | `start` |
 //! | real mode, protected mode, long mode | `trampoline.S` |
 //! | APIC ID from the APIC, look-up, only then a stack | `ap_entry.S` |
 //! | descriptors, APIC, online | `start::ap_main` |

@@ -9,9 +9,10 @@
 //!   every 16th protection goes to another CPU's mailbox and is released there
 //! ```
 //!
-//! Two [`lane::Lane`]s do the same work in turns, a slice of 100 ms each, so that both see the same
-//! disturbances from outside: one guards its [`device::Device`] by a counter per CPU, the other by one shared
-//! counter. What counts as a violation is listed at [`lane::Violation`].
+//! Two lanes do the same work in turns, a slice of 100 ms each, so that both see the same
+//! disturbances from outside: one guards its device by a counter per CPU, the other by one shared
+//! counter. `device` says what is guarded, `lane` what counts as a violation, `closer` how the
+//! storm stays alive where many virtual CPUs share few real ones.
 
 mod closer;
 mod device;
@@ -45,7 +46,7 @@ use crate::{
 /// Thread context on the BSP, once per boot; uses every CPU and its timer.
 ///
 /// # Panics
-/// If it is called a second time, or if memory runs out.
+/// If it is called a second time, if memory runs out, or if a device does not drain within 20 s.
 pub fn run(machine: &'static Machine) -> ExitCode {
     assert!(STORM.get().is_none(), "one storm per boot");
     let storm = STORM.call_once(Storm::new);

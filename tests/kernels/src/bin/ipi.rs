@@ -19,6 +19,7 @@ fn run(machine: &'static Machine) -> ExitCode {
         machine,
         &[
             ("wake_ends_halt", wake_ends_halt),
+            ("halt_ends_with_the_first_yes", halt_ends_with_the_first_yes),
             (
                 "call_runs_in_interrupt_context_there",
                 call_runs_in_interrupt_context_there,
@@ -67,6 +68,23 @@ fn wake_ends_halt(_: &'static Machine) {
     for other in cpu::online().filter(|&other| other != bsp) {
         assert_eq!(taken[other].load(Ordering::Relaxed), ROUNDS, "{other}");
     }
+}
+
+/// A question may be one that is answered with yes only once, such as "have I been given work?".
+fn halt_ends_with_the_first_yes(_: &'static Machine) {
+    smp::run_on_each(&|me| {
+        for yes in 1..=5 {
+            let mut asked = 0;
+            Halt.wait_until(&mut || {
+                asked += 1;
+                assert!(asked <= yes, "asked again after a yes");
+                // The next question comes after the next interrupt.
+                ipi::wake(me);
+                asked == yes
+            });
+            assert_eq!(asked, yes);
+        }
+    });
 }
 
 fn call_runs_in_interrupt_context_there(_: &'static Machine) {
