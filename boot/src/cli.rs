@@ -96,7 +96,7 @@ struct RunArgs {
     /// Print the result as one JSON document on standard output, and all else on standard error.
     #[arg(long)]
     json: bool,
-    /// Show the whole table of CPUs, and the command line of QEMU.
+    /// Show the tables of CPUs in full, each second too, and the command line of QEMU.
     #[arg(long, short)]
     verbose: bool,
     /// The QEMU to use [default: qemu-system-x86_64 on the search path].

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::event::{Cpu, Event};
 use protocol::human::Nanos;
-use protocol::storm::{CpuLine, Lane};
+use protocol::storm::CpuLine;
 
 use super::screen::Screen;
 use super::story::{StormReport, Story};
@@ -52,7 +52,7 @@ impl View {
 
     fn see_event(&mut self, event: &Event<'_>) {
         if let Some(report) = self.story.note(event) {
-            show_report(&self.screen, report);
+            show_report(&self.screen, report, self.verbose);
         }
         // Of all else the kernel's log tells in its own words.
         if let Event::Online { .. } = event {
@@ -68,7 +68,9 @@ impl View {
     }
 }
 
-fn show_report(screen: &Screen, report: &StormReport) {
+/// The last report in full; a live one as far as the place allows: a table that is redrawn on a
+/// terminal, else one line, with the table below it only if the user wants all.
+fn show_report(screen: &Screen, report: &StormReport, verbose: bool) {
     let rows: Vec<String> = report.cpus.iter().map(ToString::to_string).collect();
     let line = report.totals.to_string();
     if report.totals.last {
@@ -77,12 +79,7 @@ fn show_report(screen: &Screen, report: &StormReport) {
         screen.say(CpuLine::HEADER);
         rows.iter().for_each(|row| screen.say(row));
         screen.say("");
-        screen.say(Lane::HEADER);
-        report
-            .totals
-            .lanes()
-            .iter()
-            .for_each(|lane| screen.say(&lane.to_string()));
+        screen.say(&report.totals.lanes().to_string());
         screen.say("");
         screen.say(&line);
     } else if screen.is_live() {
@@ -90,6 +87,10 @@ fn show_report(screen: &Screen, report: &StormReport) {
         screen.draw(elapsed, &line, CpuLine::HEADER, &rows);
     } else {
         screen.say(&line);
+        if verbose {
+            screen.say(CpuLine::HEADER);
+            rows.iter().for_each(|row| screen.say(row));
+        }
     }
 }
 

@@ -61,8 +61,7 @@ pub(super) fn last(totals: &Totals, storm: &Storm) {
     }
     log::plain(CpuLine::HEADER);
     cpu::online().for_each(|cpu| log::plain(cpu_line(storm, cpu)));
-    log::plain(Lane::HEADER);
-    totals.lanes().iter().for_each(log::plain);
+    log::plain(totals.lanes());
 }
 
 fn events(totals: &Totals, storm: &Storm) {
