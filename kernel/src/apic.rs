@@ -166,10 +166,16 @@ pub(crate) fn end_of_interrupt() {
 ///
 /// In x2APIC mode a write to the command register does not wait for earlier stores, so they are
 /// made visible first (Intel SDM 3A, 11.12.3): who gets the interrupt sees what its sender wrote.
+///
+/// An ID that this mode's command register cannot name is nobody's: nothing is sent.
 pub(crate) fn send(target: Target, ipi: Ipi) {
     const ASSERT: u32 = 1 << 14;
     const ALL_OTHERS: u32 = 0b11 << 18;
+    // All ones address everybody, this CPU included (Intel SDM 3A, 11.6.2.1); an ID that was cut to
+    // 8 bits would address somebody else.
+    let everybody = if is_x2() { u32::MAX } else { 0xff };
     let (shorthand, destination) = match target {
+        Target::One(id) if id.get() >= everybody => return,
         Target::One(id) => (0, id.get()),
         Target::AllOthers => (ALL_OTHERS, 0),
     };

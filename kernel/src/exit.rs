@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use protocol::exit::{self, ExitCode};
 use x86_64::instructions::{hlt, interrupts, port::Port};
 
-use crate::{ipi, log};
+use crate::{cpu, ipi, log};
 
 /// Ends QEMU with `code`. On a machine without the exit device, halts all CPUs.
 ///
@@ -27,6 +27,9 @@ pub fn exit(code: ExitCode) -> ! {
 
 /// Halts this CPU for good.
 pub(crate) fn halt() -> ! {
+    // Release: pairs with the load in `ipi::stop_others`. Here, not in the NMI that it sends: a CPU
+    // that halts within another NMI (several may get one at once) does not take that.
+    cpu::local().stopped.store(true, Ordering::Release);
     loop {
         interrupts::disable();
         hlt();

@@ -128,6 +128,7 @@ pub(crate) fn stop_others() -> bool {
     for other in cpu::others() {
         apic::send(Target::One(cpu::apic_id(other)), Ipi::Nmi);
     }
+    // Acquire: pairs with the store in `exit::halt`.
     let stopped = |cpu| cpu::area(cpu).is_none_or(|area| area.stopped.load(Ordering::Acquire));
     let deadline = clock::nanos() + PATIENCE_NS;
     loop {
@@ -144,8 +145,6 @@ pub(crate) fn stop_others() -> bool {
 /// An NMI: another CPU wants this one to stop, or the hardware has something bad to say.
 pub(crate) fn on_nmi(frame: &Frame) {
     if STOPPING.load(Ordering::SeqCst) {
-        // Release: pairs with the load in `stop_others`.
-        cpu::local().stopped.store(true, Ordering::Release);
         exit::halt();
     }
     panic::report(

@@ -58,6 +58,21 @@ pvh_start32:
     test edx, 1 << 20
     jz pvh_fail32
 
+    // Has the loader put the ramdisk over the image? (QEMU does if both do not fit.) Offsets: see
+    // start_info.rs.
+    mov esi, offset pvh_msg_ramdisk
+    cmp dword ptr [ebp + {NR_MODULES}], 0
+    je 1f
+    mov edi, [ebp + {MODLIST}]
+    cmp dword ptr [edi + {MODULE_ADDRESS} + 4], 0   // above 4 GiB?
+    jne 1f
+    mov eax, [edi + {MODULE_ADDRESS}]
+    cmp eax, offset kernel_end_physical
+    jae 1f
+    add eax, [edi + {MODULE_SIZE}]
+    cmp eax, offset pvh_boot_start
+    ja pvh_fail32
+1:
     // Is there memory up to the end of the image? What is not there does not keep a value.
     mov esi, offset pvh_msg_too_little_memory
     mov dword ptr [kernel_end_physical - 4], 0x55aa1234
@@ -144,6 +159,8 @@ pvh_msg_no_long_mode:
     .asciz "pvh: this CPU has no long mode (64 bit): use another CPU model (QEMU: -cpu max)\r\n"
 pvh_msg_too_little_memory:
     .asciz "pvh: too little memory: the kernel's image does not fit (QEMU: -m)\r\n"
+pvh_msg_ramdisk:
+    .asciz "pvh: too little memory: the ramdisk lies over the kernel's image (QEMU: -m)\r\n"
 pvh_msg_no_nx:
     .asciz "pvh: this CPU cannot mark pages as not executable: use another CPU model (QEMU: -cpu max)\r\n"
 

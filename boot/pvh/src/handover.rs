@@ -1,6 +1,11 @@
 //! From start_info to a running kernel: memory map, page tables, `BootInfo`, jump.
 
-use core::{arch::global_asm, cell::UnsafeCell, mem::MaybeUninit, ptr, slice};
+use core::{
+    arch::global_asm,
+    cell::UnsafeCell,
+    mem::{MaybeUninit, offset_of},
+    ptr, slice,
+};
 
 use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping, info::MemoryRegion};
 use protocol::exit::{self, ExitCode};
@@ -16,6 +21,10 @@ use crate::{
 global_asm!(
     include_str!("entry.S"),
     START_INFO_MAGIC = const start_info::MAGIC,
+    NR_MODULES = const offset_of!(StartInfo, nr_modules),
+    MODLIST = const offset_of!(StartInfo, modlist_paddr),
+    MODULE_ADDRESS = const offset_of!(Module, paddr),
+    MODULE_SIZE = const offset_of!(Module, size),
     EXIT_PORT = const exit::PORT,
     EXIT_UNFIT = const ExitCode::Unfit.value(),
     main = sym main,

@@ -33,20 +33,33 @@ impl RegionList {
     /// # Errors
     /// [`TooManyRegions`].
     pub fn from_memory_map(entries: &[MemoryMapEntry]) -> Result<Self, TooManyRegions> {
-        let mut list = Self::EMPTY;
-        for entry in entries.iter().filter(|entry| entry.kind == TYPE_RAM) {
-            let start = entry.addr.next_multiple_of(PAGE);
-            let end = entry.addr.saturating_add(entry.size) & !(PAGE - 1);
-            if start < end {
-                list.carve(start, end, MemoryRegionKind::Usable)?;
-            }
-        }
-        for entry in entries
-            .iter()
-            .filter(|entry| entry.kind != TYPE_RAM && entry.size > 0)
-        {
+        let mut raw = Self::EMPTY;
+        let (ram, other) = (
+            entries.iter().filter(|entry| entry.kind == TYPE_RAM),
+            entries.iter().filter(|entry| entry.kind != TYPE_RAM),
+        );
+        for entry in ram.chain(other).filter(|entry| entry.size > 0) {
             let end = entry.addr.saturating_add(entry.size);
-            list.carve(entry.addr, end, MemoryRegionKind::UnknownBios(entry.kind))?;
+            let kind = match entry.kind {
+                TYPE_RAM => MemoryRegionKind::Usable,
+                kind => MemoryRegionKind::UnknownBios(kind),
+            };
+            raw.carve(entry.addr, end, kind)?;
+        }
+        // Last, since the others may have cut usable regions anywhere.
+        let mut list = Self::EMPTY;
+        for region in raw.as_slice() {
+            list.push(match region.kind {
+                MemoryRegionKind::Usable => MemoryRegion {
+                    start: region
+                        .start
+                        .checked_next_multiple_of(PAGE)
+                        .unwrap_or(u64::MAX),
+                    end: region.end & !(PAGE - 1),
+                    ..*region
+                },
+                _ => *region,
+            })?;
         }
         Ok(list)
     }
@@ -245,6 +258,36 @@ mod tests {
                 (0x20_0000, 0x20_1000, UnknownBios(2)),
                 (0x20_1000, 0x30_0000, Usable),
             ]
+        );
+    }
+
+    #[test]
+    fn what_is_left_beside_a_part_of_a_page_is_whole_pages() {
+        let list = RegionList::from_memory_map(&[
+            entry(0x10_0000, 0x20_0000, TYPE_RAM),
+            entry(0x20_0800, 0x400, 2),
+        ])
+        .unwrap();
+        assert_eq!(
+            pieces(&list),
+            [
+                (0x10_0000, 0x20_0000, Usable),
+                (0x20_0800, 0x20_0c00, UnknownBios(2)),
+                (0x20_1000, 0x30_0000, Usable),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_end_of_the_address_space_is_no_trap() {
+        let list = RegionList::from_memory_map(&[
+            entry(u64::MAX - 0x800, u64::MAX, TYPE_RAM),
+            entry(u64::MAX - 0x400, u64::MAX, 2),
+        ])
+        .unwrap();
+        assert_eq!(
+            pieces(&list),
+            [(u64::MAX - 0x400, u64::MAX, UnknownBios(2))]
         );
     }
 

@@ -4,9 +4,13 @@
 //! like: NMI, double fault, machine check (Intel SDM 3A, 7.14.5).
 
 use alloc::boxed::Box;
+use raw_cpuid::CpuId;
 use x86_64::{
     instructions::tables::load_tss,
-    registers::segmentation::{CS, DS, ES, FS, SS, Segment},
+    registers::{
+        control::{Cr4, Cr4Flags},
+        segmentation::{CS, DS, ES, FS, SS, Segment},
+    },
     structures::{
         gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector},
         tss::TaskStateSegment,
@@ -51,7 +55,7 @@ impl Descriptors {
         Box::leak(Box::new(Self { gdt, code, tss }))
     }
 
-    /// Loads them on this CPU, whose they must be. Once: a second load of a TSS that is in use faults.
+    /// Loads them on this CPU, whose they must be, after the IDT. Once: a second load of a TSS that is in use faults.
     pub(crate) fn load(&'static self) {
         self.gdt.load();
         // Null data segments are right in 64-bit mode (Intel SDM 3A, 3.4.4). GS is left alone:
@@ -64,5 +68,14 @@ impl Descriptors {
         }
         // SAFETY: the selector is that of the TSS in the GDT just loaded; both are 'static.
         unsafe { load_tss(self.tss) };
+        // There is a stack for machine checks now. Without this bit one would shut the machine down
+        // unreported (Intel SDM 3A, 2.5).
+        if CpuId::new()
+            .get_feature_info()
+            .is_some_and(|features| features.has_mce())
+        {
+            // SAFETY: the CPU has the bit, and the IDT's gate leads to a handler.
+            unsafe { Cr4::update(|cr4| cr4.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION)) };
+        }
     }
 }

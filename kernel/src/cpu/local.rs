@@ -26,7 +26,7 @@ pub(crate) struct CpuLocal {
     pub(crate) handlers: AtomicU32,
     /// This CPU takes interrupts and work.
     pub(crate) online: AtomicBool,
-    /// Stopped for good by [`crate::ipi::stop_others`].
+    /// Halted for good.
     pub(crate) stopped: AtomicBool,
     /// Calls that other CPUs ask for.
     pub(crate) calls: AtomicPtr<Call>,

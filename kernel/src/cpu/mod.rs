@@ -36,7 +36,7 @@ pub fn count() -> usize {
     online().count()
 }
 
-/// The CPUs that run, by ascending index. A CPU that comes online during the iteration may be missed.
+/// The CPUs that run, by ascending index.
 pub fn online() -> impl Iterator<Item = CpuIndex> + Clone {
     map()
         .iter()
@@ -75,10 +75,11 @@ pub(crate) fn set_map(map: CpuMap) {
     MAP.call_once(|| map);
 }
 
-/// Declares this CPU online: it takes interrupts and work.
-pub(crate) fn set_online() {
+/// Declares a CPU online: it takes interrupts and work. By the BSP, so that the set of online CPUs
+/// changes only while it starts them.
+pub(crate) fn set_online(area: &CpuLocal) {
     // Release: pairs with the load in `is_online`.
-    local().online.store(true, Ordering::Release);
+    area.online.store(true, Ordering::Release);
 }
 
 /// Online CPUs other than this one. Before the map is read there are none.

@@ -10,13 +10,13 @@ use raw_cpuid::CpuIdReaderNative;
 use super::{BringUp, start::Seat};
 use crate::{cpu, emit, log};
 
-/// The index table, one row per CPU that is online.
-pub(super) fn cpus(seats: &[Seat], begin: u64) {
+/// The index table, one row for each of these seats, whose CPUs are online.
+pub(super) fn cpus(seats: &[&Seat], begin: u64) {
     let shape = Shape::read(&CpuIdReaderNative);
     if !log::is_json() {
         log::plain("  CPU   APIC ID   package  core  thread   online after");
     }
-    for seat in seats.iter().filter(|seat| seat.is_online()) {
+    for seat in seats {
         let place = shape.locate(seat.apic_id());
         let row = Cpu {
             index: seat.cpu().get() as u32,

@@ -28,7 +28,7 @@ use crate::{
     apic::{self, Ipi, Target},
     clock,
     cpu::{self, ApicId, CpuIndex, CpuLocal, Descriptors},
-    interrupts, log,
+    exit, interrupts, log,
     memory::{self, mapping, stack},
     timer,
 };
@@ -45,12 +45,12 @@ const BETWEEN_SIPIS_NS: u64 = 200_000;
 
 /// Starts all listed CPUs. Once, on the BSP; interrupts are off before and after.
 pub(crate) fn start() -> BringUp {
-    cpu::set_online();
+    cpu::set_online(cpu::local());
     let seats = prepare_seats();
-    let mut micros = 0;
+    let mut begin = 0;
     if seats.len() > 1 {
         let page = install_trampoline(seats);
-        let begin = clock::nanos();
+        begin = clock::nanos();
         interrupts::enable();
         // Ticks, so that the wait can sleep; nothing is to be done in them.
         timer::start(Duration::from_millis(1), || {});
@@ -59,30 +59,28 @@ pub(crate) fn start() -> BringUp {
         for seat in seats.iter().filter(|seat| seat.withdraw()) {
             log!("{} has not checked in: trying once more", seat.apic_id());
             let target = Target::One(seat.apic_id());
+            // It may be on its way to the seat just now: the seat is free again only when it is
+            // sure to have stopped, or it could claim it and be reset after that.
             apic::send(target, Ipi::Init);
+            clock::spin_for(AFTER_INIT_NS);
             seat.state.store(EXPECTED, Ordering::Release);
             send_start(target, page);
         }
         wait_for_all(seats);
         timer::stop();
         x86_64::instructions::interrupts::disable();
-        let last = seats
-            .iter()
-            .map(|seat| seat.online_at.load(Ordering::Relaxed))
-            .max();
-        micros = last.unwrap_or(0).saturating_sub(begin) / 1000;
-        report::cpus(seats, begin);
-    } else {
-        report::cpus(seats, 0);
     }
+    // From here on nobody comes online any more.
+    let (online, missing): (Vec<&Seat>, Vec<&Seat>) = seats.iter().partition(|seat| seat.settle());
+    let last = online
+        .iter()
+        .map(|seat| seat.online_at.load(Ordering::Relaxed))
+        .max();
+    report::cpus(&online, begin);
     let bring_up = BringUp {
-        missing: seats
-            .iter()
-            .filter(|seat| !seat.give_up())
-            .map(Seat::apic_id)
-            .collect(),
+        missing: missing.into_iter().map(Seat::apic_id).collect(),
         unlisted: UNLISTED.load(Ordering::Relaxed),
-        micros,
+        micros: last.unwrap_or(0).saturating_sub(begin) / 1000,
     };
     report::summary(&bring_up);
     bring_up
@@ -103,7 +101,8 @@ pub(super) struct Seat {
 }
 
 /// States of a seat. The CPU moves it from `EXPECTED` to `ARRIVED` to `ONLINE`; the BSP from
-/// `EXPECTED` to `WITHDRAWN` and, for the retry, back.
+/// `EXPECTED` to `WITHDRAWN` and, for the retry, back; in the end it withdraws all that are not
+/// `ONLINE`.
 const EXPECTED: u32 = 0;
 const ARRIVED: u32 = 1;
 const ONLINE: u32 = 2;
@@ -118,8 +117,8 @@ impl Seat {
         self.area.index()
     }
 
-    pub(super) fn is_online(&self) -> bool {
-        // Acquire: pairs with the store in `ap_main`.
+    fn is_online(&self) -> bool {
+        // Acquire: pairs with the exchange in `ap_main`.
         self.state.load(Ordering::Acquire) == ONLINE
     }
 
@@ -132,10 +131,21 @@ impl Seat {
         claim.is_ok()
     }
 
-    /// The same, for good. Whether the CPU is online.
-    fn give_up(&self) -> bool {
-        self.withdraw();
-        self.is_online()
+    /// Declares the CPU online, or takes its seat away for good, even if it has claimed it: a CPU
+    /// that joined after it was reported missing would take part in work that was dealt out
+    /// without it. Whether it is online.
+    fn settle(&self) -> bool {
+        // Acquire: pairs with the exchange in `ap_main`.
+        let online = self
+            .state
+            .fetch_update(Ordering::Relaxed, Ordering::Acquire, |state| {
+                (state != ONLINE).then_some(WITHDRAWN)
+            })
+            .is_err();
+        if online {
+            cpu::set_online(self.area);
+        }
+        online
     }
 }
 
@@ -203,10 +213,15 @@ extern "C" fn ap_main(seat: &'static Seat) -> ! {
         descriptors.load();
     }
     apic::enable();
-    cpu::set_online();
     seat.online_at.store(clock::nanos(), Ordering::Relaxed);
-    // Release: pairs with the load in `Seat::is_online`.
-    seat.state.store(ONLINE, Ordering::Release);
+    // Release: pairs with the loads in `Seat::is_online` and `Seat::settle`.
+    let claim = seat
+        .state
+        .compare_exchange(ARRIVED, ONLINE, Ordering::Release, Ordering::Relaxed);
+    if claim.is_err() {
+        // Too late: given up in the meantime.
+        exit::halt();
+    }
     work::idle()
 }
 
