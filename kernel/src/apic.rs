@@ -5,7 +5,7 @@
 //! all CPUs alike. Register numbers below are offsets into the xAPIC page; the x2APIC number is
 //! 0x800 + offset / 16.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use raw_cpuid::CpuId;
 use x86_64::{
@@ -139,14 +139,11 @@ pub(crate) fn init() {
 
 /// Switches this CPU's APIC on: mode, software enable, timer masked, nothing held back.
 pub(crate) fn enable() {
-    let (base, flags) = ApicBase::read();
-    let mut wanted = flags | ApicBaseFlags::LAPIC_ENABLE;
+    // One after the other: from disabled straight to x2APIC is no legal step (Intel SDM 3A, figure
+    // 11-27).
+    switch_on(ApicBaseFlags::LAPIC_ENABLE);
     if is_x2() {
-        wanted |= ApicBaseFlags::X2APIC_ENABLE;
-    }
-    if wanted != flags {
-        // SAFETY: switches on what CPUID has; the page stays where it is mapped.
-        unsafe { ApicBase::write(base, wanted) };
+        switch_on(ApicBaseFlags::X2APIC_ENABLE);
     }
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
@@ -155,6 +152,15 @@ pub(crate) fn enable() {
     write(LVT_LINT0, LVT_MASKED);
     // Bit 8: software enable.
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
+}
+
+/// Sets a flag in the APIC's base register, if it is not set.
+fn switch_on(flag: ApicBaseFlags) {
+    let (base, flags) = ApicBase::read();
+    if !flags.contains(flag) {
+        // SAFETY: the callers switch on what CPUID has; the page stays where it is mapped.
+        unsafe { ApicBase::write(base, flags | flag) };
+    }
 }
 
 /// Tells the APIC that the handler of an ordinary interrupt has taken it.
@@ -196,9 +202,13 @@ pub(crate) fn send(target: Target, ipi: Ipi) {
         // SAFETY: the command register; what the interrupt does is in its handler's hands.
         unsafe { Msr::new(0x800 + (COMMAND_LOW >> 4)).write(command) };
     } else {
+        // Uncached stores wait for all earlier ones; the compiler must not let them overtake.
+        compiler_fence(Ordering::SeqCst);
         // Two registers: an interrupt in between would use the wrong destination, hence none. An
         // NMI in between may; so each sender leaves the upper register as it found it.
         interrupts::without(|| {
+            // An NMI may have come while an earlier command was on its way.
+            wait_until_sent();
             let found = read(COMMAND_HIGH);
             write(COMMAND_HIGH, destination << 24);
             write(COMMAND_LOW, command);

@@ -5,14 +5,18 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use protocol::exit::{self, ExitCode};
 use x86_64::instructions::{hlt, interrupts, port::Port};
 
-use crate::{cpu, ipi, log};
+use crate::{cpu, ipi, log, panic};
 
 /// Ends QEMU with `code`. On a machine without the exit device, halts all CPUs.
 ///
-/// Any CPU, any context. The first caller decides; others halt.
+/// Any CPU, any context. The first caller decides; others halt. A CPU that reports a panic comes before
+/// all others.
 pub fn exit(code: ExitCode) -> ! {
     static EXITING: AtomicBool = AtomicBool::new(false);
     interrupts::disable();
+    if panic::is_reported_elsewhere() {
+        halt();
+    }
     // Relaxed: the flag orders nothing, it only has one winner.
     if EXITING.swap(true, Ordering::Relaxed) {
         halt();

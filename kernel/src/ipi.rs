@@ -92,8 +92,13 @@ impl Call {
     }
 }
 
-/// Runs the calls that others have made to this CPU, the oldest first.
+/// Runs the calls that others have made to this CPU, the oldest first. Interrupts are off.
 pub(crate) fn serve_calls() {
+    // Relaxed: only this CPU writes it. A CPU that serves while it waits is not in a handler, but
+    // what it calls is promised interrupt context.
+    let handlers = &cpu::local().handlers;
+    let depth = handlers.load(Ordering::Relaxed);
+    handlers.store(depth + 1, Ordering::Relaxed);
     // Acquire: pairs with `push`.
     let mut newest = cpu::local().calls.swap(ptr::null_mut(), Ordering::Acquire);
     let mut oldest = ptr::null_mut();
@@ -114,6 +119,7 @@ pub(crate) fn serve_calls() {
         // Release: pairs with the load in `call`. The call is gone after this.
         call.done.store(true, Ordering::Release);
     }
+    handlers.store(depth, Ordering::Relaxed);
 }
 
 static STOPPING: AtomicBool = AtomicBool::new(false);

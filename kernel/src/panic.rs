@@ -13,6 +13,12 @@ use crate::{ExitCode, apic, cpu, emit, exit, interrupts::backtrace, ipi, log, se
 /// Index + 1 of the CPU that reports; 0 while all is well.
 static REPORTING: AtomicU32 = AtomicU32::new(0);
 
+/// Whether another CPU reports a panic: then the end is its business.
+pub(crate) fn is_reported_elsewhere() -> bool {
+    let reporter = REPORTING.load(Ordering::Relaxed);
+    reporter != 0 && reporter != cpu::current().get() as u32 + 1
+}
+
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     report(format_args!("{info}"), |line| backtrace::here(line))

@@ -19,7 +19,9 @@ ap_entry:
 1:
     mov ecx, 0x1b
     rdmsr
-    or eax, (1 << 10) | (1 << 11)
+    or eax, 1 << 11                     // one after the other (figure 11-27)
+    wrmsr
+    or eax, 1 << 10
     wrmsr
     mov ecx, 0x802
     rdmsr
