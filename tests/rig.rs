@@ -193,6 +193,9 @@ fn unfit_machines() -> impl Iterator<Item = Case> {
             .named("no_cpuid")
             .qemu(["-cpu", "486"])
             .expecting(|report| unfit(report, &["no long mode", "-cpu max"])),
+        Case::new("no_start_info", "1")
+            .named("no_start_info")
+            .expecting(|report| unfit(report, &["no start_info", "PVH loader"])),
         guest()
             .named("no_execute_disable")
             .qemu(["-cpu", "max,nx=off"])

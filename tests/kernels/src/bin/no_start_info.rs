@@ -1,0 +1,35 @@
+//! A kernel that is entered as by a loader that knows nothing of PVH: without a start_info.
+//!
+//! Its own note comes before that of `pvh` in the ELF, and QEMU takes the first: so QEMU enters
+//! here, where EBX, which names the start_info, is lost on the way to the real entry.
+#![no_std]
+#![no_main]
+
+use core::arch::global_asm;
+
+use kernel::Machine;
+use protocol::exit::ExitCode;
+
+kernel::main!(run);
+
+global_asm!(
+    // As in boot/pvh/src/entry.S.
+    ".section .note.pvh, \"a\", @note",
+    ".balign 4",
+    ".long 4, 8, 18",
+    ".asciz \"Xen\"",
+    ".quad enter_without_start_info",
+    ".section .pvh.text, \"ax\"",
+    ".code32",
+    "enter_without_start_info:",
+    "mov ebx, {NOT_A_START_INFO}",
+    "jmp pvh_start32",
+    ".code64",
+    ".text",
+    // Usable memory, zeroed by QEMU: no magic there.
+    NOT_A_START_INFO = const 0x8_0000,
+);
+
+fn run(_: &'static Machine) -> ExitCode {
+    panic!("entered without a start_info, and went on")
+}
