@@ -148,10 +148,19 @@ fn mebibytes(text: &str) -> Result<u32, String> {
         Some(digits) => (digits, 1024),
         None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
     };
-    let number = digits.parse::<u32>().ok().filter(|&number| number > 0);
+    let number = digits.parse::<u32>().ok();
     let size = number.and_then(|number| number.checked_mul(unit));
-    size.ok_or_else(|| "expected a size such as 512, 512M or 2G".to_string())
+    let size = size.ok_or("expected a size such as 512, 512M or 2G")?;
+    if size < LEAST_MEMORY {
+        return Err(format!(
+            "at least {LEAST_MEMORY} MiB: with less, the firmware never gets to the kernel, which could say so"
+        ));
+    }
+    Ok(size)
 }
+
+/// MiB. Below this QEMU 7.2's firmware hangs; a little above it the kernel says what it lacks.
+const LEAST_MEMORY: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -218,7 +227,7 @@ mod tests {
         for (text, mib) in [("512", 512), ("512M", 512), ("2G", 2048), ("1g", 1024)] {
             assert_eq!(mebibytes(text), Ok(mib));
         }
-        for text in ["", "0", "M", "1.5G", "4194304G", "2T"] {
+        for text in ["", "0", "1", "M", "1.5G", "4194304G", "2T"] {
             assert!(mebibytes(text).is_err(), "{text}");
         }
     }
