@@ -65,7 +65,7 @@ fn draw(
         "{} CPUs use an object while it is torn down {} times: {} violations",
         totals.cpus,
         mine.teardowns + shared.teardowns,
-        mine.violations + shared.violations,
+        totals.violations(),
     );
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 20))
@@ -97,14 +97,14 @@ fn draw(
             PER_CPU,
             format!(
                 "counter per CPU: {:.1} M grants/s",
-                rate(mine.grants, mine.busy_ms) / 1e3
+                mine.grants_per_second() as f64 / 1e6
             ),
         ),
         (
             SHARED,
             format!(
                 "one shared counter: {:.1} M grants/s",
-                rate(shared.grants, shared.busy_ms) / 1e3
+                shared.grants_per_second() as f64 / 1e6
             ),
         ),
     ];

@@ -11,10 +11,10 @@ use x86_64::{
 
 use crate::{KERNEL_BASE, PHYSICAL_MEMORY_OFFSET, STACK_TOP};
 
-/// Rights of read-only data; the other rights build on them.
-const READ: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::NO_EXECUTE);
+/// Rights of code; the other rights build on them. Global: the kernel is mapped alike for ever.
+const EXECUTE: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::GLOBAL);
+const READ: PageTableFlags = EXECUTE.union(PageTableFlags::NO_EXECUTE);
 const WRITE: PageTableFlags = READ.union(PageTableFlags::WRITABLE);
-const EXECUTE: PageTableFlags = PageTableFlags::PRESENT;
 /// Rights of the entries in the upper levels: the last level decides.
 const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
 
@@ -48,13 +48,7 @@ pub(crate) fn build(frames: &mut Frames, mapped: u64, stack: u64) -> PhysFrame {
         let page =
             Page::<Size2MiB>::containing_address(VirtAddr::new(PHYSICAL_MEMORY_OFFSET + offset));
         let frame = PhysFrame::containing_address(PhysAddr::new(offset));
-        map(
-            &mut mapper,
-            page,
-            frame,
-            WRITE | PageTableFlags::GLOBAL,
-            frames,
-        );
+        map(&mut mapper, page, frame, WRITE, frames);
     }
     let sections = [
         (
@@ -77,25 +71,13 @@ pub(crate) fn build(frames: &mut Frames, mapped: u64, stack: u64) -> PhysFrame {
         for address in (start..end).step_by(Size4KiB::SIZE as usize) {
             let page = Page::<Size4KiB>::containing_address(VirtAddr::new(address));
             let frame = PhysFrame::containing_address(PhysAddr::new(address - KERNEL_BASE));
-            map(
-                &mut mapper,
-                page,
-                frame,
-                flags | PageTableFlags::GLOBAL,
-                frames,
-            );
+            map(&mut mapper, page, frame, flags, frames);
         }
     }
     for offset in (0..stack).step_by(Size4KiB::SIZE as usize) {
         let page = Page::<Size4KiB>::containing_address(VirtAddr::new(STACK_TOP - stack + offset));
         let frame = frames.take();
-        map(
-            &mut mapper,
-            page,
-            frame,
-            WRITE | PageTableFlags::GLOBAL,
-            frames,
-        );
+        map(&mut mapper, page, frame, WRITE, frames);
     }
     level_4
 }
