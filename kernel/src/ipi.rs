@@ -10,7 +10,7 @@ use crate::{
     clock,
     cpu::{self, CpuIndex},
     exit,
-    interrupts::{Frame, vector},
+    interrupts::{self, Frame, vector},
     panic,
 };
 
@@ -46,8 +46,9 @@ pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::CALL));
     // Acquire: pairs with the store in `serve_calls`; what the function did is visible.
     while !call.done.load(Ordering::Acquire) {
-        if !crate::interrupts::enabled() {
-            serve_calls();
+        if !interrupts::enabled() {
+            // Not in a handler, but what it calls is promised interrupt context.
+            interrupts::as_handler(serve_calls);
         }
         core::hint::spin_loop();
     }
@@ -92,13 +93,8 @@ impl Call {
     }
 }
 
-/// Runs the calls that others have made to this CPU, the oldest first. Interrupts are off.
+/// Runs the calls that others have made to this CPU, the oldest first. As a handler.
 pub(crate) fn serve_calls() {
-    // Relaxed: only this CPU writes it. A CPU that serves while it waits is not in a handler, but
-    // what it calls is promised interrupt context.
-    let handlers = &cpu::local().handlers;
-    let depth = handlers.load(Ordering::Relaxed);
-    handlers.store(depth + 1, Ordering::Relaxed);
     // Acquire: pairs with `push`.
     let mut newest = cpu::local().calls.swap(ptr::null_mut(), Ordering::Acquire);
     let mut oldest = ptr::null_mut();
@@ -119,7 +115,6 @@ pub(crate) fn serve_calls() {
         // Release: pairs with the load in `call`. The call is gone after this.
         call.done.store(true, Ordering::Release);
     }
-    handlers.store(depth, Ordering::Relaxed);
 }
 
 static STOPPING: AtomicBool = AtomicBool::new(false);
@@ -158,6 +153,6 @@ pub(crate) fn on_nmi(frame: &Frame) {
             "non-maskable interrupt that no CPU has sent, at {:#x}",
             frame.rip
         ),
-        |line| crate::interrupts::backtrace::from(frame.rip, frame.rbp, line),
+        |line| interrupts::backtrace::from(frame.rip, frame.rbp, line),
     );
 }

@@ -100,6 +100,16 @@ pub fn in_handler() -> bool {
     cpu::local().handlers.load(Ordering::Relaxed) > 0
 }
 
+/// Runs `f` as a handler: [`in_handler`] says so meanwhile. Interrupts are off.
+pub(crate) fn as_handler(f: impl FnOnce()) {
+    let handlers = &cpu::local().handlers;
+    // Relaxed: only this CPU writes it; a nested handler restores what it found.
+    let depth = handlers.load(Ordering::Relaxed);
+    handlers.store(depth + 1, Ordering::Relaxed);
+    f();
+    handlers.store(depth, Ordering::Relaxed);
+}
+
 /// First step of the kernel: from here on exceptions are reported, and the 8259s are silent.
 pub(crate) fn init() {
     idt::init();
@@ -108,11 +118,7 @@ pub(crate) fn init() {
 
 /// Called by `entry.S` for every interrupt.
 extern "C" fn dispatch(frame: &mut Frame) {
-    let local = cpu::local();
-    // Relaxed: only this CPU writes it; a nested handler restores what it found.
-    let depth = local.handlers.load(Ordering::Relaxed);
-    local.handlers.store(depth + 1, Ordering::Relaxed);
-    match frame.vector as u8 {
+    as_handler(|| match frame.vector as u8 {
         exceptions::NMI => ipi::on_nmi(frame),
         vector @ 0..32 => exceptions::report(vector, frame),
         vector::TIMER => {
@@ -121,9 +127,8 @@ extern "C" fn dispatch(frame: &mut Frame) {
         }
         vector::WAKE => {
             apic::end_of_interrupt();
-            local
-                .wakes
-                .store(local.wakes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let wakes = &cpu::local().wakes;
+            wakes.store(wakes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
         vector::CALL => {
             apic::end_of_interrupt();
@@ -131,6 +136,5 @@ extern "C" fn dispatch(frame: &mut Frame) {
         }
         vector::SPURIOUS => {}
         vector => panic!("interrupt with vector {vector:#x}, which nobody has asked for"),
-    }
-    local.handlers.store(depth, Ordering::Relaxed);
+    });
 }
