@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use cpumap::MAX_CPUS;
+use rundown::{ObjectId, Waiting};
 
 use crate::{
     cpu::{self, CpuIndex},
@@ -18,8 +19,14 @@ impl rundown::Platform for KernelPlatform {
         cpu::current().get()
     }
 
+    fn wake_waiters(_: ObjectId) {
+        Self::wake_all();
+    }
+}
+
+impl KernelPlatform {
     /// Wakes the CPUs that sleep in [`Halt`].
-    fn wake_waiters() {
+    pub fn wake_all() {
         // Pairs with the fence in `Halt`: either the sleeper sees what was done before this call, or
         // this sees its bit.
         fence(Ordering::SeqCst);
@@ -42,7 +49,14 @@ impl rundown::Platform for KernelPlatform {
 pub struct Halt;
 
 impl rundown::Wait for Halt {
-    fn wait_until(&self, ready: &mut dyn FnMut() -> bool) {
+    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
+        self.until(ready);
+    }
+}
+
+impl Halt {
+    /// Returns once `ready()` has returned `true`; asks again after every interrupt.
+    pub fn until(&self, ready: &mut dyn FnMut() -> bool) {
         if !interrupts::enabled() || interrupts::in_handler() {
             while !ready() {
                 core::hint::spin_loop();
@@ -52,7 +66,7 @@ impl rundown::Wait for Halt {
         let me = cpu::current().get();
         let (word, bit) = (&SLEEPERS[me / 64], 1 << (me % 64));
         word.fetch_or(bit, Ordering::Relaxed);
-        // Pairs with the fence in `wake_waiters`.
+        // Pairs with the fence in `wake_all`.
         fence(Ordering::SeqCst);
         interrupts::halt_until(ready);
         word.fetch_and(!bit, Ordering::Relaxed);

@@ -7,22 +7,40 @@ extern crate alloc;
 extern crate std;
 
 mod cache_aware;
+mod counts;
+mod diagnosis;
+mod drain;
+mod future;
 mod guard;
 #[cfg(all(feature = "std", not(rundown_loom)))]
 mod host;
 mod lifecycle;
+mod lock;
 mod plain;
 mod platform;
 mod primitive;
 mod protected;
+mod rundown;
 mod state;
+mod wakers;
+mod word;
 
-pub use cache_aware::{CacheAwareRundown, NoSlots, Slot, Slots};
-pub use guard::RefGuard;
+#[cfg(feature = "alloc")]
+pub use cache_aware::BoxError;
+pub use cache_aware::{CacheAwareRundown, NoSlots, PlaceError, Slot, Slots};
+pub use counts::RacyCounts;
+pub use drain::Drain;
+pub use future::DrainFuture;
+pub use guard::{RefGuard, RefGuards};
 #[cfg(all(feature = "std", not(rundown_loom)))]
 pub use host::{HostPlatform, Park};
-pub use lifecycle::Rundown;
 pub use plain::RundownRef;
-pub use platform::{Platform, Spin, Wait};
-pub use protected::{Guard, Protected, PublishError, RunDownError};
-pub use state::{CloseOutcome, Refused, State, WrongState};
+pub use platform::{AsyncPlatform, Clock, ObjectId, Platform, Spin, Wait, Waiting};
+pub use protected::{
+    Guard, MappedGuard, Protected, PublishError, ReplaceError, RunDownError, RunDownFuture,
+};
+#[cfg(feature = "alloc")]
+pub use protected::{Handle, Owner};
+pub use rundown::Rundown;
+pub use state::{CloseOutcome, Misuse, Outstanding, Refused, State, WaitOutcome, WrongState};
+pub use wakers::Wakers;

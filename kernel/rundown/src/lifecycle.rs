@@ -1,210 +1,114 @@
-//! The life cycle, once for all kinds: [`Rundown`] is what users call, [`Kind`] what a kind
-//! provides.
+//! The life cycle, once for all kinds: what a kind provides ([`Kind`]), and the owner's steps made of
+//! it.
 
-use crate::guard::RefGuard;
-use crate::platform::Wait;
-use crate::state::{CloseOutcome, Cycle, Phase, Refused, Snapshot, State, WrongState};
+use crate::counts::RacyCounts;
+use crate::platform::{ObjectId, Platform};
+use crate::state::{Refused, State, WrongState};
+use crate::word::{Era, Phase, Snapshot};
 
-/// Rundown protection: the contract all kinds keep (S1 to S11 in the [crate documentation](crate)).
-///
-/// Users: [`try_acquire`](Rundown::try_acquire). Owner: [`wait`](Rundown::wait), then free the
-/// guarded thing, or [`reinit`](Rundown::reinit). The trait is sealed: its promises are relied on
-/// by `unsafe` code.
-pub trait Rundown: Kind {
-    /// Takes protection, or `None` if the object is closed (or [full](Refused::Full)).
-    ///
-    /// Legal in any context, NMI included; never allocates, blocks or disables interrupts (S5).
-    #[inline]
-    fn try_acquire(&self) -> Option<RefGuard<'_, Self>>
-    where
-        Self: Sized,
-    {
-        self.acquire().ok().map(|()| RefGuard::new(self))
-    }
-
-    /// Takes protection without a guard. Pair it with one [`release`](Rundown::release).
-    ///
-    /// Forgetting the release is safe, but the object will never drain. Same contexts as
-    /// `try_acquire`.
-    ///
-    /// # Errors
-    /// [`Refused`] says why; nothing is held then.
-    #[inline]
-    fn acquire(&self) -> Result<(), Refused> {
-        self.take_reference()
-    }
-
-    /// Gives protection back. Any CPU and any context may do it, also another one than took it
-    /// (S4).
-    ///
-    /// The moment this lets the last waiter go, the object may be gone: the caller must not
-    /// touch it again through what the protection guarded, and this function does not either (S3).
-    ///
-    /// # Safety
-    /// The caller owns one protection, from [`acquire`](Rundown::acquire) on this object, and gives
-    /// it up.
-    #[inline]
-    unsafe fn release(&self) {
-        // SAFETY: the same contract.
-        unsafe { self.drop_reference() }
-    }
-
-    /// Closes the object: every acquire that starts after this returns is refused (S1), until a
-    /// re-init.
-    ///
-    /// Never waits; legal in any context. Takes one step per slot.
-    fn close(&self) -> CloseOutcome {
-        match close(self) {
-            Ok(Closing { first: true, .. }) => CloseOutcome::Closed,
-            Ok(Closing { first: false, .. }) => CloseOutcome::AlreadyClosed,
-            Err(Claimed) => CloseOutcome::Superseded,
-        }
-    }
-
-    /// Closes the object if it is open, and returns when everything it granted is released (S2).
-    ///
-    /// What was done under protection happens-before the return. Any number of callers may wait, at
-    /// the same time or later; all return (S6). If another caller is [re-opening](State::Claimed)
-    /// the object when this starts, this comes after it: it closes the new life.
-    ///
-    /// Thread context only, and not while the caller holds protection itself: it would wait for
-    /// itself.
-    fn wait<W: Wait + ?Sized>(&self, policy: &W) {
-        drain(self, policy);
-    }
-
-    /// Whether the object is closed and nothing is held. Once `true`, it stays so until a re-init,
-    /// and what was done under protection happens-before this return. Any context.
-    fn is_drained(&self) -> bool {
-        self.nothing_held()
-    }
-
-    /// A snapshot of the life cycle. Any context.
-    fn state(&self) -> State {
-        self.look().state
-    }
-
-    /// Marks a drained object run down. Doing it twice is no error. Any context.
-    ///
-    /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed; nothing changed.
-    fn complete(&self) -> Result<(), WrongState> {
-        loop {
-            let seen = self.look();
-            match seen.state {
-                State::RunDown => return Ok(()),
-                State::Drained if self.step(seen, Phase::RunDown) => return Ok(()),
-                // Another owner's step came first: look again.
-                State::Drained => {}
-                found => return Err(WrongState { found }),
-            }
-        }
-    }
-
-    /// Opens a drained object again, whether it was marked run down or not. Any context.
-    ///
-    /// What the caller did before happens-before every protection granted from then on.
-    ///
-    /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed by another caller; nothing changed.
-    fn reinit(&self) -> Result<(), WrongState> {
-        let cycle = claim(self, |seen| {
-            matches!(seen.state, State::Drained | State::RunDown)
-        })?;
-        reopen(self, cycle);
-        Ok(())
-    }
-}
-
-/// What a kind of rundown provides; [`Rundown`] is built on it. Sealed: this module is private.
+/// What a kind of rundown provides; [`Rundown`](crate::Rundown) is built on it. Sealed: this module
+/// is private.
 pub trait Kind: Send + Sync {
-    /// [`Rundown::acquire`].
-    fn take_reference(&self) -> Result<(), Refused>;
+    /// The system it runs on.
+    type Platform: Platform;
 
-    /// [`Rundown::release`].
+    /// [`Rundown::acquire_many`](crate::Rundown::acquire_many).
+    fn take_references(&self, n: u32) -> Result<(), Refused>;
+
+    /// [`Rundown::release_many`](crate::Rundown::release_many).
     ///
     /// # Safety
-    /// As for `release`.
-    unsafe fn drop_reference(&self);
+    /// As for `release_many`.
+    unsafe fn drop_references(&self, n: u32);
 
-    /// Reads the life cycle. A snapshot that says `Drained` (or anything later in that cycle) makes
+    /// Reads the life cycle. A snapshot that says `Drained` (or anything later in that life) makes
     /// what was done under protection visible to the caller (S2).
     fn look(&self) -> Snapshot;
 
-    /// [`Rundown::is_drained`].
-    fn nothing_held(&self) -> bool;
-
-    /// Goes from the very word in `from` to `to`, in the same cycle; `false` if the word has
-    /// changed.
+    /// Goes from the very word in `from` to `to`, in the same era; `false` if the word has changed.
     fn step(&self, from: Snapshot, to: Phase) -> bool;
 
     /// The caller has just closed the object: takes stock of what is held. May wake waiters.
     fn sweep(&self);
 
+    /// The caller has found the object draining: opens it again, in the next era, with what is held.
+    /// `false` if it is not draining any more.
+    fn revive(&self, draining: Snapshot) -> bool;
+
     /// The caller has claimed the object and is about to open it: readies the counts for the next
     /// life.
     fn unsweep(&self);
 
-    /// Ends a claim: the caller is the only writer, and stores what comes next.
-    fn settle(&self, cycle: Cycle, phase: Phase);
+    /// Ends a claim of `era`: the caller is the only writer. The object opens, in the next life.
+    fn settle_open(&self, era: Era);
 
-    /// The cycle after `cycle`.
-    fn next(cycle: Cycle) -> Cycle;
+    /// Ends a claim of `era`: the caller is the only writer. The object is run down.
+    fn settle_run_down(&self, era: Era);
 
-    /// [`Platform::wake_waiters`](crate::Platform::wake_waiters).
-    fn wake_waiters();
+    /// [`Rundown::racy_held`](crate::Rundown::racy_held).
+    fn held(&self) -> i64;
+
+    /// [`Rundown::racy_counts`](crate::Rundown::racy_counts).
+    fn counts(&self) -> RacyCounts<'_>;
 }
 
 /// The object is in the claimed phase.
 pub(crate) struct Claimed;
 
-/// The object is closed: in which cycle, and whether the caller was the one who did it.
+/// The object is closed: in which era, and whether the caller was the one who did it.
 pub(crate) struct Closing {
-    pub(crate) cycle: Cycle,
-    first: bool,
+    pub(crate) era: Era,
+    pub(crate) first: bool,
 }
 
 /// Closes the object if it is open.
 pub(crate) fn close<K: Kind + ?Sized>(rundown: &K) -> Result<Closing, Claimed> {
     loop {
-        let seen = rundown.look();
-        match seen.state {
-            State::Open if rundown.step(seen, Phase::Closed) => {
+        let Snapshot { state, era, .. } = match rundown.look() {
+            seen if seen.state != State::Open => seen,
+            seen if rundown.step(seen, Phase::Closed) => {
                 rundown.sweep();
                 return Ok(Closing {
-                    cycle: seen.cycle,
+                    era: seen.era,
                     first: true,
                 });
             }
-            // Lost to another closer or, in the plain kind, to an acquire or release: look again.
-            State::Open => {}
-            State::Draining | State::Drained | State::RunDown => {
-                return Ok(Closing {
-                    cycle: seen.cycle,
-                    first: false,
-                });
-            }
-            State::Claimed => return Err(Claimed),
+            // Lost to another owner or, in the plain kind, to an acquire or release: look again.
+            _ => continue,
+        };
+        return match state {
+            State::Claimed => Err(Claimed),
+            _ => Ok(Closing { era, first: false }),
+        };
+    }
+}
+
+/// Opens a draining object again.
+pub(crate) fn cancel<K: Kind + ?Sized>(rundown: &K) -> Result<(), WrongState> {
+    loop {
+        let seen = rundown.look();
+        if seen.state != State::Draining {
+            return Err(WrongState { found: seen.state });
+        }
+        if rundown.revive(seen) {
+            wake(rundown);
+            return Ok(());
         }
     }
 }
 
-/// Closes the object and waits until it has drained; says which cycle that ended.
-pub(crate) fn drain<K: Kind + ?Sized, W: Wait + ?Sized>(rundown: &K, policy: &W) -> Cycle {
-    let cycle = loop {
-        match close(rundown) {
-            Ok(closing) => break closing.cycle,
-            // To return now would be wrong: a re-init in progress may have granted protection
-            // already.
-            Err(Claimed) => policy.wait_until(&mut || rundown.look().state != State::Claimed),
-        }
-    };
-    policy.wait_until(&mut || {
+/// Marks a drained object run down.
+pub(crate) fn complete<K: Kind + ?Sized>(rundown: &K) -> Result<(), WrongState> {
+    loop {
         let seen = rundown.look();
-        // A later cycle, or a claim in this one, can only come after this one has drained.
-        seen.cycle != cycle || seen.state != State::Draining
-    });
-    cycle
+        match seen.state {
+            State::RunDown => return Ok(()),
+            State::Drained if rundown.step(seen, Phase::RunDown) => return Ok(()),
+            // Another owner's step came first: look again.
+            State::Drained => {}
+            found => return Err(WrongState { found }),
+        }
+    }
 }
 
 /// Claims the object, if `legal` says so of its snapshot: until [`reopen`] or [`mark_run_down`] the
@@ -213,30 +117,35 @@ pub(crate) fn drain<K: Kind + ?Sized, W: Wait + ?Sized>(rundown: &K, policy: &W)
 pub(crate) fn claim<K: Kind + ?Sized>(
     rundown: &K,
     legal: impl Fn(Snapshot) -> bool,
-) -> Result<Cycle, WrongState> {
+) -> Result<Era, WrongState> {
     loop {
         let seen = rundown.look();
         if !legal(seen) {
             return Err(WrongState { found: seen.state });
         }
         if rundown.step(seen, Phase::Claimed) {
-            return Ok(seen.cycle);
+            return Ok(seen.era);
         }
     }
 }
 
-/// Ends a claim: the object opens, in the next cycle.
-pub(crate) fn reopen<K: Kind + ?Sized>(rundown: &K, claimed: Cycle) {
+/// Ends a claim: the object opens, in the next life.
+pub(crate) fn reopen<K: Kind + ?Sized>(rundown: &K, claimed: Era) {
     rundown.unsweep();
-    rundown.settle(K::next(claimed), Phase::Open);
-    // A waiter of the last cycle may have looked while `unsweep` was at work, and one that came
+    rundown.settle_open(claimed);
+    // A waiter of the last life may have looked while `unsweep` was at work, and one that came
     // during the claim waits for its end.
-    K::wake_waiters();
+    wake(rundown);
 }
 
 /// Ends a claim: the object is run down.
-pub(crate) fn mark_run_down<K: Kind + ?Sized>(rundown: &K, claimed: Cycle) {
-    rundown.settle(claimed, Phase::RunDown);
+pub(crate) fn mark_run_down<K: Kind + ?Sized>(rundown: &K, claimed: Era) {
+    rundown.settle_run_down(claimed);
     // One that came during the claim waits for its end.
-    K::wake_waiters();
+    wake(rundown);
+}
+
+/// Makes the object's waiters look again.
+fn wake<K: Kind + ?Sized>(rundown: &K) {
+    K::Platform::wake_waiters(ObjectId::of(rundown));
 }

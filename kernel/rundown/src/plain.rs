@@ -1,12 +1,15 @@
-//! The plain kind: phase, count and cycle in one word. The reference implementation, obviously
-//! right.
+//! The plain kind: phase, era and count in one word. The reference implementation, obviously right.
 
+use core::fmt;
 use core::marker::PhantomData;
 
-use crate::lifecycle::{Kind, Rundown};
-use crate::platform::Platform;
+use crate::counts::RacyCounts;
+use crate::lifecycle::Kind;
+use crate::platform::{ObjectId, Platform};
 use crate::primitive::{AtomicU64, Ordering, const_unless_model};
-use crate::state::{Cycle, Phase, Refused, Snapshot, State};
+use crate::rundown::Rundown;
+use crate::state::{Misuse, Refused, State};
+use crate::word::{Era, Phase, Snapshot, Word};
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 ///
@@ -17,14 +20,26 @@ pub struct RundownRef<P: Platform> {
     platform: PhantomData<fn() -> P>,
 }
 
+/// 28 bits of lives: at one every 100 ns they come round in 27 s.
+type PlainWord = Word<28, 28, 6>;
+
 impl<P: Platform> RundownRef<P> {
-    /// How many protections can be held at once: 2^30 - 1.
-    pub const CAPACITY: u64 = Word::MAX_COUNT;
+    /// How many protections can be held at once: 2^28 - 1.
+    pub const CAPACITY: u64 = PlainWord::MAX_COUNT;
 
     const_unless_model! {
         /// An open object.
+        #[must_use]
         pub fn new() -> Self {
-            Self { word: AtomicU64::new(Word::NEW.0), platform: PhantomData }
+            Self { word: AtomicU64::new(PlainWord::new(Phase::Open).0), platform: PhantomData }
+        }
+    }
+
+    const_unless_model! {
+        /// An object that is born closed: run down, until it is [opened](Rundown::open) (S9).
+        #[must_use]
+        pub fn closed() -> Self {
+            Self { word: AtomicU64::new(PlainWord::new(Phase::RunDown).0), platform: PhantomData }
         }
     }
 }
@@ -38,16 +53,18 @@ impl<P: Platform> Default for RundownRef<P> {
 impl<P: Platform> Rundown for RundownRef<P> {}
 
 impl<P: Platform> Kind for RundownRef<P> {
+    type Platform = P;
+
     #[inline]
-    fn take_reference(&self) -> Result<(), Refused> {
+    fn take_references(&self, n: u32) -> Result<(), Refused> {
         // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. A
         // refusal needs no more either: whoever learns of it reads this word at least as new
         // (coherence, S1).
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {
-            let taken = Word(seen).with_one_more()?;
-            // Acquire: pairs with the Release in `settle`; what the owner did before it opened the
-            // object is visible under protection. A failure is as good as the load above.
+            let taken = PlainWord::at(seen).acquired(n)?;
+            // Acquire: pairs with the Release in `settle_open`; what the owner did before it opened
+            // the object is visible under protection. A failure is as good as the load above.
             match self.word.compare_exchange_weak(
                 seen,
                 taken.0,
@@ -61,29 +78,50 @@ impl<P: Platform> Kind for RundownRef<P> {
     }
 
     #[inline]
-    unsafe fn drop_reference(&self) {
-        // Release: pairs with the Acquire in `look`; what was done under protection happens-before
-        // the return of `wait` (S2). This is the last touch (S3): once it is done, the object may
-        // be gone.
-        let before = Word(self.word.fetch_sub(Word::ONE, Ordering::Release));
-        if before.is_last_of_closed() {
-            P::wake_waiters();
+    unsafe fn drop_references(&self, n: u32) {
+        let object = ObjectId::of(self);
+        // Relaxed: pairs with nothing, the value is only a first guess for the exchange below.
+        let mut seen = self.word.load(Ordering::Relaxed);
+        loop {
+            let Some(left) = PlainWord::at(seen).released(n) else {
+                return P::misuse(&Misuse::OverRelease {
+                    object,
+                    held: PlainWord::at(seen).count().cast_signed(),
+                    released: u64::from(n),
+                });
+            };
+            // Release: pairs with the Acquire in `look`; what was done under protection
+            // happens-before the return of `wait` (S2). Its success is the last touch (S3): the
+            // object may be gone then. A failure is as good as the load above.
+            match self.word.compare_exchange_weak(
+                seen,
+                left.0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) if left.is_drained() => return P::wake_waiters(object),
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
         }
     }
 
     fn look(&self) -> Snapshot {
-        // Acquire: pairs with the Release in `drop_reference` (S2: all writes between are by
-        // read-modify-write, so one load sees every release), and with those in `step` and
-        // `settle`.
-        Word(self.word.load(Ordering::Acquire)).snapshot()
-    }
-
-    fn nothing_held(&self) -> bool {
-        !matches!(self.look().state, State::Open | State::Draining)
+        // Acquire: pairs with the Release in `drop_references` (S2: all writes between are by
+        // read-modify-write, so one load sees every release), and with those in `step`, `revive` and
+        // `settle_*`.
+        let word = PlainWord::at(self.word.load(Ordering::Acquire));
+        word.snapshot(|| {
+            if word.count() == 0 {
+                State::Drained
+            } else {
+                State::Draining
+            }
+        })
     }
 
     fn step(&self, from: Snapshot, to: Phase) -> bool {
-        let next = Word(from.word).with_phase(to);
+        let next = PlainWord::at(from.word).with_phase(to);
         // Release: pairs with the Acquire in `look`: the owner's steps, by whichever thread, happen
         // one after the other (S8). No Acquire: `look` has acquired this word. A failure is
         // followed by another `look`.
@@ -96,98 +134,57 @@ impl<P: Platform> Kind for RundownRef<P> {
         // The count is in the very word that `step` closed.
     }
 
+    fn revive(&self, draining: Snapshot) -> bool {
+        let open = PlainWord::at(draining.word).revived();
+        // Release: pairs with the Acquire in `look` and in `take_references`, as in `settle_open`.
+        // A failure is followed by another `look`.
+        self.word
+            .compare_exchange(draining.word, open.0, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+    }
+
     fn unsweep(&self) {
         // The count is zero, which is where the next life starts.
     }
 
-    fn settle(&self, cycle: Cycle, phase: Phase) {
-        // Release: pairs with the Acquire in `take_reference` (a grant sees what the owner
+    fn settle_open(&self, era: Era) {
+        // Release: pairs with the Acquire in `take_references` (a grant sees what the owner
         // prepared) and in `look` (so does the next owner). A store will do: nobody else writes a
         // claimed word.
+        self.word.store(PlainWord::reborn(era).0, Ordering::Release);
+    }
+
+    fn settle_run_down(&self, era: Era) {
+        // Release: pairs with the Acquire in `look`: the next owner sees that the value is taken.
+        // A store will do, as above.
         self.word
-            .store(Word::new(cycle, phase).0, Ordering::Release);
+            .store(PlainWord::of(era, Phase::RunDown).0, Ordering::Release);
     }
 
-    fn next(cycle: Cycle) -> Cycle {
-        Cycle((cycle.0 + 1) & Word::MAX_CYCLE)
+    fn held(&self) -> i64 {
+        // Relaxed: pairs with nothing, the answer is for people.
+        PlainWord::at(self.word.load(Ordering::Relaxed))
+            .count()
+            .cast_signed()
     }
 
-    fn wake_waiters() {
-        P::wake_waiters();
-    }
-}
-
-/// `cycle << 32 | count << 2 | phase`.
-///
-/// The cycle wraps after 2^32 lives. That can only mislead a waiter who slept through exactly that
-/// many of them, and then only into waiting for one more drain: the word proves by itself that it
-/// is drained.
-#[derive(Clone, Copy)]
-struct Word(u64);
-
-impl Word {
-    const NEW: Self = Self(Phase::Open as u64);
-    const ONE: u64 = 1 << Phase::BITS;
-    const CYCLE_SHIFT: u32 = 32;
-    const MAX_COUNT: u64 = (1 << (Self::CYCLE_SHIFT - Phase::BITS)) - 1;
-    const MAX_CYCLE: u64 = u64::MAX >> Self::CYCLE_SHIFT;
-
-    const fn new(cycle: Cycle, phase: Phase) -> Self {
-        Self(cycle.0 << Self::CYCLE_SHIFT | phase as u64)
-    }
-
-    const fn count(self) -> u64 {
-        (self.0 >> Phase::BITS) & Self::MAX_COUNT
-    }
-
-    fn with_one_more(self) -> Result<Self, Refused> {
-        if Phase::of(self.0) != Phase::Open {
-            Err(Refused::Closed)
-        } else if self.count() == Self::MAX_COUNT {
-            Err(Refused::Full)
-        } else {
-            Ok(Self(self.0 + Self::ONE))
-        }
-    }
-
-    /// Whether the reference just dropped from this word was the one that waiters waited for.
-    const fn is_last_of_closed(self) -> bool {
-        self.count() == 1 && matches!(Phase::of(self.0), Phase::Closed)
-    }
-
-    const fn with_phase(self, phase: Phase) -> Self {
-        Self(self.0 & !Phase::MASK | phase as u64)
-    }
-
-    fn snapshot(self) -> Snapshot {
-        Snapshot {
-            state: Phase::of(self.0).state(|| self.count() == 0),
-            cycle: Cycle(self.0 >> Self::CYCLE_SHIFT),
-            word: self.0,
-        }
+    fn counts(&self) -> RacyCounts<'_> {
+        RacyCounts::one(self.held())
     }
 }
 
-#[cfg(all(test, not(rundown_loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_word_refuses_and_keeps_its_cycle() {
-        let full = Word(Word::new(Cycle(7), Phase::Open).0 | Word::MAX_COUNT << Phase::BITS);
-        assert_eq!(full.with_one_more().err(), Some(Refused::Full));
-        let nearly = Word(full.0 - Word::ONE);
-        assert_eq!(nearly.with_one_more().ok().map(|word| word.0), Some(full.0));
-        assert_eq!(full.snapshot().cycle, Cycle(7));
+impl<P: Platform> fmt::Debug for RundownRef<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RundownRef")
+            .field("state", &self.state())
+            .field("held", &self.held())
+            .finish()
     }
+}
 
-    #[test]
-    fn a_change_of_phase_keeps_count_and_cycle() {
-        let open = Word(Word::new(Cycle(9), Phase::Open).0 + 5 * Word::ONE);
-        for phase in [Phase::Open, Phase::Closed, Phase::RunDown, Phase::Claimed] {
-            let word = open.with_phase(phase);
-            assert_eq!((word.count(), word.snapshot().cycle), (5, Cycle(9)));
-            assert_eq!(Phase::of(word.0), phase);
-        }
+#[cfg(feature = "diagnosis")]
+impl<P: Platform> Drop for RundownRef<P> {
+    fn drop(&mut self) {
+        crate::diagnosis::dropped(self);
     }
 }

@@ -1,15 +1,19 @@
 //! What the component needs from the system it runs on, and how a waiter passes the time.
 
-use crate::primitive::spin_loop;
+use core::fmt;
 
-/// The two services a system lends to rundown protection.
+use crate::primitive::spin_loop;
+use crate::state::Misuse;
+use crate::wakers::Wakers;
+
+/// The services a system lends to rundown protection. Two are needed, the rest has defaults.
 ///
 /// They are static functions, not methods of a stored value: a release may have to call
 /// [`wake_waiters`](Platform::wake_waiters) when the object it released no longer exists (S3).
 ///
-/// Both are called from whatever context acquires or releases, so if references are taken or
-/// dropped in interrupt handlers or in an NMI handler, both must work there: no lock that the
-/// interrupted code may hold, no allocation, no blocking.
+/// `cpu_hint`, `wake_waiters` and `tick` are called from whatever context acquires or releases, so
+/// if references are taken or dropped in interrupt handlers or in an NMI handler, they must work
+/// there: no lock that the interrupted code may hold, no allocation, no blocking.
 pub trait Platform: 'static {
     /// A number that tells the CPUs apart, best the dense index of the running CPU (0, 1, 2...).
     ///
@@ -17,15 +21,106 @@ pub trait Platform: 'static {
     /// too large, even random. A wrong hint costs speed, never correctness.
     fn cpu_hint() -> usize;
 
-    /// Makes every waiter look again.
+    /// Makes every waiter of `object` look again. Others may look, too: spurious wake-ups are
+    /// harmless. The object may be gone, or another one may live at its address.
     ///
-    /// Contract: each [`Wait::wait_until`] whose `ready` returned `false`, and could not yet see
-    /// what the caller did before this call, calls `ready` again after it. A waiter may be anywhere
-    /// between that `false` and its sleep. An implementation that first looks whether anybody
-    /// sleeps therefore needs a `SeqCst` fence (or a lock) between the caller's last write and that
-    /// look, and another one on the waiter's side between announcing itself and calling `ready`.
-    /// Spurious wake-ups are harmless. A platform whose waiters only ever spin does nothing here.
-    fn wake_waiters();
+    /// Contract: each [`Wait::wait_until`] for this object whose `ready` returned `false`, and could
+    /// not yet see what the caller did before this call, calls `ready` again after it. A waiter may
+    /// be anywhere between that `false` and its sleep. An implementation that first looks whether
+    /// anybody sleeps therefore needs a `SeqCst` fence (or a lock) between the caller's last write
+    /// and that look, and another one on the waiter's side between announcing itself and calling
+    /// `ready`. A platform whose waiters only ever spin does nothing here.
+    fn wake_waiters(object: ObjectId);
+
+    /// A caller has broken the contract (S7). Called in the context that found it, after the last
+    /// touch of the object, which may be gone.
+    ///
+    /// Panics unless implemented otherwise. If it returns, the call that found the misuse returns,
+    /// too, and the object is as [`Misuse`] says.
+    fn misuse(what: &Misuse) {
+        panic!("{what}");
+    }
+
+    /// A time stamp for feature `diagnosis`: since when protection is held. Any unit.
+    fn tick() -> u64 {
+        0
+    }
+
+    /// Prints a report of feature `diagnosis`: a missed deadline, an object dropped while held, a
+    /// wait that looks like a self-deadlock. In the context of the call that found it. Unless
+    /// implemented, reports are lost.
+    fn report(text: fmt::Arguments<'_>) {
+        let _ = text;
+    }
+}
+
+/// A platform that can tell the time: what [`wait_deadline`](crate::Rundown::wait_deadline) needs.
+pub trait Clock: Platform {
+    /// The time now. Never goes backwards, on any CPU. The unit is the platform's own; deadlines are
+    /// in the same unit.
+    fn now() -> u64;
+}
+
+/// A platform whose waiters may also be futures.
+///
+/// Its [`wake_waiters`](Platform::wake_waiters) must also [ring](Wakers::ring) this table, and
+/// somebody must [deliver](Wakers::deliver).
+pub trait AsyncPlatform: Platform {
+    /// The platform's one table of wakers.
+    fn wakers() -> &'static Wakers;
+}
+
+/// Which rundown object: its address, as a number only. It outlives the object.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId(usize);
+
+impl ObjectId {
+    /// The id of the object at this address.
+    #[inline]
+    pub(crate) fn of<R: ?Sized>(object: &R) -> Self {
+        Self((&raw const *object).addr())
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn get(self) -> usize {
+        self.0
+    }
+
+    /// Spreads objects over `buckets`, for a table of waiters.
+    ///
+    /// # Panics
+    /// If `buckets` is zero.
+    #[must_use]
+    pub const fn bucket(self, buckets: usize) -> usize {
+        // Fibonacci hashing (Knuth, "The Art of Computer Programming", volume 3, section 6.4): the
+        // low bits of addresses are alike, the high bits of the product are not. The factor is 2^64
+        // divided by the golden ratio.
+        let product = (self.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (product >> 32) as usize % buckets
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl fmt::Debug for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectId({self})")
+    }
+}
+
+/// What a waiter waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// The object to be drained: [`Platform::wake_waiters`] will name it.
+    pub object: ObjectId,
+    /// The time after which the waiter has no more patience, by the platform's [`Clock`].
+    pub deadline: Option<u64>,
 }
 
 /// How a waiter passes the time until an object is drained.
@@ -34,9 +129,11 @@ pub trait Platform: 'static {
 pub trait Wait {
     /// Returns once `ready()` has returned `true`.
     ///
-    /// Calls `ready` at least once, and again after each [`Platform::wake_waiters`]. `ready` takes
-    /// a few loads, never blocks, and may run with interrupts disabled.
-    fn wait_until(&self, ready: &mut dyn FnMut() -> bool);
+    /// Calls `ready` at least once, again after each [`Platform::wake_waiters`] for
+    /// `waiting.object`, and again soon after `waiting.deadline` has passed, if there is one
+    /// (`ready` returns `true` then). `ready` takes a few loads, never blocks, and may run with
+    /// interrupts disabled.
+    fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool);
 }
 
 /// Spins with the CPU's pause hint. Needs no wake-up, works on every platform, burns the CPU.
@@ -47,7 +144,7 @@ pub trait Wait {
 pub struct Spin;
 
 impl Wait for Spin {
-    fn wait_until(&self, ready: &mut dyn FnMut() -> bool) {
+    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
         while !ready() {
             spin_loop();
         }

@@ -1,27 +1,46 @@
-//! The states of a rundown object, as users see them and as the words encode them.
+//! The states of a rundown object, as users see them, and what calls answer.
 
 use core::fmt;
 
+use crate::platform::ObjectId;
+
 /// Where an object stands in its life. What [`Rundown::state`](crate::Rundown::state) returns is a
 /// snapshot: other CPUs may have moved on already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Grants protection.
     Open,
-    /// Closed: refuses new protection. Some that it granted is still held.
+    /// Closed: refuses new protection. One caller is still counting what is held (in `close`), or is
+    /// about to open the object again (in `cancel`). A short, bounded step; the plain kind has no
+    /// need of it.
+    Closing,
+    /// Closed. Some protection that it granted is still held.
     Draining,
     /// Closed, and everything granted has been released.
     Drained,
     /// Drained, and marked so by [`complete`](crate::Rundown::complete), or by
-    /// [`Protected::run_down`](crate::Protected::run_down) taking the value out.
+    /// [`Protected::run_down`](crate::Protected::run_down) taking the value out; or born closed.
     RunDown,
     /// Drained, and one caller is changing that right now: it re-opens the object or takes its
     /// value out. A short, bounded step.
     Claimed,
 }
 
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::RunDown => "run down",
+            Self::Claimed => "claimed",
+        })
+    }
+}
+
 /// What [`close`](crate::Rundown::close) did. None of these is a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseOutcome {
     /// This call closed the object.
     Closed,
@@ -33,14 +52,25 @@ pub enum CloseOutcome {
     Superseded,
 }
 
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "after a cancelled drain the object is in use again"]
+pub enum WaitOutcome {
+    /// Everything that was granted before the object closed is released. What was done under
+    /// protection happens-before the return.
+    Drained,
+    /// [`cancel`](crate::Rundown::cancel) has opened the object again: it is in use (S10).
+    Cancelled,
+}
+
 /// Why an acquire was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refused {
     /// The object is closed.
     Closed,
-    /// The object is open but holds as many references as its word can count
-    /// ([`RundownRef::CAPACITY`](crate::RundownRef::CAPACITY); only the plain kind has such a limit
-    /// in practice).
+    /// The object is open but cannot count that many more: see
+    /// [`RundownRef::CAPACITY`](crate::RundownRef::CAPACITY) and
+    /// [`Slot::CAPACITY`](crate::Slot::CAPACITY).
     Full,
 }
 
@@ -48,7 +78,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Closed => "the object is closed",
-            Self::Full => "the object cannot count another reference",
+            Self::Full => "the object cannot count so many protections",
         })
     }
 }
@@ -56,7 +86,7 @@ impl fmt::Display for Refused {
 impl core::error::Error for Refused {}
 
 /// The call is illegal in the state the object is in. It changed nothing (S8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WrongState {
     /// The state that was found.
     pub found: State,
@@ -64,63 +94,79 @@ pub struct WrongState {
 
 impl fmt::Display for WrongState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.found {
-            State::Open => "the object is open",
-            State::Draining => "the object is not drained yet",
-            State::Drained => "the object is drained but not marked run down",
-            State::RunDown => "the object is run down already",
-            State::Claimed => "another caller is re-opening or emptying the object",
-        })
+        write!(f, "not legal while the object is {}", self.found)
     }
 }
 
 impl core::error::Error for WrongState {}
 
-/// The part of a [`State`] that a word stores. `Draining` and `Drained` are both `Closed`: which of
-/// them it is, the count says.
+/// The object has not drained yet.
+///
+/// With feature `diagnosis`, its `Display` also lists who holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Open = 0,
-    Closed = 1,
-    RunDown = 2,
-    Claimed = 3,
+pub struct Outstanding {
+    /// Which object.
+    pub object: ObjectId,
+    /// The state it was found in.
+    pub state: State,
+    /// How many protections were held a moment ago. As racy as
+    /// [`racy_held`](crate::Rundown::racy_held).
+    pub held: i64,
 }
 
-impl Phase {
-    /// How many low bits of a word hold the phase.
-    pub(crate) const BITS: u32 = 2;
-    pub(crate) const MASK: u64 = (1 << Self::BITS) - 1;
-
-    pub(crate) const fn of(word: u64) -> Self {
-        match word & Self::MASK {
-            0 => Self::Open,
-            1 => Self::Closed,
-            2 => Self::RunDown,
-            _ => Self::Claimed,
-        }
+impl fmt::Display for Outstanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the object at {} is {}, {} held",
+            self.object, self.state, self.held
+        )?;
+        crate::diagnosis::list_holders(self.object, f)
     }
+}
 
-    /// The state it means, given whether the count is zero.
-    pub(crate) fn state(self, drained: impl FnOnce() -> bool) -> State {
+impl core::error::Error for Outstanding {}
+
+/// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse). Safe code
+/// cannot bring any of them about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// More was released than was held (S7). The plain kind finds it in the very call and ignores
+    /// the call; the others find it when the object closes or drains.
+    OverRelease {
+        /// Which object.
+        object: ObjectId,
+        /// How many were held.
+        held: i64,
+        /// How many were released: by the call that found it, or, found while closing, in excess.
+        released: u64,
+    },
+    /// A slot, or the sum of them all, left the range that it can count
+    /// ([`Slot::CAPACITY`](crate::Slot::CAPACITY)).
+    OutOfRange {
+        /// Which object.
+        object: ObjectId,
+    },
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open => State::Open,
-            Self::Closed if drained() => State::Drained,
-            Self::Closed => State::Draining,
-            Self::RunDown => State::RunDown,
-            Self::Claimed => State::Claimed,
+            Self::OverRelease {
+                object,
+                held,
+                released,
+            } => write!(
+                f,
+                "rundown: {released} released but {held} held, on the object at {object}"
+            ),
+            Self::OutOfRange { object } => {
+                write!(
+                    f,
+                    "rundown: a count is out of range, on the object at {object}"
+                )
+            }
         }
     }
-}
-
-/// Which life of the object: one more after every re-init. Waiters remember the cycle they wait
-/// for, so that one who wakes up late does not wait for the next life's end (S6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cycle(pub(crate) u64);
-
-/// One look at the life cycle, and the very word that was seen, for a compare-and-swap against it.
-#[derive(Clone, Copy, Debug)]
-pub struct Snapshot {
-    pub(crate) state: State,
-    pub(crate) cycle: Cycle,
-    pub(crate) word: u64,
 }

@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use rundown::{CloseOutcome, Park, RefGuard, Refused, Spin, State, WrongState};
+use rundown::{CloseOutcome, Park, RefGuard, Refused, Spin, State, WaitOutcome, WrongState};
 use support::{Make, Script, for_every_kind, on_cpu};
 
 for_every_kind!(
@@ -68,7 +68,7 @@ fn s1_after_a_refusal_every_cpu_is_refused<R: Make>() {
                 });
             }
             start.wait();
-            rundown.wait(&Spin);
+            assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
         });
         assert!(rundown.is_drained());
     }
@@ -89,7 +89,7 @@ fn s2_wait_outlasts_every_reference<R: Make>() {
             drop(guard);
         }
     });
-    rundown.wait(&script);
+    assert_eq!(rundown.wait(&script), WaitOutcome::Drained);
     assert!(script.played());
     assert_eq!(rundown.state(), State::Drained);
     assert!(rundown.is_drained());
@@ -107,7 +107,7 @@ fn s2_wait_on_an_idle_object_returns_at_once<R: Make>() {
     }
     rundown.close();
     assert!(rundown.is_drained());
-    rundown.wait(&Spin);
+    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
 }
 
 fn s2_no_wake_up_is_lost<R: Make>() {
@@ -126,7 +126,7 @@ fn s2_no_wake_up_is_lost<R: Make>() {
             }
             start.wait();
             // Hangs if the wake-up is lost.
-            rundown.wait(&Park);
+            assert_eq!(rundown.wait(&Park), WaitOutcome::Drained);
         });
         assert!(rundown.is_drained());
     }
@@ -163,7 +163,7 @@ fn s4_a_guard_may_be_dropped_by_another_thread<R: Make>() {
             on_cpu(1);
             drop(guard);
         });
-        rundown.wait(&Park);
+        assert_eq!(rundown.wait(&Park), WaitOutcome::Drained);
     });
     assert!(rundown.is_drained());
 }
@@ -186,10 +186,10 @@ fn s5_protection_nests<R: Make>() {
 
 fn s6_a_second_wait_returns<R: Make>() {
     let rundown = R::make();
-    rundown.wait(&Spin);
-    rundown.wait(&Spin);
+    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
+    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
     rundown.complete().expect("drained");
-    rundown.wait(&Spin);
+    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
     assert_eq!(rundown.state(), State::RunDown);
 }
 
@@ -201,7 +201,7 @@ fn s6_all_concurrent_waiters_return<R: Make>() {
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    rundown.wait(&Park);
+                    assert_eq!(rundown.wait(&Park), WaitOutcome::Drained);
                     assert!(released.load(Ordering::Relaxed), "returned early");
                 });
             }
@@ -223,13 +223,13 @@ fn s6_a_late_waiter_survives_a_reinit<R: Make>() {
         // This waiter sleeps on while the owner goes through a whole cycle and gives out protection
         // again.
         drop(first.take());
-        rundown.wait(&Spin);
+        assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
         rundown.reinit().expect("drained");
         next_life.set(rundown.try_acquire());
         rundown.close();
         assert_eq!(rundown.state(), State::Draining);
     });
-    rundown.wait(&script);
+    assert_eq!(rundown.wait(&script), WaitOutcome::Drained);
     assert!(script.played());
     assert!(!rundown.is_drained(), "the next life still has a user");
     drop(next_life);

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
-use rundown::{CacheAwareRundown, Platform, Rundown, RundownRef, Slot};
+use rundown::{CacheAwareRundown, ObjectId, Platform, Rundown, RundownRef, Slot, WaitOutcome};
 
 /// What freed memory is filled with.
 const POISON: u8 = 0xA5;
@@ -27,7 +27,7 @@ impl Platform for Impatient {
         0
     }
 
-    fn wake_waiters() {
+    fn wake_waiters(_: ObjectId) {
         if let Some(free) = ON_WAKE.take() {
             free();
         }
@@ -107,7 +107,7 @@ fn a_whole_life_allocates_nothing<R: Rundown + Default>() {
     rundown.close();
     assert!(rundown.try_acquire().is_none());
     drop(guards);
-    rundown.wait(&rundown::Spin);
+    assert_eq!(rundown.wait(&rundown::Spin), rundown::WaitOutcome::Drained);
     rundown.reinit().expect("drained");
     assert_eq!(ALLOCATIONS.get(), before);
 }

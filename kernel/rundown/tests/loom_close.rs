@@ -6,7 +6,7 @@ mod models;
 use loom::sync::Arc;
 use loom::thread;
 use models::{Make, Sleep, models, on_cpu};
-use rundown::{Protected, Spin};
+use rundown::{Protected, Spin, WaitOutcome};
 
 models!(
     acquire_against_run_down,
@@ -90,12 +90,12 @@ fn two_waiters_see_what_was_done<R: Make>() {
     let waiter = {
         let shared = Arc::clone(&shared);
         thread::spawn(move || {
-            shared.0.wait(&Sleep);
+            assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
             // SAFETY: drained; the other waiter reads, too.
             shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
         })
     };
-    shared.0.wait(&Sleep);
+    assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
     // SAFETY: drained; the other waiter reads, too.
     shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
     user.join().unwrap();

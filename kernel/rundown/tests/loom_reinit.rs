@@ -9,7 +9,7 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use models::{Make, Sleep, models, on_cpu};
-use rundown::{CloseOutcome, Protected, Spin, State};
+use rundown::{CloseOutcome, Protected, Spin, State, WaitOutcome};
 
 models!(
     a_stale_acquire_meets_the_next_life,
@@ -47,7 +47,7 @@ fn refused_acquires_do_not_reach_the_next_life<R: Make>() {
         let rundown = Arc::clone(&rundown);
         thread::spawn(move || drop(rundown.try_acquire()))
     };
-    rundown.wait(&Spin);
+    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
     rundown.reinit().unwrap();
     user.join().unwrap();
     rundown.close();
@@ -61,7 +61,7 @@ fn completion_hands_over<R: Make>() {
     let first = {
         let shared = Arc::clone(&shared);
         thread::spawn(move || {
-            shared.0.wait(&Spin);
+            assert_eq!(shared.0.wait(&Spin), WaitOutcome::Drained);
             // SAFETY: drained, and the other owner waits for the completion.
             shared.1.with_mut(|value| unsafe { *value = 1 });
             shared.0.complete().unwrap();
@@ -126,13 +126,13 @@ fn a_wait_during_a_reinit_misses_no_grant<R: Make>() {
     let owner = {
         let shared = Arc::clone(&shared);
         thread::spawn(move || {
-            shared.0.wait(&Sleep);
+            assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
             // The other waiter may run the object down again first, and re-opens nothing.
             let _ = shared.0.reinit();
         })
     };
     let held_before = shared.1.load(Ordering::SeqCst);
-    shared.0.wait(&Sleep);
+    assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
     if held_before {
         assert!(
             !shared.1.load(Ordering::SeqCst),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rundown::{CloseOutcome, Guard, Park, Protected, RefGuard, RunDownError, Spin, State};
+use rundown::{
+    CloseOutcome, Guard, Park, Protected, RefGuard, RunDownError, Spin, State, WaitOutcome,
+};
 use support::{Inline, Make, Plain, Script, for_every_kind, on_cpu};
 
 for_every_kind!(
@@ -31,7 +33,7 @@ fn the_owner_gets_the_value_back<R: Make>() {
     assert_eq!(object.run_down(&Spin).as_deref(), Ok("value"));
     assert_eq!(object.state(), State::RunDown);
     assert!(object.try_acquire().is_none());
-    assert_eq!(object.run_down(&Spin), Err(RunDownError));
+    assert_eq!(object.run_down(&Spin), Err(RunDownError::Taken));
 }
 
 fn run_down_outlasts_the_guards<R: Make>() {
@@ -62,7 +64,7 @@ fn close_and_run_down_are_separate_moments<R: Make>() {
 
 fn waiting_leaves_the_value_in<R: Make>() {
     let object = Protected::new(R::make(), 7);
-    object.wait(&Spin);
+    assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
     assert_eq!(object.state(), State::Drained);
     assert_eq!(object.run_down(&Spin), Ok(7));
 }
@@ -75,7 +77,8 @@ fn exactly_one_of_many_gets_the_value<R: Make>() {
             for _ in 0..3 {
                 scope.spawn(|| match object.run_down(&Park) {
                     Ok(value) => won.fetch_add(*value, Ordering::Relaxed),
-                    Err(RunDownError) => 0,
+                    Err(RunDownError::Taken) => 0,
+                    Err(error) => panic!("{error}"),
                 });
             }
         });
@@ -92,7 +95,7 @@ fn a_late_owner_does_not_take_the_next_value<R: Make>() {
         object.publish(2).expect("run down");
         object.close();
     });
-    assert_eq!(object.run_down(&script), Err(RunDownError));
+    assert_eq!(object.run_down(&script), Err(RunDownError::Taken));
     assert_eq!(object.run_down(&Spin), Ok(2));
 }
 
@@ -138,7 +141,7 @@ fn dropping_it_drops_the_value_once<R: Make>() {
 
 fn an_object_may_start_closed<R: Make>() {
     let rundown = R::make();
-    rundown.wait(&Spin);
+    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
     rundown.complete().expect("drained");
     let object = Protected::new(rundown, 1);
     assert!(object.try_acquire().is_none());

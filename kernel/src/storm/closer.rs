@@ -76,7 +76,7 @@ impl Closer {
     /// The storm, from the moment when all CPUs take part.
     pub(super) fn run(&mut self) {
         let others = cpu::count() - 1;
-        Halt.wait_until(&mut || self.storm.arrived.load(Ordering::Relaxed) == others);
+        Halt.until(&mut || self.storm.arrived.load(Ordering::Relaxed) == others);
         self.storm.begun.store(true, Ordering::Relaxed);
         self.start = clock::nanos();
         let mut next_report = SECOND;
@@ -137,7 +137,7 @@ impl Closer {
                 break;
             }
         }
-        Halt.wait_until(&mut || {
+        Halt.until(&mut || {
             self.storm.release_given(CpuIndex::BSP);
             !open()
         });

@@ -6,7 +6,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use rundown::{Guard, Protected, Rundown, Wait};
+use rundown::{Guard, Protected, Rundown, Wait, Waiting};
 
 use super::{
     device::{Corrupt, Device},
@@ -292,9 +292,9 @@ struct Serving<'a, R: Rundown + 'static> {
 }
 
 impl<R: Rundown + 'static> Wait for Serving<'_, R> {
-    fn wait_until(&self, ready: &mut dyn FnMut() -> bool) {
+    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
         let start = clock::nanos();
-        Halt.wait_until(&mut || {
+        Halt.until(&mut || {
             self.lane.release_given(self.cpu);
             assert!(
                 clock::nanos() - start < PATIENCE,

@@ -140,7 +140,7 @@ impl Storm {
     fn arrive(&'static self, cpu: CpuIndex) {
         self.batch(cpu);
         self.arrived.fetch_add(1, Ordering::Relaxed);
-        Halt.wait_until(&mut || self.begun.load(Ordering::Relaxed));
+        Halt.until(&mut || self.begun.load(Ordering::Relaxed));
     }
 
     /// What a CPU does all through the storm.
@@ -155,7 +155,7 @@ impl Storm {
             }
             // Refused, or it was enough: sleep until the next device. Spinning would only take the
             // processor away from those that still hold protection.
-            Halt.wait_until(&mut || {
+            Halt.until(&mut || {
                 self.release_given(cpu);
                 self.turn.load(Ordering::Acquire) != turn || self.is_over()
             });
@@ -173,7 +173,7 @@ impl Storm {
     fn next_turn(&self) {
         // Release: pairs with the loads in `hammer`: who sees the turn finds the device open.
         self.turn.fetch_add(1, Ordering::Release);
-        KernelPlatform::wake_waiters();
+        KernelPlatform::wake_all();
     }
 
     /// Releases what other CPUs have put into this one's mailboxes. Any context; never blocks.

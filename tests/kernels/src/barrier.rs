@@ -35,9 +35,9 @@ impl Barrier {
         let arrived = self.arrivals.fetch_add(1, Ordering::AcqRel) + 1;
         let everybody = arrived.next_multiple_of(self.parties);
         if arrived == everybody {
-            KernelPlatform::wake_waiters();
+            KernelPlatform::wake_all();
         } else {
-            Halt.wait_until(&mut || self.arrivals.load(Ordering::Acquire) >= everybody);
+            Halt.until(&mut || self.arrivals.load(Ordering::Acquire) >= everybody);
         }
     }
 }

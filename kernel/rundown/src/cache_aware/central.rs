@@ -1,21 +1,40 @@
 //! The count of what is still held after the sweep.
 
+use crate::platform::ObjectId;
 use crate::primitive::{AtomicI64, Ordering, const_unless_model};
+use crate::state::Misuse;
 
-/// `BIAS` while the object is open, zero if and only if it is drained; in between, how many
-/// references are still out. On cache lines of its own: late releases must not disturb the readers
-/// of the switch.
+/// `BIAS` or near it until the sweep is complete, not above zero if and only if the object is
+/// drained; in between, how many references are still out. On cache lines of its own: late releases
+/// must not disturb the readers of the switch.
 #[repr(align(128))]
 pub(super) struct Central(AtomicI64);
 
-/// What [`Central`] counted after an operation.
+/// What [`Central`] counted before and after an operation.
 #[must_use]
-pub(super) struct Held(i64);
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    before: i64,
+    after: i64,
+}
 
-impl Held {
-    /// Whether that operation brought it to zero. Exactly one operation of a cycle does.
-    pub(super) const fn is_drained(&self) -> bool {
-        self.0 == 0
+impl Step {
+    /// Whether that operation drained the object. Exactly one operation of a life does.
+    pub(super) const fn drained(self) -> bool {
+        self.before > 0 && self.after <= 0
+    }
+
+    /// Whether more was released than was held (S7). `released`: by this operation, 0 if it was the
+    /// sweep.
+    pub(super) fn over_release(self, object: ObjectId, released: u32) -> Option<Misuse> {
+        (self.after < 0).then(|| Misuse::OverRelease {
+            object,
+            held: if released == 0 { 0 } else { self.before.max(0) },
+            released: match released {
+                0 => self.after.unsigned_abs(),
+                n => u64::from(n),
+            },
+        })
     }
 }
 
@@ -26,34 +45,51 @@ impl Central {
     const BIAS: i64 = 1 << 62;
 
     const_unless_model! {
-        pub(super) fn new() -> Self {
+        pub(super) fn open() -> Self {
             Self(AtomicI64::new(Self::BIAS))
         }
     }
 
+    const_unless_model! {
+        pub(super) fn drained() -> Self {
+            Self(AtomicI64::new(0))
+        }
+    }
+
     /// A release on a closed slot. This is its last touch of the object (S3).
-    pub(super) fn take_one(&self) -> Held {
-        // Release: pairs with the Acquire in `is_drained`; what was done under protection
-        // happens-before the return of `wait` (S2).
-        Held(self.0.fetch_sub(1, Ordering::Release).wrapping_sub(1))
+    pub(super) fn take(&self, n: u32) -> Step {
+        // Release: pairs with the Acquire in `load`; what was done under protection happens-before
+        // the return of `wait` (S2).
+        let before = self.0.fetch_sub(i64::from(n), Ordering::Release);
+        Step {
+            before,
+            after: before.wrapping_sub(i64::from(n)),
+        }
     }
 
     /// The sweep is complete, and found `held` references.
-    pub(super) fn swept(&self, held: i64) -> Held {
-        let change = held - Self::BIAS;
-        // Release: pairs with the Acquire in `is_drained`; what the sweep saw of the slots'
-        // releases happens-before the return of `wait`, whoever waits (S2).
-        Held(
-            self.0
-                .fetch_add(change, Ordering::Release)
-                .wrapping_add(change),
-        )
+    pub(super) fn swept(&self, held: i64) -> Step {
+        let change = held.wrapping_sub(Self::BIAS);
+        // Release: pairs with the Acquire in `load`; what the sweep saw of the slots' releases
+        // happens-before the return of `wait`, whoever waits (S2). And with the Acquire in
+        // `bias_while_held`: who cancels sees the switch closed, in this era.
+        let before = self.0.fetch_add(change, Ordering::Release);
+        Step {
+            before,
+            after: before.wrapping_add(change),
+        }
     }
 
-    pub(super) fn is_drained(&self) -> bool {
-        // Acquire: pairs with the Release in `take_one` and `swept` (S2; between two lives all
-        // writes are by read-modify-write, so whoever reads zero sees them all).
-        self.0.load(Ordering::Acquire) == 0
+    /// A cancel: makes sure that the object cannot drain while its slots open, if it has not done so
+    /// yet and the sweep is complete. From then on the caller has the closed object to itself.
+    pub(super) fn bias_while_held(&self) -> bool {
+        // Acquire: pairs with the Release in `swept`. A failure is followed by another look at the
+        // state.
+        self.0
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |count| {
+                (count > 0 && !Self::is_biased(count)).then_some(count + Self::BIAS)
+            })
+            .is_ok()
     }
 
     /// Readies the count for the next life. Only the claimer of a drained object does this.
@@ -61,5 +97,28 @@ impl Central {
         // Relaxed: pairs with nothing itself; `Slot::open` and `Switch::settle` publish it, and
         // nobody takes from the count, or trusts it, without having seen one of those.
         self.0.store(Self::BIAS, Ordering::Relaxed);
+    }
+
+    pub(super) fn load(&self) -> i64 {
+        // Acquire: pairs with the Release in `take` and `swept` (S2; between two lives all writes
+        // are by read-modify-write, so whoever reads zero sees them all).
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether the sweep is still to come or under way, given the count. Both sides of the line are
+    /// out of reach for any number of references.
+    pub(super) const fn is_biased(count: i64) -> bool {
+        count > Self::BIAS / 2
+    }
+
+    /// How many are held, given what the open slots count. Racy.
+    pub(super) fn racy_held(&self, in_slots: i64) -> i64 {
+        // Relaxed: pairs with nothing, the answer is for people.
+        let count = self.0.load(Ordering::Relaxed);
+        if Self::is_biased(count) {
+            (count - Self::BIAS).wrapping_add(in_slots)
+        } else {
+            count.max(0)
+        }
     }
 }

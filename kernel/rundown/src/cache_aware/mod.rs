@@ -1,20 +1,29 @@
 //! The cache-aware kind: a counter per CPU, each on cache lines of its own.
 
 mod central;
+mod place;
 mod slot;
 mod storage;
 mod switch;
 
+use core::fmt;
 use core::marker::PhantomData;
 
-use self::central::Central;
+use self::central::{Central, Step};
+pub use self::place::PlaceError;
 pub use self::slot::Slot;
+use self::slot::SlotWord;
+#[cfg(feature = "alloc")]
+pub use self::storage::BoxError;
 pub use self::storage::{NoSlots, Slots};
 use self::switch::Switch;
-use crate::lifecycle::{Kind, Rundown};
-use crate::platform::Platform;
+use crate::counts::RacyCounts;
+use crate::lifecycle::Kind;
+use crate::platform::{ObjectId, Platform};
 use crate::primitive::const_unless_model;
-use crate::state::{Cycle, Phase, Refused, Snapshot};
+use crate::rundown::Rundown;
+use crate::state::{Misuse, Refused, State};
+use crate::word::{Era, Phase, Snapshot};
 
 #[cfg(feature = "alloc")]
 type DefaultSlots = alloc::boxed::Box<[Slot]>;
@@ -24,21 +33,25 @@ type DefaultSlots = alloc::boxed::Box<[Slot]>;
 ///
 /// Acquire is one load and one atomic add on the CPU's own slot, release the add alone, both
 /// wait-free. `S` is where the slots live: `[Slot; N]` inside the object, a `Box<[Slot]>` (feature
-/// `alloc`, the default there), or `&'static mut [Slot]`, memory of the caller's. One slot per CPU
-/// is best; with fewer, CPUs share (S11).
+/// `alloc`, the default there), `&'static mut [Slot]`, memory of the caller's, or `[Slot]`: all in
+/// one piece of the caller's memory, see [`place`](Self::place). One slot per CPU is best; with
+/// fewer, CPUs share (S11).
+// In this order in memory: the slots must come last, since their number may be known only at run
+// time, and what every acquire reads stands together.
+#[repr(C)]
 pub struct CacheAwareRundown<
     P: Platform,
-    #[cfg(feature = "alloc")] S: Slots = DefaultSlots,
-    #[cfg(not(feature = "alloc"))] S: Slots,
+    #[cfg(feature = "alloc")] S: Slots + ?Sized = DefaultSlots,
+    #[cfg(not(feature = "alloc"))] S: Slots + ?Sized,
 > {
-    /// Read by every acquire, written only by the owner: it shares its line with `slots` (a pointer
+    /// Written by late releases.
+    central: Central,
+    /// Read by every acquire, written only by owners: it shares its line with `slots` (a pointer
     /// that never changes, or an array with an alignment of its own), and with nothing that users
     /// write.
     switch: Switch,
-    /// Written by late releases.
-    central: Central,
-    slots: S,
     platform: PhantomData<fn() -> P>,
+    slots: S,
 }
 
 impl<P: Platform, const N: usize> CacheAwareRundown<P, [Slot; N]> {
@@ -49,6 +62,7 @@ impl<P: Platform, const N: usize> CacheAwareRundown<P, [Slot; N]> {
         /// # use rundown::{CacheAwareRundown, HostPlatform, Slot};
         /// let none = CacheAwareRundown::<HostPlatform, [Slot; 0]>::new();
         /// ```
+        #[must_use]
         pub fn new() -> Self {
             const { assert!(N > 0, "a cache-aware rundown needs at least one slot") };
             Self::over(Slot::array())
@@ -59,19 +73,6 @@ impl<P: Platform, const N: usize> CacheAwareRundown<P, [Slot; N]> {
 impl<P: Platform, const N: usize> Default for CacheAwareRundown<P, [Slot; N]> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl<P: Platform> CacheAwareRundown<P> {
-    /// An open object with `slots` slots on the heap.
-    ///
-    /// # Panics
-    /// If `slots` is zero. Allocation failure as for any box.
-    #[must_use]
-    pub fn boxed(slots: usize) -> Self {
-        assert!(slots > 0, "a cache-aware rundown needs at least one slot");
-        Self::over((0..slots).map(|_| Slot::new()).collect())
     }
 }
 
@@ -91,11 +92,40 @@ impl<P: Platform, S: Slots> CacheAwareRundown<P, S> {
     }
 
     const_unless_model! {
-        fn over(slots: S) -> Self {
-            Self { switch: Switch::new(), central: Central::new(), slots, platform: PhantomData }
+        /// The same object, born closed: run down, until it is [opened](Rundown::open) (S9). For an
+        /// object that nobody has used yet.
+        ///
+        /// ```
+        /// use rundown::{CacheAwareRundown, HostPlatform, Rundown, Slot};
+        ///
+        /// static LATER: CacheAwareRundown<HostPlatform, [Slot; 4]> =
+        ///     CacheAwareRundown::new().born_closed();
+        /// assert!(LATER.try_acquire().is_none());
+        /// LATER.open().expect("born closed");
+        /// assert!(LATER.try_acquire().is_some());
+        /// ```
+        #[must_use]
+        pub fn born_closed(mut self) -> Self {
+            self.switch = Switch::new(Phase::RunDown);
+            self.central = Central::drained();
+            self
         }
     }
 
+    const_unless_model! {
+        /// An open object over slots that count nothing.
+        fn over(slots: S) -> Self {
+            Self {
+                central: Central::open(),
+                switch: Switch::new(Phase::Open),
+                platform: PhantomData,
+                slots,
+            }
+        }
+    }
+}
+
+impl<P: Platform, S: Slots + ?Sized> CacheAwareRundown<P, S> {
     /// The slot that the hint points to; any hint will do (S11).
     #[inline]
     fn slot(&self) -> &Slot {
@@ -109,41 +139,78 @@ impl<P: Platform, S: Slots> CacheAwareRundown<P, S> {
         };
         &slots[index]
     }
+
+    /// An acquire of `n` that found the slot closed or full.
+    #[cold]
+    fn not_granted(&self, found: SlotWord<0>, n: u32) -> Refused {
+        if found.is_closed() {
+            // What it added has no meaning and stays there: see `Slot`.
+            return Refused::Closed;
+        }
+        // It counts, though, so this caller holds `n`, and gives them back as any holder would.
+        // SAFETY: the slot was open when they were added to it.
+        unsafe { self.drop_references(n) };
+        Refused::Full
+    }
+
+    /// A release of `n` that its slot, `found` so, did not count. Its last touch is on the central
+    /// count (S3).
+    #[cold]
+    fn release_late(&self, found: SlotWord<0>, n: u32) {
+        let object = ObjectId::of(self);
+        if found.is_closed() {
+            // The sweep has come and put these references on the central count.
+            Self::settled(object, self.central.take(n), n);
+        } else {
+            P::misuse(&Misuse::OutOfRange { object });
+        }
+    }
+
+    /// After an operation on the central count: the object may be gone.
+    fn settled(object: ObjectId, step: Step, released: u32) {
+        if step.drained() {
+            P::wake_waiters(object);
+        }
+        if let Some(misuse) = step.over_release(object, released) {
+            P::misuse(&misuse);
+        }
+    }
 }
 
-impl<P: Platform, S: Slots> Rundown for CacheAwareRundown<P, S> {}
+impl<P: Platform, S: Slots + ?Sized> Rundown for CacheAwareRundown<P, S> {}
 
-impl<P: Platform, S: Slots> Kind for CacheAwareRundown<P, S> {
+impl<P: Platform, S: Slots + ?Sized> Kind for CacheAwareRundown<P, S> {
+    type Platform = P;
+
     #[inline]
-    fn take_reference(&self) -> Result<(), Refused> {
-        // The slot has the last word: the object may close between the two. If it did, what was
-        // added to the slot has no meaning and stays there: see `Slot`.
-        if self.switch.is_open() && self.slot().add_one().counts() {
+    fn take_references(&self, n: u32) -> Result<(), Refused> {
+        if !self.switch.is_open() {
+            return Err(Refused::Closed);
+        }
+        // The slot has the last word: the object may close between the two.
+        let found = self.slot().add(n);
+        if found.grants() {
             Ok(())
         } else {
-            Err(Refused::Closed)
+            Err(self.not_granted(found, n))
         }
     }
 
     #[inline]
-    unsafe fn drop_reference(&self) {
-        if self.slot().take_one().counts() {
-            // Its last touch was the slot (S3): the sweep has yet to come, and will find it.
-            return;
+    unsafe fn drop_references(&self, n: u32) {
+        let found = self.slot().take(n);
+        if !found.counts_release(n) {
+            self.release_late(found, n);
         }
-        // The sweep has come and put this reference on the central count. The last touch is there
-        // (S3).
-        if self.central.take_one().is_drained() {
-            P::wake_waiters();
-        }
+        // Otherwise its last touch was the slot (S3): the sweep has yet to come, and will find it.
     }
 
     fn look(&self) -> Snapshot {
-        self.switch.look(|| self.central.is_drained())
-    }
-
-    fn nothing_held(&self) -> bool {
-        self.central.is_drained()
+        self.switch.look(|| match self.central.load() {
+            ..=0 => State::Drained,
+            count if Central::is_biased(count) => State::Closing,
+            _ => State::Draining,
+        })
     }
 
     fn step(&self, from: Snapshot, to: Phase) -> bool {
@@ -151,12 +218,33 @@ impl<P: Platform, S: Slots> Kind for CacheAwareRundown<P, S> {
     }
 
     fn sweep(&self) {
+        let object = ObjectId::of(self);
         // Only now, after the switch: a slot that refuses must find every later acquire refused
         // (S1).
-        let held = self.slots.as_ref().iter().map(Slot::close).sum();
-        if self.central.swept(held).is_drained() {
-            P::wake_waiters();
+        let held: i128 = self
+            .slots
+            .as_ref()
+            .iter()
+            .map(|slot| i128::from(slot.close()))
+            .sum();
+        let Ok(held) = i64::try_from(held) else {
+            // The object stays closing for ever: nothing else is known to be safe.
+            return P::misuse(&Misuse::OutOfRange { object });
+        };
+        Self::settled(object, self.central.swept(held), 0);
+    }
+
+    fn revive(&self, _: Snapshot) -> bool {
+        // From here on the object cannot drain, and nobody but this caller may write the switch: it
+        // is closed, neither drained nor to be cancelled.
+        if !self.central.bias_while_held() {
+            return false;
         }
+        for slot in self.slots.as_ref() {
+            slot.open();
+        }
+        self.switch.revive();
+        true
     }
 
     fn unsweep(&self) {
@@ -168,16 +256,42 @@ impl<P: Platform, S: Slots> Kind for CacheAwareRundown<P, S> {
         }
     }
 
-    fn settle(&self, cycle: Cycle, phase: Phase) {
-        self.switch.settle(cycle, phase);
+    fn settle_open(&self, era: Era) {
+        self.switch.settle_open(era);
     }
 
-    fn next(cycle: Cycle) -> Cycle {
-        Switch::next(cycle)
+    fn settle_run_down(&self, era: Era) {
+        self.switch.settle_run_down(era);
     }
 
-    fn wake_waiters() {
-        P::wake_waiters();
+    fn held(&self) -> i64 {
+        let in_slots = self.counts().fold(0, i64::wrapping_add);
+        match self.switch.look(|| State::Closing).state {
+            State::Open | State::Closing => self.central.racy_held(in_slots),
+            _ => 0,
+        }
+    }
+
+    fn counts(&self) -> RacyCounts<'_> {
+        RacyCounts::of(self.slots.as_ref())
+    }
+}
+
+impl<P: Platform, S: Slots + ?Sized> fmt::Debug for CacheAwareRundown<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheAwareRundown")
+            .field("state", &self.state())
+            .field("held", &self.held())
+            .field("slots", &self.slots.as_ref().len())
+            .field("counts", &self.counts())
+            .finish()
+    }
+}
+
+#[cfg(feature = "diagnosis")]
+impl<P: Platform, S: Slots + ?Sized> Drop for CacheAwareRundown<P, S> {
+    fn drop(&mut self) {
+        crate::diagnosis::dropped(self);
     }
 }
 
@@ -194,26 +308,35 @@ mod tests {
             0
         }
 
-        fn wake_waiters() {}
+        fn wake_waiters(_: ObjectId) {}
     }
 
     /// In bytes: a pair of cache lines, see [`Slot`].
     const STRIDE: usize = 128;
 
+    type Inside = CacheAwareRundown<Alone, [Slot; 2]>;
+    type Elsewhere = CacheAwareRundown<Alone, &'static mut [Slot]>;
+
     #[test]
     fn what_users_write_is_on_no_line_that_others_use() {
-        type Two = CacheAwareRundown<Alone, [Slot; 2]>;
         let places = [
-            offset_of!(Two, switch),
-            offset_of!(Two, central),
-            offset_of!(Two, slots),
+            offset_of!(Inside, central),
+            offset_of!(Inside, switch),
+            offset_of!(Inside, slots),
         ];
         for (index, place) in places.iter().enumerate() {
             for other in &places[index + 1..] {
                 assert!(place.abs_diff(*other) >= STRIDE, "{places:?}");
             }
         }
-        assert_eq!(align_of::<Two>(), STRIDE);
-        assert_eq!(size_of::<Two>(), 4 * STRIDE);
+        assert_eq!(align_of::<Inside>(), STRIDE);
+        assert_eq!(size_of::<Inside>(), 4 * STRIDE);
+    }
+
+    #[test]
+    fn an_acquire_finds_the_switch_and_the_way_to_its_slot_on_one_line() {
+        let places = [offset_of!(Elsewhere, switch), offset_of!(Elsewhere, slots)];
+        assert_eq!(places[0] / 64, (places[1] + 15) / 64);
+        assert_eq!(size_of::<Elsewhere>(), 2 * STRIDE);
     }
 }

@@ -1,16 +1,19 @@
-//! The read-mostly word that every acquire looks at first: phase and cycle.
+//! The read-mostly word that every acquire looks at first: phase and era.
 
 use crate::primitive::{AtomicU64, Ordering, const_unless_model};
-use crate::state::{Cycle, Phase, Snapshot};
+use crate::state::State;
+use crate::word::{Era, Phase, Snapshot, Word};
 
-/// `cycle << 2 | phase`. A cycle of 62 bits does not come round again: at one re-init every
-/// nanosecond that takes 146 years.
+/// The phase and the era; no count.
 pub(super) struct Switch(AtomicU64);
+
+/// 40 bits of lives: at one every microsecond they come round in 12 days.
+type SwitchWord = Word<0, 40, 22>;
 
 impl Switch {
     const_unless_model! {
-        pub(super) fn new() -> Self {
-            Self(AtomicU64::new(Phase::Open as u64))
+        pub(super) fn new(phase: Phase) -> Self {
+            Self(AtomicU64::new(SwitchWord::new(phase).0))
         }
     }
 
@@ -19,42 +22,49 @@ impl Switch {
     pub(super) fn is_open(&self) -> bool {
         // Acquire: pairs with the Release in `settle`; whoever sees the object re-opened finds
         // every slot open, so that a refusal means closed.
-        Phase::of(self.0.load(Ordering::Acquire)) == Phase::Open
+        SwitchWord::at(self.0.load(Ordering::Acquire)).phase() == Phase::Open
     }
 
-    /// The life cycle; `drained` reads the central count.
-    pub(super) fn look(&self, drained: impl FnOnce() -> bool) -> Snapshot {
-        // Acquire: pairs with the Release in `settle`; who sees a cycle sees its biased central
-        // count, not the zero of the cycle before. And with the Release in `step`: who sees a claim
+    /// The life cycle; `closed` reads the central count.
+    pub(super) fn look(&self, closed: impl FnOnce() -> State) -> Snapshot {
+        // Acquire: pairs with the Release in `settle`; who sees a life sees its biased central
+        // count, not the zero of the life before. And with the Release in `step`: who sees a claim
         // or a completion sees what it followed.
-        let word = self.0.load(Ordering::Acquire);
-        Snapshot {
-            state: Phase::of(word).state(drained),
-            cycle: Cycle(word >> Phase::BITS),
-            word,
-        }
+        SwitchWord::at(self.0.load(Ordering::Acquire)).snapshot(closed)
     }
 
     /// Changes the phase, if the word is still the one in `from`.
     pub(super) fn step(&self, from: Snapshot, to: Phase) -> bool {
-        let next = from.word & !Phase::MASK | to as u64;
+        let next = SwitchWord::at(from.word).with_phase(to);
         // Release: pairs with the Acquire in `look`: the owner's steps, by whichever thread, happen
         // one after the other (S8). No Acquire: `look` has acquired this word. A failure is
         // followed by another `look`.
         self.0
-            .compare_exchange(from.word, next, Ordering::Release, Ordering::Relaxed)
+            .compare_exchange(from.word, next.0, Ordering::Release, Ordering::Relaxed)
             .is_ok()
     }
 
-    /// Ends a claim. A store will do: nobody else writes a claimed word.
-    pub(super) fn settle(&self, cycle: Cycle, phase: Phase) {
-        // Release: pairs with the Acquire in `is_open` and `look`.
-        self.0
-            .store(cycle.0 << Phase::BITS | phase as u64, Ordering::Release);
+    /// A cancel: opens the object in the next era. The caller is the only one who may write.
+    pub(super) fn revive(&self) {
+        // Relaxed: pairs with nothing itself; the caller has acquired this era's closing by the
+        // central count (`Central::bias_while_held`), and nobody else writes until it opens.
+        let closed = SwitchWord::at(self.0.load(Ordering::Relaxed));
+        self.settle(closed.revived());
     }
 
-    /// The cycle after `cycle`.
-    pub(super) fn next(cycle: Cycle) -> Cycle {
-        Cycle((cycle.0 + 1) & (u64::MAX >> Phase::BITS))
+    /// The end of a claim: opens the object in the next life.
+    pub(super) fn settle_open(&self, era: Era) {
+        self.settle(SwitchWord::reborn(era));
+    }
+
+    /// The end of a claim: the object is run down.
+    pub(super) fn settle_run_down(&self, era: Era) {
+        self.settle(SwitchWord::of(era, Phase::RunDown));
+    }
+
+    /// A store will do: nobody else writes a claimed or revived word.
+    fn settle(&self, word: SwitchWord) {
+        // Release: pairs with the Acquire in `is_open` and `look`.
+        self.0.store(word.0, Ordering::Release);
     }
 }

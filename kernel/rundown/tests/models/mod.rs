@@ -7,7 +7,7 @@
 use std::cell::Cell;
 
 use loom::sync::{Condvar, Mutex};
-use rundown::{CacheAwareRundown, Platform, Rundown, RundownRef, Slot, Wait};
+use rundown::{CacheAwareRundown, ObjectId, Platform, Rundown, RundownRef, Slot, Wait, Waiting};
 
 /// A platform of loom threads.
 pub(crate) struct Model;
@@ -25,7 +25,7 @@ impl Platform for Model {
         HINT.with(Cell::get)
     }
 
-    fn wake_waiters() {
+    fn wake_waiters(_: ObjectId) {
         *BELL.0.lock().unwrap() += 1;
         BELL.1.notify_all();
     }
@@ -40,7 +40,7 @@ pub(crate) fn on_cpu(index: usize) {
 pub(crate) struct Sleep;
 
 impl Wait for Sleep {
-    fn wait_until(&self, ready: &mut dyn FnMut() -> bool) {
+    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
         loop {
             let heard = *BELL.0.lock().unwrap();
             if ready() {

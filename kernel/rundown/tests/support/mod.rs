@@ -10,7 +10,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rundown::{CacheAwareRundown, HostPlatform, Platform, Rundown, RundownRef, Slot, Wait};
+use rundown::{
+    AsyncPlatform, CacheAwareRundown, Clock, HostPlatform, ObjectId, Platform, Rundown, RundownRef,
+    Slot, Wait, Waiting, Wakers,
+};
 
 /// Threads, with the CPU hint that the test sets.
 pub(crate) struct TestPlatform;
@@ -24,8 +27,20 @@ impl Platform for TestPlatform {
         HINT.get().unwrap_or_else(HostPlatform::cpu_hint)
     }
 
-    fn wake_waiters() {
-        HostPlatform::wake_waiters();
+    fn wake_waiters(object: ObjectId) {
+        HostPlatform::wake_waiters(object);
+    }
+}
+
+impl Clock for TestPlatform {
+    fn now() -> u64 {
+        HostPlatform::now()
+    }
+}
+
+impl AsyncPlatform for TestPlatform {
+    fn wakers() -> &'static Wakers {
+        HostPlatform::wakers()
     }
 }
 
@@ -141,7 +156,7 @@ impl<F: FnOnce()> Script<F> {
 }
 
 impl<F: FnOnce()> Wait for Script<F> {
-    fn wait_until(&self, ready: &mut dyn FnMut() -> bool) {
+    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
         if let Some(then) = self.0.take() {
             assert!(!ready(), "ready too early");
             then();

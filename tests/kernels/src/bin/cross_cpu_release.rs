@@ -145,7 +145,7 @@ fn guards_wander_while_the_owner_tears_down<R: Rundown>(new: fn() -> R) {
             ipi::wake(next(me));
         }
         while !done() {
-            Halt.wait_until(&mut || done() || boxes[me].has_mail());
+            Halt.until(&mut || done() || boxes[me].has_mail());
             open_mail(me);
         }
     };
@@ -163,10 +163,10 @@ fn guards_wander_while_the_owner_tears_down<R: Rundown>(new: fn() -> R) {
                     .publish(Tracked::new(generation))
                     .expect("it is run down");
                 published.store(generation, Ordering::Release);
-                KernelPlatform::wake_waiters();
+                KernelPlatform::wake_all();
             }
             over.store(true, Ordering::Release);
-            KernelPlatform::wake_waiters();
+            KernelPlatform::wake_all();
         } else {
             while !over.load(Ordering::Acquire) {
                 let seen = published.load(Ordering::Acquire);

@@ -95,7 +95,7 @@ fn log_lines_stay_whole_among_interrupts(_: &'static Machine) {
                 me.get()
             );
         }
-        Halt.wait_until(&mut || ticks[me].load(Ordering::Relaxed) >= 3);
+        Halt.until(&mut || ticks[me].load(Ordering::Relaxed) >= 3);
         timer::stop();
     });
 }

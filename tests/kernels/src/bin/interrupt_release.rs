@@ -112,7 +112,7 @@ fn taken_in_a_thread_released_by_the_timer<R: Rundown + 'static>(new: fn() -> R)
         test_kernels::start_ticking();
         for _ in 1..GUARDS {
             parking[me].park(object.try_acquire().expect("refused although open"));
-            Halt.wait_until(&mut || parking[me].is_empty());
+            Halt.until(&mut || parking[me].is_empty());
         }
         let last = object.try_acquire().expect("refused although open");
         all_parked.wait();
@@ -121,7 +121,7 @@ fn taken_in_a_thread_released_by_the_timer<R: Rundown + 'static>(new: fn() -> R)
             // Closes while guards are parked on all CPUs; their timers let it go on.
             assert!(object.run_down(&Halt).is_ok());
         }
-        Halt.wait_until(&mut || parking[me].is_empty());
+        Halt.until(&mut || parking[me].is_empty());
         timer::stop();
     });
     for cpu in cpu::online() {
@@ -170,14 +170,14 @@ fn taken_and_released_by_the_timer<R: Rundown + 'static>(new: fn() -> R) {
             None => refusals,
         };
         counts[me].fetch_add(1, Ordering::Relaxed);
-        KernelPlatform::wake_waiters();
+        KernelPlatform::wake_all();
     })));
     let all_granted = Barrier::for_all();
     let torn_down = Barrier::for_all();
     let owner = cpu::current();
     smp::run_on_each(&|me| {
         test_kernels::start_ticking();
-        Halt.wait_until(&mut || grants[me].load(Ordering::Acquire) >= 2);
+        Halt.until(&mut || grants[me].load(Ordering::Acquire) >= 2);
         all_granted.wait();
         if me == owner {
             drop(object.run_down(&Halt).expect("run down by nobody else"));
@@ -185,7 +185,7 @@ fn taken_and_released_by_the_timer<R: Rundown + 'static>(new: fn() -> R) {
         torn_down.wait();
         let before = grants[me].load(Ordering::Relaxed);
         let seen = refusals[me].load(Ordering::Relaxed);
-        Halt.wait_until(&mut || refusals[me].load(Ordering::Acquire) >= seen + 2);
+        Halt.until(&mut || refusals[me].load(Ordering::Acquire) >= seen + 2);
         timer::stop();
         assert_eq!(
             grants[me].load(Ordering::Relaxed),

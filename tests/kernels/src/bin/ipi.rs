@@ -56,10 +56,10 @@ fn wake_ends_halt(_: &'static Machine) {
                     ipi::wake(other);
                 }
                 for other in cpu::online().filter(|&other| other != bsp) {
-                    Halt.wait_until(&mut || taken[other].load(Ordering::Acquire) == round);
+                    Halt.until(&mut || taken[other].load(Ordering::Acquire) == round);
                 }
             } else {
-                Halt.wait_until(&mut || given[me].load(Ordering::Acquire) == round);
+                Halt.until(&mut || given[me].load(Ordering::Acquire) == round);
                 taken[me].store(round, Ordering::Release);
                 ipi::wake(bsp);
             }
@@ -75,7 +75,7 @@ fn halt_ends_with_the_first_yes(_: &'static Machine) {
     smp::run_on_each(&|me| {
         for yes in 1..=5 {
             let mut asked = 0;
-            Halt.wait_until(&mut || {
+            Halt.until(&mut || {
                 asked += 1;
                 assert!(asked <= yes, "asked again after a yes");
                 // The next question comes after the next interrupt.

@@ -117,10 +117,10 @@ fn users_race_with_reinit<R: Rundown>(new: fn() -> R) {
                 drop(object.run_down(&Halt).expect("run down by nobody else"));
                 assert!(object.publish(Tracked::new(generation)).is_ok());
                 published.store(generation, Ordering::Release);
-                KernelPlatform::wake_waiters();
+                KernelPlatform::wake_all();
             }
             over.store(true, Ordering::Release);
-            KernelPlatform::wake_waiters();
+            KernelPlatform::wake_all();
             return;
         }
         let mut newest = 0;
@@ -141,7 +141,7 @@ fn users_race_with_reinit<R: Rundown>(new: fn() -> R) {
                     !last_round,
                     "refused although the last value is never taken away"
                 );
-                Halt.wait_until(&mut || published.load(Ordering::Acquire) != known);
+                Halt.until(&mut || published.load(Ordering::Acquire) != known);
             }
             if last_round {
                 break;

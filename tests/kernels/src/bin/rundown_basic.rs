@@ -90,14 +90,14 @@ fn wait_is_over_with_the_last_release<R: Rundown>(new: fn() -> R) {
         closed.wait();
         // One after the other, the owner last.
         let my_turn = (me.get() + cpu::count() - 1) % cpu::count();
-        Halt.wait_until(&mut || turn.load(Ordering::Acquire) == my_turn);
+        Halt.until(&mut || turn.load(Ordering::Acquire) == my_turn);
         assert!(
             !rundown.is_drained(),
             "drained while this CPU holds a protection"
         );
         drop(guard);
         turn.store(my_turn + 1, Ordering::Release);
-        KernelPlatform::wake_waiters();
+        KernelPlatform::wake_all();
         if me == owner {
             assert!(rundown.is_drained(), "not drained after the last release");
             rundown.wait(&Halt);

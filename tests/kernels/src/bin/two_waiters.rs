@@ -94,14 +94,14 @@ fn every_cpu_waits<R: Rundown>(new: fn() -> R) {
             if me.get() == holder {
                 let guard = rundown.try_acquire();
                 held.wait();
-                Halt.wait_until(&mut || closed.load(Ordering::Acquire) == holder);
+                Halt.until(&mut || closed.load(Ordering::Acquire) == holder);
                 released.store(true, Ordering::Relaxed);
                 drop(guard);
             } else {
                 held.wait();
                 rundown.close();
                 closed.fetch_add(1, Ordering::AcqRel);
-                KernelPlatform::wake_waiters();
+                KernelPlatform::wake_all();
                 rundown.wait(&Halt);
                 assert!(
                     released.load(Ordering::Relaxed),

@@ -1,0 +1,121 @@
+//! An object with its slots in one piece of the caller's memory, their number known at run time.
+//!
+//! `unsafe` here: the memory becomes the object.
+
+use core::alloc::Layout;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::{fmt, ptr};
+
+use super::central::Central;
+use super::switch::Switch;
+use super::{CacheAwareRundown, NoSlots, Slot};
+use crate::platform::Platform;
+use crate::word::Phase;
+
+impl<P: Platform> CacheAwareRundown<P, [Slot]> {
+    /// How much memory an object with `slots` slots takes, and how it is to be aligned: 256 bytes
+    /// and 128 for each slot, at a multiple of 128.
+    ///
+    /// # Errors
+    /// [`PlaceError::NoSlots`], or [`PlaceError::TooManySlots`] if the size overflows `isize`.
+    pub fn layout(slots: usize) -> Result<Layout, PlaceError> {
+        if slots == 0 {
+            return Err(PlaceError::NoSlots);
+        }
+        // An object without slots is the part before them. Its size is a multiple of the slots'
+        // alignment, as it has the same.
+        let (head, slots) = Layout::array::<Slot>(slots)
+            .and_then(|slots| Layout::new::<CacheAwareRundown<P, [Slot; 0]>>().extend(slots))
+            .map_err(|_| PlaceError::TooManySlots)?;
+        debug_assert_eq!(slots, size_of::<CacheAwareRundown<P, [Slot; 0]>>());
+        Ok(head.pad_to_align())
+    }
+
+    /// Makes an open object with `slots` slots in the caller's memory, at its start. Whatever was
+    /// there is overwritten. It needs no drop.
+    ///
+    /// ```
+    /// use core::mem::MaybeUninit;
+    /// use rundown::{CacheAwareRundown, HostPlatform, Rundown, Slot};
+    ///
+    /// #[repr(align(128))]
+    /// struct Memory([MaybeUninit<u8>; 1024]);
+    ///
+    /// let mut memory = Memory([MaybeUninit::uninit(); 1024]);
+    /// let rundown = CacheAwareRundown::<HostPlatform, [Slot]>::place(&mut memory.0, 6)?;
+    /// assert!(rundown.try_acquire().is_some());
+    /// # Ok::<(), rundown::PlaceError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`PlaceError`] says what is wrong with the memory, which is then as it was.
+    pub fn place(memory: &mut [MaybeUninit<u8>], slots: usize) -> Result<&mut Self, PlaceError> {
+        let layout = Self::layout(slots)?;
+        if !memory.as_ptr().addr().is_multiple_of(layout.align()) {
+            return Err(PlaceError::Misaligned {
+                required: layout.align(),
+            });
+        }
+        if memory.len() < layout.size() {
+            return Err(PlaceError::TooSmall {
+                required: layout.size(),
+                given: memory.len(),
+            });
+        }
+        // The length of the slice is the number of slots: the cast keeps it.
+        let object = ptr::slice_from_raw_parts_mut(memory.as_mut_ptr(), slots) as *mut Self;
+        // SAFETY: the memory is the caller's alone, aligned, and as large as such an object, as just
+        // checked; so these places are inside it. None of their types has anything to drop.
+        unsafe {
+            (&raw mut (*object).central).write(Central::open());
+            (&raw mut (*object).switch).write(Switch::new(Phase::Open));
+            (&raw mut (*object).platform).write(PhantomData);
+            let first = (&raw mut (*object).slots).cast::<Slot>();
+            for index in 0..slots {
+                first.add(index).write(Slot::new());
+            }
+        }
+        // SAFETY: every field is initialised, and the memory is lent for as long as the result lives.
+        Ok(unsafe { &mut *object })
+    }
+}
+
+/// Why an object could not be made in the caller's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// An object needs at least one slot.
+    NoSlots,
+    /// So many slots fit into no memory.
+    TooManySlots,
+    /// The memory does not start at a multiple of `required` bytes.
+    Misaligned {
+        /// In bytes.
+        required: usize,
+    },
+    /// The memory is not large enough.
+    TooSmall {
+        /// In bytes, for so many slots.
+        required: usize,
+        /// In bytes.
+        given: usize,
+    },
+}
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSlots => NoSlots.fmt(f),
+            Self::TooManySlots => f.write_str("so many slots fit into no memory"),
+            Self::Misaligned { required } => {
+                write!(f, "the memory must start at a multiple of {required} bytes")
+            }
+            Self::TooSmall { required, given } => {
+                write!(f, "the memory has {given} bytes, {required} are needed")
+            }
+        }
+    }
+}
+
+impl core::error::Error for PlaceError {}

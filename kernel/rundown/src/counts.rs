@@ -1,0 +1,56 @@
+//! Net counts per slot, for people to read: [`RacyCounts`].
+
+use core::{fmt, slice};
+
+use crate::cache_aware::Slot;
+
+/// The net count of each slot, in order; from
+/// [`Rundown::racy_counts`](crate::Rundown::racy_counts).
+#[derive(Clone)]
+pub struct RacyCounts<'a>(Source<'a>);
+
+#[derive(Clone)]
+enum Source<'a> {
+    One(Option<i64>),
+    Slots(slice::Iter<'a, Slot>),
+}
+
+impl<'a> RacyCounts<'a> {
+    pub(crate) fn one(count: i64) -> Self {
+        Self(Source::One(Some(count)))
+    }
+
+    pub(crate) fn of(slots: &'a [Slot]) -> Self {
+        Self(Source::Slots(slots.iter()))
+    }
+}
+
+impl Iterator for RacyCounts<'_> {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        match &mut self.0 {
+            Source::One(count) => count.take(),
+            Source::Slots(slots) => slots.next().map(Slot::racy_count),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = match &self.0 {
+            Source::One(count) => usize::from(count.is_some()),
+            Source::Slots(slots) => slots.len(),
+        };
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for RacyCounts<'_> {}
+
+/// Lists those that are not zero, by slot: `{1: 2, 7: -1}`.
+impl fmt::Debug for RacyCounts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.clone().enumerate().filter(|&(_, count)| count != 0))
+            .finish()
+    }
+}

@@ -1,0 +1,152 @@
+//! A wait in progress: [`Drain`].
+
+use core::fmt;
+
+use crate::lifecycle;
+use crate::platform::{Clock, ObjectId, Wait, Waiting};
+use crate::rundown::Rundown;
+use crate::state::{Outstanding, State, WaitOutcome};
+use crate::word::{Era, Snapshot};
+
+/// A wait that has begun, from [`Rundown::drain`]: it remembers what it waits for. So it gives the
+/// right answer however late it is asked, even if the object has been opened and closed again
+/// since (S6).
+///
+/// Dropping it ends the wait and leaves no trace; the object stays closed. With an
+/// [`AsyncPlatform`](crate::AsyncPlatform) it can be awaited.
+#[must_use = "closing has begun, but nobody waits"]
+pub struct Drain<'a, R: Rundown + ?Sized> {
+    rundown: &'a R,
+    /// What it closed or found closed. `None` while another caller has the object claimed.
+    era: Option<Era>,
+}
+
+impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
+    pub(crate) fn start(rundown: &'a R) -> Self {
+        let mut drain = Self { rundown, era: None };
+        drain.closed();
+        drain
+    }
+
+    /// Whether the wait is over, and how it ended. A few loads; never waits; any context.
+    ///
+    /// If the object was [claimed](State::Claimed) so far, this closes it.
+    pub fn poll(&mut self) -> Option<WaitOutcome> {
+        let era = self.closed()?;
+        outcome(era, self.rundown.look())
+    }
+
+    /// Waits as `policy` does. Contexts as for [`Rundown::wait`].
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub fn wait<W: Wait + ?Sized>(&mut self, policy: &W) -> WaitOutcome {
+        let mut ended = self.poll();
+        if let Some(outcome) = ended {
+            return outcome;
+        }
+        crate::diagnosis::about_to_wait::<R::Platform>(self.object());
+        let waiting = Waiting {
+            object: self.object(),
+            deadline: None,
+        };
+        loop {
+            policy.wait_until(waiting, &mut || {
+                ended = ended.or_else(|| self.poll());
+                ended.is_some()
+            });
+            // A policy that returns early breaks its contract, but must not break S2.
+            if let Some(outcome) = ended {
+                return outcome;
+            }
+        }
+    }
+
+    /// Waits as `policy` does, at most until the platform's clock has reached `deadline`. May be
+    /// called again.
+    ///
+    /// # Errors
+    /// [`Outstanding`] says how many are still held. The object stays closed.
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub fn wait_deadline<W: Wait + ?Sized>(
+        &mut self,
+        policy: &W,
+        deadline: u64,
+    ) -> Result<WaitOutcome, Outstanding>
+    where
+        R::Platform: Clock,
+    {
+        let mut ended = self.poll();
+        if let Some(outcome) = ended {
+            return Ok(outcome);
+        }
+        crate::diagnosis::about_to_wait::<R::Platform>(self.object());
+        let waiting = Waiting {
+            object: self.object(),
+            deadline: Some(deadline),
+        };
+        policy.wait_until(waiting, &mut || {
+            ended = ended.or_else(|| self.poll());
+            ended.is_some() || R::Platform::now() >= deadline
+        });
+        ended.ok_or_else(|| {
+            let outstanding = self.outstanding();
+            crate::diagnosis::missed_deadline::<R::Platform>(&outstanding);
+            outstanding
+        })
+    }
+
+    /// What is still held. As racy as [`Rundown::racy_held`].
+    #[must_use]
+    pub fn outstanding(&self) -> Outstanding {
+        Outstanding {
+            object: self.object(),
+            state: self.rundown.state(),
+            held: self.rundown.racy_held(),
+        }
+    }
+
+    /// Which object it waits for.
+    #[must_use]
+    pub fn object(&self) -> ObjectId {
+        self.rundown.id()
+    }
+
+    /// The life whose end it saw, for those who go on to claim it.
+    pub(crate) fn era(&self) -> Option<Era> {
+        self.era
+    }
+
+    /// Closes the object, unless that is done or not possible yet.
+    fn closed(&mut self) -> Option<Era> {
+        if self.era.is_none() {
+            self.era = lifecycle::close(self.rundown)
+                .ok()
+                .map(|closing| closing.era);
+        }
+        self.era
+    }
+}
+
+impl<R: Rundown + ?Sized> fmt::Debug for Drain<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain")
+            .field("object", &self.object())
+            .field("state", &self.rundown.state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the wait for the end of `era` ended, judged by what is seen now.
+fn outcome(era: Era, seen: Snapshot) -> Option<WaitOutcome> {
+    // Another life can only come after this one has drained, and so can a claim in this one. What
+    // was carried over from a cancelled drain is in the later one.
+    if seen.era.life != era.life {
+        return Some(WaitOutcome::Drained);
+    }
+    match seen.state {
+        State::Drained | State::RunDown | State::Claimed => Some(WaitOutcome::Drained),
+        State::Open => Some(WaitOutcome::Cancelled),
+        State::Closing | State::Draining => {
+            (seen.era.cancels != era.cancels).then_some(WaitOutcome::Cancelled)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What can keep an owner from its value.
+
+use core::fmt;
+
+use crate::state::{Outstanding, WrongState};
+
+/// Why an owner did not get the value out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunDownError {
+    /// The value was, or is being, taken out by another caller.
+    Taken,
+    /// The drain was [cancelled](crate::Protected::cancel): the object is open.
+    Cancelled,
+    /// The deadline has passed, and guards are still out. The object stays closed.
+    TimedOut(Outstanding),
+}
+
+impl fmt::Display for RunDownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken => f.write_str("another caller has run the object down"),
+            Self::Cancelled => f.write_str("the drain was cancelled: the object is open"),
+            Self::TimedOut(outstanding) => write!(f, "the deadline has passed: {outstanding}"),
+        }
+    }
+}
+
+impl core::error::Error for RunDownError {}
+
+/// The object could not be published, because it is not run down.
+pub struct PublishError<T> {
+    /// The value, given back.
+    pub value: T,
+    /// The state that was found.
+    pub reason: WrongState,
+}
+
+impl<T> fmt::Debug for PublishError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishError")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for PublishError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not run down: {}", self.reason)
+    }
+}
+
+impl<T> core::error::Error for PublishError<T> {}
+
+/// The value could not be replaced.
+pub struct ReplaceError<T> {
+    /// The new value, given back.
+    pub value: T,
+    /// Why the one before could not be taken out.
+    pub reason: RunDownError,
+}
+
+impl<T> fmt::Debug for ReplaceError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplaceError")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for ReplaceError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not replaced: {}", self.reason)
+    }
+}
+
+impl<T> core::error::Error for ReplaceError<T> {}

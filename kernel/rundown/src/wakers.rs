@@ -1,0 +1,252 @@
+//! The futures that wait on a platform's objects: [`Wakers`].
+//!
+//! `unsafe` here: an intrusive list, through entries that live inside the futures.
+
+use core::cell::UnsafeCell;
+use core::marker::PhantomPinned;
+use core::pin::Pin;
+use core::task::Waker;
+use core::{fmt, ptr};
+
+use crate::lock::Lock;
+use crate::platform::ObjectId;
+use crate::primitive::{AtomicU64, Ordering};
+
+/// A platform's futures that wait for objects to drain. One per platform, in a static; needs no
+/// allocation.
+///
+/// [`ring`](Self::ring) belongs into [`Platform::wake_waiters`](crate::Platform::wake_waiters): one
+/// atomic operation, legal in any context, NMI included. [`deliver`](Self::deliver) then calls the
+/// wakers: foreign code, and a spin lock that the futures' `poll` and `drop` take, too. So it is for
+/// thread context (the executor's loop, before it looks for work), or for a handler that cannot
+/// interrupt those on the same CPU.
+pub struct Wakers {
+    /// A bit per bucket that was rung since it was last delivered.
+    rung: AtomicU64,
+    buckets: [Lock<List>; BUCKETS],
+}
+
+/// One bit each in `rung`. Fewer in a model, which follows each of them.
+const BUCKETS: usize = if cfg!(rundown_loom) { 1 } else { 64 };
+
+impl Wakers {
+    /// An empty table.
+    #[cfg(not(rundown_loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            rung: AtomicU64::new(0),
+            buckets: [const { Lock::new(List::EMPTY) }; BUCKETS],
+        }
+    }
+
+    /// An empty table.
+    #[cfg(rundown_loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            rung: AtomicU64::new(0),
+            buckets: core::array::from_fn(|_| Lock::new(List::EMPTY)),
+        }
+    }
+
+    /// Remembers that the futures that wait for `object` are to be woken. Any context, NMI included.
+    #[inline]
+    pub fn ring(&self, object: ObjectId) {
+        // Release: pairs with the Acquire in `deliver`; what was done before the ring (the last
+        // release) is visible to the futures that it wakes, and by the lock to those that enter the
+        // list too late to be woken.
+        self.rung
+            .fetch_or(1 << object.bucket(BUCKETS), Ordering::Release);
+    }
+
+    /// Wakes the futures that [`ring`](Self::ring) was called for since the last time, and some
+    /// others that share their buckets. Says whether there was anything to deliver.
+    ///
+    /// Takes a spin lock and calls wakers: see [`Wakers`] for where that is legal.
+    pub fn deliver(&self) -> bool {
+        // Acquire: pairs with the Release in `ring`.
+        let rung = self.rung.swap(0, Ordering::Acquire);
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            if rung & 1 << index != 0 {
+                wake_all(bucket);
+            }
+        }
+        rung != 0
+    }
+
+    /// Both in one: for a platform that may call wakers right where it wakes.
+    pub fn wake(&self, object: ObjectId) {
+        // The lock orders this call against futures that enter the list: see `ring`.
+        wake_all(self.bucket(object));
+    }
+
+    fn bucket(&self, object: ObjectId) -> &Lock<List> {
+        &self.buckets[object.bucket(BUCKETS)]
+    }
+}
+
+impl Default for Wakers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Wakers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiting: usize = self.buckets.iter().map(|b| b.with(|list| list.len())).sum();
+        f.debug_struct("Wakers")
+            .field("waiting", &waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Empties the list. Each waker is called without the lock, and no entry is touched after it has left
+/// the list: its future may be gone then.
+fn wake_all(bucket: &Lock<List>) {
+    // So many and no more: whoever enters from now on, at the end, looks by itself. Without the limit
+    // futures that enter as fast as this wakes them would keep it here for ever.
+    let mut left = bucket.with(|list| list.len());
+    while left > 0 {
+        let Some(waker) = bucket.with(List::pop) else {
+            return;
+        };
+        waker.wake();
+        left -= 1;
+    }
+}
+
+/// A future's place in the list. Everything in it belongs to the lock of its bucket.
+pub(crate) struct Entry {
+    link: UnsafeCell<Link>,
+    _pinned: PhantomPinned,
+}
+
+struct Link {
+    /// `Some` while it is in the list.
+    waker: Option<Waker>,
+    previous: *const Entry,
+    next: *const Entry,
+}
+
+// SAFETY: the link is only touched under the lock of the entry's bucket.
+unsafe impl Send for Entry {}
+// SAFETY: as above.
+unsafe impl Sync for Entry {}
+
+impl Entry {
+    pub(crate) const fn new() -> Self {
+        Self {
+            link: UnsafeCell::new(Link {
+                waker: None,
+                previous: ptr::null(),
+                next: ptr::null(),
+            }),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Enters the list of `object`, or replaces the waker if it is there. The same object every
+    /// time.
+    ///
+    /// The caller must look at the object after this: a wake-up may have come before.
+    ///
+    /// # Safety
+    /// The entry calls [`leave`](Self::leave) for the same object before it is dropped.
+    pub(crate) unsafe fn enter(self: Pin<&Self>, wakers: &Wakers, object: ObjectId, waker: &Waker) {
+        // Cloning is foreign code: not under the lock. Nor is dropping the old one.
+        let waker = waker.clone();
+        let _old = wakers
+            .bucket(object)
+            // SAFETY: the entry stays where it is (pinned), and leaves before it is dropped.
+            .with(|list| unsafe { list.put(self.get_ref(), waker) });
+    }
+
+    /// Leaves the list of `object`, if it is there. After this nobody else knows the entry.
+    pub(crate) fn leave(&self, wakers: &Wakers, object: ObjectId) {
+        let _waker = wakers
+            .bucket(object)
+            // SAFETY: this is the lock of the entry's bucket.
+            .with(|list| unsafe { list.remove(self) });
+    }
+}
+
+/// The first and the last entry of a doubly linked list: first come, first woken.
+struct List {
+    first: *const Entry,
+    last: *const Entry,
+}
+
+// SAFETY: its entries are `Send`.
+unsafe impl Send for List {}
+
+impl List {
+    const EMPTY: Self = Self {
+        first: ptr::null(),
+        last: ptr::null(),
+    };
+
+    /// Links `entry` at the end, or gives it another waker if it is linked; returns the old one.
+    ///
+    /// # Safety
+    /// The caller has the lock of the entry's bucket; the entry stays valid and in place until it is
+    /// removed or popped.
+    unsafe fn put(&mut self, entry: &Entry, waker: Waker) -> Option<Waker> {
+        // SAFETY: the caller has the lock.
+        let link = unsafe { &mut *entry.link.get() };
+        let old = link.waker.replace(waker);
+        if old.is_none() {
+            link.previous = self.last;
+            link.next = ptr::null();
+            // SAFETY: entries in the list are valid.
+            match unsafe { self.last.as_ref() } {
+                // SAFETY: the caller has the lock, and `last` is another entry.
+                Some(last) => unsafe { (*last.link.get()).next = entry },
+                None => self.first = entry,
+            }
+            self.last = entry;
+        }
+        old
+    }
+
+    /// Unlinks `entry` if it is linked; returns its waker.
+    ///
+    /// # Safety
+    /// The caller has the lock of the entry's bucket.
+    unsafe fn remove(&mut self, entry: &Entry) -> Option<Waker> {
+        // SAFETY: the caller has the lock.
+        let link = unsafe { &mut *entry.link.get() };
+        let waker = link.waker.take()?;
+        // SAFETY: entries in the list are valid.
+        match unsafe { link.previous.as_ref() } {
+            // SAFETY: the caller has the lock, and it is another entry.
+            Some(previous) => unsafe { (*previous.link.get()).next = link.next },
+            None => self.first = link.next,
+        }
+        // SAFETY: entries in the list are valid.
+        match unsafe { link.next.as_ref() } {
+            // SAFETY: the caller has the lock, and it is another entry.
+            Some(next) => unsafe { (*next.link.get()).previous = link.previous },
+            None => self.last = link.previous,
+        }
+        Some(waker)
+    }
+
+    /// Unlinks the first entry; returns its waker.
+    fn pop(&mut self) -> Option<Waker> {
+        // SAFETY: entries in the list are valid, and whoever has the list has its lock.
+        unsafe { self.first.as_ref().and_then(|first| self.remove(first)) }
+    }
+
+    fn len(&self) -> usize {
+        let mut length = 0;
+        let mut entry = self.first;
+        // SAFETY: entries in the list are valid, and whoever has the list has its lock.
+        while let Some(here) = unsafe { entry.as_ref() } {
+            length += 1;
+            // SAFETY: as above.
+            entry = unsafe { (*here.link.get()).next };
+        }
+        length
+    }
+}
