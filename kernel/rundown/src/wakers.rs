@@ -234,8 +234,10 @@ impl List {
 
     /// Unlinks the first entry; returns its waker.
     fn pop(&mut self) -> Option<Waker> {
-        // SAFETY: entries in the list are valid, and whoever has the list has its lock.
-        unsafe { self.first.as_ref().and_then(|first| self.remove(first)) }
+        // SAFETY: entries in the list are valid.
+        let first = unsafe { self.first.as_ref() }?;
+        // SAFETY: whoever has the list has its lock.
+        unsafe { self.remove(first) }
     }
 
     fn len(&self) -> usize {

@@ -3,15 +3,11 @@
 //! `unsafe` here: the memory becomes the object.
 
 use core::alloc::Layout;
-use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-use core::{fmt, ptr};
+use core::{fmt, ptr, slice};
 
-use super::central::Central;
-use super::switch::Switch;
 use super::{CacheAwareRundown, NoSlots, Slot};
 use crate::platform::Platform;
-use crate::word::Phase;
 
 impl<P: Platform> CacheAwareRundown<P, [Slot]> {
     /// How much memory an object with `slots` slots takes, and how it is to be aligned: 256 bytes
@@ -23,13 +19,10 @@ impl<P: Platform> CacheAwareRundown<P, [Slot]> {
         if slots == 0 {
             return Err(PlaceError::NoSlots);
         }
-        // An object without slots is the part before them. Its size is a multiple of the slots'
-        // alignment, as it has the same.
-        let (head, slots) = Layout::array::<Slot>(slots)
-            .and_then(|slots| Layout::new::<CacheAwareRundown<P, [Slot; 0]>>().extend(slots))
+        let (whole, _) = Layout::array::<Slot>(slots)
+            .and_then(|slots| Layout::new::<Head<P>>().extend(slots))
             .map_err(|_| PlaceError::TooManySlots)?;
-        debug_assert_eq!(slots, size_of::<CacheAwareRundown<P, [Slot; 0]>>());
-        Ok(head.pad_to_align())
+        Ok(whole.pad_to_align())
     }
 
     /// Makes an open object with `slots` slots in the caller's memory, at its start. Whatever was
@@ -63,23 +56,24 @@ impl<P: Platform> CacheAwareRundown<P, [Slot]> {
                 given: memory.len(),
             });
         }
+        let (head, tail) = memory.split_at_mut(size_of::<Head<P>>());
+        // SAFETY: the place is as large as a head, and aligned for the whole object.
+        unsafe { head.as_mut_ptr().cast::<Head<P>>().write(Head::over([])) };
+        let first = tail.as_mut_ptr().cast::<MaybeUninit<Slot>>();
+        // SAFETY: the tail has room for so many, and starts at a multiple of their alignment.
+        for place in unsafe { slice::from_raw_parts_mut(first, slots) } {
+            place.write(Slot::new());
+        }
         // The length of the slice is the number of slots: the cast keeps it.
         let object = ptr::slice_from_raw_parts_mut(memory.as_mut_ptr(), slots) as *mut Self;
-        // SAFETY: the memory is the caller's alone, aligned, and as large as such an object, as just
-        // checked; so these places are inside it. None of their types has anything to drop.
-        unsafe {
-            (&raw mut (*object).central).write(Central::open());
-            (&raw mut (*object).switch).write(Switch::new(Phase::Open));
-            (&raw mut (*object).platform).write(PhantomData);
-            let first = (&raw mut (*object).slots).cast::<Slot>();
-            for index in 0..slots {
-                first.add(index).write(Slot::new());
-            }
-        }
         // SAFETY: every field is initialised, and the memory is lent for as long as the result lives.
         Ok(unsafe { &mut *object })
     }
 }
+
+/// An object without slots: the part before them, as the fields stand in the order in which they are
+/// declared. Its size is a multiple of the slots' alignment, as it has the same.
+type Head<P> = CacheAwareRundown<P, [Slot; 0]>;
 
 /// Why an object could not be made in the caller's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,269 @@
+//! The list of mutants, `mutants.toml`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::patch::Patch;
+
+/// One way to break the crate, and the test that must notice.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mutant {
+    /// Unique; lower case, digits and `-`, as it also names a log file.
+    pub(crate) name: String,
+    /// The source file, relative to the crate.
+    pub(crate) file: String,
+    /// The exact text to replace. Must occur once, unless `nth` says which occurrence is meant.
+    find: String,
+    /// What comes in its place.
+    replace: String,
+    /// Which occurrence of `find`, from 1, if there are several.
+    nth: Option<NonZeroUsize>,
+    /// Why the result is wrong: one sentence.
+    pub(crate) wrong: String,
+    /// The promise it breaks: `S1` to `S11`.
+    pub(crate) promise: String,
+    /// Who must notice.
+    pub(crate) killed_by: Killer,
+    /// The mutant makes its killer hang, and that is how it is noticed. Without this, a killer that
+    /// does not end is an error: it may only have become slow.
+    #[serde(default)]
+    pub(crate) hangs: bool,
+}
+
+impl Mutant {
+    pub(crate) fn patch(&self) -> Patch<'_> {
+        Patch {
+            find: &self.find,
+            replace: &self.replace,
+            nth: self.nth,
+        }
+    }
+}
+
+/// A test, or several of the same binary: all whose names contain `test`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Killer {
+    /// A model in `tests/<binary>.rs`, built with `--cfg rundown_loom`, in release mode.
+    Loom { binary: String, test: String },
+    /// An integration test in `tests/<binary>.rs`.
+    Host { binary: String, test: String },
+    /// A unit test in `src/`.
+    Unit { test: String },
+}
+
+impl Killer {
+    /// What libtest filters by.
+    pub(crate) fn filter(&self) -> &str {
+        match self {
+            Self::Loom { test, .. } | Self::Host { test, .. } | Self::Unit { test } => test,
+        }
+    }
+
+    /// The name of the test binary; `None`: that of the library itself.
+    pub(crate) fn binary(&self) -> Option<&str> {
+        match self {
+            Self::Loom { binary, .. } | Self::Host { binary, .. } => Some(binary),
+            Self::Unit { .. } => None,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Loom { .. } => "loom",
+            Self::Host { .. } => "host",
+            Self::Unit { .. } => "unit",
+        }
+    }
+}
+
+/// As in the tables: `loom loom_close slots_2::a_refusal_is_final`.
+impl fmt::Display for Killer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())?;
+        if let Some(binary) = self.binary() {
+            write!(f, " {binary}")?;
+        }
+        write!(f, " {}", self.filter())
+    }
+}
+
+/// Reads the list and checks all that can be checked without the sources.
+pub(crate) fn read(file: &Path) -> Result<Vec<Mutant>> {
+    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    parse(&text).with_context(|| format!("in {}", file.display()))
+}
+
+/// As [`read`], from the text.
+pub(crate) fn parse(text: &str) -> Result<Vec<Mutant>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct List {
+        mutant: Vec<Mutant>,
+    }
+    let list: List = toml::from_str(text)?;
+    let mut names = BTreeSet::new();
+    for mutant in &list.mutant {
+        check(mutant).with_context(|| format!("mutant `{}`", mutant.name))?;
+        if !names.insert(&mutant.name) {
+            bail!("two mutants are called `{}`", mutant.name);
+        }
+    }
+    Ok(list.mutant)
+}
+
+fn check(mutant: &Mutant) -> Result<()> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    ensure!(
+        !mutant.name.is_empty() && mutant.name.chars().all(plain),
+        "its name is not made of lower-case letters, digits and `-`"
+    );
+    let number = mutant.promise.strip_prefix('S').map(str::parse::<u8>);
+    ensure!(
+        matches!(number, Some(Ok(1..=11))),
+        "its promise is `{}`, not one of S1 to S11",
+        mutant.promise
+    );
+    ensure!(
+        mutant.find != mutant.replace && !mutant.find.trim().is_empty(),
+        "`find` and `replace` change nothing"
+    );
+    ensure!(
+        mutant.wrong.ends_with('.') && !mutant.wrong.contains('\n'),
+        "`wrong` is not one sentence on one line"
+    );
+    ensure!(
+        !mutant.killed_by.filter().trim().is_empty(),
+        "its killer names no test"
+    );
+    // Loom itself says when threads wait for each other; a search without end proves nothing.
+    ensure!(
+        !(mutant.hangs && matches!(mutant.killed_by, Killer::Loom { .. })),
+        "a loom model that does not end is no kill"
+    );
+    Ok(())
+}
+
+/// Whether the crate's sources still are what the list speaks of: each patch applies, and each
+/// killer's test is where the list says. Gives all complaints.
+pub(crate) fn complaints(mutants: &[Mutant], package: &Path) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for mutant in mutants {
+        let checked = [applies(mutant, package), killer_exists(mutant, package)];
+        for error in checked.into_iter().filter_map(Result::err) {
+            complaints.push(format!("`{}`: {error:#}", mutant.name));
+        }
+    }
+    complaints
+}
+
+fn applies(mutant: &Mutant, package: &Path) -> Result<()> {
+    let file = package.join(&mutant.file);
+    let source = fs::read_to_string(&file).with_context(|| format!("reading {}", mutant.file))?;
+    mutant
+        .patch()
+        .apply(&source)
+        .map(drop)
+        .with_context(|| format!("the mutant no longer applies: {}", mutant.file))
+}
+
+/// Only looks for the function's name; that the filter finds it, the unmutated run shows.
+fn killer_exists(mutant: &Mutant, package: &Path) -> Result<()> {
+    let filter = mutant.killed_by.filter();
+    let function = filter.rsplit("::").next().unwrap_or(filter);
+    let Some(binary) = mutant.killed_by.binary() else {
+        // A unit test may be in any source file.
+        return Ok(());
+    };
+    let file = package.join("tests").join(format!("{binary}.rs"));
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("its killer's tests/{binary}.rs"))?;
+    let there = [format!("fn {function}("), format!("fn {function}<")]
+        .iter()
+        .any(|head| text.contains(head.as_str()));
+    ensure!(there, "its killer `{function}` is not in tests/{binary}.rs");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list of one mutant, with a line of it replaced.
+    fn list(from: &str, to: &str) -> Result<Vec<Mutant>> {
+        let text = r#"
+            [[mutant]]
+            name = "a-1"
+            file = "src/lib.rs"
+            find = "1"
+            replace = "2"
+            wrong = "It is."
+            promise = "S1"
+            killed_by = { kind = "host", binary = "b", test = "t" }
+        "#;
+        assert!(text.contains(from));
+        parse(&text.replace(from, to))
+    }
+
+    #[test]
+    fn a_list_is_read() {
+        let mutants = list("", "").expect("a list");
+        assert_eq!(mutants.len(), 1);
+        assert_eq!(mutants[0].killed_by.to_string(), "host b t");
+        assert!(!mutants[0].hangs);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_list_is_said() {
+        for (from, to, why) in [
+            ("a-1", "A", "lower-case"),
+            ("S1", "S12", "S1 to S11"),
+            ("S1", "1", "S1 to S11"),
+            ("\"2\"", "\"1\"", "change nothing"),
+            ("It is.", "It is", "one sentence"),
+            ("\"t\"", "\" \"", "names no test"),
+            ("\"host\"", "\"guest\"", "guest"),
+            ("promise", "promises", "promises"),
+            (
+                "killed_by",
+                "hangs = true\nkilled_by.kind = \"loom\"\nkilled_by.binary = \"b\"\n\
+                 killed_by.test = \"t\"\n#",
+                "no kill",
+            ),
+        ] {
+            let error = format!("{:#}", list(from, to).expect_err(to));
+            assert!(error.contains(why), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let one = r#"
+            [[mutant]]
+            name = "a"
+            file = "src/lib.rs"
+            find = "1"
+            replace = "2"
+            wrong = "It is."
+            promise = "S1"
+            killed_by = { kind = "unit", test = "t" }
+        "#;
+        let error = parse(&format!("{one}{one}")).expect_err("twice the same name");
+        assert!(error.to_string().contains("two mutants"), "{error}");
+    }
+
+    #[test]
+    fn every_mutant_applies_and_every_killer_exists() {
+        let place = crate::place::Place::here();
+        let mutants = read(&crate::place::list_file()).expect("the list");
+        let complaints = complaints(&mutants, &place.package());
+        assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    }
+}

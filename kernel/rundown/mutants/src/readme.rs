@@ -1,0 +1,98 @@
+//! The table of mutants in the crate's README.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::list::Mutant;
+
+const BEGIN: &str = "<!-- mutants: begin -->";
+const END: &str = "<!-- mutants: end -->";
+
+/// Puts the table where the README has the marks for it. Whether that changed anything.
+pub(crate) fn write(readme: &Path, mutants: &[Mutant]) -> Result<bool> {
+    let text = read(readme)?;
+    let new = with_table(&text, mutants)?;
+    if new == text {
+        return Ok(false);
+    }
+    fs::write(readme, new).with_context(|| format!("writing {}", readme.display()))?;
+    Ok(true)
+}
+
+/// Whether the README has the table of these mutants.
+pub(crate) fn is_current(readme: &Path, mutants: &[Mutant]) -> Result<bool> {
+    let text = read(readme)?;
+    Ok(with_table(&text, mutants)? == text)
+}
+
+fn read(readme: &Path) -> Result<String> {
+    fs::read_to_string(readme).with_context(|| format!("reading {}", readme.display()))
+}
+
+fn with_table(text: &str, mutants: &[Mutant]) -> Result<String> {
+    let missing = || format!("the README lacks `{BEGIN}` and `{END}`, each on a line of its own");
+    let (before, rest) = text.split_once(BEGIN).with_context(missing)?;
+    let (_, after) = rest.split_once(END).with_context(missing)?;
+    Ok(format!("{before}{BEGIN}\n{}{END}{after}", table(mutants)))
+}
+
+fn table(mutants: &[Mutant]) -> String {
+    let mut table = String::from("| mutant | what is wrong with it | breaks | killed by |\n");
+    table.push_str("|---|---|---|---|\n");
+    for mutant in mutants {
+        let killer = &mutant.killed_by;
+        let wrong = mutant.wrong.replace('|', "\\|");
+        let (kind, test) = (killer.kind(), killer.filter());
+        let binary = match killer.binary() {
+            Some(binary) => format!(" `{binary}`"),
+            None => String::new(),
+        };
+        table.push_str(&format!(
+            "| `{}` | {wrong} | {} | {kind}{binary}: `{test}` |\n",
+            mutant.name, mutant.promise
+        ));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::{self, Place};
+
+    #[test]
+    fn the_table_in_the_readme_is_current() {
+        let mutants = crate::list::read(&place::list_file()).expect("the list");
+        let readme = Place::here().package().join("README.md");
+        assert!(
+            is_current(&readme, &mutants).expect("a README with marks"),
+            "the README's table of mutants is stale: `cargo run -p mutants -- --table` renews it"
+        );
+    }
+
+    #[test]
+    fn only_what_is_between_the_marks_changes() {
+        let mutants = crate::list::parse(
+            r#"
+            [[mutant]]
+            name = "a"
+            file = "src/lib.rs"
+            find = "1"
+            replace = "2"
+            wrong = "It | is."
+            promise = "S1"
+            killed_by = { kind = "loom", binary = "b", test = "c::t" }
+            "#,
+        )
+        .expect("a list");
+        let old = format!("before\n{BEGIN}\nstale\n{END}\nafter\n");
+        let new = with_table(&old, &mutants).expect("marks");
+        assert!(new.starts_with(&format!("before\n{BEGIN}\n| mutant |")));
+        assert!(new.contains("\n| `a` | It \\| is. | S1 | loom `b`: `c::t` |\n"));
+        assert!(new.ends_with(&format!("\n{END}\nafter\n")));
+        assert_eq!(with_table(&new, &mutants).expect("marks"), new);
+        assert!(with_table("no marks", &mutants).is_err());
+    }
+}
