@@ -12,7 +12,7 @@ use crate::word::{Era, Snapshot};
 /// right answer however late it is asked, even if the object has been opened and closed again
 /// since (S6).
 ///
-/// Dropping it ends the wait and leaves no trace; the object stays closed. With an
+/// Dropping it ends the wait and leaves no trace; the object stays as it is. With an
 /// [`AsyncPlatform`](crate::AsyncPlatform) it can be awaited.
 #[must_use = "closing has begun, but nobody waits"]
 pub struct Drain<'a, R: Rundown + ?Sized> {
@@ -28,9 +28,10 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
         drain
     }
 
-    /// Whether the wait is over, and how it ended. A few loads; never waits; any context.
+    /// Whether the wait is over, and how it ended. Never waits; any context.
     ///
-    /// If the object was [claimed](State::Claimed) so far, this closes it.
+    /// A few loads; but if the object was [claimed](State::Claimed) when the wait began, this also
+    /// closes it, as soon as that is over.
     pub fn poll(&mut self) -> Option<WaitOutcome> {
         let era = self.closed()?;
         outcome(era, self.rundown.look())
@@ -64,7 +65,8 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
     /// called again.
     ///
     /// # Errors
-    /// [`Outstanding`] says how many are still held. The object stays closed.
+    /// [`Outstanding`] says how many are still held. The object stays as it is: closed, unless another
+    /// caller has it [claimed](State::Claimed).
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait_deadline<W: Wait + ?Sized>(
         &mut self,
@@ -83,10 +85,15 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
             object: self.object(),
             deadline: Some(deadline),
         };
-        policy.wait_until(waiting, &mut || {
-            ended = ended.or_else(|| self.poll());
-            ended.is_some() || R::Platform::now() >= deadline
-        });
+        let mut late = false;
+        // Again, if the policy returns early.
+        while ended.is_none() && !late {
+            policy.wait_until(waiting, &mut || {
+                ended = ended.or_else(|| self.poll());
+                late = ended.is_none() && R::Platform::now() >= deadline;
+                ended.is_some() || late
+            });
+        }
         ended.ok_or_else(|| {
             let outstanding = self.outstanding();
             crate::diagnosis::missed_deadline::<R::Platform>(&outstanding);

@@ -9,7 +9,7 @@ use crate::drain::Drain;
 use crate::platform::AsyncPlatform;
 use crate::rundown::Rundown;
 use crate::state::WaitOutcome;
-use crate::wakers::Entry;
+use crate::wakers::{Entry, Wakers};
 use crate::word::Era;
 
 /// The end of a wait: what `rundown.drain().await` waits for.
@@ -22,8 +22,8 @@ where
     R: Rundown<Platform: AsyncPlatform> + ?Sized,
 {
     drain: Drain<'a, R>,
-    /// Whether `entry` may be in the table.
-    entered: bool,
+    /// The table that `entry` may be in: the same for good, whatever the platform answers later.
+    entered: Option<&'static Wakers>,
     entry: Entry,
 }
 
@@ -37,7 +37,7 @@ where
     fn into_future(self) -> DrainFuture<'a, R> {
         DrainFuture {
             drain: self,
-            entered: false,
+            entered: None,
             entry: Entry::new(),
         }
     }
@@ -65,11 +65,11 @@ where
         if let Some(outcome) = this.drain.poll() {
             return Poll::Ready(outcome);
         }
-        this.entered = true;
+        let wakers = *this.entered.get_or_insert_with(R::Platform::wakers);
         // SAFETY: the future is pinned, and so is its field.
         let entry = unsafe { Pin::new_unchecked(&this.entry) };
-        // SAFETY: `drop` leaves the list.
-        unsafe { entry.enter(R::Platform::wakers(), this.drain.object(), context.waker()) };
+        // SAFETY: `drop` leaves this table's list.
+        unsafe { entry.enter(wakers, this.drain.object(), context.waker()) };
         // The wake-up may have come between the look and the entry.
         match this.drain.poll() {
             Some(outcome) => Poll::Ready(outcome),
@@ -83,8 +83,8 @@ where
     R: Rundown<Platform: AsyncPlatform> + ?Sized,
 {
     fn drop(&mut self) {
-        if self.entered {
-            self.entry.leave(R::Platform::wakers(), self.drain.object());
+        if let Some(wakers) = self.entered {
+            self.entry.leave(wakers, self.drain.object());
         }
     }
 }

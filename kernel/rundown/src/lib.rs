@@ -6,9 +6,15 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("rundown counts in 64-bit words: it needs a target with 64-bit atomics");
+
 mod cache_aware;
 mod counts;
+#[cfg(not(feature = "diagnosis"))]
 mod diagnosis;
+#[cfg(feature = "diagnosis")]
+pub mod diagnosis;
 mod drain;
 mod future;
 mod guard;
@@ -36,6 +42,8 @@ pub use guard::{RefGuard, RefGuards};
 pub use host::{HostPlatform, Park};
 pub use plain::RundownRef;
 pub use platform::{AsyncPlatform, Clock, ObjectId, Platform, Spin, Wait, Waiting};
+#[cfg(not(rundown_loom))]
+pub use protected::BornClosed;
 pub use protected::{
     Guard, MappedGuard, Protected, PublishError, ReplaceError, RunDownError, RunDownFuture,
 };

@@ -8,6 +8,9 @@ use crate::word::{Era, Phase, Snapshot};
 
 /// What a kind of rundown provides; [`Rundown`](crate::Rundown) is built on it. Sealed: this module
 /// is private.
+///
+/// The methods of a supertrait can be called by whoever has the trait, though. Those that are owners'
+/// steps therefore ask for an [`Inside`], which only this crate can make.
 pub trait Kind: Send + Sync {
     /// The system it runs on.
     type Platform: Platform;
@@ -26,24 +29,24 @@ pub trait Kind: Send + Sync {
     fn look(&self) -> Snapshot;
 
     /// Goes from the very word in `from` to `to`, in the same era; `false` if the word has changed.
-    fn step(&self, from: Snapshot, to: Phase) -> bool;
+    fn step(&self, from: Snapshot, to: Phase, _: Inside) -> bool;
 
     /// The caller has just closed the object: takes stock of what is held. May wake waiters.
-    fn sweep(&self);
+    fn sweep(&self, _: Inside);
 
     /// The caller has found the object draining: opens it again, in the next era, with what is held.
     /// `false` if it is not draining any more.
-    fn revive(&self, draining: Snapshot) -> bool;
+    fn revive(&self, draining: Snapshot, _: Inside) -> bool;
 
     /// The caller has claimed the object and is about to open it: readies the counts for the next
     /// life.
-    fn unsweep(&self);
+    fn unsweep(&self, _: Inside);
 
     /// Ends a claim of `era`: the caller is the only writer. The object opens, in the next life.
-    fn settle_open(&self, era: Era);
+    fn settle_open(&self, era: Era, _: Inside);
 
     /// Ends a claim of `era`: the caller is the only writer. The object is run down.
-    fn settle_run_down(&self, era: Era);
+    fn settle_run_down(&self, era: Era, _: Inside);
 
     /// [`Rundown::racy_held`](crate::Rundown::racy_held).
     fn held(&self) -> i64;
@@ -51,6 +54,13 @@ pub trait Kind: Send + Sync {
     /// [`Rundown::racy_counts`](crate::Rundown::racy_counts).
     fn counts(&self) -> RacyCounts<'_>;
 }
+
+/// Shows that the caller is this crate, and keeps to the rules of its step: a sweep too many would
+/// let a waiter go while something is held.
+#[derive(Clone, Copy)]
+pub struct Inside(());
+
+const INSIDE: Inside = Inside(());
 
 /// The object is in the claimed phase.
 pub(crate) struct Claimed;
@@ -66,8 +76,8 @@ pub(crate) fn close<K: Kind + ?Sized>(rundown: &K) -> Result<Closing, Claimed> {
     loop {
         let Snapshot { state, era, .. } = match rundown.look() {
             seen if seen.state != State::Open => seen,
-            seen if rundown.step(seen, Phase::Closed) => {
-                rundown.sweep();
+            seen if rundown.step(seen, Phase::Closed, INSIDE) => {
+                rundown.sweep(INSIDE);
                 return Ok(Closing {
                     era: seen.era,
                     first: true,
@@ -90,7 +100,7 @@ pub(crate) fn cancel<K: Kind + ?Sized>(rundown: &K) -> Result<(), WrongState> {
         if seen.state != State::Draining {
             return Err(WrongState { found: seen.state });
         }
-        if rundown.revive(seen) {
+        if rundown.revive(seen, INSIDE) {
             wake(rundown);
             return Ok(());
         }
@@ -103,7 +113,7 @@ pub(crate) fn complete<K: Kind + ?Sized>(rundown: &K) -> Result<(), WrongState> 
         let seen = rundown.look();
         match seen.state {
             State::RunDown => return Ok(()),
-            State::Drained if rundown.step(seen, Phase::RunDown) => return Ok(()),
+            State::Drained if rundown.step(seen, Phase::RunDown, INSIDE) => return Ok(()),
             // Another owner's step came first: look again.
             State::Drained => {}
             found => return Err(WrongState { found }),
@@ -123,7 +133,7 @@ pub(crate) fn claim<K: Kind + ?Sized>(
         if !legal(seen) {
             return Err(WrongState { found: seen.state });
         }
-        if rundown.step(seen, Phase::Claimed) {
+        if rundown.step(seen, Phase::Claimed, INSIDE) {
             return Ok(seen.era);
         }
     }
@@ -131,8 +141,8 @@ pub(crate) fn claim<K: Kind + ?Sized>(
 
 /// Ends a claim: the object opens, in the next life.
 pub(crate) fn reopen<K: Kind + ?Sized>(rundown: &K, claimed: Era) {
-    rundown.unsweep();
-    rundown.settle_open(claimed);
+    rundown.unsweep(INSIDE);
+    rundown.settle_open(claimed, INSIDE);
     // A waiter of the last life may have looked while `unsweep` was at work, and one that came
     // during the claim waits for its end.
     wake(rundown);
@@ -140,7 +150,7 @@ pub(crate) fn reopen<K: Kind + ?Sized>(rundown: &K, claimed: Era) {
 
 /// Ends a claim: the object is run down.
 pub(crate) fn mark_run_down<K: Kind + ?Sized>(rundown: &K, claimed: Era) {
-    rundown.settle_run_down(claimed);
+    rundown.settle_run_down(claimed, INSIDE);
     // One that came during the claim waits for its end.
     wake(rundown);
 }

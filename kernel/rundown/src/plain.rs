@@ -4,7 +4,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use crate::counts::RacyCounts;
-use crate::lifecycle::Kind;
+use crate::lifecycle::{Inside, Kind};
 use crate::platform::{ObjectId, Platform};
 use crate::primitive::{AtomicU64, Ordering, const_unless_model};
 use crate::rundown::Rundown;
@@ -120,7 +120,7 @@ impl<P: Platform> Kind for RundownRef<P> {
         })
     }
 
-    fn step(&self, from: Snapshot, to: Phase) -> bool {
+    fn step(&self, from: Snapshot, to: Phase, _: Inside) -> bool {
         let next = PlainWord::at(from.word).with_phase(to);
         // Release: pairs with the Acquire in `look`: the owner's steps, by whichever thread, happen
         // one after the other (S8). No Acquire: `look` has acquired this word. A failure is
@@ -130,11 +130,11 @@ impl<P: Platform> Kind for RundownRef<P> {
             .is_ok()
     }
 
-    fn sweep(&self) {
+    fn sweep(&self, _: Inside) {
         // The count is in the very word that `step` closed.
     }
 
-    fn revive(&self, draining: Snapshot) -> bool {
+    fn revive(&self, draining: Snapshot, _: Inside) -> bool {
         let open = PlainWord::at(draining.word).revived();
         // Release: pairs with the Acquire in `look` and in `take_references`, as in `settle_open`.
         // A failure is followed by another `look`.
@@ -143,18 +143,18 @@ impl<P: Platform> Kind for RundownRef<P> {
             .is_ok()
     }
 
-    fn unsweep(&self) {
+    fn unsweep(&self, _: Inside) {
         // The count is zero, which is where the next life starts.
     }
 
-    fn settle_open(&self, era: Era) {
+    fn settle_open(&self, era: Era, _: Inside) {
         // Release: pairs with the Acquire in `take_references` (a grant sees what the owner
         // prepared) and in `look` (so does the next owner). A store will do: nobody else writes a
         // claimed word.
         self.word.store(PlainWord::reborn(era).0, Ordering::Release);
     }
 
-    fn settle_run_down(&self, era: Era) {
+    fn settle_run_down(&self, era: Era, _: Inside) {
         // Release: pairs with the Acquire in `look`: the next owner sees that the value is taken.
         // A store will do, as above.
         self.word

@@ -123,9 +123,18 @@ pub struct Waiting {
     pub deadline: Option<u64>,
 }
 
+impl Waiting {
+    /// For a policy that passes its work on to another, or its test.
+    #[must_use]
+    pub const fn new(object: ObjectId, deadline: Option<u64>) -> Self {
+        Self { object, deadline }
+    }
+}
+
 /// How a waiter passes the time until an object is drained.
 ///
-/// A policy that sleeps belongs to the [`Platform`] whose `wake_waiters` ends that sleep.
+/// A policy that sleeps belongs to the [`Platform`] whose `wake_waiters` ends that sleep; with an object
+/// of another platform it sleeps for ever.
 pub trait Wait {
     /// Returns once `ready()` has returned `true`.
     ///

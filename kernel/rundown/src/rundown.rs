@@ -91,7 +91,8 @@ pub trait Rundown: Kind {
     /// Closes the object: every acquire that starts after this returns is refused (S1), until it is
     /// opened again.
     ///
-    /// Never waits; legal in any context. Takes one step per slot.
+    /// Never waits; legal in any context. Takes one step per slot (on the plain kind, one
+    /// compare-and-swap, again if a user comes in between).
     fn close(&self) -> CloseOutcome {
         match lifecycle::close(self) {
             Ok(closing) if closing.first => CloseOutcome::Closed,
@@ -119,7 +120,8 @@ pub trait Rundown: Kind {
     ///
     /// # Errors
     /// [`Outstanding`] says how many are still held. The object stays closed and drains on: wait
-    /// again, or [`cancel`](Rundown::cancel). A deadline in the past makes one attempt.
+    /// again, or [`cancel`](Rundown::cancel). (If another caller had it [claimed](State::Claimed)
+    /// all the time, it is not closed yet.) A deadline in the past makes one attempt.
     #[cfg_attr(feature = "diagnosis", track_caller)]
     fn wait_deadline<W: Wait + ?Sized>(
         &self,
@@ -136,7 +138,8 @@ pub trait Rundown: Kind {
     /// context.
     ///
     /// # Errors
-    /// [`Outstanding`] says how many are still held. The object stays closed.
+    /// [`Outstanding`] says how many are still held, and the state: closed, unless another caller had
+    /// the object [claimed](State::Claimed), or cancelled the drain at this very moment.
     fn try_wait(&self) -> Result<(), Outstanding> {
         let mut drain = self.drain();
         match drain.poll() {
@@ -197,13 +200,13 @@ pub trait Rundown: Kind {
         Ok(())
     }
 
-    /// Whether the object is closed and nothing is held. Once `true`, it stays so until it is opened
-    /// again, and what was done under protection happens-before this return. Any context.
+    /// Whether the object is closed and nothing is held. If so, what was done under protection
+    /// happens-before this return. Any context.
+    ///
+    /// It stays so until an owner's next step; `false` while another caller has the object
+    /// [claimed](State::Claimed), since it may be about to open.
     fn is_drained(&self) -> bool {
-        matches!(
-            self.look().state,
-            State::Drained | State::RunDown | State::Claimed
-        )
+        matches!(self.look().state, State::Drained | State::RunDown)
     }
 
     /// A snapshot of the life cycle. Any context.

@@ -5,14 +5,15 @@ use core::fmt;
 use crate::platform::ObjectId;
 
 /// Where an object stands in its life. What [`Rundown::state`](crate::Rundown::state) returns is a
-/// snapshot: other CPUs may have moved on already.
+/// snapshot: other CPUs may have moved on already. (The cache-aware kind reads two words for it: if it
+/// is drained, claimed and opened in between, the answer is `Closing`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Grants protection.
     Open,
     /// Closed: refuses new protection. One caller is still counting what is held (in `close`), or is
     /// about to open the object again (in `cancel`). A short, bounded step; the plain kind has no
-    /// need of it.
+    /// need of it. Lasts for ever after [`Misuse::OutOfRange`], and while more than 2^61 are held.
     Closing,
     /// Closed. Some protection that it granted is still held.
     Draining,
@@ -47,8 +48,8 @@ pub enum CloseOutcome {
     /// It was closed before; nothing changed.
     AlreadyClosed,
     /// It was closed before, and another caller's re-init (or value removal) is under way; nothing
-    /// changed. A re-init in progress is later in the order than this close, so it wins: the object
-    /// will open.
+    /// changed. What is in progress is later in the order than this close, so it wins: the object
+    /// will be open, or run down.
     Superseded,
 }
 
@@ -104,6 +105,7 @@ impl core::error::Error for WrongState {}
 ///
 /// With feature `diagnosis`, its `Display` also lists who holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outstanding {
     /// Which object.
     pub object: ObjectId,
@@ -127,13 +129,16 @@ impl fmt::Display for Outstanding {
 
 impl core::error::Error for Outstanding {}
 
-/// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse). Safe code
-/// cannot bring any of them about.
+/// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse).
+///
+/// Safe code cannot bring about the first. It can the second, with 2^29 calls that take or release
+/// `u32::MAX` at once on CPUs of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {
     /// More was released than was held (S7). The plain kind finds it in the very call and ignores
-    /// the call; the others find it when the object closes or drains.
+    /// the call; the others find it when the object closes or drains. (One release too many while
+    /// others hold takes away one of theirs: no counter can tell. It is found when they release.)
     OverRelease {
         /// Which object.
         object: ObjectId,

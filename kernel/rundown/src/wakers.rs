@@ -19,7 +19,9 @@ use crate::primitive::{AtomicU64, Ordering};
 /// atomic operation, legal in any context, NMI included. [`deliver`](Self::deliver) then calls the
 /// wakers: foreign code, and a spin lock that the futures' `poll` and `drop` take, too. So it is for
 /// thread context (the executor's loop, before it looks for work), or for a handler that cannot
-/// interrupt those on the same CPU.
+/// interrupt those on the same CPU. The same holds for [`wake`](Self::wake) and `Debug`.
+///
+/// A waker must not panic: others in its bucket would not be woken.
 pub struct Wakers {
     /// A bit per bucket that was rung since it was last delivered.
     rung: AtomicU64,

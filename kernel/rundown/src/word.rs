@@ -34,8 +34,9 @@ pub struct Snapshot {
 /// and 2 bits, 64 in all (fewer in tests).
 ///
 /// `life` and `cancels` wrap. Only a waiter who looks away for exactly 2^LIFE lives can mistake one
-/// life for another, and then only waits for the drain of that one; the word proves by itself
-/// whether it is drained. One who looks away for exactly 2^CANCELS cancels of one life, the last of
+/// life for another, and then only waits for the drain of that one; and only an owner who is
+/// interrupted for exactly so many lives between its look and its step can take a later life for the
+/// one it saw. One who looks away for exactly 2^CANCELS cancels of one life, the last of
 /// them followed by a close, is not told of them and waits on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Word<const COUNT: u32, const LIFE: u32, const CANCELS: u32>(pub(crate) u64);
@@ -157,5 +158,185 @@ const fn ones(bits: u32) -> u64 {
     match bits {
         0 => 0,
         _ => u64::MAX >> (u64::BITS - bits),
+    }
+}
+
+#[cfg(all(test, not(rundown_loom)))]
+mod tests {
+    use super::*;
+
+    /// What a [`Word<3, 2, 1>`] means. Eight bits: all of its values can be tried.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Model {
+        count: u64,
+        era: Era,
+        phase: Phase,
+    }
+
+    type Narrow = Word<3, 2, 1>;
+    const MOST: u64 = 7;
+    const LIVES: u64 = 4;
+    const CANCELS: u64 = 2;
+    const PHASES: [Phase; 4] = [Phase::Open, Phase::Closed, Phase::RunDown, Phase::Claimed];
+
+    /// Every word, and what it must mean.
+    fn every() -> impl Iterator<Item = (Narrow, Model)> {
+        (0..256).map(|bits: u64| {
+            let model = Model {
+                count: bits >> 5,
+                era: Era {
+                    life: bits >> 3 & 3,
+                    cancels: bits >> 2 & 1,
+                },
+                phase: PHASES[(bits & 3) as usize],
+            };
+            (Narrow::at(bits), model)
+        })
+    }
+
+    fn meaning(word: Narrow) -> Model {
+        assert!(word.0 < 256, "{word:?} has bits outside");
+        Model {
+            count: word.count(),
+            era: word.era(),
+            phase: word.phase(),
+        }
+    }
+
+    #[test]
+    fn a_word_means_its_fields() {
+        for (word, model) in every() {
+            assert_eq!(meaning(word), model);
+            let empty = Model { count: 0, ..model };
+            assert_eq!(meaning(Narrow::of(model.era, model.phase)), empty);
+        }
+        for phase in PHASES {
+            let era = Era {
+                life: 0,
+                cancels: 0,
+            };
+            let new = Model {
+                count: 0,
+                era,
+                phase,
+            };
+            assert_eq!(meaning(Narrow::new(phase)), new);
+        }
+        assert_eq!(Narrow::MAX_COUNT, MOST);
+    }
+
+    #[test]
+    fn acquiring_adds_all_or_nothing() {
+        for (word, model) in every() {
+            for n in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, u32::MAX] {
+                let count = model.count + u64::from(n);
+                let expected = match model.phase {
+                    Phase::Open if count <= MOST => Ok(Model { count, ..model }),
+                    Phase::Open => Err(Refused::Full),
+                    _ => Err(Refused::Closed),
+                };
+                assert_eq!(word.acquired(n).map(meaning), expected, "{model:?} + {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn releasing_takes_no_more_than_there_is() {
+        for (word, model) in every() {
+            for n in [0, 1, 2, 3, 4, 5, 6, 7, 8, u32::MAX] {
+                let left = model.count.checked_sub(u64::from(n));
+                let expected = left.map(|count| Model { count, ..model });
+                assert_eq!(word.released(n).map(meaning), expected, "{model:?} - {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_of_phase_changes_nothing_else() {
+        for (word, model) in every() {
+            for phase in PHASES {
+                assert_eq!(meaning(word.with_phase(phase)), Model { phase, ..model });
+            }
+        }
+    }
+
+    #[test]
+    fn a_cancelled_drain_keeps_count_and_life() {
+        for (word, model) in every() {
+            let era = Era {
+                cancels: (model.era.cancels + 1) % CANCELS,
+                ..model.era
+            };
+            let open = Model {
+                era,
+                phase: Phase::Open,
+                ..model
+            };
+            assert_eq!(meaning(word.revived()), open);
+        }
+    }
+
+    #[test]
+    fn the_next_life_is_another_and_starts_at_zero() {
+        for (_, model) in every() {
+            let life = (model.era.life + 1) % LIVES;
+            let reborn = meaning(Narrow::reborn(model.era));
+            assert_eq!((reborn.count, reborn.phase), (0, Phase::Open));
+            assert_eq!(reborn.era.life, life);
+        }
+    }
+
+    #[test]
+    fn drained_is_closed_and_zero() {
+        for (word, model) in every() {
+            let drained = model.phase != Phase::Open && model.count == 0;
+            assert_eq!(word.is_drained(), drained, "{model:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_asks_for_the_count_only_when_closed() {
+        for (word, model) in every() {
+            let mut asked = false;
+            let seen = word.snapshot(|| {
+                asked = true;
+                State::Draining
+            });
+            let expected = match model.phase {
+                Phase::Open => State::Open,
+                Phase::Closed => State::Draining,
+                Phase::RunDown => State::RunDown,
+                Phase::Claimed => State::Claimed,
+            };
+            assert_eq!(
+                (seen.state, seen.era, seen.word),
+                (expected, model.era, word.0)
+            );
+            assert_eq!(asked, model.phase == Phase::Closed);
+        }
+    }
+
+    /// The words in use fill all 64 bits; one of them has no count.
+    #[test]
+    fn full_words_are_not_mixed_up() {
+        fn check<const COUNT: u32, const LIFE: u32, const CANCELS: u32>() {
+            assert_eq!(COUNT + LIFE + CANCELS + 2, 64);
+            let full = Word::<COUNT, LIFE, CANCELS>::at(u64::MAX);
+            assert_eq!(full.count(), ones(COUNT));
+            assert_eq!(
+                (full.era().life, full.era().cancels),
+                (ones(LIFE), ones(CANCELS))
+            );
+            assert_eq!(full.phase(), Phase::Claimed);
+            let revived = full.revived();
+            assert_eq!((revived.count(), revived.era().cancels), (ones(COUNT), 0));
+            assert_eq!(revived.era().life, ones(LIFE));
+            assert_eq!(
+                Word::<COUNT, LIFE, CANCELS>::reborn(full.era()).era().life,
+                0
+            );
+        }
+        check::<28, 28, 6>();
+        check::<0, 40, 22>();
     }
 }

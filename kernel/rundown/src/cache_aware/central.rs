@@ -39,10 +39,14 @@ impl Step {
 }
 
 impl Central {
-    /// More than references can ever be out, so that early releases cannot reach zero before the
-    /// sweep is complete; and so little that neither `BIAS` plus nor minus any such number
+    /// More than can be released while one sweep is under way, so that early releases cannot reach
+    /// zero before it is complete; and so little that neither `BIAS` plus nor minus what can be held
     /// overflows.
     const BIAS: i64 = 1 << 62;
+
+    /// The most that a sweep may find, either way. What a cancel has carried over is at most half of
+    /// that ([`is_biased`](Self::is_biased)), so the sum of both stays below 2^63.
+    pub(super) const MOST: u64 = Self::BIAS.unsigned_abs();
 
     const_unless_model! {
         pub(super) fn open() -> Self {
@@ -58,7 +62,7 @@ impl Central {
 
     /// A release on a closed slot. This is its last touch of the object (S3).
     pub(super) fn take(&self, n: u32) -> Step {
-        // Release: pairs with the Acquire in `load`; what was done under protection happens-before
+        // Release: pairs with the Acquire in `count`; what was done under protection happens-before
         // the return of `wait` (S2).
         let before = self.0.fetch_sub(i64::from(n), Ordering::Release);
         Step {
@@ -70,7 +74,7 @@ impl Central {
     /// The sweep is complete, and found `held` references.
     pub(super) fn swept(&self, held: i64) -> Step {
         let change = held.wrapping_sub(Self::BIAS);
-        // Release: pairs with the Acquire in `load`; what the sweep saw of the slots' releases
+        // Release: pairs with the Acquire in `count`; what the sweep saw of the slots' releases
         // happens-before the return of `wait`, whoever waits (S2). And with the Acquire in
         // `bias_while_held`: who cancels sees the switch closed, in this era.
         let before = self.0.fetch_add(change, Ordering::Release);
@@ -87,7 +91,7 @@ impl Central {
         // state.
         self.0
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, |count| {
-                (count > 0 && !Self::is_biased(count)).then_some(count + Self::BIAS)
+                (count > 0 && !Self::is_biased(count)).then(|| count + Self::BIAS)
             })
             .is_ok()
     }
@@ -99,7 +103,7 @@ impl Central {
         self.0.store(Self::BIAS, Ordering::Relaxed);
     }
 
-    pub(super) fn load(&self) -> i64 {
+    pub(super) fn count(&self) -> i64 {
         // Acquire: pairs with the Release in `take` and `swept` (S2; between two lives all writes
         // are by read-modify-write, so whoever reads zero sees them all).
         self.0.load(Ordering::Acquire)

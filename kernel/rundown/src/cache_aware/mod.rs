@@ -18,7 +18,7 @@ pub use self::storage::BoxError;
 pub use self::storage::{NoSlots, Slots};
 use self::switch::Switch;
 use crate::counts::RacyCounts;
-use crate::lifecycle::Kind;
+use crate::lifecycle::{Inside, Kind};
 use crate::platform::{ObjectId, Platform};
 use crate::primitive::const_unless_model;
 use crate::rundown::Rundown;
@@ -85,15 +85,16 @@ impl<P: Platform, S: Slots> CacheAwareRundown<P, S> {
         if slots.as_ref().is_empty() {
             return Err(NoSlots);
         }
-        let rundown = Self::over(slots);
-        // The slots may have served another object before.
-        rundown.unsweep();
-        Ok(rundown)
+        // They may have served another object before.
+        for slot in slots.as_ref() {
+            let _ = slot.open();
+        }
+        Ok(Self::over(slots))
     }
 
     const_unless_model! {
         /// The same object, born closed: run down, until it is [opened](Rundown::open) (S9). For an
-        /// object that nobody has used yet.
+        /// object that nobody has used yet: what is held is forgotten.
         ///
         /// ```
         /// use rundown::{CacheAwareRundown, HostPlatform, Rundown, Slot};
@@ -206,18 +207,18 @@ impl<P: Platform, S: Slots + ?Sized> Kind for CacheAwareRundown<P, S> {
     }
 
     fn look(&self) -> Snapshot {
-        self.switch.look(|| match self.central.load() {
+        self.switch.look(|| match self.central.count() {
             ..=0 => State::Drained,
             count if Central::is_biased(count) => State::Closing,
             _ => State::Draining,
         })
     }
 
-    fn step(&self, from: Snapshot, to: Phase) -> bool {
+    fn step(&self, from: Snapshot, to: Phase, _: Inside) -> bool {
         self.switch.step(from, to)
     }
 
-    fn sweep(&self) {
+    fn sweep(&self, _: Inside) {
         let object = ObjectId::of(self);
         // Only now, after the switch: a slot that refuses must find every later acquire refused
         // (S1).
@@ -227,40 +228,56 @@ impl<P: Platform, S: Slots + ?Sized> Kind for CacheAwareRundown<P, S> {
             .iter()
             .map(|slot| i128::from(slot.close()))
             .sum();
-        let Ok(held) = i64::try_from(held) else {
+        match i64::try_from(held) {
+            Ok(held) if held.unsigned_abs() <= Central::MOST => {
+                Self::settled(object, self.central.swept(held), 0);
+            }
             // The object stays closing for ever: nothing else is known to be safe.
-            return P::misuse(&Misuse::OutOfRange { object });
-        };
-        Self::settled(object, self.central.swept(held), 0);
+            _ => P::misuse(&Misuse::OutOfRange { object }),
+        }
     }
 
-    fn revive(&self, _: Snapshot) -> bool {
+    fn revive(&self, _: Snapshot, _: Inside) -> bool {
         // From here on the object cannot drain, and nobody but this caller may write the switch: it
         // is closed, neither drained nor to be cancelled.
         if !self.central.bias_while_held() {
             return false;
         }
         for slot in self.slots.as_ref() {
-            slot.open();
+            let _ = slot.open();
         }
         self.switch.revive();
         true
     }
 
-    fn unsweep(&self) {
+    fn unsweep(&self, _: Inside) {
         // Before the first slot opens: protection that one slot grants may be released on a slot
         // still closed, that is to say here.
         self.central.bias();
-        for slot in self.slots.as_ref() {
-            slot.open();
+        // A slot is still open only if the object was born closed, and then nobody was granted
+        // anything.
+        let stray: i64 = self
+            .slots
+            .as_ref()
+            .iter()
+            .map(|slot| slot.open())
+            .filter(|before| !before.is_closed())
+            .map(SlotWord::count)
+            .fold(0, i64::wrapping_add);
+        if stray < 0 {
+            P::misuse(&Misuse::OverRelease {
+                object: ObjectId::of(self),
+                held: 0,
+                released: stray.unsigned_abs(),
+            });
         }
     }
 
-    fn settle_open(&self, era: Era) {
+    fn settle_open(&self, era: Era, _: Inside) {
         self.switch.settle_open(era);
     }
 
-    fn settle_run_down(&self, era: Era) {
+    fn settle_run_down(&self, era: Era, _: Inside) {
         self.switch.settle_run_down(era);
     }
 

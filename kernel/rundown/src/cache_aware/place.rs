@@ -6,8 +6,11 @@ use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::{fmt, ptr, slice};
 
+use super::central::Central;
+use super::switch::Switch;
 use super::{CacheAwareRundown, NoSlots, Slot};
 use crate::platform::Platform;
+use crate::word::Phase;
 
 impl<P: Platform> CacheAwareRundown<P, [Slot]> {
     /// How much memory an object with `slots` slots takes, and how it is to be aligned: 256 bytes
@@ -68,6 +71,20 @@ impl<P: Platform> CacheAwareRundown<P, [Slot]> {
         let object = ptr::slice_from_raw_parts_mut(memory.as_mut_ptr(), slots) as *mut Self;
         // SAFETY: every field is initialised, and the memory is lent for as long as the result lives.
         Ok(unsafe { &mut *object })
+    }
+
+    /// The same, born closed: run down, until it is [opened](crate::Rundown::open) (S9).
+    ///
+    /// # Errors
+    /// As for [`place`](Self::place).
+    pub fn place_closed(
+        memory: &mut [MaybeUninit<u8>],
+        slots: usize,
+    ) -> Result<&mut Self, PlaceError> {
+        let object = Self::place(memory, slots)?;
+        object.switch = Switch::new(Phase::RunDown);
+        object.central = Central::drained();
+        Ok(object)
     }
 }
 

@@ -18,10 +18,11 @@ pub struct Slot(AtomicU64);
 impl Slot {
     /// How many more protections than were released on a slot can be taken there: 2^61. After that,
     /// an acquire is [refused](crate::Refused::Full). A CPU that only takes, one at a time, while
-    /// others release, needs a thousand years for that.
+    /// others release, needs a thousand years for that; `u32::MAX` at a time, 2^29 calls.
     ///
-    /// Releasing 2^61 more than were taken there is found, too
-    /// ([`Misuse::OutOfRange`](crate::Misuse::OutOfRange)).
+    /// Releasing 2^61 more than were taken there is found and told as
+    /// [`Misuse::OutOfRange`](crate::Misuse::OutOfRange), even if every one of them was held: the
+    /// slot is of no use after that.
     pub const CAPACITY: u64 = Word::MAX_COUNT;
 
     const_unless_model! {
@@ -71,12 +72,13 @@ impl Slot {
         Word::at(self.0.fetch_add(Word::CLOSED, Ordering::AcqRel)).count()
     }
 
-    /// Opens the slot, at zero. Only who has claimed or is reviving the object does this.
-    pub(super) fn open(&self) {
+    /// Opens the slot, at zero. Only who has claimed or is reviving the object does this. Returns what
+    /// it was, for the search for misuse only.
+    pub(super) fn open(&self) -> Word {
         // Release: pairs with the Acquire in `add`. What it overwrites means nothing, so a
         // store would do; but loom does not order a store against concurrent read-modify-writes as
         // strictly as C11 does.
-        self.0.swap(Word::OPEN.0, Ordering::Release);
+        Word::at(self.0.swap(Word::OPEN.0, Ordering::Release))
     }
 
     /// What was taken here less what was released here, whether the slot is open or closed.
@@ -154,7 +156,7 @@ impl<const UNIT: u32> SlotWord<UNIT> {
     }
 
     /// The count, with its sign, whatever the marks.
-    const fn count(self) -> i64 {
+    pub(super) const fn count(self) -> i64 {
         let open = self.0 & !Self::CLOSED;
         open.cast_signed().wrapping_sub(Self::ZERO.cast_signed()) >> UNIT
     }

@@ -42,3 +42,46 @@ pub(crate) fn missed_deadline<P: Platform>(_: &Outstanding) {}
 pub(crate) fn list_holders(_: ObjectId, _: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
+
+#[cfg(all(test, not(rundown_loom)))]
+mod tests {
+    use core::mem::needs_drop;
+
+    use super::*;
+    use crate::{CacheAwareRundown, Guard, RefGuard, RefGuards, RundownRef, Slot};
+
+    struct Alone;
+
+    impl Platform for Alone {
+        fn cpu_hint() -> usize {
+            0
+        }
+
+        fn wake_waiters(_: ObjectId) {}
+    }
+
+    type Plain = RundownRef<Alone>;
+    type CacheAware = CacheAwareRundown<Alone, [Slot; 2]>;
+
+    #[test]
+    fn a_record_is_nothing() {
+        assert_eq!(size_of::<Record>(), 0);
+        assert!(!needs_drop::<Record>());
+    }
+
+    #[test]
+    fn guards_are_as_small_as_without_diagnosis() {
+        let pointer = size_of::<&()>();
+        assert_eq!(size_of::<RefGuard<'_, Plain>>(), pointer);
+        assert_eq!(size_of::<RefGuard<'_, CacheAware>>(), pointer);
+        assert_eq!(size_of::<Option<RefGuard<'_, Plain>>>(), pointer);
+        assert_eq!(size_of::<RefGuards<'_, Plain>>(), 2 * pointer);
+        assert_eq!(size_of::<Guard<'_, u64, Plain>>(), 2 * pointer);
+    }
+
+    #[test]
+    fn objects_need_no_drop() {
+        assert_eq!(size_of::<Plain>(), size_of::<u64>());
+        assert!(!needs_drop::<Plain>() && !needs_drop::<CacheAware>());
+    }
+}

@@ -13,12 +13,16 @@ pub use self::future::RunDownFuture;
 pub use self::guard::{Guard, MappedGuard};
 #[cfg(feature = "alloc")]
 pub use self::owner::{Handle, Owner};
+#[cfg(not(rundown_loom))]
 use crate::cache_aware::{CacheAwareRundown, Slot};
 use crate::drain::Drain;
 use crate::guard::RefGuard;
 use crate::lifecycle;
+#[cfg(not(rundown_loom))]
 use crate::plain::RundownRef;
-use crate::platform::{AsyncPlatform, Clock, Platform, Wait};
+#[cfg(not(rundown_loom))]
+use crate::platform::Platform;
+use crate::platform::{AsyncPlatform, Clock, Wait};
 use crate::primitive::{UnsafeCell, const_unless_model};
 use crate::rundown::Rundown;
 use crate::state::{CloseOutcome, State, WaitOutcome, WrongState};
@@ -40,8 +44,8 @@ unsafe impl<T: Send + Sync, R: Rundown> Sync for Protected<T, R> {}
 
 impl<T, R: Rundown> Protected<T, R> {
     const_unless_model! {
-        /// Puts `value` behind `rundown`. If that is not open, the object starts in the state it is
-        /// in.
+        /// Puts `value` behind `rundown`. If that was born closed, so is the object, until it is
+        /// [opened](Self::open).
         pub fn new(rundown: R, value: T) -> Self {
             Self { rundown, value: UnsafeCell::new(Some(value)) }
         }
@@ -154,8 +158,9 @@ impl<T, R: Rundown> Protected<T, R> {
         self.take_after(outcome, drain.era())
     }
 
-    /// Like [`run_down`](Self::run_down), as a future. The object closes at once. If the future is
-    /// dropped before its end, the object stays closed and the value in it.
+    /// Like [`run_down`](Self::run_down), as a future. The object closes at once (or, if another caller
+    /// has it [claimed](State::Claimed), at a later poll). If the future is dropped before its end,
+    /// the object stays closed and the value in it.
     pub fn run_down_async(&self) -> RunDownFuture<'_, T, R>
     where
         R::Platform: AsyncPlatform,
@@ -179,7 +184,7 @@ impl<T, R: Rundown> Protected<T, R> {
             Err(reason) => return Err(ReplaceError { value, reason }),
         };
         // SAFETY: claimed, after the object had drained.
-        let before = unsafe { self.swap(Some(value)) };
+        let before = unsafe { self.put(Some(value)) };
         lifecycle::reopen(&self.rundown, era);
         Ok(before.expect("a drained object holds a value"))
     }
@@ -195,7 +200,7 @@ impl<T, R: Rundown> Protected<T, R> {
             Err(reason) => return Err(PublishError { value, reason }),
         };
         // SAFETY: claimed, and run down before.
-        let before = unsafe { self.swap(Some(value)) };
+        let before = unsafe { self.put(Some(value)) };
         lifecycle::reopen(&self.rundown, era);
         // `None`, unless `new` was given a rundown that was run down. Only now, so that a destructor
         // that panics does no harm.
@@ -203,11 +208,31 @@ impl<T, R: Rundown> Protected<T, R> {
         Ok(())
     }
 
+    /// Opens an object that was born closed, with the value that it was given (S9). Never waits; legal
+    /// in any context.
+    ///
+    /// # Errors
+    /// [`WrongState`] if it is not run down, or is run down because its value was taken out: then
+    /// [`publish`](Self::publish) another. Nothing changed.
+    pub fn open(&self) -> Result<(), WrongState> {
+        let era = lifecycle::claim(&self.rundown, |seen| seen.state == State::RunDown)?;
+        // SAFETY: claimed: nobody moves the value.
+        let vacant = self.value.with(|value| unsafe { (*value).is_none() });
+        if vacant {
+            lifecycle::mark_run_down(&self.rundown, era);
+            return Err(WrongState {
+                found: State::RunDown,
+            });
+        }
+        lifecycle::reopen(&self.rundown, era);
+        Ok(())
+    }
+
     /// The way out of the object, after a wait for the end of `era`.
     fn take_after(&self, outcome: WaitOutcome, era: Option<Era>) -> Result<T, RunDownError> {
         let era = self.claim_after(outcome, era)?;
         // SAFETY: claimed, after the object had drained.
-        let value = unsafe { self.swap(None) };
+        let value = unsafe { self.put(None) };
         lifecycle::mark_run_down(&self.rundown, era);
         value.ok_or(RunDownError::Taken)
     }
@@ -228,31 +253,50 @@ impl<T, R: Rundown> Protected<T, R> {
     /// # Safety
     /// The caller has claimed the object: it is drained, so no guard reaches the value and all they
     /// did happens-before this (S2), and nobody else moves it.
-    unsafe fn swap(&self, value: Option<T>) -> Option<T> {
+    unsafe fn put(&self, value: Option<T>) -> Option<T> {
         self.value
             // SAFETY: nobody else has access, as promised.
             .with_mut(|place| core::mem::replace(unsafe { &mut *place }, value))
     }
 }
 
-impl<T, P: Platform> Protected<T, RundownRef<P>> {
-    const_unless_model! {
-        /// Without a value as yet, for a static: [`publish`](Self::publish) puts the first one in.
-        #[must_use]
-        pub fn vacant() -> Self {
-            Self { rundown: RundownRef::closed(), value: UnsafeCell::new(None) }
+#[cfg(not(rundown_loom))]
+impl<T, R: BornClosed> Protected<T, R> {
+    /// Without a value as yet, for a static: [`publish`](Self::publish) puts the first one in.
+    ///
+    /// ```
+    /// use rundown::{HostPlatform, Protected, RundownRef};
+    ///
+    /// static ROUTES: Protected<Vec<u32>, RundownRef<HostPlatform>> = Protected::vacant();
+    /// assert!(ROUTES.try_acquire().is_none());
+    /// ROUTES.publish(vec![1, 2, 3]).expect("run down");
+    /// assert_eq!(ROUTES.try_acquire().expect("open").len(), 3);
+    /// ```
+    #[must_use]
+    pub const fn vacant() -> Self {
+        Self {
+            rundown: R::BORN_CLOSED,
+            value: UnsafeCell::new(None),
         }
     }
 }
 
-impl<T, P: Platform, const N: usize> Protected<T, CacheAwareRundown<P, [Slot; N]>> {
-    const_unless_model! {
-        /// Without a value as yet, for a static: [`publish`](Self::publish) puts the first one in.
-        #[must_use]
-        pub fn vacant() -> Self {
-            Self { rundown: CacheAwareRundown::new().born_closed(), value: UnsafeCell::new(None) }
-        }
-    }
+/// A kind that needs nothing to come into being, closed (S9). In the names of
+/// [`Protected::vacant`].
+#[cfg(not(rundown_loom))]
+pub trait BornClosed: Rundown + Sized {
+    /// Such an object.
+    const BORN_CLOSED: Self;
+}
+
+#[cfg(not(rundown_loom))]
+impl<P: Platform> BornClosed for RundownRef<P> {
+    const BORN_CLOSED: Self = Self::closed();
+}
+
+#[cfg(not(rundown_loom))]
+impl<P: Platform, const N: usize> BornClosed for CacheAwareRundown<P, [Slot; N]> {
+    const BORN_CLOSED: Self = Self::new().born_closed();
 }
 
 /// Shows the value if protection is granted.

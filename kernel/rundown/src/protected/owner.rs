@@ -5,9 +5,9 @@ use core::fmt;
 use alloc::sync::Arc;
 
 use super::{Guard, Protected, RunDownError};
-use crate::platform::{Clock, Wait};
+use crate::platform::{AsyncPlatform, Clock, Wait};
 use crate::rundown::Rundown;
-use crate::state::{Outstanding, State};
+use crate::state::{Outstanding, State, WrongState};
 
 /// The one who may tear the value down. The users have [`Handle`]s, which keep the memory that they
 /// ask alive, but not the value.
@@ -34,7 +34,15 @@ pub struct Owner<T, R: Rundown> {
 
 impl<T, R: Rundown> Owner<T, R> {
     /// Puts `value` behind `rundown`.
+    ///
+    /// # Panics
+    /// If `rundown` is not open.
     pub fn new(rundown: R, value: T) -> Self {
+        assert_eq!(
+            rundown.state(),
+            State::Open,
+            "an owner needs a rundown that is open"
+        );
         Self {
             shared: Arc::new(Protected::new(rundown, value)),
         }
@@ -91,6 +99,27 @@ impl<T, R: Rundown> Owner<T, R> {
             Err(RunDownError::TimedOut(outstanding)) => Err((self, outstanding)),
             Err(error) => unreachable!("only the owner can: {error}"),
         }
+    }
+
+    /// Like [`run_down`](Self::run_down), as a future. The object closes when it is first polled; if
+    /// it is dropped before its end, the owner is.
+    pub async fn run_down_async(self) -> T
+    where
+        R::Platform: AsyncPlatform,
+    {
+        match self.shared.run_down_async().await {
+            Ok(value) => value,
+            Err(error) => unreachable!("only the owner can: {error}"),
+        }
+    }
+
+    /// Opens the object again that [`close`](Self::close) or a missed deadline has left closed, while
+    /// guards are still out. See [`Rundown::cancel`].
+    ///
+    /// # Errors
+    /// [`WrongState`] if it is open or has drained; nothing changed.
+    pub fn cancel(&mut self) -> Result<(), WrongState> {
+        self.shared.cancel()
     }
 
     /// Waits until every guard is dropped, and puts `value` in the place of the one before, which it

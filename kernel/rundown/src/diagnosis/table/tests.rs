@@ -1,0 +1,212 @@
+//! The table of holders by itself, and so small that everybody meets everybody.
+
+extern crate std;
+
+use std::thread;
+use std::vec::Vec;
+
+use super::*;
+
+/// Two objects: only their addresses count.
+static OBJECTS: [u64; 2] = [0; 2];
+
+fn object(index: usize) -> ObjectId {
+    ObjectId::of(&OBJECTS[index])
+}
+
+#[track_caller]
+fn guard(cpu: usize, count: u32) -> Holder {
+    Holder {
+        location: Location::caller(),
+        cpu,
+        tick: 0,
+        count,
+        raw: false,
+    }
+}
+
+#[track_caller]
+fn raw(cpu: usize, count: u32) -> Holder {
+    let raw = true;
+    Holder {
+        raw,
+        ..guard(cpu, count)
+    }
+}
+
+fn listed<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<Holder> {
+    let mut from = 0;
+    let next = || {
+        let (index, holder) = table.find(object, from)?;
+        from = index + 1;
+        Some(holder)
+    };
+    std::iter::from_fn(next).collect()
+}
+
+/// CPU and count of each holder, sorted.
+fn counts<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, u32)> {
+    let holders = listed(table, object).into_iter();
+    let mut counts: Vec<_> = holders.map(|holder| (holder.cpu, holder.count)).collect();
+    counts.sort_unstable();
+    counts
+}
+
+#[test]
+fn what_finds_no_room_is_counted() {
+    let table = Table::<2>::new();
+    let holder = guard(0, 1);
+    let claims = [(); 2].map(|()| table.add(object(0), &holder).expect("there is room"));
+    assert!(table.add(object(0), &guard(0, 5)).is_none());
+    assert!(table.add(object(1), &raw(0, 3)).is_none());
+    assert_eq!((table.unlisted(), listed(&table, object(1)).len()), (8, 0));
+    table.recount_unlisted(5, 2);
+    assert_eq!(table.unlisted(), 5);
+    table.take_raw(object(1), 0, 3);
+    assert_eq!(table.unlisted(), 2);
+    table.remove(claims[1]);
+    assert_eq!(counts(&table, object(0)), [(0, 1)]);
+    assert!(table.add(object(1), &holder).is_some(), "room again");
+}
+
+#[test]
+fn a_holder_is_listed_as_it_was_given() {
+    let table = Table::<2>::new();
+    let holder = Holder {
+        tick: u64::MAX,
+        ..raw(usize::MAX, u32::MAX)
+    };
+    table.add(object(0), &holder).expect("there is room");
+    assert_eq!(listed(&table, object(0)), [holder]);
+    assert_eq!(listed(&table, object(1)), []);
+}
+
+#[test]
+fn a_count_of_zero_is_kept_but_not_listed() {
+    let table = Table::<1>::new();
+    let claim = table.add(object(0), &guard(3, 0)).expect("there is room");
+    assert_eq!(counts(&table, object(0)), []);
+    table.recount(claim, 2);
+    assert_eq!(counts(&table, object(0)), [(3, 2)]);
+    table.recount(claim, 0);
+    assert_eq!(counts(&table, object(0)), []);
+    assert!(table.add(object(0), &guard(0, 0)).is_none(), "still taken");
+}
+
+#[test]
+fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
+    let table = Table::<2>::new();
+    let half = table.entries[0].claim().expect("free");
+    // What a handler might do just then.
+    let claim = table.add(object(0), &guard(0, 1)).expect("another entry");
+    assert_eq!(claim.index, 1);
+    assert_eq!(listed(&table, object(0)).len(), 1);
+    table.take_raw(object(0), 0, 1);
+    table.remove(claim);
+    table.clear(object(0), 0);
+    // Back from the handler.
+    table.entries[0].fill(half, object(0), &raw(0, 1));
+    assert_eq!(counts(&table, object(0)), [(0, 1)]);
+}
+
+#[test]
+fn a_raw_release_takes_its_own_cpu_first_and_never_a_guard() {
+    let table = Table::<8>::new();
+    for holder in [guard(1, 9), raw(0, 2), raw(1, 2), raw(1, 2)] {
+        table.add(object(0), &holder).expect("there is room");
+    }
+    table.add(object(1), &raw(1, 7)).expect("there is room");
+    table.take_raw(object(0), 1, 3);
+    assert_eq!(counts(&table, object(0)), [(0, 2), (1, 1), (1, 9)]);
+    table.take_raw(object(0), 1, 2);
+    assert_eq!(counts(&table, object(0)), [(0, 1), (1, 9)]);
+    // More than there is: a misuse, which is found elsewhere.
+    table.take_raw(object(0), 1, 5);
+    assert_eq!(counts(&table, object(0)), [(1, 9)]);
+    assert_eq!(counts(&table, object(1)), [(1, 7)]);
+    assert_eq!(table.unlisted(), 0);
+}
+
+#[test]
+fn a_dropped_object_leaves_nothing() {
+    let table = Table::<2>::new();
+    let claim = table.add(object(0), &guard(0, 1)).expect("there is room");
+    table.add(object(1), &guard(0, 1)).expect("there is room");
+    table.add(object(0), &raw(0, 4));
+    table.add(object(1), &raw(0, 2));
+    assert_eq!(table.unlisted(), 6);
+    table.clear(object(0), 5);
+    assert_eq!((table.unlisted(), counts(&table, object(0)).len()), (2, 0));
+    // The late end of a guard of the dropped object does not touch who came after.
+    table.add(object(1), &guard(5, 1)).expect("there is room");
+    table.remove(claim);
+    table.recount(claim, 7);
+    assert_eq!(counts(&table, object(1)), [(0, 1), (5, 1)]);
+}
+
+/// A holder all of whose parts follow from one number, to be told from a mixture of two.
+fn genuine(number: u32) -> Holder {
+    let (cpu, count) = (number as usize, number + 1);
+    let holder = if number < 2 {
+        guard(cpu, count)
+    } else {
+        raw(cpu, count)
+    };
+    Holder {
+        tick: u64::from(number),
+        ..holder
+    }
+}
+
+#[test]
+fn nobody_sees_a_mixture_of_two_holders() {
+    let table = Table::<1>::new();
+    let hammer = &|index: u32| {
+        for round in 0..300_000 {
+            // The first object has the even numbers, the second the odd ones.
+            let holder = genuine(round % 2 * 2 + index);
+            let object = object(index as usize);
+            match table.add(object, &holder) {
+                Some(_) if holder.raw => table.take_raw(object, holder.cpu, holder.count),
+                Some(claim) => table.remove(claim),
+                None => table.recount_unlisted(holder.count, 0),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let hammers = [0, 1].map(|index| scope.spawn(move || hammer(index)));
+        let mut seen = 0_u32;
+        while !hammers.iter().all(|hammer| hammer.is_finished()) {
+            for index in [0, 1] {
+                for holder in listed(&table, object(index)) {
+                    assert_eq!(holder.cpu % 2, index, "of the other object: {holder:?}");
+                    assert_eq!(holder, genuine(holder.cpu as u32), "a mixture");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 0, "nothing was ever listed");
+    });
+    assert_eq!(listed(&table, object(0)), []);
+    assert_eq!(listed(&table, object(1)), []);
+    assert_eq!(table.unlisted(), 0);
+}
+
+#[test]
+fn raw_releases_that_chase_each_other_leave_nothing() {
+    let table = Table::<16>::new();
+    thread::scope(|scope| {
+        for cpu in 0..3 {
+            let table = &table;
+            scope.spawn(move || {
+                for round in 0..100_000 {
+                    table.add(object(0), &raw(cpu, 2));
+                    table.add(object(0), &raw(cpu, 1));
+                    // On the CPU of another thread.
+                    table.take_raw(object(0), (cpu + round) % 3, 3);
+                }
+            });
+        }
+    });
+    assert_eq!((listed(&table, object(0)).len(), table.unlisted()), (0, 0));
+}
