@@ -22,7 +22,7 @@ use crate::lifecycle;
 use crate::plain::RundownRef;
 #[cfg(not(rundown_loom))]
 use crate::platform::Platform;
-use crate::platform::{AsyncPlatform, Clock, Wait};
+use crate::platform::{AsyncPlatform, Clock, ObjectId, Wait};
 use crate::primitive::{UnsafeCell, const_unless_model};
 use crate::rundown::Rundown;
 use crate::state::{CloseOutcome, State, WaitOutcome, WrongState};
@@ -115,6 +115,12 @@ impl<T, R: Rundown> Protected<T, R> {
     /// A snapshot of the life cycle.
     pub fn state(&self) -> State {
         self.rundown.state()
+    }
+
+    /// Which object this is to its [`Platform`](crate::Platform), and to
+    /// `diagnosis::holders`.
+    pub fn id(&self) -> ObjectId {
+        self.rundown.id()
     }
 
     /// How many guards are out. See [`Rundown::racy_held`].

@@ -1,0 +1,219 @@
+//! What is in the list of holders.
+#![expect(
+    clippy::boxed_local,
+    reason = "an object that is moved would be another one, and some tests drop theirs"
+)]
+
+use std::thread;
+
+use rundown::diagnosis::{CAPACITY, Report, holders, unlisted};
+use rundown::{Guard, Owner, Protected, Rundown, Spin};
+
+use crate::platform::{Plain, Watched, facts, lines, on, on_both_kinds, printed};
+
+on_both_kinds!(
+    the_location_is_the_callers_line,
+    the_location_is_the_callers_line_behind_a_value,
+    cpu_tick_and_count_are_those_of_the_acquire,
+    split_and_merged_guards_count_right,
+    a_refused_acquire_is_not_listed,
+    a_guard_may_end_on_another_thread,
+    raw_releases_end_raw_entries_of_their_cpu_first,
+    a_full_table_grants_protection_and_says_so,
+    threads_leave_nothing_behind,
+);
+
+fn the_location_is_the_callers_line<R: Rundown<Platform = Watched>>(object: Box<R>) {
+    let (_one, first) = (object.try_acquire(), line!());
+    let (many, second) = (object.try_acquire_many(4), line!());
+    let mut many = many.expect("open");
+    let (_split, third) = (many.split_off(1), line!());
+    let (_taken, fourth) = (many.take_one(), line!());
+    let (_, fifth) = (object.acquire().expect("open"), line!());
+    let (_, sixth) = (object.acquire_many(2).expect("open"), line!());
+    let expected = [first, second, third, fourth, fifth, sixth];
+    assert_eq!(lines(object.id(), file!()), expected);
+    // SAFETY: the three taken above.
+    unsafe { object.release_many(3) };
+}
+
+fn the_location_is_the_callers_line_behind_a_value<R: Rundown<Platform = Watched>>(object: Box<R>) {
+    let protected = Protected::new(*object, 7);
+    let (guard, line) = (protected.try_acquire().expect("open"), line!());
+    let id = protected.drain().object();
+    assert_eq!(lines(id, file!()), [line]);
+    let mapped = Guard::map(guard, |value| value);
+    assert_eq!(lines(id, file!()), [line], "still where it was taken");
+    drop(mapped);
+    assert_eq!(lines(id, file!()), []);
+
+    let owner = Owner::new(Plain::new(), 7);
+    let handles = [owner.handle(), owner.handle()];
+    let (first, line_1) = (handles[0].try_acquire(), line!());
+    let (second, line_2) = (handles[1].try_acquire(), line!());
+    let (mut owner, outstanding) = owner.run_down_deadline(&Spin, 0).expect_err("held");
+    assert_eq!(lines(outstanding.object, file!()), [line_1, line_2]);
+    drop((first, second));
+    assert_eq!(owner.replace(&Spin, 8), 7);
+    let (guard, line) = (owner.try_acquire().expect("open"), line!());
+    assert_eq!(lines(outstanding.object, file!()), [line]);
+    drop(guard);
+    assert_eq!(owner.run_down(&Spin), 8);
+    assert_eq!(lines(outstanding.object, file!()), []);
+    // The deadline was missed.
+    assert!(!printed().is_empty());
+}
+
+fn cpu_tick_and_count_are_those_of_the_acquire<R: Rundown<Platform = Watched>>(object: Box<R>) {
+    on(3, 100);
+    let one = object.try_acquire();
+    on(2, 200);
+    let many = object.try_acquire_many(5);
+    on(usize::MAX, u64::MAX);
+    object.acquire_many(7).expect("open");
+    on(0, 0);
+    let expected = [
+        (2, 200, 5, false),
+        (3, 100, 1, false),
+        (usize::MAX, u64::MAX, 7, true),
+    ];
+    assert_eq!(facts(object.id()), expected);
+    drop((one, many));
+    // SAFETY: the seven taken above.
+    unsafe { object.release_many(7) };
+    assert_eq!(facts(object.id()), []);
+}
+
+fn split_and_merged_guards_count_right<R: Rundown<Platform = Watched>>(object: Box<R>) {
+    let counts = || -> Vec<u32> { facts(object.id()).iter().map(|fact| fact.2).collect() };
+    on(0, 1);
+    let mut many = object.try_acquire_many(5).expect("open");
+    on(0, 0);
+    let mut none = object.try_acquire_many(0).expect("open");
+    assert_eq!(counts(), [5]);
+    on(0, 2);
+    let split = many.split_off(2);
+    assert_eq!(counts(), [3, 2]);
+    on(0, 3);
+    let one = many.take_one();
+    assert_eq!(counts(), [2, 2, 1]);
+    none.merge(many).expect("the same object");
+    assert_eq!(counts(), [2, 2, 1]);
+    none.merge(split).expect("the same object");
+    assert_eq!(counts(), [4, 1]);
+    drop(one);
+    let all = none.split_off(4);
+    drop(none);
+    assert_eq!(counts(), [4]);
+    drop(all);
+    assert_eq!(counts(), []);
+}
+
+fn a_refused_acquire_is_not_listed<R: Rundown<Platform = Watched>>(object: Box<R>) {
+    object.close();
+    assert!(object.try_acquire().is_none());
+    assert!(object.try_acquire_many(2).is_none());
+    assert!(object.acquire().is_err());
+    assert_eq!(facts(object.id()), []);
+}
+
+fn a_guard_may_end_on_another_thread<R: Rundown<Platform = Watched>>(object: Box<R>) {
+    on(1, 1);
+    let guard = object.try_acquire();
+    object.acquire().expect("open");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            on(2, 2);
+            assert_eq!(facts(object.id()), [(1, 1, 1, false), (1, 1, 1, true)]);
+            drop(guard);
+            // SAFETY: the one taken above.
+            unsafe { object.release() };
+        });
+    });
+    assert_eq!(facts(object.id()), []);
+}
+
+fn raw_releases_end_raw_entries_of_their_cpu_first<R: Rundown<Platform = Watched>>(object: Box<R>) {
+    on(1, 1);
+    let guard = object.try_acquire();
+    object.acquire_many(3).expect("open");
+    on(2, 2);
+    object.acquire_many(2).expect("open");
+    let release = |n| {
+        // SAFETY: five are taken above, and five released here in all.
+        unsafe { object.release_many(n) }
+    };
+    let (kept, first) = ((1, 1, 1, false), (1, 1, 3, true));
+    release(1);
+    assert_eq!(facts(object.id()), [kept, first, (2, 2, 1, true)]);
+    release(2);
+    assert_eq!(facts(object.id()), [kept, (1, 1, 2, true)]);
+    release(2);
+    assert_eq!(facts(object.id()), [kept]);
+    drop(guard);
+}
+
+fn a_full_table_grants_protection_and_says_so<R: Rundown<Platform = Watched>>(object: Box<R>) {
+    let other = Plain::new();
+    let fill: Vec<_> = (0..CAPACITY).map(|_| other.try_acquire()).collect();
+    assert_eq!(holders(other.id()).count(), CAPACITY);
+    assert_eq!(unlisted(), 0);
+    let mut guards = object.try_acquire_many(4).expect("granted all the same");
+    object.acquire_many(3).expect("granted all the same");
+    assert_eq!((unlisted(), holders(object.id()).count()), (7, 0));
+    let text = Report::of(&*object).to_string();
+    assert!(text.contains("7 held"), "{text}");
+    let end = "7 protections, of this or other objects, are not listed: the table was full";
+    assert!(text.ends_with(end), "{text}");
+    // What ends is no longer counted, listed or not.
+    let split = guards.split_off(1);
+    assert_eq!(unlisted(), 7);
+    drop(guards);
+    assert_eq!(unlisted(), 4);
+    // SAFETY: two of the three taken above.
+    unsafe { object.release_many(2) };
+    assert_eq!(unlisted(), 2);
+    drop(split);
+    let text = Report::of(&*object).to_string();
+    let end = "1 protection, of this or another object, is not listed: the table was full";
+    assert!(text.ends_with(end), "{text}");
+    // There is room again.
+    drop(fill);
+    let guard = object.try_acquire();
+    assert_eq!(holders(object.id()).count(), 1);
+    drop(guard);
+    // The last one is lost with its object.
+    drop(object);
+    assert_eq!(unlisted(), 0);
+    assert_eq!(printed().len(), 1);
+}
+
+fn threads_leave_nothing_behind<R: Rundown<Platform = Watched>>(object: Box<R>) {
+    thread::scope(|scope| {
+        let users = [1, 2, 3].map(|cpu| {
+            let object = &object;
+            scope.spawn(move || {
+                for round in 0..3_000 {
+                    on(cpu, round);
+                    let one = object.try_acquire();
+                    object.acquire_many(2).expect("open");
+                    let mut many = object.try_acquire_many(3).expect("open");
+                    let split = many.split_off(2);
+                    drop((one, many));
+                    on(4 - cpu, round);
+                    // SAFETY: the two taken above.
+                    unsafe { object.release_many(2) };
+                    drop(split);
+                }
+            })
+        });
+        while !users.iter().all(|user| user.is_finished()) {
+            for holder in holders(object.id()) {
+                assert_eq!(holder.location.file(), file!());
+                assert!((1..=3).contains(&holder.cpu), "{holder}");
+                assert!(holder.tick < 3_000 && holder.count <= 3, "{holder}");
+            }
+        }
+    });
+    assert_eq!((facts(object.id()), unlisted()), (vec![], 0));
+}

@@ -1,0 +1,7 @@
+//! Feature `diagnosis`: who holds is listed, and printed when it should be.
+#![cfg(not(rundown_loom))]
+
+mod listing;
+mod platform;
+mod printing;
+mod reentrance;

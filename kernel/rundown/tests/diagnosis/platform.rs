@@ -1,0 +1,124 @@
+//! A platform that is as the calling thread has set it, and what the tests look at.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rundown::diagnosis::{Holder, holders};
+use rundown::{CacheAwareRundown, Clock, Misuse, ObjectId, Platform, RundownRef, Slot};
+
+pub(crate) struct Watched;
+
+pub(crate) type Plain = RundownRef<Watched>;
+pub(crate) type CacheAware = CacheAwareRundown<Watched, [Slot; 4]>;
+
+thread_local! {
+    static CPU: Cell<usize> = const { Cell::new(0) };
+    static TICK: Cell<u64> = const { Cell::new(0) };
+    static REPORTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static HANDLER: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+impl Platform for Watched {
+    fn cpu_hint() -> usize {
+        interrupt();
+        CPU.get()
+    }
+
+    fn wake_waiters(_: ObjectId) {
+        interrupt();
+    }
+
+    fn misuse(what: &Misuse) {
+        Self::report(format_args!("{what}"));
+    }
+
+    fn tick() -> u64 {
+        interrupt();
+        TICK.get()
+    }
+
+    fn report(text: fmt::Arguments<'_>) {
+        interrupt();
+        let text = text.to_string();
+        REPORTS.with_borrow_mut(|reports| reports.push(text));
+    }
+}
+
+impl Clock for Watched {
+    fn now() -> u64 {
+        TICK.get()
+    }
+}
+
+/// The thread pretends to be on this CPU, at this time.
+pub(crate) fn on(cpu: usize, tick: u64) {
+    CPU.set(cpu);
+    TICK.set(tick);
+}
+
+/// From now on each call of the platform, by this thread, is interrupted by `handler`.
+pub(crate) fn interrupt_by(handler: Option<fn()>) {
+    HANDLER.set(handler);
+}
+
+/// Like an NMI, but not while one is handled.
+fn interrupt() {
+    if let Some(handler) = HANDLER.take() {
+        handler();
+        HANDLER.set(Some(handler));
+    }
+}
+
+/// What this thread has printed since it last asked.
+pub(crate) fn printed() -> Vec<String> {
+    REPORTS.take()
+}
+
+/// The table is shared, and some tests fill it: one at a time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that has failed is nothing to those that follow.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where each holder took it: lines of the test's file, sorted.
+pub(crate) fn lines(object: ObjectId, file: &str) -> Vec<u32> {
+    let line = |holder: Holder| {
+        assert_eq!(holder.location.file(), file);
+        holder.location.line()
+    };
+    let mut lines: Vec<u32> = holders(object).map(line).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// CPU, tick, count and rawness of each holder, sorted.
+pub(crate) fn facts(object: ObjectId) -> Vec<(usize, u64, u32, bool)> {
+    let fact = |holder: Holder| (holder.cpu, holder.tick, holder.count, holder.raw);
+    let mut facts: Vec<_> = holders(object).map(fact).collect();
+    facts.sort_unstable();
+    facts
+}
+
+/// Each test function as a test of its own for each kind. It gets an object that stays where it is.
+macro_rules! on_both_kinds {
+    ($($test:ident),* $(,)?) => {
+        mod plain {
+            $(#[test]
+            fn $test() {
+                let _alone = $crate::platform::alone();
+                super::$test(Box::new($crate::platform::Plain::new()));
+            })*
+        }
+        mod cache_aware {
+            $(#[test]
+            fn $test() {
+                let _alone = $crate::platform::alone();
+                super::$test(Box::new($crate::platform::CacheAware::new()));
+            })*
+        }
+    };
+}
+
+pub(crate) use on_both_kinds;

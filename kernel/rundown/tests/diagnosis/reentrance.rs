@@ -1,0 +1,77 @@
+//! Diagnosis in the middle of diagnosis: what an NMI handler may do while it is at work.
+
+use std::cell::Cell;
+
+use rundown::diagnosis::{Report, holders};
+use rundown::{Rundown, Spin};
+
+use crate::platform::{CacheAware, Plain, Watched, alone, facts, interrupt_by, on, printed};
+
+static PLAIN: Plain = Plain::new();
+static CACHE_AWARE: CacheAware = CacheAware::new();
+
+thread_local! {
+    static INTERRUPTS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The handler uses and lists both objects, and leaves them as they were.
+fn use_both() {
+    INTERRUPTS.set(INTERRUPTS.get() + 1);
+    use_one(&PLAIN);
+    use_one(&CACHE_AWARE);
+}
+
+fn use_one<R: Rundown<Platform = Watched>>(object: &R) {
+    let before = facts(object.id());
+    let guard = object.try_acquire();
+    if object.acquire_many(3).is_ok() {
+        // SAFETY: the three just taken.
+        unsafe { object.release_many(3) };
+    }
+    let listed = Report::of(object).to_string().lines().count();
+    assert!(listed > before.len());
+    drop(guard);
+    assert_eq!(facts(object.id()), before);
+}
+
+fn everything<R: Rundown<Platform = Watched>>(object: &R) {
+    on(1, 1);
+    let guard = object.try_acquire();
+    let mut many = object.try_acquire_many(3).expect("open");
+    let split = many.split_off(1);
+    object.acquire_many(2).expect("open");
+    assert_eq!(facts(object.id()).len(), 4);
+    object.wait_deadline(&Spin, 1).expect_err("held");
+    assert_eq!(holders(object.id()).count(), 4);
+    // SAFETY: the two taken above.
+    unsafe { object.release_many(2) };
+    drop((guard, many, split));
+    object.reinit().expect("drained");
+    assert_eq!(facts(object.id()), []);
+}
+
+#[test]
+fn a_handler_may_use_what_it_interrupted_the_use_of() {
+    let _alone = alone();
+    interrupt_by(Some(use_both));
+    everything(&PLAIN);
+    everything(&CACHE_AWARE);
+    interrupt_by(None);
+    // Hints and ticks of four acquires and of a release, and two texts, on each object.
+    assert!(INTERRUPTS.get() >= 20, "{}", INTERRUPTS.get());
+    assert_eq!(printed().len(), 4);
+}
+
+#[test]
+fn the_callback_for_misuse_may_use_the_object() {
+    let _alone = alone();
+    interrupt_by(Some(use_both));
+    // SAFETY: none. This is the misuse; the plain kind finds it, and ignores the call.
+    unsafe { PLAIN.release() };
+    interrupt_by(None);
+    let printed = printed();
+    assert_eq!(printed.len(), 1);
+    assert!(printed[0].contains("1 released but 0 held"), "{printed:?}");
+    assert_eq!(PLAIN.racy_held(), 0);
+    assert_eq!(facts(PLAIN.id()), []);
+}
