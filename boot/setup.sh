@@ -2,8 +2,13 @@
 # Makes a machine ready to build and boot the kernel: installs what is missing, and only that.
 # Run it as often as you like; where nothing is missing it does nothing, in a moment.
 #
+#   sh boot/setup.sh            what building, booting and testing need
+#   sh boot/setup.sh --tests    also the compilers without which some tests of `rundown-c` are
+#                               skipped (g++ and clang: some 500 MB)
+#
 # What it looks for, and why:
 # - qemu-system-x86_64, which boots the kernel;
+# - gcc, by which rustc links for the host, and which the tests of the C interface compile with;
 # - a Rust toolchain that can build for the target x86_64-unknown-none, which the kernel runs on.
 #   The active one can if it has that target or the standard library's sources (`rust-src`). Only
 #   where it has neither, Debian's second toolchain is installed beside it: packages rustc-web,
@@ -44,6 +49,10 @@ builds_the_guest() {
 
 have_qemu() {
     command -v qemu-system-x86_64 >/dev/null
+}
+
+have_gcc() {
+    command -v gcc >/dev/null
 }
 
 have_toolchain() {
@@ -94,11 +103,20 @@ how_to_do_it_by_hand() {
     have_qemu || fail_lines="QEMU for x86-64 is missing (qemu-system-x86_64). It is called
   qemu-system-x86 on Debian and Ubuntu, qemu-system-x86-core on Fedora, qemu-system-x86_64 on
   Alpine, qemu-system-x86 on Arch, qemu in Homebrew."
+    have_gcc || fail_lines="${fail_lines:+$fail_lines
+}A C compiler is missing: gcc."
     have_toolchain || fail_lines="${fail_lines:+$fail_lines
 }The Rust target $target is missing. With rustup: rustup target add $target
   Otherwise install the sources of the standard library (rust-src) for your rustc 1.$oldest_minor or later."
     fail "$fail_lines"
 }
+
+for_tests=no
+case "${1-}" in
+'') ;;
+--tests) for_tests=yes ;;
+*) fail "usage: sh boot/setup.sh [--tests]" ;;
+esac
 
 # rust-toolchain.toml decides which toolchain is the active one.
 cd "$(dirname "$0")/.."
@@ -107,6 +125,17 @@ missing=
 if ! have_qemu; then
     say "QEMU is missing: it boots the kernel."
     missing=qemu-system-x86
+fi
+if ! have_gcc; then
+    say "gcc is missing: rustc links with it."
+    missing="${missing:+$missing }gcc libc6-dev"
+fi
+if [ "$for_tests" = yes ]; then
+    for compiler in g++ clang; do
+        command -v "$compiler" >/dev/null && continue
+        say "$compiler is missing: the C interface is tested with it."
+        missing="${missing:+$missing }$compiler"
+    done
 fi
 if ! builds_the_guest rustc; then
     if ! have_second_toolchain; then
@@ -118,7 +147,7 @@ if ! builds_the_guest rustc; then
     fi
 fi
 if [ -z "$missing" ]; then
-    say "QEMU and a toolchain for $target are there; nothing to do."
+    say "QEMU, gcc and a toolchain for $target are there; nothing to do."
     exit 0
 fi
 
@@ -130,8 +159,8 @@ install $missing || {
     say "the packages could not be installed from this system's sources."
     how_to_do_it_by_hand
 }
-if have_qemu && have_toolchain; then
-    say "done: QEMU and a toolchain for $target are there."
+if have_qemu && have_gcc && have_toolchain; then
+    say "done: QEMU, gcc and a toolchain for $target are there."
 else
     how_to_do_it_by_hand
 fi

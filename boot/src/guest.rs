@@ -15,6 +15,12 @@ use crate::workspace::{self, TARGET};
 /// The packages whose code runs in the guest only.
 pub const PACKAGES: [&str; 3] = ["pvh", "kernel", "test-kernels"];
 
+/// The package that is a static library for C kernels; built for the host as well.
+pub const C_LIBRARY: &str = "rundown-c";
+
+/// Cargo's profile for guests.
+pub(crate) const RELEASE: &str = "release";
+
 /// The binaries of a guest package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guests {
@@ -53,12 +59,41 @@ impl Guests {
 ///
 /// No toolchain is fit (the text says what to install), or the build failed (cargo has said why).
 pub fn build(package: &str) -> anyhow::Result<Guests> {
+    let mut guests = Guests::default();
+    run_build(package, RELEASE, "--bins", |message| {
+        guests.elves.extend(binary(message));
+    })?;
+    Ok(guests)
+}
+
+/// Builds [`C_LIBRARY`] for the guest's target, and returns the path of the archive. Otherwise like
+/// [`build`].
+///
+/// # Errors
+///
+/// As there.
+pub fn build_c_library() -> anyhow::Result<PathBuf> {
+    let mut archive = None;
+    // The profile is made for it: see the workspace's manifest.
+    run_build(C_LIBRARY, "c", "--lib", |message| {
+        archive = static_library(message).or_else(|| archive.take());
+    })?;
+    archive.context("cargo has built no static library")
+}
+
+/// Runs `cargo build` for one package, and hands on each line of its messages.
+fn run_build(
+    package: &str,
+    profile: &str,
+    targets: &str,
+    mut each_message: impl FnMut(&str),
+) -> anyhow::Result<()> {
     let choice = toolchain::choose(&toolchain::probe())?;
-    let mut cargo = cargo_command(&choice, "build");
+    let mut cargo = cargo_command(&choice, "build", profile);
     cargo.args([
         "--package",
         package,
-        "--bins",
+        targets,
         "--message-format=json-render-diagnostics",
     ]);
     let mut child = cargo
@@ -70,9 +105,8 @@ pub fn build(package: &str) -> anyhow::Result<Guests> {
         .stdout
         .take()
         .context("cargo has no standard output")?;
-    let mut guests = Guests::default();
     for line in BufReader::new(messages).lines() {
-        guests.elves.extend(binary(&line?));
+        each_message(&line?);
     }
     let status = child.wait()?;
     if !status.success() {
@@ -81,21 +115,21 @@ pub fn build(package: &str) -> anyhow::Result<Guests> {
             choice.reason
         );
     }
-    Ok(guests)
+    Ok(())
 }
 
 /// A cargo command for the guest's target, ready for the packages.
-pub(crate) fn cargo_command(choice: &Choice, subcommand: &str) -> Command {
+pub(crate) fn cargo_command(choice: &Choice, subcommand: &str, profile: &str) -> Command {
     let mut command = workspace::clean_command(&choice.toolchain.cargo);
     command.arg(subcommand);
-    prepare(&mut command, choice);
+    prepare(&mut command, choice, profile);
     command
 }
 
-/// Tells a cargo which compiler, target, libraries and linker to use.
-pub(crate) fn prepare(command: &mut Command, choice: &Choice) {
+/// Tells a cargo which compiler, profile, target, libraries and linker to use.
+pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str) {
     command.env("RUSTC", &choice.toolchain.rustc);
-    command.args(["--release", "--target", TARGET, "--target-dir"]);
+    command.args(["--profile", profile, "--target", TARGET, "--target-dir"]);
     command.arg(workspace::guest_target_dir());
     if choice.build_std {
         // Debian's toolchain is a stable one, but its `core` for this target has to be built. The
@@ -135,11 +169,28 @@ fn binary(message: &str) -> Option<(String, PathBuf)> {
     Some((message.target.name, message.executable?))
 }
 
+/// The archive's path, if this line of cargo's messages tells of a static library.
+fn static_library(message: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        filenames: Vec<PathBuf>,
+        target: Target,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        kind: Vec<String>,
+    }
+    let message: Message = serde_json::from_str(message).ok()?;
+    let is_one = message.target.kind.iter().any(|kind| kind == "staticlib");
+    let mut files = message.filenames.into_iter().filter(|_| is_one);
+    files.find(|file| file.extension().is_some_and(|extension| extension == "a"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{Guests, binary, cargo_command};
+    use super::{Guests, RELEASE, binary, cargo_command, static_library};
     use crate::toolchain::{Choice, Linker, Toolchain};
     use crate::version::Version;
 
@@ -157,6 +208,17 @@ mod tests {
             "not JSON",
         ] {
             assert_eq!(binary(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_static_library_is_found_among_the_messages() {
+        let artifact = r#"{"reason":"compiler-artifact","target":{"kind":["staticlib"],"name":"c"},
+            "filenames":["/t/libc.d","/t/libc.a"],"executable":null,"fresh":true}"#;
+        assert_eq!(static_library(artifact), Some(PathBuf::from("/t/libc.a")));
+        let other = artifact.replace("staticlib", "lib");
+        for other in [other.as_str(), r#"{"reason":"build-finished"}"#, "not JSON"] {
+            assert_eq!(static_library(other), None, "{other}");
         }
     }
 
@@ -193,7 +255,7 @@ mod tests {
             linker,
             reason: String::new(),
         };
-        let command = cargo_command(&choice, "build");
+        let command = cargo_command(&choice, "build", RELEASE);
         let arguments: Vec<_> = command.get_args().filter_map(|a| a.to_str()).collect();
         assert!(
             arguments.contains(&r#"target.x86_64-unknown-none.rustflags=["-Clinker-flavor=ld"]"#)

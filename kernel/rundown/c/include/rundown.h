@@ -1,0 +1,431 @@
+/*
+ * rundown.h - may I touch this object now, or is it being torn down?
+ *
+ * Users take protection (rundown_try_acquire), use the object, and release. The owner closes the
+ * object and waits until everything granted is released (rundown_wait); then it may free it, or open
+ * the rundown again for the next one (rundown_reinit).
+ *
+ * Two kinds, with the same calls:
+ *     struct rundown      rundown_...      a counter per CPU, each on cache lines of its own
+ *     struct rundown_ref  rundown_ref_...  one 8-byte word: small, slower when many CPUs use it
+ *
+ * All calls share one contract. A pointer to an object points to one that was initialised and not
+ * freed; its memory does not move, and nobody else writes to it. Pointers are not NULL except where
+ * that is said. Whoever releases owns what it releases. "Any context" means: threads, interrupt
+ * handlers, NMI; the call never allocates, blocks or disables interrupts.
+ *
+ * Lend your system's services with rundown_set_platform, once, before anything else. For C11, C++17,
+ * 64-bit targets. Generated: change the sources and run
+ *     cargo run --package rundown-c --example header
+ */
+
+#ifndef RUNDOWN_H
+#define RUNDOWN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The answer of such a call must be looked at. */
+#if defined(__GNUC__)
+#define RUNDOWN_MUST_USE __attribute__((warn_unused_result))
+#else
+#define RUNDOWN_MUST_USE
+#endif
+
+/* Static initialisers of a struct rundown_ref: open (all bits zero), and born closed. */
+#define RUNDOWN_REF_OPEN {0}
+#define RUNDOWN_REF_CLOSED {2}
+
+/* What rundown_layout_for says, as constants: for memory that is static. */
+#define RUNDOWN_ALIGNMENT 128
+#define RUNDOWN_SIZE(slots) (256 + 128 * (size_t)(slots))
+
+
+// What a call did. Zero is what was asked for.
+enum rundown_status {
+    // Done.
+    RUNDOWN_STATUS_OK = 0,
+    // Acquire: refused, the object is closed.
+    RUNDOWN_STATUS_CLOSED = 1,
+    // Acquire: refused, the object is open but cannot count that many more.
+    RUNDOWN_STATUS_FULL = 2,
+    // Close: it was closed before. Nothing changed. Not a failure.
+    RUNDOWN_STATUS_ALREADY_CLOSED = 3,
+    // Close: another caller is opening the object again right now. That is later in the order than
+    // this close and wins: the object will open. Nothing changed.
+    RUNDOWN_STATUS_SUPERSEDED = 4,
+    // Wait: rundown_cancel has opened the object again. It is in use: free nothing.
+    RUNDOWN_STATUS_CANCELLED = 5,
+    // Something is still held: the object has not drained yet (try_wait, a missed deadline), or must
+    // not be freed.
+    RUNDOWN_STATUS_OUTSTANDING = 6,
+    // The call is not legal in the state the object is in. Nothing changed.
+    RUNDOWN_STATUS_WRONG_STATE = 7,
+    // An object needs at least one slot.
+    RUNDOWN_STATUS_NO_SLOTS = 8,
+    // No address space holds so many slots.
+    RUNDOWN_STATUS_TOO_MANY_SLOTS = 9,
+    // The memory is not aligned as rundown_layout_for says.
+    RUNDOWN_STATUS_MISALIGNED = 10,
+    // The memory is smaller than rundown_layout_for says.
+    RUNDOWN_STATUS_TOO_SMALL = 11,
+    // The platform's allocator has no memory.
+    RUNDOWN_STATUS_NO_MEMORY = 12,
+    // The platform lends no allocator.
+    RUNDOWN_STATUS_NO_ALLOCATOR = 13,
+    // The platform lends no clock.
+    RUNDOWN_STATUS_NO_CLOCK = 14,
+    // The platform was set before, or an object was made without one: too late to set it.
+    RUNDOWN_STATUS_PLATFORM_IN_USE = 15,
+    // Of two functions that need each other the table has only one; or its `size` is not the
+    // library's: header and library are of different versions.
+    RUNDOWN_STATUS_PLATFORM_INVALID = 16,
+    // Only from the Windows names: flags that have no documented meaning.
+    RUNDOWN_STATUS_BAD_FLAGS = 17,
+};
+
+// What kind of promise was broken.
+enum rundown_misuse_kind {
+    // More was released than was held.
+    RUNDOWN_MISUSE_KIND_OVER_RELEASE = 0,
+    // A count left the range that it can have.
+    RUNDOWN_MISUSE_KIND_OUT_OF_RANGE = 1,
+    // A call that cannot return an error (the Windows names) was not legal.
+    RUNDOWN_MISUSE_KIND_ILLEGAL_CALL = 2,
+    // Something else: see the text.
+    RUNDOWN_MISUSE_KIND_OTHER = 3,
+};
+
+// Where an object stands in its life. A snapshot: other CPUs may have moved on already.
+enum rundown_state {
+    // Grants protection.
+    RUNDOWN_STATE_OPEN = 0,
+    // Closed; a caller is still counting what is held, or about to cancel. A short step.
+    RUNDOWN_STATE_CLOSING = 1,
+    // Closed; some protection that it granted is still held.
+    RUNDOWN_STATE_DRAINING = 2,
+    // Closed, and everything granted has been released.
+    RUNDOWN_STATE_DRAINED = 3,
+    // Drained and completed, or born closed.
+    RUNDOWN_STATE_RUN_DOWN = 4,
+    // Drained, and a caller is opening it again right now. A short step.
+    RUNDOWN_STATE_CLAIMED = 5,
+};
+
+// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
+// line. Opaque: in memory of your own by rundown_init, or by rundown_allocate.
+struct rundown;
+
+// What a waiter waits for, as the platform's `sleep` learns it.
+struct rundown_waiting {
+    // The object's address, as a number: `wake` will be called with the same.
+    uintptr_t object;
+    // Whether the waiter gives up at a time.
+    bool has_deadline;
+    // That time, in the unit of `now`. 0 without one.
+    uint64_t deadline;
+};
+
+// A broken promise of a caller.
+struct rundown_misuse {
+    // What kind.
+    enum rundown_misuse_kind kind;
+    // The object's address, as a number: it may be gone.
+    uintptr_t object;
+    // Over-release: how many were held. Otherwise 0.
+    int64_t held;
+    // Over-release: how many were released, by this call or in excess. Otherwise 0.
+    uint64_t released;
+    // One line of English, valid during the call.
+    const char *text;
+};
+
+// The services that a system lends to the library. Every function may be NULL; what that means is
+// said with each. All but `cpu_index` and `wake` are called from the context of the call that needs
+// them.
+//
+// Write it with designated initialisers, so that members you do not name are NULL:
+//
+//     static const struct rundown_platform platform = {
+//         .size = sizeof(struct rundown_platform), .cpu_count = 8, .cpu_index = my_cpu,
+//     };
+struct rundown_platform {
+    // sizeof(struct rundown_platform): shows that header and library fit together.
+    size_t size;
+    // How many CPUs there are, or will be: what rundown_cpu_count returns. 0 means 1.
+    size_t cpu_count;
+    // The index of the running CPU, from 0. Only a hint: a wrong, stale or too large one costs speed,
+    // never correctness. Called by every acquire and release, in their context (NMI, too). NULL: all
+    // CPUs share slot 0.
+    size_t (*cpu_index)(void);
+    // Once per look of a waiter that spins, because `sleep` is NULL. NULL: the CPU's pause hint.
+    void (*pause)(void);
+    // Passes the time of a waiter. Returns once `ready(state)` has returned true. Calls it at least
+    // once, again after each `wake` for `waiting->object`, and again soon after
+    // `waiting->deadline`, if there is one. `ready` takes a few loads, never blocks, and may be called
+    // with a lock held or interrupts disabled. In the context of rundown_wait. Needs `wake`.
+    // NULL: waiters spin, with `pause`.
+    //
+    // With a condition variable: lock; while not ready(state), wait for the condition; unlock.
+    void (*sleep)(const struct rundown_waiting *waiting, bool (*ready)(void *state), void *state);
+    // Makes those who sleep for the object (or more of them: it does no harm) call `ready` again. A
+    // sleeper may be anywhere between a `ready` that returned false and its sleep: it must not miss
+    // this. The object may be gone already. In the context of the release, close or re-init that
+    // changed something (NMI, too, if you release there). Needs `sleep`. NULL: nobody sleeps.
+    //
+    // With a condition variable: lock; broadcast; unlock.
+    void (*wake)(uintptr_t object);
+    // Memory for rundown_allocate: `size` bytes, aligned to `alignment` (a power of two, at most 128),
+    // or NULL. `tag` is the caller's. It must stay resident if protection is taken where a page fault
+    // is not allowed. In the context of rundown_allocate. Needs `free`. NULL: rundown_allocate fails.
+    void *(*allocate)(size_t size, size_t alignment, uint32_t tag);
+    // Takes back what `allocate` gave, with the size that was asked for.
+    void (*free)(void *memory, size_t size);
+    // The time: never goes backwards on any CPU. The unit is yours, deadlines are in the same. Called
+    // in the context of rundown_wait_deadline, and there by `ready`. NULL: waiting with a deadline
+    // fails.
+    uint64_t (*now)(void);
+    // A caller has broken a promise, in its context, after the last touch of the object. If this
+    // returns, the call that found it returns, too, having changed as little as possible. NULL:
+    // `panic` with the same text.
+    void (*misuse)(const struct rundown_misuse *what);
+    // The library has found itself or its caller broken and cannot go on. One line of text. If this
+    // returns or is NULL, the CPU traps (x86-64: ud2).
+    void (*panic)(const char *text);
+};
+
+// The memory that an object needs.
+struct rundown_layout {
+    // In bytes.
+    size_t size;
+    // In bytes, a power of two.
+    size_t alignment;
+};
+
+// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
+// Initialise it by rundown_ref_init, or statically with RUNDOWN_REF_OPEN or RUNDOWN_REF_CLOSED, and
+// leave its word alone. It must not be copied or moved while it is in use.
+struct rundown_ref {
+    // Opaque.
+    uint64_t word;
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// One line about a status, in English, without a full stop. Never null. Any context.
+const char *rundown_status_text(int status);
+
+// Lends the system's services to the library: once, before the first object is initialised or used.
+// The table must stay as it is for ever; the library keeps the pointer. Without this call, waiters
+// spin, all CPUs share a slot, and there is neither allocator nor clock.
+//
+// Returns RUNDOWN_STATUS_PLATFORM_IN_USE if it comes too late, RUNDOWN_STATUS_PLATFORM_INVALID if
+// the table has `sleep` without `wake`, `allocate` without `free`, or the reverse, or a wrong size.
+// Nothing changes then.
+RUNDOWN_MUST_USE enum rundown_status rundown_set_platform(const struct rundown_platform *platform);
+
+// How many CPUs the platform says there are, at least 1: a good number of slots. Any context.
+size_t rundown_cpu_count(void);
+
+// Reports that a call was not legal, to the platform's misuse function: for callers that have no
+// error to return, as the Windows names do. `call` is its name, `status` what was wrong. Any context
+// that the platform's function can stand.
+void rundown_illegal_call(const char *call,
+                          const void *object,
+                          int status);
+
+// Says how much memory an object with so many slots needs, and how aligned. One slot per CPU is
+// best; with fewer, CPUs share. Fails with RUNDOWN_STATUS_NO_SLOTS or
+// RUNDOWN_STATUS_TOO_MANY_SLOTS, and leaves `*needed` alone then. Any context.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_layout_for(size_t slots,
+                                       struct rundown_layout *needed);
+
+// Makes an open object in the caller's memory, which must stay where it is, and puts its pointer
+// (the same address) in `*object`. The object needs no clean-up: when it is no longer used, take
+// the memory back. Fails with RUNDOWN_STATUS_NO_SLOTS, _TOO_MANY_SLOTS, _MISALIGNED or
+// _TOO_SMALL; `*object` is NULL then, and the memory untouched. Any context.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_init(void *memory,
+                                 size_t size,
+                                 size_t slots,
+                                 struct rundown **object);
+
+// Like rundown_init, but the object is born closed: run down, until rundown_open.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_init_closed(void *memory,
+                                        size_t size,
+                                        size_t slots,
+                                        struct rundown **object);
+
+// Makes an open object in memory of the platform's allocator, which is given the tag. Fails as
+// rundown_init does, or with RUNDOWN_STATUS_NO_ALLOCATOR or RUNDOWN_STATUS_NO_MEMORY; `*object` is
+// NULL then. Contexts: those of the allocator.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_allocate(size_t slots,
+                                     uint32_t tag,
+                                     struct rundown **object);
+
+// Gives an object of rundown_allocate back to the platform. NULL is allowed. Nobody may use the
+// object any more; if something is still held, this frees nothing and returns
+// RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Contexts: those of the
+// allocator.
+enum rundown_status rundown_free(struct rundown *object);
+
+// Takes protection: true if it was granted, false if the object is closed or full. Release it
+// once. Any context, NMI included; never allocates, blocks or disables interrupts.
+RUNDOWN_MUST_USE bool rundown_try_acquire(struct rundown *object);
+
+// Takes `n` protections at once, all or none. With 0 it only asks whether the object is open, and
+// protects nothing. Contexts as rundown_try_acquire.
+RUNDOWN_MUST_USE bool rundown_try_acquire_many(struct rundown *object, uint32_t n);
+
+// Like rundown_try_acquire, but says why not: RUNDOWN_STATUS_CLOSED or RUNDOWN_STATUS_FULL. Mind
+// that success is zero.
+RUNDOWN_MUST_USE enum rundown_status rundown_acquire(struct rundown *object);
+
+// Like rundown_try_acquire_many, but says why not, as rundown_acquire does.
+RUNDOWN_MUST_USE enum rundown_status rundown_acquire_many(struct rundown *object, uint32_t n);
+
+// Gives one protection back, on any CPU, in any context. If it was the last that an owner waits
+// for, the object may be gone when this returns.
+void rundown_release(struct rundown *object);
+
+// Gives `n` protections back, taken one by one or many at a time. Releasing more than is held is
+// reported to the platform's `misuse`, at the latest when the object drains.
+void rundown_release_many(struct rundown *object, uint32_t n);
+
+// Closes the object: every acquire that starts after this returns is refused. Never waits. Returns
+// RUNDOWN_STATUS_OK, _ALREADY_CLOSED or _SUPERSEDED; none is a failure. One step per slot. Any
+// context.
+enum rundown_status rundown_close(struct rundown *object);
+
+// Closes the object if it is open, and returns when everything it granted is released
+// (RUNDOWN_STATUS_OK), or when rundown_cancel has opened it again (RUNDOWN_STATUS_CANCELLED: it is
+// in use, free nothing). What was done under protection happens before the return. Any number of
+// callers may wait, at the same time or later. Thread context, and not while the caller holds
+// protection itself.
+RUNDOWN_MUST_USE enum rundown_status rundown_wait(struct rundown *object);
+
+// Closes the object if it is open, and says whether it has drained: RUNDOWN_STATUS_OK, or
+// _OUTSTANDING with a racy count of what is held in `*held` (which may be NULL). Never waits. Any
+// context.
+RUNDOWN_MUST_USE enum rundown_status rundown_try_wait(struct rundown *object, int64_t *held);
+
+// Like rundown_wait, but gives up when the platform's `now` has reached `deadline`:
+// RUNDOWN_STATUS_OUTSTANDING, with a racy count of what is held in `*held` (which may be NULL).
+// The object stays closed and drains on: wait again, or cancel. RUNDOWN_STATUS_NO_CLOCK without
+// `now`; nothing changed then.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_wait_deadline(struct rundown *object,
+                                          uint64_t deadline,
+                                          int64_t *held);
+
+// Opens a draining object again, with what is still held; waiters return RUNDOWN_STATUS_CANCELLED.
+// RUNDOWN_STATUS_WRONG_STATE if it is open, has drained, or another caller is changing it right
+// now. Against a concurrent close, the later of the two wins. Never waits. Any context.
+enum rundown_status rundown_cancel(struct rundown *object);
+
+// Marks a drained object run down; doing it twice is no error. RUNDOWN_STATUS_WRONG_STATE if it is
+// open or draining. Any context.
+enum rundown_status rundown_complete(struct rundown *object);
+
+// Opens a drained object again, completed or not. What the caller did before happens before every
+// protection granted from then on. RUNDOWN_STATUS_WRONG_STATE if it is open or draining. Any
+// context.
+enum rundown_status rundown_reinit(struct rundown *object);
+
+// Opens an object that was born closed (or completed): the same step as rundown_reinit, but not
+// legal on one that was closed and not completed: RUNDOWN_STATUS_WRONG_STATE. Any context.
+enum rundown_status rundown_open(struct rundown *object);
+
+// A snapshot of the object's state. Any context.
+enum rundown_state rundown_get_state(const struct rundown *object);
+
+// Whether the object is closed and nothing is held. True stays true until it is opened again, and
+// what was done under protection happens before it. Any context.
+bool rundown_is_drained(const struct rundown *object);
+
+// How many protections are held: exact while nobody acquires or releases, else a guess that may be
+// negative. Any context.
+int64_t rundown_racy_held(const struct rundown *object);
+
+// Puts the net count of each slot into `counts`, as many as there are slots and room, and returns the
+// number of slots. Single counts may be negative; while the object drains, they go on. Racy. Any
+// context.
+size_t rundown_racy_counts(const struct rundown *object,
+                           int64_t *counts,
+                           size_t room);
+
+// Makes an open object, where nobody uses one. Any context.
+void rundown_ref_init(struct rundown_ref *object);
+
+// Like rundown_ref_init, but the object is born closed: run down, until rundown_ref_open.
+void rundown_ref_init_closed(struct rundown_ref *object);
+
+// Like rundown_try_acquire.
+RUNDOWN_MUST_USE bool rundown_ref_try_acquire(struct rundown_ref *object);
+
+// Like rundown_try_acquire_many.
+RUNDOWN_MUST_USE bool rundown_ref_try_acquire_many(struct rundown_ref *object, uint32_t n);
+
+// Like rundown_acquire.
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_acquire(struct rundown_ref *object);
+
+// Like rundown_acquire_many.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_ref_acquire_many(struct rundown_ref *object,
+                                             uint32_t n);
+
+// Like rundown_release.
+void rundown_ref_release(struct rundown_ref *object);
+
+// Like rundown_release_many.
+void rundown_ref_release_many(struct rundown_ref *object, uint32_t n);
+
+// Like rundown_close.
+enum rundown_status rundown_ref_close(struct rundown_ref *object);
+
+// Like rundown_wait.
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_wait(struct rundown_ref *object);
+
+// Like rundown_try_wait.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_ref_try_wait(struct rundown_ref *object,
+                                         int64_t *held);
+
+// Like rundown_wait_deadline.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_ref_wait_deadline(struct rundown_ref *object,
+                                              uint64_t deadline,
+                                              int64_t *held);
+
+// Like rundown_cancel.
+enum rundown_status rundown_ref_cancel(struct rundown_ref *object);
+
+// Like rundown_complete.
+enum rundown_status rundown_ref_complete(struct rundown_ref *object);
+
+// Like rundown_reinit.
+enum rundown_status rundown_ref_reinit(struct rundown_ref *object);
+
+// Like rundown_open.
+enum rundown_status rundown_ref_open(struct rundown_ref *object);
+
+// Like rundown_get_state.
+enum rundown_state rundown_ref_get_state(const struct rundown_ref *object);
+
+// Like rundown_is_drained.
+bool rundown_ref_is_drained(const struct rundown_ref *object);
+
+// Like rundown_racy_held.
+int64_t rundown_ref_racy_held(const struct rundown_ref *object);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* RUNDOWN_H */

@@ -1,0 +1,258 @@
+/*
+ * ex_rundown.h - run-down protection under its documented Windows names, on rundown.h.
+ *
+ * The eight routines on an EX_RUNDOWN_REF and the eleven on a PEX_RUNDOWN_REF_CACHE_AWARE, with the
+ * signatures of the public driver documentation, and the two that it names as reserved
+ * (ExInitializeRundownProtectionCacheAwareEx, ExCleanupRundownProtectionCacheAware). Source
+ * compatible, not binary compatible: recompile.
+ *
+ * The same but for this:
+ *  - Acquire and release are legal in any context, NMI included. Wait needs a context in which the
+ *    platform's `sleep` may be called.
+ *  - The routines return no errors, so what is illegal goes to the platform's `misuse` and changes
+ *    nothing: completing or re-initialising what was not waited for, initialising too small a buffer,
+ *    unknown flags, freeing what is held, releasing more than was acquired.
+ *  - A PoolType is ignored. The memory is the platform's, and must be resident.
+ *  - An EX_RUNDOWN_REF is opaque. Its bits are not those of Windows.
+ */
+#ifndef EX_RUNDOWN_H
+#define EX_RUNDOWN_H
+
+#include "../rundown.h"
+
+/* Types and names of the documentation that the signatures need. */
+
+typedef unsigned char BOOLEAN;
+typedef uint32_t ULONG;
+typedef size_t SIZE_T;
+typedef uintptr_t ULONG_PTR;
+typedef void *PVOID;
+
+#ifndef VOID
+#define VOID void
+#endif
+#ifndef TRUE
+#define TRUE 1
+#endif
+#ifndef FALSE
+#define FALSE 0
+#endif
+#ifndef NTAPI
+#define NTAPI
+#endif
+#ifndef FORCEINLINE
+#define FORCEINLINE static inline
+#endif
+
+/* Annotations of the source-code annotation language (SAL): nothing to these compilers. */
+#ifndef _In_
+#define _In_
+#define _In_opt_
+#define _Out_
+#define _Out_opt_
+#define _Inout_
+#define _Inout_opt_
+#define _Must_inspect_result_
+#define _Use_decl_annotations_
+#define _Function_class_(name)
+#define _IRQL_requires_(irql)
+#define _IRQL_requires_max_(irql)
+#define _IRQL_requires_min_(irql)
+#define _IRQL_requires_same_
+#endif
+
+/* The documented pool types that a driver may name. */
+typedef enum _POOL_TYPE {
+    NonPagedPool = 0,
+    NonPagedPoolExecute = 0,
+    PagedPool = 1,
+    NonPagedPoolCacheAligned = 4,
+    PagedPoolCacheAligned = 5,
+    NonPagedPoolNx = 512,
+    NonPagedPoolNxCacheAligned = 516
+} POOL_TYPE;
+
+/* 8 bytes, 8-byte aligned. Opaque. */
+typedef struct _EX_RUNDOWN_REF {
+    struct rundown_ref Opaque;
+} EX_RUNDOWN_REF, *PEX_RUNDOWN_REF;
+
+/* Opaque. */
+typedef struct _EX_RUNDOWN_REF_CACHE_AWARE EX_RUNDOWN_REF_CACHE_AWARE, *PEX_RUNDOWN_REF_CACHE_AWARE;
+
+/* Reports what is illegal, under the routine's name. */
+#define EXP_RUNDOWN_CHECK(object, status)                                              \
+    do {                                                                               \
+        enum rundown_status Result = (status);                                         \
+        if (Result != RUNDOWN_STATUS_OK)                                               \
+            rundown_illegal_call(__func__, (object), Result);                          \
+    } while (0)
+
+/* ---- Plain: one word, by value ---- */
+
+/* Any IRQL. Nobody may use the structure yet. */
+FORCEINLINE VOID ExInitializeRundownProtection(_Out_ PEX_RUNDOWN_REF RunRef)
+{
+    rundown_ref_init(&RunRef->Opaque);
+}
+
+/* TRUE if protection was acquired; FALSE if the run down has started. */
+_Must_inspect_result_
+FORCEINLINE BOOLEAN ExAcquireRundownProtection(_Inout_ PEX_RUNDOWN_REF RunRef)
+{
+    return rundown_ref_try_acquire(&RunRef->Opaque) ? TRUE : FALSE;
+}
+
+/* Count protections, all or none. */
+_Must_inspect_result_
+FORCEINLINE BOOLEAN ExAcquireRundownProtectionEx(_Inout_ PEX_RUNDOWN_REF RunRef, _In_ ULONG Count)
+{
+    return rundown_ref_try_acquire_many(&RunRef->Opaque, Count) ? TRUE : FALSE;
+}
+
+FORCEINLINE VOID ExReleaseRundownProtection(_Inout_ PEX_RUNDOWN_REF RunRef)
+{
+    rundown_ref_release(&RunRef->Opaque);
+}
+
+FORCEINLINE VOID ExReleaseRundownProtectionEx(_Inout_ PEX_RUNDOWN_REF RunRef, _In_ ULONG Count)
+{
+    rundown_ref_release_many(&RunRef->Opaque, Count);
+}
+
+/* <= APC_LEVEL. Whoever cancels the drain by rundown_ref_cancel meanwhile is overruled: this routine
+ * cannot say that the object is in use again, so it closes it again. */
+FORCEINLINE VOID ExWaitForRundownProtectionRelease(_Inout_ PEX_RUNDOWN_REF RunRef)
+{
+    while (rundown_ref_wait(&RunRef->Opaque) == RUNDOWN_STATUS_CANCELLED) {
+    }
+}
+
+/* After a wait. */
+FORCEINLINE VOID ExRundownCompleted(_Out_ PEX_RUNDOWN_REF RunRef)
+{
+    EXP_RUNDOWN_CHECK(RunRef, rundown_ref_complete(&RunRef->Opaque));
+}
+
+/* After a wait, completed or not. */
+FORCEINLINE VOID ExReInitializeRundownProtection(_Inout_ PEX_RUNDOWN_REF RunRef)
+{
+    EXP_RUNDOWN_CHECK(RunRef, rundown_ref_reinit(&RunRef->Opaque));
+}
+
+/* ---- Cache-aware: a counter per CPU ---- */
+
+/* The object in a caller's buffer, which need not be aligned: it starts at the first address that is.
+ * ExSizeOfRundownProtectionCacheAware has room for that. */
+FORCEINLINE struct rundown *ExpRundownObject(_In_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
+{
+    const ULONG_PTR Mask = RUNDOWN_ALIGNMENT - 1;
+    return (struct rundown *)(((ULONG_PTR)RunRefCacheAware + Mask) & ~Mask);
+}
+
+/* An object with a slot for each CPU, or NULL. <= APC_LEVEL. */
+_Must_inspect_result_
+FORCEINLINE PEX_RUNDOWN_REF_CACHE_AWARE ExAllocateCacheAwareRundownProtection(
+    _In_ POOL_TYPE PoolType, _In_ ULONG PoolTag)
+{
+    struct rundown *Object;
+    (void)PoolType;
+    if (rundown_allocate(rundown_cpu_count(), PoolTag, &Object) != RUNDOWN_STATUS_OK)
+        return NULL;
+    return (PEX_RUNDOWN_REF_CACHE_AWARE)(PVOID)Object;
+}
+
+/* Only what ExAllocateCacheAwareRundownProtection returned. <= APC_LEVEL. */
+FORCEINLINE VOID ExFreeCacheAwareRundownProtection(
+    _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
+{
+    EXP_RUNDOWN_CHECK(RunRefCacheAware, rundown_free(ExpRundownObject(RunRefCacheAware)));
+}
+
+/* In bytes, for a buffer of any alignment. <= APC_LEVEL. */
+FORCEINLINE SIZE_T ExSizeOfRundownProtectionCacheAware(VOID)
+{
+    return RUNDOWN_SIZE(rundown_cpu_count()) + RUNDOWN_ALIGNMENT - 1;
+}
+
+/* RunRefSize is what ExSizeOfRundownProtectionCacheAware returned. <= APC_LEVEL. */
+FORCEINLINE VOID ExInitializeRundownProtectionCacheAware(
+    _Out_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware, _In_ SIZE_T RunRefSize)
+{
+    struct rundown *Object = ExpRundownObject(RunRefCacheAware);
+    const SIZE_T Skipped = (ULONG_PTR)Object - (ULONG_PTR)RunRefCacheAware;
+    const SIZE_T Left = RunRefSize > Skipped ? RunRefSize - Skipped : 0;
+    EXP_RUNDOWN_CHECK(RunRefCacheAware, rundown_init(Object, Left, rundown_cpu_count(), &Object));
+}
+
+/* Reserved in the documentation. Here: the same, in a buffer of
+ * ExSizeOfRundownProtectionCacheAware() bytes. Flags must be 0: none is documented. */
+FORCEINLINE VOID ExInitializeRundownProtectionCacheAwareEx(
+    _Out_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware, _In_ ULONG Flags)
+{
+    if (Flags == 0)
+        ExInitializeRundownProtectionCacheAware(
+            RunRefCacheAware, ExSizeOfRundownProtectionCacheAware());
+    else
+        rundown_illegal_call(__func__, RunRefCacheAware, RUNDOWN_STATUS_BAD_FLAGS);
+}
+
+/* Reserved in the documentation. Here: ends the life of an object in the caller's buffer. Nothing may
+ * be held; whoever tries to acquire afterwards, while the buffer still exists, is refused. */
+FORCEINLINE VOID ExCleanupRundownProtectionCacheAware(
+    _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
+{
+    EXP_RUNDOWN_CHECK(RunRefCacheAware,
+                      rundown_try_wait(ExpRundownObject(RunRefCacheAware), NULL));
+}
+
+/* TRUE if protection was acquired; FALSE if the run down has started. */
+_Must_inspect_result_
+FORCEINLINE BOOLEAN ExAcquireRundownProtectionCacheAware(
+    _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
+{
+    return rundown_try_acquire(ExpRundownObject(RunRefCacheAware)) ? TRUE : FALSE;
+}
+
+/* Count protections, all or none. */
+_Must_inspect_result_
+FORCEINLINE BOOLEAN ExAcquireRundownProtectionCacheAwareEx(
+    _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware, _In_ ULONG Count)
+{
+    return rundown_try_acquire_many(ExpRundownObject(RunRefCacheAware), Count) ? TRUE : FALSE;
+}
+
+FORCEINLINE VOID ExReleaseRundownProtectionCacheAware(
+    _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
+{
+    rundown_release(ExpRundownObject(RunRefCacheAware));
+}
+
+FORCEINLINE VOID ExReleaseRundownProtectionCacheAwareEx(
+    _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware, _In_ ULONG Count)
+{
+    rundown_release_many(ExpRundownObject(RunRefCacheAware), Count);
+}
+
+/* <= APC_LEVEL. About rundown_cancel as ExWaitForRundownProtectionRelease. */
+FORCEINLINE VOID ExWaitForRundownProtectionReleaseCacheAware(
+    _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
+{
+    while (rundown_wait(ExpRundownObject(RunRefCacheAware)) == RUNDOWN_STATUS_CANCELLED) {
+    }
+}
+
+/* After a wait. */
+FORCEINLINE VOID ExRundownCompletedCacheAware(_Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
+{
+    EXP_RUNDOWN_CHECK(RunRefCacheAware, rundown_complete(ExpRundownObject(RunRefCacheAware)));
+}
+
+/* After a wait, completed or not. */
+FORCEINLINE VOID ExReInitializeRundownProtectionCacheAware(
+    _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
+{
+    EXP_RUNDOWN_CHECK(RunRefCacheAware, rundown_reinit(ExpRundownObject(RunRefCacheAware)));
+}
+
+#endif

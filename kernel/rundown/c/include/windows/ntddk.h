@@ -1,0 +1,2 @@
+/* ntddk.h - the same as wdm.h here. */
+#include "wdm.h"

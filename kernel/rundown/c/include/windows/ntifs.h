@@ -1,0 +1,2 @@
+/* ntifs.h - the same as wdm.h here. */
+#include "wdm.h"

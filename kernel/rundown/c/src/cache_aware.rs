@@ -1,0 +1,212 @@
+//! `struct rundown`: the cache-aware kind. Its memory is one block: the object, then its slots.
+
+use core::alloc::Layout;
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr::{self, NonNull};
+use core::slice;
+
+use ::rundown::{CacheAwareRundown, Rundown, Slot};
+
+pub use self::calls::*;
+use crate::answer::rundown_status;
+use crate::platform::{self, System};
+use crate::shared::size_t;
+
+mod calls;
+
+type Object = CacheAwareRundown<System, &'static mut [Slot]>;
+
+/// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
+/// line. Opaque: in memory of your own by rundown_init, or by rundown_allocate.
+pub struct rundown(Object);
+
+// What the platform's `wake` is told is the address that the program knows.
+const _: () = assert!(offset_of!(rundown, 0) == 0);
+// RUNDOWN_ALIGNMENT and RUNDOWN_SIZE in the header (cbindgen.toml).
+const _: () = assert!(align_of::<rundown>() == 128 && align_of::<Slot>() == 128);
+const _: () = assert!(size_of::<rundown>() == 256 && size_of::<Slot>() == 128);
+
+/// The memory that an object needs.
+#[repr(C)]
+pub struct rundown_layout {
+    /// In bytes.
+    pub size: size_t,
+    /// In bytes, a power of two.
+    pub alignment: size_t,
+}
+
+/// The object's place with so many slots after it; and at which offset these begin.
+fn layout(slots: usize) -> Result<(Layout, usize), rundown_status> {
+    if slots == 0 {
+        return Err(rundown_status::NoSlots);
+    }
+    let array = Layout::array::<Slot>(slots).ok();
+    array
+        .and_then(|array| Layout::new::<rundown>().extend(array).ok())
+        .ok_or(rundown_status::TooManySlots)
+}
+
+/// Makes an object in that memory.
+fn place(
+    memory: *mut c_void,
+    size: usize,
+    slots: usize,
+    closed: bool,
+) -> Result<NonNull<rundown>, rundown_status> {
+    let (layout, offset) = layout(slots)?;
+    let block = NonNull::new(memory.cast::<rundown>()).ok_or(rundown_status::TooSmall)?;
+    if size < layout.size() {
+        return Err(rundown_status::TooSmall);
+    }
+    if !block.addr().get().is_multiple_of(layout.align()) {
+        return Err(rundown_status::Misaligned);
+    }
+    platform::keep();
+    // SAFETY: `offset` is inside the block, by its layout.
+    let first = unsafe { block.byte_add(offset) }.cast::<Slot>();
+    for index in 0..slots {
+        // SAFETY: so is every slot.
+        let slot = unsafe { first.add(index) };
+        // SAFETY: it is aligned, and the caller's memory is writable.
+        unsafe { slot.write(Slot::new()) };
+    }
+    // SAFETY: the slots are initialised, and from here on only the object reaches them. They live
+    // until the program takes the memory back, and with it the object that holds this reference.
+    let slots = unsafe { slice::from_raw_parts_mut(first.as_ptr(), slots) };
+    let object = Object::with_slots(slots).map_err(|_| rundown_status::NoSlots)?;
+    let object = if closed { object.born_closed() } else { object };
+    // SAFETY: aligned and large enough, as was checked.
+    unsafe { block.write(rundown(object)) };
+    Ok(block)
+}
+
+/// `place`, answered as C wants it.
+unsafe fn init(
+    memory: *mut c_void,
+    size: usize,
+    slots: usize,
+    closed: bool,
+    object: *mut *mut rundown,
+) -> rundown_status {
+    let (made, status) = match place(memory, size, slots, closed) {
+        Ok(made) => (made.as_ptr(), rundown_status::Ok),
+        Err(status) => (ptr::null_mut(), status),
+    };
+    // SAFETY: the caller's out pointer.
+    unsafe { object.write(made) };
+    status
+}
+
+unsafe fn get<'a>(object: *const rundown) -> &'a Object {
+    // SAFETY: the caller's pointer to an initialised object (crate documentation).
+    unsafe { &(*object).0 }
+}
+
+/// Says how much memory an object with so many slots needs, and how aligned. One slot per CPU is
+/// best; with fewer, CPUs share. Fails with RUNDOWN_STATUS_NO_SLOTS or
+/// RUNDOWN_STATUS_TOO_MANY_SLOTS, and leaves `*needed` alone then. Any context.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rundown_layout_for(
+    slots: size_t,
+    needed: *mut rundown_layout,
+) -> rundown_status {
+    match layout(slots) {
+        Ok((layout, _)) => {
+            let layout = rundown_layout {
+                size: layout.size(),
+                alignment: layout.align(),
+            };
+            // SAFETY: the caller's out pointer.
+            unsafe { needed.write(layout) };
+            rundown_status::Ok
+        }
+        Err(status) => status,
+    }
+}
+
+/// Makes an open object in the caller's memory, which must stay where it is, and puts its pointer
+/// (the same address) in `*object`. The object needs no clean-up: when it is no longer used, take
+/// the memory back. Fails with RUNDOWN_STATUS_NO_SLOTS, _TOO_MANY_SLOTS, _MISALIGNED or
+/// _TOO_SMALL; `*object` is NULL then, and the memory untouched. Any context.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rundown_init(
+    memory: *mut c_void,
+    size: size_t,
+    slots: size_t,
+    object: *mut *mut rundown,
+) -> rundown_status {
+    // SAFETY: the same contract.
+    unsafe { init(memory, size, slots, false, object) }
+}
+
+/// Like rundown_init, but the object is born closed: run down, until rundown_open.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rundown_init_closed(
+    memory: *mut c_void,
+    size: size_t,
+    slots: size_t,
+    object: *mut *mut rundown,
+) -> rundown_status {
+    // SAFETY: the same contract.
+    unsafe { init(memory, size, slots, true, object) }
+}
+
+/// Makes an open object in memory of the platform's allocator, which is given the tag. Fails as
+/// rundown_init does, or with RUNDOWN_STATUS_NO_ALLOCATOR or RUNDOWN_STATUS_NO_MEMORY; `*object` is
+/// NULL then. Contexts: those of the allocator.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn rundown_allocate(
+    slots: size_t,
+    tag: u32,
+    object: *mut *mut rundown,
+) -> rundown_status {
+    // SAFETY: the caller's out pointer.
+    unsafe { object.write(ptr::null_mut()) };
+    let Some(allocate) = platform::table().allocate else {
+        return rundown_status::NoAllocator;
+    };
+    let needed = match layout(slots) {
+        Ok((layout, _)) => layout,
+        Err(status) => return status,
+    };
+    // SAFETY: the platform's function, in a context that the caller chose for it.
+    let memory = unsafe { allocate(needed.size(), needed.align(), tag) };
+    if memory.is_null() {
+        return rundown_status::NoMemory;
+    }
+    // SAFETY: the caller's out pointer; the memory is the allocator's.
+    unsafe { rundown_init(memory, needed.size(), slots, object) }
+}
+
+/// Gives an object of rundown_allocate back to the platform. NULL is allowed. Nobody may use the
+/// object any more; if something is still held, this frees nothing and returns
+/// RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Contexts: those of the
+/// allocator.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rundown_free(object: *mut rundown) -> rundown_status {
+    if object.is_null() {
+        return rundown_status::Ok;
+    }
+    // SAFETY: the caller's pointer to an initialised object.
+    let unused = unsafe { get(object) };
+    if unused.racy_held() != 0 {
+        return rundown_status::Outstanding;
+    }
+    let slots = unused.racy_counts().len();
+    let Some(free) = platform::table().free else {
+        return rundown_status::NoAllocator;
+    };
+    match layout(slots) {
+        Ok((layout, _)) => {
+            // SAFETY: the platform gave this memory, with this size, and nobody uses it any more.
+            unsafe { free(object.cast(), layout.size()) };
+            rundown_status::Ok
+        }
+        Err(status) => status,
+    }
+}

@@ -1,0 +1,48 @@
+//! The C interface of [`rundown`]. C programs read it as `include/rundown.h`, which is generated
+//! from here; what the functions do is documented on them, once for both readers.
+//!
+//! Two kinds, as in Rust: `struct rundown`, a counter per CPU, behind a pointer; and `struct
+//! rundown_ref`, one shared word, by value. The system lends its services in a [table of
+//! functions](rundown_platform).
+//!
+//! # Safety
+//! All functions share one contract. A pointer to an object points to one that was initialised and
+//! has not been freed; its memory does not move, and is written by nobody else. An out pointer is
+//! writable or, where that is said, null. Whoever releases owns what it releases.
+#![no_std]
+// The names are C's. The contract is above, instead of on each function, where C readers would read
+// it forty times.
+#![expect(
+    non_camel_case_types,
+    clippy::missing_safety_doc,
+    reason = "see the comment above"
+)]
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("`struct rundown_ref` has 64 bits: 32-bit targets are not supported");
+
+// Checked, linted or documented like any other crate of the workspace (profiles that unwind), this
+// one borrows its panic handler from std. The library itself is built with `panic = "abort"`.
+#[cfg(not(panic = "abort"))]
+extern crate std;
+
+// In the header's order.
+mod answer;
+
+mod platform;
+
+mod misuse;
+
+mod cache_aware;
+mod plain;
+
+#[cfg(panic = "abort")]
+mod panic;
+mod shared;
+mod text;
+
+pub use answer::{rundown_state, rundown_status, rundown_status_text};
+pub use cache_aware::*;
+pub use misuse::{rundown_illegal_call, rundown_misuse, rundown_misuse_kind};
+pub use plain::*;
+pub use platform::{rundown_cpu_count, rundown_platform, rundown_set_platform, rundown_waiting};

@@ -1,0 +1,41 @@
+//! Text for C: in fixed memory, ended by a zero.
+
+use core::ffi::{CStr, c_char};
+use core::fmt;
+
+/// Bytes, the zero at the end among them.
+const CAPACITY: usize = 256;
+
+/// One message. What does not fit is cut off.
+pub(crate) struct Text {
+    bytes: [u8; CAPACITY],
+    length: usize,
+}
+
+impl Text {
+    pub(crate) fn of(message: impl fmt::Display) -> Self {
+        let mut text = Self {
+            bytes: [0; CAPACITY],
+            length: 0,
+        };
+        // `write_str` never fails; a `Display` that does has written what it could.
+        let _ = fmt::write(&mut text, format_args!("{message}"));
+        text
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const c_char {
+        let text = CStr::from_bytes_until_nul(&self.bytes);
+        text.map_or(c"(no text)".as_ptr(), CStr::as_ptr)
+    }
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        // The last byte stays zero.
+        let room = &mut self.bytes[self.length..CAPACITY - 1];
+        let fits = part.floor_char_boundary(room.len());
+        room[..fits].copy_from_slice(&part.as_bytes()[..fits]);
+        self.length += fits;
+        Ok(())
+    }
+}

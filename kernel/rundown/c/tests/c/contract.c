@@ -1,0 +1,216 @@
+/* What the public documentation of Windows' drivers promises of run-down protection, a sentence a
+ * test. The calls under test are made by their Windows names only (but for a cancel, which Windows
+ * does not have); contract.inc has those for both kinds of object. */
+#include <wdm.h>
+
+#include "host.h"
+
+/* ---- Levels: where the platform may block or allocate, and where not ---- */
+
+static __thread KIRQL irql = PASSIVE_LEVEL;
+
+static void level_sleep(const struct rundown_waiting *waiting, bool (*ready)(void *), void *state)
+{
+    CHECK(irql <= APC_LEVEL);
+    host_sleep(waiting, ready, state);
+}
+
+static void *level_allocate(size_t size, size_t alignment, uint32_t tag)
+{
+    CHECK(irql <= APC_LEVEL);
+    return host_allocate(size, alignment, tag);
+}
+
+static void level_free(void *memory, size_t size)
+{
+    CHECK(irql <= APC_LEVEL);
+    host_free(memory, size);
+}
+
+static void start(void)
+{
+    struct rundown_platform platform = host_platform();
+    platform.sleep = level_sleep;
+    platform.allocate = level_allocate;
+    platform.free = level_free;
+    host_lend(platform);
+}
+
+/* That the last routine was refused as an illegal call, and by its name. */
+static void was_illegal(const char *routine)
+{
+    EQUAL(host.misused, 1);
+    EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_ILLEGAL_CALL);
+    CHECK(strstr(host.misuse_text, routine) != NULL);
+    host.misused = 0;
+}
+
+/* ---- Both kinds ---- */
+
+static PEX_RUNDOWN_REF_CACHE_AWARE new_cache_aware(void)
+{
+    PEX_RUNDOWN_REF_CACHE_AWARE RunRef = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0x6E775230);
+    CHECK(RunRef != NULL);
+    return RunRef;
+}
+
+static PEX_RUNDOWN_REF new_plain(void)
+{
+    static EX_RUNDOWN_REF RunRef;
+    ExInitializeRundownProtection(&RunRef);
+    return &RunRef;
+}
+
+#define KIND plain
+#define NEW new_plain
+#define POINTER PEX_RUNDOWN_REF
+#define EX(routine) Ex##routine
+#define EX_COUNT(routine) Ex##routine##Ex
+#define CANCEL(RunRef) rundown_ref_cancel(&(RunRef)->Opaque)
+#include "contract.inc"
+#undef KIND
+#undef NEW
+#undef POINTER
+#undef EX
+#undef EX_COUNT
+#undef CANCEL
+
+#define KIND cache_aware
+#define NEW new_cache_aware
+#define POINTER PEX_RUNDOWN_REF_CACHE_AWARE
+#define EX(routine) Ex##routine##CacheAware
+#define EX_COUNT(routine) Ex##routine##CacheAwareEx
+#define CANCEL(RunRef) rundown_cancel(ExpRundownObject(RunRef))
+#include "contract.inc"
+
+/* ---- Memory ---- */
+
+CASE(initialize_takes_the_size_that_sizeof_returned)
+{
+    SIZE_T Size;
+    char *buffer;
+    start();
+    Size = ExSizeOfRundownProtectionCacheAware();
+    buffer = (char *)malloc(Size + 256);
+    CHECK(buffer != NULL);
+    /* However the buffer is aligned, and nothing outside it is touched. */
+    for (size_t off = 0; off < 256; off += 8) {
+        PEX_RUNDOWN_REF_CACHE_AWARE RunRef = (PEX_RUNDOWN_REF_CACHE_AWARE)(PVOID)(buffer + off);
+        memset(buffer, 0x11, Size + 256);
+        ExInitializeRundownProtectionCacheAware(RunRef, Size);
+        EQUAL(host.misused, 0);
+        host_cpu = off % HOST_CPUS;
+        CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
+        ExReleaseRundownProtectionCacheAware(RunRef);
+        ExWaitForRundownProtectionReleaseCacheAware(RunRef);
+        for (size_t i = 0; i < Size + 256; i++)
+            if (i < off || i >= off + Size)
+                EQUAL(buffer[i], 0x11);
+    }
+    free(buffer);
+}
+
+CASE(initialize_with_a_smaller_size_is_illegal)
+{
+    __attribute__((aligned(RUNDOWN_ALIGNMENT)))
+    static char buffer[RUNDOWN_SIZE(HOST_CPUS) + RUNDOWN_ALIGNMENT];
+    PEX_RUNDOWN_REF_CACHE_AWARE aligned = (PEX_RUNDOWN_REF_CACHE_AWARE)(PVOID)buffer;
+    PEX_RUNDOWN_REF_CACHE_AWARE unaligned = (PEX_RUNDOWN_REF_CACHE_AWARE)(PVOID)(buffer + 16);
+    start();
+    ExInitializeRundownProtectionCacheAware(aligned, ExSizeOfRundownProtectionCacheAware() / 2);
+    was_illegal("ExInitializeRundownProtectionCacheAware");
+    ExInitializeRundownProtectionCacheAware(unaligned, 15);
+    was_illegal("ExInitializeRundownProtectionCacheAware");
+    /* Enough for an aligned buffer, and for no other. */
+    ExInitializeRundownProtectionCacheAware(unaligned, RUNDOWN_SIZE(HOST_CPUS));
+    was_illegal("ExInitializeRundownProtectionCacheAware");
+    ExInitializeRundownProtectionCacheAware(aligned, RUNDOWN_SIZE(HOST_CPUS));
+    EQUAL(host.misused, 0);
+}
+
+CASE(allocate_stands_for_sizeof_and_initialize)
+{
+    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
+    start();
+    RunRef = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0x74736554);
+    CHECK(RunRef != NULL);
+    EQUAL(host.tag, 0x74736554);
+    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
+    ExReleaseRundownProtectionCacheAware(RunRef);
+    ExFreeCacheAwareRundownProtection(RunRef);
+    EQUAL(host.freed, 1);
+    EQUAL(host.misused, 0);
+}
+
+static void *no_memory(size_t size, size_t alignment, uint32_t tag)
+{
+    (void)size, (void)alignment, (void)tag;
+    return NULL;
+}
+
+CASE(allocate_returns_null_if_it_fails)
+{
+    struct rundown_platform platform = host_platform();
+    platform.allocate = no_memory;
+    host_lend(platform);
+    CHECK(ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0) == NULL);
+    EQUAL(host.misused, 0);
+}
+
+CASE(free_of_what_is_held_is_illegal)
+{
+    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
+    start();
+    RunRef = new_cache_aware();
+    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
+    ExFreeCacheAwareRundownProtection(RunRef);
+    was_illegal("ExFreeCacheAwareRundownProtection");
+    EQUAL(host.freed, 0);
+}
+
+CASE(allocate_free_sizeof_and_initialize_up_to_apc_level)
+{
+    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
+    SIZE_T Size;
+    PVOID buffer;
+    EX_RUNDOWN_REF Plain;
+    start();
+    irql = APC_LEVEL;
+    Size = ExSizeOfRundownProtectionCacheAware();
+    buffer = malloc(Size);
+    ExInitializeRundownProtectionCacheAware((PEX_RUNDOWN_REF_CACHE_AWARE)buffer, Size);
+    ExInitializeRundownProtection(&Plain);
+    RunRef = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0);
+    CHECK(RunRef != NULL);
+    ExFreeCacheAwareRundownProtection(RunRef);
+    EQUAL(host.misused, 0);
+    free(buffer);
+}
+
+/* ---- The two that the documentation reserves ---- */
+
+CASE(initialize_ex_and_cleanup)
+{
+    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
+    start();
+    RunRef = (PEX_RUNDOWN_REF_CACHE_AWARE)malloc(ExSizeOfRundownProtectionCacheAware());
+    ExInitializeRundownProtectionCacheAwareEx(RunRef, 0);
+    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
+    ExCleanupRundownProtectionCacheAware(RunRef);
+    was_illegal("ExCleanupRundownProtectionCacheAware");
+    ExReleaseRundownProtectionCacheAware(RunRef);
+    ExCleanupRundownProtectionCacheAware(RunRef);
+    EQUAL(host.misused, 0);
+    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == FALSE);
+    free(RunRef);
+}
+
+CASE(initialize_ex_with_unknown_flags_is_illegal)
+{
+    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
+    start();
+    RunRef = (PEX_RUNDOWN_REF_CACHE_AWARE)malloc(ExSizeOfRundownProtectionCacheAware());
+    ExInitializeRundownProtectionCacheAwareEx(RunRef, 1);
+    was_illegal("ExInitializeRundownProtectionCacheAwareEx");
+    free(RunRef);
+}

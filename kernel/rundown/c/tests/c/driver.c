@@ -1,0 +1,169 @@
+/*
+ * A driver as its author would write it from the public documentation: nothing in this file knows
+ * that there is no Windows below. It owns
+ *  - a table that every CPU reads and that is replaced while they do, behind cache-aware run-down
+ *    protection;
+ *  - a device that is stopped and started, behind plain run-down protection;
+ *  - a statistics block in memory of its own, behind cache-aware protection that it initialises
+ *    there.
+ */
+#include "driver.h"
+
+#define TABLE_TAG 'lbaT'
+#define STATISTICS_TAG 'tatS'
+#define TABLE_ENTRIES 64
+
+typedef struct _TABLE {
+    ULONG Entry[TABLE_ENTRIES];
+} TABLE, *PTABLE;
+
+static PTABLE Table;
+static PEX_RUNDOWN_REF_CACHE_AWARE TableRundown;
+
+static EX_RUNDOWN_REF DeviceRundown;
+
+static PULONG Lookups;
+static PEX_RUNDOWN_REF_CACHE_AWARE StatisticsRundown;
+
+static DRIVER_UNLOAD DriverUnload;
+
+static PTABLE TableCreate(_In_ ULONG Factor)
+{
+    ULONG Key;
+    PTABLE NewTable = (PTABLE)ExAllocatePool2(POOL_FLAG_NON_PAGED, sizeof(TABLE), TABLE_TAG);
+
+    if (NewTable == NULL)
+        return NULL;
+    for (Key = 0; Key < TABLE_ENTRIES; Key++)
+        NewTable->Entry[Key] = Key * Factor;
+    return NewTable;
+}
+
+static NTSTATUS StatisticsCreate(VOID)
+{
+    SIZE_T Size = ExSizeOfRundownProtectionCacheAware();
+
+    StatisticsRundown =
+        (PEX_RUNDOWN_REF_CACHE_AWARE)ExAllocatePool2(POOL_FLAG_NON_PAGED, Size, STATISTICS_TAG);
+    if (StatisticsRundown == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    ExInitializeRundownProtectionCacheAware(StatisticsRundown, Size);
+
+    Lookups = (PULONG)ExAllocatePool2(POOL_FLAG_NON_PAGED, sizeof(ULONG), STATISTICS_TAG);
+    if (Lookups == NULL) {
+        ExFreePoolWithTag(StatisticsRundown, STATISTICS_TAG);
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    *Lookups = 0;
+    return STATUS_SUCCESS;
+}
+
+static VOID StatisticsDelete(VOID)
+{
+    ExWaitForRundownProtectionReleaseCacheAware(StatisticsRundown);
+    ExRundownCompletedCacheAware(StatisticsRundown);
+    ExFreePoolWithTag(Lookups, STATISTICS_TAG);
+    ExFreePoolWithTag(StatisticsRundown, STATISTICS_TAG);
+}
+
+_Use_decl_annotations_
+NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
+{
+    NTSTATUS Status;
+
+    UNREFERENCED_PARAMETER(RegistryPath);
+    PAGED_CODE();
+
+    TableRundown = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, TABLE_TAG);
+    if (TableRundown == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+
+    Table = TableCreate(1);
+    if (Table == NULL) {
+        ExFreeCacheAwareRundownProtection(TableRundown);
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+
+    Status = StatisticsCreate();
+    if (!NT_SUCCESS(Status)) {
+        ExFreePoolWithTag(Table, TABLE_TAG);
+        ExFreeCacheAwareRundownProtection(TableRundown);
+        return Status;
+    }
+
+    ExInitializeRundownProtection(&DeviceRundown);
+    DriverObject->DriverUnload = DriverUnload;
+    return STATUS_SUCCESS;
+}
+
+_Use_decl_annotations_
+static VOID DriverUnload(PDRIVER_OBJECT DriverObject)
+{
+    UNREFERENCED_PARAMETER(DriverObject);
+    PAGED_CODE();
+
+    DeviceStop();
+    ExWaitForRundownProtectionReleaseCacheAware(TableRundown);
+    ExRundownCompletedCacheAware(TableRundown);
+    StatisticsDelete();
+    ExFreePoolWithTag(Table, TABLE_TAG);
+    ExFreeCacheAwareRundownProtection(TableRundown);
+}
+
+_Use_decl_annotations_
+NTSTATUS TableLookup(ULONG Key, ULONG *Value)
+{
+    if (Key >= TABLE_ENTRIES)
+        return STATUS_INVALID_PARAMETER;
+    if (!ExAcquireRundownProtectionCacheAware(TableRundown))
+        return STATUS_DELETE_PENDING;
+
+    *Value = Table->Entry[Key];
+
+    if (ExAcquireRundownProtectionCacheAware(StatisticsRundown)) {
+        InterlockedIncrement((volatile LONG *)Lookups);
+        ExReleaseRundownProtectionCacheAware(StatisticsRundown);
+    }
+    ExReleaseRundownProtectionCacheAware(TableRundown);
+    return STATUS_SUCCESS;
+}
+
+_Use_decl_annotations_
+NTSTATUS TableReplace(ULONG Factor)
+{
+    PTABLE OldTable;
+    PTABLE NewTable = TableCreate(Factor);
+
+    if (NewTable == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+
+    ExWaitForRundownProtectionReleaseCacheAware(TableRundown);
+    OldTable = Table;
+    Table = NewTable;
+    ExReInitializeRundownProtectionCacheAware(TableRundown);
+
+    ExFreePoolWithTag(OldTable, TABLE_TAG);
+    return STATUS_SUCCESS;
+}
+
+_Use_decl_annotations_
+BOOLEAN DeviceBeginBurst(ULONG Requests)
+{
+    return ExAcquireRundownProtectionEx(&DeviceRundown, Requests);
+}
+
+VOID DeviceEndRequest(VOID)
+{
+    ExReleaseRundownProtection(&DeviceRundown);
+}
+
+VOID DeviceStop(VOID)
+{
+    ExWaitForRundownProtectionRelease(&DeviceRundown);
+    ExRundownCompleted(&DeviceRundown);
+}
+
+VOID DeviceStart(VOID)
+{
+    ExReInitializeRundownProtection(&DeviceRundown);
+}

@@ -1,0 +1,202 @@
+/* What a program lends to rundown, when, and what happens without; misuse and panics. */
+#include "objects.h"
+
+#include <sys/wait.h>
+
+CASE(platform_may_be_set_once)
+{
+    static struct rundown_platform other;
+    host_start();
+    EQUAL(rundown_cpu_count(), HOST_CPUS);
+    other = host_platform();
+    other.cpu_count = 99;
+    EQUAL(rundown_set_platform(&other), RUNDOWN_STATUS_PLATFORM_IN_USE);
+    EQUAL(rundown_cpu_count(), HOST_CPUS);
+}
+
+CASE(platform_comes_too_late_after_the_first_object)
+{
+    host_table = host_platform();
+    new_plain(false);
+    EQUAL(rundown_set_platform(&host_table), RUNDOWN_STATUS_PLATFORM_IN_USE);
+}
+
+CASE(platform_with_half_of_a_pair)
+{
+    struct rundown_platform platform = host_platform();
+    platform.sleep = NULL;
+    EQUAL(rundown_set_platform(&platform), RUNDOWN_STATUS_PLATFORM_INVALID);
+    platform = host_platform();
+    platform.wake = NULL;
+    EQUAL(rundown_set_platform(&platform), RUNDOWN_STATUS_PLATFORM_INVALID);
+    platform = host_platform();
+    platform.allocate = NULL;
+    EQUAL(rundown_set_platform(&platform), RUNDOWN_STATUS_PLATFORM_INVALID);
+    platform = host_platform();
+    platform.free = NULL;
+    EQUAL(rundown_set_platform(&platform), RUNDOWN_STATUS_PLATFORM_INVALID);
+    /* None of them was taken. */
+    host_start();
+}
+
+CASE(platform_of_another_version)
+{
+    struct rundown_platform platform = host_platform();
+    platform.size -= sizeof(void *);
+    EQUAL(rundown_set_platform(&platform), RUNDOWN_STATUS_PLATFORM_INVALID);
+    platform.size += 2 * sizeof(void *);
+    EQUAL(rundown_set_platform(&platform), RUNDOWN_STATUS_PLATFORM_INVALID);
+    platform.size = 0;
+    EQUAL(rundown_set_platform(&platform), RUNDOWN_STATUS_PLATFORM_INVALID);
+    host_start();
+}
+
+CASE(platform_may_lend_nothing)
+{
+    static struct rundown_platform nothing;
+    struct rundown *object;
+    nothing.size = sizeof nothing;
+    EQUAL(rundown_set_platform(&nothing), RUNDOWN_STATUS_OK);
+    EQUAL(rundown_cpu_count(), 1);
+    object = new_cache_aware(false);
+    CHECK(rundown_try_acquire(object));
+    rundown_release(object);
+    EQUAL(rundown_wait(object), RUNDOWN_STATUS_OK);
+    EQUAL(rundown_reinit(object), RUNDOWN_STATUS_OK);
+}
+
+CASE(without_a_platform_everything_spins)
+{
+    struct rundown *object = new_cache_aware(false);
+    EQUAL(rundown_cpu_count(), 1);
+    CHECK(rundown_try_acquire(object));
+    rundown_release(object);
+    EQUAL(rundown_wait(object), RUNDOWN_STATUS_OK);
+}
+
+/* Pauses, and after the tenth time lets the waiter go. */
+static struct rundown *released_by_pause;
+
+static void pause_and_release(void)
+{
+    if (++host.paused == 10)
+        rundown_release(released_by_pause);
+}
+
+CASE(a_waiter_that_spins_pauses)
+{
+    struct rundown_platform platform = host_platform();
+    platform.sleep = NULL;
+    platform.wake = NULL;
+    platform.pause = pause_and_release;
+    host_lend(platform);
+    released_by_pause = new_cache_aware(false);
+    CHECK(rundown_try_acquire(released_by_pause));
+    EQUAL(rundown_wait(released_by_pause), RUNDOWN_STATUS_OK);
+    EQUAL(host.paused, 10);
+}
+
+/* What a waiter tells its platform. */
+static struct rundown_waiting told;
+
+static void sleep_that_releases(const struct rundown_waiting *waiting, bool (*ready)(void *), void *state)
+{
+    told = *waiting;
+    CHECK(!ready(state));
+    if (!waiting->has_deadline)
+        rundown_release((struct rundown *)waiting->object);
+    while (!ready(state)) {
+    }
+}
+
+CASE(a_sleeper_knows_the_object_and_the_deadline)
+{
+    struct rundown_platform platform = host_platform();
+    struct rundown *object;
+    uint64_t deadline;
+    platform.sleep = sleep_that_releases;
+    host_lend(platform);
+    object = new_cache_aware(false);
+    CHECK(rundown_try_acquire(object));
+    deadline = host_now() + 1000000;
+    EQUAL(rundown_wait_deadline(object, deadline, NULL), RUNDOWN_STATUS_OUTSTANDING);
+    CHECK(told.has_deadline && told.deadline == deadline);
+    EQUAL(told.object, (uintptr_t)object);
+    EQUAL(rundown_wait(object), RUNDOWN_STATUS_OK);
+    CHECK(!told.has_deadline && told.deadline == 0);
+    EQUAL(told.object, (uintptr_t)object);
+}
+
+/* Runs it in a child; returns how that ended, as waitpid says. */
+static int ending_of(void (*run)(void))
+{
+    int status;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        run();
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    return status;
+}
+
+static void over_release(void)
+{
+    struct rundown_ref *object = new_plain(false);
+    rundown_ref_release(object);
+}
+
+static void over_release_with_panic(void)
+{
+    struct rundown_platform platform = host_platform();
+    platform.misuse = NULL;
+    host_lend(platform);
+    over_release();
+}
+
+CASE(misuse_without_an_ear_panics)
+{
+    int status = ending_of(over_release_with_panic);
+    CHECK(WIFEXITED(status));
+    EQUAL(WEXITSTATUS(status), 3);
+}
+
+CASE(a_panic_without_an_ear_traps)
+{
+    int status = ending_of(over_release);
+    CHECK(WIFSIGNALED(status));
+    EQUAL(WTERMSIG(status), SIGILL);
+}
+
+CASE(an_illegal_call_is_misuse)
+{
+    host_start();
+    rundown_illegal_call("Unload", &host, RUNDOWN_STATUS_OUTSTANDING);
+    EQUAL(host.misused, 1);
+    EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_ILLEGAL_CALL);
+    EQUAL(host.misuse.object, (uintptr_t)&host);
+    CHECK(strstr(host.misuse_text, "Unload") != NULL);
+    CHECK(strstr(host.misuse_text, rundown_status_text(RUNDOWN_STATUS_OUTSTANDING)) != NULL);
+}
+
+CASE(a_text_that_is_too_long_is_cut_off)
+{
+    char name[1000];
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = 0;
+    host_start();
+    rundown_illegal_call(name, &host, 0);
+    EQUAL(strlen(host.misuse_text), 255);
+}
+
+CASE(every_status_has_a_text_of_its_own)
+{
+    for (int status = 0; status <= RUNDOWN_STATUS_BAD_FLAGS; status++) {
+        CHECK(strlen(rundown_status_text(status)) > 3);
+        for (int other = 0; other < status; other++)
+            CHECK(strcmp(rundown_status_text(status), rundown_status_text(other)) != 0);
+        CHECK(strcmp(rundown_status_text(status), rundown_status_text(-1)) != 0);
+    }
+    EQUAL(strcmp(rundown_status_text(-1), rundown_status_text(1000)), 0);
+}

@@ -1,0 +1,56 @@
+/* A driver with the very mistake that rundown protection is for: it uses the object after it has
+ * released it. ThreadSanitizer must find it, or its silence about stress.c means nothing. */
+#include "host.h"
+
+static struct rundown_ref by_word;
+static struct rundown *by_cpu;
+static int value;
+
+static bool acquire(bool cache_aware)
+{
+    return cache_aware ? rundown_try_acquire(by_cpu) : rundown_ref_try_acquire(&by_word);
+}
+
+static void release(bool cache_aware)
+{
+    cache_aware ? rundown_release(by_cpu) : rundown_ref_release(&by_word);
+}
+
+static void *user(void *argument)
+{
+    const bool cache_aware = *(const bool *)argument;
+    int seen = 0;
+    for (int i = 0; i < 1000; i++) {
+        if (acquire(cache_aware)) {
+            seen += value;
+            release(cache_aware);
+            seen += value;
+        }
+    }
+    return seen < 0 ? argument : NULL;
+}
+
+static void use_after_release(bool cache_aware)
+{
+    pthread_t thread;
+    host_start();
+    rundown_ref_init(&by_word);
+    EQUAL(rundown_allocate(2, 0, &by_cpu), RUNDOWN_STATUS_OK);
+    thread = host_spawn(user, &cache_aware);
+    for (int i = 0; i < 1000; i++) {
+        EQUAL(cache_aware ? rundown_wait(by_cpu) : rundown_ref_wait(&by_word), RUNDOWN_STATUS_OK);
+        value++;
+        EQUAL(cache_aware ? rundown_reinit(by_cpu) : rundown_ref_reinit(&by_word), RUNDOWN_STATUS_OK);
+    }
+    host_join(thread);
+}
+
+CASE(use_after_release_cache_aware)
+{
+    use_after_release(true);
+}
+
+CASE(use_after_release_plain)
+{
+    use_after_release(false);
+}
