@@ -1,6 +1,7 @@
 //! Rundown protection for the threads of a hosted program: [`HostPlatform`] and its wait policy,
 //! [`Park`].
 
+use core::cell::Cell;
 use core::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -30,15 +31,31 @@ impl HostPlatform {
     }
 }
 
+/// No thread's index.
+const UNASKED: usize = usize::MAX;
+
+thread_local! {
+    // A constant first value: reading it is one load, without a test whether it is initialised.
+    static INDEX: Cell<usize> = const { Cell::new(UNASKED) };
+}
+
+/// The first time that a thread asks for its index.
+#[cold]
+fn number_this_thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: pairs with nothing, each thread only needs another number.
+    let index = NEXT.fetch_add(1, Ordering::Relaxed);
+    INDEX.set(index);
+    index
+}
+
 impl Platform for HostPlatform {
+    #[inline]
     fn cpu_hint() -> usize {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            // Relaxed: pairs with nothing, each thread only needs another number.
-            static INDEX: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+        match INDEX.get() {
+            UNASKED => number_this_thread(),
+            index => index,
         }
-        // A thread that is being torn down has no index any more.
-        INDEX.try_with(|index| *index).unwrap_or(0)
     }
 
     fn wake_waiters(object: ObjectId) {
