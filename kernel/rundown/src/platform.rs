@@ -97,7 +97,9 @@ impl ObjectId {
         // low bits of addresses are alike, the high bits of the product are not. The factor is 2^64
         // divided by the golden ratio.
         let product = (self.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (product >> 32) as usize % buckets
+        assert!(buckets > 0, "a table needs buckets");
+        // The high 32 bits, as a fraction of the buckets.
+        ((product >> 32) * buckets as u64 >> 32) as usize
     }
 }
 

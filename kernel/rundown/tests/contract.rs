@@ -1,4 +1,5 @@
-//! The contract (S1 to S11 in the README), one table of tests over every kind.
+//! The contract (S1 to S11 in the README), one table of tests over every kind: what every user and
+//! owner relies on. `counts` has S7, `life_cycle` S8 and S9, `cancel` S10, `last_touch` S3.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rundown::{CloseOutcome, Park, RefGuard, Refused, Spin, State, WaitOutcome, WrongState};
-use support::{Make, Script, for_every_kind, on_cpu};
+use support::{Make, Script, brought_to, for_every_kind, on_cpu};
 
 for_every_kind!(
     s1_after_close_every_cpu_is_refused,
@@ -30,7 +31,7 @@ for_every_kind!(
     s11_any_hint_will_do,
 );
 
-fn s1_after_close_every_cpu_is_refused<R: Make>() {
+fn s1_after_close_every_cpu_is_refused<R: Make + ?Sized>() {
     let rundown = R::make();
     let guard = rundown.try_acquire().expect("open");
     assert_eq!(rundown.close(), CloseOutcome::Closed);
@@ -46,7 +47,7 @@ fn s1_after_close_every_cpu_is_refused<R: Make>() {
     }
 }
 
-fn s1_after_a_refusal_every_cpu_is_refused<R: Make>() {
+fn s1_after_a_refusal_every_cpu_is_refused<R: Make + ?Sized>() {
     for _ in 0..300 {
         let rundown = R::make();
         let start = Barrier::new(3);
@@ -74,7 +75,7 @@ fn s1_after_a_refusal_every_cpu_is_refused<R: Make>() {
     }
 }
 
-fn s2_wait_outlasts_every_reference<R: Make>() {
+fn s2_wait_outlasts_every_reference<R: Make + ?Sized>() {
     let rundown = R::make();
     let guards: Vec<RefGuard<'_, R>> = (0..3)
         .map(|cpu| {
@@ -95,7 +96,7 @@ fn s2_wait_outlasts_every_reference<R: Make>() {
     assert!(rundown.is_drained());
 }
 
-fn s2_wait_on_an_idle_object_returns_at_once<R: Make>() {
+fn s2_wait_on_an_idle_object_returns_at_once<R: Make + ?Sized>() {
     let rundown = R::make();
     assert!(!rundown.is_drained());
     // As many releases as acquires, but never on the CPU of the acquire.
@@ -110,7 +111,7 @@ fn s2_wait_on_an_idle_object_returns_at_once<R: Make>() {
     assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
 }
 
-fn s2_no_wake_up_is_lost<R: Make>() {
+fn s2_no_wake_up_is_lost<R: Make + ?Sized>() {
     for round in 0..500 {
         let rundown = R::make();
         let start = Barrier::new(3);
@@ -132,7 +133,7 @@ fn s2_no_wake_up_is_lost<R: Make>() {
     }
 }
 
-fn s4_release_on_any_cpu_before_or_after_close<R: Make>() {
+fn s4_release_on_any_cpu_before_or_after_close<R: Make + ?Sized>() {
     for taken_on in 0..R::SLOTS {
         for dropped_on in 0..R::SLOTS {
             for close_first in [false, true] {
@@ -154,7 +155,7 @@ fn s4_release_on_any_cpu_before_or_after_close<R: Make>() {
     }
 }
 
-fn s4_a_guard_may_be_dropped_by_another_thread<R: Make>() {
+fn s4_a_guard_may_be_dropped_by_another_thread<R: Make + ?Sized>() {
     let rundown = R::make();
     on_cpu(0);
     let guard = rundown.try_acquire().expect("open");
@@ -168,7 +169,7 @@ fn s4_a_guard_may_be_dropped_by_another_thread<R: Make>() {
     assert!(rundown.is_drained());
 }
 
-fn s5_protection_nests<R: Make>() {
+fn s5_protection_nests<R: Make + ?Sized>() {
     // As in an interrupt handler on top of a holder, also one that comes while the holder's object
     // drains.
     let rundown = R::make();
@@ -184,7 +185,7 @@ fn s5_protection_nests<R: Make>() {
     assert!(rundown.is_drained());
 }
 
-fn s6_a_second_wait_returns<R: Make>() {
+fn s6_a_second_wait_returns<R: Make + ?Sized>() {
     let rundown = R::make();
     assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
     assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
@@ -193,7 +194,7 @@ fn s6_a_second_wait_returns<R: Make>() {
     assert_eq!(rundown.state(), State::RunDown);
 }
 
-fn s6_all_concurrent_waiters_return<R: Make>() {
+fn s6_all_concurrent_waiters_return<R: Make + ?Sized>() {
     for _ in 0..100 {
         let rundown = R::make();
         let guard = rundown.try_acquire().expect("open");
@@ -215,7 +216,7 @@ fn s6_all_concurrent_waiters_return<R: Make>() {
     }
 }
 
-fn s6_a_late_waiter_survives_a_reinit<R: Make>() {
+fn s6_a_late_waiter_survives_a_reinit<R: Make + ?Sized>() {
     let rundown = R::make();
     let next_life = Cell::new(None);
     let first = RefCell::new(rundown.try_acquire());
@@ -236,31 +237,7 @@ fn s6_a_late_waiter_survives_a_reinit<R: Make>() {
     assert!(rundown.is_drained());
 }
 
-/// Each state an outsider can bring an object to. `Claimed` lasts only during a call: the models
-/// cover it.
-fn brought_to<R: Make>(rundown: &R, state: State) -> Option<RefGuard<'_, R>> {
-    let guard = rundown.try_acquire();
-    match state {
-        State::Open => return guard,
-        State::Draining => {
-            rundown.close();
-            return guard;
-        }
-        State::Drained => {
-            drop(guard);
-            rundown.close();
-        }
-        State::RunDown => {
-            drop(guard);
-            rundown.close();
-            rundown.complete().expect("drained");
-        }
-        State::Claimed => unreachable!("not a state between calls"),
-    }
-    None
-}
-
-fn s8_calls_illegal_in_a_state_change_nothing<R: Make>() {
+fn s8_calls_illegal_in_a_state_change_nothing<R: Make + ?Sized>() {
     let legal = [
         // State, may complete, may re-init.
         (State::Open, false, false),
@@ -270,7 +247,7 @@ fn s8_calls_illegal_in_a_state_change_nothing<R: Make>() {
     ];
     for (state, may_complete, may_reinit) in legal {
         let rundown = R::make();
-        let guard = brought_to(&rundown, state);
+        let guard = brought_to(&*rundown, state);
         assert_eq!(rundown.state(), state);
         if may_complete {
             assert_eq!(rundown.complete(), Ok(()));
@@ -282,7 +259,7 @@ fn s8_calls_illegal_in_a_state_change_nothing<R: Make>() {
 
         drop(guard);
         let rundown = R::make();
-        let guard = brought_to(&rundown, state);
+        let guard = brought_to(&*rundown, state);
         if may_reinit {
             assert_eq!(rundown.reinit(), Ok(()));
             assert_eq!(rundown.state(), State::Open);
@@ -297,7 +274,7 @@ fn s8_calls_illegal_in_a_state_change_nothing<R: Make>() {
     }
 }
 
-fn s8_closing_twice_is_no_failure<R: Make>() {
+fn s8_closing_twice_is_no_failure<R: Make + ?Sized>() {
     let rundown = R::make();
     let guard = rundown.try_acquire();
     assert_eq!(rundown.close(), CloseOutcome::Closed);
@@ -310,7 +287,7 @@ fn s8_closing_twice_is_no_failure<R: Make>() {
     assert_eq!(rundown.state(), State::RunDown);
 }
 
-fn s8_refused_acquires_leave_no_trace<R: Make>() {
+fn s8_refused_acquires_leave_no_trace<R: Make + ?Sized>() {
     let rundown = R::make();
     for _ in 0..3 {
         let guard = rundown.try_acquire().expect("open");
@@ -328,7 +305,7 @@ fn s8_refused_acquires_leave_no_trace<R: Make>() {
     }
 }
 
-fn s8_many_lives<R: Make>() {
+fn s8_many_lives<R: Make + ?Sized>() {
     let rundown = R::make();
     for life in 0..1000_usize {
         let guards: Vec<_> = (0..life % 5)
@@ -359,7 +336,7 @@ fn s8_many_lives<R: Make>() {
     }
 }
 
-fn s11_any_hint_will_do<R: Make>() {
+fn s11_any_hint_will_do<R: Make + ?Sized>() {
     let rundown = R::make();
     let hints = [
         0,

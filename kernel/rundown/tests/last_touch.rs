@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
-use rundown::{CacheAwareRundown, ObjectId, Platform, Rundown, RundownRef, Slot, WaitOutcome};
+use rundown::{CacheAwareRundown, ObjectId, Platform, Rundown, RundownRef, Slot};
 
 /// What freed memory is filled with.
 const POISON: u8 = 0xA5;

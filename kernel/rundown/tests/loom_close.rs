@@ -1,4 +1,5 @@
-//! Models: acquire against close (S1, S2), and release on another CPU (S4).
+//! Models: acquire against close (S1, S2), the last release (S3), release on another CPU (S4), in a
+//! handler (S5), with wrong hints (S11).
 #![cfg(rundown_loom)]
 
 mod models;
@@ -6,7 +7,7 @@ mod models;
 use loom::sync::Arc;
 use loom::thread;
 use models::{Make, Sleep, models, on_cpu};
-use rundown::{Protected, Spin, WaitOutcome};
+use rundown::{Protected, Spin, State, WaitOutcome};
 
 models!(
     acquire_against_run_down,
@@ -14,6 +15,9 @@ models!(
     release_on_another_cpu,
     two_waiters_see_what_was_done bound: 3,
     two_users_against_run_down bound: 3,
+    s3_the_memory_may_serve_another_object,
+    s5_a_handler_on_top_of_a_holder,
+    s11_wrong_hints,
 );
 
 /// The value's cell is loom's: any access that does not happen-before its removal fails the model.
@@ -120,4 +124,83 @@ fn two_users_against_run_down<R: Make>() {
     for user in users {
         user.join().unwrap();
     }
+}
+
+/// The address of an object that its owner frees while others only know the address.
+struct Address<R>(*mut R);
+
+// SAFETY: it is used by the contract of the model below.
+unsafe impl<R: Send + Sync> Send for Address<R> {}
+
+/// The owner puts another object into the memory the moment the wait returns. Whatever the last
+/// release still did to the old one would show on the new one.
+fn s3_the_memory_may_serve_another_object<R: Make>() {
+    let memory = Address(Box::into_raw(Box::new(R::default())));
+    let (object, address) = (memory.0, Address(memory.0));
+    // SAFETY: alive until the wait below has returned.
+    unsafe { &*object }.acquire().unwrap();
+    let user = thread::spawn(move || {
+        let address = address;
+        on_cpu(1);
+        // SAFETY: it is held, so alive until the release has let the waiter go.
+        let object = unsafe { &*address.0 };
+        // SAFETY: acquired above.
+        unsafe { object.release() };
+    });
+    // SAFETY: alive: only this thread ends it.
+    let outcome = unsafe { &*object }.wait(&Sleep);
+    assert_eq!(outcome, WaitOutcome::Drained);
+    // SAFETY: drained, so nobody else uses it (S3, under test).
+    unsafe { object.drop_in_place() };
+    // SAFETY: the memory is this thread's, and fits.
+    unsafe { object.write(R::default()) };
+    // SAFETY: just written.
+    let other = unsafe { &*object };
+    other.acquire().unwrap();
+    user.join().unwrap();
+    assert_eq!((other.state(), other.racy_held()), (State::Open, 1));
+    other.close();
+    // SAFETY: acquired above.
+    unsafe { other.release() };
+    assert_eq!(other.state(), State::Drained);
+    // SAFETY: from a box, and nobody uses it any more.
+    drop(unsafe { Box::from_raw(object) });
+}
+
+/// A handler takes and releases protection on top of the code that holds it, on the same CPU.
+fn s5_a_handler_on_top_of_a_holder<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 7));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            let Some(outer) = object.try_acquire() else {
+                return;
+            };
+            if let Some(inner) = object.try_acquire() {
+                assert_eq!(*inner, 7);
+            }
+            assert_eq!(*outer, 7);
+        })
+    };
+    assert_eq!(object.run_down(&Spin), Ok(7));
+    user.join().unwrap();
+}
+
+fn s11_wrong_hints<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 7));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(7);
+            if let Some(guard) = object.try_acquire() {
+                on_cpu(usize::MAX - 1);
+                assert_eq!(*guard, 7);
+            }
+        })
+    };
+    on_cpu(usize::MAX);
+    drop(object.try_acquire());
+    assert_eq!(object.run_down(&Spin), Ok(7));
+    user.join().unwrap();
 }

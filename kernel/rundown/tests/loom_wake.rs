@@ -7,7 +7,7 @@ mod models;
 use loom::sync::Arc;
 use loom::thread;
 use models::{Make, Sleep, models, on_cpu};
-use rundown::Protected;
+use rundown::{Protected, WaitOutcome};
 
 models!(
     the_last_release_wakes,
@@ -43,7 +43,7 @@ fn the_last_release_wakes_every_waiter<R: Make>() {
     // SAFETY: acquired above.
     unsafe { rundown.release() };
     for waiter in waiters {
-        waiter.join().unwrap();
+        assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
     }
 }
 
@@ -56,7 +56,7 @@ fn the_sweep_wakes_the_other_waiter<R: Make>() {
         thread::spawn(move || rundown.wait(&Sleep))
     };
     rundown.close();
-    waiter.join().unwrap();
+    assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
 }
 
 /// The waiter may come while the object is claimed; then it waits for the claim's end.
@@ -68,7 +68,7 @@ fn the_end_of_a_claim_wakes<R: Make>() {
         thread::spawn(move || rundown.wait(&Sleep))
     };
     rundown.reinit().unwrap();
-    waiter.join().unwrap();
+    assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
 }
 
 /// The waiter may sleep through the end of the life it waits for, and wake up in the next.

@@ -1,4 +1,4 @@
-//! `Protected` and its guards, over every kind.
+//! `Protected` and its guards, over every kind that can be moved.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -6,16 +6,14 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use rundown::{
-    CloseOutcome, Guard, Park, Protected, RefGuard, RunDownError, Spin, State, WaitOutcome,
-};
-use support::{Inline, Make, Plain, Script, for_every_kind, on_cpu};
+use rundown::{CloseOutcome, Park, Protected, RunDownError, Spin, State, WaitOutcome};
+use support::{Inline, Make, Plain, Script, executor, for_every_sized_kind};
 
-for_every_kind!(
+for_every_sized_kind!(
     the_owner_gets_the_value_back,
     run_down_outlasts_the_guards,
-    a_guard_gives_access_while_its_object_drains,
     close_and_run_down_are_separate_moments,
     waiting_leaves_the_value_in,
     exactly_one_of_many_gets_the_value,
@@ -24,11 +22,19 @@ for_every_kind!(
     publish_gives_the_value_back_if_it_may_not,
     dropping_it_drops_the_value_once,
     an_object_may_start_closed,
-    a_guard_may_move_to_another_thread,
+    replace_waits_and_gives_the_old_value,
+    replace_gives_the_value_back_if_it_may_not,
+    of_many_replacements_each_value_comes_out_once,
+    run_down_by_a_deadline,
+    a_cancelled_run_down_leaves_the_value_in,
+    run_down_as_a_future,
+    a_dropped_run_down_leaves_the_value_in,
+    born_closed_with_its_value,
+    misses_and_refusals_are_told,
 );
 
 fn the_owner_gets_the_value_back<R: Make>() {
-    let object = Protected::new(R::make(), String::from("value"));
+    let object = Protected::new(*R::make(), String::from("value"));
     assert_eq!(object.try_acquire().expect("open").as_str(), "value");
     assert_eq!(object.run_down(&Spin).as_deref(), Ok("value"));
     assert_eq!(object.state(), State::RunDown);
@@ -37,22 +43,15 @@ fn the_owner_gets_the_value_back<R: Make>() {
 }
 
 fn run_down_outlasts_the_guards<R: Make>() {
-    let object = Protected::new(R::make(), 7);
+    let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
     let script = Script::new(|| drop(guard));
     assert_eq!(object.run_down(&script), Ok(7));
     assert!(script.played());
 }
 
-fn a_guard_gives_access_while_its_object_drains<R: Make>() {
-    let object = Protected::new(R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    object.close();
-    assert_eq!(*guard, 7);
-}
-
 fn close_and_run_down_are_separate_moments<R: Make>() {
-    let object = Protected::new(R::make(), 7);
+    let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
     assert_eq!(object.close(), CloseOutcome::Closed);
     assert_eq!(object.state(), State::Draining);
@@ -63,7 +62,7 @@ fn close_and_run_down_are_separate_moments<R: Make>() {
 }
 
 fn waiting_leaves_the_value_in<R: Make>() {
-    let object = Protected::new(R::make(), 7);
+    let object = Protected::new(*R::make(), 7);
     assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
     assert_eq!(object.state(), State::Drained);
     assert_eq!(object.run_down(&Spin), Ok(7));
@@ -71,7 +70,7 @@ fn waiting_leaves_the_value_in<R: Make>() {
 
 fn exactly_one_of_many_gets_the_value<R: Make>() {
     for _ in 0..200 {
-        let object = Protected::new(R::make(), Box::new(7));
+        let object = Protected::new(*R::make(), Box::new(7));
         let won = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..3 {
@@ -87,7 +86,7 @@ fn exactly_one_of_many_gets_the_value<R: Make>() {
 }
 
 fn a_late_owner_does_not_take_the_next_value<R: Make>() {
-    let object = Protected::new(R::make(), 1);
+    let object = Protected::new(*R::make(), 1);
     let guard = object.try_acquire().expect("open");
     let script = Script::new(|| {
         drop(guard);
@@ -100,7 +99,7 @@ fn a_late_owner_does_not_take_the_next_value<R: Make>() {
 }
 
 fn publish_opens_with_a_new_value<R: Make>() {
-    let object = Protected::new(R::make(), 0);
+    let object = Protected::new(*R::make(), 0);
     for value in 1..100 {
         assert_eq!(object.run_down(&Spin), Ok(value - 1));
         object.publish(value).expect("run down");
@@ -110,7 +109,7 @@ fn publish_opens_with_a_new_value<R: Make>() {
 }
 
 fn publish_gives_the_value_back_if_it_may_not<R: Make>() {
-    let object = Protected::new(R::make(), 1);
+    let object = Protected::new(*R::make(), 1);
     let guard = object.try_acquire().expect("open");
     let refused = |expected: State| {
         let error = object.publish(2).expect_err("not run down");
@@ -128,11 +127,11 @@ fn publish_gives_the_value_back_if_it_may_not<R: Make>() {
 
 fn dropping_it_drops_the_value_once<R: Make>() {
     let value = Arc::new(());
-    let object = Protected::new(R::make(), Arc::clone(&value));
+    let object = Protected::new(*R::make(), Arc::clone(&value));
     drop(object);
     assert_eq!(Arc::strong_count(&value), 1);
 
-    let object = Protected::new(R::make(), Arc::clone(&value));
+    let object = Protected::new(*R::make(), Arc::clone(&value));
     drop(object.run_down(&Spin));
     assert_eq!(Arc::strong_count(&value), 1);
     drop(object);
@@ -140,7 +139,7 @@ fn dropping_it_drops_the_value_once<R: Make>() {
 }
 
 fn an_object_may_start_closed<R: Make>() {
-    let rundown = R::make();
+    let rundown = *R::make();
     assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
     rundown.complete().expect("drained");
     let object = Protected::new(rundown, 1);
@@ -149,29 +148,166 @@ fn an_object_may_start_closed<R: Make>() {
     assert_eq!(*object.try_acquire().expect("open"), 2);
 }
 
-fn a_guard_may_move_to_another_thread<R: Make>() {
-    let object = Protected::new(R::make(), AtomicUsize::new(0));
-    on_cpu(0);
+fn replace_waits_and_gives_the_old_value<R: Make>() {
+    let object = Protected::new(*R::make(), 1);
     let guard = object.try_acquire().expect("open");
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            on_cpu(1);
-            // Visible to the owner, although nothing but the release orders it.
-            guard.store(7, Ordering::Relaxed);
-            drop(guard);
-        });
-        assert_eq!(object.run_down(&Park).map(AtomicUsize::into_inner), Ok(7));
+    let script = Script::new(|| {
+        assert!(object.try_acquire().is_none(), "refused in between");
+        assert_eq!(*guard, 1, "the old one stays while it is in use");
+        drop(guard);
     });
+    assert_eq!(object.replace(&script, 2).expect("drained"), 1);
+    assert!(script.played());
+    assert_eq!(object.state(), State::Open);
+    assert_eq!(*object.try_acquire().expect("open"), 2);
+    // A closed object that drained opens, too.
+    object.close();
+    assert_eq!(object.replace(&Spin, 3).expect("drained"), 2);
+    assert_eq!(object.run_down(&Spin), Ok(3));
 }
 
-#[test]
-fn guards_and_objects_are_send_and_sync() {
-    fn shared<T: Send + Sync>() {}
-    shared::<Guard<'static, u64, Plain>>();
-    shared::<Guard<'static, u64, Inline<4>>>();
-    shared::<RefGuard<'static, Inline<4>>>();
-    shared::<Protected<u64, Plain>>();
-    shared::<Inline<4>>();
+fn replace_gives_the_value_back_if_it_may_not<R: Make>() {
+    let object = Protected::new(*R::make(), 1);
+    let guard = object.try_acquire().expect("open");
+    let script = Script::new(|| object.cancel().expect("draining"));
+    let error = object.replace(&script, 2).expect_err("cancelled");
+    assert_eq!((error.value, error.reason), (2, RunDownError::Cancelled));
+    assert_eq!(*guard, 1);
+    drop(guard);
+    assert_eq!(object.run_down(&Spin), Ok(1));
+    let error = object.replace(&Spin, 3).expect_err("taken");
+    assert_eq!((error.value, error.reason), (3, RunDownError::Taken));
+    assert_eq!(object.state(), State::RunDown);
+}
+
+fn of_many_replacements_each_value_comes_out_once<R: Make>() {
+    const OWNERS: usize = 3;
+    const EACH: usize = 100;
+    let object = Protected::new(*R::make(), 0);
+    let sum = AtomicUsize::new(0);
+    let next = AtomicUsize::new(1);
+    let sum_in = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..OWNERS {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    let value = next.fetch_add(1, Ordering::Relaxed);
+                    // Another owner may take the one that this waited for: then not this time.
+                    if let Ok(before) = object.replace(&Park, value) {
+                        sum_in.fetch_add(value, Ordering::Relaxed);
+                        sum.fetch_add(before, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let last = object.run_down(&Spin).expect("open");
+    assert_eq!(sum.into_inner() + last, sum_in.into_inner());
+}
+
+fn run_down_by_a_deadline<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    match object.run_down_deadline(&Park, 0) {
+        Err(RunDownError::TimedOut(outstanding)) => {
+            assert_eq!((outstanding.state, outstanding.held), (State::Draining, 1));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(*guard, 7);
+    assert!(object.try_acquire().is_none(), "it stays closed");
+    drop(guard);
+    assert_eq!(object.run_down_deadline(&Park, 0), Ok(7));
+    assert_eq!(object.run_down_deadline(&Park, 0), Err(RunDownError::Taken));
+}
+
+fn a_cancelled_run_down_leaves_the_value_in<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    let script = Script::new(|| object.cancel().expect("draining"));
+    assert_eq!(object.run_down(&script), Err(RunDownError::Cancelled));
+    assert_eq!(*object.try_acquire().expect("open"), 7);
+    drop(guard);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+}
+
+fn run_down_as_a_future<R: Make>() {
+    let executor = executor();
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    thread::scope(|scope| {
+        let future = object.run_down_async();
+        assert_eq!(object.state(), State::Draining, "it closes at once");
+        scope.spawn(move || drop(guard));
+        assert_eq!(executor.block_on(future), Ok(7));
+    });
+    let again = executor.block_on(object.run_down_async());
+    assert_eq!(again, Err(RunDownError::Taken));
+    object.publish(8).expect("run down");
+    let guard = object.try_acquire().expect("open");
+    let future = object.run_down_async();
+    object.cancel().expect("draining");
+    assert_eq!(executor.block_on(future), Err(RunDownError::Cancelled));
+    assert_eq!(*guard, 8);
+}
+
+fn a_dropped_run_down_leaves_the_value_in<R: Make>() {
+    let executor = executor();
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    let patience = Duration::from_millis(1);
+    let ended =
+        executor.block_on(async { tokio::time::timeout(patience, object.run_down_async()).await });
+    assert!(ended.is_err(), "a guard is out");
+    assert_eq!(object.state(), State::Draining);
+    assert_eq!(*guard, 7);
+    drop(guard);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+}
+
+fn born_closed_with_its_value<R: Make>() {
+    let object = Protected::new(*R::make_closed(), 7);
+    assert_eq!(object.state(), State::RunDown);
+    assert!(object.try_acquire().is_none());
+    object.open().expect("born closed");
+    assert_eq!(*object.try_acquire().expect("open"), 7);
+    let refused = |object: &Protected<_, R>, found| {
+        assert_eq!(object.open().map_err(|error| error.found), Err(found));
+        assert_eq!(object.state(), found);
+    };
+    refused(&object, State::Open);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+    // Its value is out: there is nothing to open with.
+    refused(&object, State::RunDown);
+    object.publish(8).expect("run down");
+    assert_eq!(*object.try_acquire().expect("open"), 8);
+}
+
+fn misses_and_refusals_are_told<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let error = object.publish(8).expect_err("open");
+    assert_eq!(
+        error.to_string(),
+        "not run down: not legal while the object is open"
+    );
+    assert!(format!("{error:?}").starts_with("PublishError { reason: WrongState"));
+    let guard = object.try_acquire().expect("open");
+    let error = object.run_down_deadline(&Spin, 0).expect_err("held");
+    let text = error.to_string();
+    assert!(text.starts_with("the deadline has passed: the object at 0x"));
+    assert!(text.contains("is draining, 1 held"), "{text}");
+    drop(guard);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+    let error = object.replace(&Spin, 9).expect_err("taken");
+    assert_eq!(
+        error.to_string(),
+        "not replaced: another caller has run the object down"
+    );
+    assert!(format!("{error:?}").starts_with("ReplaceError { reason: Taken"));
+    assert_eq!(
+        RunDownError::Cancelled.to_string(),
+        "the drain was cancelled: the object is open"
+    );
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use rundown::{Guard, Park, Protected};
-use support::{Make, Random, for_every_kind, on_cpu};
+use support::{Make, Random, for_every_sized_kind, on_cpu};
 
-for_every_kind!(a_poisoned_value_is_never_seen);
+for_every_sized_kind!(a_poisoned_value_is_never_seen);
 
 const USERS: u64 = 4;
 /// The users go on until both have been reached.
@@ -64,7 +64,7 @@ impl<R: Make> Drop for Done<'_, R> {
 }
 
 fn a_poisoned_value_is_never_seen<R: Make>() {
-    let object = Protected::new(R::make(), Payload::new());
+    let object = Protected::new(*R::make(), Payload::new());
     let finished = AtomicBool::new(false);
     let teardowns = AtomicU64::new(0);
     thread::scope(|scope| {

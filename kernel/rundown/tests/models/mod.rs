@@ -54,8 +54,23 @@ impl Wait for Sleep {
     }
 }
 
-pub(crate) trait Make: Rundown + Default + 'static {}
-impl<R: Rundown + Default + 'static> Make for R {}
+/// A kind in a model: `default` is an open object.
+pub(crate) trait Make: Rundown<Platform = Model> + Default + 'static {
+    /// A run-down one.
+    fn closed() -> Self;
+}
+
+impl Make for Plain {
+    fn closed() -> Self {
+        Self::closed()
+    }
+}
+
+impl<const N: usize> Make for Slots<N> {
+    fn closed() -> Self {
+        Self::new().born_closed()
+    }
+}
 
 pub(crate) type Plain = RundownRef<Model>;
 pub(crate) type Slots<const N: usize> = CacheAwareRundown<Model, [Slot; N]>;

@@ -2,123 +2,26 @@
 //! deadline.
 #![allow(
     dead_code,
+    unused_imports,
+    unused_macros,
     reason = "each test file is a crate of its own and uses a part of this"
 )]
 
-use std::cell::Cell;
+mod kinds;
+mod platform;
+mod script;
+
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rundown::{
-    AsyncPlatform, CacheAwareRundown, Clock, HostPlatform, ObjectId, Platform, Rundown, RundownRef,
-    Slot, Wait, Waiting, Wakers,
+use rundown::{RefGuard, Rundown, State};
+
+pub(crate) use kinds::{
+    Borrowed, Boxed, Inline, Make, Placed, Plain, for_every_kind, for_every_sized_kind,
 };
-
-/// Threads, with the CPU hint that the test sets.
-pub(crate) struct TestPlatform;
-
-thread_local! {
-    static HINT: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
-impl Platform for TestPlatform {
-    fn cpu_hint() -> usize {
-        HINT.get().unwrap_or_else(HostPlatform::cpu_hint)
-    }
-
-    fn wake_waiters(object: ObjectId) {
-        HostPlatform::wake_waiters(object);
-    }
-}
-
-impl Clock for TestPlatform {
-    fn now() -> u64 {
-        HostPlatform::now()
-    }
-}
-
-impl AsyncPlatform for TestPlatform {
-    fn wakers() -> &'static Wakers {
-        HostPlatform::wakers()
-    }
-}
-
-/// Pretends that the calling thread runs on the CPU with this index from now on.
-pub(crate) fn on_cpu(index: usize) {
-    HINT.set(Some(index));
-}
-
-/// A kind under test.
-pub(crate) trait Make: Rundown + Sized + 'static {
-    /// How many slots it has; 1 for the plain kind.
-    const SLOTS: usize;
-
-    fn make() -> Self;
-}
-
-pub(crate) type Plain = RundownRef<TestPlatform>;
-pub(crate) type Inline<const N: usize> = CacheAwareRundown<TestPlatform, [Slot; N]>;
-/// Three slots.
-pub(crate) type Boxed = CacheAwareRundown<TestPlatform>;
-/// Eight slots.
-pub(crate) type Borrowed = CacheAwareRundown<TestPlatform, &'static mut [Slot]>;
-
-impl Make for Plain {
-    const SLOTS: usize = 1;
-
-    fn make() -> Self {
-        Self::new()
-    }
-}
-
-impl<const N: usize> Make for Inline<N> {
-    const SLOTS: usize = N;
-
-    fn make() -> Self {
-        Self::new()
-    }
-}
-
-impl Make for Boxed {
-    const SLOTS: usize = 3;
-
-    fn make() -> Self {
-        Self::boxed(Self::SLOTS)
-    }
-}
-
-impl Make for Borrowed {
-    const SLOTS: usize = 8;
-
-    fn make() -> Self {
-        let slots: Vec<Slot> = (0..Self::SLOTS).map(|_| Slot::new()).collect();
-        Self::with_slots(slots.leak()).expect("eight slots")
-    }
-}
-
-/// The table: each generic test function, run over every kind as a test of its own.
-macro_rules! for_every_kind {
-    ($($test:ident),* $(,)?) => {
-        for_every_kind!(@kind plain, $crate::support::Plain, $($test),*);
-        for_every_kind!(@kind slots_1, $crate::support::Inline<1>, $($test),*);
-        for_every_kind!(@kind slots_2, $crate::support::Inline<2>, $($test),*);
-        for_every_kind!(@kind slots_3_boxed, $crate::support::Boxed, $($test),*);
-        for_every_kind!(@kind slots_8_borrowed, $crate::support::Borrowed, $($test),*);
-    };
-    (@kind $kind:ident, $type:ty, $($test:ident),*) => {
-        mod $kind {
-            $(
-                #[test]
-                fn $test() {
-                    $crate::support::within_a_minute(super::$test::<$type>);
-                }
-            )*
-        }
-    };
-}
-
-pub(crate) use for_every_kind;
+pub(crate) use platform::{TestPlatform, misuses, on_cpu, wake_ups};
+pub(crate) use script::Script;
 
 /// Fails the test if `test` hangs. It runs on a thread of its own.
 pub(crate) fn within_a_minute(test: impl FnOnce() + Send + 'static) {
@@ -138,31 +41,54 @@ pub(crate) fn within_a_minute(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// A wait policy that is a script: must find the object not ready, does `then`, must find it ready.
-pub(crate) struct Script<F>(Cell<Option<F>>);
+/// The states that an object can be in while no call is under way. In `Closing` and `Claimed` a call
+/// is: the models cover them.
+pub(crate) const STATES: [State; 4] =
+    [State::Open, State::Draining, State::Drained, State::RunDown];
 
-impl<F: FnOnce()> Script<F> {
-    pub(crate) fn new(then: F) -> Self {
-        Self(Cell::new(Some(then)))
+/// Brings a new object into one of [`STATES`]. Open and draining, one protection is held.
+pub(crate) fn brought_to<R: Rundown + ?Sized>(
+    rundown: &R,
+    state: State,
+) -> Option<RefGuard<'_, R>> {
+    let guard = rundown.try_acquire();
+    match state {
+        State::Open => return guard,
+        State::Draining => {
+            rundown.close();
+            return guard;
+        }
+        State::Drained => {
+            drop(guard);
+            rundown.close();
+        }
+        State::RunDown => {
+            drop(guard);
+            rundown.close();
+            rundown.complete().expect("drained");
+        }
+        State::Closing | State::Claimed => unreachable!("not a state between calls"),
     }
+    None
+}
 
-    /// Whether a waiter has played it.
-    pub(crate) fn played(&self) -> bool {
-        let then = self.0.take();
-        let played = then.is_none();
-        self.0.set(then);
-        played
+/// What a panic said.
+pub(crate) fn panic_of(call: impl FnOnce()) -> String {
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
+        .expect_err("this call must panic");
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(other) => (*other.downcast::<&str>().expect("a panic's message is text")).to_owned(),
     }
 }
 
-impl<F: FnOnce()> Wait for Script<F> {
-    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
-        if let Some(then) = self.0.take() {
-            assert!(!ready(), "ready too early");
-            then();
-        }
-        assert!(ready(), "not ready although drained");
-    }
+/// An executor with two threads and timers.
+pub(crate) fn executor() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .expect("threads can be started")
 }
 
 /// A small generator of numbers that look random (Marsaglia, "Xorshift RNGs", 2003).

@@ -1,0 +1,151 @@
+//! Objects that are born closed and opened later (S9).
+#![cfg(not(rundown_loom))]
+
+mod support;
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rundown::{CloseOutcome, Protected, Refused, Rundown, Spin, State, WaitOutcome, WrongState};
+use support::{Inline, Make, Plain, Script, for_every_kind, on_cpu, panic_of};
+
+for_every_kind!(
+    s9_born_closed_refuses_until_it_is_opened,
+    s9_born_closed_is_run_down,
+    s9_opening_has_one_winner,
+    s9_what_was_prepared_is_seen_by_the_first_user,
+    s9_a_wait_for_the_unopened_object_is_over,
+);
+
+fn s9_born_closed_refuses_until_it_is_opened<R: Make + ?Sized>() {
+    let rundown = R::make_closed();
+    for cpu in 0..R::SLOTS {
+        on_cpu(cpu);
+        assert_eq!(rundown.acquire(), Err(Refused::Closed));
+        assert!(rundown.try_acquire_many(2).is_none());
+    }
+    rundown.open().expect("born closed");
+    let guards: Vec<_> = (0..R::SLOTS)
+        .map(|cpu| {
+            on_cpu(cpu);
+            rundown.try_acquire().expect("open")
+        })
+        .collect();
+    assert_eq!(rundown.racy_held(), guards.len() as i64);
+    rundown.close();
+    assert!(!rundown.is_drained());
+    drop(guards);
+    assert!(rundown.is_drained());
+}
+
+fn s9_born_closed_is_run_down<R: Make + ?Sized>() {
+    let rundown = R::make_closed();
+    assert_eq!(rundown.state(), State::RunDown);
+    assert!(rundown.is_drained());
+    assert_eq!(rundown.racy_held(), 0);
+    assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
+    assert_eq!(rundown.try_wait(), Ok(()));
+    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
+    assert_eq!(rundown.complete(), Ok(()));
+    let found = State::RunDown;
+    assert_eq!(rundown.cancel(), Err(WrongState { found }));
+    assert_eq!(rundown.state(), State::RunDown);
+    // The general word for opening works, too.
+    assert_eq!(rundown.reinit(), Ok(()));
+    let found = State::Open;
+    assert_eq!(rundown.open(), Err(WrongState { found }));
+}
+
+fn s9_opening_has_one_winner<R: Make + ?Sized>() {
+    for _ in 0..100 {
+        let rundown = R::make_closed();
+        let start = Barrier::new(3);
+        let won = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    start.wait();
+                    won.fetch_add(usize::from(rundown.open().is_ok()), Ordering::Relaxed);
+                });
+            }
+        });
+        assert_eq!(won.into_inner(), 1);
+        assert_eq!(rundown.state(), State::Open);
+    }
+}
+
+fn s9_what_was_prepared_is_seen_by_the_first_user<R: Make + ?Sized>() {
+    for round in 1..200 {
+        let rundown = R::make_closed();
+        let prepared = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                on_cpu(round % R::SLOTS);
+                loop {
+                    if let Some(_guard) = rundown.try_acquire() {
+                        // Relaxed: only the grant orders it.
+                        assert_eq!(prepared.load(Ordering::Relaxed), round);
+                        return;
+                    }
+                    thread::yield_now();
+                }
+            });
+            prepared.store(round, Ordering::Relaxed);
+            rundown.open().expect("born closed");
+        });
+    }
+}
+
+fn s9_a_wait_for_the_unopened_object_is_over<R: Make + ?Sized>() {
+    let rundown = R::make_closed();
+    let mut drain = rundown.drain();
+    rundown.open().expect("born closed");
+    let guard = rundown.try_acquire();
+    // It asked for the end of the time before.
+    assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
+    assert_eq!(rundown.state(), State::Open);
+    let script = Script::new(|| drop(guard));
+    assert_eq!(rundown.wait(&script), WaitOutcome::Drained);
+    assert!(script.played());
+}
+
+#[test]
+fn s9_born_closed_statics() {
+    static PLAIN: Plain = Plain::closed();
+    static CACHE_AWARE: Inline<4> = Inline::new().born_closed();
+    fn opens(rundown: &impl Rundown) {
+        assert_eq!(rundown.state(), State::RunDown);
+        assert!(rundown.try_acquire().is_none());
+        rundown.open().expect("born closed");
+        assert!(rundown.try_acquire().is_some());
+    }
+    opens(&PLAIN);
+    opens(&CACHE_AWARE);
+}
+
+#[test]
+fn s9_vacant_statics() {
+    static PLAIN: Protected<String, Plain> = Protected::vacant();
+    static CACHE_AWARE: Protected<String, Inline<4>> = Protected::vacant();
+    fn serves<R: Rundown>(object: &Protected<String, R>) {
+        assert!(object.try_acquire().is_none());
+        assert_eq!(object.state(), State::RunDown);
+        object.publish("first".into()).expect("vacant");
+        assert_eq!(object.try_acquire().expect("open").as_str(), "first");
+        assert_eq!(object.run_down(&Spin).as_deref(), Ok("first"));
+    }
+    serves(&PLAIN);
+    serves(&CACHE_AWARE);
+}
+
+#[test]
+fn s9_vacant_needs_a_rundown_that_is_closed() {
+    let vacant = Protected::<u32, _>::vacant_with(*support::Boxed::make_closed());
+    assert!(vacant.try_acquire().is_none());
+    vacant.publish(1).expect("vacant");
+    let text = panic_of(|| {
+        let _ = Protected::<u32, Plain>::vacant_with(Plain::new());
+    });
+    assert!(text.contains("must be born closed"), "{text}");
+}

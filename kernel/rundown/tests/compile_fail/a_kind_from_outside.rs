@@ -1,0 +1,7 @@
+use rundown::Rundown;
+
+struct Mine;
+
+impl Rundown for Mine {}
+
+fn main() {}

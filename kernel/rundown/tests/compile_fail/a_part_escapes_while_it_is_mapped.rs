@@ -1,0 +1,12 @@
+use rundown::{Guard, HostPlatform, Protected, RundownRef};
+
+fn main() {
+    let object = Protected::new(RundownRef::<HostPlatform>::new(), 7);
+    let mut escaped = None;
+    let guard = Guard::map(object.try_acquire().unwrap(), |value| {
+        escaped = Some(value);
+        value
+    });
+    drop(guard);
+    println!("{escaped:?}");
+}

@@ -1,0 +1,320 @@
+//! Models: cancelling a drain (S10), against everything that may happen at the same time.
+#![cfg(rundown_loom)]
+
+mod models;
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use models::{Make, Sleep, models, on_cpu};
+use rundown::{CloseOutcome, Protected, State, WaitOutcome, WrongState};
+
+models!(
+    /// Drained or cancelled, never both, never neither.
+    s10_cancel_against_the_last_release,
+    s10_cancel_against_one_release_of_two,
+    s10_cancel_against_a_second_close,
+    s10_cancel_during_anothers_sweep,
+    s10_of_two_cancellers_one_succeeds,
+    s10_two_cancels_end_two_drains,
+    s10_the_waiter_learns_what_happened bound: 4,
+    s10_a_waiter_that_comes_during_the_cancel,
+    s10_a_stale_acquire_across_a_cancel,
+    s10_a_late_release_across_a_cancel,
+    s10_a_grant_after_a_cancel_sees_what_came_before,
+    s10_an_acquire_against_a_cancel_protects_the_value bound: 3,
+);
+
+fn s10_cancel_against_the_last_release<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    let mut drain = rundown.drain();
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(1);
+            // SAFETY: acquired above.
+            unsafe { rundown.release() };
+        })
+    };
+    let cancelled = rundown.cancel();
+    let outcome = drain.poll();
+    match cancelled {
+        Ok(()) => {
+            assert_eq!(rundown.state(), State::Open);
+            assert_eq!(outcome, Some(WaitOutcome::Cancelled));
+        }
+        Err(WrongState { found }) => {
+            assert_eq!((found, rundown.state()), (State::Drained, State::Drained));
+            assert_eq!(outcome, Some(WaitOutcome::Drained));
+        }
+    }
+    user.join().unwrap();
+    // Whatever happened: nothing is held, nothing is left over.
+    rundown.close();
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+fn s10_cancel_against_one_release_of_two<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire_many(2).unwrap();
+    rundown.close();
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(1);
+            // SAFETY: one of the two acquired above.
+            unsafe { rundown.release() };
+        })
+    };
+    rundown.cancel().unwrap();
+    rundown.close();
+    assert!(!rundown.is_drained(), "one is still held");
+    user.join().unwrap();
+    assert_eq!(rundown.state(), State::Draining);
+    // SAFETY: the other of the two.
+    unsafe { rundown.release() };
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// The later of the two on the state word wins.
+fn s10_cancel_against_a_second_close<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    rundown.close();
+    let closer = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.close())
+    };
+    rundown.cancel().unwrap();
+    match closer.join().unwrap() {
+        CloseOutcome::Closed => {
+            assert_eq!(rundown.state(), State::Draining);
+            assert!(rundown.try_acquire().is_none());
+        }
+        CloseOutcome::AlreadyClosed => {
+            assert_eq!(rundown.state(), State::Open);
+            assert!(rundown.try_acquire().is_some());
+        }
+        CloseOutcome::Superseded => panic!("nothing is claimed"),
+    }
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    rundown.close();
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// While another caller still counts what is held, a cancel is refused, or comes before or after.
+fn s10_cancel_during_anothers_sweep<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    let closer = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.close())
+    };
+    let cancelled = rundown.cancel();
+    assert_eq!(closer.join().unwrap(), CloseOutcome::Closed);
+    match cancelled {
+        Ok(()) => assert_eq!(rundown.state(), State::Open),
+        Err(WrongState { found }) => {
+            assert!(matches!(found, State::Open | State::Closing), "{found}");
+            assert_eq!(rundown.state(), State::Draining);
+        }
+    }
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    rundown.close();
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+fn s10_of_two_cancellers_one_succeeds<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    rundown.close();
+    let other = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.cancel())
+    };
+    let both = [rundown.cancel(), other.join().unwrap()];
+    assert_eq!(both.iter().filter(|one| one.is_ok()).count(), 1);
+    for error in both.iter().filter_map(|one| one.err()) {
+        assert!(matches!(error.found, State::Open | State::Closing));
+    }
+    assert_eq!(rundown.state(), State::Open);
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    rundown.close();
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// The other canceller may have looked in the first drain, and cancel the second: it must not take the
+/// one for the other. Whoever waits for the end of the second learns of it, even after a third close.
+fn s10_two_cancels_end_two_drains<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    rundown.close();
+    let other = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.cancel())
+    };
+    if rundown.cancel().is_ok() {
+        let mut second = rundown.drain();
+        if other.join().unwrap().is_ok() {
+            rundown.close();
+            assert_eq!(second.poll(), Some(WaitOutcome::Cancelled));
+        } else {
+            assert_eq!(second.poll(), None);
+        }
+    } else {
+        other.join().unwrap().unwrap();
+    }
+}
+
+/// It sleeps while one thread releases and another cancels: it must be woken, and told the truth.
+fn s10_the_waiter_learns_what_happened<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    rundown.close();
+    let waiter = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.wait(&Sleep))
+    };
+    let canceller = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.cancel())
+    };
+    on_cpu(1);
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    let cancelled = canceller.join().unwrap();
+    match (waiter.join().unwrap(), cancelled) {
+        (WaitOutcome::Cancelled, Ok(())) => assert_eq!(rundown.state(), State::Open),
+        (WaitOutcome::Cancelled, Err(_)) => panic!("nobody has cancelled"),
+        // The waiter closed the object after the cancel, or the cancel came too late.
+        (WaitOutcome::Drained, _) => assert_eq!(rundown.state(), State::Drained),
+    }
+}
+
+/// Its wait begins before, during or after the cancel. After it, it closes the object again.
+fn s10_a_waiter_that_comes_during_the_cancel<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    rundown.close();
+    let waiter = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.wait(&Sleep))
+    };
+    rundown.cancel().unwrap();
+    on_cpu(1);
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    match waiter.join().unwrap() {
+        WaitOutcome::Cancelled => assert_eq!(rundown.state(), State::Open),
+        WaitOutcome::Drained => assert_eq!(rundown.state(), State::Drained),
+    }
+}
+
+/// The user may look at the switch before the close and come to its slot after the cancel, or in the
+/// middle of it, and release on a slot that is still closed.
+fn s10_a_stale_acquire_across_a_cancel<R: Make>() {
+    let shared = Arc::new((R::default(), AtomicUsize::new(0)));
+    shared.0.acquire().unwrap();
+    let user = {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || {
+            on_cpu(0);
+            if let Some(guard) = shared.0.try_acquire() {
+                shared.1.store(1, Ordering::Relaxed);
+                on_cpu(1);
+                shared.1.store(0, Ordering::Relaxed);
+                drop(guard);
+            }
+        })
+    };
+    shared.0.close();
+    shared
+        .0
+        .cancel()
+        .unwrap_or_else(|error| panic!("held: {error}"));
+    shared.0.close();
+    on_cpu(1);
+    // SAFETY: acquired above.
+    unsafe { shared.0.release() };
+    if shared.0.is_drained() {
+        assert_eq!(shared.1.load(Ordering::Relaxed), 0, "drained while in use");
+    }
+    user.join().unwrap();
+    assert_eq!(shared.0.state(), State::Drained);
+}
+
+/// A release that began before the cancel and ends after it: the run-down afterwards sees all that
+/// was done under protection.
+fn s10_a_late_release_across_a_cancel<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), loom::cell::UnsafeCell::new(0)));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            if let Some(guard) = object.try_acquire() {
+                // SAFETY: the only user.
+                guard.with_mut(|value| unsafe { *value += 1 });
+                on_cpu(0);
+                drop(guard);
+                true
+            } else {
+                false
+            }
+        })
+    };
+    object.close();
+    // Drained already, perhaps.
+    let _ = object.cancel();
+    let value = object.run_down(&Sleep).unwrap();
+    // SAFETY: run down. Loom checks that the user's write happens-before.
+    let seen = value.with(|value| unsafe { *value });
+    assert_eq!(seen, i32::from(user.join().unwrap()));
+}
+
+/// The owner changes its mind, and something else before that.
+fn s10_a_grant_after_a_cancel_sees_what_came_before<R: Make>() {
+    let shared = Arc::new((R::default(), loom::cell::UnsafeCell::new(0)));
+    shared.0.acquire().unwrap();
+    shared.0.close();
+    let user = {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || {
+            on_cpu(1);
+            if let Some(_guard) = shared.0.try_acquire() {
+                // SAFETY: closed before this thread began, so the cancel and its write came first.
+                shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
+            }
+        })
+    };
+    // SAFETY: nobody looks before the cancel.
+    shared.1.with_mut(|value| unsafe { *value = 1 });
+    shared.0.cancel().unwrap();
+    user.join().unwrap();
+}
+
+/// Two users around a cancel that may or may not meet a drain: the value is taken after both.
+fn s10_an_acquire_against_a_cancel_protects_the_value<R: Make>() {
+    let object = Arc::new(Protected::new(R::default(), 7));
+    let users: Vec<_> = (0..2)
+        .map(|cpu| {
+            let object = Arc::clone(&object);
+            thread::spawn(move || {
+                on_cpu(cpu);
+                if let Some(guard) = object.try_acquire() {
+                    on_cpu(1 - cpu);
+                    assert_eq!(*guard, 7);
+                }
+            })
+        })
+        .collect();
+    object.close();
+    let _ = object.cancel();
+    assert_eq!(object.run_down(&Sleep), Ok(7));
+    for user in users {
+        user.join().unwrap();
+    }
+}

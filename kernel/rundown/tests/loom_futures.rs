@@ -1,0 +1,241 @@
+//! Models: waiters that are futures. A wake-up that is lost leaves `block_on` asleep for ever, and
+//! loom reports that.
+#![cfg(rundown_loom)]
+
+mod models;
+
+use std::future::{Future, IntoFuture};
+use std::pin::{Pin, pin};
+use std::sync::Arc as StdArc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+use models::models;
+use rundown::{
+    AsyncPlatform, CacheAwareRundown, ObjectId, Platform, Rundown, RundownRef, Slot, WaitOutcome,
+    Wakers,
+};
+
+loom::lazy_static! {
+    static ref WAKERS: Wakers = Wakers::new();
+    static ref RUNG: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+}
+
+/// Calls the wakers right where it wakes.
+struct AtOnce;
+
+impl Platform for AtOnce {
+    fn cpu_hint() -> usize {
+        0
+    }
+
+    fn wake_waiters(object: ObjectId) {
+        WAKERS.wake(object);
+    }
+}
+
+impl AsyncPlatform for AtOnce {
+    fn wakers() -> &'static Wakers {
+        &WAKERS
+    }
+}
+
+/// Only rings; the executor's thread delivers. As in a kernel whose last release may be in an
+/// interrupt handler.
+struct Later;
+
+impl Platform for Later {
+    fn cpu_hint() -> usize {
+        0
+    }
+
+    fn wake_waiters(object: ObjectId) {
+        WAKERS.ring(object);
+        *RUNG.0.lock().unwrap() = true;
+        RUNG.1.notify_one();
+    }
+}
+
+impl AsyncPlatform for Later {
+    fn wakers() -> &'static Wakers {
+        &WAKERS
+    }
+}
+
+/// What a model needs of a kind.
+trait Make: Rundown<Platform: AsyncPlatform> + Default + 'static {}
+impl<R: Rundown<Platform: AsyncPlatform> + Default + 'static> Make for R {}
+
+models!(@kind plain, super::RundownRef<super::AtOnce>,
+    no_wake_up_is_lost,
+    a_cancel_wakes,
+    dropped_while_it_is_woken,
+    the_last_waker_counts,
+    two_futures_are_woken bound: 3);
+models!(@kind slots_1, super::CacheAwareRundown<super::AtOnce, [super::Slot; 1]>,
+    no_wake_up_is_lost,
+    a_cancel_wakes,
+    dropped_while_it_is_woken,
+    the_last_waker_counts,
+    two_futures_are_woken bound: 3);
+models!(@kind plain_rung, super::RundownRef<super::Later>, a_ring_is_delivered);
+models!(@kind slots_1_rung, super::CacheAwareRundown<super::Later, [super::Slot; 1]>,
+    a_ring_is_delivered);
+
+/// A thread that sleeps until its waker is called.
+struct Sleeper {
+    woken: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Sleeper {
+    fn new() -> StdArc<Self> {
+        StdArc::new(Self {
+            woken: Mutex::new(false),
+            bell: Condvar::new(),
+        })
+    }
+
+    fn sleep(&self) {
+        let mut woken = self.woken.lock().unwrap();
+        while !*woken {
+            woken = self.bell.wait(woken).unwrap();
+        }
+        *woken = false;
+    }
+}
+
+impl Wake for Sleeper {
+    fn wake(self: StdArc<Self>) {
+        *self.woken.lock().unwrap() = true;
+        self.bell.notify_one();
+    }
+}
+
+fn poll_with<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(waker))
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let sleeper = Sleeper::new();
+    let waker = Waker::from(StdArc::clone(&sleeper));
+    let mut future = pin!(future);
+    loop {
+        match poll_with(future.as_mut(), &waker) {
+            Poll::Ready(outcome) => return outcome,
+            Poll::Pending => sleeper.sleep(),
+        }
+    }
+}
+
+/// A rundown that this thread holds, and another thread that will release it.
+fn held<R: Make>() -> (Arc<R>, thread::JoinHandle<()>) {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        // SAFETY: acquired above.
+        thread::spawn(move || unsafe { rundown.release() })
+    };
+    (rundown, user)
+}
+
+fn nobody_waits() {
+    assert_eq!(format!("{:?}", *WAKERS), "Wakers { waiting: 0, .. }");
+}
+
+/// The last release may come before the look, between it and the entry in the list, or after.
+fn no_wake_up_is_lost<R: Make>() {
+    let (rundown, user) = held::<R>();
+    let outcome = block_on(rundown.drain().into_future());
+    assert_eq!(outcome, WaitOutcome::Drained);
+    user.join().unwrap();
+    nobody_waits();
+}
+
+fn a_cancel_wakes<R: Make>() {
+    let rundown = Arc::new(R::default());
+    rundown.acquire().unwrap();
+    let drain = rundown.drain();
+    let canceller = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.cancel().unwrap())
+    };
+    assert_eq!(block_on(drain.into_future()), WaitOutcome::Cancelled);
+    canceller.join().unwrap();
+    nobody_waits();
+}
+
+/// The entry lives inside the future: whoever wakes must not touch it after it has left the list.
+fn dropped_while_it_is_woken<R: Make>() {
+    let (rundown, user) = held::<R>();
+    let sleeper = Sleeper::new();
+    let waker = Waker::from(StdArc::clone(&sleeper));
+    {
+        let mut future = pin!(rundown.drain().into_future());
+        let _ = poll_with(future.as_mut(), &waker);
+    }
+    nobody_waits();
+    user.join().unwrap();
+    drop(waker);
+    assert_eq!(StdArc::strong_count(&sleeper), 1, "a waker was kept");
+}
+
+/// A future that moved to another task: if that one's poll finds it pending, that one is woken.
+fn the_last_waker_counts<R: Make>() {
+    let (rundown, user) = held::<R>();
+    let [first, second] = [Sleeper::new(), Sleeper::new()];
+    let mut future = pin!(rundown.drain().into_future());
+    let _ = poll_with(future.as_mut(), &Waker::from(first));
+    let waker = Waker::from(StdArc::clone(&second));
+    while poll_with(future.as_mut(), &waker).is_pending() {
+        second.sleep();
+    }
+    user.join().unwrap();
+}
+
+fn two_futures_are_woken<R: Make>() {
+    let (rundown, user) = held::<R>();
+    let other = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || block_on(rundown.drain().into_future()))
+    };
+    let outcome = block_on(rundown.drain().into_future());
+    assert_eq!(outcome, WaitOutcome::Drained);
+    assert_eq!(other.join().unwrap(), WaitOutcome::Drained);
+    user.join().unwrap();
+    nobody_waits();
+}
+
+/// The releaser only rings. This thread is the executor: it delivers, polls if it was woken, and
+/// sleeps until the next ring.
+fn a_ring_is_delivered<R: Make>() {
+    struct Flag(AtomicBool);
+    impl Wake for Flag {
+        fn wake(self: StdArc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let (rundown, user) = held::<R>();
+    let woken = StdArc::new(Flag(AtomicBool::new(true)));
+    let waker = Waker::from(StdArc::clone(&woken));
+    let mut future = pin!(rundown.drain().into_future());
+    loop {
+        WAKERS.deliver();
+        if woken.0.swap(false, Ordering::Relaxed) {
+            if let Poll::Ready(outcome) = poll_with(future.as_mut(), &waker) {
+                assert_eq!(outcome, WaitOutcome::Drained);
+                break;
+            }
+            continue;
+        }
+        let mut rung = RUNG.0.lock().unwrap();
+        while !*rung {
+            rung = RUNG.1.wait(rung).unwrap();
+        }
+        *rung = false;
+    }
+    user.join().unwrap();
+}
