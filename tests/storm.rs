@@ -21,6 +21,12 @@ fn main() -> ExitCode {
             .named("live_report")
             .also(one_report_a_second),
     );
+    for (smp, pairs, teardowns) in [("1", 100_000, 500), ("4", 100_000, 500), ("64", 10_000, 50)] {
+        cases.push(
+            Case::soak(smp, pairs, teardowns)
+                .also(move |report| each_kind_did_so_much(report, pairs, teardowns)),
+        );
+    }
     let cases = cases.into_iter().map(|case| {
         let shape = case.shape();
         case.also(move |report| storm_did_its_work(report, &shape))
@@ -108,6 +114,16 @@ fn last_report(events: &[Event<'static>]) -> Option<(Totals, Vec<CpuLine>)> {
         _ => None,
     });
     Some((*totals, lines.collect()))
+}
+
+/// A soak ends when both kinds have done their part, and not before.
+fn each_kind_did_so_much(report: &Report, pairs: u64, teardowns: u64) -> Result<()> {
+    let (totals, _) = last_report(&report.events).context("there is no last report")?;
+    for lane in [&totals.cache_aware, &totals.shared] {
+        ensure!(lane.grants >= pairs, "{} pairs", lane.grants);
+        ensure!(lane.teardowns >= teardowns, "{} teardowns", lane.teardowns);
+    }
+    Ok(())
 }
 
 /// A storm of three seconds is reported before it is over, and its counts only grow.

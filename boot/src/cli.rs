@@ -4,6 +4,7 @@
 
 mod check;
 mod doctor;
+mod job;
 mod remedy;
 mod result;
 mod run;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use protocol::options::Options;
 
+use self::job::Job;
 use crate::accel::Accel;
 use crate::guest;
 use crate::machine::{Machine, Smp};
@@ -49,11 +51,15 @@ struct Cli {
 enum Command {
     /// Build the kernel and boot it (the default).
     Run(RunArgs),
+    /// Storm on until so much is done, however long that takes: under TCG some 20 minutes for the
+    /// usual counts on 64 CPUs that share two real ones.
+    Soak(SoakArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,
     /// Build the kernel and print its path.
     Build {
-        /// The package to build: prints one path for each of its binaries.
+        /// The package to build: prints one path for each of its binaries. With `rundown-c`, that
+        /// of the static library for C kernels.
         #[arg(long, default_value = "kernel")]
         package: String,
     },
@@ -68,9 +74,34 @@ enum Command {
     },
 }
 
-/// How to boot.
+/// How to boot, and for how long.
 #[derive(Args, Clone, Debug)]
 struct RunArgs {
+    #[command(flatten)]
+    boot: BootArgs,
+    /// Length of the storm.
+    #[arg(long, default_value_t = Options::default().seconds,
+          value_parser = clap::value_parser!(u32).range(seconds_range()))]
+    seconds: u32,
+}
+
+/// How to boot, and how much is to be done. Fails if the guest says nothing for a minute and a second
+/// per CPU: it reports its progress every second.
+#[derive(Args, Clone, Debug)]
+struct SoakArgs {
+    #[command(flatten)]
+    boot: BootArgs,
+    /// Protections granted and released, under each of the two kinds.
+    #[arg(long, default_value_t = 10_000_000)]
+    pairs: u64,
+    /// Devices torn down, under each of the two kinds.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    teardowns: u64,
+}
+
+/// How to boot.
+#[derive(Args, Clone, Debug)]
+struct BootArgs {
     /// CPUs, in any form of QEMU's -smp: 8, or 9,sockets=3,cores=3,threads=1, or 4,maxcpus=8.
     #[arg(long, default_value = "4")]
     smp: Smp,
@@ -83,10 +114,6 @@ struct RunArgs {
     /// Memory, as 512, 512M or 2G [default: what suits the number of CPUs].
     #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
     memory: Option<u32>,
-    /// Length of the storm.
-    #[arg(long, default_value_t = Options::default().seconds,
-          value_parser = clap::value_parser!(u32).range(seconds_range()))]
-    seconds: u32,
     /// Give up after so many seconds [default: far more than a healthy run needs].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     deadline: Option<u32>,
@@ -112,9 +139,10 @@ struct RunArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        None => run_kernel(&cli.run),
-        Some(Command::Run(args)) => run_kernel(&args),
-        Some(Command::Elf { path, run: args }) => run::run(&path, &args),
+        None => run_kernel(&cli.run.boot, cli.run.job()),
+        Some(Command::Run(args)) => run_kernel(&args.boot, args.job()),
+        Some(Command::Soak(args)) => run_kernel(&args.boot, args.job()),
+        Some(Command::Elf { path, run: args }) => run::run(&path, &args.boot, args.job()),
         Some(Command::Doctor) => Ok(doctor::doctor()),
         Some(Command::Build { package }) => build(&package),
         Some(Command::Check) => check::check(),
@@ -125,13 +153,34 @@ pub fn main() -> ExitCode {
     }))
 }
 
-fn run_kernel(args: &RunArgs) -> anyhow::Result<u8> {
+impl RunArgs {
+    fn job(&self) -> Job {
+        Job::Storm {
+            seconds: self.seconds,
+        }
+    }
+}
+
+impl SoakArgs {
+    fn job(&self) -> Job {
+        Job::Soak {
+            pairs: self.pairs,
+            teardowns: self.teardowns,
+        }
+    }
+}
+
+fn run_kernel(args: &BootArgs, job: Job) -> anyhow::Result<u8> {
     // Said before the build, which may take a minute the first time.
     crate::qemu::find(args.qemu.as_deref())?;
-    run::run(guest::build("kernel")?.elf("kernel"), args)
+    run::run(guest::build("kernel")?.elf("kernel"), args, job)
 }
 
 fn build(package: &str) -> anyhow::Result<u8> {
+    if package == guest::C_LIBRARY {
+        println!("{}", guest::build_c_library()?.display());
+        return Ok(0);
+    }
     for (_, elf) in guest::build(package)?.iter() {
         println!("{}", elf.display());
     }
@@ -166,7 +215,7 @@ const LEAST_MEMORY: u32 = 2;
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::{Cli, Command, RunArgs, mebibytes};
+    use super::{Cli, Command, Job, RunArgs, mebibytes};
     use crate::machine::Machine;
 
     fn run_args(line: &[&str]) -> RunArgs {
@@ -192,7 +241,7 @@ mod tests {
         ] {
             let args = run_args(line);
             assert_eq!(
-                (args.smp.as_str(), args.seconds, args.machine),
+                (args.boot.smp.as_str(), args.seconds, args.boot.machine),
                 ("8", 5, Machine::Q35)
             );
         }
@@ -201,7 +250,18 @@ mod tests {
     #[test]
     fn what_follows_two_dashes_is_qemus() {
         let args = run_args(&["--machine", "pc", "--", "-d", "int"]);
-        assert_eq!(args.qemu_args, ["-d", "int"]);
+        assert_eq!(args.boot.qemu_args, ["-d", "int"]);
+    }
+
+    #[test]
+    fn a_soak_is_a_job_of_its_own() {
+        let line = ["cargo boot", "soak", "--smp", "64", "--teardowns", "7"];
+        let Some(Command::Soak(args)) = Cli::try_parse_from(line).expect("valid").command else {
+            panic!("another command");
+        };
+        let (pairs, teardowns) = (10_000_000, 7);
+        assert_eq!(args.job(), Job::Soak { pairs, teardowns });
+        assert_eq!(args.boot.smp.as_str(), "64");
     }
 
     #[test]
@@ -210,6 +270,8 @@ mod tests {
             (&["--smp", "many"][..], "4,maxcpus=8"),
             (&["--seconds", "0"], "1..=86400"),
             (&["--seconds", "86401"], "1..=86400"),
+            (&["soak", "--seconds", "5"], "--seconds"),
+            (&["soak", "--teardowns", "0"], "1.."),
             (&["--accel", "hax"], "auto, tcg, kvm"),
             (&["--machine", "mac"], "q35, pc, microvm"),
             (&["--memory", "1.5G"], "512M"),

@@ -49,6 +49,11 @@ pub enum Outcome {
         /// The deadline.
         after: Duration,
     },
+    /// The guest had said nothing for too long.
+    Silence {
+        /// For how long.
+        after: Duration,
+    },
     /// QEMU did not start the machine.
     QemuRefused {
         /// QEMU's own words.
@@ -84,6 +89,7 @@ impl Outcome {
             Self::SilentExit => "silent-exit",
             Self::UnknownExit { .. } => "unknown-exit",
             Self::Hang { .. } => "hang",
+            Self::Silence { .. } => "silence",
             Self::QemuRefused { .. } => "qemu-refused",
             Self::QemuDied { .. } => "qemu-died",
             Self::Interrupted => "interrupted",
@@ -130,6 +136,9 @@ impl fmt::Display for Outcome {
                     after.as_secs_f32()
                 )
             }
+            Self::Silence { after } => {
+                write!(f, "hang: nothing said for {} s", after.as_secs_f32())
+            }
             Self::QemuRefused { stderr } => write!(f, "QEMU did not start the machine:\n{stderr}"),
             Self::QemuDied { status, stderr } if stderr.is_empty() => {
                 write!(f, "QEMU died ({status}) without a word")
@@ -149,6 +158,8 @@ pub(crate) enum End {
     Killed(String),
     /// By us, at the deadline.
     Deadline(Duration),
+    /// By us, since it had said nothing for so long.
+    Silent(Duration),
     /// By us, since the user wants to stop.
     Interrupted,
 }
@@ -212,6 +223,7 @@ impl Testimony {
             End::Exited(0) if stderr.contains("terminating on signal") => Outcome::Interrupted,
             End::Interrupted => Outcome::Interrupted,
             End::Deadline(after) => self.panic.unwrap_or(Outcome::Hang { after }),
+            End::Silent(after) => self.panic.unwrap_or(Outcome::Silence { after }),
             End::Killed(ref status) => Outcome::QemuDied {
                 status: status.clone(),
                 stderr,

@@ -1,5 +1,6 @@
 //! Boots a guest and watches it to its end.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub struct Boot {
     ramdisk: Option<Vec<u8>>,
     seconds: u32,
     deadline: Option<Duration>,
+    patience: Option<Duration>,
     gdb: Option<u16>,
     qemu_args: Vec<OsString>,
     interrupt: Option<&'static AtomicBool>,
@@ -91,6 +93,7 @@ impl Boot {
             ramdisk: None,
             seconds: 0,
             deadline: None,
+            patience: None,
             gdb: None,
             qemu_args: Vec::new(),
             interrupt: None,
@@ -147,6 +150,14 @@ impl Boot {
     /// needs on a slow host.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// For a guest that may run for any time, as long as it says something now and then: ends the boot
+    /// when nothing was said for so long, with [`Outcome::Silence`]. There is no deadline then, unless
+    /// one is given.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -236,7 +247,9 @@ impl Boot {
         });
 
         let mut testimony = Testimony::default();
+        let last_heard = Cell::new(start);
         let mut hear = |line: &str| {
+            last_heard.set(Instant::now());
             // A CPU that panics stops the others, maybe in the middle of a line of log.
             let (log, event) = match line.find(MARK) {
                 Some(at) => line.split_at(at),
@@ -262,9 +275,14 @@ impl Boot {
             self.interrupt
                 .is_some_and(|flag| flag.load(Ordering::Relaxed))
         };
-        let stopped = listen(&lines, &mut hear, || match deadline {
+        // A guest that a debugger has stopped says nothing.
+        let patience = self.patience.filter(|_| self.gdb.is_none());
+        let stopped = listen(&lines, &mut hear, || match (deadline, patience) {
             _ if interrupted() => Some(End::Interrupted),
-            Some(deadline) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
+            (Some(deadline), _) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
+            (_, Some(patience)) if last_heard.get().elapsed() >= patience => {
+                Some(End::Silent(patience))
+            }
             _ => None,
         });
         if stopped.is_some() {
@@ -327,14 +345,17 @@ impl Boot {
         }
     }
 
-    /// Whoever debugs may take any time. Otherwise: twice the time the guest was told to work,
+    /// Whoever debugs may take any time, and whoever is only to keep talking. Otherwise: twice the time the guest was told to work,
     /// and for bring-up and reports a minute and a second per CPU, about 20 times what 2 host CPUs
     /// took for 1 to 255 CPUs under TCG.
     fn deadline_for(&self, smp: &Smp) -> Option<Duration> {
         let work = u64::from(self.seconds) * 2;
         let boot = 60 + u64::from(smp.cpus());
         let usual = Duration::from_secs(work + boot);
-        self.gdb.is_none().then(|| self.deadline.unwrap_or(usual))
+        match (self.gdb, self.deadline, self.patience) {
+            (Some(_), ..) | (None, None, Some(_)) => None,
+            (None, given, _) => Some(given.unwrap_or(usual)),
+        }
     }
 }
 

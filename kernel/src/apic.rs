@@ -46,6 +46,13 @@ pub(crate) enum Target {
     AllOthers,
 }
 
+/// How often the timer interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Once,
+    Periodic,
+}
+
 /// Where the xAPIC's page is mapped: level-4 entry 508, nobody else's.
 const MMIO: u64 = 0xffff_fe00_0000_0000;
 
@@ -218,11 +225,16 @@ pub(crate) fn send(target: Target, ipi: Ipi) {
     }
 }
 
-/// Starts this CPU's timer: an interrupt each `nanos`, the first one after that time.
-pub(crate) fn start_timer(nanos: u64) {
+/// Starts this CPU's timer: an interrupt after `nanos`, or each `nanos`. Replaces what was set
+/// before.
+pub(crate) fn start_timer(nanos: u64, mode: Mode) {
     let count = u128::from(nanos) * u128::from(TIMER_HZ.load(Ordering::Relaxed)) / 1_000_000_000;
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
-    write(LVT_TIMER, LVT_PERIODIC | u32::from(vector::TIMER));
+    let mode = match mode {
+        Mode::Once => 0,
+        Mode::Periodic => LVT_PERIODIC,
+    };
+    write(LVT_TIMER, mode | u32::from(vector::TIMER));
     write(TIMER_INITIAL, count);
 }
 

@@ -10,7 +10,11 @@ use x86_64::instructions::port::Port;
 
 use crate::log;
 
-/// Nanoseconds since the boot measured the counter's rate, monotonic on one CPU; 0 before that.
+/// Nanoseconds since the boot measured the counter's rate; 0 before that.
+///
+/// Never goes backwards on one CPU, nor from one CPU to another as far as their counters agree: in
+/// QEMU all vCPUs read the same one, and on a PC the firmware resets them together (invariant TSC, see
+/// above). The kernel does not check that, and corrects nothing.
 ///
 /// Any CPU, any context.
 #[must_use]

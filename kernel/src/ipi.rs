@@ -1,4 +1,4 @@
-//! Interrupts between CPUs: wake, call, stop.
+//! Interrupts between CPUs: wake, call, stop, and NMI.
 
 use core::{
     ptr,
@@ -10,7 +10,7 @@ use crate::{
     clock,
     cpu::{self, CpuIndex},
     exit,
-    interrupts::{self, Frame, vector},
+    interrupts::{self, Frame, Hook, vector},
     panic,
 };
 
@@ -143,10 +143,32 @@ pub(crate) fn stop_others() -> bool {
     }
 }
 
-/// An NMI: another CPU wants this one to stop, or the hardware has something bad to say.
+/// Says what CPUs do on an NMI, whoever sends it: [`nmi`], or the hardware. `None`: it ends the kernel.
+///
+/// The handler runs on a stack of its own, on top of whatever it interrupted: interrupt handlers, code
+/// with interrupts off, a holder of a lock. So it may neither lock nor allocate.
+pub fn set_nmi_handler(handler: Option<fn()>) {
+    NMI_HANDLER.set(handler);
+}
+
+/// Sends a non-maskable interrupt to a CPU, this one included, for which there is a
+/// [handler](set_nmi_handler). Any CPU, any context.
+///
+/// Several that are sent before the first is taken may become one.
+pub fn nmi(cpu: CpuIndex) {
+    apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
+}
+
+static NMI_HANDLER: Hook = Hook::none();
+
+/// An NMI: another CPU wants this one to stop, or to run the handler, or the hardware has something bad
+/// to say.
 pub(crate) fn on_nmi(frame: &Frame) {
     if STOPPING.load(Ordering::SeqCst) {
         exit::halt();
+    }
+    if let Some(handler) = NMI_HANDLER.get() {
+        return handler();
     }
     panic::report(
         format_args!(

@@ -28,6 +28,9 @@
 //! | which other CPUs there are | [`acpi`], crate `cpumap` |
 //! | all other CPUs | [`smp`] |
 //!
+//! After that: [`platform`] is what `rundown` asks of a kernel, [`task`] runs futures, [`testing`] tests,
+//! and the [`storm`] is the main job.
+//!
 //! How it got here (PVH entry, long mode, page tables) is crate `pvh`'s story.
 #![no_std]
 
@@ -50,6 +53,7 @@ pub mod platform;
 pub mod serial;
 pub mod smp;
 pub mod storm;
+pub mod task;
 pub mod testing;
 pub mod timer;
 

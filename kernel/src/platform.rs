@@ -1,13 +1,18 @@
-//! What the `rundown` crate needs of a kernel: a CPU's number, and a way to sleep and be woken.
+//! What the `rundown` crate needs of a kernel: a CPU's number, the time, and a way to sleep and be
+//! woken.
 
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering, fence},
+};
 
 use cpumap::MAX_CPUS;
-use rundown::{ObjectId, Waiting};
+use rundown::{ObjectId, Waiting, Wakers};
 
 use crate::{
+    clock,
     cpu::{self, CpuIndex},
-    interrupts, ipi,
+    interrupts, ipi, log, timer,
 };
 
 /// This kernel, as `rundown` sees it.
@@ -19,25 +24,57 @@ impl rundown::Platform for KernelPlatform {
         cpu::current().get()
     }
 
-    fn wake_waiters(_: ObjectId) {
-        Self::wake_all();
+    /// Wakes the CPUs that sleep for this object, and those that run futures: one of them will be
+    /// told whose turn it is. Any context, NMI included: no lock, one interrupt for each such CPU.
+    fn wake_waiters(object: ObjectId) {
+        WAKERS.ring(object);
+        wake_if(|sleeps_for| sleeps_for == object.get() || sleeps_for == FUTURES);
+    }
+
+    /// Nanoseconds since boot.
+    fn tick() -> u64 {
+        clock::nanos()
+    }
+
+    /// One line of log (or several), from any context.
+    fn report(text: fmt::Arguments<'_>) {
+        log!("{text}");
     }
 }
 
+impl rundown::Clock for KernelPlatform {
+    /// Nanoseconds since boot, see [`clock::nanos`], which says what "never goes backwards" rests
+    /// on.
+    fn now() -> u64 {
+        clock::nanos()
+    }
+}
+
+impl rundown::AsyncPlatform for KernelPlatform {
+    fn wakers() -> &'static Wakers {
+        &WAKERS
+    }
+}
+
+/// Rung by `wake_waiters`, [delivered](deliver) by [`task`](crate::task).
+static WAKERS: Wakers = Wakers::new();
+
+/// Whether an object has drained whose futures have not been woken yet: what an executor can ask with
+/// interrupts off, where it must not wait for a lock that the table's other users hold with
+/// interrupts on.
+pub(crate) fn is_rung() -> bool {
+    WAKERS.is_rung()
+}
+
+/// Wakes the futures that wait for objects that have drained. Thread context, interrupts on.
+pub(crate) fn deliver() {
+    WAKERS.deliver();
+}
+
 impl KernelPlatform {
-    /// Wakes the CPUs that sleep in [`Halt`].
+    /// Wakes every CPU that sleeps in [`Halt`], whatever for. Any context, NMI included.
     pub fn wake_all() {
-        // Pairs with the fence in `Halt`: either the sleeper sees what was done before this call, or
-        // this sees its bit.
-        fence(Ordering::SeqCst);
-        for (word, sleepers) in SLEEPERS.iter().enumerate() {
-            let mut sleepers = sleepers.load(Ordering::Relaxed);
-            while sleepers != 0 {
-                let bit = sleepers.trailing_zeros();
-                sleepers &= sleepers - 1;
-                ipi::wake(CpuIndex::new(word as u32 * u64::BITS + bit));
-            }
-        }
+        wake_if(|_| true);
     }
 }
 
@@ -49,30 +86,82 @@ impl KernelPlatform {
 pub struct Halt;
 
 impl rundown::Wait for Halt {
-    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
-        self.until(ready);
+    fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
+        sleep(waiting.object.get(), waiting.deadline, ready);
     }
 }
 
 impl Halt {
-    /// Returns once `ready()` has returned `true`; asks again after every interrupt.
+    /// Returns once `ready()` has returned `true`; asks again after every interrupt. For events of
+    /// any kind, whose makers then call [`KernelPlatform::wake_all`] or send this CPU an interrupt.
+    /// (The last release of a rundown object wakes only those who [wait](rundown::Wait) for it.)
     pub fn until(&self, ready: &mut dyn FnMut() -> bool) {
-        if !interrupts::enabled() || interrupts::in_handler() {
-            while !ready() {
-                core::hint::spin_loop();
-            }
-            return;
-        }
-        let me = cpu::current().get();
-        let (word, bit) = (&SLEEPERS[me / 64], 1 << (me % 64));
-        word.fetch_or(bit, Ordering::Relaxed);
-        // Pairs with the fence in `wake_all`.
-        fence(Ordering::SeqCst);
-        interrupts::halt_until(ready);
-        word.fetch_and(!bit, Ordering::Relaxed);
+        sleep(ANYTHING, None, ready);
+    }
+
+    /// As `until`, woken by every drained object, too: for an executor, whose futures may wait for
+    /// any of them.
+    pub(crate) fn until_futures(&self, ready: &mut dyn FnMut() -> bool) {
+        sleep(FUTURES, None, ready);
     }
 }
 
-/// A bit per CPU that sleeps in [`Halt`], or is about to. Outlives every rundown object, so waking
-/// touches none (S3).
+/// What a CPU sleeps for, if not for an object: those have addresses that are aligned.
+const ANYTHING: usize = 1;
+const FUTURES: usize = 2;
+
+/// A bit per CPU that sleeps in [`Halt`], or is about to; what for is in its per-CPU area. Outlives
+/// every rundown object, so waking touches none (S3).
 static SLEEPERS: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_CPUS / 64];
+
+/// Sleeps until `ready()`, which is asked after each interrupt and soon after `deadline`.
+fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool) {
+    if !interrupts::enabled() || interrupts::in_handler() {
+        while !ready() {
+            core::hint::spin_loop();
+        }
+        return;
+    }
+    let local = cpu::local();
+    let me = local.index().get();
+    let (word, bit) = (&SLEEPERS[me / 64], 1 << (me % 64));
+    local.sleeps_for.store(what_for, Ordering::Relaxed);
+    // Release: pairs with the load in `wake_if`: who sees the bit sees what this CPU sleeps for.
+    word.fetch_or(bit, Ordering::Release);
+    // Pairs with the fence in `wake_if`.
+    fence(Ordering::SeqCst);
+    interrupts::halt_until(|| {
+        let ready = ready();
+        // Each time anew: the last one may have come, or a handler may have stopped the timer.
+        if let (false, Some(deadline)) = (ready, deadline) {
+            timer::set_alarm(deadline.saturating_sub(clock::nanos()));
+        }
+        ready
+    });
+    word.fetch_and(!bit, Ordering::Relaxed);
+    if deadline.is_some() {
+        interrupts::without(timer::clear_alarm);
+    }
+}
+
+/// Wakes the CPUs that sleep for something that `concerns` them.
+fn wake_if(concerns: impl Fn(usize) -> bool) {
+    // Pairs with the fence in `sleep`: either the sleeper sees what was done before this call, or
+    // this sees its bit.
+    fence(Ordering::SeqCst);
+    for (word, sleepers) in SLEEPERS.iter().enumerate() {
+        // Acquire: pairs with the Release in `sleep`.
+        let mut sleepers = sleepers.load(Ordering::Acquire);
+        while sleepers != 0 {
+            let sleeper = CpuIndex::new(word as u32 * u64::BITS + sleepers.trailing_zeros());
+            sleepers &= sleepers - 1;
+            // Relaxed: the fences order it as they do the bit. (Should the CPU sleep for something
+            // else by now, it has looked after this call began.)
+            let what_for =
+                cpu::area(sleeper).map_or(ANYTHING, |area| area.sleeps_for.load(Ordering::Relaxed));
+            if concerns(what_for) {
+                ipi::wake(sleeper);
+            }
+        }
+    }
+}

@@ -1,33 +1,51 @@
-//! A periodic interrupt on each CPU that wants one, from its local APIC.
+//! A periodic interrupt on each CPU that wants one, from its local APIC; where there is none, an
+//! alarm for a CPU that sleeps until a deadline.
 
-use core::{sync::atomic::Ordering, time::Duration};
+use core::time::Duration;
 
-use crate::{apic, cpu};
+use crate::{
+    apic::{self, Mode},
+    cpu,
+};
 
 /// Calls `handler` on this CPU, in interrupt context, once each `period` until [`stop`]. Replaces
 /// what was set before. `period` is at least about 100 ns and at most about a minute; it is cut to
 /// that.
 pub fn start(period: Duration, handler: fn()) {
-    // Relaxed: the interrupt is taken on this CPU.
-    cpu::local()
-        .timer_handler
-        .store(handler as usize, Ordering::Relaxed);
-    apic::start_timer(u64::try_from(period.as_nanos()).unwrap_or(u64::MAX));
+    cpu::local().timer_handler.set(Some(handler));
+    let nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+    apic::start_timer(nanos, Mode::Periodic);
 }
 
 /// Ends the calls on this CPU: there is none after this returns.
 pub fn stop() {
     apic::stop_timer();
     // A tick that is on its way finds nobody.
-    cpu::local().timer_handler.store(0, Ordering::Relaxed);
+    cpu::local().timer_handler.set(None);
+}
+
+/// Interrupts this CPU once, soon after so many nanoseconds: at the next tick of its periodic timer if
+/// that runs, else by an alarm (after a minute at the latest, then set it again). Interrupts are off.
+pub(crate) fn set_alarm(nanos: u64) {
+    if !is_periodic() {
+        apic::start_timer(nanos, Mode::Once);
+    }
+}
+
+/// Clears this CPU's alarm. Interrupts are off.
+pub(crate) fn clear_alarm() {
+    if !is_periodic() {
+        apic::stop_timer();
+    }
+}
+
+fn is_periodic() -> bool {
+    cpu::local().timer_handler.get().is_some()
 }
 
 /// The interrupt.
 pub(crate) fn on_tick() {
-    let handler = cpu::local().timer_handler.load(Ordering::Relaxed);
-    if handler != 0 {
-        // SAFETY: the only other value than 0 that is ever stored is a `fn()`, in `start`.
-        let handler: fn() = unsafe { core::mem::transmute::<usize, fn()>(handler) };
+    if let Some(handler) = cpu::local().timer_handler.get() {
         handler();
     }
 }

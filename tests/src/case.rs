@@ -73,6 +73,15 @@ impl Case {
         case
     }
 
+    /// The kernel itself in a soak: it is to go on until each kind has done so much.
+    #[must_use]
+    pub fn soak(smp: &str, pairs: u64, teardowns: u64) -> Self {
+        let mut case = Self::kernel(smp, 1).named(&format!("soak_smp_{smp}"));
+        (case.options.pairs, case.options.teardowns) = (pairs, teardowns);
+        case.deadline = Duration::from_secs(300);
+        case
+    }
+
     /// Gives it another name than that of its `-smp` value.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {

@@ -1,11 +1,11 @@
 //! `cargo boot check`.
 
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 
 use super::FAILED;
-use crate::toolchain;
+use crate::toolchain::{self, Choice};
 use crate::{guest, workspace};
 
 /// What to do where clippy is missing.
@@ -24,32 +24,37 @@ pub(super) fn check() -> anyhow::Result<u8> {
         let remedy = REMEDY.replace('\n', "\n  ");
         bail!("there is no {}. What to do:\n  {remedy}", clippy.display());
     }
-    let mut lint = workspace::clean_command(&clippy);
-    lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
-    guest::prepare(&mut lint, &choice);
-    name_packages(&mut lint);
-    lint.args(["--", "-D", "warnings"]);
-
-    let mut document = guest::cargo_command(&choice, "doc");
-    document
-        .env("RUSTDOC", choice.toolchain.rustc.with_file_name("rustdoc"))
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .arg("--no-deps");
-    name_packages(&mut document);
-
-    for mut command in [lint, document] {
-        let status = command
-            .status()
-            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        if !status.success() {
+    // By itself: beside the kernel it would have the kernel's features, and want an allocator.
+    for packages in [&guest::PACKAGES[..], &[guest::C_LIBRARY]] {
+        if !check_packages(&choice, &clippy, packages)? {
             return Ok(FAILED);
         }
     }
     Ok(0)
 }
 
-fn name_packages(command: &mut Command) {
-    for package in guest::PACKAGES {
-        command.args(["--package", package]);
+/// Whether these packages, built together, pass.
+fn check_packages(choice: &Choice, clippy: &Path, packages: &[&str]) -> anyhow::Result<bool> {
+    let packages = || packages.iter().flat_map(|package| ["--package", package]);
+    let mut lint = workspace::clean_command(clippy);
+    lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
+    guest::prepare(&mut lint, choice, guest::RELEASE);
+    lint.args(packages()).args(["--", "-D", "warnings"]);
+
+    let mut document = guest::cargo_command(choice, "doc", guest::RELEASE);
+    document
+        .env("RUSTDOC", choice.toolchain.rustc.with_file_name("rustdoc"))
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .arg("--no-deps")
+        .args(packages());
+
+    for mut command in [lint, document] {
+        let status = command
+            .status()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        if !status.success() {
+            return Ok(false);
+        }
     }
+    Ok(true)
 }

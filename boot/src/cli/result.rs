@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::RunArgs;
+use super::BootArgs;
+use super::job::Job;
 use super::story::Story;
 use crate::accel::Engine;
 use crate::run::Ending;
@@ -19,7 +20,11 @@ struct Document<'a> {
     smp: &'a str,
     machine: &'static str,
     accel: &'static str,
-    seconds: u32,
+    /// Of a storm.
+    seconds: Option<u32>,
+    /// Of a soak: what each kind was to do.
+    pairs: Option<u64>,
+    teardowns: Option<u64>,
     /// From the start of QEMU to its end.
     elapsed_ms: u64,
     /// From the start of QEMU to the guest's first line.
@@ -36,7 +41,8 @@ struct Document<'a> {
 ///
 /// None that can be met: all of it can be written as JSON.
 pub(super) fn document(
-    args: &RunArgs,
+    args: &BootArgs,
+    job: Job,
     engine: Engine,
     command: &str,
     ending: &Ending,
@@ -44,13 +50,19 @@ pub(super) fn document(
     story: &Story,
 ) -> anyhow::Result<String> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (seconds, pairs, teardowns) = match job {
+        Job::Storm { seconds } => (Some(seconds), None, None),
+        Job::Soak { pairs, teardowns } => (None, Some(pairs), Some(teardowns)),
+    };
     let document = Document {
         outcome: ending.outcome.name(),
         text: ending.outcome.to_string(),
         smp: args.smp.as_str(),
         machine: args.machine.name(),
         accel: engine.name(),
-        seconds: args.seconds,
+        seconds,
+        pairs,
+        teardowns,
         elapsed_ms: millis(ending.elapsed),
         first_line_ms: first_line.map(millis),
         command,

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use console::style;
-use protocol::options::{Format, Options};
 
+use super::job::Job;
 use super::view::View;
-use super::{FAILED, INTERRUPTED, NOT_TRIED, RunArgs, remedy, result};
+use super::{BootArgs, FAILED, INTERRUPTED, NOT_TRIED, remedy, result};
 use crate::outcome::Outcome;
 use crate::qemu;
 use crate::run::{Boot, Ending};
@@ -22,16 +22,13 @@ const GDB_PORT: u16 = 1234;
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// Boots an ELF, shows what it does, and returns the process's exit status.
-pub(super) fn run(elf: &Path, args: &RunArgs) -> anyhow::Result<u8> {
-    let mut boot = boot(elf, args);
+pub(super) fn run(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<u8> {
+    let mut boot = boot(elf, args, job);
     let command = boot.command()?;
     let engine = boot.engine();
-    let mut view = View::new(
-        args.json,
-        args.verbose,
-        Duration::from_secs(args.seconds.into()),
-    );
+    let mut view = View::new(args.json, args.verbose, job);
     if args.verbose {
+        view.say(&job.describe());
         view.say(&command);
     }
     if args.gdb {
@@ -55,7 +52,7 @@ pub(super) fn run(elf: &Path, args: &RunArgs) -> anyhow::Result<u8> {
     if args.json {
         println!(
             "{}",
-            result::document(args, engine, &command, &ending, first_line, &story)?
+            result::document(args, job, engine, &command, &ending, first_line, &story)?
         );
     }
     Ok(match ending.outcome {
@@ -66,19 +63,17 @@ pub(super) fn run(elf: &Path, args: &RunArgs) -> anyhow::Result<u8> {
     })
 }
 
-fn boot(elf: &Path, args: &RunArgs) -> Boot {
-    let options = Options {
-        seconds: args.seconds,
-        format: Format::Json,
-        ..Options::default()
-    };
+fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
     let mut boot = Boot::new(elf)
         .smp(&args.smp)
         .machine(args.machine)
         .accel(args.accel)
-        .options(&options)
+        .options(&job.options())
         .qemu_args(args.qemu_args.iter().cloned())
         .interrupt(&INTERRUPT);
+    if let Job::Soak { .. } = job {
+        boot = boot.patience(Duration::from_secs(60 + u64::from(args.smp.cpus())));
+    }
     if let Some(mib) = args.memory {
         boot = boot.memory_mib(mib);
     }
@@ -94,7 +89,7 @@ fn boot(elf: &Path, args: &RunArgs) -> Boot {
 /// The last lines: the verdict and, if it is a bad one, what may help.
 fn conclude(
     view: &View,
-    args: &RunArgs,
+    args: &BootArgs,
     ending: &Ending,
     first_line: Option<Duration>,
     command: &str,

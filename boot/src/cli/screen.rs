@@ -2,13 +2,15 @@
 //! where standard error is a terminal.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Columns assumed where the terminal does not say.
 const COLUMNS: usize = 80;
+
+/// Steps of the progress bar: more than anybody sees.
+const BAR: u64 = 1000;
 
 /// The screen.
 #[derive(Debug)]
@@ -21,10 +23,9 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// A screen for a job of this length.
-    pub(super) fn new(to_stderr: bool, length: Duration) -> Self {
-        let live =
-            ProgressBar::with_draw_target(Some(millis(length)), ProgressDrawTarget::hidden());
+    /// A screen.
+    pub(super) fn new(to_stderr: bool) -> Self {
+        let live = ProgressBar::with_draw_target(Some(BAR), ProgressDrawTarget::hidden());
         let style =
             ProgressStyle::with_template("[{bar:24}] {msg}").map(|s| s.progress_chars("=> "));
         if let Ok(style) = style {
@@ -49,25 +50,22 @@ impl Screen {
         });
     }
 
-    /// Redraws the live part: how far the job is, a line, and as many of the rows as fit.
-    pub(super) fn draw(&self, elapsed: Duration, line: &str, header: &str, rows: &[String]) {
+    /// Redraws the live part: how much of the job is done (0 to 1), a line, and as many of the rows
+    /// as fit.
+    pub(super) fn draw(&self, done: f64, line: &str, header: &str, rows: &[String]) {
         if self.live.is_hidden() {
             self.live.set_draw_target(ProgressDrawTarget::stderr());
         }
         let (height, width) = Term::stderr().size();
         let text = fit(line, header, rows, usize::from(height), usize::from(width));
         self.live.set_message(text);
-        self.live.set_position(millis(elapsed));
+        self.live.set_position((done * BAR as f64) as u64);
     }
 
     /// Removes the live part.
     pub(super) fn clear(&self) {
         self.live.finish_and_clear();
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A message of at most `height - 2` lines (the bar's own line is the first), so that redrawing

@@ -1,11 +1,9 @@
 //! The guest's events as a person sees them.
 
-use std::time::Duration;
-
 use protocol::event::{Cpu, Event};
-use protocol::human::Nanos;
 use protocol::storm::CpuLine;
 
+use super::job::Job;
 use super::screen::Screen;
 use super::story::{StormReport, Story};
 use crate::run::Line;
@@ -18,15 +16,20 @@ const SHORT_TABLE: usize = 16;
 pub(super) struct View {
     screen: Screen,
     verbose: bool,
+    job: Job,
+    /// Live reports so far.
+    reports: u64,
     story: Story,
 }
 
 impl View {
-    /// A view of a run whose main job has this length.
-    pub(super) fn new(to_stderr: bool, verbose: bool, length: Duration) -> Self {
+    /// A view of a run whose main job this is.
+    pub(super) fn new(to_stderr: bool, verbose: bool, job: Job) -> Self {
         Self {
-            screen: Screen::new(to_stderr, length),
+            screen: Screen::new(to_stderr),
             verbose,
+            job,
+            reports: 0,
             story: Story::default(),
         }
     }
@@ -52,7 +55,9 @@ impl View {
 
     fn see_event(&mut self, event: &Event<'_>) {
         if let Some(report) = self.story.note(event) {
-            show_report(&self.screen, report, self.verbose);
+            let due = self.reports.is_multiple_of(self.job.show_every());
+            self.reports += 1;
+            show_report(&self.screen, self.job, report, due, self.verbose);
         }
         // Of all else the kernel's log tells in its own words.
         if let Event::Online { .. } = event {
@@ -69,10 +74,10 @@ impl View {
 }
 
 /// The last report in full; a live one as far as the place allows: a table that is redrawn on a
-/// terminal, else one line, with the table below it only if the user wants all.
-fn show_report(screen: &Screen, report: &StormReport, verbose: bool) {
+/// terminal, else one line, if one is due, with the table below it only if the user wants all.
+fn show_report(screen: &Screen, job: Job, report: &StormReport, due: bool, verbose: bool) {
     let rows: Vec<String> = report.cpus.iter().map(ToString::to_string).collect();
-    let line = report.totals.to_string();
+    let line = job.line(&report.totals);
     if report.totals.last {
         screen.clear();
         screen.say("");
@@ -83,9 +88,8 @@ fn show_report(screen: &Screen, report: &StormReport, verbose: bool) {
         screen.say("");
         screen.say(&line);
     } else if screen.is_live() {
-        let elapsed = Duration::from_millis(report.totals.elapsed_ms);
-        screen.draw(elapsed, &line, CpuLine::HEADER, &rows);
-    } else {
+        screen.draw(job.done(&report.totals), &line, CpuLine::HEADER, &rows);
+    } else if due {
         screen.say(&line);
         if verbose {
             screen.say(CpuLine::HEADER);
@@ -96,34 +100,19 @@ fn show_report(screen: &Screen, report: &StormReport, verbose: bool) {
 
 /// The CPU index table, shortened in the middle to about `limit` rows.
 fn cpu_table(cpus: &[Cpu], limit: usize) -> Vec<String> {
-    let mut table = vec![" CPU  APIC ID  package  core  thread  online after".to_string()];
-    let row = |cpu: &Cpu| {
-        let after = match cpu.online_us {
-            0 => "(BSP)".to_string(),
-            micros => Nanos(micros.saturating_mul(1000)).to_string(),
-        };
-        let Cpu {
-            index,
-            apic_id,
-            package,
-            core,
-            thread,
-            ..
-        } = cpu;
-        format!("{index:>4}  {apic_id:>7}  {package:>7}  {core:>4}  {thread:>6}  {after:>12}")
-    };
+    let mut table = vec![Cpu::HEADER.to_string()];
     if cpus.len() <= limit {
-        table.extend(cpus.iter().map(row));
+        table.extend(cpus.iter().map(Cpu::to_string));
         return table;
     }
     let tail = limit / 4;
     let head = limit - tail;
-    table.extend(cpus[..head].iter().map(row));
+    table.extend(cpus[..head].iter().map(Cpu::to_string));
     table.push(format!(
         " ... {} more (all with --verbose) ...",
         cpus.len() - limit
     ));
-    table.extend(cpus[cpus.len() - tail..].iter().map(row));
+    table.extend(cpus[cpus.len() - tail..].iter().map(Cpu::to_string));
     table
 }
 
@@ -143,18 +132,6 @@ mod tests {
             online_us: u64::from(index) * 1500,
         };
         (0..count).map(cpu).collect()
-    }
-
-    #[test]
-    fn columns_line_up() {
-        assert_eq!(
-            cpu_table(&cpus(2), 16),
-            [
-                " CPU  APIC ID  package  core  thread  online after",
-                "   0        0        0     0       0         (BSP)",
-                "   1        2        0     1       0       1.50 ms",
-            ]
-        );
     }
 
     #[test]

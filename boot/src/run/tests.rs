@@ -74,6 +74,16 @@ fn an_event_after_half_a_line_of_log_is_not_lost() {
 }
 
 #[test]
+fn a_guest_that_may_run_for_any_time_must_keep_talking() {
+    let patience = Duration::from_millis(400);
+    let talks = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done";
+    let (boot, _kernel) = fake(&format!("{talks}; exec sleep 600"));
+    let report = boot.patience(patience).run().expect("QEMU is there");
+    assert_eq!(report.outcome, Outcome::Silence { after: patience });
+    assert_eq!(report.lines.len(), 6);
+}
+
+#[test]
 fn a_hang_ends_at_the_deadline_and_keeps_what_was_said() {
     let (boot, _kernel) = fake("echo alive; printf half; exec sleep 600");
     let deadline = Duration::from_millis(300);

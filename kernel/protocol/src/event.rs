@@ -5,9 +5,11 @@
 
 use alloc::borrow::Cow;
 use alloc::string::ToString;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::human::Nanos;
 use crate::storm;
 
 /// What an event's line begins with. No log line does.
@@ -193,10 +195,37 @@ pub struct Cpu {
     pub online_us: u64,
 }
 
+impl Cpu {
+    /// What stands above the rows of the table.
+    pub const HEADER: &str = " CPU  APIC ID  package  core  thread  online after";
+}
+
+/// One row of the table below [`Cpu::HEADER`].
+impl fmt::Display for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            index,
+            apic_id,
+            package,
+            core,
+            thread,
+            online_us,
+        } = *self;
+        write!(
+            f,
+            "{index:>4}  {apic_id:>7}  {package:>7}  {core:>4}  {thread:>6}  "
+        )?;
+        match online_us {
+            0 => write!(f, "{:>12}", "(BSP)"),
+            micros => write!(f, "{:>12}", Nanos(micros.saturating_mul(1000))),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::borrow::Cow;
-    use alloc::string::String;
+    use alloc::string::{String, ToString};
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -315,6 +344,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let cpu = |index| Cpu {
+            index,
+            apic_id: index * 2,
+            package: 0,
+            core: index,
+            thread: 0,
+            online_us: u64::from(index) * 1500,
+        };
+        let table = [Cpu::HEADER.into(), cpu(0).to_string(), cpu(1).to_string()];
+        assert_eq!(
+            table,
+            [
+                " CPU  APIC ID  package  core  thread  online after",
+                "   0        0        0     0       0         (BSP)",
+                "   1        2        0     1       0       1.50 ms",
+            ]
+        );
     }
 
     #[cfg(feature = "host")]

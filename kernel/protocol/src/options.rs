@@ -17,6 +17,11 @@ use core::ops::RangeInclusive;
 pub struct Options {
     /// Length of the main job in seconds, one of [`Options::SECONDS`].
     pub seconds: u32,
+    /// Makes the main job a soak: instead of for `seconds`, it goes on until each kind of protection
+    /// has granted and released so many, and...
+    pub pairs: u64,
+    /// ...has been torn down so many times. If both are 0, it is no soak.
+    pub teardowns: u64,
     /// How the kernel reports.
     pub format: Format,
     /// An APIC ID to count as listed by the firmware, though no such CPU may exist: shows how a CPU
@@ -82,6 +87,8 @@ impl Options {
             Key::Seconds => {
                 self.seconds = value.parse().ok().filter(|s| Self::SECONDS.contains(s))?;
             }
+            Key::Pairs => self.pairs = value.parse().ok()?,
+            Key::Teardowns => self.teardowns = value.parse().ok()?,
             Key::Format => self.format = Format::from_name(value)?,
             Key::Ghost => self.ghost = Some(value.parse().ok()?),
         }
@@ -93,6 +100,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             seconds: 5,
+            pairs: 0,
+            teardowns: 0,
             format: Format::Text,
             ghost: None,
         }
@@ -103,6 +112,11 @@ impl Default for Options {
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}={}", Key::Seconds.name(), self.seconds)?;
+        for (key, count) in [(Key::Pairs, self.pairs), (Key::Teardowns, self.teardowns)] {
+            if count > 0 {
+                writeln!(f, "{}={count}", key.name())?;
+            }
+        }
         writeln!(f, "{}={}", Key::Format.name(), self.format.name())?;
         if let Some(ghost) = self.ghost {
             writeln!(f, "{}={ghost}", Key::Ghost.name())?;
@@ -131,6 +145,10 @@ impl Format {
 pub enum Key {
     /// [`Options::seconds`].
     Seconds,
+    /// [`Options::pairs`].
+    Pairs,
+    /// [`Options::teardowns`].
+    Teardowns,
     /// [`Options::format`].
     Format,
     /// [`Options::ghost`].
@@ -138,13 +156,21 @@ pub enum Key {
 }
 
 impl Key {
-    const ALL: [Self; 3] = [Self::Seconds, Self::Format, Self::Ghost];
+    const ALL: [Self; 5] = [
+        Self::Seconds,
+        Self::Pairs,
+        Self::Teardowns,
+        Self::Format,
+        Self::Ghost,
+    ];
 
     /// The name as it is written.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Seconds => "seconds",
+            Self::Pairs => "pairs",
+            Self::Teardowns => "teardowns",
             Self::Format => "format",
             Self::Ghost => "ghost",
         }
@@ -196,6 +222,9 @@ impl fmt::Display for OptionError<'_> {
             Problem::BadValue(Key::Seconds) => {
                 let (from, to) = (Options::SECONDS.start(), Options::SECONDS.end());
                 write!(f, "expected a whole number from {from} to {to}")
+            }
+            Problem::BadValue(Key::Pairs | Key::Teardowns) => {
+                write!(f, "expected a count, a whole number up to {}", u64::MAX)
             }
             Problem::BadValue(Key::Ghost) => {
                 write!(f, "expected an APIC ID, a whole number up to {}", u32::MAX)
@@ -253,12 +282,16 @@ mod tests {
         for seconds in [1, 5, 86_400] {
             for format in Format::ALL {
                 for ghost in [None, Some(0), Some(u32::MAX)] {
-                    let options = Options {
-                        seconds,
-                        format,
-                        ghost,
-                    };
-                    assert_eq!(Options::parse(options.to_string().as_bytes()), Ok(options));
+                    for (pairs, teardowns) in [(0, 0), (1, 0), (0, u64::MAX), (5, 7)] {
+                        let options = Options {
+                            seconds,
+                            pairs,
+                            teardowns,
+                            format,
+                            ghost,
+                        };
+                        assert_eq!(Options::parse(options.to_string().as_bytes()), Ok(options));
+                    }
                 }
             }
         }
@@ -272,7 +305,7 @@ mod tests {
             Ok(Options {
                 seconds: 7,
                 format: Format::Json,
-                ghost: None
+                ..Options::default()
             })
         );
     }
@@ -281,7 +314,7 @@ mod tests {
     fn errors_name_the_line_the_text_and_what_is_allowed() {
         assert_eq!(
             error(b"seconds=1\n\nsecnods=2"),
-            "line 3: \"secnods=2\": unknown key; known are seconds, format, ghost"
+            "line 3: \"secnods=2\": unknown key; known are seconds, pairs, teardowns, format, ghost"
         );
         assert_eq!(
             error(b"seconds"),
@@ -315,6 +348,14 @@ mod tests {
         for value in ["", "-1", "0x10", "4294967296"] {
             let said = error(alloc::format!("ghost={value}").as_bytes());
             assert!(said.ends_with("a whole number up to 4294967295"), "{said}");
+        }
+    }
+
+    #[test]
+    fn counts_are_whole_numbers() {
+        for line in ["pairs=-1", "teardowns=1e6", "pairs=18446744073709551616"] {
+            let said = error(line.as_bytes());
+            assert!(said.contains("a count, a whole number"), "{said}");
         }
     }
 

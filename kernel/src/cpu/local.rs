@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 use cpumap::{CpuIndex, MAX_CPUS};
 use x86_64::{VirtAddr, registers::model_specific::GsBase};
 
-use crate::{ipi::Call, smp::work::Job};
+use crate::{interrupts::Hook, ipi::Call, smp::work::Job};
 
 /// One CPU's area. Alone on its cache lines: CPUs write their own all the time.
 #[derive(Debug)]
@@ -32,8 +32,12 @@ pub(crate) struct CpuLocal {
     pub(crate) calls: AtomicPtr<Call>,
     /// Work for the idle loop.
     pub(crate) job: AtomicPtr<Job>,
-    /// What the timer calls: a `fn()`, or 0.
-    pub(crate) timer_handler: AtomicUsize,
+    /// What the periodic timer calls.
+    pub(crate) timer_handler: Hook,
+    /// What it sleeps for: see `platform`. Written by its own CPU only.
+    pub(crate) sleeps_for: AtomicUsize,
+    /// A future on this CPU is to be polled: see `task`.
+    pub(crate) task_woken: AtomicBool,
     /// Wake interrupts taken.
     pub(crate) wakes: AtomicU64,
 }
@@ -48,7 +52,9 @@ impl CpuLocal {
             stopped: AtomicBool::new(false),
             calls: AtomicPtr::new(ptr::null_mut()),
             job: AtomicPtr::new(ptr::null_mut()),
-            timer_handler: AtomicUsize::new(0),
+            timer_handler: Hook::none(),
+            sleeps_for: AtomicUsize::new(0),
+            task_woken: AtomicBool::new(false),
             wakes: AtomicU64::new(0),
         }
     }

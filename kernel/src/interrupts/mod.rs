@@ -6,11 +6,13 @@
 
 pub(crate) mod backtrace;
 mod exceptions;
+mod hook;
 mod idt;
 mod pic;
 
 use core::sync::atomic::Ordering;
 
+pub(crate) use hook::Hook;
 pub(crate) use idt::load;
 
 use crate::{apic, cpu, ipi, timer};

@@ -1,6 +1,5 @@
 //! What is said about the start of the CPUs.
 
-use core::fmt;
 use core::sync::atomic::Ordering;
 
 use cpumap::Shape;
@@ -14,7 +13,7 @@ use crate::{cpu, emit, log};
 pub(super) fn cpus(seats: &[&Seat], begin: u64) {
     let shape = Shape::read(&CpuIdReaderNative);
     if !log::is_json() {
-        log::plain("  CPU   APIC ID   package  core  thread   online after");
+        log::plain(Cpu::HEADER);
     }
     for seat in seats {
         let place = shape.locate(seat.apic_id());
@@ -28,7 +27,7 @@ pub(super) fn cpus(seats: &[&Seat], begin: u64) {
         };
         emit(&Event::Cpu(row));
         if !log::is_json() {
-            log::plain(Row(row));
+            log::plain(row);
         }
     }
 }
@@ -58,27 +57,4 @@ pub(super) fn summary(bring_up: &BringUp) {
         listed,
         micros,
     });
-}
-
-struct Row(Cpu);
-
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cpu {
-            index,
-            apic_id,
-            package,
-            core,
-            thread,
-            online_us,
-        } = self.0;
-        write!(
-            f,
-            "{index:5}  {apic_id:8}  {package:8} {core:5}  {thread:6}"
-        )?;
-        match online_us {
-            0 => write!(f, "          (BSP)"),
-            us => write!(f, "   {us:9} us"),
-        }
-    }
 }

@@ -3,8 +3,7 @@
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 
-use protocol::{histogram::Histogram, storm::Totals};
-use rundown::Wait;
+use protocol::{histogram::Histogram, options::Options, storm::Totals};
 
 use super::{
     Kind, Storm,
@@ -34,14 +33,30 @@ const SECOND: u64 = 1_000_000_000;
 /// The owner of the devices.
 pub(super) struct Closer {
     storm: &'static Storm,
-    /// How long to go on, in nanoseconds.
-    length: u64,
+    goal: Goal,
     /// When it began, on the kernel's clock.
     start: u64,
     /// How long it has gone on; brought up to date after each slice.
     elapsed: u64,
     /// By [`Kind`].
     times: [Box<Times>; 2],
+}
+
+/// When the storm is over.
+enum Goal {
+    /// After so many nanoseconds.
+    Time(u64),
+    /// A soak: when each kind has done so much.
+    Counts { pairs: u64, teardowns: u64 },
+}
+
+impl Goal {
+    fn of(options: &Options) -> Self {
+        match (options.pairs, options.teardowns) {
+            (0, 0) => Self::Time(u64::from(options.seconds) * SECOND),
+            (pairs, teardowns) => Self::Counts { pairs, teardowns },
+        }
+    }
 }
 
 /// What the closer measures of one lane.
@@ -66,7 +81,7 @@ impl Closer {
     pub(super) fn new(storm: &'static Storm, machine: &Machine) -> Self {
         Self {
             storm,
-            length: u64::from(machine.options.seconds) * SECOND,
+            goal: Goal::of(&machine.options),
             start: 0,
             elapsed: 0,
             times: Kind::ALL.map(|_| Box::default()),
@@ -81,17 +96,32 @@ impl Closer {
         self.start = clock::nanos();
         let mut next_report = SECOND;
         for kind in Kind::ALL.into_iter().cycle() {
-            self.slice(kind);
-            self.elapsed = clock::nanos() - self.start;
-            if self.elapsed >= self.length && self.times.iter().all(|t| t.teardowns > 0) {
+            if Kind::ALL.into_iter().all(|kind| self.is_done(kind)) {
                 break;
             }
+            if self.is_done(kind) {
+                continue;
+            }
+            self.slice(kind);
+            self.elapsed = clock::nanos() - self.start;
             if self.elapsed >= next_report {
                 report::live(&self.totals(false), self.storm);
                 next_report += SECOND;
             }
         }
         self.storm.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this kind has done its part. Every kind does something.
+    fn is_done(&self, kind: Kind) -> bool {
+        let done = &self.times[kind as usize];
+        done.teardowns > 0
+            && match self.goal {
+                Goal::Time(length) => self.elapsed >= length,
+                Goal::Counts { pairs, teardowns } => {
+                    done.teardowns >= teardowns && self.storm.grants(kind) >= pairs
+                }
+            }
     }
 
     /// Clears up, once no CPU is in the storm any more; reports for the last time; judges.
@@ -108,7 +138,10 @@ impl Closer {
     fn slice(&mut self, kind: Kind) {
         let begin = clock::nanos();
         self.storm.active.store(kind as usize, Ordering::Relaxed);
-        let end = (begin + SLICE).min(self.start + self.length);
+        let end = match self.goal {
+            Goal::Time(length) => (begin + SLICE).min(self.start + length),
+            Goal::Counts { .. } => begin + SLICE,
+        };
         loop {
             let start = clock::nanos();
             self.storm.next_turn();
@@ -124,9 +157,15 @@ impl Closer {
         self.times[kind as usize].busy += clock::nanos() - begin;
     }
 
-    /// How long a device is left open, in nanoseconds: every CPU's timer ticks once meanwhile.
+    /// How long a device is left open, in nanoseconds: every CPU's timer ticks once meanwhile. In a
+    /// soak, which is to tear down as often as it can, only as long as this CPU itself is at it: then
+    /// most others are still waking up or in the midst of it (and [`adapt`](Self::adapt) keeps their
+    /// allowance at its least).
     fn window(&self) -> u64 {
-        self.storm.tick.as_nanos() as u64
+        match self.goal {
+            Goal::Time(_) => self.storm.tick.as_nanos() as u64,
+            Goal::Counts { .. } => 0,
+        }
     }
 
     /// Leaves the device open until then, and uses it like any other CPU: at least one batch.

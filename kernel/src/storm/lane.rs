@@ -292,9 +292,9 @@ struct Serving<'a, R: Rundown + 'static> {
 }
 
 impl<R: Rundown + 'static> Wait for Serving<'_, R> {
-    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
+    fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
         let start = clock::nanos();
-        Halt.until(&mut || {
+        Halt.wait_until(waiting, &mut || {
             self.lane.release_given(self.cpu);
             assert!(
                 clock::nanos() - start < PATIENCE,

@@ -11,7 +11,8 @@
 //!
 //! Two lanes do the same work in turns, a slice of 100 ms each, so that both see the same
 //! disturbances from outside: one guards its device by a counter per CPU, the other by one shared
-//! counter. `device` says what is guarded, `lane` what counts as a violation, `closer` how the
+//! counter. A *soak* is a storm that lasts until each lane has done so much, at as many teardowns a
+//! second as there can be. `device` says what is guarded, `lane` what counts as a violation, `closer` how the
 //! storm stays alive where many virtual CPUs share few real ones.
 
 mod closer;
@@ -26,7 +27,7 @@ use core::{
     time::Duration,
 };
 
-use rundown::{CacheAwareRundown, Platform, RundownRef, Wait};
+use rundown::{CacheAwareRundown, RundownRef};
 use spin::Once;
 
 use self::{
@@ -40,7 +41,7 @@ use crate::{
     smp, timer,
 };
 
-/// Runs the storm for as long as the options say, reports each second and at the end, and gives the
+/// Runs the storm for as long as the options say, or, in a soak, as often; reports each second and at the end, and gives the
 /// verdict: passed if nothing was violated and every online CPU took part.
 ///
 /// Thread context on the BSP, once per boot; uses every CPU and its timer.
@@ -123,6 +124,14 @@ impl Storm {
 
     fn lane(&self, kind: Kind) -> &dyn Hammered {
         &*self.lanes[kind as usize]
+    }
+
+    /// Protections that this kind has granted. Racy.
+    fn grants(&self, kind: Kind) -> u64 {
+        let lane = self.lane(kind);
+        cpu::online()
+            .map(|cpu| lane.tally(cpu).grants.load(Ordering::Relaxed))
+            .sum()
     }
 
     fn active(&'static self) -> &'static dyn Hammered {

@@ -3,7 +3,6 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use kernel::platform::{Halt, KernelPlatform};
-use rundown::{Platform, Wait};
 
 /// Lets nobody on before everybody is there. Can be used again and again.
 pub struct Barrier {

@@ -15,7 +15,7 @@ use core::time::Duration;
 
 use kernel::cpu::CpuIndex;
 use kernel::platform::KernelPlatform;
-use rundown::{CacheAwareRundown, RundownRef};
+use rundown::{CacheAwareRundown, Clock, RundownRef};
 use spin::Mutex;
 
 pub use barrier::Barrier;
@@ -40,15 +40,34 @@ pub fn one_slot() -> CacheAwareRundown<KernelPlatform> {
     CacheAwareRundown::boxed(1)
 }
 
-/// The test table of functions that take a constructor, once for every kind.
+/// A rundown protection of the plain kind that is born closed.
+#[must_use]
+pub fn plain_closed() -> RundownRef<KernelPlatform> {
+    RundownRef::closed()
+}
+
+/// A rundown protection with a slot for every CPU that is born closed.
+#[must_use]
+pub fn cache_aware_closed() -> CacheAwareRundown<KernelPlatform> {
+    cache_aware().born_closed()
+}
+
+/// The deadline that is so far from now.
+#[must_use]
+pub fn after(time: Duration) -> u64 {
+    KernelPlatform::now() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
+}
+
+/// The test table of functions that take a constructor, once for every kind; after a semicolon,
+/// others by their names.
 #[macro_export]
 macro_rules! for_every_kind {
-    ($($test:ident),+ $(,)?) => {
+    ($($test:ident),+ $(,)? $(; $(($name:expr, $other:expr)),+ $(,)?)?) => {
         &[$(
             (concat!(stringify!($test), "::plain"), |_| $test($crate::plain)),
             (concat!(stringify!($test), "::cache_aware"), |_| $test($crate::cache_aware)),
             (concat!(stringify!($test), "::one_slot"), |_| $test($crate::one_slot)),
-        )+]
+        )+ $($(($name, $other)),+)?]
     };
 }
 

@@ -11,7 +11,7 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, ipi, smp};
 use protocol::exit::ExitCode;
-use rundown::{Guard, Platform, Protected, Rundown, Wait};
+use rundown::{Guard, Protected, Rundown, Wait, WaitOutcome, Waiting};
 use spin::Mutex;
 use test_kernels::{Barrier, PerCpu, Tracked, next};
 
@@ -112,6 +112,26 @@ impl<'a, R: Rundown> LetterBox<'a, R> {
     }
 }
 
+/// Halts for a drain, but opens the mail that comes in the meantime: what is waited for may be in it.
+struct HaltAndServe<H, O> {
+    has_mail: H,
+    open_mail: O,
+}
+
+impl<H: Fn() -> bool, O: Fn()> Wait for HaltAndServe<H, O> {
+    fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
+        let mut drained = false;
+        while !drained {
+            Halt.wait_until(waiting, &mut || {
+                drained = ready();
+                drained || (self.has_mail)()
+            });
+            (self.open_mail)();
+        }
+    }
+}
+
+/// The owner tears the object down again and again; the others hand every guard to the next CPU.
 fn guards_wander_while_the_owner_tears_down<R: Rundown>(new: fn() -> R) {
     const TEARDOWNS: u64 = 20;
     let object = Protected::new(new(), Tracked::new(0));
@@ -138,15 +158,11 @@ fn guards_wander_while_the_owner_tears_down<R: Rundown>(new: fn() -> R) {
         open_mail(me);
         granted
     };
-    // Halts until `done`, but opens the mail that comes in the meantime. The neighbour may put in its
-    // last guard after this CPU's last look, so whoever is refused wakes the next before it halts.
-    let wait_until = |me: CpuIndex, done: &dyn Fn() -> bool| {
+    // The neighbour may put in its last guard after this CPU's last look, so whoever is refused wakes
+    // the next before it halts.
+    let wake_next = |me: CpuIndex| {
         if next(me) != me {
             ipi::wake(next(me));
-        }
-        while !done() {
-            Halt.until(&mut || done() || boxes[me].has_mail());
-            open_mail(me);
         }
     };
 
@@ -155,7 +171,12 @@ fn guards_wander_while_the_owner_tears_down<R: Rundown>(new: fn() -> R) {
             for generation in 1..=TEARDOWNS {
                 step(me);
                 object.close();
-                wait_until(me, &|| object.is_drained());
+                wake_next(me);
+                let policy = HaltAndServe {
+                    has_mail: || boxes[me].has_mail(),
+                    open_mail: || open_mail(me),
+                };
+                assert_eq!(object.wait(&policy), WaitOutcome::Drained);
                 let old = object.run_down(&Halt).expect("run down by nobody else");
                 assert_eq!(old.touch(), generation - 1);
                 drop(old);
@@ -171,7 +192,12 @@ fn guards_wander_while_the_owner_tears_down<R: Rundown>(new: fn() -> R) {
             while !over.load(Ordering::Acquire) {
                 let seen = published.load(Ordering::Acquire);
                 if !step(me) {
-                    wait_until(me, &|| published.load(Ordering::Acquire) != seen);
+                    wake_next(me);
+                    let newer = || published.load(Ordering::Acquire) != seen;
+                    while !newer() {
+                        Halt.until(&mut || newer() || boxes[me].has_mail());
+                        open_mail(me);
+                    }
                 }
             }
         }

@@ -11,7 +11,6 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use kernel::platform::Halt;
 use kernel::{Machine, cpu, smp, timer};
 use protocol::exit::ExitCode;
-use rundown::Wait;
 use test_kernels::{Barrier, PerCpu};
 
 kernel::main!(run);

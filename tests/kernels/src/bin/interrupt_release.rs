@@ -12,7 +12,7 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
-use rundown::{Guard, Platform, Protected, Rundown, Wait};
+use rundown::{Guard, Protected, Rundown};
 use spin::Mutex;
 use test_kernels::{Barrier, PerCpu, Tracked, next};
 

@@ -9,7 +9,6 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use kernel::platform::Halt;
 use kernel::{Machine, cpu, interrupts, ipi, smp};
 use protocol::exit::ExitCode;
-use rundown::Wait;
 use test_kernels::{Barrier, PerCpu, next};
 
 kernel::main!(run);

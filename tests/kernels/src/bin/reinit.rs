@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp};
 use protocol::exit::ExitCode;
-use rundown::{Platform, Protected, Rundown, Wait};
+use rundown::{Protected, Rundown, WaitOutcome};
 use test_kernels::{Barrier, PerCpu, Tracked};
 
 kernel::main!(run);
@@ -37,7 +37,7 @@ fn reinit_is_refused_until_drained<R: Rundown>(new: fn() -> R) {
     assert!(rundown.complete().is_err(), "completed while draining");
     assert!(rundown.try_acquire().is_none(), "an illegal call opened it");
     drop(guard);
-    rundown.wait(&Halt);
+    assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
     assert!(rundown.complete().is_ok());
     assert!(rundown.complete().is_ok(), "completing twice is legal");
     assert!(rundown.reinit().is_ok());
@@ -56,7 +56,7 @@ fn reinit_opens_for_every_cpu<R: Rundown>(new: fn() -> R) {
                 "refused although open, round {round}"
             );
         });
-        rundown.wait(&Halt);
+        assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
         smp::run_on_each(&|_| {
             assert!(
                 rundown.try_acquire().is_none(),

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp};
 use protocol::exit::ExitCode;
-use rundown::{Platform, Protected, Rundown, Wait};
+use rundown::{Protected, Rundown, WaitOutcome};
 use test_kernels::{Barrier, Tracked};
 
 kernel::main!(run);
@@ -41,7 +41,7 @@ fn open_grants_and_closed_refuses_on_every_cpu<R: Rundown>(new: fn() -> R) {
     smp::run_on_each(&|_| {
         assert!(rundown.try_acquire().is_none(), "granted although closed");
     });
-    rundown.wait(&Halt);
+    assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
 }
 
 /// S1: a CPU that knows of a refusal, its own or another's, is refused.
@@ -69,7 +69,7 @@ fn once_refused_anywhere_refused_everywhere<R: Rundown>(new: fn() -> R) {
                 }
             }
         });
-        rundown.wait(&Halt);
+        assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
     }
 }
 
@@ -100,7 +100,7 @@ fn wait_is_over_with_the_last_release<R: Rundown>(new: fn() -> R) {
         KernelPlatform::wake_all();
         if me == owner {
             assert!(rundown.is_drained(), "not drained after the last release");
-            rundown.wait(&Halt);
+            assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
         }
     });
 }

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp};
 use protocol::exit::ExitCode;
-use rundown::{Platform, Rundown, Spin, Wait};
+use rundown::{Rundown, Spin, WaitOutcome};
 use test_kernels::Barrier;
 
 kernel::main!(run);
@@ -27,12 +27,12 @@ fn run(machine: &'static Machine) -> ExitCode {
 
 fn waiting_again_returns_at_once<R: Rundown>(new: fn() -> R) {
     let rundown = new();
-    rundown.wait(&Halt);
-    rundown.wait(&Halt);
-    rundown.wait(&Spin);
+    assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
+    assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
+    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
     assert!(rundown.complete().is_ok());
-    rundown.wait(&Halt);
-    smp::run_on_each(&|_| rundown.wait(&Halt));
+    assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
+    smp::run_on_each(&|_| assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained));
     assert!(rundown.is_drained());
 }
 
@@ -63,10 +63,11 @@ fn a_halting_and_a_spinning_waiter<R: Rundown>(new: fn() -> R) {
                 drop(guard);
             } else if me.get() < waiters {
                 held.wait();
-                match me.get() {
+                let outcome = match me.get() {
                     0 => rundown.wait(&Halt),
                     _ => rundown.wait(&Spin),
-                }
+                };
+                assert_eq!(outcome, WaitOutcome::Drained);
                 // What was done under protection happens-before the return of the wait.
                 assert!(
                     released.load(Ordering::Relaxed),
@@ -76,7 +77,7 @@ fn a_halting_and_a_spinning_waiter<R: Rundown>(new: fn() -> R) {
             }
         });
         assert_eq!(returned.load(Ordering::Relaxed), waiters);
-        rundown.wait(&Halt);
+        assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
     }
 }
 
@@ -102,7 +103,7 @@ fn every_cpu_waits<R: Rundown>(new: fn() -> R) {
                 rundown.close();
                 closed.fetch_add(1, Ordering::AcqRel);
                 KernelPlatform::wake_all();
-                rundown.wait(&Halt);
+                assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
                 assert!(
                     released.load(Ordering::Relaxed),
                     "the wait ended early, round {round}"
@@ -111,7 +112,7 @@ fn every_cpu_waits<R: Rundown>(new: fn() -> R) {
             }
         });
         assert_eq!(returned.load(Ordering::Relaxed), holder);
-        rundown.wait(&Halt);
+        assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
         assert!(rundown.is_drained());
     }
 }

@@ -1,0 +1,102 @@
+//! Futures on a CPU: the smallest executor there is.
+//!
+//! Each CPU has one flag: "poll again". A waker is the number of its CPU; to wake is to set the flag
+//! and to get the CPU out of `hlt`. So there is no queue, no allocation, and a waker may outlive its
+//! future; several futures on one CPU are [joined](join) to one and polled together.
+//!
+//! A drained object only [rings](rundown::Wakers::ring), from whatever context; it is the executors
+//! that call wakers, in thread context: whichever comes first does it for all.
+
+use core::{
+    array, future,
+    pin::{Pin, pin},
+    ptr,
+    sync::atomic::Ordering,
+    task::{Context, Poll, RawWaker, RawWakerVTable, Waker},
+};
+
+use crate::{
+    cpu::{self, CpuIndex},
+    interrupts, ipi,
+    platform::{self, Halt},
+};
+
+/// Runs a future on this CPU to its end; halts while it is pending. Nests.
+///
+/// Any CPU, thread context, interrupts on.
+///
+/// # Panics
+/// In interrupt context or with interrupts off: nothing would end its `hlt`.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    assert!(
+        interrupts::enabled() && !interrupts::in_handler(),
+        "block_on: not in thread context with interrupts on"
+    );
+    let woken = &cpu::local().task_woken;
+    let waker = waker_of(cpu::current());
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            // A future around this one may have been woken meanwhile: it looks for itself.
+            woken.store(true, Ordering::Relaxed);
+            return output;
+        }
+        platform::deliver();
+        // Acquire: pairs with the Release in `wake`; the future sees what it was woken for.
+        while !woken.swap(false, Ordering::Acquire) {
+            Halt.until_futures(&mut || woken.load(Ordering::Relaxed) || platform::is_rung());
+            platform::deliver();
+        }
+    }
+}
+
+/// Runs futures side by side on one CPU: is ready when all of them are, with what they returned.
+///
+/// They are polled in order whenever one of them is woken: for a handful.
+pub fn join<'a, T, const N: usize>(
+    mut futures: [Pin<&'a mut dyn Future<Output = T>>; N],
+) -> impl Future<Output = [T; N]> + use<'a, T, N> {
+    let mut outputs: [Option<T>; N] = array::from_fn(|_| None);
+    future::poll_fn(move |context| {
+        for (future, output) in futures.iter_mut().zip(&mut outputs) {
+            if output.is_some() {
+                continue;
+            }
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                *output = Some(value);
+            }
+        }
+        if outputs.iter().any(Option::is_none) {
+            return Poll::Pending;
+        }
+        Poll::Ready(
+            outputs
+                .each_mut()
+                .map(|output| output.take().expect("polled again after it was ready")),
+        )
+    })
+}
+
+/// A waker for whatever this CPU runs.
+fn waker_of(cpu: CpuIndex) -> Waker {
+    let number = ptr::without_provenance(cpu.get());
+    // SAFETY: the table's functions take the pointer for a number, never for memory, and may be
+    // called on any CPU at any time; a copy is as good as the original.
+    unsafe { Waker::from_raw(RawWaker::new(number, &TABLE)) }
+}
+
+const TABLE: RawWakerVTable =
+    RawWakerVTable::new(|number| RawWaker::new(number, &TABLE), wake, wake, |_| {});
+
+/// Has the CPU with this number poll. Any CPU, any context.
+fn wake(number: *const ()) {
+    let cpu = CpuIndex::new(number.addr() as u32);
+    let area = cpu::area(cpu).expect("a CPU that has run a future");
+    // Release: pairs with the Acquire in `block_on`.
+    area.task_woken.store(true, Ordering::Release);
+    // This CPU itself looks at its flag before the next `hlt`, which no handler can come before.
+    if cpu != cpu::current() {
+        ipi::wake(cpu);
+    }
+}

@@ -1,0 +1,271 @@
+//! Waiting with a deadline, by polling, and in several manners at once; and who is woken for what.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::pin::pin;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
+
+use kernel::platform::{Halt, KernelPlatform};
+use kernel::{Machine, clock, cpu, interrupts, ipi, smp, task, timer};
+use protocol::exit::ExitCode;
+use rundown::{Clock, Rundown, State, WaitOutcome};
+use test_kernels::{Barrier, after};
+
+kernel::main!(run);
+
+/// Soon, for an emulated CPU on a busy host.
+const SOON: Duration = Duration::from_millis(2);
+/// A deadline that is never reached: the rig's own is shorter.
+const LATE: Duration = Duration::from_secs(3600);
+
+fn run(machine: &'static Machine) -> ExitCode {
+    kernel::testing::run(
+        machine,
+        test_kernels::for_every_kind![
+            a_missed_deadline_says_what_is_outstanding,
+            a_deadline_in_the_past_makes_one_attempt,
+            a_deadline_holds_with_interrupts_off,
+            a_deadline_leaves_a_ticking_timer_alone,
+            a_deadline_outlives_the_timer,
+            a_release_on_another_cpu_comes_before_the_deadline,
+            polling_never_waits,
+            waiters_of_every_manner_return,
+            only_waiters_of_that_object_are_woken,
+        ],
+    )
+}
+
+/// No interrupt comes but that of the deadline.
+fn a_missed_deadline_says_what_is_outstanding<R: Rundown<Platform = KernelPlatform>>(
+    new: fn() -> R,
+) {
+    let rundown = new();
+    let mut guards = Vec::new();
+    for held in 1..=3 {
+        let guard = rundown.try_acquire();
+        guards.push(guard.expect("refused although open"));
+        let deadline = after(SOON);
+        let missed = rundown.wait_deadline(&Halt, deadline);
+        assert!(KernelPlatform::now() >= deadline, "gave up too early");
+        let outstanding = missed.expect_err("drained while a guard is out");
+        assert_eq!(outstanding.object, rundown.id());
+        assert_eq!(outstanding.state, State::Draining);
+        assert_eq!(outstanding.held, held);
+        // Who could not wait any longer goes on as if nothing had been.
+        assert!(rundown.cancel().is_ok());
+    }
+    rundown.close();
+    drop(guards);
+    let met = rundown.wait_deadline(&Halt, after(LATE));
+    assert_eq!(met, Ok(WaitOutcome::Drained));
+}
+
+fn a_deadline_in_the_past_makes_one_attempt<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+    let rundown = new();
+    let guard = rundown.try_acquire().expect("refused although open");
+    for past in [0, KernelPlatform::now()] {
+        assert!(rundown.wait_deadline(&Halt, past).is_err(), "one is held");
+    }
+    drop(guard);
+    assert_eq!(rundown.wait_deadline(&Halt, 0), Ok(WaitOutcome::Drained));
+}
+
+/// `hlt` would never end; the wait must not use it.
+fn a_deadline_holds_with_interrupts_off<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+    let rundown = new();
+    let _guard = rundown.try_acquire().expect("refused although open");
+    let missed = interrupts::without(|| rundown.wait_deadline(&Halt, after(SOON)));
+    assert!(missed.is_err(), "drained while a guard is out");
+}
+
+/// A CPU that has periodic ticks looks at its deadlines then, and goes on ticking.
+fn a_deadline_leaves_a_ticking_timer_alone<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+    static TICKS: AtomicUsize = AtomicUsize::new(0);
+    let rundown = new();
+    let _guard = rundown.try_acquire().expect("refused although open");
+    timer::start(SOON, || {
+        TICKS.fetch_add(1, Ordering::Relaxed);
+    });
+    for _ in 0..3 {
+        assert!(rundown.wait_deadline(&Halt, after(SOON)).is_err());
+    }
+    let before = TICKS.load(Ordering::Relaxed);
+    Halt.until(&mut || TICKS.load(Ordering::Relaxed) > before + 1);
+    timer::stop();
+}
+
+/// The ticks that a sleeper relies on end while it sleeps: it must not sleep on.
+fn a_deadline_outlives_the_timer<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+    let rundown = new();
+    let _guard = rundown.try_acquire().expect("refused although open");
+    timer::start(SOON, timer::stop);
+    assert!(rundown.wait_deadline(&Halt, after(SOON * 4)).is_err());
+}
+
+/// The release ends the wait, not the deadline.
+fn a_release_on_another_cpu_comes_before_the_deadline<R: Rundown<Platform = KernelPlatform>>(
+    new: fn() -> R,
+) {
+    if cpu::count() == 1 {
+        return;
+    }
+    let start = clock::nanos();
+    for _ in 0..10 {
+        let rundown = new();
+        let holds = Barrier::new(2);
+        smp::run_on_each(&|me| match me.get() {
+            0 => {
+                holds.wait();
+                let met = rundown.wait_deadline(&Halt, after(LATE));
+                assert_eq!(met, Ok(WaitOutcome::Drained));
+            }
+            1 => {
+                let guard = rundown.try_acquire();
+                holds.wait();
+                // Lets go only when the waiter has closed.
+                while rundown.state() == State::Open {
+                    core::hint::spin_loop();
+                }
+                drop(guard);
+            }
+            _ => {}
+        });
+    }
+    let took = Duration::from_nanos(clock::nanos() - start);
+    assert!(took < LATE, "woken by the deadline");
+}
+
+/// Every CPU releases its guard when it is its turn; the BSP only ever asks.
+fn polling_never_waits<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+    let rundown = new();
+    let released = AtomicUsize::new(0);
+    let all_hold = Barrier::for_all();
+    smp::run_on_each(&|me| {
+        let guard = rundown.try_acquire().expect("refused although open");
+        all_hold.wait();
+        let mut drain = (me.get() == 0).then(|| rundown.drain());
+        if let Some(drain) = &mut drain {
+            assert_eq!(drain.poll(), None, "over while a guard is out");
+            assert!(rundown.try_wait().is_err());
+        }
+        released.fetch_add(1, Ordering::Relaxed);
+        drop(guard);
+        let Some(mut drain) = drain else { return };
+        while drain.poll().is_none() {
+            core::hint::spin_loop();
+        }
+        assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
+        assert_eq!(released.load(Ordering::Relaxed), cpu::count());
+        assert_eq!(drain.outstanding().held, 0);
+    });
+    assert_eq!(rundown.try_wait(), Ok(()));
+}
+
+/// Half of the CPUs hold guards and release them one after the other; all others wait, in turns by
+/// halting, with a deadline far off, with many deadlines, and as one or several futures.
+fn waiters_of_every_manner_return<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+    for round in 0..3 {
+        let rundown = new();
+        let begun = Barrier::for_all();
+        let waiting = AtomicUsize::new(0);
+        let released = AtomicUsize::new(0);
+        let holders = cpu::count() / 2;
+        smp::run_on_each(&|me| {
+            // One CPU waits by itself.
+            let place = me.get();
+            let guard = (place < holders).then(|| rundown.try_acquire().expect("open"));
+            begun.wait();
+            if let Some(guard) = guard {
+                let waiters = cpu::count() - holders;
+                Halt.until(&mut || waiting.load(Ordering::Acquire) == waiters);
+                released.fetch_add(1, Ordering::Relaxed);
+                drop(guard);
+                return;
+            }
+            let mut drain = rundown.drain();
+            let again = rundown.drain().into_future();
+            waiting.fetch_add(1, Ordering::AcqRel);
+            KernelPlatform::wake_all();
+            let outcome = match place % 5 {
+                0 => drain.wait(&Halt),
+                1 => drain.wait_deadline(&Halt, after(LATE)).expect("in time"),
+                2 => loop {
+                    if let Ok(outcome) = drain.wait_deadline(&Halt, after(SOON)) {
+                        break outcome;
+                    }
+                },
+                3 => task::block_on(drain.into_future()),
+                _ => {
+                    let (first, second) = (pin!(drain.into_future()), pin!(again));
+                    let [one, other] = task::block_on(task::join([first, second]));
+                    assert_eq!(one, other);
+                    one
+                }
+            };
+            assert_eq!(outcome, WaitOutcome::Drained);
+            let released = released.load(Ordering::Relaxed);
+            assert_eq!(released, holders, "a wait ended early, round {round}");
+        });
+        assert!(rundown.is_drained());
+    }
+}
+
+/// Two CPUs sleep, each for an object of its own. While one object drains, is re-opened and drains
+/// again, the other's waiter is left asleep.
+fn only_waiters_of_that_object_are_woken<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+    const ROUNDS: u64 = 20;
+    let (sleeper, waiter) = (1, 2);
+    if cpu::count() < 3 {
+        return;
+    }
+    // The first one is the sleeper's.
+    let (quiet, busy) = (new(), new());
+    let (begun, settled) = (Barrier::new(3), AtomicUsize::new(0));
+    let before = AtomicU64::new(u64::MAX);
+    let rounds = AtomicU64::new(0);
+    smp::run_on_each(&|me| {
+        if me.get() > waiter {
+            return;
+        }
+        let held = (me.get() == 0).then(|| quiet.try_acquire().expect("open"));
+        begun.wait();
+        // The wake-ups of the barrier have been sent when all are here, and are taken at once.
+        settled.fetch_add(1, Ordering::AcqRel);
+        while settled.load(Ordering::Acquire) < 3 {
+            core::hint::spin_loop();
+        }
+        let taken = || ipi::wakes_taken(me);
+        if me.get() == sleeper {
+            before.store(taken(), Ordering::Release);
+            assert_eq!(quiet.wait(&Halt), WaitOutcome::Drained);
+            let woken = taken() - before.load(Ordering::Relaxed);
+            // Once, or not at all if it looked just when its own was released.
+            assert!(woken <= 1, "woken {woken} times, for another object");
+        } else if me.get() == waiter {
+            for round in 1..=ROUNDS {
+                assert_eq!(busy.wait(&Halt), WaitOutcome::Drained);
+                assert!(busy.reinit().is_ok());
+                rounds.store(round, Ordering::Release);
+            }
+        } else {
+            // Not asleep yet, it could not be woken by mistake.
+            while quiet.state() == State::Open || before.load(Ordering::Acquire) == u64::MAX {
+                core::hint::spin_loop();
+            }
+            clock::spin_for(SOON.as_nanos() as u64);
+            for round in 1..=ROUNDS {
+                while rounds.load(Ordering::Acquire) < round {
+                    // Taken before the waiter closes, if it can be; released when it sleeps, or soon.
+                    let guard = busy.try_acquire();
+                    clock::spin_for(20_000);
+                    drop(guard);
+                }
+            }
+            drop(held);
+        }
+    });
+}
