@@ -99,7 +99,7 @@ impl ObjectId {
         let product = (self.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         assert!(buckets > 0, "a table needs buckets");
         // The high 32 bits, as a fraction of the buckets.
-        ((product >> 32) * buckets as u64 >> 32) as usize
+        (((product >> 32) * buckets as u64) >> 32) as usize
     }
 }
 

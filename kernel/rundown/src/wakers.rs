@@ -62,6 +62,14 @@ impl Wakers {
             .fetch_or(1 << object.bucket(BUCKETS), Ordering::Release);
     }
 
+    /// Whether there is something to [deliver](Self::deliver): for an executor that is about to
+    /// sleep. Any context.
+    #[must_use]
+    pub fn is_rung(&self) -> bool {
+        // Relaxed: pairs with nothing itself; `deliver` acquires what was rung.
+        self.rung.load(Ordering::Relaxed) != 0
+    }
+
     /// Wakes the futures that [`ring`](Self::ring) was called for since the last time, and some
     /// others that share their buckets. Says whether there was anything to deliver.
     ///

@@ -1,0 +1,155 @@
+//! `cargo bench --package bench`: what a use of an object costs, and what its teardown costs.
+//! How it is measured: `src/lib.rs`.
+
+mod c_peers;
+mod limits;
+mod ours;
+mod peers;
+mod shapes;
+
+use std::io::{IsTerminal, stderr};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::{Context, ensure};
+use bench::report::{self, Limits, Pair, Report};
+use bench::teardown::{batches, teardowns};
+use bench::{Contender, Effort, Machine, Workers};
+use clap::{Parser, ValueEnum};
+
+/// Measures rundown protection and its peers in one run.
+#[derive(Parser)]
+#[command(bin_name = "cargo bench --package bench --")]
+struct Options {
+    /// Only contenders whose name contains this (the limits, which others are compared with, always).
+    filter: Option<String>,
+    /// Only this part; may be given several times.
+    #[arg(long)]
+    part: Vec<Part>,
+    /// How often everything is measured.
+    #[arg(long, default_value_t = 41, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// How long each contender runs in a round, with each number of threads, in milliseconds.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    millis: u64,
+    /// Also writes the JSON file and the picture into docs/, for the README.
+    #[arg(long, conflicts_with_all = ["filter", "part"])]
+    docs: bool,
+    /// Cargo passes it.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Part {
+    /// Acquire and release.
+    Pairs,
+    /// Closing and draining one object.
+    Teardowns,
+    /// Closing and draining many.
+    Batches,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let report = measure(&options)?;
+    print!("{}", report::table(&report));
+    if report.disturbed_percent > 10.0 {
+        eprintln!(
+            "warning: this machine has other work: the figures of several threads are unreliable"
+        );
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root.ancestors().nth(3).context("no workspace above")?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    save(&report, &target.join("bench"))?;
+    if options.docs {
+        save(&report, &root.join("docs"))?;
+    }
+    Ok(())
+}
+
+fn measure(options: &Options) -> anyhow::Result<Report> {
+    let workers = Workers::start().context("no thread can be pinned")?;
+    let effort = Effort {
+        rounds: options.rounds.into(),
+        millis: options.millis,
+    };
+    let wanted = |part| options.part.is_empty() || options.part.contains(&part);
+    let mut report = Report {
+        machine: Machine::here(),
+        effort,
+        disturbed_percent: 0.0,
+        pairs: Vec::new(),
+        missing: Vec::new(),
+        teardowns: Vec::new(),
+        batches: Vec::new(),
+    };
+    if wanted(Part::Pairs) {
+        let contenders = chosen(options.filter.as_deref());
+        ensure!(!contenders.is_empty(), "no contender has such a name");
+        let measured = bench::pairs(&workers, &contenders, effort, |round| {
+            progress(&format!("pairs, round {} of {}", round + 1, effort.rounds));
+        });
+        report.pairs = Pair::lines(&workers, &contenders, LIMITS, &measured.ns);
+        report.disturbed_percent = measured.disturbed_percent;
+        report.missing = c_peers::missing();
+    }
+    if wanted(Part::Teardowns) {
+        progress("teardowns");
+        report.teardowns = teardowns(&workers, &ours::kinds(), effort);
+    }
+    if wanted(Part::Batches) {
+        progress("batches");
+        report.batches = batches(&workers, &ours::kinds(), effort);
+    }
+    progress("");
+    Ok(report)
+}
+
+const LIMITS: Limits = Limits {
+    locked: limits::LOCKED,
+    unlocked: limits::UNLOCKED,
+};
+
+/// Every contender there is; or some, and the limits.
+fn chosen(filter: Option<&str>) -> Vec<Contender> {
+    let all = [
+        ours::contenders(),
+        peers::contenders(),
+        c_peers::contenders(),
+        shapes::contenders(),
+        limits::contenders(),
+    ];
+    let named = |contender: &Contender| match filter {
+        None => true,
+        Some(part) => {
+            contender.name.contains(part)
+                || [LIMITS.locked, LIMITS.unlocked].contains(&contender.name)
+        }
+    };
+    all.into_iter().flatten().filter(named).collect()
+}
+
+/// One line that the next overwrites, for people.
+fn progress(what: &str) {
+    if stderr().is_terminal() {
+        eprint!("\r\x1b[K{what}");
+    }
+}
+
+/// Writes pairs.json and, if there are pairs, pairs.svg.
+fn save(report: &Report, folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let json = serde_json::to_string_pretty(report)? + "\n";
+    let mut files = vec![("pairs.json", json)];
+    if !report.pairs.is_empty() {
+        files.push(("pairs.svg", report::svg(report)?));
+    }
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("wrote {}", path.display());
+    }
+    Ok(())
+}

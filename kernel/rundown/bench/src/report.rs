@@ -1,0 +1,131 @@
+//! The results of a run, and how they are shown.
+
+mod picture;
+mod table;
+
+use serde::Serialize;
+
+pub use self::picture::svg;
+pub use self::table::table;
+use crate::teardown::{Batch, Teardown};
+use crate::{Contender, Effort, Group, Machine, Memory, Spread, Workers};
+
+/// All of a run: what the JSON file holds.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Where and when.
+    pub machine: Machine,
+    /// How long.
+    pub effort: Effort,
+    /// [`Measured::disturbed_percent`](crate::Measured::disturbed_percent).
+    pub disturbed_percent: f64,
+    /// One line for each contender.
+    pub pairs: Vec<Pair>,
+    /// Contenders that could not be measured here, and why.
+    pub missing: Vec<Missing>,
+    /// Closing one object.
+    pub teardowns: Vec<Teardown>,
+    /// Closing many.
+    pub batches: Vec<Batch>,
+}
+
+/// What an acquire and a release cost together.
+#[derive(Debug, Serialize)]
+pub struct Pair {
+    /// [`Contender::name`].
+    pub name: &'static str,
+    /// [`Contender::group`].
+    pub group: Group,
+    /// [`Contender::memory`].
+    pub memory: Option<Memory>,
+    /// By number of threads.
+    pub costs: Vec<Cost>,
+    /// Throughput of all threads together to that of one.
+    pub scaling: Option<Spread>,
+    /// One thread's cost to that of the limit with locked instructions.
+    pub to_locked: Option<Spread>,
+    /// One thread's cost to that of the limit without.
+    pub to_unlocked: Option<Spread>,
+}
+
+/// What a pair costs each of so many threads that use the object at once.
+#[derive(Debug, Serialize)]
+pub struct Cost {
+    /// How many, each on a CPU of its own.
+    pub threads: usize,
+    /// Nanoseconds.
+    pub ns: Spread,
+}
+
+/// A contender that is not there.
+#[derive(Debug, Serialize)]
+pub struct Missing {
+    /// As [`Contender::name`].
+    pub name: &'static str,
+    /// What would help.
+    pub reason: &'static str,
+}
+
+/// The names of the contenders that others are compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Locked instructions on a slot of the thread's own.
+    pub locked: &'static str,
+    /// The same without a lock prefix.
+    pub unlocked: &'static str,
+}
+
+impl Pair {
+    /// Makes lines of what [`pairs`](crate::pairs()) measured. Ratios are taken within rounds.
+    #[must_use]
+    pub fn lines(
+        workers: &Workers,
+        contenders: &[Contender],
+        limits: Limits,
+        ns: &[Vec<Vec<f64>>],
+    ) -> Vec<Self> {
+        let alone = |name| {
+            let place = contenders.iter().position(|c| c.name == name)?;
+            Some(&ns[place][0])
+        };
+        let line = |(contender, steps): (&Contender, &Vec<Vec<f64>>)| {
+            let costs = workers.steps().into_iter().zip(steps);
+            let to = |limit| Spread::of_ratios(&steps[0], alone(limit)?);
+            Self {
+                name: contender.name,
+                group: contender.group,
+                memory: contender.memory,
+                costs: costs
+                    .filter_map(|(threads, rounds)| {
+                        let ns = Spread::of(rounds.iter().copied())?;
+                        Some(Cost { threads, ns })
+                    })
+                    .collect(),
+                scaling: scaling(workers.count(), steps),
+                to_locked: to(limits.locked),
+                to_unlocked: to(limits.unlocked),
+            }
+        };
+        contenders.iter().zip(ns).map(line).collect()
+    }
+
+    /// One thread's median, in nanoseconds.
+    #[must_use]
+    pub fn alone(&self) -> f64 {
+        self.costs
+            .first()
+            .map_or(f64::INFINITY, |cost| cost.ns.median)
+    }
+}
+
+/// `None` with one CPU only.
+fn scaling(cpus: usize, steps: &[Vec<f64>]) -> Option<Spread> {
+    let [alone, .., all] = steps else { return None };
+    let per_thread = Spread::of_ratios(alone, all)?;
+    let times = |value: f64| value * cpus as f64;
+    Some(Spread {
+        median: times(per_thread.median),
+        low: times(per_thread.low),
+        high: times(per_thread.high),
+    })
+}
