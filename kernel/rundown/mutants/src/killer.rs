@@ -51,6 +51,9 @@ pub(crate) fn build(copy: &Scratch, killer: &Killer, log: &Path) -> Result<Optio
         Some(binary) => cargo.args(["--test", binary]),
         None => cargo.arg("--lib"),
     };
+    if !killer.features().is_empty() {
+        cargo.args(["--features", &killer.features().join(",")]);
+    }
     if let Killer::Loom { .. } = killer {
         // As CI does it. A folder of its own, because other flags would build everything again.
         cargo.arg("--release");

@@ -27,7 +27,7 @@ pub(crate) struct Mutant {
     nth: Option<NonZeroUsize>,
     /// Why the result is wrong: one sentence.
     pub(crate) wrong: String,
-    /// The promise it breaks: `S1` to `S11`.
+    /// The promise it breaks: `S1` to `S11`, or what the feature `diagnosis` promises.
     pub(crate) promise: String,
     /// Who must notice.
     pub(crate) killed_by: Killer,
@@ -53,17 +53,27 @@ impl Mutant {
 pub(crate) enum Killer {
     /// A model in `tests/<binary>.rs`, built with `--cfg rundown_loom`, in release mode.
     Loom { binary: String, test: String },
-    /// An integration test in `tests/<binary>.rs`.
-    Host { binary: String, test: String },
-    /// A unit test in `src/`.
-    Unit { test: String },
+    /// An integration test in `tests/<binary>.rs` or `tests/<binary>/`, built with these features of
+    /// the crate besides `std`.
+    Host {
+        binary: String,
+        test: String,
+        #[serde(default)]
+        features: Vec<String>,
+    },
+    /// A unit test in `src/`. Features as for `Host`.
+    Unit {
+        test: String,
+        #[serde(default)]
+        features: Vec<String>,
+    },
 }
 
 impl Killer {
     /// What libtest filters by.
     pub(crate) fn filter(&self) -> &str {
         match self {
-            Self::Loom { test, .. } | Self::Host { test, .. } | Self::Unit { test } => test,
+            Self::Loom { test, .. } | Self::Host { test, .. } | Self::Unit { test, .. } => test,
         }
     }
 
@@ -72,6 +82,14 @@ impl Killer {
         match self {
             Self::Loom { binary, .. } | Self::Host { binary, .. } => Some(binary),
             Self::Unit { .. } => None,
+        }
+    }
+
+    /// What the crate is built with, besides `std`.
+    pub(crate) fn features(&self) -> &[String] {
+        match self {
+            Self::Loom { .. } => &[],
+            Self::Host { features, .. } | Self::Unit { features, .. } => features,
         }
     }
 
@@ -84,12 +102,15 @@ impl Killer {
     }
 }
 
-/// As in the tables: `loom loom_close slots_2::a_refusal_is_final`.
+/// `loom loom_close slots_2::a_refusal_is_final`, `unit +diagnosis the_generation_wraps`.
 impl fmt::Display for Killer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())?;
         if let Some(binary) = self.binary() {
             write!(f, " {binary}")?;
+        }
+        for feature in self.features() {
+            write!(f, " +{feature}")?;
         }
         write!(f, " {}", self.filter())
     }
@@ -127,8 +148,8 @@ fn check(mutant: &Mutant) -> Result<()> {
     );
     let number = mutant.promise.strip_prefix('S').map(str::parse::<u8>);
     ensure!(
-        matches!(number, Some(Ok(1..=11))),
-        "its promise is `{}`, not one of S1 to S11",
+        matches!(number, Some(Ok(1..=11))) || mutant.promise == "diagnosis",
+        "its promise is `{}`, not one of S1 to S11, nor `diagnosis`",
         mutant.promise
     );
     ensure!(
@@ -182,14 +203,27 @@ fn killer_exists(mutant: &Mutant, package: &Path) -> Result<()> {
         // A unit test may be in any source file.
         return Ok(());
     };
-    let file = package.join("tests").join(format!("{binary}.rs"));
-    let text =
-        fs::read_to_string(&file).with_context(|| format!("its killer's tests/{binary}.rs"))?;
+    let text = source_of(package, binary)
+        .with_context(|| format!("reading its killer's tests/{binary}"))?;
     let there = [format!("fn {function}("), format!("fn {function}<")]
         .iter()
         .any(|head| text.contains(head.as_str()));
-    ensure!(there, "its killer `{function}` is not in tests/{binary}.rs");
+    ensure!(there, "its killer `{function}` is not in tests/{binary}");
     Ok(())
+}
+
+/// The text of a test binary: a file, or those of a folder.
+fn source_of(package: &Path, binary: &str) -> Result<String> {
+    let tests = package.join("tests");
+    let folder = tests.join(binary);
+    if !folder.is_dir() {
+        return Ok(fs::read_to_string(tests.join(format!("{binary}.rs")))?);
+    }
+    let mut text = String::new();
+    for entry in fs::read_dir(folder)? {
+        text.push_str(&fs::read_to_string(entry?.path())?);
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -218,6 +252,14 @@ mod tests {
         assert_eq!(mutants.len(), 1);
         assert_eq!(mutants[0].killed_by.to_string(), "host b t");
         assert!(!mutants[0].hangs);
+    }
+
+    #[test]
+    fn a_killer_may_need_features() {
+        let with = "test = \"t\", features = [\"f\", \"g\"]";
+        let mutants = list("test = \"t\"", with).expect("a list");
+        assert_eq!(mutants[0].killed_by.features(), ["f", "g"]);
+        assert_eq!(mutants[0].killed_by.to_string(), "host b +f +g t");
     }
 
     #[test]

@@ -45,9 +45,10 @@ fn table(mutants: &[Mutant]) -> String {
         let killer = &mutant.killed_by;
         let wrong = mutant.wrong.replace('|', "\\|");
         let (kind, test) = (killer.kind(), killer.filter());
-        let binary = match killer.binary() {
-            Some(binary) => format!(" `{binary}`"),
-            None => String::new(),
+        let binary = match (killer.binary(), killer.features()) {
+            (Some(binary), _) => format!(" `{binary}`"),
+            (None, []) => String::new(),
+            (None, features) => format!(" with `{}`", features.join(",")),
         };
         table.push_str(&format!(
             "| `{}` | {wrong} | {} | {kind}{binary}: `{test}` |\n",

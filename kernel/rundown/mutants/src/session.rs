@@ -323,6 +323,7 @@ mod tests {
         list[3].killed_by = Killer::Host {
             binary: "all".into(),
             test: "three".into(),
+            features: Vec::new(),
         };
         let error = run(&place, &[&list[3]], 1, SHORT).expect_err("there is no such test");
         assert!(format!("{error:#}").contains("no test's name"), "{error:#}");
