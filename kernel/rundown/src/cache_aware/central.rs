@@ -49,14 +49,8 @@ impl Central {
     pub(super) const MOST: u64 = Self::BIAS.unsigned_abs();
 
     const_unless_model! {
-        pub(super) fn open() -> Self {
+        pub(super) fn new() -> Self {
             Self(AtomicI64::new(Self::BIAS))
-        }
-    }
-
-    const_unless_model! {
-        pub(super) fn drained() -> Self {
-            Self(AtomicI64::new(0))
         }
     }
 

@@ -108,7 +108,6 @@ impl<P: Platform, S: Slots> CacheAwareRundown<P, S> {
         #[must_use]
         pub fn born_closed(mut self) -> Self {
             self.switch = Switch::new(Phase::RunDown);
-            self.central = Central::drained();
             self
         }
     }
@@ -117,7 +116,7 @@ impl<P: Platform, S: Slots> CacheAwareRundown<P, S> {
         /// An open object over slots that count nothing.
         fn over(slots: S) -> Self {
             Self {
-                central: Central::open(),
+                central: Central::new(),
                 switch: Switch::new(Phase::Open),
                 platform: PhantomData,
                 slots,

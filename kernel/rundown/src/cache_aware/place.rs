@@ -6,7 +6,6 @@ use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::{fmt, ptr, slice};
 
-use super::central::Central;
 use super::switch::Switch;
 use super::{CacheAwareRundown, NoSlots, Slot};
 use crate::platform::Platform;
@@ -83,7 +82,6 @@ impl<P: Platform> CacheAwareRundown<P, [Slot]> {
     ) -> Result<&mut Self, PlaceError> {
         let object = Self::place(memory, slots)?;
         object.switch = Switch::new(Phase::RunDown);
-        object.central = Central::drained();
         Ok(object)
     }
 }
