@@ -3,8 +3,8 @@
 # Run it as often as you like; where nothing is missing it does nothing, in a moment.
 #
 #   sh boot/setup.sh            what building, booting and testing need
-#   sh boot/setup.sh --tests    also the compilers without which some tests of `rundown-c` are
-#                               skipped (g++ and clang: some 500 MB)
+#   sh boot/setup.sh --tests    also that without which some tests are skipped: g++ and clang for
+#                               those of `rundown-c`, valgrind for .ci/callgrind (some 600 MB)
 #
 # What it looks for, and why:
 # - qemu-system-x86_64, which boots the kernel;
@@ -136,6 +136,10 @@ if [ "$for_tests" = yes ]; then
         say "$compiler is missing: the C interface is tested with it."
         missing="${missing:+$missing }$compiler"
     done
+    if ! command -v valgrind >/dev/null; then
+        say "valgrind is missing: it counts the instructions of the fast paths."
+        missing="${missing:+$missing }valgrind"
+    fi
 fi
 if ! builds_the_guest rustc; then
     if ! have_second_toolchain; then
