@@ -172,7 +172,7 @@ pub(crate) fn on_nmi(frame: &Frame) {
     }
     panic::report(
         format_args!(
-            "non-maskable interrupt that no CPU has sent, at {:#x}",
+            "non-maskable interrupt without a handler, at {:#x}",
             frame.rip
         ),
         |line| interrupts::backtrace::from(frame.rip, frame.rbp, line),

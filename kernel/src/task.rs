@@ -89,7 +89,9 @@ fn waker_of(cpu: CpuIndex) -> Waker {
 const TABLE: RawWakerVTable =
     RawWakerVTable::new(|number| RawWaker::new(number, &TABLE), wake, wake, |_| {});
 
-/// Has the CPU with this number poll. Any CPU, any context.
+/// Has the CPU with this number poll. Any CPU, any context but NMI (an NMI that sets its own CPU's flag
+/// just before `hlt` would not keep it from sleeping; `wake_waiters`, which may be called there, sends
+/// the interrupt to every CPU).
 fn wake(number: *const ()) {
     let cpu = CpuIndex::new(number.addr() as u32);
     let area = cpu::area(cpu).expect("a CPU that has run a future");

@@ -51,10 +51,11 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
         };
         loop {
             policy.wait_until(waiting, &mut || {
-                ended = ended.or_else(|| self.poll());
-                ended.is_some()
+                ended = ended.or_else(|| self.peek());
+                ended.is_some() || self.may_close()
             });
             // A policy that returns early breaks its contract, but must not break S2.
+            ended = ended.or_else(|| self.poll());
             if let Some(outcome) = ended {
                 return outcome;
             }
@@ -89,10 +90,12 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
         // Again, if the policy returns early.
         while ended.is_none() && !late {
             policy.wait_until(waiting, &mut || {
-                ended = ended.or_else(|| self.poll());
+                ended = ended.or_else(|| self.peek());
                 late = ended.is_none() && R::Platform::now() >= deadline;
-                ended.is_some() || late
+                ended.is_some() || late || self.may_close()
             });
+            ended = ended.or_else(|| self.poll());
+            late |= ended.is_none() && R::Platform::now() >= deadline;
         }
         ended.ok_or_else(|| {
             let outstanding = self.outstanding();
@@ -120,6 +123,16 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
     /// The life whose end it saw, for those who go on to claim it.
     pub(crate) fn era(&self) -> Option<Era> {
         self.era
+    }
+
+    /// As `poll`, but only looks: a policy may hold a lock that the wake-up after a close takes.
+    fn peek(&self) -> Option<WaitOutcome> {
+        outcome(self.era?, self.rundown.look())
+    }
+
+    /// Whether what kept this from closing the object is over.
+    fn may_close(&self) -> bool {
+        self.era.is_none() && self.rundown.state() != State::Claimed
     }
 
     /// Closes the object, unless that is done or not possible yet.

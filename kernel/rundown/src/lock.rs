@@ -11,7 +11,8 @@ mod native {
     use core::hint::spin_loop;
     use core::sync::atomic::{AtomicBool, Ordering};
 
-    /// Test and test-and-set. Held for a few steps only, and never while foreign code runs.
+    /// Test and test-and-set. Held for a walk through one bucket at most, and never while foreign code
+    /// runs.
     pub(crate) struct Lock<T> {
         locked: AtomicBool,
         value: UnsafeCell<T>,

@@ -35,7 +35,9 @@ pub trait Platform: 'static {
     /// A caller has broken the contract (S7). Called in the context that found it, after the last
     /// touch of the object, which may be gone.
     ///
-    /// Panics unless implemented otherwise. If it returns, the call that found the misuse returns,
+    /// Panics unless implemented otherwise. (One case is told in the middle of a step: what was released
+    /// on an object that is born closed, when it opens. If this panics then, the object stays
+    /// [claimed](crate::State::Claimed).) If it returns, the call that found the misuse returns,
     /// too, and the object is as [`Misuse`] says.
     fn misuse(what: &Misuse) {
         panic!("{what}");

@@ -2,17 +2,23 @@
 //! races; but here a platform is called in the middle of one: it hears of misuse, and looks at the object.
 #![cfg(not(rundown_loom))]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::sync::{Barrier, LazyLock, Mutex};
+use std::thread::{self, JoinHandle};
 
 use rundown::{
-    CacheAwareRundown, CloseOutcome, Misuse, ObjectId, Platform, Rundown, Slot, State, WaitOutcome,
-    WrongState,
+    CacheAwareRundown, CloseOutcome, Misuse, ObjectId, Platform, Rundown, Slot, State, Wait,
+    WaitOutcome, Waiting, WrongState,
 };
 
 type Looker = Box<dyn FnMut(&Misuse)>;
 
 thread_local! {
     static LOOKER: RefCell<Option<Looker>> = const { RefCell::new(None) };
+    /// Whether this thread is in a waiter's `ready`.
+    static IN_READY: Cell<bool> = const { Cell::new(false) };
+    static WAITER: Cell<Option<&'static Mutex<Option<JoinHandle<WaitOutcome>>>>> =
+        const { Cell::new(None) };
 }
 
 /// One CPU; tells the test of misuse.
@@ -23,7 +29,9 @@ impl Platform for Told {
         0
     }
 
-    fn wake_waiters(_: ObjectId) {}
+    fn wake_waiters(_: ObjectId) {
+        assert!(!IN_READY.get(), "a wake-up in `ready`");
+    }
 
     fn misuse(what: &Misuse) {
         let mut looker = LOOKER.take().expect("no misuse but in `opening`");
@@ -106,4 +114,48 @@ fn a_wait_that_begins_during_a_claim_closes_the_new_life() {
     assert_eq!(OBJECT.state(), State::Draining);
     drop(guard);
     assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
+}
+
+/// A policy may hold a lock while it asks `ready`, the lock that `wake_waiters` takes. So a wait that began
+/// during a claim, and is to close the object when that is over, must not close it in `ready`.
+#[test]
+fn ready_never_wakes() {
+    static OBJECT: Object = Object::new().born_closed();
+    static IN_POLICY: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
+    static OPENED: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
+
+    struct Locked;
+
+    impl Wait for Locked {
+        fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
+            if !PASSED.replace(true) {
+                IN_POLICY.wait();
+                OPENED.wait();
+            }
+            IN_READY.set(true);
+            assert!(ready(), "the claim is over");
+            IN_READY.set(false);
+        }
+    }
+
+    thread_local! {
+        static PASSED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    let waiter = Mutex::new(None);
+    let waiter: &'static Mutex<Option<JoinHandle<WaitOutcome>>> = Box::leak(Box::new(waiter));
+    WAITER.set(Some(waiter));
+    let told = opening(&OBJECT, 1, |_, _| {
+        let waiter = WAITER.take().expect("set above");
+        *waiter.lock().expect("nobody panics") = Some(thread::spawn(|| OBJECT.wait(&Locked)));
+        IN_POLICY.wait();
+    });
+    assert_eq!(told, 1);
+    OPENED.wait();
+    let waiter = waiter.lock().expect("nobody panics").take();
+    let outcome = waiter.expect("spawned during the claim").join();
+    assert_eq!(
+        outcome.expect("no wake-up in `ready`"),
+        WaitOutcome::Drained
+    );
 }

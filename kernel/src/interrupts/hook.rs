@@ -1,20 +1,23 @@
 //! A function to call in an interrupt, set at run time.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::{
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
 
 /// A `fn()`, or none. Any CPU, any context.
 #[derive(Debug)]
-pub(crate) struct Hook(AtomicUsize);
+pub(crate) struct Hook(AtomicPtr<()>);
 
 impl Hook {
     pub(crate) const fn none() -> Self {
-        Self(AtomicUsize::new(0))
+        Self(AtomicPtr::new(ptr::null_mut()))
     }
 
     pub(crate) fn set(&self, function: Option<fn()>) {
         // Release: pairs with the Acquire in `get`.
         self.0.store(
-            function.map_or(0, |function| function as usize),
+            function.map_or(ptr::null_mut(), |function| function as *mut ()),
             Ordering::Release,
         );
     }
@@ -23,8 +26,8 @@ impl Hook {
         // Acquire: pairs with the Release in `set`; what was prepared for the function is visible
         // to it.
         let function = self.0.load(Ordering::Acquire);
-        // SAFETY: 0 is `None` (a guarantee of `Option<fn()>`), and nothing but `Some(fn())` is ever
-        // stored else.
-        unsafe { core::mem::transmute::<usize, Option<fn()>>(function) }
+        // SAFETY: null is `None` (a guarantee of `Option<fn()>`), and nothing else but a `fn()` is ever
+        // stored.
+        unsafe { core::mem::transmute::<*mut (), Option<fn()>>(function) }
     }
 }

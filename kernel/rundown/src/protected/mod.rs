@@ -54,7 +54,7 @@ impl<T, R: Rundown> Protected<T, R> {
     /// Without a value as yet: [`publish`](Self::publish) puts the first one in.
     ///
     /// # Panics
-    /// If `rundown` was not born closed: an open object must hold a value.
+    /// If `rundown` is not run down, as one that is born closed is: an open object must hold a value.
     pub fn vacant_with(rundown: R) -> Self {
         assert_eq!(
             rundown.state(),
@@ -218,8 +218,9 @@ impl<T, R: Rundown> Protected<T, R> {
     /// in any context.
     ///
     /// # Errors
-    /// [`WrongState`] if it is not run down, or is run down because its value was taken out: then
-    /// [`publish`](Self::publish) another. Nothing changed.
+    /// [`WrongState`] if it is not run down; and, with [`State::RunDown`] found, if it holds no value:
+    /// then [`publish`](Self::publish) one. Nothing changed, but to find out it was
+    /// [claimed](State::Claimed) for a moment.
     pub fn open(&self) -> Result<(), WrongState> {
         let era = lifecycle::claim(&self.rundown, |seen| seen.state == State::RunDown)?;
         // SAFETY: claimed: nobody moves the value.
@@ -287,8 +288,8 @@ impl<T, R: BornClosed> Protected<T, R> {
     }
 }
 
-/// A kind that needs nothing to come into being, closed (S9). In the names of
-/// [`Protected::vacant`].
+/// A kind that can be made, run down, from nothing (S9): what [`Protected::vacant`] asks for. Only this
+/// crate's kinds have it, as [`Rundown`] is sealed; guards rely on it.
 #[cfg(not(rundown_loom))]
 pub trait BornClosed: Rundown + Sized {
     /// Such an object.

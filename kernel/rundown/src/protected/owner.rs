@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use super::{Guard, Protected, RunDownError};
 use crate::platform::{AsyncPlatform, Clock, Wait};
 use crate::rundown::Rundown;
-use crate::state::{Outstanding, State, WrongState};
+use crate::state::{CloseOutcome, Outstanding, State, WrongState};
 
 /// The one who may tear the value down. The users have [`Handle`]s, which keep the memory that they
 /// ask alive, but not the value.
@@ -63,8 +63,8 @@ impl<T, R: Rundown> Owner<T, R> {
     }
 
     /// Refuses protection from now on. Never waits.
-    pub fn close(&self) {
-        self.shared.close();
+    pub fn close(&self) -> CloseOutcome {
+        self.shared.close()
     }
 
     /// Closes the object, waits until every guard is dropped, and returns the value. No error is
