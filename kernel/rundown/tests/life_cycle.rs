@@ -248,8 +248,9 @@ fn s8_a_claim_has_one_winner<R: Make + ?Sized>() {
                         Ok(()) => {
                             won.fetch_add(1, Ordering::Relaxed);
                         }
+                        // Closing: seen between two looks, see `State`.
                         Err(WrongState {
-                            found: State::Open | State::Claimed,
+                            found: State::Open | State::Claimed | State::Closing,
                         }) => {}
                         Err(other) => panic!("{other}"),
                     }

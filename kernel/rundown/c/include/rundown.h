@@ -89,7 +89,8 @@ enum rundown_status {
 enum rundown_misuse_kind {
     // More was released than was held.
     RUNDOWN_MISUSE_KIND_OVER_RELEASE = 0,
-    // A count left the range that it can have.
+    // A count left the range that it can have. The object is of no use any more: once closed, it stays
+    // RUNDOWN_STATE_CLOSING for ever, and a wait never returns.
     RUNDOWN_MISUSE_KIND_OUT_OF_RANGE = 1,
     // A call that cannot return an error (the Windows names) was not legal.
     RUNDOWN_MISUSE_KIND_ILLEGAL_CALL = 2,
@@ -101,7 +102,8 @@ enum rundown_misuse_kind {
 enum rundown_state {
     // Grants protection.
     RUNDOWN_STATE_OPEN = 0,
-    // Closed; a caller is still counting what is held, or about to cancel. A short step.
+    // Closed; a caller is still counting what is held, or about to cancel. A short step; but for ever
+    // after RUNDOWN_MISUSE_KIND_OUT_OF_RANGE.
     RUNDOWN_STATE_CLOSING = 1,
     // Closed; some protection that it granted is still held.
     RUNDOWN_STATE_DRAINING = 2,
@@ -164,8 +166,9 @@ struct rundown_platform {
     // Passes the time of a waiter. Returns once `ready(state)` has returned true. Calls it at least
     // once, again after each `wake` for `waiting->object`, and again soon after
     // `waiting->deadline`, if there is one. `ready` takes a few loads, never blocks, and may be called
-    // with a lock held or interrupts disabled. In the context of rundown_wait. Needs `wake`.
-    // NULL: waiters spin, with `pause`.
+    // with a lock held or interrupts disabled. Call `ready` only inside this call of `sleep`, from one
+    // CPU at a time: `state` is gone afterwards. In the context of rundown_wait. Needs `wake`. NULL:
+    // waiters spin, with `pause`.
     //
     // With a condition variable: lock; while not ready(state), wait for the condition; unlock.
     void (*sleep)(const struct rundown_waiting *waiting, bool (*ready)(void *state), void *state);
@@ -188,7 +191,7 @@ struct rundown_platform {
     uint64_t (*now)(void);
     // A caller has broken a promise, in its context, after the last touch of the object. If this
     // returns, the call that found it returns, too, having changed as little as possible. NULL:
-    // `panic` with the same text.
+    // `panic` with the same text, and the place in the library behind it.
     void (*misuse)(const struct rundown_misuse *what);
     // The library has found itself or its caller broken and cannot go on. One line of text. If this
     // returns or is NULL, the CPU traps (x86-64: ud2).
@@ -224,7 +227,9 @@ const char *rundown_status_text(int status);
 //
 // Returns RUNDOWN_STATUS_PLATFORM_IN_USE if it comes too late, RUNDOWN_STATUS_PLATFORM_INVALID if
 // the table has `sleep` without `wake`, `allocate` without `free`, or the reverse, or a wrong size.
-// Nothing changes then.
+// Nothing changes then. Too late is not noticed for objects that no call has made: those of
+// RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED or zeroed memory. Who waits for one by then spins, or is not
+// woken.
 RUNDOWN_MUST_USE enum rundown_status rundown_set_platform(const struct rundown_platform *platform);
 
 // How many CPUs the platform says there are, at least 1: a good number of slots. Any context.
@@ -263,7 +268,8 @@ enum rundown_status rundown_init_closed(void *memory,
 
 // Makes an open object in memory of the platform's allocator, which is given the tag. Fails as
 // rundown_init does, or with RUNDOWN_STATUS_NO_ALLOCATOR or RUNDOWN_STATUS_NO_MEMORY; `*object` is
-// NULL then. Contexts: those of the allocator.
+// NULL then. RUNDOWN_STATUS_MISALIGNED: the allocator's memory is not aligned as it was asked to be;
+// it has gone back by `free`. Contexts: those of the allocator.
 RUNDOWN_MUST_USE
 enum rundown_status rundown_allocate(size_t slots,
                                      uint32_t tag,
@@ -273,7 +279,7 @@ enum rundown_status rundown_allocate(size_t slots,
 // object any more; if something is still held, this frees nothing and returns
 // RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Contexts: those of the
 // allocator.
-enum rundown_status rundown_free(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_free(struct rundown *object);
 
 // Takes protection: true if it was granted, false if the object is closed or full. Release it
 // once. Any context, NMI included; never allocates, blocks or disables interrupts.
@@ -327,20 +333,20 @@ enum rundown_status rundown_wait_deadline(struct rundown *object,
 // Opens a draining object again, with what is still held; waiters return RUNDOWN_STATUS_CANCELLED.
 // RUNDOWN_STATUS_WRONG_STATE if it is open, has drained, or another caller is changing it right
 // now. Against a concurrent close, the later of the two wins. Never waits. Any context.
-enum rundown_status rundown_cancel(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_cancel(struct rundown *object);
 
 // Marks a drained object run down; doing it twice is no error. RUNDOWN_STATUS_WRONG_STATE if it is
 // open or draining. Any context.
-enum rundown_status rundown_complete(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_complete(struct rundown *object);
 
 // Opens a drained object again, completed or not. What the caller did before happens before every
 // protection granted from then on. RUNDOWN_STATUS_WRONG_STATE if it is open or draining. Any
 // context.
-enum rundown_status rundown_reinit(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_reinit(struct rundown *object);
 
 // Opens an object that was born closed (or completed): the same step as rundown_reinit, but not
 // legal on one that was closed and not completed: RUNDOWN_STATUS_WRONG_STATE. Any context.
-enum rundown_status rundown_open(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_open(struct rundown *object);
 
 // A snapshot of the object's state. Any context.
 enum rundown_state rundown_get_state(const struct rundown *object);
@@ -404,16 +410,16 @@ enum rundown_status rundown_ref_wait_deadline(struct rundown_ref *object,
                                               int64_t *held);
 
 // Like rundown_cancel.
-enum rundown_status rundown_ref_cancel(struct rundown_ref *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_cancel(struct rundown_ref *object);
 
 // Like rundown_complete.
-enum rundown_status rundown_ref_complete(struct rundown_ref *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_complete(struct rundown_ref *object);
 
 // Like rundown_reinit.
-enum rundown_status rundown_ref_reinit(struct rundown_ref *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_reinit(struct rundown_ref *object);
 
 // Like rundown_open.
-enum rundown_status rundown_ref_open(struct rundown_ref *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_open(struct rundown_ref *object);
 
 // Like rundown_get_state.
 enum rundown_state rundown_ref_get_state(const struct rundown_ref *object);

@@ -100,7 +100,8 @@ pub extern "C" fn rundown_status_text(status: c_int) -> *const c_char {
 pub enum rundown_state {
     /// Grants protection.
     Open = 0,
-    /// Closed; a caller is still counting what is held, or about to cancel. A short step.
+    /// Closed; a caller is still counting what is held, or about to cancel. A short step; but for ever
+    /// after RUNDOWN_MISUSE_KIND_OUT_OF_RANGE.
     Closing = 1,
     /// Closed; some protection that it granted is still held.
     Draining = 2,

@@ -157,7 +157,8 @@ pub unsafe extern "C" fn rundown_init_closed(
 
 /// Makes an open object in memory of the platform's allocator, which is given the tag. Fails as
 /// rundown_init does, or with RUNDOWN_STATUS_NO_ALLOCATOR or RUNDOWN_STATUS_NO_MEMORY; `*object` is
-/// NULL then. Contexts: those of the allocator.
+/// NULL then. RUNDOWN_STATUS_MISALIGNED: the allocator's memory is not aligned as it was asked to be;
+/// it has gone back by `free`. Contexts: those of the allocator.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rundown_allocate(
@@ -180,7 +181,14 @@ pub unsafe extern "C" fn rundown_allocate(
         return rundown_status::NoMemory;
     }
     // SAFETY: the caller's out pointer; the memory is the allocator's.
-    unsafe { rundown_init(memory, needed.size(), slots, object) }
+    let status = unsafe { rundown_init(memory, needed.size(), slots, object) };
+    if status != rundown_status::Ok
+        && let Some(free) = platform::table().free
+    {
+        // SAFETY: the platform gave this memory, with this size, and no object is in it.
+        unsafe { free(memory, needed.size()) };
+    }
+    status
 }
 
 /// Gives an object of rundown_allocate back to the platform. NULL is allowed. Nobody may use the
@@ -188,6 +196,7 @@ pub unsafe extern "C" fn rundown_allocate(
 /// RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Contexts: those of the
 /// allocator.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rundown_free(object: *mut rundown) -> rundown_status {
     if object.is_null() {
         return rundown_status::Ok;

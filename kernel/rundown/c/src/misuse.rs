@@ -15,7 +15,8 @@ use crate::text::Text;
 pub enum rundown_misuse_kind {
     /// More was released than was held.
     OverRelease = 0,
-    /// A count left the range that it can have.
+    /// A count left the range that it can have. The object is of no use any more: once closed, it stays
+    /// RUNDOWN_STATE_CLOSING for ever, and a wait never returns.
     OutOfRange = 1,
     /// A call that cannot return an error (the Windows names) was not legal.
     IllegalCall = 2,

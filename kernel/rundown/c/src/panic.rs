@@ -8,7 +8,11 @@ use crate::text::Text;
 #[panic_handler]
 fn panic(what: &PanicInfo<'_>) -> ! {
     if let Some(panic) = platform::table().panic {
-        let text = Text::of(what);
+        // One line: the message, then where; what prints a `PanicInfo` puts a line break between.
+        let text = match what.location() {
+            Some(place) => Text::of(format_args!("{} ({place})", what.message())),
+            None => Text::of(what.message()),
+        };
         // SAFETY: the platform's function, with a text that lives for the call.
         unsafe { panic(text.as_ptr()) };
     }

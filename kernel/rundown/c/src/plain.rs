@@ -158,6 +158,7 @@ pub unsafe extern "C" fn rundown_ref_wait_deadline(
 
 /// Like rundown_cancel.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rundown_ref_cancel(object: *mut rundown_ref) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
@@ -166,6 +167,7 @@ pub unsafe extern "C" fn rundown_ref_cancel(object: *mut rundown_ref) -> rundown
 
 /// Like rundown_complete.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rundown_ref_complete(object: *mut rundown_ref) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
@@ -174,6 +176,7 @@ pub unsafe extern "C" fn rundown_ref_complete(object: *mut rundown_ref) -> rundo
 
 /// Like rundown_reinit.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rundown_ref_reinit(object: *mut rundown_ref) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
@@ -182,6 +185,7 @@ pub unsafe extern "C" fn rundown_ref_reinit(object: *mut rundown_ref) -> rundown
 
 /// Like rundown_open.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rundown_ref_open(object: *mut rundown_ref) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };

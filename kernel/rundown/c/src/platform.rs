@@ -46,8 +46,9 @@ pub struct rundown_platform {
     /// Passes the time of a waiter. Returns once `ready(state)` has returned true. Calls it at least
     /// once, again after each `wake` for `waiting->object`, and again soon after
     /// `waiting->deadline`, if there is one. `ready` takes a few loads, never blocks, and may be called
-    /// with a lock held or interrupts disabled. In the context of rundown_wait. Needs `wake`.
-    /// NULL: waiters spin, with `pause`.
+    /// with a lock held or interrupts disabled. Call `ready` only inside this call of `sleep`, from one
+    /// CPU at a time: `state` is gone afterwards. In the context of rundown_wait. Needs `wake`. NULL:
+    /// waiters spin, with `pause`.
     ///
     /// With a condition variable: lock; while not ready(state), wait for the condition; unlock.
     pub sleep: Option<
@@ -77,7 +78,7 @@ pub struct rundown_platform {
     pub now: Option<unsafe extern "C" fn() -> u64>,
     /// A caller has broken a promise, in its context, after the last touch of the object. If this
     /// returns, the call that found it returns, too, having changed as little as possible. NULL:
-    /// `panic` with the same text.
+    /// `panic` with the same text, and the place in the library behind it.
     pub misuse: Option<unsafe extern "C" fn(what: *const rundown_misuse)>,
     /// The library has found itself or its caller broken and cannot go on. One line of text. If this
     /// returns or is NULL, the CPU traps (x86-64: ud2).
@@ -141,7 +142,9 @@ fn choose(table: *const rundown_platform) -> Result<(), rundown_status> {
 ///
 /// Returns RUNDOWN_STATUS_PLATFORM_IN_USE if it comes too late, RUNDOWN_STATUS_PLATFORM_INVALID if
 /// the table has `sleep` without `wake`, `allocate` without `free`, or the reverse, or a wrong size.
-/// Nothing changes then.
+/// Nothing changes then. Too late is not noticed for objects that no call has made: those of
+/// RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED or zeroed memory. Who waits for one by then spins, or is not
+/// woken.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rundown_set_platform(platform: *const rundown_platform) -> rundown_status {
@@ -219,16 +222,16 @@ impl Wait for Sleep {
             deadline: waiting.deadline.unwrap_or(0),
         };
         let state: *mut &mut dyn FnMut() -> bool = &raw mut ready;
-        // SAFETY: the platform's function. It calls `is_ready` with the state that belongs to it,
-        // and not after it has returned.
+        // SAFETY: the platform's function. By its contract it calls `is_ready` with the state that
+        // belongs to it, from one CPU at a time, and not after it has returned.
         unsafe { sleep(&raw const why, is_ready, state.cast()) };
     }
 }
 
 /// `ready` for C.
 unsafe extern "C" fn is_ready(state: *mut c_void) -> bool {
-    // SAFETY: the state is what `wait_until` made, which is still waiting, and only one caller at a
-    // time uses it.
+    // SAFETY: the state is what `wait_until` made, which is still waiting, and only one CPU at a time
+    // uses it: the contract of `sleep`.
     let ready = unsafe { &mut *state.cast::<&mut dyn FnMut() -> bool>() };
     ready()
 }

@@ -2,16 +2,19 @@
  * ex_rundown.h - run-down protection under its documented Windows names, on rundown.h.
  *
  * The eight routines on an EX_RUNDOWN_REF and the eleven on a PEX_RUNDOWN_REF_CACHE_AWARE, with the
- * signatures of the public driver documentation, and the two that it names as reserved
- * (ExInitializeRundownProtectionCacheAwareEx, ExCleanupRundownProtectionCacheAware). Source
- * compatible, not binary compatible: recompile.
+ * signatures of the public driver documentation, and two that have no description there: one
+ * reserved (ExInitializeRundownProtectionCacheAwareEx), one only declared
+ * (ExCleanupRundownProtectionCacheAware). Source compatible, not binary compatible: recompile.
  *
  * The same but for this:
  *  - Acquire and release are legal in any context, NMI included. Wait needs a context in which the
  *    platform's `sleep` may be called.
  *  - The routines return no errors, so what is illegal goes to the platform's `misuse` and changes
  *    nothing: completing or re-initialising what was not waited for, initialising too small a buffer,
- *    unknown flags, freeing what is held, releasing more than was acquired.
+ *    unknown flags, freeing or cleaning up what is held, releasing more than was acquired. Two
+ *    exceptions: protection that is acquired during ExCleanupRundownProtectionCacheAware may make it
+ *    illegal and leave the object closed; and on a cache-aware object, a release too many counts, and
+ *    is reported when the object closes or drains.
  *  - A PoolType is ignored. The memory is the platform's, and must be resident.
  *  - An EX_RUNDOWN_REF is opaque. Its bits are not those of Windows.
  */
@@ -90,7 +93,7 @@ typedef struct _EX_RUNDOWN_REF_CACHE_AWARE EX_RUNDOWN_REF_CACHE_AWARE, *PEX_RUND
 
 /* ---- Plain: one word, by value ---- */
 
-/* Any IRQL. Nobody may use the structure yet. */
+/* <= APC_LEVEL (here: any). Nobody may use the structure yet. */
 FORCEINLINE VOID ExInitializeRundownProtection(_Out_ PEX_RUNDOWN_REF RunRef)
 {
     rundown_ref_init(&RunRef->Opaque);
@@ -197,13 +200,16 @@ FORCEINLINE VOID ExInitializeRundownProtectionCacheAwareEx(
         rundown_illegal_call(__func__, RunRefCacheAware, RUNDOWN_STATUS_BAD_FLAGS);
 }
 
-/* Reserved in the documentation. Here: ends the life of an object in the caller's buffer. Nothing may
+/* Declared, but not documented. Here: ends the life of an object in the caller's buffer. Nothing may
  * be held; whoever tries to acquire afterwards, while the buffer still exists, is refused. */
 FORCEINLINE VOID ExCleanupRundownProtectionCacheAware(
     _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
 {
-    EXP_RUNDOWN_CHECK(RunRefCacheAware,
-                      rundown_try_wait(ExpRundownObject(RunRefCacheAware), NULL));
+    struct rundown *Object = ExpRundownObject(RunRefCacheAware);
+    /* The look before keeps what is held from being closed. */
+    EXP_RUNDOWN_CHECK(RunRefCacheAware, rundown_racy_held(Object) > 0
+                                            ? RUNDOWN_STATUS_OUTSTANDING
+                                            : rundown_try_wait(Object, NULL));
 }
 
 /* TRUE if protection was acquired; FALSE if the run down has started. */

@@ -126,6 +126,7 @@ pub unsafe extern "C" fn rundown_wait_deadline(
 /// RUNDOWN_STATUS_WRONG_STATE if it is open, has drained, or another caller is changing it right
 /// now. Against a concurrent close, the later of the two wins. Never waits. Any context.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rundown_cancel(object: *mut rundown) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
@@ -135,6 +136,7 @@ pub unsafe extern "C" fn rundown_cancel(object: *mut rundown) -> rundown_status 
 /// Marks a drained object run down; doing it twice is no error. RUNDOWN_STATUS_WRONG_STATE if it is
 /// open or draining. Any context.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rundown_complete(object: *mut rundown) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
@@ -145,6 +147,7 @@ pub unsafe extern "C" fn rundown_complete(object: *mut rundown) -> rundown_statu
 /// protection granted from then on. RUNDOWN_STATUS_WRONG_STATE if it is open or draining. Any
 /// context.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rundown_reinit(object: *mut rundown) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
@@ -154,6 +157,7 @@ pub unsafe extern "C" fn rundown_reinit(object: *mut rundown) -> rundown_status 
 /// Opens an object that was born closed (or completed): the same step as rundown_reinit, but not
 /// legal on one that was closed and not completed: RUNDOWN_STATUS_WRONG_STATE. Any context.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn rundown_open(object: *mut rundown) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };

@@ -160,6 +160,35 @@ CASE(allocate_when_there_is_no_memory)
     CHECK(object == NULL);
 }
 
+static void *misaligned_memory(size_t size, size_t alignment, uint32_t tag)
+{
+    (void)tag;
+    CHECK(size + alignment / 2 <= sizeof block);
+    host.allocated++;
+    return block + alignment / 2;
+}
+
+static void take_misaligned_memory_back(void *memory, size_t size)
+{
+    CHECK(memory == block + RUNDOWN_ALIGNMENT / 2);
+    host.freed++;
+    host.freed_size = size;
+}
+
+CASE(allocate_gives_misaligned_memory_back)
+{
+    struct rundown *object = (struct rundown *)(void *)block;
+    struct rundown_platform platform = host_platform();
+    platform.allocate = misaligned_memory;
+    platform.free = take_misaligned_memory_back;
+    host_lend(platform);
+    EQUAL(rundown_allocate(4, 0, &object), RUNDOWN_STATUS_MISALIGNED);
+    CHECK(object == NULL);
+    EQUAL(host.allocated, 1);
+    EQUAL(host.freed, 1);
+    EQUAL(host.freed_size, RUNDOWN_SIZE(4));
+}
+
 CASE(allocate_and_free_without_an_allocator)
 {
     struct rundown *object;

@@ -8,6 +8,8 @@
 /* ---- Levels: where the platform may block or allocate, and where not ---- */
 
 static __thread KIRQL irql = PASSIVE_LEVEL;
+/* The level at which the allocator was last called. */
+static KIRQL allocator_irql = PASSIVE_LEVEL;
 
 static void level_sleep(const struct rundown_waiting *waiting, bool (*ready)(void *), void *state)
 {
@@ -18,12 +20,14 @@ static void level_sleep(const struct rundown_waiting *waiting, bool (*ready)(voi
 static void *level_allocate(size_t size, size_t alignment, uint32_t tag)
 {
     CHECK(irql <= APC_LEVEL);
+    allocator_irql = irql;
     return host_allocate(size, alignment, tag);
 }
 
 static void level_free(void *memory, size_t size)
 {
     CHECK(irql <= APC_LEVEL);
+    allocator_irql = irql;
     host_free(memory, size);
 }
 
@@ -175,19 +179,27 @@ CASE(allocate_free_sizeof_and_initialize_up_to_apc_level)
     PVOID buffer;
     EX_RUNDOWN_REF Plain;
     start();
-    irql = APC_LEVEL;
+    /* Higher than promised, where the platform's functions fail: these call none that may block. */
+    irql = DISPATCH_LEVEL;
     Size = ExSizeOfRundownProtectionCacheAware();
     buffer = malloc(Size);
     ExInitializeRundownProtectionCacheAware((PEX_RUNDOWN_REF_CACHE_AWARE)buffer, Size);
     ExInitializeRundownProtection(&Plain);
+    EQUAL(host.allocated, 0);
+    /* These call the allocator at the caller's level, and never sleep. */
+    irql = APC_LEVEL;
     RunRef = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0);
     CHECK(RunRef != NULL);
+    EQUAL(allocator_irql, APC_LEVEL);
+    allocator_irql = PASSIVE_LEVEL;
     ExFreeCacheAwareRundownProtection(RunRef);
+    EQUAL(allocator_irql, APC_LEVEL);
+    EQUAL(host.slept, 0);
     EQUAL(host.misused, 0);
     free(buffer);
 }
 
-/* ---- The two that the documentation reserves ---- */
+/* ---- The two that the documentation does not describe ---- */
 
 CASE(initialize_ex_and_cleanup)
 {
@@ -198,6 +210,9 @@ CASE(initialize_ex_and_cleanup)
     CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
     ExCleanupRundownProtectionCacheAware(RunRef);
     was_illegal("ExCleanupRundownProtectionCacheAware");
+    /* Nothing has changed: it is still open. */
+    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
+    ExReleaseRundownProtectionCacheAware(RunRef);
     ExReleaseRundownProtectionCacheAware(RunRef);
     ExCleanupRundownProtectionCacheAware(RunRef);
     EQUAL(host.misused, 0);

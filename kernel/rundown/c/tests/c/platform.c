@@ -141,16 +141,32 @@ static int ending_of(void (*run)(void))
     return status;
 }
 
+static struct rundown_ref *over_released;
+
 static void over_release(void)
 {
-    struct rundown_ref *object = new_plain(false);
-    rundown_ref_release(object);
+    over_released = new_plain(false);
+    rundown_ref_release(over_released);
+}
+
+/* What over_release is told about, in one line, and then the place. */
+static void panic_of_over_release(const char *text)
+{
+    char misuse[128];
+    int length = snprintf(misuse, sizeof misuse, "rundown: 1 released but 0 held, on the object at %#zx (",
+                          (size_t)over_released);
+    CHECK(length > 0 && strncmp(text, misuse, (size_t)length) == 0);
+    CHECK(strstr(text + length, "misuse.rs:") != NULL);
+    CHECK(strchr(text, '\n') == NULL);
+    EQUAL(text[strlen(text) - 1], ')');
+    host_panic(text);
 }
 
 static void over_release_with_panic(void)
 {
     struct rundown_platform platform = host_platform();
     platform.misuse = NULL;
+    platform.panic = panic_of_over_release;
     host_lend(platform);
     over_release();
 }

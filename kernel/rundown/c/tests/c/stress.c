@@ -83,7 +83,8 @@ static void tear_down(bool cache_aware, unsigned long life)
     default:
         /* Changes its mind while it may be draining, then waits after all. */
         (void)(cache_aware ? rundown_close(by_cpu) : rundown_ref_close(&by_word));
-        (void)(cache_aware ? rundown_cancel(by_cpu) : rundown_ref_cancel(&by_word));
+        status = cache_aware ? rundown_cancel(by_cpu) : rundown_ref_cancel(&by_word);
+        CHECK(status == RUNDOWN_STATUS_OK || status == RUNDOWN_STATUS_WRONG_STATE);
         status = cache_aware ? rundown_wait(by_cpu) : rundown_ref_wait(&by_word);
         break;
     }
