@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_millis(2);
 const LATE: Duration = Duration::from_secs(3600);
 /// An alarm that is set for so late rings after about a minute, to be set again: a wake-up that is lost
 /// would come by it.
-const SOON: Duration = Duration::from_secs(30);
+const LONG_BEFORE_LATE: Duration = Duration::from_secs(30);
 
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
@@ -139,7 +139,7 @@ fn a_release_on_another_cpu_comes_before_the_deadline<R: Rundown<Platform = Kern
         });
     }
     let took = Duration::from_nanos(clock::nanos() - start);
-    assert!(took < SOON, "woken by the alarm, not by the release");
+    assert!(took < LONG_BEFORE_LATE, "woken by the alarm, not by the release");
 }
 
 /// Every CPU releases its guard when it is its turn; the BSP only ever asks.
