@@ -139,7 +139,10 @@ fn a_release_on_another_cpu_comes_before_the_deadline<R: Rundown<Platform = Kern
         });
     }
     let took = Duration::from_nanos(clock::nanos() - start);
-    assert!(took < LONG_BEFORE_LATE, "woken by the alarm, not by the release");
+    assert!(
+        took < LONG_BEFORE_LATE,
+        "woken by the alarm, not by the release"
+    );
 }
 
 /// Every CPU releases its guard when it is its turn; the BSP only ever asks.
