@@ -345,9 +345,9 @@ impl Boot {
         }
     }
 
-    /// Whoever debugs may take any time, and whoever is only to keep talking. Otherwise: twice the time the guest was told to work,
-    /// and for bring-up and reports a minute and a second per CPU, about 20 times what 2 host CPUs
-    /// took for 1 to 255 CPUs under TCG.
+    /// Whoever debugs may take any time, and whoever is only to keep talking. Otherwise: twice the time
+    /// the guest was told to work, and for bring-up and reports a minute and a second per CPU, about
+    /// 20 times what 2 host CPUs took for 1 to 255 CPUs under TCG.
     fn deadline_for(&self, smp: &Smp) -> Option<Duration> {
         let work = u64::from(self.seconds) * 2;
         let boot = 60 + u64::from(smp.cpus());

@@ -40,25 +40,9 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
     /// Waits as `policy` does. Contexts as for [`Rundown::wait`].
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait<W: Wait + ?Sized>(&mut self, policy: &W) -> WaitOutcome {
-        let mut ended = self.poll();
-        if let Some(outcome) = ended {
-            return outcome;
-        }
-        crate::diagnosis::about_to_wait::<R::Platform>(self.object());
-        let waiting = Waiting {
-            object: self.object(),
-            deadline: None,
-        };
-        loop {
-            policy.wait_until(waiting, &mut || {
-                ended = ended.or_else(|| self.peek());
-                ended.is_some() || self.may_close()
-            });
-            // A policy that returns early breaks its contract, but must not break S2.
-            ended = ended.or_else(|| self.poll());
-            if let Some(outcome) = ended {
-                return outcome;
-            }
+        match self.wait_unless(policy, None, || false) {
+            Some(outcome) => outcome,
+            None => unreachable!("it is never too late"),
         }
     }
 
@@ -77,26 +61,8 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
     where
         R::Platform: Clock,
     {
-        let mut ended = self.poll();
-        if let Some(outcome) = ended {
-            return Ok(outcome);
-        }
-        crate::diagnosis::about_to_wait::<R::Platform>(self.object());
-        let waiting = Waiting {
-            object: self.object(),
-            deadline: Some(deadline),
-        };
-        let mut late = false;
-        // Again, if the policy returns early.
-        while ended.is_none() && !late {
-            policy.wait_until(waiting, &mut || {
-                ended = ended.or_else(|| self.peek());
-                late = ended.is_none() && R::Platform::now() >= deadline;
-                ended.is_some() || late || self.may_close()
-            });
-            ended = ended.or_else(|| self.poll());
-            late |= ended.is_none() && R::Platform::now() >= deadline;
-        }
+        let is_late = || R::Platform::now() >= deadline;
+        let ended = self.wait_unless(policy, Some(deadline), is_late);
         ended.ok_or_else(|| {
             let outstanding = self.outstanding();
             crate::diagnosis::missed_deadline::<R::Platform>(&outstanding);
@@ -123,6 +89,34 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
     /// The life whose end it saw, for those who go on to claim it.
     pub(crate) fn era(&self) -> Option<Era> {
         self.era
+    }
+
+    /// Waits as `policy` does, until the wait is over or `is_late`; `None` if it is late.
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    fn wait_unless<W: Wait + ?Sized>(
+        &mut self,
+        policy: &W,
+        deadline: Option<u64>,
+        is_late: impl Fn() -> bool,
+    ) -> Option<WaitOutcome> {
+        let mut ended = self.poll();
+        if ended.is_some() {
+            return ended;
+        }
+        crate::diagnosis::about_to_wait::<R::Platform>(self.object());
+        let waiting = Waiting::new(self.object(), deadline);
+        let mut late = false;
+        // Again, if the policy returns early: that breaks its contract, but must not break S2.
+        while ended.is_none() && !late {
+            policy.wait_until(waiting, &mut || {
+                ended = ended.or_else(|| self.peek());
+                late = ended.is_none() && is_late();
+                ended.is_some() || late || self.may_close()
+            });
+            ended = ended.or_else(|| self.poll());
+            late |= ended.is_none() && is_late();
+        }
+        ended
     }
 
     /// As `poll`, but only looks: a policy may hold a lock that the wake-up after a close takes.
