@@ -1,8 +1,10 @@
 //! Net counts per slot, for people to read: [`RacyCounts`].
 
+use core::ops::Range;
 use core::{fmt, slice};
 
 use crate::cache_aware::Slot;
+use crate::per_cpu::{CounterId, PerCpu};
 
 /// The net count of each slot, in order; from
 /// [`Rundown::racy_counts`](crate::Rundown::racy_counts).
@@ -13,11 +15,24 @@ pub struct RacyCounts<'a>(Source<'a>);
 enum Source<'a> {
     One(Option<i64>),
     Slots(slice::Iter<'a, Slot>),
+    PerCpu {
+        read: fn(CounterId, usize) -> i64,
+        counter: CounterId,
+        cpus: Range<usize>,
+    },
 }
 
 impl<'a> RacyCounts<'a> {
     pub(crate) fn one(count: i64) -> Self {
         Self(Source::One(Some(count)))
+    }
+
+    pub(crate) fn per_cpu<P: PerCpu>(counter: CounterId) -> Self {
+        Self(Source::PerCpu {
+            read: P::count,
+            counter,
+            cpus: 0..P::cpus(),
+        })
     }
 
     pub(crate) fn of(slots: &'a [Slot]) -> Self {
@@ -32,6 +47,11 @@ impl Iterator for RacyCounts<'_> {
         match &mut self.0 {
             Source::One(count) => count.take(),
             Source::Slots(slots) => slots.next().map(Slot::racy_count),
+            Source::PerCpu {
+                read,
+                counter,
+                cpus,
+            } => cpus.next().map(|cpu| read(*counter, cpu)),
         }
     }
 
@@ -39,6 +59,7 @@ impl Iterator for RacyCounts<'_> {
         let left = match &self.0 {
             Source::One(count) => usize::from(count.is_some()),
             Source::Slots(slots) => slots.len(),
+            Source::PerCpu { cpus, .. } => cpus.len(),
         };
         (left, Some(left))
     }

@@ -10,6 +10,7 @@ extern crate std;
 compile_error!("rundown counts in 64-bit words: it needs a target with 64-bit atomics");
 
 mod cache_aware;
+mod central;
 mod counts;
 #[cfg(not(feature = "diagnosis"))]
 mod diagnosis;
@@ -22,12 +23,14 @@ mod guard;
 mod host;
 mod lifecycle;
 mod lock;
+pub mod per_cpu;
 mod plain;
 mod platform;
 mod primitive;
 mod protected;
 mod rundown;
 mod state;
+mod switch;
 mod wakers;
 mod word;
 
@@ -40,6 +43,7 @@ pub use future::DrainFuture;
 pub use guard::{RefGuard, RefGuards};
 #[cfg(all(feature = "std", not(rundown_loom)))]
 pub use host::{HostPlatform, Park};
+pub use per_cpu::{CounterId, PerCpu, PerCpuRundown, Unavailable};
 pub use plain::RundownRef;
 pub use platform::{AsyncPlatform, Clock, ObjectId, Platform, Spin, Wait, Waiting};
 #[cfg(not(rundown_loom))]
@@ -51,4 +55,5 @@ pub use protected::{
 pub use protected::{Handle, Owner};
 pub use rundown::Rundown;
 pub use state::{CloseOutcome, Misuse, Outstanding, Refused, State, WaitOutcome, WrongState};
+pub use switch::Switch;
 pub use wakers::Wakers;

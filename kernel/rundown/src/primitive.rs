@@ -3,18 +3,18 @@
 //! Loom's atomics cannot be made in a constant, so constructors go through [`const_unless_model!`].
 
 #[cfg(not(rundown_loom))]
-pub(crate) use self::native::{AtomicI64, AtomicU64, Ordering, UnsafeCell, spin_loop};
+pub(crate) use self::native::{AtomicI64, AtomicU64, AtomicUsize, Ordering, UnsafeCell, spin_loop};
 #[cfg(rundown_loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,
     hint::spin_loop,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
 };
 
 #[cfg(not(rundown_loom))]
 mod native {
     pub(crate) use core::hint::spin_loop;
-    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
     /// [`core::cell::UnsafeCell`] with loom's way of reaching the value, by closures.
     pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);

@@ -93,12 +93,32 @@ pub trait Rundown: Kind {
     ///
     /// Never waits; legal in any context. Takes one step per slot (on the plain kind, one
     /// compare-and-swap, again if a user comes in between).
+    ///
+    /// Only [`PerCpuRundown`](crate::PerCpuRundown) waits, for a [barrier](crate::PerCpu::barrier), for
+    /// a bounded time, and is legal where that is; so are all calls here that close the object first.
     fn close(&self) -> CloseOutcome {
         match lifecycle::close(self) {
             Ok(closing) if closing.first => CloseOutcome::Closed,
             Ok(_) => CloseOutcome::AlreadyClosed,
             Err(Claimed) => CloseOutcome::Superseded,
         }
+    }
+
+    /// Closes those of the objects that are open. Like [`close`](Rundown::close) for each, but with
+    /// one [barrier](crate::PerCpu::barrier) for all, if the kind needs one. The same object may be in
+    /// the list twice.
+    ///
+    /// ```
+    /// use rundown::{HostPlatform, Rundown, RundownRef, Spin};
+    ///
+    /// let objects = [const { RundownRef::<HostPlatform>::new() }; 100];
+    /// Rundown::close_all(&objects.each_ref());
+    /// for object in &objects {
+    ///     let _ = object.wait(&Spin);
+    /// }
+    /// ```
+    fn close_all(objects: &[&Self]) {
+        lifecycle::close_all(objects);
     }
 
     /// Closes the object if it is open, and returns when everything it granted is released (S2), or

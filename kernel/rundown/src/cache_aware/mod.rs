@@ -1,28 +1,26 @@
 //! The cache-aware kind: a counter per CPU, each on cache lines of its own.
 
-mod central;
 mod place;
 mod slot;
 mod storage;
-mod switch;
 
 use core::fmt;
 use core::marker::PhantomData;
 
-use self::central::{Central, Step};
 pub use self::place::PlaceError;
 pub use self::slot::Slot;
 use self::slot::SlotWord;
 #[cfg(feature = "alloc")]
 pub use self::storage::BoxError;
 pub use self::storage::{NoSlots, Slots};
-use self::switch::Switch;
+use crate::central::Central;
 use crate::counts::RacyCounts;
 use crate::lifecycle::{Inside, Kind};
 use crate::platform::{ObjectId, Platform};
 use crate::primitive::const_unless_model;
 use crate::rundown::Rundown;
 use crate::state::{Misuse, Refused, State};
+use crate::switch::Switch;
 use crate::word::{Era, Phase, Snapshot};
 
 #[cfg(feature = "alloc")]
@@ -44,8 +42,8 @@ pub struct CacheAwareRundown<
     #[cfg(feature = "alloc")] S: Slots + ?Sized = DefaultSlots,
     #[cfg(not(feature = "alloc"))] S: Slots + ?Sized,
 > {
-    /// Written by late releases.
-    central: Central,
+    /// Written by late releases, which must not disturb the readers of the switch.
+    central: Alone<Central>,
     /// Read by every acquire, written only by owners: it shares its line with `slots` (a pointer
     /// that never changes, or an array with an alignment of its own), and with nothing that users
     /// write.
@@ -53,6 +51,10 @@ pub struct CacheAwareRundown<
     platform: PhantomData<fn() -> P>,
     slots: S,
 }
+
+/// On cache lines of its own.
+#[repr(align(128))]
+struct Alone<T>(T);
 
 impl<P: Platform, const N: usize> CacheAwareRundown<P, [Slot; N]> {
     const_unless_model! {
@@ -116,7 +118,7 @@ impl<P: Platform, S: Slots> CacheAwareRundown<P, S> {
         /// An open object over slots that count nothing.
         fn over(slots: S) -> Self {
             Self {
-                central: Central::new(),
+                central: Alone(Central::new()),
                 switch: Switch::new(Phase::Open),
                 platform: PhantomData,
                 slots,
@@ -160,19 +162,9 @@ impl<P: Platform, S: Slots + ?Sized> CacheAwareRundown<P, S> {
         let object = ObjectId::of(self);
         if found.is_closed() {
             // The sweep has come and put these references on the central count.
-            Self::settled(object, self.central.take(n), n);
+            self.central.0.release::<P>(object, n);
         } else {
             P::misuse(&Misuse::OutOfRange { object });
-        }
-    }
-
-    /// After an operation on the central count: the object may be gone.
-    fn settled(object: ObjectId, step: Step, released: u32) {
-        if step.drained() {
-            P::wake_waiters(object);
-        }
-        if let Some(misuse) = step.over_release(object, released) {
-            P::misuse(&misuse);
         }
     }
 }
@@ -206,11 +198,7 @@ impl<P: Platform, S: Slots + ?Sized> Kind for CacheAwareRundown<P, S> {
     }
 
     fn look(&self) -> Snapshot {
-        self.switch.look(|| match self.central.count() {
-            ..=0 => State::Drained,
-            count if Central::is_biased(count) => State::Closing,
-            _ => State::Draining,
-        })
+        self.switch.look(|| self.central.0.state())
     }
 
     fn step(&self, from: Snapshot, to: Phase, _: Inside) -> bool {
@@ -218,28 +206,21 @@ impl<P: Platform, S: Slots + ?Sized> Kind for CacheAwareRundown<P, S> {
     }
 
     fn sweep(&self, _: Inside) {
-        let object = ObjectId::of(self);
         // Only now, after the switch: a slot that refuses must find every later acquire refused
         // (S1).
-        let held: i128 = self
+        let held = self
             .slots
             .as_ref()
             .iter()
             .map(|slot| i128::from(slot.close()))
             .sum();
-        match i64::try_from(held) {
-            Ok(held) if held.unsigned_abs() <= Central::MOST => {
-                Self::settled(object, self.central.swept(held), 0);
-            }
-            // The object stays closing for ever: nothing else is known to be safe.
-            _ => P::misuse(&Misuse::OutOfRange { object }),
-        }
+        self.central.0.sweep::<P>(ObjectId::of(self), held);
     }
 
     fn revive(&self, _: Snapshot, _: Inside) -> bool {
         // From here on the object cannot drain, and nobody but this caller may write the switch: it
         // is closed, neither drained nor to be cancelled.
-        if !self.central.bias_while_held() {
+        if !self.central.0.bias_while_held() {
             return false;
         }
         for slot in self.slots.as_ref() {
@@ -252,7 +233,7 @@ impl<P: Platform, S: Slots + ?Sized> Kind for CacheAwareRundown<P, S> {
     fn unsweep(&self, _: Inside) {
         // Before the first slot opens: protection that one slot grants may be released on a slot
         // still closed, that is to say here.
-        self.central.bias();
+        self.central.0.bias();
         // A slot is still open only if the object was born closed, and then nobody was granted
         // anything.
         let stray: i64 = self
@@ -283,7 +264,7 @@ impl<P: Platform, S: Slots + ?Sized> Kind for CacheAwareRundown<P, S> {
     fn held(&self) -> i64 {
         let in_slots = self.counts().fold(0, i64::wrapping_add);
         match self.switch.look(|| State::Closing).state {
-            State::Open | State::Closing => self.central.racy_held(in_slots),
+            State::Open | State::Closing => self.central.0.racy_held(in_slots),
             _ => 0,
         }
     }
@@ -317,9 +298,9 @@ mod tests {
 
     use super::*;
 
-    struct Alone;
+    struct Single;
 
-    impl Platform for Alone {
+    impl Platform for Single {
         fn cpu_hint() -> usize {
             0
         }
@@ -330,8 +311,8 @@ mod tests {
     /// In bytes: a pair of cache lines, see [`Slot`].
     const STRIDE: usize = 128;
 
-    type Inside = CacheAwareRundown<Alone, [Slot; 2]>;
-    type Elsewhere = CacheAwareRundown<Alone, &'static mut [Slot]>;
+    type Inside = CacheAwareRundown<Single, [Slot; 2]>;
+    type Elsewhere = CacheAwareRundown<Single, &'static mut [Slot]>;
 
     #[test]
     fn what_users_write_is_on_no_line_that_others_use() {

@@ -6,9 +6,9 @@ use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::{fmt, ptr, slice};
 
-use super::switch::Switch;
 use super::{CacheAwareRundown, NoSlots, Slot};
 use crate::platform::Platform;
+use crate::switch::Switch;
 use crate::word::Phase;
 
 impl<P: Platform> CacheAwareRundown<P, [Slot]> {
