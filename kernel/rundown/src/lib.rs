@@ -9,6 +9,7 @@ extern crate std;
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("rundown counts in 64-bit words: it needs a target with 64-bit atomics");
 
+mod batch;
 mod cache_aware;
 mod central;
 mod counts;

@@ -1,9 +1,9 @@
 //! The life cycle, once for all kinds: what a kind provides ([`Kind`]), and the owner's steps made of
 //! it.
 
+use crate::batch::Closer;
 use crate::counts::RacyCounts;
 use crate::platform::{ObjectId, Platform};
-use crate::primitive::{AtomicUsize, Ordering, const_unless_model};
 use crate::state::{Refused, State, WrongState};
 use crate::word::{Era, Phase, Snapshot};
 
@@ -72,7 +72,7 @@ pub trait Kind: Send + Sync {
 #[derive(Clone, Copy)]
 pub struct Inside(());
 
-const INSIDE: Inside = Inside(());
+pub(crate) const INSIDE: Inside = Inside(());
 
 /// The object is in the claimed phase.
 pub(crate) struct Claimed;
@@ -85,116 +85,31 @@ pub(crate) struct Closing {
 
 /// Closes the object if it is open.
 pub(crate) fn close<K: Kind + ?Sized>(rundown: &K) -> Result<Closing, Claimed> {
-    loop {
-        let Snapshot { state, era, .. } = match rundown.look() {
-            seen if seen.state != State::Open => seen,
-            seen if rundown.step(seen, Phase::Closed, INSIDE) => {
-                K::barrier(INSIDE);
-                rundown.sweep(INSIDE);
-                return Ok(Closing {
-                    era: seen.era,
-                    first: true,
-                });
-            }
-            // Lost to another owner or, in the plain kind, to an acquire or release: look again.
-            _ => continue,
-        };
-        return match state {
+    match shut(rundown) {
+        Ok(era) => {
+            K::barrier(INSIDE);
+            rundown.sweep(INSIDE);
+            Ok(Closing { era, first: true })
+        }
+        Err(Snapshot { state, era, .. }) => match state {
             State::Claimed => Err(Claimed),
             _ => Ok(Closing { era, first: false }),
-        };
+        },
     }
 }
 
-/// Closes those of the objects that are open, with one barrier for all.
-pub(crate) fn close_all<K: Kind + ?Sized>(objects: &[&K]) {
-    // What identifies this call while it lasts: the address of something of its own.
-    let call = (&raw const objects).addr();
-    let mut marked = 0_usize;
-    for object in objects {
-        match object.closer() {
-            None => drop(close(*object)),
-            Some(closer) => {
-                if shut(*object) {
-                    closer.mark(call);
-                    marked += 1;
-                }
-            }
-        }
-    }
-    if marked > 0 {
-        K::barrier(INSIDE);
-        Sweeps { objects, call }.run();
-    }
-}
-
-/// The second half of [`close_all`]. Goes on if a sweep panics, since no one else will do the rest.
-struct Sweeps<'a, 'b, K: Kind + ?Sized> {
-    objects: &'a [&'b K],
-    call: usize,
-}
-
-impl<K: Kind + ?Sized> Sweeps<'_, '_, K> {
-    fn run(&mut self) {
-        while let Some((object, rest)) = self.objects.split_first() {
-            self.objects = rest;
-            if object
-                .closer()
-                .is_some_and(|closer| closer.unmark(self.call))
-            {
-                object.sweep(INSIDE);
-            }
-        }
-    }
-}
-
-impl<K: Kind + ?Sized> Drop for Sweeps<'_, '_, K> {
-    fn drop(&mut self) {
-        self.run();
-    }
-}
-
-/// Which [`close_all`] has closed the object and is about to sweep it. Only who has closed it writes
-/// here.
-pub struct Closer(AtomicUsize);
-
-impl Closer {
-    const NOBODY: usize = 0;
-
-    const_unless_model! {
-        pub(crate) fn new() -> Self {
-            Self(AtomicUsize::new(Self::NOBODY))
-        }
-    }
-
-    fn mark(&self, call: usize) {
-        // Relaxed: pairs with nothing; only the same thread will find its own mark. Others may
-        // read it, and see that it is not theirs.
-        self.0.store(call, Ordering::Relaxed);
-    }
-
-    /// Whether the mark was this call's, that is to say the caller's own. It is no more.
-    fn unmark(&self, call: usize) -> bool {
-        // Relaxed: pairs with nothing, see `mark`.
-        let mine = self.0.load(Ordering::Relaxed) == call;
-        if mine {
-            // Relaxed: as above.
-            self.0.store(Self::NOBODY, Ordering::Relaxed);
-        }
-        mine
-    }
-}
-
-/// The first half of a close: `false` if the object was not open. The caller goes on with the barrier
-/// and the sweep.
-fn shut<K: Kind + ?Sized>(rundown: &K) -> bool {
+/// The first half of a close. Who gets an era has closed the object, and goes on with the barrier and
+/// the sweep.
+pub(crate) fn shut<K: Kind + ?Sized>(rundown: &K) -> Result<Era, Snapshot> {
     loop {
         let seen = rundown.look();
         if seen.state != State::Open {
-            return false;
+            return Err(seen);
         }
+        // If another owner's step came first or, in the plain kind, an acquire or release: look
+        // again.
         if rundown.step(seen, Phase::Closed, INSIDE) {
-            return true;
+            return Ok(seen.era);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! [`Rundown`]: what users and owners call, once for all kinds.
 
+use crate::batch;
 use crate::counts::RacyCounts;
 use crate::drain::Drain;
 use crate::guard::{RefGuard, RefGuards};
@@ -118,7 +119,7 @@ pub trait Rundown: Kind {
     /// }
     /// ```
     fn close_all(objects: &[&Self]) {
-        lifecycle::close_all(objects);
+        batch::close_all(objects);
     }
 
     /// Closes the object if it is open, and returns when everything it granted is released (S2), or

@@ -10,9 +10,10 @@ use core::marker::PhantomData;
 
 pub use self::counter_map::CounterMap;
 pub use self::platform::{CounterId, PerCpu, Unavailable};
+use crate::batch::Closer;
 use crate::central::Central;
 use crate::counts::RacyCounts;
-use crate::lifecycle::{Closer, Inside, Kind};
+use crate::lifecycle::{Inside, Kind};
 use crate::platform::ObjectId;
 use crate::rundown::Rundown;
 use crate::state::{Misuse, Refused, State};
