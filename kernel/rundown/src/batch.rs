@@ -76,7 +76,7 @@ impl Closer {
         // Relaxed: pairs with nothing, see `mark`.
         let mine = self.0.load(Ordering::Relaxed) == call;
         if mine {
-            // Relaxed: as above.
+            // Relaxed: pairs with nothing, as above.
             self.0.store(Self::NOBODY, Ordering::Relaxed);
         }
         mine

@@ -32,6 +32,8 @@ mod protected;
 mod rundown;
 mod state;
 mod switch;
+#[cfg(rundown_trace)]
+pub mod trace;
 mod wakers;
 mod word;
 

@@ -1,9 +1,14 @@
-//! The atomics and the cell that the protocol is built on: `core`'s, or loom's in a model.
+//! The atomics and the cell that the protocol is built on: `core`'s, or loom's in a model, or those of
+//! `trace`, which can be counted.
 //!
 //! Loom's atomics cannot be made in a constant, so constructors go through [`const_unless_model!`].
 
+#[cfg(not(any(rundown_loom, rundown_trace)))]
+pub(crate) use self::native::{AtomicI64, AtomicU64, AtomicUsize};
 #[cfg(not(rundown_loom))]
-pub(crate) use self::native::{AtomicI64, AtomicU64, AtomicUsize, Ordering, UnsafeCell, spin_loop};
+pub(crate) use self::native::{Ordering, UnsafeCell, spin_loop};
+#[cfg(rundown_trace)]
+pub(crate) use crate::trace::{AtomicI64, AtomicU64, AtomicUsize};
 #[cfg(rundown_loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,
@@ -14,7 +19,9 @@ pub(crate) use loom::{
 #[cfg(not(rundown_loom))]
 mod native {
     pub(crate) use core::hint::spin_loop;
-    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use core::sync::atomic::Ordering;
+    #[cfg(not(rundown_trace))]
+    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
 
     /// [`core::cell::UnsafeCell`] with loom's way of reaching the value, by closures.
     pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);

@@ -246,7 +246,7 @@ pub trait Rundown: Kind {
     /// [`racy_held`](Rundown::racy_held).
     ///
     /// While the object drains, the counts go on. (An acquire that lost its race against the
-    /// close is still in them.)
+    /// close is still in them.) Only those of the per-CPU kind stand still.
     fn racy_counts(&self) -> RacyCounts<'_> {
         self.counts()
     }

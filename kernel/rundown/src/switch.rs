@@ -92,3 +92,24 @@ impl fmt::Debug for Switch {
         f.write_str(if self.is_open() { "open" } else { "not open" })
     }
 }
+
+#[cfg(all(test, not(rundown_loom)))]
+mod tests {
+    use super::*;
+
+    /// With whatever stands above the phase in the same byte.
+    #[test]
+    fn the_byte_for_assembly_says_whether_it_is_open() {
+        for phase in [Phase::Open, Phase::Closed, Phase::RunDown, Phase::Claimed] {
+            for cancels in 0..1 << 6 {
+                let era = Era { life: 0, cancels };
+                let switch = Switch(AtomicU64::new(SwitchWord::of(era, phase).0));
+                // SAFETY: the switch is borrowed, and nobody writes it.
+                let word = unsafe { switch.as_ptr().read() };
+                let is_open = word.to_le_bytes()[0] & Switch::NOT_OPEN == 0;
+                assert_eq!(is_open, phase == Phase::Open);
+                assert_eq!(switch.is_open(), is_open);
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rundown::{CloseOutcome, Protected, Refused, Rundown, Spin, State, WaitOutcome, WrongState};
-use support::{Inline, Make, Plain, Script, for_every_kind, on_cpu, panic_of};
+use support::{Inline, Make, Plain, Script, for_every_kind, panic_of};
 
 for_every_kind!(
     s9_born_closed_refuses_until_it_is_opened,
@@ -20,15 +20,15 @@ for_every_kind!(
 
 fn s9_born_closed_refuses_until_it_is_opened<R: Make + ?Sized>() {
     let rundown = R::make_closed();
-    for cpu in 0..R::SLOTS {
-        on_cpu(cpu);
+    for cpu in 0..R::slots() {
+        R::on_cpu(cpu);
         assert_eq!(rundown.acquire(), Err(Refused::Closed));
         assert!(rundown.try_acquire_many(2).is_none());
     }
     rundown.open().expect("born closed");
-    let guards: Vec<_> = (0..R::SLOTS)
+    let guards: Vec<_> = (0..R::slots())
         .map(|cpu| {
-            on_cpu(cpu);
+            R::on_cpu(cpu);
             rundown.try_acquire().expect("open")
         })
         .collect();
@@ -81,7 +81,7 @@ fn s9_what_was_prepared_is_seen_by_the_first_user<R: Make + ?Sized>() {
         let prepared = AtomicUsize::new(0);
         thread::scope(|scope| {
             scope.spawn(|| {
-                on_cpu(round % R::SLOTS);
+                R::on_cpu(round % R::slots());
                 loop {
                     if let Some(_guard) = rundown.try_acquire() {
                         // Relaxed: only the grant orders it.

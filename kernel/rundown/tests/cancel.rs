@@ -9,7 +9,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use rundown::{CloseOutcome, Park, Refused, Spin, State, WaitOutcome, WrongState};
-use support::{Make, Random, Script, for_every_kind, on_cpu, wake_ups};
+use support::{Make, Random, Script, for_every_kind, wake_ups};
 
 for_every_kind!(
     s10_a_cancelled_object_grants_again,
@@ -36,8 +36,8 @@ fn s10_a_cancelled_object_grants_again<R: Make + ?Sized>() {
     assert_eq!(rundown.acquire(), Err(Refused::Closed));
     assert_eq!(rundown.cancel(), Ok(()));
     assert_eq!(rundown.state(), State::Open);
-    for cpu in 0..2 * R::SLOTS {
-        on_cpu(cpu);
+    for cpu in 0..2 * R::slots() {
+        R::on_cpu(cpu);
         assert!(rundown.try_acquire().is_some(), "refused on CPU {cpu}");
     }
     // S1 holds again, too.
@@ -48,17 +48,17 @@ fn s10_a_cancelled_object_grants_again<R: Make + ?Sized>() {
 }
 
 fn s10_what_is_held_survives_and_counts_in_the_next_drain<R: Make + ?Sized>() {
-    for released_on in 0..R::SLOTS {
+    for released_on in 0..R::slots() {
         let rundown = R::make();
-        on_cpu(0);
+        R::on_cpu(0);
         let before = rundown.try_acquire_many(2).expect("open");
         rundown.close();
         rundown.cancel().expect("draining");
-        on_cpu(1);
+        R::on_cpu(1);
         let after = rundown.try_acquire().expect("open again");
         rundown.close();
         assert_eq!(rundown.racy_held(), 3);
-        on_cpu(released_on);
+        R::on_cpu(released_on);
         drop(after);
         assert!(!rundown.is_drained(), "forgot what the cancel carried over");
         drop(before);
@@ -174,11 +174,11 @@ fn s10_many_cancels_of_one_life<R: Make + ?Sized>() {
     let kept = rundown.try_acquire().expect("open");
     let mut carried = Vec::new();
     for cancel in 0..200_usize {
-        on_cpu(cancel);
+        R::on_cpu(cancel);
         carried.push(rundown.try_acquire().expect("open"));
         let mut drain = rundown.drain();
         assert_eq!(drain.poll(), None);
-        on_cpu(cancel + 1);
+        R::on_cpu(cancel + 1);
         if cancel % 3 == 0 {
             carried.pop();
         }
@@ -198,10 +198,10 @@ fn s10_many_cancels_of_one_life<R: Make + ?Sized>() {
 fn s10_releases_between_a_close_and_a_cancel<R: Make + ?Sized>() {
     for early in 0..4 {
         let rundown = R::make();
-        on_cpu(0);
+        R::on_cpu(0);
         let mut guards = rundown.try_acquire_many(4).expect("open");
         rundown.close();
-        on_cpu(1);
+        R::on_cpu(1);
         drop(guards.split_off(early));
         rundown.cancel().expect("still draining");
         assert_eq!(rundown.racy_held(), i64::from(4 - early));
@@ -270,14 +270,14 @@ fn s10_one_cancel_per_close<R: Make + ?Sized>() {
 fn s10_cancel_against_the_last_release<R: Make + ?Sized>() {
     for round in 0..300 {
         let rundown = R::make();
-        on_cpu(0);
+        R::on_cpu(0);
         let guard = rundown.try_acquire().expect("open");
         let mut drain = rundown.drain();
         let start = Barrier::new(2);
         thread::scope(|scope| {
             let start = &start;
             scope.spawn(move || {
-                on_cpu(round % 2);
+                R::on_cpu(round % 2);
                 start.wait();
                 drop(guard);
             });
@@ -319,10 +319,10 @@ fn s10_cancel_against_concurrent_closers<R: Make + ?Sized>() {
             scope.spawn(move || {
                 let mut random = Random::new(user + 1);
                 while waiting.load(Relaxed) > 0 {
-                    on_cpu(random.next() as usize);
+                    R::on_cpu(random.next() as usize);
                     let guard = rundown.try_acquire();
                     let refused = guard.is_none();
-                    on_cpu(random.next() as usize);
+                    R::on_cpu(random.next() as usize);
                     // Some wait here for the other user to drop them, also while the object drains.
                     let mut drawer = drawer.lock().expect("no user fails");
                     drawer.extend(guard);

@@ -35,14 +35,14 @@ fn s1_after_close_every_cpu_is_refused<R: Make + ?Sized>() {
     let rundown = R::make();
     let guard = rundown.try_acquire().expect("open");
     assert_eq!(rundown.close(), CloseOutcome::Closed);
-    for cpu in 0..2 * R::SLOTS {
-        on_cpu(cpu);
+    for cpu in 0..2 * R::slots() {
+        R::on_cpu(cpu);
         assert!(rundown.try_acquire().is_none(), "granted on CPU {cpu}");
         assert_eq!(rundown.acquire(), Err(Refused::Closed));
     }
     drop(guard);
-    for cpu in 0..2 * R::SLOTS {
-        on_cpu(cpu);
+    for cpu in 0..2 * R::slots() {
+        R::on_cpu(cpu);
         assert!(rundown.try_acquire().is_none(), "granted on CPU {cpu}");
     }
 }
@@ -56,7 +56,7 @@ fn s1_after_a_refusal_every_cpu_is_refused<R: Make + ?Sized>() {
             for cpu in 0..2 {
                 let (rundown, start, refused) = (&rundown, &start, &refused);
                 scope.spawn(move || {
-                    on_cpu(cpu);
+                    R::on_cpu(cpu);
                     start.wait();
                     loop {
                         let known = refused.load(Ordering::Acquire);
@@ -79,7 +79,7 @@ fn s2_wait_outlasts_every_reference<R: Make + ?Sized>() {
     let rundown = R::make();
     let guards: Vec<RefGuard<'_, R>> = (0..3)
         .map(|cpu| {
-            on_cpu(cpu);
+            R::on_cpu(cpu);
             rundown.try_acquire().expect("open")
         })
         .collect();
@@ -100,10 +100,10 @@ fn s2_wait_on_an_idle_object_returns_at_once<R: Make + ?Sized>() {
     let rundown = R::make();
     assert!(!rundown.is_drained());
     // As many releases as acquires, but never on the CPU of the acquire.
-    for cpu in 0..R::SLOTS {
-        on_cpu(cpu);
+    for cpu in 0..R::slots() {
+        R::on_cpu(cpu);
         let guard = rundown.try_acquire().expect("open");
-        on_cpu(cpu + 1);
+        R::on_cpu(cpu + 1);
         drop(guard);
     }
     rundown.close();
@@ -120,7 +120,7 @@ fn s2_no_wake_up_is_lost<R: Make + ?Sized>() {
                 let guard = rundown.try_acquire().expect("open");
                 let start = &start;
                 scope.spawn(move || {
-                    on_cpu(cpu + round % 2);
+                    R::on_cpu(cpu + round % 2);
                     start.wait();
                     drop(guard);
                 });
@@ -134,17 +134,17 @@ fn s2_no_wake_up_is_lost<R: Make + ?Sized>() {
 }
 
 fn s4_release_on_any_cpu_before_or_after_close<R: Make + ?Sized>() {
-    for taken_on in 0..R::SLOTS {
-        for dropped_on in 0..R::SLOTS {
+    for taken_on in 0..R::slots() {
+        for dropped_on in 0..R::slots() {
             for close_first in [false, true] {
                 let rundown = R::make();
-                on_cpu(taken_on);
+                R::on_cpu(taken_on);
                 let kept = rundown.try_acquire().expect("open");
                 let moved = rundown.try_acquire().expect("open");
                 if close_first {
                     rundown.close();
                 }
-                on_cpu(dropped_on);
+                R::on_cpu(dropped_on);
                 drop(moved);
                 rundown.close();
                 assert!(!rundown.is_drained(), "drained while a reference is held");
@@ -157,11 +157,11 @@ fn s4_release_on_any_cpu_before_or_after_close<R: Make + ?Sized>() {
 
 fn s4_a_guard_may_be_dropped_by_another_thread<R: Make + ?Sized>() {
     let rundown = R::make();
-    on_cpu(0);
+    R::on_cpu(0);
     let guard = rundown.try_acquire().expect("open");
     thread::scope(|scope| {
         scope.spawn(|| {
-            on_cpu(1);
+            R::on_cpu(1);
             drop(guard);
         });
         assert_eq!(rundown.wait(&Park), WaitOutcome::Drained);
@@ -292,8 +292,8 @@ fn s8_refused_acquires_leave_no_trace<R: Make + ?Sized>() {
     for _ in 0..3 {
         let guard = rundown.try_acquire().expect("open");
         rundown.close();
-        for cpu in 0..R::SLOTS {
-            on_cpu(cpu);
+        for cpu in 0..R::slots() {
+            R::on_cpu(cpu);
             for _ in 0..=cpu {
                 assert!(rundown.try_acquire().is_none());
             }
@@ -310,7 +310,7 @@ fn s8_many_lives<R: Make + ?Sized>() {
     for life in 0..1000_usize {
         let guards: Vec<_> = (0..life % 5)
             .map(|cpu| {
-                on_cpu(cpu);
+                R::on_cpu(cpu);
                 rundown.try_acquire().expect("open")
             })
             .collect();
@@ -318,13 +318,13 @@ fn s8_many_lives<R: Make + ?Sized>() {
         let mut guards = guards.into_iter();
         // Some are released before the close, some after, on other CPUs than they were taken on.
         for (cpu, guard) in guards.by_ref().take(early).enumerate() {
-            on_cpu(cpu + 1);
+            R::on_cpu(cpu + 1);
             drop(guard);
         }
         rundown.close();
         for (cpu, guard) in guards.enumerate() {
             assert!(!rundown.is_drained());
-            on_cpu(cpu + 2);
+            R::on_cpu(cpu + 2);
             drop(guard);
         }
         assert!(rundown.is_drained());
@@ -336,13 +336,14 @@ fn s8_many_lives<R: Make + ?Sized>() {
     }
 }
 
+/// The per-CPU kind does not ask for it.
 fn s11_any_hint_will_do<R: Make + ?Sized>() {
     let rundown = R::make();
     let hints = [
         0,
-        R::SLOTS - 1,
-        R::SLOTS,
-        R::SLOTS + 1,
+        R::slots() - 1,
+        R::slots(),
+        R::slots() + 1,
         1000,
         usize::MAX - 1,
         usize::MAX,

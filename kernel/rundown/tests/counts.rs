@@ -6,7 +6,7 @@ mod support;
 use std::thread;
 
 use rundown::{CloseOutcome, Park, RefGuards, Refused, Rundown, State, WaitOutcome};
-use support::{Inline, Make, Plain, for_every_kind, on_cpu, panic_of, wake_ups};
+use support::{Inline, Make, Plain, for_every_kind, panic_of, wake_ups};
 
 for_every_kind!(
     s7_many_are_granted_all_or_none,
@@ -58,7 +58,7 @@ fn s7_many_and_single_mix<R: Make + ?Sized>() {
 fn s7_many_are_released_in_other_portions<R: Make + ?Sized>() {
     for close_after in 0..4 {
         let rundown = R::make();
-        on_cpu(0);
+        R::on_cpu(0);
         rundown.acquire_many(4).expect("open");
         rundown.acquire_many(6).expect("open");
         // 1 + 2 + 3 + 4 = 4 + 6.
@@ -67,7 +67,7 @@ fn s7_many_are_released_in_other_portions<R: Make + ?Sized>() {
                 rundown.close();
             }
             assert!(!rundown.is_drained());
-            on_cpu(portion as usize);
+            R::on_cpu(portion as usize);
             // SAFETY: ten were acquired, and so many are released here in all.
             unsafe { rundown.release_many(portion + 1) };
         }
@@ -95,7 +95,7 @@ fn s7_the_greatest_portion_is_counted<R: Make + ?Sized>() {
     }
     let portions = 5;
     for cpu in 0..portions {
-        on_cpu(cpu);
+        R::on_cpu(cpu);
         rundown.acquire_many(u32::MAX).expect("far from full");
     }
     let held = portions as i64 * i64::from(u32::MAX);
@@ -104,7 +104,7 @@ fn s7_the_greatest_portion_is_counted<R: Make + ?Sized>() {
     assert_eq!(rundown.racy_held(), held);
     for cpu in 0..portions {
         assert!(!rundown.is_drained());
-        on_cpu(cpu + 1);
+        R::on_cpu(cpu + 1);
         // SAFETY: acquired above.
         unsafe { rundown.release_many(u32::MAX) };
     }
@@ -203,12 +203,12 @@ fn s7_many_against_close<R: Make + ?Sized>() {
                 let rundown = &rundown;
                 scope.spawn(move || {
                     for portion in 1.. {
-                        on_cpu(cpu + round);
+                        R::on_cpu(cpu + round);
                         let Some(mut guards) = rundown.try_acquire_many(portion % 7 + 1) else {
                             return;
                         };
                         while let Some(_one) = guards.take_one() {
-                            on_cpu(cpu + guards.count() as usize);
+                            R::on_cpu(cpu + guards.count() as usize);
                         }
                     }
                 });
@@ -224,13 +224,13 @@ fn s7_many_against_close<R: Make + ?Sized>() {
 fn s4_many_are_released_on_all_cpus<R: Make + ?Sized>() {
     const CPUS: u32 = 4;
     let rundown = R::make();
-    on_cpu(0);
+    R::on_cpu(0);
     let mut guards = rundown.try_acquire_many(CPUS).expect("open");
     thread::scope(|scope| {
         for cpu in 0..CPUS {
             let one: RefGuards<'_, R> = guards.split_off(1);
             scope.spawn(move || {
-                on_cpu(cpu as usize);
+                R::on_cpu(cpu as usize);
                 drop(one);
             });
         }
@@ -238,24 +238,24 @@ fn s4_many_are_released_on_all_cpus<R: Make + ?Sized>() {
     });
 }
 
-/// What each slot must count, by CPU, with `SLOTS` slots.
+/// What each slot must count, by CPU.
 fn per_slot<R: Make + ?Sized>(counts: &[(usize, i64)]) -> Vec<i64> {
-    let mut slots = vec![0; R::SLOTS];
+    let mut slots = vec![0; R::slots()];
     for &(cpu, count) in counts {
-        slots[cpu % R::SLOTS] += count;
+        slots[R::slot_of(cpu)] += count;
     }
     slots
 }
 
 fn racy_counts_are_exact_when_quiet<R: Make + ?Sized>() {
     let rundown = R::make();
-    assert_eq!(rundown.racy_counts().len(), R::SLOTS);
+    assert_eq!(rundown.racy_counts().len(), R::slots());
     assert!(rundown.racy_counts().all(|count| count == 0));
-    on_cpu(0);
+    R::on_cpu(0);
     let mut guards = rundown.try_acquire_many(5).expect("open");
-    on_cpu(1);
+    R::on_cpu(1);
     drop(guards.split_off(2));
-    on_cpu(6);
+    R::on_cpu(6);
     let one = rundown.try_acquire().expect("open");
     let counts: Vec<i64> = rundown.racy_counts().collect();
     assert_eq!(counts, per_slot::<R>(&[(0, 5), (1, -2), (6, 1)]));
@@ -267,15 +267,16 @@ fn racy_counts_are_exact_when_quiet<R: Make + ?Sized>() {
 
 fn racy_counts_go_on_while_draining<R: Make + ?Sized>() {
     let rundown = R::make();
-    on_cpu(0);
+    R::on_cpu(0);
     let mut guards = rundown.try_acquire_many(5).expect("open");
     rundown.close();
     let counts: Vec<i64> = rundown.racy_counts().collect();
     assert_eq!(counts, per_slot::<R>(&[(0, 5)]));
-    on_cpu(1);
+    R::on_cpu(1);
     drop(guards.split_off(2));
     let counts: Vec<i64> = rundown.racy_counts().collect();
-    assert_eq!(counts, per_slot::<R>(&[(0, 5), (1, -2)]));
+    let late = if R::COUNTS_GO_ON { -2 } else { 0 };
+    assert_eq!(counts, per_slot::<R>(&[(0, 5), (1, late)]));
     assert_eq!(rundown.racy_held(), 3);
     let outstanding = rundown.try_wait().expect_err("three are held");
     assert_eq!(outstanding.object, rundown.id());
@@ -286,14 +287,14 @@ fn racy_counts_go_on_while_draining<R: Make + ?Sized>() {
 
 fn racy_held_survives_a_cancel<R: Make + ?Sized>() {
     let rundown = R::make();
-    on_cpu(0);
+    R::on_cpu(0);
     let mut guards = rundown.try_acquire_many(5).expect("open");
     rundown.close();
-    on_cpu(1);
+    R::on_cpu(1);
     drop(guards.take_one());
     rundown.cancel().expect("draining");
     assert_eq!(rundown.racy_held(), 4);
-    on_cpu(2);
+    R::on_cpu(2);
     let more = rundown.try_acquire_many(3).expect("open");
     drop(guards.take_one());
     assert_eq!(rundown.racy_held(), 6);
@@ -308,10 +309,10 @@ fn racy_held_survives_a_cancel<R: Make + ?Sized>() {
 
 fn racy_held_is_zero_when_run_down<R: Make + ?Sized>() {
     let rundown = R::make();
-    on_cpu(0);
+    R::on_cpu(0);
     let guard = rundown.try_acquire().expect("open");
     rundown.close();
-    on_cpu(1);
+    R::on_cpu(1);
     drop(guard);
     assert_eq!(rundown.racy_held(), 0);
     rundown.complete().expect("drained");

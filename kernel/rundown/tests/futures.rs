@@ -15,7 +15,7 @@ use rundown::{
     AsyncPlatform, HostPlatform, ObjectId, Park, Platform, Rundown, RundownRef, State, WaitOutcome,
     Wakers,
 };
-use support::{Make, executor, for_every_kind, on_cpu};
+use support::{Make, executor, for_every_kind};
 
 for_every_kind!(
     a_future_completes_under_an_executor,
@@ -67,7 +67,7 @@ fn a_future_completes_under_an_executor<R: Make + ?Sized>() {
         let guard = rundown.try_acquire().expect("open");
         let waiter = executor.spawn(rundown.drain().into_future());
         executor.spawn(async move {
-            on_cpu(round % 3);
+            R::on_cpu(round % 3);
             drop(guard);
         });
         // `await` on the drain itself, too.
@@ -109,7 +109,7 @@ fn many_futures_and_threads_wait_together<R: Make + ?Sized>() {
             scope.spawn(|| {
                 let mut guards = guards;
                 while let Some(_one) = guards.take_one() {
-                    on_cpu(guards.count() as usize);
+                    R::on_cpu(guards.count() as usize);
                     thread::yield_now();
                 }
             });

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rundown::{Guard, MappedGuard, Park, Protected, RefGuard, Spin, WaitOutcome};
-use support::{Inline, Make, Plain, Script, for_every_sized_kind, on_cpu, panic_of};
+use support::{Inline, Make, Plain, Script, for_every_sized_kind, panic_of};
 
 for_every_sized_kind!(
     a_guard_gives_access_while_its_object_drains,
@@ -27,11 +27,11 @@ fn a_guard_gives_access_while_its_object_drains<R: Make>() {
 
 fn a_guard_may_move_to_another_thread<R: Make>() {
     let object = Protected::new(*R::make(), AtomicUsize::new(0));
-    on_cpu(0);
+    R::on_cpu(0);
     let guard = object.try_acquire().expect("open");
     thread::scope(|scope| {
         scope.spawn(move || {
-            on_cpu(1);
+            R::on_cpu(1);
             // Visible to the owner, although nothing but the release orders it.
             guard.store(7, Ordering::Relaxed);
             drop(guard);

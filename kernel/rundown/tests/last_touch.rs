@@ -7,7 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
-use rundown::{CacheAwareRundown, ObjectId, Platform, Rundown, RundownRef, Slot};
+use rundown::{
+    CacheAwareRundown, HostPlatform, ObjectId, PerCpuRundown, Platform, Rundown, RundownRef, Slot,
+};
+
+#[path = "support/host_counters.rs"]
+mod host_counters;
 
 /// What freed memory is filled with.
 const POISON: u8 = 0xA5;
@@ -34,10 +39,21 @@ impl Platform for Impatient {
     }
 }
 
-fn the_last_release_leaves_the_object_alone<R: Rundown + Default + 'static>() {
+host_counters::counters_of_the_host!(Impatient);
+
+/// An object of the per-CPU kind, or no test if the system does not have it.
+fn per_cpu() -> Option<PerCpuRundown<Impatient>> {
+    let object = PerCpuRundown::new();
+    if let Err(why) = &object {
+        assert_eq!(HostPlatform::per_cpu().as_ref(), Err(why));
+    }
+    object.ok()
+}
+
+fn the_last_release_leaves_the_object_alone<R: Rundown + 'static>(rundown: R) {
     let memory: *mut MaybeUninit<R> = Box::leak(Box::new(MaybeUninit::uninit()));
     // SAFETY: the memory is this function's own, and fits an `R`.
-    let object: *mut R = unsafe { &mut *memory }.write(R::default());
+    let object: *mut R = unsafe { &mut *memory }.write(rundown);
     // SAFETY: it was just written, and lives until the wake-up.
     let rundown = unsafe { &*object };
     for _ in 0..2 {
@@ -60,19 +76,27 @@ fn the_last_release_leaves_the_object_alone<R: Rundown + Default + 'static>() {
     let bytes = unsafe { slice::from_raw_parts(object.cast::<u8>(), size_of::<R>()) };
     let touched = bytes.iter().position(|&byte| byte != POISON);
     assert_eq!(touched, None, "this byte was touched after the wake-up");
-    // SAFETY: the pointer came from a box, and the type of its content needs no drop.
+    // What the object had besides its memory (a counter, in the per-CPU kind) stays lost.
+    // SAFETY: the pointer came from a box, and what is there now needs no drop.
     drop(unsafe { Box::from_raw(memory) });
 }
 
 #[test]
 fn s3_plain() {
-    the_last_release_leaves_the_object_alone::<RundownRef<Impatient>>();
+    the_last_release_leaves_the_object_alone(RundownRef::<Impatient>::new());
 }
 
 #[test]
 fn s3_cache_aware() {
-    the_last_release_leaves_the_object_alone::<CacheAwareRundown<Impatient, [Slot; 1]>>();
-    the_last_release_leaves_the_object_alone::<CacheAwareRundown<Impatient, [Slot; 3]>>();
+    the_last_release_leaves_the_object_alone(CacheAwareRundown::<Impatient, [Slot; 1]>::new());
+    the_last_release_leaves_the_object_alone(CacheAwareRundown::<Impatient, [Slot; 3]>::new());
+}
+
+#[test]
+fn s3_per_cpu() {
+    if let Some(object) = per_cpu() {
+        the_last_release_leaves_the_object_alone(object);
+    }
 }
 
 /// Counts what each thread allocates.
@@ -96,8 +120,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn a_whole_life_allocates_nothing<R: Rundown + Default>() {
-    let rundown = R::default();
+fn a_whole_life_allocates_nothing(rundown: impl Rundown) {
     let before = ALLOCATIONS.get();
     let guards = [
         rundown.try_acquire(),
@@ -120,6 +143,9 @@ fn s5_nothing_allocates() {
         0,
         "the allocator under test is not in use"
     );
-    a_whole_life_allocates_nothing::<RundownRef<Impatient>>();
-    a_whole_life_allocates_nothing::<CacheAwareRundown<Impatient, [Slot; 3]>>();
+    a_whole_life_allocates_nothing(RundownRef::<Impatient>::new());
+    a_whole_life_allocates_nothing(CacheAwareRundown::<Impatient, [Slot; 3]>::new());
+    if let Some(object) = per_cpu() {
+        a_whole_life_allocates_nothing(object);
+    }
 }

@@ -19,14 +19,14 @@ models!(
     s10_two_cancels_end_two_drains,
     s10_the_waiter_learns_what_happened bound: 4,
     s10_a_waiter_that_comes_during_the_cancel,
-    s10_a_stale_acquire_across_a_cancel,
-    s10_a_late_release_across_a_cancel,
+    s10_a_stale_acquire_across_a_cancel per_cpu: 7,
+    s10_a_late_release_across_a_cancel per_cpu: 7,
     s10_a_grant_after_a_cancel_sees_what_came_before,
     s10_an_acquire_against_a_cancel_protects_the_value bound: 3,
 );
 
 fn s10_cancel_against_the_last_release<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let mut drain = rundown.drain();
     let user = {
@@ -56,7 +56,7 @@ fn s10_cancel_against_the_last_release<R: Make>() {
 }
 
 fn s10_cancel_against_one_release_of_two<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire_many(2).unwrap();
     rundown.close();
     let user = {
@@ -79,7 +79,7 @@ fn s10_cancel_against_one_release_of_two<R: Make>() {
 
 /// The later of the two on the state word wins.
 fn s10_cancel_against_a_second_close<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
     let closer = {
@@ -106,7 +106,7 @@ fn s10_cancel_against_a_second_close<R: Make>() {
 
 /// While another caller still counts what is held, a cancel is refused, or comes before or after.
 fn s10_cancel_during_anothers_sweep<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let closer = {
         let rundown = Arc::clone(&rundown);
@@ -128,7 +128,7 @@ fn s10_cancel_during_anothers_sweep<R: Make>() {
 }
 
 fn s10_of_two_cancellers_one_succeeds<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
     let other = {
@@ -150,7 +150,7 @@ fn s10_of_two_cancellers_one_succeeds<R: Make>() {
 /// The other canceller may have looked in the first drain, and cancel the second: it must not take the
 /// one for the other. Whoever waits for the end of the second learns of it, even after a third close.
 fn s10_two_cancels_end_two_drains<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
     let other = {
@@ -172,7 +172,7 @@ fn s10_two_cancels_end_two_drains<R: Make>() {
 
 /// It sleeps while one thread releases and another cancels: it must be woken, and told the truth.
 fn s10_the_waiter_learns_what_happened<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
     let waiter = {
@@ -197,7 +197,7 @@ fn s10_the_waiter_learns_what_happened<R: Make>() {
 
 /// Its wait begins before, during or after the cancel. After it, it closes the object again.
 fn s10_a_waiter_that_comes_during_the_cancel<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
     let waiter = {
@@ -217,7 +217,7 @@ fn s10_a_waiter_that_comes_during_the_cancel<R: Make>() {
 /// The user may look at the switch before the close and come to its slot after the cancel, or in the
 /// middle of it, and release on a slot that is still closed.
 fn s10_a_stale_acquire_across_a_cancel<R: Make>() {
-    let shared = Arc::new((R::default(), AtomicUsize::new(0)));
+    let shared = Arc::new((R::new(), AtomicUsize::new(0)));
     shared.0.acquire().unwrap();
     let user = {
         let shared = Arc::clone(&shared);
@@ -250,7 +250,7 @@ fn s10_a_stale_acquire_across_a_cancel<R: Make>() {
 /// A release that began before the cancel and ends after it: the run-down afterwards sees all that
 /// was done under protection.
 fn s10_a_late_release_across_a_cancel<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), loom::cell::UnsafeCell::new(0)));
+    let object = Arc::new(Protected::new(R::new(), loom::cell::UnsafeCell::new(0)));
     let user = {
         let object = Arc::clone(&object);
         thread::spawn(move || {
@@ -277,7 +277,7 @@ fn s10_a_late_release_across_a_cancel<R: Make>() {
 
 /// The owner changes its mind, and something else before that.
 fn s10_a_grant_after_a_cancel_sees_what_came_before<R: Make>() {
-    let shared = Arc::new((R::default(), loom::cell::UnsafeCell::new(0)));
+    let shared = Arc::new((R::new(), loom::cell::UnsafeCell::new(0)));
     shared.0.acquire().unwrap();
     shared.0.close();
     let user = {
@@ -298,7 +298,7 @@ fn s10_a_grant_after_a_cancel_sees_what_came_before<R: Make>() {
 
 /// Two users around a cancel that may or may not meet a drain: the value is taken after both.
 fn s10_an_acquire_against_a_cancel_protects_the_value<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 7));
+    let object = Arc::new(Protected::new(R::new(), 7));
     let users: Vec<_> = (0..2)
         .map(|cpu| {
             let object = Arc::clone(&object);

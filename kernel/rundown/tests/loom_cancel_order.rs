@@ -17,7 +17,7 @@ models!(
 
 /// Who sees the object drained may free what it guards: no cancel succeeds then, nor has one before.
 fn what_has_drained_is_not_cancelled<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
     let user = {
@@ -35,7 +35,7 @@ fn what_has_drained_is_not_cancelled<R: Make>() {
 
 /// The object is closed before the user comes, so a grant is after the cancel.
 fn what_came_before_a_cancel_is_seen<R: Make>() {
-    let shared = Arc::new((R::default(), UnsafeCell::new(0)));
+    let shared = Arc::new((R::new(), UnsafeCell::new(0)));
     shared.0.acquire().unwrap();
     shared.0.close();
     let user = {
@@ -57,7 +57,7 @@ fn what_came_before_a_cancel_is_seen<R: Make>() {
 /// One cancels and closes again; the other cancels either closing. If both cancel, the other's was the
 /// second, and whoever waits for the end of the second closing learns of it, however late.
 fn a_canceller_sees_the_latest_closing<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
     let other = {

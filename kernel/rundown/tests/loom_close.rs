@@ -17,12 +17,12 @@ models!(
     two_users_against_run_down bound: 3,
     s3_the_memory_may_serve_another_object,
     s5_a_handler_on_top_of_a_holder,
-    s11_wrong_hints,
+    s11_wrong_hints per_cpu: 6,
 );
 
 /// The value's cell is loom's: any access that does not happen-before its removal fails the model.
 fn acquire_against_run_down<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 7));
+    let object = Arc::new(Protected::new(R::new(), 7));
     let user = {
         let object = Arc::clone(&object);
         thread::spawn(move || {
@@ -37,7 +37,7 @@ fn acquire_against_run_down<R: Make>() {
 }
 
 fn a_refusal_is_final<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     let user = {
         let rundown = Arc::clone(&rundown);
         thread::spawn(move || {
@@ -55,7 +55,7 @@ fn a_refusal_is_final<R: Make>() {
 }
 
 fn release_on_another_cpu<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 7));
+    let object = Arc::new(Protected::new(R::new(), 7));
     let user = {
         let object = Arc::clone(&object);
         thread::spawn(move || {
@@ -78,7 +78,7 @@ fn release_on_another_cpu<R: Make>() {
 
 /// They sleep: two that spin would keep loom from ever running the user.
 fn two_waiters_see_what_was_done<R: Make>() {
-    let shared = Arc::new((R::default(), loom::cell::UnsafeCell::new(0)));
+    let shared = Arc::new((R::new(), loom::cell::UnsafeCell::new(0)));
     // The reference moves to the user's thread, and is released there.
     shared.0.acquire().unwrap();
     let user = {
@@ -107,7 +107,7 @@ fn two_waiters_see_what_was_done<R: Make>() {
 }
 
 fn two_users_against_run_down<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 7));
+    let object = Arc::new(Protected::new(R::new(), 7));
     let users: Vec<_> = (0..2)
         .map(|cpu| {
             let object = Arc::clone(&object);
@@ -135,7 +135,7 @@ unsafe impl<R: Send + Sync> Send for Address<R> {}
 /// The owner puts another object into the memory the moment the wait returns. Whatever the last
 /// release still did to the old one would show on the new one.
 fn s3_the_memory_may_serve_another_object<R: Make>() {
-    let memory = Address(Box::into_raw(Box::new(R::default())));
+    let memory = Address(Box::into_raw(Box::new(R::new())));
     let (object, address) = (memory.0, Address(memory.0));
     // SAFETY: alive until the wait below has returned.
     unsafe { &*object }.acquire().unwrap();
@@ -153,7 +153,7 @@ fn s3_the_memory_may_serve_another_object<R: Make>() {
     // SAFETY: drained, so nobody else uses it (S3, under test).
     unsafe { object.drop_in_place() };
     // SAFETY: the memory is this thread's, and fits.
-    unsafe { object.write(R::default()) };
+    unsafe { object.write(R::new()) };
     // SAFETY: just written.
     let other = unsafe { &*object };
     other.acquire().unwrap();
@@ -169,7 +169,7 @@ fn s3_the_memory_may_serve_another_object<R: Make>() {
 
 /// A handler takes and releases protection on top of the code that holds it, on the same CPU.
 fn s5_a_handler_on_top_of_a_holder<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 7));
+    let object = Arc::new(Protected::new(R::new(), 7));
     let user = {
         let object = Arc::clone(&object);
         thread::spawn(move || {
@@ -188,7 +188,7 @@ fn s5_a_handler_on_top_of_a_holder<R: Make>() {
 }
 
 fn s11_wrong_hints<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 7));
+    let object = Arc::new(Protected::new(R::new(), 7));
     let user = {
         let object = Arc::clone(&object);
         thread::spawn(move || {

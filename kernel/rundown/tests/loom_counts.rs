@@ -21,7 +21,7 @@ models!(
 
 /// All or none: a waiter never sees a part of a portion.
 fn s7_many_against_close<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     let user = {
         let rundown = Arc::clone(&rundown);
         thread::spawn(move || {
@@ -46,7 +46,7 @@ fn s7_many_against_close<R: Make>() {
 }
 
 fn s7_portions_against_a_waiter<R: Make>() {
-    let shared = Arc::new((R::default(), UnsafeCell::new(0)));
+    let shared = Arc::new((R::new(), UnsafeCell::new(0)));
     let user = {
         let shared = Arc::clone(&shared);
         thread::spawn(move || {
@@ -72,7 +72,7 @@ fn s7_portions_against_a_waiter<R: Make>() {
 
 /// One thread takes, others release their share: the wait outlasts each of them.
 fn s7_split_guards_on_two_cpus<R: Make>() {
-    let shared = Arc::new((R::default(), [UnsafeCell::new(0), UnsafeCell::new(0)]));
+    let shared = Arc::new((R::new(), [UnsafeCell::new(0), UnsafeCell::new(0)]));
     shared.0.acquire_many(2).unwrap();
     let users: Vec<_> = (0..2)
         .map(|cpu| {
@@ -97,7 +97,7 @@ fn s7_split_guards_on_two_cpus<R: Make>() {
 }
 
 fn s7_a_refused_portion_leaves_no_trace<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let user = {
         let rundown = Arc::clone(&rundown);

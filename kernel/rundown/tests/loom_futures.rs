@@ -12,10 +12,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
+use models::cpus::{Flaw, per_cpu_platform};
 use models::models;
 use rundown::{
-    AsyncPlatform, CacheAwareRundown, ObjectId, Platform, Rundown, RundownRef, Slot, WaitOutcome,
-    Wakers,
+    AsyncPlatform, CacheAwareRundown, ObjectId, PerCpuRundown, Platform, Rundown, RundownRef, Slot,
+    WaitOutcome, Wakers,
 };
 
 loom::lazy_static! {
@@ -64,9 +65,11 @@ impl AsyncPlatform for Later {
     }
 }
 
+per_cpu_platform!(AtOnce, Flaw::Nothing);
+
 /// What a model needs of a kind.
-trait Make: Rundown<Platform: AsyncPlatform> + Default + 'static {}
-impl<R: Rundown<Platform: AsyncPlatform> + Default + 'static> Make for R {}
+trait Make: models::Make + Rundown<Platform: AsyncPlatform> {}
+impl<R: models::Make + Rundown<Platform: AsyncPlatform>> Make for R {}
 
 models!(@kind plain, super::RundownRef<super::AtOnce>,
     no_wake_up_is_lost,
@@ -80,6 +83,12 @@ models!(@kind slots_1, super::CacheAwareRundown<super::AtOnce, [super::Slot; 1]>
     dropped_while_it_is_woken,
     the_last_waker_counts,
     two_futures_are_woken bound: 3);
+models!(@kind per_cpu, super::PerCpuRundown<super::AtOnce>,
+    no_wake_up_is_lost,
+    a_cancel_wakes,
+    dropped_while_it_is_woken,
+    the_last_waker_counts,
+    two_futures_are_woken bound: 2);
 models!(@kind plain_rung, super::RundownRef<super::Later>, a_ring_is_delivered);
 models!(@kind slots_1_rung, super::CacheAwareRundown<super::Later, [super::Slot; 1]>,
     a_ring_is_delivered);
@@ -132,7 +141,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// A rundown that this thread holds, and another thread that will release it.
 fn held<R: Make>() -> (Arc<R>, thread::JoinHandle<()>) {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let user = {
         let rundown = Arc::clone(&rundown);
@@ -156,7 +165,7 @@ fn no_wake_up_is_lost<R: Make>() {
 }
 
 fn a_cancel_wakes<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let drain = rundown.drain();
     let canceller = {

@@ -12,7 +12,7 @@ use models::{Make, Sleep, models, on_cpu};
 use rundown::{CloseOutcome, Protected, Spin, State, WaitOutcome};
 
 models!(
-    a_stale_acquire_meets_the_next_life,
+    a_stale_acquire_meets_the_next_life per_cpu: 6,
     refused_acquires_do_not_reach_the_next_life,
     completion_hands_over,
     the_taker_hands_over_to_the_publisher,
@@ -23,7 +23,7 @@ models!(
 /// The user may look at the switch in the first life, be granted protection on a slot that just
 /// re-opened, and release it on one that has not.
 fn a_stale_acquire_meets_the_next_life<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 1));
+    let object = Arc::new(Protected::new(R::new(), 1));
     let user = {
         let object = Arc::clone(&object);
         thread::spawn(move || {
@@ -42,7 +42,7 @@ fn a_stale_acquire_meets_the_next_life<R: Make>() {
 
 /// What refused acquires leave on closed slots must not count in the life after.
 fn refused_acquires_do_not_reach_the_next_life<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     let user = {
         let rundown = Arc::clone(&rundown);
         thread::spawn(move || drop(rundown.try_acquire()))
@@ -57,7 +57,7 @@ fn refused_acquires_do_not_reach_the_next_life<R: Make>() {
 /// One owner waits, uses the guarded thing for the last time, and marks the object run down; the
 /// other re-opens it.
 fn completion_hands_over<R: Make>() {
-    let shared = Arc::new((R::default(), UnsafeCell::new(0)));
+    let shared = Arc::new((R::new(), UnsafeCell::new(0)));
     let first = {
         let shared = Arc::clone(&shared);
         thread::spawn(move || {
@@ -77,7 +77,7 @@ fn completion_hands_over<R: Make>() {
 }
 
 fn the_taker_hands_over_to_the_publisher<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 1));
+    let object = Arc::new(Protected::new(R::new(), 1));
     let taker = {
         let object = Arc::clone(&object);
         thread::spawn(move || assert_eq!(object.run_down(&Spin), Ok(1)))
@@ -93,7 +93,7 @@ fn the_taker_hands_over_to_the_publisher<R: Make>() {
 
 /// Whichever is later wins, and neither hangs.
 fn close_against_reinit<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.close();
     let closer = {
         let rundown = Arc::clone(&rundown);
@@ -111,7 +111,7 @@ fn close_against_reinit<R: Make>() {
 /// A wait that starts while the object re-opens must not overlook protection that was granted
 /// before it started.
 fn a_wait_during_a_reinit_misses_no_grant<R: Make>() {
-    let shared = Arc::new((R::default(), AtomicBool::new(false)));
+    let shared = Arc::new((R::new(), AtomicBool::new(false)));
     let user = {
         let shared = Arc::clone(&shared);
         thread::spawn(move || {

@@ -13,7 +13,7 @@ models!(an_early_release_does_not_drain, no_state_comes_back);
 /// Two are held. One is released on a slot that the sweep may have passed, before the closer knows
 /// how many there are.
 fn an_early_release_does_not_drain<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     on_cpu(1);
     rundown.acquire_many(2).unwrap();
     let closer = {
@@ -40,7 +40,7 @@ fn no_state_comes_back<R: Make>() {
         State::Drained => 3,
         other => panic!("nobody made it {other}"),
     };
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let closer = {
         let rundown = Arc::clone(&rundown);

@@ -18,7 +18,7 @@ models!(
 );
 
 fn the_last_release_wakes<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 7));
+    let object = Arc::new(Protected::new(R::new(), 7));
     let user = {
         let object = Arc::clone(&object);
         thread::spawn(move || {
@@ -31,7 +31,7 @@ fn the_last_release_wakes<R: Make>() {
 }
 
 fn the_last_release_wakes_every_waiter<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let waiters: Vec<_> = (0..2)
         .map(|_| {
@@ -50,7 +50,7 @@ fn the_last_release_wakes_every_waiter<R: Make>() {
 /// Nothing is held: who drains the object is the closer itself, and the other waiter may have
 /// looked before.
 fn the_sweep_wakes_the_other_waiter<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     let waiter = {
         let rundown = Arc::clone(&rundown);
         thread::spawn(move || rundown.wait(&Sleep))
@@ -61,7 +61,7 @@ fn the_sweep_wakes_the_other_waiter<R: Make>() {
 
 /// The waiter may come while the object is claimed; then it waits for the claim's end.
 fn the_end_of_a_claim_wakes<R: Make>() {
-    let rundown = Arc::new(R::default());
+    let rundown = Arc::new(R::new());
     rundown.close();
     let waiter = {
         let rundown = Arc::clone(&rundown);
@@ -73,7 +73,7 @@ fn the_end_of_a_claim_wakes<R: Make>() {
 
 /// The waiter may sleep through the end of the life it waits for, and wake up in the next.
 fn a_late_waiter_is_woken<R: Make>() {
-    let object = Arc::new(Protected::new(R::default(), 1));
+    let object = Arc::new(Protected::new(R::new(), 1));
     let other = {
         let object = Arc::clone(&object);
         thread::spawn(move || object.run_down(&Sleep).is_ok())

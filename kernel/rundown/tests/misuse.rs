@@ -6,7 +6,7 @@ mod support;
 use std::thread;
 
 use rundown::{Misuse, Park, Rundown, Spin, State, WaitOutcome};
-use support::{Inline, Make, Plain, for_every_kind, misuses, on_cpu, panic_of, wake_ups};
+use support::{Inline, Make, Plain, for_every_kind, misuses, panic_of, wake_ups};
 
 for_every_kind!(
     s7_a_release_without_an_acquire_is_found,
@@ -42,7 +42,7 @@ fn s7_a_release_without_an_acquire_is_found<R: Make + ?Sized>() {
     let rundown = R::make();
     rundown.acquire_many(2).expect("open");
     let found = misuses(|| {
-        on_cpu(1);
+        R::on_cpu(1);
         // SAFETY: nothing depends on it.
         unsafe { release_too_many(&*rundown, 5) };
     });
@@ -166,7 +166,7 @@ fn s7_balanced_calls_are_never_misuse<R: Make + ?Sized>() {
     let found = misuses(|| {
         for life in 0..50 {
             let mut guards = rundown.try_acquire_many(life % 5 + 1).expect("open");
-            on_cpu(life as usize);
+            R::on_cpu(life as usize);
             drop(guards.take_one());
             if life % 3 == 0 {
                 rundown.close();
@@ -174,7 +174,7 @@ fn s7_balanced_calls_are_never_misuse<R: Make + ?Sized>() {
                     let _ = rundown.cancel();
                 }
             }
-            on_cpu(life as usize + 1);
+            R::on_cpu(life as usize + 1);
             drop(guards);
             rundown.close();
             rundown.reinit().expect("drained");

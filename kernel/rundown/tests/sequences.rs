@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use rundown::{
     CloseOutcome, Drain, Misuse, Park, RefGuards, Refused, Rundown, State, WaitOutcome, WrongState,
 };
-use support::{Make, for_every_kind, misuses, on_cpu};
+use support::{Make, for_every_kind, misuses};
 
 for_every_kind!(any_sequence_of_calls_follows_the_model);
 
@@ -256,11 +256,11 @@ fn step<R: Make + ?Sized>(
     let rundown = real.rundown;
     match call {
         Call::Acquire { cpu, n } => {
-            on_cpu(*cpu);
+            R::on_cpu(*cpu);
             prop_assert_eq!(rundown.acquire_many(*n), model.acquire(*n));
         }
         Call::Guards { cpu, n } => {
-            on_cpu(*cpu);
+            R::on_cpu(*cpu);
             let guards = rundown.try_acquire_many(*n);
             prop_assert_eq!(guards.is_some(), model.acquire(*n).is_ok());
             real.guards.extend(guards);
@@ -270,21 +270,21 @@ fn step<R: Make + ?Sized>(
             let free = u32::try_from(model.held - in_guards).unwrap_or(0);
             let n = free.min(*n);
             if n > 0 {
-                on_cpu(*cpu);
+                R::on_cpu(*cpu);
                 model.release(n);
                 // SAFETY: so many are held without guards.
                 unsafe { rundown.release_many(n) };
             }
         }
         Call::OverRelease { cpu, more } => {
-            on_cpu(*cpu);
+            R::on_cpu(*cpu);
             let n = u32::try_from(model.held).unwrap_or(0) + more;
             model.release(n);
             // SAFETY: too many, but nothing depends on this object.
             unsafe { rundown.release_many(n) };
         }
         Call::DropGuards { which, cpu } if !real.guards.is_empty() => {
-            on_cpu(*cpu);
+            R::on_cpu(*cpu);
             let guards = real.guards.swap_remove(which.index(real.guards.len()));
             if guards.count() > 0 {
                 model.release(guards.count());

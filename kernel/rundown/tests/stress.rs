@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use rundown::{Guard, Park, Protected};
-use support::{Make, Random, for_every_sized_kind, on_cpu};
+use support::{Make, Random, for_every_sized_kind};
 
 for_every_sized_kind!(a_poisoned_value_is_never_seen);
 
@@ -103,7 +103,7 @@ fn use_it<'a, R: Make>(
     let mut granted = 0;
     while granted < GRANTS_PER_USER || teardowns.load(Ordering::Relaxed) < TEARDOWNS {
         // Wrong on purpose, as if the thread migrated all the time (S11).
-        on_cpu(random.next() as usize);
+        R::on_cpu(random.next() as usize);
         let Some(guard) = object.try_acquire() else {
             // Whoever holds guards in the drawer while the owner waits must let them go in the end.
             drawer.lock().expect("no user failed").clear();
@@ -122,7 +122,7 @@ fn use_it<'a, R: Make>(
             let place = random.below(8) as usize;
             std::mem::swap(&mut drawer[place], &mut used);
         }
-        on_cpu(random.next() as usize);
+        R::on_cpu(random.next() as usize);
         drop(used);
     }
     drawer.lock().expect("no user failed").clear();

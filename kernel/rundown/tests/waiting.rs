@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rundown::{Clock, HostPlatform, Park, Spin, State, Wait, WaitOutcome, Waiting};
-use support::{Make, Script, TestPlatform, for_every_kind, on_cpu};
+use support::{Make, Script, TestPlatform, for_every_kind};
 
 for_every_kind!(
     spin_waits,
@@ -71,7 +71,7 @@ fn park_is_woken_by_the_release<R: Make + ?Sized>() {
         let mut drain = rundown.drain();
         thread::scope(|scope| {
             scope.spawn(move || {
-                on_cpu(round % 3);
+                R::on_cpu(round % 3);
                 drop(guard);
             });
             assert_eq!(drain.wait(&Park), WaitOutcome::Drained);
@@ -81,9 +81,9 @@ fn park_is_woken_by_the_release<R: Make + ?Sized>() {
 
 fn a_missed_deadline_says_what_is_outstanding<R: Make + ?Sized>() {
     let rundown = R::make();
-    on_cpu(0);
+    R::on_cpu(0);
     let mut guards = rundown.try_acquire_many(3).expect("open");
-    on_cpu(1);
+    R::on_cpu(1);
     drop(guards.take_one());
     let patience = Duration::from_millis(3);
     for parked in [false, true] {
@@ -314,13 +314,13 @@ fn a_drain_may_be_dropped<R: Make + ?Sized>() {
 
 fn outstanding_counts_follow_the_releases<R: Make + ?Sized>() {
     let rundown = R::make();
-    on_cpu(0);
+    R::on_cpu(0);
     let mut guards = rundown.try_acquire_many(4).expect("open");
     let drain = rundown.drain();
     assert_eq!(drain.object(), rundown.id());
     for cpu in 0..4 {
         assert_eq!(drain.outstanding().held, 4 - cpu);
-        on_cpu(cpu as usize);
+        R::on_cpu(cpu as usize);
         drop(guards.take_one());
     }
     let outstanding = drain.outstanding();

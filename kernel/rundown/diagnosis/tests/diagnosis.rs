@@ -4,6 +4,8 @@
 // The name that the tests know it by.
 extern crate rundown_diagnosis as rundown;
 
+#[path = "../../tests/support/host_counters.rs"]
+mod host_counters;
 #[path = "../../tests/diagnosis/listing.rs"]
 mod listing;
 #[path = "../../tests/diagnosis/platform.rs"]

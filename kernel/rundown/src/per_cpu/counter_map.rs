@@ -104,7 +104,7 @@ mod tests {
     #[cfg(feature = "std")]
     #[test]
     fn no_counter_is_given_to_two() {
-        use std::{collections::HashSet, thread};
+        use std::{collections::HashSet, thread, vec::Vec};
 
         let map = CounterMap::<4>::new();
         let held: Vec<usize> = thread::scope(|scope| {

@@ -4,12 +4,14 @@ mod counter_map;
 #[cfg(all(target_arch = "x86_64", not(rundown_loom)))]
 pub mod gs;
 mod platform;
+mod rounds;
 
 use core::fmt;
 use core::marker::PhantomData;
 
 pub use self::counter_map::CounterMap;
 pub use self::platform::{CounterId, PerCpu, Unavailable};
+pub use self::rounds::{Answers, Round, Rounds};
 use crate::batch::Closer;
 use crate::central::Central;
 use crate::counts::RacyCounts;

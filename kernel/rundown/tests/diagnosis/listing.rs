@@ -9,9 +9,9 @@ use std::thread;
 use rundown::diagnosis::{CAPACITY, Report, holders, unlisted};
 use rundown::{Guard, Owner, Protected, Rundown, Spin};
 
-use crate::platform::{Plain, Watched, facts, lines, on, on_both_kinds, printed};
+use crate::platform::{Plain, Watched, facts, lines, on, on_every_kind, printed};
 
-on_both_kinds!(
+on_every_kind!(
     the_location_is_the_callers_line,
     the_location_is_the_callers_line_behind_a_value,
     cpu_tick_and_count_are_those_of_the_acquire,

@@ -5,12 +5,18 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rundown::diagnosis::{Holder, holders};
-use rundown::{CacheAwareRundown, Clock, Misuse, ObjectId, Platform, RundownRef, Slot};
+use rundown::{
+    CacheAwareRundown, Clock, HostPlatform, Misuse, ObjectId, PerCpuRundown, Platform, Rundown,
+    RundownRef, Slot,
+};
+
+use crate::host_counters::counters_of_the_host;
 
 pub(crate) struct Watched;
 
 pub(crate) type Plain = RundownRef<Watched>;
 pub(crate) type CacheAware = CacheAwareRundown<Watched, [Slot; 4]>;
+pub(crate) type PerCpu = PerCpuRundown<Watched>;
 
 thread_local! {
     static CPU: Cell<usize> = const { Cell::new(0) };
@@ -49,6 +55,40 @@ impl Clock for Watched {
     fn now() -> u64 {
         TICK.get()
     }
+}
+
+counters_of_the_host!(Watched);
+
+/// A kind that a test makes more objects of.
+pub(crate) trait Make: Rundown<Platform = Watched> {
+    fn make() -> Self;
+}
+
+impl Make for Plain {
+    fn make() -> Self {
+        Self::new()
+    }
+}
+
+impl Make for CacheAware {
+    fn make() -> Self {
+        Self::new()
+    }
+}
+
+impl Make for PerCpu {
+    fn make() -> Self {
+        Self::new().expect("there was one for the test itself")
+    }
+}
+
+/// An object with per-CPU counters, or nothing to test if the system does not have them.
+pub(crate) fn per_cpu() -> Option<PerCpu> {
+    let object = PerCpu::new();
+    if let Err(why) = &object {
+        assert_eq!(HostPlatform::per_cpu().as_ref(), Err(why));
+    }
+    object.ok()
 }
 
 /// The thread pretends to be on this CPU, at this time.
@@ -102,7 +142,7 @@ pub(crate) fn facts(object: ObjectId) -> Vec<(usize, u64, u32, bool)> {
 }
 
 /// Each test function as a test of its own for each kind. It gets an object that stays where it is.
-macro_rules! on_both_kinds {
+macro_rules! on_every_kind {
     ($($test:ident),* $(,)?) => {
         mod plain {
             $(#[test]
@@ -118,7 +158,16 @@ macro_rules! on_both_kinds {
                 super::$test(Box::new($crate::platform::CacheAware::new()));
             })*
         }
+        mod per_cpu {
+            $(#[test]
+            fn $test() {
+                let _alone = $crate::platform::alone();
+                if let Some(object) = $crate::platform::per_cpu() {
+                    super::$test(Box::new(object));
+                }
+            })*
+        }
     };
 }
 
-pub(crate) use on_both_kinds;
+pub(crate) use on_every_kind;

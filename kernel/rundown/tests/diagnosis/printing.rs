@@ -12,9 +12,9 @@ use rundown::{
     CacheAwareRundown, Owner, Protected, Rundown, Slot, Spin, Wait, WaitOutcome, Waiting,
 };
 
-use crate::platform::{CacheAware, Plain, Watched, alone, facts, on, on_both_kinds, printed};
+use crate::platform::{CacheAware, Make, Plain, Watched, alone, facts, on, on_every_kind, printed};
 
-on_both_kinds!(
+on_every_kind!(
     a_forgotten_guard_is_printed_when_its_object_is_dropped,
     a_raw_acquire_is_printed_when_its_object_is_dropped,
     an_object_that_is_free_is_dropped_in_silence,
@@ -91,14 +91,12 @@ fn an_object_that_is_free_is_dropped_in_silence<R: Rundown<Platform = Watched>>(
     assert_eq!(printed(), [""; 0]);
 }
 
-fn the_next_object_at_an_address_inherits_nothing<R: Rundown<Platform = Watched> + Default>(
-    mut place: Box<R>,
-) {
+fn the_next_object_at_an_address_inherits_nothing<R: Make>(mut place: Box<R>) {
     mem::forget(place.try_acquire());
     place.acquire().expect("open");
     assert_eq!(facts(place.id()).len(), 2);
     // Drops the old one where it is.
-    *place = R::default();
+    *place = R::make();
     assert_eq!(facts(place.id()), []);
     assert!(the_one_text().contains("dropped while held"));
     // The new one is diagnosed like any other.
@@ -201,8 +199,8 @@ fn every_wait_for_a_value_is_warned_of<R: Rundown<Platform = Watched>>(object: B
     assert_warned_at(line);
 }
 
-fn every_wait_of_an_owner_is_warned_of<R: Rundown<Platform = Watched> + Default>(_: Box<R>) {
-    let new = || Owner::new(R::default(), 7);
+fn every_wait_of_an_owner_is_warned_of<R: Make>(_: Box<R>) {
+    let new = || Owner::new(R::make(), 7);
     let mut owner = new();
     let handle = owner.handle();
     let guard = handle.try_acquire();

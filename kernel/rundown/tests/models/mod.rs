@@ -4,10 +4,17 @@
     reason = "each model file is a crate of its own and uses a part of this"
 )]
 
+pub(crate) mod cpus;
+
 use std::cell::Cell;
 
 use loom::sync::{Condvar, Mutex};
-use rundown::{CacheAwareRundown, ObjectId, Platform, Rundown, RundownRef, Slot, Wait, Waiting};
+use rundown::{
+    CacheAwareRundown, ObjectId, PerCpu, PerCpuRundown, Platform, Rundown, RundownRef, Slot, Wait,
+    Waiting,
+};
+
+use self::cpus::{Flaw, per_cpu_platform};
 
 /// A platform of loom threads.
 pub(crate) struct Model;
@@ -31,9 +38,16 @@ impl Platform for Model {
     }
 }
 
-/// Sets the calling thread's CPU hint.
+per_cpu_platform!(Model, Flaw::Nothing);
+
+/// Sets the calling thread's CPU hint, and so the CPU that it runs on: [`cpu`].
 pub(crate) fn on_cpu(index: usize) {
     HINT.with(|hint| hint.set(index));
+}
+
+/// The CPU that the calling thread runs on. A hint may be wrong (S11), and then it is some CPU.
+pub(crate) fn cpu() -> usize {
+    HINT.with(Cell::get) % cpus::CPUS
 }
 
 /// Sleeps until the platform wakes it. If nobody does, loom reports the deadlock.
@@ -54,43 +68,69 @@ impl Wait for Sleep {
     }
 }
 
-/// A kind in a model: `default` is an open object.
-pub(crate) trait Make: Rundown<Platform = Model> + Default + 'static {
+/// A kind in a model.
+pub(crate) trait Make: Rundown + Sized + 'static {
+    /// An open object.
+    fn new() -> Self;
+
     /// A run-down one.
     fn closed() -> Self;
 }
 
-impl Make for Plain {
+impl<P: Platform> Make for RundownRef<P> {
+    fn new() -> Self {
+        Self::new()
+    }
+
     fn closed() -> Self {
         Self::closed()
     }
 }
 
-impl<const N: usize> Make for Slots<N> {
+impl<P: Platform, const N: usize> Make for CacheAwareRundown<P, [Slot; N]> {
+    fn new() -> Self {
+        Self::new()
+    }
+
     fn closed() -> Self {
         Self::new().born_closed()
     }
 }
 
+impl<P: PerCpu> Make for PerCpuRundown<P> {
+    fn new() -> Self {
+        Self::new().expect("a counter is free")
+    }
+
+    fn closed() -> Self {
+        Self::closed().expect("a counter is free")
+    }
+}
+
 pub(crate) type Plain = RundownRef<Model>;
 pub(crate) type Slots<const N: usize> = CacheAwareRundown<Model, [Slot; N]>;
+pub(crate) type Counters = PerCpuRundown<Model>;
 
 /// Runs each generic model over the kinds, exhaustively unless it says `bound: n` (at most n
-/// preemptions).
+/// preemptions); in the per-CPU kind, whose add takes more of loom's steps, also if it says
+/// `per_cpu: n`.
 macro_rules! models {
-    ($($(#[doc = $doc:literal])* $model:ident $(bound: $bound:literal)?),* $(,)?) => {
+    ($($(#[doc = $doc:literal])* $model:ident
+        $(bound: $bound:literal)? $(per_cpu: $per_cpu:literal)?),* $(,)?) => {
         models!(@kind plain, $crate::models::Plain, $($model $(bound: $bound)?),*);
         models!(@kind slots_1, $crate::models::Slots<1>, $($model $(bound: $bound)?),*);
         models!(@kind slots_2, $crate::models::Slots<2>, $($model $(bound: $bound)?),*);
+        models!(@kind per_cpu, $crate::models::Counters,
+            $($model $(bound: $bound)? $(bound: $per_cpu)?),*);
     };
-    (@kind $kind:ident, $type:ty, $($model:ident $(bound: $bound:literal)?),*) => {
+    (@kind $kind:ident, $type:ty, $($model:ident $(bound: $bound:literal)*),* $(,)?) => {
         mod $kind {
             $(
                 #[test]
                 fn $model() {
                     let mut builder = loom::model::Builder::new();
                     builder.preemption_bound = None;
-                    $(builder.preemption_bound = Some($bound);)?
+                    $(builder.preemption_bound = Some($bound);)*
                     builder.check(super::$model::<$type>);
                 }
             )*

@@ -1,20 +1,41 @@
 //! Every kind under test, and the tables that run a test over all of them.
 
 use std::alloc::{Layout, alloc, handle_alloc_error};
+use std::io::Write;
 use std::mem::MaybeUninit;
 use std::slice;
 
-use rundown::{CacheAwareRundown, PlaceError, Rundown, RundownRef, Slot};
+use rundown::{
+    CacheAwareRundown, HostPlatform, PerCpu, PerCpuRundown, PlaceError, Rundown, RundownRef, Slot,
+};
 
-use super::TestPlatform;
+use super::{TestPlatform, affinity, on_cpu};
 
 /// A kind under test.
 pub(crate) trait Make: Rundown<Platform = TestPlatform> + 'static {
-    /// How many slots it has; 1 for the plain kind.
-    const SLOTS: usize;
-
     /// Whether it is the plain kind, which finds an over-release in the call and never sweeps.
     const PLAIN: bool = false;
+
+    /// Whether a release on a closed object is still counted in its slot.
+    const COUNTS_GO_ON: bool = true;
+
+    /// How many slots it has; 1 for the plain kind.
+    fn slots() -> usize;
+
+    /// Which of them the CPU with this index uses.
+    fn slot_of(cpu: usize) -> usize {
+        cpu % Self::slots()
+    }
+
+    /// From now on, the calling thread uses the slot of the CPU with this index.
+    fn on_cpu(cpu: usize) {
+        on_cpu(cpu);
+    }
+
+    /// Why the system cannot have this kind, if so.
+    fn missing() -> Option<String> {
+        None
+    }
 
     /// An open object.
     fn make() -> Box<Self>;
@@ -29,12 +50,17 @@ pub(crate) type Inline<const N: usize> = CacheAwareRundown<TestPlatform, [Slot; 
 pub(crate) type Boxed = CacheAwareRundown<TestPlatform>;
 /// Eight slots.
 pub(crate) type Borrowed = CacheAwareRundown<TestPlatform, &'static mut [Slot]>;
+/// As many slots as the machine may have CPUs, and one more.
+pub(crate) type Counters = PerCpuRundown<TestPlatform>;
 /// Four slots, in one piece of memory with the object.
 pub(crate) type Placed = CacheAwareRundown<TestPlatform, [Slot]>;
 
 impl Make for Plain {
-    const SLOTS: usize = 1;
     const PLAIN: bool = true;
+
+    fn slots() -> usize {
+        1
+    }
 
     fn make() -> Box<Self> {
         Box::new(Self::new())
@@ -46,7 +72,9 @@ impl Make for Plain {
 }
 
 impl<const N: usize> Make for Inline<N> {
-    const SLOTS: usize = N;
+    fn slots() -> usize {
+        N
+    }
 
     fn make() -> Box<Self> {
         Box::new(Self::new())
@@ -58,22 +86,26 @@ impl<const N: usize> Make for Inline<N> {
 }
 
 impl Make for Boxed {
-    const SLOTS: usize = 3;
+    fn slots() -> usize {
+        3
+    }
 
     fn make() -> Box<Self> {
-        Box::new(Self::boxed(Self::SLOTS))
+        Box::new(Self::boxed(Self::slots()))
     }
 
     fn make_closed() -> Box<Self> {
-        Box::new(Self::boxed(Self::SLOTS).born_closed())
+        Box::new(Self::boxed(Self::slots()).born_closed())
     }
 }
 
 impl Make for Borrowed {
-    const SLOTS: usize = 8;
+    fn slots() -> usize {
+        8
+    }
 
     fn make() -> Box<Self> {
-        let slots: Vec<Slot> = (0..Self::SLOTS).map(|_| Slot::new()).collect();
+        let slots: Vec<Slot> = (0..Self::slots()).map(|_| Slot::new()).collect();
         Box::new(Self::with_slots(slots.leak()).expect("eight slots"))
     }
 
@@ -83,7 +115,9 @@ impl Make for Borrowed {
 }
 
 impl Make for Placed {
-    const SLOTS: usize = 4;
+    fn slots() -> usize {
+        4
+    }
 
     fn make() -> Box<Self> {
         in_place(Self::place)
@@ -94,13 +128,42 @@ impl Make for Placed {
     }
 }
 
+/// Its CPUs are real: the thread moves.
+impl Make for Counters {
+    const COUNTS_GO_ON: bool = false;
+
+    fn slots() -> usize {
+        TestPlatform::cpus()
+    }
+
+    fn slot_of(cpu: usize) -> usize {
+        affinity::allowed(cpu)
+    }
+
+    fn on_cpu(cpu: usize) {
+        affinity::move_to(affinity::allowed(cpu));
+    }
+
+    fn missing() -> Option<String> {
+        HostPlatform::per_cpu().err().map(|why| why.to_string())
+    }
+
+    fn make() -> Box<Self> {
+        Box::new(Self::new().expect("there are counters"))
+    }
+
+    fn make_closed() -> Box<Self> {
+        Box::new(Self::closed().expect("there are counters"))
+    }
+}
+
 /// A `place` or `place_closed`.
 type Place = fn(&mut [MaybeUninit<u8>], usize) -> Result<&mut Placed, PlaceError>;
 
 /// Memory as large and aligned as `layout` says, and the object in it. A box frees it by the layout
 /// of the object itself.
 fn in_place(place: Place) -> Box<Placed> {
-    let layout = Placed::layout(Placed::SLOTS).expect("four slots");
+    let layout = Placed::layout(Placed::slots()).expect("four slots");
     // SAFETY: the size is not zero.
     let memory = unsafe { alloc(layout) };
     if memory.is_null() {
@@ -109,10 +172,22 @@ fn in_place(place: Place) -> Box<Placed> {
     let memory = memory.cast::<MaybeUninit<u8>>();
     // SAFETY: just allocated, so large, and nobody else's.
     let memory = unsafe { slice::from_raw_parts_mut(memory, layout.size()) };
-    let object = place(memory, Placed::SLOTS).expect("as `layout` said");
+    let object = place(memory, Placed::slots()).expect("as `layout` said");
     assert_eq!(Layout::for_value(object), layout);
     // SAFETY: allocated with this layout, as just checked.
     unsafe { Box::from_raw(object) }
+}
+
+/// Whether the system has this kind. If not, the test says that it is skipped, and why; by
+/// [`stderr`](std::io::stderr), so that it is seen although the test passes.
+pub(crate) fn there_is<R: Make + ?Sized>() -> bool {
+    let Some(why) = R::missing() else {
+        return true;
+    };
+    let test = std::thread::current();
+    let test = test.name().unwrap_or("a test");
+    writeln!(std::io::stderr(), "{test} skipped: {why}").expect("somebody listens");
+    false
 }
 
 /// The table: each generic test function, run over every kind as a test of its own.
@@ -130,7 +205,9 @@ macro_rules! for_every_sized_kind {
             $(
                 #[test]
                 fn $test() {
-                    $crate::support::within_a_minute(super::$test::<$type>);
+                    if $crate::support::there_is::<$type>() {
+                        $crate::support::within_a_minute(super::$test::<$type>);
+                    }
                 }
             )*
         }
@@ -141,6 +218,7 @@ macro_rules! for_every_sized_kind {
         $crate::support::for_every_sized_kind!(@kind slots_2, $crate::support::Inline<2>, $($test),*);
         $crate::support::for_every_sized_kind!(@kind slots_3_boxed, $crate::support::Boxed, $($test),*);
         $crate::support::for_every_sized_kind!(@kind slots_8_borrowed, $crate::support::Borrowed, $($test),*);
+        $crate::support::for_every_sized_kind!(@kind per_cpu, $crate::support::Counters, $($test),*);
     };
 }
 

@@ -7,6 +7,8 @@
     reason = "each test file is a crate of its own and uses a part of this"
 )]
 
+pub(crate) mod affinity;
+pub(crate) mod host_counters;
 mod kinds;
 mod platform;
 mod script;
@@ -18,7 +20,8 @@ use std::time::Duration;
 use rundown::{RefGuard, Rundown, State};
 
 pub(crate) use kinds::{
-    Borrowed, Boxed, Inline, Make, Placed, Plain, for_every_kind, for_every_sized_kind,
+    Borrowed, Boxed, Counters, Inline, Make, Placed, Plain, for_every_kind, for_every_sized_kind,
+    there_is,
 };
 pub(crate) use platform::{TestPlatform, misuses, on_cpu, wake_ups};
 pub(crate) use script::Script;

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use rundown::{AsyncPlatform, Clock, HostPlatform, Misuse, ObjectId, Platform, Wakers};
 
+use super::host_counters::counters_of_the_host;
+
 /// The host's platform, except that the hint is the test's, and misuse does not panic while a test
 /// [collects](misuses) it.
 pub(crate) struct TestPlatform;
@@ -49,6 +51,8 @@ impl AsyncPlatform for TestPlatform {
         HostPlatform::wakers()
     }
 }
+
+counters_of_the_host!(TestPlatform);
 
 /// Pretends that the calling thread runs on the CPU with this index from now on.
 pub(crate) fn on_cpu(index: usize) {

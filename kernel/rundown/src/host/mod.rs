@@ -1,6 +1,22 @@
 //! Rundown protection for the threads of a hosted program: [`HostPlatform`] and its wait policy,
 //! [`Park`].
 
+#[cfg(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(miri)
+))]
+mod per_cpu;
+#[cfg(not(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_pointer_width = "64",
+    not(miri)
+)))]
+#[path = "unsupported.rs"]
+mod per_cpu;
+
 use core::cell::Cell;
 use core::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,13 +24,60 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use std::{eprintln, thread_local};
 
+use crate::per_cpu::Unavailable;
 use crate::platform::{AsyncPlatform, Clock, ObjectId, Platform, Wait, Waiting};
 use crate::wakers::Wakers;
 
 /// Threads instead of CPUs: each thread gets an index of its own when it first asks. Its
 /// [clock](Clock) counts nanoseconds, its reports go to the standard error.
 ///
-/// Its wake-up takes a lock, so the last release must not happen in a signal handler.
+/// Its wake-up takes a lock, so the last release must not happen in a signal handler: no release
+/// there of a closed object.
+///
+/// # Per-CPU counters
+/// On Linux on x86-64 it has them ([`PerCpu`](crate::PerCpu)), so threads may use the fastest kind,
+/// [`PerCpuRundown`](crate::PerCpuRundown). Not every kernel does, nor every sandbox; then there is the
+/// next best:
+///
+/// ```
+/// use rundown::{CacheAwareRundown, HostPlatform, PerCpuRundown, Protected, RunDownError, Spin};
+///
+/// # #[derive(Debug)]
+/// struct Routes(Vec<u32>);
+///
+/// enum Table {
+///     Fast(Protected<Routes, PerCpuRundown<HostPlatform>>),
+///     Portable(Protected<Routes, CacheAwareRundown<HostPlatform>>),
+/// }
+///
+/// impl Table {
+///     fn new(routes: Routes) -> Self {
+///         match PerCpuRundown::new() {
+///             Ok(rundown) => Self::Fast(Protected::new(rundown, routes)),
+///             // `why` is worth a line in the log.
+///             Err(_why) => Self::Portable(Protected::new(CacheAwareRundown::boxed(8), routes)),
+///         }
+///     }
+///
+///     fn first(&self) -> Option<u32> {
+///         match self {
+///             Self::Fast(table) => table.try_acquire()?.0.first().copied(),
+///             Self::Portable(table) => table.try_acquire()?.0.first().copied(),
+///         }
+///     }
+/// }
+///
+/// assert_eq!(Table::new(Routes(vec![7])).first(), Some(7));
+/// ```
+///
+/// Acquire and release may be called in signal handlers, on any thread, one that has not
+/// counted before included. To make and to close an object may not: a barrier takes a lock.
+///
+/// After `fork`, the child's objects are as they were in the parent, with what was held by threads that
+/// the child does not have. If the parent had other threads, the child must not close (POSIX leaves it the
+/// functions that are legal in signal handlers).
+///
+/// There are at most 524,288 counters at a time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostPlatform;
 
@@ -28,6 +91,30 @@ impl HostPlatform {
     #[must_use]
     pub fn after(time: Duration) -> u64 {
         Self::now().saturating_add(nanoseconds(time))
+    }
+
+    /// Whether [`PerCpuRundown`](crate::PerCpuRundown) can be used in this process: it needs the
+    /// system calls `rseq` (Linux 4.18) and `membarrier` for it (Linux 5.10), on x86-64. The answer
+    /// does not change. Not in a signal handler.
+    ///
+    /// # Errors
+    /// [`Unavailable::Unsupported`], with what is missing.
+    pub fn per_cpu() -> Result<(), Unavailable> {
+        per_cpu::prepare()
+    }
+
+    /// How many [barriers](crate::PerCpu::barrier) the process has had. Those that were asked for
+    /// while another one was under way count once.
+    #[must_use]
+    pub fn barriers() -> u64 {
+        per_cpu::barriers()
+    }
+
+    /// How often an acquire or release of a [`PerCpuRundown`](crate::PerCpuRundown) was interrupted
+    /// before it had counted, and started again. For tests, and for the curious.
+    #[must_use]
+    pub fn restarts() -> u64 {
+        per_cpu::restarts()
     }
 }
 

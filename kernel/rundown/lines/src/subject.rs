@@ -1,0 +1,62 @@
+//! What the scripts act on: anything that is acquired and released ([`Pairs`]), and what also has a
+//! life ([`Subject`]).
+
+use rundown_traced::Rundown;
+
+/// Something that is acquired and released.
+pub trait Pairs: Sync {
+    /// Acquires, on the running CPU. Whether it was granted.
+    fn acquire(&self) -> bool;
+
+    /// Releases, on the running CPU, what was granted on any.
+    fn release(&self);
+}
+
+/// Something that is closed and opened again, too.
+pub trait Subject: Pairs {
+    /// Closes it.
+    fn close(&self);
+
+    /// Whether it is closed and nothing is held.
+    fn is_drained(&self) -> bool;
+
+    /// Opens it again. It is drained.
+    fn reinit(&self);
+}
+
+/// A rundown protection of any kind. It guards nothing.
+pub struct Guarded<R>(R);
+
+impl<R: Rundown> Guarded<R> {
+    /// An open object.
+    #[must_use]
+    pub const fn new(rundown: R) -> Self {
+        Self(rundown)
+    }
+}
+
+impl<R: Rundown> Pairs for Guarded<R> {
+    fn acquire(&self) -> bool {
+        self.0.acquire().is_ok()
+    }
+
+    fn release(&self) {
+        // SAFETY: the scripts release as often as they were granted. One release too many would be told
+        // as misuse, and do no more harm, since nobody else has the object, and it guards nothing.
+        unsafe { self.0.release() };
+    }
+}
+
+impl<R: Rundown> Subject for Guarded<R> {
+    fn close(&self) {
+        self.0.close();
+    }
+
+    fn is_drained(&self) -> bool {
+        self.0.is_drained()
+    }
+
+    fn reinit(&self) {
+        self.0.reinit().expect("it is drained");
+    }
+}

@@ -1,0 +1,90 @@
+//! Per-CPU counters for threads: Linux restarts an interrupted sequence (`rseq`), and its barrier
+//! interrupts the other threads (`membarrier`).
+
+mod barrier;
+mod counters;
+mod rseq;
+mod sequence;
+mod unregistered;
+
+use std::sync::OnceLock;
+
+use super::HostPlatform;
+use crate::per_cpu::{CounterId, PerCpu, Unavailable};
+use crate::switch::Switch;
+
+/// Prepares the process, the first time: what can be counted, with which threads' `rseq`, and who may
+/// ask for a barrier.
+///
+/// Not in a signal handler.
+pub(super) fn prepare() -> Result<(), Unavailable> {
+    static PREPARED: OnceLock<Result<(), Unavailable>> = OnceLock::new();
+    *PREPARED.get_or_init(|| {
+        barrier::register()?;
+        rseq::prepare()
+    })
+}
+
+/// [`HostPlatform::barriers`].
+pub(super) fn barriers() -> u64 {
+    barrier::rounds()
+}
+
+/// [`HostPlatform::restarts`].
+pub(super) fn restarts() -> u64 {
+    sequence::restarts()
+}
+
+// SAFETY: `add_if_open` is a sequence that the kernel restarts or, on a thread that has none, one that
+// `barrier` waits for; each row of counters is written by one CPU at a time, or atomically.
+unsafe impl PerCpu for HostPlatform {
+    /// By a thread; not in a signal handler.
+    fn allocate() -> Result<CounterId, Unavailable> {
+        prepare()?;
+        counters::allocate()
+    }
+
+    unsafe fn free(counter: CounterId) {
+        // SAFETY: as for this function.
+        unsafe { counters::free(counter) }
+    }
+
+    /// Also in a signal handler.
+    #[inline]
+    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+        // SAFETY: as for this function; there is a counter, so the process is prepared.
+        unsafe { sequence::add_if_open(switch, counter, n) }
+    }
+
+    /// By a thread; not in a signal handler. Calls that arrive while another one is under way share
+    /// the next.
+    ///
+    /// # Panics
+    /// If the process cannot have barriers, see [`HostPlatform::per_cpu`], or if a filter of
+    /// system calls (seccomp) forbids `membarrier` after it had been allowed.
+    fn barrier() {
+        if let Err(unavailable) = prepare() {
+            panic!("{unavailable}");
+        }
+        barrier::barrier();
+    }
+
+    /// All that the machine can ever have, as Linux numbers them, and one more that the threads without
+    /// `rseq` share. 1 while the process has no counters.
+    #[inline]
+    fn cpus() -> usize {
+        rseq::cpus() + 1
+    }
+
+    fn count(counter: CounterId, cpu: usize) -> i64 {
+        counters::count(counter, cpu)
+    }
+
+    fn racy_own_count(counter: CounterId) -> i64 {
+        counters::count(counter, rseq::racy_cpu().unwrap_or(rseq::cpus()))
+    }
+
+    unsafe fn clear(counter: CounterId, cpu: usize) {
+        counters::clear(counter, cpu);
+    }
+}

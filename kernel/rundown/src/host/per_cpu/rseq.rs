@@ -1,0 +1,341 @@
+//! Where each thread's `struct rseq` is, and who has registered it.
+//!
+//! The kernel writes into this piece of thread-local memory on which CPU the thread runs, and reads
+//! there which sequence it is in (Linux, `include/uapi/linux/rseq.h`). A thread has one, shared by all
+//! libraries of the process. Since version 2.35 glibc registers one for each thread and says where it
+//! is, at the same distance from the thread pointer in every thread (glibc manual, "Restartable
+//! Sequences"). Where it does not (an older version, another libc, or the tunable `glibc.pthread.rseq`
+//! is 0), this module has one of its own, which a thread registers when it first counts.
+//!
+//! Its own lies in *static* thread-local memory, at one distance in every thread as well, so that a
+//! signal handler may reach it, and all code finds either in the same way.
+//!
+//! `unsafe` in this module: linker symbols, thread-local memory by assembly, system calls.
+
+use core::arch::{asm, global_asm};
+use core::ffi::{c_int, c_long, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
+use std::{fs, io};
+
+use crate::per_cpu::Unavailable;
+
+/// What stands before the code that the kernel may send a thread to (`RSEQ_SIG` in glibc's
+/// `bits/rseq.h` for x86: an agreement among all users).
+pub(super) const SIGNATURE: u32 = 0x5305_3053;
+
+/// Where `struct rseq` has its `cpu_id`. (`uapi/linux/rseq.h`; so are the following.)
+pub(super) const CPU_ID: usize = 4;
+/// Where it has the address of the `struct rseq_cs` that describes the sequence.
+pub(super) const SEQUENCE: usize = 8;
+/// The size of the first version; the kernel takes no less.
+const SIZE: u32 = 32;
+/// `cpu_id`: the thread is not registered.
+const UNINITIALIZED: u32 = u32::MAX;
+/// `cpu_id`: the thread cannot be registered.
+const FAILED: u32 = u32::MAX - 1;
+/// The flag of the system call that ends a registration.
+const UNREGISTER: c_int = 1;
+
+/// What every sequence reads. Written once, before there is a counter; whoever has a counter has been
+/// told of it by somebody who saw this.
+#[repr(align(128))] // Nothing near it is written.
+pub(super) struct Layout {
+    /// From the thread pointer to the thread's `struct rseq`.
+    offset: AtomicIsize,
+    /// How many CPUs have rows of their own. What is not below it is no CPU's number: neither are
+    /// [`UNINITIALIZED`] and [`FAILED`].
+    cpus: AtomicU32,
+}
+
+static LAYOUT: Layout = Layout {
+    offset: AtomicIsize::new(0),
+    cpus: AtomicU32::new(0),
+};
+
+/// From the thread pointer to the thread's `struct rseq`.
+#[inline]
+pub(super) fn offset() -> isize {
+    // Relaxed: pairs with nothing, see `Layout`.
+    LAYOUT.offset.load(Ordering::Relaxed)
+}
+
+/// How many CPUs there can be.
+#[inline]
+pub(super) fn cpus() -> usize {
+    // Relaxed: pairs with nothing, see `Layout`.
+    LAYOUT.cpus.load(Ordering::Relaxed) as usize
+}
+
+/// The running CPU, unless the thread has no `rseq`. It may be another one on return.
+pub(super) fn racy_cpu() -> Option<usize> {
+    let cpu = cpu_id() as usize;
+    (cpu < cpus()).then_some(cpu)
+}
+
+/// Finds glibc's registration, or makes the calling thread's own. Once.
+pub(super) fn prepare() -> Result<(), Unavailable> {
+    let glibc = glibc_offset();
+    // Relaxed: pairs with nothing, see `Layout`.
+    LAYOUT
+        .offset
+        .store(glibc.unwrap_or_else(own_offset), Ordering::Relaxed);
+    if glibc.is_none() {
+        unregister_at_exit()?;
+        register()?;
+    }
+    // Relaxed: pairs with nothing, see `Layout`.
+    LAYOUT.cpus.store(possible_cpus(), Ordering::Relaxed);
+    if racy_cpu().is_none() {
+        return Err(Unavailable::Unsupported(
+            "this thread has no rseq, although its libc says so; use CacheAwareRundown",
+        ));
+    }
+    Ok(())
+}
+
+/// Registers the calling thread, if that is this module's affair and has not failed before: whether it
+/// may go and count. Also in a signal handler, also in one that comes in the middle of this.
+#[cold]
+pub(super) fn register_late() -> bool {
+    if offset() != own_offset() || cpu_id() != UNINITIALIZED {
+        return false;
+    }
+    // SAFETY: the C library's own, for this thread.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: always valid. A signal handler must leave it alone.
+    let saved = unsafe { *errno };
+    let registered = register().is_ok();
+    if !registered {
+        // Another library has registered this thread, or a filter forbids it. It shall not try again
+        // each time.
+        set_cpu_id(FAILED);
+    }
+    // SAFETY: as above.
+    unsafe { *errno = saved };
+    registered
+}
+
+/// Registers the calling thread's own `struct rseq`.
+fn register() -> Result<(), Unavailable> {
+    let failure = match rseq(0) {
+        Ok(()) => return remember(),
+        // A signal handler was faster.
+        Err(libc::EBUSY) => return Ok(()),
+        Err(libc::ENOSYS) => {
+            "the kernel has no rseq (Linux 4.18 brought it); use CacheAwareRundown"
+        }
+        Err(libc::EINVAL | libc::EPERM) => {
+            "another library has registered this thread's rseq, or a filter of system calls (seccomp) \
+             forbids it; use CacheAwareRundown"
+        }
+        Err(_) => "the kernel refuses rseq to this thread; use CacheAwareRundown",
+    };
+    Err(Unavailable::Unsupported(failure))
+}
+
+/// The memory of a `struct rseq` must not be freed while the kernel writes there; a thread's may be
+/// freed before the kernel ends the thread. So the registration ends first, by the destructor of a
+/// thread-specific value.
+static AT_EXIT: AtomicU32 = AtomicU32::new(0);
+
+fn unregister_at_exit() -> Result<(), Unavailable> {
+    extern "C" fn unregister(_: *mut c_void) {
+        // Where it fails, the thread was not registered.
+        let _ = rseq(UNREGISTER);
+        // Later destructors count as a thread without.
+        set_cpu_id(FAILED);
+    }
+    let mut key = 0;
+    // SAFETY: `key` is a place for the key, and the destructor is sound for any value.
+    let failed = unsafe { libc::pthread_key_create(&raw mut key, Some(unregister)) };
+    if failed != 0 {
+        return Err(Unavailable::Unsupported(
+            "the process has no thread-specific key left (PTHREAD_KEYS_MAX)",
+        ));
+    }
+    // Relaxed: pairs with nothing, written before there is a counter.
+    AT_EXIT.store(key, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Has the calling thread unregistered when it ends.
+fn remember() -> Result<(), Unavailable> {
+    // Relaxed: pairs with nothing, see `unregister_at_exit`.
+    let key = AT_EXIT.load(Ordering::Relaxed);
+    // Anything but null has the destructor called. Nothing is allocated: musl keeps these values in the
+    // thread, glibc those of the first 32 keys.
+    // SAFETY: the key was created, and is never deleted.
+    let failed = unsafe { libc::pthread_setspecific(key, ptr::without_provenance(1)) };
+    if failed != 0 {
+        let _ = rseq(UNREGISTER);
+        return Err(Unavailable::Unsupported(
+            "no memory for a thread-specific value",
+        ));
+    }
+    Ok(())
+}
+
+/// The system call, for this thread's own `struct rseq`; the error is an `errno`.
+fn rseq(flags: c_int) -> Result<(), c_int> {
+    let thread_pointer: usize;
+    // SAFETY: the ABI has the thread pointer there (ELF Handling For Thread-Local Storage, 3.4.2).
+    unsafe {
+        asm!("mov {}, fs:[0]", out(reg) thread_pointer, options(nostack, readonly, preserves_flags));
+    }
+    let area = thread_pointer.wrapping_add_signed(own_offset());
+    // SAFETY: the area is thread-local and of this size and alignment; it is unregistered before its
+    // memory goes.
+    let done: c_long = unsafe { libc::syscall(libc::SYS_rseq, area, SIZE, flags, SIGNATURE) };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error().raw_os_error().unwrap_or(0)),
+    }
+}
+
+fn cpu_id() -> u32 {
+    let cpu_id: u32;
+    // SAFETY: the thread's `struct rseq`, or before `prepare` the thread control block: both are
+    // mapped.
+    unsafe {
+        asm!(
+            "mov {cpu_id:e}, dword ptr fs:[{rseq} + {field}]",
+            cpu_id = out(reg) cpu_id,
+            rseq = in(reg) offset(),
+            field = const CPU_ID,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    cpu_id
+}
+
+/// For the module's own `struct rseq`, not registered.
+fn set_cpu_id(cpu_id: u32) {
+    // SAFETY: the thread's own, and the kernel does not use it.
+    unsafe {
+        asm!(
+            "mov dword ptr fs:[{rseq} + {field}], {cpu_id:e}",
+            cpu_id = in(reg) cpu_id,
+            rseq = in(reg) own_offset(),
+            field = const CPU_ID,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Defines and finds the module's own `struct rseq`: its name carries the version, so that two versions
+/// of this crate get along. (Weak: two static libraries that contain the same one share it.)
+macro_rules! own_area {
+    ($name:expr) => {
+        global_asm!(
+            ".pushsection .tdata.rundown_rseq, \"awT\", @progbits",
+            concat!(".weak ", $name),
+            concat!(".hidden ", $name),
+            concat!(".type ", $name, ", @tls_object"),
+            concat!(".size ", $name, ", 32"),
+            ".balign 32",
+            concat!($name, ":"),
+            // cpu_id_start, cpu_id; rseq_cs; flags; padding.
+            ".long 0, {uninitialized}",
+            ".quad 0",
+            ".long 0, 0, 0, 0",
+            ".popsection",
+            uninitialized = const UNINITIALIZED,
+        );
+
+        /// From the thread pointer to the thread's own `struct rseq`.
+        fn own_offset() -> isize {
+            let offset: isize;
+            // SAFETY: loads what the linker or the loader computed ("initial exec").
+            unsafe {
+                asm!(
+                    concat!("mov {}, qword ptr [rip + ", $name, "@GOTTPOFF]"),
+                    out(reg) offset,
+                    options(nostack, pure, readonly, preserves_flags),
+                );
+            }
+            offset
+        }
+    };
+}
+own_area!(concat!(
+    "rundown_rseq_",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    "_",
+    env!("CARGO_PKG_VERSION_MINOR"),
+    "_",
+    env!("CARGO_PKG_VERSION_PATCH")
+));
+
+/// From the thread pointer to glibc's `struct rseq`, if it has registered one.
+fn glibc_offset() -> Option<isize> {
+    let (offset, size): (*const isize, *const u32);
+    // Weak: where no library defines them, their addresses are null. (`dlsym` would not do in a
+    // program that is linked statically.)
+    // SAFETY: loads two addresses that the linker or the loader computed.
+    unsafe {
+        asm!(
+            ".weak __rseq_offset",
+            ".weak __rseq_size",
+            "mov {offset}, qword ptr [rip + __rseq_offset@GOTPCREL]",
+            "mov {size}, qword ptr [rip + __rseq_size@GOTPCREL]",
+            offset = out(reg) offset,
+            size = out(reg) size,
+            options(nostack, pure, readonly, preserves_flags),
+        );
+    }
+    if offset.is_null() || size.is_null() {
+        return None;
+    }
+    // SAFETY: glibc's `extern const unsigned int __rseq_size`.
+    let size = unsafe { *size };
+    // SAFETY: glibc's `extern const ptrdiff_t __rseq_offset`.
+    (size != 0).then(|| unsafe { *offset })
+}
+
+/// One more than the highest number that Linux may ever give a CPU of this machine. Too low a number
+/// costs speed only.
+fn possible_cpus() -> u32 {
+    let listed = fs::read_to_string("/sys/devices/system/cpu/possible");
+    let configured = || {
+        // SAFETY: has no preconditions.
+        let configured = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+        u32::try_from(configured).unwrap_or(1)
+    };
+    // Linux has at most 8,192 (`NR_CPUS`, arch/x86/Kconfig); a row of 64 KiB each is reserved.
+    listed
+        .ok()
+        .and_then(|list| highest(&list))
+        .map_or_else(configured, |highest| highest.saturating_add(1))
+        .clamp(1, 1 << 13)
+}
+
+/// The last number of a list such as `0-3,8-11`.
+fn highest(list: &str) -> Option<u32> {
+    list.trim().rsplit([',', '-']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cpus() {
+        for (list, last) in [
+            ("0\n", Some(0)),
+            ("0-7\n", Some(7)),
+            ("0-3,8-11\n", Some(11)),
+            ("0,2\n", Some(2)),
+            ("\n", None),
+        ] {
+            assert_eq!(highest(list), last, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_thread_knows_its_cpu() {
+        if crate::HostPlatform::per_cpu().is_ok() {
+            assert!(racy_cpu().is_some_and(|cpu| cpu < cpus()));
+        }
+    }
+}

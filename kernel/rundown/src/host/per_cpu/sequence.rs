@@ -1,0 +1,130 @@
+//! The sequence: look at the switch, add to the running CPU's counter. The kernel restarts it.
+//!
+//! Before it delivers a signal, moves the thread to another CPU or lets another one run, and in a
+//! barrier, the kernel looks whether the thread's instruction pointer lies inside the sequence that the
+//! thread has noted in its `struct rseq`. If so, the thread goes on at the sequence's *abort* address.
+//!
+//! The note stays when the sequence is over: the kernel takes no notice of it outside, and removes it
+//! when it happens to look. So the library that this code is part of must not be unloaded (`dlclose`)
+//! while threads run that have counted: the kernel would look for the noted descriptor in vain, and end
+//! the process. (The C library's own thread-local destructors forbid unloading in most cases anyway;
+//! the linker's option `-z nodelete` does in all.)
+//!
+//! `unsafe` in this module: inline assembly.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::counters::ROW_SHIFT;
+use super::{rseq, unregistered};
+use crate::per_cpu::CounterId;
+use crate::switch::Switch;
+
+/// [`PerCpu::add_if_open`](crate::PerCpu::add_if_open).
+///
+/// The processor neither moves the add before the test nor what comes after before the add's load
+/// (x86-TSO: Intel SDM 3A, 10.2.2), and the compiler does not move memory accesses across the assembly.
+/// So the test acquires and the add releases.
+///
+/// # Safety
+/// As there; and the process is prepared.
+#[inline(always)]
+pub(super) unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+    // One at a time, the number is part of the instruction: today's processors (measured on Intel's
+    // Golden Cove) then pass what such an add stores on to the load of the next without a delay. With the
+    // number in a register, a pair takes four times as long.
+    match n {
+        // SAFETY: as for this function.
+        1 => unsafe { sequence!(switch, counter, 1, const 1) },
+        // SAFETY: as for this function.
+        -1 => unsafe { sequence!(switch, counter, -1, const -1) },
+        // SAFETY: as for this function.
+        n => unsafe { sequence!(switch, counter, n, in(reg) n) },
+    }
+    true
+}
+
+/// The assembly of [`add_if_open`], which returns from it unless it adds. The number comes twice: as a
+/// value, and as an operand.
+///
+/// `rseq` leads to this thread's `struct rseq`. Numbers below `cpus` are those of CPUs, whose counters are
+/// a row apart. Nobody else writes this CPU's counter: another thread comes before or after the one
+/// instruction that does, or the sequence restarts. Sequence and abort code change no register but
+/// `scratch` and the flags.
+macro_rules! sequence {
+    ($switch:expr, $counter:expr, $value:expr, $($n:tt)+) => {
+        asm!(
+            // Notes the sequence.
+            "2:",
+            "lea {scratch}, [rip + 5f]",
+            "mov qword ptr fs:[{rseq} + {note}], {scratch}",
+            // The sequence.
+            "3:",
+            "test byte ptr [{switch}], {not_open}",
+            "jnz {closed}",
+            "mov {scratch:e}, dword ptr fs:[{rseq} + {cpu_id}]",
+            "cmp {scratch:e}, {cpus:e}",
+            "jae {nowhere}",
+            "shl {scratch}, {row_shift}",
+            "add {scratch}, {counter}",
+            // One base register and no index: with one, a pair takes four times as long, too.
+            "add qword ptr [{scratch}], {n}",
+            "4:",
+            // Its descriptor, a `struct rseq_cs`: version, flags; start, length, abort address.
+            ".pushsection .data.rel.ro.rundown_rseq, \"aw\", @progbits",
+            ".balign 32",
+            "5:",
+            ".long 0, 0",
+            ".quad 3b, 4b - 3b, 6f",
+            ".popsection",
+            // Where it goes on after an interruption.
+            ".pushsection .text.unlikely.rundown_rseq, \"ax\", @progbits",
+            // The signature as part of an undefined instruction, `ud1 edi, [rip + signature]`, so that
+            // disassemblers stay in step.
+            ".byte 0x0f, 0xb9, 0x3d",
+            ".long {signature}",
+            "6:",
+            "mov {scratch}, qword ptr [rip + {restarts}@GOTPCREL]",
+            "lock inc qword ptr [{scratch}]",
+            "jmp 2b",
+            ".popsection",
+            switch = in(reg) $switch.as_ptr(),
+            counter = in(reg) $counter.get(),
+            n = $($n)+,
+            rseq = in(reg) rseq::offset(),
+            cpus = in(reg) rseq::cpus(),
+            scratch = out(reg) _,
+            note = const rseq::SEQUENCE,
+            cpu_id = const rseq::CPU_ID,
+            not_open = const Switch::NOT_OPEN,
+            row_shift = const ROW_SHIFT,
+            signature = const rseq::SIGNATURE,
+            restarts = sym RESTARTS,
+            closed = label { return false },
+            nowhere = label { return nowhere($switch, $counter, $value) },
+            options(nostack),
+        )
+    };
+}
+use sequence;
+
+/// The thread is not registered yet, or cannot be, or its CPU has a number that it should not have.
+#[cold]
+#[inline(never)]
+fn nowhere(switch: &Switch, counter: CounterId, n: i64) -> bool {
+    if rseq::register_late() && rseq::racy_cpu().is_some() {
+        // SAFETY: as for the call that led here.
+        unsafe { add_if_open(switch, counter, n) }
+    } else {
+        unregistered::add_if_open(switch, counter, n)
+    }
+}
+
+/// How many sequences have been interrupted and started again.
+static RESTARTS: AtomicU64 = AtomicU64::new(0);
+
+/// [`HostPlatform::restarts`](crate::HostPlatform::restarts).
+pub(super) fn restarts() -> u64 {
+    // Relaxed: pairs with nothing, the answer is for people.
+    RESTARTS.load(Ordering::Relaxed)
+}

@@ -1,0 +1,349 @@
+//! Models of the per-CPU kind alone: sequences that restart, barriers, several objects closed by one
+//! barrier. And that the models would notice a platform that does not keep its promises.
+#![cfg(rundown_loom)]
+
+mod models;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use models::cpus::{self, Flaw, per_cpu_platform};
+use models::{Make, Model, Sleep, models, on_cpu};
+use rundown::{
+    CloseOutcome, ObjectId, PerCpu, PerCpuRundown, Platform, Protected, Rundown, State, WaitOutcome,
+};
+
+models!(@kind per_cpu, super::Model,
+    every_grant_is_counted,
+    every_release_is_counted,
+    the_value_is_protected,
+    a_barrier_for_another_object_changes_no_count,
+    a_handler_in_the_middle_of_a_sequence bound: 3,
+    a_release_and_an_acquire_on_one_cpu,
+    one_of_two_closers_sweeps,
+    one_barrier_closes_two_objects bound: 5,
+    two_batches_sweep_each_object_once bound: 5,
+    a_batch_against_a_close,
+    a_batch_against_a_cancel_and_a_close,
+    a_late_release_against_a_cancel_that_clears,
+    a_second_life_counts_from_zero,
+);
+
+fn every_grant_is_counted<P: PerCpu>() {
+    let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(1);
+            rundown.acquire().is_ok()
+        })
+    };
+    rundown.close();
+    let held = user.join().unwrap();
+    assert_eq!(rundown.is_drained(), !held, "a grant is not counted");
+}
+
+fn every_release_is_counted<P: PerCpu>() {
+    let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
+    rundown.acquire().unwrap();
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(1);
+            // SAFETY: acquired above.
+            unsafe { rundown.release() };
+        })
+    };
+    rundown.close();
+    user.join().unwrap();
+    assert!(rundown.is_drained(), "a release is not counted");
+}
+
+fn the_value_is_protected<P: PerCpu>() {
+    let object = Arc::new(Protected::new(<PerCpuRundown<P> as Make>::new(), 7));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            if let Some(guard) = object.try_acquire() {
+                assert_eq!(*guard, 7);
+            }
+        })
+    };
+    assert_eq!(object.run_down(&Sleep), Ok(7));
+    user.join().unwrap();
+}
+
+/// A restart adds once: not twice, and not never.
+fn a_barrier_for_another_object_changes_no_count<P: PerCpu>() {
+    let [object, other] = [(); 2].map(|()| Arc::new(PerCpuRundown::<P>::new().unwrap()));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            object.acquire_many(3).unwrap();
+            // SAFETY: two of the three.
+            unsafe { object.release_many(2) };
+        })
+    };
+    other.close();
+    user.join().unwrap();
+    assert_eq!(object.racy_counts().collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(other.state(), State::Drained);
+}
+
+/// It takes protection and gives it back on top of code that may be taking it.
+fn a_handler_in_the_middle_of_a_sequence<P: PerCpu>() {
+    let object = Arc::new(Protected::new(<PerCpuRundown<P> as Make>::new(), 7));
+    let on_one_cpu = [false, true].map(|is_handler| {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            if is_handler {
+                cpus::interrupt(1);
+            }
+            if let Some(guard) = object.try_acquire() {
+                assert_eq!(*guard, 7);
+            }
+        })
+    });
+    assert_eq!(object.run_down(&Sleep), Ok(7));
+    for thread in on_one_cpu {
+        thread.join().unwrap();
+    }
+}
+
+/// What the one takes away from the counter and the other adds to it, both are there.
+fn a_release_and_an_acquire_on_one_cpu<P: PerCpu>() {
+    let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
+    rundown.acquire().unwrap();
+    let other = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.acquire().is_ok())
+    };
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    rundown.close();
+    let held = other.join().unwrap();
+    assert_eq!(rundown.racy_held(), i64::from(held));
+    assert_eq!(rundown.is_drained(), !held);
+}
+
+/// The other returns at once, and must not say that the object has drained before it has.
+fn one_of_two_closers_sweeps<P: PerCpu>() {
+    let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
+    rundown.acquire().unwrap();
+    let other = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(1);
+            let outcome = rundown.close();
+            assert!(!rundown.is_drained(), "one is held");
+            assert!(rundown.try_acquire().is_none());
+            outcome
+        })
+    };
+    let mut outcomes = [rundown.close(), other.join().unwrap()];
+    outcomes.sort_by_key(|outcome| *outcome != CloseOutcome::Closed);
+    assert_eq!(
+        outcomes,
+        [CloseOutcome::Closed, CloseOutcome::AlreadyClosed]
+    );
+    assert_eq!(rundown.state(), State::Draining);
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// What two objects guard, each a value.
+type Pair<P> = Arc<[(PerCpuRundown<P>, UnsafeCell<u32>); 2]>;
+
+fn pair<P: PerCpu>() -> Pair<P> {
+    Arc::new([(); 2].map(|()| (PerCpuRundown::new().unwrap(), UnsafeCell::new(0))))
+}
+
+fn one_barrier_closes_two_objects<P: PerCpu>() {
+    let pair = pair::<P>();
+    let user = {
+        let pair = Arc::clone(&pair);
+        thread::spawn(move || {
+            on_cpu(1);
+            for (rundown, value) in &*pair {
+                if let Some(_guard) = rundown.try_acquire() {
+                    // SAFETY: the only user; the owner waits.
+                    value.with_mut(|value| unsafe { *value = 1 });
+                }
+            }
+        })
+    };
+    let [first, second] = &*pair;
+    // One of them twice: no harm.
+    Rundown::close_all(&[&first.0, &second.0, &first.0]);
+    assert_eq!(cpus::barriers(), 1);
+    for (rundown, value) in &*pair {
+        assert!(rundown.try_acquire().is_none());
+        assert_eq!(rundown.wait(&Sleep), WaitOutcome::Drained);
+        // SAFETY: drained.
+        value.with(|value| assert!(unsafe { *value } <= 1));
+    }
+    Rundown::close_all(&[&first.0, &second.0]);
+    assert_eq!(cpus::barriers(), 1, "nothing was open");
+    user.join().unwrap();
+}
+
+/// Whichever of them closes an object, it is swept by the same one, and once.
+fn two_batches_sweep_each_object_once<P: PerCpu>() {
+    let pair = pair::<P>();
+    for (rundown, _) in &*pair {
+        rundown.acquire().unwrap();
+    }
+    let other = {
+        let pair = Arc::clone(&pair);
+        thread::spawn(move || {
+            on_cpu(1);
+            Rundown::close_all(&[&pair[1].0, &pair[0].0]);
+        })
+    };
+    Rundown::close_all(&[&pair[0].0, &pair[1].0]);
+    other.join().unwrap();
+    all_drain_when_released(&pair);
+}
+
+fn a_batch_against_a_close<P: PerCpu>() {
+    let pair = pair::<P>();
+    for (rundown, _) in &*pair {
+        rundown.acquire().unwrap();
+    }
+    let other = {
+        let pair = Arc::clone(&pair);
+        thread::spawn(move || {
+            on_cpu(1);
+            pair[1].0.close();
+        })
+    };
+    Rundown::close_all(&[&pair[0].0, &pair[1].0]);
+    other.join().unwrap();
+    all_drain_when_released(&pair);
+}
+
+/// One is held of each, and both are closed.
+fn all_drain_when_released<P: PerCpu>(pair: &Pair<P>) {
+    for (rundown, _) in &**pair {
+        let counted = (rundown.state(), rundown.racy_held());
+        assert_eq!(counted, (State::Draining, 1));
+        // SAFETY: the one that is held.
+        unsafe { rundown.release() };
+        assert_eq!(rundown.state(), State::Drained);
+    }
+}
+
+/// The other opens an object that this batch has closed and swept, and closes it again, while the
+/// batch has not come to its end: that closing is not the batch's to sweep.
+fn a_batch_against_a_cancel_and_a_close<P: PerCpu>() {
+    let pair = pair::<P>();
+    for (rundown, _) in &*pair {
+        rundown.acquire().unwrap();
+    }
+    let other = {
+        let pair = Arc::clone(&pair);
+        thread::spawn(move || {
+            on_cpu(1);
+            let cancelled = pair[0].0.cancel().is_ok();
+            if cancelled {
+                pair[0].0.close();
+            }
+        })
+    };
+    Rundown::close_all(&[&pair[0].0, &pair[1].0, &pair[0].0]);
+    other.join().unwrap();
+    all_drain_when_released(&pair);
+}
+
+/// The counters are set to zero by another CPU than those that they belong to: nothing may be lost
+/// that is released before, meanwhile or after.
+fn a_late_release_against_a_cancel_that_clears<P: PerCpu>() {
+    let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
+    on_cpu(1);
+    rundown.acquire_many(2).unwrap();
+    on_cpu(0);
+    rundown.close();
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(1);
+            // SAFETY: one of the two acquired above.
+            unsafe { rundown.release() };
+        })
+    };
+    rundown.cancel().unwrap();
+    user.join().unwrap();
+    assert_eq!(rundown.racy_held(), 1);
+    rundown.close();
+    assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
+    // SAFETY: the other one.
+    unsafe { rundown.release() };
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// One was released late, so the counters of the first life add up to one. Whoever is granted
+/// protection in the second counts from zero, and is not set to zero afterwards.
+fn a_second_life_counts_from_zero<P: PerCpu>() {
+    let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
+    on_cpu(1);
+    rundown.acquire().unwrap();
+    rundown.close();
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    on_cpu(0);
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(1);
+            rundown.acquire().is_ok()
+        })
+    };
+    rundown.reinit().unwrap();
+    let held = user.join().unwrap();
+    rundown.close();
+    assert_eq!(rundown.racy_held(), i64::from(held));
+    assert_eq!(rundown.is_drained(), !held);
+}
+
+/// Models of a platform with a flaw, which they must notice.
+macro_rules! controls {
+    ($($control:ident: $flaw:expr),* $(,)?) => { $(
+        mod $control {
+            use super::*;
+
+            struct Flawed;
+
+            impl Platform for Flawed {
+                fn cpu_hint() -> usize {
+                    models::cpu()
+                }
+
+                fn wake_waiters(_: ObjectId) {}
+            }
+
+            per_cpu_platform!(Flawed, $flaw);
+
+            #[test]
+            #[should_panic(expected = "a grant is not counted")]
+            fn loses_a_grant() {
+                loom::model(every_grant_is_counted::<Flawed>);
+            }
+
+            #[test]
+            #[should_panic(expected = "a release is not counted")]
+            fn loses_a_release() {
+                loom::model(every_release_is_counted::<Flawed>);
+            }
+        }
+    )* };
+}
+
+controls!(
+    a_platform_that_does_not_restart: Flaw::DoesNotRestart,
+    a_barrier_that_skips_a_cpu: Flaw::Skips(1),
+    an_acknowledgement_before_the_interrupt: Flaw::AcknowledgesEarly(1),
+);
