@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried; 130 Ctrl-C.
 
+mod bench;
 mod check;
 mod doctor;
 mod job;
@@ -54,6 +55,10 @@ enum Command {
     /// Storm on until so much is done, however long that takes: under TCG some 20 minutes for the
     /// usual counts on 64 CPUs that share two real ones.
     Soak(SoakArgs),
+    /// Measure in the kernel: pairs of acquire and release of one object by 1, 2, 4, ... and all CPUs at
+    /// once, under all kinds of protection and with bare instructions; teardowns; barriers. Says
+    /// which figures mean something on this machine.
+    Bench(BenchArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,
     /// Build the kernel and print its path.
@@ -62,6 +67,9 @@ enum Command {
         /// of the static library for C kernels.
         #[arg(long, default_value = "kernel")]
         package: String,
+        /// Build only this binary of the package.
+        #[arg(long, value_name = "NAME")]
+        bin: Option<String>,
     },
     /// Run clippy and rustdoc on the crates that only run in the guest.
     Check,
@@ -97,6 +105,17 @@ struct SoakArgs {
     /// Devices torn down, under each of the two kinds.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     teardowns: u64,
+}
+
+/// How to boot, and how to measure. Fails if the guest says nothing for a minute and a second per CPU.
+#[derive(Args, Clone, Debug)]
+struct BenchArgs {
+    #[command(flatten)]
+    boot: BootArgs,
+    /// Length of a window in milliseconds: each figure is the median of five.
+    #[arg(long, default_value_t = 50,
+          value_parser = clap::value_parser!(u32).range(bench_range()))]
+    millis: u32,
 }
 
 /// How to boot.
@@ -142,9 +161,10 @@ pub fn main() -> ExitCode {
         None => run_kernel(&cli.run.boot, cli.run.job()),
         Some(Command::Run(args)) => run_kernel(&args.boot, args.job()),
         Some(Command::Soak(args)) => run_kernel(&args.boot, args.job()),
+        Some(Command::Bench(args)) => run_kernel(&args.boot, args.job()),
         Some(Command::Elf { path, run: args }) => run::run(&path, &args.boot, args.job()),
         Some(Command::Doctor) => Ok(doctor::doctor()),
-        Some(Command::Build { package }) => build(&package),
+        Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),
         Some(Command::Check) => check::check(),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
@@ -170,13 +190,25 @@ impl SoakArgs {
     }
 }
 
+impl BenchArgs {
+    fn job(&self) -> Job {
+        Job::Bench {
+            millis: self.millis,
+        }
+    }
+}
+
 fn run_kernel(args: &BootArgs, job: Job) -> anyhow::Result<u8> {
     // Said before the build, which may take a minute the first time.
     crate::qemu::find(args.qemu.as_deref())?;
     run::run(guest::build("kernel")?.elf("kernel"), args, job)
 }
 
-fn build(package: &str) -> anyhow::Result<u8> {
+fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
+    if let Some(name) = bin {
+        println!("{}", guest::build_one(package, name)?.display());
+        return Ok(0);
+    }
     if package == guest::C_LIBRARY {
         println!("{}", guest::build_c_library()?.display());
         return Ok(0);
@@ -189,6 +221,10 @@ fn build(package: &str) -> anyhow::Result<u8> {
 
 fn seconds_range() -> std::ops::RangeInclusive<i64> {
     i64::from(*Options::SECONDS.start())..=i64::from(*Options::SECONDS.end())
+}
+
+fn bench_range() -> std::ops::RangeInclusive<i64> {
+    i64::from(*Options::BENCH.start())..=i64::from(*Options::BENCH.end())
 }
 
 /// `512`, `512M`, `2G` to MiB.
@@ -265,6 +301,24 @@ mod tests {
     }
 
     #[test]
+    fn a_bench_is_a_job_of_its_own() {
+        let line = [
+            "cargo boot",
+            "bench",
+            "--millis",
+            "7",
+            "--smp",
+            "9,sockets=9",
+        ];
+        let Some(Command::Bench(args)) = Cli::try_parse_from(line).expect("valid").command else {
+            panic!("another command");
+        };
+        assert_eq!(args.job(), Job::Bench { millis: 7 });
+        assert_eq!(args.job().options().bench, Some(7));
+        assert_eq!(args.boot.smp.as_str(), "9,sockets=9");
+    }
+
+    #[test]
     fn nonsense_is_refused_with_what_is_allowed() {
         for (line, part) in [
             (&["--smp", "many"][..], "4,maxcpus=8"),
@@ -272,6 +326,8 @@ mod tests {
             (&["--seconds", "86401"], "1..=86400"),
             (&["soak", "--seconds", "5"], "--seconds"),
             (&["soak", "--teardowns", "0"], "1.."),
+            (&["bench", "--millis", "0"], "1..=1000"),
+            (&["bench", "--seconds", "5"], "--seconds"),
             (&["--accel", "hax"], "auto, tcg, kvm"),
             (&["--machine", "mac"], "q35, pc, microvm"),
             (&["--memory", "1.5G"], "512M"),

@@ -60,10 +60,23 @@ impl Guests {
 /// No toolchain is fit (the text says what to install), or the build failed (cargo has said why).
 pub fn build(package: &str) -> anyhow::Result<Guests> {
     let mut guests = Guests::default();
-    run_build(package, RELEASE, "--bins", |message| {
+    run_build(package, RELEASE, &["--bins"], |message| {
         guests.elves.extend(binary(message));
     })?;
     Ok(guests)
+}
+
+/// Builds one binary of a guest package, and returns the path of its ELF. Otherwise like [`build`].
+///
+/// # Errors
+///
+/// As there; or the package has no such binary.
+pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let mut elf = None;
+    run_build(package, RELEASE, &["--bin", name], |message| {
+        elf = binary(message).map(|(_, elf)| elf).or_else(|| elf.take());
+    })?;
+    elf.context("cargo has built no binary")
 }
 
 /// Builds [`C_LIBRARY`] for the guest's target, and returns the path of the archive. Otherwise like
@@ -75,7 +88,7 @@ pub fn build(package: &str) -> anyhow::Result<Guests> {
 pub fn build_c_library() -> anyhow::Result<PathBuf> {
     let mut archive = None;
     // The profile is made for it: see the workspace's manifest.
-    run_build(C_LIBRARY, "c", "--lib", |message| {
+    run_build(C_LIBRARY, "c", &["--lib"], |message| {
         archive = static_library(message).or_else(|| archive.take());
     })?;
     archive.context("cargo has built no static library")
@@ -85,17 +98,14 @@ pub fn build_c_library() -> anyhow::Result<PathBuf> {
 fn run_build(
     package: &str,
     profile: &str,
-    targets: &str,
+    targets: &[&str],
     mut each_message: impl FnMut(&str),
 ) -> anyhow::Result<()> {
     let choice = toolchain::choose(&toolchain::probe())?;
     let mut cargo = cargo_command(&choice, "build", profile);
-    cargo.args([
-        "--package",
-        package,
-        targets,
-        "--message-format=json-render-diagnostics",
-    ]);
+    cargo.args(["--package", package]);
+    cargo.args(targets);
+    cargo.arg("--message-format=json-render-diagnostics");
     let mut child = cargo
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

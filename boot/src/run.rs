@@ -2,11 +2,10 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,11 +17,10 @@ use tempfile::NamedTempFile;
 use crate::accel::{Accel, Engine, Host};
 use crate::child::Guarded;
 use crate::machine::{Machine, Smp};
+use crate::monitor::Injector;
 use crate::outcome::{End, Outcome, Testimony};
 use crate::qemu::{self, Setup};
-
-/// How often the end of a deadline or of the user's patience is looked for.
-const TICK: Duration = Duration::from_millis(50);
+use crate::serial::{lines_of, listen};
 
 /// One boot of one guest, to be set up and then [`run`](Self::run).
 #[derive(Clone, Debug)]
@@ -40,6 +38,7 @@ pub struct Boot {
     patience: Option<Duration>,
     gdb: Option<u16>,
     qemu_args: Vec<OsString>,
+    nmis: Option<Duration>,
     interrupt: Option<&'static AtomicBool>,
 }
 
@@ -61,6 +60,8 @@ pub struct Ending {
     pub stderr: String,
     /// From the start of QEMU to its end.
     pub elapsed: Duration,
+    /// How many times NMIs were [injected](Boot::inject_nmis).
+    pub nmis: u64,
 }
 
 /// How a boot ended, and all that the guest wrote.
@@ -76,6 +77,8 @@ pub struct Report {
     pub stderr: String,
     /// From the start of QEMU to its end.
     pub elapsed: Duration,
+    /// How many times NMIs were [injected](Boot::inject_nmis).
+    pub nmis: u64,
     /// A shell command that boots the same.
     pub command: String,
 }
@@ -96,6 +99,7 @@ impl Boot {
             patience: None,
             gdb: None,
             qemu_args: Vec::new(),
+            nmis: None,
             interrupt: None,
         };
         boot.options(&Options {
@@ -174,6 +178,13 @@ impl Boot {
         self
     }
 
+    /// Has QEMU's monitor inject NMIs, one to each CPU that listens, every so often, from the start
+    /// of the guest's first test to its end: a guest that asks for them must be ready by then.
+    pub fn inject_nmis(mut self, every: Duration) -> Self {
+        self.nmis = Some(every);
+        self
+    }
+
     /// Ends the boot soon after somebody sets the flag, with [`Outcome::Interrupted`].
     pub fn interrupt(mut self, flag: &'static AtomicBool) -> Self {
         self.interrupt = Some(flag);
@@ -199,6 +210,7 @@ impl Boot {
             outcome,
             stderr,
             elapsed,
+            nmis,
         } = ending;
         Ok(Report {
             outcome,
@@ -206,6 +218,7 @@ impl Boot {
             events,
             stderr,
             elapsed,
+            nmis,
             command,
         })
     }
@@ -214,8 +227,9 @@ impl Boot {
     ///
     /// # Errors
     ///
-    /// The boot could not be tried: there is no QEMU, no ELF, or `smp` cannot be one. What QEMU
-    /// and the guest do wrong is an [`Outcome`], not an error.
+    /// The boot could not be tried: there is no QEMU, no ELF, `smp` cannot be one, or QEMU's monitor
+    /// did not do what it was asked for. What else QEMU and the guest do wrong is an [`Outcome`],
+    /// not an error.
     pub fn watch(self, mut see: impl FnMut(Line<'_>)) -> anyhow::Result<Ending> {
         let smp = self.checked_smp()?;
         let program = qemu::find(self.qemu.as_deref())?;
@@ -227,6 +241,10 @@ impl Boot {
         let start = Instant::now();
         let mut command = Command::new(&program);
         command.args(qemu::arguments(&setup));
+        let injector = self.nmis.map(Injector::open).transpose()?;
+        if let Some(injector) = &injector {
+            command.args(injector.arguments());
+        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -262,6 +280,9 @@ impl Boot {
                         see(Line::Log(log));
                     }
                     testimony.hear_event(&parsed);
+                    if let (Event::TestStart { .. }, Some(injector)) = (&parsed, &injector) {
+                        injector.begin();
+                    }
                     see(Line::Event(&parsed, event));
                 }
                 Some(Err(_)) | None => {
@@ -302,6 +323,7 @@ impl Boot {
             outcome,
             stderr,
             elapsed: start.elapsed(),
+            nmis: injector.map_or(Ok(0), Injector::end)?,
         })
     }
 
@@ -364,47 +386,6 @@ fn file_with(contents: &[u8]) -> anyhow::Result<NamedTempFile> {
     file.write_all(contents)?;
     file.flush()?;
     Ok(file)
-}
-
-/// Reads lines in a thread of its own, so that the reader can give up waiting for one. A guest that
-/// talks faster than they are taken has to wait.
-fn lines_of(serial: ChildStdout) -> Receiver<String> {
-    let (sender, receiver) = mpsc::sync_channel(1024);
-    thread::spawn(move || {
-        let mut serial = BufReader::new(serial);
-        let mut bytes = Vec::new();
-        while serial
-            .read_until(b'\n', &mut bytes)
-            .is_ok_and(|read| read > 0)
-        {
-            let line = String::from_utf8_lossy(&bytes)
-                .trim_end_matches(['\r', '\n'])
-                .to_string();
-            bytes.clear();
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
-}
-
-/// Passes lines on until there are no more (`None`) or `stop` says why to stop.
-fn listen(
-    lines: &Receiver<String>,
-    hear: &mut impl FnMut(&str),
-    stop: impl Fn() -> Option<End>,
-) -> Option<End> {
-    loop {
-        match lines.recv_timeout(TICK) {
-            Ok(line) => hear(&line),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return None,
-        }
-        if let Some(end) = stop() {
-            return Some(end);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -64,11 +64,14 @@ const COMMAND_LOW: u32 = 0x300;
 const COMMAND_HIGH: u32 = 0x310;
 const LVT_TIMER: u32 = 0x320;
 const LVT_LINT0: u32 = 0x350;
+const LVT_LINT1: u32 = 0x360;
 const TIMER_INITIAL: u32 = 0x380;
 const TIMER_CURRENT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3e0;
 
 const LVT_MASKED: u32 = 1 << 16;
+/// Delivery mode, in the local vector table and in the command register.
+const NMI_DELIVERY: u32 = 0b100 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
 /// The timer's input clock is divided by 16: 32 bits then last for a minute at 1 GHz.
 const DIVIDE_BY_16: u32 = 0b0011;
@@ -161,6 +164,14 @@ pub(crate) fn enable() {
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
 }
 
+/// Lets this CPU take the NMIs of the pin LINT1, which on PCs comes from the chipset: a memory error, a
+/// button, a monitor. Firmware does so on the BSP; on the other CPUs the pin is masked after INIT.
+///
+/// Any CPU. There should be a [handler](crate::ipi::set_nmi_handler).
+pub fn take_nmis_from_pin() {
+    write(LVT_LINT1, NMI_DELIVERY);
+}
+
 /// Sets a flag in the APIC's base register, if it is not set.
 fn switch_on(flag: ApicBaseFlags) {
     let (base, flags) = ApicBase::read();
@@ -196,7 +207,7 @@ pub(crate) fn send(target: Target, ipi: Ipi) {
         | shorthand
         | match ipi {
             Ipi::Vector(vector) => u32::from(vector),
-            Ipi::Nmi => 0b100 << 8,
+            Ipi::Nmi => NMI_DELIVERY,
             Ipi::Init => 0b101 << 8,
             Ipi::StartUp { page } => 0b110 << 8 | u32::from(page),
         };

@@ -2,12 +2,12 @@
 
 use core::{
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
 };
 
 use crate::{
     apic::{self, Ipi, Target},
-    clock,
+    barrier, clock,
     cpu::{self, CpuIndex},
     exit,
     interrupts::{self, Frame, Hook, vector},
@@ -49,6 +49,8 @@ pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
         if !interrupts::enabled() {
             // Not in a handler, but what it calls is promised interrupt context.
             interrupts::as_handler(serve_calls);
+            // The other CPU may have interrupts off, too, and wait for this one at a barrier.
+            barrier::serve();
         }
         core::hint::spin_loop();
     }
@@ -117,7 +119,8 @@ pub(crate) fn serve_calls() {
     }
 }
 
-static STOPPING: AtomicBool = AtomicBool::new(false);
+/// Index + 1 of the CPU that stops the others; 0 while none does.
+static STOPPING: AtomicU32 = AtomicU32::new(0);
 
 /// Stops all other CPUs for good, by NMI, so that interrupts being off does not save them. Returns
 /// whether all have answered within a second.
@@ -125,7 +128,7 @@ static STOPPING: AtomicBool = AtomicBool::new(false);
 /// Any CPU, any context.
 pub(crate) fn stop_others() -> bool {
     const PATIENCE_NS: u64 = 1_000_000_000;
-    STOPPING.store(true, Ordering::SeqCst);
+    STOPPING.store(cpu::current().get() as u32 + 1, Ordering::SeqCst);
     for other in cpu::others() {
         apic::send(Target::One(cpu::apic_id(other)), Ipi::Nmi);
     }
@@ -143,10 +146,11 @@ pub(crate) fn stop_others() -> bool {
     }
 }
 
-/// Says what CPUs do on an NMI, whoever sends it: [`nmi`], or the hardware. `None`: it ends the kernel.
+/// Says what CPUs do on an NMI that [`nmi`] sends, or the hardware. `None`: it ends the kernel.
 ///
 /// The handler runs on a stack of its own, on top of whatever it interrupted: interrupt handlers, code
-/// with interrupts off, a holder of a lock. So it may neither lock nor allocate.
+/// with interrupts off, a holder of a lock. So it may neither lock nor allocate, nor wait at a
+/// [barrier].
 pub fn set_nmi_handler(handler: Option<fn()>) {
     NMI_HANDLER.set(handler);
 }
@@ -156,17 +160,40 @@ pub fn set_nmi_handler(handler: Option<fn()>) {
 ///
 /// Several that are sent before the first is taken may become one.
 pub fn nmi(cpu: CpuIndex) {
+    if let Some(area) = cpu::area(cpu) {
+        // Release: pairs with the swap in `on_nmi`; what the sender did is visible to the handler.
+        area.nmi_asked.store(true, Ordering::Release);
+    }
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
 }
 
 static NMI_HANDLER: Hook = Hook::none();
 
-/// An NMI: another CPU wants this one to stop, or to run the handler, or the hardware has something bad
-/// to say.
+/// An NMI: another CPU wants this one to stop, to answer at a barrier, or to run the handler, or the
+/// hardware has something bad to say.
+///
+/// NMIs tell nothing about who sent them, and two may become one. So a wish is noted before its NMI is
+/// sent, and each is looked at on any NMI.
 pub(crate) fn on_nmi(frame: &Frame) {
-    if STOPPING.load(Ordering::SeqCst) {
-        exit::halt();
+    match STOPPING.load(Ordering::SeqCst) {
+        0 => {}
+        // Somebody else's NMI. This CPU has a report to finish.
+        by if by == cpu::current().get() as u32 + 1 => return,
+        _ => exit::halt(),
     }
+    let local = cpu::local();
+    barrier::serve();
+    // Acquire: pairs with the store in `nmi`.
+    let handler_asked = local.nmi_asked.swap(false, Ordering::Acquire);
+    if !handler_asked && local.barrier.expects_nmi() {
+        return;
+    }
+    local.in_nmi.store(true, Ordering::Relaxed);
+    run_nmi_handler(frame);
+    local.in_nmi.store(false, Ordering::Relaxed);
+}
+
+fn run_nmi_handler(frame: &Frame) {
     if let Some(handler) = NMI_HANDLER.get() {
         return handler();
     }

@@ -19,17 +19,17 @@
 //!
 //! | step | module |
 //! |---|---|
-//! | per-CPU area of the BSP, so that "which CPU am I" always has an answer | [`cpu`] |
+//! | something for the BSP at GS, so that "which CPU am I" always has an answer | [`cpu`] |
 //! | exceptions are reported from here on | [`interrupts`] |
 //! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
-//! | physical memory, heap, stacks with guard pages | [`memory`] |
+//! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
 //! | how long a second is | [`clock`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
 //! | which other CPUs there are | [`acpi`], crate `cpumap` |
 //! | all other CPUs | [`smp`] |
 //!
-//! After that: [`platform`] is what `rundown` asks of a kernel, [`task`] runs futures, [`testing`] tests,
-//! and the [`storm`] is the main job.
+//! After that: [`barrier`] is this kernel's `membarrier`, [`platform`] is what `rundown` asks of a kernel, [`task`] runs futures, [`testing`] tests,
+//! and the [`storm`] is the main job; the [`bench`](mod@bench) measures.
 //!
 //! How it got here (PVH entry, long mode, page tables) is crate `pvh`'s story.
 #![no_std]
@@ -41,6 +41,8 @@ use pvh as _;
 
 pub mod acpi;
 pub mod apic;
+pub mod barrier;
+pub mod bench;
 pub mod clock;
 pub mod cpu;
 mod exit;
@@ -111,6 +113,7 @@ pub fn start(
     log::set_format(options.format);
 
     memory::init(boot_info);
+    cpu::settle_bsp();
     emit(&Event::Hello {
         kernel: name.into(),
         memory_kib: memory::usable_bytes() >> 10,

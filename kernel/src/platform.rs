@@ -1,5 +1,7 @@
-//! What the `rundown` crate needs of a kernel: a CPU's number, the time, and a way to sleep and be
-//! woken.
+//! What the `rundown` crate needs of a kernel: a CPU's number, the time, a way to sleep and be woken,
+//! and per-CPU counters.
+
+mod per_cpu;
 
 use core::{
     fmt,
@@ -10,7 +12,7 @@ use cpumap::MAX_CPUS;
 use rundown::{ObjectId, Waiting, Wakers};
 
 use crate::{
-    clock,
+    barrier, clock,
     cpu::{self, CpuIndex},
     interrupts, ipi, log, timer,
 };
@@ -118,6 +120,8 @@ static SLEEPERS: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_
 fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool) {
     if !interrupts::enabled() || interrupts::in_handler() {
         while !ready() {
+            // Who is to let this CPU go may wait for it at a barrier.
+            barrier::serve();
             core::hint::spin_loop();
         }
         return;

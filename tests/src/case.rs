@@ -25,6 +25,7 @@ pub struct Case {
     ramdisk: Option<Vec<u8>>,
     deadline: Duration,
     arguments: Vec<String>,
+    nmis: Option<Duration>,
     check: Check,
 }
 
@@ -50,6 +51,7 @@ impl Case {
             ramdisk: None,
             deadline: generous_deadline(Shape::of(smp).cpus),
             arguments: Vec::new(),
+            nmis: None,
             check: Box::new(judge::all_tests_passed),
         }
     }
@@ -78,6 +80,15 @@ impl Case {
     pub fn soak(smp: &str, pairs: u64, teardowns: u64) -> Self {
         let mut case = Self::kernel(smp, 1).named(&format!("soak_smp_{smp}"));
         (case.options.pairs, case.options.teardowns) = (pairs, teardowns);
+        case.deadline = Duration::from_secs(300);
+        case
+    }
+
+    /// The kernel itself in a bench, in windows of a few milliseconds.
+    #[must_use]
+    pub fn bench(smp: &str) -> Self {
+        let mut case = Self::kernel(smp, 1);
+        case.options.bench = Some(2);
         case.deadline = Duration::from_secs(300);
         case
     }
@@ -130,6 +141,13 @@ impl Case {
     #[must_use]
     pub fn qemu<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+
+    /// NMIs from QEMU's monitor, one to each CPU every so often: see [`Boot::inject_nmis`].
+    #[must_use]
+    pub fn inject_nmis(mut self, every: Duration) -> Self {
+        self.nmis = Some(every);
         self
     }
 
@@ -190,6 +208,9 @@ impl Case {
         }
         if let Some(contents) = &self.ramdisk {
             boot = boot.ramdisk(contents.as_slice());
+        }
+        if let Some(every) = self.nmis {
+            boot = boot.inject_nmis(every);
         }
         boot.run()
             .with_context(|| format!("{} with -smp {}", self.guest, self.smp))

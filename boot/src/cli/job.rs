@@ -13,6 +13,8 @@ pub(super) enum Job {
     Storm { seconds: u32 },
     /// Until each kind has done so much.
     Soak { pairs: u64, teardowns: u64 },
+    /// Measures, in windows of so many milliseconds.
+    Bench { millis: u32 },
 }
 
 impl Job {
@@ -27,11 +29,12 @@ impl Job {
             Self::Soak { pairs, teardowns } => {
                 (options.pairs, options.teardowns) = (pairs, teardowns);
             }
+            Self::Bench { millis } => options.bench = Some(millis),
         }
         options
     }
 
-    /// How much of it is done, from 0 to 1.
+    /// How much of it is done, from 0 to 1. (A bench sends no totals: it counts its steps.)
     pub(super) fn done(self, totals: &Totals) -> f64 {
         match self {
             Self::Storm { seconds } => part(totals.elapsed_ms, u64::from(seconds) * 1000),
@@ -40,6 +43,7 @@ impl Job {
                     |lane: &Lane| part(lane.grants, pairs).min(part(lane.teardowns, teardowns));
                 (of(&totals.cache_aware) + of(&totals.shared)) / 2.0
             }
+            Self::Bench { .. } => 0.0,
         }
     }
 
@@ -59,7 +63,7 @@ impl Job {
     /// come every second, a soak's every half a minute.
     pub(super) const fn show_every(self) -> u64 {
         match self {
-            Self::Storm { .. } => 1,
+            Self::Storm { .. } | Self::Bench { .. } => 1,
             Self::Soak { .. } => 30,
         }
     }
@@ -73,6 +77,7 @@ impl Job {
                 Count(pairs),
                 Count(teardowns)
             ),
+            Self::Bench { millis } => format!("a bench in windows of {millis} ms"),
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::BootArgs;
 use super::job::Job;
 use super::story::Story;
+use super::{BootArgs, bench};
 use crate::accel::Engine;
 use crate::run::Ending;
 
@@ -25,6 +25,10 @@ struct Document<'a> {
     /// Of a soak: what each kind was to do.
     pairs: Option<u64>,
     teardowns: Option<u64>,
+    /// Of a bench: length of a window.
+    millis: Option<u32>,
+    /// Of a bench: CPUs of this machine, which the virtual ones share.
+    host_cpus: Option<usize>,
     /// From the start of QEMU to its end.
     elapsed_ms: u64,
     /// From the start of QEMU to the guest's first line.
@@ -50,10 +54,15 @@ pub(super) fn document(
     story: &Story,
 ) -> anyhow::Result<String> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let (seconds, pairs, teardowns) = match job {
-        Job::Storm { seconds } => (Some(seconds), None, None),
-        Job::Soak { pairs, teardowns } => (None, Some(pairs), Some(teardowns)),
-    };
+    let (mut seconds, mut pairs, mut teardowns, mut bench) = (None, None, None, None);
+    match job {
+        Job::Storm { seconds: length } => seconds = Some(length),
+        Job::Soak {
+            pairs: most,
+            teardowns: often,
+        } => (pairs, teardowns) = (Some(most), Some(often)),
+        Job::Bench { millis } => bench = Some((millis, bench::host_cpus())),
+    }
     let document = Document {
         outcome: ending.outcome.name(),
         text: ending.outcome.to_string(),
@@ -63,6 +72,8 @@ pub(super) fn document(
         seconds,
         pairs,
         teardowns,
+        millis: bench.map(|(millis, _)| millis),
+        host_cpus: bench.map(|(_, cpus)| cpus),
         elapsed_ms: millis(ending.elapsed),
         first_line_ms: first_line.map(millis),
         command,

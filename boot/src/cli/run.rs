@@ -10,7 +10,7 @@ use console::style;
 
 use super::job::Job;
 use super::view::View;
-use super::{BootArgs, FAILED, INTERRUPTED, NOT_TRIED, remedy, result};
+use super::{BootArgs, FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result};
 use crate::outcome::Outcome;
 use crate::qemu;
 use crate::run::{Boot, Ending};
@@ -26,7 +26,8 @@ pub(super) fn run(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<u8> {
     let mut boot = boot(elf, args, job);
     let command = boot.command()?;
     let engine = boot.engine();
-    let mut view = View::new(args.json, args.verbose, job);
+    let notes = bench::notes(engine, args.smp.cpus(), bench::host_cpus());
+    let mut view = View::new(args.json, args.verbose, job, notes);
     if args.verbose {
         view.say(&job.describe());
         view.say(&command);
@@ -71,7 +72,7 @@ fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
         .options(&job.options())
         .qemu_args(args.qemu_args.iter().cloned())
         .interrupt(&INTERRUPT);
-    if let Job::Soak { .. } = job {
+    if let Job::Soak { .. } | Job::Bench { .. } = job {
         boot = boot.patience(Duration::from_secs(60 + u64::from(args.smp.cpus())));
     }
     if let Some(mib) = args.memory {

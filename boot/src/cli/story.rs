@@ -4,6 +4,8 @@ use protocol::event::{Cpu, Event};
 use protocol::storm::{CpuLine, Totals};
 use serde::Serialize;
 
+use super::bench::Bench;
+
 /// Everything that the final tables and the JSON document show. Grows with the number of CPUs and
 /// tests, not with time.
 #[derive(Debug, Default, Serialize)]
@@ -26,6 +28,8 @@ pub(super) struct Story {
     pub(super) tests_passed: Vec<String>,
     /// The last whole report of the storm.
     pub(super) storm: Option<StormReport>,
+    /// The figures of the bench.
+    pub(super) bench: Option<Bench>,
     /// The kernel's own verdict.
     pub(super) verdict: Option<String>,
     /// The report that is coming in.
@@ -73,6 +77,7 @@ impl Story {
                 self.incoming.as_mut()?.cpus.push(*line);
                 return self.completed();
             }
+            Event::Bench(line) => self.bench.get_or_insert_default().note(*line),
             Event::Verdict { text, .. } => self.verdict = Some(text.to_string()),
             Event::TestPlan { .. } | Event::TestStart { .. } | Event::Panic { .. } => {}
         }

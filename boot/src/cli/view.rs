@@ -19,17 +19,20 @@ pub(super) struct View {
     job: Job,
     /// Live reports so far.
     reports: u64,
+    /// What is to be said below the figures of a bench.
+    notes: Vec<String>,
     story: Story,
 }
 
 impl View {
-    /// A view of a run whose main job this is.
-    pub(super) fn new(to_stderr: bool, verbose: bool, job: Job) -> Self {
+    /// A view of a run whose main job this is. `notes` belong to the figures of a bench.
+    pub(super) fn new(to_stderr: bool, verbose: bool, job: Job, notes: Vec<String>) -> Self {
         Self {
             screen: Screen::new(to_stderr),
             verbose,
             job,
             reports: 0,
+            notes,
             story: Story::default(),
         }
     }
@@ -58,6 +61,9 @@ impl View {
             let due = self.reports.is_multiple_of(self.job.show_every());
             self.reports += 1;
             show_report(&self.screen, self.job, report, due, self.verbose);
+        }
+        if let (Event::Bench(line), Some(bench)) = (event, &self.story.bench) {
+            bench.show(&self.screen, line, &self.notes);
         }
         // Of all else the kernel's log tells in its own words.
         if let Event::Online { .. } = event {

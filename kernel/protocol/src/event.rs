@@ -10,7 +10,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::human::Nanos;
-use crate::storm;
+use crate::{bench, storm};
 
 /// What an event's line begins with. No log line does.
 pub const MARK: &str = "@event ";
@@ -66,6 +66,8 @@ pub enum Event<'a> {
     StormCpu(storm::CpuLine),
     /// A storm report's totals. `cpus` lines of [`Event::StormCpu`] follow.
     Storm(storm::Totals),
+    /// A figure of the bench, or how far it is.
+    Bench(bench::Line),
     /// A CPU panicked. The text is cut to fit.
     Panic {
         /// Index of the CPU, if it had one yet.
@@ -168,6 +170,7 @@ impl Event<'_> {
             Self::TestPlan { tests } => Event::TestPlan { tests },
             Self::StormCpu(line) => Event::StormCpu(line),
             Self::Storm(totals) => Event::Storm(totals),
+            Self::Bench(line) => Event::Bench(line),
             Self::Panic { cpu, apic_id, .. } => Event::Panic {
                 cpu,
                 apic_id,

@@ -22,6 +22,9 @@ pub struct Options {
     pub pairs: u64,
     /// ...has been torn down so many times. If both are 0, it is no soak.
     pub teardowns: u64,
+    /// Measures instead of storming, in windows of so many milliseconds, one of
+    /// [`Options::BENCH`].
+    pub bench: Option<u32>,
     /// How the kernel reports.
     pub format: Format,
     /// An APIC ID to count as listed by the firmware, though no such CPU may exist: shows how a CPU
@@ -41,6 +44,9 @@ pub enum Format {
 impl Options {
     /// Allowed values of [`seconds`](Self::seconds): a second to a day.
     pub const SECONDS: RangeInclusive<u32> = 1..=86_400;
+
+    /// Allowed values of [`bench`](Self::bench), in milliseconds.
+    pub const BENCH: RangeInclusive<u32> = 1..=1_000;
 
     /// Reads options from the contents of the ramdisk.
     ///
@@ -89,6 +95,10 @@ impl Options {
             }
             Key::Pairs => self.pairs = value.parse().ok()?,
             Key::Teardowns => self.teardowns = value.parse().ok()?,
+            Key::Bench => {
+                let millis = value.parse().ok().filter(|ms| Self::BENCH.contains(ms))?;
+                self.bench = Some(millis);
+            }
             Key::Format => self.format = Format::from_name(value)?,
             Key::Ghost => self.ghost = Some(value.parse().ok()?),
         }
@@ -102,6 +112,7 @@ impl Default for Options {
             seconds: 5,
             pairs: 0,
             teardowns: 0,
+            bench: None,
             format: Format::Text,
             ghost: None,
         }
@@ -116,6 +127,9 @@ impl fmt::Display for Options {
             if count > 0 {
                 writeln!(f, "{}={count}", key.name())?;
             }
+        }
+        if let Some(millis) = self.bench {
+            writeln!(f, "{}={millis}", Key::Bench.name())?;
         }
         writeln!(f, "{}={}", Key::Format.name(), self.format.name())?;
         if let Some(ghost) = self.ghost {
@@ -149,6 +163,8 @@ pub enum Key {
     Pairs,
     /// [`Options::teardowns`].
     Teardowns,
+    /// [`Options::bench`].
+    Bench,
     /// [`Options::format`].
     Format,
     /// [`Options::ghost`].
@@ -156,10 +172,11 @@ pub enum Key {
 }
 
 impl Key {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Seconds,
         Self::Pairs,
         Self::Teardowns,
+        Self::Bench,
         Self::Format,
         Self::Ghost,
     ];
@@ -171,6 +188,7 @@ impl Key {
             Self::Seconds => "seconds",
             Self::Pairs => "pairs",
             Self::Teardowns => "teardowns",
+            Self::Bench => "bench",
             Self::Format => "format",
             Self::Ghost => "ghost",
         }
@@ -219,10 +237,8 @@ impl fmt::Display for OptionError<'_> {
                 list(f, Key::ALL.map(Key::name))
             }
             Problem::Duplicate => f.write_str("set twice"),
-            Problem::BadValue(Key::Seconds) => {
-                let (from, to) = (Options::SECONDS.start(), Options::SECONDS.end());
-                write!(f, "expected a whole number from {from} to {to}")
-            }
+            Problem::BadValue(Key::Seconds) => range(f, &Options::SECONDS),
+            Problem::BadValue(Key::Bench) => range(f, &Options::BENCH),
             Problem::BadValue(Key::Pairs | Key::Teardowns) => {
                 write!(f, "expected a count, a whole number up to {}", u64::MAX)
             }
@@ -238,6 +254,11 @@ impl fmt::Display for OptionError<'_> {
 }
 
 impl core::error::Error for OptionError<'_> {}
+
+fn range(f: &mut fmt::Formatter<'_>, allowed: &RangeInclusive<u32>) -> fmt::Result {
+    let (from, to) = (allowed.start(), allowed.end());
+    write!(f, "expected a whole number from {from} to {to}")
+}
 
 fn list<const N: usize>(f: &mut fmt::Formatter<'_>, names: [&str; N]) -> fmt::Result {
     names
@@ -281,12 +302,13 @@ mod tests {
     fn what_is_written_is_read_back() {
         for seconds in [1, 5, 86_400] {
             for format in Format::ALL {
-                for ghost in [None, Some(0), Some(u32::MAX)] {
+                for (ghost, bench) in [(None, Some(1)), (Some(0), None), (Some(u32::MAX), None)] {
                     for (pairs, teardowns) in [(0, 0), (1, 0), (0, u64::MAX), (5, 7)] {
                         let options = Options {
                             seconds,
                             pairs,
                             teardowns,
+                            bench,
                             format,
                             ghost,
                         };
@@ -314,7 +336,7 @@ mod tests {
     fn errors_name_the_line_the_text_and_what_is_allowed() {
         assert_eq!(
             error(b"seconds=1\n\nsecnods=2"),
-            "line 3: \"secnods=2\": unknown key; known are seconds, pairs, teardowns, format, ghost"
+            "line 3: \"secnods=2\": unknown key; known are seconds, pairs, teardowns, bench, format, ghost"
         );
         assert_eq!(
             error(b"seconds"),
@@ -340,6 +362,14 @@ mod tests {
             let line = alloc::format!("seconds={value}");
             let said = error(line.as_bytes());
             assert!(said.ends_with("a whole number from 1 to 86400"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_window_has_a_range() {
+        for value in ["0", "1001", "", "ten"] {
+            let said = error(alloc::format!("bench={value}").as_bytes());
+            assert!(said.ends_with("a whole number from 1 to 1000"), "{said}");
         }
     }
 

@@ -1,29 +1,33 @@
-//! The per-CPU area: one structure per CPU, found by the GS segment's base.
+//! What each CPU keeps about itself, at the start of its [area](mod@super::area), where GS points.
 //!
 //! Everything in it is atomic, and most of it is only ever touched by its own CPU, so that a
-//! reference to any area is safe on any CPU and in any context.
+//! reference to any of them is safe on any CPU and in any context.
 
 use core::{
+    arch::asm,
     mem::offset_of,
     ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
-use alloc::boxed::Box;
-use cpumap::{CpuIndex, MAX_CPUS};
+use cpumap::CpuIndex;
 use x86_64::{VirtAddr, registers::model_specific::GsBase};
 
-use crate::{interrupts::Hook, ipi::Call, smp::work::Job};
+use crate::{barrier::Answers, interrupts::Hook, ipi::Call, smp::work::Job};
 
-/// One CPU's area. Alone on its cache lines: CPUs write their own all the time.
+use super::area;
+
+/// One CPU's. Alone on its cache lines: CPUs write their own all the time.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct CpuLocal {
-    /// Its own address: what `gs:0` reads, so that a reference costs one load.
+    /// Its own address: what `gs:[0]` reads, so that a reference costs one load.
     this: AtomicPtr<CpuLocal>,
     index: AtomicU32,
     /// Nesting of interrupt handlers, exceptions and NMIs included. Own CPU only.
     pub(crate) handlers: AtomicU32,
+    /// Restartable sequences that were interrupted.
+    pub(crate) restarts: AtomicU64,
     /// This CPU takes interrupts and work.
     pub(crate) online: AtomicBool,
     /// Halted for good.
@@ -40,14 +44,21 @@ pub(crate) struct CpuLocal {
     pub(crate) task_woken: AtomicBool,
     /// Wake interrupts taken.
     pub(crate) wakes: AtomicU64,
+    /// What it answers to [barriers](crate::barrier).
+    pub(crate) barrier: Answers,
+    /// An NMI is on its way that is to run the handler: see `ipi`.
+    pub(crate) nmi_asked: AtomicBool,
+    /// In an NMI handler. Own CPU only.
+    pub(crate) in_nmi: AtomicBool,
 }
 
 impl CpuLocal {
-    const fn new(index: CpuIndex) -> Self {
+    pub(super) const fn new(index: CpuIndex) -> Self {
         Self {
             this: AtomicPtr::new(ptr::null_mut()),
             index: AtomicU32::new(index.get() as u32),
             handlers: AtomicU32::new(0),
+            restarts: AtomicU64::new(0),
             online: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             calls: AtomicPtr::new(ptr::null_mut()),
@@ -56,6 +67,9 @@ impl CpuLocal {
             sleeps_for: AtomicUsize::new(0),
             task_woken: AtomicBool::new(false),
             wakes: AtomicU64::new(0),
+            barrier: Answers::none(),
+            nmi_asked: AtomicBool::new(false),
+            in_nmi: AtomicBool::new(false),
         }
     }
 
@@ -63,30 +77,18 @@ impl CpuLocal {
     pub(crate) fn index(&self) -> CpuIndex {
         CpuIndex::new(self.index.load(Ordering::Relaxed))
     }
-
-    /// A new area for the AP with this index. It lives for good.
-    pub(crate) fn allocate(index: CpuIndex) -> &'static Self {
-        let area: &'static Self = Box::leak(Box::new(Self::new(index)));
-        // Release: pairs with the load in `area`.
-        AREAS[index.get()].store(ptr::from_ref(area).cast_mut(), Ordering::Release);
-        area
-    }
 }
 
-/// The BSP's area exists before there is a heap.
-static BSP: CpuLocal = CpuLocal::new(CpuIndex::BSP);
+/// The BSP's, until there is memory for areas.
+static EARLY: CpuLocal = CpuLocal::new(CpuIndex::BSP);
 
-/// The areas by index; null where a CPU has none.
-static AREAS: [AtomicPtr<CpuLocal>; MAX_CPUS] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
-
-/// This CPU's area.
+/// This CPU's.
 pub(crate) fn local() -> &'static CpuLocal {
     let this: *const CpuLocal;
-    // SAFETY: every CPU runs `install` before any other Rust code, so GS points to its area,
-    // whose `this` is set; areas are never freed.
+    // SAFETY: every CPU runs `install` before any other Rust code, so GS points to its own, whose
+    // `this` is set; they are never freed.
     unsafe {
-        core::arch::asm!(
+        asm!(
             "mov {}, gs:[{offset}]",
             out(reg) this,
             offset = const offset_of!(CpuLocal, this),
@@ -97,24 +99,39 @@ pub(crate) fn local() -> &'static CpuLocal {
     unsafe { &*this }
 }
 
-/// The area of a CPU, if it has one.
-pub(crate) fn area(index: CpuIndex) -> Option<&'static CpuLocal> {
-    // Acquire: pairs with the store in `CpuLocal::allocate`.
-    let area = AREAS.get(index.get())?.load(Ordering::Acquire);
-    // SAFETY: null, or a leaked area or the static one: valid for good, shared by design.
-    unsafe { area.as_ref() }
+/// This CPU's index: one load.
+pub(super) fn index() -> CpuIndex {
+    let index: u32;
+    // SAFETY: as in `local`. Nobody writes the index.
+    unsafe {
+        asm!(
+            "mov {:e}, gs:[{offset}]",
+            out(reg) index,
+            offset = const offset_of!(CpuLocal, index),
+            options(nostack, preserves_flags, readonly, pure),
+        );
+    }
+    CpuIndex::new(index)
 }
 
-/// Gives this CPU its area. The first thing it does in Rust.
-pub(crate) fn install(area: &'static CpuLocal) {
-    area.this
-        .store(ptr::from_ref(area).cast_mut(), Ordering::Relaxed);
-    GsBase::write(VirtAddr::from_ptr(area));
+/// Has GS of this CPU point to this. The first thing it does in Rust.
+pub(crate) fn install(local: &'static CpuLocal) {
+    local
+        .this
+        .store(ptr::from_ref(local).cast_mut(), Ordering::Relaxed);
+    GsBase::write(VirtAddr::from_ptr(local));
 }
 
-/// Gives the BSP its area. The kernel's first step.
+/// Gives the BSP something to find at GS. The kernel's first step.
 pub(crate) fn init_bsp() {
-    // Release: pairs with the load in `area`.
-    AREAS[0].store(ptr::from_ref(&BSP).cast_mut(), Ordering::Release);
-    install(&BSP);
+    install(&EARLY);
+}
+
+/// Gives the BSP its area, as soon as there is memory.
+///
+/// What it has at GS until then is left behind as it is, not copied: there is nothing in it yet but
+/// the index. The only thing that is written so early is the nesting of handlers, by the entry and
+/// the exit of an exception or NMI; one that comes during this move is over before the move goes on.
+pub(crate) fn settle_bsp() {
+    install(area::allocate(CpuIndex::BSP));
 }

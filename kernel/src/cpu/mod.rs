@@ -1,5 +1,7 @@
-//! The CPUs: their two names, which one this is, which are online.
+//! The CPUs: their two names, which one this is, which are online; what each has for itself.
 
+mod area;
+pub mod counters;
 pub(crate) mod descriptors;
 mod local;
 
@@ -9,8 +11,9 @@ pub use cpumap::{ApicId, CpuIndex};
 use cpumap::{CpuMap, MAX_CPUS};
 use spin::Once;
 
+pub(crate) use area::{allocate, area};
 pub(crate) use descriptors::Descriptors;
-pub(crate) use local::{CpuLocal, area, init_bsp, install, local};
+pub(crate) use local::{CpuLocal, init_bsp, install, local, settle_bsp};
 
 static MAP: Once<CpuMap> = Once::new();
 
@@ -20,7 +23,7 @@ static MAP: Once<CpuMap> = Once::new();
 /// the answer stays true.
 #[must_use]
 pub fn current() -> CpuIndex {
-    local().index()
+    local::index()
 }
 
 /// Number of CPUs that the firmware lists as enabled: indices are below this. For the size of per-CPU

@@ -10,6 +10,8 @@ use crate::{
     panic,
 };
 
+/// The vector of single steps and breakpoints.
+pub(super) const DEBUG: u8 = 1;
 /// The vector of non-maskable interrupts.
 pub(super) const NMI: u8 = 2;
 const DOUBLE_FAULT: u8 = 8;

@@ -1,33 +1,35 @@
 //! A function to call in an interrupt, set at run time.
 
 use core::{
-    ptr,
+    marker::PhantomData,
+    mem, ptr,
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-/// A `fn()`, or none. Any CPU, any context.
+/// A function pointer `F`, or none. Any CPU, any context.
 #[derive(Debug)]
-pub(crate) struct Hook(AtomicPtr<()>);
+pub(crate) struct Hook<F = fn()>(AtomicPtr<()>, PhantomData<F>);
 
-impl Hook {
+impl<F: Copy> Hook<F> {
     pub(crate) const fn none() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        // As for function pointers, whose `None` is null.
+        const { assert!(size_of::<Option<F>>() == size_of::<*mut ()>()) };
+        Self(AtomicPtr::new(ptr::null_mut()), PhantomData)
     }
 
-    pub(crate) fn set(&self, function: Option<fn()>) {
+    pub(crate) fn set(&self, function: Option<F>) {
+        // SAFETY: the sizes are equal (checked in `none`), and any bytes make a raw pointer.
+        let pointer = unsafe { mem::transmute_copy::<Option<F>, *mut ()>(&function) };
         // Release: pairs with the Acquire in `get`.
-        self.0.store(
-            function.map_or(ptr::null_mut(), |function| function as *mut ()),
-            Ordering::Release,
-        );
+        self.0.store(pointer, Ordering::Release);
     }
 
-    pub(crate) fn get(&self) -> Option<fn()> {
+    pub(crate) fn get(&self) -> Option<F> {
         // Acquire: pairs with the Release in `set`; what was prepared for the function is visible
         // to it.
         let function = self.0.load(Ordering::Acquire);
-        // SAFETY: null is `None` (a guarantee of `Option<fn()>`), and nothing else but a `fn()` is ever
-        // stored.
-        unsafe { core::mem::transmute::<*mut (), Option<fn()>>(function) }
+        // SAFETY: it is what `set` made of an `Option<F>`, or null, which is `None`: every `F` here is
+        // a function pointer.
+        unsafe { mem::transmute_copy::<*mut (), Option<F>>(&function) }
     }
 }

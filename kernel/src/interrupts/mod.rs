@@ -2,7 +2,10 @@
 //!
 //! On stable Rust, without `extern "x86-interrupt"`: `entry.S` has a stub of four instructions for
 //! each of the 256 vectors; all lead to one entry that saves the registers and calls `dispatch`
-//! with a [`Frame`]. Later work (restartable sequences) hooks in there, in one place.
+//! with a [`Frame`]. There, in one place for interrupts, exceptions and NMIs, a restartable sequence
+//! that was interrupted is sent back to its start.
+//!
+//! `unsafe` in this module: the call that puts the table of those sequences in order.
 
 pub(crate) mod backtrace;
 mod exceptions;
@@ -15,7 +18,9 @@ use core::sync::atomic::Ordering;
 pub(crate) use hook::Hook;
 pub(crate) use idt::load;
 
-use crate::{apic, cpu, ipi, timer};
+use rundown::per_cpu::gs;
+
+use crate::{apic, barrier, cpu, ipi, timer};
 
 /// Vectors of this kernel's own interrupts. The upper four bits are the priority class (Intel SDM
 /// 3A, 11.8.3): what other CPUs ask for comes before the timer.
@@ -26,6 +31,8 @@ pub(crate) mod vector {
     pub(crate) const WAKE: u8 = 0x50;
     /// Another CPU wants a function called here.
     pub(crate) const CALL: u8 = 0x51;
+    /// Another CPU waits at a barrier.
+    pub(crate) const BARRIER: u8 = 0x52;
     /// The local APIC has nothing to say after all; wants no end of interrupt (Intel SDM 3A, 11.9).
     pub(crate) const SPURIOUS: u8 = 0xff;
 }
@@ -112,17 +119,56 @@ pub(crate) fn as_handler(f: impl FnOnce()) {
     handlers.store(depth, Ordering::Relaxed);
 }
 
+/// How often this CPU was interrupted within a restartable sequence.
+#[must_use]
+pub fn restarts(cpu: cpu::CpuIndex) -> u64 {
+    cpu::area(cpu).map_or(0, |area| area.restarts.load(Ordering::Relaxed))
+}
+
+/// What happens on a debug exception: gets what is saved, with `rip` as the code will go on, and the
+/// address that was interrupted, which is another one if that was inside a restartable sequence.
+pub type DebugHandler = fn(&mut Frame, interrupted_at: u64);
+
+/// Says what CPUs do on a debug exception (single steps by the trap flag; breakpoints by the debug
+/// registers). `None`: it ends the kernel.
+///
+/// The handler runs on the stack of what it interrupted, with interrupts off, and may turn them on for
+/// a while. It may change the frame. Whoever steps through a restartable sequence never gets to its
+/// end, since each step interrupts it; a handler that is sure that nothing else has happened to the
+/// sequence since its start (no other handler on this CPU, no barrier) may put `interrupted_at` back
+/// into the frame.
+pub fn set_debug_handler(handler: Option<DebugHandler>) {
+    DEBUG_HANDLER.set(handler);
+}
+
+static DEBUG_HANDLER: Hook<DebugHandler> = Hook::none();
+
 /// First step of the kernel: from here on exceptions are reported, and the 8259s are silent.
 pub(crate) fn init() {
+    // SAFETY: once, on the BSP alone, and the gates that lead to `dispatch` are built below.
+    unsafe { gs::prepare() };
     idt::init();
     pic::mask();
 }
 
 /// Called by `entry.S` for every interrupt.
 extern "C" fn dispatch(frame: &mut Frame) {
+    let interrupted_at = frame.rip;
+    if let Some(start) = gs::restart_point(interrupted_at) {
+        frame.rip = start;
+        // Relaxed: only this CPU writes it, by one instruction, for an NMI may come here, too.
+        cpu::local().restarts.fetch_add(1, Ordering::Relaxed);
+    }
     as_handler(|| match frame.vector as u8 {
         exceptions::NMI => ipi::on_nmi(frame),
-        vector @ 0..32 => exceptions::report(vector, frame),
+        exceptions::DEBUG if let Some(handler) = DEBUG_HANDLER.get() => {
+            handler(frame, interrupted_at)
+        }
+        vector @ 0..32 => {
+            // For the report, which tells where it happened, and from which there is no return.
+            frame.rip = interrupted_at;
+            exceptions::report(vector, frame)
+        }
         vector::TIMER => {
             apic::end_of_interrupt();
             timer::on_tick();
@@ -135,6 +181,10 @@ extern "C" fn dispatch(frame: &mut Frame) {
         vector::CALL => {
             apic::end_of_interrupt();
             ipi::serve_calls();
+        }
+        vector::BARRIER => {
+            apic::end_of_interrupt();
+            barrier::serve();
         }
         vector::SPURIOUS => {}
         vector => panic!("interrupt with vector {vector:#x}, which nobody has asked for"),

@@ -8,6 +8,8 @@ use x86_64::{
     structures::paging::{FrameAllocator, PageSize, PhysFrame, Size4KiB},
 };
 
+use crate::interrupts;
+
 /// Usable regions that are kept track of; the smallest are forgotten if there are more.
 const MAX_RANGES: usize = 32;
 
@@ -34,6 +36,7 @@ struct Ranges {
 impl Frames {
     /// Fills the allocator. The ranges are usable memory, disjoint, whole pages.
     pub(super) fn init(&self, usable: impl Iterator<Item = Range<u64>>) {
+        // Before interrupts are on.
         let mut ranges = self.0.lock();
         for range in usable {
             if range.start < FIRST_MIB {
@@ -55,36 +58,37 @@ impl Frames {
     /// Takes `bytes` (whole pages) in one piece, from the largest range; `None` if there is no
     /// such piece.
     pub(crate) fn take(&self, bytes: u64) -> Option<PhysAddr> {
-        // Not locked in interrupt context, so the lock may be held with interrupts on.
-        let mut ranges = self.0.lock();
-        let largest = ranges.usable.iter_mut().max_by_key(|r| r.end - r.start)?;
-        if largest.end - largest.start < bytes {
-            return None;
-        }
-        largest.end -= bytes;
-        Some(PhysAddr::new(largest.end))
+        self.locked(|ranges| {
+            let largest = ranges.usable.iter_mut().max_by_key(|r| r.end - r.start)?;
+            if largest.end - largest.start < bytes {
+                return None;
+            }
+            largest.end -= bytes;
+            Some(PhysAddr::new(largest.end))
+        })
     }
 
     /// Takes `bytes` (whole pages) in one piece that ends below `limit`.
     pub(crate) fn take_below(&self, bytes: u64, limit: u64) -> Option<PhysAddr> {
-        let mut ranges = self.0.lock();
-        let range = ranges
-            .usable
-            .iter_mut()
-            .find(|r| r.end - r.start >= bytes && r.start + bytes <= limit)?;
-        range.start += bytes;
-        Some(PhysAddr::new(range.start - bytes))
+        self.locked(|ranges| {
+            let range = ranges
+                .usable
+                .iter_mut()
+                .find(|r| r.end - r.start >= bytes && r.start + bytes <= limit)?;
+            range.start += bytes;
+            Some(PhysAddr::new(range.start - bytes))
+        })
     }
 
     /// Bytes in the largest piece that is left.
     pub(crate) fn largest(&self) -> u64 {
-        self.0
-            .lock()
-            .usable
-            .iter()
-            .map(|r| r.end - r.start)
-            .max()
+        self.locked(|ranges| ranges.usable.iter().map(|r| r.end - r.start).max())
             .unwrap_or(0)
+    }
+
+    /// With interrupts off: handlers may take frames, too.
+    fn locked<R>(&self, f: impl FnOnce(&mut Ranges) -> R) -> R {
+        interrupts::without(|| f(&mut self.0.lock()))
     }
 }
 

@@ -10,8 +10,9 @@ use x86_64::{
 };
 
 use super::{FRAMES, frames::TableFrames, virt};
+use crate::interrupts;
 
-/// Held while the tables are changed. New mappings only: nothing that a CPU may have cached is taken
+/// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings only: nothing that a CPU may have cached is taken
 /// away, so there is nothing to flush on other CPUs.
 static TABLES: SpinMutex<()> = SpinMutex::new(());
 
@@ -30,8 +31,15 @@ pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
 /// # Panics
 /// As [`map`].
 pub(crate) fn map_with(level_4: PhysFrame, page: VirtAddr, frame: PhysAddr, flags: PageTableFlags) {
+    interrupts::without(|| {
+        let _exclusive = TABLES.lock();
+        insert(level_4, page, frame, flags);
+    });
+}
+
+/// The one who calls this has the lock.
+fn insert(level_4: PhysFrame, page: VirtAddr, frame: PhysAddr, flags: PageTableFlags) {
     const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
-    let _exclusive = TABLES.lock();
     // SAFETY: the frame holds a level-4 table, all of physical memory is mapped, and the lock
     // keeps others from making a second reference.
     let table = unsafe { &mut *virt(level_4.start_address()).as_mut_ptr::<PageTable>() };

@@ -166,7 +166,7 @@ fn prepare_seats() -> &'static [Seat] {
                 apic_id: apic_id.get(),
                 state: AtomicU32::new(EXPECTED),
                 stack_top: stack::allocate(cpu, stack::Purpose::Main).as_u64(),
-                area: CpuLocal::allocate(cpu),
+                area: cpu::allocate(cpu),
                 descriptors: Some(Descriptors::allocate(cpu)),
                 online_at: AtomicU64::new(0),
             },

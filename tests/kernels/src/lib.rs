@@ -15,7 +15,7 @@ use core::time::Duration;
 
 use kernel::cpu::CpuIndex;
 use kernel::platform::KernelPlatform;
-use rundown::{CacheAwareRundown, Clock, RundownRef};
+use rundown::{CacheAwareRundown, Clock, PerCpuRundown, RundownRef};
 use spin::Mutex;
 
 pub use barrier::Barrier;
@@ -40,6 +40,16 @@ pub fn one_slot() -> CacheAwareRundown<KernelPlatform> {
     CacheAwareRundown::boxed(1)
 }
 
+/// An open rundown protection with a plain counter on every CPU.
+///
+/// # Panics
+///
+/// If the kernel has no counter left.
+#[must_use]
+pub fn per_cpu() -> PerCpuRundown<KernelPlatform> {
+    PerCpuRundown::new().expect("a counter")
+}
+
 /// A rundown protection of the plain kind that is born closed.
 #[must_use]
 pub fn plain_closed() -> RundownRef<KernelPlatform> {
@@ -50,6 +60,16 @@ pub fn plain_closed() -> RundownRef<KernelPlatform> {
 #[must_use]
 pub fn cache_aware_closed() -> CacheAwareRundown<KernelPlatform> {
     cache_aware().born_closed()
+}
+
+/// A rundown protection with a plain counter on every CPU that is born closed.
+///
+/// # Panics
+///
+/// If the kernel has no counter left.
+#[must_use]
+pub fn per_cpu_closed() -> PerCpuRundown<KernelPlatform> {
+    PerCpuRundown::closed().expect("a counter")
 }
 
 /// The deadline that is so far from now.
@@ -67,6 +87,7 @@ macro_rules! for_every_kind {
             (concat!(stringify!($test), "::plain"), |_| $test($crate::plain)),
             (concat!(stringify!($test), "::cache_aware"), |_| $test($crate::cache_aware)),
             (concat!(stringify!($test), "::one_slot"), |_| $test($crate::one_slot)),
+            (concat!(stringify!($test), "::per_cpu"), |_| $test($crate::per_cpu)),
         )+ $($(($name, $other)),+)?]
     };
 }

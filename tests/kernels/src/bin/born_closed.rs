@@ -14,7 +14,7 @@ use protocol::exit::ExitCode;
 use rundown::{
     CacheAwareRundown, CloseOutcome, Protected, Rundown, RundownRef, Slot, State, WaitOutcome,
 };
-use test_kernels::{Barrier, Tracked, cache_aware_closed, plain_closed};
+use test_kernels::{Barrier, Tracked, cache_aware_closed, per_cpu_closed, plain_closed};
 
 kernel::main!(run);
 
@@ -42,11 +42,15 @@ fn run(machine: &'static Machine) -> ExitCode {
             ("on_the_heap::cache_aware", |_| {
                 refuses_then_opens(&cache_aware_closed());
             }),
+            ("on_the_heap::per_cpu", |_| {
+                refuses_then_opens(&per_cpu_closed());
+            }),
             ("made_in_place_and_closed", made_in_place_and_closed),
             ("one_cpu_opens::plain", |_| one_cpu_opens(plain_closed)),
             ("one_cpu_opens::cache_aware", |_| {
                 one_cpu_opens(cache_aware_closed);
             }),
+            ("one_cpu_opens::per_cpu", |_| one_cpu_opens(per_cpu_closed)),
             ("a_vacant_static_is_published::plain", |_| {
                 published_by_the_last_cpu(&VACANT_PLAIN);
             }),

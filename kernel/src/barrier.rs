@@ -1,0 +1,253 @@
+//! A memory barrier on all CPUs at the cost of one: what `membarrier` is on Linux.
+//!
+//! Some code runs so often that a fence in it would be too dear, while its counterpart runs rarely. Then
+//! the rare side pays for both: it has every CPU take an interrupt, which orders like a fence on each.
+//! More than that: an interrupted [restartable sequence](rundown::per_cpu::gs) starts again.
+//!
+//! # What it promises
+//! For every other CPU that runs there is a moment between the start of [`all`] and its return such that
+//!
+//! - what the caller did before `all` is visible to what that CPU does after that moment;
+//! - what that CPU did before that moment is visible to the caller after `all`;
+//! - at that moment, the CPU is not in a restartable sequence, or starts it again.
+//!
+//! # How
+//! The caller sends an interrupt to every other CPU that has not been sent one by somebody else in the
+//! meantime, and waits until all have answered. The books are kept by [`Rounds`], which is model-checked in
+//! its crate. There is no lock and no leader: a handler that interrupts a caller may itself be one.
+//!
+//! - A caller with interrupts off serves the requests made to it while it waits, so callers that wait
+//!   for each other all return. So does [`ipi::call`](crate::ipi::call), and a CPU that
+//!   [waits](crate::platform::Halt) with interrupts off.
+//! - A CPU in `hlt` is woken by the interrupt, and sleeps on.
+//! - A CPU that has interrupts off for long is sent an NMI after 100 ms.
+//! - A CPU that has stopped for good, since another one reports a panic, is not waited for.
+//! - A CPU that is being started is not waited for either: it uses nothing before the BSP gives it
+//!   work, and the BSP, which is alone until all are started, gives it work after its own barriers.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use rundown::per_cpu::{Round, Rounds};
+
+use crate::{
+    apic::{self, Ipi, Target},
+    clock,
+    cpu::{self, CpuIndex, CpuLocal},
+    interrupts::{self, vector},
+    log,
+};
+
+/// Returns when every other CPU has passed a barrier.
+///
+/// Any CPU, thread or interrupt context, interrupts on or off; not NMI. Takes as long as the slowest
+/// CPU needs to take an interrupt: microseconds, or as long as it keeps interrupts off, up to 100 ms.
+///
+/// A CPU that does not even answer the NMI within a second is named in the log, once until it answers;
+/// the wait goes on, for without its answer there is no going on.
+///
+/// # Panics
+/// In an NMI handler: what it interrupts may be about to send the interrupt that it would wait for.
+pub fn all() {
+    let call = Call::begin();
+    let Err(Silent { cpu }) = call.wait_until(call.begun + REPORT_AFTER_NS) else {
+        return;
+    };
+    if cpu::area(cpu).is_some_and(|area| !area.barrier.reported.swap(true, Ordering::Relaxed)) {
+        log!(
+            "barrier: {cpu} ({}) has not answered for {} ms, nor to an NMI; waiting on",
+            cpu::apic_id(cpu),
+            REPORT_AFTER_NS / 1_000_000,
+        );
+    }
+    call.wait_until(u64::MAX)
+        .expect("the deadline is 500 years off");
+}
+
+/// As [`all`], but gives up at a deadline, in [nanoseconds since boot](clock::nanos).
+///
+/// # Errors
+/// [`Silent`], if a CPU has not answered by then: there has been no barrier.
+///
+/// # Panics
+/// As `all`.
+pub fn until(deadline: u64) -> Result<(), Silent> {
+    Call::begin().wait_until(deadline)
+}
+
+/// A CPU that does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// One of them, if there are several.
+    pub cpu: CpuIndex,
+}
+
+/// What barriers have cost since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Calls of [`all`] and [`until`].
+    pub calls: u64,
+    /// Calls that sent an interrupt, to one CPU at least. (The others found all they needed sent.)
+    pub rounds: u64,
+    /// Interrupts sent.
+    pub interrupts: u64,
+    /// NMIs sent, to CPUs that had interrupts off for too long.
+    pub nmis: u64,
+}
+
+/// What barriers have cost since boot. Racy: others may be at it.
+#[must_use]
+pub fn statistics() -> Statistics {
+    // Relaxed: numbers for people and tests.
+    Statistics {
+        calls: CALLS.load(Ordering::Relaxed),
+        rounds: SENDERS.load(Ordering::Relaxed),
+        interrupts: INTERRUPTS.load(Ordering::Relaxed),
+        nmis: NMIS.load(Ordering::Relaxed),
+    }
+}
+
+/// The latest round that a CPU has answered: grows when the CPU takes part in a barrier of another one.
+/// 0 for a CPU that is not there. Racy. For tests.
+#[must_use]
+pub fn racy_answered(cpu: CpuIndex) -> u64 {
+    cpu::area(cpu).map_or(0, |area| area.barrier.rounds.racy_latest())
+}
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+static SENDERS: AtomicU64 = AtomicU64::new(0);
+static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
+static NMIS: AtomicU64 = AtomicU64::new(0);
+
+/// For how long a CPU may leave the interrupt unanswered. Longer than code should have interrupts off,
+/// and than a virtual CPU is usually kept from running by its host.
+const NMI_AFTER_NS: u64 = 100_000_000;
+const REPORT_AFTER_NS: u64 = 1_000_000_000;
+
+static ROUNDS: Rounds = Rounds::new();
+
+/// One CPU's side.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    rounds: rundown::per_cpu::Answers,
+    /// NMIs that were sent and that it has not taken.
+    nmis: AtomicU32,
+    /// The log has said that it is silent, and it has not answered since.
+    reported: AtomicBool,
+}
+
+/// A call.
+struct Call {
+    round: Round,
+    /// When, in nanoseconds since boot.
+    begun: u64,
+}
+
+impl Call {
+    /// Numbers the round, and asks all CPUs.
+    fn begin() -> Self {
+        assert!(
+            !cpu::local().in_nmi.load(Ordering::Relaxed),
+            "a barrier in an NMI handler"
+        );
+        let call = Self {
+            round: ROUNDS.begin(),
+            begun: clock::nanos(),
+        };
+        let sent = others()
+            .filter(|(_, area)| !call.is_answered(area))
+            .filter(|(cpu, area)| area.barrier.ask(*cpu))
+            .count() as u64;
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        SENDERS.fetch_add((sent > 0).into(), Ordering::Relaxed);
+        INTERRUPTS.fetch_add(sent, Ordering::Relaxed);
+        call
+    }
+
+    fn wait_until(&self, deadline: u64) -> Result<(), Silent> {
+        // One after the other: meanwhile the rest answers.
+        for (cpu, area) in others() {
+            let mut nmi_at = self.begun + NMI_AFTER_NS;
+            while !self.is_answered(area) {
+                if !interrupts::enabled() {
+                    serve();
+                }
+                let now = clock::nanos();
+                if now >= deadline {
+                    return Err(Silent { cpu });
+                }
+                if now >= nmi_at {
+                    nmi_at = u64::MAX;
+                    area.barrier.send_nmi(cpu);
+                }
+                core::hint::spin_loop();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the CPU has answered this round, or will never do anything again.
+    fn is_answered(&self, area: &CpuLocal) -> bool {
+        // Acquire: pairs with the store in `exit::halt`.
+        area.barrier.rounds.has_answered(self.round) || area.stopped.load(Ordering::Acquire)
+    }
+}
+
+impl Answers {
+    pub(crate) const fn none() -> Self {
+        Self {
+            rounds: rundown::per_cpu::Answers::new(),
+            nmis: AtomicU32::new(0),
+            reported: AtomicBool::new(false),
+        }
+    }
+
+    /// Sends the CPU, whose answers these are, an interrupt, if none is on its way. Whether one was
+    /// sent.
+    fn ask(&self, cpu: CpuIndex) -> bool {
+        // With interrupts off: a handler that came in between would find the CPU asked, and wait for
+        // an interrupt that the code below it has not sent.
+        interrupts::without(|| {
+            let send = self.rounds.ask();
+            if send {
+                let target = Target::One(cpu::apic_id(cpu));
+                apic::send(target, Ipi::Vector(vector::BARRIER));
+            }
+            send
+        })
+    }
+
+    /// Sends the CPU an NMI, which also makes it answer.
+    fn send_nmi(&self, cpu: CpuIndex) {
+        NMIS.fetch_add(1, Ordering::Relaxed);
+        // Relaxed: the CPU looks at it because of the NMI, before which it is visible (`apic::send`).
+        self.nmis.fetch_add(1, Ordering::Relaxed);
+        apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
+    }
+
+    /// Whether an NMI that this CPU, whose answers these are, has just taken may be one for a barrier;
+    /// then it is counted as one. If another one was taken together with it, a later one by the
+    /// hardware will be mistaken for it.
+    pub(crate) fn expects_nmi(&self) -> bool {
+        // Relaxed: see `send_nmi`.
+        let less = |expected: u32| expected.checked_sub(1);
+        self.nmis
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
+    }
+}
+
+/// Answers what this CPU has been asked. Its code is in no restartable sequence, so it is as good as an
+/// interrupt. Any context; one may interrupt another.
+pub(crate) fn serve() {
+    let answers = &cpu::local().barrier;
+    answers.rounds.answer(&ROUNDS);
+    // Relaxed: for the log only.
+    if answers.reported.load(Ordering::Relaxed) {
+        answers.reported.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The other CPUs that run, and their areas.
+fn others() -> impl Iterator<Item = (CpuIndex, &'static CpuLocal)> {
+    cpu::others().filter_map(|cpu| Some((cpu, cpu::area(cpu)?)))
+}

@@ -1,0 +1,158 @@
+//! Per-CPU counters: 8 bytes at the same offset in every CPU's area, so that each CPU adds to its own
+//! by one instruction, `add gs:[offset], n`, without a lock prefix.
+//!
+//! The counters of one CPU lie densely, and no other CPU writes there: 8 objects share a cache line that
+//! never leaves its CPU. What [`PerCpuRundown`](rundown::PerCpuRundown) is made of; for statistics, too.
+//!
+//! ```ignore
+//! static PACKETS: Once<Counter> = Once::new();
+//!
+//! PACKETS.call_once(|| counters::alloc().expect("there are 30,000"));
+//! PACKETS.get().unwrap().add(1);               // any CPU, any context
+//! log!("{} packets", PACKETS.get().unwrap().racy_sum());
+//! ```
+
+use core::{
+    arch::asm,
+    fmt,
+    sync::atomic::{AtomicI64, Ordering},
+};
+
+use rundown::per_cpu::CounterMap;
+
+use super::{CpuIndex, area};
+
+/// Bytes of one.
+const SIZE: usize = size_of::<u64>();
+/// How many fit into an area, in words of the map.
+const WORDS: usize = (area::END - area::FIRST_COUNTER) / SIZE / 64;
+
+static USED: CounterMap<WORDS> = CounterMap::new();
+
+/// Takes a counter that is zero on every CPU.
+///
+/// Once in about 500 times, when the pages of all CPUs are full, this maps one more page for each
+/// CPU. As on the heap, a lock is held meanwhile, with interrupts off. So it is legal where
+/// allocating memory is: any CPU, thread or interrupt context, not NMI. Not before all CPUs are
+/// [listed](super::listed).
+///
+/// # Errors
+/// [`Exhausted`], if all are in use that there is room or memory for.
+pub fn alloc() -> Result<Counter, Exhausted> {
+    let number = USED.reserve().ok_or(Exhausted {
+        capacity: CounterMap::<WORDS>::COUNTERS,
+    })?;
+    let offset = area::FIRST_COUNTER + number * SIZE;
+    if area::extend(offset + SIZE).is_err() {
+        USED.free(number);
+        return Err(Exhausted {
+            capacity: (area::mapped() - area::FIRST_COUNTER) / SIZE,
+        });
+    }
+    let counter = Counter { offset };
+    for cpu in 0..area::cpus() {
+        // Whoever had it before is done with it, and that happens-before `reserve` has returned it.
+        slot(offset, cpu).store(0, Ordering::Relaxed);
+    }
+    Ok(counter)
+}
+
+/// How many are in use. Racy.
+#[must_use]
+pub fn racy_in_use() -> usize {
+    USED.racy_in_use()
+}
+
+/// The counter at this offset, in the area of a CPU. Any context.
+///
+/// # Panics
+/// If there is none.
+pub(crate) fn slot(offset: usize, cpu: usize) -> &'static AtomicI64 {
+    area::counter(offset, cpu)
+}
+
+/// A counter per CPU. Given back when dropped.
+///
+/// Sums and differences wrap.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// In each area.
+    offset: usize,
+}
+
+/// All per-CPU counters are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// How many there are.
+    pub capacity: usize,
+}
+
+impl Counter {
+    /// Adds to the running CPU's. Any context, NMI included: one instruction, which no interrupt
+    /// divides.
+    #[inline]
+    pub fn add(&self, n: i64) {
+        // SAFETY: GS points to this CPU's area, where the counter is this object's; other contexts of
+        // this CPU come before or after the instruction, other CPUs only read.
+        unsafe {
+            asm!(
+                "add qword ptr gs:[{offset}], {n}",
+                offset = in(reg) self.offset,
+                n = in(reg) n,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Where it is from the GS base on, for code that adds by itself.
+    #[inline]
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// What a CPU has counted. Racy. Any context.
+    ///
+    /// # Panics
+    /// If the machine has no such CPU.
+    #[must_use]
+    pub fn racy_of(&self, cpu: CpuIndex) -> i64 {
+        // Relaxed: a number; what it means is up to who orders the adds.
+        slot(self.offset, cpu.get()).load(Ordering::Relaxed)
+    }
+
+    /// What all CPUs have counted. Racy: CPUs go on counting meanwhile. Any context.
+    #[must_use]
+    pub fn racy_sum(&self) -> i64 {
+        (0..area::cpus())
+            .map(|cpu| slot(self.offset, cpu).load(Ordering::Relaxed))
+            .fold(0, i64::wrapping_add)
+    }
+
+    /// As a number, which [`from_offset`](Self::from_offset) makes a counter of again.
+    pub(crate) fn into_offset(self) -> usize {
+        let offset = self.offset;
+        core::mem::forget(self);
+        offset
+    }
+
+    /// Takes back what [`into_offset`](Self::into_offset) has given. To do so twice makes a second
+    /// owner: dropping it panics, if not for a new owner.
+    pub(crate) const fn from_offset(offset: usize) -> Self {
+        Self { offset }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        USED.free((self.offset - area::FIRST_COUNTER) / SIZE);
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "all {} per-CPU counters are in use", self.capacity)
+    }
+}
+
+impl core::error::Error for Exhausted {}

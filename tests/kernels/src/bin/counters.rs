@@ -1,0 +1,159 @@
+//! Per-CPU counters: whose they are, how they grow, and what happens when there are no more.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use kernel::cpu::counters::{self, Counter};
+use kernel::platform::{Halt, KernelPlatform};
+use kernel::{Machine, cpu, smp, timer};
+use protocol::exit::ExitCode;
+use rundown::{PerCpuRundown, Unavailable};
+use test_kernels::Barrier;
+
+kernel::main!(run);
+
+fn run(machine: &'static Machine) -> ExitCode {
+    kernel::testing::run(
+        machine,
+        &[
+            ("each_cpu_counts_for_itself", |_| {
+                each_cpu_counts_for_itself();
+            }),
+            ("a_counter_comes_back_zeroed", |_| {
+                a_counter_comes_back_zeroed();
+            }),
+            ("counters_grow_over_pages", |_| counters_grow_over_pages()),
+            ("all_cpus_allocate_at_once", |_| all_cpus_allocate_at_once()),
+            // The last one: memory that areas have taken is not given back.
+            ("too_many_counters_are_an_error", |_| {
+                too_many_counters_are_an_error();
+            }),
+        ],
+    )
+}
+
+fn counter() -> Counter {
+    counters::alloc().expect("a counter")
+}
+
+fn each_cpu_counts_for_itself() {
+    const ADDS: i64 = 1000;
+    let counter = counter();
+    let start = Barrier::for_all();
+    smp::run_on_each(&|me| {
+        start.wait();
+        for _ in 0..ADDS {
+            counter.add(me.get() as i64 + 1);
+        }
+        counter.add(-1);
+    });
+    let mut sum = 0;
+    for cpu in cpu::online() {
+        let expected = ADDS * (cpu.get() as i64 + 1) - 1;
+        assert_eq!(counter.racy_of(cpu), expected, "{cpu}");
+        sum += expected;
+    }
+    assert_eq!(counter.racy_sum(), sum);
+}
+
+fn a_counter_comes_back_zeroed() {
+    let in_use = counters::racy_in_use();
+    let first = counter();
+    let (left, offset) = (counter(), first.offset());
+    smp::run_on_each(&|_| first.add(i64::MIN));
+    drop(first);
+    let again = counter();
+    // The lowest that is free: so that they lie densely.
+    assert_eq!(again.offset(), offset);
+    assert_eq!(left.offset(), offset + 8);
+    for cpu in cpu::online() {
+        assert_eq!(again.racy_of(cpu), 0, "{cpu}");
+    }
+    drop((again, left));
+    assert_eq!(counters::racy_in_use(), in_use, "a counter was lost");
+}
+
+/// Over three pages and more; every CPU finds each of them in its own area, and none of them twice.
+fn counters_grow_over_pages() {
+    const COUNTERS: usize = 1800;
+    let in_use = counters::racy_in_use();
+    let counters: Vec<Counter> = (0..COUNTERS).map(|_| counter()).collect();
+    let pages = counters.iter().map(|counter| counter.offset() / 4096);
+    assert!(pages.max() >= Some(3));
+    smp::run_on_each(&|_| {
+        for (number, counter) in counters.iter().enumerate() {
+            counter.add(number as i64);
+        }
+    });
+    for cpu in cpu::online() {
+        for (number, counter) in counters.iter().enumerate() {
+            assert_eq!(counter.racy_of(cpu), number as i64, "{cpu}");
+        }
+    }
+    drop(counters);
+    assert_eq!(counters::racy_in_use(), in_use, "a counter was lost");
+}
+
+/// In threads and in handlers on top of them, pages of which some are not mapped yet.
+fn all_cpus_allocate_at_once() {
+    static IN_TICKS: AtomicU64 = AtomicU64::new(0);
+    let in_use = counters::racy_in_use();
+    let each = (6000 / cpu::count()).min(1000);
+    test_kernels::set_on_tick(&|| {
+        let counter = counter();
+        counter.add(1);
+        assert_eq!(counter.racy_sum(), 1, "two have the same counter");
+        IN_TICKS.fetch_add(1, Ordering::Relaxed);
+    });
+    let start = Barrier::for_all();
+    smp::run_on_each(&|me| {
+        start.wait();
+        test_kernels::start_ticking();
+        let counters: Vec<Counter> = (0..each)
+            .map(|_| {
+                let counter = counter();
+                counter.add(1);
+                counter
+            })
+            .collect();
+        Halt.until(&mut || IN_TICKS.load(Ordering::Relaxed) > 0);
+        timer::stop();
+        for counter in counters {
+            assert_eq!(counter.racy_of(me), 1, "{me}");
+            assert_eq!(counter.racy_sum(), 1, "two CPUs have the same counter");
+        }
+    });
+    assert_eq!(counters::racy_in_use(), in_use, "a counter was lost");
+}
+
+fn too_many_counters_are_an_error() {
+    let in_use = counters::racy_in_use();
+    let mut counters = Vec::new();
+    let exhausted = loop {
+        match counters::alloc() {
+            Ok(counter) => counters.push(counter),
+            Err(exhausted) => break exhausted,
+        }
+    };
+    assert_eq!(in_use + counters.len(), exhausted.capacity);
+    assert_eq!(counters::alloc().map(drop), Err(exhausted));
+    let refused = PerCpuRundown::<KernelPlatform>::new().map(drop);
+    let capacity = exhausted.capacity;
+    assert_eq!(refused, Err(Unavailable::Exhausted(capacity)));
+    kernel::log!("{exhausted}");
+    // Each lies in mapped memory of each CPU.
+    for counter in &counters {
+        assert_eq!(counter.racy_sum(), 0);
+    }
+    let given_back = counters.swap_remove(counters.len() / 2);
+    let offset = given_back.offset();
+    drop(given_back);
+    assert_eq!(counter().offset(), offset, "the one that is free");
+    drop(counters);
+    assert_eq!(counters::racy_in_use(), in_use, "a counter was lost");
+    drop(test_kernels::per_cpu());
+}
