@@ -1,4 +1,4 @@
-//! Building and running one killer in a copy of the crate.
+//! Building and running one killer in a copy.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use crate::list::Killer;
 use crate::scratch::Scratch;
+
+mod guest;
 
 /// A killer that is ready to run.
 #[derive(Debug)]
@@ -32,10 +34,13 @@ pub(crate) enum Ended {
 }
 
 /// How many characters of a panic's message are shown; the log has all.
-const SAID: usize = 60;
+const SAID: usize = 100;
 
 /// Builds the killer's binary. `None` if it does not compile: the log says why.
 pub(crate) fn build(copy: &Scratch, killer: &Killer, log: &Path) -> Result<Option<Built>> {
+    if let Killer::Guest { .. } = killer {
+        return guest::build(copy, killer, log);
+    }
     let mut cargo = cargo();
     // Warnings that a mutant causes (an import no longer used) are not its point.
     let mut flags = String::from("--cap-lints=warn");
@@ -96,6 +101,10 @@ pub(crate) fn run(
             command.env_remove(name);
         }
     }
+    if killer.is_guest() {
+        // Where the guests have been built.
+        command.env("CARGO_TARGET_DIR", guest::target(copy));
+    }
     let started = Instant::now();
     let mut child = command
         .arg(killer.filter())
@@ -131,7 +140,7 @@ pub(crate) fn run(
 }
 
 /// The cargo that started us; without what it left in the environment for us alone.
-fn cargo() -> Command {
+pub(super) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -151,7 +160,7 @@ fn cargo() -> Command {
 }
 
 /// The test binary, if this message of cargo's is about one.
-fn executable(message: &str) -> Option<Built> {
+pub(super) fn executable(message: &str) -> Option<Built> {
     #[derive(Deserialize)]
     struct Message {
         reason: String,
@@ -179,7 +188,7 @@ fn failure(output: &str) -> Option<String> {
     // A model that loom ends by abort (it does at a deadlock) leaves no list of failures; but its
     // thread has the test's name.
     let test = first_in_list(output).or(thread)?;
-    Some(match said {
+    Some(match said.or_else(|| first_trouble(output, test)) {
         Some(said) => format!("{test}: {}", said.chars().take(SAID).collect::<String>()),
         None => test.to_string(),
     })
@@ -189,6 +198,12 @@ fn failure(output: &str) -> Option<String> {
 fn first_in_list(output: &str) -> Option<&str> {
     let (_, names) = output.rsplit_once("\nfailures:\n")?;
     names.lines().map(str::trim).find(|name| !name.is_empty())
+}
+
+/// The first line about a test that failed without a panic of its own: a guest's.
+fn first_trouble<'a>(output: &'a str, test: &str) -> Option<&'a str> {
+    let (_, about) = output.split_once(&format!("\n---- {test} ----\n"))?;
+    about.lines().next()
 }
 
 /// The thread that panicked first, and the first line of what it said.
@@ -218,6 +233,10 @@ mod tests {
         assert_eq!(passed(aborted), None);
         assert_eq!(failure(aborted).as_deref(), Some("c: deadlock"));
         assert_eq!(failure("Segmentation fault"), None);
+        let guest = "\nrunning 1 test\ntest d::smp_2 ... FAILED\n\nfailures:\n\n\
+                     ---- d::smp_2 ----\nCPU 0 panicked\n--- serial lines\n\n\nfailures:\n    d::smp_2\n\n\
+                     test result: FAILED. 0 passed; 1 failed\n";
+        assert_eq!(failure(guest).as_deref(), Some("d::smp_2: CPU 0 panicked"));
     }
 
     #[test]

@@ -1,23 +1,24 @@
-//! The list of mutants, `mutants.toml`.
+//! The list of mutants: the files in `list/`.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::patch::Patch;
+use crate::place::Place;
 
-/// One way to break the crate, and the test that must notice.
+/// One way to break the crate, or the kernel below it, and the test that must notice.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mutant {
     /// Unique; lower case, digits and `-`, as it also names a log file.
     pub(crate) name: String,
-    /// The source file, relative to the crate.
+    /// The source file, relative to the crate; if the killer is a guest, to the workspace.
     pub(crate) file: String,
     /// The exact text to replace. Must occur once, unless `nth` says which occurrence is meant.
     find: String,
@@ -67,13 +68,19 @@ pub(crate) enum Killer {
         #[serde(default)]
         features: Vec<String>,
     },
+    /// A scenario in the workspace's `tests/`: boots the guest of its name. `test` is the scenario and
+    /// the machine, `single_step::smp_2`.
+    Guest { test: String },
 }
 
 impl Killer {
     /// What libtest filters by.
     pub(crate) fn filter(&self) -> &str {
         match self {
-            Self::Loom { test, .. } | Self::Host { test, .. } | Self::Unit { test, .. } => test,
+            Self::Loom { test, .. }
+            | Self::Host { test, .. }
+            | Self::Unit { test, .. }
+            | Self::Guest { test } => test,
         }
     }
 
@@ -82,13 +89,14 @@ impl Killer {
         match self {
             Self::Loom { binary, .. } | Self::Host { binary, .. } => Some(binary),
             Self::Unit { .. } => None,
+            Self::Guest { test } => test.split("::").next(),
         }
     }
 
     /// What the crate is built with, besides `std`.
     pub(crate) fn features(&self) -> &[String] {
         match self {
-            Self::Loom { .. } => &[],
+            Self::Loom { .. } | Self::Guest { .. } => &[],
             Self::Host { features, .. } | Self::Unit { features, .. } => features,
         }
     }
@@ -98,7 +106,12 @@ impl Killer {
             Self::Loom { .. } => "loom",
             Self::Host { .. } => "host",
             Self::Unit { .. } => "unit",
+            Self::Guest { .. } => "guest",
         }
+    }
+
+    pub(crate) const fn is_guest(&self) -> bool {
+        matches!(self, Self::Guest { .. })
     }
 }
 
@@ -116,13 +129,19 @@ impl fmt::Display for Killer {
     }
 }
 
-/// Reads the list and checks all that can be checked without the sources.
-pub(crate) fn read(file: &Path) -> Result<Vec<Mutant>> {
-    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    parse(&text).with_context(|| format!("in {}", file.display()))
+/// Reads the files of a list and checks all that can be checked without the sources.
+pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Mutant>> {
+    let mut mutants = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file);
+        let text = text.with_context(|| format!("reading {}", file.display()))?;
+        mutants.extend(parse(&text).with_context(|| format!("in {}", file.display()))?);
+    }
+    names_differ(&mutants)?;
+    Ok(mutants)
 }
 
-/// As [`read`], from the text.
+/// One file of a list, from its text.
 pub(crate) fn parse(text: &str) -> Result<Vec<Mutant>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -130,14 +149,20 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Mutant>> {
         mutant: Vec<Mutant>,
     }
     let list: List = toml::from_str(text)?;
-    let mut names = BTreeSet::new();
     for mutant in &list.mutant {
         check(mutant).with_context(|| format!("mutant `{}`", mutant.name))?;
+    }
+    Ok(list.mutant)
+}
+
+fn names_differ(mutants: &[Mutant]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for mutant in mutants {
         if !names.insert(&mutant.name) {
             bail!("two mutants are called `{}`", mutant.name);
         }
     }
-    Ok(list.mutant)
+    Ok(())
 }
 
 fn check(mutant: &Mutant) -> Result<()> {
@@ -174,10 +199,14 @@ fn check(mutant: &Mutant) -> Result<()> {
 
 /// Whether the crate's sources still are what the list speaks of: each patch applies, and each
 /// killer's test is where the list says. Gives all complaints.
-pub(crate) fn complaints(mutants: &[Mutant], package: &Path) -> Vec<String> {
+pub(crate) fn complaints(mutants: &[Mutant], place: &Place) -> Vec<String> {
     let mut complaints = Vec::new();
     for mutant in mutants {
-        let checked = [applies(mutant, package), killer_exists(mutant, package)];
+        let (base, exists): (_, fn(&Mutant, &Path) -> Result<()>) = match mutant.killed_by {
+            Killer::Guest { .. } => (place.root.clone(), guest_exists),
+            _ => (place.package(), killer_exists),
+        };
+        let checked = [applies(mutant, &base), exists(mutant, &base)];
         for error in checked.into_iter().filter_map(Result::err) {
             complaints.push(format!("`{}`: {error:#}", mutant.name));
         }
@@ -185,8 +214,8 @@ pub(crate) fn complaints(mutants: &[Mutant], package: &Path) -> Vec<String> {
     complaints
 }
 
-fn applies(mutant: &Mutant, package: &Path) -> Result<()> {
-    let file = package.join(&mutant.file);
+fn applies(mutant: &Mutant, base: &Path) -> Result<()> {
+    let file = base.join(&mutant.file);
     let source = fs::read_to_string(&file).with_context(|| format!("reading {}", mutant.file))?;
     mutant
         .patch()
@@ -209,6 +238,18 @@ fn killer_exists(mutant: &Mutant, package: &Path) -> Result<()> {
         .iter()
         .any(|head| text.contains(head.as_str()));
     ensure!(there, "its killer `{function}` is not in tests/{binary}");
+    Ok(())
+}
+
+fn guest_exists(mutant: &Mutant, root: &Path) -> Result<()> {
+    let test = mutant.killed_by.filter();
+    let (scenario, machine) = test.split_once("::").unwrap_or((test, ""));
+    ensure!(
+        !machine.is_empty(),
+        "its killer is no `scenario::machine`: {test}"
+    );
+    let file = root.join(format!("tests/{scenario}.rs"));
+    ensure!(file.is_file(), "its killer `{scenario}` is no scenario");
     Ok(())
 }
 
@@ -263,6 +304,15 @@ mod tests {
     }
 
     #[test]
+    fn a_killer_may_be_a_guest() {
+        let killer = r#"{ kind = "guest", test = "scenario::smp_2" }"#;
+        let mutants = list(r#"{ kind = "host", binary = "b", test = "t" }"#, killer);
+        let killer = &mutants.expect("a list")[0].killed_by;
+        assert_eq!(killer.to_string(), "guest scenario scenario::smp_2");
+        assert!(killer.is_guest());
+    }
+
+    #[test]
     fn what_is_wrong_with_a_list_is_said() {
         for (from, to, why) in [
             ("a-1", "A", "lower-case"),
@@ -271,7 +321,7 @@ mod tests {
             ("\"2\"", "\"1\"", "change nothing"),
             ("It is.", "It is", "one sentence"),
             ("\"t\"", "\" \"", "names no test"),
-            ("\"host\"", "\"guest\"", "guest"),
+            ("\"host\"", "\"ghost\"", "ghost"),
             ("promise", "promises", "promises"),
             (
                 "killed_by",
@@ -297,15 +347,17 @@ mod tests {
             promise = "S1"
             killed_by = { kind = "unit", test = "t" }
         "#;
-        let error = parse(&format!("{one}{one}")).expect_err("twice the same name");
+        let twice = parse(&format!("{one}{one}")).expect("two mutants");
+        let error = names_differ(&twice).expect_err("twice the same name");
         assert!(error.to_string().contains("two mutants"), "{error}");
     }
 
     #[test]
     fn every_mutant_applies_and_every_killer_exists() {
         let place = crate::place::Place::here();
-        let mutants = read(&crate::place::list_file()).expect("the list");
-        let complaints = complaints(&mutants, &place.package());
+        let files = crate::place::list_files().expect("a folder");
+        let mutants = read(&files).expect("the list");
+        let complaints = complaints(&mutants, &place);
         assert!(complaints.is_empty(), "{}", complaints.join("\n"));
     }
 }

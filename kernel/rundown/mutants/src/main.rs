@@ -1,9 +1,13 @@
 //! Breaks the crate `rundown` on purpose, one small patch at a time, and shows that a named test
 //! notices.
 //!
-//! The patches are in `mutants.toml`: each says what it breaks and which test must notice (its
-//! killer). A run first shows that every killer passes on the crate as it is, then that each one
-//! fails on its mutant. It works on copies in the target folder and never touches the sources.
+//! The patches are in `list/`: each says what it breaks and which test must notice (its killer). A
+//! run first shows that every killer passes on the crate as it is, then that each one fails on its
+//! mutant. It works on copies in the target folder and never touches the sources.
+//!
+//! Some break the kernel: what the per-CPU kind needs of one. Their killers are guests, which are
+//! built in a copy of the whole workspace and booted, which takes 5 min more and needs QEMU and a
+//! toolchain for guests (`cargo boot doctor`).
 //!
 //! ```text
 //! cargo run -p mutants                        all of them: 2.5 min of CPU time, 5 the first time
@@ -80,7 +84,7 @@ fn main() -> ExitCode {
 
 fn act(options: &Options) -> Result<u8> {
     let place = Place::here();
-    let mutants = list::read(&place::list_file())?;
+    let mutants = list::read(&place::list_files()?)?;
     let readme = place.package().join("README.md");
     if options.table {
         let changed = readme::write(&readme, &mutants)?;
@@ -97,7 +101,7 @@ fn act(options: &Options) -> Result<u8> {
         return Ok(ALL_KILLED);
     }
     // All of the list, and before time is spent on a part of it.
-    let complaints = list::complaints(&mutants, &place.package());
+    let complaints = list::complaints(&mutants, &place);
     ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
     if options.check {
         ensure!(

@@ -1,7 +1,9 @@
 //! Where things are.
 
-use std::env;
 use std::path::PathBuf;
+use std::{env, fs};
+
+use anyhow::{Context, Result};
 
 /// A workspace with the crate to break, and where to work on copies of it.
 #[derive(Clone, Debug)]
@@ -43,9 +45,16 @@ impl Place {
     }
 }
 
-/// The list of mutants.
-pub(crate) fn list_file() -> PathBuf {
-    here().join("mutants.toml")
+/// The files of the list of mutants, by name.
+pub(crate) fn list_files() -> Result<Vec<PathBuf>> {
+    let folder = here().join("list");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+        let file = entry?.path();
+        files.extend(Some(file).filter(|file| file.extension().is_some_and(|it| it == "toml")));
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// This package's folder: as cargo says now, rather than when it was built, since two checkouts may

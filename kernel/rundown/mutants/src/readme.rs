@@ -46,6 +46,8 @@ fn table(mutants: &[Mutant]) -> String {
         let wrong = mutant.wrong.replace('|', "\\|");
         let (kind, test) = (killer.kind(), killer.filter());
         let binary = match (killer.binary(), killer.features()) {
+            // Part of the test's name.
+            _ if killer.is_guest() => String::new(),
             (Some(binary), _) => format!(" `{binary}`"),
             (None, []) => String::new(),
             (None, features) => format!(" with `{}`", features.join(",")),
@@ -65,7 +67,8 @@ mod tests {
 
     #[test]
     fn the_table_in_the_readme_is_current() {
-        let mutants = crate::list::read(&place::list_file()).expect("the list");
+        let files = place::list_files().expect("a folder");
+        let mutants = crate::list::read(&files).expect("the list");
         let readme = Place::here().package().join("README.md");
         assert!(
             is_current(&readme, &mutants).expect("a README with marks"),

@@ -1,4 +1,5 @@
-//! A copy of the crate that may be broken, in a small workspace of its own.
+//! A copy that may be broken: of the crate, in a small workspace of its own; or of the whole
+//! workspace, for what boots a kernel.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,33 +11,33 @@ use toml::{Table, Value};
 use crate::list::Mutant;
 use crate::place::Place;
 
-/// A copy of the crate.
+/// A copy.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    /// Root of the small workspace.
+    /// Root of the copied workspace.
     pub(crate) root: PathBuf,
-    /// The copied crate.
+    /// What mutants name files relative to: the copied crate, or the root.
     pub(crate) package: PathBuf,
 }
 
 impl Scratch {
-    /// The copy with this number, made like the original. What is the same already stays untouched,
+    /// A copy of the whole workspace. Otherwise like [`ready`](Self::ready).
+    pub(crate) fn whole(place: &Place) -> Result<Self> {
+        let root = place.work.join("whole").join("tree");
+        mirror(&place.root, &root, Scope::All)?;
+        Ok(Self {
+            package: root.clone(),
+            root,
+        })
+    }
+
+    /// The copy of the crate with this number, made like the original. What is the same already stays untouched,
     /// so that cargo need not build it again.
     pub(crate) fn ready(place: &Place, number: usize) -> Result<Self> {
         let root = place.work.join(format!("copy-{number}"));
         let package = root.join("tree").join(&place.member);
         let root = root.join("tree");
-        let mut wanted = BTreeSet::new();
-        collect(&place.package(), Path::new(""), &mut wanted)?;
-        for file in &wanted {
-            let content = read(&place.package().join(file))?;
-            write_if_changed(&package.join(file), &content)?;
-        }
-        let mut present = BTreeSet::new();
-        collect(&package, Path::new(""), &mut present)?;
-        for file in present.difference(&wanted) {
-            fs::remove_file(package.join(file))?;
-        }
+        mirror(&place.package(), &package, Scope::OnePackage)?;
         let manifest = fs::read_to_string(place.root.join("Cargo.toml"))
             .context("reading the workspace's Cargo.toml")?;
         let manifest = small_workspace(&manifest, place)?;
@@ -81,9 +82,32 @@ impl Drop for Applied {
     }
 }
 
-/// The files of a crate: all below its folder, but no packages inside it, nor what a build leaves.
-fn collect(package: &Path, folder: &Path, files: &mut BTreeSet<PathBuf>) -> Result<()> {
-    let here = package.join(folder);
+/// Which files are copied, besides that builds' and git's never are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Those of one package, without packages inside it.
+    OnePackage,
+    All,
+}
+
+/// Makes `to` like `from`. What is the same already stays untouched.
+fn mirror(from: &Path, to: &Path, scope: Scope) -> Result<()> {
+    let mut wanted = BTreeSet::new();
+    collect(from, Path::new(""), scope, &mut wanted)?;
+    for file in &wanted {
+        write_if_changed(&to.join(file), &read(&from.join(file))?)?;
+    }
+    let mut present = BTreeSet::new();
+    collect(to, Path::new(""), scope, &mut present)?;
+    for file in present.difference(&wanted) {
+        fs::remove_file(to.join(file))?;
+    }
+    Ok(())
+}
+
+/// The files below `base`.
+fn collect(base: &Path, folder: &Path, scope: Scope, files: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let here = base.join(folder);
     if !here.exists() {
         return Ok(());
     }
@@ -93,8 +117,14 @@ fn collect(package: &Path, folder: &Path, files: &mut BTreeSet<PathBuf>) -> Resu
         let full = entry.path();
         if !full.is_dir() {
             files.insert(path);
-        } else if !full.join("Cargo.toml").exists() && entry.file_name() != "target" {
-            collect(package, &path, files)?;
+            continue;
+        }
+        let inner = scope == Scope::OnePackage && full.join("Cargo.toml").exists();
+        let skipped = ["target", ".git"]
+            .iter()
+            .any(|name| entry.file_name() == *name);
+        if !inner && !skipped {
+            collect(base, &path, scope, files)?;
         }
     }
     Ok(())
@@ -243,5 +273,11 @@ mod tests {
         Scratch::ready(&place, 0).expect("the same copy");
         assert_eq!(text("src/lib.rs").as_deref(), Some("two"));
         assert_eq!((text("src/gone.rs"), text("src/new.rs")), (None, None));
+
+        let whole = Scratch::whole(&place).expect("another copy");
+        let text = |file: &str| fs::read_to_string(whole.package.join(file)).ok();
+        assert_eq!(text("a/src/lib.rs").as_deref(), Some("two"));
+        assert_eq!(text("Cargo.toml").as_deref(), Some(MANIFEST));
+        assert!(text("a/inner/Cargo.toml").is_some() && text("a/target/x").is_none());
     }
 }

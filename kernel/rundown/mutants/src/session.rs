@@ -25,12 +25,13 @@ const FACTOR: u32 = 10;
 /// The slack: the machine may have become busy in between.
 pub(crate) const SLACK: Duration = Duration::from_secs(15);
 
-/// Runs the mutants, in this many copies of the crate at once. The answer is in the order of the
-/// list.
+/// Runs the mutants: those of the crate in this many copies of it at once, then those that boot a
+/// kernel one by one, since each boot takes the whole machine. The answer is in that order, and else
+/// in that of the list.
 ///
 /// # Errors
-/// If some killer fails on the crate as it is, or there is no test of that name: then nothing that
-/// it did on a mutant would mean anything.
+/// If some killer fails on the sources as they are, or there is no test of that name: then nothing
+/// that it did on a mutant would mean anything.
 pub(crate) fn run<'a>(
     place: &Place,
     mutants: &[&'a Mutant],
@@ -38,15 +39,34 @@ pub(crate) fn run<'a>(
     slack: Duration,
 ) -> Result<Vec<Judged<'a>>> {
     fs::create_dir_all(place.logs())?;
-    let copies: Vec<Scratch> = (0..jobs.max(1))
-        .map(|number| Scratch::ready(place, number))
-        .collect::<Result<_>>()?;
+    let (guests, others): (Vec<&Mutant>, Vec<&Mutant>) = mutants
+        .iter()
+        .partition(|mutant: &&&Mutant| mutant.killed_by.is_guest());
+    let mut judged = Vec::new();
+    if !others.is_empty() {
+        let copies = (0..jobs.max(1)).map(|number| Scratch::ready(place, number));
+        let copies: Vec<Scratch> = copies.collect::<Result<_>>()?;
+        judged.extend(judge(place, &copies, &others, slack)?);
+    }
+    if !guests.is_empty() {
+        let copy = Scratch::whole(place)?;
+        judged.extend(judge(place, &[copy], &guests, slack)?);
+    }
+    Ok(judged)
+}
 
+/// As [`run`], in these copies.
+fn judge<'a>(
+    place: &Place,
+    copies: &[Scratch],
+    mutants: &[&'a Mutant],
+    slack: Duration,
+) -> Result<Vec<Judged<'a>>> {
     let mut killers: Vec<&Killer> = mutants.iter().map(|mutant| &mutant.killed_by).collect();
     killers.sort();
     killers.dedup();
     let progress = Progress::new("killers, nothing broken", killers.len());
-    let times = in_copies(&copies, &killers, |copy, &killer| {
+    let times = in_copies(copies, &killers, |copy, &killer| {
         progress.begin(&killer.to_string());
         let time = on_unbroken(place, copy, killer);
         let word = match &time {
@@ -76,7 +96,7 @@ pub(crate) fn run<'a>(
     // Those that will hang first: the others are done meanwhile.
     let mut pieces: Vec<(usize, &Mutant)> = mutants.iter().copied().enumerate().collect();
     pieces.sort_by_key(|(_, mutant)| !mutant.hangs);
-    let mut judged = in_copies(&copies, &pieces, |copy, &(place_in_list, mutant)| {
+    let mut judged = in_copies(copies, &pieces, |copy, &(place_in_list, mutant)| {
         progress.begin(&mutant.name);
         let started = Instant::now();
         let verdict = on_mutant(place, copy, mutant, allowed[&mutant.killed_by])
