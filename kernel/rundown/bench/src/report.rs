@@ -1,14 +1,19 @@
 //! The results of a run, and how they are shown.
 
+mod criteria;
+mod curves;
 mod picture;
 mod table;
 
 use serde::Serialize;
 
+pub use self::criteria::{Bound, BreakEven, Criterion, break_even, criteria};
+pub use self::curves::teardown_svg;
 pub use self::picture::svg;
 pub use self::table::table;
-use crate::teardown::{Batch, Teardown};
-use crate::{Contender, Effort, Group, Machine, Memory, Spread, Workers};
+use crate::batch::Batch;
+use crate::teardown::Teardown;
+use crate::{Contender, Effort, Group, Machine, Memory, Spread, Workers, names};
 
 /// All of a run: what the JSON file holds.
 #[derive(Debug, Serialize)]
@@ -27,6 +32,10 @@ pub struct Report {
     pub teardowns: Vec<Teardown>,
     /// Closing many.
     pub batches: Vec<Batch>,
+    /// Of the two fastest kinds.
+    pub break_even: Vec<BreakEven>,
+    /// What of all this was to be reached, and was.
+    pub criteria: Vec<Criterion>,
 }
 
 /// What an acquire and a release cost together.
@@ -46,6 +55,8 @@ pub struct Pair {
     pub to_locked: Option<Spread>,
     /// One thread's cost to that of the limit without.
     pub to_unlocked: Option<Spread>,
+    /// The Windows shape's cost to this, with one thread: how many times faster this is.
+    pub windows_to_this: Option<Spread>,
 }
 
 /// What a pair costs each of so many threads that use the object at once.
@@ -62,35 +73,47 @@ pub struct Cost {
 pub struct Missing {
     /// As [`Contender::name`].
     pub name: &'static str,
-    /// What would help.
-    pub reason: &'static str,
+    /// And what would help.
+    pub reason: String,
 }
 
-/// The names of the contenders that others are compared with.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Locked instructions on a slot of the thread's own.
-    pub locked: &'static str,
-    /// The same without a lock prefix.
-    pub unlocked: &'static str,
+impl Report {
+    /// Where, when and how, for the foot of a picture.
+    fn facts(&self) -> [String; 2] {
+        let Machine {
+            cpu,
+            cpus,
+            kernel,
+            compiler,
+            date,
+            ..
+        } = &self.machine;
+        let virtual_machine = if self.machine.virtual_machine {
+            ", virtual machine"
+        } else {
+            ""
+        };
+        let (rounds, disturbed) = (self.effort.rounds, self.disturbed_percent);
+        [
+            format!("{cpu}, {cpus} CPUs{virtual_machine}"),
+            format!(
+                "{kernel}; {compiler}; {date}; medians of {rounds} rounds, {disturbed:.0}% disturbed"
+            ),
+        ]
+    }
 }
 
 impl Pair {
     /// Makes lines of what [`pairs`](crate::pairs()) measured. Ratios are taken within rounds.
     #[must_use]
-    pub fn lines(
-        workers: &Workers,
-        contenders: &[Contender],
-        limits: Limits,
-        ns: &[Vec<Vec<f64>>],
-    ) -> Vec<Self> {
-        let alone = |name| {
+    pub fn lines(workers: &Workers, contenders: &[Contender], ns: &[Vec<Vec<f64>>]) -> Vec<Self> {
+        let alone = |name: &str| {
             let place = contenders.iter().position(|c| c.name == name)?;
             Some(&ns[place][0])
         };
         let line = |(contender, steps): (&Contender, &Vec<Vec<f64>>)| {
             let costs = workers.steps().into_iter().zip(steps);
-            let to = |limit| Spread::of_ratios(&steps[0], alone(limit)?);
+            let to = |limit: &str| Spread::of_ratios(&steps[0], alone(limit)?);
             Self {
                 name: contender.name,
                 group: contender.group,
@@ -102,8 +125,10 @@ impl Pair {
                     })
                     .collect(),
                 scaling: scaling(workers.count(), steps),
-                to_locked: to(limits.locked),
-                to_unlocked: to(limits.unlocked),
+                to_locked: to(names::LOCKED),
+                to_unlocked: to(names::UNLOCKED),
+                windows_to_this: alone(names::WINDOWS)
+                    .and_then(|windows| Spread::of_ratios(windows, &steps[0])),
             }
         };
         contenders.iter().zip(ns).map(line).collect()

@@ -1,12 +1,13 @@
 //! What the owner pays: closing an object and draining it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hint;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rundown::{Rundown, Spin, WaitOutcome};
 use serde::Serialize;
 
+use crate::pairs::{ATTEMPTS, interruptions};
 use crate::statistics::quantile;
 use crate::{Effort, Spread, Workers};
 
@@ -14,41 +15,55 @@ use crate::{Effort, Spread, Workers};
 pub struct Kind {
     /// As the table shows it.
     pub name: &'static str,
-    /// Makes an open object with so many slots (where the kind has slots).
-    pub make: fn(usize) -> Box<dyn Closable>,
+    /// Makes so many open objects, each with so many slots (where the kind has slots).
+    pub make: fn(objects: usize, slots: usize) -> Box<dyn Closable>,
+    /// How many barriers there have been, for the kind that closes by barriers.
+    pub barriers: Option<fn() -> u64>,
     /// Whether this is the bare instructions, which nobody uses or waits for.
     pub limit: bool,
 }
 
-/// What a teardown is made of.
+/// Objects that can be torn down.
 pub trait Closable: Send + Sync {
-    /// Takes protection and gives it back, if it is granted.
+    /// Takes protection of the first and gives it back, if it is granted.
     fn touch(&self);
-    /// Refuses it from now on.
-    fn close(&self);
-    /// Returns when nothing is held.
-    fn wait(&self);
-    /// Opens the drained object again.
+    /// Closes and drains one after the other.
+    fn tear_down(&self);
+    /// Closes all, then drains all; returns how many nanoseconds that took.
+    fn tear_down_together(&self) -> f64;
+    /// Opens the drained objects again.
     fn reopen(&self);
 }
 
-impl<R: Rundown> Closable for R {
+impl<R: Rundown> Closable for Vec<R> {
     fn touch(&self) {
-        drop(self.try_acquire());
+        drop(self[0].try_acquire());
     }
 
-    fn close(&self) {
-        Rundown::close(self);
+    fn tear_down(&self) {
+        self.iter().for_each(|object| {
+            object.close();
+            drain(object);
+        });
     }
 
-    fn wait(&self) {
-        let outcome = Rundown::wait(self, &Spin);
-        assert_eq!(outcome, WaitOutcome::Drained, "nobody cancels");
+    fn tear_down_together(&self) -> f64 {
+        let objects: Vec<&R> = self.iter().collect();
+        time(|| {
+            R::close_all(&objects);
+            self.iter().for_each(drain);
+        })
     }
 
     fn reopen(&self) {
-        self.reinit().expect("it has drained");
+        self.iter()
+            .for_each(|object| object.reinit().expect("it has drained"));
     }
+}
+
+fn drain<R: Rundown>(closed: &R) {
+    let outcome = closed.wait(&Spin);
+    assert_eq!(outcome, WaitOutcome::Drained, "nobody cancels");
 }
 
 /// One line: how long it takes to close and drain an object.
@@ -72,7 +87,7 @@ pub struct Teardown {
 pub const SLOTS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 /// Teardowns of one object in one round.
-const SAMPLES: usize = 200;
+pub(crate) const SAMPLES: usize = 200;
 
 /// Closes and drains objects of every kind with every number of [`SLOTS`]: alone, and where there
 /// are more CPUs, while the others use them.
@@ -101,7 +116,7 @@ pub fn teardowns(workers: &Workers, kinds: &[Kind], effort: Effort) -> Vec<Teard
     }
     for _ in 0..effort.rounds {
         for case in &mut cases {
-            let samples = one_round(workers, (case.kind.make)(case.slots), case.loaded);
+            let samples = one_round(workers, case.kind, case.slots, case.loaded);
             case.medians.push(quantile(&samples, 0.5));
             case.p99s.push(quantile(&samples, 0.99));
         }
@@ -122,142 +137,76 @@ pub fn teardowns(workers: &Workers, kinds: &[Kind], effort: Effort) -> Vec<Teard
     cases.iter().filter_map(line).collect()
 }
 
-/// Sorted times of [`SAMPLES`] teardowns on the first CPU.
-fn one_round(workers: &Workers, object: Box<dyn Closable>, loaded: bool) -> Vec<f64> {
-    let finished = AtomicBool::new(false);
+/// Sorted times of [`SAMPLES`] teardowns on the first CPU. Under load, measured anew a few times if a
+/// thread was interrupted: an object whose user does not run is idle.
+fn one_round(workers: &Workers, kind: &Kind, slots: usize, loaded: bool) -> Vec<f64> {
+    let mut attempt = 1;
+    loop {
+        let (samples, disturbed) = one_attempt(workers, (kind.make)(1, slots), loaded);
+        if !loaded || !disturbed || attempt == ATTEMPTS {
+            return samples;
+        }
+        attempt += 1;
+    }
+}
+
+/// The samples, and whether a thread was interrupted.
+fn one_attempt(workers: &Workers, object: Box<dyn Closable>, loaded: bool) -> (Vec<f64>, bool) {
+    let (users, finished) = (AtomicUsize::new(0), AtomicBool::new(false));
     let threads = if loaded { workers.count() } else { 1 };
     let per_thread = workers.run(threads, move || {
+        let before = interruptions();
         let mut samples = Vec::new();
         if crate::cpu() == 0 {
+            // Relaxed, here and below: pairs with nothing, it only says when to start and to stop.
+            while users.load(Ordering::Relaxed) < threads - 1 {
+                hint::spin_loop();
+            }
             for _ in 0..SAMPLES {
                 let clock = time(|| ());
-                let both = time(|| {
-                    object.close();
-                    object.wait();
-                });
-                samples.push((both - clock).max(0.0));
+                let teardown = time(|| object.tear_down());
+                samples.push((teardown - clock).max(0.0));
                 object.reopen();
             }
             samples.sort_by(f64::total_cmp);
-            // Relaxed, here and below: pairs with nothing, it only says when to stop.
             finished.store(true, Ordering::Relaxed);
         } else {
+            users.fetch_add(1, Ordering::Relaxed);
             while !finished.load(Ordering::Relaxed) {
                 object.touch();
             }
         }
-        samples
+        (samples, interruptions() > before)
     });
-    per_thread.into_iter().flatten().collect()
+    let disturbed = per_thread.iter().any(|(_, interrupted)| *interrupted);
+    let samples = per_thread.into_iter().flat_map(|(samples, _)| samples);
+    (samples.collect(), disturbed)
 }
 
 /// In nanoseconds, with what it takes to read the clock.
-fn time(work: impl FnOnce()) -> f64 {
+pub fn time(work: impl FnOnce()) -> f64 {
     let began = Instant::now();
     work();
     began.elapsed().as_nanos() as f64
 }
 
-/// One line: many idle objects are closed and drained, with a slot per CPU.
-#[derive(Debug, Serialize)]
-pub struct Batch {
-    /// [`Kind::name`].
-    pub kind: &'static str,
-    /// How many.
-    pub objects: usize,
-    /// First all are closed, then all are waited for: nanoseconds per object.
-    pub together_ns: Spread,
-    /// Each is closed and waited for before the next: nanoseconds per object.
-    pub one_by_one_ns: Spread,
-}
-
-/// How many objects are closed at once.
-pub const BATCHES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
-
-/// Closes and drains many objects of every kind, by one CPU.
-pub fn batches(workers: &Workers, kinds: &[Kind], effort: Effort) -> Vec<Batch> {
-    struct Case {
-        kind: &'static str,
-        objects: Arc<[Box<dyn Closable>]>,
-        together_ns: Vec<f64>,
-        one_by_one_ns: Vec<f64>,
-    }
-    let slots = workers.count();
-    let mut cases: Vec<Case> = Vec::new();
-    for kind in kinds.iter().filter(|kind| !kind.limit) {
-        cases.extend(BATCHES.map(|count| Case {
-            kind: kind.name,
-            objects: (0..count).map(|_| (kind.make)(slots)).collect(),
-            together_ns: Vec::new(),
-            one_by_one_ns: Vec::new(),
-        }));
-    }
-    for _ in 0..effort.rounds {
-        for case in &mut cases {
-            let objects = Arc::clone(&case.objects);
-            let count = objects.len() as f64;
-            for (both, single) in workers.run(1, move || (together(&objects), one_by_one(&objects)))
-            {
-                case.together_ns.push(both / count);
-                case.one_by_one_ns.push(single / count);
-            }
-        }
-    }
-    let line = |case: Case| {
-        Some(Batch {
-            kind: case.kind,
-            objects: case.objects.len(),
-            together_ns: Spread::of(case.together_ns)?,
-            one_by_one_ns: Spread::of(case.one_by_one_ns)?,
-        })
-    };
-    cases.into_iter().filter_map(line).collect()
-}
-
-fn together(objects: &[Box<dyn Closable>]) -> f64 {
-    repeated(objects, || {
-        objects.iter().for_each(|object| object.close());
-        objects.iter().for_each(|object| object.wait());
-    })
-}
-
-fn one_by_one(objects: &[Box<dyn Closable>]) -> f64 {
-    repeated(objects, || {
-        for object in objects {
-            object.close();
-            object.wait();
-        }
-    })
-}
-
-/// The median time of a teardown of all these objects, which are opened again after each. A few
-/// objects are torn down many times; never once only, as the first time finds caches cold.
-fn repeated(objects: &[Box<dyn Closable>], teardown: impl Fn()) -> f64 {
-    let times = (2_000 / objects.len()).clamp(3, SAMPLES);
-    let mut samples: Vec<f64> = (0..times)
-        .map(|_| {
-            let sample = time(&teardown) - time(|| ());
-            objects.iter().for_each(|object| object.reopen());
-            sample.max(0.0)
-        })
-        .collect();
-    samples.sort_by(f64::total_cmp);
-    quantile(&samples, 0.5)
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rundown::{HostPlatform, RundownRef};
 
     use super::*;
 
-    const KINDS: [Kind; 1] = [Kind {
+    pub(crate) const KINDS: [Kind; 1] = [Kind {
         name: "plain",
-        make: |_| Box::new(RundownRef::<HostPlatform>::new()),
+        make: |objects, _| {
+            let plain = |_| RundownRef::<HostPlatform>::new();
+            Box::new((0..objects).map(plain).collect::<Vec<_>>())
+        },
+        barriers: None,
         limit: false,
     }];
 
-    const EFFORT: Effort = Effort {
+    pub(crate) const EFFORT: Effort = Effort {
         rounds: 2,
         millis: 1,
     };
@@ -273,14 +222,5 @@ mod tests {
             assert_eq!(slots, if expected { &SLOTS[..] } else { &[] });
         }
         assert!(lines.iter().all(|line| line.ns.median <= line.p99_ns.high));
-    }
-
-    #[test]
-    fn every_batch_is_closed() {
-        let workers = Workers::start().expect("threads");
-        let lines = batches(&workers, &KINDS, EFFORT);
-        let sizes: Vec<usize> = lines.iter().map(|line| line.objects).collect();
-        assert_eq!(sizes, BATCHES);
-        assert!(lines.iter().all(|line| line.together_ns.median > 0.0));
     }
 }

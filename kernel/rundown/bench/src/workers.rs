@@ -1,24 +1,12 @@
 //! Threads pinned to a CPU each, which stay for the whole run.
 
-use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, mpsc};
 use std::{io, process, thread};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-thread_local! {
-    // A constant first value: reading it is one load, without a test whether it is initialised.
-    static CPU: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The dense index of the worker that asks: 0, 1, 2...; 0 for all other threads. One load, as from a
-/// kernel's per-CPU area.
-#[inline]
-#[must_use]
-pub fn cpu() -> usize {
-    CPU.get()
-}
+use crate::pinned;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -103,14 +91,15 @@ fn worker(index: usize, cpu: usize) -> io::Result<mpsc::Sender<Job>> {
         .spawn(move || {
             let mut only = CpuSet::new();
             only.set(cpu);
-            let result = sched_setaffinity(None, &only);
+            let result = sched_setaffinity(None, &only)
+                .map_err(io::Error::from)
+                .and_then(|()| pinned::stand_for(index));
             let failed = result.is_err();
             // `start` waits for it.
             let _ = pinned.send(result);
             if failed {
                 return;
             }
-            CPU.set(index);
             for job in jobs {
                 if panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
                     // The other threads of this measurement wait for this one.
@@ -131,7 +120,11 @@ mod tests {
         let workers = Workers::start().expect("threads");
         let places = workers.run(workers.count(), || {
             let allowed = sched_getaffinity(None).expect("readable");
-            (cpu(), allowed.count(), rustix::thread::sched_getcpu())
+            (
+                pinned::cpu(),
+                allowed.count(),
+                rustix::thread::sched_getcpu(),
+            )
         });
         let mut cpus = Vec::new();
         for (expected, (index, allowed, on)) in places.into_iter().enumerate() {

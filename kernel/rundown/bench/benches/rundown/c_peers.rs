@@ -42,7 +42,10 @@ pub(crate) fn missing() -> Vec<Missing> {
     ]
     .into_iter()
     .filter(|&(found, ..)| !found)
-    .map(|(_, name, reason)| Missing { name, reason })
+    .map(|(_, name, reason)| Missing {
+        name,
+        reason: reason.to_owned(),
+    })
     .collect()
 }
 

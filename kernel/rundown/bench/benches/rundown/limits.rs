@@ -3,17 +3,10 @@
 //! `unsafe` here: inline assembly.
 
 use std::arch::asm;
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bench::teardown::Closable;
-use bench::{Contender, Group, Object};
-
-/// The limit for counters in slots: locked instructions on a slot of the thread's own.
-pub(crate) const LOCKED: &str = "own slot, lock xadd twice";
-
-/// The limit for plain counters: no lock prefix.
-pub(crate) const UNLOCKED: &str = "own word, test flag, inc fs:, dec fs:";
+use bench::teardown::{Closable, time};
+use bench::{Contender, Group, Object, OwnWord, names};
 
 pub(crate) fn contenders() -> Vec<Contender> {
     let limit = |name, object| Contender {
@@ -23,8 +16,8 @@ pub(crate) fn contenders() -> Vec<Contender> {
         object,
     };
     vec![
-        limit(UNLOCKED, plain as fn() -> Object),
-        limit(LOCKED, own_slot),
+        limit(names::UNLOCKED, plain as fn() -> Object),
+        limit(names::LOCKED, own_slot),
         limit("one shared word, lock xadd twice", shared_word),
         limit("own slots, not padded, lock xadd twice", unpadded),
     ]
@@ -44,11 +37,11 @@ pub(crate) fn slots<T: Default>(count: usize) -> Box<[T]> {
 pub(crate) const SLOTS: usize = 256;
 
 fn plain() -> Object {
-    let flag = AtomicU64::new(0);
+    let (flag, word) = (AtomicU64::new(0), OwnWord::new());
     Box::new(move |watch| {
-        let word = OwnWord::counter();
-        watch.pairs(|| {
-            assert_eq!(flag.load(Ordering::Relaxed), 0, "nobody closes it");
+        let (flag, word) = (&flag, word.here());
+        watch.pairs(move || {
+            assert!(flag.load(Ordering::Relaxed) == 0, "nobody closes it");
             word.inc();
             word.dec();
         });
@@ -108,54 +101,6 @@ pub(crate) fn look(value: u64) {
     unsafe { asm!("/* {} */", in(reg) value, options(nostack, preserves_flags)) };
 }
 
-thread_local! {
-    static COUNTER: Cell<u64> = const { Cell::new(0) };
-    static NESTING: Cell<u64> = const { Cell::new(0) };
-}
-
-/// A word of this thread's own, addressed as a kernel addresses the running CPU's: one instruction
-/// relative to a segment register (here FS, which x86-64 Linux gives to thread-local data).
-#[derive(Clone, Copy)]
-pub(crate) struct OwnWord {
-    /// From the FS base; the same in all threads.
-    offset: isize,
-    /// Only in the thread that asked: another may not have the word yet.
-    thread: std::marker::PhantomData<*const ()>,
-}
-
-impl OwnWord {
-    pub(crate) fn counter() -> Self {
-        COUNTER.with(Self::at)
-    }
-
-    pub(crate) fn nesting() -> Self {
-        NESTING.with(Self::at)
-    }
-
-    fn at(word: &Cell<u64>) -> Self {
-        let base: isize;
-        // SAFETY: the first word at the FS base is that base (System V ABI, x86-64 supplement on
-        // thread-local storage).
-        unsafe { asm!("mov {}, fs:[0]", out(reg) base, options(nostack, readonly, pure)) };
-        Self {
-            offset: word.as_ptr().addr().cast_signed() - base,
-            thread: std::marker::PhantomData,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn inc(self) {
-        // SAFETY: the word is this thread's, which lives, and no reference to its content does.
-        unsafe { asm!("inc qword ptr fs:[{}]", in(reg) self.offset, options(nostack)) };
-    }
-
-    #[inline]
-    pub(crate) fn dec(self) {
-        // SAFETY: as above.
-        unsafe { asm!("dec qword ptr fs:[{}]", in(reg) self.offset, options(nostack)) };
-    }
-}
-
 /// What any close of a slot per CPU must do at least: one locked instruction on each.
 pub(crate) struct Sweep(Box<[Padded]>);
 
@@ -168,12 +113,14 @@ impl Sweep {
 impl Closable for Sweep {
     fn touch(&self) {}
 
-    fn close(&self) {
+    fn tear_down(&self) {
         let sum = self.0.iter().map(|slot| lock_xadd(&slot.0, 1 << 63));
         assert_eq!(sum.fold(0, u64::wrapping_add), 0, "nothing is held");
     }
 
-    fn wait(&self) {}
+    fn tear_down_together(&self) -> f64 {
+        time(|| self.tear_down())
+    }
 
     fn reopen(&self) {
         for slot in &self.0 {

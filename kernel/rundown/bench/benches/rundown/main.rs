@@ -12,16 +12,17 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context, ensure};
-use bench::report::{self, Limits, Pair, Report};
-use bench::teardown::{batches, teardowns};
-use bench::{Contender, Effort, Machine, Workers};
+use bench::batch::batches;
+use bench::report::{self, Pair, Report};
+use bench::teardown::teardowns;
+use bench::{Contender, Effort, Machine, Workers, names};
 use clap::{Parser, ValueEnum};
 
 /// Measures rundown protection and its peers in one run.
 #[derive(Parser)]
 #[command(bin_name = "cargo bench --package bench --")]
 struct Options {
-    /// Only contenders whose name contains this (the limits, which others are compared with, always).
+    /// Only contenders whose name contains this (and those that others are compared with).
     filter: Option<String>,
     /// Only this part; may be given several times.
     #[arg(long)]
@@ -30,9 +31,9 @@ struct Options {
     #[arg(long, default_value_t = 41, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// How long each contender runs in a round, with each number of threads, in milliseconds.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     millis: u64,
-    /// Also writes the JSON file and the picture into docs/, for the README.
+    /// Also writes the JSON file and the pictures into docs/, for the README.
     #[arg(long, conflicts_with_all = ["filter", "part"])]
     docs: bool,
     /// Cargo passes it.
@@ -84,6 +85,8 @@ fn measure(options: &Options) -> anyhow::Result<Report> {
         missing: Vec::new(),
         teardowns: Vec::new(),
         batches: Vec::new(),
+        break_even: Vec::new(),
+        criteria: Vec::new(),
     };
     if wanted(Part::Pairs) {
         let contenders = chosen(options.filter.as_deref());
@@ -91,9 +94,10 @@ fn measure(options: &Options) -> anyhow::Result<Report> {
         let measured = bench::pairs(&workers, &contenders, effort, |round| {
             progress(&format!("pairs, round {} of {}", round + 1, effort.rounds));
         });
-        report.pairs = Pair::lines(&workers, &contenders, LIMITS, &measured.ns);
+        report.pairs = Pair::lines(&workers, &contenders, &measured.ns);
         report.disturbed_percent = measured.disturbed_percent;
         report.missing = c_peers::missing();
+        report.missing.extend(ours::missing());
     }
     if wanted(Part::Teardowns) {
         progress("teardowns");
@@ -103,16 +107,16 @@ fn measure(options: &Options) -> anyhow::Result<Report> {
         progress("batches");
         report.batches = batches(&workers, &ours::kinds(), effort);
     }
+    report.break_even = report::break_even(&report);
+    report.criteria = report::criteria(&report);
     progress("");
     Ok(report)
 }
 
-const LIMITS: Limits = Limits {
-    locked: limits::LOCKED,
-    unlocked: limits::UNLOCKED,
-};
+/// What others are compared with is always measured.
+const YARDSTICKS: [&str; 3] = [names::LOCKED, names::UNLOCKED, names::WINDOWS];
 
-/// Every contender there is; or some, and the limits.
+/// Every contender there is; or some, and the yardsticks.
 fn chosen(filter: Option<&str>) -> Vec<Contender> {
     let all = [
         ours::contenders(),
@@ -123,10 +127,7 @@ fn chosen(filter: Option<&str>) -> Vec<Contender> {
     ];
     let named = |contender: &Contender| match filter {
         None => true,
-        Some(part) => {
-            contender.name.contains(part)
-                || [LIMITS.locked, LIMITS.unlocked].contains(&contender.name)
-        }
+        Some(part) => contender.name.contains(part) || YARDSTICKS.contains(&contender.name),
     };
     all.into_iter().flatten().filter(named).collect()
 }
@@ -138,13 +139,16 @@ fn progress(what: &str) {
     }
 }
 
-/// Writes pairs.json and, if there are pairs, pairs.svg.
+/// Writes pairs.json and the pictures of what was measured.
 fn save(report: &Report, folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let json = serde_json::to_string_pretty(report)? + "\n";
     let mut files = vec![("pairs.json", json)];
     if !report.pairs.is_empty() {
         files.push(("pairs.svg", report::svg(report)?));
+    }
+    if !report.teardowns.is_empty() {
+        files.push(("teardowns.svg", report::teardown_svg(report)?));
     }
     for (name, text) in files {
         let path = folder.join(name);

@@ -1,28 +1,19 @@
 //! The kinds of `rundown`: an entry here for what their use costs, and one for their teardown.
 
+use bench::report::Missing;
 use bench::teardown::{Closable, Kind};
-use bench::{Contender, Group, Memory, Object};
+use bench::{Contender, Group, Memory, Object, Pinned, names};
 use rundown::{
-    CacheAwareRundown, HostPlatform, ObjectId, Platform, Protected, Rundown, RundownRef, Slot,
+    CacheAwareRundown, HostPlatform, PerCpuRundown, Protected, Rundown, RundownRef, Slot,
 };
 
 use crate::limits::{Sweep, look};
 
-/// The benchmark's threads are pinned, and nobody sleeps: as in a kernel whose waiters spin.
-struct Pinned;
-
-impl Platform for Pinned {
-    #[inline]
-    fn cpu_hint() -> usize {
-        bench::cpu()
-    }
-
-    fn wake_waiters(_: ObjectId) {}
-}
-
 type Plain = RundownRef<Pinned>;
 /// As in a static: the slots inside. With more CPUs than slots, CPUs share.
 type CacheAware = CacheAwareRundown<Pinned, [Slot; 64]>;
+/// The sequence is the kernel's; it is never restarted, as these objects stay open.
+type PerCpu = PerCpuRundown<Pinned>;
 type Hosted = CacheAwareRundown<HostPlatform>;
 
 pub(crate) fn contenders() -> Vec<Contender> {
@@ -31,34 +22,84 @@ pub(crate) fn contenders() -> Vec<Contender> {
         fixed: size_of::<CacheAware>() - size_of::<[Slot; 64]>(),
         per_cpu: size_of::<Slot>(),
     });
-    vec![
-        ours("RundownRef", plain, || guards(Plain::new())),
-        ours("CacheAwareRundown", cache_aware, || {
-            guards(CacheAware::new())
-        }),
-        ours("CacheAwareRundown, boxed, HostPlatform", None, || {
+    let per_cpu = Some(Memory {
+        fixed: size_of::<PerCpu>(),
+        per_cpu: size_of::<u64>(),
+    });
+    let mut all = vec![
+        ours(names::PLAIN, plain, || guards(Plain::new())),
+        ours(
+            names::CACHE_AWARE,
+            cache_aware,
+            || guards(CacheAware::new()),
+        ),
+        ours(names::CACHE_AWARE_HOSTED, None, || {
             guards(Hosted::boxed(64))
         }),
+        ours(names::PER_CPU, per_cpu, || guards(per_cpu_object())),
         ours("Protected<T, RundownRef>", None, || protects(Plain::new())),
         ours("Protected<T, CacheAwareRundown>", None, || {
             protects(CacheAware::new())
         }),
-    ]
+        ours("Protected<T, PerCpuRundown>", None, || {
+            protects(per_cpu_object())
+        }),
+    ];
+    if HostPlatform::per_cpu().is_ok() {
+        all.extend([
+            ours(names::PER_CPU_LINUX, per_cpu, || guards(threads_object())),
+            ours("Protected<T, PerCpuRundown>, HostPlatform", None, || {
+                protects(threads_object())
+            }),
+        ]);
+    }
+    all
+}
+
+/// What this system does not have.
+pub(crate) fn missing() -> Option<Missing> {
+    Some(Missing {
+        name: names::PER_CPU_LINUX,
+        reason: HostPlatform::per_cpu().err()?.to_string(),
+    })
+}
+
+fn threads_object() -> PerCpuRundown<HostPlatform> {
+    PerCpuRundown::new().expect("few are in use")
+}
+
+fn per_cpu_object() -> PerCpu {
+    PerCpu::new().expect("few are in use")
 }
 
 /// For the tables of teardowns.
 pub(crate) fn kinds() -> Vec<Kind> {
-    vec![
-        kind("RundownRef", |_| Box::new(Plain::new())),
-        kind("CacheAwareRundown", |slots| {
-            Box::new(CacheAwareRundown::<Pinned>::boxed(slots))
+    let mut all = vec![
+        kind(names::PLAIN, |objects, _| many(objects, Plain::new)),
+        kind(names::CACHE_AWARE, |objects, slots| {
+            many(objects, || CacheAwareRundown::<Pinned>::boxed(slots))
+        }),
+        kind(names::CACHE_AWARE_HOSTED, |objects, slots| {
+            many(objects, || Hosted::boxed(slots))
         }),
         Kind {
-            name: "limit: one pass, lock xadd",
-            make: |slots| Box::new(Sweep::new(slots)),
             limit: true,
+            ..kind(names::SWEEP, |_, slots| Box::new(Sweep::new(slots)))
         },
-    ]
+    ];
+    if HostPlatform::per_cpu().is_ok() {
+        all.push(Kind {
+            barriers: Some(HostPlatform::barriers),
+            ..kind(names::PER_CPU_LINUX, |objects, _| {
+                many(objects, threads_object)
+            })
+        });
+    }
+    all
+}
+
+fn many<R: Rundown + 'static>(objects: usize, make: impl Fn() -> R) -> Box<dyn Closable> {
+    Box::new((0..objects).map(|_| make()).collect::<Vec<R>>())
 }
 
 fn ours(name: &'static str, memory: Option<Memory>, object: fn() -> Object) -> Contender {
@@ -70,10 +111,11 @@ fn ours(name: &'static str, memory: Option<Memory>, object: fn() -> Object) -> C
     }
 }
 
-fn kind(name: &'static str, make: fn(usize) -> Box<dyn Closable>) -> Kind {
+fn kind(name: &'static str, make: fn(usize, usize) -> Box<dyn Closable>) -> Kind {
     Kind {
         name,
         make,
+        barriers: None,
         limit: false,
     }
 }

@@ -4,9 +4,9 @@
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bench::{Contender, Group, Memory, Object};
+use bench::{Contender, Group, Memory, Object, OwnWord, names};
 
-use crate::limits::{OwnWord, Padded, SLOTS, slots};
+use crate::limits::{Padded, SLOTS, slots};
 
 pub(crate) fn contenders() -> Vec<Contender> {
     let shape = |name, memory, object| Contender {
@@ -17,7 +17,7 @@ pub(crate) fn contenders() -> Vec<Contender> {
     };
     vec![
         shape(
-            "Windows' shape: own slot, load + lock cmpxchg",
+            names::WINDOWS,
             Memory::per_cpu::<Box<[Padded]>, Padded>(),
             windows as fn() -> Object,
         ),
@@ -65,17 +65,19 @@ struct PercpuRef {
 /// Get and put of `percpu_ref`, as far as they make sense in user space: each is an RCU read section
 /// (the nesting counter that a preemptible Linux kernel keeps for the running task; where it is not
 /// preemptible, this costs nothing), a test of the flags, and a plain addition to the running CPU's
-/// counter. In user space that is the thread's, as a thread can move between load and store. What
+/// counter. The threads are pinned, so the task's nesting is kept as the counter is, per CPU. What
 /// waits for the sections to end (the grace period) is left out: it costs users nothing.
 fn percpu_ref() -> Object {
     let object = PercpuRef {
         place_and_flags: AtomicU64::new(0),
         _after_kill: AtomicU64::new(0),
     };
+    let (nesting, counter) = (OwnWord::new(), OwnWord::new());
     Box::new(move |watch| {
-        let (nesting, counter) = (OwnWord::nesting(), OwnWord::counter());
-        let is_percpu = || object.place_and_flags.load(Ordering::Relaxed) & 3 == 0;
-        watch.pairs(|| {
+        let (nesting, counter) = (nesting.here(), counter.here());
+        let object = &object;
+        let is_percpu = move || object.place_and_flags.load(Ordering::Relaxed) & 3 == 0;
+        watch.pairs(move || {
             nesting.inc();
             assert!(is_percpu(), "nobody kills it");
             counter.inc();

@@ -8,61 +8,71 @@
 //! Only what runs inside [`collected`] counts, and the script takes the difference of two numbers of
 //! times, so that neither the start of the program nor the call itself is in the result. The loop is,
 //! and stands in the list by its own name.
+//!
+//! Valgrind has no restartable sequences (it answers `ENOSYS` to rseq(2)), so the per-CPU kind for
+//! threads does not run there. The script counts the instructions of the functions `rseq_*` as they
+//! stand in the binary: on the fast path, no jump is taken.
 
 use std::env;
 use std::hint::black_box;
 
+use bench::{Pinned, pinned};
 use rundown::{
-    CacheAwareRundown, HostPlatform, ObjectId, Platform, Protected, Rundown, RundownRef, Slot,
+    CacheAwareRundown, HostPlatform, PerCpuRundown, Protected, Refused, Rundown, RundownRef, Slot,
 };
 
-/// As in a kernel: the running CPU's index is one load away.
-struct Kernel;
-
-impl Platform for Kernel {
-    #[inline]
-    fn cpu_hint() -> usize {
-        bench::cpu()
-    }
-
-    fn wake_waiters(_: ObjectId) {}
-}
-
-static PLAIN: RundownRef<Kernel> = RundownRef::new();
+static PLAIN: RundownRef<Pinned> = RundownRef::new();
 /// The number of slots is a power of two, so that a wrong hint is masked, not divided.
-static CACHE_AWARE: CacheAwareRundown<Kernel, [Slot; 64]> = CacheAwareRundown::new();
+static CACHE_AWARE: CacheAwareRundown<Pinned, [Slot; 64]> = CacheAwareRundown::new();
 
 /// A name, and what it does so many times.
 type Path = (&'static str, fn(u32));
 
-/// The kinds' three fast paths, the pair as guards do it, and
-/// the pair around one look at a value; and the pair where the number of slots is known at run time
+/// The kinds' three fast paths, the pair as guards do it, and the pair around one look at a value; and
+/// the pair where the number of slots is known at run time
 /// only, with the index as above and as `HostPlatform` finds it.
-const PATHS: [Path; 13] = [
+const PATHS: [Path; 18] = [
     ("empty-loop", |times| repeat(times, || ())),
     ("plain-acquire", |times| acquire(&PLAIN, times)),
     ("plain-release", |times| release(&PLAIN, times)),
     ("plain-refused", |times| refused(&PLAIN, times)),
     ("plain-guard", |times| guard(&PLAIN, times)),
     ("plain-protected", |times| {
-        protected(RundownRef::<Kernel>::new(), times)
+        protected(RundownRef::<Pinned>::new(), times)
     }),
     ("cache-aware-acquire", |times| acquire(&CACHE_AWARE, times)),
     ("cache-aware-release", |times| release(&CACHE_AWARE, times)),
     ("cache-aware-refused", |times| refused(&CACHE_AWARE, times)),
     ("cache-aware-guard", |times| guard(&CACHE_AWARE, times)),
     ("cache-aware-protected", |times| {
-        protected(CacheAwareRundown::<Kernel, [Slot; 64]>::new(), times);
+        protected(CacheAwareRundown::<Pinned, [Slot; 64]>::new(), times);
     }),
     ("cache-aware-boxed-guard", |times| {
-        guard(&CacheAwareRundown::<Kernel>::boxed(64), times);
+        guard(&CacheAwareRundown::<Pinned>::boxed(64), times);
     }),
     ("cache-aware-hosted-guard", |times| {
         guard(&CacheAwareRundown::<HostPlatform>::boxed(64), times);
     }),
+    ("per-cpu-acquire", |times| acquire(&per_cpu(), times)),
+    ("per-cpu-release", |times| release(&per_cpu(), times)),
+    ("per-cpu-refused", |times| {
+        // Born closed: closing it would take a barrier.
+        refused(
+            &PerCpuRundown::<Pinned>::closed().expect("few are in use"),
+            times,
+        );
+    }),
+    ("per-cpu-guard", |times| guard(&per_cpu(), times)),
+    ("per-cpu-protected", |times| protected(per_cpu(), times)),
 ];
 
+/// In the kernel's form.
+fn per_cpu() -> PerCpuRundown<Pinned> {
+    PerCpuRundown::new().expect("few are in use")
+}
+
 fn main() {
+    pinned::stand_for(0).expect("the GS base can be set");
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.as_slice() {
         [] => PATHS.iter().for_each(|(name, _)| println!("{name}")),
@@ -75,6 +85,36 @@ fn main() {
         }
         _ => panic!("a path and a number of times, or nothing"),
     }
+}
+
+type PerCpu = PerCpuRundown<HostPlatform>;
+
+type Functions = (
+    fn(&PerCpu) -> Result<(), Refused>,
+    unsafe fn(&PerCpu),
+    fn(&PerCpu),
+);
+
+/// Keeps them in the binary.
+#[used]
+static DISASSEMBLED: Functions = (rseq_acquire, rseq_release, rseq_guard);
+
+#[unsafe(no_mangle)]
+fn rseq_acquire(object: &PerCpu) -> Result<(), Refused> {
+    object.acquire()
+}
+
+/// # Safety
+/// As for [`Rundown::release`].
+#[unsafe(no_mangle)]
+unsafe fn rseq_release(object: &PerCpu) {
+    // SAFETY: the same contract.
+    unsafe { object.release() }
+}
+
+#[unsafe(no_mangle)]
+fn rseq_guard(object: &PerCpu) {
+    drop(object.try_acquire());
 }
 
 /// What callgrind collects, by this name.

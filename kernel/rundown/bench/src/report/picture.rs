@@ -35,12 +35,10 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 fn draw(report: &Report, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
     let mut lines: Vec<&Pair> = report.pairs.iter().collect();
     lines.sort_by(|a, b| a.alone().total_cmp(&b.alone()));
-    let longest = lines
-        .iter()
-        .flat_map(|line| &line.costs)
-        .map(|cost| cost.ns.median)
-        .fold(1.0, f64::max);
-    let length = |ns: f64| (ns / longest * f64::from(WIDTH - LEFT - RIGHT)).round() as i32;
+    // What threads cost each other on a shared line would press all else together: those bars are cut.
+    let longest = lines.iter().map(|line| line.alone()).fold(1.0, f64::max) * 1.2;
+    let length =
+        |ns: f64| (ns.min(longest) / longest * f64::from(WIDTH - LEFT - RIGHT)).round() as i32;
     let threads = lines
         .iter()
         .filter_map(|line| line.costs.last())
@@ -61,7 +59,9 @@ fn draw(report: &Report, area: &Area<'_>) -> Result<(), Box<dyn std::error::Erro
         String::new()
     };
     area.draw(&Text::new(
-        format!("{legend}blue: rundown; grey: bare instructions; orange: others"),
+        format!(
+            "{legend}blue: rundown; grey: bare instructions; orange: others; with a gap: cut short"
+        ),
         (12, 42),
         text(14),
     ))?;
@@ -81,6 +81,11 @@ fn draw(report: &Report, area: &Area<'_>) -> Result<(), Box<dyn std::error::Erro
         area.draw(&Rectangle::new(bar(first, 1, 9), alone.filled()))?;
         if let Some(last) = last {
             area.draw(&Rectangle::new(bar(last, 9, 17), together.filled()))?;
+            if last > longest {
+                let cut = LEFT + length(last) - 12;
+                let gap = [(cut, y + 9), (cut + 4, y + 17)];
+                area.draw(&Rectangle::new(gap, WHITE.filled()))?;
+            }
         }
         let figures = match last {
             Some(last) => format!("{first:.1} / {last:.1}"),
@@ -92,28 +97,7 @@ fn draw(report: &Report, area: &Area<'_>) -> Result<(), Box<dyn std::error::Erro
     }
 
     let below = TOP + LINE * i32::try_from(lines.len())?;
-    let machine = &report.machine;
-    let facts = [
-        format!(
-            "{}, {} CPUs{}",
-            machine.cpu,
-            machine.cpus,
-            if machine.virtual_machine {
-                ", virtual machine"
-            } else {
-                ""
-            }
-        ),
-        format!(
-            "{}; {}; {}; medians of {} rounds, {:.0}% disturbed",
-            machine.kernel,
-            machine.compiler,
-            machine.date,
-            report.effort.rounds,
-            report.disturbed_percent
-        ),
-    ];
-    for (place, fact) in (0..).zip(facts) {
+    for (place, fact) in (0..).zip(report.facts()) {
         area.draw(&Text::new(fact, (12, below + 12 + 18 * place), text(12)))?;
     }
     area.present()?;

@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Pair, Report};
-use crate::teardown::{BATCHES, SLOTS, Teardown};
-use crate::{Group, Memory, Spread};
+use super::{Bound, BreakEven, Criterion, Pair, Report};
+use crate::batch::BATCHES;
+use crate::teardown::{SLOTS, Teardown};
+use crate::{Group, Memory, Spread, names};
 
 /// The whole report as text. Parts that were not measured are left out.
 #[must_use]
@@ -26,7 +27,9 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     for loaded in [false, true] {
         teardowns(&report.teardowns, loaded, out)?;
     }
-    batches(report, out)
+    batches(report, out)?;
+    break_even(report, out)?;
+    criteria(report, out)
 }
 
 const GROUPS: [(Group, &str); 4] = [
@@ -52,10 +55,11 @@ fn pairs(report: &Report, out: &mut String) -> fmt::Result {
     }
     writeln!(
         out,
-        " {:>9} {:>7} {:>7}",
+        " {:>9} {:>7} {:>7} {:>8}",
         format!("{all}T/1T"),
         "/lock",
-        "/plain"
+        "/plain",
+        "Windows/"
     )?;
     for (group, title) in GROUPS {
         writeln!(out, "{title}")?;
@@ -72,7 +76,8 @@ fn pairs(report: &Report, out: &mut String) -> fmt::Result {
     }
     writeln!(
         out,
-        "{all}T/1T: throughput. /lock, /plain: one thread to that of the two limits, within rounds"
+        "{all}T/1T: throughput. /lock, /plain: one thread to the limit with a lock prefix, and without.\n\
+         Windows/: how many times faster than Windows' shape. All ratios are taken within rounds."
     )
 }
 
@@ -87,10 +92,11 @@ fn pair(line: &Pair, out: &mut String) -> fmt::Result {
     };
     writeln!(
         out,
-        " {:>9} {:>7} {:>7}",
+        " {:>9} {:>7} {:>7} {:>8}",
         ratio(line.scaling),
         ratio(line.to_locked),
         ratio(line.to_unlocked),
+        ratio(line.windows_to_this),
     )
 }
 
@@ -123,37 +129,33 @@ fn memory(report: &Report, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
+/// Of figures whose spread would make the table too wide: it is in the JSON file.
+fn row(out: &mut String, title: &str, figures: impl IntoIterator<Item = f64>) -> fmt::Result {
+    write!(out, "  {title:44}")?;
+    for figure in figures {
+        write!(out, " {figure:>7.0}")?;
+    }
+    writeln!(out)
+}
+
 fn teardowns(lines: &[Teardown], loaded: bool, out: &mut String) -> fmt::Result {
     let lines: Vec<&Teardown> = lines.iter().filter(|line| line.loaded == loaded).collect();
     if lines.is_empty() {
         return Ok(());
     }
     let load = if loaded {
-        "while all other CPUs use it; in brackets the 99th percentile"
+        "one object while all other CPUs use it"
     } else {
-        "idle; in brackets the ratio to the limit"
+        "one idle object"
     };
-    writeln!(out, "\nclose + drain of one object, ns: {load}")?;
-    // Wide: kinds are few, slots are many. So a line for each number of slots.
-    let mut kinds: Vec<&str> = lines.iter().map(|line| line.kind).collect();
-    kinds.dedup();
-    write!(out, "  {:>5}", "slots")?;
-    for kind in &kinds {
-        write!(out, " {kind:>26}")?;
-    }
-    writeln!(out)?;
-    for slots in SLOTS {
-        write!(out, "  {slots:>5}")?;
-        for line in lines.iter().filter(|line| line.slots == slots) {
-            let other = match line.to_limit {
-                _ if loaded => format!("({:.0})", line.p99_ns.median),
-                Some(ratio) => format!("({:.2})", ratio.median),
-                None => String::new(),
-            };
-            let spread = format!("{:.0} ±{:.0}%", line.ns.median, line.ns.percent());
-            write!(out, " {:>26}", format!("{spread} {other:>9}"))?;
+    writeln!(out, "\nclose + drain of {load}, ns")?;
+    row(out, "slots", SLOTS.map(|slots| slots as f64))?;
+    for lines in lines.chunk_by(|a, b| a.kind == b.kind) {
+        row(out, lines[0].kind, lines.iter().map(|line| line.ns.median))?;
+        if loaded {
+            let p99 = lines.iter().map(|line| line.p99_ns.median);
+            row(out, "  99th percentile", p99)?;
         }
-        writeln!(out)?;
     }
     Ok(())
 }
@@ -162,30 +164,66 @@ fn batches(report: &Report, out: &mut String) -> fmt::Result {
     if report.batches.is_empty() {
         return Ok(());
     }
-    let mut kinds: Vec<&str> = report.batches.iter().map(|line| line.kind).collect();
-    kinds.dedup();
     writeln!(
         out,
-        "\nmany idle objects, a slot per CPU, ns per object: all closed, then all waited for (one by one)"
+        "\nclose + drain of many idle objects, a slot per CPU: all closed, then all waited for; ns per object"
     )?;
-    write!(out, "  {:>7}", "objects")?;
-    for kind in &kinds {
-        write!(out, " {kind:>26}")?;
-    }
-    writeln!(out)?;
-    for objects in BATCHES {
-        write!(out, "  {objects:>7}")?;
-        for line in report.batches.iter().filter(|l| l.objects == objects) {
-            let (together, single) = (line.together_ns, line.one_by_one_ns);
-            let figures = format!(
-                "{:.0} ±{:.0}% {:>9}",
-                together.median,
-                together.percent(),
-                format!("({:.0})", single.median),
-            );
-            write!(out, " {figures:>26}")?;
+    row(out, "objects", BATCHES.map(|objects| objects as f64))?;
+    for lines in report.batches.chunk_by(|a, b| a.kind == b.kind) {
+        let together = lines.iter().map(|line| line.together_ns.median);
+        row(out, lines[0].kind, together)?;
+        let one_by_one = lines.iter().map(|line| line.one_by_one_ns.median);
+        row(out, "  one by one", one_by_one)?;
+        let barriers: Option<Vec<u64>> = lines.iter().map(|line| line.barriers).collect();
+        if let Some(barriers) = barriers {
+            let barriers = barriers.into_iter().map(|count| count as f64);
+            row(out, "  barriers to close all of them together", barriers)?;
         }
-        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn break_even(report: &Report, out: &mut String) -> fmt::Result {
+    if report.break_even.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\npairs per close above which {} costs less than {}",
+        names::PER_CPU_LINUX,
+        names::CACHE_AWARE_HOSTED
+    )?;
+    for &BreakEven { loaded, pairs } in &report.break_even {
+        let load = if loaded {
+            "closed under load"
+        } else {
+            "closed idle"
+        };
+        writeln!(out, "  {load:44} {pairs:.0}")?;
+    }
+    Ok(())
+}
+
+fn criteria(report: &Report, out: &mut String) -> fmt::Result {
+    let asked: Vec<_> = report
+        .criteria
+        .iter()
+        .filter_map(|criterion| Some((criterion, criterion.measured?, criterion.met?)))
+        .collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nwhat is to be reached{:66} bound  measured", "")?;
+    for (Criterion { what, bound, .. }, measured, met) in asked {
+        let (sign, bound) = match *bound {
+            Bound::AtMost(bound) => ("<=", bound),
+            Bound::AtLeast(bound) => (">=", bound),
+        };
+        let verdict = if met { "yes" } else { "MISSED" };
+        writeln!(
+            out,
+            "  {what:82} {sign} {bound:>4.1} {measured:>9.2}  {verdict}"
+        )?;
     }
     Ok(())
 }

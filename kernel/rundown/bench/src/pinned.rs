@@ -1,0 +1,246 @@
+//! A thread that stands for a CPU: it has the CPU's index, and an area of its own that the GS segment
+//! points to, as kernels have it. So the kernel's form of the per-CPU kind can be measured on threads.
+//!
+//! `unsafe` in this module: the system call that sets the GS base, assembly relative to it, and the
+//! platform's promises. x86-64 Linux only, which leaves GS to programs (its thread-local data is
+//! relative to FS: System V ABI, x86-64 supplement).
+
+use std::arch::asm;
+use std::cell::Cell;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use rundown::per_cpu::{CounterMap, gs};
+use rundown::{CounterId, ObjectId, PerCpu, Platform, Switch, Unavailable};
+
+/// The benchmark's threads are pinned, one on each CPU, and nobody sleeps: as in a kernel whose waiters
+/// spin.
+///
+/// Its [`PerCpu`] is for objects that stay open. What a kernel's interrupt entry does, restart a
+/// sequence, a thread cannot do to another: there is no barrier here.
+#[derive(Debug)]
+pub struct Pinned;
+
+thread_local! {
+    // A constant first value: reading it is one load, without a test whether it is initialised.
+    static CPU: Cell<usize> = const { Cell::new(0) };
+    static HAS_AREA: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The dense index of the worker that asks: 0, 1, 2...; 0 for all other threads. One load, as from a
+/// kernel's per-CPU area.
+#[inline]
+#[must_use]
+pub fn cpu() -> usize {
+    CPU.get()
+}
+
+/// How many CPUs a thread can stand for: as many as an affinity mask has.
+const CPUS: usize = rustix::thread::CpuSet::MAX_CPU;
+
+/// Counters of 8 bytes, a page of them.
+const COUNTERS: usize = 512;
+
+#[repr(align(4096))]
+struct Area([AtomicI64; COUNTERS]);
+
+/// Takes memory only where it is used.
+static AREAS: [Area; CPUS] = [const { Area([const { AtomicI64::new(0) }; COUNTERS]) }; CPUS];
+
+/// One more than the highest index a thread stands for.
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+static COUNTER_MAP: CounterMap<{ COUNTERS / 64 }> = CounterMap::new();
+
+/// arch_prctl(2), asm/prctl.h.
+const ARCH_SET_GS: libc::c_int = 0x1001;
+
+/// From now on this thread, which is pinned, stands for the CPU with this index. Others may stand for the
+/// same one if they are pinned to the same CPU. It starts no threads: Linux hands the GS base on to
+/// them.
+///
+/// # Errors
+/// The operating system's, if it does not set the GS base.
+///
+/// # Panics
+/// If it already stands for one, or no CPU has such an index.
+pub fn stand_for(index: usize) -> io::Result<()> {
+    assert!(!HAS_AREA.get(), "this thread already stands for a CPU");
+    let area = AREAS[index].0.as_ptr();
+    // SAFETY: nothing else in this process uses GS.
+    let result = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_GS, area) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Relaxed: pairs with nothing, all workers start before there are objects.
+    IN_USE.fetch_max(index + 1, Ordering::Relaxed);
+    CPU.set(index);
+    HAS_AREA.set(true);
+    Ok(())
+}
+
+/// The counter's word in a CPU's area. Counters are named by their offset in it.
+fn word(counter: CounterId, cpu: usize) -> &'static AtomicI64 {
+    &AREAS[cpu].0[counter.get() / size_of::<AtomicI64>()]
+}
+
+impl Platform for Pinned {
+    #[inline]
+    fn cpu_hint() -> usize {
+        cpu()
+    }
+
+    fn wake_waiters(_: ObjectId) {}
+}
+
+// SAFETY: the sequence is the kernel's own. Its restart is missed by nobody, since `barrier` never
+// returns. A thread that stands for no CPU has the GS base 0 and faults, as no counter's offset is as
+// large as a page.
+unsafe impl PerCpu for Pinned {
+    fn allocate() -> Result<CounterId, Unavailable> {
+        let index = COUNTER_MAP
+            .reserve()
+            .ok_or(Unavailable::Exhausted(COUNTERS))?;
+        let counter = CounterId::new(index * size_of::<AtomicI64>());
+        for cpu in 0..Self::cpus() {
+            // SAFETY: nobody has it yet.
+            unsafe { Self::clear(counter, cpu) };
+        }
+        Ok(counter)
+    }
+
+    unsafe fn free(counter: CounterId) {
+        COUNTER_MAP.free(counter.get() / size_of::<AtomicI64>());
+    }
+
+    #[inline(always)]
+    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+        // SAFETY: the same contract; the GS base is this CPU's area.
+        unsafe { gs::add_if_open(switch, counter.get(), n) }
+    }
+
+    fn barrier() {
+        panic!("an object on pinned threads stays open: nobody restarts their sequences");
+    }
+
+    fn cpus() -> usize {
+        IN_USE.load(Ordering::Relaxed)
+    }
+
+    fn count(counter: CounterId, cpu: usize) -> i64 {
+        word(counter, cpu).load(Ordering::Relaxed)
+    }
+
+    fn racy_own_count(counter: CounterId) -> i64 {
+        word(counter, cpu()).load(Ordering::Relaxed)
+    }
+
+    unsafe fn clear(counter: CounterId, cpu: usize) {
+        word(counter, cpu).store(0, Ordering::Relaxed);
+    }
+}
+
+/// A word on every CPU, for the bare instructions.
+#[derive(Debug)]
+pub struct OwnWord(CounterId);
+
+impl OwnWord {
+    /// Reserves one.
+    ///
+    /// # Panics
+    /// If there is none left.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Pinned::allocate().expect("few are in use"))
+    }
+
+    /// The word of this thread's CPU.
+    ///
+    /// # Panics
+    /// If the thread stands for no CPU.
+    #[must_use]
+    pub fn here(&self) -> Here<'_> {
+        assert!(HAS_AREA.get(), "this thread stands for no CPU");
+        Here {
+            offset: self.0.get(),
+            place: PhantomData,
+        }
+    }
+}
+
+impl Default for OwnWord {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for OwnWord {
+    fn drop(&mut self) {
+        // SAFETY: it is this word's, and nobody borrows it any more.
+        unsafe { Pinned::free(self.0) };
+    }
+}
+
+/// The running CPU's [`OwnWord`].
+#[derive(Clone, Copy, Debug)]
+pub struct Here<'a> {
+    /// From the GS base.
+    offset: usize,
+    /// Of a word that stays reserved, and only in the thread that asked.
+    place: PhantomData<(&'a OwnWord, *const ())>,
+}
+
+impl Here<'_> {
+    /// One instruction, not locked.
+    #[inline(always)]
+    pub fn inc(self) {
+        // SAFETY: the word is in this thread's area, and is only ever written there.
+        unsafe { asm!("inc qword ptr gs:[{}]", in(reg) self.offset, options(nostack)) };
+    }
+
+    /// One instruction, not locked.
+    #[inline(always)]
+    pub fn dec(self) {
+        // SAFETY: as above.
+        unsafe { asm!("dec qword ptr gs:[{}]", in(reg) self.offset, options(nostack)) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rundown::{PerCpuRundown, Rundown};
+
+    use super::*;
+    use crate::Workers;
+
+    #[test]
+    fn each_cpu_counts_in_its_own_area() {
+        let workers = Workers::start().expect("threads");
+        let object: &PerCpuRundown<Pinned> =
+            Box::leak(Box::new(PerCpuRundown::new().expect("few are in use")));
+        let taken = workers.run(workers.count(), || {
+            let times = 10 + u32::try_from(cpu()).expect("small");
+            for _ in 0..times {
+                object.acquire().expect("open");
+            }
+            i64::from(times)
+        });
+        let counts: Vec<i64> = object.racy_counts().collect();
+        assert_eq!(counts[..taken.len()], taken);
+    }
+
+    #[test]
+    fn the_bare_instructions_count_as_well() {
+        let workers = Workers::start().expect("threads");
+        let word: &OwnWord = Box::leak(Box::new(OwnWord::new()));
+        workers.run(workers.count(), || {
+            let here = word.here();
+            (0..=cpu() + 1).for_each(|_| here.inc());
+            here.dec();
+        });
+        for cpu in 0..workers.count() {
+            assert_eq!(Pinned::count(word.0, cpu), cpu as i64 + 1);
+        }
+    }
+}
