@@ -24,7 +24,10 @@ impl Scratch {
     /// A copy of the whole workspace. Otherwise like [`ready`](Self::ready).
     pub(crate) fn whole(place: &Place) -> Result<Self> {
         let root = place.work.join("whole").join("tree");
-        mirror(&place.root, &root, Scope::All)?;
+        // Cargo joins the configurations of all folders above where it is started: below the original,
+        // with a copy of it, each linker argument would come twice.
+        let configured = root.starts_with(&place.root);
+        mirror(&place.root, &root, Scope::All { configured })?;
         Ok(Self {
             package: root.clone(),
             root,
@@ -87,7 +90,8 @@ impl Drop for Applied {
 enum Scope {
     /// Those of one package, without packages inside it.
     OnePackage,
-    All,
+    /// All; without cargo's configuration if the copy is `configured` by that of the original.
+    All { configured: bool },
 }
 
 /// Makes `to` like `from`. What is the same already stays untouched.
@@ -123,7 +127,9 @@ fn collect(base: &Path, folder: &Path, scope: Scope, files: &mut BTreeSet<PathBu
         let skipped = ["target", ".git"]
             .iter()
             .any(|name| entry.file_name() == *name);
-        if !inner && !skipped {
+        let configuration =
+            scope == Scope::All { configured: true } && entry.file_name() == ".cargo";
+        if !inner && !skipped && !configuration {
             collect(base, &path, scope, files)?;
         }
     }
@@ -274,10 +280,19 @@ mod tests {
         assert_eq!(text("src/lib.rs").as_deref(), Some("two"));
         assert_eq!((text("src/gone.rs"), text("src/new.rs")), (None, None));
 
+        write(".cargo/config.toml", "[build]");
         let whole = Scratch::whole(&place).expect("another copy");
         let text = |file: &str| fs::read_to_string(whole.package.join(file)).ok();
         assert_eq!(text("a/src/lib.rs").as_deref(), Some("two"));
         assert_eq!(text("Cargo.toml").as_deref(), Some(MANIFEST));
         assert!(text("a/inner/Cargo.toml").is_some() && text("a/target/x").is_none());
+        assert!(text(".cargo/config.toml").is_some());
+
+        let below = Place {
+            work: place.root.join("target"),
+            ..place
+        };
+        let whole = Scratch::whole(&below).expect("a copy below its original");
+        assert!(!whole.root.join(".cargo").exists());
     }
 }
