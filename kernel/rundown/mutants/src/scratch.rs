@@ -101,6 +101,11 @@ fn mirror(from: &Path, to: &Path, scope: Scope) -> Result<()> {
     for file in &wanted {
         write_if_changed(&to.join(file), &read(&from.join(file))?)?;
     }
+    // What is there and should not be: also a configuration, from when the copy had one.
+    let scope = match scope {
+        Scope::All { .. } => Scope::All { configured: false },
+        Scope::OnePackage => scope,
+    };
     let mut present = BTreeSet::new();
     collect(to, Path::new(""), scope, &mut present)?;
     for file in present.difference(&wanted) {
@@ -292,7 +297,9 @@ mod tests {
             work: place.root.join("target"),
             ..place
         };
-        let whole = Scratch::whole(&below).expect("a copy below its original");
-        assert!(!whole.root.join(".cargo").exists());
+        let configuration = below.work.join("whole/tree/.cargo/config.toml");
+        write_if_changed(&configuration, b"from an earlier version").expect("written");
+        Scratch::whole(&below).expect("a copy below its original");
+        assert!(!configuration.exists());
     }
 }
