@@ -16,7 +16,8 @@ enum Source<'a> {
     One(Option<i64>),
     Slots(slice::Iter<'a, Slot>),
     PerCpu {
-        read: fn(CounterId, usize) -> i64,
+        /// Safe to call with this counter and these CPUs: see [`RacyCounts::per_cpu`].
+        read: unsafe fn(CounterId, usize) -> i64,
         counter: CounterId,
         cpus: Range<usize>,
     },
@@ -27,7 +28,9 @@ impl<'a> RacyCounts<'a> {
         Self(Source::One(Some(count)))
     }
 
-    pub(crate) fn per_cpu<P: PerCpu>(counter: CounterId) -> Self {
+    /// # Safety
+    /// The counter is allocated for as long as `'a`.
+    pub(crate) unsafe fn per_cpu<P: PerCpu>(counter: CounterId) -> Self {
         Self(Source::PerCpu {
             read: P::count,
             counter,
@@ -51,7 +54,10 @@ impl Iterator for RacyCounts<'_> {
                 read,
                 counter,
                 cpus,
-            } => cpus.next().map(|cpu| read(*counter, cpu)),
+            } => cpus.next().map(|cpu| {
+                // SAFETY: the counter is allocated (`per_cpu`), and the platform has these CPUs.
+                unsafe { read(*counter, cpu) }
+            }),
         }
     }
 

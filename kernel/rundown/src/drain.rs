@@ -28,10 +28,10 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
         drain
     }
 
-    /// Whether the wait is over, and how it ended. Never waits; any context.
+    /// Whether the wait is over, and how it ended. Never waits for that; any context.
     ///
     /// A few loads; but if the object was [claimed](State::Claimed) when the wait began, this also
-    /// closes it, as soon as that is over.
+    /// closes it, as soon as that is over (so it is legal where [`Rundown::close`] is).
     pub fn poll(&mut self) -> Option<WaitOutcome> {
         let era = self.closed()?;
         outcome(era, self.rundown.look())

@@ -109,6 +109,11 @@ pub trait Rundown: Kind {
     /// one [barrier](crate::PerCpu::barrier) for all, if the kind needs one. The same object may be in
     /// the list twice.
     ///
+    /// # Panics
+    /// Only as [`Platform::misuse`](crate::Platform::misuse) does: if more was released than taken of
+    /// one of them, the others are closed nevertheless (a second panic among those ends the program).
+    /// If the platform's barrier itself panics, the objects stay [closing](State::Closing) for ever.
+    ///
     /// ```
     /// use rundown::{HostPlatform, Rundown, RundownRef, Spin};
     ///
@@ -155,8 +160,8 @@ pub trait Rundown: Kind {
         self.drain().wait_deadline(policy, deadline)
     }
 
-    /// Closes the object if it is open, and says whether it has drained. Never waits; legal in any
-    /// context.
+    /// Closes the object if it is open, and says whether it has drained. Never waits for that; legal
+    /// where [`close`](Rundown::close) is.
     ///
     /// # Errors
     /// [`Outstanding`] says how many are still held, and the state: closed, unless another caller had
@@ -170,7 +175,7 @@ pub trait Rundown: Kind {
     }
 
     /// Closes the object if it is open, and starts to wait: the [`Drain`] can be polled, awaited, or
-    /// waited for with a policy. Never waits itself; legal in any context.
+    /// waited for with a policy. Never waits for it itself; legal where [`close`](Rundown::close) is.
     fn drain(&self) -> Drain<'_, Self> {
         Drain::start(self)
     }

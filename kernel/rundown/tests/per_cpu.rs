@@ -87,11 +87,11 @@ unsafe impl PerCpu for Alone {
         CPUS
     }
 
-    fn count(counter: CounterId, cpu: usize) -> i64 {
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
         count(counter, cpu, |count| count)
     }
 
-    fn racy_own_count(counter: CounterId) -> i64 {
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
         count(counter, CPU.get(), |count| count)
     }
 

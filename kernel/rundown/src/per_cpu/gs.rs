@@ -15,6 +15,9 @@
 //!    `__start_rundown_restart` and `__stop_rundown_restart`, by themselves; a linker script that
 //!    lists its sections may have to name it.
 //!
+//! Not for targets whose objects are not ELF (UEFI applications, Windows, Apple's), which have no
+//! such section. A kernel that a UEFI loader starts is ELF as a rule.
+//!
 //! Whoever single-steps through a sequence by the trap flag never gets to its end, as in any
 //! sequence that restarts.
 //!

@@ -1,7 +1,11 @@
 //! The per-CPU kind: plain counters, without a lock prefix, and a barrier when the object closes.
 
 mod counter_map;
-#[cfg(all(target_arch = "x86_64", not(rundown_loom)))]
+// ELF, because of its section of sequences.
+#[cfg(all(
+    target_arch = "x86_64",
+    not(any(windows, target_os = "uefi", target_vendor = "apple", rundown_loom))
+))]
 pub mod gs;
 mod platform;
 mod rounds;
@@ -93,7 +97,8 @@ impl<P: PerCpu> PerCpuRundown<P> {
     /// moves: that is far from the limit, or close enough to it to be told.
     #[cold]
     fn has_room(&self, n: i64) -> bool {
-        let count = P::racy_own_count(self.counter);
+        // SAFETY: the counter is this object's.
+        let count = unsafe { P::racy_own_count(self.counter) };
         (-Self::MOST..=Self::MOST).contains(&count.saturating_add(n))
     }
 
@@ -155,7 +160,8 @@ impl<P: PerCpu> Kind for PerCpuRundown<P> {
         // The barrier has been: whoever found the switch open has added, and whoever has not will
         // find it closed.
         let held = (0..P::cpus())
-            .map(|cpu| i128::from(P::count(self.counter, cpu)))
+            // SAFETY: the counter is this object's.
+            .map(|cpu| i128::from(unsafe { P::count(self.counter, cpu) }))
             .sum();
         self.central.sweep::<P>(ObjectId::of(self), held);
     }
@@ -202,7 +208,8 @@ impl<P: PerCpu> Kind for PerCpuRundown<P> {
     }
 
     fn counts(&self) -> RacyCounts<'_> {
-        RacyCounts::per_cpu::<P>(self.counter)
+        // SAFETY: the counter is this object's, which is borrowed for as long as the counts.
+        unsafe { RacyCounts::per_cpu::<P>(self.counter) }
     }
 }
 

@@ -53,15 +53,21 @@ pub unsafe trait PerCpu: Platform {
     /// [`close`](crate::Rundown::close).
     fn barrier();
 
-    /// How many CPUs can ever have counted. Does not change.
+    /// How many CPUs can ever have counted. Does not change once there is a counter.
     fn cpus() -> usize;
 
     /// What `cpu` has counted. Racy unless after a barrier. Any context.
-    fn count(counter: CounterId, cpu: usize) -> i64;
+    ///
+    /// # Safety
+    /// `counter` is allocated, and `cpu` below [`cpus`](Self::cpus).
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64;
 
     /// What the running CPU has counted. It may be another CPU's number, if the caller moves. Any
     /// context.
-    fn racy_own_count(counter: CounterId) -> i64;
+    ///
+    /// # Safety
+    /// `counter` is allocated.
+    unsafe fn racy_own_count(counter: CounterId) -> i64;
 
     /// Sets to zero what `cpu` has counted. To be published by the caller.
     ///

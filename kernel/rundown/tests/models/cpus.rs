@@ -169,11 +169,11 @@ macro_rules! per_cpu_platform {
                 $crate::models::cpus::CPUS
             }
 
-            fn count(counter: rundown::CounterId, cpu: usize) -> i64 {
+            unsafe fn count(counter: rundown::CounterId, cpu: usize) -> i64 {
                 $crate::models::cpus::count(counter, cpu)
             }
 
-            fn racy_own_count(counter: rundown::CounterId) -> i64 {
+            unsafe fn racy_own_count(counter: rundown::CounterId) -> i64 {
                 $crate::models::cpus::count(counter, $crate::models::cpu())
             }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::{env, ptr, thread};
 
-use rundown::{HostPlatform, Park, PerCpu, Rundown, WaitOutcome};
+use rundown::{HostPlatform, Park, PerCpu, Rundown, Unavailable, WaitOutcome};
 
 use crate::stepper::{glibc_area, handle};
 use crate::{Object, alone, object};
@@ -91,16 +91,13 @@ fn threads_without_rseq_count_too() {
         };
         serves(&object, |number| {
             if number % 2 == 0 {
-                let area = glibc_area().expect("in each thread");
-                // SAFETY: glibc's own; nothing else here needs it.
-                assert_eq!(unsafe { rseq(area, UNREGISTER) }, 0);
+                lose_rseq();
             }
         });
         object.reinit().expect("drained");
         thread::scope(|scope| {
             scope.spawn(|| {
-                // SAFETY: as above.
-                unsafe { rseq(glibc_area().expect("in each thread"), UNREGISTER) };
+                lose_rseq();
                 object.acquire_many(5).expect("open");
                 assert_eq!(without(&object), 5);
             });
@@ -108,6 +105,52 @@ fn threads_without_rseq_count_too() {
         // SAFETY: acquired above.
         unsafe { object.release_many(5) };
         assert_eq!((without(&object), object.racy_held()), (5, 0));
+    });
+}
+
+/// From here on the calling thread, which has not counted yet, counts as one without `rseq`.
+fn lose_rseq() {
+    if let Some(area) = glibc_area() {
+        // SAFETY: glibc's own; nothing else here needs it.
+        assert_eq!(unsafe { rseq(area, UNREGISTER) }, 0);
+    } else {
+        register_elsewhere();
+    }
+}
+
+/// A barrier waits for those who came before it, not for a moment in which nobody counts. (If it did, this
+/// would take minutes: one of these threads is nearly always interrupted while it adds.)
+#[test]
+fn threads_without_rseq_hold_up_no_barrier() {
+    const THREADS: usize = 8;
+    alone(|| {
+        let Some(busy) = object() else {
+            return;
+        };
+        let stop = AtomicBool::new(false);
+        let hammering = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    lose_rseq();
+                    drop(busy.try_acquire().expect("open"));
+                    hammering.fetch_add(1, Ordering::Relaxed);
+                    while !stop.load(Ordering::Relaxed) {
+                        drop(busy.try_acquire());
+                    }
+                });
+            }
+            while hammering.load(Ordering::Relaxed) < THREADS as u64 {
+                thread::yield_now();
+            }
+            for _ in 0..20 {
+                let object = object().expect("one of many");
+                object.close();
+                assert!(object.is_drained());
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(busy.racy_held(), 0);
     });
 }
 
@@ -163,6 +206,43 @@ fn with_the_crates_own() {
         unsafe { object.release() };
         object.close();
         assert!(object.is_drained());
+    });
+}
+
+/// A thread's registration must not allocate, and glibc does so for the 33rd thread-specific value.
+#[test]
+#[cfg(target_env = "gnu")]
+fn a_process_with_many_keys() {
+    // Otherwise something else is missing.
+    if object().is_some() {
+        run_without_glibcs_rseq("registration::with_forty_keys");
+    }
+}
+
+#[test]
+#[cfg(target_env = "gnu")]
+#[ignore = "a_process_with_many_keys runs it in a process of its own"]
+fn with_forty_keys() {
+    let create = || {
+        let mut key = 0;
+        // SAFETY: the key is a place for it; it has no destructor.
+        assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, None) }, 0);
+        key
+    };
+    alone(move || {
+        assert!(glibc_area().is_none(), "the tunable has no effect");
+        for _ in 0..40 {
+            create();
+        }
+        let next = create();
+        // SAFETY: created just now; nobody has a value.
+        assert_eq!(unsafe { libc::pthread_key_delete(next) }, 0);
+        let Err(Unavailable::Unsupported(why)) = HostPlatform::per_cpu() else {
+            panic!("registers threads by a key whose values are allocated");
+        };
+        assert!(why.contains("keys") && why.contains("CacheAwareRundown"));
+        assert_eq!(create(), next, "its key is given back");
+        assert!(object().is_none());
     });
 }
 

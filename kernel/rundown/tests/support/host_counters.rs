@@ -32,12 +32,14 @@ macro_rules! counters_of_the_host {
                 rundown::HostPlatform::cpus()
             }
 
-            fn count(counter: rundown::CounterId, cpu: usize) -> i64 {
-                rundown::HostPlatform::count(counter, cpu)
+            unsafe fn count(counter: rundown::CounterId, cpu: usize) -> i64 {
+                // SAFETY: as for this function.
+                unsafe { rundown::HostPlatform::count(counter, cpu) }
             }
 
-            fn racy_own_count(counter: rundown::CounterId) -> i64 {
-                rundown::HostPlatform::racy_own_count(counter)
+            unsafe fn racy_own_count(counter: rundown::CounterId) -> i64 {
+                // SAFETY: as for this function.
+                unsafe { rundown::HostPlatform::racy_own_count(counter) }
             }
 
             unsafe fn clear(counter: rundown::CounterId, cpu: usize) {

@@ -289,18 +289,21 @@ unsafe impl PerCpu for Traced {
         <KernelPlatform as rundown::PerCpu>::cpus()
     }
 
-    fn count(counter: CounterId, cpu: usize) -> i64 {
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
         trace::report(counter_at(counter, cpu), Access::Read);
-        <KernelPlatform as rundown::PerCpu>::count(kernels(counter), cpu)
+        // SAFETY: as for this function; it is the kernel's counter.
+        unsafe { <KernelPlatform as rundown::PerCpu>::count(kernels(counter), cpu) }
     }
 
-    fn racy_own_count(counter: CounterId) -> i64 {
-        Self::count(counter, cpu::current().get())
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
+        // SAFETY: as for this function.
+        unsafe { Self::count(counter, cpu::current().get()) }
     }
 
     /// A read, and a write if there is anything to clear: as the kernel does.
     unsafe fn clear(counter: CounterId, cpu: usize) {
-        if Self::count(counter, cpu) != 0 {
+        // SAFETY: as for this function.
+        if unsafe { Self::count(counter, cpu) } != 0 {
             trace::report(counter_at(counter, cpu), Access::Write);
         }
         // SAFETY: the same contract.

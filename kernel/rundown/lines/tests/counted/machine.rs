@@ -172,17 +172,19 @@ unsafe impl PerCpu for Simulator {
         Self::state().cpus
     }
 
-    fn count(counter: CounterId, cpu: usize) -> i64 {
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
         trace::report(counter_at(counter, cpu), Access::Read);
         Self::state().counters.borrow()[counter.get()][cpu]
     }
 
-    fn racy_own_count(counter: CounterId) -> i64 {
-        Self::count(counter, Self::cpu_hint())
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
+        // SAFETY: as for this function.
+        unsafe { Self::count(counter, Self::cpu_hint()) }
     }
 
     unsafe fn clear(counter: CounterId, cpu: usize) {
-        if Self::count(counter, cpu) != 0 {
+        // SAFETY: as for this function.
+        if unsafe { Self::count(counter, cpu) } != 0 {
             trace::report(counter_at(counter, cpu), Access::Write);
             Self::state().counters.borrow_mut()[counter.get()][cpu] = 0;
         }
