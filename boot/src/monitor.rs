@@ -4,10 +4,11 @@
 //! us and not the other way round, so there is no moment at which the port is not there yet, and
 //! nobody else can get at the machine. The loopback address, since every host has it.
 //!
-//! A thread does the talking. It ends with QEMU, whose end closes the connection, or when told to.
+//! A thread does the talking. It ends with QEMU, whose end closes the connection, or when told to, or
+//! when there is no answer: another program of the host may have connected to the port before QEMU did.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -30,11 +31,16 @@ pub(crate) struct Injector {
 impl Injector {
     /// Opens a port for a QEMU that is yet to be started.
     pub(crate) fn open(every: Duration) -> Result<Self> {
+        Self::open_with(every, PATIENCE)
+    }
+
+    /// As `open`, with a time after which a monitor that does not answer is given up.
+    fn open_with(every: Duration, patience: Duration) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = listener.context("no port for QEMU's monitor")?;
         let port = listener.local_addr()?.port();
         let (begin, orders) = mpsc::channel();
-        let thread = thread::spawn(move || work(&listener, &orders, every));
+        let thread = thread::spawn(move || work(&listener, &orders, every, patience));
         Ok(Self {
             port,
             begin,
@@ -62,7 +68,7 @@ impl Injector {
     /// Stops, after QEMU has ended, and says how many times the monitor has done it.
     ///
     /// # Errors
-    /// The monitor could not be reached, or would not do it.
+    /// The monitor could not be reached, would not do it, or has not answered for 10 s.
     pub(crate) fn end(self) -> Result<u64> {
         drop(self.begin);
         let done = self.thread.join();
@@ -71,8 +77,16 @@ impl Injector {
     }
 }
 
+/// For how long QEMU may say nothing when asked. It takes milliseconds, on a busy host longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The thread's life.
-fn work(listener: &TcpListener, orders: &Receiver<()>, every: Duration) -> Result<u64> {
+fn work(
+    listener: &TcpListener,
+    orders: &Receiver<()>,
+    every: Duration,
+    patience: Duration,
+) -> Result<u64> {
     if orders.recv().is_err() {
         return Ok(0);
     }
@@ -80,6 +94,7 @@ fn work(listener: &TcpListener, orders: &Receiver<()>, every: Duration) -> Resul
     listener.set_nonblocking(true)?;
     let (stream, _) = listener.accept().context("QEMU has not connected")?;
     stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(patience))?;
     let mut monitor = Monitor::new(stream)?;
     // QEMU speaks first, and obeys nothing before this command.
     if !monitor.execute("qmp_capabilities")? {
@@ -142,6 +157,10 @@ impl Monitor {
         let mut line = String::new();
         match self.replies.read_line(&mut line) {
             Err(error) if is_the_end(&error) => Ok(None),
+            // Which of them, depends on the host.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(io::Error::new(error.kind(), "the monitor does not answer"))
+            }
             // Half a line is what a QEMU leaves that is killed while it speaks.
             read => Ok((read? > 0 && line.ends_with('\n')).then_some(line)),
         }
@@ -150,7 +169,7 @@ impl Monitor {
 
 /// Whether this is how a connection looks whose other side has ended.
 fn is_the_end(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     matches!(
         error.kind(),
         BrokenPipe | ConnectionAborted | ConnectionReset
@@ -220,5 +239,17 @@ mod tests {
         injector.begin();
         let error = format!("{:#}", injector.end().expect_err("nobody there"));
         assert!(error.contains("has not connected"), "{error}");
+    }
+
+    #[test]
+    fn somebody_who_says_nothing_is_an_error() {
+        let tick = Duration::from_millis(1);
+        let injector = Injector::open_with(tick, tick).expect("a port");
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, injector.port)).expect("it listens");
+        injector.begin();
+        let error = format!("{:#}", injector.end().expect_err("nobody answers"));
+        assert!(error.contains("does not answer"), "{error}");
+        // Until then it was there.
+        drop(stream);
     }
 }

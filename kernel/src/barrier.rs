@@ -20,12 +20,12 @@
 //!   for each other all return. So does [`ipi::call`](crate::ipi::call), and a CPU that
 //!   [waits](crate::platform::Halt) with interrupts off.
 //! - A CPU in `hlt` is woken by the interrupt, and sleeps on.
-//! - A CPU that has interrupts off for long is sent an NMI after 100 ms.
+//! - A CPU that has interrupts off for long is sent an NMI after 100 ms, which callers share, too.
 //! - A CPU that has stopped for good, since another one reports a panic, is not waited for.
 //! - A CPU that is being started is not waited for either: it uses nothing before the BSP gives it
 //!   work, and the BSP, which is alone until all are started, gives it work after its own barriers.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rundown::per_cpu::{Round, Rounds};
 
@@ -129,8 +129,8 @@ static ROUNDS: Rounds = Rounds::new();
 #[derive(Debug)]
 pub(crate) struct Answers {
     rounds: rundown::per_cpu::Answers,
-    /// NMIs that were sent and that it has not taken.
-    nmis: AtomicU32,
+    /// An NMI is sent, or is about to be, that it has not taken.
+    nmi_sent: AtomicBool,
     /// The log has said that it is silent, and it has not answered since.
     reported: AtomicBool,
 }
@@ -196,7 +196,7 @@ impl Answers {
     pub(crate) const fn none() -> Self {
         Self {
             rounds: rundown::per_cpu::Answers::new(),
-            nmis: AtomicU32::new(0),
+            nmi_sent: AtomicBool::new(false),
             reported: AtomicBool::new(false),
         }
     }
@@ -216,23 +216,27 @@ impl Answers {
         })
     }
 
-    /// Sends the CPU an NMI, which also makes it answer.
+    /// Sends the CPU an NMI, which also makes it answer, if none is on its way.
     fn send_nmi(&self, cpu: CpuIndex) {
-        NMIS.fetch_add(1, Ordering::Relaxed);
-        // Relaxed: the CPU looks at it because of the NMI, before which it is visible (`apic::send`).
-        self.nmis.fetch_add(1, Ordering::Relaxed);
-        apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
+        // With interrupts off, as in `ask`.
+        interrupts::without(|| {
+            // Release: pairs with the swap in `take_nmi`, which reads this or what another caller wrote
+            // after it, so that the CPU then finds itself asked.
+            if !self.nmi_sent.swap(true, Ordering::Release) {
+                apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
+                NMIS.fetch_add(1, Ordering::Relaxed);
+            }
+        });
     }
 
-    /// Whether an NMI that this CPU, whose answers these are, has just taken may be one for a barrier;
-    /// then it is counted as one. If another one was taken together with it, a later one by the
-    /// hardware will be mistaken for it.
-    pub(crate) fn expects_nmi(&self) -> bool {
-        // Relaxed: see `send_nmi`.
-        let less = |expected: u32| expected.checked_sub(1);
-        self.nmis
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-            .is_ok()
+    /// Whether the NMI that this CPU, whose answers these are, has just taken may be one for a barrier.
+    /// To be called before it answers: callers from here on send another one.
+    ///
+    /// NMIs from elsewhere that come together with a barrier's cannot be told from it. If two become
+    /// one, that one counts as the barrier's; if both are taken, the first does.
+    pub(crate) fn take_nmi(&self) -> bool {
+        // Acquire: pairs with `send_nmi`.
+        self.nmi_sent.swap(false, Ordering::Acquire)
     }
 }
 

@@ -158,7 +158,8 @@ pub fn set_nmi_handler(handler: Option<fn()>) {
 /// Sends a non-maskable interrupt to a CPU, this one included, for which there is a
 /// [handler](set_nmi_handler). Any CPU, any context.
 ///
-/// Several that are sent before the first is taken may become one.
+/// Several that are sent before the first is taken may become one. If a [barrier]'s comes at the same
+/// time, to a CPU that keeps interrupts off for long, the handler may run once more than that.
 pub fn nmi(cpu: CpuIndex) {
     if let Some(area) = cpu::area(cpu) {
         // Release: pairs with the swap in `on_nmi`; what the sender did is visible to the handler.
@@ -182,10 +183,12 @@ pub(crate) fn on_nmi(frame: &Frame) {
         _ => exit::halt(),
     }
     let local = cpu::local();
+    // First this, then the answer: who found an NMI on its way, and sent none, is answered by this one.
+    let for_barrier = local.barrier.take_nmi();
     barrier::serve();
     // Acquire: pairs with the store in `nmi`.
     let handler_asked = local.nmi_asked.swap(false, Ordering::Acquire);
-    if !handler_asked && local.barrier.expects_nmi() {
+    if for_barrier && !handler_asked {
         return;
     }
     local.in_nmi.store(true, Ordering::Relaxed);

@@ -173,7 +173,9 @@ impl Hammered for BarePlain {
     fn hammer(&self, stop: &AtomicBool) -> u64 {
         // The same counter once more, in a register: `self` would be read anew after each add, and this
         // is to be the limit. Not dropped: it is not this function's.
-        let counter = ManuallyDrop::new(Counter::from_offset(self.counter.offset()));
+        // SAFETY: `self` keeps the counter, and this one is not dropped.
+        let counter = unsafe { Counter::from_offset(self.counter.offset()) };
+        let counter = ManuallyDrop::new(counter);
         hammer(stop, || {
             counter.add(1);
             let open = self.flag.0.load(Ordering::Relaxed) == 0;

@@ -96,7 +96,8 @@ pub(super) fn mapped() -> usize {
 /// Maps pages in all areas until they reach as far as `end`.
 ///
 /// # Errors
-/// [`Full`], with as many pages as there is memory for.
+/// [`Full`], if the areas have no room for the next page, or if there is no piece of memory that holds
+/// it for all CPUs: one page for each, side by side. What was mapped before that stays.
 pub(super) fn extend(end: usize) -> Result<(), Full> {
     if end <= mapped() {
         return Ok(());

@@ -136,9 +136,12 @@ impl Counter {
         offset
     }
 
-    /// Takes back what [`into_offset`](Self::into_offset) has given. To do so twice makes a second
-    /// owner: dropping it panics, if not for a new owner.
-    pub(crate) const fn from_offset(offset: usize) -> Self {
+    /// The counter at this offset.
+    ///
+    /// # Safety
+    /// Either [`into_offset`](Self::into_offset) has given the offset, and it is taken back once. Or it
+    /// is the one of a counter that outlives what this returns, which is then never dropped.
+    pub(crate) const unsafe fn from_offset(offset: usize) -> Self {
         Self { offset }
     }
 }

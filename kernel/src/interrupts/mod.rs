@@ -133,11 +133,16 @@ pub type DebugHandler = fn(&mut Frame, interrupted_at: u64);
 /// registers). `None`: it ends the kernel.
 ///
 /// The handler runs on the stack of what it interrupted, with interrupts off, and may turn them on for
-/// a while. It may change the frame. Whoever steps through a restartable sequence never gets to its
-/// end, since each step interrupts it; a handler that is sure that nothing else has happened to the
-/// sequence since its start (no other handler on this CPU, no barrier) may put `interrupted_at` back
-/// into the frame.
-pub fn set_debug_handler(handler: Option<DebugHandler>) {
+/// a while.
+///
+/// # Safety
+/// - Of the frame, the handler changes nothing but the trap flag and `rip`. The latter only to
+///   `interrupted_at`: whoever steps through a restartable sequence never gets to its end, since each
+///   step interrupts it; a handler that is sure that nothing else has happened to the sequence since
+///   its start (no other handler on this CPU, no barrier) may let it go on where it was.
+/// - While there is a handler, no debug exception comes within an NMI handler. The return from it
+///   would let the next NMI in (Intel SDM 3A, 6.7.1), on the stack that the first is still using.
+pub unsafe fn set_debug_handler(handler: Option<DebugHandler>) {
     DEBUG_HANDLER.set(handler);
 }
 

@@ -94,9 +94,9 @@ impl Frames {
 
 /// A usable page below 1 MiB, for code that starts in real mode. The same one at each call.
 pub(crate) fn low_page() -> Option<PhysAddr> {
-    let ranges = FRAMES.0.lock();
+    let low = FRAMES.locked(|ranges| ranges.low.clone());
     // The highest: firmware keeps its data at the bottom.
-    (ranges.low.start < ranges.low.end).then(|| PhysAddr::new(ranges.low.end - Size4KiB::SIZE))
+    (!low.is_empty()).then(|| PhysAddr::new(low.end - Size4KiB::SIZE))
 }
 
 /// [`FRAMES`] in the form that `x86_64`'s page tables want.

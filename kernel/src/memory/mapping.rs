@@ -12,8 +12,8 @@ use x86_64::{
 use super::{FRAMES, frames::TableFrames, virt};
 use crate::interrupts;
 
-/// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings only: nothing that a CPU may have cached is taken
-/// away, so there is nothing to flush on other CPUs.
+/// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings only:
+/// nothing that a CPU may have cached is taken away, so there is nothing to flush on other CPUs.
 static TABLES: SpinMutex<()> = SpinMutex::new(());
 
 /// Maps the page at `page` to `frame`, writable, not executable, with `extra` flags.

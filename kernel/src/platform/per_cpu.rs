@@ -31,7 +31,8 @@ unsafe impl PerCpu for KernelPlatform {
     }
 
     unsafe fn free(counter: CounterId) {
-        drop(Counter::from_offset(counter.get()));
+        // SAFETY: `allocate` has got it from `into_offset`, and the caller frees it once.
+        drop(unsafe { Counter::from_offset(counter.get()) });
     }
 
     #[inline]
@@ -49,13 +50,14 @@ unsafe impl PerCpu for KernelPlatform {
         cpu::listed()
     }
 
-    fn count(counter: CounterId, cpu: usize) -> i64 {
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
         // Relaxed: the barrier orders it, or it is racy.
         counters::slot(counter.get(), cpu).load(Ordering::Relaxed)
     }
 
-    fn racy_own_count(counter: CounterId) -> i64 {
-        Self::count(counter, cpu::current().get())
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
+        // SAFETY: as for this function.
+        unsafe { Self::count(counter, cpu::current().get()) }
     }
 
     unsafe fn clear(counter: CounterId, cpu: usize) {

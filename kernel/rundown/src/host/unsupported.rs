@@ -45,11 +45,11 @@ unsafe impl PerCpu for HostPlatform {
         1
     }
 
-    fn count(_: CounterId, _: usize) -> i64 {
+    unsafe fn count(_: CounterId, _: usize) -> i64 {
         unreachable!("{NO_COUNTER}")
     }
 
-    fn racy_own_count(_: CounterId) -> i64 {
+    unsafe fn racy_own_count(_: CounterId) -> i64 {
         unreachable!("{NO_COUNTER}")
     }
 

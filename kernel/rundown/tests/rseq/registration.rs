@@ -118,8 +118,7 @@ fn lose_rseq() {
     }
 }
 
-/// A barrier waits for those who came before it, not for a moment in which nobody counts. (If it did, this
-/// would take minutes: one of these threads is nearly always interrupted while it adds.)
+/// A barrier waits for those who came before it, not for a moment in which nobody counts.
 #[test]
 fn threads_without_rseq_hold_up_no_barrier() {
     const THREADS: usize = 8;

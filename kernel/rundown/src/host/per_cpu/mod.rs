@@ -76,11 +76,11 @@ unsafe impl PerCpu for HostPlatform {
         rseq::cpus() + 1
     }
 
-    fn count(counter: CounterId, cpu: usize) -> i64 {
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
         counters::count(counter, cpu)
     }
 
-    fn racy_own_count(counter: CounterId) -> i64 {
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
         counters::count(counter, rseq::racy_cpu().unwrap_or(rseq::cpus()))
     }
 

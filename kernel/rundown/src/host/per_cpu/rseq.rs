@@ -139,6 +139,15 @@ fn register() -> Result<(), Unavailable> {
 /// thread-specific value.
 static AT_EXIT: AtomicU32 = AtomicU32::new(0);
 
+/// Threads set their values when they first count, also in a signal handler: that must not allocate. glibc
+/// has room for the first 32 keys' values in the thread itself (`PTHREAD_KEY_2NDLEVEL_SIZE` in its
+/// `internaltypes.h`) and allocates it for the others; musl has room for all.
+const KEYS_WITHOUT_ALLOCATION: libc::pthread_key_t = if cfg!(target_env = "gnu") {
+    32
+} else {
+    libc::pthread_key_t::MAX
+};
+
 fn unregister_at_exit() -> Result<(), Unavailable> {
     extern "C" fn unregister(_: *mut c_void) {
         // Where it fails, the thread was not registered.
@@ -151,7 +160,15 @@ fn unregister_at_exit() -> Result<(), Unavailable> {
     let failed = unsafe { libc::pthread_key_create(&raw mut key, Some(unregister)) };
     if failed != 0 {
         return Err(Unavailable::Unsupported(
-            "the process has no thread-specific key left (PTHREAD_KEYS_MAX)",
+            "the process has no thread-specific key left (PTHREAD_KEYS_MAX); use CacheAwareRundown",
+        ));
+    }
+    if key >= KEYS_WITHOUT_ALLOCATION {
+        // SAFETY: created just now, and no thread has a value for it.
+        unsafe { libc::pthread_key_delete(key) };
+        return Err(Unavailable::Unsupported(
+            "glibc has registered no rseq, and the process has used up the 32 thread-specific keys whose \
+             values glibc sets without allocating memory; use CacheAwareRundown",
         ));
     }
     // Relaxed: pairs with nothing, written before there is a counter.
@@ -163,8 +180,7 @@ fn unregister_at_exit() -> Result<(), Unavailable> {
 fn remember() -> Result<(), Unavailable> {
     // Relaxed: pairs with nothing, see `unregister_at_exit`.
     let key = AT_EXIT.load(Ordering::Relaxed);
-    // Anything but null has the destructor called. Nothing is allocated: musl keeps these values in the
-    // thread, glibc those of the first 32 keys.
+    // Anything but null has the destructor called. Nothing is allocated, see `KEYS_WITHOUT_ALLOCATION`.
     // SAFETY: the key was created, and is never deleted.
     let failed = unsafe { libc::pthread_setspecific(key, ptr::without_provenance(1)) };
     if failed != 0 {

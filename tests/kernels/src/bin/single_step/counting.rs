@@ -52,12 +52,14 @@ unsafe impl PerCpu for Counting {
         KernelPlatform::cpus()
     }
 
-    fn count(counter: CounterId, cpu: usize) -> i64 {
-        KernelPlatform::count(counter, cpu)
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
+        // SAFETY: as for this function.
+        unsafe { KernelPlatform::count(counter, cpu) }
     }
 
-    fn racy_own_count(counter: CounterId) -> i64 {
-        KernelPlatform::racy_own_count(counter)
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
+        // SAFETY: as for this function.
+        unsafe { KernelPlatform::racy_own_count(counter) }
     }
 
     unsafe fn clear(counter: CounterId, cpu: usize) {
