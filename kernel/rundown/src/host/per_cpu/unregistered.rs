@@ -78,7 +78,11 @@ mod tests {
     use super::*;
     use core::sync::atomic::AtomicBool;
     use core::time::Duration;
+    use std::sync::{Mutex, PoisonError};
     use std::time::Instant;
+
+    /// Barriers of one test would wait for what another one holds, and turn its newcomers.
+    static ALONE: Mutex<()> = Mutex::new(());
 
     /// There is no moment in which nobody adds.
     #[test]
@@ -86,6 +90,7 @@ mod tests {
         if crate::HostPlatform::per_cpu().is_err() {
             return;
         }
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = AtomicBool::new(false);
         thread::scope(|scope| {
             let closer = scope.spawn(|| {
@@ -116,6 +121,7 @@ mod tests {
         if crate::HostPlatform::per_cpu().is_err() {
             return;
         }
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         // Each twice in a row: not by chance the one that a single flip would have left.
         for index in [0, 0, 1, 1] {
             let adding = &ADDING[index];
