@@ -6,11 +6,11 @@
 //! mutant. It works on copies in the target folder and never touches the sources.
 //!
 //! Some break the kernel: what the per-CPU kind needs of one. Their killers are guests, which are
-//! built in a copy of the whole workspace and booted, which takes 5 min more and needs QEMU and a
+//! built in a copy of the whole workspace and booted, which takes a third of the time and needs QEMU and a
 //! toolchain for guests (`cargo boot doctor`).
 //!
 //! ```text
-//! cargo run -p mutants                        all of them: 2.5 min of CPU time, 5 the first time
+//! cargo run -p mutants                        all of them: some 6 min on two CPUs
 //! cargo run -p mutants -- --only central      those whose names contain this
 //! cargo run -p mutants -- --part today/7      a seventh, another one every day
 //! cargo run -p mutants -- --check             only: does the list still fit the sources?
