@@ -5,14 +5,15 @@
     target_os = "linux",
     target_arch = "x86_64",
     target_pointer_width = "64",
-    not(miri)
+    // Neither sees what assembly does, nor what the kernel does for it.
+    not(any(miri, rundown_tsan))
 ))]
 mod per_cpu;
 #[cfg(not(all(
     target_os = "linux",
     target_arch = "x86_64",
     target_pointer_width = "64",
-    not(miri)
+    not(any(miri, rundown_tsan))
 )))]
 #[path = "unsupported.rs"]
 mod per_cpu;
