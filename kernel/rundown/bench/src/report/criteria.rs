@@ -280,7 +280,10 @@ mod tests {
         assert_eq!(verdict(names::PER_CPU, "Windows"), Some(true));
         assert_eq!(verdict(names::PER_CPU, "throughput"), Some(true));
         assert_eq!(verdict(names::PER_CPU_LINUX, "pair, ns"), Some(true));
-        assert_eq!(verdict(names::PER_CPU_LINUX, "fastest peer that counts"), Some(true));
+        assert_eq!(
+            verdict(names::PER_CPU_LINUX, "fastest peer that counts"),
+            Some(true)
+        );
     }
 
     #[test]
