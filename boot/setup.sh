@@ -15,7 +15,8 @@
 #   cargo-web, rust-web-src and rust-web-clippy, below /usr. `cargo boot` finds it there; your own
 #   cargo stays the active one.
 # It installs packages of the distribution only, without recommended extras, never removes one, and
-# never asks rustup to install anything.
+# never asks rustup to install anything. One it may take to an older version: a qemu-utils from
+# another release (backports, say), beside which this release's QEMU cannot be installed.
 set -eu
 
 target=x86_64-unknown-none
@@ -88,6 +89,16 @@ known_to_apt() {
     done
 }
 
+# The qemu-utils of this system's release, as apt wants it named, if another version is installed that
+# QEMU's packages do not go with (Breaks: qemu-system-common, in Debian 13 and 12's backports).
+misfit_qemu_utils() {
+    installed=$(dpkg-query -W -f='${Version}' qemu-utils 2>/dev/null) || return 0
+    fitting=$(apt-cache policy qemu-system-x86 | sed -n 's/^ *Candidate: //p')
+    if [ -n "$installed" ] && dpkg --compare-versions "$installed" gt "$fitting"; then
+        printf 'qemu-utils=%s' "$fitting"
+    fi
+}
+
 # Installs packages. Lists that are missing or outdated are renewed first, or after a failure.
 install() {
     if known_to_apt "$@" && apt install --no-install-recommends --no-remove "$@"; then
@@ -95,7 +106,11 @@ install() {
     fi
     apt update
     known_to_apt "$@" || return 1
-    apt install --no-install-recommends --no-remove "$@"
+    apt install --no-install-recommends --no-remove "$@" && return
+    case " $* " in *' qemu-system-x86 '*) utils=$(misfit_qemu_utils) ;; *) utils= ;; esac
+    [ -n "$utils" ] || return 1
+    say "an installed qemu-utils of another release is in QEMU's way: taking $utils instead."
+    apt install --no-install-recommends --no-remove --allow-downgrades "$@" "$utils"
 }
 
 how_to_do_it_by_hand() {
