@@ -80,6 +80,12 @@ impl Story {
             Event::Bench(line) => self.bench.get_or_insert_default().note(*line),
             Event::Verdict { text, .. } => self.verdict = Some(text.to_string()),
             Event::TestPlan { .. } | Event::TestStart { .. } | Event::Panic { .. } => {}
+            Event::Faulted(_)
+            | Event::Unlisted { .. }
+            | Event::Late { .. }
+            | Event::Clock { .. }
+            | Event::Steps(_)
+            | Event::Stamps(_) => {}
         }
         None
     }

@@ -10,7 +10,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::human::Nanos;
-use crate::{bench, storm};
+use crate::{bench, start, storm};
 
 /// What an event's line begins with. No log line does.
 pub const MARK: &str = "@event ";
@@ -36,6 +36,30 @@ pub enum Event<'a> {
         /// Its APIC ID.
         apic_id: u32,
     },
+    /// A CPU went wrong while it started; it has parked itself, and is tried again or left out.
+    Faulted(start::Faulted),
+    /// A CPU started that the firmware does not list as enabled; it has parked itself.
+    Unlisted {
+        /// Its APIC ID.
+        apic_id: u32,
+    },
+    /// A CPU started after it had been given up; it has parked itself.
+    Late {
+        /// Its APIC ID.
+        apic_id: u32,
+    },
+    /// Where the rate of the clock comes from.
+    Clock {
+        /// Its name, as in [`ClockSource`](crate::options::ClockSource).
+        #[serde(borrow)]
+        source: Cow<'a, str>,
+        /// Ticks of the time-stamp counter per second.
+        hz: u64,
+    },
+    /// The BSP's steps of the start. Sent before [`Event::Online`], if the job is `timeline`.
+    Steps(start::Steps),
+    /// One CPU's way, in index order, after [`Event::Steps`].
+    Stamps(start::Stamps),
     /// Bring-up is over.
     Online {
         /// CPUs that run, the BSP included.
@@ -139,6 +163,7 @@ impl Event<'_> {
     fn text(&self) -> &str {
         match self {
             Self::Hello { kernel: text, .. }
+            | Self::Clock { source: text, .. }
             | Self::TestStart { name: text }
             | Self::TestPass { name: text }
             | Self::Panic { message: text, .. }
@@ -156,6 +181,12 @@ impl Event<'_> {
             },
             Self::Cpu(cpu) => Event::Cpu(cpu),
             Self::Missing { apic_id } => Event::Missing { apic_id },
+            Self::Faulted(fault) => Event::Faulted(fault),
+            Self::Unlisted { apic_id } => Event::Unlisted { apic_id },
+            Self::Late { apic_id } => Event::Late { apic_id },
+            Self::Clock { hz, .. } => Event::Clock { source: text, hz },
+            Self::Steps(steps) => Event::Steps(steps),
+            Self::Stamps(stamps) => Event::Stamps(stamps),
             Self::Online {
                 online,
                 listed,
@@ -233,6 +264,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::{Cpu, Event, MARK, MAX_LINE};
+    use crate::start;
     use crate::storm::{CpuLine, Lane, Latency, Totals};
 
     /// One event of each variant, with the longest numbers.
@@ -267,6 +299,31 @@ mod tests {
                 online_us: u64::MAX,
             }),
             Event::Missing { apic_id: max },
+            Event::Faulted(start::Faulted {
+                apic_id: max,
+                stage: start::Stage::Protected,
+                vector: Some(u8::MAX),
+                address: u64::MAX,
+            }),
+            Event::Unlisted { apic_id: max },
+            Event::Late { apic_id: max },
+            Event::Clock {
+                source: text.clone(),
+                hz: u64::MAX,
+            },
+            Event::Steps(start::Steps {
+                prepared_ns: u64::MAX,
+                sipi_ns: u64::MAX,
+                second_sipi_ns: u64::MAX,
+                seconds: max,
+                all_ns: u64::MAX,
+            }),
+            Event::Stamps(start::Stamps {
+                index: max,
+                apic_id: max,
+                attempts: max,
+                at_ns: [u64::MAX; start::PHASES.len()],
+            }),
             Event::Online {
                 online: max,
                 listed: max,

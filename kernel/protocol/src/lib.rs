@@ -3,6 +3,7 @@
 //! - [`options`]: host to guest, a few `key=value` lines in the ramdisk.
 //! - [`event`]: guest to host, one line of JSON each, marked by [`event::MARK`] so that it can share
 //!   the serial port with ordinary log lines.
+//! - [`start`]: how CPUs start: when each was how far, and what went wrong.
 //! - [`storm`]: the figures of the main job, and how a person sees them.
 //! - [`mod@bench`]: the same for the other job, measuring.
 //! - [`histogram`]: counts latencies for the storm.
@@ -21,4 +22,5 @@ pub mod exit;
 pub mod histogram;
 pub mod human;
 pub mod options;
+pub mod start;
 pub mod storm;

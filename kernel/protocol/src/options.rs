@@ -9,8 +9,15 @@
 //! No ramdisk, or an empty one, means the defaults: a kernel started by hand needs no file.
 //! Nothing here allocates, so the kernel can read its options before it has a heap.
 
+mod choice;
+mod fault;
+
 use core::fmt;
 use core::ops::RangeInclusive;
+
+use self::choice::Choice;
+pub use self::choice::{ApicMode, ClockSource, Format, Job, StartMode};
+pub use self::fault::{Fault, FaultKind};
 
 /// What the kernel may be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +34,25 @@ pub struct Options {
     pub bench: Option<u32>,
     /// How the kernel reports.
     pub format: Format,
+    /// What the kernel is for once its CPUs are up.
+    pub job: Job,
+    /// How the other CPUs are started.
+    pub start: StartMode,
+    /// How the local APICs are spoken to.
+    pub apic: ApicMode,
+    /// Where the rate of the clock comes from.
+    pub clock: ClockSource,
+    /// How long a CPU has to check in before it is started once more, or given up, in milliseconds: one
+    /// of [`Options::PATIENCE`].
+    pub patience: u32,
     /// An APIC ID to count as listed by the firmware, though no such CPU may exist: shows how a CPU
     /// that does not start is retried, reported and left out. Written in decimal.
     pub ghost: Option<u32>,
-}
-
-/// How the kernel reports on the serial port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Tables for people: what a kernel started by hand shows.
-    Text,
-    /// Event lines ([`crate::event`]) for a program on the host.
-    Json,
+    /// An APIC ID to take for one that the firmware does not list, though the CPU exists and starts:
+    /// shows how it parks itself and is reported.
+    pub hide: Option<u32>,
+    /// Something that goes wrong on purpose while CPUs start: shows that it is told and survived.
+    pub fault: Option<Fault>,
 }
 
 impl Options {
@@ -47,6 +61,9 @@ impl Options {
 
     /// Allowed values of [`bench`](Self::bench), in milliseconds.
     pub const BENCH: RangeInclusive<u32> = 1..=1_000;
+
+    /// Allowed values of [`patience`](Self::patience), in milliseconds: up to ten minutes.
+    pub const PATIENCE: RangeInclusive<u32> = 1..=600_000;
 
     /// Reads options from the contents of the ramdisk.
     ///
@@ -99,8 +116,18 @@ impl Options {
                 let millis = value.parse().ok().filter(|ms| Self::BENCH.contains(ms))?;
                 self.bench = Some(millis);
             }
-            Key::Format => self.format = Format::from_name(value)?,
+            Key::Format => self.format = Choice::from_name(value)?,
+            Key::Job => self.job = Choice::from_name(value)?,
+            Key::Start => self.start = Choice::from_name(value)?,
+            Key::Apic => self.apic = Choice::from_name(value)?,
+            Key::Clock => self.clock = Choice::from_name(value)?,
+            Key::Patience => {
+                let millis = value.parse().ok();
+                self.patience = millis.filter(|ms| Self::PATIENCE.contains(ms))?;
+            }
             Key::Ghost => self.ghost = Some(value.parse().ok()?),
+            Key::Hide => self.hide = Some(value.parse().ok()?),
+            Key::Fault => self.fault = Some(value.parse().ok()?),
         }
         Some(())
     }
@@ -114,7 +141,14 @@ impl Default for Options {
             teardowns: 0,
             bench: None,
             format: Format::Text,
+            job: Job::Storm,
+            start: StartMode::Broadcast,
+            apic: ApicMode::Auto,
+            clock: ClockSource::Auto,
+            patience: 3000,
             ghost: None,
+            hide: None,
+            fault: None,
         }
     }
 }
@@ -132,25 +166,31 @@ impl fmt::Display for Options {
             writeln!(f, "{}={millis}", Key::Bench.name())?;
         }
         writeln!(f, "{}={}", Key::Format.name(), self.format.name())?;
-        if let Some(ghost) = self.ghost {
-            writeln!(f, "{}={ghost}", Key::Ghost.name())?;
+        // What is as it is by default goes without saying.
+        let usual = Self::default();
+        let choices = [
+            (Key::Job, self.job.name(), usual.job.name()),
+            (Key::Start, self.start.name(), usual.start.name()),
+            (Key::Apic, self.apic.name(), usual.apic.name()),
+            (Key::Clock, self.clock.name(), usual.clock.name()),
+        ];
+        for (key, name, usual) in choices {
+            if name != usual {
+                writeln!(f, "{}={name}", key.name())?;
+            }
+        }
+        if self.patience != usual.patience {
+            writeln!(f, "{}={}", Key::Patience.name(), self.patience)?;
+        }
+        for (key, id) in [(Key::Ghost, self.ghost), (Key::Hide, self.hide)] {
+            if let Some(id) = id {
+                writeln!(f, "{}={id}", key.name())?;
+            }
+        }
+        if let Some(fault) = self.fault {
+            writeln!(f, "{}={fault}", Key::Fault.name())?;
         }
         Ok(())
-    }
-}
-
-impl Format {
-    const ALL: [Self; 2] = [Self::Text, Self::Json];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == name)
     }
 }
 
@@ -167,18 +207,39 @@ pub enum Key {
     Bench,
     /// [`Options::format`].
     Format,
+    /// [`Options::job`].
+    Job,
+    /// [`Options::start`].
+    Start,
+    /// [`Options::apic`].
+    Apic,
+    /// [`Options::clock`].
+    Clock,
+    /// [`Options::patience`].
+    Patience,
     /// [`Options::ghost`].
     Ghost,
+    /// [`Options::hide`].
+    Hide,
+    /// [`Options::fault`].
+    Fault,
 }
 
 impl Key {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 13] = [
         Self::Seconds,
         Self::Pairs,
         Self::Teardowns,
         Self::Bench,
         Self::Format,
+        Self::Job,
+        Self::Start,
+        Self::Apic,
+        Self::Clock,
+        Self::Patience,
         Self::Ghost,
+        Self::Hide,
+        Self::Fault,
     ];
 
     /// The name as it is written.
@@ -190,7 +251,14 @@ impl Key {
             Self::Teardowns => "teardowns",
             Self::Bench => "bench",
             Self::Format => "format",
+            Self::Job => "job",
+            Self::Start => "start",
+            Self::Apic => "apic",
+            Self::Clock => "clock",
+            Self::Patience => "patience",
             Self::Ghost => "ghost",
+            Self::Hide => "hide",
+            Self::Fault => "fault",
         }
     }
 
@@ -242,12 +310,18 @@ impl fmt::Display for OptionError<'_> {
             Problem::BadValue(Key::Pairs | Key::Teardowns) => {
                 write!(f, "expected a count, a whole number up to {}", u64::MAX)
             }
-            Problem::BadValue(Key::Ghost) => {
+            Problem::BadValue(Key::Patience) => range(f, &Options::PATIENCE),
+            Problem::BadValue(Key::Ghost | Key::Hide) => {
                 write!(f, "expected an APIC ID, a whole number up to {}", u32::MAX)
             }
-            Problem::BadValue(Key::Format) => {
-                f.write_str("expected one of")?;
-                list(f, Format::ALL.map(Format::name))
+            Problem::BadValue(Key::Format) => one_of::<Format>(f),
+            Problem::BadValue(Key::Job) => one_of::<Job>(f),
+            Problem::BadValue(Key::Start) => one_of::<StartMode>(f),
+            Problem::BadValue(Key::Apic) => one_of::<ApicMode>(f),
+            Problem::BadValue(Key::Clock) => one_of::<ClockSource>(f),
+            Problem::BadValue(Key::Fault) => {
+                f.write_str("expected `kind`, `kind:<APIC ID>` or `late:<APIC ID>:<milliseconds>`; kinds are")?;
+                list(f, FaultKind::ALL.iter().map(|(name, _)| *name))
             }
         }
     }
@@ -260,11 +334,14 @@ fn range(f: &mut fmt::Formatter<'_>, allowed: &RangeInclusive<u32>) -> fmt::Resu
     write!(f, "expected a whole number from {from} to {to}")
 }
 
-fn list<const N: usize>(f: &mut fmt::Formatter<'_>, names: [&str; N]) -> fmt::Result {
-    names
-        .iter()
-        .enumerate()
-        .try_for_each(|(index, name)| write!(f, "{}{name}", if index == 0 { " " } else { ", " }))
+fn one_of<C: Choice>(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("expected one of")?;
+    list(f, C::ALL.iter().map(|(name, _)| *name))
+}
+
+fn list(f: &mut fmt::Formatter<'_>, names: impl IntoIterator<Item = &'static str>) -> fmt::Result {
+    let mut names = names.into_iter().enumerate();
+    names.try_for_each(|(index, name)| write!(f, "{}{name}", if index == 0 { " " } else { ", " }))
 }
 
 fn unpadded(bytes: &[u8]) -> &[u8] {
@@ -276,121 +353,4 @@ fn unpadded(bytes: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::string::ToString;
-
-    use super::{Format, Options};
-
-    fn error(text: &[u8]) -> alloc::string::String {
-        Options::parse(text)
-            .expect_err("must be refused")
-            .to_string()
-    }
-
-    #[test]
-    fn nothing_said_means_defaults() {
-        for text in ["", "\n", "\0\0\0", "# only a comment\n\n  \n"] {
-            assert_eq!(
-                Options::parse(text.as_bytes()),
-                Ok(Options::default()),
-                "{text:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        for seconds in [1, 5, 86_400] {
-            for format in Format::ALL {
-                for (ghost, bench) in [(None, Some(1)), (Some(0), None), (Some(u32::MAX), None)] {
-                    for (pairs, teardowns) in [(0, 0), (1, 0), (0, u64::MAX), (5, 7)] {
-                        let options = Options {
-                            seconds,
-                            pairs,
-                            teardowns,
-                            bench,
-                            format,
-                            ghost,
-                        };
-                        assert_eq!(Options::parse(options.to_string().as_bytes()), Ok(options));
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn spaces_comments_line_ends_and_padding_do_not_matter() {
-        let text = b"# two\r\n  seconds = 7 \r\n\n format=json\0\0\0\0";
-        assert_eq!(
-            Options::parse(text),
-            Ok(Options {
-                seconds: 7,
-                format: Format::Json,
-                ..Options::default()
-            })
-        );
-    }
-
-    #[test]
-    fn errors_name_the_line_the_text_and_what_is_allowed() {
-        assert_eq!(
-            error(b"seconds=1\n\nsecnods=2"),
-            "line 3: \"secnods=2\": unknown key; known are seconds, pairs, teardowns, bench, format, ghost"
-        );
-        assert_eq!(
-            error(b"seconds"),
-            "line 1: \"seconds\": expected `key=value`"
-        );
-        assert_eq!(
-            error(b"seconds=1\nseconds=1"),
-            "line 2: \"seconds=1\": set twice"
-        );
-        assert_eq!(
-            error(b"format=xml"),
-            "line 1: \"format=xml\": expected one of text, json"
-        );
-        assert_eq!(
-            error(b"format=json\nab\xff"),
-            "line 2: \"ab\": not UTF-8 text after this"
-        );
-    }
-
-    #[test]
-    fn seconds_have_a_range() {
-        for value in ["0", "86401", "-1", "1.5", "", "4294967296", "five", "5 s"] {
-            let line = alloc::format!("seconds={value}");
-            let said = error(line.as_bytes());
-            assert!(said.ends_with("a whole number from 1 to 86400"), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_window_has_a_range() {
-        for value in ["0", "1001", "", "ten"] {
-            let said = error(alloc::format!("bench={value}").as_bytes());
-            assert!(said.ends_with("a whole number from 1 to 1000"), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_ghost_is_an_apic_id() {
-        for value in ["", "-1", "0x10", "4294967296"] {
-            let said = error(alloc::format!("ghost={value}").as_bytes());
-            assert!(said.ends_with("a whole number up to 4294967295"), "{said}");
-        }
-    }
-
-    #[test]
-    fn counts_are_whole_numbers() {
-        for line in ["pairs=-1", "teardowns=1e6", "pairs=18446744073709551616"] {
-            let said = error(line.as_bytes());
-            assert!(said.contains("a count, a whole number"), "{said}");
-        }
-    }
-
-    #[test]
-    fn a_nul_in_the_middle_is_not_padding() {
-        assert!(error(b"seconds=1\0\nformat=json").contains("whole number"));
-    }
-}
+mod tests;

@@ -1,0 +1,147 @@
+//! Options whose value is one of a few names.
+
+/// One of a few, each with a name.
+pub(super) trait Choice: Copy + PartialEq + Sized + 'static {
+    /// All of them, by name.
+    const ALL: &'static [(&'static str, Self)];
+
+    /// How it is written.
+    fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, choice)| *choice == self);
+        found.expect("every choice has a name").0
+    }
+
+    /// The one that is written so.
+    fn from_name(name: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name);
+        found.map(|(_, choice)| *choice)
+    }
+}
+
+/// How the kernel reports on the serial port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Tables for people: what a kernel started by hand shows.
+    Text,
+    /// Event lines ([`crate::event`]) for a program on the host.
+    Json,
+}
+
+/// What the kernel is for once its CPUs are up. (A test guest runs its tests, whatever is asked.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// The storm, or the soak or the bench that other options make of it.
+    Storm,
+    /// Nothing more: it ends when all CPUs are online.
+    BringUp,
+    /// It tells where each CPU sits and which caches it has, and ends.
+    Topology,
+    /// It tells when each CPU was how far on its way, and ends.
+    Timeline,
+}
+
+/// How the other CPUs are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartMode {
+    /// All at once, by interrupts that go to everybody.
+    Broadcast,
+    /// All at once, by interrupts to one after the other.
+    Each,
+    /// One after the other: the next when the one before is online. As most kernels do it; to compare.
+    Serial,
+}
+
+/// How the local APICs are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApicMode {
+    /// As x2APIC where the CPU has it.
+    Auto,
+    /// As xAPIC, unless a CPU is listed whose ID does not fit, or the firmware has left it already.
+    Xapic,
+    /// As x2APIC; it is an error if the CPU does not have it.
+    X2apic,
+    /// As x2APIC, which the kernel switches to before it does anything else: then it finds what it would
+    /// find after a firmware that has done so.
+    Preset,
+}
+
+/// Where the rate of the time-stamp counter comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockSource {
+    /// The first of those below that there is, in this order.
+    Auto,
+    /// CPUID leaves 0x15 and 0x16.
+    Cpuid,
+    /// The hypervisor's CPUID leaf.
+    Hypervisor,
+    /// Measured against the 8254 timer.
+    Pit,
+    /// Measured against the HPET.
+    Hpet,
+    /// Measured against ACPI's power management timer.
+    PmTimer,
+}
+
+impl Choice for Format {
+    const ALL: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Choice for Job {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("storm", Self::Storm),
+        ("bring-up", Self::BringUp),
+        ("topology", Self::Topology),
+        ("timeline", Self::Timeline),
+    ];
+}
+
+impl Choice for StartMode {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("broadcast", Self::Broadcast),
+        ("each", Self::Each),
+        ("serial", Self::Serial),
+    ];
+}
+
+impl Choice for ApicMode {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("xapic", Self::Xapic),
+        ("x2apic", Self::X2apic),
+        ("preset", Self::Preset),
+    ];
+}
+
+impl Choice for ClockSource {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("auto", Self::Auto),
+        ("cpuid", Self::Cpuid),
+        ("hypervisor", Self::Hypervisor),
+        ("pit", Self::Pit),
+        ("hpet", Self::Hpet),
+        ("pm-timer", Self::PmTimer),
+    ];
+}
+
+/// Public names, for those who take them on a command line or show them.
+macro_rules! public_names {
+    ($($choice:ident)+) => { $(
+        impl $choice {
+            /// How it is written.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                Choice::name(self)
+            }
+        }
+
+        impl core::str::FromStr for $choice {
+            type Err = ();
+
+            fn from_str(name: &str) -> Result<Self, ()> {
+                Choice::from_name(name).ok_or(())
+            }
+        }
+    )+ };
+}
+
+public_names!(Format Job StartMode ApicMode ClockSource);

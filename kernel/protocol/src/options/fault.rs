@@ -1,0 +1,106 @@
+//! What may go wrong on purpose.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// Something that goes wrong on purpose while CPUs start. Written `kind`, `kind:<APIC ID>` or, for
+/// [`FaultKind::Late`], `late:<APIC ID>:<milliseconds>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What.
+    pub kind: FaultKind,
+    /// On the CPU with this APIC ID; without one, on every CPU that is started.
+    pub apic_id: Option<u32>,
+    /// By how many milliseconds a CPU is late.
+    pub millis: u32,
+}
+
+/// What may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// An invalid opcode in the trampoline, in real mode.
+    Real,
+    /// The same in protected mode.
+    Protected,
+    /// The same in long mode, still in the trampoline.
+    Long,
+    /// The same in the kernel's first instruction, before the CPU has a stack.
+    Entry,
+    /// The same in the first line of Rust.
+    Rust,
+    /// A panic in Rust, while the CPU starts.
+    Panic,
+    /// The CPU runs out of stack while it starts.
+    Stack,
+    /// A double fault while it starts.
+    Double,
+    /// The CPU sleeps in the trampoline for a while.
+    Late,
+    /// The CPU's time-stamp counter seems to be behind by a second.
+    Tsc,
+    /// The CPU gets interrupts that nobody has asked for, and spurious ones, as soon as it can.
+    Stray,
+    /// The BSP panics while the others start.
+    Bsp,
+}
+
+impl FaultKind {
+    /// All of them, by name.
+    pub const ALL: [(&'static str, Self); 12] = [
+        ("real", Self::Real),
+        ("protected", Self::Protected),
+        ("long", Self::Long),
+        ("entry", Self::Entry),
+        ("rust", Self::Rust),
+        ("panic", Self::Panic),
+        ("stack", Self::Stack),
+        ("double", Self::Double),
+        ("late", Self::Late),
+        ("tsc", Self::Tsc),
+        ("stray", Self::Stray),
+        ("bsp", Self::Bsp),
+    ];
+}
+
+impl Fault {
+    /// Whether it happens to the CPU with this APIC ID.
+    #[must_use]
+    pub fn is_for(&self, apic_id: u32) -> bool {
+        self.apic_id.is_none_or(|id| id == apic_id)
+    }
+}
+
+impl FromStr for Fault {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split(':');
+        let name = parts.next().unwrap_or_default();
+        let found = FaultKind::ALL.iter().find(|(known, _)| *known == name);
+        let (_, kind) = *found.ok_or(())?;
+        let apic_id = parts.next().map(str::parse).transpose().map_err(drop)?;
+        let millis = parts.next().map(str::parse).transpose().map_err(drop)?;
+        let fits = parts.next().is_none() && millis.is_some() == (kind == FaultKind::Late);
+        let millis = millis.unwrap_or(0);
+        let fault = Self {
+            kind,
+            apic_id,
+            millis,
+        };
+        fits.then_some(fault).ok_or(())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = FaultKind::ALL.iter().find(|(_, kind)| *kind == self.kind);
+        f.write_str(found.expect("every kind has a name").0)?;
+        if let Some(id) = self.apic_id {
+            write!(f, ":{id}")?;
+        }
+        match self.kind {
+            FaultKind::Late => write!(f, ":{}", self.millis),
+            _ => Ok(()),
+        }
+    }
+}

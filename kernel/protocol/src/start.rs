@@ -1,0 +1,83 @@
+//! How CPUs start: when each was how far, and what went wrong.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where on its way a CPU has been when something went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// In the trampoline, in real mode.
+    Real,
+    /// In the trampoline, in protected mode.
+    Protected,
+    /// In the trampoline, in long mode.
+    Long,
+    /// In the kernel, before it had a stack.
+    Entry,
+    /// In Rust, on its own stack.
+    Rust,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Real => "in the trampoline, in real mode",
+            Self::Protected => "in the trampoline, in protected mode",
+            Self::Long => "in the trampoline, in long mode",
+            Self::Entry => "in the kernel's entry, before it had a stack",
+            Self::Rust => "in Rust",
+        })
+    }
+}
+
+/// What went wrong with a CPU that was starting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Faulted {
+    /// The CPU.
+    pub apic_id: u32,
+    /// How far it had come.
+    pub stage: Stage,
+    /// The exception; `None` for a panic.
+    pub vector: Option<u8>,
+    /// The address of the instruction, where it is known; else 0.
+    pub address: u64,
+}
+
+/// The moments that are kept of a CPU's way, in their order.
+pub const PHASES: [&str; 6] = [
+    "first instruction",
+    "in the kernel",
+    "first line of Rust",
+    "area, IDT, GDT, TSS",
+    "APIC",
+    "clock compared, online",
+];
+
+/// One CPU's way from its first instruction to online.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamps {
+    /// Its index.
+    pub index: u32,
+    /// What the hardware calls it.
+    pub apic_id: u32,
+    /// How many times it was started.
+    pub attempts: u32,
+    /// When it had reached each of the [`PHASES`]: nanoseconds from the first INIT.
+    pub at_ns: [u64; PHASES.len()],
+}
+
+/// The BSP's steps, in nanoseconds from the first INIT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steps {
+    /// Stacks, areas and descriptors of all CPUs were ready.
+    pub prepared_ns: u64,
+    /// The first SIPI was sent.
+    pub sipi_ns: u64,
+    /// The second SIPIs were sent; 0 if nobody needed one.
+    pub second_sipi_ns: u64,
+    /// How many needed one.
+    pub seconds: u32,
+    /// The BSP saw that all were online, or gave up.
+    pub all_ns: u64,
+}
