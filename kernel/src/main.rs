@@ -1,13 +1,35 @@
-//! The main job: the [storm](kernel::storm); or, if it is told so, the [bench](kernel::bench).
+//! The main job: the [storm](kernel::storm); or, if it is told so, the [bench](kernel::bench); or
+//! nothing more than to start all CPUs.
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
+use kernel::{ExitCode, Machine, cpu};
+use protocol::{event::Event, options::Job};
+
 kernel::main!(run);
 
-fn run(machine: &'static kernel::Machine) -> kernel::ExitCode {
-    if machine.options.bench.is_some() {
-        kernel::bench::run(machine)
+fn run(machine: &'static Machine) -> ExitCode {
+    match (machine.options.job, machine.options.bench) {
+        (Job::Storm, None) => kernel::storm::run(machine),
+        (Job::Storm, Some(_)) => kernel::bench::run(machine),
+        (Job::BringUp | Job::Topology | Job::Timeline, _) => brought_up(),
+    }
+}
+
+/// What was asked for has been told while the CPUs were started.
+fn brought_up() -> ExitCode {
+    let (online, listed) = (cpu::count(), cpu::listed());
+    let text = alloc::format!("{online} of {listed} CPUs online");
+    kernel::log!("{text}");
+    kernel::emit(&Event::Verdict {
+        passed: online == listed,
+        text: text.into(),
+    });
+    if online == listed {
+        ExitCode::Passed
     } else {
-        kernel::storm::run(machine)
+        ExitCode::Failed
     }
 }
