@@ -7,7 +7,7 @@
 //! - [`ApicId`] and [`CpuIndex`] are different types and never convert silently.
 //! - [`Madt`] reads what the firmware lists, from the bytes of the ACPI table.
 //! - [`CpuMap`] numbers the listed CPUs 0, 1, 2, ...; the BSP (bootstrap processor) is 0.
-//! - [`Shape`] tells package, core and thread of a CPU from its APIC ID and CPUID.
+//! - [`Topology`] is what a CPU says of itself by CPUID: package, die, core, thread, and its caches.
 //!
 //! Everything here is plain computation on bytes and numbers: no allocation, no privileged
 //! instruction, any context. The host runs its tests.
@@ -22,4 +22,4 @@ mod topology;
 pub use id::{ApicId, CpuIndex};
 pub use madt::{Madt, MadtCpu, MadtError};
 pub use map::{CpuMap, MAX_CPUS, MapError};
-pub use topology::{Shape, Topology};
+pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Shape, Topology};
