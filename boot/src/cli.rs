@@ -11,6 +11,7 @@ mod result;
 mod run;
 mod screen;
 mod story;
+mod topology;
 mod view;
 
 use std::ffi::OsString;
@@ -91,6 +92,10 @@ struct RunArgs {
     #[arg(long, default_value_t = Options::default().seconds,
           value_parser = clap::value_parser!(u32).range(seconds_range()))]
     seconds: u32,
+    /// No storm: show where the CPUs sit (package, die, core, thread) and which caches they share, as a
+    /// tree.
+    #[arg(long, conflicts_with = "seconds")]
+    topology: bool,
 }
 
 /// How to boot, and how much is to be done. Fails if the guest says nothing for a minute and a second
@@ -142,7 +147,7 @@ struct BootArgs {
     /// Print the result as one JSON document on standard output, and all else on standard error.
     #[arg(long)]
     json: bool,
-    /// Show the tables of CPUs in full, each second too, and the command line of QEMU.
+    /// Show the tables and trees of CPUs in full, each second too, and the command line of QEMU.
     #[arg(long, short)]
     verbose: bool,
     /// The QEMU to use [default: qemu-system-x86_64 on the search path].
@@ -175,8 +180,11 @@ pub fn main() -> ExitCode {
 
 impl RunArgs {
     fn job(&self) -> Job {
-        Job::Storm {
-            seconds: self.seconds,
+        match self.topology {
+            true => Job::Topology,
+            false => Job::Storm {
+                seconds: self.seconds,
+            },
         }
     }
 }
@@ -290,6 +298,12 @@ mod tests {
     }
 
     #[test]
+    fn the_topology_is_a_job_of_its_own() {
+        let args = run_args(&["--topology", "--smp", "8"]);
+        assert_eq!(args.job(), Job::Topology);
+    }
+
+    #[test]
     fn a_soak_is_a_job_of_its_own() {
         let line = ["cargo boot", "soak", "--smp", "64", "--teardowns", "7"];
         let Some(Command::Soak(args)) = Cli::try_parse_from(line).expect("valid").command else {
@@ -328,6 +342,7 @@ mod tests {
             (&["soak", "--teardowns", "0"], "1.."),
             (&["bench", "--millis", "0"], "1..=1000"),
             (&["bench", "--seconds", "5"], "--seconds"),
+            (&["--topology", "--seconds", "5"], "--seconds"),
             (&["--accel", "hax"], "auto, tcg, kvm"),
             (&["--machine", "mac"], "q35, pc, microvm"),
             (&["--memory", "1.5G"], "512M"),

@@ -26,6 +26,7 @@
 //! | how long a second is | [`clock`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
 //! | which other CPUs there are | [`acpi`], crate `cpumap` |
+//! | where the BSP sits, which caches it has (every other CPU asks itself) | [`cpu::topology`] |
 //! | all other CPUs | [`smp`] |
 //!
 //! After that: [`barrier`] is this kernel's `membarrier`, [`platform`] is what `rundown` asks of a kernel, [`task`] runs futures, [`testing`] tests,
@@ -123,6 +124,7 @@ pub fn start(
     clock::init();
     apic::init();
     acpi::init(boot_info, options.ghost.map(cpu::ApicId::new));
+    cpu::topology::read();
     let bring_up = smp::start();
     interrupts::enable();
 

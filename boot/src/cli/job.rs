@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::human::Count;
-use protocol::options::{Format, Options};
+use protocol::options::{self, Format, Options};
 use protocol::storm::{Lane, Totals};
 
 /// The kernel's main job.
@@ -15,6 +15,8 @@ pub(super) enum Job {
     Soak { pairs: u64, teardowns: u64 },
     /// Measures, in windows of so many milliseconds.
     Bench { millis: u32 },
+    /// Tells where each CPU sits and which caches it has.
+    Topology,
 }
 
 impl Job {
@@ -30,11 +32,13 @@ impl Job {
                 (options.pairs, options.teardowns) = (pairs, teardowns);
             }
             Self::Bench { millis } => options.bench = Some(millis),
+            Self::Topology => options.job = options::Job::Topology,
         }
         options
     }
 
-    /// How much of it is done, from 0 to 1. (A bench sends no totals: it counts its steps.)
+    /// How much of it is done, from 0 to 1. (A bench sends no totals: it counts
+    /// its steps.)
     pub(super) fn done(self, totals: &Totals) -> f64 {
         match self {
             Self::Storm { seconds } => part(totals.elapsed_ms, u64::from(seconds) * 1000),
@@ -43,7 +47,7 @@ impl Job {
                     |lane: &Lane| part(lane.grants, pairs).min(part(lane.teardowns, teardowns));
                 (of(&totals.cache_aware) + of(&totals.shared)) / 2.0
             }
-            Self::Bench { .. } => 0.0,
+            Self::Bench { .. } | Self::Topology => 0.0,
         }
     }
 
@@ -63,7 +67,7 @@ impl Job {
     /// come every second, a soak's every half a minute.
     pub(super) const fn show_every(self) -> u64 {
         match self {
-            Self::Storm { .. } | Self::Bench { .. } => 1,
+            Self::Storm { .. } | Self::Bench { .. } | Self::Topology => 1,
             Self::Soak { .. } => 30,
         }
     }
@@ -78,6 +82,7 @@ impl Job {
                 Count(teardowns)
             ),
             Self::Bench { millis } => format!("a bench in windows of {millis} ms"),
+            Self::Topology => "the topology".to_string(),
         }
     }
 }

@@ -62,6 +62,7 @@ pub(super) fn document(
             teardowns: often,
         } => (pairs, teardowns) = (Some(most), Some(often)),
         Job::Bench { millis } => bench = Some((millis, bench::host_cpus())),
+        Job::Topology => {}
     }
     let document = Document {
         outcome: ending.outcome.name(),

@@ -1,6 +1,6 @@
 //! What each CPU keeps about itself, at the start of its [area](mod@super::area), where GS points.
 //!
-//! Everything in it is atomic, and most of it is only ever touched by its own CPU, so that a
+//! Everything in it is atomic or written once, and most of it is only ever touched by its own CPU, so that a
 //! reference to any of them is safe on any CPU and in any context.
 
 use core::{
@@ -10,7 +10,8 @@ use core::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
-use cpumap::CpuIndex;
+use cpumap::{CpuIndex, Topology};
+use spin::Once;
 use x86_64::{VirtAddr, registers::model_specific::GsBase};
 
 use crate::{barrier::Answers, interrupts::Hook, ipi::Call, smp::work::Job};
@@ -50,6 +51,8 @@ pub(crate) struct CpuLocal {
     pub(crate) nmi_asked: AtomicBool,
     /// In an NMI handler. Own CPU only.
     pub(crate) in_nmi: AtomicBool,
+    /// What it has said of itself: see [`topology`](super::topology).
+    pub(crate) topology: Once<Topology>,
 }
 
 impl CpuLocal {
@@ -70,6 +73,7 @@ impl CpuLocal {
             barrier: Answers::none(),
             nmi_asked: AtomicBool::new(false),
             in_nmi: AtomicBool::new(false),
+            topology: Once::new(),
         }
     }
 

@@ -2,27 +2,30 @@
 
 use core::sync::atomic::Ordering;
 
-use cpumap::Shape;
 use protocol::event::{Cpu, Event};
-use raw_cpuid::CpuIdReaderNative;
 
 use super::{BringUp, start::Seat};
-use crate::{cpu, emit, log};
+use crate::{
+    cpu::{self, topology},
+    emit, log,
+};
 
 /// The index table, one row for each of these seats, whose CPUs are online.
 pub(super) fn cpus(seats: &[&Seat], begin: u64) {
-    let shape = Shape::read(&CpuIdReaderNative);
     if !log::is_json() {
         log::plain(Cpu::HEADER);
     }
     for seat in seats {
-        let place = shape.locate(seat.apic_id());
+        let topology = topology::of(seat.cpu()).expect("read before it was online");
+        let place = topology.place;
         let row = Cpu {
             index: seat.cpu().get() as u32,
             apic_id: seat.apic_id().get(),
             package: place.package,
+            die: place.die,
             core: place.core,
             thread: place.thread,
+            kind: topology::kind(topology),
             online_us: seat.online_at.load(Ordering::Relaxed).saturating_sub(begin) / 1000,
         };
         emit(&Event::Cpu(row));

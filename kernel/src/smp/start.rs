@@ -213,6 +213,7 @@ extern "C" fn ap_main(seat: &'static Seat) -> ! {
         descriptors.load();
     }
     apic::enable();
+    cpu::topology::read();
     seat.online_at.store(clock::nanos(), Ordering::Relaxed);
     // Release: pairs with the loads in `Seat::is_online` and `Seat::settle`.
     let claim = seat

@@ -123,7 +123,10 @@ fn every_answer_gives_a_topology() {
         dies += u32::from(topology.place.die > 0);
     }
     // That is, the lies are plausible enough to get somewhere.
-    assert!(caches as u64 > MACHINES / 2 && dies > 1000, "{caches}, {dies}");
+    assert!(
+        caches as u64 > MACHINES / 2 && dies > 1000,
+        "{caches}, {dies}"
+    );
 }
 
 #[test]
