@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use boot::{Boot, Machine, Report};
-use protocol::options::{Format, Options};
+use protocol::options::{Format, Job, Options};
 
 use crate::shape::Shape;
 use crate::{failure, guests, judge};
@@ -93,6 +93,14 @@ impl Case {
         case
     }
 
+    /// The kernel itself; it is to tell of the topology, and nothing more.
+    #[must_use]
+    pub fn topology(smp: &str) -> Self {
+        let mut case = Self::kernel(smp, 1);
+        case.options.job = Job::Topology;
+        case
+    }
+
     /// Gives it another name than that of its `-smp` value.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
@@ -106,6 +114,14 @@ impl Case {
         self.name = format!("{}_{}", machine, self.name);
         self.machine = machine;
         self
+    }
+
+    /// Another CPU model than `max`. Its name becomes part of the case's.
+    #[must_use]
+    pub fn cpu(mut self, model: &str) -> Self {
+        self.name = format!("{model}_{}", self.name);
+        // Of two, QEMU takes the last.
+        self.qemu(["-cpu", model])
     }
 
     /// So much memory instead of what [`Boot`] gives by the number of CPUs.

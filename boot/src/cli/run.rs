@@ -10,7 +10,7 @@ use console::style;
 
 use super::job::Job;
 use super::view::View;
-use super::{BootArgs, FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result};
+use super::{BootArgs, FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result, topology};
 use crate::outcome::Outcome;
 use crate::qemu;
 use crate::run::{Boot, Ending};
@@ -26,7 +26,10 @@ pub(super) fn run(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<u8> {
     let mut boot = boot(elf, args, job);
     let command = boot.command()?;
     let engine = boot.engine();
-    let notes = bench::notes(engine, args.smp.cpus(), bench::host_cpus());
+    let notes = match job {
+        Job::Topology => topology::notes(&args.smp),
+        _ => bench::notes(engine, args.smp.cpus(), bench::host_cpus()),
+    };
     let mut view = View::new(args.json, args.verbose, job, notes);
     if args.verbose {
         view.say(&job.describe());
