@@ -180,12 +180,14 @@ impl Model {
     #[must_use]
     pub fn caches(&self, qemu: Version) -> [ModelCache; 4] {
         // Changed in QEMU 9.1, with a property x-l1-cache-per-thread for machines as they were before.
-        let per_thread = (self.is_intel() && qemu < Version { major: 9, minor: 1 })
-            .then_some(Sharers::Thread)
-            .unwrap_or(Sharers::Core);
+        let per_thread = self.is_intel() && qemu < Version { major: 9, minor: 1 };
+        let first_level = match per_thread {
+            true => Sharers::Thread,
+            false => Sharers::Core,
+        };
         let all = [
-            (1, Data, per_thread),
-            (1, Instruction, per_thread),
+            (1, Data, first_level),
+            (1, Instruction, first_level),
             (2, Unified, Sharers::Core),
             (3, Unified, Sharers::Die),
         ];

@@ -39,11 +39,11 @@ pub(super) fn tree(cpus: &[Cpu], caches: &[Cache], verbose: bool) -> Vec<String>
 
 /// What is to be said below a tree without dies to somebody who has asked QEMU for some.
 pub(super) fn notes(smp: &Smp) -> Vec<String> {
-    let dies = smp
+    let mut dies = smp
         .as_str()
         .split(',')
         .filter_map(|part| part.strip_prefix("dies="));
-    let asked = dies.last().is_some_and(|dies| dies != "1");
+    let asked = dies.any(|dies| dies != "1");
     let note = "This CPU model does not tell of its dies: their cores count as the package's. To see \
                 dies, add a model that does: -- -cpu EPYC";
     asked.then(|| note.to_string()).into_iter().collect()
