@@ -220,6 +220,10 @@ impl Sharers {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::unusual_byte_groupings,
+    reason = "APIC IDs are grouped by field: package, die, core, thread"
+)]
 mod tests {
     use super::{ALL, MAX, Model};
     use crate::shape::Shape;
