@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use ::acpi::{AcpiHandler, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
 use cpumap::{CpuMap, Madt};
+use protocol::options::Options;
 use x86_64::PhysAddr;
 
 use crate::{
@@ -16,15 +17,23 @@ use crate::{
 };
 
 /// Reads the CPUs from the ACPI tables and publishes the index table. A machine whose tables cannot
-/// be read runs on its BSP alone, and says why. The `ghost` counts as one more that is listed.
-pub(crate) fn init(boot_info: &BootInfo, ghost: Option<ApicId>) {
+/// be read runs on its BSP alone, and says why. The option `ghost` counts as one more that is listed, `hide` as
+/// one that is not.
+pub(crate) fn init(boot_info: &BootInfo, options: &Options) {
     let bsp = apic::id();
     let mut map = read(boot_info.rsdp_addr.into_option(), bsp).unwrap_or_else(|why| {
         log!("acpi: {why}: only the BSP ({bsp}) is used");
         CpuMap::new([bsp], bsp).expect("one CPU, listed")
     });
-    if ghost.is_some() {
-        let listed: Vec<ApicId> = map.iter().map(|(_, id)| id).chain(ghost).collect();
+    let (ghost, hide) = (
+        options.ghost.map(ApicId::new),
+        options.hide.map(ApicId::new),
+    );
+    if ghost.is_some() || hide.is_some() {
+        let listed = map.iter().map(|(_, id)| id).chain(ghost);
+        let listed: Vec<ApicId> = listed
+            .filter(|id| *id == bsp || Some(*id) != hide)
+            .collect();
         map = CpuMap::new(listed, bsp).unwrap_or(map);
     }
     cpu::set_map(map);
