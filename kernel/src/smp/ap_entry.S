@@ -8,13 +8,20 @@
 //
 // From the trampoline: ESI:EDI, when the CPU woke up.
 
+// What exceptions need, then the kernel's own page tables: the low pages go away, and with them the
+// trampoline's GDT, of which the kernel has a copy.
+    .macro leave_trampoline
+    lea rsp, [rip + {SCRATCH} + {SCRATCH_SIZE}]
+    lgdt [rip + {GDTR} + {POINTER_OFFSET}]
+    lidt [rip + {IDTR} + {POINTER_OFFSET}]
+    mov rax, [rip + {CR3}]
+    mov cr3, rax
+    .endm
+
     .section .text.ap_entry, "ax"
     .global ap_entry, ap_entry_faulty, ap_stubs
 ap_entry:
-    lea rsp, [rip + {SCRATCH} + {SCRATCH_SIZE}]
-    lidt [rip + {IDTR} + {IDTR_OFFSET}]
-    mov rax, [rip + {CR3}]              // the kernel's own tables: the low page goes away
-    mov cr3, rax
+    leave_trampoline
     mov r14d, esi
     shl r14, 32
     mov eax, edi
@@ -111,8 +118,7 @@ ap_record:
 
 // The same way, but for an instruction that is none: shows what comes of it.
 ap_entry_faulty:
-    lea rsp, [rip + {SCRATCH} + {SCRATCH_SIZE}]
-    lidt [rip + {IDTR} + {IDTR_OFFSET}]
+    leave_trampoline
     ud2
 
 // Stubs for exceptions until the kernel's own table is loaded: each pushes an error code where the CPU

@@ -18,6 +18,7 @@ use x86_64::{instructions::hlt, registers::control::Cr3};
 use super::{
     records::{self, Note, Record, Records},
     seat::{Seat, State},
+    trampoline::GDT,
     work,
 };
 use crate::{
@@ -52,9 +53,8 @@ pub(super) fn init(seats: &'static [Seat]) {
         AP_IDT[vector][0].store(low, Ordering::Relaxed);
         AP_IDT[vector][1].store(high, Ordering::Relaxed);
     }
-    let base = AP_IDT.as_ptr() as u64;
-    AP_IDTR.limit_and_base[0].store((size_of_val(&AP_IDT) as u64 - 1) << 48, Ordering::Relaxed);
-    AP_IDTR.limit_and_base[1].store(base, Ordering::Relaxed);
+    AP_IDTR.set(&AP_IDT);
+    AP_GDTR.set(&GDT);
 }
 
 /// Where the trampoline leads.
@@ -168,10 +168,23 @@ struct Listed {
     index: u32,
 }
 
-/// What LIDT wants: the limit in the upper 16 bits of the first word, then the base.
+/// What LGDT and LIDT want, from `POINTER_OFFSET` on: the limit, which is the upper 16 bits of the first
+/// word, then the base.
 #[repr(C, align(16))]
-struct Idtr {
-    limit_and_base: [AtomicU64; 2],
+struct Pointer([AtomicU64; 2]);
+
+const POINTER_OFFSET: usize = 6;
+
+impl Pointer {
+    const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 2])
+    }
+
+    fn set<T>(&self, table: &'static T) {
+        let [limit, base] = &self.0;
+        limit.store((size_of::<T>() as u64 - 1) << 48, Ordering::Relaxed);
+        base.store(ptr::from_ref(table) as u64, Ordering::Relaxed);
+    }
 }
 
 const IDT_LEN: usize = 32;
@@ -190,9 +203,8 @@ static AP_SEATS: AtomicPtr<Seat> = AtomicPtr::new(ptr::null_mut());
 static AP_TABLE: AtomicPtr<Listed> = AtomicPtr::new(ptr::null_mut());
 static AP_TABLE_LEN: AtomicU32 = AtomicU32::new(0);
 static AP_IDT: [[AtomicU64; 2]; IDT_LEN] = [const { [const { AtomicU64::new(0) }; 2] }; IDT_LEN];
-static AP_IDTR: Idtr = Idtr {
-    limit_and_base: [const { AtomicU64::new(0) }; 2],
-};
+static AP_IDTR: Pointer = Pointer::new();
+static AP_GDTR: Pointer = Pointer::new();
 // What it writes.
 static AP_SCRATCH: Scratch = Scratch([const { AtomicU64::new(0) }; SCRATCH_SIZE / 8]);
 static AP_RECORDS: Records<AP_RECORD_COUNT> = Records::new();
@@ -205,7 +217,8 @@ global_asm!(
     TABLE = sym AP_TABLE,
     TABLE_LEN = sym AP_TABLE_LEN,
     IDTR = sym AP_IDTR,
-    IDTR_OFFSET = const 6,
+    GDTR = sym AP_GDTR,
+    POINTER_OFFSET = const POINTER_OFFSET,
     SCRATCH = sym AP_SCRATCH,
     SCRATCH_SIZE = const SCRATCH_SIZE,
     CURSOR = sym AP_RECORDS,

@@ -42,6 +42,7 @@ pub(super) fn fault(fault: &Faulted) {
     } = *fault;
     let id = ApicId::new(apic_id);
     match vector {
+        Some(vector) if address == 0 => log!("{id} has gone wrong {stage}: exception {vector}"),
         Some(vector) => log!("{id} has gone wrong {stage}: exception {vector} at {address:#x}"),
         None => log!("{id} has gone wrong {stage}: a panic"),
     }
@@ -67,7 +68,7 @@ pub(super) fn stray_fault(note: Note) {
 
 /// A CPU is given another chance.
 pub(super) fn once_more(id: ApicId) {
-    log!("{id} has not checked in: trying once more");
+    log!("{id} has not started: trying once more");
 }
 
 /// No CPU can be started.

@@ -195,7 +195,7 @@ const RECORDS: usize = 200;
 
 /// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5). Their accessed bits are set
 /// already: the CPU would set them on first use, and fault, since the page is read-only.
-const GDT: [u64; 4] = [
+pub(super) static GDT: [u64; 4] = [
     0,
     0x00af_9b00_0000_ffff,
     0x00cf_9300_0000_ffff,
