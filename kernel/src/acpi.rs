@@ -2,11 +2,9 @@
 
 use core::{ptr::NonNull, slice};
 
-use alloc::vec::Vec;
-
 use ::acpi::{AcpiHandler, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
-use cpumap::{CpuMap, Madt};
+use cpumap::{CpuMap, MAX_CPUS, Madt};
 use x86_64::PhysAddr;
 
 use crate::{
@@ -21,11 +19,18 @@ pub(crate) fn init(boot_info: &BootInfo, ghost: Option<ApicId>) {
     let bsp = apic::id();
     let mut map = read(boot_info.rsdp_addr.into_option(), bsp).unwrap_or_else(|why| {
         log!("acpi: {why}: only the BSP ({bsp}) is used");
-        CpuMap::new([bsp], bsp).expect("one CPU, listed")
+        CpuMap::new([bsp], [], bsp).expect("one CPU, listed")
     });
+    if map.left_out() > 0 {
+        log!(
+            "acpi: there is room for {MAX_CPUS} CPUs: {} more are listed and not used",
+            map.left_out()
+        );
+    }
     if ghost.is_some() {
-        let listed: Vec<ApicId> = map.iter().map(|(_, id)| id).chain(ghost).collect();
-        map = CpuMap::new(listed, bsp).unwrap_or(map);
+        let enabled = map.iter_enabled().map(|(_, id)| id).chain(ghost);
+        let pluggable = map.iter_pluggable().map(|(_, id)| id);
+        map = CpuMap::new(enabled, pluggable, bsp).unwrap_or(map);
     }
     cpu::set_map(map);
 }

@@ -26,11 +26,11 @@ pub fn current() -> CpuIndex {
     local::index()
 }
 
-/// Number of CPUs that the firmware lists as enabled: indices are below this. For the size of per-CPU
-/// arrays.
+/// Number of CPUs that the firmware lists as enabled: their indices are below this. For the size of
+/// per-CPU arrays.
 #[must_use]
 pub fn listed() -> usize {
-    map().len()
+    map().enabled()
 }
 
 /// Number of CPUs that run.
@@ -63,7 +63,7 @@ pub fn apic_id(index: CpuIndex) -> ApicId {
     map().apic_id(index).expect("an index from this machine")
 }
 
-/// The index table: every CPU that the firmware lists as enabled.
+/// The index table: every CPU that the firmware lists, those that may be plugged in later included.
 ///
 /// # Panics
 /// Before the firmware's tables are read.

@@ -152,7 +152,7 @@ impl Seat {
 /// Seats in index order, the BSP's (which it has already) included.
 fn prepare_seats() -> &'static [Seat] {
     let seats: Vec<Seat> = cpu::map()
-        .iter()
+        .iter_enabled()
         .map(|(cpu, apic_id)| match cpu {
             CpuIndex::BSP => Seat {
                 apic_id: apic_id.get(),
