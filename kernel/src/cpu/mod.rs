@@ -30,7 +30,7 @@ pub fn current() -> CpuIndex {
 /// arrays, unless CPUs may be plugged in: see [`possible`].
 #[must_use]
 pub fn listed() -> usize {
-    map().len()
+    map().enabled()
 }
 
 /// Number of CPUs that there may ever be: those that are [listed], and behind them those that the
@@ -70,7 +70,7 @@ pub fn apic_id(index: CpuIndex) -> ApicId {
     map().apic_id(index).expect("an index from this machine")
 }
 
-/// The index table: every CPU that the firmware lists as enabled.
+/// The index table: every CPU that the firmware lists, those that may be plugged in later included.
 ///
 /// # Panics
 /// Before the firmware's tables are read.

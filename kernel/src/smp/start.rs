@@ -43,21 +43,22 @@ pub(crate) fn start(options: &Options) -> BringUp {
     let seats = seat::init(options.fault);
     entry::init(seats);
     let enabled: Vec<&Seat> = cpu::map()
-        .iter()
-        .take(cpu::listed())
+        .iter_enabled()
         .skip(1)
         .filter_map(|(cpu, _)| seat::of(cpu))
         .collect();
     PATIENCE_MS.store(options.patience, Ordering::Relaxed);
     let mut starter = Starter::new();
-    if !enabled.is_empty() {
-        match options.start {
-            StartMode::Broadcast => starter.start(&enabled, How::Everybody),
-            StartMode::Each => starter.start(&enabled, How::Each),
-            StartMode::Serial => {
-                for seat in &enabled {
-                    starter.start(&[seat], How::Each);
-                }
+    let addressable = enabled.iter().copied();
+    let addressable: Vec<&Seat> = addressable
+        .filter(|seat| apic::can_address(seat.apic_id()))
+        .collect();
+    match options.start {
+        StartMode::Broadcast => starter.start(&addressable, How::Everybody),
+        StartMode::Each => starter.start(&addressable, How::Each),
+        StartMode::Serial => {
+            for seat in &addressable {
+                starter.start(&[seat], How::Each);
             }
         }
     }
