@@ -164,6 +164,18 @@ mod tests {
     }
 
     #[test]
+    fn how_cpus_start_is_passed_on() {
+        let args = run_args(&["--start", "serial", "--apic", "xapic", "--clock", "hpet"]);
+        let told = args.boot.options(args.job()).to_string();
+        assert!(
+            told.ends_with("start=serial\napic=xapic\nclock=hpet\n"),
+            "{told}"
+        );
+        let args = run_args(&[]);
+        assert_eq!(args.boot.options(args.job()), args.job().options());
+    }
+
+    #[test]
     fn a_soak_is_a_job_of_its_own() {
         let line = ["cargo boot", "soak", "--smp", "64", "--teardowns", "7"];
         let Some(Command::Soak(args)) = Cli::try_parse_from(line).expect("valid").command else {
@@ -203,6 +215,12 @@ mod tests {
             (&["bench", "--millis", "0"], "1..=1000"),
             (&["bench", "--seconds", "5"], "--seconds"),
             (&["--accel", "hax"], "auto, tcg, kvm"),
+            (&["--start", "late"], "broadcast, each, serial"),
+            (&["--apic", "i486"], "auto, xapic, x2apic, preset"),
+            (
+                &["--clock", "sun"],
+                "cpuid, hypervisor, pit, hpet, pm-timer",
+            ),
             (&["--machine", "mac"], "q35, pc, microvm"),
             (&["--memory", "1.5G"], "512M"),
             (&["--deadline", "0"], "1.."),

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
-use protocol::options::Options;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use protocol::options::{ApicMode, ClockSource, Options, StartMode};
 
 use super::job::Job;
 use crate::accel::Accel;
@@ -64,6 +65,8 @@ pub(super) struct BootArgs {
     /// Give up after so many seconds [default: far more than a healthy run needs].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) deadline: Option<u32>,
+    #[command(flatten)]
+    pub(super) start: StartArgs,
     /// Wait for a debugger before the first instruction; print how to attach one.
     #[arg(long)]
     pub(super) gdb: bool,
@@ -79,6 +82,44 @@ pub(super) struct BootArgs {
     /// More arguments for QEMU.
     #[arg(last = true, value_name = "QEMU ARGUMENTS")]
     pub(super) qemu_args: Vec<OsString>,
+}
+
+/// How the kernel is to start its CPUs.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct StartArgs {
+    /// Start the CPUs all at once, by interrupts to everybody or to each; or one after the other.
+    #[arg(long, value_name = "WAY", default_value = StartMode::Broadcast.name(),
+          value_parser = one_of::<StartMode>(StartMode::names()))]
+    pub(super) start: StartMode,
+    /// How to speak to the local APICs; preset: find them switched to x2APIC, as some firmware leaves
+    /// them.
+    #[arg(long, value_name = "MODE", default_value = ApicMode::Auto.name(),
+          value_parser = one_of::<ApicMode>(ApicMode::names()))]
+    apic: ApicMode,
+    /// Where to get the rate of the clock from: auto takes the first that there is.
+    #[arg(long, value_name = "SOURCE", default_value = ClockSource::Auto.name(),
+          value_parser = one_of::<ClockSource>(ClockSource::names()))]
+    clock: ClockSource,
+}
+
+impl BootArgs {
+    /// What the kernel is told that is to do this job.
+    pub(super) fn options(&self, job: Job) -> Options {
+        self.start.added_to(job.options())
+    }
+}
+
+impl StartArgs {
+    /// Other options, with these.
+    pub(super) fn added_to(self, options: Options) -> Options {
+        let Self { start, apic, clock } = self;
+        Options {
+            start,
+            apic,
+            clock,
+            ..options
+        }
+    }
 }
 
 impl RunArgs {
@@ -107,6 +148,18 @@ impl BenchArgs {
             millis: self.millis,
         }
     }
+}
+
+/// Takes one of a few names, and shows them in the help.
+fn one_of<T>(names: impl Iterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr<Err = ()> + Clone + Send + Sync + 'static,
+{
+    let known = PossibleValuesParser::new(names.collect::<Vec<_>>());
+    known.map(|name| {
+        name.parse()
+            .unwrap_or_else(|()| unreachable!("{name} is a name"))
+    })
 }
 
 fn seconds_range() -> std::ops::RangeInclusive<i64> {

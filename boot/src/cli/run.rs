@@ -70,7 +70,7 @@ fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
         .smp(&args.smp)
         .machine(args.machine)
         .accel(args.accel)
-        .options(&job.options())
+        .options(&args.options(job))
         .qemu_args(args.qemu_args.iter().cloned())
         .interrupt(&INTERRUPT);
     if let Job::Soak { .. } | Job::Bench { .. } = job {
