@@ -20,6 +20,11 @@ pub(super) struct RunArgs {
     #[arg(long, default_value_t = Options::default().seconds,
           value_parser = clap::value_parser!(u32).range(seconds_range()))]
     pub(super) seconds: u32,
+    /// Instead of a storm: draw when each CPU was how far on its way from its first instruction to online,
+    /// and who waited for whom [default: timeline.svg].
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "timeline.svg",
+          conflicts_with = "seconds")]
+    pub(super) timeline: Option<PathBuf>,
 }
 
 /// How to boot, and how much is to be done. Fails if the guest says nothing for a minute and a second
