@@ -14,6 +14,7 @@
 //! - [`cli`] is the program `cargo boot`.
 
 pub mod accel;
+mod action;
 mod child;
 pub mod cli;
 pub mod guest;
@@ -23,11 +24,14 @@ pub mod outcome;
 pub mod qemu;
 mod run;
 mod serial;
+mod spread;
+mod timeline;
 pub mod toolchain;
 pub mod version;
 pub mod workspace;
 
 pub use accel::Accel;
+pub use action::{Action, Trigger};
 pub use machine::Machine;
 pub use outcome::Outcome;
 pub use run::{Boot, Ending, Line, Report};
