@@ -120,6 +120,7 @@ pub fn start(
     });
     log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
+    interrupts::load();
     clock::init();
     apic::init(options.apic);
     acpi::init(boot_info, &options);

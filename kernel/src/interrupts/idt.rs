@@ -20,18 +20,30 @@ unsafe extern "C" {
 /// Distance of the stubs in `entry.S`, in bytes.
 const STUB_SIZE: usize = 16;
 
+static EARLY: Once<Gates> = Once::new();
 static IDT: Once<Gates> = Once::new();
 
-/// Builds the table and loads it on the BSP. Called once, with the loader's GDT still in use: its
-/// 64-bit code segment has the same selector as the kernel's, 8.
+/// Builds the tables, and loads an early one on the BSP, whose gates all use the current stack: there is no
+/// TSS yet that could tell another. Called once, with the loader's GDT still in use: its 64-bit code segment
+/// has the same selector as the kernel's, 8.
 pub(crate) fn init() {
-    IDT.call_once(Gates::new);
-    load();
+    IDT.call_once(|| Gates::new(stack_of));
+    EARLY.call_once(|| Gates::new(|_| 0)).load();
 }
 
-/// Loads the table on this CPU.
+/// Loads the table on this CPU, which has its TSS.
 pub(crate) fn load() {
     IDT.get().expect("the BSP builds the IDT first").load();
+}
+
+/// Which stack of the TSS an interrupt uses: 1 + its place there, or 0 for the current stack.
+fn stack_of(vector: usize) -> u16 {
+    match vector {
+        2 => NMI_STACK + 1,
+        8 => DOUBLE_FAULT_STACK + 1,
+        18 => MACHINE_CHECK_STACK + 1,
+        _ => 0,
+    }
 }
 
 /// The table. `x86_64`'s own type gives each gate a typed handler, which stable Rust cannot
@@ -40,16 +52,10 @@ pub(crate) fn load() {
 struct Gates(InterruptDescriptorTable);
 
 impl Gates {
-    fn new() -> Self {
+    fn new(stack_of: impl Fn(usize) -> u16) -> Self {
         let mut raw = [[0_u64; 2]; 256];
         for (vector, gate) in raw.iter_mut().enumerate() {
-            let stack = match vector {
-                2 => NMI_STACK + 1,
-                8 => DOUBLE_FAULT_STACK + 1,
-                18 => MACHINE_CHECK_STACK + 1,
-                _ => 0,
-            };
-            *gate = self::gate(stub(vector), stack);
+            *gate = self::gate(stub(vector), stack_of(vector));
         }
         let mut table = MaybeUninit::<InterruptDescriptorTable>::uninit();
         const { assert!(size_of::<InterruptDescriptorTable>() == size_of::<[[u64; 2]; 256]>()) };
