@@ -18,6 +18,7 @@ mod action;
 mod child;
 pub mod cli;
 pub mod guest;
+mod linux;
 pub mod machine;
 mod monitor;
 pub mod outcome;
