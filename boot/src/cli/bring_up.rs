@@ -105,7 +105,7 @@ fn measure(
         for &cpus in counts {
             let round_of = format!("round {} of {}", round + 1, args.rounds);
             progress.draw(&format!("{round_of}: {cpus} CPUs"));
-            let mut line = format!("{round_of}: {cpus:>4} CPUs");
+            let mut figures = Vec::new();
             // What drifts on this machine is to hit both ways alike.
             let ways = match round % 2 {
                 _ if cpus == 1 || parallel == StartMode::Serial => vec![parallel],
@@ -118,20 +118,23 @@ fn measure(
                     Err(stopped) => return Ok(Err(stopped)),
                 };
                 let online = Nanos(sample.online_us.saturating_mul(1000));
-                line.push_str(&format!(", {} {online}", way.name()));
+                figures.push(format!("{} {online}", way.name()));
                 results.add(cpus, way, sample);
             }
-            progress.step(&line);
+            progress.step(&match cpus {
+                1 => format!("{round_of}, 1 CPU"),
+                _ => format!("{round_of}, {cpus} CPUs: {}", figures.join(", ")),
+            });
         }
     }
     for cpus in linux_counts {
-        progress.draw(&format!("Linux: {cpus} CPUs, which may take minutes"));
+        progress.draw(&format!("Linux, {cpus} CPUs, which may take minutes"));
         let row = match boot_linux(args, cpus)? {
             Ok(row) => row,
             Err(stopped) => return Ok(Err(stopped)),
         };
         let took = Nanos(row.log_us.saturating_mul(1000));
-        progress.step(&format!("Linux: {cpus:>4} CPUs, {took}"));
+        progress.step(&format!("Linux, {cpus} CPUs: {took}"));
         results.linux.push(row);
     }
     Ok(Ok(results))
