@@ -121,13 +121,16 @@ pub fn start(
     log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
     clock::init();
-    apic::init();
-    acpi::init(boot_info, options.ghost.map(cpu::ApicId::new));
-    let bring_up = smp::start();
+    apic::init(options.apic);
+    acpi::init(boot_info, &options);
+    apic::fit(cpu::map().iter().map(|(_, id)| id));
+    let bring_up = smp::start(&options);
     interrupts::enable();
 
     let machine = alloc::boxed::Box::leak(alloc::boxed::Box::new(Machine { options, bring_up }));
-    exit(run(machine))
+    let code = run(machine);
+    smp::latecomers();
+    exit(code)
 }
 
 /// The options in the ramdisk. What cannot be understood ends the kernel: it would do something else

@@ -7,7 +7,7 @@ use x86_64::registers::control::{Cr2, Cr3};
 use super::{Frame, backtrace};
 use crate::{
     memory::stack::{self, Hit},
-    panic,
+    panic, smp,
 };
 
 /// The vector of single steps and breakpoints.
@@ -53,8 +53,13 @@ const NAMES: [&str; 32] = [
     "reserved (31)",
 ];
 
-/// Reports the exception with registers, CPU and backtrace, and ends the kernel.
+/// Reports the exception with registers, CPU and backtrace, and ends the kernel. On a CPU that is only
+/// starting, that CPU alone.
 pub(super) fn report(vector: u8, frame: &Frame) -> ! {
+    if smp::is_starting() {
+        crate::log!("while starting: {}", Report { vector, frame });
+        smp::park_faulty(Some(vector), frame.rip);
+    }
     panic::report(format_args!("{}", Report { vector, frame }), |line| {
         backtrace::from(frame.rip, frame.rbp, line)
     })

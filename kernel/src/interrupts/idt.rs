@@ -6,7 +6,7 @@
 use core::{arch::global_asm, mem::MaybeUninit, ptr};
 
 use spin::Once;
-use x86_64::{VirtAddr, structures::idt::InterruptDescriptorTable};
+use x86_64::structures::idt::InterruptDescriptorTable;
 
 use crate::cpu::descriptors::{DOUBLE_FAULT_STACK, MACHINE_CHECK_STACK, NMI_STACK};
 
@@ -49,7 +49,7 @@ impl Gates {
                 18 => MACHINE_CHECK_STACK + 1,
                 _ => 0,
             };
-            *gate = Self::gate(stub(vector), stack);
+            *gate = self::gate(stub(vector), stack);
         }
         let mut table = MaybeUninit::<InterruptDescriptorTable>::uninit();
         const { assert!(size_of::<InterruptDescriptorTable>() == size_of::<[[u64; 2]; 256]>()) };
@@ -60,26 +60,25 @@ impl Gates {
         Self(unsafe { table.assume_init() })
     }
 
-    /// An interrupt gate (Intel SDM 3A, figure 6-8): present, type 0xe (interrupts off on entry),
-    /// ring 0, code selector 8, `stack` = 1 + place in the TSS's stack table or 0 for the current
-    /// stack.
-    fn gate(handler: VirtAddr, stack: u16) -> [u64; 2] {
-        const PRESENT_INTERRUPT_GATE: u64 = 0x8e00 << 32;
-        const KERNEL_CODE: u64 = 0x08 << 16;
-        let address = handler.as_u64();
-        let low = (address & 0xffff)
-            | KERNEL_CODE
-            | u64::from(stack) << 32
-            | PRESENT_INTERRUPT_GATE
-            | (address >> 16 & 0xffff) << 48;
-        [low, address >> 32]
-    }
-
     fn load(&'static self) {
         self.0.load();
     }
 }
 
-fn stub(vector: usize) -> VirtAddr {
-    VirtAddr::from_ptr(&raw const interrupt_stubs) + (vector * STUB_SIZE) as u64
+/// An interrupt gate (Intel SDM 3A, figure 6-8): present, type 0xe (interrupts off on entry),
+/// ring 0, code selector 8, `stack` = 1 + place in the TSS's stack table or 0 for the current
+/// stack.
+pub(crate) fn gate(handler: u64, stack: u16) -> [u64; 2] {
+    const PRESENT_INTERRUPT_GATE: u64 = 0x8e00 << 32;
+    const KERNEL_CODE: u64 = 0x08 << 16;
+    let low = (handler & 0xffff)
+        | KERNEL_CODE
+        | u64::from(stack) << 32
+        | PRESENT_INTERRUPT_GATE
+        | (handler >> 16 & 0xffff) << 48;
+    [low, handler >> 32]
+}
+
+fn stub(vector: usize) -> u64 {
+    &raw const interrupt_stubs as u64 + (vector * STUB_SIZE) as u64
 }

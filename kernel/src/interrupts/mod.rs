@@ -16,7 +16,7 @@ mod pic;
 use core::sync::atomic::Ordering;
 
 pub(crate) use hook::Hook;
-pub(crate) use idt::load;
+pub(crate) use idt::{gate, load};
 
 use rundown::per_cpu::gs;
 

@@ -13,7 +13,7 @@ use core::{
 use bootloader_api::{BootInfo, info::MemoryRegionKind};
 use x86_64::{PhysAddr, VirtAddr};
 
-pub(crate) use frames::{FRAMES, low_page};
+pub(crate) use frames::FRAMES;
 
 /// Bytes of memory that the loader left to the kernel.
 #[must_use]
