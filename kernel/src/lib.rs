@@ -26,6 +26,7 @@
 //! | how long a second is | [`clock`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
 //! | which other CPUs there are | [`acpi`], crate `cpumap` |
+//! | what the firmware has left live is silenced | [`firmware`], [`ioapic`] |
 //! | all other CPUs | [`smp`] |
 //!
 //! After that: [`barrier`] is this kernel's `membarrier`, [`platform`] is what `rundown` asks of a kernel, [`task`] runs futures, [`testing`] tests,
@@ -46,7 +47,9 @@ pub mod bench;
 pub mod clock;
 pub mod cpu;
 mod exit;
+pub mod firmware;
 pub mod interrupts;
+pub mod ioapic;
 pub mod ipi;
 pub mod log;
 pub mod memory;
@@ -120,9 +123,11 @@ pub fn start(
     });
     log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
+    interrupts::load();
     clock::init();
     apic::init();
     acpi::init(boot_info, options.ghost.map(cpu::ApicId::new));
+    firmware::take_over(boot_info);
     let bring_up = smp::start();
     interrupts::enable();
 

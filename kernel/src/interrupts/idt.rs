@@ -21,12 +21,18 @@ unsafe extern "C" {
 const STUB_SIZE: usize = 16;
 
 static IDT: Once<Gates> = Once::new();
+/// As long as the BSP has no TSS that would name its stacks.
+static EARLY_IDT: Once<Gates> = Once::new();
 
-/// Builds the table and loads it on the BSP. Called once, with the loader's GDT still in use: its
-/// 64-bit code segment has the same selector as the kernel's, 8.
+/// Builds the table and loads it on the BSP, but such a one that all handlers run on the current stack:
+/// through a gate with a stack of its own, an NMI that came before there is a TSS would shut the machine
+/// down. When there is one, the BSP does as all others and [loads](load) the real one.
+///
+/// Called once, with the loader's GDT still in use: its 64-bit code segment has the same selector as the
+/// kernel's, 8.
 pub(crate) fn init() {
-    IDT.call_once(Gates::new);
-    load();
+    IDT.call_once(|| Gates::new(own_stack));
+    EARLY_IDT.call_once(|| Gates::new(|_| 0)).load();
 }
 
 /// Loads the table on this CPU.
@@ -40,16 +46,11 @@ pub(crate) fn load() {
 struct Gates(InterruptDescriptorTable);
 
 impl Gates {
-    fn new() -> Self {
+    /// `stack` tells of each vector which stack its handler runs on, see [`gate`](Self::gate).
+    fn new(stack: fn(usize) -> u16) -> Self {
         let mut raw = [[0_u64; 2]; 256];
         for (vector, gate) in raw.iter_mut().enumerate() {
-            let stack = match vector {
-                2 => NMI_STACK + 1,
-                8 => DOUBLE_FAULT_STACK + 1,
-                18 => MACHINE_CHECK_STACK + 1,
-                _ => 0,
-            };
-            *gate = Self::gate(stub(vector), stack);
+            *gate = Self::gate(stub(vector), stack(vector));
         }
         let mut table = MaybeUninit::<InterruptDescriptorTable>::uninit();
         const { assert!(size_of::<InterruptDescriptorTable>() == size_of::<[[u64; 2]; 256]>()) };
@@ -77,6 +78,16 @@ impl Gates {
 
     fn load(&'static self) {
         self.0.load();
+    }
+}
+
+/// The stacks of those interrupts that must work whatever the current stack is like.
+fn own_stack(vector: usize) -> u16 {
+    match vector {
+        2 => NMI_STACK + 1,
+        8 => DOUBLE_FAULT_STACK + 1,
+        18 => MACHINE_CHECK_STACK + 1,
+        _ => 0,
     }
 }
 
