@@ -3,7 +3,8 @@
 //! Each pin of an I/O APIC has an entry that names a vector and a CPU (Intel 82093AA data sheet). The
 //! firmware lists the controllers and numbers all their pins through: a *global system interrupt*.
 //! The sixteen lines of the ISA bus are the first sixteen of these, but for overrides, of which
-//! nearly every PC has one: line 0, the 8254, is at pin 2.
+//! nearly every PC has one: line 0, the 8254, is at pin 2. (QEMU's microvm has it there, too, but does not
+//! say so: whoever believes its tables hears nothing of the 8254.)
 //!
 //! Here: all entries masked at boot; a line of the ISA bus [routed](route) to a CPU; all lines of a
 //! CPU [moved](move_away) to another one. The entry names its CPU by 8 bits. So without remapping of
@@ -40,22 +41,31 @@ use crate::{
 pub fn route(line: u8, cpu: CpuIndex, handler: fn()) -> Result<(), Unroutable> {
     let destination = destination(cpu)?;
     with(|controllers| {
-        let (chip, pin, trigger) = controllers.pin_of(line)?;
+        let (gsi, trigger) = controllers.gsi_of(line)?;
         if controllers.lines.contains(&Some(line)) {
             return Err(Unroutable::InUse { line });
         }
         let free = controllers.lines.iter().position(Option::is_none);
         let place = free.ok_or(Unroutable::NoVector)?;
-        controllers.lines[place] = Some(line);
+        let (chip, pin) = controllers.pin_of_gsi(gsi)?;
         HANDLERS[place].set(Some(handler));
-        let chip = &controllers.chips[chip];
         // Masked and edge-triggered in between: an entry that waits for the end of an interrupt which
         // it sent before the boot would wait for ever; this way it forgets.
         chip.write_low(pin, MASKED);
         chip.write_high(pin, destination);
         chip.write_low(pin, trigger | u32::from(vector::FIRST_LINE) + place as u32);
+        controllers.lines[place] = Some(line);
         Ok(())
     })
+}
+
+/// The number of the pin at which the firmware says that a line of the ISA bus is: its global system
+/// interrupt.
+///
+/// # Errors
+/// [`Unroutable::NoSuchLine`].
+pub fn gsi(line: u8) -> Result<u32, Unroutable> {
+    with(|controllers| Ok(controllers.gsi_of(line)?.0))
 }
 
 /// Takes a line's route away. Its handler may still run, or be about to.
@@ -67,8 +77,10 @@ pub fn unroute(line: u8) {
         let Some(place) = controllers.lines.iter().position(|line| *line == routed) else {
             return;
         };
-        if let Ok((chip, pin, _)) = controllers.pin_of(line) {
-            controllers.chips[chip].write_low(pin, MASKED);
+        if let Ok((gsi, _)) = controllers.gsi_of(line)
+            && let Ok((chip, pin)) = controllers.pin_of_gsi(gsi)
+        {
+            chip.write_low(pin, MASKED);
         }
         HANDLERS[place].set(None);
         controllers.lines[place] = None;
@@ -233,12 +245,12 @@ pub(crate) fn on_interrupt(vector: u8) {
     apic::end_of_interrupt();
 }
 
-/// For tests: writes the entry of a line of the ISA bus as it is.
-pub(crate) fn write_entry(line: u8, entry: u64) -> Result<(), Unroutable> {
+/// For tests: writes the entry of a pin as it is.
+pub(crate) fn write_entry(gsi: u32, entry: u64) -> Result<(), Unroutable> {
     with(|controllers| {
-        let (chip, pin, _) = controllers.pin_of(line)?;
-        controllers.chips[chip].write_high(pin, (entry >> 56) as u8);
-        controllers.chips[chip].write_low(pin, entry as u32);
+        let (chip, pin) = controllers.pin_of_gsi(gsi)?;
+        chip.write_high(pin, (entry >> 56) as u8);
+        chip.write_low(pin, entry as u32);
         Ok(())
     })
 }
@@ -252,22 +264,27 @@ struct Controllers {
 }
 
 impl Controllers {
-    /// Controller, pin, polarity and trigger mode of a line.
-    fn pin_of(&self, line: u8) -> Result<(usize, u32, u32), Unroutable> {
+    /// Number of the pin of a line, and its polarity and trigger mode.
+    fn gsi_of(&self, line: u8) -> Result<(u32, u32), Unroutable> {
         /// That of the second 8259.
         const CASCADE: u8 = 2;
         if line > 15 || line == CASCADE {
             return Err(Unroutable::NoSuchLine { line });
         }
         let other = self.overrides.iter().find(|other| other.source == line);
-        let (gsi, trigger) = other.map_or((line.into(), 0), |other| {
-            let low = if other.active_low { ACTIVE_LOW } else { 0 };
-            (other.gsi, low | if other.level { LEVEL } else { 0 })
-        });
-        let chip = |chip: &Chip| (chip.gsi_base..chip.gsi_base + chip.pins).contains(&gsi);
-        let chip = self.chips.iter().position(chip);
+        Ok(other.map_or((line.into(), 0), |other| {
+            let polarity = if other.active_low { ACTIVE_LOW } else { 0 };
+            let trigger = if other.level { LEVEL } else { 0 };
+            (other.gsi, polarity | trigger)
+        }))
+    }
+
+    /// The controller that has a pin, and the pin's number there.
+    fn pin_of_gsi(&self, gsi: u32) -> Result<(&Chip, u32), Unroutable> {
+        let mut chips = self.chips.iter();
+        let chip = chips.find(|chip| (chip.gsi_base..chip.gsi_base + chip.pins).contains(&gsi));
         let chip = chip.ok_or(Unroutable::NoPin { gsi })?;
-        Ok((chip, gsi - self.chips[chip].gsi_base, trigger))
+        Ok((chip, gsi - chip.gsi_base))
     }
 }
 

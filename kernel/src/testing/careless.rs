@@ -1,7 +1,7 @@
 //! For tests: leaves the machine as careless firmware does. The opposite of
 //! [`firmware::silence`](crate::firmware::silence).
 //!
-//! All of this is for the BSP's thread, with nobody else at the devices.
+//! For the BSP's thread, where nothing else is said, with nobody else at the devices.
 //!
 //! `unsafe` in this module: port accesses.
 
@@ -39,13 +39,40 @@ pub fn open_8259() {
     apic::set_pin(cpumap::Lint::Lint0, Pin::Legacy);
 }
 
-/// Opens the 8254's entry in the I/O APIC: to this vector on one CPU, or on all.
+/// Opens the 8254's entry in the I/O APIC, whether or not the firmware tells of it: to this vector on
+/// one CPU, or on all.
 ///
 /// # Errors
 /// As for [`ioapic::route`].
 pub fn open_io_apic(vector: u8, cpu: Option<CpuIndex>) -> Result<(), Unroutable> {
+    /// On every PC that has one.
+    const PIN_OF_8254: u32 = 2;
     let destination = cpu.map_or(0xff, |cpu| cpu::apic_id(cpu).get());
-    ioapic::write_entry(0, u64::from(destination) << 56 | u64::from(vector))
+    let entry = u64::from(destination) << 56 | u64::from(vector);
+    ioapic::write_entry(PIN_OF_8254, entry)
+}
+
+/// Has the clock chip, line 8, tick 1,024 times a second, each time that the tick before has been
+/// [taken](take_rtc).
+pub fn start_rtc() {
+    // Motorola MC146818A data sheet: register A, 32,768 Hz divided by 32; register B, periodic
+    // interrupt, 24 hours.
+    write_rtc(0x0a, 0x26);
+    write_rtc(0x0b, 0x42);
+    take_rtc();
+}
+
+/// Stops the clock chip's ticks.
+pub fn stop_rtc() {
+    write_rtc(0x0b, 0x02);
+    take_rtc();
+}
+
+/// Takes a tick: in its handler, on any CPU.
+pub fn take_rtc() {
+    write(0x70, 0x0c);
+    // SAFETY: reading register C ends the chip's request, nothing else.
+    unsafe { Port::<u8>::new(0x71).read() };
 }
 
 /// Has the HPET's first timer interrupt in place of the 8254, 1,000 times a second. Returns
@@ -77,7 +104,12 @@ pub fn start_hpet() -> bool {
     true
 }
 
+fn write_rtc(register: u8, value: u8) {
+    write(0x70, register);
+    write(0x71, value);
+}
+
 fn write(port: u16, value: u8) {
-    // SAFETY: ports of the 8254 and the 8259s; interrupts of theirs are what the test is about.
+    // SAFETY: ports of the 8254, the 8259s and the clock chip; interrupts of theirs are what the test is about.
     unsafe { Port::new(port).write(value) };
 }

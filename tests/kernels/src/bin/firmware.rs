@@ -10,7 +10,7 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use kernel::cpu::CpuIndex;
@@ -26,6 +26,7 @@ kernel::main!(run);
 
 fn run(machine: &'static Machine) -> ExitCode {
     TICKS.call_once(|| PerCpu::new(|| AtomicU64::new(0)));
+    kernel::log!("lines that tick: {:?}", lines());
     kernel::testing::run(
         machine,
         &[
@@ -86,7 +87,6 @@ fn strays_are_counted_and_ended(_: &'static Machine) {
 /// The handler of a line, whose interrupt is in service meanwhile: an end of interrupt that is not due
 /// would end that one.
 fn spurious_interrupts_are_counted_and_not_ended(_: &'static Machine) {
-    static DONE: AtomicBool = AtomicBool::new(false);
     fn on_line() {
         let me = cpu::current();
         let vector = line_in_service().expect("this line's");
@@ -102,15 +102,12 @@ fn spurious_interrupts_are_counted_and_not_ended(_: &'static Machine) {
         assert_eq!(interrupts::spurious(me), before + 3);
         assert_eq!(interrupts::stray(me), strays, "taken for a device's");
         assert_eq!(line_in_service(), Some(vector), "ended by mistake");
-        DONE.store(true, Ordering::Release);
-        ipi::wake(CpuIndex::BSP);
+        on_tick();
     }
-    careless::start_8254();
     for cpu in cpu::online() {
-        DONE.store(false, Ordering::Relaxed);
-        ioapic::route(0, cpu, on_line).expect("free");
-        Halt.until(&mut || DONE.load(Ordering::Acquire));
-        ioapic::unroute(0);
+        with_line(*lines().first().expect("one"), cpu, on_line, || {
+            wait_for(&|| ticks(cpu), 1);
+        });
         settle(cpu);
     }
 }
@@ -157,81 +154,71 @@ fn the_hpet_in_place_of_the_8254(_: &'static Machine) {
 
 /// As if the boot had come in the midst of a handler of the firmware's.
 fn leftovers_in_service_are_ended(_: &'static Machine) {
-    static DONE: AtomicBool = AtomicBool::new(false);
     fn on_line() {
         assert!(line_in_service().is_some());
         firmware::silence();
         assert_eq!(line_in_service(), None, "still in service");
-        DONE.store(true, Ordering::Release);
+        on_tick();
     }
-    careless::start_8254();
-    ioapic::route(0, CpuIndex::BSP, on_line).expect("free");
-    Halt.until(&mut || DONE.load(Ordering::Acquire));
+    let me = cpu::current();
+    with_line(*lines().first().expect("one"), me, on_line, || {
+        wait_for(&|| ticks(me), 1);
+    });
     assert_silence();
-}
-
-/// Interrupts of the routed line that each CPU has taken.
-static TICKS: Once<PerCpu<AtomicU64>> = Once::new();
-
-fn ticks(cpu: CpuIndex) -> u64 {
-    TICKS.get().expect("made at first")[cpu].load(Ordering::Relaxed)
-}
-
-fn on_tick() {
-    assert!(interrupts::in_handler());
-    let ticks = TICKS.get().expect("made at first");
-    ticks[cpu::current()].fetch_add(1, Ordering::Relaxed);
 }
 
 fn a_line_moves_from_cpu_to_cpu(_: &'static Machine) {
-    careless::start_8254();
-    ioapic::route(0, CpuIndex::BSP, on_tick).expect("free");
-    for cpu in cpu::online() {
-        wait_for(&|| ticks(cpu), SOME);
-        let next = next(cpu);
-        assert_eq!(ioapic::move_away(cpu, next), Ok(1));
-        settle(cpu);
-        let before = ticks(cpu);
-        wait_for(&|| ticks(next), SOME);
-        if next != cpu {
-            assert_eq!(ticks(cpu), before, "{cpu} still gets it");
-            assert_eq!(ioapic::move_away(cpu, next), Ok(0), "nothing is left");
-        }
+    for &line in lines() {
+        with_line(line, CpuIndex::BSP, on_tick, || {
+            for cpu in cpu::online() {
+                wait_for(&|| ticks(cpu), SOME);
+                let next = next(cpu);
+                assert_eq!(ioapic::move_away(cpu, next), Ok(1));
+                settle(cpu);
+                let before = ticks(cpu);
+                wait_for(&|| ticks(next), SOME);
+                if next != cpu {
+                    assert_eq!(ticks(cpu), before, "{cpu} still gets it");
+                    assert_eq!(ioapic::move_away(cpu, next), Ok(0), "nothing is left");
+                }
+            }
+            ioapic::unroute(line);
+            settle(CpuIndex::BSP);
+            let before = total(ticks);
+            assert_silence();
+            assert_eq!(total(ticks), before, "unrouted, but it ticks");
+        });
     }
-    ioapic::unroute(0);
-    settle(CpuIndex::BSP);
-    let before: u64 = total(ticks);
-    assert_silence();
-    assert_eq!(total(ticks), before, "unrouted, but it ticks");
 }
 
 /// A CPU that goes offline has one waiting: it must take it, for nobody else will.
 fn the_last_interrupt_is_drained(_: &'static Machine) {
-    careless::start_8254();
     let last = cpu::online().last().expect("the BSP is online");
     let next = next(last);
-    ioapic::route(0, last, on_tick).expect("free");
-    smp::run_on_each(&|me| {
-        if me != last {
-            return;
-        }
-        interrupts::without(|| {
-            let waits = || (0x30..=0x3f).any(testing::is_requested);
-            while !waits() {
-                core::hint::spin_loop();
-            }
-            let before = ticks(me);
-            assert_eq!(ioapic::move_away(me, next), Ok(1));
-            ioapic::drain();
-            assert!(!interrupts::enabled());
-            if next != me {
-                assert!(!waits(), "one still waits");
-            }
-            assert!(ticks(me) > before, "not taken");
+    for &line in lines() {
+        with_line(line, last, on_tick, || {
+            smp::run_on_each(&|me| {
+                if me == last {
+                    interrupts::without(|| leave(me, next));
+                }
+            });
+            wait_for(&|| ticks(next), SOME);
         });
-    });
-    ioapic::unroute(0);
-    settle(next);
+        settle(next);
+    }
+}
+
+fn leave(me: CpuIndex, next: CpuIndex) {
+    let one_waits = || (0x30..=0x3f).any(testing::is_requested);
+    while !one_waits() {
+        core::hint::spin_loop();
+    }
+    let before = ticks(me);
+    assert_eq!(ioapic::move_away(me, next), Ok(1));
+    ioapic::drain();
+    assert!(!interrupts::enabled());
+    assert!(ticks(me) > before, "not taken");
+    assert!(next == me || !one_waits(), "one still waits");
 }
 
 fn lines_that_cannot_be_routed(_: &'static Machine) {
@@ -266,6 +253,42 @@ fn nmis_that_nobody_asked_for_are_counted(_: &'static Machine) {
         ipi::wake(me);
         Halt.until(&mut || ipi::wakes_taken(me) > wakes);
     });
+}
+
+/// Lines that tick: that of the clock chip, and, where the firmware knows its way, the 8254's.
+fn lines() -> &'static [u8] {
+    match ioapic::gsi(0) {
+        Ok(2) => &[0, 8],
+        _ => &[8],
+    }
+}
+
+/// Does `work` while a line ticks on a CPU.
+fn with_line(line: u8, cpu: CpuIndex, handler: fn(), work: impl FnOnce()) {
+    ioapic::route(line, cpu, handler).expect("free");
+    match line {
+        0 => careless::start_8254(),
+        _ => careless::start_rtc(),
+    }
+    work();
+    ioapic::unroute(line);
+    careless::stop_8254();
+    careless::stop_rtc();
+}
+
+/// Interrupts of the routed line that each CPU has taken.
+static TICKS: Once<PerCpu<AtomicU64>> = Once::new();
+
+fn ticks(cpu: CpuIndex) -> u64 {
+    TICKS.get().expect("made at first")[cpu].load(Ordering::Relaxed)
+}
+
+/// The handler of all lines.
+fn on_tick() {
+    assert!(interrupts::in_handler());
+    careless::take_rtc();
+    let ticks = TICKS.get().expect("made at first");
+    ticks[cpu::current()].fetch_add(1, Ordering::Relaxed);
 }
 
 /// Silences everything; nothing comes any more.
