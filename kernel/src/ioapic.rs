@@ -53,7 +53,8 @@ pub fn route(line: u8, cpu: CpuIndex, handler: fn()) -> Result<(), Unroutable> {
         // it sent before the boot would wait for ever; this way it forgets.
         chip.write_low(pin, MASKED);
         chip.write_high(pin, destination);
-        chip.write_low(pin, trigger | u32::from(vector::FIRST_LINE) + place as u32);
+        let vector = u32::from(vector::FIRST_LINE) + place as u32;
+        chip.write_low(pin, trigger | vector);
         controllers.lines[place] = Some(line);
         Ok(())
     })
