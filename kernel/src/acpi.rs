@@ -2,10 +2,11 @@
 
 use core::{ptr::NonNull, slice};
 
-use ::acpi::{AcpiHandler, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
+use ::acpi::{AcpiHandler, AcpiTables, PhysicalMapping, hpet::HpetTable, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
 use cpumap::{CpuMap, MAX_CPUS, Madt};
 use protocol::options::Options;
+use spin::Once;
 use x86_64::PhysAddr;
 
 use crate::{
@@ -44,6 +45,33 @@ pub(crate) fn init(boot_info: &BootInfo, options: &Options) {
     cpu::set_map(map);
 }
 
+static MADT: Once<Madt<'static>> = Once::new();
+
+/// The MADT, if there is an intact one. After [`init`].
+pub(crate) fn madt() -> Option<&'static Madt<'static>> {
+    MADT.get()
+}
+
+/// Where the HPET's registers are, if there is one. After memory is set up.
+pub(crate) fn hpet(boot_info: &BootInfo) -> Option<PhysAddr> {
+    let rsdp = boot_info.rsdp_addr.into_option()?;
+    // SAFETY: the loader vouches for the address.
+    let tables = unsafe { AcpiTables::from_rsdp(Physical, rsdp as usize) }.ok()?;
+    let table = tables.find_table::<HpetTable>().ok()?;
+    // SAFETY: the mapping is of the whole table, which nobody writes to.
+    let bytes = unsafe {
+        slice::from_raw_parts(
+            table.virtual_start().as_ptr().cast::<u8>(),
+            table.region_length(),
+        )
+    };
+    // IA-PC HPET Specification 1.0a, 3.2.4: a generic address at byte 40, of which the first byte is 0
+    // if it is one of memory, and bytes 4 to 11 are the address.
+    let address = bytes.get(44..52)?.try_into().ok()?;
+    let address = PhysAddr::try_new(u64::from_le_bytes(address)).ok()?;
+    (bytes[40] == 0 && !address.is_null()).then_some(address)
+}
+
 fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {
     let rsdp = rsdp.ok_or("the loader has found no RSDP")?;
     // SAFETY: the loader vouches for the address.
@@ -63,7 +91,8 @@ fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {
         log!("acpi: {error}");
         "the MADT is damaged"
     })?;
-    CpuMap::from_madt(&madt, bsp).map_err(|error| {
+    let madt = MADT.call_once(|| madt);
+    CpuMap::from_madt(madt, bsp).map_err(|error| {
         log!("acpi: {error}");
         "the MADT does not describe this machine"
     })

@@ -9,6 +9,7 @@ mod mode;
 
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
+use cpumap::Lint;
 use protocol::options::ApicMode;
 use raw_cpuid::CpuId;
 use x86_64::{
@@ -20,6 +21,7 @@ use x86_64::{
 use crate::{
     clock,
     cpu::ApicId,
+    firmware::nmi_pins,
     interrupts::{self, vector},
     log,
     memory::mapping,
@@ -63,6 +65,8 @@ const ID: u32 = 0x20;
 const TASK_PRIORITY: u32 = 0x80;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const SPURIOUS: u32 = 0xf0;
+const IN_SERVICE: u32 = 0x100;
+const REQUESTED: u32 = 0x200;
 const COMMAND_LOW: u32 = 0x300;
 const COMMAND_HIGH: u32 = 0x310;
 const LVT_TIMER: u32 = 0x320;
@@ -173,8 +177,8 @@ pub(crate) fn fit(mut ids: impl Iterator<Item = ApicId>) {
 /// Has this CPU's APIC deliver nothing by itself any more.
 pub(crate) fn silence() {
     stop_timer();
-    write(LVT_LINT0, LVT_MASKED);
-    write(LVT_LINT1, LVT_MASKED);
+    set_pin(Lint::Lint0, Pin::Masked);
+    set_pin(Lint::Lint1, Pin::Masked);
 }
 
 /// Switches this CPU's APIC on: mode, software enable, timer masked, nothing held back.
@@ -188,18 +192,51 @@ pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
-    // The 8259s are masked; their pin has nothing to say.
-    write(LVT_LINT0, LVT_MASKED);
+    nmi_pins::program();
     // Bit 8: software enable.
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
 }
 
-/// Lets this CPU take the NMIs of the pin LINT1, which on PCs comes from the chipset: a memory error, a
-/// button, a monitor. Firmware does so on the BSP; on the other CPUs the pin is masked after INIT.
-///
-/// Any CPU. There should be a [handler](crate::ipi::set_nmi_handler).
-pub fn take_nmis_from_pin() {
-    write(LVT_LINT1, NMI_DELIVERY);
+/// What one of the two pins is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pin {
+    Masked,
+    /// What the 8259s ask for, at the vector that they name.
+    Legacy,
+    /// NMIs from the board. They are edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
+    Nmi {
+        active_low: bool,
+    },
+}
+
+/// Says what one of this CPU's pins is for.
+pub(crate) fn set_pin(lint: Lint, pin: Pin) {
+    const ACTIVE_LOW: u32 = 1 << 13;
+    let register = match lint {
+        Lint::Lint0 => LVT_LINT0,
+        Lint::Lint1 => LVT_LINT1,
+    };
+    let value = match pin {
+        Pin::Masked => LVT_MASKED,
+        Pin::Legacy => 0b111 << 8,
+        Pin::Nmi { active_low: true } => NMI_DELIVERY | ACTIVE_LOW,
+        Pin::Nmi { active_low: false } => NMI_DELIVERY,
+    };
+    write(register, value);
+}
+
+/// Ends all interrupts that this CPU's APIC has in service, whoever has begun them: as long as there is
+/// one, none of its priority or below comes through. Firmware, or the kernel that has started this
+/// one, may have left in the midst of a handler. (On a CPU that INIT has reset there is none.)
+pub(crate) fn end_leftovers() {
+    let any = || (0..8).any(|word| read(IN_SERVICE + word * 0x10) != 0);
+    // At most one for each vector.
+    for _ in 0..=u8::MAX {
+        if !any() {
+            return;
+        }
+        end_of_interrupt();
+    }
 }
 
 /// Sets a flag in the APIC's base register, if it is not set.
@@ -214,6 +251,22 @@ fn switch_on(flag: ApicBaseFlags) {
 /// Tells the APIC that the handler of an ordinary interrupt has taken it.
 pub(crate) fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
+}
+
+/// Whether this CPU has taken an interrupt with this vector from its APIC and not ended it yet.
+pub(crate) fn is_in_service(vector: u8) -> bool {
+    is_set(IN_SERVICE, vector)
+}
+
+/// Whether an interrupt with this vector has come to this CPU's APIC that the CPU has not taken yet.
+pub(crate) fn is_requested(vector: u8) -> bool {
+    is_set(REQUESTED, vector)
+}
+
+/// A vector's bit in one of the registers of 256 bits: eight of 32 (Intel SDM 3A, 11.8.4).
+fn is_set(first: u32, vector: u8) -> bool {
+    let vector = u32::from(vector);
+    read(first + vector / 32 * 0x10) >> (vector % 32) & 1 == 1
 }
 
 /// Sends an interrupt. Any CPU, any context.

@@ -11,7 +11,6 @@ use crate::{
     cpu::{self, CpuIndex},
     exit,
     interrupts::{self, Frame, Hook, vector},
-    panic,
 };
 
 /// Gets a CPU out of `hlt`. It takes an interrupt that does nothing else.
@@ -185,7 +184,9 @@ pub(crate) fn stop_others() -> bool {
     }
 }
 
-/// Says what CPUs do on an NMI that [`nmi`] sends, or the hardware. `None`: it ends the kernel.
+/// Says what CPUs do on an NMI that [`nmi`] sends, or the hardware. `None`: it is
+/// [counted](interrupts::unhandled_nmis). Before either, an NMI that no CPU has asked for ends the kernel if the board
+/// says that it reports a hardware error.
 ///
 /// The handler runs on a stack of its own, on top of whatever it interrupted: interrupt handlers, code
 /// with interrupts off, a holder of a lock. So it may neither lock nor allocate, nor wait at a
@@ -230,20 +231,13 @@ pub(crate) fn on_nmi(frame: &Frame) {
     if for_barrier && !handler_asked {
         return;
     }
-    local.in_nmi.store(true, Ordering::Relaxed);
-    run_nmi_handler(frame);
-    local.in_nmi.store(false, Ordering::Relaxed);
-}
-
-fn run_nmi_handler(frame: &Frame) {
-    if let Some(handler) = NMI_HANDLER.get() {
-        return handler();
+    if !handler_asked {
+        interrupts::unasked::check_nmi_reason(frame);
     }
-    panic::report(
-        format_args!(
-            "non-maskable interrupt without a handler, at {:#x}",
-            frame.rip
-        ),
-        |line| interrupts::backtrace::from(frame.rip, frame.rbp, line),
-    );
+    local.in_nmi.store(true, Ordering::Relaxed);
+    match NMI_HANDLER.get() {
+        Some(handler) => handler(),
+        None => interrupts::unasked::count_nmi(),
+    }
+    local.in_nmi.store(false, Ordering::Relaxed);
 }

@@ -26,6 +26,7 @@
 //! | how long a second is | [`clock`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
 //! | which other CPUs there are | [`acpi`], crate `cpumap` |
+//! | what the firmware has left live is silenced | [`firmware`], [`ioapic`] |
 //! | all other CPUs | [`smp`] |
 //!
 //! After that: [`barrier`] is this kernel's `membarrier`, [`platform`] is what `rundown` asks of a kernel, [`task`] runs futures, [`testing`] tests,
@@ -46,7 +47,9 @@ pub mod bench;
 pub mod clock;
 pub mod cpu;
 mod exit;
+pub mod firmware;
 pub mod interrupts;
+pub mod ioapic;
 pub mod ipi;
 pub mod log;
 pub mod memory;
@@ -125,6 +128,7 @@ pub fn start(
     apic::init(options.apic);
     acpi::init(boot_info, &options);
     apic::fit(cpu::map().iter().map(|(_, id)| id));
+    firmware::take_over(boot_info);
     let bring_up = smp::start(&options);
     interrupts::enable();
 

@@ -9,13 +9,9 @@ use core::{
 };
 
 use alloc::boxed::Box;
-use raw_cpuid::CpuId;
 use x86_64::{
     instructions::tables::load_tss,
-    registers::{
-        control::{Cr4, Cr4Flags},
-        segmentation::{CS, DS, ES, FS, SS, Segment},
-    },
+    registers::segmentation::{CS, DS, ES, FS, SS, Segment},
     structures::{
         gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector},
         tss::TaskStateSegment,
@@ -23,7 +19,10 @@ use x86_64::{
 };
 
 use super::CpuIndex;
-use crate::memory::stack::{self, Purpose};
+use crate::{
+    interrupts::machine_check,
+    memory::stack::{self, Purpose},
+};
 
 /// Place of each stack in the TSS's interrupt stack table, from 0.
 pub(crate) const NMI_STACK: u16 = 0;
@@ -74,15 +73,8 @@ impl Descriptors {
         }
         // SAFETY: the selector is that of the TSS in the GDT just loaded; both are 'static.
         unsafe { load_tss(self.tss) };
-        // There is a stack for machine checks now. Without this bit one would shut the machine down
-        // unreported (Intel SDM 3A, 2.5).
-        if CpuId::new()
-            .get_feature_info()
-            .is_some_and(|features| features.has_mce())
-        {
-            // SAFETY: the CPU has the bit, and the IDT's gate leads to a handler.
-            unsafe { Cr4::update(|cr4| cr4.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION)) };
-        }
+        // There is a stack for machine checks now.
+        machine_check::enable();
     }
 
     /// Says that nobody uses the TSS. LTR marks it as busy, and an INIT does not undo that; a second LTR

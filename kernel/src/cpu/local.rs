@@ -13,7 +13,12 @@ use core::{
 use cpumap::CpuIndex;
 use x86_64::{VirtAddr, registers::model_specific::GsBase};
 
-use crate::{barrier::Answers, interrupts::Hook, ipi::Call, smp::work::Job};
+use crate::{
+    barrier::Answers,
+    interrupts::{Hook, Unasked},
+    ipi::Call,
+    smp::work::Job,
+};
 
 use super::area;
 
@@ -52,6 +57,8 @@ pub(crate) struct CpuLocal {
     pub(crate) nmi_asked: AtomicBool,
     /// In an NMI handler. Own CPU only.
     pub(crate) in_nmi: AtomicBool,
+    /// Interrupts that nobody has asked for.
+    pub(crate) unasked: Unasked,
 }
 
 impl CpuLocal {
@@ -73,6 +80,7 @@ impl CpuLocal {
             barrier: Answers::none(),
             nmi_asked: AtomicBool::new(false),
             in_nmi: AtomicBool::new(false),
+            unasked: Unasked::none(),
         }
     }
 

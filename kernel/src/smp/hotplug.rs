@@ -24,7 +24,7 @@ use super::{
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex},
-    interrupts, ipi, timer,
+    interrupts, ioapic, ipi, timer,
 };
 
 /// Takes a CPU out: it halts, and takes neither interrupts nor work.
@@ -46,6 +46,7 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     }
     let seat = seat::of(cpu).filter(|_| cpu::is_online(cpu));
     let seat = seat.ok_or(OfflineError::NotOnline)?;
+    ioapic::move_away(cpu, CpuIndex::BSP).map_err(|_| OfflineError::InterruptsStay)?;
     // Release: pairs with the swap in `work::idle`.
     seat.area().leave.store(true, Ordering::Release);
     ipi::wake(cpu);
@@ -112,6 +113,8 @@ pub enum OfflineError {
     Bsp,
     /// It is not online.
     NotOnline,
+    /// A device interrupts it, and cannot interrupt the BSP, whose APIC ID an I/O APIC cannot name.
+    InterruptsStay,
 }
 
 /// Why a CPU is not brought online.
@@ -134,6 +137,7 @@ impl fmt::Display for OfflineError {
         f.write_str(match self {
             Self::Bsp => "the BSP cannot be taken out: it runs the main function",
             Self::NotOnline => "the CPU is not online",
+            Self::InterruptsStay => "devices interrupt the CPU, and cannot interrupt the BSP",
         })
     }
 }
@@ -189,7 +193,8 @@ pub(super) fn untold() -> Parked {
 /// The way out of the idle loop of a CPU that is to leave. Thread context, interrupts on.
 pub(super) fn leave(seat: &'static Seat) -> ! {
     timer::stop();
-    x86_64::instructions::interrupts::disable();
+    // What devices have sent here before they were moved. Interrupts are off when it returns.
+    ioapic::drain();
     // From here on nobody begins to wait for this CPU. Release: pairs with the load in `cpu::is_online`;
     // what it has counted is visible to who finds it gone, and does not wait for it.
     seat.area().online.store(false, Ordering::Release);
