@@ -1,10 +1,10 @@
-//! The firmware's tables: which CPUs there are.
+//! The firmware's tables: which CPUs there are, and which counters.
 
 use core::{ptr::NonNull, slice};
 
 use alloc::vec::Vec;
 
-use ::acpi::{AcpiHandler, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
+use ::acpi::{AcpiHandler, AcpiTable, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
 use cpumap::{CpuMap, Madt};
 use x86_64::PhysAddr;
@@ -28,6 +28,17 @@ pub(crate) fn init(boot_info: &BootInfo, ghost: Option<ApicId>) {
         map = CpuMap::new(listed, bsp).unwrap_or(map);
     }
     cpu::set_map(map);
+}
+
+/// The bytes of the table of type `T`. `None` if there is none that is intact by its checksum.
+pub(crate) fn table<T: AcpiTable>(boot_info: &BootInfo) -> Option<&'static [u8]> {
+    let rsdp = boot_info.rsdp_addr.into_option()?;
+    // SAFETY: the loader vouches for the address.
+    let tables = unsafe { AcpiTables::from_rsdp(Physical, rsdp as usize) }.ok()?;
+    let table = tables.find_table::<T>().ok()?;
+    let start = table.virtual_start().as_ptr().cast::<u8>();
+    // SAFETY: the whole table is mapped, for good, and nobody writes to it.
+    Some(unsafe { slice::from_raw_parts(start, table.region_length()) })
 }
 
 fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {

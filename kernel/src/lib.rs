@@ -23,8 +23,8 @@
 //! | exceptions are reported from here on | [`interrupts`] |
 //! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
 //! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
-//! | how long a second is | [`clock`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
+//! | how long a second is | [`clock`], crate `timebase` |
 //! | which other CPUs there are | [`acpi`], crate `cpumap` |
 //! | all other CPUs | [`smp`] |
 //!
@@ -120,8 +120,8 @@ pub fn start(
     });
     log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
-    clock::init();
     apic::init();
+    clock::init(boot_info, options.clock);
     acpi::init(boot_info, options.ghost.map(cpu::ApicId::new));
     let bring_up = smp::start();
     interrupts::enable();

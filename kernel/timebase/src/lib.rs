@@ -27,7 +27,7 @@ mod told;
 use core::ops::RangeInclusive;
 
 pub use counter::Counter;
-pub use measure::{Reference, measure};
+pub use measure::{Reference, WINDOW_NS, measure};
 pub use scale::Scale;
 pub use told::{Leaf, Told};
 

@@ -52,8 +52,8 @@ const WINDOWS: u32 = 4;
 /// that long.
 const TRIES_TO_MOVE: u32 = 10_000;
 
-/// Readings in which a window must be over: it is, even where a reading takes 30 ns.
-const TRIES_TO_END: u32 = 300_000;
+/// Readings in which a window must be over: it is, even where a reading takes 5 ns.
+const TRIES_TO_END: u32 = 1_000_000;
 
 /// All three counters at one time.
 struct Sample {
