@@ -14,6 +14,7 @@
 //! - [`cli`] is the program `cargo boot`.
 
 pub mod accel;
+mod action;
 mod child;
 pub mod cli;
 pub mod guest;
@@ -28,6 +29,7 @@ pub mod version;
 pub mod workspace;
 
 pub use accel::Accel;
+pub use action::{Action, Trigger};
 pub use machine::Machine;
 pub use outcome::Outcome;
 pub use run::{Boot, Ending, Line, Report};

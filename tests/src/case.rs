@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use boot::{Boot, Machine, Report};
+use boot::{Action, Boot, Machine, Report, Trigger};
 use protocol::options::{Format, Options};
+use serde_json::Value;
 
 use crate::shape::Shape;
 use crate::{failure, guests, judge};
@@ -25,7 +26,7 @@ pub struct Case {
     ramdisk: Option<Vec<u8>>,
     deadline: Duration,
     arguments: Vec<String>,
-    nmis: Option<Duration>,
+    actions: Vec<Action>,
     check: Check,
 }
 
@@ -51,7 +52,7 @@ impl Case {
             ramdisk: None,
             deadline: generous_deadline(Shape::of(smp).cpus),
             arguments: Vec::new(),
-            nmis: None,
+            actions: Vec::new(),
             check: Box::new(judge::all_tests_passed),
         }
     }
@@ -123,6 +124,14 @@ impl Case {
         self
     }
 
+    /// Other options: `.options(|o| o.start = StartMode::Serial)`. [`named`](Self::named) tells them in the
+    /// case's name.
+    #[must_use]
+    pub fn options(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        set(&mut self.options);
+        self
+    }
+
     /// Other contents of the ramdisk than proper options.
     #[must_use]
     pub fn ramdisk(mut self, contents: &[u8]) -> Self {
@@ -144,11 +153,38 @@ impl Case {
         self
     }
 
-    /// NMIs from QEMU's monitor, one to each CPU every so often: see [`Boot::inject_nmis`].
+    /// Something that QEMU's monitor is to do meanwhile: see [`Boot::act`]. How often it was done is in
+    /// [`Report::done`].
     #[must_use]
-    pub fn inject_nmis(mut self, every: Duration) -> Self {
-        self.nmis = Some(every);
+    pub fn act(mut self, action: Action) -> Self {
+        self.actions.push(action);
         self
+    }
+
+    /// A command of QMP, done once when this test starts.
+    #[must_use]
+    pub fn when_test(self, name: &str, command: &str, arguments: Value) -> Self {
+        let when = Trigger::TestStart(name.to_owned());
+        self.act(Action::qmp(when, command, arguments))
+    }
+
+    /// A command of QMP, done once when the kernel has said hello: no other CPU has started yet.
+    #[must_use]
+    pub fn when_hello(self, command: &str, arguments: Value) -> Self {
+        self.act(Action::qmp(Trigger::Hello, command, arguments))
+    }
+
+    /// NMIs from QEMU's monitor, one to each CPU every so often, from the first test on: see
+    /// [`Boot::inject_nmis`].
+    #[must_use]
+    pub fn inject_nmis(self, every: Duration) -> Self {
+        self.act(Action::nmis(Trigger::FirstTest, every))
+    }
+
+    /// NMIs from QEMU's monitor, one to each CPU every so often, from before any other CPU starts.
+    #[must_use]
+    pub fn inject_nmis_from_start(self, every: Duration) -> Self {
+        self.act(Action::nmis(Trigger::Hello, every))
     }
 
     /// A further demand on the report of a guest that is to pass.
@@ -209,8 +245,8 @@ impl Case {
         if let Some(contents) = &self.ramdisk {
             boot = boot.ramdisk(contents.as_slice());
         }
-        if let Some(every) = self.nmis {
-            boot = boot.inject_nmis(every);
+        for action in &self.actions {
+            boot = boot.act(action.clone());
         }
         boot.run()
             .with_context(|| format!("{} with -smp {}", self.guest, self.smp))

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::args::BootArgs;
+use super::bench;
 use super::job::Job;
 use super::story::Story;
-use super::{BootArgs, bench};
 use crate::accel::Engine;
 use crate::run::Ending;
 

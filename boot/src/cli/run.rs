@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use console::style;
 
+use super::args::BootArgs;
 use super::job::Job;
 use super::view::View;
-use super::{BootArgs, FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result};
+use super::{FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result};
 use crate::outcome::Outcome;
 use crate::qemu;
 use crate::run::{Boot, Ending};
