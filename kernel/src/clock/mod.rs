@@ -1,6 +1,6 @@
 //! Time since boot, from the time-stamp counter.
 //!
-//! The counter's rate is told or measured ([`init`]), by the first of these that there is:
+//! The counter's rate is told or measured at the boot, by the first of these that there is:
 //!
 //! | source | where |
 //! |---|---|
@@ -174,8 +174,12 @@ fn assumed() -> Rates {
         "clock: taking it for {}, so all times are wrong by the factor that it differs",
         mhz(ASSUMED_HZ)
     );
-    let tsc = Counter::tsc(ASSUMED_HZ).map(Tsc);
-    tsc.and_then(|tsc| measure(&tsc)).unwrap_or(Rates {
+    complete(Told {
+        tsc_hz: ASSUMED_HZ,
+        apic_timer_hz: None,
+        leaf: Leaf::Base,
+    })
+    .unwrap_or(Rates {
         tsc: ASSUMED_HZ,
         apic_timer: ASSUMED_HZ,
     })
