@@ -32,7 +32,7 @@ pub mod toolchain;
 pub mod version;
 pub mod workspace;
 
-pub use accel::Accel;
+pub use accel::{Accel, Host};
 pub use action::{Action, Trigger};
 pub use machine::Machine;
 pub use outcome::Outcome;

@@ -1,8 +1,8 @@
-//! The firmware's tables: which CPUs there are.
+//! The firmware's tables: which CPUs there are, and which counters.
 
 use core::{ptr::NonNull, slice};
 
-use ::acpi::{AcpiHandler, AcpiTables, PhysicalMapping, hpet::HpetTable, madt::Madt as MadtTable};
+use ::acpi::{AcpiHandler, AcpiTable, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
 use cpumap::{CpuMap, MAX_CPUS, Madt};
 use protocol::options::Options;
@@ -52,24 +52,15 @@ pub(crate) fn madt() -> Option<&'static Madt<'static>> {
     MADT.get()
 }
 
-/// Where the HPET's registers are, if there is one. After memory is set up.
-pub(crate) fn hpet(boot_info: &BootInfo) -> Option<PhysAddr> {
+/// The bytes of the table of type `T`. `None` if there is none that is intact by its checksum.
+pub(crate) fn table<T: AcpiTable>(boot_info: &BootInfo) -> Option<&'static [u8]> {
     let rsdp = boot_info.rsdp_addr.into_option()?;
     // SAFETY: the loader vouches for the address.
     let tables = unsafe { AcpiTables::from_rsdp(Physical, rsdp as usize) }.ok()?;
-    let table = tables.find_table::<HpetTable>().ok()?;
-    // SAFETY: the mapping is of the whole table, which nobody writes to.
-    let bytes = unsafe {
-        slice::from_raw_parts(
-            table.virtual_start().as_ptr().cast::<u8>(),
-            table.region_length(),
-        )
-    };
-    // IA-PC HPET Specification 1.0a, 3.2.4: a generic address at byte 40, of which the first byte is 0
-    // if it is one of memory, and bytes 4 to 11 are the address.
-    let address = bytes.get(44..52)?.try_into().ok()?;
-    let address = PhysAddr::try_new(u64::from_le_bytes(address)).ok()?;
-    (bytes[40] == 0 && !address.is_null()).then_some(address)
+    let table = tables.find_table::<T>().ok()?;
+    let start = table.virtual_start().as_ptr().cast::<u8>();
+    // SAFETY: the whole table is mapped, for good, and nobody writes to it.
+    Some(unsafe { slice::from_raw_parts(start, table.region_length()) })
 }
 
 fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {

@@ -19,7 +19,6 @@ use x86_64::{
 };
 
 use crate::{
-    clock,
     cpu::ApicId,
     firmware::nmi_pins,
     interrupts::{self, vector},
@@ -80,8 +79,6 @@ const LVT_MASKED: u32 = 1 << 16;
 /// Delivery mode, in the local vector table and in the command register.
 const NMI_DELIVERY: u32 = 0b100 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
-/// The timer's input clock is divided by 16: 32 bits then last for a minute at 1 GHz.
-const DIVIDE_BY_16: u32 = 0b0011;
 
 /// How to get at the registers: one of the constants. Written once by the BSP, before other CPUs
 /// run, so Relaxed everywhere.
@@ -90,7 +87,12 @@ const UNKNOWN: u64 = 0;
 const X_APIC: u64 = 1;
 const X2_APIC: u64 = 2;
 
-/// Rate of the timer, divided, in Hz.
+/// What the timer's input clock is divided by: 32 bits then last for a minute at 1 GHz.
+pub(crate) const TIMER_DIVIDER: u64 = 16;
+/// The same, as the register has it (Intel SDM 3A, figure 11-10).
+const DIVIDE_BY_16: u32 = 0b0011;
+
+/// Rate of the timer, divided, in Hz. Written once by the BSP, before other CPUs run, so Relaxed.
 static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 
 /// This CPU's APIC ID, from its APIC. (CPUID tells only the ID that it had at reset.)
@@ -118,7 +120,7 @@ pub(crate) fn mmio() -> u64 {
     if is_x2() { 0 } else { MMIO }
 }
 
-/// Finds the BSP's APIC, switches it on, and measures its timer.
+/// Finds the BSP's APIC and switches it on.
 ///
 /// # Panics
 /// On a CPU without APIC.
@@ -142,15 +144,6 @@ pub(crate) fn init(asked: ApicMode) {
     }
     MODE.store(mode, Ordering::Relaxed);
     enable();
-
-    write(TIMER_INITIAL, u32::MAX);
-    let hz = clock::measure(|| u64::from(u32::MAX - read(TIMER_CURRENT))).unwrap_or_else(|| {
-        // QEMU's APIC timer runs at 1 GHz.
-        log!("apic: no 8254 timer to measure the APIC's against: taking it for 1 GHz");
-        1_000_000_000 / 16
-    });
-    write(TIMER_INITIAL, 0);
-    TIMER_HZ.store(hz, Ordering::Relaxed);
 }
 
 /// Whether an interrupt can be sent to the CPU with this ID.
@@ -317,6 +310,28 @@ pub(crate) fn send(target: Target, ipi: Ipi) {
             write(COMMAND_HIGH, found);
         });
     }
+}
+
+/// Lets this CPU's timer count, without interrupts, until [`stop_timer`]: for [`counted`].
+pub(crate) fn start_counting() {
+    write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
+    write(TIMER_INITIAL, u32::MAX);
+}
+
+/// What this CPU's timer has counted since [`start_counting`]. Stands after a minute at 1 GHz.
+pub(crate) fn counted() -> u64 {
+    u64::from(u32::MAX - read(TIMER_CURRENT))
+}
+
+/// Says how fast all CPUs' timers count, in Hz before the divider. Until then they cannot be started.
+pub(crate) fn set_timer_hz(hz: u64) {
+    TIMER_HZ.store((hz / TIMER_DIVIDER).max(1), Ordering::Relaxed);
+}
+
+/// How fast the timers are taken to count, in Hz before the divider.
+#[must_use]
+pub fn timer_hz() -> u64 {
+    TIMER_HZ.load(Ordering::Relaxed) * TIMER_DIVIDER
 }
 
 /// Starts this CPU's timer: an interrupt after `nanos`, or each `nanos`. Replaces what was set

@@ -22,8 +22,6 @@
 pub(crate) mod hpet;
 pub(crate) mod nmi_pins;
 
-use bootloader_api::BootInfo;
-
 use crate::{
     acpi, apic, cpu,
     interrupts::{pic, unasked},
@@ -32,13 +30,10 @@ use crate::{
 
 /// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP, when the
 /// CPU map is known; interrupts are off.
-pub(crate) fn take_over(boot_info: &BootInfo) {
+pub(crate) fn take_over() {
     if let Some(madt) = acpi::madt() {
         ioapic::init(madt);
         nmi_pins::init(madt, cpu::map());
-    }
-    if let Some(address) = acpi::hpet(boot_info) {
-        hpet::init(address);
     }
     silence();
     unasked::tell_of_nmi();

@@ -23,8 +23,8 @@
 //! | exceptions are reported from here on | [`interrupts`] |
 //! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
 //! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
-//! | how long a second is | [`clock`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
+//! | how long a second is | [`clock`], crate `timebase` |
 //! | which other CPUs there are | [`acpi`], crate `cpumap` |
 //! | what the firmware has left live is silenced | [`firmware`], [`ioapic`] |
 //! | all other CPUs | [`smp`] |
@@ -124,11 +124,12 @@ pub fn start(
     log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
     interrupts::load();
-    clock::init();
     apic::init(options.apic);
+    firmware::hpet::init(boot_info);
+    clock::init(boot_info, options.clock);
     acpi::init(boot_info, &options);
     apic::fit(cpu::map().iter().map(|(_, id)| id));
-    firmware::take_over(boot_info);
+    firmware::take_over();
     let bring_up = smp::start(&options);
     interrupts::enable();
 

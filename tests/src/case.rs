@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use boot::{Action, Boot, Machine, Report, Trigger};
+use boot::{Accel, Action, Boot, Host, Machine, Report, Trigger};
 use protocol::options::{Format, Options};
 use serde_json::Value;
 
@@ -21,6 +21,7 @@ pub struct Case {
     guest: &'static str,
     smp: String,
     machine: Machine,
+    accel: Accel,
     memory_mib: Option<u32>,
     options: Options,
     ramdisk: Option<Vec<u8>>,
@@ -44,6 +45,7 @@ impl Case {
             guest,
             smp: smp.to_owned(),
             machine: Machine::Q35,
+            accel: Accel::Auto,
             memory_mib: None,
             options: Options {
                 format: Format::Json,
@@ -106,6 +108,21 @@ impl Case {
     pub fn on(mut self, machine: Machine) -> Self {
         self.name = format!("{}_{}", machine, self.name);
         self.machine = machine;
+        self
+    }
+
+    /// With TCG even where KVM would be faster: for what only TCG lacks or has.
+    #[must_use]
+    pub fn tcg(mut self) -> Self {
+        self.accel = Accel::Tcg;
+        self
+    }
+
+    /// With KVM, even one that is slow. Where /dev/kvm does not open, the case is shown as ignored.
+    #[must_use]
+    pub fn kvm(mut self) -> Self {
+        self.name = format!("kvm_{}", self.name);
+        self.accel = Accel::Kvm;
         self
     }
 
@@ -208,6 +225,13 @@ impl Case {
         &self.name
     }
 
+    /// Why it cannot be run on this host, if it cannot.
+    #[must_use]
+    pub fn skipped(&self) -> Option<&'static str> {
+        let needs_kvm = self.accel == Accel::Kvm;
+        (needs_kvm && !Host::probe().kvm_opens).then_some("no /dev/kvm")
+    }
+
     /// The CPUs that its machine has.
     #[must_use]
     pub fn shape(&self) -> Shape {
@@ -236,6 +260,7 @@ impl Case {
         let mut boot = Boot::new(elf)
             .smp(&self.smp)
             .machine(self.machine)
+            .accel(self.accel)
             .options(&self.options)
             .deadline(self.deadline)
             .qemu_args(&self.arguments);

@@ -1,4 +1,5 @@
-//! The timers of the HPET, silenced. (Its counter is good for a clock, and keeps running.)
+//! The HPET: its registers, and its timers, silenced. (Its counter is good for a [clock](crate::clock), and keeps
+//! running.)
 //!
 //! IA-PC HPET Specification 1.0a, section 2.3. Each timer can interrupt through the I/O APIC, by a
 //! message of its own straight to a local APIC, past all masks ("FSB delivery", today's MSI), or,
@@ -9,9 +10,12 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use ::acpi::hpet::HpetTable;
+use bootloader_api::BootInfo;
+use timebase::tables;
 use x86_64::{PhysAddr, VirtAddr};
 
-use crate::memory::map_registers;
+use crate::{acpi, memory::map_registers};
 
 /// Where the registers are mapped; 0 without HPET. Written once by the BSP, so Relaxed everywhere.
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
@@ -32,9 +36,25 @@ pub(crate) const fn timer(number: u64) -> u64 {
     0x100 + 0x20 * number
 }
 
-/// Maps the registers.
-pub(super) fn init(address: PhysAddr) {
+/// Maps the registers, if the ACPI tables tell of an HPET and it answers. Once, on the BSP, after memory is
+/// set up.
+pub(crate) fn init(boot_info: &BootInfo) {
+    /// Up to the last register of the last of 32 timers.
+    const SIZE: u64 = 0x500;
+    let address = acpi::table::<HpetTable>(boot_info).and_then(tables::hpet_address);
+    // Below 4 GiB, as on every PC: the CPU might have no further addresses.
+    let address = address.and_then(|address| u32::try_from(address).ok());
+    let Some(address) = address.map(|address| PhysAddr::new(address.into())) else {
+        return;
+    };
+    if !address.is_aligned(8_u64) || address.as_u64() % 4096 + SIZE > 4096 {
+        return;
+    }
     REGISTERS.store(map_registers(address).as_u64(), Ordering::Relaxed);
+    if read(CAPABILITIES) == u32::MAX {
+        // The table tells of one, but nobody is there.
+        REGISTERS.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Whether there is an HPET.
@@ -47,12 +67,7 @@ pub(super) fn silence() {
     if !exists() {
         return;
     }
-    let capabilities = read(CAPABILITIES);
-    if capabilities == u32::MAX {
-        // The table tells of one, but nobody answers there.
-        return;
-    }
-    for number in 0..=u64::from(capabilities >> 8 & 0x1f) {
+    for number in 0..=u64::from(read(CAPABILITIES) >> 8 & 0x1f) {
         let configuration = read(timer(number));
         write(timer(number), configuration & !(INTERRUPTS | FSB_DELIVERY));
     }
