@@ -14,6 +14,7 @@ mod run;
 mod screen;
 mod story;
 mod timeline;
+mod topology;
 mod view;
 
 use std::path::PathBuf;
@@ -211,6 +212,12 @@ mod tests {
     }
 
     #[test]
+    fn the_topology_is_a_job_of_its_own() {
+        let args = run_args(&["--topology", "--smp", "8"]);
+        assert_eq!(args.job(), Job::Topology);
+    }
+
+    #[test]
     fn a_soak_is_a_job_of_its_own() {
         let line = ["cargo boot", "soak", "--smp", "64", "--teardowns", "7"];
         let Some(Command::Soak(args)) = Cli::try_parse_from(line).expect("valid").command else {
@@ -250,6 +257,7 @@ mod tests {
             (&["soak", "--teardowns", "0"], "1.."),
             (&["bench", "--millis", "0"], "1..=1000"),
             (&["bench", "--seconds", "5"], "--seconds"),
+            (&["--topology", "--seconds", "5"], "--seconds"),
             (&["--accel", "hax"], "auto, tcg, kvm"),
             (&["--start", "late"], "broadcast, each, serial"),
             (&["--apic", "i486"], "auto, xapic, x2apic, preset"),

@@ -27,6 +27,7 @@
 //! | how long a second is | [`clock`], crate `timebase` |
 //! | which other CPUs there are | [`acpi`], crate `cpumap` |
 //! | what the firmware has left live is silenced | [`firmware`], [`ioapic`] |
+//! | where the BSP sits, which caches it has (every other CPU asks itself) | [`cpu::topology`] |
 //! | all other CPUs | [`smp`] |
 //!
 //! After that: [`barrier`] is this kernel's `membarrier`, [`platform`] is what `rundown` asks of a kernel, [`task`] runs futures, [`testing`] tests,
@@ -130,6 +131,7 @@ pub fn start(
     acpi::init(boot_info, &options);
     apic::fit(cpu::map().iter().map(|(_, id)| id));
     firmware::take_over();
+    cpu::topology::read();
     let bring_up = smp::start(&options);
     interrupts::enable();
 

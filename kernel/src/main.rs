@@ -14,7 +14,11 @@ fn run(machine: &'static Machine) -> ExitCode {
     match (machine.options.job, machine.options.bench) {
         (Job::Storm, None) => kernel::storm::run(machine),
         (Job::Storm, Some(_)) => kernel::bench::run(machine),
-        (Job::BringUp | Job::Topology | Job::Timeline, _) => brought_up(),
+        (Job::Topology, _) => {
+            cpu::topology::report();
+            brought_up()
+        }
+        (Job::BringUp | Job::Timeline, _) => brought_up(),
     }
 }
 

@@ -25,6 +25,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "timeline.svg",
           conflicts_with = "seconds")]
     pub(super) timeline: Option<PathBuf>,
+    /// No storm: show where the CPUs sit (package, die, core, thread) and which caches they share, as a
+    /// tree.
+    #[arg(long, conflicts_with_all = ["seconds", "timeline"])]
+    pub(super) topology: bool,
 }
 
 /// How to boot, and how much is to be done. Fails if the guest says nothing for a minute and a second
@@ -100,7 +104,7 @@ pub(super) struct BootArgs {
     /// Print the result as one JSON document on standard output, and all else on standard error.
     #[arg(long)]
     pub(super) json: bool,
-    /// Show the tables of CPUs in full, each second too, and the command line of QEMU.
+    /// Show the tables and trees of CPUs in full, each second too, and the command line of QEMU.
     #[arg(long, short)]
     pub(super) verbose: bool,
     /// The QEMU to use [default: qemu-system-x86_64 on the search path].
@@ -152,8 +156,11 @@ impl StartArgs {
 impl RunArgs {
     /// The job it asks for.
     pub(super) fn job(&self) -> Job {
-        Job::Storm {
-            seconds: self.seconds,
+        match self.topology {
+            true => Job::Topology,
+            false => Job::Storm {
+                seconds: self.seconds,
+            },
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) enum Job {
     Bench { millis: u32 },
     /// Tells when each CPU was how far while it started.
     Timeline,
+    /// Tells where each CPU sits and which caches it has.
+    Topology,
 }
 
 impl Job {
@@ -33,11 +35,13 @@ impl Job {
             }
             Self::Bench { millis } => options.bench = Some(millis),
             Self::Timeline => options.job = options::Job::Timeline,
+            Self::Topology => options.job = options::Job::Topology,
         }
         options
     }
 
-    /// How much of it is done, from 0 to 1. (A bench sends no totals: it counts its steps.)
+    /// How much of it is done, from 0 to 1. (A bench sends no totals: it counts
+    /// its steps.)
     pub(super) fn done(self, totals: &Totals) -> f64 {
         match self {
             Self::Storm { seconds } => part(totals.elapsed_ms, u64::from(seconds) * 1000),
@@ -46,7 +50,7 @@ impl Job {
                     |lane: &Lane| part(lane.grants, pairs).min(part(lane.teardowns, teardowns));
                 (of(&totals.cache_aware) + of(&totals.shared)) / 2.0
             }
-            Self::Bench { .. } | Self::Timeline => 0.0,
+            Self::Bench { .. } | Self::Timeline | Self::Topology => 0.0,
         }
     }
 
@@ -66,7 +70,7 @@ impl Job {
     /// come every second, a soak's every half a minute.
     pub(super) const fn show_every(self) -> u64 {
         match self {
-            Self::Storm { .. } | Self::Bench { .. } | Self::Timeline => 1,
+            Self::Storm { .. } | Self::Bench { .. } | Self::Timeline | Self::Topology => 1,
             Self::Soak { .. } => 30,
         }
     }
@@ -82,6 +86,7 @@ impl Job {
             ),
             Self::Bench { millis } => format!("a bench in windows of {millis} ms"),
             Self::Timeline => "a timeline of the start".to_string(),
+            Self::Topology => "the topology".to_string(),
         }
     }
 }

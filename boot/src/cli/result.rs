@@ -62,8 +62,8 @@ pub(super) fn document(
             pairs: most,
             teardowns: often,
         } => (pairs, teardowns) = (Some(most), Some(often)),
-        Job::Timeline => {}
         Job::Bench { millis } => bench = Some((millis, bench::host_cpus())),
+        Job::Timeline | Job::Topology => {}
     }
     let document = Document {
         outcome: ending.outcome.name(),

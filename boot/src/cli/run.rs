@@ -114,7 +114,7 @@ fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
         Job::Soak { .. } | Job::Bench { .. } => {
             boot.patience(Duration::from_secs(60 + u64::from(args.smp.cpus())))
         }
-        Job::Storm { .. } | Job::Timeline => boot,
+        Job::Storm { .. } | Job::Timeline | Job::Topology => boot,
     }
 }
 

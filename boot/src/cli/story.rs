@@ -3,6 +3,7 @@
 use protocol::event::{Cpu, Event};
 use protocol::start::{Stamps, Steps};
 use protocol::storm::{CpuLine, Totals};
+use protocol::topology::Cache;
 use serde::Serialize;
 
 use super::bench::Bench;
@@ -27,6 +28,8 @@ pub(super) struct Story {
     pub(super) steps: Option<Steps>,
     /// When each other CPU was how far.
     pub(super) stamps: Vec<Stamps>,
+    /// The caches, each as often as there are CPUs that share it. Only if the topology was asked for.
+    pub(super) caches: Vec<Cache>,
     /// APIC IDs of the CPUs that never checked in.
     pub(super) missing: Vec<u32>,
     /// Names of the tests that passed.
@@ -60,6 +63,7 @@ impl Story {
                 self.memory_kib = Some(*memory_kib);
             }
             Event::Cpu(cpu) => self.cpus.push(*cpu),
+            Event::Cache(cache) => self.caches.push(*cache),
             Event::Missing { apic_id } => self.missing.push(*apic_id),
             Event::Online {
                 online,

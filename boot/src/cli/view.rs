@@ -6,6 +6,7 @@ use protocol::storm::CpuLine;
 use super::job::Job;
 use super::screen::Screen;
 use super::story::{StormReport, Story};
+use super::topology;
 use crate::run::Line;
 
 /// CPU tables longer than this are shortened, unless the user wants all.
@@ -66,7 +67,15 @@ impl View {
             bench.show(&self.screen, line, &self.notes);
         }
         // Of all else the kernel's log tells in its own words.
-        if let Event::Online { .. } = event {
+        if self.job == Job::Topology {
+            // Its last word: all is told.
+            if let Event::Verdict { .. } = event {
+                let (cpus, caches) = (&self.story.cpus, &self.story.caches);
+                topology::tree(cpus, caches, self.verbose)
+                    .iter()
+                    .for_each(|row| self.say(row));
+            }
+        } else if let Event::Online { .. } = event {
             let limit = if self.verbose {
                 usize::MAX
             } else {
@@ -133,8 +142,10 @@ mod tests {
             index,
             apic_id: index * 2,
             package: 0,
+            die: 0,
             core: index,
             thread: 0,
+            kind: None,
             online_us: u64::from(index) * 1500,
         };
         (0..count).map(cpu).collect()

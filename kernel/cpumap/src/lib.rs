@@ -8,7 +8,7 @@
 //! - [`Madt`] reads what the firmware lists, from the bytes of the ACPI table.
 //! - [`CpuMap`] numbers the listed CPUs 0, 1, 2, ...; the BSP (bootstrap processor) is 0, and those that
 //!   may be plugged in later come last.
-//! - [`Shape`] tells package, core and thread of a CPU from its APIC ID and CPUID.
+//! - [`Topology`] is what a CPU says of itself by CPUID: package, die, core, thread, and its caches.
 //!
 //! Everything here is plain computation on bytes and numbers: no allocation, no privileged
 //! instruction, any context. The host runs its tests.
@@ -23,4 +23,4 @@ mod topology;
 pub use id::{ApicId, CpuIndex};
 pub use madt::{CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, NmiPin, Override};
 pub use map::{CpuMap, MAX_CPUS, MapError};
-pub use topology::{Shape, Topology};
+pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Shape, Topology};

@@ -1,137 +1,126 @@
-//! Where a CPU sits: package, core, thread.
+//! Where a CPU sits, what kind of core it is, and which caches it shares with whom: what it says of
+//! itself by CPUID.
 //!
-//! An APIC ID is made of bit fields: thread within core in the lowest bits, core within package
-//! above them, package above those. CPUID tells the widths, by one of several leaves:
+//! An APIC ID is made of bit fields: thread within core in the lowest bits, core within die above
+//! them, then die within package, then package. CPUID tells the widths ([`Shape`]), and of each cache
+//! how many of the lowest bits do not matter for who shares it ([`Cache`]). Levels between core and
+//! die (Intel's module and tile, AMD's core complex) are part of the core's number: what they mean to
+//! software is a cache that their cores share, and the caches tell that.
 //!
-//! 1. leaf 0x1F, V2 Extended Topology (Intel SDM volume 2A, CPUID);
-//! 2. leaf 0xB, Extended Topology (the same, and AMD since Zen 2);
-//! 3. AMD: leaf 0x8000_0008 ECX (size of core and thread field) and leaf 0x8000_001E EBX (threads
-//!    per core); AMD64 APM volume 3, appendix E;
-//! 4. Intel before leaf 0xB: leaf 1 EBX (logical processors per package) and leaf 4 EAX (cores per
-//!    package); Intel SDM volume 3A, section 10.9.
+//! | what | from, the first that there is |
+//! |---|---|
+//! | widths | leaf 0x8000_0026; 0x1F; 0xB; AMD: 0x8000_0008 and 0x8000_001E; Intel: 1 and 4 |
+//! | kind of core | leaf 0x8000_0026; 0x1A |
+//! | caches | leaf 0x8000_001D; 4; 0x8000_0005 and 0x8000_0006 |
+//!
+//! (Intel SDM volume 2A, CPUID, and volume 3A, section 10.9; AMD64 APM volume 3, appendix E.)
+//!
+//! Leaves are read bare and not by the accessors of `raw_cpuid`: its iterators over levels panic on a
+//! level that they do not know, those over caches go on for as long as CPUID answers, and all of them
+//! hide leaves by the vendor's name. Here every loop is bounded and every shift is below 32, whatever
+//! the answers.
 
-use raw_cpuid::{CpuId, CpuIdReader};
+mod cache;
+mod leaves;
+mod shape;
 
+use raw_cpuid::CpuIdReader;
+
+pub use self::cache::{Cache, CacheKind, Caches};
+use self::leaves::Leaves;
+pub use self::shape::Shape;
 use crate::ApicId;
+
+/// What a CPU says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// Where it sits.
+    pub place: Place,
+    /// The kind of its core, on a machine that has several.
+    pub kind: Option<CoreKind>,
+    /// Its caches, with whom it shares each.
+    pub caches: Caches,
+}
 
 /// A CPU's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Topology {
+pub struct Place {
     /// Physical package (socket).
     pub package: u32,
-    /// Core within the package. Where CPUID tells more levels (die, module, tile), they are part of
-    /// this number.
+    /// Die within the package; 0 where CPUID knows no dies.
+    pub die: u32,
+    /// Core within the die. Where CPUID tells more levels (module, tile, complex), or has dies and does
+    /// not tell them, they are part of this number.
     pub core: u32,
     /// Thread within the core.
     pub thread: u32,
 }
 
-/// How this machine's APIC IDs are put together.
-///
-/// Read on any CPU, valid for all of them: packages of one machine are alike.
+/// Kinds of cores that a machine may mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Width of the thread field in bits.
-    thread_bits: u32,
-    /// Width of the thread and core fields in bits; the package's number begins there.
-    package_shift: u32,
+pub enum CoreKind {
+    /// Fast: Intel Core, AMD performance.
+    Performance,
+    /// Small: Intel Atom, AMD efficiency.
+    Efficiency,
 }
 
-impl Shape {
-    /// Reads the widths from CPUID: on the CPU itself with `raw_cpuid::CpuIdReaderNative`.
+impl Topology {
+    /// Asks the CPU that runs this, whose APIC ID is `id`: with `raw_cpuid::CpuIdReaderNative`.
     ///
-    /// Without any of the leaves above, every CPU counts as a package of its own.
+    /// Executes CPUID some 20 times, which is some 20 exits to a hypervisor if there is one.
     #[must_use]
-    pub fn read<R: CpuIdReader>(cpuid: &R) -> Self {
-        let (thread_bits, package_shift) = extended(cpuid, 0x1f)
-            .or_else(|| extended(cpuid, 0xb))
-            .or_else(|| amd(cpuid))
-            .or_else(|| intel(cpuid))
-            .unwrap_or((0, 0));
+    pub fn read<R: CpuIdReader>(cpuid: &R, id: ApicId) -> Self {
+        let leaves = Leaves::of(cpuid);
+        let shape = Shape::of(&leaves);
         Self {
-            thread_bits,
-            // Never less, whatever CPUID says: the core's width is the difference.
-            package_shift: package_shift.max(thread_bits),
-        }
-    }
-
-    /// Takes an APIC ID apart.
-    #[must_use]
-    pub fn locate(self, id: ApicId) -> Topology {
-        let id = id.get();
-        // Shifts are at most 31: the fields of CPUID are no wider, and `width` gives at most 16.
-        Topology {
-            package: id >> self.package_shift,
-            core: low_bits(id, self.package_shift) >> self.thread_bits,
-            thread: low_bits(id, self.thread_bits),
+            place: shape.locate(id),
+            kind: amd_kind(&leaves).or_else(|| intel_kind(&leaves)),
+            caches: Caches::of(&leaves, shape, id),
         }
     }
 }
 
-/// Leaf 0xB or 0x1F: one sub-leaf per level, from the threads upwards. `raw_cpuid`'s iterator over
-/// them panics on a type of level that it does not know (6, die group), so they are read bare.
-fn extended<R: CpuIdReader>(cpuid: &R, leaf: u32) -> Option<(u32, u32)> {
-    const INVALID: u32 = 0;
-    const THREADS: u32 = 1;
-    /// More levels than any manual defines (6): ends the loop whatever CPUID says.
-    const MAX_LEVELS: u32 = 16;
+/// Leaf 0x8000_0026 (Extended CPU Topology), whose layout [`shape`] knows.
+const AMD_EXTENDED: u32 = 0x8000_0026;
 
-    if cpuid.cpuid2(0, 0).eax < leaf {
+/// The first level of leaf 0x8000_0026, if any level has cores that are not all of a kind.
+fn amd_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
+    const CORE: u32 = 1;
+    const MIXED: u32 = 1 << 30;
+    let mut levels = shape::levels(leaves, AMD_EXTENDED);
+    let (kind, core) = levels.next()?;
+    let mixed = core.eax & MIXED != 0 || levels.any(|(_, level)| level.eax & MIXED != 0);
+    match core.ebx >> 28 {
+        0 if mixed && kind == CORE => Some(CoreKind::Performance),
+        1 if mixed && kind == CORE => Some(CoreKind::Efficiency),
+        _ => None,
+    }
+}
+
+/// Leaf 0x1A, Native Model ID. It is there on each core of a machine that is a hybrid (leaf 7 EDX bit
+/// 15), and may be on others.
+fn intel_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
+    const HYBRID: u32 = 1 << 15;
+    const ATOM: u32 = 0x20;
+    const CORE: u32 = 0x40;
+    if leaves.get(7, 0).edx & HYBRID == 0 {
         return None;
     }
-    let mut widths = None;
-    for level in 0..MAX_LEVELS {
-        let regs = cpuid.cpuid2(leaf, level);
-        let kind = regs.ecx >> 8 & 0xff;
-        // EBX is the number of logical processors of the level; 0 if the leaf does not exist.
-        if kind == INVALID || regs.ebx & 0xffff == 0 {
-            break;
-        }
-        // What lies above this level begins at this bit of the APIC ID.
-        let shift = regs.eax & 0x1f;
-        let threads = widths.map_or(0, |(threads, _)| threads);
-        widths = Some((if kind == THREADS { shift } else { threads }, shift));
+    match leaves.get(0x1a, 0).eax >> 24 {
+        ATOM => Some(CoreKind::Efficiency),
+        CORE => Some(CoreKind::Performance),
+        _ => None,
     }
-    widths
-}
-
-/// AMD's leaves. Elsewhere ECX of leaf 0x8000_0008 is reserved and 0.
-fn amd<R: CpuIdReader>(cpuid: &R) -> Option<(u32, u32)> {
-    let cpuid = CpuId::with_cpuid_reader(cpuid.clone());
-    let capacity = cpuid.get_processor_capacity_feature_info()?;
-    let package_shift = match capacity.apic_id_size() {
-        // "Legacy method": the field is as wide as the number of threads needs.
-        0 => width(capacity.num_phys_threads() as u32),
-        size => u32::from(size),
-    };
-    let threads = cpuid.get_processor_topology_info();
-    let thread_bits = threads.map_or(0, |info| width(info.threads_per_core().into()));
-    (package_shift > 0).then_some((thread_bits, package_shift))
-}
-
-/// Intel's leaves 1 and 4.
-fn intel<R: CpuIdReader>(cpuid: &R) -> Option<(u32, u32)> {
-    let cpuid = CpuId::with_cpuid_reader(cpuid.clone());
-    let features = cpuid.get_feature_info()?;
-    if !features.has_htt() {
-        // The field below is only valid with this flag; without it, a package is one CPU.
-        return None;
-    }
-    let package_shift = width(features.max_logical_processor_ids().into());
-    let caches = cpuid.get_cache_parameters();
-    let cores = caches.and_then(|mut caches| caches.next());
-    let core_bits = cores.map_or(0, |cache| width(cache.max_cores_for_package() as u32));
-    Some((package_shift.saturating_sub(core_bits), package_shift))
 }
 
 /// Bits needed to number this many things from 0.
 fn width(count: u32) -> u32 {
-    count.max(1).next_power_of_two().trailing_zeros()
+    // Above 2^31 a power of two would not fit.
+    u32::BITS - count.saturating_sub(1).leading_zeros()
 }
 
-fn low_bits(value: u32, bits: u32) -> u32 {
-    value & ((1 << bits) - 1)
-}
-
+#[cfg(test)]
+mod lies;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::human::Nanos;
-use crate::{bench, start, storm};
+use crate::{bench, start, storm, topology};
 
 /// What an event's line begins with. No log line does.
 pub const MARK: &str = "@event ";
@@ -51,6 +51,9 @@ pub enum Event<'a> {
         /// Its APIC ID.
         apic_id: u32,
     },
+    /// A cache of one CPU. Sent after [`Event::Online`], if the job is `topology`: in index order, each
+    /// CPU's in the order in which it tells them.
+    Cache(topology::Cache),
     /// Where the rate of the clock comes from.
     Clock {
         /// Its name, as in [`ClockSource`](crate::options::ClockSource); or [`ASSUMED`].
@@ -187,6 +190,7 @@ impl Event<'_> {
             Self::Faulted(fault) => Event::Faulted(fault),
             Self::Unlisted { apic_id } => Event::Unlisted { apic_id },
             Self::Late { apic_id } => Event::Late { apic_id },
+            Self::Cache(cache) => Event::Cache(cache),
             Self::Clock { hz, .. } => Event::Clock { source: text, hz },
             Self::Steps(steps) => Event::Steps(steps),
             Self::Stamps(stamps) => Event::Stamps(stamps),
@@ -224,38 +228,45 @@ pub struct Cpu {
     pub apic_id: u32,
     /// Physical package (socket).
     pub package: u32,
-    /// Core within the package.
+    /// Die within the package; 0 where the CPU knows no dies.
+    pub die: u32,
+    /// Core within the die.
     pub core: u32,
     /// Thread within the core.
     pub thread: u32,
+    /// The kind of its core, on a machine that has several.
+    pub kind: Option<topology::CoreKind>,
     /// Microseconds from the first INIT to this CPU's check-in; 0 for the BSP.
     pub online_us: u64,
 }
 
 impl Cpu {
     /// What stands above the rows of the table.
-    pub const HEADER: &str = " CPU  APIC ID  package  core  thread  online after";
+    pub const HEADER: &str = " CPU  APIC ID  package  die  core  thread  online after";
 }
 
-/// One row of the table below [`Cpu::HEADER`].
+/// One row of the table below [`Cpu::HEADER`]; behind it the kind of core, if there are several.
 impl fmt::Display for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             index,
             apic_id,
             package,
+            die,
             core,
             thread,
+            kind,
             online_us,
         } = *self;
         write!(
             f,
-            "{index:>4}  {apic_id:>7}  {package:>7}  {core:>4}  {thread:>6}  "
+            "{index:>4}  {apic_id:>7}  {package:>7}  {die:>3}  {core:>4}  {thread:>6}  "
         )?;
         match online_us {
-            0 => write!(f, "{:>12}", "(BSP)"),
-            micros => write!(f, "{:>12}", Nanos(micros.saturating_mul(1000))),
+            0 => write!(f, "{:>12}", "(BSP)")?,
+            micros => write!(f, "{:>12}", Nanos(micros.saturating_mul(1000)))?,
         }
+        kind.map_or(Ok(()), |kind| write!(f, "  {}", kind.name()))
     }
 }
 
@@ -267,8 +278,8 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::{Cpu, Event, MARK, MAX_LINE};
-    use crate::start;
     use crate::storm::{CpuLine, Lane, Latency, Totals};
+    use crate::{start, topology};
 
     /// One event of each variant, with the longest numbers.
     fn largest(text: &str) -> Vec<Event<'_>> {
@@ -297,8 +308,10 @@ mod tests {
                 index: max,
                 apic_id: max,
                 package: max,
+                die: max,
                 core: max,
                 thread: max,
+                kind: Some(topology::CoreKind::Performance),
                 online_us: u64::MAX,
             }),
             Event::Missing { apic_id: max },
@@ -310,6 +323,15 @@ mod tests {
             }),
             Event::Unlisted { apic_id: max },
             Event::Late { apic_id: max },
+            Event::Cache(topology::Cache {
+                cpu: max,
+                level: u8::MAX,
+                kind: topology::CacheKind::Instruction,
+                bytes: u64::MAX,
+                ways: u16::MAX,
+                line: u16::MAX,
+                first: max,
+            }),
             Event::Clock {
                 source: text.clone(),
                 hz: u64::MAX,
@@ -415,17 +437,19 @@ mod tests {
             index,
             apic_id: index * 2,
             package: 0,
+            die: 0,
             core: index,
             thread: 0,
+            kind: (index > 0).then_some(topology::CoreKind::Efficiency),
             online_us: u64::from(index) * 1500,
         };
         let table = [Cpu::HEADER.into(), cpu(0).to_string(), cpu(1).to_string()];
         assert_eq!(
             table,
             [
-                " CPU  APIC ID  package  core  thread  online after",
-                "   0        0        0     0       0         (BSP)",
-                "   1        2        0     1       0       1.50 ms",
+                " CPU  APIC ID  package  die  core  thread  online after",
+                "   0        0        0    0     0       0         (BSP)",
+                "   1        2        0    0     1       0       1.50 ms  efficiency",
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! What each CPU keeps about itself, at the start of its [area](mod@super::area), where GS points.
 //!
-//! Everything in it is atomic, and most of it is only ever touched by its own CPU, so that a
+//! Everything in it is atomic or written once, and most of it is only ever touched by its own CPU, so that a
 //! reference to any of them is safe on any CPU and in any context.
 
 use core::{
@@ -10,7 +10,8 @@ use core::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
-use cpumap::CpuIndex;
+use cpumap::{CpuIndex, Topology};
+use spin::Once;
 use x86_64::{VirtAddr, registers::model_specific::GsBase};
 
 use crate::{
@@ -59,6 +60,8 @@ pub(crate) struct CpuLocal {
     pub(crate) in_nmi: AtomicBool,
     /// Interrupts that nobody has asked for.
     pub(crate) unasked: Unasked,
+    /// What it has said of itself: see [`topology`](super::topology).
+    pub(crate) topology: Once<Topology>,
 }
 
 impl CpuLocal {
@@ -81,6 +84,7 @@ impl CpuLocal {
             nmi_asked: AtomicBool::new(false),
             in_nmi: AtomicBool::new(false),
             unasked: Unasked::none(),
+            topology: Once::new(),
         }
     }
 

@@ -4,6 +4,7 @@ mod area;
 pub mod counters;
 pub(crate) mod descriptors;
 mod local;
+pub mod topology;
 
 use core::sync::atomic::{Ordering, fence};
 

@@ -113,6 +113,7 @@ extern "C" fn ap_main(seat: &'static Seat) -> ! {
     }
     seat.stamp(3);
     apic::enable();
+    cpu::topology::read();
     seat.stamp(4);
     seat.set_behind(clock::compare(seat.has_fault(FaultKind::Tsc)));
     // Whoever was started again may have been asked before it left.

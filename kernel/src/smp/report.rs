@@ -2,13 +2,11 @@
 
 use core::sync::atomic::Ordering;
 
-use cpumap::Shape;
 use protocol::{
     event::{Cpu, Event},
     options::Job,
     start::{Faulted, Stamps},
 };
-use raw_cpuid::CpuIdReaderNative;
 
 use super::{
     BringUp, hotplug,
@@ -17,7 +15,7 @@ use super::{
 };
 use crate::{
     clock,
-    cpu::{self, ApicId},
+    cpu::{self, ApicId, topology},
     emit, log,
 };
 
@@ -91,18 +89,20 @@ pub(crate) fn latecomers() {
 
 /// The index table, one row for each CPU that is online.
 fn cpus(begin: u64) {
-    let shape = Shape::read(&CpuIdReaderNative);
     if !log::is_json() {
         log::plain(Cpu::HEADER);
     }
     for seat in online() {
-        let place = shape.locate(seat.apic_id());
+        let topology = topology::of(seat.cpu()).expect("read before it was online");
+        let place = topology.place;
         let row = Cpu {
             index: seat.cpu().get() as u32,
             apic_id: seat.apic_id().get(),
             package: place.package,
+            die: place.die,
             core: place.core,
             thread: place.thread,
+            kind: topology::kind(topology),
             online_us: since(seat.last_stamp(), begin) / 1000,
         };
         emit(&Event::Cpu(row));

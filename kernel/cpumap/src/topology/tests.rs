@@ -5,34 +5,59 @@
 
 use raw_cpuid::CpuIdResult;
 
-use super::{Shape, Topology};
+use super::{Place, Shape, Topology};
 use crate::ApicId;
+
+mod caches;
+mod kinds;
 
 /// One recorded answer: leaf, sub-leaf, then EAX, EBX, ECX, EDX.
 type Answer = (u32, u32, [u32; 4]);
 
 const INTEL: [u32; 3] = [0x756e_6547, 0x6c65_746e, 0x4965_6e69];
 const AMD: [u32; 3] = [0x6874_7541, 0x444d_4163, 0x6974_6e65];
+const HYGON: [u32; 3] = [0x6f67_7948, 0x656e_6975, 0x6e65_476e];
 
 /// CPUID with these answers; everything else is 0.
-fn shape(max_leaf: u32, vendor: [u32; 3], answers: &[Answer]) -> Shape {
-    Shape::read(&|leaf, sub_leaf| {
+fn cpuid(
+    max_leaf: u32,
+    vendor: [u32; 3],
+    answers: &[Answer],
+) -> impl Fn(u32, u32) -> CpuIdResult + Clone {
+    move |leaf, sub_leaf| {
         let [ebx, ecx, edx] = vendor;
         let zero = (0, 0, [max_leaf, ebx, ecx, edx]);
         let all = answers.iter().chain([&zero]);
         let mut fits = all.filter(|answer| (answer.0, answer.1) == (leaf, sub_leaf));
         let [eax, ebx, ecx, edx] = fits.next().map_or([0; 4], |answer| answer.2);
         CpuIdResult { eax, ebx, ecx, edx }
-    })
+    }
 }
 
+fn shape(max_leaf: u32, vendor: [u32; 3], answers: &[Answer]) -> Shape {
+    Shape::read(&cpuid(max_leaf, vendor, answers))
+}
+
+/// What the CPU with this APIC ID finds.
+fn topology(max_leaf: u32, vendor: [u32; 3], answers: &[Answer], id: u32) -> Topology {
+    Topology::read(&cpuid(max_leaf, vendor, answers), ApicId::new(id))
+}
+
+/// Package, core and thread of a machine without dies.
 fn place(shape: Shape, id: u32) -> (u32, u32, u32) {
-    let Topology {
+    let (package, die, core, thread) = full_place(shape, id);
+    assert_eq!(die, 0, "APIC {id}");
+    (package, core, thread)
+}
+
+fn full_place(shape: Shape, id: u32) -> (u32, u32, u32, u32) {
+    let Place {
         package,
+        die,
         core,
         thread,
     } = shape.locate(ApicId::new(id));
-    (package, core, thread)
+    (package, die, core, thread)
 }
 
 /// QEMU 7.2, `-smp 9,sockets=3,cores=3,threads=1`.
@@ -76,7 +101,7 @@ fn leaf_0xb_with_threads() {
 }
 
 #[test]
-fn leaf_0x1f_comes_first_and_its_dies_are_part_of_the_core() {
+fn leaf_0x1f_comes_first_and_knows_dies() {
     // QEMU 7.2, 2 dies of 2 cores of 2 threads: leaf 0xB knows no dies but the same package.
     let answers = [
         (0x1f, 0, [1, 2, 0x100, 0]),
@@ -87,8 +112,8 @@ fn leaf_0x1f_comes_first_and_its_dies_are_part_of_the_core() {
         (0xb, 1, [7, 8, 0x201, 0]),
     ];
     let shape = shape(0x1f, INTEL, &answers);
-    assert_eq!(place(shape, 0b1_0_1_0), (1, 1, 0));
-    assert_eq!(place(shape, 0b1_1_0_1), (1, 2, 1));
+    assert_eq!(full_place(shape, 0b1_0_1_0), (1, 0, 1, 0));
+    assert_eq!(full_place(shape, 0b1_1_0_1), (1, 1, 0, 1));
 }
 
 #[test]
@@ -113,7 +138,22 @@ fn levels_nobody_has_heard_of_do_not_hurt() {
         (0x1f, 3, [6, 64, 0xff03, 0]),
     ];
     let shape = shape(0x1f, INTEL, &answers);
-    assert_eq!(place(shape, 0b11_11010_1), (3, 0b11010, 1));
+    assert_eq!(full_place(shape, 0b11_11_010_1), (3, 0b11, 0b010, 1));
+}
+
+#[test]
+fn modules_and_tiles_are_part_of_the_core() {
+    // Threads, cores, modules, tiles, dies, groups of dies: 1 bit each.
+    let level = |number, kind| {
+        (
+            0x1f,
+            number,
+            [number + 1, 2_u32 << number, kind << 8 | number, 0],
+        )
+    };
+    let answers = [1, 2, 3, 4, 5, 6].map(|kind| level(kind - 1, kind));
+    let shape = shape(0x1f, INTEL, &answers);
+    assert_eq!(full_place(shape, 0b1_10_101_1), (1, 0b10, 0b101, 1));
 }
 
 #[test]
@@ -149,6 +189,65 @@ fn amd_by_number_of_threads() {
     ];
     let shape = shape(1, AMD, &answers);
     assert_eq!(place(shape, 0b10_101), (2, 5, 0));
+}
+
+/// QEMU 7.2, `-cpu EPYC -smp 16,sockets=2,dies=2,cores=2,threads=2`: leaf 0xB knows no dies, leaf
+/// 0x8000_001E calls them nodes.
+const QEMU_EPYC: [Answer; 9] = [
+    (0xb, 0, [1, 2, 0x100, 0]),
+    (0xb, 1, [3, 4, 0x201, 0]),
+    (0x8000_0000, 0, [0x8000_001e, 0, 0, 0]),
+    (0x8000_0008, 0, [0x3028, 0, 0x3003, 0]),
+    (0x8000_001d, 0, [0x4121, 0x01c0_003f, 0x3f, 1]),
+    (0x8000_001d, 1, [0x4122, 0x00c0_003f, 0xff, 1]),
+    (0x8000_001d, 2, [0x4043, 0x01c0_003f, 0x3ff, 0]),
+    (0x8000_001d, 3, [0xc163, 0x03c0_003f, 0x1fff, 6]),
+    (0x8000_001e, 0, [0, 0x100, 0x100, 0]),
+];
+
+#[test]
+fn amd_nodes_are_dies() {
+    for vendor in [AMD, HYGON] {
+        // With leaf 0xB, and by the older leaves alone.
+        for max_leaf in [0xd, 1] {
+            let shape = shape(max_leaf, vendor, &QEMU_EPYC);
+            assert_eq!(full_place(shape, 0b1_1_0_1), (1, 1, 0, 1));
+            assert_eq!(full_place(shape, 0b1_0_1_0), (1, 0, 1, 0));
+        }
+    }
+    // On others' CPUs, the leaf is nobody's.
+    assert_eq!(place(shape(0xd, INTEL, &QEMU_EPYC), 0b1_1_0_1), (1, 2, 1));
+}
+
+#[test]
+fn amd_by_leaf_0x8000_0026() {
+    // A package of 4 dies of 2 complexes of 8 cores of 2 threads.
+    let answers = [
+        (0xb, 0, [1, 2, 0x100, 0]),
+        (0xb, 1, [7, 128, 0x201, 0]),
+        (0x8000_0000, 0, [0x8000_0026, 0, 0, 0]),
+        (0x8000_0026, 0, [1, 2, 0x100, 0]),
+        (0x8000_0026, 1, [4, 16, 0x201, 0]),
+        (0x8000_0026, 2, [5, 32, 0x302, 0]),
+        (0x8000_0026, 3, [7, 128, 0x403, 0]),
+    ];
+    let shape = shape(0x10, AMD, &answers);
+    assert_eq!(full_place(shape, 0b1_10_1_011_1), (1, 2, 0b1_011, 1));
+    assert_eq!(topology(0x10, AMD, &answers, 0).kind, None);
+}
+
+#[test]
+fn intels_older_leaves_are_not_taken_for_amds() {
+    // QEMU 7.2, `-cpu core2duo -smp 18,sockets=2,cores=3,threads=3`: ECX of leaf 0x8000_0008 is
+    // AMD's.
+    let answers = [
+        (1, 0, [0, 9 << 16, 0, 1 << 28]),
+        (4, 0, [2 << 26 | 0x121, 0x01c0_003f, 0x3f, 0]),
+        (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
+        (0x8000_0008, 0, [0x3028, 0, 0x4008, 0]),
+    ];
+    let shape = shape(0xa, INTEL, &answers);
+    assert_eq!(place(shape, 0b1_10_10), (1, 2, 2));
 }
 
 #[test]

@@ -1,0 +1,157 @@
+//! Random CPUID: nothing it says may cause a panic, an endless loop, or two CPUs in one place.
+
+use core::cell::Cell;
+
+use raw_cpuid::CpuIdResult;
+
+use super::{Shape, Topology};
+use crate::ApicId;
+
+/// Machines that are tried. Each is made of its number alone, so that a failure can be repeated.
+const MACHINES: u64 = 200_000;
+
+/// Far more questions than any machine needs; far fewer than a loop that does not end.
+const MOST_QUESTIONS: u32 = 200;
+
+/// One machine, whose CPUID answers anything.
+#[derive(Debug)]
+struct Liar {
+    number: u64,
+    questions: Cell<u32>,
+}
+
+impl Liar {
+    fn all() -> impl Iterator<Item = Self> {
+        (0..MACHINES).map(|number| Self {
+            number,
+            questions: Cell::new(0),
+        })
+    }
+
+    /// Any APIC ID; for every second machine one of 8 bits.
+    fn id(&self) -> u32 {
+        let id = mixed(self.number) as u32;
+        if self.number.is_multiple_of(2) {
+            id
+        } else {
+            id & 0xff
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        self.questions.set(0);
+        Shape::read(&|leaf, sub_leaf| self.answer(leaf, sub_leaf))
+    }
+
+    fn topology(&self, id: u32) -> Topology {
+        self.questions.set(0);
+        let cpuid = |leaf, sub_leaf| self.answer(leaf, sub_leaf);
+        Topology::read(&cpuid, ApicId::new(id))
+    }
+
+    fn answer(&self, leaf: u32, sub_leaf: u32) -> CpuIdResult {
+        self.questions.set(self.questions.get() + 1);
+        assert!(self.questions.get() <= MOST_QUESTIONS, "asks without end");
+        let question = u64::from(leaf) << 32 | u64::from(sub_leaf);
+        let random = |register| mixed(mixed(self.number ^ mixed(question)) + register);
+        let [eax, ebx, ecx, edx] = [1, 2, 3, 4].map(|nth| register(random(nth)));
+        // Mostly, all leaves exist and the vendor is one that is known.
+        let highest = |usual| if random(5) % 4 > 0 { usual } else { eax };
+        match leaf {
+            0 => {
+                let [ebx, ecx, edx] = VENDORS[(random(6) % 4) as usize];
+                let eax = highest(0x20);
+                CpuIdResult { eax, ebx, ecx, edx }
+            }
+            0x8000_0000 => CpuIdResult {
+                eax: highest([0x8000_0026, 0x8000_001e, 0x8000_0008][(random(6) % 3) as usize]),
+                ebx,
+                ecx,
+                edx,
+            },
+            // Every second time it does not exist, or a later one would never be asked for.
+            _ if random(7) % 2 == 0 => CpuIdResult {
+                eax: 0,
+                ebx: 0,
+                ecx: 0,
+                edx: 0,
+            },
+            _ => CpuIdResult { eax, ebx, ecx, edx },
+        }
+    }
+}
+
+/// EBX, ECX, EDX of leaf 0: Intel, AMD, Hygon, and nobody.
+const VENDORS: [[u32; 3]; 4] = [
+    [0x756e_6547, 0x6c65_746e, 0x4965_6e69],
+    [0x6874_7541, 0x444d_4163, 0x6974_6e65],
+    [0x6f67_7948, 0x656e_6975, 0x6e65_476e],
+    [0; 3],
+];
+
+/// What registers are made of: anything, one small field, the type of a level, extremes.
+fn register(random: u64) -> u32 {
+    let value = (random >> 32) as u32;
+    match random % 6 {
+        0 => value,
+        1 => (value & 0x3f) << (value >> 27),
+        2 | 3 => (value >> 8 & 0x7) << 8 | value & 0x1f,
+        4 => value & 0x03ff_f07f,
+        _ => [0, 1, u32::MAX, 0x7fff_ffff][(value % 4) as usize],
+    }
+}
+
+/// SplitMix64's output function (Steele, Lea, Flood 2014).
+fn mixed(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ value >> 31
+}
+
+#[test]
+fn every_answer_gives_a_topology() {
+    let (mut caches, mut dies) = (0, 0);
+    for liar in Liar::all() {
+        let id = liar.id();
+        let topology = liar.topology(id);
+        for cache in topology.caches.iter() {
+            assert!(cache.level > 0 && cache.bytes > 0, "{liar:?}: {cache:?}");
+            assert!(cache.first.get() <= id, "{liar:?}: {cache:?}");
+        }
+        caches += topology.caches.len();
+        dies += u32::from(topology.place.die > 0);
+    }
+    // That is, the lies are plausible enough to get somewhere.
+    assert!(
+        caches as u64 > MACHINES / 2 && dies > 1000,
+        "{caches}, {dies}"
+    );
+}
+
+#[test]
+fn every_place_is_one_cpus_alone() {
+    for liar in Liar::all() {
+        let id = liar.id();
+        let shape = liar.shape();
+        let place = shape.locate(ApicId::new(id));
+        assert!(shape.package_shift < 32, "{liar:?}: {shape:?}");
+        // The fields put together again are the ID.
+        let whole = u64::from(place.package) << shape.package_shift
+            | u64::from(place.die) << shape.die_shift
+            | u64::from(place.core) << shape.thread_bits
+            | u64::from(place.thread);
+        assert_eq!(whole, u64::from(id), "{liar:?}: {shape:?}");
+    }
+}
+
+#[test]
+fn who_shares_a_cache_agrees_on_it() {
+    for liar in Liar::all() {
+        let own = liar.topology(liar.id()).caches;
+        for cache in own.iter() {
+            let theirs = liar.topology(cache.first.get()).caches;
+            assert!(theirs.contains(cache), "{liar:?}: {cache:?}");
+        }
+    }
+}

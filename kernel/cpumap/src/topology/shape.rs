@@ -1,0 +1,191 @@
+//! How APIC IDs are put together.
+
+use raw_cpuid::{CpuIdReader, CpuIdResult};
+
+use super::{AMD_EXTENDED, Leaves, Place, width};
+use crate::ApicId;
+
+/// How this machine's APIC IDs are put together.
+///
+/// As one CPU sees it. Packages of one machine are alike, so any CPU's is valid for all of them; but on
+/// a machine of mixed cores, the number of threads is the own core's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Width of the thread field in bits.
+    pub(super) thread_bits: u32,
+    /// Width of the thread and core fields in bits; the die's number begins there. Not below
+    /// `thread_bits`.
+    pub(super) die_shift: u32,
+    /// Width of the thread, core and die fields in bits; the package's number begins there. Not below
+    /// `die_shift`, and below 32.
+    pub(super) package_shift: u32,
+    /// How many threads the core has; 0 if CPUID does not say.
+    pub(super) threads: u32,
+}
+
+impl Shape {
+    /// Reads the widths from CPUID: on the CPU itself with `raw_cpuid::CpuIdReaderNative`.
+    ///
+    /// Without any of the leaves above, every CPU counts as a package of its own.
+    #[must_use]
+    pub fn read<R: CpuIdReader>(cpuid: &R) -> Self {
+        Self::of(&Leaves::of(cpuid))
+    }
+
+    pub(super) fn of<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Self {
+        let told = amd_extended(leaves)
+            .or_else(|| extended(leaves, 0x1f))
+            .or_else(|| extended(leaves, 0xb).map(|shape| with_nodes(shape, leaves)));
+        // The vendors' older leaves look alike but mean different things.
+        let told = told.or_else(|| match leaves.is_amd() {
+            true => amd(leaves).map(|shape| with_nodes(shape, leaves)),
+            false => intel(leaves),
+        });
+        told.unwrap_or_default().in_order()
+    }
+
+    /// Takes an APIC ID apart.
+    #[must_use]
+    pub fn locate(self, id: ApicId) -> Place {
+        let id = id.get();
+        Place {
+            package: id >> self.package_shift,
+            die: low_bits(id, self.package_shift) >> self.die_shift,
+            core: low_bits(id, self.die_shift) >> self.thread_bits,
+            thread: low_bits(id, self.thread_bits),
+        }
+    }
+
+    /// Never less than the field below, whatever CPUID says: a field's width is the difference. Shifts
+    /// are below 32 anyway: CPUID's fields for them have 5 bits, and numbers of CPUs 8.
+    fn in_order(mut self) -> Self {
+        self.die_shift = self.die_shift.max(self.thread_bits);
+        self.package_shift = self.package_shift.max(self.die_shift);
+        self
+    }
+}
+
+/// More levels than any manual defines (6): ends each loop over them whatever CPUID says.
+const MAX_LEVELS: u32 = 16;
+
+/// The levels that a leaf tells, from the threads upwards, each with its type. Leaves 0xB, 0x1F and
+/// 0x8000_0026 have the same layout, as far as it is used here.
+pub(super) fn levels<R: CpuIdReader>(
+    leaves: &Leaves<'_, R>,
+    leaf: u32,
+) -> impl Iterator<Item = (u32, CpuIdResult)> {
+    const INVALID: u32 = 0;
+    let level = move |sub_leaf| {
+        let level = leaves.get(leaf, sub_leaf);
+        (level.ecx >> 8 & 0xff, level)
+    };
+    // EBX is the number of logical processors of the level; 0 if the leaf does not exist.
+    (0..MAX_LEVELS)
+        .map(level)
+        .take_while(|(kind, level)| *kind != INVALID && count(level) != 0)
+}
+
+/// What lies above this level begins at this bit of the APIC ID.
+fn shift(level: &CpuIdResult) -> u32 {
+    level.eax & 0x1f
+}
+
+/// Logical processors of this level.
+fn count(level: &CpuIdResult) -> u32 {
+    level.ebx & 0xffff
+}
+
+/// Leaf 0xB (Extended Topology: Intel, AMD since Zen 2) or 0x1F (V2 Extended Topology: Intel).
+fn extended<R: CpuIdReader>(leaves: &Leaves<'_, R>, leaf: u32) -> Option<Shape> {
+    const THREADS: u32 = 1;
+    /// Core, module and tile are types 2 to 4.
+    const DIE: u32 = 5;
+    let mut shape = None;
+    for (kind, level) in levels(leaves, leaf) {
+        let shape: &mut Shape = shape.get_or_insert_default();
+        let shift = shift(&level);
+        if kind == THREADS {
+            (shape.thread_bits, shape.threads) = (shift, count(&level));
+        }
+        if kind < DIE {
+            shape.die_shift = shift;
+        }
+        // A group of dies (type 6), and what nobody has heard of yet, is part of the die's number.
+        shape.package_shift = shift;
+    }
+    shape
+}
+
+/// Leaf 0x8000_0026 (Extended CPU Topology: AMD since Zen 4). A level's shift leads to the number of
+/// the level itself, not of the one above as in leaf 0xB; as the types, too, are one further up, the
+/// fields come out the same.
+fn amd_extended<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
+    const CORE: u32 = 1;
+    const DIE: u32 = 3;
+    const SOCKET: u32 = 4;
+    let (mut shape, mut die, mut socket) = (Shape::default(), None, None);
+    for (kind, level) in levels(leaves, AMD_EXTENDED) {
+        let shift = shift(&level);
+        match kind {
+            CORE => (shape.thread_bits, shape.threads) = (shift, count(&level)),
+            DIE => die = Some(shift),
+            SOCKET => socket = Some(shift),
+            _ => {}
+        }
+    }
+    shape.package_shift = socket?;
+    shape.die_shift = die.unwrap_or(shape.package_shift);
+    Some(shape)
+}
+
+/// AMD before leaf 0xB: leaf 0x8000_0008 has the width of the fields below the package, leaf
+/// 0x8000_001E the number of threads of a core. (Of a compute unit, on family 15h: two cores that share
+/// an FPU and the L2 cache. They count as threads of one core.) QEMU has ECX of the former on Intel's
+/// models as well, where it is reserved.
+fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
+    let size = leaves.get(0x8000_0008, 0).ecx;
+    let package_shift = match size >> 12 & 0xf {
+        // "Legacy method": the field is as wide as the number of threads needs.
+        0 => width((size & 0xff) + 1),
+        bits => bits,
+    };
+    let threads = (leaves.get(0x8000_001e, 0).ebx >> 8 & 0xff) + 1;
+    (package_shift > 0).then_some(Shape {
+        thread_bits: width(threads),
+        die_shift: package_shift,
+        package_shift,
+        threads,
+    })
+}
+
+/// AMD's leaf 0x8000_001E tells how many nodes a package has, which are its dies. They are the highest
+/// bits below the package's number on Zen 1, which has several, and in QEMU; the manual does not say.
+fn with_nodes<R: CpuIdReader>(mut shape: Shape, leaves: &Leaves<'_, R>) -> Shape {
+    if leaves.is_amd() && shape.die_shift == shape.package_shift {
+        let nodes = (leaves.get(0x8000_001e, 0).ecx >> 8 & 0b111) + 1;
+        shape.die_shift = shape.package_shift.saturating_sub(width(nodes));
+    }
+    shape
+}
+
+/// Intel before leaf 0xB: leaf 1 has the number of IDs of a package, leaf 4 that of its cores.
+fn intel<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
+    const HTT: u32 = 1 << 28;
+    let features = leaves.get(1, 0);
+    if features.edx & HTT == 0 {
+        // The field below is only valid with this flag; without it, a package is one CPU.
+        return None;
+    }
+    let package_shift = width(features.ebx >> 16 & 0xff);
+    let core_bits = width((leaves.get(4, 0).eax >> 26) + 1);
+    Some(Shape {
+        thread_bits: package_shift.saturating_sub(core_bits),
+        die_shift: package_shift,
+        package_shift,
+        threads: 0,
+    })
+}
+
+fn low_bits(value: u32, bits: u32) -> u32 {
+    value & ((1 << bits) - 1)
+}

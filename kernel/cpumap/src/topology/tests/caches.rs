@@ -1,0 +1,146 @@
+//! Caches, and who shares them.
+
+use raw_cpuid::CpuIdResult;
+
+use super::super::{Cache, CacheKind, Topology};
+use super::{AMD, INTEL, QEMU_EPYC, topology};
+use crate::ApicId;
+
+/// Level, kind, KiB, ways, bytes of a line, lowest APIC ID of those who share it.
+pub(super) fn cache(
+    level: u8,
+    kind: CacheKind,
+    kib: u64,
+    ways: u16,
+    line: u16,
+    first: u32,
+) -> Cache {
+    Cache {
+        level,
+        kind,
+        bytes: kib << 10,
+        ways,
+        line,
+        first: ApicId::new(first),
+    }
+}
+
+#[test]
+fn intel_caches() {
+    use CacheKind::{Data, Instruction, Unified};
+    // QEMU 7.2, `-cpu Skylake-Server -smp 12,sockets=2,cores=3,threads=2`.
+    let answers = [
+        (4, 0, [0x0800_0121, 0x01c0_003f, 0x3f, 1]),
+        (4, 1, [0x0800_0122, 0x01c0_003f, 0x3f, 1]),
+        (4, 2, [0x0800_4143, 0x03c0_003f, 0xfff, 1]),
+        (4, 3, [0x0801_c163, 0x03c0_003f, 0x3fff, 6]),
+        (0xb, 0, [1, 2, 0x100, 0]),
+        (0xb, 1, [3, 6, 0x201, 0]),
+        // Real ones leave this one empty.
+        (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
+        (0x8000_0005, 0, [0, 0, 0x4002_0140, 0x4002_0140]),
+    ];
+    assert_eq!(
+        *topology(0xd, INTEL, &answers, 0b1_01_1).caches,
+        [
+            cache(1, Data, 32, 8, 64, 0b1_01_1),
+            cache(1, Instruction, 32, 8, 64, 0b1_01_1),
+            cache(2, Unified, 4096, 16, 64, 0b1_01_0),
+            cache(3, Unified, 16384, 16, 64, 0b1_00_0),
+        ]
+    );
+}
+
+#[test]
+fn amd_caches() {
+    use CacheKind::{Data, Instruction, Unified};
+    assert_eq!(
+        *topology(0xd, AMD, &QEMU_EPYC, 0b1_1_1_1).caches,
+        [
+            cache(1, Data, 32, 8, 64, 0b1_1_1_0),
+            cache(1, Instruction, 64, 4, 64, 0b1_1_1_0),
+            cache(2, Unified, 512, 8, 64, 0b1_1_1_0),
+            cache(3, Unified, 8192, 16, 64, 0b1_1_0_0),
+        ]
+    );
+}
+
+#[test]
+fn amd_counts_cpus_where_ids_have_holes() {
+    // QEMU 7.2, `-cpu EPYC -smp 30,dies=2,cores=5,threads=3`: 15 CPUs share an L3 cache, among 32 IDs.
+    let answers = [
+        (0xb, 0, [2, 3, 0x100, 0]),
+        (0xb, 1, [6, 15, 0x201, 0]),
+        (0x8000_0000, 0, [0x8000_001e, 0, 0, 0]),
+        (0x8000_001d, 0, [0x8121, 0x01c0_003f, 0x3f, 1]),
+        (0x8000_001d, 1, [0x38163, 0x03c0_003f, 0x1fff, 6]),
+        (0x8000_001e, 0, [0, 0x200, 0x100, 0]),
+    ];
+    let last = topology(0xd, AMD, &answers, 0b1_100_10);
+    assert_eq!(last.caches[0].first, ApicId::new(0b1_100_00));
+    assert_eq!(last.caches[1].first, ApicId::new(0b1_000_00));
+}
+
+#[test]
+fn amd_caches_by_the_oldest_leaves() {
+    use CacheKind::{Data, Instruction, Unified};
+    // QEMU 7.2, `-cpu max -smp 12,sockets=2,cores=3,threads=2`.
+    let answers = [
+        (0xb, 0, [1, 2, 0x100, 0]),
+        (0xb, 1, [3, 6, 0x201, 0]),
+        (0x8000_0000, 0, [0x8000_000a, 0, 0, 0]),
+        (
+            0x8000_0005,
+            0,
+            [0x01ff_01ff, 0x01ff_01ff, 0x4002_0140, 0x40ff_0140],
+        ),
+        (0x8000_0006, 0, [0, 0x4200_4200, 0x0200_8140, 0x0080_8140]),
+    ];
+    assert_eq!(
+        *topology(0xd, AMD, &answers, 0b1_10_1).caches,
+        [
+            cache(1, Data, 64, 2, 64, 0b1_10_0),
+            cache(1, Instruction, 64, 0, 64, 0b1_10_0),
+            cache(2, Unified, 512, 16, 64, 0b1_10_0),
+            cache(3, Unified, 16384, 16, 64, 0b1_00_0),
+        ]
+    );
+}
+
+#[test]
+fn no_cache_reaches_beyond_its_package() {
+    // The real CPU's L3 cache, of 64 IDs, in a guest whose packages have 2.
+    let answers = [
+        (4, 0, [0x000f_c163, 0x03c0_003f, 0x3fff, 0]),
+        (0xb, 0, [0, 1, 0x100, 0]),
+        (0xb, 1, [1, 2, 0x201, 0]),
+    ];
+    let caches = topology(0xd, INTEL, &answers, 5).caches;
+    assert_eq!(caches[0].first, ApicId::new(4));
+}
+
+#[test]
+fn caches_that_are_none_are_left_out() {
+    // Level 0, a kind nobody knows, and a fully associative one of a single set.
+    let answers = [
+        (4, 0, [0x01, 0, 0, 0]),
+        (4, 1, [0x24, 0, 0, 0]),
+        (4, 2, [0x221, 0x1fc0_003f, 0, 0]),
+    ];
+    let caches = topology(4, INTEL, &answers, 0).caches;
+    assert_eq!(caches.len(), 1);
+    assert_eq!((caches[0].bytes, caches[0].ways), (128 * 64, 0));
+}
+
+#[test]
+fn caches_without_end_are_cut() {
+    let endless = |_, _| CpuIdResult {
+        eax: !0x1f | 3,
+        ebx: u32::MAX,
+        ecx: u32::MAX,
+        edx: 0,
+    };
+    let caches = Topology::read(&endless, ApicId::new(u32::MAX)).caches;
+    assert!(!caches.is_empty() && caches.len() <= 8);
+    assert_eq!(caches[0].bytes, u64::MAX);
+}
