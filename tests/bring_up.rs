@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use boot::{Machine, Report};
 use protocol::event::{Cpu, Event};
 use tests::Case;
+use tests::model;
 use tests::shape::Shape;
 
 fn main() -> ExitCode {
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 
 /// The kernel's table says what the machine's shape makes of it; nobody but a ghost is missing.
 fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
-    let expected = shape.table();
+    let expected = model::MAX.table(shape);
     let rows: Vec<Cpu> = report
         .events
         .iter()

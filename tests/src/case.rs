@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use boot::{Accel, Action, Boot, Host, Machine, Report, Trigger};
-use protocol::options::{Format, Options};
+use protocol::options::{Format, Job, Options};
 use serde_json::Value;
 
 use crate::shape::Shape;
@@ -96,6 +96,14 @@ impl Case {
         case
     }
 
+    /// The kernel itself; it is to tell of the topology, and nothing more.
+    #[must_use]
+    pub fn topology(smp: &str) -> Self {
+        let mut case = Self::kernel(smp, 1);
+        case.options.job = Job::Topology;
+        case
+    }
+
     /// Gives it another name than that of its `-smp` value.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
@@ -124,6 +132,14 @@ impl Case {
         self.name = format!("kvm_{}", self.name);
         self.accel = Accel::Kvm;
         self
+    }
+
+    /// Another CPU model than `max`. Its name becomes part of the case's.
+    #[must_use]
+    pub fn cpu(mut self, model: &str) -> Self {
+        self.name = format!("{model}_{}", self.name);
+        // Of two, QEMU takes the last.
+        self.qemu(["-cpu", model])
     }
 
     /// So much memory instead of what [`Boot`] gives by the number of CPUs.

@@ -8,6 +8,8 @@
 //! - [`case`]: boots a case and hands the report to its check;
 //! - [`judge`]: says what is wrong with a report, if anything is;
 //! - [`shape`]: which CPUs an `-smp` value stands for, computed without the kernel;
+//! - [`model`]: what of that a CPU model tells, and which caches it has;
+//! - [`machines`]: a list of machines of many shapes and models;
 //! - [`failure`]: what a person sees of a case that failed.
 #![forbid(unsafe_code)]
 
@@ -15,6 +17,8 @@ pub mod case;
 pub mod failure;
 mod guests;
 pub mod judge;
+pub mod machines;
+pub mod model;
 pub mod shape;
 
 use std::process::ExitCode;

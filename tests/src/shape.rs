@@ -2,7 +2,8 @@
 //!
 //! This is the tests' own computation, by the rules that QEMU documents for machine types since 6.2
 //! (cores are preferred over sockets) and Intel's encoding of x2APIC IDs (SDM Vol. 3A, 9.9.1): each
-//! level takes as many bits as its largest number needs, threads lowest. The kernel never sees it.
+//! level takes as many bits as its largest number needs, threads lowest. The kernel never sees it. Which
+//! of it a CPU model tells is [`Model`](crate::model::Model)'s matter.
 
 use protocol::event::Cpu;
 
@@ -86,40 +87,44 @@ impl Shape {
         self
     }
 
-    /// The index table that the kernel must come to: the CPUs present, in ascending order of their
-    /// APIC IDs. The BSP is QEMU's first CPU, so the first line is the BSP's. Times are 0. The ghost has
-    /// no line, but an index: those of the CPUs after it are one higher.
-    ///
-    /// The cores of a package's dies are numbered as the APIC ID has them: die bits above core bits.
+    /// The index table that the kernel must come to if its CPU tells all levels: the CPUs present, in
+    /// ascending order of their APIC IDs. The BSP is QEMU's first CPU, so the first line is the BSP's.
+    /// Times are 0. The ghost has no line, but an index: those of the CPUs after it are one higher.
     #[must_use]
     pub fn table(&self) -> Vec<Cpu> {
-        let thread_bits = bits_for(self.threads);
-        let core_bits = bits_for(self.cores);
-        let die_bits = bits_for(self.dies);
+        let [die_bits, core_bits, thread_bits] = self.bits();
         (0..self.cpus)
             .map(|index| {
                 let thread = index % self.threads;
                 let core = index / self.threads % self.cores;
                 let die = index / (self.threads * self.cores) % self.dies;
                 let package = index / (self.threads * self.cores * self.dies);
-                let core = die << core_bits | core;
-                let apic_id = (package << (die_bits + core_bits) | core) << thread_bits | thread;
+                let apic_id =
+                    ((package << die_bits | die) << core_bits | core) << thread_bits | thread;
                 let after_ghost = self.ghost.is_some_and(|ghost| ghost < apic_id);
                 Cpu {
                     index: index + u32::from(after_ghost),
                     apic_id,
                     package,
+                    die,
                     core,
                     thread,
+                    kind: None,
                     online_us: 0,
                 }
             })
             .collect()
     }
+
+    /// Bits of an APIC ID for die, core and thread.
+    #[must_use]
+    pub fn bits(&self) -> [u32; 3] {
+        [self.dies, self.cores, self.threads].map(bits_for)
+    }
 }
 
 /// Bits that tell `count` things apart.
-fn bits_for(count: u32) -> u32 {
+pub(crate) fn bits_for(count: u32) -> u32 {
     count.next_power_of_two().trailing_zeros()
 }
 
@@ -186,6 +191,8 @@ mod tests {
             apic_ids("12,sockets=2,dies=2,cores=3,threads=1"),
             [0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14]
         );
+        let table = Shape::of("12,sockets=2,dies=2,cores=3,threads=1").table();
+        assert_eq!((table[4].package, table[4].die, table[4].core), (0, 1, 1));
     }
 
     #[test]

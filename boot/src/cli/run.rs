@@ -13,7 +13,7 @@ use super::args::BootArgs;
 use super::job::Job;
 use super::story::Story;
 use super::view::View;
-use super::{FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result};
+use super::{FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result, topology};
 use crate::accel::Engine;
 use crate::outcome::Outcome;
 use crate::qemu;
@@ -60,7 +60,10 @@ pub(super) fn run_then(
     let mut boot = boot(elf, args, job);
     let command = boot.command()?;
     let engine = boot.engine();
-    let notes = bench::notes(engine, args.smp.cpus(), bench::host_cpus());
+    let notes = match job {
+        Job::Topology => topology::notes(&args.smp),
+        _ => bench::notes(engine, args.smp.cpus(), bench::host_cpus()),
+    };
     let mut view = View::new(args.json, args.verbose, job, notes);
     if args.verbose {
         view.say(&job.describe());

@@ -12,25 +12,41 @@ use protocol::event::Cpu;
 use protocol::human::Bytes;
 use protocol::topology::{Cache, CacheKind, Ranges};
 
+use crate::machine::Smp;
+
 /// Trees of more lines than this are shortened, unless the user wants all.
 const SHORT_TREE: usize = 48;
 
-/// Of parts side by side in a tree that is shortened, so many are drawn at the beginning and at the
-/// end.
-const FIRST: usize = 2;
-const LAST: usize = 1;
+/// How many of the parts side by side are drawn, at the beginning and at the end: all; if that makes too
+/// long a tree, fewer.
+const DRAWN: [(usize, usize); 4] = [(usize::MAX, 0), (2, 1), (1, 1), (1, 0)];
 
 /// The tree and the table, as lines.
 pub(super) fn tree(cpus: &[Cpu], caches: &[Cache], verbose: bool) -> Vec<String> {
     let mut machine = Part::machine(cpus);
     machine.add_all(parts(cpus, caches));
-    let mut lines = machine.draw(usize::MAX);
-    if lines.len() > SHORT_TREE && !verbose {
-        lines = machine.draw(FIRST + LAST);
+    let mut lines = Vec::new();
+    for drawn in DRAWN {
+        lines = machine.draw(drawn);
+        if verbose || lines.len() <= SHORT_TREE {
+            break;
+        }
     }
     lines.push(String::new());
     lines.extend(cache_table(caches));
     lines
+}
+
+/// What is to be said below a tree without dies to somebody who has asked QEMU for some.
+pub(super) fn notes(smp: &Smp) -> Vec<String> {
+    let dies = smp
+        .as_str()
+        .split(',')
+        .filter_map(|part| part.strip_prefix("dies="));
+    let asked = dies.last().is_some_and(|dies| dies != "1");
+    let note = "This CPU model does not tell of its dies: their cores count as the package's. To see \
+                dies, add a model that does: -- -cpu EPYC";
+    asked.then(|| note.to_string()).into_iter().collect()
 }
 
 /// A part of the machine.
@@ -84,7 +100,9 @@ fn parts(cpus: &[Cpu], caches: &[Cache]) -> Vec<Part> {
         }
         add(Rank::Core, name, indices(&cpus));
     }
-    for (cache, sharers) in shared(caches).into_iter().rev() {
+    let mut shared = shared(caches);
+    shared.sort_by_key(|(cache, _)| (Reverse(cache.level), cache.kind));
+    for (cache, sharers) in shared {
         let name = format!("{cache} {}", Bytes(cache.bytes));
         let owner = owner_ranks(&cache).into_iter().find_map(|rank| {
             parts
@@ -168,27 +186,37 @@ impl Part {
         self.parts.iter_mut().for_each(Self::sort);
     }
 
-    /// Its line and those of all parts within it, of which at most so many are drawn side by side (and
-    /// one line about the others).
-    fn draw(&self, most: usize) -> Vec<String> {
+    /// Its line and those of the parts within it, of which so many are drawn at the beginning and at the
+    /// end, and one line about the others.
+    fn draw(&self, drawn: (usize, usize)) -> Vec<String> {
+        let (first, last) = drawn;
         let mut lines = vec![self.line()];
         let count = self.parts.len();
-        // A single one takes no more room than the line about it.
-        let short = count > most.saturating_add(1);
+        // One that is left out would save no line if it had but one.
+        let left_out = match count > first.saturating_add(last).saturating_add(1) {
+            true => first..count - last,
+            false => 0..0,
+        };
         for (place, part) in self.parts.iter().enumerate() {
             let (own, below) = match place + 1 == count {
                 true => ("└─ ", "   "),
                 false => ("├─ ", "│  "),
             };
-            if short && (FIRST..count - LAST).contains(&place) {
-                if place == FIRST {
-                    lines.push(format!("├─ {}", self.left_out()));
+            if left_out.contains(&place) {
+                // The line about them stands where the last one would.
+                if place + 1 == left_out.end {
+                    let left_out = said_of(&self.parts[left_out.clone()]);
+                    lines.push(format!("{own}{left_out}"));
                 }
                 continue;
             }
-            let drawn = part.draw(most);
             let marks = std::iter::once(own).chain(std::iter::repeat(below));
-            lines.extend(marks.zip(drawn).map(|(mark, line)| format!("{mark}{line}")));
+            let within = part.draw(drawn);
+            lines.extend(
+                marks
+                    .zip(within)
+                    .map(|(mark, line)| format!("{mark}{line}")),
+            );
         }
         lines
     }
@@ -199,14 +227,13 @@ impl Part {
             _ => format!("{} [{}]", self.name, self.caches.join(", ")),
         }
     }
+}
 
-    /// What stands for the parts between the first and the last ones.
-    fn left_out(&self) -> String {
-        let parts = &self.parts[FIRST..self.parts.len() - LAST];
-        let cpus: BTreeSet<u32> = parts.iter().flat_map(|part| &part.cpus).copied().collect();
-        let cpus = Ranges(cpus.iter().copied());
-        format!("... {} more: CPUs {cpus} (all with --verbose)", parts.len())
-    }
+/// What stands for parts that are not drawn.
+fn said_of(parts: &[Part]) -> String {
+    let cpus: BTreeSet<u32> = parts.iter().flat_map(|part| &part.cpus).copied().collect();
+    let cpus = Ranges(cpus.iter().copied());
+    format!("... {} more: CPUs {cpus} (all with --verbose)", parts.len())
 }
 
 /// CPUs that have the same key, by key.

@@ -20,13 +20,13 @@ pub(super) struct View {
     job: Job,
     /// Live reports so far.
     reports: u64,
-    /// What is to be said below the figures of a bench.
+    /// What is to be said below the figures of a bench, or below a tree without dies.
     notes: Vec<String>,
     story: Story,
 }
 
 impl View {
-    /// A view of a run whose main job this is. `notes` belong to the figures of a bench.
+    /// A view of a run whose main job this is. `notes` belong to the figures of a bench, or to a tree.
     pub(super) fn new(to_stderr: bool, verbose: bool, job: Job, notes: Vec<String>) -> Self {
         Self {
             screen: Screen::new(to_stderr),
@@ -74,6 +74,9 @@ impl View {
                 topology::tree(cpus, caches, self.verbose)
                     .iter()
                     .for_each(|row| self.say(row));
+                if cpus.iter().all(|cpu| cpu.die == 0) {
+                    self.notes.iter().for_each(|note| self.say(note));
+                }
             }
         } else if let Event::Online { .. } = event {
             let limit = if self.verbose {

@@ -1,7 +1,8 @@
 use protocol::event::Cpu;
 use protocol::topology::{Cache, CacheKind, CoreKind};
 
-use super::{SHORT_TREE, tree};
+use super::{SHORT_TREE, notes, tree};
+use crate::machine::Smp;
 
 fn cpu(index: u32, apic_id: u32, [package, die, core, thread]: [u32; 4]) -> Cpu {
     Cpu {
@@ -72,25 +73,25 @@ fn a_server() {
 12 CPUs: 2 packages, 3 dies, 6 cores
 ├─ Package 0
 │  └─ Die 1 [L3 16 MiB]
-│     ├─ Core 0 [L2 1280 KiB, L1i 64 KiB, L1d 32 KiB]
+│     ├─ Core 0 [L2 1280 KiB, L1d 32 KiB, L1i 64 KiB]
 │     │  ├─ Thread 0: CPU 4, APIC ID 8
 │     │  └─ Thread 1: CPU 5, APIC ID 9
-│     └─ Core 1 [L2 1280 KiB, L1i 64 KiB, L1d 32 KiB]
+│     └─ Core 1 [L2 1280 KiB, L1d 32 KiB, L1i 64 KiB]
 │        ├─ Thread 0: CPU 6, APIC ID 10
 │        └─ Thread 1: CPU 7, APIC ID 11
 └─ Package 1
    ├─ Die 0 [L3 16 MiB]
-   │  ├─ Core 0 [L2 1280 KiB, L1i 64 KiB, L1d 32 KiB]
+   │  ├─ Core 0 [L2 1280 KiB, L1d 32 KiB, L1i 64 KiB]
    │  │  ├─ Thread 0: CPU 8, APIC ID 16
    │  │  └─ Thread 1: CPU 9, APIC ID 17
-   │  └─ Core 1 [L2 1280 KiB, L1i 64 KiB, L1d 32 KiB]
+   │  └─ Core 1 [L2 1280 KiB, L1d 32 KiB, L1i 64 KiB]
    │     ├─ Thread 0: CPU 10, APIC ID 18
    │     └─ Thread 1: CPU 11, APIC ID 19
    └─ Die 1 [L3 16 MiB]
-      ├─ Core 0 [L2 1280 KiB, L1i 64 KiB, L1d 32 KiB]
+      ├─ Core 0 [L2 1280 KiB, L1d 32 KiB, L1i 64 KiB]
       │  ├─ Thread 0: CPU 12, APIC ID 24
       │  └─ Thread 1: CPU 13, APIC ID 25
-      └─ Core 1 [L2 1280 KiB, L1i 64 KiB, L1d 32 KiB]
+      └─ Core 1 [L2 1280 KiB, L1d 32 KiB, L1i 64 KiB]
          ├─ Thread 0: CPU 14, APIC ID 26
          └─ Thread 1: CPU 15, APIC ID 27
 
@@ -111,7 +112,7 @@ fn one_cpu() {
         "
 1 CPU: 1 package, 1 core
 └─ Package 0 [L3 16 MiB]
-   └─ Core 0: CPU 0, APIC ID 0 [L2 1280 KiB, L1i 64 KiB, L1d 32 KiB]
+   └─ Core 0: CPU 0, APIC ID 0 [L2 1280 KiB, L1d 32 KiB, L1i 64 KiB]
 
 cache       size  ways   line  number  each is shared by
 L1d       32 KiB     8   64 B       1  1 CPU
@@ -196,6 +197,18 @@ fn caches_of_threads_are_theirs() {
 }
 
 #[test]
+fn who_asks_for_dies_is_told_why_there_are_none() {
+    for (smp, said) in [
+        ("4", 0),
+        ("4,dies=1", 0),
+        ("8,sockets=2,dies=2,cores=2", 1),
+        ("cores=2,dies=3", 1),
+    ] {
+        assert_eq!(notes(&Smp::new(smp).expect(smp)).len(), said, "{smp}");
+    }
+}
+
+#[test]
 fn a_long_tree_is_shortened_and_says_so() {
     let cpus: Vec<_> = (0..255)
         .map(|n| cpu(n, n, [n / 64, 0, n % 64, 0]))
@@ -212,6 +225,19 @@ fn a_long_tree_is_shortened_and_says_so() {
     ];
     assert_eq!(short[..expected.len()], expected);
     assert!(short.len() < SHORT_TREE, "{}", short.len());
+    // Deep ones more so, down to one part of each kind.
+    for (packages, dies, cores) in [(2, 2, 3), (2, 2, 32), (8, 8, 8), (40, 1, 1), (1, 40, 40)] {
+        let mut cpus = Vec::new();
+        for n in 0..packages * dies * cores * 2 {
+            let core = n / 2 % cores;
+            let die = n / 2 / cores % dies;
+            cpus.push(cpu(n, n, [n / 2 / cores / dies, die, core, n % 2]));
+        }
+        let lines = tree(&cpus, &[], false);
+        assert!(lines.len() <= SHORT_TREE + 2, "{lines:#?}");
+        let left_out = lines.iter().filter(|line| line.contains("more: CPUs"));
+        assert_eq!(left_out.count() > 0, cpus.len() > 24, "{lines:#?}");
+    }
     let all = tree(&cpus, &[], true);
     assert_eq!(
         all.iter().filter(|line| line.contains("Core ")).count(),

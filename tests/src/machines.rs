@@ -1,0 +1,208 @@
+//! Machines of many shapes and models: what the kernel must bring up and see right.
+//!
+//! All combinations of a few numbers of sockets, dies, cores and threads would be some hundreds; each
+//! CPU model on each board with each of them, many thousands. [`all`] takes every second shape, and deals
+//! models and boards out to them in turn, so that each meets shapes of all sorts.
+
+use boot::Machine;
+
+use crate::model::{ALL, Model};
+use crate::shape::Shape;
+
+/// A machine to boot.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// QEMU's board.
+    pub machine: Machine,
+    /// Its CPUs' model.
+    pub model: Model,
+    /// QEMU's `-smp`.
+    pub smp: String,
+}
+
+/// A level's numbers: powers of two, and those that leave holes in the APIC IDs. An odd number of each, so
+/// that every second combination has all of them.
+const SOCKETS: [u32; 5] = [1, 2, 3, 4, 5];
+const DIES: [u32; 3] = [1, 2, 3];
+const CORES: [u32; 7] = [1, 2, 3, 4, 5, 6, 7];
+const THREADS: [u32; 3] = [1, 2, 3];
+
+/// The most CPUs of a machine of the combinations. Larger ones are listed singly, since they take
+/// longer.
+const MOST: u32 = 24;
+
+/// What an xAPIC can address: 255 is everybody.
+const HIGHEST_ID: u32 = 254;
+
+/// The machines.
+#[must_use]
+pub fn all() -> Vec<Setup> {
+    let mut boards = [Machine::Q35, Machine::Pc, Machine::Microvm]
+        .into_iter()
+        .cycle();
+    let mut models = ALL.into_iter().cycle();
+    let small = combinations().into_iter().map(|smp| {
+        let shape = Shape::of(&smp);
+        let fits = |model: &Model| model.tells_the_truth(&shape);
+        let model = models.find(fits).expect("some model fits every shape");
+        let board = boards.find(|board| fits_board(*board, &shape));
+        Setup {
+            machine: board.expect("some board fits every shape"),
+            model,
+            smp,
+        }
+    });
+    small.chain(singly()).collect()
+}
+
+/// `-smp` values of small machines.
+fn combinations() -> Vec<String> {
+    let mut all = Vec::new();
+    for threads in THREADS {
+        for cores in CORES {
+            for dies in DIES {
+                for sockets in SOCKETS {
+                    all.push([sockets, dies, cores, threads]);
+                }
+            }
+        }
+    }
+    all.retain(|levels| levels.iter().product::<u32>() <= MOST);
+    let taken = all.into_iter().step_by(2).enumerate();
+    taken
+        .map(|(place, [sockets, dies, cores, threads])| {
+            let places = sockets * dies * cores * threads;
+            // Not all places are taken, in one of three: some threads, cores or a whole package are
+            // missing.
+            let cpus = match place % 3 {
+                0 if places > 1 => places - 1 - place as u32 % (places / 2),
+                _ => places,
+            };
+            let mut smp = format!("{cpus},sockets={sockets}");
+            // A board that knows no dies does not want to hear of them.
+            if dies > 1 {
+                smp.push_str(&format!(",dies={dies}"));
+            }
+            smp.push_str(&format!(",cores={cores},threads={threads}"));
+            if cpus < places {
+                smp.push_str(&format!(",maxcpus={places}"));
+            }
+            smp
+        })
+        .filter(|smp| highest_id(&Shape::of(smp)) <= HIGHEST_ID)
+        .collect()
+}
+
+/// Machines for a reason of their own: more IDs to an L3 cache than CPUs by more than a power of two; holes
+/// on all levels; large ones; the highest ID on a sparse and on a full board.
+fn singly() -> impl Iterator<Item = Setup> {
+    [
+        (
+            Machine::Q35,
+            "EPYC",
+            "30,sockets=1,dies=2,cores=5,threads=3",
+        ),
+        (
+            Machine::Pc,
+            "Skylake-Server",
+            "30,sockets=2,cores=5,threads=3",
+        ),
+        (
+            Machine::Q35,
+            "Skylake-Server",
+            "81,sockets=3,dies=3,cores=3,threads=3",
+        ),
+        (
+            Machine::Microvm,
+            "Opteron_G5",
+            "64,sockets=4,cores=8,threads=2",
+        ),
+        (
+            Machine::Pc,
+            "EPYC-Rome",
+            "144,sockets=2,dies=3,cores=12,threads=2",
+        ),
+        (
+            Machine::Q35,
+            "phenom",
+            "3,sockets=255,cores=1,threads=1,maxcpus=255",
+        ),
+        (Machine::Q35, "max", "255"),
+    ]
+    .into_iter()
+    .map(|(machine, name, smp)| {
+        let model = ALL.into_iter().find(|model| model.name == name);
+        Setup {
+            machine,
+            model: model.expect("a model of the list"),
+            smp: smp.to_owned(),
+        }
+    })
+}
+
+/// Only PCs have dies.
+fn fits_board(machine: Machine, shape: &Shape) -> bool {
+    machine != Machine::Microvm || shape.dies == 1
+}
+
+/// The highest APIC ID of the places of a board.
+fn highest_id(shape: &Shape) -> u32 {
+    let full = Shape {
+        cpus: shape.max_cpus,
+        ..*shape
+    };
+    full.table()
+        .iter()
+        .map(|cpu| cpu.apic_id)
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use boot::Machine;
+
+    use super::{ALL, HIGHEST_ID, all, fits_board, highest_id};
+    use crate::shape::Shape;
+
+    #[test]
+    fn the_list_is_long_and_has_everything() {
+        let machines = all();
+        let shapes: Vec<_> = machines.iter().map(|setup| Shape::of(&setup.smp)).collect();
+        let different: BTreeSet<_> = machines.iter().map(|setup| &setup.smp).collect();
+        assert!(different.len() >= 60, "{} shapes", different.len());
+        assert_eq!(different.len(), machines.len());
+        for model in ALL {
+            let dealt = machines.iter().filter(|setup| setup.model == model);
+            assert!(dealt.count() >= 2, "{}", model.name);
+        }
+        for board in [Machine::Q35, Machine::Pc, Machine::Microvm] {
+            let dealt = machines.iter().filter(|setup| setup.machine == board);
+            assert!(dealt.count() >= 10, "{board}");
+        }
+        for (setup, shape) in machines.iter().zip(&shapes) {
+            assert!(fits_board(setup.machine, shape), "{setup:?}");
+            assert!(setup.model.tells_the_truth(shape), "{setup:?}");
+            assert!(highest_id(shape) <= HIGHEST_ID, "{setup:?}");
+        }
+        // Threes on every level, alone and together.
+        let levels = |shape: &Shape| [shape.sockets, shape.dies, shape.cores, shape.threads];
+        for level in 0..4 {
+            let threes = shapes.iter().filter(|shape| levels(shape)[level] == 3);
+            assert!(threes.count() >= 5, "level {level}");
+        }
+        assert!(shapes.iter().any(|shape| levels(shape) == [3; 4]));
+        let absent = shapes.iter().filter(|shape| shape.cpus < shape.max_cpus);
+        assert!(absent.count() >= 15);
+        assert!(shapes.iter().any(|shape| shape.cpus == 255));
+        assert!(
+            shapes
+                .iter()
+                .filter(|shape| highest_id(shape) == HIGHEST_ID)
+                .count()
+                >= 2
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! Every machine is seen as it is: all CPUs come up, know where they sit, and know which caches they
+//! share with whom; for many shapes, of CPUs of many models.
+
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, ensure};
+use boot::version::Version;
+use boot::{Report, qemu};
+use protocol::event::{Cpu, Event};
+use protocol::topology::Cache;
+use tests::machines::{self, Setup};
+use tests::shape::Shape;
+use tests::{Case, judge};
+
+fn main() -> ExitCode {
+    let cases = machines::all().into_iter().map(|setup| {
+        Case::topology(&setup.smp)
+            .cpu(setup.model.name)
+            .on(setup.machine)
+            .expecting(move |report| {
+                judge::ended_well(report)?;
+                all_are_online(report, &setup)?;
+                every_cpu_is_in_its_place(report, &setup)?;
+                caches_are_shared_by_the_right_ones(report, &setup)
+            })
+    });
+    tests::main("topology", cases.collect())
+}
+
+fn all_are_online(report: &Report, setup: &Setup) -> Result<()> {
+    let cpus = Shape::of(&setup.smp).cpus;
+    let said = report.events.iter().find_map(|event| match event {
+        Event::Online { online, listed, .. } => Some((*online, *listed)),
+        _ => None,
+    });
+    ensure!(said == Some((cpus, cpus)), "online and listed: {said:?}");
+    Ok(())
+}
+
+fn every_cpu_is_in_its_place(report: &Report, setup: &Setup) -> Result<()> {
+    let rows = rows(report);
+    let expected = setup.model.table(&Shape::of(&setup.smp));
+    for (row, expected) in rows.iter().zip(&expected) {
+        let row = Cpu {
+            online_us: 0,
+            ..*row
+        };
+        ensure!(row == *expected, "{row:?}\ninstead of {expected:?}");
+    }
+    ensure!(
+        rows.len() == expected.len(),
+        "{} rows instead of {}",
+        rows.len(),
+        expected.len()
+    );
+    Ok(())
+}
+
+/// Each CPU has the caches of its model; and of any two CPUs it is right whether they share them.
+fn caches_are_shared_by_the_right_ones(report: &Report, setup: &Setup) -> Result<()> {
+    let rows = rows(report);
+    let told: Vec<Cache> = report
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Cache(cache) => Some(*cache),
+            _ => None,
+        })
+        .collect();
+    let expected = setup.model.caches(qemu_version()?);
+    ensure!(
+        told.len() == rows.len() * expected.len(),
+        "{} caches are told of",
+        told.len()
+    );
+    let by_cpu: Vec<&[Cache]> = told.chunks(expected.len()).collect();
+    for (row, caches) in rows.iter().zip(&by_cpu) {
+        for (cache, expected) in caches.iter().zip(&expected) {
+            let found = (cache.cpu, cache.level, cache.kind, cache.bytes);
+            let right = (row.index, expected.level, expected.kind, expected.bytes);
+            ensure!(found == right, "{cache:?}\ninstead of {expected:?}");
+            let (ways, line) = (cache.ways, cache.line);
+            ensure!((ways, line) == (expected.ways, 64), "{cache:?}");
+        }
+    }
+    for (one, of_one) in rows.iter().zip(&by_cpu) {
+        for (other, of_other) in rows.iter().zip(&by_cpu) {
+            for (nth, cache) in expected.iter().enumerate() {
+                let (mine, theirs) = (of_one[nth], of_other[nth]);
+                let shared = mine.identity() == theirs.identity();
+                let right = cache.sharers.are(one, other);
+                ensure!(
+                    shared == right,
+                    "{mine} shared by\n{one:?} and\n{other:?}: {shared}, instead of {right}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn rows(report: &Report) -> Vec<Cpu> {
+    let rows = report.events.iter().filter_map(|event| match event {
+        Event::Cpu(cpu) => Some(*cpu),
+        _ => None,
+    });
+    rows.collect()
+}
+
+/// Of the QEMU that the cases are booted in; asked once.
+fn qemu_version() -> Result<Version> {
+    static VERSION: OnceLock<Option<Version>> = OnceLock::new();
+    let ask = || qemu::version(&qemu::find(None).ok()?).ok();
+    VERSION
+        .get_or_init(ask)
+        .context("QEMU does not tell its version")
+}
