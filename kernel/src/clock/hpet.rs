@@ -12,7 +12,7 @@ use crate::{acpi, memory::mapping};
 ///
 /// All of the first 4 GiB is mapped already, but as ordinary memory, write-back. Firmware overrides that by
 /// the MTRRs for its devices; this page does not rely on it: its own bits make it uncached whatever the
-/// MTRRs say (Intel SDM 3A, table 11-7).
+/// MTRRs say (Intel SDM 3A, table 12-7).
 const MMIO: u64 = 0xffff_fe00_0000_1000;
 
 const CAPABILITIES: u64 = 0;
