@@ -28,8 +28,8 @@ pub enum Leaf {
 }
 
 impl Told {
-    /// What the CPU says: leaves 0x15 and 0x16 (Intel SDM 2A, CPUID; 3B, 20.7.3, "Determining the Processor Base Frequency"). `None` if it says
-    /// nothing, as AMD's do, or nothing that could be true.
+    /// What the CPU says: leaves 0x15 and 0x16 (Intel SDM 2A, CPUID; 3B, 20.7.3, "Determining the Processor
+    /// Base Frequency"). `None` if it says nothing, as AMD's do, or nothing that could be true.
     ///
     /// The local APIC's timer runs at the crystal's rate where leaf 0x15 tells it (SDM 3A, 11.5.4), but
     /// not in a virtual machine: there the leaf may be the host's, while the timer is the hypervisor's
