@@ -90,16 +90,29 @@ fn by(source: &'static str, there: &[ClockSource], case: Case) -> Case {
             .any(|line| line.contains("NOTHING TELLS THE RATE"));
         ensure!(warned == (source == ASSUMED), "warned: {warned}");
         for source in [Cpuid, Hypervisor, Pit, Hpet, PmTimer] {
-            let text = format!("there is {}:", source.name());
-            let is_there = report.lines.iter().any(|line| line.contains(&text));
+            let text = format!("there is {}: ", source.name());
+            let line = report.lines.iter().find(|line| line.contains(&text));
+            let is_there = line.is_some();
             ensure!(
                 is_there == there.contains(&source),
                 "{}: {is_there}",
                 source.name()
             );
+            if let Some(line) = line {
+                apic_timer_is_qemus(line)?;
+            }
         }
         Ok(())
     })
+}
+
+/// The APIC's timer runs at 1 GHz, which is QEMU's and KVM's choice, whatever the counter's rate. To 5 %.
+fn apic_timer_is_qemus(line: &str) -> Result<()> {
+    let rate = line.split_once("APIC timer ").map_or("", |(_, rate)| rate);
+    let rate = rate.trim_end_matches(" Hz").parse::<u64>();
+    let rate = rate.with_context(|| format!("no rate of the APIC's timer in {line:?}"))?;
+    ensure!((950_000_000..1_050_000_000).contains(&rate), "{line}");
+    Ok(())
 }
 
 fn is_unfit(report: &Report, wanted: ClockSource, there: &str) -> Result<()> {

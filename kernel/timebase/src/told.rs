@@ -28,10 +28,10 @@ pub enum Leaf {
 }
 
 impl Told {
-    /// What the CPU says: leaves 0x15 and 0x16 (Intel SDM 2A, CPUID; 3B, 18.7.3). `None` if it says
-    /// nothing, as AMD's do, or nothing that could be true.
+    /// What the CPU says: leaves 0x15 and 0x16 (Intel SDM 2A, CPUID; 3B, 20.7.3, "Determining the Processor
+    /// Base Frequency"). `None` if it says nothing, as AMD's do, or nothing that could be true.
     ///
-    /// The local APIC's timer runs at the crystal's rate where leaf 0x15 tells it (SDM 3A, 10.5.4), but
+    /// The local APIC's timer runs at the crystal's rate where leaf 0x15 tells it (SDM 3A, 11.5.4), but
     /// not in a virtual machine: there the leaf may be the host's, while the timer is the hypervisor's
     /// (KVM's: 1 GHz).
     #[must_use]
@@ -119,7 +119,7 @@ impl Ratio {
     }
 }
 
-/// The crystal's rate where leaf 0x15 has the ratio, but 0 for the crystal (Intel SDM 3B, 18.7.3, table
+/// The crystal's rate where leaf 0x15 has the ratio, but 0 for the crystal (Intel SDM 3B, 20.7.3, table
 /// of nominal core crystal clock frequencies).
 ///
 /// Signature 06_55 is left out, though the table says 25 MHz: the Xeon W of that signature have 24.

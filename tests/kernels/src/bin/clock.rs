@@ -55,12 +55,13 @@ fn assert_close(one: u64, other: u64) {
     );
 }
 
-/// The host checks that those are there that its machine has.
+/// The host checks that those are there that its machine has, and what they say of the APIC's timer.
 fn sources_agree(_: &'static Machine) {
     assert_eq!(clock::rates_by(ClockSource::Auto), None);
     let there: Vec<_> = sources_there().collect();
     for (source, rates) in &there {
-        kernel::log!("there is {}: {rates:?}", source.name());
+        let (name, Rates { tsc, apic_timer }) = (source.name(), rates);
+        kernel::log!("there is {name}: counter {tsc} Hz, APIC timer {apic_timer} Hz");
         assert_close(rates.tsc, clock::hz());
         assert_close(rates.apic_timer, apic::timer_hz());
     }
