@@ -12,6 +12,7 @@ mod result;
 mod run;
 mod screen;
 mod story;
+mod timeline;
 mod view;
 
 use std::path::PathBuf;
@@ -85,11 +86,11 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        None => run_kernel(&cli.run.boot, cli.run.job()),
-        Some(Command::Run(args)) => run_kernel(&args.boot, args.job()),
+        None => run_or_draw(kernel(&cli.run.boot), &cli.run),
+        Some(Command::Run(args)) => run_or_draw(kernel(&args.boot), &args),
         Some(Command::Soak(args)) => run_kernel(&args.boot, args.job()),
         Some(Command::Bench(args)) => run_kernel(&args.boot, args.job()),
-        Some(Command::Elf { path, run: args }) => run::run(&path, &args.boot, args.job()),
+        Some(Command::Elf { path, run: args }) => run_or_draw(Ok(path), &args),
         Some(Command::Doctor) => Ok(doctor::doctor()),
         Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),
         Some(Command::Check) => check::check(),
@@ -101,9 +102,21 @@ pub fn main() -> ExitCode {
 }
 
 fn run_kernel(args: &BootArgs, job: Job) -> anyhow::Result<u8> {
+    run::run(&kernel(args)?, args, job)
+}
+
+fn run_or_draw(elf: anyhow::Result<PathBuf>, args: &RunArgs) -> anyhow::Result<u8> {
+    match &args.timeline {
+        None => run::run(&elf?, &args.boot, args.job()),
+        Some(file) => timeline::run(&elf?, &args.boot, file),
+    }
+}
+
+/// Builds the kernel.
+fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
     // Said before the build, which may take a minute the first time.
     crate::qemu::find(args.qemu.as_deref())?;
-    run::run(guest::build("kernel")?.elf("kernel"), args, job)
+    Ok(guest::build("kernel")?.elf("kernel").to_path_buf())
 }
 
 fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
@@ -123,6 +136,8 @@ fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::{CommandFactory, Parser};
 
     use super::{Cli, Command, Job, RunArgs};
@@ -164,6 +179,31 @@ mod tests {
     }
 
     #[test]
+    fn how_cpus_start_is_passed_on() {
+        let args = run_args(&["--start", "serial", "--apic", "xapic", "--clock", "hpet"]);
+        let told = args.boot.options(args.job()).to_string();
+        assert!(
+            told.ends_with("start=serial\napic=xapic\nclock=hpet\n"),
+            "{told}"
+        );
+        let args = run_args(&[]);
+        assert_eq!(args.boot.options(args.job()), args.job().options());
+    }
+
+    #[test]
+    fn a_timeline_goes_to_the_file_that_is_named() {
+        for (line, file) in [
+            (&["--smp", "8"][..], None),
+            (&["--timeline"], Some("timeline.svg")),
+            (&["--timeline", "--smp", "8"], Some("timeline.svg")),
+            (&["--timeline", "a.svg"], Some("a.svg")),
+            (&["run", "--timeline=a.svg"], Some("a.svg")),
+        ] {
+            assert_eq!(run_args(line).timeline.as_deref(), file.map(Path::new));
+        }
+    }
+
+    #[test]
     fn a_soak_is_a_job_of_its_own() {
         let line = ["cargo boot", "soak", "--smp", "64", "--teardowns", "7"];
         let Some(Command::Soak(args)) = Cli::try_parse_from(line).expect("valid").command else {
@@ -198,11 +238,18 @@ mod tests {
             (&["--smp", "many"][..], "4,maxcpus=8"),
             (&["--seconds", "0"], "1..=86400"),
             (&["--seconds", "86401"], "1..=86400"),
+            (&["--timeline", "--seconds", "5"], "--timeline"),
             (&["soak", "--seconds", "5"], "--seconds"),
             (&["soak", "--teardowns", "0"], "1.."),
             (&["bench", "--millis", "0"], "1..=1000"),
             (&["bench", "--seconds", "5"], "--seconds"),
             (&["--accel", "hax"], "auto, tcg, kvm"),
+            (&["--start", "late"], "broadcast, each, serial"),
+            (&["--apic", "i486"], "auto, xapic, x2apic, preset"),
+            (
+                &["--clock", "sun"],
+                "cpuid, hypervisor, pit, hpet, pm-timer",
+            ),
             (&["--machine", "mac"], "q35, pc, microvm"),
             (&["--memory", "1.5G"], "512M"),
             (&["--deadline", "0"], "1.."),

@@ -24,6 +24,8 @@ pub mod outcome;
 pub mod qemu;
 mod run;
 mod serial;
+mod spread;
+mod timeline;
 pub mod toolchain;
 pub mod version;
 pub mod workspace;

@@ -5,6 +5,7 @@ use core::{ptr::NonNull, slice};
 use ::acpi::{AcpiHandler, AcpiTables, PhysicalMapping, hpet::HpetTable, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
 use cpumap::{CpuMap, MAX_CPUS, Madt};
+use protocol::options::Options;
 use spin::Once;
 use x86_64::PhysAddr;
 
@@ -15,8 +16,9 @@ use crate::{
 };
 
 /// Reads the CPUs from the ACPI tables and publishes the index table. A machine whose tables cannot
-/// be read runs on its BSP alone, and says why. The `ghost` counts as one more that is listed.
-pub(crate) fn init(boot_info: &BootInfo, ghost: Option<ApicId>) {
+/// be read runs on its BSP alone, and says why. The option `ghost` counts as one more that is listed, `hide` as
+/// one that is not.
+pub(crate) fn init(boot_info: &BootInfo, options: &Options) {
     let bsp = apic::id();
     let mut map = read(boot_info.rsdp_addr.into_option(), bsp).unwrap_or_else(|why| {
         log!("acpi: {why}: only the BSP ({bsp}) is used");
@@ -28,10 +30,17 @@ pub(crate) fn init(boot_info: &BootInfo, ghost: Option<ApicId>) {
             map.left_out()
         );
     }
-    if ghost.is_some() {
+    let ghost = options.ghost.map(ApicId::new);
+    let hidden = |id: &ApicId| *id != bsp && Some(id.get()) == options.hide;
+    if ghost.is_some() || options.hide.is_some() {
         let enabled = map.iter_enabled().map(|(_, id)| id).chain(ghost);
         let pluggable = map.iter_pluggable().map(|(_, id)| id);
-        map = CpuMap::new(enabled, pluggable, bsp).unwrap_or(map);
+        map = CpuMap::new(
+            enabled.filter(|id| !hidden(id)),
+            pluggable.filter(|id| !hidden(id)),
+            bsp,
+        )
+        .unwrap_or(map);
     }
     cpu::set_map(map);
 }

@@ -1,13 +1,16 @@
 //! The local APIC: who this CPU is, and interrupts to others.
 //!
 //! Two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, IDs of 8 bits; and
-//! x2APIC, model-specific registers, IDs of 32 bits. The kernel uses x2APIC where CPUID has it, on
-//! all CPUs alike. Register numbers below are offsets into the xAPIC page; the x2APIC number is
+//! x2APIC, model-specific registers, IDs of 32 bits. All CPUs are in the same mode; `mode` chooses it.
+//! Register numbers below are offsets into the xAPIC page; the x2APIC number is
 //! 0x800 + offset / 16.
+
+mod mode;
 
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use cpumap::Lint;
+use protocol::options::ApicMode;
 use raw_cpuid::CpuId;
 use x86_64::{
     VirtAddr,
@@ -119,7 +122,7 @@ pub(crate) fn mmio() -> u64 {
 ///
 /// # Panics
 /// On a CPU without APIC.
-pub(crate) fn init() {
+pub(crate) fn init(asked: ApicMode) {
     let features = CpuId::new()
         .get_feature_info()
         .expect("CPUID leaf 1 exists with long mode");
@@ -127,18 +130,17 @@ pub(crate) fn init() {
         features.has_apic(),
         "this CPU has no local APIC (QEMU: -cpu max)"
     );
-    let (base, flags) = ApicBase::read();
-    if features.has_x2apic() || flags.contains(ApicBaseFlags::X2APIC_ENABLE) {
-        MODE.store(X2_APIC, Ordering::Relaxed);
-    } else {
+    let mode = mode::choose(asked, &features);
+    if mode == X_APIC {
+        let (base, _) = ApicBase::read();
         let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
         mapping::map(
             VirtAddr::new(MMIO),
             base.start_address(),
             uncached | PageTableFlags::GLOBAL,
         );
-        MODE.store(X_APIC, Ordering::Relaxed);
     }
+    MODE.store(mode, Ordering::Relaxed);
     enable();
 
     write(TIMER_INITIAL, u32::MAX);
@@ -149,6 +151,34 @@ pub(crate) fn init() {
     });
     write(TIMER_INITIAL, 0);
     TIMER_HZ.store(hz, Ordering::Relaxed);
+}
+
+/// Whether an interrupt can be sent to the CPU with this ID.
+pub(crate) fn can_address(id: ApicId) -> bool {
+    is_x2() && id.get() < u32::MAX || id.get() < mode::FIRST_TOO_LARGE
+}
+
+/// Switches over to x2APIC if one of these CPUs cannot be addressed otherwise. On the BSP, before others
+/// run.
+pub(crate) fn fit(mut ids: impl Iterator<Item = ApicId>) {
+    let Some(id) = ids.find(|id| !can_address(*id)) else {
+        return;
+    };
+    let features = CpuId::new().get_feature_info();
+    if !is_x2() && features.is_some_and(|features| features.has_x2apic()) {
+        MODE.store(X2_APIC, Ordering::Relaxed);
+        enable();
+        log!("apic: x2APIC from here on: {id} is listed");
+    } else {
+        log!("apic: {id}, and all beyond it, cannot be addressed without x2APIC: left out");
+    }
+}
+
+/// Has this CPU's APIC deliver nothing by itself any more.
+pub(crate) fn silence() {
+    stop_timer();
+    write(LVT_LINT0, LVT_MASKED);
+    write(LVT_LINT1, LVT_MASKED);
 }
 
 /// Switches this CPU's APIC on: mode, software enable, timer masked, nothing held back.

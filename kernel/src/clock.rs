@@ -4,7 +4,10 @@
 //! fixed. (Intel SDM 3B, 18.17: the counter runs at a constant rate on all CPUs made since 2008;
 //! QEMU's does, and shows all vCPUs the same count.)
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use x86_64::instructions::port::Port;
 
@@ -14,14 +17,13 @@ use crate::log;
 ///
 /// Never goes backwards on one CPU, nor from one CPU to another as far as their counters agree: in
 /// QEMU all vCPUs read the same one, and on a PC the firmware resets them together (invariant TSC, see
-/// above). The kernel does not check that, and corrects nothing.
+/// above). The kernel compares them while CPUs start, and reports what it finds
+/// ([`BringUp::behind`](crate::smp::BringUp::behind)); it corrects nothing.
 ///
 /// Any CPU, any context.
 #[must_use]
 pub fn nanos() -> u64 {
-    let ticks = ticks().saturating_sub(START.load(Ordering::Relaxed));
-    // 2^32 ns: a multiplication by a fraction of 2^32.
-    ((u128::from(ticks) * u128::from(NANOS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
+    at(ticks())
 }
 
 /// Busy-waits. Any CPU, any context.
@@ -30,6 +32,66 @@ pub fn spin_for(nanos: u64) {
     while self::nanos() < end {
         core::hint::spin_loop();
     }
+}
+
+/// The time-stamp counter's count.
+pub(crate) fn ticks() -> u64 {
+    // SAFETY: every CPU with long mode has the instruction, and CR4.TSD does not concern ring 0.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// When the counter had this count: nanoseconds since boot.
+pub(crate) fn at(ticks: u64) -> u64 {
+    nanos_of(ticks.saturating_sub(START.load(Ordering::Relaxed)))
+}
+
+/// How long so many ticks take.
+pub(crate) fn length(ticks: u64) -> Duration {
+    Duration::from_nanos(nanos_of(ticks))
+}
+
+/// The count in so many nanoseconds from now.
+pub(crate) fn ticks_in(nanos: u64) -> u64 {
+    let rate = u128::from(NANOS_PER_TICK.load(Ordering::Relaxed).max(1));
+    ticks() + ((u128::from(nanos) << 32) / rate) as u64
+}
+
+fn nanos_of(ticks: u64) -> u64 {
+    // 2^32 ns: a multiplication by a fraction of 2^32.
+    ((u128::from(ticks) * u128::from(NANOS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
+}
+
+/// The highest count that any CPU has seen while CPUs start.
+static HIGHEST: AtomicU64 = AtomicU64::new(0);
+
+/// Adds this CPU's count to those that others compare theirs to. Any CPU, any context.
+pub(crate) fn mark() {
+    HIGHEST.fetch_max(ticks(), Ordering::AcqRel);
+}
+
+/// By how many ticks at least this CPU's counter is behind that of another one, by what those who compare at
+/// the same time and the BSP have seen: 0 if it is not. Without lock or partner: who reads the highest
+/// count so far and then his own, and finds that less, is behind.
+///
+/// `pretend`: takes off 10 ms, to show what comes of it.
+pub(crate) fn compare(pretend: bool) -> u64 {
+    const ROUNDS: u32 = 16;
+    let off = if pretend {
+        ticks_in(10_000_000) - ticks()
+    } else {
+        0
+    };
+    let mut behind = 0;
+    for _ in 0..ROUNDS {
+        // Acquire, and the fence: the own count is read after the other.
+        let highest = HIGHEST.load(Ordering::Acquire);
+        // SAFETY: every CPU with long mode has the instruction (Intel SDM 2B, RDTSC: LFENCE before it).
+        unsafe { core::arch::x86_64::_mm_lfence() };
+        let own = ticks().saturating_sub(off);
+        behind = behind.max(highest.saturating_sub(own));
+        HIGHEST.fetch_max(own, Ordering::AcqRel);
+    }
+    behind
 }
 
 /// Written once by the BSP before other CPUs run, so Relaxed everywhere.
@@ -88,11 +150,6 @@ fn sample(counter: &impl Fn() -> u64) -> (u64, u16) {
     });
     let (_, count, clocks) = tries.min().expect("there are eight");
     (count, clocks)
-}
-
-fn ticks() -> u64 {
-    // SAFETY: every CPU with long mode has the instruction, and CR4.TSD does not concern ring 0.
-    unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 mod pit {

@@ -2,7 +2,7 @@
 
 use core::{
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence},
 };
 
 use crate::{
@@ -33,7 +33,7 @@ pub fn wakes_taken(cpu: CpuIndex) -> u64 {
 /// other CPU must have, or get, interrupts on.
 ///
 /// # Panics
-/// If `cpu` is not online: it would never answer.
+/// If `cpu` is not online, or leaves before it has run the function: it would never answer.
 pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
     assert!(
         cpu::is_online(cpu),
@@ -43,8 +43,14 @@ pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
     let call = Call::new(function);
     call.push(&area.calls);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::CALL));
+    // Pairs with the fence in `smp::hotplug::leave`: either this CPU sees below that the other one has left,
+    // or that one sees the call.
+    fence(Ordering::SeqCst);
     // Acquire: pairs with the store in `serve_calls`; what the function did is visible.
     while !call.done.load(Ordering::Acquire) {
+        if !cpu::is_online(cpu) {
+            refuse_calls(&area.calls);
+        }
         if !interrupts::enabled() {
             // Not in a handler, but what it calls is promised interrupt context.
             interrupts::as_handler(serve_calls);
@@ -53,6 +59,10 @@ pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
         }
         core::hint::spin_loop();
     }
+    assert!(
+        !call.refused.load(Ordering::Relaxed),
+        "{cpu} has gone offline: nobody runs the call"
+    );
 }
 
 /// A call on its caller's stack, linked into the list of the CPU that is to run it.
@@ -61,6 +71,8 @@ pub(crate) struct Call {
     function: *const (dyn Fn() + Sync),
     next: AtomicPtr<Call>,
     done: AtomicBool,
+    /// It is done with, but has not been run.
+    refused: AtomicBool,
 }
 
 impl Call {
@@ -76,6 +88,7 @@ impl Call {
             },
             next: AtomicPtr::new(ptr::null_mut()),
             done: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
         }
     }
 
@@ -113,6 +126,20 @@ pub(crate) fn serve_calls() {
         oldest = call.next.load(Ordering::Relaxed);
         // SAFETY: the caller keeps the function until `done` is set.
         (unsafe { &*call.function })();
+        // Release: pairs with the load in `call`. The call is gone after this.
+        call.done.store(true, Ordering::Release);
+    }
+}
+
+/// Takes the calls in the list of a CPU that has left: they are not run. By a caller; of several, each
+/// call is taken by one.
+fn refuse_calls(list: &AtomicPtr<Call>) {
+    // Acquire: pairs with `push`.
+    let mut next = list.swap(ptr::null_mut(), Ordering::Acquire);
+    // SAFETY: as in `serve_calls`: a call lives until it is done, and the list is this caller's now.
+    while let Some(call) = unsafe { next.as_ref() } {
+        next = call.next.load(Ordering::Relaxed);
+        call.refused.store(true, Ordering::Relaxed);
         // Release: pairs with the load in `call`. The call is gone after this.
         call.done.store(true, Ordering::Release);
     }

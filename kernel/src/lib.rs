@@ -125,14 +125,17 @@ pub fn start(
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
     interrupts::load();
     clock::init();
-    apic::init();
-    acpi::init(boot_info, options.ghost.map(cpu::ApicId::new));
+    apic::init(options.apic);
+    acpi::init(boot_info, &options);
+    apic::fit(cpu::map().iter().map(|(_, id)| id));
     firmware::take_over(boot_info);
-    let bring_up = smp::start();
+    let bring_up = smp::start(&options);
     interrupts::enable();
 
     let machine = alloc::boxed::Box::leak(alloc::boxed::Box::new(Machine { options, bring_up }));
-    exit(run(machine))
+    let code = run(machine);
+    smp::latecomers();
+    exit(code)
 }
 
 /// The options in the ramdisk. What cannot be understood ends the kernel: it would do something else

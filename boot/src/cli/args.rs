@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
-use protocol::options::Options;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use protocol::options::{ApicMode, ClockSource, Options, StartMode};
 
 use super::job::Job;
 use crate::accel::Accel;
@@ -19,6 +20,11 @@ pub(super) struct RunArgs {
     #[arg(long, default_value_t = Options::default().seconds,
           value_parser = clap::value_parser!(u32).range(seconds_range()))]
     pub(super) seconds: u32,
+    /// Instead of a storm: draw when each CPU was how far on its way from its first instruction to online,
+    /// and who waited for whom [default: timeline.svg].
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "timeline.svg",
+          conflicts_with = "seconds")]
+    pub(super) timeline: Option<PathBuf>,
 }
 
 /// How to boot, and how much is to be done. Fails if the guest says nothing for a minute and a second
@@ -64,6 +70,8 @@ pub(super) struct BootArgs {
     /// Give up after so many seconds [default: far more than a healthy run needs].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) deadline: Option<u32>,
+    #[command(flatten)]
+    pub(super) start: StartArgs,
     /// Wait for a debugger before the first instruction; print how to attach one.
     #[arg(long)]
     pub(super) gdb: bool,
@@ -79,6 +87,44 @@ pub(super) struct BootArgs {
     /// More arguments for QEMU.
     #[arg(last = true, value_name = "QEMU ARGUMENTS")]
     pub(super) qemu_args: Vec<OsString>,
+}
+
+/// How the kernel is to start its CPUs.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct StartArgs {
+    /// Start the CPUs all at once, by interrupts to everybody or to each; or one after the other.
+    #[arg(long, value_name = "WAY", default_value = StartMode::Broadcast.name(),
+          value_parser = one_of::<StartMode>(StartMode::names()))]
+    pub(super) start: StartMode,
+    /// How to speak to the local APICs; preset: find them switched to x2APIC, as some firmware leaves
+    /// them.
+    #[arg(long, value_name = "MODE", default_value = ApicMode::Auto.name(),
+          value_parser = one_of::<ApicMode>(ApicMode::names()))]
+    apic: ApicMode,
+    /// Where to get the rate of the clock from: auto takes the first that there is.
+    #[arg(long, value_name = "SOURCE", default_value = ClockSource::Auto.name(),
+          value_parser = one_of::<ClockSource>(ClockSource::names()))]
+    clock: ClockSource,
+}
+
+impl BootArgs {
+    /// What the kernel is told that is to do this job.
+    pub(super) fn options(&self, job: Job) -> Options {
+        self.start.added_to(job.options())
+    }
+}
+
+impl StartArgs {
+    /// Other options, with these.
+    pub(super) fn added_to(self, options: Options) -> Options {
+        let Self { start, apic, clock } = self;
+        Options {
+            start,
+            apic,
+            clock,
+            ..options
+        }
+    }
 }
 
 impl RunArgs {
@@ -107,6 +153,18 @@ impl BenchArgs {
             millis: self.millis,
         }
     }
+}
+
+/// Takes one of a few names, and shows them in the help.
+fn one_of<T>(names: impl Iterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr<Err = ()> + Clone + Send + Sync + 'static,
+{
+    let known = PossibleValuesParser::new(names.collect::<Vec<_>>());
+    known.map(|name| {
+        name.parse()
+            .unwrap_or_else(|()| unreachable!("{name} is a name"))
+    })
 }
 
 fn seconds_range() -> std::ops::RangeInclusive<i64> {

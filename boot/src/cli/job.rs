@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::human::Count;
-use protocol::options::{Format, Options};
+use protocol::options::{self, Format, Options};
 use protocol::storm::{Lane, Totals};
 
 /// The kernel's main job.
@@ -15,6 +15,8 @@ pub(super) enum Job {
     Soak { pairs: u64, teardowns: u64 },
     /// Measures, in windows of so many milliseconds.
     Bench { millis: u32 },
+    /// Tells when each CPU was how far while it started.
+    Timeline,
 }
 
 impl Job {
@@ -30,6 +32,7 @@ impl Job {
                 (options.pairs, options.teardowns) = (pairs, teardowns);
             }
             Self::Bench { millis } => options.bench = Some(millis),
+            Self::Timeline => options.job = options::Job::Timeline,
         }
         options
     }
@@ -43,7 +46,7 @@ impl Job {
                     |lane: &Lane| part(lane.grants, pairs).min(part(lane.teardowns, teardowns));
                 (of(&totals.cache_aware) + of(&totals.shared)) / 2.0
             }
-            Self::Bench { .. } => 0.0,
+            Self::Bench { .. } | Self::Timeline => 0.0,
         }
     }
 
@@ -63,7 +66,7 @@ impl Job {
     /// come every second, a soak's every half a minute.
     pub(super) const fn show_every(self) -> u64 {
         match self {
-            Self::Storm { .. } | Self::Bench { .. } => 1,
+            Self::Storm { .. } | Self::Bench { .. } | Self::Timeline => 1,
             Self::Soak { .. } => 30,
         }
     }
@@ -78,6 +81,7 @@ impl Job {
                 Count(teardowns)
             ),
             Self::Bench { millis } => format!("a bench in windows of {millis} ms"),
+            Self::Timeline => "a timeline of the start".to_string(),
         }
     }
 }

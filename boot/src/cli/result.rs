@@ -62,6 +62,7 @@ pub(super) fn document(
             pairs: most,
             teardowns: often,
         } => (pairs, teardowns) = (Some(most), Some(often)),
+        Job::Timeline => {}
         Job::Bench { millis } => bench = Some((millis, bench::host_cpus())),
     }
     let document = Document {

@@ -10,8 +10,10 @@ use console::style;
 
 use super::args::BootArgs;
 use super::job::Job;
+use super::story::Story;
 use super::view::View;
 use super::{FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result};
+use crate::accel::Engine;
 use crate::outcome::Outcome;
 use crate::qemu;
 use crate::run::{Boot, Ending};
@@ -22,8 +24,38 @@ const GDB_PORT: u16 = 1234;
 /// Set by Ctrl-C.
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
+/// What there is at the end of a boot.
+#[derive(Debug)]
+pub(super) struct Seen<'a> {
+    pub(super) story: &'a Story,
+    pub(super) outcome: &'a Outcome,
+    pub(super) engine: Engine,
+    /// Where text for people goes; `None`: nowhere.
+    pub(super) view: Option<&'a View>,
+}
+
+impl Seen<'_> {
+    /// Prints a line that stays.
+    pub(super) fn say(&self, line: &str) {
+        if let Some(view) = self.view {
+            view.say(line);
+        }
+    }
+}
+
 /// Boots an ELF, shows what it does, and returns the process's exit status.
 pub(super) fn run(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<u8> {
+    run_then(elf, args, job, |_| Ok(()))
+}
+
+/// As [`run`], and does something with what the guest has told before the last lines are shown. If that
+/// fails, the guest has not done what it was booted for: then so does the whole.
+pub(super) fn run_then(
+    elf: &Path,
+    args: &BootArgs,
+    job: Job,
+    then: impl FnOnce(&Seen<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<u8> {
     let mut boot = boot(elf, args, job);
     let command = boot.command()?;
     let engine = boot.engine();
@@ -50,12 +82,22 @@ pub(super) fn run(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<u8> {
         view.see(line);
     })?;
     let story = view.finish();
+    let done = then(&Seen {
+        story: &story,
+        outcome: &ending.outcome,
+        engine,
+        view: Some(&view),
+    });
     conclude(&view, args, &ending, first_line, &command);
     if args.json {
         println!(
             "{}",
             result::document(args, job, engine, &command, &ending, first_line, &story)?
         );
+    }
+    if let Err(error) = done {
+        eprintln!("{}: {error:#}", style("error").red());
+        return Ok(FAILED);
     }
     Ok(match ending.outcome {
         Outcome::Passed => 0,
@@ -70,7 +112,7 @@ fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
         .smp(&args.smp)
         .machine(args.machine)
         .accel(args.accel)
-        .options(&job.options())
+        .options(&args.options(job))
         .qemu_args(args.qemu_args.iter().cloned())
         .interrupt(&INTERRUPT);
     if let Job::Soak { .. } | Job::Bench { .. } = job {

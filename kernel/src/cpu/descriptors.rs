@@ -3,6 +3,11 @@
 //! The TSS names the stacks for the three interrupts that must work whatever the current stack is
 //! like: NMI, double fault, machine check (Intel SDM 3A, 7.14.5).
 
+use core::{
+    ptr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
 use alloc::boxed::Box;
 use x86_64::{
     instructions::tables::load_tss,
@@ -54,9 +59,10 @@ impl Descriptors {
         Box::leak(Box::new(Self { gdt, code, tss }))
     }
 
-    /// Loads them on this CPU, whose they must be, after the IDT. Once: a second load of a TSS that is in use faults.
+    /// Loads them on this CPU, whose they must be: after it was started, and after it was started again.
     pub(crate) fn load(&'static self) {
         self.gdt.load();
+        self.mark_available();
         // Null data segments are right in 64-bit mode (Intel SDM 3A, 3.4.4). GS is left alone:
         // writing its selector would clear the base.
         // SAFETY: the selector is that of the 64-bit kernel code segment in the GDT just loaded.
@@ -69,5 +75,16 @@ impl Descriptors {
         unsafe { load_tss(self.tss) };
         // There is a stack for machine checks now.
         machine_check::enable();
+    }
+
+    /// Says that nobody uses the TSS. LTR marks it as busy, and an INIT does not undo that; a second LTR
+    /// would then fault (Intel SDM 3A, 7.2.3).
+    fn mark_available(&self) {
+        const BUSY: u64 = 1 << 41;
+        let low = &self.gdt.entries()[usize::from(self.tss.index())];
+        // SAFETY: an entry is a transparent `AtomicU64`, since the CPU writes to it as well; this CPU alone
+        // uses this table.
+        let low = unsafe { &*ptr::from_ref(low).cast::<AtomicU64>() };
+        low.fetch_and(!BUSY, Ordering::Relaxed);
     }
 }

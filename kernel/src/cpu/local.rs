@@ -41,6 +41,8 @@ pub(crate) struct CpuLocal {
     pub(crate) calls: AtomicPtr<Call>,
     /// Work for the idle loop.
     pub(crate) job: AtomicPtr<Job>,
+    /// The idle loop is to end: see `smp::offline`.
+    pub(crate) leave: AtomicBool,
     /// What the periodic timer calls.
     pub(crate) timer_handler: Hook,
     /// What it sleeps for: see `platform`. Written by its own CPU only.
@@ -70,6 +72,7 @@ impl CpuLocal {
             stopped: AtomicBool::new(false),
             calls: AtomicPtr::new(ptr::null_mut()),
             job: AtomicPtr::new(ptr::null_mut()),
+            leave: AtomicBool::new(false),
             timer_handler: Hook::none(),
             sleeps_for: AtomicUsize::new(0),
             task_woken: AtomicBool::new(false),

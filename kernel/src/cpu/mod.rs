@@ -5,13 +5,13 @@ pub mod counters;
 pub(crate) mod descriptors;
 mod local;
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 pub use cpumap::{ApicId, CpuIndex};
 use cpumap::{CpuMap, MAX_CPUS};
 use spin::Once;
 
-pub(crate) use area::{allocate, area};
+pub(crate) use area::{allocate_up_to, area, cpus as areas};
 pub(crate) use descriptors::Descriptors;
 pub(crate) use local::{CpuLocal, init_bsp, install, local, settle_bsp};
 
@@ -26,11 +26,18 @@ pub fn current() -> CpuIndex {
     local::index()
 }
 
-/// Number of CPUs that the firmware lists as enabled: their indices are below this. For the size of
-/// per-CPU arrays.
+/// Number of CPUs that the firmware lists as enabled: their indices are below this. For the size of per-CPU
+/// arrays, unless CPUs may be plugged in: see [`possible`].
 #[must_use]
 pub fn listed() -> usize {
     map().enabled()
+}
+
+/// Number of CPUs that there may ever be: those that are [listed], and behind them those that the
+/// firmware has a place for, and that [`smp::online`](crate::smp::online) starts when they have been plugged in.
+#[must_use]
+pub fn possible() -> usize {
+    map().len()
 }
 
 /// Number of CPUs that run.
@@ -83,6 +90,10 @@ pub(crate) fn set_map(map: CpuMap) {
 pub(crate) fn set_online(area: &CpuLocal) {
     // Release: pairs with the load in `is_online`.
     area.online.store(true, Ordering::Release);
+    // Nobody waits at a barrier for a CPU that he has not seen online. So whoever begins one after he has
+    // closed an object either sees this CPU, or this CPU, which begins to work after this, sees the object
+    // closed. Pairs with the fence in `barrier::Call::begin`.
+    fence(Ordering::SeqCst);
 }
 
 /// Online CPUs other than this one. Before the map is read there are none.

@@ -8,7 +8,7 @@ use super::{Frame, backtrace, machine_check};
 use crate::{
     clock,
     memory::stack::{self, Hit},
-    panic,
+    panic, smp,
 };
 
 /// The vector of single steps and breakpoints.
@@ -58,8 +58,13 @@ const NAMES: [&str; 32] = [
 /// How long a CPU leaves it to another one to report a machine check.
 const REPORT_OF_ANOTHER_NS: u64 = 100_000_000;
 
-/// Reports the exception with registers, CPU and backtrace, and ends the kernel.
+/// Reports the exception with registers, CPU and backtrace, and ends the kernel. On a CPU that is only
+/// starting, that CPU alone.
 pub(super) fn report(vector: u8, frame: &Frame) -> ! {
+    if smp::is_starting() {
+        crate::log!("while starting: {}", Report { vector, frame });
+        smp::park_faulty(Some(vector), frame.rip);
+    }
     if vector == MACHINE_CHECK && machine_check::is_of_another_cpu() {
         // That one's report stops this CPU. If none comes, this CPU's is better than none.
         clock::spin_for(REPORT_OF_ANOTHER_NS);

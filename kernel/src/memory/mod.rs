@@ -14,7 +14,7 @@ use core::{
 use bootloader_api::{BootInfo, info::MemoryRegionKind};
 use x86_64::{PhysAddr, VirtAddr};
 
-pub(crate) use frames::{FRAMES, low_page};
+pub(crate) use frames::FRAMES;
 pub(crate) use registers::map_registers;
 
 /// Bytes of memory that the loader left to the kernel.
