@@ -4,6 +4,7 @@
 
 mod args;
 mod bench;
+mod bring_up;
 mod check;
 mod doctor;
 mod job;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::args::{BenchArgs, BootArgs, RunArgs, SoakArgs};
+use self::args::{BenchArgs, BootArgs, BringUpArgs, RunArgs, SoakArgs};
 use self::job::Job;
 use crate::guest;
 
@@ -58,6 +59,9 @@ enum Command {
     /// once, under all kinds of protection and with bare instructions; teardowns; barriers. Says
     /// which figures mean something on this machine.
     Bench(BenchArgs),
+    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn; and,
+    /// if a kernel is named, how long Linux takes in the same QEMU.
+    BringUp(BringUpArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,
     /// Build the kernel and print its path.
@@ -90,6 +94,9 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run_or_draw(kernel(&args.boot), &args),
         Some(Command::Soak(args)) => run_kernel(&args.boot, args.job()),
         Some(Command::Bench(args)) => run_kernel(&args.boot, args.job()),
+        Some(Command::BringUp(args)) => {
+            kernel(&args.boot).and_then(|elf| bring_up::run(&elf, &args))
+        }
         Some(Command::Elf { path, run: args }) => run_or_draw(Ok(path), &args),
         Some(Command::Doctor) => Ok(doctor::doctor()),
         Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),

@@ -10,6 +10,7 @@
 //! - [`toolchain`] finds a compiler for the guest, [`guest`] builds with it.
 //! - [`machine`], [`accel`] and [`qemu`] are QEMU's command line.
 //! - [`Boot`] starts QEMU, reads the serial port, and never leaves QEMU behind.
+//! - An [`Action`] is what QEMU's monitor does meanwhile.
 //! - [`outcome`] tells a pass from all the ways to fail.
 //! - [`cli`] is the program `cargo boot`.
 
@@ -18,6 +19,7 @@ mod action;
 mod child;
 pub mod cli;
 pub mod guest;
+mod linux;
 pub mod machine;
 mod monitor;
 pub mod outcome;

@@ -114,6 +114,12 @@ impl Boot {
         self
     }
 
+    /// No ramdisk at all: for a kernel that is not ours.
+    pub fn no_ramdisk(mut self) -> Self {
+        self.ramdisk = None;
+        self
+    }
+
     /// Longest time from the start of QEMU to its end; by default far more than a healthy guest
     /// needs on a slow host.
     pub fn deadline(mut self, deadline: Duration) -> Self {

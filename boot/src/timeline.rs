@@ -8,6 +8,7 @@ mod draw;
 use std::fmt;
 
 use protocol::human::Nanos;
+use protocol::options::StartMode;
 use protocol::start::{PHASES, Stamps, Steps};
 
 use crate::spread::Spread;
@@ -15,6 +16,7 @@ use crate::spread::Spread;
 /// A timeline.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeline {
+    way: StartMode,
     steps: Steps,
     /// All CPUs but the BSP, in the order of their indices.
     cpus: Vec<Stamps>,
@@ -40,7 +42,7 @@ const BSP_PARTS: [&str; 4] = [
 /// What any other CPU does from the first SIPI on, in this order: it waits until it runs, goes through the
 /// phases, and waits for the last one.
 fn cpu_parts() -> impl Iterator<Item = String> {
-    let started = std::iter::once("SIPI sent, does not run yet".to_string());
+    let started = std::iter::once("does not run yet".to_string());
     let phases = PHASES[1..].iter().map(|phase| format!("to: {phase}"));
     let waits = std::iter::once("online, the last is not".to_string());
     started.chain(phases).chain(waits)
@@ -48,7 +50,7 @@ fn cpu_parts() -> impl Iterator<Item = String> {
 
 impl Timeline {
     /// A timeline of what the kernel has told; `None` if that is not enough.
-    pub(crate) fn new(steps: Option<Steps>, stamps: &[Stamps]) -> Option<Self> {
+    pub(crate) fn new(way: StartMode, steps: Option<Steps>, stamps: &[Stamps]) -> Option<Self> {
         // The BSP has no such moments.
         let started = stamps
             .iter()
@@ -56,7 +58,7 @@ impl Timeline {
         let mut cpus: Vec<_> = started.copied().map(in_order).collect();
         cpus.sort_unstable_by_key(|cpu| cpu.index);
         let steps = steps.filter(|_| !cpus.is_empty())?;
-        Some(Self { steps, cpus })
+        Some(Self { way, steps, cpus })
     }
 
     /// Draws it as an SVG. `about` says what was booted and becomes part of the title.
@@ -89,9 +91,10 @@ impl Timeline {
             second_sipi_ns,
             ..
         } = self.steps;
-        let second = match second_sipi_ns {
-            0 => sipi_ns,
-            sent => sent,
+        let second = match (second_sipi_ns, self.way) {
+            // One by one there is such a moment for each CPU; this is the last one's.
+            (0, _) | (_, StartMode::Serial) => sipi_ns,
+            (sent, _) => sent,
         };
         spans(0, [prepared_ns, sipi_ns, second, self.end_ns()])
     }
@@ -136,7 +139,11 @@ impl fmt::Display for Timeline {
         )?;
         match (steps.second_sipi_ns, steps.seconds) {
             (0, _) | (_, 0) => writeln!(f, "nobody needed a second one.")?,
-            (at, count) => writeln!(f, "{count} CPUs needed a second one, after {}.", Nanos(at))?,
+            (at, count) => writeln!(
+                f,
+                "{count} CPUs needed a second one, sent after {} at the latest.",
+                Nanos(at)
+            )?,
         }
         let (last, before) = self.last();
         let at = online_ns(last);

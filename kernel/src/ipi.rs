@@ -36,10 +36,18 @@ pub fn wakes_taken(cpu: CpuIndex) -> u64 {
 /// If `cpu` is not online, or leaves before it has run the function: it would never answer.
 pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
     assert!(
-        cpu::is_online(cpu),
-        "{cpu} is not online: nobody would run the call"
+        try_call(cpu, function).is_ok(),
+        "{cpu} is not online: nobody runs the call"
     );
-    let area = cpu::area(cpu).expect("online CPUs have an area");
+}
+
+/// As [`call`], for a CPU that may be [taken out](crate::smp::offline) at any time.
+///
+/// # Errors
+/// [`NotOnline`]: the function has not been run, and will not be.
+pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOnline> {
+    let area = cpu::area(cpu).filter(|_| cpu::is_online(cpu));
+    let area = area.ok_or(NotOnline)?;
     let call = Call::new(function);
     call.push(&area.calls);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::CALL));
@@ -59,11 +67,15 @@ pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
         }
         core::hint::spin_loop();
     }
-    assert!(
-        !call.refused.load(Ordering::Relaxed),
-        "{cpu} has gone offline: nobody runs the call"
-    );
+    if call.refused.load(Ordering::Relaxed) {
+        return Err(NotOnline);
+    }
+    Ok(())
 }
+
+/// A CPU that does not run, so nobody runs the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotOnline;
 
 /// A call on its caller's stack, linked into the list of the CPU that is to run it.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use console::style;
+use protocol::options::Options;
 
 use super::args::BootArgs;
 use super::job::Job;
@@ -108,16 +109,24 @@ pub(super) fn run_then(
 }
 
 fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
+    let boot = boot_with(elf, args, &args.options(job));
+    match job {
+        Job::Soak { .. } | Job::Bench { .. } => {
+            boot.patience(Duration::from_secs(60 + u64::from(args.smp.cpus())))
+        }
+        Job::Storm { .. } | Job::Timeline => boot,
+    }
+}
+
+/// A boot as the command line has it, with these options.
+pub(super) fn boot_with(elf: &Path, args: &BootArgs, options: &Options) -> Boot {
     let mut boot = Boot::new(elf)
         .smp(&args.smp)
         .machine(args.machine)
         .accel(args.accel)
-        .options(&args.options(job))
+        .options(options)
         .qemu_args(args.qemu_args.iter().cloned())
         .interrupt(&INTERRUPT);
-    if let Job::Soak { .. } | Job::Bench { .. } = job {
-        boot = boot.patience(Duration::from_secs(60 + u64::from(args.smp.cpus())));
-    }
     if let Some(mib) = args.memory {
         boot = boot.memory_mib(mib);
     }
@@ -180,7 +189,7 @@ fn advise(status: &str, stderr: &str) {
 
 /// Only the first Ctrl-C waits for QEMU's end; the second ends this process at once, and QEMU with
 /// it.
-fn catch_ctrl_c() -> anyhow::Result<()> {
+pub(super) fn catch_ctrl_c() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPT.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());

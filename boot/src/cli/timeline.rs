@@ -21,7 +21,7 @@ pub(super) fn run(elf: &Path, args: &BootArgs, file: &Path) -> anyhow::Result<u8
 /// A boot in which CPUs were missing is drawn, too: that is when people want to know.
 fn draw(seen: &Seen<'_>, args: &BootArgs, file: &Path) -> anyhow::Result<()> {
     let story = seen.story;
-    let Some(timeline) = Timeline::new(story.steps, &story.stamps) else {
+    let Some(timeline) = Timeline::new(args.start.start, story.steps, &story.stamps) else {
         if seen.outcome.passed() {
             bail!(
                 "the kernel has not told when its CPUs started: is it this workspace's, built from the \

@@ -43,6 +43,9 @@ const CPU_COLOURS: [RGBColor; 7] = [
     RGBColor(0x2e, 0x8b, 0x57),
     RGBColor(0xe6, 0xf1, 0xea),
 ];
+/// All phases of a CPU, where they are shorter than this together and so could not be seen.
+const SHORT: RGBColor = RGBColor(0x22, 0x22, 0x22);
+const SHORT_PIXELS: f64 = 3.0;
 /// The last CPU, for which the BSP waited.
 const LAST: RGBColor = RGBColor(0xc0, 0x20, 0x20);
 
@@ -110,6 +113,12 @@ fn draw_lanes<'a>(timeline: &Timeline, area: &Area<'a>) -> Drawn<'a> {
     for (place, cpu) in timeline.cpus.iter().enumerate() {
         let lane = place + 1;
         draw_spans(&mut chart, &axis, lane, &timeline.cpu(cpu), &CPU_COLOURS)?;
+        let (from, least) = (axis.at(cpu.at_ns[0]), axis.per_pixel() * SHORT_PIXELS);
+        if axis.at(online_ns(cpu)) - from < least {
+            let (top, bottom) = lane_edges(&chart, lane);
+            let corners = [(from, top), (from + least, bottom)];
+            chart.draw_series([Rectangle::new(corners, SHORT.filled())])?;
+        }
         if (cpu.index as usize).is_multiple_of(every) || lanes <= 36 {
             name_lane(area, &chart, lane, &format!("CPU {}", cpu.index))?;
         }
@@ -158,11 +167,13 @@ fn draw_legend<'a>(area: &Area<'a>) -> Drawn<'a> {
     let y = rows as i32 * LEGEND_ROW as i32;
     area.draw(&Circle::new((NAMES as i32 + 7, y + 6), 3, LAST.filled()))?;
     let text = "had to be started once more";
-    area.draw(&Text::new(
-        text,
-        (NAMES as i32 + 20, y),
-        ("sans-serif", 13).into_font(),
-    ))
+    let font = ("sans-serif", 13).into_font();
+    area.draw(&Text::new(text, (NAMES as i32 + 20, y), font.clone()))?;
+    let x = NAMES as i32 + (WIDTH - NAMES) as i32 / LEGEND_COLUMNS as i32;
+    let mark = [(x + 6, y), (x + 6 + SHORT_PIXELS as i32, y + 11)];
+    area.draw(&Rectangle::new(mark, SHORT.filled()))?;
+    let text = "all of these, too short to be seen";
+    area.draw(&Text::new(text, (x + 20, y), font))
 }
 
 /// An empty chart with lanes from top to bottom.
@@ -193,7 +204,15 @@ fn lanes_on<'a, 'b>(
     Ok(chart)
 }
 
-/// Bars of these colours in a lane; between lanes that are high enough, a gap.
+/// Where bars of a lane begin and end; between lanes that are high enough is a gap.
+fn lane_edges(chart: &Chart<'_, '_>, lane: usize) -> (f64, f64) {
+    let y = |lane: f64| chart.backend_coord(&(0.0, lane)).1;
+    let top = lane as f64;
+    let gap = if y(top + 1.0) - y(top) > 5 { 0.12 } else { 0.0 };
+    (top + gap, top + 1.0 - gap)
+}
+
+/// Bars of these colours in a lane.
 fn draw_spans<'a>(
     chart: &mut Chart<'_, 'a>,
     axis: &Axis,
@@ -201,14 +220,9 @@ fn draw_spans<'a>(
     spans: &[Span],
     colours: &[RGBColor],
 ) -> Drawn<'a> {
-    let top = lane as f64;
-    let height = chart.backend_coord(&(0.0, top + 1.0)).1 - chart.backend_coord(&(0.0, top)).1;
-    let gap = if height > 5 { 0.12 } else { 0.0 };
+    let (top, bottom) = lane_edges(chart, lane);
     let bars = spans.iter().map(|span| {
-        let corners = [
-            (axis.at(span.from_ns), top + gap),
-            (axis.at(span.to_ns), top + 1.0 - gap),
-        ];
+        let corners = [(axis.at(span.from_ns), top), (axis.at(span.to_ns), bottom)];
         Rectangle::new(corners, colours[span.part].filled())
     });
     chart.draw_series(bars)?;
@@ -249,6 +263,11 @@ impl Axis {
             nanos,
             decimals: usize::from(to - from < 10.0),
         }
+    }
+
+    /// Time that takes a pixel.
+    fn per_pixel(&self) -> f64 {
+        (self.range.end - self.range.start) / f64::from(WIDTH - NAMES - 2 * MARGIN)
     }
 
     fn at(&self, ns: u64) -> f64 {

@@ -1,3 +1,4 @@
+use protocol::options::StartMode;
 use protocol::start::{PHASES, Stamps, Steps};
 
 use super::{BSP_PARTS, Span, Timeline, cpu_parts, draw, in_order, spans};
@@ -25,15 +26,15 @@ fn cpu(index: u32, each_ns: u64) -> Stamps {
 }
 
 fn timeline(cpus: &[Stamps]) -> Timeline {
-    Timeline::new(Some(STEPS), cpus).expect("there are CPUs")
+    Timeline::new(StartMode::Broadcast, Some(STEPS), cpus).expect("there are CPUs")
 }
 
 #[test]
 fn without_moments_there_is_none() {
-    assert!(Timeline::new(None, &[cpu(1, 10)]).is_none());
-    assert!(Timeline::new(Some(STEPS), &[]).is_none());
+    assert!(Timeline::new(StartMode::Broadcast, None, &[cpu(1, 10)]).is_none());
+    assert!(Timeline::new(StartMode::Broadcast, Some(STEPS), &[]).is_none());
     // The BSP alone.
-    assert!(Timeline::new(Some(STEPS), &[Stamps::default()]).is_none());
+    assert!(Timeline::new(StartMode::Broadcast, Some(STEPS), &[Stamps::default()]).is_none());
 }
 
 #[test]
@@ -57,6 +58,9 @@ fn nobody_needed_a_second_sipi() {
     let parts: Vec<_> = timeline.bsp().iter().map(|part| part.part).collect();
     assert_eq!(parts, [0, 1, 3]);
     assert!(timeline.to_string().contains("nobody needed a second one."));
+    // One by one it is nobody's moment in particular.
+    let timeline = Timeline::new(StartMode::Serial, Some(STEPS), &[cpu(1, 100_000)]);
+    assert_eq!(timeline.expect("a CPU").bsp().len(), 3);
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn the_story_names_who_was_last_and_who_was_started_again() {
     let text = timeline(&[cpu(1, 100_000), cpu(2, 200_000), slow]).to_string();
     for part in [
         "prepared after 2.00 ms and sent the first SIPI after 10.0 ms",
-        "2 CPUs needed a second one, after 10.3 ms.",
+        "2 CPUs needed a second one, sent after 10.3 ms at the latest.",
         "CPU 3 was online last, after 11.8 ms: 600 us after CPU 2",
         "The BSP saw it 200 us later.",
         "CPU 3 (APIC ID 6) was started 2 times.",
@@ -109,6 +113,8 @@ fn the_picture_has_a_lane_for_each_cpu_and_says_what_it_shows() {
         // A bar of the phase that ends online for each of them; and one in the legend.
         let bars = svg.matches("#2E8B57").count();
         assert_eq!(bars, count as usize + 1, "{count} CPUs");
+        // CPU 1 has worked for 5 us, and 3 pixels are 6; there is such a mark in the legend, too.
+        assert_eq!(svg.matches("#222222").count(), 2, "{count} CPUs");
     }
 }
 
