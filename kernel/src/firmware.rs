@@ -45,7 +45,7 @@ pub(crate) fn take_over() {
 /// On one CPU at a time; thread or interrupt context, not NMI.
 pub fn silence() {
     crate::interrupts::without(|| {
-        pic::silence();
+        pic::mask();
         // After the others: a timer that loses its request while it makes one is no trouble to a masked
         // line.
         ioapic::silence();

@@ -97,27 +97,27 @@ pub fn unroute(line: u8) {
 /// Any CPU; thread or interrupt context, not NMI.
 ///
 /// # Errors
-/// [`Unroutable::NoDestination`], if `to` cannot be named. Then nothing is moved.
+/// [`Unroutable::NoDestination`], if there is something to move and `to` cannot be named. Then nothing is
+/// moved.
 pub fn move_away(from: CpuIndex, to: CpuIndex) -> Result<usize, Unroutable> {
-    let to = destination(to)?;
     let Ok(from) = destination(from) else {
         return Ok(0);
     };
-    Ok(with(|controllers| {
+    with(|controllers| {
         let mut moved = 0;
         for chip in &controllers.chips {
             for pin in 0..chip.pins {
                 let is_live = chip.read_low(pin) & (MASKED | NO_FIXED_PHYSICAL) == 0;
                 if is_live && chip.read_high(pin) == from {
-                    chip.write_high(pin, to);
+                    chip.write_high(pin, destination(to)?);
                     // A read waits for the write to arrive.
                     chip.read_high(pin);
                     moved += 1;
                 }
             }
         }
-        moved
-    }))
+        Ok(moved)
+    })
 }
 
 /// Takes what devices have sent to this CPU before they were [moved away](move_away). When this returns,

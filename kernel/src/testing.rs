@@ -8,7 +8,9 @@ use crate::{
     ExitCode, Machine,
     apic::{self, Ipi, Target},
     cpu::{self, CpuIndex},
-    emit, log,
+    emit,
+    interrupts::unasked,
+    log,
 };
 
 /// One test: its name, and the function, which panics if it fails.
@@ -54,4 +56,10 @@ pub fn is_in_service(vector: u8) -> bool {
 #[must_use]
 pub fn is_requested(vector: u8) -> bool {
     apic::is_requested(vector)
+}
+
+/// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.
+#[must_use]
+pub fn is_hardware_error(port: u8) -> bool {
+    unasked::Reason(port).is_hardware_error()
 }

@@ -165,7 +165,7 @@ pub(crate) fn init() {
     // SAFETY: once, on the BSP alone, and the gates that lead to `dispatch` are built below.
     unsafe { gs::prepare() };
     idt::init();
-    pic::silence();
+    pic::take_over();
 }
 
 /// Called by `entry.S` for every interrupt.

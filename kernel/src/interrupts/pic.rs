@@ -29,29 +29,36 @@ const SECOND: Ports = Ports {
 /// The line of the first to which the second is connected (IBM PC/AT).
 const CASCADE: u8 = 2;
 
-/// Moves the vectors to [`vector::FIRST_8259`] and masks all 16 lines. Interrupts are off.
+/// Moves the vectors to [`vector::FIRST_8259`] and [masks](mask) all lines. Once, by the BSP, with interrupts
+/// off and before other CPUs listen: in the midst of this an 8259 has all lines open and no vectors, and
+/// whoever asks it gets what QEMU, for one, answers with 0, a divide error.
 ///
 /// Chipsets have long done without the pauses that the chips needed between two writes.
-pub(crate) fn silence() {
-    // Intel 8259A data sheet: ICW1 = edge-triggered, cascaded, ICW4 follows; ICW4 = 8086 mode; OCW1 =
-    // mask; OCW3 = the command port shows what is in service from here on.
+pub(super) fn take_over() {
+    // Intel 8259A data sheet: ICW1 = edge-triggered, cascaded, ICW4 follows; ICW4 = 8086 mode; OCW3 = the
+    // command port shows what is in service from here on.
     const ICW1: u8 = 0x11;
     const ICW4: u8 = 0x01;
-    const MASK_ALL: u8 = 0xff;
     const SHOW_IN_SERVICE: u8 = 0x0b;
     for (chip, base, cascade) in [
         (FIRST, vector::FIRST_8259, 1 << CASCADE),
         (SECOND, vector::FIRST_8259 + 8, CASCADE),
     ] {
         write(chip.command, ICW1);
-        // Initialising has opened all lines: until the mask below, an interrupt may be signalled. It
-        // comes at the new vectors, and is taken for what it is.
         write(chip.data, base);
         write(chip.data, cascade);
         write(chip.data, ICW4);
-        write(chip.data, MASK_ALL);
         write(chip.command, SHOW_IN_SERVICE);
     }
+    // What has been signalled meanwhile comes later, at the new vectors, and is taken for what it is.
+    mask();
+}
+
+/// Masks all 16 lines.
+pub(crate) fn mask() {
+    // OCW1: a bit for each line.
+    write(FIRST.data, 0xff);
+    write(SECOND.data, 0xff);
 }
 
 /// Ends an interrupt at one of the 8259s' vectors that has not come through the local APIC's own
@@ -81,7 +88,7 @@ struct Ports {
 
 impl Ports {
     fn serves(&self, line: u8) -> bool {
-        // SAFETY: `silence` has made the port show what is in service; reading it changes nothing.
+        // SAFETY: `take_over` has made the port show what is in service; reading it changes nothing.
         let in_service: u8 = unsafe { Port::new(self.command).read() };
         in_service >> line & 1 == 1
     }

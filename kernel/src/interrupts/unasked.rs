@@ -160,7 +160,7 @@ fn count(cpu: CpuIndex, which: impl FnOnce(&Unasked) -> &AtomicU64) -> u64 {
 /// Why there is an NMI, as far as the board tells: port 0x61 (IBM PC/AT; Intel ICH9 data sheet, 13.7.1
 /// NMI_SC).
 #[derive(Clone, Copy)]
-struct Reason(u8);
+pub(crate) struct Reason(pub(crate) u8);
 
 impl Reason {
     /// A device on PCI or the memory controller has found an error that it cannot report otherwise.
@@ -175,7 +175,7 @@ impl Reason {
         Self(unsafe { Port::new(0x61).read() })
     }
 
-    fn is_hardware_error(self) -> bool {
+    pub(crate) fn is_hardware_error(self) -> bool {
         self.0 != Self::NO_PORT && self.0 & (Self::SERR | Self::IOCHK) != 0
     }
 }

@@ -51,6 +51,11 @@ fn run(machine: &'static Machine) -> ExitCode {
                 "the_last_interrupt_is_drained",
                 the_last_interrupt_is_drained,
             ),
+            ("a_line_outlives_its_cpu", a_line_outlives_its_cpu),
+            (
+                "the_board_tells_of_hardware_errors",
+                the_board_tells_of_hardware_errors,
+            ),
             ("lines_that_cannot_be_routed", lines_that_cannot_be_routed),
             (
                 "nmis_that_nobody_asked_for_are_counted",
@@ -208,6 +213,28 @@ fn the_last_interrupt_is_drained(_: &'static Machine) {
     }
 }
 
+/// Its interrupts go to the BSP; and may come back when it does.
+fn a_line_outlives_its_cpu(_: &'static Machine) {
+    let last = cpu::online().last().expect("the BSP is online");
+    if last == CpuIndex::BSP {
+        // Which cannot leave.
+        return;
+    }
+    for &line in lines() {
+        with_line(line, last, on_tick, || {
+            wait_for(&|| ticks(last), SOME);
+            assert_eq!(smp::offline(last), Ok(()));
+            let before = ticks(last);
+            wait_for(&|| ticks(CpuIndex::BSP), SOME);
+            assert_eq!(ticks(last), before);
+            assert_eq!(smp::online(last), Ok(()));
+            assert_eq!(ioapic::move_away(CpuIndex::BSP, last), Ok(1));
+            wait_for(&|| ticks(last), SOME);
+        });
+        settle(last);
+    }
+}
+
 fn leave(me: CpuIndex, next: CpuIndex) {
     let one_waits = || (0x30..=0x3f).any(testing::is_requested);
     while !one_waits() {
@@ -233,6 +260,24 @@ fn lines_that_cannot_be_routed(_: &'static Machine) {
     ioapic::unroute(3);
     assert_eq!(ioapic::route(3, me, on_tick), Ok(()));
     ioapic::unroute(3);
+}
+
+/// No machine here has such errors; but this is how one would say so.
+fn the_board_tells_of_hardware_errors(_: &'static Machine) {
+    for (port, is_error) in [
+        // SERR#, IOCHK#, both.
+        (0x80, true),
+        (0x40, true),
+        (0xc0 | 0x2c, true),
+        // The other bits are the speaker's and the 8254's.
+        (0x00, false),
+        (0x3f, false),
+        // No such port.
+        (0xff, false),
+    ] {
+        let found = testing::is_hardware_error(port);
+        assert_eq!(found, is_error, "port 0x61: {port:#04x}");
+    }
 }
 
 /// Told by nobody, and told of a handler that is none. The log has one line for each CPU: the host
