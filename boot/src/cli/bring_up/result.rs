@@ -201,8 +201,8 @@ impl fmt::Display for Results {
         let release = self.linux[0].release.as_deref().unwrap_or("?");
         writeln!(
             f,
-            "\nLinux {release} in the same QEMU, by its own log and by the host's clock. (Under TCG it takes its clock \
-             for\nunstable, and its log falls behind.) Factors: how many times as fast we are for each AP.\n"
+            "\nLinux {release} in the same QEMU, by its own log and by the host's clock. (Under TCG it takes\n\
+             its clock for unstable, and its log falls behind.) Factor: how many times as fast we are per AP.\n"
         )?;
         writeln!(
             f,
