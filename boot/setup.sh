@@ -4,7 +4,8 @@
 #
 #   sh boot/setup.sh            what building, booting and testing need
 #   sh boot/setup.sh --tests    also that without which some tests are skipped: g++ and clang for
-#                               those of `rundown-c`, valgrind for .ci/callgrind (some 600 MB)
+#                               those of `rundown-c`, g++ for .ci/fuzz, valgrind for
+#                               .ci/callgrind (some 600 MB)
 #
 # What it looks for, and why:
 # - qemu-system-x86_64, which boots the kernel;

@@ -2,7 +2,9 @@
 //!
 //! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried; 130 Ctrl-C.
 
+mod args;
 mod bench;
+mod bring_up;
 mod check;
 mod doctor;
 mod job;
@@ -11,20 +13,18 @@ mod result;
 mod run;
 mod screen;
 mod story;
+mod timeline;
 mod topology;
 mod view;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use protocol::options::Options;
+use clap::{Parser, Subcommand};
 
+use self::args::{BenchArgs, BootArgs, BringUpArgs, RunArgs, SoakArgs};
 use self::job::Job;
-use crate::accel::Accel;
 use crate::guest;
-use crate::machine::{Machine, Smp};
 
 /// The guest did not pass.
 const FAILED: u8 = 1;
@@ -60,6 +60,9 @@ enum Command {
     /// once, under all kinds of protection and with bare instructions; teardowns; barriers. Says
     /// which figures mean something on this machine.
     Bench(BenchArgs),
+    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn; and,
+    /// if a kernel is named, how long Linux takes in the same QEMU.
+    BringUp(BringUpArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,
     /// Build the kernel and print its path.
@@ -83,91 +86,19 @@ enum Command {
     },
 }
 
-/// How to boot, and for how long.
-#[derive(Args, Clone, Debug)]
-struct RunArgs {
-    #[command(flatten)]
-    boot: BootArgs,
-    /// Length of the storm.
-    #[arg(long, default_value_t = Options::default().seconds,
-          value_parser = clap::value_parser!(u32).range(seconds_range()))]
-    seconds: u32,
-    /// No storm: show where the CPUs sit (package, die, core, thread) and which caches they share, as a
-    /// tree.
-    #[arg(long, conflicts_with = "seconds")]
-    topology: bool,
-}
-
-/// How to boot, and how much is to be done. Fails if the guest says nothing for a minute and a second
-/// per CPU: it reports its progress every second.
-#[derive(Args, Clone, Debug)]
-struct SoakArgs {
-    #[command(flatten)]
-    boot: BootArgs,
-    /// Protections granted and released, under each of the two kinds.
-    #[arg(long, default_value_t = 10_000_000)]
-    pairs: u64,
-    /// Devices torn down, under each of the two kinds.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
-    teardowns: u64,
-}
-
-/// How to boot, and how to measure. Fails if the guest says nothing for a minute and a second per CPU.
-#[derive(Args, Clone, Debug)]
-struct BenchArgs {
-    #[command(flatten)]
-    boot: BootArgs,
-    /// Length of a window in milliseconds: each figure is the median of five.
-    #[arg(long, default_value_t = 50,
-          value_parser = clap::value_parser!(u32).range(bench_range()))]
-    millis: u32,
-}
-
-/// How to boot.
-#[derive(Args, Clone, Debug)]
-struct BootArgs {
-    /// CPUs, in any form of QEMU's -smp: 8, or 9,sockets=3,cores=3,threads=1, or 4,maxcpus=8.
-    #[arg(long, default_value = "4")]
-    smp: Smp,
-    /// Engine: auto takes KVM where the CPU itself has virtualisation, else TCG.
-    #[arg(long, value_enum, default_value = "auto")]
-    accel: Accel,
-    /// Board.
-    #[arg(long, value_enum, default_value = "q35")]
-    machine: Machine,
-    /// Memory, as 512, 512M or 2G [default: what suits the number of CPUs].
-    #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
-    memory: Option<u32>,
-    /// Give up after so many seconds [default: far more than a healthy run needs].
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
-    deadline: Option<u32>,
-    /// Wait for a debugger before the first instruction; print how to attach one.
-    #[arg(long)]
-    gdb: bool,
-    /// Print the result as one JSON document on standard output, and all else on standard error.
-    #[arg(long)]
-    json: bool,
-    /// Show the tables and trees of CPUs in full, each second too, and the command line of QEMU.
-    #[arg(long, short)]
-    verbose: bool,
-    /// The QEMU to use [default: qemu-system-x86_64 on the search path].
-    #[arg(long, value_name = "PATH")]
-    qemu: Option<PathBuf>,
-    /// More arguments for QEMU.
-    #[arg(last = true, value_name = "QEMU ARGUMENTS")]
-    qemu_args: Vec<OsString>,
-}
-
 /// Does what the command line says, and returns the process's exit status.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        None => run_kernel(&cli.run.boot, cli.run.job()),
-        Some(Command::Run(args)) => run_kernel(&args.boot, args.job()),
+        None => run_or_draw(kernel(&cli.run.boot), &cli.run),
+        Some(Command::Run(args)) => run_or_draw(kernel(&args.boot), &args),
         Some(Command::Soak(args)) => run_kernel(&args.boot, args.job()),
         Some(Command::Bench(args)) => run_kernel(&args.boot, args.job()),
-        Some(Command::Elf { path, run: args }) => run::run(&path, &args.boot, args.job()),
+        Some(Command::BringUp(args)) => {
+            kernel(&args.boot).and_then(|elf| bring_up::run(&elf, &args))
+        }
+        Some(Command::Elf { path, run: args }) => run_or_draw(Ok(path), &args),
         Some(Command::Doctor) => Ok(doctor::doctor()),
         Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),
         Some(Command::Check) => check::check(),
@@ -178,38 +109,22 @@ pub fn main() -> ExitCode {
     }))
 }
 
-impl RunArgs {
-    fn job(&self) -> Job {
-        match self.topology {
-            true => Job::Topology,
-            false => Job::Storm {
-                seconds: self.seconds,
-            },
-        }
-    }
-}
-
-impl SoakArgs {
-    fn job(&self) -> Job {
-        Job::Soak {
-            pairs: self.pairs,
-            teardowns: self.teardowns,
-        }
-    }
-}
-
-impl BenchArgs {
-    fn job(&self) -> Job {
-        Job::Bench {
-            millis: self.millis,
-        }
-    }
-}
-
 fn run_kernel(args: &BootArgs, job: Job) -> anyhow::Result<u8> {
+    run::run(&kernel(args)?, args, job)
+}
+
+fn run_or_draw(elf: anyhow::Result<PathBuf>, args: &RunArgs) -> anyhow::Result<u8> {
+    match &args.timeline {
+        None => run::run(&elf?, &args.boot, args.job()),
+        Some(file) => timeline::run(&elf?, &args.boot, file),
+    }
+}
+
+/// Builds the kernel.
+fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
     // Said before the build, which may take a minute the first time.
     crate::qemu::find(args.qemu.as_deref())?;
-    run::run(guest::build("kernel")?.elf("kernel"), args, job)
+    Ok(guest::build("kernel")?.elf("kernel").to_path_buf())
 }
 
 fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
@@ -227,39 +142,13 @@ fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn seconds_range() -> std::ops::RangeInclusive<i64> {
-    i64::from(*Options::SECONDS.start())..=i64::from(*Options::SECONDS.end())
-}
-
-fn bench_range() -> std::ops::RangeInclusive<i64> {
-    i64::from(*Options::BENCH.start())..=i64::from(*Options::BENCH.end())
-}
-
-/// `512`, `512M`, `2G` to MiB.
-fn mebibytes(text: &str) -> Result<u32, String> {
-    let (digits, unit) = match text.strip_suffix(['G', 'g']) {
-        Some(digits) => (digits, 1024),
-        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
-    };
-    let number = digits.parse::<u32>().ok();
-    let size = number.and_then(|number| number.checked_mul(unit));
-    let size = size.ok_or("expected a size such as 512, 512M or 2G")?;
-    if size < LEAST_MEMORY {
-        return Err(format!(
-            "at least {LEAST_MEMORY} MiB: with less, the firmware never gets to the kernel, which could say so"
-        ));
-    }
-    Ok(size)
-}
-
-/// MiB. Below this QEMU 7.2's firmware hangs; a little above it the kernel says what it lacks.
-const LEAST_MEMORY: u32 = 2;
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::{CommandFactory, Parser};
 
-    use super::{Cli, Command, Job, RunArgs, mebibytes};
+    use super::{Cli, Command, Job, RunArgs};
     use crate::machine::Machine;
 
     fn run_args(line: &[&str]) -> RunArgs {
@@ -295,6 +184,31 @@ mod tests {
     fn what_follows_two_dashes_is_qemus() {
         let args = run_args(&["--machine", "pc", "--", "-d", "int"]);
         assert_eq!(args.boot.qemu_args, ["-d", "int"]);
+    }
+
+    #[test]
+    fn how_cpus_start_is_passed_on() {
+        let args = run_args(&["--start", "serial", "--apic", "xapic", "--clock", "hpet"]);
+        let told = args.boot.options(args.job()).to_string();
+        assert!(
+            told.ends_with("start=serial\napic=xapic\nclock=hpet\n"),
+            "{told}"
+        );
+        let args = run_args(&[]);
+        assert_eq!(args.boot.options(args.job()), args.job().options());
+    }
+
+    #[test]
+    fn a_timeline_goes_to_the_file_that_is_named() {
+        for (line, file) in [
+            (&["--smp", "8"][..], None),
+            (&["--timeline"], Some("timeline.svg")),
+            (&["--timeline", "--smp", "8"], Some("timeline.svg")),
+            (&["--timeline", "a.svg"], Some("a.svg")),
+            (&["run", "--timeline=a.svg"], Some("a.svg")),
+        ] {
+            assert_eq!(run_args(line).timeline.as_deref(), file.map(Path::new));
+        }
     }
 
     #[test]
@@ -338,12 +252,19 @@ mod tests {
             (&["--smp", "many"][..], "4,maxcpus=8"),
             (&["--seconds", "0"], "1..=86400"),
             (&["--seconds", "86401"], "1..=86400"),
+            (&["--timeline", "--seconds", "5"], "--timeline"),
             (&["soak", "--seconds", "5"], "--seconds"),
             (&["soak", "--teardowns", "0"], "1.."),
             (&["bench", "--millis", "0"], "1..=1000"),
             (&["bench", "--seconds", "5"], "--seconds"),
             (&["--topology", "--seconds", "5"], "--seconds"),
             (&["--accel", "hax"], "auto, tcg, kvm"),
+            (&["--start", "late"], "broadcast, each, serial"),
+            (&["--apic", "i486"], "auto, xapic, x2apic, preset"),
+            (
+                &["--clock", "sun"],
+                "cpuid, hypervisor, pit, hpet, pm-timer",
+            ),
             (&["--machine", "mac"], "q35, pc, microvm"),
             (&["--memory", "1.5G"], "512M"),
             (&["--deadline", "0"], "1.."),
@@ -352,16 +273,6 @@ mod tests {
             let error = Cli::try_parse_from([&["cargo boot"], line].concat()).expect_err("invalid");
             assert_eq!(error.exit_code(), i32::from(super::NOT_TRIED));
             assert!(error.to_string().contains(part), "{part}: {error}");
-        }
-    }
-
-    #[test]
-    fn sizes() {
-        for (text, mib) in [("512", 512), ("512M", 512), ("2G", 2048), ("1g", 1024)] {
-            assert_eq!(mebibytes(text), Ok(mib));
-        }
-        for text in ["", "0", "1", "M", "1.5G", "4194304G", "2T"] {
-            assert!(mebibytes(text).is_err(), "{text}");
         }
     }
 }

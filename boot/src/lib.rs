@@ -10,24 +10,30 @@
 //! - [`toolchain`] finds a compiler for the guest, [`guest`] builds with it.
 //! - [`machine`], [`accel`] and [`qemu`] are QEMU's command line.
 //! - [`Boot`] starts QEMU, reads the serial port, and never leaves QEMU behind.
+//! - An [`Action`] is what QEMU's monitor does meanwhile.
 //! - [`outcome`] tells a pass from all the ways to fail.
 //! - [`cli`] is the program `cargo boot`.
 
 pub mod accel;
+mod action;
 mod child;
 pub mod cli;
 pub mod guest;
+mod linux;
 pub mod machine;
 mod monitor;
 pub mod outcome;
 pub mod qemu;
 mod run;
 mod serial;
+mod spread;
+mod timeline;
 pub mod toolchain;
 pub mod version;
 pub mod workspace;
 
-pub use accel::Accel;
+pub use accel::{Accel, Host};
+pub use action::{Action, Trigger};
 pub use machine::Machine;
 pub use outcome::Outcome;
 pub use run::{Boot, Ending, Line, Report};

@@ -1,4 +1,4 @@
-//! QEMU's monitor: what the host can do to a machine while it runs. Here: non-maskable interrupts.
+//! QEMU's monitor: does to a machine, while it runs, what [`Action`]s ask for.
 //!
 //! The monitor speaks QMP, one JSON object a line (QEMU's `docs/interop/qmp-spec`). QEMU connects to
 //! us and not the other way round, so there is no moment at which the port is not there yet, and
@@ -10,40 +10,58 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Someone who is ready to inject NMIs: all CPUs that listen to their LINT1 pin take them.
+use crate::action::{Action, HMP};
+use crate::run::Line;
+
+/// Someone who watches what the guest says, and acts on it.
 ///
 /// Dropped, it ends without a word, as soon as QEMU does.
 #[derive(Debug)]
-pub(crate) struct Injector {
+pub(crate) struct Operator {
     port: u16,
-    /// Its one message says when to begin; its end says when to stop.
-    begin: Sender<()>,
-    thread: JoinHandle<Result<u64>>,
+    actions: Arc<[Action]>,
+    /// Takes the places of actions whose time has come; its end says when to stop.
+    orders: Sender<usize>,
+    failed: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Vec<u64>>>,
 }
 
-impl Injector {
+impl Operator {
     /// Opens a port for a QEMU that is yet to be started.
-    pub(crate) fn open(every: Duration) -> Result<Self> {
-        Self::open_with(every, PATIENCE)
+    pub(crate) fn open(actions: Vec<Action>) -> Result<Self> {
+        Self::open_with(actions, PATIENCE)
     }
 
     /// As `open`, with a time after which a monitor that does not answer is given up.
-    fn open_with(every: Duration, patience: Duration) -> Result<Self> {
+    fn open_with(actions: Vec<Action>, patience: Duration) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = listener.context("no port for QEMU's monitor")?;
         let port = listener.local_addr()?.port();
-        let (begin, orders) = mpsc::channel();
-        let thread = thread::spawn(move || work(&listener, &orders, every, patience));
+        let (orders, todo) = mpsc::channel();
+        let actions: Arc<[Action]> = actions.into();
+        let failed = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let (actions, failed) = (Arc::clone(&actions), Arc::clone(&failed));
+            move || {
+                let done = work(&listener, &actions, &todo, patience);
+                failed.store(done.is_err(), Ordering::Relaxed);
+                done
+            }
+        });
         Ok(Self {
             port,
-            begin,
+            actions,
+            orders,
+            failed,
             thread,
         })
     }
@@ -59,21 +77,30 @@ impl Injector {
         ]
     }
 
-    /// The guest is ready: injects one NMI each time span from now on. Once is enough.
-    pub(crate) fn begin(&self) {
-        // If nobody listens, the thread has failed, and `end` will say how.
-        let _ = self.begin.send(());
+    /// Takes a line of the guest: has done what waits for it.
+    pub(crate) fn hear(&self, line: Line<'_>) {
+        for (place, action) in self.actions.iter().enumerate() {
+            if action.when.fits(line) {
+                // If nobody listens, the thread has failed, and `end` will say how.
+                let _ = self.orders.send(place);
+            }
+        }
     }
 
-    /// Stops, after QEMU has ended, and says how many times the monitor has done it.
+    /// Whether something could not be done, so that there is no use to go on. `end` says what.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Stops, after QEMU has ended, and says how many times the monitor has done each action.
     ///
     /// # Errors
     /// The monitor could not be reached, would not do it, or has not answered for 10 s.
-    pub(crate) fn end(self) -> Result<u64> {
-        drop(self.begin);
+    pub(crate) fn end(self) -> Result<Vec<u64>> {
+        drop(self.orders);
         let done = self.thread.join();
         done.unwrap_or_else(|_| Err(anyhow!("the thread panicked")))
-            .context("injecting NMIs by QEMU's monitor")
+            .context("asking QEMU's monitor")
     }
 }
 
@@ -83,13 +110,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The thread's life.
 fn work(
     listener: &TcpListener,
-    orders: &Receiver<()>,
-    every: Duration,
+    actions: &[Action],
+    orders: &Receiver<usize>,
     patience: Duration,
-) -> Result<u64> {
-    if orders.recv().is_err() {
-        return Ok(0);
-    }
+) -> Result<Vec<u64>> {
+    let mut done = vec![0; actions.len()];
+    let Ok(first) = orders.recv() else {
+        return Ok(done);
+    };
     // A guest runs, so QEMU has connected long since. If it has not, it never will.
     listener.set_nonblocking(true)?;
     let (stream, _) = listener.accept().context("QEMU has not connected")?;
@@ -97,20 +125,71 @@ fn work(
     stream.set_read_timeout(Some(patience))?;
     let mut monitor = Monitor::new(stream)?;
     // QEMU speaks first, and obeys nothing before this command.
-    if !monitor.execute("qmp_capabilities")? {
-        return Ok(0);
+    if !monitor.execute("qmp_capabilities", &Value::Null)? {
+        return Ok(done);
     }
-    let mut injected = 0;
-    // The command needs a board whose CPUs have the pin; so ask once, and let the error be told.
-    while monitor.execute("inject-nmi")? {
-        injected += 1;
-        match orders.recv_timeout(every) {
-            Err(RecvTimeoutError::Disconnected) => break,
-            // A second order to begin changes nothing.
-            Err(RecvTimeoutError::Timeout) | Ok(()) => {}
+    let mut agenda = Agenda::new(actions.len());
+    agenda.add(first, Instant::now());
+    loop {
+        if let Some(place) = agenda.due(Instant::now()) {
+            let action = &actions[place];
+            // A command may need another board or CPU than there is; the error is told.
+            if !monitor.execute(&action.command, &action.arguments)? {
+                return Ok(done);
+            }
+            done[place] += 1;
+            if let Some(every) = action.every {
+                agenda.repeat(place, Instant::now() + every);
+            }
+        }
+        match agenda.next_order(orders) {
+            Ok(place) => agenda.add(place, Instant::now()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(done),
         }
     }
-    Ok(injected)
+}
+
+/// What is to be done when.
+struct Agenda {
+    /// For each action, whether it has been ordered before: a second order changes nothing.
+    ordered: Vec<bool>,
+    /// In no order: there are few.
+    todo: Vec<(Instant, usize)>,
+}
+
+impl Agenda {
+    fn new(actions: usize) -> Self {
+        Self {
+            ordered: vec![false; actions],
+            todo: Vec::new(),
+        }
+    }
+
+    /// Takes an order.
+    fn add(&mut self, place: usize, at: Instant) {
+        if !std::mem::replace(&mut self.ordered[place], true) {
+            self.todo.push((at, place));
+        }
+    }
+
+    fn repeat(&mut self, place: usize, at: Instant) {
+        self.todo.push((at, place));
+    }
+
+    /// Takes out what is due, if anything is; the one that has waited longest.
+    fn due(&mut self, now: Instant) -> Option<usize> {
+        let first = (0..self.todo.len()).min_by_key(|&entry| self.todo[entry])?;
+        (self.todo[first].0 <= now).then(|| self.todo.swap_remove(first).1)
+    }
+
+    /// Waits for the next order until something is due, or, if nothing will be, for any time.
+    fn next_order(&self, orders: &Receiver<usize>) -> Result<usize, RecvTimeoutError> {
+        match self.todo.iter().min() {
+            Some((at, _)) => orders.recv_timeout(at.saturating_duration_since(Instant::now())),
+            None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
 }
 
 /// A connection to QEMU.
@@ -131,9 +210,12 @@ impl Monitor {
     }
 
     /// Has a command executed; `false` if QEMU has ended instead.
-    fn execute(&mut self, command: &str) -> Result<bool> {
-        let line = format!("{{\"execute\":\"{command}\"}}\n");
-        match self.commands.write_all(line.as_bytes()) {
+    fn execute(&mut self, command: &str, arguments: &Value) -> Result<bool> {
+        let mut object = json!({ "execute": command });
+        if !arguments.is_null() {
+            object["arguments"] = arguments.clone();
+        }
+        match self.commands.write_all(format!("{object}\n").as_bytes()) {
             Err(error) if is_the_end(&error) => return Ok(false),
             written => written?,
         }
@@ -143,10 +225,15 @@ impl Monitor {
                 .with_context(|| format!("the monitor's {reply:?} is no JSON"))?;
             if let Some(error) = reply.get("error") {
                 let text = error.get("desc").and_then(Value::as_str);
-                bail!("{command}: {}", text.unwrap_or("refused without a reason"));
+                let text = text.unwrap_or("refused without a reason");
+                bail!("{}: {text}", told(command, arguments));
             }
-            if reply.get("return").is_some() {
-                return Ok(true);
+            match reply.get("return") {
+                Some(Value::String(text)) if command == HMP && !text.trim().is_empty() => {
+                    bail!("{}: {}", told(command, arguments), text.trim());
+                }
+                Some(_) => return Ok(true),
+                None => {}
             }
         }
         Ok(false)
@@ -167,6 +254,14 @@ impl Monitor {
     }
 }
 
+/// A command in an error.
+fn told(command: &str, arguments: &Value) -> String {
+    match arguments {
+        Value::Null => command.to_string(),
+        _ => format!("{command} {arguments}"),
+    }
+}
+
 /// Whether this is how a connection looks whose other side has ended.
 fn is_the_end(error: &io::Error) -> bool {
     use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
@@ -177,79 +272,4 @@ fn is_the_end(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A QEMU that answers so many commands by these replies, each more than once if need be, and
-    /// then ends. Returns what it was told, and what came of it.
-    fn fake(replies: &'static [&'static str]) -> (Vec<String>, Result<u64>) {
-        let injector = Injector::open(Duration::from_millis(1)).expect("a port");
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, injector.port)).expect("it listens");
-        injector.begin();
-        let qemu = thread::spawn(move || {
-            let mut commands = BufReader::new(stream.try_clone().expect("a copy")).lines();
-            let mut out = &stream;
-            let mut told = Vec::new();
-            for reply in replies {
-                told.extend(commands.next().map(|line| line.expect("a line")));
-                write!(out, "{reply}").expect("sent");
-            }
-            told
-        });
-        let told = qemu.join().expect("no panic");
-        (told, injector.end())
-    }
-
-    #[test]
-    fn it_counts_until_qemu_ends() {
-        let (told, done) = fake(&[
-            "{\"QMP\":{}}\n{\"return\":{}}\n",
-            "{\"event\":\"RESUME\"}\n{\"return\":{}}\n",
-            "{\"return\":{}}\n",
-            "{\"retu",
-        ]);
-        let nmi = r#"{"execute":"inject-nmi"}"#;
-        assert_eq!(told, [r#"{"execute":"qmp_capabilities"}"#, nmi, nmi, nmi]);
-        assert_eq!(done.expect("no error"), 2);
-    }
-
-    #[test]
-    fn a_refusal_is_told() {
-        let error = |replies| format!("{:#}", fake(replies).1.expect_err("refused"));
-        let text = error(&["{\"error\":{\"class\":\"GenericError\",\"desc\":\"not here\"}}\n"]);
-        assert!(text.ends_with("qmp_capabilities: not here"), "{text}");
-        let text = error(&["{\"return\":{}}\n", "{\"error\":{}}\n"]);
-        assert!(
-            text.ends_with("inject-nmi: refused without a reason"),
-            "{text}"
-        );
-        let text = error(&["hello\n"]);
-        assert!(text.contains("is no JSON"), "{text}");
-    }
-
-    #[test]
-    fn without_a_guest_that_is_ready_nobody_is_asked() {
-        let injector = Injector::open(Duration::from_millis(1)).expect("a port");
-        assert_eq!(injector.end().expect("no error"), 0);
-    }
-
-    #[test]
-    fn a_qemu_that_does_not_connect_is_an_error() {
-        let injector = Injector::open(Duration::from_millis(1)).expect("a port");
-        injector.begin();
-        let error = format!("{:#}", injector.end().expect_err("nobody there"));
-        assert!(error.contains("has not connected"), "{error}");
-    }
-
-    #[test]
-    fn somebody_who_says_nothing_is_an_error() {
-        let tick = Duration::from_millis(1);
-        let injector = Injector::open_with(tick, tick).expect("a port");
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, injector.port)).expect("it listens");
-        injector.begin();
-        let error = format!("{:#}", injector.end().expect_err("nobody answers"));
-        assert!(error.contains("does not answer"), "{error}");
-        // Until then it was there.
-        drop(stream);
-    }
-}
+mod tests;

@@ -15,12 +15,17 @@ use protocol::options::{Format, Options};
 use tempfile::NamedTempFile;
 
 use crate::accel::{Accel, Engine, Host};
+use crate::action::{Action, Trigger};
 use crate::child::Guarded;
 use crate::machine::{Machine, Smp};
-use crate::monitor::Injector;
-use crate::outcome::{End, Outcome, Testimony};
+use crate::monitor::Operator;
+use crate::outcome::{End, Testimony};
 use crate::qemu::{self, Setup};
 use crate::serial::{lines_of, listen};
+
+mod report;
+
+pub use self::report::{Ending, Line, Report};
 
 /// One boot of one guest, to be set up and then [`run`](Self::run).
 #[derive(Clone, Debug)]
@@ -38,49 +43,8 @@ pub struct Boot {
     patience: Option<Duration>,
     gdb: Option<u16>,
     qemu_args: Vec<OsString>,
-    nmis: Option<Duration>,
+    actions: Vec<Action>,
     interrupt: Option<&'static AtomicBool>,
-}
-
-/// One line that the guest wrote to its serial port.
-#[derive(Clone, Copy, Debug)]
-pub enum Line<'a> {
-    /// Text for people. An event that was garbled on the way is shown as such, too.
-    Log(&'a str),
-    /// An event, and the line it came in.
-    Event(&'a Event<'a>, &'a str),
-}
-
-/// How a boot ended, without what the guest wrote.
-#[derive(Clone, Debug)]
-pub struct Ending {
-    /// What came of it.
-    pub outcome: Outcome,
-    /// What QEMU wrote to its standard error.
-    pub stderr: String,
-    /// From the start of QEMU to its end.
-    pub elapsed: Duration,
-    /// How many times NMIs were [injected](Boot::inject_nmis).
-    pub nmis: u64,
-}
-
-/// How a boot ended, and all that the guest wrote.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// What came of it.
-    pub outcome: Outcome,
-    /// The serial port's lines as they came, without line ends.
-    pub lines: Vec<String>,
-    /// The events among them.
-    pub events: Vec<Event<'static>>,
-    /// What QEMU wrote to its standard error.
-    pub stderr: String,
-    /// From the start of QEMU to its end.
-    pub elapsed: Duration,
-    /// How many times NMIs were [injected](Boot::inject_nmis).
-    pub nmis: u64,
-    /// A shell command that boots the same.
-    pub command: String,
 }
 
 impl Boot {
@@ -99,7 +63,7 @@ impl Boot {
             patience: None,
             gdb: None,
             qemu_args: Vec::new(),
-            nmis: None,
+            actions: Vec::new(),
             interrupt: None,
         };
         boot.options(&Options {
@@ -150,6 +114,12 @@ impl Boot {
         self
     }
 
+    /// No ramdisk at all: for a kernel that is not ours.
+    pub fn no_ramdisk(mut self) -> Self {
+        self.ramdisk = None;
+        self
+    }
+
     /// Longest time from the start of QEMU to its end; by default far more than a healthy guest
     /// needs on a slow host.
     pub fn deadline(mut self, deadline: Duration) -> Self {
@@ -158,7 +128,7 @@ impl Boot {
     }
 
     /// For a guest that may run for any time, as long as it says something now and then: ends the boot
-    /// when nothing was said for so long, with [`Outcome::Silence`]. There is no deadline then, unless
+    /// when nothing was said for so long, with [`Outcome::Silence`](crate::Outcome::Silence). There is no deadline then, unless
     /// one is given.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
@@ -178,14 +148,20 @@ impl Boot {
         self
     }
 
-    /// Has QEMU's monitor inject NMIs, one to each CPU that listens, every so often, from the start
-    /// of the guest's first test to its end: a guest that asks for them must be ready by then.
-    pub fn inject_nmis(mut self, every: Duration) -> Self {
-        self.nmis = Some(every);
+    /// Has QEMU's monitor do something while the guest runs. Can be called more than once; what waits for
+    /// the same line is done in the order in which it was given.
+    pub fn act(mut self, action: Action) -> Self {
+        self.actions.push(action);
         self
     }
 
-    /// Ends the boot soon after somebody sets the flag, with [`Outcome::Interrupted`].
+    /// Has QEMU's monitor inject NMIs, one to each CPU that listens, every so often, from the start
+    /// of the guest's first test to its end: a guest that asks for them must be ready by then.
+    pub fn inject_nmis(self, every: Duration) -> Self {
+        self.act(Action::nmis(Trigger::FirstTest, every))
+    }
+
+    /// Ends the boot soon after somebody sets the flag, with [`Outcome::Interrupted`](crate::Outcome::Interrupted).
     pub fn interrupt(mut self, flag: &'static AtomicBool) -> Self {
         self.interrupt = Some(flag);
         self
@@ -210,7 +186,7 @@ impl Boot {
             outcome,
             stderr,
             elapsed,
-            nmis,
+            done,
         } = ending;
         Ok(Report {
             outcome,
@@ -218,7 +194,7 @@ impl Boot {
             events,
             stderr,
             elapsed,
-            nmis,
+            done,
             command,
         })
     }
@@ -228,7 +204,7 @@ impl Boot {
     /// # Errors
     ///
     /// The boot could not be tried: there is no QEMU, no ELF, `smp` cannot be one, or QEMU's monitor
-    /// did not do what it was asked for. What else QEMU and the guest do wrong is an [`Outcome`],
+    /// did not do what it was asked for. What else QEMU and the guest do wrong is an [`Outcome`](crate::Outcome),
     /// not an error.
     pub fn watch(self, mut see: impl FnMut(Line<'_>)) -> anyhow::Result<Ending> {
         let smp = self.checked_smp()?;
@@ -241,9 +217,12 @@ impl Boot {
         let start = Instant::now();
         let mut command = Command::new(&program);
         command.args(qemu::arguments(&setup));
-        let injector = self.nmis.map(Injector::open).transpose()?;
-        if let Some(injector) = &injector {
-            command.args(injector.arguments());
+        let operator = match &*self.actions {
+            [] => None,
+            actions => Some(Operator::open(actions.to_vec())?),
+        };
+        if let Some(operator) = &operator {
+            command.args(operator.arguments());
         }
         command
             .stdin(Stdio::null())
@@ -264,6 +243,12 @@ impl Boot {
             String::from_utf8_lossy(&bytes).into_owned()
         });
 
+        let mut see = |line: Line<'_>| {
+            if let Some(operator) = &operator {
+                operator.hear(line);
+            }
+            see(line);
+        };
         let mut testimony = Testimony::default();
         let last_heard = Cell::new(start);
         let mut hear = |line: &str| {
@@ -280,9 +265,6 @@ impl Boot {
                         see(Line::Log(log));
                     }
                     testimony.hear_event(&parsed);
-                    if let (Event::TestStart { .. }, Some(injector)) = (&parsed, &injector) {
-                        injector.begin();
-                    }
                     see(Line::Event(&parsed, event));
                 }
                 Some(Err(_)) | None => {
@@ -300,6 +282,8 @@ impl Boot {
         let patience = self.patience.filter(|_| self.gdb.is_none());
         let stopped = listen(&lines, &mut hear, || match (deadline, patience) {
             _ if interrupted() => Some(End::Interrupted),
+            // The guest may wait in vain for what was not done. Why, is said below.
+            _ if operator.as_ref().is_some_and(Operator::has_failed) => Some(End::Interrupted),
             (Some(deadline), _) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
             (_, Some(patience)) if last_heard.get().elapsed() >= patience => {
                 Some(End::Silent(patience))
@@ -323,7 +307,7 @@ impl Boot {
             outcome,
             stderr,
             elapsed: start.elapsed(),
-            nmis: injector.map_or(Ok(0), Injector::end)?,
+            done: operator.map_or_else(|| Ok(Vec::new()), Operator::end)?,
         })
     }
 

@@ -1,12 +1,12 @@
-//! The firmware's tables: which CPUs there are.
+//! The firmware's tables: which CPUs there are, and which counters.
 
 use core::{ptr::NonNull, slice};
 
-use alloc::vec::Vec;
-
-use ::acpi::{AcpiHandler, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
+use ::acpi::{AcpiHandler, AcpiTable, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
-use cpumap::{CpuMap, Madt};
+use cpumap::{CpuMap, MAX_CPUS, Madt};
+use protocol::options::Options;
+use spin::Once;
 use x86_64::PhysAddr;
 
 use crate::{
@@ -16,18 +16,51 @@ use crate::{
 };
 
 /// Reads the CPUs from the ACPI tables and publishes the index table. A machine whose tables cannot
-/// be read runs on its BSP alone, and says why. The `ghost` counts as one more that is listed.
-pub(crate) fn init(boot_info: &BootInfo, ghost: Option<ApicId>) {
+/// be read runs on its BSP alone, and says why. The option `ghost` counts as one more that is listed, `hide` as
+/// one that is not.
+pub(crate) fn init(boot_info: &BootInfo, options: &Options) {
     let bsp = apic::id();
     let mut map = read(boot_info.rsdp_addr.into_option(), bsp).unwrap_or_else(|why| {
         log!("acpi: {why}: only the BSP ({bsp}) is used");
-        CpuMap::new([bsp], bsp).expect("one CPU, listed")
+        CpuMap::new([bsp], [], bsp).expect("one CPU, listed")
     });
-    if ghost.is_some() {
-        let listed: Vec<ApicId> = map.iter().map(|(_, id)| id).chain(ghost).collect();
-        map = CpuMap::new(listed, bsp).unwrap_or(map);
+    if map.left_out() > 0 {
+        log!(
+            "acpi: there is room for {MAX_CPUS} CPUs: {} more are listed and not used",
+            map.left_out()
+        );
+    }
+    let ghost = options.ghost.map(ApicId::new);
+    let hidden = |id: &ApicId| *id != bsp && Some(id.get()) == options.hide;
+    if ghost.is_some() || options.hide.is_some() {
+        let enabled = map.iter_enabled().map(|(_, id)| id).chain(ghost);
+        let pluggable = map.iter_pluggable().map(|(_, id)| id);
+        map = CpuMap::new(
+            enabled.filter(|id| !hidden(id)),
+            pluggable.filter(|id| !hidden(id)),
+            bsp,
+        )
+        .unwrap_or(map);
     }
     cpu::set_map(map);
+}
+
+static MADT: Once<Madt<'static>> = Once::new();
+
+/// The MADT, if there is an intact one. After [`init`].
+pub(crate) fn madt() -> Option<&'static Madt<'static>> {
+    MADT.get()
+}
+
+/// The bytes of the table of type `T`. `None` if there is none that is intact by its checksum.
+pub(crate) fn table<T: AcpiTable>(boot_info: &BootInfo) -> Option<&'static [u8]> {
+    let rsdp = boot_info.rsdp_addr.into_option()?;
+    // SAFETY: the loader vouches for the address.
+    let tables = unsafe { AcpiTables::from_rsdp(Physical, rsdp as usize) }.ok()?;
+    let table = tables.find_table::<T>().ok()?;
+    let start = table.virtual_start().as_ptr().cast::<u8>();
+    // SAFETY: the whole table is mapped, for good, and nobody writes to it.
+    Some(unsafe { slice::from_raw_parts(start, table.region_length()) })
 }
 
 fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {
@@ -49,7 +82,8 @@ fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {
         log!("acpi: {error}");
         "the MADT is damaged"
     })?;
-    CpuMap::from_madt(&madt, bsp).map_err(|error| {
+    let madt = MADT.call_once(|| madt);
+    CpuMap::from_madt(madt, bsp).map_err(|error| {
         log!("acpi: {error}");
         "the MADT does not describe this machine"
     })

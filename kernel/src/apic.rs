@@ -1,12 +1,16 @@
 //! The local APIC: who this CPU is, and interrupts to others.
 //!
 //! Two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, IDs of 8 bits; and
-//! x2APIC, model-specific registers, IDs of 32 bits. The kernel uses x2APIC where CPUID has it, on
-//! all CPUs alike. Register numbers below are offsets into the xAPIC page; the x2APIC number is
+//! x2APIC, model-specific registers, IDs of 32 bits. All CPUs are in the same mode; `mode` chooses it.
+//! Register numbers below are offsets into the xAPIC page; the x2APIC number is
 //! 0x800 + offset / 16.
+
+mod mode;
 
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
+use cpumap::Lint;
+use protocol::options::ApicMode;
 use raw_cpuid::CpuId;
 use x86_64::{
     VirtAddr,
@@ -15,8 +19,8 @@ use x86_64::{
 };
 
 use crate::{
-    clock,
     cpu::ApicId,
+    firmware::nmi_pins,
     interrupts::{self, vector},
     log,
     memory::mapping,
@@ -60,6 +64,8 @@ const ID: u32 = 0x20;
 const TASK_PRIORITY: u32 = 0x80;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const SPURIOUS: u32 = 0xf0;
+const IN_SERVICE: u32 = 0x100;
+const REQUESTED: u32 = 0x200;
 const COMMAND_LOW: u32 = 0x300;
 const COMMAND_HIGH: u32 = 0x310;
 const LVT_TIMER: u32 = 0x320;
@@ -73,8 +79,6 @@ const LVT_MASKED: u32 = 1 << 16;
 /// Delivery mode, in the local vector table and in the command register.
 const NMI_DELIVERY: u32 = 0b100 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
-/// The timer's input clock is divided by 16: 32 bits then last for a minute at 1 GHz.
-const DIVIDE_BY_16: u32 = 0b0011;
 
 /// How to get at the registers: one of the constants. Written once by the BSP, before other CPUs
 /// run, so Relaxed everywhere.
@@ -83,7 +87,12 @@ const UNKNOWN: u64 = 0;
 const X_APIC: u64 = 1;
 const X2_APIC: u64 = 2;
 
-/// Rate of the timer, divided, in Hz.
+/// What the timer's input clock is divided by: 32 bits then last for a minute at 1 GHz.
+pub(crate) const TIMER_DIVIDER: u64 = 16;
+/// The same, as the register has it (Intel SDM 3A, figure 11-10).
+const DIVIDE_BY_16: u32 = 0b0011;
+
+/// Rate of the timer, divided, in Hz. Written once by the BSP, before other CPUs run, so Relaxed.
 static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 
 /// This CPU's APIC ID, from its APIC. (CPUID tells only the ID that it had at reset.)
@@ -111,11 +120,11 @@ pub(crate) fn mmio() -> u64 {
     if is_x2() { 0 } else { MMIO }
 }
 
-/// Finds the BSP's APIC, switches it on, and measures its timer.
+/// Finds the BSP's APIC and switches it on.
 ///
 /// # Panics
 /// On a CPU without APIC.
-pub(crate) fn init() {
+pub(crate) fn init(asked: ApicMode) {
     let features = CpuId::new()
         .get_feature_info()
         .expect("CPUID leaf 1 exists with long mode");
@@ -123,28 +132,46 @@ pub(crate) fn init() {
         features.has_apic(),
         "this CPU has no local APIC (QEMU: -cpu max)"
     );
-    let (base, flags) = ApicBase::read();
-    if features.has_x2apic() || flags.contains(ApicBaseFlags::X2APIC_ENABLE) {
-        MODE.store(X2_APIC, Ordering::Relaxed);
-    } else {
+    let mode = mode::choose(asked, &features);
+    if mode == X_APIC {
+        let (base, _) = ApicBase::read();
         let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
         mapping::map(
             VirtAddr::new(MMIO),
             base.start_address(),
             uncached | PageTableFlags::GLOBAL,
         );
-        MODE.store(X_APIC, Ordering::Relaxed);
     }
+    MODE.store(mode, Ordering::Relaxed);
     enable();
+}
 
-    write(TIMER_INITIAL, u32::MAX);
-    let hz = clock::measure(|| u64::from(u32::MAX - read(TIMER_CURRENT))).unwrap_or_else(|| {
-        // QEMU's APIC timer runs at 1 GHz.
-        log!("apic: no 8254 timer to measure the APIC's against: taking it for 1 GHz");
-        1_000_000_000 / 16
-    });
-    write(TIMER_INITIAL, 0);
-    TIMER_HZ.store(hz, Ordering::Relaxed);
+/// Whether an interrupt can be sent to the CPU with this ID.
+pub(crate) fn can_address(id: ApicId) -> bool {
+    is_x2() && id.get() < u32::MAX || id.get() < mode::FIRST_TOO_LARGE
+}
+
+/// Switches over to x2APIC if one of these CPUs cannot be addressed otherwise. On the BSP, before others
+/// run.
+pub(crate) fn fit(mut ids: impl Iterator<Item = ApicId>) {
+    let Some(id) = ids.find(|id| !can_address(*id)) else {
+        return;
+    };
+    let features = CpuId::new().get_feature_info();
+    if !is_x2() && features.is_some_and(|features| features.has_x2apic()) {
+        MODE.store(X2_APIC, Ordering::Relaxed);
+        enable();
+        log!("apic: x2APIC from here on: {id} is listed");
+    } else {
+        log!("apic: {id}, and all beyond it, cannot be addressed without x2APIC: left out");
+    }
+}
+
+/// Has this CPU's APIC deliver nothing by itself any more.
+pub(crate) fn silence() {
+    stop_timer();
+    set_pin(Lint::Lint0, Pin::Masked);
+    set_pin(Lint::Lint1, Pin::Masked);
 }
 
 /// Switches this CPU's APIC on: mode, software enable, timer masked, nothing held back.
@@ -158,18 +185,51 @@ pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
-    // The 8259s are masked; their pin has nothing to say.
-    write(LVT_LINT0, LVT_MASKED);
+    nmi_pins::program();
     // Bit 8: software enable.
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
 }
 
-/// Lets this CPU take the NMIs of the pin LINT1, which on PCs comes from the chipset: a memory error, a
-/// button, a monitor. Firmware does so on the BSP; on the other CPUs the pin is masked after INIT.
-///
-/// Any CPU. There should be a [handler](crate::ipi::set_nmi_handler).
-pub fn take_nmis_from_pin() {
-    write(LVT_LINT1, NMI_DELIVERY);
+/// What one of the two pins is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pin {
+    Masked,
+    /// What the 8259s ask for, at the vector that they name.
+    Legacy,
+    /// NMIs from the board. They are edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
+    Nmi {
+        active_low: bool,
+    },
+}
+
+/// Says what one of this CPU's pins is for.
+pub(crate) fn set_pin(lint: Lint, pin: Pin) {
+    const ACTIVE_LOW: u32 = 1 << 13;
+    let register = match lint {
+        Lint::Lint0 => LVT_LINT0,
+        Lint::Lint1 => LVT_LINT1,
+    };
+    let value = match pin {
+        Pin::Masked => LVT_MASKED,
+        Pin::Legacy => 0b111 << 8,
+        Pin::Nmi { active_low: true } => NMI_DELIVERY | ACTIVE_LOW,
+        Pin::Nmi { active_low: false } => NMI_DELIVERY,
+    };
+    write(register, value);
+}
+
+/// Ends all interrupts that this CPU's APIC has in service, whoever has begun them: as long as there is
+/// one, none of its priority or below comes through. Firmware, or the kernel that has started this
+/// one, may have left in the midst of a handler. (On a CPU that INIT has reset there is none.)
+pub(crate) fn end_leftovers() {
+    let any = || (0..8).any(|word| read(IN_SERVICE + word * 0x10) != 0);
+    // At most one for each vector.
+    for _ in 0..=u8::MAX {
+        if !any() {
+            return;
+        }
+        end_of_interrupt();
+    }
 }
 
 /// Sets a flag in the APIC's base register, if it is not set.
@@ -184,6 +244,22 @@ fn switch_on(flag: ApicBaseFlags) {
 /// Tells the APIC that the handler of an ordinary interrupt has taken it.
 pub(crate) fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
+}
+
+/// Whether this CPU has taken an interrupt with this vector from its APIC and not ended it yet.
+pub(crate) fn is_in_service(vector: u8) -> bool {
+    is_set(IN_SERVICE, vector)
+}
+
+/// Whether an interrupt with this vector has come to this CPU's APIC that the CPU has not taken yet.
+pub(crate) fn is_requested(vector: u8) -> bool {
+    is_set(REQUESTED, vector)
+}
+
+/// A vector's bit in one of the registers of 256 bits: eight of 32 (Intel SDM 3A, 11.8.4).
+fn is_set(first: u32, vector: u8) -> bool {
+    let vector = u32::from(vector);
+    read(first + vector / 32 * 0x10) >> (vector % 32) & 1 == 1
 }
 
 /// Sends an interrupt. Any CPU, any context.
@@ -234,6 +310,28 @@ pub(crate) fn send(target: Target, ipi: Ipi) {
             write(COMMAND_HIGH, found);
         });
     }
+}
+
+/// Lets this CPU's timer count, without interrupts, until [`stop_timer`]: for [`counted`].
+pub(crate) fn start_counting() {
+    write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
+    write(TIMER_INITIAL, u32::MAX);
+}
+
+/// What this CPU's timer has counted since [`start_counting`]. Stands after a minute at 1 GHz.
+pub(crate) fn counted() -> u64 {
+    u64::from(u32::MAX - read(TIMER_CURRENT))
+}
+
+/// Says how fast all CPUs' timers count, in Hz before the divider. Until then they cannot be started.
+pub(crate) fn set_timer_hz(hz: u64) {
+    TIMER_HZ.store((hz / TIMER_DIVIDER).max(1), Ordering::Relaxed);
+}
+
+/// How fast the timers are taken to count, in Hz before the divider.
+#[must_use]
+pub fn timer_hz() -> u64 {
+    TIMER_HZ.load(Ordering::Relaxed) * TIMER_DIVIDER
 }
 
 /// Starts this CPU's timer: an interrupt after `nanos`, or each `nanos`. Replaces what was set

@@ -22,10 +22,11 @@
 //! - A CPU in `hlt` is woken by the interrupt, and sleeps on.
 //! - A CPU that has interrupts off for long is sent an NMI after 100 ms, which callers share, too.
 //! - A CPU that has stopped for good, since another one reports a panic, is not waited for.
-//! - A CPU that is being started is not waited for either: it uses nothing before the BSP gives it
-//!   work, and the BSP, which is alone until all are started, gives it work after its own barriers.
+//! - A CPU that is being started is not waited for either: it uses nothing before it is declared online, and
+//!   then sees what the caller of an earlier barrier did before that.
+//! - A CPU that leaves is not in a sequence, and what it has counted is visible to who finds it gone.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use rundown::per_cpu::{Round, Rounds};
 
@@ -153,6 +154,10 @@ impl Call {
             round: ROUNDS.begin(),
             begun: clock::nanos(),
         };
+        // Who comes online after this sees what this CPU did before; who has left, or leaves and does not see
+        // the round, is not waited for. Pairs with the fences in `cpu::set_online` and
+        // `smp::hotplug::leave`.
+        fence(Ordering::SeqCst);
         let sent = others()
             .filter(|(_, area)| !call.is_answered(area))
             .filter(|(cpu, area)| area.barrier.ask(*cpu))
@@ -167,7 +172,7 @@ impl Call {
         // One after the other: meanwhile the rest answers.
         for (cpu, area) in others() {
             let mut nmi_at = self.begun + NMI_AFTER_NS;
-            while !self.is_answered(area) {
+            while !self.is_answered(area) && cpu::is_online(cpu) {
                 if !interrupts::enabled() {
                     serve();
                 }

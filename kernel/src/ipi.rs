@@ -2,7 +2,7 @@
 
 use core::{
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence},
 };
 
 use crate::{
@@ -11,7 +11,6 @@ use crate::{
     cpu::{self, CpuIndex},
     exit,
     interrupts::{self, Frame, Hook, vector},
-    panic,
 };
 
 /// Gets a CPU out of `hlt`. It takes an interrupt that does nothing else.
@@ -34,18 +33,32 @@ pub fn wakes_taken(cpu: CpuIndex) -> u64 {
 /// other CPU must have, or get, interrupts on.
 ///
 /// # Panics
-/// If `cpu` is not online: it would never answer.
+/// If `cpu` is not online, or leaves before it has run the function: it would never answer.
 pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
     assert!(
-        cpu::is_online(cpu),
-        "{cpu} is not online: nobody would run the call"
+        try_call(cpu, function).is_ok(),
+        "{cpu} is not online: nobody runs the call"
     );
-    let area = cpu::area(cpu).expect("online CPUs have an area");
+}
+
+/// As [`call`], for a CPU that may be [taken out](crate::smp::offline) at any time.
+///
+/// # Errors
+/// [`NotOnline`]: the function has not been run, and will not be.
+pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOnline> {
+    let area = cpu::area(cpu).filter(|_| cpu::is_online(cpu));
+    let area = area.ok_or(NotOnline)?;
     let call = Call::new(function);
     call.push(&area.calls);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::CALL));
+    // Pairs with the fence in `smp::hotplug::leave`: either this CPU sees below that the other one has left,
+    // or that one sees the call.
+    fence(Ordering::SeqCst);
     // Acquire: pairs with the store in `serve_calls`; what the function did is visible.
     while !call.done.load(Ordering::Acquire) {
+        if !cpu::is_online(cpu) {
+            refuse_calls(&area.calls);
+        }
         if !interrupts::enabled() {
             // Not in a handler, but what it calls is promised interrupt context.
             interrupts::as_handler(serve_calls);
@@ -54,7 +67,15 @@ pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
         }
         core::hint::spin_loop();
     }
+    if call.refused.load(Ordering::Relaxed) {
+        return Err(NotOnline);
+    }
+    Ok(())
 }
+
+/// A CPU that does not run, so nobody runs the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotOnline;
 
 /// A call on its caller's stack, linked into the list of the CPU that is to run it.
 #[derive(Debug)]
@@ -62,6 +83,8 @@ pub(crate) struct Call {
     function: *const (dyn Fn() + Sync),
     next: AtomicPtr<Call>,
     done: AtomicBool,
+    /// It is done with, but has not been run.
+    refused: AtomicBool,
 }
 
 impl Call {
@@ -77,6 +100,7 @@ impl Call {
             },
             next: AtomicPtr::new(ptr::null_mut()),
             done: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
         }
     }
 
@@ -119,6 +143,20 @@ pub(crate) fn serve_calls() {
     }
 }
 
+/// Takes the calls in the list of a CPU that has left: they are not run. By a caller; of several, each
+/// call is taken by one.
+fn refuse_calls(list: &AtomicPtr<Call>) {
+    // Acquire: pairs with `push`.
+    let mut next = list.swap(ptr::null_mut(), Ordering::Acquire);
+    // SAFETY: as in `serve_calls`: a call lives until it is done, and the list is this caller's now.
+    while let Some(call) = unsafe { next.as_ref() } {
+        next = call.next.load(Ordering::Relaxed);
+        call.refused.store(true, Ordering::Relaxed);
+        // Release: pairs with the load in `call`. The call is gone after this.
+        call.done.store(true, Ordering::Release);
+    }
+}
+
 /// Index + 1 of the CPU that stops the others; 0 while none does.
 static STOPPING: AtomicU32 = AtomicU32::new(0);
 
@@ -146,7 +184,9 @@ pub(crate) fn stop_others() -> bool {
     }
 }
 
-/// Says what CPUs do on an NMI that [`nmi`] sends, or the hardware. `None`: it ends the kernel.
+/// Says what CPUs do on an NMI that [`nmi`] sends, or the hardware. `None`: it is
+/// [counted](interrupts::unhandled_nmis). Before either, an NMI that no CPU has asked for ends the kernel if the board
+/// says that it reports a hardware error.
 ///
 /// The handler runs on a stack of its own, on top of whatever it interrupted: interrupt handlers, code
 /// with interrupts off, a holder of a lock. So it may neither lock nor allocate, nor wait at a
@@ -191,20 +231,13 @@ pub(crate) fn on_nmi(frame: &Frame) {
     if for_barrier && !handler_asked {
         return;
     }
-    local.in_nmi.store(true, Ordering::Relaxed);
-    run_nmi_handler(frame);
-    local.in_nmi.store(false, Ordering::Relaxed);
-}
-
-fn run_nmi_handler(frame: &Frame) {
-    if let Some(handler) = NMI_HANDLER.get() {
-        return handler();
+    if !handler_asked {
+        interrupts::unasked::check_nmi_reason(frame);
     }
-    panic::report(
-        format_args!(
-            "non-maskable interrupt without a handler, at {:#x}",
-            frame.rip
-        ),
-        |line| interrupts::backtrace::from(frame.rip, frame.rbp, line),
-    );
+    local.in_nmi.store(true, Ordering::Relaxed);
+    match NMI_HANDLER.get() {
+        Some(handler) => handler(),
+        None => interrupts::unasked::count_nmi(),
+    }
+    local.in_nmi.store(false, Ordering::Relaxed);
 }

@@ -23,9 +23,10 @@
 //! | exceptions are reported from here on | [`interrupts`] |
 //! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
 //! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
-//! | how long a second is | [`clock`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
+//! | how long a second is | [`clock`], crate `timebase` |
 //! | which other CPUs there are | [`acpi`], crate `cpumap` |
+//! | what the firmware has left live is silenced | [`firmware`], [`ioapic`] |
 //! | where the BSP sits, which caches it has (every other CPU asks itself) | [`cpu::topology`] |
 //! | all other CPUs | [`smp`] |
 //!
@@ -47,7 +48,9 @@ pub mod bench;
 pub mod clock;
 pub mod cpu;
 mod exit;
+pub mod firmware;
 pub mod interrupts;
+pub mod ioapic;
 pub mod ipi;
 pub mod log;
 pub mod memory;
@@ -121,15 +124,21 @@ pub fn start(
     });
     log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
-    clock::init();
-    apic::init();
-    acpi::init(boot_info, options.ghost.map(cpu::ApicId::new));
+    interrupts::load();
+    apic::init(options.apic);
+    firmware::hpet::init(boot_info);
+    clock::init(boot_info, options.clock);
+    acpi::init(boot_info, &options);
+    apic::fit(cpu::map().iter().map(|(_, id)| id));
+    firmware::take_over();
     cpu::topology::read();
-    let bring_up = smp::start();
+    let bring_up = smp::start(&options);
     interrupts::enable();
 
     let machine = alloc::boxed::Box::leak(alloc::boxed::Box::new(Machine { options, bring_up }));
-    exit(run(machine))
+    let code = run(machine);
+    smp::latecomers();
+    exit(code)
 }
 
 /// The options in the ramdisk. What cannot be understood ends the kernel: it would do something else

@@ -8,7 +8,7 @@ use core::{
 
 use protocol::event::Event;
 
-use crate::{ExitCode, apic, cpu, emit, exit, interrupts::backtrace, ipi, log, serial};
+use crate::{ExitCode, apic, cpu, emit, exit, interrupts::backtrace, ipi, log, serial, smp};
 
 /// Index + 1 of the CPU that reports; 0 while all is well.
 static REPORTING: AtomicU32 = AtomicU32::new(0);
@@ -21,6 +21,11 @@ pub(crate) fn is_reported_elsewhere() -> bool {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    // It has no lock, and nobody waits for it: it is reported and left out, and the rest goes on.
+    if smp::is_starting() {
+        log!("while starting: PANIC {info}");
+        smp::park_faulty(None, 0);
+    }
     report(format_args!("{info}"), |line| backtrace::here(line))
 }
 

@@ -1,8 +1,17 @@
-//! For guests that are tests: runs them one by one and tells the host.
+//! For guests that are tests: runs them one by one and tells the host; and what no kernel would do.
+
+pub mod careless;
 
 use protocol::event::Event;
 
-use crate::{ExitCode, Machine, emit, log};
+use crate::{
+    ExitCode, Machine,
+    apic::{self, Ipi, Target},
+    cpu::{self, CpuIndex},
+    emit,
+    interrupts::unasked,
+    log,
+};
 
 /// One test: its name, and the function, which panics if it fails.
 pub type Test = (&'static str, fn(&'static Machine));
@@ -25,4 +34,32 @@ pub fn run(machine: &'static Machine, tests: &[Test]) -> ExitCode {
         });
     }
     ExitCode::Passed
+}
+
+/// Sends an interrupt with any vector from 16 on. Any CPU, any context.
+pub fn send(cpu: CpuIndex, vector: u8) {
+    apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector));
+}
+
+/// Sends an NMI of which nobody is told, as if it were not from here. Any CPU, any context.
+pub fn send_nmi(cpu: CpuIndex) {
+    apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
+}
+
+/// Whether this CPU has taken an interrupt with this vector and not ended it yet.
+#[must_use]
+pub fn is_in_service(vector: u8) -> bool {
+    apic::is_in_service(vector)
+}
+
+/// Whether an interrupt with this vector waits for this CPU to take it.
+#[must_use]
+pub fn is_requested(vector: u8) -> bool {
+    apic::is_requested(vector)
+}
+
+/// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.
+#[must_use]
+pub fn is_hardware_error(port: u8) -> bool {
+    unasked::Reason(port).is_hardware_error()
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use boot::{Boot, Machine, Report};
+use boot::{Accel, Action, Boot, Host, Machine, Report, Trigger};
 use protocol::options::{Format, Job, Options};
+use serde_json::Value;
 
 use crate::shape::Shape;
 use crate::{failure, guests, judge};
@@ -20,12 +21,13 @@ pub struct Case {
     guest: &'static str,
     smp: String,
     machine: Machine,
+    accel: Accel,
     memory_mib: Option<u32>,
     options: Options,
     ramdisk: Option<Vec<u8>>,
     deadline: Duration,
     arguments: Vec<String>,
-    nmis: Option<Duration>,
+    actions: Vec<Action>,
     check: Check,
 }
 
@@ -43,6 +45,7 @@ impl Case {
             guest,
             smp: smp.to_owned(),
             machine: Machine::Q35,
+            accel: Accel::Auto,
             memory_mib: None,
             options: Options {
                 format: Format::Json,
@@ -51,7 +54,7 @@ impl Case {
             ramdisk: None,
             deadline: generous_deadline(Shape::of(smp).cpus),
             arguments: Vec::new(),
-            nmis: None,
+            actions: Vec::new(),
             check: Box::new(judge::all_tests_passed),
         }
     }
@@ -116,6 +119,21 @@ impl Case {
         self
     }
 
+    /// With TCG even where KVM would be faster: for what only TCG lacks or has.
+    #[must_use]
+    pub fn tcg(mut self) -> Self {
+        self.accel = Accel::Tcg;
+        self
+    }
+
+    /// With KVM, even one that is slow. Where /dev/kvm does not open, the case is shown as ignored.
+    #[must_use]
+    pub fn kvm(mut self) -> Self {
+        self.name = format!("kvm_{}", self.name);
+        self.accel = Accel::Kvm;
+        self
+    }
+
     /// Another CPU model than `max`. Its name becomes part of the case's.
     #[must_use]
     pub fn cpu(mut self, model: &str) -> Self {
@@ -136,6 +154,14 @@ impl Case {
     pub fn ghost(mut self, apic_id: u32) -> Self {
         self.name = format!("{}_ghost_{apic_id}", self.name);
         self.options.ghost = Some(apic_id);
+        self
+    }
+
+    /// Other options: `.options(|o| o.start = StartMode::Serial)`. [`named`](Self::named) tells them in the
+    /// case's name.
+    #[must_use]
+    pub fn options(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        set(&mut self.options);
         self
     }
 
@@ -160,11 +186,38 @@ impl Case {
         self
     }
 
-    /// NMIs from QEMU's monitor, one to each CPU every so often: see [`Boot::inject_nmis`].
+    /// Something that QEMU's monitor is to do meanwhile: see [`Boot::act`]. How often it was done is in
+    /// [`Report::done`].
     #[must_use]
-    pub fn inject_nmis(mut self, every: Duration) -> Self {
-        self.nmis = Some(every);
+    pub fn act(mut self, action: Action) -> Self {
+        self.actions.push(action);
         self
+    }
+
+    /// A command of QMP, done once when this test starts.
+    #[must_use]
+    pub fn when_test(self, name: &str, command: &str, arguments: Value) -> Self {
+        let when = Trigger::TestStart(name.to_owned());
+        self.act(Action::qmp(when, command, arguments))
+    }
+
+    /// A command of QMP, done once when the kernel has said hello: no other CPU has started yet.
+    #[must_use]
+    pub fn when_hello(self, command: &str, arguments: Value) -> Self {
+        self.act(Action::qmp(Trigger::Hello, command, arguments))
+    }
+
+    /// NMIs from QEMU's monitor, one to each CPU every so often, from the first test on: see
+    /// [`Boot::inject_nmis`].
+    #[must_use]
+    pub fn inject_nmis(self, every: Duration) -> Self {
+        self.act(Action::nmis(Trigger::FirstTest, every))
+    }
+
+    /// NMIs from QEMU's monitor, one to each CPU every so often, from before any other CPU starts.
+    #[must_use]
+    pub fn inject_nmis_from_start(self, every: Duration) -> Self {
+        self.act(Action::nmis(Trigger::Hello, every))
     }
 
     /// A further demand on the report of a guest that is to pass.
@@ -186,6 +239,13 @@ impl Case {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Why it cannot be run on this host, if it cannot.
+    #[must_use]
+    pub fn skipped(&self) -> Option<&'static str> {
+        let needs_kvm = self.accel == Accel::Kvm;
+        (needs_kvm && !Host::probe().kvm_opens).then_some("no /dev/kvm")
     }
 
     /// The CPUs that its machine has.
@@ -216,6 +276,7 @@ impl Case {
         let mut boot = Boot::new(elf)
             .smp(&self.smp)
             .machine(self.machine)
+            .accel(self.accel)
             .options(&self.options)
             .deadline(self.deadline)
             .qemu_args(&self.arguments);
@@ -225,8 +286,8 @@ impl Case {
         if let Some(contents) = &self.ramdisk {
             boot = boot.ramdisk(contents.as_slice());
         }
-        if let Some(every) = self.nmis {
-            boot = boot.inject_nmis(every);
+        for action in &self.actions {
+            boot = boot.act(action.clone());
         }
         boot.run()
             .with_context(|| format!("{} with -smp {}", self.guest, self.smp))

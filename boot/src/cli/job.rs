@@ -15,6 +15,8 @@ pub(super) enum Job {
     Soak { pairs: u64, teardowns: u64 },
     /// Measures, in windows of so many milliseconds.
     Bench { millis: u32 },
+    /// Tells when each CPU was how far while it started.
+    Timeline,
     /// Tells where each CPU sits and which caches it has.
     Topology,
 }
@@ -32,6 +34,7 @@ impl Job {
                 (options.pairs, options.teardowns) = (pairs, teardowns);
             }
             Self::Bench { millis } => options.bench = Some(millis),
+            Self::Timeline => options.job = options::Job::Timeline,
             Self::Topology => options.job = options::Job::Topology,
         }
         options
@@ -47,7 +50,7 @@ impl Job {
                     |lane: &Lane| part(lane.grants, pairs).min(part(lane.teardowns, teardowns));
                 (of(&totals.cache_aware) + of(&totals.shared)) / 2.0
             }
-            Self::Bench { .. } | Self::Topology => 0.0,
+            Self::Bench { .. } | Self::Timeline | Self::Topology => 0.0,
         }
     }
 
@@ -67,7 +70,7 @@ impl Job {
     /// come every second, a soak's every half a minute.
     pub(super) const fn show_every(self) -> u64 {
         match self {
-            Self::Storm { .. } | Self::Bench { .. } | Self::Topology => 1,
+            Self::Storm { .. } | Self::Bench { .. } | Self::Timeline | Self::Topology => 1,
             Self::Soak { .. } => 30,
         }
     }
@@ -82,6 +85,7 @@ impl Job {
                 Count(teardowns)
             ),
             Self::Bench { millis } => format!("a bench in windows of {millis} ms"),
+            Self::Timeline => "a timeline of the start".to_string(),
             Self::Topology => "the topology".to_string(),
         }
     }

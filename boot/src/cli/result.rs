@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::args::BootArgs;
+use super::bench;
 use super::job::Job;
 use super::story::Story;
-use super::{BootArgs, bench};
 use crate::accel::Engine;
 use crate::run::Ending;
 
@@ -62,7 +63,7 @@ pub(super) fn document(
             teardowns: often,
         } => (pairs, teardowns) = (Some(most), Some(often)),
         Job::Bench { millis } => bench = Some((millis, bench::host_cpus())),
-        Job::Topology => {}
+        Job::Timeline | Job::Topology => {}
     }
     let document = Document {
         outcome: ending.outcome.name(),

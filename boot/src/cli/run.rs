@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use console::style;
+use protocol::options::Options;
 
+use super::args::BootArgs;
 use super::job::Job;
+use super::story::Story;
 use super::view::View;
-use super::{BootArgs, FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result, topology};
+use super::{FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result, topology};
+use crate::accel::Engine;
 use crate::outcome::Outcome;
 use crate::qemu;
 use crate::run::{Boot, Ending};
@@ -21,8 +25,38 @@ const GDB_PORT: u16 = 1234;
 /// Set by Ctrl-C.
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
+/// What there is at the end of a boot.
+#[derive(Debug)]
+pub(super) struct Seen<'a> {
+    pub(super) story: &'a Story,
+    pub(super) outcome: &'a Outcome,
+    pub(super) engine: Engine,
+    /// Where text for people goes; `None`: nowhere.
+    pub(super) view: Option<&'a View>,
+}
+
+impl Seen<'_> {
+    /// Prints a line that stays.
+    pub(super) fn say(&self, line: &str) {
+        if let Some(view) = self.view {
+            view.say(line);
+        }
+    }
+}
+
 /// Boots an ELF, shows what it does, and returns the process's exit status.
 pub(super) fn run(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<u8> {
+    run_then(elf, args, job, |_| Ok(()))
+}
+
+/// As [`run`], and does something with what the guest has told before the last lines are shown. If that
+/// fails, the guest has not done what it was booted for: then so does the whole.
+pub(super) fn run_then(
+    elf: &Path,
+    args: &BootArgs,
+    job: Job,
+    then: impl FnOnce(&Seen<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<u8> {
     let mut boot = boot(elf, args, job);
     let command = boot.command()?;
     let engine = boot.engine();
@@ -52,12 +86,22 @@ pub(super) fn run(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<u8> {
         view.see(line);
     })?;
     let story = view.finish();
+    let done = then(&Seen {
+        story: &story,
+        outcome: &ending.outcome,
+        engine,
+        view: Some(&view),
+    });
     conclude(&view, args, &ending, first_line, &command);
     if args.json {
         println!(
             "{}",
             result::document(args, job, engine, &command, &ending, first_line, &story)?
         );
+    }
+    if let Err(error) = done {
+        eprintln!("{}: {error:#}", style("error").red());
+        return Ok(FAILED);
     }
     Ok(match ending.outcome {
         Outcome::Passed => 0,
@@ -68,16 +112,24 @@ pub(super) fn run(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<u8> {
 }
 
 fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
+    let boot = boot_with(elf, args, &args.options(job));
+    match job {
+        Job::Soak { .. } | Job::Bench { .. } => {
+            boot.patience(Duration::from_secs(60 + u64::from(args.smp.cpus())))
+        }
+        Job::Storm { .. } | Job::Timeline | Job::Topology => boot,
+    }
+}
+
+/// A boot as the command line has it, with these options.
+pub(super) fn boot_with(elf: &Path, args: &BootArgs, options: &Options) -> Boot {
     let mut boot = Boot::new(elf)
         .smp(&args.smp)
         .machine(args.machine)
         .accel(args.accel)
-        .options(&job.options())
+        .options(options)
         .qemu_args(args.qemu_args.iter().cloned())
         .interrupt(&INTERRUPT);
-    if let Job::Soak { .. } | Job::Bench { .. } = job {
-        boot = boot.patience(Duration::from_secs(60 + u64::from(args.smp.cpus())));
-    }
     if let Some(mib) = args.memory {
         boot = boot.memory_mib(mib);
     }
@@ -140,7 +192,7 @@ fn advise(status: &str, stderr: &str) {
 
 /// Only the first Ctrl-C waits for QEMU's end; the second ends this process at once, and QEMU with
 /// it.
-fn catch_ctrl_c() -> anyhow::Result<()> {
+pub(super) fn catch_ctrl_c() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPT.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());

@@ -1,6 +1,7 @@
 //! What the guest has told so far.
 
 use protocol::event::{Cpu, Event};
+use protocol::start::{Stamps, Steps};
 use protocol::storm::{CpuLine, Totals};
 use protocol::topology::Cache;
 use serde::Serialize;
@@ -23,6 +24,10 @@ pub(super) struct Story {
     pub(super) bring_up_us: Option<u64>,
     /// The CPU index table.
     pub(super) cpus: Vec<Cpu>,
+    /// The BSP's steps of the start.
+    pub(super) steps: Option<Steps>,
+    /// When each other CPU was how far.
+    pub(super) stamps: Vec<Stamps>,
     /// The caches, each as often as there are CPUs that share it. Only if the topology was asked for.
     pub(super) caches: Vec<Cache>,
     /// APIC IDs of the CPUs that never checked in.
@@ -87,9 +92,9 @@ impl Story {
             Event::Faulted(_)
             | Event::Unlisted { .. }
             | Event::Late { .. }
-            | Event::Clock { .. }
-            | Event::Steps(_)
-            | Event::Stamps(_) => {}
+            | Event::Clock { .. } => {}
+            Event::Steps(steps) => self.steps = Some(*steps),
+            Event::Stamps(stamps) => self.stamps.push(*stamps),
         }
         None
     }

@@ -4,9 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use protocol::event::Event;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::{Boot, Line, Report};
+use crate::action::{Action, Trigger};
 use crate::outcome::Outcome;
 
 /// Exit status of a QEMU whose guest wrote `ExitCode::Passed`.
@@ -114,6 +116,41 @@ fn an_interrupt_ends_it_soon() {
     });
     assert_eq!(ending.expect("QEMU is there").outcome, Outcome::Interrupted);
     assert!(start.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn what_the_monitor_cannot_do_ends_the_boot_and_is_an_error() {
+    // This QEMU has no monitor, and a guest that waits for ever.
+    let (boot, _kernel) = fake("echo ready; exec sleep 600");
+    let action = Action::qmp(Trigger::Log("ready".to_string()), "device_add", Value::Null);
+    let deadline = Duration::from_secs(600);
+    let start = Instant::now();
+    let error = boot
+        .deadline(deadline)
+        .act(action)
+        .run()
+        .expect_err("asked");
+    assert!(
+        format!("{error:#}").contains("QEMU has not connected"),
+        "{error:#}"
+    );
+    assert!(start.elapsed() < deadline);
+}
+
+#[test]
+fn what_is_never_waited_for_is_done_no_time() {
+    let (boot, _kernel) = fake(&format!("{VERDICT}; {PASSED}"));
+    let report = boot.inject_nmis(Duration::from_millis(1)).run();
+    let report = report.expect("QEMU is there");
+    assert_eq!((report.outcome, report.done), (Outcome::Passed, vec![0]));
+}
+
+#[test]
+fn a_kernel_that_is_not_ours_gets_no_ramdisk() {
+    let (boot, _kernel) = fake(r#"echo "$@""#);
+    let report = boot.no_ramdisk().run().expect("QEMU is there");
+    assert!(!report.lines[0].contains("-initrd"), "{}", report.lines[0]);
+    assert!(!report.command.contains("-initrd"), "{}", report.command);
 }
 
 #[test]

@@ -30,8 +30,8 @@ impl fmt::Display for ApicId {
 
 /// What the kernel calls a CPU: its place in per-CPU arrays.
 ///
-/// Dense over the CPUs that the firmware lists as enabled; the BSP is 0. An index says nothing
-/// about whether its CPU has come online.
+/// Dense over the CPUs that the firmware lists: the BSP is 0, the other enabled ones follow, those that
+/// may be plugged in later come last. An index says nothing about whether its CPU has come online.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CpuIndex(u32);
 

@@ -6,7 +6,8 @@
 //!
 //! - [`ApicId`] and [`CpuIndex`] are different types and never convert silently.
 //! - [`Madt`] reads what the firmware lists, from the bytes of the ACPI table.
-//! - [`CpuMap`] numbers the listed CPUs 0, 1, 2, ...; the BSP (bootstrap processor) is 0.
+//! - [`CpuMap`] numbers the listed CPUs 0, 1, 2, ...; the BSP (bootstrap processor) is 0, and those that
+//!   may be plugged in later come last.
 //! - [`Topology`] is what a CPU says of itself by CPUID: package, die, core, thread, and its caches.
 //!
 //! Everything here is plain computation on bytes and numbers: no allocation, no privileged
@@ -20,6 +21,6 @@ mod map;
 mod topology;
 
 pub use id::{ApicId, CpuIndex};
-pub use madt::{Madt, MadtCpu, MadtError};
+pub use madt::{CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, NmiPin, Override};
 pub use map::{CpuMap, MAX_CPUS, MapError};
 pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Shape, Topology};

@@ -1,18 +1,27 @@
 //! The Multiple APIC Description Table: what the firmware says about CPUs and their APICs.
 //!
-//! Layout: ACPI Specification 6.5, section 5.2.12. Only the three kinds of entry that concern CPUs
-//! are read; the others are stepped over.
+//! Layout: ACPI Specification 6.5, section 5.2.12. The entries that concern CPUs, I/O APICs and the
+//! pins of both are read; the others are stepped over.
 //!
 //! Why not the `acpi` crate's own iterator (5.2.0 and 6.1.1 read): it trusts every entry's length.
 //! A length of 0 keeps it at the same place for ever, one that is too short makes it read past the
-//! table's end. The kernel takes the table from that crate, checksum and all, and its entries from
-//! here, where every byte is checked first.
+//! table's end. The kernel takes the table from that crate and its entries from here, where every
+//! byte is checked first.
+
+mod entry;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use core::fmt;
 
+use entry::{ENTRIES_AT, Entry, Walk, Whose, read_u32};
+
 use crate::ApicId;
 
-/// A MADT whose entries are all well-formed.
+/// A MADT that is intact and whose entries are all well-formed.
+///
+/// Each of its iterators walks the entries anew: a step costs a few loads, a table of 255 CPUs has
+/// some 260 entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Madt<'a> {
     local_apic_address: u64,
@@ -21,7 +30,7 @@ pub struct Madt<'a> {
 
 impl<'a> Madt<'a> {
     /// Checks the table in `bytes`, which begin with its header. What follows the length that
-    /// the header states is ignored; the checksum is not looked at.
+    /// the header states is ignored.
     ///
     /// # Errors
     /// The first thing wrong with the table, see [`MadtError`].
@@ -33,9 +42,17 @@ impl<'a> Madt<'a> {
         let table = bytes.get(..stated).ok_or(MadtError::Truncated)?;
         let address = read_u32(table, 36).ok_or(MadtError::Truncated)?;
         let entries = table.get(ENTRIES_AT..).ok_or(MadtError::Truncated)?;
+        // All bytes of a table add up to 0 (section 5.2.6).
+        if table
+            .iter()
+            .fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
+            != 0
+        {
+            return Err(MadtError::Checksum);
+        }
 
         let mut local_apic_address = u64::from(address);
-        for entry in (Walk { entries, at: 0 }) {
+        for entry in Walk::over(entries) {
             if let Entry::LocalApicAddress(address) = entry? {
                 local_apic_address = address;
             }
@@ -53,17 +70,55 @@ impl<'a> Madt<'a> {
         self.local_apic_address
     }
 
-    /// The CPUs, as listed: in the firmware's order, disabled ones and duplicates included.
+    /// The CPUs (entry types 0 and 9), as listed: in the firmware's order, disabled ones and
+    /// duplicates included.
     pub fn cpus(&self) -> impl Iterator<Item = MadtCpu> + use<'a> {
-        let walk = Walk {
-            entries: self.entries,
-            at: 0,
-        };
-        // `parse` has seen every entry: none is an error.
-        walk.filter_map(|entry| match entry {
-            Ok(Entry::Cpu(cpu)) => Some(cpu),
+        self.entries().filter_map(|entry| match entry {
+            Entry::Cpu(cpu) => Some(cpu),
             _ => None,
         })
+    }
+
+    /// The pins of this CPU's local APIC that NMI sources are wired to (entry types 4 and 0xA), as
+    /// listed; a pin may be listed twice. Entries name a CPU by its UID, which its own entry tells;
+    /// those for all CPUs count for one that is not listed, too. Entries about a pin that no local
+    /// APIC has are left out.
+    ///
+    /// Walks all entries twice.
+    pub fn nmi_pins_of(&self, apic_id: ApicId) -> impl Iterator<Item = NmiPin> + use<'a> {
+        // Where there are several entries, the one that is enabled: firmware is known to fill up
+        // its list with disabled entries that all have the same ID.
+        let same = self.cpus().filter(|cpu| cpu.apic_id == apic_id);
+        let own = same.min_by_key(|cpu| cpu.state).map(|cpu| cpu.uid);
+        self.entries().filter_map(move |entry| match entry {
+            Entry::Nmi { of, pin } => match of {
+                Whose::All => Some(pin),
+                Whose::Uid(uid) => (Some(uid) == own).then_some(pin),
+            },
+            _ => None,
+        })
+    }
+
+    /// The I/O APICs (entry type 1), as listed.
+    pub fn io_apics(&self) -> impl Iterator<Item = IoApic> + use<'a> {
+        self.entries().filter_map(|entry| match entry {
+            Entry::IoApic(io_apic) => Some(io_apic),
+            _ => None,
+        })
+    }
+
+    /// The ISA interrupts that are not wired to the input of the same number, active high and
+    /// edge-triggered (entry type 2), as listed.
+    pub fn overrides(&self) -> impl Iterator<Item = Override> + use<'a> {
+        self.entries().filter_map(|entry| match entry {
+            Entry::Override(it) => Some(it),
+            _ => None,
+        })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> + use<'a> {
+        // `parse` has seen every entry: none is an error.
+        Walk::over(self.entries).filter_map(Result::ok)
     }
 }
 
@@ -72,9 +127,68 @@ impl<'a> Madt<'a> {
 pub struct MadtCpu {
     /// The ID of its local APIC.
     pub apic_id: ApicId,
-    /// Whether the firmware has it ready to be started. A CPU that could be plugged in later
-    /// ("online capable") is listed, but not enabled.
-    pub enabled: bool,
+    /// Its number in other ACPI tables, and in entries about its pins.
+    pub uid: u32,
+    /// Whether it can be started.
+    pub state: CpuState,
+}
+
+/// What can be done with a CPU that the MADT lists.
+///
+/// The more, the earlier in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CpuState {
+    /// The firmware has it ready to be started.
+    Enabled,
+    /// It may be plugged in or switched on while the system runs.
+    OnlineCapable,
+    /// Not to be used. Firmware from before ACPI 6.3 knows no other way to list a CPU that may be
+    /// plugged in later; QEMU still does that.
+    Disabled,
+}
+
+/// A pin of a local APIC that an NMI source is wired to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NmiPin {
+    /// Which one.
+    pub lint: Lint,
+    /// Whether its signal is active low; else it is active high.
+    pub active_low: bool,
+    /// Whether it is level-triggered; else it is edge-triggered.
+    pub level: bool,
+}
+
+/// The pins of a local APIC for interrupts that do not come from an I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lint {
+    /// LINT0: the 8259's on a PC.
+    Lint0,
+    /// LINT1: NMI's on a PC.
+    Lint1,
+}
+
+/// An I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoApic {
+    /// Its ID.
+    pub id: u8,
+    /// Physical address of its registers.
+    pub address: u32,
+    /// The global number (GSI) of its first input.
+    pub gsi_base: u32,
+}
+
+/// Where an ISA interrupt is wired to, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The ISA interrupt (IRQ).
+    pub source: u8,
+    /// The global number (GSI) of the I/O APIC's input.
+    pub gsi: u32,
+    /// Whether its signal is active low; else it is active high.
+    pub active_low: bool,
+    /// Whether it is level-triggered; else it is edge-triggered.
+    pub level: bool,
 }
 
 /// What is wrong with a MADT.
@@ -84,6 +198,8 @@ pub enum MadtError {
     NotAMadt,
     /// The header, or the length it states, passes the end of the bytes.
     Truncated,
+    /// The bytes do not add up to 0: some have changed since the firmware wrote them.
+    Checksum,
     /// An entry is too short for its type, or passes the end of the table.
     BadEntry {
         /// Where it begins, in bytes from the start of the table.
@@ -100,6 +216,7 @@ impl fmt::Display for MadtError {
         match self {
             Self::NotAMadt => f.write_str("the table is not a MADT (no signature \"APIC\")"),
             Self::Truncated => f.write_str("the MADT is shorter than its header says"),
+            Self::Checksum => f.write_str("the MADT's checksum is wrong"),
             Self::BadEntry {
                 offset,
                 kind,
@@ -115,251 +232,3 @@ impl fmt::Display for MadtError {
 impl core::error::Error for MadtError {}
 
 const SIGNATURE: &[u8; 4] = b"APIC";
-
-/// The entries follow the 36-byte ACPI header, the local APIC's address and the flags.
-const ENTRIES_AT: usize = 44;
-
-/// Type 0, Processor Local APIC: type, length, UID, ID (8 bit each), flags (32 bit).
-const LOCAL_APIC: u8 = 0;
-/// Type 5, Local APIC Address Override: type, length, 2 reserved bytes, address (64 bit).
-const LOCAL_APIC_ADDRESS: u8 = 5;
-/// Type 9, Processor Local x2APIC: type, length, 2 reserved bytes, ID, flags, UID (32 bit each).
-const LOCAL_X2APIC: u8 = 9;
-
-/// Bit 0 of the flags of types 0 and 9.
-const ENABLED: u32 = 1;
-
-/// These address all CPUs, so they name none; firmware uses them for "no CPU here".
-const XAPIC_BROADCAST: u8 = 0xff;
-const X2APIC_BROADCAST: u32 = 0xffff_ffff;
-
-enum Entry {
-    Cpu(MadtCpu),
-    LocalApicAddress(u64),
-    Other,
-}
-
-impl Entry {
-    /// Reads an entry of exactly its own length; `None` if that is too short for its type.
-    fn read(bytes: &[u8]) -> Option<Self> {
-        Some(match *bytes.first()? {
-            LOCAL_APIC => {
-                let id = *bytes.get(3)?;
-                let flags = read_u32(bytes, 4)?;
-                if id == XAPIC_BROADCAST {
-                    return Some(Self::Other);
-                }
-                Self::cpu(u32::from(id), flags)
-            }
-            LOCAL_X2APIC => {
-                let id = read_u32(bytes, 4)?;
-                let flags = read_u32(bytes, 8)?;
-                if id == X2APIC_BROADCAST {
-                    return Some(Self::Other);
-                }
-                Self::cpu(id, flags)
-            }
-            LOCAL_APIC_ADDRESS => {
-                let address = bytes.get(4..)?.first_chunk()?;
-                Self::LocalApicAddress(u64::from_le_bytes(*address))
-            }
-            _ => Self::Other,
-        })
-    }
-
-    fn cpu(id: u32, flags: u32) -> Self {
-        Self::Cpu(MadtCpu {
-            apic_id: ApicId::new(id),
-            enabled: flags & ENABLED != 0,
-        })
-    }
-}
-
-/// Steps from entry to entry. Every step is at least 2 bytes, and an error is the last item, so it
-/// ends.
-struct Walk<'a> {
-    entries: &'a [u8],
-    at: usize,
-}
-
-impl Iterator for Walk<'_> {
-    type Item = Result<Entry, MadtError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self
-            .entries
-            .get(self.at..)
-            .filter(|rest| !rest.is_empty())?;
-        let kind = rest[0];
-        let length = rest.get(1).copied().unwrap_or(0);
-        let bytes = rest.get(..usize::from(length));
-        // Type and length themselves take 2 bytes.
-        let entry = bytes.filter(|bytes| bytes.len() >= 2).and_then(Entry::read);
-        let Some(entry) = entry else {
-            let offset = ENTRIES_AT + self.at;
-            self.at = self.entries.len();
-            return Some(Err(MadtError::BadEntry {
-                offset,
-                kind,
-                length,
-            }));
-        };
-        self.at += usize::from(length);
-        Some(Ok(entry))
-    }
-}
-
-/// A little-endian number at byte `at`, if the bytes reach that far.
-fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    let four = bytes.get(at..)?.first_chunk()?;
-    Some(u32::from_le_bytes(*four))
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    extern crate std;
-
-    use std::vec;
-    use std::vec::Vec;
-
-    use super::{Madt, MadtCpu, MadtError};
-    use crate::ApicId;
-
-    /// A MADT with these entries, as firmware would write it.
-    pub(crate) fn table(entries: &[Vec<u8>]) -> Vec<u8> {
-        let length = 44 + entries.iter().map(Vec::len).sum::<usize>() as u32;
-        let mut bytes = vec![0; 44];
-        bytes[..4].copy_from_slice(b"APIC");
-        bytes[4..8].copy_from_slice(&length.to_le_bytes());
-        bytes[36..40].copy_from_slice(&0xfee0_0000u32.to_le_bytes());
-        bytes.extend(entries.concat());
-        bytes
-    }
-
-    pub(crate) fn xapic(id: u8, flags: u32) -> Vec<u8> {
-        // The UID (first byte after the length) is no APIC ID: make a mix-up visible.
-        let mut bytes = vec![0, 8, 0xee, id];
-        bytes.extend(flags.to_le_bytes());
-        bytes
-    }
-
-    pub(crate) fn x2apic(id: u32, flags: u32) -> Vec<u8> {
-        let mut bytes = vec![9, 16, 0, 0];
-        bytes.extend(id.to_le_bytes());
-        bytes.extend(flags.to_le_bytes());
-        bytes.extend(0xeeee_eeeeu32.to_le_bytes());
-        bytes
-    }
-
-    fn io_apic() -> Vec<u8> {
-        vec![1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]
-    }
-
-    fn cpus(bytes: &[u8]) -> Vec<MadtCpu> {
-        Madt::parse(bytes).expect("well-formed").cpus().collect()
-    }
-
-    fn cpu(id: u32, enabled: bool) -> MadtCpu {
-        MadtCpu {
-            apic_id: ApicId::new(id),
-            enabled,
-        }
-    }
-
-    #[test]
-    fn both_kinds_of_cpu_entry_are_read_and_others_stepped_over() {
-        let bytes = table(&[xapic(4, 1), io_apic(), x2apic(300, 1), vec![0x80, 2]]);
-        assert_eq!(cpus(&bytes), [cpu(4, true), cpu(300, true)]);
-    }
-
-    #[test]
-    fn online_capable_is_not_enabled() {
-        let bytes = table(&[xapic(1, 0), xapic(2, 2), x2apic(3, 2), x2apic(4, 3)]);
-        let expected = [cpu(1, false), cpu(2, false), cpu(3, false), cpu(4, true)];
-        assert_eq!(cpus(&bytes), expected);
-    }
-
-    #[test]
-    fn broadcast_ids_are_no_cpus() {
-        let bytes = table(&[xapic(0xff, 1), x2apic(0xffff_ffff, 1), x2apic(0xff, 1)]);
-        assert_eq!(cpus(&bytes), [cpu(0xff, true)]);
-    }
-
-    #[test]
-    fn the_address_override_wins() {
-        let plain = table(&[xapic(0, 1)]);
-        let madt = Madt::parse(&plain).expect("well-formed");
-        assert_eq!(madt.local_apic_address(), 0xfee0_0000);
-
-        let mut entry = vec![5, 12, 0, 0];
-        entry.extend(0x12_3456_7000u64.to_le_bytes());
-        let overridden = table(&[xapic(0, 1), entry]);
-        let madt = Madt::parse(&overridden).expect("well-formed");
-        assert_eq!(madt.local_apic_address(), 0x12_3456_7000);
-    }
-
-    #[test]
-    fn an_empty_table_lists_no_cpu() {
-        assert_eq!(cpus(&table(&[])), []);
-    }
-
-    #[test]
-    fn bytes_after_the_stated_length_are_ignored() {
-        let mut bytes = table(&[xapic(7, 1)]);
-        bytes.extend([0, 0, 0, 0]);
-        assert_eq!(cpus(&bytes), [cpu(7, true)]);
-    }
-
-    #[test]
-    fn impossible_lengths_are_errors_not_loops() {
-        let odd: [(&[u8], u8, u8); 8] = [
-            (&[0x80, 0], 0x80, 0),
-            (&[0x80, 1], 0x80, 1),
-            (&[0x80, 3], 0x80, 3),
-            (&[0x80], 0x80, 0),
-            (&[0, 0], 0, 0),
-            (&[0, 7, 0, 0, 1, 0, 0], 0, 7),
-            (&[9, 8, 0, 0, 1, 0, 0, 0], 9, 8),
-            (&[5, 8, 0, 0, 1, 0, 0, 0], 5, 8),
-        ];
-        for (entry, kind, length) in odd {
-            let bytes = table(&[xapic(0, 1), entry.to_vec()]);
-            let expected = MadtError::BadEntry {
-                offset: 52,
-                kind,
-                length,
-            };
-            assert_eq!(Madt::parse(&bytes).unwrap_err(), expected, "{entry:?}");
-        }
-    }
-
-    #[test]
-    fn every_truncation_is_noticed() {
-        let bytes = table(&[xapic(0, 1), x2apic(1, 1)]);
-        for length in 0..bytes.len() {
-            let error = Madt::parse(&bytes[..length]).unwrap_err();
-            let expected = match length {
-                0..4 => MadtError::NotAMadt,
-                _ => MadtError::Truncated,
-            };
-            assert_eq!(error, expected, "{length} bytes");
-        }
-    }
-
-    #[test]
-    fn a_stated_length_within_the_header_is_noticed() {
-        for stated in [0u8, 8, 36, 43] {
-            let mut bytes = table(&[]);
-            bytes[4] = stated;
-            let error = Madt::parse(&bytes).unwrap_err();
-            assert_eq!(error, MadtError::Truncated, "length {stated}");
-        }
-    }
-
-    #[test]
-    fn another_table_is_refused() {
-        let mut bytes = table(&[]);
-        bytes[..4].copy_from_slice(b"FACP");
-        assert_eq!(Madt::parse(&bytes).unwrap_err(), MadtError::NotAMadt);
-    }
-}

@@ -18,6 +18,9 @@ pub const MARK: &str = "@event ";
 /// Longest event line in bytes, mark and line feed included. Texts that would pass it are cut.
 pub const MAX_LINE: usize = 1024;
 
+/// The source in [`Event::Clock`] if nothing tells the rate.
+pub const ASSUMED: &str = "assumed";
+
 /// What the guest tells the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event<'a> {
@@ -53,7 +56,7 @@ pub enum Event<'a> {
     Cache(topology::Cache),
     /// Where the rate of the clock comes from.
     Clock {
-        /// Its name, as in [`ClockSource`](crate::options::ClockSource).
+        /// Its name, as in [`ClockSource`](crate::options::ClockSource); or [`ASSUMED`].
         #[serde(borrow)]
         source: Cow<'a, str>,
         /// Ticks of the time-stamp counter per second.

@@ -49,12 +49,25 @@ static PAGES: AtomicUsize = AtomicUsize::new(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Full;
 
-/// Makes the area of the CPU with this index. In ascending order of the index, each once; on the
-/// BSP, before the CPU runs, so that a CPU that starts has nothing to allocate.
+/// Makes the areas of the CPUs up to this index, as far as there are none. On the BSP, before the CPU
+/// runs, so that a CPU that starts has nothing to allocate.
+///
+/// There are no gaps, so that counts go over all areas: a CPU that is plugged in with a high index brings
+/// along those of the CPUs before it, that may come or not.
 ///
 /// # Panics
 /// If memory runs out.
-pub(crate) fn allocate(cpu: CpuIndex) -> &'static CpuLocal {
+pub(crate) fn allocate_up_to(cpu: CpuIndex) {
+    for index in cpus()..=cpu.get() {
+        allocate(CpuIndex::new(index as u32));
+    }
+}
+
+/// Makes the area of the CPU with this index, the first that has none. On the BSP.
+///
+/// # Panics
+/// If memory runs out.
+pub(super) fn allocate(cpu: CpuIndex) -> &'static CpuLocal {
     interrupts::without(|| {
         let _exclusive = MAPPING.lock();
         assert_eq!(cpu.get(), CPUS.load(Ordering::Relaxed), "areas in order");
@@ -82,7 +95,7 @@ pub(crate) fn area(cpu: CpuIndex) -> Option<&'static CpuLocal> {
 }
 
 /// Number of CPUs that have an area.
-pub(super) fn cpus() -> usize {
+pub(crate) fn cpus() -> usize {
     // Acquire: pairs with the store in `allocate`.
     CPUS.load(Ordering::Acquire)
 }

@@ -3,14 +3,15 @@
 //! The TSS names the stacks for the three interrupts that must work whatever the current stack is
 //! like: NMI, double fault, machine check (Intel SDM 3A, 7.14.5).
 
+use core::{
+    ptr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
 use alloc::boxed::Box;
-use raw_cpuid::CpuId;
 use x86_64::{
     instructions::tables::load_tss,
-    registers::{
-        control::{Cr4, Cr4Flags},
-        segmentation::{CS, DS, ES, FS, SS, Segment},
-    },
+    registers::segmentation::{CS, DS, ES, FS, SS, Segment},
     structures::{
         gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector},
         tss::TaskStateSegment,
@@ -18,7 +19,10 @@ use x86_64::{
 };
 
 use super::CpuIndex;
-use crate::memory::stack::{self, Purpose};
+use crate::{
+    interrupts::machine_check,
+    memory::stack::{self, Purpose},
+};
 
 /// Place of each stack in the TSS's interrupt stack table, from 0.
 pub(crate) const NMI_STACK: u16 = 0;
@@ -55,9 +59,10 @@ impl Descriptors {
         Box::leak(Box::new(Self { gdt, code, tss }))
     }
 
-    /// Loads them on this CPU, whose they must be, after the IDT. Once: a second load of a TSS that is in use faults.
+    /// Loads them on this CPU, whose they must be: after it was started, and after it was started again.
     pub(crate) fn load(&'static self) {
         self.gdt.load();
+        self.mark_available();
         // Null data segments are right in 64-bit mode (Intel SDM 3A, 3.4.4). GS is left alone:
         // writing its selector would clear the base.
         // SAFETY: the selector is that of the 64-bit kernel code segment in the GDT just loaded.
@@ -68,14 +73,18 @@ impl Descriptors {
         }
         // SAFETY: the selector is that of the TSS in the GDT just loaded; both are 'static.
         unsafe { load_tss(self.tss) };
-        // There is a stack for machine checks now. Without this bit one would shut the machine down
-        // unreported (Intel SDM 3A, 2.5).
-        if CpuId::new()
-            .get_feature_info()
-            .is_some_and(|features| features.has_mce())
-        {
-            // SAFETY: the CPU has the bit, and the IDT's gate leads to a handler.
-            unsafe { Cr4::update(|cr4| cr4.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION)) };
-        }
+        // There is a stack for machine checks now.
+        machine_check::enable();
+    }
+
+    /// Says that nobody uses the TSS. LTR marks it as busy, and an INIT does not undo that; a second LTR
+    /// would then fault (Intel SDM 3A, 7.2.3).
+    fn mark_available(&self) {
+        const BUSY: u64 = 1 << 41;
+        let low = &self.gdt.entries()[usize::from(self.tss.index())];
+        // SAFETY: an entry is a transparent `AtomicU64`, since the CPU writes to it as well; this CPU alone
+        // uses this table.
+        let low = unsafe { &*ptr::from_ref(low).cast::<AtomicU64>() };
+        low.fetch_and(!BUSY, Ordering::Relaxed);
     }
 }

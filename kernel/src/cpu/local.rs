@@ -14,7 +14,12 @@ use cpumap::{CpuIndex, Topology};
 use spin::Once;
 use x86_64::{VirtAddr, registers::model_specific::GsBase};
 
-use crate::{barrier::Answers, interrupts::Hook, ipi::Call, smp::work::Job};
+use crate::{
+    barrier::Answers,
+    interrupts::{Hook, Unasked},
+    ipi::Call,
+    smp::work::Job,
+};
 
 use super::area;
 
@@ -37,6 +42,8 @@ pub(crate) struct CpuLocal {
     pub(crate) calls: AtomicPtr<Call>,
     /// Work for the idle loop.
     pub(crate) job: AtomicPtr<Job>,
+    /// The idle loop is to end: see `smp::offline`.
+    pub(crate) leave: AtomicBool,
     /// What the periodic timer calls.
     pub(crate) timer_handler: Hook,
     /// What it sleeps for: see `platform`. Written by its own CPU only.
@@ -51,6 +58,8 @@ pub(crate) struct CpuLocal {
     pub(crate) nmi_asked: AtomicBool,
     /// In an NMI handler. Own CPU only.
     pub(crate) in_nmi: AtomicBool,
+    /// Interrupts that nobody has asked for.
+    pub(crate) unasked: Unasked,
     /// What it has said of itself: see [`topology`](super::topology).
     pub(crate) topology: Once<Topology>,
 }
@@ -66,6 +75,7 @@ impl CpuLocal {
             stopped: AtomicBool::new(false),
             calls: AtomicPtr::new(ptr::null_mut()),
             job: AtomicPtr::new(ptr::null_mut()),
+            leave: AtomicBool::new(false),
             timer_handler: Hook::none(),
             sleeps_for: AtomicUsize::new(0),
             task_woken: AtomicBool::new(false),
@@ -73,6 +83,7 @@ impl CpuLocal {
             barrier: Answers::none(),
             nmi_asked: AtomicBool::new(false),
             in_nmi: AtomicBool::new(false),
+            unasked: Unasked::none(),
             topology: Once::new(),
         }
     }

@@ -6,13 +6,13 @@ pub(crate) mod descriptors;
 mod local;
 pub mod topology;
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 pub use cpumap::{ApicId, CpuIndex};
 use cpumap::{CpuMap, MAX_CPUS};
 use spin::Once;
 
-pub(crate) use area::{allocate, area};
+pub(crate) use area::{allocate_up_to, area, cpus as areas};
 pub(crate) use descriptors::Descriptors;
 pub(crate) use local::{CpuLocal, init_bsp, install, local, settle_bsp};
 
@@ -27,10 +27,17 @@ pub fn current() -> CpuIndex {
     local::index()
 }
 
-/// Number of CPUs that the firmware lists as enabled: indices are below this. For the size of per-CPU
-/// arrays.
+/// Number of CPUs that the firmware lists as enabled: their indices are below this. For the size of per-CPU
+/// arrays, unless CPUs may be plugged in: see [`possible`].
 #[must_use]
 pub fn listed() -> usize {
+    map().enabled()
+}
+
+/// Number of CPUs that there may ever be: those that are [listed], and behind them those that the
+/// firmware has a place for, and that [`smp::online`](crate::smp::online) starts when they have been plugged in.
+#[must_use]
+pub fn possible() -> usize {
     map().len()
 }
 
@@ -64,7 +71,7 @@ pub fn apic_id(index: CpuIndex) -> ApicId {
     map().apic_id(index).expect("an index from this machine")
 }
 
-/// The index table: every CPU that the firmware lists as enabled.
+/// The index table: every CPU that the firmware lists, those that may be plugged in later included.
 ///
 /// # Panics
 /// Before the firmware's tables are read.
@@ -84,6 +91,10 @@ pub(crate) fn set_map(map: CpuMap) {
 pub(crate) fn set_online(area: &CpuLocal) {
     // Release: pairs with the load in `is_online`.
     area.online.store(true, Ordering::Release);
+    // Nobody waits at a barrier for a CPU that he has not seen online. So whoever begins one after he has
+    // closed an object either sees this CPU, or this CPU, which begins to work after this, sees the object
+    // closed. Pairs with the fence in `barrier::Call::begin`.
+    fence(Ordering::SeqCst);
 }
 
 /// Online CPUs other than this one. Before the map is read there are none.

@@ -23,9 +23,10 @@ pub fn of(cpu: CpuIndex) -> Option<&'static Topology> {
 /// area installed and the index table published; allocates nothing and waits for nobody.
 pub(crate) fn read() {
     let local = local();
-    local
-        .topology
-        .call_once(|| Topology::read(&CpuIdReaderNative, super::apic_id(local.index())));
+    // First the one, then the other: a CPU that is reset in the midst of `call_once` could never call it
+    // again.
+    let topology = Topology::read(&CpuIdReaderNative, super::apic_id(local.index()));
+    local.topology.call_once(|| topology);
 }
 
 /// The kind of core, in the words of events.

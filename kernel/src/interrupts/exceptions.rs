@@ -4,10 +4,11 @@ use core::fmt;
 
 use x86_64::registers::control::{Cr2, Cr3};
 
-use super::{Frame, backtrace};
+use super::{Frame, backtrace, machine_check};
 use crate::{
+    clock,
     memory::stack::{self, Hit},
-    panic,
+    panic, smp,
 };
 
 /// The vector of single steps and breakpoints.
@@ -16,6 +17,7 @@ pub(super) const DEBUG: u8 = 1;
 pub(super) const NMI: u8 = 2;
 const DOUBLE_FAULT: u8 = 8;
 const PAGE_FAULT: u8 = 14;
+const MACHINE_CHECK: u8 = 18;
 
 /// Names by vector (Intel SDM 3A, table 6-1; AMD64 APM 2, table 8-1).
 const NAMES: [&str; 32] = [
@@ -53,8 +55,20 @@ const NAMES: [&str; 32] = [
     "reserved (31)",
 ];
 
-/// Reports the exception with registers, CPU and backtrace, and ends the kernel.
+/// How long a CPU leaves it to another one to report a machine check.
+const REPORT_OF_ANOTHER_NS: u64 = 100_000_000;
+
+/// Reports the exception with registers, CPU and backtrace, and ends the kernel. On a CPU that is only
+/// starting, that CPU alone.
 pub(super) fn report(vector: u8, frame: &Frame) -> ! {
+    if smp::is_starting() {
+        crate::log!("while starting: {}", Report { vector, frame });
+        smp::park_faulty(Some(vector), frame.rip);
+    }
+    if vector == MACHINE_CHECK && machine_check::is_of_another_cpu() {
+        // That one's report stops this CPU. If none comes, this CPU's is better than none.
+        clock::spin_for(REPORT_OF_ANOTHER_NS);
+    }
     panic::report(format_args!("{}", Report { vector, frame }), |line| {
         backtrace::from(frame.rip, frame.rbp, line)
     })
@@ -100,6 +114,9 @@ impl fmt::Display for Report<'_> {
                 write!(f, ", {access}, {why}")?;
             }
             f.write_str(")")?;
+        }
+        if self.vector == MACHINE_CHECK {
+            machine_check::Errors.fmt(f)?;
         }
         writeln!(f, " error code {error_code:#x}")?;
         let r = self.frame;

@@ -11,20 +11,30 @@ pub(crate) mod backtrace;
 mod exceptions;
 mod hook;
 mod idt;
-mod pic;
+pub(crate) mod machine_check;
+pub(crate) mod pic;
+pub(crate) mod unasked;
 
 use core::sync::atomic::Ordering;
 
 pub(crate) use hook::Hook;
-pub(crate) use idt::load;
+pub(crate) use idt::{gate, load};
+pub(crate) use unasked::Unasked;
+pub use unasked::{spurious, stray, unhandled_nmis};
 
 use rundown::per_cpu::gs;
 
-use crate::{apic, barrier, cpu, ipi, timer};
+use crate::{apic, barrier, cpu, ioapic, ipi, timer};
 
 /// Vectors of this kernel's own interrupts. The upper four bits are the priority class (Intel SDM
 /// 3A, 11.8.3): what other CPUs ask for comes before the timer.
 pub(crate) mod vector {
+    /// The first of the 16 where the 8259s interrupt, should one get past its mask.
+    pub(crate) const FIRST_8259: u8 = 0x20;
+    pub(crate) const LAST_8259: u8 = FIRST_8259 + 15;
+    /// Devices, see [`ioapic`](crate::ioapic). Below all others, which they must not hold up.
+    pub(crate) const FIRST_LINE: u8 = 0x30;
+    pub(crate) const LAST_LINE: u8 = FIRST_LINE + 15;
     /// The local APIC's timer.
     pub(crate) const TIMER: u8 = 0x40;
     /// Another CPU wants this one out of `hlt`.
@@ -33,6 +43,8 @@ pub(crate) mod vector {
     pub(crate) const CALL: u8 = 0x51;
     /// Another CPU waits at a barrier.
     pub(crate) const BARRIER: u8 = 0x52;
+    /// This CPU has taken an NMI that the log is to be told of.
+    pub(crate) const TELL: u8 = 0x53;
     /// The local APIC has nothing to say after all; wants no end of interrupt (Intel SDM 3A, 11.9).
     pub(crate) const SPURIOUS: u8 = 0xff;
 }
@@ -153,7 +165,7 @@ pub(crate) fn init() {
     // SAFETY: once, on the BSP alone, and the gates that lead to `dispatch` are built below.
     unsafe { gs::prepare() };
     idt::init();
-    pic::mask();
+    pic::take_over();
 }
 
 /// Called by `entry.S` for every interrupt.
@@ -191,7 +203,11 @@ extern "C" fn dispatch(frame: &mut Frame) {
             apic::end_of_interrupt();
             barrier::serve();
         }
-        vector::SPURIOUS => {}
-        vector => panic!("interrupt with vector {vector:#x}, which nobody has asked for"),
+        vector::TELL => {
+            apic::end_of_interrupt();
+            unasked::tell_of_nmi();
+        }
+        vector @ vector::FIRST_LINE..=vector::LAST_LINE => ioapic::on_interrupt(vector),
+        vector => unasked::take(vector),
     });
 }

@@ -22,14 +22,13 @@ pub(crate) static FRAMES: Frames = Frames(SpinMutex::new(Ranges {
     low: 0..0,
 }));
 
-/// An allocator of frames. They are never given back: what the kernel takes (heap, stacks, tables) it
-/// keeps.
+/// An allocator of frames. What the kernel takes above 1 MiB (heap, stacks, tables) it keeps.
 pub(crate) struct Frames(SpinMutex<Ranges>);
 
 struct Ranges {
     /// What is left, above the first MiB.
     usable: [Range<u64>; MAX_RANGES],
-    /// What was usable below.
+    /// What is left of the largest piece below.
     low: Range<u64>,
 }
 
@@ -80,6 +79,28 @@ impl Frames {
         })
     }
 
+    /// Takes `bytes` (whole pages) below 1 MiB, for code that starts in real mode, from the upper end: firmware
+    /// keeps its data at the bottom.
+    pub(crate) fn take_low(&self, bytes: u64) -> Option<PhysAddr> {
+        self.locked(|ranges| {
+            let low = &mut ranges.low;
+            if low.end.saturating_sub(low.start) < bytes {
+                return None;
+            }
+            low.end -= bytes;
+            Some(PhysAddr::new(low.end))
+        })
+    }
+
+    /// Takes back what [`take_low`](Self::take_low) has given, if it was the last; else it is lost.
+    pub(crate) fn give_low(&self, start: PhysAddr, bytes: u64) {
+        self.locked(|ranges| {
+            if ranges.low.end == start.as_u64() {
+                ranges.low.end += bytes;
+            }
+        });
+    }
+
     /// Bytes in the largest piece that is left.
     pub(crate) fn largest(&self) -> u64 {
         self.locked(|ranges| ranges.usable.iter().map(|r| r.end - r.start).max())
@@ -90,13 +111,6 @@ impl Frames {
     fn locked<R>(&self, f: impl FnOnce(&mut Ranges) -> R) -> R {
         interrupts::without(|| f(&mut self.0.lock()))
     }
-}
-
-/// A usable page below 1 MiB, for code that starts in real mode. The same one at each call.
-pub(crate) fn low_page() -> Option<PhysAddr> {
-    let low = FRAMES.locked(|ranges| ranges.low.clone());
-    // The highest: firmware keeps its data at the bottom.
-    (!low.is_empty()).then(|| PhysAddr::new(low.end - Size4KiB::SIZE))
 }
 
 /// [`FRAMES`] in the form that `x86_64`'s page tables want.

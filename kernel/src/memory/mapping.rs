@@ -5,7 +5,7 @@ use x86_64::{
     PhysAddr, VirtAddr,
     registers::control::Cr3,
     structures::paging::{
-        Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB,
+        Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB, Translate,
     },
 };
 
@@ -34,6 +34,28 @@ pub(crate) fn map_with(level_4: PhysFrame, page: VirtAddr, frame: PhysAddr, flag
     interrupts::without(|| {
         let _exclusive = TABLES.lock();
         insert(level_4, page, frame, flags);
+    });
+}
+
+/// As [`map_with`], unless the page is mapped to that frame already.
+///
+/// # Panics
+/// As [`map`]; in particular, if the page is mapped to another frame.
+pub(crate) fn map_if_new(
+    level_4: PhysFrame,
+    page: VirtAddr,
+    frame: PhysAddr,
+    flags: PageTableFlags,
+) {
+    interrupts::without(|| {
+        let _exclusive = TABLES.lock();
+        // SAFETY: as in `insert`; nothing is changed.
+        let table = unsafe { &mut *virt(level_4.start_address()).as_mut_ptr::<PageTable>() };
+        // SAFETY: as in `insert`.
+        let mapper = unsafe { OffsetPageTable::new(table, virt(PhysAddr::zero())) };
+        if mapper.translate_addr(page) != Some(frame) {
+            insert(level_4, page, frame, flags);
+        }
     });
 }
 

@@ -3,6 +3,7 @@
 mod frames;
 mod heap;
 pub(crate) mod mapping;
+mod registers;
 pub(crate) mod stack;
 
 use core::{
@@ -13,7 +14,8 @@ use core::{
 use bootloader_api::{BootInfo, info::MemoryRegionKind};
 use x86_64::{PhysAddr, VirtAddr};
 
-pub(crate) use frames::{FRAMES, low_page};
+pub(crate) use frames::FRAMES;
+pub(crate) use registers::map_registers;
 
 /// Bytes of memory that the loader left to the kernel.
 #[must_use]

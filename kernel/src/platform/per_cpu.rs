@@ -47,7 +47,8 @@ unsafe impl PerCpu for KernelPlatform {
     }
 
     fn cpus() -> usize {
-        cpu::listed()
+        // Not `listed`: a CPU that was plugged in has counted, too.
+        cpu::areas()
     }
 
     unsafe fn count(counter: CounterId, cpu: usize) -> i64 {

@@ -1,21 +1,38 @@
-//! The other CPUs (APs): started all at once, then idle until there is work.
+//! The other CPUs (APs): started all at once, then idle until there is work; taken out and brought back.
 //!
 //! | step | where |
 //! |---|---|
-//! | stacks and areas for all listed CPUs; INIT, SIPI, SIPI to all at once; retry; give up | `start` |
+//! | INIT, SIPI, SIPI; who is silent is started once more, then given up | `start` |
+//! | stacks, areas and descriptors for each listed CPU | `seat` |
+//! | the pages below 1 MiB in which CPUs wake up | `trampoline.rs` |
 //! | real mode, protected mode, long mode | `trampoline.S` |
 //! | APIC ID from the APIC, look-up, only then a stack | `ap_entry.S` |
-//! | descriptors, APIC, online | `start::ap_main` |
+//! | descriptors, interrupts, APIC, clock, online | `entry` |
+//! | what those write down who cannot go on | `records` |
 //! | idle, jobs | `work` |
+//! | [`offline`], [`online`], CPUs that are plugged in | `hotplug` |
+//!
+//! `docs/bring-up.md` tells it as a story, with the traps on the way.
 
+mod entry;
+mod hotplug;
+mod records;
 mod report;
+mod seat;
 mod start;
+mod trampoline;
 pub(crate) mod work;
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use crate::cpu::ApicId;
+use protocol::start::{Faulted, Steps};
 
+use crate::cpu::{ApicId, CpuIndex};
+
+pub(crate) use entry::{is_starting, park_faulty};
+pub use hotplug::{OfflineError, StartError, offline, online, parked};
+pub(crate) use report::latecomers;
 pub(crate) use start::start;
 pub use work::run_on_each;
 
@@ -25,9 +42,27 @@ pub use work::run_on_each;
 pub struct BringUp {
     /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
     pub missing: Vec<ApicId>,
-    /// CPUs that started but that the firmware does not list as enabled. They have parked
-    /// themselves.
-    pub unlisted: u32,
+    /// What went wrong with CPUs, in the order in which it was seen; with one that was started again and
+    /// then came, too.
+    pub faults: Vec<Faulted>,
+    /// CPUs that have parked themselves, as far as they had been seen when the last listed one was online.
+    pub parked: Parked,
     /// Microseconds from the first INIT to the last check-in; 0 on a machine with one CPU.
     pub micros: u64,
+    /// CPUs whose clock was seen to be behind that of another one, and by how much at least.
+    pub behind: Vec<(CpuIndex, Duration)>,
+    /// When the first INIT was sent, in nanoseconds since boot.
+    begin: u64,
+    /// The BSP's steps.
+    steps: Steps,
+}
+
+/// CPUs that run, but are not used: they halt, interrupts off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parked {
+    /// CPUs that started but that the firmware does not list.
+    pub unlisted: Vec<ApicId>,
+    /// CPUs that started after they had been given up.
+    pub late: Vec<ApicId>,
 }

@@ -2,20 +2,97 @@
 
 use core::sync::atomic::Ordering;
 
-use protocol::event::{Cpu, Event};
+use protocol::{
+    event::{Cpu, Event},
+    options::Job,
+    start::{Faulted, Stamps},
+};
 
-use super::{BringUp, start::Seat};
+use super::{
+    BringUp, hotplug,
+    records::{Note, Reason},
+    seat::{self, Seat, State},
+};
 use crate::{
-    cpu::{self, topology},
+    clock,
+    cpu::{self, ApicId, topology},
     emit, log,
 };
 
-/// The index table, one row for each of these seats, whose CPUs are online.
-pub(super) fn cpus(seats: &[&Seat], begin: u64) {
+/// The whole report, once the start is over.
+pub(super) fn all(bring_up: &BringUp, job: Job) {
+    cpus(bring_up.begin);
+    if job == Job::Timeline {
+        timeline(bring_up);
+    }
+    summary(bring_up);
+    hotplug::note(&bring_up.parked);
+    latecomers();
+}
+
+/// A CPU has gone wrong. (With its own words, if it had come as far as that.)
+pub(super) fn fault(fault: &Faulted) {
+    let Faulted {
+        apic_id,
+        stage,
+        vector,
+        address,
+    } = *fault;
+    let id = ApicId::new(apic_id);
+    match vector {
+        Some(vector) if address == 0 => log!("{id} has gone wrong {stage}: exception {vector}"),
+        Some(vector) => log!("{id} has gone wrong {stage}: exception {vector} at {address:#x}"),
+        None => log!("{id} has gone wrong {stage}: a panic"),
+    }
+    emit(&Event::Faulted(*fault));
+}
+
+/// A fault that is read when the start is over.
+pub(super) fn stray_fault(note: Note) {
+    if let Reason::Fault {
+        stage,
+        vector,
+        address,
+    } = note.reason
+    {
+        fault(&Faulted {
+            apic_id: note.apic_id.get(),
+            stage,
+            vector,
+            address,
+        });
+    }
+}
+
+/// A CPU is given another chance.
+pub(super) fn once_more(id: ApicId) {
+    log!("{id} has not started: trying once more");
+}
+
+/// No CPU can be started.
+pub(super) fn no_low_memory() {
+    log!("no two usable pages below 1 MiB side by side: no other CPU can be started");
+}
+
+/// Who has parked himself and has not been told of. Once more before the kernel ends.
+pub(crate) fn latecomers() {
+    let parked = hotplug::untold();
+    for id in &parked.unlisted {
+        log!("{id} has started, but the firmware does not list it: parked");
+        emit(&Event::Unlisted { apic_id: id.get() });
+    }
+    for id in &parked.late {
+        log!("{id} has started after it was given up: parked");
+        emit(&Event::Late { apic_id: id.get() });
+    }
+}
+
+/// The index table, one row for each CPU that is online.
+fn cpus(begin: u64) {
     if !log::is_json() {
         log::plain(Cpu::HEADER);
     }
-    for seat in seats {
+    for seat in online() {
         let topology = topology::of(seat.cpu()).expect("read before it was online");
         let place = topology.place;
         let row = Cpu {
@@ -26,7 +103,7 @@ pub(super) fn cpus(seats: &[&Seat], begin: u64) {
             core: place.core,
             thread: place.thread,
             kind: topology::kind(topology),
-            online_us: seat.online_at.load(Ordering::Relaxed).saturating_sub(begin) / 1000,
+            online_us: since(seat.last_stamp(), begin) / 1000,
         };
         emit(&Event::Cpu(row));
         if !log::is_json() {
@@ -35,17 +112,28 @@ pub(super) fn cpus(seats: &[&Seat], begin: u64) {
     }
 }
 
+/// When each CPU was how far.
+fn timeline(bring_up: &BringUp) {
+    emit(&Event::Steps(bring_up.steps));
+    for seat in online().skip(1) {
+        let stamp = |phase: usize| seat.stamps[phase].load(Ordering::Relaxed);
+        emit(&Event::Stamps(Stamps {
+            index: seat.cpu().get() as u32,
+            apic_id: seat.apic_id().get(),
+            attempts: seat.attempts(),
+            at_ns: core::array::from_fn(|phase| since(stamp(phase), bring_up.begin)),
+        }));
+    }
+}
+
 /// Who is missing, and how many are there.
-pub(super) fn summary(bring_up: &BringUp) {
+fn summary(bring_up: &BringUp) {
     for id in &bring_up.missing {
         log!("{id} is listed by the firmware but has not started: left out");
         emit(&Event::Missing { apic_id: id.get() });
     }
-    if bring_up.unlisted > 0 {
-        log!(
-            "{} CPUs have started that the firmware does not list: parked",
-            bring_up.unlisted
-        );
+    for (cpu, by) in &bring_up.behind {
+        log!("the clock of {cpu} is behind those of others by {by:?} at least");
     }
     let online = cpu::count() as u32;
     let listed = cpu::listed() as u32;
@@ -60,4 +148,18 @@ pub(super) fn summary(bring_up: &BringUp) {
         listed,
         micros,
     });
+}
+
+fn online() -> impl Iterator<Item = &'static Seat> {
+    seat::all()
+        .iter()
+        .filter(|seat| seat.state() == State::Online)
+}
+
+/// Nanoseconds from `begin`, itself in nanoseconds since boot; 0 for what never was.
+fn since(ticks: u64, begin: u64) -> u64 {
+    match ticks {
+        0 => 0,
+        ticks => clock::at(ticks).saturating_sub(begin),
+    }
 }

@@ -1,361 +1,369 @@
-//! Starting the APs: all at once, each with a deadline.
+//! Starting CPUs: all at once, each with a deadline of its own.
 //!
-//! The BSP prepares a *seat* for every listed CPU: stacks, per-CPU area, descriptors. Then one broadcast starts
-//! them all (Intel SDM 3A, 10.4.4: INIT, 10 ms, SIPI, 200 us, SIPI), and they make their way in
-//! parallel; nothing is locked. Whoever has not claimed its seat by the deadline is started once more,
-//! alone, and is then given up: its seat is withdrawn, so that a CPU that wakes up later parks itself.
+//! The BSP sends INIT, prepares a [seat](super::seat) for every CPU while the 10 ms after that pass, and
+//! sends SIPI; after 200 us a second one to those who have not been heard of (Intel SDM 3A, 10.4.4.1). They
+//! make their way in parallel; nothing is locked. Who is silent for too long, or goes wrong, is
+//! started once more, alone, and is then given up: its seat is withdrawn, so that a CPU that wakes up
+//! later parks itself.
 
-use core::{
-    arch::global_asm,
-    mem::offset_of,
-    ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
-    time::Duration,
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use alloc::vec::Vec;
+use protocol::{
+    options::{Fault, FaultKind, Options, StartMode},
+    start::{Faulted, Steps},
 };
+use spin::{Mutex, Once};
 
-use alloc::{boxed::Box, vec::Vec};
-use x86_64::{
-    VirtAddr,
-    registers::{
-        control::{Cr0, Cr0Flags, Cr3, Cr4},
-        model_specific::{Efer, EferFlags},
-    },
-    structures::paging::PageTableFlags,
+use super::{
+    BringUp, Parked, entry,
+    records::{Note, Reason},
+    report,
+    seat::{self, Seat, State},
+    trampoline::{Mark, Sabotage, Trampoline},
 };
-
-use super::{BringUp, report, work};
 use crate::{
     apic::{self, Ipi, Target},
     clock,
-    cpu::{self, ApicId, CpuIndex, CpuLocal, Descriptors},
-    exit, interrupts, log,
-    memory::{self, mapping, stack},
-    timer,
+    cpu::{self, ApicId},
+    interrupts, timer,
 };
-
-/// How long nobody may check in before those who are missing are tried again, or given up.
-///
-/// Not a limit for the whole start: as long as CPUs keep coming, it goes on. Hardware takes well
-/// under a millisecond per CPU; 255 vCPUs on two busy host CPUs were seen to pause for 0.2 s.
-const PATIENCE_NS: u64 = 3_000_000_000;
 
 /// Between INIT and SIPI, and between the two SIPIs (Intel SDM 3A, 10.4.4.1).
 const AFTER_INIT_NS: u64 = 10_000_000;
 const BETWEEN_SIPIS_NS: u64 = 200_000;
 
-/// Starts all listed CPUs. Once, on the BSP; interrupts are off before and after.
-pub(crate) fn start() -> BringUp {
+/// How many times a CPU is started before it is given up.
+const ATTEMPTS: u32 = 2;
+
+/// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before and
+/// after.
+pub(crate) fn start(options: &Options) -> BringUp {
     cpu::set_online(cpu::local());
-    let seats = prepare_seats();
-    let mut begin = 0;
-    if seats.len() > 1 {
-        let page = install_trampoline(seats);
-        begin = clock::nanos();
-        interrupts::enable();
-        // Ticks, so that the wait can sleep; nothing is to be done in them.
-        timer::start(Duration::from_millis(1), || {});
-        send_start(Target::AllOthers, page);
-        wait_for_all(seats);
-        for seat in seats.iter().filter(|seat| seat.withdraw()) {
-            log!("{} has not checked in: trying once more", seat.apic_id());
-            let target = Target::One(seat.apic_id());
-            // It may be on its way to the seat just now: the seat is free again only when it is
-            // sure to have stopped, or it could claim it and be reset after that.
-            apic::send(target, Ipi::Init);
-            clock::spin_for(AFTER_INIT_NS);
-            seat.state.store(EXPECTED, Ordering::Release);
-            send_start(target, page);
+    let seats = seat::init(options.fault);
+    entry::init(seats);
+    let enabled: Vec<&Seat> = cpu::map()
+        .iter_enabled()
+        .skip(1)
+        .filter_map(|(cpu, _)| seat::of(cpu))
+        .collect();
+    PATIENCE_MS.store(options.patience, Ordering::Relaxed);
+    let mut starter = Starter::new();
+    let addressable = enabled.iter().copied();
+    let addressable: Vec<&Seat> = addressable
+        .filter(|seat| apic::can_address(seat.apic_id()))
+        .collect();
+    match options.start {
+        StartMode::Broadcast => starter.start(&addressable, How::Everybody),
+        StartMode::Each => starter.start(&addressable, How::Each),
+        StartMode::Serial => {
+            for seat in &addressable {
+                starter.start(&[seat], How::Each);
+            }
         }
-        wait_for_all(seats);
-        timer::stop();
-        x86_64::instructions::interrupts::disable();
     }
-    // From here on nobody comes online any more.
-    let (online, missing): (Vec<&Seat>, Vec<&Seat>) = seats.iter().partition(|seat| seat.settle());
-    let last = online
-        .iter()
-        .map(|seat| seat.online_at.load(Ordering::Relaxed))
-        .max();
-    report::cpus(&online, begin);
-    let bring_up = BringUp {
-        missing: missing.into_iter().map(Seat::apic_id).collect(),
-        unlisted: UNLISTED.load(Ordering::Relaxed),
-        micros: last.unwrap_or(0).saturating_sub(begin) / 1000,
-    };
-    report::summary(&bring_up);
+    let bring_up = starter.finish(&enabled);
+    report::all(&bring_up, options.job);
     bring_up
 }
 
-/// What a CPU finds when it has looked itself up.
+/// How long a CPU has, for those that are started later.
+static PATIENCE_MS: AtomicU32 = AtomicU32::new(0);
+
+/// To whom the interrupts go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// To all CPUs but this one: nobody runs yet.
+    Everybody,
+    /// To one after the other.
+    Each,
+}
+
+/// Starts CPUs, and notes how that goes.
 #[derive(Debug)]
-#[repr(C)]
-pub(super) struct Seat {
-    apic_id: u32,
-    state: AtomicU32,
-    stack_top: u64,
-    area: &'static CpuLocal,
-    /// `None` for the BSP, which has loaded its own.
-    descriptors: Option<&'static Descriptors>,
-    /// [`clock::nanos`] when it was online; 0 before.
-    pub(super) online_at: AtomicU64,
+pub(super) struct Starter {
+    patience_ns: u64,
+    /// [`clock::nanos`] at the first INIT.
+    begin: u64,
+    steps: Steps,
+    faults: Vec<Faulted>,
+    parked: Parked,
 }
 
-/// States of a seat. The CPU moves it from `EXPECTED` to `ARRIVED` to `ONLINE`; the BSP from
-/// `EXPECTED` to `WITHDRAWN` and, for the retry, back; in the end it withdraws all that are not
-/// `ONLINE`.
-const EXPECTED: u32 = 0;
-const ARRIVED: u32 = 1;
-const ONLINE: u32 = 2;
-const WITHDRAWN: u32 = 3;
-
-impl Seat {
-    pub(super) fn apic_id(&self) -> ApicId {
-        ApicId::new(self.apic_id)
-    }
-
-    pub(super) fn cpu(&self) -> CpuIndex {
-        self.area.index()
-    }
-
-    fn is_online(&self) -> bool {
-        // Acquire: pairs with the exchange in `ap_main`.
-        self.state.load(Ordering::Acquire) == ONLINE
-    }
-
-    /// Takes the seat away if its CPU has not claimed it. Whether it was taken away.
-    fn withdraw(&self) -> bool {
-        // Relaxed: whoever wins, nothing else hangs on it.
-        let claim =
-            self.state
-                .compare_exchange(EXPECTED, WITHDRAWN, Ordering::Relaxed, Ordering::Relaxed);
-        claim.is_ok()
-    }
-
-    /// Declares the CPU online, or takes its seat away for good, even if it has claimed it: a CPU
-    /// that joined after it was reported missing would take part in work that was dealt out
-    /// without it. Whether it is online.
-    fn settle(&self) -> bool {
-        // Acquire: pairs with the exchange in `ap_main`.
-        let online = self
-            .state
-            .fetch_update(Ordering::Relaxed, Ordering::Acquire, |state| {
-                (state != ONLINE).then_some(WITHDRAWN)
-            })
-            .is_err();
-        if online {
-            cpu::set_online(self.area);
+impl Starter {
+    pub(super) fn new() -> Self {
+        Self {
+            patience_ns: u64::from(PATIENCE_MS.load(Ordering::Relaxed)) * 1_000_000,
+            begin: 0,
+            steps: Steps::default(),
+            faults: Vec::new(),
+            parked: Parked::default(),
         }
-        online
+    }
+
+    /// Starts these CPUs, and returns when each of them is online or given up. BSP, thread context.
+    pub(super) fn start(&mut self, seats: &[&'static Seat], how: How) {
+        let mut how = how;
+        let mut waiting = seats.to_vec();
+        for seat in &waiting {
+            seat.forget_attempts();
+        }
+        while !waiting.is_empty() {
+            let Some(trampolines) = Trampolines::install(&waiting) else {
+                report::no_low_memory();
+                return;
+            };
+            self.attempt(&waiting, how, &trampolines);
+            // From here on some are online, which an interrupt to everybody would reset.
+            how = How::Each;
+            trampolines.put_away(seats.iter().all(|seat| seat.state() == State::Online));
+            waiting.retain(|seat| {
+                seat.state() != State::Online && {
+                    seat.withdraw();
+                    seat.attempts() < ATTEMPTS
+                }
+            });
+            for seat in &waiting {
+                report::once_more(seat.apic_id());
+            }
+        }
+    }
+
+    /// Starts those, and waits until each is online, has gone wrong or has been silent for too long.
+    fn attempt(&mut self, seats: &[&'static Seat], how: How, trampolines: &Trampolines) {
+        match how {
+            How::Everybody => apic::send(Target::AllOthers, Ipi::Init),
+            How::Each => seats
+                .iter()
+                .for_each(|seat| apic::send(Target::One(seat.apic_id()), Ipi::Init)),
+        }
+        let init = clock::nanos();
+        if self.begin == 0 {
+            self.begin = init;
+        }
+        // While the time passes that an INIT takes.
+        seats.iter().for_each(|seat| seat.prepare());
+        let prepared = clock::nanos();
+        clock::spin_for((init + AFTER_INIT_NS).saturating_sub(prepared));
+        // Only now: a CPU that was on its way to its seat has stopped.
+        seats.iter().for_each(|seat| seat.expect());
+
+        let sipi = clock::nanos();
+        let send_to = |seat: &Seat| {
+            let page = trampolines.page_of(seat);
+            apic::send(Target::One(seat.apic_id()), Ipi::StartUp { page });
+        };
+        match (how, trampolines.only_page()) {
+            (How::Everybody, Some(page)) => apic::send(Target::AllOthers, Ipi::StartUp { page }),
+            _ => seats.iter().for_each(|seat| send_to(seat)),
+        }
+        if seats.iter().any(|seat| seat.has_fault(FaultKind::Bsp)) {
+            panic!("on purpose, on the BSP, while others start");
+        }
+        clock::spin_for(BETWEEN_SIPIS_NS);
+        // A CPU that runs would ignore it.
+        let silent = seats.iter().filter(|seat| seat.state() == State::Expected);
+        let seconds = silent.map(|seat| send_to(seat)).count();
+        if self.steps.sipi_ns == 0 {
+            self.steps.prepared_ns = prepared - self.begin;
+            self.steps.sipi_ns = sipi - self.begin;
+        }
+        if seconds > 0 {
+            self.steps.seconds += seconds as u32;
+            self.steps.second_sipi_ns = clock::nanos() - self.begin;
+        }
+        self.wait(seats, trampolines);
+        self.steps.all_ns = clock::nanos() - self.begin;
+    }
+
+    /// Sleeps until each is online, has gone wrong, or has been silent for too long. A CPU's time begins
+    /// with its SIPI, and again whenever another one comes online: as long as CPUs keep coming, a slow
+    /// machine is only slow. Hardware takes well under a millisecond for each; 255 vCPUs on two busy
+    /// host CPUs were seen to pause for 0.2 s.
+    fn wait(&mut self, seats: &[&'static Seat], trampolines: &Trampolines) {
+        let mut online = 0;
+        let mut deadline = clock::nanos() + self.patience_ns;
+        loop {
+            let on_the_way =
+                |seat: &&&Seat| matches!(seat.state(), State::Expected | State::Arrived);
+            while let Some(note) = trampolines.next_note().or_else(entry::next_note) {
+                self.take_down(note);
+            }
+            if seats.iter().filter(on_the_way).count() == 0 {
+                return;
+            }
+            let now_online = seats.iter().filter(|seat| seat.state() == State::Online);
+            let now_online = now_online.count();
+            if now_online > online {
+                online = now_online;
+                deadline = clock::nanos() + self.patience_ns;
+            }
+            if clock::nanos() >= deadline {
+                return;
+            }
+            clock::mark();
+            sleep();
+        }
+    }
+
+    /// What a CPU has written down: it will not go on by itself.
+    fn take_down(&mut self, note: Note) {
+        let seat = cpu::map().index_of(note.apic_id).and_then(seat::of);
+        match note.reason {
+            Reason::Fault {
+                stage,
+                vector,
+                address,
+            } => {
+                let fault = Faulted {
+                    apic_id: note.apic_id.get(),
+                    stage,
+                    vector,
+                    address,
+                };
+                report::fault(&fault);
+                self.faults.push(fault);
+                if let Some(seat) = seat {
+                    seat.withdraw();
+                }
+            }
+            Reason::Unlisted => self.parked.unlisted.push(note.apic_id),
+            Reason::Late => self.parked.late.push(note.apic_id),
+        }
+    }
+
+    /// Declares those online that are. From here on nobody comes online any more by himself.
+    pub(super) fn finish(mut self, seats: &[&'static Seat]) -> BringUp {
+        while let Some(note) = entry::next_note() {
+            self.take_down(note);
+        }
+        let (online, missing): (Vec<&Seat>, Vec<&Seat>) = seats
+            .iter()
+            .copied()
+            .partition(|seat| seat.state() == State::Online);
+        for seat in &online {
+            cpu::set_online(seat.area());
+        }
+        let since = |ticks| clock::at(ticks).saturating_sub(self.begin);
+        let last = online.iter().map(|seat| since(seat.last_stamp())).max();
+        let behind = |seat: &&Seat| (seat.cpu(), clock::length(seat.behind()));
+        BringUp {
+            missing: missing.iter().map(|seat| seat.apic_id()).collect(),
+            faults: self.faults,
+            parked: self.parked,
+            micros: last.unwrap_or(0) / 1000,
+            behind: online
+                .iter()
+                .filter(|seat| seat.behind() > 0)
+                .map(behind)
+                .collect(),
+            begin: self.begin,
+            steps: self.steps,
+        }
     }
 }
 
-/// Seats in index order, the BSP's (which it has already) included.
-fn prepare_seats() -> &'static [Seat] {
-    let seats: Vec<Seat> = cpu::map()
-        .iter()
-        .map(|(cpu, apic_id)| match cpu {
-            CpuIndex::BSP => Seat {
-                apic_id: apic_id.get(),
-                state: AtomicU32::new(ONLINE),
-                stack_top: 0,
-                area: cpu::local(),
-                descriptors: None,
-                online_at: AtomicU64::new(0),
+/// Halts for about a millisecond, whether interrupts are on or off.
+fn sleep() {
+    use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
+    let enabled = interrupts::enabled();
+    disable();
+    timer::set_alarm(1_000_000);
+    enable_and_hlt();
+    disable();
+    timer::clear_alarm();
+    if enabled {
+        enable();
+    }
+}
+
+/// The pages in which these CPUs wake up: one pair that they share, and one for each CPU that is to go
+/// wrong in it.
+#[derive(Debug)]
+struct Trampolines {
+    shared: Trampoline,
+    own: Vec<(ApicId, Trampoline)>,
+}
+
+/// The shared pair, while it must stay where it is.
+static KEPT: Mutex<Option<Trampoline>> = Mutex::new(None);
+
+impl Trampolines {
+    /// `None`: there is no usable memory for them.
+    fn install(seats: &[&'static Seat]) -> Option<Self> {
+        let sabotages: Vec<(ApicId, Sabotage)> = seats
+            .iter()
+            .filter_map(|seat| Some((seat.apic_id(), sabotage(seat.fault()?)?)))
+            .collect();
+        // If it concerns all of them, they can go wrong together.
+        let (shared, own) = match sabotages.first() {
+            Some((_, all)) if sabotages.len() == seats.len() => (Some(*all), &[][..]),
+            _ => (None, &sabotages[..]),
+        };
+        let own: Option<Vec<_>> = own
+            .iter()
+            .map(|(id, sabotage)| Some((*id, Trampoline::install(*sabotage)?)))
+            .collect();
+        let own = own?;
+        let shared = match shared {
+            Some(sabotage) => Trampoline::install(sabotage)?,
+            None => match KEPT.lock().take() {
+                Some(kept) => kept,
+                None => Trampoline::install(Sabotage::default())?,
             },
-            cpu => Seat {
-                apic_id: apic_id.get(),
-                state: AtomicU32::new(EXPECTED),
-                stack_top: stack::allocate(cpu, stack::Purpose::Main).as_u64(),
-                area: cpu::allocate(cpu),
-                descriptors: Some(Descriptors::allocate(cpu)),
-                online_at: AtomicU64::new(0),
-            },
-        })
-        .collect();
-    Box::leak(seats.into_boxed_slice())
-}
+        };
+        Some(Self { shared, own })
+    }
 
-/// INIT, SIPI, SIPI. A CPU that runs already ignores the second SIPI.
-fn send_start(target: Target, page: u8) {
-    apic::send(target, Ipi::Init);
-    clock::spin_for(AFTER_INIT_NS);
-    apic::send(target, Ipi::StartUp { page });
-    clock::spin_for(BETWEEN_SIPIS_NS);
-    apic::send(target, Ipi::StartUp { page });
-}
+    fn page_of(&self, seat: &Seat) -> u8 {
+        let own = self.own.iter().find(|(id, _)| *id == seat.apic_id());
+        own.map_or(&self.shared, |(_, trampoline)| trampoline)
+            .number()
+    }
 
-/// Sleeps until every seat is taken and online, or nobody has checked in for [`PATIENCE_NS`].
-fn wait_for_all(seats: &[Seat]) {
-    let mut online = 0;
-    let mut deadline = clock::nanos() + PATIENCE_NS;
-    loop {
-        let now_online = seats.iter().filter(|seat| seat.is_online()).count();
-        if now_online == seats.len() {
-            return;
+    /// The page of all of them, if there is just one.
+    fn only_page(&self) -> Option<u8> {
+        self.own.is_empty().then(|| self.shared.number())
+    }
+
+    fn next_note(&self) -> Option<Note> {
+        let own = self.own.iter().find_map(|(_, own)| own.next_note());
+        own.or_else(|| self.shared.next_note())
+    }
+
+    /// Gives them back if everybody who was sent there has left. Else they stay.
+    fn put_away(self, all_have_left: bool) {
+        if all_have_left {
+            self.shared.give_back();
+            let own = self.own.into_iter().rev();
+            own.for_each(|(_, trampoline)| trampoline.give_back());
+        } else if self.shared.is_as_usual() {
+            *KEPT.lock() = Some(self.shared);
         }
-        if now_online > online {
-            online = now_online;
-            deadline = clock::nanos() + PATIENCE_NS;
-        }
-        if clock::nanos() >= deadline {
-            return;
-        }
-        x86_64::instructions::hlt();
     }
 }
 
-/// An AP's first Rust: on its own stack, in its own seat, in parallel with all others. It takes no
-/// lock and allocates nothing.
-extern "C" fn ap_main(seat: &'static Seat) -> ! {
-    cpu::install(seat.area);
-    interrupts::load();
-    if let Some(descriptors) = seat.descriptors {
-        descriptors.load();
-    }
-    apic::enable();
-    cpu::topology::read();
-    seat.online_at.store(clock::nanos(), Ordering::Relaxed);
-    // Release: pairs with the loads in `Seat::is_online` and `Seat::settle`.
-    let claim = seat
-        .state
-        .compare_exchange(ARRIVED, ONLINE, Ordering::Release, Ordering::Relaxed);
-    if claim.is_err() {
-        // Too late: given up in the meantime.
-        exit::halt();
-    }
-    work::idle()
-}
-
-global_asm!(
-    include_str!("trampoline.S"),
-    GDTR = const FIELDS_AT + offset_of!(Fields, gdt_limit),
-    TO_32 = const FIELDS_AT + offset_of!(Fields, to_32),
-    TO_64 = const FIELDS_AT + offset_of!(Fields, to_64),
-    CR0 = const FIELDS_AT + offset_of!(Fields, cr0),
-    CR3 = const FIELDS_AT + offset_of!(Fields, cr3),
-    CR4 = const FIELDS_AT + offset_of!(Fields, cr4),
-    EFER = const FIELDS_AT + offset_of!(Fields, efer),
-    ENTRY = const FIELDS_AT + offset_of!(Fields, entry),
-    DATA_SELECTOR = const DATA_SELECTOR,
-);
-global_asm!(
-    include_str!("ap_entry.S"),
-    CR3 = sym AP_CR3,
-    MMIO = sym AP_MMIO,
-    SEATS = sym AP_SEATS,
-    SEAT_COUNT = sym AP_SEAT_COUNT,
-    UNLISTED = sym UNLISTED,
-    SEAT_SIZE = const size_of::<Seat>(),
-    SEAT_APIC_ID = const offset_of!(Seat, apic_id),
-    SEAT_STATE = const offset_of!(Seat, state),
-    SEAT_STACK = const offset_of!(Seat, stack_top),
-    EXPECTED = const EXPECTED,
-    ARRIVED = const ARRIVED,
-    main = sym ap_main,
-);
-
-/// What `ap_entry.S` reads. Written before the first SIPI.
-static AP_CR3: AtomicU64 = AtomicU64::new(0);
-static AP_MMIO: AtomicU64 = AtomicU64::new(0);
-static AP_SEATS: AtomicPtr<Seat> = AtomicPtr::new(ptr::null_mut());
-static AP_SEAT_COUNT: AtomicU32 = AtomicU32::new(0);
-/// CPUs that came in without being listed. Written by `ap_entry.S`.
-static UNLISTED: AtomicU32 = AtomicU32::new(0);
-
-unsafe extern "C" {
-    static trampoline_start: u8;
-    static trampoline_32: u8;
-    static trampoline_64: u8;
-    static trampoline_end: u8;
-    fn ap_entry() -> !;
-}
-
-/// Where the fields begin in the trampoline's page; the code lies before them.
-const FIELDS_AT: usize = 0x100;
-
-/// What `trampoline.S` reads. Packed as LGDT and far jumps want their operands.
-#[repr(C, packed)]
-struct Fields {
-    gdt: [u64; 4],
-    gdt_limit: u16,
-    gdt_base: u32,
-    to_32: u32,
-    selector_32: u16,
-    to_64: u32,
-    selector_64: u16,
-    cr0: u32,
-    cr3: u32,
-    cr4: u32,
-    efer: u32,
-    entry: u64,
-}
-
-/// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5). Their accessed bits are set
-/// already: the CPU would set them on first use, and fault, since the page is read-only.
-const GDT: [u64; 4] = [
-    0,
-    0x00af_9b00_0000_ffff,
-    0x00cf_9300_0000_ffff,
-    0x00cf_9b00_0000_ffff,
-];
-const CODE_64_SELECTOR: u16 = 1 << 3;
-const DATA_SELECTOR: u16 = 2 << 3;
-const CODE_32_SELECTOR: u16 = 3 << 3;
-
-/// Copies the trampoline to a page below 1 MiB and gives it page tables in which that page is mapped
-/// where it is, executable and not writable. Returns the page's number, which a SIPI names.
-///
-/// # Panics
-/// If the memory map has no usable page below 1 MiB.
-fn install_trampoline(seats: &'static [Seat]) -> u8 {
-    let page = memory::low_page().expect("a usable page below 1 MiB to start other CPUs from");
-    let tables = mapping::new_level_4();
-    let identity = VirtAddr::new(page.as_u64());
-    mapping::map_with(tables, identity, page, PageTableFlags::PRESENT);
-
-    let (kernel_tables, flags) = Cr3::read();
-    AP_CR3.store(
-        kernel_tables.start_address().as_u64() | flags.bits(),
-        Ordering::Relaxed,
-    );
-    AP_MMIO.store(apic::mmio(), Ordering::Relaxed);
-    AP_SEATS.store(
-        ptr::from_ref(seats).cast::<Seat>().cast_mut(),
-        Ordering::Relaxed,
-    );
-    AP_SEAT_COUNT.store(seats.len() as u32, Ordering::Relaxed);
-
-    let start = &raw const trampoline_start as usize;
-    let len = (&raw const trampoline_end as usize) - start;
-    assert!(
-        len <= FIELDS_AT,
-        "the trampoline's code runs into its fields"
-    );
-    let low = page.as_u64() as u32;
-    let fields = Fields {
-        gdt: GDT,
-        gdt_limit: (size_of_val(&GDT) - 1) as u16,
-        gdt_base: low + (FIELDS_AT + offset_of!(Fields, gdt)) as u32,
-        to_32: low + ((&raw const trampoline_32 as usize) - start) as u32,
-        selector_32: CODE_32_SELECTOR,
-        to_64: low + ((&raw const trampoline_64 as usize) - start) as u32,
-        selector_64: CODE_64_SELECTOR,
-        // Paging and all: the AP writes CR0 last.
-        cr0: (Cr0::read() | Cr0Flags::PAGING).bits() as u32,
-        cr3: tables.start_address().as_u64() as u32,
-        cr4: Cr4::read_raw() as u32,
-        // The CPU sets LMA itself (Intel SDM 3A, 10.8.5).
-        efer: (Efer::read() - EferFlags::LONG_MODE_ACTIVE).bits() as u32,
-        entry: ap_entry as *const () as u64,
+fn sabotage(fault: Fault) -> Option<Sabotage> {
+    static LATE_UNTIL: Once<u64> = Once::new();
+    let usual = Sabotage::default();
+    let at = |mark| Sabotage {
+        at: Some(mark),
+        ..usual
     };
-    let copy = memory::virt(page).as_mut_ptr::<u8>();
-    // SAFETY: `len` bytes of code between two labels; the page is usable memory that nobody else
-    // takes (the frame allocator leaves the first MiB alone), and mapped.
-    unsafe { ptr::copy_nonoverlapping(start as *const u8, copy, len) };
-    // SAFETY: still within the page.
-    let place = unsafe { copy.add(FIELDS_AT) }.cast::<Fields>();
-    // SAFETY: as above; the fields end within the page.
-    unsafe { place.write_unaligned(fields) };
-    // Pages below 1 MiB have numbers below 256.
-    (page.as_u64() >> 12) as u8
+    Some(match fault.kind {
+        FaultKind::Real => at(Mark::Real),
+        FaultKind::Protected => at(Mark::Protected),
+        FaultKind::Long => at(Mark::Long),
+        FaultKind::Entry => Sabotage {
+            entry: true,
+            ..usual
+        },
+        // However often it is started.
+        FaultKind::Late => Sabotage {
+            not_before: *LATE_UNTIL
+                .call_once(|| clock::ticks_in(u64::from(fault.millis) * 1_000_000)),
+            ..usual
+        },
+        _ => return None,
+    })
 }

@@ -1,13 +1,24 @@
 // Where a CPU wakes up: real mode, at the start of a page below 1 MiB (CS = page << 8, IP = 0).
-// `start.rs` copies these bytes to that page and puts a `Fields` behind them; the constants in braces
-// are offsets within the page. The code only reads its page, so many CPUs run through it at once;
-// nothing here needs a stack.
+// `trampoline.rs` copies these bytes to that page; the constants in braces are offsets from its start:
 //
-// Real mode -> protected mode -> long mode, by the book (Intel SDM 3A, 10.9.1 and 10.8.5).
+//   0 .. FIELDS          this code
+//   FIELDS .. 0x1000     what it reads: descriptor tables, control registers (`Fields`)
+//   0x1000 .. 0x2000     the second page: what it writes, a stack and records of faults (`Notes`)
+//
+// The first page is only read, so many CPUs run through it at once. They share the stack, too, and may:
+// the only thing that is ever pushed there is what an exception pushes, and nobody reads it.
+//
+// Real mode -> protected mode -> long mode, by the book (Intel SDM 3A, 10.9.1 and 10.8.5). In each of
+// them an exception leads to stubs of that mode, which write down who it was and park the CPU: without
+// them the first would make three of it, and the machine would be reset.
+//
+// Registers that are kept to the end: EBX, where the page lies; ESI:EDI, when the CPU woke up.
 
     .section .rodata.trampoline, "a"
     .balign 16
     .global trampoline_start, trampoline_32, trampoline_64, trampoline_end
+    .global trampoline_stubs_16, trampoline_stubs_32, trampoline_stubs_64
+    .global trampoline_mark_16, trampoline_mark_32, trampoline_mark_64
 trampoline_start:
     .code16
     cli
@@ -15,17 +26,29 @@ trampoline_start:
     xor ebx, ebx
     mov bx, cs
     mov ds, bx
+    mov ss, bx
+    mov sp, {STACK_TOP}
+    lidt [{IDTR_16}]
+trampoline_mark_16:
     shl ebx, 4                          // physical address of the page
+    rdtsc
+    mov esi, edx
+    mov edi, eax
     lgdt [{GDTR}]
     mov eax, cr0
     or eax, 1                           // PE
     mov cr0, eax
+    // From here to the next LIDT an exception would be fatal; these few cannot have one.
     jmp fword ptr [{TO_32}]
 
     .code32
 trampoline_32:
     mov ax, {DATA_SELECTOR}
     mov ds, ax
+    mov ss, ax
+    lea esp, [ebx + {STACK_TOP}]
+    lidt [ebx + {IDTR_32}]
+trampoline_mark_32:
     // The BSP's own settings; CR0 last, with paging (and without the cache-disable that INIT sets).
     mov eax, [ebx + {CR4}]
     mov cr4, eax
@@ -41,7 +64,152 @@ trampoline_32:
 
     .code64
 trampoline_64:
-    mov eax, ebx                        // the upper half was undefined
-    mov rax, [rax + {ENTRY}]
+    mov ebx, ebx                        // the upper half was undefined
+    lea rsp, [rbx + {STACK_TOP}]
+    lidt [rbx + {IDTR_64}]
+trampoline_mark_64:
+    // A CPU that is to be late, to show what comes of it, waits for this moment; others have 0.
+    mov rcx, [rbx + {NOT_BEFORE}]
+1:
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    cmp rax, rcx
+    jae 2f
+    pause
+    jmp 1b
+2:
+    mov rax, [rbx + {ENTRY}]
     jmp rax
+
+// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. Then CPUID says
+// who this is (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A), and the next free record is
+// filled, its second half last: that makes it valid.
+
+    .code16
+    .balign {STUB_SIZE}
+trampoline_stubs_16:
+    .set vector, 0
+    .rept 32
+    .balign {STUB_SIZE}
+    mov bp, vector
+    jmp fault_16
+    .set vector, vector + 1
+    .endr
+    .balign {STUB_SIZE}
+fault_16:
+    mov ax, cs
+    mov ds, ax
+    movzx ebp, bp
+    or ebp, {VALID} | {REAL} << 8
+    xor eax, eax
+    cpuid
+    cmp eax, 0xb
+    jb 1f
+    mov eax, 0xb
+    xor ecx, ecx
+    cpuid
+    test ebx, ebx
+    jnz 2f
+1:
+    mov eax, 1
+    cpuid
+    mov edx, ebx
+    shr edx, 24
+2:
+    mov eax, 1
+    lock xadd dword ptr [{CURSOR}], eax
+    cmp eax, {RECORDS}
+    jae 3f
+    shl eax, 4
+    mov dword ptr [eax + {RECORD_ID}], edx
+    mov dword ptr [eax + {RECORD_WHAT}], ebp
+3:
+    cli
+    hlt
+    jmp 3b
+
+    .code32
+    .balign {STUB_SIZE}
+trampoline_stubs_32:
+    .set vector, 0
+    .rept 32
+    .balign {STUB_SIZE}
+    mov ebp, vector
+    jmp fault_32
+    .set vector, vector + 1
+    .endr
+    .balign {STUB_SIZE}
+fault_32:
+    or ebp, {VALID} | {PROTECTED} << 8
+    mov esi, ebx
+    xor eax, eax
+    cpuid
+    cmp eax, 0xb
+    jb 1f
+    mov eax, 0xb
+    xor ecx, ecx
+    cpuid
+    test ebx, ebx
+    jnz 2f
+1:
+    mov eax, 1
+    cpuid
+    mov edx, ebx
+    shr edx, 24
+2:
+    mov eax, 1
+    lock xadd dword ptr [esi + {CURSOR}], eax
+    cmp eax, {RECORDS}
+    jae 3f
+    shl eax, 4
+    mov dword ptr [esi + eax + {RECORD_ID}], edx
+    mov dword ptr [esi + eax + {RECORD_WHAT}], ebp
+3:
+    cli
+    hlt
+    jmp 3b
+
+    .code64
+    .balign {STUB_SIZE}
+trampoline_stubs_64:
+    .set vector, 0
+    .rept 32
+    .balign {STUB_SIZE}
+    mov ebp, vector
+    jmp fault_64
+    .set vector, vector + 1
+    .endr
+    .balign {STUB_SIZE}
+fault_64:
+    or ebp, {VALID} | {LONG} << 8
+    mov esi, ebx
+    xor eax, eax
+    cpuid
+    cmp eax, 0xb
+    jb 1f
+    mov eax, 0xb
+    xor ecx, ecx
+    cpuid
+    test ebx, ebx
+    jnz 2f
+1:
+    mov eax, 1
+    cpuid
+    mov edx, ebx
+    shr edx, 24
+2:
+    mov eax, 1
+    lock xadd dword ptr [rsi + {CURSOR}], eax
+    cmp eax, {RECORDS}
+    jae 3f
+    shl eax, 4
+    mov dword ptr [rsi + rax + {RECORD_ID}], edx
+    mov dword ptr [rsi + rax + {RECORD_WHAT}], ebp
+3:
+    cli
+    hlt
+    jmp 3b
+    // Code that ran into the fields would not assemble: there is no going backwards.
+    .org trampoline_start + {FIELDS}
 trampoline_end:

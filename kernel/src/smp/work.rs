@@ -5,6 +5,7 @@ use core::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use super::{hotplug, seat::Seat};
 use crate::{
     cpu::{self, CpuIndex},
     interrupts, ipi,
@@ -18,16 +19,7 @@ use crate::{
 /// # Panics
 /// If called on an AP, from within itself, or from interrupt context.
 pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
-    static BUSY: AtomicBool = AtomicBool::new(false);
-    assert!(cpu::current() == CpuIndex::BSP, "run_on_each: on an AP");
-    assert!(
-        !interrupts::in_handler(),
-        "run_on_each: in interrupt context"
-    );
-    assert!(
-        !BUSY.swap(true, Ordering::Acquire),
-        "run_on_each: one at a time"
-    );
+    let _exclusive = exclusive("run_on_each");
     let others = cpu::others();
     let job = Job::new(function, others.clone().count());
     for other in others {
@@ -40,8 +32,35 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
     function(cpu::current());
     // Acquire: pairs with the subtraction in `idle`; what the others did is visible.
     interrupts::halt_until(|| job.unfinished.load(Ordering::Acquire) == 0);
-    BUSY.store(false, Ordering::Release);
 }
+
+/// Sees to it that one at a time gives APs work, or takes them out or in: until what it returns is
+/// dropped.
+///
+/// # Panics
+/// If somebody else does so; on an AP; in interrupt context.
+pub(super) fn exclusive(what: &str) -> Exclusive {
+    assert!(cpu::current() == CpuIndex::BSP, "{what}: on an AP");
+    assert!(!interrupts::in_handler(), "{what}: in interrupt context");
+    // Acquire: pairs with the store in `drop`.
+    assert!(
+        !BUSY.swap(true, Ordering::Acquire),
+        "{what}: one at a time, and not within a function that run_on_each runs"
+    );
+    Exclusive(())
+}
+
+/// See [`exclusive`].
+pub(super) struct Exclusive(());
+
+impl Drop for Exclusive {
+    fn drop(&mut self) {
+        // Release: pairs with the swap in `exclusive`.
+        BUSY.store(false, Ordering::Release);
+    }
+}
+
+static BUSY: AtomicBool = AtomicBool::new(false);
 
 /// A function to run, on its caller's stack.
 #[derive(Debug)]
@@ -68,8 +87,8 @@ impl Job {
     }
 }
 
-/// What an AP does: the jobs it is given, `hlt` in between.
-pub(super) fn idle() -> ! {
+/// What an AP does: the jobs it is given, `hlt` in between, until it is to leave.
+pub(super) fn idle(seat: &'static Seat) -> ! {
     let local = cpu::local();
     x86_64::instructions::interrupts::enable();
     loop {
@@ -77,8 +96,13 @@ pub(super) fn idle() -> ! {
         interrupts::halt_until(|| {
             // Acquire: pairs with the store in `run_on_each`.
             job = local.job.swap(ptr::null_mut(), Ordering::Acquire);
-            !job.is_null()
+            // Acquire: pairs with the store in `offline`.
+            !job.is_null() || local.leave.load(Ordering::Acquire)
         });
+        if job.is_null() {
+            local.leave.store(false, Ordering::Relaxed);
+            hotplug::leave(seat);
+        }
         // SAFETY: the job lives until this CPU, too, has counted itself out below.
         let job = unsafe { &*job };
         // SAFETY: as above.

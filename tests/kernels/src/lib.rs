@@ -114,13 +114,19 @@ pub fn set_on_tick(work: &'static (dyn Fn() + Send + Sync)) {
     kernel::interrupts::without(|| *ON_TICK.lock() = Some(work));
 }
 
-/// Starts this CPU's timer, which then does what [`set_on_tick`] was told.
-///
-/// The period grows with the number of CPUs, for under TCG they share few host CPUs: at 64 CPUs and
-/// one tick a millisecond the host would do nothing but deliver ticks.
+/// Starts this CPU's timer, which then does what [`set_on_tick`] was told, once each [`period`].
 pub fn start_ticking() {
+    kernel::timer::start(period(), tick);
+}
+
+/// The period of the timers.
+///
+/// It grows with the number of CPUs, for under TCG they share few host CPUs: at 64 CPUs and
+/// one tick a millisecond the host would do nothing but deliver ticks.
+#[must_use]
+pub fn period() -> Duration {
     let cpus = u32::try_from(kernel::cpu::count()).unwrap_or(u32::MAX);
-    kernel::timer::start(Duration::from_micros(500) * cpus.max(2), tick);
+    Duration::from_micros(500) * cpus.max(2)
 }
 
 fn tick() {

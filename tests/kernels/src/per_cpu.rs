@@ -5,7 +5,7 @@ use core::ops::Index;
 
 use kernel::cpu::CpuIndex;
 
-/// One `T` for each CPU that the firmware lists, on cache lines of its own.
+/// One `T` for each CPU that there may ever be, on cache lines of its own.
 pub struct PerCpu<T>(Box<[Own<T>]>);
 
 /// Two lines of 64 bytes, for the processor fetches the neighbour of a line along with it.
@@ -16,7 +16,7 @@ impl<T> PerCpu<T> {
     /// Makes each CPU's value with `make`.
     #[must_use]
     pub fn new(mut make: impl FnMut() -> T) -> Self {
-        Self((0..kernel::cpu::listed()).map(|_| Own(make())).collect())
+        Self((0..kernel::cpu::possible()).map(|_| Own(make())).collect())
     }
 
     /// The values of all CPUs, in index order; those of CPUs that did not come up among them.

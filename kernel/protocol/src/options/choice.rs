@@ -132,6 +132,11 @@ macro_rules! public_names {
             pub fn name(self) -> &'static str {
                 Choice::name(self)
             }
+
+            /// How each of them is written.
+            pub fn names() -> impl Iterator<Item = &'static str> {
+                <Self as Choice>::ALL.iter().map(|(name, _)| *name)
+            }
         }
 
         impl core::str::FromStr for $choice {

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use kernel::cpu::CpuIndex;
 use kernel::platform::Halt;
-use kernel::{Machine, apic, clock, cpu, interrupts, ipi, smp};
+use kernel::{Machine, clock, cpu, interrupts, ipi, smp};
 use protocol::exit::ExitCode;
 use rundown::{Rundown, WaitOutcome};
 use test_kernels::PerCpu;
@@ -25,7 +25,6 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     // The host begins when the first test does.
     ipi::set_nmi_handler(Some(on_nmi));
-    smp::run_on_each(&|_| apic::take_nmis_from_pin());
     kernel::testing::run(
         machine,
         test_kernels::for_every_kind![

@@ -1,0 +1,120 @@
+//! What QEMU's monitor is to do to a machine while its guest runs, and when.
+
+use std::time::Duration;
+
+use protocol::event::Event;
+use serde_json::{Value, json};
+
+use crate::run::Line;
+
+/// Has lines for people executed as QMP's commands are.
+pub(crate) const HMP: &str = "human-monitor-command";
+
+/// A command for QEMU's monitor.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "an action does nothing unless a boot is given it"]
+pub struct Action {
+    /// What it waits for.
+    pub when: Trigger,
+    /// The command's name in QMP: `inject-nmi`, `device_add`.
+    pub command: String,
+    /// Its arguments, an object; `null` if it takes none.
+    pub arguments: Value,
+    /// How often it is done from then on, until the end of the guest; `None`: once.
+    pub every: Option<Duration>,
+}
+
+/// What of the guest's lines starts an action. Only the first line that fits does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// The guest's first event: its memory and its serial port work, no other CPU has started yet.
+    Hello,
+    /// The start of the guest's first test.
+    FirstTest,
+    /// The start of the test with this name.
+    TestStart(String),
+    /// A line of log that contains this.
+    Log(String),
+}
+
+impl Action {
+    /// A command of QMP, done once.
+    pub fn qmp(when: Trigger, command: impl Into<String>, arguments: Value) -> Self {
+        Self {
+            when,
+            command: command.into(),
+            arguments,
+            every: None,
+        }
+    }
+
+    /// A line as people type it, done once: for what QMP has no command for, such as `mce`. It must be one
+    /// that QEMU answers by silence: any text is taken for its reason not to do it, since QEMU does not
+    /// tell errors from answers here.
+    pub fn hmp(when: Trigger, line: &str) -> Self {
+        Self::qmp(when, HMP, json!({ "command-line": line }))
+    }
+
+    /// A non-maskable interrupt to each CPU that listens to its LINT1 pin, every so often.
+    pub fn nmis(when: Trigger, every: Duration) -> Self {
+        Self::qmp(when, "inject-nmi", Value::Null).every(every)
+    }
+
+    /// Has it done again and again, until the end of the guest.
+    pub fn every(mut self, every: Duration) -> Self {
+        self.every = Some(every);
+        self
+    }
+}
+
+impl Trigger {
+    /// Whether this line of the guest is what was waited for.
+    pub(crate) fn fits(&self, line: Line<'_>) -> bool {
+        match (self, line) {
+            (Self::Hello, Line::Event(Event::Hello { .. }, _))
+            | (Self::FirstTest, Line::Event(Event::TestStart { .. }, _)) => true,
+            (Self::TestStart(wanted), Line::Event(Event::TestStart { name }, _)) => name == wanted,
+            (Self::Log(part), Line::Log(text)) => text.contains(part.as_str()),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::event::Event;
+
+    use super::Trigger;
+    use crate::run::Line;
+
+    #[test]
+    fn each_trigger_knows_its_line() {
+        let hello = Event::Hello {
+            kernel: "kernel".into(),
+            memory_kib: 1,
+        };
+        let start = |name: &'static str| Event::TestStart { name: name.into() };
+        let (one, two) = (start("one"), start("two"));
+        let lines = [
+            Line::Event(&hello, ""),
+            Line::Event(&one, ""),
+            Line::Event(&two, ""),
+            Line::Log("in one line of log"),
+        ];
+        for (trigger, fits) in [
+            (Trigger::Hello, [true, false, false, false]),
+            (Trigger::FirstTest, [false, true, true, false]),
+            (
+                Trigger::TestStart("two".to_string()),
+                [false, false, true, false],
+            ),
+            (
+                Trigger::Log("one line".to_string()),
+                [false, false, false, true],
+            ),
+            (Trigger::Log("another".to_string()), [false; 4]),
+        ] {
+            assert_eq!(lines.map(|line| trigger.fits(line)), fits, "{trigger:?}");
+        }
+    }
+}

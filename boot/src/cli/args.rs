@@ -1,0 +1,254 @@
+//! What the subcommands that boot take on their command lines.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use protocol::options::{ApicMode, ClockSource, Options, StartMode};
+
+use super::job::Job;
+use crate::accel::Accel;
+use crate::machine::{Machine, Smp};
+
+/// How to boot, and for how long.
+#[derive(Args, Clone, Debug)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) boot: BootArgs,
+    /// Length of the storm.
+    #[arg(long, default_value_t = Options::default().seconds,
+          value_parser = clap::value_parser!(u32).range(seconds_range()))]
+    pub(super) seconds: u32,
+    /// Instead of a storm: draw when each CPU was how far on its way from its first instruction to online,
+    /// and who waited for whom [default: timeline.svg].
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "timeline.svg",
+          conflicts_with = "seconds")]
+    pub(super) timeline: Option<PathBuf>,
+    /// No storm: show where the CPUs sit (package, die, core, thread) and which caches they share, as a
+    /// tree.
+    #[arg(long, conflicts_with_all = ["seconds", "timeline"])]
+    pub(super) topology: bool,
+}
+
+/// How to boot, and how much is to be done. Fails if the guest says nothing for a minute and a second
+/// per CPU: it reports its progress every second.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SoakArgs {
+    #[command(flatten)]
+    pub(super) boot: BootArgs,
+    /// Protections granted and released, under each of the two kinds.
+    #[arg(long, default_value_t = 10_000_000)]
+    pub(super) pairs: u64,
+    /// Devices torn down, under each of the two kinds.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) teardowns: u64,
+}
+
+/// How to boot, and how to measure. Fails if the guest says nothing for a minute and a second per CPU.
+#[derive(Args, Clone, Debug)]
+pub(super) struct BenchArgs {
+    #[command(flatten)]
+    pub(super) boot: BootArgs,
+    /// Length of a window in milliseconds: each figure is the median of five.
+    #[arg(long, default_value_t = 50,
+          value_parser = clap::value_parser!(u32).range(bench_range()))]
+    pub(super) millis: u32,
+}
+
+/// How to boot, and how often.
+#[derive(Args, Clone, Debug)]
+#[command(mut_arg("smp", |smp| smp
+    .help("Most CPUs: a plain number")
+    .long_help(None)
+    .default_value("255")))]
+pub(super) struct BringUpArgs {
+    #[command(flatten)]
+    pub(super) boot: BootArgs,
+    /// Boots of each kind.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) rounds: u32,
+    /// Boot this Linux kernel, too: a bzImage, such as a distribution's /boot/vmlinuz.
+    #[arg(long, value_name = "PATH")]
+    pub(super) linux: Option<PathBuf>,
+    /// Numbers of CPUs to boot Linux with: under TCG, 6.1 takes 10 s for 8 of them and 130 s for 64
+    /// [default: 8, 32 and 64, up to --smp].
+    #[arg(long, value_name = "COUNTS", value_delimiter = ',', requires = "linux",
+          value_parser = clap::value_parser!(u32).range(2..))]
+    linux_smp: Vec<u32>,
+}
+
+/// How to boot.
+#[derive(Args, Clone, Debug)]
+pub(super) struct BootArgs {
+    /// CPUs, in any form of QEMU's -smp: 8, or 9,sockets=3,cores=3,threads=1, or 4,maxcpus=8.
+    #[arg(long, default_value = "4")]
+    pub(super) smp: Smp,
+    /// Engine: auto takes KVM where the CPU itself has virtualisation, else TCG.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) accel: Accel,
+    /// Board.
+    #[arg(long, value_enum, default_value = "q35")]
+    pub(super) machine: Machine,
+    /// Memory, as 512, 512M or 2G [default: what suits the number of CPUs].
+    #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
+    pub(super) memory: Option<u32>,
+    /// Give up after so many seconds [default: far more than a healthy run needs].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) deadline: Option<u32>,
+    #[command(flatten)]
+    pub(super) start: StartArgs,
+    /// Wait for a debugger before the first instruction; print how to attach one.
+    #[arg(long)]
+    pub(super) gdb: bool,
+    /// Print the result as one JSON document on standard output, and all else on standard error.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Show the tables and trees of CPUs in full, each second too, and the command line of QEMU.
+    #[arg(long, short)]
+    pub(super) verbose: bool,
+    /// The QEMU to use [default: qemu-system-x86_64 on the search path].
+    #[arg(long, value_name = "PATH")]
+    pub(super) qemu: Option<PathBuf>,
+    /// More arguments for QEMU.
+    #[arg(last = true, value_name = "QEMU ARGUMENTS")]
+    pub(super) qemu_args: Vec<OsString>,
+}
+
+/// How the kernel is to start its CPUs.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct StartArgs {
+    /// Start the CPUs all at once, by interrupts to everybody or to each; or one after the other.
+    #[arg(long, value_name = "WAY", default_value = StartMode::Broadcast.name(),
+          value_parser = one_of::<StartMode>(StartMode::names()))]
+    pub(super) start: StartMode,
+    /// How to speak to the local APICs; preset: find them switched to x2APIC, as some firmware leaves
+    /// them.
+    #[arg(long, value_name = "MODE", default_value = ApicMode::Auto.name(),
+          value_parser = one_of::<ApicMode>(ApicMode::names()))]
+    apic: ApicMode,
+    /// Where to get the rate of the clock from: auto takes the first that there is.
+    #[arg(long, value_name = "SOURCE", default_value = ClockSource::Auto.name(),
+          value_parser = one_of::<ClockSource>(ClockSource::names()))]
+    clock: ClockSource,
+}
+
+impl BootArgs {
+    /// What the kernel is told that is to do this job.
+    pub(super) fn options(&self, job: Job) -> Options {
+        self.start.added_to(job.options())
+    }
+}
+
+impl StartArgs {
+    /// Other options, with these.
+    pub(super) fn added_to(self, options: Options) -> Options {
+        let Self { start, apic, clock } = self;
+        Options {
+            start,
+            apic,
+            clock,
+            ..options
+        }
+    }
+}
+
+impl RunArgs {
+    /// The job it asks for.
+    pub(super) fn job(&self) -> Job {
+        match self.topology {
+            true => Job::Topology,
+            false => Job::Storm {
+                seconds: self.seconds,
+            },
+        }
+    }
+}
+
+impl SoakArgs {
+    /// The job it asks for.
+    pub(super) fn job(&self) -> Job {
+        Job::Soak {
+            pairs: self.pairs,
+            teardowns: self.teardowns,
+        }
+    }
+}
+
+impl BenchArgs {
+    /// The job it asks for.
+    pub(super) fn job(&self) -> Job {
+        Job::Bench {
+            millis: self.millis,
+        }
+    }
+}
+
+impl BringUpArgs {
+    /// The numbers of CPUs to boot Linux with, if it is to be booted, where `most` is that of our own boots.
+    pub(super) fn linux_counts(&self, most: u32) -> Vec<u32> {
+        match (&self.linux, &*self.linux_smp) {
+            (None, _) => Vec::new(),
+            (Some(_), []) => [8, 32, 64]
+                .into_iter()
+                .filter(|&cpus| cpus <= most)
+                .collect(),
+            (Some(_), named) => named.to_vec(),
+        }
+    }
+}
+
+/// Takes one of a few names, and shows them in the help.
+fn one_of<T>(names: impl Iterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr<Err = ()> + Clone + Send + Sync + 'static,
+{
+    let known = PossibleValuesParser::new(names.collect::<Vec<_>>());
+    known.map(|name| {
+        name.parse()
+            .unwrap_or_else(|()| unreachable!("{name} is a name"))
+    })
+}
+
+fn seconds_range() -> std::ops::RangeInclusive<i64> {
+    i64::from(*Options::SECONDS.start())..=i64::from(*Options::SECONDS.end())
+}
+
+fn bench_range() -> std::ops::RangeInclusive<i64> {
+    i64::from(*Options::BENCH.start())..=i64::from(*Options::BENCH.end())
+}
+
+/// `512`, `512M`, `2G` to MiB.
+fn mebibytes(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.strip_suffix(['G', 'g']) {
+        Some(digits) => (digits, 1024),
+        None => (text.strip_suffix(['M', 'm']).unwrap_or(text), 1),
+    };
+    let number = digits.parse::<u32>().ok();
+    let size = number.and_then(|number| number.checked_mul(unit));
+    let size = size.ok_or("expected a size such as 512, 512M or 2G")?;
+    if size < LEAST_MEMORY {
+        return Err(format!(
+            "at least {LEAST_MEMORY} MiB: with less, the firmware never gets to the kernel, which could say so"
+        ));
+    }
+    Ok(size)
+}
+
+/// MiB. Below this QEMU 7.2's firmware hangs; a little above it the kernel says what it lacks.
+const LEAST_MEMORY: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::mebibytes;
+
+    #[test]
+    fn sizes() {
+        for (text, mib) in [("512", 512), ("512M", 512), ("2G", 2048), ("1g", 1024)] {
+            assert_eq!(mebibytes(text), Ok(mib));
+        }
+        for text in ["", "0", "1", "M", "1.5G", "4194304G", "2T"] {
+            assert!(mebibytes(text).is_err(), "{text}");
+        }
+    }
+}

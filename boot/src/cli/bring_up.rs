@@ -1,0 +1,238 @@
+//! `cargo boot bring-up`: how long the start of the CPUs takes, and how that grows with their number.
+
+mod result;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use console::style;
+use protocol::event::Event;
+use protocol::human::Nanos;
+use protocol::options::{Format, Job, Options, StartMode};
+
+use self::result::{LinuxRow, Results};
+use super::args::{BootArgs, BringUpArgs};
+use super::screen::Screen;
+use super::{FAILED, INTERRUPTED, NOT_TRIED, run};
+use crate::linux;
+use crate::outcome::Outcome;
+use crate::run::{Ending, Line};
+
+/// What one boot has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sample {
+    /// From the start of QEMU to the guest's first line.
+    first_line: Duration,
+    /// From the first INIT to the last check-in, by the guest's clock.
+    online_us: u64,
+    /// From the start of QEMU to its end.
+    whole: Duration,
+}
+
+/// A boot that ended otherwise than it was to end.
+#[derive(Debug)]
+struct Stopped {
+    outcome: Outcome,
+    story: String,
+}
+
+/// Boots again and again, shows what came of it, and returns the process's exit status.
+pub(super) fn run(elf: &Path, args: &BringUpArgs) -> anyhow::Result<u8> {
+    let counts = counts(args)?;
+    if let Some(kernel) = &args.linux {
+        let is_kernel = linux::is_kernel(kernel);
+        let is_kernel = is_kernel.with_context(|| format!("cannot read {}", kernel.display()))?;
+        ensure!(is_kernel, "{} is no bzImage", kernel.display());
+    }
+    run::catch_ctrl_c()?;
+    let screen = Screen::new(args.boot.json);
+    let results = measure(elf, args, &counts, Some(&screen));
+    screen.clear();
+    match results? {
+        Ok(results) => {
+            screen.say("");
+            screen.say(results.to_string().trim_end());
+            if args.boot.json {
+                println!("{}", results.json()?);
+            }
+            Ok(0)
+        }
+        Err(Stopped { outcome, story }) => {
+            eprintln!("{}: {story}", style("error").red());
+            Ok(match outcome {
+                Outcome::Interrupted => INTERRUPTED,
+                Outcome::QemuRefused { .. } => NOT_TRIED,
+                _ => FAILED,
+            })
+        }
+    }
+}
+
+/// The numbers of CPUs to boot with: 1, 2, 4, ... and all, and those at which Linux is to be seen.
+fn counts(args: &BringUpArgs) -> anyhow::Result<Vec<u32>> {
+    let smp = args.boot.smp.as_str();
+    let Ok(all) = smp.parse::<u32>() else {
+        bail!(
+            "--smp {smp}: bring-up boots many numbers of CPUs up to this one, so it must be a plain number"
+        );
+    };
+    if args.boot.gdb {
+        bail!("--gdb: there are many boots here and no one to debug; `cargo boot --gdb` has one");
+    }
+    let powers = (0..u32::BITS).map(|power| 1 << power);
+    let powers = powers.take_while(|&count| count < all);
+    let counts: BTreeSet<u32> = powers.chain([all]).chain(args.linux_counts(all)).collect();
+    Ok(counts.into_iter().collect())
+}
+
+fn measure(
+    elf: &Path,
+    args: &BringUpArgs,
+    counts: &[u32],
+    screen: Option<&Screen>,
+) -> anyhow::Result<Result<Results, Stopped>> {
+    let parallel = args.boot.start.start;
+    let linux_counts = args.linux_counts(counts.last().copied().unwrap_or_default());
+    let mut progress = Progress {
+        screen,
+        done: 0,
+        all: counts.len() * args.rounds as usize + linux_counts.len(),
+    };
+    let mut results = Results::new(&args.boot, counts, args.rounds);
+    for round in 0..args.rounds {
+        for &cpus in counts {
+            let round_of = format!("round {} of {}", round + 1, args.rounds);
+            progress.draw(&format!("{round_of}: {cpus} CPUs"));
+            let mut figures = Vec::new();
+            // What drifts on this machine is to hit both ways alike.
+            let ways = match round % 2 {
+                _ if cpus == 1 || parallel == StartMode::Serial => vec![parallel],
+                0 => vec![parallel, StartMode::Serial],
+                _ => vec![StartMode::Serial, parallel],
+            };
+            for way in ways {
+                let sample = match boot(elf, &args.boot, cpus, way)? {
+                    Ok(sample) => sample,
+                    Err(stopped) => return Ok(Err(stopped)),
+                };
+                let online = Nanos(sample.online_us.saturating_mul(1000));
+                figures.push(format!("{} {online}", way.name()));
+                results.add(cpus, way, sample);
+            }
+            progress.step(&match cpus {
+                1 => format!("{round_of}, 1 CPU"),
+                _ => format!("{round_of}, {cpus} CPUs: {}", figures.join(", ")),
+            });
+        }
+    }
+    for cpus in linux_counts {
+        progress.draw(&format!("Linux, {cpus} CPUs, which may take minutes"));
+        let row = match boot_linux(args, cpus)? {
+            Ok(row) => row,
+            Err(stopped) => return Ok(Err(stopped)),
+        };
+        let took = Nanos(row.log_us.saturating_mul(1000));
+        progress.step(&format!("Linux, {cpus} CPUs: {took}"));
+        results.linux.push(row);
+    }
+    Ok(Ok(results))
+}
+
+/// How far it is: a bar, or, where nothing can be redrawn, a line for each step.
+struct Progress<'a> {
+    /// `None`: shown nowhere.
+    screen: Option<&'a Screen>,
+    done: u32,
+    all: usize,
+}
+
+impl Progress<'_> {
+    fn draw(&self, doing: &str) {
+        if let Some(screen) = self.screen.filter(|screen| screen.is_live()) {
+            let done = f64::from(self.done) / self.all as f64;
+            screen.draw(done, doing, "", &[]);
+        }
+    }
+
+    fn step(&mut self, line: &str) {
+        self.done += 1;
+        if let Some(screen) = self.screen.filter(|screen| !screen.is_live()) {
+            screen.say(line);
+        }
+    }
+}
+
+/// Boots our kernel once.
+fn boot(
+    elf: &Path,
+    args: &BootArgs,
+    cpus: u32,
+    way: StartMode,
+) -> anyhow::Result<Result<Sample, Stopped>> {
+    let options = Options {
+        format: Format::Json,
+        job: Job::BringUp,
+        ..Options::default()
+    };
+    let mut options = args.start.added_to(options);
+    options.start = way;
+    let boot = run::boot_with(elf, args, &options).smp(cpus);
+    let command = boot.command()?;
+    let start = Instant::now();
+    let (mut first_line, mut online_us) = (None, None);
+    let ending = boot.watch(|line| {
+        first_line.get_or_insert_with(|| start.elapsed());
+        if let Line::Event(Event::Online { micros, .. }, _) = line {
+            online_us = Some(*micros);
+        }
+    })?;
+    Ok(match (first_line, online_us) {
+        (Some(first_line), Some(online_us)) if ending.outcome.passed() => Ok(Sample {
+            first_line,
+            online_us,
+            whole: ending.elapsed,
+        }),
+        _ => Err(stopped(
+            &format!("{cpus} CPUs, start={}", way.name()),
+            ending,
+            &command,
+        )),
+    })
+}
+
+/// Boots Linux once.
+fn boot_linux(args: &BringUpArgs, cpus: u32) -> anyhow::Result<Result<LinuxRow, Stopped>> {
+    let kernel = args.linux.as_deref().context("no Linux kernel is named")?;
+    let mut boot = run::boot_with(kernel, &args.boot, &Options::default()).smp(cpus);
+    if args.boot.deadline.is_none() {
+        boot = boot.deadline(LINUX_FOR_ITSELF + LINUX_PER_CPU * cpus);
+    }
+    let command = boot.command()?;
+    let (told, ending) = linux::run(boot)?;
+    let row = LinuxRow::new(cpus, &told);
+    Ok(row.ok_or_else(|| {
+        let what = format!("Linux with {cpus} CPUs has not told that its CPUs are up");
+        stopped(&what, ending, &command)
+    }))
+}
+
+/// Ten times what Linux 6.1 takes for 64 CPUs under TCG on two idle host CPUs, which is 130 s; on busy ones
+/// it was seen to take four times that.
+const LINUX_FOR_ITSELF: Duration = Duration::from_secs(120);
+const LINUX_PER_CPU: Duration = Duration::from_secs(20);
+
+fn stopped(what: &str, ending: Ending, command: &str) -> Stopped {
+    let mut story = format!("{what}: {}", ending.outcome);
+    if ending.outcome != Outcome::Interrupted {
+        story.push_str(&format!("\nBy hand: {command}"));
+    }
+    Stopped {
+        outcome: ending.outcome,
+        story,
+    }
+}
+
+#[cfg(test)]
+mod tests;

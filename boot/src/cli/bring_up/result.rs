@@ -1,0 +1,297 @@
+//! What came of many boots: tables for people, a document for programs.
+
+use std::fmt;
+
+use protocol::human::Nanos;
+use protocol::options::StartMode;
+use serde::Serialize;
+
+use super::Sample;
+use crate::accel::Engine;
+use crate::cli::args::BootArgs;
+use crate::cli::bench::host_cpus;
+use crate::linux::Told;
+use crate::spread::Spread;
+
+/// From this number of CPUs on, the pause after INIT no longer matters much, so growth means something.
+const GROWTH_FROM: u32 = 64;
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Results {
+    engine: Engine,
+    machine: &'static str,
+    /// How the CPUs are started that are not started one by one.
+    way: StartMode,
+    rounds: u32,
+    rows: Vec<Row>,
+    pub(super) linux: Vec<LinuxRow>,
+}
+
+/// A number of CPUs.
+#[derive(Debug)]
+struct Row {
+    cpus: u32,
+    all_at_once: Vec<Sample>,
+    one_by_one: Vec<Sample>,
+}
+
+/// Linux with a number of CPUs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct LinuxRow {
+    cpus: u32,
+    release: Option<String>,
+    /// CPUs that came up, the first included.
+    online: u32,
+    /// From "Bringing up" to "Brought up", by the log's time stamps...
+    pub(super) log_us: u64,
+    /// ...and by the host's clock.
+    host_us: Option<u64>,
+}
+
+/// The document. Keys are only ever added.
+#[derive(Serialize)]
+struct Document<'a> {
+    machine: &'static str,
+    accel: &'static str,
+    host_cpus: usize,
+    /// How the CPUs were started that were not started one by one.
+    start: &'static str,
+    rounds: u32,
+    rows: Vec<RowDocument>,
+    /// How many times the time per AP grew from 64 CPUs to the most.
+    growth_per_ap: Option<f64>,
+    linux: &'a [LinuxRow],
+}
+
+#[derive(Serialize)]
+struct RowDocument {
+    cpus: u32,
+    first_line_us: Option<Spread>,
+    online_us: Option<Spread>,
+    whole_us: Option<Spread>,
+    serial_online_us: Option<Spread>,
+    serial_whole_us: Option<Spread>,
+}
+
+impl Results {
+    pub(super) fn new(args: &BootArgs, counts: &[u32], rounds: u32) -> Self {
+        let row = |&cpus| Row {
+            cpus,
+            all_at_once: Vec::new(),
+            one_by_one: Vec::new(),
+        };
+        Self {
+            engine: args.accel.engine(crate::accel::Host::probe()),
+            machine: args.machine.name(),
+            way: args.start.start,
+            rounds,
+            rows: counts.iter().map(row).collect(),
+            linux: Vec::new(),
+        }
+    }
+
+    /// Takes down what a boot has told.
+    pub(super) fn add(&mut self, cpus: u32, way: StartMode, sample: Sample) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.cpus == cpus) {
+            let samples = match way == self.way {
+                true => &mut row.all_at_once,
+                false => &mut row.one_by_one,
+            };
+            samples.push(sample);
+        }
+    }
+
+    /// The same for programs.
+    ///
+    /// # Errors
+    ///
+    /// None that can be met: all of it can be written as JSON.
+    pub(super) fn json(&self) -> anyhow::Result<String> {
+        let row = |row: &Row| RowDocument {
+            cpus: row.cpus,
+            first_line_us: first_line(&row.all_at_once),
+            online_us: online(&row.all_at_once),
+            whole_us: whole(&row.all_at_once),
+            serial_online_us: online(&row.one_by_one),
+            serial_whole_us: whole(&row.one_by_one),
+        };
+        Ok(serde_json::to_string_pretty(&Document {
+            machine: self.machine,
+            accel: self.engine.name(),
+            host_cpus: host_cpus(),
+            start: self.way.name(),
+            rounds: self.rounds,
+            rows: self.rows.iter().map(row).collect(),
+            growth_per_ap: self.growth().map(|growth| growth.per_ap),
+            linux: &self.linux,
+        })?)
+    }
+
+    fn row(&self, cpus: u32) -> Option<&Row> {
+        self.rows.iter().find(|row| row.cpus == cpus)
+    }
+
+    /// From [`GROWTH_FROM`] CPUs to the most, if that is more.
+    fn growth(&self) -> Option<Growth> {
+        let (from, to) = (self.row(GROWTH_FROM)?, self.rows.last()?);
+        let [a, b] = [from.per_ap_ns()?, to.per_ap_ns()?];
+        (to.cpus > from.cpus && a > 0).then(|| Growth {
+            to: to.cpus,
+            per_ap: b as f64 / a as f64,
+        })
+    }
+}
+
+struct Growth {
+    to: u32,
+    per_ap: f64,
+}
+
+impl Row {
+    /// The median; of the way that is not one by one.
+    fn per_ap_ns(&self) -> Option<u64> {
+        per_ap_ns(online(&self.all_at_once)?, self.cpus)
+    }
+}
+
+impl LinuxRow {
+    /// `None` unless its log has told all that is needed.
+    pub(super) fn new(cpus: u32, told: &Told) -> Option<Self> {
+        Some(Self {
+            cpus,
+            release: told.release.clone(),
+            online: told.online?,
+            log_us: told.log_us?,
+            host_us: told.host_us,
+        })
+    }
+
+    /// Its own log's, and the host's.
+    fn per_ap_ns(&self) -> [Option<u64>; 2] {
+        let aps = self.online.checked_sub(1).filter(|&aps| aps > 0);
+        let share = |us: u64| Some(us.saturating_mul(1000) / u64::from(aps?));
+        [share(self.log_us), self.host_us.and_then(share)]
+    }
+}
+
+impl fmt::Display for Results {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "QEMU {}, {}; medians of {}, least..most. All online: from the first INIT, the pause of 10 ms after \
+             it\nincluded, to the last check-in, by the guest's clock. The rest by the host's, from the start of QEMU.\n",
+            self.machine, self.engine, self.rounds
+        )?;
+        let (way, other) = (self.way.name(), StartMode::Serial.name());
+        writeln!(
+            f,
+            "vCPUs  1st line  all online: {way:<9}           per AP  {other:<25}    per AP  ratio  whole run"
+        )?;
+        self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))?;
+        if let Some(Growth { to, per_ap }) = self.growth() {
+            writeln!(
+                f,
+                "\nFrom {GROWTH_FROM} to {to} CPUs the time per AP grows {per_ap:.2} times (1: linear; less is better)."
+            )?;
+        }
+        if self.linux.is_empty() {
+            return Ok(());
+        }
+        let release = self.linux[0].release.as_deref().unwrap_or("?");
+        writeln!(
+            f,
+            "\nLinux {release} in the same QEMU, by its own log and by the host's clock. (Under TCG it takes\n\
+             its clock for unstable, and its log falls behind.) Factor: how many times as fast we are per AP.\n"
+        )?;
+        writeln!(
+            f,
+            "vCPUs   its log    per AP  factor  host's clock    per AP  factor  ours, per AP"
+        )?;
+        for row in &self.linux {
+            let ours = self.row(row.cpus).and_then(Row::per_ap_ns);
+            let [log, host] = row.per_ap_ns();
+            writeln!(
+                f,
+                "{:>5}  {:>8}  {:>8}  {:>6}  {:>12}  {:>8}  {:>6}  {:>12}",
+                row.online,
+                nanos(row.log_us),
+                or_dash(log.map(Nanos)),
+                or_dash(ratio(log, ours)),
+                or_dash(row.host_us.map(nanos)),
+                or_dash(host.map(Nanos)),
+                or_dash(ratio(host, ours)),
+                or_dash(ours.map(Nanos)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let median = |spread: Option<Spread>| or_dash(spread.map(|s| nanos(s.median)));
+        let (parallel, serial) = (online(&self.all_at_once), online(&self.one_by_one));
+        let per_ap = |spread: Option<Spread>| spread.and_then(|s| per_ap_ns(s, self.cpus));
+        write!(
+            f,
+            "{:>5}  {:>8}  {:>27}  {:>8}",
+            self.cpus,
+            median(first_line(&self.all_at_once)),
+            range(parallel.filter(|_| self.cpus > 1)),
+            or_dash(per_ap(parallel).map(Nanos)),
+        )?;
+        write!(
+            f,
+            "  {:>27}  {:>8}  {:>5}  {:>9}",
+            range(serial),
+            or_dash(per_ap(serial).map(Nanos)),
+            or_dash(ratio(per_ap(serial), per_ap(parallel))),
+            median(whole(&self.all_at_once)),
+        )
+    }
+}
+
+fn first_line(samples: &[Sample]) -> Option<Spread> {
+    Spread::of(samples.iter().map(|sample| micros(sample.first_line)))
+}
+
+fn online(samples: &[Sample]) -> Option<Spread> {
+    Spread::of(samples.iter().map(|sample| sample.online_us))
+}
+
+fn whole(samples: &[Sample]) -> Option<Spread> {
+    Spread::of(samples.iter().map(|sample| micros(sample.whole)))
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The median's share of each CPU that had to be started.
+fn per_ap_ns(online_us: Spread, cpus: u32) -> Option<u64> {
+    let aps = u64::from(cpus.checked_sub(1).filter(|&aps| aps > 0)?);
+    Some(online_us.median.saturating_mul(1000) / aps)
+}
+
+fn nanos(micros: u64) -> Nanos {
+    Nanos(micros.saturating_mul(1000))
+}
+
+/// `12.3 ms 11.0 ms..13.1 ms`.
+fn range(spread: Option<Spread>) -> String {
+    or_dash(spread.map(|spread| {
+        let [min, median, max] = spread.all().map(nanos);
+        let range = format!("{min}..{max}");
+        format!("{median:>7} {range:>19}")
+    }))
+}
+
+fn ratio(dividend: Option<u64>, divisor: Option<u64>) -> Option<String> {
+    let (dividend, divisor) = (dividend?, divisor.filter(|&ns| ns > 0)?);
+    Some(format!("{:.1}", dividend as f64 / divisor as f64))
+}
+
+fn or_dash(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "-".to_string(), |value| value.to_string())
+}

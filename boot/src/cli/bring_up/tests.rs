@@ -1,0 +1,206 @@
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use protocol::options::StartMode;
+use tempfile::NamedTempFile;
+
+use super::result::{LinuxRow, Results};
+use super::{Sample, Stopped, boot_linux, counts, measure};
+use crate::cli::args::BringUpArgs;
+use crate::cli::{Cli, Command};
+use crate::linux::Told;
+use crate::outcome::Outcome;
+
+const FAKE_QEMU: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/fake-qemu.sh");
+
+fn args(line: &[&str]) -> BringUpArgs {
+    let all = [&["cargo boot", "bring-up", "--qemu", FAKE_QEMU], line].concat();
+    match Cli::try_parse_from(all).expect("valid").command {
+        Some(Command::BringUp(args)) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A kernel for the fake QEMU.
+fn kernel(script: &str) -> NamedTempFile {
+    let mut kernel = NamedTempFile::new().expect("temporary file");
+    writeln!(kernel, "{script}").expect("written");
+    kernel
+}
+
+/// Says that its CPUs are online after 1 ms, one by one after 5 ms.
+const HONEST: &str = r#"
+for a; do [ "$p" = -initrd ] && f=$a; [ "$p" = -smp ] && n=$a; p=$a; done
+us=1000; grep -q start=serial "$f" && us=5000
+grep -q job=bring-up "$f" || exit 1
+echo "@event {\"Online\":{\"online\":$n,\"listed\":$n,\"micros\":$us}}"
+echo '@event {"Verdict":{"passed":true,"text":"fine"}}'
+exit 33"#;
+
+fn measured(script: &str, line: &[&str]) -> Result<Results, Stopped> {
+    let (kernel, args) = (kernel(script), args(line));
+    let counts = counts(&args).expect("plain");
+    measure(kernel.path(), &args, &counts, None).expect("QEMU is there")
+}
+
+#[test]
+fn both_ways_are_measured_at_each_count() {
+    let results = measured(HONEST, &["--smp", "5", "--rounds", "2"]).expect("no trouble");
+    let document: serde_json::Value =
+        serde_json::from_str(&results.json().expect("JSON")).expect("JSON");
+    let rows = document["rows"].as_array().expect("rows");
+    let figures: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["cpus"].as_u64(),
+                row["serial_online_us"]["median"].as_u64(),
+            )
+        })
+        .collect();
+    let (serial, none) = (Some(5000), None);
+    assert_eq!(
+        figures,
+        [
+            (Some(1), none),
+            (Some(2), serial),
+            (Some(4), serial),
+            (Some(5), serial)
+        ]
+    );
+    assert_eq!(rows[3]["online_us"]["max"].as_u64(), Some(1000));
+    assert!(document["growth_per_ap"].is_null());
+}
+
+#[test]
+fn who_asks_for_one_by_one_has_nothing_to_compare() {
+    let line = ["--smp", "2", "--rounds", "1", "--start", "serial"];
+    let text = measured(HONEST, &line).expect("no trouble").to_string();
+    let row = text.lines().last().expect("a row");
+    assert!(
+        row.starts_with("    2 ") && row.contains(" 5.00 ms "),
+        "{row}"
+    );
+}
+
+#[test]
+fn a_boot_that_fails_ends_it_and_is_told() {
+    let script = format!("{}\n{HONEST}", r#"case "$*" in *"-smp 4"*) exit 0;; esac"#);
+    let stopped = measured(&script, &["--smp", "8", "--rounds", "1"]).expect_err("a reset");
+    assert_eq!(stopped.outcome, Outcome::Reset);
+    let story = stopped.story;
+    assert!(
+        story.starts_with("4 CPUs, start=broadcast: the machine was reset"),
+        "{story}"
+    );
+    assert!(story.contains("By hand: "), "{story}");
+    // A pass without figures is none.
+    let mute = r#"echo '@event {"Verdict":{"passed":true,"text":"fine"}}'; exit 33"#;
+    assert_eq!(
+        measured(mute, &["--smp", "1"]).expect_err("mute").outcome,
+        Outcome::Passed
+    );
+}
+
+#[test]
+fn a_linux_that_tells_nothing_is_trouble() {
+    // It has its own command line, and not our options.
+    let script = r#"case "$*" in *-initrd*) exit 3;; *"-append console=ttyS0 "*) ;; *) exit 3;; esac
+echo '[    0.000000] Kernel panic'; exit 0"#;
+    let file = kernel(script);
+    let path = file.path().to_str().expect("UTF-8");
+    let row = boot_linux(&args(&["--linux", path]), 3).expect("QEMU is there");
+    let Stopped { outcome, story } = row.expect_err("not told");
+    assert_eq!(outcome, Outcome::Reset);
+    assert!(story.contains("Linux with 3 CPUs has not told"), "{story}");
+}
+
+#[test]
+fn counts_are_powers_of_two_and_the_most() {
+    let of = |line: &[&str]| counts(&args(line)).map_err(|error| error.to_string());
+    assert_eq!(of(&[]), Ok(vec![1, 2, 4, 8, 16, 32, 64, 128, 255]));
+    assert_eq!(of(&["--smp", "1"]), Ok(vec![1]));
+    assert_eq!(of(&["--smp", "8"]), Ok(vec![1, 2, 4, 8]));
+    let linux = ["--smp", "8", "--linux", "x", "--linux-smp", "6,12"];
+    assert_eq!(of(&linux), Ok(vec![1, 2, 4, 6, 8, 12]));
+    assert_eq!(
+        args(&["--smp", "40", "--linux", "x"]).linux_counts(40),
+        [8, 32]
+    );
+    for (line, part) in [
+        (&["--smp", "4,maxcpus=8"][..], "plain number"),
+        (&["--gdb"], "no one to debug"),
+    ] {
+        let error = of(line).expect_err("refused");
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+fn sample(online_us: u64) -> Sample {
+    Sample {
+        first_line: Duration::from_millis(120),
+        online_us,
+        whole: Duration::from_millis(900),
+    }
+}
+
+#[test]
+fn the_tables_compare_per_cpu_that_is_started() {
+    let args = args(&[]);
+    let mut results = Results::new(&args.boot, &[1, 64, 255], 3);
+    results.add(1, StartMode::Broadcast, sample(0));
+    for us in [6_300, 12_600, 63_000] {
+        results.add(64, StartMode::Broadcast, sample(us));
+        results.add(64, StartMode::Serial, sample(us * 10));
+    }
+    results.add(255, StartMode::Broadcast, sample(25_400));
+    let told = Told {
+        release: Some("6.1.0".to_string()),
+        online: Some(64),
+        log_us: Some(63_000_000),
+        host_us: Some(64_000_000),
+        ..Told::default()
+    };
+    results
+        .linux
+        .push(LinuxRow::new(64, &told).expect("complete"));
+    let text = results.to_string();
+    let rows: Vec<Vec<_>> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let row = |first: &str| {
+        rows.iter()
+            .filter(|row| row.first() == Some(&first))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(row("1")[0].join(" "), "1 120 ms - - - - - 900 ms", "{text}");
+    assert_eq!(
+        row("64")[0].join(" "),
+        "64 120 ms 12.6 ms 6.30 ms..63.0 ms 200 us 126 ms 63.0 ms..630 ms 2.00 ms 10.0 900 ms"
+    );
+    assert_eq!(
+        row("64")[1].join(" "),
+        "64 63.0 s 1.00 s 5000.0 64.0 s 1.01 s 5079.4 200 us"
+    );
+    assert!(
+        text.contains("From 64 to 255 CPUs the time per AP grows 0.50 times"),
+        "{text}"
+    );
+    assert!(text.contains("Linux 6.1.0 in the same QEMU"));
+}
+
+#[test]
+fn what_linux_needs_is_asked_for_only_with_it() {
+    for line in [
+        &["--linux-smp", "8"][..],
+        &["--linux", "x", "--linux-smp", "1"],
+        &["--rounds", "0"],
+    ] {
+        let all = [&["cargo boot", "bring-up"], line].concat();
+        assert!(Cli::try_parse_from(all).is_err(), "{line:?}");
+    }
+    assert_eq!(args(&["--linux", "x"]).linux, Some(PathBuf::from("x")));
+}

@@ -1,0 +1,48 @@
+//! What a boot tells: line by line, and at its end.
+
+use std::time::Duration;
+
+use protocol::event::Event;
+
+use crate::outcome::Outcome;
+
+/// One line that the guest wrote to its serial port.
+#[derive(Clone, Copy, Debug)]
+pub enum Line<'a> {
+    /// Text for people. An event that was garbled on the way is shown as such, too.
+    Log(&'a str),
+    /// An event, and the line it came in.
+    Event(&'a Event<'a>, &'a str),
+}
+
+/// How a boot ended, without what the guest wrote.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What QEMU wrote to its standard error.
+    pub stderr: String,
+    /// From the start of QEMU to its end.
+    pub elapsed: Duration,
+    /// How many times each [action](super::Boot::act) was done, in the order in which they were given.
+    pub done: Vec<u64>,
+}
+
+/// How a boot ended, and all that the guest wrote.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The serial port's lines as they came, without line ends.
+    pub lines: Vec<String>,
+    /// The events among them.
+    pub events: Vec<Event<'static>>,
+    /// What QEMU wrote to its standard error.
+    pub stderr: String,
+    /// From the start of QEMU to its end.
+    pub elapsed: Duration,
+    /// How many times each [action](super::Boot::act) was done, in the order in which they were given.
+    pub done: Vec<u64>,
+    /// A shell command that boots the same.
+    pub command: String,
+}

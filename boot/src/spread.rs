@@ -1,0 +1,44 @@
+//! A few figures of many measurements.
+
+use serde::Serialize;
+
+/// The least, the middle and the greatest of some numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) min: u64,
+    /// Of an even count, the greater of the two in the middle.
+    pub(crate) median: u64,
+    pub(crate) max: u64,
+}
+
+impl Spread {
+    /// `None` of no numbers.
+    pub(crate) fn of(numbers: impl IntoIterator<Item = u64>) -> Option<Self> {
+        let mut numbers: Vec<_> = numbers.into_iter().collect();
+        numbers.sort_unstable();
+        Some(Self {
+            min: *numbers.first()?,
+            median: numbers[numbers.len() / 2],
+            max: *numbers.last()?,
+        })
+    }
+
+    /// In this order.
+    pub(crate) fn all(self) -> [u64; 3] {
+        [self.min, self.median, self.max]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spread;
+
+    #[test]
+    fn the_order_of_the_numbers_does_not_matter() {
+        let of = |numbers: &[u64]| Spread::of(numbers.iter().copied()).map(Spread::all);
+        assert_eq!(of(&[3, 1, 2]), Some([1, 2, 3]));
+        assert_eq!(of(&[9, 1]), Some([1, 9, 9]));
+        assert_eq!(of(&[7]), Some([7, 7, 7]));
+        assert_eq!(of(&[]), None);
+    }
+}

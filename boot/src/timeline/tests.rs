@@ -1,0 +1,132 @@
+use protocol::options::StartMode;
+use protocol::start::{PHASES, Stamps, Steps};
+
+use super::{BSP_PARTS, Span, Timeline, cpu_parts, draw, in_order, spans};
+
+const STEPS: Steps = Steps {
+    prepared_ns: 2_000_000,
+    sipi_ns: 10_000_000,
+    second_sipi_ns: 10_300_000,
+    seconds: 2,
+    all_ns: 12_000_000,
+};
+
+/// Reaches each phase after as much time, from 10 ms on.
+fn cpu(index: u32, each_ns: u64) -> Stamps {
+    let mut at_ns = [10_000_000; PHASES.len()];
+    for (place, at) in at_ns.iter_mut().enumerate() {
+        *at += each_ns * (place as u64 + 1);
+    }
+    Stamps {
+        index,
+        apic_id: index * 2,
+        attempts: 1,
+        at_ns,
+    }
+}
+
+fn timeline(cpus: &[Stamps]) -> Timeline {
+    Timeline::new(StartMode::Broadcast, Some(STEPS), cpus).expect("there are CPUs")
+}
+
+#[test]
+fn without_moments_there_is_none() {
+    assert!(Timeline::new(StartMode::Broadcast, None, &[cpu(1, 10)]).is_none());
+    assert!(Timeline::new(StartMode::Broadcast, Some(STEPS), &[]).is_none());
+    // The BSP alone.
+    assert!(Timeline::new(StartMode::Broadcast, Some(STEPS), &[Stamps::default()]).is_none());
+}
+
+#[test]
+fn every_part_has_its_stretch_of_time() {
+    let timeline = timeline(&[Stamps::default(), cpu(1, 100_000)]);
+    assert_eq!(timeline.cpus.len(), 1);
+    let parts = timeline.cpu(&timeline.cpus[0]);
+    assert_eq!(parts.len(), cpu_parts().count());
+    let lengths: Vec<_> = parts.iter().map(|part| part.to_ns - part.from_ns).collect();
+    assert_eq!(lengths[..6], [100_000; 6]);
+    assert_eq!(lengths[6], 12_000_000 - 10_600_000);
+    let bsp: Vec<_> = timeline.bsp().iter().map(|part| part.to_ns).collect();
+    assert_eq!(bsp, [2_000_000, 10_000_000, 10_300_000, 12_000_000]);
+    assert_eq!(bsp.len(), BSP_PARTS.len());
+}
+
+#[test]
+fn nobody_needed_a_second_sipi() {
+    let mut timeline = timeline(&[cpu(1, 100_000)]);
+    (timeline.steps.second_sipi_ns, timeline.steps.seconds) = (0, 0);
+    let parts: Vec<_> = timeline.bsp().iter().map(|part| part.part).collect();
+    assert_eq!(parts, [0, 1, 3]);
+    assert!(timeline.to_string().contains("nobody needed a second one."));
+    // One by one it is nobody's moment in particular.
+    let timeline = Timeline::new(StartMode::Serial, Some(STEPS), &[cpu(1, 100_000)]);
+    assert_eq!(timeline.expect("a CPU").bsp().len(), 3);
+}
+
+#[test]
+fn time_never_runs_backwards() {
+    let backwards = Stamps {
+        at_ns: [5, 0, 7, 6, 6, 9],
+        ..Stamps::default()
+    };
+    assert_eq!(in_order(backwards).at_ns, [5, 5, 7, 7, 7, 9]);
+    // What took no time is left out.
+    let span = |part, from_ns, to_ns| Span {
+        part,
+        from_ns,
+        to_ns,
+    };
+    assert_eq!(spans(3, [5, 5, 4, 9]), [span(0, 3, 5), span(3, 5, 9)]);
+}
+
+#[test]
+fn the_story_names_who_was_last_and_who_was_started_again() {
+    let mut slow = cpu(3, 300_000);
+    slow.attempts = 2;
+    let text = timeline(&[cpu(1, 100_000), cpu(2, 200_000), slow]).to_string();
+    for part in [
+        "prepared after 2.00 ms and sent the first SIPI after 10.0 ms",
+        "2 CPUs needed a second one, sent after 10.3 ms at the latest.",
+        "CPU 3 was online last, after 11.8 ms: 600 us after CPU 2",
+        "The BSP saw it 200 us later.",
+        "CPU 3 (APIC ID 6) was started 2 times.",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+    let rows: Vec<_> = text.lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(rows.len(), 1 + cpu_parts().count());
+    assert!(
+        rows[1].ends_with("100 us   200 us   300 us  CPU 3"),
+        "{}",
+        rows[1]
+    );
+}
+
+#[test]
+fn the_picture_has_a_lane_for_each_cpu_and_says_what_it_shows() {
+    for count in [1, 3, 35, 36, 63, 254, 287] {
+        let cpus: Vec<_> = (1..=count).map(|n| cpu(n, 1_000 * u64::from(n))).collect();
+        let svg = timeline(&cpus).svg("A machine <n>").expect("drawn");
+        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
+        assert!(svg.contains("A machine &lt;n&gt;: done 12.0 ms after the first INIT"));
+        assert!(svg.contains(&format!("CPU {count}, the last")));
+        // A bar of the phase that ends online for each of them; and one in the legend.
+        let bars = svg.matches("#2E8B57").count();
+        assert_eq!(bars, count as usize + 1, "{count} CPUs");
+        // CPU 1 has worked for 5 us, and 3 pixels are 6; there is such a mark in the legend, too.
+        assert_eq!(svg.matches("#222222").count(), 2, "{count} CPUs");
+    }
+}
+
+#[test]
+fn axes_have_a_unit_that_suits() {
+    let axis = |from, to| {
+        let axis = draw::Axis::over(from, to);
+        (axis.unit, axis.range, axis.decimals)
+    };
+    assert_eq!(axis(0, 250_000_000), ("ms", 0.0..250.0, 0));
+    assert_eq!(axis(10_000_000, 12_500_000), ("ms", 10.0..12.5, 1));
+    assert_eq!(axis(10_000_000, 10_700_000), ("us", 10_000.0..10_700.0, 0));
+    // Nothing at all is drawn as something.
+    assert_eq!(axis(5_000, 5_000), ("us", 5.0..5.001, 1));
+}

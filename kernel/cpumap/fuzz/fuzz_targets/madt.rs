@@ -1,0 +1,20 @@
+//! Any bytes as a MADT: as they are, and with signature, length and checksum set right, which hardly
+//! any would have otherwise.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../tests/support/exercise.rs"]
+mod exercise;
+
+use exercise::{exercise, seal};
+
+fuzz_target!(|bytes: &[u8]| {
+    // What is no table may be refused; what is one must not panic, and be read to its end.
+    let _ = exercise(bytes);
+    if bytes.len() >= 44 {
+        let mut bytes = bytes.to_vec();
+        seal(&mut bytes);
+        let _ = exercise(&bytes);
+    }
+});

@@ -1,0 +1,202 @@
+//! The table's entries, one after the other.
+//!
+//! Layouts: ACPI Specification 6.5, sections 5.2.12.2 to 5.2.12.13. Every read is checked against
+//! the entry's own length.
+
+use super::{CpuState, IoApic, Lint, MadtCpu, MadtError, NmiPin, Override};
+use crate::ApicId;
+
+/// The entries follow the 36-byte ACPI header, the local APIC's address and the flags.
+pub(super) const ENTRIES_AT: usize = 44;
+
+/// What an entry says, of the kinds that are read.
+pub(super) enum Entry {
+    Cpu(MadtCpu),
+    IoApic(IoApic),
+    Override(Override),
+    Nmi { of: Whose, pin: NmiPin },
+    LocalApicAddress(u64),
+    Other,
+}
+
+/// The CPUs that an NMI entry is about.
+#[derive(Clone, Copy)]
+pub(super) enum Whose {
+    All,
+    Uid(u32),
+}
+
+/// Steps from entry to entry. Every step is at least 2 bytes, and an error is the last item, so it
+/// ends.
+pub(super) struct Walk<'a> {
+    entries: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn over(entries: &'a [u8]) -> Self {
+        Self { entries, at: 0 }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<Entry, MadtError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self
+            .entries
+            .get(self.at..)
+            .filter(|rest| !rest.is_empty())?;
+        let kind = rest[0];
+        let length = rest.get(1).copied().unwrap_or(0);
+        let bytes = rest.get(..usize::from(length));
+        // Type and length themselves take 2 bytes.
+        let entry = bytes.filter(|bytes| bytes.len() >= 2).and_then(Entry::read);
+        let Some(entry) = entry else {
+            let offset = ENTRIES_AT + self.at;
+            self.at = self.entries.len();
+            return Some(Err(MadtError::BadEntry {
+                offset,
+                kind,
+                length,
+            }));
+        };
+        self.at += usize::from(length);
+        Some(Ok(entry))
+    }
+}
+
+/// A little-endian number at byte `at`, if the bytes reach that far.
+pub(super) fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..)?.first_chunk()?;
+    Some(u32::from_le_bytes(*four))
+}
+
+fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
+    let two = bytes.get(at..)?.first_chunk()?;
+    Some(u16::from_le_bytes(*two))
+}
+
+/// Type 0, Processor Local APIC: type, length, UID, ID (8 bits each), flags (32 bits).
+const LOCAL_APIC: u8 = 0;
+/// Type 1, I/O APIC: type, length, ID, reserved (8 bits each), address, first GSI (32 bits each).
+const IO_APIC: u8 = 1;
+/// Type 2, Interrupt Source Override: type, length, bus, source (8 bits each), GSI (32 bits), flags
+/// (16 bits).
+const OVERRIDE: u8 = 2;
+/// Type 4, Local APIC NMI: type, length, UID (8 bits each), flags (16 bits), LINT (8 bits).
+const LOCAL_APIC_NMI: u8 = 4;
+/// Type 5, Local APIC Address Override: type, length, 2 reserved bytes, address (64 bits).
+const LOCAL_APIC_ADDRESS: u8 = 5;
+/// Type 9, Processor Local x2APIC: type, length, 2 reserved bytes, ID, flags, UID (32 bits each).
+const LOCAL_X2APIC: u8 = 9;
+/// Type 0xA, Local x2APIC NMI: type, length, flags (16 bits), UID (32 bits), LINT (8 bits), 3
+/// reserved bytes.
+const LOCAL_X2APIC_NMI: u8 = 0xa;
+
+/// These address all CPUs. As an ID they name none; firmware uses them for "no CPU here".
+const ALL: u8 = 0xff;
+const X2_ALL: u32 = 0xffff_ffff;
+
+/// The only bus of type 2.
+const ISA: u8 = 0;
+
+impl Entry {
+    /// Reads an entry of exactly its own length; `None` if that is too short for its type.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(match *bytes.first()? {
+            LOCAL_APIC => {
+                let (uid, id) = (*bytes.get(2)?, *bytes.get(3)?);
+                let flags = read_u32(bytes, 4)?;
+                match id {
+                    ALL => Self::Other,
+                    id => Self::cpu(id.into(), uid.into(), flags),
+                }
+            }
+            LOCAL_X2APIC => {
+                let (id, flags) = (read_u32(bytes, 4)?, read_u32(bytes, 8)?);
+                let uid = read_u32(bytes, 12)?;
+                match id {
+                    X2_ALL => Self::Other,
+                    id => Self::cpu(id, uid, flags),
+                }
+            }
+            IO_APIC => Self::IoApic(IoApic {
+                id: *bytes.get(2)?,
+                address: read_u32(bytes, 4)?,
+                gsi_base: read_u32(bytes, 8)?,
+            }),
+            OVERRIDE => {
+                let (bus, source) = (*bytes.get(2)?, *bytes.get(3)?);
+                let gsi = read_u32(bytes, 4)?;
+                let (active_low, level) = inti(read_u16(bytes, 8)?);
+                match bus {
+                    ISA => Self::Override(Override {
+                        source,
+                        gsi,
+                        active_low,
+                        level,
+                    }),
+                    _ => Self::Other,
+                }
+            }
+            LOCAL_APIC_NMI => {
+                let of = match *bytes.get(2)? {
+                    ALL => Whose::All,
+                    uid => Whose::Uid(uid.into()),
+                };
+                Self::nmi(of, *bytes.get(5)?, read_u16(bytes, 3)?)
+            }
+            LOCAL_X2APIC_NMI => {
+                let of = match read_u32(bytes, 4)? {
+                    X2_ALL => Whose::All,
+                    uid => Whose::Uid(uid),
+                };
+                Self::nmi(of, *bytes.get(8)?, read_u16(bytes, 2)?)
+            }
+            LOCAL_APIC_ADDRESS => {
+                let address = bytes.get(4..)?.first_chunk()?;
+                Self::LocalApicAddress(u64::from_le_bytes(*address))
+            }
+            _ => Self::Other,
+        })
+    }
+
+    fn cpu(id: u32, uid: u32, flags: u32) -> Self {
+        // Local APIC flags (section 5.2.12.2): bit 0 is Enabled; bit 1, Online Capable, counts only
+        // where bit 0 is clear, and is reserved elsewhere.
+        let state = match (flags & 1 != 0, flags & 2 != 0) {
+            (true, _) => CpuState::Enabled,
+            (false, true) => CpuState::OnlineCapable,
+            (false, false) => CpuState::Disabled,
+        };
+        Self::Cpu(MadtCpu {
+            apic_id: ApicId::new(id),
+            uid,
+            state,
+        })
+    }
+
+    fn nmi(of: Whose, lint: u8, flags: u16) -> Self {
+        let lint = match lint {
+            0 => Lint::Lint0,
+            1 => Lint::Lint1,
+            // No local APIC has more pins for this.
+            _ => return Self::Other,
+        };
+        let (active_low, level) = inti(flags);
+        let pin = NmiPin {
+            lint,
+            active_low,
+            level,
+        };
+        Self::Nmi { of, pin }
+    }
+}
+
+/// Polarity and trigger mode by the MPS INTI flags (section 5.2.12.5): whether the signal is active
+/// low, and whether it is level-triggered. Each has 2 bits, of which 0 says "as the bus has it": on
+/// ISA, and for a PC's NMI, that is active high and edge-triggered. 2 is reserved, and read as 0.
+fn inti(flags: u16) -> (bool, bool) {
+    (flags & 3 == 3, flags >> 2 & 3 == 3)
+}

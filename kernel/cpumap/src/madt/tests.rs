@@ -1,0 +1,325 @@
+extern crate std;
+
+use std::vec;
+use std::vec::Vec;
+
+use super::CpuState::{Disabled, Enabled, OnlineCapable};
+use super::{CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, NmiPin, Override};
+use crate::ApicId;
+
+/// A MADT with these entries and a right checksum, as firmware would write it.
+pub(crate) fn table(entries: &[Vec<u8>]) -> Vec<u8> {
+    let length = 44 + entries.iter().map(Vec::len).sum::<usize>() as u32;
+    let mut bytes = vec![0; 44];
+    bytes[..4].copy_from_slice(b"APIC");
+    bytes[4..8].copy_from_slice(&length.to_le_bytes());
+    bytes[36..40].copy_from_slice(&0xfee0_0000u32.to_le_bytes());
+    bytes.extend(entries.concat());
+    seal(&mut bytes);
+    bytes
+}
+
+/// Sets the checksum (byte 9) right.
+fn seal(bytes: &mut [u8]) {
+    bytes[9] = 0;
+    bytes[9] = bytes
+        .iter()
+        .fold(0, |sum: u8, byte| sum.wrapping_sub(*byte));
+}
+
+pub(crate) fn xapic(id: u8, flags: u32) -> Vec<u8> {
+    xapic_with_uid(id, XAPIC_UID as u8, flags)
+}
+
+pub(crate) fn x2apic(id: u32, flags: u32) -> Vec<u8> {
+    x2apic_with_uid(id, X2APIC_UID, flags)
+}
+
+/// UIDs are no APIC IDs: make a mix-up visible.
+const XAPIC_UID: u32 = 0xee;
+const X2APIC_UID: u32 = 0xeeee_eeee;
+
+fn xapic_with_uid(id: u8, uid: u8, flags: u32) -> Vec<u8> {
+    let mut bytes = vec![0, 8, uid, id];
+    bytes.extend(flags.to_le_bytes());
+    bytes
+}
+
+fn x2apic_with_uid(id: u32, uid: u32, flags: u32) -> Vec<u8> {
+    let mut bytes = vec![9, 16, 0, 0];
+    bytes.extend(id.to_le_bytes());
+    bytes.extend(flags.to_le_bytes());
+    bytes.extend(uid.to_le_bytes());
+    bytes
+}
+
+fn nmi(uid: u8, flags: u8, lint: u8) -> Vec<u8> {
+    vec![4, 6, uid, flags, 0, lint]
+}
+
+fn x2apic_nmi(uid: u32, flags: u8, lint: u8) -> Vec<u8> {
+    let mut bytes = vec![0xa, 12, flags, 0];
+    bytes.extend(uid.to_le_bytes());
+    bytes.extend([lint, 0, 0, 0]);
+    bytes
+}
+
+fn io_apic() -> Vec<u8> {
+    vec![1, 12, 3, 0, 0, 0, 0xc0, 0xfe, 0x18, 0x01, 0, 0]
+}
+
+fn cpus(bytes: &[u8]) -> Vec<MadtCpu> {
+    Madt::parse(bytes).expect("well-formed").cpus().collect()
+}
+
+/// A CPU from an entry of type 0, or of type 9 if the ID has more bits.
+fn cpu(id: u32, state: CpuState) -> MadtCpu {
+    MadtCpu {
+        apic_id: ApicId::new(id),
+        uid: if id < 256 { XAPIC_UID } else { X2APIC_UID },
+        state,
+    }
+}
+
+#[test]
+fn both_kinds_of_cpu_entry_are_read_and_others_stepped_over() {
+    let bytes = table(&[xapic(4, 1), io_apic(), x2apic(300, 1), vec![0x80, 2]]);
+    assert_eq!(cpus(&bytes), [cpu(4, Enabled), cpu(300, Enabled)]);
+}
+
+#[test]
+fn online_capable_counts_only_where_enabled_is_clear() {
+    let states = [
+        (0, Disabled),
+        (1, Enabled),
+        (2, OnlineCapable),
+        (3, Enabled),
+    ];
+    // The other bits are reserved.
+    for (flags, state) in states
+        .into_iter()
+        .chain([(!3, Disabled), (!1, OnlineCapable)])
+    {
+        let bytes = table(&[xapic(1, flags), x2apic(300, flags)]);
+        assert_eq!(cpus(&bytes), [cpu(1, state), cpu(300, state)], "{flags:#x}");
+    }
+}
+
+#[test]
+fn broadcast_ids_are_no_cpus() {
+    let bytes = table(&[xapic(0xff, 1), x2apic(0xffff_ffff, 1), x2apic(0x1ff, 1)]);
+    assert_eq!(cpus(&bytes), [cpu(0x1ff, Enabled)]);
+}
+
+#[test]
+fn the_address_override_wins() {
+    let plain = table(&[xapic(0, 1)]);
+    let madt = Madt::parse(&plain).expect("well-formed");
+    assert_eq!(madt.local_apic_address(), 0xfee0_0000);
+
+    let mut entry = vec![5, 12, 0, 0];
+    entry.extend(0x12_3456_7000u64.to_le_bytes());
+    let overridden = table(&[xapic(0, 1), entry]);
+    let madt = Madt::parse(&overridden).expect("well-formed");
+    assert_eq!(madt.local_apic_address(), 0x12_3456_7000);
+}
+
+#[test]
+fn an_empty_table_lists_no_cpu() {
+    assert_eq!(cpus(&table(&[])), []);
+}
+
+#[test]
+fn bytes_after_the_stated_length_are_ignored() {
+    let mut bytes = table(&[xapic(7, 1)]);
+    bytes.extend([0, 0, 0, 0]);
+    assert_eq!(cpus(&bytes), [cpu(7, Enabled)]);
+}
+
+#[test]
+fn impossible_lengths_are_errors_not_loops() {
+    let odd: [(&[u8], u8, u8); 13] = [
+        (&[0x80, 0], 0x80, 0),
+        (&[0x80, 1], 0x80, 1),
+        (&[0x80, 3], 0x80, 3),
+        (&[0x80], 0x80, 0),
+        (&[0, 0], 0, 0),
+        (&[0, 7, 0, 0, 1, 0, 0], 0, 7),
+        (&[9, 8, 0, 0, 1, 0, 0, 0], 9, 8),
+        (&[9, 15, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0], 9, 15),
+        (&[1, 11, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0], 1, 11),
+        (&[2, 9, 0, 9, 9, 0, 0, 0, 0xd], 2, 9),
+        (&[4, 5, 0xff, 0, 0], 4, 5),
+        (&[5, 8, 0, 0, 1, 0, 0, 0], 5, 8),
+        (&[0xa, 8, 0, 0, 1, 0, 0, 0], 0xa, 8),
+    ];
+    for (entry, kind, length) in odd {
+        let bytes = table(&[xapic(0, 1), entry.to_vec()]);
+        let expected = MadtError::BadEntry {
+            offset: 52,
+            kind,
+            length,
+        };
+        assert_eq!(Madt::parse(&bytes).unwrap_err(), expected, "{entry:?}");
+    }
+}
+
+#[test]
+fn every_truncation_is_noticed() {
+    let bytes = table(&[xapic(0, 1), x2apic(1, 1)]);
+    for length in 0..bytes.len() {
+        let error = Madt::parse(&bytes[..length]).unwrap_err();
+        let expected = match length {
+            0..4 => MadtError::NotAMadt,
+            _ => MadtError::Truncated,
+        };
+        assert_eq!(error, expected, "{length} bytes");
+    }
+}
+
+#[test]
+fn a_stated_length_within_the_header_is_noticed() {
+    for stated in [0u8, 8, 36, 43] {
+        let mut bytes = table(&[]);
+        bytes[4] = stated;
+        let error = Madt::parse(&bytes).unwrap_err();
+        assert_eq!(error, MadtError::Truncated, "length {stated}");
+    }
+}
+
+#[test]
+fn another_table_is_refused() {
+    let mut bytes = table(&[]);
+    bytes[..4].copy_from_slice(b"FACP");
+    assert_eq!(Madt::parse(&bytes).unwrap_err(), MadtError::NotAMadt);
+}
+
+#[test]
+fn any_changed_byte_is_noticed() {
+    let bytes = table(&[xapic(0, 1), x2apic(1, 1), io_apic()]);
+    // Behind signature and length, which have errors of their own.
+    for at in 8..bytes.len() {
+        let mut bytes = bytes.clone();
+        bytes[at] = bytes[at].wrapping_add(1);
+        let error = Madt::parse(&bytes).unwrap_err();
+        assert_eq!(error, MadtError::Checksum, "byte {at}");
+    }
+}
+
+fn nmi_pins(bytes: &[u8], id: u32) -> Vec<NmiPin> {
+    let madt = Madt::parse(bytes).expect("well-formed");
+    madt.nmi_pins_of(ApicId::new(id)).collect()
+}
+
+fn pin(lint: Lint, active_low: bool, level: bool) -> NmiPin {
+    NmiPin {
+        lint,
+        active_low,
+        level,
+    }
+}
+
+#[test]
+fn nmi_pins_of_all_cpus() {
+    for entry in [nmi(0xff, 0, 1), x2apic_nmi(0xffff_ffff, 0, 1)] {
+        // Before and behind the CPUs; firmware does both.
+        let bytes = table(&[entry.clone(), xapic(0, 1), x2apic(300, 1), entry]);
+        // APIC 8 is not listed.
+        for id in [0, 300, 8] {
+            let pins = nmi_pins(&bytes, id);
+            assert_eq!(pins, [pin(Lint::Lint1, false, false); 2], "APIC {id}");
+        }
+    }
+}
+
+#[test]
+fn nmi_pins_go_by_the_uid_not_the_apic_id() {
+    let bytes = table(&[
+        xapic_with_uid(4, 1, 1),
+        xapic_with_uid(1, 2, 1),
+        x2apic_with_uid(0x1_0002, 0x1234_5678, 1),
+        nmi(1, 0, 0),
+        nmi(2, 0, 1),
+        x2apic_nmi(0x1234_5678, 0, 1),
+        // This CPU has no UID of only 8 bits.
+        nmi(0x78, 0, 0),
+        x2apic_nmi(0xff, 0, 0),
+    ]);
+    let lints = |id| -> Vec<_> { nmi_pins(&bytes, id).iter().map(|pin| pin.lint).collect() };
+    assert_eq!(lints(4), [Lint::Lint0]);
+    assert_eq!(lints(1), [Lint::Lint1]);
+    assert_eq!(lints(0x1_0002), [Lint::Lint1]);
+    assert_eq!(lints(2), []);
+}
+
+#[test]
+fn the_entry_that_is_enabled_tells_the_uid() {
+    let bytes = table(&[
+        xapic_with_uid(3, 7, 0),
+        x2apic_with_uid(3, 8, 2),
+        x2apic_with_uid(3, 9, 1),
+        x2apic_with_uid(3, 10, 1),
+        x2apic_nmi(7, 0, 0),
+        x2apic_nmi(8, 0, 0),
+        x2apic_nmi(9, 0, 1),
+        x2apic_nmi(10, 0, 0),
+    ]);
+    assert_eq!(nmi_pins(&bytes, 3), [pin(Lint::Lint1, false, false)]);
+}
+
+#[test]
+fn pins_that_do_not_exist_are_skipped() {
+    let bytes = table(&[nmi(0xff, 0, 2), nmi(0xff, 0, 0xff), x2apic_nmi(!0, 0, 2)]);
+    assert_eq!(nmi_pins(&bytes, 0), []);
+}
+
+/// MPS INTI flags, and whether they say active low and level-triggered: of each field 0 is the bus's
+/// own, 1 the one, 3 the other, 2 reserved.
+const INTI: [(u8, bool, bool); 8] = [
+    (0b0000, false, false),
+    (0b0001, false, false),
+    (0b0011, true, false),
+    (0b0010, false, false),
+    (0b0100, false, false),
+    (0b1100, false, true),
+    (0b1000, false, false),
+    (0b1111, true, true),
+];
+
+#[test]
+fn polarity_and_trigger_mode() {
+    for (flags, active_low, level) in INTI {
+        for entry in [nmi(0xff, flags, 0), x2apic_nmi(!0, flags, 0)] {
+            let pins = nmi_pins(&table(&[entry]), 0);
+            assert_eq!(pins, [pin(Lint::Lint0, active_low, level)], "{flags:#b}");
+        }
+        let bytes = table(&[vec![2, 10, 0, 9, 0x14, 1, 0, 0, flags, 0]]);
+        let madt = Madt::parse(&bytes).expect("well-formed");
+        let expected = Override {
+            source: 9,
+            gsi: 0x114,
+            active_low,
+            level,
+        };
+        assert!(madt.overrides().eq([expected]), "{flags:#b}");
+    }
+}
+
+#[test]
+fn overrides_of_other_buses_than_isa_are_skipped() {
+    let bytes = table(&[vec![2, 10, 1, 9, 9, 0, 0, 0, 0, 0]]);
+    let madt = Madt::parse(&bytes).expect("well-formed");
+    assert_eq!(madt.overrides().count(), 0);
+}
+
+#[test]
+fn io_apics() {
+    let bytes = table(&[xapic(0, 1), io_apic(), xapic(1, 1)]);
+    let madt = Madt::parse(&bytes).expect("well-formed");
+    let expected = IoApic {
+        id: 3,
+        address: 0xfec0_0000,
+        gsi_base: 0x118,
+    };
+    assert!(madt.io_apics().eq([expected]));
+}

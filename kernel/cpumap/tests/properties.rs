@@ -1,0 +1,237 @@
+//! What holds for tables of any bytes, for any well-formed table, for tables that were damaged, and
+//! for any lists of CPUs.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use cpumap::{ApicId, CpuMap, CpuState, MAX_CPUS, Madt, MadtError, MapError};
+use proptest::{collection::vec, prelude::*, sample::Index};
+use support::{
+    exercise::{check_order, exercise, seal},
+    tables::{Entry, entry, intact, shapeless_entry, table},
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    /// Most are no table at all; with a header set right, most break off at some entry.
+    #[test]
+    fn any_bytes_are_read_to_an_end(mut bytes in vec(any::<u8>(), 0..700)) {
+        let _ = exercise(&bytes);
+        if bytes.len() >= 44 {
+            seal(&mut bytes);
+            check_error(&bytes);
+        }
+    }
+
+    /// Lengths that are often right, so that the walk comes far.
+    #[test]
+    fn entries_of_any_content_are_read_to_an_end(entries in vec(shapeless_entry(), 0..40)) {
+        check_error(&table(0, &entries.concat()));
+    }
+
+    #[test]
+    fn what_is_listed_is_what_is_read(address: u32, entries in vec(entry(), 0..60)) {
+        let bytes: Vec<u8> = entries.iter().flat_map(Entry::write).collect();
+        let bytes = table(address, &bytes);
+        let madt = Madt::parse(&bytes).expect("well-formed");
+
+        let cpus: Vec<_> = entries.iter().filter_map(Entry::cpu).collect();
+        prop_assert_eq!(madt.cpus().collect::<Vec<_>>(), &cpus[..]);
+        let io_apics = entries.iter().filter_map(|entry| match entry {
+            Entry::IoApic(it) => Some(*it),
+            _ => None,
+        });
+        prop_assert!(madt.io_apics().eq(io_apics));
+        let overrides = entries.iter().filter_map(|entry| match entry {
+            Entry::Override { bus: 0, it, .. } => Some(*it),
+            _ => None,
+        });
+        prop_assert!(madt.overrides().eq(overrides));
+        let last_address = entries.iter().rev().find_map(|entry| match entry {
+            Entry::Address(address) => Some(*address),
+            _ => None,
+        });
+        prop_assert_eq!(madt.local_apic_address(), last_address.unwrap_or(address.into()));
+
+        for id in cpus.iter().map(|cpu| cpu.apic_id).chain([ApicId::new(4711)]) {
+            let same = || cpus.iter().filter(|cpu| cpu.apic_id == id);
+            let own = [CpuState::Enabled, CpuState::OnlineCapable, CpuState::Disabled]
+                .into_iter()
+                .find_map(|state| same().find(|cpu| cpu.state == state));
+            let own = own.map(|cpu| cpu.uid);
+            let pins: Vec<_> = entries.iter().filter_map(|entry| entry.nmi_pin(own)).collect();
+            prop_assert_eq!(madt.nmi_pins_of(id).collect::<Vec<_>>(), pins, "{}", id);
+        }
+        exercise(&bytes).expect("well-formed");
+    }
+
+    #[test]
+    fn damage_is_noticed_or_harmless(
+        mut bytes in intact(),
+        damage in vec(damage(), 1..4),
+        reseal: bool,
+    ) {
+        for one in damage {
+            one.apply(&mut bytes);
+        }
+        if reseal && bytes.len() >= 44 {
+            seal(&mut bytes);
+        }
+        check_error(&bytes);
+    }
+
+    #[test]
+    fn a_table_that_is_cut_is_never_taken(bytes in intact(), length: Index) {
+        let length = length.index(bytes.len());
+        let error = Madt::parse(&bytes[..length]).expect_err("its end is missing");
+        let expected = if length < 4 { MadtError::NotAMadt } else { MadtError::Truncated };
+        prop_assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn a_single_byte_that_has_changed_is_noticed(mut bytes in intact(), at: Index, by in 1u8..) {
+        let at = at.index(bytes.len());
+        bytes[at] = bytes[at].wrapping_add(by);
+        // A length that has become smaller leaves a part of which the sum may be right.
+        prop_assume!(!(4..8).contains(&at));
+        let error = Madt::parse(&bytes).expect_err("damaged");
+        let expected = if at < 4 { MadtError::NotAMadt } else { MadtError::Checksum };
+        prop_assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn a_map_has_each_cpu_once_and_in_order(
+        enabled in vec(id(), 0..40),
+        pluggable in vec(id(), 0..40),
+        bsp in id(),
+        listed: bool,
+    ) {
+        check_map(enabled.into_iter().chain(listed.then_some(bsp)).collect(), pluggable, bsp);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
+
+    /// Around [`MAX_CPUS`], and far beyond.
+    #[test]
+    fn a_map_that_is_full_counts_what_it_leaves_out(
+        enabled in vec(0u32..3000, 0..2 * MAX_CPUS),
+        pluggable in vec(0u32..3000, 0..2 * MAX_CPUS),
+        bsp in 0u32..3000,
+    ) {
+        check_map(enabled.into_iter().chain([bsp]).collect(), pluggable, bsp);
+    }
+}
+
+/// In the worst order, and with as many entries about pins. That takes a moment; 2^16 steps for each
+/// would take minutes.
+#[test]
+fn a_table_of_64_ki_cpus_is_no_burden() {
+    let entry = |place: u32| {
+        // Descending, so that every new one goes to the front; NMI entries for each.
+        let id = (u32::MAX - 1 - place).to_le_bytes();
+        let uid = place.to_le_bytes();
+        let cpu = [&[9, 16, 0, 0], &id[..], &[1, 0, 0, 0], &uid].concat();
+        let nmi = [&[0xa, 12, 0, 0], &uid[..], &[1, 0, 0, 0]].concat();
+        cpu.into_iter().chain(nmi)
+    };
+    let bytes = table(0, &(0..1 << 16).flat_map(entry).collect::<Vec<_>>());
+    let madt = Madt::parse(&bytes).expect("well-formed");
+    let last = ApicId::new(u32::MAX - (1 << 16));
+    let map = CpuMap::from_madt(&madt, last).expect("listed");
+    check_order(&map, last);
+    assert_eq!(
+        (map.len(), map.left_out()),
+        (MAX_CPUS, (1 << 16) - MAX_CPUS)
+    );
+    assert_eq!(madt.nmi_pins_of(last).count(), 1);
+}
+
+/// Reads everything, and an error, if there is one, in words.
+fn check_error(bytes: &[u8]) {
+    if let Err(error) = exercise(bytes) {
+        assert!(error.to_string().contains("MADT"));
+        if let MadtError::BadEntry {
+            offset,
+            kind,
+            length,
+        } = error
+        {
+            assert_eq!(bytes[offset], kind);
+            assert_eq!(bytes.get(offset + 1).copied().unwrap_or(0), length);
+        }
+    }
+}
+
+/// The map of these, against sets.
+fn check_map(enabled: Vec<u32>, pluggable: Vec<u32>, bsp: u32) {
+    let ids = |ids: &[u32]| ids.iter().copied().map(ApicId::new).collect::<Vec<_>>();
+    let map = match CpuMap::new(ids(&enabled), ids(&pluggable), ApicId::new(bsp)) {
+        Err(MapError::NoneListed) => return assert!(enabled.is_empty()),
+        Err(MapError::BspNotListed { .. }) => return assert!(!enabled.contains(&bsp)),
+        Ok(map) => map,
+    };
+    assert!(enabled.contains(&bsp));
+    check_order(&map, ApicId::new(bsp));
+
+    // The first ones, as long as there is room.
+    let mut left_out = 0;
+    let mut first = BTreeSet::from([bsp]);
+    for id in &enabled {
+        match first.len() < MAX_CPUS {
+            true => _ = first.insert(*id),
+            false => left_out += usize::from(!first.contains(id)),
+        }
+    }
+    let mut second = BTreeSet::new();
+    for id in pluggable.iter().filter(|id| !first.contains(id)) {
+        match first.len() + second.len() < MAX_CPUS {
+            true => _ = second.insert(*id),
+            false => left_out += usize::from(!second.contains(id)),
+        }
+    }
+    let (map_first, map_second) = map.raw_ids().split_at(map.enabled());
+    assert_eq!(map_first.iter().copied().collect::<BTreeSet<_>>(), first);
+    assert_eq!(map_second.iter().copied().collect::<BTreeSet<_>>(), second);
+    assert_eq!(map.left_out(), left_out);
+}
+
+/// What may happen to a table.
+#[derive(Clone, Debug)]
+enum Damage {
+    Change { at: Index, to: u8 },
+    Cut { to: Index },
+    Remove { at: Index },
+    Insert { at: Index, byte: u8 },
+}
+
+impl Damage {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        let len = bytes.len();
+        match self {
+            Self::Change { at, to } => bytes[at.index(len)] = *to,
+            Self::Cut { to } => bytes.truncate(to.index(len)),
+            Self::Remove { at } => _ = bytes.remove(at.index(len)),
+            Self::Insert { at, byte } => bytes.insert(at.index(len), *byte),
+        }
+    }
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        3 => (any::<Index>(), any::<u8>()).prop_map(|(at, to)| Damage::Change { at, to }),
+        1 => any::<Index>().prop_map(|to| Damage::Cut { to }),
+        1 => any::<Index>().prop_map(|at| Damage::Remove { at }),
+        1 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Insert { at, byte }),
+    ]
+}
+
+fn id() -> impl Strategy<Value = u32> {
+    prop_oneof![0u32..32, any::<u32>()]
+}

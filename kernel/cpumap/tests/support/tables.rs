@@ -1,0 +1,177 @@
+//! Tables to test with.
+
+use std::fs;
+
+use cpumap::{ApicId, CpuState, IoApic, Lint, MadtCpu, NmiPin, Override};
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::exercise::seal;
+
+/// A table with these entries, as firmware would write it.
+pub(crate) fn table(local_apic: u32, entries: &[u8]) -> Vec<u8> {
+    // The header, of which signature, length and checksum are still to come; the local APIC's
+    // address; the flags.
+    let mut bytes = vec![5; 36];
+    bytes.extend(local_apic.to_le_bytes());
+    bytes.extend([1, 0, 0, 0]);
+    bytes.extend(entries);
+    seal(&mut bytes);
+    bytes
+}
+
+/// An entry, in the parts that are read.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    Xapic { id: u8, uid: u8, flags: u32 },
+    X2apic { id: u32, uid: u32, flags: u32 },
+    IoApic(IoApic),
+    Override { bus: u8, it: Override, inti: u16 },
+    Nmi { uid: u8, lint: u8, inti: u16 },
+    X2apicNmi { uid: u32, lint: u8, inti: u16 },
+    Address(u64),
+    Other { kind: u8, content: Vec<u8> },
+}
+
+impl Entry {
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let (kind, content): (u8, Vec<u8>) = match self {
+            Self::Xapic { id, uid, flags } => {
+                (0, [&[*uid, *id], &flags.to_le_bytes()[..]].concat())
+            }
+            Self::X2apic { id, uid, flags } => {
+                let numbers = [0, *id, *flags, *uid].map(u32::to_le_bytes).concat();
+                (9, numbers[2..].to_vec())
+            }
+            Self::IoApic(it) => {
+                let numbers = [it.address, it.gsi_base].map(u32::to_le_bytes).concat();
+                (1, [&[it.id, 0], &numbers[..]].concat())
+            }
+            Self::Override { bus, it, inti } => {
+                let (gsi, inti) = (it.gsi.to_le_bytes(), inti.to_le_bytes());
+                (2, [&[*bus, it.source], &gsi[..], &inti].concat())
+            }
+            Self::Nmi { uid, lint, inti } => {
+                let [low, high] = inti.to_le_bytes();
+                (4, vec![*uid, low, high, *lint])
+            }
+            Self::X2apicNmi { uid, lint, inti } => {
+                let (uid, inti) = (uid.to_le_bytes(), inti.to_le_bytes());
+                (0xa, [&inti[..], &uid, &[*lint, 0, 0, 0]].concat())
+            }
+            Self::Address(address) => (5, [&[0, 0], &address.to_le_bytes()[..]].concat()),
+            Self::Other { kind, content } => (*kind, content.clone()),
+        };
+        [&[kind, content.len() as u8 + 2], &content[..]].concat()
+    }
+
+    pub(crate) fn cpu(&self) -> Option<MadtCpu> {
+        let (id, uid, flags) = match *self {
+            Self::Xapic { id, uid, flags } if id != 0xff => (id.into(), uid.into(), flags),
+            Self::X2apic { id, uid, flags } if id != !0 => (id, uid, flags),
+            _ => return None,
+        };
+        let state = match flags % 4 {
+            0 => CpuState::Disabled,
+            2 => CpuState::OnlineCapable,
+            _ => CpuState::Enabled,
+        };
+        let apic_id = ApicId::new(id);
+        Some(MadtCpu {
+            apic_id,
+            uid,
+            state,
+        })
+    }
+
+    /// The pin that this says something of, if it does so of the CPU with the UID `own`.
+    pub(crate) fn nmi_pin(&self, own: Option<u32>) -> Option<NmiPin> {
+        let (uid, lint, inti) = match *self {
+            Self::Nmi {
+                uid: 0xff,
+                lint,
+                inti,
+            } => (None, lint, inti),
+            Self::Nmi { uid, lint, inti } => (Some(uid.into()), lint, inti),
+            Self::X2apicNmi {
+                uid: 0xffff_ffff,
+                lint,
+                inti,
+            } => (None, lint, inti),
+            Self::X2apicNmi { uid, lint, inti } => (Some(uid), lint, inti),
+            _ => return None,
+        };
+        let lint = *[Lint::Lint0, Lint::Lint1].get(usize::from(lint))?;
+        let pin = NmiPin {
+            lint,
+            active_low: is_active_low(inti),
+            level: is_level(inti),
+        };
+        (uid.is_none() || uid == own).then_some(pin)
+    }
+}
+
+fn is_active_low(inti: u16) -> bool {
+    inti & 0b11 == 0b11
+}
+
+fn is_level(inti: u16) -> bool {
+    inti & 0b1100 == 0b1100
+}
+
+/// Few different IDs and UIDs, so that some are there twice and some refer to each other.
+pub(crate) fn entry() -> impl Strategy<Value = Entry> {
+    let x2_id = || prop_oneof![0u32..20, 250u32..260, Just(!0), any::<u32>()];
+    let x_id = || prop_oneof![0u8..20, 250u8..];
+    let over = (x_id(), any::<u32>(), any::<u16>(), 0u8..2);
+    prop_oneof![
+        4 => (x_id(), x_id(), any::<u32>()).prop_map(|(id, uid, flags)| Entry::Xapic { id, uid, flags }),
+        4 => (x2_id(), x2_id(), any::<u32>())
+            .prop_map(|(id, uid, flags)| Entry::X2apic { id, uid, flags }),
+        1 => (any::<u8>(), any::<u32>(), any::<u32>())
+            .prop_map(|(id, address, gsi_base)| Entry::IoApic(IoApic { id, address, gsi_base })),
+        1 => over.prop_map(|(source, gsi, inti, bus)| {
+            let (active_low, level) = (is_active_low(inti), is_level(inti));
+            Entry::Override { bus, it: Override { source, gsi, active_low, level }, inti }
+        }),
+        2 => (x_id(), 0u8..3, any::<u16>())
+            .prop_map(|(uid, lint, inti)| Entry::Nmi { uid, lint, inti }),
+        2 => (x2_id(), 0u8..3, any::<u16>())
+            .prop_map(|(uid, lint, inti)| Entry::X2apicNmi { uid, lint, inti }),
+        1 => any::<u64>().prop_map(Entry::Address),
+        1 => (select(&[3, 6, 7, 8, 0xb, 0x10, 0x7f, 0x80, 0xff]), vec(any::<u8>(), 0..30))
+            .prop_map(|(kind, content)| Entry::Other { kind, content }),
+    ]
+}
+
+/// A type that means something more often than not, any content, and a length that may be another's.
+pub(crate) fn shapeless_entry() -> impl Strategy<Value = Vec<u8>> {
+    let length = prop_oneof![20 => Just(None), 1 => any::<u8>().prop_map(Some)];
+    (
+        prop_oneof![0u8..12, any::<u8>()],
+        length,
+        vec(any::<u8>(), 4..20),
+    )
+        .prop_map(|(kind, length, content)| {
+            let own = content.len() as u8 + 2;
+            [&[kind, length.unwrap_or(own)], &content[..]].concat()
+        })
+}
+
+/// A table that nothing is wrong with: a generated one, or one that QEMU has made.
+pub(crate) fn intact() -> impl Strategy<Value = Vec<u8>> {
+    let generated = vec(entry(), 0..30).prop_map(|entries| {
+        let bytes: Vec<u8> = entries.iter().flat_map(Entry::write).collect();
+        table(0xfee0_0000, &bytes)
+    });
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
+    let corpus: Vec<_> = fs::read_dir(folder)
+        .expect("readable")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "madt")
+        })
+        .map(|path| fs::read(path).expect("readable"))
+        .collect();
+    prop_oneof![generated, select(corpus)]
+}

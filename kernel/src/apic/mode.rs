@@ -1,0 +1,45 @@
+//! Which of the two ways to the registers is taken.
+//!
+//! x2APIC where the CPU has it, since its IDs have 32 bits. From there is no way back to xAPIC that keeps
+//! what the APIC is set to (Intel SDM 3A, figure 11-27), so a firmware that has gone there decides. If the
+//! kernel is told to use xAPIC, it does so as long as it can address everybody.
+
+use protocol::{event::Event, exit::ExitCode, options::ApicMode};
+use raw_cpuid::FeatureInfo;
+use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags};
+
+use super::{X_APIC, X2_APIC, switch_on};
+use crate::{emit, exit, log};
+
+/// The first ID that does not fit into xAPIC mode: 255 is everybody (Intel SDM 3A, 11.6.2.1).
+pub(super) const FIRST_TOO_LARGE: u32 = 255;
+
+/// Decides. On the BSP, before its APIC is used. Ends the kernel if it cannot be as asked.
+pub(super) fn choose(asked: ApicMode, features: &FeatureInfo) -> u64 {
+    let can = features.has_x2apic();
+    if !can && matches!(asked, ApicMode::X2apic | ApicMode::Preset) {
+        let text = "x2APIC is asked for, and this CPU does not have it (TCG has it from QEMU 9.0 on, KVM always)";
+        log!("apic: {text}");
+        emit(&Event::Verdict {
+            passed: false,
+            text: text.into(),
+        });
+        exit(ExitCode::Unfit);
+    }
+    if asked == ApicMode::Preset {
+        switch_on(ApicBaseFlags::LAPIC_ENABLE);
+        switch_on(ApicBaseFlags::X2APIC_ENABLE);
+    }
+    let (_, found) = ApicBase::read();
+    let (mode, why) = if found.contains(ApicBaseFlags::X2APIC_ENABLE) {
+        (X2_APIC, "x2APIC, as the firmware has left it")
+    } else if !can {
+        (X_APIC, "xAPIC: this CPU has no x2APIC")
+    } else if asked == ApicMode::Xapic {
+        (X_APIC, "xAPIC, as asked")
+    } else {
+        (X2_APIC, "x2APIC")
+    };
+    log!("apic: {why}");
+    mode
+}

@@ -1,0 +1,310 @@
+//! Time since boot, from the time-stamp counter.
+//!
+//! The counter's rate is told or measured at the boot, by the first of these that there is:
+//!
+//! | source | where |
+//! |---|---|
+//! | CPUID leaf 0x15 or 0x16 | crate `timebase` |
+//! | the hypervisor's CPUID leaf 0x4000_0010 | crate `timebase` |
+//! | measured against the 8254 timer | `pit` |
+//! | measured against the HPET | `hpet` |
+//! | measured against ACPI's power management timer | `pm_timer` |
+//!
+//! What is told costs no time and is exact, so it comes first. The 8254 comes before the others since it
+//! needs no tables, and an error in those is no error of the clock. The rate of the local APIC's timer
+//! comes from the same source, in the same measurement.
+//!
+//! (Intel SDM 3B, 18.17: the counter runs at a constant rate on all CPUs made since 2008; QEMU's does, and
+//! shows all vCPUs the same count.)
+
+mod compare;
+mod hpet;
+mod pit;
+mod pm_timer;
+
+use core::{
+    arch::asm,
+    slice,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use alloc::vec::Vec;
+use bootloader_api::BootInfo;
+use protocol::{event::Event, options::ClockSource};
+use raw_cpuid::{CpuId, CpuIdReaderNative};
+use spin::{mutex::SpinMutex, once::Once};
+use timebase::{APIC_TIMER_HZ, Counter, Leaf, Reference, Scale, TSC_HZ, Told};
+
+pub(crate) use self::compare::{compare, mark};
+use self::{hpet::Hpet, pit::Pit, pm_timer::PmTimer};
+use crate::{ExitCode, apic, emit, exit, log};
+
+/// Nanoseconds since the boot learnt the counter's rate; 0 before that.
+///
+/// Never goes backwards on one CPU, nor from one CPU to another as far as their counters agree: in
+/// QEMU all vCPUs read the same one, and on a PC the firmware resets them together (invariant TSC, see
+/// above). The kernel compares them while CPUs start, and reports what it finds
+/// ([`BringUp::behind`](crate::smp::BringUp::behind)); it corrects nothing.
+///
+/// Any CPU, any context.
+#[must_use]
+pub fn nanos() -> u64 {
+    at(ticks())
+}
+
+/// When the time-stamp counter had this count: nanoseconds since the boot learnt its rate.
+pub(crate) fn at(ticks: u64) -> u64 {
+    scale().nanos(ticks.saturating_sub(START.load(Ordering::Relaxed)))
+}
+
+/// How long so many ticks take.
+pub(crate) fn length(ticks: u64) -> Duration {
+    Duration::from_nanos(scale().nanos(ticks))
+}
+
+/// The count in so many nanoseconds from now.
+pub(crate) fn ticks_in(nanos: u64) -> u64 {
+    let ahead = u128::from(nanos) * u128::from(hz()) / 1_000_000_000;
+    ticks().saturating_add(ahead as u64)
+}
+
+fn scale() -> Scale {
+    Scale::from_bits(SCALE.load(Ordering::Relaxed))
+}
+
+/// Busy-waits. Any CPU, any context.
+pub fn spin_for(nanos: u64) {
+    let end = self::nanos() + nanos;
+    while self::nanos() < end {
+        core::hint::spin_loop();
+    }
+}
+
+/// The time-stamp counter's rate, in ticks per second, as the clock takes it to be. Any CPU, any context.
+#[must_use]
+pub fn hz() -> u64 {
+    HZ.load(Ordering::Relaxed)
+}
+
+/// Rates in Hz, by one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// The time-stamp counter's.
+    pub tsc: u64,
+    /// The local APIC's timer's, before its divider.
+    pub apic_timer: u64,
+}
+
+/// What this source says of the rates now: of this CPU's counters, if it is one to measure against, which
+/// takes about 5 ms. `None` if the source is not there, or [`ClockSource::Auto`]. Changes nothing about
+/// the clock.
+///
+/// One caller at a time, others wait. Thread context, not while this CPU's [timer](crate::timer) is in use.
+#[must_use]
+pub fn rates_by(source: ClockSource) -> Option<Rates> {
+    static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
+    match source {
+        ClockSource::Auto => None,
+        ClockSource::Cpuid => Told::by_cpu(CpuIdReaderNative).and_then(complete),
+        ClockSource::Hypervisor => Told::by_hypervisor(CpuIdReaderNative).and_then(complete),
+        ClockSource::Pit => measure(&Pit::start()?),
+        ClockSource::Hpet => measure(references()?.hpet.as_ref()?.running()),
+        ClockSource::PmTimer => measure(references()?.pm_timer.as_ref()?),
+    }
+}
+
+/// Sources in the order in which they are asked.
+const ORDER: [ClockSource; 5] = [
+    ClockSource::Cpuid,
+    ClockSource::Hypervisor,
+    ClockSource::Pit,
+    ClockSource::Hpet,
+    ClockSource::PmTimer,
+];
+
+/// What the counter's rate is taken for if no source tells it.
+const ASSUMED_HZ: u64 = 1_000_000_000;
+
+/// All are written once by the BSP before other CPUs run, so Relaxed everywhere.
+static START: AtomicU64 = AtomicU64::new(0);
+static HZ: AtomicU64 = AtomicU64::new(0);
+/// The bits of a [`Scale`].
+static SCALE: AtomicU64 = AtomicU64::new(0);
+
+/// Counters that the firmware's tables lead to.
+struct References {
+    hpet: Option<Hpet>,
+    pm_timer: Option<PmTimer>,
+}
+
+static REFERENCES: Once<References> = Once::new();
+
+fn references() -> Option<&'static References> {
+    REFERENCES.get()
+}
+
+/// Sets the clock and the rate of the APIC's timer, and says by what. Once, on the BSP, after
+/// [`apic::init`]; takes about 5 ms if the rates are to be measured.
+///
+/// A source that is wanted, but not there, ends the kernel. Where nothing tells the rate at all, it is taken
+/// for 1 GHz, and the log says so: a kernel whose seconds have the wrong length is better than none.
+pub(crate) fn init(boot_info: &BootInfo, wanted: ClockSource) {
+    REFERENCES.call_once(|| References {
+        hpet: Hpet::find(),
+        pm_timer: PmTimer::find(boot_info),
+    });
+    let candidates = match &wanted {
+        ClockSource::Auto => &ORDER[..],
+        one => slice::from_ref(one),
+    };
+    let mut answers = candidates
+        .iter()
+        .filter_map(|&source| Some((source, rates_by(source)?)));
+    let (name, rates) = match answers.next() {
+        Some((source, rates)) => {
+            let how = in_words(source);
+            log!("clock: {}, {how}{}", mhz(rates.tsc), or_variant());
+            (source.name(), rates)
+        }
+        None if wanted == ClockSource::Auto => (protocol::event::ASSUMED, assumed()),
+        None => unfit(wanted),
+    };
+    if !APIC_TIMER_HZ.contains(&rates.apic_timer) {
+        let rate = rates.apic_timer;
+        log!(
+            "clock: the APIC's timer counts at {rate} Hz, which cannot be: expect no tick in time"
+        );
+    }
+    apic::set_timer_hz(rates.apic_timer);
+    HZ.store(rates.tsc, Ordering::Relaxed);
+    SCALE.store(Scale::of_hz(rates.tsc).bits(), Ordering::Relaxed);
+    START.store(ticks(), Ordering::Relaxed);
+    emit(&Event::Clock {
+        source: name.into(),
+        hz: rates.tsc,
+    });
+}
+
+/// The rates if nothing tells them. The APIC's timer is measured against the clock as it is assumed to be,
+/// so that both are wrong alike.
+fn assumed() -> Rates {
+    log!(
+        "clock: NOTHING TELLS THE RATE of the time-stamp counter: no CPUID leaf, 8254, HPET or ACPI timer"
+    );
+    log!(
+        "clock: taking it for {}, so all times are wrong by the factor that it differs",
+        mhz(ASSUMED_HZ)
+    );
+    complete(Told {
+        tsc_hz: ASSUMED_HZ,
+        apic_timer_hz: None,
+        leaf: Leaf::Base,
+    })
+    .unwrap_or(Rates {
+        tsc: ASSUMED_HZ,
+        apic_timer: ASSUMED_HZ,
+    })
+}
+
+/// Ends the kernel: the wanted source is not there.
+fn unfit(wanted: ClockSource) -> ! {
+    let others = ORDER.into_iter().filter(|&source| source != wanted);
+    let there: Vec<&str> = others
+        .filter(|&source| rates_by(source).is_some())
+        .map(ClockSource::name)
+        .collect();
+    let there = match &there[..] {
+        [] => "nothing else".into(),
+        names => names.join(", "),
+    };
+    log!(
+        "clock={}: this machine has no such source, or it stands still; it has: {there} (or leave it to clock=auto)",
+        wanted.name()
+    );
+    exit(ExitCode::Unfit)
+}
+
+/// Rates of which CPUID tells at least the first.
+fn complete(told: Told) -> Option<Rates> {
+    let rates = match told.apic_timer_hz {
+        Some(apic_timer) => Some(Rates {
+            tsc: told.tsc_hz,
+            apic_timer,
+        }),
+        None => measure(&Tsc(Counter::tsc(told.tsc_hz)?)),
+    };
+    // As it was told: measured against itself it may differ in the last digits.
+    rates.map(|rates| Rates {
+        tsc: told.tsc_hz,
+        ..rates
+    })
+}
+
+/// Measures both counters. `None` if the reference stands still, or the result cannot be.
+fn measure(reference: &impl Reference) -> Option<Rates> {
+    apic::start_counting();
+    let rates = timebase::measure(reference, ticks, apic::counted);
+    apic::stop_timer();
+    let [tsc, apic_timer] = rates?;
+    TSC_HZ.contains(&tsc).then_some(Rates {
+        tsc,
+        apic_timer: apic_timer.saturating_mul(apic::TIMER_DIVIDER),
+    })
+}
+
+/// The time-stamp counter itself as the reference, once its rate is known.
+struct Tsc(Counter);
+
+impl Reference for Tsc {
+    fn counter(&self) -> Counter {
+        self.0
+    }
+
+    fn read(&self) -> u64 {
+        ticks()
+    }
+}
+
+/// What the time-stamp counter has come to after all earlier loads of this CPU: without `lfence` it may be
+/// read before them (Intel SDM 2B, RDTSC), and a CPU that sees what another did would find its clock
+/// behind the other's.
+pub(crate) fn ticks() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: every CPU with long mode has the instructions, CR4.TSD does not concern ring 0, and no
+    // memory is touched. No `nomem`, so that the compiler does not move loads across it either.
+    unsafe {
+        asm!("lfence", "rdtsc", out("eax") low, out("edx") high, options(nostack, preserves_flags));
+    }
+    u64::from(high) << 32 | u64::from(low)
+}
+
+fn in_words(source: ClockSource) -> &'static str {
+    match source {
+        ClockSource::Auto => "",
+        ClockSource::Cpuid => match Told::by_cpu(CpuIdReaderNative).map(|told| told.leaf) {
+            Some(Leaf::Base) => "told by CPUID (leaf 0x16)",
+            _ => "told by CPUID (leaf 0x15)",
+        },
+        ClockSource::Hypervisor => "told by the hypervisor (CPUID leaf 0x40000010)",
+        ClockSource::Pit => "measured against the 8254",
+        ClockSource::Hpet => "measured against the HPET",
+        ClockSource::PmTimer => "measured against ACPI's power management timer",
+    }
+}
+
+/// CPUID leaf 0x8000_0007, EDX bit 8 (Intel SDM 3B, 18.17.1).
+fn or_variant() -> &'static str {
+    let info = CpuId::new().get_advanced_power_mgmt_info();
+    if info.is_some_and(|info| info.has_invariant_tsc()) {
+        ""
+    } else {
+        "; CPUID does not promise that it stays so (no invariant TSC)"
+    }
+}
+
+/// A rate in MHz, to the kHz.
+fn mhz(hz: u64) -> impl core::fmt::Display {
+    core::fmt::from_fn(move |f| write!(f, "{}.{:03} MHz", hz / 1_000_000, hz / 1_000 % 1_000))
+}

@@ -1,0 +1,56 @@
+//! What firmware leaves live, and how it is silenced.
+//!
+//! A firmware has used interrupts itself (SeaBIOS: the 8254, the keyboard, the disk), and does not
+//! put everything back before it jumps into a kernel. What it leaves behind interrupts as soon as the
+//! kernel allows it, at vectors that mean something else by then. A kernel that was started by
+//! another kernel finds still more.
+//!
+//! | source | what is left live | what is done | where |
+//! |---|---|---|---|
+//! | 8259s | open lines, at the vectors of exceptions | moved, then masked | `interrupts::pic` |
+//! | LINT0 of the BSP | passes the 8259s' interrupts on | masked | [`apic`] |
+//! | LINT0, LINT1 | the NMI's pin: set on the BSP alone, masked by INIT elsewhere | as the MADT says, on each CPU | `nmi_pins` |
+//! | I/O APICs | entries that are not masked | masked, all but those for the firmware itself (SMI) | [`ioapic`] |
+//! | HPET | timers that interrupt; replacement of 8254 and clock chip | both off, the counter runs on | `hpet` |
+//! | local APIC | interrupts in service that nobody will end | ended | [`apic`] |
+//! | | interrupts that had come before all this | taken as strays | `interrupts::unasked` |
+//!
+//! After that nothing interrupts that the kernel has not asked for; what does nevertheless is
+//! [counted](crate::interrupts::stray) and survived. The firmware keeps what it needs for itself: its
+//! system management interrupts and the temperature sensors' entry.
+
+pub(crate) mod hpet;
+pub(crate) mod nmi_pins;
+
+use crate::{
+    acpi, apic, cpu,
+    interrupts::{pic, unasked},
+    ioapic,
+};
+
+/// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP, when the
+/// CPU map is known; interrupts are off.
+pub(crate) fn take_over() {
+    if let Some(madt) = acpi::madt() {
+        ioapic::init(madt);
+        nmi_pins::init(madt, cpu::map());
+    }
+    silence();
+    unasked::tell_of_nmi();
+}
+
+/// Silences all interrupts of devices, [routed](ioapic::route) ones included, and sets up this CPU's pins.
+/// One that has been sent before may still come.
+///
+/// On one CPU at a time; thread or interrupt context, not NMI.
+pub fn silence() {
+    crate::interrupts::without(|| {
+        pic::mask();
+        // After the others: a timer that loses its request while it makes one is no trouble to a masked
+        // line.
+        ioapic::silence();
+        hpet::silence();
+        apic::end_leftovers();
+        nmi_pins::program();
+    });
+}

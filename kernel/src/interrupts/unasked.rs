@@ -1,0 +1,193 @@
+//! Interrupts that nobody has asked for: counted, told once, survived.
+//!
+//! A device that the firmware has set up and forgotten, a controller that has changed its mind, a
+//! message to a vector that was somebody's a moment ago: none is a reason to stop. What is a reason is
+//! an NMI by which the board reports a hardware error.
+//!
+//! | kind | how it is known | what is due |
+//! |---|---|---|
+//! | stray, through the local APIC | the vector's bit in the in-service register | end of interrupt |
+//! | stray, from an 8259 | the line's bit in its in-service register | end of interrupt, there |
+//! | spurious, of the local APIC | vector 0xff, no bit (Intel SDM 3A, 11.9) | nothing |
+//! | spurious, of an 8259 | its line 7, no bit (8259A data sheet) | nothing; for the second one, an end to the first |
+//!
+//! An end of interrupt too many would end another interrupt: the one that this one has interrupted, if
+//! its handler has interrupts on. One too few blocks all vectors of that priority and below for ever.
+//! So the in-service bit decides, and not the vector alone.
+//!
+//! `unsafe` in this module: one port access.
+
+use core::{
+    fmt,
+    sync::atomic::{AtomicU16, AtomicU64, Ordering},
+};
+
+use x86_64::instructions::port::Port;
+
+use super::{Frame, backtrace, pic, vector};
+use crate::{
+    apic::{self, Ipi, Target},
+    cpu::{self, CpuIndex},
+    log, panic,
+};
+
+/// Interrupts that a device has sent this CPU and that nobody has asked for. 0 for a CPU that is not
+/// there.
+#[must_use]
+pub fn stray(cpu: CpuIndex) -> u64 {
+    count(cpu, |unasked| &unasked.stray)
+}
+
+/// Interrupts that no device is behind: a controller's signal that was gone when the CPU acknowledged
+/// it. 0 for a CPU that is not there.
+#[must_use]
+pub fn spurious(cpu: CpuIndex) -> u64 {
+    count(cpu, |unasked| &unasked.spurious)
+}
+
+/// NMIs that nobody has asked for, or for which there was [no handler](crate::ipi::set_nmi_handler).
+/// 0 for a CPU that is not there.
+#[must_use]
+pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
+    count(cpu, |unasked| &unasked.nmis)
+}
+
+/// A CPU's counts. Written by that CPU only.
+#[derive(Debug)]
+pub(crate) struct Unasked {
+    stray: AtomicU64,
+    spurious: AtomicU64,
+    nmis: AtomicU64,
+    /// A bit per vector that the log has been told of.
+    told: [AtomicU64; 4],
+    /// What port 0x61 said at an NMI, for the log; [`NOTHING`] to tell.
+    untold_nmi: AtomicU16,
+}
+
+/// No value of a port of 8 bits.
+const NOTHING: u16 = 0x100;
+
+impl Unasked {
+    pub(crate) const fn none() -> Self {
+        Self {
+            stray: AtomicU64::new(0),
+            spurious: AtomicU64::new(0),
+            nmis: AtomicU64::new(0),
+            told: [const { AtomicU64::new(0) }; 4],
+            untold_nmi: AtomicU16::new(NOTHING),
+        }
+    }
+
+    /// Whether this is the first time that it is asked for the vector.
+    fn is_news(&self, vector: u8) -> bool {
+        let bit = 1 << (vector % 64);
+        // Relaxed: only this CPU writes it.
+        self.told[usize::from(vector / 64)].fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+}
+
+/// Takes an interrupt with a vector that has no handler, on this CPU. As a handler.
+pub(crate) fn take(vector: u8) {
+    let from_8259 = (vector::FIRST_8259..=vector::LAST_8259).contains(&vector);
+    let is_stray = if apic::is_in_service(vector) {
+        apic::end_of_interrupt();
+        true
+    } else if from_8259 {
+        pic::end(vector)
+    } else {
+        vector != vector::SPURIOUS
+    };
+    let unasked = &cpu::local().unasked;
+    let (count, what) = if is_stray {
+        (&unasked.stray, "an interrupt that nobody has asked for")
+    } else {
+        (&unasked.spurious, "a spurious interrupt")
+    };
+    count.fetch_add(1, Ordering::Relaxed);
+    if unasked.is_news(vector) {
+        log!("{what}, vector {vector:#x} (counted from here on, not told)");
+    }
+}
+
+/// Takes an NMI that nobody on any CPU has asked for. If the board says that it is for a hardware error, that ends the
+/// kernel; otherwise returns.
+pub(crate) fn check_nmi_reason(frame: &Frame) {
+    let reason = Reason::read();
+    if reason.is_hardware_error() {
+        panic::report(
+            format_args!(
+                "non-maskable interrupt at {:#x}: the board reports a hardware error ({reason})",
+                frame.rip
+            ),
+            |line| backtrace::from(frame.rip, frame.rbp, line),
+        );
+    }
+}
+
+/// Counts an NMI for which there is no handler. In an NMI.
+///
+/// The log is told soon: by an interrupt that this CPU sends itself, for the code below may be about to
+/// take the log's lock, or to give it back, and who holds it for longer may be waiting for this CPU.
+pub(crate) fn count_nmi() {
+    let unasked = &cpu::local().unasked;
+    if unasked.nmis.fetch_add(1, Ordering::Relaxed) > 0 {
+        return;
+    }
+    unasked
+        .untold_nmi
+        .store(Reason::read().0.into(), Ordering::Relaxed);
+    // Early in the boot there is no APIC to send it: `firmware::silence` tells of it.
+    if let Some(me) = apic::try_id() {
+        apic::send(Target::One(me), Ipi::Vector(vector::TELL));
+    }
+}
+
+/// Tells the log what [`count_nmi`] has left to tell. Not in an NMI.
+pub(crate) fn tell_of_nmi() {
+    let untold = &cpu::local().unasked.untold_nmi;
+    if let Ok(reason) = u8::try_from(untold.swap(NOTHING, Ordering::Relaxed)) {
+        log!(
+            "an NMI that nobody has asked for (port 0x61: {}; counted from here on, not told)",
+            Reason(reason)
+        );
+    }
+}
+
+fn count(cpu: CpuIndex, which: impl FnOnce(&Unasked) -> &AtomicU64) -> u64 {
+    cpu::area(cpu).map_or(0, |area| which(&area.unasked).load(Ordering::Relaxed))
+}
+
+/// Why there is an NMI, as far as the board tells: port 0x61 (IBM PC/AT; Intel ICH9 data sheet, 13.7.1
+/// NMI_SC).
+#[derive(Clone, Copy)]
+pub(crate) struct Reason(pub(crate) u8);
+
+impl Reason {
+    /// A device on PCI or the memory controller has found an error that it cannot report otherwise.
+    const SERR: u8 = 1 << 7;
+    /// A device on the ISA bus has.
+    const IOCHK: u8 = 1 << 6;
+    /// What a port reads that is not there (QEMU's microvm).
+    const NO_PORT: u8 = 0xff;
+
+    fn read() -> Self {
+        // SAFETY: reading the port changes nothing.
+        Self(unsafe { Port::new(0x61).read() })
+    }
+
+    pub(crate) fn is_hardware_error(self) -> bool {
+        self.0 != Self::NO_PORT && self.0 & (Self::SERR | Self::IOCHK) != 0
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.0 {
+            Self::NO_PORT => "not there",
+            port if port & Self::SERR != 0 => "SERR#, a PCI or memory error",
+            port if port & Self::IOCHK != 0 => "IOCHK#, an ISA device's error",
+            _ => "no hardware error",
+        };
+        write!(f, "{text}, {:#04x}", self.0)
+    }
+}

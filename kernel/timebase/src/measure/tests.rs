@@ -1,0 +1,167 @@
+use core::cell::{Cell, RefCell};
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::{Reference, measure};
+use crate::Counter;
+
+const TSC_HZ: u64 = 2_294_608_000;
+const APIC_HZ: u64 = 62_500_000;
+
+/// A machine whose time goes on with every reading of a counter, and which loses its CPU now and then.
+struct Machine {
+    reference: Counter,
+    /// In picoseconds.
+    now: Cell<u128>,
+    /// How long a reading takes.
+    reading_ps: u128,
+    readings: Cell<u64>,
+    /// The CPU is away after so many readings, for so many microseconds.
+    absences: RefCell<Vec<(u64, u64)>>,
+    /// What the reference has come to. After so many readings it stops.
+    count: Cell<u64>,
+    stops_after: u64,
+}
+
+impl Machine {
+    fn new(reference: Counter) -> Self {
+        Self {
+            reference,
+            now: Cell::new(123_456_789),
+            reading_ps: 1_000_000,
+            readings: Cell::new(0),
+            absences: RefCell::default(),
+            count: Cell::new(0),
+            stops_after: u64::MAX,
+        }
+    }
+
+    fn count(&self, hz: u64) -> u64 {
+        let readings = self.readings.get() + 1;
+        self.readings.set(readings);
+        let mut now = self.now.get() + self.reading_ps;
+        self.absences.borrow_mut().retain(|&(after, micros)| {
+            let is_due = readings >= after;
+            if is_due {
+                now += u128::from(micros) * 1_000_000;
+            }
+            !is_due
+        });
+        self.now.set(now);
+        (now * u128::from(hz) / 1_000_000_000_000) as u64
+    }
+
+    fn measure(&self) -> Option<[u64; 2]> {
+        measure(self, || self.count(TSC_HZ), || self.count(APIC_HZ))
+    }
+}
+
+impl Reference for Machine {
+    fn counter(&self) -> Counter {
+        self.reference
+    }
+
+    fn read(&self) -> u64 {
+        let count = self.count(self.reference.hz());
+        if self.readings.get() <= self.stops_after {
+            self.count.set(count);
+        }
+        // As it would read if it had begun at 0: as wide as it is, and in its direction.
+        self.reference.elapsed(0, self.count.get())
+    }
+}
+
+fn references() -> [Counter; 4] {
+    let hpet = Counter::hpet(0x0098_9680_8086_a201).expect("valid");
+    [
+        Counter::PIT,
+        Counter::pm_timer(false),
+        Counter::pm_timer(true),
+        hpet.lower_half(),
+    ]
+}
+
+/// To one part in 1000.
+fn is_right(rates: Option<[u64; 2]>) -> bool {
+    let fits = |rate: u64, hz: u64| rate.abs_diff(hz) <= hz / 1000;
+    rates.is_some_and(|[tsc, apic]| fits(tsc, TSC_HZ) && fits(apic, APIC_HZ))
+}
+
+#[test]
+fn both_rates_are_right_after_one_window() {
+    for reference in references() {
+        let machine = Machine::new(reference);
+        let began = machine.now.get();
+        let rates = machine.measure();
+        assert!(is_right(rates), "{reference:?}: {rates:?}");
+        let took_us = (machine.now.get() - began) / 1_000_000;
+        assert!(
+            (5_000..5_200).contains(&took_us),
+            "{reference:?}: {took_us} us"
+        );
+    }
+}
+
+#[test]
+fn a_round_of_the_8254_that_nobody_saw_is_noticed() {
+    let round_us = 54_925;
+    for more_us in [0, 100, 2_000, 4_000, 20_000, 50_000] {
+        let machine = Machine::new(Counter::PIT);
+        // Early in the first three windows.
+        *machine.absences.borrow_mut() = [100, 3_000, 6_000]
+            .map(|at| (at, round_us + more_us))
+            .into();
+        let rates = machine.measure();
+        assert!(is_right(rates), "{more_us}: {rates:?}");
+        assert_eq!(machine.absences.borrow().len(), 0);
+    }
+}
+
+#[test]
+fn a_host_that_is_always_busy_gives_a_clock_all_the_same() {
+    let machine = Machine::new(Counter::PIT);
+    *machine.absences.borrow_mut() = (0..100).map(|number| (number * 500, 4_000)).collect();
+    let rates = machine.measure();
+    assert!(is_right(rates), "{rates:?}");
+}
+
+#[test]
+fn a_reference_that_stands_still_is_none() {
+    for reference in references() {
+        for stops_after in [0, 1, 100, 2_000] {
+            let machine = Machine::new(reference);
+            let machine = Machine {
+                stops_after,
+                ..machine
+            };
+            assert_eq!(machine.measure(), None, "{reference:?} after {stops_after}");
+        }
+    }
+}
+
+#[test]
+fn a_counter_that_stands_still_has_no_rate() {
+    let machine = Machine::new(Counter::PIT);
+    let rates = measure(&machine, || machine.count(TSC_HZ), || 5).expect("the reference moves");
+    assert!(rates[0].abs_diff(TSC_HZ) < TSC_HZ / 1000);
+    assert_eq!(rates[1], 0);
+    let machine = Machine::new(Counter::PIT);
+    assert!(measure(&machine, || 5, || 5) == Some([0, 0]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Three absences at most, so that one window of four is without any.
+    #[test]
+    fn absences_do_no_harm(
+        which in 0_usize..4,
+        absences in prop::collection::vec((0_u64..20_000, 0_u64..1_000_000), 0..4),
+        reading_ps in 100_000_u128..3_000_000,
+    ) {
+        let machine = Machine { reading_ps, absences: RefCell::new(absences), ..Machine::new(references()[which]) };
+        let rates = machine.measure();
+        prop_assert!(is_right(rates), "{:?}", rates);
+    }
+}

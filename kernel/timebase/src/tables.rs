@@ -1,0 +1,221 @@
+//! Where the firmware says that the counters are: two ACPI tables.
+//!
+//! Each function takes the bytes of a table, which begin with its header, and ignores what follows the
+//! length that the header states; the checksum is not looked at. Why not the `acpi` crate's own
+//! readers (5.2.0): the HPET's panics if the address is in another space than memory, and the FADT's
+//! reads past the end of a table that is shorter than its revision demands.
+
+/// Physical address of the HPET's registers (IA-PC HPET 1.0a, section 3.2.4). `None` if the table is none
+/// that can be read, or the address is not one of memory.
+#[must_use]
+pub fn hpet_address(bytes: &[u8]) -> Option<u64> {
+    let table = table(bytes, b"HPET")?;
+    let address = GenericAddress::read(table, 40)?;
+    (address.space == MEMORY && address.address != 0).then_some(address.address)
+}
+
+/// ACPI's power management timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PmTimer {
+    /// Its I/O port; 32 bits are read from it.
+    pub port: u16,
+    /// Whether all 32 bits count, or only 24.
+    pub is_32_bit: bool,
+}
+
+impl PmTimer {
+    /// The timer, from the FADT (ACPI 6.5, sections 5.2.9 and 4.8.3.3). `None` if the table is none that
+    /// can be read, the platform has no such timer, or it is not at an I/O port.
+    #[must_use]
+    pub fn from_fadt(bytes: &[u8]) -> Option<Self> {
+        const TMR_VAL_EXT: u32 = 1 << 8;
+        const HW_REDUCED_ACPI: u32 = 1 << 20;
+        let table = table(bytes, b"FACP")?;
+        let block = u32::from_le_bytes(field(table, 76)?);
+        let [length] = field(table, 91)?;
+        let flags = u32::from_le_bytes(field(table, 112)?);
+        if length != 4 || flags & HW_REDUCED_ACPI != 0 {
+            return None;
+        }
+        // Newer tables have the address once more, in the longer form, which counts if it is not 0.
+        let extended = GenericAddress::read(table, 208).filter(|address| address.address != 0);
+        let port = match extended {
+            Some(GenericAddress { space: IO, address }) => address,
+            Some(_) => return None,
+            None => block.into(),
+        };
+        Some(Self {
+            port: u16::try_from(port).ok().filter(|port| *port != 0)?,
+            is_32_bit: flags & TMR_VAL_EXT != 0,
+        })
+    }
+}
+
+/// ACPI's generic address structure (ACPI 6.5, section 5.2.3.2), as far as it matters here.
+struct GenericAddress {
+    space: u8,
+    address: u64,
+}
+
+const MEMORY: u8 = 0;
+const IO: u8 = 1;
+
+impl GenericAddress {
+    fn read(table: &[u8], at: usize) -> Option<Self> {
+        let [space] = field(table, at)?;
+        let address = u64::from_le_bytes(field(table, at + 4)?);
+        Some(Self { space, address })
+    }
+}
+
+/// The table, cut to the length that its header states.
+fn table<'a>(bytes: &'a [u8], signature: &[u8; 4]) -> Option<&'a [u8]> {
+    if bytes.first_chunk() != Some(signature) {
+        return None;
+    }
+    let length = u32::from_le_bytes(field(bytes, 4)?);
+    bytes.get(..length as usize)
+}
+
+fn field<const N: usize>(table: &[u8], at: usize) -> Option<[u8; N]> {
+    table.get(at..)?.first_chunk().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    use super::{PmTimer, hpet_address};
+
+    fn table(signature: &[u8; 4], length: usize, fields: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut bytes = std::vec![0; length];
+        bytes[..4].copy_from_slice(signature);
+        bytes[4..8].copy_from_slice(&(length as u32).to_le_bytes());
+        for (at, field) in fields {
+            bytes[*at..at + field.len()].copy_from_slice(field);
+        }
+        bytes
+    }
+
+    /// As QEMU's.
+    fn hpet() -> Vec<u8> {
+        table(b"HPET", 56, &[(40, &[0, 0, 0, 0, 0, 0, 0xd0, 0xfe])])
+    }
+
+    /// As QEMU's for its pc machine, whose FADT has the first revision.
+    fn short_fadt() -> Vec<u8> {
+        table(
+            b"FACP",
+            116,
+            &[(76, &[8, 6]), (91, &[4]), (112, &[0xa5, 0x80])],
+        )
+    }
+
+    /// As QEMU's for q35.
+    fn long_fadt() -> Vec<u8> {
+        let mut table = table(b"FACP", 244, &[(208, &[1, 32, 0, 0, 8, 6])]);
+        let short = short_fadt();
+        table[8..116].copy_from_slice(&short[8..]);
+        table
+    }
+
+    const PM_TIMER: PmTimer = PmTimer {
+        port: 0x608,
+        is_32_bit: false,
+    };
+
+    #[test]
+    fn qemus_tables() {
+        assert_eq!(hpet_address(&hpet()), Some(0xfed0_0000));
+        assert_eq!(PmTimer::from_fadt(&short_fadt()), Some(PM_TIMER));
+        assert_eq!(PmTimer::from_fadt(&long_fadt()), Some(PM_TIMER));
+    }
+
+    #[test]
+    fn the_longer_form_of_the_address_counts_if_it_is_there() {
+        let mut fadt = long_fadt();
+        fadt[212] = 0x18;
+        assert_eq!(
+            PmTimer::from_fadt(&fadt).map(|timer| timer.port),
+            Some(0x618)
+        );
+        fadt[212..214].fill(0);
+        assert_eq!(PmTimer::from_fadt(&fadt), Some(PM_TIMER));
+        // In memory: not for this kernel.
+        let mut fadt = long_fadt();
+        fadt[208] = 0;
+        assert_eq!(PmTimer::from_fadt(&fadt), None);
+    }
+
+    #[test]
+    fn the_width_is_a_flag() {
+        let mut fadt = short_fadt();
+        fadt[113] |= 1;
+        assert!(PmTimer::from_fadt(&fadt).is_some_and(|timer| timer.is_32_bit));
+    }
+
+    #[test]
+    fn platforms_without_the_timer() {
+        for (at, value) in [(91, 0), (114, 1 << 4)] {
+            let mut fadt = short_fadt();
+            fadt[at] = value;
+            assert_eq!(PmTimer::from_fadt(&fadt), None, "byte {at}");
+        }
+        let mut fadt = short_fadt();
+        fadt[76..78].fill(0);
+        assert_eq!(PmTimer::from_fadt(&fadt), None);
+        fadt[78] = 1;
+        assert_eq!(PmTimer::from_fadt(&fadt), None, "beyond the I/O space");
+    }
+
+    #[test]
+    fn an_hpet_that_is_not_in_memory() {
+        let mut hpet = hpet();
+        hpet[40] = 1;
+        assert_eq!(hpet_address(&hpet), None);
+    }
+
+    #[test]
+    fn tables_that_are_cut_or_others() {
+        for length in 0..56 {
+            assert_eq!(hpet_address(&hpet()[..length]), None, "{length} bytes");
+        }
+        for length in 0..116 {
+            assert_eq!(
+                PmTimer::from_fadt(&short_fadt()[..length]),
+                None,
+                "{length} bytes"
+            );
+        }
+        assert_eq!(hpet_address(&short_fadt()), None);
+        assert_eq!(PmTimer::from_fadt(&hpet()), None);
+        // The header states less than there is.
+        let mut short = hpet();
+        short[4] = 50;
+        assert_eq!(hpet_address(&short), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_much(
+            start in prop_oneof![Just(hpet()), Just(short_fadt()), Just(long_fadt())],
+            changes in prop::collection::vec((0_usize..256, 0_u8..), 0..20),
+            length in 0_usize..256,
+        ) {
+            let mut bytes = start;
+            for (at, value) in changes {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            bytes.truncate(length);
+            if let Some(address) = hpet_address(&bytes) {
+                prop_assert!(address != 0);
+            }
+            if let Some(timer) = PmTimer::from_fadt(&bytes) {
+                prop_assert!(timer.port != 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Where the clock's rate comes from, on machines that lack one counter or another; see the guest of the
+//! same name.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use boot::{Machine, Outcome, Report};
+use protocol::event::{ASSUMED, Event};
+use protocol::options::ClockSource::{self, Cpuid, Hpet, Hypervisor, Pit, PmTimer};
+use tests::Case;
+
+fn main() -> ExitCode {
+    let mut cases = Vec::new();
+    let q35 = [Pit, Hpet, PmTimer];
+    for smp in ["1", "4", "16"] {
+        cases.push(by("pit", &q35, Case::new("clock", smp)));
+    }
+    // What `auto` comes to as the machine has less and less. A second `-machine` adds to the first.
+    for (machine, without, source, there) in [
+        (Machine::Q35, "pit=off", "hpet", &[Hpet, PmTimer][..]),
+        (Machine::Q35, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
+        (Machine::Pc, "hpet=off", "pit", &[Pit, PmTimer]),
+        (Machine::Pc, "pit=off", "hpet", &[Hpet, PmTimer]),
+        (Machine::Pc, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
+        // SeaBIOS then makes tables of its own, on pc none. One CPU, since they list no other.
+        (Machine::Q35, "acpi=off", "pit", &q35),
+        (Machine::Pc, "acpi=off", "pit", &[Pit]),
+        (Machine::Pc, "acpi=off,pit=off", ASSUMED, &[]),
+        (Machine::Microvm, "pit=on", "pit", &[Pit]),
+        (Machine::Microvm, "pit=off", ASSUMED, &[]),
+    ] {
+        let smp = if without.contains("acpi") { "1" } else { "2" };
+        let name = format!("{machine}_{}", without.replace(['=', ','], "_"));
+        let case = Case::new("clock", smp).on(machine).named(&name);
+        cases.push(by(source, there, case.qemu(["-machine", without])));
+    }
+    for source in q35 {
+        let case = Case::new("clock", "2").named(&format!("{}_forced", source.name()));
+        cases.push(by(source.name(), &q35, wanting(source, case)));
+    }
+    // What TCG does not have, and what was taken away.
+    for (machine, without, source, there) in [
+        (Machine::Q35, "pit=on", Cpuid, "it has: pit, hpet, pm-timer"),
+        (
+            Machine::Q35,
+            "pit=on",
+            Hypervisor,
+            "it has: pit, hpet, pm-timer",
+        ),
+        (Machine::Q35, "pit=off", Pit, "it has: hpet, pm-timer"),
+        (Machine::Q35, "hpet=off", Hpet, "it has: pit, pm-timer"),
+        (Machine::Pc, "acpi=off", PmTimer, "it has: pit "),
+        (Machine::Microvm, "pit=off", Hpet, "it has: nothing else"),
+    ] {
+        let name = format!("{machine}_{}_forced_but_absent", source.name());
+        let case = Case::new("clock", "1").on(machine).named(&name);
+        let case = wanting(source, case).tcg().qemu(["-machine", without]);
+        cases.push(case.expecting(move |report| is_unfit(report, source, there)));
+    }
+    // The only accelerator that has the leaf. QEMU shows it if the counter's rate cannot change. A KVM that
+    // interprets kernel code does not know the register that `arch-capabilities` stands for.
+    let cpu = "host,vmware-cpuid-freq=on,+invtsc,arch-capabilities=off";
+    let case = Case::new("clock", "1").kvm().qemu(["-cpu", cpu]);
+    let there = [Hypervisor, Pit, Hpet, PmTimer];
+    cases.push(by(Hypervisor.name(), &there, case));
+    tests::main("clock", cases)
+}
+
+fn wanting(source: ClockSource, case: Case) -> Case {
+    case.options(|options| options.clock = source)
+}
+
+/// The clock's rate comes from `source`, and the guest finds those `there`.
+fn by(source: &'static str, there: &[ClockSource], case: Case) -> Case {
+    let there = there.to_vec();
+    case.also(move |report| {
+        let clock = report.events.iter().find_map(|event| match event {
+            Event::Clock { source, hz } => Some((source, *hz)),
+            _ => None,
+        });
+        let (found, hz) = clock.context("the kernel did not say where the rate comes from")?;
+        ensure!(found == source, "the rate comes from {found}");
+        ensure!(
+            source != ASSUMED || hz == 1_000_000_000,
+            "taken for {hz} Hz"
+        );
+        let warned = report
+            .lines
+            .iter()
+            .any(|line| line.contains("NOTHING TELLS THE RATE"));
+        ensure!(warned == (source == ASSUMED), "warned: {warned}");
+        for source in [Cpuid, Hypervisor, Pit, Hpet, PmTimer] {
+            let text = format!("there is {}: ", source.name());
+            let line = report.lines.iter().find(|line| line.contains(&text));
+            let is_there = line.is_some();
+            ensure!(
+                is_there == there.contains(&source),
+                "{}: {is_there}",
+                source.name()
+            );
+            if let Some(line) = line {
+                apic_timer_is_qemus(line)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The APIC's timer runs at 1 GHz, which is QEMU's and KVM's choice, whatever the counter's rate. To 5 %.
+fn apic_timer_is_qemus(line: &str) -> Result<()> {
+    let rate = line.split_once("APIC timer ").map_or("", |(_, rate)| rate);
+    let rate = rate.trim_end_matches(" Hz").parse::<u64>();
+    let rate = rate.with_context(|| format!("no rate of the APIC's timer in {line:?}"))?;
+    ensure!((950_000_000..1_050_000_000).contains(&rate), "{line}");
+    Ok(())
+}
+
+fn is_unfit(report: &Report, wanted: ClockSource, there: &str) -> Result<()> {
+    let Outcome::Unfit { said } = &report.outcome else {
+        anyhow::bail!("{}", report.outcome);
+    };
+    let wanted = format!("clock={}: this machine has no such source", wanted.name());
+    for words in [&wanted, there, "clock=auto"] {
+        ensure!(said.contains(words), "{words:?} is not in {said:?}");
+    }
+    Ok(())
+}

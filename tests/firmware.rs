@@ -1,0 +1,58 @@
+//! What firmware leaves live, and interrupts that nobody has asked for: see the guest of the same name.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use boot::{Machine, Report};
+use tests::Case;
+
+fn main() -> ExitCode {
+    let mut cases = Vec::new();
+    for machine in [Machine::Q35, Machine::Pc, Machine::Microvm] {
+        for smp in ["1", "2", "8", "9,sockets=3,cores=3,threads=1"] {
+            let case = Case::new("firmware", smp).on(machine);
+            let cpus = case.shape().cpus;
+            cases.push(case.also(move |report| {
+                // What is told, is told once by each CPU, however often it has happened.
+                let reason = match machine {
+                    Machine::Microvm => "not there, 0xff",
+                    Machine::Q35 | Machine::Pc => "no hardware error, 0x",
+                };
+                told(report, cpus, &format!("has asked for (port 0x61: {reason}"))?;
+                told(
+                    report,
+                    cpus,
+                    "an interrupt that nobody has asked for, vector 0x70",
+                )?;
+                told(report, cpus, "a spurious interrupt, vector 0x27")?;
+                // Its tables do not tell where the 8254 is.
+                let (hpets_missing, lines) = match machine {
+                    Machine::Microvm => (1, "lines that tick: [8]"),
+                    Machine::Q35 | Machine::Pc => (0, "lines that tick: [0, 8]"),
+                };
+                told(report, hpets_missing, "has no HPET")?;
+                told(report, 1, lines)
+            }));
+        }
+    }
+    // The board's NMIs come to every CPU while it starts and in all of the above.
+    for smp in ["2", "8"] {
+        let case = Case::new("firmware", smp).named(&format!("nmi_storm_smp_{smp}"));
+        let cpus = case.shape().cpus;
+        let case = case.inject_nmis_from_start(Duration::from_millis(2));
+        cases.push(case.also(move |report| told(report, cpus, "has asked for (port 0x61: ")));
+    }
+    tests::main("firmware", cases)
+}
+
+/// So many lines of the log have these words.
+fn told(report: &Report, times: u32, words: &str) -> Result<()> {
+    let lines = report.lines.iter().filter(|line| line.contains(words));
+    let lines: Vec<_> = lines.collect();
+    ensure!(
+        lines.len() == times as usize,
+        "{words:?} is not told {times} times: {lines:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! CPUs go offline and come back, and are plugged in, while others use and tear down objects.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
+
+use kernel::cpu::{self, CpuIndex};
+use kernel::platform::Halt;
+use kernel::smp::{self, OfflineError, StartError};
+use kernel::{Machine, barrier, interrupts, ipi, timer};
+use protocol::exit::ExitCode;
+use rundown::{CloseOutcome, Rundown, WaitOutcome};
+use test_kernels::{PerCpu, next};
+
+kernel::main!(run);
+
+fn run(machine: &'static Machine) -> ExitCode {
+    if cpu::possible() > cpu::listed() {
+        return kernel::testing::run(
+            machine,
+            &[
+                ("who_is_not_plugged_in_is_silent", |_| {
+                    who_is_not_plugged_in_is_silent()
+                }),
+                ("a_cpu_is_plugged_in", |_| a_cpu_is_plugged_in()),
+                ("it_is_a_cpu_like_any_other", |_| {
+                    every_cpu_leaves_and_comes_back()
+                }),
+                ("it_counts::plain", |_| {
+                    references_outlive_their_cpu(test_kernels::plain)
+                }),
+                ("it_counts::cache_aware", |_| {
+                    references_outlive_their_cpu(test_kernels::cache_aware);
+                }),
+                ("it_counts::per_cpu", |_| {
+                    references_outlive_their_cpu(test_kernels::per_cpu)
+                }),
+            ],
+        );
+    }
+    kernel::testing::run(
+        machine,
+        test_kernels::for_every_kind![
+            references_outlive_their_cpu,
+            used_by_interrupts_meanwhile;
+            ("what_is_illegal_is_refused", |_| what_is_illegal_is_refused()),
+            ("every_cpu_leaves_and_comes_back", |_| every_cpu_leaves_and_comes_back()),
+            ("barriers_do_not_wait_for_it", |_| barriers_do_not_wait_for_it()),
+            ("calls_are_run_or_refused", |_| calls_are_run_or_refused()),
+        ],
+    )
+}
+
+fn aps() -> impl Iterator<Item = CpuIndex> {
+    (1..cpu::listed() as u32).map(CpuIndex::new)
+}
+
+fn leaked<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+fn what_is_illegal_is_refused() {
+    let beyond = CpuIndex::new(cpu::possible() as u32);
+    assert_eq!(smp::offline(CpuIndex::BSP), Err(OfflineError::Bsp));
+    assert_eq!(smp::offline(beyond), Err(OfflineError::NotOnline));
+    assert_eq!(smp::online(beyond), Err(StartError::NotListed));
+    assert_eq!(smp::online(CpuIndex::BSP), Err(StartError::AlreadyOnline));
+    for cpu in aps() {
+        assert_eq!(smp::online(cpu), Err(StartError::AlreadyOnline));
+        smp::offline(cpu).expect("it is online");
+        assert_eq!(smp::offline(cpu), Err(OfflineError::NotOnline));
+        assert_eq!(ipi::try_call(cpu, &|| panic!("run")), Err(ipi::NotOnline));
+        smp::online(cpu).expect("it comes back");
+    }
+}
+
+/// Work is done by those who are there, and by nobody else.
+fn only_those_online_work() {
+    let runs = PerCpu::new(|| AtomicU32::new(0));
+    smp::run_on_each(&|me| {
+        assert_eq!(cpu::current(), me);
+        assert!(interrupts::enabled() && !interrupts::in_handler());
+        runs[me].fetch_add(1, Ordering::Relaxed);
+    });
+    for cpu in (0..cpu::possible() as u32).map(CpuIndex::new) {
+        let expected = u32::from(cpu::is_online(cpu));
+        assert_eq!(runs[cpu].load(Ordering::Relaxed), expected, "{cpu}");
+    }
+}
+
+fn every_cpu_leaves_and_comes_back() {
+    let all = cpu::count();
+    let others: alloc::vec::Vec<CpuIndex> = cpu::online().skip(1).collect();
+    for _ in 0..2 {
+        for &cpu in &others {
+            smp::offline(cpu).expect("it is online");
+            assert!(!cpu::is_online(cpu));
+            assert_eq!(cpu::count(), all - 1);
+            only_those_online_work();
+            smp::online(cpu).expect("it comes back");
+            only_those_online_work();
+        }
+    }
+    // All of them at once.
+    for &cpu in &others {
+        smp::offline(cpu).expect("it is online");
+    }
+    assert_eq!(cpu::count(), 1);
+    only_those_online_work();
+    for &cpu in others.iter().rev() {
+        smp::online(cpu).expect("it comes back");
+    }
+    assert_eq!(cpu::count(), all);
+    only_those_online_work();
+}
+
+/// References that were taken on a CPU that has left are released elsewhere, while it is away and after it
+/// has come back; the object drains when the last of them is gone, not before.
+fn references_outlive_their_cpu<R: Rundown>(new: fn() -> R) {
+    let object = new();
+    let others: alloc::vec::Vec<CpuIndex> = cpu::online().skip(1).collect();
+    for &cpu in &others {
+        let taken = AtomicU32::new(0);
+        smp::run_on_each(&|me| {
+            if me == cpu {
+                for _ in 0..3 {
+                    assert!(object.acquire().is_ok());
+                    taken.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        assert_eq!(taken.load(Ordering::Relaxed), 3);
+        smp::offline(cpu).expect("it is online");
+        assert_eq!(object.racy_held(), 3);
+        // SAFETY: one of the three above.
+        unsafe { object.release() };
+        assert_eq!(object.close(), CloseOutcome::Closed);
+        assert!(object.acquire().is_err());
+        // SAFETY: the second.
+        unsafe { object.release() };
+        assert!(object.try_wait().is_err(), "drained with one still held");
+        smp::online(cpu).expect("it comes back");
+        smp::run_on_each(&|me| {
+            assert!(object.acquire().is_err(), "{me} is granted after the close");
+            if me == cpu {
+                // SAFETY: the third.
+                unsafe { object.release() };
+            }
+        });
+        assert_eq!(object.wait(&Halt), WaitOutcome::Drained);
+        assert!(object.reinit().is_ok());
+    }
+    assert_eq!(object.racy_held(), 0);
+}
+
+/// The timer interrupts of all CPUs use an object, and keep references from one to the next, which another
+/// CPU may have taken; meanwhile CPUs leave and come back, and the object is torn down.
+fn used_by_interrupts_meanwhile<R: Rundown + 'static>(new: fn() -> R) {
+    const ROUNDS: u64 = 4;
+    struct Device<R> {
+        rundown: R,
+        alive: AtomicBool,
+        pocket: AtomicU64,
+        uses: AtomicU64,
+    }
+    let device = leaked(Device {
+        rundown: new(),
+        alive: AtomicBool::new(true),
+        pocket: AtomicU64::new(0),
+        uses: AtomicU64::new(0),
+    });
+    test_kernels::set_on_tick(leaked(|| {
+        let touch = || {
+            assert!(
+                device.alive.load(Ordering::Relaxed),
+                "used after its teardown"
+            )
+        };
+        // Takes one that any CPU has left, if there is one.
+        let full = device
+            .pocket
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+        if full.is_ok() {
+            touch();
+            // SAFETY: it was in the pocket, and now is this handler's.
+            unsafe { device.rundown.release() };
+        }
+        if device.rundown.acquire().is_ok() {
+            touch();
+            device.uses.fetch_add(1, Ordering::Relaxed);
+            device.pocket.fetch_add(1, Ordering::AcqRel);
+        }
+    }));
+    smp::run_on_each(&|_| test_kernels::start_ticking());
+    for round in 0..ROUNDS {
+        for cpu in aps() {
+            smp::offline(cpu).expect("it is online");
+            if round % 2 == 1 {
+                // While it is away. What is in the pocket, the others' next ticks release.
+                assert_eq!(device.rundown.wait(&Halt), WaitOutcome::Drained);
+                device.alive.store(false, Ordering::Relaxed);
+                smp::online(cpu).expect("it comes back");
+                device.alive.store(true, Ordering::Relaxed);
+                assert!(device.rundown.reinit().is_ok());
+            } else {
+                smp::online(cpu).expect("it comes back");
+            }
+        }
+        // Those who came back have no timer any more.
+        smp::run_on_each(&|_| test_kernels::start_ticking());
+    }
+    assert!(device.uses.load(Ordering::Relaxed) > 0);
+    assert_eq!(device.rundown.wait(&Halt), WaitOutcome::Drained);
+    smp::run_on_each(&|_| timer::stop());
+    assert_eq!(device.rundown.racy_held(), 0);
+}
+
+/// The timer interrupts of one CPU do this meanwhile, every so often that the rest gets on with it, even where
+/// virtual CPUs wait for their turn.
+fn on_ticks_of(cpu: CpuIndex, work: fn()) {
+    const PERIOD: Duration = Duration::from_millis(50);
+    smp::run_on_each(&|me| {
+        if me == cpu {
+            timer::start(PERIOD, work);
+        }
+    });
+}
+
+/// Another CPU calls barriers in its timer interrupts, all the while; so does this one.
+fn barriers_do_not_wait_for_it() {
+    for cpu in aps() {
+        on_ticks_of(next(cpu), barrier::all);
+        for _ in 0..3 {
+            smp::offline(cpu).expect("it is online");
+            let answered = barrier::racy_answered(cpu);
+            barrier::all();
+            assert_eq!(barrier::racy_answered(cpu), answered, "it has answered");
+            smp::online(cpu).expect("it comes back");
+            barrier::all();
+        }
+        smp::run_on_each(&|_| timer::stop());
+    }
+}
+
+/// Another CPU calls functions on the one that leaves and comes back: each call is run there, or refused.
+fn calls_are_run_or_refused() {
+    static VICTIM: AtomicU32 = AtomicU32::new(0);
+    static RUN: AtomicU64 = AtomicU64::new(0);
+    static DONE: AtomicU64 = AtomicU64::new(0);
+    static REFUSED: AtomicU64 = AtomicU64::new(0);
+    fn call_it() {
+        let victim = CpuIndex::new(VICTIM.load(Ordering::Relaxed));
+        let called = ipi::try_call(victim, &|| {
+            assert_eq!(cpu::current(), victim);
+            RUN.fetch_add(1, Ordering::Relaxed);
+        });
+        match called {
+            Ok(()) => DONE.fetch_add(1, Ordering::Relaxed),
+            Err(ipi::NotOnline) => REFUSED.fetch_add(1, Ordering::Relaxed),
+        };
+        // Who waits for that sleeps.
+        ipi::wake(CpuIndex::BSP);
+    }
+    for cpu in aps() {
+        VICTIM.store(cpu.get() as u32, Ordering::Relaxed);
+        on_ticks_of(next(cpu), call_it);
+        for _ in 0..3 {
+            let refused = REFUSED.load(Ordering::Relaxed);
+            smp::offline(cpu).expect("it is online");
+            Halt.until(&mut || REFUSED.load(Ordering::Relaxed) > refused);
+            let done = DONE.load(Ordering::Relaxed);
+            smp::online(cpu).expect("it comes back");
+            Halt.until(&mut || DONE.load(Ordering::Relaxed) > done);
+        }
+        smp::run_on_each(&|_| timer::stop());
+    }
+    assert_eq!(RUN.load(Ordering::Relaxed), DONE.load(Ordering::Relaxed));
+}
+
+fn first_pluggable() -> CpuIndex {
+    CpuIndex::new(cpu::listed() as u32)
+}
+
+fn who_is_not_plugged_in_is_silent() {
+    assert_eq!(smp::online(first_pluggable()), Err(StartError::Silent));
+    assert!(!cpu::is_online(first_pluggable()));
+    only_those_online_work();
+}
+
+/// The host plugs it in when this test has started.
+fn a_cpu_is_plugged_in() {
+    let cpu = first_pluggable();
+    loop {
+        match smp::online(cpu) {
+            Ok(()) => break,
+            Err(error) => assert_eq!(error, StartError::Silent),
+        }
+    }
+    assert!(cpu::is_online(cpu));
+    only_those_online_work();
+}

@@ -1,0 +1,149 @@
+//! Something goes wrong while CPUs start, as the option `fault` has it: it is told, who is concerned is left
+//! out, and the rest goes on.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+
+use kernel::cpu::{ApicId, CpuIndex};
+use kernel::platform::Halt;
+use kernel::smp::{self, StartError};
+use kernel::{Machine, cpu, timer};
+use protocol::exit::ExitCode;
+use protocol::options::{FaultKind, Options};
+use rundown::{CloseOutcome, Rundown, WaitOutcome};
+use test_kernels::{Barrier, PerCpu};
+
+kernel::main!(run);
+
+fn run(machine: &'static Machine) -> ExitCode {
+    kernel::testing::run(
+        machine,
+        &[
+            ("it_is_told", it_is_told),
+            ("the_rest_goes_on", |_| the_rest_goes_on()),
+            ("who_comes_uninvited_parks", who_comes_uninvited_parks),
+            ("it_may_be_tried_again", it_may_be_tried_again),
+        ],
+    )
+}
+
+/// The CPUs that the fault keeps from starting. (Of a late one it depends on how late it is: the options say
+/// by a `patience` that is shorter.)
+fn victims(options: &Options) -> impl Iterator<Item = ApicId> {
+    let fault = options.fault;
+    let patience = options.patience;
+    let others = cpu::map().iter_enabled().skip(1).map(|(_, id)| id);
+    others.filter(move |id| {
+        fault
+            .filter(|fault| fault.is_for(id.get()))
+            .is_some_and(|fault| match fault.kind {
+                FaultKind::Tsc | FaultKind::Stray => false,
+                FaultKind::Late => fault.millis > 2 * patience,
+                _ => true,
+            })
+    })
+}
+
+fn it_is_told(machine: &'static Machine) {
+    let fault = machine.options.fault.map(|fault| fault.kind);
+    let bring_up = &machine.bring_up;
+    assert!(
+        bring_up
+            .missing
+            .iter()
+            .copied()
+            .eq(victims(&machine.options)),
+        "missing: {:?}",
+        bring_up.missing
+    );
+    for id in &bring_up.missing {
+        let faults = bring_up.faults.iter().filter(|f| f.apic_id == id.get());
+        // Once for each time it was started. A late one has done nothing wrong.
+        let expected = if fault == Some(FaultKind::Late) { 0 } else { 2 };
+        assert_eq!(faults.count(), expected, "{id}: {:?}", bring_up.faults);
+    }
+    let behind = bring_up.behind.len();
+    if fault == Some(FaultKind::Tsc) {
+        assert_eq!(behind, 1, "{:?}", bring_up.behind);
+        let (_, by) = bring_up.behind[0];
+        assert!(by > Duration::from_millis(1), "only by {by:?}");
+    } else {
+        assert_eq!(behind, 0, "{:?}", bring_up.behind);
+    }
+}
+
+/// Everybody who is there works, and an object that all of them use is torn down.
+fn the_rest_goes_on() {
+    let runs = PerCpu::new(|| AtomicU32::new(0));
+    smp::run_on_each(&|me| {
+        runs[me].fetch_add(1, Ordering::Relaxed);
+    });
+    for cpu in (0..cpu::possible() as u32).map(CpuIndex::new) {
+        let expected = u32::from(cpu::is_online(cpu));
+        assert_eq!(runs[cpu].load(Ordering::Relaxed), expected, "{cpu}");
+    }
+    torn_down(&test_kernels::plain());
+    torn_down(&test_kernels::cache_aware());
+    torn_down(&test_kernels::per_cpu());
+}
+
+/// Each CPU has a reference when the object is closed.
+fn torn_down<R: Rundown>(object: &R) {
+    let all_have_one = Barrier::for_all();
+    let refused = Barrier::for_all();
+    smp::run_on_each(&|me| {
+        let guard = object.try_acquire().expect("it is open");
+        all_have_one.wait();
+        if me == CpuIndex::BSP {
+            assert_eq!(object.close(), CloseOutcome::Closed);
+        }
+        refused.wait();
+        assert!(object.try_acquire().is_none(), "granted after the close");
+        drop(guard);
+    });
+    assert_eq!(object.wait(&Halt), WaitOutcome::Drained);
+}
+
+/// CPUs that come too late, or that nobody has listed, are seen, and are not used.
+fn who_comes_uninvited_parks(machine: &'static Machine) {
+    let options = &machine.options;
+    let late = options.fault.filter(|fault| fault.kind == FaultKind::Late);
+    let expected_late: alloc::vec::Vec<ApicId> = match late {
+        Some(_) => victims(options).collect(),
+        None => alloc::vec::Vec::new(),
+    };
+    let hidden = options.hide.map(ApicId::new);
+    let all_here = || {
+        let parked = smp::parked();
+        parked.late.len() >= expected_late.len()
+            && parked.unlisted.len() >= usize::from(hidden.is_some())
+    };
+    // They come when they come; the ticks make this CPU look again.
+    timer::start(Duration::from_millis(1), || {});
+    Halt.until(&mut || all_here());
+    timer::stop();
+    let parked = smp::parked();
+    assert_eq!(parked.late, expected_late);
+    assert!(parked.unlisted.iter().copied().eq(hidden), "{parked:?}");
+    the_rest_goes_on();
+}
+
+/// Who was late comes when he is called again; who goes wrong each time does so again.
+fn it_may_be_tried_again(machine: &'static Machine) {
+    let fault = machine.options.fault.map(|fault| fault.kind);
+    for id in machine.bring_up.missing.iter().take(2) {
+        let cpu = cpu::map().index_of(*id).expect("it is listed");
+        match fault {
+            Some(FaultKind::Late) => {
+                smp::online(cpu).expect("its time has come");
+                assert!(cpu::is_online(cpu));
+            }
+            _ => assert_eq!(smp::online(cpu), Err(StartError::Faulted)),
+        }
+    }
+    the_rest_goes_on();
+}

@@ -1,0 +1,183 @@
+//! What may go wrong while CPUs start, one after the other: it is told, with the CPU's name and the place, who
+//! is concerned is left out, and the rest goes on; or the kernel ends with one report.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use boot::{Outcome, Report};
+use protocol::event::Event;
+use protocol::options::{Fault, FaultKind, StartMode};
+use protocol::start::{Faulted, Stage};
+use tests::Case;
+
+/// Three cores take two bits of an APIC ID: CPU 4 has the ID 5.
+const SPARSE: &str = "6,sockets=2,cores=3,threads=1";
+
+fn main() -> ExitCode {
+    let mut cases = Vec::new();
+    for (kind, stage, vector) in [
+        (FaultKind::Real, Stage::Real, Some(6)),
+        (FaultKind::Protected, Stage::Protected, Some(6)),
+        (FaultKind::Long, Stage::Long, Some(6)),
+        (FaultKind::Entry, Stage::Entry, Some(6)),
+        (FaultKind::Rust, Stage::Rust, Some(6)),
+        (FaultKind::Panic, Stage::Rust, None),
+        (FaultKind::Stack, Stage::Rust, Some(8)),
+        (FaultKind::Double, Stage::Rust, Some(8)),
+    ] {
+        let one = fault(SPARSE, kind, Some(5)).also(move |report| {
+            // Twice by itself, and once more when the guest calls it: each call is two attempts.
+            went_wrong(report, &[5], 4, stage, vector)?;
+            counts(report, 5, 6, &[5])
+        });
+        cases.push(one);
+        // All of them at once: they share what exceptions push.
+        let all = fault("8", kind, None).also(move |report| {
+            let ids: Vec<u32> = (1..8).collect();
+            went_wrong(report, &ids, 2, stage, vector)?;
+            counts(report, 1, 8, &ids)
+        });
+        cases.push(all);
+    }
+    cases.push(
+        fault("4", FaultKind::Stack, Some(2))
+            .named("the_stack_that_ran_over_is_named")
+            .also(|report| log_has(report, "stack overflow: main stack of CPU 2")),
+    );
+    cases.extend(late());
+    cases.push(fault("4", FaultKind::Tsc, Some(3)).also(|report| {
+        counts(report, 4, 4, &[])?;
+        log_has(report, "the clock of CPU 3 is behind those of others by")
+    }));
+    cases.push(fault("4", FaultKind::Bsp, None).expecting(|report| {
+        let panics = report.events.iter();
+        let panics = panics.filter(|event| matches!(event, Event::Panic { .. }));
+        ensure!(panics.count() == 1, "not exactly one panic is told");
+        let Outcome::Panicked { cpu, message, .. } = &report.outcome else {
+            anyhow::bail!("{}", report.outcome);
+        };
+        ensure!(*cpu == Some(0), "on CPU {cpu:?}");
+        ensure!(
+            message.contains("on the BSP, while others start"),
+            "{message}"
+        );
+        Ok(())
+    }));
+    // A CPU that is there, but is not listed: in the midst of the others, and after them.
+    for (smp, id) in [(SPARSE, 4), ("4", 3)] {
+        let case = Case::new("start_faults", smp).named(&format!("hide_{id}_of_{}", &smp[..1]));
+        cases.push(
+            case.options(|options| options.hide = Some(id))
+                .also(move |report| {
+                    let unlisted = report.events.iter();
+                    let unlisted =
+                        unlisted.filter(|event| **event == Event::Unlisted { apic_id: id });
+                    ensure!(unlisted.count() == 1, "not told once");
+                    Ok(())
+                }),
+        );
+    }
+    // Storms of NMIs from before the first CPU starts to the end.
+    for smp in ["4", "16"] {
+        let case = Case::new("start_faults", smp).named(&format!("nmi_storm_smp_{smp}"));
+        let case = case.options(|options| options.start = StartMode::Serial);
+        cases.push(
+            case.inject_nmis_from_start(Duration::from_micros(200))
+                .also(|report| {
+                    ensure!(report.done.iter().sum::<u64>() > 0, "no NMI was injected");
+                    Ok(())
+                }),
+        );
+    }
+    tests::main("start_faults", cases)
+}
+
+/// CPUs that come later than the others, but in time; and one that comes when it has been given up.
+fn late() -> [Case; 2] {
+    let late = |millis, patience| {
+        let case = Case::new("start_faults", "2").named(&format!("late_by_{millis}_ms"));
+        case.options(move |options| {
+            options.patience = patience;
+            options.fault = Some(Fault {
+                kind: FaultKind::Late,
+                apic_id: Some(1),
+                millis,
+            });
+        })
+    };
+    [
+        late(300, 60_000).also(|report| counts(report, 2, 2, &[])),
+        late(2_000, 300).also(|report| {
+            counts(report, 1, 2, &[1])?;
+            let late = report.events.iter();
+            let late = late.filter(|event| **event == Event::Late { apic_id: 1 });
+            ensure!(late.count() == 1, "not told once that it came late");
+            Ok(())
+        }),
+    ]
+}
+
+fn fault(smp: &str, kind: FaultKind, apic_id: Option<u32>) -> Case {
+    let fault = Fault {
+        kind,
+        apic_id,
+        millis: 0,
+    };
+    let name = fault.to_string().replace(':', "_on_");
+    let case = Case::new("start_faults", smp).named(&name);
+    case.options(|options| options.fault = Some(fault))
+}
+
+/// Each of these CPUs has gone wrong in this manner, so many times.
+fn went_wrong(
+    report: &Report,
+    ids: &[u32],
+    at_least: usize,
+    stage: Stage,
+    vector: Option<u8>,
+) -> Result<()> {
+    let faults: Vec<Faulted> = report
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Faulted(fault) => Some(*fault),
+            _ => None,
+        })
+        .collect();
+    for fault in &faults {
+        let as_expected = (fault.stage, fault.vector) == (stage, vector);
+        ensure!(as_expected && ids.contains(&fault.apic_id), "{fault:?}");
+        // Before a CPU has its own stack, nobody can know the address.
+        let known = stage == Stage::Rust && vector.is_some();
+        ensure!((fault.address != 0) == known, "{fault:?}");
+    }
+    for id in ids {
+        let of_it = faults.iter().filter(|fault| fault.apic_id == *id);
+        ensure!(of_it.count() >= at_least, "APIC {id}: {faults:?}");
+    }
+    Ok(())
+}
+
+/// What the kernel says of its CPUs after the start.
+fn counts(report: &Report, expected: u32, of: u32, gone: &[u32]) -> Result<()> {
+    let mut summary = report.events.iter().filter_map(|event| match event {
+        Event::Online { online, listed, .. } => Some((*online, *listed)),
+        _ => None,
+    });
+    let summary = summary.next().context("no summary")?;
+    ensure!(summary == (expected, of), "{summary:?} CPUs online");
+    let missing = report.events.iter().filter_map(|event| match event {
+        Event::Missing { apic_id } => Some(*apic_id),
+        _ => None,
+    });
+    let missing: Vec<u32> = missing.collect();
+    ensure!(missing == gone, "said to be missing: {missing:?}");
+    Ok(())
+}
+
+fn log_has(report: &Report, words: &str) -> Result<()> {
+    let found = report.lines.iter().any(|line| line.contains(words));
+    ensure!(found, "{words:?} is not in the log");
+    Ok(())
+}
