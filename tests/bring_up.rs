@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use boot::{Machine, Report};
+use boot::{Machine, Outcome, Report};
 use protocol::event::{Cpu, Event};
+use protocol::options::{ApicMode, StartMode};
 use tests::Case;
 use tests::model;
 use tests::shape::Shape;
@@ -32,24 +33,120 @@ fn main() -> ExitCode {
     // A CPU that never starts, in the midst of the others and after them.
     cases.push(Case::new(guest, "9,sockets=3,cores=3,threads=1").ghost(3));
     cases.push(Case::new(guest, "1").ghost(200));
+    // One after the other, and by interrupts to each: what comes of it is the same.
+    for (start, smp) in [
+        (StartMode::Each, "8"),
+        (StartMode::Each, "64"),
+        (StartMode::Serial, "9,sockets=3,cores=3,threads=1"),
+    ] {
+        let case = Case::new(guest, smp).options(|options| options.start = start);
+        let name = format!("{}_{}", start.name(), case.name());
+        cases.push(case.named(&name));
+    }
     let cases = cases.into_iter().map(|case| {
         let shape = case.shape();
         case.also(move |report| index_table_is_right(report, &shape))
     });
+    let cases = cases.chain(modes()).chain(without_a_list());
     tests::main("bring_up", cases.collect())
+}
+
+/// Both modes of the local APIC, however the machine gets there. TCG has no x2APIC before QEMU 9.0.
+fn modes() -> impl Iterator<Item = Case> {
+    let case = |smp: &str, apic: ApicMode| {
+        let case = Case::new("bring_up", smp).options(|options| options.apic = apic);
+        let name = format!("{}_{}", apic.name(), case.name());
+        case.named(&name)
+    };
+    let absent = [ApicMode::X2apic, ApicMode::Preset].map(move |apic| {
+        let case = case("2", apic).tcg().qemu(["-cpu", "max,-x2apic"]);
+        let name = format!("{}_that_is_not_there", apic.name());
+        case.named(&name).expecting(|report| {
+            let unfit = matches!(report.outcome, Outcome::Unfit { .. });
+            ensure!(unfit, "{}", report.outcome);
+            log_has(report, "x2APIC is asked for, and this CPU does not have it")
+        })
+    });
+    let modes = [
+        (ApicMode::Auto, "apic: x2APIC"),
+        (ApicMode::X2apic, "apic: x2APIC"),
+        (ApicMode::Xapic, "apic: xAPIC, as asked"),
+        (
+            ApicMode::Preset,
+            "apic: x2APIC, as the firmware has left it",
+        ),
+    ];
+    let smps = ["4", "6,sockets=2,cores=3,threads=1"];
+    let kvm = modes.into_iter().flat_map(move |(apic, words)| {
+        smps.map(|smp| {
+            let case = case(smp, apic).kvm();
+            let shape = case.shape();
+            case.also(move |report| {
+                ids_are_right(report, &shape)?;
+                log_has(report, words)
+            })
+        })
+    });
+    // IDs up to 287: they do not fit into 8 bits, so xAPIC does not do.
+    let large = case("288", ApicMode::Xapic).kvm();
+    let shape = large.shape();
+    let large = large.also(move |report| {
+        ids_are_right(report, &shape)?;
+        log_has(report, "x2APIC from here on: APIC 255 is listed")
+    });
+    absent.into_iter().chain(kvm).chain([large])
+}
+
+/// Machines without ACPI: the kernel runs on the BSP alone, and says why.
+fn without_a_list() -> impl Iterator<Item = Case> {
+    [Machine::Pc, Machine::Microvm].into_iter().map(|machine| {
+        let case = Case::new("bring_up", "4").on(machine);
+        let case = case.named(&format!("{machine}_without_acpi"));
+        let machine = format!("{machine},acpi=off");
+        case.qemu(["-machine", &machine]).also(|report| {
+            let online = report.events.iter().find_map(|event| match event {
+                Event::Online { online, listed, .. } => Some((*online, *listed)),
+                _ => None,
+            });
+            ensure!(online == Some((1, 1)), "{online:?} CPUs online");
+            log_has(
+                report,
+                "the loader has found no RSDP: only the BSP (APIC 0) is used",
+            )
+        })
+    })
+}
+
+/// Every CPU is there, with the APIC ID that its place makes of it. (What else the host's own CPU model
+/// tells of itself is not ours to know.)
+fn ids_are_right(report: &Report, shape: &Shape) -> Result<()> {
+    let ids = |rows: &[Cpu]| -> Vec<(u32, u32)> {
+        rows.iter().map(|cpu| (cpu.index, cpu.apic_id)).collect()
+    };
+    let rows = rows(report);
+    let expected = ids(&model::MAX.table(shape));
+    ensure!(ids(&rows) == expected, "CPU table {rows:#?}");
+    Ok(())
+}
+
+fn log_has(report: &Report, words: &str) -> Result<()> {
+    let found = report.lines.iter().any(|line| line.contains(words));
+    ensure!(found, "{words:?} is not in the log");
+    Ok(())
+}
+
+fn rows(report: &Report) -> Vec<Cpu> {
+    let rows = report.events.iter().filter_map(|event| match event {
+        Event::Cpu(cpu) => Some(*cpu),
+        _ => None,
+    });
+    rows.collect()
 }
 
 /// The kernel's table says what the machine's shape makes of it; nobody but a ghost is missing.
 fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
     let expected = model::MAX.table(shape);
-    let rows: Vec<Cpu> = report
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Cpu(cpu) => Some(*cpu),
-            _ => None,
-        })
-        .collect();
+    let rows = rows(report);
     let places: Vec<Cpu> = rows
         .iter()
         .map(|cpu| Cpu {

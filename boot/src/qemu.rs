@@ -98,7 +98,14 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     match setup.engine {
         Engine::Tcg => add("-cpu", &"max"),
         Engine::Kvm { native } => {
-            add("-cpu", &"host");
+            // One that is not native was seen to offer a register (IA32_ARCH_CAPABILITIES) that it then
+            // refuses, and QEMU 7.2 gives up.
+            let model = if native {
+                "host"
+            } else {
+                "host,arch-capabilities=off"
+            };
+            add("-cpu", &model);
             // A KVM that interprets kernel code would take minutes for SeaBIOS.
             if !native && setup.machine != Machine::Microvm {
                 add("-bios", &"qboot.rom");

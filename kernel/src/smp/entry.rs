@@ -47,11 +47,11 @@ pub(super) fn init(seats: &'static [Seat]) {
     let table = Box::leak(table.into_boxed_slice());
     AP_TABLE.store(table.as_mut_ptr(), Ordering::Relaxed);
     AP_TABLE_LEN.store(table.len() as u32, Ordering::Relaxed);
-    for vector in 0..IDT_LEN {
+    for (vector, [low_half, high_half]) in AP_IDT.iter().enumerate() {
         let stub = &raw const ap_stubs as u64 + (vector * AP_STUB_SIZE) as u64;
         let [low, high] = interrupts::gate(stub, 0);
-        AP_IDT[vector][0].store(low, Ordering::Relaxed);
-        AP_IDT[vector][1].store(high, Ordering::Relaxed);
+        low_half.store(low, Ordering::Relaxed);
+        high_half.store(high, Ordering::Relaxed);
     }
     AP_IDTR.set(&AP_IDT);
     AP_GDTR.set(&GDT);
