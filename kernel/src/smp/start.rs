@@ -148,6 +148,7 @@ impl Starter {
         // Only now: a CPU that was on its way to its seat has stopped.
         seats.iter().for_each(|seat| seat.expect());
 
+        clock::mark();
         let sipi = clock::nanos();
         let send_to = |seat: &Seat| {
             let page = trampolines.page_of(seat);
