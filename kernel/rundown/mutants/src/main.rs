@@ -1,16 +1,16 @@
-//! Breaks the crate `rundown` on purpose, one small patch at a time, and shows that a named test
-//! notices.
+//! Breaks the crate `rundown` and the kernel on purpose, one small patch at a time, and shows that a named
+//! test notices.
 //!
 //! The patches are in `list/`: each says what it breaks and which test must notice (its killer). A
 //! run first shows that every killer passes on the crate as it is, then that each one fails on its
 //! mutant. It works on copies in the target folder and never touches the sources.
 //!
-//! Some break the kernel: what the per-CPU kind needs of one. Their killers are guests, which are
-//! built in a copy of the whole workspace and booted, which takes a third of the time and needs QEMU and a
-//! toolchain for guests (`cargo boot doctor`).
+//! Some break the kernel: what the per-CPU kind needs of one, and how it brings up its CPUs. Their killers are
+//! guests, or tests of its other packages. Those are built in a copy of the whole workspace, and guests are
+//! booted, which takes half of the time and needs QEMU and a toolchain for guests (`cargo boot doctor`).
 //!
 //! ```text
-//! cargo run -p mutants                        all of them: some 6 min on two CPUs
+//! cargo run -p mutants                        all of them: some 10 min on two CPUs
 //! cargo run -p mutants -- --only central      those whose names contain this
 //! cargo run -p mutants -- --part today/7      a seventh, another one every day
 //! cargo run -p mutants -- --check             only: does the list still fit the sources?
