@@ -124,6 +124,13 @@ impl Seat {
         }
     }
 
+    /// Takes the seat away from a CPU that has gone wrong, even if it had said that it was ready. BSP only, before
+    /// the CPU is declared online.
+    pub(super) fn withdraw_faulty(&self) {
+        self.withdraw();
+        self.go(State::Online, State::Withdrawn);
+    }
+
     /// Waits for its CPU from now on. BSP only, after the CPU has been sent an INIT.
     pub(super) fn expect(&self) {
         for stamp in &self.stamps {
@@ -195,6 +202,14 @@ static SEATS: Once<Box<[Seat]>> = Once::new();
 /// All seats by index, of CPUs that are not there (yet), too.
 pub(super) fn all() -> &'static [Seat] {
     SEATS.get().expect("the seats are made first")
+}
+
+/// Whether no CPU may still be in a trampoline: each has left it for the kernel, or was never started.
+pub(super) fn all_have_left() -> bool {
+    all().iter().all(|seat| {
+        let state = seat.state();
+        matches!(state, State::Vacant | State::Online | State::Offline)
+    })
 }
 
 /// The seat of a CPU.

@@ -116,7 +116,7 @@ impl Starter {
             self.attempt(&waiting, how, &trampolines);
             // From here on some are online, which an interrupt to everybody would reset.
             how = How::Each;
-            trampolines.put_away(seats.iter().all(|seat| seat.state() == State::Online));
+            trampolines.put_away();
             waiting.retain(|seat| {
                 seat.state() != State::Online && {
                     seat.withdraw();
@@ -148,6 +148,8 @@ impl Starter {
         // Only now: a CPU that was on its way to its seat has stopped.
         seats.iter().for_each(|seat| seat.expect());
 
+        // What the others compare their clocks to.
+        clock::mark();
         let sipi = clock::nanos();
         let send_to = |seat: &Seat| {
             let page = trampolines.page_of(seat);
@@ -223,8 +225,8 @@ impl Starter {
                 };
                 report::fault(&fault);
                 self.faults.push(fault);
-                if let Some(seat) = seat {
-                    seat.withdraw();
+                if let Some(seat) = seat.filter(|seat| !cpu::is_online(seat.cpu())) {
+                    seat.withdraw_faulty();
                 }
             }
             Reason::Unlisted => self.parked.unlisted.push(note.apic_id),
@@ -244,6 +246,10 @@ impl Starter {
         for seat in &online {
             cpu::set_online(seat.area());
         }
+        // Who was in time when he was called again is not late.
+        self.parked
+            .late
+            .retain(|id| !online.iter().any(|seat| seat.apic_id() == *id));
         let since = |ticks| clock::at(ticks).saturating_sub(self.begin);
         let last = online.iter().map(|seat| since(seat.last_stamp())).max();
         let behind = |seat: &&Seat| (seat.cpu(), clock::length(seat.behind()));
@@ -331,9 +337,9 @@ impl Trampolines {
         own.or_else(|| self.shared.next_note())
     }
 
-    /// Gives them back if everybody who was sent there has left. Else they stay.
-    fn put_away(self, all_have_left: bool) {
-        if all_have_left {
+    /// Gives them back if everybody who was ever sent there has left. Else they stay.
+    fn put_away(self) {
+        if seat::all_have_left() {
             self.shared.give_back();
             let own = self.own.into_iter().rev();
             own.for_each(|(_, trampoline)| trampoline.give_back());
