@@ -46,6 +46,20 @@ fn main() -> ExitCode {
             .also(|report| log_has(report, "stack overflow: main stack of CPU 2")),
     );
     cases.extend(late());
+    // Who goes wrong once comes when he is started once more: one of them, all of them.
+    cases.push(fault(SPARSE, FaultKind::Once, Some(5)).also(|report| {
+        went_wrong(report, &[5], 1, Stage::Rust, Some(6))?;
+        counts(report, 6, 6, &[])
+    }));
+    cases.push(fault("8", FaultKind::Once, None).also(|report| {
+        let ids: Vec<u32> = (1..8).collect();
+        went_wrong(report, &ids, 1, Stage::Rust, Some(6))?;
+        counts(report, 8, 8, &[])
+    }));
+    // Who is not there is looked for twice; that does not concern those who are.
+    let ghost = Case::new("start_faults", "4").ghost(9);
+    let ghost = ghost.options(|options| options.patience = 500);
+    cases.push(ghost.also(|report| counts(report, 4, 5, &[9])));
     cases.push(fault("4", FaultKind::Tsc, Some(3)).also(|report| {
         counts(report, 4, 4, &[])?;
         log_has(report, "the clock of CPU 3 is behind those of others by")
@@ -93,29 +107,36 @@ fn main() -> ExitCode {
     tests::main("start_faults", cases)
 }
 
-/// CPUs that come later than the others, but in time; and one that comes when it has been given up.
-fn late() -> [Case; 2] {
-    let late = |millis, patience| {
-        let case = Case::new("start_faults", "2").named(&format!("late_by_{millis}_ms"));
+/// CPUs that come later than the others, but in time; and those that come when they have been given up: in
+/// the trampoline, and when they have shown up already.
+fn late() -> [Case; 4] {
+    let by = |kind: FaultKind, millis, patience| {
+        let name = match kind {
+            FaultKind::Slow => "slow",
+            _ => "late",
+        };
+        let case = Case::new("start_faults", "2").named(&format!("{name}_by_{millis}_ms"));
         case.options(move |options| {
             options.patience = patience;
             options.fault = Some(Fault {
-                kind: FaultKind::Late,
+                kind,
                 apic_id: Some(1),
                 millis,
             });
         })
     };
-    [
-        late(300, 60_000).also(|report| counts(report, 2, 2, &[])),
-        late(2_000, 300).also(|report| {
+    let in_time = |kind| by(kind, 300, 60_000).also(|report| counts(report, 2, 2, &[]));
+    let too_late = |kind| {
+        by(kind, 2_000, 300).also(|report| {
             counts(report, 1, 2, &[1])?;
             let late = report.events.iter();
             let late = late.filter(|event| **event == Event::Late { apic_id: 1 });
             ensure!(late.count() == 1, "not told once that it came late");
             Ok(())
-        }),
-    ]
+        })
+    };
+    let (late, slow) = (FaultKind::Late, FaultKind::Slow);
+    [in_time(late), too_late(late), in_time(slow), too_late(slow)]
 }
 
 fn fault(smp: &str, kind: FaultKind, apic_id: Option<u32>) -> Case {

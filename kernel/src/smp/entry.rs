@@ -12,7 +12,7 @@ use core::{
 };
 
 use alloc::{boxed::Box, vec::Vec};
-use protocol::options::FaultKind;
+use protocol::options::{Fault, FaultKind};
 use x86_64::{instructions::hlt, registers::control::Cr3};
 
 use super::{
@@ -109,7 +109,7 @@ extern "C" fn ap_main(seat: &'static Seat) -> ! {
     }
     interrupts::load();
     if let Some(fault) = seat.fault() {
-        go_wrong(fault.kind);
+        go_wrong(seat, fault);
     }
     seat.stamp(3);
     apic::enable();
@@ -134,8 +134,14 @@ extern "C" fn ap_main(seat: &'static Seat) -> ! {
 }
 
 /// What is to happen as soon as exceptions are reported as everywhere else.
-fn go_wrong(fault: FaultKind) {
-    match fault {
+fn go_wrong(seat: &Seat, fault: Fault) {
+    match fault.kind {
+        // SAFETY: an exception, whose handler does not come back.
+        FaultKind::Once if seat.attempts() == 1 => unsafe { asm!("ud2", options(noreturn)) },
+        FaultKind::Slow => {
+            let until = u64::from(fault.millis) * 1_000_000;
+            clock::spin_for(until.saturating_sub(clock::nanos()));
+        }
         FaultKind::Panic => panic!("on purpose, while the CPU starts"),
         FaultKind::Stack => {
             black_box(descend(0));

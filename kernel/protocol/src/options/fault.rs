@@ -4,14 +4,14 @@ use core::fmt;
 use core::str::FromStr;
 
 /// Something that goes wrong on purpose while CPUs start. Written `kind`, `kind:<APIC ID>` or, for
-/// [`FaultKind::Late`], `late:<APIC ID>:<milliseconds>`.
+/// [`FaultKind::Late`] and [`FaultKind::Slow`], `late:<APIC ID>:<milliseconds>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// What.
     pub kind: FaultKind,
     /// On the CPU with this APIC ID; without one, on every CPU that is started.
     pub apic_id: Option<u32>,
-    /// By how many milliseconds a CPU is late.
+    /// By how many milliseconds a CPU is late, or slow.
     pub millis: u32,
 }
 
@@ -34,8 +34,12 @@ pub enum FaultKind {
     Stack,
     /// A double fault while it starts.
     Double,
+    /// An invalid opcode in Rust, the first time that the CPU is started: not when it is started once more.
+    Once,
     /// The CPU sleeps in the trampoline for a while.
     Late,
+    /// The CPU sleeps in Rust, when it has shown up: until so long after the boot, however often it is started.
+    Slow,
     /// The CPU's time-stamp counter seems to be behind by 10 ms.
     Tsc,
     /// The CPU gets interrupts that nobody has asked for, and spurious ones, as soon as it can.
@@ -46,7 +50,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("real", Self::Real),
         ("protected", Self::Protected),
         ("long", Self::Long),
@@ -55,11 +59,19 @@ impl FaultKind {
         ("panic", Self::Panic),
         ("stack", Self::Stack),
         ("double", Self::Double),
+        ("once", Self::Once),
         ("late", Self::Late),
+        ("slow", Self::Slow),
         ("tsc", Self::Tsc),
         ("stray", Self::Stray),
         ("bsp", Self::Bsp),
     ];
+
+    /// Whether it takes a time.
+    #[must_use]
+    pub fn is_a_delay(self) -> bool {
+        matches!(self, Self::Late | Self::Slow)
+    }
 }
 
 impl Fault {
@@ -80,7 +92,7 @@ impl FromStr for Fault {
         let (_, kind) = *found.ok_or(())?;
         let apic_id = parts.next().map(str::parse).transpose().map_err(drop)?;
         let millis = parts.next().map(str::parse).transpose().map_err(drop)?;
-        let fits = parts.next().is_none() && millis.is_some() == (kind == FaultKind::Late);
+        let fits = parts.next().is_none() && millis.is_some() == kind.is_a_delay();
         let millis = millis.unwrap_or(0);
         let fault = Self {
             kind,
@@ -98,9 +110,9 @@ impl fmt::Display for Fault {
         if let Some(id) = self.apic_id {
             write!(f, ":{id}")?;
         }
-        match self.kind {
-            FaultKind::Late => write!(f, ":{}", self.millis),
-            _ => Ok(()),
+        if self.kind.is_a_delay() {
+            write!(f, ":{}", self.millis)?;
         }
+        Ok(())
     }
 }

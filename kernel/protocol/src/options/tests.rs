@@ -148,8 +148,8 @@ fn faults_are_read_back() {
     for (_, kind) in FaultKind::ALL {
         for apic_id in [None, Some(0), Some(u32::MAX)] {
             let millis = match (kind, apic_id) {
-                (FaultKind::Late, None) => continue,
-                (FaultKind::Late, _) => 1500,
+                (FaultKind::Late | FaultKind::Slow, None) => continue,
+                (FaultKind::Late | FaultKind::Slow, _) => 1500,
                 _ => 0,
             };
             let fault = Some(Fault {
@@ -176,6 +176,7 @@ fn a_fault_that_is_none_is_refused() {
         "real:x",
         "real:1:2",
         "late:1",
+        "slow:1",
         "late",
         "late:1:2:3",
         "pit:1",

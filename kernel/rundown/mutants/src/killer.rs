@@ -1,4 +1,6 @@
 //! Building and running one killer in a copy.
+//!
+//! What is built in a copy of the whole workspace, `whole` builds.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +14,7 @@ use serde::Deserialize;
 use crate::list::Killer;
 use crate::scratch::Scratch;
 
-mod guest;
+mod whole;
 
 /// A killer that is ready to run.
 #[derive(Debug)]
@@ -38,8 +40,8 @@ const SAID: usize = 100;
 
 /// Builds the killer's binary. `None` if it does not compile: the log says why.
 pub(crate) fn build(copy: &Scratch, killer: &Killer, log: &Path) -> Result<Option<Built>> {
-    if let Killer::Guest { .. } = killer {
-        return guest::build(copy, killer, log);
+    if killer.needs_workspace() {
+        return whole::build(copy, killer, log);
     }
     let mut cargo = cargo();
     // Warnings that a mutant causes (an import no longer used) are not its point.
@@ -103,14 +105,18 @@ pub(crate) fn run(
     }
     if killer.is_guest() {
         // Where the guests have been built.
-        command.env("CARGO_TARGET_DIR", guest::target(copy));
+        command.env("CARGO_TARGET_DIR", whole::target(copy));
     }
+    let package = match killer {
+        Killer::Package { package, .. } => copy.root.join("kernel").join(package),
+        _ => copy.package.clone(),
+    };
     let started = Instant::now();
     let mut child = command
         .arg(killer.filter())
         // As cargo does it.
-        .current_dir(&copy.package)
-        .env("CARGO_MANIFEST_DIR", &copy.package)
+        .current_dir(&package)
+        .env("CARGO_MANIFEST_DIR", &package)
         .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stderr(output.try_clone()?)

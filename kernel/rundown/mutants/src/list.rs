@@ -18,7 +18,8 @@ use crate::place::Place;
 pub(crate) struct Mutant {
     /// Unique; lower case, digits and `-`, as it also names a log file.
     pub(crate) name: String,
-    /// The source file, relative to the crate; if the killer is a guest, to the workspace.
+    /// The source file, relative to the crate; if the killer is a guest or another package's test, to the
+    /// workspace.
     pub(crate) file: String,
     /// The exact text to replace. Must occur once, unless `nth` says which occurrence is meant.
     find: String,
@@ -28,7 +29,7 @@ pub(crate) struct Mutant {
     nth: Option<NonZeroUsize>,
     /// Why the result is wrong: one sentence.
     pub(crate) wrong: String,
-    /// The promise it breaks: `S1` to `S11`, or what the feature `diagnosis` promises.
+    /// The promise it breaks: `S1` to `S11`; what the feature `diagnosis` promises; or [`BRING_UP`].
     pub(crate) promise: String,
     /// Who must notice.
     pub(crate) killed_by: Killer,
@@ -38,7 +39,16 @@ pub(crate) struct Mutant {
     pub(crate) hangs: bool,
 }
 
+/// The promise that the kernel below makes: all CPUs that there are run, each as itself, whatever the firmware
+/// says and leaves behind, and whatever goes wrong with one of them.
+const BRING_UP: &str = "bring-up";
+
 impl Mutant {
+    /// Whether it breaks what the crate promises to its users.
+    pub(crate) fn is_of_the_crate(&self) -> bool {
+        self.promise != BRING_UP
+    }
+
     pub(crate) fn patch(&self) -> Patch<'_> {
         Patch {
             find: &self.find,
@@ -68,6 +78,14 @@ pub(crate) enum Killer {
         #[serde(default)]
         features: Vec<String>,
     },
+    /// A test of another package of the workspace, below `kernel/`: in its `tests/<binary>.rs` or, without
+    /// `binary`, in its `src/`.
+    Package {
+        package: String,
+        #[serde(default)]
+        binary: Option<String>,
+        test: String,
+    },
     /// A scenario in the workspace's `tests/`: boots the guest of its name. `test` is the scenario and
     /// the machine, `single_step::smp_2`.
     Guest { test: String },
@@ -80,6 +98,7 @@ impl Killer {
             Self::Loom { test, .. }
             | Self::Host { test, .. }
             | Self::Unit { test, .. }
+            | Self::Package { test, .. }
             | Self::Guest { test } => test,
         }
     }
@@ -89,6 +108,7 @@ impl Killer {
         match self {
             Self::Loom { binary, .. } | Self::Host { binary, .. } => Some(binary),
             Self::Unit { .. } => None,
+            Self::Package { binary, .. } => binary.as_deref(),
             Self::Guest { test } => test.split("::").next(),
         }
     }
@@ -96,22 +116,29 @@ impl Killer {
     /// What the crate is built with, besides `std`.
     pub(crate) fn features(&self) -> &[String] {
         match self {
-            Self::Loom { .. } | Self::Guest { .. } => &[],
+            Self::Loom { .. } | Self::Package { .. } | Self::Guest { .. } => &[],
             Self::Host { features, .. } | Self::Unit { features, .. } => features,
         }
     }
 
-    pub(crate) fn kind(&self) -> &'static str {
+    /// In a word; of another package's test, that is the package.
+    pub(crate) fn kind(&self) -> &str {
         match self {
             Self::Loom { .. } => "loom",
             Self::Host { .. } => "host",
             Self::Unit { .. } => "unit",
+            Self::Package { package, .. } => package,
             Self::Guest { .. } => "guest",
         }
     }
 
     pub(crate) const fn is_guest(&self) -> bool {
         matches!(self, Self::Guest { .. })
+    }
+
+    /// Whether it is built in a copy of the whole workspace, not of the crate alone.
+    pub(crate) const fn needs_workspace(&self) -> bool {
+        matches!(self, Self::Guest { .. } | Self::Package { .. })
     }
 }
 
@@ -173,8 +200,9 @@ fn check(mutant: &Mutant) -> Result<()> {
     );
     let number = mutant.promise.strip_prefix('S').map(str::parse::<u8>);
     ensure!(
-        matches!(number, Some(Ok(1..=11))) || mutant.promise == "diagnosis",
-        "its promise is `{}`, not one of S1 to S11, nor `diagnosis`",
+        matches!(number, Some(Ok(1..=11)))
+            || ["diagnosis", BRING_UP].contains(&mutant.promise.as_str()),
+        "its promise is `{}`, not one of S1 to S11, nor `diagnosis` or `{BRING_UP}`",
         mutant.promise
     );
     ensure!(
@@ -204,6 +232,7 @@ pub(crate) fn complaints(mutants: &[Mutant], place: &Place) -> Vec<String> {
     for mutant in mutants {
         let (base, exists): (_, fn(&Mutant, &Path) -> Result<()>) = match mutant.killed_by {
             Killer::Guest { .. } => (place.root.clone(), guest_exists),
+            Killer::Package { .. } => (place.root.clone(), test_of_package_exists),
             _ => (place.package(), killer_exists),
         };
         let checked = [applies(mutant, &base), exists(mutant, &base)];
@@ -238,6 +267,47 @@ fn killer_exists(mutant: &Mutant, package: &Path) -> Result<()> {
         .iter()
         .any(|head| text.contains(head.as_str()));
     ensure!(there, "its killer `{function}` is not in tests/{binary}");
+    Ok(())
+}
+
+/// As [`killer_exists`].
+fn test_of_package_exists(mutant: &Mutant, root: &Path) -> Result<()> {
+    let Killer::Package {
+        package,
+        binary,
+        test,
+    } = &mutant.killed_by
+    else {
+        return Ok(());
+    };
+    let package = root.join("kernel").join(package);
+    let part = match binary {
+        Some(binary) => package.join("tests").join(format!("{binary}.rs")),
+        None => package.join("src"),
+    };
+    let function = test.rsplit("::").next().unwrap_or(test);
+    let mut found = false;
+    for_each_text(&part, &mut |text| {
+        found |= text.contains(&format!("fn {function}("))
+    })?;
+    ensure!(
+        found,
+        "its killer `{function}` is not in {}",
+        part.display()
+    );
+    Ok(())
+}
+
+/// The texts of a file, or of all files below a folder.
+fn for_each_text(path: &Path, f: &mut dyn FnMut(&str)) -> Result<()> {
+    if !path.is_dir() {
+        let text = fs::read_to_string(path);
+        f(&text.with_context(|| format!("reading {}", path.display()))?);
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        for_each_text(&entry?.path(), f)?;
+    }
     Ok(())
 }
 
@@ -310,6 +380,26 @@ mod tests {
         let killer = &mutants.expect("a list")[0].killed_by;
         assert_eq!(killer.to_string(), "guest scenario scenario::smp_2");
         assert!(killer.is_guest());
+    }
+
+    #[test]
+    fn a_killer_may_be_another_packages() {
+        let host = r#"{ kind = "host", binary = "b", test = "t" }"#;
+        for (killer, shown) in [
+            (
+                r#"{ kind = "package", package = "cpumap", test = "t" }"#,
+                "cpumap t",
+            ),
+            (
+                r#"{ kind = "package", package = "cpumap", binary = "b", test = "t" }"#,
+                "cpumap b t",
+            ),
+        ] {
+            let mutants = list(host, killer).expect("a list");
+            let killer = &mutants[0].killed_by;
+            assert_eq!(killer.to_string(), shown);
+            assert!(killer.needs_workspace() && !killer.is_guest());
+        }
     }
 
     #[test]

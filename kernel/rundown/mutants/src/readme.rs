@@ -1,4 +1,4 @@
-//! The table of mutants in the crate's README.
+//! The table of mutants in the crate's README: those that break the crate's promises.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn with_table(text: &str, mutants: &[Mutant]) -> Result<String> {
 fn table(mutants: &[Mutant]) -> String {
     let mut table = String::from("| mutant | what is wrong with it | breaks | killed by |\n");
     table.push_str("|---|---|---|---|\n");
-    for mutant in mutants {
+    for mutant in mutants.iter().filter(|mutant| mutant.is_of_the_crate()) {
         let killer = &mutant.killed_by;
         let wrong = mutant.wrong.replace('|', "\\|");
         let (kind, test) = (killer.kind(), killer.filter());
@@ -81,6 +81,15 @@ mod tests {
         let mutants = crate::list::parse(
             r#"
             [[mutant]]
+            name = "not-the-crates"
+            file = "src/lib.rs"
+            find = "1"
+            replace = "2"
+            wrong = "It is."
+            promise = "bring-up"
+            killed_by = { kind = "guest", test = "b::t" }
+
+            [[mutant]]
             name = "a"
             file = "src/lib.rs"
             find = "1"
@@ -95,6 +104,7 @@ mod tests {
         let new = with_table(&old, &mutants).expect("marks");
         assert!(new.starts_with(&format!("before\n{BEGIN}\n| mutant |")));
         assert!(new.contains("\n| `a` | It \\| is. | S1 | loom `b`: `c::t` |\n"));
+        assert!(!new.contains("not-the-crates"));
         assert!(new.ends_with(&format!("\n{END}\nafter\n")));
         assert_eq!(with_table(&new, &mutants).expect("marks"), new);
         assert!(with_table("no marks", &mutants).is_err());

@@ -25,8 +25,8 @@ const FACTOR: u32 = 10;
 /// The slack: the machine may have become busy in between.
 pub(crate) const SLACK: Duration = Duration::from_secs(15);
 
-/// Runs the mutants: those of the crate in this many copies of it at once, then those that boot a
-/// kernel one by one, since each boot takes the whole machine. The answer is in that order, and else
+/// Runs the mutants: those of the crate in this many copies of it at once, then those that need the whole
+/// workspace one by one, since most boot a kernel, and each boot takes the whole machine. The answer is in that order, and else
 /// in that of the list.
 ///
 /// # Errors
@@ -39,18 +39,18 @@ pub(crate) fn run<'a>(
     slack: Duration,
 ) -> Result<Vec<Judged<'a>>> {
     fs::create_dir_all(place.logs())?;
-    let (guests, others): (Vec<&Mutant>, Vec<&Mutant>) = mutants
+    let (whole, others): (Vec<&Mutant>, Vec<&Mutant>) = mutants
         .iter()
-        .partition(|mutant: &&&Mutant| mutant.killed_by.is_guest());
+        .partition(|mutant: &&&Mutant| mutant.killed_by.needs_workspace());
     let mut judged = Vec::new();
     if !others.is_empty() {
         let copies = (0..jobs.max(1)).map(|number| Scratch::ready(place, number));
         let copies: Vec<Scratch> = copies.collect::<Result<_>>()?;
         judged.extend(judge(place, &copies, &others, slack)?);
     }
-    if !guests.is_empty() {
+    if !whole.is_empty() {
         let copy = Scratch::whole(place)?;
-        judged.extend(judge(place, &[copy], &guests, slack)?);
+        judged.extend(judge(place, &[copy], &whole, slack)?);
     }
     Ok(judged)
 }

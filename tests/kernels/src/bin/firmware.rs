@@ -224,6 +224,8 @@ fn a_line_outlives_its_cpu(_: &'static Machine) {
         with_line(line, last, on_tick, || {
             wait_for(&|| ticks(last), SOME);
             assert_eq!(smp::offline(last), Ok(()));
+            let left = ioapic::move_away(last, CpuIndex::BSP);
+            assert_eq!(left, Ok(0), "a line was left behind");
             let before = ticks(last);
             wait_for(&|| ticks(CpuIndex::BSP), SOME);
             assert_eq!(ticks(last), before);

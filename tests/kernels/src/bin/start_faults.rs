@@ -5,15 +5,16 @@
 
 extern crate alloc;
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use kernel::cpu::{ApicId, CpuIndex};
 use kernel::platform::Halt;
 use kernel::smp::{self, StartError};
-use kernel::{Machine, cpu, timer};
+use kernel::{Machine, cpu, interrupts, ipi, timer};
 use protocol::exit::ExitCode;
-use protocol::options::{FaultKind, Options};
+use protocol::options::{Fault, FaultKind, Options};
 use rundown::{CloseOutcome, Rundown, WaitOutcome};
 use test_kernels::{Barrier, PerCpu};
 
@@ -31,20 +32,20 @@ fn run(machine: &'static Machine) -> ExitCode {
     )
 }
 
-/// The CPUs that the fault keeps from starting. (Of a late one it depends on how late it is: the options say
+/// The CPUs that do not start: that are listed, but not there, or that the fault keeps from it. (Of a late one it depends on how late it is: the options say
 /// by a `patience` that is shorter.)
 fn victims(options: &Options) -> impl Iterator<Item = ApicId> {
-    let fault = options.fault;
+    let (fault, ghost) = (options.fault, options.ghost);
     let patience = options.patience;
     let others = cpu::map().iter_enabled().skip(1).map(|(_, id)| id);
     others.filter(move |id| {
-        fault
-            .filter(|fault| fault.is_for(id.get()))
-            .is_some_and(|fault| match fault.kind {
-                FaultKind::Tsc | FaultKind::Stray => false,
-                FaultKind::Late => fault.millis > 2 * patience,
-                _ => true,
-            })
+        let is_kept = |fault: Fault| match fault.kind {
+            FaultKind::Tsc | FaultKind::Stray | FaultKind::Once => false,
+            FaultKind::Late | FaultKind::Slow => fault.millis > 2 * patience,
+            _ => true,
+        };
+        let fault = fault.filter(|fault| fault.is_for(id.get()));
+        ghost == Some(id.get()) || fault.is_some_and(is_kept)
     })
 }
 
@@ -62,9 +63,27 @@ fn it_is_told(machine: &'static Machine) {
     );
     for id in &bring_up.missing {
         let faults = bring_up.faults.iter().filter(|f| f.apic_id == id.get());
-        // Once for each time it was started. A late one has done nothing wrong.
-        let expected = if fault == Some(FaultKind::Late) { 0 } else { 2 };
+        // Once for each time it was started. Who is late or not there has done nothing wrong.
+        let expected = if fault.is_none_or(FaultKind::is_a_delay) {
+            0
+        } else {
+            2
+        };
         assert_eq!(faults.count(), expected, "{id}: {:?}", bring_up.faults);
+    }
+    if let Some(fault) = machine.options.fault
+        && fault.kind == FaultKind::Once
+    {
+        let others = cpu::map().iter_enabled().skip(1).map(|(_, id)| id.get());
+        let mut expected: Vec<u32> = others.filter(|id| fault.is_for(*id)).collect();
+        let mut faulted: Vec<u32> = bring_up.faults.iter().map(|f| f.apic_id).collect();
+        expected.sort_unstable();
+        faulted.sort_unstable();
+        assert_eq!(faulted, expected);
+    }
+    if !fault.is_some_and(FaultKind::is_a_delay) {
+        // What some are sent once more must not reach those who run.
+        assert_eq!(bring_up.parked.late, [], "started twice");
     }
     let behind = bring_up.behind.len();
     if fault == Some(FaultKind::Tsc) {
@@ -80,6 +99,7 @@ fn it_is_told(machine: &'static Machine) {
 fn the_rest_goes_on() {
     let runs = PerCpu::new(|| AtomicU32::new(0));
     smp::run_on_each(&|me| {
+        assert!(interrupts::enabled() && !interrupts::in_handler(), "{me}");
         runs[me].fetch_add(1, Ordering::Relaxed);
     });
     for cpu in (0..cpu::possible() as u32).map(CpuIndex::new) {
@@ -111,13 +131,19 @@ fn torn_down<R: Rundown>(object: &R) {
 /// CPUs that come too late, or that nobody has listed, are seen, and are not used.
 fn who_comes_uninvited_parks(machine: &'static Machine) {
     let options = &machine.options;
-    let late = options.fault.filter(|fault| fault.kind == FaultKind::Late);
-    let expected_late: alloc::vec::Vec<ApicId> = match late {
+    let late = options.fault.filter(|fault| fault.kind.is_a_delay());
+    let expected_late: Vec<ApicId> = match late {
         Some(_) => victims(options).collect(),
-        None => alloc::vec::Vec::new(),
+        None => Vec::new(),
     };
     let hidden = options.hide.map(ApicId::new);
     let all_here = || {
+        for id in &expected_late {
+            let cpu = cpu::map().index_of(*id).expect("it is listed");
+            ipi::wake(cpu);
+            let taken = ipi::wakes_taken(cpu);
+            assert_eq!(taken, 0, "{cpu} was given up, and takes interrupts");
+        }
         let parked = smp::parked();
         parked.late.len() >= expected_late.len()
             && parked.unlisted.len() >= usize::from(hidden.is_some())
@@ -138,10 +164,11 @@ fn it_may_be_tried_again(machine: &'static Machine) {
     for id in machine.bring_up.missing.iter().take(2) {
         let cpu = cpu::map().index_of(*id).expect("it is listed");
         match fault {
-            Some(FaultKind::Late) => {
+            Some(FaultKind::Late | FaultKind::Slow) => {
                 smp::online(cpu).expect("its time has come");
                 assert!(cpu::is_online(cpu));
             }
+            None => assert_eq!(smp::online(cpu), Err(StartError::Silent)),
             _ => assert_eq!(smp::online(cpu), Err(StartError::Faulted)),
         }
     }

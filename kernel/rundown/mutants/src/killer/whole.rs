@@ -1,4 +1,5 @@
-//! Killers that boot a kernel: the test of the rig, and the guests it boots.
+//! Killers that are built in a copy of the whole workspace: tests of its other packages; and those that boot
+//! a kernel, which are a test of the rig and the guest it boots.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,21 +16,37 @@ use crate::scratch::Scratch;
 /// The package of all guests that are tests.
 const GUESTS: &str = "test-kernels";
 
-/// Where a copy's builds go: the guests in a folder below.
+/// Where such a copy's builds go: the guests in a folder below.
 pub(super) fn target(copy: &Scratch) -> PathBuf {
     copy.root.join("../build")
 }
 
-/// Builds the test of the rig and its guest. `None` if something does not compile.
+/// Builds the killer. `None` if something does not compile.
 pub(super) fn build(copy: &Scratch, killer: &Killer, log: &Path) -> Result<Option<Built>> {
-    let scenario = killer.binary().context("it names no scenario")?;
-    let rig = ["test", "--no-run", "--package", "tests", "--test", scenario];
+    match killer {
+        Killer::Package { package, .. } => test(copy, package, killer.binary(), log),
+        _ => guest(copy, killer.binary().context("it names no scenario")?, log),
+    }
+}
+
+/// Builds a test of a package.
+fn test(copy: &Scratch, package: &str, binary: Option<&str>, log: &Path) -> Result<Option<Built>> {
+    let which = binary.map_or(vec!["--lib"], |binary| vec!["--test", binary]);
     let messages = "--message-format=json-render-diagnostics";
-    let Some(output) = run(copy, rig.into_iter().chain([messages]), log)? else {
+    let build = ["test", "--no-run", messages, "--package", package];
+    let Some(output) = run(copy, build.into_iter().chain(which), log)? else {
         return Ok(None);
     };
-    let Some(mut built) = output.lines().find_map(executable) else {
-        bail!("cargo built no test binary");
+    match output.lines().find_map(executable) {
+        Some(built) => Ok(Some(built)),
+        None => bail!("cargo built no test binary"),
+    }
+}
+
+/// Builds the test of the rig and its guest.
+fn guest(copy: &Scratch, scenario: &str, log: &Path) -> Result<Option<Built>> {
+    let Some(mut built) = test(copy, "tests", Some(scenario), log)? else {
+        return Ok(None);
     };
     let before = changed(&elf(copy, scenario));
     // The rig would build it, too. But then one that does not compile would look like a failure.
