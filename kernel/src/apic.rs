@@ -57,7 +57,7 @@ pub(crate) enum Mode {
     Periodic,
 }
 
-/// Where the xAPIC's page is mapped: level-4 entry 508, nobody else's.
+/// Where the xAPIC's page is mapped: in level-4 entry 508, as all registers of devices (`memory::registers`).
 const MMIO: u64 = 0xffff_fe00_0000_0000;
 
 const ID: u32 = 0x20;
@@ -185,9 +185,10 @@ pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
-    nmi_pins::program();
-    // Bit 8: software enable.
+    // Bit 8: software enable. Before the pins: as long as it is clear, which it is after INIT, no entry of the
+    // vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
+    nmi_pins::program();
 }
 
 /// What one of the two pins is for.

@@ -18,12 +18,12 @@ use super::{
     records::Reason,
     report,
     seat::{self, Seat, State},
-    start::{How, Starter},
+    start::{How, NoLowMemory, Starter},
     work,
 };
 use crate::{
     apic, barrier,
-    cpu::{self, CpuIndex},
+    cpu::{self, ApicId, CpuIndex},
     interrupts, ioapic, ipi, timer,
 };
 
@@ -78,7 +78,8 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
         return Err(StartError::NotAddressable);
     }
     let mut starter = Starter::new();
-    starter.start(&[seat], How::Each);
+    let started = starter.start(&[seat], How::Each);
+    started.map_err(|NoLowMemory| StartError::NoLowMemory)?;
     let bring_up = starter.finish(&[seat]);
     note(&bring_up.parked);
     if bring_up.missing.is_empty() {
@@ -98,6 +99,9 @@ pub fn parked() -> Parked {
     while let Some(note) = entry::next_note() {
         match note.reason {
             Reason::Unlisted => seen.parked.unlisted.push(note.apic_id),
+            Reason::Late if was_never_started(note.apic_id) => {
+                seen.parked.unlisted.push(note.apic_id);
+            }
             Reason::Late => seen.parked.late.push(note.apic_id),
             // It had been given up before.
             Reason::Fault { .. } => report::stray_fault(note),
@@ -126,6 +130,8 @@ pub enum StartError {
     AlreadyOnline,
     /// Its APIC ID does not fit into 8 bits, and the APICs are not in x2APIC mode.
     NotAddressable,
+    /// There are no two usable pages below 1 MiB side by side, for it to wake up in.
+    NoLowMemory,
     /// It has not answered: perhaps it is not plugged in.
     Silent,
     /// It has answered, and gone wrong. The log says how.
@@ -150,6 +156,9 @@ impl fmt::Display for StartError {
             Self::NotListed => "the firmware lists no CPU with this index",
             Self::AlreadyOnline => "the CPU is online already",
             Self::NotAddressable => "the CPU's APIC ID needs x2APIC mode",
+            Self::NoLowMemory => {
+                "there are no two usable pages below 1 MiB for the CPU to wake up in"
+            }
             Self::Silent => "the CPU does not answer: is it plugged in?",
             Self::Faulted => "the CPU has gone wrong while it started",
         })
@@ -171,6 +180,12 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
     },
     told: (0, 0),
 });
+
+/// Whether it is a CPU that is listed, but not as enabled, and that nobody has called.
+fn was_never_started(id: ApicId) -> bool {
+    let seat = cpu::map().index_of(id).and_then(seat::of);
+    seat.is_some_and(|seat| seat.attempts() == 0)
+}
 
 /// Remembers who has parked himself.
 pub(super) fn note(parked: &Parked) {

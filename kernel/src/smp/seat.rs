@@ -33,6 +33,8 @@ pub(super) struct Seat {
     index: CpuIndex,
     /// How many times it was sent a SIPI for. By the BSP only.
     attempts: AtomicU32,
+    /// How many times it came before the seat was free. By the BSP only.
+    too_early: AtomicU32,
     /// By how many ticks its clock was found to be behind that of another CPU.
     behind: AtomicU64,
     fault: Option<Fault>,
@@ -124,6 +126,19 @@ impl Seat {
         }
     }
 
+    /// A CPU has found the seat not waiting, and has parked. If by now it is expected, then it came too early:
+    /// the attempt is over, and does not count. Whether it is so. (Not for ever: a CPU that does so time and
+    /// again is given up in the end.) BSP only.
+    pub(super) fn was_too_early(&self) -> bool {
+        /// Each costs a SIPI that is served late, so even a second one is rare.
+        const MOST: u32 = 8;
+        let too_early = self.go(State::Expected, State::Withdrawn);
+        if too_early && self.too_early.fetch_add(1, Ordering::Relaxed) < MOST {
+            self.attempts.fetch_sub(1, Ordering::Relaxed);
+        }
+        too_early
+    }
+
     /// Takes the seat away from a CPU that has gone wrong, even if it had said that it was ready. BSP only, before
     /// the CPU is declared online.
     pub(super) fn withdraw_faulty(&self) {
@@ -144,6 +159,7 @@ impl Seat {
     /// Begins a new series of attempts. BSP only.
     pub(super) fn forget_attempts(&self) {
         self.attempts.store(0, Ordering::Relaxed);
+        self.too_early.store(0, Ordering::Relaxed);
     }
 
     /// Notes the time. Own CPU only.
@@ -233,6 +249,7 @@ pub(super) fn init(fault: Option<Fault>) -> &'static [Seat] {
                 apic_id,
                 index,
                 attempts: AtomicU32::new(0),
+                too_early: AtomicU32::new(0),
                 behind: AtomicU64::new(0),
                 fault: fault.filter(|fault| index != CpuIndex::BSP && fault.is_for(apic_id.get())),
             })
