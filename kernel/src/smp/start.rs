@@ -26,7 +26,7 @@ use crate::{
     apic::{self, Ipi, Target},
     clock,
     cpu::{self, ApicId},
-    interrupts, timer,
+    interrupts, serial, timer,
 };
 
 /// Between INIT and SIPI, and between the two SIPIs (Intel SDM 3A, 10.4.4.1).
@@ -145,7 +145,10 @@ impl Starter {
         seats.iter().for_each(|seat| seat.prepare());
         let prepared = clock::nanos();
         clock::spin_for((init + AFTER_INIT_NS).saturating_sub(prepared));
-        // Only now: a CPU that was on its way to its seat has stopped.
+        // Only now: a CPU that was on its way to its seat, or was telling what is wrong with it, has stopped.
+        for seat in seats {
+            serial::break_lock_of(seat.cpu());
+        }
         seats.iter().for_each(|seat| seat.expect());
 
         let sipi = clock::nanos();
