@@ -36,7 +36,7 @@ pub enum FaultKind {
     Double,
     /// The CPU sleeps in the trampoline for a while.
     Late,
-    /// The CPU's time-stamp counter seems to be behind by 10 ms.
+    /// The CPU's time-stamp counter seems to be behind by a second.
     Tsc,
     /// The CPU gets interrupts that nobody has asked for, and spurious ones, as soon as it can.
     Stray,
