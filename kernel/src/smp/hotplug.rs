@@ -29,8 +29,8 @@ use crate::{
 
 /// Takes a CPU out: it halts, and takes neither interrupts nor work.
 ///
-/// Returns when it has left. What others have asked of it is answered: calls are run, barriers do not wait
-/// for it. Its periodic timer stops; interrupts of devices that were routed to it go to the BSP.
+/// Returns when it has left. What others have asked of it is answered: calls are run, or refused if they come
+/// too late; barriers do not wait for it. Its periodic timer stops; interrupts of devices that were routed to it go to the BSP.
 ///
 /// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
 ///
@@ -210,13 +210,15 @@ pub(super) fn leave(seat: &'static Seat) -> ! {
     timer::stop();
     // What devices have sent here before they were moved. Interrupts are off when it returns.
     ioapic::drain();
+    // As long as barriers still reach this CPU: a call's function may use objects that they guard.
+    interrupts::as_handler(ipi::serve_calls);
     // From here on nobody begins to wait for this CPU. Release: pairs with the load in `cpu::is_online`;
     // what it has counted is visible to who finds it gone, and does not wait for it.
     seat.area().online.store(false, Ordering::Release);
     // Who has begun before: either he sees, when he looks again, that this CPU is gone, or what he has asked
     // is seen here. Pairs with the fences in `ipi::call` and `barrier::Call::begin`.
     fence(Ordering::SeqCst);
-    interrupts::as_handler(ipi::serve_calls);
+    ipi::refuse_calls(&seat.area().calls);
     barrier::serve();
     apic::silence();
     seat.go(State::Online, State::Offline);

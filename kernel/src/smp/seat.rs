@@ -50,8 +50,9 @@ pub(super) struct Seat {
 ///    +-- WITHDRAWN <--------------+--------------------+        CPU: leaves, OFFLINE
 /// ```
 ///
-/// Only who finds it EXPECTED may use the stack. A fault moves any of them to WITHDRAWN. From there, and
-/// from OFFLINE, the BSP may expect the CPU again, after an INIT, which ends whatever it was doing.
+/// Only who finds it EXPECTED may use the stack. A fault on the way moves it to WITHDRAWN; one of a CPU that is
+/// ONLINE ends the kernel. From WITHDRAWN and OFFLINE the BSP may expect the CPU again, after an INIT, which
+/// ends whatever it was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum State {
@@ -137,13 +138,6 @@ impl Seat {
             self.attempts.fetch_sub(1, Ordering::Relaxed);
         }
         too_early
-    }
-
-    /// Takes the seat away from a CPU that has gone wrong, even if it had said that it was ready. BSP only, before
-    /// the CPU is declared online.
-    pub(super) fn withdraw_faulty(&self) {
-        self.withdraw();
-        self.go(State::Online, State::Withdrawn);
     }
 
     /// Waits for its CPU from now on. BSP only, after the CPU has been sent an INIT.

@@ -26,7 +26,7 @@ use crate::{
     apic::{self, Ipi, Target},
     clock,
     cpu::{self, ApicId},
-    interrupts, timer,
+    interrupts, serial, timer,
 };
 
 /// Between INIT and SIPI, and between the two SIPIs (Intel SDM 3A, 9.4.4.1).
@@ -152,10 +152,13 @@ impl Starter {
         seats.iter().for_each(|seat| seat.prepare());
         let prepared = clock::nanos();
         clock::spin_for((init + AFTER_INIT_NS).saturating_sub(prepared));
-        // Only now: a CPU that was on its way to its seat has stopped.
+        // Only now: a CPU that was on its way to its seat, or was telling what is wrong with it, has stopped.
+        for seat in seats {
+            serial::break_lock_of(seat.cpu());
+        }
         seats.iter().for_each(|seat| seat.expect());
 
-        // What the others compare their clocks to.
+        // So that the first who comes has something to compare his clock to.
         clock::mark();
         let sipi = clock::nanos();
         let send_to = |seat: &Seat| {
@@ -237,8 +240,8 @@ impl Starter {
                 };
                 report::fault(&fault);
                 self.faults.push(fault);
-                if let Some(seat) = seat.filter(|seat| !cpu::is_online(seat.cpu())) {
-                    seat.withdraw_faulty();
+                if let Some(seat) = seat {
+                    seat.withdraw();
                 }
             }
             Reason::Unlisted => self.parked.unlisted.push(note.apic_id),

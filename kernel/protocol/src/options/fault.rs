@@ -40,7 +40,7 @@ pub enum FaultKind {
     Late,
     /// The CPU sleeps in Rust, when it has shown up: until so long after the boot, however often it is started.
     Slow,
-    /// The CPU's time-stamp counter seems to be behind by 10 ms.
+    /// The CPU's time-stamp counter seems to be behind by a second.
     Tsc,
     /// The CPU gets interrupts that nobody has asked for, and spurious ones, as soon as it can.
     Stray,
