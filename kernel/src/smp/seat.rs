@@ -33,6 +33,8 @@ pub(super) struct Seat {
     index: CpuIndex,
     /// How many times it was sent a SIPI for. By the BSP only.
     attempts: AtomicU32,
+    /// How many of those do not count. By the BSP only.
+    excused: AtomicU32,
     /// By how many ticks its clock was found to be behind that of another CPU.
     behind: AtomicU64,
     fault: Option<Fault>,
@@ -91,6 +93,24 @@ impl Seat {
         self.attempts.load(Ordering::Relaxed)
     }
 
+    /// How many of the attempts count.
+    pub(super) fn failures(&self) -> u32 {
+        self.attempts() - self.excused.load(Ordering::Relaxed)
+    }
+
+    /// The last attempt does not count: the CPU has come, but at the wrong moment. Only so often. BSP only.
+    pub(super) fn excuse(&self) {
+        const MOST: u32 = 3;
+        let excused = self.excused.load(Ordering::Relaxed);
+        self.excused
+            .store((excused + 1).min(MOST), Ordering::Relaxed);
+    }
+
+    /// Whether the CPU is on its way.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self.state(), State::Expected | State::Arrived)
+    }
+
     /// What is to go wrong with it on purpose.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.fault
@@ -137,6 +157,7 @@ impl Seat {
     /// Begins a new series of attempts. BSP only.
     pub(super) fn forget_attempts(&self) {
         self.attempts.store(0, Ordering::Relaxed);
+        self.excused.store(0, Ordering::Relaxed);
     }
 
     /// Notes the time. Own CPU only.
@@ -218,6 +239,7 @@ pub(super) fn init(fault: Option<Fault>) -> &'static [Seat] {
                 apic_id,
                 index,
                 attempts: AtomicU32::new(0),
+                excused: AtomicU32::new(0),
                 behind: AtomicU64::new(0),
                 fault: fault.filter(|fault| index != CpuIndex::BSP && fault.is_for(apic_id.get())),
             })

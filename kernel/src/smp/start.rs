@@ -33,6 +33,9 @@ use crate::{
 const AFTER_INIT_NS: u64 = 10_000_000;
 const BETWEEN_SIPIS_NS: u64 = 200_000;
 
+/// How often a CPU that has set out too early is stopped before each attempt.
+const EARLY_STARTS: u32 = 3;
+
 /// How many times a CPU is started before it is given up.
 const ATTEMPTS: u32 = 2;
 
@@ -88,6 +91,8 @@ pub(super) struct Starter {
     steps: Steps,
     faults: Vec<Faulted>,
     parked: Parked,
+    /// Trampolines of earlier attempts. Nobody is sent there any more, but see [`Starter::take_down`].
+    abandoned: Vec<Trampoline>,
 }
 
 impl Starter {
@@ -98,6 +103,7 @@ impl Starter {
             steps: Steps::default(),
             faults: Vec::new(),
             parked: Parked::default(),
+            abandoned: Vec::new(),
         }
     }
 
@@ -116,11 +122,12 @@ impl Starter {
             self.attempt(&waiting, how, &trampolines);
             // From here on some are online, which an interrupt to everybody would reset.
             how = How::Each;
-            trampolines.put_away(seats.iter().all(|seat| seat.state() == State::Online));
+            let all_have_left = seats.iter().all(|seat| seat.state() == State::Online);
+            self.abandoned.extend(trampolines.put_away(all_have_left));
             waiting.retain(|seat| {
                 seat.state() != State::Online && {
                     seat.withdraw();
-                    seat.attempts() < ATTEMPTS
+                    seat.failures() < ATTEMPTS
                 }
             });
             for seat in &waiting {
@@ -145,6 +152,17 @@ impl Starter {
         seats.iter().for_each(|seat| seat.prepare());
         let prepared = clock::nanos();
         clock::spin_for((init + AFTER_INIT_NS).saturating_sub(prepared));
+        // Who has run since its INIT, see `take_down`, would not hear a SIPI.
+        for _ in 0..EARLY_STARTS {
+            let early = self.early(seats, trampolines);
+            if early.is_empty() {
+                break;
+            }
+            for seat in early {
+                apic::send(Target::One(seat.apic_id()), Ipi::Init);
+            }
+            clock::spin_for(AFTER_INIT_NS);
+        }
         // Only now: a CPU that was on its way to its seat, or was telling what is wrong with it, has stopped.
         for seat in seats {
             serial::break_lock_of(seat.cpu());
@@ -189,9 +207,8 @@ impl Starter {
         let mut online = 0;
         let mut deadline = clock::nanos() + self.patience_ns;
         loop {
-            let on_the_way =
-                |seat: &&&Seat| matches!(seat.state(), State::Expected | State::Arrived);
-            while let Some(note) = trampolines.next_note().or_else(entry::next_note) {
+            let on_the_way = |seat: &&&Seat| seat.is_awaited();
+            while let Some(note) = self.next_note(trampolines) {
                 self.take_down(note);
             }
             if seats.iter().filter(on_the_way).count() == 0 {
@@ -211,7 +228,33 @@ impl Starter {
         }
     }
 
+    fn next_note(&self, trampolines: &Trampolines) -> Option<Note> {
+        let elsewhere = || self.abandoned.iter().find_map(Trampoline::next_note);
+        let note = trampolines.next_note().or_else(entry::next_note);
+        note.or_else(elsewhere)
+    }
+
+    /// Those of the CPUs, which are not expected yet, that have written something down in the meantime, or
+    /// before: that is told, but it is no fault of this attempt.
+    fn early(&mut self, seats: &[&'static Seat], trampolines: &Trampolines) -> Vec<&'static Seat> {
+        let mut early = Vec::new();
+        while let Some(note) = self.next_note(trampolines) {
+            let seat = seats.iter().find(|seat| seat.apic_id() == note.apic_id);
+            match (note.reason, seat) {
+                (Reason::Fault { .. }, Some(_)) => report::stray_fault(note),
+                _ => self.take_down(note),
+            }
+            early.extend(seat);
+        }
+        early
+    }
+
     /// What a CPU has written down: it will not go on by itself.
+    ///
+    /// A SIPI that comes while the CPU runs is to be ignored. QEMU's TCG does so only when the virtual CPU
+    /// gets to look at it; if an INIT has come by then, it takes both, in this order. So on a busy host a CPU may
+    /// set out too early and to where it was sent last time, and park. It is no fault of its own, and it is
+    /// started once more.
     fn take_down(&mut self, note: Note) {
         let seat = cpu::map().index_of(note.apic_id).and_then(seat::of);
         match note.reason {
@@ -233,7 +276,13 @@ impl Starter {
                 }
             }
             Reason::Unlisted => self.parked.unlisted.push(note.apic_id),
-            Reason::Late => self.parked.late.push(note.apic_id),
+            Reason::Late => match seat {
+                Some(seat) if seat.is_awaited() => {
+                    seat.withdraw();
+                    seat.excuse();
+                }
+                _ => self.parked.late.push(note.apic_id),
+            },
         }
     }
 
@@ -246,6 +295,9 @@ impl Starter {
             .iter()
             .copied()
             .partition(|seat| seat.state() == State::Online);
+        // Who was late at first and then came is not parked.
+        let is_online = |id: &ApicId| online.iter().any(|seat| seat.apic_id() == *id);
+        self.parked.late.retain(|id| !is_online(id));
         for seat in &online {
             cpu::set_online(seat.area());
         }
@@ -287,6 +339,8 @@ fn sleep() {
 #[derive(Debug)]
 struct Trampolines {
     shared: Trampoline,
+    /// Somebody has been given up who may still wake up in the shared pair.
+    is_kept: bool,
     own: Vec<(ApicId, Trampoline)>,
 }
 
@@ -310,14 +364,18 @@ impl Trampolines {
             .map(|(id, sabotage)| Some((*id, Trampoline::install(*sabotage)?)))
             .collect();
         let own = own?;
-        let shared = match shared {
-            Some(sabotage) => Trampoline::install(sabotage)?,
+        let (shared, is_kept) = match shared {
+            Some(sabotage) => (Trampoline::install(sabotage)?, false),
             None => match KEPT.lock().take() {
-                Some(kept) => kept,
-                None => Trampoline::install(Sabotage::default())?,
+                Some(kept) => (kept, true),
+                None => (Trampoline::install(Sabotage::default())?, false),
             },
         };
-        Some(Self { shared, own })
+        Some(Self {
+            shared,
+            is_kept,
+            own,
+        })
     }
 
     fn page_of(&self, seat: &Seat) -> u8 {
@@ -336,15 +394,26 @@ impl Trampolines {
         own.or_else(|| self.shared.next_note())
     }
 
-    /// Gives them back if everybody who was sent there has left. Else they stay.
-    fn put_away(self, all_have_left: bool) {
-        if all_have_left {
-            self.shared.give_back();
-            let own = self.own.into_iter().rev();
-            own.for_each(|(_, trampoline)| trampoline.give_back());
-        } else if self.shared.is_as_usual() {
+    /// Gives them back if everybody who was ever sent there has left. Else they stay: the shared pair to be used
+    /// again, and the others, which are returned.
+    fn put_away(self, all_have_left: bool) -> Vec<Trampoline> {
+        let mut stay = Vec::new();
+        if self.is_kept || !all_have_left && self.shared.is_as_usual() {
             *KEPT.lock() = Some(self.shared);
+        } else if all_have_left {
+            self.shared.give_back();
+        } else {
+            stay.push(self.shared);
         }
+        // Those taken last first.
+        for (_, own) in self.own.into_iter().rev() {
+            if all_have_left {
+                own.give_back();
+            } else {
+                stay.push(own);
+            }
+        }
+        stay
     }
 }
 
