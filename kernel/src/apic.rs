@@ -185,9 +185,10 @@ pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
-    nmi_pins::program();
-    // Bit 8: software enable.
+    // Bit 8: software enable. Before the pins: as long as it is off, the local vector table's mask bits are
+    // set, and cannot be cleared (Intel SDM 3A, 11.4.7.2). QEMU's TCG lets them; KVM does not.
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
+    nmi_pins::program();
 }
 
 /// What one of the two pins is for.
