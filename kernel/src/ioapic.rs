@@ -41,6 +41,9 @@ use crate::{
 pub fn route(line: u8, cpu: CpuIndex, handler: fn()) -> Result<(), Unroutable> {
     let destination = destination(cpu)?;
     with(|controllers| {
+        if !cpu::is_online(cpu) {
+            return Err(Unroutable::NotOnline { cpu });
+        }
         let (gsi, trigger) = controllers.gsi_of(line)?;
         if controllers.lines.contains(&Some(line)) {
             return Err(Unroutable::InUse { line });
@@ -158,6 +161,11 @@ pub enum Unroutable {
     },
     /// 16 lines are routed.
     NoVector,
+    /// The CPU does not run: its interrupts would be lost.
+    NotOnline {
+        /// The one asked for.
+        cpu: CpuIndex,
+    },
     /// The CPU's ID does not fit into the entry: choose one with an ID below 255.
     NoDestination {
         /// The CPU's.
@@ -178,6 +186,7 @@ impl fmt::Display for Unroutable {
                 write!(f, "no I/O APIC that the firmware lists has interrupt {gsi}")
             }
             Self::InUse { line } => write!(f, "line {line} is routed already: unroute it first"),
+            Self::NotOnline { cpu } => write!(f, "{cpu} is not online: choose one that is"),
             Self::NoVector => write!(f, "all vectors for devices are in use"),
             Self::NoDestination { apic_id } => write!(
                 f,
