@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use kernel::cpu::{self, CpuIndex};
+use kernel::ioapic::{self, Unroutable};
 use kernel::platform::Halt;
 use kernel::smp::{self, OfflineError, StartError};
 use kernel::{Machine, barrier, interrupts, ipi, timer};
@@ -75,6 +76,8 @@ fn what_is_illegal_is_refused() {
         smp::offline(cpu).expect("it is online");
         assert_eq!(smp::offline(cpu), Err(OfflineError::NotOnline));
         assert_eq!(ipi::try_call(cpu, &|| panic!("run")), Err(ipi::NotOnline));
+        let refused = ioapic::route(4, cpu, || panic!("run"));
+        assert_eq!(refused, Err(Unroutable::NotOnline { cpu }));
         smp::online(cpu).expect("it comes back");
     }
 }
