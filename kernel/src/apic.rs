@@ -76,7 +76,8 @@ const TIMER_CURRENT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3e0;
 
 const LVT_MASKED: u32 = 1 << 16;
-/// Delivery mode, in the local vector table and in the command register.
+/// Delivery mode, in the local vector table and in the command register: the field, and its value for NMIs.
+const DELIVERY: u32 = 0b111 << 8;
 const NMI_DELIVERY: u32 = 0b100 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
 
@@ -206,17 +207,25 @@ pub(crate) enum Pin {
 /// Says what one of this CPU's pins is for.
 pub(crate) fn set_pin(lint: Lint, pin: Pin) {
     const ACTIVE_LOW: u32 = 1 << 13;
-    let register = match lint {
-        Lint::Lint0 => LVT_LINT0,
-        Lint::Lint1 => LVT_LINT1,
-    };
     let value = match pin {
         Pin::Masked => LVT_MASKED,
         Pin::Legacy => 0b111 << 8,
         Pin::Nmi { active_low: true } => NMI_DELIVERY | ACTIVE_LOW,
         Pin::Nmi { active_low: false } => NMI_DELIVERY,
     };
-    write(register, value);
+    write(register_of(lint), value);
+}
+
+/// Whether NMIs come to this CPU by one of its pins.
+pub(crate) fn takes_nmis(lint: Lint) -> bool {
+    read(register_of(lint)) & (LVT_MASKED | DELIVERY) == NMI_DELIVERY
+}
+
+fn register_of(lint: Lint) -> u32 {
+    match lint {
+        Lint::Lint0 => LVT_LINT0,
+        Lint::Lint1 => LVT_LINT1,
+    }
 }
 
 /// Ends all interrupts that this CPU's APIC has in service, whoever has begun them: as long as there is

@@ -2,6 +2,7 @@
 
 pub mod careless;
 
+use cpumap::Lint;
 use protocol::event::Event;
 
 use crate::{
@@ -56,6 +57,12 @@ pub fn is_in_service(vector: u8) -> bool {
 #[must_use]
 pub fn is_requested(vector: u8) -> bool {
     apic::is_requested(vector)
+}
+
+/// Whether NMIs of the board come to this CPU by its pins LINT0 and LINT1.
+#[must_use]
+pub fn nmi_pins() -> [bool; 2] {
+    [Lint::Lint0, Lint::Lint1].map(apic::takes_nmis)
 }
 
 /// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.

@@ -31,6 +31,7 @@ fn run(machine: &'static Machine) -> ExitCode {
         machine,
         &[
             ("nothing_comes_after_the_boot", |_| assert_silence()),
+            ("nmis_come_to_every_cpu", nmis_come_to_every_cpu),
             ("strays_are_counted_and_ended", strays_are_counted_and_ended),
             (
                 "spurious_interrupts_are_counted_and_not_ended",
@@ -63,6 +64,11 @@ fn run(machine: &'static Machine) -> ExitCode {
             ),
         ],
     )
+}
+
+/// By LINT1, as all of these machines have it: on those, too, whose pins INIT has masked.
+fn nmis_come_to_every_cpu(_: &'static Machine) {
+    smp::run_on_each(&|me| assert_eq!(testing::nmi_pins(), [false, true], "{me}"));
 }
 
 /// A vector that is nobody's.
