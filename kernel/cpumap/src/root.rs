@@ -84,7 +84,10 @@ impl fmt::Display for RootError {
             Self::Rsdp => f.write_str("the RSDP is cut off"),
             Self::Root { address } => write!(f, "there is no whole root table at {address:#x}"),
             Self::Table { address } => {
-                write!(f, "there is no whole table at {address:#x}, which is listed")
+                write!(
+                    f,
+                    "there is no whole table at {address:#x}, which is listed"
+                )
             }
         }
     }
@@ -109,7 +112,11 @@ mod tests {
         let mut memory = std::vec![0; END];
         let entry_size: u32 = if revision == 0 { 4 } else { 8 };
         memory[RSDP as usize + 15] = revision;
-        put(&mut memory, RSDP + if revision == 0 { 16 } else { 24 }, ROOT as u32);
+        put(
+            &mut memory,
+            RSDP + if revision == 0 { 16 } else { 24 },
+            ROOT as u32,
+        );
         put(&mut memory, RSDP + 20, RSDP_2 as u32);
         put(&mut memory, ROOT + 4, HEADER as u32 + entry_size);
         put(&mut memory, ROOT + HEADER as u64, TABLE as u32);
@@ -167,7 +174,9 @@ mod tests {
         for revision in [0, 2] {
             let mut wild = memory(revision);
             put(&mut wild, ROOT + HEADER as u64, 0xffff_fff0);
-            let refused = Err(RootError::Table { address: 0xffff_fff0 });
+            let refused = Err(RootError::Table {
+                address: 0xffff_fff0,
+            });
             assert_eq!(check(&wild, RSDP), refused);
             for length in [0, 35, (END as u64 - TABLE) as u32 + 1, u32::MAX] {
                 let mut memory = memory(revision);
