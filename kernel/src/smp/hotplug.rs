@@ -38,7 +38,7 @@ use crate::{
 /// See [`OfflineError`].
 ///
 /// # Panics
-/// If called on an AP, from interrupt context, or from within `run_on_each`.
+/// If called on an AP, from interrupt context, with interrupts off, or from within `run_on_each`.
 pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     let _exclusive = work::exclusive("offline");
     if cpu == CpuIndex::BSP {
