@@ -1,5 +1,6 @@
-//! A CPU's own part of its start: on its own stack, in its own seat, in parallel with all others. It takes
-//! no lock and allocates nothing.
+//! A CPU's own part of its start: on its own stack, in its own seat, in parallel with all others. It waits for
+//! nobody and allocates nothing. (The log's lock it takes if it has something to tell: that it has gone wrong,
+//! or that its machine-check banks hold an old error.)
 //!
 //! `unsafe` in this module: what assembly reads; faults on purpose.
 

@@ -46,11 +46,13 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     }
     let seat = seat::of(cpu).filter(|_| cpu::is_online(cpu));
     let seat = seat.ok_or(OfflineError::NotOnline)?;
-    ioapic::move_away(cpu, CpuIndex::BSP).map_err(|_| OfflineError::InterruptsStay)?;
+    hand_over_devices(cpu)?;
     // Release: pairs with the swap in `work::idle`.
     seat.area().leave.store(true, Ordering::Release);
     ipi::wake(cpu);
     interrupts::halt_until(|| seat.state() == State::Offline);
+    // Once more, for a line that was routed to it in the meantime; from here on none is.
+    hand_over_devices(cpu)?;
     crate::log!("{cpu} ({}) is offline", seat.apic_id());
     Ok(())
 }
@@ -180,6 +182,12 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
     },
     told: (0, 0),
 });
+
+/// Has the BSP take the interrupts of devices that are routed to this CPU.
+fn hand_over_devices(cpu: CpuIndex) -> Result<(), OfflineError> {
+    let moved = ioapic::move_away(cpu, CpuIndex::BSP);
+    moved.map(drop).map_err(|_| OfflineError::InterruptsStay)
+}
 
 /// Whether it is a CPU that is listed, but not as enabled, and that nobody has called.
 fn was_never_started(id: ApicId) -> bool {
