@@ -28,6 +28,9 @@ impl Scratch {
         // with a copy of it, each linker argument would come twice.
         let configured = root.starts_with(&place.root);
         mirror(&place.root, &root, Scope::All { configured })?;
+        let manifest = root.join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).context("reading the copy's Cargo.toml")?;
+        write_if_changed(&manifest, incremental(&text)?.as_bytes())?;
         Ok(Self {
             package: root.clone(),
             root,
@@ -160,6 +163,21 @@ fn write_if_changed(file: &Path, content: &[u8]) -> Result<()> {
     fs::write(file, content).with_context(|| format!("writing {}", file.display()))
 }
 
+/// The manifest of a workspace whose release builds, as guests are, reuse what a mutant leaves as it is: they
+/// then take a third of the time.
+fn incremental(manifest: &str) -> Result<String> {
+    let mut manifest: Table = manifest.parse().context("in the workspace's Cargo.toml")?;
+    let mut inner = &mut manifest;
+    for key in ["profile", "release"] {
+        let value = inner.entry(key).or_insert_with(|| Table::new().into());
+        inner = value
+            .as_table_mut()
+            .with_context(|| format!("Cargo.toml: `{key}` is no table"))?;
+    }
+    inner.insert("incremental".into(), true.into());
+    Ok(toml::to_string(&manifest)?)
+}
+
 /// The manifest of a workspace whose only member is the crate, with all that members may inherit.
 fn small_workspace(manifest: &str, place: &Place) -> Result<String> {
     let whole: Table = manifest.parse().context("in the workspace's Cargo.toml")?;
@@ -289,7 +307,17 @@ mod tests {
         let whole = Scratch::whole(&place).expect("another copy");
         let text = |file: &str| fs::read_to_string(whole.package.join(file)).ok();
         assert_eq!(text("a/src/lib.rs").as_deref(), Some("two"));
-        assert_eq!(text("Cargo.toml").as_deref(), Some(MANIFEST));
+        let manifest: Table = text("Cargo.toml")
+            .and_then(|text| text.parse().ok())
+            .expect("TOML");
+        let release = &manifest["profile"]["release"];
+        assert_eq!(release["incremental"].as_bool(), Some(true));
+        assert_eq!(release["overflow-checks"].as_bool(), Some(true));
+        assert_eq!(
+            manifest["workspace"]["resolver"].as_str(),
+            Some("3"),
+            "the rest is as it was"
+        );
         assert!(text("a/inner/Cargo.toml").is_some() && text("a/target/x").is_none());
         assert!(text(".cargo/config.toml").is_some());
 
