@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use boot::{Outcome, Report};
 use protocol::event::Event;
-use protocol::options::{Fault, FaultKind, StartMode};
+use protocol::options::{Fault, FaultKind, Job, StartMode};
 use protocol::start::{Faulted, Stage};
 use tests::Case;
 
@@ -58,8 +58,9 @@ fn main() -> ExitCode {
     }));
     // Who is not there is looked for twice; that does not concern those who are.
     let ghost = Case::new("start_faults", "4").ghost(9);
-    let ghost = ghost.options(|options| options.patience = 500);
+    let ghost = ghost.options(|options| options.patience = 1_500);
     cases.push(ghost.also(|report| counts(report, 4, 5, &[9])));
+    cases.push(reset_while_they_log());
     cases.push(fault("4", FaultKind::Tsc, Some(3)).also(|report| {
         counts(report, 4, 4, &[])?;
         log_has(report, "the clock of CPU 3 is behind those of others by")
@@ -137,6 +138,30 @@ fn late() -> [Case; 4] {
     };
     let (late, slow) = (FaultKind::Late, FaultKind::Slow);
     [in_time(late), too_late(late), in_time(slow), too_late(slow)]
+}
+
+/// All of them panic, and are reset and given up long before they have said so: who is in the midst of a line keeps
+/// nobody else from the log.
+fn reset_while_they_log() -> Case {
+    let case = Case::kernel("16", 1).named("reset_while_they_log");
+    let case = case.options(|options| {
+        options.job = Job::BringUp;
+        options.patience = 1;
+        options.fault = Some(Fault {
+            kind: FaultKind::Panic,
+            apic_id: None,
+            millis: 0,
+        });
+    });
+    let ids: Vec<u32> = (1..16).collect();
+    case.expecting(move |report| {
+        ensure!(
+            matches!(report.outcome, Outcome::Failed { .. }),
+            "{}",
+            report.outcome
+        );
+        counts(report, 1, 16, &ids)
+    })
 }
 
 fn fault(smp: &str, kind: FaultKind, apic_id: Option<u32>) -> Case {

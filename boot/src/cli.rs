@@ -194,6 +194,9 @@ mod tests {
             told.ends_with("start=serial\napic=xapic\nclock=hpet\n"),
             "{told}"
         );
+        let args = run_args(&["--fault", "late:2:50", "--patience", "7"]);
+        let told = args.boot.options(args.job()).to_string();
+        assert!(told.ends_with("patience=7\nfault=late:2:50\n"), "{told}");
         let args = run_args(&[]);
         assert_eq!(args.boot.options(args.job()), args.job().options());
     }
@@ -265,6 +268,8 @@ mod tests {
                 &["--clock", "sun"],
                 "cpuid, hypervisor, pit, hpet, pm-timer",
             ),
+            (&["--fault", "fire:2"], "real, protected, long"),
+            (&["--patience", "0"], "1..=600000"),
             (&["--machine", "mac"], "q35, pc, microvm"),
             (&["--memory", "1.5G"], "512M"),
             (&["--deadline", "0"], "1.."),

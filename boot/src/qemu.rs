@@ -90,9 +90,7 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
         arguments.push(value.as_ref().to_os_string());
     };
     // More CPUs than the xAPIC can address need x2APIC, and interrupts that reach 32-bit IDs.
-    let large = matches!(setup.engine, Engine::Kvm { .. })
-        && setup.machine == Machine::Q35
-        && setup.smp.cpus() > XAPIC_CPUS;
+    let large = setup.machine == Machine::Q35 && setup.smp.cpus() > XAPIC_CPUS;
     add("-machine", &board(setup.machine, large));
     add("-accel", &setup.engine.name());
     match setup.engine {

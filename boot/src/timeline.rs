@@ -141,7 +141,8 @@ impl fmt::Display for Timeline {
             (0, _) | (_, 0) => writeln!(f, "nobody needed a second one.")?,
             (at, count) => writeln!(
                 f,
-                "{count} CPUs needed a second one, sent after {} at the latest.",
+                "{count} {} needed a second one, sent after {} at the latest.",
+                if count == 1 { "CPU" } else { "CPUs" },
                 Nanos(at)
             )?,
         }

@@ -54,9 +54,7 @@ pub(crate) fn madt() -> Option<&'static Madt<'static>> {
 
 /// The bytes of the table of type `T`. `None` if there is none that is intact by its checksum.
 pub(crate) fn table<T: AcpiTable>(boot_info: &BootInfo) -> Option<&'static [u8]> {
-    let rsdp = boot_info.rsdp_addr.into_option()?;
-    // SAFETY: the loader vouches for the address.
-    let tables = unsafe { AcpiTables::from_rsdp(Physical, rsdp as usize) }.ok()?;
+    let tables = tables(boot_info.rsdp_addr.into_option()?).ok()?;
     let table = tables.find_table::<T>().ok()?;
     let start = table.virtual_start().as_ptr().cast::<u8>();
     // SAFETY: the whole table is mapped, for good, and nobody writes to it.
@@ -65,9 +63,7 @@ pub(crate) fn table<T: AcpiTable>(boot_info: &BootInfo) -> Option<&'static [u8]>
 
 fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {
     let rsdp = rsdp.ok_or("the loader has found no RSDP")?;
-    // SAFETY: the loader vouches for the address.
-    let tables = unsafe { AcpiTables::from_rsdp(Physical, rsdp as usize) }
-        .map_err(|_| "the RSDP or the table it points to is damaged")?;
+    let tables = tables(rsdp)?;
     let madt = tables
         .find_table::<MadtTable>()
         .map_err(|_| "there is no intact MADT")?;
@@ -87,6 +83,33 @@ fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {
         log!("acpi: {error}");
         "the MADT does not describe this machine"
     })
+}
+
+/// What the tables are found by, once it is sure that they lie in memory.
+fn tables(rsdp: u64) -> Result<AcpiTables<Physical>, &'static str> {
+    cpumap::check_root(rsdp, memory_at).map_err(|error| {
+        log!("acpi: {error}");
+        "the RSDP or the tables it leads to are damaged"
+    })?;
+    // SAFETY: the loader vouches for the address; what the crate believes has been checked.
+    unsafe { AcpiTables::from_rsdp(Physical, rsdp as usize) }
+        .map_err(|_| "the RSDP or the table it points to is damaged")
+}
+
+/// Firmware's bytes at this physical address; `None` if not all of them are memory that is mapped.
+fn memory_at(address: u64, length: usize) -> Option<&'static [u8]> {
+    let end = address.checked_add(length as u64)?;
+    // No CPU has more address lines (Intel SDM 3A, 4.1.4).
+    if length == 0 || end > 1 << 52 {
+        return None;
+    }
+    let pages = (address & !0xfff..end).step_by(4096);
+    if !pages.map(PhysAddr::new).all(memory::mapping::is_mapped) {
+        return None;
+    }
+    let start = memory::virt(PhysAddr::new(address)).as_ptr();
+    // SAFETY: all of it is mapped, as just checked, and for good; nobody writes to the tables.
+    Some(unsafe { slice::from_raw_parts(start, length) })
 }
 
 /// How the `acpi` crate gets at the tables: all of physical memory is mapped already.

@@ -57,7 +57,7 @@ pub(crate) enum Mode {
     Periodic,
 }
 
-/// Where the xAPIC's page is mapped: level-4 entry 508, nobody else's.
+/// Where the xAPIC's page is mapped: in level-4 entry 508, as all registers of devices (`memory::registers`).
 const MMIO: u64 = 0xffff_fe00_0000_0000;
 
 const ID: u32 = 0x20;
@@ -76,7 +76,7 @@ const TIMER_CURRENT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3e0;
 
 const LVT_MASKED: u32 = 1 << 16;
-/// Delivery mode, in the local vector table and in the command register.
+/// Delivery mode, in the local vector table and in the command register: the field, and its value for NMIs.
 const DELIVERY: u32 = 0b111 << 8;
 const NMI_DELIVERY: u32 = 0b100 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
@@ -186,9 +186,10 @@ pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
-    nmi_pins::program();
-    // Bit 8: software enable.
+    // Bit 8: software enable. Before the pins: as long as it is clear, which it is after INIT, no entry of the
+    // vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
+    nmi_pins::program();
 }
 
 /// What one of the two pins is for.

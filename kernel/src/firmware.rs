@@ -46,8 +46,7 @@ pub(crate) fn take_over() {
 pub fn silence() {
     crate::interrupts::without(|| {
         pic::mask();
-        // After the others: a timer that loses its request while it makes one is no trouble to a masked
-        // line.
+        // The controllers first: what the timers still ask for meanwhile goes nowhere.
         ioapic::silence();
         hpet::silence();
         apic::end_leftovers();

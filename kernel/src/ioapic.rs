@@ -97,10 +97,10 @@ pub fn unroute(line: u8) {
 /// Any CPU; thread or interrupt context, not NMI.
 ///
 /// # Errors
-/// [`Unroutable::NoDestination`], if there is something to move and `to` cannot be named. Then nothing is
-/// moved.
+/// [`Unroutable::NotOnline`] or [`Unroutable::NoDestination`], if there is something to move and `to` cannot
+/// take it. Then nothing is moved.
 pub fn move_away(from: CpuIndex, to: CpuIndex) -> Result<usize, Unroutable> {
-    let Ok(from) = destination(from) else {
+    let Ok(from) = name(from) else {
         return Ok(0);
     };
     with(|controllers| {
@@ -158,6 +158,11 @@ pub enum Unroutable {
     },
     /// 16 lines are routed.
     NoVector,
+    /// It would be interrupted in vain.
+    NotOnline {
+        /// The CPU.
+        cpu: CpuIndex,
+    },
     /// The CPU's ID does not fit into the entry: choose one with an ID below 255.
     NoDestination {
         /// The CPU's.
@@ -179,6 +184,7 @@ impl fmt::Display for Unroutable {
             }
             Self::InUse { line } => write!(f, "line {line} is routed already: unroute it first"),
             Self::NoVector => write!(f, "all vectors for devices are in use"),
+            Self::NotOnline { cpu } => write!(f, "{cpu} is not online: choose another one"),
             Self::NoDestination { apic_id } => write!(
                 f,
                 "an I/O APIC cannot name {apic_id}: choose a CPU with an ID below 255"
@@ -367,8 +373,16 @@ impl Chip {
     }
 }
 
-/// How an entry names a CPU. All ones name all of them.
+/// How an entry names a CPU that is to be interrupted.
 fn destination(cpu: CpuIndex) -> Result<u8, Unroutable> {
+    if !cpu::is_online(cpu) {
+        return Err(Unroutable::NotOnline { cpu });
+    }
+    name(cpu)
+}
+
+/// How an entry names a CPU. All ones name all of them.
+fn name(cpu: CpuIndex) -> Result<u8, Unroutable> {
     let apic_id = cpu::apic_id(cpu);
     let id = u8::try_from(apic_id.get()).ok().filter(|id| *id != u8::MAX);
     id.ok_or(Unroutable::NoDestination { apic_id })

@@ -119,8 +119,12 @@ impl Call {
     }
 }
 
-/// Runs the calls that others have made to this CPU, the oldest first. As a handler.
+/// Runs the calls that others have made to this CPU, the oldest first. As a handler. On a CPU that is not
+/// online (a caller may be late to notice), refuses them.
 pub(crate) fn serve_calls() {
+    if !cpu::local().online.load(Ordering::Relaxed) {
+        return refuse_calls(&cpu::local().calls);
+    }
     // Acquire: pairs with `push`.
     let mut newest = cpu::local().calls.swap(ptr::null_mut(), Ordering::Acquire);
     let mut oldest = ptr::null_mut();
@@ -143,9 +147,9 @@ pub(crate) fn serve_calls() {
     }
 }
 
-/// Takes the calls in the list of a CPU that has left: they are not run. By a caller; of several, each
-/// call is taken by one.
-fn refuse_calls(list: &AtomicPtr<Call>) {
+/// Takes the calls in the list of a CPU that has left: they are not run. By a caller, or by that CPU when it
+/// leaves and when it comes back; of several, each call is taken by one.
+pub(crate) fn refuse_calls(list: &AtomicPtr<Call>) {
     // Acquire: pairs with `push`.
     let mut next = list.swap(ptr::null_mut(), Ordering::Acquire);
     // SAFETY: as in `serve_calls`: a call lives until it is done, and the list is this caller's now.
@@ -200,11 +204,14 @@ pub fn set_nmi_handler(handler: Option<fn()>) {
 ///
 /// Several that are sent before the first is taken may become one. If a [barrier]'s comes at the same
 /// time, to a CPU that keeps interrupts off for long, the handler may run once more than that.
+///
+/// A CPU that is not online gets none, and runs no handler.
 pub fn nmi(cpu: CpuIndex) {
-    if let Some(area) = cpu::area(cpu) {
-        // Release: pairs with the swap in `on_nmi`; what the sender did is visible to the handler.
-        area.nmi_asked.store(true, Ordering::Release);
-    }
+    let Some(area) = cpu::area(cpu).filter(|_| cpu::is_online(cpu)) else {
+        return;
+    };
+    // Release: pairs with the swap in `on_nmi`; what the sender did is visible to the handler.
+    area.nmi_asked.store(true, Ordering::Release);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
 }
 
@@ -236,8 +243,10 @@ pub(crate) fn on_nmi(frame: &Frame) {
     }
     local.in_nmi.store(true, Ordering::Relaxed);
     match NMI_HANDLER.get() {
-        Some(handler) => handler(),
-        None => interrupts::unasked::count_nmi(),
+        // Not on a CPU that starts or has left: the handler may use objects that are guarded by barriers, which
+        // pass over this CPU.
+        Some(handler) if local.online.load(Ordering::Relaxed) => handler(),
+        _ => interrupts::unasked::count_nmi(),
     }
     local.in_nmi.store(false, Ordering::Relaxed);
 }

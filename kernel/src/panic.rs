@@ -45,9 +45,9 @@ pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn Fn
         Err(_) => exit::halt(),
     }
     let all_stopped = ipi::stop_others();
-    // SAFETY: every CPU that acknowledged has stopped for good. One that did not is beyond
-    // reach (NMIs are blocked or it is dead); a report that may be garbled beats none.
-    unsafe { serial::break_lock() };
+    // Every CPU that acknowledged has stopped for good. One that did not is beyond reach (NMIs are blocked
+    // or it is dead), or is only starting; a report that may be garbled beats none.
+    serial::break_lock();
 
     log!("PANIC {message}");
     trace(&mut |address| log!("    at {address:#018x}"));

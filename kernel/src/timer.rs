@@ -39,7 +39,8 @@ pub(crate) fn clear_alarm() {
     }
 }
 
-fn is_periodic() -> bool {
+/// Whether this CPU's periodic timer runs.
+pub(crate) fn is_periodic() -> bool {
     cpu::local().timer_handler.get().is_some()
 }
 

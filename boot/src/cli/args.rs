@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use protocol::options::{ApicMode, ClockSource, Options, StartMode};
+use protocol::options::{ApicMode, ClockSource, Fault, FaultKind, Options, StartMode};
 
 use super::job::Job;
 use crate::accel::Accel;
@@ -131,6 +131,15 @@ pub(super) struct StartArgs {
     #[arg(long, value_name = "SOURCE", default_value = ClockSource::Auto.name(),
           value_parser = one_of::<ClockSource>(ClockSource::names()))]
     clock: ClockSource,
+    /// Have something go wrong on purpose while the CPUs start, to see it told and survived: `real:2` is an
+    /// invalid opcode on the CPU with APIC ID 2, in real mode; `panic`, without an ID, a panic on all that
+    /// are started; `late:2:1000` has one sleep for so many milliseconds.
+    #[arg(long, value_name = "KIND[:APIC ID]", value_parser = fault)]
+    fault: Option<Fault>,
+    /// How long a CPU has to check in before it is started once more, or given up, in milliseconds.
+    #[arg(long, value_name = "MILLIS", default_value_t = Options::default().patience,
+          value_parser = clap::value_parser!(u32).range(patience_range()))]
+    patience: u32,
 }
 
 impl BootArgs {
@@ -143,11 +152,19 @@ impl BootArgs {
 impl StartArgs {
     /// Other options, with these.
     pub(super) fn added_to(self, options: Options) -> Options {
-        let Self { start, apic, clock } = self;
+        let Self {
+            start,
+            apic,
+            clock,
+            fault,
+            patience,
+        } = self;
         Options {
             start,
             apic,
             clock,
+            fault,
+            patience,
             ..options
         }
     }
@@ -212,6 +229,17 @@ where
 
 fn seconds_range() -> std::ops::RangeInclusive<i64> {
     i64::from(*Options::SECONDS.start())..=i64::from(*Options::SECONDS.end())
+}
+
+fn patience_range() -> std::ops::RangeInclusive<i64> {
+    i64::from(*Options::PATIENCE.start())..=i64::from(*Options::PATIENCE.end())
+}
+
+fn fault(text: &str) -> Result<Fault, String> {
+    text.parse().map_err(|()| {
+        let kinds = FaultKind::ALL.map(|(name, _)| name).join(", ");
+        format!("expected a kind such as real, real:2 or late:2:1000; kinds are {kinds}")
+    })
 }
 
 fn bench_range() -> std::ops::RangeInclusive<i64> {

@@ -101,20 +101,22 @@ fn kvm_that_interprets_skips_the_slow_firmware() {
 #[test]
 fn more_cpus_than_an_xapic_addresses_need_interrupt_remapping() {
     let smp = Smp::new("288").expect("valid");
-    let text = line(&Setup {
-        engine: Engine::Kvm { native: true },
-        ..plain(&smp)
-    });
-    assert!(
-        text.contains("-machine q35,kernel-irqchip=split "),
-        "{text}"
-    );
-    assert!(
-        text.contains(" -device intel-iommu,intremap=on,eim=on "),
-        "{text}"
-    );
-    // TCG refuses this many; its own words are shown then.
-    assert!(!line(&plain(&smp)).contains("iommu"));
+    for engine in [Engine::Kvm { native: true }, Engine::Tcg] {
+        let text = line(&Setup {
+            engine,
+            ..plain(&smp)
+        });
+        assert!(
+            text.contains("-machine q35,kernel-irqchip=split "),
+            "{text}"
+        );
+        assert!(
+            text.contains(" -device intel-iommu,intremap=on,eim=on "),
+            "{text}"
+        );
+    }
+    let fewer = Smp::new("255").expect("valid");
+    assert!(!line(&plain(&fewer)).contains("iommu"));
 }
 
 #[test]

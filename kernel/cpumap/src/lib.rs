@@ -6,6 +6,7 @@
 //!
 //! - [`ApicId`] and [`CpuIndex`] are different types and never convert silently.
 //! - [`Madt`] reads what the firmware lists, from the bytes of the ACPI table.
+//! - [`check_root`] makes sure that the firmware's tables are where it says, before anybody reads them.
 //! - [`CpuMap`] numbers the listed CPUs 0, 1, 2, ...; the BSP (bootstrap processor) is 0, and those that
 //!   may be plugged in later come last.
 //! - [`Topology`] is what a CPU says of itself by CPUID: package, die, core, thread, and its caches.
@@ -18,9 +19,11 @@
 mod id;
 mod madt;
 mod map;
+mod root;
 mod topology;
 
 pub use id::{ApicId, CpuIndex};
 pub use madt::{CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, NmiPin, Override};
 pub use map::{CpuMap, MAX_CPUS, MapError};
+pub use root::{RootError, check_root};
 pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Shape, Topology};

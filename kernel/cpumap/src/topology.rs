@@ -13,7 +13,7 @@
 //! | kind of core | leaf 0x8000_0026; 0x1A |
 //! | caches | leaf 0x8000_001D; 4; 0x8000_0005 and 0x8000_0006 |
 //!
-//! (Intel SDM volume 2A, CPUID, and volume 3A, section 10.9; AMD64 APM volume 3, appendix E.)
+//! (Intel SDM volume 2A, CPUID, and volume 3A, section 9.9; AMD64 APM volume 3, appendix E.)
 //!
 //! Leaves are read bare and not by the accessors of `raw_cpuid`: its iterators over levels panic on a
 //! level that they do not know, those over caches go on for as long as CPUID answers, and all of them

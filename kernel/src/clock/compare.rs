@@ -5,12 +5,12 @@
 //! lock and without a partner: there is one number, the highest count that anybody has seen. Who reads it and
 //! then his own counter, and finds that less, is behind.
 //!
-//! The BSP adds its count as well: when it starts them, so that the first finds one, and while it waits. A counter that is *ahead* makes the others
+//! The BSP adds its count as well, while it waits for the others. A counter that is *ahead* makes the others
 //! seem to be behind.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{ticks, ticks_in};
+use super::{hz, ticks};
 
 /// The highest count that any CPU has seen.
 static HIGHEST: AtomicU64 = AtomicU64::new(0);
@@ -24,15 +24,12 @@ pub(crate) fn mark() {
 /// By how many ticks at least this CPU's counter is behind another one; 0 if nothing was seen of it. Any CPU,
 /// any context.
 ///
-/// `pretend`: takes off a second, to show what comes of it.
+/// `pretend`: takes off a second, to show what comes of it: longer than a virtual CPU is kept from running
+/// between another one's count and its own, which hides so much of the difference.
 pub(crate) fn compare(pretend: bool) -> u64 {
     /// Each is a chance that another CPU has just written.
     const ROUNDS: u32 = 16;
-    let off = if pretend {
-        ticks_in(1_000_000_000) - ticks()
-    } else {
-        0
-    };
+    let off = if pretend { hz() } else { 0 };
     let mut behind = 0;
     for _ in 0..ROUNDS {
         // Acquire: pairs with the other side's `fetch_max`. `ticks` waits for this load.

@@ -1,7 +1,7 @@
 //! Each CPU's own GDT and TSS: what is left of segmentation.
 //!
 //! The TSS names the stacks for the three interrupts that must work whatever the current stack is
-//! like: NMI, double fault, machine check (Intel SDM 3A, 7.14.5).
+//! like: NMI, double fault, machine check (Intel SDM 3A, 6.14.5).
 
 use core::{
     ptr,
@@ -78,7 +78,7 @@ impl Descriptors {
     }
 
     /// Says that nobody uses the TSS. LTR marks it as busy, and an INIT does not undo that; a second LTR
-    /// would then fault (Intel SDM 3A, 7.2.3).
+    /// would then fault (Intel SDM 3A, 8.2.3).
     fn mark_available(&self) {
         const BUSY: u64 = 1 << 41;
         let low = &self.gdt.entries()[usize::from(self.tss.index())];

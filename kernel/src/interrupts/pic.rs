@@ -3,8 +3,8 @@
 //! The firmware leaves them as DOS wants them: at vectors that are exceptions in protected mode, some
 //! lines open (the 8254's, in SeaBIOS). To mask them is not enough. An 8259 whose request goes away
 //! between its signal and the CPU's acknowledgement, for example because it has just been masked,
-//! answers with its line 7 (Intel 8259A data sheet, "interrupt sequence"): at the old vectors that is
-//! a double fault, as far as the CPU's handler can tell. So they are moved first, then masked.
+//! answers with its line 7 (Intel 8259A data sheet, "interrupt sequence"): at the old vectors, 8 to 15, that
+//! is an exception, as far as the CPU's handler can tell. So they are moved first, then masked.
 //!
 //! Nothing is written to the interrupt mode configuration register (ports 0x22 and 0x23), which on
 //! some boards takes INTR and NMI past the BSP's local APIC until it is told otherwise

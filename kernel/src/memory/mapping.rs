@@ -59,6 +59,24 @@ pub(crate) fn map_if_new(
     });
 }
 
+/// Whether this physical address is mapped where all of memory is.
+pub(crate) fn is_mapped(address: PhysAddr) -> bool {
+    let page = virt(PhysAddr::zero())
+        .as_u64()
+        .checked_add(address.as_u64());
+    let Some(page) = page.and_then(|page| VirtAddr::try_new(page).ok()) else {
+        return false;
+    };
+    interrupts::without(|| {
+        let _exclusive = TABLES.lock();
+        // SAFETY: as in `insert`; nothing is changed.
+        let table = unsafe { &mut *virt(Cr3::read().0.start_address()).as_mut_ptr::<PageTable>() };
+        // SAFETY: as in `insert`.
+        let mapper = unsafe { OffsetPageTable::new(table, virt(PhysAddr::zero())) };
+        mapper.translate_addr(page) == Some(address)
+    })
+}
+
 /// The one who calls this has the lock.
 fn insert(level_4: PhysFrame, page: VirtAddr, frame: PhysAddr, flags: PageTableFlags) {
     const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);

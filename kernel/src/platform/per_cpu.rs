@@ -47,11 +47,16 @@ unsafe impl PerCpu for KernelPlatform {
     }
 
     fn cpus() -> usize {
-        // Not `listed`: a CPU that was plugged in has counted, too.
-        cpu::areas()
+        // Not `listed`: those that are plugged in later count, too.
+        cpu::possible()
     }
 
     unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
+        // A CPU that has never been there has counted nothing. One that has, has had its area since before
+        // the barrier that the caller has passed.
+        if cpu >= cpu::areas() {
+            return 0;
+        }
         // Relaxed: the barrier orders it, or it is racy.
         counters::slot(counter.get(), cpu).load(Ordering::Relaxed)
     }
@@ -62,6 +67,9 @@ unsafe impl PerCpu for KernelPlatform {
     }
 
     unsafe fn clear(counter: CounterId, cpu: usize) {
+        if cpu >= cpu::areas() {
+            return;
+        }
         let count = counters::slot(counter.get(), cpu);
         // Most are zero, and reading leaves the line with its CPU. Relaxed: published by whoever opens
         // the object.

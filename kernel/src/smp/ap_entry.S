@@ -56,6 +56,20 @@ ap_entry:
 2:
     or eax, 1 << 11
     wrmsr
+    // A CPU that has an ID of more than 8 bits, which no CPU of the table has in this mode, would show the
+    // lower 8 as if they were all: somebody else's. Leaf 0xB EDX has the whole (Intel SDM 2A, CPUID).
+    xor eax, eax
+    cpuid
+    cmp eax, 0xb
+    jb 9f
+    mov eax, 0xb
+    xor ecx, ecx
+    cpuid
+    mov edi, edx
+    cmp edx, 0xff
+    mov eax, {UNLISTED}
+    jae 7f
+9:
     mov edi, [r8 + 0x20]
     shr edi, 24
 3:

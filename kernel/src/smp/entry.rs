@@ -1,5 +1,6 @@
-//! A CPU's own part of its start: on its own stack, in its own seat, in parallel with all others. It takes
-//! no lock and allocates nothing.
+//! A CPU's own part of its start: on its own stack, in its own seat, in parallel with all others. It waits for
+//! nobody and allocates nothing. (The log's lock it takes if it has something to tell: that it has gone wrong,
+//! or that its machine-check banks hold an old error.)
 //!
 //! `unsafe` in this module: what assembly reads; faults on purpose.
 
@@ -17,14 +18,14 @@ use x86_64::{instructions::hlt, registers::control::Cr3};
 
 use super::{
     records::{self, Note, Record, Records},
-    seat::{Seat, State},
+    seat::{self, Seat, State},
     trampoline::GDT,
     work,
 };
 use crate::{
     apic, barrier, clock,
     cpu::{self, ApicId},
-    interrupts, panic,
+    interrupts, ipi, panic,
 };
 
 /// Publishes what `ap_entry.S` reads. BSP, before the first CPU is started.
@@ -72,10 +73,12 @@ pub(super) fn next_note() -> Option<Note> {
     AP_RECORDS.next()
 }
 
-/// Whether this CPU is on its way and has not been declared online.
+/// Whether nobody would miss this CPU: it is on its way, or has been taken out. Not so from the moment on at
+/// which it says that it is ready, when it may be declared online at any time, to that at which it has
+/// answered everything and left.
 pub(crate) fn is_starting() -> bool {
-    let local = cpu::local();
-    local.index() != cpu::CpuIndex::BSP && !local.online.load(Ordering::Relaxed)
+    let cpu = cpu::current();
+    cpu != cpu::CpuIndex::BSP && seat::of(cpu).is_some_and(|seat| seat.state() != State::Online)
 }
 
 /// The end of a CPU that has gone wrong while it started: it writes that down and halts.
@@ -104,6 +107,7 @@ extern "C" fn ap_main(seat: &'static Seat) -> ! {
     cpu::install(seat.area());
     // It may have been in a handler when it was started again.
     seat.area().handlers.store(0, Ordering::Relaxed);
+    seat.area().in_nmi.store(false, Ordering::Relaxed);
     if let Some(descriptors) = seat.descriptors() {
         descriptors.load();
     }
@@ -116,8 +120,12 @@ extern "C" fn ap_main(seat: &'static Seat) -> ! {
     cpu::topology::read();
     seat.stamp(4);
     seat.set_behind(clock::compare(seat.has_fault(FaultKind::Tsc)));
-    // Whoever was started again may have been asked before it left.
+    // Whoever was started again may have been asked before it left, or by somebody who did not know that yet:
+    // by interrupts that INIT has swept away. What is asked from here on comes.
+    seat.area().nmi_asked.store(false, Ordering::Relaxed);
+    seat.area().barrier.take_nmi();
     barrier::serve();
+    ipi::refuse_calls(&seat.area().calls);
     seat.stamp(5);
     if panic::is_reported_elsewhere() {
         crate::exit::halt();

@@ -18,19 +18,19 @@ use super::{
     records::Reason,
     report,
     seat::{self, Seat, State},
-    start::{How, Starter},
+    start::{How, NoLowMemory, Starter},
     work,
 };
 use crate::{
     apic, barrier,
-    cpu::{self, CpuIndex},
+    cpu::{self, ApicId, CpuIndex},
     interrupts, ioapic, ipi, timer,
 };
 
 /// Takes a CPU out: it halts, and takes neither interrupts nor work.
 ///
-/// Returns when it has left. What others have asked of it is answered: calls are run, barriers do not wait
-/// for it. Its periodic timer stops; interrupts of devices that were routed to it go to the BSP.
+/// Returns when it has left. What others have asked of it is answered: calls are run, or refused if they come
+/// too late; barriers do not wait for it. Its periodic timer stops; interrupts of devices that were routed to it go to the BSP.
 ///
 /// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
 ///
@@ -38,7 +38,7 @@ use crate::{
 /// See [`OfflineError`].
 ///
 /// # Panics
-/// If called on an AP, from interrupt context, or from within `run_on_each`.
+/// If called on an AP, from interrupt context, with interrupts off, or from within `run_on_each`.
 pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     let _exclusive = work::exclusive("offline");
     if cpu == CpuIndex::BSP {
@@ -46,11 +46,13 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     }
     let seat = seat::of(cpu).filter(|_| cpu::is_online(cpu));
     let seat = seat.ok_or(OfflineError::NotOnline)?;
-    ioapic::move_away(cpu, CpuIndex::BSP).map_err(|_| OfflineError::InterruptsStay)?;
+    hand_over_devices(cpu)?;
     // Release: pairs with the swap in `work::idle`.
     seat.area().leave.store(true, Ordering::Release);
     ipi::wake(cpu);
     interrupts::halt_until(|| seat.state() == State::Offline);
+    // Once more, for a line that was routed to it in the meantime; from here on none is.
+    hand_over_devices(cpu)?;
     crate::log!("{cpu} ({}) is offline", seat.apic_id());
     Ok(())
 }
@@ -78,7 +80,8 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
         return Err(StartError::NotAddressable);
     }
     let mut starter = Starter::new();
-    starter.start(&[seat], How::Each);
+    let started = starter.start(&[seat], How::Each);
+    started.map_err(|NoLowMemory| StartError::NoLowMemory)?;
     let bring_up = starter.finish(&[seat]);
     note(&bring_up.parked);
     if bring_up.missing.is_empty() {
@@ -98,6 +101,9 @@ pub fn parked() -> Parked {
     while let Some(note) = entry::next_note() {
         match note.reason {
             Reason::Unlisted => seen.parked.unlisted.push(note.apic_id),
+            Reason::Late if was_never_started(note.apic_id) => {
+                seen.parked.unlisted.push(note.apic_id);
+            }
             Reason::Late => seen.parked.late.push(note.apic_id),
             // It had been given up before.
             Reason::Fault { .. } => report::stray_fault(note),
@@ -126,6 +132,8 @@ pub enum StartError {
     AlreadyOnline,
     /// Its APIC ID does not fit into 8 bits, and the APICs are not in x2APIC mode.
     NotAddressable,
+    /// There are no two usable pages below 1 MiB side by side, for it to wake up in.
+    NoLowMemory,
     /// It has not answered: perhaps it is not plugged in.
     Silent,
     /// It has answered, and gone wrong. The log says how.
@@ -150,6 +158,9 @@ impl fmt::Display for StartError {
             Self::NotListed => "the firmware lists no CPU with this index",
             Self::AlreadyOnline => "the CPU is online already",
             Self::NotAddressable => "the CPU's APIC ID needs x2APIC mode",
+            Self::NoLowMemory => {
+                "there are no two usable pages below 1 MiB for the CPU to wake up in"
+            }
             Self::Silent => "the CPU does not answer: is it plugged in?",
             Self::Faulted => "the CPU has gone wrong while it started",
         })
@@ -171,6 +182,18 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
     },
     told: (0, 0),
 });
+
+/// Has the BSP take the interrupts of devices that are routed to this CPU.
+fn hand_over_devices(cpu: CpuIndex) -> Result<(), OfflineError> {
+    let moved = ioapic::move_away(cpu, CpuIndex::BSP);
+    moved.map(drop).map_err(|_| OfflineError::InterruptsStay)
+}
+
+/// Whether it is a CPU that is listed, but not as enabled, and that nobody has called.
+fn was_never_started(id: ApicId) -> bool {
+    let seat = cpu::map().index_of(id).and_then(seat::of);
+    seat.is_some_and(|seat| seat.attempts() == 0)
+}
 
 /// Remembers who has parked himself.
 pub(super) fn note(parked: &Parked) {
@@ -195,13 +218,15 @@ pub(super) fn leave(seat: &'static Seat) -> ! {
     timer::stop();
     // What devices have sent here before they were moved. Interrupts are off when it returns.
     ioapic::drain();
+    // As long as barriers still reach this CPU: a call's function may use objects that they guard.
+    interrupts::as_handler(ipi::serve_calls);
     // From here on nobody begins to wait for this CPU. Release: pairs with the load in `cpu::is_online`;
     // what it has counted is visible to who finds it gone, and does not wait for it.
     seat.area().online.store(false, Ordering::Release);
     // Who has begun before: either he sees, when he looks again, that this CPU is gone, or what he has asked
     // is seen here. Pairs with the fences in `ipi::call` and `barrier::Call::begin`.
     fence(Ordering::SeqCst);
-    interrupts::as_handler(ipi::serve_calls);
+    ipi::refuse_calls(&seat.area().calls);
     barrier::serve();
     apic::silence();
     seat.go(State::Online, State::Offline);

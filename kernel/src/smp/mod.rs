@@ -61,7 +61,7 @@ pub struct BringUp {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parked {
-    /// CPUs that started but that the firmware does not list.
+    /// CPUs that started but that the firmware does not list as enabled.
     pub unlisted: Vec<ApicId>,
     /// CPUs that started after they had been given up.
     pub late: Vec<ApicId>,

@@ -40,6 +40,8 @@ pub(super) const ENTRY: u32 = 3;
 pub(super) const RUST: u32 = 4;
 pub(super) const UNLISTED: u32 = 5;
 pub(super) const LATE: u32 = 6;
+/// Of a record that has been read.
+const READ: u32 = 1 << 30;
 /// A vector that is none: a panic.
 pub(super) const NO_VECTOR: u32 = 0xff;
 
@@ -58,7 +60,7 @@ pub(super) struct Record {
 pub(super) struct Records<const N: usize> {
     /// Records begun, counted on beyond `N`.
     pub(super) cursor: AtomicU32,
-    /// Records read. By the BSP only.
+    /// All records before this one have been read. By the BSP only.
     read: AtomicU32,
     pub(super) entries: [Record; N],
 }
@@ -90,17 +92,21 @@ impl<const N: usize> Records<N> {
         }
     }
 
-    /// The next record that has not been read, if it is complete. BSP only.
+    /// The next record that is complete and has not been read. BSP only.
+    ///
+    /// One that is not complete holds up no other: whoever writes it may have been reset in the midst of it.
     pub(super) fn next(&self) -> Option<Note> {
-        let place = self.read.load(Ordering::Relaxed);
-        let record = self.entries.get(place as usize)?;
+        let begun = (self.cursor.load(Ordering::Relaxed) as usize).min(N);
+        let first = self.read.load(Ordering::Relaxed) as usize;
         // Acquire: pairs with the store in `push`, and with those in assembly, which x86 makes visible
         // in their order.
-        let what = record.what.load(Ordering::Acquire);
-        if what & VALID == 0 {
-            return None;
-        }
-        self.read.store(place + 1, Ordering::Relaxed);
+        let what = |place: usize| self.entries[place].what.load(Ordering::Acquire);
+        let read = (first..begun).take_while(|&place| what(place) == READ);
+        let first = first + read.count();
+        self.read.store(first as u32, Ordering::Relaxed);
+        let place = (first..begun).find(|&place| what(place) & VALID != 0)?;
+        let (record, what) = (&self.entries[place], what(place));
+        record.what.store(READ, Ordering::Relaxed);
         let address = record.address.load(Ordering::Relaxed);
         let fault = |stage| Reason::Fault {
             stage,

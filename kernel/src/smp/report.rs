@@ -78,7 +78,7 @@ pub(super) fn no_low_memory() {
 pub(crate) fn latecomers() {
     let parked = hotplug::untold();
     for id in &parked.unlisted {
-        log!("{id} has started, but the firmware does not list it: parked");
+        log!("{id} has started, but the firmware does not list it as enabled: parked");
         emit(&Event::Unlisted { apic_id: id.get() });
     }
     for id in &parked.late {

@@ -33,6 +33,8 @@ pub(super) struct Seat {
     index: CpuIndex,
     /// How many times it was sent a SIPI for. By the BSP only.
     attempts: AtomicU32,
+    /// How many times it came before the seat was free. By the BSP only.
+    too_early: AtomicU32,
     /// By how many ticks its clock was found to be behind that of another CPU.
     behind: AtomicU64,
     fault: Option<Fault>,
@@ -48,8 +50,9 @@ pub(super) struct Seat {
 ///    +-- WITHDRAWN <--------------+--------------------+        CPU: leaves, OFFLINE
 /// ```
 ///
-/// Only who finds it EXPECTED may use the stack. A fault moves any of them to WITHDRAWN. From there, and
-/// from OFFLINE, the BSP may expect the CPU again, after an INIT, which ends whatever it was doing.
+/// Only who finds it EXPECTED may use the stack. A fault on the way moves it to WITHDRAWN; one of a CPU that is
+/// ONLINE ends the kernel. From WITHDRAWN and OFFLINE the BSP may expect the CPU again, after an INIT, which
+/// ends whatever it was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum State {
@@ -124,6 +127,19 @@ impl Seat {
         }
     }
 
+    /// A CPU has found the seat not waiting, and has parked. If by now it is expected, then it came too early:
+    /// the attempt is over, and does not count. Whether it is so. (Not for ever: a CPU that does so time and
+    /// again is given up in the end.) BSP only.
+    pub(super) fn was_too_early(&self) -> bool {
+        /// Each costs a SIPI that is served late, so even a second one is rare.
+        const MOST: u32 = 8;
+        let too_early = self.go(State::Expected, State::Withdrawn);
+        if too_early && self.too_early.fetch_add(1, Ordering::Relaxed) < MOST {
+            self.attempts.fetch_sub(1, Ordering::Relaxed);
+        }
+        too_early
+    }
+
     /// Waits for its CPU from now on. BSP only, after the CPU has been sent an INIT.
     pub(super) fn expect(&self) {
         for stamp in &self.stamps {
@@ -137,6 +153,7 @@ impl Seat {
     /// Begins a new series of attempts. BSP only.
     pub(super) fn forget_attempts(&self) {
         self.attempts.store(0, Ordering::Relaxed);
+        self.too_early.store(0, Ordering::Relaxed);
     }
 
     /// Notes the time. Own CPU only.
@@ -197,6 +214,14 @@ pub(super) fn all() -> &'static [Seat] {
     SEATS.get().expect("the seats are made first")
 }
 
+/// Whether no CPU may still be in a trampoline: each has left it for the kernel, or was never started.
+pub(super) fn all_have_left() -> bool {
+    all().iter().all(|seat| {
+        let state = seat.state();
+        matches!(state, State::Vacant | State::Online | State::Offline)
+    })
+}
+
 /// The seat of a CPU.
 pub(super) fn of(cpu: CpuIndex) -> Option<&'static Seat> {
     SEATS.get()?.get(cpu.get())
@@ -218,6 +243,7 @@ pub(super) fn init(fault: Option<Fault>) -> &'static [Seat] {
                 apic_id,
                 index,
                 attempts: AtomicU32::new(0),
+                too_early: AtomicU32::new(0),
                 behind: AtomicU64::new(0),
                 fault: fault.filter(|fault| index != CpuIndex::BSP && fault.is_for(apic_id.get())),
             })

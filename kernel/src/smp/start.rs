@@ -1,9 +1,9 @@
 //! Starting CPUs: all at once, each with a deadline of its own.
 //!
 //! The BSP sends INIT, prepares a [seat](super::seat) for every CPU while the 10 ms after that pass, and
-//! sends SIPI; after 200 us a second one to those who have not been heard of (Intel SDM 3A, 10.4.4.1). They
+//! sends SIPI; after 200 us a second one to those who have not been heard of (Intel SDM 3A, 9.4.4.1). They
 //! make their way in parallel; nothing is locked. Who is silent for too long, or goes wrong, is
-//! started once more, alone, and is then given up: its seat is withdrawn, so that a CPU that wakes up
+//! started once more, with whoever else was, and is then given up: its seat is withdrawn, so that a CPU that wakes up
 //! later parks itself.
 
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -26,10 +26,10 @@ use crate::{
     apic::{self, Ipi, Target},
     clock,
     cpu::{self, ApicId},
-    interrupts, timer,
+    interrupts, serial, timer,
 };
 
-/// Between INIT and SIPI, and between the two SIPIs (Intel SDM 3A, 10.4.4.1).
+/// Between INIT and SIPI, and between the two SIPIs (Intel SDM 3A, 9.4.4.1).
 const AFTER_INIT_NS: u64 = 10_000_000;
 const BETWEEN_SIPIS_NS: u64 = 200_000;
 
@@ -53,14 +53,16 @@ pub(crate) fn start(options: &Options) -> BringUp {
     let addressable: Vec<&Seat> = addressable
         .filter(|seat| apic::can_address(seat.apic_id()))
         .collect();
-    match options.start {
+    let started = match options.start {
         StartMode::Broadcast => starter.start(&addressable, How::Everybody),
         StartMode::Each => starter.start(&addressable, How::Each),
         StartMode::Serial => {
-            for seat in &addressable {
-                starter.start(&[seat], How::Each);
-            }
+            let mut one_by_one = addressable.iter();
+            one_by_one.try_for_each(|seat| starter.start(&[seat], How::Each))
         }
+    };
+    if let Err(NoLowMemory) = started {
+        report::no_low_memory();
     }
     let bring_up = starter.finish(&enabled);
     report::all(&bring_up, options.job);
@@ -78,6 +80,10 @@ pub(super) enum How {
     /// To one after the other.
     Each,
 }
+
+/// There are no two usable pages below 1 MiB side by side.
+#[derive(Debug)]
+pub(super) struct NoLowMemory;
 
 /// Starts CPUs, and notes how that goes.
 #[derive(Debug)]
@@ -102,21 +108,21 @@ impl Starter {
     }
 
     /// Starts these CPUs, and returns when each of them is online or given up. BSP, thread context.
-    pub(super) fn start(&mut self, seats: &[&'static Seat], how: How) {
+    ///
+    /// # Errors
+    /// [`NoLowMemory`]: none has been started.
+    pub(super) fn start(&mut self, seats: &[&'static Seat], how: How) -> Result<(), NoLowMemory> {
         let mut how = how;
         let mut waiting = seats.to_vec();
         for seat in &waiting {
             seat.forget_attempts();
         }
         while !waiting.is_empty() {
-            let Some(trampolines) = Trampolines::install(&waiting) else {
-                report::no_low_memory();
-                return;
-            };
+            let trampolines = Trampolines::install(&waiting).ok_or(NoLowMemory)?;
             self.attempt(&waiting, how, &trampolines);
             // From here on some are online, which an interrupt to everybody would reset.
             how = How::Each;
-            trampolines.put_away(seats.iter().all(|seat| seat.state() == State::Online));
+            trampolines.put_away();
             waiting.retain(|seat| {
                 seat.state() != State::Online && {
                     seat.withdraw();
@@ -127,6 +133,7 @@ impl Starter {
                 report::once_more(seat.apic_id());
             }
         }
+        Ok(())
     }
 
     /// Starts those, and waits until each is online, has gone wrong or has been silent for too long.
@@ -145,9 +152,13 @@ impl Starter {
         seats.iter().for_each(|seat| seat.prepare());
         let prepared = clock::nanos();
         clock::spin_for((init + AFTER_INIT_NS).saturating_sub(prepared));
-        // Only now: a CPU that was on its way to its seat has stopped.
+        // Only now: a CPU that was on its way to its seat, or was telling what is wrong with it, has stopped.
+        for seat in seats {
+            serial::break_lock_of(seat.cpu());
+        }
         seats.iter().for_each(|seat| seat.expect());
 
+        // So that the first who comes has something to compare his clock to.
         clock::mark();
         let sipi = clock::nanos();
         let send_to = |seat: &Seat| {
@@ -162,6 +173,7 @@ impl Starter {
             panic!("on purpose, on the BSP, while others start");
         }
         clock::spin_for(BETWEEN_SIPIS_NS);
+        self.take_down_all(trampolines);
         // A CPU that runs would ignore it.
         let silent = seats.iter().filter(|seat| seat.state() == State::Expected);
         let seconds = silent.map(|seat| send_to(seat)).count();
@@ -187,9 +199,7 @@ impl Starter {
         loop {
             let on_the_way =
                 |seat: &&&Seat| matches!(seat.state(), State::Expected | State::Arrived);
-            while let Some(note) = trampolines.next_note().or_else(entry::next_note) {
-                self.take_down(note);
-            }
+            self.take_down_all(trampolines);
             if seats.iter().filter(on_the_way).count() == 0 {
                 return;
             }
@@ -204,6 +214,12 @@ impl Starter {
             }
             clock::mark();
             sleep();
+        }
+    }
+
+    fn take_down_all(&mut self, trampolines: &Trampolines) {
+        while let Some(note) = trampolines.next_note().or_else(entry::next_note) {
+            self.take_down(note);
         }
     }
 
@@ -229,6 +245,13 @@ impl Starter {
                 }
             }
             Reason::Unlisted => self.parked.unlisted.push(note.apic_id),
+            // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and hardware does):
+            // it came before its seat was free. The SIPI of this attempt is in vain.
+            Reason::Late if seat.is_some_and(Seat::was_too_early) => {}
+            // The broadcast has reached a CPU that is listed, but not as enabled.
+            Reason::Late if seat.is_some_and(|seat| seat.attempts() == 0) => {
+                self.parked.unlisted.push(note.apic_id);
+            }
             Reason::Late => self.parked.late.push(note.apic_id),
         }
     }
@@ -245,6 +268,10 @@ impl Starter {
         for seat in &online {
             cpu::set_online(seat.area());
         }
+        // Who was in time when he was called again is not late.
+        self.parked
+            .late
+            .retain(|id| !online.iter().any(|seat| seat.apic_id() == *id));
         let since = |ticks| clock::at(ticks).saturating_sub(self.begin);
         let last = online.iter().map(|seat| since(seat.last_stamp())).max();
         let behind = |seat: &&Seat| (seat.cpu(), clock::length(seat.behind()));
@@ -264,9 +291,14 @@ impl Starter {
     }
 }
 
-/// Halts for about a millisecond, whether interrupts are on or off.
+/// Halts for about a millisecond, whether interrupts are on or off. Where the timer is in use, whose period may
+/// be a minute, waits for less than that and does not halt.
 fn sleep() {
     use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
+    if timer::is_periodic() {
+        clock::spin_for(100_000);
+        return;
+    }
     let enabled = interrupts::enabled();
     disable();
     timer::set_alarm(1_000_000);
@@ -278,16 +310,19 @@ fn sleep() {
     }
 }
 
-/// The pages in which these CPUs wake up: one pair that they share, and one for each CPU that is to go
-/// wrong in it.
+/// The pages in which CPUs wake up: one pair that they share, and one for each CPU that is to go wrong in
+/// it.
+///
+/// They stay the same for as long as somebody may be in them. So whoever wakes up late, or by a SIPI of an
+/// earlier attempt, finds the same code, and what he writes down there is read.
 #[derive(Debug)]
 struct Trampolines {
     shared: Trampoline,
     own: Vec<(ApicId, Trampoline)>,
 }
 
-/// The shared pair, while it must stay where it is.
-static KEPT: Mutex<Option<Trampoline>> = Mutex::new(None);
+/// Those that must stay, between two starts.
+static KEPT: Mutex<Option<Trampolines>> = Mutex::new(None);
 
 impl Trampolines {
     /// `None`: there is no usable memory for them.
@@ -296,24 +331,25 @@ impl Trampolines {
             .iter()
             .filter_map(|seat| Some((seat.apic_id(), sabotage(seat.fault()?)?)))
             .collect();
-        // If it concerns all of them, they can go wrong together.
-        let (shared, own) = match sabotages.first() {
-            Some((_, all)) if sabotages.len() == seats.len() => (Some(*all), &[][..]),
-            _ => (None, &sabotages[..]),
+        let mut trampolines = match KEPT.lock().take() {
+            Some(kept) => kept,
+            None => {
+                // If it concerns all of them, they can go wrong together.
+                let all = sabotages.first().filter(|_| sabotages.len() == seats.len());
+                let sabotage = all.map_or_else(Sabotage::default, |(_, sabotage)| *sabotage);
+                Self {
+                    shared: Trampoline::install(sabotage)?,
+                    own: Vec::new(),
+                }
+            }
         };
-        let own: Option<Vec<_>> = own
-            .iter()
-            .map(|(id, sabotage)| Some((*id, Trampoline::install(*sabotage)?)))
-            .collect();
-        let own = own?;
-        let shared = match shared {
-            Some(sabotage) => Trampoline::install(sabotage)?,
-            None => match KEPT.lock().take() {
-                Some(kept) => kept,
-                None => Trampoline::install(Sabotage::default())?,
-            },
-        };
-        Some(Self { shared, own })
+        for (id, sabotage) in sabotages {
+            let has_own = trampolines.own.iter().any(|(other, _)| *other == id);
+            if !has_own && trampolines.shared.sabotage() != sabotage {
+                trampolines.own.push((id, Trampoline::install(sabotage)?));
+            }
+        }
+        Some(trampolines)
     }
 
     fn page_of(&self, seat: &Seat) -> u8 {
@@ -332,14 +368,15 @@ impl Trampolines {
         own.or_else(|| self.shared.next_note())
     }
 
-    /// Gives them back if everybody who was sent there has left. Else they stay.
-    fn put_away(self, all_have_left: bool) {
-        if all_have_left {
-            self.shared.give_back();
+    /// Gives them back if everybody who was ever sent there has left. Else they stay.
+    fn put_away(self) {
+        if seat::all_have_left() {
+            // In the reverse order, as they are taken back.
             let own = self.own.into_iter().rev();
             own.for_each(|(_, trampoline)| trampoline.give_back());
-        } else if self.shared.is_as_usual() {
-            *KEPT.lock() = Some(self.shared);
+            self.shared.give_back();
+        } else {
+            *KEPT.lock() = Some(self);
         }
     }
 }

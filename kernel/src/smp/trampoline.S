@@ -84,132 +84,73 @@ trampoline_mark_64:
 
 // The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. Then CPUID says
 // who this is (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A), and the next free record is
-// filled, its second half last: that makes it valid.
+// filled, its second half last: that makes it valid. `page` is where the page lies in DS, `place` EAX as
+// an address.
+    .macro write_down_and_park stage, page, place
+    or ebp, {VALID} | \stage << 8
+    xor eax, eax
+    cpuid
+    cmp eax, 0xb
+    jb 1f
+    mov eax, 0xb
+    xor ecx, ecx
+    cpuid
+    test ebx, ebx
+    jnz 2f
+1:
+    mov eax, 1
+    cpuid
+    mov edx, ebx
+    shr edx, 24
+2:
+    mov eax, 1
+    lock xadd dword ptr [\page + {CURSOR}], eax
+    cmp eax, {RECORDS}
+    jae 3f
+    shl eax, 4
+    mov dword ptr [\page + \place + {RECORD_ID}], edx
+    mov dword ptr [\page + \place + {RECORD_WHAT}], ebp
+3:
+    cli
+    hlt
+    jmp 3b
+    .endm
+
+    .macro stubs to
+    .set vector, 0
+    .rept 32
+    .balign {STUB_SIZE}
+    mov ebp, vector
+    jmp \to
+    .set vector, vector + 1
+    .endr
+    .endm
 
     .code16
     .balign {STUB_SIZE}
 trampoline_stubs_16:
-    .set vector, 0
-    .rept 32
-    .balign {STUB_SIZE}
-    mov bp, vector
-    jmp fault_16
-    .set vector, vector + 1
-    .endr
-    .balign {STUB_SIZE}
+    stubs fault_16
 fault_16:
     mov ax, cs
     mov ds, ax
-    movzx ebp, bp
-    or ebp, {VALID} | {REAL} << 8
-    xor eax, eax
-    cpuid
-    cmp eax, 0xb
-    jb 1f
-    mov eax, 0xb
-    xor ecx, ecx
-    cpuid
-    test ebx, ebx
-    jnz 2f
-1:
-    mov eax, 1
-    cpuid
-    mov edx, ebx
-    shr edx, 24
-2:
-    mov eax, 1
-    lock xadd dword ptr [{CURSOR}], eax
-    cmp eax, {RECORDS}
-    jae 3f
-    shl eax, 4
-    mov dword ptr [eax + {RECORD_ID}], edx
-    mov dword ptr [eax + {RECORD_WHAT}], ebp
-3:
-    cli
-    hlt
-    jmp 3b
+    xor esi, esi
+    write_down_and_park {REAL}, esi, eax
 
     .code32
     .balign {STUB_SIZE}
 trampoline_stubs_32:
-    .set vector, 0
-    .rept 32
-    .balign {STUB_SIZE}
-    mov ebp, vector
-    jmp fault_32
-    .set vector, vector + 1
-    .endr
-    .balign {STUB_SIZE}
+    stubs fault_32
 fault_32:
-    or ebp, {VALID} | {PROTECTED} << 8
     mov esi, ebx
-    xor eax, eax
-    cpuid
-    cmp eax, 0xb
-    jb 1f
-    mov eax, 0xb
-    xor ecx, ecx
-    cpuid
-    test ebx, ebx
-    jnz 2f
-1:
-    mov eax, 1
-    cpuid
-    mov edx, ebx
-    shr edx, 24
-2:
-    mov eax, 1
-    lock xadd dword ptr [esi + {CURSOR}], eax
-    cmp eax, {RECORDS}
-    jae 3f
-    shl eax, 4
-    mov dword ptr [esi + eax + {RECORD_ID}], edx
-    mov dword ptr [esi + eax + {RECORD_WHAT}], ebp
-3:
-    cli
-    hlt
-    jmp 3b
+    write_down_and_park {PROTECTED}, esi, eax
 
     .code64
     .balign {STUB_SIZE}
 trampoline_stubs_64:
-    .set vector, 0
-    .rept 32
-    .balign {STUB_SIZE}
-    mov ebp, vector
-    jmp fault_64
-    .set vector, vector + 1
-    .endr
-    .balign {STUB_SIZE}
+    stubs fault_64
 fault_64:
-    or ebp, {VALID} | {LONG} << 8
     mov esi, ebx
-    xor eax, eax
-    cpuid
-    cmp eax, 0xb
-    jb 1f
-    mov eax, 0xb
-    xor ecx, ecx
-    cpuid
-    test ebx, ebx
-    jnz 2f
-1:
-    mov eax, 1
-    cpuid
-    mov edx, ebx
-    shr edx, 24
-2:
-    mov eax, 1
-    lock xadd dword ptr [rsi + {CURSOR}], eax
-    cmp eax, {RECORDS}
-    jae 3f
-    shl eax, 4
-    mov dword ptr [rsi + rax + {RECORD_ID}], edx
-    mov dword ptr [rsi + rax + {RECORD_WHAT}], ebp
-3:
-    cli
-    hlt
-    jmp 3b
+    write_down_and_park {LONG}, rsi, rax
     // Code that ran into the fields would not assemble: there is no going backwards.
     .org trampoline_start + {FIELDS}
 trampoline_end:

@@ -52,7 +52,7 @@ pub(super) enum Mark {
 #[derive(Debug)]
 pub(super) struct Trampoline {
     page: PhysAddr,
-    as_usual: bool,
+    sabotage: Sabotage,
 }
 
 impl Trampoline {
@@ -60,10 +60,7 @@ impl Trampoline {
     /// pages below 1 MiB that lie side by side.
     pub(super) fn install(sabotage: Sabotage) -> Option<Self> {
         let page = FRAMES.take_low(BYTES)?;
-        let trampoline = Self {
-            page,
-            as_usual: sabotage == Sabotage::default(),
-        };
+        let trampoline = Self { page, sabotage };
         let tables = *TABLES.call_once(mapping::new_level_4);
         let flags = [
             PageTableFlags::PRESENT,
@@ -77,9 +74,9 @@ impl Trampoline {
         Some(trampoline)
     }
 
-    /// Whether nothing goes wrong in it.
-    pub(super) fn is_as_usual(&self) -> bool {
-        self.as_usual
+    /// What is different about it.
+    pub(super) fn sabotage(&self) -> Sabotage {
+        self.sabotage
     }
 
     /// The page's number, which a SIPI names. (Pages below 1 MiB have numbers below 256.)
@@ -239,7 +236,7 @@ struct Fields {
     to_64: Far,
 }
 
-/// An entry of the interrupt table in real mode (Intel SDM 3A, 20.1.4).
+/// An entry of the interrupt table in real mode (Intel SDM 3A, 21.1.4).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct RealGate {

@@ -17,7 +17,7 @@ use crate::{
 /// BSP, thread context, one at a time: the APs wait for such work, the BSP runs the main function.
 ///
 /// # Panics
-/// If called on an AP, from within itself, or from interrupt context.
+/// If called on an AP, from within itself, from interrupt context, or with interrupts off.
 pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
     let _exclusive = exclusive("run_on_each");
     let others = cpu::others();
@@ -38,10 +38,11 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
 /// dropped.
 ///
 /// # Panics
-/// If somebody else does so; on an AP; in interrupt context.
+/// If somebody else does so; on an AP; in interrupt context; with interrupts off, for they come on meanwhile.
 pub(super) fn exclusive(what: &str) -> Exclusive {
     assert!(cpu::current() == CpuIndex::BSP, "{what}: on an AP");
     assert!(!interrupts::in_handler(), "{what}: in interrupt context");
+    assert!(interrupts::enabled(), "{what}: with interrupts off");
     // Acquire: pairs with the store in `drop`.
     assert!(
         !BUSY.swap(true, Ordering::Acquire),

@@ -235,6 +235,10 @@ fn a_line_outlives_its_cpu(_: &'static Machine) {
             let before = ticks(last);
             wait_for(&|| ticks(CpuIndex::BSP), SOME);
             assert_eq!(ticks(last), before);
+            let gone = Err(Unroutable::NotOnline { cpu: last });
+            assert_eq!(ioapic::route(3, last, on_tick), gone);
+            let moved = ioapic::move_away(CpuIndex::BSP, last);
+            assert_eq!(moved, gone.map(|()| 0), "to one that is not there");
             assert_eq!(smp::online(last), Ok(()));
             assert_eq!(ioapic::move_away(CpuIndex::BSP, last), Ok(1));
             wait_for(&|| ticks(last), SOME);

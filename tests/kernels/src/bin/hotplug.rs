@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use kernel::cpu::{self, CpuIndex};
+use kernel::ioapic::{self, Unroutable};
 use kernel::platform::Halt;
 use kernel::smp::{self, OfflineError, StartError};
 use kernel::{Machine, barrier, interrupts, ipi, timer};
@@ -51,6 +52,7 @@ fn run(machine: &'static Machine) -> ExitCode {
             ("every_cpu_leaves_and_comes_back", |_| every_cpu_leaves_and_comes_back()),
             ("barriers_do_not_wait_for_it", |_| barriers_do_not_wait_for_it()),
             ("calls_are_run_or_refused", |_| calls_are_run_or_refused()),
+            ("nmis_run_no_handler_there", |_| nmis_run_no_handler_there()),
         ],
     )
 }
@@ -74,6 +76,8 @@ fn what_is_illegal_is_refused() {
         smp::offline(cpu).expect("it is online");
         assert_eq!(smp::offline(cpu), Err(OfflineError::NotOnline));
         assert_eq!(ipi::try_call(cpu, &|| panic!("run")), Err(ipi::NotOnline));
+        let refused = ioapic::route(4, cpu, || panic!("run"));
+        assert_eq!(refused, Err(Unroutable::NotOnline { cpu }));
         smp::online(cpu).expect("it comes back");
     }
 }
@@ -279,6 +283,26 @@ fn calls_are_run_or_refused() {
         smp::run_on_each(&|_| timer::stop());
     }
     assert_eq!(RUN.load(Ordering::Relaxed), DONE.load(Ordering::Relaxed));
+}
+
+/// An NMI's handler does not run on a CPU that has left: barriers pass over it, so the handler might use what
+/// has been torn down.
+fn nmis_run_no_handler_there() {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    ipi::set_nmi_handler(Some(|| {
+        RUNS.fetch_add(1, Ordering::Relaxed);
+    }));
+    for (cpu, before) in aps().zip(0..) {
+        smp::offline(cpu).expect("it is online");
+        ipi::nmi(cpu);
+        smp::online(cpu).expect("it comes back");
+        assert_eq!(RUNS.load(Ordering::Relaxed), before, "{cpu} has run it");
+        ipi::nmi(cpu);
+        while RUNS.load(Ordering::Relaxed) == before {
+            core::hint::spin_loop();
+        }
+    }
+    ipi::set_nmi_handler(None);
 }
 
 fn first_pluggable() -> CpuIndex {
