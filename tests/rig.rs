@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use boot::{Outcome, Report};
 use protocol::event::Event;
+use tests::judge::log_has;
 use tests::{Case, judge};
 
 fn main() -> ExitCode {
@@ -255,14 +256,6 @@ fn trouble_is(report: &Report, words: &[&str]) -> Result<()> {
             text.contains(word),
             "{word:?} is not in the rig's words: {text}"
         );
-    }
-    Ok(())
-}
-
-fn log_has(report: &Report, words: &[&str]) -> Result<()> {
-    let log = report.lines.join("\n");
-    for word in words {
-        ensure!(log.contains(word), "{word:?} is not in the log");
     }
     Ok(())
 }

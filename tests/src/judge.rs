@@ -30,6 +30,19 @@ pub fn ended_well(report: &Report) -> Result<()> {
     Ok(())
 }
 
+/// The log has all these words.
+///
+/// # Errors
+///
+/// The first that it does not have.
+pub fn log_has(report: &Report, words: &[&str]) -> Result<()> {
+    let log = report.lines.join("\n");
+    for word in words {
+        ensure!(log.contains(word), "{word:?} is not in the log");
+    }
+    Ok(())
+}
+
 fn judge(outcome: &Outcome, tally: &Tally<'_>) -> Result<()> {
     match outcome {
         Outcome::Passed => tally.is_complete(),
