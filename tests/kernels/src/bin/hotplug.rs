@@ -61,6 +61,14 @@ fn aps() -> impl Iterator<Item = CpuIndex> {
     (1..cpu::listed() as u32).map(CpuIndex::new)
 }
 
+/// Brings it back, and sees that it stays: after each call it looks whether it is to leave.
+fn bring_back(cpu: CpuIndex) {
+    smp::online(cpu).expect("it comes back");
+    for _ in 0..100 {
+        assert!(ipi::try_call(cpu, &|| {}).is_ok(), "{cpu} has left again");
+    }
+}
+
 fn leaked<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
@@ -78,7 +86,7 @@ fn what_is_illegal_is_refused() {
         assert_eq!(ipi::try_call(cpu, &|| panic!("run")), Err(ipi::NotOnline));
         let refused = ioapic::route(4, cpu, || panic!("run"));
         assert_eq!(refused, Err(Unroutable::NotOnline { cpu }));
-        smp::online(cpu).expect("it comes back");
+        bring_back(cpu);
     }
 }
 
@@ -105,7 +113,7 @@ fn every_cpu_leaves_and_comes_back() {
             assert!(!cpu::is_online(cpu));
             assert_eq!(cpu::count(), all - 1);
             only_those_online_work();
-            smp::online(cpu).expect("it comes back");
+            bring_back(cpu);
             only_those_online_work();
         }
     }
@@ -116,7 +124,7 @@ fn every_cpu_leaves_and_comes_back() {
     assert_eq!(cpu::count(), 1);
     only_those_online_work();
     for &cpu in others.iter().rev() {
-        smp::online(cpu).expect("it comes back");
+        bring_back(cpu);
     }
     assert_eq!(cpu::count(), all);
     only_those_online_work();
@@ -147,7 +155,7 @@ fn references_outlive_their_cpu<R: Rundown>(new: fn() -> R) {
         // SAFETY: the second.
         unsafe { object.release() };
         assert!(object.try_wait().is_err(), "drained with one still held");
-        smp::online(cpu).expect("it comes back");
+        bring_back(cpu);
         smp::run_on_each(&|me| {
             assert!(object.acquire().is_err(), "{me} is granted after the close");
             if me == cpu {
