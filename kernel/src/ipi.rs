@@ -171,14 +171,23 @@ static STOPPING: AtomicU32 = AtomicU32::new(0);
 pub(crate) fn stop_others() -> bool {
     const PATIENCE_NS: u64 = 1_000_000_000;
     STOPPING.store(cpu::current().get() as u32 + 1, Ordering::SeqCst);
-    for other in cpu::others() {
-        apic::send(Target::One(cpu::apic_id(other)), Ipi::Nmi);
-    }
-    // Acquire: pairs with the store in `exit::halt`.
-    let stopped = |cpu| cpu::area(cpu).is_none_or(|area| area.stopped.load(Ordering::Acquire));
     let deadline = clock::nanos() + PATIENCE_NS;
     loop {
-        if cpu::others().all(stopped) {
+        let mut all = true;
+        // The BSP comes first. Once it has stopped, no CPU comes online any more; those that did meanwhile
+        // get their NMI now.
+        for other in cpu::others() {
+            let Some(area) = cpu::area(other) else {
+                continue;
+            };
+            // Relaxed: one is enough, whoever sends it.
+            if !area.stop_sent.swap(true, Ordering::Relaxed) {
+                apic::send(Target::One(cpu::apic_id(other)), Ipi::Nmi);
+            }
+            // Acquire: pairs with the store in `exit::halt`.
+            all &= area.stopped.load(Ordering::Acquire);
+        }
+        if all {
             return true;
         }
         if clock::nanos() >= deadline {

@@ -38,6 +38,8 @@ pub(crate) struct CpuLocal {
     pub(crate) online: AtomicBool,
     /// Halted for good.
     pub(crate) stopped: AtomicBool,
+    /// It has been sent the NMI that stops it.
+    pub(crate) stop_sent: AtomicBool,
     /// Calls that other CPUs ask for.
     pub(crate) calls: AtomicPtr<Call>,
     /// Work for the idle loop.
@@ -73,6 +75,7 @@ impl CpuLocal {
             restarts: AtomicU64::new(0),
             online: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            stop_sent: AtomicBool::new(false),
             calls: AtomicPtr::new(ptr::null_mut()),
             job: AtomicPtr::new(ptr::null_mut()),
             leave: AtomicBool::new(false),
