@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     apic, barrier,
-    cpu::{self, ApicId, CpuIndex},
+    cpu::{self, CpuIndex},
     interrupts, ioapic, ipi, timer,
 };
 
@@ -100,13 +100,9 @@ pub fn parked() -> Parked {
     let mut seen = SEEN.lock();
     while let Some(note) = entry::next_note() {
         match note.reason {
-            Reason::Unlisted => seen.parked.unlisted.push(note.apic_id),
-            Reason::Late if was_never_started(note.apic_id) => {
-                seen.parked.unlisted.push(note.apic_id);
-            }
-            Reason::Late => seen.parked.late.push(note.apic_id),
             // It had been given up before.
             Reason::Fault { .. } => report::stray_fault(note),
+            Reason::Unlisted | Reason::Late => seen.parked.add(note.apic_id),
         }
     }
     seen.parked.clone()
@@ -187,12 +183,6 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
 fn hand_over_devices(cpu: CpuIndex) -> Result<(), OfflineError> {
     let moved = ioapic::move_away(cpu, CpuIndex::BSP);
     moved.map(drop).map_err(|_| OfflineError::InterruptsStay)
-}
-
-/// Whether it is a CPU that is listed, but not as enabled, and that nobody has called.
-fn was_never_started(id: ApicId) -> bool {
-    let seat = cpu::map().index_of(id).and_then(seat::of);
-    seat.is_some_and(|seat| seat.attempts() == 0)
 }
 
 /// Remembers who has parked himself.

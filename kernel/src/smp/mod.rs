@@ -28,7 +28,7 @@ use core::time::Duration;
 
 use protocol::start::{Faulted, Steps};
 
-use crate::cpu::{ApicId, CpuIndex};
+use crate::cpu::{self, ApicId, CpuIndex};
 
 pub(crate) use entry::{is_starting, park_faulty};
 pub use hotplug::{OfflineError, StartError, offline, online, parked};
@@ -65,4 +65,17 @@ pub struct Parked {
     pub unlisted: Vec<ApicId>,
     /// CPUs that started after they had been given up.
     pub late: Vec<ApicId>,
+}
+
+impl Parked {
+    /// Adds one: late, if anybody has called it. (A broadcast reaches others, too, such as CPUs that are
+    /// listed, but not as enabled.)
+    fn add(&mut self, id: ApicId) {
+        let seat = cpu::map().index_of(id).and_then(seat::of);
+        if seat.is_some_and(|seat| seat.attempts() > 0) {
+            self.late.push(id);
+        } else {
+            self.unlisted.push(id);
+        }
+    }
 }

@@ -244,15 +244,10 @@ impl Starter {
                     seat.withdraw();
                 }
             }
-            Reason::Unlisted => self.parked.unlisted.push(note.apic_id),
             // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and hardware does):
             // it came before its seat was free. The SIPI of this attempt is in vain.
             Reason::Late if seat.is_some_and(Seat::was_too_early) => {}
-            // The broadcast has reached a CPU that is listed, but not as enabled.
-            Reason::Late if seat.is_some_and(|seat| seat.attempts() == 0) => {
-                self.parked.unlisted.push(note.apic_id);
-            }
-            Reason::Late => self.parked.late.push(note.apic_id),
+            Reason::Unlisted | Reason::Late => self.parked.add(note.apic_id),
         }
     }
 
