@@ -245,6 +245,16 @@ impl Answers {
     }
 }
 
+/// Has a CPU that has just come online answer those who began before: they have not asked it, but wait for
+/// whoever they find online.
+pub(crate) fn catch_up(cpu: CpuIndex) {
+    // Either the caller of a barrier has seen the CPU online and asks it himself, or what follows finds his
+    // round begun: the fence in `Call::begin` and the one in `cpu::set_online`, which is behind this CPU.
+    if let Some(area) = cpu::area(cpu) {
+        area.barrier.ask(cpu);
+    }
+}
+
 /// Answers what this CPU has been asked. Its code is in no restartable sequence, so it is as good as an
 /// interrupt. Any context; one may interrupt another.
 pub(crate) fn serve() {

@@ -85,6 +85,7 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     let bring_up = starter.finish(&[seat]);
     note(&bring_up.parked);
     if bring_up.missing.is_empty() {
+        barrier::catch_up(cpu);
         crate::log!("{cpu} ({}) is online", seat.apic_id());
         Ok(())
     } else if bring_up.faults.is_empty() {

@@ -12,7 +12,7 @@ use kernel::cpu::{self, CpuIndex};
 use kernel::ioapic::{self, Unroutable};
 use kernel::platform::Halt;
 use kernel::smp::{self, OfflineError, StartError};
-use kernel::{Machine, barrier, interrupts, ipi, timer};
+use kernel::{Machine, barrier, clock, interrupts, ipi, timer};
 use protocol::exit::ExitCode;
 use rundown::{CloseOutcome, Rundown, WaitOutcome};
 use test_kernels::{PerCpu, next};
@@ -51,6 +51,7 @@ fn run(machine: &'static Machine) -> ExitCode {
             ("what_is_illegal_is_refused", |_| what_is_illegal_is_refused()),
             ("every_cpu_leaves_and_comes_back", |_| every_cpu_leaves_and_comes_back()),
             ("barriers_do_not_wait_for_it", |_| barriers_do_not_wait_for_it()),
+            ("barriers_that_did_not_ask_it_are_answered", |_| barriers_that_did_not_ask_it_are_answered()),
             ("calls_are_run_or_refused", |_| calls_are_run_or_refused()),
             ("nmis_run_no_handler_there", |_| nmis_run_no_handler_there()),
         ],
@@ -256,6 +257,52 @@ fn barriers_do_not_wait_for_it() {
         }
         smp::run_on_each(&|_| timer::stop());
     }
+}
+
+/// A CPU comes online while another one is at a barrier, and waits for a third. It answers, although it has not
+/// been asked, before the caller looks at it.
+fn barriers_that_did_not_ask_it_are_answered() {
+    /// Against a hang only.
+    const LIMIT_NS: u64 = 10_000_000_000;
+    static DEAF: AtomicBool = AtomicBool::new(false);
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    static ENDED: AtomicBool = AtomicBool::new(false);
+    let [deaf, caller, comer] = [1, 2, 3].map(CpuIndex::new);
+    if !cpu::is_online(comer) {
+        return;
+    }
+    on_ticks_of(caller, || {
+        if DEAF.load(Ordering::Relaxed) && !BEGUN.swap(true, Ordering::Relaxed) {
+            barrier::all();
+            ENDED.store(true, Ordering::Relaxed);
+            ipi::wake(CpuIndex::BSP);
+        }
+    });
+    // Further NMIs, which would make it answer, wait for the end of the handler.
+    ipi::set_nmi_handler(Some(|| {
+        DEAF.store(true, Ordering::Relaxed);
+        while DEAF.load(Ordering::Relaxed) {
+            core::hint::spin_loop();
+        }
+    }));
+    smp::offline(comer).expect("it is online");
+    let answered = barrier::racy_answered(comer);
+    let calls = barrier::statistics().calls;
+    ipi::nmi(deaf);
+    while barrier::statistics().calls == calls {
+        core::hint::spin_loop();
+    }
+    smp::online(comer).expect("it comes back");
+    let limit = clock::nanos() + LIMIT_NS;
+    while barrier::racy_answered(comer) == answered {
+        assert!(clock::nanos() < limit, "{comer} has not answered");
+        core::hint::spin_loop();
+    }
+    assert!(!ENDED.load(Ordering::Relaxed), "{deaf} has answered");
+    DEAF.store(false, Ordering::Relaxed);
+    Halt.until(&mut || ENDED.load(Ordering::Relaxed));
+    smp::run_on_each(&|_| timer::stop());
+    ipi::set_nmi_handler(None);
 }
 
 /// Another CPU calls functions on the one that leaves and comes back: each call is run there, or refused.
