@@ -24,6 +24,7 @@
 //! - A CPU that has stopped for good, since another one reports a panic, is not waited for.
 //! - A CPU that is being started is not waited for either: it uses nothing before it is declared online, and
 //!   then sees what the caller of an earlier barrier did before that.
+//!   A caller may yet find it online while he waits; it then answers without being asked.
 //! - A CPU that leaves is not in a sequence, and what it has counted is visible to who finds it gone.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};

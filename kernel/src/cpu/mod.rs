@@ -93,7 +93,7 @@ pub(crate) fn set_online(area: &CpuLocal) {
     area.online.store(true, Ordering::Release);
     // Nobody waits at a barrier for a CPU that he has not seen online. So whoever begins one after he has
     // closed an object either sees this CPU, or this CPU, which begins to work after this, sees the object
-    // closed. Pairs with the fence in `barrier::Call::begin`.
+    // closed. Pairs with the fence in `barrier::Call::begin`; `barrier::catch_up` relies on it, too.
     fence(Ordering::SeqCst);
 }
 
