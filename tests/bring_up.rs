@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use boot::{Machine, Outcome, Report};
-use protocol::event::{Cpu, Event};
+use protocol::event::Cpu;
 use protocol::options::{ApicMode, StartMode};
 use tests::Case;
+use tests::cpus;
 use tests::judge::log_has;
 use tests::model;
 use tests::shape::Shape;
@@ -108,11 +109,7 @@ fn without_a_list() -> impl Iterator<Item = Case> {
         let case = case.named(&format!("{machine}_without_acpi"));
         let machine = format!("{machine},acpi=off");
         case.qemu(["-machine", &machine]).also(|report| {
-            let online = report.events.iter().find_map(|event| match event {
-                Event::Online { online, listed, .. } => Some((*online, *listed)),
-                _ => None,
-            });
-            ensure!(online == Some((1, 1)), "{online:?} CPUs online");
+            cpus::are_online(report, 1, 1)?;
             log_has(
                 report,
                 &["the loader has found no RSDP: only the BSP (APIC 0) is used"],
@@ -127,24 +124,16 @@ fn ids_are_right(report: &Report, shape: &Shape) -> Result<()> {
     let ids = |rows: &[Cpu]| -> Vec<(u32, u32)> {
         rows.iter().map(|cpu| (cpu.index, cpu.apic_id)).collect()
     };
-    let rows = rows(report);
+    let rows = cpus::rows(report);
     let expected = ids(&model::MAX.table(shape));
     ensure!(ids(&rows) == expected, "CPU table {rows:#?}");
     Ok(())
 }
 
-fn rows(report: &Report) -> Vec<Cpu> {
-    let rows = report.events.iter().filter_map(|event| match event {
-        Event::Cpu(cpu) => Some(*cpu),
-        _ => None,
-    });
-    rows.collect()
-}
-
 /// The kernel's table says what the machine's shape makes of it; nobody but a ghost is missing.
 fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
     let expected = model::MAX.table(shape);
-    let rows = rows(report);
+    let rows = cpus::rows(report);
     let places: Vec<Cpu> = rows
         .iter()
         .map(|cpu| Cpu {
@@ -158,22 +147,8 @@ fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
     );
 
     let slowest = rows.iter().map(|cpu| cpu.online_us).max();
-    let summary = report.events.iter().find_map(|event| match event {
-        Event::Online {
-            online,
-            listed,
-            micros,
-        } => Some((*online, *listed, *micros)),
-        _ => None,
-    });
-    let Some((online, listed, micros)) = summary else {
-        anyhow::bail!("the kernel did not say how many CPUs are online");
-    };
     let all = shape.cpus + u32::from(shape.ghost.is_some());
-    ensure!(
-        (online, listed) == (shape.cpus, all),
-        "{online} of {listed} CPUs online"
-    );
+    let micros = cpus::are_online(report, shape.cpus, all)?;
     ensure!(
         rows[0].online_us == 0,
         "the BSP took {} us to come online",
@@ -183,17 +158,5 @@ fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
         slowest <= Some(micros),
         "a CPU came online after {slowest:?} us, the last one after {micros}"
     );
-    let missing: Vec<u32> = report
-        .events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Missing { apic_id } => Some(*apic_id),
-            _ => None,
-        })
-        .collect();
-    ensure!(
-        missing == Vec::from_iter(shape.ghost),
-        "said to be missing: {missing:?}"
-    );
-    Ok(())
+    cpus::are_missing(report, shape.ghost.as_slice())
 }

@@ -4,12 +4,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use boot::{Outcome, Report};
 use protocol::event::Event;
 use protocol::options::{Fault, FaultKind, Job, StartMode};
 use protocol::start::{Faulted, Stage};
 use tests::Case;
+use tests::cpus;
 use tests::judge::log_has;
 
 /// Three cores take two bits of an APIC ID: CPU 4 has the ID 5.
@@ -208,17 +209,6 @@ fn went_wrong(
 
 /// What the kernel says of its CPUs after the start.
 fn counts(report: &Report, expected: u32, of: u32, gone: &[u32]) -> Result<()> {
-    let mut summary = report.events.iter().filter_map(|event| match event {
-        Event::Online { online, listed, .. } => Some((*online, *listed)),
-        _ => None,
-    });
-    let summary = summary.next().context("no summary")?;
-    ensure!(summary == (expected, of), "{summary:?} CPUs online");
-    let missing = report.events.iter().filter_map(|event| match event {
-        Event::Missing { apic_id } => Some(*apic_id),
-        _ => None,
-    });
-    let missing: Vec<u32> = missing.collect();
-    ensure!(missing == gone, "said to be missing: {missing:?}");
-    Ok(())
+    cpus::are_online(report, expected, of)?;
+    cpus::are_missing(report, gone)
 }

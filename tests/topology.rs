@@ -11,7 +11,7 @@ use protocol::event::{Cpu, Event};
 use protocol::topology::Cache;
 use tests::machines::{self, Setup};
 use tests::shape::Shape;
-use tests::{Case, judge};
+use tests::{Case, cpus, judge};
 
 fn main() -> ExitCode {
     let cases = machines::all().into_iter().map(|setup| {
@@ -29,17 +29,12 @@ fn main() -> ExitCode {
 }
 
 fn all_are_online(report: &Report, setup: &Setup) -> Result<()> {
-    let cpus = Shape::of(&setup.smp).cpus;
-    let said = report.events.iter().find_map(|event| match event {
-        Event::Online { online, listed, .. } => Some((*online, *listed)),
-        _ => None,
-    });
-    ensure!(said == Some((cpus, cpus)), "online and listed: {said:?}");
-    Ok(())
+    let all = Shape::of(&setup.smp).cpus;
+    cpus::are_online(report, all, all).map(drop)
 }
 
 fn every_cpu_is_in_its_place(report: &Report, setup: &Setup) -> Result<()> {
-    let rows = rows(report);
+    let rows = cpus::rows(report);
     let expected = setup.model.table(&Shape::of(&setup.smp));
     for (row, expected) in rows.iter().zip(&expected) {
         let row = Cpu {
@@ -59,7 +54,7 @@ fn every_cpu_is_in_its_place(report: &Report, setup: &Setup) -> Result<()> {
 
 /// Each CPU has the caches of its model; and of any two CPUs it is right whether they share them.
 fn caches_are_shared_by_the_right_ones(report: &Report, setup: &Setup) -> Result<()> {
-    let rows = rows(report);
+    let rows = cpus::rows(report);
     let told: Vec<Cache> = report
         .events
         .iter()
@@ -98,14 +93,6 @@ fn caches_are_shared_by_the_right_ones(report: &Report, setup: &Setup) -> Result
         }
     }
     Ok(())
-}
-
-fn rows(report: &Report) -> Vec<Cpu> {
-    let rows = report.events.iter().filter_map(|event| match event {
-        Event::Cpu(cpu) => Some(*cpu),
-        _ => None,
-    });
-    rows.collect()
 }
 
 /// Of the QEMU that the cases are booted in; asked once.

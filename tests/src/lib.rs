@@ -7,6 +7,7 @@
 //!
 //! - [`case`]: boots a case and hands the report to its check;
 //! - [`judge`]: says what is wrong with a report, if anything is;
+//! - [`cpus`]: what the kernel says of its CPUs;
 //! - [`shape`]: which CPUs an `-smp` value stands for, computed without the kernel;
 //! - [`model`]: what of that a CPU model tells, and which caches it has;
 //! - [`machines`]: a list of machines of many shapes and models;
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod case;
+pub mod cpus;
 pub mod failure;
 mod guests;
 pub mod judge;

@@ -143,13 +143,7 @@ mod tests {
     fn cpus(count: u32) -> Vec<Cpu> {
         let cpu = |index| Cpu {
             index,
-            apic_id: index * 2,
-            package: 0,
-            die: 0,
-            core: index,
-            thread: 0,
-            kind: None,
-            online_us: u64::from(index) * 1500,
+            ..Cpu::default()
         };
         (0..count).map(cpu).collect()
     }

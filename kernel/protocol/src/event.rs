@@ -219,8 +219,8 @@ impl Event<'_> {
     }
 }
 
-/// One row of the CPU index table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One row of the CPU index table. The default is the BSP of a machine without any structure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cpu {
     /// Dense index; the BSP is 0.
     pub index: u32,

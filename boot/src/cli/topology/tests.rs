@@ -12,8 +12,7 @@ fn cpu(index: u32, apic_id: u32, [package, die, core, thread]: [u32; 4]) -> Cpu 
         die,
         core,
         thread,
-        kind: None,
-        online_us: 0,
+        ..Cpu::default()
     }
 }
 

@@ -162,12 +162,10 @@ fn columns_line_up() {
     let cpu = |index| Cpu {
         index,
         apic_id: index * 2,
-        package: 0,
-        die: 0,
         core: index,
-        thread: 0,
         kind: (index > 0).then_some(topology::CoreKind::Efficiency),
         online_us: u64::from(index) * 1500,
+        ..Cpu::default()
     };
     let table = [Cpu::HEADER.into(), cpu(0).to_string(), cpu(1).to_string()];
     assert_eq!(
