@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         (FaultKind::Real, Stage::Real, Some(6)),
         (FaultKind::Protected, Stage::Protected, Some(6)),
         (FaultKind::Long, Stage::Long, Some(6)),
+        (FaultKind::Write, Stage::Long, Some(14)),
+        (FaultKind::Execute, Stage::Long, Some(14)),
         (FaultKind::Entry, Stage::Entry, Some(6)),
         (FaultKind::Rust, Stage::Rust, Some(6)),
         (FaultKind::Panic, Stage::Rust, None),
@@ -47,6 +49,10 @@ fn main() -> ExitCode {
             .named("the_stack_that_ran_over_is_named")
             .also(|report| log_has(report, &["stack overflow: main stack of CPU 2"])),
     );
+    cases.push(fault("4", FaultKind::Memory, None).also(|report| {
+        counts(report, 1, 4, &[1, 2, 3])?;
+        log_has(report, &["no two usable pages below 1 MiB side by side"])
+    }));
     cases.extend(late());
     // Who goes wrong once comes when he is started once more: one of them, all of them.
     cases.push(fault(SPARSE, FaultKind::Once, Some(5)).also(|report| {

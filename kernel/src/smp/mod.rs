@@ -5,6 +5,7 @@
 //! | INIT, SIPI, SIPI; who is silent is started once more, then given up | `start` |
 //! | stacks, areas and descriptors for each listed CPU | `seat` |
 //! | the pages below 1 MiB in which CPUs wake up | `trampoline.rs` |
+//! | all of those of a start, and faults on purpose in them | `trampolines.rs` |
 //! | real mode, protected mode, long mode | `trampoline.S` |
 //! | APIC ID from the APIC, look-up, only then a stack | `ap_entry.S` |
 //! | descriptors, interrupts, APIC, clock, online | `entry` |
@@ -21,6 +22,7 @@ mod report;
 mod seat;
 mod start;
 mod trampoline;
+mod trampolines;
 pub(crate) mod work;
 
 use alloc::vec::Vec;

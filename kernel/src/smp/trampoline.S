@@ -18,7 +18,7 @@
     .balign 16
     .global trampoline_start, trampoline_32, trampoline_64, trampoline_end
     .global trampoline_stubs_16, trampoline_stubs_32, trampoline_stubs_64
-    .global trampoline_mark_16, trampoline_mark_32, trampoline_mark_64
+    .global trampoline_mark_16, trampoline_mark_32, trampoline_mark_64, trampoline_write
 trampoline_start:
     .code16
     cli
@@ -81,6 +81,12 @@ trampoline_mark_64:
 2:
     mov rax, [rbx + {ENTRY}]
     jmp rax
+
+// Not on the way: shows that the page cannot be written to. If it can, that does no harm, and shows, too.
+trampoline_write:
+    mov rax, [rbx]
+    mov [rbx], rax
+    ud2
 
 // The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. Then CPUID says
 // who this is (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A), and the next free record is

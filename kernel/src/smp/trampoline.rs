@@ -34,8 +34,8 @@ use crate::memory::{self, FRAMES, mapping};
 pub(super) struct Sabotage {
     /// An invalid opcode at one of the marks.
     pub(super) at: Option<Mark>,
-    /// The kernel's entry begins with an invalid opcode.
-    pub(super) entry: bool,
+    /// Where it leads.
+    pub(super) to: Destination,
     /// The CPU waits until its time-stamp counter has come so far.
     pub(super) not_before: u64,
 }
@@ -46,6 +46,20 @@ pub(super) enum Mark {
     Real,
     Protected,
     Long,
+}
+
+/// Where a CPU goes when it is in long mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// To the kernel's entry.
+    #[default]
+    Kernel,
+    /// To an entry that begins with an invalid opcode.
+    FaultyEntry,
+    /// To an instruction that writes to the first page, which it is in.
+    Write,
+    /// To the second page.
+    Execute,
 }
 
 /// A trampoline that is ready to be used.
@@ -97,10 +111,11 @@ impl Trampoline {
     fn fill(&self, tables: PhysFrame, sabotage: Sabotage) {
         let low = self.page.as_u64() as u32;
         let address = |symbol: *const u8| low + offset(symbol) as u32;
-        let entry = if sabotage.entry {
-            entry::faulty_address()
-        } else {
-            entry::address()
+        let entry = match sabotage.to {
+            Destination::Kernel => entry::address(),
+            Destination::FaultyEntry => entry::faulty_address(),
+            Destination::Write => address(&raw const trampoline_write).into(),
+            Destination::Execute => (self.page + PAGE).as_u64(),
         };
         let at = |field: usize| low + (FIELDS + field) as u32;
         let fields = Fields {
@@ -284,7 +299,8 @@ struct Notes {
 impl Notes {
     const fn new() -> Self {
         Self {
-            stack: [0; 512],
+            // INT3 (Intel SDM 2A): who executes it, since he can, comes no further.
+            stack: [0xcc; 512],
             records: Records::new(),
         }
     }
@@ -340,6 +356,7 @@ unsafe extern "C" {
     static trampoline_start: u8;
     static trampoline_32: u8;
     static trampoline_64: u8;
+    static trampoline_write: u8;
     static trampoline_stubs_16: u8;
     static trampoline_stubs_32: u8;
     static trampoline_stubs_64: u8;

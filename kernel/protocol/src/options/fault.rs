@@ -24,7 +24,11 @@ pub enum FaultKind {
     Protected,
     /// The same in long mode, still in the trampoline.
     Long,
-    /// The same in the kernel's first instruction, before the CPU has a stack.
+    /// The CPU writes to the trampoline's first page, whose code it executes.
+    Write,
+    /// The CPU executes the trampoline's second page, to which it may write.
+    Execute,
+    /// An invalid opcode in the kernel's first instruction, before the CPU has a stack.
     Entry,
     /// The same in the first line of Rust.
     Rust,
@@ -44,16 +48,20 @@ pub enum FaultKind {
     Tsc,
     /// The CPU gets interrupts that nobody has asked for, and spurious ones, as soon as it can.
     Stray,
+    /// There is no memory in which CPUs could wake up.
+    Memory,
     /// The BSP panics while the others start.
     Bsp,
 }
 
 impl FaultKind {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 14] = [
+    pub const ALL: [(&'static str, Self); 17] = [
         ("real", Self::Real),
         ("protected", Self::Protected),
         ("long", Self::Long),
+        ("write", Self::Write),
+        ("execute", Self::Execute),
         ("entry", Self::Entry),
         ("rust", Self::Rust),
         ("panic", Self::Panic),
@@ -64,6 +72,7 @@ impl FaultKind {
         ("slow", Self::Slow),
         ("tsc", Self::Tsc),
         ("stray", Self::Stray),
+        ("memory", Self::Memory),
         ("bsp", Self::Bsp),
     ];
 

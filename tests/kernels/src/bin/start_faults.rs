@@ -63,11 +63,11 @@ fn it_is_told(machine: &'static Machine) {
     );
     for id in &bring_up.missing {
         let faults = bring_up.faults.iter().filter(|f| f.apic_id == id.get());
-        // Once for each time it was started. Who is late or not there has done nothing wrong.
-        let expected = if fault.is_none_or(FaultKind::is_a_delay) {
-            0
-        } else {
-            2
+        let expected = match fault {
+            // Who is late, not there or not even started has done nothing wrong.
+            None | Some(FaultKind::Late | FaultKind::Slow | FaultKind::Memory) => 0,
+            // Once for each time it was started.
+            Some(_) => 2,
         };
         assert_eq!(faults.count(), expected, "{id}: {:?}", bring_up.faults);
     }
@@ -167,6 +167,9 @@ fn it_may_be_tried_again(machine: &'static Machine) {
             Some(FaultKind::Late | FaultKind::Slow) => {
                 smp::online(cpu).expect("its time has come");
                 assert!(cpu::is_online(cpu));
+            }
+            Some(FaultKind::Memory) => {
+                assert_eq!(smp::online(cpu), Err(StartError::NoLowMemory));
             }
             None => assert_eq!(smp::online(cpu), Err(StartError::Silent)),
             _ => assert_eq!(smp::online(cpu), Err(StartError::Faulted)),
