@@ -205,13 +205,7 @@ pub(super) fn untold() -> Parked {
 }
 
 /// The way out of the idle loop of a CPU that is to leave. Thread context, interrupts on.
-///
-/// # Panics
-/// If the CPU has not been declared online: the BSP might do so when it has left.
 pub(super) fn leave(seat: &'static Seat) -> ! {
-    // Relaxed: `offline` has found it so before it asked.
-    let online = seat.area().online.load(Ordering::Relaxed);
-    assert!(online, "a CPU is to leave that has only just come");
     timer::stop();
     // What devices have sent here before they were moved. Interrupts are off when it returns.
     ioapic::drain();

@@ -141,7 +141,17 @@ impl Seat {
     }
 
     /// Waits for its CPU from now on. BSP only, after the CPU has been sent an INIT.
+    ///
+    /// # Panics
+    /// If the CPU is still to leave: it might have done so when it is declared online.
     pub(super) fn expect(&self) {
+        // Relaxed: the CPU has taken it back before it left, which the BSP has seen.
+        let is_to_leave = self.area().leave.load(Ordering::Relaxed);
+        assert!(
+            !is_to_leave,
+            "{} is to leave before it has come",
+            self.index
+        );
         for stamp in &self.stamps {
             stamp.store(0, Ordering::Relaxed);
         }
