@@ -12,7 +12,7 @@ use core::time::Duration;
 use kernel::cpu::{ApicId, CpuIndex};
 use kernel::platform::Halt;
 use kernel::smp::{self, StartError};
-use kernel::{Machine, cpu, interrupts, ipi, timer};
+use kernel::{Machine, clock, cpu, interrupts, ipi, timer};
 use protocol::exit::ExitCode;
 use protocol::options::{Fault, FaultKind, Options};
 use rundown::{CloseOutcome, Rundown, WaitOutcome};
@@ -82,7 +82,6 @@ fn it_is_told(machine: &'static Machine) {
         assert_eq!(faulted, expected);
     }
     if !fault.is_some_and(FaultKind::is_a_delay) {
-        // What some are sent once more must not reach those who run.
         assert_eq!(bring_up.parked.late, [], "started twice");
     }
     let behind = bring_up.behind.len();
@@ -95,8 +94,9 @@ fn it_is_told(machine: &'static Machine) {
     }
 }
 
-/// Everybody who is there works, and an object that all of them use is torn down.
+/// Everybody who is online is there, works, and an object that all of them use is torn down.
 fn the_rest_goes_on() {
+    they_are_there();
     let runs = PerCpu::new(|| AtomicU32::new(0));
     smp::run_on_each(&|me| {
         assert!(interrupts::enabled() && !interrupts::in_handler(), "{me}");
@@ -109,6 +109,21 @@ fn the_rest_goes_on() {
     torn_down(&test_kernels::plain());
     torn_down(&test_kernels::cache_aware());
     torn_down(&test_kernels::per_cpu());
+}
+
+/// Those who are online run: what others were sent once more has not reset them.
+fn they_are_there() {
+    /// Against a hang only.
+    const LIMIT: Duration = Duration::from_secs(10);
+    let limit = clock::nanos() + LIMIT.as_nanos() as u64;
+    for cpu in cpu::online().skip(1) {
+        let taken = ipi::wakes_taken(cpu);
+        ipi::wake(cpu);
+        while ipi::wakes_taken(cpu) == taken {
+            assert!(clock::nanos() < limit, "{cpu} takes no interrupts");
+            core::hint::spin_loop();
+        }
+    }
 }
 
 /// Each CPU has a reference when the object is closed.
