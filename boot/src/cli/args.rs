@@ -238,7 +238,7 @@ fn patience_range() -> std::ops::RangeInclusive<i64> {
 fn fault(text: &str) -> Result<Fault, String> {
     text.parse().map_err(|()| {
         let kinds = FaultKind::ALL.map(|(name, _)| name).join(", ");
-        format!("expected a kind such as real, real:2 or late:2:1000; kinds are {kinds}")
+        format!("expected a kind such as real, real:2 or late:2:1000 (memory and bsp: no APIC ID); kinds are {kinds}")
     })
 }
 

@@ -320,7 +320,7 @@ impl fmt::Display for OptionError<'_> {
             Problem::BadValue(Key::Apic) => one_of::<ApicMode>(f),
             Problem::BadValue(Key::Clock) => one_of::<ClockSource>(f),
             Problem::BadValue(Key::Fault) => {
-                f.write_str("expected `kind`, `kind:<APIC ID>` or `late:<APIC ID>:<milliseconds>`; kinds are")?;
+                f.write_str("expected `kind`, `kind:<APIC ID>` (but for memory and bsp) or `late:<APIC ID>:<milliseconds>`; kinds are")?;
                 list(f, FaultKind::ALL.iter().map(|(name, _)| *name))
             }
         }

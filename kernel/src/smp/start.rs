@@ -107,7 +107,7 @@ impl Starter {
     /// Starts these CPUs, and returns when each of them is online or given up. BSP, thread context.
     ///
     /// # Errors
-    /// [`NoLowMemory`]: none has been started.
+    /// [`NoLowMemory`]: those who are not online have not been started, or not once more.
     pub(super) fn start(&mut self, seats: &[&'static Seat], how: How) -> Result<(), NoLowMemory> {
         let mut how = how;
         let mut waiting = seats.to_vec();

@@ -47,7 +47,11 @@ impl Trampolines {
         for (id, sabotage) in sabotages {
             let has_own = trampolines.own.iter().any(|(other, _)| *other == id);
             if !has_own && trampolines.shared.sabotage() != sabotage {
-                trampolines.own.push((id, Trampoline::install(sabotage)?));
+                let Some(own) = Trampoline::install(sabotage) else {
+                    trampolines.put_away();
+                    return None;
+                };
+                trampolines.own.push((id, own));
             }
         }
         Some(trampolines)

@@ -3,8 +3,9 @@
 use core::fmt;
 use core::str::FromStr;
 
-/// Something that goes wrong on purpose while CPUs start. Written `kind`, `kind:<APIC ID>` or, for
-/// [`FaultKind::Late`] and [`FaultKind::Slow`], `late:<APIC ID>:<milliseconds>`.
+/// Something that goes wrong on purpose while CPUs start. Written `kind`, `kind:<APIC ID>` (where it
+/// [concerns a CPU](FaultKind::has_a_cpu)) or, for [`FaultKind::Late`] and [`FaultKind::Slow`],
+/// `late:<APIC ID>:<milliseconds>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// What.
@@ -76,6 +77,12 @@ impl FaultKind {
         ("bsp", Self::Bsp),
     ];
 
+    /// Whether it happens to CPUs that start, of which one may be chosen.
+    #[must_use]
+    pub fn has_a_cpu(self) -> bool {
+        !matches!(self, Self::Memory | Self::Bsp)
+    }
+
     /// Whether it takes a time.
     #[must_use]
     pub fn is_a_delay(self) -> bool {
@@ -101,7 +108,9 @@ impl FromStr for Fault {
         let (_, kind) = *found.ok_or(())?;
         let apic_id = parts.next().map(str::parse).transpose().map_err(drop)?;
         let millis = parts.next().map(str::parse).transpose().map_err(drop)?;
-        let fits = parts.next().is_none() && millis.is_some() == kind.is_a_delay();
+        let fits = parts.next().is_none()
+            && millis.is_some() == kind.is_a_delay()
+            && (apic_id.is_none() || kind.has_a_cpu());
         let millis = millis.unwrap_or(0);
         let fault = Self {
             kind,

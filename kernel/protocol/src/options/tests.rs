@@ -144,11 +144,21 @@ fn choices_are_read_back() {
 }
 
 #[test]
+fn faults_are_of_a_known_kind_and_complete() {
+    let incomplete = ["", "nap", "real:", "real:x", "real:1:2", "late", "late:1"];
+    for value in incomplete.into_iter().chain(["memory:1", "bsp:1"]) {
+        let said = error(alloc::format!("fault={value}").as_bytes());
+        assert!(said.contains("kinds are real, protected"), "{said}");
+    }
+}
+
+#[test]
 fn faults_are_read_back() {
     for (_, kind) in FaultKind::ALL {
         for apic_id in [None, Some(0), Some(u32::MAX)] {
             let millis = match (kind, apic_id) {
                 (FaultKind::Late | FaultKind::Slow, None) => continue,
+                (FaultKind::Memory | FaultKind::Bsp, Some(_)) => continue,
                 (FaultKind::Late | FaultKind::Slow, _) => 1500,
                 _ => 0,
             };
