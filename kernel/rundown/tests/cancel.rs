@@ -319,10 +319,10 @@ fn s10_cancel_against_concurrent_closers<R: Make + ?Sized>() {
             scope.spawn(move || {
                 let mut random = Random::new(user + 1);
                 while waiting.load(Relaxed) > 0 {
-                    R::on_cpu(random.next() as usize);
+                    R::wander(&mut random);
                     let guard = rundown.try_acquire();
                     let refused = guard.is_none();
-                    R::on_cpu(random.next() as usize);
+                    R::wander(&mut random);
                     // Some wait here for the other user to drop them, also while the object drains.
                     let mut drawer = drawer.lock().expect("no user fails");
                     drawer.extend(guard);

@@ -103,7 +103,7 @@ fn use_it<'a, R: Make>(
     let mut granted = 0;
     while granted < GRANTS_PER_USER || teardowns.load(Ordering::Relaxed) < TEARDOWNS {
         // Wrong on purpose, as if the thread migrated all the time (S11).
-        R::on_cpu(random.next() as usize);
+        R::wander(&mut random);
         let Some(guard) = object.try_acquire() else {
             // Whoever holds guards in the drawer while the owner waits must let them go in the end.
             drawer.lock().expect("no user failed").clear();
@@ -122,7 +122,7 @@ fn use_it<'a, R: Make>(
             let place = random.below(8) as usize;
             std::mem::swap(&mut drawer[place], &mut used);
         }
-        R::on_cpu(random.next() as usize);
+        R::wander(&mut random);
         drop(used);
     }
     drawer.lock().expect("no user failed").clear();

@@ -9,7 +9,7 @@ use rundown::{
     CacheAwareRundown, HostPlatform, PerCpu, PerCpuRundown, PlaceError, Rundown, RundownRef, Slot,
 };
 
-use super::{TestPlatform, affinity, on_cpu};
+use super::{Random, TestPlatform, affinity, on_cpu};
 
 /// A kind under test.
 pub(crate) trait Make: Rundown<Platform = TestPlatform> + 'static {
@@ -30,6 +30,11 @@ pub(crate) trait Make: Rundown<Platform = TestPlatform> + 'static {
     /// From now on, the calling thread uses the slot of the CPU with this index.
     fn on_cpu(cpu: usize) {
         on_cpu(cpu);
+    }
+
+    /// The same for any CPU: as if the thread were moved about all the time.
+    fn wander(random: &mut Random) {
+        Self::on_cpu(random.next() as usize);
     }
 
     /// Why the system cannot have this kind, if so.
@@ -142,6 +147,13 @@ impl Make for Counters {
 
     fn on_cpu(cpu: usize) {
         affinity::move_to(affinity::allowed(cpu));
+    }
+
+    /// Now and then only. A move takes context switches, and on a busy machine the thread queues up again.
+    fn wander(random: &mut Random) {
+        if random.below(128) == 0 {
+            Self::on_cpu(random.next() as usize);
+        }
     }
 
     fn missing() -> Option<String> {
