@@ -3,16 +3,29 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// The target that guests are built for.
 pub const TARGET: &str = "x86_64-unknown-none";
 
-/// Root of the workspace that this tool was built in.
+/// Root of the workspace: around the package that cargo runs or, without cargo, where this tool was built.
+/// (A checkout may be moved, and cargo does not build again then.)
 #[must_use]
 pub fn root() -> &'static Path {
-    let boot = Path::new(env!("CARGO_MANIFEST_DIR"));
-    boot.parent().unwrap_or(boot)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let now = now.iter().flat_map(|package| package.ancestors());
+        let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let mut folders = now.chain(built);
+        let root = folders.find(|folder| folder.join(LINKER_SCRIPT).is_file());
+        root.expect("neither cargo nor where this tool was built names a checkout")
+            .to_path_buf()
+    });
+    &ROOT
 }
+
+/// What only the root has below it.
+const LINKER_SCRIPT: &str = "boot/pvh/link.ld";
 
 /// Target directory for guests.
 ///
