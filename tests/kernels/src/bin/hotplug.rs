@@ -15,7 +15,7 @@ use kernel::smp::{self, OfflineError, StartError};
 use kernel::{Machine, barrier, clock, interrupts, ipi, timer};
 use protocol::exit::ExitCode;
 use rundown::{CloseOutcome, Rundown, WaitOutcome};
-use test_kernels::{PerCpu, next};
+use test_kernels::{PerCpu, after, next};
 
 kernel::main!(run);
 
@@ -263,7 +263,7 @@ fn barriers_do_not_wait_for_it() {
 /// been asked, before the caller looks at it.
 fn barriers_that_did_not_ask_it_are_answered() {
     /// Against a hang only.
-    const LIMIT_NS: u64 = 5_000_000_000;
+    const LIMIT: Duration = Duration::from_secs(5);
     static DEAF: AtomicBool = AtomicBool::new(false);
     static BEGUN: AtomicBool = AtomicBool::new(false);
     static ENDED: AtomicBool = AtomicBool::new(false);
@@ -293,7 +293,7 @@ fn barriers_that_did_not_ask_it_are_answered() {
         core::hint::spin_loop();
     }
     smp::online(comer).expect("it comes back");
-    let limit = clock::nanos() + LIMIT_NS;
+    let limit = after(LIMIT);
     while barrier::racy_answered(comer) == answered {
         assert!(clock::nanos() < limit, "{comer} has not answered");
         core::hint::spin_loop();
