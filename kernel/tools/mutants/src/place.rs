@@ -20,7 +20,7 @@ impl Place {
     /// The workspace that this program belongs to.
     pub(crate) fn here() -> Self {
         let mutants = here();
-        // kernel/rundown/mutants
+        // kernel/tools/mutants
         let root = mutants.ancestors().nth(3).unwrap_or(&mutants).to_path_buf();
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
             || root.join("target"),
