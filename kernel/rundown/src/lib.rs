@@ -9,54 +9,72 @@ extern crate std;
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("rundown counts in 64-bit words: it needs a target with 64-bit atomics");
 
-mod batch;
+#[cfg(feature = "alloc")]
+mod boxed;
 mod cache_aware;
-mod central;
+mod close_all;
+mod closer;
+mod completion;
+mod counter_id;
 mod counts;
-#[cfg(not(feature = "diagnosis"))]
-mod diagnosis;
 #[cfg(feature = "diagnosis")]
 pub mod diagnosis;
 mod drain;
-mod future;
+mod gate;
 mod guard;
+mod holders;
 #[cfg(all(feature = "std", not(rundown_loom)))]
 mod host;
 mod lifecycle;
 mod lock;
+mod object_id;
+mod outstanding;
 pub mod per_cpu;
+mod place;
 mod plain;
 mod platform;
 mod primitive;
 mod protected;
+#[cfg(feature = "diagnosis")]
+mod report;
 mod rundown;
+mod shared;
+mod slot;
+mod slots;
 mod state;
-mod switch;
 #[cfg(rundown_trace)]
 pub mod trace;
+mod variant;
 mod wakers;
 mod word;
 
 #[cfg(feature = "alloc")]
-pub use cache_aware::BoxError;
-pub use cache_aware::{CacheAwareRundown, NoSlots, PlaceError, Slot, Slots};
+pub use boxed::BoxError;
+pub use cache_aware::{CacheAware, CacheAwareRundown};
+pub use completion::Completion;
+pub use counter_id::{CounterId, Unavailable};
 pub use counts::RacyCounts;
 pub use drain::Drain;
-pub use future::DrainFuture;
+pub use gate::Gate;
 pub use guard::{RefGuard, RefGuards};
 #[cfg(all(feature = "std", not(rundown_loom)))]
 pub use host::{HostPlatform, Park};
-pub use per_cpu::{CounterId, PerCpu, PerCpuRundown, Unavailable};
-pub use plain::RundownRef;
-pub use platform::{AsyncPlatform, Clock, ObjectId, Platform, Spin, Wait, Waiting};
-#[cfg(not(rundown_loom))]
-pub use protected::BornClosed;
-pub use protected::{
-    Guard, MappedGuard, Protected, PublishError, ReplaceError, RunDownError, RunDownFuture,
-};
+pub use object_id::ObjectId;
+pub use outstanding::Outstanding;
+pub use per_cpu::{PerCpu, PerCpuGate, PerCpuPlatform, PerCpuRundown};
+pub use place::PlaceError;
+pub use plain::{Plain, PlainRundown};
+pub use platform::{AsyncPlatform, Clock, Platform, Spin, Wait, Waiting};
 #[cfg(feature = "alloc")]
-pub use protected::{Handle, Owner};
-pub use rundown::Rundown;
-pub use state::{CloseOutcome, Misuse, Outstanding, Refused, State, WaitOutcome, WrongState};
-pub use switch::Switch;
+pub use protected::OwnedGuard;
+pub use protected::{
+    Generation, Guard, Guards, Protected, PublishError, ReplaceError, Retired, RunDown,
+    RunDownError,
+};
+pub use slot::Slot;
+pub use slots::{NoSlots, Slots};
+pub use state::{
+    CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
+};
+pub use variant::{Compact, Isolated, Isolation, Rundown, Variant};
 pub use wakers::Wakers;

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering,
 
 use super::holder::Holder;
 use super::word::{Phase, Word};
-use crate::platform::ObjectId;
+use crate::object_id::ObjectId;
 
 /// The entries of one CPU start at a multiple of this, so that CPUs rarely meet, and a CPU finds what
 /// it put there near its start.
@@ -19,7 +19,7 @@ const PER_CPU: usize = 16;
 const ATTEMPTS: usize = 8;
 
 /// `core`'s atomics, in models, too: the table is no part of the protocol.
-pub(super) struct Table<const N: usize> {
+pub(crate) struct Table<const N: usize> {
     entries: [Entry; N],
     /// Protections that found no free entry. May fall below zero while one CPU takes off what
     /// another has yet to add.
@@ -110,7 +110,7 @@ impl<const N: usize> Table<N> {
     }
 
     /// Forgets `object`, which is dropped with `held` still held.
-    pub(super) fn clear(&self, object: ObjectId, held: i64) {
+    pub(crate) fn clear(&self, object: ObjectId, held: i64) {
         let listed: i64 = self.entries.iter().map(|entry| entry.clear(object)).sum();
         let lost = u32::try_from(held - listed).unwrap_or(0);
         let unlisted = u32::try_from(self.unlisted()).unwrap_or(u32::MAX);

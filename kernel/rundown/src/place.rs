@@ -1,4 +1,4 @@
-//! An object with its slots in one piece of the caller's memory, their number known at run time.
+//! A cache-aware object with its slots in one piece of the caller's memory, their number known at run time.
 //!
 //! `unsafe` here: the memory becomes the object.
 
@@ -6,13 +6,14 @@ use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::{fmt, ptr, slice};
 
-use super::{CacheAwareRundown, NoSlots, Slot};
+use crate::cache_aware::{CacheAware, CacheAwareRundown};
 use crate::platform::Platform;
-use crate::switch::Switch;
-use crate::word::Phase;
+use crate::slot::{Capacity, Slot};
+use crate::slots::NoSlots;
+use crate::variant::Rundown;
 
-impl<P: Platform> CacheAwareRundown<P, [Slot]> {
-    /// How much memory an object with `slots` slots takes, and how it is to be aligned: 256 bytes
+impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
+    /// How much memory an object with `slots` slots takes, and how it is to be aligned: 128 bytes
     /// and 128 for each slot, at a multiple of 128.
     ///
     /// # Errors
@@ -32,7 +33,7 @@ impl<P: Platform> CacheAwareRundown<P, [Slot]> {
     ///
     /// ```
     /// use core::mem::MaybeUninit;
-    /// use rundown::{CacheAwareRundown, HostPlatform, Rundown, Slot};
+    /// use rundown::{CacheAwareRundown, HostPlatform, Slot};
     ///
     /// #[repr(align(128))]
     /// struct Memory([MaybeUninit<u8>; 1024]);
@@ -60,11 +61,15 @@ impl<P: Platform> CacheAwareRundown<P, [Slot]> {
         }
         let (head, tail) = memory.split_at_mut(size_of::<Head<P>>());
         // SAFETY: the place is as large as a head, and aligned for the whole object.
-        unsafe { head.as_mut_ptr().cast::<Head<P>>().write(Head::over([])) };
+        unsafe {
+            head.as_mut_ptr()
+                .cast::<Head<P>>()
+                .write(Head::over_slots([]))
+        };
         let first = tail.as_mut_ptr().cast::<MaybeUninit<Slot>>();
         // SAFETY: the tail has room for so many, and starts at a multiple of their alignment.
         for place in unsafe { slice::from_raw_parts_mut(first, slots) } {
-            place.write(Slot::new());
+            place.write(Slot::with_capacity(Capacity::of(slots)));
         }
         // The length of the slice is the number of slots: the cast keeps it.
         let object = ptr::slice_from_raw_parts_mut(memory.as_mut_ptr(), slots) as *mut Self;
@@ -81,7 +86,7 @@ impl<P: Platform> CacheAwareRundown<P, [Slot]> {
         slots: usize,
     ) -> Result<&mut Self, PlaceError> {
         let object = Self::place(memory, slots)?;
-        object.switch = Switch::new(Phase::RunDown);
+        object.gate.close_from_birth();
         Ok(object)
     }
 }

@@ -6,8 +6,8 @@
 
 use core::fmt;
 
-use crate::platform::{ObjectId, Platform};
-use crate::state::Outstanding;
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
 
 /// A guard's entry in the table of holders.
 #[derive(Debug)]
@@ -36,10 +36,10 @@ pub(crate) fn release_raw<P: Platform>(_: ObjectId, _: u32) {}
 pub(crate) fn about_to_wait<P: Platform>(_: ObjectId) {}
 
 #[inline]
-pub(crate) fn missed_deadline<P: Platform>(_: &Outstanding) {}
+pub(crate) fn missed_deadline<P: Platform>(_: &dyn fmt::Display) {}
 
 #[inline]
-pub(crate) fn list_holders(_: ObjectId, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(crate) fn list(_: ObjectId, _: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
@@ -48,11 +48,11 @@ mod tests {
     use core::mem::needs_drop;
 
     use super::*;
-    use crate::{CacheAwareRundown, Guard, RefGuard, RefGuards, RundownRef, Slot};
+    use crate::{CacheAware, Guard, Plain, RefGuard, RefGuards, Rundown, Slot};
 
-    struct Alone;
+    struct Single;
 
-    impl Platform for Alone {
+    impl Platform for Single {
         fn cpu_hint() -> usize {
             0
         }
@@ -60,8 +60,8 @@ mod tests {
         fn wake_waiters(_: ObjectId) {}
     }
 
-    type Plain = RundownRef<Alone>;
-    type CacheAware = CacheAwareRundown<Alone, [Slot; 2]>;
+    type Word = Plain<Single>;
+    type Slots = CacheAware<Single, [Slot; 2]>;
 
     #[test]
     fn a_record_is_nothing() {
@@ -72,16 +72,17 @@ mod tests {
     #[test]
     fn guards_are_as_small_as_without_diagnosis() {
         let pointer = size_of::<&()>();
-        assert_eq!(size_of::<RefGuard<'_, Plain>>(), pointer);
-        assert_eq!(size_of::<RefGuard<'_, CacheAware>>(), pointer);
-        assert_eq!(size_of::<Option<RefGuard<'_, Plain>>>(), pointer);
-        assert_eq!(size_of::<RefGuards<'_, Plain>>(), 2 * pointer);
-        assert_eq!(size_of::<Guard<'_, u64, Plain>>(), 2 * pointer);
+        assert_eq!(size_of::<RefGuard<'_, Word>>(), pointer);
+        assert_eq!(size_of::<RefGuard<'_, Slots>>(), pointer);
+        assert_eq!(size_of::<Option<RefGuard<'_, Word>>>(), pointer);
+        assert_eq!(size_of::<RefGuards<'_, Word>>(), 2 * pointer);
+        assert_eq!(size_of::<Guard<'_, u64, Word>>(), 2 * pointer);
     }
 
     #[test]
     fn objects_need_no_drop() {
-        assert_eq!(size_of::<Plain>(), size_of::<u64>());
-        assert!(!needs_drop::<Plain>() && !needs_drop::<CacheAware>());
+        // The state word, and where a completion is left.
+        assert_eq!(size_of::<Rundown<Word>>(), 2 * size_of::<u64>());
+        assert!(!needs_drop::<Rundown<Word>>() && !needs_drop::<Rundown<Slots>>());
     }
 }

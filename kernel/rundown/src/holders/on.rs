@@ -1,22 +1,24 @@
 //! The hooks of acquire and release.
 
+use core::fmt;
 use core::panic::Location;
 
-use super::holder::{Holder, Holders};
+use super::holder::Holder;
 use super::table::{Claim, Table};
-use crate::platform::{ObjectId, Platform};
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
 
 /// How many guards and acquires without a guard can be listed at once, over all objects.
 pub const CAPACITY: usize = 1024;
 
-pub(super) static TABLE: Table<CAPACITY> = Table::new();
+pub(crate) static TABLE: Table<CAPACITY> = Table::new();
 
 /// Who holds protection of `object` now. Legal in any context.
 ///
 /// ```
-/// use rundown::{diagnosis, HostPlatform, Rundown, RundownRef};
+/// use rundown::{diagnosis, HostPlatform, PlainRundown};
 ///
-/// let object = RundownRef::<HostPlatform>::new();
+/// let object = PlainRundown::<HostPlatform>::new();
 /// let _guard = object.try_acquire();
 /// for holder in diagnosis::holders(object.id()) {
 ///     println!("{holder}"); // 1 held since tick 12345 on CPU 0, taken at src/main.rs:4:21
@@ -33,6 +35,36 @@ pub fn holders(object: ObjectId) -> Holders {
 #[must_use]
 pub fn unlisted() -> u64 {
     TABLE.unlisted()
+}
+
+/// The holders of one object, in no particular order; from [`holders`](super::holders).
+#[derive(Clone)]
+pub struct Holders {
+    object: ObjectId,
+    next: usize,
+}
+
+impl Holders {
+    fn of(object: ObjectId) -> Self {
+        Self { object, next: 0 }
+    }
+}
+
+impl Iterator for Holders {
+    type Item = Holder;
+
+    fn next(&mut self) -> Option<Holder> {
+        let (index, holder) = TABLE.find(self.object, self.next)?;
+        self.next = index + 1;
+        Some(holder)
+    }
+}
+
+/// Lists those that are still to come.
+impl fmt::Debug for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
 }
 
 /// A guard's entry in the table.

@@ -42,30 +42,5 @@
 //!   off other guards counts as taken there and then; what is merged into others is listed as they
 //!   are.
 
-#[cfg(feature = "diagnosis")]
-mod holder;
-#[cfg(not(feature = "diagnosis"))]
-mod off;
-#[cfg(feature = "diagnosis")]
-mod on;
-#[cfg(feature = "diagnosis")]
-mod report;
-#[cfg(feature = "diagnosis")]
-mod table;
-#[cfg(feature = "diagnosis")]
-mod word;
-
-#[cfg(feature = "diagnosis")]
-pub use self::{
-    holder::{Holder, Holders},
-    on::{CAPACITY, holders, unlisted},
-    report::Report,
-};
-
-#[cfg(not(feature = "diagnosis"))]
-pub(crate) use self::off::*;
-#[cfg(feature = "diagnosis")]
-pub(crate) use self::{
-    on::{Record, release_raw, took_raw},
-    report::{about_to_wait, dropped, list_holders, missed_deadline},
-};
+pub use crate::holders::{CAPACITY, Holder, Holders, holders, unlisted};
+pub use crate::report::Report;
