@@ -165,6 +165,9 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
 
 impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, A> {
     type Platform = P;
+
+    const NAME: &'static str = "cache-aware";
+
     type Counts = SharedCount;
     type Isolation = A;
 

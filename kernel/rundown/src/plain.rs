@@ -40,6 +40,9 @@ impl<P: Platform> Default for Rundown<Plain<P>> {
 
 impl<P: Platform> Variant for Plain<P> {
     type Platform = P;
+
+    const NAME: &'static str = "plain";
+
     type Counts = InWord;
     type Isolation = ();
 

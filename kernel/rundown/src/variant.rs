@@ -32,6 +32,10 @@ pub trait Variant: Send + Sync {
     /// The system it runs on.
     type Platform: Platform;
 
+    /// What people call it.
+    #[doc(hidden)]
+    const NAME: &'static str;
+
     /// What a closed object counts by.
     #[doc(hidden)]
     type Counts: Counts;

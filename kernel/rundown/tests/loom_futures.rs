@@ -15,8 +15,8 @@ use loom::thread;
 use models::cpus::{Flaw, per_cpu_platform};
 use models::models;
 use rundown::{
-    AsyncPlatform, CacheAwareRundown, ObjectId, PerCpuRundown, Platform, Rundown, RundownRef, Slot,
-    WaitOutcome, Wakers,
+    AsyncPlatform, CacheAwareRundown, ObjectId, PerCpuRundown, PlainRundown, Platform, Rundown,
+    Slot, WaitOutcome, Wakers,
 };
 
 loom::lazy_static! {
@@ -71,7 +71,7 @@ per_cpu_platform!(AtOnce, Flaw::Nothing);
 trait Make: models::Make + Rundown<Platform: AsyncPlatform> {}
 impl<R: models::Make + Rundown<Platform: AsyncPlatform>> Make for R {}
 
-models!(@kind plain, super::RundownRef<super::AtOnce>,
+models!(@kind plain, super::PlainRundown<super::AtOnce>,
     no_wake_up_is_lost,
     a_cancel_wakes,
     dropped_while_it_is_woken,
@@ -89,7 +89,7 @@ models!(@kind per_cpu, super::PerCpuRundown<super::AtOnce>,
     dropped_while_it_is_woken,
     the_last_waker_counts,
     two_futures_are_woken bound: 2);
-models!(@kind plain_rung, super::RundownRef<super::Later>, a_ring_is_delivered);
+models!(@kind plain_rung, super::PlainRundown<super::Later>, a_ring_is_delivered);
 models!(@kind slots_1_rung, super::CacheAwareRundown<super::Later, [super::Slot; 1]>,
     a_ring_is_delivered);
 
@@ -140,7 +140,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// A rundown that this thread holds, and another thread that will release it.
-fn held<R: Make>() -> (Arc<R>, thread::JoinHandle<()>) {
+fn held<R: Make>() -> (Arc<Rundown<R>>, thread::JoinHandle<()>) {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let user = {

@@ -144,6 +144,9 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
 
 impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     type Platform = P;
+
+    const NAME: &'static str = "per-CPU";
+
     type Counts = OwnCounts<P>;
     type Isolation = A;
 
