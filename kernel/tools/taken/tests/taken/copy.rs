@@ -58,7 +58,7 @@ fn the_c_library_builds_and_its_example_runs() {
     assert!(ran > 0, "no cases in tests/c/readme.c");
 }
 
-/// Who takes a folder takes the licences with it.
+/// A copied folder brings its licences.
 #[test]
 fn the_licences_are_in_each_folder() {
     for name in ["LICENSE-APACHE", "LICENSE-MIT"] {

@@ -43,7 +43,7 @@ pub(crate) fn cargo(folder: &Path) -> Command {
     command
 }
 
-/// Runs cargo with `arguments`: offline, and if that fails, once more with the network.
+/// Runs cargo with `arguments`: offline, and if that fails, again with the network.
 pub(crate) fn run_cargo(folder: &Path, arguments: &[&str]) {
     let offline = output(cargo(folder).args(arguments).arg("--offline"));
     if !offline.status.success() {
