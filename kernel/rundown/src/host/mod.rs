@@ -1,6 +1,7 @@
 //! Rundown protection for the threads of a hosted program: [`HostPlatform`] and its wait policy,
 //! [`Park`].
 
+mod event_count;
 #[cfg(all(
     target_os = "linux",
     target_arch = "x86_64",
@@ -20,11 +21,12 @@ mod per_cpu;
 
 use core::cell::Cell;
 use core::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use std::{eprintln, thread_local};
 
+use self::event_count::EventCount;
 use crate::per_cpu::Unavailable;
 use crate::platform::{AsyncPlatform, Clock, ObjectId, Platform, Wait, Waiting};
 use crate::wakers::Wakers;
@@ -147,8 +149,9 @@ impl Platform for HostPlatform {
     }
 
     fn wake_waiters(object: ObjectId) {
-        bell(object).ring();
-        WAKERS.wake(object);
+        // Its fence is the one that the futures' side needs, too.
+        bell(object).signal();
+        WAKERS.wake_fenced(object);
     }
 
     fn tick() -> u64 {
@@ -176,80 +179,25 @@ impl AsyncPlatform for HostPlatform {
 
 impl Wait for Park {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
-        let bell = bell(waiting.object);
-        loop {
-            // Before the look: a ring after it is then never missed.
-            let heard = bell.rings();
-            if ready() {
-                return;
-            }
-            bell.sleep_unless_rung_since(heard, waiting.deadline);
-        }
+        bell(waiting.object).wait_until(ready, || {
+            let deadline = waiting.deadline?;
+            Some(Duration::from_nanos(
+                deadline.saturating_sub(HostPlatform::now()),
+            ))
+        });
     }
 }
 
 static WAKERS: Wakers = Wakers::new();
 
 /// Objects share them: a thread may be woken for another object.
-static BELLS: [Bell; 64] = [const { Bell::new() }; 64];
+static BELLS: [EventCount; 64] = [const { EventCount::new() }; 64];
 
-fn bell(object: ObjectId) -> &'static Bell {
+fn bell(object: ObjectId) -> &'static EventCount {
     &BELLS[object.bucket(BELLS.len())]
 }
 
 /// 2^64 nanoseconds are 584 years.
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// An event count: who has noted how often it rang will not sleep through the next ring.
-struct Bell {
-    rings: Mutex<u64>,
-    rung: Condvar,
-}
-
-impl Bell {
-    const fn new() -> Self {
-        Self {
-            rings: Mutex::new(0),
-            rung: Condvar::new(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, u64> {
-        // The count is right after every step, so a panic elsewhere means nothing here.
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn rings(&self) -> u64 {
-        *self.lock()
-    }
-
-    fn ring(&self) {
-        *self.lock() += 1;
-        self.rung.notify_all();
-    }
-
-    /// Sleeps until the next ring, at most until `deadline`.
-    fn sleep_unless_rung_since(&self, heard: u64, deadline: Option<u64>) {
-        let mut rings = self.lock();
-        while *rings == heard {
-            rings = match deadline {
-                None => self
-                    .rung
-                    .wait(rings)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_sub(HostPlatform::now());
-                    if left == 0 {
-                        return;
-                    }
-                    self.rung
-                        .wait_timeout(rings, Duration::from_nanos(left))
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
-    }
 }
