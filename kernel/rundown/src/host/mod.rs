@@ -2,6 +2,9 @@
 //! [`Park`].
 
 mod event_count;
+#[cfg(target_os = "linux")]
+mod key;
+mod numbers;
 #[cfg(all(
     target_os = "linux",
     target_arch = "x86_64",
@@ -19,22 +22,24 @@ mod per_cpu;
 #[path = "unsupported.rs"]
 mod per_cpu;
 
-use core::cell::Cell;
 use core::fmt;
+use std::eprintln;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use std::{eprintln, thread_local};
 
 use self::event_count::EventCount;
 use crate::per_cpu::Unavailable;
 use crate::platform::{AsyncPlatform, Clock, ObjectId, Platform, Wait, Waiting};
 use crate::wakers::Wakers;
 
-/// Threads instead of CPUs: each thread gets an index of its own when it first asks. Its
-/// [clock](Clock) counts nanoseconds, its reports go to the standard error.
+/// Threads instead of CPUs. Its [clock](Clock) counts nanoseconds, its reports go to the standard error.
 ///
-/// Its wake-up takes a lock, so the last release must not happen in a signal handler: no release
+/// [`cpu_hint`](Platform::cpu_hint) is the number of the CPU that runs the thread, where Linux keeps it in the
+/// thread's memory (`rseq`: on x86-64 with glibc 2.35 or later, and on threads that use per-CPU counters). So a
+/// cache-aware object has best as many slots as the machine has CPUs. Elsewhere it is the lowest
+/// number that no other living thread has.
+///
+/// A wake-up takes a lock if something waits, so the last release must not happen in a signal handler: no release
 /// there of a closed object.
 ///
 /// # Per-CPU counters
@@ -74,12 +79,24 @@ use crate::wakers::Wakers;
 /// ```
 ///
 /// Acquire and release may be called in signal handlers, on any thread, one that has not
-/// counted before included. To make and to close an object may not: a barrier takes a lock.
+/// counted before included, and leave `errno` alone. (But on systems other than Linux, a thread's first acquire
+/// of a cache-aware object registers a destructor, which may allocate memory.) To make and to close an object
+/// may not: a barrier takes a lock.
 ///
+/// # Child processes
 /// After `fork`, the child's objects are as they were in the parent, with what was held by threads that
 /// the child does not have. If the parent had other threads, the child must not close (POSIX leaves it the
 /// functions that are legal in signal handlers).
 ///
+/// A child that shares its parent's memory without being a thread (`vfork`, `clone` with `CLONE_VM` alone) must not
+/// acquire or release per-CPU objects: they would miscount. It runs on its parent's thread pointer, so it finds
+/// its parent's `rseq` with the number of a CPU in it, and takes it for its own. But Linux does not register
+/// such a child: it neither keeps that number up to date nor restarts the child's sequences. So the child
+/// writes another CPU's counter, by an instruction that is not locked, and a barrier does not stop it. The other
+/// variants work there. (`posix_spawn` and [`Command`](std::process::Command) run nothing of the program's in such
+/// a child.)
+///
+/// # Limits
 /// There are at most 524,288 counters at a time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostPlatform;
@@ -121,30 +138,12 @@ impl HostPlatform {
     }
 }
 
-/// No thread's index.
-const UNASKED: usize = usize::MAX;
-
-thread_local! {
-    // A constant first value: reading it is one load, without a test whether it is initialised.
-    static INDEX: Cell<usize> = const { Cell::new(UNASKED) };
-}
-
-/// The first time that a thread asks for its index.
-#[cold]
-fn number_this_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    // Relaxed: pairs with nothing, each thread only needs another number.
-    let index = NEXT.fetch_add(1, Ordering::Relaxed);
-    INDEX.set(index);
-    index
-}
-
 impl Platform for HostPlatform {
     #[inline]
     fn cpu_hint() -> usize {
-        match INDEX.get() {
-            UNASKED => number_this_thread(),
-            index => index,
+        match per_cpu::cpu_hint() {
+            Some(cpu) => cpu,
+            None => numbers::of_this_thread(),
         }
     }
 

@@ -12,6 +12,10 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     ))
 }
 
+pub(super) fn cpu_hint() -> Option<usize> {
+    None
+}
+
 pub(super) fn barriers() -> u64 {
     0
 }

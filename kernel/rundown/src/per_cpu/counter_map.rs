@@ -215,6 +215,7 @@ mod tests {
         assert_eq!(map.reserve(), None);
     }
 
+    #[cfg(feature = "std")]
     impl<const WORDS: usize> CounterMap<WORDS> {
         /// Nothing that is free is behind a mark. While no call is under way.
         fn check(&self) {

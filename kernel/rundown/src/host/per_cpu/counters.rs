@@ -21,6 +21,9 @@ const IN_REGION: usize = ROW / size_of::<AtomicI64>();
 /// The regions' addresses, 0 until they are mapped. They stay for ever.
 static REGIONS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 
+// As `HostPlatform` says.
+const _: () = assert!(REGIONS.len() * IN_REGION == 524_288);
+
 /// Half a million counters: those of the first region first.
 static USED: CounterMap<{ REGIONS.len() * IN_REGION / u64::BITS as usize }> = CounterMap::new();
 

@@ -25,6 +25,12 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     })
 }
 
+/// The running CPU, where the system names it cheaply.
+#[inline]
+pub(super) fn cpu_hint() -> Option<usize> {
+    rseq::cpu_hint()
+}
+
 /// [`HostPlatform::barriers`].
 pub(super) fn barriers() -> u64 {
     barrier::rounds()
