@@ -30,7 +30,7 @@ pub(super) const CPU_ID: usize = 4;
 pub(super) const SEQUENCE: usize = 8;
 /// The size of the first version; the kernel takes no less.
 const SIZE: u32 = 32;
-/// `cpu_id`: the thread is not registered.
+/// `cpu_id`: the thread is not registered. Negative, as the next.
 const UNINITIALIZED: u32 = u32::MAX;
 /// `cpu_id`: the thread cannot be registered.
 const FAILED: u32 = u32::MAX - 1;
@@ -44,8 +44,7 @@ pub(super) struct Layout {
     /// From the thread pointer to the thread's `struct rseq`; 0 until it is known. (The C library's own
     /// data begins at 0.)
     offset: AtomicIsize,
-    /// How many CPUs have rows of their own. What is not below it is no CPU's number: neither are
-    /// [`UNINITIALIZED`] and [`FAILED`].
+    /// How many CPUs have rows of their own: no CPU has this number, or a higher one.
     cpus: AtomicU32,
 }
 
@@ -306,21 +305,32 @@ fn glibc_offset() -> Option<isize> {
     (size != 0).then(|| unsafe { *offset })
 }
 
-/// One more than the highest number that Linux may ever give a CPU of this machine. Too low a number
-/// costs speed only.
+/// One more than the highest number that Linux may ever give a CPU of this machine. Sequences rely on it: too low,
+/// and they would write behind the rows.
 fn possible_cpus() -> u32 {
+    // It says what the kernel's own tables per CPU are made for: `cpu_id` is below, always.
     let listed = fs::read_to_string("/sys/devices/system/cpu/possible");
-    let configured = || {
-        // SAFETY: has no preconditions.
-        let configured = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
-        u32::try_from(configured).unwrap_or(1)
-    };
-    // Linux has at most 8,192 (`NR_CPUS`, arch/x86/Kconfig); a row of 64 KiB each is reserved.
     listed
         .ok()
         .and_then(|list| highest(&list))
-        .map_or_else(configured, |highest| highest.saturating_add(1))
-        .clamp(1, 1 << 13)
+        .map_or_else(cpus_in_a_mask, |highest| highest.saturating_add(1))
+}
+
+/// What there is room for in the kernel's masks of CPUs: as many as are possible, or some more.
+fn cpus_in_a_mask() -> u32 {
+    // Linux has at most 8,192 CPUs on x86-64 (`NR_CPUS`, arch/x86/Kconfig).
+    const MOST: u32 = 1 << 13;
+    let mut mask = [0_u8; MOST as usize / 8];
+    // SAFETY: a place for so many bytes. (The C library's own function does not say how many were written.)
+    let written = unsafe {
+        libc::syscall(
+            libc::SYS_sched_getaffinity,
+            0,
+            mask.len(),
+            mask.as_mut_ptr(),
+        )
+    };
+    u32::try_from(written).map_or(MOST, |bytes| bytes * 8)
 }
 
 /// The last number of a list such as `0-3,8-11`.
@@ -342,6 +352,14 @@ mod tests {
             ("\n", None),
         ] {
             assert_eq!(highest(list), last, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_mask_has_room_for_all_that_are_listed() {
+        let listed = fs::read_to_string("/sys/devices/system/cpu/possible");
+        if let Some(highest) = listed.ok().and_then(|list| highest(&list)) {
+            assert!(highest < cpus_in_a_mask());
         }
     }
 
