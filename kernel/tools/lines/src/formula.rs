@@ -13,7 +13,7 @@ pub const PER_LINE: usize = LINE / 8;
 /// A design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// [`RundownRef`](rundown_traced::RundownRef).
+    /// [`PlainRundown`](rundown_traced::PlainRundown).
     Plain,
     /// [`CacheAwareRundown`](rundown_traced::CacheAwareRundown), with a slot for each CPU.
     CacheAware,
