@@ -373,8 +373,8 @@ fn boundary(place: usize) -> Boundary {
 fn inner(operation: Operation, boundaries: &[Boundary]) -> Vec<usize> {
     let is_inside = |place: &usize| boundaries[*place].at != boundaries[*place].goes_on_at;
     let inside: Vec<usize> = (0..boundaries.len()).filter(is_inside).collect();
-    // Behind the test, and behind the jump: unless it is taken, which leaves the sequence.
-    let expected = if operation.closed { 1 } else { 2 };
+    // Behind the test, the jump and the load of the offset; a jump that is taken leaves the sequence.
+    let expected = if operation.closed { 1 } else { 3 };
     assert_eq!(inside.len(), expected, "{operation:?}: {boundaries:x?}");
     let first = inside[0];
     for (place, next) in inside.iter().zip(first..) {
