@@ -47,7 +47,11 @@ fn everything_is_measured(report: &Report, steps: &[u32]) -> Result<()> {
         measured == each_with(steps, &Contender::ALL),
         "{measured:?}"
     );
-    let torn_down: Vec<_> = figures.teardowns.iter().map(|l| (l.cpus, l.variant)).collect();
+    let torn_down: Vec<_> = figures
+        .teardowns
+        .iter()
+        .map(|l| (l.cpus, l.variant))
+        .collect();
     ensure!(
         torn_down == each_with(steps, &Contender::VARIANTS),
         "{torn_down:?}"

@@ -116,7 +116,7 @@ fn last_report(events: &[Event<'static>]) -> Option<(Totals, Vec<CpuLine>)> {
     Some((*totals, lines.collect()))
 }
 
-/// A soak ends when both kinds have done their part, and not before.
+/// A soak ends when both variants have done their part, and not before.
 fn each_kind_did_so_much(report: &Report, pairs: u64, teardowns: u64) -> Result<()> {
     let (totals, _) = last_report(&report.events).context("there is no last report")?;
     for lane in [&totals.cache_aware, &totals.plain] {
