@@ -24,7 +24,7 @@ pub trait Subject: Pairs {
     fn reinit(&self);
 }
 
-/// A rundown protection of any variant. It guards nothing.
+/// Rundown protection of any variant. It guards nothing.
 pub struct Guarded<V: Variant>(Rundown<V>);
 
 impl<V: Variant> Guarded<V> {
