@@ -209,6 +209,12 @@ fn not_closed_in_an_nmi() {
     // In a thread all of it is legal.
     assert_eq!(rundown.close_then(&COMPLETION), Ok(()));
     assert_eq!(COMPLETED.load(Ordering::Relaxed), completed + 1);
+    // What is closed needs no barrier.
+    in_nmi(leaked(|| {
+        assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
+        assert_eq!(Rundown::close_all(&[rundown]), Ok(()));
+        assert_eq!(rundown.try_wait(), Ok(()));
+    }));
     let value = object.run_down(&Halt).expect("nobody else runs it down");
     assert_eq!(value.touch(), 3);
 }
