@@ -190,6 +190,11 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
 
     #[inline]
     fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+        if !this.gate.is_open() {
+            // A drain may last, and holders that come and go then must not wear out a closed slot:
+            // see `SlotWord`.
+            return this.gate.counts.acquire_held(n);
+        }
         let slot = this.slot();
         let found = slot.add(n);
         if found.grants() {
@@ -201,6 +206,10 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
 
     #[inline]
     unsafe fn release(this: &Rundown<Self>, n: u32) {
+        if n > 1 && !this.gate.is_open() {
+            // As in `acquire_held`. One at a time wears out nothing in a hundred years.
+            return this.gate.counts.release::<P>(ObjectId::of(this), n);
+        }
         this.release_on(this.slot(), n);
     }
 

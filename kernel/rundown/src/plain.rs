@@ -78,6 +78,10 @@ impl<P: Platform> Variant for Plain<P> {
 
     #[inline]
     unsafe fn release(this: &Rundown<Self>, n: u32) {
+        if n == 0 {
+            // Nothing to give up, so nothing that could be the last.
+            return;
+        }
         let object = ObjectId::of(this);
         let word = this.gate.word();
         // Relaxed: pairs with nothing, the value is only a first guess for the exchange below.
@@ -86,7 +90,7 @@ impl<P: Platform> Variant for Plain<P> {
             let Some(left) = this.gate.at(seen).released(n) else {
                 return P::misuse(&Misuse::OverRelease {
                     object,
-                    held: this.gate.at(seen).count().cast_signed(),
+                    held: this.gate.at(seen).held().cast_signed(),
                     released: u64::from(n),
                 });
             };

@@ -346,8 +346,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// was released there. Single counts may be negative; the plain variant has just one. Racy, see
     /// [`racy_held`](Rundown::racy_held).
     ///
-    /// Closing an object does not clear the counts. In the cache-aware variant late releases still
-    /// subtract there, and an acquire that lost the race against the close is in them as well; in the
+    /// Closing an object does not clear the counts. In the cache-aware variant late releases of one at a
+    /// time still subtract there, and an acquire that lost the race against the close is in them as well; in the
     /// per-CPU variant they stand still.
     pub fn racy_counts(&self) -> RacyCounts<'_> {
         V::counts(self)

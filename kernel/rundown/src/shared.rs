@@ -11,9 +11,10 @@
 //! 3. Let `sum` be what all slots had counted when they were closed, and `late` what has been
 //!    released on the shared count. Then `sum - late` is what is held: each acquire that was granted
 //!    is in `sum` once, each release in `sum` or in `late` once (4. says why none is in both).
-//! 4. A release subtracts from the shared count only if its slot did not count it, and it does so
-//!    after the slot: so it may come before the closer adds `sum`. `BIAS` keeps the count above zero
-//!    until then: at most 2^60 are in the slots, less than `BIAS / 2`.
+//! 4. A release subtracts from the shared count only if its slot did not count it: after the slot, or
+//!    in its place, if several are released at once on an object that is closed. So it may come before
+//!    the closer adds `sum`. `BIAS` keeps the count above zero until then: at most 2^60 are in the
+//!    slots, less than `BIAS / 2`.
 //! 5. The closer adds `sum - BIAS`. From then on the count is exact, nothing adds to it but holders
 //!    (S12), and the one step that takes it from above zero to zero or below ends the drain: it may
 //!    be the closer's own.
@@ -39,8 +40,8 @@ use crate::state::{Misuse, Refused, State};
 /// ```text
 ///           above 2^61   2^62 less late releases: the slots are not drained yet
 ///            1 .. 2^61   held
-///        -2^61 .. 0      drained (below 0: more was released than held)
-///          below -2^61   a completion is left: -2^62 and what is held
+///  above -2^61 .. 0      drained (below 0: more was released than held)
+///    -2^61 and below     a completion is left: -2^62 and what is held
 /// ```
 pub struct SharedCount {
     count: AtomicI64,
@@ -98,7 +99,9 @@ impl SharedCount {
             _ => return P::misuse(&Misuse::OutOfRange { object }),
         };
         let mark = if then { Self::BIAS } else { 0 };
-        let change = sum - Self::BIAS - mark;
+        // With a completion and a negative sum (of what a cancel has carried over, released since) this is
+        // below the least number, while the count that it leads to is not.
+        let change = (sum - Self::BIAS).wrapping_sub(mark);
         // Release: pairs with the Acquire in `look`; what the closer saw of the slots' releases
         // happens-before the return of `wait`, whichever caller waits (S2), and the completion's slot
         // is filled for whoever sees the mark. And with the Acquire in `begin_cancel`: the canceller
@@ -246,7 +249,7 @@ impl Range {
     const fn of(count: i64) -> Self {
         if count > SharedCount::MOST {
             Self::Undrained
-        } else if count >= -SharedCount::MOST {
+        } else if count > -SharedCount::MOST {
             Self::Held
         } else {
             Self::Completion

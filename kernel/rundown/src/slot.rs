@@ -129,8 +129,11 @@ type Word = SlotWord<0>;
 /// - Up: an acquire is granted below 2^62. One that finds more is counted until it has given back; an
 ///   acquire that finds the slot closed has seen the object open before, and adds once. So above 2^62,
 ///   or 2^63, there are at most 2^32 from each CPU and each handler that interrupts another on it.
+///   Holders that take more look at the object each time (S12), so they add once, too.
 /// - Down: at most 2^60 protections are held of an object through its slots, and as many after a cancel
 ///   (`SharedCount`). If all of them are released on one slot, open or closed, it has 2^62 - 2^60 to go.
+///   What holders take more while the object drains can be without end; it comes back one at a time, at
+///   one every nanosecond for a hundred years, or many at once, and then not here.
 ///
 /// `UNIT` is the bit that counts one. It is 0, and only in tests greater: then the word is narrow
 /// enough to try all its values.

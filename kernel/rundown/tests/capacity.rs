@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rundown::{Misuse, Refused, Rundown, Slot, State, WrongState};
+use rundown::{Completion, Misuse, Refused, Rundown, Slot, State, WrongState};
 use support::{Inline, misuses, next_hints, on_cpu, wake_ups};
 
 /// An object whose slots a test may write.
@@ -256,4 +256,94 @@ fn an_over_release_that_ends_the_drain_wakes() {
         });
     });
     assert_eq!((woken, found.len()), (vec![object.id()], 1));
+}
+
+/// A holder's clone is refused as any acquire is, and leaves no trace; another CPU's slot has room (S12).
+#[test]
+fn a_full_slot_refuses_a_clone() {
+    let exposed = Exposed::<2>::new();
+    let (object, capacity) = (exposed.get(), exposed.capacity());
+    on_cpu(0);
+    exposed.pretend(0, capacity - 1);
+    let guard = object.try_acquire().expect("there is room for one");
+    let refused = guard.try_clone().map(drop);
+    assert_eq!(refused, Err(Refused::Full));
+    // SAFETY: the guard holds protection.
+    assert_eq!(unsafe { object.acquire_held_many(7) }, Err(Refused::Full));
+    assert_eq!(exposed.count(0), capacity, "a refusal left a trace");
+    on_cpu(1);
+    drop(guard.try_clone().expect("another CPU has room"));
+    exposed.pretend(0, 1 - capacity);
+    object.close();
+    assert_eq!(object.racy_held(), 1);
+    drop(guard);
+    assert_eq!(object.state(), State::Drained);
+}
+
+/// An object that drains with so much held that it cannot count one more: 2^61.
+fn held_to_the_brim() -> (Exposed<2>, i64) {
+    let exposed = Exposed::<2>::new();
+    let object = exposed.get();
+    for round in 1..=2 {
+        exposed.pretend(0, exposed.capacity());
+        exposed.pretend(1, exposed.capacity());
+        if round == 1 {
+            object.close();
+            object.cancel().expect("no more than can be carried over");
+        }
+    }
+    (exposed, 2 * MOST)
+}
+
+#[test]
+fn a_full_shared_count_refuses_a_clone() {
+    let (exposed, held) = held_to_the_brim();
+    let object = exposed.get();
+    object.close();
+    assert_eq!(object.racy_held(), held);
+    for n in [1, 2, u32::MAX] {
+        // SAFETY: as if so many were held.
+        assert_eq!(unsafe { object.acquire_held_many(n) }, Err(Refused::Full));
+        assert_eq!(
+            (object.state(), object.racy_held()),
+            (State::Draining, held)
+        );
+    }
+    // SAFETY: as if so many were held.
+    unsafe { object.release_many(3) };
+    // SAFETY: as if so many were held.
+    let taken = [2, 2, 1].map(|n| unsafe { object.acquire_held_many(n) });
+    assert_eq!(taken, [Ok(()), Err(Refused::Full), Ok(())]);
+    assert_eq!(object.racy_held(), held);
+}
+
+/// The range of a count with a completion ends right above the other: what is held to the brim must not be
+/// taken for drained.
+#[test]
+fn a_full_shared_count_takes_a_completion() {
+    static NEVER: Completion = Completion::of(|| panic!("it is held"));
+    for closed_before in [false, true] {
+        let (exposed, held) = held_to_the_brim();
+        let object = exposed.get();
+        if closed_before {
+            object.close();
+        }
+        assert_eq!(object.close_then(&NEVER), Ok(()));
+        let still = |held| {
+            assert_eq!(
+                (object.state(), object.racy_held()),
+                (State::Draining, held)
+            );
+        };
+        still(held);
+        // SAFETY: as if so many were held.
+        assert_eq!(unsafe { object.acquire_held() }, Err(Refused::Full));
+        still(held);
+        // SAFETY: as if so many were held.
+        unsafe { object.release_many(2) };
+        still(held - 2);
+        // SAFETY: as if so many were held.
+        assert_eq!(unsafe { object.acquire_held_many(2) }, Ok(()));
+        still(held);
+    }
 }

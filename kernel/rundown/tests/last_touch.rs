@@ -8,8 +8,8 @@ use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
 use rundown::{
-    CacheAwareRundown, HostPlatform, ObjectId, PerCpuRundown, PlainRundown, Platform, Rundown,
-    Slot, Variant,
+    CacheAwareRundown, Completion, HostPlatform, ObjectId, PerCpuRundown, PlainRundown, Platform,
+    Rundown, Slot, Variant,
 };
 
 #[path = "support/host_counters.rs"]
@@ -25,6 +25,7 @@ type Free = Box<dyn FnOnce()>;
 
 thread_local! {
     static ON_WAKE: RefCell<Option<Free>> = const { RefCell::new(None) };
+    static FREES: Cell<usize> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -82,6 +83,83 @@ fn the_last_release_leaves_the_object_alone<R: Variant + 'static>(rundown: Rundo
     drop(unsafe { Box::from_raw(memory) });
 }
 
+/// An object that is freed by the completion that lives beside it, in the same piece of memory.
+#[repr(C)]
+struct Device<R: Variant> {
+    rundown: Rundown<R>,
+    completion: Completion,
+}
+
+/// Fills the memory that the device is in, as far as the device has been.
+unsafe fn free<R: Variant>(device: *mut ()) {
+    let device = device.cast::<Device<R>>();
+    // SAFETY: drained, and this is the owner. What is there needs no drop, but for a counter, which stays
+    // lost.
+    unsafe {
+        ptr::write_bytes(device.cast::<u8>(), POISON, size_of::<Device<R>>());
+    }
+    FREES.set(FREES.get() + 1);
+}
+
+/// The step that runs the completion: the last release, or the close if nothing is held.
+fn the_completion_frees_the_object<R: Variant + 'static>(rundown: Rundown<R>, held: u32) {
+    let memory: *mut MaybeUninit<Device<R>> = Box::leak(Box::new(MaybeUninit::uninit()));
+    let device: *mut Device<R> = memory.cast();
+    // SAFETY: the device is the context, and any thread may free it.
+    let completion = unsafe { Completion::new(free::<R>, device.cast()) };
+    // SAFETY: the memory is this function's own, and fits.
+    unsafe {
+        device.write(Device {
+            rundown,
+            completion,
+        });
+    }
+    // SAFETY: it was just written, and lives until the completion has run.
+    let object = unsafe { &(*device).rundown };
+    object.acquire_many(held).expect("open");
+    let before = FREES.get();
+    // SAFETY: it lives until it runs: it frees itself.
+    let left = unsafe { object.close_then_unchecked(&raw const (*device).completion) };
+    assert_eq!(left, Ok(()));
+    for _ in 0..held {
+        assert_eq!(FREES.get(), before, "too early");
+        // SAFETY: acquired above; the object is there, since so many are held.
+        unsafe { object.release() };
+    }
+    assert_eq!(FREES.get(), before + 1);
+    let bytes = device.cast::<u8>();
+    // SAFETY: the memory was written to the last byte.
+    let bytes = unsafe { slice::from_raw_parts(bytes, size_of::<Device<R>>()) };
+    let touched = bytes.iter().position(|&byte| byte != POISON);
+    assert_eq!(touched, None, "this byte was touched after the completion");
+    // SAFETY: the pointer came from a box, and what is there now needs no drop.
+    drop(unsafe { Box::from_raw(memory) });
+}
+
+#[test]
+fn s13_a_completion_frees_a_plain_object() {
+    for held in 0..3 {
+        the_completion_frees_the_object(PlainRundown::<Impatient>::new(), held);
+    }
+}
+
+#[test]
+fn s13_a_completion_frees_a_cache_aware_object() {
+    for held in 0..3 {
+        the_completion_frees_the_object(CacheAwareRundown::<Impatient, [Slot; 1]>::new(), held);
+        the_completion_frees_the_object(CacheAwareRundown::<Impatient, [Slot; 3]>::new(), held);
+    }
+}
+
+#[test]
+fn s13_a_completion_frees_a_per_cpu_object() {
+    for held in 0..3 {
+        if let Some(object) = per_cpu() {
+            the_completion_frees_the_object(object, held);
+        }
+    }
+}
+
 #[test]
 fn s3_plain() {
     the_last_release_leaves_the_object_alone(PlainRundown::<Impatient>::new());
@@ -122,6 +200,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 fn a_whole_life_allocates_nothing(rundown: Rundown<impl Variant>) {
+    static NOTHING: Completion = Completion::of(|| {});
     let before = ALLOCATIONS.get();
     let guards = [
         rundown.try_acquire(),
@@ -133,6 +212,10 @@ fn a_whole_life_allocates_nothing(rundown: Rundown<impl Variant>) {
     drop(guards);
     assert_eq!(rundown.wait(&rundown::Spin), rundown::WaitOutcome::Drained);
     rundown.reinit().expect("drained");
+    let guard = rundown.try_acquire().expect("open");
+    rundown.close_then(&NOTHING).expect("open");
+    drop((guard.clone(), guard));
+    assert!(rundown.is_drained());
     assert_eq!(ALLOCATIONS.get(), before);
 }
 

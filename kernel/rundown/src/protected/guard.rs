@@ -148,6 +148,17 @@ impl<'a, T: ?Sized, V: Variant> Guards<'a, T, V> {
         guards.protections.count()
     }
 
+    /// As many protections again of the same value: see [`RefGuards::try_clone`].
+    ///
+    /// # Errors
+    /// [`Refused::Full`] if the object cannot count as many more.
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub fn try_clone(guards: &Self) -> Result<Self, Refused> {
+        let protections = guards.protections.try_clone()?;
+        // SAFETY: the same value, and as many protections.
+        Ok(unsafe { Self::new(guards.value, protections) })
+    }
+
     /// Hands one of them over as a guard of its own, or `None` if it is the last. Never touches the
     /// object.
     #[cfg_attr(feature = "diagnosis", track_caller)]
@@ -185,16 +196,14 @@ impl<T: ?Sized, V: Variant> Deref for Guards<'_, T, V> {
     }
 }
 
-/// As many protections again: see [`RefGuards::try_clone`].
+/// As [`try_clone`](Guards::try_clone).
 ///
 /// # Panics
 /// If the object is full.
 impl<T: ?Sized, V: Variant> Clone for Guards<'_, T, V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     fn clone(&self) -> Self {
-        let protections = self.protections.try_clone().unwrap_or_else(cannot_clone);
-        // SAFETY: the same value, and as many protections.
-        unsafe { Self::new(self.value, protections) }
+        Self::try_clone(self).unwrap_or_else(cannot_clone)
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod affinity;
+mod counted;
 pub(crate) mod host_counters;
 mod kinds;
 mod platform;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use rundown::{RefGuard, Rundown, State, Variant};
 
+pub(crate) use counted::Counted;
 pub(crate) use kinds::{
     Borrowed, Boxed, Counters, Inline, Make, Placed, Plain, for_every_kind, for_every_sized_kind,
     there_is,

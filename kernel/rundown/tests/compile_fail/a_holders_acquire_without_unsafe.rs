@@ -1,0 +1,6 @@
+use rundown::{HostPlatform, PlainRundown};
+
+fn main() {
+    let object = PlainRundown::<HostPlatform>::new();
+    object.acquire_held().unwrap();
+}

@@ -1,0 +1,333 @@
+//! What the per-CPU variant asks of its platform: for a counter, when a lazy object first needs one; and
+//! whether a barrier is legal, before anything changes.
+#![cfg(not(rundown_loom))]
+
+mod support;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use rundown::{
+    AsyncPlatform, Clock, CloseOutcome, CloseThenError, Completion, CounterId, IllegalContext,
+    ObjectId, PerCpu, PerCpuGate, PerCpuPlatform, PerCpuRundown, Platform, Protected, RunDownError,
+    Spin, State, Unavailable, WaitOutcome, Wakers, WrongState,
+};
+use support::within_a_minute;
+
+/// One CPU. Says what the test wants to hear.
+struct Wayward;
+
+const COUNTERS: usize = 64;
+
+static COUNTS: [AtomicI64; COUNTERS] = [const { AtomicI64::new(0) }; COUNTERS];
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Whether a barrier is illegal on this thread.
+    static ILLEGAL: Cell<bool> = const { Cell::new(false) };
+    /// Whether there are no counters for this thread.
+    static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
+    /// Where threads meet that are about to be given a counter.
+    static MEETING: Cell<Option<&'static Barrier>> = const { Cell::new(None) };
+    static GIVEN: Cell<usize> = const { Cell::new(0) };
+    static FREED: Cell<usize> = const { Cell::new(0) };
+    static BARRIERS: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Platform for Wayward {
+    fn cpu_hint() -> usize {
+        0
+    }
+
+    fn wake_waiters(_: ObjectId) {}
+}
+
+impl Clock for Wayward {
+    fn now() -> u64 {
+        0
+    }
+}
+
+impl AsyncPlatform for Wayward {
+    fn wakers() -> &'static Wakers {
+        static WAKERS: Wakers = Wakers::new();
+        &WAKERS
+    }
+}
+
+// SAFETY: each counter is given out once. Each test has objects of its own, whose users are all on one
+// thread: nothing interrupts a sequence.
+unsafe impl PerCpuPlatform for Wayward {
+    fn allocate() -> Result<CounterId, Unavailable> {
+        if EXHAUSTED.get() {
+            return Err(Unavailable::Exhausted(COUNTERS));
+        }
+        let counter = ALLOCATED.fetch_add(1, Ordering::Relaxed);
+        assert!(counter < COUNTERS, "more than the tests need");
+        GIVEN.set(GIVEN.get() + 1);
+        if let Some(meeting) = MEETING.get() {
+            meeting.wait();
+        }
+        Ok(CounterId::new(counter))
+    }
+
+    unsafe fn free(_: CounterId) {
+        FREED.set(FREED.get() + 1);
+    }
+
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
+        gate.is_open() && {
+            COUNTS[gate.counter().get()].fetch_add(n, Ordering::Relaxed);
+            true
+        }
+    }
+
+    fn check_barrier() -> Result<(), IllegalContext> {
+        if ILLEGAL.get() {
+            Err(IllegalContext)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn barrier() {
+        assert!(!ILLEGAL.get(), "a barrier in an illegal context");
+        BARRIERS.set(BARRIERS.get() + 1);
+    }
+
+    fn cpus() -> usize {
+        1
+    }
+
+    unsafe fn count(counter: CounterId, _: usize) -> i64 {
+        COUNTS[counter.get()].load(Ordering::Relaxed)
+    }
+
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
+        COUNTS[counter.get()].load(Ordering::Relaxed)
+    }
+
+    unsafe fn clear(counter: CounterId, _: usize) {
+        COUNTS[counter.get()].store(0, Ordering::Relaxed);
+    }
+}
+
+type Object = PerCpuRundown<Wayward>;
+type Held<T> = Protected<T, PerCpu<Wayward>>;
+
+/// What `call` does where a barrier is illegal.
+fn illegally<A>(call: impl FnOnce() -> A) -> A {
+    ILLEGAL.set(true);
+    let answer = call();
+    ILLEGAL.set(false);
+    answer
+}
+
+fn without_counters<A>(call: impl FnOnce() -> A) -> A {
+    EXHAUSTED.set(true);
+    let answer = call();
+    EXHAUSTED.set(false);
+    answer
+}
+
+#[test]
+fn a_lazy_object_has_no_counter_before_it_opens() {
+    static OBJECT: Object = Object::lazy();
+    let given = GIVEN.get();
+    assert_eq!(OBJECT.state(), State::RunDown);
+    assert!(OBJECT.try_acquire().is_none());
+    assert_eq!((OBJECT.racy_held(), OBJECT.racy_counts().count()), (0, 0));
+    assert_eq!(OBJECT.close(), CloseOutcome::AlreadyClosed);
+    assert_eq!(OBJECT.wait(&Spin), WaitOutcome::Drained);
+    assert_eq!(OBJECT.complete(), Ok(()));
+    assert_eq!(GIVEN.get(), given, "nothing of that needs one");
+    assert_eq!(OBJECT.open(), Ok(()));
+    assert_eq!(GIVEN.get(), given + 1);
+    let guard = OBJECT.try_acquire().expect("open");
+    assert_eq!(OBJECT.racy_counts().collect::<Vec<_>>(), [1]);
+    drop(guard);
+    for _ in 0..3 {
+        assert_eq!(OBJECT.wait(&Spin), WaitOutcome::Drained);
+        assert_eq!(OBJECT.reinit(), Ok(()));
+    }
+    assert_eq!(GIVEN.get(), given + 1, "one for good");
+}
+
+#[test]
+fn a_lazy_object_that_is_never_opened_frees_nothing() {
+    let freed = FREED.get();
+    drop(Object::lazy());
+    assert_eq!(FREED.get(), freed);
+    let object = Object::lazy();
+    assert_eq!(object.prepare(), Ok(()));
+    assert_eq!((object.state(), FREED.get()), (State::RunDown, freed));
+    drop(object);
+    assert_eq!(FREED.get(), freed + 1);
+}
+
+#[test]
+fn without_counters_a_lazy_object_stays_run_down() {
+    static OBJECT: Object = Object::lazy();
+    without_counters(|| {
+        let why = Unavailable::Exhausted(COUNTERS);
+        assert_eq!(OBJECT.prepare(), Err(why));
+        let found = State::RunDown;
+        assert_eq!(OBJECT.open(), Err(WrongState { found }));
+        assert_eq!(OBJECT.reinit(), Err(WrongState { found }));
+        assert_eq!(OBJECT.state(), found);
+        assert!(Object::new().is_err());
+    });
+    assert_eq!(OBJECT.open(), Ok(()));
+    // It has one by now.
+    without_counters(|| assert_eq!(OBJECT.prepare(), Ok(())));
+    assert!(OBJECT.try_acquire().is_some());
+}
+
+#[test]
+fn a_lazy_object_with_a_value() {
+    static VACANT: Held<u32> = Protected::vacant(Object::lazy());
+    let refused = without_counters(|| VACANT.publish(7).expect_err("no counters"));
+    assert_eq!((refused.value, refused.reason.found), (7, State::RunDown));
+    let generation = VACANT.publish(8).expect("there are counters now");
+    assert_eq!(VACANT.try_acquire().map(|guard| *guard), Some(8));
+    let ended = VACANT.begin_run_down_of(generation).wait(&Spin);
+    assert_eq!(ended.expect("drained").take(), Ok(8));
+
+    static BORN: Held<u32> = Protected::new(Object::lazy(), 7);
+    let refused = without_counters(|| BORN.open().expect_err("no counters"));
+    assert_eq!(refused.found, State::RunDown);
+    // Its value can go without ever having been in use.
+    assert_eq!(BORN.run_down(&Spin), Ok(7));
+    BORN.publish(9).expect("run down");
+    assert_eq!(BORN.try_acquire().map(|guard| *guard), Some(9));
+}
+
+/// All are given a counter; one of them becomes the object's, the others are freed.
+#[test]
+fn many_prepare_at_once() {
+    const THREADS: usize = 4;
+    static OBJECT: Object = Object::lazy();
+    static MEET: Barrier = Barrier::new(THREADS);
+    within_a_minute(|| {
+        let threads = [(); THREADS].map(|()| {
+            thread::spawn(|| {
+                MEETING.set(Some(&MEET));
+                let opened = OBJECT.prepare().map(|()| OBJECT.open().is_ok());
+                (opened, GIVEN.get(), FREED.get())
+            })
+        });
+        let answers = threads.map(|thread| thread.join().expect("it does not fail"));
+        assert!(
+            answers
+                .iter()
+                .all(|(opened, given, _)| opened.is_ok() && *given == 1)
+        );
+        let opened = answers.iter().filter(|(opened, ..)| *opened == Ok(true));
+        assert_eq!(opened.count(), 1, "one opens it");
+        let freed: usize = answers.iter().map(|(.., freed)| freed).sum();
+        assert_eq!(freed, THREADS - 1);
+    });
+    let guards = OBJECT.try_acquire_many(3).expect("open");
+    OBJECT.close();
+    assert_eq!(OBJECT.racy_held(), 3);
+    drop(guards);
+    assert!(OBJECT.is_drained());
+}
+
+/// Every call that closes says so, and leaves the object as it was.
+#[test]
+fn where_a_barrier_is_illegal_nothing_closes() {
+    static NEVER: Completion = Completion::of(|| panic!("this was refused"));
+    let object = Object::new().expect("there are counters");
+    let guard = object.try_acquire();
+    let barriers = BARRIERS.get();
+    illegally(|| {
+        assert_eq!(object.close(), CloseOutcome::IllegalContext);
+        let batch = [&object, &object];
+        assert_eq!(Object::close_all(&batch), Err(IllegalContext));
+        let refused = object.close_then(&NEVER);
+        assert_eq!(refused, Err(CloseThenError::IllegalContext));
+        assert_eq!(object.drain().poll(), Some(WaitOutcome::IllegalContext));
+        assert_eq!(object.wait(&Spin), WaitOutcome::IllegalContext);
+        let late = object.wait_deadline(&Spin, 0);
+        assert_eq!(late, Ok(WaitOutcome::IllegalContext));
+        let outstanding = object.try_wait().expect_err("open");
+        assert_eq!((outstanding.state, outstanding.held), (State::Open, 1));
+        let mut drain = pin!(object.drain());
+        let polled = drain.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(WaitOutcome::IllegalContext));
+        assert_eq!((object.state(), object.racy_held()), (State::Open, 1));
+        drop(object.try_acquire().expect("open"));
+    });
+    assert_eq!(BARRIERS.get(), barriers);
+    // Nothing is left behind: a completion, for one.
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    static ONCE: Completion = Completion::of(|| {
+        RUNS.fetch_add(1, Ordering::Relaxed);
+    });
+    assert_eq!(object.close_then(&ONCE), Ok(()));
+    drop(guard);
+    assert_eq!(RUNS.load(Ordering::Relaxed), 1);
+}
+
+/// A wait that could not begin there begins when it is asked elsewhere.
+#[test]
+fn a_wait_from_an_illegal_context_goes_on_elsewhere() {
+    let object = Object::new().expect("there are counters");
+    let mut drain = illegally(|| object.drain());
+    assert_eq!(object.state(), State::Open);
+    let guard = object.try_acquire();
+    assert_eq!(drain.poll(), None, "now it closes");
+    assert_eq!(object.state(), State::Draining);
+    // It remembers that it has.
+    illegally(|| assert_eq!(drain.poll(), None));
+    drop(guard);
+    illegally(|| assert_eq!(drain.poll(), Some(WaitOutcome::Drained)));
+}
+
+#[test]
+fn where_a_barrier_is_illegal_no_value_goes() {
+    let object = Held::new(Object::new().expect("there are counters"), 7);
+    let guard = object.try_acquire().expect("open");
+    illegally(|| {
+        let illegal = RunDownError::IllegalContext;
+        assert_eq!(object.close(), CloseOutcome::IllegalContext);
+        assert_eq!(Held::close_all(&[&object]), Err(IllegalContext));
+        assert_eq!(object.wait(&Spin), WaitOutcome::IllegalContext);
+        assert_eq!(object.run_down(&Spin), Err(illegal));
+        assert_eq!(object.run_down_deadline(&Spin, 0), Err(illegal));
+        assert_eq!(object.try_run_down(), Err(illegal));
+        let refused = object.replace(&Spin, 8).expect_err("illegal");
+        assert_eq!((refused.value, refused.reason), (8, illegal));
+        let generation = object.generation();
+        for mut handle in [
+            object.begin_run_down(),
+            object.begin_run_down_of(generation),
+        ] {
+            let polled = handle.poll().expect("it cannot wait").map(drop);
+            assert_eq!(polled, Err(illegal));
+            let polled = pin!(handle).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(
+                polled,
+                Poll::Ready(Err(RunDownError::IllegalContext))
+            ));
+        }
+        assert_eq!((object.state(), object.racy_held()), (State::Open, 1));
+        assert_eq!(
+            illegal.to_string(),
+            "the per-CPU variant cannot be closed in this context: a barrier is illegal here"
+        );
+    });
+    assert_eq!(*guard, 7);
+    drop(guard);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+    // What needs no barrier is legal everywhere: publishing, taking a value that has drained.
+    illegally(|| object.publish(8).expect("run down"));
+    let retired = object.begin_run_down().wait(&Spin).expect("drained");
+    assert_eq!(illegally(|| retired.take()), Ok(8));
+}

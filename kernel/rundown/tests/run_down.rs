@@ -1,0 +1,395 @@
+//! The run-down handle, generations, and what else owners of a `Protected` call.
+#![cfg(not(rundown_loom))]
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rundown::{
+    CloseOutcome, Guards, HostPlatform, Park, PlainRundown, Protected, RunDownError, Spin, State,
+    WaitOutcome,
+};
+use support::{Counted, Make, Script, executor, for_every_sized_kind};
+
+for_every_sized_kind!(
+    many_guards_of_one_value,
+    many_guards_are_handed_out,
+    a_batch_is_closed,
+    racy_counts_show_the_guards,
+    a_completion_leaves_the_value_in,
+    a_completion_may_take_the_value,
+    a_handle_is_polled,
+    a_handle_waits_by_a_deadline,
+    a_handle_is_awaited,
+    a_drain_is_awaited,
+    the_first_of_two_takes_the_value,
+    the_first_of_two_replaces_the_value,
+    a_dropped_end_leaves_the_value_in,
+    try_run_down_never_waits,
+    replace_by_a_deadline,
+    a_late_run_down_leaves_the_next_generation_alone,
+    a_generation_ends_once,
+    a_cancel_is_in_the_same_generation,
+    an_end_of_the_first_generation_does_not_take_from_the_next,
+    a_value_that_it_was_born_with_is_taken,
+    a_value_that_it_was_born_with_is_replaced,
+    of_many_ends_one_takes_the_value,
+);
+
+fn many_guards_of_one_value<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    assert!(
+        object.try_acquire_many(0).is_none(),
+        "that protects nothing"
+    );
+    R::on_cpu(0);
+    let guards = object.try_acquire_many(3).expect("open");
+    assert_eq!((*guards, Guards::count(&guards)), (7, 3));
+    assert_eq!(format!("{guards:?}"), "Guards(3, 7)");
+    object.close();
+    assert!(object.try_acquire_many(3).is_none());
+    R::on_cpu(1);
+    let more = guards.clone();
+    drop(guards);
+    assert_eq!((*more, object.racy_held()), (7, 3));
+    drop(more);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+}
+
+fn many_guards_are_handed_out<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let mut guards = object.try_acquire_many(3).expect("open");
+    let one = Guards::take_one(&mut guards).expect("two are left");
+    let two = Guards::take_one(&mut guards).expect("one is left");
+    assert!(
+        Guards::take_one(&mut guards).is_none(),
+        "the last one stays"
+    );
+    assert_eq!((*one, *two, *guards), (7, 7, 7));
+    assert_eq!(object.racy_held(), 3);
+    drop((one, two));
+    assert_eq!(object.racy_held(), 1);
+    drop(guards);
+    let guards = object.try_acquire_many(4).expect("open");
+    let mut each = Guards::into_guards(guards);
+    let first = each.next().expect("four");
+    // Those that nobody took are given up.
+    drop(each);
+    assert_eq!((*first, object.racy_held()), (7, 1));
+    drop(first);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+}
+
+fn a_batch_is_closed<R: Make>() {
+    let objects: Vec<_> = (0..4)
+        .map(|value| Protected::new(*R::make(), value))
+        .collect();
+    let guard = objects[2].try_acquire().expect("open");
+    objects[3].close();
+    let mut list: Vec<_> = objects.iter().collect();
+    list.push(&objects[0]);
+    assert_eq!(Protected::close_all(&list), Ok(()));
+    let states: Vec<_> = objects.iter().map(Protected::state).collect();
+    use State::{Drained, Draining};
+    assert_eq!(states, [Drained, Drained, Draining, Drained]);
+    drop(guard);
+    for (value, object) in objects.iter().enumerate() {
+        assert_eq!(object.run_down(&Spin), Ok(value));
+    }
+    assert_eq!(Protected::<u32, R>::close_all(&[]), Ok(()));
+}
+
+fn racy_counts_show_the_guards<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    R::on_cpu(0);
+    let guards = object.try_acquire_many(3).expect("open");
+    assert_eq!(object.racy_counts().sum::<i64>(), 3);
+    assert_eq!(object.racy_counts().nth(R::slot_of(0)), Some(3));
+    drop(guards);
+}
+
+fn a_completion_leaves_the_value_in<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let counted = Counted::new();
+    let guard = object.try_acquire().expect("open");
+    assert_eq!(object.close_then(&counted.completion), Ok(()));
+    let back = object.cancel().expect("draining");
+    assert!(counted.is(back) && *guard == 7);
+    assert_eq!(object.close_then(&counted.completion), Ok(()));
+    drop(guard);
+    assert_eq!((counted.runs(), object.state()), (1, State::Drained));
+    assert_eq!(object.run_down(&Spin), Ok(7));
+}
+
+/// In the context of the last release: nobody waits.
+fn a_completion_may_take_the_value<R: Make>() {
+    let object: &'static Protected<_, R> = Box::leak(Box::new(Protected::new(*R::make(), 7)));
+    let counted = Counted::and(|| assert_eq!(object.try_run_down(), Ok(7)));
+    let guard = object.try_acquire().expect("open");
+    assert_eq!(object.close_then(&counted.completion), Ok(()));
+    drop(guard);
+    assert_eq!((counted.runs(), object.state()), (1, State::RunDown));
+}
+
+fn a_handle_is_polled<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    let mut run_down = object.begin_run_down();
+    assert_eq!(object.state(), State::Draining);
+    assert!(run_down.poll().is_none());
+    drop(guard);
+    let retired = run_down.poll().expect("drained").expect("not cancelled");
+    assert_eq!(object.state(), State::Drained);
+    assert_eq!(retired.take(), Ok(7));
+    assert_eq!(object.state(), State::RunDown);
+    // Still the same generation, which has ended: but its value is gone.
+    let again = run_down.poll().expect("drained").expect("not cancelled");
+    assert_eq!(again.take(), Err(RunDownError::Taken));
+    object.publish(8).expect("run down");
+    let guard = object.try_acquire();
+    let mut run_down = object.begin_run_down();
+    object.cancel().expect("draining");
+    let cancelled = run_down.poll().expect("over").map(drop);
+    assert_eq!(cancelled, Err(RunDownError::Cancelled));
+    drop(guard);
+}
+
+fn a_handle_waits_by_a_deadline<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    let mut run_down = object.begin_run_down();
+    // May be called again.
+    for _ in 0..2 {
+        match run_down.wait_deadline(&Park, 0) {
+            Err(RunDownError::Outstanding(guards)) => {
+                assert_eq!((guards.state, guards.held), (State::Draining, 1));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let script = Script::new(|| drop(guard));
+    let retired = run_down.wait(&script).expect("drained");
+    assert!(script.played());
+    assert_eq!(retired.take(), Ok(7));
+}
+
+fn a_handle_is_awaited<R: Make>() {
+    let executor = executor();
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    thread::scope(|scope| {
+        let run_down = object.begin_run_down();
+        scope.spawn(move || drop(guard));
+        let retired = executor.block_on(run_down).expect("drained");
+        assert_eq!(retired.replace(8).expect("the first"), 7);
+    });
+    assert_eq!(*object.try_acquire().expect("open"), 8);
+}
+
+fn a_drain_is_awaited<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    thread::scope(|scope| {
+        let drain = object.drain();
+        scope.spawn(move || drop(guard));
+        assert_eq!(executor().block_on(drain), WaitOutcome::Drained);
+    });
+    assert_eq!(executor().block_on(object.drain()), WaitOutcome::Drained);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+}
+
+fn the_first_of_two_takes_the_value<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let [first, second, third] = [(); 3].map(|()| {
+        let retired = object.begin_run_down().wait(&Spin);
+        retired.expect("drained")
+    });
+    assert_eq!(second.take(), Ok(7));
+    assert_eq!(first.take(), Err(RunDownError::Taken));
+    let refused = third.replace(8).expect_err("taken");
+    assert_eq!((refused.value, refused.reason), (8, RunDownError::Taken));
+    assert_eq!(object.state(), State::RunDown, "and nothing was published");
+}
+
+fn the_first_of_two_replaces_the_value<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let [first, second] = [(); 2].map(|()| {
+        let retired = object.begin_run_down().wait(&Spin);
+        retired.expect("drained")
+    });
+    assert_eq!(first.replace(8).expect("the first"), 7);
+    // Closed and drained again: but that is the next generation's value.
+    object.close();
+    assert_eq!(second.take(), Err(RunDownError::Taken));
+    assert_eq!(
+        (object.state(), object.run_down(&Spin)),
+        (State::Drained, Ok(8))
+    );
+}
+
+fn a_dropped_end_leaves_the_value_in<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let retired = object.begin_run_down().wait(&Spin).expect("drained");
+    let shown = format!("{retired:?}");
+    assert!(shown.starts_with("Retired { object: "), "{shown}");
+    drop(retired);
+    assert_eq!(object.state(), State::Drained);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+}
+
+fn try_run_down_never_waits<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    match object.try_run_down() {
+        Err(RunDownError::Outstanding(guards)) => {
+            assert_eq!((guards.state, guards.held), (State::Draining, 1));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(*guard, 7);
+    drop(guard);
+    assert_eq!(object.try_run_down(), Ok(7));
+    assert_eq!(object.try_run_down(), Err(RunDownError::Taken));
+}
+
+fn replace_by_a_deadline<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    let mut run_down = object.begin_run_down();
+    let late = run_down.wait_deadline(&Park, 0).map(drop);
+    assert!(
+        matches!(late, Err(RunDownError::Outstanding(_))),
+        "{late:?}"
+    );
+    drop(guard);
+    let retired = run_down.wait_deadline(&Park, 0).expect("drained");
+    assert_eq!(retired.replace(8).expect("the first"), 7);
+    assert_eq!(*object.try_acquire().expect("open"), 8);
+}
+
+/// The owner of the first value is late: somebody else has run it down, and published another one.
+fn a_late_run_down_leaves_the_next_generation_alone<R: Make>() {
+    let object = Protected::vacant(*R::make_closed());
+    let first = object.publish(1).expect("vacant");
+    assert_eq!(object.generation(), first);
+    assert_eq!(object.run_down(&Spin), Ok(1));
+    let second = object.publish(2).expect("run down");
+    assert_ne!(first, second);
+    let mut late = object.begin_run_down_of(first);
+    let retired = late.poll().expect("over").expect("not cancelled");
+    assert_eq!(retired.take(), Err(RunDownError::Taken));
+    let ended = late.wait(&Park).and_then(|retired| retired.take());
+    assert_eq!(ended, Err(RunDownError::Taken));
+    assert_eq!(object.state(), State::Open, "it was closed");
+    assert_eq!(*object.try_acquire().expect("open"), 2);
+    let refused = object.begin_run_down_of(first).wait(&Spin).expect("over");
+    assert_eq!(refused.replace(3).expect_err("not its own").value, 3);
+    // Closed, too.
+    object.close();
+    let refused = object.begin_run_down_of(first).wait(&Spin).expect("over");
+    assert_eq!(refused.take(), Err(RunDownError::Taken));
+    let own = object
+        .begin_run_down_of(second)
+        .wait(&Spin)
+        .expect("drained");
+    assert_eq!(own.take(), Ok(2));
+}
+
+fn a_generation_ends_once<R: Make>() {
+    let object = Protected::vacant(*R::make_closed());
+    let generation = object.publish(1).expect("vacant");
+    let guard = object.try_acquire().expect("open");
+    let mut run_down = object.begin_run_down_of(generation);
+    assert_eq!(object.state(), State::Draining);
+    assert!(run_down.poll().is_none());
+    drop(guard);
+    assert_eq!(run_down.wait(&Spin).expect("drained").take(), Ok(1));
+    let again = object.begin_run_down_of(generation).wait(&Spin);
+    assert_eq!(again.expect("over").take(), Err(RunDownError::Taken));
+    assert_eq!(object.state(), State::RunDown);
+}
+
+fn a_cancel_is_in_the_same_generation<R: Make>() {
+    let object = Protected::vacant(*R::make_closed());
+    let generation = object.publish(1).expect("vacant");
+    let guard = object.try_acquire().expect("open");
+    let mut run_down = object.begin_run_down_of(generation);
+    object.cancel().expect("draining");
+    let cancelled = run_down.poll().expect("over").map(drop);
+    assert_eq!(cancelled, Err(RunDownError::Cancelled));
+    drop(guard);
+    assert_eq!(object.generation(), generation);
+    let run_down = object.begin_run_down_of(generation).wait(&Spin);
+    assert_eq!(run_down.expect("drained").take(), Ok(1));
+}
+
+fn an_end_of_the_first_generation_does_not_take_from_the_next<R: Make>() {
+    let object = Protected::new(*R::make_closed(), 1);
+    let born_closed = object.begin_run_down().wait(&Spin).expect("run down");
+    let opened = object.open().expect("born closed");
+    object.close();
+    assert_eq!(born_closed.take(), Err(RunDownError::Taken));
+    let own = object
+        .begin_run_down_of(opened)
+        .wait(&Spin)
+        .expect("drained");
+    assert_eq!(own.take(), Ok(1));
+}
+
+/// Without being opened: it was born closed, and is to go.
+fn a_value_that_it_was_born_with_is_taken<R: Make>() {
+    let object = Protected::new(*R::make_closed(), 7);
+    let refused = object.publish(8).expect_err("it holds a value");
+    assert_eq!((refused.value, refused.reason.found), (8, State::RunDown));
+    assert_eq!(object.close(), CloseOutcome::AlreadyClosed);
+    assert_eq!(object.run_down(&Spin), Ok(7));
+    assert_eq!(object.run_down(&Spin), Err(RunDownError::Taken));
+    object.open().expect_err("its value is out");
+    object.publish(8).expect("run down");
+    assert_eq!(object.run_down(&Spin), Ok(8));
+}
+
+fn a_value_that_it_was_born_with_is_replaced<R: Make>() {
+    let object = Protected::new(*R::make_closed(), 7);
+    assert_eq!(object.replace(&Spin, 8).expect("run down"), 7);
+    assert_eq!(*object.try_acquire().expect("open"), 8);
+}
+
+fn of_many_ends_one_takes_the_value<R: Make>() {
+    for _ in 0..50 {
+        let object = Protected::new(*R::make(), 1);
+        let sum = AtomicUsize::new(0);
+        let ends = [(); 3].map(|()| object.begin_run_down().wait(&Spin).expect("drained"));
+        thread::scope(|scope| {
+            for retired in ends {
+                scope.spawn(|| sum.fetch_add(retired.take().unwrap_or(0), Ordering::Relaxed));
+            }
+        });
+        assert_eq!(sum.into_inner(), 1);
+    }
+}
+
+#[test]
+fn a_static_is_published_and_run_down_many_times() {
+    static ROUTES: Protected<usize, rundown::Plain<HostPlatform>> =
+        Protected::vacant(PlainRundown::new());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut taken = 0;
+                while taken < 300 {
+                    // Publishes, or finds that the other owner has; and takes out its own value only.
+                    match ROUTES.publish(1) {
+                        Ok(generation) => {
+                            let ended = ROUTES.begin_run_down_of(generation).wait(&Park);
+                            taken += ended.and_then(|end| end.take()).expect("its own");
+                        }
+                        Err(_) => thread::yield_now(),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(ROUTES.state(), State::RunDown);
+}
