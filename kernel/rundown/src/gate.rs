@@ -247,6 +247,7 @@ impl<C: Counts> Gate<C> {
     /// The plain variant's last release with a completion: the step that left nothing held has the
     /// object to itself. Takes the completion out and publishes that the object is drained: the last
     /// touch (S3).
+    #[cold]
     pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId) {
         // Acquire: pairs with the Release of every plain release, as in `snapshot`, and with the one
         // that published the completion's slot (`change`).
