@@ -1,3 +1,13 @@
+//! [`Rundown`]: crate::Rundown
+//! [`Protected`]: crate::Protected
+//! [`Drain`]: crate::Drain
+//! [`Completion`]: crate::Completion
+//! [`Compact`]: crate::Compact
+//! [`Outstanding`]: crate::Outstanding
+//! [`Platform`]: crate::Platform
+//! [`Wait`]: crate::Wait
+//! [`AsyncPlatform`]: crate::AsyncPlatform
+//! [`PerCpuPlatform`]: crate::PerCpuPlatform
 #![doc = include_str!("../README.md")]
 #![no_std]
 
