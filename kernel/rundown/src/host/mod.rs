@@ -42,14 +42,14 @@ use crate::wakers::Wakers;
 /// next best:
 ///
 /// ```
-/// use rundown::{CacheAwareRundown, HostPlatform, PerCpuRundown, Protected, RunDownError, Spin};
+/// use rundown::{CacheAware, CacheAwareRundown, HostPlatform, PerCpu, PerCpuRundown, Protected};
 ///
 /// # #[derive(Debug)]
 /// struct Routes(Vec<u32>);
 ///
 /// enum Table {
-///     Fast(Protected<Routes, PerCpuRundown<HostPlatform>>),
-///     Portable(Protected<Routes, CacheAwareRundown<HostPlatform>>),
+///     Fast(Protected<Routes, PerCpu<HostPlatform>>),
+///     Portable(Protected<Routes, CacheAware<HostPlatform>>),
 /// }
 ///
 /// impl Table {
