@@ -1,3 +1,15 @@
+// Where the README's links lead in rustdoc: the first definition of a link counts. On a forge those at
+// the README's end count, and lead to the files.
+//! [`Rundown`]: crate::Rundown
+//! [`Protected`]: crate::Protected
+//! [`Drain`]: crate::Drain
+//! [`Completion`]: crate::Completion
+//! [`Compact`]: crate::Compact
+//! [`Outstanding`]: crate::Outstanding
+//! [`Platform`]: crate::Platform
+//! [`Wait`]: crate::Wait
+//! [`AsyncPlatform`]: crate::AsyncPlatform
+//! [`PerCpuPlatform`]: crate::PerCpuPlatform
 #![doc = include_str!("../README.md")]
 #![no_std]
 // Which feature an item needs, for docs.rs alone: it passes the cfg.

@@ -77,7 +77,7 @@ pub enum WaitOutcome {
 pub enum Refused {
     /// The object is closed.
     Closed,
-    /// The object is open but cannot count that many more: see
+    /// The object cannot count that many more: see
     /// [`PlainRundown::CAPACITY`](crate::PlainRundown) and
     /// [`CacheAwareRundown::capacity`](crate::CacheAwareRundown).
     Full,

@@ -1,8 +1,8 @@
 //! [`HostPlatform`] and [`Park`] as types; their functions are in the module around.
 
-/// Threads instead of CPUs. Its [clock](Clock) counts nanoseconds, its reports go to the standard error.
+/// Threads instead of CPUs. Its [clock](crate::Clock) counts nanoseconds, its reports go to the standard error.
 ///
-/// [`cpu_hint`](Platform::cpu_hint) is the number of the CPU that runs the thread, where Linux keeps it in the
+/// [`cpu_hint`](crate::Platform::cpu_hint) is the number of the CPU that runs the thread, where Linux keeps it in the
 /// thread's memory (`rseq`: on x86-64 with glibc 2.35 or later, and on threads that use per-CPU counters). So a
 /// cache-aware object has best as many slots as the machine has CPUs. Elsewhere it is the lowest
 /// number that no other living thread has.
@@ -11,19 +11,19 @@
 /// there of a closed object.
 ///
 /// # Per-CPU counters
-/// On Linux on x86-64 it has them ([`PerCpuPlatform`](crate::PerCpuPlatform)), so threads may use the fastest kind,
+/// On Linux on x86-64 it has them ([`PerCpuPlatform`](crate::PerCpuPlatform)), so threads may use the variant that is cheapest to use,
 /// [`PerCpuRundown`](crate::PerCpuRundown). Not every kernel does, nor every sandbox; then there is the
 /// next best:
 ///
 /// ```
-/// use rundown::{CacheAwareRundown, HostPlatform, PerCpuRundown, Protected, RunDownError, Spin};
+/// use rundown::{CacheAware, CacheAwareRundown, HostPlatform, PerCpu, PerCpuRundown, Protected};
 ///
 /// # #[derive(Debug)]
 /// struct Routes(Vec<u32>);
 ///
 /// enum Table {
-///     Fast(Protected<Routes, PerCpuRundown<HostPlatform>>),
-///     Portable(Protected<Routes, CacheAwareRundown<HostPlatform>>),
+///     Fast(Protected<Routes, PerCpu<HostPlatform>>),
+///     Portable(Protected<Routes, CacheAware<HostPlatform>>),
 /// }
 ///
 /// impl Table {

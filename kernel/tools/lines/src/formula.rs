@@ -154,8 +154,9 @@ impl Kind {
                 let lines = n * objects.div_ceil(PER_LINE as u64);
                 Some(plus(barrier(cpus), Cost::new(lines, switches)))
             }
-            // Side by side in an array, eight words come with one line (if it starts with a line).
-            (Self::Plain, Some(one)) => Some(times(one, objects.div_ceil(PER_LINE as u64))),
+            // Side by side in an array, four objects of 16 bytes come with one line (if it starts with a
+            // line).
+            (Self::Plain, Some(one)) => Some(times(one, objects.div_ceil(PER_LINE as u64 / 2))),
             (_, Some(one)) => Some(times(one, objects)),
         }
     }
