@@ -42,6 +42,7 @@ mod shared;
 mod slot;
 mod slots;
 mod state;
+mod tag;
 #[cfg(rundown_trace)]
 pub mod trace;
 mod variant;
@@ -76,5 +77,6 @@ pub use slots::{NoSlots, Slots};
 pub use state::{
     CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
 };
+pub use tag::Tag;
 pub use variant::{Compact, Isolated, Isolation, Rundown, Variant};
 pub use wakers::Wakers;
