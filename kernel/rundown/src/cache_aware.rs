@@ -10,7 +10,7 @@ use crate::shared::SharedCount;
 use crate::slot::{Capacity, Slot, SlotWord};
 use crate::slots::{NoSlots, Slots};
 use crate::state::{Misuse, Refused};
-use crate::variant::{Isolated, Isolation, Rundown, Variant};
+use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
 
 #[cfg(feature = "alloc")]
 type DefaultSlots = alloc::boxed::Box<[Slot]>;
@@ -163,8 +163,13 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
     }
 }
 
+impl<P: Platform, S: Slots + ?Sized, A: Isolation> Sealed for CacheAware<P, S, A> {}
+
 impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, A> {
     type Platform = P;
+
+    const NAME: &'static str = "cache-aware";
+
     type Counts = SharedCount;
     type Isolation = A;
 

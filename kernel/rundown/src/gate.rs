@@ -126,24 +126,22 @@ impl<C: Counts> Gate<C> {
     const_unless_model! {
         /// If it was closed from birth: the object is born with a value.
         pub(crate) fn hold_value_from_birth(&mut self) {
-            if Self::is_run_down(&self.word) {
-                let epoch = Epoch { generation: 0, cancels: 0 };
-                let word = Word::of(C::LAYOUT, epoch, Phase::Unopened);
-                self.word = AtomicU64::new(word.bits);
+            let word = Word::new(C::LAYOUT, Self::own(&mut self.word));
+            if matches!(word.phase(), Phase::RunDown) {
+                self.word = AtomicU64::new(word.emptied(Phase::Unopened).bits);
             }
         }
     }
 
     #[cfg(not(rundown_loom))]
-    const fn is_run_down(word: &AtomicU64) -> bool {
-        // SAFETY: the caller has the gate to itself.
-        unsafe { *word.as_ptr() == Word::RUN_DOWN }
+    const fn own(word: &mut AtomicU64) -> u64 {
+        // SAFETY: only the caller can reach the word.
+        unsafe { *word.as_ptr() }
     }
 
     #[cfg(rundown_loom)]
-    fn is_run_down(word: &AtomicU64) -> bool {
-        // Relaxed: pairs with nothing, the caller has the gate to itself.
-        word.load(Ordering::Relaxed) == Word::RUN_DOWN
+    fn own(word: &mut AtomicU64) -> u64 {
+        word.with_mut(|bits| *bits)
     }
 
     /// The life cycle. A snapshot that says `Drained` (or anything later in that generation) makes

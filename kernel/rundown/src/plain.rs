@@ -8,7 +8,7 @@ use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{Ordering, const_unless_model};
 use crate::state::{Misuse, Refused};
-use crate::variant::{Rundown, Variant};
+use crate::variant::{Rundown, Sealed, Variant};
 use crate::word::{Layout, Phase};
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
@@ -38,8 +38,13 @@ impl<P: Platform> Default for Rundown<Plain<P>> {
     }
 }
 
+impl<P: Platform> Sealed for Plain<P> {}
+
 impl<P: Platform> Variant for Plain<P> {
     type Platform = P;
+
+    const NAME: &'static str = "plain";
+
     type Counts = InWord;
     type Isolation = ();
 

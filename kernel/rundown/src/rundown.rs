@@ -400,6 +400,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
 impl<V: Variant + ?Sized> fmt::Debug for Rundown<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rundown")
+            .field("variant", &format_args!("{}", V::NAME))
             .field("state", &self.state())
             .field("held", &self.racy_held())
             .field("counts", &self.racy_counts())

@@ -65,7 +65,7 @@ impl SharedCount {
 
     /// A release of `n` that came too late for the slots. Its last touch of `object` (S3).
     pub(crate) fn release<P: Platform>(&self, object: ObjectId, n: u32) {
-        // Release: pairs with the Acquire in `load`; what was done under protection happens-before
+        // Release: pairs with the Acquire in `look`; what was done under protection happens-before
         // the return of `wait` (S2).
         let before = self.count.fetch_sub(i64::from(n), Ordering::Release);
         self.settle::<P>(object, before, before.wrapping_sub(n.into()), n);
@@ -99,7 +99,7 @@ impl SharedCount {
         };
         let mark = if then { Self::BIAS } else { 0 };
         let change = sum - Self::BIAS - mark;
-        // Release: pairs with the Acquire in `load`; what the closer saw of the slots' releases
+        // Release: pairs with the Acquire in `look`; what the closer saw of the slots' releases
         // happens-before the return of `wait`, whichever caller waits (S2), and the completion's slot
         // is filled for whoever sees the mark. And with the Acquire in `begin_cancel`: the canceller
         // sees the state word closed, in this epoch.
@@ -121,12 +121,12 @@ impl SharedCount {
 
     /// Whether a completion is left.
     pub(crate) fn has_completion(&self) -> bool {
-        Range::of(self.load()) == Range::Completion
+        Range::of(self.look()) == Range::Completion
     }
 
     /// Whether so little is held that a cancel may carry it over.
     pub(crate) fn may_be_carried_over(&self) -> bool {
-        Range::held(self.load()).is_none_or(|held| held <= Self::MOST_IN_SLOTS)
+        Range::held(self.look()).is_none_or(|held| held <= Self::MOST_IN_SLOTS)
     }
 
     /// A cancel: makes sure that the object cannot drain while its slots open, if it is draining and
@@ -150,7 +150,7 @@ impl SharedCount {
     /// Readies the count for the next generation. Only the claimer of a drained object does this.
     /// Returns what was released before anything was ever granted, on an object that was born closed.
     pub(crate) fn reset(&self) -> u64 {
-        let stray = match self.load() {
+        let stray = match self.look() {
             count if Range::of(count) == Range::Undrained => (Self::BIAS - count).unsigned_abs(),
             _ => 0,
         };
@@ -163,7 +163,7 @@ impl SharedCount {
 
     /// Where a closed object stands.
     pub(crate) fn state(&self) -> State {
-        let count = self.load();
+        let count = self.look();
         match Range::held(count) {
             None => State::Closing,
             Some(1..) => State::Draining,
@@ -183,7 +183,7 @@ impl SharedCount {
         }
     }
 
-    fn load(&self) -> i64 {
+    fn look(&self) -> i64 {
         // Acquire: pairs with the Release in `release` and `add_slots` (S2; between two generations
         // all writes are read-modify-writes, so a load that sees zero has seen them all).
         self.count.load(Ordering::Acquire)
@@ -220,11 +220,11 @@ impl SharedCount {
     /// itself, and publishes that it is drained.
     #[cold]
     fn complete<P: Platform>(&self, object: ObjectId) {
-        // Acquire, for the completion: pairs with the Release in `release` and `add_slots`, as in any
-        // wait (S2), and with the one that published the completion's slot.
-        let _ = self.load();
+        // For the completion: acquires every release, as a wait does (S2), and what published the
+        // completion's slot.
+        let _ = self.look();
         let completion = self.completion.take();
-        // Release: pairs with the Acquire in `load`. The last touch of the object (S3).
+        // Release: pairs with the Acquire in `look`. The last touch of the object (S3).
         self.count.fetch_add(Self::BIAS, Ordering::Release);
         P::wake_waiters(object);
         if let Some(completion) = completion {

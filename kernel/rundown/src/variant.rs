@@ -28,9 +28,13 @@ pub struct Rundown<V: Variant + ?Sized> {
 
 /// A variant of rundown protection. Sealed: its methods are for [`Rundown`] alone, which never lends the
 /// variant that it contains.
-pub trait Variant: Send + Sync {
+pub trait Variant: Sealed + Send + Sync {
     /// The system it runs on.
     type Platform: Platform;
+
+    /// What people call it.
+    #[doc(hidden)]
+    const NAME: &'static str;
 
     /// What a closed object counts by.
     #[doc(hidden)]
@@ -96,6 +100,9 @@ pub trait Variant: Send + Sync {
         0
     }
 }
+
+/// What other crates cannot implement.
+pub trait Sealed {}
 
 impl<V: Variant> Rundown<V> {
     const_unless_model! {

@@ -13,7 +13,7 @@ use crate::object_id::ObjectId;
 use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
 use crate::state::{IllegalContext, Misuse, Refused};
-use crate::variant::{Isolated, Isolation, Rundown, Variant};
+use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
 use crate::word::Layout;
 
 /// Rundown protection with a plain counter per CPU: acquire and release are a test and one
@@ -142,8 +142,13 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     }
 }
 
+impl<P: PerCpuPlatform, A: Isolation> Sealed for PerCpu<P, A> {}
+
 impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     type Platform = P;
+
+    const NAME: &'static str = "per-CPU";
+
     type Counts = OwnCounts<P>;
     type Isolation = A;
 

@@ -23,7 +23,7 @@ on_every_kind!(
     threads_leave_nothing_behind,
 );
 
-fn the_location_is_the_callers_line<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn the_location_is_the_callers_line<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
     let (_one, first) = (object.try_acquire(), line!());
     let (many, second) = (object.try_acquire_many(4), line!());
     let mut many = many.expect("open");
@@ -37,7 +37,9 @@ fn the_location_is_the_callers_line<R: Rundown<Platform = Watched>>(object: Box<
     unsafe { object.release_many(3) };
 }
 
-fn the_location_is_the_callers_line_behind_a_value<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn the_location_is_the_callers_line_behind_a_value<R: Rundown<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     let protected = Protected::new(*object, 7);
     let (guard, line) = (protected.try_acquire().expect("open"), line!());
     let id = protected.drain().object();
@@ -47,7 +49,7 @@ fn the_location_is_the_callers_line_behind_a_value<R: Rundown<Platform = Watched
     drop(mapped);
     assert_eq!(lines(id, file!()), []);
 
-    let owner = Owner::new(Plain::new(), 7);
+    let owner = Owner::new(Rundown::<Plain>::new(), 7);
     let handles = [owner.handle(), owner.handle()];
     let (first, line_1) = (handles[0].try_acquire(), line!());
     let (second, line_2) = (handles[1].try_acquire(), line!());
@@ -64,7 +66,9 @@ fn the_location_is_the_callers_line_behind_a_value<R: Rundown<Platform = Watched
     assert!(!printed().is_empty());
 }
 
-fn cpu_tick_and_count_are_those_of_the_acquire<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn cpu_tick_and_count_are_those_of_the_acquire<R: Rundown<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     on(3, 100);
     let one = object.try_acquire();
     on(2, 200);
@@ -84,7 +88,7 @@ fn cpu_tick_and_count_are_those_of_the_acquire<R: Rundown<Platform = Watched>>(o
     assert_eq!(facts(object.id()), []);
 }
 
-fn split_and_merged_guards_count_right<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn split_and_merged_guards_count_right<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
     let counts = || -> Vec<u32> { facts(object.id()).iter().map(|fact| fact.2).collect() };
     on(0, 1);
     let mut many = object.try_acquire_many(5).expect("open");
@@ -109,7 +113,7 @@ fn split_and_merged_guards_count_right<R: Rundown<Platform = Watched>>(object: B
     assert_eq!(counts(), []);
 }
 
-fn a_refused_acquire_is_not_listed<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn a_refused_acquire_is_not_listed<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
     object.close();
     assert!(object.try_acquire().is_none());
     assert!(object.try_acquire_many(2).is_none());
@@ -117,7 +121,7 @@ fn a_refused_acquire_is_not_listed<R: Rundown<Platform = Watched>>(object: Box<R
     assert_eq!(facts(object.id()), []);
 }
 
-fn a_guard_may_end_on_another_thread<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn a_guard_may_end_on_another_thread<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
     on(1, 1);
     let guard = object.try_acquire();
     object.acquire().expect("open");
@@ -133,7 +137,9 @@ fn a_guard_may_end_on_another_thread<R: Rundown<Platform = Watched>>(object: Box
     assert_eq!(facts(object.id()), []);
 }
 
-fn raw_releases_end_raw_entries_of_their_cpu_first<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn raw_releases_end_raw_entries_of_their_cpu_first<R: Rundown<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     on(1, 1);
     let guard = object.try_acquire();
     object.acquire_many(3).expect("open");
@@ -153,8 +159,10 @@ fn raw_releases_end_raw_entries_of_their_cpu_first<R: Rundown<Platform = Watched
     drop(guard);
 }
 
-fn a_full_table_grants_protection_and_says_so<R: Rundown<Platform = Watched>>(object: Box<R>) {
-    let other = Plain::new();
+fn a_full_table_grants_protection_and_says_so<R: Rundown<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
+    let other = Rundown::<Plain>::new();
     let fill: Vec<_> = (0..CAPACITY).map(|_| other.try_acquire()).collect();
     assert_eq!(holders(other.id()).count(), CAPACITY);
     assert_eq!(unlisted(), 0);
@@ -188,7 +196,7 @@ fn a_full_table_grants_protection_and_says_so<R: Rundown<Platform = Watched>>(ob
     assert_eq!(printed().len(), 1);
 }
 
-fn threads_leave_nothing_behind<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn threads_leave_nothing_behind<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
     thread::scope(|scope| {
         let users = [1, 2, 3].map(|cpu| {
             let object = &object;

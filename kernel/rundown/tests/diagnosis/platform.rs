@@ -6,15 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rundown::diagnosis::{Holder, holders};
 use rundown::{
-    CacheAwareRundown, Clock, HostPlatform, Misuse, ObjectId, PerCpuRundown, Platform, Rundown,
-    RundownRef, Slot,
+    CacheAwareRundown, Clock, HostPlatform, Misuse, ObjectId, PerCpuRundown, PlainRundown,
+    Platform, Rundown, Slot,
 };
 
 use crate::host_counters::counters_of_the_host;
 
 pub(crate) struct Watched;
 
-pub(crate) type Plain = RundownRef<Watched>;
+pub(crate) type Plain = PlainRundown<Watched>;
 pub(crate) type CacheAware = CacheAwareRundown<Watched, [Slot; 4]>;
 pub(crate) type PerCpu = PerCpuRundown<Watched>;
 
@@ -148,7 +148,7 @@ macro_rules! on_every_kind {
             $(#[test]
             fn $test() {
                 let _alone = $crate::platform::alone();
-                super::$test(Box::new($crate::platform::Plain::new()));
+                super::$test(Box::new($crate::platform::Rundown::<Plain>::new()));
             })*
         }
         mod cache_aware {

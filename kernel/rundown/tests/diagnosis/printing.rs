@@ -50,7 +50,7 @@ fn the_one_text() -> String {
 }
 
 fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Rundown<Platform = Watched>>(
-    object: Box<R>,
+    object: Box<Rundown<R>>,
 ) {
     on(3, 42);
     let id = object.id();
@@ -69,7 +69,7 @@ fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Rundown<Platform =
 }
 
 fn a_raw_acquire_is_printed_when_its_object_is_dropped<R: Rundown<Platform = Watched>>(
-    object: Box<R>,
+    object: Box<Rundown<R>>,
 ) {
     on(1, 7);
     let id = object.id();
@@ -82,7 +82,9 @@ fn a_raw_acquire_is_printed_when_its_object_is_dropped<R: Rundown<Platform = Wat
     assert_eq!(facts(id), []);
 }
 
-fn an_object_that_is_free_is_dropped_in_silence<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn an_object_that_is_free_is_dropped_in_silence<R: Rundown<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     drop(object.try_acquire());
     object.acquire_many(2).expect("open");
     // SAFETY: the two taken above.
@@ -91,7 +93,7 @@ fn an_object_that_is_free_is_dropped_in_silence<R: Rundown<Platform = Watched>>(
     assert_eq!(printed(), [""; 0]);
 }
 
-fn the_next_object_at_an_address_inherits_nothing<R: Make>(mut place: Box<R>) {
+fn the_next_object_at_an_address_inherits_nothing<R: Make>(mut place: Box<Rundown<R>>) {
     mem::forget(place.try_acquire());
     place.acquire().expect("open");
     assert_eq!(facts(place.id()).len(), 2);
@@ -105,7 +107,7 @@ fn the_next_object_at_an_address_inherits_nothing<R: Make>(mut place: Box<R>) {
     drop(guard);
 }
 
-fn a_missed_deadline_prints_the_holders<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn a_missed_deadline_prints_the_holders<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
     on(1, 100);
     let guard = object.try_acquire();
     let location = holders(object.id()).next().expect("one").location;
@@ -123,7 +125,12 @@ fn a_missed_deadline_prints_the_holders<R: Rundown<Platform = Watched>>(object: 
 }
 
 /// The wait at this location was warned of, and nothing else was printed.
-fn assert_warned<R: Rundown<Platform = Watched>>(object: &R, line: u32, cpu: usize, holders: &str) {
+fn assert_warned<R: Rundown<Platform = Watched>>(
+    object: &Rundown<R>,
+    line: u32,
+    cpu: usize,
+    holders: &str,
+) {
     let file = file!();
     let text = the_one_text();
     let start = format!("rundown: the wait at {file}:{line}:");
@@ -136,7 +143,9 @@ fn assert_warned<R: Rundown<Platform = Watched>>(object: &R, line: u32, cpu: usi
     assert!(text.ends_with(&rest), "{text}\nshould end with\n{rest}");
 }
 
-fn a_wait_by_the_holders_own_cpu_is_warned_of<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn a_wait_by_the_holders_own_cpu_is_warned_of<R: Rundown<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     on(5, 1);
     let guard = object.try_acquire();
     let holder = holders(object.id()).next().expect("one").to_string();
@@ -176,7 +185,7 @@ fn assert_warned_at(line: u32) {
     );
 }
 
-fn every_wait_for_a_value_is_warned_of<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn every_wait_for_a_value_is_warned_of<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
     let object = Protected::new(*object, 7);
     let guard = object.try_acquire();
     let (before, line) = (object.replace(&until(|| drop(guard)), 8), line!());
@@ -199,7 +208,7 @@ fn every_wait_for_a_value_is_warned_of<R: Rundown<Platform = Watched>>(object: B
     assert_warned_at(line);
 }
 
-fn every_wait_of_an_owner_is_warned_of<R: Make>(_: Box<R>) {
+fn every_wait_of_an_owner_is_warned_of<R: Make>(_: Box<Rundown<R>>) {
     let new = || Owner::new(R::make(), 7);
     let mut owner = new();
     let handle = owner.handle();
@@ -221,7 +230,7 @@ fn every_wait_of_an_owner_is_warned_of<R: Make>(_: Box<R>) {
 }
 
 fn a_wait_started_earlier_is_warned_of_where_it_waits<R: Rundown<Platform = Watched>>(
-    object: Box<R>,
+    object: Box<Rundown<R>>,
 ) {
     let (guard, far) = (object.try_acquire(), u64::MAX);
     let mut drain = object.drain();
@@ -231,7 +240,7 @@ fn a_wait_started_earlier_is_warned_of_where_it_waits<R: Rundown<Platform = Watc
     assert_warned_at(line);
 }
 
-fn a_wait_on_another_cpu_is_not_warned_of<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn a_wait_on_another_cpu_is_not_warned_of<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
     on(5, 1);
     let guard = object.try_acquire();
     on(6, 1);
@@ -239,9 +248,11 @@ fn a_wait_on_another_cpu_is_not_warned_of<R: Rundown<Platform = Watched>>(object
     assert_eq!(printed(), [""; 0]);
 }
 
-fn a_wait_for_a_free_object_is_not_warned_of<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn a_wait_for_a_free_object_is_not_warned_of<R: Rundown<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     // Another object is held.
-    let other = Plain::new();
+    let other = Rundown::<Plain>::new();
     let _guard = other.try_acquire();
     drop(object.try_acquire());
     assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
@@ -268,7 +279,7 @@ fn a_report_shows_state_counts_and_holders() {
 #[test]
 fn a_report_of_one_counter_does_not_say_it_twice() {
     let _alone = alone();
-    let object = Plain::new();
+    let object = Rundown::<Plain>::new();
     let text = format!("the object at {} is open, 0 held", object.id());
     assert_eq!(Report::of(&object).to_string(), text);
 }
@@ -276,7 +287,7 @@ fn a_report_of_one_counter_does_not_say_it_twice() {
 #[test]
 fn holders_show_everything_in_debug() {
     let _alone = alone();
-    let object = Plain::new();
+    let object = Rundown::<Plain>::new();
     on(4, 9);
     let _guard = object.try_acquire();
     let text = format!("{:?}", holders(object.id()));
