@@ -209,7 +209,7 @@ impl fmt::Display for Misuse {
                 released,
             } => write!(
                 f,
-                "rundown: {released} released under tag {tag}, where fewer were held, on the \
+                "rundown: {released} more released under tag {tag} than held under it, on the \
                  object at {object}"
             ),
         }
