@@ -38,6 +38,9 @@
 #define RUNDOWN_REF_OPEN {0, NULL}
 #define RUNDOWN_REF_CLOSED {3, NULL}
 
+/* Initialiser of a struct rundown_completion. */
+#define RUNDOWN_COMPLETION(run, context) {run, context, {NULL, NULL}}
+
 /* What rundown_layout_for says, as constants: for memory that is static. */
 #define RUNDOWN_ALIGNMENT 128
 #define RUNDOWN_SIZE(slots) (128 + 128 * (size_t)(slots))
@@ -121,7 +124,9 @@ enum rundown_state {
     RUNDOWN_STATE_CLAIMED = 5,
 };
 
-struct Object;
+// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
+// line. Opaque: in memory of your own by rundown_init, or by rundown_allocate.
+struct rundown;
 
 // What a waiter waits for: for the platform's `sleep`.
 struct rundown_waiting {
@@ -221,12 +226,9 @@ struct rundown_layout {
     size_t alignment;
 };
 
-// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
-// line. Opaque: in memory of your own by rundown_init, or by rundown_allocate.
-typedef Object rundown;
-
 // What the last release is to call: see rundown_close_then. In the caller's memory, so that nothing is
-// allocated. Set the first two members: `struct rundown_completion gone = {run, context};`
+// allocated: an object has room for a pointer, and not for both of these. Set `run` and `context`, or
+// write `struct rundown_completion gone = RUNDOWN_COMPLETION(run, context);`.
 //
 // It must stay where it is, unchanged, until it runs or comes back: from a rundown_close_then that
 // failed, or from rundown_cancel. It may be part of what the object guards, or lie beside the object, if
@@ -314,14 +316,14 @@ RUNDOWN_MUST_USE
 enum rundown_status rundown_init(void *memory,
                                  size_t size,
                                  size_t slots,
-                                 rundown **object);
+                                 struct rundown **object);
 
 // Like rundown_init, but the object is born closed: run down, until rundown_open.
 RUNDOWN_MUST_USE
 enum rundown_status rundown_init_closed(void *memory,
                                         size_t size,
                                         size_t slots,
-                                        rundown **object);
+                                        struct rundown **object);
 
 // Makes an open object in memory of the platform's allocator, which is given the tag. Fails as
 // rundown_init does, or with RUNDOWN_STATUS_NO_ALLOCATOR or RUNDOWN_STATUS_NO_MEMORY; `*object` is
@@ -330,78 +332,78 @@ enum rundown_status rundown_init_closed(void *memory,
 RUNDOWN_MUST_USE
 enum rundown_status rundown_allocate(size_t slots,
                                      uint32_t tag,
-                                     rundown **object);
+                                     struct rundown **object);
 
 // Gives an object of rundown_allocate back to the platform. NULL is allowed. The object must not be in
 // use any more; if something is still held, this frees nothing and returns
 // RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Legal in the object's own
 // completion. Contexts: those of the allocator.
 RUNDOWN_MUST_USE
-enum rundown_status rundown_free(rundown *object);
+enum rundown_status rundown_free(struct rundown *object);
 
 // Takes protection: true if it was granted, false if the object is closed or full. Release it
 // once. Any context, NMI included; never allocates, blocks or disables interrupts.
-RUNDOWN_MUST_USE bool rundown_try_acquire(rundown *object);
+RUNDOWN_MUST_USE bool rundown_try_acquire(struct rundown *object);
 
 // Takes `n` protections at once, all or none. With 0 it only asks whether the object is open, and
 // protects nothing. Contexts as rundown_try_acquire.
-RUNDOWN_MUST_USE bool rundown_try_acquire_many(rundown *object, uint32_t n);
+RUNDOWN_MUST_USE bool rundown_try_acquire_many(struct rundown *object, uint32_t n);
 
 // Like rundown_try_acquire, but says why not: RUNDOWN_STATUS_CLOSED or RUNDOWN_STATUS_FULL. Mind
 // that success is zero.
-RUNDOWN_MUST_USE enum rundown_status rundown_acquire(rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_acquire(struct rundown *object);
 
 // Like rundown_try_acquire_many, but says why not, as rundown_acquire does.
-RUNDOWN_MUST_USE enum rundown_status rundown_acquire_many(rundown *object, uint32_t n);
+RUNDOWN_MUST_USE enum rundown_status rundown_acquire_many(struct rundown *object, uint32_t n);
 
 // Takes one more protection for a caller that holds one, in whatever state the object is: while it
 // drains, too, which then waits for this one as well. RUNDOWN_STATUS_OK, or RUNDOWN_STATUS_FULL. A
 // holder that does so again and again keeps a drain from ending. Contexts as rundown_try_acquire.
-RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held(rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held(struct rundown *object);
 
 // Takes `n` more, all or none, like rundown_acquire_held.
-RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held_many(rundown *object, uint32_t n);
+RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held_many(struct rundown *object, uint32_t n);
 
 // Like rundown_acquire_many, under a tag that says what for: any value of your own, such as the address
 // of a request. NULL is no tag. A library with feature `diagnosis` lists holders by it
 // (rundown_racy_holders) and names a release under a wrong one; any other ignores it. Release it with
 // rundown_release_tagged.
 RUNDOWN_MUST_USE
-enum rundown_status rundown_acquire_tagged(rundown *object,
+enum rundown_status rundown_acquire_tagged(struct rundown *object,
                                            uint32_t n,
                                            const void *tag);
 
 // Like rundown_acquire_held_many, under a tag: see rundown_acquire_tagged.
 RUNDOWN_MUST_USE
-enum rundown_status rundown_acquire_held_tagged(rundown *object,
+enum rundown_status rundown_acquire_held_tagged(struct rundown *object,
                                                 uint32_t n,
                                                 const void *tag);
 
 // Gives one protection back, on any CPU, in any context. If it was the last that an owner waits
 // for, the object may be gone when this returns.
-void rundown_release(rundown *object);
+void rundown_release(struct rundown *object);
 
 // Gives `n` protections back, taken one by one or many at a time. Releasing more than is held is
 // reported to the platform's `misuse`, at the latest when the object drains.
-void rundown_release_many(rundown *object, uint32_t n);
+void rundown_release_many(struct rundown *object, uint32_t n);
 
 // Like rundown_release_many, of what was acquired under this tag. A library with feature `diagnosis`
 // reports RUNDOWN_MISUSE_KIND_WRONG_TAG if so many are not held under it, after it has released them
 // all; so the object may be gone by then. (It may miss that where calls without a tag release what was
 // acquired under one, and while rundown_unlisted_holders is not 0.)
-void rundown_release_tagged(rundown *object,
+void rundown_release_tagged(struct rundown *object,
                             uint32_t n,
                             const void *tag);
 
 // Closes the object: every acquire that starts after this returns is refused. Never waits. Returns
 // RUNDOWN_STATUS_OK, _ALREADY_CLOSED or _SUPERSEDED; none is a failure. One step per slot. Any
 // context.
-enum rundown_status rundown_close(rundown *object);
+enum rundown_status rundown_close(struct rundown *object);
 
 // Closes those of `count` objects that are open; one may be in the array twice. If more was released
 // than held of one of them, that is reported, and the others are closed all the same (unless `misuse`
 // is NULL: the first report then ends in `panic`). Any context.
-void rundown_close_all(rundown *const *objects,
+void rundown_close_all(struct rundown *const *objects,
                        size_t count);
 
 // Closes the object, or finds it draining, and leaves a completion with it: the last release runs it,
@@ -417,7 +419,7 @@ void rundown_close_all(rundown *const *objects,
 // Where protection is released in an NMI handler, the completion may do only what is legal there: no
 // lock that the interrupted code may hold, no allocation, no blocking.
 RUNDOWN_MUST_USE
-enum rundown_status rundown_close_then(rundown *object,
+enum rundown_status rundown_close_then(struct rundown *object,
                                        struct rundown_completion *completion);
 
 // Closes the object if it is open, and returns when everything it granted is released
@@ -427,19 +429,19 @@ enum rundown_status rundown_close_then(rundown *object,
 // protection itself. (It closes what it finds open: an owner that may come when another has opened the
 // object for the next user already has to find that out first, under a lock that both take.)
 RUNDOWN_MUST_USE
-enum rundown_status rundown_wait(rundown *object);
+enum rundown_status rundown_wait(struct rundown *object);
 
 // Closes the object if it is open, and says whether it has drained: RUNDOWN_STATUS_OK, or
 // _OUTSTANDING with a racy count of what is held in `*held` (which may be NULL). Never waits. Any
 // context.
-RUNDOWN_MUST_USE enum rundown_status rundown_try_wait(rundown *object, int64_t *held);
+RUNDOWN_MUST_USE enum rundown_status rundown_try_wait(struct rundown *object, int64_t *held);
 
 // Like rundown_wait, but gives up when the platform's `now` has reached `deadline`:
 // RUNDOWN_STATUS_OUTSTANDING, with a racy count of what is held in `*held` (which may be NULL).
 // The object stays closed and drains on: wait again, or cancel. RUNDOWN_STATUS_NO_CLOCK without
 // `now`; nothing changed then.
 RUNDOWN_MUST_USE
-enum rundown_status rundown_wait_deadline(rundown *object,
+enum rundown_status rundown_wait_deadline(struct rundown *object,
                                           uint64_t deadline,
                                           int64_t *held);
 
@@ -450,48 +452,48 @@ enum rundown_status rundown_wait_deadline(rundown *object,
 // If a completion was left, it will not run: it is in `*unrun` (which may be NULL), and the caller's
 // again. Otherwise, and after an error, that is NULL.
 RUNDOWN_MUST_USE
-enum rundown_status rundown_cancel(rundown *object,
+enum rundown_status rundown_cancel(struct rundown *object,
                                    struct rundown_completion **unrun);
 
 // Marks a drained object run down; doing it twice is no error. RUNDOWN_STATUS_WRONG_STATE if it is
 // open or draining. Any context.
-RUNDOWN_MUST_USE enum rundown_status rundown_complete(rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_complete(struct rundown *object);
 
 // Opens a drained object again, completed or not. What the caller did before happens before every
 // protection granted from then on. RUNDOWN_STATUS_WRONG_STATE if it is open or draining. Any
 // context.
-RUNDOWN_MUST_USE enum rundown_status rundown_reinit(rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_reinit(struct rundown *object);
 
 // Opens an object that was born closed (or completed): the same step as rundown_reinit, but not
 // legal on one that was closed and not completed: RUNDOWN_STATUS_WRONG_STATE. Any context.
-RUNDOWN_MUST_USE enum rundown_status rundown_open(rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_open(struct rundown *object);
 
 // A snapshot of the object's state. Any context.
-enum rundown_state rundown_get_state(const rundown *object);
+enum rundown_state rundown_get_state(const struct rundown *object);
 
 // Whether the object is closed and nothing is held. True stays true until it is opened again, and
 // what was done under protection happens before it. Any context.
-bool rundown_is_drained(const rundown *object);
+bool rundown_is_drained(const struct rundown *object);
 
 // How many protections are held: exact while nothing is acquired or released, else a guess that may be
 // negative. Any context.
-int64_t rundown_racy_held(const rundown *object);
+int64_t rundown_racy_held(const struct rundown *object);
 
 // Puts the net count of each slot into `counts`, as many as there are slots and room, and returns the
 // number of slots. Single counts may be negative; while the object drains, they go on. Racy. Any
 // context.
-size_t rundown_racy_counts(const rundown *object,
+size_t rundown_racy_counts(const struct rundown *object,
                            int64_t *counts,
                            size_t room);
 
 // How many more protections than were released on a slot can be acquired there: 2^60 by the number of
 // slots, rounded up to a power of two. Beyond it, RUNDOWN_STATUS_FULL. Any context.
-uint64_t rundown_capacity(const rundown *object);
+uint64_t rundown_capacity(const struct rundown *object);
 
 // Puts what is held into `holders`, an entry for each acquire that is not released as a whole, as many
 // as there are and as there is room for; returns how many there are. Always 0 if the library was built
 // without feature `diagnosis`. Racy. Any context.
-size_t rundown_racy_holders(const rundown *object,
+size_t rundown_racy_holders(const struct rundown *object,
                             struct rundown_holder *holders,
                             size_t room);
 
@@ -596,7 +598,7 @@ int64_t rundown_ref_racy_held(const struct rundown_ref *object);
 size_t rundown_ref_racy_counts(const struct rundown_ref *object, int64_t *counts, size_t room);
 
 // How many protections can be held at once: 4194303. Beyond it, RUNDOWN_STATUS_FULL. Any context.
-uint64_t rundown_ref_capacity(const struct rundown_ref*);
+uint64_t rundown_ref_capacity(const struct rundown_ref *object);
 
 // Like rundown_racy_holders.
 size_t rundown_ref_racy_holders(const struct rundown_ref *object,

@@ -19,7 +19,6 @@ type Object = CacheAwareRundown<System, &'static mut [Slot]>;
 
 /// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
 /// line. Opaque: in memory of your own by rundown_init, or by rundown_allocate.
-#[repr(transparent)]
 pub struct rundown(Object);
 
 // The object's address is the one that the program knows.

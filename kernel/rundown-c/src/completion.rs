@@ -9,7 +9,8 @@ use ::rundown::{Completion, Rundown, Variant};
 use crate::answer::rundown_status;
 
 /// What the last release is to call: see rundown_close_then. In the caller's memory, so that nothing is
-/// allocated. Set the first two members: `struct rundown_completion gone = {run, context};`
+/// allocated: an object has room for a pointer, and not for both of these. Set `run` and `context`, or
+/// write `struct rundown_completion gone = RUNDOWN_COMPLETION(run, context);`.
 ///
 /// It must stay where it is, unchanged, until it runs or comes back: from a rundown_close_then that
 /// failed, or from rundown_cancel. It may be part of what the object guards, or lie beside the object, if

@@ -323,7 +323,8 @@ pub unsafe extern "C" fn rundown_ref_racy_counts(
 
 /// How many protections can be held at once: 4194303. Beyond it, RUNDOWN_STATUS_FULL. Any context.
 #[unsafe(no_mangle)]
-pub extern "C" fn rundown_ref_capacity(_: *const rundown_ref) -> u64 {
+pub extern "C" fn rundown_ref_capacity(object: *const rundown_ref) -> u64 {
+    let _ = object;
     const { assert!(Object::CAPACITY == 4_194_303) };
     Object::CAPACITY
 }

@@ -70,7 +70,7 @@ static PEX_RUNDOWN_REF new_plain(void)
 #define POINTER PEX_RUNDOWN_REF
 #define EX(routine) Ex##routine
 #define EX_COUNT(routine) Ex##routine##Ex
-#define CANCEL(RunRef) rundown_ref_cancel(&(RunRef)->Opaque)
+#define CANCEL(RunRef) rundown_ref_cancel(&(RunRef)->Opaque, NULL)
 #include "contract.inc"
 #undef KIND
 #undef NEW
@@ -84,7 +84,7 @@ static PEX_RUNDOWN_REF new_plain(void)
 #define POINTER PEX_RUNDOWN_REF_CACHE_AWARE
 #define EX(routine) Ex##routine##CacheAware
 #define EX_COUNT(routine) Ex##routine##CacheAwareEx
-#define CANCEL(RunRef) rundown_cancel(ExpRundownObject(RunRef))
+#define CANCEL(RunRef) rundown_cancel(ExpRundownObject(RunRef), NULL)
 #include "contract.inc"
 
 /* ---- Memory ---- */

@@ -208,7 +208,7 @@ CASE(a_text_that_is_too_long_is_cut_off)
 
 CASE(every_status_has_a_text_of_its_own)
 {
-    for (int status = 0; status <= RUNDOWN_STATUS_BAD_FLAGS; status++) {
+    for (int status = 0; status <= RUNDOWN_STATUS_OCCUPIED; status++) {
         CHECK(strlen(rundown_status_text(status)) > 3);
         for (int other = 0; other < status; other++)
             CHECK(strcmp(rundown_status_text(status), rundown_status_text(other)) != 0);

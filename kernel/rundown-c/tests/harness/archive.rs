@@ -14,16 +14,26 @@ type Built = OnceLock<Result<PathBuf, String>>;
 /// For the host, by the toolchain that runs this test.
 pub(crate) fn host() -> Result<PathBuf> {
     static BUILT: Built = OnceLock::new();
+    once(&BUILT, || for_the_host("host", &[]))
+}
+
+/// The same with feature `diagnosis`.
+pub(crate) fn diagnosis() -> Result<PathBuf> {
+    static BUILT: Built = OnceLock::new();
     once(&BUILT, || {
-        let cargo = PathBuf::from(env::var_os("CARGO").context("cargo runs these tests")?);
-        let rustc = cargo.with_file_name("rustc");
-        let mut command = workspace::clean_command(&cargo);
-        if rustc.is_file() {
-            command.env("RUSTC", rustc);
-        }
-        build(&mut command, "host", &[])?;
-        Ok(folder("host").join("c/librundown_c.a"))
+        for_the_host("diagnosis", &["--features", "diagnosis"])
     })
+}
+
+fn for_the_host(kind: &str, flags: &[&str]) -> Result<PathBuf> {
+    let cargo = PathBuf::from(env::var_os("CARGO").context("cargo runs these tests")?);
+    let rustc = cargo.with_file_name("rustc");
+    let mut command = workspace::clean_command(&cargo);
+    if rustc.is_file() {
+        command.env("RUSTC", rustc);
+    }
+    build(&mut command, kind, flags)?;
+    Ok(folder(kind).join("c/librundown_c.a"))
 }
 
 /// For the kernel's target, as `cargo boot build --package rundown-c` does.

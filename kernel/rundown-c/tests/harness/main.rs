@@ -52,11 +52,10 @@ fn header_is_fresh() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A program's cases, once for each compiler that takes its language.
+/// A program's cases, once for each compiler.
 fn on_each_compiler(program: &'static Program) -> Vec<Trial> {
     let compilers = Compiler::all().into_iter();
     compilers
-        .filter(|compiler| !compiler.is_cpp() || program.is_cpp())
         .flat_map(|compiler| program.trials(compiler))
         .collect()
 }
