@@ -5,6 +5,7 @@
 //! - [`compiler`]: the compilers, as C11 and as C++17;
 //! - [`program`]: what a program is made of, and which cases its source has;
 //! - [`tsan`]: programs under ThreadSanitizer, and the race that it must find;
+//! - [`tags`]: that tags cost nothing where diagnosis is off;
 //! - [`freestanding`]: a link without any library;
 //! - [`header`]: whether the header is what the sources make.
 
@@ -13,6 +14,7 @@ mod compiler;
 mod freestanding;
 mod header;
 mod program;
+mod tags;
 mod tsan;
 
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
             .into_iter()
             .flat_map(compiler::header_trials),
     );
+    trials.extend(tags::trials());
     trials.extend(tsan::trials());
     trials.extend(freestanding::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
