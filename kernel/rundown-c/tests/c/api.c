@@ -1,4 +1,4 @@
-/* Every function and every error of rundown.h but for the platform's (platform.c). What both kinds do
+/* Every function and every error of rundown.h but for the platform's (platform.c). What both variants do
  * alike is in api.inc. */
 #include "objects.h"
 
@@ -88,7 +88,7 @@ CASE(init_leaves_the_bytes_behind_the_object_alone)
         EQUAL(block[i], 0x11);
 }
 
-CASE(static_initialisers_of_the_plain_kind)
+CASE(static_initialisers_of_the_plain_variant)
 {
     static struct rundown_ref zero;
     static struct rundown_ref open = RUNDOWN_REF_OPEN;
@@ -102,7 +102,7 @@ CASE(static_initialisers_of_the_plain_kind)
     EQUAL(sizeof(struct rundown_ref), 16);
 }
 
-CASE(the_plain_kind_can_be_full)
+CASE(the_plain_variant_can_be_full)
 {
     const uint32_t capacity = (1u << 22) - 1;
     struct rundown_ref *object = new_plain(false);

@@ -172,7 +172,7 @@ CASE(the_object_may_be_freed_when_the_wait_returns)
     EQUAL(host.freed, 3000);
 }
 
-/* Waiters against cancels: each wait that has begun before a cancel ends by it, and nobody sleeps on. */
+/* Waiters against cancels: each wait that has begun before a cancel ends by it, and no waiter sleeps on. */
 static void *wait_for_the_cancel(void *argument)
 {
     const bool cache_aware = *(const bool *)argument;
