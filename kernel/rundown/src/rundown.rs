@@ -243,16 +243,20 @@ impl<V: Variant + ?Sized> Rundown<V> {
         &self,
         completion: *const Completion,
     ) -> Result<(), CloseThenError> {
-        V::check_barrier().map_err(|IllegalContext| CloseThenError::IllegalContext)?;
         let slot = self.gate.counts.completion();
         let filled = NonNull::new(completion.cast_mut()).is_some_and(|it| slot.fill(it));
         if !filled {
             return Err(CloseThenError::Occupied);
         }
-        self.try_close_then().map_err(|seen| {
+        self.try_close_then().map_err(|failure| {
             // Nothing else knows of it.
             let _ = slot.take();
-            CloseThenError::WrongState(WrongState { found: seen.state })
+            match failure {
+                NotClosed::Found(seen) => {
+                    CloseThenError::WrongState(WrongState { found: seen.state })
+                }
+                NotClosed::IllegalContext => CloseThenError::IllegalContext,
+            }
         })
     }
 

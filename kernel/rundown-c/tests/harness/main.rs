@@ -3,6 +3,7 @@
 //!
 //! - [`archive`]: the static libraries, built once each, when a test first needs one;
 //! - [`compiler`]: the compilers, as C11 and as C++17;
+//! - [`toolchain`]: the cargos on this machine;
 //! - [`program`]: what a program is made of, and which cases its source has;
 //! - [`tsan`]: programs under ThreadSanitizer, and the race that it must find;
 //! - [`tags`]: that tags cost nothing where diagnosis is off;
@@ -15,6 +16,7 @@ mod freestanding;
 mod header;
 mod program;
 mod tags;
+mod toolchain;
 mod tsan;
 
 use std::process::ExitCode;

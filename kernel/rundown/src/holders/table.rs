@@ -141,10 +141,13 @@ impl<const N: usize> Table<N> {
     fn change(&self, claim: Claim, next: impl Fn(Word) -> Word) {
         let entry = &self.entries[claim.index];
         // Only `clear` could get in the way, so the loop ends.
-        while let seen = entry.word()
-            && seen.same_holder(claim.word.with(Phase::Guard, 0))
-            && !entry.exchange(seen, next(seen))
-        {}
+        loop {
+            let seen = entry.word();
+            let ours = seen.same_holder(claim.word.with(Phase::Guard, 0));
+            if !ours || entry.exchange(seen, next(seen)) {
+                return;
+            }
+        }
     }
 }
 
