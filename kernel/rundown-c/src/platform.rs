@@ -166,9 +166,9 @@ pub unsafe extern "C" fn rundown_set_platform(platform: *const rundown_platform)
         return rundown_status::PlatformInvalid;
     }
     // SAFETY: the size is right, so this is the table that the header declares.
-    let lent = unsafe { &*platform };
-    let sleeps = lent.sleep.is_some() == lent.wake.is_some();
-    let allocates = lent.allocate.is_some() == lent.free.is_some();
+    let supplied = unsafe { &*platform };
+    let sleeps = supplied.sleep.is_some() == supplied.wake.is_some();
+    let allocates = supplied.allocate.is_some() == supplied.free.is_some();
     if !(sleeps && allocates) {
         return rundown_status::PlatformInvalid;
     }
@@ -232,11 +232,12 @@ pub(crate) struct Sleep;
 
 impl Wait for Sleep {
     fn wait_until(&self, waiting: Waiting, mut ready: &mut dyn FnMut() -> bool) {
-        let lent = table();
-        let Some(sleep) = lent.sleep else {
+        let platform = table();
+        let Some(sleep) = platform.sleep else {
             while !ready() {
                 // SAFETY: the platform's function, in the context of a wait.
-                lent.pause
+                platform
+                    .pause
                     .map_or_else(spin_loop, |pause| unsafe { pause() });
             }
             return;

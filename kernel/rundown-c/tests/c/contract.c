@@ -49,7 +49,7 @@ static void was_illegal(const char *routine)
     host.misused = 0;
 }
 
-/* ---- Both kinds ---- */
+/* ---- Both variants ---- */
 
 static PEX_RUNDOWN_REF_CACHE_AWARE new_cache_aware(void)
 {
