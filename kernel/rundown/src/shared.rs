@@ -98,7 +98,9 @@ impl SharedCount {
             _ => return P::misuse(&Misuse::OutOfRange { object }),
         };
         let mark = if then { Self::BIAS } else { 0 };
-        let change = sum - Self::BIAS - mark;
+        // With a completion and a negative sum (of what a cancel has carried over, released since) this is
+        // below the least number, while the count that it leads to is not.
+        let change = (sum - Self::BIAS).wrapping_sub(mark);
         // Release: pairs with the Acquire in `look`; what the closer saw of the slots' releases
         // happens-before the return of `wait`, whichever caller waits (S2), and the completion's slot
         // is filled for whoever sees the mark. And with the Acquire in `begin_cancel`: the canceller
