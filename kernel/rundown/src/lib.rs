@@ -71,6 +71,7 @@ cfg_if! {
         mod slot;
         mod slots;
         mod state;
+        mod tag;
         #[cfg(rundown_trace)]
         pub mod trace;
         mod variant;
@@ -105,6 +106,7 @@ cfg_if! {
         pub use state::{
             CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
         };
+        pub use tag::Tag;
         pub use variant::{Compact, Isolated, Isolation, Rundown, Variant};
         pub use wakers::Wakers;
     } else {

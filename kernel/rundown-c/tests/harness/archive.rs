@@ -14,10 +14,22 @@ type Built = OnceLock<Result<PathBuf, String>>;
 /// For the host, by the toolchain that runs this test.
 pub(crate) fn host() -> Result<PathBuf> {
     static BUILT: Built = OnceLock::new();
+    once(&BUILT, || for_the_host("host", &[]))
+}
+
+/// The same with feature `diagnosis`.
+pub(crate) fn diagnosis() -> Result<PathBuf> {
+    static BUILT: Built = OnceLock::new();
     once(&BUILT, || {
-        let toolchain = Toolchain::all().next().context("no cargo")?;
-        build(toolchain.cargo(), "host", None)
+        for_the_host("diagnosis", &["--features", "diagnosis"])
     })
+}
+
+fn for_the_host(kind: &str, flags: &[&str]) -> Result<PathBuf> {
+    let toolchain = Toolchain::all().next().context("no cargo")?;
+    let mut cargo = toolchain.cargo();
+    cargo.args(flags);
+    build(cargo, kind, None)
 }
 
 /// For a kernel, by the first toolchain that can. `None` if there is none.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use rundown::diagnosis::{CAPACITY, Report, holders, unlisted};
-use rundown::{Guard, Protected, Rundown, Variant};
+use rundown::{Guard, ObjectId, Protected, Rundown, Tag, Variant};
 
 use crate::platform::{Plain, Watched, facts, lines, on, on_every_kind, printed};
 
@@ -20,6 +20,8 @@ on_every_kind!(
     a_refused_acquire_is_not_listed,
     a_guard_may_end_on_another_thread,
     raw_releases_end_raw_entries_of_their_cpu_first,
+    tagged_releases_end_entries_of_their_tag,
+    a_wrong_tag_is_misuse_and_releases_nevertheless,
     a_full_table_grants_protection_and_says_so,
     threads_leave_nothing_behind,
 );
@@ -150,6 +152,48 @@ fn raw_releases_end_raw_entries_of_their_cpu_first<R: Variant<Platform = Watched
     release(2);
     assert_eq!(facts(object.id()), [kept]);
     drop(guard);
+}
+
+/// What each holder was taken under, and how many it is, sorted.
+fn tags(object: ObjectId) -> Vec<(usize, u32)> {
+    let mut tags: Vec<_> = holders(object).map(|it| (it.tag.get(), it.count)).collect();
+    tags.sort_unstable();
+    tags
+}
+
+fn tagged_releases_end_entries_of_their_tag<R: Variant<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
+    let (read, write) = (Tag::new(7), Tag::new(8));
+    object.acquire_tagged(2, read).expect("open");
+    object.acquire_tagged(2, write).expect("open");
+    // SAFETY: four are held.
+    unsafe { object.acquire_held_tagged(1, Tag::NONE) }.expect("room");
+    let release = |n, tag| {
+        // SAFETY: five are taken above, and five released here in all.
+        unsafe { object.release_tagged(n, tag) }
+    };
+    release(1, write);
+    assert_eq!(tags(object.id()), [(0, 1), (7, 2), (8, 1)]);
+    release(2, read);
+    assert_eq!(tags(object.id()), [(0, 1), (8, 1)]);
+    // Without a tag: its own first, then any.
+    release(2, Tag::NONE);
+    assert_eq!((tags(object.id()), printed()), (vec![], vec![]));
+}
+
+fn a_wrong_tag_is_misuse_and_releases_nevertheless<R: Variant<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
+    object.acquire_tagged(2, Tag::new(7)).expect("open");
+    // SAFETY: two are held.
+    unsafe { object.release_tagged(2, Tag::new(8)) };
+    assert_eq!((object.racy_held(), tags(object.id())), (0, vec![]));
+    let text = format!(
+        "rundown: 2 more released under tag 0x8 than held under it, on the object at {}",
+        object.id()
+    );
+    assert_eq!(printed(), [text]);
 }
 
 fn a_full_table_grants_protection_and_says_so<R: Variant<Platform = Watched>>(
