@@ -8,6 +8,7 @@ mod counter_map;
 ))]
 pub mod gs;
 mod platform;
+pub mod restart;
 mod rounds;
 
 use core::fmt;
