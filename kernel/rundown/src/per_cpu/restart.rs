@@ -55,6 +55,11 @@ pub struct Bounds {
     pub end: *mut Sequence,
 }
 
+// SAFETY: two addresses; whoever uses them promises what has to hold.
+unsafe impl Send for Bounds {}
+// SAFETY: as above.
+unsafe impl Sync for Bounds {}
+
 impl Bounds {
     /// Sorts the table, and leaves out entries that hold nothing.
     ///
