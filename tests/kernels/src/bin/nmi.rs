@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering
 
 use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
-use kernel::{Machine, clock, cpu, interrupts, ipi, smp, timer};
+use kernel::{Machine, barrier, clock, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
 use rundown::{CloseOutcome, Guard, Protected, Rundown, Wait, WaitOutcome, Waiting};
 use test_kernels::{PerCpu, Tracked};
@@ -28,7 +28,8 @@ fn run(machine: &'static Machine) -> ExitCode {
         test_kernels::for_every_kind![
             a_thread_and_its_nmis_share_an_object,
             the_last_release_is_in_an_nmi,
-            nmis_everywhere_while_the_owner_tears_down,
+            nmis_everywhere_while_the_owner_tears_down;
+            ("a_barrier_is_legal_everywhere_else", |_| a_barrier_is_legal_everywhere_else()),
         ],
     )
 }
@@ -245,4 +246,42 @@ fn nmis_everywhere_while_the_owner_tears_down<R: Rundown + 'static>(new: fn() ->
         let taken = device.in_nmi[cpu].load(Ordering::Relaxed);
         assert!(taken > 0, "{cpu} has taken no NMI");
     }
+}
+
+/// In an NMI handler a barrier is not legal, and can be asked about; in a thread and in other handlers it is.
+/// What closes an object of the per-CPU variant asks first.
+fn a_barrier_is_legal_everywhere_else() {
+    in_an_nmi(&|| assert!(!barrier::is_legal(), "in an NMI handler"));
+    let in_a_call = || {
+        assert!(interrupts::in_handler());
+        assert!(barrier::is_legal(), "in an interrupt handler");
+    };
+    cpu::online().for_each(|cpu| ipi::call(cpu, &in_a_call));
+    smp::run_on_each(&|_| assert!(barrier::is_legal(), "in a thread"));
+    barrier::all();
+}
+
+/// Has every CPU do this in an NMI handler, each once, one after the other.
+fn in_an_nmi(work: &(dyn Fn() + Sync)) {
+    /// What is to be done; null when it is.
+    static TO_DO: AtomicPtr<&(dyn Fn() + Sync)> = AtomicPtr::new(ptr::null_mut());
+    ipi::set_nmi_handler(Some(|| {
+        // Acquire: pairs with the store below.
+        // SAFETY: null, or `work`, which is waited for.
+        if let Some(work) = unsafe { TO_DO.load(Ordering::Acquire).as_ref() } {
+            work();
+        }
+        // Release: pairs with the load in the loop below.
+        TO_DO.store(ptr::null_mut(), Ordering::Release);
+    }));
+    for cpu in cpu::online() {
+        // Release: pairs with the load above.
+        TO_DO.store((&raw const work).cast_mut().cast(), Ordering::Release);
+        ipi::nmi(cpu);
+        // Acquire: pairs with the store above.
+        while !TO_DO.load(Ordering::Acquire).is_null() {
+            core::hint::spin_loop();
+        }
+    }
+    ipi::set_nmi_handler(None);
 }
