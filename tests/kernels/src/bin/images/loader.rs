@@ -76,11 +76,12 @@ impl Image {
     pub(crate) unsafe fn load(&self, imports: &'static Imports) -> Exports {
         for segment in self.segments {
             let from = &self.file[segment.offset..][..segment.bytes_in_file];
+            let rest = segment.bytes - from.len();
             let to = place(segment.address, segment.bytes);
             // SAFETY: within `MEMORY`, which is nobody's while no image is loaded.
             unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
             // SAFETY: as above.
-            unsafe { ptr::write_bytes(to.add(from.len()), 0, segment.bytes - from.len()) };
+            unsafe { ptr::write_bytes(to.wrapping_add(from.len()), 0, rest) };
         }
         // SAFETY: the image's entry point, which is mapped, is a function of this type.
         let start = unsafe { mem::transmute::<*const (), Start>(self.entry as *const ()) };
@@ -108,7 +109,7 @@ impl Image {
             let entries = memory.cast::<[u64; 2]>();
             for entry in 0..segment.bytes / size_of::<[u64; 2]>() {
                 // SAFETY: as above; segments begin on page boundaries.
-                unsafe { entries.add(entry).write([0, u64::MAX]) };
+                unsafe { entries.wrapping_add(entry).write([0, u64::MAX]) };
             }
         }
     }
@@ -125,15 +126,16 @@ impl Image {
         let parent = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
         let [level_2, level_1] = [&LEVEL_2, &LEVEL_1].map(|table| table.0.get());
         let level_4 = table(Cr3::read().0.start_address());
-        // SAFETY (all): the first is the table that this CPU uses, the second its entry for the kernel, and
-        // the others are this guest's own. Nothing else changes this part of them, and no CPU knows an
-        // entry that was absent.
-        let level_3 = table(unsafe { entry(level_4, 511) }.addr());
-        // SAFETY: see above.
+        // Nothing else changes this part of the tables, and no CPU remembers an entry that was absent.
+        //
+        // SAFETY: the table that this CPU uses, and its entry for the kernel.
+        let upper = unsafe { entry(level_4, 511) };
+        let level_3 = table(upper.addr());
+        // SAFETY: the table that this entry points to.
         let this = unsafe { entry(level_3, 511) };
         assert!(this.is_unused(), "something else is at {BASE:#x}");
         this.set_addr(physical(level_2.addr()), parent);
-        // SAFETY: see above.
+        // SAFETY: this guest's own table.
         unsafe { entry(level_2, 0) }.set_addr(physical(level_1.addr()), parent);
         for segment in self.segments {
             let mut flags = PageTableFlags::PRESENT;
@@ -142,7 +144,7 @@ impl Image {
             let first = segment.address.saturating_sub(BASE) as usize / PAGE;
             for page in first..first + segment.bytes.div_ceil(PAGE) {
                 let frame = physical(MEMORY.0.get().addr() + page * PAGE);
-                // SAFETY: see above.
+                // SAFETY: this guest's own table.
                 unsafe { entry(level_1, page) }.set_addr(frame, flags);
             }
         }
@@ -153,7 +155,7 @@ impl Image {
 /// It is a page table, and nothing else uses this entry for as long as the reference is used.
 unsafe fn entry<'a>(table: *mut PageTable, index: usize) -> &'a mut PageTableEntry {
     // SAFETY: by the caller; a table is 512 entries.
-    unsafe { &mut *table.cast::<PageTableEntry>().add(index) }
+    unsafe { &mut *table.cast::<PageTableEntry>().wrapping_add(index) }
 }
 
 /// Where this guest writes what the image sees at this address.

@@ -284,7 +284,7 @@ fn what_lies_in_the_way_is_refused() {
     let image = Loaded::new(true);
     let table = RestartTable::new();
     let registered = image.table.as_ref().expect("registered");
-    // SAFETY (all): refused; the entries are not looked at, or are these.
+    // SAFETY: refused.
     let twice = unsafe { images::register(registered, image.exports.sequences) };
     assert_eq!(twice, Err(RegisterError::Twice));
     let in_the_image = image.exports.acquire as usize as u64;
@@ -298,7 +298,7 @@ fn what_lies_in_the_way_is_refused() {
             start: range.start,
             end: range.end,
         };
-        // SAFETY: see above.
+        // SAFETY: refused, after a look at these entries.
         let refused = unsafe { images::register(&table, bounds) };
         assert_eq!(refused, Err(RegisterError::Overlap), "{start:#x}");
     }
