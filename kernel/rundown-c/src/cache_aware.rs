@@ -182,9 +182,10 @@ pub unsafe extern "C" fn rundown_allocate(
     }
     // SAFETY: the caller's out pointer; the memory is the allocator's.
     let status = unsafe { rundown_init(memory, needed.size(), slots, object) };
-    if status != rundown_status::Ok
-        && let Some(free) = platform::table().free
-    {
+    if status == rundown_status::Ok {
+        return status;
+    }
+    if let Some(free) = platform::table().free {
         // SAFETY: the platform gave this memory, with this size, and no object is in it.
         unsafe { free(memory, needed.size()) };
     }

@@ -33,7 +33,10 @@ impl fmt::Write for Text {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         // The last byte stays zero.
         let room = &mut self.bytes[self.length..CAPACITY - 1];
-        let fits = part.floor_char_boundary(room.len());
+        let mut fits = room.len().min(part.len());
+        while !part.is_char_boundary(fits) {
+            fits -= 1;
+        }
         room[..fits].copy_from_slice(&part.as_bytes()[..fits]);
         self.length += fits;
         Ok(())

@@ -15,21 +15,21 @@
 //!   the socket when the last guard is dropped. Any executor will do; here it is tokio's.
 //!
 //! Connections are many, and each has few users at a time. For that there is the plain kind,
-//! [`RundownRef`], a single word. Where the closing side is a thread that may block,
+//! [`PlainRundown`], a single word. Where the closing side is a thread that may block,
 //! [`Owner`](rundown::Owner) and [`Handle`](rundown::Handle) do the sharing: see `hot_swap`.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use rundown::{HostPlatform, Protected, RunDownError, RundownRef};
+use rundown::{HostPlatform, Plain, PlainRundown, Protected, RunDownError};
 use tokio::runtime;
 use tokio::task::{self, JoinSet};
 
 const CONNECTIONS: u64 = 3;
 const TASKS_EACH: u64 = 4;
 
-type Connection = Protected<Socket, RundownRef<HostPlatform>>;
+type Connection = Protected<Socket, Plain<HostPlatform>>;
 
 /// Dropping it would close it.
 #[derive(Default)]
@@ -86,7 +86,7 @@ async fn hang_up(connection: Arc<Connection>, replies: u64) -> Result<Closed, Ru
     // Not racy here: no other task runs before the next `.await`.
     let half_written = connection.racy_held();
 
-    let socket = connection.run_down_async().await?;
+    let socket = connection.begin_run_down().await?.take()?;
 
     // It is ours alone now. The tasks may live on: they find the connection closed.
     Ok(Closed {
@@ -100,7 +100,7 @@ async fn server() -> Result<Vec<Closed>, Box<dyn Error>> {
     let mut workers = JoinSet::new();
     let mut closers = Vec::new();
     for number in 0..CONNECTIONS {
-        let connection = Arc::new(Connection::new(RundownRef::new(), Socket::default()));
+        let connection = Arc::new(Connection::new(PlainRundown::new(), Socket::default()));
         for packets in 1..=TASKS_EACH {
             workers.spawn(serve(Arc::clone(&connection), packets));
         }

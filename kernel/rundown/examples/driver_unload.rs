@@ -24,16 +24,17 @@ use std::thread;
 use std::time::Duration;
 
 use rundown::{
-    CacheAwareRundown, Guard, HostPlatform, Park, Protected, PublishError, RunDownError, Slot,
+    CacheAware, CacheAwareRundown, Guard, HostPlatform, Park, Protected, PublishError,
+    RunDownError, Slot,
 };
 
 const CPUS: usize = 3;
 
 /// A counter per CPU; some more for other threads.
-type DeviceRundown = CacheAwareRundown<HostPlatform, [Slot; CPUS + 5]>;
+type Variant = CacheAware<HostPlatform, [Slot; CPUS + 5]>;
 
 /// No driver is loaded yet.
-static DEVICE: Protected<Device, DeviceRundown> = Protected::<_, DeviceRundown>::vacant();
+static DEVICE: Protected<Device, Variant> = Protected::vacant(CacheAwareRundown::new());
 static REWIND: Barrier = Barrier::new(2);
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
@@ -48,7 +49,7 @@ struct Device {
 
 /// A request inside the device. As long as it is, the device cannot go.
 struct Request {
-    device: Guard<'static, Device, DeviceRundown>,
+    device: Guard<'static, Device, Variant>,
 }
 
 impl Request {
@@ -136,7 +137,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     DEVICE.close();
     let soon = HostPlatform::after(Duration::from_millis(20));
     let device = match DEVICE.run_down_deadline(&Park, soon) {
-        Err(RunDownError::TimedOut(outstanding)) => {
+        Err(RunDownError::Outstanding(outstanding)) => {
             println!("  after 20 ms {outstanding}");
             // A real driver resets the device now, so that it gives its requests back.
             REWIND.wait();

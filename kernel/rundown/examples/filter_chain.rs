@@ -23,13 +23,14 @@ use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
 use rundown::{
-    CacheAwareRundown, HostPlatform, Park, RefGuard, Rundown, Slot, State, WaitOutcome, WrongState,
+    CacheAware, CacheAwareRundown, HostPlatform, Park, RefGuard, Rundown, Slot, State, WaitOutcome,
+    WrongState,
 };
 
 const THREADS: usize = 3;
 const BURST: u32 = 8;
 
-type FilterRundown = CacheAwareRundown<HostPlatform, [Slot; THREADS + 5]>;
+type Variant = CacheAware<HostPlatform, [Slot; THREADS + 5]>;
 
 static CHAIN: [Filter; 2] = [Filter::new("firewall"), Filter::new("scanner")];
 static WILD_CALLS: AtomicU64 = AtomicU64::new(0);
@@ -37,7 +38,7 @@ static WILD_CALLS: AtomicU64 = AtomicU64::new(0);
 /// A place in the chain, and the filter in it.
 struct Filter {
     name: &'static str,
-    rundown: FilterRundown,
+    rundown: Rundown<Variant>,
     /// Stands for code and data of the filter. `Relaxed` will do: the rundown orders it.
     in_memory: AtomicBool,
     calls: AtomicU64,
@@ -70,6 +71,7 @@ impl Filter {
                 println!("{} is unloaded, after {} calls", self.name, self.calls());
             }
             WaitOutcome::Cancelled => println!("{} stays: its unload was vetoed", self.name),
+            WaitOutcome::IllegalContext => unreachable!("only where a close needs a barrier"),
         }
         Ok(outcome)
     }
@@ -94,7 +96,7 @@ impl Filter {
 }
 
 /// A packet that a filter keeps, with its protection.
-type Kept = (&'static Filter, RefGuard<'static, FilterRundown>);
+type Kept = (&'static Filter, RefGuard<'static, Variant>);
 
 /// Bursts of packets run through the chain. A filter keeps the last of each, for another thread.
 fn traffic(keep: &SyncSender<Kept>) {

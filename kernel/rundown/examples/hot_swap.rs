@@ -10,22 +10,23 @@
 //! table is replaced is blocked, which an interrupt handler must never be. And as long as readers
 //! overlap, a lock that prefers them lets the writer starve.
 //!
-//! **With rundown protection.** The control plane has the [`Owner`], each CPU a [`Handle`]:
-//! - [`Handle::try_acquire`] counts on a line of the CPU's own and never blocks. While the table is
+//! **With rundown protection.** Control plane and CPUs share one [`Protected`]:
+//! - [`Protected::try_acquire`] counts on a line of the CPU's own and never blocks. While the table is
 //!   replaced it says so by `None`, and the user decides: try again, drop the packet, use the
 //!   default route.
-//! - [`Owner::replace`] refuses lookups, waits for those under way, and puts the new table in. So it
+//! - [`Protected::replace`] refuses lookups, waits for those under way, and puts the new table in. So it
 //!   never starves. It returns the old one, which nobody looks into any more.
 //!
 //! The price is that `None`. If lookups must not be refused even for a moment, keep two tables alive
 //! (epochs, RCU).
 
 use std::array;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rundown::{CacheAwareRundown, Handle, HostPlatform, Owner, Park, Slot};
+use rundown::{CacheAware, CacheAwareRundown, HostPlatform, Park, Protected, Slot};
 
 const READERS: usize = 3;
 const REPLACEMENTS: u32 = 1000;
@@ -33,7 +34,8 @@ const ROUTES: usize = 64;
 /// What no table has for a number.
 const SCRAPPED: u32 = u32::MAX;
 
-type TableRundown = CacheAwareRundown<HostPlatform, [Slot; READERS + 5]>;
+/// A counter per CPU; some more for other threads.
+type Tables = Protected<Box<Table>, CacheAware<HostPlatform, [Slot; READERS + 5]>>;
 
 /// Where to send a packet, by the low bits of its address. To show what a lookup sees, every route
 /// is the number of the table, until the table is [scrapped](Table::scrap).
@@ -69,11 +71,11 @@ struct Tally {
 }
 
 /// Looks routes up until it has seen the last table.
-fn reader(table: &Handle<Box<Table>, TableRundown>) -> Tally {
+fn reader(tables: &Tables) -> Tally {
     let mut tally = Tally::default();
     let mut newest = 0;
     while newest != REPLACEMENTS {
-        match table.try_acquire() {
+        match tables.try_acquire() {
             Some(guard) => {
                 let table: &Table = &guard;
                 let number = table.route(0);
@@ -92,13 +94,13 @@ fn reader(table: &Handle<Box<Table>, TableRundown>) -> Tally {
 }
 
 /// Replaces the table again and again. Returns how long one replacement takes.
-fn control_plane(owner: &mut Owner<Box<Table>, TableRundown>) -> Duration {
+fn control_plane(tables: &Tables) -> Duration {
     let mut busy = Duration::ZERO;
     for number in 1..=REPLACEMENTS {
         thread::sleep(Duration::from_micros(100));
         let next = Table::new(number);
         let start = Instant::now();
-        let old = owner.replace(&Park, next);
+        let old = tables.replace(&Park, next).expect("nothing else replaces");
         busy += start.elapsed();
         assert_eq!(old.route(0), number - 1, "not the table before");
         old.scrap();
@@ -108,12 +110,12 @@ fn control_plane(owner: &mut Owner<Box<Table>, TableRundown>) -> Duration {
 
 fn main() {
     println!("{READERS} threads look up routes; the table is replaced {REPLACEMENTS} times");
-    let mut owner = Owner::new(TableRundown::new(), Table::new(0));
+    let tables = Arc::new(Tables::new(CacheAwareRundown::new(), Table::new(0)));
     let readers = [(); READERS].map(|()| {
-        let table = owner.handle();
-        thread::spawn(move || reader(&table))
+        let tables = Arc::clone(&tables);
+        thread::spawn(move || reader(&tables))
     });
-    let time = control_plane(&mut owner);
+    let time = control_plane(&tables);
     let mut sum = Tally::default();
     for reader in readers {
         // It ends when it has seen the last table.
@@ -122,7 +124,7 @@ fn main() {
         sum.refused += tally.refused;
         sum.wrong += tally.wrong;
     }
-    let last = owner.run_down(&Park);
+    let last = tables.run_down(&Park).expect("nothing else runs it down");
 
     println!(
         "{} lookups, {} refused, {} in a wrong table",

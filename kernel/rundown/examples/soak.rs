@@ -23,12 +23,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rundown::{
-    CacheAwareRundown, Guard, HostPlatform, Park, PerCpuRundown, Protected, Rundown, RundownRef,
+    CacheAwareRundown, Guard, HostPlatform, Park, PerCpuRundown, PlainRundown, Protected, Rundown,
+    Variant,
 };
-
-type Plain = RundownRef<HostPlatform>;
-type CacheAware = CacheAwareRundown<HostPlatform>;
-type PerCpu = PerCpuRundown<HostPlatform>;
 
 fn main() -> ExitCode {
     let goal = match Goal::from_arguments() {
@@ -40,12 +37,16 @@ fn main() -> ExitCode {
     };
     // The owner asks for a slot, too.
     let slots = goal.threads + 1;
-    match PerCpu::new() {
+    match PerCpuRundown::<HostPlatform>::new() {
         Ok(rundown) => Soak::run("per-CPU", rundown, &goal),
         Err(why) => println!("per-CPU: skipped, {why}"),
     }
-    Soak::run("cache-aware", CacheAware::boxed(slots), &goal);
-    Soak::run("plain", Plain::new(), &goal);
+    Soak::run(
+        "cache-aware",
+        CacheAwareRundown::<HostPlatform>::boxed(slots),
+        &goal,
+    );
+    Soak::run("plain", PlainRundown::<HostPlatform>::new(), &goal);
     println!("0 violations: PASSED");
     ExitCode::SUCCESS
 }
@@ -83,10 +84,10 @@ impl Goal {
     }
 }
 
-/// One kind of rundown under fire.
-struct Soak<R: Rundown> {
+/// One variant under fire.
+struct Soak<V: Variant> {
     name: &'static str,
-    value: Protected<Box<Value>, R>,
+    value: Protected<Box<Value>, V>,
     /// The latest value that was published.
     published: AtomicU64,
     /// Every value up to this one is known to be closed.
@@ -115,13 +116,13 @@ struct User {
 }
 
 /// A use that has begun.
-struct Use<'a, R: Rundown> {
-    value: Guard<'a, Box<Value>, R>,
+struct Use<'a, V: Variant> {
+    value: Guard<'a, Box<Value>, V>,
     generation: u64,
 }
 
 /// Guards on their way from one thread to another.
-type Drawer<'a, R> = Mutex<Vec<Use<'a, R>>>;
+type Drawer<'a, V> = Mutex<Vec<Use<'a, V>>>;
 
 /// One use in so many goes to the drawer, which has room for so many.
 const TO_DRAWER: u64 = 32;
@@ -130,8 +131,8 @@ const ROOM: usize = 8;
 /// So many values stay poisoned before their memory is used again.
 const GRAVEYARD: usize = 64;
 
-impl<R: Rundown> Soak<R> {
-    fn run(name: &'static str, rundown: R, goal: &Goal) {
+impl<V: Variant> Soak<V> {
+    fn run(name: &'static str, rundown: Rundown<V>, goal: &Goal) {
         let soak = Self {
             name,
             value: Protected::new(rundown, Value::new(1)),
@@ -157,7 +158,7 @@ impl<R: Rundown> Soak<R> {
     }
 
     /// A user's work.
-    fn use_it<'a>(&'a self, user: &User, drawer: &Drawer<'a, R>) {
+    fn use_it<'a>(&'a self, user: &User, drawer: &Drawer<'a, V>) {
         let mut turn = 0;
         while !self.over.load(Ordering::Relaxed) {
             let Some(used) = self.begin(user) else {
@@ -182,12 +183,12 @@ impl<R: Rundown> Soak<R> {
         self.clear(user, drawer);
     }
 
-    fn clear(&self, user: &User, drawer: &Drawer<'_, R>) {
+    fn clear(&self, user: &User, drawer: &Drawer<'_, V>) {
         let all = std::mem::take(&mut *drawer.lock().expect("nobody panics"));
         all.into_iter().for_each(|used| self.end(user, used));
     }
 
-    fn begin(&self, user: &User) -> Option<Use<'_, R>> {
+    fn begin(&self, user: &User) -> Option<Use<'_, V>> {
         // Acquire: pairs with the Release in `tear_down`; what is known to be closed here must not
         // be granted below.
         let closed = self.closed.load(Ordering::Acquire);
@@ -210,7 +211,7 @@ impl<R: Rundown> Soak<R> {
         Some(Use { value, generation })
     }
 
-    fn end(&self, user: &User, used: Use<'_, R>) {
+    fn end(&self, user: &User, used: Use<'_, V>) {
         let pattern = used.value.pattern.load(Ordering::Relaxed);
         let generation = used.value.generation.load(Ordering::Relaxed);
         if (pattern, generation) != (ALIVE, used.generation) {

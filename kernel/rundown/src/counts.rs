@@ -3,8 +3,8 @@
 use core::ops::Range;
 use core::{fmt, slice};
 
-use crate::cache_aware::Slot;
-use crate::per_cpu::{CounterId, PerCpu};
+use crate::counter_id::CounterId;
+use crate::slot::{Capacity, Slot};
 
 /// The net count of each slot, in order; from
 /// [`Rundown::racy_counts`](crate::Rundown::racy_counts).
@@ -14,7 +14,7 @@ pub struct RacyCounts<'a>(Source<'a>);
 #[derive(Clone)]
 enum Source<'a> {
     One(Option<i64>),
-    Slots(slice::Iter<'a, Slot>),
+    Slots(slice::Iter<'a, Slot>, Capacity),
     PerCpu {
         /// Safe to call with this counter and these CPUs: see [`RacyCounts::per_cpu`].
         read: unsafe fn(CounterId, usize) -> i64,
@@ -28,18 +28,27 @@ impl<'a> RacyCounts<'a> {
         Self(Source::One(Some(count)))
     }
 
+    /// Of an object that has no counter as yet.
+    pub(crate) fn none() -> Self {
+        Self(Source::One(None))
+    }
+
     /// # Safety
-    /// The counter is allocated for as long as `'a`.
-    pub(crate) unsafe fn per_cpu<P: PerCpu>(counter: CounterId) -> Self {
+    /// For as long as `'a`, `read` may be called with this counter and so many CPUs.
+    pub(crate) unsafe fn per_cpu(
+        read: unsafe fn(CounterId, usize) -> i64,
+        counter: CounterId,
+        cpus: usize,
+    ) -> Self {
         Self(Source::PerCpu {
-            read: P::count,
+            read,
             counter,
-            cpus: 0..P::cpus(),
+            cpus: 0..cpus,
         })
     }
 
-    pub(crate) fn of(slots: &'a [Slot]) -> Self {
-        Self(Source::Slots(slots.iter()))
+    pub(crate) fn of(slots: &'a [Slot], capacity: Capacity) -> Self {
+        Self(Source::Slots(slots.iter(), capacity))
     }
 }
 
@@ -49,13 +58,13 @@ impl Iterator for RacyCounts<'_> {
     fn next(&mut self) -> Option<i64> {
         match &mut self.0 {
             Source::One(count) => count.take(),
-            Source::Slots(slots) => slots.next().map(Slot::racy_count),
+            Source::Slots(slots, capacity) => slots.next().map(|slot| slot.racy_count(*capacity)),
             Source::PerCpu {
                 read,
                 counter,
                 cpus,
             } => cpus.next().map(|cpu| {
-                // SAFETY: the counter is allocated (`per_cpu`), and the platform has these CPUs.
+                // SAFETY: as promised to `per_cpu`.
                 unsafe { read(*counter, cpu) }
             }),
         }
@@ -64,7 +73,7 @@ impl Iterator for RacyCounts<'_> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         let left = match &self.0 {
             Source::One(count) => usize::from(count.is_some()),
-            Source::Slots(slots) => slots.len(),
+            Source::Slots(slots, _) => slots.len(),
             Source::PerCpu { cpus, .. } => cpus.len(),
         };
         (left, Some(left))

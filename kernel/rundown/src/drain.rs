@@ -1,40 +1,66 @@
 //! A wait in progress: [`Drain`].
+//!
+//! `unsafe` here: a future's place in a list, which is pinned with it.
 
 use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 
-use crate::lifecycle;
-use crate::platform::{Clock, ObjectId, Wait, Waiting};
-use crate::rundown::Rundown;
-use crate::state::{Outstanding, State, WaitOutcome};
-use crate::word::{Era, Snapshot};
+use crate::lifecycle::NotClosed;
+use crate::object_id::ObjectId;
+use crate::outstanding::Outstanding;
+use crate::platform::{AsyncPlatform, Clock, Wait, Waiting};
+use crate::state::{State, WaitOutcome};
+use crate::variant::{Rundown, Variant};
+use crate::wakers::{Entry, Wakers};
+use crate::word::{Epoch, Snapshot};
 
 /// A wait that has begun, from [`Rundown::drain`]: it remembers what it waits for. So it gives the
 /// right answer however late it is asked, even if the object has been opened and closed again
 /// since (S6).
 ///
-/// Dropping it ends the wait and leaves no trace; the object stays as it is. With an
-/// [`AsyncPlatform`](crate::AsyncPlatform) it can be awaited.
-#[must_use = "closing has begun, but nobody waits"]
-pub struct Drain<'a, R: Rundown + ?Sized> {
-    rundown: &'a R,
-    /// What it closed or found closed. `None` while another caller has the object claimed.
-    era: Option<Era>,
+/// With an [`AsyncPlatform`] it is a future, for any executor; `poll` and `drop` of the future take a
+/// short spin lock then: see [`Wakers`] for where that is legal. Dropping it ends the wait and leaves no
+/// trace; the object stays as it is.
+#[must_use = "closing has begun, but nothing waits"]
+pub struct Drain<'a, V: Variant + ?Sized> {
+    rundown: &'a Rundown<V>,
+    /// What it closed or found closed. `None` while another caller has the object claimed, or where it
+    /// may not be closed.
+    epoch: Option<Epoch>,
+    /// The only generation that it closes, if there is one.
+    generation: Option<u64>,
+    /// The table that `entry` may be in: the same for good, whatever the platform answers later.
+    entered: Option<&'static Wakers>,
+    entry: Entry,
 }
 
-impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
-    pub(crate) fn start(rundown: &'a R) -> Self {
-        let mut drain = Self { rundown, era: None };
-        drain.closed();
+impl<'a, V: Variant + ?Sized> Drain<'a, V> {
+    /// Of `generation` only, if that is given; if it is over, so is the wait.
+    pub(crate) fn start(rundown: &'a Rundown<V>, generation: Option<u64>) -> Self {
+        let mut drain = Self {
+            rundown,
+            epoch: None,
+            generation,
+            entered: None,
+            entry: Entry::new(),
+        };
+        // If the object is claimed, or may not be closed here, a later look finds out.
+        let _ = drain.closed();
         drain
     }
 
     /// Whether the wait is over, and how it ended. Never waits for that; any context.
     ///
     /// A few loads; but if the object was [claimed](State::Claimed) when the wait began, this also
-    /// closes it, as soon as that is over (so it is legal where [`Rundown::close`] is).
+    /// closes it, as soon as that is over (so it is legal where [`Rundown::close`] is, and elsewhere
+    /// returns [`WaitOutcome::IllegalContext`]).
     pub fn poll(&mut self) -> Option<WaitOutcome> {
-        let era = self.closed()?;
-        outcome(era, self.rundown.look())
+        match self.closed() {
+            Ok(epoch) => outcome(epoch?, self.rundown.snapshot()),
+            Err(illegal) => Some(illegal),
+        }
     }
 
     /// Waits as `policy` does. Contexts as for [`Rundown::wait`].
@@ -59,13 +85,13 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
         deadline: u64,
     ) -> Result<WaitOutcome, Outstanding>
     where
-        R::Platform: Clock,
+        V::Platform: Clock,
     {
-        let is_late = || R::Platform::now() >= deadline;
+        let is_late = || V::Platform::now() >= deadline;
         let ended = self.wait_unless(policy, Some(deadline), is_late);
         ended.ok_or_else(|| {
             let outstanding = self.outstanding();
-            crate::diagnosis::missed_deadline::<R::Platform>(&outstanding);
+            crate::holders::missed_deadline::<V::Platform>(&outstanding);
             outstanding
         })
     }
@@ -86,9 +112,9 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
         self.rundown.id()
     }
 
-    /// The life whose end it saw, for those who go on to claim it.
-    pub(crate) fn era(&self) -> Option<Era> {
-        self.era
+    /// The generation whose end it waits for, for a caller that goes on to claim it.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        self.epoch.map(|epoch| epoch.generation)
     }
 
     /// Waits as `policy` does, until the wait is over or `is_late`; `None` if it is late.
@@ -103,7 +129,7 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
         if ended.is_some() {
             return ended;
         }
-        crate::diagnosis::about_to_wait::<R::Platform>(self.object());
+        crate::holders::about_to_wait::<V::Platform>(self.object());
         let waiting = Waiting::new(self.object(), deadline);
         let mut late = false;
         // Again, if the policy returns early: that breaks its contract, but must not break S2.
@@ -121,26 +147,66 @@ impl<'a, R: Rundown + ?Sized> Drain<'a, R> {
 
     /// As `poll`, but only looks: a policy may hold a lock that the wake-up after a close takes.
     fn peek(&self) -> Option<WaitOutcome> {
-        outcome(self.era?, self.rundown.look())
+        outcome(self.epoch?, self.rundown.snapshot())
     }
 
     /// Whether what kept this from closing the object is over.
     fn may_close(&self) -> bool {
-        self.era.is_none() && self.rundown.state() != State::Claimed
+        self.epoch.is_none() && self.rundown.state() != State::Claimed
     }
 
     /// Closes the object, unless that is done or not possible yet.
-    fn closed(&mut self) -> Option<Era> {
-        if self.era.is_none() {
-            self.era = lifecycle::close(self.rundown)
-                .ok()
-                .map(|closing| closing.era);
+    fn closed(&mut self) -> Result<Option<Epoch>, WaitOutcome> {
+        if self.epoch.is_none() {
+            self.epoch = match self.rundown.try_close(self.generation) {
+                Ok(epoch) => Some(epoch),
+                Err(NotClosed::IllegalContext) => return Err(WaitOutcome::IllegalContext),
+                Err(NotClosed::Found(seen)) => match self.generation {
+                    // Over: any epoch of it says so.
+                    Some(generation) if generation != seen.epoch.generation => Some(Epoch {
+                        generation,
+                        cancels: 0,
+                    }),
+                    _ if seen.state == State::Claimed => None,
+                    _ => Some(seen.epoch),
+                },
+            };
         }
-        self.era
+        Ok(self.epoch)
     }
 }
 
-impl<R: Rundown + ?Sized> fmt::Debug for Drain<'_, R> {
+impl<V: Variant<Platform: AsyncPlatform> + ?Sized> Future for Drain<'_, V> {
+    type Output = WaitOutcome;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<WaitOutcome> {
+        // SAFETY: `entry` is not moved; the other fields need no pinning.
+        let this = unsafe { self.get_unchecked_mut() };
+        if let Some(outcome) = this.poll() {
+            return Poll::Ready(outcome);
+        }
+        let wakers = *this.entered.get_or_insert_with(V::Platform::wakers);
+        // SAFETY: the future is pinned, and so is its field.
+        let entry = unsafe { Pin::new_unchecked(&this.entry) };
+        // SAFETY: `drop` leaves this table's list.
+        unsafe { entry.enter(wakers, this.object(), context.waker()) };
+        // The wake-up may have come between the look and the entry.
+        match this.poll() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<V: Variant + ?Sized> Drop for Drain<'_, V> {
+    fn drop(&mut self) {
+        if let Some(wakers) = self.entered {
+            self.entry.leave(wakers, self.object());
+        }
+    }
+}
+
+impl<V: Variant + ?Sized> fmt::Debug for Drain<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drain")
             .field("object", &self.object())
@@ -149,18 +215,18 @@ impl<R: Rundown + ?Sized> fmt::Debug for Drain<'_, R> {
     }
 }
 
-/// How the wait for the end of `era` ended, judged by what is seen now.
-fn outcome(era: Era, seen: Snapshot) -> Option<WaitOutcome> {
-    // Another life can only come after this one has drained, and so can a claim in this one. What
+/// How the wait for the end of `epoch` ended, judged by what is seen now.
+fn outcome(epoch: Epoch, seen: Snapshot) -> Option<WaitOutcome> {
+    // Another generation can only come after this one has drained, and so can a claim in this one. What
     // was carried over from a cancelled drain is in the later one.
-    if seen.era.life != era.life {
+    if seen.epoch.generation != epoch.generation {
         return Some(WaitOutcome::Drained);
     }
     match seen.state {
         State::Drained | State::RunDown | State::Claimed => Some(WaitOutcome::Drained),
         State::Open => Some(WaitOutcome::Cancelled),
         State::Closing | State::Draining => {
-            (seen.era.cancels != era.cancels).then_some(WaitOutcome::Cancelled)
+            (seen.epoch.cancels != epoch.cancels).then_some(WaitOutcome::Cancelled)
         }
     }
 }

@@ -2,45 +2,78 @@
 
 use core::{fmt, mem};
 
-use crate::diagnosis::Record;
-use crate::platform::ObjectId;
-use crate::rundown::Rundown;
+use crate::holders::Record;
+use crate::state::Refused;
+use crate::variant::{Rundown, Variant};
 
 /// One protection; dropping it releases. May be sent to another CPU or thread and dropped there
 /// (S4).
 ///
 /// Forgetting it is safe, but the object will never drain.
 #[must_use = "protection ends when the guard is dropped"]
-pub struct RefGuard<'a, R: Rundown + ?Sized> {
-    rundown: &'a R,
+pub struct RefGuard<'a, V: Variant + ?Sized> {
+    rundown: &'a Rundown<V>,
     record: Record,
 }
 
-impl<'a, R: Rundown + ?Sized> RefGuard<'a, R> {
+impl<'a, V: Variant + ?Sized> RefGuard<'a, V> {
     /// The caller owns one protection on `rundown` and hands it over.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub(crate) fn new(rundown: &'a R) -> Self {
+    pub(crate) fn new(rundown: &'a Rundown<V>) -> Self {
         Self {
             rundown,
-            record: Record::new::<R::Platform>(rundown.id(), 1),
+            record: Record::new::<V::Platform>(rundown.id(), 1),
         }
     }
 }
 
-impl<R: Rundown + ?Sized> Drop for RefGuard<'_, R> {
+impl<V: Variant + ?Sized> RefGuard<'_, V> {
+    /// One more protection of the same object, in any state of it (S12): also while it drains, which
+    /// then waits for the clone as well. Same contexts as [`Rundown::try_acquire`].
+    ///
+    /// Guards that are cloned again and again keep a drain from ending.
+    ///
+    /// # Errors
+    /// [`Refused::Full`] if the object cannot count one more.
+    #[inline]
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub fn try_clone(&self) -> Result<Self, Refused> {
+        V::acquire_held(self.rundown, 1)?;
+        Ok(Self::new(self.rundown))
+    }
+}
+
+/// As [`try_clone`](RefGuard::try_clone).
+///
+/// # Panics
+/// If the object is full.
+impl<V: Variant + ?Sized> Clone for RefGuard<'_, V> {
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    fn clone(&self) -> Self {
+        self.try_clone().unwrap_or_else(cannot_clone)
+    }
+}
+
+/// A guard could not be cloned.
+#[cold]
+pub(crate) fn cannot_clone<T>(refused: Refused) -> T {
+    panic!("a guard was not cloned: {refused}")
+}
+
+impl<V: Variant + ?Sized> Drop for RefGuard<'_, V> {
     #[inline]
     fn drop(&mut self) {
         self.record.end();
         // SAFETY: the guard owns one protection (`new`), and this is the only place that gives it
         // up.
-        unsafe { self.rundown.drop_references(1) }
+        unsafe { V::release(self.rundown, 1) }
     }
 }
 
-impl<R: Rundown + ?Sized> fmt::Debug for RefGuard<'_, R> {
+impl<V: Variant + ?Sized> fmt::Debug for RefGuard<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RefGuard({})", ObjectId::of(self.rundown))
+        write!(f, "RefGuard({})", self.rundown.id())
     }
 }
 
@@ -49,21 +82,21 @@ impl<R: Rundown + ?Sized> fmt::Debug for RefGuard<'_, R> {
 ///
 /// Forgetting it is safe, but the object will never drain.
 #[must_use = "protection ends when the guards are dropped"]
-pub struct RefGuards<'a, R: Rundown + ?Sized> {
-    rundown: &'a R,
+pub struct RefGuards<'a, V: Variant + ?Sized> {
+    rundown: &'a Rundown<V>,
     count: u32,
     record: Record,
 }
 
-impl<'a, R: Rundown + ?Sized> RefGuards<'a, R> {
+impl<'a, V: Variant + ?Sized> RefGuards<'a, V> {
     /// The caller owns `count` protections on `rundown` and hands them over.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub(crate) fn new(rundown: &'a R, count: u32) -> Self {
+    pub(crate) fn new(rundown: &'a Rundown<V>, count: u32) -> Self {
         Self {
             rundown,
             count,
-            record: Record::new::<R::Platform>(rundown.id(), count),
+            record: Record::new::<V::Platform>(rundown.id(), count),
         }
     }
 
@@ -89,7 +122,7 @@ impl<'a, R: Rundown + ?Sized> RefGuards<'a, R> {
 
     /// Hands over one of them as a guard of its own, or `None` if none is left.
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn take_one(&mut self) -> Option<RefGuard<'a, R>> {
+    pub fn take_one(&mut self) -> Option<RefGuard<'a, V>> {
         self.count = self.count.checked_sub(1)?;
         self.record.recount(self.count);
         Some(RefGuard::new(self.rundown))
@@ -113,25 +146,46 @@ impl<'a, R: Rundown + ?Sized> RefGuards<'a, R> {
     }
 }
 
-impl<R: Rundown + ?Sized> Drop for RefGuards<'_, R> {
+impl<V: Variant + ?Sized> RefGuards<'_, V> {
+    /// As many protections again of the same object: see [`RefGuard::try_clone`].
+    ///
+    /// # Errors
+    /// [`Refused::Full`] if the object cannot count as many more.
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub fn try_clone(&self) -> Result<Self, Refused> {
+        // Guards that hold nothing keep nothing from being torn down.
+        if self.count > 0 {
+            V::acquire_held(self.rundown, self.count)?;
+        }
+        Ok(Self::new(self.rundown, self.count))
+    }
+}
+
+/// As [`try_clone`](RefGuards::try_clone).
+///
+/// # Panics
+/// If the object is full.
+impl<V: Variant + ?Sized> Clone for RefGuards<'_, V> {
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    fn clone(&self) -> Self {
+        self.try_clone().unwrap_or_else(cannot_clone)
+    }
+}
+
+impl<V: Variant + ?Sized> Drop for RefGuards<'_, V> {
     #[inline]
     fn drop(&mut self) {
         self.record.end();
         if self.count > 0 {
             // SAFETY: these are `count` protections (`new`), whatever was handed over is subtracted,
             // and this is the only place that gives them up.
-            unsafe { self.rundown.drop_references(self.count) }
+            unsafe { V::release(self.rundown, self.count) }
         }
     }
 }
 
-impl<R: Rundown + ?Sized> fmt::Debug for RefGuards<'_, R> {
+impl<V: Variant + ?Sized> fmt::Debug for RefGuards<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "RefGuards({} on {})",
-            self.count,
-            ObjectId::of(self.rundown)
-        )
+        write!(f, "RefGuards({} on {})", self.count, self.rundown.id())
     }
 }

@@ -1,182 +1,184 @@
-//! The life cycle, once for all kinds: what a kind provides ([`Kind`]), and the owner's steps made of
-//! it.
+//! The owner's steps, once for all variants.
 
-use crate::batch::Closer;
-use crate::counts::RacyCounts;
-use crate::platform::{ObjectId, Platform};
-use crate::state::{Refused, State, WrongState};
-use crate::word::{Era, Phase, Snapshot};
+use core::ptr::NonNull;
 
-/// What a kind of rundown provides; [`Rundown`](crate::Rundown) is built on it. Sealed: this module
-/// is private.
-///
-/// The methods of a supertrait can be called by whoever has the trait, though. Those that are owners'
-/// steps therefore ask for an [`Inside`], which only this crate can make.
-pub trait Kind: Send + Sync {
-    /// The system it runs on.
-    type Platform: Platform;
+use crate::completion::Completion;
+use crate::gate::Counts;
+use crate::platform::Platform;
+use crate::state::{IllegalContext, Misuse, State, WrongState};
+use crate::variant::{Rundown, Variant};
+use crate::word::{Epoch, Snapshot};
 
-    /// [`Rundown::acquire_many`](crate::Rundown::acquire_many).
-    fn take_references(&self, n: u32) -> Result<(), Refused>;
+/// Why an object was not closed.
+pub(crate) enum NotClosed {
+    /// It is not open: this was seen.
+    Found(Snapshot),
+    /// A barrier is illegal here. Nothing changed.
+    IllegalContext,
+}
 
-    /// [`Rundown::release_many`](crate::Rundown::release_many).
-    ///
-    /// # Safety
-    /// As for `release_many`.
-    unsafe fn drop_references(&self, n: u32);
-
-    /// Reads the life cycle. A snapshot that says `Drained` (or anything later in that life) makes
-    /// what was done under protection visible to the caller (S2).
-    fn look(&self) -> Snapshot;
-
-    /// Goes from the very word in `from` to `to`, in the same era; `false` if the word has changed.
-    fn step(&self, from: Snapshot, to: Phase, _: Inside) -> bool;
-
-    /// Returns when every acquire and release that was in progress either has counted, or will see
-    /// which objects were closed before this call. Between `step` to closed and `sweep`. Only some
-    /// kinds need it.
-    fn barrier(_: Inside) {}
-
-    /// A note for who has closed the object, if the kind needs the barrier.
-    fn closer(&self) -> Option<&Closer> {
-        None
+impl<V: Variant + ?Sized> Rundown<V> {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.gate.snapshot()
     }
 
-    /// The caller has just closed the object, and there has been a barrier: takes stock of what is
-    /// held. May wake waiters.
-    fn sweep(&self, _: Inside);
-
-    /// The caller has found the object draining: opens it again, in the next era, with what is held.
-    /// `false` if it is not draining any more.
-    fn revive(&self, draining: Snapshot, _: Inside) -> bool;
-
-    /// The caller has claimed the object and is about to open it: readies the counts for the next
-    /// life.
-    fn unsweep(&self, _: Inside);
-
-    /// Ends a claim of `era`: the caller is the only writer. The object opens, in the next life.
-    fn settle_open(&self, era: Era, _: Inside);
-
-    /// Ends a claim of `era`: the caller is the only writer. The object is run down.
-    fn settle_run_down(&self, era: Era, _: Inside);
-
-    /// [`Rundown::racy_held`](crate::Rundown::racy_held).
-    fn held(&self) -> i64;
-
-    /// [`Rundown::racy_counts`](crate::Rundown::racy_counts).
-    fn counts(&self) -> RacyCounts<'_>;
-}
-
-/// Shows that the caller is this crate, and keeps to the rules of its step: a sweep too many would
-/// let a waiter go while something is held.
-#[derive(Clone, Copy)]
-pub struct Inside(());
-
-pub(crate) const INSIDE: Inside = Inside(());
-
-/// The object is in the claimed phase.
-pub(crate) struct Claimed;
-
-/// The object is closed: in which era, and whether the caller was the one who did it.
-pub(crate) struct Closing {
-    pub(crate) era: Era,
-    pub(crate) first: bool,
-}
-
-/// Closes the object if it is open.
-pub(crate) fn close<K: Kind + ?Sized>(rundown: &K) -> Result<Closing, Claimed> {
-    match shut(rundown) {
-        Ok(era) => {
-            K::barrier(INSIDE);
-            rundown.sweep(INSIDE);
-            Ok(Closing { era, first: true })
-        }
-        Err(Snapshot { state, era, .. }) => match state {
-            State::Claimed => Err(Claimed),
-            _ => Ok(Closing { era, first: false }),
-        },
+    /// Closes the object if it is open, and of `generation` if that is given.
+    pub(crate) fn try_close(&self, generation: Option<u64>) -> Result<Epoch, NotClosed> {
+        let epoch = self.begin_close(generation)?;
+        V::barrier();
+        self.finish_close(false);
+        Ok(epoch)
     }
-}
 
-/// The first half of a close. Who gets an era has closed the object, and goes on with the barrier and
-/// the sweep.
-pub(crate) fn shut<K: Kind + ?Sized>(rundown: &K) -> Result<Era, Snapshot> {
-    loop {
-        let seen = rundown.look();
-        if seen.state != State::Open {
-            return Err(seen);
-        }
-        // If another owner's step came first or, in the plain kind, an acquire or release: look
-        // again.
-        if rundown.step(seen, Phase::Closed, INSIDE) {
-            return Ok(seen.era);
+    /// The first half of a close. The caller that gets an epoch has closed the object, and goes on with
+    /// the barrier and `finish_close`.
+    pub(crate) fn begin_close(&self, generation: Option<u64>) -> Result<Epoch, NotClosed> {
+        loop {
+            let seen = self.snapshot();
+            let other = generation.is_some_and(|wanted| wanted != seen.epoch.generation);
+            if seen.state != State::Open || other {
+                return Err(NotClosed::Found(seen));
+            }
+            V::check_barrier().map_err(|IllegalContext| NotClosed::IllegalContext)?;
+            // If another owner's step came first or, in the plain variant, an acquire or release: look
+            // again.
+            if self.gate.try_close(seen, false) {
+                return Ok(seen.epoch);
+            }
         }
     }
-}
 
-/// Opens a draining object again.
-pub(crate) fn cancel<K: Kind + ?Sized>(rundown: &K) -> Result<(), WrongState> {
-    loop {
-        let seen = rundown.look();
-        if seen.state != State::Draining {
-            return Err(WrongState { found: seen.state });
-        }
-        if rundown.revive(seen, INSIDE) {
-            wake(rundown);
-            return Ok(());
+    /// The second half of a close, after the barrier: closes the slots and adds what they counted to the
+    /// shared count. May wake waiters. With `then`, also publishes the completion, and the object may be
+    /// gone.
+    pub(crate) fn finish_close(&self, then: bool) {
+        if let Some(shared) = self.gate.counts.shared() {
+            let sum = V::drain_slots(self);
+            shared.add_slots::<V::Platform>(self.id(), sum, then);
         }
     }
-}
 
-/// Marks a drained object run down.
-pub(crate) fn complete<K: Kind + ?Sized>(rundown: &K) -> Result<(), WrongState> {
-    loop {
-        let seen = rundown.look();
-        match seen.state {
-            State::RunDown => return Ok(()),
-            State::Drained if rundown.step(seen, Phase::RunDown, INSIDE) => return Ok(()),
-            // Another owner's step came first: look again.
-            State::Drained => {}
-            found => return Err(WrongState { found }),
+    /// Closes the object and leaves the completion, whose slot the caller has filled; or leaves it with
+    /// an object that drains without one. `Ok` was the last touch.
+    pub(crate) fn try_close_then(&self) -> Result<(), NotClosed> {
+        loop {
+            let seen = self.snapshot();
+            if seen.state == State::Open {
+                V::check_barrier().map_err(|IllegalContext| NotClosed::IllegalContext)?;
+            }
+            match seen.state {
+                State::Open if self.gate.try_close(seen, true) => {
+                    V::barrier();
+                    self.finish_close(true);
+                    if self.gate.counts.shared().is_none() && seen.word.count() == 0 {
+                        self.gate.finish_drain::<V::Platform>(self.id());
+                    }
+                    return Ok(());
+                }
+                State::Draining if self.gate.has_completion(seen) => break Err(seen),
+                State::Draining if self.gate.try_leave_completion(seen) => return Ok(()),
+                // Another step came first: look again.
+                State::Open | State::Draining => {}
+                _ => break Err(seen),
+            }
+        }
+        .map_err(NotClosed::Found)
+    }
+
+    /// Opens a draining object again, and gives its completion back.
+    pub(crate) fn try_cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
+        loop {
+            let seen = self.snapshot();
+            if seen.state != State::Draining || !self.gate.may_reopen_held() {
+                return Err(WrongState { found: seen.state });
+            }
+            let Some(has_completion) = self.gate.try_reopen_held(seen) else {
+                continue;
+            };
+            // The slot is this caller's: another completion finds it full until this one is out.
+            let completion = match has_completion {
+                true => self.gate.counts.completion().take(),
+                false => None,
+            };
+            if self.gate.counts.shared().is_some() {
+                V::reset_slots(self);
+                self.gate.finish_reopen_held();
+            }
+            self.wake();
+            return Ok(completion);
         }
     }
-}
 
-/// Claims the object, if `legal` says so of its snapshot: until [`reopen`] or [`mark_run_down`] the
-/// caller has it to itself. After this, everything done under protection and by earlier claimers is
-/// visible.
-pub(crate) fn claim<K: Kind + ?Sized>(
-    rundown: &K,
-    legal: impl Fn(Snapshot) -> bool,
-) -> Result<Era, WrongState> {
-    loop {
-        let seen = rundown.look();
-        if !legal(seen) {
-            return Err(WrongState { found: seen.state });
-        }
-        if rundown.step(seen, Phase::Claimed, INSIDE) {
-            return Ok(seen.era);
+    /// Marks a drained object run down.
+    pub(crate) fn try_complete(&self) -> Result<(), WrongState> {
+        loop {
+            let seen = self.snapshot();
+            match seen.state {
+                State::RunDown => return Ok(()),
+                State::Drained if self.gate.try_complete(seen) => return Ok(()),
+                // Another owner's step came first: look again.
+                State::Drained => {}
+                found => return Err(WrongState { found }),
+            }
         }
     }
-}
 
-/// Ends a claim: the object opens, in the next life.
-pub(crate) fn reopen<K: Kind + ?Sized>(rundown: &K, claimed: Era) {
-    rundown.unsweep(INSIDE);
-    rundown.settle_open(claimed, INSIDE);
-    // A waiter of the last life may have looked while `unsweep` was at work, and one that came
-    // during the claim waits for its end.
-    wake(rundown);
-}
+    /// Claims the object, if `legal` says so of its snapshot: until [`reopen`](Self::reopen) or
+    /// [`mark_run_down`](Self::mark_run_down) the caller has it to itself. After this, everything done
+    /// under protection and by earlier claimers is visible.
+    pub(crate) fn claim(&self, legal: impl Fn(Snapshot) -> bool) -> Result<Epoch, WrongState> {
+        loop {
+            let seen = self.snapshot();
+            if !legal(seen) {
+                return Err(WrongState { found: seen.state });
+            }
+            if self.gate.try_claim(seen) {
+                return Ok(seen.epoch);
+            }
+        }
+    }
 
-/// Ends a claim: the object is run down.
-pub(crate) fn mark_run_down<K: Kind + ?Sized>(rundown: &K, claimed: Era) {
-    rundown.settle_run_down(claimed, INSIDE);
-    // One that came during the claim waits for its end.
-    wake(rundown);
-}
+    /// The same for a caller that will open the object: makes sure first that it can be opened. If the
+    /// system has no counter for it, that is the state which was found.
+    pub(crate) fn claim_to_open(
+        &self,
+        legal: impl Fn(Snapshot) -> bool,
+    ) -> Result<Epoch, WrongState> {
+        let prepared = V::prepare(self).is_ok();
+        self.claim(|seen| prepared && legal(seen))
+    }
 
-/// Makes the object's waiters look again.
-fn wake<K: Kind + ?Sized>(rundown: &K) {
-    K::Platform::wake_waiters(ObjectId::of(rundown));
+    /// Ends a claim: the object opens, in the next generation, which this returns.
+    pub(crate) fn reopen(&self, claimed: Epoch) -> u64 {
+        let mut stray = 0;
+        if let Some(shared) = self.gate.counts.shared() {
+            // Before the first slot opens: protection that one slot grants may be released on a slot
+            // still closed, that is to say here.
+            stray = shared.reset() + V::reset_slots(self);
+        }
+        let generation = self.gate.finish_reopen(claimed);
+        // A waiter of the last generation may have looked while the slots were opened, and one that came
+        // during the claim waits for its end.
+        self.wake();
+        if stray > 0 {
+            V::Platform::misuse(&Misuse::OverRelease {
+                object: self.id(),
+                held: 0,
+                released: stray,
+            });
+        }
+        generation
+    }
+
+    /// Ends a claim: the object is run down.
+    pub(crate) fn mark_run_down(&self, claimed: Epoch) {
+        self.gate.finish_run_down(claimed);
+        // One that came during the claim waits for its end.
+        self.wake();
+    }
+
+    /// Makes the object's waiters look again.
+    fn wake(&self) {
+        V::Platform::wake_waiters(self.id());
+    }
 }

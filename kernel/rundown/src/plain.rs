@@ -1,190 +1,114 @@
-//! The plain kind: phase, era and count in one word. The reference implementation, obviously right.
+//! The plain variant: phase, epoch and count in one word. The reference implementation, obviously right.
 
-use core::fmt;
 use core::marker::PhantomData;
 
 use crate::counts::RacyCounts;
-use crate::lifecycle::{Inside, Kind};
-use crate::platform::{ObjectId, Platform};
-use crate::primitive::{AtomicU64, Ordering, const_unless_model};
-use crate::rundown::Rundown;
-use crate::state::{Misuse, Refused, State};
-use crate::word::{Era, Phase, Snapshot, Word};
+use crate::gate::InWord;
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
+use crate::primitive::{Ordering, const_unless_model};
+use crate::state::{Misuse, Refused};
+use crate::variant::{Rundown, Sealed, Variant};
+use crate::word::{Layout, Phase};
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 ///
-/// Acquire and release are lock-free. It needs no CPU hint; of [`Platform`] it uses the wake-up
-/// only.
-pub struct RundownRef<P: Platform> {
-    word: AtomicU64,
-    platform: PhantomData<fn() -> P>,
-}
+/// Acquire and release are lock-free. It needs no CPU hint; of [`Platform`] it uses the wake-up only.
+pub type PlainRundown<P> = Rundown<Plain<P>>;
 
-/// 28 bits of lives: at one every 100 ns they come round in 27 s.
-type PlainWord = Word<28, 28, 6>;
+/// The plain variant: see [`PlainRundown`].
+pub struct Plain<P: Platform>(PhantomData<fn() -> P>);
 
-impl<P: Platform> RundownRef<P> {
-    /// How many protections can be held at once: 2^28 - 1.
-    pub const CAPACITY: u64 = PlainWord::MAX_COUNT;
+impl<P: Platform> Rundown<Plain<P>> {
+    /// How many protections can be held at once: 2^22 - 1.
+    pub const CAPACITY: u64 = Layout::PLAIN.max_count();
 
     const_unless_model! {
         /// An open object.
         #[must_use]
         pub fn new() -> Self {
-            Self { word: AtomicU64::new(PlainWord::new(Phase::Open).0), platform: PhantomData }
-        }
-    }
-
-    const_unless_model! {
-        /// An object that is born closed: run down, until it is [opened](Rundown::open) (S9).
-        #[must_use]
-        pub fn closed() -> Self {
-            Self { word: AtomicU64::new(PlainWord::new(Phase::RunDown).0), platform: PhantomData }
+            Self::over(InWord::new(), Plain(PhantomData))
         }
     }
 }
 
-impl<P: Platform> Default for RundownRef<P> {
+impl<P: Platform> Default for Rundown<Plain<P>> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<P: Platform> Rundown for RundownRef<P> {}
+impl<P: Platform> Sealed for Plain<P> {}
 
-impl<P: Platform> Kind for RundownRef<P> {
+impl<P: Platform> Variant for Plain<P> {
     type Platform = P;
 
+    const NAME: &'static str = "plain";
+
+    type Counts = InWord;
+    type Isolation = ();
+
     #[inline]
-    fn take_references(&self, n: u32) -> Result<(), Refused> {
+    fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+        let word = this.gate.word();
         // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. A
         // refusal needs no more either: whoever learns of it reads this word at least as new
         // (coherence, S1).
-        let mut seen = self.word.load(Ordering::Relaxed);
+        let mut seen = word.load(Ordering::Relaxed);
         loop {
-            let taken = PlainWord::at(seen).acquired(n)?;
-            // Acquire: pairs with the Release in `settle_open`; what the owner did before it opened
-            // the object is visible under protection. A failure is as good as the load above.
-            match self.word.compare_exchange_weak(
-                seen,
-                taken.0,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
+            let taken = this.gate.at(seen).acquired(n)?.bits;
+            // Acquire: pairs with the Release in `Gate::finish` and `Gate::change`; what the owner did
+            // before it opened the object is visible under protection. A failure is as good as the
+            // load above.
+            match word.compare_exchange_weak(seen, taken, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => seen = now,
             }
         }
     }
 
+    fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+        let taken = |seen| Some(this.gate.at(seen).acquired_held(n).ok()?.bits);
+        let word = this.gate.word();
+        // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and keeps
+        // the object from draining. A failure changes nothing.
+        let done = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        done.map(drop).map_err(|_| Refused::Full)
+    }
+
     #[inline]
-    unsafe fn drop_references(&self, n: u32) {
-        let object = ObjectId::of(self);
+    unsafe fn release(this: &Rundown<Self>, n: u32) {
+        let object = ObjectId::of(this);
+        let word = this.gate.word();
         // Relaxed: pairs with nothing, the value is only a first guess for the exchange below.
-        let mut seen = self.word.load(Ordering::Relaxed);
+        let mut seen = word.load(Ordering::Relaxed);
         loop {
-            let Some(left) = PlainWord::at(seen).released(n) else {
+            let Some(left) = this.gate.at(seen).released(n) else {
                 return P::misuse(&Misuse::OverRelease {
                     object,
-                    held: PlainWord::at(seen).count().cast_signed(),
+                    held: this.gate.at(seen).count().cast_signed(),
                     released: u64::from(n),
                 });
             };
-            // Release: pairs with the Acquire in `look`; what was done under protection
-            // happens-before the return of `wait` (S2). Its success is the last touch (S3): the
-            // object may be gone then. A failure is as good as the load above.
-            match self.word.compare_exchange_weak(
-                seen,
-                left.0,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) if left.is_drained() => return P::wake_waiters(object),
-                Ok(_) => return,
+            // Release: pairs with the Acquire in `Gate::snapshot`; what was done under protection
+            // happens-before the return of `wait` (S2). Its success is the last touch, unless a
+            // completion is left (S3): the object may be gone then. A failure is as good as the load
+            // above.
+            match word.compare_exchange_weak(seen, left.bits, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) if left.is_open() || left.count() > 0 => return,
+                Ok(_) if left.phase() == Phase::ClosedThen => {
+                    return this.gate.finish_drain::<P>(object);
+                }
+                Ok(_) => return P::wake_waiters(object),
                 Err(now) => seen = now,
             }
         }
     }
 
-    fn look(&self) -> Snapshot {
-        // Acquire: pairs with the Release in `drop_references` (S2: all writes between are by
-        // read-modify-write, so one load sees every release), and with those in `step`, `revive` and
-        // `settle_*`.
-        let word = PlainWord::at(self.word.load(Ordering::Acquire));
-        word.snapshot(|| {
-            if word.count() == 0 {
-                State::Drained
-            } else {
-                State::Draining
-            }
-        })
-    }
-
-    fn step(&self, from: Snapshot, to: Phase, _: Inside) -> bool {
-        let next = PlainWord::at(from.word).with_phase(to);
-        // Release: pairs with the Acquire in `look`: the owner's steps, by whichever thread, happen
-        // one after the other (S8). No Acquire: `look` has acquired this word. A failure is
-        // followed by another `look`.
-        self.word
-            .compare_exchange(from.word, next.0, Ordering::Release, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    fn sweep(&self, _: Inside) {
-        // The count is in the very word that `step` closed.
-    }
-
-    fn revive(&self, draining: Snapshot, _: Inside) -> bool {
-        let open = PlainWord::at(draining.word).revived();
-        // Release: pairs with the Acquire in `look` and in `take_references`, as in `settle_open`.
-        // A failure is followed by another `look`.
-        self.word
-            .compare_exchange(draining.word, open.0, Ordering::Release, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    fn unsweep(&self, _: Inside) {
-        // The count is zero, which is where the next life starts.
-    }
-
-    fn settle_open(&self, era: Era, _: Inside) {
-        // Release: pairs with the Acquire in `take_references` (a grant sees what the owner
-        // prepared) and in `look` (so does the next owner). A store will do: nobody else writes a
-        // claimed word.
-        self.word.store(PlainWord::reborn(era).0, Ordering::Release);
-    }
-
-    fn settle_run_down(&self, era: Era, _: Inside) {
-        // Release: pairs with the Acquire in `look`: the next owner sees that the value is taken.
-        // A store will do, as above.
-        self.word
-            .store(PlainWord::of(era, Phase::RunDown).0, Ordering::Release);
-    }
-
-    fn held(&self) -> i64 {
+    fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
         // Relaxed: pairs with nothing, the answer is for people.
-        PlainWord::at(self.word.load(Ordering::Relaxed))
-            .count()
-            .cast_signed()
-    }
-
-    fn counts(&self) -> RacyCounts<'_> {
-        RacyCounts::one(self.held())
-    }
-}
-
-impl<P: Platform> fmt::Debug for RundownRef<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RundownRef")
-            .field("state", &self.state())
-            .field("held", &self.held())
-            .finish()
-    }
-}
-
-#[cfg(feature = "diagnosis")]
-impl<P: Platform> Drop for RundownRef<P> {
-    fn drop(&mut self) {
-        crate::diagnosis::dropped(self);
+        let word = this.gate.at(this.gate.word().load(Ordering::Relaxed));
+        RacyCounts::one(word.held().cast_signed())
     }
 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::object_id::ObjectId;
 use crate::primitive::spin_loop;
 use crate::state::Misuse;
 use crate::wakers::Wakers;
@@ -35,10 +36,8 @@ pub trait Platform: 'static {
     /// A caller has broken the contract (S7). Called in the context that found it, after the last
     /// touch of the object, which may be gone.
     ///
-    /// Panics unless implemented otherwise. (One case is told in the middle of a step: what was released
-    /// on an object that is born closed, when it opens. If this panics then, the object stays
-    /// [claimed](crate::State::Claimed).) If it returns, the call that found the misuse returns,
-    /// too, and the object is as [`Misuse`] says.
+    /// Panics unless implemented otherwise. If it returns, the call that found the misuse returns, too,
+    /// and the object is as [`Misuse`] says.
     fn misuse(what: &Misuse) {
         panic!("{what}");
     }
@@ -65,56 +64,14 @@ pub trait Clock: Platform {
 
 /// A platform whose waiters may also be futures.
 ///
-/// Its [`wake_waiters`](Platform::wake_waiters) must also [ring](Wakers::ring) this table, and
-/// somebody must [deliver](Wakers::deliver).
+/// Its [`wake_waiters`](Platform::wake_waiters) must also [ring](Wakers::ring) this table, and the
+/// executor must [deliver](Wakers::deliver) the rings before it looks for work. An executor that is
+/// about to halt the CPU asks [`is_rung`](Wakers::is_rung) with interrupts off, and enables them only
+/// by the instruction that halts (`sti; hlt`): a ring between the question and `hlt` would otherwise
+/// not wake it.
 pub trait AsyncPlatform: Platform {
     /// The platform's one table of wakers.
     fn wakers() -> &'static Wakers;
-}
-
-/// Which rundown object: its address, as a number only. It outlives the object.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectId(usize);
-
-impl ObjectId {
-    /// The id of the object at this address.
-    #[inline]
-    pub(crate) fn of<R: ?Sized>(object: &R) -> Self {
-        Self((&raw const *object).addr())
-    }
-
-    /// The address.
-    #[must_use]
-    pub const fn get(self) -> usize {
-        self.0
-    }
-
-    /// Spreads objects over `buckets`, for a table of waiters.
-    ///
-    /// # Panics
-    /// If `buckets` is zero.
-    #[must_use]
-    pub const fn bucket(self, buckets: usize) -> usize {
-        // Fibonacci hashing (Knuth, "The Art of Computer Programming", volume 3, section 6.4): the
-        // low bits of addresses are alike, the high bits of the product are not. The factor is 2^64
-        // divided by the golden ratio.
-        let product = (self.0 as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        assert!(buckets > 0, "a table needs buckets");
-        // The high 32 bits, as a fraction of the buckets.
-        (((product >> 32) * buckets as u64) >> 32) as usize
-    }
-}
-
-impl fmt::Display for ObjectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
-}
-
-impl fmt::Debug for ObjectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ObjectId({self})")
-    }
 }
 
 /// What a waiter waits for.

@@ -19,6 +19,7 @@ pub(crate) use loom::{
 #[cfg(not(rundown_loom))]
 mod native {
     pub(crate) use core::hint::spin_loop;
+    // Not counted in a trace: only where a completion is left.
     #[cfg(not(rundown_trace))]
     pub(crate) use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
     pub(crate) use core::sync::atomic::{AtomicPtr, Ordering};

@@ -1,26 +1,31 @@
-//! [`Rundown`]: what users and owners call, once for all kinds.
+//! What users and owners call: the inherent methods of [`Rundown`], for all variants.
 
-use crate::batch;
+use core::fmt;
+use core::ptr::NonNull;
+
+use crate::close_all;
+use crate::completion::Completion;
 use crate::counts::RacyCounts;
 use crate::drain::Drain;
+use crate::gate::Counts;
 use crate::guard::{RefGuard, RefGuards};
-use crate::lifecycle::{self, Claimed, Kind};
-use crate::platform::{Clock, ObjectId, Wait};
-use crate::state::{CloseOutcome, Outstanding, Refused, State, WaitOutcome, WrongState};
+use crate::lifecycle::NotClosed;
+use crate::outstanding::Outstanding;
+use crate::platform::{Clock, Wait};
+use crate::state::{
+    CloseOutcome, CloseThenError, IllegalContext, Refused, State, WaitOutcome, WrongState,
+};
+use crate::variant::{Rundown, Variant};
+use crate::word::Phase;
 
-/// Rundown protection: the contract all kinds keep (S1 to S11 in the [crate documentation](crate)).
-///
-/// Users: [`try_acquire`](Rundown::try_acquire). Owner: [`wait`](Rundown::wait), then free the
-/// guarded thing, or [`reinit`](Rundown::reinit). The trait is sealed: its promises are relied on
-/// by `unsafe` code.
-pub trait Rundown: Kind {
+impl<V: Variant + ?Sized> Rundown<V> {
     /// Takes protection, or `None` if the object is closed (or [full](Refused::Full)).
     ///
     /// Legal in any context, NMI included; never allocates, blocks or disables interrupts (S5).
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    fn try_acquire(&self) -> Option<RefGuard<'_, Self>> {
-        self.take_references(1).ok()?;
+    pub fn try_acquire(&self) -> Option<RefGuard<'_, V>> {
+        V::acquire(self, 1).ok()?;
         Some(RefGuard::new(self))
     }
 
@@ -28,8 +33,8 @@ pub trait Rundown: Kind {
     /// is open, and protects nothing. Same contexts as `try_acquire`.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, Self>> {
-        self.take_references(n).ok()?;
+    pub fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, V>> {
+        V::acquire(self, n).ok()?;
         Some(RefGuards::new(self, n))
     }
 
@@ -42,7 +47,7 @@ pub trait Rundown: Kind {
     /// [`Refused`] says why; nothing is held then.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    fn acquire(&self) -> Result<(), Refused> {
+    pub fn acquire(&self) -> Result<(), Refused> {
         self.acquire_many(1)
     }
 
@@ -55,9 +60,41 @@ pub trait Rundown: Kind {
     /// [`Refused`] says why; nothing is held then.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    fn acquire_many(&self, n: u32) -> Result<(), Refused> {
-        self.take_references(n)?;
-        crate::diagnosis::took_raw::<Self::Platform>(self.id(), n);
+    pub fn acquire_many(&self, n: u32) -> Result<(), Refused> {
+        V::acquire(self, n)?;
+        crate::holders::took_raw::<V::Platform>(self.id(), n);
+        Ok(())
+    }
+
+    /// Takes one more protection for a caller that holds one, without a guard, in any state of the object
+    /// (S12): also while it drains, which then waits for this one as well. Same contexts as
+    /// `try_acquire`.
+    ///
+    /// # Errors
+    /// [`Refused::Full`] if the object cannot count one more.
+    ///
+    /// # Safety
+    /// The caller holds protection of this object, by a guard or without.
+    #[inline]
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub unsafe fn acquire_held(&self) -> Result<(), Refused> {
+        // SAFETY: the same contract.
+        unsafe { self.acquire_held_many(1) }
+    }
+
+    /// Takes `n` more protections for a caller that holds one: all or none, see
+    /// [`acquire_held`](Self::acquire_held).
+    ///
+    /// # Errors
+    /// [`Refused::Full`] if the object cannot count so many more.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline]
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub unsafe fn acquire_held_many(&self, n: u32) -> Result<(), Refused> {
+        V::acquire_held(self, n)?;
+        crate::holders::took_raw::<V::Platform>(self.id(), n);
         Ok(())
     }
 
@@ -71,7 +108,7 @@ pub trait Rundown: Kind {
     /// The caller owns one protection, from [`acquire`](Rundown::acquire) on this object, and gives
     /// it up.
     #[inline]
-    unsafe fn release(&self) {
+    pub unsafe fn release(&self) {
         // SAFETY: the same contract.
         unsafe { self.release_many(1) }
     }
@@ -83,31 +120,37 @@ pub trait Rundown: Kind {
     /// [`acquire_many`](Rundown::acquire_many) on this object, and gives them up. If it does not,
     /// [`Platform::misuse`](crate::Platform::misuse) is told, at the latest when the object drains.
     #[inline]
-    unsafe fn release_many(&self, n: u32) {
-        crate::diagnosis::release_raw::<Self::Platform>(self.id(), n);
+    pub unsafe fn release_many(&self, n: u32) {
+        crate::holders::release_raw::<V::Platform>(self.id(), n);
         // SAFETY: the same contract.
-        unsafe { self.drop_references(n) }
+        unsafe { V::release(self, n) }
     }
 
     /// Closes the object: every acquire that starts after this returns is refused (S1), until it is
     /// opened again.
     ///
-    /// Never waits; legal in any context. Takes one step per slot (on the plain kind, one
+    /// Never waits; legal in any context. Takes one step per slot (in the plain variant, one
     /// compare-and-swap, again if a user comes in between).
     ///
-    /// Only [`PerCpuRundown`](crate::PerCpuRundown) waits, for a [barrier](crate::PerCpu::barrier), for
-    /// a bounded time, and is legal where that is; so are all calls here that close the object first.
-    fn close(&self) -> CloseOutcome {
-        match lifecycle::close(self) {
-            Ok(closing) if closing.first => CloseOutcome::Closed,
-            Ok(_) => CloseOutcome::AlreadyClosed,
-            Err(Claimed) => CloseOutcome::Superseded,
+    /// Only [`PerCpuRundown`](crate::PerCpuRundown) waits, for a
+    /// [barrier](crate::PerCpuPlatform::barrier), and only there it may be
+    /// [illegal](CloseOutcome::IllegalContext): in an NMI handler, as a rule. The same holds for all calls
+    /// here that close the object first.
+    pub fn close(&self) -> CloseOutcome {
+        match self.try_close(None) {
+            Ok(_) => CloseOutcome::Closed,
+            Err(NotClosed::IllegalContext) => CloseOutcome::IllegalContext,
+            Err(NotClosed::Found(seen)) if seen.state == State::Claimed => CloseOutcome::Superseded,
+            Err(NotClosed::Found(_)) => CloseOutcome::AlreadyClosed,
         }
     }
 
     /// Closes those of the objects that are open. Like [`close`](Rundown::close) for each, but with
-    /// one [barrier](crate::PerCpu::barrier) for all, if the kind needs one. The same object may be in
-    /// the list twice.
+    /// one [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one. The same object
+    /// may be in the list twice.
+    ///
+    /// # Errors
+    /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
     ///
     /// # Panics
     /// Only as [`Platform::misuse`](crate::Platform::misuse) does: if more was released than taken of
@@ -115,16 +158,59 @@ pub trait Rundown: Kind {
     /// If the platform's barrier itself panics, the objects stay [closing](State::Closing) for ever.
     ///
     /// ```
-    /// use rundown::{HostPlatform, Rundown, RundownRef, Spin};
+    /// use rundown::{HostPlatform, PlainRundown, Spin};
     ///
-    /// let objects = [const { RundownRef::<HostPlatform>::new() }; 100];
-    /// Rundown::close_all(&objects.each_ref());
+    /// let objects = [const { PlainRundown::<HostPlatform>::new() }; 100];
+    /// PlainRundown::close_all(&objects.each_ref()).expect("legal in any context");
     /// for object in &objects {
     ///     let _ = object.wait(&Spin);
     /// }
     /// ```
-    fn close_all(objects: &[&Self]) {
-        batch::close_all(objects);
+    pub fn close_all(objects: &[&Self]) -> Result<(), IllegalContext> {
+        close_all::close_all(objects, |object| object)
+    }
+
+    /// Closes the object, or finds it draining, and leaves `completion` with it: the last release runs it,
+    /// exactly once, after its last touch of the object (S13). If nothing is held, this call runs it.
+    /// Never waits for that; legal where [`close`](Self::close) is.
+    ///
+    /// A [`cancel`](Self::cancel) gives the completion back, unrun. Waiters are woken as ever, just before
+    /// it runs.
+    ///
+    /// # Errors
+    /// [`CloseThenError`]: nothing changed, and the completion will not run.
+    pub fn close_then(&self, completion: &'static Completion) -> Result<(), CloseThenError> {
+        // SAFETY: it is valid for ever.
+        unsafe { self.close_then_unchecked(completion) }
+    }
+
+    /// The same for a completion in memory that is not static: in the object's own, for example.
+    ///
+    /// # Errors
+    /// As for [`close_then`](Self::close_then).
+    ///
+    /// # Safety
+    /// `completion` points to a completion that stays valid until it has run, or a
+    /// [`cancel`](Self::cancel) has given it back, or this call has failed.
+    pub unsafe fn close_then_unchecked(
+        &self,
+        completion: *const Completion,
+    ) -> Result<(), CloseThenError> {
+        let slot = self.gate.counts.completion();
+        let filled = NonNull::new(completion.cast_mut()).is_some_and(|it| slot.fill(it));
+        if !filled {
+            return Err(CloseThenError::Occupied);
+        }
+        self.try_close_then().map_err(|failure| {
+            // Nothing else knows of it.
+            let _ = slot.take();
+            match failure {
+                NotClosed::Found(seen) => {
+                    CloseThenError::WrongState(WrongState { found: seen.state })
+                }
+                NotClosed::IllegalContext => CloseThenError::IllegalContext,
+            }
+        })
     }
 
     /// Closes the object if it is open, and returns when everything it granted is released (S2), or
@@ -132,12 +218,12 @@ pub trait Rundown: Kind {
     ///
     /// What was done under protection happens-before the return. Any number of callers may wait, at
     /// the same time or later; all return (S6). If another caller is [re-opening](State::Claimed)
-    /// the object when this starts, this comes after it: it closes the new life.
+    /// the object when this starts, this comes after it: it closes the new generation.
     ///
     /// Thread context only, and not while the caller holds protection itself: it would wait for
     /// itself.
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    fn wait<W: Wait + ?Sized>(&self, policy: &W) -> WaitOutcome {
+    pub fn wait<W: Wait + ?Sized>(&self, policy: &W) -> WaitOutcome {
         self.drain().wait(policy)
     }
 
@@ -149,13 +235,13 @@ pub trait Rundown: Kind {
     /// again, or [`cancel`](Rundown::cancel). (If another caller had it [claimed](State::Claimed)
     /// all the time, it is not closed yet.) A deadline in the past makes one attempt.
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    fn wait_deadline<W: Wait + ?Sized>(
+    pub fn wait_deadline<W: Wait + ?Sized>(
         &self,
         policy: &W,
         deadline: u64,
     ) -> Result<WaitOutcome, Outstanding>
     where
-        Self::Platform: Clock,
+        V::Platform: Clock,
     {
         self.drain().wait_deadline(policy, deadline)
     }
@@ -165,52 +251,55 @@ pub trait Rundown: Kind {
     ///
     /// # Errors
     /// [`Outstanding`] says how many are still held, and the state: closed, unless another caller had
-    /// the object [claimed](State::Claimed), or cancelled the drain at this very moment.
-    fn try_wait(&self) -> Result<(), Outstanding> {
+    /// the object [claimed](State::Claimed), or cancelled the drain at this very moment, or it may not be
+    /// [closed](Self::close) here.
+    pub fn try_wait(&self) -> Result<(), Outstanding> {
         let mut drain = self.drain();
         match drain.poll() {
             Some(WaitOutcome::Drained) => Ok(()),
-            Some(WaitOutcome::Cancelled) | None => Err(drain.outstanding()),
+            _ => Err(drain.outstanding()),
         }
     }
 
     /// Closes the object if it is open, and starts to wait: the [`Drain`] can be polled, awaited, or
     /// waited for with a policy. Never waits for it itself; legal where [`close`](Rundown::close) is.
-    fn drain(&self) -> Drain<'_, Self> {
-        Drain::start(self)
+    pub fn drain(&self) -> Drain<'_, V> {
+        Drain::start(self, None)
     }
 
-    /// Opens a draining object again, with what is still held (S10). Never waits; any context.
+    /// Opens a draining object again, with what is still held (S10). Never waits; any context. Returns the
+    /// [completion](Self::close_then) that was left, if there was one: it will not run.
     ///
     /// Every waiter whose wait began before this returns [`WaitOutcome::Cancelled`], unless it finds
     /// that the object has drained since. Against a concurrent close, the later of the two wins.
     ///
     /// # Errors
     /// [`WrongState`] if it is open, drained, or another caller is at work on it
-    /// ([`State::Closing`], [`State::Claimed`]); nothing changed.
-    fn cancel(&self) -> Result<(), WrongState> {
-        lifecycle::cancel(self)
+    /// ([`State::Closing`], [`State::Claimed`]); or if more than 2^60 are held of an object that counts
+    /// per CPU, which are too many to be carried over. Nothing changed.
+    pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
+        self.try_cancel()
     }
 
     /// Marks a drained object run down. Doing it twice is no error. Any context.
     ///
     /// # Errors
     /// [`WrongState`] if it is open, draining or claimed; nothing changed.
-    fn complete(&self) -> Result<(), WrongState> {
-        lifecycle::complete(self)
+    pub fn complete(&self) -> Result<(), WrongState> {
+        self.try_complete()
     }
 
-    /// Opens a drained object again, whether it was marked run down or not. Any context.
+    /// Opens a drained object again, whether it was marked run down or not. Any context (the first time,
+    /// that of [`prepare`](crate::PerCpuRundown::prepare)).
     ///
     /// What the caller did before happens-before every protection granted from then on.
     ///
     /// # Errors
     /// [`WrongState`] if it is open, draining or claimed by another caller; nothing changed.
-    fn reinit(&self) -> Result<(), WrongState> {
-        let era = lifecycle::claim(self, |seen| {
-            matches!(seen.state, State::Drained | State::RunDown)
-        })?;
-        lifecycle::reopen(self, era);
+    pub fn reinit(&self) -> Result<(), WrongState> {
+        let drained = |state| matches!(state, State::Drained | State::RunDown);
+        let epoch = self.claim_to_open(|seen| drained(seen.state))?;
+        self.reopen(epoch);
         Ok(())
     }
 
@@ -219,10 +308,12 @@ pub trait Rundown: Kind {
     /// down.
     ///
     /// # Errors
-    /// [`WrongState`] unless the object is run down; nothing changed.
-    fn open(&self) -> Result<(), WrongState> {
-        let era = lifecycle::claim(self, |seen| seen.state == State::RunDown)?;
-        lifecycle::reopen(self, era);
+    /// [`WrongState`] unless the object is run down; nothing changed. If it is [lazy](crate::PerCpuRundown::lazy) and the
+    /// system has no counter for it, [`State::RunDown`] is what was found:
+    /// [`prepare`](crate::PerCpuRundown::prepare) says why.
+    pub fn open(&self) -> Result<(), WrongState> {
+        let epoch = self.claim_to_open(|seen| seen.state == State::RunDown)?;
+        self.reopen(epoch);
         Ok(())
     }
 
@@ -231,35 +322,45 @@ pub trait Rundown: Kind {
     ///
     /// It stays so until an owner's next step; `false` while another caller has the object
     /// [claimed](State::Claimed), since it may be about to open.
-    fn is_drained(&self) -> bool {
-        matches!(self.look().state, State::Drained | State::RunDown)
+    pub fn is_drained(&self) -> bool {
+        matches!(self.snapshot().state, State::Drained | State::RunDown)
     }
 
     /// A snapshot of the life cycle. Any context.
-    fn state(&self) -> State {
-        self.look().state
+    pub fn state(&self) -> State {
+        self.snapshot().state
     }
 
     /// How many protections are held. Racy: CPUs come and go while the slots are summed up, so the
-    /// sum may never have been true, and may be negative. Exact when nobody acquires or releases.
-    fn racy_held(&self) -> i64 {
-        self.held()
+    /// sum may never have been true, and may be negative. Exact when nothing acquires or releases.
+    pub fn racy_held(&self) -> i64 {
+        let in_slots = self.racy_counts().fold(0, i64::wrapping_add);
+        match self.gate.counts.shared() {
+            None => in_slots,
+            Some(_) if matches!(self.gate.phase(), Phase::RunDown | Phase::Claimed) => 0,
+            Some(shared) => shared.racy_held(in_slots),
+        }
     }
 
     /// The net count of every slot, in the order of the CPU index: what was taken there less what
-    /// was released there. Single counts may be negative, the plain kind has just one. Racy, see
+    /// was released there. Single counts may be negative; the plain variant has just one. Racy, see
     /// [`racy_held`](Rundown::racy_held).
     ///
-    /// While the object drains, the counts go on. (An acquire that lost its race against the
-    /// close is still in them.) Only those of the per-CPU kind stand still.
-    fn racy_counts(&self) -> RacyCounts<'_> {
-        self.counts()
+    /// Closing an object does not clear the counts. In the cache-aware variant late releases still
+    /// subtract there, and an acquire that lost the race against the close is in them as well; in the
+    /// per-CPU variant they stand still.
+    pub fn racy_counts(&self) -> RacyCounts<'_> {
+        V::counts(self)
     }
+}
 
-    /// The object's address, as [`Platform::wake_waiters`](crate::Platform::wake_waiters) will hear
-    /// it.
-    #[inline]
-    fn id(&self) -> ObjectId {
-        ObjectId::of(self)
+impl<V: Variant + ?Sized> fmt::Debug for Rundown<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rundown")
+            .field("variant", &format_args!("{}", V::NAME))
+            .field("state", &self.state())
+            .field("held", &self.racy_held())
+            .field("counts", &self.racy_counts())
+            .finish()
     }
 }

@@ -2,18 +2,19 @@
 
 use core::fmt;
 
-use crate::platform::ObjectId;
+use crate::object_id::ObjectId;
 
 /// Where an object stands in its life. What [`Rundown::state`](crate::Rundown::state) returns is a
-/// snapshot: other CPUs may have moved on already. (The cache-aware kind reads two words for it: if it
+/// snapshot: other CPUs may have moved on already. (Two variants read two words for it: if the object
 /// is drained, claimed and opened in between, the answer is `Closing`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Grants protection.
     Open,
-    /// Closed: refuses new protection. One caller is still counting what is held (in `close`), or is
-    /// about to open the object again (in `cancel`). A short, bounded step; the plain kind has no
-    /// need of it. Lasts for ever after [`Misuse::OutOfRange`], and while more than 2^61 are held.
+    /// Closed: refuses new protection. A caller is still counting what is held (in `close`; in the
+    /// per-CPU variant that takes a barrier), or about to open the object again (in `cancel`), or about
+    /// to run its [completion](crate::Completion). Bounded by that step, but lasts for ever after
+    /// [`Misuse::OutOfRange`] in `close`, or if the platform's barrier panics.
     Closing,
     /// Closed. Some protection that it granted is still held.
     Draining,
@@ -40,7 +41,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What [`close`](crate::Rundown::close) did. None of these is a failure.
+/// What [`close`](crate::Rundown::close) did. Only the last of these is a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseOutcome {
     /// This call closed the object.
@@ -51,6 +52,10 @@ pub enum CloseOutcome {
     /// changed. What is in progress is later in the order than this close, so it wins: the object
     /// will be open, or run down.
     Superseded,
+    /// The per-CPU variant closes with a barrier, which is illegal in this context (for example in an
+    /// NMI handler): see [`PerCpuPlatform::check_barrier`](crate::PerCpuPlatform::check_barrier).
+    /// Nothing changed: the object is as it was, open perhaps.
+    IllegalContext,
 }
 
 /// How a wait ended.
@@ -62,6 +67,9 @@ pub enum WaitOutcome {
     Drained,
     /// [`cancel`](crate::Rundown::cancel) has opened the object again: it is in use (S10).
     Cancelled,
+    /// The object could not be closed in this context: see [`CloseOutcome::IllegalContext`]. It is as it
+    /// was, open perhaps. Only in the per-CPU variant.
+    IllegalContext,
 }
 
 /// Why an acquire was refused.
@@ -70,8 +78,8 @@ pub enum Refused {
     /// The object is closed.
     Closed,
     /// The object is open but cannot count that many more: see
-    /// [`RundownRef::CAPACITY`](crate::RundownRef::CAPACITY) and
-    /// [`Slot::CAPACITY`](crate::Slot::CAPACITY).
+    /// [`PlainRundown::CAPACITY`](crate::PlainRundown) and
+    /// [`CacheAwareRundown::capacity`](crate::CacheAwareRundown).
     Full,
 }
 
@@ -101,42 +109,54 @@ impl fmt::Display for WrongState {
 
 impl core::error::Error for WrongState {}
 
-/// The object has not drained yet.
-///
-/// With feature `diagnosis`, its `Display` also lists who holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Outstanding {
-    /// Which object.
-    pub object: ObjectId,
-    /// The state it was found in.
-    pub state: State,
-    /// How many protections were held a moment ago. As racy as
-    /// [`racy_held`](crate::Rundown::racy_held).
-    pub held: i64,
-}
+/// A barrier is illegal in the context of the call: the per-CPU variant cannot be closed there. Nothing
+/// changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IllegalContext;
 
-impl fmt::Display for Outstanding {
+impl fmt::Display for IllegalContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the object at {} is {}, {} held",
-            self.object, self.state, self.held
-        )?;
-        crate::diagnosis::list_holders(self.object, f)
+        f.write_str(
+            "the per-CPU variant cannot be closed in this context: a barrier is illegal here",
+        )
     }
 }
 
-impl core::error::Error for Outstanding {}
+impl core::error::Error for IllegalContext {}
+
+/// Why no completion was left. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseThenError {
+    /// The object is neither open nor draining, or has a completion already.
+    WrongState(WrongState),
+    /// Another completion is in the object's slot: left by an earlier call, or by one in progress, or
+    /// about to be given back by a cancel. (Or the completion was null.)
+    Occupied,
+    /// The per-CPU variant cannot be closed in this context: see [`CloseOutcome::IllegalContext`].
+    IllegalContext,
+}
+
+impl fmt::Display for CloseThenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongState(state) => state.fmt(f),
+            Self::Occupied => f.write_str("another completion is left with the object"),
+            Self::IllegalContext => IllegalContext.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for CloseThenError {}
 
 /// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse).
 ///
-/// Safe code cannot bring about the first. It can the second, with 2^29 calls that take or release
-/// `u32::MAX` at once on CPUs of their own.
+/// Safe code cannot bring about either of them, except that the per-CPU variant does not check single
+/// acquires against its capacity: 2^60 in all, more than 30 years of them at one a nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// More was released than was held (S7). The plain kind finds it in the very call and ignores
+    /// More was released than was held (S7). The plain variant finds it in the very call and ignores
     /// the call; the others find it when the object closes or drains. (One release too many while
     /// others hold takes away one of theirs: no counter can tell. It is found when they release.)
     OverRelease {
@@ -147,8 +167,8 @@ pub enum Misuse {
         /// How many were released: by the call that found it, or, found while closing, in excess.
         released: u64,
     },
-    /// A slot, or the sum of them all, left the range that it can count
-    /// ([`Slot::CAPACITY`](crate::Slot::CAPACITY)).
+    /// A slot, or the sum of them all, left the range that it can count: by releases without an acquire,
+    /// more than 2^60 of them. An object that is closing stays so.
     OutOfRange {
         /// Which object.
         object: ObjectId,

@@ -9,7 +9,7 @@ use core::task::Waker;
 use core::{fmt, ptr};
 
 use crate::lock::Lock;
-use crate::platform::ObjectId;
+use crate::object_id::ObjectId;
 use crate::primitive::{AtomicU64, Ordering};
 
 /// A platform's futures that wait for objects to drain. One per platform, in a static; needs no

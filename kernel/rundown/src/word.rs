@@ -1,342 +1,276 @@
-//! The word that the life cycle is kept in: phase, era and, in the plain kind, the count.
+//! The bits of the state word: phase, epoch and, in the plain variant, the count.
+//!
+//! ```text
+//!              63        42 41            14 13         2 1   0
+//!   plain      count    22 | generation  28 | cancels 12 | phase
+//!              63 62 61            24 23                2 1   0
+//!   others     count  2 | generation   38 | cancels 22 | phase
+//! ```
+//!
+//! Phase 3 means that nothing is held, so its count is free to say more: 0 is run down, 1 is claimed, 2 is
+//! born closed with a value. For that alone the other variants have two bits of count.
+//!
+//! Generation and cancels wrap. What a wrap can do:
+//!
+//! - A waiter that looks away for exactly 2^28 generations (2^38) mistakes one for another, and waits
+//!   for the end of that one. At a close, drain and re-init every 100 ns, 2^28 take 27 s; at one every
+//!   microsecond, 2^38 take 3 days.
+//! - An owner that is interrupted for exactly as many generations between its look and its step takes
+//!   a later generation for the one that it saw.
+//! - A waiter that looks away for exactly 2^12 cancels (2^22) of one generation, the last of them
+//!   followed by a close, does not learn of them and waits on: 0.4 ms (0.4 s) at one every 100 ns.
 
 use crate::state::{Refused, State};
 
-/// The part of a [`State`] that a word stores. `Closing`, `Draining` and `Drained` are all `Closed`:
-/// which of them it is, the count says.
+/// The part of a [`State`] that the word itself says. Which of `Closing`, `Draining` and `Drained` a
+/// closed object is, the count says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Open = 0,
-    Closed = 1,
-    RunDown = 2,
-    Claimed = 3,
+pub(crate) enum Phase {
+    Open,
+    Closed,
+    /// Closed, and a completion is left for the last release. In the plain variant only: the others
+    /// have that mark in the shared count.
+    ClosedThen,
+    RunDown,
+    Claimed,
+    /// Run down, but it still holds the value that it was born with: it has never been open.
+    Unopened,
 }
 
-/// Which stretch of open and closed time. Waiters remember the era that they closed, so that one who
-/// looks late is not fooled by what came after (S6, S10).
+/// Which stretch of open and closed time. A waiter remembers the epoch that it closed, so that it is
+/// not fooled by what came after, however late it looks (S6, S10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Era {
+pub(crate) struct Epoch {
     /// One more after every drain that was followed by a re-init.
-    pub(crate) life: u64,
-    /// One more after every cancelled drain of this life.
+    pub(crate) generation: u64,
+    /// One more after every cancelled drain of this generation.
     pub(crate) cancels: u64,
 }
 
-/// One look at the life cycle, and the very word that was seen, for a compare-and-swap against it.
+/// One look at the life cycle, and the very word that was seen, for a compare-exchange against it.
 #[derive(Clone, Copy, Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     pub(crate) state: State,
-    pub(crate) era: Era,
-    pub(crate) word: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) word: Word,
 }
 
-/// `count | life | cancels | phase`, from the highest bit to the lowest: `COUNT`, `LIFE`, `CANCELS`
-/// and 2 bits, 64 in all (fewer in tests).
-///
-/// `life` and `cancels` wrap. Only a waiter who looks away for exactly 2^LIFE lives can mistake one
-/// life for another, and then only waits for the drain of that one; and only an owner who is
-/// interrupted for exactly so many lives between its look and its step can take a later life for the
-/// one it saw. One who looks away for exactly 2^CANCELS cancels of one life, the last of
-/// them followed by a close, is not told of them and waits on.
+/// How many bits each field has; with the phase, 64 in all (fewer in tests).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Word<const COUNT: u32, const LIFE: u32, const CANCELS: u32>(pub(crate) u64);
+pub struct Layout {
+    pub(crate) count: u32,
+    pub(crate) generation: u32,
+    pub(crate) cancels: u32,
+}
 
-impl<const COUNT: u32, const LIFE: u32, const CANCELS: u32> Word<COUNT, LIFE, CANCELS> {
+impl Layout {
+    /// The plain variant.
+    pub(crate) const PLAIN: Self = Self {
+        count: 22,
+        generation: 28,
+        cancels: 12,
+    };
+
+    /// The variants with a count per CPU.
+    pub(crate) const SHARDED: Self = Self {
+        count: 2,
+        generation: 38,
+        cancels: 22,
+    };
+
     /// The greatest count.
-    pub(crate) const MAX_COUNT: u64 = ones(COUNT);
+    pub(crate) const fn max_count(self) -> u64 {
+        ones(self.count)
+    }
 
+    const fn generation_shift(self) -> u32 {
+        Word::PHASE_BITS + self.cancels
+    }
+
+    const fn count_shift(self) -> u32 {
+        self.generation_shift() + self.generation
+    }
+}
+
+/// A state word and how it is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) bits: u64,
+    layout: Layout,
+}
+
+impl Word {
     const PHASE_BITS: u32 = 2;
-    const LIFE_SHIFT: u32 = Self::PHASE_BITS + CANCELS;
-    const COUNT_SHIFT: u32 = Self::LIFE_SHIFT + LIFE;
+    /// An object is open if and only if none of these bits is set.
+    pub(crate) const PHASE: u64 = 0b11;
+    /// The first word of an object that is born open, in every layout.
+    pub(crate) const OPEN: u64 = 0;
+    /// The first word of an object that is born closed, in every layout.
+    pub(crate) const RUN_DOWN: u64 = 3;
 
-    /// The first word of an object.
-    pub(crate) const fn new(phase: Phase) -> Self {
-        Self(phase as u64)
-    }
-
-    /// The word with these bits.
-    pub(crate) const fn at(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    /// With a count of zero.
-    pub(crate) const fn of(era: Era, phase: Phase) -> Self {
-        Self(
-            (era.life & ones(LIFE)) << Self::LIFE_SHIFT
-                | (era.cancels & ones(CANCELS)) << Self::PHASE_BITS
-                | phase as u64,
-        )
+    #[inline]
+    pub(crate) const fn new(layout: Layout, bits: u64) -> Self {
+        Self { bits, layout }
     }
 
     pub(crate) const fn phase(self) -> Phase {
-        match self.0 & ones(Self::PHASE_BITS) {
+        match self.bits & Self::PHASE {
             0 => Phase::Open,
             1 => Phase::Closed,
-            2 => Phase::RunDown,
-            _ => Phase::Claimed,
-        }
-    }
-
-    pub(crate) const fn era(self) -> Era {
-        Era {
-            life: self.0 >> Self::LIFE_SHIFT & ones(LIFE),
-            cancels: self.0 >> Self::PHASE_BITS & ones(CANCELS),
-        }
-    }
-
-    pub(crate) const fn count(self) -> u64 {
-        // In two steps: with no bits for a count the shift may be as wide as the word.
-        (self.0 >> (Self::COUNT_SHIFT - 1)) >> 1 & ones(COUNT)
-    }
-
-    /// The same count and era in another phase.
-    pub(crate) const fn with_phase(self, phase: Phase) -> Self {
-        Self(self.0 & !ones(Self::PHASE_BITS) | phase as u64)
-    }
-
-    /// Open again, with the count as it is, in the era after a cancelled drain.
-    pub(crate) const fn revived(self) -> Self {
-        let era = Era {
-            cancels: self.era().cancels + 1,
-            ..self.era()
-        };
-        Self::of(era, Phase::Open).with_count(self.count())
-    }
-
-    /// In the era after a drain. The cancels of different lives are not compared.
-    pub(crate) const fn reborn(era: Era) -> Self {
-        let next = Era {
-            life: era.life + 1,
-            ..era
-        };
-        Self::of(next, Phase::Open)
-    }
-
-    /// `n` more protections.
-    pub(crate) fn acquired(self, n: u32) -> Result<Self, Refused> {
-        if !matches!(self.phase(), Phase::Open) {
-            return Err(Refused::Closed);
-        }
-        match self.count() + u64::from(n) {
-            count if count > Self::MAX_COUNT => Err(Refused::Full),
-            count => Ok(self.with_count(count)),
-        }
-    }
-
-    /// `n` fewer protections; `None` if so many are not held.
-    pub(crate) fn released(self, n: u32) -> Option<Self> {
-        let count = self.count().checked_sub(u64::from(n))?;
-        Some(self.with_count(count))
-    }
-
-    /// Whether it is closed and counts nothing.
-    pub(crate) const fn is_drained(self) -> bool {
-        !matches!(self.phase(), Phase::Open) && self.count() == 0
-    }
-
-    pub(crate) fn snapshot(self, closed: impl FnOnce() -> State) -> Snapshot {
-        Snapshot {
-            state: match self.phase() {
-                Phase::Open => State::Open,
-                Phase::Closed => closed(),
-                Phase::RunDown => State::RunDown,
-                Phase::Claimed => State::Claimed,
+            2 => Phase::ClosedThen,
+            _ => match self.count() {
+                0 => Phase::RunDown,
+                1 => Phase::Claimed,
+                _ => Phase::Unopened,
             },
-            era: self.era(),
-            word: self.0,
         }
     }
 
-    const fn with_count(self, count: u64) -> Self {
-        let below = ones(Self::COUNT_SHIFT);
-        Self(self.0 & below | (count << (Self::COUNT_SHIFT - 1)) << 1)
-    }
-}
-
-/// So many low bits.
-const fn ones(bits: u32) -> u64 {
-    match bits {
-        0 => 0,
-        _ => u64::MAX >> (u64::BITS - bits),
-    }
-}
-
-#[cfg(all(test, not(rundown_loom)))]
-mod tests {
-    use super::*;
-
-    /// What a [`Word<3, 2, 1>`] means. Eight bits: all of its values can be tried.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct Model {
-        count: u64,
-        era: Era,
-        phase: Phase,
+    pub(crate) const fn epoch(self) -> Epoch {
+        Epoch {
+            generation: self.bits >> self.layout.generation_shift() & ones(self.layout.generation),
+            cancels: self.bits >> Self::PHASE_BITS & ones(self.layout.cancels),
+        }
     }
 
-    type Narrow = Word<3, 2, 1>;
-    const MOST: u64 = 7;
-    const LIVES: u64 = 4;
-    const CANCELS: u64 = 2;
-    const PHASES: [Phase; 4] = [Phase::Open, Phase::Closed, Phase::RunDown, Phase::Claimed];
+    #[inline]
+    pub(crate) const fn count(self) -> u64 {
+        self.bits >> self.layout.count_shift() & ones(self.layout.count)
+    }
 
-    /// Every word, and what it must mean.
-    fn every() -> impl Iterator<Item = (Narrow, Model)> {
-        (0..256).map(|bits: u64| {
-            let model = Model {
-                count: bits >> 5,
-                era: Era {
-                    life: bits >> 3 & 3,
-                    cancels: bits >> 2 & 1,
-                },
-                phase: PHASES[(bits & 3) as usize],
-            };
-            (Narrow::at(bits), model)
+    /// How many are held, whatever the phase.
+    pub(crate) const fn held(self) -> u64 {
+        if self.is_vacant() { 0 } else { self.count() }
+    }
+
+    #[inline]
+    pub(crate) const fn is_open(self) -> bool {
+        self.bits & Self::PHASE == Self::OPEN
+    }
+
+    /// Whether its count is no count: see the module.
+    #[inline]
+    const fn is_vacant(self) -> bool {
+        self.bits & Self::PHASE == Self::RUN_DOWN
+    }
+
+    /// The same epoch in another phase, counting nothing.
+    pub(crate) const fn emptied(self, phase: Phase) -> Self {
+        Self::of(self.layout, self.epoch(), phase)
+    }
+
+    /// The same epoch and count in another phase: open or closed.
+    pub(crate) const fn with_phase(self, phase: Phase) -> Self {
+        let code = match phase {
+            Phase::Open => 0,
+            Phase::Closed => 1,
+            Phase::ClosedThen => 2,
+            _ => panic!("this phase has no count"),
+        };
+        Self {
+            bits: self.bits & !Self::PHASE | code,
+            ..self
+        }
+    }
+
+    /// Open again, with the count as it is, in the epoch after a cancelled drain.
+    pub(crate) const fn revived(self) -> Self {
+        let epoch = Epoch {
+            cancels: self.epoch().cancels + 1,
+            ..self.epoch()
+        };
+        let count = self.count() << self.layout.count_shift();
+        Self {
+            bits: Self::of(self.layout, epoch, Phase::Open).bits | count,
+            ..self
+        }
+    }
+
+    /// Open, in the generation after a drain. (The cancels of different generations are not compared.)
+    pub(crate) const fn reborn(layout: Layout, epoch: Epoch) -> Self {
+        let next = Epoch {
+            generation: epoch.generation + 1,
+            ..epoch
+        };
+        Self::of(layout, next, Phase::Open)
+    }
+
+    /// `n` more protections, if it is open.
+    #[inline]
+    pub(crate) fn acquired(self, n: u32) -> Result<Self, Refused> {
+        if self.is_open() {
+            self.acquired_held(n)
+        } else {
+            Err(Refused::Closed)
+        }
+    }
+
+    /// `n` more protections for a caller that holds some, in whatever phase (S12).
+    #[inline]
+    pub(crate) fn acquired_held(self, n: u32) -> Result<Self, Refused> {
+        if u64::from(n) > self.layout.max_count() - self.count() {
+            return Err(Refused::Full);
+        }
+        Ok(Self {
+            bits: self.bits + self.times(n),
+            ..self
         })
     }
 
-    fn meaning(word: Narrow) -> Model {
-        assert!(word.0 < 256, "{word:?} has bits outside");
-        Model {
-            count: word.count(),
-            era: word.era(),
-            phase: word.phase(),
+    /// `n` fewer protections; `None` if fewer than `n` are held.
+    #[inline]
+    pub(crate) fn released(self, n: u32) -> Option<Self> {
+        if u64::from(n) > self.count() || self.is_vacant() && n > 0 {
+            return None;
+        }
+        Some(Self {
+            bits: self.bits - self.times(n),
+            ..self
+        })
+    }
+
+    /// The state that the word alone says, where it has the count.
+    pub(crate) const fn state(self) -> State {
+        match (self.phase(), self.count()) {
+            (Phase::Open, _) => State::Open,
+            (Phase::Closed, 0) => State::Drained,
+            // The last release is about to run the completion.
+            (Phase::ClosedThen, 0) => State::Closing,
+            (Phase::Closed | Phase::ClosedThen, _) => State::Draining,
+            (Phase::RunDown | Phase::Unopened, _) => State::RunDown,
+            (Phase::Claimed, _) => State::Claimed,
         }
     }
 
-    #[test]
-    fn a_word_means_its_fields() {
-        for (word, model) in every() {
-            assert_eq!(meaning(word), model);
-            let empty = Model { count: 0, ..model };
-            assert_eq!(meaning(Narrow::of(model.era, model.phase)), empty);
-        }
-        for phase in PHASES {
-            let era = Era {
-                life: 0,
-                cancels: 0,
-            };
-            let new = Model {
-                count: 0,
-                era,
-                phase,
-            };
-            assert_eq!(meaning(Narrow::new(phase)), new);
-        }
-        assert_eq!(Narrow::MAX_COUNT, MOST);
-    }
-
-    #[test]
-    fn acquiring_adds_all_or_nothing() {
-        for (word, model) in every() {
-            for n in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, u32::MAX] {
-                let count = model.count + u64::from(n);
-                let expected = match model.phase {
-                    Phase::Open if count <= MOST => Ok(Model { count, ..model }),
-                    Phase::Open => Err(Refused::Full),
-                    _ => Err(Refused::Closed),
-                };
-                assert_eq!(word.acquired(n).map(meaning), expected, "{model:?} + {n}");
-            }
+    /// Counting nothing.
+    pub(crate) const fn of(layout: Layout, epoch: Epoch, phase: Phase) -> Self {
+        let (code, count) = match phase {
+            Phase::Open => (0, 0),
+            Phase::Closed => (1, 0),
+            Phase::ClosedThen => (2, 0),
+            Phase::RunDown => (Self::RUN_DOWN, 0),
+            Phase::Claimed => (Self::RUN_DOWN, 1),
+            Phase::Unopened => (Self::RUN_DOWN, 2),
+        };
+        let epoch = (epoch.generation & ones(layout.generation)) << layout.generation_shift()
+            | (epoch.cancels & ones(layout.cancels)) << Self::PHASE_BITS;
+        Self {
+            bits: count << layout.count_shift() | epoch | code,
+            layout,
         }
     }
 
-    #[test]
-    fn releasing_takes_no_more_than_there_is() {
-        for (word, model) in every() {
-            for n in [0, 1, 2, 3, 4, 5, 6, 7, 8, u32::MAX] {
-                let left = model.count.checked_sub(u64::from(n));
-                let expected = left.map(|count| Model { count, ..model });
-                assert_eq!(word.released(n).map(meaning), expected, "{model:?} - {n}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_change_of_phase_changes_nothing_else() {
-        for (word, model) in every() {
-            for phase in PHASES {
-                assert_eq!(meaning(word.with_phase(phase)), Model { phase, ..model });
-            }
-        }
-    }
-
-    #[test]
-    fn a_cancelled_drain_keeps_count_and_life() {
-        for (word, model) in every() {
-            let era = Era {
-                cancels: (model.era.cancels + 1) % CANCELS,
-                ..model.era
-            };
-            let open = Model {
-                era,
-                phase: Phase::Open,
-                ..model
-            };
-            assert_eq!(meaning(word.revived()), open);
-        }
-    }
-
-    #[test]
-    fn the_next_life_is_another_and_starts_at_zero() {
-        for (_, model) in every() {
-            let life = (model.era.life + 1) % LIVES;
-            let reborn = meaning(Narrow::reborn(model.era));
-            assert_eq!((reborn.count, reborn.phase), (0, Phase::Open));
-            assert_eq!(reborn.era.life, life);
-        }
-    }
-
-    #[test]
-    fn drained_is_closed_and_zero() {
-        for (word, model) in every() {
-            let drained = model.phase != Phase::Open && model.count == 0;
-            assert_eq!(word.is_drained(), drained, "{model:?}");
-        }
-    }
-
-    #[test]
-    fn a_snapshot_asks_for_the_count_only_when_closed() {
-        for (word, model) in every() {
-            let mut asked = false;
-            let seen = word.snapshot(|| {
-                asked = true;
-                State::Draining
-            });
-            let expected = match model.phase {
-                Phase::Open => State::Open,
-                Phase::Closed => State::Draining,
-                Phase::RunDown => State::RunDown,
-                Phase::Claimed => State::Claimed,
-            };
-            assert_eq!(
-                (seen.state, seen.era, seen.word),
-                (expected, model.era, word.0)
-            );
-            assert_eq!(asked, model.phase == Phase::Closed);
-        }
-    }
-
-    /// The words in use fill all 64 bits; one of them has no count.
-    #[test]
-    fn full_words_are_not_mixed_up() {
-        fn check<const COUNT: u32, const LIFE: u32, const CANCELS: u32>() {
-            assert_eq!(COUNT + LIFE + CANCELS + 2, 64);
-            let full = Word::<COUNT, LIFE, CANCELS>::at(u64::MAX);
-            assert_eq!(full.count(), ones(COUNT));
-            assert_eq!(
-                (full.era().life, full.era().cancels),
-                (ones(LIFE), ones(CANCELS))
-            );
-            assert_eq!(full.phase(), Phase::Claimed);
-            let revived = full.revived();
-            assert_eq!((revived.count(), revived.era().cancels), (ones(COUNT), 0));
-            assert_eq!(revived.era().life, ones(LIFE));
-            assert_eq!(
-                Word::<COUNT, LIFE, CANCELS>::reborn(full.era()).era().life,
-                0
-            );
-        }
-        check::<28, 28, 6>();
-        check::<0, 40, 22>();
+    /// What to add for `n`, which is not more than the greatest count.
+    #[inline]
+    const fn times(self, n: u32) -> u64 {
+        (n as u64) << self.layout.count_shift()
     }
 }
+
+/// So many low bits, 1 to 64.
+const fn ones(bits: u32) -> u64 {
+    u64::MAX >> (u64::BITS - bits)
+}
+
+#[cfg(all(test, not(rundown_loom)))]
+mod tests;

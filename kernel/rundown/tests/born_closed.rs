@@ -7,8 +7,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rundown::{CloseOutcome, Protected, Refused, Rundown, Spin, State, WaitOutcome, WrongState};
-use support::{Inline, Make, Plain, Script, for_every_kind, panic_of};
+use rundown::{
+    CloseOutcome, Misuse, Protected, Refused, Rundown, Spin, State, Variant, WaitOutcome,
+    WrongState,
+};
+use support::{Inline, Make, Plain, Script, for_every_kind, misuses};
 
 for_every_kind!(
     s9_born_closed_refuses_until_it_is_opened,
@@ -16,6 +19,7 @@ for_every_kind!(
     s9_opening_has_one_winner,
     s9_what_was_prepared_is_seen_by_the_first_user,
     s9_a_wait_for_the_unopened_object_is_over,
+    s9_a_release_before_the_first_opening_is_found,
 );
 
 fn s9_born_closed_refuses_until_it_is_opened<R: Make + ?Sized>() {
@@ -110,11 +114,30 @@ fn s9_a_wait_for_the_unopened_object_is_over<R: Make + ?Sized>() {
     assert!(script.played());
 }
 
+/// It is reported by the first opening, which goes on; the plain variant reports it at once.
+fn s9_a_release_before_the_first_opening_is_found<R: Make + ?Sized>() {
+    for released in [1, 3] {
+        let rundown = R::make_closed();
+        let found = misuses(|| {
+            // SAFETY: nothing is held: this is the misuse. The object guards nothing.
+            unsafe { rundown.release_many(released) };
+            rundown.open().expect("run down");
+        });
+        let stray = Misuse::OverRelease {
+            object: rundown.id(),
+            held: 0,
+            released: released.into(),
+        };
+        assert_eq!(found, [stray]);
+        assert_eq!((rundown.state(), rundown.racy_held()), (State::Open, 0));
+    }
+}
+
 #[test]
 fn s9_born_closed_statics() {
-    static PLAIN: Plain = Plain::closed();
-    static CACHE_AWARE: Inline<4> = Inline::new().born_closed();
-    fn opens(rundown: &impl Rundown) {
+    static PLAIN: Rundown<Plain> = Rundown::<Plain>::new().born_closed();
+    static CACHE_AWARE: Rundown<Inline<4>> = Rundown::<Inline<_>>::new().born_closed();
+    fn opens(rundown: &Rundown<impl Variant>) {
         assert_eq!(rundown.state(), State::RunDown);
         assert!(rundown.try_acquire().is_none());
         rundown.open().expect("born closed");
@@ -126,9 +149,10 @@ fn s9_born_closed_statics() {
 
 #[test]
 fn s9_vacant_statics() {
-    static PLAIN: Protected<String, Plain> = Protected::vacant();
-    static CACHE_AWARE: Protected<String, Inline<4>> = Protected::vacant();
-    fn serves<R: Rundown>(object: &Protected<String, R>) {
+    static PLAIN: Protected<String, Plain> = Protected::vacant(Rundown::<Plain>::new());
+    static CACHE_AWARE: Protected<String, Inline<4>> =
+        Protected::vacant(Rundown::<Inline<_>>::new());
+    fn serves<R: Variant>(object: &Protected<String, R>) {
         assert!(object.try_acquire().is_none());
         assert_eq!(object.state(), State::RunDown);
         object.publish("first".into()).expect("vacant");
@@ -140,12 +164,10 @@ fn s9_vacant_statics() {
 }
 
 #[test]
-fn s9_vacant_needs_a_rundown_that_is_closed() {
-    let vacant = Protected::<u32, _>::vacant_with(*support::Boxed::make_closed());
-    assert!(vacant.try_acquire().is_none());
-    vacant.publish(1).expect("vacant");
-    let text = panic_of(|| {
-        let _ = Protected::<u32, Plain>::vacant_with(Plain::new());
-    });
-    assert!(text.contains("must be born closed"), "{text}");
+fn s9_vacant_objects_are_closed_whatever_the_rundown_is() {
+    for rundown in [support::Boxed::make_closed(), support::Boxed::make()] {
+        let vacant = Protected::<u32, _>::vacant(*rundown);
+        assert!(vacant.try_acquire().is_none());
+        vacant.publish(1).expect("vacant");
+    }
 }

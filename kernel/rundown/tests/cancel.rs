@@ -34,7 +34,7 @@ fn s10_a_cancelled_object_grants_again<R: Make + ?Sized>() {
     let first = rundown.try_acquire().expect("open");
     rundown.close();
     assert_eq!(rundown.acquire(), Err(Refused::Closed));
-    assert_eq!(rundown.cancel(), Ok(()));
+    assert_eq!(rundown.cancel(), Ok(None));
     assert_eq!(rundown.state(), State::Open);
     for cpu in 0..2 * R::slots() {
         R::on_cpu(cpu);
@@ -72,7 +72,7 @@ fn s10_cancel_is_legal_only_while_draining<R: Make + ?Sized>() {
     assert_eq!(rundown.cancel(), wrong(State::Open));
     let guard = rundown.try_acquire();
     rundown.close();
-    assert_eq!(rundown.cancel(), Ok(()));
+    assert_eq!(rundown.cancel(), Ok(None));
     assert_eq!(rundown.cancel(), wrong(State::Open));
     rundown.close();
     drop(guard);
@@ -86,7 +86,9 @@ fn s10_cancel_is_legal_only_while_draining<R: Make + ?Sized>() {
 fn s10_the_waiter_learns_it<R: Make + ?Sized>() {
     let rundown = R::make();
     let guard = rundown.try_acquire().expect("open");
-    let script = Script::new(|| rundown.cancel().expect("draining"));
+    let script = Script::new(|| {
+        rundown.cancel().expect("draining");
+    });
     assert_eq!(rundown.wait(&script), WaitOutcome::Cancelled);
     assert!(script.played());
     assert_eq!(rundown.state(), State::Open);
@@ -215,7 +217,9 @@ fn s10_cancel_wakes<R: Make + ?Sized>() {
     let rundown = R::make();
     let _guard = rundown.try_acquire().expect("open");
     rundown.close();
-    let woken = wake_ups(|| rundown.cancel().expect("draining"));
+    let woken = wake_ups(|| {
+        rundown.cancel().expect("draining");
+    });
     assert_eq!(woken, [rundown.id()]);
     // One that is refused has nothing to tell.
     let woken = wake_ups(|| assert!(rundown.cancel().is_err()));
@@ -249,7 +253,7 @@ fn s10_one_cancel_per_close<R: Make + ?Sized>() {
                 scope.spawn(|| {
                     start.wait();
                     match rundown.cancel() {
-                        Ok(()) => {
+                        Ok(_) => {
                             cancelled.fetch_add(1, Relaxed);
                         }
                         Err(WrongState {
@@ -286,7 +290,7 @@ fn s10_cancel_against_the_last_release<R: Make + ?Sized>() {
             let cancelled = rundown.cancel();
             let outcome = waiter.join().expect("the waiter does not fail");
             match cancelled {
-                Ok(()) => {
+                Ok(_) => {
                     assert_eq!(outcome, WaitOutcome::Cancelled);
                     assert_eq!(rundown.state(), State::Open);
                 }

@@ -1,4 +1,4 @@
-//! Counts at the ends of their range (S7), in the cache-aware kind. To count up to there would take
+//! Counts at the ends of their range (S7), in the cache-aware variant. To count up to there would take
 //! minutes, so the tests write to the slots what so many calls would have left.
 #![cfg(not(rundown_loom))]
 
@@ -6,26 +6,27 @@ mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rundown::{Misuse, Refused, Rundown, Slot, State};
-use support::{Inline, misuses, on_cpu, wake_ups};
+use rundown::{Misuse, Refused, Rundown, Slot, State, WrongState};
+use support::{Inline, misuses, next_hints, on_cpu, wake_ups};
 
 /// An object whose slots a test may write.
 struct Exposed<const N: usize> {
-    object: *mut Inline<N>,
+    object: *mut Rundown<Inline<N>>,
 }
 
 /// Of [`CacheAwareRundown::layout`](rundown::CacheAwareRundown::layout): in bytes.
-const BEFORE_THE_SLOTS: usize = 256;
+const BEFORE_THE_SLOTS: usize = 128;
 
-const CAPACITY: i64 = Slot::CAPACITY.cast_signed();
+/// How many may be held through all slots together.
+const MOST: i64 = 1 << 60;
 
 impl<const N: usize> Exposed<N> {
     fn new() -> Self {
-        let object = Box::into_raw(Box::new(Inline::new()));
+        let object = Box::into_raw(Box::new(Rundown::<Inline<_>>::new()));
         Self { object }
     }
 
-    fn get(&self) -> &Inline<N> {
+    fn get(&self) -> &Rundown<Inline<N>> {
         // SAFETY: alive until `drop`.
         unsafe { &*self.object }
     }
@@ -45,6 +46,10 @@ impl<const N: usize> Exposed<N> {
         assert_eq!(self.count(cpu), before + taken, "not what the slot counts");
     }
 
+    fn capacity(&self) -> i64 {
+        self.get().capacity().cast_signed()
+    }
+
     fn count(&self, cpu: usize) -> i64 {
         self.get().racy_counts().nth(cpu).expect("a slot per CPU")
     }
@@ -60,17 +65,18 @@ impl<const N: usize> Drop for Exposed<N> {
 #[test]
 fn a_full_slot_refuses_and_still_drains() {
     let exposed = Exposed::<2>::new();
-    let object = exposed.get();
+    let (object, capacity) = (exposed.get(), exposed.capacity());
+    assert_eq!(2 * capacity, MOST);
     on_cpu(0);
-    exposed.pretend(0, CAPACITY - 1);
+    exposed.pretend(0, capacity - 1);
     object.acquire().expect("there is room for one");
     for n in [1, 2, u32::MAX] {
         assert_eq!(object.acquire_many(n), Err(Refused::Full));
-        assert_eq!(exposed.count(0), CAPACITY, "a refusal left a trace");
+        assert_eq!(exposed.count(0), capacity, "a refusal left a trace");
     }
     on_cpu(1);
     let guard = object.try_acquire().expect("another CPU has room");
-    exposed.pretend(0, 1 - CAPACITY);
+    exposed.pretend(0, 1 - capacity);
     object.close();
     assert_eq!((object.state(), object.racy_held()), (State::Draining, 2));
     drop(guard);
@@ -79,12 +85,87 @@ fn a_full_slot_refuses_and_still_drains() {
     assert_eq!(object.state(), State::Drained);
 }
 
+/// A refused acquire gives back on the very slot that it took from, even if the hint is another by then.
+/// Otherwise the full slot would keep what was refused, and 2^30 such calls would reach the closed mark.
+#[test]
+fn a_refusal_does_not_ask_for_the_slot_twice() {
+    let exposed = Exposed::<2>::new();
+    let object = exposed.get();
+    exposed.pretend(0, exposed.capacity());
+    for n in [1, 7, u32::MAX] {
+        // The acquire goes to the full slot, and whatever asks next to the other one.
+        next_hints(&[0, 1]);
+        assert_eq!(object.acquire_many(n), Err(Refused::Full));
+        assert_eq!(
+            (exposed.count(0), exposed.count(1)),
+            (exposed.capacity(), 0)
+        );
+    }
+}
+
+/// All that may be held, on all slots, is released on one of them after the close: nothing reaches the
+/// slot's mark, nothing hangs, and the drain ends with the very last.
+#[test]
+fn all_that_may_be_held_is_released_on_one_closed_slot() {
+    fn check<const N: usize>() {
+        let exposed = Exposed::<N>::new();
+        let object = exposed.get();
+        for cpu in 0..N {
+            exposed.pretend(cpu, exposed.capacity());
+        }
+        let mut held = exposed.capacity() * i64::try_from(N).expect("few");
+        assert!(held <= MOST);
+        object.close();
+        assert_eq!(
+            (object.state(), object.racy_held()),
+            (State::Draining, held)
+        );
+        // The slot as if all but a few had been released there: these are on the shared count as well.
+        on_cpu(N - 1);
+        exposed.pretend(N - 1, -held);
+        let few = 3;
+        // SAFETY: so many are held.
+        unsafe { object.release_many(few) };
+        held -= i64::from(few);
+        assert_eq!(
+            (object.state(), object.racy_held()),
+            (State::Draining, held)
+        );
+        assert!(object.try_acquire().is_none(), "the slot reads open");
+    }
+    check::<1>();
+    check::<2>();
+    check::<3>();
+    check::<64>();
+}
+
+/// More than that cannot be: see `Slot`. With all of it released on one open slot before the close, too.
+#[test]
+fn all_that_may_be_held_is_released_on_one_open_slot() {
+    let exposed = Exposed::<3>::new();
+    let object = exposed.get();
+    on_cpu(2);
+    object.acquire_many(5).expect("open");
+    let held = 3 * exposed.capacity();
+    for cpu in 0..3 {
+        exposed.pretend(cpu, exposed.capacity());
+    }
+    exposed.pretend(2, -held);
+    // SAFETY: acquired above.
+    let found = misuses(|| unsafe { object.release_many(5) });
+    assert_eq!(found, []);
+    object.close();
+    assert_eq!(object.state(), State::Drained);
+}
+
 #[test]
 fn a_slot_that_falls_out_of_its_range_is_found() {
     let exposed = Exposed::<1>::new();
     let object = exposed.get();
     object.acquire_many(2).expect("open");
-    exposed.pretend(0, -2 - (CAPACITY - 1));
+    // An open slot starts so far from zero.
+    let range = (1 << 62) - exposed.capacity();
+    exposed.pretend(0, -2 - (range - 1));
     let release = || {
         // SAFETY: acquired above, two in all.
         misuses(|| unsafe { object.release() })
@@ -98,38 +179,60 @@ fn a_slot_that_falls_out_of_its_range_is_found() {
 fn the_greatest_sum_is_counted() {
     let exposed = Exposed::<2>::new();
     let object = exposed.get();
-    exposed.pretend(0, CAPACITY);
-    exposed.pretend(1, CAPACITY);
+    exposed.pretend(0, exposed.capacity());
+    exposed.pretend(1, exposed.capacity());
     let found = misuses(|| {
         object.close();
     });
     assert_eq!(found, []);
-    assert_eq!(object.racy_held(), 2 * CAPACITY);
+    assert_eq!(object.racy_held(), MOST);
     assert!(!object.is_drained());
 
     let exposed = Exposed::<2>::new();
     let object = exposed.get();
-    exposed.pretend(0, -CAPACITY);
-    exposed.pretend(1, -CAPACITY);
+    exposed.pretend(0, -exposed.capacity());
+    exposed.pretend(1, -exposed.capacity());
     let found = misuses(|| {
         object.close();
     });
     let over = Misuse::OverRelease {
         object: object.id(),
         held: 0,
-        released: 2 * Slot::CAPACITY,
+        released: MOST.cast_unsigned(),
     };
     assert_eq!(found, [over]);
     assert_eq!(object.state(), State::Drained);
 }
 
+/// What a cancel carries over counts again at the next close, on top of what the slots hold then. More
+/// than 2^60 are not carried over.
 #[test]
-fn a_sum_beyond_the_central_count_is_found() {
+fn the_most_that_is_carried_over() {
+    let exposed = Exposed::<2>::new();
+    let object = exposed.get();
+    for round in 1..=2 {
+        exposed.pretend(0, exposed.capacity());
+        exposed.pretend(1, exposed.capacity());
+        object.close();
+        assert_eq!(
+            (object.state(), object.racy_held()),
+            (State::Draining, round * MOST)
+        );
+        let cancelled = object.cancel().map(|completion| completion.is_none());
+        let found = State::Draining;
+        match round {
+            1 => assert_eq!(cancelled, Ok(true)),
+            _ => assert_eq!(cancelled, Err(WrongState { found })),
+        }
+    }
+}
+
+#[test]
+fn a_sum_beyond_the_shared_count_is_found() {
     let exposed = Exposed::<3>::new();
     let object = exposed.get();
-    for cpu in 0..3 {
-        exposed.pretend(cpu, CAPACITY);
-    }
+    exposed.pretend(0, MOST);
+    exposed.pretend(1, 1);
     let found = misuses(|| {
         object.close();
     });
@@ -142,7 +245,7 @@ fn a_sum_beyond_the_central_count_is_found() {
 /// Both are told, each once: the waiters that it is over, the platform that it was too much.
 #[test]
 fn an_over_release_that_ends_the_drain_wakes() {
-    let object = Inline::<1>::new();
+    let object = Rundown::<Inline<1>>::new();
     object.acquire().expect("open");
     object.close();
     let mut woken = Vec::new();

@@ -1,17 +1,19 @@
 //! What other callers see while one has the object claimed (S8). A claim is short, and models cover the
-//! races; but here a platform is called in the middle of one: it hears of misuse, and looks at the object.
+//! races; but here the platform is called in the middle of one, to clear a counter, and looks at the object.
 #![cfg(not(rundown_loom))]
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Barrier, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 
 use rundown::{
-    CacheAwareRundown, CloseOutcome, Misuse, ObjectId, Platform, Rundown, Slot, State, Wait,
-    WaitOutcome, Waiting, WrongState,
+    CloseOutcome, CloseThenError, Completion, CounterId, ObjectId, PerCpu, PerCpuGate,
+    PerCpuPlatform, PerCpuRundown, Platform, State, Unavailable, Wait, WaitOutcome, Waiting,
+    WrongState,
 };
 
-type Looker = Box<dyn FnMut(&Misuse)>;
+type Looker = Box<dyn FnOnce()>;
 
 thread_local! {
     static LOOKER: RefCell<Option<Looker>> = const { RefCell::new(None) };
@@ -21,10 +23,10 @@ thread_local! {
         const { Cell::new(None) };
 }
 
-/// One CPU; tells the test of misuse.
-struct Told;
+/// One CPU; lets the test look when a counter is cleared.
+struct OneCpu;
 
-impl Platform for Told {
+impl Platform for OneCpu {
     fn cpu_hint() -> usize {
         0
     }
@@ -32,51 +34,61 @@ impl Platform for Told {
     fn wake_waiters(_: ObjectId) {
         assert!(!IN_READY.get(), "a wake-up in `ready`");
     }
+}
 
-    fn misuse(what: &Misuse) {
-        let mut looker = LOOKER.take().expect("no misuse but in `opening`");
-        looker(what);
-        LOOKER.set(Some(looker));
+static COUNTS: [AtomicI64; 8] = [const { AtomicI64::new(0) }; 8];
+
+// SAFETY: each test has objects of its own, whose users are all on one thread: nothing interrupts a sequence.
+unsafe impl PerCpuPlatform for OneCpu {
+    fn allocate() -> Result<CounterId, Unavailable> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Ok(CounterId::new(NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    unsafe fn free(_: CounterId) {}
+
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
+        gate.is_open() && {
+            COUNTS[gate.counter().get()].fetch_add(n, Ordering::Relaxed);
+            true
+        }
+    }
+
+    fn barrier() {}
+
+    fn cpus() -> usize {
+        1
+    }
+
+    unsafe fn count(counter: CounterId, _: usize) -> i64 {
+        COUNTS[counter.get()].load(Ordering::Relaxed)
+    }
+
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
+        COUNTS[counter.get()].load(Ordering::Relaxed)
+    }
+
+    unsafe fn clear(counter: CounterId, _: usize) {
+        COUNTS[counter.get()].store(0, Ordering::Relaxed);
+        if let Some(look) = LOOKER.take() {
+            look();
+        }
     }
 }
 
-type Object = CacheAwareRundown<Told, [Slot; 2]>;
+type Object = PerCpuRundown<OneCpu>;
 
-/// Opens an object that was released too often before, and calls `look` while that is found. Returns how
-/// often that was.
-fn opening(object: &'static Object, too_many: u32, look: fn(&Object, &Misuse)) -> usize {
-    // SAFETY: too many: this is the misuse. The object guards nothing.
-    unsafe { object.release_many(too_many) };
-    let told = std::rc::Rc::new(std::cell::Cell::new(0));
-    let count = told.clone();
-    LOOKER.set(Some(Box::new(move |misuse| {
-        count.set(count.get() + 1);
-        look(object, misuse);
-    })));
+/// Opens an object, and calls `look` while it is claimed.
+fn opening(object: &'static Object, look: fn(&Object)) {
+    LOOKER.set(Some(Box::new(move || look(object))));
     object.open().expect("born closed");
-    LOOKER.set(None);
-    told.get()
-}
-
-#[test]
-fn a_single_stray_release_is_found() {
-    static OBJECT: Object = Object::new().born_closed();
-    let told = opening(&OBJECT, 1, |object, misuse| {
-        let expected = Misuse::OverRelease {
-            object: object.id(),
-            held: 0,
-            released: 1,
-        };
-        assert_eq!(*misuse, expected);
-    });
-    assert_eq!(told, 1);
-    assert_eq!((OBJECT.state(), OBJECT.racy_held()), (State::Open, 0));
+    assert!(LOOKER.take().is_none(), "not claimed");
 }
 
 #[test]
 fn a_claimed_object_is_neither_open_nor_drained() {
-    static OBJECT: Object = Object::new().born_closed();
-    let told = opening(&OBJECT, 3, |object, _| {
+    static OBJECT: Object = Object::lazy();
+    opening(&OBJECT, |object| {
         let found = State::Claimed;
         let wrong = Err(WrongState { found });
         assert_eq!(object.state(), found);
@@ -86,12 +98,14 @@ fn a_claimed_object_is_neither_open_nor_drained() {
         assert_eq!(object.open(), wrong);
         assert_eq!(object.reinit(), wrong);
         assert_eq!(object.complete(), wrong);
-        assert_eq!(object.cancel(), wrong);
+        assert_eq!(object.cancel(), Err(WrongState { found }));
+        static NEVER: Completion = Completion::of(|| panic!("this was refused"));
+        let refused = CloseThenError::WrongState(WrongState { found });
+        assert_eq!(object.close_then(&NEVER), Err(refused));
         let outstanding = object.try_wait().expect_err("it is about to open");
         assert_eq!(outstanding.state, found);
         assert_eq!(object.drain().poll(), None);
     });
-    assert_eq!(told, 1);
     assert_eq!(OBJECT.state(), State::Open, "none of that changed anything");
     assert!(OBJECT.try_acquire().is_some());
 }
@@ -99,11 +113,11 @@ fn a_claimed_object_is_neither_open_nor_drained() {
 /// Its wait comes after the claim: it closes what the claim has opened.
 #[test]
 fn a_wait_that_begins_during_a_claim_closes_the_new_life() {
-    static OBJECT: Object = Object::new().born_closed();
+    static OBJECT: Object = Object::lazy();
     thread_local! {
-        static DRAIN: RefCell<Option<rundown::Drain<'static, Object>>> = const { RefCell::new(None) };
+        static DRAIN: RefCell<Option<rundown::Drain<'static, PerCpu<OneCpu>>>> = const { RefCell::new(None) };
     }
-    opening(&OBJECT, 1, |_, _| {
+    opening(&OBJECT, |_| {
         let mut drain = OBJECT.drain();
         assert_eq!(drain.poll(), None);
         DRAIN.set(Some(drain));
@@ -120,7 +134,7 @@ fn a_wait_that_begins_during_a_claim_closes_the_new_life() {
 /// during a claim, and is to close the object when that is over, must not close it in `ready`.
 #[test]
 fn ready_never_wakes() {
-    static OBJECT: Object = Object::new().born_closed();
+    static OBJECT: Object = Object::lazy();
     static IN_POLICY: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
     static OPENED: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
 
@@ -145,12 +159,11 @@ fn ready_never_wakes() {
     let waiter = Mutex::new(None);
     let waiter: &'static Mutex<Option<JoinHandle<WaitOutcome>>> = Box::leak(Box::new(waiter));
     WAITER.set(Some(waiter));
-    let told = opening(&OBJECT, 1, |_, _| {
+    opening(&OBJECT, |_| {
         let waiter = WAITER.take().expect("set above");
         *waiter.lock().expect("nobody panics") = Some(thread::spawn(|| OBJECT.wait(&Locked)));
         IN_POLICY.wait();
     });
-    assert_eq!(told, 1);
     OPENED.wait();
     let waiter = waiter.lock().expect("nobody panics").take();
     let outcome = waiter.expect("spawned during the claim").join();

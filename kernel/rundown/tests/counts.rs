@@ -113,8 +113,8 @@ fn s7_the_greatest_portion_is_counted<R: Make + ?Sized>() {
 
 #[test]
 fn s7_the_plain_kind_refuses_the_first_beyond_its_capacity() {
-    let rundown = Plain::new();
-    let capacity = u32::try_from(Plain::CAPACITY).expect("less than 2^32");
+    let rundown = Rundown::<Plain>::new();
+    let capacity = u32::try_from(Rundown::<Plain>::CAPACITY).expect("less than 2^32");
     rundown.acquire_many(capacity).expect("exactly as many");
     assert_eq!(rundown.racy_held(), i64::from(capacity));
     assert_eq!(rundown.acquire(), Err(Refused::Full));
@@ -174,7 +174,7 @@ fn s7_guards_of_two_objects_do_not_merge<R: Make + ?Sized>() {
 fn s7_guards_beyond_their_range_do_not_merge<R: Make + ?Sized>() {
     if R::PLAIN {
         // Its capacity is below what guards can count.
-        const { assert!(Plain::CAPACITY * 2 < u32::MAX as u64) };
+        const { assert!(Rundown::<Plain>::CAPACITY * 2 < u32::MAX as u64) };
         return;
     }
     let rundown = R::make();
@@ -325,7 +325,7 @@ fn racy_held_is_zero_when_run_down<R: Make + ?Sized>() {
 
 #[test]
 fn wake_ups_name_the_object_that_drained() {
-    let (drained, other) = (Inline::<2>::new(), Inline::<2>::new());
+    let (drained, other) = (Rundown::<Inline<2>>::new(), Rundown::<Inline<2>>::new());
     drained.acquire().expect("open");
     drained.close();
     let woken = wake_ups(|| {

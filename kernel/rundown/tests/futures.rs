@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use rundown::{
-    AsyncPlatform, HostPlatform, ObjectId, Park, Platform, Rundown, RundownRef, State, WaitOutcome,
-    Wakers,
+    AsyncPlatform, HostPlatform, ObjectId, Park, PlainRundown, Platform, Rundown, State,
+    WaitOutcome, Wakers,
 };
 use support::{Make, executor, for_every_kind};
 
@@ -56,7 +56,7 @@ fn poll_with<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
 }
 
 /// An object that tasks may share.
-fn shared<R: Make + ?Sized>() -> &'static R {
+fn shared<R: Make + ?Sized>() -> &'static Rundown<R> {
     Box::leak(R::make())
 }
 
@@ -267,7 +267,7 @@ fn rings_are_kept_until_they_are_delivered() {
     };
     waiting(0);
     assert!(!TABLE.deliver(), "nobody has rung");
-    let rundown = RundownRef::<Quiet>::new();
+    let rundown = PlainRundown::<Quiet>::new();
     rundown.acquire().expect("open");
     let ((first, first_waker), (second, second_waker)) = (counter(), counter());
     let mut one = pin!(rundown.drain().into_future());

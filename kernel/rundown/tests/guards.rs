@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rundown::{Guard, MappedGuard, Park, Protected, RefGuard, Spin, WaitOutcome};
+use rundown::{Guard, Park, Protected, RefGuard, Rundown, Spin, WaitOutcome};
 use support::{Inline, Make, Plain, Script, for_every_sized_kind, panic_of};
 
 for_every_sized_kind!(
@@ -44,7 +44,7 @@ fn mapped_guards_protect<R: Make>() {
     let object = Protected::new(*R::make(), (vec![1, 2, 3], "name"));
     let guard = object.try_acquire().expect("open");
     let numbers = Guard::map(guard, |value| value.0.as_slice());
-    let last = MappedGuard::map(numbers, |numbers| &numbers[2]);
+    let last = Guard::map(numbers, |numbers| &numbers[2]);
     assert_eq!(object.racy_held(), 1, "still the same protection");
     let script = Script::new(|| {
         assert_eq!(*last, 3);
@@ -94,7 +94,7 @@ fn a_guard_is_send_if_its_value_is_sync() {
     fn send<T: Send + Sync>(value: T) -> T {
         value
     }
-    let object = Protected::new(Plain::new(), Stays::new(7));
+    let object = Protected::new(Rundown::<Plain>::new(), Stays::new(7));
     let guard = send(object.try_acquire().expect("open"));
     let part = send(Guard::map(guard, |value| value));
     thread::scope(|scope| {

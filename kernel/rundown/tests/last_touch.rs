@@ -8,7 +8,8 @@ use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
 use rundown::{
-    CacheAwareRundown, HostPlatform, ObjectId, PerCpuRundown, Platform, Rundown, RundownRef, Slot,
+    CacheAwareRundown, HostPlatform, ObjectId, PerCpuRundown, PlainRundown, Platform, Rundown,
+    Slot, Variant,
 };
 
 #[path = "support/host_counters.rs"]
@@ -50,10 +51,10 @@ fn per_cpu() -> Option<PerCpuRundown<Impatient>> {
     object.ok()
 }
 
-fn the_last_release_leaves_the_object_alone<R: Rundown + 'static>(rundown: R) {
-    let memory: *mut MaybeUninit<R> = Box::leak(Box::new(MaybeUninit::uninit()));
+fn the_last_release_leaves_the_object_alone<R: Variant + 'static>(rundown: Rundown<R>) {
+    let memory: *mut MaybeUninit<Rundown<R>> = Box::leak(Box::new(MaybeUninit::uninit()));
     // SAFETY: the memory is this function's own, and fits an `R`.
-    let object: *mut R = unsafe { &mut *memory }.write(rundown);
+    let object: *mut Rundown<R> = unsafe { &mut *memory }.write(rundown);
     // SAFETY: it was just written, and lives until the wake-up.
     let rundown = unsafe { &*object };
     for _ in 0..2 {
@@ -64,7 +65,7 @@ fn the_last_release_leaves_the_object_alone<R: Rundown + 'static>(rundown: R) {
     unsafe { rundown.release() };
     ON_WAKE.set(Some(Box::new(move || {
         // SAFETY: drained: the owner may free the object. All its bytes are atomics or padding.
-        unsafe { ptr::write_bytes(object.cast::<u8>(), POISON, size_of::<R>()) };
+        unsafe { ptr::write_bytes(object.cast::<u8>(), POISON, size_of::<Rundown<R>>()) };
     })));
     // SAFETY: the other of the two.
     unsafe { rundown.release() };
@@ -73,7 +74,7 @@ fn the_last_release_leaves_the_object_alone<R: Rundown + 'static>(rundown: R) {
         "the last release did not wake the waiter"
     );
     // SAFETY: the memory was written to the last byte.
-    let bytes = unsafe { slice::from_raw_parts(object.cast::<u8>(), size_of::<R>()) };
+    let bytes = unsafe { slice::from_raw_parts(object.cast::<u8>(), size_of::<Rundown<R>>()) };
     let touched = bytes.iter().position(|&byte| byte != POISON);
     assert_eq!(touched, None, "this byte was touched after the wake-up");
     // What the object had besides its memory (a counter, in the per-CPU kind) stays lost.
@@ -83,7 +84,7 @@ fn the_last_release_leaves_the_object_alone<R: Rundown + 'static>(rundown: R) {
 
 #[test]
 fn s3_plain() {
-    the_last_release_leaves_the_object_alone(RundownRef::<Impatient>::new());
+    the_last_release_leaves_the_object_alone(PlainRundown::<Impatient>::new());
 }
 
 #[test]
@@ -120,7 +121,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn a_whole_life_allocates_nothing(rundown: impl Rundown) {
+fn a_whole_life_allocates_nothing(rundown: Rundown<impl Variant>) {
     let before = ALLOCATIONS.get();
     let guards = [
         rundown.try_acquire(),
@@ -143,7 +144,7 @@ fn s5_nothing_allocates() {
         0,
         "the allocator under test is not in use"
     );
-    a_whole_life_allocates_nothing(RundownRef::<Impatient>::new());
+    a_whole_life_allocates_nothing(PlainRundown::<Impatient>::new());
     a_whole_life_allocates_nothing(CacheAwareRundown::<Impatient, [Slot; 3]>::new());
     if let Some(object) = per_cpu() {
         a_whole_life_allocates_nothing(object);

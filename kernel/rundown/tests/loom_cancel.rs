@@ -40,7 +40,7 @@ fn s10_cancel_against_the_last_release<R: Make>() {
     let cancelled = rundown.cancel();
     let outcome = drain.poll();
     match cancelled {
-        Ok(()) => {
+        Ok(_) => {
             assert_eq!(rundown.state(), State::Open);
             assert_eq!(outcome, Some(WaitOutcome::Cancelled));
         }
@@ -96,7 +96,7 @@ fn s10_cancel_against_a_second_close<R: Make>() {
             assert_eq!(rundown.state(), State::Open);
             assert!(rundown.try_acquire().is_some());
         }
-        CloseOutcome::Superseded => panic!("nothing is claimed"),
+        outcome => panic!("{outcome:?}: nothing is claimed"),
     }
     // SAFETY: acquired above.
     unsafe { rundown.release() };
@@ -115,7 +115,7 @@ fn s10_cancel_during_anothers_sweep<R: Make>() {
     let cancelled = rundown.cancel();
     assert_eq!(closer.join().unwrap(), CloseOutcome::Closed);
     match cancelled {
-        Ok(()) => assert_eq!(rundown.state(), State::Open),
+        Ok(_) => assert_eq!(rundown.state(), State::Open),
         Err(WrongState { found }) => {
             assert!(matches!(found, State::Open | State::Closing), "{found}");
             assert_eq!(rundown.state(), State::Draining);
@@ -188,10 +188,11 @@ fn s10_the_waiter_learns_what_happened<R: Make>() {
     unsafe { rundown.release() };
     let cancelled = canceller.join().unwrap();
     match (waiter.join().unwrap(), cancelled) {
-        (WaitOutcome::Cancelled, Ok(())) => assert_eq!(rundown.state(), State::Open),
+        (WaitOutcome::Cancelled, Ok(_)) => assert_eq!(rundown.state(), State::Open),
         (WaitOutcome::Cancelled, Err(_)) => panic!("nobody has cancelled"),
         // The waiter closed the object after the cancel, or the cancel came too late.
         (WaitOutcome::Drained, _) => assert_eq!(rundown.state(), State::Drained),
+        (WaitOutcome::IllegalContext, _) => unreachable!("legal everywhere"),
     }
 }
 
@@ -211,6 +212,7 @@ fn s10_a_waiter_that_comes_during_the_cancel<R: Make>() {
     match waiter.join().unwrap() {
         WaitOutcome::Cancelled => assert_eq!(rundown.state(), State::Open),
         WaitOutcome::Drained => assert_eq!(rundown.state(), State::Drained),
+        WaitOutcome::IllegalContext => unreachable!("legal everywhere"),
     }
 }
 

@@ -150,7 +150,7 @@ fn s9_of_two_openers_one_succeeds<R: Make>() {
 }
 
 fn s9_publish_against_acquire<R: Make>() {
-    let object = Arc::new(Protected::vacant_with(R::closed()));
+    let object = Arc::new(Protected::vacant(R::closed()));
     let user = {
         let object = Arc::clone(&object);
         thread::spawn(move || {

@@ -15,7 +15,7 @@ use loom::thread;
 use models::cpus::{Flaw, per_cpu_platform};
 use models::models;
 use rundown::{
-    AsyncPlatform, CacheAwareRundown, ObjectId, PerCpuRundown, Platform, Rundown, RundownRef, Slot,
+    AsyncPlatform, CacheAware, ObjectId, PerCpu, Plain, Platform, Rundown, Slot, Variant,
     WaitOutcome, Wakers,
 };
 
@@ -68,29 +68,29 @@ impl AsyncPlatform for Later {
 per_cpu_platform!(AtOnce, Flaw::Nothing);
 
 /// What a model needs of a kind.
-trait Make: models::Make + Rundown<Platform: AsyncPlatform> {}
-impl<R: models::Make + Rundown<Platform: AsyncPlatform>> Make for R {}
+trait Make: models::Make + Variant<Platform: AsyncPlatform> {}
+impl<R: models::Make + Variant<Platform: AsyncPlatform>> Make for R {}
 
-models!(@kind plain, super::RundownRef<super::AtOnce>,
+models!(@kind plain, super::Plain<super::AtOnce>,
     no_wake_up_is_lost,
     a_cancel_wakes,
     dropped_while_it_is_woken,
     the_last_waker_counts,
     two_futures_are_woken bound: 3);
-models!(@kind slots_1, super::CacheAwareRundown<super::AtOnce, [super::Slot; 1]>,
+models!(@kind slots_1, super::CacheAware<super::AtOnce, [super::Slot; 1]>,
     no_wake_up_is_lost,
     a_cancel_wakes,
     dropped_while_it_is_woken,
     the_last_waker_counts,
     two_futures_are_woken bound: 3);
-models!(@kind per_cpu, super::PerCpuRundown<super::AtOnce>,
+models!(@kind per_cpu, super::PerCpu<super::AtOnce>,
     no_wake_up_is_lost,
     a_cancel_wakes,
     dropped_while_it_is_woken,
     the_last_waker_counts,
     two_futures_are_woken bound: 2);
-models!(@kind plain_rung, super::RundownRef<super::Later>, a_ring_is_delivered);
-models!(@kind slots_1_rung, super::CacheAwareRundown<super::Later, [super::Slot; 1]>,
+models!(@kind plain_rung, super::Plain<super::Later>, a_ring_is_delivered);
+models!(@kind slots_1_rung, super::CacheAware<super::Later, [super::Slot; 1]>,
     a_ring_is_delivered);
 
 /// A thread that sleeps until its waker is called.
@@ -140,7 +140,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// A rundown that this thread holds, and another thread that will release it.
-fn held<R: Make>() -> (Arc<R>, thread::JoinHandle<()>) {
+fn held<R: Make>() -> (Arc<Rundown<R>>, thread::JoinHandle<()>) {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let user = {

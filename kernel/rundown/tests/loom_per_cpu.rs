@@ -10,7 +10,8 @@ use loom::thread;
 use models::cpus::{self, Flaw, per_cpu_platform};
 use models::{Make, Model, Sleep, models, on_cpu};
 use rundown::{
-    CloseOutcome, ObjectId, PerCpu, PerCpuRundown, Platform, Protected, Rundown, State, WaitOutcome,
+    CloseOutcome, ObjectId, PerCpu, PerCpuPlatform, PerCpuRundown, Platform, Protected, Rundown,
+    State, WaitOutcome,
 };
 
 models!(@kind per_cpu, super::Model,
@@ -29,7 +30,7 @@ models!(@kind per_cpu, super::Model,
     a_second_life_counts_from_zero,
 );
 
-fn every_grant_is_counted<P: PerCpu>() {
+fn every_grant_is_counted<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     let user = {
         let rundown = Arc::clone(&rundown);
@@ -43,7 +44,7 @@ fn every_grant_is_counted<P: PerCpu>() {
     assert_eq!(rundown.is_drained(), !held, "a grant is not counted");
 }
 
-fn every_release_is_counted<P: PerCpu>() {
+fn every_release_is_counted<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
     let user = {
@@ -59,8 +60,8 @@ fn every_release_is_counted<P: PerCpu>() {
     assert!(rundown.is_drained(), "a release is not counted");
 }
 
-fn the_value_is_protected<P: PerCpu>() {
-    let object = Arc::new(Protected::new(<PerCpuRundown<P> as Make>::new(), 7));
+fn the_value_is_protected<P: PerCpuPlatform>() {
+    let object = Arc::new(Protected::new(<PerCpu<P> as Make>::new(), 7));
     let user = {
         let object = Arc::clone(&object);
         thread::spawn(move || {
@@ -75,7 +76,7 @@ fn the_value_is_protected<P: PerCpu>() {
 }
 
 /// A restart adds once: not twice, and not never.
-fn a_barrier_for_another_object_changes_no_count<P: PerCpu>() {
+fn a_barrier_for_another_object_changes_no_count<P: PerCpuPlatform>() {
     let [object, other] = [(); 2].map(|()| Arc::new(PerCpuRundown::<P>::new().unwrap()));
     let user = {
         let object = Arc::clone(&object);
@@ -93,8 +94,8 @@ fn a_barrier_for_another_object_changes_no_count<P: PerCpu>() {
 }
 
 /// It takes protection and gives it back on top of code that may be taking it.
-fn a_handler_in_the_middle_of_a_sequence<P: PerCpu>() {
-    let object = Arc::new(Protected::new(<PerCpuRundown<P> as Make>::new(), 7));
+fn a_handler_in_the_middle_of_a_sequence<P: PerCpuPlatform>() {
+    let object = Arc::new(Protected::new(<PerCpu<P> as Make>::new(), 7));
     let on_one_cpu = [false, true].map(|is_handler| {
         let object = Arc::clone(&object);
         thread::spawn(move || {
@@ -114,7 +115,7 @@ fn a_handler_in_the_middle_of_a_sequence<P: PerCpu>() {
 }
 
 /// What the one takes away from the counter and the other adds to it, both are there.
-fn a_release_and_an_acquire_on_one_cpu<P: PerCpu>() {
+fn a_release_and_an_acquire_on_one_cpu<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
     let other = {
@@ -130,7 +131,7 @@ fn a_release_and_an_acquire_on_one_cpu<P: PerCpu>() {
 }
 
 /// The other returns at once, and must not say that the object has drained before it has.
-fn one_of_two_closers_sweeps<P: PerCpu>() {
+fn one_of_two_closers_sweeps<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
     let other = {
@@ -158,11 +159,11 @@ fn one_of_two_closers_sweeps<P: PerCpu>() {
 /// What two objects guard, each a value.
 type Pair<P> = Arc<[(PerCpuRundown<P>, UnsafeCell<u32>); 2]>;
 
-fn pair<P: PerCpu>() -> Pair<P> {
+fn pair<P: PerCpuPlatform>() -> Pair<P> {
     Arc::new([(); 2].map(|()| (PerCpuRundown::new().unwrap(), UnsafeCell::new(0))))
 }
 
-fn one_barrier_closes_two_objects<P: PerCpu>() {
+fn one_barrier_closes_two_objects<P: PerCpuPlatform>() {
     let pair = pair::<P>();
     let user = {
         let pair = Arc::clone(&pair);
@@ -178,7 +179,7 @@ fn one_barrier_closes_two_objects<P: PerCpu>() {
     };
     let [first, second] = &*pair;
     // One of them twice: no harm.
-    Rundown::close_all(&[&first.0, &second.0, &first.0]);
+    Rundown::close_all(&[&first.0, &second.0, &first.0]).unwrap();
     assert_eq!(cpus::barriers(), 1);
     for (rundown, value) in &*pair {
         assert!(rundown.try_acquire().is_none());
@@ -186,13 +187,13 @@ fn one_barrier_closes_two_objects<P: PerCpu>() {
         // SAFETY: drained.
         value.with(|value| assert!(unsafe { *value } <= 1));
     }
-    Rundown::close_all(&[&first.0, &second.0]);
+    Rundown::close_all(&[&first.0, &second.0]).unwrap();
     assert_eq!(cpus::barriers(), 1, "nothing was open");
     user.join().unwrap();
 }
 
 /// Whichever of them closes an object, it is swept by the same one, and once.
-fn two_batches_sweep_each_object_once<P: PerCpu>() {
+fn two_batches_sweep_each_object_once<P: PerCpuPlatform>() {
     let pair = pair::<P>();
     for (rundown, _) in &*pair {
         rundown.acquire().unwrap();
@@ -201,15 +202,15 @@ fn two_batches_sweep_each_object_once<P: PerCpu>() {
         let pair = Arc::clone(&pair);
         thread::spawn(move || {
             on_cpu(1);
-            Rundown::close_all(&[&pair[1].0, &pair[0].0]);
+            Rundown::close_all(&[&pair[1].0, &pair[0].0]).unwrap();
         })
     };
-    Rundown::close_all(&[&pair[0].0, &pair[1].0]);
+    Rundown::close_all(&[&pair[0].0, &pair[1].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
 }
 
-fn a_batch_against_a_close<P: PerCpu>() {
+fn a_batch_against_a_close<P: PerCpuPlatform>() {
     let pair = pair::<P>();
     for (rundown, _) in &*pair {
         rundown.acquire().unwrap();
@@ -221,13 +222,13 @@ fn a_batch_against_a_close<P: PerCpu>() {
             pair[1].0.close();
         })
     };
-    Rundown::close_all(&[&pair[0].0, &pair[1].0]);
+    Rundown::close_all(&[&pair[0].0, &pair[1].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
 }
 
 /// One is held of each, and both are closed.
-fn all_drain_when_released<P: PerCpu>(pair: &Pair<P>) {
+fn all_drain_when_released<P: PerCpuPlatform>(pair: &Pair<P>) {
     for (rundown, _) in &**pair {
         let counted = (rundown.state(), rundown.racy_held());
         assert_eq!(counted, (State::Draining, 1));
@@ -239,7 +240,7 @@ fn all_drain_when_released<P: PerCpu>(pair: &Pair<P>) {
 
 /// The other opens an object that this batch has closed and swept, and closes it again, while the
 /// batch has not come to its end: that closing is not the batch's to sweep.
-fn a_batch_against_a_cancel_and_a_close<P: PerCpu>() {
+fn a_batch_against_a_cancel_and_a_close<P: PerCpuPlatform>() {
     let pair = pair::<P>();
     for (rundown, _) in &*pair {
         rundown.acquire().unwrap();
@@ -254,14 +255,14 @@ fn a_batch_against_a_cancel_and_a_close<P: PerCpu>() {
             }
         })
     };
-    Rundown::close_all(&[&pair[0].0, &pair[1].0, &pair[0].0]);
+    Rundown::close_all(&[&pair[0].0, &pair[1].0, &pair[0].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
 }
 
 /// The counters are set to zero by another CPU than those that they belong to: nothing may be lost
 /// that is released before, meanwhile or after.
-fn a_late_release_against_a_cancel_that_clears<P: PerCpu>() {
+fn a_late_release_against_a_cancel_that_clears<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     on_cpu(1);
     rundown.acquire_many(2).unwrap();
@@ -287,7 +288,7 @@ fn a_late_release_against_a_cancel_that_clears<P: PerCpu>() {
 
 /// One was released late, so the counters of the first life add up to one. Whoever is granted
 /// protection in the second counts from zero, and is not set to zero afterwards.
-fn a_second_life_counts_from_zero<P: PerCpu>() {
+fn a_second_life_counts_from_zero<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     on_cpu(1);
     rundown.acquire().unwrap();

@@ -20,7 +20,7 @@ for_every_kind!(
 );
 
 /// What the kinds report of one object.
-fn over_release<R: Make + ?Sized>(rundown: &R, held: i64, released: u64) -> Misuse {
+fn over_release<R: Make + ?Sized>(rundown: &Rundown<R>, held: i64, released: u64) -> Misuse {
     Misuse::OverRelease {
         object: rundown.id(),
         held,
@@ -31,7 +31,7 @@ fn over_release<R: Make + ?Sized>(rundown: &R, held: i64, released: u64) -> Misu
 /// # Safety
 /// As for [`Rundown::release_many`], except that it may be too many: the object is the test's alone,
 /// and guards nothing.
-unsafe fn release_too_many<R: Make + ?Sized>(rundown: &R, n: u32) {
+unsafe fn release_too_many<R: Make + ?Sized>(rundown: &Rundown<R>, n: u32) {
     // SAFETY: the callers below see to it that nothing depends on this object's protection.
     unsafe { rundown.release_many(n) };
 }
@@ -201,7 +201,7 @@ fn s7_by_default_misuse_panics<R: Make + ?Sized>() {
 
 #[test]
 fn misuse_is_described() {
-    let object = Inline::<1>::new();
+    let object = Rundown::<Inline<1>>::new();
     let out_of_range = Misuse::OutOfRange {
         object: object.id(),
     };
@@ -212,6 +212,6 @@ fn misuse_is_described() {
             object.id()
         )
     );
-    let over = over_release(&Plain::new(), 1, 2);
+    let over = over_release(&Rundown::<Plain>::new(), 1, 2);
     assert!(format!("{over:?}").contains("OverRelease"), "{over:?}");
 }

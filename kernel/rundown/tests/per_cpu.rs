@@ -6,13 +6,14 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rundown::{
-    CounterId, Misuse, ObjectId, PerCpu, PerCpuRundown, Platform, Refused, Rundown, RundownRef,
-    Slot, State, Switch, Unavailable,
+    CounterId, Misuse, ObjectId, PerCpuGate, PerCpuPlatform, PerCpuRundown, PlainRundown, Platform,
+    Refused, State, Unavailable,
 };
 
 const CPUS: usize = 4;
 const COUNTERS: usize = 3;
-const CAPACITY: i64 = Slot::CAPACITY.cast_signed();
+/// Of each CPU, which are four at most.
+const CAPACITY: i64 = (1 << 60) / 4;
 
 /// Each thread is a system of its own, whose CPUs it plays in turn: nothing comes between a look at
 /// the switch and the add.
@@ -53,7 +54,7 @@ fn count(counter: CounterId, cpu: usize, change: impl FnOnce(i64) -> i64) -> i64
 
 // SAFETY: the counters are the thread's own, as are the objects: no test sends one to another. So
 // nothing interrupts a sequence, and there is nothing for a barrier to do.
-unsafe impl PerCpu for Alone {
+unsafe impl PerCpuPlatform for Alone {
     fn allocate() -> Result<CounterId, Unavailable> {
         let mut in_use = IN_USE.get();
         let free = in_use.iter().position(|&used| !used);
@@ -71,10 +72,10 @@ unsafe impl PerCpu for Alone {
         IN_USE.set(in_use);
     }
 
-    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
-        let open = switch.is_open();
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
+        let open = gate.is_open();
         if open {
-            count(counter, CPU.get(), |count| count.wrapping_add(n));
+            count(gate.counter(), CPU.get(), |count| count.wrapping_add(n));
         }
         open
     }
@@ -194,7 +195,7 @@ fn a_dropped_object_gives_its_counter_back() {
         let objects = [(); COUNTERS].map(|()| object());
         let none = Unavailable::Exhausted(COUNTERS);
         assert_eq!(Object::new().err(), Some(none));
-        assert_eq!(Object::closed().err(), Some(none));
+        assert_eq!(Object::lazy().prepare(), Err(none));
         drop(objects);
     }
     assert_eq!(IN_USE.get(), [false; COUNTERS]);
@@ -224,14 +225,16 @@ fn a_full_counter_refuses() {
 #[test]
 fn a_counter_that_falls_out_of_its_range_is_found() {
     let object = object();
+    // All that may be held, and as much again that a cancel has carried over.
+    let most = 2 << 60;
     acquire(&object, 0, 6);
-    pretend(1, 2 - CAPACITY);
+    pretend(1, 2 - most);
     release(&object, 1, 2);
     assert_eq!(misuses(), [], "the last ones that it can count");
     release(&object, 1, 2);
     let id = object.id();
     assert_eq!(misuses(), [Misuse::OutOfRange { object: id }]);
-    assert_eq!(counts(&object)[1], -CAPACITY, "the call is ignored");
+    assert_eq!(counts(&object)[1], -most, "the call is ignored");
 }
 
 #[test]
@@ -249,9 +252,10 @@ fn a_late_release_needs_no_room() {
 #[test]
 fn a_sum_out_of_range_is_found() {
     let object = object();
-    for cpu in 0..3 {
+    for cpu in 0..CPUS {
         pretend(cpu, CAPACITY);
     }
+    pretend(0, CAPACITY + 1);
     object.close();
     let id = object.id();
     assert_eq!(misuses(), [Misuse::OutOfRange { object: id }]);
@@ -260,7 +264,7 @@ fn a_sum_out_of_range_is_found() {
 
 #[test]
 fn a_stray_release_is_found() {
-    let object = Object::closed().expect("a counter is free");
+    let object = object().born_closed();
     release(&object, 2, 1);
     assert_eq!(misuses(), []);
     object.open().expect("run down");
@@ -308,20 +312,20 @@ fn a_batch_costs_one_barrier() {
     for (cpu, object) in objects.iter().enumerate() {
         acquire(object, cpu, 1);
     }
-    Rundown::close_all(&objects.each_ref());
+    PerCpuRundown::close_all(&objects.each_ref()).expect("legal here");
     assert_eq!(BARRIERS.get(), 1);
     for object in &objects {
         assert_eq!((object.state(), object.racy_held()), (State::Draining, 1));
     }
-    Rundown::close_all(&objects.each_ref());
-    Rundown::close_all(&[] as &[&Object]);
+    PerCpuRundown::close_all(&objects.each_ref()).expect("legal here");
+    PerCpuRundown::close_all(&[] as &[&Object]).expect("legal here");
     assert_eq!(BARRIERS.get(), 1, "nothing was open");
     for object in &objects {
         release(object, 3, 1);
         assert_eq!(object.state(), State::Drained);
     }
     objects[1].reinit().expect("drained");
-    Rundown::close_all(&objects.each_ref());
+    PerCpuRundown::close_all(&objects.each_ref()).expect("legal here");
     assert_eq!(BARRIERS.get(), 2, "one was open");
     assert_eq!(objects.each_ref().map(Object::state), [State::Drained; 3]);
 }
@@ -330,7 +334,7 @@ fn a_batch_costs_one_barrier() {
 fn an_object_may_be_in_a_batch_twice() {
     let object = object();
     acquire(&object, 0, 1);
-    Rundown::close_all(&[&object, &object]);
+    PerCpuRundown::close_all(&[&object, &object]).expect("legal here");
     assert_eq!((object.state(), object.racy_held()), (State::Draining, 1));
     release(&object, 1, 1);
     assert_eq!(object.state(), State::Drained);
@@ -344,7 +348,7 @@ fn a_batch_goes_on_after_a_panic() {
     release(&objects[0], 0, 1);
     acquire(&objects[1], 1, 1);
     PANICS.set(true);
-    let closing = AssertUnwindSafe(|| Rundown::close_all(&objects.each_ref()));
+    let closing = AssertUnwindSafe(|| PerCpuRundown::close_all(&objects.each_ref()));
     assert!(catch_unwind(closing).is_err(), "misuse panics here");
     let states = [State::Drained, State::Draining, State::Drained];
     assert_eq!(objects.each_ref().map(Object::state), states);
@@ -352,10 +356,10 @@ fn a_batch_goes_on_after_a_panic() {
 
 #[test]
 fn a_batch_of_another_kind_is_closed() {
-    let objects = [const { RundownRef::<Alone>::new() }; 2];
+    let objects = [const { PlainRundown::<Alone>::new() }; 2];
     objects[0].acquire().expect("open");
-    Rundown::close_all(&objects.each_ref());
-    let states = objects.each_ref().map(RundownRef::state);
+    PlainRundown::close_all(&objects.each_ref()).expect("legal here");
+    let states = objects.each_ref().map(|object| object.state());
     assert_eq!(states, [State::Draining, State::Drained]);
     assert_eq!(BARRIERS.get(), 0);
 }

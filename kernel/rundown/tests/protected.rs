@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rundown::{CloseOutcome, Park, Protected, RunDownError, Spin, State, WaitOutcome};
-use support::{Inline, Make, Plain, Script, executor, for_every_sized_kind};
+use rundown::{
+    CloseOutcome, Park, Protected, RunDown, RunDownError, Rundown, Spin, State, WaitOutcome,
+};
+use support::{Borrowed, Inline, Make, Plain, Script, executor, for_every_sized_kind};
 
 for_every_sized_kind!(
     the_owner_gets_the_value_back,
@@ -144,8 +146,10 @@ fn an_object_may_start_closed<R: Make>() {
     rundown.complete().expect("drained");
     let object = Protected::new(rundown, 1);
     assert!(object.try_acquire().is_none());
-    object.publish(2).expect("run down");
-    assert_eq!(*object.try_acquire().expect("open"), 2);
+    let refused = object.publish(2).expect_err("it holds a value");
+    assert_eq!((refused.value, refused.reason.found), (2, State::RunDown));
+    object.open().expect("run down");
+    assert_eq!(*object.try_acquire().expect("open"), 1);
 }
 
 fn replace_waits_and_gives_the_old_value<R: Make>() {
@@ -169,7 +173,9 @@ fn replace_waits_and_gives_the_old_value<R: Make>() {
 fn replace_gives_the_value_back_if_it_may_not<R: Make>() {
     let object = Protected::new(*R::make(), 1);
     let guard = object.try_acquire().expect("open");
-    let script = Script::new(|| object.cancel().expect("draining"));
+    let script = Script::new(|| {
+        object.cancel().expect("draining");
+    });
     let error = object.replace(&script, 2).expect_err("cancelled");
     assert_eq!((error.value, error.reason), (2, RunDownError::Cancelled));
     assert_eq!(*guard, 1);
@@ -209,7 +215,7 @@ fn run_down_by_a_deadline<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
     match object.run_down_deadline(&Park, 0) {
-        Err(RunDownError::TimedOut(outstanding)) => {
+        Err(RunDownError::Outstanding(outstanding)) => {
             assert_eq!((outstanding.state, outstanding.held), (State::Draining, 1));
         }
         other => panic!("{other:?}"),
@@ -224,11 +230,17 @@ fn run_down_by_a_deadline<R: Make>() {
 fn a_cancelled_run_down_leaves_the_value_in<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
-    let script = Script::new(|| object.cancel().expect("draining"));
+    let script = Script::new(|| {
+        object.cancel().expect("draining");
+    });
     assert_eq!(object.run_down(&script), Err(RunDownError::Cancelled));
     assert_eq!(*object.try_acquire().expect("open"), 7);
     drop(guard);
     assert_eq!(object.run_down(&Spin), Ok(7));
+}
+
+async fn taken<T, R: Make>(run_down: RunDown<'_, T, R>) -> Result<T, RunDownError> {
+    run_down.await?.take()
 }
 
 fn run_down_as_a_future<R: Make>() {
@@ -236,16 +248,16 @@ fn run_down_as_a_future<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
     thread::scope(|scope| {
-        let future = object.run_down_async();
+        let future = taken(object.begin_run_down());
         assert_eq!(object.state(), State::Draining, "it closes at once");
         scope.spawn(move || drop(guard));
         assert_eq!(executor.block_on(future), Ok(7));
     });
-    let again = executor.block_on(object.run_down_async());
+    let again = executor.block_on(taken(object.begin_run_down()));
     assert_eq!(again, Err(RunDownError::Taken));
     object.publish(8).expect("run down");
     let guard = object.try_acquire().expect("open");
-    let future = object.run_down_async();
+    let future = taken(object.begin_run_down());
     object.cancel().expect("draining");
     assert_eq!(executor.block_on(future), Err(RunDownError::Cancelled));
     assert_eq!(*guard, 8);
@@ -257,7 +269,7 @@ fn a_dropped_run_down_leaves_the_value_in<R: Make>() {
     let guard = object.try_acquire().expect("open");
     let patience = Duration::from_millis(1);
     let ended =
-        executor.block_on(async { tokio::time::timeout(patience, object.run_down_async()).await });
+        executor.block_on(async { tokio::time::timeout(patience, object.begin_run_down()).await });
     assert!(ended.is_err(), "a guard is out");
     assert_eq!(object.state(), State::Draining);
     assert_eq!(*guard, 7);
@@ -294,7 +306,7 @@ fn misses_and_refusals_are_told<R: Make>() {
     let guard = object.try_acquire().expect("open");
     let error = object.run_down_deadline(&Spin, 0).expect_err("held");
     let text = error.to_string();
-    assert!(text.starts_with("the deadline has passed: the object at 0x"));
+    assert!(text.starts_with("guards are still out: the object at 0x"));
     assert!(text.contains("is draining, 1 held"), "{text}");
     drop(guard);
     assert_eq!(object.run_down(&Spin), Ok(7));
@@ -312,8 +324,8 @@ fn misses_and_refusals_are_told<R: Make>() {
 
 #[test]
 fn objects_can_be_statics() {
-    static PLAIN: Protected<u64, Plain> = Protected::new(Plain::new(), 1);
-    static CACHE_AWARE: Protected<u64, Inline<4>> = Protected::new(Inline::new(), 2);
+    static PLAIN: Protected<u64, Plain> = Protected::new(Rundown::<Plain>::new(), 1);
+    static CACHE_AWARE: Protected<u64, Inline<4>> = Protected::new(Rundown::<Inline<_>>::new(), 2);
     assert_eq!(PLAIN.try_acquire().map(|guard| *guard), Some(1));
     assert_eq!(CACHE_AWARE.try_acquire().map(|guard| *guard), Some(2));
 }
@@ -321,5 +333,5 @@ fn objects_can_be_statics() {
 #[test]
 fn without_slots_there_is_no_object() {
     let none: &'static mut [rundown::Slot] = &mut [];
-    assert!(support::Borrowed::with_slots(none).is_err());
+    assert!(Rundown::<Borrowed>::with_slots(none).is_err());
 }

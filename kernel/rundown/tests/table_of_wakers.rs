@@ -3,16 +3,14 @@
 #![cfg(not(rundown_loom))]
 
 use std::cell::Cell;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use rundown::{
-    AsyncPlatform, Drain, DrainFuture, ObjectId, Platform, Rundown, RundownRef, WaitOutcome, Wakers,
-};
+use rundown::{AsyncPlatform, Drain, ObjectId, Plain, Platform, Rundown, WaitOutcome, Wakers};
 
 thread_local! {
     /// Of this test, as each runs on a thread of its own.
@@ -43,7 +41,8 @@ impl AsyncPlatform for Quiet {
     }
 }
 
-type Object = RundownRef<Quiet>;
+type Variant = Plain<Quiet>;
+type Object = Rundown<Variant>;
 
 /// How many futures are in the first table.
 fn waiting() -> usize {
@@ -64,15 +63,14 @@ impl Wake for Counter {
 /// A future whose memory stays when it is dropped: what the table still finds there is a failure, but no
 /// accident.
 struct Waiter<'a> {
-    future: ManuallyDrop<Pin<Box<ManuallyDrop<DrainFuture<'a, Object>>>>>,
+    future: ManuallyDrop<Pin<Box<ManuallyDrop<Drain<'a, Variant>>>>>,
     counter: Arc<Counter>,
 }
 
 impl<'a> Waiter<'a> {
     /// One that is in the table.
     fn of(object: &'a Object) -> Self {
-        let drain: Drain<'a, Object> = object.drain();
-        let future = Box::pin(ManuallyDrop::new(drain.into_future()));
+        let future = Box::pin(ManuallyDrop::new(object.drain()));
         let mut waiter = Self {
             future: ManuallyDrop::new(future),
             counter: Arc::default(),

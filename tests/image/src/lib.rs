@@ -12,7 +12,10 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use rundown::per_cpu::gs::{self, Bounds};
-use rundown::{CounterId, ObjectId, PerCpu, PerCpuRundown, Platform, Switch, Unavailable};
+use rundown::{
+    CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform, PerCpuRundown, Platform,
+    Unavailable,
+};
 
 /// Where the image lies: 1 GiB above the kernel, in the part of the address space that the code model
 /// `kernel` reaches.
@@ -31,6 +34,7 @@ pub struct Imports {
     pub wake_waiters: fn(ObjectId),
     pub allocate: fn() -> Result<CounterId, Unavailable>,
     pub free: unsafe fn(CounterId),
+    pub check_barrier: fn() -> Result<(), IllegalContext>,
     pub barrier: fn(),
     pub cpus: fn() -> usize,
     pub count: unsafe fn(CounterId, usize) -> i64,
@@ -87,7 +91,7 @@ impl Platform for Shared {
 
 // SAFETY: the table leads to a platform that keeps the promises, and whose counters lie at GS base + their
 // number. The sequences are restarted while the image's table is registered.
-unsafe impl PerCpu for Shared {
+unsafe impl PerCpuPlatform for Shared {
     fn allocate() -> Result<CounterId, Unavailable> {
         (imports().allocate)()
     }
@@ -98,9 +102,13 @@ unsafe impl PerCpu for Shared {
     }
 
     #[inline(always)]
-    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
         // SAFETY: as for this function.
-        unsafe { gs::add_if_open(switch, counter.get(), n) }
+        unsafe { gs::add_if_open(gate, n) }
+    }
+
+    fn check_barrier() -> Result<(), IllegalContext> {
+        (imports().check_barrier)()
     }
 
     fn barrier() {

@@ -8,7 +8,6 @@
 use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;
 
-use rundown::Rundown;
 use rundown::per_cpu::gs::Bounds;
 use test_image::{BASE, Exports, Imports, Object, import};
 

@@ -3,6 +3,7 @@
 //!
 //! - [`archive`]: the static libraries, built once each, when a test first needs one;
 //! - [`compiler`]: the compilers, as C11 and as C++17;
+//! - [`toolchain`]: the cargos on this machine;
 //! - [`program`]: what a program is made of, and which cases its source has;
 //! - [`tsan`]: programs under ThreadSanitizer, and the race that it must find;
 //! - [`freestanding`]: a link without any library;
@@ -13,6 +14,7 @@ mod compiler;
 mod freestanding;
 mod header;
 mod program;
+mod toolchain;
 mod tsan;
 
 use std::process::ExitCode;

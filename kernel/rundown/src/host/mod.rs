@@ -25,8 +25,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use std::{eprintln, thread_local};
 
-use crate::per_cpu::Unavailable;
-use crate::platform::{AsyncPlatform, Clock, ObjectId, Platform, Wait, Waiting};
+use crate::counter_id::Unavailable;
+use crate::object_id::ObjectId;
+use crate::platform::{AsyncPlatform, Clock, Platform, Wait, Waiting};
 use crate::wakers::Wakers;
 
 /// Threads instead of CPUs: each thread gets an index of its own when it first asks. Its
@@ -36,7 +37,7 @@ use crate::wakers::Wakers;
 /// there of a closed object.
 ///
 /// # Per-CPU counters
-/// On Linux on x86-64 it has them ([`PerCpu`](crate::PerCpu)), so threads may use the fastest kind,
+/// On Linux on x86-64 it has them ([`PerCpuPlatform`](crate::PerCpuPlatform)), so threads may use the fastest kind,
 /// [`PerCpuRundown`](crate::PerCpuRundown). Not every kernel does, nor every sandbox; then there is the
 /// next best:
 ///
@@ -104,7 +105,7 @@ impl HostPlatform {
         per_cpu::prepare()
     }
 
-    /// How many [barriers](crate::PerCpu::barrier) the process has had. Those that were asked for
+    /// How many [barriers](crate::PerCpuPlatform::barrier) the process has had. Those that were asked for
     /// while another one was under way count once.
     #[must_use]
     pub fn barriers() -> u64 {

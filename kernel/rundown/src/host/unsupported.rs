@@ -1,8 +1,8 @@
 //! Systems whose threads have no per-CPU counters.
 
 use super::HostPlatform;
-use crate::per_cpu::{CounterId, PerCpu, Unavailable};
-use crate::switch::Switch;
+use crate::counter_id::{CounterId, Unavailable};
+use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
 
 const NO_COUNTER: &str = "there is no counter";
 
@@ -21,7 +21,7 @@ pub(super) fn restarts() -> u64 {
 }
 
 // SAFETY: `allocate` never gives a counter out, so there are no sequences.
-unsafe impl PerCpu for HostPlatform {
+unsafe impl PerCpuPlatform for HostPlatform {
     /// Never succeeds on this system.
     fn allocate() -> Result<CounterId, Unavailable> {
         prepare().map(|()| unreachable!("{NO_COUNTER}"))
@@ -31,7 +31,7 @@ unsafe impl PerCpu for HostPlatform {
         unreachable!("{NO_COUNTER}")
     }
 
-    unsafe fn add_if_open(_: &Switch, _: CounterId, _: i64) -> bool {
+    unsafe fn add_if_open(_: &PerCpuGate, _: i64) -> bool {
         unreachable!("{NO_COUNTER}")
     }
 

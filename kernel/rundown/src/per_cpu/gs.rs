@@ -8,7 +8,7 @@
 //! 3. On every entry by interrupt, exception or NMI, whatever its vector: if
 //!    [`restart_point`] of the saved instruction pointer is `Some(start)`, save `start` in its
 //!    place. Do it before the handler answers a barrier or lets other interrupts in.
-//! 4. Make [`PerCpu::barrier`](super::PerCpu::barrier) of an interrupt to all other CPUs that each
+//! 4. Make [`PerCpuPlatform::barrier`](super::PerCpuPlatform::barrier) of an interrupt to all other CPUs that each
 //!    of them acknowledges.
 //! 5. Link the section `rundown_restart` as data. It is there if the program has a sequence or calls
 //!    `prepare`. Linkers define its bounds,
@@ -45,46 +45,48 @@ use core::ptr;
 use core::slice;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use super::gate::PerCpuGate;
 pub use super::restart::{Bounds, NotRegistered, RegisterError, RestartTable, Sequence};
 use super::restart::{Images, find};
-use crate::switch::Switch;
 
-/// [`PerCpu::add_if_open`](super::PerCpu::add_if_open), for a counter at GS base + `offset`.
+/// [`PerCpuPlatform::add_if_open`](super::PerCpuPlatform::add_if_open), for counters whose
+/// [name](crate::CounterId) is their offset from the GS base.
 ///
-/// Three instructions: test, jump, add. The processor neither moves the add before the test nor
+/// Four instructions: test, jump, load, add. The processor neither moves the add before the test nor
 /// what comes after before the add's load (x86-TSO: Intel SDM 3A, 10.2.2), and the compiler does not
 /// move memory accesses across the assembly. So the test acquires and the add releases.
 ///
 /// # Safety
-/// As there; and the running CPU's GS base + `offset` is the counter, aligned to 8 bytes.
+/// As there; and the running CPU's GS base + the counter's name is the counter, aligned to 8 bytes.
 #[inline(always)]
 #[must_use]
-pub unsafe fn add_if_open(switch: &Switch, offset: usize, n: i64) -> bool {
+pub unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
     // One by one, the number is part of the instruction. On recent processors (Intel Golden Cove) an add
     // to memory then takes no time to get at what the last one stored; added from a register, a pair
     // costs six times as much.
     //
-    // SAFETY (all three): the switch is borrowed; nobody else writes this CPU's counter, except in an
+    // SAFETY (all three): the gate is borrowed; nothing else writes this CPU's counter, except in an
     // interrupt, which comes before or after the one instruction that does.
     match n {
         // SAFETY: see above.
-        1 => unsafe { sequence!(switch, offset, const 1) },
+        1 => unsafe { sequence!(gate, const 1) },
         // SAFETY: see above.
-        -1 => unsafe { sequence!(switch, offset, const -1) },
+        -1 => unsafe { sequence!(gate, const -1) },
         // SAFETY: see above.
-        n => unsafe { sequence!(switch, offset, in(reg) n) },
+        n => unsafe { sequence!(gate, in(reg) n) },
     }
     true
 }
 
-/// The assembly of [`add_if_open`], which returns `false` if it finds the switch closed. What is added is
+/// The assembly of [`add_if_open`], which returns `false` if it finds the gate closed. What is added is
 /// the third, as an operand.
 macro_rules! sequence {
-    ($switch:expr, $offset:expr, $($n:tt)+) => {
+    ($gate:expr, $($n:tt)+) => {
         asm!(
             "2:",
-            "test byte ptr [{switch}], {not_open}",
+            "test byte ptr [{gate}], {not_open}",
             "jnz {closed}",
+            "mov {offset}, qword ptr [{gate} + {counter}]",
             "add qword ptr gs:[{offset}], {n}",
             "3:",
             // R: the linker must not drop the entry for want of references to it.
@@ -92,10 +94,11 @@ macro_rules! sequence {
             ".balign 8",
             ".quad 2b, 3b",
             ".popsection",
-            switch = in(reg) $switch.as_ptr(),
-            offset = in(reg) $offset,
+            gate = in(reg) ptr::from_ref::<PerCpuGate>($gate),
+            offset = out(reg) _,
             n = $($n)+,
-            not_open = const Switch::NOT_OPEN,
+            not_open = const PerCpuGate::NOT_OPEN,
+            counter = const PerCpuGate::COUNTER_OFFSET,
             closed = label { return false },
             options(nostack),
         )

@@ -1,9 +1,9 @@
-//! What the per-CPU kind needs of the system.
+//! What the per-CPU variant needs of the system.
 
-use core::fmt;
-
+use super::gate::PerCpuGate;
+use crate::counter_id::{CounterId, Unavailable};
 use crate::platform::Platform;
-use crate::switch::Switch;
+use crate::state::IllegalContext;
 
 /// A platform with per-CPU counters: 8 bytes on every CPU under one name, an add to the running
 /// CPU's that restarts when it is interrupted, and a barrier.
@@ -11,18 +11,22 @@ use crate::switch::Switch;
 /// # Safety
 /// `PerCpuRundown` relies on what each function promises. The heart of it:
 ///
-/// - `add_if_open` is a *sequence*: look at the switch, then add to the counter of the CPU that
+/// - `add_if_open` is a *sequence*: look at the state word, then add to the counter of the CPU that
 ///   runs it, by one instruction. If anything comes in between (an interrupt, an NMI, the thread
 ///   moving to another CPU), the sequence starts again at its look. So between a look that found the
-///   switch open and the add there is nothing but these instructions.
-/// - `barrier` returns when every CPU has, since the call, been outside of all sequences, or been
-///   interrupted (which makes a sequence look again).
+///   object open and the add there is nothing but these instructions.
+/// - `barrier` returns once each CPU, at some moment after the call, was either interrupted (which makes
+///   a sequence look again) or not inside a sequence.
 ///
-/// Together: after a switch is closed and a barrier has returned, every add that found it open is
+/// Together: after an object is closed and a barrier has returned, every add that found it open is
 /// done and visible, and none is to come.
-pub unsafe trait PerCpu: Platform {
-    /// Reserves a counter: the same on all CPUs, zero on each, and visible as such to whoever learns
-    /// of it. In the contexts in which objects are made; says which.
+///
+/// A kernel's whole implementation is about 80 lines: `kernel/src/platform/per_cpu.rs` in this crate's
+/// repository, on [`gs`](super::gs) and [`Rounds`](super::Rounds).
+pub unsafe trait PerCpuPlatform: Platform + Sized {
+    /// Reserves a counter: the same on all CPUs, zero on each, and visible as such to every CPU that learns
+    /// of it. The implementation says in which contexts it may be called: they are those of
+    /// [`PerCpuRundown::new`](super::PerCpuRundown), and of the first opening of a lazy object.
     ///
     /// # Errors
     /// [`Unavailable`] if there is none.
@@ -31,26 +35,35 @@ pub unsafe trait PerCpu: Platform {
     /// Gives a counter back.
     ///
     /// # Safety
-    /// It came from `allocate`, is given back once, and nobody uses it any more.
+    /// It came from `allocate`, is given back once, and is not used any more.
     unsafe fn free(counter: CounterId);
 
-    /// The sequence: if `switch` is open, adds `n` to the running CPU's counter, wrapping, and says
-    /// `true`.
+    /// The sequence: if the gate is open, adds `n` to the running CPU's counter of the gate, wrapping, and
+    /// returns `true`.
     ///
-    /// The look acquires what made the switch open or closed; the add releases what was done
-    /// before, to the barrier. Any context, NMI included. No call of `barrier` may be
-    /// missed: see the trait.
+    /// The look acquires what made the gate open or closed; the [counter](PerCpuGate::counter) is read
+    /// only after it, inside the sequence; the add releases what was done before, to the barrier. Any
+    /// context, NMI included. No call of `barrier` may be missed: see the trait.
     ///
     /// # Safety
-    /// `counter` is allocated, and not given back until a barrier after `switch` was closed.
-    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool;
+    /// An open gate's counter is allocated, and not given back until a barrier after the gate was closed.
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool;
+
+    /// Whether a barrier is legal in the calling context. Asked before anything changes by every call
+    /// that closes an object; the context does not change until that call's `barrier`.
+    ///
+    /// # Errors
+    /// [`IllegalContext`] if not: for example in an NMI handler, when the code that it interrupted may be
+    /// what the barrier would wait for.
+    fn check_barrier() -> Result<(), IllegalContext> {
+        Ok(())
+    }
 
     /// Returns when all CPUs have left or restarted their sequences: see the trait. What was done
     /// before the call happens-before what those CPUs do in and after the restarted sequence; what
     /// they did before happens-before the return.
     ///
-    /// Says in which contexts it may be called; those are the contexts of
-    /// [`close`](crate::Rundown::close).
+    /// Called only after [`check_barrier`](Self::check_barrier) has said that it is legal.
     fn barrier();
 
     /// How many CPUs can ever have counted. Does not change once there is a counter.
@@ -72,49 +85,6 @@ pub unsafe trait PerCpu: Platform {
     /// Sets to zero what `cpu` has counted. To be published by the caller.
     ///
     /// # Safety
-    /// The counter's switch is closed, and there has been a barrier since: nobody adds to it.
+    /// The counter's gate is closed, and there has been a barrier since: nothing is added to it.
     unsafe fn clear(counter: CounterId, cpu: usize);
 }
-
-/// The name of a counter: the same for all CPUs. What the number means (an offset, an address) is
-/// the platform's affair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CounterId(usize);
-
-impl CounterId {
-    /// The counter that the platform calls `id`.
-    #[must_use]
-    pub const fn new(id: usize) -> Self {
-        Self(id)
-    }
-
-    /// What the platform calls it.
-    #[inline]
-    #[must_use]
-    pub const fn get(self) -> usize {
-        self.0
-    }
-}
-
-/// Why there is no per-CPU counter to be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Unavailable {
-    /// All of them are in use: this many.
-    Exhausted(usize),
-    /// The system does not have what they need: what, and what to do about it.
-    Unsupported(&'static str),
-}
-
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exhausted(counters) => {
-                write!(f, "all {counters} per-CPU counters are in use")
-            }
-            Self::Unsupported(why) => write!(f, "no per-CPU counters here: {why}"),
-        }
-    }
-}
-
-impl core::error::Error for Unavailable {}

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use crate::state::{Outstanding, WrongState};
+use crate::outstanding::Outstanding;
+use crate::state::{IllegalContext, WrongState};
 
 /// Why an owner did not get the value out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +13,11 @@ pub enum RunDownError {
     Taken,
     /// The drain was [cancelled](crate::Protected::cancel): the object is open.
     Cancelled,
-    /// The deadline has passed, and guards are still out. The object stays closed.
-    TimedOut(Outstanding),
+    /// Guards are still out, and the deadline has passed, or there was none. The object stays closed.
+    Outstanding(Outstanding),
+    /// The per-CPU variant cannot be closed in this context: see
+    /// [`CloseOutcome::IllegalContext`](crate::CloseOutcome::IllegalContext).
+    IllegalContext,
 }
 
 impl fmt::Display for RunDownError {
@@ -21,14 +25,15 @@ impl fmt::Display for RunDownError {
         match self {
             Self::Taken => f.write_str("another caller has run the object down"),
             Self::Cancelled => f.write_str("the drain was cancelled: the object is open"),
-            Self::TimedOut(outstanding) => write!(f, "the deadline has passed: {outstanding}"),
+            Self::Outstanding(outstanding) => write!(f, "guards are still out: {outstanding}"),
+            Self::IllegalContext => IllegalContext.fmt(f),
         }
     }
 }
 
 impl core::error::Error for RunDownError {}
 
-/// The object could not be published, because it is not run down.
+/// The object could not be published, because it is not run down, or holds a value.
 pub struct PublishError<T> {
     /// The value, given back.
     pub value: T,

@@ -1,8 +1,8 @@
 #![deny(unused_must_use)]
 
-use rundown::{HostPlatform, Park, Rundown, RundownRef};
+use rundown::{HostPlatform, Park, PlainRundown};
 
 fn main() {
-    let rundown = RundownRef::<HostPlatform>::new();
+    let rundown = PlainRundown::<HostPlatform>::new();
     rundown.wait(&Park);
 }

@@ -1,7 +1,7 @@
-use rundown::{HostPlatform, Rundown, RundownRef};
+use rundown::{HostPlatform, PlainRundown};
 
 fn main() {
-    let rundown = RundownRef::<HostPlatform>::new();
+    let rundown = PlainRundown::<HostPlatform>::new();
     let guards = rundown.try_acquire_many(2).unwrap();
     drop(guards);
     drop(guards);

@@ -1,10 +1,10 @@
 use std::cell::Cell;
 
-use rundown::{HostPlatform, Protected, RundownRef};
+use rundown::{HostPlatform, Protected, PlainRundown};
 
 fn send<T: Send>(_: T) {}
 
 fn main() {
-    let object = Protected::new(RundownRef::<HostPlatform>::new(), Cell::new(7));
+    let object = Protected::new(PlainRundown::<HostPlatform>::new(), Cell::new(7));
     send(object.try_acquire().unwrap());
 }

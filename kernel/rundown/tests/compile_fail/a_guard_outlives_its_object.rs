@@ -1,9 +1,9 @@
-use rundown::{HostPlatform, Rundown, RundownRef};
+use rundown::{HostPlatform, PlainRundown};
 
 fn main() {
     let guard;
     {
-        let rundown = RundownRef::<HostPlatform>::new();
+        let rundown = PlainRundown::<HostPlatform>::new();
         guard = rundown.try_acquire();
     }
     drop(guard);

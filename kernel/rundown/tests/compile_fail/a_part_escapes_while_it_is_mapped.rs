@@ -1,7 +1,7 @@
-use rundown::{Guard, HostPlatform, Protected, RundownRef};
+use rundown::{Guard, HostPlatform, Protected, PlainRundown};
 
 fn main() {
-    let object = Protected::new(RundownRef::<HostPlatform>::new(), 7);
+    let object = Protected::new(PlainRundown::<HostPlatform>::new(), 7);
     let mut escaped = None;
     let guard = Guard::map(object.try_acquire().unwrap(), |value| {
         escaped = Some(value);

@@ -1,4 +1,4 @@
-use rundown::{ObjectId, Platform, Rundown, RundownRef, Spin};
+use rundown::{ObjectId, Platform, PlainRundown, Spin};
 
 struct Bare;
 
@@ -11,5 +11,5 @@ impl Platform for Bare {
 }
 
 fn main() {
-    let _ = RundownRef::<Bare>::new().wait_deadline(&Spin, 0);
+    let _ = PlainRundown::<Bare>::new().wait_deadline(&Spin, 0);
 }

@@ -1,4 +1,4 @@
-use rundown::{ObjectId, Platform, Rundown, RundownRef};
+use rundown::{ObjectId, Platform, PlainRundown};
 
 struct Bare;
 
@@ -10,7 +10,7 @@ impl Platform for Bare {
     fn wake_waiters(_: ObjectId) {}
 }
 
-async fn ends(rundown: &RundownRef<Bare>) {
+async fn ends(rundown: &PlainRundown<Bare>) {
     let _ = rundown.drain().await;
 }
 

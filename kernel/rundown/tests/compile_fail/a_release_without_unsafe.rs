@@ -1,7 +1,7 @@
-use rundown::{HostPlatform, Rundown, RundownRef};
+use rundown::{HostPlatform, PlainRundown};
 
 fn main() {
-    let rundown = RundownRef::<HostPlatform>::new();
+    let rundown = PlainRundown::<HostPlatform>::new();
     rundown.acquire().unwrap();
     rundown.release();
     rundown.release_many(1);

@@ -1,8 +1,8 @@
-use rundown::{HostPlatform, Rundown, RundownRef};
+use rundown::{HostPlatform, PlainRundown};
 
 fn main() {
     let mut drain = {
-        let rundown = RundownRef::<HostPlatform>::new();
+        let rundown = PlainRundown::<HostPlatform>::new();
         rundown.drain()
     };
     drain.poll();

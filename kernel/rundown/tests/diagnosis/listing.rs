@@ -4,10 +4,11 @@
     reason = "an object that is moved would be another one, and some tests drop theirs"
 )]
 
+use std::sync::Arc;
 use std::thread;
 
 use rundown::diagnosis::{CAPACITY, Report, holders, unlisted};
-use rundown::{Guard, Owner, Protected, Rundown, Spin};
+use rundown::{Guard, Protected, Rundown, Variant};
 
 use crate::platform::{Plain, Watched, facts, lines, on, on_every_kind, printed};
 
@@ -23,7 +24,7 @@ on_every_kind!(
     threads_leave_nothing_behind,
 );
 
-fn the_location_is_the_callers_line<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn the_location_is_the_callers_line<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     let (_one, first) = (object.try_acquire(), line!());
     let (many, second) = (object.try_acquire_many(4), line!());
     let mut many = many.expect("open");
@@ -37,7 +38,9 @@ fn the_location_is_the_callers_line<R: Rundown<Platform = Watched>>(object: Box<
     unsafe { object.release_many(3) };
 }
 
-fn the_location_is_the_callers_line_behind_a_value<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn the_location_is_the_callers_line_behind_a_value<R: Variant<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     let protected = Protected::new(*object, 7);
     let (guard, line) = (protected.try_acquire().expect("open"), line!());
     let id = protected.drain().object();
@@ -47,24 +50,18 @@ fn the_location_is_the_callers_line_behind_a_value<R: Rundown<Platform = Watched
     drop(mapped);
     assert_eq!(lines(id, file!()), []);
 
-    let owner = Owner::new(Plain::new(), 7);
-    let handles = [owner.handle(), owner.handle()];
-    let (first, line_1) = (handles[0].try_acquire(), line!());
-    let (second, line_2) = (handles[1].try_acquire(), line!());
-    let (mut owner, outstanding) = owner.run_down_deadline(&Spin, 0).expect_err("held");
-    assert_eq!(lines(outstanding.object, file!()), [line_1, line_2]);
-    drop((first, second));
-    assert_eq!(owner.replace(&Spin, 8), 7);
-    let (guard, line) = (owner.try_acquire().expect("open"), line!());
-    assert_eq!(lines(outstanding.object, file!()), [line]);
-    drop(guard);
-    assert_eq!(owner.run_down(&Spin), 8);
-    assert_eq!(lines(outstanding.object, file!()), []);
-    // The deadline was missed.
-    assert!(!printed().is_empty());
+    let shared = Arc::new(Protected::new(Plain::new(), 7));
+    let (first, line_1) = (shared.try_acquire_owned().expect("open"), line!());
+    let (second, line_2) = (first.clone(), line!());
+    let (many, line_3) = (shared.try_acquire_many(2).expect("open"), line!());
+    assert_eq!(lines(shared.id(), file!()), [line_1, line_2, line_3]);
+    drop((first, second, many));
+    assert_eq!(lines(shared.id(), file!()), []);
 }
 
-fn cpu_tick_and_count_are_those_of_the_acquire<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn cpu_tick_and_count_are_those_of_the_acquire<R: Variant<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     on(3, 100);
     let one = object.try_acquire();
     on(2, 200);
@@ -84,7 +81,7 @@ fn cpu_tick_and_count_are_those_of_the_acquire<R: Rundown<Platform = Watched>>(o
     assert_eq!(facts(object.id()), []);
 }
 
-fn split_and_merged_guards_count_right<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn split_and_merged_guards_count_right<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     let counts = || -> Vec<u32> { facts(object.id()).iter().map(|fact| fact.2).collect() };
     on(0, 1);
     let mut many = object.try_acquire_many(5).expect("open");
@@ -109,7 +106,7 @@ fn split_and_merged_guards_count_right<R: Rundown<Platform = Watched>>(object: B
     assert_eq!(counts(), []);
 }
 
-fn a_refused_acquire_is_not_listed<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn a_refused_acquire_is_not_listed<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     object.close();
     assert!(object.try_acquire().is_none());
     assert!(object.try_acquire_many(2).is_none());
@@ -117,7 +114,7 @@ fn a_refused_acquire_is_not_listed<R: Rundown<Platform = Watched>>(object: Box<R
     assert_eq!(facts(object.id()), []);
 }
 
-fn a_guard_may_end_on_another_thread<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn a_guard_may_end_on_another_thread<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     on(1, 1);
     let guard = object.try_acquire();
     object.acquire().expect("open");
@@ -133,7 +130,9 @@ fn a_guard_may_end_on_another_thread<R: Rundown<Platform = Watched>>(object: Box
     assert_eq!(facts(object.id()), []);
 }
 
-fn raw_releases_end_raw_entries_of_their_cpu_first<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn raw_releases_end_raw_entries_of_their_cpu_first<R: Variant<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     on(1, 1);
     let guard = object.try_acquire();
     object.acquire_many(3).expect("open");
@@ -153,7 +152,9 @@ fn raw_releases_end_raw_entries_of_their_cpu_first<R: Rundown<Platform = Watched
     drop(guard);
 }
 
-fn a_full_table_grants_protection_and_says_so<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn a_full_table_grants_protection_and_says_so<R: Variant<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
     let other = Plain::new();
     let fill: Vec<_> = (0..CAPACITY).map(|_| other.try_acquire()).collect();
     assert_eq!(holders(other.id()).count(), CAPACITY);
@@ -188,7 +189,7 @@ fn a_full_table_grants_protection_and_says_so<R: Rundown<Platform = Watched>>(ob
     assert_eq!(printed().len(), 1);
 }
 
-fn threads_leave_nothing_behind<R: Rundown<Platform = Watched>>(object: Box<R>) {
+fn threads_leave_nothing_behind<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     thread::scope(|scope| {
         let users = [1, 2, 3].map(|cpu| {
             let object = &object;

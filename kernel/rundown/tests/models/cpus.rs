@@ -23,7 +23,7 @@ use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicI64, Ordering};
 use loom::thread;
 use rundown::per_cpu::CounterMap;
-use rundown::{CounterId, Switch, Unavailable};
+use rundown::{CounterId, PerCpuGate, Unavailable};
 
 /// One's own and another: each thread of a model says on which of them it runs.
 pub(crate) const CPUS: usize = 2;
@@ -96,22 +96,16 @@ pub(crate) fn free(counter: CounterId) {
 }
 
 /// The sequence, on `cpu`.
-pub(crate) fn add_if_open(
-    flaw: Flaw,
-    cpu: usize,
-    switch: &Switch,
-    counter: CounterId,
-    n: i64,
-) -> bool {
+pub(crate) fn add_if_open(flaw: Flaw, cpu: usize, gate: &PerCpuGate, n: i64) -> bool {
     let cpu = &SYSTEM.cpus[cpu];
     loop {
         let started = *cpu.interrupts.lock().unwrap();
-        if !switch.is_open() {
+        if !gate.is_open() {
             return false;
         }
         let interrupts = cpu.interrupts.lock().unwrap();
         if *interrupts == started || flaw == Flaw::DoesNotRestart {
-            let count = &cpu.counts[counter.get()];
+            let count = &cpu.counts[gate.counter().get()];
             count.store(count.load(Ordering::Relaxed) + n, Ordering::Relaxed);
             return true;
         }
@@ -143,7 +137,7 @@ pub(crate) fn clear(counter: CounterId, cpu: usize) {
 macro_rules! per_cpu_platform {
     ($platform:ty, $flaw:expr) => {
         // SAFETY: as the trait demands, if there is no flaw; with one, models are to fail.
-        unsafe impl rundown::PerCpu for $platform {
+        unsafe impl rundown::PerCpuPlatform for $platform {
             fn allocate() -> Result<rundown::CounterId, rundown::Unavailable> {
                 $crate::models::cpus::allocate()
             }
@@ -152,13 +146,9 @@ macro_rules! per_cpu_platform {
                 $crate::models::cpus::free(counter);
             }
 
-            unsafe fn add_if_open(
-                switch: &rundown::Switch,
-                counter: rundown::CounterId,
-                n: i64,
-            ) -> bool {
+            unsafe fn add_if_open(gate: &rundown::PerCpuGate, n: i64) -> bool {
                 let cpu = $crate::models::cpu();
-                $crate::models::cpus::add_if_open($flaw, cpu, switch, counter, n)
+                $crate::models::cpus::add_if_open($flaw, cpu, gate, n)
             }
 
             fn barrier() {

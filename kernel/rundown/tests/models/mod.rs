@@ -10,8 +10,8 @@ use std::cell::Cell;
 
 use loom::sync::{Condvar, Mutex};
 use rundown::{
-    CacheAwareRundown, ObjectId, PerCpu, PerCpuRundown, Platform, Rundown, RundownRef, Slot, Wait,
-    Waiting,
+    CacheAware, ObjectId, PerCpu, PerCpuPlatform, Plain as PlainOf, Platform, Rundown, Slot,
+    Variant, Wait, Waiting,
 };
 
 use self::cpus::{Flaw, per_cpu_platform};
@@ -69,47 +69,47 @@ impl Wait for Sleep {
 }
 
 /// A kind in a model.
-pub(crate) trait Make: Rundown + Sized + 'static {
+pub(crate) trait Make: Variant + Sized + 'static {
     /// An open object.
-    fn new() -> Self;
+    fn new() -> Rundown<Self>;
 
     /// A run-down one.
-    fn closed() -> Self;
+    fn closed() -> Rundown<Self>;
 }
 
-impl<P: Platform> Make for RundownRef<P> {
-    fn new() -> Self {
-        Self::new()
+impl<P: Platform> Make for PlainOf<P> {
+    fn new() -> Rundown<Self> {
+        Rundown::<Self>::new()
     }
 
-    fn closed() -> Self {
-        Self::closed()
-    }
-}
-
-impl<P: Platform, const N: usize> Make for CacheAwareRundown<P, [Slot; N]> {
-    fn new() -> Self {
-        Self::new()
-    }
-
-    fn closed() -> Self {
-        Self::new().born_closed()
+    fn closed() -> Rundown<Self> {
+        Rundown::<Self>::new().born_closed()
     }
 }
 
-impl<P: PerCpu> Make for PerCpuRundown<P> {
-    fn new() -> Self {
-        Self::new().expect("a counter is free")
+impl<P: Platform, const N: usize> Make for CacheAware<P, [Slot; N]> {
+    fn new() -> Rundown<Self> {
+        Rundown::<Self>::new()
     }
 
-    fn closed() -> Self {
-        Self::closed().expect("a counter is free")
+    fn closed() -> Rundown<Self> {
+        Rundown::<Self>::new().born_closed()
     }
 }
 
-pub(crate) type Plain = RundownRef<Model>;
-pub(crate) type Slots<const N: usize> = CacheAwareRundown<Model, [Slot; N]>;
-pub(crate) type Counters = PerCpuRundown<Model>;
+impl<P: PerCpuPlatform> Make for PerCpu<P> {
+    fn new() -> Rundown<Self> {
+        Rundown::<Self>::new().expect("a counter is free")
+    }
+
+    fn closed() -> Rundown<Self> {
+        <Self as Make>::new().born_closed()
+    }
+}
+
+pub(crate) type Plain = PlainOf<Model>;
+pub(crate) type Slots<const N: usize> = CacheAware<Model, [Slot; N]>;
+pub(crate) type Counters = PerCpu<Model>;
 
 /// Runs each generic model over the kinds, exhaustively unless it says `bound: n` (at most n
 /// preemptions); in the per-CPU kind, whose add takes more of loom's steps, also if it says

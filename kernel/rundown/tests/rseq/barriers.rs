@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use rundown::{HostPlatform, PerCpu, Rundown, Spin, WaitOutcome};
+use rundown::{HostPlatform, PerCpuPlatform, Spin, WaitOutcome};
 
 use crate::{Object, alone, object};
 
@@ -13,9 +13,9 @@ fn a_thousand_objects_close_in_one_round() {
             return;
         }
         let objects: Vec<Object> = (0..1000).map(|_| object().expect("one of many")).collect();
-        let guards: Vec<_> = objects.iter().map(Rundown::try_acquire).collect();
+        let guards: Vec<_> = objects.iter().map(Object::try_acquire).collect();
         let before = HostPlatform::barriers();
-        Rundown::close_all(&objects.iter().collect::<Vec<_>>());
+        Object::close_all(&objects.iter().collect::<Vec<_>>()).expect("a thread");
         assert_eq!(HostPlatform::barriers() - before, 1);
         assert!(objects.iter().all(|object| object.try_acquire().is_none()));
         drop(guards);
@@ -72,11 +72,11 @@ fn more_objects_than_a_region_has_counters() {
             object.acquire().expect("open");
         }
         assert!(objects.iter().all(|object| object.racy_held() == 1));
-        Rundown::close_all(&objects.iter().collect::<Vec<_>>());
+        Object::close_all(&objects.iter().collect::<Vec<_>>()).expect("a thread");
         for object in &objects {
             // SAFETY: acquired above.
             unsafe { object.release() };
         }
-        assert!(objects.iter().all(Rundown::is_drained));
+        assert!(objects.iter().all(Object::is_drained));
     });
 }

@@ -5,7 +5,7 @@ use std::hint;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rundown::{HostPlatform, Rundown, State};
+use rundown::{HostPlatform, State};
 
 use crate::stepper::{self, Interrupted};
 use crate::support::affinity;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::{env, ptr, thread};
 
-use rundown::{HostPlatform, Park, PerCpu, Rundown, Unavailable, WaitOutcome};
+use rundown::{HostPlatform, Park, PerCpuPlatform, Unavailable, WaitOutcome};
 
 use crate::stepper::{glibc_area, handle};
 use crate::{Object, alone, object};

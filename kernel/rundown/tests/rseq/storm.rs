@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{ptr, thread};
 
-use rundown::{HostPlatform, Park, Rundown, WaitOutcome};
+use rundown::{HostPlatform, Park, WaitOutcome};
 
 use crate::stepper::handle;
 use crate::support::affinity;

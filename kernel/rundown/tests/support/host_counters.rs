@@ -1,10 +1,10 @@
 //! Test platforms with the host's per-CPU counters.
 
-/// Implements `PerCpu` for a platform, by that of `HostPlatform`.
+/// Implements `PerCpuPlatform` for a platform, by that of `HostPlatform`.
 macro_rules! counters_of_the_host {
     ($platform:ty) => {
         // SAFETY: the host's, in all.
-        unsafe impl rundown::PerCpu for $platform {
+        unsafe impl rundown::PerCpuPlatform for $platform {
             fn allocate() -> Result<rundown::CounterId, rundown::Unavailable> {
                 rundown::HostPlatform::allocate()
             }
@@ -15,13 +15,9 @@ macro_rules! counters_of_the_host {
             }
 
             #[inline]
-            unsafe fn add_if_open(
-                switch: &rundown::Switch,
-                counter: rundown::CounterId,
-                n: i64,
-            ) -> bool {
+            unsafe fn add_if_open(gate: &rundown::PerCpuGate, n: i64) -> bool {
                 // SAFETY: as for this function.
-                unsafe { rundown::HostPlatform::add_if_open(switch, counter, n) }
+                unsafe { rundown::HostPlatform::add_if_open(gate, n) }
             }
 
             fn barrier() {

@@ -6,13 +6,13 @@ use std::mem::MaybeUninit;
 use std::slice;
 
 use rundown::{
-    CacheAwareRundown, HostPlatform, PerCpu, PerCpuRundown, PlaceError, Rundown, RundownRef, Slot,
+    CacheAware, HostPlatform, PerCpu, PerCpuPlatform, PlaceError, Rundown, Slot, Variant,
 };
 
 use super::{Random, TestPlatform, affinity, on_cpu};
 
 /// A kind under test.
-pub(crate) trait Make: Rundown<Platform = TestPlatform> + 'static {
+pub(crate) trait Make: Variant<Platform = TestPlatform> + 'static {
     /// Whether it is the plain kind, which finds an over-release in the call and never sweeps.
     const PLAIN: bool = false;
 
@@ -43,22 +43,22 @@ pub(crate) trait Make: Rundown<Platform = TestPlatform> + 'static {
     }
 
     /// An open object.
-    fn make() -> Box<Self>;
+    fn make() -> Box<Rundown<Self>>;
 
     /// One that is run down from the start (S9).
-    fn make_closed() -> Box<Self>;
+    fn make_closed() -> Box<Rundown<Self>>;
 }
 
-pub(crate) type Plain = RundownRef<TestPlatform>;
-pub(crate) type Inline<const N: usize> = CacheAwareRundown<TestPlatform, [Slot; N]>;
+pub(crate) type Plain = rundown::Plain<TestPlatform>;
+pub(crate) type Inline<const N: usize> = CacheAware<TestPlatform, [Slot; N]>;
 /// Three slots.
-pub(crate) type Boxed = CacheAwareRundown<TestPlatform>;
+pub(crate) type Boxed = CacheAware<TestPlatform>;
 /// Eight slots.
-pub(crate) type Borrowed = CacheAwareRundown<TestPlatform, &'static mut [Slot]>;
+pub(crate) type Borrowed = CacheAware<TestPlatform, &'static mut [Slot]>;
 /// As many slots as the machine may have CPUs, and one more.
-pub(crate) type Counters = PerCpuRundown<TestPlatform>;
+pub(crate) type Counters = PerCpu<TestPlatform>;
 /// Four slots, in one piece of memory with the object.
-pub(crate) type Placed = CacheAwareRundown<TestPlatform, [Slot]>;
+pub(crate) type Placed = CacheAware<TestPlatform, [Slot]>;
 
 impl Make for Plain {
     const PLAIN: bool = true;
@@ -67,12 +67,12 @@ impl Make for Plain {
         1
     }
 
-    fn make() -> Box<Self> {
-        Box::new(Self::new())
+    fn make() -> Box<Rundown<Self>> {
+        Box::new(Rundown::<Self>::new())
     }
 
-    fn make_closed() -> Box<Self> {
-        Box::new(Self::closed())
+    fn make_closed() -> Box<Rundown<Self>> {
+        Box::new(Rundown::<Self>::new().born_closed())
     }
 }
 
@@ -81,12 +81,12 @@ impl<const N: usize> Make for Inline<N> {
         N
     }
 
-    fn make() -> Box<Self> {
-        Box::new(Self::new())
+    fn make() -> Box<Rundown<Self>> {
+        Box::new(Rundown::<Self>::new())
     }
 
-    fn make_closed() -> Box<Self> {
-        Box::new(Self::new().born_closed())
+    fn make_closed() -> Box<Rundown<Self>> {
+        Box::new(Rundown::<Self>::new().born_closed())
     }
 }
 
@@ -95,12 +95,12 @@ impl Make for Boxed {
         3
     }
 
-    fn make() -> Box<Self> {
-        Box::new(Self::boxed(Self::slots()))
+    fn make() -> Box<Rundown<Self>> {
+        Box::new(Rundown::<Self>::boxed(Self::slots()))
     }
 
-    fn make_closed() -> Box<Self> {
-        Box::new(Self::boxed(Self::slots()).born_closed())
+    fn make_closed() -> Box<Rundown<Self>> {
+        Box::new(Rundown::<Self>::boxed(Self::slots()).born_closed())
     }
 }
 
@@ -109,12 +109,12 @@ impl Make for Borrowed {
         8
     }
 
-    fn make() -> Box<Self> {
+    fn make() -> Box<Rundown<Self>> {
         let slots: Vec<Slot> = (0..Self::slots()).map(|_| Slot::new()).collect();
-        Box::new(Self::with_slots(slots.leak()).expect("eight slots"))
+        Box::new(Rundown::<Self>::with_slots(slots.leak()).expect("eight slots"))
     }
 
-    fn make_closed() -> Box<Self> {
+    fn make_closed() -> Box<Rundown<Self>> {
         Box::new(Self::make().born_closed())
     }
 }
@@ -124,12 +124,12 @@ impl Make for Placed {
         4
     }
 
-    fn make() -> Box<Self> {
-        in_place(Self::place)
+    fn make() -> Box<Rundown<Self>> {
+        in_place(Rundown::<Self>::place)
     }
 
-    fn make_closed() -> Box<Self> {
-        in_place(Self::place_closed)
+    fn make_closed() -> Box<Rundown<Self>> {
+        in_place(Rundown::<Self>::place_closed)
     }
 }
 
@@ -160,22 +160,22 @@ impl Make for Counters {
         HostPlatform::per_cpu().err().map(|why| why.to_string())
     }
 
-    fn make() -> Box<Self> {
-        Box::new(Self::new().expect("there are counters"))
+    fn make() -> Box<Rundown<Self>> {
+        Box::new(Rundown::<Self>::new().expect("there are counters"))
     }
 
-    fn make_closed() -> Box<Self> {
-        Box::new(Self::closed().expect("there are counters"))
+    fn make_closed() -> Box<Rundown<Self>> {
+        Box::new(Self::make().born_closed())
     }
 }
 
 /// A `place` or `place_closed`.
-type Place = fn(&mut [MaybeUninit<u8>], usize) -> Result<&mut Placed, PlaceError>;
+type Place = fn(&mut [MaybeUninit<u8>], usize) -> Result<&mut Rundown<Placed>, PlaceError>;
 
 /// Memory as large and aligned as `layout` says, and the object in it. A box frees it by the layout
 /// of the object itself.
-fn in_place(place: Place) -> Box<Placed> {
-    let layout = Placed::layout(Placed::slots()).expect("four slots");
+fn in_place(place: Place) -> Box<Rundown<Placed>> {
+    let layout = Rundown::<Placed>::layout(Placed::slots()).expect("four slots");
     // SAFETY: the size is not zero.
     let memory = unsafe { alloc(layout) };
     if memory.is_null() {

@@ -17,13 +17,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rundown::{RefGuard, Rundown, State};
+use rundown::{RefGuard, Rundown, State, Variant};
 
 pub(crate) use kinds::{
     Borrowed, Boxed, Counters, Inline, Make, Placed, Plain, for_every_kind, for_every_sized_kind,
     there_is,
 };
-pub(crate) use platform::{TestPlatform, misuses, on_cpu, wake_ups};
+pub(crate) use platform::{TestPlatform, misuses, next_hints, on_cpu, wake_ups};
 pub(crate) use script::Script;
 
 /// Fails the test if `test` hangs. It runs on a thread of its own.
@@ -50,10 +50,10 @@ pub(crate) const STATES: [State; 4] =
     [State::Open, State::Draining, State::Drained, State::RunDown];
 
 /// Brings a new object into one of [`STATES`]. Open and draining, one protection is held.
-pub(crate) fn brought_to<R: Rundown + ?Sized>(
-    rundown: &R,
+pub(crate) fn brought_to<V: Variant + ?Sized>(
+    rundown: &Rundown<V>,
     state: State,
-) -> Option<RefGuard<'_, R>> {
+) -> Option<RefGuard<'_, V>> {
     let guard = rundown.try_acquire();
     match state {
         State::Open => return guard,

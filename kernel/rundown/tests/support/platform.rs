@@ -12,13 +12,15 @@ pub(crate) struct TestPlatform;
 
 thread_local! {
     static HINT: Cell<Option<usize>> = const { Cell::new(None) };
+    static NEXT_HINTS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     static MISUSES: RefCell<Option<Vec<Misuse>>> = const { RefCell::new(None) };
     static WAKE_UPS: RefCell<Vec<ObjectId>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Platform for TestPlatform {
     fn cpu_hint() -> usize {
-        HINT.get().unwrap_or_else(HostPlatform::cpu_hint)
+        let next = NEXT_HINTS.with_borrow_mut(Vec::pop);
+        next.or(HINT.get()).unwrap_or_else(HostPlatform::cpu_hint)
     }
 
     fn wake_waiters(object: ObjectId) {
@@ -57,6 +59,11 @@ counters_of_the_host!(TestPlatform);
 /// Pretends that the calling thread runs on the CPU with this index from now on.
 pub(crate) fn on_cpu(index: usize) {
     HINT.set(Some(index));
+}
+
+/// The hints that the calling thread is given next, one after the other.
+pub(crate) fn next_hints(hints: &[usize]) {
+    NEXT_HINTS.set(hints.iter().rev().copied().collect());
 }
 
 /// The misuse that `call` is found out in, on this thread.

@@ -13,7 +13,7 @@ pub const PER_LINE: usize = LINE / 8;
 /// A design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// [`RundownRef`](rundown_traced::RundownRef).
+    /// [`PlainRundown`](rundown_traced::PlainRundown).
     Plain,
     /// [`CacheAwareRundown`](rundown_traced::CacheAwareRundown), with a slot for each CPU.
     CacheAware,
@@ -164,8 +164,9 @@ impl Kind {
     #[must_use]
     pub const fn memory(self) -> Memory {
         match self {
-            Self::Plain | Self::Shared => Memory::new(8, 0),
-            Self::CacheAware => Memory::new(256, 128),
+            Self::Plain => Memory::new(16, 0),
+            Self::Shared => Memory::new(8, 0),
+            Self::CacheAware => Memory::new(64, 128),
             Self::PerCpu => Memory::new(64, 8),
             Self::Windows => Memory::new(64, 64),
             Self::Unpadded => Memory::new(0, 8),

@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use super::unregistered;
-use crate::per_cpu::Unavailable;
+use crate::counter_id::Unavailable;
 
 // Linux, `include/uapi/linux/membarrier.h`.
 const PRIVATE_EXPEDITED_RSEQ: c_int = 1 << 7;
@@ -24,7 +24,7 @@ pub(super) fn register() -> Result<(), Unavailable> {
     })
 }
 
-/// [`PerCpu::barrier`](crate::PerCpu::barrier).
+/// [`PerCpu::barrier`](crate::PerCpuPlatform::barrier).
 ///
 /// # Panics
 /// If the kernel refuses it although it was registered.

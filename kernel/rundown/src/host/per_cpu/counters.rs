@@ -7,7 +7,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use super::rseq;
-use crate::per_cpu::{CounterId, CounterMap, Unavailable};
+use crate::counter_id::{CounterId, Unavailable};
+use crate::per_cpu::CounterMap;
 
 /// A row is 2^16 bytes long. A page is memory only once it was written: by the CPU whose row it is in,
 /// for the first time, hence in the memory near that CPU.
@@ -26,7 +27,7 @@ struct Region {
     used: CounterMap<WORDS>,
 }
 
-/// [`PerCpu::allocate`](crate::PerCpu::allocate).
+/// [`PerCpu::allocate`](crate::PerCpuPlatform::allocate).
 pub(super) fn allocate() -> Result<CounterId, Unavailable> {
     for region in &REGIONS {
         let base = region.base()?;
@@ -37,7 +38,7 @@ pub(super) fn allocate() -> Result<CounterId, Unavailable> {
     Err(Unavailable::Exhausted(REGIONS.len() * IN_REGION))
 }
 
-/// [`PerCpu::free`](crate::PerCpu::free).
+/// [`PerCpu::free`](crate::PerCpuPlatform::free).
 ///
 /// # Safety
 /// As there.

@@ -10,8 +10,8 @@ mod unregistered;
 use std::sync::OnceLock;
 
 use super::HostPlatform;
-use crate::per_cpu::{CounterId, PerCpu, Unavailable};
-use crate::switch::Switch;
+use crate::counter_id::{CounterId, Unavailable};
+use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
 
 /// Prepares the process, the first time: what can be counted, with which threads' `rseq`, and who may
 /// ask for a barrier.
@@ -37,7 +37,7 @@ pub(super) fn restarts() -> u64 {
 
 // SAFETY: `add_if_open` is a sequence that the kernel restarts or, on a thread that has none, one that
 // `barrier` waits for; each row of counters is written by one CPU at a time, or atomically.
-unsafe impl PerCpu for HostPlatform {
+unsafe impl PerCpuPlatform for HostPlatform {
     /// By a thread; not in a signal handler.
     fn allocate() -> Result<CounterId, Unavailable> {
         prepare()?;
@@ -51,9 +51,9 @@ unsafe impl PerCpu for HostPlatform {
 
     /// Also in a signal handler.
     #[inline]
-    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
         // SAFETY: as for this function; there is a counter, so the process is prepared.
-        unsafe { sequence::add_if_open(switch, counter, n) }
+        unsafe { sequence::add_if_open(gate, n) }
     }
 
     /// By a thread; not in a signal handler. Calls that arrive while another one is under way share

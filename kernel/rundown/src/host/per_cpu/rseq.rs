@@ -18,7 +18,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
 use std::{fs, io};
 
-use crate::per_cpu::Unavailable;
+use crate::counter_id::Unavailable;
 
 /// What stands before the code that the kernel may send a thread to (`RSEQ_SIG` in glibc's
 /// `bits/rseq.h` for x86: an agreement among all users).

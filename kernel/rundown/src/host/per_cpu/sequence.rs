@@ -1,4 +1,4 @@
-//! The sequence: look at the switch, add to the running CPU's counter. The kernel restarts it.
+//! The sequence: look at the gate, add to the running CPU's counter. The kernel restarts it.
 //!
 //! Before it delivers a signal, moves the thread to another CPU or lets another one run, and in a
 //! barrier, the kernel looks whether the thread's instruction pointer lies inside the sequence that the
@@ -13,14 +13,14 @@
 //! `unsafe` in this module: inline assembly.
 
 use core::arch::asm;
+use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::counters::ROW_SHIFT;
 use super::{rseq, unregistered};
-use crate::per_cpu::CounterId;
-use crate::switch::Switch;
+use crate::per_cpu::PerCpuGate;
 
-/// [`PerCpu::add_if_open`](crate::PerCpu::add_if_open).
+/// [`PerCpu::add_if_open`](crate::PerCpuPlatform::add_if_open).
 ///
 /// The processor neither moves the add before the test nor what comes after before the add's load
 /// (x86-TSO: Intel SDM 3A, 10.2.2), and the compiler does not move memory accesses across the assembly.
@@ -29,17 +29,17 @@ use crate::switch::Switch;
 /// # Safety
 /// As there; and the process is prepared.
 #[inline(always)]
-pub(super) unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+pub(super) unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
     // One at a time, the number is part of the instruction: today's processors (measured on Intel's
     // Golden Cove) then pass what such an add stores on to the load of the next without a delay. With the
     // number in a register, a pair takes four times as long.
     match n {
         // SAFETY: as for this function.
-        1 => unsafe { sequence!(switch, counter, 1, const 1) },
+        1 => unsafe { sequence!(gate, 1, const 1) },
         // SAFETY: as for this function.
-        -1 => unsafe { sequence!(switch, counter, -1, const -1) },
+        -1 => unsafe { sequence!(gate, -1, const -1) },
         // SAFETY: as for this function.
-        n => unsafe { sequence!(switch, counter, n, in(reg) n) },
+        n => unsafe { sequence!(gate, n, in(reg) n) },
     }
     true
 }
@@ -52,7 +52,7 @@ pub(super) unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) ->
 /// instruction that does, or the sequence restarts. Sequence and abort code change no register but
 /// `scratch` and the flags.
 macro_rules! sequence {
-    ($switch:expr, $counter:expr, $value:expr, $($n:tt)+) => {
+    ($gate:expr, $value:expr, $($n:tt)+) => {
         asm!(
             // Notes the sequence.
             "2:",
@@ -60,13 +60,13 @@ macro_rules! sequence {
             "mov qword ptr fs:[{rseq} + {note}], {scratch}",
             // The sequence.
             "3:",
-            "test byte ptr [{switch}], {not_open}",
+            "test byte ptr [{gate}], {not_open}",
             "jnz {closed}",
             "mov {scratch:e}, dword ptr fs:[{rseq} + {cpu_id}]",
             "cmp {scratch:e}, {cpus:e}",
             "jae {nowhere}",
             "shl {scratch}, {row_shift}",
-            "add {scratch}, {counter}",
+            "add {scratch}, qword ptr [{gate} + {counter}]",
             // One base register and no index: with one, a pair takes four times as long, too.
             "add qword ptr [{scratch}], {n}",
             "4:",
@@ -88,20 +88,20 @@ macro_rules! sequence {
             "lock inc qword ptr [{scratch}]",
             "jmp 2b",
             ".popsection",
-            switch = in(reg) $switch.as_ptr(),
-            counter = in(reg) $counter.get(),
+            gate = in(reg) ptr::from_ref::<PerCpuGate>($gate),
             n = $($n)+,
             rseq = in(reg) rseq::offset(),
             cpus = in(reg) rseq::cpus(),
             scratch = out(reg) _,
             note = const rseq::SEQUENCE,
             cpu_id = const rseq::CPU_ID,
-            not_open = const Switch::NOT_OPEN,
+            not_open = const PerCpuGate::NOT_OPEN,
+            counter = const PerCpuGate::COUNTER_OFFSET,
             row_shift = const ROW_SHIFT,
             signature = const rseq::SIGNATURE,
             restarts = sym RESTARTS,
             closed = label { return false },
-            nowhere = label { return nowhere($switch, $counter, $value) },
+            nowhere = label { return nowhere($gate, $value) },
             options(nostack),
         )
     };
@@ -111,12 +111,12 @@ use sequence;
 /// The thread is not registered yet, or cannot be, or its CPU has a number that it should not have.
 #[cold]
 #[inline(never)]
-fn nowhere(switch: &Switch, counter: CounterId, n: i64) -> bool {
+fn nowhere(gate: &PerCpuGate, n: i64) -> bool {
     if rseq::register_late() && rseq::racy_cpu().is_some() {
         // SAFETY: as for the call that led here.
-        unsafe { add_if_open(switch, counter, n) }
+        unsafe { add_if_open(gate, n) }
     } else {
-        unregistered::add_if_open(switch, counter, n)
+        unregistered::add_if_open(gate, n)
     }
 }
 

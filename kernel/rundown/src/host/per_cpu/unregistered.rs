@@ -12,8 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::thread;
 
 use super::{counters, rseq};
-use crate::per_cpu::CounterId;
-use crate::switch::Switch;
+use crate::per_cpu::PerCpuGate;
 
 /// How many threads (and signal handlers on top of them) are between their look and their add.
 static ADDING: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
@@ -21,12 +20,12 @@ static ADDING: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 /// In which of [`ADDING`] those who come now count themselves: 0 or 1.
 static INDEX: AtomicUsize = AtomicUsize::new(0);
 
-/// [`PerCpu::add_if_open`](crate::PerCpu::add_if_open), for any thread.
-pub(super) fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+/// [`PerCpu::add_if_open`](crate::PerCpuPlatform::add_if_open), for any thread.
+pub(super) fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
     let adding = begin();
-    let open = switch.is_open();
+    let open = gate.is_open();
     if open {
-        counters::add(counter, rseq::cpus(), n);
+        counters::add(gate.counter(), rseq::cpus(), n);
     }
     end(adding);
     open

@@ -1,0 +1,272 @@
+//! The cache-aware variant: a counter per CPU, each on cache lines of its own.
+
+use core::marker::PhantomData;
+
+use crate::counts::RacyCounts;
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
+use crate::primitive::const_unless_model;
+use crate::shared::SharedCount;
+use crate::slot::{Capacity, Slot, SlotWord};
+use crate::slots::{NoSlots, Slots};
+use crate::state::{Misuse, Refused};
+use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
+
+#[cfg(feature = "alloc")]
+type DefaultSlots = alloc::boxed::Box<[Slot]>;
+#[cfg(not(feature = "alloc"))]
+type DefaultSlots = &'static mut [Slot];
+
+/// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
+/// line.
+///
+/// Acquire is one load and one atomic add on the CPU's own slot, release the add alone, both
+/// wait-free. `S` is where the slots live: `[Slot; N]` inside the object, a `Box<[Slot]>` (feature
+/// `alloc`, the default there), `&'static mut [Slot]`, memory of the caller's, or `[Slot]`: all in
+/// one piece of the caller's memory, see [`place`](Self::place). One slot per CPU is best; with
+/// fewer, CPUs share (S11).
+pub type CacheAwareRundown<P, S = DefaultSlots> = Rundown<CacheAware<P, S>>;
+
+/// The cache-aware variant: see [`CacheAwareRundown`]. `A` is [`Isolated`] or
+/// [`Compact`](crate::Compact).
+pub struct CacheAware<P: Platform, S: Slots + ?Sized = DefaultSlots, A: Isolation = Isolated> {
+    kind: PhantomData<fn() -> (P, A)>,
+    // Last, since their number may be known only at run time. Either a pointer that never changes, on the
+    // line of the state word, or an array with an alignment of its own.
+    slots: S,
+}
+
+impl<P: Platform, A: Isolation, const N: usize> Rundown<CacheAware<P, [Slot; N], A>> {
+    const_unless_model! {
+        /// An open object with its `N` slots inside. Zero slots do not compile:
+        ///
+        /// ```compile_fail,E0080
+        /// # use rundown::{CacheAwareRundown, HostPlatform, Slot};
+        /// let none = CacheAwareRundown::<HostPlatform, [Slot; 0]>::new();
+        /// ```
+        #[must_use]
+        pub fn new() -> Self {
+            const { assert!(N > 0, "a cache-aware rundown needs at least one slot") };
+            Self::over_slots(Slot::array())
+        }
+    }
+}
+
+impl<P: Platform, A: Isolation, const N: usize> Default for Rundown<CacheAware<P, [Slot; N], A>> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Platform, S: Slots, A: Isolation> Rundown<CacheAware<P, S, A>> {
+    /// An open object over the caller's slots.
+    ///
+    /// # Errors
+    /// [`NoSlots`] if there are none.
+    pub fn with_slots(slots: S) -> Result<Self, NoSlots> {
+        if slots.as_ref().is_empty() {
+            return Err(NoSlots);
+        }
+        // They may have served another object before, with other slots.
+        let capacity = Capacity::of(slots.as_ref().len());
+        for slot in slots.as_ref() {
+            let _ = slot.open(capacity);
+        }
+        Ok(Self::over_slots(slots))
+    }
+
+    const_unless_model! {
+        /// An open object over slots that are open and count nothing.
+        pub(crate) fn over_slots(slots: S) -> Self {
+            Self::over(SharedCount::new(), CacheAware { kind: PhantomData, slots })
+        }
+    }
+}
+
+impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> {
+    /// How many more protections than were released on a slot can be taken there: 2^60 divided by the
+    /// number of slots, rounded up to a power of two. Beyond it, an acquire is
+    /// [refused](Refused::Full).
+    ///
+    /// A CPU that only takes, one every 10 ns, while others release, needs 5 years for that with 64
+    /// slots; `u32::MAX` at a time, 2^22 calls.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.slot_capacity().0
+    }
+
+    fn slot_capacity(&self) -> Capacity {
+        Capacity::of(self.slots().len())
+    }
+
+    #[inline]
+    fn slots(&self) -> &[Slot] {
+        self.variant.slots.as_ref()
+    }
+
+    /// The slot that the hint points to; any hint will do (S11).
+    #[inline]
+    fn slot(&self) -> &Slot {
+        let slots = self.slots();
+        let hint = P::cpu_hint();
+        // The division is for wrong hints only.
+        let index = if hint < slots.len() {
+            hint
+        } else {
+            hint % slots.len()
+        };
+        &slots[index]
+    }
+
+    #[inline]
+    fn release_on(&self, slot: &Slot, n: u32) {
+        let found = slot.take(n);
+        if !found.counts_release(n) {
+            self.release_late(found, n);
+        }
+        // Otherwise its last touch was the slot (S3): the closer has yet to come, and will find it.
+    }
+
+    /// An acquire of `n` that found its slot closed or full.
+    #[cold]
+    fn not_granted(&self, slot: &Slot, found: SlotWord<0>, n: u32) -> Refused {
+        if found.is_closed() {
+            // What it added has no meaning and stays there: see `Slot`.
+            return Refused::Closed;
+        }
+        // It counts, though, so this caller holds `n`, and gives them back as any holder would; but on
+        // this very slot, which would stay full for ever if the hint were another now.
+        self.release_on(slot, n);
+        Refused::Full
+    }
+
+    /// A release of `n` that its slot, `found` so, did not count. Its last touch is on the shared count
+    /// (S3).
+    #[cold]
+    fn release_late(&self, found: SlotWord<0>, n: u32) {
+        let object = ObjectId::of(self);
+        if found.is_closed() {
+            // The closer has come and put these references on the shared count, or is about to.
+            self.gate.counts.release::<P>(object, n);
+        } else {
+            P::misuse(&Misuse::OutOfRange { object });
+        }
+    }
+
+    /// A holder's acquire of `n` that found its slot closed or full.
+    #[cold]
+    fn not_granted_held(&self, slot: &Slot, found: SlotWord<0>, n: u32) -> Result<(), Refused> {
+        match self.not_granted(slot, found, n) {
+            Refused::Closed => self.gate.counts.acquire_held(n),
+            Refused::Full => Err(Refused::Full),
+        }
+    }
+}
+
+impl<P: Platform, S: Slots + ?Sized, A: Isolation> Sealed for CacheAware<P, S, A> {}
+
+impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, A> {
+    type Platform = P;
+
+    const NAME: &'static str = "cache-aware";
+
+    type Counts = SharedCount;
+    type Isolation = A;
+
+    #[inline]
+    fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+        if !this.gate.is_open() {
+            return Err(Refused::Closed);
+        }
+        // The slot has the last word: the object may close between the two.
+        let slot = this.slot();
+        let found = slot.add(n);
+        if found.grants() {
+            Ok(())
+        } else {
+            Err(this.not_granted(slot, found, n))
+        }
+    }
+
+    #[inline]
+    fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+        let slot = this.slot();
+        let found = slot.add(n);
+        if found.grants() {
+            Ok(())
+        } else {
+            this.not_granted_held(slot, found, n)
+        }
+    }
+
+    #[inline]
+    unsafe fn release(this: &Rundown<Self>, n: u32) {
+        this.release_on(this.slot(), n);
+    }
+
+    fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
+        RacyCounts::of(this.slots(), this.slot_capacity())
+    }
+
+    fn drain_slots(this: &Rundown<Self>) -> i128 {
+        // Only now, after the state word: a slot that refuses must find every later acquire refused
+        // (S1).
+        let capacity = this.slot_capacity();
+        let counts = this.slots().iter().map(|slot| slot.close(capacity));
+        counts.map(i128::from).sum()
+    }
+
+    fn reset_slots(this: &Rundown<Self>) -> u64 {
+        let capacity = this.slot_capacity();
+        // A slot is still open only if the object was born closed, and then nothing was granted.
+        let stray: i64 = this
+            .slots()
+            .iter()
+            .map(|slot| slot.open(capacity))
+            .filter(|before| !before.is_closed())
+            .map(|before| before.count(capacity))
+            .fold(0, i64::wrapping_add);
+        stray.min(0).unsigned_abs()
+    }
+}
+
+#[cfg(all(test, not(rundown_loom)))]
+mod tests {
+    use core::mem::offset_of;
+
+    use super::*;
+    use crate::variant::Compact;
+
+    struct Single;
+
+    impl Platform for Single {
+        fn cpu_hint() -> usize {
+            0
+        }
+
+        fn wake_waiters(_: ObjectId) {}
+    }
+
+    /// In bytes: a pair of cache lines, see [`Slot`].
+    const STRIDE: usize = 128;
+
+    type Inside = CacheAware<Single, [Slot; 2]>;
+    type Elsewhere = CacheAware<Single, &'static mut [Slot]>;
+    type Small = CacheAware<Single, &'static mut [Slot], Compact>;
+
+    #[test]
+    fn what_users_write_is_on_no_line_that_others_read() {
+        let slots = offset_of!(Rundown<Inside>, variant) + offset_of!(Inside, slots);
+        assert_eq!((offset_of!(Rundown<Inside>, gate), slots), (0, STRIDE));
+        assert_eq!(align_of::<Rundown<Inside>>(), STRIDE);
+        assert_eq!(size_of::<Rundown<Inside>>(), 3 * STRIDE);
+        assert_eq!(size_of::<Rundown<Elsewhere>>(), 64);
+    }
+
+    #[test]
+    fn an_acquire_finds_the_state_word_and_the_way_to_its_slot_on_one_line() {
+        let slots = offset_of!(Rundown<Elsewhere>, variant) + offset_of!(Elsewhere, slots);
+        assert!(slots + size_of::<&[Slot]>() <= 64);
+        assert_eq!(size_of::<Rundown<Small>>(), 40);
+    }
+}

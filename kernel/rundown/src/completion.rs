@@ -1,0 +1,105 @@
+//! A function to call when an object has drained: [`Completion`].
+//!
+//! `unsafe` here: the completion is the caller's memory, reached by a pointer.
+
+use core::ptr::{self, NonNull};
+
+use crate::primitive::{AtomicPtr, Ordering, const_unless_model};
+
+/// What the last release is to call once an object has drained (S13): a function and its context, in
+/// the caller's memory. Leave it with [`close_then`](crate::Rundown::close_then).
+///
+/// It runs exactly once, after the last touch of the object, so it may free the object, and the
+/// completion itself. It runs on the CPU and in the context of the last release, NMI included, or
+/// inside `close_then` if nothing is held by then. If protection may be released in an NMI handler,
+/// the function may do only what is legal there: no lock that the interrupted code may hold, no
+/// allocation, no blocking. Waiters have been woken before, and it must not unwind where a release
+/// must not.
+#[derive(Debug)]
+pub struct Completion {
+    run: unsafe fn(*mut ()),
+    context: *mut (),
+}
+
+// SAFETY: both fields are only read; `new` asks for a function and a context that any CPU may use.
+unsafe impl Send for Completion {}
+// SAFETY: as above.
+unsafe impl Sync for Completion {}
+
+impl Completion {
+    /// Calls `run(context)`.
+    ///
+    /// # Safety
+    /// The call is sound on any CPU and in every context in which protection of the object is
+    /// released.
+    #[must_use]
+    pub const unsafe fn new(run: unsafe fn(*mut ()), context: *mut ()) -> Self {
+        Self { run, context }
+    }
+
+    /// Calls `run()`.
+    ///
+    /// ```
+    /// use rundown::{Completion, HostPlatform, PlainRundown};
+    ///
+    /// static UNLOADED: Completion = Completion::of(|| println!("the driver is gone"));
+    ///
+    /// let object = PlainRundown::<HostPlatform>::new();
+    /// let guard = object.try_acquire();
+    /// object.close_then(&UNLOADED).expect("open");
+    /// drop(guard); // prints
+    /// ```
+    #[must_use]
+    pub const fn of(run: fn()) -> Self {
+        unsafe fn call(context: *mut ()) {
+            // SAFETY: `of` made the context of a `fn()`.
+            unsafe { core::mem::transmute::<*mut (), fn()>(context)() }
+        }
+        Self {
+            run: call,
+            context: run as *mut (),
+        }
+    }
+
+    /// # Safety
+    /// The completion is valid, and this is its one call.
+    pub(crate) unsafe fn run(this: NonNull<Self>) {
+        // SAFETY: valid, as promised; copied, since the call may free it.
+        let Self { run, context } = *unsafe { this.as_ref() };
+        // SAFETY: `new` promised that the call is sound.
+        unsafe { run(context) }
+    }
+}
+
+/// Where an object keeps the completion that is left with it. An empty slot belongs to the first
+/// caller that fills it; a full one to that caller until the completion is published by a mark in the
+/// count, and then to the step that takes the mark away.
+pub struct CompletionSlot(AtomicPtr<Completion>);
+
+impl CompletionSlot {
+    const_unless_model! {
+        pub(crate) fn new() -> Self {
+            Self(AtomicPtr::new(ptr::null_mut()))
+        }
+    }
+
+    /// Fills the slot, if it is empty.
+    pub(crate) fn fill(&self, completion: NonNull<Completion>) -> bool {
+        // Acquire: pairs with the Release in `take`; the slot's last owner is done with it. What is
+        // written here is published by the mark. A failure changes nothing.
+        self.0
+            .compare_exchange(
+                ptr::null_mut(),
+                completion.as_ptr(),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    /// Empties the slot. Only its owner does this, and has acquired the mark.
+    pub(crate) fn take(&self) -> Option<NonNull<Completion>> {
+        // Release: pairs with the Acquire in `fill`.
+        NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Release))
+    }
+}

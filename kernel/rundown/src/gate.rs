@@ -1,0 +1,322 @@
+//! What the life cycle is kept in: [`Gate`], the state word and the count of what a closed object has
+//! out. Every transition of the state word is a method here.
+
+use core::fmt;
+
+use crate::completion::{Completion, CompletionSlot};
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
+use crate::primitive::{AtomicU64, Ordering, const_unless_model};
+use crate::shared::SharedCount;
+use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
+
+/// The state word, which every acquire looks at first, and right behind it what the variant counts a
+/// closed object by.
+///
+/// ```text
+///                     +- try_reopen_held <---+
+///                     v                      |
+///   born open ---> Open -- try_close --> Closed, draining
+///                     ^                      | the last release
+///                     |                      v
+///                     |                  Closed, drained -- try_complete --> RunDown <--- born closed
+///                     |                      |                                 |  ^
+///                     |                      +---------- try_claim ------------+  |
+///                     |                                      v                    |
+///                     +--------- finish_reopen --------- Claimed -- finish_run_down
+/// ```
+#[repr(C)]
+pub struct Gate<C> {
+    word: AtomicU64,
+    pub(crate) counts: C,
+}
+
+/// What a closed object counts by.
+pub trait Counts: Send + Sync {
+    /// Of the state word.
+    const LAYOUT: Layout;
+
+    /// The shared count, unless the count is in the state word itself.
+    fn shared(&self) -> Option<&SharedCount>;
+
+    /// Where a completion is left.
+    fn completion(&self) -> &CompletionSlot;
+}
+
+/// The plain variant's: its count is in the state word.
+pub struct InWord {
+    completion: CompletionSlot,
+}
+
+impl InWord {
+    const_unless_model! {
+        pub(crate) fn new() -> Self {
+            Self { completion: CompletionSlot::new() }
+        }
+    }
+}
+
+impl Counts for InWord {
+    const LAYOUT: Layout = Layout::PLAIN;
+
+    fn shared(&self) -> Option<&SharedCount> {
+        None
+    }
+
+    fn completion(&self) -> &CompletionSlot {
+        &self.completion
+    }
+}
+
+impl Counts for SharedCount {
+    const LAYOUT: Layout = Layout::SHARDED;
+
+    fn shared(&self) -> Option<&SharedCount> {
+        Some(self)
+    }
+
+    fn completion(&self) -> &CompletionSlot {
+        &self.completion
+    }
+}
+
+impl<C> Gate<C> {
+    /// For assembly: the object is open if and only if none of these bits is set in the byte at
+    /// [`as_ptr`](Self::as_ptr). (The lowest byte: where this is used, it comes first.)
+    pub const NOT_OPEN: u8 = Word::PHASE as u8;
+
+    const_unless_model! {
+        pub(crate) fn new(counts: C) -> Self {
+            Self { word: AtomicU64::new(Word::OPEN), counts }
+        }
+    }
+
+    const_unless_model! {
+        /// As if it had been run down. For a gate that has never been used.
+        pub(crate) fn close_from_birth(&mut self) {
+            self.word = AtomicU64::new(Word::RUN_DOWN);
+        }
+    }
+
+    /// Where the state word is, for assembly that reads it. Nothing else may write there.
+    #[cfg(not(rundown_loom))]
+    #[inline]
+    #[must_use]
+    pub const fn as_ptr(&self) -> *const u64 {
+        self.word.as_ptr()
+    }
+
+    /// Whether the object is open. It may close at any time.
+    #[inline]
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        // Acquire: pairs with the Release in `finish`; an acquire that sees the object re-opened finds
+        // every slot open, so that a refusal means closed.
+        Word::new(Layout::SHARDED, self.word.load(Ordering::Acquire)).is_open()
+    }
+
+    /// The word itself, for the plain variant's acquire and release.
+    #[inline]
+    pub(crate) fn word(&self) -> &AtomicU64 {
+        &self.word
+    }
+}
+
+impl<C: Counts> Gate<C> {
+    const_unless_model! {
+        /// If it was closed from birth: the object is born with a value.
+        pub(crate) fn hold_value_from_birth(&mut self) {
+            let word = Word::new(C::LAYOUT, Self::own(&mut self.word));
+            if matches!(word.phase(), Phase::RunDown) {
+                self.word = AtomicU64::new(word.emptied(Phase::Unopened).bits);
+            }
+        }
+    }
+
+    #[cfg(not(rundown_loom))]
+    const fn own(word: &mut AtomicU64) -> u64 {
+        // SAFETY: only the caller can reach the word.
+        unsafe { *word.as_ptr() }
+    }
+
+    #[cfg(rundown_loom)]
+    fn own(word: &mut AtomicU64) -> u64 {
+        word.with_mut(|bits| *bits)
+    }
+
+    /// The life cycle. A snapshot that says `Drained` (or anything later in that generation) makes
+    /// what was done under protection visible to the caller (S2).
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        // Acquire: pairs with the Release of a plain release (S2: all writes between are
+        // read-modify-writes, so one load sees every release); with the one in `finish`: whoever sees a
+        // generation sees its shared count, not the zero of the one before; and with the one in
+        // `change`: whoever sees a claim or a completion sees what it followed.
+        let word = self.at(self.word.load(Ordering::Acquire));
+        let state = match (word.phase(), self.counts.shared()) {
+            (Phase::Closed, Some(shared)) => shared.state(),
+            _ => word.state(),
+        };
+        Snapshot {
+            state,
+            epoch: word.epoch(),
+            word,
+        }
+    }
+
+    /// Open to closed. In the plain variant, `then` publishes the completion's slot.
+    pub(crate) fn try_close(&self, open: Snapshot, then: bool) -> bool {
+        let phase = if then && self.counts.shared().is_none() {
+            Phase::ClosedThen
+        } else {
+            Phase::Closed
+        };
+        self.change(open.word, open.word.with_phase(phase))
+    }
+
+    /// Drained to run down.
+    pub(crate) fn try_complete(&self, drained: Snapshot) -> bool {
+        self.change(drained.word, drained.word.emptied(Phase::RunDown))
+    }
+
+    /// Drained or run down (or unopened) to claimed: until `finish_*` the caller has the object to itself.
+    pub(crate) fn try_claim(&self, seen: Snapshot) -> bool {
+        self.change(seen.word, seen.word.emptied(Phase::Claimed))
+    }
+
+    /// Draining without to draining with a completion, whose slot this publishes. The caller's last
+    /// touch if it succeeds.
+    pub(crate) fn try_leave_completion(&self, draining: Snapshot) -> bool {
+        match self.counts.shared() {
+            Some(shared) => shared.leave_completion(),
+            None => {
+                draining.word.phase() == Phase::Closed
+                    && self.change(draining.word, draining.word.with_phase(Phase::ClosedThen))
+            }
+        }
+    }
+
+    /// Whether a completion is left with a draining object.
+    pub(crate) fn has_completion(&self, draining: Snapshot) -> bool {
+        match self.counts.shared() {
+            Some(shared) => shared.has_completion(),
+            None => draining.word.phase() == Phase::ClosedThen,
+        }
+    }
+
+    /// Whether so little is held that a cancel may carry it over.
+    pub(crate) fn may_reopen_held(&self) -> bool {
+        self.counts
+            .shared()
+            .is_none_or(SharedCount::may_be_carried_over)
+    }
+
+    /// Draining to open, with what is held. In the plain variant this is all; in the others the caller
+    /// now has the closed object to itself, opens the slots, and calls `finish_reopen_held`. Says
+    /// whether a completion was left, which is the caller's now.
+    pub(crate) fn try_reopen_held(&self, draining: Snapshot) -> Option<bool> {
+        match self.counts.shared() {
+            Some(shared) => shared.begin_cancel(),
+            None => self
+                .change(draining.word, draining.word.revived())
+                .then(|| draining.word.phase() == Phase::ClosedThen),
+        }
+    }
+
+    /// The end of a cancel.
+    pub(crate) fn finish_reopen_held(&self) {
+        if self.counts.shared().is_some() {
+            // Relaxed: pairs with nothing itself; the caller has acquired this epoch's closing by the
+            // shared count (`SharedCount::begin_cancel`), and only it writes until the object opens.
+            let closed = self.at(self.word.load(Ordering::Relaxed));
+            self.finish(closed.revived());
+        }
+    }
+
+    /// The end of a claim: opens the object in the next generation, which it returns.
+    pub(crate) fn finish_reopen(&self, claimed: Epoch) -> u64 {
+        let open = Word::reborn(C::LAYOUT, claimed);
+        self.finish(open);
+        open.epoch().generation
+    }
+
+    /// The end of a claim: the object is run down.
+    pub(crate) fn finish_run_down(&self, claimed: Epoch) {
+        self.finish(Word::of(C::LAYOUT, claimed, Phase::RunDown));
+    }
+
+    /// The plain variant's last release with a completion: the step that left nothing held has the
+    /// object to itself. Takes the completion out and publishes that the object is drained: the last
+    /// touch (S3).
+    pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId) {
+        // Acquire: pairs with the Release of every plain release, as in `snapshot`, and with the one
+        // that published the completion's slot (`change`).
+        let last = self.at(self.word.load(Ordering::Acquire));
+        let completion = self.counts.completion().take();
+        self.finish(last.emptied(Phase::Closed));
+        P::wake_waiters(object);
+        if let Some(completion) = completion {
+            // SAFETY: `close_then` promised that it is valid, and it was taken out of its slot once.
+            unsafe { Completion::run(completion) };
+        }
+    }
+
+    /// For people.
+    pub(crate) fn phase(&self) -> Phase {
+        // Relaxed: pairs with nothing, the answer is for people.
+        self.at(self.word.load(Ordering::Relaxed)).phase()
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, bits: u64) -> Word {
+        Word::new(C::LAYOUT, bits)
+    }
+
+    fn change(&self, from: Word, to: Word) -> bool {
+        // AcqRel, so that the owner's steps, by whichever thread, happen one after the other (S8).
+        // Release: pairs with the Acquire here and in `snapshot`. Acquire: pairs with the Release here
+        // and in `finish`. The caller's look is not enough: the same word may have come back since, by
+        // a step that the caller has not seen (claimed, and run down again). A failure is followed by
+        // another look.
+        self.word
+            .compare_exchange(from.bits, to.bits, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// A store will do: only the caller may write the word.
+    fn finish(&self, word: Word) {
+        // Release: pairs with the Acquire in `is_open`, `snapshot`, `change` and the plain acquire.
+        self.word.store(word.bits, Ordering::Release);
+    }
+}
+
+impl<C> fmt::Debug for Gate<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_open() { "open" } else { "not open" })
+    }
+}
+
+#[cfg(all(test, not(rundown_loom)))]
+mod tests {
+    use super::*;
+
+    /// With whatever stands above the phase in the same byte.
+    #[test]
+    fn the_byte_for_assembly_says_whether_it_is_open() {
+        let phases = [Phase::Open, Phase::Closed, Phase::RunDown, Phase::Claimed];
+        for phase in phases {
+            for cancels in 0..1 << 6 {
+                let epoch = Epoch {
+                    generation: 0,
+                    cancels,
+                };
+                let mut gate = Gate::new(SharedCount::new());
+                gate.word = AtomicU64::new(Word::of(Layout::SHARDED, epoch, phase).bits);
+                // SAFETY: the gate is borrowed, and nothing writes it.
+                let word = unsafe { gate.as_ptr().read() };
+                let is_open = word.to_le_bytes()[0] & Gate::<SharedCount>::NOT_OPEN == 0;
+                assert_eq!(is_open, phase == Phase::Open);
+                assert_eq!(gate.is_open(), is_open);
+            }
+        }
+    }
+}

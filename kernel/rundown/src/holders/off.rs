@@ -1,0 +1,88 @@
+//! Without the feature: every hook is empty, and compiles to nothing.
+#![expect(
+    clippy::extra_unused_type_parameters,
+    reason = "the hooks look the same with the feature and without"
+)]
+
+use core::fmt;
+
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
+
+/// A guard's entry in the table of holders.
+#[derive(Debug)]
+pub(crate) struct Record;
+
+impl Record {
+    #[inline]
+    pub(crate) fn new<P: Platform>(_: ObjectId, _: u32) -> Self {
+        Self
+    }
+
+    #[inline]
+    pub(crate) fn recount(&mut self, _: u32) {}
+
+    #[inline]
+    pub(crate) fn end(&mut self) {}
+}
+
+#[inline]
+pub(crate) fn took_raw<P: Platform>(_: ObjectId, _: u32) {}
+
+#[inline]
+pub(crate) fn release_raw<P: Platform>(_: ObjectId, _: u32) {}
+
+#[inline]
+pub(crate) fn about_to_wait<P: Platform>(_: ObjectId) {}
+
+#[inline]
+pub(crate) fn missed_deadline<P: Platform>(_: &dyn fmt::Display) {}
+
+#[inline]
+pub(crate) fn list(_: ObjectId, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+    Ok(())
+}
+
+#[cfg(all(test, not(rundown_loom)))]
+mod tests {
+    use core::mem::needs_drop;
+
+    use super::*;
+    use crate::{CacheAware, Guard, Plain, RefGuard, RefGuards, Rundown, Slot};
+
+    struct Single;
+
+    impl Platform for Single {
+        fn cpu_hint() -> usize {
+            0
+        }
+
+        fn wake_waiters(_: ObjectId) {}
+    }
+
+    type Word = Plain<Single>;
+    type Slots = CacheAware<Single, [Slot; 2]>;
+
+    #[test]
+    fn a_record_is_nothing() {
+        assert_eq!(size_of::<Record>(), 0);
+        assert!(!needs_drop::<Record>());
+    }
+
+    #[test]
+    fn guards_are_as_small_as_without_diagnosis() {
+        let pointer = size_of::<&()>();
+        assert_eq!(size_of::<RefGuard<'_, Word>>(), pointer);
+        assert_eq!(size_of::<RefGuard<'_, Slots>>(), pointer);
+        assert_eq!(size_of::<Option<RefGuard<'_, Word>>>(), pointer);
+        assert_eq!(size_of::<RefGuards<'_, Word>>(), 2 * pointer);
+        assert_eq!(size_of::<Guard<'_, u64, Word>>(), 2 * pointer);
+    }
+
+    #[test]
+    fn objects_need_no_drop() {
+        // The state word, and where a completion is left.
+        assert_eq!(size_of::<Rundown<Word>>(), 2 * size_of::<u64>());
+        assert!(!needs_drop::<Rundown<Word>>() && !needs_drop::<Rundown<Slots>>());
+    }
+}

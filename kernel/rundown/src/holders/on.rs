@@ -1,0 +1,129 @@
+//! The hooks of acquire and release.
+
+use core::fmt;
+use core::panic::Location;
+
+use super::holder::Holder;
+use super::table::{Claim, Table};
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
+
+/// How many guards and acquires without a guard can be listed at once, over all objects.
+pub const CAPACITY: usize = 1024;
+
+pub(crate) static TABLE: Table<CAPACITY> = Table::new();
+
+/// Who holds protection of `object` now. Legal in any context.
+///
+/// ```
+/// use rundown::{diagnosis, HostPlatform, PlainRundown};
+///
+/// let object = PlainRundown::<HostPlatform>::new();
+/// let _guard = object.try_acquire();
+/// for holder in diagnosis::holders(object.id()) {
+///     println!("{holder}"); // 1 held since tick 12345 on CPU 0, taken at src/main.rs:4:21
+/// }
+/// # assert_eq!(diagnosis::holders(object.id()).count(), 1);
+/// ```
+#[must_use]
+pub fn holders(object: ObjectId) -> Holders {
+    Holders::of(object)
+}
+
+/// How many protections, of all objects, are held but not listed, because the table was full when
+/// they were taken. Legal in any context.
+#[must_use]
+pub fn unlisted() -> u64 {
+    TABLE.unlisted()
+}
+
+/// The holders of one object, in no particular order; from [`holders`](super::holders).
+#[derive(Clone)]
+pub struct Holders {
+    object: ObjectId,
+    next: usize,
+}
+
+impl Holders {
+    fn of(object: ObjectId) -> Self {
+        Self { object, next: 0 }
+    }
+}
+
+impl Iterator for Holders {
+    type Item = Holder;
+
+    fn next(&mut self) -> Option<Holder> {
+        let (index, holder) = TABLE.find(self.object, self.next)?;
+        self.next = index + 1;
+        Some(holder)
+    }
+}
+
+/// Lists those that are still to come.
+impl fmt::Debug for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+/// A guard's entry in the table.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// `None` if the table was full.
+    entry: Option<Claim>,
+    count: u32,
+}
+
+impl Record {
+    #[track_caller]
+    pub(crate) fn new<P: Platform>(object: ObjectId, count: u32) -> Self {
+        // Also with a count of zero, which is not listed: others may be merged into the guards.
+        let entry = TABLE.add(object, &taken_now::<P>(count, false));
+        Self { entry, count }
+    }
+
+    /// The guard stands for `count` protections from now on.
+    pub(crate) fn recount(&mut self, count: u32) {
+        match self.entry {
+            Some(entry) => TABLE.recount(entry, count),
+            None => TABLE.recount_unlisted(self.count, count),
+        }
+        self.count = count;
+    }
+
+    /// The guard is about to release.
+    pub(crate) fn end(&mut self) {
+        match self.entry.take() {
+            Some(entry) => TABLE.remove(entry),
+            None => TABLE.recount_unlisted(self.count, 0),
+        }
+        self.count = 0;
+    }
+}
+
+/// `count` protections have been taken without a guard.
+#[track_caller]
+pub(crate) fn took_raw<P: Platform>(object: ObjectId, count: u32) {
+    if count > 0 {
+        // No guard will come for it: releases look for the object's entries.
+        TABLE.add(object, &taken_now::<P>(count, true));
+    }
+}
+
+/// `count` protections without a guard are about to be released.
+pub(crate) fn release_raw<P: Platform>(object: ObjectId, count: u32) {
+    TABLE.take_raw(object, P::cpu_hint(), count);
+}
+
+/// Here and now, by the caller of the caller.
+#[track_caller]
+fn taken_now<P: Platform>(count: u32, raw: bool) -> Holder {
+    Holder {
+        location: Location::caller(),
+        cpu: P::cpu_hint(),
+        tick: P::tick(),
+        count,
+        raw,
+    }
+}

@@ -1,0 +1,283 @@
+//! The table of holders: fixed size, lock-free, for any context.
+//!
+//! `unsafe` here: a location is read back from an atomic pointer.
+
+use core::panic::Location;
+use core::ptr;
+use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+
+use super::holder::Holder;
+use super::word::{Phase, Word};
+use crate::object_id::ObjectId;
+
+/// The entries of one CPU start at a multiple of this, so that CPUs rarely meet, and a CPU finds what
+/// it put there near its start.
+const PER_CPU: usize = 16;
+
+/// How often a release without a guard goes through the table for what must be there. It can miss it
+/// only if others move about behind its back, each time anew.
+const ATTEMPTS: usize = 8;
+
+/// `core`'s atomics, in models, too: the table is no part of the protocol.
+pub(crate) struct Table<const N: usize> {
+    entries: [Entry; N],
+    /// Protections that found no free entry. May fall below zero while one CPU takes off what
+    /// another has yet to add.
+    unlisted: AtomicI64,
+}
+
+/// A guard's claim to an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    index: usize,
+    word: Word,
+}
+
+impl<const N: usize> Table<N> {
+    pub(super) const fn new() -> Self {
+        Self {
+            entries: [const { Entry::new() }; N],
+            unlisted: AtomicI64::new(0),
+        }
+    }
+
+    /// Lists `holder`, or counts it as unlisted if there is no room.
+    pub(super) fn add(&self, object: ObjectId, holder: &Holder) -> Option<Claim> {
+        for (index, entry) in self.nearest(holder.cpu) {
+            if let Some(claimed) = entry.claim() {
+                entry.fill(claimed, object, holder);
+                return Some(Claim {
+                    index,
+                    word: claimed,
+                });
+            }
+        }
+        self.recount_unlisted(0, holder.count);
+        None
+    }
+
+    /// The claim stands for `count` protections from now on.
+    pub(super) fn recount(&self, claim: Claim, count: u32) {
+        self.change(claim, |word| word.with(Phase::Guard, count));
+    }
+
+    /// Ends the claim.
+    pub(super) fn remove(&self, claim: Claim) {
+        self.change(claim, Word::freed);
+    }
+
+    /// Of what is not listed, `before` has become `after`.
+    pub(super) fn recount_unlisted(&self, before: u32, after: u32) {
+        let change = i64::from(after) - i64::from(before);
+        if change != 0 {
+            // Relaxed: pairs with nothing, the count is for people.
+            self.unlisted.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn unlisted(&self) -> u64 {
+        // Relaxed: pairs with nothing, the count is for people.
+        u64::try_from(self.unlisted.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Takes `count` off the entries without a guard of `object`: those of `cpu` first.
+    pub(super) fn take_raw(&self, object: ObjectId, cpu: usize, count: u32) {
+        let mut left = count;
+        for _ in 0..ATTEMPTS {
+            for whose in [Some(cpu), None] {
+                for (_, entry) in self.nearest(cpu) {
+                    if left == 0 {
+                        return;
+                    }
+                    left -= entry.take_raw(object, whose, left);
+                }
+            }
+            // Each release has an acquire before it, and so the table lists (or counts as unlisted)
+            // at least what is still to be taken off. But where this CPU has looked already it may
+            // come after the look, while another release takes what stands further on.
+            let unlisted = u32::try_from(self.unlisted()).unwrap_or(u32::MAX);
+            if unlisted > 0 {
+                return self.recount_unlisted(left.min(unlisted), 0);
+            }
+        }
+    }
+
+    /// The first holder of `object` at or after `from`, and where it stands.
+    pub(super) fn find(&self, object: ObjectId, from: usize) -> Option<(usize, Holder)> {
+        let rest = self.entries.iter().enumerate().skip(from);
+        let mut held = rest.filter_map(|(index, entry)| Some((index, entry.read(object)?)));
+        held.next()
+    }
+
+    /// Forgets `object`, which is dropped with `held` still held.
+    pub(crate) fn clear(&self, object: ObjectId, held: i64) {
+        let listed: i64 = self.entries.iter().map(|entry| entry.clear(object)).sum();
+        let lost = u32::try_from(held - listed).unwrap_or(0);
+        let unlisted = u32::try_from(self.unlisted()).unwrap_or(u32::MAX);
+        self.recount_unlisted(lost.min(unlisted), 0);
+    }
+
+    /// All entries, from the first of `cpu` on and round.
+    fn nearest(&self, cpu: usize) -> impl Iterator<Item = (usize, &Entry)> {
+        let home = cpu.wrapping_mul(PER_CPU) % N;
+        let (before, after) = self.entries.split_at(home);
+        (home..).zip(after).chain((0..).zip(before))
+    }
+
+    /// Changes the claim's word, unless the entry is no longer the claim's: its object was dropped.
+    fn change(&self, claim: Claim, next: impl Fn(Word) -> Word) {
+        let entry = &self.entries[claim.index];
+        // Only `clear` could get in the way, so the loop ends.
+        loop {
+            let seen = entry.word();
+            let ours = seen.same_holder(claim.word.with(Phase::Guard, 0));
+            if !ours || entry.exchange(seen, next(seen)) {
+                return;
+            }
+        }
+    }
+}
+
+/// One cache line (64 bytes), so that CPUs that use different entries do not disturb each other.
+#[repr(align(64))]
+struct Entry {
+    word: AtomicU64,
+    /// The rest belongs to whoever has claimed the entry, until it is listed; from then on it stays
+    /// as it is until the entry is free.
+    object: AtomicUsize,
+    location: AtomicPtr<Location<'static>>,
+    cpu: AtomicUsize,
+    tick: AtomicU64,
+}
+
+impl Entry {
+    const fn new() -> Self {
+        Self {
+            word: AtomicU64::new(Word::NEW.0),
+            object: AtomicUsize::new(0),
+            location: AtomicPtr::new(ptr::null_mut()),
+            cpu: AtomicUsize::new(0),
+            tick: AtomicU64::new(0),
+        }
+    }
+
+    /// One attempt to get the entry, if it is free.
+    fn claim(&self) -> Option<Word> {
+        // Relaxed: pairs with nothing, only the exchange counts.
+        let seen = Word(self.word.load(Ordering::Relaxed));
+        if seen.phase() != Phase::Free {
+            return None;
+        }
+        let claimed = seen.claimed();
+        // Acquire: pairs with the Release in `exchange`; whoever freed the entry has read it before
+        // it is filled anew.
+        self.word
+            .compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        // Release: pairs with the Acquire fence in `read`; who sees any of what is filled in from now
+        // on sees the claim.
+        fence(Ordering::Release);
+        Some(claimed)
+    }
+
+    /// Fills the claimed entry in and lists it.
+    fn fill(&self, claimed: Word, object: ObjectId, holder: &Holder) {
+        let location = ptr::from_ref(holder.location).cast_mut();
+        // Relaxed: pairs with the load in `is_of`, by way of `word`.
+        self.object.store(object.get(), Ordering::Relaxed);
+        // Relaxed: pairs with the load in `read`, by way of `word`.
+        self.location.store(location, Ordering::Relaxed);
+        // Relaxed: pairs with the loads in `read` and `take_raw`, by way of `word`.
+        self.cpu.store(holder.cpu, Ordering::Relaxed);
+        // Relaxed: pairs with the load in `read`, by way of `word`.
+        self.tick.store(holder.tick, Ordering::Relaxed);
+        let phase = if holder.raw { Phase::Raw } else { Phase::Guard };
+        let listed = claimed.with(phase, holder.count);
+        // Release: pairs with the Acquire in `word`; who sees it listed sees what was filled in.
+        self.word.store(listed.0, Ordering::Release);
+    }
+
+    /// What the entry is at present.
+    fn word(&self) -> Word {
+        // Acquire: pairs with the Release in `fill`, and in `exchange`: who finds something taken off
+        // by another release then sees what that one's acquire had listed.
+        Word(self.word.load(Ordering::Acquire))
+    }
+
+    /// Goes from `seen`, whose generation is one of its own, to `next`.
+    fn exchange(&self, seen: Word, next: Word) -> bool {
+        // Release: pairs with the Acquire in `claim` and in `word`. A failure changes nothing.
+        self.word
+            .compare_exchange(seen.0, next.0, Ordering::Release, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    fn is_of(&self, object: ObjectId) -> bool {
+        // Relaxed: pairs with the store in `fill`, by way of `word`.
+        self.object.load(Ordering::Relaxed) == object.get()
+    }
+
+    /// The holder in this entry, if it holds `object`, and is the same from first to last.
+    fn read(&self, object: ObjectId) -> Option<Holder> {
+        let word = self.word();
+        if !word.is_listed() || word.count() == 0 || !self.is_of(object) {
+            return None;
+        }
+        // Relaxed: pairs with the store in `fill`, by way of `word`.
+        let location = self.location.load(Ordering::Relaxed);
+        // Relaxed: pairs with the store in `fill`, by way of `word`.
+        let cpu = self.cpu.load(Ordering::Relaxed);
+        // Relaxed: pairs with the store in `fill`, by way of `word`.
+        let tick = self.tick.load(Ordering::Relaxed);
+        // Acquire: pairs with the Release fence in `claim`; if any of this is a later holder's, the
+        // next load finds the later claim.
+        fence(Ordering::Acquire);
+        // Relaxed: pairs with the exchange in `claim`, by way of the fences.
+        let word_after = Word(self.word.load(Ordering::Relaxed));
+        if !word_after.same_holder(word) {
+            return None;
+        }
+        Some(Holder {
+            // SAFETY: it is null, or comes from a `&'static Location` in `fill`.
+            location: unsafe { location.as_ref() }?,
+            cpu,
+            tick,
+            count: word.count(),
+            raw: word.phase() == Phase::Raw,
+        })
+    }
+
+    /// Takes at most `count` off, if the entry is without a guard and of `object`, and of the CPU in
+    /// `whose`; returns how many. One attempt.
+    fn take_raw(&self, object: ObjectId, whose: Option<usize>, count: u32) -> u32 {
+        let seen = self.word();
+        if seen.phase() != Phase::Raw || !self.is_of(object) {
+            return 0;
+        }
+        // Relaxed: pairs with the store in `fill`, by way of `word`.
+        let cpu = self.cpu.load(Ordering::Relaxed);
+        if whose.is_some_and(|whose| whose != cpu) {
+            return 0;
+        }
+        let taken = count.min(seen.count());
+        let next = match seen.count() - taken {
+            0 => seen.freed(),
+            left => seen.with(Phase::Raw, left),
+        };
+        // If this succeeds, the holder has been the same all the time.
+        if self.exchange(seen, next) { taken } else { 0 }
+    }
+
+    /// Frees the entry if it is of `object`, which nobody uses any more; returns what it counted.
+    fn clear(&self, object: ObjectId) -> i64 {
+        let seen = self.word();
+        if seen.is_listed() && self.is_of(object) && self.exchange(seen, seen.freed()) {
+            i64::from(seen.count())
+        } else {
+            0
+        }
+    }
+}
+
+#[cfg(all(test, not(rundown_loom)))]
+mod tests;

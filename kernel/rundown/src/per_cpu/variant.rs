@@ -1,0 +1,284 @@
+//! The per-CPU variant itself.
+
+use core::marker::PhantomData;
+
+use super::gate::{PerCpuCounts, PerCpuGate};
+use super::platform::PerCpuPlatform;
+use crate::closer::Closer;
+use crate::completion::CompletionSlot;
+use crate::counter_id::{CounterId, Unavailable};
+use crate::counts::RacyCounts;
+use crate::gate::Counts;
+use crate::object_id::ObjectId;
+use crate::primitive::const_unless_model;
+use crate::shared::SharedCount;
+use crate::state::{IllegalContext, Misuse, Refused};
+use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
+use crate::word::Layout;
+
+/// Rundown protection with a plain counter per CPU: acquire and release are a test and one
+/// *unlocked* add, together a sequence that restarts if it is interrupted.
+///
+/// The cheapest variant to use, and the most expensive to close: [`close`](Rundown::close) waits
+/// for a [barrier](PerCpuPlatform::barrier), so it is legal only where a barrier is. Closing many objects
+/// together costs [one barrier](Rundown::close_all).
+///
+/// The object takes 40 bytes, on cache lines of its own unless it is [`Compact`](crate::Compact), and 8
+/// bytes on every CPU, packed densely with those of other objects: the lines of one CPU's counters are
+/// written by that CPU alone while objects are in use. (Opening an object again clears the counters that
+/// its last generation has left other than zero.)
+///
+/// # Capacity
+/// How many more protections than were released on a CPU can be taken there: 2^60 divided by the number
+/// of CPUs, rounded up to a power of two. Only [`acquire_many`](Rundown::acquire_many) and
+/// [`release_many`](Rundown::release_many) of more than one look at it: one at a time, every nanosecond
+/// on each of 64 CPUs, those that are never released fill it in half a year.
+pub type PerCpuRundown<P> = Rundown<PerCpu<P>>;
+
+/// The per-CPU variant: see [`PerCpuRundown`]. `A` is [`Isolated`] or [`Compact`](crate::Compact).
+pub struct PerCpu<P: PerCpuPlatform, A: Isolation = Isolated>(PhantomData<fn() -> (P, A)>);
+
+impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
+    /// An open object.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the system has no counter for it. Where there are none at all,
+    /// [`CacheAwareRundown`](crate::CacheAwareRundown) is the next best.
+    pub fn new() -> Result<Self, Unavailable> {
+        let object = Self::over(OwnCounts::new(), PerCpu(PhantomData));
+        object.prepare()?;
+        Ok(object)
+    }
+
+    const_unless_model! {
+        /// An object that is born closed, without a counter as yet: for a static. Its first
+        /// [`open`](Self::open) allocates one, or [`prepare`](Self::prepare) before that.
+        ///
+        /// ```
+        /// use rundown::{HostPlatform, PerCpuRundown};
+        ///
+        /// static ROUTES: PerCpuRundown<HostPlatform> = PerCpuRundown::lazy();
+        /// assert!(ROUTES.try_acquire().is_none());
+        /// if ROUTES.prepare().is_ok() {
+        ///     ROUTES.open().expect("prepared, and run down");
+        ///     assert!(ROUTES.try_acquire().is_some());
+        /// }
+        /// ```
+        #[must_use]
+        pub fn lazy() -> Self {
+            Self::over(OwnCounts::new(), PerCpu(PhantomData)).born_closed()
+        }
+    }
+
+    /// Allocates the counter of a [lazy](Self::lazy) object, unless it has one. In the contexts of
+    /// [`PerCpuPlatform::allocate`].
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the system has no counter for it; the object cannot be opened then.
+    pub fn prepare(&self) -> Result<(), Unavailable> {
+        let counts = self.counts();
+        if counts.counter().is_some() {
+            return Ok(());
+        }
+        let counter = P::allocate()?;
+        if !counts.name(counter) {
+            // SAFETY: allocated just now, and nothing knows of it.
+            unsafe { P::free(counter) };
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn counts(&self) -> &PerCpuCounts {
+        &self.gate.counts.counts
+    }
+
+    /// The gate as the platform knows it.
+    #[inline]
+    fn gate(&self) -> &PerCpuGate {
+        // SAFETY: `OwnCounts` is transparent, so both gates have the same layout.
+        unsafe { &*(&raw const self.gate).cast::<PerCpuGate>() }
+    }
+
+    /// How much one CPU's counter may count, up or down.
+    fn most() -> i64 {
+        SharedCount::MOST_IN_SLOTS >> P::cpus().next_power_of_two().trailing_zeros()
+    }
+
+    /// Adds to the running CPU's counter, if the object is open.
+    #[inline]
+    fn add(&self, n: i64) -> bool {
+        // SAFETY: the counter is this object's, whose gate is closed and followed by a barrier before
+        // anything relies on the counter (`drain_slots`) or gives it back (`drop`).
+        unsafe { P::add_if_open(self.gate(), n) }
+    }
+
+    /// Whether the running CPU's counter would stay within its range. Another CPU's, if the thread
+    /// moves: each has room for more than what the threads of all others may add in between.
+    #[cold]
+    fn has_room(&self, range: core::ops::RangeInclusive<i64>, n: i64) -> bool {
+        // SAFETY: the counter is this object's.
+        let count = |counter| unsafe { P::racy_own_count(counter) };
+        let count = self.counts().counter().map_or(0, count);
+        range.contains(&count.saturating_add(n))
+    }
+
+    fn has_room_for(&self, n: u32) -> bool {
+        n <= 1 || self.has_room(i64::MIN..=Self::most(), n.into())
+    }
+
+    /// The counter and the CPUs that may have counted.
+    fn counters(&self) -> impl Iterator<Item = (CounterId, usize)> {
+        let counter = self.counts().counter();
+        counter
+            .into_iter()
+            .flat_map(|counter| (0..P::cpus()).map(move |cpu| (counter, cpu)))
+    }
+
+    /// A release of `n` that found the object closed. Its last touch is on the shared count (S3).
+    #[cold]
+    fn release_late(&self, n: u32) {
+        self.counts().shared.release::<P>(ObjectId::of(self), n);
+    }
+}
+
+impl<P: PerCpuPlatform, A: Isolation> Sealed for PerCpu<P, A> {}
+
+impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
+    type Platform = P;
+
+    const NAME: &'static str = "per-CPU";
+
+    type Counts = OwnCounts<P>;
+    type Isolation = A;
+
+    #[inline]
+    fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+        if n > 1 && this.gate.is_open() && !this.has_room_for(n) {
+            return Err(Refused::Full);
+        }
+        if this.add(n.into()) {
+            Ok(())
+        } else {
+            Err(Refused::Closed)
+        }
+    }
+
+    #[inline]
+    fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+        if n > 1 && this.gate.is_open() && !this.has_room_for(n) {
+            return Err(Refused::Full);
+        }
+        if this.add(n.into()) {
+            return Ok(());
+        }
+        this.counts().shared.acquire_held(n)
+    }
+
+    #[inline]
+    unsafe fn release(this: &Rundown<Self>, n: u32) {
+        // All that may be held, and as much again that a cancel has carried over.
+        let least = -2 * SharedCount::MOST_IN_SLOTS;
+        if n > 1 && this.gate.is_open() && !this.has_room(least..=i64::MAX, -i64::from(n)) {
+            let object = ObjectId::of(this);
+            return P::misuse(&Misuse::OutOfRange { object });
+        }
+        // If it is added, that was the last touch of the object (S3): the closer has yet to come, and
+        // will find it.
+        if !this.add(-i64::from(n)) {
+            this.release_late(n);
+        }
+    }
+
+    fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
+        match this.counts().counter() {
+            // SAFETY: the counter is this object's, which is borrowed for as long as the counts.
+            Some(counter) => unsafe { RacyCounts::per_cpu(P::count, counter, P::cpus()) },
+            None => RacyCounts::none(),
+        }
+    }
+
+    fn check_barrier() -> Result<(), IllegalContext> {
+        P::check_barrier()
+    }
+
+    fn barrier() {
+        P::barrier();
+    }
+
+    fn closer(this: &Rundown<Self>) -> Option<&Closer> {
+        Some(&this.counts().closer)
+    }
+
+    fn prepare(this: &Rundown<Self>) -> Result<(), Unavailable> {
+        this.prepare()
+    }
+
+    fn drain_slots(this: &Rundown<Self>) -> i128 {
+        // The barrier has been: whatever found the gate open has added, and whatever has not will find
+        // it closed.
+        this.counters()
+            // SAFETY: the counter is this object's.
+            .map(|(counter, cpu)| i128::from(unsafe { P::count(counter, cpu) }))
+            .sum()
+    }
+
+    fn reset_slots(this: &Rundown<Self>) -> u64 {
+        for (counter, cpu) in this.counters() {
+            // SAFETY: the object is closed, and drained or being cancelled: nothing adds until it opens.
+            unsafe { P::clear(counter, cpu) };
+        }
+        0
+    }
+}
+
+/// An object's counts, and its counter, which it gives back.
+#[repr(transparent)]
+pub struct OwnCounts<P: PerCpuPlatform> {
+    counts: PerCpuCounts,
+    platform: PhantomData<fn() -> P>,
+}
+
+impl<P: PerCpuPlatform> OwnCounts<P> {
+    const_unless_model! {
+        fn new() -> Self {
+            Self { counts: PerCpuCounts::new(), platform: PhantomData }
+        }
+    }
+}
+
+impl<P: PerCpuPlatform> Counts for OwnCounts<P> {
+    const LAYOUT: Layout = PerCpuCounts::LAYOUT;
+
+    fn shared(&self) -> Option<&SharedCount> {
+        self.counts.shared()
+    }
+
+    fn completion(&self) -> &CompletionSlot {
+        self.counts.completion()
+    }
+}
+
+impl<P: PerCpuPlatform> Drop for OwnCounts<P> {
+    fn drop(&mut self) {
+        if let Some(counter) = self.counts.counter() {
+            // SAFETY: this object's, and the object is not used any more.
+            unsafe { P::free(counter) };
+        }
+    }
+}
+
+#[cfg(all(test, feature = "std", not(rundown_loom)))]
+mod tests {
+    use super::*;
+    use crate::host::HostPlatform;
+    use crate::variant::Compact;
+
+    #[test]
+    fn what_users_touch_is_one_cache_line() {
+        type Object = Rundown<PerCpu<HostPlatform>>;
+        type Small = Rundown<PerCpu<HostPlatform, Compact>>;
+        assert_eq!((size_of::<Object>(), align_of::<Object>()), (64, 64));
+        assert_eq!((size_of::<Small>(), align_of::<Small>()), (40, 8));
+    }
+}

@@ -1,0 +1,67 @@
+//! An object as people want to see it: [`Report`].
+
+use core::fmt;
+
+use crate::holders;
+use crate::platform::Platform;
+use crate::variant::{Rundown, Variant};
+
+/// An object as people want to see it: state, counts, and who holds it. As racy as all that.
+///
+/// ```
+/// use rundown::{diagnosis::Report, HostPlatform, PlainRundown};
+///
+/// let object = PlainRundown::<HostPlatform>::new();
+/// let _guard = object.try_acquire();
+/// println!("{}", Report::of(&object));
+/// // the object at 0x7ffd4c35a2b8 is open, 1 held
+/// //   1 held since tick 12345 on CPU 0, taken at src/main.rs:4:21
+/// ```
+#[derive(Clone, Copy)]
+pub struct Report<'a, V: Variant + ?Sized> {
+    rundown: &'a Rundown<V>,
+}
+
+impl<'a, V: Variant + ?Sized> Report<'a, V> {
+    /// Looks at nothing yet: the report is about the time when it is displayed.
+    #[must_use]
+    pub fn of(rundown: &'a Rundown<V>) -> Self {
+        Self { rundown }
+    }
+}
+
+/// Several lines, the last one without its end.
+impl<V: Variant + ?Sized> fmt::Display for Report<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let object = self.rundown.id();
+        let (state, held) = (self.rundown.state(), self.rundown.racy_held());
+        write!(f, "the object at {object} is {state}, {held} held")?;
+        let counts = self.rundown.racy_counts();
+        if counts.len() > 1 {
+            write!(f, "\n  by slot, where not zero: {counts:?}")?;
+        }
+        holders::list(object, f)
+    }
+}
+
+/// The same text.
+impl<V: Variant + ?Sized> fmt::Debug for Report<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The object is dropped: whatever is left of it in the table will never be released.
+impl<V: Variant + ?Sized> Drop for Rundown<V> {
+    fn drop(&mut self) {
+        let held = self.racy_held();
+        if held != 0 {
+            V::Platform::report(format_args!(
+                "rundown: dropped while held: {}",
+                Report::of(self)
+            ));
+        }
+        // Another object may come to live at this address.
+        holders::TABLE.clear(self.id(), held);
+    }
+}

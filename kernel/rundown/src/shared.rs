@@ -1,0 +1,264 @@
+//! What is held once the slots are closed: [`SharedCount`], and why its sum is right.
+//!
+//! The words: a *slot* counts what one CPU has taken less what it has released, and may be negative.
+//! The shared count starts at `BIAS`, which no number of references reaches.
+//!
+//! 1. Every acquire and every release is one read-modify-write of one slot, and the value that it
+//!    returns says whether the slot was open. On an open slot it counts. On a closed slot an acquire
+//!    is refused, and what it added means nothing; a release goes on to the shared count.
+//! 2. The closer closes each slot once, by a read-modify-write that returns what it counted. So each
+//!    operation on a slot comes either before its closing, and is in the sum, or after it, and is not.
+//! 3. Let `sum` be what all slots had counted when they were closed, and `late` what has been
+//!    released on the shared count. Then `sum - late` is what is held: each acquire that was granted
+//!    is in `sum` once, each release in `sum` or in `late` once (4. says why none is in both).
+//! 4. A release subtracts from the shared count only if its slot did not count it, and it does so
+//!    after the slot: so it may come before the closer adds `sum`. `BIAS` keeps the count above zero
+//!    until then: at most 2^60 are in the slots, less than `BIAS / 2`.
+//! 5. The closer adds `sum - BIAS`. From then on the count is exact, nothing adds to it but holders
+//!    (S12), and the one step that takes it from above zero to zero or below ends the drain: it may
+//!    be the closer's own.
+//! 6. Everything done under protection happens-before its release, which happens-before the closing
+//!    of the slot that counted it, or is itself a step of the shared count; all of those are
+//!    read-modify-writes with Release, so that a load with Acquire which sees zero has seen them all.
+//!
+//! The per-CPU variant has a barrier in the place of 1. and 2.: when it returns, every add that found
+//! the state word open is in its counter, and no other will come.
+//!
+//! A completion that is left moves the whole range down by `BIAS`, and in place of 0 the count then
+//! ends at `-BIAS`: nobody takes that for drained, and the step that reaches it has the object to
+//! itself until it has taken the completion out and added `BIAS` again.
+
+use crate::completion::{Completion, CompletionSlot};
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
+use crate::primitive::{AtomicI64, Ordering, const_unless_model};
+use crate::state::{Misuse, Refused, State};
+
+/// The shared count, in four ranges:
+///
+/// ```text
+///           above 2^61   2^62 less late releases: the slots are not drained yet
+///            1 .. 2^61   held
+///        -2^61 .. 0      drained (below 0: more was released than held)
+///          below -2^61   a completion is left: -2^62 and what is held
+/// ```
+pub struct SharedCount {
+    count: AtomicI64,
+    pub(crate) completion: CompletionSlot,
+}
+
+impl SharedCount {
+    const BIAS: i64 = 1 << 62;
+    /// The most that can be held at all: what a cancel carries over and what the slots count then.
+    const MOST: i64 = 1 << 61;
+    /// The most that all slots together count, either way, and the most that a cancel carries over.
+    pub(crate) const MOST_IN_SLOTS: i64 = 1 << 60;
+
+    const_unless_model! {
+        pub(crate) fn new() -> Self {
+            Self {
+                count: AtomicI64::new(Self::BIAS),
+                completion: CompletionSlot::new(),
+            }
+        }
+    }
+
+    /// A release of `n` that came too late for the slots. Its last touch of `object` (S3).
+    pub(crate) fn release<P: Platform>(&self, object: ObjectId, n: u32) {
+        // Release: pairs with the Acquire in `look`; what was done under protection happens-before
+        // the return of `wait` (S2).
+        let before = self.count.fetch_sub(i64::from(n), Ordering::Release);
+        self.settle::<P>(object, before, before.wrapping_sub(n.into()), n);
+    }
+
+    /// `n` more for a caller that holds some, after the slots are closed (S12).
+    pub(crate) fn acquire_held(&self, n: u32) -> Result<(), Refused> {
+        let n = i64::from(n);
+        // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and
+        // keeps the count from reaching zero. A failure changes nothing.
+        let added = self
+            .count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                let most = match Range::of(count) {
+                    Range::Undrained => Self::BIAS + Self::MOST_IN_SLOTS,
+                    Range::Held => Self::MOST,
+                    Range::Completion => Self::MOST - Self::BIAS,
+                };
+                (count + n <= most).then_some(count + n)
+            });
+        added.map(drop).map_err(|_| Refused::Full)
+    }
+
+    /// The slots of `object` are closed, and count `sum`. With `then`, the slot of the completion is
+    /// filled, and this publishes it. The closer's last touch, unless nothing is held.
+    pub(crate) fn add_slots<P: Platform>(&self, object: ObjectId, sum: i128, then: bool) {
+        let sum = match i64::try_from(sum) {
+            Ok(sum) if sum.abs() <= Self::MOST_IN_SLOTS => sum,
+            // The object stays closing for ever: nothing else is known to be safe.
+            _ => return P::misuse(&Misuse::OutOfRange { object }),
+        };
+        let mark = if then { Self::BIAS } else { 0 };
+        let change = sum - Self::BIAS - mark;
+        // Release: pairs with the Acquire in `look`; what the closer saw of the slots' releases
+        // happens-before the return of `wait`, whichever caller waits (S2), and the completion's slot
+        // is filled for whoever sees the mark. And with the Acquire in `begin_cancel`: the canceller
+        // sees the state word closed, in this epoch.
+        let before = self.count.fetch_add(change, Ordering::Release);
+        self.settle::<P>(object, before, before.wrapping_add(change), 0);
+    }
+
+    /// Marks that the slot of the completion is filled, while something is held. The caller's last
+    /// touch if so.
+    pub(crate) fn leave_completion(&self) -> bool {
+        // Release: pairs with the Acquire in `complete` and in `begin_cancel`: whoever sees the mark
+        // finds the slot filled. A failure changes nothing.
+        self.count
+            .fetch_update(Ordering::Release, Ordering::Relaxed, |count| {
+                (Range::of(count) == Range::Held && count > 0).then(|| count - Self::BIAS)
+            })
+            .is_ok()
+    }
+
+    /// Whether a completion is left.
+    pub(crate) fn has_completion(&self) -> bool {
+        Range::of(self.look()) == Range::Completion
+    }
+
+    /// Whether so little is held that a cancel may carry it over.
+    pub(crate) fn may_be_carried_over(&self) -> bool {
+        Range::held(self.look()).is_none_or(|held| held <= Self::MOST_IN_SLOTS)
+    }
+
+    /// A cancel: makes sure that the object cannot drain while its slots open, if it is draining and
+    /// not too much is held to be carried over. From then on the caller has the closed object to
+    /// itself. Says whether a completion was left, which is the caller's now.
+    pub(crate) fn begin_cancel(&self) -> Option<bool> {
+        // Acquire: pairs with the Release in `add_slots` and `leave_completion`. A failure is followed
+        // by another look at the state.
+        let before = self
+            .count
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |count| {
+                let held = Range::held(count)?;
+                (1..=Self::MOST_IN_SLOTS)
+                    .contains(&held)
+                    .then(|| held + Self::BIAS)
+            })
+            .ok()?;
+        Some(Range::of(before) == Range::Completion)
+    }
+
+    /// Readies the count for the next generation. Only the claimer of a drained object does this.
+    /// Returns what was released before anything was ever granted, on an object that was born closed.
+    pub(crate) fn reset(&self) -> u64 {
+        let stray = match self.look() {
+            count if Range::of(count) == Range::Undrained => (Self::BIAS - count).unsigned_abs(),
+            _ => 0,
+        };
+        // Relaxed: pairs with nothing itself; `Slot::open` (where there are slots) and
+        // `Gate::finish` publish it, and no step subtracts from the count, or trusts it, that has
+        // not seen one of those.
+        self.count.store(Self::BIAS, Ordering::Relaxed);
+        stray
+    }
+
+    /// Where a closed object stands.
+    pub(crate) fn state(&self) -> State {
+        let count = self.look();
+        match Range::held(count) {
+            None => State::Closing,
+            Some(1..) => State::Draining,
+            // The last release is about to take the completion out.
+            Some(..=0) if Range::of(count) == Range::Completion => State::Closing,
+            Some(..=0) => State::Drained,
+        }
+    }
+
+    /// How many are held, given what the slots count. Racy.
+    pub(crate) fn racy_held(&self, in_slots: i64) -> i64 {
+        // Relaxed: pairs with nothing, the answer is for people.
+        let count = self.count.load(Ordering::Relaxed);
+        match Range::held(count) {
+            None => (count - Self::BIAS).wrapping_add(in_slots),
+            Some(held) => held.max(0),
+        }
+    }
+
+    fn look(&self) -> i64 {
+        // Acquire: pairs with the Release in `release` and `add_slots` (S2; between two generations
+        // all writes are read-modify-writes, so a load that sees zero has seen them all).
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// After a step from `before` to `after`, by a release of `released` or, if that is 0, by the closer.
+    /// Unless it ends a drain with a completion, the object may be gone.
+    fn settle<P: Platform>(&self, object: ObjectId, before: i64, after: i64, released: u32) {
+        let Some(left @ ..=0) = Range::held(after) else {
+            return;
+        };
+        // Undrained counts as held. Exactly one step of a generation comes from there to here.
+        let held = Range::held(before).unwrap_or(1).max(0);
+        if held > 0 {
+            match Range::of(after) {
+                Range::Completion => self.complete::<P>(object),
+                _ => P::wake_waiters(object),
+            }
+        }
+        if left < 0 {
+            let (held, released) = match released {
+                0 => (0, left.unsigned_abs()),
+                n => (held, n.into()),
+            };
+            P::misuse(&Misuse::OverRelease {
+                object,
+                held,
+                released,
+            });
+        }
+    }
+
+    /// Ends a drain that has a completion: the caller's step was the last, so it has the object to
+    /// itself, and publishes that it is drained.
+    #[cold]
+    fn complete<P: Platform>(&self, object: ObjectId) {
+        // For the completion: acquires every release, as a wait does (S2), and what published the
+        // completion's slot.
+        let _ = self.look();
+        let completion = self.completion.take();
+        // Release: pairs with the Acquire in `look`. The last touch of the object (S3).
+        self.count.fetch_add(Self::BIAS, Ordering::Release);
+        P::wake_waiters(object);
+        if let Some(completion) = completion {
+            // SAFETY: `close_then` promised that it is valid, and it was taken out of its slot once.
+            unsafe { Completion::run(completion) };
+        }
+    }
+}
+
+/// What a value of the shared count is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Range {
+    Undrained,
+    Held,
+    Completion,
+}
+
+impl Range {
+    const fn of(count: i64) -> Self {
+        if count > SharedCount::MOST {
+            Self::Undrained
+        } else if count >= -SharedCount::MOST {
+            Self::Held
+        } else {
+            Self::Completion
+        }
+    }
+
+    /// How many are held, once the slots are drained.
+    const fn held(count: i64) -> Option<i64> {
+        match Self::of(count) {
+            Self::Undrained => None,
+            Self::Held => Some(count),
+            Self::Completion => Some(count.wrapping_add(SharedCount::BIAS)),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The object, [`Rundown`], and what a variant adds to it: [`Variant`].
+
+use crate::closer::Closer;
+use crate::counter_id::Unavailable;
+use crate::counts::RacyCounts;
+use crate::gate::{Counts, Gate};
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
+use crate::primitive::const_unless_model;
+use crate::state::{IllegalContext, Refused};
+
+/// Rundown protection: the contract that all variants keep (S1 to S13 in the [crate
+/// documentation](crate)).
+///
+/// Users: [`try_acquire`](Self::try_acquire). Owner: [`wait`](Self::wait), then free the guarded thing,
+/// or [`reinit`](Self::reinit). `V` is the variant: [`Plain`](crate::Plain),
+/// [`CacheAware`](crate::CacheAware) or [`PerCpu`](crate::PerCpu); each has constructors of its own
+/// under the names [`PlainRundown`](crate::PlainRundown),
+/// [`CacheAwareRundown`](crate::CacheAwareRundown) and [`PerCpuRundown`](crate::PerCpuRundown).
+// In this order in memory: slots must come last, since their number may be known only at run time, and
+// what every acquire reads stands together.
+#[repr(C)]
+pub struct Rundown<V: Variant + ?Sized> {
+    pub(crate) isolation: [V::Isolation; 0],
+    pub(crate) gate: Gate<V::Counts>,
+    pub(crate) variant: V,
+}
+
+/// A variant of rundown protection. Sealed: its methods are for [`Rundown`] alone, which never lends the
+/// variant that it contains.
+pub trait Variant: Sealed + Send + Sync {
+    /// The system it runs on.
+    type Platform: Platform;
+
+    /// What people call it.
+    #[doc(hidden)]
+    const NAME: &'static str;
+
+    /// What a closed object counts by.
+    #[doc(hidden)]
+    type Counts: Counts;
+
+    /// Of no size, and as aligned as the object is to be.
+    #[doc(hidden)]
+    type Isolation: Isolation;
+
+    /// [`Rundown::acquire_many`].
+    #[doc(hidden)]
+    fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused>;
+
+    /// [`Rundown::acquire_held_many`].
+    #[doc(hidden)]
+    fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused>;
+
+    /// [`Rundown::release_many`].
+    ///
+    /// # Safety
+    /// As there.
+    #[doc(hidden)]
+    unsafe fn release(this: &Rundown<Self>, n: u32);
+
+    /// [`Rundown::racy_counts`].
+    #[doc(hidden)]
+    fn counts(this: &Rundown<Self>) -> RacyCounts<'_>;
+
+    /// Whether [`barrier`](Self::barrier) is legal in this context.
+    #[doc(hidden)]
+    fn check_barrier() -> Result<(), IllegalContext> {
+        Ok(())
+    }
+
+    /// Returns when every acquire and release that was in progress either has counted, or will see
+    /// which objects were closed before this call. Between the step to closed and `drain_slots`.
+    #[doc(hidden)]
+    fn barrier() {}
+
+    /// A note for the call that has closed the object, if the variant needs the barrier.
+    #[doc(hidden)]
+    fn closer(_: &Rundown<Self>) -> Option<&Closer> {
+        None
+    }
+
+    /// Makes sure that the object can be opened.
+    #[doc(hidden)]
+    fn prepare(_: &Rundown<Self>) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    /// The caller has just closed the object, and there has been a barrier: closes the slots, and returns
+    /// what they counted.
+    #[doc(hidden)]
+    fn drain_slots(_: &Rundown<Self>) -> i128 {
+        0
+    }
+
+    /// The caller has the closed object to itself, and is about to open it: sets the slots to zero and
+    /// opens them. Returns what was released on slots that were open: on an object that was born closed.
+    #[doc(hidden)]
+    fn reset_slots(_: &Rundown<Self>) -> u64 {
+        0
+    }
+}
+
+/// What other crates cannot implement.
+pub trait Sealed {}
+
+impl<V: Variant> Rundown<V> {
+    const_unless_model! {
+        /// An open object, counting nothing.
+        pub(crate) fn over(counts: V::Counts, variant: V) -> Self {
+            Self { isolation: [], gate: Gate::new(counts), variant }
+        }
+    }
+
+    const_unless_model! {
+        /// The same object, born closed: run down, until it is [opened](Self::open) (S9). For an object
+        /// that has not been used yet: what is held is forgotten.
+        ///
+        /// ```
+        /// use rundown::{CacheAwareRundown, HostPlatform, Slot};
+        ///
+        /// static LATER: CacheAwareRundown<HostPlatform, [Slot; 4]> =
+        ///     CacheAwareRundown::new().born_closed();
+        /// assert!(LATER.try_acquire().is_none());
+        /// LATER.open().expect("born closed");
+        /// assert!(LATER.try_acquire().is_some());
+        /// ```
+        #[must_use]
+        pub fn born_closed(mut self) -> Self {
+            self.gate.close_from_birth();
+            self
+        }
+    }
+}
+
+impl<V: Variant + ?Sized> Rundown<V> {
+    /// The object's address, as [`Platform::wake_waiters`] will hear it.
+    #[inline]
+    pub fn id(&self) -> ObjectId {
+        ObjectId::of(self)
+    }
+}
+
+/// [`Isolated`] or [`Compact`].
+pub trait Isolation: Send + Sync {
+    /// Where a value behind an object starts.
+    #[doc(hidden)]
+    type Start: Send + Sync;
+}
+
+/// The cache line of the state word, which every acquire reads, holds nothing that anything else may
+/// write: the object starts and ends at a multiple of 64 bytes.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct Isolated;
+
+/// A small object: what stands behind it shares the cache line of the state word, such as the value of a
+/// [`Protected`](crate::Protected). A use then touches one line less, which counts when there are more
+/// objects than fit into the cache. Only for values that users do not write: each write would take the
+/// line that every acquire reads from all other CPUs.
+///
+/// It makes a difference for [`PerCpu`](crate::PerCpu), and for [`CacheAware`](crate::CacheAware) whose
+/// slots are elsewhere: slots inside the object are on lines of their own anyway.
+#[derive(Clone, Copy, Debug)]
+pub struct Compact;
+
+/// The plain variant's: every acquire writes its state word anyway.
+impl Isolation for () {
+    type Start = ();
+}
+
+impl Isolation for Isolated {
+    type Start = ();
+}
+
+impl Isolation for Compact {
+    type Start = Isolated;
+}

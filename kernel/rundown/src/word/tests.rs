@@ -1,0 +1,200 @@
+//! Every value of a word that is narrow enough to try them all.
+
+use super::*;
+
+/// Eight bits.
+const NARROW: Layout = Layout {
+    count: 3,
+    generation: 2,
+    cancels: 1,
+};
+const MOST: u64 = 7;
+const GENERATIONS: u64 = 4;
+const CANCELS: u64 = 2;
+const PHASES: [Phase; 6] = [
+    Phase::Open,
+    Phase::Closed,
+    Phase::ClosedThen,
+    Phase::RunDown,
+    Phase::Claimed,
+    Phase::Unopened,
+];
+
+/// What a word of [`NARROW`] means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Model {
+    count: u64,
+    epoch: Epoch,
+    phase: Phase,
+}
+
+/// Every word, and what it must mean. Phase 3 has three meanings only, by its count.
+fn every() -> impl Iterator<Item = (Word, Model)> {
+    (0..256)
+        .filter(|bits: &u64| bits & 3 < 3 || bits >> 5 < 3)
+        .map(|bits| {
+            let count = bits >> 5;
+            let model = Model {
+                count,
+                epoch: Epoch {
+                    generation: bits >> 3 & 3,
+                    cancels: bits >> 2 & 1,
+                },
+                phase: match (bits & 3, count) {
+                    (3, 0) => Phase::RunDown,
+                    (3, 1) => Phase::Claimed,
+                    (3, _) => Phase::Unopened,
+                    (code, _) => PHASES[code as usize],
+                },
+            };
+            (Word::new(NARROW, bits), model)
+        })
+}
+
+fn meaning(word: Word) -> Model {
+    assert!(word.bits < 256, "{word:?} has bits outside");
+    Model {
+        count: word.count(),
+        epoch: word.epoch(),
+        phase: word.phase(),
+    }
+}
+
+fn has_count(phase: Phase) -> bool {
+    !matches!(phase, Phase::RunDown | Phase::Claimed | Phase::Unopened)
+}
+
+#[test]
+fn a_word_means_its_fields() {
+    for (word, model) in every() {
+        assert_eq!(meaning(word), model);
+        for phase in PHASES {
+            let count = match phase {
+                Phase::Claimed => 1,
+                Phase::Unopened => 2,
+                _ => 0,
+            };
+            let emptied = Model {
+                count,
+                phase,
+                ..model
+            };
+            assert_eq!(meaning(word.emptied(phase)), emptied);
+        }
+    }
+    for (bits, phase) in [(Word::OPEN, Phase::Open), (Word::RUN_DOWN, Phase::RunDown)] {
+        for layout in [NARROW, Layout::PLAIN, Layout::SHARDED] {
+            let word = Word::new(layout, bits);
+            assert_eq!((word.phase(), word.count()), (phase, 0));
+            assert_eq!((word.epoch().generation, word.epoch().cancels), (0, 0));
+        }
+    }
+    assert_eq!(NARROW.max_count(), MOST);
+}
+
+#[test]
+fn acquiring_adds_all_or_nothing() {
+    for (word, model) in every().filter(|(_, model)| has_count(model.phase)) {
+        for n in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, u32::MAX] {
+            let count = model.count + u64::from(n);
+            let held = if count <= MOST {
+                Ok(Model { count, ..model })
+            } else {
+                Err(Refused::Full)
+            };
+            assert_eq!(word.acquired_held(n).map(meaning), held, "{model:?} + {n}");
+            let expected = match model.phase {
+                Phase::Open => held,
+                _ => Err(Refused::Closed),
+            };
+            assert_eq!(word.acquired(n).map(meaning), expected, "{model:?} + {n}");
+        }
+    }
+    for phase in [Phase::RunDown, Phase::Claimed, Phase::Unopened] {
+        let word = Word::new(NARROW, 0).emptied(phase);
+        assert_eq!(word.acquired(0), Err(Refused::Closed));
+    }
+}
+
+#[test]
+fn releasing_takes_no_more_than_there_is() {
+    for (word, model) in every() {
+        for n in [0, 1, 2, 3, 4, 5, 6, 7, 8, u32::MAX] {
+            let left = match n {
+                1.. if !has_count(model.phase) => None,
+                _ => model.count.checked_sub(u64::from(n)),
+            };
+            let expected = left.map(|count| Model { count, ..model });
+            assert_eq!(word.released(n).map(meaning), expected, "{model:?} - {n}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_phase_changes_nothing_else() {
+    for (word, model) in every().filter(|(_, model)| has_count(model.phase)) {
+        for phase in PHASES.into_iter().filter(|&phase| has_count(phase)) {
+            assert_eq!(meaning(word.with_phase(phase)), Model { phase, ..model });
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_drain_keeps_count_and_generation() {
+    for (word, model) in every().filter(|(_, model)| has_count(model.phase)) {
+        let epoch = Epoch {
+            cancels: (model.epoch.cancels + 1) % CANCELS,
+            ..model.epoch
+        };
+        let open = Model {
+            epoch,
+            phase: Phase::Open,
+            ..model
+        };
+        assert_eq!(meaning(word.revived()), open);
+    }
+}
+
+#[test]
+fn the_next_generation_is_another_and_starts_at_zero() {
+    for (_, model) in every() {
+        let generation = (model.epoch.generation + 1) % GENERATIONS;
+        let reborn = meaning(Word::reborn(NARROW, model.epoch));
+        assert_eq!((reborn.count, reborn.phase), (0, Phase::Open));
+        assert_eq!(reborn.epoch.generation, generation);
+    }
+}
+
+#[test]
+fn the_state_is_phase_and_count() {
+    for (word, model) in every() {
+        let expected = match (model.phase, model.count == 0) {
+            (Phase::Open, _) => State::Open,
+            (Phase::Closed, true) => State::Drained,
+            (Phase::ClosedThen, true) => State::Closing,
+            (Phase::Closed | Phase::ClosedThen, false) => State::Draining,
+            (Phase::RunDown | Phase::Unopened, _) => State::RunDown,
+            (Phase::Claimed, _) => State::Claimed,
+        };
+        assert_eq!(word.state(), expected);
+    }
+}
+
+/// The words in use fill all 64 bits.
+#[test]
+fn full_words_are_not_mixed_up() {
+    for layout in [Layout::PLAIN, Layout::SHARDED] {
+        assert_eq!(layout.count + layout.generation + layout.cancels + 2, 64);
+        let full = Word::new(layout, u64::MAX).with_phase(Phase::Closed);
+        assert_eq!(full.count(), ones(layout.count));
+        let epoch = full.epoch();
+        assert_eq!(epoch.generation, ones(layout.generation));
+        assert_eq!(epoch.cancels, ones(layout.cancels));
+        let revived = full.revived();
+        assert_eq!(revived.count(), ones(layout.count));
+        assert_eq!(revived.epoch().cancels, 0);
+        assert_eq!(revived.epoch().generation, ones(layout.generation));
+        assert_eq!(Word::reborn(layout, epoch).epoch().generation, 0);
+        assert_eq!(full.emptied(Phase::Claimed).phase(), Phase::Claimed);
+    }
+}

@@ -1,7 +1,0 @@
-use rundown::Rundown;
-
-struct Mine;
-
-impl Rundown for Mine {}
-
-fn main() {}

@@ -1,0 +1,7 @@
+use rundown::Variant;
+
+struct Mine;
+
+impl Variant for Mine {}
+
+fn main() {}
