@@ -49,13 +49,13 @@ fn draw(
     area: DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
 ) -> Result<(), Box<dyn Error>> {
     let Storm { totals, cpus } = storm;
-    let (mine, shared) = (&totals.cache_aware, &totals.shared);
-    // Thousands of grants per second in which the kind was in use.
+    let (cache_aware, plain) = (&totals.cache_aware, &totals.plain);
+    // Thousands of grants per second in which the variant was in use.
     let rate = |grants: u64, busy_ms: u64| grants as f64 / busy_ms.max(1) as f64;
     let bars = |cpu: &CpuLine| {
         [
-            rate(cpu.grants, mine.busy_ms),
-            rate(cpu.shared_grants, shared.busy_ms),
+            rate(cpu.grants, cache_aware.busy_ms),
+            rate(cpu.plain_grants, plain.busy_ms),
         ]
     };
     let highest = cpus.iter().flat_map(bars).fold(1.0, f64::max);
@@ -96,15 +96,15 @@ fn draw(
         (
             PER_CPU,
             format!(
-                "counter per CPU: {:.1} M grants/s",
-                mine.grants_per_second() as f64 / 1e6
+                "cache-aware: {:.1} M grants/s",
+                cache_aware.grants_per_second() as f64 / 1e6
             ),
         ),
         (
             SHARED,
             format!(
-                "one shared counter: {:.1} M grants/s",
-                shared.grants_per_second() as f64 / 1e6
+                "plain: {:.1} M grants/s",
+                plain.grants_per_second() as f64 / 1e6
             ),
         ),
     ];

@@ -17,7 +17,10 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, barrier, clock, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
-use rundown::{CloseOutcome, Guard, Protected, Rundown, Wait, WaitOutcome, Waiting};
+use rundown::{
+    CloseOutcome, CloseThenError, Completion, Guard, IllegalContext, Protected, RunDownError,
+    Rundown, Spin, State, Variant, Wait, WaitOutcome, Waiting,
+};
 use test_kernels::{PerCpu, Tracked};
 
 kernel::main!(run);
@@ -25,11 +28,14 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             a_thread_and_its_nmis_share_an_object,
             the_last_release_is_in_an_nmi,
+            the_last_release_runs_the_completion_in_an_nmi,
             nmis_everywhere_while_the_owner_tears_down;
-            ("a_barrier_is_legal_everywhere_else", |_| a_barrier_is_legal_everywhere_else()),
+            ("closed_in_an_nmi::plain", |_| closed_in_an_nmi(test_kernels::plain)),
+            ("closed_in_an_nmi::cache_aware", |_| closed_in_an_nmi(test_kernels::cache_aware)),
+            ("not_closed_in_an_nmi::per_cpu", |_| not_closed_in_an_nmi()),
         ],
     )
 }
@@ -53,9 +59,9 @@ fn leaked<T>(value: T) -> &'static T {
 
 /// Each CPU takes and releases in a loop and interrupts itself by NMI all the time; the handler does the
 /// same. Nothing may get lost: afterwards nothing is held.
-fn a_thread_and_its_nmis_share_an_object<R: Rundown + 'static>(new: fn() -> R) {
+fn a_thread_and_its_nmis_share_an_object<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const ROUNDS: u64 = 200;
-    let rundown: &'static R = leaked(new());
+    let rundown: &'static Rundown<V> = leaked(new());
     let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
     on_nmi(leaked(move || {
         assert!(interrupts::in_handler());
@@ -80,13 +86,13 @@ fn a_thread_and_its_nmis_share_an_object<R: Rundown + 'static>(new: fn() -> R) {
 }
 
 /// The owner sleeps; an NMI on the next CPU, or on its own, releases the last guard and wakes it.
-fn the_last_release_is_in_an_nmi<R: Rundown + 'static>(new: fn() -> R) {
+fn the_last_release_is_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const ROUNDS: usize = 10;
     for round in 0..ROUNDS {
-        let object: &'static Protected<Tracked, R> =
+        let object: &'static Protected<Tracked, V> =
             leaked(Protected::new(new(), Tracked::new(round as u64)));
         let guard = object.try_acquire().expect("refused although open");
-        let guard: *mut Guard<'_, Tracked, R> = Box::into_raw(Box::new(guard));
+        let guard: *mut Guard<'_, Tracked, V> = Box::into_raw(Box::new(guard));
         let pocket = leaked(AtomicPtr::new(guard));
         on_nmi(leaked(|| {
             let guard = pocket.swap(ptr::null_mut(), Ordering::Acquire);
@@ -113,17 +119,111 @@ fn the_last_release_is_in_an_nmi<R: Rundown + 'static>(new: fn() -> R) {
     }
 }
 
+/// Runs `work` in an NMI handler of this CPU, and returns when it is done.
+fn in_nmi(work: &'static (dyn Fn() + Sync)) {
+    let done = leaked(AtomicBool::new(false));
+    on_nmi(leaked(move || {
+        work();
+        done.store(true, Ordering::Release);
+    }));
+    ipi::nmi(cpu::current());
+    while !done.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    ipi::set_nmi_handler(None);
+}
+
+/// How often [`COMPLETION`] has run.
+static COMPLETED: AtomicUsize = AtomicUsize::new(0);
+static COMPLETION: Completion = Completion::of(|| {
+    COMPLETED.fetch_add(1, Ordering::Relaxed);
+});
+
+/// The owner has left a completion and does not wait; an NMI releases the last protection, and runs it (S13).
+fn the_last_release_runs_the_completion_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    let rundown: &'static Rundown<V> = leaked(new());
+    let completed = || COMPLETED.load(Ordering::Relaxed);
+    let before = completed();
+    rundown.acquire().expect("refused although open");
+    assert_eq!(rundown.close_then(&COMPLETION), Ok(()));
+    assert_eq!(completed(), before, "run while one is held");
+    in_nmi(leaked(move || {
+        // SAFETY: the one taken above.
+        unsafe { rundown.release() };
+        assert_eq!(completed(), before + 1);
+    }));
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// The variants whose close needs no barrier are closed in an NMI handler as anywhere else.
+fn closed_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    let rundown: &'static Rundown<V> = leaked(new());
+    in_nmi(leaked(move || {
+        assert_eq!(rundown.close(), CloseOutcome::Closed);
+    }));
+    assert!(rundown.try_acquire().is_none(), "granted although closed");
+    assert_eq!(rundown.try_wait(), Ok(()));
+}
+
+/// A per-CPU object's close needs a barrier, which is illegal in an NMI handler: each call that closes first
+/// returns an error there, on every CPU, and the object stays open.
+fn not_closed_in_an_nmi() {
+    let rundown = leaked(test_kernels::per_cpu());
+    let object = leaked(Protected::new(test_kernels::per_cpu(), Tracked::new(3)));
+    let refuses = leaked(|| {
+        assert_eq!(rundown.close(), CloseOutcome::IllegalContext);
+        assert_eq!(Rundown::close_all(&[rundown]), Err(IllegalContext));
+        let unused = rundown.close_then(&COMPLETION);
+        assert_eq!(unused, Err(CloseThenError::IllegalContext));
+        let mut drain = rundown.drain();
+        assert_eq!(drain.poll(), Some(WaitOutcome::IllegalContext));
+        assert_eq!(drain.wait(&Spin), WaitOutcome::IllegalContext);
+        let late = drain.wait_deadline(&Spin, 0);
+        assert_eq!(late, Ok(WaitOutcome::IllegalContext));
+        let open = rundown.try_wait().expect_err("it cannot be closed here");
+        assert_eq!(open.state, State::Open);
+        assert_eq!(rundown.wait(&Spin), WaitOutcome::IllegalContext);
+
+        assert_eq!(object.close(), CloseOutcome::IllegalContext);
+        assert_eq!(Protected::close_all(&[object]), Err(IllegalContext));
+        let run_down = [object.run_down(&Spin), object.try_run_down()];
+        for value in run_down {
+            assert_eq!(value.map(drop), Err(RunDownError::IllegalContext));
+        }
+    });
+    let barriers = || barrier::statistics().calls;
+    let (before, completed) = (barriers(), COMPLETED.load(Ordering::Relaxed));
+    for cpu in cpu::online() {
+        smp::run_on_each(&|me| {
+            if me == cpu {
+                in_nmi(refuses);
+            }
+        });
+    }
+    assert_eq!(barriers(), before, "a barrier in an NMI handler");
+    assert_eq!(COMPLETED.load(Ordering::Relaxed), completed);
+    smp::run_on_each(&|_| {
+        assert!(rundown.try_acquire().is_some(), "it was closed");
+        assert!(object.try_acquire().is_some(), "it was closed");
+    });
+    // In a thread all of it is legal.
+    assert_eq!(rundown.close_then(&COMPLETION), Ok(()));
+    assert_eq!(COMPLETED.load(Ordering::Relaxed), completed + 1);
+    let value = object.run_down(&Halt).expect("nobody else runs it down");
+    assert_eq!(value.touch(), 3);
+}
+
 /// Something that is torn down, and used under raw protection, which a CPU can put into its pocket in one
 /// context and take out in another without a lock.
-struct Device<R> {
-    rundown: R,
+struct Device<V: Variant> {
+    rundown: Rundown<V>,
     alive: AtomicBool,
     /// Protections that each CPU has in its pocket.
     pockets: PerCpu<AtomicUsize>,
     in_nmi: PerCpu<AtomicU64>,
 }
 
-impl<R: Rundown> Device<R> {
+impl<V: Variant> Device<V> {
     fn touch(&self) {
         assert!(
             self.alive.load(Ordering::Relaxed),
@@ -165,12 +265,12 @@ impl<R: Rundown> Device<R> {
 }
 
 /// Halts until woken, and releases what is in the pockets of these CPUs.
-struct Emptying<'a, R> {
-    device: &'a Device<R>,
+struct Emptying<'a, V: Variant> {
+    device: &'a Device<V>,
     cpus: &'a [CpuIndex],
 }
 
-impl<R: Rundown> Wait for Emptying<'_, R> {
+impl<V: Variant> Wait for Emptying<'_, V> {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
         Halt.wait_until(waiting, &mut || {
             self.cpus
@@ -184,7 +284,7 @@ impl<R: Rundown> Wait for Emptying<'_, R> {
 /// Threads, timer handlers and NMIs of all CPUs use the device; what one of them leaves in its CPU's
 /// pocket another one releases. Each tick sends an NMI to the next CPU. Meanwhile the BSP tears the
 /// device down again and again.
-fn nmis_everywhere_while_the_owner_tears_down<R: Rundown + 'static>(new: fn() -> R) {
+fn nmis_everywhere_while_the_owner_tears_down<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const TEARDOWNS: u64 = 20;
     let device = leaked(Device {
         rundown: new(),
@@ -246,42 +346,4 @@ fn nmis_everywhere_while_the_owner_tears_down<R: Rundown + 'static>(new: fn() ->
         let taken = device.in_nmi[cpu].load(Ordering::Relaxed);
         assert!(taken > 0, "{cpu} has taken no NMI");
     }
-}
-
-/// In an NMI handler a barrier is not legal, and can be asked about; in a thread and in other handlers it is.
-/// What closes an object of the per-CPU variant asks first.
-fn a_barrier_is_legal_everywhere_else() {
-    in_an_nmi(&|| assert!(!barrier::is_legal(), "in an NMI handler"));
-    let in_a_call = || {
-        assert!(interrupts::in_handler());
-        assert!(barrier::is_legal(), "in an interrupt handler");
-    };
-    cpu::online().for_each(|cpu| ipi::call(cpu, &in_a_call));
-    smp::run_on_each(&|_| assert!(barrier::is_legal(), "in a thread"));
-    barrier::all();
-}
-
-/// Has every CPU do this in an NMI handler, each once, one after the other.
-fn in_an_nmi(work: &(dyn Fn() + Sync)) {
-    /// What is to be done; null when it is.
-    static TO_DO: AtomicPtr<&(dyn Fn() + Sync)> = AtomicPtr::new(ptr::null_mut());
-    ipi::set_nmi_handler(Some(|| {
-        // Acquire: pairs with the store below.
-        // SAFETY: null, or `work`, which is waited for.
-        if let Some(work) = unsafe { TO_DO.load(Ordering::Acquire).as_ref() } {
-            work();
-        }
-        // Release: pairs with the load in the loop below.
-        TO_DO.store(ptr::null_mut(), Ordering::Release);
-    }));
-    for cpu in cpu::online() {
-        // Release: pairs with the load above.
-        TO_DO.store((&raw const work).cast_mut().cast(), Ordering::Release);
-        ipi::nmi(cpu);
-        // Acquire: pairs with the store above.
-        while !TO_DO.load(Ordering::Acquire).is_null() {
-            core::hint::spin_loop();
-        }
-    }
-    ipi::set_nmi_handler(None);
 }
