@@ -102,7 +102,7 @@ fn the_image_behind_is_found() {
 
 /// Code that learns of an image after it was registered is restarted in it.
 #[test]
-fn who_knows_the_image_finds_its_table() {
+fn code_that_knows_the_image_is_restarted_in_it() {
     loom::model(|| {
         let system = Arc::new(System::new());
         let entry_point = Arc::new(AtomicUsize::new(0));

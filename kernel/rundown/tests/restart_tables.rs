@@ -1,4 +1,4 @@
-//! Tables of restartable sequences: who may be in the list, and what look-ups find.
+//! Tables of restartable sequences: which may be in the list, and what look-ups find.
 #![cfg(not(rundown_loom))]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -120,9 +120,9 @@ fn an_image_without_sequences_is_one_too() {
     assert_eq!(unregister(&images, &empty, || {}), Ok(()));
 }
 
-/// A barrier that finds a CPU inside twice; then it is called once more.
+/// A barrier that finds a CPU inside twice; then a third time.
 #[test]
-fn who_is_inside_is_restarted_and_waited_for() {
+fn a_cpu_inside_is_restarted_and_waited_for() {
     let images = Images::new();
     let table = RestartTable::new();
     assert_eq!(register(&images, &table, &[(10, 20)]), Ok(()));

@@ -35,7 +35,7 @@ pub unsafe fn unregister(table: &RestartTable) -> Result<(), NotRegistered> {
     // up what it has interrupted.
     let called_everywhere = || {
         for cpu in cpu::others() {
-            // Who is not online executes nothing of the image.
+            // A CPU that is not online executes nothing of the image.
             let _ = ipi::try_call(cpu, &|| {});
         }
     };

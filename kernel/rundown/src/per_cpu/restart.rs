@@ -296,7 +296,7 @@ impl Images {
         mut barrier: impl FnMut(),
     ) -> Result<(), NotRegistered> {
         loop {
-            // Who was outside once stays outside. Who was inside has been looked up, which counts.
+            // A CPU that was outside once stays outside. One that was inside has been looked up, which counts.
             let before = table.racy_restarts();
             barrier();
             if table.racy_restarts() == before {
@@ -307,8 +307,8 @@ impl Images {
             let link = self.link_to(table).ok_or(NotRegistered)?;
             // Relaxed: pairs with nothing; changed only under the lock.
             let next = table.next.load(Ordering::Relaxed);
-            // Release: pairs with the Acquire in `tables`; the next table is visible to who comes
-            // this way. `table.next` stays, for those who are at this table.
+            // Release: pairs with the Acquire in `tables`; the next table is visible to a
+            // look-up that comes this way. `table.next` stays, for look-ups that are at this table.
             link.store(next, Ordering::Release);
             self.wait_for_lookups();
             Ok(())

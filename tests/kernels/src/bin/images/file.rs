@@ -1,4 +1,4 @@
-//! Files that QEMU lends the guest, by its option `-fw_cfg name=<name>,file=<path>` (QEMU,
+//! Files that QEMU hands to the guest, by its option `-fw_cfg name=<name>,file=<path>` (QEMU,
 //! `docs/specs/fw_cfg.rst`): one device of two ports, to choose a file and to read it byte by byte.
 
 extern crate alloc;

@@ -69,7 +69,7 @@ impl Image {
         image
     }
 
-    /// Puts the image in its place, and has it tell about itself.
+    /// Puts the image in its place, and calls its first function.
     ///
     /// # Safety
     /// It is not loaded.
@@ -78,7 +78,7 @@ impl Image {
             let from = &self.file[segment.offset..][..segment.bytes_in_file];
             let rest = segment.bytes - from.len();
             let to = place(segment.address, segment.bytes);
-            // SAFETY: within `MEMORY`, which is nobody's while no image is loaded.
+            // SAFETY: within `MEMORY`, which nothing uses while no image is loaded.
             unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
             // SAFETY: as above.
             unsafe { ptr::write_bytes(to.wrapping_add(from.len()), 0, rest) };
@@ -102,7 +102,7 @@ impl Image {
         for segment in self.segments {
             let memory = place(segment.address, segment.bytes);
             if segment.flags & EXECUTABLE != 0 {
-                // SAFETY: within `MEMORY`, which is nobody's by the caller's word.
+                // SAFETY: within `MEMORY`, which nothing uses, by the caller's promise.
                 unsafe { ptr::write_bytes(memory, BREAKPOINT, segment.bytes) };
                 continue;
             }

@@ -2,7 +2,7 @@
 //! restartable sequences of the per-CPU variant, so it has a table of its own.
 //!
 //! First, interrupted at every instruction boundary of an acquire and a release in the image: with its table
-//! registered, both start again when the object is closed in the midst of them; and without, they do not,
+//! registered, both start again when the object is closed at that boundary; and without, they do not,
 //! and protection is granted of what has drained. Then under interrupts, barriers and NMIs on all CPUs.
 //! Then loaded, called, and unloaded again and again while all CPUs are interrupted; each time its memory is
 //! overwritten by what would end this guest.
@@ -47,8 +47,8 @@ fn run(machine: &'static Machine) -> ExitCode {
         machine,
         &[
             ("its_sequences_are_found", |_| its_sequences_are_found()),
-            ("closed_in_the_midst_it_starts_again", |_| {
-                closed_in_the_midst_it_starts_again();
+            ("closed_inside_it_starts_again", |_| {
+                closed_inside_it_starts_again();
             }),
             ("unregistered_it_does_not", |_| unregistered_it_does_not()),
             ("what_lies_in_the_way_is_refused", |_| {
@@ -222,7 +222,7 @@ fn its_sequences_are_found() {
 
 /// The object is closed at a boundary inside, by the handler that the boundary leads to, on the same CPU. Then
 /// the operation finds it closed.
-fn closed_in_the_midst_it_starts_again() {
+fn closed_inside_it_starts_again() {
     for operation in OPERATIONS {
         for place in operation.inside() {
             let image = Loaded::new(true);
@@ -243,7 +243,7 @@ fn closed_in_the_midst_it_starts_again() {
 }
 
 /// The negative control: the same with an image whose table is not registered. The operation goes on where it
-/// was, and counts where nobody looks any more.
+/// was, and counts where it is not seen any more.
 fn unregistered_it_does_not() {
     for operation in OPERATIONS {
         let last = *operation.inside().last().expect("there are three");
@@ -262,7 +262,7 @@ fn unregistered_it_does_not() {
                 );
                 assert_eq!(object.racy_held(), 1, "for ever");
                 // What the release should have done.
-                // SAFETY: nobody else does.
+                // SAFETY: nothing else does.
                 unsafe { object.release() };
                 assert_eq!(object.try_wait(), Ok(()));
             }
@@ -367,11 +367,11 @@ fn closed_while_all_cpus_use_it() {
                     object.close();
                     // Too late if all was released already.
                     if object.cancel().is_err() {
-                        object.reinit().expect("drained, and nobody else's");
+                        object.reinit().expect("drained, and no other owner");
                     }
                 } else {
                     assert_eq!(object.wait(&Halt), WaitOutcome::Drained);
-                    object.reinit().expect("drained, and nobody else's");
+                    object.reinit().expect("drained, and no other owner");
                 }
                 rounds += 1;
             }
@@ -393,9 +393,9 @@ fn closed_while_all_cpus_use_it() {
     drop(unsafe { ptr::read(image) });
 }
 
-/// Returns when no handler does any work any more: the timers are stopped.
+/// Returns when no handler does any work any more: the timers are stopped. An NMI may still be on its way.
 fn quiet() {
-    ipi::set_nmi_handler(None);
+    ipi::set_nmi_handler(Some(|| {}));
     // An NMI handler that has begun is over before its CPU takes a call.
     smp::run_on_each(&|_| {});
 }
@@ -441,7 +441,7 @@ fn loaded_and_unloaded_under_interrupts() {
                 assert_eq!(object.racy_held(), 0, "a count was lost");
                 clock::spin_for(10_000);
                 load();
-                guarded.reinit().expect("drained, and nobody else's");
+                guarded.reinit().expect("drained, and no other owner");
                 unloaded += 1;
             }
             unloads.store(unloaded, Ordering::Relaxed);
