@@ -12,13 +12,14 @@
 extern crate alloc;
 
 mod file;
+mod loaded;
 mod loader;
+mod stepped;
 #[path = "../single_step/steps.rs"]
 #[expect(dead_code, reason = "some of it is for that guest alone")]
 mod steps;
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
@@ -27,14 +28,14 @@ use kernel::interrupts::images::{self, Bounds, RegisterError, RestartTable};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, clock, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
+use rundown::WaitOutcome;
 use rundown::per_cpu::gs::Sequence;
-use rundown::{CloseOutcome, PerCpuPlatform, Platform, State, WaitOutcome};
-use spin::LazyLock;
-use test_image::{Exports, Imports, Object};
+use test_image::Object;
 use test_kernels::{Barrier, next, per_cpu};
 
-use loader::Image;
-use steps::{TRACE, on_step, step};
+use loaded::{IMPORTS, Loaded};
+use stepped::{closed_inside_it_starts_again, its_sequences_are_found, unregistered_it_does_not};
+use steps::on_step;
 
 kernel::main!(run);
 
@@ -64,221 +65,8 @@ fn run(machine: &'static Machine) -> ExitCode {
     )
 }
 
-static IMPORTS: Imports = Imports {
-    wake_waiters: KernelPlatform::wake_waiters,
-    allocate: KernelPlatform::allocate,
-    free: KernelPlatform::free,
-    check_barrier: KernelPlatform::check_barrier,
-    barrier: KernelPlatform::barrier,
-    cpus: KernelPlatform::cpus,
-    count: KernelPlatform::count,
-    racy_own_count: KernelPlatform::racy_own_count,
-    clear: KernelPlatform::clear,
-};
-
-static IMAGE: LazyLock<Image> = LazyLock::new(Image::fetch);
-
 fn leaked<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
-}
-
-/// The image while it is loaded.
-struct Loaded {
-    exports: Exports,
-    /// `None`: it is not registered.
-    table: Option<Box<RestartTable>>,
-}
-
-impl Loaded {
-    fn new(registered: bool) -> Self {
-        // SAFETY: the one before is dropped: the tests come one after the other.
-        let exports = unsafe { IMAGE.load(&IMPORTS) };
-        let table = registered.then(|| {
-            let table = Box::new(RestartTable::new());
-            // SAFETY: the image has said where its table is, and done nothing else; `drop` takes it out.
-            unsafe { images::register(&table, exports.sequences) }.expect("nothing in its way");
-            table
-        });
-        Self { exports, table }
-    }
-
-    fn restarts(&self) -> usize {
-        self.table.as_ref().map_or(0, |t| t.racy_restarts())
-    }
-
-    fn acquire(&self, object: &Object) -> bool {
-        (self.exports.acquire)(object)
-    }
-
-    /// # Safety
-    /// The caller holds one.
-    unsafe fn release(&self, object: &Object) {
-        // SAFETY: by the caller.
-        unsafe { (self.exports.release)(object) };
-    }
-}
-
-/// When nothing is executed in it any more.
-impl Drop for Loaded {
-    fn drop(&mut self) {
-        if let Some(table) = &self.table {
-            // SAFETY: nothing is executed in it any more.
-            unsafe { images::unregister(table) }.expect("registered");
-        }
-        // The table first, so that it is poisoned for as long as possible when it is looked at after all.
-        drop(self.table.take());
-        // SAFETY: as above.
-        unsafe { IMAGE.destroy() };
-    }
-}
-
-/// What is interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    Acquire,
-    Release,
-}
-
-const OPERATIONS: [Operation; 2] = [Operation::Acquire, Operation::Release];
-
-impl Operation {
-    /// Performs it in the image, step by step up to the boundary with the number `place`, where `work` is done,
-    /// and freely from there on. Returns whether it was granted, and the number of steps. Never inlined: the
-    /// steps are to be the same in all runs.
-    #[inline(never)]
-    fn stepped(
-        self,
-        image: &Loaded,
-        object: &Object,
-        place: usize,
-        work: &(dyn Fn() + Sync),
-    ) -> (bool, usize) {
-        let mut granted = true;
-        let steps = step(place, work, || match self {
-            Self::Acquire => granted = image.acquire(object),
-            // SAFETY: taken by the caller.
-            Self::Release => unsafe { image.release(object) },
-        });
-        (granted, steps)
-    }
-
-    /// A new object on which it can begin.
-    fn object(self) -> Object {
-        let object = Object::new().expect("a counter");
-        if self == Self::Release {
-            assert_eq!(object.acquire(), Ok(()));
-        }
-        object
-    }
-
-    /// For each boundary in the image's code, its number and whether it is inside a sequence: leads to
-    /// another address.
-    fn boundaries(self, image: &Loaded) -> Vec<(usize, bool)> {
-        let object = self.object();
-        let (granted, steps) = self.stepped(image, &object, usize::MAX, &|| {});
-        assert!(granted);
-        assert_eq!(object.racy_held(), i64::from(self == Self::Acquire));
-        let boundary = |place: usize| {
-            let [at, goes_on_at] = &TRACE[place];
-            let (at, goes_on_at) = (
-                at.load(Ordering::Relaxed),
-                goes_on_at.load(Ordering::Relaxed),
-            );
-            IMAGE.has_code_at(at).then_some((place, at != goes_on_at))
-        };
-        (0..steps).filter_map(boundary).collect()
-    }
-
-    /// Those inside the sequence, as the registered image shows them.
-    fn inside(self) -> Vec<usize> {
-        let boundaries = self.boundaries(&Loaded::new(true));
-        let inside = boundaries.iter().filter(|(_, inside)| *inside);
-        inside.map(|(place, _)| *place).collect()
-    }
-}
-
-/// Three boundaries inside, behind the test, the jump and the load, if the table is registered; and none if
-/// not.
-fn its_sequences_are_found() {
-    for operation in OPERATIONS {
-        let registered = Loaded::new(true);
-        let boundaries = operation.boundaries(&registered);
-        let restarts = registered.restarts();
-        drop(registered);
-        let inside = boundaries.iter().filter(|(_, inside)| *inside).count();
-        assert_eq!((inside, restarts), (3, 3), "{operation:?}: {boundaries:?}");
-        let unregistered = operation.boundaries(&Loaded::new(false));
-        assert!(unregistered.iter().all(|(_, inside)| !inside));
-        let places = |boundaries: &[(usize, bool)]| -> Vec<usize> {
-            boundaries.iter().map(|(place, _)| *place).collect()
-        };
-        assert_eq!(places(&unregistered), places(&boundaries));
-        kernel::log!(
-            "{operation:?}: {} boundaries in the image",
-            boundaries.len()
-        );
-    }
-}
-
-/// The object is closed at a boundary inside, by the handler that the boundary leads to, on the same CPU. Then
-/// the operation finds it closed.
-fn closed_inside_it_starts_again() {
-    for operation in OPERATIONS {
-        for place in operation.inside() {
-            let image = Loaded::new(true);
-            let (object, granted) = closed_at(operation, &image, place);
-            let (held, state) = (object.racy_held(), object.state());
-            match operation {
-                Operation::Acquire => assert!(!granted, "granted although closed"),
-                Operation::Release => assert_eq!(held, 0, "released late"),
-            }
-            assert_eq!(
-                state,
-                State::Drained,
-                "{operation:?} at {place}: {held} held"
-            );
-            assert_eq!(object.try_wait(), Ok(()));
-        }
-    }
-}
-
-/// The negative control: the same with an image whose table is not registered. The operation goes on where it
-/// was, and counts where it is not seen any more.
-fn unregistered_it_does_not() {
-    for operation in OPERATIONS {
-        let last = *operation.inside().last().expect("there are three");
-        let image = Loaded::new(false);
-        let (object, granted) = closed_at(operation, &image, last);
-        match operation {
-            Operation::Acquire => {
-                assert!(granted, "refused: it has started again");
-                assert_eq!(object.state(), State::Drained);
-            }
-            Operation::Release => {
-                assert_eq!(
-                    object.state(),
-                    State::Draining,
-                    "released: it has started again"
-                );
-                assert_eq!(object.racy_held(), 1, "for ever");
-                // What the release should have done.
-                // SAFETY: nothing else does.
-                unsafe { object.release() };
-                assert_eq!(object.try_wait(), Ok(()));
-            }
-        }
-        // Its counter is off by one: cleared before another object gets it.
-        object.reinit().expect("drained");
-    }
-}
-
-/// The operation, with the object closed at this boundary. The object, and whether it was granted.
-fn closed_at(operation: Operation, image: &Loaded, place: usize) -> (Object, bool) {
-    let object = operation.object();
-    let close = || assert_eq!(object.close(), CloseOutcome::Closed);
-    let (granted, steps) = operation.stepped(image, &object, place, &close);
-    assert_eq!(steps, place + 1, "it did not come to this boundary");
-    (object, granted)
 }
 
 /// A table that lies among the kernel's sequences, or the image's a second time.
