@@ -18,6 +18,9 @@ pub const PACKAGES: [&str; 3] = ["pvh", "kernel", "test-kernels"];
 /// The package that is a static library for C kernels; built for the host as well.
 pub const C_LIBRARY: &str = "rundown-c";
 
+/// The package of an image that a guest loads. It has no allocator.
+pub const IMAGE: &str = "test-image";
+
 /// Cargo's profile for guests.
 pub(crate) const RELEASE: &str = "release";
 
