@@ -118,10 +118,7 @@ impl<R: Make> Shared<R> {
     }
 }
 
-fn close_then<R: Make>(
-    object: &Rundown<R>,
-    completion: &Completion,
-) -> Result<(), CloseThenError> {
+fn close_then<R: Make>(object: &Rundown<R>, completion: &Completion) -> Result<(), CloseThenError> {
     // SAFETY: models keep the completion to their end.
     unsafe { object.close_then_unchecked(completion) }
 }
@@ -160,7 +157,10 @@ fn s13_left_late_against_the_last_release<R: Make>() {
         Err(other) => panic!("{other}"),
     };
     user.join().unwrap();
-    assert_eq!((left.runs(), left.object().state()), (is_left, State::Drained));
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
 }
 
 fn s13_against_an_acquire<R: Make>() {
@@ -238,7 +238,10 @@ fn s13_against_a_close<R: Make>() {
     assert!(is_left == 1 || outcome == CloseOutcome::Closed);
     assert_eq!(left.object().state(), State::Draining);
     left.shared.use_and_release(0);
-    assert_eq!((left.runs(), left.object().state()), (is_left, State::Drained));
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
 }
 
 /// It has just been left, or is about to be: it comes back, or runs, but not both.
@@ -260,7 +263,10 @@ fn s13_against_a_cancel<R: Make>() {
     };
     left.shared.use_and_release(0);
     left.object().close();
-    assert_eq!((left.runs(), left.object().state()), (is_left, State::Drained));
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
 }
 
 fn s13_a_cancel_against_the_last_release<R: Make>() {
@@ -303,7 +309,10 @@ fn s13_after_a_cancel_another_is_left<R: Make>() {
     };
     left.shared.use_and_release(0);
     left.object().close();
-    assert_eq!((left.runs(), left.object().state()), (is_left, State::Drained));
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
 }
 
 fn s13_against_a_wait<R: Make>() {
@@ -318,7 +327,10 @@ fn s13_against_a_wait<R: Make>() {
         waiter.join().unwrap(),
         (WaitOutcome::Drained, State::Drained)
     );
-    assert_eq!((left.runs(), left.object().state()), (is_left, State::Drained));
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
 }
 
 /// It sleeps: whoever runs the completion must wake it, and what users did is visible to both.
