@@ -1,6 +1,8 @@
 //! What the loom models share: a platform, a wait policy that sleeps, and the kinds.
 #![allow(
     dead_code,
+    unused_imports,
+    unused_macros,
     reason = "each model file is a crate of its own and uses a part of this"
 )]
 

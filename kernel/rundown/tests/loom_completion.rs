@@ -1,0 +1,362 @@
+//! Models: a completion that is left with an object (S13), against everything that may happen meanwhile.
+#![cfg(rundown_loom)]
+
+mod models;
+
+use std::sync::Arc as Plainly;
+use std::sync::atomic::{AtomicUsize as Tally, Ordering::Relaxed};
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use models::{Make, Sleep, models, on_cpu};
+use rundown::{CloseOutcome, CloseThenError, Completion, Rundown, State, WaitOutcome, WrongState};
+
+models!(
+    s13_against_the_last_release,
+    s13_against_two_releases bound: 3,
+    s13_left_late_against_the_last_release,
+    s13_against_an_acquire per_cpu: 5,
+    s13_the_object_may_be_used_again,
+    s13_against_a_release_of_none,
+    s13_against_another,
+    s13_against_a_close,
+    s13_against_a_cancel,
+    s13_a_cancel_against_the_last_release,
+    s13_after_a_cancel_another_is_left bound: 4,
+    s13_against_a_wait,
+    s13_a_waiter_and_the_last_release bound: 4,
+    s13_against_a_clone,
+);
+
+/// An object that users write under protection, and what its completion has seen.
+struct Shared<R: Make> {
+    object: Rundown<R>,
+    /// Written by users, read by the completion: loom checks that all of that is ordered.
+    work: [UnsafeCell<usize>; 2],
+    /// Not loom's, so as not to order anything.
+    runs: Tally,
+    then: fn(&Self),
+}
+
+/// Kept by the model until all threads are done.
+struct Left<R: Make> {
+    shared: Arc<Shared<R>>,
+    completions: [Plainly<Completion>; 2],
+}
+
+impl<R: Make> Left<R> {
+    fn new(held: u32) -> Self {
+        Self::and(held, |_| {})
+    }
+
+    fn and(held: u32, then: fn(&Shared<R>)) -> Self {
+        unsafe fn run<R: Make>(context: *mut ()) {
+            // SAFETY: the model keeps it.
+            let shared = unsafe { &*context.cast::<Shared<R>>() };
+            for work in &shared.work {
+                // SAFETY: drained, so nobody writes. Loom checks it.
+                work.with(|work| unsafe { *work });
+            }
+            shared.runs.fetch_add(1, Relaxed);
+            (shared.then)(shared);
+        }
+        let shared = Arc::new(Shared {
+            object: R::new(),
+            work: [(); 2].map(|()| UnsafeCell::new(0)),
+            runs: Tally::new(0),
+            then,
+        });
+        shared.object.acquire_many(held).unwrap();
+        let context = std::ptr::from_ref(&*shared).cast_mut().cast();
+        // SAFETY: any thread may run it.
+        let completion = || Plainly::new(unsafe { Completion::new(run::<R>, context) });
+        let completions = [completion(), completion()];
+        Self {
+            shared,
+            completions,
+        }
+    }
+
+    fn object(&self) -> &Rundown<R> {
+        &self.shared.object
+    }
+
+    fn runs(&self) -> usize {
+        self.shared.runs.load(Relaxed)
+    }
+
+    fn close_then(&self, which: usize) -> Result<(), CloseThenError> {
+        close_then(self.object(), &self.completions[which])
+    }
+
+    /// The other thread of the model.
+    fn spawn<A: 'static>(
+        &self,
+        call: impl FnOnce(&Shared<R>, &Completion) -> A + 'static,
+    ) -> thread::JoinHandle<A> {
+        let shared = Arc::clone(&self.shared);
+        let completion = Plainly::clone(&self.completions[1]);
+        thread::spawn(move || call(&shared, &completion))
+    }
+
+    /// A user, who has one protection, on CPU 1.
+    fn spawn_user(&self, which: usize) -> thread::JoinHandle<()> {
+        self.spawn(move |shared, _| {
+            on_cpu(1);
+            shared.use_and_release(which);
+        })
+    }
+}
+
+impl<R: Make> Shared<R> {
+    fn use_and_release(&self, which: usize) {
+        // SAFETY: protected, and the only user of this one.
+        self.work[which].with_mut(|work| unsafe { *work += 1 });
+        // SAFETY: the model has acquired one for this user.
+        unsafe { self.object.release() };
+    }
+}
+
+fn close_then<R: Make>(object: &Rundown<R>, completion: &Completion) -> Result<(), CloseThenError> {
+    // SAFETY: models keep the completion to their end.
+    unsafe { object.close_then_unchecked(completion) }
+}
+
+fn s13_against_the_last_release<R: Make>() {
+    let left = Left::<R>::new(1);
+    let user = left.spawn_user(0);
+    assert_eq!(left.close_then(0), Ok(()));
+    user.join().unwrap();
+    assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
+}
+
+fn s13_against_two_releases<R: Make>() {
+    let left = Left::<R>::new(2);
+    let user = left.spawn_user(0);
+    let other = left.spawn(|shared, completion| {
+        assert_eq!(close_then(&shared.object, completion), Ok(()));
+    });
+    left.shared.use_and_release(1);
+    user.join().unwrap();
+    other.join().unwrap();
+    assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
+}
+
+/// The object drains already: it is left in time, or refused.
+fn s13_left_late_against_the_last_release<R: Make>() {
+    let left = Left::<R>::new(1);
+    left.object().close();
+    let user = left.spawn_user(0);
+    let is_left = match left.close_then(0) {
+        Ok(()) => 1,
+        Err(CloseThenError::WrongState(WrongState { found })) => {
+            assert_eq!(found, State::Drained);
+            0
+        }
+        Err(other) => panic!("{other}"),
+    };
+    user.join().unwrap();
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
+}
+
+fn s13_against_an_acquire<R: Make>() {
+    let left = Left::<R>::new(0);
+    let user = left.spawn(|shared, _| {
+        on_cpu(1);
+        if shared.object.acquire().is_ok() {
+            on_cpu(0);
+            shared.use_and_release(0);
+        }
+    });
+    assert_eq!(left.close_then(0), Ok(()));
+    assert!(left.object().try_acquire().is_none());
+    user.join().unwrap();
+    assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
+}
+
+/// From the completion on nobody's late step reaches the object: it is another one's by then.
+fn s13_the_object_may_be_used_again<R: Make>() {
+    let left = Left::<R>::and(1, |shared| {
+        for work in &shared.work {
+            // SAFETY: the completion has it to itself. Loom checks it.
+            work.with_mut(|work| unsafe { *work = 0 });
+        }
+        shared.object.reinit().unwrap();
+    });
+    let user = left.spawn_user(0);
+    assert_eq!(left.close_then(0), Ok(()));
+    user.join().unwrap();
+    assert_eq!((left.runs(), left.object().state()), (1, State::Open));
+    left.object().acquire().unwrap();
+    assert_eq!(left.close_then(1), Ok(()));
+    assert_eq!(left.object().racy_held(), 1);
+    // SAFETY: acquired above.
+    unsafe { left.object().release() };
+    assert_eq!((left.runs(), left.object().state()), (2, State::Open));
+}
+
+/// It is nobody's last release, whenever it comes.
+fn s13_against_a_release_of_none<R: Make>() {
+    let left = Left::<R>::and(1, |shared| shared.object.reinit().unwrap());
+    let other = left.spawn(|shared, _| {
+        // SAFETY: none are given up.
+        unsafe { shared.object.release_many(0) };
+    });
+    assert_eq!(left.close_then(0), Ok(()));
+    left.shared.use_and_release(0);
+    other.join().unwrap();
+    assert_eq!((left.runs(), left.object().state()), (1, State::Open));
+}
+
+fn s13_against_another<R: Make>() {
+    let left = Left::<R>::new(1);
+    let other = left.spawn(|shared, completion| close_then(&shared.object, completion));
+    let both = [left.close_then(0), other.join().unwrap()];
+    let refused: Vec<_> = both.iter().filter_map(|one| one.err()).collect();
+    assert_eq!(refused, [CloseThenError::Occupied]);
+    assert_eq!((left.runs(), left.object().state()), (0, State::Draining));
+    left.shared.use_and_release(0);
+    assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
+}
+
+fn s13_against_a_close<R: Make>() {
+    let left = Left::<R>::new(1);
+    let closer = left.spawn(|shared, _| shared.object.close());
+    let is_left = match left.close_then(0) {
+        Ok(()) => 1,
+        Err(CloseThenError::WrongState(WrongState { found })) => {
+            assert_eq!(found, State::Closing, "the other one counts what is held");
+            0
+        }
+        Err(other) => panic!("{other}"),
+    };
+    let outcome = closer.join().unwrap();
+    assert!(is_left == 1 || outcome == CloseOutcome::Closed);
+    assert_eq!(left.object().state(), State::Draining);
+    left.shared.use_and_release(0);
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
+}
+
+/// It has just been left, or is about to be: it comes back, or runs, but not both.
+fn s13_against_a_cancel<R: Make>() {
+    let left = Left::<R>::new(1);
+    let canceller = left.spawn(|shared, _| shared.object.cancel());
+    assert_eq!(left.close_then(0), Ok(()));
+    let is_left = match canceller.join().unwrap() {
+        Ok(given_back) => {
+            let own = std::ptr::NonNull::from(&*left.completions[0]);
+            assert_eq!(given_back, Some(own));
+            assert_eq!(left.object().state(), State::Open);
+            0
+        }
+        Err(_) => {
+            assert_eq!(left.object().state(), State::Draining);
+            1
+        }
+    };
+    left.shared.use_and_release(0);
+    left.object().close();
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
+}
+
+fn s13_a_cancel_against_the_last_release<R: Make>() {
+    let left = Left::<R>::new(1);
+    assert_eq!(left.close_then(0), Ok(()));
+    let user = left.spawn_user(0);
+    let given_back = match left.object().cancel() {
+        Ok(given_back) => {
+            assert!(given_back.is_some());
+            assert_eq!(left.object().state(), State::Open);
+            1
+        }
+        Err(WrongState { found }) => {
+            assert!(matches!(found, State::Closing | State::Drained), "{found}");
+            0
+        }
+    };
+    user.join().unwrap();
+    left.object().close();
+    assert_eq!(left.runs() + given_back, 1);
+    assert_eq!(left.object().state(), State::Drained);
+}
+
+/// The other is refused as long as the slot is the canceller's, and then it is its own.
+fn s13_after_a_cancel_another_is_left<R: Make>() {
+    let left = Left::<R>::new(1);
+    assert_eq!(left.close_then(0), Ok(()));
+    let other = left.spawn(|shared, completion| close_then(&shared.object, completion));
+    let given_back = left.object().cancel().unwrap();
+    let own = std::ptr::NonNull::from(&*left.completions[0]);
+    assert_eq!(given_back, Some(own));
+    let is_left = match other.join().unwrap() {
+        Ok(()) => 1,
+        Err(CloseThenError::Occupied) => 0,
+        Err(CloseThenError::WrongState(WrongState { found })) => {
+            assert_eq!(found, State::Closing, "the other one is opening it");
+            0
+        }
+        Err(other) => panic!("{other}"),
+    };
+    left.shared.use_and_release(0);
+    left.object().close();
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
+}
+
+fn s13_against_a_wait<R: Make>() {
+    let left = Left::<R>::new(0);
+    let waiter = left.spawn(|shared, _| {
+        let outcome = shared.object.wait(&Sleep);
+        // Let go before the completion has run, perhaps.
+        (outcome, shared.object.state())
+    });
+    let is_left = usize::from(left.close_then(0).is_ok());
+    assert_eq!(
+        waiter.join().unwrap(),
+        (WaitOutcome::Drained, State::Drained)
+    );
+    assert_eq!(
+        (left.runs(), left.object().state()),
+        (is_left, State::Drained)
+    );
+}
+
+/// It sleeps: whoever runs the completion must wake it, and what users did is visible to both.
+fn s13_a_waiter_and_the_last_release<R: Make>() {
+    let left = Left::<R>::new(1);
+    assert_eq!(left.close_then(0), Ok(()));
+    let user = left.spawn_user(0);
+    assert_eq!(left.object().wait(&Sleep), WaitOutcome::Drained);
+    // SAFETY: drained. Loom checks that the user's write happens-before.
+    let done = left.shared.work[0].with(|work| unsafe { *work });
+    assert_eq!(done, 1);
+    user.join().unwrap();
+    assert_eq!(left.runs(), 1);
+}
+
+fn s13_against_a_clone<R: Make>() {
+    let left = Left::<R>::new(1);
+    let user = left.spawn(|shared, _| {
+        on_cpu(1);
+        // SAFETY: one is held.
+        unsafe { shared.object.acquire_held() }.unwrap();
+        shared.use_and_release(0);
+        assert_eq!(shared.runs.load(Relaxed), 0, "the clone is held");
+        shared.use_and_release(0);
+    });
+    assert_eq!(left.close_then(0), Ok(()));
+    user.join().unwrap();
+    assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
+}

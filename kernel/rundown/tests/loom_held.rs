@@ -1,0 +1,161 @@
+//! Models: holders that take more (S12), against closing, cancelling and the last release of others.
+#![cfg(rundown_loom)]
+
+mod models;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use models::{Make, Sleep, models, on_cpu};
+use rundown::{Protected, Rundown, State, WaitOutcome};
+
+models!(
+    /// The clone is in a slot or on the shared count, and in the drain in either case.
+    s12_a_clone_against_a_close,
+    s12_a_clone_against_a_cancel,
+    s12_a_clone_against_the_last_other_release,
+    s12_a_clone_protects_the_value bound: 3,
+    s12_a_clone_against_a_cancel_and_a_close bound: 3,
+    s12_two_clones_while_draining bound: 3,
+);
+
+/// A holder on CPU 0, and its clone, which it gives up on CPU 1.
+fn clone_and_drop<R: Make>(rundown: &Rundown<R>) {
+    on_cpu(0);
+    // SAFETY: the caller's model has acquired one for this thread.
+    unsafe { rundown.acquire_held() }.unwrap();
+    assert!(!rundown.is_drained(), "two are held");
+    on_cpu(1);
+    // SAFETY: the one that was acquired for this thread; the other one is left.
+    unsafe { rundown.release() };
+    assert!(!rundown.is_drained(), "one is held");
+}
+
+fn s12_a_clone_against_a_close<R: Make>() {
+    let rundown = Arc::new(R::new());
+    rundown.acquire().unwrap();
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || clone_and_drop(&rundown))
+    };
+    rundown.close();
+    assert!(!rundown.is_drained(), "one is held");
+    user.join().unwrap();
+    assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
+    // SAFETY: the clone.
+    unsafe { rundown.release() };
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+fn s12_a_clone_against_a_cancel<R: Make>() {
+    let rundown = Arc::new(R::new());
+    rundown.acquire().unwrap();
+    rundown.close();
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || clone_and_drop(&rundown))
+    };
+    rundown.cancel().unwrap();
+    user.join().unwrap();
+    assert_eq!((rundown.state(), rundown.racy_held()), (State::Open, 1));
+    rundown.close();
+    assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
+    // SAFETY: the clone.
+    unsafe { rundown.release() };
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+fn s12_a_clone_against_the_last_other_release<R: Make>() {
+    let rundown = Arc::new(R::new());
+    rundown.acquire_many(2).unwrap();
+    rundown.close();
+    let other = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(1);
+            // SAFETY: one of the two.
+            unsafe { rundown.release() };
+        })
+    };
+    let mut drain = rundown.drain();
+    // SAFETY: the other of the two.
+    unsafe { rundown.acquire_held() }.unwrap();
+    // SAFETY: the other of the two, and not the clone.
+    unsafe { rundown.release() };
+    assert_eq!(drain.poll(), None, "the clone is held");
+    other.join().unwrap();
+    assert_eq!(drain.poll(), None, "the clone is held");
+    // SAFETY: the clone.
+    unsafe { rundown.release() };
+    assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
+}
+
+/// The clone is used after its original is gone, and the run-down sees all of it.
+fn s12_a_clone_protects_the_value<R: Make>() {
+    let object = Arc::new(Protected::new(R::new(), UnsafeCell::new(0)));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            let Some(guard) = object.try_acquire() else {
+                return 0;
+            };
+            let clone = guard.clone();
+            drop(guard);
+            // SAFETY: the only user.
+            clone.with_mut(|value| unsafe { *value += 1 });
+            on_cpu(0);
+            1
+        })
+    };
+    let value = object.run_down(&Sleep).unwrap();
+    // SAFETY: run down. Loom checks that the user's write happens-before.
+    let seen = value.with(|value| unsafe { *value });
+    assert_eq!(seen, user.join().unwrap());
+}
+
+fn s12_a_clone_against_a_cancel_and_a_close<R: Make>() {
+    let rundown = Arc::new(R::new());
+    rundown.acquire().unwrap();
+    rundown.close();
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || clone_and_drop(&rundown))
+    };
+    rundown.cancel().unwrap();
+    rundown.close();
+    assert!(!rundown.is_drained(), "one is held");
+    user.join().unwrap();
+    assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
+    // SAFETY: the clone.
+    unsafe { rundown.release() };
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// Each of two holders takes one more and drops both: nothing is left over, and nothing ends too early.
+fn s12_two_clones_while_draining<R: Make>() {
+    let shared = Arc::new((R::new(), AtomicUsize::new(2)));
+    shared.0.acquire_many(2).unwrap();
+    let mut drain = shared.0.drain();
+    let user = |shared: &(Rundown<R>, AtomicUsize), cpu| {
+        on_cpu(cpu);
+        // SAFETY: one of the two is this thread's, until it is released.
+        unsafe { shared.0.acquire_held() }.unwrap();
+        // SAFETY: this thread's, and not its clone.
+        unsafe { shared.0.release() };
+        shared.1.fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: the clone.
+        unsafe { shared.0.release() };
+    };
+    let other = {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || user(&shared, 1))
+    };
+    user(&shared, 0);
+    if drain.poll().is_some() {
+        assert_eq!(shared.1.load(Ordering::Relaxed), 0, "drained while in use");
+    }
+    other.join().unwrap();
+    assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
+}

@@ -1,0 +1,324 @@
+//! Models: every two calls of owners against each other, from every state in which an object may be between
+//! calls. No value is lost or comes out twice, no completion either, what an owner wrote is seen by the one
+//! that takes it out, and the object is as good as new afterwards.
+#![cfg(rundown_loom)]
+
+mod models;
+
+use std::sync::Arc as Plainly;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use models::{Make, Sleep, on_cpu};
+use rundown::{Completion, Guard, Protected, State};
+
+/// Loom checks that whoever reads it has seen whoever wrote it.
+type Value = UnsafeCell<u32>;
+type Object<R> = Protected<Value, R>;
+
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    Publish,
+    Open,
+    RunDown,
+    TryRunDown,
+    Replace,
+    Close,
+    CloseThen,
+    Cancel,
+    Wait,
+}
+
+use Call::{Cancel, Close, CloseThen, Open, Publish, Replace, RunDown, TryRunDown, Wait};
+
+const CALLS: [Call; 9] = [
+    Publish, Open, RunDown, TryRunDown, Replace, Close, CloseThen, Cancel, Wait,
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    Vacant,
+    /// Born closed, with a value.
+    Unopened,
+    Open,
+    /// One guard is out, which is dropped during the two calls.
+    Draining,
+    /// A completion is left, and one guard is out, which is dropped during the two calls.
+    DrainingThen,
+    Drained,
+    /// Its first value has been taken out.
+    RunDown,
+}
+
+/// What has gone into an object, and what has come out.
+#[derive(Default)]
+struct Tally {
+    values_in: Vec<u32>,
+    values_out: Vec<u32>,
+    completions_in: usize,
+    completions_out: usize,
+}
+
+impl Tally {
+    fn goes_in(&mut self, value: u32, accepted: bool) {
+        if accepted {
+            self.values_in.push(value);
+        }
+    }
+
+    fn comes_out(&mut self, value: Value) {
+        // SAFETY: this is its owner. Loom checks that all accesses happen-before.
+        let value = value.with_mut(|value| unsafe { *value });
+        self.values_out.push(value);
+    }
+
+    fn and(mut self, mut other: Self) -> Self {
+        self.values_in.append(&mut other.values_in);
+        self.values_out.append(&mut other.values_out);
+        self.completions_in += other.completions_in;
+        self.completions_out += other.completions_out;
+        self
+    }
+
+    fn is_balanced(&mut self) -> bool {
+        self.values_in.sort_unstable();
+        self.values_out.sort_unstable();
+        self.values_in == self.values_out && self.completions_in == self.completions_out
+    }
+}
+
+/// A completion that counts its runs. Not loom's atomic, so as not to order anything.
+fn counting(runs: &Plainly<AtomicUsize>) -> Plainly<Completion> {
+    unsafe fn run(runs: *mut ()) {
+        // SAFETY: the model keeps it until all has been counted.
+        let runs = unsafe { &*runs.cast::<AtomicUsize>() };
+        runs.fetch_add(1, Ordering::Relaxed);
+    }
+    let context = Plainly::as_ptr(runs).cast_mut().cast();
+    // SAFETY: any thread may count.
+    Plainly::new(unsafe { Completion::new(run, context) })
+}
+
+fn made<R: Make>(call: Call, object: &Object<R>, value: u32, completion: &Completion) -> Tally {
+    let mut tally = Tally::default();
+    let new = UnsafeCell::new(value);
+    match call {
+        Publish => tally.goes_in(value, object.publish(new).is_ok()),
+        // Its value has been counted when the object was made.
+        Open => drop(object.open()),
+        RunDown => {
+            if let Ok(old) = object.run_down(&Sleep) {
+                tally.comes_out(old);
+            }
+        }
+        TryRunDown => {
+            if let Ok(old) = object.try_run_down() {
+                tally.comes_out(old);
+            }
+        }
+        Replace => {
+            if let Ok(old) = object.replace(&Sleep, new) {
+                tally.goes_in(value, true);
+                tally.comes_out(old);
+            }
+        }
+        Close => drop(object.close()),
+        CloseThen => {
+            // SAFETY: the model keeps it to the end.
+            let left = unsafe { left_with(object, completion) };
+            tally.completions_in += usize::from(left);
+        }
+        Cancel => {
+            let given_back = object.cancel().is_ok_and(|it| it.is_some());
+            tally.completions_out += usize::from(given_back);
+        }
+        Wait => {
+            let _ = object.wait(&Sleep);
+        }
+    }
+    tally
+}
+
+/// # Safety
+/// The completion is valid until it has run or come back.
+unsafe fn left_with<R: Make>(object: &Object<R>, completion: &Completion) -> bool {
+    // SAFETY: the model outlives the object, and is the only one to use it.
+    let completion: &'static Completion = unsafe { &*std::ptr::from_ref(completion) };
+    object.close_then(completion).is_ok()
+}
+
+/// An object in this state, and what went into it and came out.
+fn started<R: Make>(start: Start) -> (Object<R>, Tally) {
+    let first = 1;
+    let mut tally = Tally::default();
+    let object = match start {
+        Start::Vacant => return (Protected::vacant(R::closed()), tally),
+        Start::Unopened => Protected::new(R::closed(), UnsafeCell::new(first)),
+        _ => Protected::new(R::new(), UnsafeCell::new(first)),
+    };
+    tally.goes_in(first, true);
+    match start {
+        Start::Drained => drop(object.close()),
+        Start::RunDown => tally.comes_out(object.run_down(&Sleep).unwrap()),
+        _ => {}
+    }
+    (object, tally)
+}
+
+/// The guard, if one is out, is dropped `early`, before the first call, or after it; during the second.
+fn pair<R: Make>(start: Start, [first, second]: [Call; 2], early: bool) {
+    let runs = Plainly::new(AtomicUsize::new(0));
+    let completion = counting(&runs);
+    let (object, mut tally) = started::<R>(start);
+    let object = Arc::new(object);
+    let mut guard = None;
+    if let Start::Draining | Start::DrainingThen = start {
+        guard = Some(object.try_acquire().unwrap());
+        if let Start::DrainingThen = start {
+            // SAFETY: kept to the end.
+            assert!(unsafe { left_with(&object, &completion) });
+            tally.completions_in += 1;
+        } else {
+            object.close();
+        }
+    }
+    let other = {
+        let (object, completion) = (Arc::clone(&object), Plainly::clone(&completion));
+        thread::spawn(move || {
+            on_cpu(1);
+            made(second, &object, 20, &completion)
+        })
+    };
+    let let_go = |guard: Option<Guard<'_, Value, R>>| {
+        if let Some(guard) = guard {
+            // SAFETY: nobody writes it while it is protected.
+            guard.with(|value| assert_eq!(unsafe { *value }, 1));
+        }
+    };
+    let late = if early { None } else { guard.take() };
+    let_go(guard);
+    tally = tally.and(made(first, &object, 10, &completion));
+    let_go(late);
+    tally = tally.and(other.join().unwrap());
+    ends_well(&object, tally, &runs);
+}
+
+/// Whatever came of it: what is left comes out, and the object serves on.
+fn ends_well<R: Make>(object: &Object<R>, mut tally: Tally, runs: &AtomicUsize) {
+    let state = object.state();
+    assert!(
+        matches!(state, State::Open | State::Drained | State::RunDown),
+        "{state} at the end"
+    );
+    if let Ok(value) = object.run_down(&Sleep) {
+        tally.comes_out(value);
+    }
+    tally.completions_out += runs.load(Ordering::Relaxed);
+    assert!(
+        tally.is_balanced(),
+        "in: {:?} and {} completions, out: {:?} and {}",
+        tally.values_in,
+        tally.completions_in,
+        tally.values_out,
+        tally.completions_out
+    );
+    assert_eq!(object.state(), State::RunDown);
+    object.publish(UnsafeCell::new(99)).unwrap();
+    let guard = object.try_acquire().unwrap();
+    assert!(object.try_run_down().is_err(), "held");
+    let clone: Guard<'_, _, R> = guard.clone();
+    drop(guard);
+    assert_eq!((object.state(), object.racy_held()), (State::Draining, 1));
+    drop(clone);
+    assert!(object.try_run_down().is_ok());
+}
+
+/// Of two calls each way round, since threads differ in what they have seen.
+fn every_pair<R: Make>(start: Start, bound: Option<usize>) {
+    for first in CALLS {
+        for second in CALLS {
+            for early in [true, false] {
+                let held = matches!(start, Start::Draining | Start::DrainingThen);
+                if !early && (!held || matches!(first, RunDown | Replace | Wait)) {
+                    // It would wait for itself.
+                    continue;
+                }
+                println!("{start:?}: {first:?} against {second:?}, {early}");
+                let mut builder = loom::model::Builder::new();
+                builder.preemption_bound = bound;
+                builder.check(move || pair::<R>(start, [first, second], early));
+            }
+        }
+    }
+}
+
+macro_rules! pairs {
+    ($($kind:ident: $type:ty, $bound:expr;)*) => {
+        $(
+            mod $kind {
+                use super::Start;
+
+                #[test]
+                fn publish_against_open_of_a_vacant_object() {
+                    loom::model(super::publish_against_open_of_a_vacant_object::<$type>);
+                }
+
+                #[test]
+                fn vacant() {
+                    super::every_pair::<$type>(Start::Vacant, $bound);
+                }
+
+                #[test]
+                fn unopened() {
+                    super::every_pair::<$type>(Start::Unopened, $bound);
+                }
+
+                #[test]
+                fn open() {
+                    super::every_pair::<$type>(Start::Open, $bound);
+                }
+
+                #[test]
+                fn draining() {
+                    super::every_pair::<$type>(Start::Draining, $bound);
+                }
+
+                #[test]
+                fn draining_with_a_completion() {
+                    super::every_pair::<$type>(Start::DrainingThen, $bound);
+                }
+
+                #[test]
+                fn drained() {
+                    super::every_pair::<$type>(Start::Drained, $bound);
+                }
+
+                #[test]
+                fn run_down() {
+                    super::every_pair::<$type>(Start::RunDown, $bound);
+                }
+            }
+        )*
+    };
+}
+
+pairs! {
+    plain: crate::models::Plain, Some(3);
+    slots_1: crate::models::Slots<1>, Some(3);
+    per_cpu: crate::models::Counters, Some(2);
+}
+
+/// An open that is refused puts no word back that publishing may stumble over.
+fn publish_against_open_of_a_vacant_object<R: Make>() {
+    let object = Arc::new(Protected::<_, R>::vacant(R::closed()));
+    let other = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || object.open().is_ok())
+    };
+    let published = object.publish(7).is_ok();
+    assert!(published, "nothing else opens it");
+    assert!(!other.join().unwrap(), "it held no value");
+    assert_eq!(object.try_acquire().map(|guard| *guard), Some(7));
+}

@@ -1,0 +1,259 @@
+//! Models: a value goes in before the object opens, and out before the next one; a lazy object gets its
+//! counter before that.
+#![cfg(rundown_loom)]
+
+mod models;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use models::{Counters, Make, Model, Sleep, models, on_cpu};
+use rundown::{PerCpuRundown, Protected, RunDownError, State, WrongState};
+
+models!(
+    replace_against_an_acquire bound: 3,
+    publish_against_an_acquire,
+    a_born_value_opens_against_an_acquire,
+    of_two_replacements_each_value_comes_out_once bound: 3,
+    two_ends_of_one_generation,
+    a_late_run_down_against_the_next_publication bound: 3,
+    an_early_release_and_a_cancel_during_anothers_drain bound: 3,
+);
+
+/// A value that its owner writes before it is published, and again after it is taken out.
+type Value = UnsafeCell<u32>;
+
+/// What a user finds, if anything.
+fn used<R: Make>(object: &Protected<Value, R>) -> Option<u32> {
+    let guard = object.try_acquire()?;
+    // SAFETY: protected, so nobody writes it. Loom checks it.
+    Some(guard.with(|value| unsafe { *value }))
+}
+
+/// Its owner's last write.
+fn torn_down(value: Value) -> u32 {
+    value.with_mut(|value| {
+        // SAFETY: taken out, so nobody reads it. Loom checks it.
+        let value = unsafe { &mut *value };
+        std::mem::replace(value, 0)
+    })
+}
+
+fn replace_against_an_acquire<R: Make>() {
+    let object = Arc::new(Protected::<_, R>::new(R::new(), UnsafeCell::new(1)));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            used(&object)
+        })
+    };
+    let old = object.replace(&Sleep, UnsafeCell::new(2)).unwrap();
+    assert_eq!(torn_down(old), 1);
+    assert!(matches!(user.join().unwrap(), None | Some(1 | 2)));
+    assert_eq!(used(&object), Some(2));
+}
+
+fn publish_against_an_acquire<R: Make>() {
+    let object = Arc::new(Protected::<_, R>::vacant(R::closed()));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            used(&object)
+        })
+    };
+    object.publish(UnsafeCell::new(1)).unwrap();
+    assert!(matches!(user.join().unwrap(), None | Some(1)));
+    assert_eq!(object.run_down(&Sleep).map(torn_down), Ok(1));
+}
+
+fn a_born_value_opens_against_an_acquire<R: Make>() {
+    let object = Arc::new(Protected::<_, R>::new(R::closed(), UnsafeCell::new(1)));
+    let user = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            used(&object)
+        })
+    };
+    object.open().unwrap();
+    assert!(matches!(user.join().unwrap(), None | Some(1)));
+    assert_eq!(object.run_down(&Sleep).map(torn_down), Ok(1));
+}
+
+fn of_two_replacements_each_value_comes_out_once<R: Make>() {
+    let object = Arc::new(Protected::<_, R>::new(R::new(), UnsafeCell::new(1)));
+    let replaced = |object: &Protected<Value, R>, value| {
+        let old = object.replace(&Sleep, UnsafeCell::new(value));
+        old.map(torn_down).map_err(|error| error.reason)
+    };
+    let other = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            on_cpu(1);
+            replaced(&object, 20)
+        })
+    };
+    let (one, other) = (replaced(&object, 10), other.join().unwrap());
+    let last = object.run_down(&Sleep).map(torn_down);
+    let taken = Err(RunDownError::Taken);
+    let expected = [
+        // One after the other, or one of them found the value taken.
+        (Ok(1), Ok(10), Ok(20)),
+        (Ok(20), Ok(1), Ok(10)),
+        (Ok(1), taken, Ok(10)),
+        (taken, Ok(1), Ok(20)),
+    ];
+    let found = (one, other, last);
+    assert!(expected.contains(&found), "{found:?}");
+}
+
+fn two_ends_of_one_generation<R: Make>() {
+    let object = Arc::new(Protected::<_, R>::new(R::new(), UnsafeCell::new(1)));
+    object.close();
+    let other = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            let retired = object.begin_run_down().wait(&Sleep);
+            retired.and_then(|retired| retired.take()).map(torn_down)
+        })
+    };
+    let retired = object.begin_run_down().wait(&Sleep).unwrap();
+    let mine = retired.replace(UnsafeCell::new(2)).ok().map(torn_down);
+    match (mine, other.join().unwrap()) {
+        (Some(1), Err(RunDownError::Taken)) => assert_eq!(used(&object), Some(2)),
+        // It began after the replacement.
+        (Some(1), Ok(2)) | (None, Ok(1)) => assert_eq!(object.state(), State::RunDown),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An owner's token is of its own value.
+fn a_late_run_down_against_the_next_publication<R: Make>() {
+    let object = Arc::new(Protected::<_, R>::vacant(R::closed()));
+    let generation = object.publish(UnsafeCell::new(1)).unwrap();
+    let late = {
+        let object = Arc::clone(&object);
+        thread::spawn(move || {
+            let retired = object.begin_run_down_of(generation).wait(&Sleep);
+            retired.and_then(|retired| retired.take()).map(torn_down)
+        })
+    };
+    let mine = object.try_run_down().map(torn_down);
+    let next = object.publish(UnsafeCell::new(2)).is_ok();
+    let late = late.join().unwrap();
+    assert!(matches!(
+        (mine, late),
+        (Ok(1), Err(RunDownError::Taken)) | (Err(_), Ok(1))
+    ));
+    if next {
+        assert_eq!(used(&object), Some(2), "it has run down the next one");
+    } else {
+        assert_eq!(object.state(), State::RunDown);
+    }
+}
+
+/// While the slots are drained, what has been released early is not taken for the whole count.
+fn an_early_release_and_a_cancel_during_anothers_drain<R: Make>() {
+    let rundown = Arc::new(R::new());
+    rundown.acquire_many(2).unwrap();
+    let closer = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || rundown.close())
+    };
+    let user = {
+        let rundown = Arc::clone(&rundown);
+        thread::spawn(move || {
+            on_cpu(1);
+            // SAFETY: one of the two.
+            unsafe { rundown.release() };
+            let state = rundown.state();
+            assert!(
+                matches!(state, State::Open | State::Closing | State::Draining),
+                "{state}: one is held"
+            );
+            rundown.cancel()
+        })
+    };
+    closer.join().unwrap();
+    let cancelled = match user.join().unwrap() {
+        Ok(_) => true,
+        Err(WrongState { found }) => {
+            assert!(matches!(found, State::Open | State::Closing), "{found}");
+            false
+        }
+    };
+    assert_eq!(rundown.state() == State::Open, cancelled);
+    assert_eq!(rundown.racy_held(), 1);
+    // SAFETY: the other of the two.
+    unsafe { rundown.release() };
+    rundown.close();
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// Whoever finds it open finds its counter, and that counts from zero.
+#[test]
+fn a_lazy_object_opens_against_an_acquire() {
+    loom::model(|| {
+        let object = Arc::new(PerCpuRundown::<Model>::lazy());
+        let user = {
+            let object = Arc::clone(&object);
+            thread::spawn(move || {
+                on_cpu(1);
+                object.acquire().is_ok()
+            })
+        };
+        object.open().unwrap();
+        object.close();
+        let held = user.join().unwrap();
+        assert_eq!(object.racy_held(), i64::from(held));
+        assert_eq!(object.is_drained(), !held);
+    });
+}
+
+/// One of two counters becomes the object's, and is all that the object ever uses; the other is free again.
+#[test]
+fn two_prepare_a_lazy_object() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let object = Arc::new(PerCpuRundown::<Model>::lazy());
+        let other = {
+            let object = Arc::clone(&object);
+            thread::spawn(move || {
+                on_cpu(1);
+                object.prepare().unwrap();
+                (object.open().is_ok(), object.acquire().is_ok())
+            })
+        };
+        object.prepare().unwrap();
+        let opened = object.open().is_ok();
+        let (opened_there, held) = other.join().unwrap();
+        assert!(opened != opened_there, "one opens it");
+        assert_eq!(object.racy_held(), i64::from(held));
+        // Two counters there are: one is the object's.
+        let [second, third] = [(); 2].map(|()| PerCpuRundown::<Model>::new());
+        assert!(second.is_ok() && third.is_err());
+        object.close();
+        assert_eq!(object.is_drained(), !held);
+    });
+}
+
+#[test]
+fn two_publish_into_a_lazy_object() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let object = Arc::new(Protected::<_, Counters>::vacant(PerCpuRundown::lazy()));
+        let other = {
+            let object = Arc::clone(&object);
+            thread::spawn(move || object.publish(UnsafeCell::new(2)).is_ok())
+        };
+        let published = object.publish(UnsafeCell::new(1)).is_ok();
+        assert!(published != other.join().unwrap());
+        let value = if published { 1 } else { 2 };
+        assert_eq!(used(&object), Some(value));
+        assert_eq!(object.run_down(&Sleep).map(torn_down), Ok(value));
+    });
+}
