@@ -235,8 +235,9 @@ fn set_cpu_id(cpu_id: u32) {
     }
 }
 
-/// Defines and finds the module's own `struct rseq`: its name carries the version, so that two versions
-/// of this crate get along. (Weak: two static libraries that contain the same one share it.)
+/// Defines and finds the module's own `struct rseq`: its name carries those of the crate and its version,
+/// so that two versions of this crate, or two builds of it, get along. (Weak: two static libraries that
+/// contain the same one share it.)
 macro_rules! own_area {
     ($name:expr) => {
         global_asm!(
@@ -271,7 +272,8 @@ macro_rules! own_area {
     };
 }
 own_area!(concat!(
-    "rundown_rseq_",
+    env!("CARGO_CRATE_NAME"),
+    "_rseq_",
     env!("CARGO_PKG_VERSION_MAJOR"),
     "_",
     env!("CARGO_PKG_VERSION_MINOR"),
