@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     tests::main("bench", cases)
 }
 
-/// Every contender and kind, with every number of CPUs, in order, once.
+/// Every contender and variant, with every number of CPUs, in order, once.
 fn everything_is_measured(report: &Report, steps: &[u32]) -> Result<()> {
     let figures = Figures::of(report);
     let [plan] = figures.plans[..] else {
@@ -47,9 +47,13 @@ fn everything_is_measured(report: &Report, steps: &[u32]) -> Result<()> {
         measured == each_with(steps, &Contender::ALL),
         "{measured:?}"
     );
-    let torn_down: Vec<_> = figures.teardowns.iter().map(|l| (l.cpus, l.kind)).collect();
+    let torn_down: Vec<_> = figures
+        .teardowns
+        .iter()
+        .map(|l| (l.cpus, l.variant))
+        .collect();
     ensure!(
-        torn_down == each_with(steps, &Contender::KINDS),
+        torn_down == each_with(steps, &Contender::VARIANTS),
         "{torn_down:?}"
     );
     let barriers: Vec<_> = figures.barriers.iter().map(|line| line.cpus).collect();

@@ -1,4 +1,4 @@
-//! What each kind touches is what the model says, see the guest of the same name.
+//! What each variant touches is what the model says, see the guest of the same name.
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         let case = Case::new("monitor_nmi", &cpus.to_string()).inject_nmis(every);
         case.also(|report| {
             // What each CPU has counted for itself, at the least: the guest's `NMIS` in each of its
-            // four tests of kinds, and four times as many in the last.
+            // four tests of variants, and four times as many in the last.
             let injected = report.done[0];
             ensure!(injected >= 8 * 50, "only {injected} NMIs");
             Ok(())

@@ -1,4 +1,4 @@
-//! The per-CPU kind, see the guest of the same name.
+//! The per-CPU variant, see the guest of the same name.
 
 use std::process::ExitCode;
 

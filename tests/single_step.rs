@@ -1,4 +1,4 @@
-//! The per-CPU kind interrupted at every instruction boundary, see the guest of the same name.
+//! The per-CPU variant interrupted at every instruction boundary, see the guest of the same name.
 
 use std::process::ExitCode;
 

@@ -39,7 +39,7 @@ fn storm_did_its_work(report: &Report, shape: &Shape) -> Result<()> {
     let (totals, lines) = last_report(&report.events).context("there is no last report")?;
     for (lane, name) in [
         (&totals.cache_aware, "cache-aware"),
-        (&totals.shared, "shared"),
+        (&totals.plain, "plain"),
     ] {
         ensure!(
             lane.violations == 0,
@@ -85,8 +85,8 @@ fn storm_did_its_work(report: &Report, shape: &Shape) -> Result<()> {
         "grants do not add up"
     );
     ensure!(
-        sum(|line| line.shared_grants) == totals.shared.grants,
-        "shared grants do not add up"
+        sum(|line| line.plain_grants) == totals.plain.grants,
+        "plain grants do not add up"
     );
     ensure!(
         sum(|line| line.irq_grants) > 0,
@@ -116,10 +116,10 @@ fn last_report(events: &[Event<'static>]) -> Option<(Totals, Vec<CpuLine>)> {
     Some((*totals, lines.collect()))
 }
 
-/// A soak ends when both kinds have done their part, and not before.
+/// A soak ends when both variants have done their part, and not before.
 fn each_kind_did_so_much(report: &Report, pairs: u64, teardowns: u64) -> Result<()> {
     let (totals, _) = last_report(&report.events).context("there is no last report")?;
-    for lane in [&totals.cache_aware, &totals.shared] {
+    for lane in [&totals.cache_aware, &totals.plain] {
         ensure!(lane.grants >= pairs, "{} pairs", lane.grants);
         ensure!(lane.teardowns >= teardowns, "{} teardowns", lane.teardowns);
     }
@@ -149,8 +149,8 @@ fn one_report_a_second(report: &Report) -> Result<()> {
             "grants go back"
         );
         ensure!(
-            pair[0].shared.grants <= pair[1].shared.grants,
-            "shared grants go back"
+            pair[0].plain.grants <= pair[1].plain.grants,
+            "plain grants go back"
         );
     }
     Ok(())

@@ -26,8 +26,8 @@ struct Storm {
     cpus: Vec<CpuLine>,
 }
 
-const PER_CPU: RGBColor = RGBColor(0x2a, 0x6f, 0xb0);
-const SHARED: RGBColor = RGBColor(0xd9, 0x8a, 0x2b);
+const CACHE_AWARE: RGBColor = RGBColor(0x2a, 0x6f, 0xb0);
+const PLAIN: RGBColor = RGBColor(0xd9, 0x8a, 0x2b);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let document: Document = serde_json::from_reader(io::stdin())?;
@@ -49,13 +49,13 @@ fn draw(
     area: DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
 ) -> Result<(), Box<dyn Error>> {
     let Storm { totals, cpus } = storm;
-    let (mine, shared) = (&totals.cache_aware, &totals.shared);
-    // Thousands of grants per second in which the kind was in use.
+    let (cache_aware, plain) = (&totals.cache_aware, &totals.plain);
+    // Thousands of grants per second in which the variant was in use.
     let rate = |grants: u64, busy_ms: u64| grants as f64 / busy_ms.max(1) as f64;
     let bars = |cpu: &CpuLine| {
         [
-            rate(cpu.grants, mine.busy_ms),
-            rate(cpu.shared_grants, shared.busy_ms),
+            rate(cpu.grants, cache_aware.busy_ms),
+            rate(cpu.plain_grants, plain.busy_ms),
         ]
     };
     let highest = cpus.iter().flat_map(bars).fold(1.0, f64::max);
@@ -64,7 +64,7 @@ fn draw(
     let title = format!(
         "{} CPUs use an object while it is torn down {} times: {} violations",
         totals.cpus,
-        mine.teardowns + shared.teardowns,
+        cache_aware.teardowns + plain.teardowns,
         totals.violations(),
     );
     let mut chart = ChartBuilder::on(&area)
@@ -94,26 +94,26 @@ fn draw(
 
     let series = [
         (
-            PER_CPU,
+            CACHE_AWARE,
             format!(
-                "counter per CPU: {:.1} M grants/s",
-                mine.grants_per_second() as f64 / 1e6
+                "cache-aware: {:.1} M grants/s",
+                cache_aware.grants_per_second() as f64 / 1e6
             ),
         ),
         (
-            SHARED,
+            PLAIN,
             format!(
-                "one shared counter: {:.1} M grants/s",
-                shared.grants_per_second() as f64 / 1e6
+                "plain: {:.1} M grants/s",
+                plain.grants_per_second() as f64 / 1e6
             ),
         ),
     ];
-    for (kind, (colour, label)) in series.into_iter().enumerate() {
+    for (variant, (colour, label)) in series.into_iter().enumerate() {
         chart
             .draw_series(cpus.iter().enumerate().map(|(place, cpu)| {
-                let left = place as f64 + 0.12 + 0.38 * kind as f64;
+                let left = place as f64 + 0.12 + 0.38 * variant as f64;
                 Rectangle::new(
-                    [(left, 0.0), (left + 0.38, bars(cpu)[kind])],
+                    [(left, 0.0), (left + 0.38, bars(cpu)[variant])],
                     colour.filled(),
                 )
             }))?

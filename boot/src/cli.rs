@@ -57,7 +57,7 @@ enum Command {
     /// usual counts on 64 CPUs that share two real ones.
     Soak(SoakArgs),
     /// Measure in the kernel: pairs of acquire and release of one object by 1, 2, 4, ... and all CPUs at
-    /// once, under all kinds of protection and with bare instructions; teardowns; barriers. Says
+    /// once, under all variants of protection and with bare instructions; teardowns; barriers. Says
     /// which figures mean something on this machine.
     Bench(BenchArgs),
     /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn; and,

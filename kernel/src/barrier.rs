@@ -48,7 +48,8 @@ use crate::{
 /// the wait goes on, for without its answer there is no going on.
 ///
 /// # Panics
-/// In an NMI handler: what it interrupts may be about to send the interrupt that it would wait for.
+/// In an NMI handler, where it is not [legal](is_legal): what that interrupts may be about to send the
+/// interrupt that it would wait for.
 pub fn all() {
     let call = Call::begin();
     let Err(Silent { cpu }) = call.wait_until(call.begun + REPORT_AFTER_NS) else {
@@ -63,6 +64,13 @@ pub fn all() {
     }
     call.wait_until(u64::MAX)
         .expect("the deadline is 500 years off");
+}
+
+/// Whether a barrier may be called here: anywhere but in an NMI handler. Any context.
+#[must_use]
+pub fn is_legal() -> bool {
+    // Relaxed: only this CPU writes it.
+    !cpu::local().in_nmi.load(Ordering::Relaxed)
 }
 
 /// As [`all`], but gives up at a deadline, in [nanoseconds since boot](clock::nanos).
@@ -147,10 +155,7 @@ struct Call {
 impl Call {
     /// Numbers the round, and asks all CPUs.
     fn begin() -> Self {
-        assert!(
-            !cpu::local().in_nmi.load(Ordering::Relaxed),
-            "a barrier in an NMI handler"
-        );
+        assert!(is_legal(), "a barrier in an NMI handler");
         let call = Self {
             round: ROUNDS.begin(),
             begun: clock::nanos(),

@@ -25,6 +25,7 @@ pub struct Case {
     memory_mib: Option<u32>,
     options: Options,
     ramdisk: Option<Vec<u8>>,
+    image: Option<&'static str>,
     deadline: Duration,
     arguments: Vec<String>,
     actions: Vec<Action>,
@@ -52,6 +53,7 @@ impl Case {
                 ..Options::default()
             },
             ramdisk: None,
+            image: None,
             deadline: generous_deadline(Shape::of(smp).cpus),
             arguments: Vec::new(),
             actions: Vec::new(),
@@ -172,6 +174,14 @@ impl Case {
         self
     }
 
+    /// An image that is linked by itself, for the guest to load: the package, whose binary is named like it.
+    /// The guest finds it as QEMU's file `opt/<package>`.
+    #[must_use]
+    pub fn image(mut self, package: &'static str) -> Self {
+        self.image = Some(package);
+        self
+    }
+
     /// Another deadline than the generous one.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
@@ -285,6 +295,11 @@ impl Case {
         }
         if let Some(contents) = &self.ramdisk {
             boot = boot.ramdisk(contents.as_slice());
+        }
+        if let Some(package) = self.image {
+            let file = guests::elf(package, package)?;
+            let file = format!("name=opt/{package},file={}", file.display());
+            boot = boot.qemu_args(&["-fw_cfg".to_owned(), file]);
         }
         for action in &self.actions {
             boot = boot.act(action.clone());

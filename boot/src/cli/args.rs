@@ -37,10 +37,10 @@ pub(super) struct RunArgs {
 pub(super) struct SoakArgs {
     #[command(flatten)]
     pub(super) boot: BootArgs,
-    /// Protections granted and released, under each of the two kinds.
+    /// Protections granted and released, under each of the two variants.
     #[arg(long, default_value_t = 10_000_000)]
     pub(super) pairs: u64,
-    /// Devices torn down, under each of the two kinds.
+    /// Devices torn down, under each of the two variants.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) teardowns: u64,
 }

@@ -132,7 +132,10 @@ mod tests {
         }
         let rows = bench.latest();
         assert_eq!(rows.len(), 2);
-        assert!(rows[0].starts_with("   2   1.50 k  plain kind"), "{rows:?}");
+        assert!(
+            rows[0].starts_with("   2   1.50 k  plain, one word"),
+            "{rows:?}"
+        );
     }
 
     #[test]

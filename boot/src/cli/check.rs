@@ -24,8 +24,8 @@ pub(super) fn check() -> anyhow::Result<u8> {
         let remedy = REMEDY.replace('\n', "\n  ");
         bail!("there is no {}. What to do:\n  {remedy}", clippy.display());
     }
-    // By itself: beside the kernel it would have the kernel's features, and want an allocator.
-    for packages in [&guest::PACKAGES[..], &[guest::C_LIBRARY]] {
+    // Each by itself: beside the kernel it would have the kernel's features, and want an allocator.
+    for packages in [&guest::PACKAGES[..], &[guest::C_LIBRARY], &[guest::IMAGE]] {
         if !check_packages(&choice, &clippy, packages)? {
             return Ok(FAILED);
         }

@@ -11,7 +11,7 @@ use protocol::storm::{Lane, Totals};
 pub(super) enum Job {
     /// For a time.
     Storm { seconds: u32 },
-    /// Until each kind has done so much.
+    /// Until each variant has done so much.
     Soak { pairs: u64, teardowns: u64 },
     /// Measures, in windows of so many milliseconds.
     Bench { millis: u32 },
@@ -48,7 +48,7 @@ impl Job {
             Self::Soak { pairs, teardowns } => {
                 let of =
                     |lane: &Lane| part(lane.grants, pairs).min(part(lane.teardowns, teardowns));
-                (of(&totals.cache_aware) + of(&totals.shared)) / 2.0
+                (of(&totals.cache_aware) + of(&totals.plain)) / 2.0
             }
             Self::Bench { .. } | Self::Timeline | Self::Topology => 0.0,
         }
@@ -80,7 +80,7 @@ impl Job {
         match self {
             Self::Storm { seconds } => format!("a storm of {seconds} s"),
             Self::Soak { pairs, teardowns } => format!(
-                "a soak: {} pairs and {} teardowns of each kind",
+                "a soak: {} pairs and {} teardowns of each variant",
                 Count(pairs),
                 Count(teardowns)
             ),
@@ -119,7 +119,7 @@ mod tests {
 
     use super::Job;
 
-    fn totals(elapsed_ms: u64, [cache_aware, shared]: [(u64, u64); 2]) -> Totals {
+    fn totals(elapsed_ms: u64, [cache_aware, plain]: [(u64, u64); 2]) -> Totals {
         let lane = |(grants, teardowns)| Lane {
             grants,
             teardowns,
@@ -130,12 +130,12 @@ mod tests {
             elapsed_ms,
             cpus: 2,
             cache_aware: lane(cache_aware),
-            shared: lane(shared),
+            plain: lane(plain),
         }
     }
 
     #[test]
-    fn a_soak_is_done_when_both_kinds_have_done_both() {
+    fn a_soak_is_done_when_both_variants_have_done_both() {
         let job = Job::Soak {
             pairs: 1000,
             teardowns: 10,

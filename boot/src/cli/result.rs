@@ -23,7 +23,7 @@ struct Document<'a> {
     accel: &'static str,
     /// Of a storm.
     seconds: Option<u32>,
-    /// Of a soak: what each kind was to do.
+    /// Of a soak: what each variant was to do.
     pairs: Option<u64>,
     teardowns: Option<u64>,
     /// Of a bench: length of a window.

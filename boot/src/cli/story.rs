@@ -114,13 +114,13 @@ mod tests {
     use super::Story;
 
     fn totals(cpus: u32, elapsed_ms: u64) -> Event<'static> {
-        let (cache_aware, shared) = (Lane::default(), Lane::default());
+        let (cache_aware, plain) = (Lane::default(), Lane::default());
         Event::Storm(Totals {
             last: false,
             elapsed_ms,
             cpus,
             cache_aware,
-            shared,
+            plain,
         })
     }
 

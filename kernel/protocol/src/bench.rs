@@ -19,7 +19,7 @@ pub enum Line {
     Progress(Progress),
     /// One for each contender and number of CPUs.
     Pairs(Pairs),
-    /// One for each kind of rundown protection and number of CPUs.
+    /// One for each variant of rundown protection and number of CPUs.
     Teardown(Teardown),
     /// One for each number of CPUs.
     Barrier(Barrier),
@@ -68,15 +68,15 @@ pub enum Contender {
     /// The limit of plain counters: `add gs:` there and back, without a lock prefix, and a test of a
     /// flag.
     BarePlain,
-    /// The per-CPU kind.
+    /// The per-CPU variant.
     PerCpu,
     /// The limit of counters in slots: `lock xadd` there and back on a slot of the CPU's own.
     BareLocked,
-    /// The cache-aware kind.
+    /// The cache-aware variant.
     CacheAware,
-    /// The shape of Windows' cache-aware kind: a slot for each CPU, load and `lock cmpxchg`.
+    /// The shape of Windows' cache-aware variant: a slot for each CPU, load and `lock cmpxchg`.
     Windows,
-    /// The plain kind: one word for all.
+    /// The plain variant: one word for all.
     Plain,
 }
 
@@ -103,8 +103,8 @@ pub struct Pairs {
 /// Teardowns of one object by CPU 0, while the other CPUs use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Teardown {
-    /// The kind of rundown protection.
-    pub kind: Contender,
+    /// The variant of rundown protection.
+    pub variant: Contender,
     /// CPUs at work, the closer included: with 1, the object is idle.
     pub cpus: u32,
     /// How many teardowns there were.
@@ -117,7 +117,7 @@ pub struct Teardown {
     pub left: i64,
 }
 
-/// Barriers of CPU 0, while other CPUs use an object of the per-CPU kind. Each interrupts all CPUs,
+/// Barriers of CPU 0, while other CPUs use an object of the per-CPU variant. Each interrupts all CPUs,
 /// those that halt as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Barrier {
@@ -147,18 +147,18 @@ impl Contender {
     ];
 
     /// Those that are rundown protection: the others are instructions alone, and cannot be closed.
-    pub const KINDS: [Self; 3] = [Self::PerCpu, Self::CacheAware, Self::Plain];
+    pub const VARIANTS: [Self; 3] = [Self::PerCpu, Self::CacheAware, Self::Plain];
 
     /// In a few words.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::BarePlain => "bare instructions: add gs: there and back, test of a flag",
-            Self::PerCpu => "per-CPU kind",
+            Self::PerCpu => "per-CPU",
             Self::BareLocked => "bare instructions: lock xadd there and back, own slot",
-            Self::CacheAware => "cache-aware kind",
+            Self::CacheAware => "cache-aware",
             Self::Windows => "Windows' shape: load, lock cmpxchg, own slot",
-            Self::Plain => "plain kind, one word for all",
+            Self::Plain => "plain, one word for all",
         }
     }
 }
@@ -228,7 +228,7 @@ mod tests {
                 left: i64::MIN,
             }),
             Line::Teardown(Teardown {
-                kind: Contender::CacheAware,
+                variant: Contender::CacheAware,
                 cpus,
                 times,
                 close: latency,
@@ -268,11 +268,11 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_a_contender() {
+    fn every_variant_is_a_contender() {
         assert!(
-            Contender::KINDS
+            Contender::VARIANTS
                 .iter()
-                .all(|kind| Contender::ALL.contains(kind))
+                .all(|variant| Contender::ALL.contains(variant))
         );
     }
 

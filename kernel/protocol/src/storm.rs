@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! CpuLine::HEADER          one row per CPU:  "{cpu_line}"
-//! Lane::HEADER             one row per kind: "{}", totals.lanes()
+//! Lane::HEADER             one row per variant: "{}", totals.lanes()
 //! "{totals}"               one line: how long, how many, how often
 //! ```
 
@@ -24,16 +24,16 @@ pub struct Totals {
     pub elapsed_ms: u64,
     /// Number of CPUs, and so of [`CpuLine`]s that follow.
     pub cpus: u32,
-    /// The device guarded by a counter per CPU.
+    /// The device guarded by the cache-aware variant.
     pub cache_aware: Lane,
-    /// The same device and work guarded by one shared counter.
-    pub shared: Lane,
+    /// The same device and work guarded by the plain variant.
+    pub plain: Lane,
 }
 
-/// What one kind of rundown protection did since the storm began.
+/// What one variant of rundown protection did since the storm began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lane {
-    /// Milliseconds for which this kind was the one in use.
+    /// Milliseconds for which this variant was the one in use.
     pub busy_ms: u64,
     /// Protections granted.
     pub grants: u64,
@@ -60,54 +60,51 @@ pub struct Latency {
     pub p99_ns: u64,
 }
 
-/// What one CPU did since the storm began, under both kinds.
+/// What one CPU did since the storm began, under both variants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuLine {
     /// Dense index.
     pub index: u32,
     /// What the hardware calls it.
     pub apic_id: u32,
-    /// Protections granted to it, cache-aware kind (interrupt context included).
+    /// Protections granted to it, cache-aware variant (interrupt context included).
     pub grants: u64,
     /// Of those, granted in timer-interrupt context.
     pub irq_grants: u64,
-    /// Protections refused, cache-aware kind.
+    /// Protections refused, cache-aware variant.
     pub refusals: u64,
     /// Protections it released that another CPU had taken.
     pub released_for_others: u64,
-    /// Protections granted to it under the one shared counter.
-    pub shared_grants: u64,
+    /// Protections granted to it under the plain variant.
+    pub plain_grants: u64,
 }
 
 impl Totals {
-    /// Both kinds side by side: two tables, the counts and the times. No wider than 80 columns.
+    /// Both variants side by side: two tables, the counts and the times. No wider than 80 columns.
     #[must_use]
     pub const fn lanes(&self) -> Lanes {
         Lanes {
-            rows: [
-                ("counter per CPU", self.cache_aware),
-                ("shared counter", self.shared),
-            ],
+            rows: [("cache-aware", self.cache_aware), ("plain", self.plain)],
         }
     }
 
-    /// Broken promises seen under either kind.
+    /// Broken promises seen under either variant.
     #[must_use]
     pub const fn violations(&self) -> u64 {
         self.cache_aware
             .violations
-            .saturating_add(self.shared.violations)
+            .saturating_add(self.plain.violations)
     }
 }
 
 /// One line: `2.0 s, 8 CPUs: 12.3 M grants, 345 teardowns, 0 violations`.
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let grants = self.cache_aware.grants.saturating_add(self.shared.grants);
+        let grants = self.cache_aware.grants.saturating_add(self.plain.grants);
         let teardowns = self
             .cache_aware
             .teardowns
-            .saturating_add(self.shared.teardowns);
+            .saturating_add(self.plain.teardowns);
         write!(
             f,
             "{}.{} s, {} CPU{}: {} grants, {} teardowns, {} violations",
@@ -123,7 +120,7 @@ impl fmt::Display for Totals {
 }
 
 impl Lane {
-    /// Grants per second of the time in which this kind was the one in use.
+    /// Grants per second of the time in which this variant was the one in use.
     #[must_use]
     pub const fn grants_per_second(&self) -> u64 {
         match self.busy_ms {
@@ -141,7 +138,7 @@ pub struct Lanes {
 
 impl fmt::Display for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("kind of rundown    grants  grants/s  refused  teardowns  violations")?;
+        f.write_str("variant            grants  grants/s  refused  teardowns  violations")?;
         for (name, lane) in &self.rows {
             write!(
                 f,
@@ -177,8 +174,8 @@ impl fmt::Display for Latency {
 
 impl CpuLine {
     /// What stands above the rows.
-    pub const HEADER: &str = " CPU  APIC ID    grants  in interrupt   refused  for others  \
-                              shared counter";
+    pub const HEADER: &str =
+        " CPU  APIC ID    grants  in interrupt   refused  for others           plain";
 }
 
 /// One row of the table below [`CpuLine::HEADER`].
@@ -193,7 +190,7 @@ impl fmt::Display for CpuLine {
             Count(self.irq_grants),
             Count(self.refusals),
             Count(self.released_for_others),
-            Count(self.shared_grants),
+            Count(self.plain_grants),
         )
     }
 }
@@ -206,16 +203,16 @@ mod tests {
     use super::{CpuLine, Lane, Latency, Totals};
 
     const LANES: &str = "
-kind of rundown    grants  grants/s  refused  teardowns  violations
-counter per CPU    1.23 M    2.46 M       89         42           0
-shared counter     1.00 k    2.00 k        0          0           2
+variant            grants  grants/s  refused  teardowns  violations
+cache-aware        1.23 M    2.46 M       89         42           0
+plain              1.00 k    2.00 k        0          0           2
 
 time taken       close min   median      p99  drain min   median      p99
-counter per CPU     850 ns  4.50 us  12.3 ms       1 ns     2 ns     3 ns
-shared counter        0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
+cache-aware         850 ns  4.50 us  12.3 ms       1 ns     2 ns     3 ns
+plain                 0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
 ";
     const CPUS: &str = "
- CPU  APIC ID    grants  in interrupt   refused  for others  shared counter
+ CPU  APIC ID    grants  in interrupt   refused  for others           plain
    7       10         5             0         0           0               0
 ";
 
@@ -237,7 +234,7 @@ shared counter        0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
                 p99_ns: 3,
             },
         };
-        let shared = Lane {
+        let plain = Lane {
             grants: 1_000,
             busy_ms: 500,
             violations: 2,
@@ -248,7 +245,7 @@ shared counter        0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
             elapsed_ms: 1_999,
             cpus: 8,
             cache_aware,
-            shared,
+            plain,
         }
     }
 

@@ -2,19 +2,20 @@
  * rundown.h - may I touch this object now, or is it being torn down?
  *
  * Users take protection (rundown_try_acquire), use the object, and release. The owner closes the
- * object and waits until everything granted is released (rundown_wait); then it may free it, or open
- * the rundown again for the next one (rundown_reinit).
+ * object and waits until everything granted is released (rundown_wait), or leaves a function for the
+ * last release to call (rundown_close_then); then it may free it, or open the rundown again for the
+ * next one (rundown_reinit).
  *
- * Two kinds, with the same calls:
- *     struct rundown      rundown_...      a counter per CPU, each on cache lines of its own
- *     struct rundown_ref  rundown_ref_...  one 8-byte word: small, slower when many CPUs use it
+ * Two variants, with the same calls:
+ *     struct rundown      rundown_...      cache-aware: a counter per CPU, each on lines of its own
+ *     struct rundown_ref  rundown_ref_...  plain: 16 bytes, and slower when many CPUs use it
  *
  * All calls share one contract. A pointer to an object points to one that was initialised and not
- * freed; its memory does not move, and nobody else writes to it. Pointers are not NULL except where
- * that is said. Whoever releases owns what it releases. "Any context" means: threads, interrupt
+ * freed; its memory does not move, and nothing else writes to it. Pointers are not NULL except where
+ * that is said. A caller that releases owns what it releases. "Any context" means: threads, interrupt
  * handlers, NMI; the call never allocates, blocks or disables interrupts.
  *
- * Lend your system's services with rundown_set_platform, once, before anything else. For C11, C++17,
+ * Supply your system's services with rundown_set_platform, once, before anything else. For C11, C++17,
  * 64-bit targets. Generated: change the sources and run
  *     cargo run --package rundown-c --example header
  */
@@ -34,12 +35,15 @@
 #endif
 
 /* Static initialisers of a struct rundown_ref: open (all bits zero), and born closed. */
-#define RUNDOWN_REF_OPEN {0}
-#define RUNDOWN_REF_CLOSED {2}
+#define RUNDOWN_REF_OPEN {0, NULL}
+#define RUNDOWN_REF_CLOSED {3, NULL}
+
+/* Initialiser of a struct rundown_completion. */
+#define RUNDOWN_COMPLETION(run, context) {run, context, {NULL, NULL}}
 
 /* What rundown_layout_for says, as constants: for memory that is static. */
 #define RUNDOWN_ALIGNMENT 128
-#define RUNDOWN_SIZE(slots) (256 + 128 * (size_t)(slots))
+#define RUNDOWN_SIZE(slots) (128 + 128 * (size_t)(slots))
 
 
 // What a call did. Zero is what was asked for.
@@ -72,9 +76,9 @@ enum rundown_status {
     RUNDOWN_STATUS_TOO_SMALL = 11,
     // The platform's allocator has no memory.
     RUNDOWN_STATUS_NO_MEMORY = 12,
-    // The platform lends no allocator.
+    // The platform has no allocator.
     RUNDOWN_STATUS_NO_ALLOCATOR = 13,
-    // The platform lends no clock.
+    // The platform has no clock.
     RUNDOWN_STATUS_NO_CLOCK = 14,
     // The platform was set before, or an object was made without one: too late to set it.
     RUNDOWN_STATUS_PLATFORM_IN_USE = 15,
@@ -83,6 +87,8 @@ enum rundown_status {
     RUNDOWN_STATUS_PLATFORM_INVALID = 16,
     // Only from the Windows names: flags that have no documented meaning.
     RUNDOWN_STATUS_BAD_FLAGS = 17,
+    // Close-then: the object has a completion already. Nothing changed; this one will not run.
+    RUNDOWN_STATUS_OCCUPIED = 18,
 };
 
 // What kind of promise was broken.
@@ -96,14 +102,17 @@ enum rundown_misuse_kind {
     RUNDOWN_MISUSE_KIND_ILLEGAL_CALL = 2,
     // Something else: see the text.
     RUNDOWN_MISUSE_KIND_OTHER = 3,
+    // More was released under a tag than is held under it. It was released nevertheless. Only a library
+    // with feature `diagnosis` finds this.
+    RUNDOWN_MISUSE_KIND_WRONG_TAG = 4,
 };
 
 // Where an object stands in its life. A snapshot: other CPUs may have moved on already.
 enum rundown_state {
     // Grants protection.
     RUNDOWN_STATE_OPEN = 0,
-    // Closed; a caller is still counting what is held, or about to cancel. A short step; but for ever
-    // after RUNDOWN_MISUSE_KIND_OUT_OF_RANGE.
+    // Closed; a caller is still counting what is held, or about to cancel or to run the completion. A
+    // short step; but for ever after RUNDOWN_MISUSE_KIND_OUT_OF_RANGE.
     RUNDOWN_STATE_CLOSING = 1,
     // Closed; some protection that it granted is still held.
     RUNDOWN_STATE_DRAINING = 2,
@@ -119,7 +128,7 @@ enum rundown_state {
 // line. Opaque: in memory of your own by rundown_init, or by rundown_allocate.
 struct rundown;
 
-// What a waiter waits for, as the platform's `sleep` learns it.
+// What a waiter waits for: for the platform's `sleep`.
 struct rundown_waiting {
     // The object's address, as a number: `wake` will be called with the same.
     uintptr_t object;
@@ -137,21 +146,25 @@ struct rundown_misuse {
     uintptr_t object;
     // Over-release: how many were held. Otherwise 0.
     int64_t held;
-    // Over-release: how many were released, by this call or in excess. Otherwise 0.
+    // Over-release: how many were released, by this call or in excess. Wrong tag: how many of those that
+    // this call has released were not held under it. Otherwise 0.
     uint64_t released;
+    // Wrong tag: which. Otherwise NULL.
+    const void *tag;
     // One line of English, valid during the call.
     const char *text;
 };
 
-// The services that a system lends to the library. Every function may be NULL; what that means is
-// said with each. All but `cpu_index` and `wake` are called from the context of the call that needs
-// them.
+// The services that a system supplies to the library. Every function may be NULL; each says what that
+// means. All but `cpu_index`, `tick` and `wake` are called from the context of the call that needs them.
 //
 // Write it with designated initialisers, so that members you do not name are NULL:
 //
 //     static const struct rundown_platform platform = {
 //         .size = sizeof(struct rundown_platform), .cpu_count = 8, .cpu_index = my_cpu,
 //     };
+//
+// C++17 has none: leave a static table zeroed, and assign the members before rundown_set_platform.
 struct rundown_platform {
     // sizeof(struct rundown_platform): shows that header and library fit together.
     size_t size;
@@ -172,10 +185,10 @@ struct rundown_platform {
     //
     // With a condition variable: lock; while not ready(state), wait for the condition; unlock.
     void (*sleep)(const struct rundown_waiting *waiting, bool (*ready)(void *state), void *state);
-    // Makes those who sleep for the object (or more of them: it does no harm) call `ready` again. A
-    // sleeper may be anywhere between a `ready` that returned false and its sleep: it must not miss
-    // this. The object may be gone already. In the context of the release, close or re-init that
-    // changed something (NMI, too, if you release there). Needs `sleep`. NULL: nobody sleeps.
+    // Makes all sleepers for the object (spurious wake-ups are harmless) call `ready` again. A sleeper
+    // may be anywhere between a `ready` that returned false and its sleep: it must not miss this. The
+    // object may be gone already. In the context of the release, close or re-init that changed
+    // something (NMI, too, if you release there). Needs `sleep`. NULL: no waiter sleeps.
     //
     // With a condition variable: lock; broadcast; unlock.
     void (*wake)(uintptr_t object);
@@ -196,6 +209,13 @@ struct rundown_platform {
     // The library has found itself or its caller broken and cannot go on. One line of text. If this
     // returns or is NULL, the CPU traps (x86-64: ud2).
     void (*panic)(const char *text);
+    // A time stamp, in any unit: since when protection is held. Called by every acquire, in its context,
+    // of a library with feature `diagnosis`; by no other. NULL: 0.
+    uint64_t (*tick)(void);
+    // Prints what a library with feature `diagnosis` has found: a deadline was missed, or a wait began
+    // on a CPU that holds protection of that object. A few lines of text, a line for each holder, the
+    // last one without its end. In the context of the wait. NULL: it is lost.
+    void (*report)(const char *text);
 };
 
 // The memory that an object needs.
@@ -206,12 +226,43 @@ struct rundown_layout {
     size_t alignment;
 };
 
+// What the last release is to call: see rundown_close_then. In the caller's memory, so that nothing is
+// allocated: an object has room for a pointer, and not for both of these. Set `run` and `context`, or
+// write `struct rundown_completion gone = RUNDOWN_COMPLETION(run, context);`.
+//
+// It must stay where it is, unchanged, until it runs or comes back: from a rundown_close_then that
+// failed, or from rundown_cancel. It may be part of what the object guards, or lie beside the object, if
+// that memory is freed by the call and by nothing else: a waiter may return before the call begins.
+struct rundown_completion {
+    // What to call. Any CPU may call it, in every context in which protection of the object is released,
+    // NMI included if that happens there.
+    void (*run)(void *context);
+    // What it is called with.
+    void *context;
+    // The library's.
+    void *opaque[2];
+};
+
+// Protection that is held: what is left of one acquire.
+struct rundown_holder {
+    // What it was acquired under, or NULL.
+    const void *tag;
+    // The platform's `cpu_index` when it was acquired.
+    size_t cpu;
+    // The platform's `tick` when it was acquired.
+    uint64_t tick;
+    // How many protections it is.
+    uint32_t count;
+};
+
 // Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 // Initialise it by rundown_ref_init, or statically with RUNDOWN_REF_OPEN or RUNDOWN_REF_CLOSED, and
-// leave its word alone. It must not be copied or moved while it is in use.
+// leave its members alone. It must not be copied or moved while it is in use.
 struct rundown_ref {
-    // Opaque.
+    // Opaque: state and count.
     uint64_t word;
+    // Opaque: what rundown_ref_close_then left.
+    void *completion;
 };
 
 #ifdef __cplusplus
@@ -221,16 +272,17 @@ extern "C" {
 // One line about a status, in English, without a full stop. Never null. Any context.
 const char *rundown_status_text(int status);
 
-// Lends the system's services to the library: once, before the first object is initialised or used.
+// Supplies the system's services to the library: once, before the first object is initialised or used.
 // The table must stay as it is for ever; the library keeps the pointer. Without this call, waiters
 // spin, all CPUs share a slot, and there is neither allocator nor clock.
 //
 // Returns RUNDOWN_STATUS_PLATFORM_IN_USE if it comes too late, RUNDOWN_STATUS_PLATFORM_INVALID if
 // the table has `sleep` without `wake`, `allocate` without `free`, or the reverse, or a wrong size.
 // Nothing changes then. Too late is not noticed for objects that no call has made: those of
-// RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED or zeroed memory. Who waits for one by then spins, or is not
-// woken.
-RUNDOWN_MUST_USE enum rundown_status rundown_set_platform(const struct rundown_platform *platform);
+// RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED or zeroed memory. A call that waits for one by then spins, or is
+// not woken.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_set_platform(const struct rundown_platform *platform);
 
 // How many CPUs the platform says there are, at least 1: a good number of slots. Any context.
 size_t rundown_cpu_count(void);
@@ -241,6 +293,13 @@ size_t rundown_cpu_count(void);
 void rundown_illegal_call(const char *call,
                           const void *object,
                           int status);
+
+// Whether the library was built with feature `diagnosis`. Any context.
+bool rundown_has_diagnosis(void);
+
+// How many protections, of all objects, are held but not listed, because 1024 others were when they were
+// acquired. While it is not 0, no wrong tag is noticed. Any context.
+uint64_t rundown_unlisted_holders(void);
 
 // Says how much memory an object with so many slots needs, and how aligned. One slot per CPU is
 // best; with fewer, CPUs share. Fails with RUNDOWN_STATUS_NO_SLOTS or
@@ -275,11 +334,12 @@ enum rundown_status rundown_allocate(size_t slots,
                                      uint32_t tag,
                                      struct rundown **object);
 
-// Gives an object of rundown_allocate back to the platform. NULL is allowed. Nobody may use the
-// object any more; if something is still held, this frees nothing and returns
-// RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Contexts: those of the
-// allocator.
-RUNDOWN_MUST_USE enum rundown_status rundown_free(struct rundown *object);
+// Gives an object of rundown_allocate back to the platform. NULL is allowed. The object must not be in
+// use any more; if something is still held, this frees nothing and returns
+// RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Legal in the object's own
+// completion. Contexts: those of the allocator.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_free(struct rundown *object);
 
 // Takes protection: true if it was granted, false if the object is closed or full. Release it
 // once. Any context, NMI included; never allocates, blocks or disables interrupts.
@@ -296,6 +356,29 @@ RUNDOWN_MUST_USE enum rundown_status rundown_acquire(struct rundown *object);
 // Like rundown_try_acquire_many, but says why not, as rundown_acquire does.
 RUNDOWN_MUST_USE enum rundown_status rundown_acquire_many(struct rundown *object, uint32_t n);
 
+// Takes one more protection for a caller that holds one, in whatever state the object is: while it
+// drains, too, which then waits for this one as well. RUNDOWN_STATUS_OK, or RUNDOWN_STATUS_FULL. A
+// holder that does so again and again keeps a drain from ending. Contexts as rundown_try_acquire.
+RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held(struct rundown *object);
+
+// Takes `n` more, all or none, like rundown_acquire_held.
+RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held_many(struct rundown *object, uint32_t n);
+
+// Like rundown_acquire_many, under a tag that says what for: any value of your own, such as the address
+// of a request. NULL is no tag. A library with feature `diagnosis` lists holders by it
+// (rundown_racy_holders) and names a release under a wrong one; any other ignores it. Release it with
+// rundown_release_tagged.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_acquire_tagged(struct rundown *object,
+                                           uint32_t n,
+                                           const void *tag);
+
+// Like rundown_acquire_held_many, under a tag: see rundown_acquire_tagged.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_acquire_held_tagged(struct rundown *object,
+                                                uint32_t n,
+                                                const void *tag);
+
 // Gives one protection back, on any CPU, in any context. If it was the last that an owner waits
 // for, the object may be gone when this returns.
 void rundown_release(struct rundown *object);
@@ -304,17 +387,49 @@ void rundown_release(struct rundown *object);
 // reported to the platform's `misuse`, at the latest when the object drains.
 void rundown_release_many(struct rundown *object, uint32_t n);
 
+// Like rundown_release_many, of what was acquired under this tag. A library with feature `diagnosis`
+// reports RUNDOWN_MISUSE_KIND_WRONG_TAG if so many are not held under it, after it has released them
+// all; so the object may be gone by then. (It may miss that where calls without a tag release what was
+// acquired under one, and while rundown_unlisted_holders is not 0.)
+void rundown_release_tagged(struct rundown *object,
+                            uint32_t n,
+                            const void *tag);
+
 // Closes the object: every acquire that starts after this returns is refused. Never waits. Returns
 // RUNDOWN_STATUS_OK, _ALREADY_CLOSED or _SUPERSEDED; none is a failure. One step per slot. Any
 // context.
 enum rundown_status rundown_close(struct rundown *object);
 
+// Closes those of `count` objects that are open; one may be in the array twice. If more was released
+// than held of one of them, that is reported, and the others are closed all the same (unless `misuse`
+// is NULL: the first report then ends in `panic`). Any context.
+void rundown_close_all(struct rundown *const *objects,
+                       size_t count);
+
+// Closes the object, or finds it draining, and leaves a completion with it: the last release runs it,
+// exactly once, on its CPU and in its context, after its last touch of the object. The completion may
+// free the object and itself. If nothing is held, this call runs it, before it returns. Waiters, if
+// there are any, return as ever, perhaps before it runs. Never waits.
+//
+// RUNDOWN_STATUS_OK: it runs, or has run, or comes back from rundown_cancel; the object may be gone.
+// RUNDOWN_STATUS_OCCUPIED if another completion is left with the object, RUNDOWN_STATUS_WRONG_STATE if
+// it has drained, or another caller is changing it right now: the completion is still the caller's, and
+// will not run. Any context in which the completion may run.
+//
+// Where protection is released in an NMI handler, the completion may do only what is legal there: no
+// lock that the interrupted code may hold, no allocation, no blocking.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_close_then(struct rundown *object,
+                                       struct rundown_completion *completion);
+
 // Closes the object if it is open, and returns when everything it granted is released
 // (RUNDOWN_STATUS_OK), or when rundown_cancel has opened it again (RUNDOWN_STATUS_CANCELLED: it is
 // in use, free nothing). What was done under protection happens before the return. Any number of
 // callers may wait, at the same time or later. Thread context, and not while the caller holds
-// protection itself.
-RUNDOWN_MUST_USE enum rundown_status rundown_wait(struct rundown *object);
+// protection itself. (It closes what it finds open: an owner that may come when another has opened the
+// object for the next user already has to find that out first, under a lock that both take.)
+RUNDOWN_MUST_USE
+enum rundown_status rundown_wait(struct rundown *object);
 
 // Closes the object if it is open, and says whether it has drained: RUNDOWN_STATUS_OK, or
 // _OUTSTANDING with a racy count of what is held in `*held` (which may be NULL). Never waits. Any
@@ -333,7 +448,12 @@ enum rundown_status rundown_wait_deadline(struct rundown *object,
 // Opens a draining object again, with what is still held; waiters return RUNDOWN_STATUS_CANCELLED.
 // RUNDOWN_STATUS_WRONG_STATE if it is open, has drained, or another caller is changing it right
 // now. Against a concurrent close, the later of the two wins. Never waits. Any context.
-RUNDOWN_MUST_USE enum rundown_status rundown_cancel(struct rundown *object);
+//
+// If a completion was left, it will not run: it is in `*unrun` (which may be NULL), and the caller's
+// again. Otherwise, and after an error, that is NULL.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_cancel(struct rundown *object,
+                                   struct rundown_completion **unrun);
 
 // Marks a drained object run down; doing it twice is no error. RUNDOWN_STATUS_WRONG_STATE if it is
 // open or draining. Any context.
@@ -355,7 +475,7 @@ enum rundown_state rundown_get_state(const struct rundown *object);
 // what was done under protection happens before it. Any context.
 bool rundown_is_drained(const struct rundown *object);
 
-// How many protections are held: exact while nobody acquires or releases, else a guess that may be
+// How many protections are held: exact while nothing is acquired or released, else a guess that may be
 // negative. Any context.
 int64_t rundown_racy_held(const struct rundown *object);
 
@@ -366,7 +486,18 @@ size_t rundown_racy_counts(const struct rundown *object,
                            int64_t *counts,
                            size_t room);
 
-// Makes an open object, where nobody uses one. Any context.
+// How many more protections than were released on a slot can be acquired there: 2^60 by the number of
+// slots, rounded up to a power of two. Beyond it, RUNDOWN_STATUS_FULL. Any context.
+uint64_t rundown_capacity(const struct rundown *object);
+
+// Puts what is held into `holders`, an entry for each acquire that is not released as a whole, as many
+// as there are and as there is room for; returns how many there are. Always 0 if the library was built
+// without feature `diagnosis`. Racy. Any context.
+size_t rundown_racy_holders(const struct rundown *object,
+                            struct rundown_holder *holders,
+                            size_t room);
+
+// Makes an open object, where none is in use. Any context.
 void rundown_ref_init(struct rundown_ref *object);
 
 // Like rundown_ref_init, but the object is born closed: run down, until rundown_ref_open.
@@ -386,14 +517,45 @@ RUNDOWN_MUST_USE
 enum rundown_status rundown_ref_acquire_many(struct rundown_ref *object,
                                              uint32_t n);
 
+// Like rundown_acquire_held.
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_acquire_held(struct rundown_ref *object);
+
+// Like rundown_acquire_held_many.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_ref_acquire_held_many(struct rundown_ref *object,
+                                                  uint32_t n);
+
+// Like rundown_acquire_tagged.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_ref_acquire_tagged(struct rundown_ref *object,
+                                               uint32_t n,
+                                               const void *tag);
+
+// Like rundown_acquire_held_tagged.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_ref_acquire_held_tagged(struct rundown_ref *object,
+                                                    uint32_t n,
+                                                    const void *tag);
+
 // Like rundown_release.
 void rundown_ref_release(struct rundown_ref *object);
 
 // Like rundown_release_many.
 void rundown_ref_release_many(struct rundown_ref *object, uint32_t n);
 
+// Like rundown_release_tagged.
+void rundown_ref_release_tagged(struct rundown_ref *object, uint32_t n, const void *tag);
+
 // Like rundown_close.
 enum rundown_status rundown_ref_close(struct rundown_ref *object);
+
+// Like rundown_close_all.
+void rundown_ref_close_all(struct rundown_ref *const *objects, size_t count);
+
+// Like rundown_close_then.
+RUNDOWN_MUST_USE
+enum rundown_status rundown_ref_close_then(struct rundown_ref *object,
+                                           struct rundown_completion *completion);
 
 // Like rundown_wait.
 RUNDOWN_MUST_USE enum rundown_status rundown_ref_wait(struct rundown_ref *object);
@@ -410,7 +572,9 @@ enum rundown_status rundown_ref_wait_deadline(struct rundown_ref *object,
                                               int64_t *held);
 
 // Like rundown_cancel.
-RUNDOWN_MUST_USE enum rundown_status rundown_ref_cancel(struct rundown_ref *object);
+RUNDOWN_MUST_USE
+enum rundown_status rundown_ref_cancel(struct rundown_ref *object,
+                                       struct rundown_completion **unrun);
 
 // Like rundown_complete.
 RUNDOWN_MUST_USE enum rundown_status rundown_ref_complete(struct rundown_ref *object);
@@ -429,6 +593,17 @@ bool rundown_ref_is_drained(const struct rundown_ref *object);
 
 // Like rundown_racy_held.
 int64_t rundown_ref_racy_held(const struct rundown_ref *object);
+
+// Like rundown_racy_counts: one count.
+size_t rundown_ref_racy_counts(const struct rundown_ref *object, int64_t *counts, size_t room);
+
+// How many protections can be held at once: 4194303. Beyond it, RUNDOWN_STATUS_FULL. Any context.
+uint64_t rundown_ref_capacity(const struct rundown_ref *object);
+
+// Like rundown_racy_holders.
+size_t rundown_ref_racy_holders(const struct rundown_ref *object,
+                                struct rundown_holder *holders,
+                                size_t room);
 
 #ifdef __cplusplus
 }  // extern "C"

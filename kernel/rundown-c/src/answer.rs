@@ -2,7 +2,7 @@
 
 use core::ffi::{CStr, c_char, c_int};
 
-use ::rundown::{CloseOutcome, Refused, State, WaitOutcome};
+use ::rundown::{CloseOutcome, CloseThenError, Refused, State, WaitOutcome};
 
 /// What a call did. Zero is what was asked for.
 #[repr(C)]
@@ -36,9 +36,9 @@ pub enum rundown_status {
     TooSmall = 11,
     /// The platform's allocator has no memory.
     NoMemory = 12,
-    /// The platform lends no allocator.
+    /// The platform has no allocator.
     NoAllocator = 13,
-    /// The platform lends no clock.
+    /// The platform has no clock.
     NoClock = 14,
     /// The platform was set before, or an object was made without one: too late to set it.
     PlatformInUse = 15,
@@ -47,11 +47,13 @@ pub enum rundown_status {
     PlatformInvalid = 16,
     /// Only from the Windows names: flags that have no documented meaning.
     BadFlags = 17,
+    /// Close-then: the object has a completion already. Nothing changed; this one will not run.
+    Occupied = 18,
 }
 
 impl rundown_status {
     /// Every status, with what it means.
-    const TEXTS: [(Self, &CStr); 18] = [
+    const TEXTS: [(Self, &CStr); 19] = [
         (Self::Ok, c"done"),
         (Self::Closed, c"the object is closed"),
         (Self::Full, c"the object cannot count so many protections"),
@@ -71,14 +73,15 @@ impl rundown_status {
         (Self::Misaligned, c"the memory is not aligned enough"),
         (Self::TooSmall, c"the memory is too small"),
         (Self::NoMemory, c"out of memory"),
-        (Self::NoAllocator, c"the platform lends no allocator"),
-        (Self::NoClock, c"the platform lends no clock"),
+        (Self::NoAllocator, c"the platform has no allocator"),
+        (Self::NoClock, c"the platform has no clock"),
         (Self::PlatformInUse, c"a platform is in use already"),
         (
             Self::PlatformInvalid,
             c"the platform lacks half of a pair, or has another version",
         ),
         (Self::BadFlags, c"the flags have no documented meaning"),
+        (Self::Occupied, c"the object has a completion already"),
     ];
 
     pub(crate) fn text(status: c_int) -> &'static CStr {
@@ -100,8 +103,8 @@ pub extern "C" fn rundown_status_text(status: c_int) -> *const c_char {
 pub enum rundown_state {
     /// Grants protection.
     Open = 0,
-    /// Closed; a caller is still counting what is held, or about to cancel. A short step; but for ever
-    /// after RUNDOWN_MISUSE_KIND_OUT_OF_RANGE.
+    /// Closed; a caller is still counting what is held, or about to cancel or to run the completion. A
+    /// short step; but for ever after RUNDOWN_MISUSE_KIND_OUT_OF_RANGE.
     Closing = 1,
     /// Closed; some protection that it granted is still held.
     Draining = 2,
@@ -132,6 +135,8 @@ impl From<CloseOutcome> for rundown_status {
             CloseOutcome::Closed => Self::Ok,
             CloseOutcome::AlreadyClosed => Self::AlreadyClosed,
             CloseOutcome::Superseded => Self::Superseded,
+            // Of an object that closes with a barrier: none of these two does.
+            CloseOutcome::IllegalContext => Self::WrongState,
         }
     }
 }
@@ -141,6 +146,8 @@ impl From<WaitOutcome> for rundown_status {
         match outcome {
             WaitOutcome::Drained => Self::Ok,
             WaitOutcome::Cancelled => Self::Cancelled,
+            // As for a close.
+            WaitOutcome::IllegalContext => Self::WrongState,
         }
     }
 }
@@ -150,6 +157,15 @@ impl From<Refused> for rundown_status {
         match refused {
             Refused::Closed => Self::Closed,
             Refused::Full => Self::Full,
+        }
+    }
+}
+
+impl From<CloseThenError> for rundown_status {
+    fn from(error: CloseThenError) -> Self {
+        match error {
+            CloseThenError::Occupied => Self::Occupied,
+            _ => Self::WrongState,
         }
     }
 }

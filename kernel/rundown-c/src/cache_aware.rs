@@ -1,4 +1,4 @@
-//! `struct rundown`: the cache-aware kind. Its memory is one block: the object, then its slots.
+//! `struct rundown`: the cache-aware variant. Its memory is one block: the object, then its slots.
 
 use core::alloc::Layout;
 use core::ffi::c_void;
@@ -6,7 +6,7 @@ use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use ::rundown::{CacheAwareRundown, Rundown, Slot};
+use ::rundown::{CacheAwareRundown, Slot};
 
 pub use self::calls::*;
 use crate::answer::rundown_status;
@@ -21,11 +21,12 @@ type Object = CacheAwareRundown<System, &'static mut [Slot]>;
 /// line. Opaque: in memory of your own by rundown_init, or by rundown_allocate.
 pub struct rundown(Object);
 
-// What the platform's `wake` is told is the address that the program knows.
+// The object's address is the one that the program knows.
 const _: () = assert!(offset_of!(rundown, 0) == 0);
-// RUNDOWN_ALIGNMENT and RUNDOWN_SIZE in the header (cbindgen.toml).
-const _: () = assert!(align_of::<rundown>() == 128 && align_of::<Slot>() == 128);
-const _: () = assert!(size_of::<rundown>() == 256 && size_of::<Slot>() == 128);
+// RUNDOWN_ALIGNMENT and RUNDOWN_SIZE in the header (cbindgen.toml): the object has a pair of cache lines
+// to itself, and then come the slots.
+const _: () = assert!(align_of::<rundown>() <= 128 && align_of::<Slot>() == 128);
+const _: () = assert!(size_of::<rundown>() <= 128 && size_of::<Slot>() == 128);
 
 /// The memory that an object needs.
 #[repr(C)]
@@ -182,19 +183,20 @@ pub unsafe extern "C" fn rundown_allocate(
     }
     // SAFETY: the caller's out pointer; the memory is the allocator's.
     let status = unsafe { rundown_init(memory, needed.size(), slots, object) };
-    if status != rundown_status::Ok
-        && let Some(free) = platform::table().free
-    {
+    if status == rundown_status::Ok {
+        return status;
+    }
+    if let Some(free) = platform::table().free {
         // SAFETY: the platform gave this memory, with this size, and no object is in it.
         unsafe { free(memory, needed.size()) };
     }
     status
 }
 
-/// Gives an object of rundown_allocate back to the platform. NULL is allowed. Nobody may use the
-/// object any more; if something is still held, this frees nothing and returns
-/// RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Contexts: those of the
-/// allocator.
+/// Gives an object of rundown_allocate back to the platform. NULL is allowed. The object must not be in
+/// use any more; if something is still held, this frees nothing and returns
+/// RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Legal in the object's own
+/// completion. Contexts: those of the allocator.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rundown_free(object: *mut rundown) -> rundown_status {
@@ -212,7 +214,9 @@ pub unsafe extern "C" fn rundown_free(object: *mut rundown) -> rundown_status {
     };
     match layout(slots) {
         Ok((layout, _)) => {
-            // SAFETY: the platform gave this memory, with this size, and nobody uses it any more.
+            // SAFETY: an initialised object, not in use any more. (Only diagnosis has something to do.)
+            unsafe { object.drop_in_place() };
+            // SAFETY: the platform gave this memory, with this size.
             unsafe { free(object.cast(), layout.size()) };
             rundown_status::Ok
         }

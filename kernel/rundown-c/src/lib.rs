@@ -1,14 +1,13 @@
 //! The C interface of [`rundown`]. C programs read it as `include/rundown.h`, which is generated
 //! from here; what the functions do is documented on them, once for both readers.
 //!
-//! Two kinds, as in Rust: `struct rundown`, a counter per CPU, behind a pointer; and `struct
-//! rundown_ref`, one shared word, by value. The system lends its services in a [table of
-//! functions](rundown_platform).
+//! Two of Rust's three variants: cache-aware, `struct rundown`, behind a pointer; and plain, `struct
+//! rundown_ref`, by value. The system supplies its services in a [table of functions](rundown_platform).
 //!
 //! # Safety
 //! All functions share one contract. A pointer to an object points to one that was initialised and
-//! has not been freed; its memory does not move, and is written by nobody else. An out pointer is
-//! writable or, where that is said, null. Whoever releases owns what it releases.
+//! has not been freed; its memory does not move, and nothing else writes to it. An out pointer is
+//! writable or, where that is said, null. A caller that releases owns what it releases.
 #![no_std]
 // The names are C's. The contract is above, instead of on each function, where C readers would read
 // it forty times.
@@ -19,7 +18,7 @@
 )]
 
 #[cfg(not(target_pointer_width = "64"))]
-compile_error!("`struct rundown_ref` has 64 bits: 32-bit targets are not supported");
+compile_error!("`struct rundown_ref` is two 64-bit words: 32-bit targets are not supported");
 
 // Checked, linted or documented like any other crate of the workspace (profiles that unwind), this
 // one borrows its panic handler from std. The library itself is built with `panic = "abort"`.
@@ -33,6 +32,9 @@ mod platform;
 
 mod misuse;
 
+mod completion;
+mod holders;
+
 mod cache_aware;
 mod plain;
 
@@ -43,6 +45,8 @@ mod text;
 
 pub use answer::{rundown_state, rundown_status, rundown_status_text};
 pub use cache_aware::*;
+pub use completion::rundown_completion;
+pub use holders::{rundown_has_diagnosis, rundown_holder, rundown_unlisted_holders};
 pub use misuse::{rundown_illegal_call, rundown_misuse, rundown_misuse_kind};
 pub use plain::*;
 pub use platform::{rundown_cpu_count, rundown_platform, rundown_set_platform, rundown_waiting};

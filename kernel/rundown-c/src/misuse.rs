@@ -1,7 +1,7 @@
-//! Broken promises of callers, as the platform hears of them.
+//! Broken promises of callers, as they are reported to the platform.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
-use core::fmt;
+use core::{fmt, ptr};
 
 use ::rundown::Misuse;
 
@@ -22,6 +22,9 @@ pub enum rundown_misuse_kind {
     IllegalCall = 2,
     /// Something else: see the text.
     Other = 3,
+    /// More was released under a tag than is held under it. It was released nevertheless. Only a library
+    /// with feature `diagnosis` finds this.
+    WrongTag = 4,
 }
 
 /// A broken promise of a caller.
@@ -33,49 +36,62 @@ pub struct rundown_misuse {
     pub object: usize,
     /// Over-release: how many were held. Otherwise 0.
     pub held: i64,
-    /// Over-release: how many were released, by this call or in excess. Otherwise 0.
+    /// Over-release: how many were released, by this call or in excess. Wrong tag: how many of those that
+    /// this call has released were not held under it. Otherwise 0.
     pub released: u64,
+    /// Wrong tag: which. Otherwise NULL.
+    pub tag: *const c_void,
     /// One line of English, valid during the call.
     pub text: *const c_char,
 }
 
-/// Tells the platform; without its ear, this panics.
-pub(crate) fn report(what: &Misuse) {
-    let (kind, object, held, released) = match what {
+/// Calls the platform's `misuse`, or panics if it has none.
+pub(crate) fn report(misuse: &Misuse) {
+    let mut what = rundown_misuse {
+        kind: rundown_misuse_kind::Other,
+        object: 0,
+        held: 0,
+        released: 0,
+        tag: ptr::null(),
+        text: ptr::null(),
+    };
+    match *misuse {
         Misuse::OverRelease {
             object,
             held,
             released,
-        } => (
-            rundown_misuse_kind::OverRelease,
-            object.get(),
-            *held,
-            *released,
-        ),
-        Misuse::OutOfRange { object } => (rundown_misuse_kind::OutOfRange, object.get(), 0, 0),
-        _ => (rundown_misuse_kind::Other, 0, 0, 0),
-    };
-    tell(kind, object, held, released, what);
+        } => {
+            what.kind = rundown_misuse_kind::OverRelease;
+            what.object = object.get();
+            what.held = held;
+            what.released = released;
+        }
+        Misuse::OutOfRange { object } => {
+            what.kind = rundown_misuse_kind::OutOfRange;
+            what.object = object.get();
+        }
+        Misuse::WrongTag {
+            object,
+            tag,
+            released,
+        } => {
+            what.kind = rundown_misuse_kind::WrongTag;
+            what.object = object.get();
+            what.released = released.into();
+            what.tag = ptr::without_provenance(tag.get());
+        }
+        _ => {}
+    }
+    hand_over(what, misuse);
 }
 
-fn tell(
-    kind: rundown_misuse_kind,
-    object: usize,
-    held: i64,
-    released: u64,
-    message: impl fmt::Display,
-) {
+/// To the platform, with the message as its text.
+fn hand_over(mut what: rundown_misuse, message: impl fmt::Display) {
     let Some(misuse) = platform::table().misuse else {
         panic!("{message}");
     };
-    let text = Text::of(message);
-    let what = rundown_misuse {
-        kind,
-        object,
-        held,
-        released,
-        text: text.as_ptr(),
-    };
+    let text: Text = Text::of(message);
+    what.text = text.as_ptr();
     // SAFETY: the platform's function, with a value that lives for the call.
     unsafe { misuse(&raw const what) };
 }
@@ -93,11 +109,16 @@ pub unsafe extern "C" fn rundown_illegal_call(
     let call = unsafe { CStr::from_ptr(call) }.to_str();
     let why = rundown_status::text(status).to_str();
     let (call, why) = (call.unwrap_or("a call"), why.unwrap_or(""));
-    tell(
-        rundown_misuse_kind::IllegalCall,
-        object.addr(),
-        0,
-        0,
+    let what = rundown_misuse {
+        kind: rundown_misuse_kind::IllegalCall,
+        object: object.addr(),
+        held: 0,
+        released: 0,
+        tag: ptr::null(),
+        text: ptr::null(),
+    };
+    hand_over(
+        what,
         format_args!("rundown: {call} on the object at {object:p}: {why}"),
     );
 }

@@ -9,7 +9,7 @@ use crate::text::Text;
 fn panic(what: &PanicInfo<'_>) -> ! {
     if let Some(panic) = platform::table().panic {
         // One line: the message, then where; what prints a `PanicInfo` puts a line break between.
-        let text = match what.location() {
+        let text: Text = match what.location() {
             Some(place) => Text::of(format_args!("{} ({place})", what.message())),
             None => Text::of(what.message()),
         };

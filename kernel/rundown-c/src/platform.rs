@@ -1,6 +1,7 @@
-//! The services that the C program lends, and [`System`], which is what `rundown` sees of them.
+//! The services that the C program supplies, and [`System`], which is what `rundown` sees of them.
 
 use core::ffi::{c_char, c_void};
+use core::fmt;
 use core::hint::spin_loop;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -10,8 +11,9 @@ use ::rundown::{Clock, Misuse, ObjectId, Platform, Wait, Waiting};
 use crate::answer::rundown_status;
 use crate::misuse::{self, rundown_misuse};
 use crate::shared::size_t;
+use crate::text::Text;
 
-/// What a waiter waits for, as the platform's `sleep` learns it.
+/// What a waiter waits for: for the platform's `sleep`.
 #[repr(C)]
 pub struct rundown_waiting {
     /// The object's address, as a number: `wake` will be called with the same.
@@ -22,15 +24,16 @@ pub struct rundown_waiting {
     pub deadline: u64,
 }
 
-/// The services that a system lends to the library. Every function may be NULL; what that means is
-/// said with each. All but `cpu_index` and `wake` are called from the context of the call that needs
-/// them.
+/// The services that a system supplies to the library. Every function may be NULL; each says what that
+/// means. All but `cpu_index`, `tick` and `wake` are called from the context of the call that needs them.
 ///
 /// Write it with designated initialisers, so that members you do not name are NULL:
 ///
 ///     static const struct rundown_platform platform = {
 ///         .size = sizeof(struct rundown_platform), .cpu_count = 8, .cpu_index = my_cpu,
 ///     };
+///
+/// C++17 has none: leave a static table zeroed, and assign the members before rundown_set_platform.
 #[repr(C)]
 pub struct rundown_platform {
     /// sizeof(struct rundown_platform): shows that header and library fit together.
@@ -58,10 +61,10 @@ pub struct rundown_platform {
             state: *mut c_void,
         ),
     >,
-    /// Makes those who sleep for the object (or more of them: it does no harm) call `ready` again. A
-    /// sleeper may be anywhere between a `ready` that returned false and its sleep: it must not miss
-    /// this. The object may be gone already. In the context of the release, close or re-init that
-    /// changed something (NMI, too, if you release there). Needs `sleep`. NULL: nobody sleeps.
+    /// Makes all sleepers for the object (spurious wake-ups are harmless) call `ready` again. A sleeper
+    /// may be anywhere between a `ready` that returned false and its sleep: it must not miss this. The
+    /// object may be gone already. In the context of the release, close or re-init that changed
+    /// something (NMI, too, if you release there). Needs `sleep`. NULL: no waiter sleeps.
     ///
     /// With a condition variable: lock; broadcast; unlock.
     pub wake: Option<unsafe extern "C" fn(object: usize)>,
@@ -83,9 +86,16 @@ pub struct rundown_platform {
     /// The library has found itself or its caller broken and cannot go on. One line of text. If this
     /// returns or is NULL, the CPU traps (x86-64: ud2).
     pub panic: Option<unsafe extern "C" fn(text: *const c_char)>,
+    /// A time stamp, in any unit: since when protection is held. Called by every acquire, in its context,
+    /// of a library with feature `diagnosis`; by no other. NULL: 0.
+    pub tick: Option<unsafe extern "C" fn() -> u64>,
+    /// Prints what a library with feature `diagnosis` has found: a deadline was missed, or a wait began
+    /// on a CPU that holds protection of that object. A few lines of text, a line for each holder, the
+    /// last one without its end. In the context of the wait. NULL: it is lost.
+    pub report: Option<unsafe extern "C" fn(text: *const c_char)>,
 }
 
-/// What holds where the program lends nothing.
+/// Without a platform.
 static NOTHING: rundown_platform = rundown_platform {
     size: size_of::<rundown_platform>(),
     cpu_count: 1,
@@ -98,6 +108,8 @@ static NOTHING: rundown_platform = rundown_platform {
     now: None,
     misuse: None,
     panic: None,
+    tick: None,
+    report: None,
 };
 
 /// The platform; null until one is set, or [`NOTHING`] is in use.
@@ -136,15 +148,15 @@ fn choose(table: *const rundown_platform) -> Result<(), rundown_status> {
         .map_err(|_| rundown_status::PlatformInUse)
 }
 
-/// Lends the system's services to the library: once, before the first object is initialised or used.
+/// Supplies the system's services to the library: once, before the first object is initialised or used.
 /// The table must stay as it is for ever; the library keeps the pointer. Without this call, waiters
 /// spin, all CPUs share a slot, and there is neither allocator nor clock.
 ///
 /// Returns RUNDOWN_STATUS_PLATFORM_IN_USE if it comes too late, RUNDOWN_STATUS_PLATFORM_INVALID if
 /// the table has `sleep` without `wake`, `allocate` without `free`, or the reverse, or a wrong size.
 /// Nothing changes then. Too late is not noticed for objects that no call has made: those of
-/// RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED or zeroed memory. Who waits for one by then spins, or is not
-/// woken.
+/// RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED or zeroed memory. A call that waits for one by then spins, or is
+/// not woken.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rundown_set_platform(platform: *const rundown_platform) -> rundown_status {
@@ -154,9 +166,9 @@ pub unsafe extern "C" fn rundown_set_platform(platform: *const rundown_platform)
         return rundown_status::PlatformInvalid;
     }
     // SAFETY: the size is right, so this is the table that the header declares.
-    let lent = unsafe { &*platform };
-    let sleeps = lent.sleep.is_some() == lent.wake.is_some();
-    let allocates = lent.allocate.is_some() == lent.free.is_some();
+    let supplied = unsafe { &*platform };
+    let sleeps = supplied.sleep.is_some() == supplied.wake.is_some();
+    let allocates = supplied.allocate.is_some() == supplied.free.is_some();
     if !(sleeps && allocates) {
         return rundown_status::PlatformInvalid;
     }
@@ -192,6 +204,19 @@ impl Platform for System {
     fn misuse(what: &Misuse) {
         misuse::report(what);
     }
+
+    fn tick() -> u64 {
+        // SAFETY: the platform's function, in a context that it was written for.
+        table().tick.map_or(0, |tick| unsafe { tick() })
+    }
+
+    fn report(text: fmt::Arguments<'_>) {
+        if let Some(report) = table().report {
+            let text = Text::<1024>::of(text);
+            // SAFETY: the platform's function, with a text that lives for the call.
+            unsafe { report(text.as_ptr()) };
+        }
+    }
 }
 
 impl Clock for System {
@@ -207,11 +232,12 @@ pub(crate) struct Sleep;
 
 impl Wait for Sleep {
     fn wait_until(&self, waiting: Waiting, mut ready: &mut dyn FnMut() -> bool) {
-        let lent = table();
-        let Some(sleep) = lent.sleep else {
+        let platform = table();
+        let Some(sleep) = platform.sleep else {
             while !ready() {
                 // SAFETY: the platform's function, in the context of a wait.
-                lent.pause
+                platform
+                    .pause
                     .map_or_else(spin_loop, |pause| unsafe { pause() });
             }
             return;

@@ -3,16 +3,13 @@
 use core::ffi::{CStr, c_char};
 use core::fmt;
 
-/// Bytes, the zero at the end among them.
-const CAPACITY: usize = 256;
-
-/// One message. What does not fit is cut off.
-pub(crate) struct Text {
+/// A message in so many bytes, the zero at the end among them. What does not fit is cut off.
+pub(crate) struct Text<const CAPACITY: usize = 256> {
     bytes: [u8; CAPACITY],
     length: usize,
 }
 
-impl Text {
+impl<const CAPACITY: usize> Text<CAPACITY> {
     pub(crate) fn of(message: impl fmt::Display) -> Self {
         let mut text = Self {
             bytes: [0; CAPACITY],
@@ -29,11 +26,14 @@ impl Text {
     }
 }
 
-impl fmt::Write for Text {
+impl<const CAPACITY: usize> fmt::Write for Text<CAPACITY> {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         // The last byte stays zero.
         let room = &mut self.bytes[self.length..CAPACITY - 1];
-        let fits = part.floor_char_boundary(room.len());
+        let mut fits = room.len().min(part.len());
+        while !part.is_char_boundary(fits) {
+            fits -= 1;
+        }
         room[..fits].copy_from_slice(&part.as_bytes()[..fits]);
         self.length += fits;
         Ok(())

@@ -1,5 +1,6 @@
 //! Closing many objects with one barrier.
 
+use crate::lifecycle::NotClosed;
 use crate::state::IllegalContext;
 use crate::variant::{Rundown, Variant};
 
@@ -8,17 +9,21 @@ pub(crate) fn close_all<O: ?Sized, V: Variant + ?Sized>(
     objects: &[&O],
     part: fn(&O) -> &Rundown<V>,
 ) -> Result<(), IllegalContext> {
-    V::check_barrier()?;
     // What identifies this call while it lasts: the address of something of its own.
     let call = (&raw const objects).addr();
     let mut marked = 0_usize;
     for object in objects.iter().map(|object| part(object)) {
-        match V::closer(object) {
-            Some(closer) if object.begin_close(None).is_ok() => {
+        let Some(closer) = V::closer(object) else {
+            break;
+        };
+        match object.begin_close(None) {
+            Ok(_) => {
                 closer.mark(call);
                 marked += 1;
             }
-            _ => {}
+            Err(NotClosed::Found(_)) => {}
+            // The first that is open finds that out, and the context does not change.
+            Err(NotClosed::IllegalContext) => return Err(IllegalContext),
         }
     }
     if marked > 0 {

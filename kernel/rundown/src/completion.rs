@@ -13,8 +13,10 @@ use crate::primitive::{AtomicPtr, Ordering, const_unless_model};
 /// completion itself. It runs on the CPU and in the context of the last release, NMI included, or
 /// inside `close_then` if nothing is held by then. If protection may be released in an NMI handler,
 /// the function may do only what is legal there: no lock that the interrupted code may hold, no
-/// allocation, no blocking. Waiters have been woken before, and it must not unwind where a release
-/// must not.
+/// allocation, no blocking. It must not unwind where a release must not.
+///
+/// Waiters are woken just before it runs, and may return first: memory that a waiter frees is no place
+/// for the completion.
 #[derive(Debug)]
 pub struct Completion {
     run: unsafe fn(*mut ()),

@@ -3,7 +3,7 @@
 //!
 //! One table, shared by all objects, has an entry for each guard and for each acquire without a
 //! guard: source location, [CPU hint](crate::Platform::cpu_hint), [tick](crate::Platform::tick),
-//! count. [`holders`] and [`Report`] read it, and three occasions print it by
+//! count, [tag](crate::Tag). [`holders`] and [`Report`] read it, and three occasions print it by
 //! [`Platform::report`](crate::Platform::report):
 //!
 //! - a [deadline](crate::Rundown::wait_deadline) passes before the object has drained;
@@ -11,6 +11,9 @@
 //!   release;
 //! - a wait with a policy (no future, no poll) begins on the very CPU that protection of the object was taken on: it may wait for
 //!   itself. This is a warning, since that protection may have been handed over. The wait goes on.
+//!
+//! A release under a tag that nothing is held under is [misuse](crate::Misuse::WrongTag); the text names
+//! the object and the tag.
 //!
 //! [`Outstanding`](crate::Outstanding), when displayed, lists the holders of that moment, too.
 //!
@@ -30,8 +33,10 @@
 //!   are, and so does every list of holders.
 //! - A list is a racy snapshot: holders come and go while it is made. Each line in it is true of one
 //!   moment.
-//! - Protection without a guard has no identity. A release ends an entry of its own CPU first, then
-//!   any of the object's: the number that is listed is right, which ones they are is a guess.
+//! - Protection without a guard has no identity but its [tag](crate::Tag). A release ends an entry of its
+//!   own tag and CPU first, then of its tag, then (if it has no tag, or a wrong one) any of the object's:
+//!   the number that is listed is right, which ones they are is a guess.
+//! - A wrong tag is not noticed while something is [unlisted].
 //! - The table knows an object by its address. If an object moves while protection of it is taken
 //!   without a guard, or a guard forgotten, that stays listed at the old address. So does what is
 //!   leaked from an object that is never dropped although its memory is used again, such as one

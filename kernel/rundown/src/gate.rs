@@ -247,6 +247,7 @@ impl<C: Counts> Gate<C> {
     /// The plain variant's last release with a completion: the step that left nothing held has the
     /// object to itself. Takes the completion out and publishes that the object is drained: the last
     /// touch (S3).
+    #[cold]
     pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId) {
         // Acquire: pairs with the Release of every plain release, as in `snapshot`, and with the one
         // that published the completion's slot (`change`).
@@ -292,5 +293,31 @@ impl<C: Counts> Gate<C> {
 impl<C> fmt::Debug for Gate<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_open() { "open" } else { "not open" })
+    }
+}
+
+#[cfg(all(test, not(rundown_loom)))]
+mod tests {
+    use super::*;
+
+    /// With whatever stands above the phase in the same byte.
+    #[test]
+    fn the_byte_for_assembly_says_whether_it_is_open() {
+        let phases = [Phase::Open, Phase::Closed, Phase::RunDown, Phase::Claimed];
+        for phase in phases {
+            for cancels in 0..1 << 6 {
+                let epoch = Epoch {
+                    generation: 0,
+                    cancels,
+                };
+                let mut gate = Gate::new(SharedCount::new());
+                gate.word = AtomicU64::new(Word::of(Layout::SHARDED, epoch, phase).bits);
+                // SAFETY: the gate is borrowed, and nothing writes it.
+                let word = unsafe { gate.as_ptr().read() };
+                let is_open = word.to_le_bytes()[0] & Gate::<SharedCount>::NOT_OPEN == 0;
+                assert_eq!(is_open, phase == Phase::Open);
+                assert_eq!(gate.is_open(), is_open);
+            }
+        }
     }
 }

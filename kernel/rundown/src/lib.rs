@@ -1,80 +1,115 @@
+// Where the README's links lead in rustdoc: the first definition of a link counts. On a forge those at
+// the README's end count, and lead to the files.
+//! [`Rundown`]: crate::Rundown
+//! [`Protected`]: crate::Protected
+//! [`Drain`]: crate::Drain
+//! [`Completion`]: crate::Completion
+//! [`Compact`]: crate::Compact
+//! [`Outstanding`]: crate::Outstanding
+//! [`Platform`]: crate::Platform
+//! [`Wait`]: crate::Wait
+//! [`AsyncPlatform`]: crate::AsyncPlatform
+//! [`PerCpuPlatform`]: crate::PerCpuPlatform
 #![doc = include_str!("../README.md")]
 #![no_std]
+// Which feature an item needs, for docs.rs alone: it passes the cfg.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    docsrs,
+    doc(auto_cfg(hide(miri, rundown_loom, rundown_tsan, target_has_atomic = "64")))
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-#[cfg(not(target_has_atomic = "64"))]
-compile_error!("rundown counts in 64-bit words: it needs a target with 64-bit atomics");
+#[cfg(all(rundown_loom, not(feature = "loom")))]
+compile_error!("models need the feature `loom` beside the cfg `rundown_loom`");
 
-#[cfg(feature = "alloc")]
-mod boxed;
-mod cache_aware;
-mod close_all;
-mod closer;
-mod completion;
-mod counter_id;
-mod counts;
-#[cfg(feature = "diagnosis")]
-pub mod diagnosis;
-mod drain;
-mod gate;
-mod guard;
-mod holders;
-#[cfg(all(feature = "std", not(rundown_loom)))]
-mod host;
-mod lifecycle;
-mod lock;
-mod object_id;
-mod outstanding;
-pub mod per_cpu;
-mod place;
-mod plain;
-mod platform;
-mod primitive;
-mod protected;
-#[cfg(feature = "diagnosis")]
-mod report;
-mod rundown;
-mod shared;
-mod slot;
-mod slots;
-mod state;
-#[cfg(rundown_trace)]
-pub mod trace;
-mod variant;
-mod wakers;
-mod word;
+/// All or nothing, so that a target without 64-bit atomics gets one error instead of one a module.
+/// (Under this name rustfmt finds the modules inside.)
+macro_rules! cfg_if {
+    (if #[cfg($condition:meta)] { $($yes:item)* } else { $($no:item)* }) => {
+        $(#[cfg($condition)] $yes)*
+        $(#[cfg(not($condition))] $no)*
+    };
+}
 
-#[cfg(feature = "alloc")]
-pub use boxed::BoxError;
-pub use cache_aware::{CacheAware, CacheAwareRundown};
-pub use completion::Completion;
-pub use counter_id::{CounterId, Unavailable};
-pub use counts::RacyCounts;
-pub use drain::Drain;
-pub use gate::Gate;
-pub use guard::{RefGuard, RefGuards};
-#[cfg(all(feature = "std", not(rundown_loom)))]
-pub use host::{HostPlatform, Park};
-pub use object_id::ObjectId;
-pub use outstanding::Outstanding;
-pub use per_cpu::{PerCpu, PerCpuGate, PerCpuPlatform, PerCpuRundown};
-pub use place::PlaceError;
-pub use plain::{Plain, PlainRundown};
-pub use platform::{AsyncPlatform, Clock, Platform, Spin, Wait, Waiting};
-#[cfg(feature = "alloc")]
-pub use protected::OwnedGuard;
-pub use protected::{
-    Generation, Guard, Guards, Protected, PublishError, ReplaceError, Retired, RunDown,
-    RunDownError,
-};
-pub use slot::Slot;
-pub use slots::{NoSlots, Slots};
-pub use state::{
-    CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
-};
-pub use variant::{Compact, Isolated, Isolation, Rundown, Variant};
-pub use wakers::Wakers;
+cfg_if! {
+    if #[cfg(target_has_atomic = "64")] {
+        #[cfg(feature = "alloc")]
+        mod boxed;
+        mod cache_aware;
+        mod close_all;
+        mod closer;
+        mod completion;
+        mod counter_id;
+        mod counts;
+        #[cfg(feature = "diagnosis")]
+        pub mod diagnosis;
+        mod drain;
+        mod gate;
+        mod guard;
+        mod holders;
+        #[cfg(all(feature = "std", not(rundown_loom)))]
+        mod host;
+        mod lifecycle;
+        mod lock;
+        mod object_id;
+        mod outstanding;
+        pub mod per_cpu;
+        mod place;
+        mod plain;
+        mod platform;
+        mod primitive;
+        mod protected;
+        #[cfg(feature = "diagnosis")]
+        mod report;
+        mod rundown;
+        mod shared;
+        mod slot;
+        mod slots;
+        mod state;
+        mod tag;
+        #[cfg(rundown_trace)]
+        pub mod trace;
+        mod variant;
+        mod wakers;
+        mod word;
+
+        #[cfg(feature = "alloc")]
+        pub use boxed::BoxError;
+        pub use cache_aware::{CacheAware, CacheAwareRundown};
+        pub use completion::Completion;
+        pub use counter_id::{CounterId, Unavailable};
+        pub use counts::RacyCounts;
+        pub use drain::Drain;
+        pub use gate::Gate;
+        pub use guard::{RefGuard, RefGuards};
+        #[cfg(all(feature = "std", not(rundown_loom)))]
+        pub use host::{HostPlatform, Park};
+        pub use object_id::ObjectId;
+        pub use outstanding::Outstanding;
+        pub use per_cpu::{PerCpu, PerCpuGate, PerCpuPlatform, PerCpuRundown};
+        pub use place::PlaceError;
+        pub use plain::{Plain, PlainRundown};
+        pub use platform::{AsyncPlatform, Clock, Platform, Spin, Wait, Waiting};
+        #[cfg(feature = "alloc")]
+        pub use protected::OwnedGuard;
+        pub use protected::{
+            Generation, Guard, Guards, Protected, PublishError, ReplaceError, Retired, RunDown,
+            RunDownError,
+        };
+        pub use slot::Slot;
+        pub use slots::{NoSlots, Slots};
+        pub use state::{
+            CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
+        };
+        pub use tag::Tag;
+        pub use variant::{Compact, Isolated, Isolation, Rundown, Variant};
+        pub use wakers::Wakers;
+    } else {
+        compile_error!("rundown counts in 64-bit words: it needs a target with 64-bit atomics");
+    }
+}

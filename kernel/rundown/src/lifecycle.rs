@@ -24,8 +24,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// Closes the object if it is open, and of `generation` if that is given.
     pub(crate) fn try_close(&self, generation: Option<u64>) -> Result<Epoch, NotClosed> {
-        V::check_barrier().map_err(|IllegalContext| NotClosed::IllegalContext)?;
-        let epoch = self.begin_close(generation).map_err(NotClosed::Found)?;
+        let epoch = self.begin_close(generation)?;
         V::barrier();
         self.finish_close(false);
         Ok(epoch)
@@ -33,13 +32,14 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// The first half of a close. The caller that gets an epoch has closed the object, and goes on with
     /// the barrier and `finish_close`.
-    pub(crate) fn begin_close(&self, generation: Option<u64>) -> Result<Epoch, Snapshot> {
+    pub(crate) fn begin_close(&self, generation: Option<u64>) -> Result<Epoch, NotClosed> {
         loop {
             let seen = self.snapshot();
             let other = generation.is_some_and(|wanted| wanted != seen.epoch.generation);
             if seen.state != State::Open || other {
-                return Err(seen);
+                return Err(NotClosed::Found(seen));
             }
+            V::check_barrier().map_err(|IllegalContext| NotClosed::IllegalContext)?;
             // If another owner's step came first or, in the plain variant, an acquire or release: look
             // again.
             if self.gate.try_close(seen, false) {
@@ -60,9 +60,12 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// Closes the object and leaves the completion, whose slot the caller has filled; or leaves it with
     /// an object that drains without one. `Ok` was the last touch.
-    pub(crate) fn try_close_then(&self) -> Result<(), Snapshot> {
+    pub(crate) fn try_close_then(&self) -> Result<(), NotClosed> {
         loop {
             let seen = self.snapshot();
+            if seen.state == State::Open {
+                V::check_barrier().map_err(|IllegalContext| NotClosed::IllegalContext)?;
+            }
             match seen.state {
                 State::Open if self.gate.try_close(seen, true) => {
                     V::barrier();
@@ -72,13 +75,14 @@ impl<V: Variant + ?Sized> Rundown<V> {
                     }
                     return Ok(());
                 }
-                State::Draining if self.gate.has_completion(seen) => return Err(seen),
+                State::Draining if self.gate.has_completion(seen) => break Err(seen),
                 State::Draining if self.gate.try_leave_completion(seen) => return Ok(()),
                 // Another step came first: look again.
                 State::Open | State::Draining => {}
-                _ => return Err(seen),
+                _ => break Err(seen),
             }
         }
+        .map_err(NotClosed::Found)
     }
 
     /// Opens a draining object again, and gives its completion back.

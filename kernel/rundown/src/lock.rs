@@ -1,4 +1,4 @@
-//! A spin lock for the tables of wakers, or loom's mutex in a model.
+//! A spin lock for the tables of wakers and the list of restart tables, or loom's mutex in a model.
 
 #[cfg(rundown_loom)]
 pub(crate) use self::model::Lock;
@@ -11,8 +11,8 @@ mod native {
     use core::hint::spin_loop;
     use core::sync::atomic::{AtomicBool, Ordering};
 
-    /// Test and test-and-set. Held for a walk through one bucket at most, and never while foreign code
-    /// runs.
+    /// Test and test-and-set. Held for a walk through one bucket, or for a change of the list and the
+    /// look-ups that may have seen the list before; never while foreign code runs.
     pub(crate) struct Lock<T> {
         locked: AtomicBool,
         value: UnsafeCell<T>,

@@ -9,7 +9,7 @@ use crate::platform::Platform;
 use crate::primitive::{Ordering, const_unless_model};
 use crate::state::{Misuse, Refused};
 use crate::variant::{Rundown, Sealed, Variant};
-use crate::word::{Layout, Phase};
+use crate::word::{Layout, Phase, Word};
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 ///
@@ -88,11 +88,7 @@ impl<P: Platform> Variant for Plain<P> {
         let mut seen = word.load(Ordering::Relaxed);
         loop {
             let Some(left) = this.gate.at(seen).released(n) else {
-                return P::misuse(&Misuse::OverRelease {
-                    object,
-                    held: this.gate.at(seen).held().cast_signed(),
-                    released: u64::from(n),
-                });
+                return over_release::<P>(object, this.gate.at(seen), n);
             };
             // Release: pairs with the Acquire in `Gate::snapshot`; what was done under protection
             // happens-before the return of `wait` (S2). Its success is the last touch, unless a
@@ -115,4 +111,13 @@ impl<P: Platform> Variant for Plain<P> {
         let word = this.gate.at(this.gate.word().load(Ordering::Relaxed));
         RacyCounts::one(word.held().cast_signed())
     }
+}
+
+#[cold]
+fn over_release<P: Platform>(object: ObjectId, found: Word, released: u32) {
+    P::misuse(&Misuse::OverRelease {
+        object,
+        held: found.held().cast_signed(),
+        released: released.into(),
+    });
 }

@@ -6,14 +6,14 @@
 #[cfg(not(any(rundown_loom, rundown_trace)))]
 pub(crate) use self::native::{AtomicI64, AtomicU64, AtomicUsize};
 #[cfg(not(rundown_loom))]
-pub(crate) use self::native::{AtomicPtr, Ordering, UnsafeCell, spin_loop};
+pub(crate) use self::native::{AtomicPtr, Ordering, UnsafeCell, fence, spin_loop};
 #[cfg(rundown_trace)]
 pub(crate) use crate::trace::{AtomicI64, AtomicU64, AtomicUsize};
 #[cfg(rundown_loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,
     hint::spin_loop,
-    sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 #[cfg(not(rundown_loom))]
@@ -22,7 +22,7 @@ mod native {
     // Not counted in a trace: only where a completion is left.
     #[cfg(not(rundown_trace))]
     pub(crate) use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
-    pub(crate) use core::sync::atomic::{AtomicPtr, Ordering};
+    pub(crate) use core::sync::atomic::{AtomicPtr, Ordering, fence};
 
     /// [`core::cell::UnsafeCell`] with loom's way of reaching the value, by closures.
     pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);

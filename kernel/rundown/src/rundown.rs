@@ -11,10 +11,11 @@ use crate::gate::Counts;
 use crate::guard::{RefGuard, RefGuards};
 use crate::lifecycle::NotClosed;
 use crate::outstanding::Outstanding;
-use crate::platform::{Clock, Wait};
+use crate::platform::{Clock, Platform, Wait};
 use crate::state::{
-    CloseOutcome, CloseThenError, IllegalContext, Refused, State, WaitOutcome, WrongState,
+    CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
 };
+use crate::tag::Tag;
 use crate::variant::{Rundown, Variant};
 use crate::word::Phase;
 
@@ -61,8 +62,19 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn acquire_many(&self, n: u32) -> Result<(), Refused> {
+        self.acquire_tagged(n, Tag::NONE)
+    }
+
+    /// Takes `n` protections without guards, like [`acquire_many`](Self::acquire_many), under a tag that
+    /// says what for. Pair it with [`release_tagged`](Self::release_tagged).
+    ///
+    /// # Errors
+    /// [`Refused`] says why; nothing is held then.
+    #[inline]
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub fn acquire_tagged(&self, n: u32, tag: Tag) -> Result<(), Refused> {
         V::acquire(self, n)?;
-        crate::holders::took_raw::<V::Platform>(self.id(), n);
+        crate::holders::took_raw::<V::Platform>(self.id(), n, tag);
         Ok(())
     }
 
@@ -93,8 +105,23 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub unsafe fn acquire_held_many(&self, n: u32) -> Result<(), Refused> {
+        // SAFETY: the same contract.
+        unsafe { self.acquire_held_tagged(n, Tag::NONE) }
+    }
+
+    /// Takes `n` more protections for a caller that holds one, like
+    /// [`acquire_held_many`](Self::acquire_held_many), under a tag that says what for.
+    ///
+    /// # Errors
+    /// [`Refused::Full`] if the object cannot count so many more.
+    ///
+    /// # Safety
+    /// As for [`acquire_held`](Self::acquire_held).
+    #[inline]
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub unsafe fn acquire_held_tagged(&self, n: u32, tag: Tag) -> Result<(), Refused> {
         V::acquire_held(self, n)?;
-        crate::holders::took_raw::<V::Platform>(self.id(), n);
+        crate::holders::took_raw::<V::Platform>(self.id(), n, tag);
         Ok(())
     }
 
@@ -121,9 +148,29 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// [`Platform::misuse`](crate::Platform::misuse) is told, at the latest when the object drains.
     #[inline]
     pub unsafe fn release_many(&self, n: u32) {
-        crate::holders::release_raw::<V::Platform>(self.id(), n);
+        // SAFETY: the same contract.
+        unsafe { self.release_tagged(n, Tag::NONE) }
+    }
+
+    /// Gives `n` protections back, like [`release_many`](Self::release_many), that were taken under this
+    /// tag. With feature `diagnosis`, [`Platform::misuse`](crate::Platform::misuse) is called if so many
+    /// are not held under it, after the release ([`Misuse::WrongTag`]).
+    ///
+    /// # Safety
+    /// As for [`release_many`](Self::release_many); a wrong tag breaks no memory.
+    #[inline]
+    pub unsafe fn release_tagged(&self, n: u32, tag: Tag) {
+        let object = self.id();
+        let wrong = crate::holders::release_raw::<V::Platform>(object, n, tag);
         // SAFETY: the same contract.
         unsafe { V::release(self, n) }
+        if wrong > 0 {
+            V::Platform::misuse(&Misuse::WrongTag {
+                object,
+                tag,
+                released: wrong,
+            });
+        }
     }
 
     /// Closes the object: every acquire that starts after this returns is refused (S1), until it is
@@ -196,16 +243,20 @@ impl<V: Variant + ?Sized> Rundown<V> {
         &self,
         completion: *const Completion,
     ) -> Result<(), CloseThenError> {
-        V::check_barrier().map_err(|IllegalContext| CloseThenError::IllegalContext)?;
         let slot = self.gate.counts.completion();
         let filled = NonNull::new(completion.cast_mut()).is_some_and(|it| slot.fill(it));
         if !filled {
             return Err(CloseThenError::Occupied);
         }
-        self.try_close_then().map_err(|seen| {
+        self.try_close_then().map_err(|failure| {
             // Nothing else knows of it.
             let _ = slot.take();
-            CloseThenError::WrongState(WrongState { found: seen.state })
+            match failure {
+                NotClosed::Found(seen) => {
+                    CloseThenError::WrongState(WrongState { found: seen.state })
+                }
+                NotClosed::IllegalContext => CloseThenError::IllegalContext,
+            }
         })
     }
 

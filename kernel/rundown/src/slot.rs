@@ -10,7 +10,7 @@ use crate::shared::SharedCount;
 /// prefetcher).
 ///
 /// Every operation of a user is *one* read-modify-write, and the marks in the value it returns say
-/// what it was: on an open slot it counts, and the next sweep will find it; on a closed slot it
+/// what it was: on an open slot it counts, and the next close will find it; on a closed slot it
 /// means nothing, and what it added is thrown away when the slot opens again. So nothing is ever
 /// undone, and no operation is ever half done (README, "Why nothing is undone").
 #[repr(align(128))]

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::object_id::ObjectId;
+use crate::tag::Tag;
 
 /// Where an object stands in its life. What [`Rundown::state`](crate::Rundown::state) returns is a
 /// snapshot: other CPUs may have moved on already. (Two variants read two words for it: if the object
@@ -77,7 +78,7 @@ pub enum WaitOutcome {
 pub enum Refused {
     /// The object is closed.
     Closed,
-    /// The object is open but cannot count that many more: see
+    /// The object cannot count that many more: see
     /// [`PlainRundown::CAPACITY`](crate::PlainRundown) and
     /// [`CacheAwareRundown::capacity`](crate::CacheAwareRundown).
     Full,
@@ -151,7 +152,7 @@ impl core::error::Error for CloseThenError {}
 
 /// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse).
 ///
-/// Safe code cannot bring about either of them, except that the per-CPU variant does not check single
+/// Safe code cannot bring about any of them, except that the per-CPU variant does not check single
 /// acquires against its capacity: 2^60 in all, more than 30 years of them at one a nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -173,6 +174,16 @@ pub enum Misuse {
         /// Which object.
         object: ObjectId,
     },
+    /// A [release under a tag](crate::Rundown::release_tagged) that less was held under. It has released
+    /// nevertheless. Only with feature `diagnosis`.
+    WrongTag {
+        /// Which object.
+        object: ObjectId,
+        /// What it was released under.
+        tag: Tag,
+        /// How many of those that were released were not held under it.
+        released: u32,
+    },
 }
 
 impl fmt::Display for Misuse {
@@ -192,6 +203,15 @@ impl fmt::Display for Misuse {
                     "rundown: a count is out of range, on the object at {object}"
                 )
             }
+            Self::WrongTag {
+                object,
+                tag,
+                released,
+            } => write!(
+                f,
+                "rundown: {released} more released under tag {tag} than held under it, on the \
+                 object at {object}"
+            ),
         }
     }
 }

@@ -10,7 +10,7 @@ use core::{fmt, ptr};
 
 use crate::lock::Lock;
 use crate::object_id::ObjectId;
-use crate::primitive::{AtomicU64, Ordering};
+use crate::primitive::{AtomicU64, AtomicUsize, Ordering, const_unless_model, fence};
 
 /// A platform's futures that wait for objects to drain. One per platform, in a static; needs no
 /// allocation.
@@ -25,7 +25,7 @@ use crate::primitive::{AtomicU64, Ordering};
 pub struct Wakers {
     /// A bit per bucket that was rung since it was last delivered.
     rung: AtomicU64,
-    buckets: [Lock<List>; BUCKETS],
+    buckets: [Bucket; BUCKETS],
 }
 
 /// One bit each in `rung`. Fewer in a model, which follows each of them.
@@ -38,7 +38,7 @@ impl Wakers {
     pub const fn new() -> Self {
         Self {
             rung: AtomicU64::new(0),
-            buckets: [const { Lock::new(List::EMPTY) }; BUCKETS],
+            buckets: [const { Bucket::new() }; BUCKETS],
         }
     }
 
@@ -48,7 +48,7 @@ impl Wakers {
     pub fn new() -> Self {
         Self {
             rung: AtomicU64::new(0),
-            buckets: core::array::from_fn(|_| Lock::new(List::EMPTY)),
+            buckets: core::array::from_fn(|_| Bucket::new()),
         }
     }
 
@@ -87,11 +87,22 @@ impl Wakers {
 
     /// Both in one: for a platform that may call wakers right where it wakes.
     pub fn wake(&self, object: ObjectId) {
-        // The lock orders this call against futures that enter the list: see `ring`.
-        wake_all(self.bucket(object));
+        // SeqCst: pairs with the fence in `Entry::enter`: either that future sees, when it looks, what
+        // was done before this call, or it is found here.
+        fence(Ordering::SeqCst);
+        self.wake_fenced(object);
     }
 
-    fn bucket(&self, object: ObjectId) -> &Lock<List> {
+    /// [`wake`](Self::wake), for a caller that has just passed a `SeqCst` fence.
+    pub(crate) fn wake_fenced(&self, object: ObjectId) {
+        let bucket = self.bucket(object);
+        // Relaxed: pairs with the store in `Bucket::with`, by way of the fences.
+        if bucket.occupied.load(Ordering::Relaxed) != 0 {
+            wake_all(bucket);
+        }
+    }
+
+    fn bucket(&self, object: ObjectId) -> &Bucket {
         &self.buckets[object.bucket(BUCKETS)]
     }
 }
@@ -111,9 +122,40 @@ impl fmt::Debug for Wakers {
     }
 }
 
+/// The futures of some objects.
+struct Bucket {
+    list: Lock<List>,
+    /// Whether the list has entries: 1 if so. For a wake-up that finds nothing to wake.
+    occupied: AtomicUsize,
+}
+
+impl Bucket {
+    const_unless_model! {
+        fn new() -> Self {
+            Self {
+                list: Lock::new(List::EMPTY),
+                occupied: AtomicUsize::new(0),
+            }
+        }
+    }
+
+    /// Runs `work` with the list. As for [`Lock::with`]: `work` is no foreign code.
+    fn with<A>(&self, work: impl FnOnce(&mut List) -> A) -> A {
+        self.list.with(|list| {
+            let answer = work(list);
+            // Relaxed: pairs with the load in `wake_fenced`, by way of the fences there and in
+            // `Entry::enter`. Under the lock, so that the last one is right.
+            self.occupied
+                .store(usize::from(!list.first.is_null()), Ordering::Relaxed);
+            answer
+        })
+    }
+}
+
 /// Empties the list. Each waker is called without the lock, and no entry is touched after it has left
 /// the list: its future may be gone then.
-fn wake_all(bucket: &Lock<List>) {
+#[cold]
+fn wake_all(bucket: &Bucket) {
     // So many and no more: whoever enters from now on, at the end, looks by itself. Without the limit
     // futures that enter as fast as this wakes them would keep it here for ever.
     let mut left = bucket.with(|list| list.len());
@@ -170,6 +212,8 @@ impl Entry {
             .bucket(object)
             // SAFETY: the entry stays where it is (pinned), and leaves before it is dropped.
             .with(|list| unsafe { list.put(self.get_ref(), waker) });
+        // SeqCst: pairs with the fence in `wake`; the caller's look comes after it.
+        fence(Ordering::SeqCst);
     }
 
     /// Leaves the list of `object`, if it is there. After this nobody else knows the entry.

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rundown::{
-    CloseOutcome, Protected, Refused, Rundown, Spin, State, Variant, WaitOutcome, WrongState,
+    CloseOutcome, Misuse, Protected, Refused, Rundown, Spin, State, Variant, WaitOutcome,
+    WrongState,
 };
-use support::{Inline, Make, Plain, Script, for_every_kind};
+use support::{Inline, Make, Plain, Script, for_every_kind, misuses};
 
 for_every_kind!(
     s9_born_closed_refuses_until_it_is_opened,
@@ -18,6 +19,7 @@ for_every_kind!(
     s9_opening_has_one_winner,
     s9_what_was_prepared_is_seen_by_the_first_user,
     s9_a_wait_for_the_unopened_object_is_over,
+    s9_a_release_before_the_first_opening_is_found,
 );
 
 fn s9_born_closed_refuses_until_it_is_opened<R: Make + ?Sized>() {
@@ -110,6 +112,25 @@ fn s9_a_wait_for_the_unopened_object_is_over<R: Make + ?Sized>() {
     let script = Script::new(|| drop(guard));
     assert_eq!(rundown.wait(&script), WaitOutcome::Drained);
     assert!(script.played());
+}
+
+/// It is reported by the first opening, which goes on; the plain variant reports it at once.
+fn s9_a_release_before_the_first_opening_is_found<R: Make + ?Sized>() {
+    for released in [1, 3] {
+        let rundown = R::make_closed();
+        let found = misuses(|| {
+            // SAFETY: nothing is held: this is the misuse. The object guards nothing.
+            unsafe { rundown.release_many(released) };
+            rundown.open().expect("run down");
+        });
+        let stray = Misuse::OverRelease {
+            object: rundown.id(),
+            held: 0,
+            released: released.into(),
+        };
+        assert_eq!(found, [stray]);
+        assert_eq!((rundown.state(), rundown.racy_held()), (State::Open, 0));
+    }
 }
 
 #[test]

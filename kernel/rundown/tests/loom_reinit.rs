@@ -105,6 +105,7 @@ fn close_against_reinit<R: Make>() {
         CloseOutcome::AlreadyClosed | CloseOutcome::Superseded => {
             assert!(rundown.try_acquire().is_some());
         }
+        CloseOutcome::IllegalContext => unreachable!("legal everywhere"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What does the pairs: the three kinds of rundown protection, and yardsticks.
+//! What does the pairs: the three variants of rundown protection, and yardsticks.
 
 use alloc::boxed::Box;
 use core::{
@@ -8,7 +8,7 @@ use core::{
 };
 
 use protocol::bench::Contender;
-use rundown::{CacheAwareRundown, PerCpuRundown, Rundown, RundownRef, WaitOutcome};
+use rundown::{CacheAwareRundown, PerCpuRundown, PlainRundown, Rundown, Variant, WaitOutcome};
 
 use crate::{
     clock,
@@ -47,9 +47,9 @@ pub(super) struct Contenders {
     bare_plain: BarePlain,
     bare_locked: BareLocked,
     windows: Windows,
-    per_cpu: Guarded<PerCpuRundown<KernelPlatform>>,
-    cache_aware: Guarded<CacheAwareRundown<KernelPlatform>>,
-    plain: Guarded<RundownRef<KernelPlatform>>,
+    per_cpu: PerCpuRundown<KernelPlatform>,
+    cache_aware: CacheAwareRundown<KernelPlatform>,
+    plain: PlainRundown<KernelPlatform>,
 }
 
 impl Contenders {
@@ -63,9 +63,9 @@ impl Contenders {
             },
             bare_locked: BareLocked(slots()),
             windows: Windows(slots()),
-            per_cpu: Guarded(PerCpuRundown::new().expect("a counter")),
-            cache_aware: Guarded(CacheAwareRundown::boxed(cpu::listed())),
-            plain: Guarded(RundownRef::new()),
+            per_cpu: PerCpuRundown::new().expect("a counter"),
+            cache_aware: CacheAwareRundown::boxed(cpu::listed()),
+            plain: PlainRundown::new(),
         }
     }
 
@@ -81,13 +81,13 @@ impl Contenders {
     }
 
     /// # Panics
-    /// If it is none of [`Contender::KINDS`].
-    pub(super) fn closable(&self, kind: Contender) -> &dyn Closable {
-        match kind {
+    /// If it is none of [`Contender::VARIANTS`].
+    pub(super) fn closable(&self, variant: Contender) -> &dyn Closable {
+        match variant {
             Contender::PerCpu => &self.per_cpu,
             Contender::CacheAware => &self.cache_aware,
             Contender::Plain => &self.plain,
-            _ => panic!("{kind:?} cannot be closed"),
+            _ => panic!("{variant:?} cannot be closed"),
         }
     }
 }
@@ -116,30 +116,27 @@ fn hammer(stop: &AtomicBool, mut pair: impl FnMut() -> bool) -> u64 {
 /// A drain that takes so long, in nanoseconds, never ends: as in the storm.
 const PATIENCE: u64 = 20_000_000_000;
 
-/// A kind of rundown protection.
-struct Guarded<R>(R);
-
-impl<R: Rundown> Hammered for Guarded<R> {
+impl<V: Variant> Hammered for Rundown<V> {
     fn hammer(&self, stop: &AtomicBool) -> u64 {
         // The guard is dropped at once.
-        hammer(stop, || self.0.try_acquire().is_some())
+        hammer(stop, || self.try_acquire().is_some())
     }
 
     fn left(&self) -> i64 {
-        self.0.racy_held()
+        self.racy_held()
     }
 }
 
-impl<R: Rundown<Platform = KernelPlatform>> Closable for Guarded<R> {
+impl<V: Variant<Platform = KernelPlatform>> Closable for Rundown<V> {
     fn close(&self) -> u64 {
         let start = clock::nanos();
-        self.0.close();
+        Self::close(self);
         clock::nanos() - start
     }
 
     fn drain(&self) -> u64 {
         let start = clock::nanos();
-        let outcome = self.0.wait_deadline(&Halt, start + PATIENCE);
+        let outcome = self.wait_deadline(&Halt, start + PATIENCE);
         let time = clock::nanos() - start;
         match outcome {
             Ok(WaitOutcome::Drained) => time,
@@ -148,7 +145,7 @@ impl<R: Rundown<Platform = KernelPlatform>> Closable for Guarded<R> {
     }
 
     fn reopen(&self) {
-        self.0.reinit().expect("it is drained");
+        self.reinit().expect("it is drained");
     }
 }
 
@@ -205,7 +202,7 @@ impl Hammered for BareLocked {
     }
 }
 
-/// The shape of Windows' cache-aware kind: a load, then `lock cmpxchg`, on a slot that is looked up each
+/// The shape of Windows' cache-aware variant: a load, then `lock cmpxchg`, on a slot that is looked up each
 /// time; its lowest bit says closed.
 struct Windows(Box<[Padded]>);
 

@@ -60,7 +60,7 @@ fn of_pairs(line: &Pairs) -> Option<String> {
 
 fn of_teardown(line: &Teardown) -> Option<String> {
     let Teardown {
-        kind,
+        variant,
         cpus,
         times,
         left,
@@ -71,7 +71,7 @@ fn of_teardown(line: &Teardown) -> Option<String> {
         (0, _) => String::from("no teardown"),
         _ => return None,
     };
-    Some(format!("{}, {cpus} CPUs: {fault}", kind.name()))
+    Some(format!("{}, {cpus} CPUs: {fault}", variant.name()))
 }
 
 fn of_barrier(line: &Barrier) -> Option<String> {

@@ -5,8 +5,8 @@
 //! | what | where |
 //! |---|---|
 //! | pairs of acquire and release on one object: all [`Contender`]s in turns, so that a disturbance from outside hits all alike, in several windows each | `crew` |
-//! | teardowns of the three kinds while the others use the object | `teardown` |
-//! | barriers, which are part of the per-CPU kind's teardown | `teardown` |
+//! | teardowns of the three variants while the others use the object | `teardown` |
+//! | barriers, which are part of the per-CPU variant's teardown | `teardown` |
 //!
 //! `contender` is what does the pairs. Which figures mean something depends on what the CPUs are; the
 //! [report](protocol::bench::Report) says so.
@@ -105,9 +105,9 @@ impl Bench {
     fn teardowns(&mut self, cpus: u32) {
         // As long as the windows of one contender.
         let millis = self.plan.millis * WINDOWS;
-        for kind in Contender::KINDS {
-            let object = self.contenders.closable(kind);
-            let teardown = teardown::teardowns(cpus, kind, object, millis);
+        for variant in Contender::VARIANTS {
+            let object = self.contenders.closable(variant);
+            let teardown = teardown::teardowns(cpus, variant, object, millis);
             self.teardowns.push(teardown);
             say(Line::Teardown(teardown));
             self.step(cpus);
@@ -120,7 +120,7 @@ impl Bench {
 
     /// One more step is done.
     fn step(&mut self, cpus: u32) {
-        let each = WINDOWS * Contender::ALL.len() as u32 + Contender::KINDS.len() as u32 + 1;
+        let each = WINDOWS * Contender::ALL.len() as u32 + Contender::VARIANTS.len() as u32 + 1;
         self.done += 1;
         say(Line::Progress(Progress {
             done: self.done,

@@ -4,7 +4,7 @@ use protocol::{
     bench::{Barrier, Contender, Teardown},
     histogram::Histogram,
 };
-use rundown::PerCpu;
+use rundown::PerCpuPlatform;
 
 use super::{
     contender::{Closable, Contenders, Hammered},
@@ -19,7 +19,7 @@ const OPEN: u64 = 20_000;
 /// Tears an object down, on CPU 0, as often as it can be in so many milliseconds, but once at least.
 pub(super) fn teardowns(
     cpus: u32,
-    kind: Contender,
+    variant: Contender,
     object: &dyn Closable,
     millis: u32,
 ) -> Teardown {
@@ -30,7 +30,7 @@ pub(super) fn teardowns(
         object.reopen();
     });
     Teardown {
-        kind,
+        variant,
         cpus,
         times: close.count(),
         close: close.latency(),

@@ -11,6 +11,7 @@ pub(crate) mod backtrace;
 mod exceptions;
 mod hook;
 mod idt;
+pub mod images;
 pub(crate) mod machine_check;
 pub(crate) mod pic;
 pub(crate) mod unasked;

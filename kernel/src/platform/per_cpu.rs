@@ -1,10 +1,24 @@
-//! Per-CPU counters for `rundown`: the kernel's own, and its barrier.
+//! Per-CPU counters for `rundown`: how a kernel implements [`PerCpuPlatform`].
+//!
+//! What it takes, on x86-64:
+//!
+//! 1. **Counters.** Every CPU has an area of the same layout, and GS points to the running CPU's. A counter
+//!    is 8 bytes at the same offset in all of them, and that offset is its name ([`counters`]).
+//! 2. **The sequence.** [`gs::add_if_open`] tests the state word and adds to `gs:[offset]`. Where each
+//!    sequence starts and ends is in a table that the linker puts together.
+//! 3. **Restarts.** Every interrupt, exception and NMI asks [`gs::restart_point`] about the interrupted
+//!    instruction; inside a sequence, it returns to the sequence's start (`interrupts::dispatch`).
+//! 4. **The barrier.** An interrupt to every other CPU, and the wait until all have answered
+//!    ([`barrier`](crate::barrier), on [`Rounds`](rundown::per_cpu::Rounds)).
+//! 5. **Where it is illegal.** In an NMI handler, since the code below it may be about to send the very
+//!    interrupt that the barrier would wait for. [`check_barrier`](PerCpuPlatform::check_barrier) is asked
+//!    before an object closes, so the call returns an error and the object stays open.
 //!
 //! `unsafe` in this module: the promises of the trait.
 
 use core::sync::atomic::Ordering;
 
-use rundown::{CounterId, PerCpu, Switch, Unavailable, per_cpu::gs};
+use rundown::{CounterId, IllegalContext, PerCpuGate, PerCpuPlatform, Unavailable, per_cpu::gs};
 
 use super::KernelPlatform;
 use crate::{
@@ -15,13 +29,13 @@ use crate::{
     },
 };
 
-// The number of a counter is its offset in every CPU's area.
-//
 // SAFETY: the sequence is the one of `gs`: GS points to the running CPU's area, where the counter lies;
 // `interrupts::dispatch` restarts it if it was interrupted. Threads do not move to other CPUs. And
-// `barrier::all` returns when every CPU has been interrupted, or called `serve`, which no sequence
+// `barrier::all` returns when every CPU has been interrupted, or has called `serve`, which no sequence
 // does.
-unsafe impl PerCpu for KernelPlatform {
+unsafe impl PerCpuPlatform for KernelPlatform {
+    // Step 1: counters.
+
     /// Any CPU, thread or interrupt context, not NMI.
     fn allocate() -> Result<CounterId, Unavailable> {
         match counters::alloc() {
@@ -35,25 +49,14 @@ unsafe impl PerCpu for KernelPlatform {
         drop(unsafe { Counter::from_offset(counter.get()) });
     }
 
-    #[inline]
-    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
-        // SAFETY: the counter lies at this offset in every area.
-        unsafe { gs::add_if_open(switch, counter.get(), n) }
-    }
-
-    /// [`barrier::all`]: thread or interrupt context, interrupts on or off, not NMI.
-    fn barrier() {
-        barrier::all();
-    }
-
     fn cpus() -> usize {
-        // Not `listed`: those that are plugged in later count, too.
+        // Not `listed`: CPUs that are plugged in later count, too.
         cpu::possible()
     }
 
     unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
-        // A CPU that has never been there has counted nothing. One that has, has had its area since before
-        // the barrier that the caller has passed.
+        // A CPU that has never run has counted nothing. One that has run got its area before the barrier
+        // that the caller has passed.
         if cpu >= cpu::areas() {
             return 0;
         }
@@ -71,10 +74,34 @@ unsafe impl PerCpu for KernelPlatform {
             return;
         }
         let count = counters::slot(counter.get(), cpu);
-        // Most are zero, and reading leaves the line with its CPU. Relaxed: published by whoever opens
-        // the object.
+        // Most are zero, and reading leaves the line with its CPU. Relaxed: published by the caller,
+        // who opens the object.
         if count.load(Ordering::Relaxed) != 0 {
             count.store(0, Ordering::Relaxed);
         }
+    }
+
+    // Steps 2 and 3: the sequence, which reads the counter's offset behind the state word.
+
+    #[inline]
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
+        // SAFETY: an open gate's counter lies at its offset in every area, aligned.
+        unsafe { gs::add_if_open(gate, n) }
+    }
+
+    // Steps 4 and 5: the barrier, and where it is illegal.
+
+    /// Asked before anything changes: legal in thread and interrupt context, interrupts on or off.
+    fn check_barrier() -> Result<(), IllegalContext> {
+        if barrier::is_legal() {
+            Ok(())
+        } else {
+            Err(IllegalContext)
+        }
+    }
+
+    /// [`barrier::all`].
+    fn barrier() {
+        barrier::all();
     }
 }

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use protocol::{histogram::Histogram, options::Options, storm::Totals};
 
 use super::{
-    Kind, Storm,
+    Protection, Storm,
     lane::Teardown,
     report::{self, Verdict},
 };
@@ -38,7 +38,7 @@ pub(super) struct Closer {
     start: u64,
     /// How long it has gone on; brought up to date after each slice.
     elapsed: u64,
-    /// By [`Kind`].
+    /// By [`Protection`].
     times: [Box<Times>; 2],
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Closer {
 enum Goal {
     /// After so many nanoseconds.
     Time(u64),
-    /// A soak: when each kind has done so much.
+    /// A soak: when each variant has done so much.
     Counts { pairs: u64, teardowns: u64 },
 }
 
@@ -84,7 +84,7 @@ impl Closer {
             goal: Goal::of(&machine.options),
             start: 0,
             elapsed: 0,
-            times: Kind::ALL.map(|_| Box::default()),
+            times: Protection::ALL.map(|_| Box::default()),
         }
     }
 
@@ -95,14 +95,17 @@ impl Closer {
         self.storm.begun.store(true, Ordering::Relaxed);
         self.start = clock::nanos();
         let mut next_report = SECOND;
-        for kind in Kind::ALL.into_iter().cycle() {
-            if Kind::ALL.into_iter().all(|kind| self.is_done(kind)) {
+        for variant in Protection::ALL.into_iter().cycle() {
+            if Protection::ALL
+                .into_iter()
+                .all(|variant| self.is_done(variant))
+            {
                 break;
             }
-            if self.is_done(kind) {
+            if self.is_done(variant) {
                 continue;
             }
-            self.slice(kind);
+            self.slice(variant);
             self.elapsed = clock::nanos() - self.start;
             if self.elapsed >= next_report {
                 report::live(&self.totals(false), self.storm);
@@ -112,14 +115,14 @@ impl Closer {
         self.storm.over.store(true, Ordering::Relaxed);
     }
 
-    /// Whether this kind has done its part. Every kind does something.
-    fn is_done(&self, kind: Kind) -> bool {
-        let done = &self.times[kind as usize];
+    /// Whether this variant has done its part. Every variant does something.
+    fn is_done(&self, variant: Protection) -> bool {
+        let done = &self.times[variant as usize];
         done.teardowns > 0
             && match self.goal {
                 Goal::Time(length) => self.elapsed >= length,
                 Goal::Counts { pairs, teardowns } => {
-                    done.teardowns >= teardowns && self.storm.grants(kind) >= pairs
+                    done.teardowns >= teardowns && self.storm.grants(variant) >= pairs
                 }
             }
     }
@@ -135,9 +138,9 @@ impl Closer {
     }
 
     /// Uses one lane for a while: at least one teardown.
-    fn slice(&mut self, kind: Kind) {
+    fn slice(&mut self, variant: Protection) {
         let begin = clock::nanos();
-        self.storm.active.store(kind as usize, Ordering::Relaxed);
+        self.storm.active.store(variant as usize, Ordering::Relaxed);
         let end = match self.goal {
             Goal::Time(length) => (begin + SLICE).min(self.start + length),
             Goal::Counts { .. } => begin + SLICE,
@@ -146,15 +149,15 @@ impl Closer {
             let start = clock::nanos();
             self.storm.next_turn();
             self.use_device(start + self.window());
-            let teardown = self.storm.lane(kind).tear_down(CpuIndex::BSP);
-            self.times[kind as usize].record(teardown);
+            let teardown = self.storm.lane(variant).tear_down(CpuIndex::BSP);
+            self.times[variant as usize].record(teardown);
             let now = clock::nanos();
             self.adapt(now - start);
             if now >= end {
                 break;
             }
         }
-        self.times[kind as usize].busy += clock::nanos() - begin;
+        self.times[variant as usize].busy += clock::nanos() - begin;
     }
 
     /// How long a device is left open, in nanoseconds: every CPU's timer ticks once meanwhile. In a

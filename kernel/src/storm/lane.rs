@@ -1,4 +1,4 @@
-//! One kind of rundown protection, the device behind it, and every CPU's tally.
+//! One variant of rundown protection, the device behind it, and every CPU's tally.
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{
@@ -6,7 +6,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use rundown::{Guard, Protected, Rundown, Wait, Waiting};
+use rundown::{Guard, Protected, Rundown, Variant, Wait, Waiting};
 
 use super::{
     device::{Corrupt, Device},
@@ -90,9 +90,9 @@ pub(super) enum Violation {
 }
 
 /// See [`Hammered`].
-pub(super) struct Lane<R: Rundown + 'static> {
+pub(super) struct Lane<V: Variant + 'static> {
     name: &'static str,
-    device: Protected<Device, R>,
+    device: Protected<Device, V>,
     /// Generation of the latest device published. Only the closer writes it.
     published: AtomicU64,
     /// Every device up to this generation is known to be closed: its close has returned, or an
@@ -100,14 +100,14 @@ pub(super) struct Lane<R: Rundown + 'static> {
     closed: AtomicU64,
     violations: AtomicU64,
     tallies: Box<[Tally]>,
-    mailboxes: Box<[Mailbox<Use<R>>]>,
+    mailboxes: Box<[Mailbox<Use<V>>]>,
     /// The CPUs that take part.
     cpus: Vec<CpuIndex>,
 }
 
 /// A use of the device that has begun: protection, and what has to be true at its end.
-struct Use<R: Rundown + 'static> {
-    device: Guard<'static, Device, R>,
+struct Use<V: Variant + 'static> {
+    device: Guard<'static, Device, V>,
     generation: u64,
     begun_on: CpuIndex,
 }
@@ -122,9 +122,9 @@ const PATIENCE: u64 = 20_000_000_000;
 /// More violations than this are only counted: the first ones tell the story.
 const MAX_REPORTED: u64 = 8;
 
-impl<R: Rundown + 'static> Lane<R> {
+impl<V: Variant + 'static> Lane<V> {
     /// A lane whose first device, generation 1, is open.
-    pub(super) fn new(name: &'static str, rundown: R, cpus: &[CpuIndex]) -> Self {
+    pub(super) fn new(name: &'static str, rundown: Rundown<V>, cpus: &[CpuIndex]) -> Self {
         Self {
             name,
             device: Protected::new(rundown, Device::new(1, cpu::listed())),
@@ -138,7 +138,7 @@ impl<R: Rundown + 'static> Lane<R> {
     }
 
     /// Begins a use, unless refused.
-    fn begin(&'static self, cpu: CpuIndex) -> Option<Use<R>> {
+    fn begin(&'static self, cpu: CpuIndex) -> Option<Use<V>> {
         // Acquire: pairs with `note_closed` and the store of `published` in `tear_down`. What is known to be
         // closed before the acquire below starts must not be granted by it.
         let closed = self.closed.load(Ordering::Acquire);
@@ -163,7 +163,7 @@ impl<R: Rundown + 'static> Lane<R> {
     }
 
     /// Ends a use and releases its protection, on this CPU.
-    fn end(&self, cpu: CpuIndex, used: Use<R>) {
+    fn end(&self, cpu: CpuIndex, used: Use<V>) {
         if let Err(corrupt) = used.device.end(cpu, used.generation) {
             self.violation(Violation::Corrupt(corrupt));
         }
@@ -223,7 +223,7 @@ impl<R: Rundown + 'static> Lane<R> {
     }
 }
 
-impl<R: Rundown + 'static> Hammered for Lane<R> {
+impl<V: Variant + 'static> Hammered for Lane<V> {
     fn step(&'static self, cpu: CpuIndex, context: Context) -> bool {
         let tally = &self.tallies[cpu.get()];
         let Some(used) = self.begin(cpu) else {
@@ -286,12 +286,12 @@ impl<R: Rundown + 'static> Hammered for Lane<R> {
 
 /// Halts until woken, and releases what other CPUs have given to this one meanwhile. Panics after
 /// [`PATIENCE`]: to say so is better than to hang.
-struct Serving<'a, R: Rundown + 'static> {
-    lane: &'a Lane<R>,
+struct Serving<'a, V: Variant + 'static> {
+    lane: &'a Lane<V>,
     cpu: CpuIndex,
 }
 
-impl<R: Rundown + 'static> Wait for Serving<'_, R> {
+impl<V: Variant + 'static> Wait for Serving<'_, V> {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
         let start = clock::nanos();
         Halt.wait_until(waiting, &mut || {

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Two lanes do the same work in turns, a slice of 100 ms each, so that both see the same
-//! disturbances from outside: one guards its device by a counter per CPU, the other by one shared
-//! counter. A *soak* is a storm that lasts until each lane has done so much, at as many teardowns a
+//! disturbances from outside: one guards its device by the cache-aware variant, the other by the
+//! plain one. A *soak* is a storm that lasts until each lane has done so much, at as many teardowns a
 //! second as there can be. `device` says what is guarded, `lane` what counts as a violation, `closer` how the
 //! storm stays alive where many virtual CPUs share few real ones.
 
@@ -27,7 +27,7 @@ use core::{
     time::Duration,
 };
 
-use rundown::{CacheAwareRundown, RundownRef};
+use rundown::{CacheAwareRundown, PlainRundown};
 use spin::Once;
 
 use self::{
@@ -70,9 +70,9 @@ pub fn run(machine: &'static Machine) -> ExitCode {
 static STORM: Once<Storm> = Once::new();
 
 struct Storm {
-    /// By [`Kind`].
+    /// By [`Protection`].
     lanes: [Box<dyn Hammered>; 2],
-    /// The one in use: a [`Kind`].
+    /// The one in use: a [`Protection`].
     active: AtomicUsize,
     /// Counts the devices that were published, in either lane.
     turn: AtomicU64,
@@ -90,13 +90,13 @@ struct Storm {
 
 /// The two ways to guard the device; the place in [`Storm::lanes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Protection {
     CacheAware,
-    Shared,
+    Plain,
 }
 
-impl Kind {
-    const ALL: [Self; 2] = [Self::CacheAware, Self::Shared];
+impl Protection {
+    const ALL: [Self; 2] = [Self::CacheAware, Self::Plain];
 }
 
 /// Acquires between two looks at what else there is to do.
@@ -106,13 +106,13 @@ impl Storm {
     fn new() -> Self {
         let cpus: Vec<CpuIndex> = cpu::online().collect();
         let cache_aware = CacheAwareRundown::<KernelPlatform>::boxed(cpu::listed());
-        let shared = RundownRef::<KernelPlatform>::new();
+        let plain = PlainRundown::<KernelPlatform>::new();
         Self {
             lanes: [
-                Box::new(Lane::new("counter per CPU", cache_aware, &cpus)),
-                Box::new(Lane::new("shared counter", shared, &cpus)),
+                Box::new(Lane::new("cache-aware", cache_aware, &cpus)),
+                Box::new(Lane::new("plain", plain, &cpus)),
             ],
-            active: AtomicUsize::new(Kind::CacheAware as usize),
+            active: AtomicUsize::new(Protection::CacheAware as usize),
             turn: AtomicU64::new(0),
             allowance: AtomicU64::new(closer::MIN_ALLOWANCE),
             arrived: AtomicUsize::new(0),
@@ -122,13 +122,13 @@ impl Storm {
         }
     }
 
-    fn lane(&self, kind: Kind) -> &dyn Hammered {
-        &*self.lanes[kind as usize]
+    fn lane(&self, variant: Protection) -> &dyn Hammered {
+        &*self.lanes[variant as usize]
     }
 
-    /// Protections that this kind has granted. Racy.
-    fn grants(&self, kind: Kind) -> u64 {
-        let lane = self.lane(kind);
+    /// Protections that this variant has granted. Racy.
+    fn grants(&self, variant: Protection) -> u64 {
+        let lane = self.lane(variant);
         cpu::online()
             .map(|cpu| lane.tally(cpu).grants.load(Ordering::Relaxed))
             .sum()

@@ -9,7 +9,7 @@ use protocol::{
     storm::{CpuLine, Lane, Totals},
 };
 
-use super::{Kind, Storm, closer::Times, lane::Tally};
+use super::{Protection, Storm, closer::Times, lane::Tally};
 use crate::{
     ExitCode,
     cpu::{self, CpuIndex},
@@ -19,9 +19,9 @@ use crate::{
 /// The figures up to now. `elapsed` is in nanoseconds. While CPUs are at work, counts that belong
 /// together may be a few uses apart.
 pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Box<Times>; 2]) -> Totals {
-    let [cache_aware, shared] = Kind::ALL.map(|kind| {
-        let lane = storm.lane(kind);
-        let times = &times[kind as usize];
+    let [cache_aware, plain] = Protection::ALL.map(|variant| {
+        let lane = storm.lane(variant);
+        let times = &times[variant as usize];
         let sum = |field: fn(&Tally) -> &AtomicU64| {
             cpu::online().map(|cpu| get(field(lane.tally(cpu)))).sum()
         };
@@ -40,7 +40,7 @@ pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Box<Times
         elapsed_ms: elapsed / 1_000_000,
         cpus: cpu::count() as u32,
         cache_aware,
-        shared,
+        plain,
     }
 }
 
@@ -72,7 +72,7 @@ fn events(totals: &Totals, storm: &Storm) {
 }
 
 fn cpu_line(storm: &Storm, cpu: CpuIndex) -> CpuLine {
-    let [cache_aware, shared] = Kind::ALL.map(|kind| storm.lane(kind).tally(cpu));
+    let [cache_aware, plain] = Protection::ALL.map(|variant| storm.lane(variant).tally(cpu));
     CpuLine {
         index: cpu.get() as u32,
         apic_id: cpu::apic_id(cpu).get(),
@@ -80,8 +80,8 @@ fn cpu_line(storm: &Storm, cpu: CpuIndex) -> CpuLine {
         irq_grants: get(&cache_aware.irq_grants),
         refusals: get(&cache_aware.refusals),
         released_for_others: get(&cache_aware.released_for_others)
-            + get(&shared.released_for_others),
-        shared_grants: get(&shared.grants),
+            + get(&plain.released_for_others),
+        plain_grants: get(&plain.grants),
     }
 }
 
@@ -108,8 +108,8 @@ impl Verdict {
             "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations",
             totals.cpus,
             cpu::listed(),
-            totals.cache_aware.teardowns + totals.shared.teardowns,
-            Count(totals.cache_aware.grants + totals.shared.grants),
+            totals.cache_aware.teardowns + totals.plain.teardowns,
+            Count(totals.cache_aware.grants + totals.plain.grants),
             totals.violations(),
         );
         Self {
@@ -142,7 +142,7 @@ fn idle(totals: &Totals, storm: &Storm) -> Option<String> {
     if let Some(line) = lines().find(|line| line.grants == 0) {
         return Some(format!("CPU {} was never granted protection", line.index));
     }
-    if totals.cache_aware.teardowns == 0 || totals.shared.teardowns == 0 {
+    if totals.cache_aware.teardowns == 0 || totals.plain.teardowns == 0 {
         return Some(String::from("nothing was torn down"));
     }
     if lines().all(|line| line.irq_grants == 0) {

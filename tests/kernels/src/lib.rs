@@ -15,17 +15,17 @@ use core::time::Duration;
 
 use kernel::cpu::CpuIndex;
 use kernel::platform::KernelPlatform;
-use rundown::{CacheAwareRundown, Clock, PerCpuRundown, RundownRef};
+use rundown::{CacheAwareRundown, Clock, PerCpuRundown, PlainRundown};
 use spin::Mutex;
 
 pub use barrier::Barrier;
 pub use per_cpu::PerCpu;
 pub use tracked::Tracked;
 
-/// An open rundown protection of the plain kind.
+/// An open rundown protection of the plain variant.
 #[must_use]
-pub fn plain() -> RundownRef<KernelPlatform> {
-    RundownRef::new()
+pub fn plain() -> PlainRundown<KernelPlatform> {
+    PlainRundown::new()
 }
 
 /// An open rundown protection with a slot for every CPU.
@@ -50,10 +50,10 @@ pub fn per_cpu() -> PerCpuRundown<KernelPlatform> {
     PerCpuRundown::new().expect("a counter")
 }
 
-/// A rundown protection of the plain kind that is born closed.
+/// A rundown protection of the plain variant that is born closed.
 #[must_use]
-pub fn plain_closed() -> RundownRef<KernelPlatform> {
-    RundownRef::closed()
+pub fn plain_closed() -> PlainRundown<KernelPlatform> {
+    plain().born_closed()
 }
 
 /// A rundown protection with a slot for every CPU that is born closed.
@@ -62,14 +62,11 @@ pub fn cache_aware_closed() -> CacheAwareRundown<KernelPlatform> {
     cache_aware().born_closed()
 }
 
-/// A rundown protection with a plain counter on every CPU that is born closed.
-///
-/// # Panics
-///
-/// If the kernel has no counter left.
+/// A rundown protection with a plain counter on every CPU that is born closed. The counter is
+/// allocated when it is opened.
 #[must_use]
 pub fn per_cpu_closed() -> PerCpuRundown<KernelPlatform> {
-    PerCpuRundown::closed().expect("a counter")
+    PerCpuRundown::lazy()
 }
 
 /// The deadline that is so far from now.
@@ -78,10 +75,10 @@ pub fn after(time: Duration) -> u64 {
     KernelPlatform::now() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
-/// The test table of functions that take a constructor, once for every kind; after a semicolon,
+/// The test table of functions that take a constructor, once for every variant; after a semicolon,
 /// others by their names.
 #[macro_export]
-macro_rules! for_every_kind {
+macro_rules! for_every_variant {
     ($($test:ident),+ $(,)? $(; $(($name:expr, $other:expr)),+ $(,)?)?) => {
         &[$(
             (concat!(stringify!($test), "::plain"), |_| $test($crate::plain)),

@@ -14,7 +14,7 @@ pub struct Report<'a> {
     pub pairs: &'a [Pairs],
     /// What the owner pays.
     pub teardowns: &'a [Teardown],
-    /// What part of that the per-CPU kind's barrier is.
+    /// What part of that the per-CPU variant's barrier is.
     pub barriers: &'a [Barrier],
 }
 
@@ -82,10 +82,10 @@ impl Report<'_> {
         }
         f.write_str(
             "\nteardown by CPU 0 while the others use the object (1 CPU: it is idle)\n\
-             kind        CPUs  times close min   median      p99 drain min   median      p99\n",
+             variant     CPUs  times close min   median      p99 drain min   median      p99\n",
         )?;
         for line in self.teardowns {
-            let name = match line.kind {
+            let name = match line.variant {
                 Contender::PerCpu => "per-CPU",
                 Contender::CacheAware => "cache-aware",
                 _ => "plain",
@@ -107,7 +107,7 @@ impl Report<'_> {
             return Ok(());
         }
         f.write_str(
-            "\nbarrier by CPU 0 while the others use an object of the per-CPU kind\n\
+            "\nbarrier by CPU 0 while the others use an object of the per-CPU variant\n\
              \x20           CPUs  times       min   median      p99\n",
         )?;
         for line in self.barriers {
@@ -162,20 +162,20 @@ mod tests {
 acquire + release of one object by so many CPUs at once, pairs per second
 (the median of 5 windows of 50 ms; slowest: of its CPUs)
 
-per-CPU kind
+per-CPU
   CPUs       all  each CPU   slowest  to 1 CPU
      1    1.00 G    1.00 G    12.5 M      1.00  ##############
      2    1.99 G     999 M    12.5 M      1.99  ############################
 
-plain kind, one word for all
+plain, one word for all
   CPUs       all  each CPU   slowest  to 1 CPU
      1    36.0 M    36.0 M    12.5 M      1.00  #
 
 teardown by CPU 0 while the others use the object (1 CPU: it is idle)
-kind        CPUs  times close min   median      p99 drain min   median      p99
+variant     CPUs  times close min   median      p99 drain min   median      p99
 cache-aware  255 4.29 G    850 ns  4.50 us  12.3 ms    850 ns  4.50 us  12.3 ms
 
-barrier by CPU 0 while the others use an object of the per-CPU kind
+barrier by CPU 0 while the others use an object of the per-CPU variant
             CPUs  times       min   median      p99
                2     12    850 ns  4.50 us  12.3 ms
 
@@ -208,7 +208,7 @@ What these figures are worth: no hypervisor shows itself, so the hardware's.";
                 pairs(Contender::PerCpu, 2, 1_999_000_000),
             ],
             teardowns: &[Teardown {
-                kind: Contender::CacheAware,
+                variant: Contender::CacheAware,
                 cpus: 255,
                 times: u32::MAX,
                 close: time,

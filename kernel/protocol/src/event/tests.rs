@@ -90,14 +90,14 @@ fn largest(text: &str) -> Vec<Event<'_>> {
             irq_grants: u64::MAX,
             refusals: u64::MAX,
             released_for_others: u64::MAX,
-            shared_grants: u64::MAX,
+            plain_grants: u64::MAX,
         }),
         Event::Storm(Totals {
             last: false,
             elapsed_ms: u64::MAX,
             cpus: max,
             cache_aware: lane,
-            shared: lane,
+            plain: lane,
         }),
         Event::Panic {
             cpu: Some(max),

@@ -5,6 +5,7 @@
  * signatures of the public driver documentation, and two that have no description there: one
  * reserved (ExInitializeRundownProtectionCacheAwareEx), one only declared
  * (ExCleanupRundownProtectionCacheAware). Source compatible, not binary compatible: recompile.
+ * (Remove locks, whose references have tags, are in wdm.h.)
  *
  * The same but for this:
  *  - Acquire and release are legal in any context, NMI included. Wait needs a context in which the
@@ -16,7 +17,17 @@
  *    illegal and leave the object closed; and on a cache-aware object, a release too many counts, and
  *    is reported when the object closes or drains.
  *  - A PoolType is ignored. The memory is the platform's, and must be resident.
- *  - An EX_RUNDOWN_REF is opaque. Its bits are not those of Windows.
+ *  - An EX_RUNDOWN_REF is opaque, and 16 bytes: the word of Windows, and room for a completion
+ *    (rundown_ref_close_then), which Windows does not have. So code that stores one as a pointer, overlays
+ *    it, or counts on sizeof(EX_RUNDOWN_REF) == sizeof(PVOID), does not fit. At most 4194303
+ *    protections are held of one; beyond that, acquire returns FALSE.
+ *  - It has no member Count, and there is no EX_RUNDOWN_ACTIVE: Windows' headers have them, its
+ *    documentation does not. What replaces them:
+ *
+ *        EX_RUNDOWN_REF Ref = { .Count = EX_RUNDOWN_ACTIVE };   EX_RUNDOWN_REF Ref = {RUNDOWN_REF_CLOSED};
+ *        EX_RUNDOWN_REF Ref = { 0 };                            EX_RUNDOWN_REF Ref = {RUNDOWN_REF_OPEN};
+ *
+ *    The first is born run down: ExReInitializeRundownProtection opens it. Memory of zeros is open, too.
  */
 #ifndef EX_RUNDOWN_H
 #define EX_RUNDOWN_H
@@ -75,7 +86,7 @@ typedef enum _POOL_TYPE {
     NonPagedPoolNxCacheAligned = 516
 } POOL_TYPE;
 
-/* 8 bytes, 8-byte aligned. Opaque. */
+/* 16 bytes, 8-byte aligned. Opaque. */
 typedef struct _EX_RUNDOWN_REF {
     struct rundown_ref Opaque;
 } EX_RUNDOWN_REF, *PEX_RUNDOWN_REF;
@@ -91,9 +102,9 @@ typedef struct _EX_RUNDOWN_REF_CACHE_AWARE EX_RUNDOWN_REF_CACHE_AWARE, *PEX_RUND
             rundown_illegal_call(__func__, (object), Result);                          \
     } while (0)
 
-/* ---- Plain: one word, by value ---- */
+/* ---- Plain: by value ---- */
 
-/* <= APC_LEVEL (here: any). Nobody may use the structure yet. */
+/* <= APC_LEVEL (here: any). The structure must not be in use yet. */
 FORCEINLINE VOID ExInitializeRundownProtection(_Out_ PEX_RUNDOWN_REF RunRef)
 {
     rundown_ref_init(&RunRef->Opaque);
@@ -123,8 +134,8 @@ FORCEINLINE VOID ExReleaseRundownProtectionEx(_Inout_ PEX_RUNDOWN_REF RunRef, _I
     rundown_ref_release_many(&RunRef->Opaque, Count);
 }
 
-/* <= APC_LEVEL. Whoever cancels the drain by rundown_ref_cancel meanwhile is overruled: this routine
- * cannot say that the object is in use again, so it closes it again. */
+/* <= APC_LEVEL. A rundown_ref_cancel meanwhile is overruled: this routine cannot say that the object is in
+ * use again, so it closes it again. */
 FORCEINLINE VOID ExWaitForRundownProtectionRelease(_Inout_ PEX_RUNDOWN_REF RunRef)
 {
     while (rundown_ref_wait(&RunRef->Opaque) == RUNDOWN_STATUS_CANCELLED) {
@@ -201,7 +212,7 @@ FORCEINLINE VOID ExInitializeRundownProtectionCacheAwareEx(
 }
 
 /* Declared, but not documented. Here: ends the life of an object in the caller's buffer. Nothing may
- * be held; whoever tries to acquire afterwards, while the buffer still exists, is refused. */
+ * be held; an acquire afterwards, while the buffer still exists, is refused. */
 FORCEINLINE VOID ExCleanupRundownProtectionCacheAware(
     _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
 {

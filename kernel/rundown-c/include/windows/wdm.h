@@ -1,8 +1,8 @@
 /*
  * wdm.h - as much of it as a driver's code around run-down protection needs.
  *
- * Not a driver kit: types, status codes and macros, and hardly a routine but those of ex_rundown.h. The two
- * pool routines are declared, so that a driver can allocate the buffer that
+ * Not a driver kit: types, status codes and macros, and hardly a routine but those of ex_rundown.h and of
+ * remove locks. The two pool routines are declared, so that a driver can allocate the buffer that
  * ExInitializeRundownProtectionCacheAware wants; your kernel defines them if it has drivers that do.
  */
 #ifndef _WDMDDK_
@@ -47,6 +47,57 @@ FORCEINLINE LONG InterlockedIncrement(_Inout_ LONG volatile *Addend)
 FORCEINLINE LONG InterlockedDecrement(_Inout_ LONG volatile *Addend)
 {
     return __atomic_sub_fetch(Addend, 1, __ATOMIC_SEQ_CST);
+}
+
+/* ---- Remove locks ----
+ *
+ * IO_REMOVE_LOCK by the documentation, on a struct rundown_ref: a reference has a tag, which is NULL or any
+ * value that tells one use from another, and is released under the same. The library reports a wrong tag
+ * (to the platform's `misuse`) if it was built with feature `diagnosis`, as Windows does in checked builds;
+ * otherwise tags are ignored. Different from Windows:
+ *  - The pool tag, the minutes and the high-water mark of IoInitializeRemoveLock are ignored: a holder that
+ *    keeps its reference too long is found by rundown_ref_racy_holders.
+ *  - Acquire and release are legal in any context, NMI included.
+ *  - With 4194303 references held, acquire returns STATUS_INSUFFICIENT_RESOURCES. */
+typedef struct _IO_REMOVE_LOCK {
+    struct rundown_ref Opaque;
+} IO_REMOVE_LOCK, *PIO_REMOVE_LOCK;
+
+FORCEINLINE VOID IoInitializeRemoveLock(_Out_ PIO_REMOVE_LOCK Lock, _In_ ULONG AllocateTag,
+                                        _In_ ULONG MaxLockedMinutes, _In_ ULONG HighWatermark)
+{
+    UNREFERENCED_PARAMETER(AllocateTag);
+    UNREFERENCED_PARAMETER(MaxLockedMinutes);
+    UNREFERENCED_PARAMETER(HighWatermark);
+    rundown_ref_init(&Lock->Opaque);
+}
+
+/* STATUS_SUCCESS, or STATUS_DELETE_PENDING once IoReleaseRemoveLockAndWait has been called. */
+FORCEINLINE NTSTATUS IoAcquireRemoveLock(_Inout_ PIO_REMOVE_LOCK RemoveLock, _In_opt_ PVOID Tag)
+{
+    switch (rundown_ref_acquire_tagged(&RemoveLock->Opaque, 1, Tag)) {
+    case RUNDOWN_STATUS_OK:
+        return STATUS_SUCCESS;
+    case RUNDOWN_STATUS_FULL:
+        return STATUS_INSUFFICIENT_RESOURCES;
+    default:
+        return STATUS_DELETE_PENDING;
+    }
+}
+
+FORCEINLINE VOID IoReleaseRemoveLock(_Inout_ PIO_REMOVE_LOCK RemoveLock, _In_opt_ PVOID Tag)
+{
+    rundown_ref_release_tagged(&RemoveLock->Opaque, 1, Tag);
+}
+
+/* PASSIVE_LEVEL. For a caller that holds a reference under this tag: refuses new ones, releases it, and
+ * returns when all others are released. */
+FORCEINLINE VOID IoReleaseRemoveLockAndWait(_Inout_ PIO_REMOVE_LOCK RemoveLock, _In_opt_ PVOID Tag)
+{
+    rundown_ref_close(&RemoveLock->Opaque);
+    rundown_ref_release_tagged(&RemoveLock->Opaque, 1, Tag);
+    while (rundown_ref_wait(&RemoveLock->Opaque) == RUNDOWN_STATUS_CANCELLED) {
+    }
 }
 
 PVOID ExAllocatePool2(_In_ POOL_FLAGS Flags, _In_ SIZE_T NumberOfBytes, _In_ ULONG Tag);

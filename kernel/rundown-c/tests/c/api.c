@@ -1,4 +1,4 @@
-/* Every function and every error of rundown.h but for the platform's (platform.c). What both kinds do
+/* Every function and every error of rundown.h but for the platform's (platform.c). What both variants do
  * alike is in api.inc. */
 #include "objects.h"
 
@@ -88,7 +88,7 @@ CASE(init_leaves_the_bytes_behind_the_object_alone)
         EQUAL(block[i], 0x11);
 }
 
-CASE(static_initialisers_of_the_plain_kind)
+CASE(static_initialisers_of_the_plain_variant)
 {
     static struct rundown_ref zero;
     static struct rundown_ref open = RUNDOWN_REF_OPEN;
@@ -99,22 +99,42 @@ CASE(static_initialisers_of_the_plain_kind)
     CHECK(!rundown_ref_try_acquire(&closed));
     EQUAL(rundown_ref_open(&closed), RUNDOWN_STATUS_OK);
     CHECK(rundown_ref_try_acquire(&closed));
-    EQUAL(sizeof(struct rundown_ref), 8);
+    EQUAL(sizeof(struct rundown_ref), 16);
 }
 
-CASE(the_plain_kind_can_be_full)
+CASE(the_plain_variant_can_be_full)
 {
-    const uint32_t capacity = (1u << 28) - 1;
+    const uint32_t capacity = (1u << 22) - 1;
     struct rundown_ref *object = new_plain(false);
+    EQUAL(rundown_ref_capacity(object), capacity);
     EQUAL(rundown_ref_acquire_many(object, capacity - 1), RUNDOWN_STATUS_OK);
     EQUAL(rundown_ref_acquire_many(object, 2), RUNDOWN_STATUS_FULL);
     CHECK(!rundown_ref_try_acquire_many(object, UINT32_MAX));
     EQUAL(rundown_ref_acquire(object), RUNDOWN_STATUS_OK);
     EQUAL(rundown_ref_acquire(object), RUNDOWN_STATUS_FULL);
     CHECK(!rundown_ref_try_acquire(object));
+    EQUAL(rundown_ref_acquire_held(object), RUNDOWN_STATUS_FULL);
     EQUAL(rundown_ref_racy_held(object), capacity);
     rundown_ref_release_many(object, capacity);
     EQUAL(rundown_ref_wait(object), RUNDOWN_STATUS_OK);
+}
+
+CASE(a_slot_can_be_full)
+{
+    enum { SLOTS = 4096 };
+    __attribute__((aligned(RUNDOWN_ALIGNMENT))) static char memory[RUNDOWN_SIZE(SLOTS)];
+    struct rundown *object;
+    host_start();
+    EQUAL(rundown_init(memory, sizeof memory, SLOTS, &object), RUNDOWN_STATUS_OK);
+    EQUAL(rundown_capacity(object), (1ull << 60) / SLOTS);
+    for (uint64_t held = 0; held < rundown_capacity(object); held += UINT32_MAX)
+        EQUAL(rundown_acquire_many(object, UINT32_MAX), RUNDOWN_STATUS_OK);
+    EQUAL(rundown_acquire(object), RUNDOWN_STATUS_FULL);
+    EQUAL(rundown_acquire_held(object), RUNDOWN_STATUS_FULL);
+    /* Another slot has room. */
+    host_cpu = 1;
+    EQUAL(rundown_acquire(object), RUNDOWN_STATUS_OK);
+    EQUAL(host.misused, 0);
 }
 
 CASE(allocate_and_free)
@@ -211,6 +231,28 @@ CASE(free_of_what_is_held_frees_nothing)
     rundown_release(object);
     EQUAL(rundown_free(object), RUNDOWN_STATUS_OK);
     EQUAL(host.freed, 1);
+}
+
+CASE(close_all_closes_the_others_if_one_is_over_released)
+{
+    static struct rundown_ref words[3] = {RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED, RUNDOWN_REF_OPEN};
+    __attribute__((aligned(RUNDOWN_ALIGNMENT))) static char memory[3][RUNDOWN_SIZE(2)];
+    struct rundown_ref *plain[3];
+    struct rundown *cache_aware[3];
+    host_start();
+    for (int i = 0; i < 3; i++) {
+        plain[i] = &words[i];
+        EQUAL(rundown_init(memory[i], sizeof memory[i], 2, &cache_aware[i]), RUNDOWN_STATUS_OK);
+    }
+    rundown_release(cache_aware[0]);
+    rundown_close_all(cache_aware, 3);
+    EQUAL(host.misused, 1);
+    rundown_ref_close_all(plain, 3);
+    EQUAL(host.misused, 1);
+    for (int i = 0; i < 3; i++) {
+        EQUAL(rundown_get_state(cache_aware[i]), RUNDOWN_STATE_DRAINED);
+        EQUAL(rundown_ref_get_state(plain[i]), i == 1 ? RUNDOWN_STATE_RUN_DOWN : RUNDOWN_STATE_DRAINED);
+    }
 }
 
 /* ---- A counter per CPU ---- */

@@ -34,7 +34,7 @@ static struct test_case *all_cases;
     }                                                                                 \
     static void case_name(void)
 
-/* The same test for each kind: EACH(name), in a file that is included once for each KIND. */
+/* The same test for each variant: EACH(name), in a file that is included once for each KIND. */
 #define EACH(name) EACH_OF(KIND, name)
 #define EACH_OF(kind, name) EACH_JOINED(kind, name)
 #define EACH_JOINED(kind, name) DEFINE_CASE(kind##_##name)

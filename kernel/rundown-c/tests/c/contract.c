@@ -1,6 +1,6 @@
-/* What the public documentation of Windows' drivers promises of run-down protection, a sentence a
- * test. The calls under test are made by their Windows names only (but for a cancel, which Windows
- * does not have); contract.inc has those for both kinds of object. */
+/* What the public documentation of Windows' drivers promises of run-down protection and of remove locks, a
+ * sentence a test. The calls under test are made by their Windows names only (but for a cancel, which
+ * Windows does not have); contract.inc has those for both variants. */
 #include <wdm.h>
 
 #include "host.h"
@@ -49,7 +49,7 @@ static void was_illegal(const char *routine)
     host.misused = 0;
 }
 
-/* ---- Both kinds ---- */
+/* ---- Both variants ---- */
 
 static PEX_RUNDOWN_REF_CACHE_AWARE new_cache_aware(void)
 {
@@ -70,7 +70,7 @@ static PEX_RUNDOWN_REF new_plain(void)
 #define POINTER PEX_RUNDOWN_REF
 #define EX(routine) Ex##routine
 #define EX_COUNT(routine) Ex##routine##Ex
-#define CANCEL(RunRef) rundown_ref_cancel(&(RunRef)->Opaque)
+#define CANCEL(RunRef) rundown_ref_cancel(&(RunRef)->Opaque, NULL)
 #include "contract.inc"
 #undef KIND
 #undef NEW
@@ -84,7 +84,7 @@ static PEX_RUNDOWN_REF new_plain(void)
 #define POINTER PEX_RUNDOWN_REF_CACHE_AWARE
 #define EX(routine) Ex##routine##CacheAware
 #define EX_COUNT(routine) Ex##routine##CacheAwareEx
-#define CANCEL(RunRef) rundown_cancel(ExpRundownObject(RunRef))
+#define CANCEL(RunRef) rundown_cancel(ExpRundownObject(RunRef), NULL)
 #include "contract.inc"
 
 /* ---- Memory ---- */
@@ -228,4 +228,65 @@ CASE(initialize_ex_with_unknown_flags_is_illegal)
     ExInitializeRundownProtectionCacheAwareEx(RunRef, 1);
     was_illegal("ExInitializeRundownProtectionCacheAwareEx");
     free(RunRef);
+}
+
+/* ---- Static initialisers: what replaces those that name members ---- */
+
+CASE(a_static_reference_is_open_or_run_down)
+{
+    static EX_RUNDOWN_REF Zero;
+    static EX_RUNDOWN_REF Open = {RUNDOWN_REF_OPEN};
+    static EX_RUNDOWN_REF RunDown = {RUNDOWN_REF_CLOSED};
+    start();
+    CHECK(ExAcquireRundownProtection(&Zero) == TRUE);
+    CHECK(ExAcquireRundownProtection(&Open) == TRUE);
+    CHECK(ExAcquireRundownProtection(&RunDown) == FALSE);
+    ExWaitForRundownProtectionRelease(&RunDown);
+    EQUAL(host.slept, 0);
+    ExReInitializeRundownProtection(&RunDown);
+    CHECK(ExAcquireRundownProtection(&RunDown) == TRUE);
+    EQUAL(host.misused, 0);
+    EQUAL(sizeof(EX_RUNDOWN_REF), 16);
+}
+
+/* ---- Remove locks ---- */
+
+static IO_REMOVE_LOCK remove_lock;
+static int request, removal, removed;
+
+static void *remove_in_a_thread(void *argument)
+{
+    EQUAL(IoAcquireRemoveLock(&remove_lock, &removal), STATUS_SUCCESS);
+    IoReleaseRemoveLockAndWait(&remove_lock, &removal);
+    __atomic_store_n(&removed, 1, __ATOMIC_RELEASE);
+    return argument;
+}
+
+CASE(release_and_wait_refuses_new_references_and_waits_for_the_others)
+{
+    pthread_t owner;
+    start();
+    IoInitializeRemoveLock(&remove_lock, 0x6C6D6572, 1, 0);
+    EQUAL(IoAcquireRemoveLock(&remove_lock, &request), STATUS_SUCCESS);
+    EQUAL(IoAcquireRemoveLock(&remove_lock, NULL), STATUS_SUCCESS);
+    IoReleaseRemoveLock(&remove_lock, NULL);
+    owner = host_spawn(remove_in_a_thread, NULL);
+    while (__atomic_load_n(&host.slept, __ATOMIC_RELAXED) == 0)
+        sched_yield();
+    EQUAL(IoAcquireRemoveLock(&remove_lock, &request), STATUS_DELETE_PENDING);
+    host_linger();
+    CHECK(!__atomic_load_n(&removed, __ATOMIC_ACQUIRE));
+    IoReleaseRemoveLock(&remove_lock, &request);
+    host_join(owner);
+    CHECK(removed);
+    EQUAL(host.misused, 0);
+}
+
+CASE(a_remove_lock_can_be_full)
+{
+    start();
+    IoInitializeRemoveLock(&remove_lock, 0, 0, 0);
+    EQUAL(rundown_ref_acquire_many(&remove_lock.Opaque, 4194303), RUNDOWN_STATUS_OK);
+    EQUAL(IoAcquireRemoveLock(&remove_lock, &request), STATUS_INSUFFICIENT_RESOURCES);
+    rundown_ref_release_many(&remove_lock.Opaque, 4194303);
 }

@@ -44,6 +44,7 @@ static const struct rundown_platform platform = {
 int exercise(void)
 {
     static EX_RUNDOWN_REF plain;
+    static IO_REMOVE_LOCK lock;
     static unsigned char buffer[RUNDOWN_SIZE(4) + RUNDOWN_ALIGNMENT];
     PEX_RUNDOWN_REF_CACHE_AWARE own = (PEX_RUNDOWN_REF_CACHE_AWARE)(PVOID)buffer;
     PEX_RUNDOWN_REF_CACHE_AWARE pool;
@@ -59,6 +60,12 @@ int exercise(void)
     ExWaitForRundownProtectionRelease(&plain);
     ExRundownCompleted(&plain);
     ExReInitializeRundownProtection(&plain);
+
+    IoInitializeRemoveLock(&lock, 0, 0, 0);
+    if (!NT_SUCCESS(IoAcquireRemoveLock(&lock, &lock)) || !NT_SUCCESS(IoAcquireRemoveLock(&lock, NULL)))
+        return 4;
+    IoReleaseRemoveLock(&lock, NULL);
+    IoReleaseRemoveLockAndWait(&lock, &lock);
 
     ExInitializeRundownProtectionCacheAware(own, ExSizeOfRundownProtectionCacheAware());
     ExInitializeRundownProtectionCacheAwareEx(own, 0);

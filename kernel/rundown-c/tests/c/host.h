@@ -1,4 +1,4 @@
-/* The services that a hosted program lends to rundown, on POSIX threads: what a kernel would write
+/* The services that a hosted program supplies to rundown, on POSIX threads: what a kernel would write
  * with its own means. */
 #ifndef HOST_H
 #define HOST_H
@@ -87,7 +87,7 @@ static void host_free(void *memory, size_t size)
 {
     __atomic_add_fetch(&host.freed, 1, __ATOMIC_RELAXED);
     host.freed_size = size;
-    /* Whoever uses it now shall see nonsense. */
+    /* A use after this shall see nonsense. */
     memset(memory, 0x5A, size);
     free(memory);
 }

@@ -26,7 +26,7 @@ VOID ExFreePoolWithTag(PVOID P, ULONG Tag)
 {
     CHECK(Tag != 0);
     __atomic_sub_fetch(&blocks, 1, __ATOMIC_RELAXED);
-    /* Whoever uses it now shall see nonsense. */
+    /* A use after this shall see nonsense. */
     memset(P, 0x5A, sizeof(ULONG));
     free((char *)P - 16);
 }

@@ -1,4 +1,4 @@
-/* An object of each kind, in static memory; one at a time. */
+/* An object of each variant, in static memory; one at a time. */
 #ifndef OBJECTS_H
 #define OBJECTS_H
 

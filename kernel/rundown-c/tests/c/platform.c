@@ -1,4 +1,4 @@
-/* What a program lends to rundown, when, and what happens without; misuse and panics. */
+/* What a program supplies to rundown, when, and what happens without; misuse and panics. */
 #include "objects.h"
 
 #include <sys/wait.h>
@@ -96,12 +96,12 @@ CASE(a_waiter_that_spins_pauses)
     EQUAL(host.paused, 10);
 }
 
-/* What a waiter tells its platform. */
-static struct rundown_waiting told;
+/* What a waiter gave to its platform. */
+static struct rundown_waiting given;
 
 static void sleep_that_releases(const struct rundown_waiting *waiting, bool (*ready)(void *), void *state)
 {
-    told = *waiting;
+    given = *waiting;
     CHECK(!ready(state));
     if (!waiting->has_deadline)
         rundown_release((struct rundown *)waiting->object);
@@ -120,11 +120,11 @@ CASE(a_sleeper_knows_the_object_and_the_deadline)
     CHECK(rundown_try_acquire(object));
     deadline = host_now() + 1000000;
     EQUAL(rundown_wait_deadline(object, deadline, NULL), RUNDOWN_STATUS_OUTSTANDING);
-    CHECK(told.has_deadline && told.deadline == deadline);
-    EQUAL(told.object, (uintptr_t)object);
+    CHECK(given.has_deadline && given.deadline == deadline);
+    EQUAL(given.object, (uintptr_t)object);
     EQUAL(rundown_wait(object), RUNDOWN_STATUS_OK);
-    CHECK(!told.has_deadline && told.deadline == 0);
-    EQUAL(told.object, (uintptr_t)object);
+    CHECK(!given.has_deadline && given.deadline == 0);
+    EQUAL(given.object, (uintptr_t)object);
 }
 
 /* Runs it in a child; returns how that ended, as waitpid says. */
@@ -149,7 +149,7 @@ static void over_release(void)
     rundown_ref_release(over_released);
 }
 
-/* What over_release is told about, in one line, and then the place. */
+/* The text for over_release: the misuse, in one line, and then the place. */
 static void panic_of_over_release(const char *text)
 {
     char misuse[128];
@@ -171,14 +171,14 @@ static void over_release_with_panic(void)
     over_release();
 }
 
-CASE(misuse_without_an_ear_panics)
+CASE(misuse_without_a_function_panics)
 {
     int status = ending_of(over_release_with_panic);
     CHECK(WIFEXITED(status));
     EQUAL(WEXITSTATUS(status), 3);
 }
 
-CASE(a_panic_without_an_ear_traps)
+CASE(a_panic_without_a_function_traps)
 {
     int status = ending_of(over_release);
     CHECK(WIFSIGNALED(status));
@@ -208,7 +208,7 @@ CASE(a_text_that_is_too_long_is_cut_off)
 
 CASE(every_status_has_a_text_of_its_own)
 {
-    for (int status = 0; status <= RUNDOWN_STATUS_BAD_FLAGS; status++) {
+    for (int status = 0; status <= RUNDOWN_STATUS_OCCUPIED; status++) {
         CHECK(strlen(rundown_status_text(status)) > 3);
         for (int other = 0; other < status; other++)
             CHECK(strcmp(rundown_status_text(status), rundown_status_text(other)) != 0);

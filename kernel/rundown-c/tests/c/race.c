@@ -8,7 +8,7 @@ static struct rundown_ref by_word;
 static struct rundown *by_cpu;
 static int value;
 
-/* Who comes when, so that the mistake happens in every run. Relaxed: it orders the steps in time, and
+/* The order of the two, so that the mistake happens in every run. Relaxed: it orders the steps in time, and
  * ThreadSanitizer must not take it for synchronisation. */
 static int stage;
 enum { STARTED, RELEASED, TORN_DOWN };

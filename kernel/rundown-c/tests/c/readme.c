@@ -5,8 +5,16 @@ struct card {
     unsigned frames;
 };
 
+struct card_files {
+    struct rundown_ref rundown;
+    struct rundown_completion gone;
+};
+
 size_t my_cpu(void);
 void my_panic(const char *text);
+
+bool card_files_close(struct card_files *files);
+void my_free(void *memory);
 
 bool card_plug(struct card *plugged);
 bool card_poll(unsigned *frames);
@@ -20,6 +28,14 @@ size_t my_cpu(void)
 void my_panic(const char *text)
 {
     host_panic(text);
+}
+
+static int freed;
+
+void my_free(void *memory)
+{
+    free(memory);
+    freed++;
 }
 
 static struct card cards[2] = {{1}, {2}};
@@ -53,4 +69,16 @@ CASE(polls_while_the_card_is_swapped)
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     for (int i = 0; i < 3; i++)
         host_join(threads[i]);
+}
+
+CASE(the_file_that_is_closed_last_frees_them)
+{
+    struct card_files *files = (struct card_files *)calloc(1, sizeof *files);
+    CHECK(files != NULL);
+    rundown_ref_init(&files->rundown);
+    CHECK(rundown_ref_try_acquire(&files->rundown));
+    CHECK(card_files_close(files));
+    EQUAL(freed, 0);
+    rundown_ref_release(&files->rundown);
+    EQUAL(freed, 1);
 }

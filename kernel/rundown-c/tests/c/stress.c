@@ -83,7 +83,7 @@ static void tear_down(bool cache_aware, unsigned long life)
     default:
         /* Changes its mind while it may be draining, then waits after all. */
         (void)(cache_aware ? rundown_close(by_cpu) : rundown_ref_close(&by_word));
-        status = cache_aware ? rundown_cancel(by_cpu) : rundown_ref_cancel(&by_word);
+        status = cache_aware ? rundown_cancel(by_cpu, NULL) : rundown_ref_cancel(&by_word, NULL);
         CHECK(status == RUNDOWN_STATUS_OK || status == RUNDOWN_STATUS_WRONG_STATE);
         status = cache_aware ? rundown_wait(by_cpu) : rundown_ref_wait(&by_word);
         break;
@@ -172,7 +172,7 @@ CASE(the_object_may_be_freed_when_the_wait_returns)
     EQUAL(host.freed, 3000);
 }
 
-/* Waiters against cancels: each wait that has begun before a cancel ends by it, and nobody sleeps on. */
+/* Waiters against cancels: each wait that has begun before a cancel ends by it, and no waiter sleeps on. */
 static void *wait_for_the_cancel(void *argument)
 {
     const bool cache_aware = *(const bool *)argument;
@@ -193,7 +193,7 @@ static void cancel_storm(bool cache_aware)
         /* Both have begun, and are somewhere on their way to sleep. */
         while (__atomic_load_n(&host.slept, __ATOMIC_RELAXED) != before + 2)
             sched_yield();
-        EQUAL(cache_aware ? rundown_cancel(by_cpu) : rundown_ref_cancel(&by_word), RUNDOWN_STATUS_OK);
+        EQUAL(cache_aware ? rundown_cancel(by_cpu, NULL) : rundown_ref_cancel(&by_word, NULL), RUNDOWN_STATUS_OK);
         host_join(first);
         host_join(second);
     }
@@ -209,4 +209,61 @@ CASE(waiters_against_cancels_cache_aware)
 CASE(waiters_against_cancels_plain)
 {
     cancel_storm(false);
+}
+
+/* The last release, on whichever thread, ends a life and begins the next: it frees what is guarded, and opens
+ * the object again. No wait at all. */
+static unsigned long lives;
+
+static void next_life(void *argument)
+{
+    const bool cache_aware = *(const bool *)argument;
+    use();
+    memset(thing, 0, sizeof *thing);
+    free(thing);
+    thing = new_thing(lives);
+    /* The owner looks for this one before it comes again. */
+    EQUAL(cache_aware ? rundown_reinit(by_cpu) : rundown_ref_reinit(&by_word), RUNDOWN_STATUS_OK);
+    __atomic_add_fetch(&lives, 1, __ATOMIC_RELEASE);
+}
+
+static void completion_storm(bool cache_aware)
+{
+    pthread_t threads[USERS];
+    struct rundown_completion completion = RUNDOWN_COMPLETION(next_life, &cache_aware);
+    host_start();
+    thing = new_thing(0);
+    rundown_ref_init(&by_word);
+    EQUAL(rundown_allocate(rundown_cpu_count(), 0, &by_cpu), RUNDOWN_STATUS_OK);
+    for (int i = 0; i < USERS; i++)
+        threads[i] = host_spawn(user, &cache_aware);
+    for (unsigned long life = 1; life <= 2000 || !all_had_their_turn(); life++) {
+        struct rundown_completion *unrun = NULL;
+        EQUAL(cache_aware ? rundown_close_then(by_cpu, &completion) : rundown_ref_close_then(&by_word, &completion),
+              RUNDOWN_STATUS_OK);
+        /* Now and then the owner changes its mind, if it is not too late. */
+        if (life % 4 == 0 && (cache_aware ? rundown_cancel(by_cpu, &unrun) : rundown_ref_cancel(&by_word, &unrun)) ==
+                                 RUNDOWN_STATUS_OK) {
+            CHECK(unrun == &completion);
+            __atomic_add_fetch(&lives, 1, __ATOMIC_RELAXED);
+        }
+        while (__atomic_load_n(&lives, __ATOMIC_ACQUIRE) != life)
+            sched_yield();
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < USERS; i++)
+        host_join(threads[i]);
+    EQUAL(cache_aware ? rundown_racy_held(by_cpu) : rundown_ref_racy_held(&by_word), 0);
+    EQUAL(host.misused, 0);
+    free(thing);
+}
+
+CASE(completions_against_releases_cache_aware)
+{
+    completion_storm(true);
+}
+
+CASE(completions_against_releases_plain)
+{
+    completion_storm(false);
 }

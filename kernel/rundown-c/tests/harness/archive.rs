@@ -1,12 +1,12 @@
-//! The static libraries, each built once, when a test first needs it.
+//! The static libraries, each built once, when a test first needs it: as the README says.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, bail};
-use boot::{guest, workspace};
+
+use crate::toolchain::{BARE_METAL, Toolchain};
 
 /// What a build gave, kept for all tests that ask.
 type Built = OnceLock<Result<PathBuf, String>>;
@@ -14,54 +14,63 @@ type Built = OnceLock<Result<PathBuf, String>>;
 /// For the host, by the toolchain that runs this test.
 pub(crate) fn host() -> Result<PathBuf> {
     static BUILT: Built = OnceLock::new();
+    once(&BUILT, || for_the_host("host", &[]))
+}
+
+/// The same with feature `diagnosis`.
+pub(crate) fn diagnosis() -> Result<PathBuf> {
+    static BUILT: Built = OnceLock::new();
     once(&BUILT, || {
-        let cargo = PathBuf::from(env::var_os("CARGO").context("cargo runs these tests")?);
-        let rustc = cargo.with_file_name("rustc");
-        let mut command = workspace::clean_command(&cargo);
-        if rustc.is_file() {
-            command.env("RUSTC", rustc);
-        }
-        build(&mut command, "host", &[])?;
-        Ok(folder("host").join("c/librundown_c.a"))
+        for_the_host("diagnosis", &["--features", "diagnosis"])
     })
 }
 
-/// For the kernel's target, as `cargo boot build --package rundown-c` does.
-pub(crate) fn bare_metal() -> Result<PathBuf> {
-    static BUILT: Built = OnceLock::new();
-    once(&BUILT, guest::build_c_library)
+fn for_the_host(kind: &str, flags: &[&str]) -> Result<PathBuf> {
+    let toolchain = Toolchain::all().next().context("no cargo")?;
+    let mut cargo = toolchain.cargo();
+    cargo.args(flags);
+    build(cargo, kind, None)
 }
 
-/// For the host, instrumented for ThreadSanitizer; by a cargo and a rustc that have the standard
-/// library's sources.
-pub(crate) fn tsan(cargo: &Path, rustc: &Path) -> Result<PathBuf> {
-    const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// For a kernel, by the first toolchain that can. `None` if there is none.
+pub(crate) fn bare_metal() -> Result<Option<PathBuf>> {
+    static BUILT: Built = OnceLock::new();
+    let mut all = Toolchain::all();
+    let Some(toolchain) = all.find(|it| it.has_target() || it.has_sources()) else {
+        return Ok(None);
+    };
+    let built = once(&BUILT, || {
+        let mut cargo = toolchain.cargo();
+        if !toolchain.has_target() {
+            build_std(&mut cargo);
+            cargo.arg("-Zbuild-std-features=compiler-builtins-mem");
+        }
+        build(cargo, "bare-metal", Some(BARE_METAL))
+    });
+    built.map(Some)
+}
+
+/// For the host, instrumented for ThreadSanitizer; by a toolchain that has the standard library's
+/// sources.
+pub(crate) fn tsan(toolchain: &Toolchain) -> Result<PathBuf> {
     static BUILT: Built = OnceLock::new();
     once(&BUILT, || {
-        let mut command = workspace::clean_command(cargo);
-        // The variable lets a released compiler take -Z flags. GCC's runtime lacks LLVM's
-        // `__tsan_memcpy` and its kin, so those calls are left to its interceptors.
-        command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1").env(
+        let mut cargo = toolchain.cargo();
+        build_std(&mut cargo);
+        // GCC's runtime lacks LLVM's `__tsan_memcpy` and its kin, so those calls are left to its
+        // interceptors.
+        cargo.env(
             "RUSTFLAGS",
             "-Zsanitizer=thread -Cllvm-args=-tsan-instrument-memintrinsics=0",
         );
-        build(
-            &mut command,
-            "tsan",
-            &[
-                "-Zbuild-std=core,alloc,compiler_builtins",
-                "--target",
-                TARGET,
-            ],
-        )?;
-        Ok(folder("tsan").join(TARGET).join("c/librundown_c.a"))
+        build(cargo, "tsan", Some("x86_64-unknown-linux-gnu"))
     })
 }
 
-/// Where a kind of artefact goes: not where the cargo that runs this test has locked its files.
+/// Where a kind of artefact goes.
 pub(crate) fn folder(kind: &str) -> PathBuf {
-    workspace::guest_target_dir()
-        .with_file_name("c-programs")
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("c-programs")
         .join(kind)
 }
 
@@ -70,9 +79,17 @@ fn once(built: &Built, build: impl FnOnce() -> Result<PathBuf>) -> Result<PathBu
     path.clone().map_err(|error| anyhow!(error))
 }
 
-fn build(cargo: &mut Command, kind: &str, flags: &[&str]) -> Result<()> {
-    cargo.args(["build", "--quiet", "--package", "rundown-c"]);
-    cargo.args(["--profile", "c"]).args(flags);
+/// Has `core` built, too. The variable lets a released compiler take -Z flags; no source here uses an
+/// unstable feature.
+fn build_std(cargo: &mut Command) {
+    cargo.env("RUSTC_BOOTSTRAP", "1");
+    cargo.arg("-Zbuild-std=core,alloc,compiler_builtins");
+}
+
+/// The archive's path.
+fn build(mut cargo: Command, kind: &str, target: Option<&str>) -> Result<PathBuf> {
+    cargo.args(["--lib", "--release", "--config", "library.toml"]);
+    cargo.args(target.map(|target| format!("--target={target}")));
     cargo.arg("--target-dir").arg(folder(kind));
     let output = cargo.stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("cannot start {:?}", cargo.get_program()))?;
@@ -80,5 +97,6 @@ fn build(cargo: &mut Command, kind: &str, flags: &[&str]) -> Result<()> {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("building the static library ({kind}) failed\n{said}");
     }
-    Ok(())
+    let folder = folder(kind).join(target.unwrap_or_default());
+    Ok(folder.join("release/librundown_c.a"))
 }

@@ -47,10 +47,6 @@ impl Compiler {
         ]
     }
 
-    pub(crate) fn is_cpp(self) -> bool {
-        self.language != Self::GCC.language
-    }
-
     /// Why this compiler cannot be used here, if it cannot. GCC has to be there: cargo links with
     /// it.
     pub(crate) fn missing(self) -> Option<String> {

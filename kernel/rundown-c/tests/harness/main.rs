@@ -3,8 +3,10 @@
 //!
 //! - [`archive`]: the static libraries, built once each, when a test first needs one;
 //! - [`compiler`]: the compilers, as C11 and as C++17;
+//! - [`toolchain`]: the cargos on this machine;
 //! - [`program`]: what a program is made of, and which cases its source has;
 //! - [`tsan`]: programs under ThreadSanitizer, and the race that it must find;
+//! - [`tags`]: that tags cost nothing where diagnosis is off;
 //! - [`freestanding`]: a link without any library;
 //! - [`header`]: whether the header is what the sources make.
 
@@ -13,6 +15,8 @@ mod compiler;
 mod freestanding;
 mod header;
 mod program;
+mod tags;
+mod toolchain;
 mod tsan;
 
 use std::process::ExitCode;
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
             .into_iter()
             .flat_map(compiler::header_trials),
     );
+    trials.extend(tags::trials());
     trials.extend(tsan::trials());
     trials.extend(freestanding::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -52,11 +57,10 @@ fn header_is_fresh() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A program's cases, once for each compiler that takes its language.
+/// A program's cases, once for each compiler.
 fn on_each_compiler(program: &'static Program) -> Vec<Trial> {
     let compilers = Compiler::all().into_iter();
     compilers
-        .filter(|compiler| !compiler.is_cpp() || program.is_cpp())
         .flat_map(|compiler| program.trials(compiler))
         .collect()
 }

@@ -15,10 +15,14 @@ use crate::compiler::{Compiler, package, succeed};
 /// A program of `tests/c`.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// Of the source that has the cases, and of the tests.
+    /// Of the tests.
     pub(crate) name: &'static str,
+    /// The source that has the cases.
+    source: &'static str,
     /// What is compiled apart from it, as users would: without any of the tests' definitions.
     part: Part,
+    /// Whether it is linked with the library that has feature `diagnosis`.
+    diagnosis: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -30,30 +34,25 @@ enum Part {
     Readme,
 }
 
-static ALL: [Program; 6] = [
+static ALL: [Program; 9] = [
+    Program::of("api"),
+    Program::of("completion"),
+    Program::of("platform"),
+    Program::of("contract"),
     Program {
-        name: "api",
-        part: Part::None,
-    },
-    Program {
-        name: "platform",
-        part: Part::None,
-    },
-    Program {
-        name: "contract",
-        part: Part::None,
-    },
-    Program {
-        name: "nt_kernel",
         part: Part::File("driver.c"),
+        ..Program::of("nt_kernel")
+    },
+    Program::of("stress"),
+    Program::of("tags"),
+    Program {
+        name: "diagnosis",
+        diagnosis: true,
+        ..Program::of("tags")
     },
     Program {
-        name: "stress",
-        part: Part::None,
-    },
-    Program {
-        name: "readme",
         part: Part::Readme,
+        ..Program::of("readme")
     },
 ];
 
@@ -62,13 +61,18 @@ impl Program {
         &ALL
     }
 
-    /// Whether it is C++ as well. The README speaks C only.
-    pub(crate) fn is_cpp(&self) -> bool {
-        self.part != Part::Readme
+    /// One source.
+    const fn of(name: &'static str) -> Self {
+        Self {
+            name,
+            source: name,
+            part: Part::None,
+            diagnosis: false,
+        }
     }
 
     pub(crate) fn trials(&'static self, compiler: Compiler) -> Vec<Trial> {
-        cases(&source(self.name))
+        cases(&source(self.source))
             .into_iter()
             .map(|case| {
                 let name = format!("{}::{}::{case}", self.name, compiler.name);
@@ -106,19 +110,23 @@ impl Program {
         fs::create_dir_all(&folder)?;
         let object = |source: &Path, own: bool| -> Result<PathBuf> {
             let stem = source.file_stem().context("a source has a name")?;
-            let object = folder.join(stem).with_extension("o");
+            // Programs are compiled at the same time, some from the same source.
+            let object = format!("{}-{}.o", self.name, stem.display());
+            let object = folder.join(object);
             let mut command = compiler.command();
-            // Tests are on POSIX; users know nothing of that. Pool tags are four characters.
-            command.arg(if own {
-                "-D_GNU_SOURCE"
+            if own {
+                // Tests are on POSIX; users know nothing of that.
+                command.arg("-D_GNU_SOURCE");
+                command.args(self.diagnosis.then_some("-DDIAGNOSIS=1"));
             } else {
-                "-Wno-multichar"
-            });
+                // Pool tags are four characters.
+                command.args(["-pedantic", "-Wno-multichar"]);
+            }
             command.arg("-c").arg(source).arg("-o").arg(&object);
             succeed(&mut command)?;
             Ok(object)
         };
-        let mut objects = vec![object(&source(self.name), true)?];
+        let mut objects = vec![object(&source(self.source), true)?];
         match self.part {
             Part::None => {}
             Part::File(name) => {
@@ -132,7 +140,12 @@ impl Program {
         }
         let program = folder.join(self.name);
         let mut link = compiler.linker();
-        link.args(&objects).arg(archive::host()?).arg("-pthread");
+        let archive = if self.diagnosis {
+            archive::diagnosis()
+        } else {
+            archive::host()
+        };
+        link.args(&objects).arg(archive?).arg("-pthread");
         link.arg("-o").arg(&program);
         succeed(&mut link)?;
         Ok(program)

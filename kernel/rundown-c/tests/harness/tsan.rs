@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use boot::toolchain::{self, Toolchain};
 use libtest_mimic::{Completion, Trial};
 
 use crate::archive;
 use crate::compiler::{Compiler, on_path, succeed};
 use crate::program::{cases, source};
+use crate::toolchain::Toolchain;
 
 /// The sanitizer's exit code when it has something to report.
 const REPORTED: i32 = 66;
@@ -61,9 +61,7 @@ fn skipped() -> Completion {
 
 /// One that can build `core`, instrumented.
 fn toolchain() -> Option<Toolchain> {
-    let found = toolchain::probe();
-    let mut all = [found.active, found.distribution].into_iter().flatten();
-    all.find(|toolchain| toolchain.has_sources)
+    Toolchain::all().find(Toolchain::has_sources)
 }
 
 /// A command that runs one case of a program.
@@ -85,7 +83,7 @@ fn run(toolchain: &Toolchain, name: &str, case: &str) -> Result<Command> {
 }
 
 fn build(toolchain: &Toolchain, name: &str, case: &str) -> Result<PathBuf> {
-    let library = archive::tsan(&toolchain.cargo, &toolchain.rustc)?;
+    let library = archive::tsan(toolchain)?;
     // One for each case: they are compiled at the same time.
     let program = archive::folder("tsan").join(case);
     let mut command = Compiler::GCC.command();

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::panic::Location;
 
+use crate::tag::Tag;
+
 /// Protection that is held: one guard, or what is left of one acquire without a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,6 +19,8 @@ pub struct Holder {
     pub count: u32,
     /// Whether it was taken without a guard.
     pub raw: bool,
+    /// What it was [taken under](crate::Rundown::acquire_tagged).
+    pub tag: Tag,
 }
 
 /// One line, without its end.
@@ -27,6 +31,10 @@ impl fmt::Display for Holder {
             f,
             "{} held since tick {} on CPU {}, taken{how} at {}",
             self.count, self.tick, self.cpu, self.location
-        )
+        )?;
+        match self.tag {
+            Tag::NONE => Ok(()),
+            tag => write!(f, " under tag {tag}"),
+        }
     }
 }

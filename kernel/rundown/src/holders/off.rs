@@ -8,6 +8,7 @@ use core::fmt;
 
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
+use crate::tag::Tag;
 
 /// A guard's entry in the table of holders.
 #[derive(Debug)]
@@ -27,10 +28,12 @@ impl Record {
 }
 
 #[inline]
-pub(crate) fn took_raw<P: Platform>(_: ObjectId, _: u32) {}
+pub(crate) fn took_raw<P: Platform>(_: ObjectId, _: u32, _: Tag) {}
 
 #[inline]
-pub(crate) fn release_raw<P: Platform>(_: ObjectId, _: u32) {}
+pub(crate) fn release_raw<P: Platform>(_: ObjectId, _: u32, _: Tag) -> u32 {
+    0
+}
 
 #[inline]
 pub(crate) fn about_to_wait<P: Platform>(_: ObjectId) {}

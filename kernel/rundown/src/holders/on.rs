@@ -7,6 +7,7 @@ use super::holder::Holder;
 use super::table::{Claim, Table};
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
+use crate::tag::Tag;
 
 /// How many guards and acquires without a guard can be listed at once, over all objects.
 pub const CAPACITY: usize = 1024;
@@ -79,7 +80,7 @@ impl Record {
     #[track_caller]
     pub(crate) fn new<P: Platform>(object: ObjectId, count: u32) -> Self {
         // Also with a count of zero, which is not listed: others may be merged into the guards.
-        let entry = TABLE.add(object, &taken_now::<P>(count, false));
+        let entry = TABLE.add(object, &taken_now::<P>(count, false, Tag::NONE));
         Self { entry, count }
     }
 
@@ -104,26 +105,28 @@ impl Record {
 
 /// `count` protections have been taken without a guard.
 #[track_caller]
-pub(crate) fn took_raw<P: Platform>(object: ObjectId, count: u32) {
+pub(crate) fn took_raw<P: Platform>(object: ObjectId, count: u32, tag: Tag) {
     if count > 0 {
         // No guard will come for it: releases look for the object's entries.
-        TABLE.add(object, &taken_now::<P>(count, true));
+        TABLE.add(object, &taken_now::<P>(count, true, tag));
     }
 }
 
-/// `count` protections without a guard are about to be released.
-pub(crate) fn release_raw<P: Platform>(object: ObjectId, count: u32) {
-    TABLE.take_raw(object, P::cpu_hint(), count);
+/// `count` protections without a guard are about to be released. Returns how many of them were not held
+/// under this tag; a release without a tag is for all.
+pub(crate) fn release_raw<P: Platform>(object: ObjectId, count: u32, tag: Tag) -> u32 {
+    TABLE.take_raw(object, P::cpu_hint(), count, tag)
 }
 
 /// Here and now, by the caller of the caller.
 #[track_caller]
-fn taken_now<P: Platform>(count: u32, raw: bool) -> Holder {
+fn taken_now<P: Platform>(count: u32, raw: bool, tag: Tag) -> Holder {
     Holder {
         location: Location::caller(),
         cpu: P::cpu_hint(),
         tick: P::tick(),
         count,
         raw,
+        tag,
     }
 }

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering,
 use super::holder::Holder;
 use super::word::{Phase, Word};
 use crate::object_id::ObjectId;
+use crate::tag::Tag;
 
 /// The entries of one CPU start at a multiple of this, so that CPUs rarely meet, and a CPU finds what
 /// it put there near its start.
@@ -80,16 +81,25 @@ impl<const N: usize> Table<N> {
         u64::try_from(self.unlisted.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Takes `count` off the entries without a guard of `object`: those of `cpu` first.
-    pub(super) fn take_raw(&self, object: ObjectId, cpu: usize, count: u32) {
+    /// Takes `count` off the entries without a guard of `object`: first those with `tag`, and of these
+    /// first those of `cpu`. Returns how many of them had another tag, unless that is none.
+    pub(super) fn take_raw(&self, object: ObjectId, cpu: usize, count: u32, tag: Tag) -> u32 {
+        let other = self.take_matching(object, cpu, count, Some(tag));
+        // Something is released, under whatever tag it was taken.
+        let _ = self.take_matching(object, cpu, other, None);
+        if tag == Tag::NONE { 0 } else { other }
+    }
+
+    /// The same of the entries with `tag`, or of all. Returns how many it has not found.
+    fn take_matching(&self, object: ObjectId, cpu: usize, count: u32, tag: Option<Tag>) -> u32 {
         let mut left = count;
         for _ in 0..ATTEMPTS {
             for whose in [Some(cpu), None] {
                 for (_, entry) in self.nearest(cpu) {
                     if left == 0 {
-                        return;
+                        return 0;
                     }
-                    left -= entry.take_raw(object, whose, left);
+                    left -= entry.take_raw(object, whose, tag, left);
                 }
             }
             // Each release has an acquire before it, and so the table lists (or counts as unlisted)
@@ -97,9 +107,12 @@ impl<const N: usize> Table<N> {
             // come after the look, while another release takes what stands further on.
             let unlisted = u32::try_from(self.unlisted()).unwrap_or(u32::MAX);
             if unlisted > 0 {
-                return self.recount_unlisted(left.min(unlisted), 0);
+                // What those were taken under is not known.
+                self.recount_unlisted(left.min(unlisted), 0);
+                return 0;
             }
         }
+        left
     }
 
     /// The first holder of `object` at or after `from`, and where it stands.
@@ -128,10 +141,13 @@ impl<const N: usize> Table<N> {
     fn change(&self, claim: Claim, next: impl Fn(Word) -> Word) {
         let entry = &self.entries[claim.index];
         // Only `clear` could get in the way, so the loop ends.
-        while let seen = entry.word()
-            && seen.same_holder(claim.word.with(Phase::Guard, 0))
-            && !entry.exchange(seen, next(seen))
-        {}
+        loop {
+            let seen = entry.word();
+            let ours = seen.same_holder(claim.word.with(Phase::Guard, 0));
+            if !ours || entry.exchange(seen, next(seen)) {
+                return;
+            }
+        }
     }
 }
 
@@ -145,6 +161,7 @@ struct Entry {
     location: AtomicPtr<Location<'static>>,
     cpu: AtomicUsize,
     tick: AtomicU64,
+    tag: AtomicUsize,
 }
 
 impl Entry {
@@ -155,6 +172,7 @@ impl Entry {
             location: AtomicPtr::new(ptr::null_mut()),
             cpu: AtomicUsize::new(0),
             tick: AtomicU64::new(0),
+            tag: AtomicUsize::new(0),
         }
     }
 
@@ -188,6 +206,8 @@ impl Entry {
         self.cpu.store(holder.cpu, Ordering::Relaxed);
         // Relaxed: pairs with the load in `read`, by way of `word`.
         self.tick.store(holder.tick, Ordering::Relaxed);
+        // Relaxed: pairs with the loads in `read` and `take_raw`, by way of `word`.
+        self.tag.store(holder.tag.get(), Ordering::Relaxed);
         let phase = if holder.raw { Phase::Raw } else { Phase::Guard };
         let listed = claimed.with(phase, holder.count);
         // Release: pairs with the Acquire in `word`; who sees it listed sees what was filled in.
@@ -226,6 +246,8 @@ impl Entry {
         let cpu = self.cpu.load(Ordering::Relaxed);
         // Relaxed: pairs with the store in `fill`, by way of `word`.
         let tick = self.tick.load(Ordering::Relaxed);
+        // Relaxed: pairs with the store in `fill`, by way of `word`.
+        let tag = self.tag.load(Ordering::Relaxed);
         // Acquire: pairs with the Release fence in `claim`; if any of this is a later holder's, the
         // next load finds the later claim.
         fence(Ordering::Acquire);
@@ -241,19 +263,28 @@ impl Entry {
             tick,
             count: word.count(),
             raw: word.phase() == Phase::Raw,
+            tag: Tag::new(tag),
         })
     }
 
     /// Takes at most `count` off, if the entry is without a guard and of `object`, and of the CPU in
-    /// `whose`; returns how many. One attempt.
-    fn take_raw(&self, object: ObjectId, whose: Option<usize>, count: u32) -> u32 {
+    /// `whose` and with the tag in `tag`, where these are given; returns how many. One attempt.
+    fn take_raw(
+        &self,
+        object: ObjectId,
+        whose: Option<usize>,
+        tag: Option<Tag>,
+        count: u32,
+    ) -> u32 {
         let seen = self.word();
         if seen.phase() != Phase::Raw || !self.is_of(object) {
             return 0;
         }
         // Relaxed: pairs with the store in `fill`, by way of `word`.
         let cpu = self.cpu.load(Ordering::Relaxed);
-        if whose.is_some_and(|whose| whose != cpu) {
+        // Relaxed: pairs with the store in `fill`, by way of `word`.
+        let its_tag = Tag::new(self.tag.load(Ordering::Relaxed));
+        if whose.is_some_and(|whose| whose != cpu) || tag.is_some_and(|tag| tag != its_tag) {
             return 0;
         }
         let taken = count.min(seen.count());

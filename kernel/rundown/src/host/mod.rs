@@ -1,6 +1,10 @@
 //! Rundown protection for the threads of a hosted program: [`HostPlatform`] and its wait policy,
 //! [`Park`].
 
+mod event_count;
+#[cfg(target_os = "linux")]
+mod key;
+mod numbers;
 #[cfg(all(
     target_os = "linux",
     target_arch = "x86_64",
@@ -17,75 +21,19 @@ mod per_cpu;
 )))]
 #[path = "unsupported.rs"]
 mod per_cpu;
+mod types;
 
-use core::cell::Cell;
 use core::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::eprintln;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use std::{eprintln, thread_local};
 
+use self::event_count::EventCount;
+pub use self::types::{HostPlatform, Park};
 use crate::counter_id::Unavailable;
 use crate::object_id::ObjectId;
 use crate::platform::{AsyncPlatform, Clock, Platform, Wait, Waiting};
 use crate::wakers::Wakers;
-
-/// Threads instead of CPUs: each thread gets an index of its own when it first asks. Its
-/// [clock](Clock) counts nanoseconds, its reports go to the standard error.
-///
-/// Its wake-up takes a lock, so the last release must not happen in a signal handler: no release
-/// there of a closed object.
-///
-/// # Per-CPU counters
-/// On Linux on x86-64 it has them ([`PerCpuPlatform`](crate::PerCpuPlatform)), so threads may use the fastest kind,
-/// [`PerCpuRundown`](crate::PerCpuRundown). Not every kernel does, nor every sandbox; then there is the
-/// next best:
-///
-/// ```
-/// use rundown::{CacheAwareRundown, HostPlatform, PerCpuRundown, Protected, RunDownError, Spin};
-///
-/// # #[derive(Debug)]
-/// struct Routes(Vec<u32>);
-///
-/// enum Table {
-///     Fast(Protected<Routes, PerCpuRundown<HostPlatform>>),
-///     Portable(Protected<Routes, CacheAwareRundown<HostPlatform>>),
-/// }
-///
-/// impl Table {
-///     fn new(routes: Routes) -> Self {
-///         match PerCpuRundown::new() {
-///             Ok(rundown) => Self::Fast(Protected::new(rundown, routes)),
-///             // `why` is worth a line in the log.
-///             Err(_why) => Self::Portable(Protected::new(CacheAwareRundown::boxed(8), routes)),
-///         }
-///     }
-///
-///     fn first(&self) -> Option<u32> {
-///         match self {
-///             Self::Fast(table) => table.try_acquire()?.0.first().copied(),
-///             Self::Portable(table) => table.try_acquire()?.0.first().copied(),
-///         }
-///     }
-/// }
-///
-/// assert_eq!(Table::new(Routes(vec![7])).first(), Some(7));
-/// ```
-///
-/// Acquire and release may be called in signal handlers, on any thread, one that has not
-/// counted before included. To make and to close an object may not: a barrier takes a lock.
-///
-/// After `fork`, the child's objects are as they were in the parent, with what was held by threads that
-/// the child does not have. If the parent had other threads, the child must not close (POSIX leaves it the
-/// functions that are legal in signal handlers).
-///
-/// There are at most 524,288 counters at a time.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct HostPlatform;
-
-/// Blocks the thread until the object is drained. For [`HostPlatform`] only.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Park;
 
 impl HostPlatform {
     /// The deadline that is so far from now, for
@@ -120,36 +68,19 @@ impl HostPlatform {
     }
 }
 
-/// No thread's index.
-const UNASKED: usize = usize::MAX;
-
-thread_local! {
-    // A constant first value: reading it is one load, without a test whether it is initialised.
-    static INDEX: Cell<usize> = const { Cell::new(UNASKED) };
-}
-
-/// The first time that a thread asks for its index.
-#[cold]
-fn number_this_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    // Relaxed: pairs with nothing, each thread only needs another number.
-    let index = NEXT.fetch_add(1, Ordering::Relaxed);
-    INDEX.set(index);
-    index
-}
-
 impl Platform for HostPlatform {
     #[inline]
     fn cpu_hint() -> usize {
-        match INDEX.get() {
-            UNASKED => number_this_thread(),
-            index => index,
+        match per_cpu::cpu_hint() {
+            Some(cpu) => cpu,
+            None => numbers::of_this_thread(),
         }
     }
 
     fn wake_waiters(object: ObjectId) {
-        bell(object).ring();
-        WAKERS.wake(object);
+        // Its fence is the one that the futures' side needs, too.
+        bell(object).signal();
+        WAKERS.wake_fenced(object);
     }
 
     fn tick() -> u64 {
@@ -177,80 +108,25 @@ impl AsyncPlatform for HostPlatform {
 
 impl Wait for Park {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
-        let bell = bell(waiting.object);
-        loop {
-            // Before the look: a ring after it is then never missed.
-            let heard = bell.rings();
-            if ready() {
-                return;
-            }
-            bell.sleep_unless_rung_since(heard, waiting.deadline);
-        }
+        bell(waiting.object).wait_until(ready, || {
+            let deadline = waiting.deadline?;
+            Some(Duration::from_nanos(
+                deadline.saturating_sub(HostPlatform::now()),
+            ))
+        });
     }
 }
 
 static WAKERS: Wakers = Wakers::new();
 
 /// Objects share them: a thread may be woken for another object.
-static BELLS: [Bell; 64] = [const { Bell::new() }; 64];
+static BELLS: [EventCount; 64] = [const { EventCount::new() }; 64];
 
-fn bell(object: ObjectId) -> &'static Bell {
+fn bell(object: ObjectId) -> &'static EventCount {
     &BELLS[object.bucket(BELLS.len())]
 }
 
 /// 2^64 nanoseconds are 584 years.
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// An event count: who has noted how often it rang will not sleep through the next ring.
-struct Bell {
-    rings: Mutex<u64>,
-    rung: Condvar,
-}
-
-impl Bell {
-    const fn new() -> Self {
-        Self {
-            rings: Mutex::new(0),
-            rung: Condvar::new(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, u64> {
-        // The count is right after every step, so a panic elsewhere means nothing here.
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn rings(&self) -> u64 {
-        *self.lock()
-    }
-
-    fn ring(&self) {
-        *self.lock() += 1;
-        self.rung.notify_all();
-    }
-
-    /// Sleeps until the next ring, at most until `deadline`.
-    fn sleep_unless_rung_since(&self, heard: u64, deadline: Option<u64>) {
-        let mut rings = self.lock();
-        while *rings == heard {
-            rings = match deadline {
-                None => self
-                    .rung
-                    .wait(rings)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_sub(HostPlatform::now());
-                    if left == 0 {
-                        return;
-                    }
-                    self.rung
-                        .wait_timeout(rings, Duration::from_nanos(left))
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Systems whose threads have no per-CPU counters.
 
-use super::HostPlatform;
+use super::types::HostPlatform;
 use crate::counter_id::{CounterId, Unavailable};
 use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
 
@@ -10,6 +10,10 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     Err(Unavailable::Unsupported(
         "threads have them on Linux on x86-64 only; use CacheAwareRundown",
     ))
+}
+
+pub(super) fn cpu_hint() -> Option<usize> {
+    None
 }
 
 pub(super) fn barriers() -> u64 {

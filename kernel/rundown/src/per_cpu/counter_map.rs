@@ -1,26 +1,55 @@
 //! Which counters are in use: for platforms.
+//!
+//! A tree, so that a search is as short among half a million as among a hundred. A leaf is a word with a bit
+//! for each counter. Above are *marks*: the words that were found full are marked, run by run, and the
+//! parts whose runs are all marked, too. A search goes to the first part without a mark, there to the first
+//! run without, and so to the lowest counter that is free.
+//!
+//! Why nothing that is free stays behind a mark: a mark is set *before* a second look at what it stands
+//! for, and taken away *after* something there has become free, both by read-modify-writes of one word. If the
+//! mark comes first, it is taken away; if it comes second, the second look sees what has become free. For as
+//! long as such a call is under way, a search may pass a free counter, and find a higher one.
 
 use core::fmt;
+use core::ops::Range;
 
-// Not the model's: it is no part of the protocol, and must stand in a static.
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::primitive::{AtomicU64, Ordering, const_unless_model};
 
 /// Which of 64 * `WORDS` counters are in use. Hands out the lowest that is free, so that counters
 /// lie densely. Lock-free; any context.
+///
+/// The time that this takes does not depend on how many are in use, up to 262,144 counters; above, it looks
+/// at one more word for each of them.
 pub struct CounterMap<const WORDS: usize> {
-    /// A bit for each.
+    /// A mark for each word of `full_runs`.
+    full_parts: AtomicU64,
+    /// A mark for each [`RUN`](Self::RUN) words of `used`.
+    full_runs: [AtomicU64; FAN],
+    /// A bit for each counter.
     used: [AtomicU64; WORDS],
 }
+
+/// How many marks a word has. Fewer in a model, which follows each word.
+const FAN: usize = if cfg!(rundown_loom) { 2 } else { 64 };
 
 impl<const WORDS: usize> CounterMap<WORDS> {
     /// How many there are.
     pub const COUNTERS: usize = WORDS * u64::BITS as usize;
 
-    /// All free.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            used: [const { AtomicU64::new(0) }; WORDS],
+    /// How many words one mark stands for.
+    const RUN: usize = WORDS.div_ceil(FAN * FAN);
+    const RUNS: usize = WORDS.div_ceil(Self::RUN);
+    const PARTS: usize = Self::RUNS.div_ceil(FAN);
+
+    const_unless_model! {
+        /// All free.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                full_parts: AtomicU64::new(0),
+                full_runs: zeroes(),
+                used: zeroes(),
+            }
         }
     }
 
@@ -29,12 +58,32 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     /// What was done before it was [freed](Self::free) happens-before the return.
     #[must_use]
     pub fn reserve(&self) -> Option<usize> {
-        self.used.iter().enumerate().find_map(|(index, word)| {
+        // Another round means that another call has taken or freed something meanwhile, or that there is
+        // one mark more than before.
+        while let Some(part) = self.first_part() {
+            let Some(run) = self.first_run(part) else {
+                self.mark_part(part);
+                continue;
+            };
+            let counter = self.reserve_in(Self::words(run));
+            if counter.is_some() {
+                return counter;
+            }
+            self.mark_run(run);
+        }
+        // Not a word of `None` because of a mark that is about to go.
+        self.reserve_in(0..WORDS)
+    }
+
+    fn reserve_in(&self, mut words: Range<usize>) -> Option<usize> {
+        words.find_map(|index| {
             // Acquire: pairs with the Release in `free`.
-            let taken = word.fetch_update(Ordering::Acquire, Ordering::Relaxed, |used| {
+            let taken = self.used[index].fetch_update(
+                Ordering::Acquire,
+                Ordering::Relaxed,
                 // The lowest zero becomes a one; `None` if there is no zero.
-                (used != u64::MAX).then(|| used | (used + 1))
-            });
+                |used| (used != u64::MAX).then(|| used | (used + 1)),
+            );
             let bit = taken.ok()?.trailing_ones() as usize;
             Some(index * u64::BITS as usize + bit)
         })
@@ -45,10 +94,14 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     /// # Panics
     /// If it is not in use.
     pub fn free(&self, counter: usize) {
+        let index = counter / u64::BITS as usize;
         let bit = 1 << (counter % u64::BITS as usize);
-        // Release: pairs with the Acquire in `reserve`.
-        let used = self.used[counter / u64::BITS as usize].fetch_and(!bit, Ordering::Release);
+        // Release: pairs with the Acquire in `reserve_in`.
+        let used = self.used[index].fetch_and(!bit, Ordering::Release);
         assert!(used & bit != 0, "counter {counter} is not in use");
+        if used == u64::MAX {
+            self.unmark_run(index / Self::RUN);
+        }
     }
 
     /// How many are in use. Racy.
@@ -60,6 +113,73 @@ impl<const WORDS: usize> CounterMap<WORDS> {
             .map(|word| word.load(Ordering::Relaxed).count_ones() as usize)
             .sum()
     }
+
+    /// The first part that has no mark.
+    fn first_part(&self) -> Option<usize> {
+        // Relaxed: pairs with nothing; marks only say where to search first.
+        let part = self.full_parts.load(Ordering::Relaxed).trailing_ones() as usize;
+        (part < Self::PARTS).then_some(part)
+    }
+
+    /// The first run in this part that has no mark.
+    fn first_run(&self, part: usize) -> Option<usize> {
+        // Relaxed: pairs with nothing, as above; the second look in `mark_part` has acquired it.
+        let run = self.full_runs[part].load(Ordering::Relaxed).trailing_ones() as usize;
+        (run < FAN.min(Self::RUNS - part * FAN)).then_some(part * FAN + run)
+    }
+
+    fn words(run: usize) -> Range<usize> {
+        run * Self::RUN..WORDS.min((run + 1) * Self::RUN)
+    }
+
+    /// The run was found full.
+    #[cold]
+    fn mark_run(&self, run: usize) {
+        // Acquire: pairs with the Release in `unmark_run`, if that came first: then what was freed before
+        // it is seen here.
+        self.full_runs[run / FAN].fetch_or(1 << (run % FAN), Ordering::Acquire);
+        let is_full = Self::words(run)
+            // Relaxed: pairs with the change in `free`, by way of the mark.
+            .all(|index| self.used[index].load(Ordering::Relaxed) == u64::MAX);
+        if !is_full {
+            self.unmark_run(run);
+        }
+    }
+
+    /// Something in the run is free.
+    #[cold]
+    fn unmark_run(&self, run: usize) {
+        let mark = 1 << (run % FAN);
+        // Release: pairs with the Acquire in `mark_run`.
+        let marks = self.full_runs[run / FAN].fetch_and(!mark, Ordering::Release);
+        if marks & mark != 0 {
+            // Release: pairs with the Acquire in `mark_part`.
+            self.full_parts
+                .fetch_and(!(1 << (run / FAN)), Ordering::Release);
+        }
+    }
+
+    /// All runs of the part were found marked.
+    #[cold]
+    fn mark_part(&self, part: usize) {
+        // Acquire: pairs with the Release of `full_parts` in `unmark_run`, if that came first: then the mark
+        // that it has taken away is seen to be gone.
+        self.full_parts.fetch_or(1 << part, Ordering::Acquire);
+        if self.first_run(part).is_some() {
+            // Relaxed: pairs with nothing; a mark less does no harm.
+            self.full_parts.fetch_and(!(1 << part), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(not(rundown_loom))]
+const fn zeroes<const N: usize>() -> [AtomicU64; N] {
+    [const { AtomicU64::new(0) }; N]
+}
+
+#[cfg(rundown_loom)]
+fn zeroes<const N: usize>() -> [AtomicU64; N] {
+    core::array::from_fn(|_| AtomicU64::new(0))
 }
 
 impl<const WORDS: usize> Default for CounterMap<WORDS> {
@@ -95,6 +215,64 @@ mod tests {
         assert_eq!(map.reserve(), None);
     }
 
+    #[cfg(feature = "std")]
+    impl<const WORDS: usize> CounterMap<WORDS> {
+        /// Nothing that is free is behind a mark. While no call is under way.
+        fn check(&self) {
+            for part in 0..Self::PARTS {
+                let runs = part * FAN..Self::RUNS.min((part + 1) * FAN);
+                let full = |run: usize| {
+                    let marks = self.full_runs[run / FAN].load(Ordering::Relaxed);
+                    let marked = marks & 1 << (run % FAN) != 0;
+                    let word = |index: usize| self.used[index].load(Ordering::Relaxed);
+                    let free = Self::words(run).any(|index| word(index) != u64::MAX);
+                    assert!(!(marked && free), "run {run} is not full");
+                    marked
+                };
+                let all_full = runs.map(full).fold(true, |all, one| all & one);
+                let marked = self.full_parts.load(Ordering::Relaxed) & 1 << part != 0;
+                assert!(all_full || !marked, "part {part} is not full");
+            }
+        }
+    }
+
+    /// Of every shape: words that do not fill a run, runs that do not fill a part.
+    #[cfg(feature = "std")]
+    fn the_lowest_of_many<const WORDS: usize>() {
+        let map = std::boxed::Box::new(CounterMap::<WORDS>::new());
+        let all = CounterMap::<WORDS>::COUNTERS;
+        for expected in 0..all {
+            assert_eq!(map.reserve(), Some(expected));
+        }
+        assert_eq!(map.reserve(), None);
+        let mut free = std::collections::BTreeSet::new();
+        let mut random = 1_usize;
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005) + 1;
+            let counter = (random >> 33) % all;
+            if free.insert(counter) {
+                map.free(counter);
+            } else {
+                assert_eq!(map.reserve(), free.pop_first());
+            }
+            if random >> 63 == 0 {
+                assert_eq!(map.reserve(), free.pop_first());
+            }
+        }
+        map.check();
+        assert_eq!(map.racy_in_use(), all - free.len());
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn the_lowest_in_every_shape() {
+        the_lowest_of_many::<1>();
+        the_lowest_of_many::<63>();
+        the_lowest_of_many::<65>();
+        the_lowest_of_many::<{ FAN * FAN + 1 }>();
+        the_lowest_of_many::<{ 2 * FAN * FAN - 3 }>();
+    }
+
     #[test]
     #[should_panic(expected = "counter 5 is not in use")]
     fn what_is_not_in_use_cannot_be_freed() {
@@ -106,7 +284,11 @@ mod tests {
     fn no_counter_is_given_to_two() {
         use std::{collections::HashSet, thread, vec::Vec};
 
-        let map = CounterMap::<4>::new();
+        let map = CounterMap::<8>::new();
+        // So that words become full and are left again.
+        for _ in 0..320 {
+            map.reserve().expect("there are 512");
+        }
         let held: Vec<usize> = thread::scope(|scope| {
             let threads = [(); 4].map(|()| {
                 scope.spawn(|| {
@@ -132,6 +314,7 @@ mod tests {
         });
         let different: HashSet<_> = held.iter().collect();
         assert_eq!(different.len(), held.len());
-        assert_eq!(map.racy_in_use(), held.len());
+        assert_eq!(map.racy_in_use(), 320 + held.len());
+        map.check();
     }
 }

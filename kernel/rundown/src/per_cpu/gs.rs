@@ -1,33 +1,53 @@
 //! The sequence for kernels on x86-64 that find the running CPU's area by the GS segment, and what
 //! their interrupt entry asks to restart it.
 //!
-//! To use it in a kernel:
+//! # How a kernel uses it
 //!
 //! 1. Give every CPU an area of the same layout, and load its GS base before it uses objects.
 //! 2. Call [`prepare`] once, before the first interrupt.
 //! 3. On every entry by interrupt, exception or NMI, whatever its vector: if
 //!    [`restart_point`] of the saved instruction pointer is `Some(start)`, save `start` in its
-//!    place. Any time before the return from the interrupt will do, since it is the return that
-//!    must not lead into the middle of a sequence.
+//!    place. Do it before the handler answers a barrier or lets other interrupts in.
 //! 4. Make [`PerCpuPlatform::barrier`](super::PerCpuPlatform::barrier) of an interrupt to all other CPUs that each
 //!    of them acknowledges.
-//! 5. Link the section `rundown_restart` as data. Linkers define its bounds,
+//! 5. Link the section `rundown_restart` as data. It is there if the program has a sequence or calls
+//!    `prepare`. Linkers define its bounds,
 //!    `__start_rundown_restart` and `__stop_rundown_restart`, by themselves; a linker script that
 //!    lists its sections may have to name it.
+//!
+//! # How a loader of modules uses it
+//!
+//! A module that is linked by itself has the sequences that its compiler inlined, and a section
+//! `rundown_restart` of its own. Until the loader registers that, they are not restarted: protection gets
+//! lost, and nothing says so.
+//!
+//! 1. Load and relocate the module, its section `rundown_restart` included, into writable memory.
+//! 2. Find the section's bounds: by the module's symbols, or by asking the module, whose code gets them
+//!    from [`Bounds::of_this_image`]. (That one function runs unregistered, so it must not use objects.)
+//! 3. [`register`] them, with a [`RestartTable`] that lives as long as the module. Then call it.
+//! 4. Give the module an object of rundown protection, and take protection *in the kernel's code* around
+//!    each call into the module, timers and interrupt handlers of its included. Threads of the module
+//!    hold it for as long as they live.
+//! 5. To unload, run that object down: now nothing is executed in the module, nor suspended there.
+//! 6. [`unregister`] the table: what is left then are handlers that look up what they interrupted
+//!    elsewhere, and it waits for those. Free the memory.
 //!
 //! Not for targets whose objects are not ELF (UEFI applications, Windows, Apple's), which have no
 //! such section. A kernel that a UEFI loader starts is ELF as a rule.
 //!
-//! Whoever single-steps through a sequence by the trap flag never gets to its end, as in any
-//! sequence that restarts.
+//! Single-stepping by the trap flag never gets to the end of a sequence, as of any sequence that
+//! restarts.
 //!
 //! `unsafe` in this module: inline assembly, and the table between two of the linker's symbols.
 
-use core::arch::{asm, global_asm};
-use core::sync::atomic::{AtomicBool, Ordering};
-use core::{ptr, slice};
+use core::arch::asm;
+use core::ptr;
+use core::slice;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::gate::PerCpuGate;
+pub use super::restart::{Bounds, NotRegistered, RegisterError, RestartTable, Sequence};
+use super::restart::{Images, find};
 
 /// [`PerCpuPlatform::add_if_open`](super::PerCpuPlatform::add_if_open), for counters whose
 /// [name](crate::CounterId) is their offset from the GS base.
@@ -86,92 +106,121 @@ macro_rules! sequence {
 }
 use sequence;
 
-/// Puts the table of sequences in order. Until then, [`restart_point`] panics.
+/// Puts the kernel's own table of sequences in order. Until then, [`restart_point`] panics.
 ///
 /// # Safety
-/// Called once, before any interrupt asks, and on one CPU.
+/// Called once, before any interrupt asks, and on one CPU. By code that is linked into the kernel.
+#[inline]
 pub unsafe fn prepare() {
-    let first = &raw mut __start_rundown_restart;
-    // SAFETY: the linker's section is all entries, it is writable, and this is the only reference to
-    // it.
-    let sequences = unsafe { slice::from_raw_parts_mut(first, count()) };
-    sequences.sort_unstable_by_key(|sequence| sequence.start);
-    // Release: pairs with the Acquire in `table`.
-    PREPARED.store(true, Ordering::Release);
+    let bounds = Bounds::of_this_image();
+    // SAFETY: the linker's section is all entries, it is writable, and nothing else refers to it.
+    let own = unsafe { bounds.into_sorted() };
+    OWN.publish(own);
 }
 
-/// Whether code that was interrupted at this address was inside a sequence, and if so, where it must
-/// go on: at the sequence's start. Any CPU, any context; a binary search.
+/// Whether code that was interrupted at this address was inside a sequence, of the kernel's or of a
+/// [registered](register) table, and if so, where it must go on: at the sequence's start. Any CPU, any
+/// context; a binary search for each table.
 ///
 /// # Panics
 /// Before [`prepare`].
 #[must_use]
 pub fn restart_point(interrupted_at: u64) -> Option<u64> {
-    restart(table(), interrupted_at)
+    find(OWN.get(), interrupted_at).or_else(|| LOADED.restart_point(interrupted_at))
 }
 
-/// From the first instruction to the one behind the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-struct Sequence {
-    start: u64,
-    end: u64,
+/// Adds the table of an image that was loaded, which it sorts: from here on its sequences are restarted.
+///
+/// Thread context: a lock is held for a moment.
+///
+/// # Errors
+/// [`RegisterError`]: nothing has changed, but for the order of the image's entries.
+///
+/// # Panics
+/// Before [`prepare`].
+///
+/// # Safety
+/// As [`Images::register`](super::restart::Images::register).
+pub unsafe fn register(table: &RestartTable, bounds: Bounds) -> Result<(), RegisterError> {
+    // SAFETY: by the caller.
+    unsafe { LOADED.register_beside(OWN.get(), table, bounds) }
 }
 
-unsafe extern "C" {
-    static mut __start_rundown_restart: Sequence;
-    static __stop_rundown_restart: Sequence;
+/// Takes the table of an image out that is about to be unloaded. Returns when no CPU is inside one of the
+/// image's sequences and no handler reads the table.
+///
+/// Thread context.
+///
+/// # Errors
+/// [`NotRegistered`].
+///
+/// # Safety
+/// As [`Images::unregister`](super::restart::Images::unregister), which says what `barrier` must do.
+pub unsafe fn unregister(table: &RestartTable, barrier: impl FnMut()) -> Result<(), NotRegistered> {
+    // SAFETY: by the caller.
+    unsafe { LOADED.unregister(table, barrier) }
 }
 
-// An entry that no code ever matches: without any, the section and its symbols would not exist.
-global_asm!(
-    ".pushsection rundown_restart, \"awR\", @progbits",
-    ".balign 8",
-    ".quad 0, 0",
-    ".popsection",
-);
-
-static PREPARED: AtomicBool = AtomicBool::new(false);
-
-fn count() -> usize {
-    let bytes =
-        (&raw const __stop_rundown_restart).addr() - (&raw const __start_rundown_restart).addr();
-    bytes / size_of::<Sequence>()
-}
-
-fn table() -> &'static [Sequence] {
-    // Acquire: pairs with the Release in `prepare`.
-    assert!(PREPARED.load(Ordering::Acquire), "`prepare` comes first");
-    let first = &raw const __start_rundown_restart;
-    // SAFETY: the linker's section is all entries, and is not written any more.
-    unsafe { slice::from_raw_parts(first, count()) }
-}
-
-/// The sequences do not overlap, and are sorted.
-fn restart(sequences: &[Sequence], interrupted_at: u64) -> Option<u64> {
-    // At its very start, a sequence has done nothing yet.
-    let started = sequences.partition_point(|sequence| sequence.start < interrupted_at);
-    let last = sequences[..started].last()?;
-    (interrupted_at < last.end).then_some(last.start)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inside_means_after_the_start_and_before_the_end() {
-        let sequences = [(0, 0), (100, 110), (110, 120), (200, 209)];
-        let sequences = sequences.map(|(start, end)| Sequence { start, end });
-        for at in 0..300 {
-            let expected = match at {
-                101..=109 => Some(100),
-                111..=119 => Some(110),
-                201..=208 => Some(200),
-                _ => None,
-            };
-            assert_eq!(restart(&sequences, at), expected, "{at}");
+impl Bounds {
+    /// Those of the image that this code is linked into: each image has its own copy of this function.
+    #[inline(always)]
+    #[must_use]
+    pub fn of_this_image() -> Self {
+        unsafe extern "C" {
+            static mut __start_rundown_restart: Sequence;
+            static mut __stop_rundown_restart: Sequence;
         }
-        assert_eq!(restart(&[], 7), None);
+        // An entry that holds nothing: without any, the section and its symbols would not exist. Not by
+        // `global_asm!`, which would be in every program that links this crate.
+        //
+        // SAFETY: it is no instruction.
+        unsafe {
+            asm!(
+                ".pushsection rundown_restart, \"awR\", @progbits",
+                ".balign 8",
+                ".quad 0, 0",
+                ".popsection",
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+        Self {
+            start: &raw mut __start_rundown_restart,
+            end: &raw mut __stop_rundown_restart,
+        }
+    }
+}
+
+/// The kernel's own table, which is there for good: nothing is counted to read it.
+struct Own {
+    /// Null until it is prepared.
+    first: AtomicPtr<Sequence>,
+    count: AtomicUsize,
+}
+
+static OWN: Own = Own {
+    first: AtomicPtr::new(ptr::null_mut()),
+    count: AtomicUsize::new(0),
+};
+
+/// Those of images that were loaded.
+static LOADED: Images = Images::new();
+
+impl Own {
+    fn publish(&self, sequences: &'static [Sequence]) {
+        // Relaxed: pairs with the load in `get`, by the Release below.
+        self.count.store(sequences.len(), Ordering::Relaxed);
+        // Release: pairs with the Acquire in `get`.
+        self.first
+            .store(sequences.as_ptr().cast_mut(), Ordering::Release);
+    }
+
+    fn get(&self) -> &'static [Sequence] {
+        // Acquire: pairs with the Release in `publish`.
+        let first = self.first.load(Ordering::Acquire);
+        assert!(!first.is_null(), "`prepare` comes first");
+        // Relaxed: pairs with the store in `publish`, by the Acquire above.
+        let count = self.count.load(Ordering::Relaxed);
+        // SAFETY: what `publish` was given.
+        unsafe { slice::from_raw_parts(first, count) }
     }
 }

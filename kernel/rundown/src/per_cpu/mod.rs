@@ -10,6 +10,7 @@ mod gate;
 ))]
 pub mod gs;
 mod platform;
+pub mod restart;
 mod rounds;
 mod variant;
 

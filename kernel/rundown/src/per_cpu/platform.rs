@@ -50,7 +50,7 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool;
 
     /// Whether a barrier is legal in the calling context. Asked before anything changes by every call
-    /// that closes an object; the context does not change until that call's `barrier`.
+    /// that finds an object open and would close it; the context does not change until that call's `barrier`.
     ///
     /// # Errors
     /// [`IllegalContext`] if not: for example in an NMI handler, when the code that it interrupted may be

@@ -4,10 +4,11 @@
     reason = "an object that is moved would be another one, and some tests drop theirs"
 )]
 
+use std::sync::Arc;
 use std::thread;
 
 use rundown::diagnosis::{CAPACITY, Report, holders, unlisted};
-use rundown::{Guard, Owner, Protected, Rundown, Spin};
+use rundown::{Guard, ObjectId, Protected, Rundown, Tag, Variant};
 
 use crate::platform::{Plain, Watched, facts, lines, on, on_every_kind, printed};
 
@@ -19,11 +20,13 @@ on_every_kind!(
     a_refused_acquire_is_not_listed,
     a_guard_may_end_on_another_thread,
     raw_releases_end_raw_entries_of_their_cpu_first,
+    tagged_releases_end_entries_of_their_tag,
+    a_wrong_tag_is_misuse_and_releases_nevertheless,
     a_full_table_grants_protection_and_says_so,
     threads_leave_nothing_behind,
 );
 
-fn the_location_is_the_callers_line<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn the_location_is_the_callers_line<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     let (_one, first) = (object.try_acquire(), line!());
     let (many, second) = (object.try_acquire_many(4), line!());
     let mut many = many.expect("open");
@@ -37,7 +40,7 @@ fn the_location_is_the_callers_line<R: Rundown<Platform = Watched>>(object: Box<
     unsafe { object.release_many(3) };
 }
 
-fn the_location_is_the_callers_line_behind_a_value<R: Rundown<Platform = Watched>>(
+fn the_location_is_the_callers_line_behind_a_value<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
     let protected = Protected::new(*object, 7);
@@ -49,24 +52,16 @@ fn the_location_is_the_callers_line_behind_a_value<R: Rundown<Platform = Watched
     drop(mapped);
     assert_eq!(lines(id, file!()), []);
 
-    let owner = Owner::new(Rundown::<Plain>::new(), 7);
-    let handles = [owner.handle(), owner.handle()];
-    let (first, line_1) = (handles[0].try_acquire(), line!());
-    let (second, line_2) = (handles[1].try_acquire(), line!());
-    let (mut owner, outstanding) = owner.run_down_deadline(&Spin, 0).expect_err("held");
-    assert_eq!(lines(outstanding.object, file!()), [line_1, line_2]);
-    drop((first, second));
-    assert_eq!(owner.replace(&Spin, 8), 7);
-    let (guard, line) = (owner.try_acquire().expect("open"), line!());
-    assert_eq!(lines(outstanding.object, file!()), [line]);
-    drop(guard);
-    assert_eq!(owner.run_down(&Spin), 8);
-    assert_eq!(lines(outstanding.object, file!()), []);
-    // The deadline was missed.
-    assert!(!printed().is_empty());
+    let shared = Arc::new(Protected::new(Plain::new(), 7));
+    let (first, line_1) = (shared.try_acquire_owned().expect("open"), line!());
+    let (second, line_2) = (first.clone(), line!());
+    let (many, line_3) = (shared.try_acquire_many(2).expect("open"), line!());
+    assert_eq!(lines(shared.id(), file!()), [line_1, line_2, line_3]);
+    drop((first, second, many));
+    assert_eq!(lines(shared.id(), file!()), []);
 }
 
-fn cpu_tick_and_count_are_those_of_the_acquire<R: Rundown<Platform = Watched>>(
+fn cpu_tick_and_count_are_those_of_the_acquire<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
     on(3, 100);
@@ -88,7 +83,7 @@ fn cpu_tick_and_count_are_those_of_the_acquire<R: Rundown<Platform = Watched>>(
     assert_eq!(facts(object.id()), []);
 }
 
-fn split_and_merged_guards_count_right<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn split_and_merged_guards_count_right<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     let counts = || -> Vec<u32> { facts(object.id()).iter().map(|fact| fact.2).collect() };
     on(0, 1);
     let mut many = object.try_acquire_many(5).expect("open");
@@ -113,7 +108,7 @@ fn split_and_merged_guards_count_right<R: Rundown<Platform = Watched>>(object: B
     assert_eq!(counts(), []);
 }
 
-fn a_refused_acquire_is_not_listed<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn a_refused_acquire_is_not_listed<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     object.close();
     assert!(object.try_acquire().is_none());
     assert!(object.try_acquire_many(2).is_none());
@@ -121,7 +116,7 @@ fn a_refused_acquire_is_not_listed<R: Rundown<Platform = Watched>>(object: Box<R
     assert_eq!(facts(object.id()), []);
 }
 
-fn a_guard_may_end_on_another_thread<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn a_guard_may_end_on_another_thread<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     on(1, 1);
     let guard = object.try_acquire();
     object.acquire().expect("open");
@@ -137,7 +132,7 @@ fn a_guard_may_end_on_another_thread<R: Rundown<Platform = Watched>>(object: Box
     assert_eq!(facts(object.id()), []);
 }
 
-fn raw_releases_end_raw_entries_of_their_cpu_first<R: Rundown<Platform = Watched>>(
+fn raw_releases_end_raw_entries_of_their_cpu_first<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
     on(1, 1);
@@ -159,10 +154,52 @@ fn raw_releases_end_raw_entries_of_their_cpu_first<R: Rundown<Platform = Watched
     drop(guard);
 }
 
-fn a_full_table_grants_protection_and_says_so<R: Rundown<Platform = Watched>>(
+/// What each holder was taken under, and how many it is, sorted.
+fn tags(object: ObjectId) -> Vec<(usize, u32)> {
+    let mut tags: Vec<_> = holders(object).map(|it| (it.tag.get(), it.count)).collect();
+    tags.sort_unstable();
+    tags
+}
+
+fn tagged_releases_end_entries_of_their_tag<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
-    let other = Rundown::<Plain>::new();
+    let (read, write) = (Tag::new(7), Tag::new(8));
+    object.acquire_tagged(2, read).expect("open");
+    object.acquire_tagged(2, write).expect("open");
+    // SAFETY: four are held.
+    unsafe { object.acquire_held_tagged(1, Tag::NONE) }.expect("room");
+    let release = |n, tag| {
+        // SAFETY: five are taken above, and five released here in all.
+        unsafe { object.release_tagged(n, tag) }
+    };
+    release(1, write);
+    assert_eq!(tags(object.id()), [(0, 1), (7, 2), (8, 1)]);
+    release(2, read);
+    assert_eq!(tags(object.id()), [(0, 1), (8, 1)]);
+    // Without a tag: its own first, then any.
+    release(2, Tag::NONE);
+    assert_eq!((tags(object.id()), printed()), (vec![], vec![]));
+}
+
+fn a_wrong_tag_is_misuse_and_releases_nevertheless<R: Variant<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
+    object.acquire_tagged(2, Tag::new(7)).expect("open");
+    // SAFETY: two are held.
+    unsafe { object.release_tagged(2, Tag::new(8)) };
+    assert_eq!((object.racy_held(), tags(object.id())), (0, vec![]));
+    let text = format!(
+        "rundown: 2 more released under tag 0x8 than held under it, on the object at {}",
+        object.id()
+    );
+    assert_eq!(printed(), [text]);
+}
+
+fn a_full_table_grants_protection_and_says_so<R: Variant<Platform = Watched>>(
+    object: Box<Rundown<R>>,
+) {
+    let other = Plain::new();
     let fill: Vec<_> = (0..CAPACITY).map(|_| other.try_acquire()).collect();
     assert_eq!(holders(other.id()).count(), CAPACITY);
     assert_eq!(unlisted(), 0);
@@ -196,7 +233,7 @@ fn a_full_table_grants_protection_and_says_so<R: Rundown<Platform = Watched>>(
     assert_eq!(printed().len(), 1);
 }
 
-fn threads_leave_nothing_behind<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn threads_leave_nothing_behind<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     thread::scope(|scope| {
         let users = [1, 2, 3].map(|cpu| {
             let object = &object;

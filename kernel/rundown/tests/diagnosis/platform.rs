@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rundown::diagnosis::{Holder, holders};
 use rundown::{
     CacheAwareRundown, Clock, HostPlatform, Misuse, ObjectId, PerCpuRundown, PlainRundown,
-    Platform, Rundown, Slot,
+    Platform, Rundown, Slot, Variant,
 };
 
 use crate::host_counters::counters_of_the_host;
@@ -59,26 +59,26 @@ impl Clock for Watched {
 
 counters_of_the_host!(Watched);
 
-/// A kind that a test makes more objects of.
-pub(crate) trait Make: Rundown<Platform = Watched> {
-    fn make() -> Self;
+/// A variant that a test makes more objects of.
+pub(crate) trait Make: Variant<Platform = Watched> + Sized {
+    fn make() -> Rundown<Self>;
 }
 
-impl Make for Plain {
-    fn make() -> Self {
-        Self::new()
+impl Make for rundown::Plain<Watched> {
+    fn make() -> Rundown<Self> {
+        Plain::new()
     }
 }
 
-impl Make for CacheAware {
-    fn make() -> Self {
-        Self::new()
+impl Make for rundown::CacheAware<Watched, [Slot; 4]> {
+    fn make() -> Rundown<Self> {
+        CacheAware::new()
     }
 }
 
-impl Make for PerCpu {
-    fn make() -> Self {
-        Self::new().expect("there was one for the test itself")
+impl Make for rundown::PerCpu<Watched> {
+    fn make() -> Rundown<Self> {
+        PerCpu::new().expect("there was one for the test itself")
     }
 }
 
@@ -141,14 +141,14 @@ pub(crate) fn facts(object: ObjectId) -> Vec<(usize, u64, u32, bool)> {
     facts
 }
 
-/// Each test function as a test of its own for each kind. It gets an object that stays where it is.
+/// Each test function as a test of its own for each variant. It gets an object that stays where it is.
 macro_rules! on_every_kind {
     ($($test:ident),* $(,)?) => {
         mod plain {
             $(#[test]
             fn $test() {
                 let _alone = $crate::platform::alone();
-                super::$test(Box::new($crate::platform::Rundown::<Plain>::new()));
+                super::$test(Box::new($crate::platform::Plain::new()));
             })*
         }
         mod cache_aware {

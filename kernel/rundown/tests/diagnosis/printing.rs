@@ -9,7 +9,7 @@ use std::mem;
 
 use rundown::diagnosis::{Report, holders};
 use rundown::{
-    CacheAwareRundown, Owner, Protected, Rundown, Slot, Spin, Wait, WaitOutcome, Waiting,
+    CacheAwareRundown, Protected, Rundown, Slot, Spin, Variant, Wait, WaitOutcome, Waiting,
 };
 
 use crate::platform::{CacheAware, Make, Plain, Watched, alone, facts, on, on_every_kind, printed};
@@ -22,7 +22,7 @@ on_every_kind!(
     a_missed_deadline_prints_the_holders,
     a_wait_by_the_holders_own_cpu_is_warned_of,
     every_wait_for_a_value_is_warned_of,
-    every_wait_of_an_owner_is_warned_of,
+    every_wait_of_a_run_down_is_warned_of,
     a_wait_started_earlier_is_warned_of_where_it_waits,
     a_wait_on_another_cpu_is_not_warned_of,
     a_wait_for_a_free_object_is_not_warned_of,
@@ -49,7 +49,7 @@ fn the_one_text() -> String {
     printed.remove(0)
 }
 
-fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Rundown<Platform = Watched>>(
+fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
     on(3, 42);
@@ -68,7 +68,7 @@ fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Rundown<Platform =
     assert_eq!(facts(id), []);
 }
 
-fn a_raw_acquire_is_printed_when_its_object_is_dropped<R: Rundown<Platform = Watched>>(
+fn a_raw_acquire_is_printed_when_its_object_is_dropped<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
     on(1, 7);
@@ -82,7 +82,7 @@ fn a_raw_acquire_is_printed_when_its_object_is_dropped<R: Rundown<Platform = Wat
     assert_eq!(facts(id), []);
 }
 
-fn an_object_that_is_free_is_dropped_in_silence<R: Rundown<Platform = Watched>>(
+fn an_object_that_is_free_is_dropped_in_silence<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
     drop(object.try_acquire());
@@ -107,7 +107,7 @@ fn the_next_object_at_an_address_inherits_nothing<R: Make>(mut place: Box<Rundow
     drop(guard);
 }
 
-fn a_missed_deadline_prints_the_holders<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn a_missed_deadline_prints_the_holders<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     on(1, 100);
     let guard = object.try_acquire();
     let location = holders(object.id()).next().expect("one").location;
@@ -125,7 +125,7 @@ fn a_missed_deadline_prints_the_holders<R: Rundown<Platform = Watched>>(object: 
 }
 
 /// The wait at this location was warned of, and nothing else was printed.
-fn assert_warned<R: Rundown<Platform = Watched>>(
+fn assert_warned<R: Variant<Platform = Watched>>(
     object: &Rundown<R>,
     line: u32,
     cpu: usize,
@@ -143,7 +143,7 @@ fn assert_warned<R: Rundown<Platform = Watched>>(
     assert!(text.ends_with(&rest), "{text}\nshould end with\n{rest}");
 }
 
-fn a_wait_by_the_holders_own_cpu_is_warned_of<R: Rundown<Platform = Watched>>(
+fn a_wait_by_the_holders_own_cpu_is_warned_of<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
     on(5, 1);
@@ -185,7 +185,7 @@ fn assert_warned_at(line: u32) {
     );
 }
 
-fn every_wait_for_a_value_is_warned_of<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn every_wait_for_a_value_is_warned_of<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     let object = Protected::new(*object, 7);
     let guard = object.try_acquire();
     let (before, line) = (object.replace(&until(|| drop(guard)), 8), line!());
@@ -208,28 +208,22 @@ fn every_wait_for_a_value_is_warned_of<R: Rundown<Platform = Watched>>(object: B
     assert_warned_at(line);
 }
 
-fn every_wait_of_an_owner_is_warned_of<R: Make>(_: Box<Rundown<R>>) {
-    let new = || Owner::new(R::make(), 7);
-    let mut owner = new();
-    let handle = owner.handle();
-    let guard = handle.try_acquire();
-    let (before, line) = (owner.replace(&until(|| drop(guard)), 8), line!());
-    assert_eq!(before, 7);
+fn every_wait_of_a_run_down_is_warned_of<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
+    let object = Protected::new(*object, 7);
+    let guard = object.try_acquire();
+    let mut run_down = object.begin_run_down();
+    let (retired, line) = (run_down.wait(&until(|| drop(guard))), line!());
+    assert_eq!(retired.expect("drained").replace(8).expect("ours"), 7);
     assert_warned_at(line);
-    let guard = handle.try_acquire();
-    let (value, line) = (owner.run_down(&until(|| drop(guard))), line!());
-    assert_eq!(value, 8);
-    assert_warned_at(line);
-    let owner = new();
-    let handle = owner.handle();
-    let (guard, far) = (handle.try_acquire(), u64::MAX);
+    let (guard, far) = (object.try_acquire(), u64::MAX);
     let policy = until(|| drop(guard));
-    let (value, line) = (owner.run_down_deadline(&policy, far), line!());
-    assert_eq!(value.expect("in time"), 7);
+    let mut run_down = object.begin_run_down();
+    let (retired, line) = (run_down.wait_deadline(&policy, far), line!());
+    assert_eq!(retired.expect("in time").take(), Ok(8));
     assert_warned_at(line);
 }
 
-fn a_wait_started_earlier_is_warned_of_where_it_waits<R: Rundown<Platform = Watched>>(
+fn a_wait_started_earlier_is_warned_of_where_it_waits<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
     let (guard, far) = (object.try_acquire(), u64::MAX);
@@ -240,7 +234,7 @@ fn a_wait_started_earlier_is_warned_of_where_it_waits<R: Rundown<Platform = Watc
     assert_warned_at(line);
 }
 
-fn a_wait_on_another_cpu_is_not_warned_of<R: Rundown<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn a_wait_on_another_cpu_is_not_warned_of<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
     on(5, 1);
     let guard = object.try_acquire();
     on(6, 1);
@@ -248,11 +242,11 @@ fn a_wait_on_another_cpu_is_not_warned_of<R: Rundown<Platform = Watched>>(object
     assert_eq!(printed(), [""; 0]);
 }
 
-fn a_wait_for_a_free_object_is_not_warned_of<R: Rundown<Platform = Watched>>(
+fn a_wait_for_a_free_object_is_not_warned_of<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
     // Another object is held.
-    let other = Rundown::<Plain>::new();
+    let other = Plain::new();
     let _guard = other.try_acquire();
     drop(object.try_acquire());
     assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
@@ -279,7 +273,7 @@ fn a_report_shows_state_counts_and_holders() {
 #[test]
 fn a_report_of_one_counter_does_not_say_it_twice() {
     let _alone = alone();
-    let object = Rundown::<Plain>::new();
+    let object = Plain::new();
     let text = format!("the object at {} is open, 0 held", object.id());
     assert_eq!(Report::of(&object).to_string(), text);
 }
@@ -287,12 +281,12 @@ fn a_report_of_one_counter_does_not_say_it_twice() {
 #[test]
 fn holders_show_everything_in_debug() {
     let _alone = alone();
-    let object = Rundown::<Plain>::new();
+    let object = Plain::new();
     on(4, 9);
     let _guard = object.try_acquire();
     let text = format!("{:?}", holders(object.id()));
     assert!(text.starts_with("[Holder { location: Location {"), "{text}");
-    let end = "cpu: 4, tick: 9, count: 1, raw: false }]";
+    let end = "cpu: 4, tick: 9, count: 1, raw: false, tag: Tag(0) }]";
     assert!(text.ends_with(end), "{text}");
 }
 

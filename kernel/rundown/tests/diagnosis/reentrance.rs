@@ -3,11 +3,11 @@
 use std::cell::Cell;
 
 use rundown::diagnosis::{Report, holders};
-use rundown::{Rundown, Spin};
+use rundown::{Rundown, Spin, Variant};
 
 use crate::platform::{CacheAware, Plain, Watched, alone, facts, interrupt_by, on, printed};
 
-static PLAIN: Plain = Rundown::<Plain>::new();
+static PLAIN: Plain = Plain::new();
 static CACHE_AWARE: CacheAware = CacheAware::new();
 
 thread_local! {
@@ -21,7 +21,7 @@ fn use_both() {
     use_one(&CACHE_AWARE);
 }
 
-fn use_one<R: Rundown<Platform = Watched>>(object: &Rundown<R>) {
+fn use_one<R: Variant<Platform = Watched>>(object: &Rundown<R>) {
     let before = facts(object.id());
     let guard = object.try_acquire();
     if object.acquire_many(3).is_ok() {
@@ -34,7 +34,7 @@ fn use_one<R: Rundown<Platform = Watched>>(object: &Rundown<R>) {
     assert_eq!(facts(object.id()), before);
 }
 
-fn everything<R: Rundown<Platform = Watched>>(object: &Rundown<R>) {
+fn everything<R: Variant<Platform = Watched>>(object: &Rundown<R>) {
     on(1, 1);
     let guard = object.try_acquire();
     let mut many = object.try_acquire_many(3).expect("open");

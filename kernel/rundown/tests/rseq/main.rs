@@ -4,6 +4,7 @@
 
 mod barriers;
 mod boundaries;
+mod hints;
 mod registration;
 mod stepper;
 mod storm;

@@ -154,7 +154,7 @@ fn threads_without_rseq_hold_up_no_barrier() {
 }
 
 /// The child is this test program again, with one test.
-fn run_without_glibcs_rseq(test: &str) {
+pub(crate) fn run_without_glibcs_rseq(test: &str) {
     let output = Command::new(env::current_exe().expect("this program"))
         .args([test, "--exact", "--ignored", "--nocapture"])
         // glibc manual, "Restartable Sequences".
@@ -246,7 +246,7 @@ fn with_forty_keys() {
 }
 
 /// As another library would.
-fn register_elsewhere() {
+pub(crate) fn register_elsewhere() {
     #[repr(align(32))]
     struct Area([u8; SIZE as usize]);
     let area = Box::leak(Box::new(Area([0; SIZE as usize])));

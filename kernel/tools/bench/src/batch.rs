@@ -17,6 +17,8 @@ pub struct Batch {
     pub objects: usize,
     /// First all are closed, then all are waited for: nanoseconds per object.
     pub together_ns: Spread,
+    /// To that of [`Kind::beside`], for as many objects, in the same rounds.
+    pub together_to_other: Option<Spread>,
     /// The most barriers that any of those teardowns took, for all objects; `None` if the kind needs none.
     pub barriers: Option<u64>,
     /// Each is closed and waited for before the next: nanoseconds per object.
@@ -30,6 +32,7 @@ pub const BATCHES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 pub fn batches(workers: &Workers, kinds: &[Kind], effort: Effort) -> Vec<Batch> {
     struct Case {
         kind: &'static str,
+        beside: Option<&'static str>,
         count: usize,
         objects: Arc<dyn Closable>,
         barriers: Option<fn() -> u64>,
@@ -42,6 +45,7 @@ pub fn batches(workers: &Workers, kinds: &[Kind], effort: Effort) -> Vec<Batch> 
     for kind in kinds.iter().filter(|kind| !kind.limit) {
         cases.extend(BATCHES.map(|count| Case {
             kind: kind.name,
+            beside: kind.beside,
             count,
             objects: (kind.make)(count, slots).into(),
             barriers: kind.barriers,
@@ -60,16 +64,21 @@ pub fn batches(workers: &Workers, kinds: &[Kind], effort: Effort) -> Vec<Batch> 
             }
         }
     }
-    let line = |case: Case| {
+    let line = |case: &Case| {
+        let other = cases
+            .iter()
+            .find(|other| Some(other.kind) == case.beside && other.count == case.count);
         Some(Batch {
             kind: case.kind,
             objects: case.count,
             barriers: case.barriers.map(|_| case.most_barriers),
-            together_ns: Spread::of(case.together_ns)?,
-            one_by_one_ns: Spread::of(case.one_by_one_ns)?,
+            together_ns: Spread::of(case.together_ns.iter().copied())?,
+            together_to_other: other
+                .and_then(|other| Spread::of_ratios(&case.together_ns, &other.together_ns)),
+            one_by_one_ns: Spread::of(case.one_by_one_ns.iter().copied())?,
         })
     };
-    cases.into_iter().filter_map(line).collect()
+    cases.iter().filter_map(line).collect()
 }
 
 struct Round {
@@ -154,6 +163,7 @@ mod tests {
             name: "counting",
             make: |_, _| Box::new(Counting),
             barriers: Some(|| BARRIERS.load(Ordering::Relaxed)),
+            beside: None,
             limit: false,
         };
         let lines = batches(&workers, &[kind], EFFORT);

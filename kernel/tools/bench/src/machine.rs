@@ -1,5 +1,6 @@
 //! Where and when a figure was measured: without it, it means nothing.
 
+use std::arch::x86_64::__cpuid;
 use std::process::Command;
 use std::{fmt, fs, thread};
 
@@ -12,6 +13,8 @@ pub struct Machine {
     pub cpu: String,
     /// How many CPUs this process may use.
     pub cpus: usize,
+    /// The second-level cache of the first CPU, in bytes; `None` if unknown.
+    pub l2_bytes: Option<usize>,
     /// Whether the CPU says that it is a virtual machine's.
     pub virtual_machine: bool,
     /// Name and release of the operating system's kernel.
@@ -30,6 +33,7 @@ impl Machine {
         Self {
             cpu: cpu_name(&cpuinfo),
             cpus: thread::available_parallelism().map_or(1, usize::from),
+            l2_bytes: l2_bytes(),
             virtual_machine: field(&cpuinfo, "flags")
                 .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
             kernel: format!("{} {}", proc_line("ostype"), proc_line("osrelease")),
@@ -47,8 +51,10 @@ impl fmt::Display for Machine {
             kernel,
             compiler,
             date,
+            l2_bytes,
             ..
         } = self;
+        let l2 = l2_bytes.map_or_else(String::new, |bytes| format!(", L2 {} KiB", bytes >> 10));
         let machine = if self.virtual_machine {
             ", virtual machine"
         } else {
@@ -56,9 +62,28 @@ impl fmt::Display for Machine {
         };
         write!(
             f,
-            "{cpu}, {cpus} CPUs{machine}; {kernel}; {compiler}; {date}"
+            "{cpu}, {cpus} CPUs{l2}{machine}; {kernel}; {compiler}; {date}"
         )
     }
+}
+
+/// What sysfs says (Documentation/ABI/testing/sysfs-devices-system-cpu), else leaf 0x8000_0006 of CPUID,
+/// which Intel and AMD have alike: KiB in ECX, bits 16 to 31.
+fn l2_bytes() -> Option<usize> {
+    let in_sysfs = (0..8).find_map(|index| {
+        let folder = format!("/sys/devices/system/cpu/cpu0/cache/index{index}");
+        let level = fs::read_to_string(format!("{folder}/level")).ok()?;
+        let size = fs::read_to_string(format!("{folder}/size")).ok()?;
+        (level.trim() == "2").then_some(size)
+    });
+    let kib = match in_sysfs {
+        Some(size) => size.trim().strip_suffix('K')?.parse().ok()?,
+        None if __cpuid(0x8000_0000).eax >= 0x8000_0006 => {
+            (__cpuid(0x8000_0006).ecx >> 16) as usize
+        }
+        None => 0,
+    };
+    (kib != 0).then_some(kib << 10)
 }
 
 fn cpu_name(cpuinfo: &str) -> String {

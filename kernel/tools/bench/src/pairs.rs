@@ -29,8 +29,10 @@ pub type Object = Box<dyn Fn(&mut Stopwatch<'_>) + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
-    /// A kind of `rundown`.
+    /// A variant of `rundown`.
     Ours,
+    /// The same, with its feature `diagnosis`.
+    Diagnosis,
     /// Another library.
     Peer,
     /// What a well-known kernel does, rebuilt here.
@@ -74,6 +76,12 @@ pub struct Effort {
     pub millis: u64,
 }
 
+impl Effort {
+    pub(crate) fn time(self) -> Duration {
+        Duration::from_millis(self.millis)
+    }
+}
+
 /// Between two looks at the clock. At 0.7 ns a pair they are 6 us apart: a look takes under 1 % of it.
 const BATCH: u64 = 8192;
 
@@ -99,7 +107,6 @@ pub fn pairs(
     mut progress: impl FnMut(usize),
 ) -> Measured {
     let steps = workers.steps();
-    let time = Duration::from_millis(effort.millis);
     let mut disturbed = 0;
     let mut ns = vec![vec![Vec::new(); steps.len()]; contenders.len()];
     for round in 0..effort.rounds {
@@ -111,13 +118,8 @@ pub fn pairs(
         }
         for contender in order {
             for (step, &threads) in steps.iter().enumerate() {
-                let once = || measure(workers, (contenders[contender].object)(), threads, time);
-                let mut result = once();
-                for _ in 1..ATTEMPTS {
-                    if result.disturbed {
-                        result = once();
-                    }
-                }
+                let make = contenders[contender].object;
+                let result = measure_undisturbed(workers, &make, threads, effort.time());
                 disturbed += usize::from(result.disturbed);
                 ns[contender][step].push(result.ns);
             }
@@ -130,9 +132,26 @@ pub fn pairs(
     }
 }
 
-struct Measurement {
-    ns: f64,
+pub(crate) struct Measurement {
+    pub(crate) ns: f64,
     disturbed: bool,
+}
+
+/// What a pair takes each of so many threads; measured anew, with a new object, a few times, if another
+/// process interrupts a thread.
+pub(crate) fn measure_undisturbed(
+    workers: &Workers,
+    make: &dyn Fn() -> Object,
+    threads: usize,
+    time: Duration,
+) -> Measurement {
+    let mut result = measure(workers, make(), threads, time);
+    for _ in 1..ATTEMPTS {
+        if result.disturbed {
+            result = measure(workers, make(), threads, time);
+        }
+    }
+    result
 }
 
 /// What a pair takes each of so many threads.
@@ -151,16 +170,17 @@ fn measure(workers: &Workers, object: Object, threads: usize, time: Duration) ->
         object(&mut stopwatch);
         stopwatch.result.expect("it was handed a loop")
     });
-    let pairs_per_ns: f64 = results.iter().map(|result| result.pairs_per_ns).sum();
+    let counted: Vec<f64> = results.iter().filter_map(|lap| lap.pairs_per_ns).collect();
     Measurement {
-        ns: threads as f64 / pairs_per_ns,
+        ns: counted.len() as f64 / counted.iter().sum::<f64>(),
         disturbed: results.iter().any(|result| result.interruptions > 0),
     }
 }
 
 /// What one thread did.
 struct Lap {
-    pairs_per_ns: f64,
+    /// `None` if it only disturbed the others.
+    pairs_per_ns: Option<f64>,
     interruptions: u64,
 }
 
@@ -218,9 +238,18 @@ impl Stopwatch<'_> {
         }
         let ns = began.elapsed().as_nanos() as f64;
         self.result = Some(Lap {
-            pairs_per_ns: pairs as f64 / ns,
+            pairs_per_ns: Some(pairs as f64 / ns),
             interruptions: interruptions() - before,
         });
+    }
+
+    /// Does something as long as the others are measured, and is not measured itself. Not for the thread
+    /// that is there alone.
+    pub fn disturbs(&mut self, disturb: impl FnMut()) {
+        self.pairs(disturb);
+        if let Some(lap) = &mut self.result {
+            lap.pairs_per_ns = None;
+        }
     }
 }
 
@@ -258,6 +287,21 @@ mod tests {
         let time = Duration::from_millis(20);
         let ns = measure(&workers, sleepy, workers.count(), time).ns;
         // A sleep lasts as long as was asked for, or longer.
+        assert!((1000.0..10_000.0).contains(&ns), "{ns} ns");
+    }
+
+    #[test]
+    fn a_thread_that_disturbs_is_not_measured() {
+        let workers = Workers::start().expect("threads");
+        let object: Object = Box::new(|watch| {
+            if crate::cpu() == 0 {
+                watch.batches(|pairs| thread::sleep(Duration::from_micros(pairs)));
+            } else {
+                watch.disturbs(|| ());
+            }
+        });
+        let time = Duration::from_millis(20);
+        let ns = measure(&workers, object, workers.count(), time).ns;
         assert!((1000.0..10_000.0).contains(&ns), "{ns} ns");
     }
 

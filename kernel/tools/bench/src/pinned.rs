@@ -12,12 +12,14 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use rundown::per_cpu::{CounterMap, gs};
-use rundown::{CounterId, ObjectId, PerCpu, Platform, Switch, Unavailable};
+use rundown::{
+    CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform, Platform, Unavailable,
+};
 
 /// The benchmark's threads are pinned, one on each CPU, and nobody sleeps: as in a kernel whose waiters
 /// spin.
 ///
-/// Its [`PerCpu`] is for objects that stay open. What a kernel's interrupt entry does, restart a
+/// Its [`PerCpuPlatform`] is for objects that stay open. What a kernel's interrupt entry does, restart a
 /// sequence, a thread cannot do to another: there is no barrier here.
 #[derive(Debug)]
 pub struct Pinned;
@@ -94,10 +96,10 @@ impl Platform for Pinned {
     fn wake_waiters(_: ObjectId) {}
 }
 
-// SAFETY: the sequence is the kernel's own. Its restart is missed by nobody, since `barrier` never
-// returns. A thread that stands for no CPU has the GS base 0 and faults, as no counter's offset is as
+// SAFETY: the sequence is the kernel's own. Nothing misses its restart, since no barrier is
+// legal. A thread that stands for no CPU has the GS base 0 and faults, as no counter's offset is as
 // large as a page.
-unsafe impl PerCpu for Pinned {
+unsafe impl PerCpuPlatform for Pinned {
     fn allocate() -> Result<CounterId, Unavailable> {
         let index = COUNTER_MAP
             .reserve()
@@ -115,13 +117,18 @@ unsafe impl PerCpu for Pinned {
     }
 
     #[inline(always)]
-    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
         // SAFETY: the same contract; the GS base is this CPU's area.
-        unsafe { gs::add_if_open(switch, counter.get(), n) }
+        unsafe { gs::add_if_open(gate, n) }
+    }
+
+    /// An object on pinned threads stays open: nothing restarts their sequences.
+    fn check_barrier() -> Result<(), IllegalContext> {
+        Err(IllegalContext)
     }
 
     fn barrier() {
-        panic!("an object on pinned threads stays open: nobody restarts their sequences");
+        unreachable!("it is illegal everywhere");
     }
 
     fn cpus() -> usize {
@@ -209,7 +216,7 @@ impl Here<'_> {
 
 #[cfg(test)]
 mod tests {
-    use rundown::{PerCpuRundown, Rundown};
+    use rundown::PerCpuRundown;
 
     use super::*;
     use crate::Workers;

@@ -1,17 +1,24 @@
 //! The results of a run, and how they are shown.
 
+mod break_even;
 mod criteria;
 mod curves;
+mod many;
+mod markdown;
 mod picture;
 mod table;
 
 use serde::Serialize;
 
-pub use self::criteria::{Bound, BreakEven, Criterion, break_even, criteria};
+pub use self::break_even::{BreakEven, break_even};
+pub use self::criteria::{Bound, Criterion, criteria};
 pub use self::curves::teardown_svg;
+pub use self::markdown::with_objects;
 pub use self::picture::svg;
 pub use self::table::table;
 use crate::batch::Batch;
+use crate::creation::Creation;
+use crate::objects::Use;
 use crate::teardown::Teardown;
 use crate::{Contender, Effort, Group, Machine, Memory, Spread, Workers, names};
 
@@ -22,17 +29,28 @@ pub struct Report {
     pub machine: Machine,
     /// How long.
     pub effort: Effort,
-    /// [`Measured::disturbed_percent`](crate::Measured::disturbed_percent).
+    /// [`Measured::disturbed_percent`](crate::Measured::disturbed_percent), of the part that was disturbed
+    /// most.
     pub disturbed_percent: f64,
     /// One line for each contender.
     pub pairs: Vec<Pair>,
     /// Contenders that could not be measured here, and why.
     pub missing: Vec<Missing>,
+    /// The same with work in between.
+    pub work: Vec<Pair>,
+    /// Of many objects, by how many.
+    pub objects: Vec<Use>,
+    /// Of one object whose value each use writes.
+    pub written: Vec<Pair>,
+    /// By one CPU, while all others write the value.
+    pub beside_writers: Vec<Pair>,
+    /// Making an object of the per-CPU variant.
+    pub creations: Vec<Creation>,
     /// Closing one object.
     pub teardowns: Vec<Teardown>,
     /// Closing many.
     pub batches: Vec<Batch>,
-    /// Of the two fastest kinds.
+    /// Of the two fastest variants.
     pub break_even: Vec<BreakEven>,
     /// What of all this was to be reached, and was.
     pub criteria: Vec<Criterion>,
@@ -78,6 +96,49 @@ pub struct Missing {
 }
 
 impl Report {
+    /// Of a run in which nothing was measured as yet.
+    #[must_use]
+    pub fn new(machine: Machine, effort: Effort) -> Self {
+        Self {
+            machine,
+            effort,
+            disturbed_percent: 0.0,
+            pairs: Vec::new(),
+            missing: Vec::new(),
+            work: Vec::new(),
+            objects: Vec::new(),
+            written: Vec::new(),
+            beside_writers: Vec::new(),
+            creations: Vec::new(),
+            teardowns: Vec::new(),
+            batches: Vec::new(),
+            break_even: Vec::new(),
+            criteria: Vec::new(),
+        }
+    }
+
+    fn pair(&self, name: &str) -> Option<&Pair> {
+        self.pairs.iter().find(|pair| pair.name == name)
+    }
+
+    fn teardown(&self, kind: &str, slots: usize, loaded: bool) -> Option<&Teardown> {
+        self.teardowns
+            .iter()
+            .find(|line| (line.kind, line.slots, line.loaded) == (kind, slots, loaded))
+    }
+
+    fn batch(&self, kind: &str, objects: usize) -> Option<&Batch> {
+        self.batches
+            .iter()
+            .find(|line| (line.kind, line.objects) == (kind, objects))
+    }
+
+    fn used(&self, name: &str, objects: usize) -> Option<&Use> {
+        self.objects
+            .iter()
+            .find(|line| (line.name, line.objects) == (name, objects))
+    }
+
     /// Where, when and how, for the foot of a picture.
     fn facts(&self) -> [String; 2] {
         let Machine {

@@ -4,7 +4,7 @@ use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use rundown::{Rundown, Spin, WaitOutcome};
+use rundown::{Rundown, Spin, Variant, WaitOutcome};
 use serde::Serialize;
 
 use crate::pairs::{ATTEMPTS, interruptions};
@@ -19,7 +19,9 @@ pub struct Kind {
     pub make: fn(objects: usize, slots: usize) -> Box<dyn Closable>,
     /// How many barriers there have been, for the kind that closes by barriers.
     pub barriers: Option<fn() -> u64>,
-    /// Whether this is the bare instructions, which nobody uses or waits for.
+    /// What its times are compared with: [`Kind::name`] of another.
+    pub beside: Option<&'static str>,
+    /// Whether this is the bare instructions, which are never in use.
     pub limit: bool,
 }
 
@@ -35,7 +37,7 @@ pub trait Closable: Send + Sync {
     fn reopen(&self);
 }
 
-impl<R: Rundown> Closable for Vec<R> {
+impl<V: Variant> Closable for Vec<Rundown<V>> {
     fn touch(&self) {
         drop(self[0].try_acquire());
     }
@@ -48,9 +50,9 @@ impl<R: Rundown> Closable for Vec<R> {
     }
 
     fn tear_down_together(&self) -> f64 {
-        let objects: Vec<&R> = self.iter().collect();
+        let objects: Vec<&Rundown<V>> = self.iter().collect();
         time(|| {
-            R::close_all(&objects);
+            Rundown::close_all(&objects).expect("barriers are legal here");
             self.iter().for_each(drain);
         })
     }
@@ -61,7 +63,7 @@ impl<R: Rundown> Closable for Vec<R> {
     }
 }
 
-fn drain<R: Rundown>(closed: &R) {
+fn drain<V: Variant>(closed: &Rundown<V>) {
     let outcome = closed.wait(&Spin);
     assert_eq!(outcome, WaitOutcome::Drained, "nobody cancels");
 }
@@ -79,8 +81,8 @@ pub struct Teardown {
     pub ns: Spread,
     /// Of 100 teardowns of a round, the second slowest.
     pub p99_ns: Spread,
-    /// To the limit with as many slots, in the same rounds.
-    pub to_limit: Option<Spread>,
+    /// To those of [`Kind::beside`], idle, with as many slots, in the same rounds.
+    pub to_other: Option<Spread>,
 }
 
 /// The numbers of slots that are measured.
@@ -122,16 +124,16 @@ pub fn teardowns(workers: &Workers, kinds: &[Kind], effort: Effort) -> Vec<Teard
         }
     }
     let line = |case: &Case<'_>| {
-        let limit = cases
+        let other = cases
             .iter()
-            .find(|limit| limit.kind.limit && limit.slots == case.slots);
+            .find(|other| Some(other.kind.name) == case.kind.beside && other.slots == case.slots);
         Some(Teardown {
             kind: case.kind.name,
             slots: case.slots,
             loaded: case.loaded,
             ns: Spread::of(case.medians.iter().copied())?,
             p99_ns: Spread::of(case.p99s.iter().copied())?,
-            to_limit: limit.and_then(|limit| Spread::of_ratios(&case.medians, &limit.medians)),
+            to_other: other.and_then(|other| Spread::of_ratios(&case.medians, &other.medians)),
         })
     };
     cases.iter().filter_map(line).collect()
@@ -192,17 +194,18 @@ pub fn time(work: impl FnOnce()) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use rundown::{HostPlatform, RundownRef};
+    use rundown::{HostPlatform, PlainRundown};
 
     use super::*;
 
     pub(crate) const KINDS: [Kind; 1] = [Kind {
         name: "plain",
         make: |objects, _| {
-            let plain = |_| RundownRef::<HostPlatform>::new();
+            let plain = |_| PlainRundown::<HostPlatform>::new();
             Box::new((0..objects).map(plain).collect::<Vec<_>>())
         },
         barriers: None,
+        beside: Some("plain"),
         limit: false,
     }];
 
@@ -222,5 +225,8 @@ pub(crate) mod tests {
             assert_eq!(slots, if expected { &SLOTS[..] } else { &[] });
         }
         assert!(lines.iter().all(|line| line.ns.median <= line.p99_ns.high));
+        let idle = lines.iter().filter(|line| !line.loaded);
+        let to_itself = idle.map(|line| line.to_other.expect("it was measured").median);
+        assert!(to_itself.eq(SLOTS.map(|_| 1.0)));
     }
 }

@@ -68,8 +68,11 @@ impl Workers {
                 let (result, receiver) = mpsc::sync_channel(1);
                 queue
                     .send(Box::new(move || {
+                        let answer = job();
+                        // What the job owns is gone when the last one has answered.
+                        drop(job);
                         // The receiver is there until all have answered.
-                        let _ = result.send(job());
+                        let _ = result.send(answer);
                     }))
                     .expect("a worker lives");
                 receiver

@@ -13,7 +13,7 @@ pub const PER_LINE: usize = LINE / 8;
 /// A design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// [`RundownRef`](rundown_traced::RundownRef).
+    /// [`PlainRundown`](rundown_traced::PlainRundown).
     Plain,
     /// [`CacheAwareRundown`](rundown_traced::CacheAwareRundown), with a slot for each CPU.
     CacheAware,
@@ -154,8 +154,9 @@ impl Kind {
                 let lines = n * objects.div_ceil(PER_LINE as u64);
                 Some(plus(barrier(cpus), Cost::new(lines, switches)))
             }
-            // Side by side in an array, eight words come with one line (if it starts with a line).
-            (Self::Plain, Some(one)) => Some(times(one, objects.div_ceil(PER_LINE as u64))),
+            // Side by side in an array, four objects of 16 bytes come with one line (if it starts with a
+            // line).
+            (Self::Plain, Some(one)) => Some(times(one, objects.div_ceil(PER_LINE as u64 / 2))),
             (_, Some(one)) => Some(times(one, objects)),
         }
     }
@@ -164,8 +165,9 @@ impl Kind {
     #[must_use]
     pub const fn memory(self) -> Memory {
         match self {
-            Self::Plain | Self::Shared => Memory::new(8, 0),
-            Self::CacheAware => Memory::new(256, 128),
+            Self::Plain => Memory::new(16, 0),
+            Self::Shared => Memory::new(8, 0),
+            Self::CacheAware => Memory::new(64, 128),
             Self::PerCpu => Memory::new(64, 8),
             Self::Windows => Memory::new(64, 64),
             Self::Unpadded => Memory::new(0, 8),

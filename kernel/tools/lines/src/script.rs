@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use rundown_traced::Rundown;
+use rundown_traced::{Rundown, Variant};
 
 use crate::{Cost, Pairs, Step, Subject};
 
@@ -90,8 +90,8 @@ pub fn life(machine: &impl Machine, subject: &impl Subject) -> Vec<(Step, Cost)>
 ///
 /// # Panics
 /// If an object does not behave as rundown protection should.
-pub fn batch<R: Rundown>(machine: &impl Machine, objects: &[R]) -> Cost {
-    let all: Vec<&R> = objects.iter().collect();
+pub fn batch<V: Variant>(machine: &impl Machine, objects: &[Rundown<V>]) -> Cost {
+    let all: Vec<&Rundown<V>> = objects.iter().collect();
     let use_all = || {
         (0..machine.cpus()).for_each(|cpu| {
             machine.on(cpu, &|| {
@@ -101,7 +101,7 @@ pub fn batch<R: Rundown>(machine: &impl Machine, objects: &[R]) -> Cost {
             });
         });
     };
-    let close_all = || machine.on(0, &|| R::close_all(&all));
+    let close_all = || machine.on(0, &|| Rundown::close_all(&all).expect("legal here"));
     // Once uncounted, as above.
     use_all();
     close_all();
@@ -113,7 +113,7 @@ pub fn batch<R: Rundown>(machine: &impl Machine, objects: &[R]) -> Cost {
     use_all();
     let before = machine.counted();
     close_all();
-    assert!(objects.iter().all(R::is_drained), "something is held");
+    assert!(objects.iter().all(Rundown::is_drained), "something is held");
     machine.counted() - before
 }
 

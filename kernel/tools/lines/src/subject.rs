@@ -1,7 +1,7 @@
 //! What the scripts act on: anything that is acquired and released ([`Pairs`]), and what also has a
 //! life ([`Subject`]).
 
-use rundown_traced::Rundown;
+use rundown_traced::{Rundown, Variant};
 
 /// Something that is acquired and released.
 pub trait Pairs: Sync {
@@ -24,18 +24,18 @@ pub trait Subject: Pairs {
     fn reinit(&self);
 }
 
-/// A rundown protection of any kind. It guards nothing.
-pub struct Guarded<R>(R);
+/// Rundown protection of any variant. It guards nothing.
+pub struct Guarded<V: Variant>(Rundown<V>);
 
-impl<R: Rundown> Guarded<R> {
+impl<V: Variant> Guarded<V> {
     /// An open object.
     #[must_use]
-    pub const fn new(rundown: R) -> Self {
+    pub const fn new(rundown: Rundown<V>) -> Self {
         Self(rundown)
     }
 }
 
-impl<R: Rundown> Pairs for Guarded<R> {
+impl<V: Variant> Pairs for Guarded<V> {
     fn acquire(&self) -> bool {
         self.0.acquire().is_ok()
     }
@@ -47,7 +47,7 @@ impl<R: Rundown> Pairs for Guarded<R> {
     }
 }
 
-impl<R: Rundown> Subject for Guarded<R> {
+impl<V: Variant> Subject for Guarded<V> {
     fn close(&self) {
         self.0.close();
     }

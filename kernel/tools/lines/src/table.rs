@@ -73,7 +73,7 @@ fn closes() -> String {
     })
 }
 
-/// The steps that a life has beside its pairs.
+/// The steps of a generation beside its pairs.
 fn life(kind: Kind, cpus: u64) -> Cost {
     let steps = [Step::Close, Step::Refusals, Step::Reinit, Step::FirstPairs];
     let costs = steps.map(|step| kind.cost(step, cpus).expect("it has a life"));
@@ -82,7 +82,7 @@ fn life(kind: Kind, cpus: u64) -> Cost {
 
 fn lives() -> String {
     let kinds = [Kind::Plain, Kind::CacheAware, Kind::PerCpu, Kind::Windows];
-    let title = "A life: close, each CPU refused once, re-init, each CPU's first pair";
+    let title = "A generation: close, each CPU refused once, re-init, each CPU's first pair";
     by_cpus(title, &kinds, |kind, cpus| shown(life(kind, cpus)))
 }
 
@@ -108,7 +108,7 @@ fn memory() -> String {
     )
 }
 
-/// So many pairs per life, on all CPUs together, from which on the dearer kind pays.
+/// So many pairs per generation, on all CPUs together, from which on the variant pays that costs more to close.
 fn break_even() -> String {
     let time = |cost: Cost, interrupt: f64| {
         cost.transfers() as f64 * PRICES.transfer + cost.interrupts as f64 * interrupt
@@ -148,7 +148,7 @@ fn break_even() -> String {
         "the same, 16.5 us",
     ];
     table(
-        "Pairs per life from which on it pays to take",
+        "Pairs per generation from which on it pays to take",
         "CPUs",
         &head,
         &rows,

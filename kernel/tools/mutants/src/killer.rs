@@ -63,7 +63,7 @@ pub(crate) fn build(copy: &Scratch, killer: &Killer, log: &Path) -> Result<Optio
     }
     if let Killer::Loom { .. } = killer {
         // As CI does it. A folder of its own, because other flags would build everything again.
-        cargo.arg("--release");
+        cargo.args(["--release", "--features", "loom"]);
         flags.push_str(" --cfg rundown_loom");
         target = copy.root.join("../build-loom");
     }

@@ -14,7 +14,7 @@
 //! cargo run -p mutants -- --only central      those whose names contain this
 //! cargo run -p mutants -- --part today/7      a seventh, another one every day
 //! cargo run -p mutants -- --check             only: does the list still fit the sources?
-//! cargo run -p mutants -- --table             renews the table in the crate's README
+//! cargo run -p mutants -- --table             renews the table in docs/mutants.md
 //! ```
 //!
 //! Ends with 0 if all is well, with 1 if a mutant survived, and with 2 if the list, a killer or a
@@ -26,9 +26,9 @@ mod part;
 mod patch;
 mod place;
 mod progress;
-mod readme;
 mod scratch;
 mod session;
+mod table;
 mod verdict;
 
 use std::process::ExitCode;
@@ -57,10 +57,10 @@ struct Options {
     /// Print the list, run nothing
     #[arg(long, group = "instead")]
     list: bool,
-    /// Check that the list fits the sources and the README's table the list; run nothing
+    /// Check that the list fits the sources and the table in docs/mutants.md the list; run nothing
     #[arg(long, group = "instead")]
     check: bool,
-    /// Renew the table in the crate's README; run nothing
+    /// Renew the table in docs/mutants.md; run nothing
     #[arg(long, group = "instead", conflicts_with_all = ["only", "part"])]
     table: bool,
     /// Only the mutant of this name or, if there is none, those whose names contain it (repeatable)
@@ -85,9 +85,9 @@ fn main() -> ExitCode {
 fn act(options: &Options) -> Result<u8> {
     let place = Place::here();
     let mutants = list::read(&place::list_files()?)?;
-    let readme = place.package().join("README.md");
+    let page = place.mutants_page();
     if options.table {
-        let changed = readme::write(&readme, &mutants)?;
+        let changed = table::write(&page, &mutants)?;
         println!("{}", if changed { "renewed" } else { "was current" });
         return Ok(ALL_KILLED);
     }
@@ -105,8 +105,8 @@ fn act(options: &Options) -> Result<u8> {
     ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
     if options.check {
         ensure!(
-            readme::is_current(&readme, &mutants)?,
-            "the README's table is stale: `--table` renews it"
+            table::is_current(&page, &mutants)?,
+            "the table in docs/mutants.md is stale: `--table` renews it"
         );
         println!("all {} mutants apply; the table is current", mutants.len());
         return Ok(ALL_KILLED);

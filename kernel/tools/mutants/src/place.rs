@@ -39,6 +39,11 @@ impl Place {
         self.root.join(&self.member)
     }
 
+    /// The page with the table of mutants.
+    pub(crate) fn mutants_page(&self) -> PathBuf {
+        self.root.join("docs/mutants.md")
+    }
+
     /// Where output of builds and killers is kept for the reader.
     pub(crate) fn logs(&self) -> PathBuf {
         self.work.join("log")

@@ -297,7 +297,8 @@ mod tests {
             member: "crate".into(),
             work: folder.path().join("work"),
         };
-        let manifest = "[package]\nname = \"rundown\"\nedition.workspace = true";
+        let manifest = "[package]\nname = \"rundown\"\nedition.workspace = true\n\
+                        [features]\nloom = []";
         let workspace = "[workspace]\nresolver = \"3\"\nmembers = [\"crate\"]\n\
                          [workspace.package]\nedition = \"2024\"";
         for (file, text) in [

@@ -14,7 +14,10 @@ use core::task::{Poll, Waker};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp, task, timer};
 use protocol::exit::ExitCode;
-use rundown::{AsyncPlatform, Drain, Guard, Protected, RunDownError, Rundown, State, WaitOutcome};
+use rundown::{
+    AsyncPlatform, Drain, Guard, Protected, Retired, RunDownError, Rundown, State, Variant,
+    WaitOutcome,
+};
 use spin::Mutex;
 use test_kernels::{Barrier, PerCpu, Tracked};
 
@@ -23,7 +26,7 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             a_drained_object_is_ready_at_once,
             one_future_releases_what_the_other_waits_for,
             an_interrupt_releases_what_the_cpu_waits_for,
@@ -55,12 +58,11 @@ fn yield_now() -> impl Future<Output = ()> {
     })
 }
 
-fn a_drained_object_is_ready_at_once<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn a_drained_object_is_ready_at_once<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     let rundown = new();
-    assert_eq!(
-        task::block_on(rundown.drain().into_future()),
-        WaitOutcome::Drained
-    );
+    assert_eq!(task::block_on(rundown.drain()), WaitOutcome::Drained);
     assert_eq!(
         task::block_on(async { rundown.drain().await }),
         WaitOutcome::Drained
@@ -69,8 +71,8 @@ fn a_drained_object_is_ready_at_once<R: Rundown<Platform = KernelPlatform>>(new:
 }
 
 /// No other CPU, no interrupt: the executor itself must see to it that both get on.
-fn one_future_releases_what_the_other_waits_for<R: Rundown<Platform = KernelPlatform>>(
-    new: fn() -> R,
+fn one_future_releases_what_the_other_waits_for<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
 ) {
     let rundown = new();
     let guard = rundown.try_acquire().expect("refused although open");
@@ -89,12 +91,12 @@ fn one_future_releases_what_the_other_waits_for<R: Rundown<Platform = KernelPlat
 
 /// The release comes in a handler of the very CPU that halts: it must not come between the
 /// executor's last look and its `hlt` unnoticed.
-fn an_interrupt_releases_what_the_cpu_waits_for<R>(new: fn() -> R)
+fn an_interrupt_releases_what_the_cpu_waits_for<V>(new: fn() -> Rundown<V>)
 where
-    R: Rundown<Platform = KernelPlatform> + 'static,
+    V: Variant<Platform = KernelPlatform> + 'static,
 {
     for _ in 0..10 {
-        let rundown: &'static R = Box::leak(Box::new(new()));
+        let rundown: &'static Rundown<V> = Box::leak(Box::new(new()));
         let guard = Mutex::new(rundown.try_acquire());
         assert!(guard.lock().is_some(), "refused although open");
         test_kernels::set_on_tick(Box::leak(Box::new(move || {
@@ -104,14 +106,14 @@ where
         })));
         let drain = rundown.drain();
         test_kernels::start_ticking();
-        assert_eq!(task::block_on(drain.into_future()), WaitOutcome::Drained);
+        assert_eq!(task::block_on(drain), WaitOutcome::Drained);
     }
     assert!(nobody_waits());
 }
 
 /// A future that blocks on another one takes the wake-ups of its CPU: those of the futures beside it
 /// must not be lost.
-fn one_future_inside_another<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn one_future_inside_another<V: Variant<Platform = KernelPlatform>>(new: fn() -> Rundown<V>) {
     let (outer, inner) = (new(), new());
     let outer_guard = outer.try_acquire().expect("refused although open");
     let inner_guard = inner.try_acquire().expect("refused although open");
@@ -132,7 +134,7 @@ fn one_future_inside_another<R: Rundown<Platform = KernelPlatform>>(new: fn() ->
 }
 
 /// One object, a future on each CPU; the last CPU's own future drops the only guard.
-fn every_cpu_waits_for_all_others<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn every_cpu_waits_for_all_others<V: Variant<Platform = KernelPlatform>>(new: fn() -> Rundown<V>) {
     const ROUNDS: usize = 10;
     let last = cpu::count() - 1;
     for round in 0..ROUNDS {
@@ -151,7 +153,7 @@ fn every_cpu_waits_for_all_others<R: Rundown<Platform = KernelPlatform>>(new: fn
                 released.fetch_add(1, Ordering::Relaxed);
                 drop(guard);
             }
-            assert_eq!(task::block_on(drain.into_future()), WaitOutcome::Drained);
+            assert_eq!(task::block_on(drain), WaitOutcome::Drained);
             let released = released.load(Ordering::Relaxed);
             assert_eq!(released, 1, "a wait ended early, round {round}");
         });
@@ -160,9 +162,11 @@ fn every_cpu_waits_for_all_others<R: Rundown<Platform = KernelPlatform>>(new: fn
 }
 
 /// Four futures on the BSP, each for an object that some of the CPUs hold: all release at once.
-fn one_cpu_waits_for_an_object_of_each_cpu<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn one_cpu_waits_for_an_object_of_each_cpu<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     const OBJECTS: usize = 4;
-    let objects: [R; OBJECTS] = core::array::from_fn(|_| new());
+    let objects: [Rundown<V>; OBJECTS] = core::array::from_fn(|_| new());
     let held = Barrier::for_all();
     smp::run_on_each(&|me| {
         let guard = objects[me.get() % OBJECTS].try_acquire();
@@ -171,9 +175,7 @@ fn one_cpu_waits_for_an_object_of_each_cpu<R: Rundown<Platform = KernelPlatform>
         if me.get() > 0 {
             return drop(guard);
         }
-        let [a, b, c, d] = objects
-            .each_ref()
-            .map(|object| object.drain().into_future());
+        let [a, b, c, d] = objects.each_ref().map(|object| object.drain());
         let release = pin!(async {
             yield_now().await;
             drop(guard);
@@ -187,7 +189,9 @@ fn one_cpu_waits_for_an_object_of_each_cpu<R: Rundown<Platform = KernelPlatform>
 }
 
 /// The BSP cancels while every CPU (itself included) waits by a future.
-fn a_cancelled_drain_ends_every_future<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn a_cancelled_drain_ends_every_future<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     let rundown = new();
     let guard = Mutex::new(rundown.try_acquire());
     let waiting = AtomicUsize::new(0);
@@ -199,7 +203,7 @@ fn a_cancelled_drain_ends_every_future<R: Rundown<Platform = KernelPlatform>>(ne
             Halt.until(&mut || waiting.load(Ordering::Acquire) == cpu::count());
             assert!(rundown.cancel().is_ok());
         }
-        assert_eq!(task::block_on(drain.into_future()), WaitOutcome::Cancelled);
+        assert_eq!(task::block_on(drain), WaitOutcome::Cancelled);
     });
     assert!(rundown.try_acquire().is_some(), "refused although open");
     drop(guard);
@@ -207,9 +211,11 @@ fn a_cancelled_drain_ends_every_future<R: Rundown<Platform = KernelPlatform>>(ne
 }
 
 /// Every CPU runs the object down; one of them gets the value.
-fn the_value_comes_out_of_one_future<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn the_value_comes_out_of_one_future<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     let object = Protected::new(new(), Tracked::new(5));
-    let shelves: PerCpu<Mutex<Option<Guard<'_, Tracked, R>>>> = PerCpu::new(|| Mutex::new(None));
+    let shelves: PerCpu<Mutex<Option<Guard<'_, Tracked, V>>>> = PerCpu::new(|| Mutex::new(None));
     let all_hold = Barrier::for_all();
     let taken = AtomicUsize::new(0);
     smp::run_on_each(&|me| {
@@ -221,7 +227,7 @@ fn the_value_comes_out_of_one_future<R: Rundown<Platform = KernelPlatform>>(new:
             assert_eq!(guard.expect("held").touch(), 5);
         });
         let run_down = pin!(async {
-            match object.run_down_async().await {
+            match object.begin_run_down().await.and_then(Retired::take) {
                 Ok(value) => {
                     assert_eq!(value.touch(), 5);
                     taken.fetch_add(1, Ordering::Relaxed);
@@ -237,11 +243,13 @@ fn the_value_comes_out_of_one_future<R: Rundown<Platform = KernelPlatform>>(new:
 }
 
 /// Every CPU polls a future once and drops it; the table forgets it, and the object drains as ever.
-fn a_dropped_future_leaves_no_trace<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn a_dropped_future_leaves_no_trace<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     let rundown = new();
     let guard = Mutex::new(rundown.try_acquire());
     smp::run_on_each(&|_| {
-        let mut wait = pin!(Some(rundown.drain().into_future()));
+        let mut wait = pin!(Some(rundown.drain()));
         task::block_on(future::poll_fn(|context| {
             let pending = wait
                 .as_mut()
@@ -256,8 +264,8 @@ fn a_dropped_future_leaves_no_trace<R: Rundown<Platform = KernelPlatform>>(new: 
     assert!(nobody_waits());
     assert_eq!(rundown.state(), State::Draining);
     drop(guard.into_inner());
-    let drain: Drain<'_, R> = rundown.drain();
-    assert_eq!(task::block_on(drain.into_future()), WaitOutcome::Drained);
+    let drain: Drain<'_, V> = rundown.drain();
+    assert_eq!(task::block_on(drain), WaitOutcome::Drained);
 }
 
 /// The BSP wakes the future of each other CPU in turn, which sleeps then, or is about to. No object is in

@@ -12,20 +12,25 @@ use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp};
 use protocol::exit::ExitCode;
 use rundown::{
-    CacheAwareRundown, CloseOutcome, Protected, Rundown, RundownRef, Slot, State, WaitOutcome,
+    CacheAware, CacheAwareRundown, CloseOutcome, PerCpu, PerCpuRundown, Plain, PlainRundown,
+    Protected, Rundown, Slot, State, Variant, WaitOutcome,
 };
 use test_kernels::{Barrier, Tracked, cache_aware_closed, per_cpu_closed, plain_closed};
 
 kernel::main!(run);
 
 /// Fewer slots than CPUs, on a large machine.
-type Slots = CacheAwareRundown<KernelPlatform, [Slot; 8]>;
-type Plain = RundownRef<KernelPlatform>;
+type EightSlots = CacheAware<KernelPlatform, [Slot; 8]>;
 
-static PLAIN: Plain = RundownRef::closed();
-static CACHE_AWARE: Slots = CacheAwareRundown::new().born_closed();
-static VACANT_PLAIN: Protected<Tracked, Plain> = Protected::<Tracked, Plain>::vacant();
-static VACANT_CACHE_AWARE: Protected<Tracked, Slots> = Protected::<Tracked, Slots>::vacant();
+static PLAIN: PlainRundown<KernelPlatform> = PlainRundown::new().born_closed();
+static CACHE_AWARE: Rundown<EightSlots> = Rundown::<EightSlots>::new().born_closed();
+static PER_CPU: PerCpuRundown<KernelPlatform> = PerCpuRundown::lazy();
+static VACANT_PLAIN: Protected<Tracked, Plain<KernelPlatform>> =
+    Protected::vacant(PlainRundown::new());
+static VACANT_CACHE_AWARE: Protected<Tracked, EightSlots> =
+    Protected::vacant(CacheAwareRundown::new());
+static VACANT_PER_CPU: Protected<Tracked, PerCpu<KernelPlatform>> =
+    Protected::vacant(PerCpuRundown::lazy());
 
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
@@ -35,6 +40,7 @@ fn run(machine: &'static Machine) -> ExitCode {
             ("a_static::cache_aware", |_| {
                 refuses_then_opens(&CACHE_AWARE)
             }),
+            ("a_static::per_cpu", |_| refuses_then_opens(&PER_CPU)),
             (
                 "on_the_heap::plain",
                 |_| refuses_then_opens(&plain_closed()),
@@ -57,12 +63,15 @@ fn run(machine: &'static Machine) -> ExitCode {
             ("a_vacant_static_is_published::cache_aware", |_| {
                 published_by_the_last_cpu(&VACANT_CACHE_AWARE);
             }),
+            ("a_vacant_static_is_published::per_cpu", |_| {
+                published_by_the_last_cpu(&VACANT_PER_CPU);
+            }),
         ],
     )
 }
 
 /// The whole life of an object that nobody has opened yet.
-fn refuses_then_opens<R: Rundown + ?Sized>(rundown: &R) {
+fn refuses_then_opens<V: Variant + ?Sized>(rundown: &Rundown<V>) {
     assert_eq!(rundown.state(), State::RunDown);
     smp::run_on_each(&|_| {
         assert!(rundown.try_acquire().is_none(), "granted before it opened");
@@ -100,7 +109,7 @@ fn made_in_place_and_closed(_: &'static Machine) {
 }
 
 /// All CPUs try to open it at once: one succeeds, all are granted protection then.
-fn one_cpu_opens<R: Rundown>(new: fn() -> R) {
+fn one_cpu_opens<V: Variant>(new: fn() -> Rundown<V>) {
     for _ in 0..20 {
         let rundown = new();
         let opened = AtomicUsize::new(0);
@@ -125,7 +134,7 @@ fn one_cpu_opens<R: Rundown>(new: fn() -> R) {
 }
 
 /// The other CPUs look for the value until the last one has published it; the BSP takes it out.
-fn published_by_the_last_cpu<R: Rundown>(object: &'static Protected<Tracked, R>) {
+fn published_by_the_last_cpu<V: Variant>(object: &'static Protected<Tracked, V>) {
     let last = cpu::count() - 1;
     assert!(object.run_down(&Halt).is_err(), "there is no value yet");
     let seen = AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! What every kind of rundown protection touches, counted in cache lines on running CPUs, is what the
+//! What every variant of rundown protection touches, counted in cache lines on running CPUs, is what the
 //! model says (`docs/cost.md`).
 //!
 //! The objects here are those of `rundown-traced`, a copy of `rundown` whose atomics tell a hook of every
@@ -17,8 +17,8 @@ use kernel::{ExitCode, Machine, barrier, ipi, log, smp};
 use lines::{Cost, Counters, Directory, Guarded, Kind, Step, Subject, WindowsShape};
 use rundown_traced::trace::{self, Access};
 use rundown_traced::{
-    CacheAwareRundown, CounterId, ObjectId, PerCpu, PerCpuRundown, Platform, RundownRef, Switch,
-    Unavailable, per_cpu::gs,
+    CacheAwareRundown, CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform,
+    PerCpuRundown, PlainRundown, Platform, Rundown, Unavailable, per_cpu::gs,
 };
 use spin::Once;
 use test_kernels::Barrier;
@@ -78,16 +78,16 @@ fn run(machine: &'static Machine) -> ExitCode {
     )
 }
 
-fn plain() -> Guarded<RundownRef<Traced>> {
-    Guarded::new(RundownRef::new())
+fn plain() -> impl Subject {
+    Guarded::new(PlainRundown::<Traced>::new())
 }
 
-fn cache_aware() -> Guarded<CacheAwareRundown<Traced>> {
-    Guarded::new(CacheAwareRundown::boxed(cpu::listed()))
+fn cache_aware() -> impl Subject {
+    Guarded::new(CacheAwareRundown::<Traced>::boxed(cpu::listed()))
 }
 
-fn per_cpu() -> Guarded<PerCpuRundown<Traced>> {
-    Guarded::new(PerCpuRundown::new().expect("there are counters"))
+fn per_cpu() -> impl Subject {
+    Guarded::new(PerCpuRundown::<Traced>::new().expect("there are counters"))
 }
 
 /// The scripts that are exact: see `lines`.
@@ -105,9 +105,9 @@ fn check(kind: Kind, counted: &[(Step, Cost)]) {
 }
 
 /// Ten objects: more than have their counters on one line.
-fn together<R: rundown_traced::Rundown>(kind: Kind, make: &dyn Fn() -> R) {
+fn together<V: rundown_traced::Variant>(kind: Kind, make: &dyn Fn() -> Rundown<V>) {
     const OBJECTS: u64 = 10;
-    let objects: Vec<R> = (0..OBJECTS).map(|_| make()).collect();
+    let objects: Vec<Rundown<V>> = (0..OBJECTS).map(|_| make()).collect();
     let cost = lines::batch(&Cpus, &objects);
     log!("  {cost}");
     let formula = kind.batch(OBJECTS, cpus());
@@ -179,7 +179,7 @@ fn at_once(kind: Kind, subject: &impl Subject) {
         let quiet = kind.cost(Step::Close, cpus()).expect("it can be closed");
         let quiet = without_barrier_lines(Step::Close)(quiet);
         assert_eq!(cost.interrupts, quiet.interrupts);
-        // What a CPU may add that the close meets in the middle of a pair: the switch again, and the
+        // What a CPU may add that the close meets in the middle of a pair: the state word again, and the
         // two lines of a release that comes late; and once more, for a race that was told in
         // another order than it happened in.
         let least = others;
@@ -256,9 +256,9 @@ fn kernels(counter: CounterId) -> rundown::CounterId {
 
 // SAFETY: all is the kernel's, with the same sequence: the kernel restarts those of all crates, whose
 // tables the linker has put together.
-unsafe impl PerCpu for Traced {
+unsafe impl PerCpuPlatform for Traced {
     fn allocate() -> Result<CounterId, Unavailable> {
-        match <KernelPlatform as rundown::PerCpu>::allocate() {
+        match <KernelPlatform as rundown::PerCpuPlatform>::allocate() {
             Ok(counter) => Ok(CounterId::new(counter.get())),
             Err(_) => Err(Unavailable::Unsupported("the kernel has no more")),
         }
@@ -266,33 +266,39 @@ unsafe impl PerCpu for Traced {
 
     unsafe fn free(counter: CounterId) {
         // SAFETY: the same contract.
-        unsafe { <KernelPlatform as rundown::PerCpu>::free(kernels(counter)) };
+        unsafe { <KernelPlatform as rundown::PerCpuPlatform>::free(kernels(counter)) };
     }
 
     #[inline]
-    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
-        trace::report(switch.as_ptr().addr(), Access::Read);
-        // SAFETY: the same contract; the counter's number is its offset from the GS base.
-        let added = unsafe { gs::add_if_open(switch, counter.get(), n) };
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
+        trace::report(gate.as_ptr().addr(), Access::Read);
+        // SAFETY: the same contract; the counter's name is its offset from the GS base.
+        let added = unsafe { gs::add_if_open(gate, n) };
         if added {
-            let own = counter_at(counter, cpu::current().get());
+            // The name is on the line of the state word, which has just been read.
+            let own = counter_at(gate.counter(), cpu::current().get());
             trace::report(own, Access::Write);
         }
         added
     }
 
+    fn check_barrier() -> Result<(), IllegalContext> {
+        let checked = <KernelPlatform as rundown::PerCpuPlatform>::check_barrier();
+        checked.map_err(|_| IllegalContext)
+    }
+
     fn barrier() {
-        <KernelPlatform as rundown::PerCpu>::barrier();
+        <KernelPlatform as rundown::PerCpuPlatform>::barrier();
     }
 
     fn cpus() -> usize {
-        <KernelPlatform as rundown::PerCpu>::cpus()
+        <KernelPlatform as rundown::PerCpuPlatform>::cpus()
     }
 
     unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
         trace::report(counter_at(counter, cpu), Access::Read);
         // SAFETY: as for this function; it is the kernel's counter.
-        unsafe { <KernelPlatform as rundown::PerCpu>::count(kernels(counter), cpu) }
+        unsafe { <KernelPlatform as rundown::PerCpuPlatform>::count(kernels(counter), cpu) }
     }
 
     unsafe fn racy_own_count(counter: CounterId) -> i64 {
@@ -307,6 +313,6 @@ unsafe impl PerCpu for Traced {
             trace::report(counter_at(counter, cpu), Access::Write);
         }
         // SAFETY: the same contract.
-        unsafe { <KernelPlatform as rundown::PerCpu>::clear(kernels(counter), cpu) };
+        unsafe { <KernelPlatform as rundown::PerCpuPlatform>::clear(kernels(counter), cpu) };
     }
 }

@@ -10,7 +10,7 @@ use core::time::Duration;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp, task};
 use protocol::exit::ExitCode;
-use rundown::{Protected, RunDownError, Rundown, State, WaitOutcome};
+use rundown::{Protected, RunDownError, Rundown, State, Variant, WaitOutcome};
 use test_kernels::{Barrier, PerCpu, Tracked, after};
 
 kernel::main!(run);
@@ -18,7 +18,7 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             what_is_held_survives_and_counts_in_the_next_drain,
             waiters_on_other_cpus_learn_it,
             a_cancel_and_the_last_release_have_one_winner,
@@ -30,8 +30,8 @@ fn run(machine: &'static Machine) -> ExitCode {
 
 /// Every CPU takes guards before and after a drain that is cancelled. The real drain waits for all of
 /// them.
-fn what_is_held_survives_and_counts_in_the_next_drain<R: Rundown<Platform = KernelPlatform>>(
-    new: fn() -> R,
+fn what_is_held_survives_and_counts_in_the_next_drain<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
 ) {
     let rundown = new();
     assert!(rundown.cancel().is_err(), "cancelled although open");
@@ -82,7 +82,7 @@ fn what_is_held_survives_and_counts_in_the_next_drain<R: Rundown<Platform = Kern
 
 /// All CPUs but the holder wait, by halting, with a deadline or as a future; the holder cancels. Then
 /// the object closes again at once: whoever looks late must not wait for that drain.
-fn waiters_on_other_cpus_learn_it<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn waiters_on_other_cpus_learn_it<V: Variant<Platform = KernelPlatform>>(new: fn() -> Rundown<V>) {
     let holder = cpu::count() - 1;
     for round in 0..6 {
         let rundown = new();
@@ -113,7 +113,7 @@ fn waiters_on_other_cpus_learn_it<R: Rundown<Platform = KernelPlatform>>(new: fn
                 1 => drain
                     .wait_deadline(&Halt, after(Duration::from_secs(3600)))
                     .expect("in time"),
-                _ => task::block_on(drain.into_future()),
+                _ => task::block_on(drain),
             };
             assert_eq!(outcome, WaitOutcome::Cancelled, "round {round}");
             returned.wait();
@@ -124,8 +124,8 @@ fn waiters_on_other_cpus_learn_it<R: Rundown<Platform = KernelPlatform>>(new: fn
 
 /// One CPU releases the last reference while another one cancels and a third one waits. If the cancel
 /// is granted, the waiter learns it; if not, the object has drained.
-fn a_cancel_and_the_last_release_have_one_winner<R: Rundown<Platform = KernelPlatform>>(
-    new: fn() -> R,
+fn a_cancel_and_the_last_release_have_one_winner<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
 ) {
     const ROUNDS: usize = 50;
     let cpus = cpu::count();
@@ -172,6 +172,7 @@ fn a_cancel_and_the_last_release_have_one_winner<R: Rundown<Platform = KernelPla
                 let expected = match outcome {
                     WaitOutcome::Cancelled => State::Open,
                     WaitOutcome::Drained => State::Drained,
+                    WaitOutcome::IllegalContext => unreachable!("in a thread"),
                 };
                 assert_eq!(state, expected, "round {round}");
             }
@@ -183,7 +184,9 @@ fn a_cancel_and_the_last_release_have_one_winner<R: Rundown<Platform = KernelPla
 
 /// Every CPU uses, closes, cancels and re-opens as it likes. Nothing hangs, and in the end all is
 /// counted.
-fn closers_and_cancellers_on_all_cpus<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn closers_and_cancellers_on_all_cpus<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     const STEPS: u64 = 200;
     let rundown = new();
     let grants = PerCpu::new(|| AtomicU64::new(0));
@@ -226,7 +229,9 @@ fn closers_and_cancellers_on_all_cpus<R: Rundown<Platform = KernelPlatform>>(new
 
 /// What cancelling is for: an owner waits for a moment; if the users are too slow, it leaves the object
 /// to them and tries later. Once they have stopped, it gets it.
-fn an_owner_without_patience_tries_again<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn an_owner_without_patience_tries_again<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     const TRIES: usize = 20;
     let object = Protected::new(new(), Tracked::new(9));
     let turn = AtomicUsize::new(0);
@@ -250,7 +255,7 @@ fn an_owner_without_patience_tries_again<R: Rundown<Platform = KernelPlatform>>(
         for next_turn in 1..=TRIES {
             let soon = after(Duration::from_micros(100));
             match object.run_down_deadline(&Halt, soon) {
-                Err(RunDownError::TimedOut(outstanding)) => {
+                Err(RunDownError::Outstanding(outstanding)) => {
                     assert!(outstanding.held > 0, "{outstanding}");
                 }
                 other => panic!("the object is in use: {:?}", other.map(|_| ())),

@@ -11,7 +11,7 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, ipi, smp};
 use protocol::exit::ExitCode;
-use rundown::{Guard, Protected, Rundown, Wait, WaitOutcome, Waiting};
+use rundown::{Guard, Protected, Rundown, Variant, Wait, WaitOutcome, Waiting};
 use spin::Mutex;
 use test_kernels::{Barrier, PerCpu, Tracked, next};
 
@@ -20,7 +20,7 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             one_cpu_takes_and_another_releases,
             all_are_released_next_door_after_the_close,
             guards_wander_while_the_owner_tears_down,
@@ -29,7 +29,7 @@ fn run(machine: &'static Machine) -> ExitCode {
 }
 
 /// One CPU's count goes up, another's goes negative by as much: only the sum is what is out.
-fn one_cpu_takes_and_another_releases<R: Rundown>(new: fn() -> R) {
+fn one_cpu_takes_and_another_releases<V: Variant>(new: fn() -> Rundown<V>) {
     const GUARDS: usize = 100;
     let taker = cpu::current();
     let releaser = next(taker);
@@ -55,7 +55,7 @@ fn one_cpu_takes_and_another_releases<R: Rundown>(new: fn() -> R) {
 
 /// Every CPU takes guards and leaves them on its shelf; then the object closes; then every CPU
 /// clears its neighbour's shelf. The wait must outlast them all.
-fn all_are_released_next_door_after_the_close<R: Rundown>(new: fn() -> R) {
+fn all_are_released_next_door_after_the_close<V: Variant>(new: fn() -> Rundown<V>) {
     const GUARDS: usize = 10;
     let object = Protected::new(new(), Tracked::new(2));
     let shelves = PerCpu::new(|| Mutex::new(Vec::new()));
@@ -89,11 +89,11 @@ fn all_are_released_next_door_after_the_close<R: Rundown>(new: fn() -> R) {
 }
 
 /// Where a CPU finds guards that others took.
-struct LetterBox<'a, R: Rundown>(Mutex<Option<Guard<'a, Tracked, R>>>);
+struct LetterBox<'a, V: Variant>(Mutex<Option<Guard<'a, Tracked, V>>>);
 
-impl<'a, R: Rundown> LetterBox<'a, R> {
+impl<'a, V: Variant> LetterBox<'a, V> {
     /// Puts a guard in and returns the one that was in, if any.
-    fn post(&self, guard: Guard<'a, Tracked, R>) -> Option<Guard<'a, Tracked, R>> {
+    fn post(&self, guard: Guard<'a, Tracked, V>) -> Option<Guard<'a, Tracked, V>> {
         self.0.lock().replace(guard)
     }
 
@@ -132,7 +132,7 @@ impl<H: Fn() -> bool, O: Fn()> Wait for HaltAndServe<H, O> {
 }
 
 /// The owner tears the object down again and again; the others hand every guard to the next CPU.
-fn guards_wander_while_the_owner_tears_down<R: Rundown>(new: fn() -> R) {
+fn guards_wander_while_the_owner_tears_down<V: Variant>(new: fn() -> Rundown<V>) {
     const TEARDOWNS: u64 = 20;
     let object = Protected::new(new(), Tracked::new(0));
     let boxes = PerCpu::new(|| LetterBox(Mutex::new(None)));

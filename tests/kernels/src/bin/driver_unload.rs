@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, log, smp, timer};
 use protocol::exit::ExitCode;
-use rundown::{CacheAwareRundown, Protected, Slot, State};
+use rundown::{CacheAware, CacheAwareRundown, Protected, Slot, State};
 
 kernel::main!(run);
 
@@ -56,8 +56,8 @@ impl Drop for Driver {
 
 /// The driver, if one is loaded. A static, so that an interrupt finds it; none is loaded yet. One counter
 /// for each of 64 CPUs; more CPUs would share.
-static DRIVER: Protected<Box<Driver>, CacheAwareRundown<KernelPlatform, [Slot; 64]>> =
-    Protected::<Box<Driver>, CacheAwareRundown<KernelPlatform, [Slot; 64]>>::vacant();
+static DRIVER: Protected<Box<Driver>, CacheAware<KernelPlatform, [Slot; 64]>> =
+    Protected::vacant(CacheAwareRundown::new());
 
 /// Interrupts that found a driver, and that found none.
 static HANDLED: AtomicU64 = AtomicU64::new(0);

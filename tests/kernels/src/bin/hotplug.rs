@@ -14,7 +14,7 @@ use kernel::platform::Halt;
 use kernel::smp::{self, OfflineError, StartError};
 use kernel::{Machine, barrier, clock, interrupts, ipi, timer};
 use protocol::exit::ExitCode;
-use rundown::{CloseOutcome, Rundown, WaitOutcome};
+use rundown::{CloseOutcome, Rundown, Variant, WaitOutcome};
 use test_kernels::{PerCpu, after, next};
 
 kernel::main!(run);
@@ -45,7 +45,7 @@ fn run(machine: &'static Machine) -> ExitCode {
     }
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             references_outlive_their_cpu,
             used_by_interrupts_meanwhile;
             ("what_is_illegal_is_refused", |_| what_is_illegal_is_refused()),
@@ -133,7 +133,7 @@ fn every_cpu_leaves_and_comes_back() {
 
 /// References that were taken on a CPU that has left are released elsewhere, while it is away and after it
 /// has come back; the object drains when the last of them is gone, not before.
-fn references_outlive_their_cpu<R: Rundown>(new: fn() -> R) {
+fn references_outlive_their_cpu<V: Variant>(new: fn() -> Rundown<V>) {
     let object = new();
     let others: alloc::vec::Vec<CpuIndex> = cpu::online().skip(1).collect();
     for &cpu in &others {
@@ -172,10 +172,10 @@ fn references_outlive_their_cpu<R: Rundown>(new: fn() -> R) {
 
 /// The timer interrupts of all CPUs use an object, and keep references from one to the next, which another
 /// CPU may have taken; meanwhile CPUs leave and come back, and the object is torn down.
-fn used_by_interrupts_meanwhile<R: Rundown + 'static>(new: fn() -> R) {
+fn used_by_interrupts_meanwhile<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const ROUNDS: u64 = 4;
-    struct Device<R> {
-        rundown: R,
+    struct Device<V: Variant> {
+        rundown: Rundown<V>,
         alive: AtomicBool,
         pocket: AtomicU64,
         uses: AtomicU64,

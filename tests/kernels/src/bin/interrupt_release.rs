@@ -12,7 +12,7 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
-use rundown::{Guard, Protected, Rundown};
+use rundown::{Guard, Protected, Rundown, Variant};
 use spin::Mutex;
 use test_kernels::{Barrier, PerCpu, Tracked, next};
 
@@ -21,7 +21,7 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             taken_in_a_thread_released_by_a_call,
             taken_in_a_thread_released_by_the_timer,
             the_timer_lets_the_waiter_of_its_own_cpu_go,
@@ -33,14 +33,14 @@ fn run(machine: &'static Machine) -> ExitCode {
 /// A place where a thread leaves a guard for an interrupt handler.
 ///
 /// A thread locks it with interrupts disabled: the handler on its CPU could never get the lock.
-struct Parking<R: Rundown + 'static>(Mutex<Option<Guard<'static, Tracked, R>>>);
+struct Parking<V: Variant + 'static>(Mutex<Option<Guard<'static, Tracked, V>>>);
 
-impl<R: Rundown + 'static> Parking<R> {
+impl<V: Variant + 'static> Parking<V> {
     fn empty() -> Self {
         Self(Mutex::new(None))
     }
 
-    fn park(&self, guard: Guard<'static, Tracked, R>) {
+    fn park(&self, guard: Guard<'static, Tracked, V>) {
         let before = interrupts::without(|| self.0.lock().replace(guard));
         assert!(before.is_none(), "parked on top of another guard");
     }
@@ -60,13 +60,13 @@ impl<R: Rundown + 'static> Parking<R> {
     }
 }
 
-fn leaked<R: Rundown + 'static>(rundown: R) -> &'static Protected<Tracked, R> {
+fn leaked<V: Variant + 'static>(rundown: Rundown<V>) -> &'static Protected<Tracked, V> {
     Box::leak(Box::new(Protected::new(rundown, Tracked::new(7))))
 }
 
 /// Every CPU parks a guard; the BSP has each of them released by a call to the CPU itself, and
 /// then, in a second round, by a call to the CPU after it.
-fn taken_in_a_thread_released_by_a_call<R: Rundown + 'static>(new: fn() -> R) {
+fn taken_in_a_thread_released_by_a_call<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     let here: fn(CpuIndex) -> CpuIndex = |taker| taker;
     for releaser_of in [here, next] {
         let object = leaked(new());
@@ -95,10 +95,10 @@ fn taken_in_a_thread_released_by_a_call<R: Rundown + 'static>(new: fn() -> R) {
 }
 
 /// Has the timers of all CPUs release what is parked, while every CPU parks guard after guard.
-fn taken_in_a_thread_released_by_the_timer<R: Rundown + 'static>(new: fn() -> R) {
+fn taken_in_a_thread_released_by_the_timer<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const GUARDS: usize = 10;
     let object = leaked(new());
-    let parking: &PerCpu<Parking<R>> = Box::leak(Box::new(PerCpu::new(Parking::empty)));
+    let parking: &PerCpu<Parking<V>> = Box::leak(Box::new(PerCpu::new(Parking::empty)));
     let released: &PerCpu<AtomicUsize> = Box::leak(Box::new(PerCpu::new(|| AtomicUsize::new(0))));
     test_kernels::set_on_tick(Box::leak(Box::new(move || {
         let me = cpu::current();
@@ -131,11 +131,11 @@ fn taken_in_a_thread_released_by_the_timer<R: Rundown + 'static>(new: fn() -> R)
 
 /// The last release comes in an interrupt that hits the very CPU that waits, again and again: it
 /// must not come between the waiter's last look and its `hlt` unnoticed.
-fn the_timer_lets_the_waiter_of_its_own_cpu_go<R: Rundown + 'static>(new: fn() -> R) {
+fn the_timer_lets_the_waiter_of_its_own_cpu_go<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const ROUNDS: usize = 10;
     for round in 0..ROUNDS {
         let object = leaked(new());
-        let parking: &Parking<R> = Box::leak(Box::new(Parking::empty()));
+        let parking: &Parking<V> = Box::leak(Box::new(Parking::empty()));
         test_kernels::set_on_tick(Box::leak(Box::new(move || {
             if parking.release() {
                 // One release is one wake-up; no later tick is to help.
@@ -155,7 +155,7 @@ fn the_timer_lets_the_waiter_of_its_own_cpu_go<R: Rundown + 'static>(new: fn() -
 }
 
 /// Handlers on all CPUs take and release while the owner closes: all granted before, none after.
-fn taken_and_released_by_the_timer<R: Rundown + 'static>(new: fn() -> R) {
+fn taken_and_released_by_the_timer<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     let object = leaked(new());
     let grants: &PerCpu<AtomicUsize> = Box::leak(Box::new(PerCpu::new(|| AtomicUsize::new(0))));
     let refusals: &PerCpu<AtomicUsize> = Box::leak(Box::new(PerCpu::new(|| AtomicUsize::new(0))));

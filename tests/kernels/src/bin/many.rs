@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp};
 use protocol::exit::ExitCode;
-use rundown::{Refused, Rundown, RundownRef, State, WaitOutcome};
+use rundown::{PlainRundown, Refused, Rundown, State, Variant, WaitOutcome};
 use spin::Mutex;
 use test_kernels::{Barrier, PerCpu, plain};
 
@@ -18,7 +18,7 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             taken_at_once_released_one_by_one_elsewhere,
             taken_one_by_one_elsewhere_released_at_once,
             guards_are_split_and_merged_across_cpus,
@@ -38,7 +38,7 @@ fn total() -> u32 {
     EACH * cpu::count() as u32
 }
 
-fn taken_at_once_released_one_by_one_elsewhere<R: Rundown>(new: fn() -> R) {
+fn taken_at_once_released_one_by_one_elsewhere<V: Variant>(new: fn() -> Rundown<V>) {
     let rundown = new();
     rundown
         .acquire_many(total())
@@ -69,7 +69,7 @@ fn taken_at_once_released_one_by_one_elsewhere<R: Rundown>(new: fn() -> R) {
     assert_eq!(rundown.racy_held(), 0);
 }
 
-fn taken_one_by_one_elsewhere_released_at_once<R: Rundown>(new: fn() -> R) {
+fn taken_one_by_one_elsewhere_released_at_once<V: Variant>(new: fn() -> Rundown<V>) {
     let rundown = new();
     smp::run_on_each(&|_| {
         for _ in 0..EACH {
@@ -87,7 +87,7 @@ fn taken_one_by_one_elsewhere_released_at_once<R: Rundown>(new: fn() -> R) {
 }
 
 /// The BSP deals out guards; each CPU keeps some, passes some on, and the next one merges them.
-fn guards_are_split_and_merged_across_cpus<R: Rundown>(new: fn() -> R) {
+fn guards_are_split_and_merged_across_cpus<V: Variant>(new: fn() -> Rundown<V>) {
     let rundown = new();
     let mut all = rundown
         .try_acquire_many(total())
@@ -122,7 +122,7 @@ fn guards_are_split_and_merged_across_cpus<R: Rundown>(new: fn() -> R) {
 
 /// Every CPU takes and releases portions of all sizes until it is refused, while the BSP closes: what
 /// was granted was granted in full, and the wait sees the end of all of it.
-fn portions_race_with_the_close<R: Rundown>(new: fn() -> R) {
+fn portions_race_with_the_close<V: Variant>(new: fn() -> Rundown<V>) {
     for _ in 0..10 {
         let rundown = new();
         let in_use = AtomicUsize::new(0);
@@ -150,10 +150,10 @@ fn portions_race_with_the_close<R: Rundown>(new: fn() -> R) {
     }
 }
 
-/// The plain kind counts up to its capacity, over all CPUs, and refuses what would pass it.
+/// The plain variant counts up to its capacity, over all CPUs, and refuses what would pass it.
 fn the_capacity_holds_for_all_cpus_together(_: &'static Machine) {
     let rundown = plain();
-    let capacity = u32::try_from(RundownRef::<KernelPlatform>::CAPACITY).expect("28 bits");
+    let capacity = u32::try_from(PlainRundown::<KernelPlatform>::CAPACITY).expect("28 bits");
     rundown
         .acquire_many(capacity - total())
         .expect("refused although open");

@@ -17,7 +17,7 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::Halt;
 use kernel::{Machine, clock, cpu, interrupts, ipi, smp};
 use protocol::exit::ExitCode;
-use rundown::{Rundown, WaitOutcome};
+use rundown::{Rundown, Variant, WaitOutcome};
 use test_kernels::PerCpu;
 
 kernel::main!(run);
@@ -27,7 +27,7 @@ fn run(machine: &'static Machine) -> ExitCode {
     ipi::set_nmi_handler(Some(on_nmi));
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             torn_down_under_nmis;
             ("sequences_are_interrupted_and_count_once", |_| interrupted_sequences()),
         ],
@@ -56,15 +56,15 @@ fn leaked<T>(value: T) -> &'static T {
 }
 
 /// Something that is torn down, and used under protection.
-struct Device<R> {
-    rundown: R,
+struct Device<V: Variant> {
+    rundown: Rundown<V>,
     alive: AtomicBool,
     /// Whether each CPU has a protection in its pocket, which an NMI has put there.
     pockets: PerCpu<AtomicBool>,
     in_nmi: PerCpu<AtomicU64>,
 }
 
-impl<R: Rundown> Device<R> {
+impl<V: Variant> Device<V> {
     fn touch(&self) {
         assert!(
             self.alive.load(Ordering::Relaxed),
@@ -107,7 +107,7 @@ impl<R: Rundown> Device<R> {
 }
 
 /// Threads and NMIs of all CPUs use the device, which the BSP tears down again and again.
-fn torn_down_under_nmis<R: Rundown + 'static>(new: fn() -> R) {
+fn torn_down_under_nmis<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const TEARDOWNS: u64 = 20;
     let device = leaked(Device {
         rundown: new(),

@@ -15,9 +15,12 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering
 
 use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
-use kernel::{Machine, clock, cpu, interrupts, ipi, smp, timer};
+use kernel::{Machine, barrier, clock, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
-use rundown::{CloseOutcome, Guard, Protected, Rundown, Wait, WaitOutcome, Waiting};
+use rundown::{
+    CloseOutcome, CloseThenError, Completion, Guard, IllegalContext, Protected, RunDownError,
+    Rundown, Spin, State, Variant, Wait, WaitOutcome, Waiting,
+};
 use test_kernels::{PerCpu, Tracked};
 
 kernel::main!(run);
@@ -25,10 +28,14 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             a_thread_and_its_nmis_share_an_object,
             the_last_release_is_in_an_nmi,
-            nmis_everywhere_while_the_owner_tears_down,
+            the_last_release_runs_the_completion_in_an_nmi,
+            nmis_everywhere_while_the_owner_tears_down;
+            ("closed_in_an_nmi::plain", |_| closed_in_an_nmi(test_kernels::plain)),
+            ("closed_in_an_nmi::cache_aware", |_| closed_in_an_nmi(test_kernels::cache_aware)),
+            ("not_closed_in_an_nmi::per_cpu", |_| not_closed_in_an_nmi()),
         ],
     )
 }
@@ -52,9 +59,9 @@ fn leaked<T>(value: T) -> &'static T {
 
 /// Each CPU takes and releases in a loop and interrupts itself by NMI all the time; the handler does the
 /// same. Nothing may get lost: afterwards nothing is held.
-fn a_thread_and_its_nmis_share_an_object<R: Rundown + 'static>(new: fn() -> R) {
+fn a_thread_and_its_nmis_share_an_object<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const ROUNDS: u64 = 200;
-    let rundown: &'static R = leaked(new());
+    let rundown: &'static Rundown<V> = leaked(new());
     let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
     on_nmi(leaked(move || {
         assert!(interrupts::in_handler());
@@ -79,13 +86,13 @@ fn a_thread_and_its_nmis_share_an_object<R: Rundown + 'static>(new: fn() -> R) {
 }
 
 /// The owner sleeps; an NMI on the next CPU, or on its own, releases the last guard and wakes it.
-fn the_last_release_is_in_an_nmi<R: Rundown + 'static>(new: fn() -> R) {
+fn the_last_release_is_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const ROUNDS: usize = 10;
     for round in 0..ROUNDS {
-        let object: &'static Protected<Tracked, R> =
+        let object: &'static Protected<Tracked, V> =
             leaked(Protected::new(new(), Tracked::new(round as u64)));
         let guard = object.try_acquire().expect("refused although open");
-        let guard: *mut Guard<'_, Tracked, R> = Box::into_raw(Box::new(guard));
+        let guard: *mut Guard<'_, Tracked, V> = Box::into_raw(Box::new(guard));
         let pocket = leaked(AtomicPtr::new(guard));
         on_nmi(leaked(|| {
             let guard = pocket.swap(ptr::null_mut(), Ordering::Acquire);
@@ -112,17 +119,117 @@ fn the_last_release_is_in_an_nmi<R: Rundown + 'static>(new: fn() -> R) {
     }
 }
 
+/// Runs `work` in an NMI handler of this CPU, and returns when it is done.
+fn in_nmi(work: &'static (dyn Fn() + Sync)) {
+    let done = leaked(AtomicBool::new(false));
+    on_nmi(leaked(move || {
+        work();
+        done.store(true, Ordering::Release);
+    }));
+    ipi::nmi(cpu::current());
+    while !done.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    ipi::set_nmi_handler(None);
+}
+
+/// How often [`COMPLETION`] has run.
+static COMPLETED: AtomicUsize = AtomicUsize::new(0);
+static COMPLETION: Completion = Completion::of(|| {
+    COMPLETED.fetch_add(1, Ordering::Relaxed);
+});
+
+/// The owner has left a completion and does not wait; an NMI releases the last protection, and runs it (S13).
+fn the_last_release_runs_the_completion_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    let rundown: &'static Rundown<V> = leaked(new());
+    let completed = || COMPLETED.load(Ordering::Relaxed);
+    let before = completed();
+    rundown.acquire().expect("refused although open");
+    assert_eq!(rundown.close_then(&COMPLETION), Ok(()));
+    assert_eq!(completed(), before, "run while one is held");
+    in_nmi(leaked(move || {
+        // SAFETY: the one taken above.
+        unsafe { rundown.release() };
+        assert_eq!(completed(), before + 1);
+    }));
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// The variants whose close needs no barrier are closed in an NMI handler as anywhere else.
+fn closed_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    let rundown: &'static Rundown<V> = leaked(new());
+    in_nmi(leaked(move || {
+        assert_eq!(rundown.close(), CloseOutcome::Closed);
+    }));
+    assert!(rundown.try_acquire().is_none(), "granted although closed");
+    assert_eq!(rundown.try_wait(), Ok(()));
+}
+
+/// A per-CPU object's close needs a barrier, which is illegal in an NMI handler: each call that closes first
+/// returns an error there, on every CPU, and the object stays open.
+fn not_closed_in_an_nmi() {
+    let rundown = leaked(test_kernels::per_cpu());
+    let object = leaked(Protected::new(test_kernels::per_cpu(), Tracked::new(3)));
+    let refuses = leaked(|| {
+        assert_eq!(rundown.close(), CloseOutcome::IllegalContext);
+        assert_eq!(Rundown::close_all(&[rundown]), Err(IllegalContext));
+        let unused = rundown.close_then(&COMPLETION);
+        assert_eq!(unused, Err(CloseThenError::IllegalContext));
+        let mut drain = rundown.drain();
+        assert_eq!(drain.poll(), Some(WaitOutcome::IllegalContext));
+        assert_eq!(drain.wait(&Spin), WaitOutcome::IllegalContext);
+        let late = drain.wait_deadline(&Spin, 0);
+        assert_eq!(late, Ok(WaitOutcome::IllegalContext));
+        let open = rundown.try_wait().expect_err("it cannot be closed here");
+        assert_eq!(open.state, State::Open);
+        assert_eq!(rundown.wait(&Spin), WaitOutcome::IllegalContext);
+
+        assert_eq!(object.close(), CloseOutcome::IllegalContext);
+        assert_eq!(Protected::close_all(&[object]), Err(IllegalContext));
+        let run_down = [object.run_down(&Spin), object.try_run_down()];
+        for value in run_down {
+            assert_eq!(value.map(drop), Err(RunDownError::IllegalContext));
+        }
+    });
+    let barriers = || barrier::statistics().calls;
+    let (before, completed) = (barriers(), COMPLETED.load(Ordering::Relaxed));
+    for cpu in cpu::online() {
+        smp::run_on_each(&|me| {
+            if me == cpu {
+                in_nmi(refuses);
+            }
+        });
+    }
+    assert_eq!(barriers(), before, "a barrier in an NMI handler");
+    assert_eq!(COMPLETED.load(Ordering::Relaxed), completed);
+    smp::run_on_each(&|_| {
+        assert!(rundown.try_acquire().is_some(), "it was closed");
+        assert!(object.try_acquire().is_some(), "it was closed");
+    });
+    // In a thread all of it is legal.
+    assert_eq!(rundown.close_then(&COMPLETION), Ok(()));
+    assert_eq!(COMPLETED.load(Ordering::Relaxed), completed + 1);
+    // What is closed needs no barrier.
+    in_nmi(leaked(|| {
+        assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
+        assert_eq!(Rundown::close_all(&[rundown]), Ok(()));
+        assert_eq!(rundown.try_wait(), Ok(()));
+    }));
+    let value = object.run_down(&Halt).expect("nobody else runs it down");
+    assert_eq!(value.touch(), 3);
+}
+
 /// Something that is torn down, and used under raw protection, which a CPU can put into its pocket in one
 /// context and take out in another without a lock.
-struct Device<R> {
-    rundown: R,
+struct Device<V: Variant> {
+    rundown: Rundown<V>,
     alive: AtomicBool,
     /// Protections that each CPU has in its pocket.
     pockets: PerCpu<AtomicUsize>,
     in_nmi: PerCpu<AtomicU64>,
 }
 
-impl<R: Rundown> Device<R> {
+impl<V: Variant> Device<V> {
     fn touch(&self) {
         assert!(
             self.alive.load(Ordering::Relaxed),
@@ -164,12 +271,12 @@ impl<R: Rundown> Device<R> {
 }
 
 /// Halts until woken, and releases what is in the pockets of these CPUs.
-struct Emptying<'a, R> {
-    device: &'a Device<R>,
+struct Emptying<'a, V: Variant> {
+    device: &'a Device<V>,
     cpus: &'a [CpuIndex],
 }
 
-impl<R: Rundown> Wait for Emptying<'_, R> {
+impl<V: Variant> Wait for Emptying<'_, V> {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
         Halt.wait_until(waiting, &mut || {
             self.cpus
@@ -183,7 +290,7 @@ impl<R: Rundown> Wait for Emptying<'_, R> {
 /// Threads, timer handlers and NMIs of all CPUs use the device; what one of them leaves in its CPU's
 /// pocket another one releases. Each tick sends an NMI to the next CPU. Meanwhile the BSP tears the
 /// device down again and again.
-fn nmis_everywhere_while_the_owner_tears_down<R: Rundown + 'static>(new: fn() -> R) {
+fn nmis_everywhere_while_the_owner_tears_down<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const TEARDOWNS: u64 = 20;
     let device = leaked(Device {
         rundown: new(),

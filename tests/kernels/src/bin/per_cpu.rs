@@ -1,5 +1,5 @@
-//! What only the per-CPU kind has: closes that wait at a barrier, from threads, from handlers and from
-//! several CPUs at once. The contract that it shares with the other kinds is in the other scenarios, its
+//! What only the per-CPU variant has: closes that wait at a barrier, from threads, from handlers and from
+//! several CPUs at once. The contract that it shares with the other variants is in the other scenarios, its
 //! counters in `counters`.
 #![no_std]
 #![no_main]
@@ -14,7 +14,7 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, barrier, clock, cpu, interrupts, smp, timer};
 use protocol::exit::ExitCode;
-use rundown::{PerCpuRundown, Rundown, State, WaitOutcome};
+use rundown::{PerCpuRundown, State, WaitOutcome};
 use test_kernels::{Barrier, PerCpu, next, per_cpu};
 
 kernel::main!(run);
@@ -275,7 +275,7 @@ fn a_thousand_closed_by_one_barrier() {
     });
     let all: Vec<&Object> = objects.iter().collect();
     let before = barrier::statistics();
-    Rundown::close_all(&all);
+    Object::close_all(&all).expect("legal in a thread");
     let after = barrier::statistics();
     let others = cpu::count() as u64 - 1;
     assert_eq!(after.calls - before.calls, 1);

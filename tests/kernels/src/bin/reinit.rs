@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp};
 use protocol::exit::ExitCode;
-use rundown::{Protected, Rundown, WaitOutcome};
+use rundown::{Protected, Rundown, Variant, WaitOutcome};
 use test_kernels::{Barrier, PerCpu, Tracked};
 
 kernel::main!(run);
@@ -17,7 +17,7 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             reinit_is_refused_until_drained,
             reinit_opens_for_every_cpu,
             every_cpu_sees_every_generation,
@@ -26,7 +26,7 @@ fn run(machine: &'static Machine) -> ExitCode {
     )
 }
 
-fn reinit_is_refused_until_drained<R: Rundown>(new: fn() -> R) {
+fn reinit_is_refused_until_drained<V: Variant>(new: fn() -> Rundown<V>) {
     let rundown = new();
     assert!(rundown.reinit().is_err(), "re-initialised although open");
     assert!(rundown.complete().is_err(), "completed although open");
@@ -47,7 +47,7 @@ fn reinit_is_refused_until_drained<R: Rundown>(new: fn() -> R) {
     );
 }
 
-fn reinit_opens_for_every_cpu<R: Rundown>(new: fn() -> R) {
+fn reinit_opens_for_every_cpu<V: Variant>(new: fn() -> Rundown<V>) {
     let rundown = new();
     for round in 0..10 {
         smp::run_on_each(&|_| {
@@ -72,7 +72,7 @@ fn reinit_opens_for_every_cpu<R: Rundown>(new: fn() -> R) {
 }
 
 /// In step: a value is published, every CPU uses exactly that one, then it is taken away.
-fn every_cpu_sees_every_generation<R: Rundown>(new: fn() -> R) {
+fn every_cpu_sees_every_generation<V: Variant>(new: fn() -> Rundown<V>) {
     const GENERATIONS: u64 = 10;
     let object = Protected::new(new(), Tracked::new(0));
     let step = Barrier::for_all();
@@ -102,7 +102,7 @@ fn every_cpu_sees_every_generation<R: Rundown>(new: fn() -> R) {
 }
 
 /// Out of step: users never see a dead value, nor a generation older than one they know of.
-fn users_race_with_reinit<R: Rundown>(new: fn() -> R) {
+fn users_race_with_reinit<V: Variant>(new: fn() -> Rundown<V>) {
     const GENERATIONS: u64 = 30;
     let object = Protected::new(new(), Tracked::new(0));
     let published = AtomicU64::new(0);

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp};
 use protocol::exit::ExitCode;
-use rundown::{Protected, Rundown, WaitOutcome};
+use rundown::{Protected, Rundown, Variant, WaitOutcome};
 use test_kernels::{Barrier, Tracked};
 
 kernel::main!(run);
@@ -18,7 +18,7 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             open_grants_and_closed_refuses_on_every_cpu,
             once_refused_anywhere_refused_everywhere,
             wait_is_over_with_the_last_release,
@@ -27,7 +27,7 @@ fn run(machine: &'static Machine) -> ExitCode {
     )
 }
 
-fn open_grants_and_closed_refuses_on_every_cpu<R: Rundown>(new: fn() -> R) {
+fn open_grants_and_closed_refuses_on_every_cpu<V: Variant>(new: fn() -> Rundown<V>) {
     let rundown = new();
     smp::run_on_each(&|_| {
         for _ in 0..100 {
@@ -45,7 +45,7 @@ fn open_grants_and_closed_refuses_on_every_cpu<R: Rundown>(new: fn() -> R) {
 }
 
 /// S1: a CPU that knows of a refusal, its own or another's, is refused.
-fn once_refused_anywhere_refused_everywhere<R: Rundown>(new: fn() -> R) {
+fn once_refused_anywhere_refused_everywhere<V: Variant>(new: fn() -> Rundown<V>) {
     for _ in 0..20 {
         let rundown = new();
         let start = Barrier::for_all();
@@ -74,7 +74,7 @@ fn once_refused_anywhere_refused_everywhere<R: Rundown>(new: fn() -> R) {
 }
 
 /// S2: with a protection out on every CPU, the wait ends neither before nor after the last release.
-fn wait_is_over_with_the_last_release<R: Rundown>(new: fn() -> R) {
+fn wait_is_over_with_the_last_release<V: Variant>(new: fn() -> Rundown<V>) {
     let rundown = new();
     let all_hold = Barrier::for_all();
     let closed = Barrier::for_all();
@@ -106,7 +106,7 @@ fn wait_is_over_with_the_last_release<R: Rundown>(new: fn() -> R) {
 }
 
 /// S1 and S2: users on all CPUs, and an owner that frees the object as soon as the wait is over.
-fn the_owner_may_free_after_the_wait<R: Rundown>(new: fn() -> R) {
+fn the_owner_may_free_after_the_wait<V: Variant>(new: fn() -> Rundown<V>) {
     const ROUNDS: u64 = 20;
     let owner = cpu::current();
     for generation in 0..ROUNDS {

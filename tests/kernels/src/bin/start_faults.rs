@@ -15,7 +15,7 @@ use kernel::smp::{self, StartError};
 use kernel::{Machine, clock, cpu, interrupts, ipi, timer};
 use protocol::exit::ExitCode;
 use protocol::options::{Fault, FaultKind, Options};
-use rundown::{CloseOutcome, Rundown, WaitOutcome};
+use rundown::{CloseOutcome, Rundown, Variant, WaitOutcome};
 use test_kernels::{Barrier, PerCpu, after};
 
 kernel::main!(run);
@@ -124,7 +124,7 @@ fn they_are_there() {
 }
 
 /// Each CPU has a reference when the object is closed.
-fn torn_down<R: Rundown>(object: &R) {
+fn torn_down<V: Variant>(object: &Rundown<V>) {
     let all_have_one = Barrier::for_all();
     let refused = Barrier::for_all();
     smp::run_on_each(&|me| {

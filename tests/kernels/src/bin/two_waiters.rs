@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp};
 use protocol::exit::ExitCode;
-use rundown::{Rundown, Spin, WaitOutcome};
+use rundown::{Rundown, Spin, Variant, WaitOutcome};
 use test_kernels::Barrier;
 
 kernel::main!(run);
@@ -17,7 +17,7 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             waiting_again_returns_at_once,
             a_halting_and_a_spinning_waiter,
             every_cpu_waits,
@@ -25,7 +25,7 @@ fn run(machine: &'static Machine) -> ExitCode {
     )
 }
 
-fn waiting_again_returns_at_once<R: Rundown>(new: fn() -> R) {
+fn waiting_again_returns_at_once<V: Variant>(new: fn() -> Rundown<V>) {
     let rundown = new();
     assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
     assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
@@ -39,7 +39,7 @@ fn waiting_again_returns_at_once<R: Rundown>(new: fn() -> R) {
 /// The last CPU holds a protection, the first one halts and the one between them spins.
 ///
 /// With two CPUs the holder's neighbour only halts, with one there is nobody to wait for.
-fn a_halting_and_a_spinning_waiter<R: Rundown>(new: fn() -> R) {
+fn a_halting_and_a_spinning_waiter<V: Variant>(new: fn() -> Rundown<V>) {
     const ROUNDS: usize = 20;
     let holder = cpu::count() - 1;
     let waiters = holder.min(2);
@@ -82,7 +82,7 @@ fn a_halting_and_a_spinning_waiter<R: Rundown>(new: fn() -> R) {
 }
 
 /// Every CPU but the holder waits by `hlt`; one release must wake them all.
-fn every_cpu_waits<R: Rundown>(new: fn() -> R) {
+fn every_cpu_waits<V: Variant>(new: fn() -> Rundown<V>) {
     const ROUNDS: usize = 5;
     let holder = cpu::count() - 1;
     for round in 0..ROUNDS {

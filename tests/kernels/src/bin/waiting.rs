@@ -12,7 +12,7 @@ use core::time::Duration;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, clock, cpu, interrupts, ipi, smp, task, timer};
 use protocol::exit::ExitCode;
-use rundown::{Clock, Rundown, State, WaitOutcome};
+use rundown::{Clock, Rundown, State, Variant, WaitOutcome};
 use test_kernels::{Barrier, after};
 
 kernel::main!(run);
@@ -28,7 +28,7 @@ const LONG_BEFORE_LATE: Duration = Duration::from_secs(30);
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
-        test_kernels::for_every_kind![
+        test_kernels::for_every_variant![
             a_missed_deadline_says_what_is_outstanding,
             a_deadline_in_the_past_makes_one_attempt,
             a_deadline_holds_with_interrupts_off,
@@ -43,8 +43,8 @@ fn run(machine: &'static Machine) -> ExitCode {
 }
 
 /// No interrupt comes but that of the deadline.
-fn a_missed_deadline_says_what_is_outstanding<R: Rundown<Platform = KernelPlatform>>(
-    new: fn() -> R,
+fn a_missed_deadline_says_what_is_outstanding<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
 ) {
     let rundown = new();
     let mut guards = Vec::new();
@@ -67,7 +67,9 @@ fn a_missed_deadline_says_what_is_outstanding<R: Rundown<Platform = KernelPlatfo
     assert_eq!(met, Ok(WaitOutcome::Drained));
 }
 
-fn a_deadline_in_the_past_makes_one_attempt<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn a_deadline_in_the_past_makes_one_attempt<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     let rundown = new();
     let guard = rundown.try_acquire().expect("refused although open");
     for past in [0, KernelPlatform::now()] {
@@ -78,7 +80,9 @@ fn a_deadline_in_the_past_makes_one_attempt<R: Rundown<Platform = KernelPlatform
 }
 
 /// `hlt` would never end; the wait must not use it.
-fn a_deadline_holds_with_interrupts_off<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn a_deadline_holds_with_interrupts_off<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     let rundown = new();
     let _guard = rundown.try_acquire().expect("refused although open");
     let missed = interrupts::without(|| rundown.wait_deadline(&Halt, after(SOON)));
@@ -86,7 +90,9 @@ fn a_deadline_holds_with_interrupts_off<R: Rundown<Platform = KernelPlatform>>(n
 }
 
 /// A CPU that has periodic ticks looks at its deadlines then, and goes on ticking.
-fn a_deadline_leaves_a_ticking_timer_alone<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn a_deadline_leaves_a_ticking_timer_alone<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     static TICKS: AtomicUsize = AtomicUsize::new(0);
     let rundown = new();
     let _guard = rundown.try_acquire().expect("refused although open");
@@ -102,7 +108,7 @@ fn a_deadline_leaves_a_ticking_timer_alone<R: Rundown<Platform = KernelPlatform>
 }
 
 /// The ticks that a sleeper relies on end while it sleeps: it must not sleep on.
-fn a_deadline_outlives_the_timer<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn a_deadline_outlives_the_timer<V: Variant<Platform = KernelPlatform>>(new: fn() -> Rundown<V>) {
     let rundown = new();
     let _guard = rundown.try_acquire().expect("refused although open");
     timer::start(SOON, timer::stop);
@@ -110,8 +116,8 @@ fn a_deadline_outlives_the_timer<R: Rundown<Platform = KernelPlatform>>(new: fn(
 }
 
 /// The release ends the wait, not the deadline.
-fn a_release_on_another_cpu_comes_before_the_deadline<R: Rundown<Platform = KernelPlatform>>(
-    new: fn() -> R,
+fn a_release_on_another_cpu_comes_before_the_deadline<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
 ) {
     if cpu::count() == 1 {
         return;
@@ -146,7 +152,7 @@ fn a_release_on_another_cpu_comes_before_the_deadline<R: Rundown<Platform = Kern
 }
 
 /// Every CPU releases its guard when it is its turn; the BSP only ever asks.
-fn polling_never_waits<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn polling_never_waits<V: Variant<Platform = KernelPlatform>>(new: fn() -> Rundown<V>) {
     let rundown = new();
     let released = AtomicUsize::new(0);
     let all_hold = Barrier::for_all();
@@ -173,7 +179,7 @@ fn polling_never_waits<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
 
 /// Half of the CPUs hold guards and release them one after the other; all others wait, in turns by
 /// halting, with a deadline far off, with many deadlines, and as one or several futures.
-fn waiters_of_every_manner_return<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn waiters_of_every_manner_return<V: Variant<Platform = KernelPlatform>>(new: fn() -> Rundown<V>) {
     for round in 0..3 {
         let rundown = new();
         let begun = Barrier::for_all();
@@ -193,7 +199,7 @@ fn waiters_of_every_manner_return<R: Rundown<Platform = KernelPlatform>>(new: fn
                 return;
             }
             let mut drain = rundown.drain();
-            let again = rundown.drain().into_future();
+            let again = rundown.drain();
             waiting.fetch_add(1, Ordering::AcqRel);
             KernelPlatform::wake_all();
             let outcome = match place % 5 {
@@ -204,9 +210,9 @@ fn waiters_of_every_manner_return<R: Rundown<Platform = KernelPlatform>>(new: fn
                         break outcome;
                     }
                 },
-                3 => task::block_on(drain.into_future()),
+                3 => task::block_on(drain),
                 _ => {
-                    let (first, second) = (pin!(drain.into_future()), pin!(again));
+                    let (first, second) = (pin!(drain), pin!(again));
                     let [one, other] = task::block_on(task::join([first, second]));
                     assert_eq!(one, other);
                     one
@@ -222,7 +228,9 @@ fn waiters_of_every_manner_return<R: Rundown<Platform = KernelPlatform>>(new: fn
 
 /// Two CPUs sleep, each for an object of its own. While one object drains, is re-opened and drains
 /// again, the other's waiter is left asleep.
-fn only_waiters_of_that_object_are_woken<R: Rundown<Platform = KernelPlatform>>(new: fn() -> R) {
+fn only_waiters_of_that_object_are_woken<V: Variant<Platform = KernelPlatform>>(
+    new: fn() -> Rundown<V>,
+) {
     const ROUNDS: u64 = 20;
     let (sleeper, waiter) = (1, 2);
     if cpu::count() < 3 {

@@ -22,6 +22,7 @@ fn guard(cpu: usize, count: u32) -> Holder {
         tick: 0,
         count,
         raw: false,
+        tag: Tag::NONE,
     }
 }
 
@@ -62,7 +63,7 @@ fn what_finds_no_room_is_counted() {
     assert_eq!((table.unlisted(), listed(&table, object(1)).len()), (8, 0));
     table.recount_unlisted(5, 2);
     assert_eq!(table.unlisted(), 5);
-    table.take_raw(object(1), 0, 3);
+    let _ = table.take_raw(object(1), 0, 3, Tag::NONE);
     assert_eq!(table.unlisted(), 2);
     table.remove(claims[1]);
     assert_eq!(counts(&table, object(0)), [(0, 1)]);
@@ -101,7 +102,7 @@ fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
     let claim = table.add(object(0), &guard(0, 1)).expect("another entry");
     assert_eq!(claim.index, 1);
     assert_eq!(listed(&table, object(0)).len(), 1);
-    table.take_raw(object(0), 0, 1);
+    let _ = table.take_raw(object(0), 0, 1, Tag::NONE);
     table.remove(claim);
     table.clear(object(0), 0);
     // Back from the handler.
@@ -116,15 +117,80 @@ fn a_raw_release_takes_its_own_cpu_first_and_never_a_guard() {
         table.add(object(0), &holder).expect("there is room");
     }
     table.add(object(1), &raw(1, 7)).expect("there is room");
-    table.take_raw(object(0), 1, 3);
+    let _ = table.take_raw(object(0), 1, 3, Tag::NONE);
     assert_eq!(counts(&table, object(0)), [(0, 2), (1, 1), (1, 9)]);
-    table.take_raw(object(0), 1, 2);
+    let _ = table.take_raw(object(0), 1, 2, Tag::NONE);
     assert_eq!(counts(&table, object(0)), [(0, 1), (1, 9)]);
     // More than there is: a misuse, which is found elsewhere.
-    table.take_raw(object(0), 1, 5);
+    let _ = table.take_raw(object(0), 1, 5, Tag::NONE);
     assert_eq!(counts(&table, object(0)), [(1, 9)]);
     assert_eq!(counts(&table, object(1)), [(1, 7)]);
     assert_eq!(table.unlisted(), 0);
+}
+
+/// CPU, tag and count of each holder, sorted.
+fn tags<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, usize, u32)> {
+    let holders = listed(table, object).into_iter();
+    let mut tags: Vec<_> = holders.map(|it| (it.cpu, it.tag.get(), it.count)).collect();
+    tags.sort_unstable();
+    tags
+}
+
+fn tagged(cpu: usize, tag: usize, count: u32) -> Holder {
+    Holder {
+        tag: Tag::new(tag),
+        ..raw(cpu, count)
+    }
+}
+
+#[test]
+fn a_tagged_release_takes_its_own_tag_before_its_own_cpu() {
+    let table = Table::<8>::new();
+    for holder in [tagged(0, 7, 2), tagged(1, 8, 2), raw(1, 2)] {
+        table.add(object(0), &holder).expect("there is room");
+    }
+    table
+        .add(object(1), &tagged(1, 7, 5))
+        .expect("there is room");
+    assert_eq!(table.take_raw(object(0), 1, 1, Tag::new(7)), 0);
+    assert_eq!(tags(&table, object(0)), [(0, 7, 1), (1, 0, 2), (1, 8, 2)]);
+    // Of one less than there is under this tag: another entry pays, and the result says so.
+    assert_eq!(table.take_raw(object(0), 1, 2, Tag::new(7)), 1);
+    assert_eq!(
+        listed(&table, object(0))
+            .iter()
+            .map(|it| it.count)
+            .sum::<u32>(),
+        3
+    );
+    assert_eq!(tags(&table, object(1)), [(1, 7, 5)]);
+}
+
+#[test]
+fn a_release_without_a_tag_takes_tagged_entries_last() {
+    let table = Table::<8>::new();
+    for holder in [tagged(1, 8, 2), raw(0, 2)] {
+        table.add(object(0), &holder).expect("there is room");
+    }
+    assert_eq!(table.take_raw(object(0), 1, 2, Tag::NONE), 0);
+    assert_eq!(tags(&table, object(0)), [(1, 8, 2)]);
+    assert_eq!(table.take_raw(object(0), 1, 2, Tag::NONE), 0);
+    assert_eq!(tags(&table, object(0)), []);
+}
+
+#[test]
+fn a_wrong_tag_goes_unnoticed_while_something_is_unlisted() {
+    let table = Table::<1>::new();
+    table
+        .add(object(0), &tagged(0, 7, 1))
+        .expect("there is room");
+    assert!(table.add(object(0), &tagged(0, 8, 1)).is_none());
+    assert_eq!(table.take_raw(object(0), 0, 1, Tag::new(8)), 0);
+    assert_eq!(
+        (tags(&table, object(0)), table.unlisted()),
+        (Vec::from([(0, 7, 1)]), 0)
+    );
+    assert_eq!(table.take_raw(object(0), 0, 1, Tag::new(8)), 1);
 }
 
 #[test]
@@ -154,6 +220,7 @@ fn genuine(number: u32) -> Holder {
     };
     Holder {
         tick: u64::from(number),
+        tag: Tag::new(cpu),
         ..holder
     }
 }
@@ -167,7 +234,10 @@ fn nobody_sees_a_mixture_of_two_holders() {
             let holder = genuine(round % 2 * 2 + index);
             let object = object(index as usize);
             match table.add(object, &holder) {
-                Some(_) if holder.raw => table.take_raw(object, holder.cpu, holder.count),
+                Some(_) if holder.raw => {
+                    let other = table.take_raw(object, holder.cpu, holder.count, holder.tag);
+                    assert_eq!(other, 0);
+                }
                 Some(claim) => table.remove(claim),
                 None => table.recount_unlisted(holder.count, 0),
             }
@@ -203,7 +273,26 @@ fn raw_releases_that_chase_each_other_leave_nothing() {
                     table.add(object(0), &raw(cpu, 2));
                     table.add(object(0), &raw(cpu, 1));
                     // On the CPU of another thread.
-                    table.take_raw(object(0), (cpu + round) % 3, 3);
+                    let _ = table.take_raw(object(0), (cpu + round) % 3, 3, Tag::NONE);
+                }
+            });
+        }
+    });
+    assert_eq!((listed(&table, object(0)).len(), table.unlisted()), (0, 0));
+}
+
+#[test]
+fn tagged_releases_that_chase_each_other_find_their_own() {
+    let table = Table::<16>::new();
+    thread::scope(|scope| {
+        for cpu in 0..3 {
+            let table = &table;
+            scope.spawn(move || {
+                for _ in 0..100_000 {
+                    table.add(object(0), &tagged(cpu, cpu + 1, 2));
+                    // As if on another CPU.
+                    let other = table.take_raw(object(0), cpu + 1, 2, Tag::new(cpu + 1));
+                    assert_eq!(other, 0);
                 }
             });
         }

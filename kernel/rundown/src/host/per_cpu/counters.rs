@@ -1,5 +1,6 @@
 //! Where the counters are: in regions of address space, each with a row of 64 KiB per CPU. A counter has
-//! the same place in every row; its id is its address in the first.
+//! the same place in every row; its id is its address in the first. Rows begin at multiples of their
+//! length, and in front of the first stands the region's number, so that it can be found from an id.
 //!
 //! `unsafe` in this module: mapping memory, and access to what is mapped.
 
@@ -13,29 +14,35 @@ use crate::per_cpu::CounterMap;
 /// A row is 2^16 bytes long. A page is memory only once it was written: by the CPU whose row it is in,
 /// for the first time, hence in the memory near that CPU.
 pub(super) const ROW_SHIFT: u32 = 16;
+const ROW: usize = 1 << ROW_SHIFT;
 
 /// How many counters a region has.
-const IN_REGION: usize = (1 << ROW_SHIFT) / size_of::<AtomicI64>();
-const WORDS: usize = IN_REGION / u64::BITS as usize;
+const IN_REGION: usize = ROW / size_of::<AtomicI64>();
 
-/// Half a million counters.
-static REGIONS: [Region; 64] = [const { Region::new() }; 64];
+/// The regions' addresses, 0 until they are mapped. They stay for ever.
+static REGIONS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 
-struct Region {
-    /// Its address, 0 until it is mapped. It stays for ever.
-    base: AtomicUsize,
-    used: CounterMap<WORDS>,
-}
+// As `HostPlatform` says.
+const _: () = assert!(REGIONS.len() * IN_REGION == 524_288);
+
+/// Half a million counters: those of the first region first.
+static USED: CounterMap<{ REGIONS.len() * IN_REGION / u64::BITS as usize }> = CounterMap::new();
 
 /// [`PerCpu::allocate`](crate::PerCpuPlatform::allocate).
 pub(super) fn allocate() -> Result<CounterId, Unavailable> {
-    for region in &REGIONS {
-        let base = region.base()?;
-        if let Some(counter) = region.used.reserve() {
-            return Ok(CounterId::new(base + counter * size_of::<AtomicI64>()));
+    let counter = USED
+        .reserve()
+        .ok_or(Unavailable::Exhausted(REGIONS.len() * IN_REGION))?;
+    match address(counter / IN_REGION) {
+        Ok(base) => {
+            let offset = counter % IN_REGION * size_of::<AtomicI64>();
+            Ok(CounterId::new(base + offset))
+        }
+        Err(unavailable) => {
+            USED.free(counter);
+            Err(unavailable)
         }
     }
-    Err(Unavailable::Exhausted(REGIONS.len() * IN_REGION))
 }
 
 /// [`PerCpu::free`](crate::PerCpuPlatform::free).
@@ -46,15 +53,10 @@ pub(super) unsafe fn free(counter: CounterId) {
     for row in 0..=rseq::cpus() {
         clear(counter, row);
     }
-    let (region, base) = REGIONS
-        .iter()
-        // Relaxed: pairs with nothing; the owner of a counter has seen its region's address.
-        .map(|region| (region, region.base.load(Ordering::Relaxed)))
-        .find(|&(_, base)| (base..base + (1 << ROW_SHIFT)).contains(&counter.get()))
-        .expect("a counter is in a region");
-    region
-        .used
-        .free((counter.get() - base) / size_of::<AtomicI64>());
+    let offset = counter.get() % ROW;
+    // Relaxed: pairs with nothing; the owner of a counter has seen its region's address.
+    let region = number_of(counter.get() - offset).load(Ordering::Relaxed);
+    USED.free(region * IN_REGION + offset / size_of::<AtomicI64>());
 }
 
 /// What the counter has in this row.
@@ -87,37 +89,37 @@ fn at(counter: CounterId, row: usize) -> &'static AtomicI64 {
     unsafe { &*counter }
 }
 
-impl Region {
-    const fn new() -> Self {
-        Self {
-            base: AtomicUsize::new(0),
-            used: CounterMap::new(),
+/// The region's address: maps it, if nobody has.
+fn address(region: usize) -> Result<usize, Unavailable> {
+    // Acquire: pairs with the Release below.
+    let base = REGIONS[region].load(Ordering::Acquire);
+    if base != 0 {
+        return Ok(base);
+    }
+    let length = (rseq::cpus() + 1) * ROW + ROW;
+    let mapped = map(length)?;
+    // The first row begins after the number, at the next multiple.
+    let base = (mapped + size_of::<usize>()).next_multiple_of(ROW);
+    // Relaxed: pairs with the load in `free`, by the exchange below.
+    number_of(base).store(region, Ordering::Relaxed);
+    // Release: pairs with the Acquire above, and with this one of another thread: what is mapped
+    // is there for whoever finds it.
+    let installed = REGIONS[region].compare_exchange(0, base, Ordering::Release, Ordering::Acquire);
+    match installed {
+        Ok(_) => Ok(base),
+        Err(other) => {
+            // SAFETY: just mapped, and nobody knows of it.
+            unsafe { libc::munmap(ptr::with_exposed_provenance_mut(mapped), length) };
+            Ok(other)
         }
     }
+}
 
-    /// Maps it, if nobody has.
-    fn base(&self) -> Result<usize, Unavailable> {
-        // Acquire: pairs with the Release below.
-        let base = self.base.load(Ordering::Acquire);
-        if base != 0 {
-            return Ok(base);
-        }
-        let length = (rseq::cpus() + 1) << ROW_SHIFT;
-        let mapped = map(length)?;
-        // Release: pairs with the Acquire above, and with this one of another thread: what is mapped
-        // is there for whoever finds it.
-        let installed = self
-            .base
-            .compare_exchange(0, mapped, Ordering::Release, Ordering::Acquire);
-        match installed {
-            Ok(_) => Ok(mapped),
-            Err(other) => {
-                // SAFETY: just mapped, and nobody knows of it.
-                unsafe { libc::munmap(ptr::with_exposed_provenance_mut(mapped), length) };
-                Ok(other)
-            }
-        }
-    }
+/// The number of the region with this address.
+fn number_of(base: usize) -> &'static AtomicUsize {
+    let number = ptr::with_exposed_provenance::<AtomicUsize>(base - size_of::<usize>());
+    // SAFETY: it stands there, aligned as the base is; regions stay mapped.
+    unsafe { &*number }
 }
 
 /// Zeroes, as many bytes, at any address.
@@ -143,4 +145,38 @@ fn map(length: usize) -> Result<usize, Unavailable> {
     // SAFETY: just mapped.
     unsafe { libc::madvise(mapped, length, libc::MADV_NOHUGEPAGE) };
     Ok(mapped.expose_provenance())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::vec::Vec;
+
+    #[test]
+    fn regions_know_their_numbers() {
+        if crate::HostPlatform::per_cpu().is_err() {
+            return;
+        }
+        // More than two regions have.
+        let counters: Vec<_> = (0..20_000)
+            .map(|_| allocate().expect("there are half a million"))
+            .collect();
+        let different: HashSet<_> = counters.iter().collect();
+        assert_eq!(different.len(), counters.len());
+        let mut regions = HashSet::new();
+        for counter in &counters {
+            let base = counter.get() - counter.get() % ROW;
+            let region = number_of(base).load(Ordering::Relaxed);
+            assert_eq!(REGIONS[region].load(Ordering::Relaxed), base);
+            regions.insert(region);
+            // The last row ends where the mapping does, or before.
+            assert_eq!(count(*counter, rseq::cpus()), 0);
+        }
+        assert!(regions.len() >= 3);
+        for counter in counters {
+            // SAFETY: allocated above, and used no more.
+            unsafe { free(counter) };
+        }
+    }
 }

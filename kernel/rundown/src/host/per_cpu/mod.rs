@@ -9,7 +9,7 @@ mod unregistered;
 
 use std::sync::OnceLock;
 
-use super::HostPlatform;
+use super::types::HostPlatform;
 use crate::counter_id::{CounterId, Unavailable};
 use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
 
@@ -23,6 +23,12 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
         barrier::register()?;
         rseq::prepare()
     })
+}
+
+/// The running CPU, where the system names it cheaply.
+#[inline]
+pub(super) fn cpu_hint() -> Option<usize> {
+    rseq::cpu_hint()
 }
 
 /// [`HostPlatform::barriers`].

@@ -14,10 +14,10 @@
 
 use core::arch::{asm, global_asm};
 use core::ffi::{c_int, c_long, c_void};
-use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
 use std::{fs, io};
 
+use super::super::key::{Key, KeyError, keeping_errno};
 use crate::counter_id::Unavailable;
 
 /// What stands before the code that the kernel may send a thread to (`RSEQ_SIG` in glibc's
@@ -30,21 +30,21 @@ pub(super) const CPU_ID: usize = 4;
 pub(super) const SEQUENCE: usize = 8;
 /// The size of the first version; the kernel takes no less.
 const SIZE: u32 = 32;
-/// `cpu_id`: the thread is not registered.
+/// `cpu_id`: the thread is not registered. Negative, as the next.
 const UNINITIALIZED: u32 = u32::MAX;
 /// `cpu_id`: the thread cannot be registered.
 const FAILED: u32 = u32::MAX - 1;
 /// The flag of the system call that ends a registration.
 const UNREGISTER: c_int = 1;
 
-/// What every sequence reads. Written once, before there is a counter; whoever has a counter has been
-/// told of it by somebody who saw this.
+/// What every sequence reads. Written before there is a counter, always the same; a thread that has a counter
+/// has got it from one that saw this.
 #[repr(align(128))] // Nothing near it is written.
 pub(super) struct Layout {
-    /// From the thread pointer to the thread's `struct rseq`.
+    /// From the thread pointer to the thread's `struct rseq`; 0 until it is known. (The C library's own
+    /// data begins at 0.)
     offset: AtomicIsize,
-    /// How many CPUs have rows of their own. What is not below it is no CPU's number: neither are
-    /// [`UNINITIALIZED`] and [`FAILED`].
+    /// How many CPUs have rows of their own: no CPU has this number, or a higher one.
     cpus: AtomicU32,
 }
 
@@ -60,6 +60,28 @@ pub(super) fn offset() -> isize {
     LAYOUT.offset.load(Ordering::Relaxed)
 }
 
+/// The running CPU, if somebody has registered the thread's `rseq`: a hint. In any context, also before
+/// [`prepare`].
+#[inline]
+pub(super) fn cpu_hint() -> Option<usize> {
+    let offset = match offset() {
+        0 => locate(),
+        offset => offset,
+    };
+    // What is negative is no CPU: neither are `UNINITIALIZED` and `FAILED`.
+    usize::try_from(cpu_id(offset).cast_signed()).ok()
+}
+
+/// Finds the thread's `struct rseq`, the first time: glibc's or this module's own. Its distance is the same
+/// for all threads, so that more than one may find it at a time.
+#[cold]
+fn locate() -> isize {
+    let offset = glibc_offset().unwrap_or_else(own_offset);
+    // Relaxed: pairs with nothing, it is nothing but a number.
+    LAYOUT.offset.store(offset, Ordering::Relaxed);
+    offset
+}
+
 /// How many CPUs there can be.
 #[inline]
 pub(super) fn cpus() -> usize {
@@ -69,18 +91,13 @@ pub(super) fn cpus() -> usize {
 
 /// The running CPU, unless the thread has no `rseq`. It may be another one on return.
 pub(super) fn racy_cpu() -> Option<usize> {
-    let cpu = cpu_id() as usize;
+    let cpu = cpu_id(offset()) as usize;
     (cpu < cpus()).then_some(cpu)
 }
 
 /// Finds glibc's registration, or makes the calling thread's own. Once.
 pub(super) fn prepare() -> Result<(), Unavailable> {
-    let glibc = glibc_offset();
-    // Relaxed: pairs with nothing, see `Layout`.
-    LAYOUT
-        .offset
-        .store(glibc.unwrap_or_else(own_offset), Ordering::Relaxed);
-    if glibc.is_none() {
+    if locate() == own_offset() {
         unregister_at_exit()?;
         register()?;
     }
@@ -98,21 +115,15 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
 /// may go and count. Also in a signal handler, also in one that comes in the middle of this.
 #[cold]
 pub(super) fn register_late() -> bool {
-    if offset() != own_offset() || cpu_id() != UNINITIALIZED {
+    if offset() != own_offset() || cpu_id(own_offset()) != UNINITIALIZED {
         return false;
     }
-    // SAFETY: the C library's own, for this thread.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: always valid. A signal handler must leave it alone.
-    let saved = unsafe { *errno };
-    let registered = register().is_ok();
+    let registered = keeping_errno(|| register().is_ok());
     if !registered {
         // Another library has registered this thread, or a filter forbids it. It shall not try again
         // each time.
         set_cpu_id(FAILED);
     }
-    // SAFETY: as above.
-    unsafe { *errno = saved };
     registered
 }
 
@@ -139,15 +150,6 @@ fn register() -> Result<(), Unavailable> {
 /// thread-specific value.
 static AT_EXIT: AtomicU32 = AtomicU32::new(0);
 
-/// Threads set their values when they first count, also in a signal handler: that must not allocate. glibc
-/// has room for the first 32 keys' values in the thread itself (`PTHREAD_KEY_2NDLEVEL_SIZE` in its
-/// `internaltypes.h`) and allocates it for the others; musl has room for all.
-const KEYS_WITHOUT_ALLOCATION: libc::pthread_key_t = if cfg!(target_env = "gnu") {
-    32
-} else {
-    libc::pthread_key_t::MAX
-};
-
 fn unregister_at_exit() -> Result<(), Unavailable> {
     extern "C" fn unregister(_: *mut c_void) {
         // Where it fails, the thread was not registered.
@@ -155,35 +157,27 @@ fn unregister_at_exit() -> Result<(), Unavailable> {
         // Later destructors count as a thread without.
         set_cpu_id(FAILED);
     }
-    let mut key = 0;
-    // SAFETY: `key` is a place for the key, and the destructor is sound for any value.
-    let failed = unsafe { libc::pthread_key_create(&raw mut key, Some(unregister)) };
-    if failed != 0 {
-        return Err(Unavailable::Unsupported(
-            "the process has no thread-specific key left (PTHREAD_KEYS_MAX); use CacheAwareRundown",
-        ));
-    }
-    if key >= KEYS_WITHOUT_ALLOCATION {
-        // SAFETY: created just now, and no thread has a value for it.
-        unsafe { libc::pthread_key_delete(key) };
-        return Err(Unavailable::Unsupported(
-            "glibc has registered no rseq, and the process has used up the 32 thread-specific keys whose \
-             values glibc sets without allocating memory; use CacheAwareRundown",
-        ));
-    }
+    let key = Key::create(unregister).map_err(|error| {
+        Unavailable::Unsupported(match error {
+            KeyError::NoneLeft => {
+                "the process has no thread-specific key left (PTHREAD_KEYS_MAX); use CacheAwareRundown"
+            }
+            KeyError::Allocates => {
+                "glibc has registered no rseq, and the process has used up the 32 thread-specific keys whose \
+                 values glibc sets without allocating memory; use CacheAwareRundown"
+            }
+        })
+    })?;
     // Relaxed: pairs with nothing, written before there is a counter.
-    AT_EXIT.store(key, Ordering::Relaxed);
+    AT_EXIT.store(key.get(), Ordering::Relaxed);
     Ok(())
 }
 
 /// Has the calling thread unregistered when it ends.
 fn remember() -> Result<(), Unavailable> {
     // Relaxed: pairs with nothing, see `unregister_at_exit`.
-    let key = AT_EXIT.load(Ordering::Relaxed);
-    // Anything but null has the destructor called. Nothing is allocated, see `KEYS_WITHOUT_ALLOCATION`.
-    // SAFETY: the key was created, and is never deleted.
-    let failed = unsafe { libc::pthread_setspecific(key, ptr::without_provenance(1)) };
-    if failed != 0 {
+    let key = Key::from_number(AT_EXIT.load(Ordering::Relaxed));
+    if !key.set() {
         let _ = rseq(UNREGISTER);
         return Err(Unavailable::Unsupported(
             "no memory for a thread-specific value",
@@ -209,7 +203,9 @@ fn rseq(flags: c_int) -> Result<(), c_int> {
     }
 }
 
-fn cpu_id() -> u32 {
+/// The `cpu_id` in the `struct rseq` at this distance.
+#[inline]
+fn cpu_id(offset: isize) -> u32 {
     let cpu_id: u32;
     // SAFETY: the thread's `struct rseq`, or before `prepare` the thread control block: both are
     // mapped.
@@ -217,7 +213,7 @@ fn cpu_id() -> u32 {
         asm!(
             "mov {cpu_id:e}, dword ptr fs:[{rseq} + {field}]",
             cpu_id = out(reg) cpu_id,
-            rseq = in(reg) offset(),
+            rseq = in(reg) offset,
             field = const CPU_ID,
             options(nostack, readonly, preserves_flags),
         );
@@ -239,8 +235,9 @@ fn set_cpu_id(cpu_id: u32) {
     }
 }
 
-/// Defines and finds the module's own `struct rseq`: its name carries the version, so that two versions
-/// of this crate get along. (Weak: two static libraries that contain the same one share it.)
+/// Defines and finds the module's own `struct rseq`: its name carries those of the crate and its version,
+/// so that two versions of this crate, or two builds of it, get along. (Weak: two static libraries that
+/// contain the same one share it.)
 macro_rules! own_area {
     ($name:expr) => {
         global_asm!(
@@ -275,7 +272,8 @@ macro_rules! own_area {
     };
 }
 own_area!(concat!(
-    "rundown_rseq_",
+    env!("CARGO_CRATE_NAME"),
+    "_rseq_",
     env!("CARGO_PKG_VERSION_MAJOR"),
     "_",
     env!("CARGO_PKG_VERSION_MINOR"),
@@ -309,21 +307,32 @@ fn glibc_offset() -> Option<isize> {
     (size != 0).then(|| unsafe { *offset })
 }
 
-/// One more than the highest number that Linux may ever give a CPU of this machine. Too low a number
-/// costs speed only.
+/// One more than the highest number that Linux may ever give a CPU of this machine. Sequences rely on it: too low,
+/// and they would write behind the rows.
 fn possible_cpus() -> u32 {
+    // It says what the kernel's own tables per CPU are made for: `cpu_id` is below, always.
     let listed = fs::read_to_string("/sys/devices/system/cpu/possible");
-    let configured = || {
-        // SAFETY: has no preconditions.
-        let configured = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
-        u32::try_from(configured).unwrap_or(1)
-    };
-    // Linux has at most 8,192 (`NR_CPUS`, arch/x86/Kconfig); a row of 64 KiB each is reserved.
     listed
         .ok()
         .and_then(|list| highest(&list))
-        .map_or_else(configured, |highest| highest.saturating_add(1))
-        .clamp(1, 1 << 13)
+        .map_or_else(cpus_in_a_mask, |highest| highest.saturating_add(1))
+}
+
+/// What there is room for in the kernel's masks of CPUs: as many as are possible, or some more.
+fn cpus_in_a_mask() -> u32 {
+    // Linux has at most 8,192 CPUs on x86-64 (`NR_CPUS`, arch/x86/Kconfig).
+    const MOST: u32 = 1 << 13;
+    let mut mask = [0_u8; MOST as usize / 8];
+    // SAFETY: a place for so many bytes. (The C library's own function does not say how many were written.)
+    let written = unsafe {
+        libc::syscall(
+            libc::SYS_sched_getaffinity,
+            0,
+            mask.len(),
+            mask.as_mut_ptr(),
+        )
+    };
+    u32::try_from(written).map_or(MOST, |bytes| bytes * 8)
 }
 
 /// The last number of a list such as `0-3,8-11`.
@@ -345,6 +354,14 @@ mod tests {
             ("\n", None),
         ] {
             assert_eq!(highest(list), last, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_mask_has_room_for_all_that_are_listed() {
+        let listed = fs::read_to_string("/sys/devices/system/cpu/possible");
+        if let Some(highest) = listed.ok().and_then(|list| highest(&list)) {
+            assert!(highest < cpus_in_a_mask());
         }
     }
 

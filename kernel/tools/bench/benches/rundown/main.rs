@@ -2,10 +2,13 @@
 //! How it is measured: `src/lib.rs`.
 
 mod c_peers;
+mod diagnosed;
 mod limits;
+mod many;
 mod ours;
 mod peers;
 mod shapes;
+mod work;
 
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
@@ -13,10 +16,12 @@ use std::{env, fs};
 
 use anyhow::{Context, ensure};
 use bench::batch::batches;
+use bench::objects::objects;
 use bench::report::{self, Pair, Report};
 use bench::teardown::teardowns;
 use bench::{Contender, Effort, Machine, Workers, names};
 use clap::{Parser, ValueEnum};
+use many::Writers;
 
 /// Measures rundown protection and its peers in one run.
 #[derive(Parser)]
@@ -33,7 +38,8 @@ struct Options {
     /// How long each contender runs in a round, with each number of threads, in milliseconds.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     millis: u64,
-    /// Also writes the JSON file and the pictures into docs/, for the README.
+    /// Also writes the JSON file and the pictures into docs/, and the table of many objects into the
+    /// README of `rundown`.
     #[arg(long, conflicts_with_all = ["filter", "part"])]
     docs: bool,
     /// Cargo passes it.
@@ -45,6 +51,12 @@ struct Options {
 enum Part {
     /// Acquire and release.
     Pairs,
+    /// The same with 25 ns of work in between.
+    Work,
+    /// Uses of many objects, picked at random; and of one whose value users write.
+    Objects,
+    /// Making objects.
+    Creation,
     /// Closing and draining one object.
     Teardowns,
     /// Closing and draining many.
@@ -66,6 +78,10 @@ fn main() -> anyhow::Result<()> {
     save(&report, &target.join("bench"))?;
     if options.docs {
         save(&report, &root.join("docs"))?;
+        let readme = root.join("kernel/rundown/README.md");
+        let text = fs::read_to_string(&readme)
+            .with_context(|| format!("cannot read {}", readme.display()))?;
+        write(&readme, &report::with_objects(&text, &report)?)?;
     }
     Ok(())
 }
@@ -77,27 +93,41 @@ fn measure(options: &Options) -> anyhow::Result<Report> {
         millis: options.millis,
     };
     let wanted = |part| options.part.is_empty() || options.part.contains(&part);
-    let mut report = Report {
-        machine: Machine::here(),
-        effort,
-        disturbed_percent: 0.0,
-        pairs: Vec::new(),
-        missing: Vec::new(),
-        teardowns: Vec::new(),
-        batches: Vec::new(),
-        break_even: Vec::new(),
-        criteria: Vec::new(),
+    let mut report = Report::new(Machine::here(), effort);
+    let lines = |title: &str, contenders: &[Contender]| {
+        let measured = bench::pairs(&workers, contenders, effort, |round| {
+            progress(&format!(
+                "{title}, round {} of {}",
+                round + 1,
+                effort.rounds
+            ));
+        });
+        let lines = Pair::lines(&workers, contenders, &measured.ns);
+        (lines, measured.disturbed_percent)
     };
+    let mut disturbed = [0.0; 4];
     if wanted(Part::Pairs) {
         let contenders = chosen(options.filter.as_deref());
         ensure!(!contenders.is_empty(), "no contender has such a name");
-        let measured = bench::pairs(&workers, &contenders, effort, |round| {
-            progress(&format!("pairs, round {} of {}", round + 1, effort.rounds));
-        });
-        report.pairs = Pair::lines(&workers, &contenders, &measured.ns);
-        report.disturbed_percent = measured.disturbed_percent;
+        (report.pairs, disturbed[0]) = lines("pairs", &contenders);
         report.missing = c_peers::missing();
         report.missing.extend(ours::missing());
+    }
+    if wanted(Part::Work) {
+        (report.work, disturbed[1]) = lines("work", &work::contenders());
+    }
+    if wanted(Part::Objects) {
+        let crowds = many::crowds();
+        report.objects = objects(&workers, &crowds, effort, |round, rounds| {
+            progress(&format!("objects, round {} of {rounds}", round + 1));
+        });
+        let (all, others) = (Writers::All, Writers::Others);
+        (report.written, disturbed[2]) = lines("written", &many::written(all));
+        (report.beside_writers, disturbed[3]) = lines("beside writers", &many::written(others));
+    }
+    if wanted(Part::Creation) {
+        progress("creation");
+        report.creations = ours::created(&workers, effort);
     }
     if wanted(Part::Teardowns) {
         progress("teardowns");
@@ -107,6 +137,7 @@ fn measure(options: &Options) -> anyhow::Result<Report> {
         progress("batches");
         report.batches = batches(&workers, &ours::kinds(), effort);
     }
+    report.disturbed_percent = disturbed.into_iter().fold(0.0, f64::max);
     report.break_even = report::break_even(&report);
     report.criteria = report::criteria(&report);
     progress("");
@@ -120,6 +151,7 @@ const YARDSTICKS: [&str; 3] = [names::LOCKED, names::UNLOCKED, names::WINDOWS];
 fn chosen(filter: Option<&str>) -> Vec<Contender> {
     let all = [
         ours::contenders(),
+        diagnosed::contenders(),
         peers::contenders(),
         c_peers::contenders(),
         shapes::contenders(),
@@ -151,9 +183,13 @@ fn save(report: &Report, folder: &Path) -> anyhow::Result<()> {
         files.push(("teardowns.svg", report::teardown_svg(report)?));
     }
     for (name, text) in files {
-        let path = folder.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("wrote {}", path.display());
+        write(&folder.join(name), &text)?;
     }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("wrote {}", path.display());
     Ok(())
 }

@@ -2,15 +2,18 @@
 //! down. Memory is what one object needs besides its value; what the epoch and hazard libraries keep
 //! per thread, for all objects together, is not in it.
 //!
+//! `TaskTracker` guards no value: it counts tasks, and closing it refuses none.
+//!
 //! `unsafe` here: some libraries give pointers.
 
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use arc_swap::ArcSwap;
-use bench::{Contender, Group, Memory, Object};
+use bench::{Contender, Group, Memory, Object, names};
 use left_right::Absorb;
 use seize::Guard as _;
+use tokio_util::task::TaskTracker;
 
 use crate::limits::look;
 
@@ -19,7 +22,7 @@ type ArcCounts = [AtomicUsize; 2];
 
 pub(crate) fn contenders() -> Vec<Contender> {
     vec![
-        peer("std Arc, clone + drop", Memory::of::<ArcCounts>(), arc),
+        peer(names::ARC, Memory::of::<ArcCounts>(), arc),
         peer("std RwLock, read", Memory::of::<RwLock<()>>(), std_lock),
         peer(
             "parking_lot RwLock, read",
@@ -32,7 +35,7 @@ pub(crate) fn contenders() -> Vec<Contender> {
             arc_swap,
         ),
         peer(
-            "crossbeam-epoch, pin",
+            names::CROSSBEAM,
             Memory::of::<crossbeam_epoch::Atomic<u64>>(),
             crossbeam,
         ),
@@ -42,8 +45,10 @@ pub(crate) fn contenders() -> Vec<Contender> {
             hazard_pointer,
         ),
         peer("seize, enter", Memory::of::<AtomicPtr<u64>>(), seize),
+        peer("kovan, pin", Memory::of::<kovan::Atomic<u64>>(), kovan),
         peer("sdd, guard", Memory::of::<sdd::AtomicOwned<u64>>(), sdd),
         peer("left-right, enter", None, left_right),
+        peer("tokio TaskTracker, token", None, task_tracker),
     ]
 }
 
@@ -132,6 +137,18 @@ fn seize() -> Object {
     })
 }
 
+fn kovan() -> Object {
+    let value = kovan::Atomic::new(Box::into_raw(Box::new(1_u64)));
+    Box::new(move |watch| {
+        watch.pairs(|| {
+            let guard = kovan::pin();
+            let value = value.load(Ordering::Acquire, &guard);
+            // SAFETY: it is never null, and is never freed.
+            look(*unsafe { value.deref() });
+        });
+    })
+}
+
 fn sdd() -> Object {
     let value = sdd::AtomicOwned::new(1_u64);
     Box::new(move |watch| {
@@ -167,6 +184,17 @@ fn left_right() -> Object {
         let reader = readers.handle();
         watch.pairs(|| {
             look(*reader.enter().expect("the writer lives"));
+        });
+    })
+}
+
+fn task_tracker() -> Object {
+    let (tracker, value) = (TaskTracker::new(), 1_u64);
+    Box::new(move |watch| {
+        watch.pairs(|| {
+            let token = tracker.token();
+            look(value);
+            drop(token);
         });
     })
 }

@@ -26,6 +26,11 @@ pub(crate) fn contenders() -> Vec<Contender> {
             Memory::per_cpu::<PercpuRef, u64>(),
             percpu_ref,
         ),
+        shape(
+            "C++26 counting_scope's shape: one word",
+            Memory::of::<CountingScope>(),
+            counting_scope,
+        ),
     ]
 }
 
@@ -88,5 +93,55 @@ fn percpu_ref() -> Object {
             counter.dec();
             nesting.dec();
         });
+    })
+}
+
+/// C++26's `counting_scope` ([exec.counting.scopes]): state and count share one word.
+#[derive(Default)]
+struct CountingScope(AtomicU64);
+
+/// The scope is closed: it refuses. The count stands above.
+const CLOSED: u64 = 1;
+/// Something joins the scope: it waits for the count to reach zero.
+const JOINING: u64 = 2;
+const ONE: u64 = 4;
+
+impl CountingScope {
+    /// `try_associate`. The count must not rise in a closed scope, so it is a compare-exchange loop.
+    #[inline]
+    fn try_associate(&self) -> Option<Association<'_>> {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        while seen & CLOSED == 0 {
+            let result = self.0.compare_exchange_weak(
+                seen,
+                seen + ONE,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            );
+            match result {
+                Ok(_) => return Some(Association(self)),
+                Err(now) => seen = now,
+            }
+        }
+        None
+    }
+}
+
+/// `scope_association`: RAII. Its copy constructor is another `try_associate`, and costs as much.
+struct Association<'a>(&'a CountingScope);
+
+impl Drop for Association<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let before = self.0.0.fetch_sub(ONE, Ordering::AcqRel);
+        // The joiner would be resumed here.
+        assert_ne!(before, ONE | CLOSED | JOINING, "it is never joined");
+    }
+}
+
+fn counting_scope() -> Object {
+    let scope = CountingScope::default();
+    Box::new(move |watch| {
+        watch.pairs(|| drop(scope.try_associate().expect("open")));
     })
 }

@@ -18,10 +18,11 @@ use std::hint::black_box;
 
 use bench::{Pinned, pinned};
 use rundown::{
-    CacheAwareRundown, HostPlatform, PerCpuRundown, Protected, Refused, Rundown, RundownRef, Slot,
+    CacheAwareRundown, HostPlatform, PerCpuRundown, PlainRundown, Protected, Refused, Rundown,
+    Slot, Variant,
 };
 
-static PLAIN: RundownRef<Pinned> = RundownRef::new();
+static PLAIN: PlainRundown<Pinned> = PlainRundown::new();
 /// The number of slots is a power of two, so that a wrong hint is masked, not divided.
 static CACHE_AWARE: CacheAwareRundown<Pinned, [Slot; 64]> = CacheAwareRundown::new();
 
@@ -38,7 +39,7 @@ const PATHS: [Path; 18] = [
     ("plain-refused", |times| refused(&PLAIN, times)),
     ("plain-guard", |times| guard(&PLAIN, times)),
     ("plain-protected", |times| {
-        protected(RundownRef::<Pinned>::new(), times)
+        protected(PlainRundown::<Pinned>::new(), times)
     }),
     ("cache-aware-acquire", |times| acquire(&CACHE_AWARE, times)),
     ("cache-aware-release", |times| release(&CACHE_AWARE, times)),
@@ -57,10 +58,7 @@ const PATHS: [Path; 18] = [
     ("per-cpu-release", |times| release(&per_cpu(), times)),
     ("per-cpu-refused", |times| {
         // Born closed: closing it would take a barrier.
-        refused(
-            &PerCpuRundown::<Pinned>::closed().expect("few are in use"),
-            times,
-        );
+        refused(&per_cpu().born_closed(), times);
     }),
     ("per-cpu-guard", |times| guard(&per_cpu(), times)),
     ("per-cpu-protected", |times| protected(per_cpu(), times)),
@@ -135,28 +133,28 @@ fn repeat(times: u32, mut path: impl FnMut()) {
     });
 }
 
-fn acquire<R: Rundown>(rundown: &R, times: u32) {
+fn acquire<V: Variant>(rundown: &Rundown<V>, times: u32) {
     repeat(times, || rundown.acquire().expect("open"));
 }
 
-fn release<R: Rundown>(rundown: &R, times: u32) {
+fn release<V: Variant>(rundown: &Rundown<V>, times: u32) {
     rundown.acquire_many(times).expect("open");
     // SAFETY: acquired just above, so many times.
     repeat(times, || unsafe { rundown.release() });
 }
 
-fn refused<R: Rundown>(rundown: &R, times: u32) {
+fn refused<V: Variant>(rundown: &Rundown<V>, times: u32) {
     rundown.close();
     repeat(times, || {
         rundown.acquire().expect_err("closed");
     });
 }
 
-fn guard<R: Rundown>(rundown: &R, times: u32) {
+fn guard<V: Variant>(rundown: &Rundown<V>, times: u32) {
     repeat(times, || drop(rundown.try_acquire().expect("open")));
 }
 
-fn protected<R: Rundown>(rundown: R, times: u32) {
+fn protected<V: Variant>(rundown: Rundown<V>, times: u32) {
     let object = Protected::new(rundown, 1_u64);
     repeat(times, || {
         black_box(*object.try_acquire().expect("open"));

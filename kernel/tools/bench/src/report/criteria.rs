@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use super::{Pair, Report};
+use crate::creation::LIVE;
 use crate::{Group, Spread, names};
 
 /// One thing to reach.
 #[derive(Debug, Serialize)]
 pub struct Criterion {
-    /// Who, and what of it.
+    /// Of which variant, and what of it.
     pub what: String,
     /// What was measured; `None` if it was not, in this run.
     pub measured: Option<f64>,
@@ -43,148 +44,175 @@ const SCALING: f64 = 0.95;
 /// How many objects that are closed together count as many.
 const MANY: usize = 1_000;
 
+const TO_BARE: &str = "pair to that of the bare instructions";
+const TO_WINDOWS: &str = "times faster than Windows' shape";
+
 /// All of them, in the order in which they matter.
 #[must_use]
 pub fn criteria(report: &Report) -> Vec<Criterion> {
-    use Bound::{AtLeast, AtMost};
-
-    let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
     let mut all = Vec::new();
-    let mut ask = |who: &str, what: &str, measured: Option<f64>, bound: Bound| {
-        all.push(Criterion {
-            what: format!("{who}: {what}"),
-            measured,
-            bound,
-            met: measured.map(|measured| bound.holds(measured)),
-        });
-    };
-
-    let per_cpu = report.pair(names::PER_CPU);
-    let hosted = report.pair(names::PER_CPU_LINUX);
-    let cache_aware = report.pair(names::CACHE_AWARE);
-    let windows = |pair: Option<&Pair>| pair.and_then(|pair| median(pair.windows_to_this));
-    let scaling = |pair: Option<&Pair>| pair.and_then(|pair| median(pair.scaling));
-    let cpus = report.machine.cpus as f64;
-    let scaled = format!("throughput of {cpus} threads to that of one");
-
-    ask(
-        names::PER_CPU,
-        "pair to that of the bare instructions",
-        per_cpu.and_then(|pair| median(pair.to_unlocked)),
-        AtMost(1.3),
-    );
-    ask(
-        names::PER_CPU,
-        "times faster than Windows' shape",
-        windows(per_cpu),
-        AtLeast(10.0),
-    );
-    ask(
-        names::PER_CPU,
-        &scaled,
-        scaling(per_cpu),
-        AtLeast(SCALING * cpus),
-    );
-    ask(
-        names::PER_CPU_LINUX,
-        "pair, ns",
-        hosted.map(Pair::alone),
-        AtMost(6.0),
-    );
-    ask(
-        names::PER_CPU_LINUX,
-        "times faster than the fastest peer that counts or has epochs",
-        hosted.and_then(|pair| Some(report.fastest_peer()? / pair.alone())),
-        AtLeast(1.0),
-    );
-    ask(
-        names::PER_CPU_LINUX,
-        &scaled,
-        scaling(hosted),
-        AtLeast(SCALING * cpus),
-    );
-    ask(
-        names::PER_CPU_LINUX,
-        &format!("barriers to close {MANY} objects together"),
-        report
-            .batches
-            .iter()
-            .find(|batch| batch.kind == names::PER_CPU_LINUX && batch.objects == MANY)
-            .and_then(|batch| Some(batch.barriers? as f64)),
-        AtMost(2.0),
-    );
-    ask(
-        names::CACHE_AWARE,
-        "pair to that of the bare instructions",
-        cache_aware.and_then(|pair| median(pair.to_locked)),
-        AtMost(1.1),
-    );
-    ask(
-        names::CACHE_AWARE,
-        "times faster than Windows' shape",
-        windows(cache_aware),
-        AtLeast(1.5),
-    );
-    ask(
-        names::CACHE_AWARE,
-        &scaled,
-        scaling(cache_aware),
-        AtLeast(SCALING * cpus),
-    );
-    ask(
-        names::CACHE_AWARE,
-        "close + drain of 64 idle slots to one bare pass",
-        report
-            .teardown(names::CACHE_AWARE, 64, false)
-            .and_then(|teardown| median(teardown.to_limit)),
-        AtMost(1.2),
-    );
+    per_cpu(report, &mut all);
+    hosted(report, &mut all);
+    cache_aware(report, &mut all);
+    many(report, &mut all);
+    owners(report, &mut all);
     all
 }
 
-/// After how many pairs the kind with the cheaper pair has earned what its close costs more.
-#[derive(Debug, Serialize)]
-pub struct BreakEven {
-    /// Whether all other CPUs use the object when it is closed.
-    pub loaded: bool,
-    /// Pairs per close. Below, the cache-aware kind is cheaper altogether; above, the per-CPU kind.
-    pub pairs: f64,
+fn ask(
+    all: &mut Vec<Criterion>,
+    subject: &str,
+    what: &str,
+    measured: impl Into<Option<f64>>,
+    bound: Bound,
+) {
+    let measured = measured.into();
+    all.push(Criterion {
+        what: format!("{subject}: {what}"),
+        measured,
+        bound,
+        met: measured.map(|measured| bound.holds(measured)),
+    });
 }
 
-/// The per-CPU kind against the cache-aware kind with a slot per CPU, both on `HostPlatform`, whose
-/// wake-up of waiters is part of a close.
-#[must_use]
-pub fn break_even(report: &Report) -> Vec<BreakEven> {
-    let pairs = |loaded| {
+fn median(spread: Option<Spread>) -> Option<f64> {
+    spread.map(|spread| spread.median)
+}
+
+/// Throughput grows with the CPUs.
+fn scales(report: &Report, all: &mut Vec<Criterion>, name: &str) {
+    let cpus = report.machine.cpus as f64;
+    let what = format!("throughput of {cpus} threads to that of one");
+    let scaling = report.pair(name).and_then(|pair| median(pair.scaling));
+    ask(all, name, &what, scaling, Bound::AtLeast(SCALING * cpus));
+}
+
+fn per_cpu(report: &Report, all: &mut Vec<Criterion>) {
+    let pair = report.pair(names::PER_CPU);
+    let bare = pair.and_then(|pair| median(pair.to_unlocked));
+    let windows = pair.and_then(|pair| median(pair.windows_to_this));
+    ask(all, names::PER_CPU, TO_BARE, bare, Bound::AtMost(1.3));
+    ask(
+        all,
+        names::PER_CPU,
+        TO_WINDOWS,
+        windows,
+        Bound::AtLeast(10.0),
+    );
+    scales(report, all, names::PER_CPU);
+}
+
+fn hosted(report: &Report, all: &mut Vec<Criterion>) {
+    let name = names::PER_CPU_LINUX;
+    let pair = report.pair(name).map(Pair::alone);
+    ask(all, name, "pair, ns", pair, Bound::AtMost(1.2));
+    ask(
+        all,
+        name,
+        "times faster than the fastest peer that counts or has epochs",
+        pair.and_then(|pair| Some(report.fastest_peer()? / pair)),
+        Bound::AtLeast(1.0),
+    );
+    scales(report, all, name);
+    let barriers = report.batch(name, MANY).and_then(|batch| batch.barriers);
+    ask(
+        all,
+        name,
+        &format!("barriers to close {MANY} objects together"),
+        barriers.map(|barriers| barriers as f64),
+        Bound::AtMost(2.0),
+    );
+}
+
+fn cache_aware(report: &Report, all: &mut Vec<Criterion>) {
+    let name = names::CACHE_AWARE;
+    let pair = report.pair(name);
+    let bare = pair.and_then(|pair| median(pair.to_locked));
+    let windows = pair.and_then(|pair| median(pair.windows_to_this));
+    ask(all, name, TO_BARE, bare, Bound::AtMost(1.1));
+    ask(all, name, TO_WINDOWS, windows, Bound::AtLeast(1.5));
+    scales(report, all, name);
+    ask(
+        all,
+        name,
+        "close + drain of 64 idle slots to one bare pass",
+        report
+            .teardown(name, 64, false)
+            .and_then(|teardown| median(teardown.to_other)),
+        Bound::AtMost(1.2),
+    );
+}
+
+/// Users of many objects.
+fn many(report: &Report, all: &mut Vec<Criterion>) {
+    let used = |name, objects| report.used(name, objects);
+    ask(
+        all,
+        names::PER_CPU_COMPACT,
+        "10,000 objects, to crossbeam",
+        used(names::PER_CPU_COMPACT, 10_000).and_then(|line| median(line.to_crossbeam)),
+        Bound::AtMost(0.8),
+    );
+    ask(
+        all,
+        names::PER_CPU_COMPACT,
+        "50,000 objects, to Arc",
+        used(names::PER_CPU_COMPACT, 50_000).and_then(|line| median(line.to_arc)),
+        Bound::AtMost(1.2),
+    );
+    ask(
+        all,
+        names::TWO_SLOTS_COMPACT,
+        "10,000 objects, to Arc",
+        used(names::TWO_SLOTS_COMPACT, 10_000).and_then(|line| median(line.to_arc)),
+        Bound::AtMost(1.3),
+    );
+}
+
+/// Their owners: a close makes no system call if nothing waits; making an object does not depend on
+/// how many there are.
+fn owners(report: &Report, all: &mut Vec<Criterion>) {
+    for name in [names::PLAIN_HOSTED, names::CACHE_AWARE_HOSTED] {
         let slots = report.machine.cpus.next_power_of_two();
-        let close = |kind| Some(report.teardown(kind, slots, loaded)?.ns.median);
-        let pair = |name| Some(report.pair(name)?.alone());
-        let dearer = close(names::PER_CPU_LINUX)? - close(names::CACHE_AWARE_HOSTED)?;
-        let saved = pair(names::CACHE_AWARE_HOSTED)? - pair(names::PER_CPU_LINUX)?;
-        (saved > 0.0).then_some(BreakEven {
-            loaded,
-            pairs: (dearer / saved).max(0.0),
-        })
+        let one = report.teardown(name, slots, false);
+        ask(
+            all,
+            name,
+            "close + drain, to the same with a wake-up that does nothing",
+            one.and_then(|teardown| median(teardown.to_other)),
+            Bound::AtMost(1.3),
+        );
+        let many = report.batch(name, MANY);
+        ask(
+            all,
+            name,
+            &format!("the same for {MANY} objects closed together"),
+            many.and_then(|batch| median(batch.together_to_other)),
+            Bound::AtMost(1.3),
+        );
+    }
+    let [few, .., most] = LIVE;
+    let grows = |of: fn(&crate::creation::Creation) -> Spread| {
+        let at = |live| report.creations.iter().find(|line| line.live == live);
+        Some(of(at(most)?).median / of(at(few)?).median)
     };
-    [false, true].into_iter().filter_map(pairs).collect()
+    ask(
+        all,
+        names::PER_CPU_LINUX,
+        &format!("making one beside {most} others, to the same beside {few}"),
+        grows(|line| line.ns),
+        Bound::AtMost(2.0),
+    );
+    ask(
+        all,
+        names::PER_CPU_LINUX,
+        "the same where others, anywhere among them, were dropped before",
+        grows(|line| line.in_holes_ns),
+        Bound::AtMost(2.0),
+    );
 }
 
 impl Report {
-    fn pair(&self, name: &str) -> Option<&Pair> {
-        self.pairs.iter().find(|pair| pair.name == name)
-    }
-
-    fn teardown(
-        &self,
-        kind: &str,
-        slots: usize,
-        loaded: bool,
-    ) -> Option<&crate::teardown::Teardown> {
-        self.teardowns
-            .iter()
-            .find(|line| (line.kind, line.slots, line.loaded) == (kind, slots, loaded))
-    }
-
     /// Its pair, alone, in nanoseconds. Not liburcu: a read section of RCU counts no user of the object
     /// and marks no epoch. It is about as fast as ours.
     fn fastest_peer(&self) -> Option<f64> {
@@ -197,7 +225,7 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::report::Cost;
     use crate::teardown::Teardown;
@@ -230,45 +258,41 @@ mod tests {
             loaded: false,
             ns: exactly(ns),
             p99_ns: exactly(ns),
-            to_limit: None,
+            to_other: None,
         }
     }
 
-    fn report() -> Report {
+    pub(in crate::report) fn report() -> Report {
+        let machine = Machine {
+            cpus: 2,
+            ..Machine::here()
+        };
+        let effort = Effort {
+            rounds: 1,
+            millis: 1,
+        };
         Report {
-            machine: Machine {
-                cpus: 2,
-                ..Machine::here()
-            },
-            effort: Effort {
-                rounds: 1,
-                millis: 1,
-            },
-            disturbed_percent: 0.0,
             pairs: vec![
                 pair(names::PER_CPU, Group::Ours, 1.0),
-                pair(names::PER_CPU_LINUX, Group::Ours, 2.0),
-                pair(names::CACHE_AWARE_HOSTED, Group::Ours, 12.0),
+                pair(names::PER_CPU_LINUX, Group::Ours, 1.0),
+                pair(names::CACHE_AWARE_HOSTED, Group::Ours, 11.0),
                 pair("slow", Group::Peer, 9.0),
                 pair("fast", Group::Peer, 3.0),
                 pair("no peer", Group::Limit, 0.5),
             ],
-            missing: Vec::new(),
             teardowns: vec![
                 closing(names::PER_CPU_LINUX, 5_030.0),
                 closing(names::CACHE_AWARE_HOSTED, 30.0),
             ],
-            batches: Vec::new(),
-            break_even: Vec::new(),
-            criteria: Vec::new(),
+            ..Report::new(machine, effort)
         }
     }
 
-    fn verdict(who: &str, what: &str) -> Option<bool> {
+    fn verdict(subject: &str, what: &str) -> Option<bool> {
         let all = criteria(&report());
-        let mut found = all
-            .iter()
-            .filter(|criterion| criterion.what.starts_with(who) && criterion.what.contains(what));
+        let mut found = all.iter().filter(|criterion| {
+            criterion.what.starts_with(subject) && criterion.what.contains(what)
+        });
         let only = found.next().expect("there is such a criterion");
         assert!(found.next().is_none(), "{what} is not the only one");
         only.met
@@ -290,14 +314,5 @@ mod tests {
     fn what_was_not_measured_has_no_verdict() {
         assert_eq!(verdict(names::PER_CPU_LINUX, "barriers"), None);
         assert_eq!(verdict(names::CACHE_AWARE, "64 idle slots"), None);
-    }
-
-    #[test]
-    fn a_dearer_close_is_earned_by_cheaper_pairs() {
-        let even = break_even(&report());
-        assert_eq!(even.len(), 1);
-        assert!(!even[0].loaded);
-        // 5,000 ns more a close, 10 ns less a pair.
-        assert_eq!(even[0].pairs, 500.0);
     }
 }

@@ -107,7 +107,7 @@ fn draw(report: &Report, area: &Area<'_>) -> Result<(), Box<dyn std::error::Erro
 /// For one thread, and for all.
 fn colours(group: Group) -> (RGBColor, RGBColor) {
     match group {
-        Group::Ours => (RGBColor(0x2a, 0x6f, 0xb0), RGBColor(0x9c, 0xc1, 0xe2)),
+        Group::Ours | Group::Diagnosis => (RGBColor(0x2a, 0x6f, 0xb0), RGBColor(0x9c, 0xc1, 0xe2)),
         Group::Peer | Group::Shape => (RGBColor(0xd9, 0x8a, 0x2b), RGBColor(0xf0, 0xcd, 0x9c)),
         Group::Limit => (RGBColor(0x6b, 0x6b, 0x6b), RGBColor(0xc4, 0xc4, 0xc4)),
     }

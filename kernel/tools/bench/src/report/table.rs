@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Bound, BreakEven, Criterion, Pair, Report};
+use super::{Bound, BreakEven, Criterion, Missing, Pair, Report, many};
 use crate::batch::BATCHES;
 use crate::teardown::{SLOTS, Teardown};
 use crate::{Group, Memory, Spread, names};
@@ -22,8 +22,13 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
         "medians of {} rounds, {} ms each, {:.0}% of them disturbed; ±: half the distance of the quartiles",
         report.effort.rounds, report.effort.millis, report.disturbed_percent,
     )?;
-    pairs(report, out)?;
+    pairs(&report.pairs, "acquire + release", &report.missing, out)?;
     memory(report, out)?;
+    let title = "acquire, 25 ns of work, release (the work is in the figures)";
+    pairs(&report.work, title, &[], out)?;
+    many::objects(report, out)?;
+    many::written(report, out)?;
+    many::creations(report, out)?;
     for loaded in [false, true] {
         teardowns(&report.teardowns, loaded, out)?;
     }
@@ -32,24 +37,21 @@ fn write(report: &Report, out: &mut String) -> fmt::Result {
     criteria(report, out)
 }
 
-const GROUPS: [(Group, &str); 4] = [
+const GROUPS: [(Group, &str); 5] = [
     (Group::Ours, "rundown"),
+    (Group::Diagnosis, "rundown with its feature `diagnosis`"),
     (Group::Peer, "peers"),
     (Group::Shape, "other designs, rebuilt"),
     (Group::Limit, "limits: bare instructions"),
 ];
 
-fn pairs(report: &Report, out: &mut String) -> fmt::Result {
-    let Some(first) = report.pairs.first() else {
+fn pairs(pairs: &[Pair], title: &str, missing: &[Missing], out: &mut String) -> fmt::Result {
+    let Some(first) = pairs.first() else {
         return Ok(());
     };
     let threads: Vec<usize> = first.costs.iter().map(|cost| cost.threads).collect();
     let all = threads.last().copied().unwrap_or(1);
-    write!(
-        out,
-        "\nacquire + release, ns per pair and thread\n{:46}",
-        ""
-    )?;
+    write!(out, "\n{title}; ns per pair and thread\n{:46}", "")?;
     for threads in &threads {
         write!(out, " {:>12}", format!("{threads} thr."))?;
     }
@@ -62,17 +64,23 @@ fn pairs(report: &Report, out: &mut String) -> fmt::Result {
         "Windows/"
     )?;
     for (group, title) in GROUPS {
+        let mut lines: Vec<&Pair> = pairs.iter().filter(|p| p.group == group).collect();
+        if lines.is_empty() {
+            continue;
+        }
         writeln!(out, "{title}")?;
-        let mut lines: Vec<&Pair> = report.pairs.iter().filter(|p| p.group == group).collect();
         lines.sort_by(|a, b| a.alone().total_cmp(&b.alone()));
         for line in lines {
             pair(line, out)?;
         }
         if group == Group::Peer {
-            for missing in &report.missing {
+            for missing in missing {
                 writeln!(out, "  {:44} {}", missing.name, missing.reason)?;
             }
         }
+    }
+    if first.to_locked.is_none() {
+        return writeln!(out, "{all}T/1T: throughput, within rounds.");
     }
     writeln!(
         out,
@@ -213,7 +221,13 @@ fn criteria(report: &Report, out: &mut String) -> fmt::Result {
     if asked.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nwhat is to be reached{:66} bound  measured", "")?;
+    let width = asked
+        .iter()
+        .map(|(criterion, ..)| criterion.what.len())
+        .max();
+    let width = width.unwrap_or(0);
+    let title = "what is to be reached";
+    writeln!(out, "\n{title:width$}       bound  measured")?;
     for (Criterion { what, bound, .. }, measured, met) in asked {
         let (sign, bound) = match *bound {
             Bound::AtMost(bound) => ("<=", bound),
@@ -222,7 +236,7 @@ fn criteria(report: &Report, out: &mut String) -> fmt::Result {
         let verdict = if met { "yes" } else { "MISSED" };
         writeln!(
             out,
-            "  {what:82} {sign} {bound:>4.1} {measured:>9.2}  {verdict}"
+            "  {what:width$} {sign} {bound:>4.1} {measured:>9.2}  {verdict}"
         )?;
     }
     Ok(())

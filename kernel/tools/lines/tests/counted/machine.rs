@@ -7,7 +7,7 @@ use std::sync::Once;
 use lines::{Cost, Directory, LINE, Machine};
 use rundown_traced::per_cpu::CounterMap;
 use rundown_traced::trace::{self, Access};
-use rundown_traced::{CounterId, ObjectId, PerCpu, Platform, Switch, Unavailable};
+use rundown_traced::{CounterId, ObjectId, PerCpuGate, PerCpuPlatform, Platform, Unavailable};
 
 /// Makes the calling thread a machine, until the result is dropped.
 pub(crate) struct Simulated {
@@ -112,7 +112,7 @@ fn counter_at(counter: CounterId, cpu: usize) -> usize {
 
 // SAFETY: one thread plays all CPUs, and none is ever interrupted: every sequence runs to its end, so
 // a barrier has nothing to wait for.
-unsafe impl PerCpu for Simulator {
+unsafe impl PerCpuPlatform for Simulator {
     fn allocate() -> Result<CounterId, Unavailable> {
         let state = Self::state();
         let counter = state
@@ -127,12 +127,13 @@ unsafe impl PerCpu for Simulator {
         Self::state().used.free(counter.get());
     }
 
-    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
         let state = Self::state();
         let cpu = state.running.get();
-        if !switch.is_open() {
+        if !gate.is_open() {
             return false;
         }
+        let counter = gate.counter();
         trace::report(counter_at(counter, cpu), Access::Write);
         state.counters.borrow_mut()[counter.get()][cpu] += n;
         true

@@ -5,7 +5,9 @@ mod machine;
 use lines::{
     Cost, Counters, Guarded, Kind, LINE, Machine, PER_LINE, Pairs, Step, Subject, WindowsShape,
 };
-use rundown_traced::{CacheAwareRundown, PerCpuRundown, RundownRef, Slot};
+use rundown_traced::{
+    CacheAware, CacheAwareRundown, PerCpu, PerCpuRundown, Plain, PlainRundown, Slot,
+};
 
 use crate::machine::{Simulated, Simulator};
 
@@ -18,15 +20,15 @@ fn machine(cpus: usize, objects: usize) -> Simulated {
     Simulated::new(cpus, 4 * (cpus + 8) * objects.max(2))
 }
 
-fn plain() -> Guarded<RundownRef<Simulator>> {
-    Guarded::new(RundownRef::new())
+fn plain() -> Guarded<Plain<Simulator>> {
+    Guarded::new(PlainRundown::new())
 }
 
-fn cache_aware(cpus: usize) -> Guarded<CacheAwareRundown<Simulator>> {
+fn cache_aware(cpus: usize) -> Guarded<CacheAware<Simulator>> {
     Guarded::new(CacheAwareRundown::boxed(cpus))
 }
 
-fn per_cpu() -> Guarded<PerCpuRundown<Simulator>> {
+fn per_cpu() -> Guarded<PerCpu<Simulator>> {
     Guarded::new(PerCpuRundown::new().expect("there are counters"))
 }
 
@@ -88,7 +90,7 @@ fn objects_that_are_closed_together() {
             let counted = lines::batch(&machine, &counters);
             assert_eq!(Some(counted), expected(Kind::PerCpu), "{message}");
 
-            let words = Aligned([const { RundownRef::<Simulator>::new() }; 9]);
+            let words = Aligned([const { PlainRundown::<Simulator>::new() }; 9]);
             let counted = lines::batch(&machine, &words.0[..objects]);
             assert_eq!(Some(counted), expected(Kind::Plain), "{message}");
         }
@@ -143,7 +145,10 @@ fn memory_is_as_the_formula_says() {
     fn size<T>() -> u64 {
         size_of::<T>() as u64
     }
-    assert_eq!(Kind::Plain.memory().object, size::<RundownRef<Simulator>>());
+    assert_eq!(
+        Kind::Plain.memory().object,
+        size::<PlainRundown<Simulator>>()
+    );
     let cache_aware = Kind::CacheAware.memory();
     assert_eq!(cache_aware.object, size::<CacheAwareRundown<Simulator>>());
     assert_eq!(cache_aware.per_cpu, size::<Slot>());

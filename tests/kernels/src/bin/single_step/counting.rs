@@ -3,7 +3,10 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use kernel::platform::KernelPlatform;
-use rundown::{CounterId, ObjectId, PerCpu, PerCpuRundown, Platform, Switch, Unavailable};
+use rundown::{
+    CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform, PerCpuRundown, Platform,
+    Unavailable,
+};
 
 /// An open object.
 pub(crate) fn object() -> PerCpuRundown<Counting> {
@@ -28,7 +31,7 @@ impl Platform for Counting {
 }
 
 // SAFETY: the kernel keeps all the promises.
-unsafe impl PerCpu for Counting {
+unsafe impl PerCpuPlatform for Counting {
     fn allocate() -> Result<CounterId, Unavailable> {
         KernelPlatform::allocate()
     }
@@ -39,9 +42,13 @@ unsafe impl PerCpu for Counting {
     }
 
     #[inline(always)]
-    unsafe fn add_if_open(switch: &Switch, counter: CounterId, n: i64) -> bool {
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
         // SAFETY: as for this function.
-        unsafe { KernelPlatform::add_if_open(switch, counter, n) }
+        unsafe { KernelPlatform::add_if_open(gate, n) }
+    }
+
+    fn check_barrier() -> Result<(), IllegalContext> {
+        KernelPlatform::check_barrier()
     }
 
     fn barrier() {

@@ -1,10 +1,10 @@
-//! The per-CPU kind, interrupted at every instruction boundary: not at random, at each, once.
+//! The per-CPU variant, interrupted at every instruction boundary: not at random, at each, once.
 //!
 //! A CPU takes or releases protection with the trap flag set, so that each instruction ends in a debug
 //! exception. At one boundary, another one in every run, its handler lets something happen to the
 //! object: this CPU or another one closes it, uses it, or opens it again. From there on the operation
 //! runs freely. Before and after that boundary nothing else happens, so it is known exactly what must
-//! come out: the operation as a whole either came before the event or after it. The plain kind, to which
+//! come out: the operation as a whole either came before the event or after it. The plain variant, to which
 //! both are done in that order, says what that means.
 //!
 //! Which of the two, the boundary tells: up to the last one inside the restartable sequence, the
@@ -24,7 +24,7 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, barrier, cpu, interrupts, ipi, smp};
 use protocol::exit::ExitCode;
-use rundown::{CloseOutcome, PerCpuRundown, Rundown, RundownRef};
+use rundown::{CloseOutcome, PerCpuRundown, PlainRundown, Rundown, Variant};
 use spin::Mutex;
 
 use counting::{Counting, WAKES, object};
@@ -95,7 +95,7 @@ const OPERATIONS: [Operation; 8] = {
 
 impl Operation {
     /// Brings a new object to where the operation can begin.
-    fn prepare<R: Rundown>(self, object: R) -> R {
+    fn prepare<V: Variant>(self, object: Rundown<V>) -> Rundown<V> {
         if !self.takes {
             assert_eq!(object.acquire_many(self.n), Ok(()));
         }
@@ -107,7 +107,7 @@ impl Operation {
 
     /// Whether it was granted; a release always is.
     #[inline(never)]
-    fn perform<R: Rundown>(self, object: &R) -> bool {
+    fn perform<V: Variant>(self, object: &Rundown<V>) -> bool {
         match self {
             Self {
                 takes: true, n: 1, ..
@@ -124,7 +124,7 @@ impl Operation {
 
 /// # Safety
 /// The caller owns so many.
-unsafe fn release<R: Rundown>(object: &R, n: u32) {
+unsafe fn release<V: Variant>(object: &Rundown<V>, n: u32) {
     match n {
         0 => {}
         // SAFETY: by the caller.
@@ -140,7 +140,7 @@ enum Deed {
     Close,
     /// Takes protection and releases it.
     Use,
-    /// Cancels the drain or begins another life.
+    /// Cancels the drain or begins another generation.
     Open,
 }
 
@@ -164,7 +164,7 @@ enum Who {
 type Found = (bool, Option<i64>);
 
 impl Deed {
-    fn done_to<R: Rundown>(self, object: &R) -> Found {
+    fn done_to<V: Variant>(self, object: &Rundown<V>) -> Found {
         match self {
             Self::Close => {
                 let closed = object.close() == CloseOutcome::Closed;
@@ -178,7 +178,7 @@ impl Deed {
             }
             // Which of the two it is depends on whether a late release has already taken its share
             // from the count, which is a step of its own; the outcome does not.
-            Self::Open => (object.cancel().or_else(|_| object.reinit()).is_ok(), None),
+            Self::Open => (object.cancel().is_ok() || object.reinit().is_ok(), None),
         }
     }
 }
@@ -299,7 +299,7 @@ fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: b
     assert_eq!(steps, place + 1, "it did not come to this boundary");
     let boundary = boundary(place);
 
-    let model = operation.prepare(RundownRef::<KernelPlatform>::new());
+    let model = operation.prepare(PlainRundown::<KernelPlatform>::new());
     let (expected, expected_found);
     if before {
         expected = operation.perform(&model);
@@ -325,7 +325,7 @@ fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: b
     unsafe { release(&object, held) };
     assert_eq!(object.try_wait(), Ok(()), "{context:?}");
     if deed != Deed::Open {
-        // It has drained once in all its life.
+        // It has drained once in its only generation.
         let wakes = WAKES.load(Ordering::Relaxed);
         assert_eq!(wakes, 1, "wake-ups: {context:?}");
     }
@@ -373,8 +373,8 @@ fn boundary(place: usize) -> Boundary {
 fn inner(operation: Operation, boundaries: &[Boundary]) -> Vec<usize> {
     let is_inside = |place: &usize| boundaries[*place].at != boundaries[*place].goes_on_at;
     let inside: Vec<usize> = (0..boundaries.len()).filter(is_inside).collect();
-    // Behind the test, and behind the jump: unless it is taken, which leaves the sequence.
-    let expected = if operation.closed { 1 } else { 2 };
+    // Behind the test, the jump and the load of the offset; a jump that is taken leaves the sequence.
+    let expected = if operation.closed { 1 } else { 3 };
     assert_eq!(inside.len(), expected, "{operation:?}: {boundaries:x?}");
     let first = inside[0];
     for (place, next) in inside.iter().zip(first..) {

@@ -1,4 +1,4 @@
-//! The table of mutants in the crate's README: those that break the crate's promises.
+//! The table of mutants in docs/mutants.md: those that break the crate's promises.
 
 use std::fs;
 use std::path::Path;
@@ -10,29 +10,29 @@ use crate::list::Mutant;
 const BEGIN: &str = "<!-- mutants: begin -->";
 const END: &str = "<!-- mutants: end -->";
 
-/// Puts the table where the README has the marks for it. Whether that changed anything.
-pub(crate) fn write(readme: &Path, mutants: &[Mutant]) -> Result<bool> {
-    let text = read(readme)?;
+/// Puts the table where the page has the marks for it. Whether that changed anything.
+pub(crate) fn write(page: &Path, mutants: &[Mutant]) -> Result<bool> {
+    let text = read(page)?;
     let new = with_table(&text, mutants)?;
     if new == text {
         return Ok(false);
     }
-    fs::write(readme, new).with_context(|| format!("writing {}", readme.display()))?;
+    fs::write(page, new).with_context(|| format!("writing {}", page.display()))?;
     Ok(true)
 }
 
-/// Whether the README has the table of these mutants.
-pub(crate) fn is_current(readme: &Path, mutants: &[Mutant]) -> Result<bool> {
-    let text = read(readme)?;
+/// Whether the page has the table of these mutants.
+pub(crate) fn is_current(page: &Path, mutants: &[Mutant]) -> Result<bool> {
+    let text = read(page)?;
     Ok(with_table(&text, mutants)? == text)
 }
 
-fn read(readme: &Path) -> Result<String> {
-    fs::read_to_string(readme).with_context(|| format!("reading {}", readme.display()))
+fn read(page: &Path) -> Result<String> {
+    fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))
 }
 
 fn with_table(text: &str, mutants: &[Mutant]) -> Result<String> {
-    let missing = || format!("the README lacks `{BEGIN}` and `{END}`, each on a line of its own");
+    let missing = || format!("the page lacks `{BEGIN}` and `{END}`, each on a line of its own");
     let (before, rest) = text.split_once(BEGIN).with_context(missing)?;
     let (_, after) = rest.split_once(END).with_context(missing)?;
     Ok(format!("{before}{BEGIN}\n{}{END}{after}", table(mutants)))
@@ -66,13 +66,13 @@ mod tests {
     use crate::place::{self, Place};
 
     #[test]
-    fn the_table_in_the_readme_is_current() {
+    fn the_table_on_the_page_is_current() {
         let files = place::list_files().expect("a folder");
         let mutants = crate::list::read(&files).expect("the list");
-        let readme = Place::here().package().join("README.md");
+        let page = Place::here().mutants_page();
         assert!(
-            is_current(&readme, &mutants).expect("a README with marks"),
-            "the README's table of mutants is stale: `cargo run -p mutants -- --table` renews it"
+            is_current(&page, &mutants).expect("a page with marks"),
+            "the table in docs/mutants.md is stale: `cargo run -p mutants -- --table` renews it"
         );
     }
 

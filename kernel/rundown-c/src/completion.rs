@@ -1,0 +1,81 @@
+//! What runs when an object has drained, as C leaves it.
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr::{self, NonNull};
+
+use ::rundown::{Completion, Rundown, Variant};
+
+use crate::answer::rundown_status;
+
+/// What the last release is to call: see rundown_close_then. In the caller's memory, so that nothing is
+/// allocated: an object has room for a pointer, and not for both of these. Set `run` and `context`, or
+/// write `struct rundown_completion gone = RUNDOWN_COMPLETION(run, context);`.
+///
+/// It must stay where it is, unchanged, until it runs or comes back: from a rundown_close_then that
+/// failed, or from rundown_cancel. It may be part of what the object guards, or lie beside the object, if
+/// that memory is freed by the call and by nothing else: a waiter may return before the call begins.
+#[repr(C)]
+pub struct rundown_completion {
+    /// What to call. Any CPU may call it, in every context in which protection of the object is released,
+    /// NMI included if that happens there.
+    pub run: unsafe extern "C" fn(context: *mut c_void),
+    /// What it is called with.
+    pub context: *mut c_void,
+    /// The library's.
+    pub opaque: [*mut c_void; 2],
+}
+
+// What the object keeps is a pointer to `opaque`.
+const _: () = assert!(size_of::<Completion>() == size_of::<[*mut c_void; 2]>());
+const _: () = assert!(align_of::<Completion>() <= align_of::<rundown_completion>());
+
+/// The call, as the object makes it. `this` is the caller's completion.
+unsafe fn call(this: *mut ()) {
+    let this = this.cast::<rundown_completion>();
+    // SAFETY: it is valid until the function below is called, which may free it.
+    let run = unsafe { (*this).run };
+    // SAFETY: as above.
+    let context = unsafe { (*this).context };
+    // SAFETY: the program's function, in a context that it was written for.
+    unsafe { run(context) }
+}
+
+/// `completion`: the caller's.
+pub(crate) unsafe fn close_then<V: Variant + ?Sized>(
+    object: &Rundown<V>,
+    completion: *mut rundown_completion,
+) -> rundown_status {
+    // SAFETY: `call` asks no more than the caller promises: a function and a context for every context in
+    // which protection is released, and memory that stays until then.
+    let inner = unsafe { Completion::new(call, completion.cast()) };
+    // SAFETY: the caller's memory.
+    let place = unsafe { &raw mut (*completion).opaque }.cast::<Completion>();
+    // SAFETY: as large and as aligned, as was asserted.
+    unsafe { place.write(inner) };
+    // SAFETY: it stays valid until it runs or comes back, as the caller promises.
+    unsafe { object.close_then_unchecked(place) }
+        .map_or_else(rundown_status::from, |()| rundown_status::Ok)
+}
+
+/// `unrun`: null, or the caller's out pointer.
+pub(crate) unsafe fn cancel<V: Variant + ?Sized>(
+    object: &Rundown<V>,
+    unrun: *mut *mut rundown_completion,
+) -> rundown_status {
+    let (status, left) = match object.cancel() {
+        Ok(left) => (rundown_status::Ok, left),
+        Err(_) => (rundown_status::WrongState, None),
+    };
+    if !unrun.is_null() {
+        // SAFETY: the caller's out pointer.
+        unsafe { unrun.write(left.map_or(ptr::null_mut(), whole)) };
+    }
+    status
+}
+
+/// Back from what `close_then` has left to the caller's completion.
+fn whole(place: NonNull<Completion>) -> *mut rundown_completion {
+    let offset = offset_of!(rundown_completion, opaque);
+    place.as_ptr().wrapping_byte_sub(offset).cast()
+}

@@ -1,0 +1,413 @@
+//! Tables of restartable sequences, one for each linked image: a kernel's own and those of the modules
+//! that it loads. Interrupt handlers look addresses up in them; a loader registers and unregisters
+//! them meanwhile.
+//!
+//! A look-up may come at any time on any CPU, in an NMI, too, and on top of another look-up. So it
+//! takes no lock, and its steps are bounded: it counts itself, searches the tables in the list, and
+//! counts itself off.
+//!
+//! # Why no look-up reads a table that is gone
+//! [`unregister`](Images::unregister) takes the table out of the list first. From then on it waits
+//! until it has found each of the two counts of look-ups at zero, once, by an atomic add of zero. A
+//! count's operations come one after the other, so a look-up that counts itself there does it either
+//!
+//! - before that add: then it has counted itself off, too, or the count would not be zero; or
+//! - after it: then it has acquired what the add released, and finds the list without the table.
+//!
+//! One count would do for that. There are two so that the wait ends however often handlers look
+//! up: while one count is awaited, new look-ups go to the other. Which one a look-up takes
+//! is of no importance to the argument above.
+
+use core::fmt;
+use core::ptr::{self, NonNull};
+use core::slice;
+
+use crate::lock::Lock;
+use crate::primitive::{
+    AtomicPtr, AtomicUsize, Ordering, UnsafeCell, const_unless_model, spin_loop,
+};
+
+/// A restartable sequence, from the address of its first instruction to the one behind its last: an
+/// entry of the section `rundown_restart`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Sequence {
+    start: u64,
+    end: u64,
+}
+
+impl Sequence {
+    /// The sequence from `start` up to and without `end`. If that is nothing, no address is in it.
+    #[must_use]
+    pub const fn new(start: u64, end: u64) -> Self {
+        Self { start, end }
+    }
+}
+
+/// Where an image's table lies: between these two addresses, the second not included. A loader finds
+/// them as the image's symbols `__start_rundown_restart` and `__stop_rundown_restart`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Bounds {
+    /// The first entry.
+    pub start: *mut Sequence,
+    /// Behind the last entry.
+    pub end: *mut Sequence,
+}
+
+// SAFETY: two addresses; whoever uses them promises what has to hold.
+unsafe impl Send for Bounds {}
+// SAFETY: as above.
+unsafe impl Sync for Bounds {}
+
+impl Bounds {
+    /// Sorts the table, and leaves out entries that hold nothing.
+    ///
+    /// # Safety
+    /// Between the bounds there are entries and nothing else, writable, and the caller's alone until
+    /// this returns. They stay as they are for as long as the slice is used.
+    pub(crate) unsafe fn into_sorted<'a>(self) -> &'a [Sequence] {
+        let bytes = self.end.addr() - self.start.addr();
+        if bytes == 0 {
+            return &[];
+        }
+        // SAFETY: by the caller.
+        let all = unsafe { slice::from_raw_parts_mut(self.start, bytes / size_of::<Sequence>()) };
+        all.sort_unstable_by_key(|sequence| (sequence.start < sequence.end, sequence.start));
+        let empty = all.partition_point(|sequence| sequence.start >= sequence.end);
+        &all[empty..]
+    }
+}
+
+/// Where code that was interrupted at this address must go on, if it is inside one of the sequences:
+/// at that sequence's start. They are sorted and do not overlap.
+pub(crate) fn find(sequences: &[Sequence], interrupted_at: u64) -> Option<u64> {
+    // At its very start, a sequence has done nothing yet.
+    let started = sequences.partition_point(|sequence| sequence.start < interrupted_at);
+    let last = sequences[..started].last()?;
+    (interrupted_at < last.end).then_some(last.start)
+}
+
+/// Whether two images lie in each other's way.
+pub(crate) fn overlap(one: &[Sequence], other: &[Sequence]) -> bool {
+    let ends = |sequences: &[Sequence]| Some((sequences.first()?.start, sequences.last()?.end));
+    match (ends(one), ends(other)) {
+        (Some((start, end)), Some((other_start, other_end))) => {
+            start < other_end && other_start < end
+        }
+        _ => false,
+    }
+}
+
+/// One image's table, as it stands in the list of [`Images`]: in the loader's memory, beside what else
+/// the loader keeps about the image.
+pub struct RestartTable {
+    /// The next one in the list. Written under its lock.
+    next: AtomicPtr<RestartTable>,
+    /// Written while the table is not in the list.
+    sequences: UnsafeCell<*const [Sequence]>,
+    /// Look-ups that found something here.
+    restarts: AtomicUsize,
+}
+
+// SAFETY: the sequences are shared, and the cell is written only as said there.
+unsafe impl Send for RestartTable {}
+// SAFETY: as above.
+unsafe impl Sync for RestartTable {}
+
+impl RestartTable {
+    const_unless_model! {
+        /// An empty table, in no list.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                next: AtomicPtr::new(ptr::null_mut()),
+                sequences: UnsafeCell::new(&[]),
+                restarts: AtomicUsize::new(0),
+            }
+        }
+    }
+
+    /// How often this image's code was interrupted within a sequence. Racy; any context.
+    #[must_use]
+    pub fn racy_restarts(&self) -> usize {
+        // Relaxed: pairs with nothing.
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// # Safety
+    /// The table is in the list, or a look-up that can have found it there still counts.
+    unsafe fn sequences(&self) -> &[Sequence] {
+        // SAFETY: `register` has written it before the table came into the list, and not since.
+        let sequences = self.sequences.with(|place| unsafe { *place });
+        // SAFETY: the caller of `register` keeps them until `unregister` has returned.
+        unsafe { &*sequences }
+    }
+}
+
+impl Default for RestartTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for RestartTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RestartTable")
+            .field("restarts", &self.racy_restarts())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The tables of all images that are loaded at the time. [`gs`](super::gs) has one for its sequences;
+/// a kernel whose sequences are its own (on another processor, say) makes one of its own.
+pub struct Images {
+    first: AtomicPtr<RestartTable>,
+    /// Look-ups under way, on two sides.
+    lookups: [AtomicUsize; 2],
+    /// On which side the next look-up counts itself.
+    side: AtomicUsize,
+    /// Held while the list is changed.
+    changing: Lock<()>,
+}
+
+impl Images {
+    const_unless_model! {
+        /// None is loaded.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                first: AtomicPtr::new(ptr::null_mut()),
+                lookups: [AtomicUsize::new(0), AtomicUsize::new(0)],
+                side: AtomicUsize::new(0),
+                changing: Lock::new(()),
+            }
+        }
+    }
+
+    /// Whether code that was interrupted at this address was inside a sequence of a loaded image, and
+    /// if so, where it must go on: at the sequence's start.
+    ///
+    /// Any CPU, any context, NMI included. One load where no image is loaded; else a binary search
+    /// for each.
+    #[must_use]
+    pub fn restart_point(&self, interrupted_at: u64) -> Option<u64> {
+        // Relaxed: pairs with nothing. An image whose code runs on this CPU was registered before the
+        // CPU learned of that code, and is not taken out before it is done with it.
+        if self.first.load(Ordering::Relaxed).is_null() {
+            return None;
+        }
+        // Relaxed: pairs with nothing; either side will do.
+        let lookups = &self.lookups[self.side.load(Ordering::Relaxed)];
+        // Acquire: pairs with the add of zero in `wait_for_lookups`; behind that, the list is found
+        // without the table.
+        lookups.fetch_add(1, Ordering::Acquire);
+        let found = self.search(interrupted_at);
+        // Release: pairs with the add of zero in `wait_for_lookups`; the tables are read before.
+        lookups.fetch_sub(1, Ordering::Release);
+        found
+    }
+
+    /// Adds an image's table, which it sorts: from here on its sequences are restarted.
+    ///
+    /// Thread context, since a lock is held for a moment.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: nothing has changed, but for the order of the image's entries.
+    ///
+    /// # Safety
+    /// - None of the image's code has run yet; but for what gave the bounds.
+    /// - Between the bounds there are the image's entries and nothing else, relocated and writable. Each
+    ///   is a sequence that may be started again as long as it has not come to its end.
+    /// - Neither the entries nor `table` are moved, written to or freed until
+    ///   [`unregister`](Self::unregister) has returned.
+    pub unsafe fn register(
+        &self,
+        table: &RestartTable,
+        bounds: Bounds,
+    ) -> Result<(), RegisterError> {
+        // SAFETY: by the caller.
+        unsafe { self.register_beside(&[], table, bounds) }
+    }
+
+    /// As [`register`](Self::register), beside an image that is there for good.
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn register_beside(
+        &self,
+        own: &[Sequence],
+        table: &RestartTable,
+        bounds: Bounds,
+    ) -> Result<(), RegisterError> {
+        self.changing.with(|()| {
+            if self.tables().any(|other| ptr::eq(other, table)) {
+                return Err(RegisterError::Twice);
+            }
+            // SAFETY: by the caller; and the entries are in no list.
+            let sequences = unsafe { bounds.into_sorted() };
+            if overlap(sequences, own) {
+                return Err(RegisterError::Overlap);
+            }
+            for other in self.tables() {
+                // SAFETY: in the list, which stays as it is while the lock is held.
+                if overlap(sequences, unsafe { other.sequences() }) {
+                    return Err(RegisterError::Overlap);
+                }
+            }
+            // SAFETY: not in the list, and no look-up from earlier times is under way: see
+            // `wait_for_lookups`.
+            let write = |place: *mut *const [Sequence]| unsafe { *place = sequences };
+            table.sequences.with_mut(write);
+            // Relaxed: pairs with nothing; changed only under the lock.
+            let first = self.first.load(Ordering::Relaxed);
+            // Relaxed: pairs with the Acquire of `next` in `tables`, by the Release below.
+            table.next.store(first, Ordering::Relaxed);
+            let this = ptr::from_ref(table).cast_mut();
+            // Release: pairs with the Acquire in `tables`; what is above is visible.
+            self.first.store(this, Ordering::Release);
+            Ok(())
+        })
+    }
+
+    /// Takes an image's table out again.
+    ///
+    /// Returns when no CPU is inside one of the image's sequences and no look-up reads the table.
+    /// `barrier` is called until no CPU was found inside during a call: once, as a rule. Sequences that
+    /// are under way meanwhile are restarted as ever.
+    ///
+    /// Thread context, with interrupts on if `barrier` needs that. Not within `barrier`.
+    ///
+    /// # Errors
+    /// [`NotRegistered`].
+    ///
+    /// # Safety
+    /// - The image's code is not entered any more, and none of it is suspended: no thread of it is
+    ///   switched away, and no handler that came on top of it is still at work. (All that may be left
+    ///   is what CPUs are executing at the moment.) Calls that hold a protection of their own, taken
+    ///   and released by code outside of the image, are the way to get there: see
+    ///   [`gs`](super::gs#how-a-loader-of-modules-uses-it).
+    /// - When `barrier` returns, every other CPU has since the call either taken an interrupt whose
+    ///   handler had looked up what it interrupted, and no NMI, which can come on top of a handler
+    ///   that has yet to look up; or has been in no code of the image by its own account.
+    pub unsafe fn unregister(
+        &self,
+        table: &RestartTable,
+        mut barrier: impl FnMut(),
+    ) -> Result<(), NotRegistered> {
+        loop {
+            // A CPU that was outside once stays outside. One that was inside has been looked up, which counts.
+            let before = table.racy_restarts();
+            barrier();
+            if table.racy_restarts() == before {
+                break;
+            }
+        }
+        self.changing.with(|()| {
+            let link = self.link_to(table).ok_or(NotRegistered)?;
+            // Relaxed: pairs with nothing; changed only under the lock.
+            let next = table.next.load(Ordering::Relaxed);
+            // Release: pairs with the Acquire in `tables`; the next table is visible to a
+            // look-up that comes this way. `table.next` stays, for look-ups that are at this table.
+            link.store(next, Ordering::Release);
+            self.wait_for_lookups();
+            Ok(())
+        })
+    }
+
+    /// Returns when all look-ups are over that may have found the list as it was before the call.
+    fn wait_for_lookups(&self) {
+        for side in [0, 1] {
+            // Relaxed: pairs with nothing; either side will do.
+            self.side.store(1 - side, Ordering::Relaxed);
+            // AcqRel: pairs with both operations of `restart_point`: see the module. An add, since a
+            // load could miss a look-up that counted itself before, and would release nothing.
+            while self.lookups[side].fetch_add(0, Ordering::AcqRel) > 0 {
+                spin_loop();
+            }
+        }
+    }
+
+    /// In a look-up.
+    fn search(&self, interrupted_at: u64) -> Option<u64> {
+        for table in self.tables() {
+            // SAFETY: it was in the list, and the look-up counts.
+            let sequences = unsafe { table.sequences() };
+            if let Some(start) = find(sequences, interrupted_at) {
+                // Relaxed: pairs with nothing. The barrier in `unregister` makes it visible there.
+                table.restarts.fetch_add(1, Ordering::Relaxed);
+                return Some(start);
+            }
+        }
+        None
+    }
+
+    /// The tables in the list. For look-ups that count, and under the lock.
+    fn tables(&self) -> impl Iterator<Item = &RestartTable> {
+        // Acquire: pairs with the Release in `register` and `unregister`.
+        let first = NonNull::new(self.first.load(Ordering::Acquire));
+        core::iter::successors(first, |table| {
+            // SAFETY: as below.
+            let table = unsafe { table.as_ref() };
+            // Acquire: pairs with the Release in `unregister`.
+            NonNull::new(table.next.load(Ordering::Acquire))
+        })
+        // SAFETY: tables in the list exist, by the contract of `register`; and those that have left it,
+        // until `wait_for_lookups` has awaited this look-up.
+        .map(|table| unsafe { table.as_ref() })
+    }
+
+    /// What points to this table. Under the lock.
+    fn link_to<'a>(&'a self, table: &RestartTable) -> Option<&'a AtomicPtr<RestartTable>> {
+        core::iter::once(&self.first)
+            .chain(self.tables().map(|other| &other.next))
+            // Relaxed: pairs with nothing; changed only under the lock.
+            .find(|link| ptr::eq(link.load(Ordering::Relaxed), table))
+    }
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Images").finish_non_exhaustive()
+    }
+}
+
+/// Why a table cannot be registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// It is registered already.
+    Twice,
+    /// Its sequences lie among those of another image: one of the two was relocated wrongly, or not
+    /// unregistered before its memory was used again.
+    Overlap,
+}
+
+impl fmt::Display for RegisterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Twice => "the restart table is registered already",
+            Self::Overlap => "the image's sequences lie among those of another image",
+        })
+    }
+}
+
+impl core::error::Error for RegisterError {}
+
+/// The table is not registered (any more).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NotRegistered;
+
+impl fmt::Display for NotRegistered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the restart table is not registered")
+    }
+}
+
+impl core::error::Error for NotRegistered {}

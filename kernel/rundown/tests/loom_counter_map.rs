@@ -1,0 +1,86 @@
+//! Models of the map of counters: nothing that is free stays behind a mark, whoever marks and frees at the
+//! same time. In a model a word has two marks; words of counters have 64 bits.
+#![cfg(rundown_loom)]
+
+use loom::sync::Arc;
+use loom::thread;
+use rundown::per_cpu::CounterMap;
+
+fn model(preemptions: usize, run: fn()) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    // What fills the map counts, too.
+    builder.max_branches = 5_000;
+    builder.check(run);
+}
+
+/// So many in use: marks are set by the next search, which finds the last of them full.
+fn in_use<const WORDS: usize>(counters: usize) -> Arc<CounterMap<WORDS>> {
+    let map = CounterMap::new();
+    for expected in 0..counters {
+        assert_eq!(map.reserve(), Some(expected));
+    }
+    Arc::new(map)
+}
+
+/// The search goes past `full` counters, while one of them becomes free.
+fn freed_while_it_is_marked<const WORDS: usize>(full: usize) {
+    let map = in_use::<WORDS>(full);
+    let other = Arc::clone(&map);
+    let other = thread::spawn(move || other.free(5));
+    let counter = map.reserve().unwrap();
+    other.join().unwrap();
+    // The other one of the two, although more are free behind them.
+    let next = map.reserve();
+    match counter {
+        5 => assert_eq!(next, Some(full)),
+        _ => assert_eq!((counter, next), (full, Some(5))),
+    }
+}
+
+#[test]
+fn freed_while_its_word_is_marked() {
+    model(5, || freed_while_it_is_marked::<2>(64));
+}
+
+#[test]
+fn freed_while_its_part_is_marked() {
+    model(4, || freed_while_it_is_marked::<4>(128));
+}
+
+#[test]
+fn freed_behind_a_mark() {
+    model(4, || {
+        let map = in_use::<4>(129);
+        let other = Arc::clone(&map);
+        let other = thread::spawn(move || other.free(5));
+        map.free(70);
+        other.join().unwrap();
+        assert_eq!(map.reserve(), Some(5));
+        assert_eq!(map.reserve(), Some(70));
+        assert_eq!(map.reserve(), Some(129));
+    });
+}
+
+#[test]
+fn two_that_reserve_and_free() {
+    model(2, || {
+        let map = in_use::<2>(128);
+        assert_eq!(map.reserve(), None);
+        map.free(3);
+        map.free(70);
+        let threads = [(); 2].map(|()| {
+            let map = Arc::clone(&map);
+            thread::spawn(move || {
+                let counter = map.reserve().expect("two are free, for two");
+                map.free(counter);
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(map.reserve(), Some(3));
+        assert_eq!(map.reserve(), Some(70));
+        assert_eq!(map.reserve(), None);
+    });
+}

@@ -1,0 +1,50 @@
+//! The image: see the crate's library.
+//!
+//! It is linked by the kernel's linker script, but to another address, and by itself: nothing of the kernel
+//! is in it.
+#![no_std]
+#![no_main]
+
+use core::arch::{asm, global_asm};
+use core::panic::PanicInfo;
+
+use rundown::per_cpu::gs::Bounds;
+use test_image::{BASE, Exports, Imports, Object, import};
+
+// For boot/pvh/link.ld.
+global_asm!(".globl image_base", ".set image_base, {base}", base = const BASE);
+
+/// Where the loader comes in, before it registers the table: it uses no object.
+#[unsafe(no_mangle)]
+extern "C" fn _start(imports: &'static Imports, exports: &mut Exports) {
+    import(imports);
+    *exports = Exports {
+        sequences: Bounds::of_this_image(),
+        acquire,
+        release,
+        use_often,
+    };
+}
+
+extern "C" fn acquire(object: &Object) -> bool {
+    object.acquire().is_ok()
+}
+
+unsafe extern "C" fn release(object: &Object) {
+    // SAFETY: by the caller.
+    unsafe { object.release() };
+}
+
+extern "C" fn use_often(object: &Object, times: usize) -> usize {
+    (0..times)
+        .filter(|_| object.try_acquire().is_some())
+        .count()
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {
+        // SAFETY: an invalid opcode, which ends the kernel with a report.
+        unsafe { asm!("ud2") };
+    }
+}
