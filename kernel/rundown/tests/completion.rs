@@ -234,7 +234,7 @@ fn s13_a_second_one_is_refused<R: Make + ?Sized>() {
     let (first, second) = (Counted::new(), Counted::new());
     let guard = rundown.try_acquire();
     assert_eq!(rundown.close_then(&first.completion), Ok(()));
-    for again in [&second.completion, &first.completion] {
+    for again in [&first.completion, &second.completion] {
         assert_eq!(rundown.close_then(again), Err(CloseThenError::Occupied));
         assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
     }

@@ -27,6 +27,7 @@ models!(
     s13_against_a_wait,
     s13_a_waiter_and_the_last_release bound: 4,
     s13_against_a_clone,
+    s13_a_drained_object_takes_the_next,
 );
 
 /// An object that users write under protection, and what its completion has seen.
@@ -143,11 +144,13 @@ fn s13_against_two_releases<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
 }
 
-/// The object drains already: it is left in time, or refused.
+/// The object drains already: it is left in time, or refused. It sees what was done before it was left, too.
 fn s13_left_late_against_the_last_release<R: Make>() {
     let left = Left::<R>::new(1);
     left.object().close();
     let user = left.spawn_user(0);
+    // SAFETY: nobody else touches this one until the completion runs, which is yet to be left.
+    left.shared.work[1].with_mut(|work| unsafe { *work += 1 });
     let is_left = match left.close_then(0) {
         Ok(()) => 1,
         Err(CloseThenError::WrongState(WrongState { found })) => {
@@ -359,4 +362,16 @@ fn s13_against_a_clone<R: Make>() {
     assert_eq!(left.close_then(0), Ok(()));
     user.join().unwrap();
     assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
+}
+
+/// Whoever finds the object drained finds the slot of the completion empty: nothing touches it any more.
+fn s13_a_drained_object_takes_the_next<R: Make>() {
+    let left = Left::<R>::new(1);
+    assert_eq!(left.close_then(0), Ok(()));
+    let user = left.spawn_user(0);
+    assert_eq!(left.object().wait(&Sleep), WaitOutcome::Drained);
+    assert_eq!(left.object().reinit(), Ok(()));
+    assert_eq!(left.close_then(1), Ok(()));
+    user.join().unwrap();
+    assert_eq!((left.runs(), left.object().state()), (2, State::Drained));
 }
