@@ -114,12 +114,12 @@ fn s13_a_whole_life_of_races<R: Make + ?Sized>() {
     let working = AtomicUsize::new(OWNERS);
     let (left, back) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let (rundown, counted, working, left, back) = (&rundown, &counted, &working, &left, &back);
-        for owner in 0..OWNERS {
+        let (rundown, working, left, back) = (&rundown, &working, &left, &back);
+        for (owner, own) in counted.iter().enumerate() {
             scope.spawn(move || {
                 let mut random = Random::new(owner as u64 + 7);
                 for _ in 0..EACH {
-                    if rundown.close_then(&counted[owner].completion).is_ok() {
+                    if rundown.close_then(&own.completion).is_ok() {
                         left.fetch_add(1, Ordering::Relaxed);
                     }
                     match random.below(3) {

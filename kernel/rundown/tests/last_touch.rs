@@ -118,8 +118,10 @@ fn the_completion_frees_the_object<R: Variant + 'static>(rundown: Rundown<R>, he
     let object = unsafe { &(*device).rundown };
     object.acquire_many(held).expect("open");
     let before = FREES.get();
+    // SAFETY: inside the device.
+    let completion = unsafe { &raw const (*device).completion };
     // SAFETY: it lives until it runs: it frees itself.
-    let left = unsafe { object.close_then_unchecked(&raw const (*device).completion) };
+    let left = unsafe { object.close_then_unchecked(completion) };
     assert_eq!(left, Ok(()));
     for _ in 0..held {
         assert_eq!(FREES.get(), before, "too early");

@@ -226,17 +226,19 @@ fn every_pair<R: Make>(bound: Option<usize>) {
 macro_rules! steps {
     ($($kind:ident: $type:ty, $bound:expr;)*) => {
         $(
-            #[test]
-            fn $kind() {
-                every_pair::<$type>($bound);
+            mod $kind {
+                #[test]
+                fn each_step_is_one_point_in_time() {
+                    super::every_pair::<$type>($bound);
+                }
             }
         )*
     };
 }
 
 steps! {
-    plain: models::Plain, None;
-    slots_1: models::Slots<1>, Some(4);
-    slots_2: models::Slots<2>, Some(3);
-    per_cpu: models::Counters, Some(3);
+    plain: crate::models::Plain, None;
+    slots_1: crate::models::Slots<1>, Some(4);
+    slots_2: crate::models::Slots<2>, Some(3);
+    per_cpu: crate::models::Counters, Some(3);
 }
