@@ -96,11 +96,8 @@ impl<P: Platform> Variant for Plain<P> {
             // above.
             match word.compare_exchange_weak(seen, left.bits, Ordering::Release, Ordering::Relaxed)
             {
-                Ok(_) if left.is_open() || left.count() > 0 => return,
-                Ok(_) if left.phase() == Phase::ClosedThen => {
-                    return this.gate.finish_drain::<P>(object);
-                }
-                Ok(_) => return P::wake_waiters(object),
+                Ok(_) if left.count() > 0 || left.is_open() => return,
+                Ok(_) => return drained(this, left),
                 Err(now) => seen = now,
             }
         }
@@ -109,7 +106,17 @@ impl<P: Platform> Variant for Plain<P> {
     fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
         // Relaxed: pairs with nothing, the answer is for people.
         let word = this.gate.at(this.gate.word().load(Ordering::Relaxed));
-        RacyCounts::one(word.held().cast_signed())
+        RacyCounts::one(word.count().cast_signed())
+    }
+}
+
+/// A release has left nothing held of a closed object.
+#[cold]
+fn drained<P: Platform>(this: &Rundown<Plain<P>>, left: Word) {
+    if left.phase() == Phase::ClosedThen {
+        this.gate.finish_drain::<P>(ObjectId::of(this));
+    } else {
+        P::wake_waiters(ObjectId::of(this));
     }
 }
 
@@ -117,7 +124,7 @@ impl<P: Platform> Variant for Plain<P> {
 fn over_release<P: Platform>(object: ObjectId, found: Word, released: u32) {
     P::misuse(&Misuse::OverRelease {
         object,
-        held: found.held().cast_signed(),
+        held: found.count().cast_signed(),
         released: released.into(),
     });
 }

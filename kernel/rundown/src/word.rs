@@ -3,18 +3,18 @@
 //! ```text
 //!              63        42 41            14 13         2 1   0
 //!   plain      count    22 | generation  28 | cancels 12 | phase
-//!              63 62 61            24 23                2 1   0
-//!   others     count  2 | generation   38 | cancels 22 | phase
+//!              63                  24 23                2 1   0
+//!   others     generation         40 | cancels 22 | phase
 //! ```
 //!
-//! Phase 3 means that nothing is held, so its count is free to say more: 0 is run down, 1 is claimed, 2 is
-//! born closed with a value. For that alone the other variants have two bits of count.
+//! In phase 3 nothing is held and no drain can be cancelled any more, so the field of the cancels says
+//! more: 0 is run down, 1 is claimed, 2 is born closed with a value.
 //!
 //! Generation and cancels wrap. What a wrap can do:
 //!
-//! - A waiter that looks away for exactly 2^28 generations (2^38) mistakes one for another, and waits
+//! - A waiter that looks away for exactly 2^28 generations (2^40) mistakes one for another, and waits
 //!   for the end of that one. At a close, drain and re-init every 100 ns, 2^28 take 27 s; at one every
-//!   microsecond, 2^38 take 3 days.
+//!   microsecond, 2^40 take 12 days.
 //! - An owner that is interrupted for exactly as many generations between its look and its step takes
 //!   a later generation for the one that it saw.
 //! - A waiter that looks away for exactly 2^12 cancels (2^22) of one generation, the last of them
@@ -73,8 +73,8 @@ impl Layout {
 
     /// The variants with a count per CPU.
     pub(crate) const SHARDED: Self = Self {
-        count: 2,
-        generation: 38,
+        count: 0,
+        generation: 40,
         cancels: 22,
     };
 
@@ -118,7 +118,7 @@ impl Word {
             0 => Phase::Open,
             1 => Phase::Closed,
             2 => Phase::ClosedThen,
-            _ => match self.count() {
+            _ => match self.epoch().cancels {
                 0 => Phase::RunDown,
                 1 => Phase::Claimed,
                 _ => Phase::Unopened,
@@ -133,25 +133,16 @@ impl Word {
         }
     }
 
+    /// How many are held, as far as the word counts them.
     #[inline]
     pub(crate) const fn count(self) -> u64 {
-        self.bits >> self.layout.count_shift() & ones(self.layout.count)
-    }
-
-    /// How many are held, whatever the phase.
-    pub(crate) const fn held(self) -> u64 {
-        if self.is_vacant() { 0 } else { self.count() }
+        // In two steps: with no bits for a count the shift is as wide as the word.
+        (self.bits >> (self.layout.count_shift() - 1)) >> 1 & ones(self.layout.count)
     }
 
     #[inline]
     pub(crate) const fn is_open(self) -> bool {
         self.bits & Self::PHASE == Self::OPEN
-    }
-
-    /// Whether its count is no count: see the module.
-    #[inline]
-    const fn is_vacant(self) -> bool {
-        self.bits & Self::PHASE == Self::RUN_DOWN
     }
 
     /// The same epoch in another phase, counting nothing.
@@ -179,18 +170,18 @@ impl Word {
             cancels: self.epoch().cancels + 1,
             ..self.epoch()
         };
-        let count = self.count() << self.layout.count_shift();
+        let below = Self::of(self.layout, epoch, Phase::Open).bits;
         Self {
-            bits: Self::of(self.layout, epoch, Phase::Open).bits | count,
+            bits: self.bits & !ones(self.layout.count_shift()) | below,
             ..self
         }
     }
 
-    /// Open, in the generation after a drain. (The cancels of different generations are not compared.)
+    /// Open, in the generation after a drain.
     pub(crate) const fn reborn(layout: Layout, epoch: Epoch) -> Self {
         let next = Epoch {
             generation: epoch.generation + 1,
-            ..epoch
+            cancels: 0,
         };
         Self::of(layout, next, Phase::Open)
     }
@@ -209,7 +200,7 @@ impl Word {
     #[inline]
     pub(crate) fn acquired_held(self, n: u32) -> Result<Self, Refused> {
         if u64::from(n) > self.layout.max_count() - self.count() {
-            return Err(Refused::Full);
+            return Err(full());
         }
         Ok(Self {
             bits: self.bits + self.times(n),
@@ -220,13 +211,12 @@ impl Word {
     /// `n` fewer protections; `None` if fewer than `n` are held.
     #[inline]
     pub(crate) fn released(self, n: u32) -> Option<Self> {
-        if u64::from(n) > self.count() || self.is_vacant() && n > 0 {
+        if u64::from(n) > self.layout.max_count() {
             return None;
         }
-        Some(Self {
-            bits: self.bits - self.times(n),
-            ..self
-        })
+        // The count is at the top, so that a count below `n` is a word below it.
+        let bits = self.bits.checked_sub(self.times(n))?;
+        Some(Self { bits, ..self })
     }
 
     /// The state that the word alone says, where it has the count.
@@ -244,18 +234,18 @@ impl Word {
 
     /// Counting nothing.
     pub(crate) const fn of(layout: Layout, epoch: Epoch, phase: Phase) -> Self {
-        let (code, count) = match phase {
-            Phase::Open => (0, 0),
-            Phase::Closed => (1, 0),
-            Phase::ClosedThen => (2, 0),
+        let (code, cancels) = match phase {
+            Phase::Open => (0, epoch.cancels),
+            Phase::Closed => (1, epoch.cancels),
+            Phase::ClosedThen => (2, epoch.cancels),
             Phase::RunDown => (Self::RUN_DOWN, 0),
             Phase::Claimed => (Self::RUN_DOWN, 1),
             Phase::Unopened => (Self::RUN_DOWN, 2),
         };
         let epoch = (epoch.generation & ones(layout.generation)) << layout.generation_shift()
-            | (epoch.cancels & ones(layout.cancels)) << Self::PHASE_BITS;
+            | (cancels & ones(layout.cancels)) << Self::PHASE_BITS;
         Self {
-            bits: count << layout.count_shift() | epoch | code,
+            bits: epoch | code,
             layout,
         }
     }
@@ -267,9 +257,19 @@ impl Word {
     }
 }
 
-/// So many low bits, 1 to 64.
+/// Out of the way of the acquires that are granted or refused.
+#[cold]
+#[inline(never)]
+fn full() -> Refused {
+    Refused::Full
+}
+
+/// So many low bits.
 const fn ones(bits: u32) -> u64 {
-    u64::MAX >> (u64::BITS - bits)
+    match bits {
+        0 => 0,
+        _ => u64::MAX >> (u64::BITS - bits),
+    }
 }
 
 #[cfg(all(test, not(rundown_loom)))]

@@ -37,7 +37,7 @@ unsafe impl<T: Send + Sync, V: Variant> Sync for Protected<T, V> {}
 
 /// Which generation of an object a value was published in: the one that ends when the object drains and
 /// is re-opened. As [`Rundown`] counts them, generations wrap: after 2^28 in the plain variant, after
-/// 2^38 in the others.
+/// 2^40 in the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generation(pub(super) u64);
 
