@@ -10,8 +10,8 @@ use crate::primitive::{AtomicPtr, Ordering, const_unless_model};
 /// the caller's memory. Leave it with [`close_then`](crate::Rundown::close_then).
 ///
 /// It runs exactly once, after the last touch of the object, so it may free the object, and the
-/// completion itself. It runs on the CPU and in the context of the last release, NMI included, or
-/// inside `close_then` if nothing is held by then. If protection may be released in an NMI handler,
+/// completion itself. It runs on the CPU and in the context of the last release, NMI included (which may be
+/// that of an acquire that is refused as full), or inside `close_then` if nothing is held by then. If protection may be released in an NMI handler,
 /// the function may do only what is legal there: no lock that the interrupted code may hold, no
 /// allocation, no blocking. It must not unwind where a release must not.
 ///

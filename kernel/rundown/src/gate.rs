@@ -195,14 +195,6 @@ impl<C: Counts> Gate<C> {
         }
     }
 
-    /// Whether a completion is left with a draining object.
-    pub(crate) fn has_completion(&self, draining: Snapshot) -> bool {
-        match self.counts.shared() {
-            Some(shared) => shared.has_completion(),
-            None => draining.word.phase() == Phase::ClosedThen,
-        }
-    }
-
     /// Whether so little is held that a cancel may carry it over.
     pub(crate) fn may_reopen_held(&self) -> bool {
         self.counts

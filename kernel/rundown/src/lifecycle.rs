@@ -58,8 +58,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes the object and leaves the completion, whose slot the caller has filled; or leaves it with
-    /// an object that drains without one. `Ok` was the last touch.
+    /// Closes the object and leaves the completion, whose slot the caller has filled (so no other is left);
+    /// or leaves it with an object that drains. `Ok` was the last touch.
     pub(crate) fn try_close_then(&self) -> Result<(), NotClosed> {
         loop {
             let seen = self.snapshot();
@@ -75,7 +75,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
                     }
                     return Ok(());
                 }
-                State::Draining if self.gate.has_completion(seen) => break Err(seen),
                 State::Draining if self.gate.try_leave_completion(seen) => return Ok(()),
                 // Another step came first: look again.
                 State::Open | State::Draining => {}

@@ -122,11 +122,6 @@ impl SharedCount {
             .is_ok()
     }
 
-    /// Whether a completion is left.
-    pub(crate) fn has_completion(&self) -> bool {
-        Range::of(self.look()) == Range::Completion
-    }
-
     /// Whether so little is held that a cancel may carry it over.
     pub(crate) fn may_be_carried_over(&self) -> bool {
         Range::held(self.look()).is_none_or(|held| held <= Self::MOST_IN_SLOTS)

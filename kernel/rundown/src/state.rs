@@ -129,7 +129,8 @@ impl core::error::Error for IllegalContext {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseThenError {
-    /// The object is neither open nor draining, or has a completion already.
+    /// The object is neither open nor draining: perhaps another caller is closing it right now
+    /// ([`State::Closing`]), and this call may be repeated.
     WrongState(WrongState),
     /// Another completion is in the object's slot: left by an earlier call, or by one in progress, or
     /// about to be given back by a cancel. (Or the completion was null.)

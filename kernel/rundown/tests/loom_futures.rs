@@ -65,6 +65,25 @@ impl AsyncPlatform for Later {
     }
 }
 
+/// Only rings, too, and makes no noise that would order anything.
+struct Silent;
+
+impl Platform for Silent {
+    fn cpu_hint() -> usize {
+        0
+    }
+
+    fn wake_waiters(object: ObjectId) {
+        WAKERS.ring(object);
+    }
+}
+
+impl AsyncPlatform for Silent {
+    fn wakers() -> &'static Wakers {
+        &WAKERS
+    }
+}
+
 per_cpu_platform!(AtOnce, Flaw::Nothing);
 
 /// What a model needs of a kind.
@@ -92,6 +111,8 @@ models!(@kind per_cpu, super::PerCpu<super::AtOnce>,
 models!(@kind plain_rung, super::Plain<super::Later>, a_ring_is_delivered);
 models!(@kind slots_1_rung, super::CacheAware<super::Later, [super::Slot; 1]>,
     a_ring_is_delivered);
+
+models!(@kind plain_silent, super::Plain<super::Silent>, a_ring_is_delivered_by_another_thread);
 
 /// A thread that sleeps until its waker is called.
 struct Sleeper {
@@ -247,4 +268,19 @@ fn a_ring_is_delivered<R: Make>() {
         *rung = false;
     }
     user.join().unwrap();
+}
+
+/// The thread that delivers is not the one that polls: if it has delivered a ring, what came before the
+/// ring is visible to a poll that comes after.
+fn a_ring_is_delivered_by_another_thread<R: Make>() {
+    let (rundown, user) = held::<R>();
+    rundown.close();
+    let executor = thread::spawn(|| WAKERS.deliver());
+    let delivered = executor.join().unwrap();
+    let mut drain = rundown.drain();
+    if delivered {
+        assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
+    }
+    user.join().unwrap();
+    assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
 }
