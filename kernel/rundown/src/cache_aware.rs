@@ -84,12 +84,12 @@ impl<P: Platform, S: Slots, A: Isolation> Rundown<CacheAware<P, S, A>> {
 }
 
 impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> {
-    /// How many more protections than were released on a slot can be taken there: 2^60 divided by the
+    /// How many more protections than were released on a slot can be taken there: 2^59 divided by the
     /// number of slots, rounded up to a power of two. Beyond it, an acquire is
     /// [refused](Refused::Full).
     ///
-    /// A CPU that only takes, one every 10 ns, while others release, needs 5 years for that with 64
-    /// slots; `u32::MAX` at a time, 2^22 calls.
+    /// A CPU that only takes, one every 10 ns, while others release, needs almost 3 years for that
+    /// with 64 slots; `u32::MAX` at a time, 2^21 calls.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.slot_capacity().0
@@ -189,7 +189,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     }
 
     #[inline]
-    fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         if !this.gate.is_open() {
             // A drain may last, and holders that come and go then must not wear out a closed slot:
             // see `SlotWord`.
@@ -217,7 +217,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
         RacyCounts::of(this.slots(), this.slot_capacity())
     }
 
-    fn drain_slots(this: &Rundown<Self>) -> i128 {
+    unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {
         // Only now, after the state word: a slot that refuses must find every later acquire refused
         // (S1).
         let capacity = this.slot_capacity();
@@ -225,7 +225,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
         counts.map(i128::from).sum()
     }
 
-    fn reset_slots(this: &Rundown<Self>) -> u64 {
+    unsafe fn reset_slots(this: &Rundown<Self>) -> u64 {
         let capacity = this.slot_capacity();
         // A slot is still open only if the object was born closed, and then nothing was granted.
         let stray: i64 = this

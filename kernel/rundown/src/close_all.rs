@@ -33,6 +33,7 @@ pub(crate) fn close_all<O: ?Sized, V: Variant + ?Sized>(
         objects,
         part,
         call,
+        barrier: marked > 0,
     };
     rest.close();
     Ok(())
@@ -44,6 +45,9 @@ struct Rest<'a, 'b, O: ?Sized, V: Variant + ?Sized> {
     objects: &'a [&'b O],
     part: fn(&O) -> &Rundown<V>,
     call: usize,
+    /// There has been one, by this call. (Otherwise a mark that looks like its own was left by a call whose
+    /// barrier has panicked, and the object stays closing.)
+    barrier: bool,
 }
 
 impl<O: ?Sized, V: Variant + ?Sized> Rest<'_, '_, O, V> {
@@ -52,11 +56,12 @@ impl<O: ?Sized, V: Variant + ?Sized> Rest<'_, '_, O, V> {
             self.objects = rest;
             let object = (self.part)(object);
             let begun = match V::closer(object) {
-                Some(closer) => closer.unmark(self.call),
+                Some(closer) => self.barrier && closer.unmark(self.call),
                 None => object.begin_close(None).is_ok(),
             };
             if begun {
-                object.finish_close(false);
+                // SAFETY: closed by this call, and there has been a barrier if the variant needs one.
+                unsafe { object.finish_close(false) };
             }
         }
     }

@@ -39,7 +39,8 @@ impl<V: Variant + ?Sized> RefGuard<'_, V> {
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_clone(&self) -> Result<Self, Refused> {
-        V::acquire_held(self.rundown, 1)?;
+        // SAFETY: this guard holds protection.
+        unsafe { V::acquire_held(self.rundown, 1)? };
         Ok(Self::new(self.rundown))
     }
 }
@@ -155,7 +156,8 @@ impl<V: Variant + ?Sized> RefGuards<'_, V> {
     pub fn try_clone(&self) -> Result<Self, Refused> {
         // Guards that hold nothing keep nothing from being torn down.
         if self.count > 0 {
-            V::acquire_held(self.rundown, self.count)?;
+            // SAFETY: these guards hold protection.
+            unsafe { V::acquire_held(self.rundown, self.count)? };
         }
         Ok(Self::new(self.rundown, self.count))
     }

@@ -26,7 +26,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     pub(crate) fn try_close(&self, generation: Option<u64>) -> Result<Epoch, NotClosed> {
         let epoch = self.begin_close(generation)?;
         V::barrier();
-        self.finish_close(false);
+        // SAFETY: closed above, and this was the barrier.
+        unsafe { self.finish_close(false) };
         Ok(epoch)
     }
 
@@ -51,9 +52,13 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// The second half of a close, after the barrier: closes the slots and adds what they counted to the
     /// shared count. May wake waiters. With `then`, also publishes the completion, and the object may be
     /// gone.
-    pub(crate) fn finish_close(&self, then: bool) {
+    ///
+    /// # Safety
+    /// The caller has closed the object (`begin_close`), and there has been a barrier since.
+    pub(crate) unsafe fn finish_close(&self, then: bool) {
         if let Some(shared) = self.gate.counts.shared() {
-            let sum = V::drain_slots(self);
+            // SAFETY: as promised by the caller.
+            let sum = unsafe { V::drain_slots(self) };
             shared.add_slots::<V::Platform>(self.id(), sum, then);
         }
     }
@@ -69,7 +74,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
             match seen.state {
                 State::Open if self.gate.try_close(seen, true) => {
                     V::barrier();
-                    self.finish_close(true);
+                    // SAFETY: closed above, and this was the barrier.
+                    unsafe { self.finish_close(true) };
                     if self.gate.counts.shared().is_none() && seen.word.count() == 0 {
                         self.gate.finish_drain::<V::Platform>(self.id());
                     }
@@ -100,7 +106,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
                 false => None,
             };
             if self.gate.counts.shared().is_some() {
-                V::reset_slots(self);
+                // SAFETY: `try_reopen_held` has left the closed object to this caller.
+                unsafe { V::reset_slots(self) };
                 self.gate.finish_reopen_held();
             }
             self.wake();
@@ -143,7 +150,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
         &self,
         legal: impl Fn(Snapshot) -> bool,
     ) -> Result<Epoch, WrongState> {
-        let prepared = V::prepare(self).is_ok();
+        let seen = self.snapshot();
+        // Only then: an illegal call changes nothing.
+        let prepared = legal(seen) && V::prepare(self).is_ok();
         self.claim(|seen| prepared && legal(seen))
     }
 
@@ -153,7 +162,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         if let Some(shared) = self.gate.counts.shared() {
             // Before the first slot opens: protection that one slot grants may be released on a slot
             // still closed, that is to say here.
-            stray = shared.reset() + V::reset_slots(self);
+            // SAFETY: claimed.
+            stray = shared.reset() + unsafe { V::reset_slots(self) };
         }
         let generation = self.gate.finish_reopen(claimed);
         // A waiter of the last generation may have looked while the slots were opened, and one that came

@@ -67,7 +67,7 @@ impl<P: Platform> Variant for Plain<P> {
         }
     }
 
-    fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         let taken = |seen| Some(this.gate.at(seen).acquired_held(n).ok()?.bits);
         let word = this.gate.word();
         // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and keeps

@@ -120,7 +120,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub unsafe fn acquire_held_tagged(&self, n: u32, tag: Tag) -> Result<(), Refused> {
-        V::acquire_held(self, n)?;
+        // SAFETY: the same contract.
+        unsafe { V::acquire_held(self, n)? };
         crate::holders::took_raw::<V::Platform>(self.id(), n, tag);
         Ok(())
     }

@@ -149,7 +149,9 @@ impl SharedCount {
     /// Returns what was released before anything was ever granted, on an object that was born closed.
     pub(crate) fn reset(&self) -> u64 {
         let stray = match self.look() {
-            count if Range::of(count) == Range::Undrained => (Self::BIAS - count).unsigned_abs(),
+            count if Range::of(count) == Range::Undrained => {
+                (Self::BIAS - count).max(0).unsigned_abs()
+            }
             _ => 0,
         };
         // Relaxed: pairs with nothing itself; `Slot::open` (where there are slots) and

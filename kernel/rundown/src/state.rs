@@ -154,7 +154,7 @@ impl core::error::Error for CloseThenError {}
 /// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse).
 ///
 /// Safe code cannot bring about any of them, except that the per-CPU variant does not check single
-/// acquires against its capacity: 2^60 in all, more than 30 years of them at one a nanosecond.
+/// acquires against its capacity: 2^59 in all, 18 years of them at one a nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {

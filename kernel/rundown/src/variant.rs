@@ -26,8 +26,8 @@ pub struct Rundown<V: Variant + ?Sized> {
     pub(crate) variant: V,
 }
 
-/// A variant of rundown protection. Sealed: its methods are for [`Rundown`] alone, which never lends the
-/// variant that it contains.
+/// A variant of rundown protection. Sealed; its methods are for [`Rundown`], whose steps they are parts
+/// of.
 pub trait Variant: Sealed + Send + Sync {
     /// The system it runs on.
     type Platform: Platform;
@@ -49,8 +49,11 @@ pub trait Variant: Sealed + Send + Sync {
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused>;
 
     /// [`Rundown::acquire_held_many`].
+    ///
+    /// # Safety
+    /// As there.
     #[doc(hidden)]
-    fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused>;
+    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused>;
 
     /// [`Rundown::release_many`].
     ///
@@ -86,17 +89,22 @@ pub trait Variant: Sealed + Send + Sync {
         Ok(())
     }
 
-    /// The caller has just closed the object, and there has been a barrier: closes the slots, and returns
-    /// what they counted.
+    /// Closes the slots, and returns what they counted.
+    ///
+    /// # Safety
+    /// The caller has just closed the object, and there has been a barrier.
     #[doc(hidden)]
-    fn drain_slots(_: &Rundown<Self>) -> i128 {
+    unsafe fn drain_slots(_: &Rundown<Self>) -> i128 {
         0
     }
 
-    /// The caller has the closed object to itself, and is about to open it: sets the slots to zero and
-    /// opens them. Returns what was released on slots that were open: on an object that was born closed.
+    /// Sets the slots to zero and opens them. Returns what was released on slots that were open: on an
+    /// object that was born closed.
+    ///
+    /// # Safety
+    /// The caller has the closed object to itself, and is about to open it.
     #[doc(hidden)]
-    fn reset_slots(_: &Rundown<Self>) -> u64 {
+    unsafe fn reset_slots(_: &Rundown<Self>) -> u64 {
         0
     }
 }

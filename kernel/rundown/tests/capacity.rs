@@ -17,8 +17,12 @@ struct Exposed<const N: usize> {
 /// Of [`CacheAwareRundown::layout`](rundown::CacheAwareRundown::layout): in bytes.
 const BEFORE_THE_SLOTS: usize = 128;
 
-/// How many may be held through all slots together.
-const MOST: i64 = 1 << 60;
+/// How many may be held through all slots together, as far as they grant one at a time.
+const MOST: i64 = 1 << 59;
+
+/// The most that a close finds in order, either way: twice that, since the acquire that fills a slot goes
+/// beyond, and so do those that are refused meanwhile.
+const LIMIT: i64 = 1 << 60;
 
 impl<const N: usize> Exposed<N> {
     fn new() -> Self {
@@ -179,26 +183,26 @@ fn a_slot_that_falls_out_of_its_range_is_found() {
 fn the_greatest_sum_is_counted() {
     let exposed = Exposed::<2>::new();
     let object = exposed.get();
-    exposed.pretend(0, exposed.capacity());
-    exposed.pretend(1, exposed.capacity());
+    exposed.pretend(0, LIMIT / 2);
+    exposed.pretend(1, LIMIT / 2);
     let found = misuses(|| {
         object.close();
     });
     assert_eq!(found, []);
-    assert_eq!(object.racy_held(), MOST);
+    assert_eq!(object.racy_held(), LIMIT);
     assert!(!object.is_drained());
 
     let exposed = Exposed::<2>::new();
     let object = exposed.get();
-    exposed.pretend(0, -exposed.capacity());
-    exposed.pretend(1, -exposed.capacity());
+    exposed.pretend(0, -LIMIT / 2);
+    exposed.pretend(1, -LIMIT / 2);
     let found = misuses(|| {
         object.close();
     });
     let over = Misuse::OverRelease {
         object: object.id(),
         held: 0,
-        released: MOST.cast_unsigned(),
+        released: LIMIT.cast_unsigned(),
     };
     assert_eq!(found, [over]);
     assert_eq!(object.state(), State::Drained);
@@ -211,12 +215,12 @@ fn the_most_that_is_carried_over() {
     let exposed = Exposed::<2>::new();
     let object = exposed.get();
     for round in 1..=2 {
-        exposed.pretend(0, exposed.capacity());
-        exposed.pretend(1, exposed.capacity());
+        exposed.pretend(0, LIMIT / 2);
+        exposed.pretend(1, LIMIT / 2);
         object.close();
         assert_eq!(
             (object.state(), object.racy_held()),
-            (State::Draining, round * MOST)
+            (State::Draining, round * LIMIT)
         );
         let cancelled = object.cancel().map(|completion| completion.is_none());
         let found = State::Draining;
@@ -227,11 +231,30 @@ fn the_most_that_is_carried_over() {
     }
 }
 
+/// The acquire that fills a slot goes beyond its capacity, by almost 2^32 at the most.
+#[test]
+fn slots_that_are_more_than_full_close_and_drain() {
+    let exposed = Exposed::<2>::new();
+    let object = exposed.get();
+    for cpu in 0..2 {
+        on_cpu(cpu);
+        exposed.pretend(cpu, exposed.capacity() - 1);
+        object
+            .acquire_many(u32::MAX)
+            .expect("there is room for one");
+        assert_eq!(object.acquire(), Err(Refused::Full));
+    }
+    let found = misuses(|| {
+        object.close();
+    });
+    assert_eq!((found, object.state()), (vec![], State::Draining));
+}
+
 #[test]
 fn a_sum_beyond_the_shared_count_is_found() {
     let exposed = Exposed::<3>::new();
     let object = exposed.get();
-    exposed.pretend(0, MOST);
+    exposed.pretend(0, LIMIT);
     exposed.pretend(1, 1);
     let found = misuses(|| {
         object.close();
@@ -285,14 +308,14 @@ fn held_to_the_brim() -> (Exposed<2>, i64) {
     let exposed = Exposed::<2>::new();
     let object = exposed.get();
     for round in 1..=2 {
-        exposed.pretend(0, exposed.capacity());
-        exposed.pretend(1, exposed.capacity());
+        exposed.pretend(0, LIMIT / 2);
+        exposed.pretend(1, LIMIT / 2);
         if round == 1 {
             object.close();
             object.cancel().expect("no more than can be carried over");
         }
     }
-    (exposed, 2 * MOST)
+    (exposed, 2 * LIMIT)
 }
 
 #[test]

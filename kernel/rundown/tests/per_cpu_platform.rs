@@ -207,6 +207,33 @@ fn a_lazy_object_with_a_value() {
     assert_eq!(BORN.try_acquire().map(|guard| *guard), Some(9));
 }
 
+/// Also by a replacement, which opens it: not without a counter.
+#[test]
+fn a_lazy_object_whose_value_is_replaced() {
+    static BORN: Held<u32> = Protected::new(Object::lazy(), 7);
+    let refused = without_counters(|| BORN.replace(&Spin, 8).expect_err("no counters"));
+    assert_eq!(
+        (refused.value, refused.reason),
+        (8, RunDownError::NoCounter)
+    );
+    assert_eq!(BORN.state(), State::RunDown);
+    assert_eq!(BORN.replace(&Spin, 9).expect("there are counters now"), 7);
+    let guard = BORN.try_acquire().expect("open");
+    assert_eq!((*guard, BORN.racy_held()), (9, 1));
+}
+
+/// A call that is illegal changes nothing, and takes no counter.
+#[test]
+fn an_illegal_opening_allocates_nothing() {
+    let given = GIVEN.get();
+    let vacant: Held<u32> = Protected::vacant(Object::lazy());
+    assert_eq!(
+        vacant.open().map_err(|error| error.found),
+        Err(State::RunDown)
+    );
+    assert_eq!(GIVEN.get(), given);
+}
+
 /// All are given a counter; one of them becomes the object's, the others are freed.
 #[test]
 fn many_prepare_at_once() {

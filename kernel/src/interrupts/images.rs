@@ -29,7 +29,8 @@ pub unsafe fn register(table: &RestartTable, bounds: Bounds) -> Result<(), Regis
 /// [`NotRegistered`].
 ///
 /// # Safety
-/// The image's code is not entered any more, and none of it is suspended: see [`gs::unregister`].
+/// The image's code is not entered any more, no CPU executes it, and none of it is suspended: see
+/// [`gs::unregister`].
 pub unsafe fn unregister(table: &RestartTable) -> Result<(), NotRegistered> {
     // Calls, not a barrier: a barrier may be answered by an NMI, on top of a handler that has yet to look
     // up what it has interrupted.

@@ -282,11 +282,10 @@ impl Images {
     /// [`NotRegistered`].
     ///
     /// # Safety
-    /// - The image's code is not entered any more, and none of it is suspended: no thread of it is
-    ///   switched away, and no handler that came on top of it is still at work. (All that may be left
-    ///   is what CPUs are executing at the moment.) Calls that hold a protection of their own, taken
-    ///   and released by code outside of the image, are the way to get there: see
-    ///   [`gs`](super::gs#how-a-loader-of-modules-uses-it).
+    /// - The image's code is not entered any more, no CPU executes it, and none of it is suspended: no
+    ///   thread of it is switched away, and no handler that came on top of it is still at work. Calls
+    ///   that hold a protection of their own, taken and released by code outside of the image, are the
+    ///   way to get there: see [`gs`](super::gs#how-a-loader-of-modules-uses-it).
     /// - When `barrier` returns, every other CPU has since the call either taken an interrupt whose
     ///   handler had looked up what it interrupted, and no NMI, which can come on top of a handler
     ///   that has yet to look up; or has been in no code of the image by its own account.
@@ -296,7 +295,7 @@ impl Images {
         mut barrier: impl FnMut(),
     ) -> Result<(), NotRegistered> {
         loop {
-            // A CPU that was outside once stays outside. One that was inside has been looked up, which counts.
+            // By the contract none is inside. A second line of defence: one that is found inside counts.
             let before = table.racy_restarts();
             barrier();
             if table.racy_restarts() == before {

@@ -29,10 +29,10 @@ use crate::word::Layout;
 /// its last generation has left other than zero.)
 ///
 /// # Capacity
-/// How many more protections than were released on a CPU can be taken there: 2^60 divided by the number
+/// How many more protections than were released on a CPU can be taken there: 2^59 divided by the number
 /// of CPUs, rounded up to a power of two. Only [`acquire_many`](Rundown::acquire_many) and
 /// [`release_many`](Rundown::release_many) of more than one look at it: one at a time, every nanosecond
-/// on each of 64 CPUs, those that are never released fill it in half a year.
+/// on each of 64 CPUs, those that are never released fill it in 100 days.
 pub type PerCpuRundown<P> = Rundown<PerCpu<P>>;
 
 /// The per-CPU variant: see [`PerCpuRundown`]. `A` is [`Isolated`] or [`Compact`](crate::Compact).
@@ -102,14 +102,15 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
 
     /// How much one CPU's counter may count, up or down.
     fn most() -> i64 {
-        SharedCount::MOST_IN_SLOTS >> P::cpus().next_power_of_two().trailing_zeros()
+        SharedCount::MOST_IN_SLOTS / 2 >> P::cpus().next_power_of_two().trailing_zeros()
     }
 
     /// Adds to the running CPU's counter, if the object is open.
     #[inline]
     fn add(&self, n: i64) -> bool {
         // SAFETY: the counter is this object's, whose gate is closed and followed by a barrier before
-        // anything relies on the counter (`drain_slots`) or gives it back (`drop`).
+        // anything relies on the counter (`drain_slots`). It is given back (`drop`) when nothing can reach
+        // the object any more.
         unsafe { P::add_if_open(self.gate(), n) }
     }
 
@@ -165,7 +166,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     }
 
     #[inline]
-    fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
+    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         if n > 1 && this.gate.is_open() && !this.has_room_for(n) {
             return Err(Refused::Full);
         }
@@ -214,7 +215,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
         this.prepare()
     }
 
-    fn drain_slots(this: &Rundown<Self>) -> i128 {
+    unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {
         // The barrier has been: whatever found the gate open has added, and whatever has not will find
         // it closed.
         this.counters()
@@ -223,7 +224,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
             .sum()
     }
 
-    fn reset_slots(this: &Rundown<Self>) -> u64 {
+    unsafe fn reset_slots(this: &Rundown<Self>) -> u64 {
         for (counter, cpu) in this.counters() {
             // SAFETY: the object is closed, and drained or being cancelled: nothing adds until it opens.
             unsafe { P::clear(counter, cpu) };

@@ -15,6 +15,9 @@ pub enum RunDownError {
     Cancelled,
     /// Guards are still out, and the deadline has passed, or there was none. The object stays closed.
     Outstanding(Outstanding),
+    /// The object is [lazy](crate::PerCpuRundown::lazy), and the system has no counter to open it with:
+    /// [`prepare`](crate::PerCpuRundown::prepare) says why. Its value is still in it.
+    NoCounter,
     /// The per-CPU variant cannot be closed in this context: see
     /// [`CloseOutcome::IllegalContext`](crate::CloseOutcome::IllegalContext).
     IllegalContext,
@@ -26,6 +29,7 @@ impl fmt::Display for RunDownError {
             Self::Taken => f.write_str("another caller has run the object down"),
             Self::Cancelled => f.write_str("the drain was cancelled: the object is open"),
             Self::Outstanding(outstanding) => write!(f, "guards are still out: {outstanding}"),
+            Self::NoCounter => f.write_str("there is no per-CPU counter to open the object with"),
             Self::IllegalContext => IllegalContext.fmt(f),
         }
     }

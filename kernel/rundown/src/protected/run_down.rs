@@ -222,11 +222,18 @@ impl<T, V: Variant> Retired<'_, T, V> {
     }
 
     /// Puts `value` in the place of the one before, which it returns, and opens the object. Never waits;
-    /// any context.
+    /// any context (for a [lazy](crate::PerCpuRundown::lazy) object that has never been open, those of
+    /// [`prepare`](crate::PerCpuRundown::prepare)).
     ///
     /// # Errors
-    /// [`RunDownError::Taken`] if another caller was first; `value` comes back.
+    /// [`RunDownError::Taken`] if another caller was first, or [`RunDownError::NoCounter`]; `value` comes
+    /// back.
     pub fn replace(self, value: T) -> Result<T, ReplaceError<T>> {
+        // Only a lazy object that has never been open may need it.
+        if V::prepare(&self.protected.rundown).is_err() {
+            let reason = RunDownError::NoCounter;
+            return Err(ReplaceError { value, reason });
+        }
         let epoch = match self.claim() {
             Ok(epoch) => epoch,
             Err(reason) => return Err(ReplaceError { value, reason }),
