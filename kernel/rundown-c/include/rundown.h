@@ -486,7 +486,7 @@ size_t rundown_racy_counts(const struct rundown *object,
                            int64_t *counts,
                            size_t room);
 
-// How many more protections than were released on a slot can be acquired there: 2^60 by the number of
+// How many more protections than were released on a slot can be acquired there: 2^59 by the number of
 // slots, rounded up to a power of two. Beyond it, RUNDOWN_STATUS_FULL. Any context.
 uint64_t rundown_capacity(const struct rundown *object);
 

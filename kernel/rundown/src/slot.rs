@@ -100,7 +100,7 @@ impl Capacity {
         let most = SharedCount::MOST_IN_SLOTS.unsigned_abs();
         // Half of it: the acquire that fills a slot, and those that are refused meanwhile, go beyond by less
         // than 2^32 each. (No object has 2^59 slots: each has 128 bytes.)
-        Self(most / 2 >> slots.next_power_of_two().trailing_zeros())
+        Self((most / 2) >> slots.next_power_of_two().trailing_zeros())
     }
 }
 

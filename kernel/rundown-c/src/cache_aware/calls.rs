@@ -308,7 +308,7 @@ pub unsafe extern "C" fn rundown_racy_counts(
     unsafe { shared::racy_counts(object, counts, room) }
 }
 
-/// How many more protections than were released on a slot can be acquired there: 2^60 by the number of
+/// How many more protections than were released on a slot can be acquired there: 2^59 by the number of
 /// slots, rounded up to a power of two. Beyond it, RUNDOWN_STATUS_FULL. Any context.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rundown_capacity(object: *const rundown) -> u64 {

@@ -102,7 +102,7 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
 
     /// How much one CPU's counter may count, up or down.
     fn most() -> i64 {
-        SharedCount::MOST_IN_SLOTS / 2 >> P::cpus().next_power_of_two().trailing_zeros()
+        (SharedCount::MOST_IN_SLOTS / 2) >> P::cpus().next_power_of_two().trailing_zeros()
     }
 
     /// Adds to the running CPU's counter, if the object is open.
