@@ -351,7 +351,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Ok(())
     }
 
-    /// Opens an object for the first time that was born closed (S9). The same step as
+    /// Opens an object that is run down, such as one that was born closed (S9). The same step as
     /// [`reinit`](Rundown::reinit), but not legal on an object that was closed and not marked run
     /// down.
     ///
