@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use rundown::{HostPlatform, PlainRundown, Protected};
 
+fn send<T: Send>(_: T) {}
+
 fn main() {
     let object = Arc::new(Protected::new(PlainRundown::<HostPlatform>::new(), Cell::new(7)));
-    let guard = object.try_acquire_owned().unwrap();
-    std::thread::spawn(move || guard.set(8));
+    send(object.try_acquire_owned().unwrap());
 }
