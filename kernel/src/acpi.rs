@@ -4,7 +4,7 @@ use core::{ptr::NonNull, slice};
 
 use ::acpi::{AcpiHandler, AcpiTable, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
-use cpumap::{CpuMap, MAX_CPUS, Madt};
+use bringup::{CpuMap, MAX_CPUS, Madt};
 use protocol::options::Options;
 use spin::Once;
 use x86_64::PhysAddr;
@@ -87,7 +87,7 @@ fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {
 
 /// What the tables are found by, once it is sure that they lie in memory.
 fn tables(rsdp: u64) -> Result<AcpiTables<Physical>, &'static str> {
-    cpumap::check_root(rsdp, memory_at).map_err(|error| {
+    bringup::check_root(rsdp, memory_at).map_err(|error| {
         log!("acpi: {error}");
         "the RSDP or the tables it leads to are damaged"
     })?;

@@ -9,7 +9,7 @@ mod mode;
 
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
-use cpumap::Lint;
+use bringup::Lint;
 use protocol::options::ApicMode;
 use raw_cpuid::CpuId;
 use x86_64::{

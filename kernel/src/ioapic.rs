@@ -15,7 +15,7 @@
 use core::fmt;
 
 use alloc::vec::Vec;
-use cpumap::{Madt, Override};
+use bringup::{Madt, Override};
 use spin::mutex::SpinMutex;
 use x86_64::{PhysAddr, VirtAddr};
 

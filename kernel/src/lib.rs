@@ -24,8 +24,8 @@
 //! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
 //! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
-//! | how long a second is | [`clock`], crate `timebase` |
-//! | which other CPUs there are | [`acpi`], crate `cpumap` |
+//! | how long a second is | [`clock`], `bringup::rate` |
+//! | which other CPUs there are | [`acpi`], crate `bringup` |
 //! | what the firmware has left live is silenced | [`firmware`], [`ioapic`] |
 //! | where the BSP sits, which caches it has (every other CPU asks itself) | [`cpu::topology`] |
 //! | all other CPUs | [`smp`] |

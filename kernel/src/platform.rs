@@ -8,7 +8,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering, fence},
 };
 
-use cpumap::MAX_CPUS;
+use bringup::MAX_CPUS;
 use rundown::{ObjectId, Waiting, Wakers};
 
 use crate::{

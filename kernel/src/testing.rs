@@ -2,7 +2,7 @@
 
 pub mod careless;
 
-use cpumap::Lint;
+use bringup::Lint;
 use protocol::event::Event;
 
 use crate::{

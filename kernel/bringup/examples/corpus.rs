@@ -1,7 +1,7 @@
 //! Makes the corpus of the tests: boots the firmware of every machine in `tests/corpus/machines.rs`
 //! in QEMU and writes the MADT that is then in the machine's memory to `tests/corpus/NAME.madt`.
 //!
-//!     cargo run --package cpumap --example corpus [-- NAME...]
+//!     cargo run --package bringup --example corpus [-- NAME...]
 //!
 //! Those whose names begin with `kvm` need /dev/kvm, and `timeout` has to be there (coreutils). What
 //! is in the files has been made by QEMU 7.2 (Debian 12).

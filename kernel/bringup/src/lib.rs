@@ -16,9 +16,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 mod id;
 mod madt;
 mod map;
+pub mod rate;
 mod root;
 mod topology;
 

@@ -12,11 +12,6 @@
 //! Everything here is plain computation on bytes and numbers: no allocation, no privileged
 //! instruction, any context. The host runs its tests. Firmware and hypervisors may say what they like: no
 //! input makes this code panic, and what cannot be true is taken for not said.
-#![no_std]
-#![forbid(unsafe_code)]
-
-#[cfg(test)]
-extern crate std;
 
 mod counter;
 mod measure;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cpumap::{ApicId, CpuMap, CpuState, IoApic, Lint, Madt, MadtCpu, NmiPin, Override};
+use bringup::{ApicId, CpuMap, CpuState, IoApic, Lint, Madt, MadtCpu, NmiPin, Override};
 
 #[path = "corpus/machines.rs"]
 mod machines;

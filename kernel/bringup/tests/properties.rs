@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use cpumap::{ApicId, CpuMap, CpuState, MAX_CPUS, Madt, MadtError, MapError};
+use bringup::{ApicId, CpuMap, CpuState, MAX_CPUS, Madt, MadtError, MapError};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use support::{
     exercise::{check_order, exercise, seal},

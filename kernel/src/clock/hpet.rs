@@ -2,7 +2,7 @@
 //!
 //! Registers: IA-PC HPET specification 1.0a, section 2.3.
 
-use timebase::{Counter, Reference};
+use bringup::rate::{Counter, Reference};
 
 use crate::firmware::hpet::{self, CAPABILITIES, CONFIGURATION};
 

@@ -4,8 +4,8 @@
 //!
 //! | source | where |
 //! |---|---|
-//! | CPUID leaf 0x15 or 0x16 | crate `timebase` |
-//! | the hypervisor's CPUID leaf 0x4000_0010 | crate `timebase` |
+//! | CPUID leaf 0x15 or 0x16 | `bringup::rate` |
+//! | the hypervisor's CPUID leaf 0x4000_0010 | `bringup::rate` |
 //! | measured against the 8254 timer | `pit` |
 //! | measured against the HPET | `hpet` |
 //! | measured against ACPI's power management timer | `pm_timer` |
@@ -31,10 +31,10 @@ use core::{
 
 use alloc::vec::Vec;
 use bootloader_api::BootInfo;
+use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Reference, Scale, TSC_HZ, Told};
 use protocol::{event::Event, options::ClockSource};
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 use spin::{mutex::SpinMutex, once::Once};
-use timebase::{APIC_TIMER_HZ, Counter, Leaf, Reference, Scale, TSC_HZ, Told};
 
 pub(crate) use self::compare::{compare, mark};
 use self::{hpet::Hpet, pit::Pit, pm_timer::PmTimer};
@@ -245,7 +245,7 @@ fn complete(told: Told) -> Option<Rates> {
 /// Measures both counters. `None` if the reference stands still, or the result cannot be.
 fn measure(reference: &impl Reference) -> Option<Rates> {
     apic::start_counting();
-    let rates = timebase::measure(reference, ticks, apic::counted);
+    let rates = bringup::rate::measure(reference, ticks, apic::counted);
     apic::stop_timer();
     let [tsc, apic_timer] = rates?;
     TSC_HZ.contains(&tsc).then_some(Rates {

@@ -1,6 +1,6 @@
 //! The 8254: channel 0 as a counter that comes round every 55 ms.
 
-use timebase::{Counter, Reference};
+use bringup::rate::{Counter, Reference};
 use x86_64::instructions::port::Port;
 
 /// Channel 0, counting.

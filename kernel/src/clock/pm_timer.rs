@@ -1,7 +1,7 @@
 //! ACPI's power management timer: counts at 3.58 MHz from power-on, whatever happens.
 
 use bootloader_api::BootInfo;
-use timebase::{Counter, Reference, tables};
+use bringup::rate::{Counter, Reference, tables};
 use x86_64::instructions::port::Port;
 
 use crate::acpi;

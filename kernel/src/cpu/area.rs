@@ -176,5 +176,5 @@ fn map(cpu: CpuIndex, page: usize, frame: PhysAddr) {
 const _: () = {
     assert!((2 << 20) % REGION == 0, "an area lies in one level-1 table");
     // All areas lie under one level-4 entry (512 GiB): it is there when others copy it.
-    assert!((cpumap::MAX_CPUS * REGION) as u64 <= 512 << 30);
+    assert!((bringup::MAX_CPUS * REGION) as u64 <= 512 << 30);
 };

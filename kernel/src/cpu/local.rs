@@ -10,7 +10,7 @@ use core::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
-use cpumap::{CpuIndex, Topology};
+use bringup::{CpuIndex, Topology};
 use spin::Once;
 use x86_64::{VirtAddr, registers::model_specific::GsBase};
 

@@ -8,8 +8,8 @@ pub mod topology;
 
 use core::sync::atomic::{Ordering, fence};
 
-pub use cpumap::{ApicId, CpuIndex};
-use cpumap::{CpuMap, MAX_CPUS};
+pub use bringup::{ApicId, CpuIndex};
+use bringup::{CpuMap, MAX_CPUS};
 use spin::Once;
 
 pub(crate) use area::{allocate_up_to, area, cpus as areas};

@@ -2,9 +2,9 @@
 //!
 //! Each CPU asks itself once, while it starts, and keeps the answer in its area: CPUID tells of the CPU
 //! that runs it, and on a machine of mixed cores CPUs differ. What the answers mean is crate
-//! `cpumap`'s matter.
+//! `bringup`'s matter.
 
-use cpumap::{CacheKind, CoreKind, Topology};
+use bringup::{CacheKind, CoreKind, Topology};
 use protocol::{event::Event, topology};
 use raw_cpuid::CpuIdReaderNative;
 

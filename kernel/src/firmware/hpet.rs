@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use ::acpi::hpet::HpetTable;
 use bootloader_api::BootInfo;
-use timebase::tables;
+use bringup::rate::tables;
 use x86_64::{PhysAddr, VirtAddr};
 
 use crate::{acpi, memory::map_registers};

@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use cpumap::{CpuMap, Lint, MAX_CPUS, Madt};
+use bringup::{CpuMap, Lint, MAX_CPUS, Madt};
 
 use crate::{
     apic::{self, Pin},

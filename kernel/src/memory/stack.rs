@@ -45,7 +45,7 @@ const PURPOSES: [Purpose; 4] = [
     Purpose::DoubleFault,
     Purpose::MachineCheck,
 ];
-const END: u64 = BASE + cpumap::MAX_CPUS as u64 * PURPOSES.len() as u64 * SLOT;
+const END: u64 = BASE + bringup::MAX_CPUS as u64 * PURPOSES.len() as u64 * SLOT;
 
 /// The BSP's first stack comes from the loader: `bottom..top`.
 static LOADER_BOTTOM: AtomicU64 = AtomicU64::new(0);

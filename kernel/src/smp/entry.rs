@@ -265,5 +265,5 @@ const _: () = {
     assert!(offset_of!(Record, what) == 4 && offset_of!(Record, address) == 8);
     assert!(offset_of!(Records<AP_RECORD_COUNT>, cursor) == 0);
     // A place in the table fits a 32-bit product.
-    assert!(size_of::<Seat>() * cpumap::MAX_CPUS < 1 << 31);
+    assert!(size_of::<Seat>() * bringup::MAX_CPUS < 1 << 31);
 };

@@ -36,7 +36,7 @@ pub fn stop_8254() {
 /// Opens the first line of the 8259s, that of the 8254, and has this CPU listen to them.
 pub fn open_8259() {
     write(0x21, 0xfe);
-    apic::set_pin(cpumap::Lint::Lint0, Pin::Legacy);
+    apic::set_pin(bringup::Lint::Lint0, Pin::Legacy);
 }
 
 /// Opens the 8254's entry in the I/O APIC, whether or not the firmware tells of it: to this vector on

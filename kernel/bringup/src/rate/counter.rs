@@ -66,10 +66,10 @@ impl Counter {
     }
 
     /// A 64-bit counter that counts up at this rate: a TSC whose rate is known. `None` if that is none
-    /// of [`TSC_HZ`](crate::TSC_HZ).
+    /// of [`TSC_HZ`](super::TSC_HZ).
     #[must_use]
     pub fn tsc(hz: u64) -> Option<Self> {
-        crate::TSC_HZ.contains(&hz).then(|| Self {
+        super::TSC_HZ.contains(&hz).then(|| Self {
             mask: u64::MAX,
             direction: Direction::Up,
             period_fs: FEMTOS_PER_SECOND / hz,

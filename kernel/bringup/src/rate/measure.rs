@@ -1,6 +1,6 @@
 //! The rates of counters, measured against one whose rate is known.
 
-use crate::Counter;
+use super::Counter;
 
 /// A counter of known rate in the machine at hand.
 pub trait Reference {

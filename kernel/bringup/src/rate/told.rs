@@ -2,7 +2,7 @@
 
 use raw_cpuid::{CpuId, CpuIdReader};
 
-use crate::{APIC_TIMER_HZ, TSC_HZ};
+use super::{APIC_TIMER_HZ, TSC_HZ};
 
 /// Rates that nobody has to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

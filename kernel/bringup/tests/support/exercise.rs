@@ -1,6 +1,6 @@
 //! What holds for any bytes whatever. For the property tests and for the fuzz target.
 
-use cpumap::{ApicId, CpuMap, CpuState, MAX_CPUS, Madt, MadtError, MapError};
+use bringup::{ApicId, CpuMap, CpuState, MAX_CPUS, Madt, MadtError, MapError};
 
 /// Reads all that can be read from `bytes` as a MADT, and checks what always holds of it.
 ///

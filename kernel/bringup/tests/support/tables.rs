@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cpumap::{ApicId, CpuState, IoApic, Lint, MadtCpu, NmiPin, Override};
+use bringup::{ApicId, CpuState, IoApic, Lint, MadtCpu, NmiPin, Override};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::exercise::seal;

@@ -278,12 +278,12 @@ mod tests {
         let host = r#"{ kind = "host", binary = "b", test = "t" }"#;
         for (killer, shown) in [
             (
-                r#"{ kind = "package", package = "cpumap", test = "t" }"#,
-                "cpumap t",
+                r#"{ kind = "package", package = "bringup", test = "t" }"#,
+                "bringup t",
             ),
             (
-                r#"{ kind = "package", package = "cpumap", binary = "b", test = "t" }"#,
-                "cpumap b t",
+                r#"{ kind = "package", package = "bringup", binary = "b", test = "t" }"#,
+                "bringup b t",
             ),
         ] {
             let mutants = list(host, killer).expect("a list");

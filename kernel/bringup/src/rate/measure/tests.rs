@@ -4,7 +4,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::{Reference, measure};
-use crate::Counter;
+use crate::rate::Counter;
 
 const TSC_HZ: u64 = 2_294_608_000;
 const APIC_HZ: u64 = 62_500_000;

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use raw_cpuid::CpuIdResult;
 
 use super::{Leaf, Told};
-use crate::{APIC_TIMER_HZ, TSC_HZ};
+use crate::rate::{APIC_TIMER_HZ, TSC_HZ};
 
 /// One answer: leaf, then EAX, EBX, ECX, EDX.
 type Answer = (u32, [u32; 4]);
