@@ -7,48 +7,22 @@
 
 mod mode;
 
-use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+use core::{
+    ptr,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use bringup::Lint;
+pub(crate) use bringup::{Ipi, Target};
+use bringup::{Lint, LocalApic};
 use protocol::options::ApicMode;
 use raw_cpuid::CpuId;
 use x86_64::{
     VirtAddr,
-    registers::model_specific::{ApicBase, ApicBaseFlags, Msr},
+    registers::model_specific::{ApicBase, ApicBaseFlags},
     structures::paging::PageTableFlags,
 };
 
-use crate::{
-    cpu::ApicId,
-    firmware::nmi_pins,
-    interrupts::{self, vector},
-    log,
-    memory::mapping,
-};
-
-/// What the local APIC does with an interrupt that it sends: its command register's bits (Intel SDM
-/// 3A, figure 11-12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ipi {
-    /// An ordinary interrupt.
-    Vector(u8),
-    /// A non-maskable interrupt.
-    Nmi,
-    /// Reset; the CPU then waits for a start-up.
-    Init,
-    /// Starts a CPU that waits for it, in real mode at this page of the first MiB.
-    StartUp {
-        /// Physical address divided by 4096.
-        page: u8,
-    },
-}
-
-/// Who gets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    One(ApicId),
-    AllOthers,
-}
+use crate::{cpu::ApicId, firmware::nmi_pins, interrupts::vector, log, memory::mapping};
 
 /// How often the timer interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +34,11 @@ pub(crate) enum Mode {
 /// Where the xAPIC's page is mapped: in level-4 entry 508, as all registers of devices (`memory::registers`).
 const MMIO: u64 = 0xffff_fe00_0000_0000;
 
-const ID: u32 = 0x20;
 const TASK_PRIORITY: u32 = 0x80;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const SPURIOUS: u32 = 0xf0;
 const IN_SERVICE: u32 = 0x100;
 const REQUESTED: u32 = 0x200;
-const COMMAND_LOW: u32 = 0x300;
-const COMMAND_HIGH: u32 = 0x310;
 const LVT_TIMER: u32 = 0x320;
 const LVT_LINT0: u32 = 0x350;
 const LVT_LINT1: u32 = 0x360;
@@ -101,8 +72,7 @@ static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 /// Any CPU, any context, once the APIC is set up.
 #[must_use]
 pub fn id() -> ApicId {
-    let id = read(ID);
-    ApicId::new(if is_x2() { id } else { id >> 24 })
+    local().id()
 }
 
 /// As [`id`]; `None` early in the boot.
@@ -116,9 +86,15 @@ pub fn is_x2() -> bool {
     MODE.load(Ordering::Relaxed) == X2_APIC
 }
 
-/// The xAPIC page, for the assembly that runs first on an AP; 0 in x2APIC mode.
-pub(crate) fn mmio() -> u64 {
-    if is_x2() { 0 } else { MMIO }
+/// The way to the registers, the same for all CPUs.
+pub(crate) fn local() -> LocalApic {
+    let page = if is_x2() {
+        ptr::null_mut()
+    } else {
+        MMIO as *mut u8
+    };
+    // SAFETY: the mode is the CPU's; in xAPIC mode `init` has mapped the page.
+    unsafe { LocalApic::at(page) }
 }
 
 /// Finds the BSP's APIC and switches it on.
@@ -149,7 +125,7 @@ pub(crate) fn init(asked: ApicMode) {
 
 /// Whether an interrupt can be sent to the CPU with this ID.
 pub(crate) fn can_address(id: ApicId) -> bool {
-    is_x2() && id.get() < u32::MAX || id.get() < mode::FIRST_TOO_LARGE
+    local().can_address(id)
 }
 
 /// Switches over to x2APIC if one of these CPUs cannot be addressed otherwise. On the BSP, before others
@@ -272,54 +248,10 @@ fn is_set(first: u32, vector: u8) -> bool {
     read(first + vector / 32 * 0x10) >> (vector % 32) & 1 == 1
 }
 
-/// Sends an interrupt. Any CPU, any context.
-///
-/// In x2APIC mode a write to the command register does not wait for earlier stores, so they are
-/// made visible first (Intel SDM 3A, 11.12.3): who gets the interrupt sees what its sender wrote.
-///
-/// An ID that this mode's command register cannot name is nobody's: nothing is sent.
+/// Sends an interrupt. Any CPU, any context: see [`LocalApic::send`].
 pub(crate) fn send(target: Target, ipi: Ipi) {
-    const ASSERT: u32 = 1 << 14;
-    const ALL_OTHERS: u32 = 0b11 << 18;
-    // All ones address everybody, this CPU included (Intel SDM 3A, 11.6.2.1); an ID that was cut to
-    // 8 bits would address somebody else.
-    let everybody = if is_x2() { u32::MAX } else { 0xff };
-    let (shorthand, destination) = match target {
-        Target::One(id) if id.get() >= everybody => return,
-        Target::One(id) => (0, id.get()),
-        Target::AllOthers => (ALL_OTHERS, 0),
-    };
-    let command = ASSERT
-        | shorthand
-        | match ipi {
-            Ipi::Vector(vector) => u32::from(vector),
-            Ipi::Nmi => NMI_DELIVERY,
-            Ipi::Init => 0b101 << 8,
-            Ipi::StartUp { page } => 0b110 << 8 | u32::from(page),
-        };
-    if is_x2() {
-        // SAFETY: fences only order; every CPU with long mode has them.
-        unsafe {
-            core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags));
-        }
-        let command = u64::from(destination) << 32 | u64::from(command);
-        // SAFETY: the command register; what the interrupt does is in its handler's hands.
-        unsafe { Msr::new(0x800 + (COMMAND_LOW >> 4)).write(command) };
-    } else {
-        // Uncached stores wait for all earlier ones; the compiler must not let them overtake.
-        compiler_fence(Ordering::SeqCst);
-        // Two registers: an interrupt in between would use the wrong destination, hence none. An
-        // NMI in between may; so each sender leaves the upper register as it found it.
-        interrupts::without(|| {
-            // An NMI may have come while an earlier command was on its way.
-            wait_until_sent();
-            let found = read(COMMAND_HIGH);
-            write(COMMAND_HIGH, destination << 24);
-            write(COMMAND_LOW, command);
-            wait_until_sent();
-            write(COMMAND_HIGH, found);
-        });
-    }
+    // SAFETY: the kernel's callers send what their target expects.
+    unsafe { local().send(target, ipi) }
 }
 
 /// Lets this CPU's timer count, without interrupts, until [`stop_timer`]: for [`counted`].
@@ -363,39 +295,11 @@ pub(crate) fn stop_timer() {
     write(TIMER_INITIAL, 0);
 }
 
-/// Waits until the xAPIC has passed the command on. Bounded: an APIC that never does must not hang
-/// a CPU that has interrupts off.
-fn wait_until_sent() {
-    const PENDING: u32 = 1 << 12;
-    for _ in 0..100_000 {
-        if read(COMMAND_LOW) & PENDING == 0 {
-            return;
-        }
-        core::hint::spin_loop();
-    }
-}
-
 fn read(register: u32) -> u32 {
-    if is_x2() {
-        // SAFETY: reading an APIC register has no effect on memory. 32 bits are defined.
-        unsafe { Msr::new(0x800 + (register >> 4)).read() as u32 }
-    } else {
-        // SAFETY: `init` has mapped the page.
-        unsafe {
-            (VirtAddr::new(MMIO) + u64::from(register))
-                .as_ptr::<u32>()
-                .read_volatile()
-        }
-    }
+    local().read(register)
 }
 
 fn write(register: u32, value: u32) {
-    if is_x2() {
-        // SAFETY: the callers above write what the register is for.
-        unsafe { Msr::new(0x800 + (register >> 4)).write(u64::from(value)) }
-    } else {
-        let pointer = (VirtAddr::new(MMIO) + u64::from(register)).as_mut_ptr::<u32>();
-        // SAFETY: `init` has mapped the page; the callers above write what the register is for.
-        unsafe { pointer.write_volatile(value) }
-    }
+    // SAFETY: the callers above write what the register is for.
+    unsafe { local().write(register, value) }
 }

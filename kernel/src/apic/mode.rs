@@ -11,9 +11,6 @@ use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags};
 use super::{X_APIC, X2_APIC, switch_on};
 use crate::{emit, exit, log};
 
-/// The first ID that does not fit into xAPIC mode: 255 is everybody (Intel SDM 3A, 11.6.2.1).
-pub(super) const FIRST_TOO_LARGE: u32 = 255;
-
 /// Decides. On the BSP, before its APIC is used. Ends the kernel if it cannot be as asked.
 pub(super) fn choose(asked: ApicMode, features: &FeatureInfo) -> u64 {
     let can = features.has_x2apic();

@@ -74,7 +74,7 @@ impl Gates {
 /// An interrupt gate (Intel SDM 3A, figure 6-8): present, type 0xe (interrupts off on entry),
 /// ring 0, code selector 8, `stack` = 1 + place in the TSS's stack table or 0 for the current
 /// stack.
-pub(crate) fn gate(handler: u64, stack: u16) -> [u64; 2] {
+fn gate(handler: u64, stack: u16) -> [u64; 2] {
     const PRESENT_INTERRUPT_GATE: u64 = 0x8e00 << 32;
     const KERNEL_CODE: u64 = 0x08 << 16;
     let low = (handler & 0xffff)

@@ -19,7 +19,7 @@ pub(crate) mod unasked;
 use core::sync::atomic::Ordering;
 
 pub(crate) use hook::Hook;
-pub(crate) use idt::{gate, load};
+pub(crate) use idt::load;
 pub(crate) use unasked::Unasked;
 pub use unasked::{spurious, stray, unhandled_nmis};
 

@@ -67,18 +67,6 @@ impl Frames {
         })
     }
 
-    /// Takes `bytes` (whole pages) in one piece that ends below `limit`.
-    pub(crate) fn take_below(&self, bytes: u64, limit: u64) -> Option<PhysAddr> {
-        self.locked(|ranges| {
-            let range = ranges
-                .usable
-                .iter_mut()
-                .find(|r| r.end - r.start >= bytes && r.start + bytes <= limit)?;
-            range.start += bytes;
-            Some(PhysAddr::new(range.start - bytes))
-        })
-    }
-
     /// Takes `bytes` (whole pages) below 1 MiB, for code that starts in real mode, from the upper end: firmware
     /// keeps its data at the bottom.
     pub(crate) fn take_low(&self, bytes: u64) -> Option<PhysAddr> {
@@ -90,15 +78,6 @@ impl Frames {
             low.end -= bytes;
             Some(PhysAddr::new(low.end))
         })
-    }
-
-    /// Takes back what [`take_low`](Self::take_low) has given, if it was the last; else it is lost.
-    pub(crate) fn give_low(&self, start: PhysAddr, bytes: u64) {
-        self.locked(|ranges| {
-            if ranges.low.end == start.as_u64() {
-                ranges.low.end += bytes;
-            }
-        });
     }
 
     /// Bytes in the largest piece that is left.

@@ -9,7 +9,7 @@ use x86_64::{
     },
 };
 
-use super::{FRAMES, frames::TableFrames, virt};
+use super::{frames::TableFrames, virt};
 use crate::interrupts;
 
 /// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings only:
@@ -23,39 +23,9 @@ static TABLES: SpinMutex<()> = SpinMutex::new(());
 pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
     let flags =
         PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE | extra;
-    map_with(Cr3::read().0, page, frame, flags);
-}
-
-/// Maps the page at `page` to `frame` with exactly these flags, in the tables under `level_4`.
-///
-/// # Panics
-/// As [`map`].
-pub(crate) fn map_with(level_4: PhysFrame, page: VirtAddr, frame: PhysAddr, flags: PageTableFlags) {
     interrupts::without(|| {
         let _exclusive = TABLES.lock();
-        insert(level_4, page, frame, flags);
-    });
-}
-
-/// As [`map_with`], unless the page is mapped to that frame already.
-///
-/// # Panics
-/// As [`map`]; in particular, if the page is mapped to another frame.
-pub(crate) fn map_if_new(
-    level_4: PhysFrame,
-    page: VirtAddr,
-    frame: PhysAddr,
-    flags: PageTableFlags,
-) {
-    interrupts::without(|| {
-        let _exclusive = TABLES.lock();
-        // SAFETY: as in `insert`; nothing is changed.
-        let table = unsafe { &mut *virt(level_4.start_address()).as_mut_ptr::<PageTable>() };
-        // SAFETY: as in `insert`.
-        let mapper = unsafe { OffsetPageTable::new(table, virt(PhysAddr::zero())) };
-        if mapper.translate_addr(page) != Some(frame) {
-            insert(level_4, page, frame, flags);
-        }
+        insert(Cr3::read().0, page, frame, flags);
     });
 }
 
@@ -93,25 +63,4 @@ fn insert(level_4: PhysFrame, page: VirtAddr, frame: PhysAddr, flags: PageTableF
         Ok(flush) => flush.flush(),
         Err(error) => panic!("cannot map {page:?}: {error:?}"),
     }
-}
-
-/// A new level-4 table with the upper half of the current one: the kernel's half. It lies below 4 GiB,
-/// since 32-bit code is to load it.
-///
-/// # Panics
-/// If memory below 4 GiB runs out.
-pub(crate) fn new_level_4() -> PhysFrame {
-    let frame = FRAMES
-        .take_below(4096, 1 << 32)
-        .expect("a frame below 4 GiB");
-    let current = virt(Cr3::read().0.start_address()).as_ptr::<PageTable>();
-    // SAFETY: the frame was just taken; a table is as large as a frame.
-    let table = unsafe { &mut *virt(frame).as_mut_ptr::<PageTable>() };
-    table.zero();
-    for index in 256..512 {
-        // SAFETY: the current level-4 table, mapped; its upper half does not change any more: all
-        // regions the kernel uses have been touched on the BSP.
-        table[index] = unsafe { (&(*current))[index].clone() };
-    }
-    PhysFrame::containing_address(frame)
 }

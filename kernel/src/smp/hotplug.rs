@@ -10,17 +10,9 @@ use core::{
     sync::atomic::{Ordering, fence},
 };
 
-use alloc::vec::Vec;
-use spin::Mutex;
+use bringup::{Refused, SlotState};
 
-use super::{
-    Parked, entry,
-    records::Reason,
-    report,
-    seat::{self, Seat, State},
-    start::{How, NoLowMemory, Starter},
-    work,
-};
+use super::{STARTER, report, run, work};
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex},
@@ -44,16 +36,16 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     if cpu == CpuIndex::BSP {
         return Err(OfflineError::Bsp);
     }
-    let seat = seat::of(cpu).filter(|_| cpu::is_online(cpu));
-    let seat = seat.ok_or(OfflineError::NotOnline)?;
+    let area = cpu::area(cpu).filter(|_| cpu::is_online(cpu));
+    let area = area.ok_or(OfflineError::NotOnline)?;
     hand_over_devices(cpu)?;
     // Release: pairs with the swap in `work::idle`.
-    seat.area().leave.store(true, Ordering::Release);
+    area.leave.store(true, Ordering::Release);
     ipi::wake(cpu);
-    interrupts::halt_until(|| seat.state() == State::Offline);
+    interrupts::halt_until(|| STARTER.state(cpu) == SlotState::Offline);
     // Once more, for a line that was routed to it in the meantime; from here on none is.
     hand_over_devices(cpu)?;
-    crate::log!("{cpu} ({}) is offline", seat.apic_id());
+    crate::log!("{cpu} ({}) is offline", cpu::apic_id(cpu));
     Ok(())
 }
 
@@ -72,41 +64,25 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
 /// As [`offline`], and if memory runs out for a CPU that has never been online.
 pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     let _exclusive = work::exclusive("online");
-    let seat = seat::of(cpu).ok_or(StartError::NotListed)?;
+    let id = cpu::map().apic_id(cpu).ok_or(StartError::NotListed)?;
     if cpu::is_online(cpu) {
         return Err(StartError::AlreadyOnline);
     }
-    if !apic::can_address(seat.apic_id()) {
+    if !apic::can_address(id) {
         return Err(StartError::NotAddressable);
     }
-    let mut starter = Starter::new();
-    let started = starter.start(&[seat], How::Each);
-    started.map_err(|NoLowMemory| StartError::NoLowMemory)?;
-    let bring_up = starter.finish(&[seat]);
-    note(&bring_up.parked);
-    if bring_up.missing.is_empty() {
+    let faults = report::faults().len();
+    run(|other| other.cpu == cpu, false).map_err(StartError::Refused)?;
+    if STARTER.state(cpu) == SlotState::Online {
+        cpu::set_online(cpu::area(cpu).expect("it was made before the start"));
         barrier::catch_up(cpu);
-        crate::log!("{cpu} ({}) is online", seat.apic_id());
+        crate::log!("{cpu} ({id}) is online");
         Ok(())
-    } else if bring_up.faults.is_empty() {
+    } else if report::faults().len() == faults {
         Err(StartError::Silent)
     } else {
         Err(StartError::Faulted)
     }
-}
-
-/// CPUs that have parked themselves since boot, as far as they have come. BSP, thread context.
-#[must_use]
-pub fn parked() -> Parked {
-    let mut seen = SEEN.lock();
-    while let Some(note) = entry::next_note() {
-        match note.reason {
-            // It had been given up before.
-            Reason::Fault { .. } => report::stray_fault(note),
-            Reason::Unlisted | Reason::Late => seen.parked.add(note.apic_id),
-        }
-    }
-    seen.parked.clone()
 }
 
 /// Why a CPU is not taken out.
@@ -129,11 +105,11 @@ pub enum StartError {
     AlreadyOnline,
     /// Its APIC ID does not fit into 8 bits, and the APICs are not in x2APIC mode.
     NotAddressable,
-    /// There are no two usable pages below 1 MiB side by side, for it to wake up in.
-    NoLowMemory,
+    /// No CPU can be started.
+    Refused(Refused),
     /// It has not answered: perhaps it is not plugged in.
     Silent,
-    /// It has answered, and gone wrong. The log says how.
+    /// It has answered, and faulted. The log says how.
     Faulted,
 }
 
@@ -155,30 +131,14 @@ impl fmt::Display for StartError {
             Self::NotListed => "the firmware lists no CPU with this index",
             Self::AlreadyOnline => "the CPU is online already",
             Self::NotAddressable => "the CPU's APIC ID needs x2APIC mode",
-            Self::NoLowMemory => {
-                "there are no two usable pages below 1 MiB for the CPU to wake up in"
-            }
+            Self::Refused(refused) => return refused.fmt(f),
             Self::Silent => "the CPU does not answer: is it plugged in?",
-            Self::Faulted => "the CPU has gone wrong while it started",
+            Self::Faulted => "the CPU has faulted while it started",
         })
     }
 }
 
 impl core::error::Error for StartError {}
-
-/// Who has parked himself, as far as it has been read, and how many of them have been told of.
-struct Seen {
-    parked: Parked,
-    told: (usize, usize),
-}
-
-static SEEN: Mutex<Seen> = Mutex::new(Seen {
-    parked: Parked {
-        unlisted: Vec::new(),
-        late: Vec::new(),
-    },
-    told: (0, 0),
-});
 
 /// Has the BSP take the interrupts of devices that are routed to this CPU.
 fn hand_over_devices(cpu: CpuIndex) -> Result<(), OfflineError> {
@@ -186,26 +146,10 @@ fn hand_over_devices(cpu: CpuIndex) -> Result<(), OfflineError> {
     moved.map(drop).map_err(|_| OfflineError::InterruptsStay)
 }
 
-/// Remembers who has parked himself.
-pub(super) fn note(parked: &Parked) {
-    let mut seen = SEEN.lock();
-    seen.parked.unlisted.extend(&parked.unlisted);
-    seen.parked.late.extend(&parked.late);
-}
-
-/// Those who have not been told of; they are from now on.
-pub(super) fn untold() -> Parked {
-    let now = parked();
-    let (unlisted, late) =
-        core::mem::replace(&mut SEEN.lock().told, (now.unlisted.len(), now.late.len()));
-    Parked {
-        unlisted: now.unlisted[unlisted..].to_vec(),
-        late: now.late[late..].to_vec(),
-    }
-}
-
 /// The way out of the idle loop of a CPU that is to leave. Thread context, interrupts on.
-pub(super) fn leave(seat: &'static Seat) -> ! {
+pub(super) fn leave() -> ! {
+    let me = cpu::current();
+    let area = cpu::local();
     timer::stop();
     // What devices have sent here before they were moved. Interrupts are off when it returns.
     ioapic::drain();
@@ -213,14 +157,15 @@ pub(super) fn leave(seat: &'static Seat) -> ! {
     interrupts::as_handler(ipi::serve_calls);
     // From here on nobody begins to wait for this CPU. Release: pairs with the load in `cpu::is_online`;
     // what it has counted is visible to who finds it gone, and does not wait for it.
-    seat.area().online.store(false, Ordering::Release);
+    area.online.store(false, Ordering::Release);
     // Who has begun before: either he sees, when he looks again, that this CPU is gone, or what he has asked
     // is seen here. Pairs with the fences in `ipi::call` and `barrier::Call::begin`.
     fence(Ordering::SeqCst);
-    ipi::refuse_calls(&seat.area().calls);
+    ipi::refuse_calls(&area.calls);
     barrier::serve();
     apic::silence();
-    seat.go(State::Online, State::Offline);
+    STARTER.leave(me);
     ipi::wake(CpuIndex::BSP);
-    entry::park()
+    // SAFETY: this CPU has left; whatever would wait for it has seen that.
+    unsafe { bringup::park() }
 }

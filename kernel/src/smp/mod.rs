@@ -1,41 +1,50 @@
-//! The other CPUs (APs): started all at once, then idle until there is work; taken out and brought back.
+//! The other CPUs (APs): started all at once by crate [`bringup`], then idle until there is work; taken out and
+//! brought back.
 //!
-//! | step | where |
+//! | | where |
 //! |---|---|
-//! | INIT, SIPI, SIPI; who is silent is started once more, then given up | `start` |
-//! | stacks, areas and descriptors for each listed CPU | `seat` |
-//! | the pages below 1 MiB in which CPUs wake up | `trampoline.rs` |
-//! | all of those of a start, and faults on purpose in them | `trampolines.rs` |
-//! | real mode, protected mode, long mode | `trampoline.S` |
-//! | APIC ID from the APIC, look-up, only then a stack | `ap_entry.S` |
-//! | descriptors, interrupts, APIC, clock, online | `entry` |
-//! | what those write down who cannot go on | `records` |
-//! | idle, jobs | `work` |
+//! | what the crate asks of this kernel; an AP's set-up | here |
+//! | work for CPUs, and the idle loop | `work` |
 //! | [`offline`], [`online`], CPUs that are plugged in | `hotplug` |
+//! | what is said about it all | `report` |
+//! | faults on purpose | `faults` |
 //!
-//! `docs/bring-up.md` tells it as a story, with the traps on the way.
+//! `docs/bring-up.md` describes it step by step, with the traps on the way.
+//!
+//! `unsafe` in this module: what is promised to the crate.
 
-mod entry;
+mod faults;
 mod hotplug;
-mod records;
 mod report;
-mod seat;
-mod start;
-mod trampoline;
-mod trampolines;
 pub(crate) mod work;
 
+use core::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    time::Duration,
+};
+
 use alloc::vec::Vec;
-use core::time::Duration;
+use bringup::{
+    Arrival, Event, LOW_PAGES, MAX_CPUS, Plan, Progress, Refused, SlotState, Starter, Steps,
+};
+use protocol::{
+    options::{Options, StartMode},
+    start::Faulted,
+};
+use spin::Once;
+use x86_64::PhysAddr;
 
-use protocol::start::{Faulted, Steps};
+use crate::{
+    apic, barrier, clock,
+    cpu::{self, ApicId, CpuIndex, Descriptors},
+    exit, interrupts, ipi,
+    memory::{self, FRAMES, stack},
+    panic, serial, timer,
+};
 
-use crate::cpu::{self, ApicId, CpuIndex};
-
-pub(crate) use entry::{is_starting, park_faulty};
-pub use hotplug::{OfflineError, StartError, offline, online, parked};
+pub use hotplug::{OfflineError, StartError, offline, online};
 pub(crate) use report::latecomers;
-pub(crate) use start::start;
+pub use report::{Parked, parked};
 pub use work::run_on_each;
 
 /// How the start of the CPUs went.
@@ -44,8 +53,7 @@ pub use work::run_on_each;
 pub struct BringUp {
     /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
     pub missing: Vec<ApicId>,
-    /// What went wrong with CPUs, in the order in which it was seen; with one that was started again and
-    /// then came, too.
+    /// CPUs that faulted, in the order in which it was seen; those that were started again and then came, too.
     pub faults: Vec<Faulted>,
     /// CPUs that have parked themselves, as far as they had been seen when the last listed one was online.
     pub parked: Parked,
@@ -53,31 +61,224 @@ pub struct BringUp {
     pub micros: u64,
     /// CPUs whose clock was seen to be behind that of another one, and by how much at least.
     pub behind: Vec<(CpuIndex, Duration)>,
-    /// When the first INIT was sent, in nanoseconds since boot.
-    begin: u64,
-    /// The BSP's steps.
     steps: Steps,
 }
 
-/// CPUs that run, but are not used: they halt, interrupts off.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Parked {
-    /// CPUs that started but that the firmware does not list as enabled.
-    pub unlisted: Vec<ApicId>,
-    /// CPUs that started after they had been given up.
-    pub late: Vec<ApicId>,
+static STARTER: Starter<Kernel, MAX_CPUS> = Starter::new(Kernel);
+
+/// How long CPUs have, in milliseconds. Written once, by [`start`].
+static TIMEOUT_MS: AtomicU32 = AtomicU32::new(0);
+
+/// What is kept of each CPU for its start.
+struct Own {
+    descriptors: Once<&'static Descriptors>,
+    /// By how many ticks its clock was found to be behind that of another CPU.
+    behind: AtomicU64,
 }
 
-impl Parked {
-    /// Adds one: late, if anybody has called it. (A broadcast reaches others, too, such as CPUs that are
-    /// listed, but not as enabled.)
-    fn add(&mut self, id: ApicId) {
-        let seat = cpu::map().index_of(id).and_then(seat::of);
-        if seat.is_some_and(|seat| seat.attempts() > 0) {
-            self.late.push(id);
-        } else {
-            self.unlisted.push(id);
+static OWN: [Own; MAX_CPUS] = [const {
+    Own {
+        descriptors: Once::new(),
+        behind: AtomicU64::new(0),
+    }
+}; MAX_CPUS];
+
+/// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before and
+/// after.
+pub(crate) fn start(options: &Options) -> BringUp {
+    cpu::set_online(cpu::local());
+    TIMEOUT_MS.store(options.patience, Ordering::Relaxed);
+    faults::arm(options.fault);
+    let prepared = STARTER.prepare(apic::local(), cpu::map());
+    let steps = prepared.and_then(|()| start_as_asked(options.start));
+    let steps = steps.unwrap_or_else(|refused| {
+        crate::log!("{refused}: no other CPU can be started");
+        Steps::default()
+    });
+    let progress = || STARTER.progress().filter(|cpu| cpu.is_enabled);
+    let is_up = |cpu: &Progress| cpu.state == SlotState::Online;
+    for area in progress()
+        .filter(is_up)
+        .filter_map(|cpu| cpu::area(cpu.cpu))
+    {
+        cpu::set_online(area);
+    }
+    let behind = |cpu: Progress| OWN[cpu.cpu.get()].behind.load(Ordering::Relaxed);
+    let last = progress()
+        .filter(is_up)
+        .map(|cpu| report::since(cpu.stamps[5], steps.begin));
+    let bring_up = BringUp {
+        missing: progress()
+            .filter(|cpu| !is_up(cpu))
+            .map(|cpu| cpu.apic_id)
+            .collect(),
+        faults: report::faults(),
+        parked: parked(),
+        micros: last.max().unwrap_or(0) / 1000,
+        behind: progress()
+            .filter(|cpu| is_up(cpu) && behind(*cpu) > 0)
+            .map(|cpu| (cpu.cpu, clock::length(behind(cpu))))
+            .collect(),
+        steps,
+    };
+    report::all(&bring_up, options.job);
+    bring_up
+}
+
+/// Starts the enabled CPUs. Those that are to fail on purpose in the trampoline, which all share, come last.
+fn start_as_asked(mode: StartMode) -> Result<Steps, Refused> {
+    let broadcast = mode == StartMode::Broadcast && !faults::chosen();
+    if mode != StartMode::Serial {
+        let sound = |cpu: Progress| cpu.is_enabled && !faults::is_last(cpu.apic_id);
+        let steps = run(sound, broadcast)?;
+        let rest = run(
+            |cpu| cpu.is_enabled && faults::is_last(cpu.apic_id),
+            broadcast,
+        )?;
+        return Ok(together(steps, rest));
+    }
+    let mut one_by_one = cpu::map().iter_enabled();
+    one_by_one.try_fold(Steps::default(), |steps, (index, _)| {
+        Ok(together(steps, run(|cpu| cpu.cpu == index, false)?))
+    })
+}
+
+fn run(wanted: impl Fn(Progress) -> bool, broadcast: bool) -> Result<Steps, Refused> {
+    let plan = Plan {
+        broadcast,
+        timeout_ns: u64::from(TIMEOUT_MS.load(Ordering::Relaxed)) * 1_000_000,
+        ..Plan::default()
+    };
+    STARTER.start(wanted, &plan)
+}
+
+/// One start, and another one after it.
+fn together(first: Steps, then: Steps) -> Steps {
+    if first.begin == 0 || then.begin == 0 {
+        return if then.begin == 0 { first } else { then };
+    }
+    let later = then.begin - first.begin;
+    let second_sipi_ns = match then.seconds {
+        0 => first.second_sipi_ns,
+        _ => later + then.second_sipi_ns,
+    };
+    Steps {
+        second_sipi_ns,
+        seconds: first.seconds + then.seconds,
+        all_ns: later + then.all_ns,
+        ..first
+    }
+}
+
+/// Whether this CPU may fail alone: it is on its way, or has been taken out. Not so from the moment on at
+/// which it says that it is ready, when it may be declared online at any time, to that at which it has
+/// answered everything and left.
+pub(crate) fn is_starting() -> bool {
+    let cpu = cpu::current();
+    cpu != CpuIndex::BSP && STARTER.state(cpu) != SlotState::Online
+}
+
+/// The end of a CPU that has faulted while it started: it is recorded and halts.
+pub(crate) fn park_faulty(vector: Option<u8>, address: u64) -> ! {
+    STARTER.fail(cpu::current(), vector, address)
+}
+
+/// This kernel, as the crate sees it.
+#[derive(Debug)]
+struct Kernel;
+
+// SAFETY: the low pages come from the memory map and are never given back; all of physical memory is mapped
+// where `virt` says; stacks are each CPU's own, mapped in the one set of tables that there is.
+unsafe impl bringup::Kernel for Kernel {
+    fn nanos(&self) -> u64 {
+        clock::nanos()
+    }
+
+    /// Halts for about a millisecond, whether interrupts are on or off. Where the timer is in use, whose period
+    /// may be a minute, waits for less than that and does not halt.
+    fn pause(&self) {
+        use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
+        faults::on_the_bsp();
+        clock::mark();
+        if timer::is_periodic() {
+            clock::spin_for(100_000);
+            return;
         }
+        let enabled = interrupts::enabled();
+        disable();
+        timer::set_alarm(1_000_000);
+        enable_and_hlt();
+        disable();
+        timer::clear_alarm();
+        if enabled {
+            enable();
+        }
+    }
+
+    fn low_pages(&self) -> Option<u64> {
+        let pages = faults::has_memory().then(|| FRAMES.take_low(LOW_PAGES as u64 * 4096));
+        pages.flatten().map(PhysAddr::as_u64)
+    }
+
+    fn virt(&self, physical: u64) -> *mut u8 {
+        memory::virt(PhysAddr::new(physical)).as_mut_ptr()
+    }
+
+    fn stack(&self, cpu: CpuIndex) -> Option<*mut u8> {
+        cpu::allocate_up_to(cpu);
+        OWN[cpu.get()]
+            .descriptors
+            .call_once(|| Descriptors::allocate(cpu));
+        Some(stack::allocate(cpu, stack::Purpose::Main).as_mut_ptr())
+    }
+
+    fn stopped(&self, cpu: CpuIndex) {
+        // It may have been reset in the middle of a line.
+        serial::break_lock_of(cpu);
+        let area = cpu::area(cpu).expect("`stack` has made it");
+        // Relaxed: the CPU has taken it back before it left, which the BSP has seen.
+        let is_to_leave = area.leave.load(Ordering::Relaxed);
+        assert!(!is_to_leave, "{cpu} is to leave before it has come");
+        // So that the first CPU that comes has something to compare its clock to.
+        clock::mark();
+        faults::in_the_trampoline(cpu);
+    }
+
+    fn report(&self, event: Event) {
+        report::event(event);
+    }
+
+    /// Waits for nothing and allocates nothing. (It takes the log's lock if it has something to report: that it has
+    /// faulted, or that its machine-check banks hold an old error.)
+    fn enter(&'static self, arrival: Arrival) -> ! {
+        faults::in_the_first_line(&arrival);
+        let area = cpu::area(arrival.cpu()).expect("`stack` has made it");
+        cpu::install(area);
+        // It may have been in a handler when it was started again.
+        area.handlers.store(0, Ordering::Relaxed);
+        area.in_nmi.store(false, Ordering::Relaxed);
+        let own = &OWN[arrival.cpu().get()];
+        own.descriptors.get().expect("`stack` has made them").load();
+        interrupts::load();
+        faults::in_rust(&arrival);
+        arrival.stamp(0);
+        apic::enable();
+        cpu::topology::read();
+        arrival.stamp(1);
+        let behind = clock::compare(faults::has_slow_clock(&arrival));
+        own.behind.store(behind, Ordering::Relaxed);
+        // A CPU that is started again may have been asked before it left, or by one that did not know that yet:
+        // by interrupts that INIT has swept away. What is asked from here on comes.
+        area.nmi_asked.store(false, Ordering::Relaxed);
+        area.barrier.take_nmi();
+        barrier::serve();
+        ipi::refuse_calls(&area.calls);
+        if panic::is_reported_elsewhere() {
+            exit::halt();
+        }
+        let me = arrival.apic_id();
+        arrival.online();
+        faults::when_online(me);
+        work::idle()
     }
 }

@@ -1,87 +1,109 @@
 //! What is said about the start of the CPUs.
 
-use core::sync::atomic::Ordering;
-
+use alloc::vec::Vec;
+use bringup::{Event as Noticed, Fault, Progress, SlotState, Stage};
 use protocol::{
     event::{Cpu, Event},
     options::Job,
-    start::{Faulted, Stamps},
+    start::{self, Faulted, Stamps, Steps},
 };
+use spin::Mutex;
 
-use super::{
-    BringUp, hotplug,
-    records::{Note, Reason},
-    seat::{self, Seat, State},
-};
+use super::{BringUp, STARTER};
 use crate::{
     clock,
     cpu::{self, ApicId, topology},
     emit, log,
 };
 
+/// CPUs that run, but are not used: they halt, interrupts off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parked {
+    /// CPUs that started but that the firmware does not list as enabled.
+    pub unlisted: Vec<ApicId>,
+    /// CPUs that started after they had been given up.
+    pub late: Vec<ApicId>,
+}
+
+/// What has happened so far, and how many CPUs that have parked have been logged.
+struct Seen {
+    faults: Vec<Faulted>,
+    parked: Parked,
+    logged: (usize, usize),
+}
+
+static SEEN: Mutex<Seen> = Mutex::new(Seen {
+    faults: Vec::new(),
+    parked: Parked {
+        unlisted: Vec::new(),
+        late: Vec::new(),
+    },
+    logged: (0, 0),
+});
+
+/// CPUs that have parked themselves since boot, as far as they have come. BSP, thread context.
+#[must_use]
+pub fn parked() -> Parked {
+    STARTER.poll();
+    SEEN.lock().parked.clone()
+}
+
+/// CPUs that have faulted while they started, since boot.
+pub(super) fn faults() -> Vec<Faulted> {
+    SEEN.lock().faults.clone()
+}
+
+/// Something has happened while CPUs started.
+pub(super) fn event(event: Noticed) {
+    match event {
+        Noticed::Faulted(fault) => {
+            log!("{fault}");
+            let fault = in_words_of_events(fault);
+            emit(&Event::Faulted(fault));
+            SEEN.lock().faults.push(fault);
+        }
+        Noticed::Retried(id) => log!("{id} has not started: trying once more"),
+        Noticed::Unlisted(id) => SEEN.lock().parked.unlisted.push(id),
+        Noticed::Late(id) => SEEN.lock().parked.late.push(id),
+    }
+}
+
+fn in_words_of_events(fault: Fault) -> Faulted {
+    Faulted {
+        apic_id: fault.apic_id.get(),
+        stage: match fault.stage {
+            Stage::Real => start::Stage::Real,
+            Stage::Protected => start::Stage::Protected,
+            Stage::Long => start::Stage::Long,
+            Stage::Entry => start::Stage::Entry,
+            Stage::Rust => start::Stage::Rust,
+        },
+        vector: fault.vector,
+        address: fault.address,
+    }
+}
+
 /// The whole report, once the start is over.
 pub(super) fn all(bring_up: &BringUp, job: Job) {
-    cpus(bring_up.begin);
+    cpus(bring_up.steps.begin);
     if job == Job::Timeline {
-        timeline(bring_up);
+        timeline(&bring_up.steps);
     }
     summary(bring_up);
-    hotplug::note(&bring_up.parked);
     latecomers();
 }
 
-/// A CPU has gone wrong. (With its own words, if it had come as far as that.)
-pub(super) fn fault(fault: &Faulted) {
-    let Faulted {
-        apic_id,
-        stage,
-        vector,
-        address,
-    } = *fault;
-    let id = ApicId::new(apic_id);
-    match vector {
-        Some(vector) if address == 0 => log!("{id} has gone wrong {stage}: exception {vector}"),
-        Some(vector) => log!("{id} has gone wrong {stage}: exception {vector} at {address:#x}"),
-        None => log!("{id} has gone wrong {stage}: a panic"),
-    }
-    emit(&Event::Faulted(*fault));
-}
-
-/// A fault that is read when the start is over.
-pub(super) fn stray_fault(note: Note) {
-    if let Reason::Fault {
-        stage,
-        vector,
-        address,
-    } = note.reason
-    {
-        fault(&Faulted {
-            apic_id: note.apic_id.get(),
-            stage,
-            vector,
-            address,
-        });
-    }
-}
-
-/// A CPU is given another chance.
-pub(super) fn once_more(id: ApicId) {
-    log!("{id} has not started: trying once more");
-}
-
-/// No CPU can be started.
-pub(super) fn no_low_memory() {
-    log!("no two usable pages below 1 MiB side by side: no other CPU can be started");
-}
-
-/// Who has parked himself and has not been told of. Once more before the kernel ends.
+/// CPUs that have parked and have not been logged. Once more before the kernel ends.
 pub(crate) fn latecomers() {
-    let parked = hotplug::untold();
-    for id in &parked.unlisted {
+    let now = parked();
+    let logged = (now.unlisted.len(), now.late.len());
+    let (unlisted, late) = core::mem::replace(&mut SEEN.lock().logged, logged);
+    for id in &now.unlisted[unlisted..] {
         log!("{id} has started, but the firmware does not list it as enabled: parked");
         emit(&Event::Unlisted { apic_id: id.get() });
     }
-    for id in &parked.late {
+    for id in &now.late[late..] {
         log!("{id} has started after it was given up: parked");
         emit(&Event::Late { apic_id: id.get() });
     }
@@ -92,18 +114,18 @@ fn cpus(begin: u64) {
     if !log::is_json() {
         log::plain(Cpu::HEADER);
     }
-    for seat in online() {
-        let topology = topology::of(seat.cpu()).expect("read before it was online");
+    for cpu in online() {
+        let topology = topology::of(cpu.cpu).expect("read before it was online");
         let place = topology.place;
         let row = Cpu {
-            index: seat.cpu().get() as u32,
-            apic_id: seat.apic_id().get(),
+            index: cpu.cpu.get() as u32,
+            apic_id: cpu.apic_id.get(),
             package: place.package,
             die: place.die,
             core: place.core,
             thread: place.thread,
             kind: topology::kind(topology),
-            online_us: since(seat.last_stamp(), begin) / 1000,
+            online_us: since(cpu.stamps[5], begin) / 1000,
         };
         emit(&Event::Cpu(row));
         if !log::is_json() {
@@ -113,20 +135,25 @@ fn cpus(begin: u64) {
 }
 
 /// When each CPU was how far.
-fn timeline(bring_up: &BringUp) {
-    emit(&Event::Steps(bring_up.steps));
-    for seat in online().skip(1) {
-        let stamp = |phase: usize| seat.stamps[phase].load(Ordering::Relaxed);
+fn timeline(steps: &bringup::Steps) {
+    emit(&Event::Steps(Steps {
+        prepared_ns: steps.prepared_ns,
+        sipi_ns: steps.sipi_ns,
+        second_sipi_ns: steps.second_sipi_ns,
+        seconds: steps.seconds,
+        all_ns: steps.all_ns,
+    }));
+    for cpu in online().skip(1) {
         emit(&Event::Stamps(Stamps {
-            index: seat.cpu().get() as u32,
-            apic_id: seat.apic_id().get(),
-            attempts: seat.attempts(),
-            at_ns: core::array::from_fn(|phase| since(stamp(phase), bring_up.begin)),
+            index: cpu.cpu.get() as u32,
+            apic_id: cpu.apic_id.get(),
+            attempts: cpu.attempts,
+            at_ns: cpu.stamps.map(|ticks| since(ticks, steps.begin)),
         }));
     }
 }
 
-/// Who is missing, and how many are there.
+/// Which CPUs are missing, and how many are there.
 fn summary(bring_up: &BringUp) {
     for id in &bring_up.missing {
         log!("{id} is listed by the firmware but has not started: left out");
@@ -150,14 +177,15 @@ fn summary(bring_up: &BringUp) {
     });
 }
 
-fn online() -> impl Iterator<Item = &'static Seat> {
-    seat::all()
-        .iter()
-        .filter(|seat| seat.state() == State::Online)
+/// All that are online. Without low memory the crate knows of no CPU, not even of the BSP.
+fn online() -> impl Iterator<Item = Progress> {
+    STARTER
+        .progress()
+        .filter(|cpu| cpu.state == SlotState::Online)
 }
 
 /// Nanoseconds from `begin`, itself in nanoseconds since boot; 0 for what never was.
-fn since(ticks: u64, begin: u64) -> u64 {
+pub(super) fn since(ticks: u64, begin: u64) -> u64 {
     match ticks {
         0 => 0,
         ticks => clock::at(ticks).saturating_sub(begin),

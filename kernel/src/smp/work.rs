@@ -5,7 +5,7 @@ use core::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use super::{hotplug, seat::Seat};
+use super::hotplug;
 use crate::{
     cpu::{self, CpuIndex},
     interrupts, ipi,
@@ -89,7 +89,7 @@ impl Job {
 }
 
 /// What an AP does: the jobs it is given, `hlt` in between, until it is to leave.
-pub(super) fn idle(seat: &'static Seat) -> ! {
+pub(super) fn idle() -> ! {
     let local = cpu::local();
     x86_64::instructions::interrupts::enable();
     loop {
@@ -102,7 +102,7 @@ pub(super) fn idle(seat: &'static Seat) -> ! {
         });
         if job.is_null() {
             local.leave.store(false, Ordering::Relaxed);
-            hotplug::leave(seat);
+            hotplug::leave();
         }
         // SAFETY: the job lives until this CPU, too, has counted itself out below.
         let job = unsafe { &*job };

@@ -21,24 +21,20 @@ pub struct Fault {
 pub enum FaultKind {
     /// An invalid opcode in the trampoline, in real mode.
     Real,
-    /// The same in protected mode.
+    /// A setting that no CPU has, in protected mode: a general protection fault.
     Protected,
-    /// The same in long mode, still in the trampoline.
-    Long,
     /// The CPU writes to the trampoline's first page, whose code it executes.
     Write,
     /// The CPU executes the trampoline's second page, to which it may write.
     Execute,
-    /// An invalid opcode in the kernel's first instruction, before the CPU has a stack.
+    /// A page fault in the kernel's entry, before the CPU has a stack.
     Entry,
-    /// The same in the first line of Rust.
+    /// An invalid opcode in the first line of Rust.
     Rust,
     /// A panic in Rust, while the CPU starts.
     Panic,
     /// The CPU runs out of stack while it starts.
     Stack,
-    /// A double fault while it starts.
-    Double,
     /// An invalid opcode in Rust, the first time that the CPU is started: not when it is started once more.
     Once,
     /// The CPU sleeps in the trampoline for a while.
@@ -57,17 +53,15 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 17] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("real", Self::Real),
         ("protected", Self::Protected),
-        ("long", Self::Long),
         ("write", Self::Write),
         ("execute", Self::Execute),
         ("entry", Self::Entry),
         ("rust", Self::Rust),
         ("panic", Self::Panic),
         ("stack", Self::Stack),
-        ("double", Self::Double),
         ("once", Self::Once),
         ("late", Self::Late),
         ("slow", Self::Slow),

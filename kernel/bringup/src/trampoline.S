@@ -3,14 +3,14 @@
 //
 //   0 .. FIELDS          this code
 //   FIELDS .. 0x1000     what it reads: descriptor tables, control registers (`Fields`)
-//   0x1000 .. 0x2000     the second page: what it writes, a stack and records of faults (`Notes`)
+//   0x1000 .. 0x3000     two pages that it writes: a stack and fault records (`Data`)
 //
 // The first page is only read, so many CPUs run through it at once. They share the stack, too, and may:
-// the only thing that is ever pushed there is what an exception pushes, and nobody reads it.
+// the only thing that is ever pushed there is what an exception pushes, and that is never read.
 //
 // Real mode -> protected mode -> long mode, by the book (Intel SDM 3A, 10.9.1 and 10.8.5). In each of
-// them an exception leads to stubs of that mode, which write down who it was and park the CPU: without
-// them the first would make three of it, and the machine would be reset.
+// them an exception leads to stubs of that mode, which record which CPU it was and park it: without
+// them the first exception would become a triple fault, which resets the machine.
 //
 // Registers that are kept to the end: EBX, where the page lies; ESI:EDI, when the CPU woke up.
 
@@ -18,7 +18,6 @@
     .balign 16
     .global trampoline_start, trampoline_32, trampoline_64, trampoline_end
     .global trampoline_stubs_16, trampoline_stubs_32, trampoline_stubs_64
-    .global trampoline_mark_16, trampoline_mark_32, trampoline_mark_64, trampoline_write
 trampoline_start:
     .code16
     cli
@@ -29,7 +28,6 @@ trampoline_start:
     mov ss, bx
     mov sp, {STACK_TOP}
     lidt [{IDTR_16}]
-trampoline_mark_16:
     shl ebx, 4                          // physical address of the page
     rdtsc
     mov esi, edx
@@ -45,11 +43,14 @@ trampoline_mark_16:
 trampoline_32:
     mov ax, {DATA_SELECTOR}
     mov ds, ax
+    mov es, ax
+    mov fs, ax
+    mov gs, ax
     mov ss, ax
     lea esp, [ebx + {STACK_TOP}]
     lidt [ebx + {IDTR_32}]
-trampoline_mark_32:
-    // The BSP's own settings; CR0 last, with paging (and without the cache-disable that INIT sets).
+    // Of CR4 what paging needs; the rest would fault here (PCIDE) or without CR0.WP (CET). CR0 last, with
+    // paging, and without the cache-disable that INIT sets.
     mov eax, [ebx + {CR4}]
     mov cr4, eax
     mov eax, [ebx + {CR3}]
@@ -58,6 +59,8 @@ trampoline_mark_32:
     mov eax, [ebx + {EFER}]
     xor edx, edx
     wrmsr
+    // With paging exceptions go by gates of 64 bits, also before the far jump.
+    lidt [ebx + {IDTR_64}]
     mov eax, [ebx + {CR0}]
     mov cr0, eax
     jmp fword ptr [ebx + {TO_64}]
@@ -66,33 +69,14 @@ trampoline_mark_32:
 trampoline_64:
     mov ebx, ebx                        // the upper half was undefined
     lea rsp, [rbx + {STACK_TOP}]
-    lidt [rbx + {IDTR_64}]
-trampoline_mark_64:
-    // A CPU that is to be late, to show what comes of it, waits for this moment; others have 0.
-    mov rcx, [rbx + {NOT_BEFORE}]
-1:
-    rdtsc
-    shl rdx, 32
-    or rax, rdx
-    cmp rax, rcx
-    jae 2f
-    pause
-    jmp 1b
-2:
     mov rax, [rbx + {ENTRY}]
     jmp rax
 
-// Not on the way: shows that the page cannot be written to. If it can, that does no harm, and shows, too.
-trampoline_write:
-    mov rax, [rbx]
-    mov [rbx], rax
-    ud2
-
-// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. Then CPUID says
-// who this is (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A), and the next free record is
+// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. Then CPUID gives
+// this CPU's ID (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A), and the next free record is
 // filled, its second half last: that makes it valid. `page` is where the page lies in DS, `place` EAX as
 // an address.
-    .macro write_down_and_park stage, page, place
+    .macro record_and_park stage, page, place
     or ebp, {VALID} | \stage << 8
     xor eax, eax
     cpuid
@@ -140,7 +124,7 @@ fault_16:
     mov ax, cs
     mov ds, ax
     xor esi, esi
-    write_down_and_park {REAL}, esi, eax
+    record_and_park {REAL}, esi, eax
 
     .code32
     .balign {STUB_SIZE}
@@ -148,7 +132,7 @@ trampoline_stubs_32:
     stubs fault_32
 fault_32:
     mov esi, ebx
-    write_down_and_park {PROTECTED}, esi, eax
+    record_and_park {PROTECTED}, esi, eax
 
     .code64
     .balign {STUB_SIZE}
@@ -156,7 +140,7 @@ trampoline_stubs_64:
     stubs fault_64
 fault_64:
     mov esi, ebx
-    write_down_and_park {LONG}, rsi, rax
+    record_and_park {LONG}, rsi, rax
     // Code that ran into the fields would not assemble: there is no going backwards.
     .org trampoline_start + {FIELDS}
 trampoline_end:

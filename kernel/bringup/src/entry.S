@@ -1,27 +1,31 @@
-// An AP's first instructions in the kernel proper: still without a stack of its own, since two CPUs
-// must never share one. It asks its APIC who it is, finds itself in the table of listed CPUs, claims the
-// seat that is prepared for it, and takes what lies there. A CPU that finds no seat, or one that is not
-// waiting for it, parks.
+// An AP's first instructions in the kernel's address space: still without a stack of its own, since two
+// CPUs must never share one. It asks its APIC for its ID, finds itself among the listed CPUs, claims the
+// boot slot that is prepared for it, and takes the stack that lies there. A CPU that finds no slot, or one that
+// is not waiting for it, parks.
 //
-// Until it has loaded the kernel's own interrupt table, exceptions lead to the stubs below. Until it has
-// its own stack, they push to a stack that nobody reads.
+// Until it has loaded an interrupt table of the kernel's, exceptions lead to the stubs below. Until it has
+// its own stack, they push to a stack that is never read.
 //
-// From the trampoline: ESI:EDI, when the CPU woke up.
+// From the trampoline: ESI:EDI, when the CPU woke up. All that it reads is in `Shared` (`entry.rs`).
 
-// What exceptions need, then the kernel's own page tables: the low pages go away, and with them the
-// trampoline's GDT, of which the kernel has a copy.
-    .macro leave_trampoline
-    lea rsp, [rip + {SCRATCH} + {SCRATCH_SIZE}]
-    lgdt [rip + {GDTR} + {POINTER_OFFSET}]
-    lidt [rip + {IDTR} + {POINTER_OFFSET}]
-    mov rax, [rip + {CR3}]
+    .section .text.bringup_entry, "ax"
+    .global bringup_entry, bringup_stubs
+bringup_entry:
+    lea r12, [rip + {SHARED}]
+    // What exceptions need comes first: the low pages go away with the next CR3, and with them the
+    // trampoline's GDT.
+    lea rsp, [r12 + {SCRATCH} + {SCRATCH_SIZE}]
+    lgdt [r12 + {GDTR}]
+    lidt [r12 + {IDTR}]
+    // The kernel's page tables, then all of its CR4. PCIDE can only be set while the PCID is 0 (Intel SDM 3A,
+    // 4.10.1), so the PCID follows.
+    mov rax, [r12 + {CR3}]
+    mov rcx, rax
+    and rcx, ~0xfff
+    mov cr3, rcx
+    mov rcx, [r12 + {CR4}]
+    mov cr4, rcx
     mov cr3, rax
-    .endm
-
-    .section .text.ap_entry, "ax"
-    .global ap_entry, ap_entry_faulty, ap_stubs
-ap_entry:
-    leave_trampoline
     mov r14d, esi
     shl r14, 32
     mov eax, edi
@@ -37,7 +41,7 @@ ap_entry:
     // way of off (figure 11-27).
     mov ecx, 0x1b
     rdmsr
-    mov r8, [rip + {MMIO}]              // 0: the kernel's mode is x2APIC
+    mov r8, [r12 + {MMIO}]              // 0: the kernel's mode is x2APIC
     test r8, r8
     jnz 1f
     or eax, 1 << 11
@@ -73,52 +77,45 @@ ap_entry:
     mov edi, [r8 + 0x20]
     shr edi, 24
 3:
-    // Binary search: entries are pairs of APIC ID and index, by ascending ID.
-    mov rsi, [rip + {TABLE}]
-    xor ecx, ecx
-    mov edx, [rip + {TABLE_LEN}]
-4:
+    // Its index is its place among the APIC IDs.
+    mov eax, edi
+    mov rdi, [r12 + {IDS}]
+    mov rcx, [r12 + {IDS_LEN}]
+    mov rdx, rdi
+    repne scasd
+    lea rsi, [rdi - 4]
+    mov edi, eax
     mov eax, {UNLISTED}
-    cmp ecx, edx
-    jae 7f
-    lea eax, [rcx + rdx]
-    shr eax, 1
-    cmp [rsi + rax * 8], edi
-    je 6f
-    ja 5f
-    lea ecx, [rax + 1]
-    jmp 4b
-5:
-    mov edx, eax
-    jmp 4b
-6:
-    mov eax, [rsi + rax * 8 + 4]
-    imul rsi, rax, {SEAT_SIZE}
-    add rsi, [rip + {SEATS}]
+    jne 7f
+    sub rsi, rdx
+    shr rsi, 2                          // RSI: the index
+    imul rbx, rsi, {SLOT_SIZE}
+    add rbx, [r12 + {SLOTS}]
     mov eax, {EXPECTED}
     mov edx, {ARRIVED}
-    lock cmpxchg [rsi + {SEAT_STATE}], edx
+    lock cmpxchg [rbx + {SLOT_STATE}], edx
     mov eax, {LATE}
     jne 7f
-    mov rsp, [rsi + {SEAT_STACK}]
-    mov [rsi + {SEAT_STAMPS}], r14
-    mov [rsi + {SEAT_STAMPS} + 8], r15
-    mov rdi, rsi
+    mov rsp, [rbx + {SLOT_STACK}]
+    mov [rbx + {SLOT_STAMPS}], r14
+    mov [rbx + {SLOT_STAMPS} + 8], r15
+    mov rdi, [r12 + {STARTER}]
     xor ebp, ebp                        // a backtrace ends here
-    call {main}
+    call [r12 + {MAIN}]
     ud2
 
-// Writes down who this is (EDI) and what about it (EAX), and parks.
+// Records this CPU (EDI) and what about it (EAX), and parks.
 7:
     xor ebp, ebp
     xor r8d, r8d
-ap_record:
+bringup_record:
+    mov rdx, [rip + {SHARED} + {RECORDS}]
     mov ecx, 1
-    lock xadd [rip + {CURSOR}], ecx
-    cmp ecx, {RECORDS}
+    lock xadd [rdx], ecx
+    cmp ecx, {RECORD_COUNT}
     jae 8f
     shl ecx, 4
-    lea rdx, [rip + {CURSOR} + {ENTRIES}]
+    add rdx, {ENTRIES}
     mov [rdx + rcx], edi
     mov [rdx + rcx + 8], r8
     shl eax, 8
@@ -130,15 +127,10 @@ ap_record:
     hlt
     jmp 8b
 
-// The same way, but for an instruction that is none: shows what comes of it.
-ap_entry_faulty:
-    leave_trampoline
-    ud2
-
 // Stubs for exceptions until the kernel's own table is loaded: each pushes an error code where the CPU
-// has not (as in `interrupts/entry.S`), so that the address is always the second word.
+// has not (Intel SDM 3A, 6.13), so that the address is always the second word.
     .balign 16
-ap_stubs:
+bringup_stubs:
     .set vector, 0
     .rept 32
     .balign 16
@@ -147,15 +139,15 @@ ap_stubs:
     push 0
     .endif
     mov ebp, vector
-    jmp ap_fault
+    jmp bringup_fault
     .set vector, vector + 1
     .endr
     .balign 16
-ap_fault:
-    // On the shared stack the address may be somebody else's.
+bringup_fault:
+    // On the shared stack the address may be another CPU's.
     mov r10d, {ENTRY}
     xor r8d, r8d
-    lea rax, [rip + {SCRATCH}]
+    lea rax, [rip + {SHARED} + {SCRATCH}]
     mov rcx, rsp
     sub rcx, rax
     cmp rcx, {SCRATCH_SIZE}
@@ -180,4 +172,4 @@ ap_fault:
 3:
     mov edi, edx
     mov eax, r10d
-    jmp ap_record
+    jmp bringup_record

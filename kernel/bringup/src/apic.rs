@@ -1,0 +1,239 @@
+//! The local APIC: what the ID of this CPU is, and interrupts to others.
+//!
+//! There are two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, with IDs of 8
+//! bits; and x2APIC, model-specific registers, with IDs of 32 bits. Register numbers here are offsets into
+//! the xAPIC page; the x2APIC number is 0x800 + offset / 16.
+//!
+//! `unsafe` in this module: the registers.
+
+use core::{
+    ptr,
+    sync::atomic::{Ordering, compiler_fence},
+};
+
+use crate::{
+    ApicId,
+    registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
+};
+
+/// What the local APIC does with an interrupt that it sends: bits of its command register (Intel SDM
+/// 3A, figure 11-12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipi {
+    /// An ordinary interrupt.
+    Vector(u8),
+    /// A non-maskable interrupt.
+    Nmi,
+    /// Reset; the CPU then waits for a start-up.
+    Init,
+    /// Starts a CPU that waits for it, in real mode at this page of the first MiB.
+    StartUp {
+        /// Physical address divided by 4096.
+        page: u8,
+    },
+}
+
+/// The CPUs that an interrupt goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The CPU with this ID.
+    One(ApicId),
+    /// All but the one that sends.
+    AllOthers,
+}
+
+const ID: u32 = 0x20;
+const COMMAND_LOW: u32 = 0x300;
+const COMMAND_HIGH: u32 = 0x310;
+
+/// The first ID that does not fit into xAPIC mode: 255 addresses all CPUs (Intel SDM 3A, 11.6.2.1).
+const FIRST_TOO_LARGE: u32 = 255;
+
+/// The way to the local APIC of whichever CPU uses it.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalApic {
+    /// Null: x2APIC mode.
+    page: *mut u32,
+}
+
+// SAFETY: each CPU has an APIC of its own at the same address.
+unsafe impl Send for LocalApic {}
+// SAFETY: as above.
+unsafe impl Sync for LocalApic {}
+
+impl LocalApic {
+    /// The way by which this CPU's APIC is reached now. If that is xAPIC, `map` maps its page, given by
+    /// physical address, uncached, for good, at the same address on all CPUs. Switches the APIC on.
+    ///
+    /// # Safety
+    /// Ring 0, on a CPU with a local APIC (CPUID leaf 1, EDX bit 9); and `map` does as described.
+    pub unsafe fn find(map: impl FnOnce(u64) -> *mut u8) -> Self {
+        const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+        // SAFETY: a CPU with a local APIC has this register.
+        let base = unsafe { registers::read_msr(APIC_BASE) };
+        if base & APIC_X2 != 0 {
+            return Self::from_page(ptr::null_mut());
+        }
+        // SAFETY: only adds the flag that switches it on.
+        unsafe { registers::write_msr(APIC_BASE, base | APIC_ENABLED) };
+        Self::from_page(map(base & ADDRESS).cast())
+    }
+
+    /// The way by xAPIC through this page, or, if it is null, by x2APIC.
+    ///
+    /// # Safety
+    /// The APICs of the CPUs that use it are in that mode; their page is mapped there, uncached, for good.
+    #[must_use]
+    pub const unsafe fn at(page: *mut u8) -> Self {
+        Self::from_page(page.cast())
+    }
+
+    pub(crate) const fn from_page(page: *mut u32) -> Self {
+        Self { page }
+    }
+
+    /// Whether it is by x2APIC.
+    #[must_use]
+    pub fn is_x2(self) -> bool {
+        self.page.is_null()
+    }
+
+    /// The page of registers; null by x2APIC.
+    pub(crate) fn page(self) -> *mut u32 {
+        self.page
+    }
+
+    /// This CPU's APIC ID, from its APIC. (CPUID only knows the ID that it had at reset.)
+    #[must_use]
+    pub fn id(self) -> ApicId {
+        let id = self.read(ID);
+        ApicId::new(if self.is_x2() { id } else { id >> 24 })
+    }
+
+    /// Whether an interrupt can be sent to the CPU with this ID.
+    #[must_use]
+    pub fn can_address(self, id: ApicId) -> bool {
+        let first_too_large = if self.is_x2() {
+            u32::MAX
+        } else {
+            FIRST_TOO_LARGE
+        };
+        id.get() < first_too_large
+    }
+
+    /// Sends an interrupt. Any CPU, any context, NMI included.
+    ///
+    /// In x2APIC mode a write to the command register does not wait for earlier stores, so they are
+    /// made visible first (Intel SDM 3A, 11.12.3): the CPU that takes the interrupt sees what its sender wrote.
+    ///
+    /// An ID that this mode's command register [cannot name](Self::can_address) gets nothing: cut to 8 bits it
+    /// would address another CPU, or all.
+    ///
+    /// # Safety
+    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away whatever they are doing.
+    pub unsafe fn send(self, target: Target, ipi: Ipi) {
+        const ASSERT: u32 = 1 << 14;
+        const ALL_OTHERS: u32 = 0b11 << 18;
+        let (shorthand, destination) = match target {
+            Target::One(id) if !self.can_address(id) => return,
+            Target::One(id) => (0, id.get()),
+            Target::AllOthers => (ALL_OTHERS, 0),
+        };
+        let command = ASSERT
+            | shorthand
+            | match ipi {
+                Ipi::Vector(vector) => u32::from(vector),
+                Ipi::Nmi => 0b100 << 8,
+                Ipi::Init => 0b101 << 8,
+                Ipi::StartUp { page } => 0b110 << 8 | u32::from(page),
+            };
+        if self.is_x2() {
+            // SAFETY: fences only order; every CPU with long mode has them.
+            unsafe { core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags)) };
+            let command = u64::from(destination) << 32 | u64::from(command);
+            // SAFETY: the command register; the caller's promise.
+            unsafe { registers::write_msr(x2(COMMAND_LOW), command) };
+            return;
+        }
+        // Uncached stores wait for all earlier ones; the compiler must not let them overtake.
+        compiler_fence(Ordering::SeqCst);
+        // Two registers: an interrupt in between would use the wrong destination, hence none. An
+        // NMI in between may; so each sender leaves the upper register as it found it.
+        let send = || {
+            // An NMI may have come while an earlier command was on its way.
+            self.wait_until_sent();
+            let found = self.read(COMMAND_HIGH);
+            for (register, value) in [(COMMAND_HIGH, destination << 24), (COMMAND_LOW, command)] {
+                // SAFETY: the command register; the caller's promise.
+                unsafe { self.write(register, value) };
+            }
+            self.wait_until_sent();
+            // SAFETY: sends nothing.
+            unsafe { self.write(COMMAND_HIGH, found) };
+        };
+        // SAFETY: registers of the APIC are in reach, so this is ring 0.
+        unsafe { registers::without_interrupts(send) };
+    }
+
+    /// Waits until the xAPIC has passed the command on. Bounded: an APIC that never does must not hang
+    /// a CPU that has interrupts off.
+    fn wait_until_sent(self) {
+        const PENDING: u32 = 1 << 12;
+        for _ in 0..100_000 {
+            if self.read(COMMAND_LOW) & PENDING == 0 {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Reads a register, named by its offset in the xAPIC page.
+    #[must_use]
+    pub fn read(self, register: u32) -> u32 {
+        if self.is_x2() {
+            // SAFETY: reading an APIC register has no effect on memory. 32 bits are defined.
+            unsafe { registers::read_msr(x2(register)) as u32 }
+        } else {
+            let register = self.page.wrapping_byte_add(register as usize);
+            // SAFETY: whoever made `self` has mapped the page.
+            unsafe { register.read_volatile() }
+        }
+    }
+
+    /// Writes a register.
+    ///
+    /// # Safety
+    /// The value does what the caller wants: see the manual.
+    pub unsafe fn write(self, register: u32, value: u32) {
+        if self.is_x2() {
+            // SAFETY: the caller's promise.
+            unsafe { registers::write_msr(x2(register), value.into()) }
+        } else {
+            let register = self.page.wrapping_byte_add(register as usize);
+            // SAFETY: whoever made `self` has mapped the page; the rest is the caller's promise.
+            unsafe { register.write_volatile(value) }
+        }
+    }
+}
+
+/// The model-specific register for an offset in the xAPIC page.
+const fn x2(register: u32) -> u32 {
+    0x800 + (register >> 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_would_be_cut_or_address_all_cannot_be_addressed() {
+        let mut page = 0;
+        let modes = [(&raw mut page, 254), (ptr::null_mut(), u32::MAX - 1)];
+        for (page, last) in modes {
+            let apic = LocalApic::from_page(page);
+            assert!(apic.can_address(ApicId::new(0)) && apic.can_address(ApicId::new(last)));
+            assert!(!apic.can_address(ApicId::new(last + 1)));
+            assert!(!apic.can_address(ApicId::new(u32::MAX)));
+        }
+    }
+}

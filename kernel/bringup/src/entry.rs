@@ -1,0 +1,244 @@
+//! From the trampoline to the kernel's own code: what `entry.S` reads, and an AP's first Rust.
+//!
+//! `unsafe` in this module: what assembly reads and calls.
+
+use core::{
+    arch::global_asm,
+    mem::offset_of,
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
+};
+
+use crate::{
+    ApicId, CpuIndex, Kernel, LocalApic, Starter,
+    record::{self, Record, Records},
+    registers,
+    slot::{Slot, SlotState},
+    trampoline::{CODE_64_SELECTOR, GDT, RECORDS, gate},
+};
+
+/// What all CPUs that start read. One for the machine, as its low pages; whichever [`Starter`] is prepared
+/// first has it for good.
+pub(crate) static SHARED: Shared = Shared {
+    cr3: AtomicU64::new(0),
+    cr4: AtomicU64::new(0),
+    mmio: AtomicPtr::new(ptr::null_mut()),
+    ids: AtomicPtr::new(ptr::null_mut()),
+    ids_len: AtomicU64::new(0),
+    slots: AtomicPtr::new(ptr::null_mut()),
+    starter: AtomicPtr::new(ptr::null_mut()),
+    main: AtomicPtr::new(ptr::null_mut()),
+    records: AtomicPtr::new(ptr::null_mut()),
+    gdtr: Pointer::new(),
+    idtr: Pointer::new(),
+    gdt: [const { AtomicU64::new(0) }; GDT.len()],
+    idt: [const { [const { AtomicU64::new(0) }; 2] }; IDT_LEN],
+    scratch: [const { AtomicU64::new(0) }; SCRATCH_SIZE / 8],
+};
+
+/// Written before the first SIPI, but for `scratch`.
+#[repr(C, align(16))]
+pub(crate) struct Shared {
+    /// The kernel's page tables, and all of its CR4.
+    pub(crate) cr3: AtomicU64,
+    pub(crate) cr4: AtomicU64,
+    /// The local APIC's page; null in x2APIC mode.
+    pub(crate) mmio: AtomicPtr<u32>,
+    /// APIC IDs by index.
+    pub(crate) ids: AtomicPtr<u32>,
+    pub(crate) ids_len: AtomicU64,
+    slots: AtomicPtr<Slot>,
+    /// What `main`, which is [`ap_main`], gets.
+    starter: AtomicPtr<()>,
+    main: AtomicPtr<()>,
+    pub(crate) records: AtomicPtr<Records<RECORDS>>,
+    gdtr: Pointer,
+    idtr: Pointer,
+    /// A copy of the trampoline's, which lies in pages that are out of reach here.
+    gdt: [AtomicU64; GDT.len()],
+    idt: [[AtomicU64; 2]; IDT_LEN],
+    /// Where exceptions push before a CPU has its own stack. Never read.
+    scratch: [AtomicU64; SCRATCH_SIZE / 8],
+}
+
+const IDT_LEN: usize = 32;
+const SCRATCH_SIZE: usize = 512;
+/// Distance of the stubs for exceptions in `entry.S`.
+const STUB_SIZE: usize = 16;
+
+impl Shared {
+    /// Makes this starter the one that all CPUs come to. `false`: another one is.
+    pub(crate) fn claim<K: Kernel, const N: usize>(
+        &'static self,
+        starter: &'static Starter<K, N>,
+    ) -> bool {
+        let this = ptr::from_ref(starter).cast_mut().cast();
+        // Relaxed: a CPU sees what is written here by way of its boot slot's state.
+        let found = self.starter.compare_exchange(
+            ptr::null_mut(),
+            this,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if found.is_err_and(|other| other != this) {
+            return false;
+        }
+        let main = ap_main::<K, N> as *const () as *mut ();
+        self.main.store(main, Ordering::Relaxed);
+        let slots = starter.slots.as_ptr().cast_mut();
+        self.slots.store(slots, Ordering::Relaxed);
+        for (shared, entry) in self.gdt.iter().zip(GDT) {
+            shared.store(entry, Ordering::Relaxed);
+        }
+        for (vector, [low_half, high_half]) in self.idt.iter().enumerate() {
+            let stub = &raw const bringup_stubs as u64 + (vector * STUB_SIZE) as u64;
+            low_half.store(gate(CODE_64_SELECTOR, stub as u32), Ordering::Relaxed);
+            high_half.store(stub >> 32, Ordering::Relaxed);
+        }
+        self.gdtr.set(&self.gdt);
+        self.idtr.set(&self.idt);
+        true
+    }
+
+    pub(crate) fn apic(&self) -> LocalApic {
+        LocalApic::from_page(self.mmio.load(Ordering::Relaxed))
+    }
+
+    /// The records; `None` before the low pages are set up.
+    pub(crate) fn records(&self) -> Option<&'static Records<RECORDS>> {
+        // SAFETY: null, or the records in the low pages, which are the crate's for good and written to
+        // atomically.
+        unsafe { self.records.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Records this CPU and parks it.
+    pub(crate) fn record_and_park(&self, id: ApicId, what: u32, address: u64) -> ! {
+        if let Some(records) = self.records() {
+            records.push(id, what, address);
+        }
+        // SAFETY: a CPU that was started is in ring 0.
+        unsafe { registers::park() }
+    }
+}
+
+/// What LGDT and LIDT want, from `POINTER_OFFSET` on: the limit, which is the upper 16 bits of the first
+/// word, then the base.
+#[repr(C, align(16))]
+struct Pointer([AtomicU64; 2]);
+
+const POINTER_OFFSET: usize = 6;
+
+impl Pointer {
+    const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 2])
+    }
+
+    fn set<T>(&self, table: &'static T) {
+        let [limit, base] = &self.0;
+        limit.store((size_of::<T>() as u64 - 1) << 48, Ordering::Relaxed);
+        base.store(ptr::from_ref(table) as u64, Ordering::Relaxed);
+    }
+}
+
+/// A CPU that has arrived in the kernel, on its own stack, interrupts off. See [`Kernel::enter`].
+#[derive(Debug)]
+pub struct Arrival {
+    slot: &'static Slot,
+    cpu: CpuIndex,
+    apic_id: ApicId,
+}
+
+impl Arrival {
+    /// This CPU's index.
+    #[must_use]
+    pub fn cpu(&self) -> CpuIndex {
+        self.cpu
+    }
+
+    /// This CPU's APIC ID.
+    #[must_use]
+    pub fn apic_id(&self) -> ApicId {
+        self.apic_id
+    }
+
+    /// Which attempt to start it this is: 1, or 2.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.slot.attempts()
+    }
+
+    /// Keeps the moment at which the kernel's own set-up was so far: 0 or 1, stamps 3 and 4 of
+    /// [`Progress::stamps`](crate::Progress::stamps).
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn stamp(&self, place: usize) {
+        assert!(place < 2, "the kernel has two stamps");
+        self.slot.stamp(3 + place);
+    }
+
+    /// Marks the CPU as ready for work. Parks it if it has been given up meanwhile: then it does not return.
+    pub fn online(self) {
+        self.slot.stamp(5);
+        if !self.slot.transition(SlotState::Arrived, SlotState::Online) {
+            SHARED.record_and_park(self.apic_id, record::LATE << 8, 0);
+        }
+    }
+}
+
+/// An AP's first Rust, on the stack of its boot slot, which it has claimed.
+extern "C" fn ap_main<K: Kernel, const N: usize>(
+    starter: &'static Starter<K, N>,
+    index: usize,
+) -> ! {
+    let slot = &starter.slots[index];
+    slot.stamp(2);
+    let cpu = CpuIndex::new(index as u32);
+    let apic_id = starter.apic_id(cpu);
+    starter.kernel.enter(Arrival { slot, cpu, apic_id })
+}
+
+global_asm!(
+    include_str!("entry.S"),
+    SHARED = sym SHARED,
+    CR3 = const offset_of!(Shared, cr3),
+    CR4 = const offset_of!(Shared, cr4),
+    MMIO = const offset_of!(Shared, mmio),
+    IDS = const offset_of!(Shared, ids),
+    IDS_LEN = const offset_of!(Shared, ids_len),
+    SLOTS = const offset_of!(Shared, slots),
+    STARTER = const offset_of!(Shared, starter),
+    MAIN = const offset_of!(Shared, main),
+    RECORDS = const offset_of!(Shared, records),
+    GDTR = const offset_of!(Shared, gdtr) + POINTER_OFFSET,
+    IDTR = const offset_of!(Shared, idtr) + POINTER_OFFSET,
+    SCRATCH = const offset_of!(Shared, scratch),
+    SCRATCH_SIZE = const SCRATCH_SIZE,
+    ENTRIES = const offset_of!(Records<RECORDS>, entries),
+    RECORD_COUNT = const RECORDS,
+    SLOT_SIZE = const size_of::<Slot>(),
+    SLOT_STATE = const offset_of!(Slot, state),
+    SLOT_STACK = const offset_of!(Slot, stack_top),
+    SLOT_STAMPS = const offset_of!(Slot, stamps),
+    EXPECTED = const SlotState::Expected as u32,
+    ARRIVED = const SlotState::Arrived as u32,
+    VALID = const record::VALID,
+    ENTRY = const record::ENTRY,
+    RUST = const record::RUST,
+    UNLISTED = const record::UNLISTED,
+    LATE = const record::LATE,
+);
+
+unsafe extern "C" {
+    static bringup_stubs: u8;
+    pub(crate) fn bringup_entry() -> !;
+}
+
+const _: () = {
+    // The assembly multiplies by 16.
+    assert!(size_of::<Record>() == 16);
+    assert!(offset_of!(Record, what) == 4 && offset_of!(Record, address) == 8);
+    assert!(offset_of!(Records<RECORDS>, cursor) == 0);
+    // The CPU pushes to an aligned stack.
+    assert!((offset_of!(Shared, scratch) + SCRATCH_SIZE).is_multiple_of(16));
+};

@@ -1,0 +1,189 @@
+//! Fault records: what a CPU leaves behind that cannot continue. It has no stack, or no boot slot, or must
+//! not log.
+//!
+//! Assembly fills the records in, in the low pages and by their kernel address; the CPU that starts the
+//! others reads them while it waits, and later when it is asked.
+
+use core::{
+    fmt,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use crate::ApicId;
+
+/// Where on its way a CPU was when it faulted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// In the trampoline, in real mode.
+    Real,
+    /// In the trampoline, in protected mode.
+    Protected,
+    /// In the trampoline, in long mode.
+    Long,
+    /// In the kernel's address space, before it had a stack.
+    Entry,
+    /// On its own stack.
+    Rust,
+}
+
+/// A CPU that faulted while it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The CPU.
+    pub apic_id: ApicId,
+    /// How far it had come.
+    pub stage: Stage,
+    /// The exception; `None` for a panic.
+    pub vector: Option<u8>,
+    /// Address of the instruction; 0 where it cannot be known: before the CPU has a stack of its own.
+    pub address: u64,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.stage {
+            Stage::Real => "in the trampoline, in real mode",
+            Stage::Protected => "in the trampoline, in protected mode",
+            Stage::Long => "in the trampoline, in long mode",
+            Stage::Entry => "in the kernel's entry, before it had a stack",
+            Stage::Rust => "in Rust",
+        };
+        write!(f, "{} faulted {stage}: ", self.apic_id)?;
+        match self.vector {
+            Some(vector) => write!(f, "exception {vector}")?,
+            None => f.write_str("a panic")?,
+        }
+        if self.address != 0 {
+            write!(f, " at {:#x}", self.address)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a CPU has parked itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Fault(Fault),
+    /// It is not in the table of listed CPUs.
+    Unlisted,
+    /// Its boot slot was not waiting for it.
+    Late,
+}
+
+/// In `Record::what`: the record is complete. Then a reason in bits 8 to 15, a vector in bits 0 to 7.
+pub(crate) const VALID: u32 = 1 << 31;
+pub(crate) const REAL: u32 = 0;
+pub(crate) const PROTECTED: u32 = 1;
+pub(crate) const LONG: u32 = 2;
+pub(crate) const ENTRY: u32 = 3;
+pub(crate) const RUST: u32 = 4;
+pub(crate) const UNLISTED: u32 = 5;
+pub(crate) const LATE: u32 = 6;
+/// A vector that is none: a panic.
+pub(crate) const NO_VECTOR: u32 = 0xff;
+
+/// One record. The order in which assembly writes it: `apic_id`, `address`, `what`.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Record {
+    pub(crate) apic_id: AtomicU32,
+    pub(crate) what: AtomicU32,
+    pub(crate) address: AtomicU64,
+}
+
+/// Room for `N`, for good. CPUs that find none park all the same, and count as silent.
+#[derive(Debug)]
+#[repr(C, align(16))]
+pub(crate) struct Records<const N: usize> {
+    /// Records begun, counted on beyond `N`.
+    pub(crate) cursor: AtomicU32,
+    pub(crate) entries: [Record; N],
+}
+
+impl<const N: usize> Records<N> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            cursor: AtomicU32::new(0),
+            entries: [const {
+                Record {
+                    apic_id: AtomicU32::new(0),
+                    what: AtomicU32::new(0),
+                    address: AtomicU64::new(0),
+                }
+            }; N],
+        }
+    }
+
+    /// Writes a record, as the assembly does.
+    pub(crate) fn push(&self, apic_id: ApicId, what: u32, address: u64) {
+        // Relaxed: it only deals out places.
+        let place = self.cursor.fetch_add(1, Ordering::Relaxed) as usize;
+        if let Some(record) = self.entries.get(place) {
+            record.apic_id.store(apic_id.get(), Ordering::Relaxed);
+            record.address.store(address, Ordering::Relaxed);
+            // Release: pairs with the load in `next`.
+            record.what.store(VALID | what, Ordering::Release);
+        }
+    }
+
+    /// Takes the first record that is complete and has not been read. One reader at a time.
+    ///
+    /// One that is not complete holds up no other: the CPU that was writing it may have been reset.
+    pub(crate) fn next(&self) -> Option<(ApicId, Reason)> {
+        let begun = (self.cursor.load(Ordering::Relaxed) as usize).min(N);
+        self.entries[..begun].iter().find_map(|record| {
+            // Acquire: pairs with the store in `push`, and with those in assembly, which x86 makes visible
+            // in their order.
+            let what = record.what.load(Ordering::Acquire);
+            if what & VALID == 0 {
+                return None;
+            }
+            record.what.store(0, Ordering::Relaxed);
+            let apic_id = ApicId::new(record.apic_id.load(Ordering::Relaxed));
+            let fault = |stage| {
+                Reason::Fault(Fault {
+                    apic_id,
+                    stage,
+                    vector: (what & 0xff != NO_VECTOR).then_some(what as u8),
+                    address: record.address.load(Ordering::Relaxed),
+                })
+            };
+            let reason = match what >> 8 & 0xff {
+                REAL => fault(Stage::Real),
+                PROTECTED => fault(Stage::Protected),
+                LONG => fault(Stage::Long),
+                ENTRY => fault(Stage::Entry),
+                RUST => fault(Stage::Rust),
+                UNLISTED => Reason::Unlisted,
+                _ => Reason::Late,
+            };
+            Some((apic_id, reason))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_record_is_read_once_and_one_that_is_torn_holds_up_no_other() {
+        let records = Records::<3>::new();
+        assert_eq!(records.next(), None);
+        // Begun by a CPU that was reset before it was done.
+        records.cursor.fetch_add(1, Ordering::Relaxed);
+        records.push(ApicId::new(7), LATE << 8, 0);
+        records.push(ApicId::new(9), RUST << 8 | NO_VECTOR, 0x1234);
+        // No room.
+        records.push(ApicId::new(11), UNLISTED << 8, 0);
+        assert_eq!(records.next(), Some((ApicId::new(7), Reason::Late)));
+        let fault = Fault {
+            apic_id: ApicId::new(9),
+            stage: Stage::Rust,
+            vector: None,
+            address: 0x1234,
+        };
+        assert_eq!(records.next(), Some((ApicId::new(9), Reason::Fault(fault))));
+        assert_eq!(records.next(), None);
+    }
+}

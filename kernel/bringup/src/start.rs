@@ -1,0 +1,398 @@
+//! Starting CPUs: all at once.
+//!
+//! INIT; while the pause after it passes, a stack for every CPU; SIPI; after 200 us a second one to those
+//! that have not been heard of (Intel SDM 3A, 9.4.4.1). They make their way in parallel; nothing is locked. A CPU
+//! that times out or faults is withdrawn and started once more, with all others that did, and is then given up: its
+//! boot slot stays withdrawn, so that a CPU that wakes up later parks itself.
+
+use core::{
+    fmt,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+
+use crate::{
+    ApicId, CpuIndex, CpuMap, Event, Ipi, Kernel, LOW_PAGES, LocalApic, STAMPS, SlotState, Target,
+    entry::SHARED,
+    record::{self, Reason},
+    slot::Slot,
+    trampoline,
+};
+
+/// Between the two SIPIs (Intel SDM 3A, 9.4.4.1).
+const BETWEEN_SIPIS_NS: u64 = 200_000;
+
+/// How many times a CPU is started before it is given up.
+const ATTEMPTS: u32 = 2;
+
+/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one for a machine.
+#[derive(Debug)]
+pub struct Starter<K, const N: usize> {
+    pub(crate) kernel: K,
+    pub(crate) slots: [Slot; N],
+    /// APIC IDs by index.
+    ids: [AtomicU32; N],
+    /// How many there are, and how many of them the firmware lists as enabled. 0 until [`prepare`](Self::prepare).
+    listed: AtomicUsize,
+    enabled: AtomicUsize,
+    /// Where the low pages are.
+    pub(crate) low: AtomicU64,
+    /// CPUs are being started.
+    busy: AtomicBool,
+}
+
+/// How CPUs are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// By interrupts to all others at once, as long as none is online. CPUs that the firmware does not list start as
+    /// well, then, and park. Else to one after the other.
+    pub broadcast: bool,
+    /// Between INIT and SIPI. 10 ms by the book (Intel SDM 3A, 9.4.4.1).
+    pub init_ns: u64,
+    /// After so long without any CPU coming online, those that are not are given up.
+    pub timeout_ns: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            broadcast: true,
+            init_ns: 10_000_000,
+            timeout_ns: 3_000_000_000,
+        }
+    }
+}
+
+/// When the start was how far: `begin` by [`Kernel::nanos`], the others from then on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Just after the first INIT; 0 if none was sent.
+    pub begin: u64,
+    /// All stacks were there.
+    pub prepared_ns: u64,
+    /// The first SIPI was sent.
+    pub sipi_ns: u64,
+    /// The second SIPIs were sent; 0 if no CPU needed one.
+    pub second_sipi_ns: u64,
+    /// How many CPUs needed one.
+    pub seconds: u32,
+    /// All were online, or given up.
+    pub all_ns: u64,
+}
+
+/// How far a CPU has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Its index.
+    pub cpu: CpuIndex,
+    /// Its APIC ID.
+    pub apic_id: ApicId,
+    /// The firmware lists it as enabled: it is missing if it is not online.
+    pub is_enabled: bool,
+    /// The state of its boot slot.
+    pub state: SlotState,
+    /// How many times it was started, when last asked to.
+    pub attempts: u32,
+    /// Ticks of its time-stamp counter at: its first instruction; in the kernel's address space; its first line of
+    /// Rust; [two places of the kernel's](crate::Arrival::stamp); online. 0: not yet.
+    pub stamps: [u64; STAMPS],
+}
+
+/// Why no CPU is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// [`Kernel::low_pages`] has none, or what it names does not lie below 1 MiB or is not a page's address.
+    NoLowPages,
+    /// Another [`Starter`] has been prepared.
+    AnotherStarter,
+    /// [`Starter::prepare`] comes first.
+    NotPrepared,
+    /// CPUs are being started.
+    Busy,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLowPages => write!(
+                f,
+                "no {LOW_PAGES} usable pages below 1 MiB side by side for CPUs to wake up in"
+            ),
+            Self::AnotherStarter => f.write_str("another starter has been prepared"),
+            Self::NotPrepared => f.write_str("the starter has not been prepared"),
+            Self::Busy => f.write_str("CPUs are being started"),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}
+
+impl<K: Kernel, const N: usize> Starter<K, N> {
+    /// One that knows no CPU yet.
+    #[must_use]
+    pub const fn new(kernel: K) -> Self {
+        const { assert!(N > 0) };
+        Self {
+            kernel,
+            slots: [const { Slot::new() }; N],
+            ids: [const { AtomicU32::new(0) }; N],
+            listed: AtomicUsize::new(0),
+            enabled: AtomicUsize::new(0),
+            low: AtomicU64::new(0),
+            busy: AtomicBool::new(false),
+        }
+    }
+
+    /// Learns which CPUs there are, and takes the low pages. Once, on the BSP. Of more than `N` CPUs the first `N`
+    /// are used; others that a broadcast reaches count as unlisted.
+    ///
+    /// # Errors
+    /// [`Refused::NoLowPages`], [`Refused::AnotherStarter`].
+    pub fn prepare(&'static self, apic: LocalApic, map: &CpuMap) -> Result<(), Refused> {
+        const END: u64 = (1 << 20) - LOW_PAGES as u64 * 4096;
+        if !SHARED.claim(self) {
+            return Err(Refused::AnotherStarter);
+        }
+        for ((_, id), place) in map.iter().zip(&self.ids) {
+            place.store(id.get(), Ordering::Relaxed);
+        }
+        let listed = map.len().min(N);
+        let enabled = map.enabled().min(N);
+        self.enabled.store(enabled, Ordering::Relaxed);
+        SHARED.mmio.store(apic.page(), Ordering::Relaxed);
+        SHARED.ids_len.store(listed as u64, Ordering::Relaxed);
+        self.slots[0].transition(SlotState::Vacant, SlotState::Online);
+        // Release: pairs with the load in `progress`.
+        self.listed.store(listed, Ordering::Release);
+        let is_usable = |low: &u64| low.is_multiple_of(4096) && (1..=END).contains(low);
+        let low = self.kernel.low_pages().filter(is_usable);
+        self.low
+            .store(low.ok_or(Refused::NoLowPages)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Starts those of the listed CPUs that are `wanted` and not online, and returns when each of them is online
+    /// or given up. On the BSP; interrupts may be on or off.
+    ///
+    /// Online means that the CPU has said so: it is for the kernel to make use of it. It never comes online by
+    /// itself after this has returned.
+    ///
+    /// # Errors
+    /// [`Refused::NotPrepared`], [`Refused::Busy`].
+    pub fn start(
+        &'static self,
+        wanted: impl Fn(Progress) -> bool,
+        plan: &Plan,
+    ) -> Result<Steps, Refused> {
+        if self.low.load(Ordering::Relaxed) == 0 {
+            return Err(Refused::NotPrepared);
+        }
+        // Acquire: pairs with the store below.
+        if self.busy.swap(true, Ordering::Acquire) {
+            return Err(Refused::Busy);
+        }
+        let mut steps = Steps::default();
+        for cpu in self.progress() {
+            let is_up = cpu.state == SlotState::Online;
+            let is_wanted = !is_up && SHARED.apic().can_address(cpu.apic_id) && wanted(cpu);
+            self.slots[cpu.cpu.get()].want(is_wanted);
+        }
+        let ids = self.ids.as_ptr().cast_mut().cast();
+        SHARED.ids.store(ids, Ordering::Relaxed);
+        // SAFETY: the pages are the crate's, and the BSP runs in ring 0.
+        unsafe { trampoline::install(&self.kernel, self.low.load(Ordering::Relaxed)) };
+        while self.wanted().next().is_some() {
+            self.attempt(plan, &mut steps);
+            for (cpu, slot) in self.wanted() {
+                slot.withdraw();
+                let again = slot.state() != SlotState::Online && slot.attempts() < ATTEMPTS;
+                if again {
+                    self.kernel.report(Event::Retried(self.apic_id(cpu)));
+                } else {
+                    slot.want(false);
+                }
+            }
+        }
+        self.poll();
+        // Release: pairs with the swap above.
+        self.busy.store(false, Ordering::Release);
+        Ok(steps)
+    }
+
+    /// Starts those that are wanted, and waits until each is online, has faulted or has timed out.
+    fn attempt(&'static self, plan: &Plan, steps: &mut Steps) {
+        let apic = SHARED.apic();
+        let is_ap_online =
+            |cpu: Progress| cpu.cpu != CpuIndex::BSP && cpu.state == SlotState::Online;
+        let broadcast = plan.broadcast && !self.progress().any(is_ap_online);
+        // SAFETY: the CPUs are not online, and are reset to be started anew.
+        let send = |id: ApicId, ipi| unsafe { apic.send(Target::One(id), ipi) };
+        let send_to_all = |ipi| {
+            if broadcast {
+                // SAFETY: as above; so are those that the firmware does not list.
+                unsafe { apic.send(Target::AllOthers, ipi) };
+            } else {
+                self.wanted()
+                    .for_each(|(cpu, _)| send(self.apic_id(cpu), ipi));
+            }
+        };
+        send_to_all(Ipi::Init);
+        let init = self.kernel.nanos();
+        if steps.begin == 0 {
+            steps.begin = init;
+        }
+        // While the time passes that an INIT takes.
+        for (cpu, slot) in self.wanted() {
+            if slot.stack_top.load(Ordering::Relaxed) == 0 {
+                match self.kernel.stack(cpu) {
+                    // Published by `expect`.
+                    Some(top) => slot.stack_top.store(top as u64 & !15, Ordering::Relaxed),
+                    None => slot.want(false),
+                }
+            }
+        }
+        let prepared = self.kernel.nanos();
+        self.spin_until(init + plan.init_ns);
+        // Only now: until then a CPU from an earlier attempt may still be on its way.
+        for (cpu, slot) in self.wanted() {
+            self.kernel.stopped(cpu);
+            slot.expect();
+        }
+        let sipi = self.kernel.nanos();
+        let page = (self.low.load(Ordering::Relaxed) >> 12) as u8;
+        let start_up = Ipi::StartUp { page };
+        send_to_all(start_up);
+        self.spin_until(sipi + BETWEEN_SIPIS_NS);
+        self.poll();
+        // A CPU that runs would ignore it.
+        let mut seconds = 0;
+        for (cpu, slot) in self.wanted() {
+            if slot.state() == SlotState::Expected {
+                send(self.apic_id(cpu), start_up);
+                seconds += 1;
+            }
+        }
+        if steps.sipi_ns == 0 {
+            steps.prepared_ns = prepared - steps.begin;
+            steps.sipi_ns = sipi - steps.begin;
+        }
+        if seconds > 0 {
+            steps.seconds += seconds;
+            steps.second_sipi_ns = self.kernel.nanos() - steps.begin;
+        }
+        self.wait(plan.timeout_ns);
+        steps.all_ns = self.kernel.nanos() - steps.begin;
+    }
+
+    /// Waits until each is online, has faulted, or none has come online for too long. The timeout begins with the
+    /// SIPI, and again whenever a CPU comes online: as long as CPUs keep coming, a slow machine is only slow.
+    /// Hardware takes well under a millisecond for each; 255 vCPUs on two busy host CPUs were seen to
+    /// pause for 0.2 s.
+    fn wait(&'static self, timeout_ns: u64) {
+        let mut online = 0;
+        let mut deadline = self.kernel.nanos() + timeout_ns;
+        loop {
+            self.poll();
+            let on_the_way =
+                |slot: &Slot| matches!(slot.state(), SlotState::Expected | SlotState::Arrived);
+            if !self.wanted().any(|(_, slot)| on_the_way(slot)) {
+                return;
+            }
+            let is_online = |slot: &Slot| slot.state() == SlotState::Online;
+            let now_online = self.wanted().filter(|(_, slot)| is_online(slot)).count();
+            let now = self.kernel.nanos();
+            if now_online > online {
+                online = now_online;
+                deadline = now + timeout_ns;
+            }
+            if now >= deadline {
+                return;
+            }
+            self.kernel.pause();
+        }
+    }
+
+    /// Reads the fault records that CPUs have written, and reports each. [`start`](Self::start) does so all the
+    /// while; later calls find CPUs that have woken up late. On the BSP.
+    pub fn poll(&'static self) {
+        let Some(records) = SHARED.records() else {
+            return;
+        };
+        while let Some((apic_id, reason)) = records.next() {
+            let cpu = self.progress().find(|cpu| cpu.apic_id == apic_id);
+            let slot = cpu.map(|cpu| &self.slots[cpu.cpu.get()]);
+            let was_called = slot.is_some_and(|slot| slot.attempts() > 0);
+            self.kernel.report(match reason {
+                Reason::Fault(fault) => {
+                    // It will not go on by itself.
+                    slot.inspect(|slot| slot.withdraw());
+                    Event::Faulted(fault)
+                }
+                // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and hardware does):
+                // it came before its slot was free. The SIPI of this attempt is in vain.
+                Reason::Late if slot.is_some_and(Slot::was_too_early) => continue,
+                // A broadcast reaches others, too, such as CPUs that are listed, but not as enabled.
+                Reason::Unlisted | Reason::Late if !was_called => Event::Unlisted(apic_id),
+                Reason::Unlisted | Reason::Late => Event::Late(apic_id),
+            });
+        }
+    }
+
+    /// All listed CPUs by index, and how far each has come. Any CPU.
+    pub fn progress(&self) -> impl Iterator<Item = Progress> {
+        // Acquire: pairs with the store in `prepare`.
+        let listed = self.listed.load(Ordering::Acquire);
+        let enabled = self.enabled.load(Ordering::Relaxed);
+        let slots = self.slots.iter().zip(0..).take(listed);
+        slots.map(move |(slot, index)| Progress {
+            cpu: CpuIndex::new(index),
+            apic_id: self.apic_id(CpuIndex::new(index)),
+            is_enabled: (index as usize) < enabled,
+            state: slot.state(),
+            attempts: slot.attempts(),
+            stamps: slot
+                .stamps
+                .each_ref()
+                .map(|ticks| ticks.load(Ordering::Relaxed)),
+        })
+    }
+
+    /// How far a CPU has come: any CPU, any context. [`SlotState::Vacant`] for one that there is not.
+    #[must_use]
+    pub fn state(&self, cpu: CpuIndex) -> SlotState {
+        self.slots
+            .get(cpu.get())
+            .map_or(SlotState::Vacant, Slot::state)
+    }
+
+    /// The end of a CPU that has faulted before it was online, as the kernel's handlers have found: on that CPU. It
+    /// is recorded and parks; the start goes on without it.
+    pub fn fail(&self, cpu: CpuIndex, vector: Option<u8>, address: u64) -> ! {
+        let vector = vector.map_or(record::NO_VECTOR, u32::from);
+        SHARED.record_and_park(self.apic_id(cpu), record::RUST << 8 | vector, address)
+    }
+
+    /// Takes a CPU out: it can be started again. On that CPU, interrupts off, as its last step but
+    /// [`park`](crate::park).
+    pub fn leave(&self, cpu: CpuIndex) {
+        self.slots[cpu.get()].transition(SlotState::Online, SlotState::Offline);
+    }
+
+    pub(crate) fn apic_id(&self, cpu: CpuIndex) -> ApicId {
+        ApicId::new(self.ids[cpu.get()].load(Ordering::Relaxed))
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = (CpuIndex, &Slot)> {
+        let slots = self
+            .slots
+            .iter()
+            .zip(0..)
+            .map(|(slot, index)| (CpuIndex::new(index), slot));
+        slots.filter(|(_, slot)| slot.is_wanted())
+    }
+
+    fn spin_until(&self, nanos: u64) {
+        while self.kernel.nanos() < nanos {
+            core::hint::spin_loop();
+        }
+    }
+}

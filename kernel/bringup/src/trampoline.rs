@@ -1,0 +1,266 @@
+//! The pages below 1 MiB in which CPUs wake up.
+//!
+//! | page | holds | mapped on the way |
+//! |---|---|---|
+//! | first | code and what it reads: `trampoline.S`, `Fields` | executable, not writable |
+//! | 2 and 3 | a stack and fault records, which CPUs write: `Data` | writable, not executable |
+//! | the rest | the tables by which paging is switched on: [`tables`](crate::tables) | not at all |
+//!
+//! They are the crate's for good: a CPU that was given up may wake up there one day, and so may one that is not
+//! listed at all, and that a broadcast has reached.
+//!
+//! `unsafe` in this module: the pages are written through raw pointers.
+
+use core::{arch::global_asm, mem::offset_of, ptr, sync::atomic::Ordering};
+
+use crate::{
+    Kernel,
+    entry::{self, SHARED},
+    record::{self, Record, Records},
+    registers::{self, CR0_PG, CR4_LA57, CR4_PAE, EFER, EFER_LMA, EFER_NXE},
+    tables::{self, Identity, MAX_LEVELS},
+};
+
+/// Pages that the crate needs below 1 MiB, side by side.
+pub const LOW_PAGES: usize = 1 + DATA_PAGES + MAX_LEVELS;
+const DATA_PAGES: usize = 2;
+const PAGE: u64 = 4096;
+
+/// Writes the pages from the physical address `low` on. Afterwards CPUs can wake up there; again, before CPUs are
+/// started by other page tables or settings than before.
+///
+/// # Safety
+/// Ring 0. The pages are the crate's, and `kernel` does as [`Kernel`] demands.
+pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
+    // SAFETY: in ring 0.
+    let [cr0, cr3, cr4] = unsafe { registers::control() };
+    // SAFETY: every CPU with long mode has it.
+    let efer = unsafe { registers::read_msr(EFER) };
+    let levels = if cr4 & CR4_LA57 != 0 { 5 } else { 4 };
+    let root = low + PAGE * (1 + DATA_PAGES as u64);
+    let pages = [0, 1, 2].map(|page| Identity {
+        address: low + page * PAGE,
+        is_data: page > 0,
+    });
+    // SAFETY: the frames are the crate's, and the tables that this CPU uses are intact.
+    unsafe {
+        let no_execute = efer & EFER_NXE != 0;
+        tables::build(|at| kernel.virt(at), cr3, levels, root, &pages, no_execute);
+    }
+    SHARED.cr3.store(cr3, Ordering::Relaxed);
+    SHARED.cr4.store(cr4, Ordering::Relaxed);
+    if SHARED.records().is_none() {
+        let data = kernel.virt(low + PAGE).cast::<Data>();
+        // SAFETY: the data pages, as large and as aligned as need be; no CPU uses them yet.
+        unsafe { data.write(Data::new()) };
+        // SAFETY: just written.
+        let records = unsafe { &raw mut (*data).records };
+        // Release: pairs with the load in `Shared::records`.
+        SHARED.records.store(records, Ordering::Release);
+    }
+    let low = low as u32;
+    let at = |field: usize| low + (FIELDS + field) as u32;
+    let address = |symbol: *const u8| low + offset(symbol) as u32;
+    let fields = Fields {
+        gdt: GDT,
+        ivt: core::array::from_fn(|vector| RealGate {
+            offset: (offset(&raw const trampoline_stubs_16) + vector * STUB_SIZE) as u16,
+            segment: (low >> 4) as u16,
+        }),
+        idt_32: core::array::from_fn(|vector| {
+            let stub = address(&raw const trampoline_stubs_32) + (vector * STUB_SIZE) as u32;
+            gate(CODE_32_SELECTOR, stub)
+        }),
+        idt_64: core::array::from_fn(|vector| {
+            let stub = address(&raw const trampoline_stubs_64) + (vector * STUB_SIZE) as u32;
+            [gate(CODE_64_SELECTOR, stub), 0]
+        }),
+        entry: entry::bringup_entry as *const () as u64,
+        cr0: (cr0 | CR0_PG) as u32,
+        cr3: root as u32,
+        cr4: (cr4 & CR4_LA57 | CR4_PAE) as u32,
+        // The CPU sets LMA itself (Intel SDM 3A, 10.8.5).
+        efer: (efer & !EFER_LMA) as u32,
+        gdtr: Pointer::to(at(offset_of!(Fields, gdt)), size_of::<[u64; 4]>()),
+        idtr_16: Pointer::to(at(offset_of!(Fields, ivt)), size_of::<[RealGate; 32]>()),
+        idtr_32: Pointer::to(at(offset_of!(Fields, idt_32)), size_of::<[u64; 32]>()),
+        idtr_64: Pointer::to(at(offset_of!(Fields, idt_64)), size_of::<[[u64; 2]; 32]>()),
+        to_32: Far {
+            offset: address(&raw const trampoline_32),
+            selector: CODE_32_SELECTOR,
+        },
+        to_64: Far {
+            offset: address(&raw const trampoline_64),
+            selector: CODE_64_SELECTOR,
+        },
+    };
+    let copy = kernel.virt(low.into());
+    // SAFETY: `FIELDS` bytes of code between two labels (`.org` in the assembly), into the first page. A CPU
+    // that is still there finds the same bytes before and after.
+    unsafe { ptr::copy_nonoverlapping(&raw const trampoline_start, copy, FIELDS) };
+    // SAFETY: as above; the fields end within the page (checked below) and are aligned.
+    unsafe { fields_of(copy).write(fields) };
+}
+
+/// Where the fields lie in the first page, which lies at `page`.
+pub(crate) fn fields_of(page: *mut u8) -> *mut Fields {
+    page.wrapping_add(FIELDS).cast()
+}
+
+/// Where the fields begin; the code lies before them.
+const FIELDS: usize = 0xa00;
+/// Distance of the stubs for exceptions, in bytes.
+const STUB_SIZE: usize = 16;
+/// Fault records that the data pages hold.
+pub(crate) const RECORDS: usize = 479;
+
+/// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5). Their accessed bits are set
+/// already: the CPU would set them on first use, and fault, since the page is read-only.
+pub(crate) const GDT: [u64; 4] = [
+    0,
+    0x00af_9b00_0000_ffff,
+    0x00cf_9300_0000_ffff,
+    0x00cf_9b00_0000_ffff,
+];
+pub(crate) const CODE_64_SELECTOR: u16 = 1 << 3;
+const DATA_SELECTOR: u16 = 2 << 3;
+const CODE_32_SELECTOR: u16 = 3 << 3;
+
+/// An interrupt gate of 32 bits, and the lower half of one of 64 bits: present, type 0xe, ring 0 (Intel SDM 3A,
+/// figures 6-2 and 6-8).
+pub(crate) const fn gate(selector: u16, stub: u32) -> u64 {
+    let stub = stub as u64;
+    stub & 0xffff | (selector as u64) << 16 | 0x8e00 << 32 | (stub >> 16) << 48
+}
+
+/// Where a symbol of the trampoline is from its start.
+fn offset(symbol: *const u8) -> usize {
+    symbol as usize - &raw const trampoline_start as usize
+}
+
+/// What `trampoline.S` reads.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Fields {
+    gdt: [u64; 4],
+    ivt: [RealGate; 32],
+    idt_32: [u64; 32],
+    idt_64: [[u64; 2]; 32],
+    pub(crate) entry: u64,
+    cr0: u32,
+    cr3: u32,
+    pub(crate) cr4: u32,
+    efer: u32,
+    gdtr: Pointer,
+    idtr_16: Pointer,
+    idtr_32: Pointer,
+    idtr_64: Pointer,
+    to_32: Far,
+    to_64: Far,
+}
+
+/// An entry of the interrupt table in real mode (Intel SDM 3A, 21.1.4).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct RealGate {
+    offset: u16,
+    segment: u16,
+}
+
+/// What LGDT and LIDT want: limit and base.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, packed)]
+struct Pointer {
+    limit: u16,
+    base: u32,
+}
+
+impl Pointer {
+    const fn to(base: u32, bytes: usize) -> Self {
+        Self {
+            limit: bytes as u16 - 1,
+            base,
+        }
+    }
+}
+
+/// What a far jump wants.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, packed)]
+struct Far {
+    offset: u32,
+    selector: u16,
+}
+
+/// The pages that are written.
+#[derive(Debug)]
+#[repr(C)]
+struct Data {
+    /// What exceptions push. Never read.
+    stack: [u8; 512],
+    records: Records<RECORDS>,
+}
+
+impl Data {
+    const fn new() -> Self {
+        Self {
+            // INT3 (Intel SDM 2A): a CPU that comes to execute it, since it can, comes no further.
+            stack: [0xcc; 512],
+            records: Records::new(),
+        }
+    }
+}
+
+const STACK_TOP: usize = PAGE as usize + offset_of!(Data, records);
+const RECORDS_AT: usize = PAGE as usize + offset_of!(Data, records);
+const ENTRIES_AT: usize = RECORDS_AT + offset_of!(Records<RECORDS>, entries);
+
+const _: () = {
+    // The pages, as `trampoline.S` describes them.
+    assert!(FIELDS.is_multiple_of(align_of::<Fields>()));
+    assert!(FIELDS + size_of::<Fields>() <= PAGE as usize);
+    assert!(size_of::<Data>() <= DATA_PAGES * PAGE as usize);
+    // Real mode: every offset within a segment of 64 KiB, the data pages included.
+    assert!((1 + DATA_PAGES) * PAGE as usize <= 1 << 16);
+    // The assembly multiplies by 16.
+    assert!(size_of::<Record>() == 16);
+    assert!(offset_of!(Record, apic_id) == 0 && offset_of!(Record, what) == 4);
+    // The CPU pushes to an aligned stack.
+    assert!(STACK_TOP.is_multiple_of(16));
+};
+
+global_asm!(
+    include_str!("trampoline.S"),
+    FIELDS = const FIELDS,
+    STUB_SIZE = const STUB_SIZE,
+    STACK_TOP = const STACK_TOP,
+    GDTR = const FIELDS + offset_of!(Fields, gdtr),
+    IDTR_16 = const FIELDS + offset_of!(Fields, idtr_16),
+    IDTR_32 = const FIELDS + offset_of!(Fields, idtr_32),
+    IDTR_64 = const FIELDS + offset_of!(Fields, idtr_64),
+    TO_32 = const FIELDS + offset_of!(Fields, to_32),
+    TO_64 = const FIELDS + offset_of!(Fields, to_64),
+    CR0 = const FIELDS + offset_of!(Fields, cr0),
+    CR3 = const FIELDS + offset_of!(Fields, cr3),
+    CR4 = const FIELDS + offset_of!(Fields, cr4),
+    EFER = const FIELDS + offset_of!(Fields, efer),
+    ENTRY = const FIELDS + offset_of!(Fields, entry),
+    DATA_SELECTOR = const DATA_SELECTOR,
+    CURSOR = const RECORDS_AT + offset_of!(Records<RECORDS>, cursor),
+    RECORDS = const RECORDS,
+    RECORD_ID = const ENTRIES_AT + offset_of!(Record, apic_id),
+    RECORD_WHAT = const ENTRIES_AT + offset_of!(Record, what),
+    VALID = const record::VALID,
+    REAL = const record::REAL,
+    PROTECTED = const record::PROTECTED,
+    LONG = const record::LONG,
+);
+
+unsafe extern "C" {
+    static trampoline_start: u8;
+    static trampoline_32: u8;
+    static trampoline_64: u8;
+    static trampoline_stubs_16: u8;
+    static trampoline_stubs_32: u8;
+    static trampoline_stubs_64: u8;
+}

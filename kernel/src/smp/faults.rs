@@ -1,0 +1,129 @@
+//! Faults on purpose while CPUs start, as the option `fault` has it: each in the place that a hook names.
+//!
+//! `unsafe` in this module: exceptions, on purpose.
+
+use core::{arch::asm, hint::black_box};
+
+use bringup::{Arrival, InjectedFault};
+use protocol::options::{Fault, FaultKind};
+use spin::Once;
+
+use super::STARTER;
+use crate::{
+    apic, clock,
+    cpu::{self, ApicId, CpuIndex},
+    interrupts, panic,
+};
+
+static FAULT: Once<Fault> = Once::new();
+
+/// Says what is to fail. Before the start.
+pub(super) fn arm(fault: Option<Fault>) {
+    if let Some(fault) = fault {
+        FAULT.call_once(|| fault);
+    }
+}
+
+/// What is to fail on this CPU.
+fn of(id: ApicId) -> Option<Fault> {
+    FAULT.get().copied().filter(|fault| fault.is_for(id.get()))
+}
+
+fn is(kind: FaultKind) -> bool {
+    FAULT.get().is_some_and(|fault| fault.kind == kind)
+}
+
+/// Whether the fault is in the trampoline and concerns one CPU, which is then started after all others.
+pub(super) fn chosen() -> bool {
+    let fault = FAULT.get();
+    fault.is_some_and(|fault| fault.apic_id.is_some() && injected(*fault).is_some())
+}
+
+/// Whether this is the CPU that is [chosen].
+pub(super) fn is_last(id: ApicId) -> bool {
+    chosen() && of(id).is_some()
+}
+
+fn injected(fault: Fault) -> Option<InjectedFault> {
+    static LATE_UNTIL: Once<u64> = Once::new();
+    Some(match fault.kind {
+        FaultKind::Real => InjectedFault::Real,
+        FaultKind::Protected => InjectedFault::Protected,
+        FaultKind::Write => InjectedFault::Write,
+        FaultKind::Execute => InjectedFault::Execute,
+        FaultKind::Entry => InjectedFault::Entry,
+        // However often it is started.
+        FaultKind::Late => InjectedFault::Late {
+            until: *LATE_UNTIL.call_once(|| clock::ticks_in(u64::from(fault.millis) * 1_000_000)),
+        },
+        _ => return None,
+    })
+}
+
+pub(super) fn has_memory() -> bool {
+    !is(FaultKind::Memory)
+}
+
+pub(super) fn in_the_trampoline(cpu: CpuIndex) {
+    if let Some(fault) = of(cpu::apic_id(cpu)).and_then(injected) {
+        STARTER.inject(fault);
+    }
+}
+
+pub(super) fn on_the_bsp() {
+    if is(FaultKind::Bsp) {
+        panic!("on purpose, on the BSP, while others start");
+    }
+}
+
+/// Before there is anything but the crate's table of exceptions.
+pub(super) fn in_the_first_line(arrival: &Arrival) {
+    if of(arrival.apic_id()).is_some_and(|fault| fault.kind == FaultKind::Rust) {
+        // SAFETY: an exception, whose stub does not come back.
+        unsafe { asm!("ud2", options(noreturn)) }
+    }
+}
+
+/// As soon as exceptions are reported as everywhere else.
+pub(super) fn in_rust(arrival: &Arrival) {
+    // The BSP has not panicked yet, and is about to.
+    while is(FaultKind::Bsp) && !panic::is_reported_elsewhere() {
+        core::hint::spin_loop();
+    }
+    let Some(fault) = of(arrival.apic_id()) else {
+        return;
+    };
+    match fault.kind {
+        // SAFETY: an exception, whose handler does not come back.
+        FaultKind::Once if arrival.attempt() == 1 => unsafe { asm!("ud2", options(noreturn)) },
+        FaultKind::Slow => {
+            let until = u64::from(fault.millis) * 1_000_000;
+            clock::spin_for(until.saturating_sub(clock::nanos()));
+        }
+        FaultKind::Panic => panic!("on purpose, while the CPU starts"),
+        FaultKind::Stack => {
+            black_box(descend(0));
+        }
+        _ => {}
+    }
+}
+
+#[expect(unconditional_recursion, reason = "that is the purpose")]
+fn descend(depth: u64) -> u64 {
+    let frame = black_box([depth; 16]);
+    // Not a tail call: the frame is used after it.
+    descend(depth + 1) + black_box(frame)[0]
+}
+
+pub(super) fn has_slow_clock(arrival: &Arrival) -> bool {
+    of(arrival.apic_id()).is_some_and(|fault| fault.kind == FaultKind::Tsc)
+}
+
+/// Interrupts that nothing has asked for: an unused vector, and the spurious one.
+pub(super) fn when_online(me: ApicId) {
+    if of(me).is_some_and(|fault| fault.kind == FaultKind::Stray) {
+        for vector in [0xe1, interrupts::vector::SPURIOUS] {
+            apic::send(apic::Target::One(me), apic::Ipi::Vector(vector));
+        }
+    }
+}
