@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let mut cases = Vec::new();
     for (kind, stage, vector) in [
         (FaultKind::Real, Stage::Real, Some(6)),
-        (FaultKind::Protected, Stage::Protected, Some(13)),
+        (FaultKind::Protected, Stage::Protected, Some(6)),
         (FaultKind::Write, Stage::Long, Some(14)),
         (FaultKind::Execute, Stage::Long, Some(14)),
         (FaultKind::Entry, Stage::Entry, Some(14)),

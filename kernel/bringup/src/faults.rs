@@ -19,7 +19,7 @@ use crate::{Kernel, Starter, entry::SHARED, trampoline};
 pub enum InjectedFault {
     /// An invalid opcode in real mode: exception 6.
     Real,
-    /// A setting in protected mode that no CPU has: exception 13.
+    /// The same in protected mode.
     Protected,
     /// In long mode, a write to the trampoline's code: exception 14.
     Write,
@@ -40,7 +40,10 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// # Panics
     /// Before [`Starter::prepare`].
     pub fn inject(&self, fault: InjectedFault) {
-        const PAGE: usize = 4096;
+        const PAGE: u64 = 4096;
+        /// The only one in real mode, and the only one in protected mode.
+        const RDTSC: [u8; 2] = [0x0f, 0x31];
+        const WRMSR: [u8; 2] = [0x0f, 0x30];
         let low = self.low.load(Ordering::Relaxed);
         assert!(low != 0, "prepared first");
         let page = self.kernel.virt(low);
@@ -49,22 +52,19 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             // SAFETY: the first page, which `install` has filled, and which no CPU reads yet.
             unsafe { (*fields).entry = address };
         };
-        match fault {
-            InjectedFault::Real => {
-                // SAFETY: as above.
-                let code = unsafe { slice::from_raw_parts_mut(page, PAGE) };
-                // RDTSC is the first instruction with two bytes of opcode after LIDT; UD2 has two as well.
-                let rdtsc = code.windows(2).position(|bytes| bytes == [0x0f, 0x31]);
-                let place = rdtsc.expect("the trampoline keeps the time");
+        // Replaces the one instruction with this opcode by UD2, unless an earlier call has done so.
+        let undefine = |opcode: [u8; 2]| {
+            // SAFETY: as above.
+            let code = unsafe { slice::from_raw_parts_mut(page, trampoline::FIELDS) };
+            if let Some(place) = code.windows(2).position(|bytes| bytes == opcode) {
                 code[place..place + 2].copy_from_slice(&[0x0f, 0x0b]);
             }
-            InjectedFault::Protected => {
-                const RESERVED: u32 = 1 << 31;
-                // SAFETY: as above.
-                unsafe { (*fields).cr4 |= RESERVED };
-            }
+        };
+        match fault {
+            InjectedFault::Real => undefine(RDTSC),
+            InjectedFault::Protected => undefine(WRMSR),
             InjectedFault::Write => enter(bringup_write_code as *const () as u64),
-            InjectedFault::Execute => enter(low + PAGE as u64),
+            InjectedFault::Execute => enter(low + PAGE),
             InjectedFault::Entry => SHARED
                 .ids
                 .store(ptr::without_provenance_mut(8), Ordering::Relaxed),

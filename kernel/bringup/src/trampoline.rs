@@ -108,7 +108,7 @@ pub(crate) fn fields_of(page: *mut u8) -> *mut Fields {
 }
 
 /// Where the fields begin; the code lies before them.
-const FIELDS: usize = 0xa00;
+pub(crate) const FIELDS: usize = 0xa00;
 /// Distance of the stubs for exceptions, in bytes.
 const STUB_SIZE: usize = 16;
 /// Fault records that the data pages hold.
@@ -149,7 +149,7 @@ pub(crate) struct Fields {
     pub(crate) entry: u64,
     cr0: u32,
     cr3: u32,
-    pub(crate) cr4: u32,
+    cr4: u32,
     efer: u32,
     gdtr: Pointer,
     idtr_16: Pointer,

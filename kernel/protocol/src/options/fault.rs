@@ -21,7 +21,7 @@ pub struct Fault {
 pub enum FaultKind {
     /// An invalid opcode in the trampoline, in real mode.
     Real,
-    /// A setting that no CPU has, in protected mode: a general protection fault.
+    /// The same in protected mode.
     Protected,
     /// The CPU writes to the trampoline's first page, whose code it executes.
     Write,
