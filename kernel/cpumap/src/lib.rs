@@ -6,9 +6,10 @@
 //!
 //! - [`ApicId`] and [`CpuIndex`] are different types and never convert silently.
 //! - [`Madt`] reads what the firmware lists, from the bytes of the ACPI table.
-//! - [`check_root`] makes sure that the firmware's tables are where it says, before anybody reads them.
+//! - [`Tables`] finds the firmware's tables, on a way that real firmware does not keep in repair.
 //! - [`CpuMap`] numbers the listed CPUs 0, 1, 2, ...; the BSP (bootstrap processor) is 0, and those that
 //!   may be plugged in later come last.
+//! - [`NmiPins`] is on which pin of its local APIC each CPU gets the board's NMIs.
 //! - [`Topology`] is what a CPU says of itself by CPUID: package, die, core, thread, and its caches.
 //!
 //! Everything here is plain computation on bytes and numbers: no allocation, no privileged
@@ -16,14 +17,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod id;
 mod madt;
 mod map;
+mod nmi;
 mod root;
 mod topology;
 
 pub use id::{ApicId, CpuIndex};
-pub use madt::{CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, NmiPin, Override};
-pub use map::{CpuMap, MAX_CPUS, MapError};
-pub use root::{RootError, check_root};
-pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Shape, Topology};
+pub use madt::{BadEntry, CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, Override};
+pub use map::{CpuMap, Disabled, MAX_CPUS, MapError};
+pub use nmi::{LintUse, NmiPins};
+pub use root::{RootError, RootFlaw, Tables};
+pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Topology};
