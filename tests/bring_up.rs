@@ -112,7 +112,10 @@ fn without_a_list() -> impl Iterator<Item = Case> {
             cpus::are_online(report, 1, 1)?;
             log_has(
                 report,
-                &["the loader has found no RSDP: only the BSP (APIC 0) is used"],
+                &[
+                    "the loader has found no RSDP",
+                    "only the BSP (APIC 0) is used",
+                ],
             )
         })
     })

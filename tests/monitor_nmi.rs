@@ -3,24 +3,96 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, Result, ensure};
+use boot::Report;
+use protocol::options::ClockSource;
 use tests::Case;
 
 fn main() -> ExitCode {
     let cases = [1, 2, 3, 8].map(|cpus| {
-        // Under TCG they share few host CPUs; these are to do something else, too.
-        let every = Duration::from_millis(1) * u32::max(cpus, 2);
-        let case = Case::new("monitor_nmi", &cpus.to_string()).inject_nmis(every);
-        case.also(|report| {
-            // What each CPU has counted for itself, at the least: the guest's `NMIS` in each of its
-            // four tests of variants, and four times as many in the last.
-            let injected = report.done[0];
-            ensure!(injected >= 8 * 50, "only {injected} NMIs");
-            Ok(())
-        })
+        let case = asked(Case::new("monitor_nmi", &cpus.to_string()), cpus);
+        case.also(move |report| pins_are(report, &vec![NMI; cpus as usize]))
     });
     // By KVM's APIC, too, which is stricter about its pins than TCG's.
     let kvm = Case::new("monitor_nmi", "2").kvm();
     let kvm = kvm.inject_nmis(Duration::from_millis(20));
-    tests::main("monitor_nmi", cases.into_iter().chain([kvm]).collect())
+    let cases = cases.into_iter().chain([kvm]).chain(damaged_tables());
+    tests::main("monitor_nmi", cases.collect())
+}
+
+/// What a CPU's LINT1 is set to: an NMI's, active high, or masked.
+const NMI: &str = "0x00000400";
+const MASKED: &str = "0x00010000";
+
+/// As real firmware has it: entries about NMIs that cover not everybody (a UID and a pin each), and how the
+/// pins of three CPUs then are. The rest of the tables is damaged as well.
+fn damaged_tables() -> impl Iterator<Item = Case> {
+    let tables = [
+        ("without_nmi_entries", " ", [NMI, MASKED, MASKED]),
+        (
+            "lints_that_are_none",
+            "255.237 0.6 1.115",
+            [NMI, MASKED, MASKED],
+        ),
+        ("uids_from_1_on", "1.1 2.1 3.1", [NMI, NMI, NMI]),
+        ("the_last_alone", "2.1", [NMI, MASKED, NMI]),
+    ];
+    tables.into_iter().map(|(name, entries, pins)| {
+        let file = format!("name=opt/nmi,string={entries}");
+        let case = Case::new("monitor_nmi", "3").named(name);
+        let case = asked(case.qemu(["-fw_cfg", &file]), 3);
+        // The HPET is found behind the damage, too, or the guest ends.
+        let case = case.options(|options| options.clock = ClockSource::Hpet);
+        case.also(move |report| {
+            pins_are(report, &pins)?;
+            let flaws = [
+                "the checksum of RSDP at ",
+                "there is no usable XSDT: the RSDT is used",
+                "there is no table at 0xfffffff0: stepped over",
+                "there is no table at 0x0: stepped over",
+                "the checksum of RSDT at ",
+                "the checksum of APIC at ",
+                "(type 4) has an impossible length, 0",
+            ];
+            let found = report.lines.iter().filter(|line| line.contains("acpi: "));
+            let mut found: Vec<_> = found.collect();
+            found.retain(|line| !line.contains("the MADT does not say where NMIs come in"));
+            for flaw in flaws {
+                let lines = found.iter().filter(|line| line.contains(flaw));
+                ensure!(lines.count() == 1, "not once: {flaw}: {found:#?}");
+            }
+            ensure!(found.len() == flaws.len(), "more than that: {found:#?}");
+            Ok(())
+        })
+    })
+}
+
+/// With NMIs, and the question how pins are set.
+fn asked(case: Case, cpus: u32) -> Case {
+    // Under TCG the CPUs share few host CPUs; these are to do something else, too.
+    let every = Duration::from_millis(1) * u32::max(cpus, 2);
+    let case = case.ask_lapics(cpus).inject_nmis(every);
+    case.also(move |report| {
+        // What each CPU that listens has counted for itself, at the least: the guest's `NMIS` in each of its
+        // four tests of variants, and four times as many in the last.
+        let injected = report.done[cpus as usize];
+        ensure!(injected >= 8 * 50, "only {injected} NMIs");
+        Ok(())
+    })
+}
+
+/// Each CPU's LINT0 is masked, and its LINT1 as it should be, by QEMU's word.
+fn pins_are(report: &Report, lint1: &[&str]) -> Result<()> {
+    ensure!(report.answers.len() == lint1.len(), "{:?}", report.answers);
+    for (answer, lint1) in report.answers.iter().zip(lint1) {
+        let pin = |name: &str| {
+            let mut words = answer.split_whitespace().skip_while(|word| *word != name);
+            words
+                .nth(1)
+                .with_context(|| format!("no {name} in {answer}"))
+        };
+        let found = [pin("LVT0")?, pin("LVT1")?];
+        ensure!(found == [MASKED, lint1], "{found:?}: {answer}");
+    }
+    Ok(())
 }

@@ -22,6 +22,9 @@ pub struct Action {
     pub arguments: Value,
     /// How often it is done from then on, until the end of the guest; `None`: once.
     pub every: Option<Duration>,
+    /// Whether a text is what it is for: it is then one of the report's answers. Otherwise text is QEMU's reason
+    /// not to do it.
+    pub asks: bool,
 }
 
 /// What of the guest's lines starts an action. Only the first line that fits does.
@@ -45,6 +48,7 @@ impl Action {
             command: command.into(),
             arguments,
             every: None,
+            asks: false,
         }
     }
 
@@ -53,6 +57,15 @@ impl Action {
     /// tell errors from answers here.
     pub fn hmp(when: Trigger, line: &str) -> Self {
         Self::qmp(when, HMP, json!({ "command-line": line }))
+    }
+
+    /// A question as people type it, such as `info lapic 0`. What QEMU says goes into
+    /// [`Report::answers`](crate::Report::answers).
+    pub fn ask(when: Trigger, line: &str) -> Self {
+        Self {
+            asks: true,
+            ..Self::hmp(when, line)
+        }
     }
 
     /// A non-maskable interrupt to each CPU that listens to its LINT1 pin, every so often.

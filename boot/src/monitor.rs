@@ -32,7 +32,16 @@ pub(crate) struct Operator {
     /// Takes the places of actions whose time has come; its end says when to stop.
     orders: Sender<usize>,
     failed: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Vec<u64>>>,
+    thread: JoinHandle<Result<Done>>,
+}
+
+/// What the monitor has done.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// How many times each action.
+    pub(crate) times: Vec<u64>,
+    /// What it has said to those that ask, in the order in which they were done.
+    pub(crate) answers: Vec<String>,
 }
 
 impl Operator {
@@ -92,11 +101,11 @@ impl Operator {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Stops, after QEMU has ended, and says how many times the monitor has done each action.
+    /// Stops, after QEMU has ended, and says what the monitor has done.
     ///
     /// # Errors
     /// The monitor could not be reached, would not do it, or has not answered for 10 s.
-    pub(crate) fn end(self) -> Result<Vec<u64>> {
+    pub(crate) fn end(self) -> Result<Done> {
         drop(self.orders);
         let done = self.thread.join();
         done.unwrap_or_else(|_| Err(anyhow!("the thread panicked")))
@@ -113,8 +122,11 @@ fn work(
     actions: &[Action],
     orders: &Receiver<usize>,
     patience: Duration,
-) -> Result<Vec<u64>> {
-    let mut done = vec![0; actions.len()];
+) -> Result<Done> {
+    let mut done = Done {
+        times: vec![0; actions.len()],
+        answers: Vec::new(),
+    };
     let Ok(first) = orders.recv() else {
         return Ok(done);
     };
@@ -125,7 +137,8 @@ fn work(
     stream.set_read_timeout(Some(patience))?;
     let mut monitor = Monitor::new(stream)?;
     // QEMU speaks first, and obeys nothing before this command.
-    if !monitor.execute("qmp_capabilities", &Value::Null)? {
+    let greeting = monitor.execute("qmp_capabilities", &Value::Null)?;
+    if greeting.is_none() {
         return Ok(done);
     }
     let mut agenda = Agenda::new(actions.len());
@@ -134,10 +147,16 @@ fn work(
         if let Some(place) = agenda.due(Instant::now()) {
             let action = &actions[place];
             // A command may need another board or CPU than there is; the error is told.
-            if !monitor.execute(&action.command, &action.arguments)? {
+            let Some(text) = monitor.execute(&action.command, &action.arguments)? else {
                 return Ok(done);
+            };
+            if action.asks {
+                done.answers.push(text);
+            } else if action.command == HMP && !text.trim().is_empty() {
+                let action = told(&action.command, &action.arguments);
+                bail!("{action}: {}", text.trim());
             }
-            done[place] += 1;
+            done.times[place] += 1;
             if let Some(every) = action.every {
                 agenda.repeat(place, Instant::now() + every);
             }
@@ -209,14 +228,14 @@ impl Monitor {
         })
     }
 
-    /// Has a command executed; `false` if QEMU has ended instead.
-    fn execute(&mut self, command: &str, arguments: &Value) -> Result<bool> {
+    /// Has a command executed, and returns the text that it answers, if any; `None` if QEMU has ended instead.
+    fn execute(&mut self, command: &str, arguments: &Value) -> Result<Option<String>> {
         let mut object = json!({ "execute": command });
         if !arguments.is_null() {
             object["arguments"] = arguments.clone();
         }
         match self.commands.write_all(format!("{object}\n").as_bytes()) {
-            Err(error) if is_the_end(&error) => return Ok(false),
+            Err(error) if is_the_end(&error) => return Ok(None),
             written => written?,
         }
         // The greeting and events come in between.
@@ -228,15 +247,11 @@ impl Monitor {
                 let text = text.unwrap_or("refused without a reason");
                 bail!("{}: {text}", told(command, arguments));
             }
-            match reply.get("return") {
-                Some(Value::String(text)) if command == HMP && !text.trim().is_empty() => {
-                    bail!("{}: {}", told(command, arguments), text.trim());
-                }
-                Some(_) => return Ok(true),
-                None => {}
+            if let Some(reply) = reply.get("return") {
+                return Ok(Some(reply.as_str().unwrap_or_default().to_string()));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The next line; `None` if QEMU has ended.

@@ -18,7 +18,7 @@ use crate::accel::{Accel, Engine, Host};
 use crate::action::{Action, Trigger};
 use crate::child::Guarded;
 use crate::machine::{Machine, Smp};
-use crate::monitor::Operator;
+use crate::monitor::{Done, Operator};
 use crate::outcome::{End, Testimony};
 use crate::qemu::{self, Setup};
 use crate::serial::{lines_of, listen};
@@ -187,6 +187,7 @@ impl Boot {
             stderr,
             elapsed,
             done,
+            answers,
         } = ending;
         Ok(Report {
             outcome,
@@ -195,6 +196,7 @@ impl Boot {
             stderr,
             elapsed,
             done,
+            answers,
             command,
         })
     }
@@ -303,11 +305,14 @@ impl Boot {
         });
         let stderr = stderr.join().unwrap_or_default();
         let outcome = testimony.outcome(&end, &stderr);
+        let Done { times, answers } =
+            operator.map_or_else(|| Ok(Done::default()), Operator::end)?;
         Ok(Ending {
             outcome,
             stderr,
             elapsed: start.elapsed(),
-            done: operator.map_or_else(|| Ok(Vec::new()), Operator::end)?,
+            done: times,
+            answers,
         })
     }
 

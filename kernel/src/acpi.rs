@@ -1,10 +1,9 @@
 //! The firmware's tables: which CPUs there are, and which counters.
 
-use core::{ptr::NonNull, slice};
+use core::{fmt, slice};
 
-use ::acpi::{AcpiHandler, AcpiTable, AcpiTables, PhysicalMapping, madt::Madt as MadtTable};
 use bootloader_api::BootInfo;
-use bringup::{CpuMap, MAX_CPUS, Madt};
+use bringup::{CpuMap, Disabled, MAX_CPUS, Madt, Tables};
 use protocol::options::Options;
 use spin::Once;
 use x86_64::PhysAddr;
@@ -15,13 +14,36 @@ use crate::{
     log, memory,
 };
 
-/// Reads the CPUs from the ACPI tables and publishes the index table. A machine whose tables cannot
-/// be read runs on its BSP alone, and says why. The option `ghost` counts as one more that is listed, `hide` as
-/// one that is not.
-pub(crate) fn init(boot_info: &BootInfo, options: &Options) {
+/// Finds the tables, and logs once what is wrong with them. On the BSP, after memory is set up.
+pub(crate) fn init(boot_info: &BootInfo) {
+    let Some(rsdp) = boot_info.rsdp_addr.into_option() else {
+        log!("acpi: the loader has found no RSDP");
+        return;
+    };
+    match Tables::new(rsdp, memory_at as Read) {
+        Ok(tables) => {
+            log_flaws(tables.flaws());
+            TABLES.call_once(|| tables);
+        }
+        Err(why) => log!("acpi: {why}"),
+    }
+}
+
+type Read = fn(u64, usize) -> Option<&'static [u8]>;
+
+static TABLES: Once<Tables<'static, Read>> = Once::new();
+
+/// The bytes of the table with this signature. After [`init`].
+pub(crate) fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
+    TABLES.get()?.find(signature)
+}
+
+/// Reads the CPUs from the MADT and publishes the index table. A machine without one that can be read runs on
+/// its BSP alone, and says why. The option `ghost` counts as one more that is listed, `hide` as one that is not.
+pub(crate) fn read_cpus(options: &Options) {
     let bsp = apic::id();
-    let mut map = read(boot_info.rsdp_addr.into_option(), bsp).unwrap_or_else(|why| {
-        log!("acpi: {why}: only the BSP ({bsp}) is used");
+    let mut map = read(bsp).unwrap_or_else(|| {
+        log!("acpi: only the BSP ({bsp}) is used");
         CpuMap::new([bsp], [], bsp).expect("one CPU, listed")
     });
     if map.left_out() > 0 {
@@ -47,53 +69,36 @@ pub(crate) fn init(boot_info: &BootInfo, options: &Options) {
 
 static MADT: Once<Madt<'static>> = Once::new();
 
-/// The MADT, if there is an intact one. After [`init`].
+/// The MADT, if there is one. After [`read_cpus`].
 pub(crate) fn madt() -> Option<&'static Madt<'static>> {
     MADT.get()
 }
 
-/// The bytes of the table of type `T`. `None` if there is none that is intact by its checksum.
-pub(crate) fn table<T: AcpiTable>(boot_info: &BootInfo) -> Option<&'static [u8]> {
-    let tables = tables(boot_info.rsdp_addr.into_option()?).ok()?;
-    let table = tables.find_table::<T>().ok()?;
-    let start = table.virtual_start().as_ptr().cast::<u8>();
-    // SAFETY: the whole table is mapped, for good, and nobody writes to it.
-    Some(unsafe { slice::from_raw_parts(start, table.region_length()) })
-}
-
-fn read(rsdp: Option<u64>, bsp: ApicId) -> Result<CpuMap, &'static str> {
-    let rsdp = rsdp.ok_or("the loader has found no RSDP")?;
-    let tables = tables(rsdp)?;
-    let madt = tables
-        .find_table::<MadtTable>()
-        .map_err(|_| "there is no intact MADT")?;
-    // SAFETY: the mapping is of the whole table, which nobody writes to.
-    let bytes = unsafe {
-        slice::from_raw_parts(
-            madt.virtual_start().as_ptr().cast::<u8>(),
-            madt.region_length(),
-        )
+/// The CPUs that the MADT lists. Without a usable one, the log says why.
+fn read(bsp: ApicId) -> Option<CpuMap> {
+    let Some(bytes) = table(b"APIC") else {
+        log!("acpi: there is no MADT");
+        return None;
     };
-    let madt = Madt::parse(bytes).map_err(|error| {
-        log!("acpi: {error}");
-        "the MADT is damaged"
-    })?;
+    let madt = Madt::parse(bytes).inspect_err(|why| log!("acpi: {why}"));
+    let madt = madt.ok()?;
     let madt = MADT.call_once(|| madt);
-    CpuMap::from_madt(madt, bsp).map_err(|error| {
-        log!("acpi: {error}");
-        "the MADT does not describe this machine"
-    })
+    log_flaws(madt.bad_entries());
+    let disabled = Disabled::by_fadt(table(b"FACP"));
+    let map = CpuMap::from_madt(madt, disabled, bsp);
+    map.inspect_err(|why| log!("acpi: {why}")).ok()
 }
 
-/// What the tables are found by, once it is sure that they lie in memory.
-fn tables(rsdp: u64) -> Result<AcpiTables<Physical>, &'static str> {
-    bringup::check_root(rsdp, memory_at).map_err(|error| {
-        log!("acpi: {error}");
-        "the RSDP or the tables it leads to are damaged"
-    })?;
-    // SAFETY: the loader vouches for the address; what the crate believes has been checked.
-    unsafe { AcpiTables::from_rsdp(Physical, rsdp as usize) }
-        .map_err(|_| "the RSDP or the table it points to is damaged")
+/// Logs the first few; a table that is garbage has thousands.
+fn log_flaws(mut flaws: impl Iterator<Item = impl fmt::Display>) {
+    const MOST: usize = 8;
+    for flaw in flaws.by_ref().take(MOST) {
+        log!("acpi: {flaw}");
+    }
+    let more = flaws.count();
+    if more > 0 {
+        log!("acpi: {more} more like that");
+    }
 }
 
 /// Firmware's bytes at this physical address; `None` if not all of them are memory that is mapped.
@@ -110,25 +115,4 @@ fn memory_at(address: u64, length: usize) -> Option<&'static [u8]> {
     let start = memory::virt(PhysAddr::new(address)).as_ptr();
     // SAFETY: all of it is mapped, as just checked, and for good; nobody writes to the tables.
     Some(unsafe { slice::from_raw_parts(start, length) })
-}
-
-/// How the `acpi` crate gets at the tables: all of physical memory is mapped already.
-#[derive(Clone, Copy, Debug)]
-struct Physical;
-
-impl AcpiHandler for Physical {
-    unsafe fn map_physical_region<T>(
-        &self,
-        address: usize,
-        size: usize,
-    ) -> PhysicalMapping<Self, T> {
-        let start = memory::virt(PhysAddr::new(address as u64)).as_mut_ptr();
-        let start = NonNull::new(start).expect("the upper half is not null");
-        // SAFETY: physical memory is mapped at `start`, for good.
-        unsafe { PhysicalMapping::new(address, start, size, size, *self) }
-    }
-
-    fn unmap_physical_region<T>(_: &PhysicalMapping<Self, T>) {
-        // Mapped for good.
-    }
 }

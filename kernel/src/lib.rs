@@ -125,10 +125,11 @@ pub fn start(
     log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
     interrupts::load();
+    acpi::init(boot_info);
     apic::init(options.apic);
-    firmware::hpet::init(boot_info);
-    clock::init(boot_info, options.clock);
-    acpi::init(boot_info, &options);
+    firmware::hpet::init();
+    clock::init(options.clock);
+    acpi::read_cpus(&options);
     apic::fit(cpu::map().iter().map(|(_, id)| id));
     firmware::take_over();
     cpu::topology::read();

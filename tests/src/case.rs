@@ -217,6 +217,16 @@ impl Case {
         self.act(Action::qmp(Trigger::Hello, command, arguments))
     }
 
+    /// QEMU is asked what the local APIC of each of the first `cpus` is set to, when the first test starts. Its
+    /// answers are in [`Report::answers`].
+    #[must_use]
+    pub fn ask_lapics(mut self, cpus: u32) -> Self {
+        for id in 0..cpus {
+            self = self.act(Action::ask(Trigger::FirstTest, &format!("info lapic {id}")));
+        }
+        self
+    }
+
     /// NMIs from QEMU's monitor, one to each CPU every so often, from the first test on: see
     /// [`Boot::inject_nmis`].
     #[must_use]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use protocol::event::Event;
 use serde_json::json;
 
-use super::{Agenda, Operator};
+use super::{Agenda, Done, Operator};
 use crate::action::{Action, Trigger};
 use crate::run::Line;
 
@@ -30,7 +30,7 @@ fn fake(
     actions: Vec<Action>,
     tests: &[&'static str],
     replies: &'static [&'static str],
-) -> (Vec<String>, Result<Vec<u64>>) {
+) -> (Vec<String>, Result<Done>) {
     let operator = Operator::open(actions).expect("a port");
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, operator.port)).expect("it listens");
     tests.iter().for_each(|name| test_starts(&operator, name));
@@ -62,7 +62,7 @@ fn it_counts_until_qemu_ends() {
     );
     let nmi = r#"{"execute":"inject-nmi"}"#;
     assert_eq!(told, [r#"{"execute":"qmp_capabilities"}"#, nmi, nmi, nmi]);
-    assert_eq!(done.expect("no error"), [2]);
+    assert_eq!(done.expect("no error").times, [2]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn each_action_waits_for_its_own_line_and_is_done_once() {
             r#"{"execute":"cont"}"#,
         ]
     );
-    assert_eq!(done.expect("no error"), [0, 1, 1, 1]);
+    assert_eq!(done.expect("no error").times, [0, 1, 1, 1]);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_repeats_leaves_time_for_the_others() {
     let (told, done) = fake(actions, &["first", "second"], replies);
     let count = |name: &str| told.iter().filter(|line| line.contains(name)).count();
     assert_eq!((count("inject-nmi"), count("stop")), (3, 1));
-    assert_eq!(done.expect("no error"), [3, 1]);
+    assert_eq!(done.expect("no error").times, [3, 1]);
 }
 
 #[test]
@@ -127,6 +127,18 @@ fn a_refusal_is_told() {
 }
 
 #[test]
+fn text_is_an_answer_to_those_that_ask() {
+    let ask = Action::ask(Trigger::FirstTest, "info lapic 0");
+    let replies = &[READY, "{\"return\":\"LVT0 0x10000\\r\\n\"}\n"];
+    let (_, done) = fake(vec![ask], &["a test"], replies);
+    let done = done.expect("no error");
+    assert_eq!(
+        (done.times, done.answers),
+        (vec![1], vec!["LVT0 0x10000\r\n".to_string()])
+    );
+}
+
+#[test]
 fn a_failure_is_known_before_the_end() {
     let operator = Operator::open_with(nmis(), TICK).expect("a port");
     assert!(!operator.has_failed());
@@ -145,7 +157,7 @@ fn a_failure_is_known_before_the_end() {
 fn without_a_line_that_fits_nobody_is_asked() {
     let operator = Operator::open(nmis()).expect("a port");
     operator.hear(Line::Log("no event"));
-    assert_eq!(operator.end().expect("no error"), [0]);
+    assert_eq!(operator.end().expect("no error").times, [0]);
 }
 
 #[test]

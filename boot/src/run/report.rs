@@ -26,6 +26,8 @@ pub struct Ending {
     pub elapsed: Duration,
     /// How many times each [action](super::Boot::act) was done, in the order in which they were given.
     pub done: Vec<u64>,
+    /// What QEMU has said to those that [ask](crate::Action::ask).
+    pub answers: Vec<String>,
 }
 
 /// How a boot ended, and all that the guest wrote.
@@ -43,6 +45,8 @@ pub struct Report {
     pub elapsed: Duration,
     /// How many times each [action](super::Boot::act) was done, in the order in which they were given.
     pub done: Vec<u64>,
+    /// What QEMU has said to those that [ask](crate::Action::ask).
+    pub answers: Vec<String>,
     /// A shell command that boots the same.
     pub command: String,
 }

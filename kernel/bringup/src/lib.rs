@@ -5,9 +5,11 @@
 extern crate std;
 
 // Plain computation on bytes and numbers: no privileged instruction, any context. The host runs its tests.
+mod bytes;
 mod id;
 mod madt;
 mod map;
+mod nmi;
 pub mod rate;
 mod root;
 mod topology;
@@ -26,10 +28,11 @@ mod tables;
 mod trampoline;
 
 pub use id::{ApicId, CpuIndex};
-pub use madt::{CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, NmiPin, Override};
-pub use map::{CpuMap, MAX_CPUS, MapError};
-pub use root::{RootError, check_root};
-pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Shape, Topology};
+pub use madt::{BadEntry, CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, Override};
+pub use map::{CpuMap, Disabled, MAX_CPUS, MapError};
+pub use nmi::{LintUse, NmiPins};
+pub use root::{RootError, RootFlaw, Tables};
+pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Topology};
 
 pub use apic::{Ipi, LocalApic, Target};
 pub use entry::Arrival;

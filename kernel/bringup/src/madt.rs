@@ -3,10 +3,10 @@
 //! Layout: ACPI Specification 6.5, section 5.2.12. The entries that concern CPUs, I/O APICs and the
 //! pins of both are read; the others are stepped over.
 //!
-//! Why not the `acpi` crate's own iterator (5.2.0 and 6.1.1 read): it trusts every entry's length.
-//! A length of 0 keeps it at the same place for ever, one that is too short makes it read past the
-//! table's end. The kernel takes the table from that crate and its entries from here, where every
-//! byte is checked first.
+//! Every byte is checked before it is believed, so a table that is odd is read as far as it makes sense: an
+//! entry that is too short for its type is stepped over, and one that has no length, or passes the end, is
+//! the last. [`Madt::bad_entries`] names them. The checksum is not looked at: see
+//! [`Tables::flaws`](crate::Tables::flaws).
 
 mod entry;
 #[cfg(test)]
@@ -14,11 +14,12 @@ pub(crate) mod tests;
 
 use core::fmt;
 
-use entry::{ENTRIES_AT, Entry, Walk, Whose, read_u32};
+use entry::{ENTRIES_AT, Entry, Walk};
+pub(crate) use entry::{Nmi, Whose};
 
-use crate::ApicId;
+use crate::{ApicId, bytes::read_u32};
 
-/// A MADT that is intact and whose entries are all well-formed.
+/// A MADT that has a header.
 ///
 /// Each of its iterators walks the entries anew: a step costs a few loads, a table of 255 CPUs has
 /// some 260 entries.
@@ -42,18 +43,9 @@ impl<'a> Madt<'a> {
         let table = bytes.get(..stated).ok_or(MadtError::Truncated)?;
         let address = read_u32(table, 36).ok_or(MadtError::Truncated)?;
         let entries = table.get(ENTRIES_AT..).ok_or(MadtError::Truncated)?;
-        // All bytes of a table add up to 0 (section 5.2.6).
-        if table
-            .iter()
-            .fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
-            != 0
-        {
-            return Err(MadtError::Checksum);
-        }
-
         let mut local_apic_address = u64::from(address);
-        for entry in Walk::over(entries) {
-            if let Entry::LocalApicAddress(address) = entry? {
+        for entry in Walk::over(entries).flatten() {
+            if let Entry::LocalApicAddress(address) = entry {
                 local_apic_address = address;
             }
         }
@@ -79,22 +71,11 @@ impl<'a> Madt<'a> {
         })
     }
 
-    /// The pins of this CPU's local APIC that NMI sources are wired to (entry types 4 and 0xA), as
-    /// listed; a pin may be listed twice. Entries name a CPU by its UID, which its own entry tells;
-    /// those for all CPUs count for one that is not listed, too. Entries about a pin that no local
-    /// APIC has are left out.
-    ///
-    /// Walks all entries twice.
-    pub fn nmi_pins_of(&self, apic_id: ApicId) -> impl Iterator<Item = NmiPin> + use<'a> {
-        // Where there are several entries, the one that is enabled: firmware is known to fill up
-        // its list with disabled entries that all have the same ID.
-        let same = self.cpus().filter(|cpu| cpu.apic_id == apic_id);
-        let own = same.min_by_key(|cpu| cpu.state).map(|cpu| cpu.uid);
-        self.entries().filter_map(move |entry| match entry {
-            Entry::Nmi { of, pin } => match of {
-                Whose::All => Some(pin),
-                Whose::Uid(uid) => (Some(uid) == own).then_some(pin),
-            },
+    /// The pins of local APICs that NMI sources are wired to (entry types 4 and 0xA), as listed; but for
+    /// entries that say what cannot be.
+    pub(crate) fn nmis(&self) -> impl Iterator<Item = Nmi> + use<'a> {
+        self.entries().filter_map(|entry| match entry {
+            Entry::Nmi(nmi) => Some(nmi),
             _ => None,
         })
     }
@@ -116,9 +97,13 @@ impl<'a> Madt<'a> {
         })
     }
 
+    /// The entries that are not used. For the log.
+    pub fn bad_entries(&self) -> impl Iterator<Item = BadEntry> + use<'a> {
+        Walk::over(self.entries).filter_map(Result::err)
+    }
+
     fn entries(&self) -> impl Iterator<Item = Entry> + use<'a> {
-        // `parse` has seen every entry: none is an error.
-        Walk::over(self.entries).filter_map(Result::ok)
+        Walk::over(self.entries).flatten()
     }
 }
 
@@ -142,20 +127,8 @@ pub enum CpuState {
     Enabled,
     /// It may be plugged in or switched on while the system runs.
     OnlineCapable,
-    /// Not to be used. Firmware from before ACPI 6.3 knows no other way to list a CPU that may be
-    /// plugged in later; QEMU still does that.
+    /// Neither: see [`Disabled`](crate::Disabled).
     Disabled,
-}
-
-/// A pin of a local APIC that an NMI source is wired to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NmiPin {
-    /// Which one.
-    pub lint: Lint,
-    /// Whether its signal is active low; else it is active high.
-    pub active_low: bool,
-    /// Whether it is level-triggered; else it is edge-triggered.
-    pub level: bool,
 }
 
 /// The pins of a local APIC for interrupts that do not come from an I/O APIC.
@@ -191,44 +164,49 @@ pub struct Override {
     pub level: bool,
 }
 
-/// What is wrong with a MADT.
+/// Why bytes are no MADT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MadtError {
-    /// The bytes do not begin with the signature `APIC`.
+    /// They do not begin with the signature `APIC`.
     NotAMadt,
-    /// The header, or the length it states, passes the end of the bytes.
+    /// The header, or the length it states, passes their end.
     Truncated,
-    /// The bytes do not add up to 0: some have changed since the firmware wrote them.
-    Checksum,
-    /// An entry is too short for its type, or passes the end of the table.
-    BadEntry {
-        /// Where it begins, in bytes from the start of the table.
-        offset: usize,
-        /// Its type, if the table has not ended before it.
-        kind: u8,
-        /// The length it states, in bytes; 0 if the table ends before it.
-        length: u8,
-    },
 }
 
 impl fmt::Display for MadtError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAMadt => f.write_str("the table is not a MADT (no signature \"APIC\")"),
-            Self::Truncated => f.write_str("the MADT is shorter than its header says"),
-            Self::Checksum => f.write_str("the MADT's checksum is wrong"),
-            Self::BadEntry {
-                offset,
-                kind,
-                length,
-            } => write!(
-                f,
-                "the MADT's entry at byte {offset} (type {kind}) has an impossible length, {length}"
-            ),
-        }
+        f.write_str(match self {
+            Self::NotAMadt => "the table is not a MADT (no signature \"APIC\")",
+            Self::Truncated => "the MADT is shorter than its header says",
+        })
     }
 }
 
 impl core::error::Error for MadtError {}
+
+/// An entry that is too short for its type, or passes the end of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadEntry {
+    /// Where it begins, in bytes from the start of the table.
+    pub offset: usize,
+    /// Its type.
+    pub kind: u8,
+    /// The length it states, in bytes; 0 if the table ends before it.
+    pub length: u8,
+}
+
+impl fmt::Display for BadEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            offset,
+            kind,
+            length,
+        } = self;
+        write!(
+            f,
+            "the MADT's entry at byte {offset} (type {kind}) has an impossible length, {length}"
+        )
+    }
+}
 
 const SIGNATURE: &[u8; 4] = b"APIC";

@@ -7,6 +7,31 @@ use core::fmt;
 
 use crate::{ApicId, CpuIndex, CpuState, Madt};
 
+/// A CPU that the firmware lists as neither enabled nor online capable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disabled {
+    /// It may be plugged in later: firmware from before ACPI 6.3 knows no other way to say so.
+    MayCome,
+    /// It is not to be used, ever: the firmware could have said that it may come.
+    StaysAway,
+}
+
+impl Disabled {
+    /// Which of the two, by the version of ACPI that the bytes of the FADT state (ACPI 6.5, section 5.2.9: the
+    /// major one in byte 8, the minor one in the lower half of byte 131). The MADT has a revision of its own,
+    /// which firmware leaves at what it was; Linux goes by the FADT, too.
+    #[must_use]
+    pub fn by_fadt(fadt: Option<&[u8]>) -> Self {
+        const MAJOR: usize = 8;
+        const MINOR: usize = 131;
+        let byte = |at| fadt.and_then(|bytes| bytes.get(at)).copied().unwrap_or(0);
+        match (byte(MAJOR), byte(MINOR) & 0xf) {
+            (6, 3..) | (7.., _) => Self::StaysAway,
+            _ => Self::MayCome,
+        }
+    }
+}
+
 /// Room for this many CPUs, those that may be plugged in later included.
 ///
 /// The map is built before there is a heap and read by CPUs that have no stack yet, so it is an
@@ -80,17 +105,22 @@ impl CpuMap {
         Ok(map)
     }
 
-    /// Numbers the CPUs that `madt` lists.
+    /// Numbers the CPUs that `madt` lists. Those that are `disabled` for good have no index.
     ///
     /// # Errors
     /// See [`MapError`].
-    pub fn from_madt(madt: &Madt<'_>, bsp: ApicId) -> Result<Self, MapError> {
-        let ids = |enabled| {
-            madt.cpus()
-                .filter(move |cpu| (cpu.state == CpuState::Enabled) == enabled)
-                .map(|cpu| cpu.apic_id)
+    pub fn from_madt(madt: &Madt<'_>, disabled: Disabled, bsp: ApicId) -> Result<Self, MapError> {
+        let ids = |wanted: fn(CpuState, Disabled) -> bool| {
+            let cpus = madt.cpus().filter(move |cpu| wanted(cpu.state, disabled));
+            cpus.map(|cpu| cpu.apic_id)
         };
-        Self::new(ids(true), ids(false), bsp)
+        let enabled = ids(|state, _| state == CpuState::Enabled);
+        let pluggable = ids(|state, disabled| match state {
+            CpuState::Enabled => false,
+            CpuState::OnlineCapable => true,
+            CpuState::Disabled => disabled == Disabled::MayCome,
+        });
+        Self::new(enabled, pluggable, bsp)
     }
 
     /// Number of enabled CPUs, which have the indices below it: at least 1, at most [`len`](Self::len).

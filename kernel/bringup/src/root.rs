@@ -1,12 +1,22 @@
-//! Whether the way from the RSDP to the tables leads through memory that is there.
+//! The way from the RSDP to the tables.
 //!
 //! Layout: ACPI Specification 6.5, sections 5.2.5 (RSDP), 5.2.6 (header), 5.2.7 and 5.2.8 (RSDT, XSDT).
 //!
-//! Why not leave that to the `acpi` crate, which finds the tables (5.2.0 read): it trusts every length and
-//! address. A root table that is shorter than its header makes it read on to the end of the address space,
-//! one whose length passes the end of memory, or that lists a table out there, makes it fault.
+//! Real firmware's lists have NULLs in them (VMware's end with one), entries that lead to no memory, root
+//! tables whose length fits no number of entries, and checksums that were not updated. None of that makes the
+//! table next to it unusable. So whatever leads to a table is used, whatever does not is stepped over, and
+//! [`Tables::flaws`] names it. Linux does the same.
+//!
+//! Why not the `acpi` crate (5.2.0 and 6.1.1 read): one bad entry costs it all tables; a wrong checksum, or a
+//! vendor's name that is not UTF-8, costs the table; and it trusts every length and address, so a root table
+//! that is shorter than its own header makes it read on to the end of the address space.
+
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
+
+use crate::bytes::read_u32;
 
 /// Bytes of the RSDP that every version of ACPI has, and that it has since ACPI 2.0.
 const RSDP_1: usize = 20;
@@ -14,176 +24,200 @@ const RSDP_2: usize = 36;
 /// Bytes of the header of every table.
 const HEADER: usize = 36;
 /// The longest table that is believed. (QEMU's largest is some 10 KiB, a server's some 100.)
-const MOST: usize = 16 << 20;
+const MOST_BYTES: usize = 16 << 20;
+/// The most entries that are read: real lists have some 40. A list that is none would take minutes.
+const MOST_ENTRIES: usize = 1024;
 
-/// Follows the way from the RSDP at `rsdp` to every table that its root table lists, and says what is wrong
-/// with it. What is in the tables, their checksums included, is for others to check.
+/// The tables that the firmware lists.
 ///
-/// `read` gives so many bytes of memory at a physical address, or `None` if not all of them are there.
-///
-/// # Errors
-/// See [`RootError`].
-pub fn check_root<'a>(
-    rsdp: u64,
-    read: impl Fn(u64, usize) -> Option<&'a [u8]>,
-) -> Result<(), RootError> {
-    let first = read(rsdp, RSDP_1).ok_or(RootError::Rsdp)?;
-    let (root, entry_size) = if first[15] == 0 {
-        (u64::from(u32_at(first, 16)), 4)
-    } else {
-        let whole = read(rsdp, RSDP_2).ok_or(RootError::Rsdp)?;
-        let length = u32_at(whole, 20) as usize;
-        // Its checksum is over so many bytes.
-        if !(RSDP_2..=MOST).contains(&length) || read(rsdp, length).is_none() {
-            return Err(RootError::Rsdp);
+/// `R` reads physical memory: so many bytes at an address, or `None` if not all of them are there.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<'a, R> {
+    read: R,
+    /// The RSDP's bytes.
+    rsdp: (u64, &'a [u8]),
+    root: Root<'a>,
+}
+
+/// The root table.
+#[derive(Clone, Copy, Debug)]
+struct Root<'a> {
+    address: u64,
+    bytes: &'a [u8],
+    entry_size: usize,
+}
+
+impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
+    /// Finds the root table by the RSDP at `rsdp`: the XSDT if there is one that leads to any table, else the
+    /// RSDT.
+    ///
+    /// # Errors
+    /// See [`RootError`].
+    pub fn new(rsdp: u64, read: R) -> Result<Self, RootError> {
+        let old = read(rsdp, RSDP_1).filter(|bytes| bytes.starts_with(b"RSD PTR "));
+        let old = old.ok_or(RootError::Rsdp { address: rsdp })?;
+        // Revision 0 is ACPI 1.0, which has no XSDT; 1 was never given out.
+        let new = read(rsdp, RSDP_2).filter(|_| old[15] >= 2);
+        let half = |at| u64::from(new.and_then(|bytes| read_u32(bytes, at)).unwrap_or(0));
+        let xsdt = half(28) << 32 | half(24);
+        let rsdt = u64::from(read_u32(old, 16).unwrap_or(0));
+        let mut tables = Self {
+            read,
+            rsdp: (rsdp, new.unwrap_or(old)),
+            root: Root {
+                address: 0,
+                bytes: &[],
+                entry_size: 8,
+            },
+        };
+        for (address, signature, entry_size) in [(xsdt, b"XSDT", 8), (rsdt, b"RSDT", 4)] {
+            let root = tables.table(address);
+            let Some(bytes) = root.filter(|bytes| bytes.starts_with(signature)) else {
+                continue;
+            };
+            tables.root = Root {
+                address,
+                bytes,
+                entry_size,
+            };
+            if tables.listed().any(|(_, table)| table.is_some()) {
+                return Ok(tables);
+            }
         }
-        let address = u64::from(u32_at(whole, 28)) << 32 | u64::from(u32_at(whole, 24));
-        (address, 8)
-    };
-    let root = table(root, &read).ok_or(RootError::Root { address: root })?;
-    for entry in root[HEADER..].chunks(entry_size) {
-        let mut address = [0; 8];
-        address[..entry.len()].copy_from_slice(entry);
-        let address = u64::from_le_bytes(address);
-        table(address, &read).ok_or(RootError::Table { address })?;
+        Err(RootError::Root { xsdt, rsdt })
     }
-    Ok(())
+
+    /// The bytes of the table with this signature, as many as its header states: of several the first, as Linux
+    /// takes it.
+    #[must_use]
+    pub fn find(&self, signature: &[u8; 4]) -> Option<&'a [u8]> {
+        let mut tables = self.listed().filter_map(|(_, table)| table);
+        tables.find(|table| table.starts_with(signature))
+    }
+
+    /// What is wrong on the way, and was stepped over or is used all the same. For the log.
+    pub fn flaws(&self) -> impl Iterator<Item = RootFlaw> {
+        let (rsdp, bytes) = self.rsdp;
+        let xsdt_is_unused = bytes[15] >= 2 && self.root.entry_size == 4;
+        let entries = self.root.bytes.get(HEADER..).unwrap_or(&[]);
+        let is_ragged = !entries.len().is_multiple_of(self.root.entry_size);
+        let has_more = entries.len() / self.root.entry_size > MOST_ENTRIES;
+        let sums = [&bytes[..RSDP_1], bytes].map(is_sum_right);
+        let of_rsdp = [
+            (sums != [true; 2]).then_some(RootFlaw::Checksum {
+                address: rsdp,
+                signature: *b"RSDP",
+            }),
+            xsdt_is_unused.then_some(RootFlaw::NoXsdt),
+            (is_ragged || has_more).then_some(RootFlaw::Length),
+        ];
+        let root = (self.root.address, Some(self.root.bytes));
+        let of_tables = [root].into_iter().chain(self.listed());
+        let of_tables = of_tables.filter_map(|(address, table)| match table {
+            None => Some(RootFlaw::NoTable { address }),
+            Some(table) if !is_sum_right(table) => Some(RootFlaw::Checksum {
+                address,
+                signature: table.first_chunk().copied().unwrap_or_default(),
+            }),
+            Some(_) => None,
+        });
+        of_rsdp.into_iter().flatten().chain(of_tables)
+    }
+
+    /// The addresses in the root table, each with the table that it leads to.
+    fn listed(&self) -> impl Iterator<Item = (u64, Option<&'a [u8]>)> {
+        let entries = self.root.bytes.get(HEADER..).unwrap_or(&[]);
+        let entries = entries.chunks_exact(self.root.entry_size);
+        entries.take(MOST_ENTRIES).map(|entry| {
+            let mut address = [0; 8];
+            address[..entry.len()].copy_from_slice(entry);
+            let address = u64::from_le_bytes(address);
+            (address, self.table(address))
+        })
+    }
+
+    /// A table, by the length that its header states.
+    fn table(&self, address: u64) -> Option<&'a [u8]> {
+        let header = (address != 0).then(|| (self.read)(address, HEADER))??;
+        let length = read_u32(header, 4)? as usize;
+        let is_likely = (HEADER..=MOST_BYTES).contains(&length);
+        is_likely.then(|| (self.read)(address, length)).flatten()
+    }
 }
 
-/// A table, by the length that its header states.
-fn table<'a>(address: u64, read: impl Fn(u64, usize) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
-    let length = u32_at(read(address, HEADER)?, 4) as usize;
-    let is_likely = (HEADER..=MOST).contains(&length);
-    is_likely.then(|| read(address, length)).flatten()
+/// All bytes of a table add up to 0 (section 5.2.6), and so do those of the RSDP.
+fn is_sum_right(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
+        == 0
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-/// What is wrong with the way to the tables.
+/// Why there are no tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootError {
-    /// The RSDP, or the length that it states, passes the end of memory; or it is too short.
-    Rsdp,
-    /// So with the root table.
-    Root {
-        /// Where it should be.
+    /// There is no RSDP where the loader says.
+    Rsdp {
+        /// Where that is.
         address: u64,
     },
-    /// So with one of the tables that it lists.
-    Table {
-        /// Where it should be.
-        address: u64,
+    /// Neither root table is whole and leads to any table.
+    Root {
+        /// Where the XSDT should be; 0 if the RSDP names none.
+        xsdt: u64,
+        /// Where the RSDT should be; 0 if the RSDP names none.
+        rsdt: u64,
     },
 }
 
 impl fmt::Display for RootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rsdp => f.write_str("the RSDP is cut off"),
-            Self::Root { address } => write!(f, "there is no whole root table at {address:#x}"),
-            Self::Table { address } => {
-                write!(
-                    f,
-                    "there is no whole table at {address:#x}, which is listed"
-                )
-            }
+            Self::Rsdp { address } => write!(f, "there is no RSDP at {address:#x}"),
+            Self::Root { xsdt, rsdt } => write!(
+                f,
+                "no table is listed by an XSDT at {xsdt:#x} or an RSDT at {rsdt:#x}"
+            ),
         }
     }
 }
 
 impl core::error::Error for RootError {}
 
-#[cfg(test)]
-mod tests {
-    extern crate std;
+/// Something on the way to the tables that is not as it should be, and does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootFlaw {
+    /// The RSDP is of a version that has an XSDT, and no usable one: the RSDT is used.
+    NoXsdt,
+    /// The root table's length fits no whole number of entries, or more than are read: the rest is not read.
+    Length,
+    /// The root table lists an address at which there is no whole table: it is stepped over.
+    NoTable {
+        /// The address.
+        address: u64,
+    },
+    /// The bytes of a table do not add up to 0: it is used.
+    Checksum {
+        /// Where it is.
+        address: u64,
+        /// Its signature.
+        signature: [u8; 4],
+    },
+}
 
-    use super::*;
-    use std::vec::Vec;
-
-    const RSDP: u64 = 0x100;
-    const ROOT: u64 = 0x200;
-    const TABLE: u64 = 0x300;
-    const END: usize = 0x400;
-
-    /// Memory with an RSDP, a root table and one table.
-    fn memory(revision: u8) -> Vec<u8> {
-        let mut memory = std::vec![0; END];
-        let entry_size: u32 = if revision == 0 { 4 } else { 8 };
-        memory[RSDP as usize + 15] = revision;
-        put(
-            &mut memory,
-            RSDP + if revision == 0 { 16 } else { 24 },
-            ROOT as u32,
-        );
-        put(&mut memory, RSDP + 20, RSDP_2 as u32);
-        put(&mut memory, ROOT + 4, HEADER as u32 + entry_size);
-        put(&mut memory, ROOT + HEADER as u64, TABLE as u32);
-        put(&mut memory, TABLE + 4, (END as u64 - TABLE) as u32);
-        memory
-    }
-
-    fn put(memory: &mut [u8], at: u64, value: u32) {
-        memory[at as usize..][..4].copy_from_slice(&value.to_le_bytes());
-    }
-
-    fn check(memory: &[u8], rsdp: u64) -> Result<(), RootError> {
-        check_root(rsdp, |address, length| {
-            let start = usize::try_from(address).ok()?;
-            memory.get(start..start.checked_add(length)?)
-        })
-    }
-
-    #[test]
-    fn what_is_whole_is_accepted() {
-        assert_eq!(check(&memory(0), RSDP), Ok(()));
-        assert_eq!(check(&memory(2), RSDP), Ok(()));
-    }
-
-    #[test]
-    fn an_rsdp_that_is_cut_off_is_refused() {
-        for at in [END as u64 - 19, END as u64, u64::MAX] {
-            assert_eq!(check(&memory(0), at), Err(RootError::Rsdp));
-        }
-        for length in [0, 35, (END as u64 - RSDP) as u32 + 1, u32::MAX] {
-            let mut memory = memory(2);
-            put(&mut memory, RSDP + 20, length);
-            assert_eq!(check(&memory, RSDP), Err(RootError::Rsdp), "{length}");
-        }
-    }
-
-    #[test]
-    fn a_root_table_that_is_cut_off_is_refused() {
-        for revision in [0, 2] {
-            let refused = Err(RootError::Root { address: ROOT });
-            for length in [0, 35, (END as u64 - ROOT) as u32 + 1, u32::MAX] {
-                let mut memory = memory(revision);
-                put(&mut memory, ROOT + 4, length);
-                assert_eq!(check(&memory, RSDP), refused, "{length}");
+impl fmt::Display for RootFlaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoXsdt => f.write_str("there is no usable XSDT: the RSDT is used"),
+            Self::Length => f.write_str("the root table's length is odd: its end is not read"),
+            Self::NoTable { address } => {
+                write!(f, "there is no table at {address:#x}: stepped over")
             }
-        }
-        let mut memory = memory(2);
-        put(&mut memory, RSDP + 28, 1);
-        let address = 1 << 32 | ROOT;
-        assert_eq!(check(&memory, RSDP), Err(RootError::Root { address }));
-    }
-
-    #[test]
-    fn tables_that_are_not_there_are_refused() {
-        for revision in [0, 2] {
-            let mut wild = memory(revision);
-            put(&mut wild, ROOT + HEADER as u64, 0xffff_fff0);
-            let refused = Err(RootError::Table {
-                address: 0xffff_fff0,
-            });
-            assert_eq!(check(&wild, RSDP), refused);
-            for length in [0, 35, (END as u64 - TABLE) as u32 + 1, u32::MAX] {
-                let mut memory = memory(revision);
-                put(&mut memory, TABLE + 4, length);
-                let refused = Err(RootError::Table { address: TABLE });
-                assert_eq!(check(&memory, RSDP), refused, "{length}");
-            }
+            Self::Checksum { address, signature } => write!(
+                f,
+                "the checksum of {} at {address:#x} is wrong: used all the same",
+                signature.escape_ascii()
+            ),
         }
     }
 }

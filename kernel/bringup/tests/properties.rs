@@ -5,7 +5,9 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use bringup::{ApicId, CpuMap, CpuState, MAX_CPUS, Madt, MadtError, MapError};
+use bringup::{
+    ApicId, CpuMap, CpuState, Disabled, LintUse, MAX_CPUS, Madt, MadtError, MapError, NmiPins,
+};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use support::{
     exercise::{check_order, exercise, seal},
@@ -21,14 +23,14 @@ proptest! {
         let _ = exercise(&bytes);
         if bytes.len() >= 44 {
             seal(&mut bytes);
-            check_error(&bytes);
+            exercise(&bytes).expect("a header");
         }
     }
 
     /// Lengths that are often right, so that the walk comes far.
     #[test]
     fn entries_of_any_content_are_read_to_an_end(entries in vec(shapeless_entry(), 0..40)) {
-        check_error(&table(0, &entries.concat()));
+        exercise(&table(0, &entries.concat())).expect("a header");
     }
 
     #[test]
@@ -55,20 +57,14 @@ proptest! {
         });
         prop_assert_eq!(madt.local_apic_address(), last_address.unwrap_or(address.into()));
 
-        for id in cpus.iter().map(|cpu| cpu.apic_id).chain([ApicId::new(4711)]) {
-            let same = || cpus.iter().filter(|cpu| cpu.apic_id == id);
-            let own = [CpuState::Enabled, CpuState::OnlineCapable, CpuState::Disabled]
-                .into_iter()
-                .find_map(|state| same().find(|cpu| cpu.state == state));
-            let own = own.map(|cpu| cpu.uid);
-            let pins: Vec<_> = entries.iter().filter_map(|entry| entry.nmi_pin(own)).collect();
-            prop_assert_eq!(madt.nmi_pins_of(id).collect::<Vec<_>>(), pins, "{}", id);
+        if let Some(bsp) = cpus.iter().find(|cpu| cpu.state == CpuState::Enabled) {
+            check_nmi_pins(&entries, &madt, bsp.apic_id);
         }
         exercise(&bytes).expect("well-formed");
     }
 
     #[test]
-    fn damage_is_noticed_or_harmless(
+    fn damage_is_harmless(
         mut bytes in intact(),
         damage in vec(damage(), 1..4),
         reseal: bool,
@@ -79,7 +75,7 @@ proptest! {
         if reseal && bytes.len() >= 44 {
             seal(&mut bytes);
         }
-        check_error(&bytes);
+        let _ = exercise(&bytes);
     }
 
     #[test]
@@ -87,17 +83,6 @@ proptest! {
         let length = length.index(bytes.len());
         let error = Madt::parse(&bytes[..length]).expect_err("its end is missing");
         let expected = if length < 4 { MadtError::NotAMadt } else { MadtError::Truncated };
-        prop_assert_eq!(error, expected);
-    }
-
-    #[test]
-    fn a_single_byte_that_has_changed_is_noticed(mut bytes in intact(), at: Index, by in 1u8..) {
-        let at = at.index(bytes.len());
-        bytes[at] = bytes[at].wrapping_add(by);
-        // A length that has become smaller leaves a part of which the sum may be right.
-        prop_assume!(!(4..8).contains(&at));
-        let error = Madt::parse(&bytes).expect_err("damaged");
-        let expected = if at < 4 { MadtError::NotAMadt } else { MadtError::Checksum };
         prop_assert_eq!(error, expected);
     }
 
@@ -141,28 +126,42 @@ fn a_table_of_64_ki_cpus_is_no_burden() {
     let bytes = table(0, &(0..1 << 16).flat_map(entry).collect::<Vec<_>>());
     let madt = Madt::parse(&bytes).expect("well-formed");
     let last = ApicId::new(u32::MAX - (1 << 16));
-    let map = CpuMap::from_madt(&madt, last).expect("listed");
+    let map = CpuMap::from_madt(&madt, Disabled::MayCome, last).expect("listed");
     check_order(&map, last);
     assert_eq!(
         (map.len(), map.left_out()),
         (MAX_CPUS, (1 << 16) - MAX_CPUS)
     );
-    assert_eq!(madt.nmi_pins_of(last).count(), 1);
+    assert_eq!(NmiPins::new(&madt, &map).not_covered(), 0);
 }
 
-/// Reads everything, and an error, if there is one, in words.
-fn check_error(bytes: &[u8]) {
-    if let Err(error) = exercise(bytes) {
-        assert!(error.to_string().contains("MADT"));
-        if let MadtError::BadEntry {
-            offset,
-            kind,
-            length,
-        } = error
-        {
-            assert_eq!(bytes[offset], kind);
-            assert_eq!(bytes.get(offset + 1).copied().unwrap_or(0), length);
-        }
+/// Of each CPU: the first entry about each pin counts that says what can be; if there is one about either pin,
+/// the other one is masked.
+fn check_nmi_pins(entries: &[Entry], madt: &Madt<'_>, bsp: ApicId) {
+    let map = CpuMap::from_madt(madt, Disabled::MayCome, bsp).expect("listed");
+    let pins = NmiPins::new(madt, &map);
+    for (index, id) in map.iter() {
+        let same = || madt.cpus().filter(|cpu| cpu.apic_id == id);
+        let states = [
+            CpuState::Enabled,
+            CpuState::OnlineCapable,
+            CpuState::Disabled,
+        ];
+        let mut own = states
+            .iter()
+            .filter_map(|state| same().find(|cpu| cpu.state == *state));
+        let own = own.next().map(|cpu| cpu.uid);
+        let all = || entries.iter().filter_map(|entry| entry.nmi_pin(own));
+        let first = |lint| all().find(|(pin, _)| *pin == lint).map(|(_, it)| it);
+        let unknown = match id == bsp {
+            true => LintUse::Nmi { active_low: false },
+            false => LintUse::AsFound,
+        };
+        let expected = match [first(0), first(1)] {
+            [None, None] => [LintUse::Masked, unknown],
+            pins => pins.map(|pin| pin.unwrap_or(LintUse::Masked)),
+        };
+        assert_eq!(pins.of(index), expected, "{id}");
     }
 }
 

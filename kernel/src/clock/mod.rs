@@ -30,7 +30,6 @@ use core::{
 };
 
 use alloc::vec::Vec;
-use bootloader_api::BootInfo;
 use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Reference, Scale, TSC_HZ, Told};
 use protocol::{event::Event, options::ClockSource};
 use raw_cpuid::{CpuId, CpuIdReaderNative};
@@ -150,10 +149,10 @@ fn references() -> Option<&'static References> {
 ///
 /// A source that is wanted, but not there, ends the kernel. Where nothing tells the rate at all, it is taken
 /// for 1 GHz, and the log says so: a kernel whose seconds have the wrong length is better than none.
-pub(crate) fn init(boot_info: &BootInfo, wanted: ClockSource) {
+pub(crate) fn init(wanted: ClockSource) {
     REFERENCES.call_once(|| References {
         hpet: Hpet::find(),
-        pm_timer: PmTimer::find(boot_info),
+        pm_timer: PmTimer::find(),
     });
     let candidates = match &wanted {
         ClockSource::Auto => &ORDER[..],

@@ -1,6 +1,5 @@
 //! ACPI's power management timer: counts at 3.58 MHz from power-on, whatever happens.
 
-use bootloader_api::BootInfo;
 use bringup::rate::{Counter, Reference, tables};
 use x86_64::instructions::port::Port;
 
@@ -11,9 +10,8 @@ pub(super) struct PmTimer(tables::PmTimer);
 
 impl PmTimer {
     /// The timer that the ACPI tables tell of, if they do.
-    pub(super) fn find(boot_info: &BootInfo) -> Option<Self> {
-        let table = acpi::table::<::acpi::fadt::Fadt>(boot_info)?;
-        tables::PmTimer::from_fadt(table).map(Self)
+    pub(super) fn find() -> Option<Self> {
+        tables::PmTimer::from_fadt(acpi::table(b"FACP")?).map(Self)
     }
 }
 

@@ -10,8 +10,6 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use ::acpi::hpet::HpetTable;
-use bootloader_api::BootInfo;
 use bringup::rate::tables;
 use x86_64::{PhysAddr, VirtAddr};
 
@@ -38,10 +36,10 @@ pub(crate) const fn timer(number: u64) -> u64 {
 
 /// Maps the registers, if the ACPI tables tell of an HPET and it answers. Once, on the BSP, after memory is
 /// set up.
-pub(crate) fn init(boot_info: &BootInfo) {
+pub(crate) fn init() {
     /// Up to the last register of the last of 32 timers.
     const SIZE: u64 = 0x500;
-    let address = acpi::table::<HpetTable>(boot_info).and_then(tables::hpet_address);
+    let address = acpi::table(b"HPET").and_then(tables::hpet_address);
     // Below 4 GiB, as on every PC: the CPU might have no further addresses.
     let address = address.and_then(|address| u32::try_from(address).ok());
     let Some(address) = address.map(|address| PhysAddr::new(address.into())) else {

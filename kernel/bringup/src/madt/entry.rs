@@ -3,8 +3,11 @@
 //! Layouts: ACPI Specification 6.5, sections 5.2.12.2 to 5.2.12.13. Every read is checked against
 //! the entry's own length.
 
-use super::{CpuState, IoApic, Lint, MadtCpu, MadtError, NmiPin, Override};
-use crate::ApicId;
+use super::{BadEntry, CpuState, IoApic, Lint, MadtCpu, Override};
+use crate::{
+    ApicId,
+    bytes::{read_u16, read_u32},
+};
 
 /// The entries follow the 36-byte ACPI header, the local APIC's address and the flags.
 pub(super) const ENTRIES_AT: usize = 44;
@@ -14,20 +17,26 @@ pub(super) enum Entry {
     Cpu(MadtCpu),
     IoApic(IoApic),
     Override(Override),
-    Nmi { of: Whose, pin: NmiPin },
+    Nmi(Nmi),
     LocalApicAddress(u64),
     Other,
 }
 
+/// A pin of local APICs that an NMI source is wired to.
+pub(crate) struct Nmi {
+    pub(crate) of: Whose,
+    pub(crate) lint: Lint,
+    pub(crate) active_low: bool,
+}
+
 /// The CPUs that an NMI entry is about.
 #[derive(Clone, Copy)]
-pub(super) enum Whose {
+pub(crate) enum Whose {
     All,
     Uid(u32),
 }
 
-/// Steps from entry to entry. Every step is at least 2 bytes, and an error is the last item, so it
-/// ends.
+/// Steps from entry to entry, each by its own length. Every step is at least 2 bytes, so it ends.
 pub(super) struct Walk<'a> {
     entries: &'a [u8],
     at: usize,
@@ -40,7 +49,7 @@ impl<'a> Walk<'a> {
 }
 
 impl Iterator for Walk<'_> {
-    type Item = Result<Entry, MadtError>;
+    type Item = Result<Entry, BadEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self
@@ -49,32 +58,18 @@ impl Iterator for Walk<'_> {
             .filter(|rest| !rest.is_empty())?;
         let kind = rest[0];
         let length = rest.get(1).copied().unwrap_or(0);
-        let bytes = rest.get(..usize::from(length));
-        // Type and length themselves take 2 bytes.
-        let entry = bytes.filter(|bytes| bytes.len() >= 2).and_then(Entry::read);
-        let Some(entry) = entry else {
-            let offset = ENTRIES_AT + self.at;
-            self.at = self.entries.len();
-            return Some(Err(MadtError::BadEntry {
-                offset,
-                kind,
-                length,
-            }));
-        };
-        self.at += usize::from(length);
-        Some(Ok(entry))
+        let offset = ENTRIES_AT + self.at;
+        // Type and length themselves take 2 bytes: from an entry that states less, or more than there is,
+        // no way leads to the next one.
+        let bytes = rest.get(..usize::from(length)).filter(|_| length >= 2);
+        self.at += bytes.map_or(rest.len(), <[u8]>::len);
+        let entry = bytes.and_then(Entry::read);
+        Some(entry.ok_or(BadEntry {
+            offset,
+            kind,
+            length,
+        }))
     }
-}
-
-/// A little-endian number at byte `at`, if the bytes reach that far.
-pub(super) fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    let four = bytes.get(at..)?.first_chunk()?;
-    Some(u32::from_le_bytes(*four))
-}
-
-fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
-    let two = bytes.get(at..)?.first_chunk()?;
-    Some(u16::from_le_bytes(*two))
 }
 
 /// Type 0, Processor Local APIC: type, length, UID, ID (8 bits each), flags (32 bits).
@@ -178,19 +173,20 @@ impl Entry {
     }
 
     fn nmi(of: Whose, lint: u8, flags: u16) -> Self {
+        // Bits 15:4 and the value 2 of either field are reserved.
+        let is_plausible = flags >> 4 == 0 && flags & 3 != 2 && flags >> 2 & 3 != 2;
         let lint = match lint {
-            0 => Lint::Lint0,
-            1 => Lint::Lint1,
-            // No local APIC has more pins for this.
+            0 if is_plausible => Lint::Lint0,
+            1 if is_plausible => Lint::Lint1,
+            // No local APIC has more pins for this. Real tables name 6, 115 and 237.
             _ => return Self::Other,
         };
-        let (active_low, level) = inti(flags);
-        let pin = NmiPin {
+        let (active_low, _) = inti(flags);
+        Self::Nmi(Nmi {
+            of,
             lint,
             active_low,
-            level,
-        };
-        Self::Nmi { of, pin }
+        })
     }
 }
 

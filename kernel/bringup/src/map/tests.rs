@@ -2,7 +2,7 @@ extern crate std;
 
 use std::vec::Vec;
 
-use super::{CpuMap, MAX_CPUS, MapError};
+use super::{CpuMap, Disabled, MAX_CPUS, MapError};
 use crate::madt::tests::{table, x2apic, xapic};
 use crate::{ApicId, CpuIndex, Madt};
 
@@ -87,8 +87,33 @@ fn cpus_that_are_not_enabled_have_their_indices_reserved() {
     ];
     let bytes = table(&cpus);
     let madt = Madt::parse(&bytes).expect("well-formed");
-    let map = CpuMap::from_madt(&madt, ApicId::new(0)).expect("valid");
-    check(&map, &[0, 2], &[1, 3, 6]);
+    let map = |disabled| CpuMap::from_madt(&madt, disabled, ApicId::new(0)).expect("valid");
+    check(&map(Disabled::MayCome), &[0, 2], &[1, 3, 6]);
+    check(&map(Disabled::StaysAway), &[0, 2], &[3]);
+}
+
+#[test]
+fn from_acpi_6_3_on_a_disabled_cpu_stays_away() {
+    use Disabled::{MayCome, StaysAway};
+    // The upper half of the minor version is that of an erratum: 6.2 A.
+    for (major, minor, disabled) in [
+        (1, 0, MayCome),
+        (5, 9, MayCome),
+        (6, 2, MayCome),
+        (6, 0x12, MayCome),
+        (6, 3, StaysAway),
+        (6, 0x15, StaysAway),
+        (7, 0, StaysAway),
+    ] {
+        let mut fadt = [0; 276];
+        (fadt[8], fadt[131]) = (major, minor);
+        assert_eq!(Disabled::by_fadt(Some(&fadt)), disabled, "{major}.{minor}");
+    }
+    // One that ends before the minor version, whatever it says of itself; and none.
+    let mut fadt = [0; 131];
+    fadt[8] = 6;
+    assert_eq!(Disabled::by_fadt(Some(&fadt)), MayCome);
+    assert_eq!(Disabled::by_fadt(None), MayCome);
 }
 
 #[test]
@@ -98,7 +123,7 @@ fn ids_beyond_8_bits_come_from_x2apic_entries() {
     cpus.extend((250..288).map(|id| x2apic(id, 1)));
     let bytes = table(&cpus);
     let madt = Madt::parse(&bytes).expect("well-formed");
-    let map = CpuMap::from_madt(&madt, ApicId::new(0)).expect("valid");
+    let map = CpuMap::from_madt(&madt, Disabled::MayCome, ApicId::new(0)).expect("valid");
     check(&map, &(0..288).collect::<Vec<_>>(), &[]);
 }
 
@@ -123,7 +148,7 @@ fn impossible_lists_are_refused() {
 fn a_disabled_bsp_is_refused() {
     let bytes = table(&[xapic(0, 0), xapic(1, 1)]);
     let madt = Madt::parse(&bytes).expect("well-formed");
-    let error = CpuMap::from_madt(&madt, ApicId::new(0)).unwrap_err();
+    let error = CpuMap::from_madt(&madt, Disabled::MayCome, ApicId::new(0)).unwrap_err();
     let bsp = ApicId::new(0);
     assert_eq!(error, MapError::BspNotListed { bsp });
 }

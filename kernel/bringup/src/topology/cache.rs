@@ -66,6 +66,9 @@ impl Caches {
             // guest whose packages are smaller.
             let package = shared_by(id, shape.package_shift);
             cache.first = cache.first.max(package);
+            if shape.node.is_some() && cache.level == 3 {
+                cache.first = shape.first_of_die(id);
+            }
         }
         caches
     }
@@ -176,7 +179,8 @@ fn amd_shift(count: u32, shape: Shape) -> u32 {
 
 /// AMD's leaves 0x8000_0005 (L1 Cache and TLB) and 0x8000_0006 (L2 Cache and TLB and L3 Cache). They do
 /// not say who shares: threads of a core its L1 and L2 caches, and cores of a die its L3 cache, on the
-/// CPUs that have no other leaf (AMD before family 15h), and in QEMU's models without one.
+/// CPUs that have no other leaf (AMD before family 15h, and that family's first APUs, where it is empty), and in
+/// QEMU's models without one.
 fn legacy<R: CpuIdReader>(leaves: &Leaves<'_, R>, shape: Shape, id: ApicId) -> Caches {
     let l1 = leaves.get(0x8000_0005, 0);
     let l2_and_l3 = leaves.get(0x8000_0006, 0);
@@ -190,6 +194,10 @@ fn legacy<R: CpuIdReader>(leaves: &Leaves<'_, R>, shape: Shape, id: ApicId) -> C
         line: (register & 0xff) as u16,
         first: core,
     };
+    let data = match shape.is_compute_unit {
+        true => id,
+        false => core,
+    };
     let level_1 = |kind, register: u32| {
         let ways = match (register >> 16 & 0xff) as u16 {
             0xff => 0,
@@ -198,11 +206,14 @@ fn legacy<R: CpuIdReader>(leaves: &Leaves<'_, R>, shape: Shape, id: ApicId) -> C
         cache(1, kind, register >> 24, ways, register)
     };
     let all = [
-        level_1(CacheKind::Data, l1.ecx),
+        Cache {
+            first: data,
+            ..level_1(CacheKind::Data, l1.ecx)
+        },
         level_1(CacheKind::Instruction, l1.edx),
         cache(2, CacheKind::Unified, l2 >> 16, coded_ways(l2), l2),
         Cache {
-            first: shared_by(id, shape.die_shift),
+            first: shape.first_of_die(id),
             // In units of 512 KiB.
             ..cache(3, CacheKind::Unified, (l3 >> 18) * 512, coded_ways(l3), l3)
         },
@@ -231,7 +242,7 @@ fn coded_ways(register: u32) -> u16 {
 }
 
 /// The lowest of the APIC IDs that differ from this one in so many of the lowest bits.
-fn shared_by(id: ApicId, bits: u32) -> ApicId {
+pub(super) fn shared_by(id: ApicId, bits: u32) -> ApicId {
     let id = u64::from(id.get());
     // Lossless: not above what it was made of. `bits` may be 32 and more if CPUID lies.
     ApicId::new(id.checked_shr(bits).map_or(0, |high| high << bits) as u32)

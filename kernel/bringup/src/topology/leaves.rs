@@ -51,6 +51,15 @@ impl<'a, R: CpuIdReader> Leaves<'a, R> {
         }
     }
 
+    /// The family, as AMD counts it: leaf 1 EAX, the extended one included.
+    pub(super) fn family(&self) -> u32 {
+        let eax = self.get(1, 0).eax;
+        match eax >> 8 & 0xf {
+            0xf => 0xf + (eax >> 20 & 0xff),
+            family => family,
+        }
+    }
+
     /// Whether this is an AMD CPU, or one after AMD's design.
     pub(super) fn is_amd(&self) -> bool {
         AMD.contains(&self.vendor)

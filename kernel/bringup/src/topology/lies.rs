@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use raw_cpuid::CpuIdResult;
 
-use super::{Shape, Topology};
+use super::{Leaves, Shape, Topology};
 use crate::ApicId;
 
 /// Machines that are tried. Each is made of its number alone, so that a failure can be repeated.
@@ -40,7 +40,7 @@ impl Liar {
 
     fn shape(&self) -> Shape {
         self.questions.set(0);
-        Shape::read(&|leaf, sub_leaf| self.answer(leaf, sub_leaf))
+        Shape::of(&Leaves::of(&|leaf, sub_leaf| self.answer(leaf, sub_leaf)))
     }
 
     fn topology(&self, id: u32) -> Topology {
@@ -131,18 +131,22 @@ fn every_answer_gives_a_topology() {
 
 #[test]
 fn every_place_is_one_cpus_alone() {
+    let mut nodes = 0;
     for liar in Liar::all() {
         let id = liar.id();
         let shape = liar.shape();
         let place = shape.locate(ApicId::new(id));
         assert!(shape.package_shift < 32, "{liar:?}: {shape:?}");
         // The fields put together again are the ID.
+        let die = if shape.node.is_some() { 0 } else { place.die };
+        nodes += u32::from(shape.node.is_some());
         let whole = u64::from(place.package) << shape.package_shift
-            | u64::from(place.die) << shape.die_shift
+            | u64::from(die) << shape.die_shift
             | u64::from(place.core) << shape.thread_bits
             | u64::from(place.thread);
         assert_eq!(whole, u64::from(id), "{liar:?}: {shape:?}");
     }
+    assert!(nodes > 1000, "{nodes}");
 }
 
 #[test]

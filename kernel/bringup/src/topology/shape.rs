@@ -2,15 +2,13 @@
 
 use raw_cpuid::{CpuIdReader, CpuIdResult};
 
-use super::{AMD_EXTENDED, Leaves, Place, width};
+use super::{AMD_EXTENDED, Leaves, Place, cache::shared_by, width};
 use crate::ApicId;
 
-/// How this machine's APIC IDs are put together.
-///
-/// As one CPU sees it. Packages of one machine are alike, so any CPU's is valid for all of them; but on
-/// a machine of mixed cores, the number of threads is the own core's.
+/// How this machine's APIC IDs are put together, as one CPU sees it: the widths are the same on all CPUs, the
+/// rest is the own core's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shape {
+pub(super) struct Shape {
     /// Width of the thread field in bits.
     pub(super) thread_bits: u32,
     /// Width of the thread and core fields in bits; the die's number begins there. Not below
@@ -21,17 +19,25 @@ pub struct Shape {
     pub(super) package_shift: u32,
     /// How many threads the core has; 0 if CPUID does not say.
     pub(super) threads: u32,
+    /// Whether these threads are cores of AMD's family 15h that share a compute unit: caches for instructions and
+    /// of level 2 are the unit's, those for data each core's own.
+    pub(super) is_compute_unit: bool,
+    /// The die, where the APIC ID has no field for it.
+    pub(super) node: Option<Node>,
+}
+
+/// A die of AMD's before family 17h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    /// Its number within the package.
+    pub(super) number: u32,
+    /// How many CPUs it has. Those of node 0 have the first APIC IDs of the package, and so on: with 6 each, one
+    /// node ends at APIC ID 5, and the next begins at 6.
+    pub(super) cpus: u32,
 }
 
 impl Shape {
-    /// Reads the widths from CPUID: on the CPU itself with `raw_cpuid::CpuIdReaderNative`.
-    ///
-    /// Without any of the leaves above, every CPU counts as a package of its own.
-    #[must_use]
-    pub fn read<R: CpuIdReader>(cpuid: &R) -> Self {
-        Self::of(&Leaves::of(cpuid))
-    }
-
+    /// Without any of the leaves, every CPU counts as a package of its own.
     pub(super) fn of<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Self {
         let told = amd_extended(leaves)
             .or_else(|| extended(leaves, 0x1f))
@@ -44,16 +50,27 @@ impl Shape {
         told.unwrap_or_default().in_order()
     }
 
-    /// Takes an APIC ID apart.
-    #[must_use]
-    pub fn locate(self, id: ApicId) -> Place {
+    /// Takes the APIC ID of the CPU itself apart.
+    pub(super) fn locate(self, id: ApicId) -> Place {
         let id = id.get();
+        let die = low_bits(id, self.package_shift) >> self.die_shift;
         Place {
             package: id >> self.package_shift,
-            die: low_bits(id, self.package_shift) >> self.die_shift,
+            die: self.node.map_or(die, |node| node.number),
             core: low_bits(id, self.die_shift) >> self.thread_bits,
             thread: low_bits(id, self.thread_bits),
         }
+    }
+
+    /// The lowest APIC ID that a CPU of the same die could have.
+    pub(super) fn first_of_die(self, id: ApicId) -> ApicId {
+        let Some(Node { number, cpus }) = self.node else {
+            return shared_by(id, self.die_shift);
+        };
+        let package = shared_by(id, self.package_shift);
+        let first = package.get().saturating_add(number * cpus);
+        // Above the own ID it would be if CPUID contradicts itself.
+        ApicId::new(first).min(id)
     }
 
     /// Never less than the field below, whatever CPUID says: a field's width is the difference. Shifts
@@ -142,6 +159,10 @@ fn amd_extended<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
 /// 0x8000_001E the number of threads of a core. (Of a compute unit, on family 15h: two cores that share
 /// an FPU and the L2 cache. They count as threads of one core.) QEMU has ECX of the former on Intel's
 /// models as well, where it is reserved.
+///
+/// Before family 17h, several nodes of a package (Opteron 6200 and 6300) are no bits of the APIC ID: their CPUs
+/// are numbered through (BKDG 42301, CPUID Fn8000_001E). Family 10h with two nodes (Opteron 6100) has no such
+/// leaf, only a model-specific register: such a package counts as one die.
 fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
     let size = leaves.get(0x8000_0008, 0).ecx;
     let package_shift = match size >> 12 & 0xf {
@@ -150,19 +171,33 @@ fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
         bits => bits,
     };
     let threads = (leaves.get(0x8000_001e, 0).ebx >> 8 & 0xff) + 1;
+    let (nodes, node) = nodes(leaves);
+    let has_no_bits = nodes > 1 && leaves.family() < 0x17;
     (package_shift > 0).then_some(Shape {
         thread_bits: width(threads),
         die_shift: package_shift,
         package_shift,
         threads,
+        is_compute_unit: leaves.family() == 0x15,
+        node: has_no_bits.then_some(Node {
+            number: node % nodes,
+            cpus: ((size & 0xff) + 1) / nodes,
+        }),
     })
 }
 
-/// AMD's leaf 0x8000_001E tells how many nodes a package has, which are its dies. They are the highest
-/// bits below the package's number on Zen 1, which has several, and in QEMU; the manual does not say.
+/// AMD's leaf 0x8000_001E: how many nodes, which are dies, a package has, and the number of the own one among
+/// those of the machine.
+fn nodes<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> (u32, u32) {
+    let ecx = leaves.get(0x8000_001e, 0).ecx;
+    ((ecx >> 8 & 0b111) + 1, ecx & 0xff)
+}
+
+/// From family 17h on, AMD's nodes are the highest bits below the package's number, on CPUs that have several
+/// (Zen 1) and in QEMU; the manual does not say. Before that, they have no bits: see [`amd`].
 fn with_nodes<R: CpuIdReader>(mut shape: Shape, leaves: &Leaves<'_, R>) -> Shape {
-    if leaves.is_amd() && shape.die_shift == shape.package_shift {
-        let nodes = (leaves.get(0x8000_001e, 0).ecx >> 8 & 0b111) + 1;
+    if leaves.is_amd() && shape.die_shift == shape.package_shift && shape.node.is_none() {
+        let (nodes, _) = nodes(leaves);
         shape.die_shift = shape.package_shift.saturating_sub(width(nodes));
     }
     shape
@@ -182,7 +217,7 @@ fn intel<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
         thread_bits: package_shift.saturating_sub(core_bits),
         die_shift: package_shift,
         package_shift,
-        threads: 0,
+        ..Shape::default()
     })
 }
 

@@ -5,9 +5,10 @@
 
 use raw_cpuid::CpuIdResult;
 
-use super::{Place, Shape, Topology};
+use super::{Leaves, Place, Shape, Topology};
 use crate::ApicId;
 
+mod amd_nodes;
 mod caches;
 mod kinds;
 
@@ -35,7 +36,7 @@ fn cpuid(
 }
 
 fn shape(max_leaf: u32, vendor: [u32; 3], answers: &[Answer]) -> Shape {
-    Shape::read(&cpuid(max_leaf, vendor, answers))
+    Shape::of(&Leaves::of(&cpuid(max_leaf, vendor, answers)))
 }
 
 /// What the CPU with this APIC ID finds.
@@ -159,12 +160,12 @@ fn modules_and_tiles_are_part_of_the_core() {
 #[test]
 fn a_list_of_levels_without_end_is_cut() {
     // 0x1f is both the highest leaf and the shift of every level.
-    let shape = Shape::read(&|_, _| CpuIdResult {
+    let shape = Shape::of(&Leaves::of(&|_, _| CpuIdResult {
         eax: 0x1f,
         ebx: 1,
         ecx: 0x200,
         edx: 0,
-    });
+    }));
     assert_eq!(place(shape, u32::MAX), (1, 0x7fff_ffff, 0));
 }
 
@@ -193,7 +194,8 @@ fn amd_by_number_of_threads() {
 
 /// QEMU 7.2, `-cpu EPYC -smp 16,sockets=2,dies=2,cores=2,threads=2`: leaf 0xB knows no dies, leaf
 /// 0x8000_001E calls them nodes.
-const QEMU_EPYC: [Answer; 9] = [
+const QEMU_EPYC: [Answer; 10] = [
+    (1, 0, [0x0080_0f12, 0, 0, 0]),
     (0xb, 0, [1, 2, 0x100, 0]),
     (0xb, 1, [3, 4, 0x201, 0]),
     (0x8000_0000, 0, [0x8000_001e, 0, 0, 0]),

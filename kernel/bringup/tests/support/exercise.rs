@@ -1,11 +1,14 @@
 //! What holds for any bytes whatever. For the property tests and for the fuzz target.
 
-use bringup::{ApicId, CpuMap, CpuState, MAX_CPUS, Madt, MadtError, MapError};
+use bringup::{
+    ApicId, CpuIndex, CpuMap, CpuState, Disabled, LintUse, MAX_CPUS, Madt, MadtError, MapError,
+    NmiPins,
+};
 
 /// Reads all that can be read from `bytes` as a MADT, and checks what always holds of it.
 ///
 /// # Errors
-/// If they are none.
+/// If they have no header of one.
 pub(crate) fn exercise(bytes: &[u8]) -> Result<(), MadtError> {
     let madt = Madt::parse(bytes)?;
     // An iterator that came to the same entry twice would not end at this.
@@ -13,6 +16,12 @@ pub(crate) fn exercise(bytes: &[u8]) -> Result<(), MadtError> {
     assert!(madt.io_apics().count() <= most);
     assert!(madt.overrides().count() <= most);
     assert!(madt.cpus().count() <= most);
+    for entry in madt.bad_entries() {
+        assert_eq!(bytes[entry.offset], entry.kind);
+        let length = bytes[..madt_length(bytes)].get(entry.offset + 1);
+        assert_eq!(length.copied().unwrap_or(0), entry.length);
+        assert!(entry.to_string().contains("MADT"));
+    }
 
     let first = madt.cpus().next();
     let last_enabled = madt
@@ -22,16 +31,21 @@ pub(crate) fn exercise(bytes: &[u8]) -> Result<(), MadtError> {
     let listed = [first, last_enabled].into_iter().flatten();
     let ids = listed.map(|cpu| cpu.apic_id).chain([ApicId::new(0)]);
     for id in ids {
-        assert!(madt.nmi_pins_of(id).count() <= most);
         check_map(&madt, id);
     }
     Ok(())
 }
 
+/// As the header states it.
+fn madt_length(bytes: &[u8]) -> usize {
+    let length = bytes[4..].first_chunk().expect("a header");
+    u32::from_le_bytes(*length) as usize
+}
+
 /// A map of what `madt` lists, if there can be one, has everything that is listed, and in its order.
 fn check_map(madt: &Madt<'_>, bsp: ApicId) {
     let mut enabled = madt.cpus().filter(|cpu| cpu.state == CpuState::Enabled);
-    let map = match CpuMap::from_madt(madt, bsp) {
+    let map = match CpuMap::from_madt(madt, Disabled::MayCome, bsp) {
         Ok(map) => map,
         Err(MapError::NoneListed) => return assert!(enabled.next().is_none()),
         Err(MapError::BspNotListed { .. }) => {
@@ -55,6 +69,16 @@ fn check_map(madt: &Madt<'_>, bsp: ApicId) {
     }
     // Each is where it is because an entry says so.
     assert!(found[..map.len()].iter().all(|found| *found));
+    // Whatever the firmware says, the BSP gets NMIs.
+    let is_nmi = |pin| matches!(pin, LintUse::Nmi { .. });
+    assert!(
+        NmiPins::new(madt, &map)
+            .of(CpuIndex::BSP)
+            .into_iter()
+            .any(is_nmi)
+    );
+    let listed = CpuMap::from_madt(madt, Disabled::StaysAway, bsp).expect("as above");
+    assert!(listed.raw_ids().iter().all(|id| map.raw_ids().contains(id)));
 }
 
 /// Both directions agree; the BSP has index 0, the other enabled CPUs ascend, so do the rest.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bringup::{ApicId, CpuState, IoApic, Lint, MadtCpu, NmiPin, Override};
+use bringup::{ApicId, CpuState, IoApic, LintUse, MadtCpu, Override};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::exercise::seal;
@@ -83,30 +83,18 @@ impl Entry {
         })
     }
 
-    /// The pin that this says something of, if it does so of the CPU with the UID `own`.
-    pub(crate) fn nmi_pin(&self, own: Option<u32>) -> Option<NmiPin> {
+    /// The pin of which this says what can be, if it does so of the CPU with the UID `own`: its number, and
+    /// what it is for.
+    pub(crate) fn nmi_pin(&self, own: Option<u32>) -> Option<(usize, LintUse)> {
         let (uid, lint, inti) = match *self {
-            Self::Nmi {
-                uid: 0xff,
-                lint,
-                inti,
-            } => (None, lint, inti),
-            Self::Nmi { uid, lint, inti } => (Some(uid.into()), lint, inti),
-            Self::X2apicNmi {
-                uid: 0xffff_ffff,
-                lint,
-                inti,
-            } => (None, lint, inti),
-            Self::X2apicNmi { uid, lint, inti } => (Some(uid), lint, inti),
+            Self::Nmi { uid, lint, inti } => ((uid < 0xff).then_some(uid.into()), lint, inti),
+            Self::X2apicNmi { uid, lint, inti } => ((uid < !0).then_some(uid), lint, inti),
             _ => return None,
         };
-        let lint = *[Lint::Lint0, Lint::Lint1].get(usize::from(lint))?;
-        let pin = NmiPin {
-            lint,
-            active_low: is_active_low(inti),
-            level: is_level(inti),
-        };
-        (uid.is_none() || uid == own).then_some(pin)
+        let is_plausible = lint < 2 && inti < 16 && inti & 3 != 2 && inti & 12 != 8;
+        let active_low = is_active_low(inti);
+        let pin = (lint.into(), LintUse::Nmi { active_low });
+        (is_plausible && (uid.is_none() || uid == own)).then_some(pin)
     }
 }
 
@@ -133,9 +121,9 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
             let (active_low, level) = (is_active_low(inti), is_level(inti));
             Entry::Override { bus, it: Override { source, gsi, active_low, level }, inti }
         }),
-        2 => (x_id(), 0u8..3, any::<u16>())
+        2 => (x_id(), 0u8..3, 0u16..18)
             .prop_map(|(uid, lint, inti)| Entry::Nmi { uid, lint, inti }),
-        2 => (x2_id(), 0u8..3, any::<u16>())
+        2 => (x2_id(), 0u8..3, 0u16..18)
             .prop_map(|(uid, lint, inti)| Entry::X2apicNmi { uid, lint, inti }),
         1 => any::<u64>().prop_map(Entry::Address),
         1 => (select(&[3, 6, 7, 8, 0xb, 0x10, 0x7f, 0x80, 0xff]), vec(any::<u8>(), 0..30))

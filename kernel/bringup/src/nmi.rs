@@ -1,0 +1,119 @@
+//! On which pins of their local APICs CPUs get the board's NMIs.
+//!
+//! The MADT says so (ACPI 6.5, sections 5.2.12.7 and 5.2.12.13), and often wrongly: of 536 real tables 114 do
+//! not cover the BSP, 80 no CPU at all. They have no such entries, or name CPUs 1 to N where the CPUs are 0 to
+//! N-1, or pins that no APIC has. So an entry counts only if it says what can be, and where none counts, the
+//! BSP gets NMIs at LINT1, as on every PC since the first with an APIC, and as Linux has it.
+
+#[cfg(test)]
+mod tests;
+
+use core::array;
+
+use crate::{
+    CpuIndex, CpuMap, CpuState, Lint, MAX_CPUS, Madt,
+    madt::{Nmi, Whose},
+};
+
+/// The use of a pin for interrupts that do not come from an I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LintUse {
+    /// It is to be masked.
+    Masked,
+    /// NMIs come in here. They are edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
+    Nmi {
+        /// Whether its signal is active low; else it is active high.
+        active_low: bool,
+    },
+    /// Nothing is known: it is to stay as it is.
+    AsFound,
+}
+
+/// The uses of both pins, LINT0 and LINT1, of each CPU.
+#[derive(Clone, Debug)]
+pub struct NmiPins {
+    pins: [[LintUse; 2]; MAX_CPUS],
+    not_covered: usize,
+}
+
+impl NmiPins {
+    /// What `madt` says of the CPUs in `cpus`.
+    ///
+    /// Takes 12 KiB of stack. The cost is that of reading all entries twice, and of sorting the CPUs.
+    #[must_use]
+    pub fn new(madt: &Madt<'_>, cpus: &CpuMap) -> Self {
+        let uids = uids(madt, cpus);
+        let uid = |place: &u16| uids[usize::from(*place)].map(|(_, uid)| uid);
+        let mut by_uid: [u16; MAX_CPUS] = array::from_fn(|place| place as u16);
+        let by_uid = &mut by_uid[..cpus.len()];
+        by_uid.sort_unstable_by_key(uid);
+
+        const UNKNOWN: [LintUse; 2] = [LintUse::Masked, LintUse::AsFound];
+        let mut pins = [UNKNOWN; MAX_CPUS];
+        for Nmi {
+            of,
+            lint,
+            active_low,
+        } in madt.nmis()
+        {
+            let of_these = match of {
+                Whose::All => &*by_uid,
+                Whose::Uid(wanted) => {
+                    let start = by_uid.partition_point(|place| uid(place) < Some(wanted));
+                    let same = &by_uid[start..];
+                    &same[..same.partition_point(|place| uid(place) == Some(wanted))]
+                }
+            };
+            for place in of_these {
+                let [lint0, lint1] = &mut pins[usize::from(*place)];
+                // Its first entry takes both pins from the unknown to the known.
+                if *lint1 == LintUse::AsFound {
+                    *lint1 = LintUse::Masked;
+                }
+                let pin = match lint {
+                    Lint::Lint0 => lint0,
+                    Lint::Lint1 => lint1,
+                };
+                // Of contradictory entries the first counts.
+                if *pin == LintUse::Masked {
+                    *pin = LintUse::Nmi { active_low };
+                }
+            }
+        }
+        let not_covered = pins[..cpus.len()].iter().filter(|pins| **pins == UNKNOWN);
+        let not_covered = not_covered.count();
+        if pins[0] == UNKNOWN {
+            pins[0][1] = LintUse::Nmi { active_low: false };
+        }
+        Self { pins, not_covered }
+    }
+
+    /// The uses of LINT0 and LINT1 on this CPU.
+    #[must_use]
+    pub fn of(&self, cpu: CpuIndex) -> [LintUse; 2] {
+        self.pins[cpu.get()]
+    }
+
+    /// Number of CPUs of which the firmware says nothing that can be. Of these, only the BSP gets NMIs.
+    #[must_use]
+    pub fn not_covered(&self) -> usize {
+        self.not_covered
+    }
+}
+
+/// The number by which entries about its pins name each CPU; `None` for one that is not listed.
+fn uids(madt: &Madt<'_>, cpus: &CpuMap) -> [Option<(CpuState, u32)>; MAX_CPUS] {
+    let mut uids: [Option<(CpuState, u32)>; MAX_CPUS] = [None; MAX_CPUS];
+    for cpu in madt.cpus() {
+        let Some(index) = cpus.index_of(cpu.apic_id) else {
+            continue;
+        };
+        // Of several entries of one CPU the one that is enabled counts: firmware is known to fill up its list
+        // with disabled entries that all have the same ID.
+        let uid = &mut uids[index.get()];
+        if uid.is_none_or(|(state, _)| cpu.state < state) {
+            *uid = Some((cpu.state, cpu.uid));
+        }
+    }
+    uids
+}
