@@ -28,7 +28,7 @@ mod trampoline;
 pub use id::{ApicId, CpuIndex};
 pub use madt::{CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, NmiPin, Override};
 pub use map::{CpuMap, MAX_CPUS, MapError};
-pub use root::{RootError, check_root};
+pub use root::{RootError, Tables, check_root};
 pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Shape, Topology};
 
 pub use apic::{Ipi, LocalApic, Target};

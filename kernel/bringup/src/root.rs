@@ -16,6 +16,50 @@ const HEADER: usize = 36;
 /// The longest table that is believed. (QEMU's largest is some 10 KiB, a server's some 100.)
 const MOST: usize = 16 << 20;
 
+/// The tables that the firmware lists. `read` gives so many bytes of memory at a physical address, or `None` if not all
+/// of them are there.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<'a, R> {
+    read: R,
+    root: &'a [u8],
+    entry_size: usize,
+}
+
+impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
+    /// Finds the root table by the RSDP at `rsdp`.
+    ///
+    /// # Errors
+    /// See [`RootError`].
+    pub fn new(rsdp: u64, read: R) -> Result<Self, RootError> {
+        check_root(rsdp, &read)?;
+        let whole = read(rsdp, RSDP_1).ok_or(RootError::Rsdp)?;
+        let (at, entry_size) = if whole[15] == 0 { (16, 4) } else { (24, 8) };
+        let field = read(rsdp + at, entry_size).ok_or(RootError::Rsdp)?;
+        let address = address(field);
+        let root = table(address, &read).ok_or(RootError::Root { address })?;
+        Ok(Self {
+            read,
+            root,
+            entry_size,
+        })
+    }
+
+    /// The bytes of the table with this signature.
+    #[must_use]
+    pub fn find(&self, signature: &[u8; 4]) -> Option<&'a [u8]> {
+        let entries = self.root[HEADER..].chunks_exact(self.entry_size);
+        let mut tables = entries.filter_map(|entry| table(address(entry), &self.read));
+        tables.find(|table| table.starts_with(signature))
+    }
+}
+
+/// An address of 4 or 8 bytes.
+fn address(bytes: &[u8]) -> u64 {
+    let mut address = [0; 8];
+    address[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(address)
+}
+
 /// Follows the way from the RSDP at `rsdp` to every table that its root table lists, and says what is wrong
 /// with it. What is in the tables, their checksums included, is for others to check.
 ///

@@ -330,6 +330,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                 // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and hardware does):
                 // it came before its slot was free. The SIPI of this attempt is in vain.
                 Reason::Late if slot.is_some_and(Slot::was_too_early) => continue,
+                // It is being started anew.
+                Reason::Late if slot.is_some_and(Slot::is_wanted) => continue,
                 // A broadcast reaches others, too, such as CPUs that are listed, but not as enabled.
                 Reason::Unlisted | Reason::Late if !was_called => Event::Unlisted(apic_id),
                 Reason::Unlisted | Reason::Late => Event::Late(apic_id),

@@ -43,7 +43,6 @@ use crate::{
 };
 
 pub use hotplug::{OfflineError, StartError, offline, online};
-pub(crate) use report::latecomers;
 pub use report::{Parked, parked};
 pub use work::run_on_each;
 
