@@ -42,7 +42,7 @@ pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     let listed = listed.chain(ghost.map(ApicId::new));
     let map = CpuMap::new(listed, [], apic.id()).expect("a MADT of this machine");
     CPUS.prepare(apic, &map).expect("low memory");
-    CPUS.start(|cpu| cpu.is_enabled, &Plan::default()).expect("prepared");
+    CPUS.start(|cpu| cpu.is_enabled, &Plan::default(), &mut Steps::default()).expect("prepared");
     let online = SlotState::Online;
     for cpu in CPUS.progress().filter(|cpu| cpu.state != online) {
         println!("missing: {}", cpu.apic_id);

@@ -22,7 +22,7 @@ use core::{
 use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping, entry_point};
 use bringup::{Arrival, Ipi, Target};
 use pvh as _;
-use rundown::{CacheAware, CacheAwareRundown, ObjectId, Platform, Protected, Slot, Spin};
+use rundown::{CacheAware, CacheAwareRundown, ObjectId, Platform, Protected, Slot};
 use x86_64::{
     VirtAddr,
     instructions::{hlt, port::Port},
@@ -37,9 +37,9 @@ static CONFIG: BootloaderConfig = {
 };
 entry_point!(main, config = &CONFIG);
 
-/// Alive as long as it is `true`.
-static OBJECT: Protected<AtomicBool, CacheAware<Cpus, [Slot; 256]>> =
-    Protected::new(CacheAwareRundown::new(), AtomicBool::new(true));
+/// The object, and whether it is alive.
+static ALIVE: AtomicBool = AtomicBool::new(true);
+static OBJECT: Protected<&AtomicBool, CacheAware<Cpus, [Slot; 256]>> = Protected::new(CacheAwareRundown::new(), &ALIVE);
 /// For each CPU that has used it: its APIC ID + 1.
 static USERS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
@@ -75,21 +75,25 @@ fn main(boot_info: &'static mut BootInfo) -> ! {
     let ghost = ramdisk.and_then(|bytes| core::str::from_utf8(bytes).ok()?.parse().ok());
     let (apic, online) = glue::start_all(boot_info.rsdp_addr.into_option().unwrap(), ghost);
     let users = || USERS.iter().filter(|id| id.load(SeqCst) > 0).count();
-    let mut next = 0;
     while users() < online - 1 {
-        // Again: one that comes just before `hlt` wakes no CPU.
+        spin_loop();
+    }
+    let mut run_down = OBJECT.begin_run_down();
+    let mut next = 0;
+    let retired = loop {
+        if let Some(retired) = run_down.poll() {
+            break retired.unwrap();
+        }
+        // Again and again: one that comes just before `hlt` wakes no CPU.
         if nanos() >= next {
             // SAFETY: each AP has a handler for it.
             unsafe { apic.send(Target::AllOthers, Ipi::Nmi) };
             next = nanos() + 100_000_000;
         }
         spin_loop();
-    }
-    let object = OBJECT.run_down(&Spin).unwrap();
-    object.store(false, SeqCst);
-    while REFUSED.load(SeqCst) < online - 1 {
-        spin_loop();
-    }
+    };
+    retired.take().unwrap().store(false, SeqCst);
+    assert_eq!(REFUSED.load(SeqCst), online - 1, "torn down under a CPU that still used it");
     for (cpu, id) in USERS.iter().enumerate().filter(|(_, id)| id.load(SeqCst) > 0) {
         println!("cpu {cpu}: APIC {}", id.load(SeqCst) - 1);
     }
@@ -104,13 +108,15 @@ fn enter(arrival: Arrival) -> ! {
     // SAFETY: `main` has made it, for good.
     unsafe { &*IDT.load(SeqCst) }.load();
     arrival.online();
-    // Until the BSP's NMI.
-    hlt();
-    while let Some(object) = OBJECT.try_acquire() {
-        assert!(object.load(SeqCst), "used after its teardown");
-        USERS[cpu].store(id + 1, SeqCst);
+    let object = OBJECT.try_acquire().expect("open until all have it");
+    USERS[cpu].store(id + 1, SeqCst);
+    // Until it is closed. An NMI says that it is time to look.
+    while OBJECT.try_acquire().is_some() {
+        hlt();
     }
+    assert!(object.load(SeqCst), "torn down while it was used");
     REFUSED.fetch_add(1, SeqCst);
+    drop(object);
     loop {
         hlt();
     }

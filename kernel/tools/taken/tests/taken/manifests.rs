@@ -6,7 +6,12 @@ use toml::{Table, Value};
 
 use crate::sources;
 
-const CRATES: [&str; 3] = ["kernel/rundown", "kernel/rundown-c", "kernel/bringup"];
+const CRATES: [&str; 4] = [
+    "kernel/rundown",
+    "kernel/rundown-c",
+    "kernel/bringup",
+    "boot/pvh",
+];
 
 #[test]
 fn nothing_is_inherited() {
