@@ -82,6 +82,24 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
     elf.context("cargo has built no binary")
 }
 
+/// Builds the one binary of a kernel in `folder`, which is not part of this workspace, below `target_dir`, and returns the
+/// path of its ELF. Otherwise like [`build`].
+///
+/// # Errors
+///
+/// As there.
+pub fn build_foreign(folder: &Path, target_dir: &Path) -> anyhow::Result<PathBuf> {
+    let choice = toolchain::choose(&toolchain::probe())?;
+    let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
+    cargo.current_dir(folder).args(["build", "--locked"]);
+    prepare(&mut cargo, &choice, RELEASE, target_dir);
+    let mut elf = None;
+    run(cargo, "it", &choice, |message| {
+        elf = binary(message).map(|(_, elf)| elf).or_else(|| elf.take());
+    })?;
+    elf.context("cargo has built no binary")
+}
+
 /// Builds [`C_LIBRARY`] for the guest's target, and returns the path of the archive. Otherwise like
 /// [`build`].
 ///
@@ -103,12 +121,22 @@ fn run_build(
     package: &str,
     profile: &str,
     targets: &[&str],
-    mut each_message: impl FnMut(&str),
+    each_message: impl FnMut(&str),
 ) -> anyhow::Result<()> {
     let choice = toolchain::choose(&toolchain::probe())?;
     let mut cargo = cargo_command(&choice, "build", profile);
     cargo.args(["--package", package]);
     cargo.args(targets);
+    run(cargo, package, &choice, each_message)
+}
+
+/// Runs a build of `what`, and hands on each line of its messages.
+fn run(
+    mut cargo: Command,
+    what: &str,
+    choice: &Choice,
+    mut each_message: impl FnMut(&str),
+) -> anyhow::Result<()> {
     cargo.arg("--message-format=json-render-diagnostics");
     let mut child = cargo
         .stdin(Stdio::null())
@@ -125,7 +153,7 @@ fn run_build(
     let status = child.wait()?;
     if !status.success() {
         bail!(
-            "building {package} for {TARGET} failed ({status})\n  toolchain: {}",
+            "building {what} for {TARGET} failed ({status})\n  toolchain: {}",
             choice.reason
         );
     }
@@ -136,15 +164,20 @@ fn run_build(
 pub(crate) fn cargo_command(choice: &Choice, subcommand: &str, profile: &str) -> Command {
     let mut command = workspace::clean_command(&choice.toolchain.cargo);
     command.arg(subcommand);
-    prepare(&mut command, choice, profile);
+    prepare(
+        &mut command,
+        choice,
+        profile,
+        &workspace::guest_target_dir(),
+    );
     command
 }
 
 /// Tells a cargo which compiler, profile, target, libraries and linker to use.
-pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str) {
+pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, target_dir: &Path) {
     command.env("RUSTC", &choice.toolchain.rustc);
     command.args(["--profile", profile, "--target", TARGET, "--target-dir"]);
-    command.arg(workspace::guest_target_dir());
+    command.arg(target_dir);
     if choice.build_std {
         // Debian's toolchain is a stable one, but its `core` for this target has to be built. The
         // variable unlocks that one flag of cargo; no source here uses an unstable feature.

@@ -138,7 +138,8 @@ pub fn start(
 
     let machine = alloc::boxed::Box::leak(alloc::boxed::Box::new(Machine { options, bring_up }));
     let code = run(machine);
-    smp::latecomers();
+    // Logs CPUs that have come late.
+    let _ = smp::parked();
     exit(code)
 }
 

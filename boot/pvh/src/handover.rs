@@ -8,7 +8,6 @@ use core::{
 };
 
 use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping, info::MemoryRegion};
-use protocol::exit::{self, ExitCode};
 use x86_64::PhysAddr;
 
 use crate::{
@@ -25,8 +24,8 @@ global_asm!(
     MODLIST = const offset_of!(StartInfo, modlist_paddr),
     MODULE_ADDRESS = const offset_of!(Module, paddr),
     MODULE_SIZE = const offset_of!(Module, size),
-    EXIT_PORT = const exit::PORT,
-    EXIT_UNFIT = const ExitCode::Unfit.value(),
+    EXIT_PORT = const console::EXIT_PORT,
+    EXIT_UNFIT = const console::UNFIT,
     main = sym main,
 );
 

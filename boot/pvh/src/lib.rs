@@ -17,7 +17,7 @@
 //! | where the parts of the ELF lie | `link.ld` |
 //!
 //! A machine that cannot run the kernel (no long mode, no start_info, too little memory) gets one
-//! line on the serial port and [`protocol::exit::ExitCode::Unfit`]; never a silent hang.
+//! line on the serial port and the end of QEMU; never a silent hang.
 //!
 //! To use it, depend on it, link with `boot/pvh/link.ld`, and mention it once: `use pvh as _;`.
 #![no_std]

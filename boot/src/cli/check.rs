@@ -38,7 +38,12 @@ fn check_packages(choice: &Choice, clippy: &Path, packages: &[&str]) -> anyhow::
     let packages = || packages.iter().flat_map(|package| ["--package", package]);
     let mut lint = workspace::clean_command(clippy);
     lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
-    guest::prepare(&mut lint, choice, guest::RELEASE);
+    guest::prepare(
+        &mut lint,
+        choice,
+        guest::RELEASE,
+        &workspace::guest_target_dir(),
+    );
     lint.args(packages()).args(["--", "-D", "warnings"]);
 
     let mut document = guest::cargo_command(choice, "doc", guest::RELEASE);

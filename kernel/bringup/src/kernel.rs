@@ -1,5 +1,7 @@
 //! What the start needs of a kernel, and what it says.
 
+use core::fmt;
+
 use crate::{ApicId, Arrival, CpuIndex, Fault};
 
 /// The kernel whose CPUs are started.
@@ -59,4 +61,18 @@ pub enum Event {
     Unlisted(ApicId),
     /// A CPU has started after it was given up. It has parked.
     Late(ApicId),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faulted(fault) => fault.fmt(f),
+            Self::Retried(id) => write!(f, "{id} has not started: trying once more"),
+            Self::Unlisted(id) => write!(
+                f,
+                "{id} has started, but the firmware does not list it as enabled: parked"
+            ),
+            Self::Late(id) => write!(f, "{id} has started after it was given up: parked"),
+        }
+    }
 }

@@ -62,7 +62,7 @@ impl Default for Plan {
     }
 }
 
-/// When the start was how far: `begin` by [`Kernel::nanos`], the others from then on.
+/// When a start, or several in a row, was how far: `begin` by [`Kernel::nanos`], the others from then on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// Just after the first INIT; 0 if none was sent.
@@ -174,7 +174,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// or given up. On the BSP; interrupts may be on or off.
     ///
     /// Online means that the CPU has said so: it is for the kernel to make use of it. It never comes online by
-    /// itself after this has returned.
+    /// itself after this has returned. When it was how far is added to `steps`.
     ///
     /// # Errors
     /// [`Refused::NotPrepared`], [`Refused::Busy`].
@@ -182,7 +182,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         &'static self,
         wanted: impl Fn(Progress) -> bool,
         plan: &Plan,
-    ) -> Result<Steps, Refused> {
+        steps: &mut Steps,
+    ) -> Result<(), Refused> {
         if self.low.load(Ordering::Relaxed) == 0 {
             return Err(Refused::NotPrepared);
         }
@@ -190,7 +191,6 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         if self.busy.swap(true, Ordering::Acquire) {
             return Err(Refused::Busy);
         }
-        let mut steps = Steps::default();
         for cpu in self.progress() {
             let is_up = cpu.state == SlotState::Online;
             let is_wanted = !is_up && SHARED.apic().can_address(cpu.apic_id) && wanted(cpu);
@@ -201,7 +201,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         // SAFETY: the pages are the crate's, and the BSP runs in ring 0.
         unsafe { trampoline::install(&self.kernel, self.low.load(Ordering::Relaxed)) };
         while self.wanted().next().is_some() {
-            self.attempt(plan, &mut steps);
+            self.attempt(plan, steps);
             for (cpu, slot) in self.wanted() {
                 slot.withdraw();
                 let again = slot.state() != SlotState::Online && slot.attempts() < ATTEMPTS;
@@ -215,7 +215,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         self.poll();
         // Release: pairs with the swap above.
         self.busy.store(false, Ordering::Release);
-        Ok(steps)
+        Ok(())
     }
 
     /// Starts those that are wanted, and waits until each is online, has faulted or has timed out.
@@ -330,6 +330,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                 // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and hardware does):
                 // it came before its slot was free. The SIPI of this attempt is in vain.
                 Reason::Late if slot.is_some_and(Slot::was_too_early) => continue,
+                // It is being started anew.
+                Reason::Late if slot.is_some_and(Slot::is_wanted) => continue,
                 // A broadcast reaches others, too, such as CPUs that are listed, but not as enabled.
                 Reason::Unlisted | Reason::Late if !was_called => Event::Unlisted(apic_id),
                 Reason::Unlisted | Reason::Late => Event::Late(apic_id),

@@ -10,9 +10,9 @@ use spin::Once;
 
 use super::STARTER;
 use crate::{
-    apic, clock,
+    clock,
     cpu::{self, ApicId, CpuIndex},
-    interrupts, panic,
+    panic,
 };
 
 static FAULT: Once<Fault> = Once::new();
@@ -117,13 +117,4 @@ fn descend(depth: u64) -> u64 {
 
 pub(super) fn has_slow_clock(arrival: &Arrival) -> bool {
     of(arrival.apic_id()).is_some_and(|fault| fault.kind == FaultKind::Tsc)
-}
-
-/// Interrupts that nothing has asked for: an unused vector, and the spurious one.
-pub(super) fn when_online(me: ApicId) {
-    if of(me).is_some_and(|fault| fault.kind == FaultKind::Stray) {
-        for vector in [0xe1, interrupts::vector::SPURIOUS] {
-            apic::send(apic::Target::One(me), apic::Ipi::Vector(vector));
-        }
-    }
 }

@@ -10,7 +10,7 @@ use core::{
     sync::atomic::{Ordering, fence},
 };
 
-use bringup::{Refused, SlotState};
+use bringup::{Refused, SlotState, Steps};
 
 use super::{STARTER, report, run, work};
 use crate::{
@@ -72,7 +72,8 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
         return Err(StartError::NotAddressable);
     }
     let faults = report::faults().len();
-    run(|other| other.cpu == cpu, false).map_err(StartError::Refused)?;
+    let started = run(|other| other.cpu == cpu, false, &mut Steps::default());
+    started.map_err(StartError::Refused)?;
     if STARTER.state(cpu) == SlotState::Online {
         cpu::set_online(cpu::area(cpu).expect("it was made before the start"));
         barrier::catch_up(cpu);

@@ -43,7 +43,6 @@ use crate::{
 };
 
 pub use hotplug::{OfflineError, StartError, offline, online};
-pub(crate) use report::latecomers;
 pub use report::{Parked, parked};
 pub use work::run_on_each;
 
@@ -90,11 +89,11 @@ pub(crate) fn start(options: &Options) -> BringUp {
     TIMEOUT_MS.store(options.patience, Ordering::Relaxed);
     faults::arm(options.fault);
     let prepared = STARTER.prepare(apic::local(), cpu::map());
-    let steps = prepared.and_then(|()| start_as_asked(options.start));
-    let steps = steps.unwrap_or_else(|refused| {
+    let mut steps = Steps::default();
+    let started = prepared.and_then(|()| start_as_asked(options.start, &mut steps));
+    if let Err(refused) = started {
         crate::log!("{refused}: no other CPU can be started");
-        Steps::default()
-    });
+    }
     let progress = || STARTER.progress().filter(|cpu| cpu.is_enabled);
     let is_up = |cpu: &Progress| cpu.state == SlotState::Online;
     for area in progress()
@@ -126,48 +125,28 @@ pub(crate) fn start(options: &Options) -> BringUp {
 }
 
 /// Starts the enabled CPUs. Those that are to fail on purpose in the trampoline, which all share, come last.
-fn start_as_asked(mode: StartMode) -> Result<Steps, Refused> {
-    let broadcast = mode == StartMode::Broadcast && !faults::chosen();
-    if mode != StartMode::Serial {
-        let sound = |cpu: Progress| cpu.is_enabled && !faults::is_last(cpu.apic_id);
-        let steps = run(sound, broadcast)?;
-        let rest = run(
-            |cpu| cpu.is_enabled && faults::is_last(cpu.apic_id),
-            broadcast,
-        )?;
-        return Ok(together(steps, rest));
+fn start_as_asked(mode: StartMode, steps: &mut Steps) -> Result<(), Refused> {
+    if mode == StartMode::Serial {
+        let mut one_by_one = cpu::map().iter_enabled();
+        return one_by_one.try_for_each(|(index, _)| run(|cpu| cpu.cpu == index, false, steps));
     }
-    let mut one_by_one = cpu::map().iter_enabled();
-    one_by_one.try_fold(Steps::default(), |steps, (index, _)| {
-        Ok(together(steps, run(|cpu| cpu.cpu == index, false)?))
-    })
+    let broadcast = mode == StartMode::Broadcast && !faults::chosen();
+    let is_last = |cpu: Progress| faults::is_last(cpu.apic_id);
+    run(|cpu| cpu.is_enabled && !is_last(cpu), broadcast, steps)?;
+    run(|cpu| cpu.is_enabled && is_last(cpu), broadcast, steps)
 }
 
-fn run(wanted: impl Fn(Progress) -> bool, broadcast: bool) -> Result<Steps, Refused> {
+fn run(
+    wanted: impl Fn(Progress) -> bool,
+    broadcast: bool,
+    steps: &mut Steps,
+) -> Result<(), Refused> {
     let plan = Plan {
         broadcast,
         timeout_ns: u64::from(TIMEOUT_MS.load(Ordering::Relaxed)) * 1_000_000,
         ..Plan::default()
     };
-    STARTER.start(wanted, &plan)
-}
-
-/// One start, and another one after it.
-fn together(first: Steps, then: Steps) -> Steps {
-    if first.begin == 0 || then.begin == 0 {
-        return if then.begin == 0 { first } else { then };
-    }
-    let later = then.begin - first.begin;
-    let second_sipi_ns = match then.seconds {
-        0 => first.second_sipi_ns,
-        _ => later + then.second_sipi_ns,
-    };
-    Steps {
-        second_sipi_ns,
-        seconds: first.seconds + then.seconds,
-        all_ns: later + then.all_ns,
-        ..first
-    }
+    STARTER.start(wanted, &plan, steps)
 }
 
 /// Whether this CPU may fail alone: it is on its way, or has been taken out. Not so from the moment on at
@@ -276,9 +255,7 @@ unsafe impl bringup::Kernel for Kernel {
         if panic::is_reported_elsewhere() {
             exit::halt();
         }
-        let me = arrival.apic_id();
         arrival.online();
-        faults::when_online(me);
         work::idle()
     }
 }

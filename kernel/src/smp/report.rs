@@ -26,11 +26,10 @@ pub struct Parked {
     pub late: Vec<ApicId>,
 }
 
-/// What has happened so far, and how many CPUs that have parked have been logged.
+/// What has happened so far.
 struct Seen {
     faults: Vec<Faulted>,
     parked: Parked,
-    logged: (usize, usize),
 }
 
 static SEEN: Mutex<Seen> = Mutex::new(Seen {
@@ -39,10 +38,10 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
         unlisted: Vec::new(),
         late: Vec::new(),
     },
-    logged: (0, 0),
 });
 
-/// CPUs that have parked themselves since boot, as far as they have come. BSP, thread context.
+/// CPUs that have parked themselves since boot. Logs those that have done so since it was last asked. BSP, thread
+/// context.
 #[must_use]
 pub fn parked() -> Parked {
     STARTER.poll();
@@ -56,16 +55,23 @@ pub(super) fn faults() -> Vec<Faulted> {
 
 /// Something has happened while CPUs started.
 pub(super) fn event(event: Noticed) {
+    log!("{event}");
+    let mut seen = SEEN.lock();
     match event {
         Noticed::Faulted(fault) => {
-            log!("{fault}");
             let fault = in_words_of_events(fault);
             emit(&Event::Faulted(fault));
-            SEEN.lock().faults.push(fault);
+            seen.faults.push(fault);
         }
-        Noticed::Retried(id) => log!("{id} has not started: trying once more"),
-        Noticed::Unlisted(id) => SEEN.lock().parked.unlisted.push(id),
-        Noticed::Late(id) => SEEN.lock().parked.late.push(id),
+        Noticed::Retried(_) => {}
+        Noticed::Unlisted(id) => {
+            emit(&Event::Unlisted { apic_id: id.get() });
+            seen.parked.unlisted.push(id);
+        }
+        Noticed::Late(id) => {
+            emit(&Event::Late { apic_id: id.get() });
+            seen.parked.late.push(id);
+        }
     }
 }
 
@@ -91,22 +97,6 @@ pub(super) fn all(bring_up: &BringUp, job: Job) {
         timeline(&bring_up.steps);
     }
     summary(bring_up);
-    latecomers();
-}
-
-/// CPUs that have parked and have not been logged. Once more before the kernel ends.
-pub(crate) fn latecomers() {
-    let now = parked();
-    let logged = (now.unlisted.len(), now.late.len());
-    let (unlisted, late) = core::mem::replace(&mut SEEN.lock().logged, logged);
-    for id in &now.unlisted[unlisted..] {
-        log!("{id} has started, but the firmware does not list it as enabled: parked");
-        emit(&Event::Unlisted { apic_id: id.get() });
-    }
-    for id in &now.late[late..] {
-        log!("{id} has started after it was given up: parked");
-        emit(&Event::Late { apic_id: id.get() });
-    }
 }
 
 /// The index table, one row for each CPU that is online.

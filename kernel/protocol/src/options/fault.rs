@@ -43,8 +43,6 @@ pub enum FaultKind {
     Slow,
     /// The CPU's time-stamp counter seems to be behind by a second.
     Tsc,
-    /// The CPU gets interrupts that nobody has asked for, and spurious ones, as soon as it can.
-    Stray,
     /// There is no memory in which CPUs could wake up.
     Memory,
     /// The BSP panics while the others start.
@@ -53,7 +51,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 15] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("real", Self::Real),
         ("protected", Self::Protected),
         ("write", Self::Write),
@@ -66,7 +64,6 @@ impl FaultKind {
         ("late", Self::Late),
         ("slow", Self::Slow),
         ("tsc", Self::Tsc),
-        ("stray", Self::Stray),
         ("memory", Self::Memory),
         ("bsp", Self::Bsp),
     ];

@@ -40,7 +40,7 @@ fn victims(options: &Options) -> impl Iterator<Item = ApicId> {
     let others = cpu::map().iter_enabled().skip(1).map(|(_, id)| id);
     others.filter(move |id| {
         let is_kept = |fault: Fault| match fault.kind {
-            FaultKind::Tsc | FaultKind::Stray | FaultKind::Once => false,
+            FaultKind::Tsc | FaultKind::Once => false,
             FaultKind::Late | FaultKind::Slow => fault.millis > 2 * patience,
             _ => true,
         };

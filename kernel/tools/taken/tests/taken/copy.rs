@@ -1,4 +1,4 @@
-//! `cp -r kernel/rundown kernel/rundown-c` into an empty folder.
+//! `cp -r kernel/rundown kernel/rundown-c kernel/bringup` into an empty folder.
 
 use std::fs;
 use std::process::Command;
@@ -13,6 +13,15 @@ fn the_crate_builds_with_each_set_of_features() {
     for features in FEATURES {
         run_cargo(folder.path(), &["check", "--quiet", "--features", features]);
     }
+}
+
+/// With its tests: the README's glue compiles there, too.
+#[test]
+fn bringup_builds_alone_and_its_readme_compiles() {
+    let folder = tempfile::tempdir().expect("a folder");
+    sources::copy("kernel/bringup", folder.path());
+    run_cargo(folder.path(), &["check", "--quiet", "--features", "faults"]);
+    run_cargo(folder.path(), &["test", "--quiet", "--doc"]);
 }
 
 /// By the README's commands, with its example and the program that tests it.
@@ -64,7 +73,7 @@ fn the_licences_are_in_each_folder() {
     for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
         let text = |folder: &str| fs::read_to_string(sources::root().join(folder).join(name));
         let ours = text("").expect("a licence");
-        for folder in ["kernel/rundown", "kernel/rundown-c"] {
+        for folder in ["kernel/rundown", "kernel/rundown-c", "kernel/bringup"] {
             assert_eq!(text(folder).ok().as_ref(), Some(&ours), "{folder}/{name}");
         }
     }

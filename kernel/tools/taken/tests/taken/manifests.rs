@@ -6,7 +6,12 @@ use toml::{Table, Value};
 
 use crate::sources;
 
-const CRATES: [&str; 2] = ["kernel/rundown", "kernel/rundown-c"];
+const CRATES: [&str; 4] = [
+    "kernel/rundown",
+    "kernel/rundown-c",
+    "kernel/bringup",
+    "boot/pvh",
+];
 
 #[test]
 fn nothing_is_inherited() {
@@ -33,7 +38,7 @@ fn what_the_workspace_says_is_the_same_there() {
         for (tool, lints) in workspace["lints"].as_table().expect("lints") {
             for (lint, level) in lints.as_table().expect("lints") {
                 let level_here = own["lints"][tool].get(lint);
-                // Cfgs of `rundown`, which its C face has no use for.
+                // Cfgs of `rundown`, which the others have no use for.
                 let expected = level_here.is_none() && lint == "unexpected_cfgs";
                 assert!(expected || level_here == Some(level), "{folder}: {lint}");
             }

@@ -1,0 +1,51 @@
+//! What `bringup` needs of this kernel.
+
+use bringup::*;
+
+use crate::{enter, memory, nanos};
+
+struct Foreign;
+
+// SAFETY: the functions called here do as the trait demands.
+unsafe impl Kernel for Foreign {
+    fn nanos(&self) -> u64 {
+        nanos()
+    }
+    fn low_pages(&self) -> Option<u64> {
+        memory::take_low(LOW_PAGES as u64 * 4096)
+    }
+    fn virt(&self, physical: u64) -> *mut u8 {
+        memory::virt(physical)
+    }
+    fn stack(&self, cpu: CpuIndex) -> Option<*mut u8> {
+        memory::stack(cpu.get())
+    }
+    fn report(&self, event: Event) {
+        println!("{event}");
+    }
+    fn enter(&'static self, arrival: Arrival) -> ! {
+        enter(arrival)
+    }
+}
+
+static CPUS: Starter<Foreign, 256> = Starter::new(Foreign);
+
+/// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a `ghost`.
+pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
+    // SAFETY: all of physical memory is mapped, and the firmware's tables do not change.
+    let read = |at, len| Some(unsafe { core::slice::from_raw_parts(memory::virt(at).cast_const(), len) });
+    let tables = Tables::new(rsdp, read).expect("ACPI tables");
+    // SAFETY: ring 0, on a PC.
+    let apic = unsafe { LocalApic::find(memory::map_uncached) };
+    let madt = Madt::parse(tables.find(b"APIC").expect("a MADT")).expect("an intact MADT");
+    let listed = madt.cpus().filter(|cpu| cpu.state == CpuState::Enabled).map(|cpu| cpu.apic_id);
+    let listed = listed.chain(ghost.map(ApicId::new));
+    let map = CpuMap::new(listed, [], apic.id()).expect("a MADT of this machine");
+    CPUS.prepare(apic, &map).expect("low memory");
+    CPUS.start(|cpu| cpu.is_enabled, &Plan::default(), &mut Steps::default()).expect("prepared");
+    let online = SlotState::Online;
+    for cpu in CPUS.progress().filter(|cpu| cpu.state != online) {
+        println!("missing: {}", cpu.apic_id);
+    }
+    (apic, CPUS.progress().filter(|cpu| cpu.state == online).count())
+}
