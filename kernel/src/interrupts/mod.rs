@@ -14,12 +14,14 @@ mod idt;
 pub mod images;
 pub(crate) mod machine_check;
 pub(crate) mod pic;
+mod sleep;
 pub(crate) mod unasked;
 
 use core::sync::atomic::Ordering;
 
 pub(crate) use hook::Hook;
 pub(crate) use idt::{gate, load};
+pub(crate) use sleep::enable_and_halt;
 pub(crate) use unasked::Unasked;
 pub use unasked::{spurious, stray, unhandled_nmis};
 
@@ -102,16 +104,15 @@ pub fn without<R>(f: impl FnOnce() -> R) -> R {
 ///
 /// Thread context, interrupts on; they are on again when it returns.
 pub fn halt_until(mut ready: impl FnMut() -> bool) {
-    use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
+    use x86_64::instructions::interrupts::{disable, enable};
     loop {
-        // Interrupts off: one that comes between the question and `hlt` stays pending, and `sti;
-        // hlt` lets nothing in between (Intel SDM 2B, STI).
+        // Interrupts off: one that comes between the question and `hlt` stays pending, and ends that.
         disable();
         if ready() {
             enable();
             return;
         }
-        enable_and_hlt();
+        enable_and_halt();
     }
 }
 
@@ -176,6 +177,9 @@ extern "C" fn dispatch(frame: &mut Frame) {
         frame.rip = start;
         // Relaxed: only this CPU writes it, by one instruction, for an NMI may come here, too.
         cpu::local().restarts.fetch_add(1, Ordering::Relaxed);
+    }
+    if let Some(end) = sleep::awake_at(interrupted_at) {
+        frame.rip = end;
     }
     as_handler(|| match frame.vector as u8 {
         exceptions::NMI => ipi::on_nmi(frame),

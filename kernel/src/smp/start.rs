@@ -286,7 +286,7 @@ impl Starter {
 /// Halts for about a millisecond, whether interrupts are on or off. Where the timer is in use, whose period may
 /// be a minute, waits for less than that and does not halt.
 fn sleep() {
-    use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
+    use x86_64::instructions::interrupts::{disable, enable};
     if timer::is_periodic() {
         clock::spin_for(100_000);
         return;
@@ -294,7 +294,7 @@ fn sleep() {
     let enabled = interrupts::enabled();
     disable();
     timer::set_alarm(1_000_000);
-    enable_and_hlt();
+    interrupts::enable_and_halt();
     disable();
     timer::clear_alarm();
     if enabled {
