@@ -1,6 +1,6 @@
 //! Interrupts: how they get in, and who handles which.
 //!
-//! On stable Rust, without `extern "x86-interrupt"`: `entry.S` has a stub of four instructions for
+//! On stable Rust, without `extern "x86-interrupt"`: `entry.S` has a stub of two instructions for
 //! each of the 256 vectors; all lead to one entry that saves the registers and calls `dispatch`
 //! with a [`Frame`]. There, in one place for interrupts, exceptions and NMIs, a restartable sequence
 //! that was interrupted is sent back to its start.
@@ -186,6 +186,8 @@ extern "C" fn dispatch(frame: &mut Frame) {
         exceptions::DEBUG if let Some(handler) = DEBUG_HANDLER.get() => {
             handler(frame, interrupted_at)
         }
+        // An interrupt: devices may send these vectors, too.
+        vector @ 16..32 if apic::is_in_service(vector) => unasked::take(vector),
         vector @ 0..32 => {
             // For the report, which tells where it happened, and from which there is no return.
             frame.rip = interrupted_at;
