@@ -25,7 +25,6 @@ use crate::{ApicId, bytes::read_u32};
 /// some 260 entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Madt<'a> {
-    local_apic_address: u64,
     entries: &'a [u8],
 }
 
@@ -41,25 +40,8 @@ impl<'a> Madt<'a> {
         }
         let stated = read_u32(bytes, 4).ok_or(MadtError::Truncated)? as usize;
         let table = bytes.get(..stated).ok_or(MadtError::Truncated)?;
-        let address = read_u32(table, 36).ok_or(MadtError::Truncated)?;
         let entries = table.get(ENTRIES_AT..).ok_or(MadtError::Truncated)?;
-        let mut local_apic_address = u64::from(address);
-        for entry in Walk::over(entries).flatten() {
-            if let Entry::LocalApicAddress(address) = entry {
-                local_apic_address = address;
-            }
-        }
-        Ok(Self {
-            local_apic_address,
-            entries,
-        })
-    }
-
-    /// Physical address of the registers of every CPU's local APIC in xAPIC mode: the 64-bit
-    /// override (entry type 5) where there is one, else the 32-bit field of the header.
-    #[must_use]
-    pub fn local_apic_address(&self) -> u64 {
-        self.local_apic_address
+        Ok(Self { entries })
     }
 
     /// The CPUs (entry types 0 and 9), as listed: in the firmware's order, disabled ones and

@@ -109,7 +109,7 @@ fn nmi_comes_in_at_lint1_of_every_cpu() {
 }
 
 #[test]
-fn local_and_io_apics_are_where_qemu_puts_them() {
+fn io_apics_are_where_qemu_puts_them() {
     let io_apic = |id, address, gsi_base| IoApic {
         id,
         address,
@@ -125,7 +125,6 @@ fn local_and_io_apics_are_where_qemu_puts_them() {
         };
         let found: Vec<_> = madt.io_apics().collect();
         assert_eq!(found, expected, "{}", machine.name);
-        assert_eq!(madt.local_apic_address(), 0xfee0_0000, "{}", machine.name);
     }
 }
 

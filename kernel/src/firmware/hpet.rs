@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use bringup::rate::tables;
 use x86_64::{PhysAddr, VirtAddr};
 
-use crate::{acpi, memory::map_registers};
+use crate::{acpi, log, memory::map_registers};
 
 /// Where the registers are mapped; 0 without HPET. Written once by the BSP, so Relaxed everywhere.
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
@@ -37,22 +37,28 @@ pub(crate) const fn timer(number: u64) -> u64 {
 /// Maps the registers, if the ACPI tables tell of an HPET and it answers. Once, on the BSP, after memory is
 /// set up.
 pub(crate) fn init() {
+    if let Some(table) = acpi::table(b"HPET")
+        && find(table).is_none()
+    {
+        log!("acpi: the HPET that is listed cannot be used, or does not answer");
+    }
+}
+
+fn find(table: &[u8]) -> Option<()> {
     /// Up to the last register of the last of 32 timers.
     const SIZE: u64 = 0x500;
-    let address = acpi::table(b"HPET").and_then(tables::hpet_address);
     // Below 4 GiB, as on every PC: the CPU might have no further addresses.
-    let address = address.and_then(|address| u32::try_from(address).ok());
-    let Some(address) = address.map(|address| PhysAddr::new(address.into())) else {
-        return;
-    };
+    let address = u32::try_from(tables::hpet_address(table)?).ok()?;
+    let address = PhysAddr::new(address.into());
     if !address.is_aligned(8_u64) || address.as_u64() % 4096 + SIZE > 4096 {
-        return;
+        return None;
     }
     REGISTERS.store(map_registers(address).as_u64(), Ordering::Relaxed);
     if read(CAPABILITIES) == u32::MAX {
-        // The table tells of one, but nobody is there.
         REGISTERS.store(0, Ordering::Relaxed);
+        return None;
     }
+    Some(())
 }
 
 /// Whether there is an HPET.

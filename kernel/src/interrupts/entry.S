@@ -1,5 +1,4 @@
-// A stub per vector, 16 bytes apart: pushes an error code where the CPU has not (Intel SDM 3A, table
-// 6-1: vectors 8, 10-14, 17, 21; AMD64 APM 2, table 8-1: 29, 30), then the vector.
+// A stub per vector, 16 bytes apart, pushes the vector.
 
     .section .text.interrupt_entry, "ax"
     .balign 16
@@ -8,10 +7,6 @@ interrupt_stubs:
     .set vector, 0
     .rept 256
     .balign 16
-    .if (vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21) || (vector == 29) || (vector == 30)
-    .else
-    push 0
-    .endif
     push vector
     jmp interrupt_entry
     .set vector, vector + 1
@@ -19,6 +14,14 @@ interrupt_stubs:
 
     .balign 16
 interrupt_entry:
+    // Some exceptions come with an error code, and the same vectors may come as interrupts, without. The stack
+    // tells: the CPU aligns it to 16 bytes before it pushes five words, or six (Intel SDM 3A, 6.14.2), and the
+    // vector is one more. Where there is no code, a 0 goes in its place.
+    test spl, 8
+    jnz 1f
+    push [rsp]
+    mov qword ptr [rsp + 8], 0
+1:
     push rax
     push rbx
     push rcx
@@ -35,8 +38,7 @@ interrupt_entry:
     push r14
     push r15
     cld
-    // The CPU aligns the stack to 16 bytes and pushes five words; with the error code, the vector
-    // and 15 registers that makes 22: aligned as a call wants it.
+    // Five words, the error code, the vector and 15 registers make 22: aligned as a call wants it.
     mov rdi, rsp
     call {dispatch}
     pop r15

@@ -1,6 +1,6 @@
 //! Interrupts: how they get in, and who handles which.
 //!
-//! On stable Rust, without `extern "x86-interrupt"`: `entry.S` has a stub of four instructions for
+//! On stable Rust, without `extern "x86-interrupt"`: `entry.S` has a stub of two instructions for
 //! each of the 256 vectors; all lead to one entry that saves the registers and calls `dispatch`
 //! with a [`Frame`]. There, in one place for interrupts, exceptions and NMIs, a restartable sequence
 //! that was interrupted is sent back to its start.
@@ -14,12 +14,14 @@ mod idt;
 pub mod images;
 pub(crate) mod machine_check;
 pub(crate) mod pic;
+mod sleep;
 pub(crate) mod unasked;
 
 use core::sync::atomic::Ordering;
 
 pub(crate) use hook::Hook;
 pub(crate) use idt::load;
+pub(crate) use sleep::enable_and_halt;
 pub(crate) use unasked::Unasked;
 pub use unasked::{spurious, stray, unhandled_nmis};
 
@@ -102,16 +104,15 @@ pub fn without<R>(f: impl FnOnce() -> R) -> R {
 ///
 /// Thread context, interrupts on; they are on again when it returns.
 pub fn halt_until(mut ready: impl FnMut() -> bool) {
-    use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
+    use x86_64::instructions::interrupts::{disable, enable};
     loop {
-        // Interrupts off: one that comes between the question and `hlt` stays pending, and `sti;
-        // hlt` lets nothing in between (Intel SDM 2B, STI).
+        // Interrupts off: one that comes between the question and `hlt` stays pending, and ends that.
         disable();
         if ready() {
             enable();
             return;
         }
-        enable_and_hlt();
+        enable_and_halt();
     }
 }
 
@@ -177,11 +178,16 @@ extern "C" fn dispatch(frame: &mut Frame) {
         // Relaxed: only this CPU writes it, by one instruction, for an NMI may come here, too.
         cpu::local().restarts.fetch_add(1, Ordering::Relaxed);
     }
+    if let Some(end) = sleep::awake_at(interrupted_at) {
+        frame.rip = end;
+    }
     as_handler(|| match frame.vector as u8 {
         exceptions::NMI => ipi::on_nmi(frame),
         exceptions::DEBUG if let Some(handler) = DEBUG_HANDLER.get() => {
             handler(frame, interrupted_at)
         }
+        // An interrupt: devices may send these vectors, too.
+        vector @ 16..32 if apic::is_in_service(vector) => unasked::take(vector),
         vector @ 0..32 => {
             // For the report, which tells where it happened, and from which there is no return.
             frame.rip = interrupted_at;

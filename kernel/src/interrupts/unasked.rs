@@ -13,7 +13,8 @@
 //!
 //! An end of interrupt too many would end another interrupt: the one that this one has interrupted, if
 //! its handler has interrupts on. One too few blocks all vectors of that priority and below for ever.
-//! So the in-service bit decides, and not the vector alone.
+//! So the in-service bit decides, and not the vector alone; also between a stray and an exception: the local APIC
+//! takes interrupts with the vectors 16 to 31, which are exceptions' (Intel SDM 3A, 11.5.2).
 //!
 //! `unsafe` in this module: one port access.
 

@@ -176,7 +176,7 @@ unsafe impl bringup::Kernel for Kernel {
     /// Halts for about a millisecond, whether interrupts are on or off. Where the timer is in use, whose period
     /// may be a minute, waits for less than that and does not halt.
     fn pause(&self) {
-        use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
+        use x86_64::instructions::interrupts::{disable, enable};
         faults::on_the_bsp();
         clock::mark();
         if timer::is_periodic() {
@@ -186,7 +186,7 @@ unsafe impl bringup::Kernel for Kernel {
         let enabled = interrupts::enabled();
         disable();
         timer::set_alarm(1_000_000);
-        enable_and_hlt();
+        interrupts::enable_and_halt();
         disable();
         timer::clear_alarm();
         if enabled {

@@ -18,7 +18,6 @@ pub(super) enum Entry {
     IoApic(IoApic),
     Override(Override),
     Nmi(Nmi),
-    LocalApicAddress(u64),
     Other,
 }
 
@@ -81,8 +80,6 @@ const IO_APIC: u8 = 1;
 const OVERRIDE: u8 = 2;
 /// Type 4, Local APIC NMI: type, length, UID (8 bits each), flags (16 bits), LINT (8 bits).
 const LOCAL_APIC_NMI: u8 = 4;
-/// Type 5, Local APIC Address Override: type, length, 2 reserved bytes, address (64 bits).
-const LOCAL_APIC_ADDRESS: u8 = 5;
 /// Type 9, Processor Local x2APIC: type, length, 2 reserved bytes, ID, flags, UID (32 bits each).
 const LOCAL_X2APIC: u8 = 9;
 /// Type 0xA, Local x2APIC NMI: type, length, flags (16 bits), UID (32 bits), LINT (8 bits), 3
@@ -148,10 +145,6 @@ impl Entry {
                     uid => Whose::Uid(uid),
                 };
                 Self::nmi(of, *bytes.get(8)?, read_u16(bytes, 2)?)
-            }
-            LOCAL_APIC_ADDRESS => {
-                let address = bytes.get(4..)?.first_chunk()?;
-                Self::LocalApicAddress(u64::from_le_bytes(*address))
             }
             _ => Self::Other,
         })

@@ -4,12 +4,16 @@
 
 extern crate alloc;
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::time::Duration;
 
+use kernel::interrupts::Frame;
 use kernel::platform::Halt;
-use kernel::{Machine, cpu, interrupts, ipi, smp};
+use kernel::{Machine, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
 use test_kernels::{Barrier, PerCpu, next};
+use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr7, Dr7Flags};
 
 kernel::main!(run);
 
@@ -19,6 +23,10 @@ fn run(machine: &'static Machine) -> ExitCode {
         &[
             ("wake_ends_halt", wake_ends_halt),
             ("halt_ends_with_the_first_yes", halt_ends_with_the_first_yes),
+            (
+                "no_wake_up_is_lost_in_front_of_hlt",
+                no_wake_up_is_lost_in_front_of_hlt,
+            ),
             (
                 "call_runs_in_interrupt_context_there",
                 call_runs_in_interrupt_context_there,
@@ -84,6 +92,47 @@ fn halt_ends_with_the_first_yes(_: &'static Machine) {
             assert_eq!(asked, yes);
         }
     });
+}
+
+/// An exception between `sti` and `hlt`, and a wake-up that comes meanwhile. An NMI would do it in one of thousands
+/// of rounds, a breakpoint does it each time. Single steps find the place for it; QEMU takes none after `sti`.
+fn no_wake_up_is_lost_in_front_of_hlt(_: &'static Machine) {
+    static READY: AtomicBool = AtomicBool::new(false);
+    static SLEPT_ON: AtomicBool = AtomicBool::new(false);
+    const TRAP: u64 = 1 << 8;
+    fn on_debug(frame: &mut Frame, interrupted_at: u64) {
+        const STI_HLT: [u8; 2] = [0xfb, 0xf4];
+        // SAFETY: the code that runs on when this handler returns, and the byte before or behind.
+        let code = |at: u64| unsafe { (at as *const [u8; 2]).read() };
+        if code(interrupted_at) == STI_HLT {
+            frame.rflags &= !TRAP;
+            Dr0::write(interrupted_at + 1);
+            break_at_dr0(true);
+        } else if code(interrupted_at - 1) == STI_HLT {
+            break_at_dr0(false);
+            READY.store(true, Ordering::Relaxed);
+            ipi::wake(cpu::current());
+        }
+    }
+    fn break_at_dr0(enable: bool) {
+        let mut control = Dr7::read();
+        control.set_flags(Dr7Flags::LOCAL_BREAKPOINT_0_ENABLE, enable);
+        Dr7::write(control);
+    }
+    // Only a hang lasts so long: helps it out, and tells.
+    timer::start(Duration::from_secs(5), || {
+        SLEPT_ON.store(true, Ordering::Relaxed)
+    });
+    // SAFETY: the handler changes the trap flag alone. No NMI is sent meanwhile.
+    unsafe { interrupts::set_debug_handler(Some(on_debug)) };
+    // SAFETY: from here on every instruction is followed by the handler; that is all.
+    unsafe { asm!("pushfq", "or qword ptr [rsp], {}", "popfq", const TRAP) };
+    interrupts::halt_until(|| READY.load(Ordering::Relaxed) || SLEPT_ON.load(Ordering::Relaxed));
+    // SAFETY: no handler is no danger: what calls it is off, or `halt_until` had not returned.
+    unsafe { interrupts::set_debug_handler(None) };
+    timer::stop();
+    assert!(!SLEPT_ON.load(Ordering::Relaxed), "the wake-up is lost");
+    assert!(READY.load(Ordering::Relaxed));
 }
 
 fn call_runs_in_interrupt_context_there(_: &'static Machine) {

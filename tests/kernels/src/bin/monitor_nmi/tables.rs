@@ -96,16 +96,19 @@ pub(crate) fn replace(boot_info: &mut BootInfo) {
         }
     }
     memory.rsdt.push(&[0; 4]);
+    let length = memory.rsdt.len();
+    spoil(&mut memory.rsdt.bytes[..length], 9);
     // Of a revision that has an XSDT; but its address is 0.
     memory.rsdp[..20].copy_from_slice(rsdp);
     memory.rsdp[15] = 2;
     let rsdt_at = physical(ptr::from_ref(&memory.rsdt).cast());
     memory.rsdp[16..20].copy_from_slice(&(rsdt_at as u32).to_le_bytes());
+    spoil(&mut memory.rsdp[..20], 8);
     boot_info.rsdp_addr = Some(physical(ptr::from_ref(&memory.rsdp).cast())).into();
 }
 
 /// The old one without its entries about NMIs, with these, and with a byte that belongs to none. The vendor's
-/// name is no UTF-8; the checksum is not set right.
+/// name is no UTF-8.
 fn make_madt(new: &mut Table<4096>, old: &[u8], entries: &str) {
     const NMI: u8 = 4;
     const X2APIC_NMI: u8 = 0xa;
@@ -125,6 +128,16 @@ fn make_madt(new: &mut Table<4096>, old: &[u8], entries: &str) {
         new.push(&[NMI, 6, uid, 0, 0, lint]);
     }
     new.push(&[NMI]);
+    let length = new.len();
+    spoil(&mut new.bytes[..length], 9);
+}
+
+/// Sets a checksum wrong: by one, so that no table has a right one by chance.
+fn spoil(bytes: &mut [u8], checksum: usize) {
+    let sum = bytes
+        .iter()
+        .fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
+    bytes[checksum] = bytes[checksum].wrapping_sub(sum).wrapping_add(1);
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
