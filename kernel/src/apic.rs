@@ -18,9 +18,9 @@ use x86_64::{
     structures::paging::PageTableFlags,
 };
 
+use self::mode::{X_APIC, X2_APIC, switch_on};
 use crate::{
     cpu::ApicId,
-    firmware::nmi_pins,
     interrupts::{self, vector},
     log,
     memory::mapping,
@@ -85,8 +85,6 @@ const LVT_PERIODIC: u32 = 1 << 17;
 /// run, so Relaxed everywhere.
 static MODE: AtomicU64 = AtomicU64::new(UNKNOWN);
 const UNKNOWN: u64 = 0;
-const X_APIC: u64 = 1;
-const X2_APIC: u64 = 2;
 
 /// What the timer's input clock is divided by: 32 bits then last for a minute at 1 GHz.
 pub(crate) const TIMER_DIVIDER: u64 = 16;
@@ -186,18 +184,15 @@ pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
-    // Bit 8: software enable. Before the pins: as long as it is clear, which it is after INIT, no entry of the
-    // vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
+    // Bit 8: software enable. Before the pins, which are the caller's: as long as it is clear, which it is after
+    // INIT, no entry of the vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
-    nmi_pins::program();
 }
 
 /// What one of the two pins is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pin {
     Masked,
-    /// What the 8259s ask for, at the vector that they name.
-    Legacy,
     /// NMIs from the board. They are edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
     Nmi {
         active_low: bool,
@@ -209,7 +204,6 @@ pub(crate) fn set_pin(lint: Lint, pin: Pin) {
     const ACTIVE_LOW: u32 = 1 << 13;
     let value = match pin {
         Pin::Masked => LVT_MASKED,
-        Pin::Legacy => 0b111 << 8,
         Pin::Nmi { active_low: true } => NMI_DELIVERY | ACTIVE_LOW,
         Pin::Nmi { active_low: false } => NMI_DELIVERY,
     };
@@ -239,15 +233,6 @@ pub(crate) fn end_leftovers() {
             return;
         }
         end_of_interrupt();
-    }
-}
-
-/// Sets a flag in the APIC's base register, if it is not set.
-fn switch_on(flag: ApicBaseFlags) {
-    let (base, flags) = ApicBase::read();
-    if !flags.contains(flag) {
-        // SAFETY: the callers switch on what CPUID has; the page stays where it is mapped.
-        unsafe { ApicBase::write(base, flags | flag) };
     }
 }
 

@@ -10,7 +10,7 @@ use protocol::{
     options::Format,
 };
 
-use crate::{cpu, serial};
+use crate::{per_cpu, serial};
 
 /// Logs one line, with the CPU's index before it. Arguments as for `format!`.
 ///
@@ -54,7 +54,7 @@ pub fn is_json() -> bool {
 #[doc(hidden)]
 pub fn line(text: fmt::Arguments<'_>) {
     serial::with_port(|port| {
-        let _ = writeln!(port, "[{}] {text}", cpu::current());
+        let _ = writeln!(port, "[{}] {text}", per_cpu::index());
     });
 }
 

@@ -8,8 +8,11 @@ use protocol::{event::Event, exit::ExitCode, options::ApicMode};
 use raw_cpuid::FeatureInfo;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags};
 
-use super::{X_APIC, X2_APIC, switch_on};
-use crate::{emit, exit, log};
+use crate::{emergency::exit, log, log::emit};
+
+/// The two ways.
+pub(super) const X_APIC: u64 = 1;
+pub(super) const X2_APIC: u64 = 2;
 
 /// The first ID that does not fit into xAPIC mode: 255 is everybody (Intel SDM 3A, 11.6.2.1).
 pub(super) const FIRST_TOO_LARGE: u32 = 255;
@@ -42,4 +45,13 @@ pub(super) fn choose(asked: ApicMode, features: &FeatureInfo) -> u64 {
     };
     log!("apic: {why}");
     mode
+}
+
+/// Sets a flag in the APIC's base register, if it is not set.
+pub(super) fn switch_on(flag: ApicBaseFlags) {
+    let (base, flags) = ApicBase::read();
+    if !flags.contains(flag) {
+        // SAFETY: the callers switch on what CPUID has; the page stays where it is mapped.
+        unsafe { ApicBase::write(base, flags | flag) };
+    }
 }

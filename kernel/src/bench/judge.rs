@@ -5,9 +5,10 @@ use alloc::{format, string::String};
 use protocol::{
     bench::{Barrier, Contender, Pairs, Teardown},
     event::Event,
+    exit::ExitCode,
 };
 
-use crate::{ExitCode, emit, log};
+use crate::{log, log::emit};
 
 /// Says the verdict, and how the kernel is to end.
 pub(super) fn announce(pairs: &[Pairs], teardowns: &[Teardown], barriers: &[Barrier]) -> ExitCode {

@@ -5,10 +5,9 @@ use core::ops::Range;
 use spin::mutex::SpinMutex;
 use x86_64::{
     PhysAddr,
+    instructions::interrupts::without_interrupts,
     structures::paging::{FrameAllocator, PageSize, PhysFrame, Size4KiB},
 };
-
-use crate::interrupts;
 
 /// Usable regions that are kept track of; the smallest are forgotten if there are more.
 const MAX_RANGES: usize = 32;
@@ -109,7 +108,7 @@ impl Frames {
 
     /// With interrupts off: handlers may take frames, too.
     fn locked<R>(&self, f: impl FnOnce(&mut Ranges) -> R) -> R {
-        interrupts::without(|| f(&mut self.0.lock()))
+        without_interrupts(|| f(&mut self.0.lock()))
     }
 }
 

@@ -3,14 +3,17 @@
 use spin::mutex::SpinMutex;
 use x86_64::{
     PhysAddr, VirtAddr,
+    instructions::interrupts::without_interrupts,
     registers::control::Cr3,
     structures::paging::{
         Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB, Translate,
     },
 };
 
-use super::{FRAMES, frames::TableFrames, virt};
-use crate::interrupts;
+use super::{
+    frames::{FRAMES, TableFrames},
+    window::virt,
+};
 
 /// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings only:
 /// nothing that a CPU may have cached is taken away, so there is nothing to flush on other CPUs.
@@ -31,7 +34,7 @@ pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
 /// # Panics
 /// As [`map`].
 pub(crate) fn map_with(level_4: PhysFrame, page: VirtAddr, frame: PhysAddr, flags: PageTableFlags) {
-    interrupts::without(|| {
+    without_interrupts(|| {
         let _exclusive = TABLES.lock();
         insert(level_4, page, frame, flags);
     });
@@ -47,7 +50,7 @@ pub(crate) fn map_if_new(
     frame: PhysAddr,
     flags: PageTableFlags,
 ) {
-    interrupts::without(|| {
+    without_interrupts(|| {
         let _exclusive = TABLES.lock();
         // SAFETY: as in `insert`; nothing is changed.
         let table = unsafe { &mut *virt(level_4.start_address()).as_mut_ptr::<PageTable>() };
@@ -67,7 +70,7 @@ pub(crate) fn is_mapped(address: PhysAddr) -> bool {
     let Some(page) = page.and_then(|page| VirtAddr::try_new(page).ok()) else {
         return false;
     };
-    interrupts::without(|| {
+    without_interrupts(|| {
         let _exclusive = TABLES.lock();
         // SAFETY: as in `insert`; nothing is changed.
         let table = unsafe { &mut *virt(Cr3::read().0.start_address()).as_mut_ptr::<PageTable>() };

@@ -5,6 +5,7 @@ mod heap;
 pub(crate) mod mapping;
 mod registers;
 pub(crate) mod stack;
+mod window;
 
 use core::{
     slice,
@@ -12,10 +13,10 @@ use core::{
 };
 
 use bootloader_api::{BootInfo, info::MemoryRegionKind};
-use x86_64::{PhysAddr, VirtAddr};
 
 pub(crate) use frames::FRAMES;
 pub(crate) use registers::map_registers;
+pub(crate) use window::virt;
 
 /// Bytes of memory that the loader left to the kernel.
 #[must_use]
@@ -23,15 +24,8 @@ pub fn usable_bytes() -> u64 {
     USABLE.load(Ordering::Relaxed)
 }
 
-/// Where a physical address is mapped.
-#[must_use]
-pub(crate) fn virt(address: PhysAddr) -> VirtAddr {
-    VirtAddr::new(OFFSET.load(Ordering::Relaxed)) + address.as_u64()
-}
-
 /// Written once, before other CPUs run, so Relaxed everywhere.
 static USABLE: AtomicU64 = AtomicU64::new(0);
-static OFFSET: AtomicU64 = AtomicU64::new(0);
 
 /// The ramdisk's bytes; empty if there is none.
 pub(crate) fn ramdisk(boot_info: &BootInfo) -> &'static [u8] {
@@ -52,7 +46,7 @@ pub(crate) fn init(boot_info: &BootInfo) {
         .physical_memory_offset
         .into_option()
         .expect("BOOTLOADER_CONFIG asks the loader to map physical memory");
-    OFFSET.store(offset, Ordering::Relaxed);
+    window::init(offset);
     let usable = boot_info
         .memory_regions
         .iter()
@@ -61,7 +55,7 @@ pub(crate) fn init(boot_info: &BootInfo) {
         usable.clone().map(|region| region.end - region.start).sum(),
         Ordering::Relaxed,
     );
-    FRAMES.init(usable.map(|region| region.start..region.end));
+    frames::FRAMES.init(usable.map(|region| region.start..region.end));
     stack::init(boot_info);
     heap::init();
 }

@@ -9,10 +9,10 @@ use core::{
 };
 
 use bootloader_api::BootInfo;
+use cpumap::CpuIndex;
 use x86_64::{VirtAddr, structures::paging::PageTableFlags};
 
-use super::{FRAMES, mapping};
-use crate::cpu::CpuIndex;
+use super::{frames::FRAMES, mapping};
 
 /// What a stack is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 use core::{
     arch::{asm, global_asm},
+    fmt,
     hint::black_box,
     mem::offset_of,
     ptr,
@@ -14,22 +15,25 @@ use core::{
 
 use alloc::{boxed::Box, vec::Vec};
 use protocol::options::{Fault, FaultKind};
-use x86_64::{instructions::hlt, registers::control::Cr3};
+use x86_64::registers::control::Cr3;
 
 use super::{
+    gdt::GDT,
     records::{self, Note, Record, Records},
     seat::{self, Seat, State},
-    trampoline::GDT,
     work,
 };
 use crate::{
-    apic, barrier, clock,
+    apic, clock,
     cpu::{self, ApicId},
-    interrupts, ipi, panic,
+    emergency,
+    firmware::nmi_pins,
+    interrupts, ipi, per_cpu, time,
 };
 
 /// Publishes what `ap_entry.S` reads. BSP, before the first CPU is started.
 pub(super) fn init(seats: &'static [Seat]) {
+    emergency::LEAVE_OUT.set(Some(leave_out));
     let (kernel_tables, flags) = Cr3::read();
     AP_CR3.store(
         kernel_tables.start_address().as_u64() | flags.bits(),
@@ -76,25 +80,22 @@ pub(super) fn next_note() -> Option<Note> {
 /// Whether nobody would miss this CPU: it is on its way, or has been taken out. Not so from the moment on at
 /// which it says that it is ready, when it may be declared online at any time, to that at which it has
 /// answered everything and left.
-pub(crate) fn is_starting() -> bool {
+fn is_starting() -> bool {
     let cpu = cpu::current();
     cpu != cpu::CpuIndex::BSP && seat::of(cpu).is_some_and(|seat| seat.state() != State::Online)
 }
 
-/// The end of a CPU that has gone wrong while it started: it writes that down and halts.
-pub(crate) fn park_faulty(vector: Option<u8>, address: u64) -> ! {
+/// The end of a CPU that has gone wrong while it started: it has no lock, and nobody waits for it, so it is
+/// reported and left out, and the rest goes on. It writes that down and halts. Of any other CPU, returns.
+fn leave_out(message: fmt::Arguments<'_>, vector: Option<u8>, address: u64) {
+    if !is_starting() {
+        return;
+    }
+    crate::log!("while starting: {message}");
     let vector = vector.map_or(records::NO_VECTOR, u32::from);
     let id = cpu::apic_id(cpu::current());
     AP_RECORDS.push(id, records::RUST << 8 | vector, address);
-    park()
-}
-
-/// Halts this CPU until it is started again.
-pub(super) fn park() -> ! {
-    loop {
-        x86_64::instructions::interrupts::disable();
-        hlt();
-    }
+    records::park()
 }
 
 /// An AP's first Rust.
@@ -104,10 +105,9 @@ extern "C" fn ap_main(seat: &'static Seat) -> ! {
         unsafe { asm!("ud2", options(noreturn)) }
     }
     seat.stamp(2);
-    cpu::install(seat.area());
+    per_cpu::install(seat.cpu());
     // It may have been in a handler when it was started again.
-    seat.area().handlers.store(0, Ordering::Relaxed);
-    seat.area().in_nmi.store(false, Ordering::Relaxed);
+    interrupts::forget_handlers();
     if let Some(descriptors) = seat.descriptors() {
         descriptors.load();
     }
@@ -117,23 +117,20 @@ extern "C" fn ap_main(seat: &'static Seat) -> ! {
     }
     seat.stamp(3);
     apic::enable();
+    nmi_pins::program();
     cpu::topology::read();
     seat.stamp(4);
     seat.set_behind(clock::compare(seat.has_fault(FaultKind::Tsc)));
-    // Whoever was started again may have been asked before it left, or by somebody who did not know that yet:
-    // by interrupts that INIT has swept away. What is asked from here on comes.
-    seat.area().nmi_asked.store(false, Ordering::Relaxed);
-    seat.area().barrier.take_nmi();
-    barrier::serve();
-    ipi::refuse_calls(&seat.area().calls);
+    // What is asked from here on comes.
+    ipi::forget();
     seat.stamp(5);
-    if panic::is_reported_elsewhere() {
-        crate::exit::halt();
+    if emergency::is_reported_elsewhere() {
+        emergency::halt();
     }
     if !seat.go(State::Arrived, State::Online) {
         let id = seat.apic_id();
         AP_RECORDS.push(id, records::LATE << 8, 0);
-        park();
+        records::park();
     }
     if seat.has_fault(FaultKind::Stray) {
         send_strays(seat.apic_id());
@@ -148,7 +145,7 @@ fn go_wrong(seat: &Seat, fault: Fault) {
         FaultKind::Once if seat.attempts() == 1 => unsafe { asm!("ud2", options(noreturn)) },
         FaultKind::Slow => {
             let until = u64::from(fault.millis) * 1_000_000;
-            clock::spin_for(until.saturating_sub(clock::nanos()));
+            time::spin_for(until.saturating_sub(time::nanos()));
         }
         FaultKind::Panic => panic!("on purpose, while the CPU starts"),
         FaultKind::Stack => {

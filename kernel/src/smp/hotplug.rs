@@ -5,32 +5,24 @@
 //! taken there is released elsewhere as always. Bringing it back is a start like any other, by INIT and
 //! SIPI; so is the start of a CPU that has been plugged in, if the firmware lists it as one that may be.
 
-use core::{
-    fmt,
-    sync::atomic::{Ordering, fence},
-};
-
-use alloc::vec::Vec;
-use spin::Mutex;
+use core::{fmt, sync::atomic::Ordering};
 
 use super::{
-    Parked, entry,
-    records::Reason,
-    report,
-    seat::{self, Seat, State},
+    parked,
+    seat::{self, LEAVE, State},
     start::{How, NoLowMemory, Starter},
     work,
 };
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex},
-    interrupts, ioapic, ipi, timer,
+    interrupts, ipi,
 };
 
 /// Takes a CPU out: it halts, and takes neither interrupts nor work.
 ///
 /// Returns when it has left. What others have asked of it is answered: calls are run, or refused if they come
-/// too late; barriers do not wait for it. Its periodic timer stops; interrupts of devices that were routed to it go to the BSP.
+/// too late; barriers do not wait for it. Its periodic timer stops.
 ///
 /// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
 ///
@@ -46,13 +38,11 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     }
     let seat = seat::of(cpu).filter(|_| cpu::is_online(cpu));
     let seat = seat.ok_or(OfflineError::NotOnline)?;
-    hand_over_devices(cpu)?;
+    let leave = LEAVE.of(cpu).ok_or(OfflineError::NotOnline)?;
     // Release: pairs with the swap in `work::idle`.
-    seat.area().leave.store(true, Ordering::Release);
+    leave.store(true, Ordering::Release);
     ipi::wake(cpu);
     interrupts::halt_until(|| seat.state() == State::Offline);
-    // Once more, for a line that was routed to it in the meantime; from here on none is.
-    hand_over_devices(cpu)?;
     crate::log!("{cpu} ({}) is offline", seat.apic_id());
     Ok(())
 }
@@ -83,7 +73,7 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     let started = starter.start(&[seat], How::Each);
     started.map_err(|NoLowMemory| StartError::NoLowMemory)?;
     let bring_up = starter.finish(&[seat]);
-    note(&bring_up.parked);
+    parked::note(&bring_up.parked);
     if bring_up.missing.is_empty() {
         barrier::catch_up(cpu);
         crate::log!("{cpu} ({}) is online", seat.apic_id());
@@ -95,20 +85,6 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     }
 }
 
-/// CPUs that have parked themselves since boot, as far as they have come. BSP, thread context.
-#[must_use]
-pub fn parked() -> Parked {
-    let mut seen = SEEN.lock();
-    while let Some(note) = entry::next_note() {
-        match note.reason {
-            // It had been given up before.
-            Reason::Fault { .. } => report::stray_fault(note),
-            Reason::Unlisted | Reason::Late => seen.parked.add(note.apic_id),
-        }
-    }
-    seen.parked.clone()
-}
-
 /// Why a CPU is not taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OfflineError {
@@ -116,8 +92,6 @@ pub enum OfflineError {
     Bsp,
     /// It is not online.
     NotOnline,
-    /// A device interrupts it, and cannot interrupt the BSP, whose APIC ID an I/O APIC cannot name.
-    InterruptsStay,
 }
 
 /// Why a CPU is not brought online.
@@ -142,7 +116,6 @@ impl fmt::Display for OfflineError {
         f.write_str(match self {
             Self::Bsp => "the BSP cannot be taken out: it runs the main function",
             Self::NotOnline => "the CPU is not online",
-            Self::InterruptsStay => "devices interrupt the CPU, and cannot interrupt the BSP",
         })
     }
 }
@@ -165,62 +138,3 @@ impl fmt::Display for StartError {
 }
 
 impl core::error::Error for StartError {}
-
-/// Who has parked himself, as far as it has been read, and how many of them have been told of.
-struct Seen {
-    parked: Parked,
-    told: (usize, usize),
-}
-
-static SEEN: Mutex<Seen> = Mutex::new(Seen {
-    parked: Parked {
-        unlisted: Vec::new(),
-        late: Vec::new(),
-    },
-    told: (0, 0),
-});
-
-/// Has the BSP take the interrupts of devices that are routed to this CPU.
-fn hand_over_devices(cpu: CpuIndex) -> Result<(), OfflineError> {
-    let moved = ioapic::move_away(cpu, CpuIndex::BSP);
-    moved.map(drop).map_err(|_| OfflineError::InterruptsStay)
-}
-
-/// Remembers who has parked himself.
-pub(super) fn note(parked: &Parked) {
-    let mut seen = SEEN.lock();
-    seen.parked.unlisted.extend(&parked.unlisted);
-    seen.parked.late.extend(&parked.late);
-}
-
-/// Those who have not been told of; they are from now on.
-pub(super) fn untold() -> Parked {
-    let now = parked();
-    let (unlisted, late) =
-        core::mem::replace(&mut SEEN.lock().told, (now.unlisted.len(), now.late.len()));
-    Parked {
-        unlisted: now.unlisted[unlisted..].to_vec(),
-        late: now.late[late..].to_vec(),
-    }
-}
-
-/// The way out of the idle loop of a CPU that is to leave. Thread context, interrupts on.
-pub(super) fn leave(seat: &'static Seat) -> ! {
-    timer::stop();
-    // What devices have sent here before they were moved. Interrupts are off when it returns.
-    ioapic::drain();
-    // As long as barriers still reach this CPU: a call's function may use objects that they guard.
-    interrupts::as_handler(ipi::serve_calls);
-    // From here on nobody begins to wait for this CPU. Release: pairs with the load in `cpu::is_online`;
-    // what it has counted is visible to who finds it gone, and does not wait for it.
-    seat.area().online.store(false, Ordering::Release);
-    // Who has begun before: either he sees, when he looks again, that this CPU is gone, or what he has asked
-    // is seen here. Pairs with the fences in `ipi::call` and `barrier::Call::begin`.
-    fence(Ordering::SeqCst);
-    ipi::refuse_calls(&seat.area().calls);
-    barrier::serve();
-    apic::silence();
-    seat.go(State::Online, State::Offline);
-    ipi::wake(CpuIndex::BSP);
-    entry::park()
-}

@@ -16,14 +16,17 @@
 //! `docs/bring-up.md` tells it as a story, with the traps on the way.
 
 mod entry;
+mod faults;
+mod gdt;
 mod hotplug;
+mod parked;
 mod records;
 mod report;
 mod seat;
 mod start;
 mod trampoline;
 mod trampolines;
-pub(crate) mod work;
+mod work;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -32,8 +35,8 @@ use protocol::start::{Faulted, Steps};
 
 use crate::cpu::{self, ApicId, CpuIndex};
 
-pub(crate) use entry::{is_starting, park_faulty};
-pub use hotplug::{OfflineError, StartError, offline, online, parked};
+pub use hotplug::{OfflineError, StartError, offline, online};
+pub use parked::parked;
 pub(crate) use report::latecomers;
 pub(crate) use start::start;
 pub use work::run_on_each;

@@ -6,6 +6,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use protocol::start::Stage;
+use x86_64::instructions::{hlt, interrupts};
 
 use crate::cpu::ApicId;
 
@@ -126,5 +127,13 @@ impl<const N: usize> Records<N> {
             apic_id: ApicId::new(record.apic_id.load(Ordering::Relaxed)),
             reason,
         })
+    }
+}
+
+/// Halts this CPU until it is started again.
+pub(super) fn park() -> ! {
+    loop {
+        interrupts::disable();
+        hlt();
     }
 }

@@ -5,18 +5,18 @@ use core::sync::atomic::Ordering;
 use protocol::{
     event::{Cpu, Event},
     options::Job,
-    start::{Faulted, Stamps},
+    start::Stamps,
 };
 
 use super::{
-    BringUp, hotplug,
-    records::{Note, Reason},
+    BringUp, parked,
     seat::{self, Seat, State},
 };
 use crate::{
-    clock,
     cpu::{self, ApicId, topology},
-    emit, log,
+    log,
+    log::emit,
+    time,
 };
 
 /// The whole report, once the start is over.
@@ -26,42 +26,8 @@ pub(super) fn all(bring_up: &BringUp, job: Job) {
         timeline(bring_up);
     }
     summary(bring_up);
-    hotplug::note(&bring_up.parked);
+    parked::note(&bring_up.parked);
     latecomers();
-}
-
-/// A CPU has gone wrong. (With its own words, if it had come as far as that.)
-pub(super) fn fault(fault: &Faulted) {
-    let Faulted {
-        apic_id,
-        stage,
-        vector,
-        address,
-    } = *fault;
-    let id = ApicId::new(apic_id);
-    match vector {
-        Some(vector) if address == 0 => log!("{id} has gone wrong {stage}: exception {vector}"),
-        Some(vector) => log!("{id} has gone wrong {stage}: exception {vector} at {address:#x}"),
-        None => log!("{id} has gone wrong {stage}: a panic"),
-    }
-    emit(&Event::Faulted(*fault));
-}
-
-/// A fault that is read when the start is over.
-pub(super) fn stray_fault(note: Note) {
-    if let Reason::Fault {
-        stage,
-        vector,
-        address,
-    } = note.reason
-    {
-        fault(&Faulted {
-            apic_id: note.apic_id.get(),
-            stage,
-            vector,
-            address,
-        });
-    }
 }
 
 /// A CPU is given another chance.
@@ -76,7 +42,7 @@ pub(super) fn no_low_memory() {
 
 /// Who has parked himself and has not been told of. Once more before the kernel ends.
 pub(crate) fn latecomers() {
-    let parked = hotplug::untold();
+    let parked = parked::untold();
     for id in &parked.unlisted {
         log!("{id} has started, but the firmware does not list it as enabled: parked");
         emit(&Event::Unlisted { apic_id: id.get() });
@@ -160,6 +126,6 @@ fn online() -> impl Iterator<Item = &'static Seat> {
 fn since(ticks: u64, begin: u64) -> u64 {
     match ticks {
         0 => 0,
-        ticks => clock::at(ticks).saturating_sub(begin),
+        ticks => time::at(ticks).saturating_sub(begin),
     }
 }

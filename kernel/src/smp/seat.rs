@@ -2,7 +2,7 @@
 
 use core::{
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use alloc::{boxed::Box, vec::Vec};
@@ -13,10 +13,16 @@ use protocol::{
 use spin::Once;
 
 use crate::{
-    clock,
-    cpu::{self, ApicId, CpuIndex, CpuLocal, Descriptors},
+    cpu::{self, ApicId, CpuIndex, Descriptors},
     memory::stack,
+    per_cpu::per_cpu,
+    time,
 };
+
+per_cpu! {
+    /// The idle loop is to end: see `offline`.
+    pub(super) static LEAVE: AtomicBool = AtomicBool::new(false);
+}
 
 /// What a CPU finds when it has looked itself up.
 #[derive(Debug)]
@@ -146,9 +152,9 @@ impl Seat {
     /// If the CPU is still to leave: it might have done so when it is declared online.
     pub(super) fn expect(&self) {
         // Relaxed: the CPU has taken it back before it left, which the BSP has seen.
-        let is_to_leave = self.area().leave.load(Ordering::Relaxed);
+        let leave = LEAVE.of(self.index).expect("prepared");
         assert!(
-            !is_to_leave,
+            !leave.load(Ordering::Relaxed),
             "{} is to leave before it has come",
             self.index
         );
@@ -168,7 +174,7 @@ impl Seat {
 
     /// Notes the time. Own CPU only.
     pub(super) fn stamp(&self, phase: usize) {
-        self.stamps[phase].store(clock::ticks(), Ordering::Relaxed);
+        self.stamps[phase].store(time::ticks(), Ordering::Relaxed);
     }
 
     /// When it was online, in ticks.
@@ -183,14 +189,6 @@ impl Seat {
 
     pub(super) fn set_behind(&self, ticks: u64) {
         self.behind.store(ticks, Ordering::Relaxed);
-    }
-
-    /// The CPU's area.
-    ///
-    /// # Panics
-    /// If nothing is prepared.
-    pub(super) fn area(&self) -> &'static CpuLocal {
-        cpu::area(self.index).expect("a seat is prepared before its CPU is started")
     }
 
     /// The CPU's descriptors; `None` for the BSP, which has loaded its own.

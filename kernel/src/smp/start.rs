@@ -15,7 +15,7 @@ use protocol::{
 };
 
 use super::{
-    BringUp, Parked, entry,
+    BringUp, Parked, entry, faults,
     records::{Note, Reason},
     report,
     seat::{self, Seat, State},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     apic::{self, Ipi, Target},
-    clock, cpu, interrupts, serial, timer,
+    clock, cpu, interrupts, serial, time, timer,
 };
 
 /// Between INIT and SIPI, and between the two SIPIs (Intel SDM 3A, 9.4.4.1).
@@ -36,7 +36,7 @@ const ATTEMPTS: u32 = 2;
 /// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before and
 /// after.
 pub(crate) fn start(options: &Options) -> BringUp {
-    cpu::set_online(cpu::local());
+    cpu::set_online(cpu::CpuIndex::BSP);
     let seats = seat::init(options.fault);
     entry::init(seats);
     let enabled: Vec<&Seat> = cpu::map()
@@ -86,7 +86,7 @@ pub(super) struct NoLowMemory;
 #[derive(Debug)]
 pub(super) struct Starter {
     patience_ns: u64,
-    /// [`clock::nanos`] at the first INIT.
+    /// [`time::nanos`] at the first INIT.
     begin: u64,
     steps: Steps,
     faults: Vec<Faulted>,
@@ -141,14 +141,14 @@ impl Starter {
                 .iter()
                 .for_each(|seat| apic::send(Target::One(seat.apic_id()), Ipi::Init)),
         }
-        let init = clock::nanos();
+        let init = time::nanos();
         if self.begin == 0 {
             self.begin = init;
         }
         // While the time passes that an INIT takes.
         seats.iter().for_each(|seat| seat.prepare());
-        let prepared = clock::nanos();
-        clock::spin_for((init + AFTER_INIT_NS).saturating_sub(prepared));
+        let prepared = time::nanos();
+        time::spin_for((init + AFTER_INIT_NS).saturating_sub(prepared));
         // Only now: a CPU that was on its way to its seat, or was telling what is wrong with it, has stopped.
         for seat in seats {
             serial::break_lock_of(seat.cpu());
@@ -157,7 +157,7 @@ impl Starter {
 
         // So that the first who comes has something to compare his clock to.
         clock::mark();
-        let sipi = clock::nanos();
+        let sipi = time::nanos();
         let send_to = |seat: &Seat| {
             let page = trampolines.page_of(seat);
             apic::send(Target::One(seat.apic_id()), Ipi::StartUp { page });
@@ -169,7 +169,7 @@ impl Starter {
         if seats.iter().any(|seat| seat.has_fault(FaultKind::Bsp)) {
             panic!("on purpose, on the BSP, while others start");
         }
-        clock::spin_for(BETWEEN_SIPIS_NS);
+        time::spin_for(BETWEEN_SIPIS_NS);
         self.take_down_all(trampolines);
         // A CPU that runs would ignore it.
         let silent = seats.iter().filter(|seat| seat.state() == State::Expected);
@@ -180,10 +180,10 @@ impl Starter {
         }
         if seconds > 0 {
             self.steps.seconds += seconds as u32;
-            self.steps.second_sipi_ns = clock::nanos() - self.begin;
+            self.steps.second_sipi_ns = time::nanos() - self.begin;
         }
         self.wait(seats, trampolines);
-        self.steps.all_ns = clock::nanos() - self.begin;
+        self.steps.all_ns = time::nanos() - self.begin;
     }
 
     /// Sleeps until each is online, has gone wrong, or has been silent for too long. A CPU's time begins
@@ -192,7 +192,7 @@ impl Starter {
     /// host CPUs were seen to pause for 0.2 s.
     fn wait(&mut self, seats: &[&'static Seat], trampolines: &Trampolines) {
         let mut online = 0;
-        let mut deadline = clock::nanos() + self.patience_ns;
+        let mut deadline = time::nanos() + self.patience_ns;
         loop {
             let on_the_way =
                 |seat: &&&Seat| matches!(seat.state(), State::Expected | State::Arrived);
@@ -204,9 +204,9 @@ impl Starter {
             let now_online = now_online.count();
             if now_online > online {
                 online = now_online;
-                deadline = clock::nanos() + self.patience_ns;
+                deadline = time::nanos() + self.patience_ns;
             }
-            if clock::nanos() >= deadline {
+            if time::nanos() >= deadline {
                 return;
             }
             clock::mark();
@@ -235,7 +235,7 @@ impl Starter {
                     vector,
                     address,
                 };
-                report::fault(&fault);
+                faults::report(&fault);
                 self.faults.push(fault);
                 if let Some(seat) = seat {
                     seat.withdraw();
@@ -258,15 +258,15 @@ impl Starter {
             .copied()
             .partition(|seat| seat.state() == State::Online);
         for seat in &online {
-            cpu::set_online(seat.area());
+            cpu::set_online(seat.cpu());
         }
         // Who was in time when he was called again is not late.
         self.parked
             .late
             .retain(|id| !online.iter().any(|seat| seat.apic_id() == *id));
-        let since = |ticks| clock::at(ticks).saturating_sub(self.begin);
+        let since = |ticks| time::at(ticks).saturating_sub(self.begin);
         let last = online.iter().map(|seat| since(seat.last_stamp())).max();
-        let behind = |seat: &&Seat| (seat.cpu(), clock::length(seat.behind()));
+        let behind = |seat: &&Seat| (seat.cpu(), time::length(seat.behind()));
         BringUp {
             missing: missing.iter().map(|seat| seat.apic_id()).collect(),
             faults: self.faults,
@@ -288,7 +288,7 @@ impl Starter {
 fn sleep() {
     use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
     if timer::is_periodic() {
-        clock::spin_for(100_000);
+        time::spin_for(100_000);
         return;
     }
     let enabled = interrupts::enabled();

@@ -25,6 +25,7 @@ use x86_64::{
 
 use super::{
     entry,
+    gdt::{CODE_32_SELECTOR, CODE_64_SELECTOR, DATA_SELECTOR, GDT},
     records::{self, Note, Record, Records},
 };
 use crate::memory::{self, FRAMES, mapping};
@@ -204,18 +205,6 @@ const FIELDS: usize = 0xa00;
 const STUB_SIZE: usize = 16;
 /// What a page holds.
 const RECORDS: usize = 200;
-
-/// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5). Their accessed bits are set
-/// already: the CPU would set them on first use, and fault, since the page is read-only.
-pub(super) static GDT: [u64; 4] = [
-    0,
-    0x00af_9b00_0000_ffff,
-    0x00cf_9300_0000_ffff,
-    0x00cf_9b00_0000_ffff,
-];
-const CODE_64_SELECTOR: u16 = 1 << 3;
-const DATA_SELECTOR: u16 = 2 << 3;
-const CODE_32_SELECTOR: u16 = 3 << 3;
 
 /// An interrupt gate of 32 bits, and the lower half of one of 64 bits whose address is below 4 GiB:
 /// present, type 0xe, ring 0 (Intel SDM 3A, figures 6-2 and 6-8).

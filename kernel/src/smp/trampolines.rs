@@ -9,7 +9,7 @@ use super::{
     seat::{self, Seat},
     trampoline::{Destination, Mark, Sabotage, Trampoline},
 };
-use crate::{clock, cpu::ApicId};
+use crate::{cpu::ApicId, time};
 
 /// The pages in which CPUs wake up: one pair that they share, and one for each CPU that is to go wrong in
 /// it.
@@ -108,7 +108,7 @@ fn sabotage(fault: Fault) -> Option<Sabotage> {
         // However often it is started.
         FaultKind::Late => Sabotage {
             not_before: *LATE_UNTIL
-                .call_once(|| clock::ticks_in(u64::from(fault.millis) * 1_000_000)),
+                .call_once(|| time::ticks_in(u64::from(fault.millis) * 1_000_000)),
             ..usual
         },
         _ => return None,

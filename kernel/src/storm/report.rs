@@ -5,16 +5,39 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::{
     event::Event,
+    exit::ExitCode,
+    histogram::Histogram,
     human::Count,
     storm::{CpuLine, Lane, Totals},
 };
 
-use super::{Protection, Storm, closer::Times, lane::Tally};
-use crate::{
-    ExitCode,
-    cpu::{self, CpuIndex},
-    emit, log,
+use super::{
+    lane::{Tally, Teardown},
+    shared::{Protection, Storm},
 };
+use crate::{
+    cpu::{self, CpuIndex},
+    log,
+    log::emit,
+};
+
+/// What the closer measures of one lane.
+#[derive(Default)]
+pub(super) struct Times {
+    pub(super) teardowns: u64,
+    /// How long this lane was the one in use, in nanoseconds.
+    pub(super) busy: u64,
+    pub(super) close: Histogram,
+    pub(super) drain: Histogram,
+}
+
+impl Times {
+    pub(super) fn record(&mut self, teardown: Teardown) {
+        self.teardowns += 1;
+        self.close.record(teardown.close);
+        self.drain.record(teardown.drain);
+    }
+}
 
 /// The figures up to now. `elapsed` is in nanoseconds. While CPUs are at work, counts that belong
 /// together may be a few uses apart.

@@ -9,7 +9,6 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use kernel::cpu::{self, CpuIndex};
-use kernel::ioapic::{self, Unroutable};
 use kernel::platform::Halt;
 use kernel::smp::{self, OfflineError, StartError};
 use kernel::{Machine, barrier, clock, interrupts, ipi, timer};
@@ -85,8 +84,6 @@ fn what_is_illegal_is_refused() {
         smp::offline(cpu).expect("it is online");
         assert_eq!(smp::offline(cpu), Err(OfflineError::NotOnline));
         assert_eq!(ipi::try_call(cpu, &|| panic!("run")), Err(ipi::NotOnline));
-        let refused = ioapic::route(4, cpu, || panic!("run"));
-        assert_eq!(refused, Err(Unroutable::NotOnline { cpu }));
         bring_back(cpu);
     }
 }

@@ -22,14 +22,32 @@ use core::{
     sync::atomic::{AtomicU16, AtomicU64, Ordering},
 };
 
+use cpumap::CpuIndex;
 use x86_64::instructions::port::Port;
 
-use super::{Frame, backtrace, pic, vector};
 use crate::{
     apic::{self, Ipi, Target},
-    cpu::{self, CpuIndex},
-    log, panic,
+    emergency,
+    interrupts::{self, Frame, backtrace, pic, vector},
+    log,
+    per_cpu::per_cpu,
 };
+
+per_cpu! {
+    static UNASKED: Unasked = Unasked::none();
+}
+
+/// Takes over the interrupts for which there is no other hook. Before interrupts are on.
+pub(crate) fn init() {
+    interrupts::set_hook_for_others(take);
+    interrupts::set_hook(
+        vector::TELL,
+        Some(|_, _| {
+            apic::end_of_interrupt();
+            tell_of_nmi();
+        }),
+    );
+}
 
 /// Interrupts that a device has sent this CPU and that nobody has asked for. 0 for a CPU that is not
 /// there.
@@ -54,7 +72,7 @@ pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
 
 /// A CPU's counts. Written by that CPU only.
 #[derive(Debug)]
-pub(crate) struct Unasked {
+struct Unasked {
     stray: AtomicU64,
     spurious: AtomicU64,
     nmis: AtomicU64,
@@ -68,7 +86,7 @@ pub(crate) struct Unasked {
 const NOTHING: u16 = 0x100;
 
 impl Unasked {
-    pub(crate) const fn none() -> Self {
+    const fn none() -> Self {
         Self {
             stray: AtomicU64::new(0),
             spurious: AtomicU64::new(0),
@@ -87,7 +105,7 @@ impl Unasked {
 }
 
 /// Takes an interrupt with a vector that has no handler, on this CPU. As a handler.
-pub(crate) fn take(vector: u8) {
+fn take(vector: u8) {
     let from_8259 = (vector::FIRST_8259..=vector::LAST_8259).contains(&vector);
     let is_stray = if apic::is_in_service(vector) {
         apic::end_of_interrupt();
@@ -97,7 +115,7 @@ pub(crate) fn take(vector: u8) {
     } else {
         vector != vector::SPURIOUS
     };
-    let unasked = &cpu::local().unasked;
+    let unasked = UNASKED.here();
     let (count, what) = if is_stray {
         (&unasked.stray, "an interrupt that nobody has asked for")
     } else {
@@ -114,7 +132,7 @@ pub(crate) fn take(vector: u8) {
 pub(crate) fn check_nmi_reason(frame: &Frame) {
     let reason = Reason::read();
     if reason.is_hardware_error() {
-        panic::report(
+        emergency::report(
             format_args!(
                 "non-maskable interrupt at {:#x}: the board reports a hardware error ({reason})",
                 frame.rip
@@ -129,7 +147,7 @@ pub(crate) fn check_nmi_reason(frame: &Frame) {
 /// The log is told soon: by an interrupt that this CPU sends itself, for the code below may be about to
 /// take the log's lock, or to give it back, and who holds it for longer may be waiting for this CPU.
 pub(crate) fn count_nmi() {
-    let unasked = &cpu::local().unasked;
+    let unasked = UNASKED.here();
     if unasked.nmis.fetch_add(1, Ordering::Relaxed) > 0 {
         return;
     }
@@ -144,7 +162,7 @@ pub(crate) fn count_nmi() {
 
 /// Tells the log what [`count_nmi`] has left to tell. Not in an NMI.
 pub(crate) fn tell_of_nmi() {
-    let untold = &cpu::local().unasked.untold_nmi;
+    let untold = &UNASKED.here().untold_nmi;
     if let Ok(reason) = u8::try_from(untold.swap(NOTHING, Ordering::Relaxed)) {
         log!(
             "an NMI that nobody has asked for (port 0x61: {}; counted from here on, not told)",
@@ -154,7 +172,9 @@ pub(crate) fn tell_of_nmi() {
 }
 
 fn count(cpu: CpuIndex, which: impl FnOnce(&Unasked) -> &AtomicU64) -> u64 {
-    cpu::area(cpu).map_or(0, |area| which(&area.unasked).load(Ordering::Relaxed))
+    UNASKED
+        .of(cpu)
+        .map_or(0, |unasked| which(unasked).load(Ordering::Relaxed))
 }
 
 /// Why there is an NMI, as far as the board tells: port 0x61 (IBM PC/AT; Intel ICH9 data sheet, 13.7.1

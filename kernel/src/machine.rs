@@ -1,0 +1,75 @@
+//! From the first line of Rust to a machine whose CPUs all run: the table of contents.
+
+use bootloader_api::BootInfo;
+use protocol::{event::Event, exit::ExitCode, options::Options};
+
+use crate::{
+    acpi, apic, barrier, clock, cpu, emergency::exit, firmware, interrupts, ipi, log, log::emit,
+    memory, per_cpu, serial, smp, timer, unasked,
+};
+
+/// The machine that [`main!`](crate::main!) has brought up.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Machine {
+    /// What the kernel was told.
+    pub options: Options,
+    /// How the start of the CPUs went.
+    pub bring_up: smp::BringUp,
+}
+
+/// Where [`main!`](crate::main!) leads.
+#[doc(hidden)]
+pub fn start(
+    name: &str,
+    boot_info: &'static mut BootInfo,
+    run: fn(&'static Machine) -> ExitCode,
+) -> ! {
+    per_cpu::init_bsp();
+    // Who handles what, before anything can come.
+    ipi::init();
+    barrier::init();
+    timer::init();
+    unasked::init();
+    interrupts::init();
+    serial::init();
+    let options = read_options(boot_info);
+    log::set_format(options.format);
+
+    memory::init(boot_info);
+    cpu::settle_bsp();
+    emit(&Event::Hello {
+        kernel: name.into(),
+        memory_kib: memory::usable_bytes() >> 10,
+    });
+    log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
+    cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
+    interrupts::load();
+    apic::init(options.apic);
+    firmware::hpet::init(boot_info);
+    clock::init(boot_info, options.clock);
+    acpi::init(boot_info, &options);
+    apic::fit(cpu::map().iter().map(|(_, id)| id));
+    firmware::take_over();
+    cpu::topology::read();
+    let bring_up = smp::start(&options);
+    interrupts::enable();
+
+    let machine = alloc::boxed::Box::leak(alloc::boxed::Box::new(Machine { options, bring_up }));
+    let code = run(machine);
+    smp::latecomers();
+    exit(code)
+}
+
+/// The options in the ramdisk. What cannot be understood ends the kernel: it would do something else
+/// than it was asked for.
+fn read_options(boot_info: &BootInfo) -> Options {
+    Options::parse(memory::ramdisk(boot_info)).unwrap_or_else(|error| {
+        log!("options: {error}");
+        emit(&Event::Verdict {
+            passed: false,
+            text: alloc::borrow::Cow::Borrowed("the options in the ramdisk are not understood"),
+        });
+        exit(ExitCode::Unfit)
+    })
+}
