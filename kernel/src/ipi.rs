@@ -67,9 +67,7 @@ pub fn wake(cpu: CpuIndex) {
 /// How many wake interrupts this CPU has taken.
 #[must_use]
 pub fn wakes_taken(cpu: CpuIndex) -> u64 {
-    WAKES
-        .of(cpu)
-        .map_or(0, |wakes| wakes.load(Ordering::Relaxed))
+    WAKES.count_of(cpu)
 }
 
 /// Calls `function` in interrupt context on `cpu` (this one included) and returns when it has run.

@@ -101,6 +101,14 @@ impl<T: Sync> PerCpu<T> {
     }
 }
 
+impl PerCpu<AtomicU64> {
+    /// What a CPU has counted; 0 if it has no area. Racy.
+    pub(crate) fn count_of(&'static self, cpu: CpuIndex) -> u64 {
+        self.of(cpu)
+            .map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
 /// The first of a CPU's variables, at GS itself: `link.ld` puts this section before the others.
 #[derive(Debug)]
 #[repr(C)]

@@ -77,9 +77,7 @@ pub(crate) fn forget_handlers() {
 /// How often this CPU was interrupted within a restartable sequence.
 #[must_use]
 pub fn restarts(cpu: CpuIndex) -> u64 {
-    RESTARTS
-        .of(cpu)
-        .map_or(0, |restarts| restarts.load(Ordering::Relaxed))
+    RESTARTS.count_of(cpu)
 }
 
 /// Called by `entry.S` for every interrupt.
