@@ -10,7 +10,7 @@ mod mode;
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use cpumap::Lint;
-use protocol::options::ApicMode;
+use protocol::{exit::ExitCode, options::ApicMode};
 use raw_cpuid::CpuId;
 use x86_64::{
     VirtAddr,
@@ -21,6 +21,7 @@ use x86_64::{
 use self::mode::{X_APIC, X2_APIC, switch_on};
 use crate::{
     cpu::ApicId,
+    emergency::exit,
     interrupts::{self, vector},
     log,
     memory::mapping,
@@ -119,18 +120,15 @@ pub(crate) fn mmio() -> u64 {
     if is_x2() { 0 } else { MMIO }
 }
 
-/// Finds the BSP's APIC and switches it on.
-///
-/// # Panics
-/// On a CPU without APIC.
+/// Finds the BSP's APIC and switches it on. Ends the kernel on a CPU without one.
 pub(crate) fn init(asked: ApicMode) {
     let features = CpuId::new()
         .get_feature_info()
         .expect("CPUID leaf 1 exists with long mode");
-    assert!(
-        features.has_apic(),
-        "this CPU has no local APIC (QEMU: -cpu max)"
-    );
+    if !features.has_apic() {
+        log!("this CPU has no local APIC (QEMU: -cpu max)");
+        exit(ExitCode::Unfit);
+    }
     let mode = mode::choose(asked, &features);
     if mode == X_APIC {
         let (base, _) = ApicBase::read();

@@ -66,10 +66,6 @@ pub fn start(
 fn read_options(boot_info: &BootInfo) -> Options {
     Options::parse(memory::ramdisk(boot_info)).unwrap_or_else(|error| {
         log!("options: {error}");
-        emit(&Event::Verdict {
-            passed: false,
-            text: alloc::borrow::Cow::Borrowed("the options in the ramdisk are not understood"),
-        });
         exit(ExitCode::Unfit)
     })
 }

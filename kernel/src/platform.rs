@@ -108,6 +108,17 @@ impl Halt {
         sleep(ANYTHING, None, ready);
     }
 
+    /// As `until`, but for so many nanoseconds at most. Whether `ready()` has returned `true`.
+    pub(crate) fn until_or_for(&self, nanos: u64, ready: &mut dyn FnMut() -> bool) -> bool {
+        let deadline = time::nanos() + nanos;
+        let mut is_ready = false;
+        sleep(ANYTHING, Some(deadline), &mut || {
+            is_ready = ready();
+            is_ready || time::nanos() >= deadline
+        });
+        is_ready
+    }
+
     /// As `until`, woken by every drained object, too: for an executor, whose futures may wait for
     /// any of them.
     pub(crate) fn until_futures(&self, ready: &mut dyn FnMut() -> bool) {

@@ -4,11 +4,11 @@
 //! what the APIC is set to (Intel SDM 3A, figure 11-27), so a firmware that has gone there decides. If the
 //! kernel is told to use xAPIC, it does so as long as it can address everybody.
 
-use protocol::{event::Event, exit::ExitCode, options::ApicMode};
+use protocol::{exit::ExitCode, options::ApicMode};
 use raw_cpuid::FeatureInfo;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags};
 
-use crate::{emergency::exit, log, log::emit};
+use crate::{emergency::exit, log};
 
 /// The two ways.
 pub(super) const X_APIC: u64 = 1;
@@ -21,12 +21,9 @@ pub(super) const FIRST_TOO_LARGE: u32 = 255;
 pub(super) fn choose(asked: ApicMode, features: &FeatureInfo) -> u64 {
     let can = features.has_x2apic();
     if !can && matches!(asked, ApicMode::X2apic | ApicMode::Preset) {
-        let text = "x2APIC is asked for, and this CPU does not have it (TCG has it from QEMU 9.0 on, KVM always)";
-        log!("apic: {text}");
-        emit(&Event::Verdict {
-            passed: false,
-            text: text.into(),
-        });
+        log!(
+            "apic: x2APIC is asked for, and this CPU does not have it (TCG has it from QEMU 9.0 on, KVM always)"
+        );
         exit(ExitCode::Unfit);
     }
     if asked == ApicMode::Preset {

@@ -57,6 +57,13 @@ pub(crate) fn allocate_up_to(cpu: CpuIndex) {
     }
 }
 
+/// What the areas of the CPUs up to this index take that there are not yet, and their page tables, at most.
+pub(crate) fn bytes_up_to(cpu: CpuIndex) -> u64 {
+    let missing = (cpu.get() + 1).saturating_sub(per_cpu::areas());
+    // A table for each would be too many: eight areas share one.
+    (missing * (mapped() + PAGE) + 4 * PAGE) as u64
+}
+
 /// Gives the BSP its area, as soon as there is memory.
 ///
 /// # Panics
@@ -71,9 +78,7 @@ fn allocate(cpu: CpuIndex) {
     without_interrupts(|| {
         let _exclusive = MAPPING.lock();
         for page in 0..PAGES.load(Ordering::Relaxed) {
-            let frame = FRAMES.take(PAGE as u64).unwrap_or_else(|| {
-                panic!("no memory for the area of {cpu}: give the machine more (QEMU: -m)")
-            });
+            let frame = FRAMES.take(PAGE as u64).expect("memory for an area");
             map(cpu, page, frame);
         }
         // SAFETY: just mapped, for good, and nobody else knows of it yet.

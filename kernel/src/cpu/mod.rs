@@ -12,7 +12,7 @@ pub use cpumap::{ApicId, CpuIndex};
 use cpumap::{CpuMap, MAX_CPUS};
 use spin::Once;
 
-pub(crate) use area::{allocate_up_to, settle_bsp};
+pub(crate) use area::{allocate_up_to, bytes_up_to, settle_bsp};
 pub(crate) use descriptors::Descriptors;
 
 use crate::per_cpu::{self, per_cpu};

@@ -10,13 +10,14 @@ use core::{fmt, sync::atomic::Ordering};
 use super::{
     parked,
     seat::{self, LEAVE, State},
-    start::{How, NoLowMemory, Starter},
+    start::{How, NoLowMemory, Starter, patience_ns},
     work,
 };
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex},
     interrupts, ipi,
+    platform::Halt,
 };
 
 /// Takes a CPU out: it halts, and takes neither interrupts nor work.
@@ -42,7 +43,14 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     // Release: pairs with the swap in `work::idle`.
     leave.store(true, Ordering::Release);
     ipi::wake(cpu);
-    interrupts::halt_until(|| seat.state() == State::Offline);
+    let has_left = || seat.state() == State::Offline;
+    // Acquire: pairs with the swap in `work::idle`; of the two, one takes the wish back.
+    if !Halt.until_or_for(patience_ns(), &mut || has_left()) && leave.swap(false, Ordering::Acquire)
+    {
+        return Err(OfflineError::Silent);
+    }
+    // If it has begun to leave, it waits for nothing on the way.
+    interrupts::halt_until(has_left);
     crate::log!("{cpu} ({}) is offline", seat.apic_id());
     Ok(())
 }
@@ -59,7 +67,7 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
 /// See [`StartError`].
 ///
 /// # Panics
-/// As [`offline`], and if memory runs out for a CPU that has never been online.
+/// As [`offline`].
 pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     let _exclusive = work::exclusive("online");
     let seat = seat::of(cpu).ok_or(StartError::NotListed)?;
@@ -68,6 +76,9 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     }
     if !apic::can_address(seat.apic_id()) {
         return Err(StartError::NotAddressable);
+    }
+    if !seat.prepare() {
+        return Err(StartError::NoMemory);
     }
     let mut starter = Starter::new();
     let started = starter.start(&[seat], How::Each);
@@ -92,6 +103,9 @@ pub enum OfflineError {
     Bsp,
     /// It is not online.
     NotOnline,
+    /// It has not begun to leave for so long as a CPU has to start: it keeps interrupts off, or is in a handler. It
+    /// stays online.
+    Silent,
 }
 
 /// Why a CPU is not brought online.
@@ -105,6 +119,8 @@ pub enum StartError {
     NotAddressable,
     /// There are no two usable pages below 1 MiB side by side, for it to wake up in.
     NoLowMemory,
+    /// There is no memory for its stacks.
+    NoMemory,
     /// It has not answered: perhaps it is not plugged in.
     Silent,
     /// It has answered, and gone wrong. The log says how.
@@ -116,6 +132,7 @@ impl fmt::Display for OfflineError {
         f.write_str(match self {
             Self::Bsp => "the BSP cannot be taken out: it runs the main function",
             Self::NotOnline => "the CPU is not online",
+            Self::Silent => "the CPU does not come out of what it is doing",
         })
     }
 }
@@ -131,6 +148,7 @@ impl fmt::Display for StartError {
             Self::NoLowMemory => {
                 "there are no two usable pages below 1 MiB for the CPU to wake up in"
             }
+            Self::NoMemory => "there is no memory for the CPU's stacks",
             Self::Silent => "the CPU does not answer: is it plugged in?",
             Self::Faulted => "the CPU has gone wrong while it started",
         })

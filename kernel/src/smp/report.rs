@@ -35,6 +35,11 @@ pub(super) fn once_more(id: ApicId) {
     log!("{id} has not started: trying once more");
 }
 
+/// So many CPUs cannot be started.
+pub(super) fn no_memory(cpus: usize) {
+    log!("no memory for the stacks of {cpus} CPUs: left out (QEMU: -m)");
+}
+
 /// No CPU can be started.
 pub(super) fn no_low_memory() {
     log!("no two usable pages below 1 MiB side by side: no other CPU can be started");

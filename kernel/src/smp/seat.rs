@@ -14,7 +14,7 @@ use spin::Once;
 
 use crate::{
     cpu::{self, ApicId, CpuIndex, Descriptors},
-    memory::stack,
+    memory::{FRAMES, stack},
     per_cpu::per_cpu,
     time,
 };
@@ -197,13 +197,14 @@ impl Seat {
         unsafe { self.descriptors.load(Ordering::Relaxed).as_ref() }
     }
 
-    /// Takes memory for the CPU's stacks, area and descriptors, unless it has them. BSP, thread context.
-    ///
-    /// # Panics
-    /// If memory runs out.
-    pub(super) fn prepare(&self) {
+    /// Takes memory for the CPU's stacks, area and descriptors, unless it has them. `false` if there is not
+    /// enough; then nothing is taken. BSP, thread context.
+    pub(super) fn prepare(&self) -> bool {
         if self.stack_top.load(Ordering::Relaxed) != 0 {
-            return;
+            return true;
+        }
+        if FRAMES.largest() < cpu::bytes_up_to(self.index) + stack::BYTES_PER_CPU {
+            return false;
         }
         cpu::allocate_up_to(self.index);
         let descriptors = Descriptors::allocate(self.index);
@@ -212,6 +213,7 @@ impl Seat {
         let top = stack::allocate(self.index, stack::Purpose::Main);
         // Published by `expect`.
         self.stack_top.store(top.as_u64(), Ordering::Relaxed);
+        true
     }
 }
 

@@ -69,6 +69,11 @@ pub(crate) fn start(options: &Options) -> BringUp {
 /// How long a CPU has, for those that are started later.
 static PATIENCE_MS: AtomicU32 = AtomicU32::new(0);
 
+/// The same in nanoseconds.
+pub(super) fn patience_ns() -> u64 {
+    u64::from(PATIENCE_MS.load(Ordering::Relaxed)) * 1_000_000
+}
+
 /// To whom the interrupts go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
@@ -96,7 +101,7 @@ pub(super) struct Starter {
 impl Starter {
     pub(super) fn new() -> Self {
         Self {
-            patience_ns: u64::from(PATIENCE_MS.load(Ordering::Relaxed)) * 1_000_000,
+            patience_ns: patience_ns(),
             begin: 0,
             steps: Steps::default(),
             faults: Vec::new(),
@@ -116,7 +121,7 @@ impl Starter {
         }
         while !waiting.is_empty() {
             let trampolines = Trampolines::install(&waiting).ok_or(NoLowMemory)?;
-            self.attempt(&waiting, how, &trampolines);
+            self.attempt(&mut waiting, how, &trampolines);
             // From here on some are online, which an interrupt to everybody would reset.
             how = How::Each;
             trampolines.put_away();
@@ -133,8 +138,9 @@ impl Starter {
         Ok(())
     }
 
-    /// Starts those, and waits until each is online, has gone wrong or has been silent for too long.
-    fn attempt(&mut self, seats: &[&'static Seat], how: How, trampolines: &Trampolines) {
+    /// Starts those, and waits until each is online, has gone wrong or has been silent for too long. Those for
+    /// which there is no memory are left out.
+    fn attempt(&mut self, seats: &mut Vec<&'static Seat>, how: How, trampolines: &Trampolines) {
         match how {
             How::Everybody => apic::send(Target::AllOthers, Ipi::Init),
             How::Each => seats
@@ -146,11 +152,16 @@ impl Starter {
             self.begin = init;
         }
         // While the time passes that an INIT takes.
-        seats.iter().for_each(|seat| seat.prepare());
+        let wanted = seats.len();
+        seats.retain(|seat| seat.prepare());
+        let all = seats.len() == wanted;
+        if !all {
+            report::no_memory(wanted - seats.len());
+        }
         let prepared = time::nanos();
         time::spin_for((init + AFTER_INIT_NS).saturating_sub(prepared));
         // Only now: a CPU that was on its way to its seat, or was telling what is wrong with it, has stopped.
-        for seat in seats {
+        for seat in &*seats {
             serial::break_lock_of(seat.cpu());
         }
         seats.iter().for_each(|seat| seat.expect());
@@ -163,7 +174,10 @@ impl Starter {
             apic::send(Target::One(seat.apic_id()), Ipi::StartUp { page });
         };
         match (how, trampolines.only_page()) {
-            (How::Everybody, Some(page)) => apic::send(Target::AllOthers, Ipi::StartUp { page }),
+            // Who has no seat must not come.
+            (How::Everybody, Some(page)) if all => {
+                apic::send(Target::AllOthers, Ipi::StartUp { page })
+            }
             _ => seats.iter().for_each(|seat| send_to(seat)),
         }
         if seats.iter().any(|seat| seat.has_fault(FaultKind::Bsp)) {

@@ -110,8 +110,11 @@ pub(super) fn idle(seat: &'static Seat) -> ! {
             !job.is_null() || LEAVE.here().load(Ordering::Acquire)
         });
         if job.is_null() {
-            LEAVE.here().store(false, Ordering::Relaxed);
-            leave(seat);
+            // Acquire: pairs with the store in `offline`, which may have been taken back since.
+            if LEAVE.here().swap(false, Ordering::Acquire) {
+                leave(seat);
+            }
+            continue;
         }
         // SAFETY: the job lives until this CPU, too, has counted itself out below.
         let job = unsafe { &*job };
