@@ -22,7 +22,8 @@ use self::mode::{X_APIC, X2_APIC, switch_on};
 use crate::{
     cpu::ApicId,
     emergency::exit,
-    interrupts::{self, vector},
+    hook::Hook,
+    interrupts::{self, Frame, vector},
     log,
     memory::mapping,
 };
@@ -232,6 +233,19 @@ pub(crate) fn end_leftovers() {
         }
         end_of_interrupt();
     }
+}
+
+/// Has `handler` called, as a handler, on interrupts with this vector, which are ended before that.
+pub(crate) fn set_handler(vector: u8, handler: fn()) {
+    static HANDLERS: [Hook; 256] = [const { Hook::none() }; 256];
+    HANDLERS[usize::from(vector)].set(Some(handler));
+    let end_and_call = |frame: &mut Frame, _| {
+        end_of_interrupt();
+        if let Some(handler) = HANDLERS[frame.vector as usize].get() {
+            handler();
+        }
+    };
+    interrupts::set_hook(vector, Some(end_and_call));
 }
 
 /// Tells the APIC that the handler of an ordinary interrupt has taken it.

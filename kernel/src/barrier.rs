@@ -50,13 +50,7 @@ per_cpu! {
 pub(crate) fn init() {
     ipi::WHILE_WAITING.set(Some(serve));
     ipi::ON_NMI.set(Some(on_nmi));
-    interrupts::set_hook(
-        vector::BARRIER,
-        Some(|_, _| {
-            apic::end_of_interrupt();
-            serve();
-        }),
-    );
+    apic::set_handler(vector::BARRIER, serve);
 }
 
 /// Returns when every other CPU has passed a barrier.

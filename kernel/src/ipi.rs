@@ -40,21 +40,11 @@ pub(crate) fn init() {
     emergency::STOP_OTHERS.set(Some(stop_others));
     emergency::OWN_APIC_ID.set(Some(|| apic::try_id().map(cpu::ApicId::get)));
     interrupts::set_hook(vector::NMI, Some(|frame, _| on_nmi(frame)));
-    interrupts::set_hook(
-        vector::WAKE,
-        Some(|_, _| {
-            apic::end_of_interrupt();
-            let wakes = WAKES.here();
-            wakes.store(wakes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        }),
-    );
-    interrupts::set_hook(
-        vector::CALL,
-        Some(|_, _| {
-            apic::end_of_interrupt();
-            serve_calls();
-        }),
-    );
+    apic::set_handler(vector::CALL, serve_calls);
+    apic::set_handler(vector::WAKE, || {
+        let wakes = WAKES.here();
+        wakes.store(wakes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    });
 }
 
 /// Gets a CPU out of `hlt`. It takes an interrupt that does nothing else.

@@ -7,6 +7,7 @@ use core::{
 
 use protocol::{
     event::{Event, MAX_LINE},
+    exit::ExitCode,
     options::Format,
 };
 
@@ -31,6 +32,21 @@ pub fn emit(event: &Event<'_>) {
             // Writing to the port cannot fail.
             let _ = port.write_str(line);
         });
+    }
+}
+
+/// Says what came of it all, and how the kernel is to end.
+#[must_use]
+pub fn verdict(passed: bool, text: &str) -> ExitCode {
+    crate::log!("{text}");
+    emit(&Event::Verdict {
+        passed,
+        text: text.into(),
+    });
+    if passed {
+        ExitCode::Passed
+    } else {
+        ExitCode::Failed
     }
 }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::{
     apic::{self, Mode},
     hook::Hook,
-    interrupts::{self, vector},
+    interrupts::vector,
     per_cpu::per_cpu,
 };
 
@@ -17,15 +17,11 @@ per_cpu! {
 
 /// Takes over the timer's interrupts. Before interrupts are on.
 pub(crate) fn init() {
-    interrupts::set_hook(
-        vector::TIMER,
-        Some(|_, _| {
-            apic::end_of_interrupt();
-            if let Some(handler) = ON_TICK.here().get() {
-                handler();
-            }
-        }),
-    );
+    apic::set_handler(vector::TIMER, || {
+        if let Some(handler) = ON_TICK.here().get() {
+            handler();
+        }
+    });
 }
 
 /// Calls `handler` on this CPU, in interrupt context, once each `period` until [`stop`]. Replaces

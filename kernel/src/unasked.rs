@@ -50,13 +50,7 @@ per_cpu! {
 /// Takes over the interrupts for which there is no other hook. Before interrupts are on.
 pub(crate) fn init() {
     interrupts::set_hook_for_others(take);
-    interrupts::set_hook(
-        vector::TELL,
-        Some(|_, _| {
-            apic::end_of_interrupt();
-            tell_of_nmi();
-        }),
-    );
+    apic::set_handler(vector::TELL, tell_of_nmi);
 }
 
 /// Interrupts that a device has sent this CPU and that nobody has asked for. 0 for a CPU that is not

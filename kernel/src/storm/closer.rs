@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use protocol::{exit::ExitCode, options::Options, storm::Totals};
 
 use super::{
-    report::{self, Times, Verdict},
+    report::{self, Times},
     shared::{MIN_ALLOWANCE, Protection, Storm},
 };
 use crate::{
@@ -111,7 +111,7 @@ impl Closer {
         }
         let totals = self.totals(true);
         report::last(&totals, self.storm);
-        Verdict::of(&totals, self.storm).announce()
+        report::verdict(&totals, self.storm)
     }
 
     /// Uses one lane for a while: at least one teardown.

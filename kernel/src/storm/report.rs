@@ -113,49 +113,24 @@ fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// What came of it all.
-pub(super) struct Verdict {
-    passed: bool,
-    text: String,
-}
-
-impl Verdict {
-    /// Judges the last report. CPUs that never came online have been named by bring-up; they are told
-    /// again, but the promises were kept among those that run.
-    pub(super) fn of(totals: &Totals, storm: &Storm) -> Self {
-        let fault = match totals.violations() {
-            0 => idle(totals, storm),
-            _ => Some(String::from("promises were broken")),
-        };
-        let figures = format!(
-            "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations",
-            totals.cpus,
-            cpu::listed(),
-            totals.cache_aware.teardowns + totals.plain.teardowns,
-            Count(totals.cache_aware.grants + totals.plain.grants),
-            totals.violations(),
-        );
-        Self {
-            passed: fault.is_none(),
-            text: match fault {
-                None => format!("{figures}: PASSED"),
-                Some(fault) => format!("{figures}: FAILED ({fault})"),
-            },
-        }
-    }
-
-    /// Says it, and how the kernel is to end.
-    pub(super) fn announce(self) -> ExitCode {
-        log!("{}", self.text);
-        emit(&Event::Verdict {
-            passed: self.passed,
-            text: self.text.into(),
-        });
-        if self.passed {
-            ExitCode::Passed
-        } else {
-            ExitCode::Failed
-        }
+/// Judges the last report, says the verdict, and how the kernel is to end. CPUs that never came online have been
+/// named by bring-up; they are told again, but the promises were kept among those that run.
+pub(super) fn verdict(totals: &Totals, storm: &Storm) -> ExitCode {
+    let fault = match totals.violations() {
+        0 => idle(totals, storm),
+        _ => Some(String::from("promises were broken")),
+    };
+    let figures = format!(
+        "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations",
+        totals.cpus,
+        cpu::listed(),
+        totals.cache_aware.teardowns + totals.plain.teardowns,
+        Count(totals.cache_aware.grants + totals.plain.grants),
+        totals.violations(),
+    );
+    match fault {
+        None => log::verdict(true, &format!("{figures}: PASSED")),
+        Some(fault) => log::verdict(false, &format!("{figures}: FAILED ({fault})")),
     }
 }
 
