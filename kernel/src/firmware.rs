@@ -13,10 +13,10 @@
 //! | I/O APICs | entries that are not masked | masked, all but those for the firmware itself (SMI) | [`ioapic`] |
 //! | HPET | timers that interrupt; replacement of 8254 and clock chip | both off, the counter runs on | `hpet` |
 //! | local APIC | interrupts in service that nobody will end | ended | [`apic`] |
-//! | | interrupts that had come before all this | taken as strays | [`unasked`] |
+//! | | interrupts that had come before all this | taken as strays | [`unexpected`] |
 //!
 //! After that nothing interrupts that the kernel has not asked for; what does nevertheless is
-//! [counted](unasked::stray) and survived. The firmware keeps what it needs for itself: its
+//! [counted](unexpected::stray) and survived. The firmware keeps what it needs for itself: its
 //! system management interrupts and the temperature sensors' entry.
 
 pub(crate) mod hpet;
@@ -25,7 +25,7 @@ pub(crate) mod nmi_pins;
 use crate::{
     acpi, apic, cpu,
     interrupts::{self, pic},
-    ioapic, unasked,
+    ioapic, unexpected,
 };
 
 /// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP, when the
@@ -36,7 +36,7 @@ pub(crate) fn take_over() {
         nmi_pins::init(madt, cpu::map());
     }
     silence();
-    unasked::tell_of_nmi();
+    unexpected::tell_of_nmi();
 }
 
 /// Silences all interrupts of devices, and sets up this CPU's pins.

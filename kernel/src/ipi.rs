@@ -12,7 +12,7 @@ use crate::{
     hook::Hook,
     interrupts::{self, Frame, vector},
     per_cpu::per_cpu,
-    time, unasked,
+    time, unexpected,
 };
 
 per_cpu! {
@@ -249,7 +249,7 @@ fn stop_others() -> bool {
 }
 
 /// Says what CPUs do on an NMI that [`nmi`] sends, or the hardware. `None`: it is
-/// [counted](unasked::unhandled_nmis). Before either, an NMI that no CPU has asked for ends the kernel if the board
+/// [counted](unexpected::unhandled_nmis). Before either, an NMI that no CPU has asked for ends the kernel if the board
 /// says that it reports a hardware error.
 ///
 /// The handler runs on a stack of its own, on top of whatever it interrupted: interrupt handlers, code
@@ -302,14 +302,14 @@ fn on_nmi(frame: &Frame) {
         return;
     }
     if !handler_asked {
-        unasked::check_nmi_reason(frame);
+        unexpected::check_nmi_reason(frame);
     }
     IN_NMI.here().store(true, Ordering::Relaxed);
     match NMI_HANDLER.get() {
         // Not on a CPU that starts or has left: the handler may use objects that are guarded by barriers, which
         // pass over this CPU.
         Some(handler) if cpu::is_online_here() => handler(),
-        _ => unasked::count_nmi(),
+        _ => unexpected::count_nmi(),
     }
     IN_NMI.here().store(false, Ordering::Relaxed);
 }

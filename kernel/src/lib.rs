@@ -26,7 +26,7 @@
 //! | frames, heap, mappings, stacks with guard pages | [`memory`] |
 //! | which CPUs there are; each one's area, descriptors, caches | [`cpu`] |
 //! | how interrupts get in; a table of hooks | [`interrupts`], `panic` |
-//! | the local APIC, and what comes through it | [`apic`], [`unasked`], [`ipi`], [`timer`], [`images`] |
+//! | the local APIC, and what comes through it | [`apic`], [`unexpected`], [`ipi`], [`timer`], [`images`] |
 //! | the firmware's tables; what it has left live is silenced | [`acpi`], [`ioapic`], [`firmware`] |
 //! | how long a second is | [`clock`], crate `timebase` |
 //! | this kernel's `membarrier`; what `rundown` asks of a kernel; futures | [`barrier`], [`platform`], [`task`] |
@@ -74,7 +74,7 @@ pub mod task;
 pub mod testing;
 mod time;
 pub mod timer;
-pub mod unasked;
+pub mod unexpected;
 
 #[doc(hidden)]
 pub use bootloader_api;

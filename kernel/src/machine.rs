@@ -5,7 +5,7 @@ use protocol::{event::Event, exit::ExitCode, options::Options};
 
 use crate::{
     acpi, apic, barrier, clock, cpu, emergency::exit, firmware, interrupts, ipi, log, log::emit,
-    memory, per_cpu, serial, smp, timer, unasked,
+    memory, per_cpu, serial, smp, timer, unexpected,
 };
 
 /// The machine that [`main!`](crate::main!) has brought up.
@@ -30,7 +30,7 @@ pub fn start(
     ipi::init();
     barrier::init();
     timer::init();
-    unasked::init();
+    unexpected::init();
     interrupts::init();
     serial::init();
     let options = read_options(boot_info);

@@ -10,7 +10,7 @@ use crate::{
     interrupts, log,
     log::emit,
     machine::Machine,
-    memory, unasked,
+    memory, unexpected,
 };
 
 /// One test: its name, and the function, which panics if it fails.
@@ -78,7 +78,7 @@ pub fn nmi_pins() -> [bool; 2] {
 /// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.
 #[must_use]
 pub fn is_hardware_error(port: u8) -> bool {
-    unasked::Reason(port).is_hardware_error()
+    unexpected::Reason(port).is_hardware_error()
 }
 
 /// Maps a page of device registers, for good.

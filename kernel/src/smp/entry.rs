@@ -165,7 +165,7 @@ fn descend(depth: u64) -> u64 {
     descend(depth + 1) + black_box(frame)[0]
 }
 
-/// Interrupts that nobody has asked for: a vector that is nobody's, and the spurious one.
+/// Unexpected interrupts: a vector without a handler, and the spurious one.
 fn send_strays(me: ApicId) {
     for vector in [0xe1, interrupts::vector::SPURIOUS] {
         apic::send(apic::Target::One(me), apic::Ipi::Vector(vector));

@@ -47,7 +47,7 @@ pub enum FaultKind {
     Slow,
     /// The CPU's time-stamp counter seems to be behind by a second.
     Tsc,
-    /// The CPU gets interrupts that nobody has asked for, and spurious ones, as soon as it can.
+    /// The CPU gets unexpected interrupts, and spurious ones, as soon as it can.
     Stray,
     /// There is no memory in which CPUs could wake up.
     Memory,

@@ -1,4 +1,4 @@
-//! A machine as careless firmware leaves it, and interrupts that nobody has asked for.
+//! A machine as careless firmware leaves it, and unexpected interrupts.
 //!
 //! That something does not come any more is measured against the timer of this CPU: as many ticks
 //! pass as would have brought dozens of it.
@@ -17,7 +17,7 @@ use core::time::Duration;
 use kernel::cpu::CpuIndex;
 use kernel::platform::Halt;
 use kernel::testing;
-use kernel::{Machine, cpu, firmware, ipi, smp, timer, unasked};
+use kernel::{Machine, cpu, firmware, ipi, smp, timer, unexpected};
 use protocol::exit::ExitCode;
 use spin::Mutex;
 
@@ -71,11 +71,11 @@ const SOME: u64 = 20;
 
 fn strays_are_counted_and_ended(_: &'static Machine) {
     smp::run_on_each(&|me| {
-        let strays = unasked::stray(me);
+        let strays = unexpected::stray(me);
         // One that comes as an interrupt is in service, whatever its vector.
         for (sent, vector) in (1..).zip([NOBODYS, NOBODYS, SPURIOUS, SPURIOUS, 0x20, 0x2f]) {
             testing::send(me, vector);
-            Halt.until(&mut || unasked::stray(me) == strays + sent);
+            Halt.until(&mut || unexpected::stray(me) == strays + sent);
             assert!(!testing::is_in_service(vector), "not ended");
         }
         // Had they not been ended, this one, of a lower priority, would not come.
@@ -88,7 +88,7 @@ fn strays_are_counted_and_ended(_: &'static Machine) {
 /// In a handler whose interrupt is in service meanwhile: an end of interrupt that is not due would end that one.
 fn spurious_interrupts_are_counted_and_not_ended(_: &'static Machine) {
     in_service(|me| {
-        let (strays, before) = (unasked::stray(me), unasked::spurious(me));
+        let (strays, before) = (unexpected::stray(me), unexpected::spurious(me));
         // By instruction: neither the local APIC nor the 8259s know of these, as if they had changed
         // their minds. The 8259s do it at their lines 7.
         // SAFETY: the kernel returns from them as from any interrupt.
@@ -97,8 +97,8 @@ fn spurious_interrupts_are_counted_and_not_ended(_: &'static Machine) {
         unsafe { asm!("int 0x27", options(nostack)) };
         // SAFETY: as above.
         unsafe { asm!("int 0x2f", options(nostack)) };
-        assert_eq!(unasked::spurious(me), before + 3);
-        assert_eq!(unasked::stray(me), strays, "taken for a device's");
+        assert_eq!(unexpected::spurious(me), before + 3);
+        assert_eq!(unexpected::stray(me), strays, "taken for a device's");
         assert!(testing::is_in_service(HANDLED), "ended by mistake");
         testing::end_of_interrupt();
     });
@@ -109,7 +109,7 @@ fn spurious_interrupts_are_counted_and_not_ended(_: &'static Machine) {
 fn the_8254_through_the_8259s(_: &'static Machine) {
     careless::start_8254();
     smp::run_on_each(&|_| careless::open_8259());
-    wait_for(&|| total(unasked::stray), SOME);
+    wait_for(&|| total(unexpected::stray), SOME);
     assert_silenced();
 }
 
@@ -118,11 +118,11 @@ fn the_8254_through_the_io_apic(_: &'static Machine) {
     let cpus: Vec<CpuIndex> = cpu::online().collect();
     for &cpu in &cpus {
         careless::open_io_apic(NOBODYS, Some(cpu));
-        wait_for(&|| unasked::stray(cpu), SOME);
+        wait_for(&|| unexpected::stray(cpu), SOME);
     }
     careless::open_io_apic(NOBODYS, None);
     for &cpu in &cpus {
-        wait_for(&|| unasked::stray(cpu), SOME);
+        wait_for(&|| unexpected::stray(cpu), SOME);
     }
     assert_silenced();
 }
@@ -135,7 +135,7 @@ fn the_hpet_in_place_of_the_8254(_: &'static Machine) {
     }
     careless::open_io_apic(NOBODYS, None);
     for cpu in cpu::online() {
-        wait_for(&|| unasked::stray(cpu), SOME);
+        wait_for(&|| unexpected::stray(cpu), SOME);
     }
     assert_silenced();
     // It is not only the I/O APIC that holds them back.
@@ -177,9 +177,9 @@ fn nmis_that_nobody_asked_for_are_counted(_: &'static Machine) {
     smp::run_on_each(&|me| {
         for send in [testing::send_nmi, ipi::nmi] {
             for _ in 0..SOME {
-                let before = unasked::unhandled_nmis(me);
+                let before = unexpected::unhandled_nmis(me);
                 send(me);
-                while unasked::unhandled_nmis(me) == before {
+                while unexpected::unhandled_nmis(me) == before {
                     core::hint::spin_loop();
                 }
             }
@@ -224,17 +224,17 @@ fn assert_silenced() {
     assert_silence();
 }
 
-/// While the timer ticks, no CPU takes an interrupt that nobody has asked for.
+/// While the timer ticks, no CPU takes an unexpected interrupt.
 fn assert_silence() {
-    let unasked = || -> Vec<_> {
-        let both = |cpu| (unasked::stray(cpu), unasked::spurious(cpu));
+    let counts = || -> Vec<_> {
+        let both = |cpu| (unexpected::stray(cpu), unexpected::spurious(cpu));
         cpu::online().map(both).collect()
     };
     // What has been sent before may still be on its way.
     cpu::online().for_each(settle);
-    let before = unasked();
+    let before = counts();
     sleep_for(3 * SOME);
-    assert_eq!(unasked(), before, "interrupts that nobody has asked for");
+    assert_eq!(counts(), before, "unexpected interrupts");
 }
 
 /// Returns when this CPU has taken what devices have sent it.

@@ -1,4 +1,4 @@
-//! Interrupts that nobody has asked for: counted, told once, survived.
+//! Unexpected interrupts: counted, logged once, survived.
 //!
 //! A device that the firmware has set up and forgotten, a controller that has changed its mind, a
 //! message to a vector that was somebody's a moment ago: none is a reason to stop. What is a reason is
@@ -53,8 +53,7 @@ pub(crate) fn init() {
     apic::set_handler(vector::TELL, tell_of_nmi);
 }
 
-/// Interrupts that a device has sent this CPU and that nobody has asked for. 0 for a CPU that is not
-/// there.
+/// Unexpected interrupts that a device has sent this CPU. 0 for a CPU that is not there.
 #[must_use]
 pub fn stray(cpu: CpuIndex) -> u64 {
     STRAY.count_of(cpu)
@@ -67,7 +66,7 @@ pub fn spurious(cpu: CpuIndex) -> u64 {
     SPURIOUS.count_of(cpu)
 }
 
-/// NMIs that nobody has asked for, or for which there was [no handler](crate::ipi::set_nmi_handler).
+/// Unexpected NMIs, and those for which there was [no handler](crate::ipi::set_nmi_handler).
 /// 0 for a CPU that is not there.
 #[must_use]
 pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
@@ -86,18 +85,18 @@ fn take(vector: u8) {
         vector != vector::SPURIOUS
     };
     let (count, what) = if is_stray {
-        (&STRAY, "an interrupt that nobody has asked for")
+        (&STRAY, "an unexpected interrupt")
     } else {
         (&SPURIOUS, "a spurious interrupt")
     };
     count.here().fetch_add(1, Ordering::Relaxed);
     let (word, bit) = (usize::from(vector / 64), 1 << (vector % 64));
     if TOLD.here()[word].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-        log!("{what}, vector {vector:#x} (counted from here on, not told)");
+        log!("{what}, vector {vector:#x} (further ones are counted, not logged)");
     }
 }
 
-/// Takes an NMI that nobody on any CPU has asked for. If the board says that it is for a hardware error, that ends the
+/// Takes an NMI that no CPU has sent. If the board says that it is for a hardware error, that ends the
 /// kernel; otherwise returns.
 pub(crate) fn check_nmi_reason(frame: &Frame) {
     let reason = Reason::read();
@@ -134,7 +133,7 @@ pub(crate) fn tell_of_nmi() {
     let untold = UNTOLD_NMI.here();
     if let Ok(reason) = u8::try_from(untold.swap(NOTHING, Ordering::Relaxed)) {
         log!(
-            "an NMI that nobody has asked for (port 0x61: {}; counted from here on, not told)",
+            "an unexpected NMI (port 0x61: {}; further ones are counted, not logged)",
             Reason(reason)
         );
     }
