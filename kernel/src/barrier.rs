@@ -288,7 +288,7 @@ pub(crate) fn serve() {
 
 /// Answers on an NMI. Whether that may be one for a barrier.
 fn on_nmi() -> bool {
-    // First this, then the answer: who found an NMI on its way, and sent none, is answered by this one.
+    // First this, then the answer: a caller that found an NMI on its way, and sent none, is answered by this one.
     let for_barrier = ANSWERS.here().take_nmi();
     serve();
     for_barrier

@@ -107,7 +107,7 @@ pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn Fn
         Ok(_) => {}
         // A panic in the report of a panic: nothing of this code can be trusted any more.
         Err(reporter) if reporter == me => exit(ExitCode::Panicked),
-        // Somebody else reports; its NMI would stop this CPU anyway.
+        // Another CPU reports; its NMI would stop this one anyway.
         Err(_) => halt(),
     }
     let all_stopped = stop_others();

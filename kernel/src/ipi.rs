@@ -188,8 +188,8 @@ pub(crate) fn refuse_own_calls() {
     refuse_calls(CALLS.here());
 }
 
-/// Forgets what this CPU has been asked before it was started (again): by somebody who did not know that it had
-/// left, or by interrupts that INIT has swept away.
+/// Forgets what this CPU has been asked before it was started (again): by a CPU that did not know that it had left,
+/// or by interrupts that INIT has swept away.
 pub(crate) fn forget() {
     IN_NMI.here().store(false, Ordering::Relaxed);
     NMI_ASKED.here().store(false, Ordering::Relaxed);

@@ -1,4 +1,17 @@
-//! From the first line of Rust to a machine whose CPUs all run: the table of contents.
+//! From the first line of Rust to a machine whose CPUs all run: [`start`] is the table of contents.
+//!
+//! | step | module |
+//! |---|---|
+//! | something for the BSP at GS, so that "which CPU am I" always has an answer | `per_cpu` |
+//! | exceptions are reported from here on | [`interrupts`] |
+//! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
+//! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
+//! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
+//! | how long a second is | [`clock`], crate `timebase` |
+//! | which other CPUs there are | [`acpi`], crate `cpumap` |
+//! | what the firmware has left live is silenced | [`firmware`] |
+//! | where the BSP sits, which caches it has (every other CPU asks itself) | [`cpu::topology`] |
+//! | all other CPUs | [`smp`] |
 
 use bootloader_api::BootInfo;
 use protocol::{event::Event, exit::ExitCode, options::Options};
@@ -12,7 +25,7 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Machine {
-    /// What the kernel was told.
+    /// The options from the ramdisk.
     pub options: Options,
     /// How the start of the CPUs went.
     pub bring_up: smp::BringUp,
@@ -26,7 +39,7 @@ pub fn start(
     run: fn(&'static Machine) -> ExitCode,
 ) -> ! {
     per_cpu::init_bsp();
-    // Who handles what, before anything can come.
+    // Each vector gets its handler before anything can come.
     ipi::init();
     barrier::init();
     timer::init();

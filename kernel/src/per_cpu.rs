@@ -136,7 +136,7 @@ unsafe extern "C" {
 /// This CPU's index: one load.
 pub(crate) fn index() -> CpuIndex {
     let index: u32;
-    // SAFETY: as in `PerCpu::here`. Nobody writes the index.
+    // SAFETY: as in `PerCpu::here`. The index is never written again.
     unsafe {
         asm!(
             "mov {:e}, gs:[{offset}]",

@@ -41,8 +41,8 @@ pub fn send(cpu: CpuIndex, vector: u8) {
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector));
 }
 
-/// Has a function handle the interrupts with a vector that is nobody's, and end them after it; `None`: nobody
-/// again.
+/// Has a function handle, and [end](end_of_interrupt), the interrupts with a vector that has no handler; `None`: it
+/// has none again.
 pub fn set_handler(vector: u8, handler: Option<interrupts::Handler>) {
     interrupts::set_hook(vector, handler);
 }

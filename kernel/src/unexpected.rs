@@ -41,8 +41,8 @@ per_cpu! {
     static STRAY: AtomicU64 = AtomicU64::new(0);
     static SPURIOUS: AtomicU64 = AtomicU64::new(0);
     static NMIS: AtomicU64 = AtomicU64::new(0);
-    /// A bit per vector that the log has been told of.
-    static TOLD: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+    /// A bit per vector that has been logged.
+    static LOGGED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
     /// What port 0x61 said at an NMI, for the log; [`NOTHING`] to tell.
     static UNTOLD_NMI: AtomicU16 = AtomicU16::new(NOTHING);
 }
@@ -91,7 +91,7 @@ fn take(vector: u8) {
     };
     count.here().fetch_add(1, Ordering::Relaxed);
     let (word, bit) = (usize::from(vector / 64), 1 << (vector % 64));
-    if TOLD.here()[word].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+    if LOGGED.here()[word].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
         log!("{what}, vector {vector:#x} (further ones are counted, not logged)");
     }
 }

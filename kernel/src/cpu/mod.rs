@@ -109,17 +109,17 @@ pub(crate) fn set_online(cpu: CpuIndex) {
     fence(Ordering::SeqCst);
 }
 
-/// Declares this CPU not online any more: from here on nobody begins to wait for it.
+/// Marks this CPU as not online any more: from here on no CPU begins to wait for it.
 pub(crate) fn set_offline() {
-    // Release: pairs with the load in `is_online`; what it has counted is visible to who finds it gone,
-    // and does not wait for it.
+    // Release: pairs with the load in `is_online`; what it has counted is visible to a CPU that
+    // finds it gone, and so does not wait for it.
     ONLINE.here().store(false, Ordering::Release);
-    // Who has begun before: either he sees, when he looks again, that this CPU is gone, or what he has asked
-    // is seen after this. Pairs with the fences in `ipi::try_call` and `barrier::Call::begin`.
+    // A CPU that has begun to wait before either sees, when it looks again, that this one is gone, or what it has
+    // asked is seen after this. Pairs with the fences in `ipi::try_call` and `barrier::Call::begin`.
     fence(Ordering::SeqCst);
 }
 
-/// Whether this CPU is online. Any context; nobody is waited for.
+/// Whether this CPU is online. Any context.
 pub(crate) fn is_online_here() -> bool {
     ONLINE.here().load(Ordering::Relaxed)
 }

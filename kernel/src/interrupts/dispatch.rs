@@ -1,4 +1,4 @@
-//! One entry for interrupts, exceptions and NMIs, and the table of those who handle them.
+//! One entry for interrupts, exceptions and NMIs, and the table of their handlers.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -30,7 +30,7 @@ pub(crate) fn set_hook(vector: u8, handler: Option<Handler>) {
     HOOKS[usize::from(vector)].set(handler);
 }
 
-/// Says what CPUs do on an interrupt that is no exception, and that nobody has set a [hook](set_hook) for.
+/// Says what CPUs do on an interrupt that is no exception, and has no [hook](set_hook).
 pub(crate) fn set_hook_for_others(handler: fn(vector: u8)) {
     OTHERS.set(Some(handler));
 }

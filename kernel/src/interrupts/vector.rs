@@ -16,7 +16,7 @@ pub(crate) const WAKE: u8 = 0x50;
 pub(crate) const CALL: u8 = 0x51;
 /// Another CPU waits at a barrier.
 pub(crate) const BARRIER: u8 = 0x52;
-/// This CPU has taken an NMI that the log is to be told of.
+/// This CPU has taken an NMI that is to be logged.
 pub(crate) const TELL: u8 = 0x53;
 /// The local APIC has nothing to say after all; wants no end of interrupt (Intel SDM 3A, 11.9).
 pub(crate) const SPURIOUS: u8 = 0xff;

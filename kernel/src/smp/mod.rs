@@ -9,9 +9,10 @@
 //! | real mode, protected mode, long mode | `trampoline.S` |
 //! | APIC ID from the APIC, look-up, only then a stack | `ap_entry.S` |
 //! | descriptors, interrupts, APIC, clock, online | `entry` |
-//! | what those write down who cannot go on | `records` |
-//! | idle, jobs | `work` |
+//! | fault records of CPUs that cannot go on; CPUs that have parked themselves | `records`, `parked` |
+//! | idle, jobs, the way out | `work` |
 //! | [`offline`], [`online`], CPUs that are plugged in | `hotplug` |
+//! | what is said of all this | `report`, `faults` |
 //!
 //! `docs/bring-up.md` tells it as a story, with the traps on the way.
 

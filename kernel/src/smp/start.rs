@@ -174,7 +174,7 @@ impl Starter {
             apic::send(Target::One(seat.apic_id()), Ipi::StartUp { page });
         };
         match (how, trampolines.only_page()) {
-            // Who has no seat must not come.
+            // A CPU without a seat must not come.
             (How::Everybody, Some(page)) if all => {
                 apic::send(Target::AllOthers, Ipi::StartUp { page })
             }
