@@ -5,8 +5,7 @@ mod models;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::thread;
-use models::{Make, models, on_cpu};
+use models::{Make, models, on_cpu, spawn};
 use rundown::{State, WaitOutcome};
 
 models!(
@@ -20,15 +19,12 @@ fn what_has_drained_is_not_cancelled<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            // SAFETY: acquired above.
-            unsafe { rundown.release() };
-            rundown.is_drained()
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        // SAFETY: acquired above.
+        unsafe { rundown.release() };
+        rundown.is_drained()
+    });
     let cancelled = rundown.cancel().is_ok();
     assert_ne!(user.join().unwrap(), cancelled);
 }
@@ -38,16 +34,13 @@ fn what_came_before_a_cancel_is_seen<R: Make>() {
     let shared = Arc::new((R::new(), UnsafeCell::new(0)));
     shared.0.acquire().unwrap();
     shared.0.close();
-    let user = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            on_cpu(1);
-            if let Some(_guard) = shared.0.try_acquire() {
-                // SAFETY: open again, so the owner has written.
-                shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
-            }
-        })
-    };
+    let user = spawn(&shared, |shared| {
+        on_cpu(1);
+        if let Some(_guard) = shared.0.try_acquire() {
+            // SAFETY: open again, so the owner has written.
+            shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
+        }
+    });
     // SAFETY: nobody has access before it is open again.
     shared.1.with_mut(|value| unsafe { *value = 1 });
     shared.0.cancel().unwrap();
@@ -60,10 +53,7 @@ fn a_canceller_sees_the_latest_closing<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let other = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.cancel().is_ok())
-    };
+    let other = spawn(&rundown, |rundown| rundown.cancel().is_ok());
     let cancelled = rundown.cancel().is_ok();
     let mut drain = rundown.drain();
     let both = other.join().unwrap() && cancelled;

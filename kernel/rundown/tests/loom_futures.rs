@@ -13,7 +13,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use models::cpus::{Flaw, per_cpu_platform};
-use models::models;
+use models::{models, spawn};
 use rundown::{
     AsyncPlatform, CacheAware, ObjectId, PerCpu, Plain, Platform, Rundown, Slot, Variant,
     WaitOutcome, Wakers,
@@ -189,10 +189,7 @@ fn a_cancel_wakes<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let drain = rundown.drain();
-    let canceller = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.cancel().unwrap())
-    };
+    let canceller = spawn(&rundown, |rundown| rundown.cancel().unwrap());
     assert_eq!(block_on(drain.into_future()), WaitOutcome::Cancelled);
     canceller.join().unwrap();
     nobody_waits();
@@ -228,10 +225,7 @@ fn the_last_waker_counts<R: Make>() {
 
 fn two_futures_are_woken<R: Make>() {
     let (rundown, user) = held::<R>();
-    let other = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || block_on(rundown.drain().into_future()))
-    };
+    let other = spawn(&rundown, |rundown| block_on(rundown.drain().into_future()));
     let outcome = block_on(rundown.drain().into_future());
     assert_eq!(outcome, WaitOutcome::Drained);
     assert_eq!(other.join().unwrap(), WaitOutcome::Drained);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use models::{Make, Sleep, on_cpu};
+use models::{Make, Sleep, on_cpu, spawn};
 use rundown::{Completion, Guard, Protected, State};
 
 /// Loom checks that whoever reads it has seen whoever wrote it.
@@ -313,10 +313,7 @@ pairs! {
 /// An open that is refused puts no word back that publishing may stumble over.
 fn publish_against_open_of_a_vacant_object<R: Make>() {
     let object = Arc::new(Protected::<_, R>::vacant(R::closed()));
-    let other = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || object.open().is_ok())
-    };
+    let other = spawn(&object, |object| object.open().is_ok());
     let published = object.publish(7).is_ok();
     assert!(published, "nothing else opens it");
     assert!(!other.join().unwrap(), "it held no value");

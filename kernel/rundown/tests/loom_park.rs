@@ -18,7 +18,7 @@ use event_count::EventCount;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
-use models::{Make, models};
+use models::{Make, models, spawn};
 use rundown::{CacheAware, ObjectId, Plain, Platform, Slot, Wait, WaitOutcome, Waiting};
 
 /// No release and no acquire: what makes the write visible is the event count alone.
@@ -116,10 +116,7 @@ fn the_last_release_wakes<R: Make>() {
 
 fn the_sweep_wakes_the_other_waiter<R: Make>() {
     let rundown = Arc::new(R::new());
-    let waiter = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.wait(&Park))
-    };
+    let waiter = spawn(&rundown, |rundown| rundown.wait(&Park));
     rundown.close();
     assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
 }

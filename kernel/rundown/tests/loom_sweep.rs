@@ -4,8 +4,7 @@
 mod models;
 
 use loom::sync::Arc;
-use loom::thread;
-use models::{Make, models, on_cpu};
+use models::{Make, models, on_cpu, spawn};
 use rundown::State;
 
 models!(an_early_release_does_not_drain, no_state_comes_back);
@@ -16,10 +15,7 @@ fn an_early_release_does_not_drain<R: Make>() {
     let rundown = Arc::new(R::new());
     on_cpu(1);
     rundown.acquire_many(2).unwrap();
-    let closer = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.close())
-    };
+    let closer = spawn(&rundown, |rundown| rundown.close());
     on_cpu(0);
     // SAFETY: one of the two acquired above.
     unsafe { rundown.release() };
@@ -42,15 +38,12 @@ fn no_state_comes_back<R: Make>() {
     };
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
-    let closer = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            rundown.close();
-            on_cpu(1);
-            // SAFETY: acquired above.
-            unsafe { rundown.release() };
-        })
-    };
+    let closer = spawn(&rundown, |rundown| {
+        rundown.close();
+        on_cpu(1);
+        // SAFETY: acquired above.
+        unsafe { rundown.release() };
+    });
     let seen = [rundown.state(), rundown.state()].map(place);
     assert!(seen[0] <= seen[1], "{seen:?}");
     closer.join().unwrap();

@@ -5,8 +5,7 @@
 mod models;
 
 use loom::sync::Arc;
-use loom::thread;
-use models::{Make, Sleep, models, on_cpu};
+use models::{Make, Sleep, models, on_cpu, spawn};
 use rundown::{Protected, WaitOutcome};
 
 models!(
@@ -19,13 +18,10 @@ models!(
 
 fn the_last_release_wakes<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 7));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            drop(object.try_acquire());
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        drop(object.try_acquire());
+    });
     assert_eq!(object.run_down(&Sleep), Ok(7));
     user.join().unwrap();
 }
@@ -34,10 +30,7 @@ fn the_last_release_wakes_every_waiter<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let waiters: Vec<_> = (0..2)
-        .map(|_| {
-            let rundown = Arc::clone(&rundown);
-            thread::spawn(move || rundown.wait(&Sleep))
-        })
+        .map(|_| spawn(&rundown, move |rundown| rundown.wait(&Sleep)))
         .collect();
     on_cpu(1);
     // SAFETY: acquired above.
@@ -51,10 +44,7 @@ fn the_last_release_wakes_every_waiter<R: Make>() {
 /// looked before.
 fn the_sweep_wakes_the_other_waiter<R: Make>() {
     let rundown = Arc::new(R::new());
-    let waiter = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.wait(&Sleep))
-    };
+    let waiter = spawn(&rundown, |rundown| rundown.wait(&Sleep));
     rundown.close();
     assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
 }
@@ -63,10 +53,7 @@ fn the_sweep_wakes_the_other_waiter<R: Make>() {
 fn the_end_of_a_claim_wakes<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.close();
-    let waiter = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.wait(&Sleep))
-    };
+    let waiter = spawn(&rundown, |rundown| rundown.wait(&Sleep));
     rundown.reinit().unwrap();
     assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
 }
@@ -74,10 +61,7 @@ fn the_end_of_a_claim_wakes<R: Make>() {
 /// The waiter may sleep through the end of the life it waits for, and wake up in the next.
 fn a_late_waiter_is_woken<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 1));
-    let other = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || object.run_down(&Sleep).is_ok())
-    };
+    let other = spawn(&object, |object| object.run_down(&Sleep).is_ok());
     let mut taken = 0;
     if object.run_down(&Sleep).is_ok() {
         taken += 1;

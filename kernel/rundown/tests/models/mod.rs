@@ -10,7 +10,8 @@ pub(crate) mod cpus;
 
 use std::cell::Cell;
 
-use loom::sync::{Condvar, Mutex};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread::{self, JoinHandle};
 use rundown::{
     CacheAware, ObjectId, PerCpu, PerCpuPlatform, Plain as PlainOf, Platform, Rundown, Slot,
     Variant, Wait, Waiting,
@@ -52,7 +53,16 @@ pub(crate) fn cpu() -> usize {
     HINT.with(Cell::get) % cpus::CPUS
 }
 
-/// Sleeps until the platform wakes it. If nobody does, loom reports the deadlock.
+/// A thread that uses `shared` beside the model's own.
+pub(crate) fn spawn<S: 'static, T: 'static>(
+    shared: &Arc<S>,
+    run: impl FnOnce(&S) -> T + 'static,
+) -> JoinHandle<T> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || run(&shared))
+}
+
+/// Sleeps until the platform wakes it. If nothing does, loom reports the deadlock.
 pub(crate) struct Sleep;
 
 impl Wait for Sleep {
