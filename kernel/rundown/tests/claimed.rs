@@ -161,11 +161,11 @@ fn ready_never_wakes() {
     WAITER.set(Some(waiter));
     opening(&OBJECT, |_| {
         let waiter = WAITER.take().expect("set above");
-        *waiter.lock().expect("nobody panics") = Some(thread::spawn(|| OBJECT.wait(&Locked)));
+        *waiter.lock().expect("no test panics") = Some(thread::spawn(|| OBJECT.wait(&Locked)));
         IN_POLICY.wait();
     });
     OPENED.wait();
-    let waiter = waiter.lock().expect("nobody panics").take();
+    let waiter = waiter.lock().expect("no test panics").take();
     let outcome = waiter.expect("spawned during the claim").join();
     assert_eq!(
         outcome.expect("no wake-up in `ready`"),

@@ -11,9 +11,9 @@ use rundown::{
     CloseOutcome, Outstanding, Park, Refused, Rundown, Spin, State, Variant, WaitOutcome,
     WrongState,
 };
-use support::{Make, STATES, brought_to, for_every_kind};
+use support::{Make, STATES, brought_to, for_every_variant};
 
-for_every_kind!(
+for_every_variant!(
     s8_every_call_in_every_state,
     s8_the_states_of_a_life_follow_each_other,
     s8_completing_twice_is_no_error,
@@ -263,8 +263,8 @@ fn s8_a_claim_has_one_winner<R: Make + ?Sized>() {
     }
 }
 
-/// A wait that meets a re-init comes after it: it closes the new life. It must neither hang nor
-/// return because of the life before.
+/// A wait that meets a re-init comes after it: it closes the new generation. It must neither hang nor
+/// return because of the generation before.
 fn s8_a_claim_in_progress_is_waited_for<R: Make + ?Sized>() {
     let rundown = R::make();
     for _ in 0..200 {

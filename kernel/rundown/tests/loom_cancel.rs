@@ -15,7 +15,8 @@ models!(
     s10_cancel_against_a_second_close,
     s10_cancel_during_anothers_sweep,
     s10_of_two_cancellers_one_succeeds,
-    s10_two_cancels_end_two_drains,
+    s10_a_canceller_sees_the_latest_closing,
+    s10_what_has_drained_is_not_cancelled,
     s10_the_waiter_learns_what_happened bound: 4,
     s10_a_waiter_that_comes_during_the_cancel,
     s10_a_stale_acquire_across_a_cancel per_cpu: 7,
@@ -131,27 +132,45 @@ fn s10_of_two_cancellers_one_succeeds<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// The other canceller may have looked in the first drain, and cancel the second: it must not take the
-/// one for the other. Whoever waits for the end of the second learns of it, even after a third close.
-fn s10_two_cancels_end_two_drains<R: Make>() {
+/// Both may cancel, and then the other one's was the second drain: a waiter for its end learns of it,
+/// even after a third close.
+fn s10_a_canceller_sees_the_latest_closing<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let other = spawn(&rundown, |rundown| rundown.cancel());
-    if rundown.cancel().is_ok() {
-        let mut second = rundown.drain();
-        if other.join().unwrap().is_ok() {
-            rundown.close();
-            assert_eq!(second.poll(), Some(WaitOutcome::Cancelled));
-        } else {
-            assert_eq!(second.poll(), None);
-        }
-    } else {
-        other.join().unwrap().unwrap();
+    let other = spawn(&rundown, |rundown| rundown.cancel().is_ok());
+    let cancelled = rundown.cancel().is_ok();
+    let mut drain = rundown.drain();
+    let both = other.join().unwrap() && cancelled;
+    if both {
+        assert_eq!(rundown.state(), State::Open);
+        rundown.close();
+        assert_eq!(drain.poll(), Some(WaitOutcome::Cancelled));
     }
+    rundown.close();
+    assert_eq!(rundown.state(), State::Draining);
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    assert_eq!(rundown.state(), State::Drained);
 }
 
-/// It sleeps while one thread releases and another cancels: it must be woken, and told the truth.
+/// A thread that sees the object drained may free what it guards: no cancel succeeds then, nor has one
+/// before.
+fn s10_what_has_drained_is_not_cancelled<R: Make>() {
+    let rundown = Arc::new(R::new());
+    rundown.acquire().unwrap();
+    rundown.close();
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        // SAFETY: acquired above.
+        unsafe { rundown.release() };
+        rundown.is_drained()
+    });
+    let cancelled = rundown.cancel().is_ok();
+    assert_ne!(user.join().unwrap(), cancelled);
+}
+
+/// It sleeps while one thread releases and another cancels: it must be woken, and learn which came first.
 fn s10_the_waiter_learns_what_happened<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
@@ -164,7 +183,7 @@ fn s10_the_waiter_learns_what_happened<R: Make>() {
     let cancelled = canceller.join().unwrap();
     match (waiter.join().unwrap(), cancelled) {
         (WaitOutcome::Cancelled, Ok(_)) => assert_eq!(rundown.state(), State::Open),
-        (WaitOutcome::Cancelled, Err(_)) => panic!("nobody has cancelled"),
+        (WaitOutcome::Cancelled, Err(_)) => panic!("no cancel succeeded"),
         // The waiter closed the object after the cancel, or the cancel came too late.
         (WaitOutcome::Drained, _) => assert_eq!(rundown.state(), State::Drained),
         (WaitOutcome::IllegalContext, _) => unreachable!("legal everywhere"),
@@ -188,7 +207,7 @@ fn s10_a_waiter_that_comes_during_the_cancel<R: Make>() {
     }
 }
 
-/// The user may look at the switch before the close and come to its slot after the cancel, or in the
+/// The user may read the state word before the close and come to its slot after the cancel, or in the
 /// middle of it, and release on a slot that is still closed.
 fn s10_a_stale_acquire_across_a_cancel<R: Make>() {
     let shared = Arc::new((R::new(), AtomicUsize::new(0)));
@@ -255,7 +274,7 @@ fn s10_a_grant_after_a_cancel_sees_what_came_before<R: Make>() {
             shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
         }
     });
-    // SAFETY: nobody looks before the cancel.
+    // SAFETY: nothing reads it before the cancel.
     shared.1.with_mut(|value| unsafe { *value = 1 });
     shared.0.cancel().unwrap();
     user.join().unwrap();

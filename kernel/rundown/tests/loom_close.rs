@@ -38,7 +38,7 @@ fn a_refusal_is_final<R: Make>() {
     let user = spawn(&rundown, |rundown| {
         on_cpu(0);
         let first = rundown.try_acquire().is_some();
-        // The slot that the sweep reaches last.
+        // The slot that the closer reaches last.
         on_cpu(1);
         let second = rundown.try_acquire().is_some();
         assert!(first || !second, "granted after a refusal");
@@ -134,7 +134,7 @@ fn s3_the_memory_may_serve_another_object<R: Make>() {
     // SAFETY: alive: only this thread ends it.
     let outcome = unsafe { &*object }.wait(&Sleep);
     assert_eq!(outcome, WaitOutcome::Drained);
-    // SAFETY: drained, so nobody else uses it (S3, under test).
+    // SAFETY: drained, so nothing else uses it (S3, under test).
     unsafe { object.drop_in_place() };
     // SAFETY: the memory is this thread's, and fits.
     unsafe { object.write(R::new()) };
@@ -147,7 +147,7 @@ fn s3_the_memory_may_serve_another_object<R: Make>() {
     // SAFETY: acquired above.
     unsafe { other.release() };
     assert_eq!(other.state(), State::Drained);
-    // SAFETY: from a box, and nobody uses it any more.
+    // SAFETY: from a box, and nothing uses it any more.
     drop(unsafe { Box::from_raw(object) });
 }
 

@@ -116,7 +116,7 @@ fn s9_open_against_acquire<R: Make>() {
             shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
         }
     });
-    // SAFETY: nobody has access before it opens.
+    // SAFETY: nothing has access before it opens.
     shared.1.with_mut(|value| unsafe { *value = 1 });
     shared.0.open().unwrap();
     assert!(shared.0.try_acquire().is_some());

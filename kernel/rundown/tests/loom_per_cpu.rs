@@ -1,4 +1,4 @@
-//! Models of the per-CPU kind alone: sequences that restart, barriers, several objects closed by one
+//! Models of the per-CPU variant alone: sequences that restart, barriers, several objects closed by one
 //! barrier. And that the models would notice a platform that does not keep its promises.
 #![cfg(rundown_loom)]
 
@@ -13,20 +13,20 @@ use rundown::{
     State, WaitOutcome,
 };
 
-models!(@kind per_cpu, super::Model,
+models!(@variant per_cpu, super::Model,
     every_grant_is_counted,
     every_release_is_counted,
     the_value_is_protected,
     a_barrier_for_another_object_changes_no_count,
     a_handler_in_the_middle_of_a_sequence bound: 3,
     a_release_and_an_acquire_on_one_cpu,
-    one_of_two_closers_sweeps,
+    one_of_two_closers_sums,
     one_barrier_closes_two_objects bound: 5,
-    two_batches_sweep_each_object_once bound: 5,
+    two_batches_sum_each_object_once bound: 5,
     a_batch_against_a_close,
     a_batch_against_a_cancel_and_a_close,
     a_late_release_against_a_cancel_that_clears,
-    a_second_life_counts_from_zero,
+    a_second_generation_counts_from_zero,
 );
 
 fn every_grant_is_counted<P: PerCpuPlatform>() {
@@ -114,7 +114,7 @@ fn a_release_and_an_acquire_on_one_cpu<P: PerCpuPlatform>() {
 }
 
 /// The other returns at once, and must not say that the object has drained before it has.
-fn one_of_two_closers_sweeps<P: PerCpuPlatform>() {
+fn one_of_two_closers_sums<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
     let other = spawn(&rundown, |rundown| {
@@ -169,8 +169,8 @@ fn one_barrier_closes_two_objects<P: PerCpuPlatform>() {
     user.join().unwrap();
 }
 
-/// Whichever of them closes an object, it is swept by the same one, and once.
-fn two_batches_sweep_each_object_once<P: PerCpuPlatform>() {
+/// Whichever of them closes an object also sums it, once.
+fn two_batches_sum_each_object_once<P: PerCpuPlatform>() {
     let pair = pair::<P>();
     for (rundown, _) in &*pair {
         rundown.acquire().unwrap();
@@ -209,8 +209,8 @@ fn all_drain_when_released<P: PerCpuPlatform>(pair: &Pair<P>) {
     }
 }
 
-/// The other opens an object that this batch has closed and swept, and closes it again, while the
-/// batch has not come to its end: that closing is not the batch's to sweep.
+/// The other opens an object that this batch has closed and summed, and closes it again before the
+/// batch ends: that closing is not the batch's to sum.
 fn a_batch_against_a_cancel_and_a_close<P: PerCpuPlatform>() {
     let pair = pair::<P>();
     for (rundown, _) in &*pair {
@@ -251,9 +251,9 @@ fn a_late_release_against_a_cancel_that_clears<P: PerCpuPlatform>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// One was released late, so the counters of the first life add up to one. Whoever is granted
-/// protection in the second counts from zero, and is not set to zero afterwards.
-fn a_second_life_counts_from_zero<P: PerCpuPlatform>() {
+/// One was released late, so the counters of the first generation add up to one. A grant
+/// in the second counts from zero, and is not reset afterwards.
+fn a_second_generation_counts_from_zero<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     on_cpu(1);
     rundown.acquire().unwrap();

@@ -1,4 +1,4 @@
-//! Models: re-init against acquires that started in the life before, and the hand-over between
+//! Models: re-init against acquires that started in the generation before, and the hand-over between
 //! owners (S8).
 #![cfg(rundown_loom)]
 
@@ -12,17 +12,17 @@ use models::{Make, Sleep, models, on_cpu, spawn};
 use rundown::{CloseOutcome, Protected, Spin, State, WaitOutcome};
 
 models!(
-    a_stale_acquire_meets_the_next_life per_cpu: 6,
-    refused_acquires_do_not_reach_the_next_life,
+    a_stale_acquire_meets_the_next_generation per_cpu: 6,
+    refused_acquires_do_not_reach_the_next_generation,
     completion_hands_over,
     the_taker_hands_over_to_the_publisher,
     close_against_reinit,
     a_wait_during_a_reinit_misses_no_grant bound: 3,
 );
 
-/// The user may look at the switch in the first life, be granted protection on a slot that just
+/// The user may read the state word in the first generation, be granted protection on a slot that just
 /// re-opened, and release it on one that has not.
-fn a_stale_acquire_meets_the_next_life<R: Make>() {
+fn a_stale_acquire_meets_the_next_generation<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 1));
     let user = spawn(&object, |object| {
         on_cpu(0);
@@ -37,8 +37,8 @@ fn a_stale_acquire_meets_the_next_life<R: Make>() {
     user.join().unwrap();
 }
 
-/// What refused acquires leave on closed slots must not count in the life after.
-fn refused_acquires_do_not_reach_the_next_life<R: Make>() {
+/// What refused acquires leave on closed slots must not count in the next generation.
+fn refused_acquires_do_not_reach_the_next_generation<R: Make>() {
     let rundown = Arc::new(R::new());
     let user = spawn(&rundown, |rundown| drop(rundown.try_acquire()));
     assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);

@@ -1,4 +1,4 @@
-//! Models: releases while the sweep is under way (S2), seen by others than the closer.
+//! Models: releases while the slots are drained (S2), seen by others than the closer.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -9,7 +9,7 @@ use rundown::State;
 
 models!(an_early_release_does_not_drain, no_state_comes_back);
 
-/// Two are held. One is released on a slot that the sweep may have passed, before the closer knows
+/// Two are held. One is released on a slot that the closer may have passed, before the closer knows
 /// how many there are.
 fn an_early_release_does_not_drain<R: Make>() {
     let rundown = Arc::new(R::new());
@@ -27,14 +27,14 @@ fn an_early_release_does_not_drain<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// Whoever looks twice sees the life go on, never back.
+/// A thread that looks twice sees the life cycle go on, never back.
 fn no_state_comes_back<R: Make>() {
     let place = |state| match state {
         State::Open => 0,
         State::Closing => 1,
         State::Draining => 2,
         State::Drained => 3,
-        other => panic!("nobody made it {other}"),
+        other => panic!("{other}: not reached"),
     };
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();

@@ -25,14 +25,14 @@ type Value = UnsafeCell<u32>;
 /// What a user finds, if anything.
 fn used<R: Make>(object: &Protected<Value, R>) -> Option<u32> {
     let guard = object.try_acquire()?;
-    // SAFETY: protected, so nobody writes it. Loom checks it.
+    // SAFETY: protected, so nothing writes it. Loom checks it.
     Some(guard.with(|value| unsafe { *value }))
 }
 
 /// Its owner's last write.
 fn torn_down(value: Value) -> u32 {
     value.with_mut(|value| {
-        // SAFETY: taken out, so nobody reads it. Loom checks it.
+        // SAFETY: taken out, so nothing reads it. Loom checks it.
         let value = unsafe { &mut *value };
         std::mem::replace(value, 0)
     })
@@ -167,7 +167,7 @@ fn an_early_release_and_a_cancel_during_anothers_drain<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// Whoever finds it open finds its counter, and that counts from zero.
+/// A user that finds it open finds its counter, and that counts from zero.
 #[test]
 fn a_lazy_object_opens_against_an_acquire() {
     loom::model(|| {

@@ -11,7 +11,7 @@ use rundown::{Protected, WaitOutcome};
 models!(
     the_last_release_wakes,
     the_last_release_wakes_every_waiter bound: 2,
-    the_sweep_wakes_the_other_waiter,
+    the_closer_wakes_the_other_waiter,
     the_end_of_a_claim_wakes,
     a_late_waiter_is_woken bound: 3,
 );
@@ -40,9 +40,8 @@ fn the_last_release_wakes_every_waiter<R: Make>() {
     }
 }
 
-/// Nothing is held: who drains the object is the closer itself, and the other waiter may have
-/// looked before.
-fn the_sweep_wakes_the_other_waiter<R: Make>() {
+/// Nothing is held: the closer itself drains the object, and the other waiter may have looked before.
+fn the_closer_wakes_the_other_waiter<R: Make>() {
     let rundown = Arc::new(R::new());
     let waiter = spawn(&rundown, |rundown| rundown.wait(&Sleep));
     rundown.close();
@@ -58,7 +57,7 @@ fn the_end_of_a_claim_wakes<R: Make>() {
     assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
 }
 
-/// The waiter may sleep through the end of the life it waits for, and wake up in the next.
+/// The waiter may sleep through the end of the generation it waits for, and wake up in the next.
 fn a_late_waiter_is_woken<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 1));
     let other = spawn(&object, |object| object.run_down(&Sleep).is_ok());

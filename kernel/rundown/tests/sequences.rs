@@ -1,4 +1,4 @@
-//! Random sequences of calls, every kind against a sequential model that a reader can check. What
+//! Random sequences of calls, every variant against a sequential model that a reader can check. What
 //! fails is shrunk to a short sequence.
 #![cfg(not(rundown_loom))]
 
@@ -11,9 +11,9 @@ use rundown::{
     CloseOutcome, Drain, Misuse, Park, RefGuards, Refused, Rundown, State, Variant, WaitOutcome,
     WrongState,
 };
-use support::{Make, for_every_kind, misuses};
+use support::{Make, for_every_variant, misuses};
 
-for_every_kind!(any_sequence_of_calls_follows_the_model);
+for_every_variant!(any_sequence_of_calls_follows_the_model);
 
 /// A call, with the CPU it is made on.
 #[derive(Clone, Debug)]
