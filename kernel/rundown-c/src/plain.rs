@@ -272,7 +272,7 @@ pub unsafe extern "C" fn rundown_ref_complete(object: *mut rundown_ref) -> rundo
 pub unsafe extern "C" fn rundown_ref_reinit(object: *mut rundown_ref) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
-    shared::step(object.reinit())
+    shared::step(object.reinit().map(drop))
 }
 
 /// Like rundown_open.
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn rundown_ref_reinit(object: *mut rundown_ref) -> rundown
 pub unsafe extern "C" fn rundown_ref_open(object: *mut rundown_ref) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
-    shared::step(object.open())
+    shared::step(object.open().map(drop))
 }
 
 /// Like rundown_get_state.

@@ -95,8 +95,8 @@ fn a_claimed_object_is_neither_open_nor_drained() {
         assert!(!object.is_drained(), "it is about to open");
         assert!(object.try_acquire().is_none(), "it is not open yet");
         assert_eq!(object.close(), CloseOutcome::Superseded);
-        assert_eq!(object.open(), wrong);
-        assert_eq!(object.reinit(), wrong);
+        assert_eq!(object.open().map(drop), wrong);
+        assert_eq!(object.reinit().map(drop), wrong);
         assert_eq!(object.complete(), wrong);
         assert_eq!(object.cancel(), Err(WrongState { found }));
         static NEVER: Completion = Completion::of(|| panic!("this was refused"));

@@ -215,7 +215,7 @@ fn s12_the_next_generation_counts_from_zero<R: Make + ?Sized>() {
         R::on_cpu(cpu + 1);
         drop((first, open, late));
         assert_eq!(rundown.state(), State::Drained);
-        assert_eq!(misuses(|| rundown.reinit().expect("drained")), []);
+        assert_eq!(misuses(|| _ = rundown.reinit().expect("drained")), []);
         assert_eq!(rundown.racy_held(), 0);
     }
 }

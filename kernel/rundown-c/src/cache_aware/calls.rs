@@ -254,7 +254,7 @@ pub unsafe extern "C" fn rundown_complete(object: *mut rundown) -> rundown_statu
 pub unsafe extern "C" fn rundown_reinit(object: *mut rundown) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
-    shared::step(object.reinit())
+    shared::step(object.reinit().map(drop))
 }
 
 /// Opens an object that was born closed (or completed): the same step as rundown_reinit, but not
@@ -264,7 +264,7 @@ pub unsafe extern "C" fn rundown_reinit(object: *mut rundown) -> rundown_status 
 pub unsafe extern "C" fn rundown_open(object: *mut rundown) -> rundown_status {
     // SAFETY: the caller's object.
     let object = unsafe { get(object) };
-    shared::step(object.open())
+    shared::step(object.open().map(drop))
 }
 
 /// A snapshot of the object's state. Any context.
