@@ -149,6 +149,14 @@ static inline void host_join(pthread_t thread)
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+/* Returns when so many calls of `sleep` have begun: the waits that they belong to have begun, however busy
+ * the machine is. */
+static inline void host_await_sleepers(int count)
+{
+    while (__atomic_load_n(&host.slept, __ATOMIC_RELAXED) < count)
+        sched_yield();
+}
+
 /* Gives the others time to do what they must not do: to return from a wait, for example. */
 static inline void host_linger(void)
 {
