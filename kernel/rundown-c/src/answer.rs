@@ -76,6 +76,15 @@ impl From<State> for rundown_state {
     }
 }
 
+impl<E> From<Result<(), E>> for rundown_status
+where
+    Self: From<E>,
+{
+    fn from(done: Result<(), E>) -> Self {
+        done.map_or_else(Self::from, |()| Self::Ok)
+    }
+}
+
 impl From<CloseOutcome> for rundown_status {
     fn from(outcome: CloseOutcome) -> Self {
         match outcome {

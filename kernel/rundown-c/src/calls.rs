@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use ::rundown::{Generation, Outstanding, Refused, Tag, WaitOutcome, WrongState};
+use ::rundown::{Generation, Outstanding, Tag, WaitOutcome, WrongState};
 
 use crate::answer::{rundown_state, rundown_status};
 use crate::cache_aware::{self, rundown};
@@ -56,18 +56,18 @@ calls! {
 
     #[must_use]
     fn rundown_acquire | rundown_ref_acquire(mut object) -> rundown_status {
-        granted(object.acquire())
+        object.acquire().into()
     }
 
     #[must_use]
     fn rundown_acquire_many | rundown_ref_acquire_many(mut object, n: u32) -> rundown_status {
-        granted(object.acquire_many(n))
+        object.acquire_many(n).into()
     }
 
     #[must_use]
     fn rundown_acquire_held | rundown_ref_acquire_held(mut object) -> rundown_status {
         // SAFETY: the caller holds protection.
-        granted(unsafe { object.acquire_held() })
+        unsafe { object.acquire_held() }.into()
     }
 
     #[must_use]
@@ -75,14 +75,14 @@ calls! {
         mut object, n: u32
     ) -> rundown_status {
         // SAFETY: the caller holds protection.
-        granted(unsafe { object.acquire_held_many(n) })
+        unsafe { object.acquire_held_many(n) }.into()
     }
 
     #[must_use]
     fn rundown_acquire_tagged | rundown_ref_acquire_tagged(
         mut object, n: u32, tag: *const c_void
     ) -> rundown_status {
-        granted(object.acquire_tagged(n, Tag::new(tag.addr())))
+        object.acquire_tagged(n, Tag::new(tag.addr())).into()
     }
 
     #[must_use]
@@ -90,7 +90,7 @@ calls! {
         mut object, n: u32, tag: *const c_void
     ) -> rundown_status {
         // SAFETY: the caller holds protection.
-        granted(unsafe { object.acquire_held_tagged(n, Tag::new(tag.addr())) })
+        unsafe { object.acquire_held_tagged(n, Tag::new(tag.addr())) }.into()
     }
 
     fn rundown_release | rundown_ref_release(mut object) {
@@ -170,7 +170,7 @@ calls! {
 
     #[must_use]
     fn rundown_complete | rundown_ref_complete(mut object) -> rundown_status {
-        object.complete().map_or_else(rundown_status::from, |()| rundown_status::Ok)
+        object.complete().into()
     }
 
     #[must_use]
@@ -216,10 +216,6 @@ calls! {
     }
 }
 
-fn granted(done: Result<(), Refused>) -> rundown_status {
-    done.map_or_else(rundown_status::from, |()| rundown_status::Ok)
-}
-
 /// `held`: null, or the caller's out pointer.
 unsafe fn waited(outcome: Result<WaitOutcome, Outstanding>, held: *mut i64) -> rundown_status {
     let (status, count) = match outcome {
@@ -235,16 +231,13 @@ unsafe fn waited(outcome: Result<WaitOutcome, Outstanding>, held: *mut i64) -> r
 
 /// `generation`: null, or the caller's out pointer.
 unsafe fn opened(done: Result<Generation, WrongState>, generation: *mut u64) -> rundown_status {
-    match done {
-        Ok(begun) => {
-            if !generation.is_null() {
-                // SAFETY: the caller's out pointer.
-                unsafe { generation.write(begun.get()) };
-            }
-            rundown_status::Ok
+    let opened = done.map(|begun| {
+        if !generation.is_null() {
+            // SAFETY: the caller's out pointer.
+            unsafe { generation.write(begun.get()) };
         }
-        Err(error) => error.into(),
-    }
+    });
+    opened.into()
 }
 
 /// Puts what there is into the caller's array, which has room for so many; returns how many there are.

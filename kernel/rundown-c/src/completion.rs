@@ -43,8 +43,7 @@ pub(crate) unsafe fn close_then<V: Variant + ?Sized>(
     // SAFETY: as large and as aligned, as was asserted.
     unsafe { place.write(inner) };
     // SAFETY: it stays valid until it runs or comes back, as the caller promises.
-    unsafe { object.close_then_unchecked(place) }
-        .map_or_else(rundown_status::from, |()| rundown_status::Ok)
+    unsafe { object.close_then_unchecked(place) }.into()
 }
 
 /// `unrun`: null, or the caller's out pointer.

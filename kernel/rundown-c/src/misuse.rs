@@ -45,34 +45,29 @@ impl rundown_misuse {
 
 /// Calls the platform's `misuse`, or panics if it has none.
 pub(crate) fn report(misuse: &Misuse) {
-    let mut what = rundown_misuse::of(rundown_misuse_kind::Other, 0);
-    match *misuse {
+    use rundown_misuse_kind::{Other, OutOfRange, OverRelease, WrongTag};
+    let what = match *misuse {
         Misuse::OverRelease {
             object,
             held,
             released,
-        } => {
-            what.kind = rundown_misuse_kind::OverRelease;
-            what.object = object.get();
-            what.held = held;
-            what.released = released;
-        }
-        Misuse::OutOfRange { object } => {
-            what.kind = rundown_misuse_kind::OutOfRange;
-            what.object = object.get();
-        }
+        } => rundown_misuse {
+            held,
+            released,
+            ..rundown_misuse::of(OverRelease, object.get())
+        },
+        Misuse::OutOfRange { object } => rundown_misuse::of(OutOfRange, object.get()),
         Misuse::WrongTag {
             object,
             tag,
             released,
-        } => {
-            what.kind = rundown_misuse_kind::WrongTag;
-            what.object = object.get();
-            what.released = released.into();
-            what.tag = ptr::without_provenance(tag.get());
-        }
-        _ => {}
-    }
+        } => rundown_misuse {
+            released: released.into(),
+            tag: ptr::without_provenance(tag.get()),
+            ..rundown_misuse::of(WrongTag, object.get())
+        },
+        _ => rundown_misuse::of(Other, 0),
+    };
     hand_over(what, misuse);
 }
 

@@ -3,6 +3,7 @@
 use core::ffi::{c_char, c_void};
 use core::fmt;
 use core::hint::spin_loop;
+use core::mem::zeroed;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -45,21 +46,8 @@ pub struct rundown_platform {
 }
 
 /// Without a platform.
-static NOTHING: rundown_platform = rundown_platform {
-    size: size_of::<rundown_platform>(),
-    cpu_count: 1,
-    cpu_index: None,
-    pause: None,
-    sleep: None,
-    wake: None,
-    allocate: None,
-    free: None,
-    now: None,
-    misuse: None,
-    panic: None,
-    tick: None,
-    report: None,
-};
+// SAFETY: all zero is 0 for its numbers, and `None` for its functions.
+static NOTHING: rundown_platform = unsafe { zeroed() };
 
 /// The platform; null until one is set, or [`NOTHING`] is in use.
 static CHOSEN: AtomicPtr<rundown_platform> = AtomicPtr::new(ptr::null_mut());

@@ -7,10 +7,11 @@ static void count(void *context)
     __atomic_add_fetch((int *)context, 1, __ATOMIC_RELEASE);
 }
 
+static int runs;
+static struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
+
 CASE(the_last_release_runs_it_once)
 {
-    int runs = 0;
-    struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
     OBJECT *object = start_with_object();
     CHECK(CALL(try_acquire_many)(object, 3));
     EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
@@ -30,8 +31,6 @@ CASE(the_last_release_runs_it_once)
 
 CASE(the_close_runs_it_if_nothing_is_held)
 {
-    int runs = 0;
-    struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
     OBJECT *object = new_object(false);
     CHECK(CALL(try_acquire)(object));
     CALL(release)(object);
@@ -42,8 +41,6 @@ CASE(the_close_runs_it_if_nothing_is_held)
 
 CASE(it_may_be_left_with_a_draining_object)
 {
-    int runs = 0;
-    struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
     OBJECT *object = new_object(false);
     CHECK(CALL(try_acquire)(object));
     EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
@@ -54,8 +51,7 @@ CASE(it_may_be_left_with_a_draining_object)
 
 CASE(one_completion_at_a_time)
 {
-    int runs = 0, others = 0;
-    struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
+    int others = 0;
     struct rundown_completion other = RUNDOWN_COMPLETION(count, &others);
     OBJECT *object = new_object(false);
     CHECK(CALL(try_acquire)(object));
@@ -68,8 +64,6 @@ CASE(one_completion_at_a_time)
 
 CASE(no_completion_for_what_has_drained)
 {
-    int runs = 0;
-    struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
     OBJECT *object = new_object(false);
     EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
     EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_WRONG_STATE);
@@ -84,8 +78,6 @@ CASE(no_completion_for_what_has_drained)
 
 CASE(a_cancel_gives_it_back)
 {
-    int runs = 0;
-    struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
     struct rundown_completion *unrun = NULL;
     OBJECT *object = new_object(false);
     CHECK(CALL(try_acquire)(object));
@@ -102,8 +94,6 @@ CASE(a_cancel_gives_it_back)
 
 CASE(it_may_be_left_when_what_a_cancel_carried_over_is_released)
 {
-    int runs = 0;
-    struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
     OBJECT *object = start_with_object();
     CHECK(CALL(try_acquire_many)(object, 2));
     EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
@@ -121,7 +111,6 @@ CASE(it_may_be_left_when_what_a_cancel_carried_over_is_released)
 
 CASE(a_cancel_of_a_drain_without_one_gives_null)
 {
-    struct rundown_completion completion;
     struct rundown_completion *unrun = &completion;
     OBJECT *object = new_object(false);
     EQUAL(CALL(cancel)(object, &unrun), RUNDOWN_STATUS_WRONG_STATE);
@@ -143,10 +132,10 @@ static void next(void *object)
 CASE(it_may_open_the_object_again)
 {
     OBJECT *object = new_object(false);
-    struct rundown_completion completion = RUNDOWN_COMPLETION(next, object);
+    struct rundown_completion again = RUNDOWN_COMPLETION(next, object);
     for (int life = 0; life < 100; life++) {
         CHECK(CALL(try_acquire)(object));
-        EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
+        EQUAL(CALL(close_then)(object, &again), RUNDOWN_STATUS_OK);
         CALL(release)(object);
     }
     EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
@@ -154,8 +143,6 @@ CASE(it_may_open_the_object_again)
 
 CASE(waiters_return_as_ever)
 {
-    int runs = 0;
-    struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
     struct waiter waiter;
     OBJECT *object = start_with_object();
     CHECK(CALL(try_acquire)(object));
@@ -217,8 +204,6 @@ CASE(a_holder_takes_more_of_an_open_object)
 
 CASE(a_holder_takes_more_while_it_drains)
 {
-    int runs = 0;
-    struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
     int64_t held = 0;
     OBJECT *object = start_with_object();
     CHECK(CALL(try_acquire)(object));

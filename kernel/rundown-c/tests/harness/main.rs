@@ -6,8 +6,7 @@
 //! - [`toolchain`]: the cargos on this machine;
 //! - [`program`]: what a program is made of, and which cases its source has;
 //! - [`tsan`]: programs under ThreadSanitizer, and the race that it must find;
-//! - [`tags`]: that tags cost nothing where diagnosis is off;
-//! - [`freestanding`]: a link without any library;
+//! - [`freestanding`]: a link without any library, and the machine code;
 //! - [`header`]: whether the header declares what the sources define.
 
 mod archive;
@@ -15,7 +14,6 @@ mod compiler;
 mod freestanding;
 mod header;
 mod program;
-mod tags;
 mod toolchain;
 mod tsan;
 
@@ -30,7 +28,6 @@ fn main() -> ExitCode {
         || Ok(header::declares_what_the_sources_define()?),
     )];
     trials.extend(program::trials());
-    trials.extend(tags::trials());
     trials.extend(tsan::trials());
     trials.extend(freestanding::trials());
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Completion, Trial};
 
 use crate::archive::{self, Built, once};
@@ -18,18 +18,11 @@ struct Program {
     name: &'static str,
     /// The source that has the cases.
     source: &'static str,
-    /// What is compiled apart from it, as users would: without any of the tests' definitions.
-    part: Option<Part>,
+    /// What is compiled apart from it, as users would, without any of the tests' definitions: another source,
+    /// or the C code in the README.
+    part: Option<&'static str>,
     /// Whether it is linked with the library that has feature `diagnosis`.
     diagnosis: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Part {
-    /// Another source.
-    File(&'static str),
-    /// The C code in the README.
-    Readme,
 }
 
 /// The variants, and how `tests/c/variant.h` learns of them.
@@ -56,11 +49,11 @@ const OTHERS: [Program; 5] = [
     Program::of("platform"),
     Program::of("windows"),
     Program {
-        part: Some(Part::File("driver.c")),
+        part: Some("driver.c"),
         ..Program::of("nt_kernel")
     },
     Program {
-        part: Some(Part::Readme),
+        part: Some("README.md"),
         ..Program::of("readme")
     },
 ];
@@ -127,17 +120,14 @@ impl Program {
         flags.extend(self.diagnosis.then_some("-DDIAGNOSIS=1"));
         let mut link = compiler.linker();
         link.arg(object(&source(self.source), &flags)?);
-        let part = self.part.map(|part| match part {
-            Part::File(name) => Ok(package().join("tests/c").join(name)),
-            Part::Readme => {
-                let example = folder.join("readme_example.c");
-                fs::write(&example, readme_example()?)?;
-                anyhow::Ok(example)
+        if let Some(part) = self.part {
+            let mut source = package().join("tests/c").join(part);
+            if part.ends_with(".md") {
+                source = folder.join("readme_example.c");
+                fs::write(&source, code_in(part)?)?;
             }
-        });
-        if let Some(part) = part.transpose()? {
             // Pool tags are four characters.
-            link.arg(object(&part, &["-pedantic", "-Wno-multichar"])?);
+            link.arg(object(&source, &["-pedantic", "-Wno-multichar"])?);
         }
         let program = folder.join("program");
         link.arg(archive::host(self.diagnosis)?).arg("-pthread");
@@ -164,11 +154,13 @@ pub(crate) fn cases(source: &Path) -> Vec<String> {
     names
 }
 
-/// The C code in the README, all of it as one file.
-fn readme_example() -> Result<String> {
-    let text = fs::read_to_string(package().join("README.md"))?;
-    let mut blocks = text.split("```c\n").skip(1);
-    let first = blocks.next().context("no C code in the README")?;
-    let code = |block: &str| block.split("```").next().unwrap_or_default().to_owned();
-    Ok(blocks.fold(code(first), |all, block| all + &code(block)))
+/// The C code in a text, all of it as one file.
+fn code_in(text: &str) -> Result<String> {
+    let text = fs::read_to_string(package().join(text))?;
+    let blocks = text.split("```c\n").skip(1);
+    let code: String = blocks
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    ensure!(!code.is_empty(), "no C code");
+    Ok(code)
 }
