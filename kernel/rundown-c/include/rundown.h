@@ -322,7 +322,7 @@ void rundown_ref_init(struct rundown_ref *object);
 // Like rundown_ref_init, but the object is born closed: run down, until rundown_ref_open.
 void rundown_ref_init_closed(struct rundown_ref *object);
 
-// ---- The calls, on a struct rundown and on a struct rundown_ref ----
+// ---- The calls. Each is there for both variants: what is said of one name holds for the other. ----
 
 // Takes protection: true if it was granted, false if the object is closed or full. Release it
 // once. Any context, NMI included; never allocates, blocks or disables interrupts.
@@ -340,7 +340,8 @@ RUNDOWN_MUST_USE enum rundown_status rundown_acquire(struct rundown *object);
 RUNDOWN_MUST_USE enum rundown_status rundown_ref_acquire(struct rundown_ref *object);
 
 // Like rundown_try_acquire_many, but says why not, as rundown_acquire does.
-RUNDOWN_MUST_USE enum rundown_status rundown_acquire_many(struct rundown *object, uint32_t n);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_acquire_many(struct rundown *object, uint32_t n);
 RUNDOWN_MUST_USE enum rundown_status
 rundown_ref_acquire_many(struct rundown_ref *object, uint32_t n);
 
@@ -351,7 +352,8 @@ RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held(struct rundown *object
 RUNDOWN_MUST_USE enum rundown_status rundown_ref_acquire_held(struct rundown_ref *object);
 
 // Takes `n` more, all or none, like rundown_acquire_held.
-RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held_many(struct rundown *object, uint32_t n);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_acquire_held_many(struct rundown *object, uint32_t n);
 RUNDOWN_MUST_USE enum rundown_status
 rundown_ref_acquire_held_many(struct rundown_ref *object, uint32_t n);
 
@@ -422,7 +424,8 @@ RUNDOWN_MUST_USE enum rundown_status rundown_ref_wait(struct rundown_ref *object
 // Closes the object if it is open, and says whether it has drained: RUNDOWN_STATUS_OK, or
 // _OUTSTANDING with a racy count of what is held in `*held` (which may be NULL). Never waits. Any
 // context.
-RUNDOWN_MUST_USE enum rundown_status rundown_try_wait(struct rundown *object, int64_t *held);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_try_wait(struct rundown *object, int64_t *held);
 RUNDOWN_MUST_USE enum rundown_status
 rundown_ref_try_wait(struct rundown_ref *object, int64_t *held);
 
@@ -437,8 +440,9 @@ rundown_ref_wait_deadline(struct rundown_ref *object, uint64_t deadline, int64_t
 
 // Like rundown_wait, but for one generation only. If that is over, because the object has been opened
 // again since, before this call or during it: RUNDOWN_STATUS_GENERATION_OVER, and the object was left
-// alone. RUNDOWN_STATUS_OK: it has drained, and is in that generation still. (Two owners that wait for the
-// same one may both get that, as with rundown_wait.) Contexts as rundown_wait.
+// alone. RUNDOWN_STATUS_OK: it has drained, and was not opened since. (If two owners wait for the same
+// generation, both may get that, as with rundown_wait: which one goes on is theirs to settle.) Contexts
+// as rundown_wait.
 RUNDOWN_MUST_USE enum rundown_status
 rundown_wait_generation(struct rundown *object, uint64_t generation);
 RUNDOWN_MUST_USE enum rundown_status
@@ -464,14 +468,16 @@ RUNDOWN_MUST_USE enum rundown_status rundown_ref_complete(struct rundown_ref *ob
 // protection granted from then on. RUNDOWN_STATUS_WRONG_STATE if it is open or draining. The generation
 // that begins is in `*generation` (which may be NULL, and is left alone after an error), for
 // rundown_wait_generation. Any context.
-RUNDOWN_MUST_USE enum rundown_status rundown_reinit(struct rundown *object, uint64_t *generation);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_reinit(struct rundown *object, uint64_t *generation);
 RUNDOWN_MUST_USE enum rundown_status
 rundown_ref_reinit(struct rundown_ref *object, uint64_t *generation);
 
 // Opens an object that was born closed (or completed): the same step as rundown_reinit, but not
 // legal on one that was closed and not completed: RUNDOWN_STATUS_WRONG_STATE. `generation` and
 // contexts as there.
-RUNDOWN_MUST_USE enum rundown_status rundown_open(struct rundown *object, uint64_t *generation);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_open(struct rundown *object, uint64_t *generation);
 RUNDOWN_MUST_USE enum rundown_status
 rundown_ref_open(struct rundown_ref *object, uint64_t *generation);
 
@@ -496,8 +502,8 @@ int64_t rundown_racy_held(const struct rundown *object);
 int64_t rundown_ref_racy_held(const struct rundown_ref *object);
 
 // Puts the net count of each slot into `counts`, as many as there are slots and room, and returns the
-// number of slots, which is 1 in the plain variant. Single counts may be negative; while the object drains, they go on. Racy. Any
-// context.
+// number of slots, which is 1 in the plain variant. Single counts may be negative; while the object
+// drains, they go on. Racy. Any context.
 size_t rundown_racy_counts(const struct rundown *object, int64_t *counts, size_t room);
 size_t rundown_ref_racy_counts(const struct rundown_ref *object, int64_t *counts, size_t room);
 

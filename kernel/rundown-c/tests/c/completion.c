@@ -39,16 +39,6 @@ CASE(the_close_runs_it_if_nothing_is_held)
     EQUAL(CALL(complete)(object), RUNDOWN_STATUS_OK);
 }
 
-CASE(it_may_be_left_with_a_draining_object)
-{
-    OBJECT *object = new_object(false);
-    CHECK(CALL(try_acquire)(object));
-    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
-    CALL(release)(object);
-    EQUAL(runs, 1);
-}
-
 CASE(one_completion_at_a_time)
 {
     int others = 0;
@@ -92,23 +82,6 @@ CASE(a_cancel_gives_it_back)
     EQUAL(runs, 1);
 }
 
-CASE(it_may_be_left_when_what_a_cancel_carried_over_is_released)
-{
-    OBJECT *object = start_with_object();
-    CHECK(CALL(try_acquire_many)(object, 2));
-    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_OK);
-    /* The slots count less than nothing now. */
-    CALL(release)(object);
-    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_OK);
-    CALL(release)(object);
-    EQUAL(runs, 0);
-    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
-    EQUAL(runs, 1);
-    EQUAL(host.misused, 0);
-}
-
 CASE(a_cancel_of_a_drain_without_one_gives_null)
 {
     struct rundown_completion *unrun = &completion;
@@ -121,36 +94,6 @@ CASE(a_cancel_of_a_drain_without_one_gives_null)
     EQUAL(CALL(cancel)(object, &unrun), RUNDOWN_STATUS_OK);
     CHECK(unrun == NULL);
     CALL(release)(object);
-}
-
-/* Opens the object for the next users. */
-static void next(void *object)
-{
-    EQUAL(CALL(reinit)((OBJECT *)object, NULL), RUNDOWN_STATUS_OK);
-}
-
-CASE(it_may_open_the_object_again)
-{
-    OBJECT *object = new_object(false);
-    struct rundown_completion again = RUNDOWN_COMPLETION(next, object);
-    for (int life = 0; life < 100; life++) {
-        CHECK(CALL(try_acquire)(object));
-        EQUAL(CALL(close_then)(object, &again), RUNDOWN_STATUS_OK);
-        CALL(release)(object);
-    }
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
-}
-
-CASE(waiters_return_as_ever)
-{
-    struct waiter waiter;
-    OBJECT *object = start_with_object();
-    CHECK(CALL(try_acquire)(object));
-    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
-    start_waiter(&waiter, object);
-    CALL(release)(object);
-    EQUAL(join_waiter(&waiter), RUNDOWN_STATUS_OK);
-    EQUAL(runs, 1);
 }
 
 /* The object, the completion and what they guard in one piece of memory, which the call frees. */
@@ -190,17 +133,6 @@ CASE(it_may_free_the_object_and_itself)
 }
 
 /* ---- A holder takes more ---- */
-
-CASE(a_holder_takes_more_of_an_open_object)
-{
-    OBJECT *object = new_object(false);
-    EQUAL(CALL(acquire)(object), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(acquire_held)(object), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(acquire_held_many)(object, 3), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(racy_held)(object), 5);
-    CALL(release_many)(object, 5);
-    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
-}
 
 CASE(a_holder_takes_more_while_it_drains)
 {

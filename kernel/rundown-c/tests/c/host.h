@@ -83,6 +83,13 @@ static void *host_allocate(size_t size, size_t alignment, uint32_t tag)
     return memset(memory, 0xA5, size);
 }
 
+/* Of a system that is out of memory. */
+static inline void *host_no_memory(size_t size, size_t alignment, uint32_t tag)
+{
+    (void)size, (void)alignment, (void)tag;
+    return NULL;
+}
+
 static void host_free(void *memory, size_t size)
 {
     __atomic_add_fetch(&host.freed, 1, __ATOMIC_RELAXED);

@@ -1,4 +1,4 @@
-/* The memory of objects, how much they can count, and a counter per CPU. */
+/* The memory of objects, and how much they can count. */
 #include "variant.h"
 
 __attribute__((aligned(RUNDOWN_ALIGNMENT))) static char block[RUNDOWN_SIZE(4) + RUNDOWN_ALIGNMENT];
@@ -120,17 +120,11 @@ CASE(allocate_without_slots_or_with_too_many)
     EQUAL(host.allocated, 0);
 }
 
-static void *no_memory(size_t size, size_t alignment, uint32_t tag)
-{
-    (void)size, (void)alignment, (void)tag;
-    return NULL;
-}
-
 CASE(allocate_when_there_is_no_memory)
 {
     struct rundown *object = (struct rundown *)(void *)block;
     struct rundown_platform platform = host_platform();
-    platform.allocate = no_memory;
+    platform.allocate = host_no_memory;
     host_lend(platform);
     EQUAL(rundown_allocate(1, 0, &object), RUNDOWN_STATUS_NO_MEMORY);
     CHECK(object == NULL);
@@ -172,30 +166,6 @@ CASE(allocate_and_free_without_an_allocator)
     CHECK(object == NULL);
     EQUAL(rundown_free(new_object(false)), RUNDOWN_STATUS_NO_ALLOCATOR);
     EQUAL(rundown_free(NULL), RUNDOWN_STATUS_OK);
-}
-
-/* ---- A counter per CPU ---- */
-
-CASE(counts_are_per_cpu_and_may_be_negative)
-{
-    int64_t counts[HOST_CPUS];
-    struct rundown *object = start_with_object();
-    host_cpu = 1;
-    CHECK(rundown_try_acquire_many(object, 5));
-    host_cpu = 3;
-    rundown_release_many(object, 2);
-    EQUAL(rundown_racy_counts(object, counts, HOST_CPUS), HOST_CPUS);
-    EQUAL(counts[0], 0);
-    EQUAL(counts[1], 5);
-    EQUAL(counts[2], 0);
-    EQUAL(counts[3], -2);
-    /* No more than there is room for. */
-    counts[1] = 77;
-    EQUAL(rundown_racy_counts(object, counts, 1), HOST_CPUS);
-    EQUAL(counts[1], 77);
-    EQUAL(rundown_racy_held(object), 3);
-    rundown_release_many(object, 3);
-    EQUAL(rundown_wait(object), RUNDOWN_STATUS_OK);
 }
 
 CASE(a_cpu_index_out_of_range_is_harmless)

@@ -213,3 +213,62 @@ CASE(completions_against_releases)
     }
     stop_users(threads);
 }
+
+/* An owner that waits for one generation, in a thread. */
+struct late {
+    OBJECT *object;
+    uint64_t generation;
+    enum rundown_status status;
+};
+
+static void *wait_for_a_generation(void *argument)
+{
+    struct late *late = (struct late *)argument;
+    late->status = CALL(wait_generation)(late->object, late->generation);
+    return NULL;
+}
+
+CASE(a_wait_for_a_generation_ends_by_the_last_release_or_a_cancel)
+{
+    OBJECT *object = start_with_object();
+    struct late late = {object, 0, RUNDOWN_STATUS_OK};
+    pthread_t thread;
+    CHECK(CALL(try_acquire)(object));
+    thread = host_spawn(wait_for_a_generation, &late);
+    host_await_sleepers(1);
+    CHECK(!CALL(try_acquire)(object));
+    EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_OK);
+    host_join(thread);
+    EQUAL(late.status, RUNDOWN_STATUS_CANCELLED);
+    /* Still the same. */
+    EQUAL(CALL(get_generation)(object), late.generation);
+    thread = host_spawn(wait_for_a_generation, &late);
+    host_await_sleepers(2);
+    CALL(release)(object);
+    host_join(thread);
+    EQUAL(late.status, RUNDOWN_STATUS_OK);
+}
+
+/* Two owners, both of the same generation: the later one must not close what the earlier one has opened. */
+CASE(of_two_owners_of_a_generation_one_opens_the_next)
+{
+    OBJECT *object = start_with_object();
+    struct late late = {object, 0, RUNDOWN_STATUS_OK};
+    int over = 0, drained = 0;
+    for (int round = 0; round < 1000 || over == 0; round++) {
+        uint64_t next;
+        pthread_t thread = host_spawn(wait_for_a_generation, &late);
+        /* Before the other one, at the same time, or after it. */
+        for (int i = 0; i < round % 50; i++)
+            sched_yield();
+        EQUAL(CALL(wait_generation)(object, late.generation), RUNDOWN_STATUS_OK);
+        EQUAL(CALL(reinit)(object, &next), RUNDOWN_STATUS_OK);
+        host_join(thread);
+        CHECK(late.status == RUNDOWN_STATUS_OK || late.status == RUNDOWN_STATUS_GENERATION_OVER);
+        late.status == RUNDOWN_STATUS_OK ? drained++ : over++;
+        EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
+        EQUAL(CALL(get_generation)(object), next);
+        late.generation = next;
+    }
+    printf("%d over, %d drained\n", over, drained);
+}

@@ -64,16 +64,10 @@ CASE(allocate_stands_for_sizeof_and_initialize)
     EQUAL(host.misused, 0);
 }
 
-static void *no_memory(size_t size, size_t alignment, uint32_t tag)
-{
-    (void)size, (void)alignment, (void)tag;
-    return NULL;
-}
-
 CASE(allocate_returns_null_if_it_fails)
 {
     struct rundown_platform platform = host_platform();
-    platform.allocate = no_memory;
+    platform.allocate = host_no_memory;
     host_lend(platform);
     CHECK(ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0) == NULL);
     EQUAL(host.misused, 0);
