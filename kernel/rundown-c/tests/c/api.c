@@ -16,25 +16,20 @@ CASE(acquire_and_release_in_other_portions)
     EQUAL(host.misused, 0);
 }
 
-CASE(acquire_of_none_asks_whether_open)
+CASE(closed_refuses_and_says_so)
 {
     OBJECT *object = new_object(false);
+    /* Of none: only asks. */
     CHECK(CALL(try_acquire_many)(object, 0));
     EQUAL(CALL(acquire_many)(object, 0), RUNDOWN_STATUS_OK);
     EQUAL(CALL(racy_held)(object), 0);
     EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
-    CHECK(!CALL(try_acquire_many)(object, 0));
-    EQUAL(CALL(acquire_many)(object, 0), RUNDOWN_STATUS_CLOSED);
-}
-
-CASE(closed_refuses_and_says_so)
-{
-    OBJECT *object = new_object(false);
-    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
     CHECK(!CALL(try_acquire)(object));
-    CHECK(!CALL(try_acquire_many)(object, 3));
     EQUAL(CALL(acquire)(object), RUNDOWN_STATUS_CLOSED);
-    EQUAL(CALL(acquire_many)(object, 3), RUNDOWN_STATUS_CLOSED);
+    for (uint32_t n = 0; n < 4; n++) {
+        CHECK(!CALL(try_acquire_many)(object, n));
+        EQUAL(CALL(acquire_many)(object, n), RUNDOWN_STATUS_CLOSED);
+    }
     EQUAL(CALL(racy_held)(object), 0);
 }
 
@@ -58,26 +53,6 @@ CASE(counts_are_per_cpu_and_may_be_negative)
     EQUAL(CALL(racy_held)(object), 3);
     CALL(release_many)(object, 3);
     EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
-}
-
-CASE(states_of_a_life)
-{
-    OBJECT *object = new_object(false);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
-    CHECK(CALL(try_acquire)(object));
-    CHECK(!CALL(is_drained)(object));
-    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_DRAINING);
-    CHECK(!CALL(is_drained)(object));
-    CALL(release)(object);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_DRAINED);
-    CHECK(CALL(is_drained)(object));
-    EQUAL(CALL(complete)(object), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_RUN_DOWN);
-    CHECK(CALL(is_drained)(object));
-    EQUAL(CALL(reinit)(object, NULL), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
-    CHECK(!CALL(is_drained)(object));
 }
 
 /* The steps of an owner that are legal in some states only. */
@@ -109,6 +84,7 @@ static OBJECT *brought_to(enum rundown_state state)
     if (state == RUNDOWN_STATE_RUN_DOWN)
         EQUAL(CALL(complete)(object), RUNDOWN_STATUS_OK);
     EQUAL(CALL(get_state)(object), state);
+    EQUAL(CALL(is_drained)(object), state == RUNDOWN_STATE_DRAINED || state == RUNDOWN_STATE_RUN_DOWN);
     return object;
 }
 
@@ -201,42 +177,14 @@ CASE(wait_with_a_deadline_without_a_clock)
     EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
 }
 
-CASE(cancel_opens_again_and_ends_the_waits)
-{
-    struct waiter waiters[2];
-    OBJECT *object = start_with_object();
-    CHECK(CALL(try_acquire)(object));
-    for (int i = 0; i < 2; i++)
-        start_waiter(&waiters[i], object);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_DRAINING);
-    EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_OK);
-    for (int i = 0; i < 2; i++)
-        EQUAL(join_waiter(&waiters[i]), RUNDOWN_STATUS_CANCELLED);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
-    EQUAL(CALL(racy_held)(object), 1);
-    CHECK(CALL(try_acquire)(object));
-    CALL(release_many)(object, 2);
-    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
-    EQUAL(host.misused, 0);
-}
-
-CASE(born_closed_and_opened)
-{
-    OBJECT *object = new_object(true);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_RUN_DOWN);
-    CHECK(!CALL(try_acquire)(object));
-    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(open)(object, NULL), RUNDOWN_STATUS_OK);
-    CHECK(CALL(try_acquire)(object));
-    CALL(release)(object);
-}
-
 /* ---- One generation ---- */
 
 CASE(what_opens_an_object_says_which_generation_begins)
 {
     uint64_t first = 77, second = 77;
     OBJECT *object = new_object(true);
+    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_RUN_DOWN);
+    CHECK(!CALL(try_acquire)(object));
     EQUAL(CALL(get_generation)(object), 0);
     EQUAL(CALL(reinit)(object, &first), RUNDOWN_STATUS_OK);
     EQUAL(CALL(get_generation)(object), first);

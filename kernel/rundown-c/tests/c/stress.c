@@ -175,7 +175,11 @@ CASE(waiters_against_cancels)
         EQUAL(join_waiter(&first), RUNDOWN_STATUS_CANCELLED);
         EQUAL(join_waiter(&second), RUNDOWN_STATUS_CANCELLED);
     }
+    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
     EQUAL(CALL(racy_held)(object), 1);
+    CHECK(CALL(try_acquire)(object));
+    CALL(release_many)(object, 2);
+    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
     EQUAL(host.misused, 0);
 }
 
