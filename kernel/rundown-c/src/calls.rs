@@ -12,8 +12,9 @@ use crate::plain::{self, rundown_ref};
 use crate::platform::{self, Sleep};
 use crate::size_t;
 
-/// Exports each call under two names: for a `struct rundown`, and for a `struct rundown_ref`. The body
-/// gets the object, a `Rundown` with the methods that both variants have.
+/// Exports each call under two names: for a `struct rundown`, and for a `struct rundown_ref`. `mut object` or
+/// `const object` is the caller's pointer, and in the body the object: a `Rundown`, with the methods that both
+/// variants have.
 macro_rules! calls {
     ($(
         $(#[$attribute:meta])*
