@@ -8,11 +8,12 @@ pub(crate) mod stack;
 mod window;
 
 use core::{
-    slice,
+    mem, slice,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use bootloader_api::{BootInfo, info::MemoryRegionKind};
+use bootloader_api::{BootInfo, info::MemoryRegion};
+use pvh::regions::keep_usable_pages;
 
 pub(crate) use frames::FRAMES;
 pub(crate) use registers::map_registers;
@@ -37,25 +38,23 @@ pub(crate) fn ramdisk(boot_info: &BootInfo) -> &'static [u8] {
     unsafe { slice::from_raw_parts(address as *const u8, boot_info.ramdisk_len as usize) }
 }
 
-/// Takes over the memory. Once, on the BSP.
+/// Takes over the memory, and the loader's map of it. Once, on the BSP.
 ///
 /// # Panics
 /// If the loader has not mapped physical memory, or left too little.
-pub(crate) fn init(boot_info: &BootInfo) {
+pub(crate) fn init(boot_info: &mut BootInfo) {
     let offset = boot_info
         .physical_memory_offset
         .into_option()
         .expect("BOOTLOADER_CONFIG asks the loader to map physical memory");
     window::init(offset);
-    let usable = boot_info
-        .memory_regions
-        .iter()
-        .filter(|region| region.kind == MemoryRegionKind::Usable);
-    USABLE.store(
-        usable.clone().map(|region| region.end - region.start).sum(),
-        Ordering::Relaxed,
-    );
-    frames::FRAMES.init(usable.map(|region| region.start..region.end));
+    let regions = mem::replace(&mut boot_info.memory_regions, (&mut [] as &mut [_]).into());
+    let regions: &'static mut [MemoryRegion] = regions.into();
+    let usable = keep_usable_pages(regions);
+    let usable = &mut regions[..usable];
+    let bytes = usable.iter().map(|region| region.end - region.start).sum();
+    USABLE.store(bytes, Ordering::Relaxed);
+    frames::FRAMES.init(usable);
     stack::init(boot_info);
     heap::init();
 }
