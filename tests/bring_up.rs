@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         case.also(move |report| index_table_is_right(report, &shape))
     });
     let cases = cases.chain(modes()).chain(without_a_list());
+    let cases = cases.chain(memory());
     tests::main("bring_up", cases.collect())
 }
 
@@ -119,6 +120,28 @@ fn without_a_list() -> impl Iterator<Item = Case> {
             )
         })
     })
+}
+
+/// Too little memory for the stacks of all CPUs, and more than one level-3 table of page tables reaches.
+fn memory() -> impl Iterator<Item = Case> {
+    let little = Case::new("bring_up", "64").named("little_memory");
+    let little = little.memory_mib(12).also(|report| {
+        let online = cpus::rows(report).len();
+        ensure!((2..64).contains(&online), "{online} of 64 CPUs online");
+        let left_out = format!("no memory for the stacks of {} CPUs", 64 - online);
+        log_has(report, &[&left_out])
+    });
+    // The host has to back only what is written.
+    const GIB: u32 = 2500;
+    let backend = format!("memory-backend-ram,id=much,size={GIB}G,reserve=off");
+    let much = Case::new("bring_up", "2").named("much_memory").tcg();
+    let much = much.memory_mib(GIB << 10).cpu("max,phys-bits=46");
+    let much = much.qemu(["-object", &backend, "-machine", "memory-backend=much"]);
+    [
+        little,
+        much.also(move |report| cpus::are_online(report, 2, 2).map(drop)),
+    ]
+    .into_iter()
 }
 
 /// Every CPU is there, with the APIC ID that its place makes of it. (What else the host's own CPU model

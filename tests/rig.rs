@@ -187,6 +187,10 @@ fn unfit_machines() -> impl Iterator<Item = Case> {
             .memory_mib(4)
             .expecting(|report| unfit(report, &["too little memory"])),
         guest()
+            .named("no_local_apic")
+            .qemu(["-cpu", "max,-apic"])
+            .expecting(|report| unfit(report, &["no local APIC", "-cpu max"])),
+        guest()
             .named("no_long_mode")
             .qemu(["-cpu", "qemu32"])
             .expecting(|report| unfit(report, &["no long mode", "-cpu max"])),

@@ -60,8 +60,7 @@ enum Command {
     /// once, under all variants of protection and with bare instructions; teardowns; barriers. Says
     /// which figures mean something on this machine.
     Bench(BenchArgs),
-    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn; and,
-    /// if a kernel is named, how long Linux takes in the same QEMU.
+    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn.
     BringUp(BringUpArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,

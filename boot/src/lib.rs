@@ -19,7 +19,6 @@ mod action;
 mod child;
 pub mod cli;
 pub mod guest;
-mod linux;
 pub mod machine;
 mod monitor;
 pub mod outcome;

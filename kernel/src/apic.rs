@@ -14,7 +14,7 @@ use core::{
 
 pub(crate) use bringup::{Ipi, Target};
 use bringup::{Lint, LocalApic};
-use protocol::options::ApicMode;
+use protocol::{exit::ExitCode, options::ApicMode};
 use raw_cpuid::CpuId;
 use x86_64::{
     VirtAddr,
@@ -22,7 +22,15 @@ use x86_64::{
     structures::paging::PageTableFlags,
 };
 
-use crate::{cpu::ApicId, firmware::nmi_pins, interrupts::vector, log, memory::mapping};
+use self::mode::{X_APIC, X2_APIC, switch_on};
+use crate::{
+    cpu::ApicId,
+    emergency::exit,
+    hook::Hook,
+    interrupts::{self, Frame, vector},
+    log,
+    memory::mapping,
+};
 
 /// How often the timer interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +64,6 @@ const LVT_PERIODIC: u32 = 1 << 17;
 /// run, so Relaxed everywhere.
 static MODE: AtomicU64 = AtomicU64::new(UNKNOWN);
 const UNKNOWN: u64 = 0;
-const X_APIC: u64 = 1;
-const X2_APIC: u64 = 2;
 
 /// What the timer's input clock is divided by: 32 bits then last for a minute at 1 GHz.
 pub(crate) const TIMER_DIVIDER: u64 = 16;
@@ -97,18 +103,15 @@ pub(crate) fn local() -> LocalApic {
     unsafe { LocalApic::at(page) }
 }
 
-/// Finds the BSP's APIC and switches it on.
-///
-/// # Panics
-/// On a CPU without APIC.
+/// Finds the BSP's APIC and switches it on. Ends the kernel on a CPU without one.
 pub(crate) fn init(asked: ApicMode) {
     let features = CpuId::new()
         .get_feature_info()
         .expect("CPUID leaf 1 exists with long mode");
-    assert!(
-        features.has_apic(),
-        "this CPU has no local APIC (QEMU: -cpu max)"
-    );
+    if !features.has_apic() {
+        log!("this CPU has no local APIC (QEMU: -cpu max)");
+        exit(ExitCode::Unfit);
+    }
     let mode = mode::choose(asked, &features);
     if mode == X_APIC {
         let (base, _) = ApicBase::read();
@@ -162,18 +165,15 @@ pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
-    // Bit 8: software enable. Before the pins: as long as it is clear, which it is after INIT, no entry of the
-    // vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
+    // Bit 8: software enable. Before the pins, which are the caller's: as long as it is clear, which it is after
+    // INIT, no entry of the vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
-    nmi_pins::program();
 }
 
 /// What one of the two pins is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pin {
     Masked,
-    /// What the 8259s ask for, at the vector that they name.
-    Legacy,
     /// NMIs from the board. They are edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
     Nmi {
         active_low: bool,
@@ -185,7 +185,6 @@ pub(crate) fn set_pin(lint: Lint, pin: Pin) {
     const ACTIVE_LOW: u32 = 1 << 13;
     let value = match pin {
         Pin::Masked => LVT_MASKED,
-        Pin::Legacy => 0b111 << 8,
         Pin::Nmi { active_low: true } => NMI_DELIVERY | ACTIVE_LOW,
         Pin::Nmi { active_low: false } => NMI_DELIVERY,
     };
@@ -218,13 +217,17 @@ pub(crate) fn end_leftovers() {
     }
 }
 
-/// Sets a flag in the APIC's base register, if it is not set.
-fn switch_on(flag: ApicBaseFlags) {
-    let (base, flags) = ApicBase::read();
-    if !flags.contains(flag) {
-        // SAFETY: the callers switch on what CPUID has; the page stays where it is mapped.
-        unsafe { ApicBase::write(base, flags | flag) };
-    }
+/// Has `handler` called, as a handler, on interrupts with this vector, which are ended before that.
+pub(crate) fn set_handler(vector: u8, handler: fn()) {
+    static HANDLERS: [Hook; 256] = [const { Hook::none() }; 256];
+    HANDLERS[usize::from(vector)].set(Some(handler));
+    let end_and_call = |frame: &mut Frame, _| {
+        end_of_interrupt();
+        if let Some(handler) = HANDLERS[frame.vector as usize].get() {
+            handler();
+        }
+    };
+    interrupts::set_hook(vector, Some(end_and_call));
 }
 
 /// Tells the APIC that the handler of an ordinary interrupt has taken it.

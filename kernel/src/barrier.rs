@@ -17,7 +17,7 @@
 //! its crate. There is no lock and no leader: a handler that interrupts a caller may itself be one.
 //!
 //! - A caller with interrupts off serves the requests made to it while it waits, so callers that wait
-//!   for each other all return. So does [`ipi::call`](crate::ipi::call), and a CPU that
+//!   for each other all return. So does [`ipi::call`], and a CPU that
 //!   [waits](crate::platform::Halt) with interrupts off.
 //! - A CPU in `hlt` is woken by the interrupt, and sleeps on.
 //! - A CPU that has interrupts off for long is sent an NMI after 100 ms, which callers share, too.
@@ -33,11 +33,25 @@ use rundown::per_cpu::{Round, Rounds};
 
 use crate::{
     apic::{self, Ipi, Target},
-    clock,
-    cpu::{self, CpuIndex, CpuLocal},
+    cpu::{self, CpuIndex},
+    emergency,
     interrupts::{self, vector},
-    log,
+    ipi, log,
+    per_cpu::per_cpu,
+    time,
 };
+
+per_cpu! {
+    static ANSWERS: Answers = Answers::none();
+}
+
+/// Takes over the barriers' interrupts, and lets CPUs answer while they wait for others. Before the BSP has a
+/// table of interrupts.
+pub(crate) fn init() {
+    ipi::WHILE_WAITING.set(Some(serve));
+    ipi::ON_NMI.set(Some(on_nmi));
+    apic::set_handler(vector::BARRIER, serve);
+}
 
 /// Returns when every other CPU has passed a barrier.
 ///
@@ -55,7 +69,8 @@ pub fn all() {
     let Err(Silent { cpu }) = call.wait_until(call.begun + REPORT_AFTER_NS) else {
         return;
     };
-    if cpu::area(cpu).is_some_and(|area| !area.barrier.reported.swap(true, Ordering::Relaxed)) {
+    let answers = ANSWERS.of(cpu);
+    if answers.is_some_and(|answers| !answers.reported.swap(true, Ordering::Relaxed)) {
         log!(
             "barrier: {cpu} ({}) has not answered for {} ms, nor to an NMI; waiting on",
             cpu::apic_id(cpu),
@@ -69,11 +84,10 @@ pub fn all() {
 /// Whether a barrier may be called here: anywhere but in an NMI handler. Any context.
 #[must_use]
 pub fn is_legal() -> bool {
-    // Relaxed: only this CPU writes it.
-    !cpu::local().in_nmi.load(Ordering::Relaxed)
+    !ipi::in_nmi()
 }
 
-/// As [`all`], but gives up at a deadline, in [nanoseconds since boot](clock::nanos).
+/// As [`all`], but gives up at a deadline, in [nanoseconds since boot](time::nanos).
 ///
 /// # Errors
 /// [`Silent`], if a CPU has not answered by then: there has been no barrier.
@@ -120,7 +134,9 @@ pub fn statistics() -> Statistics {
 /// 0 for a CPU that is not there. Racy. For tests.
 #[must_use]
 pub fn racy_answered(cpu: CpuIndex) -> u64 {
-    cpu::area(cpu).map_or(0, |area| area.barrier.rounds.racy_latest())
+    ANSWERS
+        .of(cpu)
+        .map_or(0, |answers| answers.rounds.racy_latest())
 }
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -137,7 +153,7 @@ static ROUNDS: Rounds = Rounds::new();
 
 /// One CPU's side.
 #[derive(Debug)]
-pub(crate) struct Answers {
+struct Answers {
     rounds: rundown::per_cpu::Answers,
     /// An NMI is sent, or is about to be, that it has not taken.
     nmi_sent: AtomicBool,
@@ -158,15 +174,14 @@ impl Call {
         assert!(is_legal(), "a barrier in an NMI handler");
         let call = Self {
             round: ROUNDS.begin(),
-            begun: clock::nanos(),
+            begun: time::nanos(),
         };
         // Who comes online after this sees what this CPU did before; who has left, or leaves and does not see
-        // the round, is not waited for. Pairs with the fences in `cpu::set_online` and
-        // `smp::hotplug::leave`.
+        // the round, is not waited for. Pairs with the fences in `cpu::set_online` and `cpu::set_offline`.
         fence(Ordering::SeqCst);
         let sent = others()
-            .filter(|(_, area)| !call.is_answered(area))
-            .filter(|(cpu, area)| area.barrier.ask(*cpu))
+            .filter(|(cpu, answers)| !call.is_answered(*cpu, answers))
+            .filter(|(cpu, answers)| answers.ask(*cpu))
             .count() as u64;
         CALLS.fetch_add(1, Ordering::Relaxed);
         SENDERS.fetch_add((sent > 0).into(), Ordering::Relaxed);
@@ -176,19 +191,19 @@ impl Call {
 
     fn wait_until(&self, deadline: u64) -> Result<(), Silent> {
         // One after the other: meanwhile the rest answers.
-        for (cpu, area) in others() {
+        for (cpu, answers) in others() {
             let mut nmi_at = self.begun + NMI_AFTER_NS;
-            while !self.is_answered(area) && cpu::is_online(cpu) {
+            while !self.is_answered(cpu, answers) && cpu::is_online(cpu) {
                 if !interrupts::enabled() {
                     serve();
                 }
-                let now = clock::nanos();
+                let now = time::nanos();
                 if now >= deadline {
                     return Err(Silent { cpu });
                 }
                 if now >= nmi_at {
                     nmi_at = u64::MAX;
-                    area.barrier.send_nmi(cpu);
+                    answers.send_nmi(cpu);
                 }
                 core::hint::spin_loop();
             }
@@ -197,14 +212,13 @@ impl Call {
     }
 
     /// Whether the CPU has answered this round, or will never do anything again.
-    fn is_answered(&self, area: &CpuLocal) -> bool {
-        // Acquire: pairs with the store in `exit::halt`.
-        area.barrier.rounds.has_answered(self.round) || area.stopped.load(Ordering::Acquire)
+    fn is_answered(&self, cpu: CpuIndex, answers: &Answers) -> bool {
+        answers.rounds.has_answered(self.round) || emergency::has_stopped(cpu)
     }
 }
 
 impl Answers {
-    pub(crate) const fn none() -> Self {
+    const fn none() -> Self {
         Self {
             rounds: rundown::per_cpu::Answers::new(),
             nmi_sent: AtomicBool::new(false),
@@ -245,7 +259,7 @@ impl Answers {
     ///
     /// NMIs from elsewhere that come together with a barrier's cannot be told from it. If two become
     /// one, that one counts as the barrier's; if both are taken, the first does.
-    pub(crate) fn take_nmi(&self) -> bool {
+    fn take_nmi(&self) -> bool {
         // Acquire: pairs with `send_nmi`.
         self.nmi_sent.swap(false, Ordering::Acquire)
     }
@@ -256,15 +270,15 @@ impl Answers {
 pub(crate) fn catch_up(cpu: CpuIndex) {
     // Either the caller of a barrier has seen the CPU online and asks it himself, or what follows finds his
     // round begun: the fence in `Call::begin` and the one in `cpu::set_online`, which is behind this CPU.
-    if let Some(area) = cpu::area(cpu) {
-        area.barrier.ask(cpu);
+    if let Some(answers) = ANSWERS.of(cpu) {
+        answers.ask(cpu);
     }
 }
 
 /// Answers what this CPU has been asked. Its code is in no restartable sequence, so it is as good as an
 /// interrupt. Any context; one may interrupt another.
 pub(crate) fn serve() {
-    let answers = &cpu::local().barrier;
+    let answers = ANSWERS.here();
     answers.rounds.answer(&ROUNDS);
     // Relaxed: for the log only.
     if answers.reported.load(Ordering::Relaxed) {
@@ -272,7 +286,15 @@ pub(crate) fn serve() {
     }
 }
 
-/// The other CPUs that run, and their areas.
-fn others() -> impl Iterator<Item = (CpuIndex, &'static CpuLocal)> {
-    cpu::others().filter_map(|cpu| Some((cpu, cpu::area(cpu)?)))
+/// Answers on an NMI. Whether that may be one for a barrier.
+fn on_nmi() -> bool {
+    // First this, then the answer: a caller that found an NMI on its way, and sent none, is answered by this one.
+    let for_barrier = ANSWERS.here().take_nmi();
+    serve();
+    for_barrier
+}
+
+/// The other CPUs that run, and their answers.
+fn others() -> impl Iterator<Item = (CpuIndex, &'static Answers)> {
+    cpu::others().filter_map(|cpu| Some((cpu, ANSWERS.of(cpu)?)))
 }

@@ -13,10 +13,10 @@
 //! | I/O APICs | entries that are not masked | masked, all but those for the firmware itself (SMI) | [`ioapic`] |
 //! | HPET | timers that interrupt; replacement of 8254 and clock chip | both off, the counter runs on | `hpet` |
 //! | local APIC | interrupts in service that nobody will end | ended | [`apic`] |
-//! | | interrupts that had come before all this | taken as strays | `interrupts::unasked` |
+//! | | interrupts that had come before all this | taken as strays | [`unexpected`] |
 //!
 //! After that nothing interrupts that the kernel has not asked for; what does nevertheless is
-//! [counted](crate::interrupts::stray) and survived. The firmware keeps what it needs for itself: its
+//! [counted](unexpected::stray) and survived. The firmware keeps what it needs for itself: its
 //! system management interrupts and the temperature sensors' entry.
 
 pub(crate) mod hpet;
@@ -24,8 +24,8 @@ pub(crate) mod nmi_pins;
 
 use crate::{
     acpi, apic, cpu,
-    interrupts::{pic, unasked},
-    ioapic,
+    interrupts::{self, pic},
+    ioapic, unexpected,
 };
 
 /// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP, when the
@@ -36,15 +36,15 @@ pub(crate) fn take_over() {
         nmi_pins::init(madt, cpu::map());
     }
     silence();
-    unasked::tell_of_nmi();
+    unexpected::tell_of_nmi();
 }
 
-/// Silences all interrupts of devices, [routed](ioapic::route) ones included, and sets up this CPU's pins.
+/// Silences all interrupts of devices, and sets up this CPU's pins.
 /// One that has been sent before may still come.
 ///
 /// On one CPU at a time; thread or interrupt context, not NMI.
 pub fn silence() {
-    crate::interrupts::without(|| {
+    interrupts::without(|| {
         pic::mask();
         // The controllers first: what the timers still ask for meanwhile goes nowhere.
         ioapic::silence();

@@ -2,16 +2,50 @@
 
 use core::{
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence},
 };
 
 use crate::{
     apic::{self, Ipi, Target},
-    barrier, clock,
     cpu::{self, CpuIndex},
-    exit,
-    interrupts::{self, Frame, Hook, vector},
+    emergency,
+    hook::Hook,
+    interrupts::{self, Frame, vector},
+    per_cpu::per_cpu,
+    time, unexpected,
 };
+
+per_cpu! {
+    /// Wake interrupts taken.
+    static WAKES: AtomicU64 = AtomicU64::new(0);
+    /// Calls that other CPUs ask for.
+    static CALLS: AtomicPtr<Call> = AtomicPtr::new(ptr::null_mut());
+    /// An NMI is on its way that is to run the handler.
+    static NMI_ASKED: AtomicBool = AtomicBool::new(false);
+    /// In an NMI handler. Own CPU only.
+    static IN_NMI: AtomicBool = AtomicBool::new(false);
+    /// It has been sent the NMI that stops it.
+    static STOP_SENT: AtomicBool = AtomicBool::new(false);
+}
+
+/// What a CPU does for others while it waits with interrupts off. Any context.
+pub(crate) static WHILE_WAITING: Hook = Hook::none();
+
+/// What a CPU does for others on any NMI. Whether the NMI may have been sent for that.
+pub(crate) static ON_NMI: Hook<fn() -> bool> = Hook::none();
+
+/// Takes over the interrupts between CPUs, and NMIs. Before the BSP has a table of interrupts: NMIs may
+/// come as soon as it has.
+pub(crate) fn init() {
+    emergency::STOP_OTHERS.set(Some(stop_others));
+    emergency::OWN_APIC_ID.set(Some(|| apic::try_id().map(cpu::ApicId::get)));
+    interrupts::set_hook(vector::NMI, Some(|frame, _| on_nmi(frame)));
+    apic::set_handler(vector::CALL, serve_calls);
+    apic::set_handler(vector::WAKE, || {
+        let wakes = WAKES.here();
+        wakes.store(wakes.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    });
+}
 
 /// Gets a CPU out of `hlt`. It takes an interrupt that does nothing else.
 ///
@@ -23,7 +57,7 @@ pub fn wake(cpu: CpuIndex) {
 /// How many wake interrupts this CPU has taken.
 #[must_use]
 pub fn wakes_taken(cpu: CpuIndex) -> u64 {
-    cpu::area(cpu).map_or(0, |area| area.wakes.load(Ordering::Relaxed))
+    WAKES.count_of(cpu)
 }
 
 /// Calls `function` in interrupt context on `cpu` (this one included) and returns when it has run.
@@ -46,24 +80,26 @@ pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
 /// # Errors
 /// [`NotOnline`]: the function has not been run, and will not be.
 pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOnline> {
-    let area = cpu::area(cpu).filter(|_| cpu::is_online(cpu));
-    let area = area.ok_or(NotOnline)?;
+    let calls = CALLS.of(cpu).filter(|_| cpu::is_online(cpu));
+    let calls = calls.ok_or(NotOnline)?;
     let call = Call::new(function);
-    call.push(&area.calls);
+    call.push(calls);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::CALL));
-    // Pairs with the fence in `smp::hotplug::leave`: either this CPU sees below that the other one has left,
+    // Pairs with the fence in `cpu::set_offline`: either this CPU sees below that the other one has left,
     // or that one sees the call.
     fence(Ordering::SeqCst);
     // Acquire: pairs with the store in `serve_calls`; what the function did is visible.
     while !call.done.load(Ordering::Acquire) {
         if !cpu::is_online(cpu) {
-            refuse_calls(&area.calls);
+            refuse_calls(calls);
         }
         if !interrupts::enabled() {
             // Not in a handler, but what it calls is promised interrupt context.
             interrupts::as_handler(serve_calls);
-            // The other CPU may have interrupts off, too, and wait for this one at a barrier.
-            barrier::serve();
+            // The other CPU may have interrupts off, too, and wait for this one, for example at a barrier.
+            if let Some(serve) = WHILE_WAITING.get() {
+                serve();
+            }
         }
         core::hint::spin_loop();
     }
@@ -79,7 +115,7 @@ pub struct NotOnline;
 
 /// A call on its caller's stack, linked into the list of the CPU that is to run it.
 #[derive(Debug)]
-pub(crate) struct Call {
+struct Call {
     function: *const (dyn Fn() + Sync),
     next: AtomicPtr<Call>,
     done: AtomicBool,
@@ -122,11 +158,11 @@ impl Call {
 /// Runs the calls that others have made to this CPU, the oldest first. As a handler. On a CPU that is not
 /// online (a caller may be late to notice), refuses them.
 pub(crate) fn serve_calls() {
-    if !cpu::local().online.load(Ordering::Relaxed) {
-        return refuse_calls(&cpu::local().calls);
+    if !cpu::is_online_here() {
+        return refuse_calls(CALLS.here());
     }
     // Acquire: pairs with `push`.
-    let mut newest = cpu::local().calls.swap(ptr::null_mut(), Ordering::Acquire);
+    let mut newest = CALLS.here().swap(ptr::null_mut(), Ordering::Acquire);
     let mut oldest = ptr::null_mut();
     // Newest first, as it was pushed: turn it round.
     // SAFETY: every call in the list lives until its `done` is set, since its caller waits for
@@ -147,9 +183,25 @@ pub(crate) fn serve_calls() {
     }
 }
 
+/// Refuses the calls that others have made to this CPU: when it leaves.
+pub(crate) fn refuse_own_calls() {
+    refuse_calls(CALLS.here());
+}
+
+/// Forgets what this CPU has been asked before it was started (again): by a CPU that did not know that it had left,
+/// or by interrupts that INIT has swept away.
+pub(crate) fn forget() {
+    IN_NMI.here().store(false, Ordering::Relaxed);
+    NMI_ASKED.here().store(false, Ordering::Relaxed);
+    if let Some(on_nmi) = ON_NMI.get() {
+        on_nmi();
+    }
+    refuse_own_calls();
+}
+
 /// Takes the calls in the list of a CPU that has left: they are not run. By a caller, or by that CPU when it
 /// leaves and when it comes back; of several, each call is taken by one.
-pub(crate) fn refuse_calls(list: &AtomicPtr<Call>) {
+fn refuse_calls(list: &AtomicPtr<Call>) {
     // Acquire: pairs with `push`.
     let mut next = list.swap(ptr::null_mut(), Ordering::Acquire);
     // SAFETY: as in `serve_calls`: a call lives until it is done, and the list is this caller's now.
@@ -168,29 +220,28 @@ static STOPPING: AtomicU32 = AtomicU32::new(0);
 /// whether all have answered within a second.
 ///
 /// Any CPU, any context.
-pub(crate) fn stop_others() -> bool {
+fn stop_others() -> bool {
     const PATIENCE_NS: u64 = 1_000_000_000;
     STOPPING.store(cpu::current().get() as u32 + 1, Ordering::SeqCst);
-    let deadline = clock::nanos() + PATIENCE_NS;
+    let deadline = time::nanos() + PATIENCE_NS;
     loop {
         let mut all = true;
         // The BSP comes first. Once it has stopped, no CPU comes online any more; those that did meanwhile
         // get their NMI now.
         for other in cpu::others() {
-            let Some(area) = cpu::area(other) else {
+            let Some(sent) = STOP_SENT.of(other) else {
                 continue;
             };
             // Relaxed: one is enough, whoever sends it.
-            if !area.stop_sent.swap(true, Ordering::Relaxed) {
+            if !sent.swap(true, Ordering::Relaxed) {
                 apic::send(Target::One(cpu::apic_id(other)), Ipi::Nmi);
             }
-            // Acquire: pairs with the store in `exit::halt`.
-            all &= area.stopped.load(Ordering::Acquire);
+            all &= emergency::has_stopped(other);
         }
         if all {
             return true;
         }
-        if clock::nanos() >= deadline {
+        if time::nanos() >= deadline {
             return false;
         }
         core::hint::spin_loop();
@@ -198,12 +249,12 @@ pub(crate) fn stop_others() -> bool {
 }
 
 /// Says what CPUs do on an NMI that [`nmi`] sends, or the hardware. `None`: it is
-/// [counted](interrupts::unhandled_nmis). Before either, an NMI that no CPU has asked for ends the kernel if the board
+/// [counted](unexpected::unhandled_nmis). Before either, an NMI that no CPU has asked for ends the kernel if the board
 /// says that it reports a hardware error.
 ///
 /// The handler runs on a stack of its own, on top of whatever it interrupted: interrupt handlers, code
 /// with interrupts off, a holder of a lock. So it may neither lock nor allocate, nor wait at a
-/// [barrier].
+/// [barrier](crate::barrier).
 pub fn set_nmi_handler(handler: Option<fn()>) {
     NMI_HANDLER.set(handler);
 }
@@ -211,51 +262,54 @@ pub fn set_nmi_handler(handler: Option<fn()>) {
 /// Sends a non-maskable interrupt to a CPU, this one included, for which there is a
 /// [handler](set_nmi_handler). Any CPU, any context.
 ///
-/// Several that are sent before the first is taken may become one. If a [barrier]'s comes at the same
+/// Several that are sent before the first is taken may become one. If a [barrier](crate::barrier)'s comes at the same
 /// time, to a CPU that keeps interrupts off for long, the handler may run once more than that.
 ///
 /// A CPU that is not online gets none, and runs no handler.
 pub fn nmi(cpu: CpuIndex) {
-    let Some(area) = cpu::area(cpu).filter(|_| cpu::is_online(cpu)) else {
+    let Some(asked) = NMI_ASKED.of(cpu).filter(|_| cpu::is_online(cpu)) else {
         return;
     };
     // Release: pairs with the swap in `on_nmi`; what the sender did is visible to the handler.
-    area.nmi_asked.store(true, Ordering::Release);
+    asked.store(true, Ordering::Release);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
 }
 
 static NMI_HANDLER: Hook = Hook::none();
+
+/// Whether this code runs in an NMI handler. Any context.
+pub(crate) fn in_nmi() -> bool {
+    // Relaxed: only this CPU writes it.
+    IN_NMI.here().load(Ordering::Relaxed)
+}
 
 /// An NMI: another CPU wants this one to stop, to answer at a barrier, or to run the handler, or the
 /// hardware has something bad to say.
 ///
 /// NMIs tell nothing about who sent them, and two may become one. So a wish is noted before its NMI is
 /// sent, and each is looked at on any NMI.
-pub(crate) fn on_nmi(frame: &Frame) {
+fn on_nmi(frame: &Frame) {
     match STOPPING.load(Ordering::SeqCst) {
         0 => {}
         // Somebody else's NMI. This CPU has a report to finish.
         by if by == cpu::current().get() as u32 + 1 => return,
-        _ => exit::halt(),
+        _ => emergency::halt(),
     }
-    let local = cpu::local();
-    // First this, then the answer: who found an NMI on its way, and sent none, is answered by this one.
-    let for_barrier = local.barrier.take_nmi();
-    barrier::serve();
+    let for_others = ON_NMI.get().is_some_and(|on_nmi| on_nmi());
     // Acquire: pairs with the store in `nmi`.
-    let handler_asked = local.nmi_asked.swap(false, Ordering::Acquire);
-    if for_barrier && !handler_asked {
+    let handler_asked = NMI_ASKED.here().swap(false, Ordering::Acquire);
+    if for_others && !handler_asked {
         return;
     }
     if !handler_asked {
-        interrupts::unasked::check_nmi_reason(frame);
+        unexpected::check_nmi_reason(frame);
     }
-    local.in_nmi.store(true, Ordering::Relaxed);
+    IN_NMI.here().store(true, Ordering::Relaxed);
     match NMI_HANDLER.get() {
         // Not on a CPU that starts or has left: the handler may use objects that are guarded by barriers, which
         // pass over this CPU.
-        Some(handler) if local.online.load(Ordering::Relaxed) => handler(),
-        _ => interrupts::unasked::count_nmi(),
+        Some(handler) if cpu::is_online_here() => handler(),
+        _ => unexpected::count_nmi(),
     }
-    local.in_nmi.store(false, Ordering::Relaxed);
+    IN_NMI.here().store(false, Ordering::Relaxed);
 }

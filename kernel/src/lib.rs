@@ -15,23 +15,30 @@
 //! }
 //! ```
 //!
-//! From the first line of Rust to `run`, in this order (`start` below is the table of contents):
+//! # Floors
 //!
-//! | step | module |
+//! A module imports only what is on lower floors (or beside it, without a circle); `kernel/floors` lists them for
+//! the check in CI. From the bottom:
+//!
+//! | floor | modules |
 //! |---|---|
-//! | something for the BSP at GS, so that "which CPU am I" always has an answer | [`cpu`] |
-//! | exceptions are reported from here on | [`interrupts`] |
-//! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
-//! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
-//! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
+//! | ground: what is there before all else | `per_cpu`, `time`, [`serial`], [`log`](mod@log), `hook`, `emergency` |
+//! | frames, heap, mappings, stacks with guard pages | [`memory`] |
+//! | which CPUs there are; each one's area, descriptors, caches | [`cpu`] |
+//! | how interrupts get in; a table of hooks | [`interrupts`], `panic` |
+//! | the local APIC, and what comes through it | [`apic`], [`unexpected`], [`ipi`], [`timer`], [`images`] |
+//! | the firmware's tables; what it has left live is silenced | [`acpi`], [`ioapic`], [`firmware`] |
 //! | how long a second is | [`clock`], `bringup::rate` |
-//! | which other CPUs there are | [`acpi`], crate `bringup` |
-//! | what the firmware has left live is silenced | [`firmware`], [`ioapic`] |
-//! | where the BSP sits, which caches it has (every other CPU asks itself) | [`cpu::topology`] |
+//! | this kernel's `membarrier`; what `rundown` asks of a kernel; futures | [`barrier`], [`platform`], [`task`] |
 //! | all other CPUs | [`smp`] |
+//! | all of the above, in the order of the boot | `machine` |
+//! | the main job; measurements; tests | [`storm`], [`bench`](mod@bench), [`testing`] |
 //!
-//! After that: [`barrier`] is this kernel's `membarrier`, [`platform`] is what `rundown` asks of a kernel, [`task`] runs futures, [`testing`] tests,
-//! and the [`storm`] is the main job; the [`bench`](mod@bench) measures.
+//! What a lower floor needs of a higher one, it gets in one of two ways, and so knows nothing of it:
+//!
+//! - **Per-CPU variables** (`per_cpu`) are declared where they are used; the linker puts them together.
+//! - **Hooks** are set from above: for each vector in [`interrupts`], for the end of the kernel in `emergency`,
+//!   for a CPU that waits in [`ipi`].
 //!
 //! How it got here (PVH entry, long mode, page tables) is crate `pvh`'s story.
 #![no_std]
@@ -47,28 +54,37 @@ pub mod barrier;
 pub mod bench;
 pub mod clock;
 pub mod cpu;
-mod exit;
+mod emergency;
 pub mod firmware;
+mod hook;
+pub mod images;
 pub mod interrupts;
 pub mod ioapic;
 pub mod ipi;
 pub mod log;
+mod machine;
 pub mod memory;
 mod panic;
+mod per_cpu;
 pub mod platform;
 pub mod serial;
 pub mod smp;
 pub mod storm;
 pub mod task;
 pub mod testing;
+mod time;
 pub mod timer;
+pub mod unexpected;
 
 #[doc(hidden)]
 pub use bootloader_api;
-use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping};
-use protocol::{event::Event, options::Options};
+use bootloader_api::{BootloaderConfig, config::Mapping};
 
-pub use self::{exit::exit, log::emit};
+pub use self::{
+    emergency::exit,
+    log::emit,
+    machine::{Machine, start},
+};
 pub use protocol::exit::ExitCode;
 
 /// What a loader has to provide: all physical memory mapped, and a first stack of 64 KiB.
@@ -78,16 +94,6 @@ pub static BOOTLOADER_CONFIG: BootloaderConfig = {
     config.kernel_stack_size = 64 * 1024;
     config
 };
-
-/// The machine that [`main!`] has brought up.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Machine {
-    /// What the kernel was told.
-    pub options: Options,
-    /// How the start of the CPUs went.
-    pub bring_up: smp::BringUp,
-}
 
 /// Defines the entry point of a guest binary: brings the machine up, calls the named
 /// `fn(&'static Machine) -> ExitCode` on the BSP with interrupts enabled, and ends QEMU with the code
@@ -101,57 +107,4 @@ macro_rules! main {
             $crate::start(env!("CARGO_BIN_NAME"), boot_info, $run)
         }
     };
-}
-
-/// Where [`main!`] leads.
-#[doc(hidden)]
-pub fn start(
-    name: &str,
-    boot_info: &'static mut BootInfo,
-    run: fn(&'static Machine) -> ExitCode,
-) -> ! {
-    cpu::init_bsp();
-    interrupts::init();
-    serial::init();
-    let options = read_options(boot_info);
-    log::set_format(options.format);
-
-    memory::init(boot_info);
-    cpu::settle_bsp();
-    emit(&Event::Hello {
-        kernel: name.into(),
-        memory_kib: memory::usable_bytes() >> 10,
-    });
-    log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
-    cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
-    interrupts::load();
-    acpi::init(boot_info);
-    apic::init(options.apic);
-    firmware::hpet::init();
-    clock::init(options.clock);
-    acpi::read_cpus(&options);
-    apic::fit(cpu::map().iter().map(|(_, id)| id));
-    firmware::take_over();
-    cpu::topology::read();
-    let bring_up = smp::start(&options);
-    interrupts::enable();
-
-    let machine = alloc::boxed::Box::leak(alloc::boxed::Box::new(Machine { options, bring_up }));
-    let code = run(machine);
-    // Logs CPUs that have come late.
-    let _ = smp::parked();
-    exit(code)
-}
-
-/// The options in the ramdisk. What cannot be understood ends the kernel: it would do something else
-/// than it was asked for.
-fn read_options(boot_info: &BootInfo) -> Options {
-    Options::parse(memory::ramdisk(boot_info)).unwrap_or_else(|error| {
-        log!("options: {error}");
-        emit(&Event::Verdict {
-            passed: false,
-            text: alloc::borrow::Cow::Borrowed("the options in the ramdisk are not understood"),
-        });
-        exit(ExitCode::Unfit)
-    })
 }

@@ -7,10 +7,11 @@ use core::{
 
 use protocol::{
     event::{Event, MAX_LINE},
+    exit::ExitCode,
     options::Format,
 };
 
-use crate::{cpu, serial};
+use crate::{per_cpu, serial};
 
 /// Logs one line, with the CPU's index before it. Arguments as for `format!`.
 ///
@@ -34,6 +35,21 @@ pub fn emit(event: &Event<'_>) {
     }
 }
 
+/// Says what came of it all, and how the kernel is to end.
+#[must_use]
+pub fn verdict(passed: bool, text: &str) -> ExitCode {
+    crate::log!("{text}");
+    emit(&Event::Verdict {
+        passed,
+        text: text.into(),
+    });
+    if passed {
+        ExitCode::Passed
+    } else {
+        ExitCode::Failed
+    }
+}
+
 /// Prints text as it is, without a prefix: tables.
 ///
 /// Any CPU, any context; does not allocate.
@@ -54,7 +70,7 @@ pub fn is_json() -> bool {
 #[doc(hidden)]
 pub fn line(text: fmt::Arguments<'_>) {
     serial::with_port(|port| {
-        let _ = writeln!(port, "[{}] {text}", cpu::current());
+        let _ = writeln!(port, "[{}] {text}", per_cpu::index());
     });
 }
 

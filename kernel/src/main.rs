@@ -6,7 +6,7 @@
 extern crate alloc;
 
 use kernel::{ExitCode, Machine, cpu};
-use protocol::{event::Event, options::Job};
+use protocol::options::Job;
 
 kernel::main!(run);
 
@@ -25,15 +25,8 @@ fn run(machine: &'static Machine) -> ExitCode {
 /// What was asked for has been told while the CPUs were started.
 fn brought_up() -> ExitCode {
     let (online, listed) = (cpu::count(), cpu::listed());
-    let text = alloc::format!("{online} of {listed} CPUs online");
-    kernel::log!("{text}");
-    kernel::emit(&Event::Verdict {
-        passed: online == listed,
-        text: text.into(),
-    });
-    if online == listed {
-        ExitCode::Passed
-    } else {
-        ExitCode::Failed
-    }
+    kernel::log::verdict(
+        online == listed,
+        &alloc::format!("{online} of {listed} CPUs online"),
+    )
 }

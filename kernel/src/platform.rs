@@ -5,17 +5,24 @@ mod per_cpu;
 
 use core::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering, fence},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence},
 };
 
 use bringup::MAX_CPUS;
 use rundown::{ObjectId, Waiting, Wakers};
 
 use crate::{
-    barrier, clock,
+    barrier,
     cpu::{self, CpuIndex},
-    interrupts, ipi, log, timer,
+    interrupts, ipi, log,
+    per_cpu::per_cpu,
+    time, timer,
 };
+
+per_cpu! {
+    /// What it [sleeps](sleep) for. Written by its own CPU only.
+    static SLEEPS_FOR: AtomicUsize = AtomicUsize::new(0);
+}
 
 /// This kernel, as `rundown` sees it.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +42,7 @@ impl rundown::Platform for KernelPlatform {
 
     /// Nanoseconds since boot.
     fn tick() -> u64 {
-        clock::nanos()
+        time::nanos()
     }
 
     /// One line of log (or several), from any context.
@@ -45,10 +52,10 @@ impl rundown::Platform for KernelPlatform {
 }
 
 impl rundown::Clock for KernelPlatform {
-    /// Nanoseconds since boot, see [`clock::nanos`], which says what "never goes backwards" rests
+    /// Nanoseconds since boot, see [`time::nanos`], which says what "never goes backwards" rests
     /// on.
     fn now() -> u64 {
-        clock::nanos()
+        time::nanos()
     }
 }
 
@@ -101,6 +108,17 @@ impl Halt {
         sleep(ANYTHING, None, ready);
     }
 
+    /// As `until`, but for so many nanoseconds at most. Whether `ready()` has returned `true`.
+    pub(crate) fn until_or_for(&self, nanos: u64, ready: &mut dyn FnMut() -> bool) -> bool {
+        let deadline = time::nanos() + nanos;
+        let mut is_ready = false;
+        sleep(ANYTHING, Some(deadline), &mut || {
+            is_ready = ready();
+            is_ready || time::nanos() >= deadline
+        });
+        is_ready
+    }
+
     /// As `until`, woken by every drained object, too: for an executor, whose futures may wait for
     /// any of them.
     pub(crate) fn until_futures(&self, ready: &mut dyn FnMut() -> bool) {
@@ -126,10 +144,9 @@ fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool
         }
         return;
     }
-    let local = cpu::local();
-    let me = local.index().get();
+    let me = cpu::current().get();
     let (word, bit) = (&SLEEPERS[me / 64], 1 << (me % 64));
-    local.sleeps_for.store(what_for, Ordering::Relaxed);
+    SLEEPS_FOR.here().store(what_for, Ordering::Relaxed);
     // Release: pairs with the load in `wake_if`: who sees the bit sees what this CPU sleeps for.
     word.fetch_or(bit, Ordering::Release);
     // Pairs with the fence in `wake_if`.
@@ -138,7 +155,7 @@ fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool
         let ready = ready();
         // Each time anew: the last one may have come, or a handler may have stopped the timer.
         if let (false, Some(deadline)) = (ready, deadline) {
-            timer::set_alarm(deadline.saturating_sub(clock::nanos()));
+            timer::set_alarm(deadline.saturating_sub(time::nanos()));
         }
         ready
     });
@@ -161,8 +178,8 @@ fn wake_if(concerns: impl Fn(usize) -> bool) {
             sleepers &= sleepers - 1;
             // Relaxed: the fences order it as they do the bit. (Should the CPU sleep for something
             // else by now, it has looked after this call began.)
-            let what_for =
-                cpu::area(sleeper).map_or(ANYTHING, |area| area.sleeps_for.load(Ordering::Relaxed));
+            let what_for = SLEEPS_FOR.of(sleeper);
+            let what_for = what_for.map_or(ANYTHING, |what| what.load(Ordering::Relaxed));
             if concerns(what_for) {
                 ipi::wake(sleeper);
             }

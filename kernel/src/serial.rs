@@ -13,13 +13,12 @@ use core::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use bringup::CpuIndex;
 use spin::mutex::SpinMutex;
 use uart_16550::{BaudRate, Config, Uart16550, backend::PioBackend};
+use x86_64::instructions::interrupts::without_interrupts;
 
-use crate::{
-    cpu::{self, CpuIndex},
-    interrupts,
-};
+use crate::per_cpu;
 
 /// I/O port of the first serial port (IBM PC/AT).
 const COM1: u16 = 0x3f8;
@@ -48,8 +47,8 @@ pub(crate) fn init() {
 ///
 /// Any CPU, any context.
 pub fn with_port(write: impl FnOnce(&mut dyn fmt::Write)) {
-    interrupts::without(|| {
-        let me = cpu::current().get() as u32;
+    without_interrupts(|| {
+        let me = per_cpu::index().get() as u32;
         // Relaxed: only this CPU ever writes its own index, and program order covers that.
         let is_nested = OWNER.load(Ordering::Relaxed) == me;
         while !is_nested && !try_take(me) {

@@ -11,15 +11,21 @@ use core::{
     array, future,
     pin::{Pin, pin},
     ptr,
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, RawWaker, RawWakerVTable, Waker},
 };
 
 use crate::{
     cpu::{self, CpuIndex},
     interrupts, ipi,
+    per_cpu::per_cpu,
     platform::{self, Halt},
 };
+
+per_cpu! {
+    /// A future on this CPU is to be polled.
+    static WOKEN: AtomicBool = AtomicBool::new(false);
+}
 
 /// Runs a future on this CPU to its end; halts while it is pending. Nests.
 ///
@@ -32,7 +38,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         interrupts::enabled() && !interrupts::in_handler(),
         "block_on: not in thread context with interrupts on"
     );
-    let woken = &cpu::local().task_woken;
+    let woken = WOKEN.here();
     let waker = waker_of(cpu::current());
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
@@ -94,9 +100,9 @@ const TABLE: RawWakerVTable =
 /// the interrupt to every CPU).
 fn wake(number: *const ()) {
     let cpu = CpuIndex::new(number.addr() as u32);
-    let area = cpu::area(cpu).expect("a CPU that has run a future");
+    let woken = WOKEN.of(cpu).expect("a CPU that has run a future");
     // Release: pairs with the Acquire in `block_on`.
-    area.task_woken.store(true, Ordering::Release);
+    woken.store(true, Ordering::Release);
     // This CPU itself looks at its flag before the next `hlt`, which no handler can come before.
     if cpu != cpu::current() {
         ipi::wake(cpu);

@@ -1,17 +1,16 @@
 //! For guests that are tests: runs them one by one and tells the host; and what no kernel would do.
 
-pub mod careless;
-
 use bringup::Lint;
-use protocol::event::Event;
+use protocol::{event::Event, exit::ExitCode};
+use x86_64::{PhysAddr, VirtAddr};
 
 use crate::{
-    ExitCode, Machine,
     apic::{self, Ipi, Target},
     cpu::{self, CpuIndex},
-    emit,
-    interrupts::unasked,
-    log,
+    interrupts, log,
+    log::emit,
+    machine::Machine,
+    memory, unexpected,
 };
 
 /// One test: its name, and the function, which panics if it fails.
@@ -42,6 +41,17 @@ pub fn send(cpu: CpuIndex, vector: u8) {
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector));
 }
 
+/// Has a function handle, and [end](end_of_interrupt), the interrupts with a vector that has no handler; `None`: it
+/// has none again.
+pub fn set_handler(vector: u8, handler: Option<interrupts::Handler>) {
+    interrupts::set_hook(vector, handler);
+}
+
+/// Ends the interrupt that is in service on this CPU.
+pub fn end_of_interrupt() {
+    apic::end_of_interrupt();
+}
+
 /// Sends an NMI of which nobody is told, as if it were not from here. Any CPU, any context.
 pub fn send_nmi(cpu: CpuIndex) {
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
@@ -68,5 +78,10 @@ pub fn nmi_pins() -> [bool; 2] {
 /// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.
 #[must_use]
 pub fn is_hardware_error(port: u8) -> bool {
-    unasked::Reason(port).is_hardware_error()
+    unexpected::Reason(port).is_hardware_error()
+}
+
+/// Maps a page of device registers, for good.
+pub fn map_registers(address: PhysAddr) -> VirtAddr {
+    memory::map_registers(address)
 }

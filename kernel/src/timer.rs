@@ -5,14 +5,30 @@ use core::time::Duration;
 
 use crate::{
     apic::{self, Mode},
-    cpu,
+    hook::Hook,
+    interrupts::vector,
+    per_cpu::per_cpu,
 };
+
+per_cpu! {
+    /// What the periodic timer calls.
+    static ON_TICK: Hook = Hook::none();
+}
+
+/// Takes over the timer's interrupts. Before interrupts are on.
+pub(crate) fn init() {
+    apic::set_handler(vector::TIMER, || {
+        if let Some(handler) = ON_TICK.here().get() {
+            handler();
+        }
+    });
+}
 
 /// Calls `handler` on this CPU, in interrupt context, once each `period` until [`stop`]. Replaces
 /// what was set before. `period` is at least about 100 ns and at most about a minute; it is cut to
 /// that.
 pub fn start(period: Duration, handler: fn()) {
-    cpu::local().timer_handler.set(Some(handler));
+    ON_TICK.here().set(Some(handler));
     let nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
     apic::start_timer(nanos, Mode::Periodic);
 }
@@ -21,7 +37,7 @@ pub fn start(period: Duration, handler: fn()) {
 pub fn stop() {
     apic::stop_timer();
     // A tick that is on its way finds nobody.
-    cpu::local().timer_handler.set(None);
+    ON_TICK.here().set(None);
 }
 
 /// Interrupts this CPU once, soon after so many nanoseconds: at the next tick of its periodic timer if
@@ -41,12 +57,5 @@ pub(crate) fn clear_alarm() {
 
 /// Whether this CPU's periodic timer runs.
 pub(crate) fn is_periodic() -> bool {
-    cpu::local().timer_handler.get().is_some()
-}
-
-/// The interrupt.
-pub(crate) fn on_tick() {
-    if let Some(handler) = cpu::local().timer_handler.get() {
-        handler();
-    }
+    ON_TICK.here().get().is_some()
 }

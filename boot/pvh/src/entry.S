@@ -214,5 +214,5 @@ pvh_gdtr:
 
     .section .bss.pvh_stack64, "aw", @nobits
     .balign 16
-    .skip 32768
+    .skip 65536                         // regions.rs copies lists of 6 KiB
 pvh_stack64_top:

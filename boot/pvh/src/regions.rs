@@ -4,11 +4,54 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
 use crate::start_info::{MemoryMapEntry, TYPE_RAM};
 
-/// Most regions that a [`RegionList`] holds. QEMU's maps have fewer than 10 entries.
-pub const MAX_REGIONS: usize = 64;
+/// Most regions that a [`RegionList`] holds. QEMU's maps have fewer than 10 entries, OVMF's up to 136.
+pub const MAX_REGIONS: usize = 256;
 
 /// Page size; usable regions consist of whole pages.
 const PAGE: u64 = 4096;
+
+/// Leaves of `regions` the usable ones, in whole pages: sorted, neighbours merged, rounded inwards. They come
+/// first; returns how many there are. (A BIOS reports conventional memory as `0..0x9fc00`.)
+pub fn keep_usable_pages(regions: &mut [MemoryRegion]) -> usize {
+    let usable = |region: &MemoryRegion| region.kind == MemoryRegionKind::Usable;
+    regions.sort_unstable_by_key(|region| (!usable(region), region.start));
+    let mut kept = 0;
+    for next in 0..regions.len() {
+        let region = regions[next];
+        if !usable(&region) {
+            break;
+        }
+        match regions[..kept].last_mut() {
+            Some(last) if region.start <= last.end => last.end = last.end.max(region.end),
+            _ => {
+                regions[kept] = region;
+                kept += 1;
+            }
+        }
+    }
+    // Only now: two neighbours may share a page.
+    let mut pages = 0;
+    for next in 0..kept {
+        let region = whole_pages(regions[next]);
+        if region.start < region.end {
+            regions[pages] = region;
+            pages += 1;
+        }
+    }
+    pages
+}
+
+/// The whole pages of a region; start and end may have changed places if there are none.
+fn whole_pages(region: MemoryRegion) -> MemoryRegion {
+    MemoryRegion {
+        start: region
+            .start
+            .checked_next_multiple_of(PAGE)
+            .unwrap_or(u64::MAX),
+        end: region.end & !(PAGE - 1),
+        ..region
+    }
+}
 
 /// A memory map in the making: sorted, without overlap.
 #[derive(Clone, Debug)]
@@ -50,14 +93,7 @@ impl RegionList {
         let mut list = Self::EMPTY;
         for region in raw.as_slice() {
             list.push(match region.kind {
-                MemoryRegionKind::Usable => MemoryRegion {
-                    start: region
-                        .start
-                        .checked_next_multiple_of(PAGE)
-                        .unwrap_or(u64::MAX),
-                    end: region.end & !(PAGE - 1),
-                    ..*region
-                },
+                MemoryRegionKind::Usable => whole_pages(*region),
                 _ => *region,
             })?;
         }
@@ -157,172 +193,4 @@ impl RegionList {
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-
-    use std::vec::Vec;
-
-    use bootloader_api::info::MemoryRegionKind::{self, Bootloader, UnknownBios, Usable};
-
-    use super::{MAX_REGIONS, RegionList, TooManyRegions};
-    use crate::start_info::{MemoryMapEntry, TYPE_RAM};
-
-    fn entry(addr: u64, size: u64, kind: u32) -> MemoryMapEntry {
-        MemoryMapEntry {
-            addr,
-            size,
-            kind,
-            reserved: 0,
-        }
-    }
-
-    /// What QEMU 7.2 hands over for a q35 machine with 64 MiB.
-    fn q35() -> RegionList {
-        RegionList::from_memory_map(&[
-            entry(0, 0x9_fc00, TYPE_RAM),
-            entry(0x9_fc00, 0x400, 2),
-            entry(0xf_0000, 0x1_0000, 2),
-            entry(0x10_0000, 0x3ed_f000, TYPE_RAM),
-            entry(0x3fd_f000, 0x2_1000, 2),
-            entry(0xfeff_c000, 0x4000, 2),
-        ])
-        .unwrap()
-    }
-
-    fn pieces(list: &RegionList) -> Vec<(u64, u64, MemoryRegionKind)> {
-        list.as_slice()
-            .iter()
-            .map(|r| (r.start, r.end, r.kind))
-            .collect()
-    }
-
-    #[test]
-    fn usable_regions_are_whole_pages() {
-        assert_eq!(
-            pieces(&q35()),
-            [
-                (0, 0x9_f000, Usable),
-                (0x9_fc00, 0xa_0000, UnknownBios(2)),
-                (0xf_0000, 0x10_0000, UnknownBios(2)),
-                (0x10_0000, 0x3fd_f000, Usable),
-                (0x3fd_f000, 0x400_0000, UnknownBios(2)),
-                (0xfeff_c000, 0xff00_0000, UnknownBios(2)),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_reservation_splits_a_region() {
-        let mut list = q35();
-        list.reserve(0x20_0010, 0x2f_fff0).unwrap();
-        assert_eq!(
-            pieces(&list)[3..6],
-            [
-                (0x10_0000, 0x20_0000, Usable),
-                (0x20_0000, 0x30_0000, Bootloader),
-                (0x30_0000, 0x3fd_f000, Usable),
-            ]
-        );
-    }
-
-    #[test]
-    fn reservations_may_touch_and_overlap() {
-        let mut list = q35();
-        list.reserve(0x20_0000, 0x30_0000).unwrap();
-        list.reserve(0x28_0000, 0x40_0000).unwrap();
-        list.reserve(0x40_0000, 0x41_0000).unwrap();
-        let reserved: u64 = pieces(&list)
-            .iter()
-            .filter(|(_, _, kind)| *kind == Bootloader)
-            .map(|(start, end, _)| end - start)
-            .sum();
-        assert_eq!(reserved, 0x21_0000);
-        assert!(
-            pieces(&list).windows(2).all(|w| w[0].1 <= w[1].0),
-            "sorted, disjoint"
-        );
-    }
-
-    #[test]
-    fn what_is_reserved_by_the_firmware_is_never_usable() {
-        // Entries out of order, the reserved one inside the other.
-        let list = RegionList::from_memory_map(&[
-            entry(0x20_0000, 0x1000, 2),
-            entry(0x10_0000, 0x20_0000, TYPE_RAM),
-        ])
-        .unwrap();
-        assert_eq!(
-            pieces(&list),
-            [
-                (0x10_0000, 0x20_0000, Usable),
-                (0x20_0000, 0x20_1000, UnknownBios(2)),
-                (0x20_1000, 0x30_0000, Usable),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_left_beside_a_part_of_a_page_is_whole_pages() {
-        let list = RegionList::from_memory_map(&[
-            entry(0x10_0000, 0x20_0000, TYPE_RAM),
-            entry(0x20_0800, 0x400, 2),
-        ])
-        .unwrap();
-        assert_eq!(
-            pieces(&list),
-            [
-                (0x10_0000, 0x20_0000, Usable),
-                (0x20_0800, 0x20_0c00, UnknownBios(2)),
-                (0x20_1000, 0x30_0000, Usable),
-            ]
-        );
-    }
-
-    #[test]
-    fn the_end_of_the_address_space_is_no_trap() {
-        let list = RegionList::from_memory_map(&[
-            entry(u64::MAX - 0x800, u64::MAX, TYPE_RAM),
-            entry(u64::MAX - 0x400, u64::MAX, 2),
-        ])
-        .unwrap();
-        assert_eq!(
-            pieces(&list),
-            [(u64::MAX - 0x400, u64::MAX, UnknownBios(2))]
-        );
-    }
-
-    #[test]
-    fn find_usable_respects_limits_and_alignment() {
-        let list = q35();
-        assert_eq!(list.find_usable(0x1000, 0x1001, u64::MAX), Some(0x2000));
-        assert_eq!(list.find_usable(0x10_0000, 0, u64::MAX), Some(0x10_0000));
-        assert_eq!(
-            list.find_usable(0x10_0000, 0, 0x1f_f000),
-            None,
-            "upper limit"
-        );
-        assert_eq!(
-            list.find_usable(0x1000_0000, 0, u64::MAX),
-            None,
-            "larger than any"
-        );
-    }
-
-    #[test]
-    fn memory_ends_where_ram_ends() {
-        assert_eq!(q35().end_of_memory(), 0x3fd_f000);
-        assert_eq!(q35().usable_bytes(), 0x9_f000 + 0x3ed_f000);
-    }
-
-    #[test]
-    fn too_many_regions_are_an_error() {
-        let entries: Vec<_> = (0..=MAX_REGIONS as u64)
-            .map(|n| entry(n * 0x2000, 0x1000, TYPE_RAM))
-            .collect();
-        assert!(RegionList::from_memory_map(&entries[1..]).is_ok());
-        assert_eq!(
-            RegionList::from_memory_map(&entries).unwrap_err(),
-            TooManyRegions
-        );
-    }
-}
+mod tests;

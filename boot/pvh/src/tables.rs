@@ -26,10 +26,13 @@ pub(crate) struct Frames {
 
 /// Bytes that [`build`] takes at most, for this much physical memory and stack.
 pub(crate) fn bytes_needed(mapped: u64, stack: u64) -> u64 {
-    // A level-2 table per GiB, a level-1 table per 2 MiB of image or stack, and upper levels: the
-    // level 4, three level 3, and two tables where a run straddles a boundary.
+    // A level-3 table per 512 GiB, a level-2 table per GiB, a level-1 table per 2 MiB of image or stack, and
+    // upper levels: the level 4, two level 3, and two tables where a run straddles a boundary.
     let image = image_end() - image_start();
-    let tables = mapped.div_ceil(1 << 30) + (image + stack).div_ceil(1 << 21) + 12;
+    let tables = mapped.div_ceil(512 << 30)
+        + mapped.div_ceil(1 << 30)
+        + (image + stack).div_ceil(1 << 21)
+        + 12;
     tables * Size4KiB::SIZE + stack
 }
 

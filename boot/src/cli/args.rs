@@ -68,14 +68,6 @@ pub(super) struct BringUpArgs {
     /// Boots of each kind.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) rounds: u32,
-    /// Boot this Linux kernel, too: a bzImage, such as a distribution's /boot/vmlinuz.
-    #[arg(long, value_name = "PATH")]
-    pub(super) linux: Option<PathBuf>,
-    /// Numbers of CPUs to boot Linux with: under TCG, 6.1 takes 10 s for 8 of them and 130 s for 64
-    /// [default: 8, 32 and 64, up to --smp].
-    #[arg(long, value_name = "COUNTS", value_delimiter = ',', requires = "linux",
-          value_parser = clap::value_parser!(u32).range(2..))]
-    linux_smp: Vec<u32>,
 }
 
 /// How to boot.
@@ -197,20 +189,6 @@ impl BenchArgs {
     pub(super) fn job(&self) -> Job {
         Job::Bench {
             millis: self.millis,
-        }
-    }
-}
-
-impl BringUpArgs {
-    /// The numbers of CPUs to boot Linux with, if it is to be booted, where `most` is that of our own boots.
-    pub(super) fn linux_counts(&self, most: u32) -> Vec<u32> {
-        match (&self.linux, &*self.linux_smp) {
-            (None, _) => Vec::new(),
-            (Some(_), []) => [8, 32, 64]
-                .into_iter()
-                .filter(|&cpus| cpus <= most)
-                .collect(),
-            (Some(_), named) => named.to_vec(),
         }
     }
 }

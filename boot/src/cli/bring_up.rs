@@ -2,21 +2,19 @@
 
 mod result;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::bail;
 use console::style;
 use protocol::event::Event;
 use protocol::human::Nanos;
 use protocol::options::{Format, Job, Options, StartMode};
 
-use self::result::{LinuxRow, Results};
+use self::result::Results;
 use super::args::{BootArgs, BringUpArgs};
 use super::screen::Screen;
 use super::{FAILED, INTERRUPTED, NOT_TRIED, run};
-use crate::linux;
 use crate::outcome::Outcome;
 use crate::run::{Ending, Line};
 
@@ -41,11 +39,6 @@ struct Stopped {
 /// Boots again and again, shows what came of it, and returns the process's exit status.
 pub(super) fn run(elf: &Path, args: &BringUpArgs) -> anyhow::Result<u8> {
     let counts = counts(args)?;
-    if let Some(kernel) = &args.linux {
-        let is_kernel = linux::is_kernel(kernel);
-        let is_kernel = is_kernel.with_context(|| format!("cannot read {}", kernel.display()))?;
-        ensure!(is_kernel, "{} is no bzImage", kernel.display());
-    }
     run::catch_ctrl_c()?;
     let screen = Screen::new(args.boot.json);
     let results = measure(elf, args, &counts, Some(&screen));
@@ -70,7 +63,7 @@ pub(super) fn run(elf: &Path, args: &BringUpArgs) -> anyhow::Result<u8> {
     }
 }
 
-/// The numbers of CPUs to boot with: 1, 2, 4, ... and all, and those at which Linux is to be seen.
+/// The numbers of CPUs to boot with: 1, 2, 4, ... and all.
 fn counts(args: &BringUpArgs) -> anyhow::Result<Vec<u32>> {
     let smp = args.boot.smp.as_str();
     let Ok(all) = smp.parse::<u32>() else {
@@ -83,8 +76,7 @@ fn counts(args: &BringUpArgs) -> anyhow::Result<Vec<u32>> {
     }
     let powers = (0..u32::BITS).map(|power| 1 << power);
     let powers = powers.take_while(|&count| count < all);
-    let counts: BTreeSet<u32> = powers.chain([all]).chain(args.linux_counts(all)).collect();
-    Ok(counts.into_iter().collect())
+    Ok(powers.chain([all]).collect())
 }
 
 fn measure(
@@ -94,11 +86,10 @@ fn measure(
     screen: Option<&Screen>,
 ) -> anyhow::Result<Result<Results, Stopped>> {
     let parallel = args.boot.start.start;
-    let linux_counts = args.linux_counts(counts.last().copied().unwrap_or_default());
     let mut progress = Progress {
         screen,
         done: 0,
-        all: counts.len() * args.rounds as usize + linux_counts.len(),
+        all: counts.len() * args.rounds as usize,
     };
     let mut results = Results::new(&args.boot, counts, args.rounds);
     for round in 0..args.rounds {
@@ -126,16 +117,6 @@ fn measure(
                 _ => format!("{round_of}, {cpus} CPUs: {}", figures.join(", ")),
             });
         }
-    }
-    for cpus in linux_counts {
-        progress.draw(&format!("Linux, {cpus} CPUs, which may take minutes"));
-        let row = match boot_linux(args, cpus)? {
-            Ok(row) => row,
-            Err(stopped) => return Ok(Err(stopped)),
-        };
-        let took = Nanos(row.log_us.saturating_mul(1000));
-        progress.step(&format!("Linux, {cpus} CPUs: {took}"));
-        results.linux.push(row);
     }
     Ok(Ok(results))
 }
@@ -201,27 +182,6 @@ fn boot(
         )),
     })
 }
-
-/// Boots Linux once.
-fn boot_linux(args: &BringUpArgs, cpus: u32) -> anyhow::Result<Result<LinuxRow, Stopped>> {
-    let kernel = args.linux.as_deref().context("no Linux kernel is named")?;
-    let mut boot = run::boot_with(kernel, &args.boot, &Options::default()).smp(cpus);
-    if args.boot.deadline.is_none() {
-        boot = boot.deadline(LINUX_FOR_ITSELF + LINUX_PER_CPU * cpus);
-    }
-    let command = boot.command()?;
-    let (told, ending) = linux::run(boot)?;
-    let row = LinuxRow::new(cpus, &told);
-    Ok(row.ok_or_else(|| {
-        let what = format!("Linux with {cpus} CPUs has not told that its CPUs are up");
-        stopped(&what, ending, &command)
-    }))
-}
-
-/// Ten times what Linux 6.1 takes for 64 CPUs under TCG on two idle host CPUs, which is 130 s; on busy ones
-/// it was seen to take four times that.
-const LINUX_FOR_ITSELF: Duration = Duration::from_secs(120);
-const LINUX_PER_CPU: Duration = Duration::from_secs(20);
 
 fn stopped(what: &str, ending: Ending, command: &str) -> Stopped {
     let mut story = format!("{what}: {}", ending.outcome);

@@ -226,7 +226,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         let broadcast = plan.broadcast && !self.progress().any(is_ap_online);
         // SAFETY: the CPUs are not online, and are reset to be started anew.
         let send = |id: ApicId, ipi| unsafe { apic.send(Target::One(id), ipi) };
-        let send_to_all = |ipi| {
+        let send_to_all = |broadcast, ipi| {
             if broadcast {
                 // SAFETY: as above; so are those that the firmware does not list.
                 unsafe { apic.send(Target::AllOthers, ipi) };
@@ -235,18 +235,22 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                     .for_each(|(cpu, _)| send(self.apic_id(cpu), ipi));
             }
         };
-        send_to_all(Ipi::Init);
+        send_to_all(broadcast, Ipi::Init);
         let init = self.kernel.nanos();
         if steps.begin == 0 {
             steps.begin = init;
         }
         // While the time passes that an INIT takes.
+        let mut all_have_stacks = true;
         for (cpu, slot) in self.wanted() {
             if slot.stack_top.load(Ordering::Relaxed) == 0 {
                 match self.kernel.stack(cpu) {
                     // Published by `expect`.
                     Some(top) => slot.stack_top.store(top as u64 & !15, Ordering::Relaxed),
-                    None => slot.want(false),
+                    None => {
+                        slot.want(false);
+                        all_have_stacks = false;
+                    }
                 }
             }
         }
@@ -260,7 +264,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         let sipi = self.kernel.nanos();
         let page = (self.low.load(Ordering::Relaxed) >> 12) as u8;
         let start_up = Ipi::StartUp { page };
-        send_to_all(start_up);
+        // A CPU without a stack must not come.
+        send_to_all(broadcast && all_have_stacks, start_up);
         self.spin_until(sipi + BETWEEN_SIPIS_NS);
         self.poll();
         // A CPU that runs would ignore it.
@@ -340,7 +345,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// All listed CPUs by index, and how far each has come. Any CPU.
-    pub fn progress(&self) -> impl Iterator<Item = Progress> {
+    pub fn progress(&self) -> impl Iterator<Item = Progress> + Clone {
         // Acquire: pairs with the store in `prepare`.
         let listed = self.listed.load(Ordering::Acquire);
         let enabled = self.enabled.load(Ordering::Relaxed);

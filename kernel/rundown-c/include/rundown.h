@@ -16,8 +16,7 @@
  * handlers, NMI; the call never allocates, blocks or disables interrupts.
  *
  * Supply your system's services with rundown_set_platform, once, before anything else. For C11, C++17,
- * 64-bit targets. Generated: change the sources and run
- *     cargo run --package rundown-c --example header
+ * 64-bit targets.
  */
 
 #ifndef RUNDOWN_H
@@ -41,10 +40,10 @@
 /* Initialiser of a struct rundown_completion. */
 #define RUNDOWN_COMPLETION(run, context) {run, context, {NULL, NULL}}
 
-/* What rundown_layout_for says, as constants: for memory that is static. */
+/* The memory of a struct rundown with so many slots: its alignment and its size, in bytes. One slot per CPU
+ * is best; with fewer, CPUs share. */
 #define RUNDOWN_ALIGNMENT 128
 #define RUNDOWN_SIZE(slots) (128 + 128 * (size_t)(slots))
-
 
 // What a call did. Zero is what was asked for.
 enum rundown_status {
@@ -70,9 +69,9 @@ enum rundown_status {
     RUNDOWN_STATUS_NO_SLOTS = 8,
     // No address space holds so many slots.
     RUNDOWN_STATUS_TOO_MANY_SLOTS = 9,
-    // The memory is not aligned as rundown_layout_for says.
+    // The memory is not aligned as RUNDOWN_ALIGNMENT says.
     RUNDOWN_STATUS_MISALIGNED = 10,
-    // The memory is smaller than rundown_layout_for says.
+    // The memory is smaller than RUNDOWN_SIZE says.
     RUNDOWN_STATUS_TOO_SMALL = 11,
     // The platform's allocator has no memory.
     RUNDOWN_STATUS_NO_MEMORY = 12,
@@ -89,6 +88,9 @@ enum rundown_status {
     RUNDOWN_STATUS_BAD_FLAGS = 17,
     // Close-then: the object has a completion already. Nothing changed; this one will not run.
     RUNDOWN_STATUS_OCCUPIED = 18,
+    // Wait for a generation: it is over, and the object has been opened again since, which is for its
+    // next users. This call changed nothing of that.
+    RUNDOWN_STATUS_GENERATION_OVER = 19,
 };
 
 // What kind of promise was broken.
@@ -218,14 +220,6 @@ struct rundown_platform {
     void (*report)(const char *text);
 };
 
-// The memory that an object needs.
-struct rundown_layout {
-    // In bytes.
-    size_t size;
-    // In bytes, a power of two.
-    size_t alignment;
-};
-
 // What the last release is to call: see rundown_close_then. In the caller's memory, so that nothing is
 // allocated: an object has room for a pointer, and not for both of these. Set `run` and `context`, or
 // write `struct rundown_completion gone = RUNDOWN_COMPLETION(run, context);`.
@@ -267,7 +261,7 @@ struct rundown_ref {
 
 #ifdef __cplusplus
 extern "C" {
-#endif // __cplusplus
+#endif
 
 // One line about a status, in English, without a full stop. Never null. Any context.
 const char *rundown_status_text(int status);
@@ -281,8 +275,7 @@ const char *rundown_status_text(int status);
 // Nothing changes then. Too late is not noticed for objects that no call has made: those of
 // RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED or zeroed memory. A call that waits for one by then spins, or is
 // not woken.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_set_platform(const struct rundown_platform *platform);
+RUNDOWN_MUST_USE enum rundown_status rundown_set_platform(const struct rundown_platform *platform);
 
 // How many CPUs the platform says there are, at least 1: a good number of slots. Any context.
 size_t rundown_cpu_count(void);
@@ -290,9 +283,7 @@ size_t rundown_cpu_count(void);
 // Reports that a call was not legal, to the platform's misuse function: for callers that have no
 // error to return, as the Windows names do. `call` is its name, `status` what was wrong. Any context
 // that the platform's function can stand.
-void rundown_illegal_call(const char *call,
-                          const void *object,
-                          int status);
+void rundown_illegal_call(const char *call, const void *object, int status);
 
 // Whether the library was built with feature `diagnosis`. Any context.
 bool rundown_has_diagnosis(void);
@@ -301,110 +292,108 @@ bool rundown_has_diagnosis(void);
 // acquired. While it is not 0, no wrong tag is noticed. Any context.
 uint64_t rundown_unlisted_holders(void);
 
-// Says how much memory an object with so many slots needs, and how aligned. One slot per CPU is
-// best; with fewer, CPUs share. Fails with RUNDOWN_STATUS_NO_SLOTS or
-// RUNDOWN_STATUS_TOO_MANY_SLOTS, and leaves `*needed` alone then. Any context.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_layout_for(size_t slots,
-                                       struct rundown_layout *needed);
-
 // Makes an open object in the caller's memory, which must stay where it is, and puts its pointer
 // (the same address) in `*object`. The object needs no clean-up: when it is no longer used, take
 // the memory back. Fails with RUNDOWN_STATUS_NO_SLOTS, _TOO_MANY_SLOTS, _MISALIGNED or
 // _TOO_SMALL; `*object` is NULL then, and the memory untouched. Any context.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_init(void *memory,
-                                 size_t size,
-                                 size_t slots,
-                                 struct rundown **object);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_init(void *memory, size_t size, size_t slots, struct rundown **object);
 
 // Like rundown_init, but the object is born closed: run down, until rundown_open.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_init_closed(void *memory,
-                                        size_t size,
-                                        size_t slots,
-                                        struct rundown **object);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_init_closed(void *memory, size_t size, size_t slots, struct rundown **object);
 
 // Makes an open object in memory of the platform's allocator, which is given the tag. Fails as
 // rundown_init does, or with RUNDOWN_STATUS_NO_ALLOCATOR or RUNDOWN_STATUS_NO_MEMORY; `*object` is
 // NULL then. RUNDOWN_STATUS_MISALIGNED: the allocator's memory is not aligned as it was asked to be;
 // it has gone back by `free`. Contexts: those of the allocator.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_allocate(size_t slots,
-                                     uint32_t tag,
-                                     struct rundown **object);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_allocate(size_t slots, uint32_t tag, struct rundown **object);
 
 // Gives an object of rundown_allocate back to the platform. NULL is allowed. The object must not be in
 // use any more; if something is still held, this frees nothing and returns
 // RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Legal in the object's own
 // completion. Contexts: those of the allocator.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_free(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_free(struct rundown *object);
+
+// Makes an open object, where none is in use. Any context.
+void rundown_ref_init(struct rundown_ref *object);
+
+// Like rundown_ref_init, but the object is born closed: run down, until rundown_ref_open.
+void rundown_ref_init_closed(struct rundown_ref *object);
+
+// ---- The calls. Each is there for both variants: what is said of one name holds for the other. ----
 
 // Takes protection: true if it was granted, false if the object is closed or full. Release it
 // once. Any context, NMI included; never allocates, blocks or disables interrupts.
 RUNDOWN_MUST_USE bool rundown_try_acquire(struct rundown *object);
+RUNDOWN_MUST_USE bool rundown_ref_try_acquire(struct rundown_ref *object);
 
 // Takes `n` protections at once, all or none. With 0 it only asks whether the object is open, and
 // protects nothing. Contexts as rundown_try_acquire.
 RUNDOWN_MUST_USE bool rundown_try_acquire_many(struct rundown *object, uint32_t n);
+RUNDOWN_MUST_USE bool rundown_ref_try_acquire_many(struct rundown_ref *object, uint32_t n);
 
 // Like rundown_try_acquire, but says why not: RUNDOWN_STATUS_CLOSED or RUNDOWN_STATUS_FULL. Mind
 // that success is zero.
 RUNDOWN_MUST_USE enum rundown_status rundown_acquire(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_acquire(struct rundown_ref *object);
 
 // Like rundown_try_acquire_many, but says why not, as rundown_acquire does.
-RUNDOWN_MUST_USE enum rundown_status rundown_acquire_many(struct rundown *object, uint32_t n);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_acquire_many(struct rundown *object, uint32_t n);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_acquire_many(struct rundown_ref *object, uint32_t n);
 
 // Takes one more protection for a caller that holds one, in whatever state the object is: while it
 // drains, too, which then waits for this one as well. RUNDOWN_STATUS_OK, or RUNDOWN_STATUS_FULL. A
 // holder that does so again and again keeps a drain from ending. Contexts as rundown_try_acquire.
 RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_acquire_held(struct rundown_ref *object);
 
 // Takes `n` more, all or none, like rundown_acquire_held.
-RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held_many(struct rundown *object, uint32_t n);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_acquire_held_many(struct rundown *object, uint32_t n);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_acquire_held_many(struct rundown_ref *object, uint32_t n);
 
 // Like rundown_acquire_many, under a tag that says what for: any value of your own, such as the address
 // of a request. NULL is no tag. A library with feature `diagnosis` lists holders by it
 // (rundown_racy_holders) and names a release under a wrong one; any other ignores it. Release it with
 // rundown_release_tagged.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_acquire_tagged(struct rundown *object,
-                                           uint32_t n,
-                                           const void *tag);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_acquire_tagged(struct rundown *object, uint32_t n, const void *tag);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_acquire_tagged(struct rundown_ref *object, uint32_t n, const void *tag);
 
 // Like rundown_acquire_held_many, under a tag: see rundown_acquire_tagged.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_acquire_held_tagged(struct rundown *object,
-                                                uint32_t n,
-                                                const void *tag);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_acquire_held_tagged(struct rundown *object, uint32_t n, const void *tag);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_acquire_held_tagged(struct rundown_ref *object, uint32_t n, const void *tag);
 
 // Gives one protection back, on any CPU, in any context. If it was the last that an owner waits
 // for, the object may be gone when this returns.
 void rundown_release(struct rundown *object);
+void rundown_ref_release(struct rundown_ref *object);
 
 // Gives `n` protections back, taken one by one or many at a time. Releasing more than is held is
 // reported to the platform's `misuse`, at the latest when the object drains.
 void rundown_release_many(struct rundown *object, uint32_t n);
+void rundown_ref_release_many(struct rundown_ref *object, uint32_t n);
 
 // Like rundown_release_many, of what was acquired under this tag. A library with feature `diagnosis`
 // reports RUNDOWN_MISUSE_KIND_WRONG_TAG if so many are not held under it, after it has released them
 // all; so the object may be gone by then. (It may miss that where calls without a tag release what was
 // acquired under one, and while rundown_unlisted_holders is not 0.)
-void rundown_release_tagged(struct rundown *object,
-                            uint32_t n,
-                            const void *tag);
+void rundown_release_tagged(struct rundown *object, uint32_t n, const void *tag);
+void rundown_ref_release_tagged(struct rundown_ref *object, uint32_t n, const void *tag);
 
 // Closes the object: every acquire that starts after this returns is refused. Never waits. Returns
 // RUNDOWN_STATUS_OK, _ALREADY_CLOSED or _SUPERSEDED; none is a failure. One step per slot. Any
 // context.
 enum rundown_status rundown_close(struct rundown *object);
-
-// Closes those of `count` objects that are open; one may be in the array twice. If more was released
-// than held of one of them, that is reported, and the others are closed all the same (unless `misuse`
-// is NULL: the first report then ends in `panic`). Any context.
-void rundown_close_all(struct rundown *const *objects,
-                       size_t count);
+enum rundown_status rundown_ref_close(struct rundown_ref *object);
 
 // Closes the object, or finds it draining, and leaves a completion with it: the last release runs it,
 // exactly once, on its CPU and in its context, after its last touch of the object. The completion may
@@ -418,32 +407,46 @@ void rundown_close_all(struct rundown *const *objects,
 //
 // Where protection is released in an NMI handler, the completion may do only what is legal there: no
 // lock that the interrupted code may hold, no allocation, no blocking.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_close_then(struct rundown *object,
-                                       struct rundown_completion *completion);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_close_then(struct rundown *object, struct rundown_completion *completion);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_close_then(struct rundown_ref *object, struct rundown_completion *completion);
 
 // Closes the object if it is open, and returns when everything it granted is released
 // (RUNDOWN_STATUS_OK), or when rundown_cancel has opened it again (RUNDOWN_STATUS_CANCELLED: it is
 // in use, free nothing). What was done under protection happens before the return. Any number of
 // callers may wait, at the same time or later. Thread context, and not while the caller holds
-// protection itself. (It closes what it finds open: an owner that may come when another has opened the
-// object for the next user already has to find that out first, under a lock that both take.)
-RUNDOWN_MUST_USE
-enum rundown_status rundown_wait(struct rundown *object);
+// protection itself. (It closes what it finds open. For an owner that may come late, when another has
+// opened the object for its next users: rundown_wait_generation.)
+RUNDOWN_MUST_USE enum rundown_status rundown_wait(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_wait(struct rundown_ref *object);
 
 // Closes the object if it is open, and says whether it has drained: RUNDOWN_STATUS_OK, or
 // _OUTSTANDING with a racy count of what is held in `*held` (which may be NULL). Never waits. Any
 // context.
-RUNDOWN_MUST_USE enum rundown_status rundown_try_wait(struct rundown *object, int64_t *held);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_try_wait(struct rundown *object, int64_t *held);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_try_wait(struct rundown_ref *object, int64_t *held);
 
 // Like rundown_wait, but gives up when the platform's `now` has reached `deadline`:
 // RUNDOWN_STATUS_OUTSTANDING, with a racy count of what is held in `*held` (which may be NULL).
 // The object stays closed and drains on: wait again, or cancel. RUNDOWN_STATUS_NO_CLOCK without
 // `now`; nothing changed then.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_wait_deadline(struct rundown *object,
-                                          uint64_t deadline,
-                                          int64_t *held);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_wait_deadline(struct rundown *object, uint64_t deadline, int64_t *held);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_wait_deadline(struct rundown_ref *object, uint64_t deadline, int64_t *held);
+
+// Like rundown_wait, but for one generation only. If that is over, because the object has been opened
+// again since, before this call or during it: RUNDOWN_STATUS_GENERATION_OVER, and the object was left
+// alone. RUNDOWN_STATUS_OK: it has drained, and was not opened since. (If two owners wait for the same
+// generation, both may get that, as with rundown_wait: which one goes on is theirs to settle.) Contexts
+// as rundown_wait.
+RUNDOWN_MUST_USE enum rundown_status
+rundown_wait_generation(struct rundown *object, uint64_t generation);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_wait_generation(struct rundown_ref *object, uint64_t generation);
 
 // Opens a draining object again, with what is still held; waiters return RUNDOWN_STATUS_CANCELLED.
 // RUNDOWN_STATUS_WRONG_STATE if it is open, has drained, or another caller is changing it right
@@ -451,162 +454,76 @@ enum rundown_status rundown_wait_deadline(struct rundown *object,
 //
 // If a completion was left, it will not run: it is in `*unrun` (which may be NULL), and the caller's
 // again. Otherwise, and after an error, that is NULL.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_cancel(struct rundown *object,
-                                   struct rundown_completion **unrun);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_cancel(struct rundown *object, struct rundown_completion **unrun);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_cancel(struct rundown_ref *object, struct rundown_completion **unrun);
 
 // Marks a drained object run down; doing it twice is no error. RUNDOWN_STATUS_WRONG_STATE if it is
 // open or draining. Any context.
 RUNDOWN_MUST_USE enum rundown_status rundown_complete(struct rundown *object);
+RUNDOWN_MUST_USE enum rundown_status rundown_ref_complete(struct rundown_ref *object);
 
 // Opens a drained object again, completed or not. What the caller did before happens before every
-// protection granted from then on. RUNDOWN_STATUS_WRONG_STATE if it is open or draining. Any
-// context.
-RUNDOWN_MUST_USE enum rundown_status rundown_reinit(struct rundown *object);
+// protection granted from then on. RUNDOWN_STATUS_WRONG_STATE if it is open or draining. The generation
+// that begins is in `*generation` (which may be NULL, and is left alone after an error), for
+// rundown_wait_generation. Any context.
+RUNDOWN_MUST_USE enum rundown_status
+rundown_reinit(struct rundown *object, uint64_t *generation);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_reinit(struct rundown_ref *object, uint64_t *generation);
 
 // Opens an object that was born closed (or completed): the same step as rundown_reinit, but not
-// legal on one that was closed and not completed: RUNDOWN_STATUS_WRONG_STATE. Any context.
-RUNDOWN_MUST_USE enum rundown_status rundown_open(struct rundown *object);
+// legal on one that was closed and not completed: RUNDOWN_STATUS_WRONG_STATE. `generation` and
+// contexts as there.
+RUNDOWN_MUST_USE enum rundown_status
+rundown_open(struct rundown *object, uint64_t *generation);
+RUNDOWN_MUST_USE enum rundown_status
+rundown_ref_open(struct rundown_ref *object, uint64_t *generation);
 
 // A snapshot of the object's state. Any context.
 enum rundown_state rundown_get_state(const struct rundown *object);
+enum rundown_state rundown_ref_get_state(const struct rundown_ref *object);
+
+// The generation that the object is in: 0 at first, and another one whenever a drained object is opened.
+// It stays the same while the caller holds protection. They wrap: after 2^28 in the plain variant, after
+// 2^40 in the cache-aware one. Any context.
+uint64_t rundown_get_generation(const struct rundown *object);
+uint64_t rundown_ref_get_generation(const struct rundown_ref *object);
 
 // Whether the object is closed and nothing is held. True stays true until it is opened again, and
 // what was done under protection happens before it. Any context.
 bool rundown_is_drained(const struct rundown *object);
+bool rundown_ref_is_drained(const struct rundown_ref *object);
 
 // How many protections are held: exact while nothing is acquired or released, else a guess that may be
 // negative. Any context.
 int64_t rundown_racy_held(const struct rundown *object);
+int64_t rundown_ref_racy_held(const struct rundown_ref *object);
 
 // Puts the net count of each slot into `counts`, as many as there are slots and room, and returns the
-// number of slots. Single counts may be negative; while the object drains, they go on. Racy. Any
-// context.
-size_t rundown_racy_counts(const struct rundown *object,
-                           int64_t *counts,
-                           size_t room);
+// number of slots, which is 1 in the plain variant. Single counts may be negative; while the object
+// drains, they go on. Racy. Any context.
+size_t rundown_racy_counts(const struct rundown *object, int64_t *counts, size_t room);
+size_t rundown_ref_racy_counts(const struct rundown_ref *object, int64_t *counts, size_t room);
 
 // How many more protections than were released on a slot can be acquired there: 2^59 by the number of
 // slots, rounded up to a power of two. Beyond it, RUNDOWN_STATUS_FULL. Any context.
 uint64_t rundown_capacity(const struct rundown *object);
 
-// Puts what is held into `holders`, an entry for each acquire that is not released as a whole, as many
-// as there are and as there is room for; returns how many there are. Always 0 if the library was built
-// without feature `diagnosis`. Racy. Any context.
-size_t rundown_racy_holders(const struct rundown *object,
-                            struct rundown_holder *holders,
-                            size_t room);
-
-// Makes an open object, where none is in use. Any context.
-void rundown_ref_init(struct rundown_ref *object);
-
-// Like rundown_ref_init, but the object is born closed: run down, until rundown_ref_open.
-void rundown_ref_init_closed(struct rundown_ref *object);
-
-// Like rundown_try_acquire.
-RUNDOWN_MUST_USE bool rundown_ref_try_acquire(struct rundown_ref *object);
-
-// Like rundown_try_acquire_many.
-RUNDOWN_MUST_USE bool rundown_ref_try_acquire_many(struct rundown_ref *object, uint32_t n);
-
-// Like rundown_acquire.
-RUNDOWN_MUST_USE enum rundown_status rundown_ref_acquire(struct rundown_ref *object);
-
-// Like rundown_acquire_many.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_ref_acquire_many(struct rundown_ref *object,
-                                             uint32_t n);
-
-// Like rundown_acquire_held.
-RUNDOWN_MUST_USE enum rundown_status rundown_ref_acquire_held(struct rundown_ref *object);
-
-// Like rundown_acquire_held_many.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_ref_acquire_held_many(struct rundown_ref *object,
-                                                  uint32_t n);
-
-// Like rundown_acquire_tagged.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_ref_acquire_tagged(struct rundown_ref *object,
-                                               uint32_t n,
-                                               const void *tag);
-
-// Like rundown_acquire_held_tagged.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_ref_acquire_held_tagged(struct rundown_ref *object,
-                                                    uint32_t n,
-                                                    const void *tag);
-
-// Like rundown_release.
-void rundown_ref_release(struct rundown_ref *object);
-
-// Like rundown_release_many.
-void rundown_ref_release_many(struct rundown_ref *object, uint32_t n);
-
-// Like rundown_release_tagged.
-void rundown_ref_release_tagged(struct rundown_ref *object, uint32_t n, const void *tag);
-
-// Like rundown_close.
-enum rundown_status rundown_ref_close(struct rundown_ref *object);
-
-// Like rundown_close_all.
-void rundown_ref_close_all(struct rundown_ref *const *objects, size_t count);
-
-// Like rundown_close_then.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_ref_close_then(struct rundown_ref *object,
-                                           struct rundown_completion *completion);
-
-// Like rundown_wait.
-RUNDOWN_MUST_USE enum rundown_status rundown_ref_wait(struct rundown_ref *object);
-
-// Like rundown_try_wait.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_ref_try_wait(struct rundown_ref *object,
-                                         int64_t *held);
-
-// Like rundown_wait_deadline.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_ref_wait_deadline(struct rundown_ref *object,
-                                              uint64_t deadline,
-                                              int64_t *held);
-
-// Like rundown_cancel.
-RUNDOWN_MUST_USE
-enum rundown_status rundown_ref_cancel(struct rundown_ref *object,
-                                       struct rundown_completion **unrun);
-
-// Like rundown_complete.
-RUNDOWN_MUST_USE enum rundown_status rundown_ref_complete(struct rundown_ref *object);
-
-// Like rundown_reinit.
-RUNDOWN_MUST_USE enum rundown_status rundown_ref_reinit(struct rundown_ref *object);
-
-// Like rundown_open.
-RUNDOWN_MUST_USE enum rundown_status rundown_ref_open(struct rundown_ref *object);
-
-// Like rundown_get_state.
-enum rundown_state rundown_ref_get_state(const struct rundown_ref *object);
-
-// Like rundown_is_drained.
-bool rundown_ref_is_drained(const struct rundown_ref *object);
-
-// Like rundown_racy_held.
-int64_t rundown_ref_racy_held(const struct rundown_ref *object);
-
-// Like rundown_racy_counts: one count.
-size_t rundown_ref_racy_counts(const struct rundown_ref *object, int64_t *counts, size_t room);
-
 // How many protections can be held at once: 4194303. Beyond it, RUNDOWN_STATUS_FULL. Any context.
 uint64_t rundown_ref_capacity(const struct rundown_ref *object);
 
-// Like rundown_racy_holders.
-size_t rundown_ref_racy_holders(const struct rundown_ref *object,
-                                struct rundown_holder *holders,
+// Puts what is held into `holders`, an entry for each acquire that is not released as a whole, as many
+// as there are and as there is room for; returns how many there are. Always 0 if the library was built
+// without feature `diagnosis`. Racy. Any context.
+size_t rundown_racy_holders(const struct rundown *object, struct rundown_holder *holders,
+                            size_t room);
+size_t rundown_ref_racy_holders(const struct rundown_ref *object, struct rundown_holder *holders,
                                 size_t room);
 
 #ifdef __cplusplus
-}  // extern "C"
-#endif  // __cplusplus
+}
+#endif
 
-#endif  /* RUNDOWN_H */
+#endif

@@ -8,34 +8,20 @@ use core::slice;
 
 use ::rundown::{CacheAwareRundown, Slot};
 
-pub use self::calls::*;
 use crate::answer::rundown_status;
 use crate::platform::{self, System};
-use crate::shared::size_t;
-
-mod calls;
+use crate::size_t;
 
 type Object = CacheAwareRundown<System, &'static mut [Slot]>;
 
-/// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
-/// line. Opaque: in memory of your own by rundown_init, or by rundown_allocate.
 pub struct rundown(Object);
 
 // The object's address is the one that the program knows.
 const _: () = assert!(offset_of!(rundown, 0) == 0);
-// RUNDOWN_ALIGNMENT and RUNDOWN_SIZE in the header (cbindgen.toml): the object has a pair of cache lines
+// RUNDOWN_ALIGNMENT and RUNDOWN_SIZE in the header: the object has a pair of cache lines
 // to itself, and then come the slots.
 const _: () = assert!(align_of::<rundown>() <= 128 && align_of::<Slot>() == 128);
 const _: () = assert!(size_of::<rundown>() <= 128 && size_of::<Slot>() == 128);
-
-/// The memory that an object needs.
-#[repr(C)]
-pub struct rundown_layout {
-    /// In bytes.
-    pub size: size_t,
-    /// In bytes, a power of two.
-    pub alignment: size_t,
-}
 
 /// The object's place with so many slots after it; and at which offset these begin.
 fn layout(slots: usize) -> Result<(Layout, usize), rundown_status> {
@@ -99,38 +85,11 @@ unsafe fn init(
     status
 }
 
-unsafe fn get<'a>(object: *const rundown) -> &'a Object {
+pub(crate) unsafe fn get<'a>(object: *const rundown) -> &'a Object {
     // SAFETY: the caller's pointer to an initialised object (crate documentation).
     unsafe { &(*object).0 }
 }
 
-/// Says how much memory an object with so many slots needs, and how aligned. One slot per CPU is
-/// best; with fewer, CPUs share. Fails with RUNDOWN_STATUS_NO_SLOTS or
-/// RUNDOWN_STATUS_TOO_MANY_SLOTS, and leaves `*needed` alone then. Any context.
-#[unsafe(no_mangle)]
-#[must_use]
-pub unsafe extern "C" fn rundown_layout_for(
-    slots: size_t,
-    needed: *mut rundown_layout,
-) -> rundown_status {
-    match layout(slots) {
-        Ok((layout, _)) => {
-            let layout = rundown_layout {
-                size: layout.size(),
-                alignment: layout.align(),
-            };
-            // SAFETY: the caller's out pointer.
-            unsafe { needed.write(layout) };
-            rundown_status::Ok
-        }
-        Err(status) => status,
-    }
-}
-
-/// Makes an open object in the caller's memory, which must stay where it is, and puts its pointer
-/// (the same address) in `*object`. The object needs no clean-up: when it is no longer used, take
-/// the memory back. Fails with RUNDOWN_STATUS_NO_SLOTS, _TOO_MANY_SLOTS, _MISALIGNED or
-/// _TOO_SMALL; `*object` is NULL then, and the memory untouched. Any context.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rundown_init(
@@ -143,7 +102,6 @@ pub unsafe extern "C" fn rundown_init(
     unsafe { init(memory, size, slots, false, object) }
 }
 
-/// Like rundown_init, but the object is born closed: run down, until rundown_open.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rundown_init_closed(
@@ -156,10 +114,6 @@ pub unsafe extern "C" fn rundown_init_closed(
     unsafe { init(memory, size, slots, true, object) }
 }
 
-/// Makes an open object in memory of the platform's allocator, which is given the tag. Fails as
-/// rundown_init does, or with RUNDOWN_STATUS_NO_ALLOCATOR or RUNDOWN_STATUS_NO_MEMORY; `*object` is
-/// NULL then. RUNDOWN_STATUS_MISALIGNED: the allocator's memory is not aligned as it was asked to be;
-/// it has gone back by `free`. Contexts: those of the allocator.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rundown_allocate(
@@ -193,10 +147,6 @@ pub unsafe extern "C" fn rundown_allocate(
     status
 }
 
-/// Gives an object of rundown_allocate back to the platform. NULL is allowed. The object must not be in
-/// use any more; if something is still held, this frees nothing and returns
-/// RUNDOWN_STATUS_OUTSTANDING: a leak is better than a use after free. Legal in the object's own
-/// completion. Contexts: those of the allocator.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rundown_free(object: *mut rundown) -> rundown_status {
@@ -222,4 +172,10 @@ pub unsafe extern "C" fn rundown_free(object: *mut rundown) -> rundown_status {
         }
         Err(status) => status,
     }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rundown_capacity(object: *const rundown) -> u64 {
+    // SAFETY: the caller's pointer to an initialised object.
+    unsafe { get(object) }.capacity()
 }

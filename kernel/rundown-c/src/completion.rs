@@ -8,21 +8,10 @@ use ::rundown::{Completion, Rundown, Variant};
 
 use crate::answer::rundown_status;
 
-/// What the last release is to call: see rundown_close_then. In the caller's memory, so that nothing is
-/// allocated: an object has room for a pointer, and not for both of these. Set `run` and `context`, or
-/// write `struct rundown_completion gone = RUNDOWN_COMPLETION(run, context);`.
-///
-/// It must stay where it is, unchanged, until it runs or comes back: from a rundown_close_then that
-/// failed, or from rundown_cancel. It may be part of what the object guards, or lie beside the object, if
-/// that memory is freed by the call and by nothing else: a waiter may return before the call begins.
 #[repr(C)]
 pub struct rundown_completion {
-    /// What to call. Any CPU may call it, in every context in which protection of the object is released,
-    /// NMI included if that happens there.
     pub run: unsafe extern "C" fn(context: *mut c_void),
-    /// What it is called with.
     pub context: *mut c_void,
-    /// The library's.
     pub opaque: [*mut c_void; 2],
 }
 
@@ -54,8 +43,7 @@ pub(crate) unsafe fn close_then<V: Variant + ?Sized>(
     // SAFETY: as large and as aligned, as was asserted.
     unsafe { place.write(inner) };
     // SAFETY: it stays valid until it runs or comes back, as the caller promises.
-    unsafe { object.close_then_unchecked(place) }
-        .map_or_else(rundown_status::from, |()| rundown_status::Ok)
+    unsafe { object.close_then_unchecked(place) }.into()
 }
 
 /// `unrun`: null, or the caller's out pointer.

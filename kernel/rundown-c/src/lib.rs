@@ -1,5 +1,5 @@
-//! The C interface of [`rundown`]. C programs read it as `include/rundown.h`, which is generated
-//! from here; what the functions do is documented on them, once for both readers.
+//! The C interface of [`rundown`]. C programs read it as `include/rundown.h`, where every call and type is
+//! documented; a test compares its declarations with those that are made from here.
 //!
 //! Two of Rust's three variants: cache-aware, `struct rundown`, behind a pointer; and plain, `struct
 //! rundown_ref`, by value. The system supplies its services in a [table of functions](rundown_platform).
@@ -9,12 +9,11 @@
 //! has not been freed; its memory does not move, and nothing else writes to it. An out pointer is
 //! writable or, where that is said, null. A caller that releases owns what it releases.
 #![no_std]
-// The names are C's. The contract is above, instead of on each function, where C readers would read
-// it forty times.
 #![expect(
     non_camel_case_types,
+    missing_docs,
     clippy::missing_safety_doc,
-    reason = "see the comment above"
+    reason = "the names are C's; the documentation is in the header, the contract above"
 )]
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -25,28 +24,26 @@ compile_error!("`struct rundown_ref` is two 64-bit words: 32-bit targets are not
 #[cfg(not(panic = "abort"))]
 extern crate std;
 
-// In the header's order.
 mod answer;
-
-mod platform;
-
-mod misuse;
-
+mod cache_aware;
+mod calls;
 mod completion;
 mod holders;
-
-mod cache_aware;
-mod plain;
-
+mod misuse;
 #[cfg(panic = "abort")]
 mod panic;
-mod shared;
+mod plain;
+mod platform;
 mod text;
 
 pub use answer::{rundown_state, rundown_status, rundown_status_text};
 pub use cache_aware::*;
+pub use calls::*;
 pub use completion::rundown_completion;
 pub use holders::{rundown_has_diagnosis, rundown_holder, rundown_unlisted_holders};
 pub use misuse::{rundown_illegal_call, rundown_misuse, rundown_misuse_kind};
 pub use plain::*;
 pub use platform::{rundown_cpu_count, rundown_platform, rundown_set_platform, rundown_waiting};
+
+/// C's name, so that the header has it, too.
+type size_t = usize;

@@ -3,6 +3,7 @@
 use core::ffi::{c_char, c_void};
 use core::fmt;
 use core::hint::spin_loop;
+use core::mem::zeroed;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -10,50 +11,22 @@ use ::rundown::{Clock, Misuse, ObjectId, Platform, Wait, Waiting};
 
 use crate::answer::rundown_status;
 use crate::misuse::{self, rundown_misuse};
-use crate::shared::size_t;
+use crate::size_t;
 use crate::text::Text;
 
-/// What a waiter waits for: for the platform's `sleep`.
 #[repr(C)]
 pub struct rundown_waiting {
-    /// The object's address, as a number: `wake` will be called with the same.
     pub object: usize,
-    /// Whether the waiter gives up at a time.
     pub has_deadline: bool,
-    /// That time, in the unit of `now`. 0 without one.
     pub deadline: u64,
 }
 
-/// The services that a system supplies to the library. Every function may be NULL; each says what that
-/// means. All but `cpu_index`, `tick` and `wake` are called from the context of the call that needs them.
-///
-/// Write it with designated initialisers, so that members you do not name are NULL:
-///
-///     static const struct rundown_platform platform = {
-///         .size = sizeof(struct rundown_platform), .cpu_count = 8, .cpu_index = my_cpu,
-///     };
-///
-/// C++17 has none: leave a static table zeroed, and assign the members before rundown_set_platform.
 #[repr(C)]
 pub struct rundown_platform {
-    /// sizeof(struct rundown_platform): shows that header and library fit together.
     pub size: size_t,
-    /// How many CPUs there are, or will be: what rundown_cpu_count returns. 0 means 1.
     pub cpu_count: size_t,
-    /// The index of the running CPU, from 0. Only a hint: a wrong, stale or too large one costs speed,
-    /// never correctness. Called by every acquire and release, in their context (NMI, too). NULL: all
-    /// CPUs share slot 0.
     pub cpu_index: Option<unsafe extern "C" fn() -> size_t>,
-    /// Once per look of a waiter that spins, because `sleep` is NULL. NULL: the CPU's pause hint.
     pub pause: Option<unsafe extern "C" fn()>,
-    /// Passes the time of a waiter. Returns once `ready(state)` has returned true. Calls it at least
-    /// once, again after each `wake` for `waiting->object`, and again soon after
-    /// `waiting->deadline`, if there is one. `ready` takes a few loads, never blocks, and may be called
-    /// with a lock held or interrupts disabled. Call `ready` only inside this call of `sleep`, from one
-    /// CPU at a time: `state` is gone afterwards. In the context of rundown_wait. Needs `wake`. NULL:
-    /// waiters spin, with `pause`.
-    ///
-    /// With a condition variable: lock; while not ready(state), wait for the condition; unlock.
     pub sleep: Option<
         unsafe extern "C" fn(
             waiting: *const rundown_waiting,
@@ -61,56 +34,20 @@ pub struct rundown_platform {
             state: *mut c_void,
         ),
     >,
-    /// Makes all sleepers for the object (spurious wake-ups are harmless) call `ready` again. A sleeper
-    /// may be anywhere between a `ready` that returned false and its sleep: it must not miss this. The
-    /// object may be gone already. In the context of the release, close or re-init that changed
-    /// something (NMI, too, if you release there). Needs `sleep`. NULL: no waiter sleeps.
-    ///
-    /// With a condition variable: lock; broadcast; unlock.
     pub wake: Option<unsafe extern "C" fn(object: usize)>,
-    /// Memory for rundown_allocate: `size` bytes, aligned to `alignment` (a power of two, at most 128),
-    /// or NULL. `tag` is the caller's. It must stay resident if protection is taken where a page fault
-    /// is not allowed. In the context of rundown_allocate. Needs `free`. NULL: rundown_allocate fails.
     pub allocate:
         Option<unsafe extern "C" fn(size: size_t, alignment: size_t, tag: u32) -> *mut c_void>,
-    /// Takes back what `allocate` gave, with the size that was asked for.
     pub free: Option<unsafe extern "C" fn(memory: *mut c_void, size: size_t)>,
-    /// The time: never goes backwards on any CPU. The unit is yours, deadlines are in the same. Called
-    /// in the context of rundown_wait_deadline, and there by `ready`. NULL: waiting with a deadline
-    /// fails.
     pub now: Option<unsafe extern "C" fn() -> u64>,
-    /// A caller has broken a promise, in its context, after the last touch of the object. If this
-    /// returns, the call that found it returns, too, having changed as little as possible. NULL:
-    /// `panic` with the same text, and the place in the library behind it.
     pub misuse: Option<unsafe extern "C" fn(what: *const rundown_misuse)>,
-    /// The library has found itself or its caller broken and cannot go on. One line of text. If this
-    /// returns or is NULL, the CPU traps (x86-64: ud2).
     pub panic: Option<unsafe extern "C" fn(text: *const c_char)>,
-    /// A time stamp, in any unit: since when protection is held. Called by every acquire, in its context,
-    /// of a library with feature `diagnosis`; by no other. NULL: 0.
     pub tick: Option<unsafe extern "C" fn() -> u64>,
-    /// Prints what a library with feature `diagnosis` has found: a deadline was missed, or a wait began
-    /// on a CPU that holds protection of that object. A few lines of text, a line for each holder, the
-    /// last one without its end. In the context of the wait. NULL: it is lost.
     pub report: Option<unsafe extern "C" fn(text: *const c_char)>,
 }
 
 /// Without a platform.
-static NOTHING: rundown_platform = rundown_platform {
-    size: size_of::<rundown_platform>(),
-    cpu_count: 1,
-    cpu_index: None,
-    pause: None,
-    sleep: None,
-    wake: None,
-    allocate: None,
-    free: None,
-    now: None,
-    misuse: None,
-    panic: None,
-    tick: None,
-    report: None,
-};
+// SAFETY: all zero is 0 for its numbers, and `None` for its functions.
+static NOTHING: rundown_platform = unsafe { zeroed() };
 
 /// The platform; null until one is set, or [`NOTHING`] is in use.
 static CHOSEN: AtomicPtr<rundown_platform> = AtomicPtr::new(ptr::null_mut());
@@ -148,15 +85,6 @@ fn choose(table: *const rundown_platform) -> Result<(), rundown_status> {
         .map_err(|_| rundown_status::PlatformInUse)
 }
 
-/// Supplies the system's services to the library: once, before the first object is initialised or used.
-/// The table must stay as it is for ever; the library keeps the pointer. Without this call, waiters
-/// spin, all CPUs share a slot, and there is neither allocator nor clock.
-///
-/// Returns RUNDOWN_STATUS_PLATFORM_IN_USE if it comes too late, RUNDOWN_STATUS_PLATFORM_INVALID if
-/// the table has `sleep` without `wake`, `allocate` without `free`, or the reverse, or a wrong size.
-/// Nothing changes then. Too late is not noticed for objects that no call has made: those of
-/// RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED or zeroed memory. A call that waits for one by then spins, or is
-/// not woken.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn rundown_set_platform(platform: *const rundown_platform) -> rundown_status {
@@ -175,7 +103,6 @@ pub unsafe extern "C" fn rundown_set_platform(platform: *const rundown_platform)
     choose(platform).err().unwrap_or(rundown_status::Ok)
 }
 
-/// How many CPUs the platform says there are, at least 1: a good number of slots. Any context.
 #[unsafe(no_mangle)]
 pub extern "C" fn rundown_cpu_count() -> size_t {
     table().cpu_count.max(1)
@@ -254,7 +181,6 @@ impl Wait for Sleep {
     }
 }
 
-/// `ready` for C.
 unsafe extern "C" fn is_ready(state: *mut c_void) -> bool {
     // SAFETY: the state is what `wait_until` made, which is still waiting, and only one CPU at a time
     // uses it: the contract of `sleep`.

@@ -2,7 +2,7 @@
 //!
 //! **The problem.** Several tasks answer requests of one connection. When the server hangs up,
 //! replies that were begun are to be finished, no new ones begun, and then the socket is closed, by
-//! the one who decided it and at a time it knows.
+//! the thread that decided it, at a time it knows.
 //!
 //! **The trap.** Closing the socket at once cuts replies in half. Leaving it to an `Arc` closes it
 //! when the last task happens to let go, and while requests keep coming, that is never. And waiting
@@ -14,7 +14,7 @@
 //! - [`Protected::run_down_async`] refuses new guards at once. It is a future that completes with
 //!   the socket when the last guard is dropped. Any executor will do; here it is tokio's.
 //!
-//! Connections are many, and each has few users at a time. For that there is the plain kind,
+//! Connections are many, and each has few users at a time. For that there is plain,
 //! [`PlainRundown`], a single word. Where the closing side is a thread that may block,
 //! [`Owner`](rundown::Owner) and [`Handle`](rundown::Handle) do the sharing: see `hot_swap`.
 

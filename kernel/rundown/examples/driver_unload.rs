@@ -4,7 +4,7 @@
 //! **The problem.** The unload frees the device's state. Its users are everywhere: CPUs that submit,
 //! interrupt handlers, and requests that are inside the device and belong to no CPU at all.
 //!
-//! **The trap.** "If it is loaded, count me in" are two steps. Between them the unload finds nobody
+//! **The trap.** "If it is loaded, count me in" are two steps. Between them the unload finds no user
 //! counted, and frees. Counting first and looking then is no better: the count is in the memory that
 //! may be gone. And a lock around both cannot be taken by an interrupt handler whose own CPU has it.
 //!

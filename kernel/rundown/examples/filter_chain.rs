@@ -14,8 +14,8 @@
 //!   is complete. Then [`open`](Rundown::open) publishes it.
 //! - [`try_acquire_many`](Rundown::try_acquire_many) admits a burst of packets in one step, all or
 //!   none. [`take_one`](rundown::RefGuards::take_one) gives a packet its own protection to take along.
-//! - [`wait`](Rundown::wait) closes the place and returns when the last packet is out. If somebody
-//!   vetoes, [`cancel`](Rundown::cancel) opens it again, and the wait tells that.
+//! - [`wait`](Rundown::wait) closes the place and returns when the last packet is out. If a filter
+//!   vetoes, [`cancel`](Rundown::cancel) opens it again, and the wait says so.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -55,7 +55,7 @@ impl Filter {
     }
 
     fn load(&self) -> Result<(), WrongState> {
-        // Whatever the set-up takes: nobody calls as yet.
+        // Whatever the set-up takes: there is no caller yet.
         self.in_memory.store(true, Relaxed);
         self.rundown.open()?;
         println!("{} is loaded", self.name);
@@ -146,7 +146,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("scanner is to be unloaded; its quarantine is empty");
     drop(quarantine);
-    assert_eq!(scanner.unload()?, WaitOutcome::Drained, "nobody vetoed");
+    assert_eq!(scanner.unload()?, WaitOutcome::Drained, "no filter vetoed");
     let last = scanner.calls();
     firewall.wait_for_calls();
     assert_eq!(scanner.calls(), last, "called after its unload");

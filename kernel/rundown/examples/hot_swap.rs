@@ -15,7 +15,7 @@
 //!   replaced it says so by `None`, and the user decides: try again, drop the packet, use the
 //!   default route.
 //! - [`Protected::replace`] refuses lookups, waits for those under way, and puts the new table in. So it
-//!   never starves. It returns the old one, which nobody looks into any more.
+//!   never starves. It returns the old one, which no reader uses any more.
 //!
 //! The price is that `None`. If lookups must not be refused even for a moment, keep two tables alive
 //! (epochs, RCU).

@@ -1,5 +1,5 @@
 //! A long run on the host: threads use a value while it is torn down again and again, until so many
-//! protections have been granted and so many values torn down, under each kind of rundown.
+//! protections have been granted and so many values torn down, under each variant.
 //!
 //! ```text
 //! cargo run --release -p rundown --example soak -- [--pairs 1e9] [--teardowns 1e6] [--threads N]
@@ -172,7 +172,7 @@ impl<V: Variant> Soak<V> {
                 self.end(user, used);
                 continue;
             }
-            let mut kept = drawer.lock().expect("nobody panics");
+            let mut kept = drawer.lock().expect("no thread panics");
             kept.push(used);
             let other = (kept.len() > ROOM).then(|| kept.swap_remove(0));
             drop(kept);
@@ -184,7 +184,7 @@ impl<V: Variant> Soak<V> {
     }
 
     fn clear(&self, user: &User, drawer: &Drawer<'_, V>) {
-        let all = std::mem::take(&mut *drawer.lock().expect("nobody panics"));
+        let all = std::mem::take(&mut *drawer.lock().expect("no thread panics"));
         all.into_iter().for_each(|used| self.end(user, used));
     }
 
@@ -250,7 +250,7 @@ impl<V: Variant> Soak<V> {
             if self.value.publish(Value::new(generation + 1)).is_err() {
                 self.violated("a new value was refused");
             }
-            // Release: pairs with the Acquire in `begin`: who is refused after it knows that this
+            // Release: pairs with the Acquire in `begin`: a thread that is refused after it knows that this
             // very value is closed.
             self.published.store(generation + 1, Ordering::Release);
             teardowns += 1;

@@ -98,7 +98,7 @@ cfg_if! {
         #[cfg(feature = "alloc")]
         pub use protected::OwnedGuard;
         pub use protected::{
-            Generation, Guard, Guards, Protected, PublishError, ReplaceError, Retired, RunDown,
+            Guard, Guards, Protected, PublishError, ReplaceError, Retired, RunDown,
             RunDownError,
         };
         pub use slot::Slot;
@@ -109,6 +109,7 @@ cfg_if! {
         pub use tag::Tag;
         pub use variant::{Compact, Isolated, Isolation, Rundown, Variant};
         pub use wakers::Wakers;
+        pub use word::Generation;
     } else {
         compile_error!("rundown counts in 64-bit words: it needs a target with 64-bit atomics");
     }

@@ -17,7 +17,7 @@ use crate::state::{
 };
 use crate::tag::Tag;
 use crate::variant::{Rundown, Variant};
-use crate::word::Phase;
+use crate::word::{Generation, Phase};
 
 impl<V: Variant + ?Sized> Rundown<V> {
     /// Takes protection, or `None` if the object is closed (or [full](Refused::Full)).
@@ -315,6 +315,13 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Drain::start(self, None)
     }
 
+    /// Like [`drain`](Self::drain), but for one generation only: if the object has been opened again since,
+    /// it is left alone, and what was waited for has [drained](WaitOutcome::Drained). For an owner that may
+    /// come late: [`generation`](Self::generation) says afterwards whether it did.
+    pub fn drain_of(&self, generation: Generation) -> Drain<'_, V> {
+        Drain::start(self, Some(generation.0))
+    }
+
     /// Opens a draining object again, with what is still held (S10). Never waits; any context. Returns the
     /// [completion](Self::close_then) that was left, if there was one: it will not run.
     ///
@@ -338,17 +345,16 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 
     /// Opens a drained object again, whether it was marked run down or not. Any context (the first time,
-    /// that of [`prepare`](crate::PerCpuRundown::prepare)).
+    /// that of [`prepare`](crate::PerCpuRundown::prepare)). Returns the generation that begins.
     ///
     /// What the caller did before happens-before every protection granted from then on.
     ///
     /// # Errors
     /// [`WrongState`] if it is open, draining or claimed by another caller; nothing changed.
-    pub fn reinit(&self) -> Result<(), WrongState> {
+    pub fn reinit(&self) -> Result<Generation, WrongState> {
         let drained = |state| matches!(state, State::Drained | State::RunDown);
         let epoch = self.claim_to_open(|seen| drained(seen.state))?;
-        self.reopen(epoch);
-        Ok(())
+        Ok(Generation(self.reopen(epoch)))
     }
 
     /// Opens an object that is run down, such as one that was born closed (S9). The same step as
@@ -359,10 +365,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// [`WrongState`] unless the object is run down; nothing changed. If it is [lazy](crate::PerCpuRundown::lazy) and the
     /// system has no counter for it, [`State::RunDown`] is what was found:
     /// [`prepare`](crate::PerCpuRundown::prepare) says why.
-    pub fn open(&self) -> Result<(), WrongState> {
+    pub fn open(&self) -> Result<Generation, WrongState> {
         let epoch = self.claim_to_open(|seen| seen.state == State::RunDown)?;
-        self.reopen(epoch);
-        Ok(())
+        Ok(Generation(self.reopen(epoch)))
     }
 
     /// Whether the object is closed and nothing is held. If so, what was done under protection
@@ -372,6 +377,12 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// [claimed](State::Claimed), since it may be about to open.
     pub fn is_drained(&self) -> bool {
         matches!(self.snapshot().state, State::Drained | State::RunDown)
+    }
+
+    /// The generation that the object is in. It stays what it is while the caller holds protection. Any
+    /// context.
+    pub fn generation(&self) -> Generation {
+        Generation(self.snapshot().epoch.generation)
     }
 
     /// A snapshot of the life cycle. Any context.

@@ -1,4 +1,4 @@
-//! Cancelling a drain (S10): the object opens again with what is held, waiters learn it, nobody hangs.
+//! Cancelling a drain (S10): the object opens again with what is held, waiters learn of it, and none hangs.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -9,9 +9,9 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use rundown::{CloseOutcome, Park, Refused, Spin, State, WaitOutcome, WrongState};
-use support::{Make, Random, Script, for_every_kind, wake_ups};
+use support::{Make, Random, Script, for_every_variant, wake_ups};
 
-for_every_kind!(
+for_every_variant!(
     s10_a_cancelled_object_grants_again,
     s10_what_is_held_survives_and_counts_in_the_next_drain,
     s10_cancel_is_legal_only_while_draining,
@@ -141,7 +141,7 @@ fn s10_drained_after_all_counts_as_drained<R: Make + ?Sized>() {
         rundown.close();
         assert_eq!(rundown.state(), State::Drained);
     });
-    // What it waited for has come true.
+    // Its drain has ended.
     assert_eq!(rundown.wait(&script), WaitOutcome::Drained);
     assert!(script.played());
 }
@@ -158,7 +158,7 @@ fn s10_a_waiter_may_sleep_through_a_cancel_and_a_whole_life<R: Make + ?Sized>() 
         rundown.reinit().expect("drained");
         next = rundown.try_acquire();
         rundown.close();
-        // As many cancels as the waiter has seen, in another life.
+        // As many cancels as the waiter has seen, in another generation.
         rundown.cancel().expect("draining");
         rundown.close();
     });
@@ -169,7 +169,7 @@ fn s10_a_waiter_may_sleep_through_a_cancel_and_a_whole_life<R: Make + ?Sized>() 
     drop(next);
 }
 
-/// More often than the plain kind's word can tell apart (2^6): nothing but the waiters' memory may
+/// More often than plain's word can tell apart (2^6): nothing but the waiters' memory may
 /// depend on that.
 fn s10_many_cancels_of_one_life<R: Make + ?Sized>() {
     let rundown = R::make();
@@ -221,7 +221,7 @@ fn s10_cancel_wakes<R: Make + ?Sized>() {
         rundown.cancel().expect("draining");
     });
     assert_eq!(woken, [rundown.id()]);
-    // One that is refused has nothing to tell.
+    // One that is refused wakes nothing.
     let woken = wake_ups(|| assert!(rundown.cancel().is_err()));
     assert_eq!(woken, []);
 }

@@ -5,9 +5,9 @@
 mod support;
 
 use rundown::{Drain, WaitOutcome};
-use support::{Make, for_every_kind};
+use support::{Make, for_every_variant};
 
-for_every_kind!(
+for_every_variant!(
     s10_a_waiter_that_looks_now_and_then,
     s10_a_waiter_that_looks_away_for_long,
     s10_a_cancel_count_does_not_reach_the_generation,

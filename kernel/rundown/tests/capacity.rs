@@ -61,7 +61,7 @@ impl<const N: usize> Exposed<N> {
 
 impl<const N: usize> Drop for Exposed<N> {
     fn drop(&mut self) {
-        // SAFETY: from a box, and nobody uses it any more.
+        // SAFETY: from a box, and nothing uses it any more.
         drop(unsafe { Box::from_raw(self.object) });
     }
 }
@@ -265,7 +265,7 @@ fn a_sum_beyond_the_shared_count_is_found() {
     assert!(object.try_acquire().is_none());
 }
 
-/// Both are told, each once: the waiters that it is over, the platform that it was too much.
+/// Each is reported once: to the waiters that it is over, to the platform that it was too much.
 #[test]
 fn an_over_release_that_ends_the_drain_wakes() {
     let object = Rundown::<Inline<1>>::new();

@@ -4,9 +4,9 @@
 mod support;
 
 use rundown::{Protected, Rundown, State};
-use support::{Make, for_every_kind, misuses, panic_of};
+use support::{Make, for_every_variant, misuses, panic_of};
 
-for_every_kind!(
+for_every_variant!(
     a_batch_is_closed_although_misuse_panics,
     a_batch_is_closed_although_misuse_is_found,
     a_batch_of_any_states,

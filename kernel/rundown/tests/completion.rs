@@ -10,11 +10,11 @@ use rundown::{
     CloseThenError, Completion, Misuse, PlainRundown, Rundown, Spin, State, WaitOutcome, WrongState,
 };
 use support::{
-    Counted, Make, Plain, Script, TestPlatform, brought_to, executor, for_every_kind, misuses,
+    Counted, Make, Plain, Script, TestPlatform, brought_to, executor, for_every_variant, misuses,
     wake_ups,
 };
 
-for_every_kind!(
+for_every_variant!(
     s13_the_last_release_runs_it,
     s13_the_closer_runs_it_if_nothing_is_held,
     s13_it_is_left_with_a_draining_object,
@@ -95,12 +95,12 @@ fn s13_it_is_left_with_a_draining_object<R: Make + ?Sized>() {
     assert_eq!((counted.runs(), rundown.state()), (1, State::Drained));
 }
 
-/// What it was left for has come true by then, and it may do with the object what it likes.
+/// The object has drained by then, and the completion may do with it what it likes.
 fn s13_the_object_is_drained_and_waiters_woken_when_it_runs<R: Make + ?Sized>() {
     let rundown = shared::<R>();
     let counted = Counted::and(|| {
         assert_eq!((rundown.state(), rundown.racy_held()), (State::Drained, 0));
-        assert_eq!(rundown.reinit(), Ok(()));
+        rundown.reinit().expect("drained");
     });
     let guard = rundown.try_acquire();
     assert_eq!(rundown.close_then(&counted.completion), Ok(()));

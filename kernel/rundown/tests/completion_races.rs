@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rundown::{CloseThenError, Park, Spin, State, WaitOutcome};
-use support::{Counted, Make, Random, for_every_kind};
+use support::{Counted, Make, Random, for_every_variant};
 
-for_every_kind!(
+for_every_variant!(
     s13_against_releases_on_all_cpus,
     s13_against_a_cancel_and_the_last_release,
     s13_of_two_one_is_left,

@@ -10,9 +10,9 @@ use rundown::{
     BoxError, CacheAwareRundown, NoSlots, PlaceError, Protected, Refused, Rundown, Slot, Spin,
     State, WaitOutcome, Wakers, WrongState,
 };
-use support::{Borrowed, Boxed, Inline, Make, Placed, Plain, for_every_kind, on_cpu, panic_of};
+use support::{Borrowed, Boxed, Inline, Make, Placed, Plain, for_every_variant, on_cpu, panic_of};
 
-for_every_kind!(rundowns_show_state_and_counts, guards_show_their_object);
+for_every_variant!(rundowns_show_state_and_counts, guards_show_their_object);
 
 /// An object's stride, in bytes.
 const STRIDE: usize = 128;
@@ -145,7 +145,7 @@ fn no_slots_no_object() {
 fn slots_that_served_before_start_at_zero() {
     let slots: *mut [Slot] = Box::leak(Box::new([Slot::new(), Slot::new()]));
     {
-        // SAFETY: leaked, and nobody else's.
+        // SAFETY: leaked, and not shared.
         let first = Rundown::<Borrowed>::with_slots(unsafe { &mut *slots }).expect("two slots");
         on_cpu(0);
         first.acquire().expect("open");

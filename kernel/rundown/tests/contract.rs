@@ -1,4 +1,4 @@
-//! The contract (S1 to S11 in the README), one table of tests over every kind: what every user and
+//! The contract (S1 to S11 in the README), one table of tests over every variant: what every user and
 //! owner relies on. `counts` has S7, `life_cycle` S8 and S9, `cancel` S10, `last_touch` S3.
 #![cfg(not(rundown_loom))]
 
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rundown::{CloseOutcome, Park, RefGuard, Refused, Spin, State, WaitOutcome, WrongState};
-use support::{Make, Script, brought_to, for_every_kind, on_cpu};
+use support::{Make, Script, brought_to, for_every_variant, on_cpu};
 
-for_every_kind!(
+for_every_variant!(
     s1_after_close_every_cpu_is_refused,
     s1_after_a_refusal_every_cpu_is_refused,
     s2_wait_outlasts_every_reference,
@@ -206,7 +206,7 @@ fn s6_all_concurrent_waiters_return<R: Make + ?Sized>() {
                     assert!(released.load(Ordering::Relaxed), "returned early");
                 });
             }
-            // Not before somebody has closed it, so that at least one of them has to wait.
+            // Not before it has been closed, so that at least one of them has to wait.
             while rundown.state() == State::Open {
                 thread::yield_now();
             }
@@ -232,7 +232,10 @@ fn s6_a_late_waiter_survives_a_reinit<R: Make + ?Sized>() {
     });
     assert_eq!(rundown.wait(&script), WaitOutcome::Drained);
     assert!(script.played());
-    assert!(!rundown.is_drained(), "the next life still has a user");
+    assert!(
+        !rundown.is_drained(),
+        "the next generation still has a user"
+    );
     drop(next_life);
     assert!(rundown.is_drained());
 }
@@ -261,7 +264,7 @@ fn s8_calls_illegal_in_a_state_change_nothing<R: Make + ?Sized>() {
         let rundown = R::make();
         let guard = brought_to(&*rundown, state);
         if may_reinit {
-            assert_eq!(rundown.reinit(), Ok(()));
+            rundown.reinit().expect("drained");
             assert_eq!(rundown.state(), State::Open);
             assert!(rundown.try_acquire().is_some());
         } else {
@@ -336,7 +339,7 @@ fn s8_many_lives<R: Make + ?Sized>() {
     }
 }
 
-/// The per-CPU kind does not ask for it.
+/// The per-CPU variant does not ask for it.
 fn s11_any_hint_will_do<R: Make + ?Sized>() {
     let rundown = R::make();
     let hints = [

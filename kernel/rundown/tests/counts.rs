@@ -6,9 +6,9 @@ mod support;
 use std::thread;
 
 use rundown::{CloseOutcome, Park, RefGuards, Refused, Rundown, State, WaitOutcome};
-use support::{Inline, Make, Plain, for_every_kind, panic_of, wake_ups};
+use support::{Inline, Make, Plain, for_every_variant, panic_of, wake_ups};
 
-for_every_kind!(
+for_every_variant!(
     s7_many_are_granted_all_or_none,
     s7_many_and_single_mix,
     s7_many_are_released_in_other_portions,
@@ -319,7 +319,7 @@ fn racy_held_is_zero_when_run_down<R: Make + ?Sized>() {
     assert_eq!(rundown.racy_held(), 0);
     rundown.complete().expect("drained");
     assert_eq!(rundown.racy_held(), 0);
-    // The next life counts from zero.
+    // The next generation counts from zero.
     rundown.reinit().expect("run down");
     assert_eq!(rundown.racy_held(), 0);
     assert!(rundown.racy_counts().all(|count| count == 0));

@@ -15,9 +15,9 @@ use rundown::{
     AsyncPlatform, HostPlatform, ObjectId, Park, PlainRundown, Platform, Rundown, State,
     WaitOutcome, Wakers,
 };
-use support::{Make, executor, for_every_kind};
+use support::{Make, executor, for_every_variant};
 
-for_every_kind!(
+for_every_variant!(
     a_future_completes_under_an_executor,
     a_future_learns_of_a_cancel,
     many_futures_and_threads_wait_together,
@@ -229,7 +229,7 @@ fn a_future_that_was_late_gives_the_right_answer<R: Make + ?Sized>() {
     rundown.reinit().expect("drained");
     let _next = rundown.try_acquire().expect("open");
     rundown.close();
-    // It asks in the next life, which has not drained.
+    // It asks in the next generation, which has not drained.
     let polled = poll_with(future.as_mut(), &waker);
     assert_eq!(polled, Poll::Ready(WaitOutcome::Drained));
 }
@@ -266,7 +266,7 @@ fn rings_are_kept_until_they_are_delivered() {
         );
     };
     waiting(0);
-    assert!(!TABLE.deliver(), "nobody has rung");
+    assert!(!TABLE.deliver(), "not rung");
     let rundown = PlainRundown::<Quiet>::new();
     rundown.acquire().expect("open");
     let ((first, first_waker), (second, second_waker)) = (counter(), counter());
@@ -307,7 +307,7 @@ fn rings_are_kept_until_they_are_delivered() {
         assert!(TABLE.deliver());
         assert_eq!(first.calls(), 2, "a spurious wake-up is harmless");
         assert!(poll_with(late.as_mut(), &first_waker).is_pending());
-        // In the middle of the list, at its ends: whoever leaves, the others stay.
+        // In the middle of the list, at its ends: whichever leaves, the others stay.
         let mut futures: Vec<_> = (0..4)
             .map(|_| Box::pin(rundown.drain().into_future()))
             .collect();

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rundown::{Guard, Park, Protected, RefGuard, Rundown, Spin, WaitOutcome};
-use support::{Inline, Make, Plain, Script, for_every_sized_kind, panic_of};
+use support::{Inline, Make, Plain, Script, for_every_sized_variant, panic_of};
 
-for_every_sized_kind!(
+for_every_sized_variant!(
     a_guard_gives_access_while_its_object_drains,
     a_guard_may_move_to_another_thread,
     mapped_guards_protect,
@@ -86,7 +86,7 @@ impl Stays {
     }
 }
 
-// SAFETY: through `&Stays` only this test reads, and nobody writes.
+// SAFETY: through `&Stays` only this test reads, and nothing writes.
 unsafe impl Sync for Stays {}
 
 #[test]

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use rundown::{Park, Refused, Rundown, State, WaitOutcome};
-use support::{Make, Plain, Random, for_every_kind, misuses, panic_of, wake_ups};
+use support::{Make, Plain, Random, for_every_variant, misuses, panic_of, wake_ups};
 
-for_every_kind!(
+for_every_variant!(
     s12_a_clone_of_an_open_object,
     s12_a_clone_while_draining,
     s12_a_clone_outlives_its_original,
@@ -215,7 +215,7 @@ fn s12_the_next_generation_counts_from_zero<R: Make + ?Sized>() {
         R::on_cpu(cpu + 1);
         drop((first, open, late));
         assert_eq!(rundown.state(), State::Drained);
-        assert_eq!(misuses(|| rundown.reinit().expect("drained")), []);
+        assert_eq!(misuses(|| _ = rundown.reinit().expect("drained")), []);
         assert_eq!(rundown.racy_held(), 0);
     }
 }

@@ -43,7 +43,7 @@ impl Platform for Impatient {
 
 host_counters::counters_of_the_host!(Impatient);
 
-/// An object of the per-CPU kind, or no test if the system does not have it.
+/// A per-CPU object, or no test if the system does not have it.
 fn per_cpu() -> Option<PerCpuRundown<Impatient>> {
     let object = PerCpuRundown::new();
     if let Err(why) = &object {
@@ -78,7 +78,7 @@ fn the_last_release_leaves_the_object_alone<R: Variant + 'static>(rundown: Rundo
     let bytes = unsafe { slice::from_raw_parts(object.cast::<u8>(), size_of::<Rundown<R>>()) };
     let touched = bytes.iter().position(|&byte| byte != POISON);
     assert_eq!(touched, None, "this byte was touched after the wake-up");
-    // What the object had besides its memory (a counter, in the per-CPU kind) stays lost.
+    // What the object had besides its memory (a counter, in the per-CPU variant) stays lost.
     // SAFETY: the pointer came from a box, and what is there now needs no drop.
     drop(unsafe { Box::from_raw(memory) });
 }

@@ -8,18 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rundown::{
-    CloseOutcome, Outstanding, Park, Refused, Rundown, Spin, State, Variant, WaitOutcome,
-    WrongState,
+    CloseOutcome, Generation, Outstanding, Park, Refused, Rundown, Spin, State, Variant,
+    WaitOutcome, WrongState,
 };
-use support::{Make, STATES, brought_to, for_every_kind};
+use support::{Make, STATES, brought_to, for_every_variant};
 
-for_every_kind!(
+for_every_variant!(
     s8_every_call_in_every_state,
     s8_the_states_of_a_life_follow_each_other,
     s8_completing_twice_is_no_error,
     s8_reinit_needs_no_completion,
     s8_a_claim_has_one_winner,
     s8_a_claim_in_progress_is_waited_for,
+    s8_a_late_drain_leaves_the_next_generation_alone,
 );
 
 /// What any of the calls may answer.
@@ -105,7 +106,7 @@ fn s8_every_call_in_every_state<R: Make + ?Sized>() {
         ),
         row(
             "reinit",
-            |r| Step(r.reinit()),
+            |r| Step(r.reinit().map(drop)),
             [
                 (wrong(Open), Open),
                 (wrong(Draining), Draining),
@@ -115,7 +116,7 @@ fn s8_every_call_in_every_state<R: Make + ?Sized>() {
         ),
         row(
             "open",
-            |r| Step(r.open()),
+            |r| Step(r.open().map(drop)),
             [
                 (wrong(Open), Open),
                 (wrong(Draining), Draining),
@@ -225,7 +226,7 @@ fn s8_reinit_needs_no_completion<R: Make + ?Sized>() {
         if complete {
             rundown.complete().expect("drained");
         }
-        assert_eq!(rundown.reinit(), Ok(()));
+        rundown.reinit().expect("drained");
         assert!(rundown.try_acquire().is_some());
         assert_eq!(
             rundown.reinit(),
@@ -233,6 +234,20 @@ fn s8_reinit_needs_no_completion<R: Make + ?Sized>() {
             "only once"
         );
     }
+}
+
+fn s8_a_late_drain_leaves_the_next_generation_alone<R: Make + ?Sized>() {
+    let rundown = R::make_closed();
+    let first = rundown.open().expect("born closed");
+    assert_eq!(rundown.drain_of(first).wait(&Spin), WaitOutcome::Drained);
+    assert_eq!(rundown.generation(), first, "nothing has opened it since");
+    let second = rundown.reinit().expect("drained");
+    assert_eq!(rundown.generation(), second);
+    assert_ne!(first, second);
+    assert_eq!(rundown.drain_of(first).wait(&Spin), WaitOutcome::Drained);
+    assert_eq!(rundown.state(), State::Open, "it was closed");
+    drop(rundown.drain_of(Generation::new(second.get())));
+    assert_eq!(rundown.state(), State::Drained);
 }
 
 fn s8_a_claim_has_one_winner<R: Make + ?Sized>() {
@@ -246,7 +261,7 @@ fn s8_a_claim_has_one_winner<R: Make + ?Sized>() {
                 scope.spawn(|| {
                     start.wait();
                     match rundown.reinit() {
-                        Ok(()) => {
+                        Ok(_) => {
                             won.fetch_add(1, Ordering::Relaxed);
                         }
                         // Closing: seen between two looks, see `State`.
@@ -263,8 +278,8 @@ fn s8_a_claim_has_one_winner<R: Make + ?Sized>() {
     }
 }
 
-/// A wait that meets a re-init comes after it: it closes the new life. It must neither hang nor
-/// return because of the life before.
+/// A wait that meets a re-init comes after it: it closes the new generation. It must neither hang nor
+/// return because of the generation before.
 fn s8_a_claim_in_progress_is_waited_for<R: Make + ?Sized>() {
     let rundown = R::make();
     for _ in 0..200 {

@@ -5,8 +5,7 @@ mod models;
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
-use models::{Make, Sleep, models, on_cpu};
+use models::{Make, Sleep, models, on_cpu, spawn};
 use rundown::{CloseOutcome, Protected, State, WaitOutcome, WrongState};
 
 models!(
@@ -16,7 +15,8 @@ models!(
     s10_cancel_against_a_second_close,
     s10_cancel_during_anothers_sweep,
     s10_of_two_cancellers_one_succeeds,
-    s10_two_cancels_end_two_drains,
+    s10_a_canceller_sees_the_latest_closing,
+    s10_what_has_drained_is_not_cancelled,
     s10_the_waiter_learns_what_happened bound: 4,
     s10_a_waiter_that_comes_during_the_cancel,
     s10_a_stale_acquire_across_a_cancel per_cpu: 7,
@@ -29,14 +29,11 @@ fn s10_cancel_against_the_last_release<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let mut drain = rundown.drain();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            // SAFETY: acquired above.
-            unsafe { rundown.release() };
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        // SAFETY: acquired above.
+        unsafe { rundown.release() };
+    });
     let cancelled = rundown.cancel();
     let outcome = drain.poll();
     match cancelled {
@@ -59,14 +56,11 @@ fn s10_cancel_against_one_release_of_two<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire_many(2).unwrap();
     rundown.close();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            // SAFETY: one of the two acquired above.
-            unsafe { rundown.release() };
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        // SAFETY: one of the two acquired above.
+        unsafe { rundown.release() };
+    });
     rundown.cancel().unwrap();
     rundown.close();
     assert!(!rundown.is_drained(), "one is still held");
@@ -82,10 +76,7 @@ fn s10_cancel_against_a_second_close<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let closer = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.close())
-    };
+    let closer = spawn(&rundown, |rundown| rundown.close());
     rundown.cancel().unwrap();
     match closer.join().unwrap() {
         CloseOutcome::Closed => {
@@ -108,10 +99,7 @@ fn s10_cancel_against_a_second_close<R: Make>() {
 fn s10_cancel_during_anothers_sweep<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
-    let closer = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.close())
-    };
+    let closer = spawn(&rundown, |rundown| rundown.close());
     let cancelled = rundown.cancel();
     assert_eq!(closer.join().unwrap(), CloseOutcome::Closed);
     match cancelled {
@@ -131,10 +119,7 @@ fn s10_of_two_cancellers_one_succeeds<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let other = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.cancel())
-    };
+    let other = spawn(&rundown, |rundown| rundown.cancel());
     let both = [rundown.cancel(), other.join().unwrap()];
     assert_eq!(both.iter().filter(|one| one.is_ok()).count(), 1);
     for error in both.iter().filter_map(|one| one.err()) {
@@ -147,49 +132,58 @@ fn s10_of_two_cancellers_one_succeeds<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// The other canceller may have looked in the first drain, and cancel the second: it must not take the
-/// one for the other. Whoever waits for the end of the second learns of it, even after a third close.
-fn s10_two_cancels_end_two_drains<R: Make>() {
+/// Both may cancel, and then the other one's was the second drain: a waiter for its end learns of it,
+/// even after a third close.
+fn s10_a_canceller_sees_the_latest_closing<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let other = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.cancel())
-    };
-    if rundown.cancel().is_ok() {
-        let mut second = rundown.drain();
-        if other.join().unwrap().is_ok() {
-            rundown.close();
-            assert_eq!(second.poll(), Some(WaitOutcome::Cancelled));
-        } else {
-            assert_eq!(second.poll(), None);
-        }
-    } else {
-        other.join().unwrap().unwrap();
+    let other = spawn(&rundown, |rundown| rundown.cancel().is_ok());
+    let cancelled = rundown.cancel().is_ok();
+    let mut drain = rundown.drain();
+    let both = other.join().unwrap() && cancelled;
+    if both {
+        assert_eq!(rundown.state(), State::Open);
+        rundown.close();
+        assert_eq!(drain.poll(), Some(WaitOutcome::Cancelled));
     }
+    rundown.close();
+    assert_eq!(rundown.state(), State::Draining);
+    // SAFETY: acquired above.
+    unsafe { rundown.release() };
+    assert_eq!(rundown.state(), State::Drained);
 }
 
-/// It sleeps while one thread releases and another cancels: it must be woken, and told the truth.
+/// A thread that sees the object drained may free what it guards: no cancel succeeds then, nor has one
+/// before.
+fn s10_what_has_drained_is_not_cancelled<R: Make>() {
+    let rundown = Arc::new(R::new());
+    rundown.acquire().unwrap();
+    rundown.close();
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        // SAFETY: acquired above.
+        unsafe { rundown.release() };
+        rundown.is_drained()
+    });
+    let cancelled = rundown.cancel().is_ok();
+    assert_ne!(user.join().unwrap(), cancelled);
+}
+
+/// It sleeps while one thread releases and another cancels: it must be woken, and learn which came first.
 fn s10_the_waiter_learns_what_happened<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let waiter = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.wait(&Sleep))
-    };
-    let canceller = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.cancel())
-    };
+    let waiter = spawn(&rundown, |rundown| rundown.wait(&Sleep));
+    let canceller = spawn(&rundown, |rundown| rundown.cancel());
     on_cpu(1);
     // SAFETY: acquired above.
     unsafe { rundown.release() };
     let cancelled = canceller.join().unwrap();
     match (waiter.join().unwrap(), cancelled) {
         (WaitOutcome::Cancelled, Ok(_)) => assert_eq!(rundown.state(), State::Open),
-        (WaitOutcome::Cancelled, Err(_)) => panic!("nobody has cancelled"),
+        (WaitOutcome::Cancelled, Err(_)) => panic!("no cancel succeeded"),
         // The waiter closed the object after the cancel, or the cancel came too late.
         (WaitOutcome::Drained, _) => assert_eq!(rundown.state(), State::Drained),
         (WaitOutcome::IllegalContext, _) => unreachable!("legal everywhere"),
@@ -201,10 +195,7 @@ fn s10_a_waiter_that_comes_during_the_cancel<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let waiter = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.wait(&Sleep))
-    };
+    let waiter = spawn(&rundown, |rundown| rundown.wait(&Sleep));
     rundown.cancel().unwrap();
     on_cpu(1);
     // SAFETY: acquired above.
@@ -216,23 +207,20 @@ fn s10_a_waiter_that_comes_during_the_cancel<R: Make>() {
     }
 }
 
-/// The user may look at the switch before the close and come to its slot after the cancel, or in the
+/// The user may read the state word before the close and come to its slot after the cancel, or in the
 /// middle of it, and release on a slot that is still closed.
 fn s10_a_stale_acquire_across_a_cancel<R: Make>() {
     let shared = Arc::new((R::new(), AtomicUsize::new(0)));
     shared.0.acquire().unwrap();
-    let user = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            on_cpu(0);
-            if let Some(guard) = shared.0.try_acquire() {
-                shared.1.store(1, Ordering::Relaxed);
-                on_cpu(1);
-                shared.1.store(0, Ordering::Relaxed);
-                drop(guard);
-            }
-        })
-    };
+    let user = spawn(&shared, |shared| {
+        on_cpu(0);
+        if let Some(guard) = shared.0.try_acquire() {
+            shared.1.store(1, Ordering::Relaxed);
+            on_cpu(1);
+            shared.1.store(0, Ordering::Relaxed);
+            drop(guard);
+        }
+    });
     shared.0.close();
     shared
         .0
@@ -253,21 +241,18 @@ fn s10_a_stale_acquire_across_a_cancel<R: Make>() {
 /// was done under protection.
 fn s10_a_late_release_across_a_cancel<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), loom::cell::UnsafeCell::new(0)));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            if let Some(guard) = object.try_acquire() {
-                // SAFETY: the only user.
-                guard.with_mut(|value| unsafe { *value += 1 });
-                on_cpu(0);
-                drop(guard);
-                true
-            } else {
-                false
-            }
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        if let Some(guard) = object.try_acquire() {
+            // SAFETY: the only user.
+            guard.with_mut(|value| unsafe { *value += 1 });
+            on_cpu(0);
+            drop(guard);
+            true
+        } else {
+            false
+        }
+    });
     object.close();
     // Drained already, perhaps.
     let _ = object.cancel();
@@ -282,17 +267,14 @@ fn s10_a_grant_after_a_cancel_sees_what_came_before<R: Make>() {
     let shared = Arc::new((R::new(), loom::cell::UnsafeCell::new(0)));
     shared.0.acquire().unwrap();
     shared.0.close();
-    let user = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            on_cpu(1);
-            if let Some(_guard) = shared.0.try_acquire() {
-                // SAFETY: closed before this thread began, so the cancel and its write came first.
-                shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
-            }
-        })
-    };
-    // SAFETY: nobody looks before the cancel.
+    let user = spawn(&shared, |shared| {
+        on_cpu(1);
+        if let Some(_guard) = shared.0.try_acquire() {
+            // SAFETY: closed before this thread began, so the cancel and its write came first.
+            shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
+        }
+    });
+    // SAFETY: nothing reads it before the cancel.
     shared.1.with_mut(|value| unsafe { *value = 1 });
     shared.0.cancel().unwrap();
     user.join().unwrap();
@@ -303,8 +285,7 @@ fn s10_an_acquire_against_a_cancel_protects_the_value<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 7));
     let users: Vec<_> = (0..2)
         .map(|cpu| {
-            let object = Arc::clone(&object);
-            thread::spawn(move || {
+            spawn(&object, move |object| {
                 on_cpu(cpu);
                 if let Some(guard) = object.try_acquire() {
                     on_cpu(1 - cpu);

@@ -6,7 +6,7 @@ mod models;
 
 use loom::sync::Arc;
 use loom::thread;
-use models::{Make, Sleep, models, on_cpu};
+use models::{Make, Sleep, models, on_cpu, spawn};
 use rundown::{Protected, Spin, State, WaitOutcome};
 
 models!(
@@ -23,32 +23,26 @@ models!(
 /// The value's cell is loom's: any access that does not happen-before its removal fails the model.
 fn acquire_against_run_down<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 7));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            if let Some(guard) = object.try_acquire() {
-                assert_eq!(*guard, 7);
-            }
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        if let Some(guard) = object.try_acquire() {
+            assert_eq!(*guard, 7);
+        }
+    });
     assert_eq!(object.run_down(&Spin), Ok(7));
     user.join().unwrap();
 }
 
 fn a_refusal_is_final<R: Make>() {
     let rundown = Arc::new(R::new());
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(0);
-            let first = rundown.try_acquire().is_some();
-            // The slot that the sweep reaches last.
-            on_cpu(1);
-            let second = rundown.try_acquire().is_some();
-            assert!(first || !second, "granted after a refusal");
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(0);
+        let first = rundown.try_acquire().is_some();
+        // The slot that the closer reaches last.
+        on_cpu(1);
+        let second = rundown.try_acquire().is_some();
+        assert!(first || !second, "granted after a refusal");
+    });
     rundown.close();
     assert!(rundown.try_acquire().is_none(), "granted after close");
     user.join().unwrap();
@@ -56,22 +50,19 @@ fn a_refusal_is_final<R: Make>() {
 
 fn release_on_another_cpu<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 7));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(0);
-            if let Some(guard) = object.try_acquire() {
-                on_cpu(1);
-                assert_eq!(*guard, 7);
-                drop(guard);
-            }
+    let user = spawn(&object, |object| {
+        on_cpu(0);
+        if let Some(guard) = object.try_acquire() {
             on_cpu(1);
-            if let Some(guard) = object.try_acquire() {
-                on_cpu(0);
-                drop(guard);
-            }
-        })
-    };
+            assert_eq!(*guard, 7);
+            drop(guard);
+        }
+        on_cpu(1);
+        if let Some(guard) = object.try_acquire() {
+            on_cpu(0);
+            drop(guard);
+        }
+    });
     assert_eq!(object.run_down(&Spin), Ok(7));
     user.join().unwrap();
 }
@@ -81,24 +72,18 @@ fn two_waiters_see_what_was_done<R: Make>() {
     let shared = Arc::new((R::new(), loom::cell::UnsafeCell::new(0)));
     // The reference moves to the user's thread, and is released there.
     shared.0.acquire().unwrap();
-    let user = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            on_cpu(1);
-            // SAFETY: only the holder of this one reference writes.
-            shared.1.with_mut(|value| unsafe { *value = 1 });
-            // SAFETY: acquired above.
-            unsafe { shared.0.release() };
-        })
-    };
-    let waiter = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
-            // SAFETY: drained; the other waiter reads, too.
-            shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
-        })
-    };
+    let user = spawn(&shared, |shared| {
+        on_cpu(1);
+        // SAFETY: only the holder of this one reference writes.
+        shared.1.with_mut(|value| unsafe { *value = 1 });
+        // SAFETY: acquired above.
+        unsafe { shared.0.release() };
+    });
+    let waiter = spawn(&shared, |shared| {
+        assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
+        // SAFETY: drained; the other waiter reads, too.
+        shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
+    });
     assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
     // SAFETY: drained; the other waiter reads, too.
     shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
@@ -110,8 +95,7 @@ fn two_users_against_run_down<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 7));
     let users: Vec<_> = (0..2)
         .map(|cpu| {
-            let object = Arc::clone(&object);
-            thread::spawn(move || {
+            spawn(&object, move |object| {
                 on_cpu(cpu);
                 if let Some(guard) = object.try_acquire() {
                     on_cpu(1 - cpu);
@@ -150,7 +134,7 @@ fn s3_the_memory_may_serve_another_object<R: Make>() {
     // SAFETY: alive: only this thread ends it.
     let outcome = unsafe { &*object }.wait(&Sleep);
     assert_eq!(outcome, WaitOutcome::Drained);
-    // SAFETY: drained, so nobody else uses it (S3, under test).
+    // SAFETY: drained, so nothing else uses it (S3, under test).
     unsafe { object.drop_in_place() };
     // SAFETY: the memory is this thread's, and fits.
     unsafe { object.write(R::new()) };
@@ -163,42 +147,36 @@ fn s3_the_memory_may_serve_another_object<R: Make>() {
     // SAFETY: acquired above.
     unsafe { other.release() };
     assert_eq!(other.state(), State::Drained);
-    // SAFETY: from a box, and nobody uses it any more.
+    // SAFETY: from a box, and nothing uses it any more.
     drop(unsafe { Box::from_raw(object) });
 }
 
 /// A handler takes and releases protection on top of the code that holds it, on the same CPU.
 fn s5_a_handler_on_top_of_a_holder<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 7));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            let Some(outer) = object.try_acquire() else {
-                return;
-            };
-            if let Some(inner) = object.try_acquire() {
-                assert_eq!(*inner, 7);
-            }
-            assert_eq!(*outer, 7);
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        let Some(outer) = object.try_acquire() else {
+            return;
+        };
+        if let Some(inner) = object.try_acquire() {
+            assert_eq!(*inner, 7);
+        }
+        assert_eq!(*outer, 7);
+    });
     assert_eq!(object.run_down(&Spin), Ok(7));
     user.join().unwrap();
 }
 
 fn s11_wrong_hints<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 7));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(7);
-            if let Some(guard) = object.try_acquire() {
-                on_cpu(usize::MAX - 1);
-                assert_eq!(*guard, 7);
-            }
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(7);
+        if let Some(guard) = object.try_acquire() {
+            on_cpu(usize::MAX - 1);
+            assert_eq!(*guard, 7);
+        }
+    });
     on_cpu(usize::MAX);
     drop(object.try_acquire());
     assert_eq!(object.run_down(&Spin), Ok(7));

@@ -56,7 +56,7 @@ impl<R: Make> Left<R> {
             // SAFETY: the model keeps it.
             let shared = unsafe { &*context.cast::<Shared<R>>() };
             for work in &shared.work {
-                // SAFETY: drained, so nobody writes. Loom checks it.
+                // SAFETY: drained, so nothing writes. Loom checks it.
                 work.with(|work| unsafe { *work });
             }
             shared.runs.fetch_add(1, Relaxed);
@@ -101,7 +101,7 @@ impl<R: Make> Left<R> {
         thread::spawn(move || call(&shared, &completion))
     }
 
-    /// A user, who has one protection, on CPU 1.
+    /// A user that holds one protection, on CPU 1.
     fn spawn_user(&self, which: usize) -> thread::JoinHandle<()> {
         self.spawn(move |shared, _| {
             on_cpu(1);
@@ -149,7 +149,7 @@ fn s13_left_late_against_the_last_release<R: Make>() {
     let left = Left::<R>::new(1);
     left.object().close();
     let user = left.spawn_user(0);
-    // SAFETY: nobody else touches this one until the completion runs, which is yet to be left.
+    // SAFETY: nothing else touches this one until the completion runs, which is yet to be left.
     left.shared.work[1].with_mut(|work| unsafe { *work += 1 });
     let is_left = match left.close_then(0) {
         Ok(()) => 1,
@@ -181,7 +181,7 @@ fn s13_against_an_acquire<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
 }
 
-/// From the completion on nobody's late step reaches the object: it is another one's by then.
+/// From the completion on, no late step of another call reaches the object: it may be another one's by then.
 fn s13_the_object_may_be_used_again<R: Make>() {
     let left = Left::<R>::and(1, |shared| {
         for work in &shared.work {
@@ -202,9 +202,9 @@ fn s13_the_object_may_be_used_again<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (2, State::Open));
 }
 
-/// It is nobody's last release, whenever it comes.
+/// It is never the last release, whenever it comes.
 fn s13_against_a_release_of_none<R: Make>() {
-    let left = Left::<R>::and(1, |shared| shared.object.reinit().unwrap());
+    let left = Left::<R>::and(1, |shared| _ = shared.object.reinit().unwrap());
     let other = left.spawn(|shared, _| {
         // SAFETY: none are given up.
         unsafe { shared.object.release_many(0) };
@@ -336,7 +336,7 @@ fn s13_against_a_wait<R: Make>() {
     );
 }
 
-/// It sleeps: whoever runs the completion must wake it, and what users did is visible to both.
+/// The waiter sleeps: the thread that runs the completion must wake it, and both see what users did.
 fn s13_a_waiter_and_the_last_release<R: Make>() {
     let left = Left::<R>::new(1);
     assert_eq!(left.close_then(0), Ok(()));
@@ -364,13 +364,13 @@ fn s13_against_a_clone<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
 }
 
-/// Whoever finds the object drained finds the slot of the completion empty: nothing touches it any more.
+/// A thread that finds the object drained finds the completion's place empty: nothing touches it any more.
 fn s13_a_drained_object_takes_the_next<R: Make>() {
     let left = Left::<R>::new(1);
     assert_eq!(left.close_then(0), Ok(()));
     let user = left.spawn_user(0);
     assert_eq!(left.object().wait(&Sleep), WaitOutcome::Drained);
-    assert_eq!(left.object().reinit(), Ok(()));
+    left.object().reinit().expect("drained");
     assert_eq!(left.close_then(1), Ok(()));
     user.join().unwrap();
     assert_eq!((left.runs(), left.object().state()), (2, State::Drained));

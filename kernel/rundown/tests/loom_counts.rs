@@ -5,8 +5,7 @@ mod models;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::thread;
-use models::{Make, Sleep, models, on_cpu};
+use models::{Make, Sleep, models, on_cpu, spawn};
 use rundown::{Protected, Refused, State, WaitOutcome};
 
 models!(
@@ -22,15 +21,12 @@ models!(
 /// All or none: a waiter never sees a part of a portion.
 fn s7_many_against_close<R: Make>() {
     let rundown = Arc::new(R::new());
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            let granted = rundown.acquire_many(3);
-            assert_ne!(granted, Err(Refused::Full));
-            granted.is_ok()
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        let granted = rundown.acquire_many(3);
+        assert_ne!(granted, Err(Refused::Full));
+        granted.is_ok()
+    });
     rundown.close();
     let held = if user.join().unwrap() { 3 } else { 0 };
     assert_eq!(rundown.racy_held(), held);
@@ -47,22 +43,19 @@ fn s7_many_against_close<R: Make>() {
 
 fn s7_portions_against_a_waiter<R: Make>() {
     let shared = Arc::new((R::new(), UnsafeCell::new(0)));
-    let user = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            on_cpu(0);
-            let Some(mut guards) = shared.0.try_acquire_many(3) else {
-                return;
-            };
-            // SAFETY: the only user; the other thread waits.
-            shared.1.with_mut(|value| unsafe { *value = 1 });
-            on_cpu(1);
-            drop(guards.take_one());
-            // SAFETY: as above, still protected.
-            shared.1.with_mut(|value| unsafe { *value = 2 });
-            drop(guards);
-        })
-    };
+    let user = spawn(&shared, |shared| {
+        on_cpu(0);
+        let Some(mut guards) = shared.0.try_acquire_many(3) else {
+            return;
+        };
+        // SAFETY: the only user; the other thread waits.
+        shared.1.with_mut(|value| unsafe { *value = 1 });
+        on_cpu(1);
+        drop(guards.take_one());
+        // SAFETY: as above, still protected.
+        shared.1.with_mut(|value| unsafe { *value = 2 });
+        drop(guards);
+    });
     assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
     // SAFETY: drained.
     let seen = shared.1.with(|value| unsafe { *value });
@@ -76,8 +69,7 @@ fn s7_split_guards_on_two_cpus<R: Make>() {
     shared.0.acquire_many(2).unwrap();
     let users: Vec<_> = (0..2)
         .map(|cpu| {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
+            spawn(&shared, move |shared| {
                 on_cpu(cpu);
                 // SAFETY: each user has a cell of its own.
                 shared.1[cpu].with_mut(|value| unsafe { *value = 1 });
@@ -99,13 +91,10 @@ fn s7_split_guards_on_two_cpus<R: Make>() {
 fn s7_a_refused_portion_leaves_no_trace<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            drop(rundown.try_acquire_many(5));
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        drop(rundown.try_acquire_many(5));
+    });
     rundown.close();
     // SAFETY: acquired above.
     unsafe { rundown.release() };
@@ -120,17 +109,14 @@ fn s7_a_refused_portion_leaves_no_trace<R: Make>() {
 /// What the owner prepared before it opened is visible under the first protection.
 fn s9_open_against_acquire<R: Make>() {
     let shared = Arc::new((R::closed(), UnsafeCell::new(0)));
-    let user = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            on_cpu(1);
-            if let Some(_guard) = shared.0.try_acquire() {
-                // SAFETY: open, so the owner has written.
-                shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
-            }
-        })
-    };
-    // SAFETY: nobody has access before it opens.
+    let user = spawn(&shared, |shared| {
+        on_cpu(1);
+        if let Some(_guard) = shared.0.try_acquire() {
+            // SAFETY: open, so the owner has written.
+            shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
+        }
+    });
+    // SAFETY: nothing has access before it opens.
     shared.1.with_mut(|value| unsafe { *value = 1 });
     shared.0.open().unwrap();
     assert!(shared.0.try_acquire().is_some());
@@ -140,10 +126,7 @@ fn s9_open_against_acquire<R: Make>() {
 
 fn s9_of_two_openers_one_succeeds<R: Make>() {
     let rundown = Arc::new(R::closed());
-    let other = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.open())
-    };
+    let other = spawn(&rundown, |rundown| rundown.open());
     let both = [rundown.open(), other.join().unwrap()];
     assert_eq!(both.iter().filter(|one| one.is_ok()).count(), 1);
     assert!(rundown.try_acquire().is_some());
@@ -151,15 +134,12 @@ fn s9_of_two_openers_one_succeeds<R: Make>() {
 
 fn s9_publish_against_acquire<R: Make>() {
     let object = Arc::new(Protected::vacant(R::closed()));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            if let Some(guard) = object.try_acquire() {
-                assert_eq!(*guard, 7);
-            }
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        if let Some(guard) = object.try_acquire() {
+            assert_eq!(*guard, 7);
+        }
+    });
     object.publish(7).unwrap();
     assert_eq!(object.run_down(&Sleep), Ok(7));
     user.join().unwrap();

@@ -13,7 +13,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use models::cpus::{Flaw, per_cpu_platform};
-use models::models;
+use models::{models, spawn};
 use rundown::{
     AsyncPlatform, CacheAware, ObjectId, PerCpu, Plain, Platform, Rundown, Slot, Variant,
     WaitOutcome, Wakers,
@@ -86,33 +86,33 @@ impl AsyncPlatform for Silent {
 
 per_cpu_platform!(AtOnce, Flaw::Nothing);
 
-/// What a model needs of a kind.
+/// What a model needs of a variant.
 trait Make: models::Make + Variant<Platform: AsyncPlatform> {}
 impl<R: models::Make + Variant<Platform: AsyncPlatform>> Make for R {}
 
-models!(@kind plain, super::Plain<super::AtOnce>,
+models!(@variant plain, super::Plain<super::AtOnce>,
     no_wake_up_is_lost,
     a_cancel_wakes,
     dropped_while_it_is_woken,
     the_last_waker_counts,
     two_futures_are_woken bound: 3);
-models!(@kind slots_1, super::CacheAware<super::AtOnce, [super::Slot; 1]>,
+models!(@variant slots_1, super::CacheAware<super::AtOnce, [super::Slot; 1]>,
     no_wake_up_is_lost,
     a_cancel_wakes,
     dropped_while_it_is_woken,
     the_last_waker_counts,
     two_futures_are_woken bound: 3);
-models!(@kind per_cpu, super::PerCpu<super::AtOnce>,
+models!(@variant per_cpu, super::PerCpu<super::AtOnce>,
     no_wake_up_is_lost,
     a_cancel_wakes,
     dropped_while_it_is_woken,
     the_last_waker_counts,
     two_futures_are_woken bound: 2);
-models!(@kind plain_rung, super::Plain<super::Later>, a_ring_is_delivered);
-models!(@kind slots_1_rung, super::CacheAware<super::Later, [super::Slot; 1]>,
+models!(@variant plain_rung, super::Plain<super::Later>, a_ring_is_delivered);
+models!(@variant slots_1_rung, super::CacheAware<super::Later, [super::Slot; 1]>,
     a_ring_is_delivered);
 
-models!(@kind plain_silent, super::Plain<super::Silent>, a_ring_is_delivered_by_another_thread);
+models!(@variant plain_silent, super::Plain<super::Silent>, a_ring_is_delivered_by_another_thread);
 
 /// A thread that sleeps until its waker is called.
 struct Sleeper {
@@ -189,16 +189,13 @@ fn a_cancel_wakes<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let drain = rundown.drain();
-    let canceller = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.cancel().unwrap())
-    };
+    let canceller = spawn(&rundown, |rundown| rundown.cancel().unwrap());
     assert_eq!(block_on(drain.into_future()), WaitOutcome::Cancelled);
     canceller.join().unwrap();
     nobody_waits();
 }
 
-/// The entry lives inside the future: whoever wakes must not touch it after it has left the list.
+/// The entry lives inside the future: a thread that wakes it must not touch it after it has left the list.
 fn dropped_while_it_is_woken<R: Make>() {
     let (rundown, user) = held::<R>();
     let sleeper = Sleeper::new();
@@ -228,10 +225,7 @@ fn the_last_waker_counts<R: Make>() {
 
 fn two_futures_are_woken<R: Make>() {
     let (rundown, user) = held::<R>();
-    let other = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || block_on(rundown.drain().into_future()))
-    };
+    let other = spawn(&rundown, |rundown| block_on(rundown.drain().into_future()));
     let outcome = block_on(rundown.drain().into_future());
     assert_eq!(outcome, WaitOutcome::Drained);
     assert_eq!(other.join().unwrap(), WaitOutcome::Drained);

@@ -6,8 +6,7 @@ mod models;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
-use models::{Make, Sleep, models, on_cpu};
+use models::{Make, Sleep, models, on_cpu, spawn};
 use rundown::{Protected, Rundown, State, WaitOutcome};
 
 models!(
@@ -35,10 +34,7 @@ fn clone_and_drop<R: Make>(rundown: &Rundown<R>) {
 fn s12_a_clone_against_a_close<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || clone_and_drop(&rundown))
-    };
+    let user = spawn(&rundown, |rundown| clone_and_drop(rundown));
     rundown.close();
     assert!(!rundown.is_drained(), "one is held");
     user.join().unwrap();
@@ -52,10 +48,7 @@ fn s12_a_clone_against_a_cancel<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || clone_and_drop(&rundown))
-    };
+    let user = spawn(&rundown, |rundown| clone_and_drop(rundown));
     rundown.cancel().unwrap();
     user.join().unwrap();
     assert_eq!((rundown.state(), rundown.racy_held()), (State::Open, 1));
@@ -70,14 +63,11 @@ fn s12_a_clone_against_the_last_other_release<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire_many(2).unwrap();
     rundown.close();
-    let other = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            // SAFETY: one of the two.
-            unsafe { rundown.release() };
-        })
-    };
+    let other = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        // SAFETY: one of the two.
+        unsafe { rundown.release() };
+    });
     let mut drain = rundown.drain();
     // SAFETY: the other of the two.
     unsafe { rundown.acquire_held() }.unwrap();
@@ -94,21 +84,18 @@ fn s12_a_clone_against_the_last_other_release<R: Make>() {
 /// The clone is used after its original is gone, and the run-down sees all of it.
 fn s12_a_clone_protects_the_value<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), UnsafeCell::new(0)));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            let Some(guard) = object.try_acquire() else {
-                return 0;
-            };
-            let clone = guard.clone();
-            drop(guard);
-            // SAFETY: the only user.
-            clone.with_mut(|value| unsafe { *value += 1 });
-            on_cpu(0);
-            1
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        let Some(guard) = object.try_acquire() else {
+            return 0;
+        };
+        let clone = guard.clone();
+        drop(guard);
+        // SAFETY: the only user.
+        clone.with_mut(|value| unsafe { *value += 1 });
+        on_cpu(0);
+        1
+    });
     let value = object.run_down(&Sleep).unwrap();
     // SAFETY: run down. Loom checks that the user's write happens-before.
     let seen = value.with(|value| unsafe { *value });
@@ -119,10 +106,7 @@ fn s12_a_clone_against_a_cancel_and_a_close<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || clone_and_drop(&rundown))
-    };
+    let user = spawn(&rundown, |rundown| clone_and_drop(rundown));
     rundown.cancel().unwrap();
     rundown.close();
     assert!(!rundown.is_drained(), "one is held");
@@ -148,10 +132,7 @@ fn s12_two_clones_while_draining<R: Make>() {
         // SAFETY: the clone.
         unsafe { shared.0.release() };
     };
-    let other = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || user(&shared, 1))
-    };
+    let other = spawn(&shared, move |shared| user(shared, 1));
     user(&shared, 0);
     if drain.poll().is_some() {
         assert_eq!(shared.1.load(Ordering::Relaxed), 0, "drained while in use");

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use models::{Make, Sleep, on_cpu};
+use models::{Make, Sleep, on_cpu, spawn};
 use rundown::{Completion, Guard, Protected, State};
 
-/// Loom checks that whoever reads it has seen whoever wrote it.
+/// Loom checks that a read has seen the write.
 type Value = UnsafeCell<u32>;
 type Object<R> = Protected<Value, R>;
 
@@ -193,7 +193,7 @@ fn pair<R: Make>(start: Start, [first, second]: [Call; 2], early: bool) {
     };
     let let_go = |guard: Option<Guard<'_, Value, R>>| {
         if let Some(guard) = guard {
-            // SAFETY: nobody writes it while it is protected.
+            // SAFETY: nothing writes it while it is protected.
             guard.with(|value| assert_eq!(unsafe { *value }, 1));
         }
     };
@@ -255,9 +255,9 @@ fn every_pair<R: Make>(start: Start, bound: Option<usize>) {
 }
 
 macro_rules! pairs {
-    ($($kind:ident: $type:ty, $bound:expr;)*) => {
+    ($($variant:ident: $type:ty, $bound:expr;)*) => {
         $(
-            mod $kind {
+            mod $variant {
                 use super::Start;
 
                 #[test]
@@ -313,10 +313,7 @@ pairs! {
 /// An open that is refused puts no word back that publishing may stumble over.
 fn publish_against_open_of_a_vacant_object<R: Make>() {
     let object = Arc::new(Protected::<_, R>::vacant(R::closed()));
-    let other = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || object.open().is_ok())
-    };
+    let other = spawn(&object, |object| object.open().is_ok());
     let published = object.publish(7).is_ok();
     assert!(published, "nothing else opens it");
     assert!(!other.join().unwrap(), "it held no value");

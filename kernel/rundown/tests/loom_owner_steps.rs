@@ -39,7 +39,7 @@ enum Said {
     Busy,
 }
 
-/// What each step does alone. Draining, one protection is held all the time, so nobody waits.
+/// What each step does alone. Draining, one protection is held all the time, so no step waits.
 fn alone(step: Step, state: State) -> (Said, State) {
     let closed = if state == State::Draining {
         State::Draining
@@ -211,7 +211,7 @@ fn every_pair<R: Make>(bound: Option<usize>) {
             for second in STEPS {
                 let wait = matches!(first, Wait) || matches!(second, Wait);
                 if start == State::Draining && wait {
-                    // Nobody lets go.
+                    // It would wait for ever.
                     continue;
                 }
                 println!("{start}: {first:?} against {second:?}");
@@ -224,9 +224,9 @@ fn every_pair<R: Make>(bound: Option<usize>) {
 }
 
 macro_rules! steps {
-    ($($kind:ident: $type:ty, $bound:expr;)*) => {
+    ($($variant:ident: $type:ty, $bound:expr;)*) => {
         $(
-            mod $kind {
+            mod $variant {
                 #[test]
                 fn each_step_is_one_point_in_time() {
                     super::every_pair::<$type>($bound);

@@ -18,7 +18,7 @@ use event_count::EventCount;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
-use models::{Make, models};
+use models::{Make, models, spawn};
 use rundown::{CacheAware, ObjectId, Plain, Platform, Slot, Wait, WaitOutcome, Waiting};
 
 /// No release and no acquire: what makes the write visible is the event count alone.
@@ -97,10 +97,10 @@ impl Wait for Park {
     }
 }
 
-models!(@kind plain, super::Plain<super::Parking>,
-    the_last_release_wakes bound: 3, the_sweep_wakes_the_other_waiter bound: 3);
-models!(@kind slots_1, super::CacheAware<super::Parking, [super::Slot; 1]>,
-    the_last_release_wakes bound: 3, the_sweep_wakes_the_other_waiter bound: 3);
+models!(@variant plain, super::Plain<super::Parking>,
+    the_last_release_wakes bound: 3, the_closer_wakes_the_other_waiter bound: 3);
+models!(@variant slots_1, super::CacheAware<super::Parking, [super::Slot; 1]>,
+    the_last_release_wakes bound: 3, the_closer_wakes_the_other_waiter bound: 3);
 
 fn the_last_release_wakes<R: Make>() {
     let rundown = Arc::new(R::new());
@@ -114,12 +114,9 @@ fn the_last_release_wakes<R: Make>() {
     user.join().unwrap();
 }
 
-fn the_sweep_wakes_the_other_waiter<R: Make>() {
+fn the_closer_wakes_the_other_waiter<R: Make>() {
     let rundown = Arc::new(R::new());
-    let waiter = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.wait(&Park))
-    };
+    let waiter = spawn(&rundown, |rundown| rundown.wait(&Park));
     rundown.close();
     assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
 }

@@ -1,4 +1,4 @@
-//! Models of the per-CPU kind alone: sequences that restart, barriers, several objects closed by one
+//! Models of the per-CPU variant alone: sequences that restart, barriers, several objects closed by one
 //! barrier. And that the models would notice a platform that does not keep its promises.
 #![cfg(rundown_loom)]
 
@@ -6,39 +6,35 @@ mod models;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::thread;
 use models::cpus::{self, Flaw, per_cpu_platform};
-use models::{Make, Model, Sleep, models, on_cpu};
+use models::{Make, Model, Sleep, models, on_cpu, spawn};
 use rundown::{
     CloseOutcome, ObjectId, PerCpu, PerCpuPlatform, PerCpuRundown, Platform, Protected, Rundown,
     State, WaitOutcome,
 };
 
-models!(@kind per_cpu, super::Model,
+models!(@variant per_cpu, super::Model,
     every_grant_is_counted,
     every_release_is_counted,
     the_value_is_protected,
     a_barrier_for_another_object_changes_no_count,
     a_handler_in_the_middle_of_a_sequence bound: 3,
     a_release_and_an_acquire_on_one_cpu,
-    one_of_two_closers_sweeps,
+    one_of_two_closers_sums,
     one_barrier_closes_two_objects bound: 5,
-    two_batches_sweep_each_object_once bound: 5,
+    two_batches_sum_each_object_once bound: 5,
     a_batch_against_a_close,
     a_batch_against_a_cancel_and_a_close,
     a_late_release_against_a_cancel_that_clears,
-    a_second_life_counts_from_zero,
+    a_second_generation_counts_from_zero,
 );
 
 fn every_grant_is_counted<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            rundown.acquire().is_ok()
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        rundown.acquire().is_ok()
+    });
     rundown.close();
     let held = user.join().unwrap();
     assert_eq!(rundown.is_drained(), !held, "a grant is not counted");
@@ -47,14 +43,11 @@ fn every_grant_is_counted<P: PerCpuPlatform>() {
 fn every_release_is_counted<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            // SAFETY: acquired above.
-            unsafe { rundown.release() };
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        // SAFETY: acquired above.
+        unsafe { rundown.release() };
+    });
     rundown.close();
     user.join().unwrap();
     assert!(rundown.is_drained(), "a release is not counted");
@@ -62,15 +55,12 @@ fn every_release_is_counted<P: PerCpuPlatform>() {
 
 fn the_value_is_protected<P: PerCpuPlatform>() {
     let object = Arc::new(Protected::new(<PerCpu<P> as Make>::new(), 7));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            if let Some(guard) = object.try_acquire() {
-                assert_eq!(*guard, 7);
-            }
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        if let Some(guard) = object.try_acquire() {
+            assert_eq!(*guard, 7);
+        }
+    });
     assert_eq!(object.run_down(&Sleep), Ok(7));
     user.join().unwrap();
 }
@@ -78,15 +68,12 @@ fn the_value_is_protected<P: PerCpuPlatform>() {
 /// A restart adds once: not twice, and not never.
 fn a_barrier_for_another_object_changes_no_count<P: PerCpuPlatform>() {
     let [object, other] = [(); 2].map(|()| Arc::new(PerCpuRundown::<P>::new().unwrap()));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            object.acquire_many(3).unwrap();
-            // SAFETY: two of the three.
-            unsafe { object.release_many(2) };
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        object.acquire_many(3).unwrap();
+        // SAFETY: two of the three.
+        unsafe { object.release_many(2) };
+    });
     other.close();
     user.join().unwrap();
     assert_eq!(object.racy_counts().collect::<Vec<_>>(), [0, 1]);
@@ -97,8 +84,7 @@ fn a_barrier_for_another_object_changes_no_count<P: PerCpuPlatform>() {
 fn a_handler_in_the_middle_of_a_sequence<P: PerCpuPlatform>() {
     let object = Arc::new(Protected::new(<PerCpu<P> as Make>::new(), 7));
     let on_one_cpu = [false, true].map(|is_handler| {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
+        spawn(&object, move |object| {
             on_cpu(1);
             if is_handler {
                 cpus::interrupt(1);
@@ -118,10 +104,7 @@ fn a_handler_in_the_middle_of_a_sequence<P: PerCpuPlatform>() {
 fn a_release_and_an_acquire_on_one_cpu<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
-    let other = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.acquire().is_ok())
-    };
+    let other = spawn(&rundown, |rundown| rundown.acquire().is_ok());
     // SAFETY: acquired above.
     unsafe { rundown.release() };
     rundown.close();
@@ -131,19 +114,16 @@ fn a_release_and_an_acquire_on_one_cpu<P: PerCpuPlatform>() {
 }
 
 /// The other returns at once, and must not say that the object has drained before it has.
-fn one_of_two_closers_sweeps<P: PerCpuPlatform>() {
+fn one_of_two_closers_sums<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
-    let other = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            let outcome = rundown.close();
-            assert!(!rundown.is_drained(), "one is held");
-            assert!(rundown.try_acquire().is_none());
-            outcome
-        })
-    };
+    let other = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        let outcome = rundown.close();
+        assert!(!rundown.is_drained(), "one is held");
+        assert!(rundown.try_acquire().is_none());
+        outcome
+    });
     let mut outcomes = [rundown.close(), other.join().unwrap()];
     outcomes.sort_by_key(|outcome| *outcome != CloseOutcome::Closed);
     assert_eq!(
@@ -165,18 +145,15 @@ fn pair<P: PerCpuPlatform>() -> Pair<P> {
 
 fn one_barrier_closes_two_objects<P: PerCpuPlatform>() {
     let pair = pair::<P>();
-    let user = {
-        let pair = Arc::clone(&pair);
-        thread::spawn(move || {
-            on_cpu(1);
-            for (rundown, value) in &*pair {
-                if let Some(_guard) = rundown.try_acquire() {
-                    // SAFETY: the only user; the owner waits.
-                    value.with_mut(|value| unsafe { *value = 1 });
-                }
+    let user = spawn(&pair, |pair| {
+        on_cpu(1);
+        for (rundown, value) in pair {
+            if let Some(_guard) = rundown.try_acquire() {
+                // SAFETY: the only user; the owner waits.
+                value.with_mut(|value| unsafe { *value = 1 });
             }
-        })
-    };
+        }
+    });
     let [first, second] = &*pair;
     // One of them twice: no harm.
     Rundown::close_all(&[&first.0, &second.0, &first.0]).unwrap();
@@ -192,19 +169,16 @@ fn one_barrier_closes_two_objects<P: PerCpuPlatform>() {
     user.join().unwrap();
 }
 
-/// Whichever of them closes an object, it is swept by the same one, and once.
-fn two_batches_sweep_each_object_once<P: PerCpuPlatform>() {
+/// Whichever of them closes an object also sums it, once.
+fn two_batches_sum_each_object_once<P: PerCpuPlatform>() {
     let pair = pair::<P>();
     for (rundown, _) in &*pair {
         rundown.acquire().unwrap();
     }
-    let other = {
-        let pair = Arc::clone(&pair);
-        thread::spawn(move || {
-            on_cpu(1);
-            Rundown::close_all(&[&pair[1].0, &pair[0].0]).unwrap();
-        })
-    };
+    let other = spawn(&pair, |pair| {
+        on_cpu(1);
+        Rundown::close_all(&[&pair[1].0, &pair[0].0]).unwrap();
+    });
     Rundown::close_all(&[&pair[0].0, &pair[1].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
@@ -215,13 +189,10 @@ fn a_batch_against_a_close<P: PerCpuPlatform>() {
     for (rundown, _) in &*pair {
         rundown.acquire().unwrap();
     }
-    let other = {
-        let pair = Arc::clone(&pair);
-        thread::spawn(move || {
-            on_cpu(1);
-            pair[1].0.close();
-        })
-    };
+    let other = spawn(&pair, |pair| {
+        on_cpu(1);
+        pair[1].0.close();
+    });
     Rundown::close_all(&[&pair[0].0, &pair[1].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
@@ -238,23 +209,20 @@ fn all_drain_when_released<P: PerCpuPlatform>(pair: &Pair<P>) {
     }
 }
 
-/// The other opens an object that this batch has closed and swept, and closes it again, while the
-/// batch has not come to its end: that closing is not the batch's to sweep.
+/// The other opens an object that this batch has closed and summed, and closes it again before the
+/// batch ends: that closing is not the batch's to sum.
 fn a_batch_against_a_cancel_and_a_close<P: PerCpuPlatform>() {
     let pair = pair::<P>();
     for (rundown, _) in &*pair {
         rundown.acquire().unwrap();
     }
-    let other = {
-        let pair = Arc::clone(&pair);
-        thread::spawn(move || {
-            on_cpu(1);
-            let cancelled = pair[0].0.cancel().is_ok();
-            if cancelled {
-                pair[0].0.close();
-            }
-        })
-    };
+    let other = spawn(&pair, |pair| {
+        on_cpu(1);
+        let cancelled = pair[0].0.cancel().is_ok();
+        if cancelled {
+            pair[0].0.close();
+        }
+    });
     Rundown::close_all(&[&pair[0].0, &pair[1].0, &pair[0].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
@@ -268,14 +236,11 @@ fn a_late_release_against_a_cancel_that_clears<P: PerCpuPlatform>() {
     rundown.acquire_many(2).unwrap();
     on_cpu(0);
     rundown.close();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            // SAFETY: one of the two acquired above.
-            unsafe { rundown.release() };
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        // SAFETY: one of the two acquired above.
+        unsafe { rundown.release() };
+    });
     rundown.cancel().unwrap();
     user.join().unwrap();
     assert_eq!(rundown.racy_held(), 1);
@@ -286,9 +251,9 @@ fn a_late_release_against_a_cancel_that_clears<P: PerCpuPlatform>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// One was released late, so the counters of the first life add up to one. Whoever is granted
-/// protection in the second counts from zero, and is not set to zero afterwards.
-fn a_second_life_counts_from_zero<P: PerCpuPlatform>() {
+/// One was released late, so the counters of the first generation add up to one. A grant
+/// in the second counts from zero, and is not reset afterwards.
+fn a_second_generation_counts_from_zero<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     on_cpu(1);
     rundown.acquire().unwrap();
@@ -296,13 +261,10 @@ fn a_second_life_counts_from_zero<P: PerCpuPlatform>() {
     // SAFETY: acquired above.
     unsafe { rundown.release() };
     on_cpu(0);
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            rundown.acquire().is_ok()
-        })
-    };
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        rundown.acquire().is_ok()
+    });
     rundown.reinit().unwrap();
     let held = user.join().unwrap();
     rundown.close();

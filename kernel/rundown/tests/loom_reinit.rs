@@ -1,4 +1,4 @@
-//! Models: re-init against acquires that started in the life before, and the hand-over between
+//! Models: re-init against acquires that started in the generation before, and the hand-over between
 //! owners (S8).
 #![cfg(rundown_loom)]
 
@@ -8,45 +8,39 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
-use models::{Make, Sleep, models, on_cpu};
+use models::{Make, Sleep, models, on_cpu, spawn};
 use rundown::{CloseOutcome, Protected, Spin, State, WaitOutcome};
 
 models!(
-    a_stale_acquire_meets_the_next_life per_cpu: 6,
-    refused_acquires_do_not_reach_the_next_life,
+    a_stale_acquire_meets_the_next_generation per_cpu: 6,
+    refused_acquires_do_not_reach_the_next_generation,
     completion_hands_over,
     the_taker_hands_over_to_the_publisher,
     close_against_reinit,
     a_wait_during_a_reinit_misses_no_grant bound: 3,
 );
 
-/// The user may look at the switch in the first life, be granted protection on a slot that just
+/// The user may read the state word in the first generation, be granted protection on a slot that just
 /// re-opened, and release it on one that has not.
-fn a_stale_acquire_meets_the_next_life<R: Make>() {
+fn a_stale_acquire_meets_the_next_generation<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 1));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(0);
-            if let Some(guard) = object.try_acquire() {
-                on_cpu(1);
-                assert!(*guard == 1 || *guard == 2);
-            }
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(0);
+        if let Some(guard) = object.try_acquire() {
+            on_cpu(1);
+            assert!(*guard == 1 || *guard == 2);
+        }
+    });
     assert_eq!(object.run_down(&Spin), Ok(1));
     object.publish(2).unwrap();
     assert_eq!(object.run_down(&Spin), Ok(2));
     user.join().unwrap();
 }
 
-/// What refused acquires leave on closed slots must not count in the life after.
-fn refused_acquires_do_not_reach_the_next_life<R: Make>() {
+/// What refused acquires leave on closed slots must not count in the next generation.
+fn refused_acquires_do_not_reach_the_next_generation<R: Make>() {
     let rundown = Arc::new(R::new());
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || drop(rundown.try_acquire()))
-    };
+    let user = spawn(&rundown, |rundown| drop(rundown.try_acquire()));
     assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
     rundown.reinit().unwrap();
     user.join().unwrap();
@@ -58,15 +52,12 @@ fn refused_acquires_do_not_reach_the_next_life<R: Make>() {
 /// other re-opens it.
 fn completion_hands_over<R: Make>() {
     let shared = Arc::new((R::new(), UnsafeCell::new(0)));
-    let first = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            assert_eq!(shared.0.wait(&Spin), WaitOutcome::Drained);
-            // SAFETY: drained, and the other owner waits for the completion.
-            shared.1.with_mut(|value| unsafe { *value = 1 });
-            shared.0.complete().unwrap();
-        })
-    };
+    let first = spawn(&shared, |shared| {
+        assert_eq!(shared.0.wait(&Spin), WaitOutcome::Drained);
+        // SAFETY: drained, and the other owner waits for the completion.
+        shared.1.with_mut(|value| unsafe { *value = 1 });
+        shared.0.complete().unwrap();
+    });
     while shared.0.state() != State::RunDown {
         thread::yield_now();
     }
@@ -78,10 +69,7 @@ fn completion_hands_over<R: Make>() {
 
 fn the_taker_hands_over_to_the_publisher<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 1));
-    let taker = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || assert_eq!(object.run_down(&Spin), Ok(1)))
-    };
+    let taker = spawn(&object, |object| assert_eq!(object.run_down(&Spin), Ok(1)));
     let mut value = 2;
     while let Err(refused) = object.publish(value) {
         value = refused.value;
@@ -95,10 +83,7 @@ fn the_taker_hands_over_to_the_publisher<R: Make>() {
 fn close_against_reinit<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.close();
-    let closer = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.close())
-    };
+    let closer = spawn(&rundown, |rundown| rundown.close());
     rundown.reinit().unwrap();
     match closer.join().unwrap() {
         CloseOutcome::Closed => assert!(rundown.is_drained()),
@@ -113,25 +98,19 @@ fn close_against_reinit<R: Make>() {
 /// before it started.
 fn a_wait_during_a_reinit_misses_no_grant<R: Make>() {
     let shared = Arc::new((R::new(), AtomicBool::new(false)));
-    let user = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            on_cpu(0);
-            if let Some(guard) = shared.0.try_acquire() {
-                shared.1.store(true, Ordering::SeqCst);
-                shared.1.store(false, Ordering::SeqCst);
-                drop(guard);
-            }
-        })
-    };
-    let owner = {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || {
-            assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
-            // The other waiter may run the object down again first, and re-opens nothing.
-            let _ = shared.0.reinit();
-        })
-    };
+    let user = spawn(&shared, |shared| {
+        on_cpu(0);
+        if let Some(guard) = shared.0.try_acquire() {
+            shared.1.store(true, Ordering::SeqCst);
+            shared.1.store(false, Ordering::SeqCst);
+            drop(guard);
+        }
+    });
+    let owner = spawn(&shared, |shared| {
+        assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
+        // The other waiter may run the object down again first, and re-opens nothing.
+        let _ = shared.0.reinit();
+    });
     let held_before = shared.1.load(Ordering::SeqCst);
     assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
     if held_before {

@@ -6,8 +6,8 @@ use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use rundown::per_cpu::{Answers, Rounds};
 
-/// Two callers, each of whom closes a switch, passes a barrier and then reads a counter; and a CPU that
-/// looks at both switches again and again, and counts while they are open.
+/// Two callers, each of which closes a state word, passes a barrier and then reads a counter; and a CPU that
+/// reads both state words again and again, and counts while they are open.
 const CALLERS: usize = 2;
 
 struct System {
@@ -108,7 +108,7 @@ impl System {
     }
 }
 
-/// After a barrier a counter stands still, and what it counts is visible; whoever's interrupt it was.
+/// After a barrier a counter stands still, and what it counts is visible, whichever caller's interrupt it was.
 #[test]
 fn after_a_barrier_nothing_is_counted_any_more() {
     // bound: 2; without one it takes minutes.
@@ -146,12 +146,12 @@ fn who_has_not_asked_is_answered_by_a_fence_too() {
     one_caller(|_| {});
 }
 
-/// A CPU that has been asked before, and one caller, who begins a round, asks in this way, and looks
+/// A CPU that has been asked before, and one caller that begins a round asks in this way, and looks
 /// once.
 fn one_caller(ask: fn(&Answers)) {
     loom::model(move || {
         let system = Arc::new(System::new());
-        assert!(system.answers.ask(), "nobody has asked yet");
+        assert!(system.answers.ask(), "not asked yet");
         let Object { closed, counter } = &system.objects[0];
         let cpu = {
             let system = Arc::clone(&system);

@@ -6,8 +6,7 @@ mod models;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::thread;
-use models::{Counters, Make, Model, Sleep, models, on_cpu};
+use models::{Counters, Make, Model, Sleep, models, on_cpu, spawn};
 use rundown::{PerCpuRundown, Protected, RunDownError, State, WrongState};
 
 models!(
@@ -26,14 +25,14 @@ type Value = UnsafeCell<u32>;
 /// What a user finds, if anything.
 fn used<R: Make>(object: &Protected<Value, R>) -> Option<u32> {
     let guard = object.try_acquire()?;
-    // SAFETY: protected, so nobody writes it. Loom checks it.
+    // SAFETY: protected, so nothing writes it. Loom checks it.
     Some(guard.with(|value| unsafe { *value }))
 }
 
 /// Its owner's last write.
 fn torn_down(value: Value) -> u32 {
     value.with_mut(|value| {
-        // SAFETY: taken out, so nobody reads it. Loom checks it.
+        // SAFETY: taken out, so nothing reads it. Loom checks it.
         let value = unsafe { &mut *value };
         std::mem::replace(value, 0)
     })
@@ -41,13 +40,10 @@ fn torn_down(value: Value) -> u32 {
 
 fn replace_against_an_acquire<R: Make>() {
     let object = Arc::new(Protected::<_, R>::new(R::new(), UnsafeCell::new(1)));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            used(&object)
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        used(object)
+    });
     let old = object.replace(&Sleep, UnsafeCell::new(2)).unwrap();
     assert_eq!(torn_down(old), 1);
     assert!(matches!(user.join().unwrap(), None | Some(1 | 2)));
@@ -56,13 +52,10 @@ fn replace_against_an_acquire<R: Make>() {
 
 fn publish_against_an_acquire<R: Make>() {
     let object = Arc::new(Protected::<_, R>::vacant(R::closed()));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            used(&object)
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        used(object)
+    });
     object.publish(UnsafeCell::new(1)).unwrap();
     assert!(matches!(user.join().unwrap(), None | Some(1)));
     assert_eq!(object.run_down(&Sleep).map(torn_down), Ok(1));
@@ -70,13 +63,10 @@ fn publish_against_an_acquire<R: Make>() {
 
 fn a_born_value_opens_against_an_acquire<R: Make>() {
     let object = Arc::new(Protected::<_, R>::new(R::closed(), UnsafeCell::new(1)));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            used(&object)
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        used(object)
+    });
     object.open().unwrap();
     assert!(matches!(user.join().unwrap(), None | Some(1)));
     assert_eq!(object.run_down(&Sleep).map(torn_down), Ok(1));
@@ -88,13 +78,10 @@ fn of_two_replacements_each_value_comes_out_once<R: Make>() {
         let old = object.replace(&Sleep, UnsafeCell::new(value));
         old.map(torn_down).map_err(|error| error.reason)
     };
-    let other = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            replaced(&object, 20)
-        })
-    };
+    let other = spawn(&object, move |object| {
+        on_cpu(1);
+        replaced(object, 20)
+    });
     let (one, other) = (replaced(&object, 10), other.join().unwrap());
     let last = object.run_down(&Sleep).map(torn_down);
     let taken = Err(RunDownError::Taken);
@@ -112,13 +99,10 @@ fn of_two_replacements_each_value_comes_out_once<R: Make>() {
 fn two_ends_of_one_generation<R: Make>() {
     let object = Arc::new(Protected::<_, R>::new(R::new(), UnsafeCell::new(1)));
     object.close();
-    let other = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            let retired = object.begin_run_down().wait(&Sleep);
-            retired.and_then(|retired| retired.take()).map(torn_down)
-        })
-    };
+    let other = spawn(&object, |object| {
+        let retired = object.begin_run_down().wait(&Sleep);
+        retired.and_then(|retired| retired.take()).map(torn_down)
+    });
     let retired = object.begin_run_down().wait(&Sleep).unwrap();
     let mine = retired.replace(UnsafeCell::new(2)).ok().map(torn_down);
     match (mine, other.join().unwrap()) {
@@ -133,13 +117,10 @@ fn two_ends_of_one_generation<R: Make>() {
 fn a_late_run_down_against_the_next_publication<R: Make>() {
     let object = Arc::new(Protected::<_, R>::vacant(R::closed()));
     let generation = object.publish(UnsafeCell::new(1)).unwrap();
-    let late = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            let retired = object.begin_run_down_of(generation).wait(&Sleep);
-            retired.and_then(|retired| retired.take()).map(torn_down)
-        })
-    };
+    let late = spawn(&object, move |object| {
+        let retired = object.begin_run_down_of(generation).wait(&Sleep);
+        retired.and_then(|retired| retired.take()).map(torn_down)
+    });
     let mine = object.try_run_down().map(torn_down);
     let next = object.publish(UnsafeCell::new(2)).is_ok();
     let late = late.join().unwrap();
@@ -158,24 +139,18 @@ fn a_late_run_down_against_the_next_publication<R: Make>() {
 fn an_early_release_and_a_cancel_during_anothers_drain<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire_many(2).unwrap();
-    let closer = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.close())
-    };
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || {
-            on_cpu(1);
-            // SAFETY: one of the two.
-            unsafe { rundown.release() };
-            let state = rundown.state();
-            assert!(
-                matches!(state, State::Open | State::Closing | State::Draining),
-                "{state}: one is held"
-            );
-            rundown.cancel()
-        })
-    };
+    let closer = spawn(&rundown, |rundown| rundown.close());
+    let user = spawn(&rundown, |rundown| {
+        on_cpu(1);
+        // SAFETY: one of the two.
+        unsafe { rundown.release() };
+        let state = rundown.state();
+        assert!(
+            matches!(state, State::Open | State::Closing | State::Draining),
+            "{state}: one is held"
+        );
+        rundown.cancel()
+    });
     closer.join().unwrap();
     let cancelled = match user.join().unwrap() {
         Ok(_) => true,
@@ -192,18 +167,15 @@ fn an_early_release_and_a_cancel_during_anothers_drain<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// Whoever finds it open finds its counter, and that counts from zero.
+/// A user that finds it open finds its counter, and that counts from zero.
 #[test]
 fn a_lazy_object_opens_against_an_acquire() {
     loom::model(|| {
         let object = Arc::new(PerCpuRundown::<Model>::lazy());
-        let user = {
-            let object = Arc::clone(&object);
-            thread::spawn(move || {
-                on_cpu(1);
-                object.acquire().is_ok()
-            })
-        };
+        let user = spawn(&object, |object| {
+            on_cpu(1);
+            object.acquire().is_ok()
+        });
         object.open().unwrap();
         object.close();
         let held = user.join().unwrap();
@@ -219,14 +191,11 @@ fn two_prepare_a_lazy_object() {
     builder.preemption_bound = Some(3);
     builder.check(|| {
         let object = Arc::new(PerCpuRundown::<Model>::lazy());
-        let other = {
-            let object = Arc::clone(&object);
-            thread::spawn(move || {
-                on_cpu(1);
-                object.prepare().unwrap();
-                (object.open().is_ok(), object.acquire().is_ok())
-            })
-        };
+        let other = spawn(&object, |object| {
+            on_cpu(1);
+            object.prepare().unwrap();
+            (object.open().is_ok(), object.acquire().is_ok())
+        });
         object.prepare().unwrap();
         let opened = object.open().is_ok();
         let (opened_there, held) = other.join().unwrap();
@@ -246,10 +215,7 @@ fn two_publish_into_a_lazy_object() {
     builder.preemption_bound = Some(3);
     builder.check(|| {
         let object = Arc::new(Protected::<_, Counters>::vacant(PerCpuRundown::lazy()));
-        let other = {
-            let object = Arc::clone(&object);
-            thread::spawn(move || object.publish(UnsafeCell::new(2)).is_ok())
-        };
+        let other = spawn(&object, |object| object.publish(UnsafeCell::new(2)).is_ok());
         let published = object.publish(UnsafeCell::new(1)).is_ok();
         assert!(published != other.join().unwrap());
         let value = if published { 1 } else { 2 };

@@ -5,27 +5,23 @@
 mod models;
 
 use loom::sync::Arc;
-use loom::thread;
-use models::{Make, Sleep, models, on_cpu};
+use models::{Make, Sleep, models, on_cpu, spawn};
 use rundown::{Protected, WaitOutcome};
 
 models!(
     the_last_release_wakes,
     the_last_release_wakes_every_waiter bound: 2,
-    the_sweep_wakes_the_other_waiter,
+    the_closer_wakes_the_other_waiter,
     the_end_of_a_claim_wakes,
     a_late_waiter_is_woken bound: 3,
 );
 
 fn the_last_release_wakes<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 7));
-    let user = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || {
-            on_cpu(1);
-            drop(object.try_acquire());
-        })
-    };
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        drop(object.try_acquire());
+    });
     assert_eq!(object.run_down(&Sleep), Ok(7));
     user.join().unwrap();
 }
@@ -34,10 +30,7 @@ fn the_last_release_wakes_every_waiter<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     let waiters: Vec<_> = (0..2)
-        .map(|_| {
-            let rundown = Arc::clone(&rundown);
-            thread::spawn(move || rundown.wait(&Sleep))
-        })
+        .map(|_| spawn(&rundown, move |rundown| rundown.wait(&Sleep)))
         .collect();
     on_cpu(1);
     // SAFETY: acquired above.
@@ -47,14 +40,10 @@ fn the_last_release_wakes_every_waiter<R: Make>() {
     }
 }
 
-/// Nothing is held: who drains the object is the closer itself, and the other waiter may have
-/// looked before.
-fn the_sweep_wakes_the_other_waiter<R: Make>() {
+/// Nothing is held: the closer itself drains the object, and the other waiter may have looked before.
+fn the_closer_wakes_the_other_waiter<R: Make>() {
     let rundown = Arc::new(R::new());
-    let waiter = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.wait(&Sleep))
-    };
+    let waiter = spawn(&rundown, |rundown| rundown.wait(&Sleep));
     rundown.close();
     assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
 }
@@ -63,21 +52,15 @@ fn the_sweep_wakes_the_other_waiter<R: Make>() {
 fn the_end_of_a_claim_wakes<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.close();
-    let waiter = {
-        let rundown = Arc::clone(&rundown);
-        thread::spawn(move || rundown.wait(&Sleep))
-    };
+    let waiter = spawn(&rundown, |rundown| rundown.wait(&Sleep));
     rundown.reinit().unwrap();
     assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
 }
 
-/// The waiter may sleep through the end of the life it waits for, and wake up in the next.
+/// The waiter may sleep through the end of the generation it waits for, and wake up in the next.
 fn a_late_waiter_is_woken<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 1));
-    let other = {
-        let object = Arc::clone(&object);
-        thread::spawn(move || object.run_down(&Sleep).is_ok())
-    };
+    let other = spawn(&object, |object| object.run_down(&Sleep).is_ok());
     let mut taken = 0;
     if object.run_down(&Sleep).is_ok() {
         taken += 1;

@@ -1,4 +1,4 @@
-//! Over-release (S7): found in every build, told with the object and the counts, and nobody hangs.
+//! Over-release (S7): detected in every build, reported with the object and the counts, and no waiter hangs.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -6,9 +6,9 @@ mod support;
 use std::thread;
 
 use rundown::{Misuse, Park, Rundown, Spin, State, WaitOutcome};
-use support::{Inline, Make, Plain, for_every_kind, misuses, panic_of, wake_ups};
+use support::{Inline, Make, Plain, for_every_variant, misuses, panic_of, wake_ups};
 
-for_every_kind!(
+for_every_variant!(
     s7_a_release_without_an_acquire_is_found,
     s7_a_late_release_too_many_is_found,
     s7_a_release_after_the_drain_is_found,
@@ -19,7 +19,7 @@ for_every_kind!(
     s7_by_default_misuse_panics,
 );
 
-/// What the kinds report of one object.
+/// What the variants report of one object.
 fn over_release<R: Make + ?Sized>(rundown: &Rundown<R>, held: i64, released: u64) -> Misuse {
     Misuse::OverRelease {
         object: rundown.id(),
@@ -36,7 +36,7 @@ unsafe fn release_too_many<R: Make + ?Sized>(rundown: &Rundown<R>, n: u32) {
     unsafe { rundown.release_many(n) };
 }
 
-/// The plain kind finds it in the call and ignores that; the cache-aware kind, whose slots may be
+/// Plain finds it in the call and ignores that call; cache-aware, whose slots may be
 /// negative, when it closes.
 fn s7_a_release_without_an_acquire_is_found<R: Make + ?Sized>() {
     let rundown = R::make();
@@ -61,7 +61,7 @@ fn s7_a_release_without_an_acquire_is_found<R: Make + ?Sized>() {
         rundown.close();
     });
     assert_eq!(found, [over_release(&*rundown, 0, 3)]);
-    assert_eq!(rundown.state(), State::Drained, "nobody is to hang");
+    assert_eq!(rundown.state(), State::Drained, "no waiter may hang");
     assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
 }
 
@@ -79,7 +79,7 @@ fn s7_a_late_release_too_many_is_found<R: Make + ?Sized>() {
         // SAFETY: acquired above.
         unsafe { rundown.release_many(2) };
     }
-    assert_eq!(rundown.state(), State::Drained, "nobody is to hang");
+    assert_eq!(rundown.state(), State::Drained, "no waiter may hang");
     assert_eq!(rundown.racy_held(), 0);
 }
 
@@ -111,7 +111,7 @@ fn s7_the_last_release_too_many_lets_the_waiters_go<R: Make + ?Sized>() {
         for _ in 0..2 {
             scope.spawn(|| assert_eq!(rundown.wait(&Park), WaitOutcome::Drained));
         }
-        // As long as one of them still counts what is held, it is he who finds the misuse.
+        // As long as one of them still counts what is held, that one finds the misuse.
         while rundown.state() != State::Draining {
             thread::yield_now();
         }

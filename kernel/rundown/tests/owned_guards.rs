@@ -8,9 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use rundown::{Guard, Guards, OwnedGuard, Park, Protected, RefGuard, Rundown, Spin, State};
-use support::{Inline, Make, Plain, for_every_sized_kind, panic_of};
+use support::{Inline, Make, Plain, for_every_sized_variant, panic_of};
 
-for_every_sized_kind!(
+for_every_sized_variant!(
     an_owned_guard_is_sent_to_a_thread,
     an_owned_guard_outlives_every_other_way,
     an_owned_guard_is_refused_when_closed,

@@ -1,4 +1,4 @@
-//! The per-CPU kind alone: counters, capacity (S7), and closing many objects with one barrier. On a
+//! The per-CPU variant alone: counters, capacity (S7), and closing many objects with one barrier. On a
 //! platform whose CPUs are numbers, so that a test says what was counted where, on any system.
 #![cfg(not(rundown_loom))]
 
@@ -15,8 +15,8 @@ const COUNTERS: usize = 3;
 /// Of each CPU, which are four at most.
 const CAPACITY: i64 = (1 << 59) / 4;
 
-/// Each thread is a system of its own, whose CPUs it plays in turn: nothing comes between a look at
-/// the switch and the add.
+/// Each thread is a system of its own, whose CPUs it plays in turn: nothing comes between a read of
+/// the state word and the add.
 struct Alone;
 
 type Object = PerCpuRundown<Alone>;
@@ -181,7 +181,7 @@ fn a_second_life_counts_from_zero() {
     assert_eq!(
         (counts(&object), object.racy_held()),
         (vec![0; CPUS], 2),
-        "what is carried over is on the central count"
+        "what is carried over is on the shared count"
     );
     acquire(&object, 1, 1);
     object.close();

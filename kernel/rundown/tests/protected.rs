@@ -1,4 +1,4 @@
-//! `Protected` and its guards, over every kind that can be moved.
+//! `Protected` and its guards, over every variant that can be moved.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use rundown::{
     CloseOutcome, Park, Protected, RunDown, RunDownError, Rundown, Spin, State, WaitOutcome,
 };
-use support::{Borrowed, Inline, Make, Plain, Script, executor, for_every_sized_kind};
+use support::{Borrowed, Inline, Make, Plain, Script, executor, for_every_sized_variant};
 
-for_every_sized_kind!(
+for_every_sized_variant!(
     the_owner_gets_the_value_back,
     run_down_outlasts_the_guards,
     close_and_run_down_are_separate_moments,

@@ -10,9 +10,9 @@ use rundown::{
     CloseOutcome, Guards, HostPlatform, Park, PlainRundown, Protected, RunDownError, Spin, State,
     WaitOutcome,
 };
-use support::{Counted, Make, Script, executor, for_every_sized_kind};
+use support::{Counted, Make, Script, executor, for_every_sized_variant};
 
-for_every_sized_kind!(
+for_every_sized_variant!(
     many_guards_of_one_value,
     many_guards_are_handed_out,
     a_batch_is_closed,
@@ -74,7 +74,7 @@ fn many_guards_are_handed_out<R: Make>() {
     let guards = object.try_acquire_many(4).expect("open");
     let mut each = Guards::into_guards(guards);
     let first = each.next().expect("four");
-    // Those that nobody took are given up.
+    // Those never taken are given up.
     drop(each);
     assert_eq!((*first, object.racy_held()), (7, 1));
     drop(first);
@@ -122,7 +122,7 @@ fn a_completion_leaves_the_value_in<R: Make>() {
     assert_eq!(object.run_down(&Spin), Ok(7));
 }
 
-/// In the context of the last release: nobody waits.
+/// In the context of the last release, without a waiter.
 fn a_completion_may_take_the_value<R: Make>() {
     let object: &'static Protected<_, R> = Box::leak(Box::new(Protected::new(*R::make(), 7)));
     let counted = Counted::and(|| assert_eq!(object.try_run_down(), Ok(7)));
@@ -268,7 +268,7 @@ fn replace_by_a_deadline<R: Make>() {
     assert_eq!(*object.try_acquire().expect("open"), 8);
 }
 
-/// The owner of the first value is late: somebody else has run it down, and published another one.
+/// The owner of the first value is late: another one has run it down, and published another one.
 fn a_late_run_down_leaves_the_next_generation_alone<R: Make>() {
     let object = Protected::vacant(*R::make_closed());
     let first = object.publish(1).expect("vacant");

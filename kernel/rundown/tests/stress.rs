@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use rundown::{Guard, Park, Protected};
-use support::{Make, Random, for_every_sized_kind};
+use support::{Make, Random, for_every_sized_variant};
 
-for_every_sized_kind!(a_poisoned_value_is_never_seen);
+for_every_sized_variant!(a_poisoned_value_is_never_seen);
 
 const USERS: u64 = 4;
 /// The users go on until both have been reached.
@@ -105,7 +105,7 @@ fn use_it<'a, R: Make>(
         // Wrong on purpose, as if the thread migrated all the time (S11).
         R::wander(&mut random);
         let Some(guard) = object.try_acquire() else {
-            // Whoever holds guards in the drawer while the owner waits must let them go in the end.
+            // Guards left in the drawer while the owner waits must be dropped in the end.
             drawer.lock().expect("no user failed").clear();
             thread::yield_now();
             continue;

@@ -1,5 +1,5 @@
 //! The table of wakers, entry by entry: futures come and go in every order and bucket. Theirs are tables
-//! that nobody else rings.
+//! that no other test rings.
 #![cfg(not(rundown_loom))]
 
 use std::cell::Cell;
@@ -94,7 +94,7 @@ impl<'a> Waiter<'a> {
     fn end(mut self) {
         // SAFETY: nothing is moved out of the pin.
         let inner = unsafe { self.future.as_mut().get_unchecked_mut() };
-        // SAFETY: once, and nobody uses it after this.
+        // SAFETY: once, and nothing uses it after this.
         unsafe { ManuallyDrop::drop(inner) };
     }
 }

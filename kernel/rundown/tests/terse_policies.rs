@@ -7,9 +7,9 @@ mod support;
 use std::cell::Cell;
 
 use rundown::{Protected, RunDownError, Spin, State, Wait, Waiting};
-use support::{Make, for_every_sized_kind};
+use support::{Make, for_every_sized_variant};
 
-for_every_sized_kind!(
+for_every_sized_variant!(
     the_first_look_after_the_deadline_ends_the_wait,
     a_cancelled_run_down_leaves_a_later_drain_alone,
 );

@@ -1,5 +1,5 @@
 //! How waiters pass the time: spinning, parking, deadlines, polling. With any number of them, of
-//! mixed kinds, on one object.
+//! mixed policies, on one object.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rundown::{Clock, HostPlatform, Park, Spin, State, Wait, WaitOutcome, Waiting};
-use support::{Make, Script, TestPlatform, for_every_kind};
+use support::{Make, Script, TestPlatform, for_every_variant};
 
-for_every_kind!(
+for_every_variant!(
     spin_waits,
     park_waits,
     park_is_woken_by_the_release,
@@ -172,7 +172,7 @@ fn a_cancel_ends_a_wait_with_a_deadline<R: Make + ?Sized>() {
     });
 }
 
-/// A policy that breaks its contract: it returns before it was told to, so many times.
+/// A policy that breaks its contract: it returns early, this many times.
 struct Impatient<F> {
     returns: Cell<usize>,
     at_last: Cell<Option<F>>,

@@ -4,23 +4,23 @@
 //! what the APIC is set to (Intel SDM 3A, figure 11-27), so a firmware that has gone there decides. If the
 //! kernel is told to use xAPIC, it does so as long as it can address everybody.
 
-use protocol::{event::Event, exit::ExitCode, options::ApicMode};
+use protocol::{exit::ExitCode, options::ApicMode};
 use raw_cpuid::FeatureInfo;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags};
 
-use super::{X_APIC, X2_APIC, switch_on};
-use crate::{emit, exit, log};
+use crate::{emergency::exit, log};
+
+/// The two ways.
+pub(super) const X_APIC: u64 = 1;
+pub(super) const X2_APIC: u64 = 2;
 
 /// Decides. On the BSP, before its APIC is used. Ends the kernel if it cannot be as asked.
 pub(super) fn choose(asked: ApicMode, features: &FeatureInfo) -> u64 {
     let can = features.has_x2apic();
     if !can && matches!(asked, ApicMode::X2apic | ApicMode::Preset) {
-        let text = "x2APIC is asked for, and this CPU does not have it (TCG has it from QEMU 9.0 on, KVM always)";
-        log!("apic: {text}");
-        emit(&Event::Verdict {
-            passed: false,
-            text: text.into(),
-        });
+        log!(
+            "apic: x2APIC is asked for, and this CPU does not have it (TCG has it from QEMU 9.0 on, KVM always)"
+        );
         exit(ExitCode::Unfit);
     }
     if asked == ApicMode::Preset {
@@ -39,4 +39,13 @@ pub(super) fn choose(asked: ApicMode, features: &FeatureInfo) -> u64 {
     };
     log!("apic: {why}");
     mode
+}
+
+/// Sets a flag in the APIC's base register, if it is not set.
+pub(super) fn switch_on(flag: ApicBaseFlags) {
+    let (base, flags) = ApicBase::read();
+    if !flags.contains(flag) {
+        // SAFETY: the callers switch on what CPUID has; the page stays where it is mapped.
+        unsafe { ApicBase::write(base, flags | flag) };
+    }
 }

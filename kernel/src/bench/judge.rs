@@ -4,10 +4,10 @@ use alloc::{format, string::String};
 
 use protocol::{
     bench::{Barrier, Contender, Pairs, Teardown},
-    event::Event,
+    exit::ExitCode,
 };
 
-use crate::{ExitCode, emit, log};
+use crate::log;
 
 /// Says the verdict, and how the kernel is to end.
 pub(super) fn announce(pairs: &[Pairs], teardowns: &[Teardown], barriers: &[Barrier]) -> ExitCode {
@@ -25,20 +25,9 @@ pub(super) fn announce(pairs: &[Pairs], teardowns: &[Teardown], barriers: &[Barr
             .map(|line| u64::from(line.times))
             .sum::<u64>(),
     );
-    let passed = fault.is_none();
-    let text = match fault {
-        None => format!("{figures}, nothing left held: PASSED"),
-        Some(fault) => format!("{figures}: FAILED ({fault})"),
-    };
-    log!("{text}");
-    emit(&Event::Verdict {
-        passed,
-        text: text.into(),
-    });
-    if passed {
-        ExitCode::Passed
-    } else {
-        ExitCode::Failed
+    match fault {
+        None => log::verdict(true, &format!("{figures}, nothing left held: PASSED")),
+        Some(fault) => log::verdict(false, &format!("{figures}: FAILED ({fault})")),
     }
 }
 

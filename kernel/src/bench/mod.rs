@@ -21,12 +21,13 @@ use alloc::{vec, vec::Vec};
 use protocol::{
     bench::{self, Barrier, Contender, Ground, Line, Pairs, Plan, Progress, Teardown},
     event::Event,
+    exit::ExitCode,
     options::Options,
 };
 use raw_cpuid::{CpuId, Hypervisor};
 
 use self::{contender::Contenders, crew::Window};
-use crate::{ExitCode, Machine, cpu, emit, log};
+use crate::{cpu, log, log::emit, machine::Machine};
 
 /// Measures in windows as long as the options say, says each figure, and judges: passed if nothing is
 /// left held and every CPU took part.

@@ -10,7 +10,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{hz, ticks};
+use crate::time::{hz, ticks};
 
 /// The highest count that any CPU has seen.
 static HIGHEST: AtomicU64 = AtomicU64::new(0);

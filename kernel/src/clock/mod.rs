@@ -1,4 +1,4 @@
-//! Time since boot, from the time-stamp counter.
+//! How long a second is, in ticks of the counter that tells the time (`time`).
 //!
 //! The counter's rate is told or measured at the boot, by the first of these that there is:
 //!
@@ -13,78 +13,30 @@
 //! What is told costs no time and is exact, so it comes first. The 8254 comes before the others since it
 //! needs no tables, and an error in those is no error of the clock. The rate of the local APIC's timer
 //! comes from the same source, in the same measurement.
-//!
-//! (Intel SDM 3B, 18.17: the counter runs at a constant rate on all CPUs made since 2008; QEMU's does, and
-//! shows all vCPUs the same count.)
 
 mod compare;
 mod hpet;
 mod pit;
 mod pm_timer;
 
-use core::{
-    arch::asm,
-    slice,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use core::slice;
 
 use alloc::vec::Vec;
-use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Reference, Scale, TSC_HZ, Told};
-use protocol::{event::Event, options::ClockSource};
+use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Reference, TSC_HZ, Told};
+use protocol::{event::Event, exit::ExitCode, options::ClockSource};
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 use spin::{mutex::SpinMutex, once::Once};
 
 pub(crate) use self::compare::{compare, mark};
 use self::{hpet::Hpet, pit::Pit, pm_timer::PmTimer};
-use crate::{ExitCode, apic, emit, exit, log};
-
-/// Nanoseconds since the boot learnt the counter's rate; 0 before that.
-///
-/// Never goes backwards on one CPU, nor from one CPU to another as far as their counters agree: in
-/// QEMU all vCPUs read the same one, and on a PC the firmware resets them together (invariant TSC, see
-/// above). The kernel compares them while CPUs start, and reports what it finds
-/// ([`BringUp::behind`](crate::smp::BringUp::behind)); it corrects nothing.
-///
-/// Any CPU, any context.
-#[must_use]
-pub fn nanos() -> u64 {
-    at(ticks())
-}
-
-/// When the time-stamp counter had this count: nanoseconds since the boot learnt its rate.
-pub(crate) fn at(ticks: u64) -> u64 {
-    scale().nanos(ticks.saturating_sub(START.load(Ordering::Relaxed)))
-}
-
-/// How long so many ticks take.
-pub(crate) fn length(ticks: u64) -> Duration {
-    Duration::from_nanos(scale().nanos(ticks))
-}
-
-/// The count in so many nanoseconds from now.
-pub(crate) fn ticks_in(nanos: u64) -> u64 {
-    let ahead = u128::from(nanos) * u128::from(hz()) / 1_000_000_000;
-    ticks().saturating_add(ahead as u64)
-}
-
-fn scale() -> Scale {
-    Scale::from_bits(SCALE.load(Ordering::Relaxed))
-}
-
-/// Busy-waits. Any CPU, any context.
-pub fn spin_for(nanos: u64) {
-    let end = self::nanos() + nanos;
-    while self::nanos() < end {
-        core::hint::spin_loop();
-    }
-}
-
-/// The time-stamp counter's rate, in ticks per second, as the clock takes it to be. Any CPU, any context.
-#[must_use]
-pub fn hz() -> u64 {
-    HZ.load(Ordering::Relaxed)
-}
+pub use crate::time::{hz, nanos, spin_for};
+use crate::{
+    apic,
+    emergency::exit,
+    log,
+    log::emit,
+    time::{self, ticks},
+};
 
 /// Rates in Hz, by one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,12 +77,6 @@ const ORDER: [ClockSource; 5] = [
 
 /// What the counter's rate is taken for if no source tells it.
 const ASSUMED_HZ: u64 = 1_000_000_000;
-
-/// All are written once by the BSP before other CPUs run, so Relaxed everywhere.
-static START: AtomicU64 = AtomicU64::new(0);
-static HZ: AtomicU64 = AtomicU64::new(0);
-/// The bits of a [`Scale`].
-static SCALE: AtomicU64 = AtomicU64::new(0);
 
 /// Counters that the firmware's tables lead to.
 struct References {
@@ -177,9 +123,7 @@ pub(crate) fn init(wanted: ClockSource) {
         );
     }
     apic::set_timer_hz(rates.apic_timer);
-    HZ.store(rates.tsc, Ordering::Relaxed);
-    SCALE.store(Scale::of_hz(rates.tsc).bits(), Ordering::Relaxed);
-    START.store(ticks(), Ordering::Relaxed);
+    time::start(rates.tsc);
     emit(&Event::Clock {
         source: name.into(),
         hz: rates.tsc,
@@ -264,19 +208,6 @@ impl Reference for Tsc {
     fn read(&self) -> u64 {
         ticks()
     }
-}
-
-/// What the time-stamp counter has come to after all earlier loads of this CPU: without `lfence` it may be
-/// read before them (Intel SDM 2B, RDTSC), and a CPU that sees what another did would find its clock
-/// behind the other's.
-pub(crate) fn ticks() -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: every CPU with long mode has the instructions, CR4.TSD does not concern ring 0, and no
-    // memory is touched. No `nomem`, so that the compiler does not move loads across it either.
-    unsafe {
-        asm!("lfence", "rdtsc", out("eax") low, out("edx") high, options(nostack, preserves_flags));
-    }
-    u64::from(high) << 32 | u64::from(low)
 }
 
 fn in_words(source: ClockSource) -> &'static str {

@@ -1,47 +1,41 @@
 //! Where the per-CPU areas lie: a region of address space for every CPU, all of the same layout.
 //!
-//! | in a region | |
+//! | in an area | |
 //! |---|---|
-//! | at its start, where the CPU's GS base points | [`CpuLocal`] |
+//! | at its start, where the CPU's GS base points | its copy of the [per-CPU variables](crate::per_cpu) |
 //! | behind it, to the end of the pages that are mapped | [counters](super::counters), 8 bytes each |
 //! | behind those | pages to come, mapped on all CPUs at once as counters are needed |
 //! | the last page | never mapped: who runs over the end faults |
 //!
 //! So `gs:[offset]` is the same counter on each CPU, and each CPU's own.
 //!
-//! `unsafe` in this module: references into the regions, whose layout is decided here.
+//! `unsafe` in this module: the areas' memory, whose layout is decided here.
 
 use core::{
     ptr,
     sync::atomic::{AtomicI64, AtomicUsize, Ordering},
 };
 
+use bringup::CpuIndex;
 use spin::mutex::SpinMutex;
-use x86_64::{PhysAddr, VirtAddr, structures::paging::PageTableFlags};
-
-use super::{CpuIndex, CpuLocal};
-use crate::{
-    interrupts,
-    memory::{self, FRAMES, mapping},
+use x86_64::{
+    PhysAddr, instructions::interrupts::without_interrupts, structures::paging::PageTableFlags,
 };
 
-/// Level-4 entry 507: nobody else's.
-const BASE: u64 = 0xffff_fd80_0000_0000;
+use crate::{
+    memory::{self, FRAMES, mapping},
+    per_cpu::{self, AREA, ROOM},
+};
+
 const PAGE: usize = 4096;
 
-/// Address space of one CPU's area. Eight of them share a level-1 page table (of 2 MiB), so tables
-/// take little memory, and an area never needs a second one.
-const REGION: usize = 256 << 10;
-
-/// Where the counters begin: on a cache line that [`CpuLocal`] does not touch.
-pub(super) const FIRST_COUNTER: usize = size_of::<CpuLocal>();
+/// Where the counters begin: on a cache line that no variable is on.
+pub(super) const FIRST_COUNTER: usize = ROOM;
 /// Where they end, when all pages are mapped: before the page that never is.
-pub(super) const END: usize = REGION - PAGE;
+pub(super) const END: usize = AREA - PAGE;
 
 /// The lock of those who map pages. Held with interrupts off, since handlers may be among them.
 static MAPPING: SpinMutex<()> = SpinMutex::new(());
-/// Number of CPUs that have an area: those with indices below. Written under the lock.
-static CPUS: AtomicUsize = AtomicUsize::new(0);
 /// Pages that are mapped in each area. Written under the lock.
 static PAGES: AtomicUsize = AtomicUsize::new(1);
 
@@ -58,46 +52,38 @@ pub(super) struct Full;
 /// # Panics
 /// If memory runs out.
 pub(crate) fn allocate_up_to(cpu: CpuIndex) {
-    for index in cpus()..=cpu.get() {
+    for index in per_cpu::areas()..=cpu.get() {
         allocate(CpuIndex::new(index as u32));
     }
 }
 
-/// Makes the area of the CPU with this index, the first that has none. On the BSP.
+/// What the areas of the CPUs up to this index take that there are not yet, and their page tables, at most.
+pub(crate) fn bytes_up_to(cpu: CpuIndex) -> u64 {
+    let missing = (cpu.get() + 1).saturating_sub(per_cpu::areas());
+    // A table for each would be too many: eight areas share one.
+    (missing * (mapped() + PAGE) + 4 * PAGE) as u64
+}
+
+/// Gives the BSP its area, as soon as there is memory.
 ///
 /// # Panics
 /// If memory runs out.
-pub(super) fn allocate(cpu: CpuIndex) -> &'static CpuLocal {
-    interrupts::without(|| {
+pub(crate) fn settle_bsp() {
+    allocate(CpuIndex::BSP);
+    per_cpu::install(CpuIndex::BSP);
+}
+
+/// Makes the area of the CPU with this index, the first that has none.
+fn allocate(cpu: CpuIndex) {
+    without_interrupts(|| {
         let _exclusive = MAPPING.lock();
-        assert_eq!(cpu.get(), CPUS.load(Ordering::Relaxed), "areas in order");
         for page in 0..PAGES.load(Ordering::Relaxed) {
-            let frame = FRAMES.take(PAGE as u64).unwrap_or_else(|| {
-                panic!("no memory for the area of {cpu}: give the machine more (QEMU: -m)")
-            });
+            let frame = FRAMES.take(PAGE as u64).expect("memory for an area");
             map(cpu, page, frame);
         }
-        let local: *mut CpuLocal = address(cpu.get(), 0).as_mut_ptr();
-        // SAFETY: just mapped, and nobody else knows of it yet; the region is aligned to pages.
-        unsafe { local.write(CpuLocal::new(cpu)) };
-        // Release: pairs with the load in `cpus`.
-        CPUS.store(cpu.get() + 1, Ordering::Release);
-        // SAFETY: just written; never freed, and only shared from here on.
-        unsafe { &*local }
-    })
-}
-
-/// The area of a CPU, if it has one.
-pub(crate) fn area(cpu: CpuIndex) -> Option<&'static CpuLocal> {
-    let local: *const CpuLocal = address(cpu.get(), 0).as_ptr();
-    // SAFETY: `allocate` has written it; it stays for good.
-    (cpu.get() < cpus()).then(|| unsafe { &*local })
-}
-
-/// Number of CPUs that have an area.
-pub(crate) fn cpus() -> usize {
-    // Acquire: pairs with the store in `allocate`.
-    CPUS.load(Ordering::Acquire)
+        // SAFETY: just mapped, for good, and nobody else knows of it yet.
+        unsafe { per_cpu::add_area(cpu) };
+    });
 }
 
 /// End of what is mapped in each area.
@@ -115,14 +101,14 @@ pub(super) fn extend(end: usize) -> Result<(), Full> {
     if end <= mapped() {
         return Ok(());
     }
-    interrupts::without(|| {
+    without_interrupts(|| {
         let _exclusive = MAPPING.lock();
         while end > mapped() {
             let page = PAGES.load(Ordering::Relaxed);
             if (page + 1) * PAGE > END {
                 return Err(Full);
             }
-            let cpus = CPUS.load(Ordering::Relaxed);
+            let cpus = per_cpu::areas();
             // For all CPUs or for none.
             let frames = FRAMES.take((cpus * PAGE) as u64).ok_or(Full)?;
             for cpu in 0..cpus {
@@ -146,19 +132,16 @@ pub(super) fn extend(end: usize) -> Result<(), Full> {
 /// # Panics
 /// If there is none there.
 pub(super) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
-    assert!(cpu < cpus(), "CPU {cpu} has no area");
+    assert!(cpu < per_cpu::areas(), "CPU {cpu} has no area");
     assert!(
         (FIRST_COUNTER..mapped()).contains(&offset) && offset.is_multiple_of(8),
         "no counter at {offset:#x}"
     );
-    // SAFETY: mapped, as just checked, and for good; behind `CpuLocal` there are only counters. The
+    let counter = per_cpu::area(CpuIndex::new(cpu as u32), offset);
+    // SAFETY: mapped, as just checked, and for good; behind the variables there are only counters. The
     // CPU itself adds by a plain instruction, which is one aligned access of 8 bytes to load and one
     // to store: to others it is as if it were two atomic ones.
-    unsafe { &*address(cpu, offset).as_ptr::<AtomicI64>() }
-}
-
-fn address(cpu: usize, offset: usize) -> VirtAddr {
-    VirtAddr::new(BASE + (cpu * REGION + offset) as u64)
+    unsafe { &*counter.as_ptr::<AtomicI64>() }
 }
 
 /// Clears a frame and maps it as this page of the CPU's area.
@@ -167,14 +150,8 @@ fn map(cpu: CpuIndex, page: usize, frame: PhysAddr) {
     // SAFETY: just taken, so nobody else uses it, and all of physical memory is mapped.
     unsafe { ptr::write_bytes(bytes, 0, PAGE) };
     mapping::map(
-        address(cpu.get(), page * PAGE),
+        per_cpu::area(cpu, page * PAGE),
         frame,
         PageTableFlags::GLOBAL,
     );
 }
-
-const _: () = {
-    assert!((2 << 20) % REGION == 0, "an area lies in one level-1 table");
-    // All areas lie under one level-4 entry (512 GiB): it is there when others copy it.
-    assert!((bringup::MAX_CPUS * REGION) as u64 <= 512 << 30);
-};

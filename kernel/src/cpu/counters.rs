@@ -18,9 +18,11 @@ use core::{
     sync::atomic::{AtomicI64, Ordering},
 };
 
+use bringup::CpuIndex;
 use rundown::per_cpu::CounterMap;
 
-use super::{CpuIndex, area};
+use super::area;
+use crate::per_cpu;
 
 /// Bytes of one.
 const SIZE: usize = size_of::<u64>();
@@ -50,7 +52,7 @@ pub fn alloc() -> Result<Counter, Exhausted> {
         });
     }
     let counter = Counter { offset };
-    for cpu in 0..area::cpus() {
+    for cpu in 0..per_cpu::areas() {
         // Whoever had it before is done with it, and that happens-before `reserve` has returned it.
         slot(offset, cpu).store(0, Ordering::Relaxed);
     }
@@ -124,7 +126,7 @@ impl Counter {
     /// What all CPUs have counted. Racy: CPUs go on counting meanwhile. Any context.
     #[must_use]
     pub fn racy_sum(&self) -> i64 {
-        (0..area::cpus())
+        (0..per_cpu::areas())
             .map(|cpu| slot(self.offset, cpu).load(Ordering::Relaxed))
             .fold(0, i64::wrapping_add)
     }

@@ -9,6 +9,7 @@ use core::{
 };
 
 use alloc::boxed::Box;
+use bringup::CpuIndex;
 use x86_64::{
     instructions::tables::load_tss,
     registers::segmentation::{CS, DS, ES, FS, SS, Segment},
@@ -18,11 +19,8 @@ use x86_64::{
     },
 };
 
-use super::CpuIndex;
-use crate::{
-    interrupts::machine_check,
-    memory::stack::{self, Purpose},
-};
+use super::machine_check;
+use crate::memory::stack::{self, Purpose};
 
 /// Place of each stack in the TSS's interrupt stack table, from 0.
 pub(crate) const NMI_STACK: u16 = 0;

@@ -3,18 +3,24 @@
 mod area;
 pub mod counters;
 pub(crate) mod descriptors;
-mod local;
+pub(crate) mod machine_check;
 pub mod topology;
 
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 pub use bringup::{ApicId, CpuIndex};
 use bringup::{CpuMap, MAX_CPUS};
 use spin::Once;
 
-pub(crate) use area::{allocate_up_to, area, cpus as areas};
+pub(crate) use area::{allocate_up_to, bytes_up_to, settle_bsp};
 pub(crate) use descriptors::Descriptors;
-pub(crate) use local::{CpuLocal, init_bsp, install, local, settle_bsp};
+
+use crate::per_cpu::{self, per_cpu};
+
+per_cpu! {
+    /// This CPU takes interrupts and work.
+    static ONLINE: AtomicBool = AtomicBool::new(false);
+}
 
 static MAP: Once<CpuMap> = Once::new();
 
@@ -24,7 +30,7 @@ static MAP: Once<CpuMap> = Once::new();
 /// the answer stays true.
 #[must_use]
 pub fn current() -> CpuIndex {
-    local::index()
+    per_cpu::index()
 }
 
 /// Number of CPUs that the firmware lists as enabled: their indices are below this. For the size of per-CPU
@@ -59,7 +65,9 @@ pub fn online() -> impl Iterator<Item = CpuIndex> + Clone {
 #[must_use]
 pub fn is_online(index: CpuIndex) -> bool {
     // Acquire: pairs with the store in `set_online`; what that CPU set up is visible.
-    area(index).is_some_and(|area| area.online.load(Ordering::Acquire))
+    ONLINE
+        .of(index)
+        .is_some_and(|online| online.load(Ordering::Acquire))
 }
 
 /// What the hardware calls a CPU.
@@ -88,13 +96,32 @@ pub(crate) fn set_map(map: CpuMap) {
 
 /// Declares a CPU online: it takes interrupts and work. By the BSP, so that the set of online CPUs
 /// changes only while it starts them.
-pub(crate) fn set_online(area: &CpuLocal) {
+///
+/// # Panics
+/// If it has no area.
+pub(crate) fn set_online(cpu: CpuIndex) {
+    let online = ONLINE.of(cpu).expect("a CPU has its area before it starts");
     // Release: pairs with the load in `is_online`.
-    area.online.store(true, Ordering::Release);
+    online.store(true, Ordering::Release);
     // Nobody waits at a barrier for a CPU that he has not seen online. So whoever begins one after he has
     // closed an object either sees this CPU, or this CPU, which begins to work after this, sees the object
     // closed. Pairs with the fence in `barrier::Call::begin`; `barrier::catch_up` relies on it, too.
     fence(Ordering::SeqCst);
+}
+
+/// Marks this CPU as not online any more: from here on no CPU begins to wait for it.
+pub(crate) fn set_offline() {
+    // Release: pairs with the load in `is_online`; what it has counted is visible to a CPU that
+    // finds it gone, and so does not wait for it.
+    ONLINE.here().store(false, Ordering::Release);
+    // A CPU that has begun to wait before either sees, when it looks again, that this one is gone, or what it has
+    // asked is seen after this. Pairs with the fences in `ipi::try_call` and `barrier::Call::begin`.
+    fence(Ordering::SeqCst);
+}
+
+/// Whether this CPU is online. Any context.
+pub(crate) fn is_online_here() -> bool {
+    ONLINE.here().load(Ordering::Relaxed)
 }
 
 /// Online CPUs other than this one. Before the map is read there are none.

@@ -24,13 +24,13 @@ pub(crate) const CONFIGURATION: u64 = 0x010;
 const INTERRUPT_STATUS: u64 = 0x020;
 
 /// In [`CONFIGURATION`].
-pub(crate) const LEGACY_REPLACEMENT: u32 = 1 << 1;
+const LEGACY_REPLACEMENT: u32 = 1 << 1;
 /// In a timer's configuration.
-pub(crate) const INTERRUPTS: u32 = 1 << 2;
+const INTERRUPTS: u32 = 1 << 2;
 const FSB_DELIVERY: u32 = 1 << 14;
 
 /// The configuration of a timer.
-pub(crate) const fn timer(number: u64) -> u64 {
+const fn timer(number: u64) -> u64 {
     0x100 + 0x20 * number
 }
 

@@ -4,17 +4,14 @@ use core::fmt;
 
 use x86_64::registers::control::{Cr2, Cr3};
 
-use super::{Frame, backtrace, machine_check};
+use super::{backtrace, frame::Frame};
 use crate::{
-    clock,
+    cpu::machine_check,
+    emergency,
     memory::stack::{self, Hit},
-    panic, smp,
+    time,
 };
 
-/// The vector of single steps and breakpoints.
-pub(super) const DEBUG: u8 = 1;
-/// The vector of non-maskable interrupts.
-pub(super) const NMI: u8 = 2;
 const DOUBLE_FAULT: u8 = 8;
 const PAGE_FAULT: u8 = 14;
 const MACHINE_CHECK: u8 = 18;
@@ -58,18 +55,16 @@ const NAMES: [&str; 32] = [
 /// How long a CPU leaves it to another one to report a machine check.
 const REPORT_OF_ANOTHER_NS: u64 = 100_000_000;
 
-/// Reports the exception with registers, CPU and backtrace, and ends the kernel. On a CPU that is only
-/// starting, that CPU alone.
+/// Reports the exception with registers, CPU and backtrace, and ends the kernel; or this CPU alone, if the
+/// kernel [can do without it](emergency::LEAVE_OUT).
 pub(super) fn report(vector: u8, frame: &Frame) -> ! {
-    if smp::is_starting() {
-        crate::log!("while starting: {}", Report { vector, frame });
-        smp::park_faulty(Some(vector), frame.rip);
-    }
+    let report = Report { vector, frame };
+    emergency::leave_out(format_args!("{report}"), Some(vector), frame.rip);
     if vector == MACHINE_CHECK && machine_check::is_of_another_cpu() {
         // That one's report stops this CPU. If none comes, this CPU's is better than none.
-        clock::spin_for(REPORT_OF_ANOTHER_NS);
+        time::spin_for(REPORT_OF_ANOTHER_NS);
     }
-    panic::report(format_args!("{}", Report { vector, frame }), |line| {
+    emergency::report(format_args!("{report}"), |line| {
         backtrace::from(frame.rip, frame.rbp, line)
     })
 }

@@ -10,7 +10,7 @@ use x86_64::structures::idt::InterruptDescriptorTable;
 
 use crate::cpu::descriptors::{DOUBLE_FAULT_STACK, MACHINE_CHECK_STACK, NMI_STACK};
 
-global_asm!(include_str!("entry.S"), dispatch = sym super::dispatch);
+global_asm!(include_str!("entry.S"), dispatch = sym super::dispatch::dispatch);
 
 unsafe extern "C" {
     /// The first of the 256 stubs.

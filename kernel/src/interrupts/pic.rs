@@ -63,7 +63,7 @@ pub(crate) fn mask() {
 
 /// Ends an interrupt at one of the 8259s' vectors that has not come through the local APIC's own
 /// registers. Whether a line is behind it; if not, it is spurious.
-pub(super) fn end(vector: u8) -> bool {
+pub(crate) fn end(vector: u8) -> bool {
     let line = vector - vector::FIRST_8259;
     let (chip, line) = if line < 8 {
         (FIRST, line)

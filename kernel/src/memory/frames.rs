@@ -2,23 +2,20 @@
 
 use core::ops::Range;
 
+use bootloader_api::info::MemoryRegion;
 use spin::mutex::SpinMutex;
 use x86_64::{
     PhysAddr,
+    instructions::interrupts::without_interrupts,
     structures::paging::{FrameAllocator, PageSize, PhysFrame, Size4KiB},
 };
-
-use crate::interrupts;
-
-/// Usable regions that are kept track of; the smallest are forgotten if there are more.
-const MAX_RANGES: usize = 32;
 
 /// Memory below this is left alone: firmware and the start of other CPUs need some of it.
 const FIRST_MIB: u64 = 1 << 20;
 
 /// The frames.
 pub(crate) static FRAMES: Frames = Frames(SpinMutex::new(Ranges {
-    usable: [const { 0..0 }; MAX_RANGES],
+    usable: &mut [],
     low: 0..0,
 }));
 
@@ -26,32 +23,26 @@ pub(crate) static FRAMES: Frames = Frames(SpinMutex::new(Ranges {
 pub(crate) struct Frames(SpinMutex<Ranges>);
 
 struct Ranges {
-    /// What is left, above the first MiB.
-    usable: [Range<u64>; MAX_RANGES],
+    /// What is left, above the first MiB: in the loader's own list, so that no length is too long.
+    usable: &'static mut [MemoryRegion],
     /// What is left of the largest piece below.
     low: Range<u64>,
 }
 
 impl Frames {
-    /// Fills the allocator. The ranges are usable memory, disjoint, whole pages.
-    pub(super) fn init(&self, usable: impl Iterator<Item = Range<u64>>) {
+    /// Fills the allocator with usable memory: disjoint, whole pages.
+    pub(super) fn init(&self, usable: &'static mut [MemoryRegion]) {
         // Before interrupts are on.
         let mut ranges = self.0.lock();
-        for range in usable {
-            if range.start < FIRST_MIB {
-                let low = range.start.max(Size4KiB::SIZE)..range.end.min(FIRST_MIB);
-                if low.end.saturating_sub(low.start) > ranges.low.end - ranges.low.start {
-                    ranges.low = low;
-                }
+        for region in usable.iter_mut().filter(|region| region.start < FIRST_MIB) {
+            let low = region.start.max(Size4KiB::SIZE)..region.end.min(FIRST_MIB);
+            if low.end.saturating_sub(low.start) > ranges.low.end - ranges.low.start {
+                ranges.low = low;
             }
-            let range = range.start.max(FIRST_MIB)..range.end;
-            // In place of the smallest; the empty ones go first.
-            if let Some(smallest) = ranges.usable.iter_mut().min_by_key(|r| r.end - r.start)
-                && range.end.saturating_sub(range.start) > smallest.end - smallest.start
-            {
-                *smallest = range;
-            }
+            region.end = region.end.max(FIRST_MIB);
+            region.start = FIRST_MIB;
         }
+        ranges.usable = usable;
     }
 
     /// Takes `bytes` (whole pages) in one piece, from the largest range; `None` if there is no
@@ -88,7 +79,7 @@ impl Frames {
 
     /// With interrupts off: handlers may take frames, too.
     fn locked<R>(&self, f: impl FnOnce(&mut Ranges) -> R) -> R {
-        interrupts::without(|| f(&mut self.0.lock()))
+        without_interrupts(|| f(&mut self.0.lock()))
     }
 }
 

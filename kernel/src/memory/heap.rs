@@ -6,10 +6,12 @@ use core::{
 };
 
 use linked_list_allocator::Heap;
+use protocol::exit::ExitCode;
 use spin::mutex::SpinMutex;
+use x86_64::instructions::interrupts::without_interrupts;
 
-use super::{FRAMES, virt};
-use crate::{ExitCode, exit, interrupts, log};
+use super::{frames::FRAMES, window::virt};
+use crate::{emergency::exit, log};
 
 /// Share of the largest piece of free memory that becomes heap; stacks and page tables need the rest.
 const SHARE: u64 = 2;
@@ -45,7 +47,7 @@ struct KernelHeap(SpinMutex<Heap>);
 // exclusive, and as interrupts are off while it is held, a handler never waits for its own CPU.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        interrupts::without(|| self.0.lock().allocate_first_fit(layout))
+        without_interrupts(|| self.0.lock().allocate_first_fit(layout))
             .map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
@@ -53,7 +55,7 @@ unsafe impl GlobalAlloc for KernelHeap {
         let Some(block) = NonNull::new(block) else {
             return;
         };
-        interrupts::without(|| {
+        without_interrupts(|| {
             // SAFETY: the caller passes a block of this heap and its layout (`GlobalAlloc`).
             unsafe { self.0.lock().deallocate(block, layout) }
         });

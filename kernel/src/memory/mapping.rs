@@ -3,14 +3,14 @@
 use spin::mutex::SpinMutex;
 use x86_64::{
     PhysAddr, VirtAddr,
+    instructions::interrupts::without_interrupts,
     registers::control::Cr3,
     structures::paging::{
         Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB, Translate,
     },
 };
 
-use super::{frames::TableFrames, virt};
-use crate::interrupts;
+use super::{frames::TableFrames, window::virt};
 
 /// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings only:
 /// nothing that a CPU may have cached is taken away, so there is nothing to flush on other CPUs.
@@ -23,10 +23,7 @@ static TABLES: SpinMutex<()> = SpinMutex::new(());
 pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
     let flags =
         PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE | extra;
-    interrupts::without(|| {
-        let _exclusive = TABLES.lock();
-        insert(Cr3::read().0, page, frame, flags);
-    });
+    with_tables(Cr3::read().0, |mapper| insert(mapper, page, frame, flags));
 }
 
 /// Whether this physical address is mapped where all of memory is.
@@ -37,24 +34,30 @@ pub(crate) fn is_mapped(address: PhysAddr) -> bool {
     let Some(page) = page.and_then(|page| VirtAddr::try_new(page).ok()) else {
         return false;
     };
-    interrupts::without(|| {
-        let _exclusive = TABLES.lock();
-        // SAFETY: as in `insert`; nothing is changed.
-        let table = unsafe { &mut *virt(Cr3::read().0.start_address()).as_mut_ptr::<PageTable>() };
-        // SAFETY: as in `insert`.
-        let mapper = unsafe { OffsetPageTable::new(table, virt(PhysAddr::zero())) };
+    with_tables(Cr3::read().0, |mapper| {
         mapper.translate_addr(page) == Some(address)
     })
 }
 
-/// The one who calls this has the lock.
-fn insert(level_4: PhysFrame, page: VirtAddr, frame: PhysAddr, flags: PageTableFlags) {
+/// Calls `f` with the tables under `level_4`. The frame must hold a level-4 table.
+fn with_tables<R>(level_4: PhysFrame, f: impl FnOnce(&mut OffsetPageTable<'_>) -> R) -> R {
+    without_interrupts(|| {
+        let _exclusive = TABLES.lock();
+        // SAFETY: the frame holds a level-4 table, all of physical memory is mapped, and the lock
+        // keeps others from making a second reference.
+        let table = unsafe { &mut *virt(level_4.start_address()).as_mut_ptr::<PageTable>() };
+        // SAFETY: as above.
+        f(&mut unsafe { OffsetPageTable::new(table, virt(PhysAddr::zero())) })
+    })
+}
+
+fn insert(
+    mapper: &mut OffsetPageTable<'_>,
+    page: VirtAddr,
+    frame: PhysAddr,
+    flags: PageTableFlags,
+) {
     const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
-    // SAFETY: the frame holds a level-4 table, all of physical memory is mapped, and the lock
-    // keeps others from making a second reference.
-    let table = unsafe { &mut *virt(level_4.start_address()).as_mut_ptr::<PageTable>() };
-    // SAFETY: as above.
-    let mut mapper = unsafe { OffsetPageTable::new(table, virt(PhysAddr::zero())) };
     let page = Page::<Size4KiB>::containing_address(page);
     let frame = PhysFrame::containing_address(frame);
     // SAFETY: the callers map frames that they have just taken or device registers, at addresses

@@ -5,17 +5,19 @@ mod heap;
 pub(crate) mod mapping;
 mod registers;
 pub(crate) mod stack;
+mod window;
 
 use core::{
-    slice,
+    mem, slice,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use bootloader_api::{BootInfo, info::MemoryRegionKind};
-use x86_64::{PhysAddr, VirtAddr};
+use bootloader_api::{BootInfo, info::MemoryRegion};
+use pvh::regions::keep_usable_pages;
 
 pub(crate) use frames::FRAMES;
 pub(crate) use registers::map_registers;
+pub(crate) use window::virt;
 
 /// Bytes of memory that the loader left to the kernel.
 #[must_use]
@@ -23,15 +25,8 @@ pub fn usable_bytes() -> u64 {
     USABLE.load(Ordering::Relaxed)
 }
 
-/// Where a physical address is mapped.
-#[must_use]
-pub(crate) fn virt(address: PhysAddr) -> VirtAddr {
-    VirtAddr::new(OFFSET.load(Ordering::Relaxed)) + address.as_u64()
-}
-
 /// Written once, before other CPUs run, so Relaxed everywhere.
 static USABLE: AtomicU64 = AtomicU64::new(0);
-static OFFSET: AtomicU64 = AtomicU64::new(0);
 
 /// The ramdisk's bytes; empty if there is none.
 pub(crate) fn ramdisk(boot_info: &BootInfo) -> &'static [u8] {
@@ -43,25 +38,23 @@ pub(crate) fn ramdisk(boot_info: &BootInfo) -> &'static [u8] {
     unsafe { slice::from_raw_parts(address as *const u8, boot_info.ramdisk_len as usize) }
 }
 
-/// Takes over the memory. Once, on the BSP.
+/// Takes over the memory, and the loader's map of it. Once, on the BSP.
 ///
 /// # Panics
 /// If the loader has not mapped physical memory, or left too little.
-pub(crate) fn init(boot_info: &BootInfo) {
+pub(crate) fn init(boot_info: &mut BootInfo) {
     let offset = boot_info
         .physical_memory_offset
         .into_option()
         .expect("BOOTLOADER_CONFIG asks the loader to map physical memory");
-    OFFSET.store(offset, Ordering::Relaxed);
-    let usable = boot_info
-        .memory_regions
-        .iter()
-        .filter(|region| region.kind == MemoryRegionKind::Usable);
-    USABLE.store(
-        usable.clone().map(|region| region.end - region.start).sum(),
-        Ordering::Relaxed,
-    );
-    FRAMES.init(usable.map(|region| region.start..region.end));
+    window::init(offset);
+    let regions = mem::replace(&mut boot_info.memory_regions, (&mut [] as &mut [_]).into());
+    let regions: &'static mut [MemoryRegion] = regions.into();
+    let usable = keep_usable_pages(regions);
+    let usable = &mut regions[..usable];
+    let bytes = usable.iter().map(|region| region.end - region.start).sum();
+    USABLE.store(bytes, Ordering::Relaxed);
+    frames::FRAMES.init(usable);
     stack::init(boot_info);
     heap::init();
 }

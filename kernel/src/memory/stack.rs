@@ -9,10 +9,10 @@ use core::{
 };
 
 use bootloader_api::BootInfo;
+use bringup::CpuIndex;
 use x86_64::{VirtAddr, structures::paging::PageTableFlags};
 
-use super::{FRAMES, mapping};
-use crate::cpu::CpuIndex;
+use super::{frames::FRAMES, mapping};
 
 /// What a stack is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,16 @@ const END: u64 = BASE + bringup::MAX_CPUS as u64 * PURPOSES.len() as u64 * SLOT;
 static LOADER_BOTTOM: AtomicU64 = AtomicU64::new(0);
 static LOADER_TOP: AtomicU64 = AtomicU64::new(0);
 
+/// What all stacks of a CPU take, and their page tables, at most.
+pub(crate) const BYTES_PER_CPU: u64 = {
+    let (mut bytes, mut place) = (4 * PAGE, 0);
+    while place < PURPOSES.len() {
+        bytes += PURPOSES[place].bytes();
+        place += 1;
+    }
+    bytes
+};
+
 impl Purpose {
     /// Size of such a stack in bytes. The last three only ever report and stop.
     const fn bytes(self) -> u64 {
@@ -85,9 +95,7 @@ pub(super) fn init(boot_info: &BootInfo) {
 /// If memory runs out.
 pub(crate) fn allocate(cpu: CpuIndex, purpose: Purpose) -> VirtAddr {
     let top = slot(cpu, purpose) + SLOT;
-    let frames = FRAMES.take(purpose.bytes()).unwrap_or_else(|| {
-        panic!("no memory for the {purpose} stack of {cpu}: give the machine more (QEMU: -m)")
-    });
+    let frames = FRAMES.take(purpose.bytes()).expect("memory for a stack");
     for offset in (0..purpose.bytes()).step_by(PAGE as usize) {
         let page = VirtAddr::new(top - purpose.bytes() + offset);
         mapping::map(page, frames + offset, PageTableFlags::GLOBAL);

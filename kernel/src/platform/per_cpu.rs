@@ -27,6 +27,7 @@ use crate::{
         self,
         counters::{self, Counter, Exhausted},
     },
+    per_cpu,
 };
 
 // SAFETY: the sequence is the one of `gs`: GS points to the running CPU's area, where the counter lies;
@@ -57,7 +58,7 @@ unsafe impl PerCpuPlatform for KernelPlatform {
     unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
         // A CPU that has never run has counted nothing. One that has run got its area before the barrier
         // that the caller has passed.
-        if cpu >= cpu::areas() {
+        if cpu >= per_cpu::areas() {
             return 0;
         }
         // Relaxed: the barrier orders it, or it is racy.
@@ -70,7 +71,7 @@ unsafe impl PerCpuPlatform for KernelPlatform {
     }
 
     unsafe fn clear(counter: CounterId, cpu: usize) {
-        if cpu >= cpu::areas() {
+        if cpu >= per_cpu::areas() {
             return;
         }
         let count = counters::slot(counter.get(), cpu);

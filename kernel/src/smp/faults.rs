@@ -8,12 +8,7 @@ use bringup::{Arrival, InjectedFault};
 use protocol::options::{Fault, FaultKind};
 use spin::Once;
 
-use super::STARTER;
-use crate::{
-    clock,
-    cpu::{self, ApicId, CpuIndex},
-    panic,
-};
+use crate::{cpu::ApicId, emergency, time};
 
 static FAULT: Once<Fault> = Once::new();
 
@@ -54,7 +49,7 @@ fn injected(fault: Fault) -> Option<InjectedFault> {
         FaultKind::Entry => InjectedFault::Entry,
         // However often it is started.
         FaultKind::Late => InjectedFault::Late {
-            until: *LATE_UNTIL.call_once(|| clock::ticks_in(u64::from(fault.millis) * 1_000_000)),
+            until: *LATE_UNTIL.call_once(|| time::ticks_in(u64::from(fault.millis) * 1_000_000)),
         },
         _ => return None,
     })
@@ -64,10 +59,8 @@ pub(super) fn has_memory() -> bool {
     !is(FaultKind::Memory)
 }
 
-pub(super) fn in_the_trampoline(cpu: CpuIndex) {
-    if let Some(fault) = of(cpu::apic_id(cpu)).and_then(injected) {
-        STARTER.inject(fault);
-    }
+pub(super) fn in_the_trampoline(id: ApicId) -> Option<InjectedFault> {
+    of(id).and_then(injected)
 }
 
 pub(super) fn on_the_bsp() {
@@ -87,7 +80,7 @@ pub(super) fn in_the_first_line(arrival: &Arrival) {
 /// As soon as exceptions are reported as everywhere else.
 pub(super) fn in_rust(arrival: &Arrival) {
     // The BSP has not panicked yet, and is about to.
-    while is(FaultKind::Bsp) && !panic::is_reported_elsewhere() {
+    while is(FaultKind::Bsp) && !emergency::is_reported_elsewhere() {
         core::hint::spin_loop();
     }
     let Some(fault) = of(arrival.apic_id()) else {
@@ -98,7 +91,7 @@ pub(super) fn in_rust(arrival: &Arrival) {
         FaultKind::Once if arrival.attempt() == 1 => unsafe { asm!("ud2", options(noreturn)) },
         FaultKind::Slow => {
             let until = u64::from(fault.millis) * 1_000_000;
-            clock::spin_for(until.saturating_sub(clock::nanos()));
+            time::spin_for(until.saturating_sub(time::nanos()));
         }
         FaultKind::Panic => panic!("on purpose, while the CPU starts"),
         FaultKind::Stack => {

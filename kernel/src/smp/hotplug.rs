@@ -5,24 +5,34 @@
 //! taken there is released elsewhere as always. Bringing it back is a start like any other, by INIT and
 //! SIPI; so is the start of a CPU that has been plugged in, if the firmware lists it as one that may be.
 
-use core::{
-    fmt,
-    sync::atomic::{Ordering, fence},
-};
+use core::{fmt, sync::atomic::Ordering};
 
 use bringup::{Refused, SlotState, Steps};
 
-use super::{STARTER, report, run, work};
+use super::{
+    report,
+    starter::{NO_MEMORY, STARTER, run, timeout_ns},
+    work::{self, LEAVE},
+};
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex},
-    interrupts, ioapic, ipi, timer,
+    interrupts, ipi,
+    platform::Halt,
 };
+
+/// CPUs that have parked themselves since boot. Logs those that have done so since it was last asked. BSP, thread
+/// context.
+#[must_use]
+pub fn parked() -> report::Parked {
+    STARTER.poll();
+    report::parked()
+}
 
 /// Takes a CPU out: it halts, and takes neither interrupts nor work.
 ///
 /// Returns when it has left. What others have asked of it is answered: calls are run, or refused if they come
-/// too late; barriers do not wait for it. Its periodic timer stops; interrupts of devices that were routed to it go to the BSP.
+/// too late; barriers do not wait for it. Its periodic timer stops.
 ///
 /// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
 ///
@@ -36,15 +46,19 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     if cpu == CpuIndex::BSP {
         return Err(OfflineError::Bsp);
     }
-    let area = cpu::area(cpu).filter(|_| cpu::is_online(cpu));
-    let area = area.ok_or(OfflineError::NotOnline)?;
-    hand_over_devices(cpu)?;
+    let leave = LEAVE.of(cpu).filter(|_| cpu::is_online(cpu));
+    let leave = leave.ok_or(OfflineError::NotOnline)?;
     // Release: pairs with the swap in `work::idle`.
-    area.leave.store(true, Ordering::Release);
+    leave.store(true, Ordering::Release);
     ipi::wake(cpu);
-    interrupts::halt_until(|| STARTER.state(cpu) == SlotState::Offline);
-    // Once more, for a line that was routed to it in the meantime; from here on none is.
-    hand_over_devices(cpu)?;
+    let has_left = || STARTER.state(cpu) == SlotState::Offline;
+    // Acquire: pairs with the swap in `work::idle`; of the two, one takes the wish back.
+    if !Halt.until_or_for(timeout_ns(), &mut || has_left()) && leave.swap(false, Ordering::Acquire)
+    {
+        return Err(OfflineError::Silent);
+    }
+    // If it has begun to leave, it waits for nothing on the way.
+    interrupts::halt_until(has_left);
     crate::log!("{cpu} ({}) is offline", cpu::apic_id(cpu));
     Ok(())
 }
@@ -61,7 +75,7 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
 /// See [`StartError`].
 ///
 /// # Panics
-/// As [`offline`], and if memory runs out for a CPU that has never been online.
+/// As [`offline`].
 pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     let _exclusive = work::exclusive("online");
     let id = cpu::map().apic_id(cpu).ok_or(StartError::NotListed)?;
@@ -72,13 +86,16 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
         return Err(StartError::NotAddressable);
     }
     let faults = report::faults().len();
+    let without_memory = NO_MEMORY.load(Ordering::Relaxed);
     let started = run(|other| other.cpu == cpu, false, &mut Steps::default());
     started.map_err(StartError::Refused)?;
     if STARTER.state(cpu) == SlotState::Online {
-        cpu::set_online(cpu::area(cpu).expect("it was made before the start"));
+        cpu::set_online(cpu);
         barrier::catch_up(cpu);
         crate::log!("{cpu} ({id}) is online");
         Ok(())
+    } else if NO_MEMORY.load(Ordering::Relaxed) > without_memory {
+        Err(StartError::NoMemory)
     } else if report::faults().len() == faults {
         Err(StartError::Silent)
     } else {
@@ -93,8 +110,9 @@ pub enum OfflineError {
     Bsp,
     /// It is not online.
     NotOnline,
-    /// A device interrupts it, and cannot interrupt the BSP, whose APIC ID an I/O APIC cannot name.
-    InterruptsStay,
+    /// It has not begun to leave for as long as a CPU has to start: it keeps interrupts off, or is in a handler. It
+    /// stays online.
+    Silent,
 }
 
 /// Why a CPU is not brought online.
@@ -108,6 +126,8 @@ pub enum StartError {
     NotAddressable,
     /// No CPU can be started.
     Refused(Refused),
+    /// There is no memory for its stacks.
+    NoMemory,
     /// It has not answered: perhaps it is not plugged in.
     Silent,
     /// It has answered, and faulted. The log says how.
@@ -119,7 +139,7 @@ impl fmt::Display for OfflineError {
         f.write_str(match self {
             Self::Bsp => "the BSP cannot be taken out: it runs the main function",
             Self::NotOnline => "the CPU is not online",
-            Self::InterruptsStay => "devices interrupt the CPU, and cannot interrupt the BSP",
+            Self::Silent => "the CPU does not come out of what it is doing",
         })
     }
 }
@@ -133,6 +153,7 @@ impl fmt::Display for StartError {
             Self::AlreadyOnline => "the CPU is online already",
             Self::NotAddressable => "the CPU's APIC ID needs x2APIC mode",
             Self::Refused(refused) => return refused.fmt(f),
+            Self::NoMemory => "there is no memory for the CPU's stacks",
             Self::Silent => "the CPU does not answer: is it plugged in?",
             Self::Faulted => "the CPU has faulted while it started",
         })
@@ -140,33 +161,3 @@ impl fmt::Display for StartError {
 }
 
 impl core::error::Error for StartError {}
-
-/// Has the BSP take the interrupts of devices that are routed to this CPU.
-fn hand_over_devices(cpu: CpuIndex) -> Result<(), OfflineError> {
-    let moved = ioapic::move_away(cpu, CpuIndex::BSP);
-    moved.map(drop).map_err(|_| OfflineError::InterruptsStay)
-}
-
-/// The way out of the idle loop of a CPU that is to leave. Thread context, interrupts on.
-pub(super) fn leave() -> ! {
-    let me = cpu::current();
-    let area = cpu::local();
-    timer::stop();
-    // What devices have sent here before they were moved. Interrupts are off when it returns.
-    ioapic::drain();
-    // As long as barriers still reach this CPU: a call's function may use objects that they guard.
-    interrupts::as_handler(ipi::serve_calls);
-    // From here on nobody begins to wait for this CPU. Release: pairs with the load in `cpu::is_online`;
-    // what it has counted is visible to who finds it gone, and does not wait for it.
-    area.online.store(false, Ordering::Release);
-    // Who has begun before: either he sees, when he looks again, that this CPU is gone, or what he has asked
-    // is seen here. Pairs with the fences in `ipi::call` and `barrier::Call::begin`.
-    fence(Ordering::SeqCst);
-    ipi::refuse_calls(&area.calls);
-    barrier::serve();
-    apic::silence();
-    STARTER.leave(me);
-    ipi::wake(CpuIndex::BSP);
-    // SAFETY: this CPU has left; whatever would wait for it has seen that.
-    unsafe { bringup::park() }
-}

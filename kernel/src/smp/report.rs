@@ -1,5 +1,7 @@
 //! What is said about the start of the CPUs.
 
+use core::time::Duration;
+
 use alloc::vec::Vec;
 use bringup::{Event as Noticed, Fault, Progress, SlotState, Stage};
 use protocol::{
@@ -9,12 +11,29 @@ use protocol::{
 };
 use spin::Mutex;
 
-use super::{BringUp, STARTER};
 use crate::{
-    clock,
-    cpu::{self, ApicId, topology},
-    emit, log,
+    cpu::{self, ApicId, CpuIndex, topology},
+    log,
+    log::emit,
+    time,
 };
+
+/// How the start of the CPUs went.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BringUp {
+    /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
+    pub missing: Vec<ApicId>,
+    /// CPUs that faulted, in the order in which it was seen; those that were started again and then came, too.
+    pub faults: Vec<Faulted>,
+    /// CPUs that have parked themselves, as far as they had been seen when the last listed one was online.
+    pub parked: Parked,
+    /// Microseconds from the first INIT to the last check-in; 0 on a machine with one CPU.
+    pub micros: u64,
+    /// CPUs whose clock was seen to be behind that of another one, and by how much at least.
+    pub behind: Vec<(CpuIndex, Duration)>,
+    pub(super) steps: bringup::Steps,
+}
 
 /// CPUs that run, but are not used: they halt, interrupts off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,17 +59,19 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
     },
 });
 
-/// CPUs that have parked themselves since boot. Logs those that have done so since it was last asked. BSP, thread
-/// context.
-#[must_use]
-pub fn parked() -> Parked {
-    STARTER.poll();
+/// CPUs that have parked themselves, as far as it was noticed.
+pub(super) fn parked() -> Parked {
     SEEN.lock().parked.clone()
 }
 
 /// CPUs that have faulted while they started, since boot.
 pub(super) fn faults() -> Vec<Faulted> {
     SEEN.lock().faults.clone()
+}
+
+/// So many CPUs have no stacks.
+pub(super) fn no_memory(cpus: usize) {
+    log!("no memory for the stacks of {cpus} CPUs: left out (QEMU: -m)");
 }
 
 /// Something has happened while CPUs started.
@@ -91,20 +112,22 @@ fn in_words_of_events(fault: Fault) -> Faulted {
 }
 
 /// The whole report, once the start is over.
-pub(super) fn all(bring_up: &BringUp, job: Job) {
-    cpus(bring_up.steps.begin);
+pub(super) fn all(bring_up: &BringUp, job: Job, progress: impl Iterator<Item = Progress> + Clone) {
+    // Without low memory the crate knows of no CPU, not even of the BSP.
+    let online = progress.filter(|cpu| cpu.state == SlotState::Online);
+    cpus(bring_up.steps.begin, online.clone());
     if job == Job::Timeline {
-        timeline(&bring_up.steps);
+        timeline(&bring_up.steps, online.skip(1));
     }
     summary(bring_up);
 }
 
 /// The index table, one row for each CPU that is online.
-fn cpus(begin: u64) {
+fn cpus(begin: u64, online: impl Iterator<Item = Progress>) {
     if !log::is_json() {
         log::plain(Cpu::HEADER);
     }
-    for cpu in online() {
+    for cpu in online {
         let topology = topology::of(cpu.cpu).expect("read before it was online");
         let place = topology.place;
         let row = Cpu {
@@ -125,7 +148,7 @@ fn cpus(begin: u64) {
 }
 
 /// When each CPU was how far.
-fn timeline(steps: &bringup::Steps) {
+fn timeline(steps: &bringup::Steps, aps: impl Iterator<Item = Progress>) {
     emit(&Event::Steps(Steps {
         prepared_ns: steps.prepared_ns,
         sipi_ns: steps.sipi_ns,
@@ -133,7 +156,7 @@ fn timeline(steps: &bringup::Steps) {
         seconds: steps.seconds,
         all_ns: steps.all_ns,
     }));
-    for cpu in online().skip(1) {
+    for cpu in aps {
         emit(&Event::Stamps(Stamps {
             index: cpu.cpu.get() as u32,
             apic_id: cpu.apic_id.get(),
@@ -167,17 +190,10 @@ fn summary(bring_up: &BringUp) {
     });
 }
 
-/// All that are online. Without low memory the crate knows of no CPU, not even of the BSP.
-fn online() -> impl Iterator<Item = Progress> {
-    STARTER
-        .progress()
-        .filter(|cpu| cpu.state == SlotState::Online)
-}
-
 /// Nanoseconds from `begin`, itself in nanoseconds since boot; 0 for what never was.
 pub(super) fn since(ticks: u64, begin: u64) -> u64 {
     match ticks {
         0 => 0,
-        ticks => clock::at(ticks).saturating_sub(begin),
+        ticks => time::at(ticks).saturating_sub(begin),
     }
 }

@@ -2,14 +2,21 @@
 
 use core::{
     ptr,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
 };
 
-use super::hotplug;
 use crate::{
     cpu::{self, CpuIndex},
     interrupts, ipi,
+    per_cpu::per_cpu,
 };
+
+per_cpu! {
+    /// Work for the idle loop.
+    static JOB: AtomicPtr<Job> = AtomicPtr::new(ptr::null_mut());
+    /// The idle loop is to end: see `offline`.
+    pub(super) static LEAVE: AtomicBool = AtomicBool::new(false);
+}
 
 /// Runs `function` on every online CPU, this one included, in thread context with interrupts on,
 /// all at the same time. Returns when it has returned everywhere.
@@ -23,10 +30,9 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
     let others = cpu::others();
     let job = Job::new(function, others.clone().count());
     for other in others {
-        let area = cpu::area(other).expect("online CPUs have an area");
+        let slot = JOB.of(other).expect("online CPUs have an area");
         // Release: pairs with the swap in `idle`; the job's fields are visible there.
-        area.job
-            .store(ptr::from_ref(&job).cast_mut(), Ordering::Release);
+        slot.store(ptr::from_ref(&job).cast_mut(), Ordering::Release);
         ipi::wake(other);
     }
     function(cpu::current());
@@ -65,7 +71,7 @@ static BUSY: AtomicBool = AtomicBool::new(false);
 
 /// A function to run, on its caller's stack.
 #[derive(Debug)]
-pub(crate) struct Job {
+struct Job {
     function: *const (dyn Fn(CpuIndex) + Sync),
     /// CPUs that have not finished it.
     unfinished: AtomicUsize,
@@ -88,21 +94,23 @@ impl Job {
     }
 }
 
-/// What an AP does: the jobs it is given, `hlt` in between, until it is to leave.
-pub(super) fn idle() -> ! {
-    let local = cpu::local();
+/// What an AP does: the jobs it is given, `hlt` in between, until it is to `leave`.
+pub(super) fn idle(leave: fn() -> !) -> ! {
     x86_64::instructions::interrupts::enable();
     loop {
         let mut job = ptr::null_mut();
         interrupts::halt_until(|| {
             // Acquire: pairs with the store in `run_on_each`.
-            job = local.job.swap(ptr::null_mut(), Ordering::Acquire);
+            job = JOB.here().swap(ptr::null_mut(), Ordering::Acquire);
             // Acquire: pairs with the store in `offline`.
-            !job.is_null() || local.leave.load(Ordering::Acquire)
+            !job.is_null() || LEAVE.here().load(Ordering::Acquire)
         });
         if job.is_null() {
-            local.leave.store(false, Ordering::Relaxed);
-            hotplug::leave();
+            // Acquire: pairs with the store in `offline`, which may have been taken back since.
+            if LEAVE.here().swap(false, Ordering::Acquire) {
+                leave();
+            }
+            continue;
         }
         // SAFETY: the job lives until this CPU, too, has counted itself out below.
         let job = unsafe { &*job };

@@ -3,16 +3,16 @@
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 
-use protocol::{histogram::Histogram, options::Options, storm::Totals};
+use protocol::{exit::ExitCode, options::Options, storm::Totals};
 
 use super::{
-    Protection, Storm,
-    lane::Teardown,
-    report::{self, Verdict},
+    report::{self, Times},
+    shared::{MIN_ALLOWANCE, Protection, Storm},
 };
 use crate::{
-    ExitCode, Machine, clock,
+    clock,
     cpu::{self, CpuIndex},
+    machine::Machine,
     platform::Halt,
 };
 
@@ -20,12 +20,7 @@ use crate::{
 /// enough that a disturbance of a second hits both alike.
 const SLICE: u64 = 100_000_000;
 
-/// Least and most batches that a CPU may do per device.
-///
-/// The least take an emulated CPU some 70 us, so that all of them together are done within a tick
-/// (100 us per CPU) even if one real CPU has to do it all. The most are as good as no limit: no
-/// device is open for that long.
-pub(super) const MIN_ALLOWANCE: u64 = 16;
+/// Most batches that a CPU may do per device: as good as no limit, no device is open for that long.
 const MAX_ALLOWANCE: u64 = 1 << 20;
 
 const SECOND: u64 = 1_000_000_000;
@@ -56,24 +51,6 @@ impl Goal {
             (0, 0) => Self::Time(u64::from(options.seconds) * SECOND),
             (pairs, teardowns) => Self::Counts { pairs, teardowns },
         }
-    }
-}
-
-/// What the closer measures of one lane.
-#[derive(Default)]
-pub(super) struct Times {
-    pub(super) teardowns: u64,
-    /// How long this lane was the one in use, in nanoseconds.
-    pub(super) busy: u64,
-    pub(super) close: Histogram,
-    pub(super) drain: Histogram,
-}
-
-impl Times {
-    fn record(&mut self, teardown: Teardown) {
-        self.teardowns += 1;
-        self.close.record(teardown.close);
-        self.drain.record(teardown.drain);
     }
 }
 
@@ -134,7 +111,7 @@ impl Closer {
         }
         let totals = self.totals(true);
         report::last(&totals, self.storm);
-        Verdict::of(&totals, self.storm).announce()
+        report::verdict(&totals, self.storm)
     }
 
     /// Uses one lane for a while: at least one teardown.

@@ -5,16 +5,39 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::{
     event::Event,
+    exit::ExitCode,
+    histogram::Histogram,
     human::Count,
     storm::{CpuLine, Lane, Totals},
 };
 
-use super::{Protection, Storm, closer::Times, lane::Tally};
-use crate::{
-    ExitCode,
-    cpu::{self, CpuIndex},
-    emit, log,
+use super::{
+    lane::{Tally, Teardown},
+    shared::{Protection, Storm},
 };
+use crate::{
+    cpu::{self, CpuIndex},
+    log,
+    log::emit,
+};
+
+/// What the closer measures of one lane.
+#[derive(Default)]
+pub(super) struct Times {
+    pub(super) teardowns: u64,
+    /// How long this lane was the one in use, in nanoseconds.
+    pub(super) busy: u64,
+    pub(super) close: Histogram,
+    pub(super) drain: Histogram,
+}
+
+impl Times {
+    pub(super) fn record(&mut self, teardown: Teardown) {
+        self.teardowns += 1;
+        self.close.record(teardown.close);
+        self.drain.record(teardown.drain);
+    }
+}
 
 /// The figures up to now. `elapsed` is in nanoseconds. While CPUs are at work, counts that belong
 /// together may be a few uses apart.
@@ -90,49 +113,24 @@ fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// What came of it all.
-pub(super) struct Verdict {
-    passed: bool,
-    text: String,
-}
-
-impl Verdict {
-    /// Judges the last report. CPUs that never came online have been named by bring-up; they are told
-    /// again, but the promises were kept among those that run.
-    pub(super) fn of(totals: &Totals, storm: &Storm) -> Self {
-        let fault = match totals.violations() {
-            0 => idle(totals, storm),
-            _ => Some(String::from("promises were broken")),
-        };
-        let figures = format!(
-            "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations",
-            totals.cpus,
-            cpu::listed(),
-            totals.cache_aware.teardowns + totals.plain.teardowns,
-            Count(totals.cache_aware.grants + totals.plain.grants),
-            totals.violations(),
-        );
-        Self {
-            passed: fault.is_none(),
-            text: match fault {
-                None => format!("{figures}: PASSED"),
-                Some(fault) => format!("{figures}: FAILED ({fault})"),
-            },
-        }
-    }
-
-    /// Says it, and how the kernel is to end.
-    pub(super) fn announce(self) -> ExitCode {
-        log!("{}", self.text);
-        emit(&Event::Verdict {
-            passed: self.passed,
-            text: self.text.into(),
-        });
-        if self.passed {
-            ExitCode::Passed
-        } else {
-            ExitCode::Failed
-        }
+/// Judges the last report, says the verdict, and how the kernel is to end. CPUs that never came online have been
+/// named by bring-up; they are told again, but the promises were kept among those that run.
+pub(super) fn verdict(totals: &Totals, storm: &Storm) -> ExitCode {
+    let fault = match totals.violations() {
+        0 => idle(totals, storm),
+        _ => Some(String::from("promises were broken")),
+    };
+    let figures = format!(
+        "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations",
+        totals.cpus,
+        cpu::listed(),
+        totals.cache_aware.teardowns + totals.plain.teardowns,
+        Count(totals.cache_aware.grants + totals.plain.grants),
+        totals.violations(),
+    );
+    match fault {
+        None => log::verdict(true, &format!("{figures}: PASSED")),
+        Some(fault) => log::verdict(false, &format!("{figures}: FAILED ({fault})")),
     }
 }
 

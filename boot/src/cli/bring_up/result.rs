@@ -10,7 +10,6 @@ use super::Sample;
 use crate::accel::Engine;
 use crate::cli::args::BootArgs;
 use crate::cli::bench::host_cpus;
-use crate::linux::Told;
 use crate::spread::Spread;
 
 /// From this number of CPUs on, the pause after INIT no longer matters much, so growth means something.
@@ -25,7 +24,6 @@ pub(super) struct Results {
     way: StartMode,
     rounds: u32,
     rows: Vec<Row>,
-    pub(super) linux: Vec<LinuxRow>,
 }
 
 /// A number of CPUs.
@@ -36,22 +34,9 @@ struct Row {
     one_by_one: Vec<Sample>,
 }
 
-/// Linux with a number of CPUs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct LinuxRow {
-    cpus: u32,
-    release: Option<String>,
-    /// CPUs that came up, the first included.
-    online: u32,
-    /// From "Bringing up" to "Brought up", by the log's time stamps...
-    pub(super) log_us: u64,
-    /// ...and by the host's clock.
-    host_us: Option<u64>,
-}
-
 /// The document. Keys are only ever added.
 #[derive(Serialize)]
-struct Document<'a> {
+struct Document {
     machine: &'static str,
     accel: &'static str,
     host_cpus: usize,
@@ -61,7 +46,6 @@ struct Document<'a> {
     rows: Vec<RowDocument>,
     /// How many times the time per AP grew from 64 CPUs to the most.
     growth_per_ap: Option<f64>,
-    linux: &'a [LinuxRow],
 }
 
 #[derive(Serialize)]
@@ -87,7 +71,6 @@ impl Results {
             way: args.start.start,
             rounds,
             rows: counts.iter().map(row).collect(),
-            linux: Vec::new(),
         }
     }
 
@@ -124,7 +107,6 @@ impl Results {
             rounds: self.rounds,
             rows: self.rows.iter().map(row).collect(),
             growth_per_ap: self.growth().map(|growth| growth.per_ap),
-            linux: &self.linux,
         })?)
     }
 
@@ -155,26 +137,6 @@ impl Row {
     }
 }
 
-impl LinuxRow {
-    /// `None` unless its log has told all that is needed.
-    pub(super) fn new(cpus: u32, told: &Told) -> Option<Self> {
-        Some(Self {
-            cpus,
-            release: told.release.clone(),
-            online: told.online?,
-            log_us: told.log_us?,
-            host_us: told.host_us,
-        })
-    }
-
-    /// Its own log's, and the host's.
-    fn per_ap_ns(&self) -> [Option<u64>; 2] {
-        let aps = self.online.checked_sub(1).filter(|&aps| aps > 0);
-        let share = |us: u64| Some(us.saturating_mul(1000) / u64::from(aps?));
-        [share(self.log_us), self.host_us.and_then(share)]
-    }
-}
-
 impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -193,35 +155,6 @@ impl fmt::Display for Results {
             writeln!(
                 f,
                 "\nFrom {GROWTH_FROM} to {to} CPUs the time per AP grows {per_ap:.2} times (1: linear; less is better)."
-            )?;
-        }
-        if self.linux.is_empty() {
-            return Ok(());
-        }
-        let release = self.linux[0].release.as_deref().unwrap_or("?");
-        writeln!(
-            f,
-            "\nLinux {release} in the same QEMU, by its own log and by the host's clock. (Under TCG it takes\n\
-             its clock for unstable, and its log falls behind.) Factor: how many times as fast we are per AP.\n"
-        )?;
-        writeln!(
-            f,
-            "vCPUs   its log    per AP  factor  host's clock    per AP  factor  ours, per AP"
-        )?;
-        for row in &self.linux {
-            let ours = self.row(row.cpus).and_then(Row::per_ap_ns);
-            let [log, host] = row.per_ap_ns();
-            writeln!(
-                f,
-                "{:>5}  {:>8}  {:>8}  {:>6}  {:>12}  {:>8}  {:>6}  {:>12}",
-                row.online,
-                nanos(row.log_us),
-                or_dash(log.map(Nanos)),
-                or_dash(ratio(log, ours)),
-                or_dash(row.host_us.map(nanos)),
-                or_dash(host.map(Nanos)),
-                or_dash(ratio(host, ours)),
-                or_dash(ours.map(Nanos)),
             )?;
         }
         Ok(())

@@ -1,16 +1,14 @@
 use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use protocol::options::StartMode;
 use tempfile::NamedTempFile;
 
-use super::result::{LinuxRow, Results};
-use super::{Sample, Stopped, boot_linux, counts, measure};
+use super::result::Results;
+use super::{Sample, Stopped, counts, measure};
 use crate::cli::args::BringUpArgs;
 use crate::cli::{Cli, Command};
-use crate::linux::Told;
 use crate::outcome::Outcome;
 
 const FAKE_QEMU: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/fake-qemu.sh");
@@ -105,30 +103,12 @@ fn a_boot_that_fails_ends_it_and_is_told() {
 }
 
 #[test]
-fn a_linux_that_tells_nothing_is_trouble() {
-    // It has its own command line, and not our options.
-    let script = r#"case "$*" in *-initrd*) exit 3;; *"-append console=ttyS0 "*) ;; *) exit 3;; esac
-echo '[    0.000000] Kernel panic'; exit 0"#;
-    let file = kernel(script);
-    let path = file.path().to_str().expect("UTF-8");
-    let row = boot_linux(&args(&["--linux", path]), 3).expect("QEMU is there");
-    let Stopped { outcome, story } = row.expect_err("not told");
-    assert_eq!(outcome, Outcome::Reset);
-    assert!(story.contains("Linux with 3 CPUs has not told"), "{story}");
-}
-
-#[test]
 fn counts_are_powers_of_two_and_the_most() {
     let of = |line: &[&str]| counts(&args(line)).map_err(|error| error.to_string());
     assert_eq!(of(&[]), Ok(vec![1, 2, 4, 8, 16, 32, 64, 128, 255]));
     assert_eq!(of(&["--smp", "1"]), Ok(vec![1]));
     assert_eq!(of(&["--smp", "8"]), Ok(vec![1, 2, 4, 8]));
-    let linux = ["--smp", "8", "--linux", "x", "--linux-smp", "6,12"];
-    assert_eq!(of(&linux), Ok(vec![1, 2, 4, 6, 8, 12]));
-    assert_eq!(
-        args(&["--smp", "40", "--linux", "x"]).linux_counts(40),
-        [8, 32]
-    );
+    assert_eq!(of(&["--smp", "6"]), Ok(vec![1, 2, 4, 6]));
     for (line, part) in [
         (&["--smp", "4,maxcpus=8"][..], "plain number"),
         (&["--gdb"], "no one to debug"),
@@ -156,16 +136,6 @@ fn the_tables_compare_per_cpu_that_is_started() {
         results.add(64, StartMode::Serial, sample(us * 10));
     }
     results.add(255, StartMode::Broadcast, sample(25_400));
-    let told = Told {
-        release: Some("6.1.0".to_string()),
-        online: Some(64),
-        log_us: Some(63_000_000),
-        host_us: Some(64_000_000),
-        ..Told::default()
-    };
-    results
-        .linux
-        .push(LinuxRow::new(64, &told).expect("complete"));
     let text = results.to_string();
     let rows: Vec<Vec<_>> = text
         .lines()
@@ -181,26 +151,14 @@ fn the_tables_compare_per_cpu_that_is_started() {
         row("64")[0].join(" "),
         "64 120 ms 12.6 ms 6.30 ms..63.0 ms 200 us 126 ms 63.0 ms..630 ms 2.00 ms 10.0 900 ms"
     );
-    assert_eq!(
-        row("64")[1].join(" "),
-        "64 63.0 s 1.00 s 5000.0 64.0 s 1.01 s 5079.4 200 us"
-    );
     assert!(
         text.contains("From 64 to 255 CPUs the time per AP grows 0.50 times"),
         "{text}"
     );
-    assert!(text.contains("Linux 6.1.0 in the same QEMU"));
 }
 
 #[test]
-fn what_linux_needs_is_asked_for_only_with_it() {
-    for line in [
-        &["--linux-smp", "8"][..],
-        &["--linux", "x", "--linux-smp", "1"],
-        &["--rounds", "0"],
-    ] {
-        let all = [&["cargo boot", "bring-up"], line].concat();
-        assert!(Cli::try_parse_from(all).is_err(), "{line:?}");
-    }
-    assert_eq!(args(&["--linux", "x"]).linux, Some(PathBuf::from("x")));
+fn no_rounds_are_refused() {
+    let all = ["cargo boot", "bring-up", "--rounds", "0"];
+    assert!(Cli::try_parse_from(all).is_err());
 }

@@ -151,7 +151,7 @@ FORCEINLINE VOID ExRundownCompleted(_Out_ PEX_RUNDOWN_REF RunRef)
 /* After a wait, completed or not. */
 FORCEINLINE VOID ExReInitializeRundownProtection(_Inout_ PEX_RUNDOWN_REF RunRef)
 {
-    EXP_RUNDOWN_CHECK(RunRef, rundown_ref_reinit(&RunRef->Opaque));
+    EXP_RUNDOWN_CHECK(RunRef, rundown_ref_reinit(&RunRef->Opaque, NULL));
 }
 
 /* ---- Cache-aware: a counter per CPU ---- */
@@ -269,7 +269,7 @@ FORCEINLINE VOID ExRundownCompletedCacheAware(_Inout_ PEX_RUNDOWN_REF_CACHE_AWAR
 FORCEINLINE VOID ExReInitializeRundownProtectionCacheAware(
     _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
 {
-    EXP_RUNDOWN_CHECK(RunRefCacheAware, rundown_reinit(ExpRundownObject(RunRefCacheAware)));
+    EXP_RUNDOWN_CHECK(RunRefCacheAware, rundown_reinit(ExpRundownObject(RunRefCacheAware), NULL));
 }
 
 #endif

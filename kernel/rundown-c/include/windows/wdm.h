@@ -38,17 +38,6 @@ typedef uint16_t WCHAR, *PWCH;
 extern "C" {
 #endif
 
-/* Atomically adds one; returns the sum. A full barrier. */
-FORCEINLINE LONG InterlockedIncrement(_Inout_ LONG volatile *Addend)
-{
-    return __atomic_add_fetch(Addend, 1, __ATOMIC_SEQ_CST);
-}
-
-FORCEINLINE LONG InterlockedDecrement(_Inout_ LONG volatile *Addend)
-{
-    return __atomic_sub_fetch(Addend, 1, __ATOMIC_SEQ_CST);
-}
-
 /* ---- Remove locks ----
  *
  * IO_REMOVE_LOCK by the documentation, on a struct rundown_ref: a reference has a tag, which is NULL or any

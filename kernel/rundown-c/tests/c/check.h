@@ -21,8 +21,7 @@ struct test_case {
 static struct test_case *all_cases;
 
 /* A test: CASE(name) { ... }. The harness reads the names from the source. */
-#define CASE(name) DEFINE_CASE(name)
-#define DEFINE_CASE(case_name)                                                        \
+#define CASE(case_name)                                                               \
     static void case_name(void);                                                      \
     __attribute__((constructor)) static void register_##case_name(void)               \
     {                                                                                 \
@@ -33,11 +32,6 @@ static struct test_case *all_cases;
         all_cases = &entry;                                                           \
     }                                                                                 \
     static void case_name(void)
-
-/* The same test for each variant: EACH(name), in a file that is included once for each KIND. */
-#define EACH(name) EACH_OF(KIND, name)
-#define EACH_OF(kind, name) EACH_JOINED(kind, name)
-#define EACH_JOINED(kind, name) DEFINE_CASE(kind##_##name)
 
 #define CHECK(condition)                                                              \
     do {                                                                              \

@@ -1,292 +1,269 @@
-/* What the public documentation of Windows' drivers promises of run-down protection and of remove locks, a
- * sentence a test. The calls under test are made by their Windows names only (but for a cancel, which
- * Windows does not have); contract.inc has those for both variants. */
-#include <wdm.h>
+/* What the public documentation of Windows' drivers promises of run-down protection, a sentence a test. The
+ * calls under test are made by their Windows names only (but for a cancel, which Windows does not have).
+ * EX(AcquireRundownProtection) is ExAcquireRundownProtection or its ...CacheAware form. */
+#include "levels.h"
 
-#include "host.h"
-
-/* ---- Levels: where the platform may block or allocate, and where not ---- */
-
-static __thread KIRQL irql = PASSIVE_LEVEL;
-/* The level at which the allocator was last called. */
-static KIRQL allocator_irql = PASSIVE_LEVEL;
-
-static void level_sleep(const struct rundown_waiting *waiting, bool (*ready)(void *), void *state)
-{
-    CHECK(irql <= APC_LEVEL);
-    host_sleep(waiting, ready, state);
-}
-
-static void *level_allocate(size_t size, size_t alignment, uint32_t tag)
-{
-    CHECK(irql <= APC_LEVEL);
-    allocator_irql = irql;
-    return host_allocate(size, alignment, tag);
-}
-
-static void level_free(void *memory, size_t size)
-{
-    CHECK(irql <= APC_LEVEL);
-    allocator_irql = irql;
-    host_free(memory, size);
-}
-
-static void start(void)
-{
-    struct rundown_platform platform = host_platform();
-    platform.sleep = level_sleep;
-    platform.allocate = level_allocate;
-    platform.free = level_free;
-    host_lend(platform);
-}
-
-/* That the last routine was refused as an illegal call, and by its name. */
-static void was_illegal(const char *routine)
-{
-    EQUAL(host.misused, 1);
-    EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_ILLEGAL_CALL);
-    CHECK(strstr(host.misuse_text, routine) != NULL);
-    host.misused = 0;
-}
-
-/* ---- Both variants ---- */
-
-static PEX_RUNDOWN_REF_CACHE_AWARE new_cache_aware(void)
-{
-    PEX_RUNDOWN_REF_CACHE_AWARE RunRef = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0x6E775230);
-    CHECK(RunRef != NULL);
-    return RunRef;
-}
-
-static PEX_RUNDOWN_REF new_plain(void)
-{
-    static EX_RUNDOWN_REF RunRef;
-    ExInitializeRundownProtection(&RunRef);
-    return &RunRef;
-}
-
-#define KIND plain
-#define NEW new_plain
-#define POINTER PEX_RUNDOWN_REF
+#if PLAIN
+#define RUNDOWN PEX_RUNDOWN_REF
 #define EX(routine) Ex##routine
 #define EX_COUNT(routine) Ex##routine##Ex
 #define CANCEL(RunRef) rundown_ref_cancel(&(RunRef)->Opaque, NULL)
-#include "contract.inc"
-#undef KIND
-#undef NEW
-#undef POINTER
-#undef EX
-#undef EX_COUNT
-#undef CANCEL
-
-#define KIND cache_aware
-#define NEW new_cache_aware
-#define POINTER PEX_RUNDOWN_REF_CACHE_AWARE
+#else
+#define RUNDOWN PEX_RUNDOWN_REF_CACHE_AWARE
 #define EX(routine) Ex##routine##CacheAware
 #define EX_COUNT(routine) Ex##routine##CacheAwareEx
 #define CANCEL(RunRef) rundown_cancel(ExpRundownObject(RunRef), NULL)
-#include "contract.inc"
+#endif
 
-/* ---- Memory ---- */
-
-CASE(initialize_takes_the_size_that_sizeof_returned)
+static RUNDOWN start_with_object(void)
 {
-    SIZE_T Size;
-    char *buffer;
     start();
-    Size = ExSizeOfRundownProtectionCacheAware();
-    buffer = (char *)malloc(Size + 256);
-    CHECK(buffer != NULL);
-    /* However the buffer is aligned, and nothing outside it is touched. */
-    for (size_t off = 0; off < 256; off += 8) {
-        PEX_RUNDOWN_REF_CACHE_AWARE RunRef = (PEX_RUNDOWN_REF_CACHE_AWARE)(PVOID)(buffer + off);
-        memset(buffer, 0x11, Size + 256);
-        ExInitializeRundownProtectionCacheAware(RunRef, Size);
-        EQUAL(host.misused, 0);
-        host_cpu = off % HOST_CPUS;
-        CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
-        ExReleaseRundownProtectionCacheAware(RunRef);
-        ExWaitForRundownProtectionReleaseCacheAware(RunRef);
-        for (size_t i = 0; i < Size + 256; i++)
-            if (i < off || i >= off + Size)
-                EQUAL(buffer[i], 0x11);
-    }
-    free(buffer);
+#if PLAIN
+    static EX_RUNDOWN_REF RunRef;
+    ExInitializeRundownProtection(&RunRef);
+    return &RunRef;
+#else
+    return ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0x6E775230);
+#endif
 }
 
-CASE(initialize_with_a_smaller_size_is_illegal)
-{
-    __attribute__((aligned(RUNDOWN_ALIGNMENT)))
-    static char buffer[RUNDOWN_SIZE(HOST_CPUS) + RUNDOWN_ALIGNMENT];
-    PEX_RUNDOWN_REF_CACHE_AWARE aligned = (PEX_RUNDOWN_REF_CACHE_AWARE)(PVOID)buffer;
-    PEX_RUNDOWN_REF_CACHE_AWARE unaligned = (PEX_RUNDOWN_REF_CACHE_AWARE)(PVOID)(buffer + 16);
-    start();
-    ExInitializeRundownProtectionCacheAware(aligned, ExSizeOfRundownProtectionCacheAware() / 2);
-    was_illegal("ExInitializeRundownProtectionCacheAware");
-    ExInitializeRundownProtectionCacheAware(unaligned, 15);
-    was_illegal("ExInitializeRundownProtectionCacheAware");
-    /* Enough for an aligned buffer, and for no other. */
-    ExInitializeRundownProtectionCacheAware(unaligned, RUNDOWN_SIZE(HOST_CPUS));
-    was_illegal("ExInitializeRundownProtectionCacheAware");
-    ExInitializeRundownProtectionCacheAware(aligned, RUNDOWN_SIZE(HOST_CPUS));
-    EQUAL(host.misused, 0);
-}
+/* An owner that waits in a thread of its own. */
+struct owner {
+    RUNDOWN RunRef;
+    pthread_t thread;
+    int returned;
+};
 
-CASE(allocate_stands_for_sizeof_and_initialize)
+static void *wait_in_a_thread(void *argument)
 {
-    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
-    start();
-    RunRef = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0x74736554);
-    CHECK(RunRef != NULL);
-    EQUAL(host.tag, 0x74736554);
-    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
-    ExReleaseRundownProtectionCacheAware(RunRef);
-    ExFreeCacheAwareRundownProtection(RunRef);
-    EQUAL(host.freed, 1);
-    EQUAL(host.misused, 0);
-}
-
-static void *no_memory(size_t size, size_t alignment, uint32_t tag)
-{
-    (void)size, (void)alignment, (void)tag;
+    struct owner *owner = (struct owner *)argument;
+    EX(WaitForRundownProtectionRelease)(owner->RunRef);
+    __atomic_store_n(&owner->returned, 1, __ATOMIC_RELEASE);
     return NULL;
 }
 
-CASE(allocate_returns_null_if_it_fails)
+/* Returns when the owner has called Wait and sleeps in it. */
+static void call_wait(struct owner *owner, RUNDOWN RunRef)
 {
-    struct rundown_platform platform = host_platform();
-    platform.allocate = no_memory;
-    host_lend(platform);
-    CHECK(ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0) == NULL);
-    EQUAL(host.misused, 0);
+    const int before = host.slept;
+    owner->RunRef = RunRef;
+    owner->returned = 0;
+    owner->thread = host_spawn(wait_in_a_thread, owner);
+    host_await_sleepers(before + 1);
 }
 
-CASE(free_of_what_is_held_is_illegal)
+static bool has_returned(struct owner *owner)
 {
-    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
-    start();
-    RunRef = new_cache_aware();
-    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
-    ExFreeCacheAwareRundownProtection(RunRef);
-    was_illegal("ExFreeCacheAwareRundownProtection");
-    EQUAL(host.freed, 0);
-}
-
-CASE(allocate_free_sizeof_and_initialize_up_to_apc_level)
-{
-    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
-    SIZE_T Size;
-    PVOID buffer;
-    EX_RUNDOWN_REF Plain;
-    start();
-    /* Higher than promised, where the platform's functions fail: these call none that may block. */
-    irql = DISPATCH_LEVEL;
-    Size = ExSizeOfRundownProtectionCacheAware();
-    buffer = malloc(Size);
-    ExInitializeRundownProtectionCacheAware((PEX_RUNDOWN_REF_CACHE_AWARE)buffer, Size);
-    ExInitializeRundownProtection(&Plain);
-    EQUAL(host.allocated, 0);
-    /* These call the allocator at the caller's level, and never sleep. */
-    irql = APC_LEVEL;
-    RunRef = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 0);
-    CHECK(RunRef != NULL);
-    EQUAL(allocator_irql, APC_LEVEL);
-    allocator_irql = PASSIVE_LEVEL;
-    ExFreeCacheAwareRundownProtection(RunRef);
-    EQUAL(allocator_irql, APC_LEVEL);
-    EQUAL(host.slept, 0);
-    EQUAL(host.misused, 0);
-    free(buffer);
-}
-
-/* ---- The two that the documentation does not describe ---- */
-
-CASE(initialize_ex_and_cleanup)
-{
-    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
-    start();
-    RunRef = (PEX_RUNDOWN_REF_CACHE_AWARE)malloc(ExSizeOfRundownProtectionCacheAware());
-    ExInitializeRundownProtectionCacheAwareEx(RunRef, 0);
-    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
-    ExCleanupRundownProtectionCacheAware(RunRef);
-    was_illegal("ExCleanupRundownProtectionCacheAware");
-    /* Nothing has changed: it is still open. */
-    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == TRUE);
-    ExReleaseRundownProtectionCacheAware(RunRef);
-    ExReleaseRundownProtectionCacheAware(RunRef);
-    ExCleanupRundownProtectionCacheAware(RunRef);
-    EQUAL(host.misused, 0);
-    CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == FALSE);
-    free(RunRef);
-}
-
-CASE(initialize_ex_with_unknown_flags_is_illegal)
-{
-    PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
-    start();
-    RunRef = (PEX_RUNDOWN_REF_CACHE_AWARE)malloc(ExSizeOfRundownProtectionCacheAware());
-    ExInitializeRundownProtectionCacheAwareEx(RunRef, 1);
-    was_illegal("ExInitializeRundownProtectionCacheAwareEx");
-    free(RunRef);
-}
-
-/* ---- Static initialisers: what replaces those that name members ---- */
-
-CASE(a_static_reference_is_open_or_run_down)
-{
-    static EX_RUNDOWN_REF Zero;
-    static EX_RUNDOWN_REF Open = {RUNDOWN_REF_OPEN};
-    static EX_RUNDOWN_REF RunDown = {RUNDOWN_REF_CLOSED};
-    start();
-    CHECK(ExAcquireRundownProtection(&Zero) == TRUE);
-    CHECK(ExAcquireRundownProtection(&Open) == TRUE);
-    CHECK(ExAcquireRundownProtection(&RunDown) == FALSE);
-    ExWaitForRundownProtectionRelease(&RunDown);
-    EQUAL(host.slept, 0);
-    ExReInitializeRundownProtection(&RunDown);
-    CHECK(ExAcquireRundownProtection(&RunDown) == TRUE);
-    EQUAL(host.misused, 0);
-    EQUAL(sizeof(EX_RUNDOWN_REF), 16);
-}
-
-/* ---- Remove locks ---- */
-
-static IO_REMOVE_LOCK remove_lock;
-static int request, removal, removed;
-
-static void *remove_in_a_thread(void *argument)
-{
-    EQUAL(IoAcquireRemoveLock(&remove_lock, &removal), STATUS_SUCCESS);
-    IoReleaseRemoveLockAndWait(&remove_lock, &removal);
-    __atomic_store_n(&removed, 1, __ATOMIC_RELEASE);
-    return argument;
-}
-
-CASE(release_and_wait_refuses_new_references_and_waits_for_the_others)
-{
-    pthread_t owner;
-    start();
-    IoInitializeRemoveLock(&remove_lock, 0x6C6D6572, 1, 0);
-    EQUAL(IoAcquireRemoveLock(&remove_lock, &request), STATUS_SUCCESS);
-    EQUAL(IoAcquireRemoveLock(&remove_lock, NULL), STATUS_SUCCESS);
-    IoReleaseRemoveLock(&remove_lock, NULL);
-    owner = host_spawn(remove_in_a_thread, NULL);
-    while (__atomic_load_n(&host.slept, __ATOMIC_RELAXED) == 0)
-        sched_yield();
-    EQUAL(IoAcquireRemoveLock(&remove_lock, &request), STATUS_DELETE_PENDING);
     host_linger();
-    CHECK(!__atomic_load_n(&removed, __ATOMIC_ACQUIRE));
-    IoReleaseRemoveLock(&remove_lock, &request);
-    host_join(owner);
-    CHECK(removed);
+    return __atomic_load_n(&owner->returned, __ATOMIC_ACQUIRE);
+}
+
+CASE(initialize_sets_the_count_to_zero)
+{
+    RUNDOWN RunRef = start_with_object();
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EQUAL(host.slept, 0);
+}
+
+static void *access_in_a_thread(void *argument)
+{
+    RUNDOWN RunRef = (RUNDOWN)argument;
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    EX(ReleaseRundownProtection)(RunRef);
+    return NULL;
+}
+
+CASE(protection_does_not_serialize_accesses)
+{
+    RUNDOWN RunRef = start_with_object();
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    /* The other access begins and ends while this one lasts. */
+    host_join(host_spawn(access_in_a_thread, RunRef));
+    EX(ReleaseRundownProtection)(RunRef);
+    EQUAL(host.slept, 0);
     EQUAL(host.misused, 0);
 }
 
-CASE(a_remove_lock_can_be_full)
+CASE(after_the_call_of_wait_no_further_request_is_granted)
 {
-    start();
-    IoInitializeRemoveLock(&remove_lock, 0, 0, 0);
-    EQUAL(rundown_ref_acquire_many(&remove_lock.Opaque, 4194303), RUNDOWN_STATUS_OK);
-    EQUAL(IoAcquireRemoveLock(&remove_lock, &request), STATUS_INSUFFICIENT_RESOURCES);
-    rundown_ref_release_many(&remove_lock.Opaque, 4194303);
+    RUNDOWN RunRef = start_with_object();
+    /* After a re-initialization, the contract begins anew. */
+    for (int life = 0; life < 2; life++) {
+        struct owner owner;
+        CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+        call_wait(&owner, RunRef);
+        CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
+        CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 2) == FALSE);
+        CHECK(!has_returned(&owner));
+        EX(ReleaseRundownProtection)(RunRef);
+        host_join(owner.thread);
+        CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
+        EX(ReInitializeRundownProtection)(RunRef);
+    }
+}
+
+CASE(wait_returns_when_all_earlier_grants_are_released)
+{
+    struct owner owner;
+    RUNDOWN RunRef = start_with_object();
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 2) == TRUE);
+    call_wait(&owner, RunRef);
+    EX(ReleaseRundownProtection)(RunRef);
+    CHECK(!has_returned(&owner));
+    EX(ReleaseRundownProtection)(RunRef);
+    CHECK(!has_returned(&owner));
+    EX(ReleaseRundownProtection)(RunRef);
+    host_join(owner.thread);
+    CHECK(owner.returned);
+}
+
+CASE(wait_returns_at_once_if_nothing_is_held)
+{
+    RUNDOWN RunRef = start_with_object();
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    EX(ReleaseRundownProtection)(RunRef);
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EQUAL(host.slept, 0);
+    EQUAL(host.misused, 0);
+    CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
+}
+
+CASE(waiting_again_has_no_effect_and_is_no_error)
+{
+    RUNDOWN RunRef = start_with_object();
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EQUAL(host.slept, 0);
+    EQUAL(host.misused, 0);
+    CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
+}
+
+CASE(completed_must_follow_wait)
+{
+    RUNDOWN RunRef = start_with_object();
+    EX(RundownCompleted)(RunRef);
+    was_illegal("RundownCompleted");
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    EX(ReleaseRundownProtection)(RunRef);
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EX(RundownCompleted)(RunRef);
+    EQUAL(host.misused, 0);
+}
+
+CASE(after_completed_waits_return_at_once_and_acquire_returns_false)
+{
+    RUNDOWN RunRef = start_with_object();
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EX(RundownCompleted)(RunRef);
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EQUAL(host.slept, 0);
+    EQUAL(host.misused, 0);
+    CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
+    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 1) == FALSE);
+}
+
+CASE(reinitialize_must_follow_wait)
+{
+    RUNDOWN RunRef = start_with_object();
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    EX(ReInitializeRundownProtection)(RunRef);
+    was_illegal("ReInitializeRundownProtection");
+    /* What is held is still held. */
+    EX(ReleaseRundownProtection)(RunRef);
+    EQUAL(host.misused, 0);
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EX(ReInitializeRundownProtection)(RunRef);
+    EQUAL(host.misused, 0);
+}
+
+CASE(completed_before_reinitialize_is_optional)
+{
+    RUNDOWN RunRef = start_with_object();
+    for (int life = 0; life < 10; life++) {
+        EX(WaitForRundownProtectionRelease)(RunRef);
+        if (life % 2)
+            EX(RundownCompleted)(RunRef);
+        EX(ReInitializeRundownProtection)(RunRef);
+        CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+        EX(ReleaseRundownProtection)(RunRef);
+    }
+    EQUAL(host.misused, 0);
+}
+
+CASE(counts_of_ex_and_other_calls_mix_freely)
+{
+    struct owner owner;
+    RUNDOWN RunRef = start_with_object();
+    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 4) == TRUE);
+    EX(ReleaseRundownProtection)(RunRef);
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    EX_COUNT(ReleaseRundownProtection)(RunRef, 2);
+    call_wait(&owner, RunRef);
+    EX(ReleaseRundownProtection)(RunRef);
+    CHECK(!has_returned(&owner));
+    EX_COUNT(ReleaseRundownProtection)(RunRef, 1);
+    host_join(owner.thread);
+    EQUAL(host.misused, 0);
+}
+
+CASE(the_count_grows_only_if_acquire_returns_true)
+{
+    RUNDOWN RunRef = start_with_object();
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 100) == FALSE);
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EX(ReInitializeRundownProtection)(RunRef);
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EQUAL(host.slept, 0);
+}
+
+CASE(acquire_and_release_up_to_dispatch_level)
+{
+    struct owner owner;
+    int allocated;
+    RUNDOWN RunRef = start_with_object();
+    allocated = host.allocated;
+    irql = DISPATCH_LEVEL;
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 2) == TRUE);
+    EX_COUNT(ReleaseRundownProtection)(RunRef, 2);
+    call_wait(&owner, RunRef);
+    CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
+    /* The last one, too, with a waiter to wake. The platform's functions check the level. */
+    EX(ReleaseRundownProtection)(RunRef);
+    irql = PASSIVE_LEVEL;
+    host_join(owner.thread);
+    EQUAL(host.allocated, allocated);
+}
+
+CASE(wait_does_not_return_because_of_a_cancel)
+{
+    struct owner owner;
+    RUNDOWN RunRef = start_with_object();
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    call_wait(&owner, RunRef);
+    EQUAL(CANCEL(RunRef), RUNDOWN_STATUS_OK);
+    /* It is open for a moment, until the waiter closes it again. */
+    while (EX(AcquireRundownProtection)(RunRef)) {
+        EX(ReleaseRundownProtection)(RunRef);
+        sched_yield();
+    }
+    CHECK(!has_returned(&owner));
+    EX(ReleaseRundownProtection)(RunRef);
+    host_join(owner.thread);
+    EQUAL(host.misused, 0);
+}
+
+CASE(releasing_more_than_was_acquired_is_reported)
+{
+    RUNDOWN RunRef = start_with_object();
+    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
+    EX(ReleaseRundownProtection)(RunRef);
+    EX(ReleaseRundownProtection)(RunRef);
+    /* Found at the latest now. */
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EQUAL(host.misused, 1);
+    EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_OVER_RELEASE);
 }

@@ -2,15 +2,12 @@
  * A driver as its author would write it from the public documentation: nothing in this file knows
  * that there is no Windows below. It owns
  *  - a table that every CPU reads and that is replaced while they do, behind cache-aware run-down
- *    protection;
- *  - a device that is stopped and started, behind plain run-down protection;
- *  - a statistics block in memory of its own, behind cache-aware protection that it initialises
- *    there.
+ *    protection in memory of its own;
+ *  - a device that is stopped and started, behind plain run-down protection.
  */
 #include "driver.h"
 
 #define TABLE_TAG 'lbaT'
-#define STATISTICS_TAG 'tatS'
 #define TABLE_ENTRIES 64
 
 typedef struct _TABLE {
@@ -21,9 +18,6 @@ static PTABLE Table;
 static PEX_RUNDOWN_REF_CACHE_AWARE TableRundown;
 
 static EX_RUNDOWN_REF DeviceRundown;
-
-static PULONG Lookups;
-static PEX_RUNDOWN_REF_CACHE_AWARE StatisticsRundown;
 
 static DRIVER_UNLOAD DriverUnload;
 
@@ -39,57 +33,25 @@ static PTABLE TableCreate(_In_ ULONG Factor)
     return NewTable;
 }
 
-static NTSTATUS StatisticsCreate(VOID)
-{
-    SIZE_T Size = ExSizeOfRundownProtectionCacheAware();
-
-    StatisticsRundown =
-        (PEX_RUNDOWN_REF_CACHE_AWARE)ExAllocatePool2(POOL_FLAG_NON_PAGED, Size, STATISTICS_TAG);
-    if (StatisticsRundown == NULL)
-        return STATUS_INSUFFICIENT_RESOURCES;
-    ExInitializeRundownProtectionCacheAware(StatisticsRundown, Size);
-
-    Lookups = (PULONG)ExAllocatePool2(POOL_FLAG_NON_PAGED, sizeof(ULONG), STATISTICS_TAG);
-    if (Lookups == NULL) {
-        ExFreePoolWithTag(StatisticsRundown, STATISTICS_TAG);
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    *Lookups = 0;
-    return STATUS_SUCCESS;
-}
-
-static VOID StatisticsDelete(VOID)
-{
-    ExWaitForRundownProtectionReleaseCacheAware(StatisticsRundown);
-    ExRundownCompletedCacheAware(StatisticsRundown);
-    ExFreePoolWithTag(Lookups, STATISTICS_TAG);
-    ExFreePoolWithTag(StatisticsRundown, STATISTICS_TAG);
-}
-
 _Use_decl_annotations_
 NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
 {
-    NTSTATUS Status;
+    SIZE_T Size = ExSizeOfRundownProtectionCacheAware();
 
     UNREFERENCED_PARAMETER(RegistryPath);
     PAGED_CODE();
 
-    TableRundown = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, TABLE_TAG);
-    if (TableRundown == NULL)
-        return STATUS_INSUFFICIENT_RESOURCES;
-
     Table = TableCreate(1);
-    if (Table == NULL) {
-        ExFreeCacheAwareRundownProtection(TableRundown);
+    if (Table == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+
+    TableRundown =
+        (PEX_RUNDOWN_REF_CACHE_AWARE)ExAllocatePool2(POOL_FLAG_NON_PAGED, Size, TABLE_TAG);
+    if (TableRundown == NULL) {
+        ExFreePoolWithTag(Table, TABLE_TAG);
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-
-    Status = StatisticsCreate();
-    if (!NT_SUCCESS(Status)) {
-        ExFreePoolWithTag(Table, TABLE_TAG);
-        ExFreeCacheAwareRundownProtection(TableRundown);
-        return Status;
-    }
+    ExInitializeRundownProtectionCacheAware(TableRundown, Size);
 
     ExInitializeRundownProtection(&DeviceRundown);
     DriverObject->DriverUnload = DriverUnload;
@@ -105,9 +67,8 @@ static VOID DriverUnload(PDRIVER_OBJECT DriverObject)
     DeviceStop();
     ExWaitForRundownProtectionReleaseCacheAware(TableRundown);
     ExRundownCompletedCacheAware(TableRundown);
-    StatisticsDelete();
     ExFreePoolWithTag(Table, TABLE_TAG);
-    ExFreeCacheAwareRundownProtection(TableRundown);
+    ExFreePoolWithTag(TableRundown, TABLE_TAG);
 }
 
 _Use_decl_annotations_
@@ -119,11 +80,6 @@ NTSTATUS TableLookup(ULONG Key, ULONG *Value)
         return STATUS_DELETE_PENDING;
 
     *Value = Table->Entry[Key];
-
-    if (ExAcquireRundownProtectionCacheAware(StatisticsRundown)) {
-        InterlockedIncrement((volatile LONG *)Lookups);
-        ExReleaseRundownProtectionCacheAware(StatisticsRundown);
-    }
     ExReleaseRundownProtectionCacheAware(TableRundown);
     return STATUS_SUCCESS;
 }

@@ -1,10 +1,12 @@
-/* A C kernel's half, as freestanding as it gets: no library, no start-up code, no operating system.
- * It is linked with the archive for bare metal, and is not run. Every routine is referenced, so that
- * the link shows that nothing is missing. */
+/* A C kernel's half around driver.c, as freestanding as it gets: no library, no start-up code, no operating
+ * system. Both are linked with the archive for bare metal, and not run. */
 #include <ntifs.h>
 
+#include "driver.h"
+
 void kernel_entry(void);
-int exercise(void);
+
+static unsigned char heap[RUNDOWN_SIZE(64)];
 
 static size_t cpu_index(void)
 {
@@ -13,16 +15,13 @@ static size_t cpu_index(void)
 
 static void *allocate(size_t size, size_t alignment, uint32_t tag)
 {
-    __attribute__((aligned(RUNDOWN_ALIGNMENT))) static unsigned char heap[RUNDOWN_SIZE(4)];
-    (void)alignment;
-    (void)tag;
+    (void)alignment, (void)tag;
     return size <= sizeof heap ? heap : NULL;
 }
 
 static void deallocate(void *memory, size_t size)
 {
-    (void)memory;
-    (void)size;
+    (void)memory, (void)size;
 }
 
 static void halt(const char *text)
@@ -30,6 +29,17 @@ static void halt(const char *text)
     (void)text;
     for (;;)
         __asm__ volatile("cli; hlt");
+}
+
+PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag)
+{
+    (void)Flags;
+    return allocate(NumberOfBytes, 16, Tag);
+}
+
+VOID ExFreePoolWithTag(PVOID P, ULONG Tag)
+{
+    deallocate(P, Tag);
 }
 
 static const struct rundown_platform platform = {
@@ -41,50 +51,10 @@ static const struct rundown_platform platform = {
     .panic = halt,
 };
 
-int exercise(void)
-{
-    static EX_RUNDOWN_REF plain;
-    static IO_REMOVE_LOCK lock;
-    static unsigned char buffer[RUNDOWN_SIZE(4) + RUNDOWN_ALIGNMENT];
-    PEX_RUNDOWN_REF_CACHE_AWARE own = (PEX_RUNDOWN_REF_CACHE_AWARE)(PVOID)buffer;
-    PEX_RUNDOWN_REF_CACHE_AWARE pool;
-
-    if (rundown_set_platform(&platform) != RUNDOWN_STATUS_OK)
-        return 1;
-
-    ExInitializeRundownProtection(&plain);
-    if (!ExAcquireRundownProtection(&plain) || !ExAcquireRundownProtectionEx(&plain, 2))
-        return 2;
-    ExReleaseRundownProtection(&plain);
-    ExReleaseRundownProtectionEx(&plain, 2);
-    ExWaitForRundownProtectionRelease(&plain);
-    ExRundownCompleted(&plain);
-    ExReInitializeRundownProtection(&plain);
-
-    IoInitializeRemoveLock(&lock, 0, 0, 0);
-    if (!NT_SUCCESS(IoAcquireRemoveLock(&lock, &lock)) || !NT_SUCCESS(IoAcquireRemoveLock(&lock, NULL)))
-        return 4;
-    IoReleaseRemoveLock(&lock, NULL);
-    IoReleaseRemoveLockAndWait(&lock, &lock);
-
-    ExInitializeRundownProtectionCacheAware(own, ExSizeOfRundownProtectionCacheAware());
-    ExInitializeRundownProtectionCacheAwareEx(own, 0);
-    pool = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 1);
-    if (!pool || !ExAcquireRundownProtectionCacheAware(pool) ||
-        !ExAcquireRundownProtectionCacheAwareEx(pool, 2))
-        return 3;
-    ExReleaseRundownProtectionCacheAware(pool);
-    ExReleaseRundownProtectionCacheAwareEx(pool, 2);
-    ExWaitForRundownProtectionReleaseCacheAware(pool);
-    ExRundownCompletedCacheAware(pool);
-    ExReInitializeRundownProtectionCacheAware(pool);
-    ExFreeCacheAwareRundownProtection(pool);
-    ExCleanupRundownProtectionCacheAware(own);
-    return 0;
-}
-
 void kernel_entry(void)
 {
-    (void)exercise();
+    static DRIVER_OBJECT driver;
+    if (rundown_set_platform(&platform) == RUNDOWN_STATUS_OK && NT_SUCCESS(DriverEntry(&driver, NULL)))
+        driver.DriverUnload(&driver);
     halt("done");
 }

@@ -83,6 +83,13 @@ static void *host_allocate(size_t size, size_t alignment, uint32_t tag)
     return memset(memory, 0xA5, size);
 }
 
+/* Of a system that is out of memory. */
+static inline void *host_no_memory(size_t size, size_t alignment, uint32_t tag)
+{
+    (void)size, (void)alignment, (void)tag;
+    return NULL;
+}
+
 static void host_free(void *memory, size_t size)
 {
     __atomic_add_fetch(&host.freed, 1, __ATOMIC_RELAXED);
@@ -147,6 +154,14 @@ static inline pthread_t host_spawn(void *(*run)(void *), void *argument)
 static inline void host_join(pthread_t thread)
 {
     CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* Returns when so many calls of `sleep` have begun: the waits that they belong to have begun, however busy
+ * the machine is. */
+static inline void host_await_sleepers(int count)
+{
+    while (__atomic_load_n(&host.slept, __ATOMIC_RELAXED) < count)
+        sched_yield();
 }
 
 /* Gives the others time to do what they must not do: to return from a wait, for example. */

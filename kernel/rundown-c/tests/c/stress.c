@@ -1,6 +1,6 @@
 /* Threads that use an object while it is torn down again and again. What the rundown guards is a plain
  * value, so ThreadSanitizer sees every use that the protocol does not order. */
-#include "host.h"
+#include "variant.h"
 
 #define USERS 3
 
@@ -11,8 +11,7 @@ struct thing {
 };
 
 static struct thing *thing;
-static struct rundown *by_cpu;
-static struct rundown_ref by_word;
+static OBJECT *object;
 static int stop;
 static unsigned long granted, refused;
 /* How many users were granted something, and how many refused: the storm goes on until each was. */
@@ -34,20 +33,19 @@ static void use(void)
 
 static void *user(void *argument)
 {
-    const bool cache_aware = *(const bool *)argument;
     unsigned long grants = 0, refusals = 0;
     static size_t next;
     host_cpu = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
         const uint32_t n = 1 + grants % 3;
-        if (cache_aware ? rundown_try_acquire_many(by_cpu, n) : rundown_ref_try_acquire_many(&by_word, n)) {
+        if (CALL(try_acquire_many)(object, n)) {
             use();
             /* Sometimes released as if on another CPU. */
             host_cpu = (host_cpu + grants / 64) % HOST_CPUS;
             for (uint32_t i = 1; i < n; i++)
-                cache_aware ? rundown_release(by_cpu) : rundown_ref_release(&by_word);
+                CALL(release)(object);
             use();
-            cache_aware ? rundown_release(by_cpu) : rundown_ref_release(&by_word);
+            CALL(release)(object);
             if (grants++ == 0)
                 __atomic_add_fetch(&users_granted, 1, __ATOMIC_RELAXED);
         } else {
@@ -58,34 +56,33 @@ static void *user(void *argument)
     }
     __atomic_add_fetch(&granted, grants, __ATOMIC_RELAXED);
     __atomic_add_fetch(&refused, refusals, __ATOMIC_RELAXED);
-    return NULL;
+    return argument;
 }
 
 /* One teardown: closes, waits in one of several ways, frees, and begins the next life. */
-static void tear_down(bool cache_aware, unsigned long life)
+static void tear_down(unsigned long life)
 {
     enum rundown_status status = RUNDOWN_STATUS_OK;
     switch (life % 4) {
     case 0:
-        status = cache_aware ? rundown_wait(by_cpu) : rundown_ref_wait(&by_word);
+        status = CALL(wait_generation)(object, CALL(get_generation)(object));
         break;
     case 1:
         do
-            status = cache_aware ? rundown_try_wait(by_cpu, NULL) : rundown_ref_try_wait(&by_word, NULL);
+            status = CALL(try_wait)(object, NULL);
         while (status == RUNDOWN_STATUS_OUTSTANDING);
         break;
     case 2:
         do
-            status = cache_aware ? rundown_wait_deadline(by_cpu, host_now() + 1000, NULL)
-                                 : rundown_ref_wait_deadline(&by_word, host_now() + 1000, NULL);
+            status = CALL(wait_deadline)(object, host_now() + 1000, NULL);
         while (status == RUNDOWN_STATUS_OUTSTANDING);
         break;
     default:
         /* Changes its mind while it may be draining, then waits after all. */
-        (void)(cache_aware ? rundown_close(by_cpu) : rundown_ref_close(&by_word));
-        status = cache_aware ? rundown_cancel(by_cpu, NULL) : rundown_ref_cancel(&by_word, NULL);
+        (void)CALL(close)(object);
+        status = CALL(cancel)(object, NULL);
         CHECK(status == RUNDOWN_STATUS_OK || status == RUNDOWN_STATUS_WRONG_STATE);
-        status = cache_aware ? rundown_wait(by_cpu) : rundown_ref_wait(&by_word);
+        status = CALL(wait)(object);
         break;
     }
     EQUAL(status, RUNDOWN_STATUS_OK);
@@ -94,8 +91,8 @@ static void tear_down(bool cache_aware, unsigned long life)
     free(thing);
     thing = new_thing(life);
     if (life % 8 < 4)
-        EQUAL(cache_aware ? rundown_complete(by_cpu) : rundown_ref_complete(&by_word), RUNDOWN_STATUS_OK);
-    EQUAL(cache_aware ? rundown_reinit(by_cpu) : rundown_ref_reinit(&by_word), RUNDOWN_STATUS_OK);
+        EQUAL(CALL(complete)(object), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(reinit)(object, NULL), RUNDOWN_STATUS_OK);
 }
 
 static bool all_had_their_turn(void)
@@ -104,51 +101,42 @@ static bool all_had_their_turn(void)
            __atomic_load_n(&users_refused, __ATOMIC_RELAXED) == USERS;
 }
 
-static void storm(bool cache_aware)
+/* Starts the users of a new object, which run until they are stopped. */
+static void start_users(pthread_t threads[USERS])
+{
+    object = start_with_object();
+    thing = new_thing(0);
+    for (int i = 0; i < USERS; i++)
+        threads[i] = host_spawn(user, NULL);
+}
+
+static void stop_users(pthread_t threads[USERS])
+{
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < USERS; i++)
+        host_join(threads[i]);
+    EQUAL(CALL(racy_held)(object), 0);
+    EQUAL(host.misused, 0);
+    free(thing);
+}
+
+CASE(use_against_teardown)
 {
     pthread_t threads[USERS];
     const uint64_t end = host_now() + 1000000000u;
     unsigned long life = 0;
-    int64_t held;
-    host_start();
-    thing = new_thing(0);
-    if (cache_aware)
-        EQUAL(rundown_allocate(rundown_cpu_count(), 0, &by_cpu), RUNDOWN_STATUS_OK);
-    else
-        rundown_ref_init(&by_word);
-    for (int i = 0; i < USERS; i++)
-        threads[i] = host_spawn(user, &cache_aware);
+    start_users(threads);
     while (life < 2000 || host_now() < end || !all_had_their_turn())
-        tear_down(cache_aware, ++life);
-    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-    for (int i = 0; i < USERS; i++)
-        host_join(threads[i]);
-    held = cache_aware ? rundown_racy_held(by_cpu) : rundown_ref_racy_held(&by_word);
-    EQUAL(held, 0);
-    EQUAL(host.misused, 0);
+        tear_down(++life);
+    stop_users(threads);
     printf("%lu lives, %lu granted, %lu refused, slept %d times\n", life, granted, refused, host.slept);
-    if (cache_aware) {
-        EQUAL(rundown_wait(by_cpu), RUNDOWN_STATUS_OK);
-        EQUAL(rundown_free(by_cpu), RUNDOWN_STATUS_OK);
-    }
-    free(thing);
-}
-
-CASE(use_against_teardown_cache_aware)
-{
-    storm(true);
-}
-
-CASE(use_against_teardown_plain)
-{
-    storm(false);
 }
 
 /* The rundown object itself is freed by the waiter, the moment its wait returns: the last release must
- * not touch it after that (S3). host_free fills it with nonsense first. */
+ * not touch it after that (S3). It is filled with nonsense first. */
 static void *release_once(void *argument)
 {
-    rundown_release((struct rundown *)argument);
+    CALL(release)((OBJECT *)argument);
     return NULL;
 }
 
@@ -156,114 +144,135 @@ CASE(the_object_may_be_freed_when_the_wait_returns)
 {
     host_start();
     for (int life = 0; life < 3000; life++) {
-        struct rundown *object;
+        void *memory = aligned_alloc(RUNDOWN_ALIGNMENT, RUNDOWN_SIZE(HOST_CPUS));
+        OBJECT *own = place_object(memory, false);
         pthread_t thread;
-        EQUAL(rundown_allocate(2, 0, &object), RUNDOWN_STATUS_OK);
-        CHECK(rundown_try_acquire(object));
-        thread = host_spawn(release_once, object);
+        CHECK(CALL(try_acquire)(own));
+        thread = host_spawn(release_once, own);
         if (life % 2)
-            EQUAL(rundown_wait(object), RUNDOWN_STATUS_OK);
+            EQUAL(CALL(wait)(own), RUNDOWN_STATUS_OK);
         else
-            while (rundown_try_wait(object, NULL) != RUNDOWN_STATUS_OK) {
+            while (CALL(try_wait)(own, NULL) != RUNDOWN_STATUS_OK) {
             }
-        EQUAL(rundown_free(object), RUNDOWN_STATUS_OK);
+        memset(memory, 0x5A, OBJECT_SIZE);
+        free(memory);
         host_join(thread);
     }
-    EQUAL(host.freed, 3000);
-}
-
-/* Waiters against cancels: each wait that has begun before a cancel ends by it, and no waiter sleeps on. */
-static void *wait_for_the_cancel(void *argument)
-{
-    const bool cache_aware = *(const bool *)argument;
-    EQUAL(cache_aware ? rundown_wait(by_cpu) : rundown_ref_wait(&by_word), RUNDOWN_STATUS_CANCELLED);
-    return NULL;
-}
-
-static void cancel_storm(bool cache_aware)
-{
-    host_start();
-    rundown_ref_init(&by_word);
-    EQUAL(rundown_allocate(2, 0, &by_cpu), RUNDOWN_STATUS_OK);
-    CHECK(cache_aware ? rundown_try_acquire(by_cpu) : rundown_ref_try_acquire(&by_word));
-    for (int round = 0; round < 2000; round++) {
-        const int before = __atomic_load_n(&host.slept, __ATOMIC_RELAXED);
-        pthread_t first = host_spawn(wait_for_the_cancel, &cache_aware);
-        pthread_t second = host_spawn(wait_for_the_cancel, &cache_aware);
-        /* Both have begun, and are somewhere on their way to sleep. */
-        while (__atomic_load_n(&host.slept, __ATOMIC_RELAXED) != before + 2)
-            sched_yield();
-        EQUAL(cache_aware ? rundown_cancel(by_cpu, NULL) : rundown_ref_cancel(&by_word, NULL), RUNDOWN_STATUS_OK);
-        host_join(first);
-        host_join(second);
-    }
-    EQUAL(cache_aware ? rundown_racy_held(by_cpu) : rundown_ref_racy_held(&by_word), 1);
     EQUAL(host.misused, 0);
 }
 
-CASE(waiters_against_cancels_cache_aware)
+/* Waiters against cancels: each wait that has begun before a cancel ends by it, and no waiter sleeps on. */
+CASE(waiters_against_cancels)
 {
-    cancel_storm(true);
-}
-
-CASE(waiters_against_cancels_plain)
-{
-    cancel_storm(false);
+    object = start_with_object();
+    CHECK(CALL(try_acquire)(object));
+    for (int round = 0; round < 2000; round++) {
+        struct waiter first, second;
+        /* Both have begun, and are somewhere on their way to sleep. */
+        start_waiter(&first, object);
+        start_waiter(&second, object);
+        EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_OK);
+        EQUAL(join_waiter(&first), RUNDOWN_STATUS_CANCELLED);
+        EQUAL(join_waiter(&second), RUNDOWN_STATUS_CANCELLED);
+    }
+    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
+    EQUAL(CALL(racy_held)(object), 1);
+    CHECK(CALL(try_acquire)(object));
+    CALL(release_many)(object, 2);
+    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
+    EQUAL(host.misused, 0);
 }
 
 /* The last release, on whichever thread, ends a life and begins the next: it frees what is guarded, and opens
  * the object again. No wait at all. */
 static unsigned long lives;
 
-static void next_life(void *argument)
+static void next_life(void *context)
 {
-    const bool cache_aware = *(const bool *)argument;
+    (void)context;
     use();
     memset(thing, 0, sizeof *thing);
     free(thing);
     thing = new_thing(lives);
     /* The owner looks for this one before it comes again. */
-    EQUAL(cache_aware ? rundown_reinit(by_cpu) : rundown_ref_reinit(&by_word), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(reinit)(object, NULL), RUNDOWN_STATUS_OK);
     __atomic_add_fetch(&lives, 1, __ATOMIC_RELEASE);
 }
 
-static void completion_storm(bool cache_aware)
+CASE(completions_against_releases)
 {
     pthread_t threads[USERS];
-    struct rundown_completion completion = RUNDOWN_COMPLETION(next_life, &cache_aware);
-    host_start();
-    thing = new_thing(0);
-    rundown_ref_init(&by_word);
-    EQUAL(rundown_allocate(rundown_cpu_count(), 0, &by_cpu), RUNDOWN_STATUS_OK);
-    for (int i = 0; i < USERS; i++)
-        threads[i] = host_spawn(user, &cache_aware);
+    struct rundown_completion completion = RUNDOWN_COMPLETION(next_life, NULL);
+    start_users(threads);
     for (unsigned long life = 1; life <= 2000 || !all_had_their_turn(); life++) {
         struct rundown_completion *unrun = NULL;
-        EQUAL(cache_aware ? rundown_close_then(by_cpu, &completion) : rundown_ref_close_then(&by_word, &completion),
-              RUNDOWN_STATUS_OK);
+        EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
         /* Now and then the owner changes its mind, if it is not too late. */
-        if (life % 4 == 0 && (cache_aware ? rundown_cancel(by_cpu, &unrun) : rundown_ref_cancel(&by_word, &unrun)) ==
-                                 RUNDOWN_STATUS_OK) {
+        if (life % 4 == 0 && CALL(cancel)(object, &unrun) == RUNDOWN_STATUS_OK) {
             CHECK(unrun == &completion);
             __atomic_add_fetch(&lives, 1, __ATOMIC_RELAXED);
         }
         while (__atomic_load_n(&lives, __ATOMIC_ACQUIRE) != life)
             sched_yield();
     }
-    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-    for (int i = 0; i < USERS; i++)
-        host_join(threads[i]);
-    EQUAL(cache_aware ? rundown_racy_held(by_cpu) : rundown_ref_racy_held(&by_word), 0);
-    EQUAL(host.misused, 0);
-    free(thing);
+    stop_users(threads);
 }
 
-CASE(completions_against_releases_cache_aware)
+/* An owner that waits for one generation, in a thread. */
+struct late {
+    OBJECT *object;
+    uint64_t generation;
+    enum rundown_status status;
+};
+
+static void *wait_for_a_generation(void *argument)
 {
-    completion_storm(true);
+    struct late *late = (struct late *)argument;
+    late->status = CALL(wait_generation)(late->object, late->generation);
+    return NULL;
 }
 
-CASE(completions_against_releases_plain)
+CASE(a_wait_for_a_generation_ends_by_the_last_release_or_a_cancel)
 {
-    completion_storm(false);
+    OBJECT *object = start_with_object();
+    struct late late = {object, 0, RUNDOWN_STATUS_OK};
+    pthread_t thread;
+    CHECK(CALL(try_acquire)(object));
+    thread = host_spawn(wait_for_a_generation, &late);
+    host_await_sleepers(1);
+    CHECK(!CALL(try_acquire)(object));
+    EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_OK);
+    host_join(thread);
+    EQUAL(late.status, RUNDOWN_STATUS_CANCELLED);
+    /* Still the same. */
+    EQUAL(CALL(get_generation)(object), late.generation);
+    thread = host_spawn(wait_for_a_generation, &late);
+    host_await_sleepers(2);
+    CALL(release)(object);
+    host_join(thread);
+    EQUAL(late.status, RUNDOWN_STATUS_OK);
+}
+
+/* Two owners, both of the same generation: the later one must not close what the earlier one has opened. */
+CASE(of_two_owners_of_a_generation_one_opens_the_next)
+{
+    OBJECT *object = start_with_object();
+    struct late late = {object, 0, RUNDOWN_STATUS_OK};
+    int over = 0, drained = 0;
+    for (int round = 0; round < 1000 || over == 0; round++) {
+        uint64_t next;
+        pthread_t thread = host_spawn(wait_for_a_generation, &late);
+        /* Before the other one, at the same time, or after it. */
+        for (int i = 0; i < round % 50; i++)
+            sched_yield();
+        EQUAL(CALL(wait_generation)(object, late.generation), RUNDOWN_STATUS_OK);
+        EQUAL(CALL(reinit)(object, &next), RUNDOWN_STATUS_OK);
+        host_join(thread);
+        CHECK(late.status == RUNDOWN_STATUS_OK || late.status == RUNDOWN_STATUS_GENERATION_OVER);
+        late.status == RUNDOWN_STATUS_OK ? drained++ : over++;
+        EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
+        EQUAL(CALL(get_generation)(object), next);
+        late.generation = next;
+    }
+    printf("%d over, %d drained\n", over, drained);
 }

@@ -1,6 +1,6 @@
 /* References under tags. Compiled twice: for the library as it is, which ignores them, and with DIAGNOSIS
  * for one with feature `diagnosis`, which lists holders by them and names a wrong one. */
-#include "objects.h"
+#include "variant.h"
 
 #ifndef DIAGNOSIS
 #define DIAGNOSIS 0
@@ -30,29 +30,108 @@ static uint64_t host_tick(void)
     return 77;
 }
 
-static void start(void)
+static OBJECT *start(void)
 {
     struct rundown_platform platform = host_platform();
     platform.report = host_report;
     platform.tick = host_tick;
     host_lend(platform);
+    return new_object(false);
 }
 
-#define KIND cache_aware
-#define NEW new_cache_aware
-#define OBJECT struct rundown
-#define CALL(name) rundown_##name
-#include "tags.inc"
-#undef KIND
-#undef NEW
-#undef OBJECT
-#undef CALL
+CASE(tagged_references_count_like_others)
+{
+    OBJECT *object = start();
+    EQUAL(CALL(acquire_tagged)(object, 2, &request), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(acquire_tagged)(object, 1, NULL), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(acquire_tagged)(object, 1, &reset), RUNDOWN_STATUS_CLOSED);
+    EQUAL(CALL(acquire_held_tagged)(object, 3, &reset), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(racy_held)(object), 6);
+    CALL(release_tagged)(object, 3, &reset);
+    CALL(release_tagged)(object, 1, &request);
+    CALL(release_tagged)(object, 1, &request);
+    CALL(release_tagged)(object, 1, NULL);
+    EQUAL(CALL(try_wait)(object, NULL), RUNDOWN_STATUS_OK);
+    EQUAL(host.misused, 0);
+}
 
-#define KIND plain
-#define NEW new_plain
-#define OBJECT struct rundown_ref
-#define CALL(name) rundown_ref_##name
-#include "tags.inc"
+CASE(holders_are_listed_by_tag)
+{
+    struct rundown_holder holders[3], first, second;
+    OBJECT *object = start();
+    memset(holders, 0, sizeof holders);
+    host_cpu = 2;
+    EQUAL(CALL(acquire_tagged)(object, 2, &request), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(acquire_held_tagged)(object, 1, &reset), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(racy_holders)(object, NULL, 0), DIAGNOSIS ? 2 : 0);
+    EQUAL(CALL(racy_holders)(object, holders, 1), DIAGNOSIS ? 2 : 0);
+    EQUAL(holders[1].count, 0);
+    EQUAL(CALL(racy_holders)(object, holders, 3), DIAGNOSIS ? 2 : 0);
+    if (DIAGNOSIS) {
+        first = holders[0].tag == &request ? holders[0] : holders[1];
+        second = holders[0].tag == &request ? holders[1] : holders[0];
+        CHECK(first.tag == &request && second.tag == &reset);
+        EQUAL(first.count, 2);
+        EQUAL(second.count, 1);
+        EQUAL(first.cpu, 2);
+        EQUAL(first.tick, 77);
+    }
+    CALL(release_tagged)(object, 2, &request);
+    EQUAL(CALL(racy_holders)(object, holders, 3), DIAGNOSIS ? 1 : 0);
+    CALL(release_tagged)(object, 1, &reset);
+    EQUAL(CALL(racy_holders)(object, holders, 3), 0);
+}
+
+CASE(a_wrong_tag_is_named_and_releases_nevertheless)
+{
+    OBJECT *object = start();
+    EQUAL(CALL(acquire_tagged)(object, 2, &request), RUNDOWN_STATUS_OK);
+    CALL(release_tagged)(object, 1, &reset);
+    EQUAL(host.misused, DIAGNOSIS);
+    if (DIAGNOSIS) {
+        char tag[32];
+        snprintf(tag, sizeof tag, "tag %#zx ", (size_t)&reset);
+        EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_WRONG_TAG);
+        EQUAL(host.misuse.object, (uintptr_t)object);
+        EQUAL(host.misuse.released, 1);
+        CHECK(host.misuse.tag == &reset);
+        CHECK(strstr(host.misuse_text, tag) != NULL);
+    }
+    EQUAL(CALL(racy_held)(object), 1);
+    CALL(release_tagged)(object, 1, &request);
+    EQUAL(CALL(try_wait)(object, NULL), RUNDOWN_STATUS_OK);
+    EQUAL(host.misused, DIAGNOSIS);
+}
+
+CASE(a_release_without_a_tag_takes_any)
+{
+    OBJECT *object = start();
+    EQUAL(CALL(acquire_tagged)(object, 1, &request), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(acquire)(object), RUNDOWN_STATUS_OK);
+    CALL(release)(object);
+    /* Not this one: it had no tag to begin with. */
+    EQUAL(CALL(racy_holders)(object, NULL, 0), DIAGNOSIS);
+    CALL(release)(object);
+    EQUAL(CALL(racy_holders)(object, NULL, 0), 0);
+    EQUAL(host.misused, 0);
+}
+
+CASE(a_missed_deadline_lists_the_holders)
+{
+    OBJECT *object = start();
+    char tag[32];
+    /* By another CPU, or the wait would warn of itself. */
+    host_cpu = 1;
+    EQUAL(CALL(acquire_tagged)(object, 1, &request), RUNDOWN_STATUS_OK);
+    host_cpu = 0;
+    EQUAL(CALL(wait_deadline)(object, 0, NULL), RUNDOWN_STATUS_OUTSTANDING);
+    EQUAL(prints, DIAGNOSIS);
+    snprintf(tag, sizeof tag, "tag %#zx", (size_t)&request);
+    CHECK(!DIAGNOSIS || strstr(printed, tag) != NULL);
+    CALL(release_tagged)(object, 1, &request);
+    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
+}
 
 CASE(an_object_that_is_freed_is_listed_no_more)
 {
@@ -68,13 +147,13 @@ CASE(an_object_that_is_freed_is_listed_no_more)
 
 CASE(holders_beyond_the_table_are_counted)
 {
-    struct rundown_ref *object = new_plain(false);
+    OBJECT *object = new_object(false);
     for (int i = 0; i < 1030; i++)
-        EQUAL(rundown_ref_acquire_tagged(object, 1, &request), RUNDOWN_STATUS_OK);
+        EQUAL(CALL(acquire_tagged)(object, 1, &request), RUNDOWN_STATUS_OK);
     EQUAL(rundown_unlisted_holders(), DIAGNOSIS ? 6 : 0);
-    EQUAL(rundown_ref_racy_holders(object, NULL, 0), DIAGNOSIS ? 1024 : 0);
-    rundown_ref_release_tagged(object, 1030, &request);
+    EQUAL(CALL(racy_holders)(object, NULL, 0), DIAGNOSIS ? 1024 : 0);
+    CALL(release_tagged)(object, 1030, &request);
     EQUAL(rundown_unlisted_holders(), 0);
-    EQUAL(rundown_ref_racy_holders(object, NULL, 0), 0);
-    EQUAL(rundown_ref_wait(object), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(racy_holders)(object, NULL, 0), 0);
+    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
 }

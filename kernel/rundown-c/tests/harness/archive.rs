@@ -1,35 +1,33 @@
 //! The static libraries, each built once, when a test first needs it: as the README says.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
+use crate::compiler::succeed;
 use crate::toolchain::{BARE_METAL, Toolchain};
 
 /// What a build gave, kept for all tests that ask.
-type Built = OnceLock<Result<PathBuf, String>>;
+pub(crate) type Built = OnceLock<Result<PathBuf, String>>;
 
-/// For the host, by the toolchain that runs this test.
-pub(crate) fn host() -> Result<PathBuf> {
-    static BUILT: Built = OnceLock::new();
-    once(&BUILT, || for_the_host("host", &[]))
+/// Builds it now, if that has not been done.
+pub(crate) fn once(built: &Built, build: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
+    let path = built.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    path.clone().map_err(|error| anyhow!(error))
 }
 
-/// The same with feature `diagnosis`.
-pub(crate) fn diagnosis() -> Result<PathBuf> {
-    static BUILT: Built = OnceLock::new();
-    once(&BUILT, || {
-        for_the_host("diagnosis", &["--features", "diagnosis"])
+/// For the host, by the toolchain that runs this test; perhaps with feature `diagnosis`.
+pub(crate) fn host(diagnosis: bool) -> Result<PathBuf> {
+    static BUILT: [Built; 2] = [const { Built::new() }; 2];
+    once(&BUILT[usize::from(diagnosis)], || {
+        let mut cargo = Toolchain::active()?.cargo("build");
+        if diagnosis {
+            cargo.args(["--features", "diagnosis"]);
+        }
+        build(cargo, if diagnosis { "diagnosis" } else { "host" }, None)
     })
-}
-
-fn for_the_host(kind: &str, flags: &[&str]) -> Result<PathBuf> {
-    let toolchain = Toolchain::all().next().context("no cargo")?;
-    let mut cargo = toolchain.cargo();
-    cargo.args(flags);
-    build(cargo, kind, None)
 }
 
 /// For a kernel, by the first toolchain that can. `None` if there is none.
@@ -40,7 +38,7 @@ pub(crate) fn bare_metal() -> Result<Option<PathBuf>> {
         return Ok(None);
     };
     let built = once(&BUILT, || {
-        let mut cargo = toolchain.cargo();
+        let mut cargo = toolchain.cargo("build");
         if !toolchain.has_target() {
             build_std(&mut cargo);
             cargo.arg("-Zbuild-std-features=compiler-builtins-mem");
@@ -55,7 +53,7 @@ pub(crate) fn bare_metal() -> Result<Option<PathBuf>> {
 pub(crate) fn tsan(toolchain: &Toolchain) -> Result<PathBuf> {
     static BUILT: Built = OnceLock::new();
     once(&BUILT, || {
-        let mut cargo = toolchain.cargo();
+        let mut cargo = toolchain.cargo("build");
         build_std(&mut cargo);
         // GCC's runtime lacks LLVM's `__tsan_memcpy` and its kin, so those calls are left to its
         // interceptors.
@@ -74,11 +72,6 @@ pub(crate) fn folder(kind: &str) -> PathBuf {
         .join(kind)
 }
 
-fn once(built: &Built, build: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
-    let path = built.get_or_init(|| build().map_err(|error| format!("{error:#}")));
-    path.clone().map_err(|error| anyhow!(error))
-}
-
 /// Has `core` built, too. The variable lets a released compiler take -Z flags; no source here uses an
 /// unstable feature.
 fn build_std(cargo: &mut Command) {
@@ -91,12 +84,7 @@ fn build(mut cargo: Command, kind: &str, target: Option<&str>) -> Result<PathBuf
     cargo.args(["--lib", "--release", "--config", "library.toml"]);
     cargo.args(target.map(|target| format!("--target={target}")));
     cargo.arg("--target-dir").arg(folder(kind));
-    let output = cargo.stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("cannot start {:?}", cargo.get_program()))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("building the static library ({kind}) failed\n{said}");
-    }
+    succeed(&mut cargo).with_context(|| format!("building the static library ({kind})"))?;
     let folder = folder(kind).join(target.unwrap_or_default());
     Ok(folder.join("release/librundown_c.a"))
 }

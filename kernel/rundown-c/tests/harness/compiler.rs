@@ -1,16 +1,15 @@
 //! The compilers: GCC and Clang, as C11 and as C++17.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use libtest_mimic::{Completion, Trial};
 
 /// Warnings are errors, on the user's side of the header as well.
 const WARNINGS: [&str; 3] = ["-Wall", "-Wextra", "-Werror"];
 
 /// A compiler and a language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Compiler {
     /// As it is in the names of tests.
     pub(crate) name: &'static str,
@@ -19,32 +18,26 @@ pub(crate) struct Compiler {
 }
 
 impl Compiler {
-    pub(crate) const GCC: Self = Self {
-        name: "gcc_c11",
-        program: "gcc",
-        language: &["-std=c11", "-x", "c"],
-    };
+    pub(crate) const GCC: Self = Self::new("gcc_c11", "gcc", Self::C11);
+    pub(crate) const ALL: [Self; 4] = [
+        Self::GCC,
+        Self::new("gcc_cpp17", "g++", Self::CPP17),
+        Self::new("clang_c11", "clang", Self::C11),
+        Self::new("clang_cpp17", "clang++", Self::CPP17),
+    ];
+    const C11: &[&str] = &["-std=c11", "-x", "c"];
+    const CPP17: &[&str] = &["-std=c++17", "-x", "c++"];
 
-    pub(crate) const fn all() -> [Self; 4] {
-        const CPP: &[&str] = &["-std=c++17", "-x", "c++"];
-        [
-            Self::GCC,
-            Self {
-                name: "gcc_cpp17",
-                program: "g++",
-                language: CPP,
-            },
-            Self {
-                name: "clang_c11",
-                program: "clang",
-                language: Self::GCC.language,
-            },
-            Self {
-                name: "clang_cpp17",
-                program: "clang++",
-                language: CPP,
-            },
-        ]
+    const fn new(
+        name: &'static str,
+        program: &'static str,
+        language: &'static [&'static str],
+    ) -> Self {
+        Self {
+            name,
+            program,
+            language,
+        }
     }
 
     /// Why this compiler cannot be used here, if it cannot. GCC has to be there: cargo links with
@@ -95,34 +88,4 @@ pub(crate) fn succeed(command: &mut Command) -> Result<String> {
         said(&output.stderr)
     );
     Ok(said(&output.stdout))
-}
-
-/// Each header compiles on its own, and pedantically.
-pub(crate) fn header_trials(compiler: Compiler) -> Vec<Trial> {
-    const HEADERS: [&str; 5] = ["rundown.h", "ex_rundown.h", "wdm.h", "ntddk.h", "ntifs.h"];
-    HEADERS
-        .into_iter()
-        .map(|header| {
-            let (stem, _) = header.split_once('.').unwrap_or((header, ""));
-            let name = format!("alone::{}::{stem}", compiler.name);
-            Trial::ignorable_test(name, move || Ok(stands_alone(compiler, header)?))
-        })
-        .collect()
-}
-
-fn stands_alone(compiler: Compiler, header: &str) -> Result<Completion> {
-    if let Some(reason) = compiler.missing() {
-        return Ok(Completion::ignored_with(reason));
-    }
-    let folder = tempfile::tempdir()?;
-    let source: PathBuf = folder.path().join("alone.c");
-    // Twice: the guards are part of it.
-    std::fs::write(
-        &source,
-        format!("#include <{header}>\n#include <{header}>\n"),
-    )?;
-    let mut command = compiler.command();
-    command.args(["-pedantic", "-fsyntax-only"]).arg(&source);
-    succeed(&mut command)?;
-    Ok(Completion::Completed)
 }

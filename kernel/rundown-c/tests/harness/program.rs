@@ -1,48 +1,39 @@
 //! The C programs: what each is made of, and which cases its source has.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Completion, Trial};
 
-use crate::archive;
+use crate::archive::{self, Built, once};
 use crate::compiler::{Compiler, package, succeed};
 
 /// A program of `tests/c`.
-#[derive(Debug)]
-pub(crate) struct Program {
+#[derive(Clone, Copy, Debug)]
+struct Program {
     /// Of the tests.
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// The source that has the cases.
     source: &'static str,
-    /// What is compiled apart from it, as users would: without any of the tests' definitions.
-    part: Part,
+    /// What is compiled apart from it, as users would, without any of the tests' definitions: another source,
+    /// or the C code in the README.
+    part: Option<&'static str>,
     /// Whether it is linked with the library that has feature `diagnosis`.
     diagnosis: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Part {
-    None,
-    /// Another source.
-    File(&'static str),
-    /// The C code in the README.
-    Readme,
-}
+/// The variants, and how `tests/c/variant.h` learns of them.
+pub(crate) const VARIANTS: [(&str, &str); 2] =
+    [("cache_aware", "-DPLAIN=0"), ("plain", "-DPLAIN=1")];
 
-static ALL: [Program; 9] = [
+/// Compiled for each variant.
+const FOR_EACH: [Program; 6] = [
     Program::of("api"),
     Program::of("completion"),
-    Program::of("platform"),
     Program::of("contract"),
-    Program {
-        part: Part::File("driver.c"),
-        ..Program::of("nt_kernel")
-    },
     Program::of("stress"),
     Program::of("tags"),
     Program {
@@ -50,104 +41,97 @@ static ALL: [Program; 9] = [
         diagnosis: true,
         ..Program::of("tags")
     },
+];
+
+/// Compiled once.
+const OTHERS: [Program; 5] = [
+    Program::of("memory"),
+    Program::of("platform"),
+    Program::of("windows"),
     Program {
-        part: Part::Readme,
+        part: Some("driver.c"),
+        ..Program::of("nt_kernel")
+    },
+    Program {
+        part: Some("README.md"),
         ..Program::of("readme")
     },
 ];
 
-impl Program {
-    pub(crate) fn all() -> impl IntoIterator<Item = &'static Self> {
-        &ALL
-    }
+/// Each case of each program, with each compiler.
+pub(crate) fn trials() -> impl Iterator<Item = Trial> {
+    Compiler::ALL.into_iter().flat_map(|compiler| {
+        let each = FOR_EACH.iter().flat_map(move |program| {
+            VARIANTS.map(|variant| program.trials(compiler, Some(variant)))
+        });
+        let others = OTHERS
+            .iter()
+            .map(move |program| program.trials(compiler, None));
+        each.chain(others).flatten()
+    })
+}
 
+impl Program {
     /// One source.
     const fn of(name: &'static str) -> Self {
         Self {
             name,
             source: name,
-            part: Part::None,
+            part: None,
             diagnosis: false,
         }
     }
 
-    pub(crate) fn trials(&'static self, compiler: Compiler) -> Vec<Trial> {
-        cases(&source(self.source))
-            .into_iter()
-            .map(|case| {
-                let name = format!("{}::{}::{case}", self.name, compiler.name);
-                Trial::ignorable_test(name, move || Ok(self.run(compiler, &case)?))
-            })
-            .collect()
-    }
-
-    fn run(&self, compiler: Compiler, case: &str) -> Result<Completion> {
-        if let Some(reason) = compiler.missing() {
-            return Ok(Completion::ignored_with(reason));
-        }
-        succeed(Command::new(self.built(compiler)?).arg(case))?;
-        Ok(Completion::Completed)
-    }
-
-    /// The executable; compiled when a case first needs it.
-    fn built(&self, compiler: Compiler) -> Result<PathBuf> {
-        type Key = (&'static str, Compiler);
-        type Built = Arc<OnceLock<Result<PathBuf, String>>>;
-        static EXECUTABLES: OnceLock<Mutex<HashMap<Key, Built>>> = OnceLock::new();
-        let executables = EXECUTABLES.get_or_init(Mutex::default);
-        let built = {
-            let mut all = executables
-                .lock()
-                .map_err(|_| anyhow!("a build panicked"))?;
-            all.entry((self.name, compiler)).or_default().clone()
+    fn trials(self, compiler: Compiler, variant: Option<(&str, &'static str)>) -> Vec<Trial> {
+        let name = match variant {
+            Some((variant, _)) => format!("{}::{variant}::{}", self.name, compiler.name),
+            None => format!("{}::{}", self.name, compiler.name),
         };
-        let path = built.get_or_init(|| self.build(compiler).map_err(|error| format!("{error:#}")));
-        path.clone().map_err(|error| anyhow!(error))
+        let flag = variant.map(|(_, flag)| flag);
+        let built: Arc<Built> = Arc::default();
+        let trial = |case: String| {
+            let (folder, built) = (archive::folder(&name.replace("::", "/")), built.clone());
+            Trial::ignorable_test(format!("{name}::{case}"), move || {
+                if let Some(reason) = compiler.missing() {
+                    return Ok(Completion::ignored_with(reason));
+                }
+                let program = once(&built, || self.build(compiler, flag, &folder))?;
+                succeed(Command::new(program).arg(&case))?;
+                Ok(Completion::Completed)
+            })
+        };
+        cases(&source(self.source)).into_iter().map(trial).collect()
     }
 
-    fn build(&self, compiler: Compiler) -> Result<PathBuf> {
-        let folder = archive::folder(compiler.name);
-        fs::create_dir_all(&folder)?;
-        let object = |source: &Path, own: bool| -> Result<PathBuf> {
+    /// The executable.
+    fn build(self, compiler: Compiler, flag: Option<&str>, folder: &Path) -> Result<PathBuf> {
+        fs::create_dir_all(folder)?;
+        let object = |source: &Path, flags: &[&str]| -> Result<PathBuf> {
             let stem = source.file_stem().context("a source has a name")?;
-            // Programs are compiled at the same time, some from the same source.
-            let object = format!("{}-{}.o", self.name, stem.display());
-            let object = folder.join(object);
+            let object = folder.join(stem).with_extension("o");
             let mut command = compiler.command();
-            if own {
-                // Tests are on POSIX; users know nothing of that.
-                command.arg("-D_GNU_SOURCE");
-                command.args(self.diagnosis.then_some("-DDIAGNOSIS=1"));
-            } else {
-                // Pool tags are four characters.
-                command.args(["-pedantic", "-Wno-multichar"]);
-            }
-            command.arg("-c").arg(source).arg("-o").arg(&object);
-            succeed(&mut command)?;
+            command.args(flags).arg("-c").arg(source);
+            succeed(command.arg("-o").arg(&object))?;
             Ok(object)
         };
-        let mut objects = vec![object(&source(self.source), true)?];
-        match self.part {
-            Part::None => {}
-            Part::File(name) => {
-                objects.push(object(&package().join("tests/c").join(name), false)?);
-            }
-            Part::Readme => {
-                let example = folder.join("readme_example.c");
-                fs::write(&example, readme_example()?)?;
-                objects.push(object(&example, false)?);
-            }
-        }
-        let program = folder.join(self.name);
+        // Tests are on POSIX; users know nothing of that.
+        let mut flags = vec!["-D_GNU_SOURCE"];
+        flags.extend(flag);
+        flags.extend(self.diagnosis.then_some("-DDIAGNOSIS=1"));
         let mut link = compiler.linker();
-        let archive = if self.diagnosis {
-            archive::diagnosis()
-        } else {
-            archive::host()
-        };
-        link.args(&objects).arg(archive?).arg("-pthread");
-        link.arg("-o").arg(&program);
-        succeed(&mut link)?;
+        link.arg(object(&source(self.source), &flags)?);
+        if let Some(part) = self.part {
+            let mut source = package().join("tests/c").join(part);
+            if part.ends_with(".md") {
+                source = folder.join("readme_example.c");
+                fs::write(&source, code_in(part)?)?;
+            }
+            // Pool tags are four characters.
+            link.arg(object(&source, &["-pedantic", "-Wno-multichar"])?);
+        }
+        let program = folder.join("program");
+        link.arg(archive::host(self.diagnosis)?).arg("-pthread");
+        succeed(link.arg("-o").arg(&program))?;
         Ok(program)
     }
 }
@@ -157,42 +141,26 @@ pub(crate) fn source(name: &str) -> PathBuf {
     package().join("tests/c").join(name).with_extension("c")
 }
 
-/// The names of a source's cases: `CASE(name)`, and for `#define KIND k` followed by `#include
-/// "x.inc"`, the `EACH(name)` in there as `k_name`.
+/// The names of a source's cases: `CASE(name)`.
 ///
 /// # Panics
-/// If there are none, or a file cannot be read: then this and the sources disagree.
+/// If there are none, or the file cannot be read: then this and the sources disagree.
 pub(crate) fn cases(source: &Path) -> Vec<String> {
-    let text = |path: &Path| {
-        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    };
-    let mut kind = String::new();
-    let mut names = Vec::new();
-    for line in text(source).lines() {
-        if let Some(name) = within(line, "CASE(", ")") {
-            names.push(name.to_owned());
-        } else if let Some(name) = line.strip_prefix("#define KIND ") {
-            name.clone_into(&mut kind);
-        } else if let Some(stem) = within(line, "#include \"", ".inc\"") {
-            let shared = source.with_file_name(stem).with_extension("inc");
-            let shared = text(&shared);
-            let each = shared.lines().filter_map(|line| within(line, "EACH(", ")"));
-            names.extend(each.map(|name| format!("{kind}_{name}")));
-        }
-    }
+    let text = fs::read_to_string(source);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+    let name = |line: &str| Some(line.strip_prefix("CASE(")?.strip_suffix(')')?.to_owned());
+    let names: Vec<_> = text.lines().filter_map(name).collect();
     assert!(!names.is_empty(), "{} has no cases", source.display());
     names
 }
 
-fn within<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    line.strip_prefix(before)?.strip_suffix(after)
-}
-
-/// The C code in the README, all of it as one file.
-fn readme_example() -> Result<String> {
-    let text = fs::read_to_string(package().join("README.md"))?;
-    let mut blocks = text.split("```c\n").skip(1);
-    let first = blocks.next().context("no C code in the README")?;
-    let code = |block: &str| block.split("```").next().unwrap_or_default().to_owned();
-    Ok(blocks.fold(code(first), |all, block| all + &code(block)))
+/// The C code in a text, all of it as one file.
+fn code_in(text: &str) -> Result<String> {
+    let text = fs::read_to_string(package().join(text))?;
+    let blocks = text.split("```c\n").skip(1);
+    let code: String = blocks
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    ensure!(!code.is_empty(), "no C code");
+    Ok(code)
 }

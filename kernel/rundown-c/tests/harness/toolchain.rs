@@ -4,6 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use anyhow::{Context, Result};
+
 use crate::compiler::package;
 
 /// A kernel's target.
@@ -28,6 +30,11 @@ impl Toolchain {
         .filter(|toolchain| toolchain.cargo.is_file() && toolchain.rustc.is_file())
     }
 
+    /// The one that runs this test.
+    pub(crate) fn active() -> Result<Self> {
+        Self::all().next().context("no cargo")
+    }
+
     /// Whether it has `core` for [`BARE_METAL`].
     pub(crate) fn has_target(&self) -> bool {
         let folder = self.print(&["target-libdir", "--target", BARE_METAL]);
@@ -45,10 +52,11 @@ impl Toolchain {
             .is_some_and(|sysroot| sysroot.join(CORE).is_file())
     }
 
-    /// `cargo build`, started in this package's folder.
-    pub(crate) fn cargo(&self) -> Command {
+    /// `cargo build` or the like, started in this package's folder.
+    pub(crate) fn cargo(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.cargo);
-        command.args(["build", "--quiet"]).current_dir(package());
+        command.args([subcommand, "--quiet"]);
+        command.current_dir(package());
         for (name, _) in env::vars_os() {
             if name.to_str().is_some_and(steers_a_build) {
                 command.env_remove(name);

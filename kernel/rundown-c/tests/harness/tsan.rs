@@ -2,7 +2,6 @@
 //! toolchain that can build `core` from source (otherwise its atomics would not be seen, and every
 //! use would look like a race).
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -10,39 +9,40 @@ use libtest_mimic::{Completion, Trial};
 
 use crate::archive;
 use crate::compiler::{Compiler, on_path, succeed};
-use crate::program::{cases, source};
+use crate::program::{VARIANTS, cases, source};
 use crate::toolchain::Toolchain;
 
 /// The sanitizer's exit code when it has something to report.
 const REPORTED: i32 = 66;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let stress = cases(&source("stress")).into_iter().map(|case| {
-        let name = format!("tsan::silent_about::{case}");
-        Trial::ignorable_test(name, move || Ok(is_silent(&case)?))
-    });
-    let race = cases(&source("race")).into_iter().map(|case| {
-        let name = format!("tsan::reports::{case}");
-        Trial::ignorable_test(name, move || Ok(reports(&case)?))
-    });
-    stress.chain(race).collect()
-}
-
-/// Programs without a race.
-fn is_silent(case: &str) -> Result<Completion> {
-    let Some(toolchain) = toolchain() else {
-        return Ok(skipped());
-    };
-    succeed(&mut run(&toolchain, "stress", case)?)?;
-    Ok(Completion::Completed)
+    let all = [("silent_about", "stress"), ("reports", "race")];
+    let each = all
+        .into_iter()
+        .flat_map(|all| VARIANTS.map(|variant| (all, variant)));
+    each.flat_map(|((verdict, program), (variant, flag))| {
+        cases(&source(program)).into_iter().map(move |case| {
+            let name = format!("tsan::{verdict}::{variant}::{case}");
+            Trial::ignorable_test(name, move || {
+                // One that can build `core`, instrumented.
+                let Some(toolchain) = Toolchain::all().find(Toolchain::has_sources) else {
+                    let reason = "no toolchain here has the standard library's sources";
+                    return Ok(Completion::ignored_with(reason));
+                };
+                let mut command = run(&toolchain, program, (variant, flag), &case)?;
+                match program {
+                    "race" => reports(&mut command)?,
+                    _ => drop(succeed(&mut command)?),
+                }
+                Ok(Completion::Completed)
+            })
+        })
+    })
+    .collect()
 }
 
 /// The control: a program with a race.
-fn reports(case: &str) -> Result<Completion> {
-    let Some(toolchain) = toolchain() else {
-        return Ok(skipped());
-    };
-    let mut command = run(&toolchain, "race", case)?;
+fn reports(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output()?;
     let report = String::from_utf8_lossy(&output.stderr);
     ensure!(
@@ -52,21 +52,26 @@ fn reports(case: &str) -> Result<Completion> {
         "the race was not reported ({})\n{report}",
         output.status
     );
-    Ok(Completion::Completed)
-}
-
-fn skipped() -> Completion {
-    Completion::ignored_with("no toolchain here has the standard library's sources")
-}
-
-/// One that can build `core`, instrumented.
-fn toolchain() -> Option<Toolchain> {
-    Toolchain::all().find(Toolchain::has_sources)
+    Ok(())
 }
 
 /// A command that runs one case of a program.
-fn run(toolchain: &Toolchain, name: &str, case: &str) -> Result<Command> {
-    let program = build(toolchain, name, case)?;
+fn run(
+    toolchain: &Toolchain,
+    name: &str,
+    (variant, flag): (&str, &str),
+    case: &str,
+) -> Result<Command> {
+    let library = archive::tsan(toolchain)?;
+    // One for each: they are compiled at the same time.
+    let program = archive::folder("tsan").join(format!("{variant}_{case}"));
+    let mut compile = Compiler::GCC.command();
+    compile.args(["-D_GNU_SOURCE", "-fsanitize=thread", flag]);
+    compile.arg(source(name));
+    // What follows is no source.
+    compile.args(["-x", "none"]).arg(library);
+    compile.arg("-pthread").arg("-o").arg(&program);
+    succeed(&mut compile).context("compiling for ThreadSanitizer")?;
     // The runtime wants fixed places for its shadow memory, which much randomisation of addresses
     // can take.
     let fixed = || Command::new("setarch").args(["-R", "true"]).output();
@@ -80,18 +85,4 @@ fn run(toolchain: &Toolchain, name: &str, case: &str) -> Result<Command> {
     let options = format!("exitcode={REPORTED} halt_on_error=1");
     command.env("TSAN_OPTIONS", options).arg(case);
     Ok(command)
-}
-
-fn build(toolchain: &Toolchain, name: &str, case: &str) -> Result<PathBuf> {
-    let library = archive::tsan(toolchain)?;
-    // One for each case: they are compiled at the same time.
-    let program = archive::folder("tsan").join(case);
-    let mut command = Compiler::GCC.command();
-    command.args(["-D_GNU_SOURCE", "-fsanitize=thread"]);
-    command.arg(source(name));
-    // What follows is no source.
-    command.args(["-x", "none"]).arg(library);
-    command.arg("-pthread").arg("-o").arg(&program);
-    succeed(&mut command).context("compiling for ThreadSanitizer")?;
-    Ok(program)
 }

@@ -12,4 +12,4 @@ pub use self::guard::{Guard, Guards};
 #[cfg(feature = "alloc")]
 pub use self::owned::OwnedGuard;
 pub use self::run_down::{Retired, RunDown};
-pub use self::value::{Generation, Protected};
+pub use self::value::Protected;

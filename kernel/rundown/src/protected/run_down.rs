@@ -8,12 +8,12 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use super::error::{ReplaceError, RunDownError};
-use super::value::{Generation, Protected};
+use super::value::Protected;
 use crate::drain::Drain;
 use crate::platform::{AsyncPlatform, Clock, Wait};
 use crate::state::{State, WaitOutcome};
 use crate::variant::Variant;
-use crate::word::{Epoch, Phase};
+use crate::word::{Epoch, Generation, Phase};
 
 impl<T, V: Variant> Protected<T, V> {
     /// Closes the object, waits until every guard is dropped, and takes the value out.
@@ -87,7 +87,7 @@ impl<T, V: Variant> Protected<T, V> {
     pub fn begin_run_down_of(&self, generation: Generation) -> RunDown<'_, T, V> {
         RunDown {
             protected: self,
-            drain: Drain::start(&self.rundown, Some(generation.0)),
+            drain: self.rundown.drain_of(generation),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::platform::Wait;
 use crate::primitive::{UnsafeCell, const_unless_model};
 use crate::state::{CloseOutcome, CloseThenError, IllegalContext, State, WaitOutcome, WrongState};
 use crate::variant::{Isolation, Rundown, Variant};
-use crate::word::{Epoch, Phase};
+use crate::word::{Epoch, Generation, Phase};
 
 /// A `T` that users share under protection and the owner can take out again.
 ///
@@ -34,12 +34,6 @@ pub struct Protected<T, V: Variant> {
 // move under a claim, which excludes protection, from whichever thread (`T: Send`). The rundown is
 // `Sync` itself.
 unsafe impl<T: Send + Sync, V: Variant> Sync for Protected<T, V> {}
-
-/// Which generation of an object a value was published in: the one that ends when the object drains and
-/// is re-opened. As [`Rundown`] counts them, generations wrap: after 2^28 in the plain variant, after
-/// 2^40 in the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Generation(pub(super) u64);
 
 impl<T, V: Variant> Protected<T, V> {
     const_unless_model! {
@@ -154,7 +148,7 @@ impl<T, V: Variant> Protected<T, V> {
 
     /// The generation that the object is in.
     pub fn generation(&self) -> Generation {
-        Generation(self.rundown.snapshot().epoch.generation)
+        self.rundown.generation()
     }
 
     /// Which object this is to its [`Platform`](crate::Platform), and to

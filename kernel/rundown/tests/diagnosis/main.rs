@@ -1,4 +1,4 @@
-//! Feature `diagnosis`: who holds is listed, and printed when it should be.
+//! Feature `diagnosis`: the holders are listed, and printed when they should be.
 #![cfg(not(rundown_loom))]
 
 #[path = "../support/host_counters.rs"]

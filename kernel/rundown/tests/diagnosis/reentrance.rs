@@ -66,7 +66,7 @@ fn a_handler_may_use_what_it_interrupted_the_use_of() {
 fn the_callback_for_misuse_may_use_the_object() {
     let _alone = alone();
     interrupt_by(Some(use_both));
-    // SAFETY: none. This is the misuse; the plain kind finds it, and ignores the call.
+    // SAFETY: none. This is the misuse; plain finds it, and ignores the call.
     unsafe { PLAIN.release() };
     interrupt_by(None);
     let printed = printed();

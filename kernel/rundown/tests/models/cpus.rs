@@ -1,7 +1,7 @@
-//! CPUs for the per-CPU kind: loom's threads run on them, several on one if need be.
+//! CPUs for the per-CPU variant: loom's threads run on them, several on one if need be.
 //!
 //! A CPU's state is behind a lock that is held for what is one instruction there: to have read the
-//! switch and then find the lock taken is to be interrupted between two instructions. All that the
+//! state word and then find the lock taken is to be interrupted between two instructions. All that the
 //! lock orders is ordered on hardware, too:
 //!
 //! - What threads do on the same CPU comes one after the other.
@@ -49,7 +49,7 @@ struct Cpu {
     counts: [AtomicI64; COUNTERS],
 }
 
-/// All of it in one, made before a model's threads start: who makes something for all of them would
+/// All of it in one, made before a model's threads start: a thread that makes something for all of them would
 /// be ordered before them.
 struct System {
     cpus: [Cpu; CPUS],

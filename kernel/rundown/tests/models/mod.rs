@@ -1,4 +1,4 @@
-//! What the loom models share: a platform, a wait policy that sleeps, and the kinds.
+//! What the loom models share: a platform, a wait policy that sleeps, and the variants.
 #![allow(
     dead_code,
     unused_imports,
@@ -10,7 +10,8 @@ pub(crate) mod cpus;
 
 use std::cell::Cell;
 
-use loom::sync::{Condvar, Mutex};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread::{self, JoinHandle};
 use rundown::{
     CacheAware, ObjectId, PerCpu, PerCpuPlatform, Plain as PlainOf, Platform, Rundown, Slot,
     Variant, Wait, Waiting,
@@ -52,7 +53,16 @@ pub(crate) fn cpu() -> usize {
     HINT.with(Cell::get) % cpus::CPUS
 }
 
-/// Sleeps until the platform wakes it. If nobody does, loom reports the deadlock.
+/// A thread that uses `shared` beside the model's own.
+pub(crate) fn spawn<S: 'static, T: 'static>(
+    shared: &Arc<S>,
+    run: impl FnOnce(&S) -> T + 'static,
+) -> JoinHandle<T> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || run(&shared))
+}
+
+/// Sleeps until the platform wakes it. If nothing does, loom reports the deadlock.
 pub(crate) struct Sleep;
 
 impl Wait for Sleep {
@@ -70,7 +80,7 @@ impl Wait for Sleep {
     }
 }
 
-/// A kind in a model.
+/// A variant in a model.
 pub(crate) trait Make: Variant + Sized + 'static {
     /// An open object.
     fn new() -> Rundown<Self>;
@@ -113,20 +123,20 @@ pub(crate) type Plain = PlainOf<Model>;
 pub(crate) type Slots<const N: usize> = CacheAware<Model, [Slot; N]>;
 pub(crate) type Counters = PerCpu<Model>;
 
-/// Runs each generic model over the kinds, exhaustively unless it says `bound: n` (at most n
-/// preemptions); in the per-CPU kind, whose add takes more of loom's steps, also if it says
+/// Runs each generic model over the variants, exhaustively unless it says `bound: n` (at most n
+/// preemptions); in the per-CPU variant, whose add takes more of loom's steps, also if it says
 /// `per_cpu: n`.
 macro_rules! models {
     ($($(#[doc = $doc:literal])* $model:ident
         $(bound: $bound:literal)? $(per_cpu: $per_cpu:literal)?),* $(,)?) => {
-        models!(@kind plain, $crate::models::Plain, $($model $(bound: $bound)?),*);
-        models!(@kind slots_1, $crate::models::Slots<1>, $($model $(bound: $bound)?),*);
-        models!(@kind slots_2, $crate::models::Slots<2>, $($model $(bound: $bound)?),*);
-        models!(@kind per_cpu, $crate::models::Counters,
+        models!(@variant plain, $crate::models::Plain, $($model $(bound: $bound)?),*);
+        models!(@variant slots_1, $crate::models::Slots<1>, $($model $(bound: $bound)?),*);
+        models!(@variant slots_2, $crate::models::Slots<2>, $($model $(bound: $bound)?),*);
+        models!(@variant per_cpu, $crate::models::Counters,
             $($model $(bound: $bound)? $(bound: $per_cpu)?),*);
     };
-    (@kind $kind:ident, $type:ty, $($model:ident $(bound: $bound:literal)*),* $(,)?) => {
-        mod $kind {
+    (@variant $variant:ident, $type:ty, $($model:ident $(bound: $bound:literal)*),* $(,)?) => {
+        mod $variant {
             $(
                 #[test]
                 fn $model() {

@@ -53,7 +53,7 @@ fn each_of_many_callers_has_a_round() {
         );
         assert!(
             rounds <= THREADS * CALLS,
-            "{rounds} rounds: somebody had two"
+            "{rounds} rounds: one caller had two"
         );
     });
 }

@@ -118,7 +118,7 @@ fn lose_rseq() {
     }
 }
 
-/// A barrier waits for those who came before it, not for a moment in which nobody counts.
+/// A barrier waits for those who came before it, not for a moment in which no thread counts.
 #[test]
 fn threads_without_rseq_hold_up_no_barrier() {
     const THREADS: usize = 8;
@@ -234,7 +234,7 @@ fn with_forty_keys() {
             create();
         }
         let next = create();
-        // SAFETY: created just now; nobody has a value.
+        // SAFETY: created just now; no thread has a value.
         assert_eq!(unsafe { libc::pthread_key_delete(next) }, 0);
         let Err(Unavailable::Unsupported(why)) = HostPlatform::per_cpu() else {
             panic!("registers threads by a key whose values are allocated");
@@ -258,7 +258,7 @@ static GRANTED: AtomicBool = AtomicBool::new(false);
 static OBJECT: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
 
 extern "C" fn acquire(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
-    // SAFETY: set by the one who raises the signal, and alive.
+    // SAFETY: set by the thread that raises the signal, and alive.
     let object = unsafe { &*OBJECT.load(Ordering::Relaxed) };
     GRANTED.store(object.acquire().is_ok(), Ordering::Relaxed);
 }

@@ -105,7 +105,7 @@ pub(crate) fn interrupt(boundary: usize, call: impl FnOnce(), then: impl Fn()) -
 extern "C" fn stepped(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: what the kernel gives to a handler.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
-    let mut plan = PLAN.get().expect("nobody else traps");
+    let mut plan = PLAN.get().expect("only this plan traps");
     let sequence = plan.sequence;
     let registers = &mut context.uc_mcontext.gregs;
     let ip = registers[libc::REG_RIP as usize].cast_unsigned();
@@ -133,7 +133,7 @@ extern "C" fn stepped(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
 extern "C" fn interrupted(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: what the kernel gives to a handler.
     let context = unsafe { &*context.cast::<libc::ucontext_t>() };
-    let mut plan = PLAN.get().expect("nobody else raises it");
+    let mut plan = PLAN.get().expect("only this plan raises it");
     let sequence = plan.sequence;
     let ip = context.uc_mcontext.gregs[libc::REG_RIP as usize].cast_unsigned();
     plan.ended = match ip {

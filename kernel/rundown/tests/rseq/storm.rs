@@ -20,7 +20,7 @@ static OBJECT: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
 static GRANTED: AtomicU64 = AtomicU64::new(0);
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
-/// Raised while nobody may hold the object.
+/// Raised while nothing may hold the object.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// In the middle of anything, also of the thread's own acquire or release.

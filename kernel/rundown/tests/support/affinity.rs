@@ -25,7 +25,7 @@ mod system {
         // SAFETY: a set of bits, none of them set.
         let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
         let pid = std::process::id().cast_signed();
-        // SAFETY: the set is as large as told.
+        // SAFETY: the set has the size given.
         let failed =
             unsafe { libc::sched_getaffinity(pid, size_of::<libc::cpu_set_t>(), &raw mut set) };
         assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
@@ -39,14 +39,14 @@ mod system {
         let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
         // SAFETY: the number is one that the system has given.
         unsafe { libc::CPU_SET(cpu, &mut set) };
-        // SAFETY: the set is as large as told; 0 is the calling thread.
+        // SAFETY: the set has the size given; 0 is the calling thread.
         let failed =
             unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
         assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
     }
 }
 
-/// Where threads have no counters, nobody asks.
+/// Where threads have no counters, nothing asks.
 #[cfg(not(target_os = "linux"))]
 mod system {
     pub(crate) fn allowed(index: usize) -> usize {

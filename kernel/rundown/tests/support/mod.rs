@@ -1,4 +1,4 @@
-//! What the host tests share: a platform whose hint a test can set, every kind under test, a
+//! What the host tests share: a platform whose hint a test can set, every variant under test, a
 //! deadline.
 #![allow(
     dead_code,
@@ -10,9 +10,9 @@
 pub(crate) mod affinity;
 mod counted;
 pub(crate) mod host_counters;
-mod kinds;
 mod platform;
 mod script;
+mod variants;
 
 use std::sync::mpsc;
 use std::thread;
@@ -21,12 +21,12 @@ use std::time::Duration;
 use rundown::{RefGuard, Rundown, State, Variant};
 
 pub(crate) use counted::Counted;
-pub(crate) use kinds::{
-    Borrowed, Boxed, Counters, Inline, Make, Placed, Plain, for_every_kind, for_every_sized_kind,
-    there_is,
-};
 pub(crate) use platform::{TestPlatform, misuses, next_hints, on_cpu, wake_ups};
 pub(crate) use script::Script;
+pub(crate) use variants::{
+    Borrowed, Boxed, Counters, Inline, Make, Placed, Plain, for_every_sized_variant,
+    for_every_variant, there_is,
+};
 
 /// Fails the test if `test` hangs. It runs on a thread of its own.
 pub(crate) fn within_a_minute(test: impl FnOnce() + Send + 'static) {

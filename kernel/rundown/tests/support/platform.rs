@@ -1,4 +1,4 @@
-//! Threads, with a CPU hint that the test sets and a record of what the platform was told.
+//! Threads, with a CPU hint that the test sets and a record of what the platform was asked to do.
 
 use std::cell::{Cell, RefCell};
 

@@ -118,7 +118,7 @@ fn one_cpu_opens<V: Variant>(new: fn() -> Rundown<V>) {
         smp::run_on_each(&|_| {
             start.wait();
             match rundown.open() {
-                Ok(()) => {
+                Ok(_) => {
                     opened.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(error) => {

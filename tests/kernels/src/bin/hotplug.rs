@@ -9,10 +9,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
 use kernel::cpu::{self, CpuIndex};
-use kernel::ioapic::{self, Unroutable};
 use kernel::platform::Halt;
 use kernel::smp::{self, OfflineError, StartError};
-use kernel::{Machine, barrier, clock, interrupts, ipi, timer};
+use kernel::{Machine, barrier, clock, interrupts, ipi, testing, timer};
 use protocol::exit::ExitCode;
 use rundown::{CloseOutcome, Rundown, Variant, WaitOutcome};
 use test_kernels::{PerCpu, after, next};
@@ -49,6 +48,7 @@ fn run(machine: &'static Machine) -> ExitCode {
             references_outlive_their_cpu,
             used_by_interrupts_meanwhile;
             ("what_is_illegal_is_refused", |_| what_is_illegal_is_refused()),
+            ("a_cpu_that_is_busy_stays", |_| a_cpu_that_is_busy_stays()),
             ("every_cpu_leaves_and_comes_back", |_| every_cpu_leaves_and_comes_back()),
             ("barriers_do_not_wait_for_it", |_| barriers_do_not_wait_for_it()),
             ("barriers_that_did_not_ask_it_are_answered", |_| barriers_that_did_not_ask_it_are_answered()),
@@ -85,10 +85,34 @@ fn what_is_illegal_is_refused() {
         smp::offline(cpu).expect("it is online");
         assert_eq!(smp::offline(cpu), Err(OfflineError::NotOnline));
         assert_eq!(ipi::try_call(cpu, &|| panic!("run")), Err(ipi::NotOnline));
-        let refused = ioapic::route(4, cpu, || panic!("run"));
-        assert_eq!(refused, Err(Unroutable::NotOnline { cpu }));
         bring_back(cpu);
     }
+}
+
+/// It is in a handler for longer than it has to leave. After that, nothing is left of the wish.
+fn a_cpu_that_is_busy_stays() {
+    const VECTOR: u8 = 0x72;
+    static BUSY: AtomicBool = AtomicBool::new(false);
+    let Some(cpu) = aps().next() else {
+        return;
+    };
+    testing::set_handler(
+        VECTOR,
+        Some(|_, _| {
+            testing::end_of_interrupt();
+            while BUSY.load(Ordering::Relaxed) {
+                core::hint::spin_loop();
+            }
+        }),
+    );
+    BUSY.store(true, Ordering::Relaxed);
+    testing::send(cpu, VECTOR);
+    assert_eq!(smp::offline(cpu), Err(OfflineError::Silent));
+    BUSY.store(false, Ordering::Relaxed);
+    for _ in 0..100 {
+        assert!(ipi::try_call(cpu, &|| {}).is_ok(), "{cpu} has left");
+    }
+    only_those_online_work();
 }
 
 /// Work is done by those who are there, and by nobody else.

@@ -4,7 +4,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use kernel::interrupts::images::{self, RestartTable};
+use kernel::images::{self, RestartTable};
 use kernel::platform::KernelPlatform;
 use rundown::{PerCpuPlatform, Platform};
 use spin::LazyLock;

@@ -24,7 +24,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use kernel::cpu::CpuIndex;
-use kernel::interrupts::images::{self, Bounds, RegisterError, RestartTable};
+use kernel::images::{self, Bounds, RegisterError, RestartTable};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, clock, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;

@@ -1,4 +1,4 @@
-//! A function to call in an interrupt, set at run time.
+//! A function that a floor above sets and a floor below calls, in any context.
 
 use core::{
     marker::PhantomData,

@@ -13,7 +13,8 @@ use x86_64::registers::{
     model_specific::Msr,
 };
 
-use crate::{cpu, log};
+use super::others;
+use crate::log;
 
 /// Number of banks in bits 0 to 7; bit 8: there is an `MCG_CTL`.
 const MCG_CAP: u32 = 0x179;
@@ -67,12 +68,12 @@ pub(crate) fn enable() {
 
 /// Whether it is likely that another CPU knows more: many CPUs take a machine check together, whichever of them has the
 /// error in its banks (Intel SDM 3B, 16.10.4.1), and this one has none.
-pub(super) fn is_of_another_cpu() -> bool {
-    cpu::others().next().is_some() && errors().next().is_none()
+pub(crate) fn is_of_another_cpu() -> bool {
+    others().next().is_some() && errors().next().is_none()
 }
 
 /// What this CPU's banks say, as part of a line.
-pub(super) struct Errors;
+pub(crate) struct Errors;
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! Every kind under test, and the tables that run a test over all of them.
+//! Every variant under test, and the tables that run a test over all of them.
 
 use std::alloc::{Layout, alloc, handle_alloc_error};
 use std::io::Write;
@@ -11,15 +11,15 @@ use rundown::{
 
 use super::{Random, TestPlatform, affinity, on_cpu};
 
-/// A kind under test.
+/// A variant under test.
 pub(crate) trait Make: Variant<Platform = TestPlatform> + 'static {
-    /// Whether it is the plain kind, which finds an over-release in the call and never sweeps.
+    /// Whether it is plain, which finds an over-release in the call and has no slots to drain.
     const PLAIN: bool = false;
 
     /// Whether a release on a closed object is still counted in its slot.
     const COUNTS_GO_ON: bool = true;
 
-    /// How many slots it has; 1 for the plain kind.
+    /// How many slots it has; 1 for plain.
     fn slots() -> usize;
 
     /// Which of them the CPU with this index uses.
@@ -37,7 +37,7 @@ pub(crate) trait Make: Variant<Platform = TestPlatform> + 'static {
         Self::on_cpu(random.next() as usize);
     }
 
-    /// Why the system cannot have this kind, if so.
+    /// Why the system cannot have this variant, if so.
     fn missing() -> Option<String> {
         None
     }
@@ -182,7 +182,7 @@ fn in_place(place: Place) -> Box<Rundown<Placed>> {
         handle_alloc_error(layout);
     }
     let memory = memory.cast::<MaybeUninit<u8>>();
-    // SAFETY: just allocated, so large, and nobody else's.
+    // SAFETY: just allocated, of this size, and not shared.
     let memory = unsafe { slice::from_raw_parts_mut(memory, layout.size()) };
     let object = place(memory, Placed::slots()).expect("as `layout` said");
     assert_eq!(Layout::for_value(object), layout);
@@ -190,7 +190,7 @@ fn in_place(place: Place) -> Box<Rundown<Placed>> {
     unsafe { Box::from_raw(object) }
 }
 
-/// Whether the system has this kind. If not, the test says that it is skipped, and why; by
+/// Whether the system has this variant. If not, the test says that it is skipped, and why; by
 /// [`stderr`](std::io::stderr), so that it is seen although the test passes.
 pub(crate) fn there_is<R: Make + ?Sized>() -> bool {
     let Some(why) = R::missing() else {
@@ -198,22 +198,22 @@ pub(crate) fn there_is<R: Make + ?Sized>() -> bool {
     };
     let test = std::thread::current();
     let test = test.name().unwrap_or("a test");
-    writeln!(std::io::stderr(), "{test} skipped: {why}").expect("somebody listens");
+    writeln!(std::io::stderr(), "{test} skipped: {why}").expect("standard error is open");
     false
 }
 
-/// The table: each generic test function, run over every kind as a test of its own.
-macro_rules! for_every_kind {
+/// The table: each generic test function, run over every variant as a test of its own.
+macro_rules! for_every_variant {
     ($($test:ident),* $(,)?) => {
-        $crate::support::for_every_sized_kind!($($test),*);
-        $crate::support::for_every_sized_kind!(@kind placed, $crate::support::Placed, $($test),*);
+        $crate::support::for_every_sized_variant!($($test),*);
+        $crate::support::for_every_sized_variant!(@variant placed, $crate::support::Placed, $($test),*);
     };
 }
 
-/// The same for the kinds that can be moved.
-macro_rules! for_every_sized_kind {
-    (@kind $kind:ident, $type:ty, $($test:ident),*) => {
-        mod $kind {
+/// The same for the variants that can be moved.
+macro_rules! for_every_sized_variant {
+    (@variant $variant:ident, $type:ty, $($test:ident),*) => {
+        mod $variant {
             $(
                 #[test]
                 fn $test() {
@@ -225,13 +225,13 @@ macro_rules! for_every_sized_kind {
         }
     };
     ($($test:ident),* $(,)?) => {
-        $crate::support::for_every_sized_kind!(@kind plain, $crate::support::Plain, $($test),*);
-        $crate::support::for_every_sized_kind!(@kind slots_1, $crate::support::Inline<1>, $($test),*);
-        $crate::support::for_every_sized_kind!(@kind slots_2, $crate::support::Inline<2>, $($test),*);
-        $crate::support::for_every_sized_kind!(@kind slots_3_boxed, $crate::support::Boxed, $($test),*);
-        $crate::support::for_every_sized_kind!(@kind slots_8_borrowed, $crate::support::Borrowed, $($test),*);
-        $crate::support::for_every_sized_kind!(@kind per_cpu, $crate::support::Counters, $($test),*);
+        $crate::support::for_every_sized_variant!(@variant plain, $crate::support::Plain, $($test),*);
+        $crate::support::for_every_sized_variant!(@variant slots_1, $crate::support::Inline<1>, $($test),*);
+        $crate::support::for_every_sized_variant!(@variant slots_2, $crate::support::Inline<2>, $($test),*);
+        $crate::support::for_every_sized_variant!(@variant slots_3_boxed, $crate::support::Boxed, $($test),*);
+        $crate::support::for_every_sized_variant!(@variant slots_8_borrowed, $crate::support::Borrowed, $($test),*);
+        $crate::support::for_every_sized_variant!(@variant per_cpu, $crate::support::Counters, $($test),*);
     };
 }
 
-pub(crate) use {for_every_kind, for_every_sized_kind};
+pub(crate) use {for_every_sized_variant, for_every_variant};

@@ -1,4 +1,4 @@
-//! Interrupts that nobody has asked for: counted, told once, survived.
+//! Unexpected interrupts: counted, logged once, survived.
 //!
 //! A device that the firmware has set up and forgotten, a controller that has changed its mind, a
 //! message to a vector that was somebody's a moment ago: none is a reason to stop. What is a reason is
@@ -23,72 +23,59 @@ use core::{
     sync::atomic::{AtomicU16, AtomicU64, Ordering},
 };
 
+use bringup::CpuIndex;
 use x86_64::instructions::port::Port;
 
-use super::{Frame, backtrace, pic, vector};
 use crate::{
     apic::{self, Ipi, Target},
-    cpu::{self, CpuIndex},
-    log, panic,
+    emergency,
+    interrupts::{self, Frame, backtrace, pic, vector},
+    log,
+    per_cpu::per_cpu,
 };
 
-/// Interrupts that a device has sent this CPU and that nobody has asked for. 0 for a CPU that is not
-/// there.
+/// No value of a port of 8 bits.
+const NOTHING: u16 = 0x100;
+
+// Written by their own CPU only, so Relaxed everywhere.
+per_cpu! {
+    static STRAY: AtomicU64 = AtomicU64::new(0);
+    static SPURIOUS: AtomicU64 = AtomicU64::new(0);
+    static NMIS: AtomicU64 = AtomicU64::new(0);
+    /// A bit per vector that has been logged.
+    static LOGGED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+    /// What port 0x61 said at an NMI, for the log; [`NOTHING`] to tell.
+    static UNTOLD_NMI: AtomicU16 = AtomicU16::new(NOTHING);
+}
+
+/// Takes over the interrupts for which there is no other hook. Before interrupts are on.
+pub(crate) fn init() {
+    interrupts::set_hook_for_others(take, apic::is_in_service);
+    apic::set_handler(vector::TELL, tell_of_nmi);
+}
+
+/// Unexpected interrupts that a device has sent this CPU. 0 for a CPU that is not there.
 #[must_use]
 pub fn stray(cpu: CpuIndex) -> u64 {
-    count(cpu, |unasked| &unasked.stray)
+    STRAY.count_of(cpu)
 }
 
 /// Interrupts that no device is behind: a controller's signal that was gone when the CPU acknowledged
 /// it. 0 for a CPU that is not there.
 #[must_use]
 pub fn spurious(cpu: CpuIndex) -> u64 {
-    count(cpu, |unasked| &unasked.spurious)
+    SPURIOUS.count_of(cpu)
 }
 
-/// NMIs that nobody has asked for, or for which there was [no handler](crate::ipi::set_nmi_handler).
+/// Unexpected NMIs, and those for which there was [no handler](crate::ipi::set_nmi_handler).
 /// 0 for a CPU that is not there.
 #[must_use]
 pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
-    count(cpu, |unasked| &unasked.nmis)
-}
-
-/// A CPU's counts. Written by that CPU only.
-#[derive(Debug)]
-pub(crate) struct Unasked {
-    stray: AtomicU64,
-    spurious: AtomicU64,
-    nmis: AtomicU64,
-    /// A bit per vector that the log has been told of.
-    told: [AtomicU64; 4],
-    /// What port 0x61 said at an NMI, for the log; [`NOTHING`] to tell.
-    untold_nmi: AtomicU16,
-}
-
-/// No value of a port of 8 bits.
-const NOTHING: u16 = 0x100;
-
-impl Unasked {
-    pub(crate) const fn none() -> Self {
-        Self {
-            stray: AtomicU64::new(0),
-            spurious: AtomicU64::new(0),
-            nmis: AtomicU64::new(0),
-            told: [const { AtomicU64::new(0) }; 4],
-            untold_nmi: AtomicU16::new(NOTHING),
-        }
-    }
-
-    /// Whether this is the first time that it is asked for the vector.
-    fn is_news(&self, vector: u8) -> bool {
-        let bit = 1 << (vector % 64);
-        // Relaxed: only this CPU writes it.
-        self.told[usize::from(vector / 64)].fetch_or(bit, Ordering::Relaxed) & bit == 0
-    }
+    NMIS.count_of(cpu)
 }
 
 /// Takes an interrupt with a vector that has no handler, on this CPU. As a handler.
-pub(crate) fn take(vector: u8) {
+fn take(vector: u8) {
     let from_8259 = (vector::FIRST_8259..=vector::LAST_8259).contains(&vector);
     let is_stray = if apic::is_in_service(vector) {
         apic::end_of_interrupt();
@@ -98,24 +85,24 @@ pub(crate) fn take(vector: u8) {
     } else {
         vector != vector::SPURIOUS
     };
-    let unasked = &cpu::local().unasked;
     let (count, what) = if is_stray {
-        (&unasked.stray, "an interrupt that nobody has asked for")
+        (&STRAY, "an unexpected interrupt")
     } else {
-        (&unasked.spurious, "a spurious interrupt")
+        (&SPURIOUS, "a spurious interrupt")
     };
-    count.fetch_add(1, Ordering::Relaxed);
-    if unasked.is_news(vector) {
-        log!("{what}, vector {vector:#x} (counted from here on, not told)");
+    count.here().fetch_add(1, Ordering::Relaxed);
+    let (word, bit) = (usize::from(vector / 64), 1 << (vector % 64));
+    if LOGGED.here()[word].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+        log!("{what}, vector {vector:#x} (further ones are counted, not logged)");
     }
 }
 
-/// Takes an NMI that nobody on any CPU has asked for. If the board says that it is for a hardware error, that ends the
+/// Takes an NMI that no CPU has sent. If the board says that it is for a hardware error, that ends the
 /// kernel; otherwise returns.
 pub(crate) fn check_nmi_reason(frame: &Frame) {
     let reason = Reason::read();
     if reason.is_hardware_error() {
-        panic::report(
+        emergency::report(
             format_args!(
                 "non-maskable interrupt at {:#x}: the board reports a hardware error ({reason})",
                 frame.rip
@@ -130,12 +117,11 @@ pub(crate) fn check_nmi_reason(frame: &Frame) {
 /// The log is told soon: by an interrupt that this CPU sends itself, for the code below may be about to
 /// take the log's lock, or to give it back, and who holds it for longer may be waiting for this CPU.
 pub(crate) fn count_nmi() {
-    let unasked = &cpu::local().unasked;
-    if unasked.nmis.fetch_add(1, Ordering::Relaxed) > 0 {
+    if NMIS.here().fetch_add(1, Ordering::Relaxed) > 0 {
         return;
     }
-    unasked
-        .untold_nmi
+    UNTOLD_NMI
+        .here()
         .store(Reason::read().0.into(), Ordering::Relaxed);
     // Early in the boot there is no APIC to send it: `firmware::silence` tells of it.
     if let Some(me) = apic::try_id() {
@@ -145,17 +131,13 @@ pub(crate) fn count_nmi() {
 
 /// Tells the log what [`count_nmi`] has left to tell. Not in an NMI.
 pub(crate) fn tell_of_nmi() {
-    let untold = &cpu::local().unasked.untold_nmi;
+    let untold = UNTOLD_NMI.here();
     if let Ok(reason) = u8::try_from(untold.swap(NOTHING, Ordering::Relaxed)) {
         log!(
-            "an NMI that nobody has asked for (port 0x61: {}; counted from here on, not told)",
+            "an unexpected NMI (port 0x61: {}; further ones are counted, not logged)",
             Reason(reason)
         );
     }
-}
-
-fn count(cpu: CpuIndex, which: impl FnOnce(&Unasked) -> &AtomicU64) -> u64 {
-    cpu::area(cpu).map_or(0, |area| which(&area.unasked).load(Ordering::Relaxed))
 }
 
 /// Why there is an NMI, as far as the board tells: port 0x61 (IBM PC/AT; Intel ICH9 data sheet, 13.7.1

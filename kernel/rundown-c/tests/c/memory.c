@@ -1,0 +1,203 @@
+/* The memory of objects, and how much they can count. */
+#include "variant.h"
+
+__attribute__((aligned(RUNDOWN_ALIGNMENT))) static char block[RUNDOWN_SIZE(4) + RUNDOWN_ALIGNMENT];
+
+/* Neither of them makes an object there. */
+static void refused(char *memory, size_t size, size_t slots, enum rundown_status status)
+{
+    struct rundown *object = (struct rundown *)(void *)block;
+    memset(block, 0x11, sizeof block);
+    EQUAL(rundown_init(memory, size, slots, &object), status);
+    CHECK(object == NULL);
+    object = (struct rundown *)(void *)block;
+    EQUAL(rundown_init_closed(memory, size, slots, &object), status);
+    CHECK(object == NULL);
+    for (size_t i = 0; i < sizeof block; i++)
+        EQUAL(block[i], 0x11);
+}
+
+CASE(init_in_memory_that_does_not_fit)
+{
+    for (size_t off = 1; off < RUNDOWN_ALIGNMENT; off++)
+        refused(block + off, RUNDOWN_SIZE(4), 4, RUNDOWN_STATUS_MISALIGNED);
+    refused(block, RUNDOWN_SIZE(4) - 1, 4, RUNDOWN_STATUS_TOO_SMALL);
+    refused(block, 0, 1, RUNDOWN_STATUS_TOO_SMALL);
+    refused(NULL, RUNDOWN_SIZE(4), 4, RUNDOWN_STATUS_TOO_SMALL);
+    refused(block, sizeof block, 0, RUNDOWN_STATUS_NO_SLOTS);
+    refused(block, sizeof block, (size_t)-1, RUNDOWN_STATUS_TOO_MANY_SLOTS);
+}
+
+CASE(init_leaves_the_bytes_behind_the_object_alone)
+{
+    struct rundown *object;
+    memset(block, 0x11, sizeof block);
+    EQUAL(rundown_init(block, RUNDOWN_SIZE(4), 4, &object), RUNDOWN_STATUS_OK);
+    CHECK((void *)object == block);
+    CHECK(rundown_try_acquire(object));
+    rundown_release(object);
+    EQUAL(rundown_wait(object), RUNDOWN_STATUS_OK);
+    for (size_t i = RUNDOWN_SIZE(4); i < sizeof block; i++)
+        EQUAL(block[i], 0x11);
+}
+
+CASE(static_initialisers_of_the_plain_variant)
+{
+    static struct rundown_ref zero;
+    static struct rundown_ref open = RUNDOWN_REF_OPEN;
+    static struct rundown_ref closed = RUNDOWN_REF_CLOSED;
+    EQUAL(rundown_ref_get_state(&zero), RUNDOWN_STATE_OPEN);
+    EQUAL(rundown_ref_get_state(&open), RUNDOWN_STATE_OPEN);
+    EQUAL(rundown_ref_get_state(&closed), RUNDOWN_STATE_RUN_DOWN);
+    CHECK(!rundown_ref_try_acquire(&closed));
+    EQUAL(rundown_ref_open(&closed, NULL), RUNDOWN_STATUS_OK);
+    CHECK(rundown_ref_try_acquire(&closed));
+    EQUAL(sizeof(struct rundown_ref), 16);
+}
+
+CASE(the_plain_variant_can_be_full)
+{
+    const uint32_t capacity = (1u << 22) - 1;
+    static struct rundown_ref word = RUNDOWN_REF_OPEN, *object = &word;
+    EQUAL(rundown_ref_capacity(object), capacity);
+    EQUAL(rundown_ref_acquire_many(object, capacity - 1), RUNDOWN_STATUS_OK);
+    EQUAL(rundown_ref_acquire_many(object, 2), RUNDOWN_STATUS_FULL);
+    CHECK(!rundown_ref_try_acquire_many(object, UINT32_MAX));
+    EQUAL(rundown_ref_acquire(object), RUNDOWN_STATUS_OK);
+    EQUAL(rundown_ref_acquire(object), RUNDOWN_STATUS_FULL);
+    CHECK(!rundown_ref_try_acquire(object));
+    EQUAL(rundown_ref_acquire_held(object), RUNDOWN_STATUS_FULL);
+    EQUAL(rundown_ref_racy_held(object), capacity);
+    rundown_ref_release_many(object, capacity);
+    EQUAL(rundown_ref_wait(object), RUNDOWN_STATUS_OK);
+}
+
+CASE(a_slot_can_be_full)
+{
+    enum { SLOTS = 4096 };
+    __attribute__((aligned(RUNDOWN_ALIGNMENT))) static char memory[RUNDOWN_SIZE(SLOTS)];
+    struct rundown *object;
+    host_start();
+    EQUAL(rundown_init(memory, sizeof memory, SLOTS, &object), RUNDOWN_STATUS_OK);
+    EQUAL(rundown_capacity(object), (1ull << 59) / SLOTS);
+    for (uint64_t held = 0; held < rundown_capacity(object); held += UINT32_MAX)
+        EQUAL(rundown_acquire_many(object, UINT32_MAX), RUNDOWN_STATUS_OK);
+    EQUAL(rundown_acquire(object), RUNDOWN_STATUS_FULL);
+    EQUAL(rundown_acquire_held(object), RUNDOWN_STATUS_FULL);
+    /* Another slot has room. */
+    host_cpu = 1;
+    EQUAL(rundown_acquire(object), RUNDOWN_STATUS_OK);
+    EQUAL(host.misused, 0);
+}
+
+CASE(allocate_and_free)
+{
+    struct rundown *object;
+    host_start();
+    EQUAL(rundown_allocate(3, 0x1234, &object), RUNDOWN_STATUS_OK);
+    EQUAL(host.size, RUNDOWN_SIZE(3));
+    EQUAL(host.alignment, RUNDOWN_ALIGNMENT);
+    EQUAL(host.tag, 0x1234);
+    CHECK(rundown_try_acquire(object));
+    EQUAL(rundown_free(object), RUNDOWN_STATUS_OUTSTANDING);
+    EQUAL(rundown_close(object), RUNDOWN_STATUS_OK);
+    EQUAL(rundown_free(object), RUNDOWN_STATUS_OUTSTANDING);
+    EQUAL(host.freed, 0);
+    rundown_release(object);
+    EQUAL(rundown_free(object), RUNDOWN_STATUS_OK);
+    EQUAL(host.allocated, 1);
+    EQUAL(host.freed, 1);
+    EQUAL(host.freed_size, RUNDOWN_SIZE(3));
+}
+
+CASE(allocate_without_slots_or_with_too_many)
+{
+    struct rundown *object = (struct rundown *)(void *)block;
+    host_start();
+    EQUAL(rundown_allocate(0, 0, &object), RUNDOWN_STATUS_NO_SLOTS);
+    CHECK(object == NULL);
+    EQUAL(rundown_allocate((size_t)-1, 0, &object), RUNDOWN_STATUS_TOO_MANY_SLOTS);
+    EQUAL(host.allocated, 0);
+}
+
+CASE(allocate_when_there_is_no_memory)
+{
+    struct rundown *object = (struct rundown *)(void *)block;
+    struct rundown_platform platform = host_platform();
+    platform.allocate = host_no_memory;
+    host_lend(platform);
+    EQUAL(rundown_allocate(1, 0, &object), RUNDOWN_STATUS_NO_MEMORY);
+    CHECK(object == NULL);
+}
+
+static void *misaligned_memory(size_t size, size_t alignment, uint32_t tag)
+{
+    (void)tag;
+    CHECK(size + alignment / 2 <= sizeof block);
+    host.allocated++;
+    return block + alignment / 2;
+}
+
+static void take_misaligned_memory_back(void *memory, size_t size)
+{
+    CHECK(memory == block + RUNDOWN_ALIGNMENT / 2);
+    host.freed++;
+    host.freed_size = size;
+}
+
+CASE(allocate_gives_misaligned_memory_back)
+{
+    struct rundown *object = (struct rundown *)(void *)block;
+    struct rundown_platform platform = host_platform();
+    platform.allocate = misaligned_memory;
+    platform.free = take_misaligned_memory_back;
+    host_lend(platform);
+    EQUAL(rundown_allocate(4, 0, &object), RUNDOWN_STATUS_MISALIGNED);
+    CHECK(object == NULL);
+    EQUAL(host.allocated, 1);
+    EQUAL(host.freed, 1);
+    EQUAL(host.freed_size, RUNDOWN_SIZE(4));
+}
+
+CASE(allocate_and_free_without_an_allocator)
+{
+    struct rundown *object;
+    EQUAL(rundown_allocate(1, 0, &object), RUNDOWN_STATUS_NO_ALLOCATOR);
+    CHECK(object == NULL);
+    EQUAL(rundown_free(new_object(false)), RUNDOWN_STATUS_NO_ALLOCATOR);
+    EQUAL(rundown_free(NULL), RUNDOWN_STATUS_OK);
+}
+
+CASE(a_cpu_index_out_of_range_is_harmless)
+{
+    struct rundown *object = start_with_object();
+    host_cpu = (size_t)-1;
+    CHECK(rundown_try_acquire(object));
+    host_cpu = 1000003;
+    rundown_release(object);
+    EQUAL(rundown_racy_held(object), 0);
+    EQUAL(rundown_wait(object), RUNDOWN_STATUS_OK);
+    EQUAL(host.misused, 0);
+}
+
+/* An object of the platform's allocator goes back there. */
+static void free_object(void *object)
+{
+    EQUAL(rundown_free((struct rundown *)object), RUNDOWN_STATUS_OK);
+}
+
+CASE(a_completion_may_give_the_object_back_to_the_allocator)
+{
+    static struct rundown_completion gone = RUNDOWN_COMPLETION(free_object, NULL);
+    struct rundown *object;
+    host_start();
+    EQUAL(rundown_allocate(HOST_CPUS, 0, &object), RUNDOWN_STATUS_OK);
+    gone.context = object;
+    host_cpu = 1;
+    CHECK(rundown_try_acquire(object));
+    EQUAL(rundown_close_then(object, &gone), RUNDOWN_STATUS_OK);
+    host_cpu = 2;
+    rundown_release(object);
+    EQUAL(host.freed, 1);
+    EQUAL(host.misused, 0);
+}

@@ -1,0 +1,166 @@
+//! The ends of a CPU and of the kernel: exit, halt, the report of what no CPU can go on from.
+//!
+//! All floors end here, so this is one of the lowest; what it takes from higher ones they leave as hooks:
+//! [`STOP_OTHERS`], [`OWN_APIC_ID`], [`LEAVE_OUT`]. Without a hook there is nothing to do for it yet.
+
+use core::{
+    fmt::{self, Write},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use bringup::CpuIndex;
+use protocol::{
+    event::Event,
+    exit::{self, ExitCode},
+};
+use x86_64::instructions::{hlt, interrupts, port::Port};
+
+use crate::{
+    hook::Hook,
+    log,
+    log::emit,
+    per_cpu::{self, per_cpu},
+    serial,
+};
+
+/// Stops all other CPUs for good; returns whether all have [stopped](has_stopped) within a while. Any context.
+pub(crate) static STOP_OTHERS: Hook<fn() -> bool> = Hook::none();
+
+/// What this CPU's APIC says that its ID is. Any context.
+pub(crate) static OWN_APIC_ID: Hook<fn() -> Option<u32>> = Hook::none();
+
+/// What is to happen when code on this CPU cannot go on, before anything else: does not return if the rest of
+/// the kernel can do without this CPU. Gets a message, and the exception's vector (if it is one) and address.
+pub(crate) static LEAVE_OUT: Hook<fn(fmt::Arguments<'_>, Option<u8>, u64)> = Hook::none();
+
+per_cpu! {
+    /// Halted for good.
+    static STOPPED: AtomicBool = AtomicBool::new(false);
+}
+
+/// Index + 1 of the CPU that reports; 0 while all is well.
+static REPORTING: AtomicU32 = AtomicU32::new(0);
+
+/// Ends QEMU with `code`. On a machine without the exit device, halts all CPUs.
+///
+/// Any CPU, any context. The first caller decides; others halt. A CPU that reports a panic comes before
+/// all others.
+pub fn exit(code: ExitCode) -> ! {
+    static EXITING: AtomicBool = AtomicBool::new(false);
+    interrupts::disable();
+    if is_reported_elsewhere() {
+        halt();
+    }
+    // Relaxed: the flag orders nothing, it only has one winner.
+    if EXITING.swap(true, Ordering::Relaxed) {
+        halt();
+    }
+    // SAFETY: the port is that of QEMU's exit device or of nothing; no memory is touched.
+    unsafe { Port::new(exit::PORT).write(code.value()) };
+    // Still here: no such device (see the README's QEMU line).
+    log!("no isa-debug-exit device: the kernel is done ({code:?}), halting");
+    stop_others();
+    halt()
+}
+
+/// Halts this CPU for good.
+pub(crate) fn halt() -> ! {
+    // Release: pairs with the load in `has_stopped`. Here, not in the NMI that stops CPUs: a CPU
+    // that halts within another NMI (several may get one at once) does not take that.
+    STOPPED.here().store(true, Ordering::Release);
+    loop {
+        interrupts::disable();
+        hlt();
+    }
+}
+
+/// Whether a CPU has halted for good.
+pub(crate) fn has_stopped(cpu: CpuIndex) -> bool {
+    // Acquire: pairs with the store in `halt`.
+    STOPPED
+        .of(cpu)
+        .is_some_and(|stopped| stopped.load(Ordering::Acquire))
+}
+
+/// Whether another CPU reports a panic: then the end is its business.
+pub(crate) fn is_reported_elsewhere() -> bool {
+    let reporter = REPORTING.load(Ordering::Relaxed);
+    reporter != 0 && reporter != per_cpu::index().get() as u32 + 1
+}
+
+/// Does not return on a CPU that the kernel [can do without](LEAVE_OUT).
+pub(crate) fn leave_out(message: fmt::Arguments<'_>, vector: Option<u8>, address: u64) {
+    if let Some(leave_out) = LEAVE_OUT.get() {
+        leave_out(message, vector, address);
+    }
+}
+
+/// Stops the other CPUs, reports `message` and the backtrace once, ends the kernel.
+///
+/// Any CPU, any context, NMI included. If two CPUs get here, one reports and the other halts. A
+/// panic within the report ends the kernel at once.
+pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn FnMut(u64))) -> ! {
+    interrupts::disable();
+    let me = per_cpu::index().get() as u32 + 1;
+    // Relaxed: one winner; what it goes on to report is its own.
+    match REPORTING.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => {}
+        // A panic in the report of a panic: nothing of this code can be trusted any more.
+        Err(reporter) if reporter == me => exit(ExitCode::Panicked),
+        // Another CPU reports; its NMI would stop this one anyway.
+        Err(_) => halt(),
+    }
+    let all_stopped = stop_others();
+    // Every CPU that acknowledged has stopped for good. One that did not is beyond reach (NMIs are blocked
+    // or it is dead), or is only starting; a report that may be garbled beats none.
+    serial::break_lock();
+
+    log!("PANIC {message}");
+    trace(&mut |address| log!("    at {address:#018x}"));
+    if !all_stopped {
+        log!("    some CPUs did not answer the NMI that stops them");
+    }
+    let mut text = Text::new();
+    // Cut at the buffer's end: `Text` never fails.
+    let _ = write!(text, "{message}");
+    emit(&Event::Panic {
+        cpu: Some(me - 1),
+        apic_id: OWN_APIC_ID.get().and_then(|own_apic_id| own_apic_id()),
+        message: text.as_str().into(),
+    });
+    exit(ExitCode::Panicked)
+}
+
+fn stop_others() -> bool {
+    STOP_OTHERS.get().is_none_or(|stop_others| stop_others())
+}
+
+/// Text in a fixed buffer; what does not fit is cut at a character.
+struct Text {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Text {
+    const fn new() -> Self {
+        Self {
+            bytes: [0; 512],
+            len: 0,
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        // Only whole characters are ever written.
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.len() - self.len;
+        let text = &text[..text.floor_char_boundary(room)];
+        self.bytes[self.len..][..text.len()].copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! From the first line of Rust to a machine whose CPUs all run: [`start`] is the table of contents.
+//!
+//! | step | module |
+//! |---|---|
+//! | something for the BSP at GS, so that "which CPU am I" always has an answer | `per_cpu` |
+//! | exceptions are reported from here on | [`interrupts`] |
+//! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
+//! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
+//! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
+//! | how long a second is | [`clock`], `bringup::rate` |
+//! | which other CPUs there are | [`acpi`], crate `bringup` |
+//! | what the firmware has left live is silenced | [`firmware`] |
+//! | where the BSP sits, which caches it has (every other CPU asks itself) | [`cpu::topology`] |
+//! | all other CPUs | [`smp`] |
+
+use bootloader_api::BootInfo;
+use protocol::{event::Event, exit::ExitCode, options::Options};
+
+use crate::{
+    acpi, apic, barrier, clock, cpu, emergency::exit, firmware, interrupts, ipi, log, log::emit,
+    memory, per_cpu, serial, smp, timer, unexpected,
+};
+
+/// The machine that [`main!`](crate::main!) has brought up.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Machine {
+    /// The options from the ramdisk.
+    pub options: Options,
+    /// How the start of the CPUs went.
+    pub bring_up: smp::BringUp,
+}
+
+/// Where [`main!`](crate::main!) leads.
+#[doc(hidden)]
+pub fn start(
+    name: &str,
+    boot_info: &'static mut BootInfo,
+    run: fn(&'static Machine) -> ExitCode,
+) -> ! {
+    per_cpu::init_bsp();
+    // Each vector gets its handler before anything can come.
+    ipi::init();
+    barrier::init();
+    timer::init();
+    unexpected::init();
+    interrupts::init();
+    serial::init();
+    let options = read_options(boot_info);
+    log::set_format(options.format);
+
+    memory::init(boot_info);
+    cpu::settle_bsp();
+    emit(&Event::Hello {
+        kernel: name.into(),
+        memory_kib: memory::usable_bytes() >> 10,
+    });
+    log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
+    cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
+    interrupts::load();
+    acpi::init(boot_info);
+    apic::init(options.apic);
+    firmware::hpet::init();
+    clock::init(options.clock);
+    acpi::read_cpus(&options);
+    apic::fit(cpu::map().iter().map(|(_, id)| id));
+    firmware::take_over();
+    cpu::topology::read();
+    let bring_up = smp::start(&options);
+    interrupts::enable();
+
+    let machine = alloc::boxed::Box::leak(alloc::boxed::Box::new(Machine { options, bring_up }));
+    let code = run(machine);
+    // Logs CPUs that have come late.
+    let _ = smp::parked();
+    exit(code)
+}
+
+/// The options in the ramdisk. What cannot be understood ends the kernel: it would do something else
+/// than it was asked for.
+fn read_options(boot_info: &BootInfo) -> Options {
+    Options::parse(memory::ramdisk(boot_info)).unwrap_or_else(|error| {
+        log!("options: {error}");
+        exit(ExitCode::Unfit)
+    })
+}

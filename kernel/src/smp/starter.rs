@@ -1,0 +1,198 @@
+//! This kernel as crate [`bringup`] sees it: what the crate asks of it, an AP's set-up, and the way out.
+//!
+//! `unsafe` in this module: what is promised to the crate.
+
+use core::{
+    fmt,
+    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+
+use bringup::{
+    Arrival, Event, LOW_PAGES, MAX_CPUS, Plan, Progress, Refused, SlotState, Starter, Steps,
+};
+use spin::Once;
+use x86_64::PhysAddr;
+
+use super::{
+    faults, report,
+    work::{self, LEAVE},
+};
+use crate::{
+    apic, barrier, clock,
+    cpu::{self, CpuIndex, Descriptors},
+    emergency,
+    firmware::nmi_pins,
+    interrupts, ipi,
+    memory::{self, FRAMES, stack},
+    per_cpu, serial, time, timer,
+};
+
+pub(super) static STARTER: Starter<Kernel, MAX_CPUS> = Starter::new(Kernel);
+
+/// How long CPUs have, in milliseconds. Written once, before the start.
+pub(super) static TIMEOUT_MS: AtomicU32 = AtomicU32::new(0);
+
+/// CPUs that have no stacks, for want of memory.
+pub(super) static NO_MEMORY: AtomicUsize = AtomicUsize::new(0);
+
+/// What is kept of each CPU for its start.
+pub(super) struct Own {
+    descriptors: Once<&'static Descriptors>,
+    /// By how many ticks its clock was found to be behind that of another CPU.
+    pub(super) behind: AtomicU64,
+}
+
+pub(super) static OWN: [Own; MAX_CPUS] = [const {
+    Own {
+        descriptors: Once::new(),
+        behind: AtomicU64::new(0),
+    }
+}; MAX_CPUS];
+
+/// The timeout in nanoseconds.
+pub(super) fn timeout_ns() -> u64 {
+    u64::from(TIMEOUT_MS.load(Ordering::Relaxed)) * 1_000_000
+}
+
+/// Starts those that are wanted.
+pub(super) fn run(
+    wanted: impl Fn(Progress) -> bool,
+    broadcast: bool,
+    steps: &mut Steps,
+) -> Result<(), Refused> {
+    let plan = Plan {
+        broadcast,
+        timeout_ns: timeout_ns(),
+        ..Plan::default()
+    };
+    STARTER.start(wanted, &plan, steps)
+}
+
+/// The end of a CPU that has failed while it started: it has no lock, and no other CPU waits for it, so it is
+/// reported and left out, and the rest goes on. It is recorded and halts. Of any other CPU, returns.
+///
+/// A CPU counts as starting before it says that it is ready, when it may be declared online at any time, and
+/// again when it has answered everything and left.
+pub(super) fn leave_out(message: fmt::Arguments<'_>, vector: Option<u8>, address: u64) {
+    let cpu = cpu::current();
+    if cpu != CpuIndex::BSP && STARTER.state(cpu) != SlotState::Online {
+        crate::log!("while starting: {message}");
+        STARTER.fail(cpu, vector, address)
+    }
+}
+
+/// The way out of the idle loop of a CPU that is to leave. Thread context, interrupts on.
+fn leave() -> ! {
+    let me = cpu::current();
+    timer::stop();
+    x86_64::instructions::interrupts::disable();
+    // As long as barriers still reach this CPU: a call's function may use objects that they guard.
+    interrupts::as_handler(ipi::serve_calls);
+    cpu::set_offline();
+    ipi::refuse_own_calls();
+    barrier::serve();
+    apic::silence();
+    STARTER.leave(me);
+    ipi::wake(CpuIndex::BSP);
+    // SAFETY: this CPU has left; whatever would wait for it has seen that.
+    unsafe { bringup::park() }
+}
+
+/// This kernel, as the crate sees it.
+#[derive(Debug)]
+pub(super) struct Kernel;
+
+// SAFETY: the low pages come from the memory map and are never given back; all of physical memory is mapped
+// where `virt` says; stacks are each CPU's own, mapped in the one set of tables that there is.
+unsafe impl bringup::Kernel for Kernel {
+    fn nanos(&self) -> u64 {
+        time::nanos()
+    }
+
+    /// Halts for about a millisecond, whether interrupts are on or off. Where the timer is in use, whose period
+    /// may be a minute, waits for less than that and does not halt.
+    fn pause(&self) {
+        use x86_64::instructions::interrupts::{disable, enable};
+        faults::on_the_bsp();
+        clock::mark();
+        if timer::is_periodic() {
+            time::spin_for(100_000);
+            return;
+        }
+        let enabled = interrupts::enabled();
+        disable();
+        timer::set_alarm(1_000_000);
+        interrupts::enable_and_halt();
+        disable();
+        timer::clear_alarm();
+        if enabled {
+            enable();
+        }
+    }
+
+    fn low_pages(&self) -> Option<u64> {
+        let pages = faults::has_memory().then(|| FRAMES.take_low(LOW_PAGES as u64 * 4096));
+        pages.flatten().map(PhysAddr::as_u64)
+    }
+
+    fn virt(&self, physical: u64) -> *mut u8 {
+        memory::virt(PhysAddr::new(physical)).as_mut_ptr()
+    }
+
+    fn stack(&self, cpu: CpuIndex) -> Option<*mut u8> {
+        if FRAMES.largest() < cpu::bytes_up_to(cpu) + stack::BYTES_PER_CPU {
+            NO_MEMORY.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        cpu::allocate_up_to(cpu);
+        OWN[cpu.get()]
+            .descriptors
+            .call_once(|| Descriptors::allocate(cpu));
+        Some(stack::allocate(cpu, stack::Purpose::Main).as_mut_ptr())
+    }
+
+    fn stopped(&self, cpu: CpuIndex) {
+        // It may have been reset in the middle of a line.
+        serial::break_lock_of(cpu);
+        let leave = LEAVE.of(cpu).expect("`stack` has made its area");
+        // Relaxed: the CPU has taken it back before it left, which the BSP has seen.
+        let is_to_leave = leave.load(Ordering::Relaxed);
+        assert!(!is_to_leave, "{cpu} is to leave before it has come");
+        // So that the first CPU that comes has something to compare its clock to.
+        clock::mark();
+        if let Some(fault) = faults::in_the_trampoline(cpu::apic_id(cpu)) {
+            STARTER.inject(fault);
+        }
+    }
+
+    fn report(&self, event: Event) {
+        report::event(event);
+    }
+
+    /// Waits for nothing and allocates nothing. (It takes the log's lock if it has something to report: that it has
+    /// faulted, or that its machine-check banks hold an old error.)
+    fn enter(&'static self, arrival: Arrival) -> ! {
+        faults::in_the_first_line(&arrival);
+        per_cpu::install(arrival.cpu());
+        // It may have been in a handler when it was started again.
+        interrupts::forget_handlers();
+        let own = &OWN[arrival.cpu().get()];
+        own.descriptors.get().expect("`stack` has made them").load();
+        interrupts::load();
+        faults::in_rust(&arrival);
+        arrival.stamp(0);
+        apic::enable();
+        nmi_pins::program();
+        cpu::topology::read();
+        arrival.stamp(1);
+        let behind = clock::compare(faults::has_slow_clock(&arrival));
+        own.behind.store(behind, Ordering::Relaxed);
+        // What is asked from here on comes.
+        ipi::forget();
+        if emergency::is_reported_elsewhere() {
+            emergency::halt();
+        }
+        arrival.online();
+        work::idle(leave)
+    }
+}
