@@ -18,50 +18,26 @@ mod hotplug;
 mod report;
 pub(crate) mod work;
 
-use core::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-    time::Duration,
-};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use alloc::vec::Vec;
 use bringup::{
     Arrival, Event, LOW_PAGES, MAX_CPUS, Plan, Progress, Refused, SlotState, Starter, Steps,
 };
-use protocol::{
-    options::{Options, StartMode},
-    start::Faulted,
-};
+use protocol::options::{Options, StartMode};
 use spin::Once;
 use x86_64::PhysAddr;
 
 use crate::{
     apic, barrier, clock,
-    cpu::{self, ApicId, CpuIndex, Descriptors},
+    cpu::{self, CpuIndex, Descriptors},
     exit, interrupts, ipi,
     memory::{self, FRAMES, stack},
     panic, serial, timer,
 };
 
 pub use hotplug::{OfflineError, StartError, offline, online};
-pub use report::{Parked, parked};
+pub use report::{BringUp, Parked, parked};
 pub use work::run_on_each;
-
-/// How the start of the CPUs went.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct BringUp {
-    /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
-    pub missing: Vec<ApicId>,
-    /// CPUs that faulted, in the order in which it was seen; those that were started again and then came, too.
-    pub faults: Vec<Faulted>,
-    /// CPUs that have parked themselves, as far as they had been seen when the last listed one was online.
-    pub parked: Parked,
-    /// Microseconds from the first INIT to the last check-in; 0 on a machine with one CPU.
-    pub micros: u64,
-    /// CPUs whose clock was seen to be behind that of another one, and by how much at least.
-    pub behind: Vec<(CpuIndex, Duration)>,
-    steps: Steps,
-}
 
 static STARTER: Starter<Kernel, MAX_CPUS> = Starter::new(Kernel);
 
@@ -94,32 +70,12 @@ pub(crate) fn start(options: &Options) -> BringUp {
     if let Err(refused) = started {
         crate::log!("{refused}: no other CPU can be started");
     }
-    let progress = || STARTER.progress().filter(|cpu| cpu.is_enabled);
     let is_up = |cpu: &Progress| cpu.state == SlotState::Online;
-    for area in progress()
-        .filter(is_up)
-        .filter_map(|cpu| cpu::area(cpu.cpu))
-    {
+    let up = STARTER.progress().filter(is_up);
+    for area in up.filter_map(|cpu| cpu::area(cpu.cpu)) {
         cpu::set_online(area);
     }
-    let behind = |cpu: Progress| OWN[cpu.cpu.get()].behind.load(Ordering::Relaxed);
-    let last = progress()
-        .filter(is_up)
-        .map(|cpu| report::since(cpu.stamps[5], steps.begin));
-    let bring_up = BringUp {
-        missing: progress()
-            .filter(|cpu| !is_up(cpu))
-            .map(|cpu| cpu.apic_id)
-            .collect(),
-        faults: report::faults(),
-        parked: parked(),
-        micros: last.max().unwrap_or(0) / 1000,
-        behind: progress()
-            .filter(|cpu| is_up(cpu) && behind(*cpu) > 0)
-            .map(|cpu| (cpu.cpu, clock::length(behind(cpu))))
-            .collect(),
-        steps,
-    };
+    let bring_up = report::bring_up(steps);
     report::all(&bring_up, options.job);
     bring_up
 }

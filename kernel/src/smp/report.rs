@@ -1,5 +1,7 @@
 //! What is said about the start of the CPUs.
 
+use core::{sync::atomic::Ordering, time::Duration};
+
 use alloc::vec::Vec;
 use bringup::{Event as Noticed, Fault, Progress, SlotState, Stage};
 use protocol::{
@@ -9,12 +11,29 @@ use protocol::{
 };
 use spin::Mutex;
 
-use super::{BringUp, STARTER};
+use super::{OWN, STARTER};
 use crate::{
     clock,
-    cpu::{self, ApicId, topology},
+    cpu::{self, ApicId, CpuIndex, topology},
     emit, log,
 };
+
+/// How the start of the CPUs went.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BringUp {
+    /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
+    pub missing: Vec<ApicId>,
+    /// CPUs that faulted, in the order in which it was seen; those that were started again and then came, too.
+    pub faults: Vec<Faulted>,
+    /// CPUs that have parked themselves, as far as they had been seen when the last listed one was online.
+    pub parked: Parked,
+    /// Microseconds from the first INIT to the last check-in; 0 on a machine with one CPU.
+    pub micros: u64,
+    /// CPUs whose clock was seen to be behind that of another one, and by how much at least.
+    pub behind: Vec<(CpuIndex, Duration)>,
+    steps: bringup::Steps,
+}
 
 /// CPUs that run, but are not used: they halt, interrupts off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +70,26 @@ pub fn parked() -> Parked {
 /// CPUs that have faulted while they started, since boot.
 pub(super) fn faults() -> Vec<Faulted> {
     SEEN.lock().faults.clone()
+}
+
+/// How it went. When the CPUs that have come are declared online.
+pub(super) fn bring_up(steps: bringup::Steps) -> BringUp {
+    let enabled = || STARTER.progress().filter(|cpu| cpu.is_enabled);
+    let up = || enabled().filter(|cpu| cpu.state == SlotState::Online);
+    let missing = enabled().filter(|cpu| cpu.state != SlotState::Online);
+    let behind = |cpu: Progress| {
+        let ticks = OWN[cpu.cpu.get()].behind.load(Ordering::Relaxed);
+        (ticks > 0).then(|| (cpu.cpu, clock::length(ticks)))
+    };
+    let last = up().map(|cpu| since(cpu.stamps[5], steps.begin)).max();
+    BringUp {
+        missing: missing.map(|cpu| cpu.apic_id).collect(),
+        faults: faults(),
+        parked: parked(),
+        micros: last.unwrap_or(0) / 1000,
+        behind: up().filter_map(behind).collect(),
+        steps,
+    }
 }
 
 /// Something has happened while CPUs started.
@@ -175,7 +214,7 @@ fn online() -> impl Iterator<Item = Progress> {
 }
 
 /// Nanoseconds from `begin`, itself in nanoseconds since boot; 0 for what never was.
-pub(super) fn since(ticks: u64, begin: u64) -> u64 {
+fn since(ticks: u64, begin: u64) -> u64 {
     match ticks {
         0 => 0,
         ticks => clock::at(ticks).saturating_sub(begin),
