@@ -67,7 +67,7 @@ const SCRATCH_SIZE: usize = 512;
 const STUB_SIZE: usize = 16;
 
 impl Shared {
-    /// Makes this starter the one that all CPUs come to. `false`: another one is.
+    /// Makes this starter the one that all CPUs come to. `false`: there is one.
     pub(crate) fn claim<K: Kernel, const N: usize>(
         &'static self,
         starter: &'static Starter<K, N>,
@@ -80,7 +80,7 @@ impl Shared {
             Ordering::Relaxed,
             Ordering::Relaxed,
         );
-        if found.is_err_and(|other| other != this) {
+        if found.is_err() {
             return false;
         }
         let main = ap_main::<K, N> as *const () as *mut ();

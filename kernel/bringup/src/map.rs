@@ -46,7 +46,7 @@ pub const MAX_CPUS: usize = 1024;
 /// | to [`enabled()`](Self::enabled) | the other enabled ones, by ascending APIC ID |
 /// | to [`len()`](Self::len) | those that are listed, but not enabled, by ascending APIC ID |
 ///
-/// The order does not hang on the firmware's, so a machine numbers its CPUs alike on every boot, and
+/// The order does not depend on the firmware's, so a machine numbers its CPUs alike on every boot, and
 /// the threads of one core are neighbours. A CPU keeps its index if it or another one fails to start,
 /// and one that is plugged in later has its index already.
 ///

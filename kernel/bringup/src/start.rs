@@ -102,8 +102,8 @@ pub struct Progress {
 pub enum Refused {
     /// [`Kernel::low_pages`] has none, or what it names does not lie below 1 MiB or is not a page's address.
     NoLowPages,
-    /// Another [`Starter`] has been prepared.
-    AnotherStarter,
+    /// This [`Starter`] has been prepared before, or another one has.
+    AlreadyPrepared,
     /// [`Starter::prepare`] comes first.
     NotPrepared,
     /// CPUs are being started.
@@ -117,7 +117,7 @@ impl fmt::Display for Refused {
                 f,
                 "no {LOW_PAGES} usable pages below 1 MiB side by side for CPUs to wake up in"
             ),
-            Self::AnotherStarter => f.write_str("another starter has been prepared"),
+            Self::AlreadyPrepared => f.write_str("a starter has been prepared before"),
             Self::NotPrepared => f.write_str("the starter has not been prepared"),
             Self::Busy => f.write_str("CPUs are being started"),
         }
@@ -146,11 +146,11 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// are used; others that a broadcast reaches count as unlisted.
     ///
     /// # Errors
-    /// [`Refused::NoLowPages`], [`Refused::AnotherStarter`].
+    /// [`Refused::NoLowPages`], [`Refused::AlreadyPrepared`].
     pub fn prepare(&'static self, apic: LocalApic, map: &CpuMap) -> Result<(), Refused> {
         const END: u64 = (1 << 20) - LOW_PAGES as u64 * 4096;
         if !SHARED.claim(self) {
-            return Err(Refused::AnotherStarter);
+            return Err(Refused::AlreadyPrepared);
         }
         for ((_, id), place) in map.iter().zip(&self.ids) {
             place.store(id.get(), Ordering::Relaxed);
@@ -171,7 +171,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// Starts those of the listed CPUs that are `wanted` and not online, and returns when each of them is online
-    /// or given up. On the BSP; interrupts may be on or off.
+    /// or given up. On a CPU that is online, as a rule the BSP; interrupts may be on or off.
     ///
     /// Online means that the CPU has said so: it is for the kernel to make use of it. It never comes online by
     /// itself after this has returned. When it was how far is added to `steps`.
@@ -373,6 +373,9 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
 
     /// The end of a CPU that has faulted before it was online, as the kernel's handlers have found: on that CPU. It
     /// is recorded and parks; the start goes on without it.
+    ///
+    /// # Panics
+    /// If there is no such CPU.
     pub fn fail(&self, cpu: CpuIndex, vector: Option<u8>, address: u64) -> ! {
         let vector = vector.map_or(record::NO_VECTOR, u32::from);
         SHARED.record_and_park(self.apic_id(cpu), record::RUST << 8 | vector, address)
@@ -380,6 +383,9 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
 
     /// Takes a CPU out: it can be started again. On that CPU, interrupts off, as its last step but
     /// [`park`](crate::park).
+    ///
+    /// # Panics
+    /// If there is no such CPU.
     pub fn leave(&self, cpu: CpuIndex) {
         self.slots[cpu.get()].transition(SlotState::Online, SlotState::Offline);
     }
