@@ -6,6 +6,7 @@
 //! 0x800 + offset / 16.
 
 mod mode;
+pub(crate) mod own_sources;
 
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 

@@ -45,6 +45,10 @@ fn run(machine: &'static Machine) -> ExitCode {
                 the_hpet_in_place_of_the_8254,
             ),
             (
+                "what_the_apic_finds_itself_is_masked",
+                what_the_apic_finds_itself_is_masked,
+            ),
+            (
                 "leftovers_in_service_are_ended",
                 leftovers_in_service_are_ended,
             ),
@@ -70,6 +74,22 @@ fn run(machine: &'static Machine) -> ExitCode {
 /// By LINT1, as all of these machines have it: on those, too, whose pins INIT has masked.
 fn nmis_come_to_every_cpu(_: &'static Machine) {
     smp::run_on_each(&|me| assert_eq!(testing::nmi_pins(), [false, true], "{me}"));
+}
+
+/// Its own errors, the performance counters' and the temperature's interrupts, on QEMU.
+fn what_the_apic_finds_itself_is_masked(_: &'static Machine) {
+    smp::run_on_each(&|me| {
+        assert_eq!(testing::unmasked_own_sources(), 0, "{me}");
+        let all = testing::unmask_own_sources(NOBODYS);
+        assert!(
+            all >= 3 && testing::unmasked_own_sources() == all,
+            "{me}: {all}"
+        );
+    });
+    for cpu in cpu::online() {
+        ipi::call(cpu, &firmware::silence);
+        ipi::call(cpu, &|| assert_eq!(testing::unmasked_own_sources(), 0));
+    }
 }
 
 /// A vector that is nobody's.
