@@ -6,10 +6,10 @@
 //!
 //! - [`ApicId`] and [`CpuIndex`] are different types and never convert silently.
 //! - [`Madt`] reads what the firmware lists, from the bytes of the ACPI table.
-//! - [`Tables`] finds the firmware's tables, on a way that real firmware does not keep in repair.
+//! - [`Tables`] finds the firmware's tables, even where the path to them is damaged.
 //! - [`CpuMap`] numbers the listed CPUs 0, 1, 2, ...; the BSP (bootstrap processor) is 0, and those that
 //!   may be plugged in later come last.
-//! - [`NmiPins`] is on which pin of its local APIC each CPU gets the board's NMIs.
+//! - [`NmiPins`]: the pin of its local APIC at which each CPU gets the board's NMIs.
 //! - [`Topology`] is what a CPU says of itself by CPUID: package, die, core, thread, and its caches.
 //!
 //! Everything here is plain computation on bytes and numbers: no allocation, no privileged

@@ -1,5 +1,6 @@
-//! What the local APIC finds itself, and interrupts its CPU for: its own errors, the performance counters', the
-//! temperature's, corrected machine checks.
+//! The interrupt sources inside a CPU, each with an entry in its local APIC's vector table: APIC
+//! errors, performance counters, the temperature sensor, corrected machine checks. (The timer and
+//! the two pins are in [`super`].)
 
 use super::{DELIVERY, LVT_MASKED, read, write};
 
@@ -11,7 +12,7 @@ const ERROR: u32 = 0x370;
 
 const SMI_DELIVERY: u32 = 0b010 << 8;
 
-/// Masks them on this CPU, but for those that the firmware keeps for itself, by SMI.
+/// Masks this CPU's, except those that the firmware handles itself, by SMI.
 pub(crate) fn mask() {
     for entry in entries() {
         let value = read(entry);
@@ -21,7 +22,7 @@ pub(crate) fn mask() {
     }
 }
 
-/// For tests: unmasks them, with this vector, and says how many there are.
+/// For tests: unmasks them, with this vector, and returns how many there are.
 pub(crate) fn unmask(vector: u8) -> usize {
     entries()
         .inspect(|entry| write(*entry, vector.into()))
@@ -35,8 +36,8 @@ pub(crate) fn unmasked() -> usize {
         .count()
 }
 
-/// Their entries of the vector table. The number of the last entry says which there are (Intel SDM 3A, figures 11-7
-/// and 11-8); a register that is not there must not be touched in x2APIC mode.
+/// Their entries in the vector table. The number of the last entry says which there are (Intel SDM
+/// 3A, figures 11-7 and 11-8); a register that is not there must not be touched in x2APIC mode.
 fn entries() -> impl Iterator<Item = u32> {
     let last = read(VERSION) >> 16 & 0xff;
     let all = [

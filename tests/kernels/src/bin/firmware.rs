@@ -45,8 +45,8 @@ fn run(machine: &'static Machine) -> ExitCode {
                 the_hpet_in_place_of_the_8254,
             ),
             (
-                "what_the_apic_finds_itself_is_masked",
-                what_the_apic_finds_itself_is_masked,
+                "sources_inside_the_cpu_are_masked",
+                sources_inside_the_cpu_are_masked,
             ),
             (
                 "leftovers_in_service_are_ended",
@@ -76,8 +76,8 @@ fn nmis_come_to_every_cpu(_: &'static Machine) {
     smp::run_on_each(&|me| assert_eq!(testing::nmi_pins(), [false, true], "{me}"));
 }
 
-/// Its own errors, the performance counters' and the temperature's interrupts, on QEMU.
-fn what_the_apic_finds_itself_is_masked(_: &'static Machine) {
+/// On QEMU: APIC errors, performance counters, temperature.
+fn sources_inside_the_cpu_are_masked(_: &'static Machine) {
     smp::run_on_each(&|me| {
         assert_eq!(testing::unmasked_own_sources(), 0, "{me}");
         let all = testing::unmask_own_sources(NOBODYS);
@@ -97,7 +97,8 @@ const NOBODYS: u8 = 0x70;
 /// What the local APIC gives that has nothing to say.
 const SPURIOUS: u8 = 0xff;
 
-/// Vectors of exceptions that may come as interrupts, too: some exceptions have an error code, interrupts none.
+/// Vectors of exceptions that may come as interrupts, too: some exceptions have an error code,
+/// interrupts none.
 const EXCEPTIONS: Range<u8> = 16..32;
 
 /// Interrupts to wait for, each a millisecond after the one before.
