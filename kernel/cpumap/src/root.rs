@@ -50,8 +50,8 @@ struct Root<'a> {
 }
 
 impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
-    /// Finds the root table by the RSDP at `rsdp`: the XSDT if it lists at least one table that is
-    /// there, else the RSDT.
+    /// Finds the root table by the RSDP at `rsdp`: of XSDT and RSDT the first that leads to a MADT;
+    /// if none does, the first that leads to any table.
     ///
     /// # Errors
     /// See [`RootError`].
@@ -72,6 +72,7 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
                 entry_size: 8,
             },
         };
+        let mut second_best = None;
         for (address, signature, entry_size) in [(xsdt, b"XSDT", 8), (rsdt, b"RSDT", 4)] {
             let root = tables.table(address);
             let Some(bytes) = root.filter(|bytes| bytes.starts_with(signature)) else {
@@ -82,11 +83,14 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
                 bytes,
                 entry_size,
             };
-            if tables.listed().any(|(_, table)| table.is_some()) {
+            if tables.find(b"APIC").is_some() {
                 return Ok(tables);
             }
+            let leads_anywhere = tables.listed().any(|(_, table)| table.is_some());
+            second_best = second_best.or(leads_anywhere.then_some(tables.root));
         }
-        Err(RootError::Root { xsdt, rsdt })
+        tables.root = second_best.ok_or(RootError::Root { xsdt, rsdt })?;
+        Ok(tables)
     }
 
     /// The bytes of the first table with this signature, as many as its header states. (Linux takes
