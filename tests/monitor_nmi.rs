@@ -24,8 +24,8 @@ fn main() -> ExitCode {
 const NMI: &str = "0x00000400";
 const MASKED: &str = "0x00010000";
 
-/// As real firmware has it: entries about NMIs that cover not everybody (a UID and a pin each), and how the
-/// pins of three CPUs then are. The rest of the tables is damaged as well.
+/// As real firmware has it: NMI entries (a UID and a pin each) that do not cover every CPU, and the
+/// resulting pins of three CPUs. The rest of the tables is damaged as well.
 fn damaged_tables() -> impl Iterator<Item = Case> {
     let tables = [
         ("without_nmi_entries", " ", [NMI, MASKED, MASKED]),
@@ -48,15 +48,15 @@ fn damaged_tables() -> impl Iterator<Item = Case> {
             let flaws = [
                 "the checksum of RSDP at ",
                 "there is no usable XSDT: the RSDT is used",
-                "there is no table at 0xfffffff0: stepped over",
-                "there is no table at 0x0: stepped over",
+                "there is no table at 0xfffffff0: skipped",
+                "there is no table at 0x0: skipped",
                 "the checksum of RSDT at ",
                 "the checksum of APIC at ",
                 "(type 4) has an impossible length, 0",
             ];
             let found = report.lines.iter().filter(|line| line.contains("acpi: "));
             let mut found: Vec<_> = found.collect();
-            found.retain(|line| !line.contains("the MADT does not say where NMIs come in"));
+            found.retain(|line| !line.contains("the MADT has no valid NMI entry"));
             for flaw in flaws {
                 let lines = found.iter().filter(|line| line.contains(flaw));
                 ensure!(lines.count() == 1, "not once: {flaw}: {found:#?}");
@@ -67,21 +67,21 @@ fn damaged_tables() -> impl Iterator<Item = Case> {
     })
 }
 
-/// With NMIs, and the question how pins are set.
+/// With NMIs, and QEMU asked for the state of each local APIC.
 fn asked(case: Case, cpus: u32) -> Case {
     // Under TCG the CPUs share few host CPUs; these are to do something else, too.
     let every = Duration::from_millis(1) * u32::max(cpus, 2);
     let case = case.ask_lapics(cpus).inject_nmis(every);
     case.also(move |report| {
-        // What each CPU that listens has counted for itself, at the least: the guest's `NMIS` in each of its
-        // four tests of variants, and four times as many in the last.
+        // What each CPU that listens has counted for itself, at the least: the guest's `NMIS` in
+        // each of its four tests of variants, and four times as many in the last.
         let injected = report.done[cpus as usize];
         ensure!(injected >= 8 * 50, "only {injected} NMIs");
         Ok(())
     })
 }
 
-/// Each CPU's LINT0 is masked, and its LINT1 as it should be, by QEMU's word.
+/// According to QEMU, each CPU's LINT0 is masked, and its LINT1 as it should be.
 fn pins_are(report: &Report, lint1: &[&str]) -> Result<()> {
     ensure!(report.answers.len() == lint1.len(), "{:?}", report.answers);
     for (answer, lint1) in report.answers.iter().zip(lint1) {

@@ -22,8 +22,8 @@ pub struct Action {
     pub arguments: Value,
     /// How often it is done from then on, until the end of the guest; `None`: once.
     pub every: Option<Duration>,
-    /// Whether a text is what it is for: it is then one of the report's answers. Otherwise text is QEMU's reason
-    /// not to do it.
+    /// Whether it is a question: QEMU's text is then one of the report's answers, else its reason
+    /// to refuse.
     pub asks: bool,
 }
 
@@ -59,7 +59,7 @@ impl Action {
         Self::qmp(when, HMP, json!({ "command-line": line }))
     }
 
-    /// A question as people type it, such as `info lapic 0`. What QEMU says goes into
+    /// A question as people type it, such as `info lapic 0`. The answer goes into
     /// [`Report::answers`](crate::Report::answers).
     pub fn ask(when: Trigger, line: &str) -> Self {
         Self {

@@ -35,12 +35,12 @@ pub(crate) struct Operator {
     thread: JoinHandle<Result<Done>>,
 }
 
-/// What the monitor has done.
+/// The monitor's work so far.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     /// How many times each action.
     pub(crate) times: Vec<u64>,
-    /// What it has said to those that ask, in the order in which they were done.
+    /// Its answers to those that ask, in the order in which they were done.
     pub(crate) answers: Vec<String>,
 }
 
@@ -101,7 +101,7 @@ impl Operator {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Stops, after QEMU has ended, and says what the monitor has done.
+    /// Stops, after QEMU has ended, and returns the monitor's work.
     ///
     /// # Errors
     /// The monitor could not be reached, would not do it, or has not answered for 10 s.
@@ -228,7 +228,8 @@ impl Monitor {
         })
     }
 
-    /// Has a command executed, and returns the text that it answers, if any; `None` if QEMU has ended instead.
+    /// Has a command executed, and returns the text that it answers, if any; `None` if QEMU has
+    /// ended instead.
     fn execute(&mut self, command: &str, arguments: &Value) -> Result<Option<String>> {
         let mut object = json!({ "execute": command });
         if !arguments.is_null() {

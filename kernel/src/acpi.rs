@@ -38,8 +38,9 @@ pub(crate) fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
     TABLES.get()?.find(signature)
 }
 
-/// Reads the CPUs from the MADT and publishes the index table. A machine without one that can be read runs on
-/// its BSP alone, and says why. The option `ghost` counts as one more that is listed, `hide` as one that is not.
+/// Reads the CPUs from the MADT and publishes the index table. A machine without one that can be
+/// read runs on its BSP alone, and says why. The option `ghost` counts as one more that is listed,
+/// `hide` as one that is not.
 pub(crate) fn read_cpus(options: &Options) {
     let bsp = apic::id();
     let mut map = read(bsp).unwrap_or_else(|| {

@@ -6,6 +6,7 @@
 //! 0x800 + offset / 16.
 
 mod mode;
+pub(crate) mod own_sources;
 
 use core::{
     ptr,
@@ -235,8 +236,8 @@ pub(crate) fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
 }
 
-/// Whether this CPU has taken an interrupt with this vector from its APIC and not ended it yet. Early in the boot
-/// no APIC is known, and so none in service.
+/// Whether this CPU has taken an interrupt with this vector from its APIC and not ended it yet.
+/// Early in the boot no APIC is known, and so none in service.
 pub(crate) fn is_in_service(vector: u8) -> bool {
     MODE.load(Ordering::Relaxed) != UNKNOWN && is_set(IN_SERVICE, vector)
 }

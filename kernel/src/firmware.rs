@@ -12,12 +12,13 @@
 //! | LINT0, LINT1 | the NMI's pin: set on the BSP alone, masked by INIT elsewhere | as the MADT says, on each CPU | `nmi_pins` |
 //! | I/O APICs | entries that are not masked | masked, all but those for the firmware itself (SMI) | [`ioapic`] |
 //! | HPET | timers that interrupt; replacement of 8254 and clock chip | both off, the counter runs on | `hpet` |
-//! | local APIC | interrupts in service that nobody will end | ended | [`apic`] |
+//! | local APIC | errors, performance counters, temperature | masked, except SMIs | [`apic`] |
+//! | | interrupts in service that nobody will end | ended | [`apic`] |
 //! | | interrupts that had come before all this | taken as strays | [`unexpected`] |
 //!
 //! After that nothing interrupts that the kernel has not asked for; what does nevertheless is
 //! [counted](unexpected::stray) and survived. The firmware keeps what it needs for itself: its
-//! system management interrupts and the temperature sensors' entry.
+//! system management interrupts.
 
 pub(crate) mod hpet;
 pub(crate) mod nmi_pins;
@@ -49,6 +50,7 @@ pub fn silence() {
         // The controllers first: what the timers still ask for meanwhile goes nowhere.
         ioapic::silence();
         hpet::silence();
+        apic::own_sources::mask();
         apic::end_leftovers();
         nmi_pins::program();
     });

@@ -75,6 +75,19 @@ pub fn nmi_pins() -> [bool; 2] {
     [Lint::Lint0, Lint::Lint1].map(apic::takes_nmis)
 }
 
+/// Unmasks the interrupt sources inside this CPU, as firmware may leave them, with this vector.
+/// Returns how many there are.
+#[must_use]
+pub fn unmask_own_sources(vector: u8) -> usize {
+    apic::own_sources::unmask(vector)
+}
+
+/// How many of them are not masked.
+#[must_use]
+pub fn unmasked_own_sources() -> usize {
+    apic::own_sources::unmasked()
+}
+
 /// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.
 #[must_use]
 pub fn is_hardware_error(port: u8) -> bool {

@@ -11,10 +11,11 @@
 //! | spurious, of the local APIC | vector 0xff, no bit (Intel SDM 3A, 11.9) | nothing |
 //! | spurious, of an 8259 | its line 7, no bit (8259A data sheet) | nothing; for the second one, an end to the first |
 //!
-//! An end of interrupt too many would end another interrupt: the one that this one has interrupted, if
-//! its handler has interrupts on. One too few blocks all vectors of that priority and below for ever.
-//! So the in-service bit decides, and not the vector alone; also between a stray and an exception: the local APIC
-//! takes interrupts with the vectors 16 to 31, which are exceptions' (Intel SDM 3A, 11.5.2).
+//! An end of interrupt too many would end another interrupt: the one that this one has interrupted,
+//! if its handler has interrupts on. One too few blocks all vectors of that priority and below for
+//! ever. So the in-service bit decides, and not the vector alone; also between a stray and an
+//! exception: the local APIC takes interrupts with the vectors 16 to 31, which are exceptions'
+//! (Intel SDM 3A, 11.5.2).
 //!
 //! `unsafe` in this module: one port access.
 

@@ -217,8 +217,8 @@ impl Case {
         self.act(Action::qmp(Trigger::Hello, command, arguments))
     }
 
-    /// QEMU is asked what the local APIC of each of the first `cpus` is set to, when the first test starts. Its
-    /// answers are in [`Report::answers`].
+    /// QEMU is asked what the local APIC of each of the first `cpus` is set to, when the first test
+    /// starts. Its answers are in [`Report::answers`].
     #[must_use]
     pub fn ask_lapics(mut self, cpus: u32) -> Self {
         for id in 0..cpus {

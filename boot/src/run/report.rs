@@ -26,7 +26,7 @@ pub struct Ending {
     pub elapsed: Duration,
     /// How many times each [action](super::Boot::act) was done, in the order in which they were given.
     pub done: Vec<u64>,
-    /// What QEMU has said to those that [ask](crate::Action::ask).
+    /// QEMU's answers to the actions that [ask](crate::Action::ask).
     pub answers: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ pub struct Report {
     pub elapsed: Duration,
     /// How many times each [action](super::Boot::act) was done, in the order in which they were given.
     pub done: Vec<u64>,
-    /// What QEMU has said to those that [ask](crate::Action::ask).
+    /// QEMU's answers to the actions that [ask](crate::Action::ask).
     pub answers: Vec<String>,
     /// A shell command that boots the same.
     pub command: String,

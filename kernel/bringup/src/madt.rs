@@ -3,10 +3,10 @@
 //! Layout: ACPI Specification 6.5, section 5.2.12. The entries that concern CPUs, I/O APICs and the
 //! pins of both are read; the others are stepped over.
 //!
-//! Every byte is checked before it is believed, so a table that is odd is read as far as it makes sense: an
-//! entry that is too short for its type is stepped over, and one that has no length, or passes the end, is
-//! the last. [`Madt::bad_entries`] names them. The checksum is not looked at: see
-//! [`Tables::flaws`](crate::Tables::flaws).
+//! Every read is bounds-checked, so a damaged table is used as far as it makes sense: an entry that
+//! is too short for its type is skipped, and one whose length is below 2 or passes the end is the
+//! last. [`Madt::bad_entries`] lists them. The checksum is ignored here;
+//! [`Tables::flaws`](crate::Tables::flaws) reports it.
 
 mod entry;
 #[cfg(test)]
@@ -53,8 +53,8 @@ impl<'a> Madt<'a> {
         })
     }
 
-    /// The pins of local APICs that NMI sources are wired to (entry types 4 and 0xA), as listed; but for
-    /// entries that say what cannot be.
+    /// The pins of local APICs that NMI sources are wired to (entry types 4 and 0xA), as listed,
+    /// without implausible entries.
     pub(crate) fn nmis(&self) -> impl Iterator<Item = Nmi> + use<'a> {
         self.entries().filter_map(|entry| match entry {
             Entry::Nmi(nmi) => Some(nmi),
@@ -79,7 +79,7 @@ impl<'a> Madt<'a> {
         })
     }
 
-    /// The entries that are not used. For the log.
+    /// The malformed entries, which are not used. For the log.
     pub fn bad_entries(&self) -> impl Iterator<Item = BadEntry> + use<'a> {
         Walk::over(self.entries).filter_map(Result::err)
     }

@@ -7,19 +7,19 @@ use core::fmt;
 
 use crate::{ApicId, CpuIndex, CpuState, Madt};
 
-/// A CPU that the firmware lists as neither enabled nor online capable.
+/// The meaning of an entry for a CPU that is neither enabled nor online capable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disabled {
     /// It may be plugged in later: firmware from before ACPI 6.3 knows no other way to say so.
     MayCome,
-    /// It is not to be used, ever: the firmware could have said that it may come.
+    /// It must never be used: firmware would have marked one that may come as online capable.
     StaysAway,
 }
 
 impl Disabled {
-    /// Which of the two, by the version of ACPI that the bytes of the FADT state (ACPI 6.5, section 5.2.9: the
-    /// major one in byte 8, the minor one in the lower half of byte 131). The MADT has a revision of its own,
-    /// which firmware leaves at what it was; Linux goes by the FADT, too.
+    /// Decides by the version of ACPI in the FADT, given as its bytes (ACPI 6.5, section 5.2.9: the
+    /// major version in byte 8, the minor one in the lower half of byte 131). The MADT's own
+    /// revision is not reliable: firmware often leaves it as it was. Linux goes by the FADT, too.
     #[must_use]
     pub fn by_fadt(fadt: Option<&[u8]>) -> Self {
         const MAJOR: usize = 8;

@@ -1,9 +1,10 @@
 //! On which pins of their local APICs CPUs get the board's NMIs.
 //!
-//! The MADT says so (ACPI 6.5, sections 5.2.12.7 and 5.2.12.13), and often wrongly: of 536 real tables 114 do
-//! not cover the BSP, 80 no CPU at all. They have no such entries, or name CPUs 1 to N where the CPUs are 0 to
-//! N-1, or pins that no APIC has. So an entry counts only if it says what can be, and where none counts, the
-//! BSP gets NMIs at LINT1, as on every PC since the first with an APIC, and as Linux has it.
+//! The MADT lists these pins (ACPI 6.5, sections 5.2.12.7 and 5.2.12.13), often wrongly: of 536
+//! real tables 114 do not cover the BSP, and 80 cover no CPU at all. They have no such entries, or
+//! name UIDs 1 to N where the CPUs have 0 to N-1, or pins that no APIC has. So implausible entries
+//! are ignored, and a BSP without a valid entry gets NMIs at LINT1, where every PC has wired them,
+//! and where Linux always takes them.
 
 #[cfg(test)]
 mod tests;
@@ -20,12 +21,13 @@ use crate::{
 pub enum LintUse {
     /// It is to be masked.
     Masked,
-    /// NMIs come in here. They are edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
+    /// NMIs come in here. They are edge-triggered, whatever the firmware says (Intel SDM 3A,
+    /// 11.5.1).
     Nmi {
         /// Whether its signal is active low; else it is active high.
         active_low: bool,
     },
-    /// Nothing is known: it is to stay as it is.
+    /// Nothing is known about it: it stays as it is.
     AsFound,
 }
 
@@ -37,9 +39,10 @@ pub struct NmiPins {
 }
 
 impl NmiPins {
-    /// What `madt` says of the CPUs in `cpus`.
+    /// Reads from `madt` the pins of the CPUs in `cpus`.
     ///
-    /// Takes 12 KiB of stack. The cost is that of reading all entries twice, and of sorting the CPUs.
+    /// Takes 12 KiB of stack. The cost is that of reading all entries twice, and of sorting the
+    /// CPUs.
     #[must_use]
     pub fn new(madt: &Madt<'_>, cpus: &CpuMap) -> Self {
         let uids = uids(madt, cpus);
@@ -66,7 +69,7 @@ impl NmiPins {
             };
             for place in of_these {
                 let [lint0, lint1] = &mut pins[usize::from(*place)];
-                // Its first entry takes both pins from the unknown to the known.
+                // The CPU's first valid entry settles both pins: the other one is not an NMI's.
                 if *lint1 == LintUse::AsFound {
                     *lint1 = LintUse::Masked;
                 }
@@ -94,7 +97,7 @@ impl NmiPins {
         self.pins[cpu.get()]
     }
 
-    /// Number of CPUs of which the firmware says nothing that can be. Of these, only the BSP gets NMIs.
+    /// Number of CPUs without a valid entry. Of these, only the BSP gets NMIs.
     #[must_use]
     pub fn not_covered(&self) -> usize {
         self.not_covered
@@ -108,8 +111,8 @@ fn uids(madt: &Madt<'_>, cpus: &CpuMap) -> [Option<(CpuState, u32)>; MAX_CPUS] {
         let Some(index) = cpus.index_of(cpu.apic_id) else {
             continue;
         };
-        // Of several entries of one CPU the one that is enabled counts: firmware is known to fill up its list
-        // with disabled entries that all have the same ID.
+        // Of several entries of one CPU the one that is enabled counts: firmware is known to fill
+        // up its list with disabled entries that all have the same ID.
         let uid = &mut uids[index.get()];
         if uid.is_none_or(|(state, _)| cpu.state < state) {
             *uid = Some((cpu.state, cpu.uid));

@@ -2,14 +2,15 @@
 //!
 //! Layout: ACPI Specification 6.5, sections 5.2.5 (RSDP), 5.2.6 (header), 5.2.7 and 5.2.8 (RSDT, XSDT).
 //!
-//! Real firmware's lists have NULLs in them (VMware's end with one), entries that lead to no memory, root
-//! tables whose length fits no number of entries, and checksums that were not updated. None of that makes the
-//! table next to it unusable. So whatever leads to a table is used, whatever does not is stepped over, and
-//! [`Tables::flaws`] names it. Linux does the same.
+//! On real firmware this path is often damaged: root tables contain NULLs (VMware's ends with one)
+//! and addresses without memory, their length is not a whole number of entries, checksums are
+//! stale. None of that makes the tables themselves unusable. So a bad entry is skipped, a wrong
+//! checksum is accepted, and [`Tables::flaws`] lists both for the log. Linux does the same.
 //!
-//! Why not the `acpi` crate (5.2.0 and 6.1.1 read): one bad entry costs it all tables; a wrong checksum, or a
-//! vendor's name that is not UTF-8, costs the table; and it trusts every length and address, so a root table
-//! that is shorter than its own header makes it read on to the end of the address space.
+//! Why not the `acpi` crate (5.2.0 and 6.1.1 read): it rejects all tables for one bad entry, and a
+//! table for a wrong checksum or a vendor name that is not UTF-8; and it trusts every length and
+//! address, so a root table shorter than its own header makes it read to the end of the address
+//! space.
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,8 @@ const RSDP_2: usize = 36;
 const HEADER: usize = 36;
 /// The longest table that is believed. (QEMU's largest is some 10 KiB, a server's some 100.)
 const MOST_BYTES: usize = 16 << 20;
-/// The most entries that are read: real lists have some 40. A list that is none would take minutes.
+/// The most entries that are read: real root tables have some 40. Following a garbage one could
+/// take minutes.
 const MOST_ENTRIES: usize = 1024;
 
 /// The tables that the firmware lists.
@@ -48,8 +50,8 @@ struct Root<'a> {
 }
 
 impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
-    /// Finds the root table by the RSDP at `rsdp`: the XSDT if there is one that leads to any table, else the
-    /// RSDT.
+    /// Finds the root table by the RSDP at `rsdp`: of XSDT and RSDT the first that leads to a MADT;
+    /// if none does, the first that leads to any table.
     ///
     /// # Errors
     /// See [`RootError`].
@@ -70,6 +72,7 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
                 entry_size: 8,
             },
         };
+        let mut second_best = None;
         for (address, signature, entry_size) in [(xsdt, b"XSDT", 8), (rsdt, b"RSDT", 4)] {
             let root = tables.table(address);
             let Some(bytes) = root.filter(|bytes| bytes.starts_with(signature)) else {
@@ -80,22 +83,25 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
                 bytes,
                 entry_size,
             };
-            if tables.listed().any(|(_, table)| table.is_some()) {
+            if tables.find(b"APIC").is_some() {
                 return Ok(tables);
             }
+            let leads_anywhere = tables.listed().any(|(_, table)| table.is_some());
+            second_best = second_best.or(leads_anywhere.then_some(tables.root));
         }
-        Err(RootError::Root { xsdt, rsdt })
+        tables.root = second_best.ok_or(RootError::Root { xsdt, rsdt })?;
+        Ok(tables)
     }
 
-    /// The bytes of the table with this signature, as many as its header states: of several the first, as Linux
-    /// takes it.
+    /// The bytes of the first table with this signature, as many as its header states. (Linux takes
+    /// the first, too.)
     #[must_use]
     pub fn find(&self, signature: &[u8; 4]) -> Option<&'a [u8]> {
         let mut tables = self.listed().filter_map(|(_, table)| table);
         tables.find(|table| table.starts_with(signature))
     }
 
-    /// What is wrong on the way, and was stepped over or is used all the same. For the log.
+    /// Everything that is wrong but was skipped or accepted. For the log.
     pub fn flaws(&self) -> impl Iterator<Item = RootFlaw> {
         let (rsdp, bytes) = self.rsdp;
         let xsdt_is_unused = bytes[15] >= 2 && self.root.entry_size == 4;
@@ -124,7 +130,7 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
         of_rsdp.into_iter().flatten().chain(of_tables)
     }
 
-    /// The addresses in the root table, each with the table that it leads to.
+    /// The addresses in the root table, each with the table found there.
     fn listed(&self) -> impl Iterator<Item = (u64, Option<&'a [u8]>)> {
         let entries = self.root.bytes.get(HEADER..).unwrap_or(&[]);
         let entries = entries.chunks_exact(self.root.entry_size);
@@ -161,7 +167,7 @@ pub enum RootError {
         /// Where that is.
         address: u64,
     },
-    /// Neither root table is whole and leads to any table.
+    /// Neither root table is whole and lists a table that is there.
     Root {
         /// Where the XSDT should be; 0 if the RSDP names none.
         xsdt: u64,
@@ -184,19 +190,20 @@ impl fmt::Display for RootError {
 
 impl core::error::Error for RootError {}
 
-/// Something on the way to the tables that is not as it should be, and does no harm.
+/// A defect on the way to the tables that does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootFlaw {
-    /// The RSDP is of a version that has an XSDT, and no usable one: the RSDT is used.
+    /// The RSDP's revision promises an XSDT, but there is no usable one: the RSDT is used.
     NoXsdt,
-    /// The root table's length fits no whole number of entries, or more than are read: the rest is not read.
+    /// The root table's length is not a whole number of entries, or more than are read: the rest is
+    /// ignored.
     Length,
-    /// The root table lists an address at which there is no whole table: it is stepped over.
+    /// The root table lists an address at which there is no whole table: the entry is skipped.
     NoTable {
         /// The address.
         address: u64,
     },
-    /// The bytes of a table do not add up to 0: it is used.
+    /// The bytes of a table do not add up to 0: it is used anyway.
     Checksum {
         /// Where it is.
         address: u64,
@@ -209,13 +216,13 @@ impl fmt::Display for RootFlaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoXsdt => f.write_str("there is no usable XSDT: the RSDT is used"),
-            Self::Length => f.write_str("the root table's length is odd: its end is not read"),
+            Self::Length => f.write_str("the root table's length is odd: its end is ignored"),
             Self::NoTable { address } => {
-                write!(f, "there is no table at {address:#x}: stepped over")
+                write!(f, "there is no table at {address:#x}: skipped")
             }
             Self::Checksum { address, signature } => write!(
                 f,
-                "the checksum of {} at {address:#x} is wrong: used all the same",
+                "the checksum of {} at {address:#x} is wrong: used anyway",
                 signature.escape_ascii()
             ),
         }

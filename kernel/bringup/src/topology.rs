@@ -2,10 +2,10 @@
 //! itself by CPUID.
 //!
 //! An APIC ID is made of bit fields: thread within core in the lowest bits, core within die above
-//! them, then die within package, then package. CPUID tells the widths (`shape.rs`), and of each cache
-//! how many of the lowest bits do not matter for who shares it ([`Cache`]). Levels between core and
-//! die (Intel's module and tile, AMD's core complex) are part of the core's number: what they mean to
-//! software is a cache that their cores share, and the caches tell that.
+//! them, then die within package, then package. CPUID tells the widths (`shape.rs`), and of each
+//! cache how many of the lowest bits do not matter for who shares it ([`Cache`]). Levels between
+//! core and die (Intel's module and tile, AMD's core complex) are part of the core's number: what
+//! they mean to software is a cache that their cores share, and the caches tell that.
 //!
 //! | what | from, the first that there is |
 //! |---|---|
@@ -49,9 +49,9 @@ pub struct Place {
     pub package: u32,
     /// Die within the package; 0 where CPUID knows no dies.
     pub die: u32,
-    /// Core within the die. Where CPUID tells more levels (module, tile, complex), or has dies and does
-    /// not tell them, they are part of this number; where dies are no field of the APIC ID (AMD before family
-    /// 17h), it counts through the package.
+    /// Core within the die. Where CPUID tells more levels (module, tile, complex), or has dies and
+    /// does not tell them, they are part of this number; where dies are no field of the APIC ID
+    /// (AMD before family 17h), it counts through the package.
     pub core: u32,
     /// Thread within the core.
     pub thread: u32,

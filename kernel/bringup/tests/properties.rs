@@ -104,8 +104,8 @@ fn a_table_of_64_ki_cpus_is_no_burden() {
     assert_eq!(NmiPins::new(&madt, &map).not_covered(), 0);
 }
 
-/// Of each CPU: the first entry about each pin counts that says what can be; if there is one about either pin,
-/// the other one is masked.
+/// Of each CPU: the first entry about each pin counts that says what can be; if there is one about
+/// either pin, the other one is masked.
 fn check_nmi_pins(entries: &[Entry], madt: &Madt<'_>, bsp: ApicId) {
     let map = CpuMap::from_madt(madt, Disabled::MayCome, bsp).expect("listed");
     let pins = NmiPins::new(madt, &map);

@@ -1,8 +1,9 @@
 //! On which of its two pins each CPU gets the board's NMIs.
 //!
-//! On almost every PC that is LINT1, on all CPUs; but it is for the firmware to say, for each CPU. It sets up
-//! the pins of the BSP alone: INIT masks those of the others. A kernel that leaves it at that has the memory's
-//! errors, a button, or a hypervisor's NMI arrive at one CPU, which may be the one that hangs.
+//! On almost every PC that is LINT1, on all CPUs; but it is for the firmware to say, for each CPU.
+//! It sets up the pins of the BSP alone: INIT masks those of the others. A kernel that leaves it at
+//! that has the memory's errors, a button, or a hypervisor's NMI arrive at one CPU, which may be
+//! the one that hangs.
 
 use bringup::{CpuMap, Lint, LintUse, Madt, NmiPins};
 use spin::Once;
@@ -20,7 +21,9 @@ pub(super) fn init(madt: &Madt<'_>, cpus: &CpuMap) {
     match pins.not_covered() {
         0 => {}
         some => {
-            log!("acpi: of {some} CPUs the MADT does not say where NMIs come in: the BSP's LINT1")
+            log!(
+                "acpi: the MADT has no valid NMI entry for {some} CPUs: NMIs reach the BSP by LINT1"
+            )
         }
     }
 }

@@ -48,7 +48,8 @@ pub fn without<R>(f: impl FnOnce() -> R) -> R {
 pub fn halt_until(mut ready: impl FnMut() -> bool) {
     use x86_64::instructions::interrupts::{disable, enable};
     loop {
-        // Interrupts off: one that comes between the question and `hlt` stays pending, and ends that.
+        // Interrupts off: one that comes between the question and `hlt` stays pending, and ends
+        // that.
         disable();
         if ready() {
             enable();

@@ -1,12 +1,14 @@
-//! How a CPU sleeps without missing what wakes it.
+//! Sleep without a lost wake-up.
 //!
-//! `sti; hlt` is the usual way: STI holds interrupts off for one more instruction, so that one which is pending
-//! comes when HLT waits for it (Intel SDM 2B, STI). But an NMI, or any exception, may come between the two. Its
-//! IRET ends the delay; the pending interrupt is then taken in front of HLT, and HLT waits for a next one that
-//! need not come. (Seen in 7 of 14,556 rounds of an NMI followed by a wake-up.)
+//! The usual sequence is `sti; hlt`: STI delays interrupts by one instruction, so a pending one is
+//! taken when the CPU already waits in HLT (Intel SDM 2B, STI). But an NMI or an exception can hit
+//! between the two. Its IRET ends the delay, the pending interrupt is taken in front of HLT, and
+//! HLT then waits for another one, which may never come. (Seen in 7 of 14,556 rounds of an NMI
+//! followed by a wake-up.)
 //!
-//! So the two are a sequence like those of `rundown`: whatever interrupts it at the HLT goes on behind it. That
-//! an interrupt came is all that its caller waits for.
+//! So the two instructions are a restartable sequence, like those of `rundown`, which restarts at
+//! its end: a handler that has interrupted it at the HLT returns behind it. The caller only waits
+//! for an interrupt, and has had one.
 
 use core::arch::global_asm;
 
@@ -22,14 +24,15 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    /// Lets this CPU take interrupts, and waits for one. It may have been any, NMIs included, so ask what has
-    /// changed. Interrupts are off when it is called, and on when it returns.
+    /// Lets this CPU take interrupts, and waits for one, which may be any, NMIs included: the
+    /// caller checks what it waits for. Interrupts are off when it is called, and on when it
+    /// returns.
     pub(crate) safe fn enable_and_halt();
     static enable_and_halt_hlt: u8;
     static enable_and_halt_end: u8;
 }
 
-/// Where what was interrupted here is to go on, if it was about to sleep.
+/// The address at which interrupted code continues if it was about to sleep.
 pub(super) fn awake_at(interrupted_at: u64) -> Option<u64> {
     let hlt = &raw const enable_and_halt_hlt;
     let end = &raw const enable_and_halt_end;

@@ -58,8 +58,8 @@ impl Iterator for Walk<'_> {
         let kind = rest[0];
         let length = rest.get(1).copied().unwrap_or(0);
         let offset = ENTRIES_AT + self.at;
-        // Type and length themselves take 2 bytes: from an entry that states less, or more than there is,
-        // no way leads to the next one.
+        // Type and length themselves take 2 bytes: where the next entry begins cannot be known if
+        // an entry states less, or more than there is.
         let bytes = rest.get(..usize::from(length)).filter(|_| length >= 2);
         self.at += bytes.map_or(rest.len(), <[u8]>::len);
         let entry = bytes.and_then(Entry::read);

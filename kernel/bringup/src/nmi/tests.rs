@@ -123,16 +123,16 @@ fn the_first_entry_about_a_pin_counts_and_both_pins_may_be_the_nmis() {
 /// As real tables have it.
 #[test]
 fn where_nothing_valid_is_said_the_bsp_gets_nmis_at_lint1() {
-    let nobody = (vec![BSP, AS_FOUND, AS_FOUND], 3);
-    assert_eq!(three_cpus(&[]), nobody);
+    let uncovered = (vec![BSP, AS_FOUND, AS_FOUND], 3);
+    assert_eq!(three_cpus(&[]), uncovered);
     // Pins that do not exist, and flags that are reserved.
     for lint in [2, 6, 115, 237, 0xff] {
         let entries = [nmi(0xff, 0, lint), x2apic_nmi(!0, 0, lint), nmi(0, 5, lint)];
-        assert_eq!(three_cpus(&entries), nobody, "LINT{lint}");
+        assert_eq!(three_cpus(&entries), uncovered, "LINT{lint}");
     }
     for flags in [2, 8, 0xa, 0x10, 0x100, 0x8000] {
         let entries = [nmi(0xff, flags, 1), x2apic_nmi(!0, flags, 1)];
-        assert_eq!(three_cpus(&entries), nobody, "flags {flags:#x}");
+        assert_eq!(three_cpus(&entries), uncovered, "flags {flags:#x}");
     }
     // UIDs 0 to N-1, and entries for 1 to N.
     let entries = [1, 2, 3].map(|uid| nmi(uid, 5, 1));

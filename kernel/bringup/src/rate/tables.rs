@@ -1,9 +1,7 @@
 //! Where the firmware says that the counters are: two ACPI tables.
 //!
 //! Each function takes the bytes of a table, which begin with its header, and ignores what follows the
-//! length that the header states; the checksum is not looked at. Why not the `acpi` crate's own
-//! readers (5.2.0): the HPET's panics if the address is in another space than memory, and the FADT's
-//! reads past the end of a table that is shorter than its revision demands.
+//! length that the header states; the checksum is not looked at.
 
 /// Physical address of the HPET's registers (IA-PC HPET 1.0a, section 3.2.4). `None` if the table is none
 /// that can be read, or the address is not one of memory.

@@ -102,7 +102,8 @@ fn intact_tables_are_found_and_nothing_is_said() {
 
 #[test]
 fn entries_that_lead_nowhere_are_stepped_over() {
-    // NULL, behind the end of memory, into its last bytes, beyond all addresses, in the midst of a table.
+    // NULL, behind the end of memory, into its last bytes, beyond all addresses, in the midst of a
+    // table.
     let nowhere = [0, END, END - 35, 0xffff_ff00, OTHER + 1];
     let flaws = nowhere.map(|address| RootFlaw::NoTable { address });
     let rsdt = nowhere.map(|address| address as u32);
@@ -146,8 +147,18 @@ fn without_a_usable_xsdt_the_rsdt_is_used() {
         memory.put(XSDT + 4, &length.to_le_bytes());
         memory.leads_to_both(&no_xsdt);
     }
+    // One that leads nowhere, one that leads to other tables only.
     let rsdt = [MADT as u32, HPET as u32];
     Memory::new(2, &rsdt, &[0, END]).leads_to_both(&no_xsdt);
+    Memory::new(2, &rsdt, &[HPET, END]).leads_to_both(&no_xsdt);
+}
+
+#[test]
+fn without_a_madt_the_first_root_table_that_leads_anywhere_is_used() {
+    let memory = Memory::new(2, &[OTHER as u32], &[HPET]);
+    let tables = Tables::new(RSDP, |at, length| memory.read(at, length)).expect("usable");
+    assert!(tables.find(b"HPET").is_some() && tables.find(b"SSDT").is_none());
+    assert_eq!(tables.flaws().count(), 0);
 }
 
 #[test]

@@ -177,10 +177,10 @@ fn amd_shift(count: u32, shape: Shape) -> u32 {
     shape.thread_bits + width(count.div_ceil(threads))
 }
 
-/// AMD's leaves 0x8000_0005 (L1 Cache and TLB) and 0x8000_0006 (L2 Cache and TLB and L3 Cache). They do
-/// not say who shares: threads of a core its L1 and L2 caches, and cores of a die its L3 cache, on the
-/// CPUs that have no other leaf (AMD before family 15h, and that family's first APUs, where it is empty), and in
-/// QEMU's models without one.
+/// AMD's leaves 0x8000_0005 (L1 Cache and TLB) and 0x8000_0006 (L2 Cache and TLB and L3 Cache).
+/// They do not say who shares: threads of a core its L1 and L2 caches, and cores of a die its L3
+/// cache, on the CPUs that have no other leaf (AMD before family 15h, and that family's first APUs,
+/// where it is empty), and in QEMU's models without one.
 fn legacy<R: CpuIdReader>(leaves: &Leaves<'_, R>, shape: Shape, id: ApicId) -> Caches {
     let l1 = leaves.get(0x8000_0005, 0);
     let l2_and_l3 = leaves.get(0x8000_0006, 0);

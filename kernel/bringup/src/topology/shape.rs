@@ -5,8 +5,8 @@ use raw_cpuid::{CpuIdReader, CpuIdResult};
 use super::{AMD_EXTENDED, Leaves, Place, cache::shared_by, width};
 use crate::ApicId;
 
-/// How this machine's APIC IDs are put together, as one CPU sees it: the widths are the same on all CPUs, the
-/// rest is the own core's.
+/// How this machine's APIC IDs are put together, as one CPU sees it: the widths are the same on all
+/// CPUs, the rest is the own core's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
     /// Width of the thread field in bits.
@@ -19,8 +19,8 @@ pub(super) struct Shape {
     pub(super) package_shift: u32,
     /// How many threads the core has; 0 if CPUID does not say.
     pub(super) threads: u32,
-    /// Whether these threads are cores of AMD's family 15h that share a compute unit: caches for instructions and
-    /// of level 2 are the unit's, those for data each core's own.
+    /// Whether these threads are cores of AMD's family 15h that share a compute unit: caches for
+    /// instructions and of level 2 are the unit's, those for data each core's own.
     pub(super) is_compute_unit: bool,
     /// The die, where the APIC ID has no field for it.
     pub(super) node: Option<Node>,
@@ -31,8 +31,8 @@ pub(super) struct Shape {
 pub(super) struct Node {
     /// Its number within the package.
     pub(super) number: u32,
-    /// How many CPUs it has. Those of node 0 have the first APIC IDs of the package, and so on: with 6 each, one
-    /// node ends at APIC ID 5, and the next begins at 6.
+    /// How many CPUs it has. Those of node 0 have the first APIC IDs of the package, and so on:
+    /// with 6 each, one node ends at APIC ID 5, and the next begins at 6.
     pub(super) cpus: u32,
 }
 
@@ -160,9 +160,10 @@ fn amd_extended<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
 /// an FPU and the L2 cache. They count as threads of one core.) QEMU has ECX of the former on Intel's
 /// models as well, where it is reserved.
 ///
-/// Before family 17h, several nodes of a package (Opteron 6200 and 6300) are no bits of the APIC ID: their CPUs
-/// are numbered through (BKDG 42301, CPUID Fn8000_001E). Family 10h with two nodes (Opteron 6100) has no such
-/// leaf, only a model-specific register: such a package counts as one die.
+/// Before family 17h, several nodes of a package (Opteron 6200 and 6300) are no bits of the APIC
+/// ID: their CPUs are numbered through (BKDG 42301, CPUID Fn8000_001E). Family 10h with two nodes
+/// (Opteron 6100) has no such leaf, only a model-specific register: such a package counts as one
+/// die.
 fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
     let size = leaves.get(0x8000_0008, 0).ecx;
     let package_shift = match size >> 12 & 0xf {
@@ -186,15 +187,16 @@ fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
     })
 }
 
-/// AMD's leaf 0x8000_001E: how many nodes, which are dies, a package has, and the number of the own one among
-/// those of the machine.
+/// AMD's leaf 0x8000_001E: how many nodes, which are dies, a package has, and the number of the own
+/// one among those of the machine.
 fn nodes<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> (u32, u32) {
     let ecx = leaves.get(0x8000_001e, 0).ecx;
     ((ecx >> 8 & 0b111) + 1, ecx & 0xff)
 }
 
-/// From family 17h on, AMD's nodes are the highest bits below the package's number, on CPUs that have several
-/// (Zen 1) and in QEMU; the manual does not say. Before that, they have no bits: see [`amd`].
+/// From family 17h on, AMD's nodes are the highest bits below the package's number, on CPUs that
+/// have several (Zen 1) and in QEMU; the manual does not say. Before that, they have no bits: see
+/// [`amd`].
 fn with_nodes<R: CpuIdReader>(mut shape: Shape, leaves: &Leaves<'_, R>) -> Shape {
     if leaves.is_amd() && shape.die_shift == shape.package_shift && shape.node.is_none() {
         let (nodes, _) = nodes(leaves);

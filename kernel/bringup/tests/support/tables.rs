@@ -77,8 +77,8 @@ impl Entry {
         })
     }
 
-    /// The pin of which this says what can be, if it does so of the CPU with the UID `own`: its number, and
-    /// what it is for.
+    /// The pin of which this says what can be, if it does so of the CPU with the UID `own`: its
+    /// number, and what it is for.
     pub(crate) fn nmi_pin(&self, own: Option<u32>) -> Option<(usize, LintUse)> {
         let (uid, lint, inti) = match *self {
             Self::Nmi { uid, lint, inti } => ((uid < 0xff).then_some(uid.into()), lint, inti),

@@ -94,15 +94,17 @@ fn halt_ends_with_the_first_yes(_: &'static Machine) {
     });
 }
 
-/// An exception between `sti` and `hlt`, and a wake-up that comes meanwhile. An NMI would do it in one of thousands
-/// of rounds, a breakpoint does it each time. Single steps find the place for it; QEMU takes none after `sti`.
+/// An exception between `sti` and `hlt`, with a wake-up that arrives meanwhile. An NMI would hit
+/// that gap once in thousands of rounds, a breakpoint hits it always. Single steps find its place;
+/// QEMU takes none after `sti`.
 fn no_wake_up_is_lost_in_front_of_hlt(_: &'static Machine) {
     static READY: AtomicBool = AtomicBool::new(false);
     static SLEPT_ON: AtomicBool = AtomicBool::new(false);
     const TRAP: u64 = 1 << 8;
     fn on_debug(frame: &mut Frame, interrupted_at: u64) {
         const STI_HLT: [u8; 2] = [0xfb, 0xf4];
-        // SAFETY: the code that runs on when this handler returns, and the byte before or behind.
+        // SAFETY: the code that continues when this handler returns, and the byte before or behind
+        // it.
         let code = |at: u64| unsafe { (at as *const [u8; 2]).read() };
         if code(interrupted_at) == STI_HLT {
             frame.rflags &= !TRAP;
@@ -119,7 +121,7 @@ fn no_wake_up_is_lost_in_front_of_hlt(_: &'static Machine) {
         control.set_flags(Dr7Flags::LOCAL_BREAKPOINT_0_ENABLE, enable);
         Dr7::write(control);
     }
-    // Only a hang lasts so long: helps it out, and tells.
+    // Ends a sleep that would last for ever; nothing else lasts so long.
     timer::start(Duration::from_secs(5), || {
         SLEPT_ON.store(true, Ordering::Relaxed)
     });

@@ -1,5 +1,5 @@
-//! AMD's CPUs of family 15h, by the layouts of the BKDG (42301, CPUID; models 00h to 0Fh): packages of two nodes,
-//! which are no bits of the APIC ID, and compute units of two cores.
+//! AMD's CPUs of family 15h, by the layouts of the BKDG (42301, CPUID; models 00h to 0Fh): packages
+//! of two nodes, which are no bits of the APIC ID, and compute units of two cores.
 
 extern crate std;
 
@@ -10,8 +10,8 @@ use std::vec::Vec;
 use super::super::{Cache, CacheKind, Topology};
 use super::{AMD, Answer, topology};
 
-/// Leaves of an Opteron with so many cores per node, on a core of this node of the machine's. `size` is the width
-/// of the field for cores.
+/// Leaves of an Opteron with so many cores per node, on a core of this node of the machine's.
+/// `size` is the width of the field for cores.
 fn opteron(cores: u32, node: u32, size: u32) -> Vec<Answer> {
     let l3 = (cores - 1) << 14 | 0x163;
     vec![
@@ -19,7 +19,8 @@ fn opteron(cores: u32, node: u32, size: u32) -> Vec<Answer> {
         (1, 0, [0x0060_0f12, 0, 0, 1 << 28]),
         (0x8000_0000, 0, [0x8000_001e, 0, 0, 0]),
         (0x8000_0008, 0, [0x3030, 0, size << 12 | (2 * cores - 1), 0]),
-        // The L1 cache for data is a core's, those for instructions and of level 2 are a compute unit's.
+        // The L1 cache for data is a core's, those for instructions and of level 2 are a compute
+        // unit's.
         (0x8000_001d, 0, [0x121, 0x00c0_003f, 0x3f, 0]),
         (0x8000_001d, 1, [0x4122, 0x0040_003f, 0x1ff, 0]),
         (0x8000_001d, 2, [0x4143, 0x03c0_003f, 0x7ff, 0]),
@@ -82,7 +83,7 @@ fn die_and_l3_cache_of_opterons_are_the_nodes() {
 }
 
 #[test]
-fn a_node_that_contradicts_the_apic_id_is_no_harm() {
+fn a_node_that_contradicts_the_apic_id_does_no_harm() {
     // APIC ID 1 on the second node.
     let confused = topology(0xd, AMD, &opteron(8, 1, 4), 1);
     assert_eq!(confused.place.die, 1);

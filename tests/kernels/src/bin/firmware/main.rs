@@ -11,6 +11,7 @@ mod careless;
 
 use alloc::vec::Vec;
 use core::arch::asm;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
@@ -41,6 +42,10 @@ fn run(machine: &'static Machine) -> ExitCode {
                 the_hpet_in_place_of_the_8254,
             ),
             (
+                "sources_inside_the_cpu_are_masked",
+                sources_inside_the_cpu_are_masked,
+            ),
+            (
                 "leftovers_in_service_are_ended",
                 leftovers_in_service_are_ended,
             ),
@@ -61,10 +66,30 @@ fn nmis_come_to_every_cpu(_: &'static Machine) {
     smp::run_on_each(&|me| assert_eq!(testing::nmi_pins(), [false, true], "{me}"));
 }
 
+/// On QEMU: APIC errors, performance counters, temperature.
+fn sources_inside_the_cpu_are_masked(_: &'static Machine) {
+    smp::run_on_each(&|me| {
+        assert_eq!(testing::unmasked_own_sources(), 0, "{me}");
+        let all = testing::unmask_own_sources(NOBODYS);
+        assert!(
+            all >= 3 && testing::unmasked_own_sources() == all,
+            "{me}: {all}"
+        );
+    });
+    for cpu in cpu::online() {
+        ipi::call(cpu, &firmware::silence);
+        ipi::call(cpu, &|| assert_eq!(testing::unmasked_own_sources(), 0));
+    }
+}
+
 /// A vector that is nobody's.
 const NOBODYS: u8 = 0x70;
 /// What the local APIC gives that has nothing to say.
 const SPURIOUS: u8 = 0xff;
+
+/// Vectors of exceptions that may come as interrupts, too: some exceptions have an error code,
+/// interrupts none.
+const EXCEPTIONS: Range<u8> = 16..32;
 
 /// Interrupts to wait for, each a millisecond after the one before.
 const SOME: u64 = 20;
@@ -73,7 +98,8 @@ fn strays_are_counted_and_ended(_: &'static Machine) {
     smp::run_on_each(&|me| {
         let strays = unexpected::stray(me);
         // One that comes as an interrupt is in service, whatever its vector.
-        for (sent, vector) in (1..).zip([NOBODYS, NOBODYS, SPURIOUS, SPURIOUS, 0x20, 0x2f]) {
+        let others = [NOBODYS, NOBODYS, SPURIOUS, SPURIOUS, 0x20, 0x2f];
+        for (sent, vector) in (1..).zip(EXCEPTIONS.chain(others)) {
             testing::send(me, vector);
             Halt.until(&mut || unexpected::stray(me) == strays + sent);
             assert!(!testing::is_in_service(vector), "not ended");

@@ -1,9 +1,9 @@
-//! NMIs from outside, which no CPU of the guest has sent: the host has QEMU's monitor inject them all
-//! the while, each to all CPUs at once. Their handler takes and releases protection, on top of threads
-//! that do the same.
+//! NMIs from outside, which no CPU of the guest has sent: the host has QEMU's monitor inject them
+//! all the while, each to all CPUs at once. Their handler takes and releases protection, on top of
+//! threads that do the same.
 //!
-//! The guest `nmi` sends its NMIs itself, which synchronises: the sender is between two instructions
-//! that it has chosen. These come when they come.
+//! The guest `nmi` sends its NMIs itself, which synchronises: the sender is between two
+//! instructions that it has chosen. These come when they come.
 #![no_std]
 #![no_main]
 
@@ -26,14 +26,14 @@ mod tables;
 
 kernel::bootloader_api::entry_point!(start, config = &kernel::BOOTLOADER_CONFIG);
 
-/// As [`kernel::main!`], with the firmware's tables as the host wants them.
+/// As [`kernel::main!`] does it, after damaging the firmware's tables if the host asks for that.
 fn start(boot_info: &'static mut BootInfo) -> ! {
     tables::replace(boot_info);
     kernel::start(env!("CARGO_BIN_NAME"), boot_info, run)
 }
 
 fn run(machine: &'static Machine) -> ExitCode {
-    // Tables that say nothing of a CPU leave it without NMIs, but for the BSP.
+    // A CPU without a valid NMI entry gets no NMIs, unless it is the BSP.
     let listen = LISTEN.call_once(|| PerCpu::new(|| AtomicBool::new(false)));
     smp::run_on_each(&|me| {
         let [lint0, lint1] = kernel::testing::nmi_pins();
@@ -63,7 +63,8 @@ fn listens(cpu: CpuIndex) -> bool {
     listen[cpu].load(Ordering::Relaxed)
 }
 
-/// What the NMI handler does: a reference to a leaked closure, since a handler can only be a `fn()`.
+/// What the NMI handler does: a reference to a leaked closure, since a handler can only be a
+/// `fn()`.
 static WORK: AtomicPtr<&'static (dyn Fn() + Sync)> = AtomicPtr::new(ptr::null_mut());
 
 fn set_work(work: &'static (dyn Fn() + Sync)) {
@@ -174,8 +175,8 @@ fn torn_down_under_nmis<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     assert_eq!(device.rundown.racy_held(), 0);
 }
 
-/// Nothing else than NMIs interrupts these threads. At least one in a hundred of them has come within a
-/// sequence, which then began again; and yet everything was counted once.
+/// Nothing else than NMIs interrupts these threads. At least one in a hundred of them has come
+/// within a sequence, which then began again; and yet everything was counted once.
 fn interrupted_sequences() {
     let object = leaked(test_kernels::per_cpu());
     let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));

@@ -1,7 +1,7 @@
-//! ACPI tables as some firmware has them: damaged, and with other words about NMIs.
+//! ACPI tables as some firmware has them: damaged, and with other NMI entries.
 //!
-//! QEMU cannot be asked for such tables. So they are made here, of QEMU's own, in memory of this image, before
-//! the kernel reads them.
+//! QEMU can only add tables. So the guest builds them from QEMU's own, in its image's memory,
+//! before the kernel reads them.
 
 extern crate alloc;
 
@@ -55,8 +55,8 @@ static MEMORY: Once = Once(UnsafeCell::new(Memory {
     madt: Table { bytes: [0; 4096] },
 }));
 
-/// If QEMU has a file `opt/nmi`: the tables get one flaw of every sort that is survived, and the MADT these
-/// entries about NMIs instead of its own, each a UID and a pin (`1.1 2.1`).
+/// If QEMU has a file `opt/nmi`: gives the tables one flaw of every sort that is tolerated, and the
+/// MADT the file's NMI entries instead of its own, each a UID and a pin (`1.1 2.1`).
 pub(crate) fn replace(boot_info: &mut BootInfo) {
     let mut buffer = [0; 512];
     let Some(entries) = file::read("opt/nmi", &mut buffer) else {
@@ -68,7 +68,8 @@ pub(crate) fn replace(boot_info: &mut BootInfo) {
         .into_option()
         .expect("mapped");
     let at = |address: u64, length: usize| {
-        // SAFETY: all memory is mapped at `offset`; SeaBIOS's tables are whole, and nobody writes to them.
+        // SAFETY: all memory is mapped at `offset`; SeaBIOS's tables are whole, and nobody writes
+        // to them.
         unsafe { slice::from_raw_parts((offset + address) as *const u8, length) }
     };
     let table = |address: u64| at(address, u32_at(at(address, 8), 4) as usize);
@@ -83,7 +84,7 @@ pub(crate) fn replace(boot_info: &mut BootInfo) {
         .wrapping_sub(boot_info.kernel_image_offset);
     let physical = |bytes: *const u8| image.wrapping_add(bytes.addr() as u64);
     let madt_at = physical(ptr::from_ref(&memory.madt).cast());
-    // First what leads behind the end of all that is mapped, last nothing: as VMware has it.
+    // First an address behind all that is mapped, last a NULL, as VMware has it.
     memory.rsdt.begin(&rsdt[..36]);
     memory.rsdt.push(&0xffff_fff0_u32.to_le_bytes());
     for entry in rsdt[36..].chunks_exact(4) {
@@ -98,7 +99,7 @@ pub(crate) fn replace(boot_info: &mut BootInfo) {
     memory.rsdt.push(&[0; 4]);
     let length = memory.rsdt.len();
     spoil(&mut memory.rsdt.bytes[..length], 9);
-    // Of a revision that has an XSDT; but its address is 0.
+    // The revision promises an XSDT, but its address is 0.
     memory.rsdp[..20].copy_from_slice(rsdp);
     memory.rsdp[15] = 2;
     let rsdt_at = physical(ptr::from_ref(&memory.rsdt).cast());
@@ -107,8 +108,8 @@ pub(crate) fn replace(boot_info: &mut BootInfo) {
     boot_info.rsdp_addr = Some(physical(ptr::from_ref(&memory.rsdp).cast())).into();
 }
 
-/// The old one without its entries about NMIs, with these, and with a byte that belongs to none. The vendor's
-/// name is no UTF-8.
+/// The old one without its entries about NMIs, with these, and with a byte that belongs to none.
+/// The vendor's name is no UTF-8.
 fn make_madt(new: &mut Table<4096>, old: &[u8], entries: &str) {
     const NMI: u8 = 4;
     const X2APIC_NMI: u8 = 0xa;
