@@ -5,7 +5,7 @@
 #   sh boot/setup.sh            what building, booting and testing need
 #   sh boot/setup.sh --tests    also that without which some tests are skipped: g++ and clang for
 #                               those of `rundown-c`, g++ for .ci/fuzz, valgrind for
-#                               .ci/callgrind (some 600 MB)
+#                               .ci/callgrind, GRUB for a kernel that is not ours (some 600 MB)
 #
 # What it looks for, and why:
 # - qemu-system-x86_64, which boots the kernel;
@@ -152,6 +152,10 @@ if [ "$for_tests" = yes ]; then
         say "$compiler is missing: the C interface is tested with it."
         missing="${missing:+$missing }$compiler"
     done
+    if ! command -v grub-mkrescue >/dev/null || ! command -v xorriso >/dev/null || [ ! -d /usr/lib/grub/i386-pc ]; then
+        say "GRUB is missing: a kernel that is not ours boots by it."
+        missing="${missing:+$missing }grub-common grub-pc-bin xorriso"
+    fi
     if ! command -v valgrind >/dev/null; then
         say "valgrind is missing: it counts the instructions of the fast paths."
         missing="${missing:+$missing }valgrind"

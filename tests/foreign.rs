@@ -1,5 +1,5 @@
-//! `bringup` and `rundown` in a kernel that is not ours: `tests/foreign/loader_api`, copied out of the repository together with
-//! the crates that it takes, and built there. It has page tables of its own, in use in both halves.
+//! `bringup` and `rundown` in two kernels that are not ours, each copied out of the repository together with the
+//! crates that it takes, and built there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,71 +8,109 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use boot::{Accel, Boot, Outcome};
+use boot::{Accel, Boot, Outcome, Report, toolchain};
 use libtest_mimic::{Arguments, Trial};
+use tempfile::NamedTempFile;
 use tests::model;
 use tests::shape::Shape;
 
-const KERNEL: &str = "tests/foreign/loader_api";
+/// By `boot/pvh`, on page tables of its own, which are in use in both halves.
+const LOADER_API: &str = "tests/foreign/loader_api";
+/// By GRUB, in the lower half.
+const MULTIBOOT2: &str = "tests/foreign/multiboot2";
 
 fn main() -> ExitCode {
+    const SPARSE: &str = "9,sockets=3,cores=3,threads=1";
     let on = |smp: &'static str, memory: u32, ghost: Option<u32>| {
-        let ghost_name = ghost.map_or_else(String::new, |id| format!("_ghost_{id}"));
-        let cpus = smp.split(',').next().unwrap_or(smp);
-        let name = format!("foreign::smp_{cpus}_{memory}_mib{ghost_name}");
-        Trial::test(name, move || Ok(run(smp, memory, ghost)?))
+        let name = format!("foreign::smp_{}_{memory}_mib{}", cpus(smp), named(ghost));
+        Trial::test(name, move || {
+            let report = boot(elf()?, smp, memory, ghost)?;
+            Ok(check(&report, smp, ghost).and_then(|()| root_is_high(&report, memory > 4096))?)
+        })
     };
+    let by_grub = |smp: &'static str, ghost: Option<u32>| {
+        let name = format!("foreign::grub_smp_{}{}", cpus(smp), named(ghost));
+        let trial = Trial::test(name, move || {
+            let iso = disk(ghost)?;
+            let report = boot(iso.path(), smp, 512, None)?;
+            Ok(check(&report, smp, ghost)?)
+        });
+        trial.with_ignored_flag(!grub_is_there())
+    };
+    if !grub_is_there() {
+        eprintln!("foreign::grub_* skipped: there is no grub-mkrescue (sh boot/setup.sh --tests)");
+    }
     let trials = vec![
         on("2", 256, None),
-        on("9,sockets=3,cores=3,threads=1", 256, None),
+        on(SPARSE, 256, None),
         // The page tables' root lies above 4 GiB.
-        on("9,sockets=3,cores=3,threads=1", 6144, None),
-        on("9,sockets=3,cores=3,threads=1", 256, Some(3)),
+        on(SPARSE, 6144, None),
+        on(SPARSE, 256, Some(3)),
         on("64", 256, None),
         on("255", 512, None),
+        by_grub("2", None),
+        by_grub(SPARSE, None),
+        by_grub(SPARSE, Some(3)),
+        by_grub("64", None),
+        by_grub("255", None),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn run(smp: &str, memory: u32, ghost: Option<u32>) -> Result<()> {
-    let elf = elf()?;
-    let boot = Boot::new(elf).smp(smp).memory_mib(memory).accel(Accel::Tcg);
-    let boot = boot.deadline(Duration::from_secs(120));
-    let boot = match ghost {
+fn cpus(smp: &str) -> &str {
+    smp.split(',').next().unwrap_or(smp)
+}
+
+fn named(ghost: Option<u32>) -> String {
+    ghost.map_or_else(String::new, |id| format!("_ghost_{id}"))
+}
+
+fn boot(image: &Path, smp: &str, memory: u32, ghost: Option<u32>) -> Result<Report> {
+    let boot = Boot::new(image).smp(smp).memory_mib(memory);
+    let boot = boot.accel(Accel::Tcg).deadline(Duration::from_secs(120));
+    match ghost {
         Some(id) => boot.ramdisk(id.to_string()),
         None => boot.no_ramdisk(),
-    };
-    let report = boot.run()?;
+    }
+    .run()
+}
+
+fn root_is_high(report: &Report, is_high: bool) -> Result<()> {
+    let root = after(report, "root: 0x").pop().context("no root")?;
+    let root = u64::from_str_radix(root.trim(), 16)?;
+    ensure!((root > u64::from(u32::MAX)) == is_high, "{root:#x}");
+    Ok(())
+}
+
+/// What lines say that start so.
+fn after(report: &Report, start: &str) -> Vec<String> {
+    let lines = report.lines.iter();
+    let ends = lines.filter_map(|line| line.strip_prefix(start));
+    ends.map(String::from).collect()
+}
+
+/// All CPUs came, by the IDs that the machine gives them, in their order; each used the object; none is unaccounted for.
+fn check(report: &Report, smp: &str, ghost: Option<u32>) -> Result<()> {
     let shape = Shape {
         ghost,
         ..Shape::of(smp)
     };
-    check(&report, &shape, memory, ghost)
+    // It does not speak this project's words, so there is nothing but its exit code.
+    compare(report, &shape, ghost)
         .with_context(|| format!("{}\n{}", report.lines.join("\n"), report.command))
 }
 
-/// All CPUs came, by the IDs that the machine gives them, in their order; each used the object; none is unaccounted for.
-fn check(report: &boot::Report, shape: &Shape, memory: u32, ghost: Option<u32>) -> Result<()> {
-    // It does not speak this project's words, so there is nothing but its exit code.
+fn compare(report: &Report, shape: &Shape, ghost: Option<u32>) -> Result<()> {
     ensure!(report.outcome == Outcome::SilentExit, "{}", report.outcome);
-    let after = |start: &str| {
-        let lines = report.lines.iter();
-        lines
-            .filter_map(|line| line.strip_prefix(start).map(String::from))
-            .collect::<Vec<_>>()
-    };
-    let root = after("root: 0x").pop().context("no root")?;
-    let root = u64::from_str_radix(root.trim(), 16)?;
-    ensure!((root > u64::from(u32::MAX)) == (memory > 4096), "{root:#x}");
     let expected: Vec<String> = model::MAX
         .table(shape)
         .iter()
         .skip(1)
         .map(|cpu| format!("{}: APIC {}", cpu.index, cpu.apic_id))
         .collect();
-    ensure!(after("cpu ") == expected, "not {expected:?}");
+    ensure!(after(report, "cpu ") == expected, "not {expected:?}");
     let missing: Vec<String> = ghost.iter().map(|id| format!("APIC {id}")).collect();
-    ensure!(after("missing: ") == missing, "not {missing:?}");
+    ensure!(after(report, "missing: ") == missing, "not {missing:?}");
     let torn_down = format!("{} CPUs; torn down under {}", shape.cpus, shape.cpus - 1);
     ensure!(report.lines.contains(&torn_down), "not {torn_down}");
     Ok(())
@@ -86,13 +124,49 @@ fn elf() -> Result<&'static Path> {
 }
 
 fn build() -> Result<PathBuf> {
+    build_away(LOADER_API, &["boot/pvh"])
+}
+
+/// Builds a kernel where nothing of this repository is but it, the crates that it takes, and `more`.
+fn build_away(kernel: &str, more: &[&str]) -> Result<PathBuf> {
     let away = tempfile::tempdir()?;
-    for folder in [KERNEL, "kernel/bringup", "kernel/rundown", "boot/pvh"] {
+    for folder in [kernel, "kernel/bringup", "kernel/rundown"]
+        .iter()
+        .chain(more)
+    {
         copy(folder, &away.path().join(folder))?;
     }
     // What does not change from one copy to the next is not built again.
     let target = boot::workspace::guest_target_dir().join("foreign");
-    boot::guest::build_foreign(&away.path().join(KERNEL), &target)
+    boot::guest::build_foreign(&away.path().join(kernel), &target)
+}
+
+fn grub_is_there() -> bool {
+    toolchain::on_path("grub-mkrescue").is_some()
+}
+
+/// A disk by which GRUB starts the kernel, with the ghost's APIC ID on its command line.
+fn disk(ghost: Option<u32>) -> Result<NamedTempFile> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = || build_away(MULTIBOOT2, &[]).map_err(|error| format!("{error:#}"));
+    let elf = BUILT.get_or_init(built).as_ref();
+    let elf = elf.map_err(|error| anyhow!("{error}"))?;
+    let files = tempfile::tempdir()?;
+    let menu = files.path().join("boot/grub");
+    fs::create_dir_all(&menu)?;
+    fs::copy(elf, files.path().join("boot/kernel"))?;
+    let ghost = ghost.map_or_else(String::new, |id| id.to_string());
+    let entry = format!("menuentry kernel {{ multiboot2 /boot/kernel {ghost} }}");
+    fs::write(menu.join("grub.cfg"), format!("set timeout=0\n{entry}\n"))?;
+    let iso = tempfile::Builder::new().suffix(".iso").tempfile()?;
+    let mut grub = Command::new("grub-mkrescue");
+    let made = grub.arg("-o").args([iso.path(), files.path()]).output()?;
+    ensure!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    Ok(iso)
 }
 
 /// Copies the tracked files of a folder.

@@ -115,7 +115,8 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     }
     add("-smp", &setup.smp.as_str());
     add("-m", &format!("{}M", setup.memory_mib));
-    add("-kernel", &setup.elf);
+    let is_disk = setup.elf.extension().is_some_and(|it| it == "iso");
+    add(if is_disk { "-cdrom" } else { "-kernel" }, &setup.elf);
     if let Some(ramdisk) = setup.ramdisk {
         add("-initrd", &ramdisk);
     }

@@ -48,7 +48,8 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format.
+    /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format. A file whose name
+    /// ends in `.iso` is a disk that boots by a loader of its own.
     pub fn new(elf: impl Into<PathBuf>) -> Self {
         let boot = Self {
             elf: elf.into(),

@@ -260,7 +260,8 @@ fn output_of(program: &Path, arguments: &[&str]) -> Option<String> {
 }
 
 /// The first file of that name on the search path.
-pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+#[must_use]
+pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
         .map(|dir| dir.join(name))

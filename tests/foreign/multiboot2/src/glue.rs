@@ -1,0 +1,46 @@
+//! What `bringup` needs of this kernel.
+
+use bringup::*;
+
+use crate::{enter, memory, nanos};
+
+struct Foreign;
+
+// SAFETY: the functions called here do as the trait demands; all of the first 4 GiB is mapped to itself.
+unsafe impl Kernel for Foreign {
+    fn nanos(&self) -> u64 {
+        nanos()
+    }
+    fn low_pages(&self) -> Option<u64> {
+        memory::take_low(LOW_PAGES as u64 * 4096)
+    }
+    fn virt(&self, physical: u64) -> *mut u8 {
+        physical as *mut u8
+    }
+    fn stack(&self, cpu: CpuIndex) -> Option<*mut u8> {
+        memory::stack(cpu.get())
+    }
+    fn enter(&'static self, arrival: Arrival) -> ! {
+        enter(arrival)
+    }
+}
+
+static CPUS: Starter<Foreign, 256> = Starter::new(Foreign);
+
+/// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a `ghost`.
+pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
+    // SAFETY: all of the first 4 GiB is mapped, and the firmware's tables do not change.
+    let read = |at, len| (at < 1 << 32).then(|| unsafe { core::slice::from_raw_parts(at as *const u8, len) });
+    let tables = Tables::new(rsdp, read).expect("ACPI tables");
+    // SAFETY: ring 0, on a PC.
+    let apic = unsafe { LocalApic::find(|physical| physical as *mut u8) };
+    let madt = Madt::parse(tables.find(b"APIC").expect("a MADT")).expect("an intact MADT");
+    let listed = madt.cpus().filter(|cpu| cpu.state == CpuState::Enabled).map(|cpu| cpu.apic_id);
+    let map = CpuMap::new(listed.chain(ghost.map(ApicId::new)), [], apic.id()).expect("a MADT of this machine");
+    CPUS.prepare(apic, &map).expect("low memory");
+    CPUS.start(|cpu| cpu.is_enabled, &Plan::default(), &mut Steps::default()).expect("prepared");
+    for cpu in CPUS.progress().filter(|cpu| cpu.state != SlotState::Online) {
+        println!("missing: {}", cpu.apic_id);
+    }
+    (apic, CPUS.progress().filter(|cpu| cpu.state == SlotState::Online).count())
+}
