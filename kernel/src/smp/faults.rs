@@ -8,7 +8,7 @@ use bringup::{Arrival, InjectedFault};
 use protocol::options::{Fault, FaultKind};
 use spin::Once;
 
-use super::STARTER;
+use super::starter::STARTER;
 use crate::{
     clock,
     cpu::{self, ApicId, CpuIndex},

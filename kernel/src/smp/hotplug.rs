@@ -12,7 +12,11 @@ use core::{
 
 use bringup::{Refused, SlotState, Steps};
 
-use super::{STARTER, report, run, work};
+use super::{
+    report,
+    starter::{STARTER, run},
+    work,
+};
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex},

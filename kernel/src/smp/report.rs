@@ -11,7 +11,7 @@ use protocol::{
 };
 use spin::Mutex;
 
-use super::{OWN, STARTER};
+use super::starter::{OWN, STARTER};
 use crate::{
     clock,
     cpu::{self, ApicId, CpuIndex, topology},
