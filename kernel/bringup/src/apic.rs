@@ -12,7 +12,7 @@ use core::{
 };
 
 use crate::{
-    ApicId,
+    id::ApicId,
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
 };
 

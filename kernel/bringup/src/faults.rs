@@ -12,7 +12,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::{Kernel, Starter, entry::SHARED, trampoline};
+use crate::{entry::SHARED, kernel::Kernel, start::Starter, trampoline};
 
 /// Where CPUs fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

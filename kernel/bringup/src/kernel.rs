@@ -2,7 +2,11 @@
 
 use core::fmt;
 
-use crate::{ApicId, Arrival, CpuIndex, Fault};
+use crate::{
+    arrival::Arrival,
+    id::{ApicId, CpuIndex},
+    record::Fault,
+};
 
 /// The kernel whose CPUs are started.
 ///

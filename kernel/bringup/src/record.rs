@@ -9,7 +9,7 @@ use core::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-use crate::ApicId;
+use crate::id::ApicId;
 
 /// Where on its way a CPU was when it faulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,9 @@ pub(crate) const UNLISTED: u32 = 5;
 pub(crate) const LATE: u32 = 6;
 /// A vector that is none: a panic.
 pub(crate) const NO_VECTOR: u32 = 0xff;
+
+/// Fault records that the low pages hold.
+pub(crate) const RECORDS: usize = 479;
 
 /// One record. The order in which assembly writes it: `apic_id`, `address`, `what`.
 #[derive(Debug)]

@@ -14,9 +14,10 @@
 use core::{arch::global_asm, mem::offset_of, ptr, sync::atomic::Ordering};
 
 use crate::{
-    Kernel,
+    descriptors::{CODE_32_SELECTOR, CODE_64_SELECTOR, DATA_SELECTOR, GDT, gate},
     entry::{self, SHARED},
-    record::{self, Record, Records},
+    kernel::Kernel,
+    record::{self, RECORDS, Record, Records},
     registers::{self, CR0_PG, CR4_LA57, CR4_PAE, EFER, EFER_LMA, EFER_NXE},
     tables::{self, Identity, MAX_LEVELS},
 };
@@ -111,28 +112,6 @@ pub(crate) fn fields_of(page: *mut u8) -> *mut Fields {
 pub(crate) const FIELDS: usize = 0xa00;
 /// Distance of the stubs for exceptions, in bytes.
 const STUB_SIZE: usize = 16;
-/// Fault records that the data pages hold.
-pub(crate) const RECORDS: usize = 479;
-
-/// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5). Their accessed bits are set
-/// already: the CPU would set them on first use, and fault, since the page is read-only.
-pub(crate) const GDT: [u64; 4] = [
-    0,
-    0x00af_9b00_0000_ffff,
-    0x00cf_9300_0000_ffff,
-    0x00cf_9b00_0000_ffff,
-];
-pub(crate) const CODE_64_SELECTOR: u16 = 1 << 3;
-const DATA_SELECTOR: u16 = 2 << 3;
-const CODE_32_SELECTOR: u16 = 3 << 3;
-
-/// An interrupt gate of 32 bits, and the lower half of one of 64 bits: present, type 0xe, ring 0 (Intel SDM 3A,
-/// figures 6-2 and 6-8).
-pub(crate) const fn gate(selector: u16, stub: u32) -> u64 {
-    let stub = stub as u64;
-    stub & 0xffff | (selector as u64) << 16 | 0x8e00 << 32 | (stub >> 16) << 48
-}
-
 /// Where a symbol of the trampoline is from its start.
 fn offset(symbol: *const u8) -> usize {
     symbol as usize - &raw const trampoline_start as usize
