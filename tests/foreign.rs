@@ -1,5 +1,6 @@
-//! `bringup` and `rundown` in a kernel that is not ours: `tests/foreign/loader_api`, copied out of the repository together with
-//! the crates that it takes, and built there. It has page tables of its own, in use in both halves.
+//! `bringup` and `rundown` in a kernel that is not ours: `tests/foreign/loader_api`, copied out of
+//! the repository together with the crates that it takes, and built there. It has page tables of
+//! its own, in use in both halves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,8 @@ fn run(smp: &str, memory: u32, ghost: Option<u32>) -> Result<()> {
         .with_context(|| format!("{}\n{}", report.lines.join("\n"), report.command))
 }
 
-/// All CPUs came, by the IDs that the machine gives them, in their order; each used the object; none is unaccounted for.
+/// All CPUs came, by the IDs that the machine gives them, in their order; each used the object;
+/// none is unaccounted for.
 fn check(report: &boot::Report, shape: &Shape, memory: u32, ghost: Option<u32>) -> Result<()> {
     // It does not speak this project's words, so there is nothing but its exit code.
     ensure!(report.outcome == Outcome::SilentExit, "{}", report.outcome);

@@ -7,7 +7,8 @@ use crate::{
     slot::{Slot, SlotState},
 };
 
-/// A CPU that has arrived in the kernel, on its own stack, interrupts off. See [`Kernel::enter`](crate::Kernel::enter).
+/// A CPU that has arrived in the kernel, on its own stack, interrupts off. See
+/// [`Kernel::enter`](crate::Kernel::enter).
 #[derive(Debug)]
 pub struct Arrival {
     pub(crate) slot: &'static Slot,
@@ -44,7 +45,8 @@ impl Arrival {
         self.slot.stamp(3 + place);
     }
 
-    /// Marks the CPU as ready for work. Parks it if it has been given up meanwhile: then it does not return.
+    /// Marks the CPU as ready for work. Parks it if it has been given up meanwhile: then it does
+    /// not return.
     pub fn online(self) {
         self.slot.stamp(5);
         if !self.slot.transition(SlotState::Arrived, SlotState::Online) {

@@ -12,8 +12,8 @@ pub(crate) const CODE_64_SELECTOR: u16 = 1 << 3;
 pub(crate) const DATA_SELECTOR: u16 = 2 << 3;
 pub(crate) const CODE_32_SELECTOR: u16 = 3 << 3;
 
-/// An interrupt gate of 32 bits, and the lower half of one of 64 bits: present, type 0xe, ring 0 (Intel SDM 3A,
-/// figures 6-2 and 6-8).
+/// An interrupt gate of 32 bits, and the lower half of one of 64 bits: present, type 0xe, ring 0
+/// (Intel SDM 3A, figures 6-2 and 6-8).
 pub(crate) const fn gate(selector: u16, stub: u32) -> u64 {
     let stub = stub as u64;
     stub & 0xffff | (selector as u64) << 16 | 0x8e00 << 32 | (stub >> 16) << 48

@@ -18,8 +18,8 @@ use crate::{
     slot::{Slot, SlotState},
 };
 
-/// What all CPUs that start read. One for the machine, as its low pages; whichever [`Starter`](crate::Starter) is prepared
-/// first has it for good.
+/// What all CPUs that start read. One for the machine, as its low pages; whichever
+/// [`Starter`](crate::Starter) is prepared first has it for good.
 pub(crate) static SHARED: Shared = Shared {
     cr3: AtomicU64::new(0),
     cr4: AtomicU64::new(0),
@@ -68,8 +68,8 @@ const SCRATCH_SIZE: usize = 512;
 const STUB_SIZE: usize = 16;
 
 impl Shared {
-    /// Makes `starter` the one that all CPUs come to: each claims one of its `slots`, and calls `main` with it and its
-    /// index. `false`: there is one.
+    /// Makes `starter` the one that all CPUs come to: each claims one of its `slots`, and calls
+    /// `main` with it and its index. `false`: there is one.
     pub(crate) fn claim(
         &'static self,
         starter: *mut (),
@@ -108,8 +108,8 @@ impl Shared {
 
     /// The records; `None` before the low pages are set up.
     pub(crate) fn records(&self) -> Option<&'static Records<RECORDS>> {
-        // SAFETY: null, or the records in the low pages, which are the crate's for good and written to
-        // atomically.
+        // SAFETY: null, or the records in the low pages, which are the crate's for good and written
+        // to atomically.
         unsafe { self.records.load(Ordering::Acquire).as_ref() }
     }
 
@@ -123,8 +123,8 @@ impl Shared {
     }
 }
 
-/// What LGDT and LIDT want, from `POINTER_OFFSET` on: the limit, which is the upper 16 bits of the first
-/// word, then the base.
+/// What LGDT and LIDT want, from `POINTER_OFFSET` on: the limit, which is the upper 16 bits of the
+/// first word, then the base.
 #[repr(C, align(16))]
 struct Pointer([AtomicU64; 2]);
 

@@ -11,8 +11,8 @@ use crate::{
 /// How CPUs are started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// By interrupts to all others at once, as long as none is online. CPUs that the firmware does not list start as
-    /// well, then, and park. Else to one after the other.
+    /// By interrupts to all others at once, as long as none is online. CPUs that the firmware does
+    /// not list start as well, then, and park. Else to one after the other.
     pub broadcast: bool,
     /// Between INIT and SIPI. 10 ms by the book (Intel SDM 3A, 9.4.4.1).
     pub init_ns: u64,
@@ -30,7 +30,8 @@ impl Default for Plan {
     }
 }
 
-/// When a start, or several in a row, was how far: `begin` by [`Kernel::nanos`](crate::Kernel::nanos), the others from then on.
+/// When a start, or several in a row, was how far: `begin` by
+/// [`Kernel::nanos`](crate::Kernel::nanos), the others from then on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// Just after the first INIT; 0 if none was sent.
@@ -60,15 +61,17 @@ pub struct Progress {
     pub state: SlotState,
     /// How many times it was started, when last asked to.
     pub attempts: u32,
-    /// Ticks of its time-stamp counter at: its first instruction; in the kernel's address space; its first line of
-    /// Rust; [two places of the kernel's](crate::Arrival::stamp); online. 0: not yet.
+    /// Ticks of its time-stamp counter at: its first instruction; in the kernel's address space;
+    /// its first line of Rust; [two places of the kernel's](crate::Arrival::stamp); online. 0: not
+    /// yet.
     pub stamps: [u64; STAMPS],
 }
 
 /// Why no CPU is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// [`Kernel::low_pages`](crate::Kernel::low_pages) has none, or what it names does not lie below 1 MiB or is not a page's address.
+    /// [`Kernel::low_pages`](crate::Kernel::low_pages) has none, or what it names does not lie
+    /// below 1 MiB or is not a page's address.
     NoLowPages,
     /// This [`Starter`](crate::Starter) has been prepared before, or another one has.
     AlreadyPrepared,

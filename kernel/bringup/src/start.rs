@@ -1,9 +1,10 @@
 //! Starting CPUs: all at once.
 //!
-//! INIT; while the pause after it passes, a stack for every CPU; SIPI; after 200 us a second one to those
-//! that have not been heard of (Intel SDM 3A, 9.4.4.1). They make their way in parallel; nothing is locked. A CPU
-//! that times out or faults is withdrawn and started once more, with all others that did, and is then given up: its
-//! boot slot stays withdrawn, so that a CPU that wakes up later parks itself.
+//! INIT; while the pause after it passes, a stack for every CPU; SIPI; after 200 us a second one to
+//! those that have not been heard of (Intel SDM 3A, 9.4.4.1). They make their way in parallel;
+//! nothing is locked. A CPU that times out or faults is withdrawn and started once more, with all
+//! others that did, and is then given up: its boot slot stays withdrawn, so that a CPU that wakes
+//! up later parks itself.
 
 use core::{
     ptr,
@@ -29,14 +30,16 @@ const BETWEEN_SIPIS_NS: u64 = 200_000;
 /// How many times a CPU is started before it is given up.
 const ATTEMPTS: u32 = 2;
 
-/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one for a machine.
+/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one for a
+/// machine.
 #[derive(Debug)]
 pub struct Starter<K, const N: usize> {
     pub(crate) kernel: K,
     pub(crate) slots: [Slot; N],
     /// APIC IDs by index.
     ids: [AtomicU32; N],
-    /// How many there are, and how many of them the firmware lists as enabled. 0 until [`prepare`](Self::prepare).
+    /// How many there are, and how many of them the firmware lists as enabled. 0 until
+    /// [`prepare`](Self::prepare).
     listed: AtomicUsize,
     enabled: AtomicUsize,
     /// Where the low pages are.
@@ -61,8 +64,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
-    /// Learns which CPUs there are, and takes the low pages. Once, on the BSP. Of more than `N` CPUs the first `N`
-    /// are used; others that a broadcast reaches count as unlisted.
+    /// Learns which CPUs there are, and takes the low pages. Once, on the BSP. Of more than `N`
+    /// CPUs the first `N` are used; others that a broadcast reaches count as unlisted.
     ///
     /// # Errors
     /// [`Refused::NoLowPages`], [`Refused::AlreadyPrepared`].
@@ -91,11 +94,12 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         Ok(())
     }
 
-    /// Starts those of the listed CPUs that are `wanted` and not online, and returns when each of them is online
-    /// or given up. On a CPU that is online, as a rule the BSP; interrupts may be on or off.
+    /// Starts those of the listed CPUs that are `wanted` and not online, and returns when each of
+    /// them is online or given up. On a CPU that is online, as a rule the BSP; interrupts may be on
+    /// or off.
     ///
-    /// Online means that the CPU has said so: it is for the kernel to make use of it. It never comes online by
-    /// itself after this has returned. When it was how far is added to `steps`.
+    /// Online means that the CPU has said so: it is for the kernel to make use of it. It never
+    /// comes online by itself after this has returned. When it was how far is added to `steps`.
     ///
     /// # Errors
     /// [`Refused::NotPrepared`], [`Refused::Busy`].
@@ -204,10 +208,10 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         steps.all_ns = self.kernel.nanos() - steps.begin;
     }
 
-    /// Waits until each is online, has faulted, or none has come online for too long. The timeout begins with the
-    /// SIPI, and again whenever a CPU comes online: as long as CPUs keep coming, a slow machine is only slow.
-    /// Hardware takes well under a millisecond for each; 255 vCPUs on two busy host CPUs were seen to
-    /// pause for 0.2 s.
+    /// Waits until each is online, has faulted, or none has come online for too long. The timeout
+    /// begins with the SIPI, and again whenever a CPU comes online: as long as CPUs keep coming, a
+    /// slow machine is only slow. Hardware takes well under a millisecond for each; 255 vCPUs on
+    /// two busy host CPUs were seen to pause for 0.2 s.
     fn wait(&'static self, timeout_ns: u64) {
         let mut online = 0;
         let mut deadline = self.kernel.nanos() + timeout_ns;
@@ -232,8 +236,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
-    /// Reads the fault records that CPUs have written, and reports each. [`start`](Self::start) does so all the
-    /// while; later calls find CPUs that have woken up late. On the BSP.
+    /// Reads the fault records that CPUs have written, and reports each. [`start`](Self::start)
+    /// does so all the while; later calls find CPUs that have woken up late. On the BSP.
     pub fn poll(&'static self) {
         let Some(records) = SHARED.records() else {
             return;
@@ -248,12 +252,14 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                     slot.inspect(|slot| slot.withdraw());
                     Event::Faulted(fault)
                 }
-                // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and hardware does):
-                // it came before its slot was free. The SIPI of this attempt is in vain.
+                // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and
+                // hardware does): it came before its slot was free. The SIPI of this attempt is in
+                // vain.
                 Reason::Late if slot.is_some_and(Slot::was_too_early) => continue,
                 // It is being started anew.
                 Reason::Late if slot.is_some_and(Slot::is_wanted) => continue,
-                // A broadcast reaches others, too, such as CPUs that are listed, but not as enabled.
+                // A broadcast reaches others, too, such as CPUs that are listed, but not as
+                // enabled.
                 Reason::Unlisted | Reason::Late if !was_called => Event::Unlisted(apic_id),
                 Reason::Unlisted | Reason::Late => Event::Late(apic_id),
             });
@@ -279,7 +285,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         })
     }
 
-    /// How far a CPU has come: any CPU, any context. [`SlotState::Vacant`] for one that there is not.
+    /// How far a CPU has come: any CPU, any context. [`SlotState::Vacant`] for one that there is
+    /// not.
     #[must_use]
     pub fn state(&self, cpu: CpuIndex) -> SlotState {
         self.slots
@@ -287,8 +294,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             .map_or(SlotState::Vacant, Slot::state)
     }
 
-    /// The end of a CPU that has faulted before it was online, as the kernel's handlers have found: on that CPU. It
-    /// is recorded and parks; the start goes on without it.
+    /// The end of a CPU that has faulted before it was online, as the kernel's handlers have found:
+    /// on that CPU. It is recorded and parks; the start goes on without it.
     ///
     /// # Panics
     /// If there is no such CPU.

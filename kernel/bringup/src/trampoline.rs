@@ -6,8 +6,8 @@
 //! | 2 and 3 | a stack and fault records, which CPUs write: `Data` | writable, not executable |
 //! | the rest | the tables by which paging is switched on: [`tables`](crate::tables) | not at all |
 //!
-//! They are the crate's for good: a CPU that was given up may wake up there one day, and so may one that is not
-//! listed at all, and that a broadcast has reached.
+//! They are the crate's for good: a CPU that was given up may wake up there one day, and so may one
+//! that is not listed at all, and that a broadcast has reached.
 //!
 //! `unsafe` in this module: the pages are written through raw pointers.
 
@@ -27,8 +27,8 @@ pub const LOW_PAGES: usize = 1 + DATA_PAGES + MAX_LEVELS;
 const DATA_PAGES: usize = 2;
 const PAGE: u64 = 4096;
 
-/// Writes the pages from the physical address `low` on. Afterwards CPUs can wake up there; again, before CPUs are
-/// started by other page tables or settings than before.
+/// Writes the pages from the physical address `low` on. Afterwards CPUs can wake up there; again,
+/// before CPUs are started by other page tables or settings than before.
 ///
 /// # Safety
 /// Ring 0. The pages are the crate's, and `kernel` does as [`Kernel`] demands.
@@ -96,8 +96,8 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
         },
     };
     let copy = kernel.virt(low.into());
-    // SAFETY: `FIELDS` bytes of code between two labels (`.org` in the assembly), into the first page. A CPU
-    // that is still there finds the same bytes before and after.
+    // SAFETY: `FIELDS` bytes of code between two labels (`.org` in the assembly), into the first
+    // page. A CPU that is still there finds the same bytes before and after.
     unsafe { ptr::copy_nonoverlapping(&raw const trampoline_start, copy, FIELDS) };
     // SAFETY: as above; the fields end within the page (checked below) and are aligned.
     unsafe { fields_of(copy).write(fields) };

@@ -20,15 +20,16 @@ use crate::{
     panic, serial, timer,
 };
 
-// SAFETY: the low pages come from the memory map and are never given back; all of physical memory is mapped
-// where `virt` says; stacks are each CPU's own, mapped in the one set of tables that there is.
+// SAFETY: the low pages come from the memory map and are never given back; all of physical memory
+// is mapped where `virt` says; stacks are each CPU's own, mapped in the one set of tables that
+// there is.
 unsafe impl bringup::Kernel for Kernel {
     fn nanos(&self) -> u64 {
         clock::nanos()
     }
 
-    /// Halts for about a millisecond, whether interrupts are on or off. Where the timer is in use, whose period
-    /// may be a minute, waits for less than that and does not halt.
+    /// Halts for about a millisecond, whether interrupts are on or off. Where the timer is in use,
+    /// whose period may be a minute, waits for less than that and does not halt.
     fn pause(&self) {
         use x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
         faults::on_the_bsp();
@@ -81,8 +82,8 @@ unsafe impl bringup::Kernel for Kernel {
         report::event(event);
     }
 
-    /// Waits for nothing and allocates nothing. (It takes the log's lock if it has something to report: that it has
-    /// faulted, or that its machine-check banks hold an old error.)
+    /// Waits for nothing and allocates nothing. (It takes the log's lock if it has something to
+    /// report: that it has faulted, or that its machine-check banks hold an old error.)
     fn enter(&'static self, arrival: Arrival) -> ! {
         faults::in_the_first_line(&arrival);
         let area = cpu::area(arrival.cpu()).expect("`stack` has made it");
@@ -100,8 +101,8 @@ unsafe impl bringup::Kernel for Kernel {
         arrival.stamp(1);
         let behind = clock::compare(faults::has_slow_clock(&arrival));
         own.behind.store(behind, Ordering::Relaxed);
-        // A CPU that is started again may have been asked before it left, or by one that did not know that yet:
-        // by interrupts that INIT has swept away. What is asked from here on comes.
+        // A CPU that is started again may have been asked before it left, or by one that did not
+        // know that yet: by interrupts that INIT has swept away. What is asked from here on comes.
         area.nmi_asked.store(false, Ordering::Relaxed);
         area.barrier.take_nmi();
         barrier::serve();

@@ -1,5 +1,5 @@
-//! The other CPUs (APs): started all at once by crate [`bringup`], then idle until there is work; taken out and
-//! brought back.
+//! The other CPUs (APs): started all at once by crate [`bringup`], then idle until there is work;
+//! taken out and brought back.
 //!
 //! | | where |
 //! |---|---|

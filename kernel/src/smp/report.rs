@@ -24,9 +24,11 @@ use crate::{
 pub struct BringUp {
     /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
     pub missing: Vec<ApicId>,
-    /// CPUs that faulted, in the order in which it was seen; those that were started again and then came, too.
+    /// CPUs that faulted, in the order in which it was seen; those that were started again and then
+    /// came, too.
     pub faults: Vec<Faulted>,
-    /// CPUs that have parked themselves, as far as they had been seen when the last listed one was online.
+    /// CPUs that have parked themselves, as far as they had been seen when the last listed one was
+    /// online.
     pub parked: Parked,
     /// Microseconds from the first INIT to the last check-in; 0 on a machine with one CPU.
     pub micros: u64,
@@ -59,8 +61,8 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
     },
 });
 
-/// CPUs that have parked themselves since boot. Logs those that have done so since it was last asked. BSP, thread
-/// context.
+/// CPUs that have parked themselves since boot. Logs those that have done so since it was last
+/// asked. BSP, thread context.
 #[must_use]
 pub fn parked() -> Parked {
     STARTER.poll();

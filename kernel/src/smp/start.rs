@@ -15,8 +15,8 @@ use crate::{
     cpu::{self, CpuIndex},
 };
 
-/// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before and
-/// after.
+/// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before
+/// and after.
 pub(crate) fn start(options: &Options) -> BringUp {
     cpu::set_online(cpu::local());
     TIMEOUT_MS.store(options.patience, Ordering::Relaxed);
@@ -37,7 +37,8 @@ pub(crate) fn start(options: &Options) -> BringUp {
     bring_up
 }
 
-/// Starts the enabled CPUs. Those that are to fail on purpose in the trampoline, which all share, come last.
+/// Starts the enabled CPUs. Those that are to fail on purpose in the trampoline, which all share,
+/// come last.
 fn start_as_asked(mode: StartMode, steps: &mut Steps) -> Result<(), Refused> {
     if mode == StartMode::Serial {
         let mut one_by_one = cpu::map().iter_enabled();
@@ -49,9 +50,9 @@ fn start_as_asked(mode: StartMode, steps: &mut Steps) -> Result<(), Refused> {
     run(|cpu| cpu.is_enabled && is_last(cpu), broadcast, steps)
 }
 
-/// Whether this CPU may fail alone: it is on its way, or has been taken out. Not so from the moment on at
-/// which it says that it is ready, when it may be declared online at any time, to that at which it has
-/// answered everything and left.
+/// Whether this CPU may fail alone: it is on its way, or has been taken out. Not so from the moment
+/// on at which it says that it is ready, when it may be declared online at any time, to that at
+/// which it has answered everything and left.
 pub(crate) fn is_starting() -> bool {
     let cpu = cpu::current();
     cpu != CpuIndex::BSP && STARTER.state(cpu) != SlotState::Online
