@@ -82,7 +82,8 @@ impl LocalApic {
 
     /// The way by xAPIC through this page, or, if it is null, by x2APIC.
     ///
-    /// # Safety The APICs of the CPUs that use it are in that mode; their page is mapped there,
+    /// # Safety
+    /// The APICs of the CPUs that use it are in that mode; their page is mapped there,
     /// uncached, for good.
     #[must_use]
     pub const unsafe fn at(page: *mut u8) -> Self {
@@ -131,7 +132,8 @@ impl LocalApic {
     /// An ID that this mode's command register [cannot name](Self::can_address) gets nothing: cut
     /// to 8 bits it would address another CPU, or all.
     ///
-    /// # Safety What the interrupt does to the CPUs that it reaches is sound: INIT takes away
+    /// # Safety
+    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away
     /// whatever they are doing.
     pub unsafe fn send(self, target: Target, ipi: Ipi) {
         const ASSERT: u32 = 1 << 14;

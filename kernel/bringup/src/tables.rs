@@ -44,7 +44,8 @@ enum Source {
 /// `no_execute` whether it uses that bit. CPUs may be using the tables from an earlier time: then
 /// each entry only changes to what the kernel has by now.
 ///
-/// # Safety `virt` leads to memory at these physical addresses: to the frames, which are free, and
+/// # Safety
+/// `virt` leads to memory at these physical addresses: to the frames, which are free, and
 /// to the kernel's tables, which are intact.
 pub(crate) unsafe fn build(
     virt: impl Fn(u64) -> *mut u8,
