@@ -267,7 +267,7 @@ mod tests {
                 &["--clock", "sun"],
                 "cpuid, hypervisor, pit, hpet, pm-timer",
             ),
-            (&["--fault", "fire:2"], "real, protected, long"),
+            (&["--fault", "fire:2"], "real, protected, write"),
             (&["--patience", "0"], "1..=600000"),
             (&["--machine", "mac"], "q35, pc, microvm"),
             (&["--memory", "1.5G"], "512M"),

@@ -1,8 +1,8 @@
 //! The local APIC: what the ID of this CPU is, and interrupts to others.
 //!
-//! There are two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, with IDs of 8
-//! bits; and x2APIC, model-specific registers, with IDs of 32 bits. Register numbers here are offsets into
-//! the xAPIC page; the x2APIC number is 0x800 + offset / 16.
+//! There are two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, with
+//! IDs of 8 bits; and x2APIC, model-specific registers, with IDs of 32 bits. Register numbers here
+//! are offsets into the xAPIC page; the x2APIC number is 0x800 + offset / 16.
 //!
 //! `unsafe` in this module: the registers.
 
@@ -12,12 +12,12 @@ use core::{
 };
 
 use crate::{
-    ApicId,
+    id::ApicId,
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
 };
 
-/// What the local APIC does with an interrupt that it sends: bits of its command register (Intel SDM
-/// 3A, figure 11-12).
+/// What the local APIC does with an interrupt that it sends: bits of its command register (Intel
+/// SDM 3A, figure 11-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ipi {
     /// An ordinary interrupt.
@@ -62,8 +62,9 @@ unsafe impl Send for LocalApic {}
 unsafe impl Sync for LocalApic {}
 
 impl LocalApic {
-    /// The way by which this CPU's APIC is reached now. If that is xAPIC, `map` maps its page, given by
-    /// physical address, uncached, for good, at the same address on all CPUs. Switches the APIC on.
+    /// The way by which this CPU's APIC is reached now. If that is xAPIC, `map` maps its page,
+    /// given by physical address, uncached, for good, at the same address on all CPUs. Switches the
+    /// APIC on.
     ///
     /// # Safety
     /// Ring 0, on a CPU with a local APIC (CPUID leaf 1, EDX bit 9); and `map` does as described.
@@ -82,7 +83,8 @@ impl LocalApic {
     /// The way by xAPIC through this page, or, if it is null, by x2APIC.
     ///
     /// # Safety
-    /// The APICs of the CPUs that use it are in that mode; their page is mapped there, uncached, for good.
+    /// The APICs of the CPUs that use it are in that mode; their page is mapped there,
+    /// uncached, for good.
     #[must_use]
     pub const unsafe fn at(page: *mut u8) -> Self {
         Self::from_page(page.cast())
@@ -124,13 +126,15 @@ impl LocalApic {
     /// Sends an interrupt. Any CPU, any context, NMI included.
     ///
     /// In x2APIC mode a write to the command register does not wait for earlier stores, so they are
-    /// made visible first (Intel SDM 3A, 11.12.3): the CPU that takes the interrupt sees what its sender wrote.
+    /// made visible first (Intel SDM 3A, 11.12.3): the CPU that takes the interrupt sees what its
+    /// sender wrote.
     ///
-    /// An ID that this mode's command register [cannot name](Self::can_address) gets nothing: cut to 8 bits it
-    /// would address another CPU, or all.
+    /// An ID that this mode's command register [cannot name](Self::can_address) gets nothing: cut
+    /// to 8 bits it would address another CPU, or all.
     ///
     /// # Safety
-    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away whatever they are doing.
+    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away
+    /// whatever they are doing.
     pub unsafe fn send(self, target: Target, ipi: Ipi) {
         const ASSERT: u32 = 1 << 14;
         const ALL_OTHERS: u32 = 0b11 << 18;
@@ -175,8 +179,8 @@ impl LocalApic {
         unsafe { registers::without_interrupts(send) };
     }
 
-    /// Waits until the xAPIC has passed the command on. Bounded: an APIC that never does must not hang
-    /// a CPU that has interrupts off.
+    /// Waits until the xAPIC has passed the command on. Bounded: an APIC that never does must not
+    /// hang a CPU that has interrupts off.
     fn wait_until_sent(self) {
         const PENDING: u32 = 1 << 12;
         for _ in 0..100_000 {

@@ -1,4 +1,4 @@
-//! From the trampoline to the kernel's own code: what `entry.S` reads, and an AP's first Rust.
+//! From the trampoline to the kernel's own code: what `entry.S` reads.
 //!
 //! `unsafe` in this module: what assembly reads and calls.
 
@@ -10,15 +10,16 @@ use core::{
 };
 
 use crate::{
-    ApicId, CpuIndex, Kernel, LocalApic, Starter,
-    record::{self, Record, Records},
+    apic::LocalApic,
+    descriptors::{CODE_64_SELECTOR, GDT, gate},
+    id::ApicId,
+    record::{self, RECORDS, Record, Records},
     registers,
     slot::{Slot, SlotState},
-    trampoline::{CODE_64_SELECTOR, GDT, RECORDS, gate},
 };
 
-/// What all CPUs that start read. One for the machine, as its low pages; whichever [`Starter`] is prepared
-/// first has it for good.
+/// What all CPUs that start read. One for the machine, as its low pages; whichever
+/// [`Starter`](crate::Starter) is prepared first has it for good.
 pub(crate) static SHARED: Shared = Shared {
     cr3: AtomicU64::new(0),
     cr4: AtomicU64::new(0),
@@ -48,7 +49,7 @@ pub(crate) struct Shared {
     pub(crate) ids: AtomicPtr<u32>,
     pub(crate) ids_len: AtomicU64,
     slots: AtomicPtr<Slot>,
-    /// What `main`, which is [`ap_main`], gets.
+    /// What `main` gets.
     starter: AtomicPtr<()>,
     main: AtomicPtr<()>,
     pub(crate) records: AtomicPtr<Records<RECORDS>>,
@@ -67,26 +68,27 @@ const SCRATCH_SIZE: usize = 512;
 const STUB_SIZE: usize = 16;
 
 impl Shared {
-    /// Makes this starter the one that all CPUs come to. `false`: there is one.
-    pub(crate) fn claim<K: Kernel, const N: usize>(
+    /// Makes `starter` the one that all CPUs come to: each claims one of its `slots`, and calls
+    /// `main` with it and its index. `false`: there is one.
+    pub(crate) fn claim(
         &'static self,
-        starter: &'static Starter<K, N>,
+        starter: *mut (),
+        slots: &'static [Slot],
+        main: *mut (),
     ) -> bool {
-        let this = ptr::from_ref(starter).cast_mut().cast();
         // Relaxed: a CPU sees what is written here by way of its boot slot's state.
         let found = self.starter.compare_exchange(
             ptr::null_mut(),
-            this,
+            starter,
             Ordering::Relaxed,
             Ordering::Relaxed,
         );
         if found.is_err() {
             return false;
         }
-        let main = ap_main::<K, N> as *const () as *mut ();
         self.main.store(main, Ordering::Relaxed);
-        let slots = starter.slots.as_ptr().cast_mut();
-        self.slots.store(slots, Ordering::Relaxed);
+        self.slots
+            .store(slots.as_ptr().cast_mut(), Ordering::Relaxed);
         for (shared, entry) in self.gdt.iter().zip(GDT) {
             shared.store(entry, Ordering::Relaxed);
         }
@@ -106,8 +108,8 @@ impl Shared {
 
     /// The records; `None` before the low pages are set up.
     pub(crate) fn records(&self) -> Option<&'static Records<RECORDS>> {
-        // SAFETY: null, or the records in the low pages, which are the crate's for good and written to
-        // atomically.
+        // SAFETY: null, or the records in the low pages, which are the crate's for good and written
+        // to atomically.
         unsafe { self.records.load(Ordering::Acquire).as_ref() }
     }
 
@@ -121,8 +123,8 @@ impl Shared {
     }
 }
 
-/// What LGDT and LIDT want, from `POINTER_OFFSET` on: the limit, which is the upper 16 bits of the first
-/// word, then the base.
+/// What LGDT and LIDT want, from `POINTER_OFFSET` on: the limit, which is the upper 16 bits of the
+/// first word, then the base.
 #[repr(C, align(16))]
 struct Pointer([AtomicU64; 2]);
 
@@ -138,64 +140,6 @@ impl Pointer {
         limit.store((size_of::<T>() as u64 - 1) << 48, Ordering::Relaxed);
         base.store(ptr::from_ref(table) as u64, Ordering::Relaxed);
     }
-}
-
-/// A CPU that has arrived in the kernel, on its own stack, interrupts off. See [`Kernel::enter`].
-#[derive(Debug)]
-pub struct Arrival {
-    slot: &'static Slot,
-    cpu: CpuIndex,
-    apic_id: ApicId,
-}
-
-impl Arrival {
-    /// This CPU's index.
-    #[must_use]
-    pub fn cpu(&self) -> CpuIndex {
-        self.cpu
-    }
-
-    /// This CPU's APIC ID.
-    #[must_use]
-    pub fn apic_id(&self) -> ApicId {
-        self.apic_id
-    }
-
-    /// Which attempt to start it this is: 1, or 2.
-    #[must_use]
-    pub fn attempt(&self) -> u32 {
-        self.slot.attempts()
-    }
-
-    /// Keeps the moment at which the kernel's own set-up was so far: 0 or 1, stamps 3 and 4 of
-    /// [`Progress::stamps`](crate::Progress::stamps).
-    ///
-    /// # Panics
-    /// If there is no such place.
-    pub fn stamp(&self, place: usize) {
-        assert!(place < 2, "the kernel has two stamps");
-        self.slot.stamp(3 + place);
-    }
-
-    /// Marks the CPU as ready for work. Parks it if it has been given up meanwhile: then it does not return.
-    pub fn online(self) {
-        self.slot.stamp(5);
-        if !self.slot.transition(SlotState::Arrived, SlotState::Online) {
-            SHARED.record_and_park(self.apic_id, record::LATE << 8, 0);
-        }
-    }
-}
-
-/// An AP's first Rust, on the stack of its boot slot, which it has claimed.
-extern "C" fn ap_main<K: Kernel, const N: usize>(
-    starter: &'static Starter<K, N>,
-    index: usize,
-) -> ! {
-    let slot = &starter.slots[index];
-    slot.stamp(2);
-    let cpu = CpuIndex::new(index as u32);
-    let apic_id = starter.apic_id(cpu);
-    starter.kernel.enter(Arrival { slot, cpu, apic_id })
 }
 
 global_asm!(

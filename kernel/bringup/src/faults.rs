@@ -1,8 +1,9 @@
-//! Faults on purpose: what comes of it when CPUs fail on their way through the crate. Feature `faults`, for tests.
+//! Faults on purpose: what comes of it when CPUs fail on their way through the crate. Feature
+//! `faults`, for tests.
 //!
-//! A kernel injects them in [`Kernel::stopped`], when everything is ready for the SIPI. They last until the next
-//! [`Starter::start`], and all CPUs that this one starts have them: a test that wants one CPU to fail among others
-//! starts it after them.
+//! A kernel injects them in [`Kernel::stopped`], when everything is ready for the SIPI. They last
+//! until the next [`Starter::start`], and all CPUs that this one starts have them: a test that
+//! wants one CPU to fail among others starts it after them.
 //!
 //! `unsafe` in this module: the trampoline is changed.
 
@@ -12,7 +13,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::{Kernel, Starter, entry::SHARED, trampoline};
+use crate::{entry::SHARED, kernel::Kernel, start::Starter, trampoline};
 
 /// Where CPUs fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub enum InjectedFault {
     Write,
     /// In long mode, a jump into the trampoline's data: exception 14.
     Execute,
-    /// Without a stack: the list of CPUs is out of reach when the CPU looks for itself in it: exception 14.
+    /// Without a stack: the list of CPUs is out of reach when the CPU looks for itself in it:
+    /// exception 14.
     Entry,
     /// No fault: in long mode the CPU waits until its time-stamp counter has come so far.
     Late {
@@ -78,7 +80,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
 
 static LATE_UNTIL: AtomicU64 = AtomicU64::new(0);
 
-// What the trampoline leads to instead of `bringup_entry`, and what that finds in registers stays there: RBX, ESI, EDI.
+// What the trampoline leads to instead of `bringup_entry`, and what that finds in registers stays
+// there: RBX, ESI, EDI.
 global_asm!(
     ".section .text.bringup_faults, \"ax\"",
     ".global bringup_write_code, bringup_late",

@@ -2,16 +2,21 @@
 
 use core::fmt;
 
-use crate::{ApicId, Arrival, CpuIndex, Fault};
+use crate::{
+    arrival::Arrival,
+    id::{ApicId, CpuIndex},
+    record::Fault,
+};
 
 /// The kernel whose CPUs are started.
 ///
 /// # Safety
 /// - [`low_pages`](Self::low_pages) are usable memory that nothing else uses from then on.
-/// - [`virt`](Self::virt) is the truth for those pages and for the page tables of the CPU that starts others, mapped
-///   writable.
-/// - A [`stack`](Self::stack) belongs to its CPU from then on, and is mapped in the page tables that are in use when
-///   CPUs are started. So are the crate's code and statics, and what [`enter`](Self::enter) uses until it changes tables.
+/// - [`virt`](Self::virt) is the truth for those pages and for the page tables of the CPU that
+///   starts others, mapped writable.
+/// - A [`stack`](Self::stack) belongs to its CPU from then on, and is mapped in the page tables
+///   that are in use when CPUs are started. So are the crate's code and statics, and what
+///   [`enter`](Self::enter) uses until it changes tables.
 pub unsafe trait Kernel: Sync + 'static {
     /// Nanoseconds since some moment. Never goes back, nor stands still.
     fn nanos(&self) -> u64;
@@ -21,18 +26,20 @@ pub unsafe trait Kernel: Sync + 'static {
         core::hint::spin_loop();
     }
 
-    /// The physical address of [`LOW_PAGES`](crate::LOW_PAGES) pages below 1 MiB, side by side; `None` if there are
-    /// none. Asked once.
+    /// The physical address of [`LOW_PAGES`](crate::LOW_PAGES) pages below 1 MiB, side by side;
+    /// `None` if there are none. Asked once.
     fn low_pages(&self) -> Option<u64>;
 
     /// Where the kernel sees this physical address.
     fn virt(&self, physical: u64) -> *mut u8;
 
-    /// The top of a stack for this CPU. Asked once for each CPU, before it is first started, and on the CPU that
-    /// starts it: the place to allocate whatever else it needs. `None`: the CPU is left out.
+    /// The top of a stack for this CPU. Asked once for each CPU, before it is first started, and on
+    /// the CPU that starts it: the place to allocate whatever else it needs. `None`: the CPU is
+    /// left out.
     fn stack(&self, cpu: CpuIndex) -> Option<*mut u8>;
 
-    /// INIT has stopped this CPU, wherever it was: a lock that it has held in an attempt before is free.
+    /// INIT has stopped this CPU, wherever it was: a lock that it has held in an attempt before is
+    /// free.
     fn stopped(&self, cpu: CpuIndex) {
         let _ = cpu;
     }
@@ -42,9 +49,10 @@ pub unsafe trait Kernel: Sync + 'static {
         let _ = event;
     }
 
-    /// A CPU has arrived: on its stack, with the page tables, CR0, CR4 and EFER of the CPU that has started it; a GDT
-    /// with code at 0x08 and data at 0x10; an IDT by which every exception is recorded and parks the CPU; interrupts
-    /// off, APIC in the right mode but disabled by software. Nothing else: no TSS, FS and GS base 0, no FPU state.
+    /// A CPU has arrived: on its stack, with the page tables, CR0, CR4 and EFER of the CPU that has
+    /// started it; a GDT with code at 0x08 and data at 0x10; an IDT by which every exception is
+    /// recorded and parks the CPU; interrupts off, APIC in the right mode but disabled by software.
+    /// Nothing else: no TSS, FS and GS base 0, no FPU state.
     ///
     /// It sets up what it needs, says that it is [online](Arrival::online), and waits for work.
     fn enter(&'static self, arrival: Arrival) -> !;

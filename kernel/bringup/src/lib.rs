@@ -16,10 +16,13 @@ mod topology;
 
 // The start.
 mod apic;
+mod arrival;
+mod descriptors;
 mod entry;
 #[cfg(feature = "faults")]
 mod faults;
 mod kernel;
+mod plan;
 mod record;
 mod registers;
 mod slot;
@@ -35,13 +38,14 @@ pub use root::{RootError, RootFlaw, Tables};
 pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Topology};
 
 pub use apic::{Ipi, LocalApic, Target};
-pub use entry::Arrival;
+pub use arrival::Arrival;
 #[cfg(feature = "faults")]
 pub use faults::InjectedFault;
 pub use kernel::{Event, Kernel};
+pub use plan::{Plan, Progress, Refused, Steps};
 pub use record::{Fault, Stage};
 pub use slot::{STAMPS, SlotState};
-pub use start::{Plan, Progress, Refused, Starter, Steps};
+pub use start::Starter;
 pub use trampoline::LOW_PAGES;
 
 /// Halts this CPU, interrupts off, until it is started again.

@@ -1,15 +1,15 @@
-//! Fault records: what a CPU leaves behind that cannot continue. It has no stack, or no boot slot, or must
-//! not log.
+//! Fault records: what a CPU leaves behind that cannot continue. It has no stack, or no boot slot,
+//! or must not log.
 //!
-//! Assembly fills the records in, in the low pages and by their kernel address; the CPU that starts the
-//! others reads them while it waits, and later when it is asked.
+//! Assembly fills the records in, in the low pages and by their kernel address; the CPU that starts
+//! the others reads them while it waits, and later when it is asked.
 
 use core::{
     fmt,
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-use crate::ApicId;
+use crate::id::ApicId;
 
 /// Where on its way a CPU was when it faulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub struct Fault {
     pub stage: Stage,
     /// The exception; `None` for a panic.
     pub vector: Option<u8>,
-    /// Address of the instruction; 0 where it cannot be known: before the CPU has a stack of its own.
+    /// Address of the instruction; 0 where it cannot be known: before the CPU has a stack of its
+    /// own.
     pub address: u64,
 }
 
@@ -70,7 +71,8 @@ pub(crate) enum Reason {
     Late,
 }
 
-/// In `Record::what`: the record is complete. Then a reason in bits 8 to 15, a vector in bits 0 to 7.
+/// In `Record::what`: the record is complete. Then a reason in bits 8 to 15, a vector in bits 0 to
+/// 7.
 pub(crate) const VALID: u32 = 1 << 31;
 pub(crate) const REAL: u32 = 0;
 pub(crate) const PROTECTED: u32 = 1;
@@ -81,6 +83,9 @@ pub(crate) const UNLISTED: u32 = 5;
 pub(crate) const LATE: u32 = 6;
 /// A vector that is none: a panic.
 pub(crate) const NO_VECTOR: u32 = 0xff;
+
+/// Fault records that the low pages hold.
+pub(crate) const RECORDS: usize = 479;
 
 /// One record. The order in which assembly writes it: `apic_id`, `address`, `what`.
 #[derive(Debug)]
@@ -132,8 +137,8 @@ impl<const N: usize> Records<N> {
     pub(crate) fn next(&self) -> Option<(ApicId, Reason)> {
         let begun = (self.cursor.load(Ordering::Relaxed) as usize).min(N);
         self.entries[..begun].iter().find_map(|record| {
-            // Acquire: pairs with the store in `push`, and with those in assembly, which x86 makes visible
-            // in their order.
+            // Acquire: pairs with the store in `push`, and with those in assembly, which x86 makes
+            // visible in their order.
             let what = record.what.load(Ordering::Acquire);
             if what & VALID == 0 {
                 return None;

@@ -33,8 +33,8 @@ pub(crate) struct Slot {
 ///    +-- WITHDRAWN <--------------+--------------------+        CPU: leaves, OFFLINE
 /// ```
 ///
-/// Only the CPU that finds it EXPECTED may use the stack. From WITHDRAWN and OFFLINE the CPU may be expected
-/// again, after an INIT, which ends whatever it was doing.
+/// Only the CPU that finds it EXPECTED may use the stack. From WITHDRAWN and OFFLINE the CPU may be
+/// expected again, after an INIT, which ends whatever it was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum SlotState {
@@ -116,9 +116,9 @@ impl Slot {
         }
     }
 
-    /// The CPU has found the slot not waiting, and has parked. If by now it is expected, then it came too early:
-    /// the attempt is over, and does not count. Whether it is so. (Not for ever: a CPU that does so time and
-    /// again is given up in the end.)
+    /// The CPU has found the slot not waiting, and has parked. If by now it is expected, then it
+    /// came too early: the attempt is over, and does not count. Whether it is so. (Not for ever: a
+    /// CPU that does so time and again is given up in the end.)
     pub(crate) fn was_too_early(&self) -> bool {
         /// Each costs a SIPI that is served late, so even a second one is rare.
         const MOST: u32 = 8;

@@ -1,21 +1,27 @@
 //! Starting CPUs: all at once.
 //!
-//! INIT; while the pause after it passes, a stack for every CPU; SIPI; after 200 us a second one to those
-//! that have not been heard of (Intel SDM 3A, 9.4.4.1). They make their way in parallel; nothing is locked. A CPU
-//! that times out or faults is withdrawn and started once more, with all others that did, and is then given up: its
-//! boot slot stays withdrawn, so that a CPU that wakes up later parks itself.
+//! INIT; while the pause after it passes, a stack for every CPU; SIPI; after 200 us a second one to
+//! those that have not been heard of (Intel SDM 3A, 9.4.4.1). They make their way in parallel;
+//! nothing is locked. A CPU that times out or faults is withdrawn and started once more, with all
+//! others that did, and is then given up: its boot slot stays withdrawn, so that a CPU that wakes
+//! up later parks itself.
 
 use core::{
-    fmt,
+    ptr,
     sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 use crate::{
-    ApicId, CpuIndex, CpuMap, Event, Ipi, Kernel, LOW_PAGES, LocalApic, STAMPS, SlotState, Target,
+    apic::{Ipi, LocalApic, Target},
+    arrival::Arrival,
     entry::SHARED,
+    id::{ApicId, CpuIndex},
+    kernel::{Event, Kernel},
+    map::CpuMap,
+    plan::{Plan, Progress, Refused, Steps},
     record::{self, Reason},
-    slot::Slot,
-    trampoline,
+    slot::{Slot, SlotState},
+    trampoline::{self, LOW_PAGES},
 };
 
 /// Between the two SIPIs (Intel SDM 3A, 9.4.4.1).
@@ -24,14 +30,16 @@ const BETWEEN_SIPIS_NS: u64 = 200_000;
 /// How many times a CPU is started before it is given up.
 const ATTEMPTS: u32 = 2;
 
-/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one for a machine.
+/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one for a
+/// machine.
 #[derive(Debug)]
 pub struct Starter<K, const N: usize> {
     pub(crate) kernel: K,
     pub(crate) slots: [Slot; N],
     /// APIC IDs by index.
     ids: [AtomicU32; N],
-    /// How many there are, and how many of them the firmware lists as enabled. 0 until [`prepare`](Self::prepare).
+    /// How many there are, and how many of them the firmware lists as enabled. 0 until
+    /// [`prepare`](Self::prepare).
     listed: AtomicUsize,
     enabled: AtomicUsize,
     /// Where the low pages are.
@@ -39,92 +47,6 @@ pub struct Starter<K, const N: usize> {
     /// CPUs are being started.
     busy: AtomicBool,
 }
-
-/// How CPUs are started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// By interrupts to all others at once, as long as none is online. CPUs that the firmware does not list start as
-    /// well, then, and park. Else to one after the other.
-    pub broadcast: bool,
-    /// Between INIT and SIPI. 10 ms by the book (Intel SDM 3A, 9.4.4.1).
-    pub init_ns: u64,
-    /// After so long without any CPU coming online, those that are not are given up.
-    pub timeout_ns: u64,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            broadcast: true,
-            init_ns: 10_000_000,
-            timeout_ns: 3_000_000_000,
-        }
-    }
-}
-
-/// When a start, or several in a row, was how far: `begin` by [`Kernel::nanos`], the others from then on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Steps {
-    /// Just after the first INIT; 0 if none was sent.
-    pub begin: u64,
-    /// All stacks were there.
-    pub prepared_ns: u64,
-    /// The first SIPI was sent.
-    pub sipi_ns: u64,
-    /// The second SIPIs were sent; 0 if no CPU needed one.
-    pub second_sipi_ns: u64,
-    /// How many CPUs needed one.
-    pub seconds: u32,
-    /// All were online, or given up.
-    pub all_ns: u64,
-}
-
-/// How far a CPU has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Its index.
-    pub cpu: CpuIndex,
-    /// Its APIC ID.
-    pub apic_id: ApicId,
-    /// The firmware lists it as enabled: it is missing if it is not online.
-    pub is_enabled: bool,
-    /// The state of its boot slot.
-    pub state: SlotState,
-    /// How many times it was started, when last asked to.
-    pub attempts: u32,
-    /// Ticks of its time-stamp counter at: its first instruction; in the kernel's address space; its first line of
-    /// Rust; [two places of the kernel's](crate::Arrival::stamp); online. 0: not yet.
-    pub stamps: [u64; STAMPS],
-}
-
-/// Why no CPU is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// [`Kernel::low_pages`] has none, or what it names does not lie below 1 MiB or is not a page's address.
-    NoLowPages,
-    /// This [`Starter`] has been prepared before, or another one has.
-    AlreadyPrepared,
-    /// [`Starter::prepare`] comes first.
-    NotPrepared,
-    /// CPUs are being started.
-    Busy,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoLowPages => write!(
-                f,
-                "no {LOW_PAGES} usable pages below 1 MiB side by side for CPUs to wake up in"
-            ),
-            Self::AlreadyPrepared => f.write_str("a starter has been prepared before"),
-            Self::NotPrepared => f.write_str("the starter has not been prepared"),
-            Self::Busy => f.write_str("CPUs are being started"),
-        }
-    }
-}
-
-impl core::error::Error for Refused {}
 
 impl<K: Kernel, const N: usize> Starter<K, N> {
     /// One that knows no CPU yet.
@@ -142,14 +64,16 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
-    /// Learns which CPUs there are, and takes the low pages. Once, on the BSP. Of more than `N` CPUs the first `N`
-    /// are used; others that a broadcast reaches count as unlisted.
+    /// Learns which CPUs there are, and takes the low pages. Once, on the BSP. Of more than `N`
+    /// CPUs the first `N` are used; others that a broadcast reaches count as unlisted.
     ///
     /// # Errors
     /// [`Refused::NoLowPages`], [`Refused::AlreadyPrepared`].
     pub fn prepare(&'static self, apic: LocalApic, map: &CpuMap) -> Result<(), Refused> {
         const END: u64 = (1 << 20) - LOW_PAGES as u64 * 4096;
-        if !SHARED.claim(self) {
+        let this = ptr::from_ref(self).cast_mut().cast();
+        let main = ap_main::<K, N> as *const () as *mut ();
+        if !SHARED.claim(this, &self.slots, main) {
             return Err(Refused::AlreadyPrepared);
         }
         for ((_, id), place) in map.iter().zip(&self.ids) {
@@ -170,11 +94,12 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         Ok(())
     }
 
-    /// Starts those of the listed CPUs that are `wanted` and not online, and returns when each of them is online
-    /// or given up. On a CPU that is online, as a rule the BSP; interrupts may be on or off.
+    /// Starts those of the listed CPUs that are `wanted` and not online, and returns when each of
+    /// them is online or given up. On a CPU that is online, as a rule the BSP; interrupts may be on
+    /// or off.
     ///
-    /// Online means that the CPU has said so: it is for the kernel to make use of it. It never comes online by
-    /// itself after this has returned. When it was how far is added to `steps`.
+    /// Online means that the CPU has said so: it is for the kernel to make use of it. It never
+    /// comes online by itself after this has returned. When it was how far is added to `steps`.
     ///
     /// # Errors
     /// [`Refused::NotPrepared`], [`Refused::Busy`].
@@ -288,10 +213,10 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         steps.all_ns = self.kernel.nanos() - steps.begin;
     }
 
-    /// Waits until each is online, has faulted, or none has come online for too long. The timeout begins with the
-    /// SIPI, and again whenever a CPU comes online: as long as CPUs keep coming, a slow machine is only slow.
-    /// Hardware takes well under a millisecond for each; 255 vCPUs on two busy host CPUs were seen to
-    /// pause for 0.2 s.
+    /// Waits until each is online, has faulted, or none has come online for too long. The timeout
+    /// begins with the SIPI, and again whenever a CPU comes online: as long as CPUs keep coming, a
+    /// slow machine is only slow. Hardware takes well under a millisecond for each; 255 vCPUs on
+    /// two busy host CPUs were seen to pause for 0.2 s.
     fn wait(&'static self, timeout_ns: u64) {
         let mut online = 0;
         let mut deadline = self.kernel.nanos() + timeout_ns;
@@ -316,8 +241,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
-    /// Reads the fault records that CPUs have written, and reports each. [`start`](Self::start) does so all the
-    /// while; later calls find CPUs that have woken up late. On the BSP.
+    /// Reads the fault records that CPUs have written, and reports each. [`start`](Self::start)
+    /// does so all the while; later calls find CPUs that have woken up late. On the BSP.
     pub fn poll(&'static self) {
         let Some(records) = SHARED.records() else {
             return;
@@ -332,12 +257,14 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                     slot.inspect(|slot| slot.withdraw());
                     Event::Faulted(fault)
                 }
-                // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and hardware does):
-                // it came before its slot was free. The SIPI of this attempt is in vain.
+                // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and
+                // hardware does): it came before its slot was free. The SIPI of this attempt is in
+                // vain.
                 Reason::Late if slot.is_some_and(Slot::was_too_early) => continue,
                 // It is being started anew.
                 Reason::Late if slot.is_some_and(Slot::is_wanted) => continue,
-                // A broadcast reaches others, too, such as CPUs that are listed, but not as enabled.
+                // A broadcast reaches others, too, such as CPUs that are listed, but not as
+                // enabled.
                 Reason::Unlisted | Reason::Late if !was_called => Event::Unlisted(apic_id),
                 Reason::Unlisted | Reason::Late => Event::Late(apic_id),
             });
@@ -363,7 +290,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         })
     }
 
-    /// How far a CPU has come: any CPU, any context. [`SlotState::Vacant`] for one that there is not.
+    /// How far a CPU has come: any CPU, any context. [`SlotState::Vacant`] for one that there is
+    /// not.
     #[must_use]
     pub fn state(&self, cpu: CpuIndex) -> SlotState {
         self.slots
@@ -371,8 +299,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             .map_or(SlotState::Vacant, Slot::state)
     }
 
-    /// The end of a CPU that has faulted before it was online, as the kernel's handlers have found: on that CPU. It
-    /// is recorded and parks; the start goes on without it.
+    /// The end of a CPU that has faulted before it was online, as the kernel's handlers have found:
+    /// on that CPU. It is recorded and parks; the start goes on without it.
     ///
     /// # Panics
     /// If there is no such CPU.
@@ -408,4 +336,16 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             core::hint::spin_loop();
         }
     }
+}
+
+/// An AP's first Rust, on the stack of its boot slot, which it has claimed.
+extern "C" fn ap_main<K: Kernel, const N: usize>(
+    starter: &'static Starter<K, N>,
+    index: usize,
+) -> ! {
+    let slot = &starter.slots[index];
+    slot.stamp(2);
+    let cpu = CpuIndex::new(index as u32);
+    let apic_id = starter.apic_id(cpu);
+    starter.kernel.enter(Arrival { slot, cpu, apic_id })
 }

@@ -1,11 +1,12 @@
 //! Page tables for the way: the kernel's, with the trampoline's pages where they are.
 //!
-//! Paging is switched on underfoot, so the page that does it must be mapped where it lies, by tables that
-//! 32-bit code can load. A kernel's own tables need be neither: their root may lie above 4 GiB, and the lower
-//! half may be in use, or be empty for good. So a CPU first loads a root in low memory: a copy of the kernel's,
-//! in which only the entries on the way to the first 2 MiB are replaced, level by level, each by a copy of what
-//! the kernel has there. A page of 1 GiB or 2 MiB on that way is split. All that the kernel maps is still there,
-//! but for the trampoline's own pages.
+//! Paging is switched on underfoot, so the page that does it must be mapped where it lies, by
+//! tables that 32-bit code can load. A kernel's own tables need be neither: their root may lie
+//! above 4 GiB, and the lower half may be in use, or be empty for good. So a CPU first loads a root
+//! in low memory: a copy of the kernel's, in which only the entries on the way to the first 2 MiB
+//! are replaced, level by level, each by a copy of what the kernel has there. A page of 1 GiB or 2
+//! MiB on that way is split. All that the kernel maps is still there, but for the trampoline's own
+//! pages.
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
@@ -39,13 +40,13 @@ enum Source {
     Absent,
 }
 
-/// Writes the tables into `levels` frames from `first` on, the root first. `root` is the kernel's, `no_execute`
-/// whether it uses that bit. CPUs may be using the tables from an earlier time: then each entry only changes to
-/// what the kernel has by now.
+/// Writes the tables into `levels` frames from `first` on, the root first. `root` is the kernel's,
+/// `no_execute` whether it uses that bit. CPUs may be using the tables from an earlier time: then
+/// each entry only changes to what the kernel has by now.
 ///
 /// # Safety
-/// `virt` leads to memory at these physical addresses: to the frames, which are free, and to the kernel's tables,
-/// which are intact.
+/// `virt` leads to memory at these physical addresses: to the frames, which are free, and
+/// to the kernel's tables, which are intact.
 pub(crate) unsafe fn build(
     virt: impl Fn(u64) -> *mut u8,
     root: u64,
@@ -59,7 +60,8 @@ pub(crate) unsafe fn build(
         let frame = first + (levels - level) as u64 * PAGE;
         let table = virt(frame).cast::<u64>();
         let theirs = |index: usize| match source {
-            // SAFETY: an entry of one of the kernel's tables; it may change meanwhile, so by one load.
+            // SAFETY: an entry of one of the kernel's tables; it may change meanwhile, so by one
+            // load.
             Source::Table(table) => unsafe {
                 virt(table)
                     .cast::<u64>()

@@ -6,17 +6,18 @@
 //! | 2 and 3 | a stack and fault records, which CPUs write: `Data` | writable, not executable |
 //! | the rest | the tables by which paging is switched on: [`tables`](crate::tables) | not at all |
 //!
-//! They are the crate's for good: a CPU that was given up may wake up there one day, and so may one that is not
-//! listed at all, and that a broadcast has reached.
+//! They are the crate's for good: a CPU that was given up may wake up there one day, and so may one
+//! that is not listed at all, and that a broadcast has reached.
 //!
 //! `unsafe` in this module: the pages are written through raw pointers.
 
 use core::{arch::global_asm, mem::offset_of, ptr, sync::atomic::Ordering};
 
 use crate::{
-    Kernel,
+    descriptors::{CODE_32_SELECTOR, CODE_64_SELECTOR, DATA_SELECTOR, GDT, gate},
     entry::{self, SHARED},
-    record::{self, Record, Records},
+    kernel::Kernel,
+    record::{self, RECORDS, Record, Records},
     registers::{self, CR0_PG, CR4_LA57, CR4_PAE, EFER, EFER_LMA, EFER_NXE},
     tables::{self, Identity, MAX_LEVELS},
 };
@@ -26,8 +27,8 @@ pub const LOW_PAGES: usize = 1 + DATA_PAGES + MAX_LEVELS;
 const DATA_PAGES: usize = 2;
 const PAGE: u64 = 4096;
 
-/// Writes the pages from the physical address `low` on. Afterwards CPUs can wake up there; again, before CPUs are
-/// started by other page tables or settings than before.
+/// Writes the pages from the physical address `low` on. Afterwards CPUs can wake up there; again,
+/// before CPUs are started by other page tables or settings than before.
 ///
 /// # Safety
 /// Ring 0. The pages are the crate's, and `kernel` does as [`Kernel`] demands.
@@ -95,8 +96,8 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
         },
     };
     let copy = kernel.virt(low.into());
-    // SAFETY: `FIELDS` bytes of code between two labels (`.org` in the assembly), into the first page. A CPU
-    // that is still there finds the same bytes before and after.
+    // SAFETY: `FIELDS` bytes of code between two labels (`.org` in the assembly), into the first
+    // page. A CPU that is still there finds the same bytes before and after.
     unsafe { ptr::copy_nonoverlapping(&raw const trampoline_start, copy, FIELDS) };
     // SAFETY: as above; the fields end within the page (checked below) and are aligned.
     unsafe { fields_of(copy).write(fields) };
@@ -111,28 +112,6 @@ pub(crate) fn fields_of(page: *mut u8) -> *mut Fields {
 pub(crate) const FIELDS: usize = 0xa00;
 /// Distance of the stubs for exceptions, in bytes.
 const STUB_SIZE: usize = 16;
-/// Fault records that the data pages hold.
-pub(crate) const RECORDS: usize = 479;
-
-/// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5). Their accessed bits are set
-/// already: the CPU would set them on first use, and fault, since the page is read-only.
-pub(crate) const GDT: [u64; 4] = [
-    0,
-    0x00af_9b00_0000_ffff,
-    0x00cf_9300_0000_ffff,
-    0x00cf_9b00_0000_ffff,
-];
-pub(crate) const CODE_64_SELECTOR: u16 = 1 << 3;
-const DATA_SELECTOR: u16 = 2 << 3;
-const CODE_32_SELECTOR: u16 = 3 << 3;
-
-/// An interrupt gate of 32 bits, and the lower half of one of 64 bits: present, type 0xe, ring 0 (Intel SDM 3A,
-/// figures 6-2 and 6-8).
-pub(crate) const fn gate(selector: u16, stub: u32) -> u64 {
-    let stub = stub as u64;
-    stub & 0xffff | (selector as u64) << 16 | 0x8e00 << 32 | (stub >> 16) << 48
-}
-
 /// Where a symbol of the trampoline is from its start.
 fn offset(symbol: *const u8) -> usize {
     symbol as usize - &raw const trampoline_start as usize

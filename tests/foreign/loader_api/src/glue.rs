@@ -30,7 +30,8 @@ unsafe impl Kernel for Foreign {
 
 static CPUS: Starter<Foreign, 256> = Starter::new(Foreign);
 
-/// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a `ghost`.
+/// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a
+/// `ghost`.
 pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     // SAFETY: all of physical memory is mapped, and the firmware's tables do not change.
     let read = |at, len| Some(unsafe { core::slice::from_raw_parts(memory::virt(at).cast_const(), len) });

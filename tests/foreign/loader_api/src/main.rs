@@ -1,5 +1,5 @@
-//! A kernel of another house: it starts all CPUs by `bringup` (`glue.rs`), and has all of them use one object, guarded
-//! by `rundown`, while it is torn down.
+//! A kernel of another house: it starts all CPUs by `bringup` (`glue.rs`), and has all of them use
+//! one object, guarded by `rundown`, while it is torn down.
 #![no_std]
 #![no_main]
 

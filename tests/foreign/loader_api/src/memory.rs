@@ -1,5 +1,5 @@
-//! Frames; page tables by the `x86_64` crate, whose root lies above 4 GiB if there is memory, and whose lower half is
-//! in use: the first GiB one to one, and stacks.
+//! Frames; page tables by the `x86_64` crate, whose root lies above 4 GiB if there is memory, and
+//! whose lower half is in use: the first GiB one to one, and stacks.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

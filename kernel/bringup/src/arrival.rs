@@ -1,0 +1,56 @@
+//! A CPU that has come so far that the kernel takes over.
+
+use crate::{
+    entry::SHARED,
+    id::{ApicId, CpuIndex},
+    record,
+    slot::{Slot, SlotState},
+};
+
+/// A CPU that has arrived in the kernel, on its own stack, interrupts off. See
+/// [`Kernel::enter`](crate::Kernel::enter).
+#[derive(Debug)]
+pub struct Arrival {
+    pub(crate) slot: &'static Slot,
+    pub(crate) cpu: CpuIndex,
+    pub(crate) apic_id: ApicId,
+}
+
+impl Arrival {
+    /// This CPU's index.
+    #[must_use]
+    pub fn cpu(&self) -> CpuIndex {
+        self.cpu
+    }
+
+    /// This CPU's APIC ID.
+    #[must_use]
+    pub fn apic_id(&self) -> ApicId {
+        self.apic_id
+    }
+
+    /// Which attempt to start it this is: 1, or 2.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.slot.attempts()
+    }
+
+    /// Keeps the moment at which the kernel's own set-up was so far: 0 or 1, stamps 3 and 4 of
+    /// [`Progress::stamps`](crate::Progress::stamps).
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn stamp(&self, place: usize) {
+        assert!(place < 2, "the kernel has two stamps");
+        self.slot.stamp(3 + place);
+    }
+
+    /// Marks the CPU as ready for work. Parks it if it has been given up meanwhile: then it does
+    /// not return.
+    pub fn online(self) {
+        self.slot.stamp(5);
+        if !self.slot.transition(SlotState::Arrived, SlotState::Online) {
+            SHARED.record_and_park(self.apic_id, record::LATE << 8, 0);
+        }
+    }
+}
