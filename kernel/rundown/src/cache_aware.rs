@@ -152,15 +152,6 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
             P::misuse(&Misuse::OutOfRange { object });
         }
     }
-
-    /// A holder's acquire of `n` that found its slot closed or full.
-    #[cold]
-    fn not_granted_held(&self, slot: &Slot, found: SlotWord<0>, n: u32) -> Result<(), Refused> {
-        match self.not_granted(slot, found, n) {
-            Refused::Closed => self.gate.counts.acquire_held(n),
-            Refused::Full => Err(Refused::Full),
-        }
-    }
 }
 
 impl<P: Platform, S: Slots + ?Sized, A: Isolation> Sealed for CacheAware<P, S, A> {}
@@ -176,6 +167,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         if !this.gate.is_open() {
+            // Nor does a holder's attempt to take more (S12) wear out a closed slot: see `SlotWord`.
             return Err(Refused::Closed);
         }
         // The slot has the last word: the object may close between the two.
@@ -189,25 +181,10 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     }
 
     #[inline]
-    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
-        if !this.gate.is_open() {
-            // A drain may last, and holders that come and go then must not wear out a closed slot:
-            // see `SlotWord`.
-            return this.gate.counts.acquire_held(n);
-        }
-        let slot = this.slot();
-        let found = slot.add(n);
-        if found.grants() {
-            Ok(())
-        } else {
-            this.not_granted_held(slot, found, n)
-        }
-    }
-
-    #[inline]
     unsafe fn release(this: &Rundown<Self>, n: u32) {
         if n > 1 && !this.gate.is_open() {
-            // As in `acquire_held`. One at a time wears out nothing in a hundred years.
+            // A drain may last, and holders that take more and give it back then must not wear out a
+            // closed slot: see `SlotWord`. One at a time wears out nothing in a hundred years.
             return this.gate.counts.release::<P>(ObjectId::of(this), n);
         }
         this.release_on(this.slot(), n);

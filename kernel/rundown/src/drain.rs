@@ -158,7 +158,7 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     /// Closes the object, unless that is done or not possible yet.
     fn closed(&mut self) -> Result<Option<Epoch>, WaitOutcome> {
         if self.epoch.is_none() {
-            self.epoch = match self.rundown.try_close(self.generation) {
+            self.epoch = match self.rundown.try_close(self.generation, false) {
                 Ok(epoch) => Some(epoch),
                 Err(NotClosed::IllegalContext) => return Err(WaitOutcome::IllegalContext),
                 Err(NotClosed::Found(seen)) => match self.generation {

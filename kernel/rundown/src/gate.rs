@@ -3,11 +3,12 @@
 
 use core::fmt;
 
-use crate::completion::{Completion, CompletionSlot};
+use crate::completion::CompletionSlot;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{AtomicU64, Ordering, const_unless_model};
 use crate::shared::SharedCount;
+use crate::state::Refused;
 use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
 
 /// The state word, which every acquire looks at first, and right behind it what the variant counts a
@@ -44,19 +45,7 @@ pub trait Counts: Send + Sync {
 }
 
 /// The plain variant's: its count is in the state word.
-pub struct InWord {
-    completion: CompletionSlot,
-}
-
-impl InWord {
-    const_unless_model! {
-        pub(crate) fn new() -> Self {
-            Self { completion: CompletionSlot::new() }
-        }
-    }
-}
-
-impl Counts for InWord {
+impl Counts for CompletionSlot {
     const LAYOUT: Layout = Layout::PLAIN;
 
     fn shared(&self) -> Option<&SharedCount> {
@@ -64,7 +53,7 @@ impl Counts for InWord {
     }
 
     fn completion(&self) -> &CompletionSlot {
-        &self.completion
+        self
     }
 }
 
@@ -195,6 +184,20 @@ impl<C: Counts> Gate<C> {
         }
     }
 
+    /// `n` more for a caller that holds some, in whatever phase (S12).
+    pub(crate) fn acquire_held(&self, n: u32) -> Result<(), Refused> {
+        if let Some(shared) = self.counts.shared() {
+            return shared.acquire_held(n);
+        }
+        let taken = |seen| Some(self.at(seen).acquired_held(n).ok()?.bits);
+        // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and keeps
+        // the object from draining. A failure changes nothing.
+        let done = self
+            .word
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        done.map(drop).map_err(|_| Refused::Full)
+    }
+
     /// Whether so little is held that a cancel may carry it over.
     pub(crate) fn may_reopen_held(&self) -> bool {
         self.counts
@@ -214,14 +217,12 @@ impl<C: Counts> Gate<C> {
         }
     }
 
-    /// The end of a cancel.
+    /// The end of a cancel, unless the first step was all.
     pub(crate) fn finish_reopen_held(&self) {
-        if self.counts.shared().is_some() {
-            // Relaxed: pairs with nothing itself; the caller has acquired this epoch's closing by the
-            // shared count (`SharedCount::begin_cancel`), and only it writes until the object opens.
-            let closed = self.at(self.word.load(Ordering::Relaxed));
-            self.finish(closed.revived());
-        }
+        // Relaxed: pairs with nothing itself; the caller has acquired this epoch's closing by the
+        // shared count (`SharedCount::begin_cancel`), and only it writes until the object opens.
+        let closed = self.at(self.word.load(Ordering::Relaxed));
+        self.finish(closed.revived());
     }
 
     /// The end of a claim: opens the object in the next generation, which it returns.
@@ -236,21 +237,16 @@ impl<C: Counts> Gate<C> {
         self.finish(Word::of(C::LAYOUT, claimed, Phase::RunDown));
     }
 
-    /// The plain variant's last release with a completion: the step that left nothing held has the
-    /// object to itself. Takes the completion out and publishes that the object is drained: the last
-    /// touch (S3).
+    /// The plain variant's last release with a completion: takes the completion out and publishes that
+    /// the object is drained.
     #[cold]
     pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId) {
         // Acquire: pairs with the Release of every plain release, as in `snapshot`, and with the one
         // that published the completion's slot (`change`).
         let last = self.at(self.word.load(Ordering::Acquire));
-        let completion = self.counts.completion().take();
-        self.finish(last.emptied(Phase::Closed));
-        P::wake_waiters(object);
-        if let Some(completion) = completion {
-            // SAFETY: `close_then` promised that it is valid, and it was taken out of its slot once.
-            unsafe { Completion::run(completion) };
-        }
+        self.counts.completion().end_drain::<P>(object, || {
+            self.finish(last.emptied(Phase::Closed));
+        });
     }
 
     /// For people.

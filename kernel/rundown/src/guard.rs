@@ -40,7 +40,7 @@ impl<V: Variant + ?Sized> RefGuard<'_, V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_clone(&self) -> Result<Self, Refused> {
         // SAFETY: this guard holds protection.
-        unsafe { V::acquire_held(self.rundown, 1)? };
+        unsafe { self.rundown.take_more(1)? };
         Ok(Self::new(self.rundown))
     }
 }
@@ -157,7 +157,7 @@ impl<V: Variant + ?Sized> RefGuards<'_, V> {
         // Guards that hold nothing keep nothing from being torn down.
         if self.count > 0 {
             // SAFETY: these guards hold protection.
-            unsafe { V::acquire_held(self.rundown, self.count)? };
+            unsafe { self.rundown.take_more(self.count)? };
         }
         Ok(Self::new(self.rundown, self.count))
     }

@@ -2,8 +2,8 @@
 
 use core::marker::PhantomData;
 
+use crate::completion::CompletionSlot;
 use crate::counts::RacyCounts;
-use crate::gate::InWord;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{Ordering, const_unless_model};
@@ -27,7 +27,7 @@ impl<P: Platform> Rundown<Plain<P>> {
         /// An open object.
         #[must_use]
         pub fn new() -> Self {
-            Self::over(InWord::new(), Plain(PhantomData))
+            Self::over(CompletionSlot::new(), Plain(PhantomData))
         }
     }
 }
@@ -45,7 +45,7 @@ impl<P: Platform> Variant for Plain<P> {
 
     const NAME: &'static str = "plain";
 
-    type Counts = InWord;
+    type Counts = CompletionSlot;
     type Isolation = ();
 
     #[inline]
@@ -65,15 +65,6 @@ impl<P: Platform> Variant for Plain<P> {
                 Err(now) => seen = now,
             }
         }
-    }
-
-    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
-        let taken = |seen| Some(this.gate.at(seen).acquired_held(n).ok()?.bits);
-        let word = this.gate.word();
-        // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and keeps
-        // the object from draining. A failure changes nothing.
-        let done = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
-        done.map(drop).map_err(|_| Refused::Full)
     }
 
     #[inline]

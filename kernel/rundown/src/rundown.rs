@@ -121,9 +121,22 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub unsafe fn acquire_held_tagged(&self, n: u32, tag: Tag) -> Result<(), Refused> {
         // SAFETY: the same contract.
-        unsafe { V::acquire_held(self, n)? };
+        unsafe { self.take_more(n)? };
         crate::holders::took_raw::<V::Platform>(self.id(), n, tag);
         Ok(())
+    }
+
+    /// `n` more, which the table of holders does not know of.
+    ///
+    /// # Safety
+    /// As for [`acquire_held`](Self::acquire_held).
+    #[inline]
+    pub(crate) unsafe fn take_more(&self, n: u32) -> Result<(), Refused> {
+        match V::acquire(self, n) {
+            // What the caller holds keeps the object from draining.
+            Err(Refused::Closed) => self.gate.acquire_held(n),
+            granted_or_full => granted_or_full,
+        }
     }
 
     /// Gives protection back. Any CPU and any context may do it, also another one than took it
@@ -185,7 +198,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// [illegal](CloseOutcome::IllegalContext): in an NMI handler, as a rule. The same holds for all calls
     /// here that close the object first.
     pub fn close(&self) -> CloseOutcome {
-        match self.try_close(None) {
+        match self.try_close(None, false) {
             Ok(_) => CloseOutcome::Closed,
             Err(NotClosed::IllegalContext) => CloseOutcome::IllegalContext,
             Err(NotClosed::Found(seen)) if seen.state == State::Claimed => CloseOutcome::Superseded,
@@ -313,28 +326,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// waited for with a policy. Never waits for it itself; legal where [`close`](Rundown::close) is.
     pub fn drain(&self) -> Drain<'_, V> {
         Drain::start(self, None)
-    }
-
-    /// Opens a draining object again, with what is still held (S10). Never waits; any context. Returns the
-    /// [completion](Self::close_then) that was left, if there was one: it will not run.
-    ///
-    /// Every waiter whose wait began before this returns [`WaitOutcome::Cancelled`], unless it finds
-    /// that the object has drained since. Against a concurrent close, the later of the two wins.
-    ///
-    /// # Errors
-    /// [`WrongState`] if it is open, drained, or another caller is at work on it
-    /// ([`State::Closing`], [`State::Claimed`]); or if more than 2^60 are held of an object that counts
-    /// per CPU, which are too many to be carried over. Nothing changed.
-    pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
-        self.try_cancel()
-    }
-
-    /// Marks a drained object run down. Doing it twice is no error. Any context.
-    ///
-    /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed; nothing changed.
-    pub fn complete(&self) -> Result<(), WrongState> {
-        self.try_complete()
     }
 
     /// Opens a drained object again, whether it was marked run down or not. Any context (the first time,

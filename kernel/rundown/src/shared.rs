@@ -29,7 +29,7 @@
 //! ends at `-BIAS`: nobody takes that for drained, and the step that reaches it has the object to
 //! itself until it has taken the completion out and added `BIAS` again.
 
-use crate::completion::{Completion, CompletionSlot};
+use crate::completion::CompletionSlot;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{AtomicI64, Ordering, const_unless_model};
@@ -223,14 +223,10 @@ impl SharedCount {
         // For the completion: acquires every release, as a wait does (S2), and what published the
         // completion's slot.
         let _ = self.look();
-        let completion = self.completion.take();
-        // Release: pairs with the Acquire in `look`. The last touch of the object (S3).
-        self.count.fetch_add(Self::BIAS, Ordering::Release);
-        P::wake_waiters(object);
-        if let Some(completion) = completion {
-            // SAFETY: `close_then` promised that it is valid, and it was taken out of its slot once.
-            unsafe { Completion::run(completion) };
-        }
+        self.completion.end_drain::<P>(object, || {
+            // Release: pairs with the Acquire in `look`. The last touch of the object (S3).
+            self.count.fetch_add(Self::BIAS, Ordering::Release);
+        });
     }
 }
 

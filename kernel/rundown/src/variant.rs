@@ -48,13 +48,6 @@ pub trait Variant: Sealed + Send + Sync {
     #[doc(hidden)]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused>;
 
-    /// [`Rundown::acquire_held_many`].
-    ///
-    /// # Safety
-    /// As there.
-    #[doc(hidden)]
-    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused>;
-
     /// [`Rundown::release_many`].
     ///
     /// # Safety

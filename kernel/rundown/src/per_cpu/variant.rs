@@ -124,10 +124,6 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         range.contains(&count.saturating_add(n))
     }
 
-    fn has_room_for(&self, n: u32) -> bool {
-        n <= 1 || self.has_room(i64::MIN..=Self::most(), n.into())
-    }
-
     /// The counter and the CPUs that may have counted.
     fn counters(&self) -> impl Iterator<Item = (CounterId, usize)> {
         let counter = self.counts().counter();
@@ -155,7 +151,10 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
-        if n > 1 && this.gate.is_open() && !this.has_room_for(n) {
+        if n > 1
+            && this.gate.is_open()
+            && !this.has_room(i64::MIN..=Rundown::<Self>::most(), n.into())
+        {
             return Err(Refused::Full);
         }
         if this.add(n.into()) {
@@ -163,17 +162,6 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
         } else {
             Err(Refused::Closed)
         }
-    }
-
-    #[inline]
-    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
-        if n > 1 && this.gate.is_open() && !this.has_room_for(n) {
-            return Err(Refused::Full);
-        }
-        if this.add(n.into()) {
-            return Ok(());
-        }
-        this.counts().shared.acquire_held(n)
     }
 
     #[inline]
