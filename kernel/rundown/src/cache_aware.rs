@@ -2,7 +2,6 @@
 
 use core::marker::PhantomData;
 
-use crate::counts::RacyCounts;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
@@ -190,8 +189,12 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
         this.release_on(this.slot(), n);
     }
 
-    fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
-        RacyCounts::of(this.slots(), this.slot_capacity())
+    fn slot_count(this: &Rundown<Self>) -> usize {
+        this.slots().len()
+    }
+
+    unsafe fn racy_count(this: &Rundown<Self>, slot: usize) -> i64 {
+        this.slots()[slot].racy_count(this.slot_capacity())
     }
 
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {

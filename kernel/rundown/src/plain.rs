@@ -3,7 +3,6 @@
 use core::marker::PhantomData;
 
 use crate::completion::CompletionSlot;
-use crate::counts::RacyCounts;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{Ordering, const_unless_model};
@@ -94,10 +93,14 @@ impl<P: Platform> Variant for Plain<P> {
         }
     }
 
-    fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
+    fn slot_count(_: &Rundown<Self>) -> usize {
+        1
+    }
+
+    unsafe fn racy_count(this: &Rundown<Self>, _: usize) -> i64 {
         // Relaxed: pairs with nothing, the answer is for people.
         let word = this.gate.at(this.gate.word().load(Ordering::Relaxed));
-        RacyCounts::one(word.count().cast_signed())
+        word.count().cast_signed()
     }
 }
 

@@ -388,8 +388,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Closing an object does not clear the counts. In the cache-aware variant late releases of one at a
     /// time still subtract there, and an acquire that lost the race against the close is in them as well; in the
     /// per-CPU variant they stand still.
-    pub fn racy_counts(&self) -> RacyCounts<'_> {
-        V::counts(self)
+    pub fn racy_counts(&self) -> RacyCounts<'_, V> {
+        RacyCounts::of(self)
     }
 }
 

@@ -6,7 +6,7 @@ use super::gate::{PerCpuCounts, PerCpuGate};
 use super::platform::PerCpuPlatform;
 use crate::closer::Closer;
 use crate::completion::CompletionSlot;
-use crate::counter_id::{CounterId, Unavailable};
+use crate::counter_id::Unavailable;
 use crate::counts::RacyCounts;
 use crate::gate::Counts;
 use crate::object_id::ObjectId;
@@ -124,14 +124,6 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         range.contains(&count.saturating_add(n))
     }
 
-    /// The counter and the CPUs that may have counted.
-    fn counters(&self) -> impl Iterator<Item = (CounterId, usize)> {
-        let counter = self.counts().counter();
-        counter
-            .into_iter()
-            .flat_map(|counter| (0..P::cpus()).map(move |cpu| (counter, cpu)))
-    }
-
     /// A release of `n` that found the object closed. Its last touch is on the shared count (S3).
     #[cold]
     fn release_late(&self, n: u32) {
@@ -179,12 +171,14 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
         }
     }
 
-    fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
-        match this.counts().counter() {
-            // SAFETY: the counter is this object's, which is borrowed for as long as the counts.
-            Some(counter) => unsafe { RacyCounts::per_cpu(P::count, counter, P::cpus()) },
-            None => RacyCounts::none(),
-        }
+    fn slot_count(this: &Rundown<Self>) -> usize {
+        this.counts().counter().map_or(0, |_| P::cpus())
+    }
+
+    unsafe fn racy_count(this: &Rundown<Self>, cpu: usize) -> i64 {
+        // SAFETY: the counter is this object's, and the CPU one of those that may have counted.
+        let count = |counter| unsafe { P::count(counter, cpu) };
+        this.counts().counter().map_or(0, count)
     }
 
     fn check_barrier() -> Result<(), IllegalContext> {
@@ -206,16 +200,16 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {
         // The barrier has been: whatever found the gate open has added, and whatever has not will find
         // it closed.
-        this.counters()
-            // SAFETY: the counter is this object's.
-            .map(|(counter, cpu)| i128::from(unsafe { P::count(counter, cpu) }))
-            .sum()
+        RacyCounts::of(this).map(i128::from).sum()
     }
 
     unsafe fn reset_slots(this: &Rundown<Self>) -> u64 {
-        for (counter, cpu) in this.counters() {
-            // SAFETY: the object is closed, and drained or being cancelled: nothing adds until it opens.
-            unsafe { P::clear(counter, cpu) };
+        if let Some(counter) = this.counts().counter() {
+            for cpu in 0..P::cpus() {
+                // SAFETY: the object is closed, and drained or being cancelled: nothing adds until it
+                // opens.
+                unsafe { P::clear(counter, cpu) };
+            }
         }
         0
     }

@@ -169,7 +169,7 @@ impl<T, V: Variant> Protected<T, V> {
     }
 
     /// The net count of every slot. See [`Rundown::racy_counts`].
-    pub fn racy_counts(&self) -> RacyCounts<'_> {
+    pub fn racy_counts(&self) -> RacyCounts<'_, V> {
         self.rundown.racy_counts()
     }
 
