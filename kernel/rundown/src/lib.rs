@@ -86,7 +86,7 @@ cfg_if! {
         pub use counts::RacyCounts;
         pub use drain::Drain;
         pub use gate::Gate;
-        pub use guard::{RefGuard, RefGuards};
+        pub use guard::{Many, Number, One, RefGuard, RefGuards};
         #[cfg(all(feature = "std", not(rundown_loom)))]
         pub use host::{HostPlatform, Park};
         pub use object_id::ObjectId;

@@ -27,7 +27,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire(&self) -> Option<RefGuard<'_, V>> {
         V::acquire(self, 1).ok()?;
-        Some(RefGuard::new(self))
+        Some(RefGuard::one(self))
     }
 
     /// Takes `n` protections at once, all or none (S7). With `n` = 0 it only asks whether the object
@@ -36,7 +36,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, V>> {
         V::acquire(self, n).ok()?;
-        Some(RefGuards::new(self, n))
+        Some(RefGuards::many(self, n))
     }
 
     /// Takes protection without a guard. Pair it with one [`release`](Rundown::release).

@@ -10,7 +10,6 @@ use crate::close_all;
 use crate::completion::Completion;
 use crate::counts::RacyCounts;
 use crate::drain::Drain;
-use crate::guard::{RefGuard, RefGuards};
 use crate::object_id::ObjectId;
 use crate::platform::Wait;
 use crate::primitive::{UnsafeCell, const_unless_model};
@@ -77,8 +76,7 @@ impl<T, V: Variant> Protected<T, V> {
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire(&self) -> Option<Guard<'_, T, V>> {
-        V::acquire(&self.rundown, 1).ok()?;
-        let protection = RefGuard::new(&self.rundown);
+        let protection = self.rundown.try_acquire()?;
         // SAFETY: protection was granted, just now.
         Some(unsafe { Guard::new(self.protected_value(), protection) })
     }
@@ -91,8 +89,7 @@ impl<T, V: Variant> Protected<T, V> {
         if n == 0 {
             return None;
         }
-        V::acquire(&self.rundown, n).ok()?;
-        let protections = RefGuards::new(&self.rundown, n);
+        let protections = self.rundown.try_acquire_many(n)?;
         // SAFETY: protection was granted, just now, and `n` is not 0.
         Some(unsafe { Guards::new(self.protected_value(), protections) })
     }
