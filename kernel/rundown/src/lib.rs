@@ -72,8 +72,6 @@ cfg_if! {
         mod slots;
         mod state;
         mod tag;
-        #[cfg(rundown_trace)]
-        pub mod trace;
         mod variant;
         mod wakers;
         mod word;
@@ -107,6 +105,8 @@ cfg_if! {
             CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
         };
         pub use tag::Tag;
+        #[cfg(rundown_trace)]
+        pub use traced_atomics as trace;
         pub use variant::{Compact, Isolated, Isolation, Rundown, Variant};
         pub use wakers::Wakers;
     } else {
