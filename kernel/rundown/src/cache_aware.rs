@@ -2,17 +2,20 @@
 
 use core::marker::PhantomData;
 
+#[cfg(feature = "alloc")]
+use alloc::{boxed::Box, vec::Vec};
+
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
 use crate::slot::{Capacity, Slot, SlotWord};
-use crate::slots::{NoSlots, Slots};
+use crate::slots::{Slots, SlotsError};
 use crate::state::{Misuse, Refused};
 use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
 
 #[cfg(feature = "alloc")]
-type DefaultSlots = alloc::boxed::Box<[Slot]>;
+type DefaultSlots = Box<[Slot]>;
 #[cfg(not(feature = "alloc"))]
 type DefaultSlots = &'static mut [Slot];
 
@@ -61,10 +64,10 @@ impl<P: Platform, S: Slots, A: Isolation> Rundown<CacheAware<P, S, A>> {
     /// An open object over the caller's slots.
     ///
     /// # Errors
-    /// [`NoSlots`] if there are none.
-    pub fn with_slots(slots: S) -> Result<Self, NoSlots> {
+    /// [`SlotsError::NoSlots`] if there are none.
+    pub fn with_slots(slots: S) -> Result<Self, SlotsError> {
         if slots.as_ref().is_empty() {
-            return Err(NoSlots);
+            return Err(SlotsError::NoSlots);
         }
         // They may have served another object before, with other slots.
         let capacity = Capacity::of(slots.as_ref().len());
@@ -79,6 +82,34 @@ impl<P: Platform, S: Slots, A: Isolation> Rundown<CacheAware<P, S, A>> {
         pub(crate) fn over_slots(slots: S) -> Self {
             Self::over(SharedCount::new(), CacheAware { kind: PhantomData, slots })
         }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<P: Platform, A: Isolation> Rundown<CacheAware<P, Box<[Slot]>, A>> {
+    /// An open object with `slots` slots on the heap.
+    ///
+    /// # Panics
+    /// If `slots` is zero. Allocation failure as for any box.
+    #[must_use]
+    pub fn boxed(slots: usize) -> Self {
+        match Self::with_slots((0..slots).map(|_| Slot::new()).collect()) {
+            Ok(object) => object,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// An open object with `slots` slots on the heap, if there is the memory for it.
+    ///
+    /// # Errors
+    /// [`SlotsError::NoSlots`], or [`SlotsError::OutOfMemory`] if they are too many for the heap.
+    pub fn try_boxed(slots: usize) -> Result<Self, SlotsError> {
+        let mut memory = Vec::new();
+        memory
+            .try_reserve_exact(slots)
+            .map_err(|_| SlotsError::OutOfMemory)?;
+        memory.resize_with(slots, Slot::new);
+        Self::with_slots(memory.into_boxed_slice())
     }
 }
 

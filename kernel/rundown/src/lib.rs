@@ -38,8 +38,6 @@ macro_rules! cfg_if {
 
 cfg_if! {
     if #[cfg(target_has_atomic = "64")] {
-        #[cfg(feature = "alloc")]
-        mod boxed;
         mod cache_aware;
         mod close_all;
         mod closer;
@@ -76,8 +74,6 @@ cfg_if! {
         mod wakers;
         mod word;
 
-        #[cfg(feature = "alloc")]
-        pub use boxed::BoxError;
         pub use cache_aware::{CacheAware, CacheAwareRundown};
         pub use completion::Completion;
         pub use counter_id::{CounterId, Unavailable};
@@ -90,17 +86,16 @@ cfg_if! {
         pub use object_id::ObjectId;
         pub use outstanding::Outstanding;
         pub use per_cpu::{PerCpu, PerCpuGate, PerCpuPlatform, PerCpuRundown};
-        pub use place::PlaceError;
         pub use plain::{Plain, PlainRundown};
         pub use platform::{AsyncPlatform, Clock, Platform, Spin, Wait, Waiting};
         #[cfg(feature = "alloc")]
         pub use protected::OwnedGuard;
         pub use protected::{
-            Generation, Guard, Guards, Protected, PublishError, ReplaceError, Retired, RunDown,
+            Generation, Guard, Guards, Protected, PublishError, Rejected, ReplaceError, Retired, RunDown,
             RunDownError,
         };
         pub use slot::Slot;
-        pub use slots::{NoSlots, Slots};
+        pub use slots::{Slots, SlotsError};
         pub use state::{
             CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
         };
