@@ -137,9 +137,9 @@ impl<C: Counts> Gate<C> {
     /// what was done under protection visible to the caller (S2).
     pub(crate) fn snapshot(&self) -> Snapshot {
         // Acquire: pairs with the Release of a plain release (S2: all writes between are
-        // read-modify-writes, so one load sees every release); with the one in `finish`: whoever sees a
-        // generation sees its shared count, not the zero of the one before; and with the one in
-        // `change`: whoever sees a claim or a completion sees what it followed.
+        // read-modify-writes, so one load sees every release); with the one in `finish`: a load that
+        // sees a generation sees its shared count, not the zero of the one before; and with the one in
+        // `change`: a load that sees a claim or a completion sees what it followed.
         let word = self.at(self.word.load(Ordering::Acquire));
         let state = match (word.phase(), self.counts.shared()) {
             (Phase::Closed, Some(shared)) => shared.state(),

@@ -49,6 +49,7 @@ cfg_if! {
         mod drain;
         mod gate;
         mod guard;
+        #[cfg_attr(not(feature = "diagnosis"), path = "no_holders.rs")]
         mod holders;
         #[cfg(all(feature = "std", not(rundown_loom)))]
         mod host;
@@ -71,6 +72,7 @@ cfg_if! {
         mod state;
         mod tag;
         mod variant;
+        mod visits;
         mod wakers;
         mod word;
 

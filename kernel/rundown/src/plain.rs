@@ -51,7 +51,7 @@ impl<P: Platform> Variant for Plain<P> {
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         let word = this.gate.word();
         // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. A
-        // refusal needs no more either: whoever learns of it reads this word at least as new
+        // refusal needs no more either: a caller that learns of it reads this word at least as new
         // (coherence, S1).
         let mut seen = word.load(Ordering::Relaxed);
         loop {

@@ -6,7 +6,7 @@ use crate::slot::Slot;
 
 /// Memory that holds a rundown's slots.
 ///
-/// Sealed, because protection rests on it: whoever implements it returns the same slots every time,
+/// Sealed, because protection rests on it: an implementation returns the same slots every time,
 /// and shares them with no other object. (That is why it is `&'static mut`, not `&'static`.)
 pub trait Slots: AsRef<[Slot]> + Send + Sync + sealed::Sealed {}
 

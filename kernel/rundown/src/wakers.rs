@@ -156,7 +156,7 @@ impl Bucket {
 /// the list: its future may be gone then.
 #[cold]
 fn wake_all(bucket: &Bucket) {
-    // So many and no more: whoever enters from now on, at the end, looks by itself. Without the limit
+    // So many and no more: a future that enters from now on, at the end, looks by itself. Without the limit
     // futures that enter as fast as this wakes them would keep it here for ever.
     let mut left = bucket.with(|list| list.len());
     while left > 0 {
@@ -216,7 +216,7 @@ impl Entry {
         fence(Ordering::SeqCst);
     }
 
-    /// Leaves the list of `object`, if it is there. After this nobody else knows the entry.
+    /// Leaves the list of `object`, if it is there. After this nothing else knows the entry.
     pub(crate) fn leave(&self, wakers: &Wakers, object: ObjectId) {
         let _waker = wakers
             .bucket(object)
@@ -290,14 +290,14 @@ impl List {
     fn pop(&mut self) -> Option<Waker> {
         // SAFETY: entries in the list are valid.
         let first = unsafe { self.first.as_ref() }?;
-        // SAFETY: whoever has the list has its lock.
+        // SAFETY: the list is reached only under its lock.
         unsafe { self.remove(first) }
     }
 
     fn len(&self) -> usize {
         let mut length = 0;
         let mut entry = self.first;
-        // SAFETY: entries in the list are valid, and whoever has the list has its lock.
+        // SAFETY: entries in the list are valid, and the list is reached only under its lock.
         while let Some(here) = unsafe { entry.as_ref() } {
             length += 1;
             // SAFETY: as above.

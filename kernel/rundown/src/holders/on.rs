@@ -1,6 +1,5 @@
 //! The hooks of acquire and release.
 
-use core::fmt;
 use core::panic::Location;
 
 use super::holder::Holder;
@@ -14,7 +13,7 @@ pub const CAPACITY: usize = 1024;
 
 pub(crate) static TABLE: Table<CAPACITY> = Table::new();
 
-/// Who holds protection of `object` now. Legal in any context.
+/// The holders of protection of `object`, in no particular order. Legal in any context.
 ///
 /// ```
 /// use rundown::{diagnosis, HostPlatform, PlainRundown};
@@ -26,9 +25,8 @@ pub(crate) static TABLE: Table<CAPACITY> = Table::new();
 /// }
 /// # assert_eq!(diagnosis::holders(object.id()).count(), 1);
 /// ```
-#[must_use]
-pub fn holders(object: ObjectId) -> Holders {
-    Holders::of(object)
+pub fn holders(object: ObjectId) -> impl Iterator<Item = Holder> + Clone {
+    TABLE.holders(object)
 }
 
 /// How many protections, of all objects, are held but not listed, because the table was full when
@@ -36,36 +34,6 @@ pub fn holders(object: ObjectId) -> Holders {
 #[must_use]
 pub fn unlisted() -> u64 {
     TABLE.unlisted()
-}
-
-/// The holders of one object, in no particular order; from [`holders`](super::holders).
-#[derive(Clone)]
-pub struct Holders {
-    object: ObjectId,
-    next: usize,
-}
-
-impl Holders {
-    fn of(object: ObjectId) -> Self {
-        Self { object, next: 0 }
-    }
-}
-
-impl Iterator for Holders {
-    type Item = Holder;
-
-    fn next(&mut self) -> Option<Holder> {
-        let (index, holder) = TABLE.find(self.object, self.next)?;
-        self.next = index + 1;
-        Some(holder)
-    }
-}
-
-/// Lists those that are still to come.
-impl fmt::Debug for Holders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
-    }
 }
 
 /// A guard's entry in the table.

@@ -115,11 +115,10 @@ impl<const N: usize> Table<N> {
         left
     }
 
-    /// The first holder of `object` at or after `from`, and where it stands.
-    pub(super) fn find(&self, object: ObjectId, from: usize) -> Option<(usize, Holder)> {
-        let rest = self.entries.iter().enumerate().skip(from);
-        let mut held = rest.filter_map(|(index, entry)| Some((index, entry.read(object)?)));
-        held.next()
+    /// The holders of `object`. Each is read when the iterator comes to it.
+    pub(super) fn holders(&self, object: ObjectId) -> impl Iterator<Item = Holder> + Clone {
+        let entries = self.entries.iter();
+        entries.filter_map(move |entry| entry.read(object))
     }
 
     /// Forgets `object`, which is dropped with `held` still held.
@@ -155,7 +154,7 @@ impl<const N: usize> Table<N> {
 #[repr(align(64))]
 struct Entry {
     word: AtomicU64,
-    /// The rest belongs to whoever has claimed the entry, until it is listed; from then on it stays
+    /// The rest belongs to the call that has claimed the entry, until it is listed; from then on it stays
     /// as it is until the entry is free.
     object: AtomicUsize,
     location: AtomicPtr<Location<'static>>,
@@ -184,8 +183,8 @@ impl Entry {
             return None;
         }
         let claimed = seen.claimed();
-        // Acquire: pairs with the Release in `exchange`; whoever freed the entry has read it before
-        // it is filled anew.
+        // Acquire: pairs with the Release in `exchange`; the call that freed the entry has read it
+        // before it is filled anew.
         self.word
             .compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
@@ -296,7 +295,7 @@ impl Entry {
         if self.exchange(seen, next) { taken } else { 0 }
     }
 
-    /// Frees the entry if it is of `object`, which nobody uses any more; returns what it counted.
+    /// Frees the entry if it is of `object`, which is not used any more; returns what it counted.
     fn clear(&self, object: ObjectId) -> i64 {
         let seen = self.word();
         if seen.is_listed() && self.is_of(object) && self.exchange(seen, seen.freed()) {

@@ -62,8 +62,8 @@ impl Key {
         if unsafe { libc::pthread_key_create(&raw mut key, Some(self.destructor)) } != 0 {
             return None;
         }
-        // Relaxed, twice: pairs with the load in `known`.
         let take = |key| {
+            // Relaxed, twice: pairs with the load in `known`.
             self.number
                 .compare_exchange(NO_KEY, key, Ordering::Relaxed, Ordering::Relaxed)
         };

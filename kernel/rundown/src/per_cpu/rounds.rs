@@ -9,7 +9,7 @@ use crate::primitive::{AtomicU64, AtomicUsize, Ordering, const_unless_model};
 /// answered it; where told so, it sends that CPU an interrupt. In the handler that CPU
 /// [answers](Answers::answer) all rounds that have begun. The caller waits until all have.
 ///
-/// - Callers share interrupts: one that is sent and not served yet does for whoever asks meanwhile, and
+/// - Callers share interrupts: one that is sent and not served yet does for every caller that asks meanwhile, and
 ///   who has answered a later round has answered this one.
 /// - There is no lock and no leader, so a handler that interrupts a caller may itself be one.
 /// - A caller that waits with interrupts off must answer for its own CPU meanwhile, or two of them wait
@@ -84,7 +84,7 @@ impl Answers {
     /// of restartable sequences, such as in an interrupt handler. Any context, NMI included; one may
     /// interrupt another.
     pub fn answer(&self, rounds: &Rounds) {
-        // Relaxed: pairs with nothing; whoever asks makes sure by an interrupt that this CPU comes here
+        // Relaxed: pairs with nothing; a caller that asks makes sure by an interrupt that this CPU comes here
         // again.
         if self.asked.load(Ordering::Relaxed) == 0 {
             return;

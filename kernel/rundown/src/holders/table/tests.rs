@@ -36,13 +36,7 @@ fn raw(cpu: usize, count: u32) -> Holder {
 }
 
 fn listed<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<Holder> {
-    let mut from = 0;
-    let next = || {
-        let (index, holder) = table.find(object, from)?;
-        from = index + 1;
-        Some(holder)
-    };
-    std::iter::from_fn(next).collect()
+    table.holders(object).collect()
 }
 
 /// CPU and count of each holder, sorted.
