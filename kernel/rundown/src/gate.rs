@@ -1,7 +1,7 @@
 //! What the life cycle is kept in: [`Gate`], the state word and the count of what a closed object has
 //! out. Every transition of the state word is a method here.
 
-use core::fmt;
+use core::{fmt, mem};
 
 use crate::completion::CompletionSlot;
 use crate::object_id::ObjectId;
@@ -115,22 +115,14 @@ impl<C: Counts> Gate<C> {
     const_unless_model! {
         /// If it was closed from birth: the object is born with a value.
         pub(crate) fn hold_value_from_birth(&mut self) {
-            let word = Word::new(C::LAYOUT, Self::own(&mut self.word));
-            if matches!(word.phase(), Phase::RunDown) {
-                self.word = AtomicU64::new(word.emptied(Phase::Unopened).bits);
-            }
+            let bits = mem::replace(&mut self.word, AtomicU64::new(Word::OPEN)).into_inner();
+            let word = Word::new(C::LAYOUT, bits);
+            let born = match word.phase() {
+                Phase::RunDown => word.emptied(Phase::Unopened),
+                _ => word,
+            };
+            self.word = AtomicU64::new(born.bits);
         }
-    }
-
-    #[cfg(not(rundown_loom))]
-    const fn own(word: &mut AtomicU64) -> u64 {
-        // SAFETY: only the caller can reach the word.
-        unsafe { *word.as_ptr() }
-    }
-
-    #[cfg(rundown_loom)]
-    fn own(word: &mut AtomicU64) -> u64 {
-        word.with_mut(|bits| *bits)
     }
 
     /// The life cycle. A snapshot that says `Drained` (or anything later in that generation) makes

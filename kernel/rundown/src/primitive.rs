@@ -56,3 +56,18 @@ macro_rules! const_unless_model {
     };
 }
 pub(crate) use const_unless_model;
+
+/// An array of so many values, each made anew: a constant, except in a loom model.
+#[cfg(not(rundown_loom))]
+macro_rules! array_of {
+    ($value:expr; $n:expr) => {
+        [const { $value }; $n]
+    };
+}
+#[cfg(rundown_loom)]
+macro_rules! array_of {
+    ($value:expr; $n:expr) => {
+        core::array::from_fn::<_, { $n }, _>(|_| $value)
+    };
+}
+pub(crate) use array_of;

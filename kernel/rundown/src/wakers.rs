@@ -10,7 +10,7 @@ use core::{fmt, ptr};
 
 use crate::lock::Lock;
 use crate::object_id::ObjectId;
-use crate::primitive::{AtomicU64, AtomicUsize, Ordering, const_unless_model, fence};
+use crate::primitive::{AtomicU64, AtomicUsize, Ordering, array_of, const_unless_model, fence};
 
 /// A platform's futures that wait for objects to drain. One per platform, in a static; needs no
 /// allocation.
@@ -32,23 +32,14 @@ pub struct Wakers {
 const BUCKETS: usize = if cfg!(rundown_loom) { 1 } else { 64 };
 
 impl Wakers {
-    /// An empty table.
-    #[cfg(not(rundown_loom))]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            rung: AtomicU64::new(0),
-            buckets: [const { Bucket::new() }; BUCKETS],
-        }
-    }
-
-    /// An empty table.
-    #[cfg(rundown_loom)]
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            rung: AtomicU64::new(0),
-            buckets: core::array::from_fn(|_| Bucket::new()),
+    const_unless_model! {
+        /// An empty table.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                rung: AtomicU64::new(0),
+                buckets: array_of![Bucket::new(); BUCKETS],
+            }
         }
     }
 

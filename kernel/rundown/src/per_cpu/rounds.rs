@@ -1,20 +1,20 @@
-//! The bookkeeping of a barrier that is made of interrupts, for platforms: who has answered, and which
-//! interrupts callers can share.
+//! The bookkeeping of a barrier that is made of interrupts, for platforms: which CPUs have answered, and
+//! which interrupts callers can share.
 
 use crate::primitive::{AtomicU64, AtomicUsize, Ordering, const_unless_model};
 
 /// The rounds of a barrier: every call of it is one, and has a number.
 ///
 /// A caller [begins](Self::begin) a round, and [asks](Answers::ask) every other CPU that has not
-/// answered it; where told so, it sends that CPU an interrupt. In the handler that CPU
+/// answered it; where that says so, it sends the CPU an interrupt. In the handler that CPU
 /// [answers](Answers::answer) all rounds that have begun. The caller waits until all have.
 ///
-/// - Callers share interrupts: one that is sent and not served yet does for every caller that asks meanwhile, and
-///   who has answered a later round has answered this one.
+/// - Callers share interrupts: one that is sent and not served yet does for every caller that asks
+///   meanwhile, and a CPU that has answered a later round has answered this one.
 /// - There is no lock and no leader, so a handler that interrupts a caller may itself be one.
 /// - A caller that waits with interrupts off must answer for its own CPU meanwhile, or two of them wait
 ///   for each other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Rounds {
     latest: AtomicU64,
 }
@@ -25,7 +25,7 @@ pub struct Rounds {
 pub struct Round(u64);
 
 /// One CPU's side.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answers {
     /// 1 if an interrupt is sent, or is about to be, that the CPU has not served yet.
     asked: AtomicUsize,
@@ -49,12 +49,6 @@ impl Rounds {
         // Release: pairs with the Acquire in `answer`; who answers this round sees what its caller did
         // before. Acquire, for the callers of the rounds before, whose numbers this one replaces.
         Round(self.latest.fetch_add(1, Ordering::AcqRel) + 1)
-    }
-}
-
-impl Default for Rounds {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -111,11 +105,5 @@ impl Answers {
     pub fn racy_latest(&self) -> u64 {
         // Relaxed: pairs with nothing.
         self.answered.load(Ordering::Relaxed)
-    }
-}
-
-impl Default for Answers {
-    fn default() -> Self {
-        Self::new()
     }
 }

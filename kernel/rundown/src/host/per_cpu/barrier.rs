@@ -36,7 +36,7 @@ pub(super) fn barrier() {
 }
 
 /// [`HostPlatform::barriers`](crate::HostPlatform::barriers).
-pub(super) fn rounds() -> u64 {
+pub(in super::super) fn rounds() -> u64 {
     *BARRIER.lock()
 }
 

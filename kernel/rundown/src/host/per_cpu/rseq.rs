@@ -63,7 +63,7 @@ pub(super) fn offset() -> isize {
 /// The running CPU, if somebody has registered the thread's `rseq`: a hint. In any context, also before
 /// [`prepare`].
 #[inline]
-pub(super) fn cpu_hint() -> Option<usize> {
+pub(in super::super) fn cpu_hint() -> Option<usize> {
     let offset = match offset() {
         0 => locate(),
         offset => offset,

@@ -43,7 +43,7 @@ static HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 macro_rules! traced {
     ($name:ident of $value:ty) => {
         /// `core`'s atomic of this name, every access to which is reported.
-        #[derive(Debug)]
+        #[derive(Debug, Default)]
         #[repr(transparent)]
         pub struct $name(atomic::$name);
 
@@ -56,6 +56,11 @@ macro_rules! traced {
             /// As `core`'s. What is done through the pointer is not reported.
             pub const fn as_ptr(&self) -> *mut $value {
                 self.0.as_ptr()
+            }
+
+            /// As `core`'s.
+            pub const fn into_inner(self) -> $value {
+                self.0.into_inner()
             }
 
             traced!(Read: load(order: Ordering) -> $value);
