@@ -46,7 +46,6 @@ impl<P: Platform, A: Isolation, const N: usize> Rundown<CacheAware<P, [Slot; N],
         /// # use rundown::{CacheAwareRundown, HostPlatform, Slot};
         /// let none = CacheAwareRundown::<HostPlatform, [Slot; 0]>::new();
         /// ```
-        #[must_use]
         pub fn new() -> Self {
             const { assert!(N > 0, "a cache-aware rundown needs at least one slot") };
             Self::over_slots(Slot::array())
@@ -91,7 +90,6 @@ impl<P: Platform, A: Isolation> Rundown<CacheAware<P, Box<[Slot]>, A>> {
     ///
     /// # Panics
     /// If `slots` is zero. Allocation failure as for any box.
-    #[must_use]
     pub fn boxed(slots: usize) -> Self {
         match Self::with_slots((0..slots).map(|_| Slot::new()).collect()) {
             Ok(object) => object,
@@ -120,7 +118,6 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
     ///
     /// A CPU that only takes, one every 10 ns, while others release, needs almost 3 years for that
     /// with 64 slots; `u32::MAX` at a time, 2^21 calls.
-    #[must_use]
     pub fn capacity(&self) -> u64 {
         self.slot_capacity().0
     }

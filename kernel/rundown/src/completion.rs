@@ -36,7 +36,6 @@ impl Completion {
     /// # Safety
     /// The call is sound on any CPU and in every context in which protection of the object is
     /// released.
-    #[must_use]
     pub const unsafe fn new(run: unsafe fn(*mut ()), context: *mut ()) -> Self {
         Self { run, context }
     }
@@ -53,7 +52,6 @@ impl Completion {
     /// object.close_then(&UNLOADED).expect("open");
     /// drop(guard); // prints
     /// ```
-    #[must_use]
     pub const fn of(run: fn()) -> Self {
         unsafe fn call(context: *mut ()) {
             // SAFETY: `of` made the context of a `fn()`.

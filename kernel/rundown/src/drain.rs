@@ -97,7 +97,6 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     }
 
     /// What is still held. As racy as [`Rundown::racy_held`].
-    #[must_use]
     pub fn outstanding(&self) -> Outstanding {
         Outstanding {
             object: self.object(),
@@ -107,7 +106,6 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     }
 
     /// Which object it waits for.
-    #[must_use]
     pub fn object(&self) -> ObjectId {
         self.rundown.id()
     }

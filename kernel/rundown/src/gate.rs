@@ -90,14 +90,12 @@ impl<C> Gate<C> {
     /// Where the state word is, for assembly that reads it. Nothing else may write there.
     #[cfg(not(rundown_loom))]
     #[inline]
-    #[must_use]
     pub const fn as_ptr(&self) -> *const u64 {
         self.word.as_ptr()
     }
 
     /// Whether the object is open. It may close at any time.
     #[inline]
-    #[must_use]
     pub fn is_open(&self) -> bool {
         // Acquire: pairs with the Release in `finish`; an acquire that sees the object re-opened finds
         // every slot open, so that a refusal means closed.

@@ -74,7 +74,6 @@ impl<'a, V: Variant + ?Sized, N: Number> RefGuard<'a, V, N> {
     }
 
     /// How many protections it is.
-    #[must_use]
     pub fn count(&self) -> u32 {
         self.number.get()
     }

@@ -24,7 +24,6 @@ impl<P: Platform> Rundown<Plain<P>> {
 
     const_unless_model! {
         /// An open object.
-        #[must_use]
         pub fn new() -> Self {
             Self::over(CompletionSlot::new(), Plain(PhantomData))
         }

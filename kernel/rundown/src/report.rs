@@ -24,7 +24,6 @@ pub struct Report<'a, V: Variant + ?Sized> {
 
 impl<'a, V: Variant + ?Sized> Report<'a, V> {
     /// Looks at nothing yet: the report is about the time when it is displayed.
-    #[must_use]
     pub fn of(rundown: &'a Rundown<V>) -> Self {
         Self { rundown }
     }

@@ -34,7 +34,6 @@ const BUCKETS: usize = if cfg!(rundown_loom) { 1 } else { 64 };
 impl Wakers {
     const_unless_model! {
         /// An empty table.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 rung: AtomicU64::new(0),
@@ -55,7 +54,6 @@ impl Wakers {
 
     /// Whether there is something to [deliver](Self::deliver): for an executor that is about to
     /// sleep. Any context.
-    #[must_use]
     pub fn is_rung(&self) -> bool {
         // Relaxed: pairs with nothing itself; `deliver` acquires what was rung.
         self.rung.load(Ordering::Relaxed) != 0

@@ -31,16 +31,14 @@ pub fn holders(object: ObjectId) -> impl Iterator<Item = Holder> + Clone {
 
 /// How many protections, of all objects, are held but not listed, because the table was full when
 /// they were taken. Legal in any context.
-#[must_use]
 pub fn unlisted() -> u64 {
     TABLE.unlisted()
 }
 
 /// A guard's entry in the table.
-#[derive(Debug)]
 pub(crate) struct Record {
     /// `None` if the table was full.
-    entry: Option<Claim>,
+    entry: Option<Claim<'static>>,
     count: u32,
 }
 
@@ -55,7 +53,7 @@ impl Record {
     /// The guard stands for `count` protections from now on.
     pub(crate) fn recount(&mut self, count: u32) {
         match self.entry {
-            Some(entry) => TABLE.recount(entry, count),
+            Some(claim) => claim.recount(count),
             None => TABLE.recount_unlisted(self.count, count),
         }
         self.count = count;
@@ -64,7 +62,7 @@ impl Record {
     /// The guard is about to release.
     pub(crate) fn end(&mut self) {
         match self.entry.take() {
-            Some(entry) => TABLE.remove(entry),
+            Some(claim) => claim.remove(),
             None => TABLE.recount_unlisted(self.count, 0),
         }
         self.count = 0;

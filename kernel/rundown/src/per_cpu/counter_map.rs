@@ -43,7 +43,6 @@ impl<const WORDS: usize> CounterMap<WORDS> {
 
     const_unless_model! {
         /// All free.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 full_parts: AtomicU64::new(0),
@@ -105,7 +104,6 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     }
 
     /// How many are in use. Racy.
-    #[must_use]
     pub fn racy_in_use(&self) -> usize {
         self.used
             .iter()

@@ -72,7 +72,6 @@ impl PerCpuGate {
     /// # Panics
     /// If there is none: the gate has never been open.
     #[inline]
-    #[must_use]
     pub fn counter(&self) -> CounterId {
         self.counts.counter().expect("an open gate has a counter")
     }

@@ -27,7 +27,6 @@ pub struct Sequence {
 
 impl Sequence {
     /// The sequence from `start` up to and without `end`. If that is nothing, no address is in it.
-    #[must_use]
     pub const fn new(start: u64, end: u64) -> Self {
         Self { start, end }
     }
@@ -107,7 +106,6 @@ unsafe impl Sync for RestartTable {}
 impl RestartTable {
     const_unless_model! {
         /// An empty table, in no list.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 next: AtomicPtr::new(ptr::null_mut()),
@@ -118,7 +116,6 @@ impl RestartTable {
     }
 
     /// How often this image's code was interrupted within a sequence. Racy; any context.
-    #[must_use]
     pub fn racy_restarts(&self) -> usize {
         // Relaxed: pairs with nothing.
         self.restarts.load(Ordering::Relaxed)
@@ -160,7 +157,6 @@ pub struct Images {
 impl Images {
     const_unless_model! {
         /// None is loaded.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 first: AtomicPtr::new(ptr::null_mut()),

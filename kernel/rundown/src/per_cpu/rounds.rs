@@ -36,7 +36,6 @@ pub struct Answers {
 impl Rounds {
     const_unless_model! {
         /// None has begun.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 latest: AtomicU64::new(0),
@@ -55,7 +54,6 @@ impl Rounds {
 impl Answers {
     const_unless_model! {
         /// It has answered nothing.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 asked: AtomicUsize::new(0),
@@ -94,14 +92,12 @@ impl Answers {
     }
 
     /// Whether the CPU has answered the round. Then what it did before is visible.
-    #[must_use]
     pub fn has_answered(&self, round: Round) -> bool {
         // Acquire: pairs with the Release in `answer`.
         self.answered.load(Ordering::Acquire) >= round.0
     }
 
     /// The number of the latest round that it has answered. Racy; for people and tests.
-    #[must_use]
     pub fn racy_latest(&self) -> u64 {
         // Relaxed: pairs with nothing.
         self.answered.load(Ordering::Relaxed)

@@ -64,7 +64,6 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         ///     assert!(ROUTES.try_acquire().is_some());
         /// }
         /// ```
-        #[must_use]
         pub fn lazy() -> Self {
             Self::over(OwnCounts::new(), PerCpu(PhantomData)).born_closed()
         }

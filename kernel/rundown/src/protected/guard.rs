@@ -77,7 +77,6 @@ impl<'a, T: ?Sized, V: Variant, N: Number> Guard<'a, T, V, N> {
     }
 
     /// How many protections it is: one at least.
-    #[must_use]
     pub fn count(guard: &Self) -> u32 {
         guard.protection.count()
     }

@@ -50,7 +50,6 @@ impl<T, V: Variant> OwnedGuard<T, V> {
     }
 
     /// The object that it guards.
-    #[must_use]
     pub fn object(guard: &Self) -> &Arc<Protected<T, V>> {
         &guard.object
     }

@@ -63,7 +63,6 @@ impl<T, V: Variant> Protected<T, V> {
         /// ROUTES.publish(vec![1, 2, 3]).expect("run down");
         /// assert_eq!(ROUTES.try_acquire().expect("open").len(), 3);
         /// ```
-        #[must_use]
         pub fn vacant(rundown: Rundown<V>) -> Self {
             Self { start: [], rundown: rundown.born_closed(), value: UnsafeCell::new(None) }
         }
