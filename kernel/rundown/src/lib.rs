@@ -43,7 +43,6 @@ cfg_if! {
         mod closer;
         mod completion;
         mod counter_id;
-        mod counts;
         #[cfg(feature = "diagnosis")]
         pub mod diagnosis;
         mod drain;
@@ -79,7 +78,6 @@ cfg_if! {
         pub use cache_aware::{CacheAware, CacheAwareRundown};
         pub use completion::Completion;
         pub use counter_id::{CounterId, Unavailable};
-        pub use counts::RacyCounts;
         pub use drain::Drain;
         pub use gate::Gate;
         pub use guard::{Many, Number, One, RefGuard, RefGuards};

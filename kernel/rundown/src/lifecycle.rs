@@ -141,6 +141,34 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
+    /// Opens a drained object again, whether it was marked run down or not. Any context (the first time,
+    /// that of [`prepare`](crate::PerCpuRundown::prepare)).
+    ///
+    /// What the caller did before happens-before every protection granted from then on.
+    ///
+    /// # Errors
+    /// [`WrongState`] if it is open, draining or claimed by another caller; nothing changed.
+    pub fn reinit(&self) -> Result<(), WrongState> {
+        let drained = |state| matches!(state, State::Drained | State::RunDown);
+        let epoch = self.claim_to_open(|seen| drained(seen.state))?;
+        self.reopen(epoch);
+        Ok(())
+    }
+
+    /// Opens an object that is run down, such as one that was born closed (S9). The same step as
+    /// [`reinit`](Rundown::reinit), but not legal on an object that was closed and not marked run
+    /// down.
+    ///
+    /// # Errors
+    /// [`WrongState`] unless the object is run down; nothing changed. If it is
+    /// [lazy](crate::PerCpuRundown::lazy) and the system has no counter for it, [`State::RunDown`] is what
+    /// was found: [`prepare`](crate::PerCpuRundown::prepare) says why.
+    pub fn open(&self) -> Result<(), WrongState> {
+        let epoch = self.claim_to_open(|seen| seen.state == State::RunDown)?;
+        self.reopen(epoch);
+        Ok(())
+    }
+
     /// Claims the object, if `legal` says so of its snapshot: until [`reopen`](Self::reopen) or
     /// [`mark_run_down`](Self::mark_run_down) the caller has it to itself. After this, everything done
     /// under protection and by earlier claimers is visible.

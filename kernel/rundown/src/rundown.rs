@@ -5,7 +5,6 @@ use core::ptr::NonNull;
 
 use crate::close_all;
 use crate::completion::Completion;
-use crate::counts::RacyCounts;
 use crate::drain::Drain;
 use crate::gate::Counts;
 use crate::guard::{RefGuard, RefGuards};
@@ -328,34 +327,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Drain::start(self, None)
     }
 
-    /// Opens a drained object again, whether it was marked run down or not. Any context (the first time,
-    /// that of [`prepare`](crate::PerCpuRundown::prepare)).
-    ///
-    /// What the caller did before happens-before every protection granted from then on.
-    ///
-    /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed by another caller; nothing changed.
-    pub fn reinit(&self) -> Result<(), WrongState> {
-        let drained = |state| matches!(state, State::Drained | State::RunDown);
-        let epoch = self.claim_to_open(|seen| drained(seen.state))?;
-        self.reopen(epoch);
-        Ok(())
-    }
-
-    /// Opens an object that is run down, such as one that was born closed (S9). The same step as
-    /// [`reinit`](Rundown::reinit), but not legal on an object that was closed and not marked run
-    /// down.
-    ///
-    /// # Errors
-    /// [`WrongState`] unless the object is run down; nothing changed. If it is [lazy](crate::PerCpuRundown::lazy) and the
-    /// system has no counter for it, [`State::RunDown`] is what was found:
-    /// [`prepare`](crate::PerCpuRundown::prepare) says why.
-    pub fn open(&self) -> Result<(), WrongState> {
-        let epoch = self.claim_to_open(|seen| seen.state == State::RunDown)?;
-        self.reopen(epoch);
-        Ok(())
-    }
-
     /// Whether the object is closed and nothing is held. If so, what was done under protection
     /// happens-before this return. Any context.
     ///
@@ -388,8 +359,11 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Closing an object does not clear the counts. In the cache-aware variant late releases of one at a
     /// time still subtract there, and an acquire that lost the race against the close is in them as well; in the
     /// per-CPU variant they stand still.
-    pub fn racy_counts(&self) -> RacyCounts<'_, V> {
-        RacyCounts::of(self)
+    pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone {
+        (0..V::slot_count(self)).map(|slot| {
+            // SAFETY: one of the object's slots; their number does not change once there are any.
+            unsafe { V::racy_count(self, slot) }
+        })
     }
 }
 
@@ -399,7 +373,19 @@ impl<V: Variant + ?Sized> fmt::Debug for Rundown<V> {
             .field("variant", &format_args!("{}", V::NAME))
             .field("state", &self.state())
             .field("held", &self.racy_held())
-            .field("counts", &self.racy_counts())
+            .field("counts", &BySlot(self))
+            .finish()
+    }
+}
+
+/// The counts that are not zero, by slot: `{1: 2, 7: -1}`.
+pub(crate) struct BySlot<'a, V: Variant + ?Sized>(pub(crate) &'a Rundown<V>);
+
+impl<V: Variant + ?Sized> fmt::Debug for BySlot<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.0.racy_counts().enumerate();
+        f.debug_map()
+            .entries(counts.filter(|&(_, count)| count != 0))
             .finish()
     }
 }

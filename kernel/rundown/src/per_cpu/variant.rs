@@ -7,7 +7,6 @@ use super::platform::PerCpuPlatform;
 use crate::closer::Closer;
 use crate::completion::CompletionSlot;
 use crate::counter_id::Unavailable;
-use crate::counts::RacyCounts;
 use crate::gate::Counts;
 use crate::object_id::ObjectId;
 use crate::primitive::const_unless_model;
@@ -199,7 +198,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {
         // The barrier has been: whatever found the gate open has added, and whatever has not will find
         // it closed.
-        RacyCounts::of(this).map(i128::from).sum()
+        this.racy_counts().map(i128::from).sum()
     }
 
     unsafe fn reset_slots(this: &Rundown<Self>) -> u64 {

@@ -8,7 +8,6 @@ use super::error::PublishError;
 use super::guard::{Guard, Guards};
 use crate::close_all;
 use crate::completion::Completion;
-use crate::counts::RacyCounts;
 use crate::drain::Drain;
 use crate::object_id::ObjectId;
 use crate::platform::Wait;
@@ -165,7 +164,7 @@ impl<T, V: Variant> Protected<T, V> {
     }
 
     /// The net count of every slot. See [`Rundown::racy_counts`].
-    pub fn racy_counts(&self) -> RacyCounts<'_, V> {
+    pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone {
         self.rundown.racy_counts()
     }
 

@@ -132,8 +132,8 @@ fn register() -> Result<(), Unavailable> {
         Ok(()) if AT_EXIT.set() => return Ok(()),
         Ok(()) => {
             let _ = rseq(UNREGISTER);
-            "the process has no thread-specific key left whose value can be set without allocating memory \
-             (in glibc one of the first 32, see PTHREAD_KEYS_MAX); use CacheAwareRundown"
+            "the process has used up the thread-specific keys whose values can be set without allocating \
+             memory (with glibc the first 32); use CacheAwareRundown"
         }
         // A signal handler was faster.
         Err(libc::EBUSY) => return Ok(()),
