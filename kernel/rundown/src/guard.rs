@@ -4,7 +4,7 @@ use core::{fmt, mem};
 
 use crate::holders::Record;
 use crate::state::Refused;
-use crate::variant::{Rundown, Sealed, Variant};
+use crate::variant::{Rundown, Variant};
 
 /// One protection, or several (`N` is [`Many`] then, see [`RefGuards`]); dropping it releases. May be sent
 /// to another CPU or thread and dropped there (S4).
@@ -22,7 +22,7 @@ pub struct RefGuard<'a, V: Variant + ?Sized, N: Number = One> {
 pub type RefGuards<'a, V> = RefGuard<'a, V, Many>;
 
 /// How many protections a guard is: [`One`] or [`Many`].
-pub trait Number: Copy + Send + Sync + Sealed {
+pub trait Number: Copy + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn get(self) -> u32;
 }
@@ -35,8 +35,11 @@ pub struct One;
 #[derive(Clone, Copy, Debug)]
 pub struct Many(u32);
 
-impl Sealed for One {}
-impl Sealed for Many {}
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::One {}
+    impl Sealed for super::Many {}
+}
 
 impl Number for One {
     #[inline]

@@ -10,7 +10,11 @@ use crate::slot::Slot;
 /// and shares them with no other object. (That is why it is `&'static mut`, not `&'static`.)
 pub trait Slots: AsRef<[Slot]> + Send + Sync + sealed::Sealed {}
 
-impl<S: AsRef<[Slot]> + Send + Sync + sealed::Sealed + ?Sized> Slots for S {}
+impl<const N: usize> Slots for [Slot; N] {}
+impl Slots for [Slot] {}
+impl Slots for &'static mut [Slot] {}
+#[cfg(feature = "alloc")]
+impl Slots for alloc::boxed::Box<[Slot]> {}
 
 mod sealed {
     use crate::slot::Slot;
