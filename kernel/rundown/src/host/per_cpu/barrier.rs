@@ -116,36 +116,38 @@ mod tests {
     use super::*;
     use core::cell::Cell;
 
-    /// While the first round is under way, ten more callers ask. How many rounds there were then, and the
-    /// number of the last that was done.
-    fn ten_late_callers(first: fn() -> io::Result<()>) -> (u64, u64) {
-        let barrier = Combined::new();
-        let rounds = Cell::new(0);
-        let round = |result| {
-            rounds.set(rounds.get() + 1);
-            result
-        };
-        let mut late = [0; 10];
-        let led = barrier.answer(barrier.ask(), || {
-            late = late.map(|_| barrier.ask());
-            round(first())
-        });
-        assert_eq!(led.is_ok(), first().is_ok());
-        for asked in late {
-            let answered = barrier.answer(asked, || round(Ok(())));
-            answered.expect("the second is well");
-        }
-        (rounds.get(), *barrier.lock())
-    }
-
+    /// They ask while the first is under way.
     #[test]
     fn late_callers_share_the_next_round() {
-        assert_eq!(ten_late_callers(|| Ok(())), (2, 2));
+        let barrier = Combined::new();
+        let rounds = Cell::new(0);
+        let round = || {
+            rounds.set(rounds.get() + 1);
+            Ok(())
+        };
+        let mut late = [0; 10];
+        let first = barrier.answer(barrier.ask(), || {
+            late = late.map(|_| barrier.ask());
+            round()
+        });
+        first.expect("a round");
+        for asked in late {
+            barrier.answer(asked, round).expect("another round");
+        }
+        assert_eq!((rounds.get(), *barrier.lock()), (2, 2));
     }
 
     #[test]
     fn a_round_that_fails_is_no_round() {
-        let first = || Err(io::ErrorKind::Other.into());
-        assert_eq!(ten_late_callers(first), (2, 2));
+        let barrier = Combined::new();
+        let asked = [barrier.ask(), barrier.ask()];
+        let failed = barrier.answer(asked[0], || Err(io::ErrorKind::Other.into()));
+        assert!(failed.is_err());
+        let again = Cell::new(false);
+        let answered = barrier.answer(asked[1], || {
+            again.set(true);
+            Ok(())
+        });
+        assert!(answered.is_ok() && again.get());
     }
 }
