@@ -194,7 +194,8 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         if !this.gate.is_open() {
-            // Nor does a holder's attempt to take more (S12) wear out a closed slot: see `SlotWord`.
+            // Nor does a holder's attempt to take more (S12) wear out a closed slot: see
+            // `SlotWord`.
             return Err(Refused::Closed);
         }
         // The slot has the last word: the object may close between the two.
@@ -210,8 +211,8 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     #[inline]
     unsafe fn release(this: &Rundown<Self>, n: u32) {
         if n > 1 && !this.gate.is_open() {
-            // A drain may last, and holders that take more and give it back then must not wear out a
-            // closed slot: see `SlotWord`. One at a time wears out nothing in a hundred years.
+            // A drain may last, and holders that take more and give it back then must not wear out
+            // a closed slot: see `SlotWord`. One at a time wears out nothing in a hundred years.
             return this.gate.counts.release::<P>(ObjectId::of(this), n);
         }
         this.release_on(this.slot(), n);

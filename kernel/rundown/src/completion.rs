@@ -105,15 +105,15 @@ impl CompletionSlot {
         NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Release))
     }
 
-    /// Ends a drain: the caller's step left nothing held and has acquired the mark, so it has the object
-    /// to itself. `publish_drained` is the last touch of it (S3).
+    /// Ends a drain: the caller's step left nothing held and has acquired the mark, so it has the
+    /// object to itself. `publish_drained` is the last touch of it (S3).
     #[cold]
     pub(crate) fn end_drain<P: Platform>(&self, object: ObjectId, publish_drained: impl FnOnce()) {
         let completion = self.take();
         publish_drained();
         P::wake_waiters(object);
         if let Some(completion) = completion {
-            // SAFETY: `close_then` promised that it is valid, and it was taken out of its slot once.
+            // SAFETY: `close_then` promised that it is valid; it was taken out of its slot once.
             unsafe { Completion::run(completion) };
         }
     }

@@ -127,9 +127,9 @@ impl<C: Counts> Gate<C> {
     /// what was done under protection visible to the caller (S2).
     pub(crate) fn snapshot(&self) -> Snapshot {
         // Acquire: pairs with the Release of a plain release (S2: all writes between are
-        // read-modify-writes, so one load sees every release); with the one in `finish`: a load that
-        // sees a generation sees its shared count, not the zero of the one before; and with the one in
-        // `change`: a load that sees a claim or a completion sees what it followed.
+        // read-modify-writes, so one load sees every release); with the one in `finish`: a load
+        // that sees a generation sees its shared count, not the zero of the one before; and with
+        // the one in `change`: a load that sees a claim or a completion sees what it followed.
         let word = self.at(self.word.load(Ordering::Acquire));
         let state = match (word.phase(), self.counts.shared()) {
             (Phase::Closed, Some(shared)) => shared.state(),
@@ -180,8 +180,8 @@ impl<C: Counts> Gate<C> {
             return shared.acquire_held(n);
         }
         let taken = |seen| Some(self.at(seen).acquired_held(n).ok()?.bits);
-        // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and keeps
-        // the object from draining. A failure changes nothing.
+        // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and
+        // keeps the object from draining. A failure changes nothing.
         let done = self
             .word
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
@@ -227,8 +227,8 @@ impl<C: Counts> Gate<C> {
         self.finish(Word::of(C::LAYOUT, claimed, Phase::RunDown));
     }
 
-    /// The plain variant's last release with a completion: takes the completion out and publishes that
-    /// the object is drained.
+    /// The plain variant's last release with a completion: takes the completion out and publishes
+    /// that the object is drained.
     #[cold]
     pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId) {
         // Acquire: pairs with the Release of every plain release, as in `snapshot`, and with the one

@@ -6,8 +6,8 @@ use crate::holders::Record;
 use crate::state::Refused;
 use crate::variant::{Rundown, Variant};
 
-/// One protection, or several (`N` is [`Many`] then, see [`RefGuards`]); dropping it releases. May be sent
-/// to another CPU or thread and dropped there (S4).
+/// One protection, or several (`N` is [`Many`] then, see [`RefGuards`]); dropping it releases. May
+/// be sent to another CPU or thread and dropped there (S4).
 ///
 /// Forgetting it is safe, but the object will never drain.
 #[must_use = "protection ends when the guard is dropped"]
@@ -81,8 +81,8 @@ impl<'a, V: Variant + ?Sized, N: Number> RefGuard<'a, V, N> {
         self.number.get()
     }
 
-    /// As many protections again of the same object, in any state of it (S12): also while it drains,
-    /// which then waits for the clone as well. Same contexts as [`Rundown::try_acquire`].
+    /// As many protections again of the same object, in any state of it (S12): also while it
+    /// drains, which then waits for the clone as well. Same contexts as [`Rundown::try_acquire`].
     ///
     /// Guards that are cloned again and again keep a drain from ending.
     ///

@@ -22,8 +22,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
         self.gate.snapshot()
     }
 
-    /// Closes the object if it is open, and of `generation` if that is given. With `then`, also leaves the
-    /// completion, whose slot the caller has filled (so no other is left), and the object may be gone.
+    /// Closes the object if it is open, and of `generation` if that is given. With `then`, also
+    /// leaves the completion, whose slot the caller has filled (so no other is left), and the
+    /// object may be gone.
     pub(crate) fn try_close(
         &self,
         generation: Option<u64>,
@@ -39,8 +40,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Ok(open.epoch)
     }
 
-    /// The first half of a close. The caller that gets what was open has closed it, and goes on with the
-    /// barrier and `finish_close`.
+    /// The first half of a close. The caller that gets what was open has closed it, and goes on
+    /// with the barrier and `finish_close`.
     pub(crate) fn begin_close(
         &self,
         generation: Option<u64>,
@@ -75,7 +76,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// As `try_close` with a completion; or leaves that with an object that drains. `Ok` was the last touch.
+    /// As `try_close` with a completion; or leaves that with an object that drains. `Ok` was the
+    /// last touch.
     pub(crate) fn try_close_then(&self) -> Result<(), NotClosed> {
         loop {
             match self.try_close(None, true) {
@@ -90,8 +92,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Opens a draining object again, with what is still held (S10). Never waits; any context. Returns the
-    /// [completion](Self::close_then) that was left, if there was one: it will not run.
+    /// Opens a draining object again, with what is still held (S10). Never waits; any context.
+    /// Returns the [completion](Self::close_then) that was left, if there was one: it will not run.
     ///
     /// Every waiter whose wait began before this returns
     /// [`WaitOutcome::Cancelled`](crate::WaitOutcome::Cancelled), unless it finds that the object has
@@ -99,8 +101,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     ///
     /// # Errors
     /// [`WrongState`] if it is open, drained, or another caller is at work on it
-    /// ([`State::Closing`], [`State::Claimed`]); or if more than 2^60 are held of an object that counts
-    /// per CPU, which are too many to be carried over. Nothing changed.
+    /// ([`State::Closing`], [`State::Claimed`]); or if more than 2^60 are held of an object that
+    /// counts per CPU, which are too many to be carried over. Nothing changed.
     pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
         loop {
             let seen = self.snapshot();
@@ -142,8 +144,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Opens a drained object again, whether it was marked run down or not. Any context (the first time,
-    /// that of [`prepare`](crate::PerCpuRundown::prepare)).
+    /// Opens a drained object again, whether it was marked run down or not. Any context (the first
+    /// time, that of [`prepare`](crate::PerCpuRundown::prepare)).
     ///
     /// What the caller did before happens-before every protection granted from then on.
     ///
@@ -162,8 +164,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     ///
     /// # Errors
     /// [`WrongState`] unless the object is run down; nothing changed. If it is
-    /// [lazy](crate::PerCpuRundown::lazy) and the system has no counter for it, [`State::RunDown`] is what
-    /// was found: [`prepare`](crate::PerCpuRundown::prepare) says why.
+    /// [lazy](crate::PerCpuRundown::lazy) and the system has no counter for it, [`State::RunDown`]
+    /// is what was found: [`prepare`](crate::PerCpuRundown::prepare) says why.
     pub fn open(&self) -> Result<(), WrongState> {
         let epoch = self.claim_to_open(|seen| seen.state == State::RunDown)?;
         self.reopen(epoch);

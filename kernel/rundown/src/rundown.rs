@@ -158,7 +158,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// # Safety
     /// The caller owns `n` protections, from [`acquire`](Rundown::acquire) or
     /// [`acquire_many`](Rundown::acquire_many) on this object, and gives them up. If it does not,
-    /// [`Platform::misuse`](crate::Platform::misuse) is told, at the latest when the object drains.
+    /// [`Platform::misuse`](crate::Platform::misuse) is called, at the latest when the object drains.
     #[inline]
     pub unsafe fn release_many(&self, n: u32) {
         // SAFETY: the same contract.

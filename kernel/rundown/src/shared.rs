@@ -103,9 +103,9 @@ impl SharedCount {
         // below the least number, while the count that it leads to is not.
         let change = (sum - Self::BIAS).wrapping_sub(mark);
         // Release: pairs with the Acquire in `look`; what the closer saw of the slots' releases
-        // happens-before the return of `wait`, whichever caller waits (S2), and the completion's slot
-        // is filled for every step that sees the mark. And with the Acquire in `begin_cancel`: the canceller
-        // sees the state word closed, in this epoch.
+        // happens-before the return of `wait`, whichever caller waits (S2), and the completion's
+        // slot is filled for every step that sees the mark. And with the Acquire in `begin_cancel`:
+        // the canceller sees the state word closed, in this epoch.
         let before = self.count.fetch_add(change, Ordering::Release);
         self.settle::<P>(object, before, before.wrapping_add(change), 0);
     }

@@ -145,8 +145,8 @@ impl Bucket {
 /// the list: its future may be gone then.
 #[cold]
 fn wake_all(bucket: &Bucket) {
-    // So many and no more: a future that enters from now on, at the end, looks by itself. Without the limit
-    // futures that enter as fast as this wakes them would keep it here for ever.
+    // So many and no more: a future that enters from now on, at the end, looks by itself. Without
+    // the limit futures that enter as fast as this wakes them would keep it here for ever.
     let mut left = bucket.with(|list| list.len());
     while left > 0 {
         let Some(waker) = bucket.with(List::pop) else {

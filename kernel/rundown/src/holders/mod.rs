@@ -1,5 +1,6 @@
-//! Which guards are out: the table of holders and the hooks that keep it. Its documentation is that of the
-//! public module `diagnosis`. Without the feature, the hooks of `no_holders.rs` stand in its place.
+//! Which guards are out: the table of holders and the hooks that keep it. Its documentation is that
+//! of the public module `diagnosis`. Without the feature, the hooks of `no_holders.rs` stand in its
+//! place.
 
 mod holder;
 mod occasions;

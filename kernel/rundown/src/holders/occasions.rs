@@ -31,7 +31,8 @@ pub(crate) fn missed_deadline<P: Platform>(outstanding: &dyn fmt::Display) {
     P::report(format_args!("rundown: deadline missed: {outstanding}"));
 }
 
-/// The caller is about to wait for `object`, and something is still held: perhaps by the CPU that waits.
+/// The caller is about to wait for `object`, and something is still held: perhaps by the CPU that
+/// waits.
 #[track_caller]
 pub(crate) fn about_to_wait<P: Platform>(object: ObjectId) {
     let (location, cpu) = (Location::caller(), P::cpu_hint());

@@ -153,8 +153,8 @@ impl<const N: usize> Table<N> {
 #[repr(align(64))]
 struct Entry {
     word: AtomicU64,
-    /// The rest belongs to the call that has claimed the entry, until it is listed; from then on it stays
-    /// as it is until the entry is free.
+    /// The rest belongs to the call that has claimed the entry, until it is listed; from then on it
+    /// stays as it is until the entry is free.
     object: AtomicUsize,
     location: AtomicPtr<Location<'static>>,
     cpu: AtomicUsize,

@@ -36,8 +36,8 @@ impl Key {
         }
     }
 
-    /// Has the destructor called when the calling thread ends. Whether that succeeded: not if all keys are
-    /// in use, or if to set this one would allocate memory. Also in a signal handler.
+    /// Has the destructor called when the calling thread ends. Whether that succeeded: not if all
+    /// keys are in use, or if to set this one would allocate memory. Also in a signal handler.
     pub(super) fn set(&self) -> bool {
         // Anything but null has the destructor called.
         self.known().or_else(|| self.create()).is_some_and(|key| {
@@ -54,8 +54,8 @@ impl Key {
         }
     }
 
-    /// Also in a signal handler: glibc takes a key by a compare-exchange, musl under a lock, with signals
-    /// blocked.
+    /// Also in a signal handler: glibc takes a key by a compare-exchange, musl under a lock, with
+    /// signals blocked.
     fn create(&self) -> Option<u32> {
         let mut key = 0;
         // SAFETY: `key` is a place for the key, and the destructor is sound for any value.

@@ -1,5 +1,5 @@
-//! The bookkeeping of a barrier that is made of interrupts, for platforms: which CPUs have answered, and
-//! which interrupts callers can share.
+//! The bookkeeping of a barrier that is made of interrupts, for platforms: which CPUs have
+//! answered, and which interrupts callers can share.
 
 use crate::primitive::{AtomicU64, AtomicUsize, Ordering, const_unless_model};
 
@@ -76,8 +76,8 @@ impl Answers {
     /// of restartable sequences, such as in an interrupt handler. Any context, NMI included; one may
     /// interrupt another.
     pub fn answer(&self, rounds: &Rounds) {
-        // Relaxed: pairs with nothing; a caller that asks makes sure by an interrupt that this CPU comes here
-        // again.
+        // Relaxed: pairs with nothing; a caller that asks makes sure by an interrupt that this CPU
+        // comes here again.
         if self.asked.load(Ordering::Relaxed) == 0 {
             return;
         }

@@ -204,8 +204,8 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     unsafe fn reset_slots(this: &Rundown<Self>) -> u64 {
         if let Some(counter) = this.counts().counter() {
             for cpu in 0..P::cpus() {
-                // SAFETY: the object is closed, and drained or being cancelled: nothing adds until it
-                // opens.
+                // SAFETY: the object is closed, and drained or being cancelled: nothing adds until
+                // it opens.
                 unsafe { P::clear(counter, cpu) };
             }
         }

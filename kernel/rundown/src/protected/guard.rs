@@ -12,8 +12,8 @@ use crate::guard::{Many, Number, One, RefGuard, cannot_clone};
 use crate::state::Refused;
 use crate::variant::Variant;
 
-/// Protection together with the value, or a part of it: dereferences to `T`, releases on drop. `N` is how
-/// much protection: [`One`], or [`Many`] under the name [`Guards`].
+/// Protection together with the value, or a part of it: dereferences to `T`, releases on drop. `N`
+/// is how much protection: [`One`], or [`Many`] under the name [`Guards`].
 ///
 /// May be sent to another CPU or thread and dropped there (S4). Forgetting it is safe, but the
 /// object will never drain.
@@ -25,7 +25,8 @@ pub struct Guard<'a, T: ?Sized, V: Variant, N: Number = One> {
     protection: RefGuard<'a, V, N>,
 }
 
-/// Several protections together with the value: dereferences to `T`, releases them all at once on drop.
+/// Several protections together with the value: dereferences to `T`, releases them all at once on
+/// drop.
 pub type Guards<'a, T, V> = Guard<'a, T, V, Many>;
 
 // SAFETY: a guard gives a `&T`, and its drop releases, which any thread may do (S4); it never moves
@@ -36,7 +37,8 @@ unsafe impl<T: Sync + ?Sized, V: Variant, N: Number> Sync for Guard<'_, T, V, N>
 
 impl<'a, T: ?Sized, V: Variant, N: Number> Guard<'a, T, V, N> {
     /// # Safety
-    /// There is at least one protection, and `value` is not moved, written or dropped while it is held.
+    /// There is at least one protection, and `value` is not moved, written or dropped while it is
+    /// held.
     #[inline]
     pub(super) unsafe fn new(value: NonNull<T>, protection: RefGuard<'a, V, N>) -> Self {
         Self {
@@ -134,8 +136,8 @@ impl<T: ?Sized, V: Variant, N: Number> Deref for Guard<'_, T, V, N> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: while protection is held nothing moves or writes the value: that takes a claim, and a
-        // claim a drained object.
+        // SAFETY: while protection is held nothing moves or writes the value: that takes a claim,
+        // and a claim a drained object.
         unsafe { self.value.as_ref() }
     }
 }

@@ -60,8 +60,8 @@ impl Combined {
 
     /// Asks for a round that begins after this call: any with a higher number than this returns.
     fn ask(&self) -> u64 {
-        // Release: pairs with the Acquire in `answer`: that round comes after what the caller did. An
-        // add, since a load would release nothing.
+        // Release: pairs with the Acquire in `answer`: that round comes after what the caller did.
+        // An add, since a load would release nothing.
         self.begun.fetch_add(0, Ordering::Release)
     }
 

@@ -25,8 +25,8 @@ pub(super) fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
     open
 }
 
-/// This part of a barrier: returns when those that may have looked before the call have added. One call
-/// at a time (the barrier has one round at a time).
+/// This part of a barrier: returns when those that may have looked before the call have added. One
+/// call at a time (the barrier has one round at a time).
 pub(super) fn wait() {
     // One of them may have been interrupted there.
     ADDING.wait(thread::yield_now);

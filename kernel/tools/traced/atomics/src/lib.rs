@@ -1,5 +1,5 @@
-//! `core`'s atomics, which report every access to a hook, so that cache lines can be counted: the package
-//! `rundown-traced` compiles the crate `rundown` with these.
+//! `core`'s atomics, which report every access to a hook, so that cache lines can be counted: the
+//! package `rundown-traced` compiles the crate `rundown` with these.
 //!
 //! `unsafe` here: the hook is a function kept in an atomic pointer.
 #![no_std]
@@ -16,8 +16,8 @@ pub enum Access {
     Write,
 }
 
-/// Called with the address of each access and what it does, on the CPU and in the context that makes it,
-/// just before it is made.
+/// Called with the address of each access and what it does, on the CPU and in the context that
+/// makes it, just before it is made.
 pub type Hook = fn(address: usize, access: Access);
 
 /// From now on all accesses are reported to `hook`, on all CPUs; until then to none.
