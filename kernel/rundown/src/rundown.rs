@@ -359,7 +359,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Closing an object does not clear the counts. In the cache-aware variant late releases of one at a
     /// time still subtract there, and an acquire that lost the race against the close is in them as well; in the
     /// per-CPU variant they stand still.
-    pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone {
+    pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone + '_ {
         (0..V::slot_count(self)).map(|slot| {
             // SAFETY: one of the object's slots; their number does not change once there are any.
             unsafe { V::racy_count(self, slot) }

@@ -128,7 +128,7 @@ impl<const N: usize> Table<N> {
     }
 
     /// The holders of `object`. Each is read when the iterator comes to it.
-    pub(super) fn holders(&self, object: ObjectId) -> impl Iterator<Item = Holder> + Clone {
+    pub(super) fn holders(&self, object: ObjectId) -> impl Iterator<Item = Holder> + Clone + '_ {
         let entries = self.entries.iter();
         entries.filter_map(move |entry| entry.read(object))
     }

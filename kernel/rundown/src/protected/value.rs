@@ -164,7 +164,7 @@ impl<T, V: Variant> Protected<T, V> {
     }
 
     /// The net count of every slot. See [`Rundown::racy_counts`].
-    pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone {
+    pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone + '_ {
         self.rundown.racy_counts()
     }
 
