@@ -1,5 +1,7 @@
 //! One CPU's counter.
 
+use core::fmt;
+
 use crate::primitive::{AtomicU64, Ordering, array_of, const_unless_model};
 use crate::shared::SharedCount;
 
@@ -11,7 +13,6 @@ use crate::shared::SharedCount;
 /// what it was: on an open slot it counts, and the next close will find it; on a closed slot it
 /// means nothing, and what it added is thrown away when the slot opens again. So nothing is ever
 /// undone, and no operation is ever half done (README, "Why nothing is undone").
-#[derive(Debug)]
 #[repr(align(128))]
 pub struct Slot(AtomicU64);
 
@@ -102,6 +103,12 @@ impl Capacity {
 impl Default for Slot {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").finish_non_exhaustive()
     }
 }
 
