@@ -35,7 +35,7 @@ pub struct Gate<C> {
 /// What a closed object counts by.
 pub trait Counts: Send + Sync {
     /// Of the state word.
-    const LAYOUT: Layout;
+    const LAYOUT: Layout = Layout::SHARDED;
 
     /// The shared count, unless the count is in the state word itself.
     fn shared(&self) -> Option<&SharedCount>;
@@ -58,8 +58,6 @@ impl Counts for CompletionSlot {
 }
 
 impl Counts for SharedCount {
-    const LAYOUT: Layout = Layout::SHARDED;
-
     fn shared(&self) -> Option<&SharedCount> {
         Some(self)
     }
@@ -227,10 +225,13 @@ impl<C: Counts> Gate<C> {
         self.finish(Word::of(C::LAYOUT, claimed, Phase::RunDown));
     }
 
-    /// The plain variant's last release with a completion: takes the completion out and publishes
-    /// that the object is drained.
+    /// The plain variant's last release of a closed object, which is `left` so: wakes its waiters. With
+    /// a completion, first takes that out and publishes that the object is drained.
     #[cold]
-    pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId) {
+    pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId, left: Word) {
+        if left.phase() != Phase::ClosedThen {
+            return P::wake_waiters(object);
+        }
         // Acquire: pairs with the Release of every plain release, as in `snapshot`, and with the one
         // that published the completion's slot (`change`).
         let last = self.at(self.word.load(Ordering::Acquire));

@@ -7,7 +7,7 @@ use crate::gate::Counts;
 use crate::platform::Platform;
 use crate::state::{IllegalContext, Misuse, State, WrongState};
 use crate::variant::{Rundown, Variant};
-use crate::word::{Epoch, Snapshot};
+use crate::word::{Epoch, Phase, Snapshot};
 
 /// Why an object was not closed.
 pub(crate) enum NotClosed {
@@ -35,7 +35,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         // SAFETY: closed above, and this was the barrier.
         unsafe { self.finish_close(then) };
         if then && self.gate.counts.shared().is_none() && open.word.count() == 0 {
-            self.gate.finish_drain::<V::Platform>(self.id());
+            let left = open.word.with_phase(Phase::ClosedThen);
+            self.gate.finish_drain::<V::Platform>(self.id(), left);
         }
         Ok(open.epoch)
     }

@@ -8,7 +8,7 @@ use crate::platform::Platform;
 use crate::primitive::{Ordering, const_unless_model};
 use crate::state::{Misuse, Refused};
 use crate::variant::{Rundown, Sealed, Variant};
-use crate::word::{Layout, Phase, Word};
+use crate::word::{Layout, Word};
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 ///
@@ -86,7 +86,7 @@ impl<P: Platform> Variant for Plain<P> {
             match word.compare_exchange_weak(seen, left.bits, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) if left.count() > 0 || left.is_open() => return,
-                Ok(_) => return drained(this, left),
+                Ok(_) => return this.gate.finish_drain::<P>(object, left),
                 Err(now) => seen = now,
             }
         }
@@ -100,16 +100,6 @@ impl<P: Platform> Variant for Plain<P> {
         // Relaxed: pairs with nothing, the answer is for people.
         let word = this.gate.at(this.gate.word().load(Ordering::Relaxed));
         word.count().cast_signed()
-    }
-}
-
-/// A release has left nothing held of a closed object.
-#[cold]
-fn drained<P: Platform>(this: &Rundown<Plain<P>>, left: Word) {
-    if left.phase() == Phase::ClosedThen {
-        this.gate.finish_drain::<P>(ObjectId::of(this));
-    } else {
-        P::wake_waiters(ObjectId::of(this));
     }
 }
 

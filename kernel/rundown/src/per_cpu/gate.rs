@@ -8,7 +8,6 @@ use crate::counter_id::CounterId;
 use crate::gate::{Counts, Gate};
 use crate::primitive::{AtomicUsize, Ordering, const_unless_model};
 use crate::shared::SharedCount;
-use crate::word::Layout;
 
 /// What a sequence reads: the state word and, [right behind it](PerCpuGate::COUNTER_OFFSET), the name of the
 /// counter.
@@ -78,8 +77,6 @@ impl PerCpuGate {
 }
 
 impl Counts for PerCpuCounts {
-    const LAYOUT: Layout = Layout::SHARDED;
-
     fn shared(&self) -> Option<&SharedCount> {
         Some(&self.shared)
     }

@@ -222,14 +222,10 @@ impl Images {
             }
             // SAFETY: by the caller; and the entries are in no list.
             let sequences = unsafe { bounds.into_sorted() };
-            if overlap(sequences, own) {
+            // SAFETY: in the list, which stays as it is while the lock is held.
+            let mut others = self.tables().map(|other| unsafe { other.sequences() });
+            if overlap(sequences, own) || others.any(|other| overlap(sequences, other)) {
                 return Err(RegisterError::Overlap);
-            }
-            for other in self.tables() {
-                // SAFETY: in the list, which stays as it is while the lock is held.
-                if overlap(sequences, unsafe { other.sequences() }) {
-                    return Err(RegisterError::Overlap);
-                }
             }
             // SAFETY: not in the list, and no look-up from earlier times is under way:
             // `unregister` has waited for them.
@@ -292,16 +288,14 @@ impl Images {
 
     /// In a look-up.
     fn search(&self, interrupted_at: u64) -> Option<u64> {
-        for table in self.tables() {
+        self.tables().find_map(|table| {
             // SAFETY: it was in the list, and the look-up counts.
             let sequences = unsafe { table.sequences() };
-            if let Some(start) = find(sequences, interrupted_at) {
-                // Relaxed: pairs with nothing. The barrier in `unregister` makes it visible there.
-                table.restarts.fetch_add(1, Ordering::Relaxed);
-                return Some(start);
-            }
-        }
-        None
+            let start = find(sequences, interrupted_at)?;
+            // Relaxed: pairs with nothing. The barrier in `unregister` makes it visible there.
+            table.restarts.fetch_add(1, Ordering::Relaxed);
+            Some(start)
+        })
     }
 
     /// The tables in the list. For look-ups that count, and under the lock.

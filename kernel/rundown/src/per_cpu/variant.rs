@@ -13,7 +13,6 @@ use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
 use crate::state::{IllegalContext, Misuse, Refused};
 use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
-use crate::word::Layout;
 
 /// Rundown protection with a plain counter per CPU: acquire and release are a test and one
 /// *unlocked* add, together a sequence that restarts if it is interrupted.
@@ -229,8 +228,6 @@ impl<P: PerCpuPlatform> OwnCounts<P> {
 }
 
 impl<P: PerCpuPlatform> Counts for OwnCounts<P> {
-    const LAYOUT: Layout = PerCpuCounts::LAYOUT;
-
     fn shared(&self) -> Option<&SharedCount> {
         self.counts.shared()
     }
