@@ -2,18 +2,20 @@
 
 use core::marker::PhantomData;
 
-use crate::counts::RacyCounts;
+#[cfg(feature = "alloc")]
+use alloc::{boxed::Box, vec::Vec};
+
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
 use crate::slot::{Capacity, Slot, SlotWord};
-use crate::slots::{NoSlots, Slots};
+use crate::slots::{Slots, SlotsError};
 use crate::state::{Misuse, Refused};
 use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
 
 #[cfg(feature = "alloc")]
-type DefaultSlots = alloc::boxed::Box<[Slot]>;
+type DefaultSlots = Box<[Slot]>;
 #[cfg(not(feature = "alloc"))]
 type DefaultSlots = &'static mut [Slot];
 
@@ -44,7 +46,6 @@ impl<P: Platform, A: Isolation, const N: usize> Rundown<CacheAware<P, [Slot; N],
         /// # use rundown::{CacheAwareRundown, HostPlatform, Slot};
         /// let none = CacheAwareRundown::<HostPlatform, [Slot; 0]>::new();
         /// ```
-        #[must_use]
         pub fn new() -> Self {
             const { assert!(N > 0, "a cache-aware rundown needs at least one slot") };
             Self::over_slots(Slot::array())
@@ -62,10 +63,10 @@ impl<P: Platform, S: Slots, A: Isolation> Rundown<CacheAware<P, S, A>> {
     /// An open object over the caller's slots.
     ///
     /// # Errors
-    /// [`NoSlots`] if there are none.
-    pub fn with_slots(slots: S) -> Result<Self, NoSlots> {
+    /// [`SlotsError::NoSlots`] if there are none.
+    pub fn with_slots(slots: S) -> Result<Self, SlotsError> {
         if slots.as_ref().is_empty() {
-            return Err(NoSlots);
+            return Err(SlotsError::NoSlots);
         }
         // They may have served another object before, with other slots.
         let capacity = Capacity::of(slots.as_ref().len());
@@ -83,6 +84,33 @@ impl<P: Platform, S: Slots, A: Isolation> Rundown<CacheAware<P, S, A>> {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl<P: Platform, A: Isolation> Rundown<CacheAware<P, Box<[Slot]>, A>> {
+    /// An open object with `slots` slots on the heap.
+    ///
+    /// # Panics
+    /// If `slots` is zero. Allocation failure as for any box.
+    pub fn boxed(slots: usize) -> Self {
+        match Self::with_slots((0..slots).map(|_| Slot::new()).collect()) {
+            Ok(object) => object,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// An open object with `slots` slots on the heap, if there is the memory for it.
+    ///
+    /// # Errors
+    /// [`SlotsError::NoSlots`], or [`SlotsError::OutOfMemory`] if they are too many for the heap.
+    pub fn try_boxed(slots: usize) -> Result<Self, SlotsError> {
+        let mut memory = Vec::new();
+        memory
+            .try_reserve_exact(slots)
+            .map_err(|_| SlotsError::OutOfMemory)?;
+        memory.resize_with(slots, Slot::new);
+        Self::with_slots(memory.into_boxed_slice())
+    }
+}
+
 impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> {
     /// How many more protections than were released on a slot can be taken there: 2^59 divided by the
     /// number of slots, rounded up to a power of two. Beyond it, an acquire is
@@ -90,7 +118,6 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
     ///
     /// A CPU that only takes, one every 10 ns, while others release, needs almost 3 years for that
     /// with 64 slots; `u32::MAX` at a time, 2^21 calls.
-    #[must_use]
     pub fn capacity(&self) -> u64 {
         self.slot_capacity().0
     }
@@ -152,15 +179,6 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
             P::misuse(&Misuse::OutOfRange { object });
         }
     }
-
-    /// A holder's acquire of `n` that found its slot closed or full.
-    #[cold]
-    fn not_granted_held(&self, slot: &Slot, found: SlotWord<0>, n: u32) -> Result<(), Refused> {
-        match self.not_granted(slot, found, n) {
-            Refused::Closed => self.gate.counts.acquire_held(n),
-            Refused::Full => Err(Refused::Full),
-        }
-    }
 }
 
 impl<P: Platform, S: Slots + ?Sized, A: Isolation> Sealed for CacheAware<P, S, A> {}
@@ -176,6 +194,8 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         if !this.gate.is_open() {
+            // Nor does a holder's attempt to take more (S12) wear out a closed slot: see
+            // `SlotWord`.
             return Err(Refused::Closed);
         }
         // The slot has the last word: the object may close between the two.
@@ -189,32 +209,21 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     }
 
     #[inline]
-    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
-        if !this.gate.is_open() {
-            // A drain may last, and holders that come and go then must not wear out a closed slot:
-            // see `SlotWord`.
-            return this.gate.counts.acquire_held(n);
-        }
-        let slot = this.slot();
-        let found = slot.add(n);
-        if found.grants() {
-            Ok(())
-        } else {
-            this.not_granted_held(slot, found, n)
-        }
-    }
-
-    #[inline]
     unsafe fn release(this: &Rundown<Self>, n: u32) {
         if n > 1 && !this.gate.is_open() {
-            // As in `acquire_held`. One at a time wears out nothing in a hundred years.
+            // A drain may last, and holders that take more and give it back then must not wear out
+            // a closed slot: see `SlotWord`. One at a time wears out nothing in a hundred years.
             return this.gate.counts.release::<P>(ObjectId::of(this), n);
         }
         this.release_on(this.slot(), n);
     }
 
-    fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
-        RacyCounts::of(this.slots(), this.slot_capacity())
+    fn slot_count(this: &Rundown<Self>) -> usize {
+        this.slots().len()
+    }
+
+    unsafe fn racy_count(this: &Rundown<Self>, slot: usize) -> i64 {
+        this.slots()[slot].racy_count(this.slot_capacity())
     }
 
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {

@@ -16,7 +16,7 @@ pub(crate) fn close_all<O: ?Sized, V: Variant + ?Sized>(
         let Some(closer) = V::closer(object) else {
             break;
         };
-        match object.begin_close(None) {
+        match object.begin_close(None, false) {
             Ok(_) => {
                 closer.mark(call);
                 marked += 1;
@@ -57,7 +57,7 @@ impl<O: ?Sized, V: Variant + ?Sized> Rest<'_, '_, O, V> {
             let object = (self.part)(object);
             let begun = match V::closer(object) {
                 Some(closer) => self.barrier && closer.unmark(self.call),
-                None => object.begin_close(None).is_ok(),
+                None => object.begin_close(None, false).is_ok(),
             };
             if begun {
                 // SAFETY: closed by this call, and there has been a barrier if the variant needs one.

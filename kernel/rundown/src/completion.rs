@@ -4,6 +4,8 @@
 
 use core::ptr::{self, NonNull};
 
+use crate::object_id::ObjectId;
+use crate::platform::Platform;
 use crate::primitive::{AtomicPtr, Ordering, const_unless_model};
 
 /// What the last release is to call once an object has drained (S13): a function and its context, in
@@ -34,7 +36,6 @@ impl Completion {
     /// # Safety
     /// The call is sound on any CPU and in every context in which protection of the object is
     /// released.
-    #[must_use]
     pub const unsafe fn new(run: unsafe fn(*mut ()), context: *mut ()) -> Self {
         Self { run, context }
     }
@@ -51,7 +52,6 @@ impl Completion {
     /// object.close_then(&UNLOADED).expect("open");
     /// drop(guard); // prints
     /// ```
-    #[must_use]
     pub const fn of(run: fn()) -> Self {
         unsafe fn call(context: *mut ()) {
             // SAFETY: `of` made the context of a `fn()`.
@@ -103,5 +103,18 @@ impl CompletionSlot {
     pub(crate) fn take(&self) -> Option<NonNull<Completion>> {
         // Release: pairs with the Acquire in `fill`.
         NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Release))
+    }
+
+    /// Ends a drain: the caller's step left nothing held and has acquired the mark, so it has the
+    /// object to itself. `publish_drained` is the last touch of it (S3).
+    #[cold]
+    pub(crate) fn end_drain<P: Platform>(&self, object: ObjectId, publish_drained: impl FnOnce()) {
+        let completion = self.take();
+        publish_drained();
+        P::wake_waiters(object);
+        if let Some(completion) = completion {
+            // SAFETY: `close_then` promised that it is valid; it was taken out of its slot once.
+            unsafe { Completion::run(completion) };
+        }
     }
 }

@@ -9,14 +9,12 @@ pub struct CounterId(usize);
 
 impl CounterId {
     /// The counter that the platform calls `id`.
-    #[must_use]
     pub const fn new(id: usize) -> Self {
         Self(id)
     }
 
     /// What the platform calls it.
     #[inline]
-    #[must_use]
     pub const fn get(self) -> usize {
         self.0
     }

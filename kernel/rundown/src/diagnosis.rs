@@ -47,5 +47,5 @@
 //!   off other guards counts as taken there and then; what is merged into others is listed as they
 //!   are.
 
-pub use crate::holders::{CAPACITY, Holder, Holders, holders, unlisted};
+pub use crate::holders::{CAPACITY, Holder, holders, unlisted};
 pub use crate::report::Report;

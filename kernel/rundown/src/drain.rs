@@ -97,7 +97,6 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     }
 
     /// What is still held. As racy as [`Rundown::racy_held`].
-    #[must_use]
     pub fn outstanding(&self) -> Outstanding {
         Outstanding {
             object: self.object(),
@@ -107,7 +106,6 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     }
 
     /// Which object it waits for.
-    #[must_use]
     pub fn object(&self) -> ObjectId {
         self.rundown.id()
     }
@@ -158,7 +156,7 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     /// Closes the object, unless that is done or not possible yet.
     fn closed(&mut self) -> Result<Option<Epoch>, WaitOutcome> {
         if self.epoch.is_none() {
-            self.epoch = match self.rundown.try_close(self.generation) {
+            self.epoch = match self.rundown.try_close(self.generation, false) {
                 Ok(epoch) => Some(epoch),
                 Err(NotClosed::IllegalContext) => return Err(WaitOutcome::IllegalContext),
                 Err(NotClosed::Found(seen)) => match self.generation {

@@ -1,13 +1,14 @@
 //! What the life cycle is kept in: [`Gate`], the state word and the count of what a closed object has
 //! out. Every transition of the state word is a method here.
 
-use core::fmt;
+use core::{fmt, mem};
 
-use crate::completion::{Completion, CompletionSlot};
+use crate::completion::CompletionSlot;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{AtomicU64, Ordering, const_unless_model};
 use crate::shared::SharedCount;
+use crate::state::Refused;
 use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
 
 /// The state word, which every acquire looks at first, and right behind it what the variant counts a
@@ -34,7 +35,7 @@ pub struct Gate<C> {
 /// What a closed object counts by.
 pub trait Counts: Send + Sync {
     /// Of the state word.
-    const LAYOUT: Layout;
+    const LAYOUT: Layout = Layout::SHARDED;
 
     /// The shared count, unless the count is in the state word itself.
     fn shared(&self) -> Option<&SharedCount>;
@@ -44,19 +45,7 @@ pub trait Counts: Send + Sync {
 }
 
 /// The plain variant's: its count is in the state word.
-pub struct InWord {
-    completion: CompletionSlot,
-}
-
-impl InWord {
-    const_unless_model! {
-        pub(crate) fn new() -> Self {
-            Self { completion: CompletionSlot::new() }
-        }
-    }
-}
-
-impl Counts for InWord {
+impl Counts for CompletionSlot {
     const LAYOUT: Layout = Layout::PLAIN;
 
     fn shared(&self) -> Option<&SharedCount> {
@@ -64,13 +53,11 @@ impl Counts for InWord {
     }
 
     fn completion(&self) -> &CompletionSlot {
-        &self.completion
+        self
     }
 }
 
 impl Counts for SharedCount {
-    const LAYOUT: Layout = Layout::SHARDED;
-
     fn shared(&self) -> Option<&SharedCount> {
         Some(self)
     }
@@ -101,14 +88,12 @@ impl<C> Gate<C> {
     /// Where the state word is, for assembly that reads it. Nothing else may write there.
     #[cfg(not(rundown_loom))]
     #[inline]
-    #[must_use]
     pub const fn as_ptr(&self) -> *const u64 {
         self.word.as_ptr()
     }
 
     /// Whether the object is open. It may close at any time.
     #[inline]
-    #[must_use]
     pub fn is_open(&self) -> bool {
         // Acquire: pairs with the Release in `finish`; an acquire that sees the object re-opened finds
         // every slot open, so that a refusal means closed.
@@ -126,31 +111,23 @@ impl<C: Counts> Gate<C> {
     const_unless_model! {
         /// If it was closed from birth: the object is born with a value.
         pub(crate) fn hold_value_from_birth(&mut self) {
-            let word = Word::new(C::LAYOUT, Self::own(&mut self.word));
-            if matches!(word.phase(), Phase::RunDown) {
-                self.word = AtomicU64::new(word.emptied(Phase::Unopened).bits);
-            }
+            let bits = mem::replace(&mut self.word, AtomicU64::new(Word::OPEN)).into_inner();
+            let word = Word::new(C::LAYOUT, bits);
+            let born = match word.phase() {
+                Phase::RunDown => word.emptied(Phase::Unopened),
+                _ => word,
+            };
+            self.word = AtomicU64::new(born.bits);
         }
-    }
-
-    #[cfg(not(rundown_loom))]
-    const fn own(word: &mut AtomicU64) -> u64 {
-        // SAFETY: only the caller can reach the word.
-        unsafe { *word.as_ptr() }
-    }
-
-    #[cfg(rundown_loom)]
-    fn own(word: &mut AtomicU64) -> u64 {
-        word.with_mut(|bits| *bits)
     }
 
     /// The life cycle. A snapshot that says `Drained` (or anything later in that generation) makes
     /// what was done under protection visible to the caller (S2).
     pub(crate) fn snapshot(&self) -> Snapshot {
         // Acquire: pairs with the Release of a plain release (S2: all writes between are
-        // read-modify-writes, so one load sees every release); with the one in `finish`: whoever sees a
-        // generation sees its shared count, not the zero of the one before; and with the one in
-        // `change`: whoever sees a claim or a completion sees what it followed.
+        // read-modify-writes, so one load sees every release); with the one in `finish`: a load
+        // that sees a generation sees its shared count, not the zero of the one before; and with
+        // the one in `change`: a load that sees a claim or a completion sees what it followed.
         let word = self.at(self.word.load(Ordering::Acquire));
         let state = match (word.phase(), self.counts.shared()) {
             (Phase::Closed, Some(shared)) => shared.state(),
@@ -195,6 +172,20 @@ impl<C: Counts> Gate<C> {
         }
     }
 
+    /// `n` more for a caller that holds some, in whatever phase (S12).
+    pub(crate) fn acquire_held(&self, n: u32) -> Result<(), Refused> {
+        if let Some(shared) = self.counts.shared() {
+            return shared.acquire_held(n);
+        }
+        let taken = |seen| Some(self.at(seen).acquired_held(n).ok()?.bits);
+        // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and
+        // keeps the object from draining. A failure changes nothing.
+        let done = self
+            .word
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        done.map(drop).map_err(|_| Refused::Full)
+    }
+
     /// Whether so little is held that a cancel may carry it over.
     pub(crate) fn may_reopen_held(&self) -> bool {
         self.counts
@@ -214,14 +205,12 @@ impl<C: Counts> Gate<C> {
         }
     }
 
-    /// The end of a cancel.
+    /// The end of a cancel, unless the first step was all.
     pub(crate) fn finish_reopen_held(&self) {
-        if self.counts.shared().is_some() {
-            // Relaxed: pairs with nothing itself; the caller has acquired this epoch's closing by the
-            // shared count (`SharedCount::begin_cancel`), and only it writes until the object opens.
-            let closed = self.at(self.word.load(Ordering::Relaxed));
-            self.finish(closed.revived());
-        }
+        // Relaxed: pairs with nothing itself; the caller has acquired this epoch's closing by the
+        // shared count (`SharedCount::begin_cancel`), and only it writes until the object opens.
+        let closed = self.at(self.word.load(Ordering::Relaxed));
+        self.finish(closed.revived());
     }
 
     /// The end of a claim: opens the object in the next generation, which it returns.
@@ -236,21 +225,19 @@ impl<C: Counts> Gate<C> {
         self.finish(Word::of(C::LAYOUT, claimed, Phase::RunDown));
     }
 
-    /// The plain variant's last release with a completion: the step that left nothing held has the
-    /// object to itself. Takes the completion out and publishes that the object is drained: the last
-    /// touch (S3).
+    /// The plain variant's last release of a closed object, which is `left` so: wakes its waiters. With
+    /// a completion, first takes that out and publishes that the object is drained.
     #[cold]
-    pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId) {
+    pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId, left: Word) {
+        if left.phase() != Phase::ClosedThen {
+            return P::wake_waiters(object);
+        }
         // Acquire: pairs with the Release of every plain release, as in `snapshot`, and with the one
         // that published the completion's slot (`change`).
         let last = self.at(self.word.load(Ordering::Acquire));
-        let completion = self.counts.completion().take();
-        self.finish(last.emptied(Phase::Closed));
-        P::wake_waiters(object);
-        if let Some(completion) = completion {
-            // SAFETY: `close_then` promised that it is valid, and it was taken out of its slot once.
-            unsafe { Completion::run(completion) };
-        }
+        self.counts.completion().end_drain::<P>(object, || {
+            self.finish(last.emptied(Phase::Closed));
+        });
     }
 
     /// For people.

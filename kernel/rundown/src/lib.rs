@@ -38,19 +38,17 @@ macro_rules! cfg_if {
 
 cfg_if! {
     if #[cfg(target_has_atomic = "64")] {
-        #[cfg(feature = "alloc")]
-        mod boxed;
         mod cache_aware;
         mod close_all;
         mod closer;
         mod completion;
         mod counter_id;
-        mod counts;
         #[cfg(feature = "diagnosis")]
         pub mod diagnosis;
         mod drain;
         mod gate;
         mod guard;
+        #[cfg_attr(not(feature = "diagnosis"), path = "no_holders.rs")]
         mod holders;
         #[cfg(all(feature = "std", not(rundown_loom)))]
         mod host;
@@ -72,41 +70,38 @@ cfg_if! {
         mod slots;
         mod state;
         mod tag;
-        #[cfg(rundown_trace)]
-        pub mod trace;
         mod variant;
+        mod visits;
         mod wakers;
         mod word;
 
-        #[cfg(feature = "alloc")]
-        pub use boxed::BoxError;
         pub use cache_aware::{CacheAware, CacheAwareRundown};
         pub use completion::Completion;
         pub use counter_id::{CounterId, Unavailable};
-        pub use counts::RacyCounts;
         pub use drain::Drain;
         pub use gate::Gate;
-        pub use guard::{RefGuard, RefGuards};
+        pub use guard::{Many, Number, One, RefGuard, RefGuards};
         #[cfg(all(feature = "std", not(rundown_loom)))]
         pub use host::{HostPlatform, Park};
         pub use object_id::ObjectId;
         pub use outstanding::Outstanding;
         pub use per_cpu::{PerCpu, PerCpuGate, PerCpuPlatform, PerCpuRundown};
-        pub use place::PlaceError;
         pub use plain::{Plain, PlainRundown};
         pub use platform::{AsyncPlatform, Clock, Platform, Spin, Wait, Waiting};
         #[cfg(feature = "alloc")]
         pub use protected::OwnedGuard;
         pub use protected::{
-            Guard, Guards, Protected, PublishError, ReplaceError, Retired, RunDown,
+            Guard, Guards, Protected, PublishError, Rejected, ReplaceError, Retired, RunDown,
             RunDownError,
         };
         pub use slot::Slot;
-        pub use slots::{NoSlots, Slots};
+        pub use slots::{Slots, SlotsError};
         pub use state::{
             CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
         };
         pub use tag::Tag;
+        #[cfg(rundown_trace)]
+        pub use traced_atomics as trace;
         pub use variant::{Compact, Isolated, Isolation, Rundown, Variant};
         pub use wakers::Wakers;
         pub use word::Generation;

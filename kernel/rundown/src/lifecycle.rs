@@ -7,7 +7,7 @@ use crate::gate::Counts;
 use crate::platform::Platform;
 use crate::state::{IllegalContext, Misuse, State, WrongState};
 use crate::variant::{Rundown, Variant};
-use crate::word::{Epoch, Snapshot};
+use crate::word::{Epoch, Generation, Phase, Snapshot};
 
 /// Why an object was not closed.
 pub(crate) enum NotClosed {
@@ -22,18 +22,32 @@ impl<V: Variant + ?Sized> Rundown<V> {
         self.gate.snapshot()
     }
 
-    /// Closes the object if it is open, and of `generation` if that is given.
-    pub(crate) fn try_close(&self, generation: Option<u64>) -> Result<Epoch, NotClosed> {
-        let epoch = self.begin_close(generation)?;
+    /// Closes the object if it is open, and of `generation` if that is given. With `then`, also
+    /// leaves the completion, whose slot the caller has filled (so no other is left), and the
+    /// object may be gone.
+    pub(crate) fn try_close(
+        &self,
+        generation: Option<u64>,
+        then: bool,
+    ) -> Result<Epoch, NotClosed> {
+        let open = self.begin_close(generation, then)?;
         V::barrier();
         // SAFETY: closed above, and this was the barrier.
-        unsafe { self.finish_close(false) };
-        Ok(epoch)
+        unsafe { self.finish_close(then) };
+        if then && self.gate.counts.shared().is_none() && open.word.count() == 0 {
+            let left = open.word.with_phase(Phase::ClosedThen);
+            self.gate.finish_drain::<V::Platform>(self.id(), left);
+        }
+        Ok(open.epoch)
     }
 
-    /// The first half of a close. The caller that gets an epoch has closed the object, and goes on with
-    /// the barrier and `finish_close`.
-    pub(crate) fn begin_close(&self, generation: Option<u64>) -> Result<Epoch, NotClosed> {
+    /// The first half of a close. The caller that gets what was open has closed it, and goes on
+    /// with the barrier and `finish_close`.
+    pub(crate) fn begin_close(
+        &self,
+        generation: Option<u64>,
+        then: bool,
+    ) -> Result<Snapshot, NotClosed> {
         loop {
             let seen = self.snapshot();
             let other = generation.is_some_and(|wanted| wanted != seen.epoch.generation);
@@ -43,8 +57,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
             V::check_barrier().map_err(|IllegalContext| NotClosed::IllegalContext)?;
             // If another owner's step came first or, in the plain variant, an acquire or release: look
             // again.
-            if self.gate.try_close(seen, false) {
-                return Ok(seen.epoch);
+            if self.gate.try_close(seen, then) {
+                return Ok(seen);
             }
         }
     }
@@ -63,35 +77,34 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes the object and leaves the completion, whose slot the caller has filled (so no other is left);
-    /// or leaves it with an object that drains. `Ok` was the last touch.
+    /// As `try_close` with a completion; or leaves that with an object that drains. `Ok` was the
+    /// last touch.
     pub(crate) fn try_close_then(&self) -> Result<(), NotClosed> {
         loop {
-            let seen = self.snapshot();
-            if seen.state == State::Open {
-                V::check_barrier().map_err(|IllegalContext| NotClosed::IllegalContext)?;
-            }
-            match seen.state {
-                State::Open if self.gate.try_close(seen, true) => {
-                    V::barrier();
-                    // SAFETY: closed above, and this was the barrier.
-                    unsafe { self.finish_close(true) };
-                    if self.gate.counts.shared().is_none() && seen.word.count() == 0 {
-                        self.gate.finish_drain::<V::Platform>(self.id());
+            match self.try_close(None, true) {
+                Err(NotClosed::Found(seen)) if seen.state == State::Draining => {
+                    if self.gate.try_leave_completion(seen) {
+                        return Ok(());
                     }
-                    return Ok(());
+                    // Another step came first: look again.
                 }
-                State::Draining if self.gate.try_leave_completion(seen) => return Ok(()),
-                // Another step came first: look again.
-                State::Open | State::Draining => {}
-                _ => break Err(seen),
+                closed => return closed.map(drop),
             }
         }
-        .map_err(NotClosed::Found)
     }
 
-    /// Opens a draining object again, and gives its completion back.
-    pub(crate) fn try_cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
+    /// Opens a draining object again, with what is still held (S10). Never waits; any context.
+    /// Returns the [completion](Self::close_then) that was left, if there was one: it will not run.
+    ///
+    /// Every waiter whose wait began before this returns
+    /// [`WaitOutcome::Cancelled`](crate::WaitOutcome::Cancelled), unless it finds that the object has
+    /// drained since. Against a concurrent close, the later of the two wins.
+    ///
+    /// # Errors
+    /// [`WrongState`] if it is open, drained, or another caller is at work on it
+    /// ([`State::Closing`], [`State::Claimed`]); or if more than 2^60 are held of an object that
+    /// counts per CPU, which are too many to be carried over. Nothing changed.
+    pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
         loop {
             let seen = self.snapshot();
             if seen.state != State::Draining || !self.gate.may_reopen_held() {
@@ -115,8 +128,11 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Marks a drained object run down.
-    pub(crate) fn try_complete(&self) -> Result<(), WrongState> {
+    /// Marks a drained object run down. Doing it twice is no error. Any context.
+    ///
+    /// # Errors
+    /// [`WrongState`] if it is open, draining or claimed; nothing changed.
+    pub fn complete(&self) -> Result<(), WrongState> {
         loop {
             let seen = self.snapshot();
             match seen.state {
@@ -127,6 +143,32 @@ impl<V: Variant + ?Sized> Rundown<V> {
                 found => return Err(WrongState { found }),
             }
         }
+    }
+
+    /// Opens a drained object again, whether it was marked run down or not. Any context (the first
+    /// time, that of [`prepare`](crate::PerCpuRundown::prepare)). Returns the generation that begins.
+    ///
+    /// What the caller did before happens-before every protection granted from then on.
+    ///
+    /// # Errors
+    /// [`WrongState`] if it is open, draining or claimed by another caller; nothing changed.
+    pub fn reinit(&self) -> Result<Generation, WrongState> {
+        let drained = |state| matches!(state, State::Drained | State::RunDown);
+        let epoch = self.claim_to_open(|seen| drained(seen.state))?;
+        Ok(Generation(self.reopen(epoch)))
+    }
+
+    /// Opens an object that is run down, such as one that was born closed (S9). The same step as
+    /// [`reinit`](Rundown::reinit), but not legal on an object that was closed and not marked run
+    /// down.
+    ///
+    /// # Errors
+    /// [`WrongState`] unless the object is run down; nothing changed. If it is
+    /// [lazy](crate::PerCpuRundown::lazy) and the system has no counter for it, [`State::RunDown`]
+    /// is what was found: [`prepare`](crate::PerCpuRundown::prepare) says why.
+    pub fn open(&self) -> Result<Generation, WrongState> {
+        let epoch = self.claim_to_open(|seen| seen.state == State::RunDown)?;
+        Ok(Generation(self.reopen(epoch)))
     }
 
     /// Claims the object, if `legal` says so of its snapshot: until [`reopen`](Self::reopen) or

@@ -43,7 +43,7 @@ mod native {
                     spin_loop();
                 }
             }
-            // SAFETY: the flag was ours to set, so nobody else has the value until it is cleared.
+            // SAFETY: the flag was ours to set, so nothing else has the value until it is cleared.
             let answer = work(unsafe { &mut *self.value.get() });
             // Release: pairs with the Acquire above.
             self.locked.store(false, Ordering::Release);

@@ -14,7 +14,6 @@ impl ObjectId {
     }
 
     /// The address.
-    #[must_use]
     pub const fn get(self) -> usize {
         self.0
     }
@@ -23,7 +22,6 @@ impl ObjectId {
     ///
     /// # Panics
     /// If `buckets` is zero.
-    #[must_use]
     pub const fn bucket(self, buckets: usize) -> usize {
         // Multiplicative hashing (Knuth, "The Art of Computer Programming", volume 3, section 6.4): the
         // low bits of addresses are alike, the high bits of the product are not. Objects are 16 bytes or

@@ -4,12 +4,12 @@
 
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
-use core::{fmt, ptr, slice};
+use core::{ptr, slice};
 
 use crate::cache_aware::{CacheAware, CacheAwareRundown};
 use crate::platform::Platform;
 use crate::slot::{Capacity, Slot};
-use crate::slots::NoSlots;
+use crate::slots::SlotsError;
 use crate::variant::Rundown;
 
 impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
@@ -17,14 +17,14 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
     /// and 128 for each slot, at a multiple of 128.
     ///
     /// # Errors
-    /// [`PlaceError::NoSlots`], or [`PlaceError::TooManySlots`] if the size overflows `isize`.
-    pub fn layout(slots: usize) -> Result<Layout, PlaceError> {
+    /// [`SlotsError::NoSlots`], or [`SlotsError::TooManySlots`] if the size overflows `isize`.
+    pub fn layout(slots: usize) -> Result<Layout, SlotsError> {
         if slots == 0 {
-            return Err(PlaceError::NoSlots);
+            return Err(SlotsError::NoSlots);
         }
         let (whole, _) = Layout::array::<Slot>(slots)
             .and_then(|slots| Layout::new::<Head<P>>().extend(slots))
-            .map_err(|_| PlaceError::TooManySlots)?;
+            .map_err(|_| SlotsError::TooManySlots)?;
         Ok(whole.pad_to_align())
     }
 
@@ -41,20 +41,20 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
     /// let mut memory = Memory([MaybeUninit::uninit(); 1024]);
     /// let rundown = CacheAwareRundown::<HostPlatform, [Slot]>::place(&mut memory.0, 6)?;
     /// assert!(rundown.try_acquire().is_some());
-    /// # Ok::<(), rundown::PlaceError>(())
+    /// # Ok::<(), rundown::SlotsError>(())
     /// ```
     ///
     /// # Errors
-    /// [`PlaceError`] says what is wrong with the memory, which is then as it was.
-    pub fn place(memory: &mut [MaybeUninit<u8>], slots: usize) -> Result<&mut Self, PlaceError> {
+    /// [`SlotsError`] says what is wrong with the memory, which is then as it was.
+    pub fn place(memory: &mut [MaybeUninit<u8>], slots: usize) -> Result<&mut Self, SlotsError> {
         let layout = Self::layout(slots)?;
         if !memory.as_ptr().addr().is_multiple_of(layout.align()) {
-            return Err(PlaceError::Misaligned {
+            return Err(SlotsError::Misaligned {
                 required: layout.align(),
             });
         }
         if memory.len() < layout.size() {
-            return Err(PlaceError::TooSmall {
+            return Err(SlotsError::TooSmall {
                 required: layout.size(),
                 given: memory.len(),
             });
@@ -84,7 +84,7 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
     pub fn place_closed(
         memory: &mut [MaybeUninit<u8>],
         slots: usize,
-    ) -> Result<&mut Self, PlaceError> {
+    ) -> Result<&mut Self, SlotsError> {
         let object = Self::place(memory, slots)?;
         object.gate.close_from_birth();
         Ok(object)
@@ -94,42 +94,3 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
 /// An object without slots: the part before them, as the fields stand in the order in which they are
 /// declared. Its size is a multiple of the slots' alignment, as it has the same.
 type Head<P> = CacheAwareRundown<P, [Slot; 0]>;
-
-/// Why an object could not be made in the caller's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PlaceError {
-    /// An object needs at least one slot.
-    NoSlots,
-    /// So many slots fit into no memory.
-    TooManySlots,
-    /// The memory does not start at a multiple of `required` bytes.
-    Misaligned {
-        /// In bytes.
-        required: usize,
-    },
-    /// The memory is not large enough.
-    TooSmall {
-        /// In bytes, for so many slots.
-        required: usize,
-        /// In bytes.
-        given: usize,
-    },
-}
-
-impl fmt::Display for PlaceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSlots => NoSlots.fmt(f),
-            Self::TooManySlots => f.write_str("so many slots fit into no memory"),
-            Self::Misaligned { required } => {
-                write!(f, "the memory must start at a multiple of {required} bytes")
-            }
-            Self::TooSmall { required, given } => {
-                write!(f, "the memory has {given} bytes, {required} are needed")
-            }
-        }
-    }
-}
-
-impl core::error::Error for PlaceError {}

@@ -2,14 +2,13 @@
 
 use core::marker::PhantomData;
 
-use crate::counts::RacyCounts;
-use crate::gate::InWord;
+use crate::completion::CompletionSlot;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{Ordering, const_unless_model};
 use crate::state::{Misuse, Refused};
 use crate::variant::{Rundown, Sealed, Variant};
-use crate::word::{Layout, Phase, Word};
+use crate::word::{Layout, Word};
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 ///
@@ -25,9 +24,8 @@ impl<P: Platform> Rundown<Plain<P>> {
 
     const_unless_model! {
         /// An open object.
-        #[must_use]
         pub fn new() -> Self {
-            Self::over(InWord::new(), Plain(PhantomData))
+            Self::over(CompletionSlot::new(), Plain(PhantomData))
         }
     }
 }
@@ -45,14 +43,14 @@ impl<P: Platform> Variant for Plain<P> {
 
     const NAME: &'static str = "plain";
 
-    type Counts = InWord;
+    type Counts = CompletionSlot;
     type Isolation = ();
 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         let word = this.gate.word();
         // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. A
-        // refusal needs no more either: whoever learns of it reads this word at least as new
+        // refusal needs no more either: a caller that learns of it reads this word at least as new
         // (coherence, S1).
         let mut seen = word.load(Ordering::Relaxed);
         loop {
@@ -65,15 +63,6 @@ impl<P: Platform> Variant for Plain<P> {
                 Err(now) => seen = now,
             }
         }
-    }
-
-    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
-        let taken = |seen| Some(this.gate.at(seen).acquired_held(n).ok()?.bits);
-        let word = this.gate.word();
-        // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and keeps
-        // the object from draining. A failure changes nothing.
-        let done = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
-        done.map(drop).map_err(|_| Refused::Full)
     }
 
     #[inline]
@@ -97,26 +86,20 @@ impl<P: Platform> Variant for Plain<P> {
             match word.compare_exchange_weak(seen, left.bits, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) if left.count() > 0 || left.is_open() => return,
-                Ok(_) => return drained(this, left),
+                Ok(_) => return this.gate.finish_drain::<P>(object, left),
                 Err(now) => seen = now,
             }
         }
     }
 
-    fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
+    fn slot_count(_: &Rundown<Self>) -> usize {
+        1
+    }
+
+    unsafe fn racy_count(this: &Rundown<Self>, _: usize) -> i64 {
         // Relaxed: pairs with nothing, the answer is for people.
         let word = this.gate.at(this.gate.word().load(Ordering::Relaxed));
-        RacyCounts::one(word.count().cast_signed())
-    }
-}
-
-/// A release has left nothing held of a closed object.
-#[cold]
-fn drained<P: Platform>(this: &Rundown<Plain<P>>, left: Word) {
-    if left.phase() == Phase::ClosedThen {
-        this.gate.finish_drain::<P>(ObjectId::of(this));
-    } else {
-        P::wake_waiters(ObjectId::of(this));
+        word.count().cast_signed()
     }
 }
 

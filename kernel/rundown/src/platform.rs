@@ -86,7 +86,6 @@ pub struct Waiting {
 
 impl Waiting {
     /// For a policy that passes its work on to another, or its test.
-    #[must_use]
     pub const fn new(object: ObjectId, deadline: Option<u64>) -> Self {
         Self { object, deadline }
     }

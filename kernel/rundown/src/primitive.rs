@@ -1,5 +1,5 @@
 //! The atomics and the cell that the protocol is built on: `core`'s, or loom's in a model, or those of
-//! `trace`, which can be counted.
+//! the package `rundown-traced`, whose accesses can be counted.
 //!
 //! Loom's atomics cannot be made in a constant, so constructors go through [`const_unless_model!`].
 
@@ -7,14 +7,14 @@
 pub(crate) use self::native::{AtomicI64, AtomicU64, AtomicUsize};
 #[cfg(not(rundown_loom))]
 pub(crate) use self::native::{AtomicPtr, Ordering, UnsafeCell, fence, spin_loop};
-#[cfg(rundown_trace)]
-pub(crate) use crate::trace::{AtomicI64, AtomicU64, AtomicUsize};
 #[cfg(rundown_loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,
     hint::spin_loop,
     sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
 };
+#[cfg(rundown_trace)]
+pub(crate) use traced_atomics::{AtomicI64, AtomicU64, AtomicUsize};
 
 #[cfg(not(rundown_loom))]
 mod native {
@@ -56,3 +56,18 @@ macro_rules! const_unless_model {
     };
 }
 pub(crate) use const_unless_model;
+
+/// An array of so many values, each made anew: a constant, except in a loom model.
+#[cfg(not(rundown_loom))]
+macro_rules! array_of {
+    ($value:expr; $n:expr) => {
+        [const { $value }; $n]
+    };
+}
+#[cfg(rundown_loom)]
+macro_rules! array_of {
+    ($value:expr; $n:expr) => {
+        core::array::from_fn::<_, { $n }, _>(|_| $value)
+    };
+}
+pub(crate) use array_of;

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::holders;
 use crate::platform::Platform;
+use crate::rundown::BySlot;
 use crate::variant::{Rundown, Variant};
 
 /// An object as people want to see it: state, counts, and who holds it. As racy as all that.
@@ -24,7 +25,6 @@ pub struct Report<'a, V: Variant + ?Sized> {
 
 impl<'a, V: Variant + ?Sized> Report<'a, V> {
     /// Looks at nothing yet: the report is about the time when it is displayed.
-    #[must_use]
     pub fn of(rundown: &'a Rundown<V>) -> Self {
         Self { rundown }
     }
@@ -36,8 +36,8 @@ impl<V: Variant + ?Sized> fmt::Display for Report<'_, V> {
         let object = self.rundown.id();
         let (state, held) = (self.rundown.state(), self.rundown.racy_held());
         write!(f, "the object at {object} is {state}, {held} held")?;
-        let counts = self.rundown.racy_counts();
-        if counts.len() > 1 {
+        if self.rundown.racy_counts().len() > 1 {
+            let counts = BySlot(self.rundown);
             write!(f, "\n  by slot, where not zero: {counts:?}")?;
         }
         holders::list(object, f)

@@ -5,7 +5,6 @@ use core::ptr::NonNull;
 
 use crate::close_all;
 use crate::completion::Completion;
-use crate::counts::RacyCounts;
 use crate::drain::Drain;
 use crate::gate::Counts;
 use crate::guard::{RefGuard, RefGuards};
@@ -27,7 +26,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire(&self) -> Option<RefGuard<'_, V>> {
         V::acquire(self, 1).ok()?;
-        Some(RefGuard::new(self))
+        Some(RefGuard::one(self))
     }
 
     /// Takes `n` protections at once, all or none (S7). With `n` = 0 it only asks whether the object
@@ -36,7 +35,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, V>> {
         V::acquire(self, n).ok()?;
-        Some(RefGuards::new(self, n))
+        Some(RefGuards::many(self, n))
     }
 
     /// Takes protection without a guard. Pair it with one [`release`](Rundown::release).
@@ -121,9 +120,22 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub unsafe fn acquire_held_tagged(&self, n: u32, tag: Tag) -> Result<(), Refused> {
         // SAFETY: the same contract.
-        unsafe { V::acquire_held(self, n)? };
+        unsafe { self.take_more(n)? };
         crate::holders::took_raw::<V::Platform>(self.id(), n, tag);
         Ok(())
+    }
+
+    /// `n` more, which the table of holders does not know of.
+    ///
+    /// # Safety
+    /// As for [`acquire_held`](Self::acquire_held).
+    #[inline]
+    pub(crate) unsafe fn take_more(&self, n: u32) -> Result<(), Refused> {
+        match V::acquire(self, n) {
+            // What the caller holds keeps the object from draining.
+            Err(Refused::Closed) => self.gate.acquire_held(n),
+            granted_or_full => granted_or_full,
+        }
     }
 
     /// Gives protection back. Any CPU and any context may do it, also another one than took it
@@ -146,7 +158,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// # Safety
     /// The caller owns `n` protections, from [`acquire`](Rundown::acquire) or
     /// [`acquire_many`](Rundown::acquire_many) on this object, and gives them up. If it does not,
-    /// [`Platform::misuse`](crate::Platform::misuse) is told, at the latest when the object drains.
+    /// [`Platform::misuse`](crate::Platform::misuse) is called, at the latest when the object drains.
     #[inline]
     pub unsafe fn release_many(&self, n: u32) {
         // SAFETY: the same contract.
@@ -185,7 +197,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// [illegal](CloseOutcome::IllegalContext): in an NMI handler, as a rule. The same holds for all calls
     /// here that close the object first.
     pub fn close(&self) -> CloseOutcome {
-        match self.try_close(None) {
+        match self.try_close(None, false) {
             Ok(_) => CloseOutcome::Closed,
             Err(NotClosed::IllegalContext) => CloseOutcome::IllegalContext,
             Err(NotClosed::Found(seen)) if seen.state == State::Claimed => CloseOutcome::Superseded,
@@ -322,54 +334,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Drain::start(self, Some(generation.0))
     }
 
-    /// Opens a draining object again, with what is still held (S10). Never waits; any context. Returns the
-    /// [completion](Self::close_then) that was left, if there was one: it will not run.
-    ///
-    /// Every waiter whose wait began before this returns [`WaitOutcome::Cancelled`], unless it finds
-    /// that the object has drained since. Against a concurrent close, the later of the two wins.
-    ///
-    /// # Errors
-    /// [`WrongState`] if it is open, drained, or another caller is at work on it
-    /// ([`State::Closing`], [`State::Claimed`]); or if more than 2^60 are held of an object that counts
-    /// per CPU, which are too many to be carried over. Nothing changed.
-    pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
-        self.try_cancel()
-    }
-
-    /// Marks a drained object run down. Doing it twice is no error. Any context.
-    ///
-    /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed; nothing changed.
-    pub fn complete(&self) -> Result<(), WrongState> {
-        self.try_complete()
-    }
-
-    /// Opens a drained object again, whether it was marked run down or not. Any context (the first time,
-    /// that of [`prepare`](crate::PerCpuRundown::prepare)). Returns the generation that begins.
-    ///
-    /// What the caller did before happens-before every protection granted from then on.
-    ///
-    /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed by another caller; nothing changed.
-    pub fn reinit(&self) -> Result<Generation, WrongState> {
-        let drained = |state| matches!(state, State::Drained | State::RunDown);
-        let epoch = self.claim_to_open(|seen| drained(seen.state))?;
-        Ok(Generation(self.reopen(epoch)))
-    }
-
-    /// Opens an object that is run down, such as one that was born closed (S9). The same step as
-    /// [`reinit`](Rundown::reinit), but not legal on an object that was closed and not marked run
-    /// down.
-    ///
-    /// # Errors
-    /// [`WrongState`] unless the object is run down; nothing changed. If it is [lazy](crate::PerCpuRundown::lazy) and the
-    /// system has no counter for it, [`State::RunDown`] is what was found:
-    /// [`prepare`](crate::PerCpuRundown::prepare) says why.
-    pub fn open(&self) -> Result<Generation, WrongState> {
-        let epoch = self.claim_to_open(|seen| seen.state == State::RunDown)?;
-        Ok(Generation(self.reopen(epoch)))
-    }
-
     /// Whether the object is closed and nothing is held. If so, what was done under protection
     /// happens-before this return. Any context.
     ///
@@ -408,8 +372,11 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Closing an object does not clear the counts. In the cache-aware variant late releases of one at a
     /// time still subtract there, and an acquire that lost the race against the close is in them as well; in the
     /// per-CPU variant they stand still.
-    pub fn racy_counts(&self) -> RacyCounts<'_> {
-        V::counts(self)
+    pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone + '_ {
+        (0..V::slot_count(self)).map(|slot| {
+            // SAFETY: one of the object's slots; their number does not change once there are any.
+            unsafe { V::racy_count(self, slot) }
+        })
     }
 }
 
@@ -419,7 +386,19 @@ impl<V: Variant + ?Sized> fmt::Debug for Rundown<V> {
             .field("variant", &format_args!("{}", V::NAME))
             .field("state", &self.state())
             .field("held", &self.racy_held())
-            .field("counts", &self.racy_counts())
+            .field("counts", &BySlot(self))
+            .finish()
+    }
+}
+
+/// The counts that are not zero, by slot: `{1: 2, 7: -1}`.
+pub(crate) struct BySlot<'a, V: Variant + ?Sized>(pub(crate) &'a Rundown<V>);
+
+impl<V: Variant + ?Sized> fmt::Debug for BySlot<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.0.racy_counts().enumerate();
+        f.debug_map()
+            .entries(counts.filter(|&(_, count)| count != 0))
             .finish()
     }
 }

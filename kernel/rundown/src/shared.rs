@@ -26,10 +26,10 @@
 //! the state word open is in its counter, and no other will come.
 //!
 //! A completion that is left moves the whole range down by `BIAS`, and in place of 0 the count then
-//! ends at `-BIAS`: nobody takes that for drained, and the step that reaches it has the object to
+//! ends at `-BIAS`: that is not read as drained, and the step that reaches it has the object to
 //! itself until it has taken the completion out and added `BIAS` again.
 
-use crate::completion::{Completion, CompletionSlot};
+use crate::completion::CompletionSlot;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{AtomicI64, Ordering, const_unless_model};
@@ -103,9 +103,9 @@ impl SharedCount {
         // below the least number, while the count that it leads to is not.
         let change = (sum - Self::BIAS).wrapping_sub(mark);
         // Release: pairs with the Acquire in `look`; what the closer saw of the slots' releases
-        // happens-before the return of `wait`, whichever caller waits (S2), and the completion's slot
-        // is filled for whoever sees the mark. And with the Acquire in `begin_cancel`: the canceller
-        // sees the state word closed, in this epoch.
+        // happens-before the return of `wait`, whichever caller waits (S2), and the completion's
+        // slot is filled for every step that sees the mark. And with the Acquire in `begin_cancel`:
+        // the canceller sees the state word closed, in this epoch.
         let before = self.count.fetch_add(change, Ordering::Release);
         self.settle::<P>(object, before, before.wrapping_add(change), 0);
     }
@@ -113,8 +113,8 @@ impl SharedCount {
     /// Marks that the slot of the completion is filled, while something is held. The caller's last
     /// touch if so.
     pub(crate) fn leave_completion(&self) -> bool {
-        // Release: pairs with the Acquire in `complete` and in `begin_cancel`: whoever sees the mark
-        // finds the slot filled. A failure changes nothing.
+        // Release: pairs with the Acquire in `complete` and in `begin_cancel`: a step that sees
+        // the mark finds the slot filled. A failure changes nothing.
         self.count
             .fetch_update(Ordering::Release, Ordering::Relaxed, |count| {
                 (Range::of(count) == Range::Held && count > 0).then(|| count - Self::BIAS)
@@ -223,14 +223,10 @@ impl SharedCount {
         // For the completion: acquires every release, as a wait does (S2), and what published the
         // completion's slot.
         let _ = self.look();
-        let completion = self.completion.take();
-        // Release: pairs with the Acquire in `look`. The last touch of the object (S3).
-        self.count.fetch_add(Self::BIAS, Ordering::Release);
-        P::wake_waiters(object);
-        if let Some(completion) = completion {
-            // SAFETY: `close_then` promised that it is valid, and it was taken out of its slot once.
-            unsafe { Completion::run(completion) };
-        }
+        self.completion.end_drain::<P>(object, || {
+            // Release: pairs with the Acquire in `look`. The last touch of the object (S3).
+            self.count.fetch_add(Self::BIAS, Ordering::Release);
+        });
     }
 }
 

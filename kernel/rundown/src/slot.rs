@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::primitive::{AtomicU64, Ordering, const_unless_model};
+use crate::primitive::{AtomicU64, Ordering, array_of, const_unless_model};
 use crate::shared::SharedCount;
 
 /// One CPU's counter, alone on its 128 bytes: x86 prefetches cache lines of 64 bytes in pairs
@@ -20,7 +20,6 @@ impl Slot {
     const_unless_model! {
         /// A slot. It becomes part of an object with
         /// [`with_slots`](crate::CacheAwareRundown::with_slots).
-        #[must_use]
         pub fn new() -> Self {
             Self::with_capacity(Capacity::of(1))
         }
@@ -33,14 +32,11 @@ impl Slot {
         }
     }
 
-    #[cfg(not(rundown_loom))]
-    pub(crate) const fn array<const N: usize>() -> [Self; N] {
-        [const { Self::with_capacity(Capacity::of(N)) }; N]
-    }
-
-    #[cfg(rundown_loom)]
-    pub(crate) fn array<const N: usize>() -> [Self; N] {
-        core::array::from_fn(|_| Self::with_capacity(Capacity::of(N)))
+    const_unless_model! {
+        /// Those of an object with `N` slots inside.
+        pub(crate) fn array<const N: usize>() -> [Self; N] {
+            array_of![Self::with_capacity(Capacity::of(N)); N]
+        }
     }
 
     /// An acquire of `n`.

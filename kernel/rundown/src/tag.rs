@@ -15,13 +15,11 @@ impl Tag {
     pub const NONE: Self = Self(0);
 
     /// A tag.
-    #[must_use]
     pub const fn new(number: usize) -> Self {
         Self(number)
     }
 
     /// Its number.
-    #[must_use]
     pub const fn get(self) -> usize {
         self.0
     }

@@ -2,7 +2,6 @@
 
 use crate::closer::Closer;
 use crate::counter_id::Unavailable;
-use crate::counts::RacyCounts;
 use crate::gate::{Counts, Gate};
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
@@ -48,13 +47,6 @@ pub trait Variant: Sealed + Send + Sync {
     #[doc(hidden)]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused>;
 
-    /// [`Rundown::acquire_held_many`].
-    ///
-    /// # Safety
-    /// As there.
-    #[doc(hidden)]
-    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused>;
-
     /// [`Rundown::release_many`].
     ///
     /// # Safety
@@ -62,9 +54,16 @@ pub trait Variant: Sealed + Send + Sync {
     #[doc(hidden)]
     unsafe fn release(this: &Rundown<Self>, n: u32);
 
-    /// [`Rundown::racy_counts`].
+    /// How many slots there are; 0 until a lazy object has a counter.
     #[doc(hidden)]
-    fn counts(this: &Rundown<Self>) -> RacyCounts<'_>;
+    fn slot_count(this: &Rundown<Self>) -> usize;
+
+    /// What this slot counts: see [`Rundown::racy_counts`]. Exact if nothing adds to it.
+    ///
+    /// # Safety
+    /// `slot` is below [`slot_count`](Self::slot_count).
+    #[doc(hidden)]
+    unsafe fn racy_count(this: &Rundown<Self>, slot: usize) -> i64;
 
     /// Whether [`barrier`](Self::barrier) is legal in this context.
     #[doc(hidden)]

@@ -10,7 +10,7 @@ use core::{fmt, ptr};
 
 use crate::lock::Lock;
 use crate::object_id::ObjectId;
-use crate::primitive::{AtomicU64, AtomicUsize, Ordering, const_unless_model, fence};
+use crate::primitive::{AtomicU64, AtomicUsize, Ordering, array_of, const_unless_model, fence};
 
 /// A platform's futures that wait for objects to drain. One per platform, in a static; needs no
 /// allocation.
@@ -32,23 +32,13 @@ pub struct Wakers {
 const BUCKETS: usize = if cfg!(rundown_loom) { 1 } else { 64 };
 
 impl Wakers {
-    /// An empty table.
-    #[cfg(not(rundown_loom))]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            rung: AtomicU64::new(0),
-            buckets: [const { Bucket::new() }; BUCKETS],
-        }
-    }
-
-    /// An empty table.
-    #[cfg(rundown_loom)]
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            rung: AtomicU64::new(0),
-            buckets: core::array::from_fn(|_| Bucket::new()),
+    const_unless_model! {
+        /// An empty table.
+        pub fn new() -> Self {
+            Self {
+                rung: AtomicU64::new(0),
+                buckets: array_of![Bucket::new(); BUCKETS],
+            }
         }
     }
 
@@ -64,7 +54,6 @@ impl Wakers {
 
     /// Whether there is something to [deliver](Self::deliver): for an executor that is about to
     /// sleep. Any context.
-    #[must_use]
     pub fn is_rung(&self) -> bool {
         // Relaxed: pairs with nothing itself; `deliver` acquires what was rung.
         self.rung.load(Ordering::Relaxed) != 0
@@ -156,8 +145,8 @@ impl Bucket {
 /// the list: its future may be gone then.
 #[cold]
 fn wake_all(bucket: &Bucket) {
-    // So many and no more: whoever enters from now on, at the end, looks by itself. Without the limit
-    // futures that enter as fast as this wakes them would keep it here for ever.
+    // So many and no more: a future that enters from now on, at the end, looks by itself. Without
+    // the limit futures that enter as fast as this wakes them would keep it here for ever.
     let mut left = bucket.with(|list| list.len());
     while left > 0 {
         let Some(waker) = bucket.with(List::pop) else {
@@ -216,7 +205,7 @@ impl Entry {
         fence(Ordering::SeqCst);
     }
 
-    /// Leaves the list of `object`, if it is there. After this nobody else knows the entry.
+    /// Leaves the list of `object`, if it is there. After this nothing else knows the entry.
     pub(crate) fn leave(&self, wakers: &Wakers, object: ObjectId) {
         let _waker = wakers
             .bucket(object)
@@ -290,14 +279,14 @@ impl List {
     fn pop(&mut self) -> Option<Waker> {
         // SAFETY: entries in the list are valid.
         let first = unsafe { self.first.as_ref() }?;
-        // SAFETY: whoever has the list has its lock.
+        // SAFETY: the list is reached only under its lock.
         unsafe { self.remove(first) }
     }
 
     fn len(&self) -> usize {
         let mut length = 0;
         let mut entry = self.first;
-        // SAFETY: entries in the list are valid, and whoever has the list has its lock.
+        // SAFETY: entries in the list are valid, and the list is reached only under its lock.
         while let Some(here) = unsafe { entry.as_ref() } {
             length += 1;
             // SAFETY: as above.

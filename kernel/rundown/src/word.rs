@@ -169,18 +169,9 @@ impl Word {
         Self::of(self.layout, self.epoch(), phase)
     }
 
-    /// The same epoch and count in another phase: open or closed.
+    /// The same epoch and count in another phase, one that has a count.
     pub(crate) const fn with_phase(self, phase: Phase) -> Self {
-        let code = match phase {
-            Phase::Open => 0,
-            Phase::Closed => 1,
-            Phase::ClosedThen => 2,
-            _ => panic!("this phase has no count"),
-        };
-        Self {
-            bits: self.bits & !Self::PHASE | code,
-            ..self
-        }
+        self.counting_on(Self::of(self.layout, self.epoch(), phase))
     }
 
     /// Open again, with the count as it is, in the epoch after a cancelled drain.
@@ -189,10 +180,14 @@ impl Word {
             cancels: self.epoch().cancels + 1,
             ..self.epoch()
         };
-        let below = Self::of(self.layout, epoch, Phase::Open).bits;
+        self.counting_on(Self::of(self.layout, epoch, Phase::Open))
+    }
+
+    /// `next`, with this word's count.
+    const fn counting_on(self, next: Self) -> Self {
         Self {
-            bits: self.bits & !ones(self.layout.count_shift()) | below,
-            ..self
+            bits: self.bits & !ones(self.layout.count_shift()) | next.bits,
+            ..next
         }
     }
 

@@ -7,8 +7,8 @@ mod support;
 use std::mem::MaybeUninit;
 
 use rundown::{
-    BoxError, CacheAwareRundown, NoSlots, PlaceError, Protected, Refused, Rundown, Slot, Spin,
-    State, WaitOutcome, Wakers, WrongState,
+    CacheAwareRundown, Protected, Refused, Rundown, Slot, SlotsError, Spin, State, WaitOutcome,
+    Wakers, WrongState,
 };
 use support::{Borrowed, Boxed, Inline, Make, Placed, Plain, for_every_variant, on_cpu, panic_of};
 
@@ -28,7 +28,7 @@ impl Memory {
 }
 
 /// The answer of `place` for the part of `memory` from `start`, so long.
-fn refused(memory: &mut Memory, start: usize, length: usize, slots: usize) -> PlaceError {
+fn refused(memory: &mut Memory, start: usize, length: usize, slots: usize) -> SlotsError {
     let part = &mut memory.0[start..start + length];
     let error = Rundown::<Placed>::place(part, slots).expect_err("must be refused");
     // SAFETY: `new` has initialised it, and a refusal leaves it as it was.
@@ -47,7 +47,7 @@ fn the_layout_grows_by_a_stride_per_slot() {
         assert_eq!(of(slots).size(), STRIDE + slots * STRIDE);
     }
     assert_eq!(of(3).size(), size_of::<Rundown<Inline<3>>>());
-    assert_eq!(Rundown::<Placed>::layout(0), Err(PlaceError::NoSlots));
+    assert_eq!(Rundown::<Placed>::layout(0), Err(SlotsError::NoSlots));
     for slots in [
         usize::MAX,
         usize::MAX / STRIDE,
@@ -55,7 +55,7 @@ fn the_layout_grows_by_a_stride_per_slot() {
     ] {
         assert_eq!(
             Rundown::<Placed>::layout(slots),
-            Err(PlaceError::TooManySlots)
+            Err(SlotsError::TooManySlots)
         );
     }
 }
@@ -86,20 +86,20 @@ fn memory_that_does_not_do_is_refused_and_left_alone() {
     for start in [1, 8, 64, 127] {
         assert_eq!(
             refused(&mut memory, start, 2 * STRIDE, 1),
-            PlaceError::Misaligned { required: STRIDE }
+            SlotsError::Misaligned { required: STRIDE }
         );
     }
     let required = 2 * STRIDE;
     for given in [0, 1, required - 1] {
         assert_eq!(
             refused(&mut memory, 0, given, 1),
-            PlaceError::TooSmall { required, given }
+            SlotsError::TooSmall { required, given }
         );
     }
-    assert_eq!(refused(&mut memory, 0, STRIDE, 0), PlaceError::NoSlots);
+    assert_eq!(refused(&mut memory, 0, STRIDE, 0), SlotsError::NoSlots);
     assert_eq!(
         refused(&mut memory, 0, STRIDE, usize::MAX),
-        PlaceError::TooManySlots
+        SlotsError::TooManySlots
     );
 }
 
@@ -119,26 +119,32 @@ fn placing_stays_inside_the_layout() {
 fn boxes_say_why_there_is_none() {
     assert_eq!(
         Rundown::<Boxed>::try_boxed(0).err(),
-        Some(BoxError::NoSlots)
+        Some(SlotsError::NoSlots)
     );
     for slots in [usize::MAX, isize::MAX as usize / STRIDE] {
         assert_eq!(
             Rundown::<Boxed>::try_boxed(slots).err(),
-            Some(BoxError::OutOfMemory)
+            Some(SlotsError::OutOfMemory)
         );
     }
     let boxed = Rundown::<Boxed>::try_boxed(5).expect("five slots");
     assert_eq!((boxed.state(), boxed.racy_counts().len()), (State::Open, 5));
     let text = panic_of(|| drop(Rundown::<Boxed>::boxed(0)));
-    assert_eq!(text, NoSlots.to_string());
+    assert_eq!(text, SlotsError::NoSlots.to_string());
 }
 
 #[test]
 fn no_slots_no_object() {
     let none: &'static mut [Slot] = &mut [];
-    assert_eq!(Rundown::<Borrowed>::with_slots(none).err(), Some(NoSlots));
+    assert_eq!(
+        Rundown::<Borrowed>::with_slots(none).err(),
+        Some(SlotsError::NoSlots)
+    );
     let none: Box<[Slot]> = Box::new([]);
-    assert_eq!(Rundown::<Boxed>::with_slots(none).err(), Some(NoSlots));
+    assert_eq!(
+        Rundown::<Boxed>::with_slots(none).err(),
+        Some(SlotsError::NoSlots)
+    );
 }
 
 #[test]
@@ -200,9 +206,9 @@ fn guards_show_their_object<R: Make + ?Sized>() {
     let id = rundown.id();
     assert_eq!(format!("{id}"), format!("{:#x}", id.get()));
     let one = rundown.try_acquire().expect("open");
-    assert_eq!(format!("{one:?}"), format!("RefGuard({id})"));
+    assert_eq!(format!("{one:?}"), format!("RefGuard(1 on {id})"));
     let many = rundown.try_acquire_many(3).expect("open");
-    assert_eq!(format!("{many:?}"), format!("RefGuards(3 on {id})"));
+    assert_eq!(format!("{many:?}"), format!("RefGuard(3 on {id})"));
     let outstanding = rundown.try_wait().expect_err("four are held");
     assert!(
         outstanding
@@ -245,19 +251,19 @@ fn errors_are_sentences() {
         ),
         (wrong.to_string(), "not legal while the object is drained"),
         (
-            PlaceError::NoSlots.to_string(),
+            SlotsError::NoSlots.to_string(),
             "a cache-aware rundown needs at least one slot",
         ),
         (
-            PlaceError::TooManySlots.to_string(),
+            SlotsError::TooManySlots.to_string(),
             "so many slots fit into no memory",
         ),
         (
-            PlaceError::Misaligned { required: 128 }.to_string(),
+            SlotsError::Misaligned { required: 128 }.to_string(),
             "the memory must start at a multiple of 128 bytes",
         ),
         (
-            PlaceError::TooSmall {
+            SlotsError::TooSmall {
                 required: 384,
                 given: 1,
             }
@@ -265,12 +271,8 @@ fn errors_are_sentences() {
             "the memory has 1 bytes, 384 are needed",
         ),
         (
-            BoxError::OutOfMemory.to_string(),
+            SlotsError::OutOfMemory.to_string(),
             "no memory for so many slots",
-        ),
-        (
-            BoxError::NoSlots.to_string(),
-            "a cache-aware rundown needs at least one slot",
         ),
     ];
     for (text, expected) in told {

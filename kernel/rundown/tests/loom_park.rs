@@ -10,6 +10,7 @@ mod models;
 #[allow(
     dead_code,
     unused_imports,
+    unused_macros,
     reason = "the event count uses a part of it"
 )]
 mod primitive;

@@ -300,9 +300,9 @@ fn misses_and_refusals_are_told<R: Make>() {
     let error = object.publish(8).expect_err("open");
     assert_eq!(
         error.to_string(),
-        "not run down: not legal while the object is open"
+        "the new value was not put in: not legal while the object is open"
     );
-    assert!(format!("{error:?}").starts_with("PublishError { reason: WrongState"));
+    assert!(format!("{error:?}").starts_with("Rejected { reason: WrongState"));
     let guard = object.try_acquire().expect("open");
     let error = object.run_down_deadline(&Spin, 0).expect_err("held");
     let text = error.to_string();
@@ -313,9 +313,9 @@ fn misses_and_refusals_are_told<R: Make>() {
     let error = object.replace(&Spin, 9).expect_err("taken");
     assert_eq!(
         error.to_string(),
-        "not replaced: another caller has run the object down"
+        "the new value was not put in: another caller has run the object down"
     );
-    assert!(format!("{error:?}").starts_with("ReplaceError { reason: Taken"));
+    assert!(format!("{error:?}").starts_with("Rejected { reason: Taken"));
     assert_eq!(
         RunDownError::Cancelled.to_string(),
         "the drain was cancelled: the object is open"

@@ -3,15 +3,14 @@
 use core::fmt;
 use core::panic::Location;
 
+use super::holder::Holder;
 use super::on::{holders, unlisted};
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 
 /// Continues a text: a line for each holder, each with the line break before it.
 pub(crate) fn list(object: ObjectId, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for holder in holders(object) {
-        write!(f, "\n  {holder}")?;
-    }
+    write!(f, "{}", Lines(holders(object)))?;
     match unlisted() {
         0 => Ok(()),
         1 => write!(
@@ -32,39 +31,29 @@ pub(crate) fn missed_deadline<P: Platform>(outstanding: &dyn fmt::Display) {
     P::report(format_args!("rundown: deadline missed: {outstanding}"));
 }
 
-/// The caller is about to wait for `object`, and something is still held.
+/// The caller is about to wait for `object`, and something is still held: perhaps by the CPU that
+/// waits.
 #[track_caller]
 pub(crate) fn about_to_wait<P: Platform>(object: ObjectId) {
     let (location, cpu) = (Location::caller(), P::cpu_hint());
-    if holders(object).any(|holder| holder.cpu == cpu) {
+    let own = holders(object).filter(|holder| holder.cpu == cpu);
+    if own.clone().next().is_some() {
         P::report(format_args!(
-            "rundown: {}",
-            SelfDeadlock {
-                object,
-                cpu,
-                location
-            }
+            "rundown: the wait at {location} may wait for itself: the object at {object} is held by \
+             the same CPU, {cpu}{}\n  no harm if that was handed over to another CPU or thread; it \
+             waits on",
+            Lines(own)
         ));
     }
 }
 
-/// A wait by a CPU that holds, or seems to hold, what it waits for.
-struct SelfDeadlock {
-    object: ObjectId,
-    cpu: usize,
-    location: &'static Location<'static>,
-}
+/// A line for each, with the line break before it.
+struct Lines<H>(H);
 
-impl fmt::Display for SelfDeadlock {
+impl<H: Iterator<Item = Holder> + Clone> fmt::Display for Lines<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the wait at {} may wait for itself: the object at {} is held by the same CPU, {}",
-            self.location, self.object, self.cpu
-        )?;
-        for holder in holders(self.object).filter(|holder| holder.cpu == self.cpu) {
-            write!(f, "\n  {holder}")?;
-        }
-        f.write_str("\n  no harm if that was handed over to another CPU or thread; it waits on")
+        self.0
+            .clone()
+            .try_for_each(|holder| write!(f, "\n  {holder}"))
     }
 }

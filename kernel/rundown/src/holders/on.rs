@@ -1,6 +1,5 @@
 //! The hooks of acquire and release.
 
-use core::fmt;
 use core::panic::Location;
 
 use super::holder::Holder;
@@ -14,7 +13,7 @@ pub const CAPACITY: usize = 1024;
 
 pub(crate) static TABLE: Table<CAPACITY> = Table::new();
 
-/// Who holds protection of `object` now. Legal in any context.
+/// The holders of protection of `object`, in no particular order. Legal in any context.
 ///
 /// ```
 /// use rundown::{diagnosis, HostPlatform, PlainRundown};
@@ -26,53 +25,20 @@ pub(crate) static TABLE: Table<CAPACITY> = Table::new();
 /// }
 /// # assert_eq!(diagnosis::holders(object.id()).count(), 1);
 /// ```
-#[must_use]
-pub fn holders(object: ObjectId) -> Holders {
-    Holders::of(object)
+pub fn holders(object: ObjectId) -> impl Iterator<Item = Holder> + Clone {
+    TABLE.holders(object)
 }
 
 /// How many protections, of all objects, are held but not listed, because the table was full when
 /// they were taken. Legal in any context.
-#[must_use]
 pub fn unlisted() -> u64 {
     TABLE.unlisted()
 }
 
-/// The holders of one object, in no particular order; from [`holders`](super::holders).
-#[derive(Clone)]
-pub struct Holders {
-    object: ObjectId,
-    next: usize,
-}
-
-impl Holders {
-    fn of(object: ObjectId) -> Self {
-        Self { object, next: 0 }
-    }
-}
-
-impl Iterator for Holders {
-    type Item = Holder;
-
-    fn next(&mut self) -> Option<Holder> {
-        let (index, holder) = TABLE.find(self.object, self.next)?;
-        self.next = index + 1;
-        Some(holder)
-    }
-}
-
-/// Lists those that are still to come.
-impl fmt::Debug for Holders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
-    }
-}
-
 /// A guard's entry in the table.
-#[derive(Debug)]
 pub(crate) struct Record {
     /// `None` if the table was full.
-    entry: Option<Claim>,
+    entry: Option<Claim<'static>>,
     count: u32,
 }
 
@@ -87,7 +53,7 @@ impl Record {
     /// The guard stands for `count` protections from now on.
     pub(crate) fn recount(&mut self, count: u32) {
         match self.entry {
-            Some(entry) => TABLE.recount(entry, count),
+            Some(claim) => claim.recount(count),
             None => TABLE.recount_unlisted(self.count, count),
         }
         self.count = count;
@@ -96,7 +62,7 @@ impl Record {
     /// The guard is about to release.
     pub(crate) fn end(&mut self) {
         match self.entry.take() {
-            Some(entry) => TABLE.remove(entry),
+            Some(claim) => claim.remove(),
             None => TABLE.recount_unlisted(self.count, 0),
         }
         self.count = 0;

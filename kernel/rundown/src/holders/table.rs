@@ -28,10 +28,34 @@ pub(crate) struct Table<const N: usize> {
 }
 
 /// A guard's claim to an entry.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Claim {
-    index: usize,
+#[derive(Clone, Copy)]
+pub(super) struct Claim<'a> {
+    entry: &'a Entry,
     word: Word,
+}
+
+impl Claim<'_> {
+    /// The claim stands for `count` protections from now on.
+    pub(super) fn recount(self, count: u32) {
+        self.change(|word| word.with(Phase::Guard, count));
+    }
+
+    /// Ends the claim.
+    pub(super) fn remove(self) {
+        self.change(Word::freed);
+    }
+
+    /// Changes the claim's word, unless the entry is no longer the claim's: its object was dropped.
+    fn change(self, next: impl Fn(Word) -> Word) {
+        // Only `clear` could get in the way, so the loop ends.
+        loop {
+            let seen = self.entry.word();
+            let ours = seen.same_holder(self.word.with(Phase::Guard, 0));
+            if !ours || self.entry.exchange(seen, next(seen)) {
+                return;
+            }
+        }
+    }
 }
 
 impl<const N: usize> Table<N> {
@@ -43,28 +67,16 @@ impl<const N: usize> Table<N> {
     }
 
     /// Lists `holder`, or counts it as unlisted if there is no room.
-    pub(super) fn add(&self, object: ObjectId, holder: &Holder) -> Option<Claim> {
-        for (index, entry) in self.nearest(holder.cpu) {
-            if let Some(claimed) = entry.claim() {
-                entry.fill(claimed, object, holder);
-                return Some(Claim {
-                    index,
-                    word: claimed,
-                });
-            }
-        }
-        self.recount_unlisted(0, holder.count);
-        None
-    }
-
-    /// The claim stands for `count` protections from now on.
-    pub(super) fn recount(&self, claim: Claim, count: u32) {
-        self.change(claim, |word| word.with(Phase::Guard, count));
-    }
-
-    /// Ends the claim.
-    pub(super) fn remove(&self, claim: Claim) {
-        self.change(claim, Word::freed);
+    pub(super) fn add(&self, object: ObjectId, holder: &Holder) -> Option<Claim<'_>> {
+        let mut claims = self
+            .nearest(holder.cpu)
+            .filter_map(|entry| Some((entry, entry.claim()?)));
+        let Some((entry, word)) = claims.next() else {
+            self.recount_unlisted(0, holder.count);
+            return None;
+        };
+        entry.fill(word, object, holder);
+        Some(Claim { entry, word })
     }
 
     /// Of what is not listed, `before` has become `after`.
@@ -95,7 +107,7 @@ impl<const N: usize> Table<N> {
         let mut left = count;
         for _ in 0..ATTEMPTS {
             for whose in [Some(cpu), None] {
-                for (_, entry) in self.nearest(cpu) {
+                for entry in self.nearest(cpu) {
                     if left == 0 {
                         return 0;
                     }
@@ -115,11 +127,10 @@ impl<const N: usize> Table<N> {
         left
     }
 
-    /// The first holder of `object` at or after `from`, and where it stands.
-    pub(super) fn find(&self, object: ObjectId, from: usize) -> Option<(usize, Holder)> {
-        let rest = self.entries.iter().enumerate().skip(from);
-        let mut held = rest.filter_map(|(index, entry)| Some((index, entry.read(object)?)));
-        held.next()
+    /// The holders of `object`. Each is read when the iterator comes to it.
+    pub(super) fn holders(&self, object: ObjectId) -> impl Iterator<Item = Holder> + Clone + '_ {
+        let entries = self.entries.iter();
+        entries.filter_map(move |entry| entry.read(object))
     }
 
     /// Forgets `object`, which is dropped with `held` still held.
@@ -131,23 +142,10 @@ impl<const N: usize> Table<N> {
     }
 
     /// All entries, from the first of `cpu` on and round.
-    fn nearest(&self, cpu: usize) -> impl Iterator<Item = (usize, &Entry)> {
+    fn nearest(&self, cpu: usize) -> impl Iterator<Item = &Entry> {
         let home = cpu.wrapping_mul(PER_CPU) % N;
         let (before, after) = self.entries.split_at(home);
-        (home..).zip(after).chain((0..).zip(before))
-    }
-
-    /// Changes the claim's word, unless the entry is no longer the claim's: its object was dropped.
-    fn change(&self, claim: Claim, next: impl Fn(Word) -> Word) {
-        let entry = &self.entries[claim.index];
-        // Only `clear` could get in the way, so the loop ends.
-        loop {
-            let seen = entry.word();
-            let ours = seen.same_holder(claim.word.with(Phase::Guard, 0));
-            if !ours || entry.exchange(seen, next(seen)) {
-                return;
-            }
-        }
+        after.iter().chain(before)
     }
 }
 
@@ -155,8 +153,8 @@ impl<const N: usize> Table<N> {
 #[repr(align(64))]
 struct Entry {
     word: AtomicU64,
-    /// The rest belongs to whoever has claimed the entry, until it is listed; from then on it stays
-    /// as it is until the entry is free.
+    /// The rest belongs to the call that has claimed the entry, until it is listed; from then on it
+    /// stays as it is until the entry is free.
     object: AtomicUsize,
     location: AtomicPtr<Location<'static>>,
     cpu: AtomicUsize,
@@ -184,8 +182,8 @@ impl Entry {
             return None;
         }
         let claimed = seen.claimed();
-        // Acquire: pairs with the Release in `exchange`; whoever freed the entry has read it before
-        // it is filled anew.
+        // Acquire: pairs with the Release in `exchange`; the call that freed the entry has read it
+        // before it is filled anew.
         self.word
             .compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
@@ -296,7 +294,7 @@ impl Entry {
         if self.exchange(seen, next) { taken } else { 0 }
     }
 
-    /// Frees the entry if it is of `object`, which nobody uses any more; returns what it counted.
+    /// Frees the entry if it is of `object`, which is not used any more; returns what it counted.
     fn clear(&self, object: ObjectId) -> i64 {
         let seen = self.word();
         if seen.is_listed() && self.is_of(object) && self.exchange(seen, seen.freed()) {

@@ -7,6 +7,7 @@
 
 use core::ffi::c_void;
 use core::ptr;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Threads set their values when they first count, also in a signal handler: that must not allocate. glibc
 /// has room for the first 32 keys' values in the thread itself (`PTHREAD_KEY_2NDLEVEL_SIZE` in its
@@ -18,54 +19,61 @@ const WITHOUT_ALLOCATION: libc::pthread_key_t = if cfg!(target_env = "gnu") {
 };
 
 /// A key with a destructor, which is called when a thread ends that has [set](Self::set) it.
-#[derive(Clone, Copy)]
-pub(super) struct Key(libc::pthread_key_t);
-
-pub(super) enum KeyError {
-    /// All are in use.
-    NoneLeft,
-    /// To set its value would allocate memory.
-    Allocates,
+pub(super) struct Key {
+    destructor: extern "C" fn(*mut c_void),
+    /// Its number, or [`NO_KEY`] until it is first set.
+    number: AtomicU32,
 }
 
+const NO_KEY: u32 = u32::MAX;
+
 impl Key {
-    /// Also in a signal handler: glibc takes a key by a compare-exchange, musl under a lock, with signals
-    /// blocked.
-    pub(super) fn create(destructor: extern "C" fn(*mut c_void)) -> Result<Self, KeyError> {
+    /// The destructor is sound for any value.
+    pub(super) const fn new(destructor: extern "C" fn(*mut c_void)) -> Self {
+        Self {
+            destructor,
+            number: AtomicU32::new(NO_KEY),
+        }
+    }
+
+    /// Has the destructor called when the calling thread ends. Whether that succeeded: not if all
+    /// keys are in use, or if to set this one would allocate memory. Also in a signal handler.
+    pub(super) fn set(&self) -> bool {
+        // Anything but null has the destructor called.
+        self.known().or_else(|| self.create()).is_some_and(|key| {
+            // SAFETY: the key was created.
+            unsafe { libc::pthread_setspecific(key, ptr::without_provenance(1)) == 0 }
+        })
+    }
+
+    fn known(&self) -> Option<u32> {
+        // Relaxed: pairs with the exchange in `create`; a key is a number.
+        match self.number.load(Ordering::Relaxed) {
+            NO_KEY => None,
+            number => Some(number),
+        }
+    }
+
+    /// Also in a signal handler: glibc takes a key by a compare-exchange, musl under a lock, with
+    /// signals blocked.
+    fn create(&self) -> Option<u32> {
         let mut key = 0;
         // SAFETY: `key` is a place for the key, and the destructor is sound for any value.
-        if unsafe { libc::pthread_key_create(&raw mut key, Some(destructor)) } != 0 {
-            return Err(KeyError::NoneLeft);
+        if unsafe { libc::pthread_key_create(&raw mut key, Some(self.destructor)) } != 0 {
+            return None;
         }
-        let key = Self(key);
-        if key.0 >= WITHOUT_ALLOCATION {
-            key.delete();
-            return Err(KeyError::Allocates);
+        let take = |key| {
+            // Relaxed, twice: pairs with the load in `known`.
+            self.number
+                .compare_exchange(NO_KEY, key, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if key < WITHOUT_ALLOCATION && take(key).is_ok() {
+            return Some(key);
         }
-        Ok(key)
-    }
-
-    /// The one with this [number](Self::get), created and not deleted.
-    pub(super) fn from_number(number: u32) -> Self {
-        Self(number)
-    }
-
-    pub(super) fn get(self) -> u32 {
-        self.0
-    }
-
-    /// Gives it back. No thread has set it.
-    pub(super) fn delete(self) {
-        // SAFETY: it was created, and is deleted once.
-        unsafe { libc::pthread_key_delete(self.0) };
-    }
-
-    /// Has the destructor called when the calling thread ends. Whether that succeeded. Also in a signal
-    /// handler; allocates nothing.
-    pub(super) fn set(self) -> bool {
-        // Anything but null has the destructor called.
-        // SAFETY: the key was created.
-        unsafe { libc::pthread_setspecific(self.0, ptr::without_provenance(1)) == 0 }
+        // SAFETY: it was created above, and no thread has set it.
+        unsafe { libc::pthread_key_delete(key) };
+        // Another call may have been faster.
+        self.known()
     }
 }
 

@@ -38,7 +38,6 @@ use crate::wakers::Wakers;
 impl HostPlatform {
     /// The deadline that is so far from now, for
     /// [`wait_deadline`](crate::Rundown::wait_deadline).
-    #[must_use]
     pub fn after(time: Duration) -> u64 {
         Self::now().saturating_add(nanoseconds(time))
     }
@@ -55,14 +54,12 @@ impl HostPlatform {
 
     /// How many [barriers](crate::PerCpuPlatform::barrier) the process has had. Those that were asked for
     /// while another one was under way count once.
-    #[must_use]
     pub fn barriers() -> u64 {
         per_cpu::barriers()
     }
 
     /// How often an acquire or release of a [`PerCpuRundown`](crate::PerCpuRundown) was interrupted
     /// before it had counted, and started again. For tests, and for the curious.
-    #[must_use]
     pub fn restarts() -> u64 {
         per_cpu::restarts()
     }
@@ -71,10 +68,7 @@ impl HostPlatform {
 impl Platform for HostPlatform {
     #[inline]
     fn cpu_hint() -> usize {
-        match per_cpu::cpu_hint() {
-            Some(cpu) => cpu,
-            None => numbers::of_this_thread(),
-        }
+        per_cpu::cpu_hint().unwrap_or_else(numbers::of_this_thread)
     }
 
     fn wake_waiters(object: ObjectId) {

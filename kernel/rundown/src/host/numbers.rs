@@ -68,38 +68,18 @@ fn give_back_this_threads() {
 #[cfg(target_os = "linux")]
 mod at_exit {
     use core::ffi::c_void;
-    use core::sync::atomic::{AtomicU32, Ordering};
 
     use super::super::key::{Key, keeping_errno};
 
-    /// The key's number.
-    static KEY: AtomicU32 = AtomicU32::new(NO_KEY);
-    const NO_KEY: u32 = u32::MAX;
+    static KEY: Key = Key::new(end);
+
+    extern "C" fn end(_: *mut c_void) {
+        super::give_back_this_threads();
+    }
 
     /// Where there is no key left, numbers are not given back.
     pub(super) fn have_given_back() {
-        keeping_errno(|| key().map(Key::set));
-    }
-
-    fn key() -> Option<Key> {
-        extern "C" fn end(_: *mut c_void) {
-            super::give_back_this_threads();
-        }
-        // Relaxed: pairs with the exchange below; a key is a number.
-        let known = KEY.load(Ordering::Relaxed);
-        if known != NO_KEY {
-            return Some(Key::from_number(known));
-        }
-        let key = Key::create(end).ok()?;
-        // Relaxed, twice: pairs with the load above.
-        let set = KEY.compare_exchange(NO_KEY, key.get(), Ordering::Relaxed, Ordering::Relaxed);
-        match set {
-            Ok(_) => Some(key),
-            Err(others) => {
-                key.delete();
-                Some(Key::from_number(others))
-            }
-        }
+        keeping_errno(|| KEY.set());
     }
 }
 

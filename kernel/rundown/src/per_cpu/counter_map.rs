@@ -13,7 +13,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::primitive::{AtomicU64, Ordering, const_unless_model};
+use crate::primitive::{AtomicU64, Ordering, array_of, const_unless_model};
 
 /// Which of 64 * `WORDS` counters are in use. Hands out the lowest that is free, so that counters
 /// lie densely. Lock-free; any context.
@@ -43,12 +43,11 @@ impl<const WORDS: usize> CounterMap<WORDS> {
 
     const_unless_model! {
         /// All free.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 full_parts: AtomicU64::new(0),
-                full_runs: zeroes(),
-                used: zeroes(),
+                full_runs: array_of![AtomicU64::new(0); FAN],
+                used: array_of![AtomicU64::new(0); WORDS],
             }
         }
     }
@@ -105,7 +104,6 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     }
 
     /// How many are in use. Racy.
-    #[must_use]
     pub fn racy_in_use(&self) -> usize {
         self.used
             .iter()
@@ -170,16 +168,6 @@ impl<const WORDS: usize> CounterMap<WORDS> {
             self.full_parts.fetch_and(!(1 << part), Ordering::Relaxed);
         }
     }
-}
-
-#[cfg(not(rundown_loom))]
-const fn zeroes<const N: usize>() -> [AtomicU64; N] {
-    [const { AtomicU64::new(0) }; N]
-}
-
-#[cfg(rundown_loom)]
-fn zeroes<const N: usize>() -> [AtomicU64; N] {
-    core::array::from_fn(|_| AtomicU64::new(0))
 }
 
 impl<const WORDS: usize> Default for CounterMap<WORDS> {

@@ -8,7 +8,6 @@ use crate::counter_id::CounterId;
 use crate::gate::{Counts, Gate};
 use crate::primitive::{AtomicUsize, Ordering, const_unless_model};
 use crate::shared::SharedCount;
-use crate::word::Layout;
 
 /// What a sequence reads: the state word and, [right behind it](PerCpuGate::COUNTER_OFFSET), the name of the
 /// counter.
@@ -72,15 +71,12 @@ impl PerCpuGate {
     /// # Panics
     /// If there is none: the gate has never been open.
     #[inline]
-    #[must_use]
     pub fn counter(&self) -> CounterId {
         self.counts.counter().expect("an open gate has a counter")
     }
 }
 
 impl Counts for PerCpuCounts {
-    const LAYOUT: Layout = Layout::SHARDED;
-
     fn shared(&self) -> Option<&SharedCount> {
         Some(&self.shared)
     }

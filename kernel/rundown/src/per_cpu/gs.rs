@@ -164,7 +164,6 @@ pub unsafe fn unregister(table: &RestartTable, barrier: impl FnMut()) -> Result<
 impl Bounds {
     /// Those of the image that this code is linked into: each image has its own copy of this function.
     #[inline(always)]
-    #[must_use]
     pub fn of_this_image() -> Self {
         unsafe extern "C" {
             static mut __start_rundown_restart: Sequence;

@@ -2,21 +2,9 @@
 //! that it loads. Interrupt handlers look addresses up in them; a loader registers and unregisters
 //! them meanwhile.
 //!
-//! A look-up may come at any time on any CPU, in an NMI, too, and on top of another look-up. So it
-//! takes no lock, and its steps are bounded: it counts itself, searches the tables in the list, and
-//! counts itself off.
-//!
 //! # Why no look-up reads a table that is gone
-//! [`unregister`](Images::unregister) takes the table out of the list first. From then on it waits
-//! until it has found each of the two counts of look-ups at zero, once, by an atomic add of zero. A
-//! count's operations come one after the other, so a look-up that counts itself there does it either
-//!
-//! - before that add: then it has counted itself off, too, or the count would not be zero; or
-//! - after it: then it has acquired what the add released, and finds the list without the table.
-//!
-//! One count would do for that. There are two so that the wait ends however often handlers look
-//! up: while one count is awaited, new look-ups go to the other. Which one a look-up takes
-//! is of no importance to the argument above.
+//! [`unregister`](Images::unregister) takes the table out of the list first, and then waits for all
+//! look-ups that may have found it there: see `visits`.
 
 use core::fmt;
 use core::ptr::{self, NonNull};
@@ -26,6 +14,7 @@ use crate::lock::Lock;
 use crate::primitive::{
     AtomicPtr, AtomicUsize, Ordering, UnsafeCell, const_unless_model, spin_loop,
 };
+use crate::visits::Visits;
 
 /// A restartable sequence, from the address of its first instruction to the one behind its last: an
 /// entry of the section `rundown_restart`.
@@ -38,7 +27,6 @@ pub struct Sequence {
 
 impl Sequence {
     /// The sequence from `start` up to and without `end`. If that is nothing, no address is in it.
-    #[must_use]
     pub const fn new(start: u64, end: u64) -> Self {
         Self { start, end }
     }
@@ -55,7 +43,7 @@ pub struct Bounds {
     pub end: *mut Sequence,
 }
 
-// SAFETY: two addresses; whoever uses them promises what has to hold.
+// SAFETY: two addresses; the functions that use them say what has to hold.
 unsafe impl Send for Bounds {}
 // SAFETY: as above.
 unsafe impl Sync for Bounds {}
@@ -118,7 +106,6 @@ unsafe impl Sync for RestartTable {}
 impl RestartTable {
     const_unless_model! {
         /// An empty table, in no list.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 next: AtomicPtr::new(ptr::null_mut()),
@@ -129,7 +116,6 @@ impl RestartTable {
     }
 
     /// How often this image's code was interrupted within a sequence. Racy; any context.
-    #[must_use]
     pub fn racy_restarts(&self) -> usize {
         // Relaxed: pairs with nothing.
         self.restarts.load(Ordering::Relaxed)
@@ -163,10 +149,7 @@ impl fmt::Debug for RestartTable {
 /// a kernel whose sequences are its own (on another processor, say) makes one of its own.
 pub struct Images {
     first: AtomicPtr<RestartTable>,
-    /// Look-ups under way, on two sides.
-    lookups: [AtomicUsize; 2],
-    /// On which side the next look-up counts itself.
-    side: AtomicUsize,
+    lookups: Visits,
     /// Held while the list is changed.
     changing: Lock<()>,
 }
@@ -174,12 +157,10 @@ pub struct Images {
 impl Images {
     const_unless_model! {
         /// None is loaded.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 first: AtomicPtr::new(ptr::null_mut()),
-                lookups: [AtomicUsize::new(0), AtomicUsize::new(0)],
-                side: AtomicUsize::new(0),
+                lookups: Visits::new(),
                 changing: Lock::new(()),
             }
         }
@@ -197,14 +178,9 @@ impl Images {
         if self.first.load(Ordering::Relaxed).is_null() {
             return None;
         }
-        // Relaxed: pairs with nothing; either side will do.
-        let lookups = &self.lookups[self.side.load(Ordering::Relaxed)];
-        // Acquire: pairs with the add of zero in `wait_for_lookups`; behind that, the list is found
-        // without the table.
-        lookups.fetch_add(1, Ordering::Acquire);
+        let lookup = self.lookups.begin();
         let found = self.search(interrupted_at);
-        // Release: pairs with the add of zero in `wait_for_lookups`; the tables are read before.
-        lookups.fetch_sub(1, Ordering::Release);
+        lookup.end();
         found
     }
 
@@ -246,17 +222,13 @@ impl Images {
             }
             // SAFETY: by the caller; and the entries are in no list.
             let sequences = unsafe { bounds.into_sorted() };
-            if overlap(sequences, own) {
+            // SAFETY: in the list, which stays as it is while the lock is held.
+            let mut others = self.tables().map(|other| unsafe { other.sequences() });
+            if overlap(sequences, own) || others.any(|other| overlap(sequences, other)) {
                 return Err(RegisterError::Overlap);
             }
-            for other in self.tables() {
-                // SAFETY: in the list, which stays as it is while the lock is held.
-                if overlap(sequences, unsafe { other.sequences() }) {
-                    return Err(RegisterError::Overlap);
-                }
-            }
-            // SAFETY: not in the list, and no look-up from earlier times is under way: see
-            // `wait_for_lookups`.
+            // SAFETY: not in the list, and no look-up from earlier times is under way:
+            // `unregister` has waited for them.
             let write = |place: *mut *const [Sequence]| unsafe { *place = sequences };
             table.sequences.with_mut(write);
             // Relaxed: pairs with nothing; changed only under the lock.
@@ -309,36 +281,21 @@ impl Images {
             // Release: pairs with the Acquire in `tables`; the next table is visible to a
             // look-up that comes this way. `table.next` stays, for look-ups that are at this table.
             link.store(next, Ordering::Release);
-            self.wait_for_lookups();
+            self.lookups.wait(spin_loop);
             Ok(())
         })
     }
 
-    /// Returns when all look-ups are over that may have found the list as it was before the call.
-    fn wait_for_lookups(&self) {
-        for side in [0, 1] {
-            // Relaxed: pairs with nothing; either side will do.
-            self.side.store(1 - side, Ordering::Relaxed);
-            // AcqRel: pairs with both operations of `restart_point`: see the module. An add, since a
-            // load could miss a look-up that counted itself before, and would release nothing.
-            while self.lookups[side].fetch_add(0, Ordering::AcqRel) > 0 {
-                spin_loop();
-            }
-        }
-    }
-
     /// In a look-up.
     fn search(&self, interrupted_at: u64) -> Option<u64> {
-        for table in self.tables() {
+        self.tables().find_map(|table| {
             // SAFETY: it was in the list, and the look-up counts.
             let sequences = unsafe { table.sequences() };
-            if let Some(start) = find(sequences, interrupted_at) {
-                // Relaxed: pairs with nothing. The barrier in `unregister` makes it visible there.
-                table.restarts.fetch_add(1, Ordering::Relaxed);
-                return Some(start);
-            }
-        }
-        None
+            let start = find(sequences, interrupted_at)?;
+            // Relaxed: pairs with nothing. The barrier in `unregister` makes it visible there.
+            table.restarts.fetch_add(1, Ordering::Relaxed);
+            Some(start)
+        })
     }
 
     /// The tables in the list. For look-ups that count, and under the lock.
@@ -352,7 +309,7 @@ impl Images {
             NonNull::new(table.next.load(Ordering::Acquire))
         })
         // SAFETY: tables in the list exist, by the contract of `register`; and those that have left it,
-        // until `wait_for_lookups` has awaited this look-up.
+        // until `unregister` has waited for this look-up.
         .map(|table| unsafe { table.as_ref() })
     }
 

@@ -1,20 +1,20 @@
-//! The bookkeeping of a barrier that is made of interrupts, for platforms: who has answered, and which
-//! interrupts callers can share.
+//! The bookkeeping of a barrier that is made of interrupts, for platforms: which CPUs have
+//! answered, and which interrupts callers can share.
 
 use crate::primitive::{AtomicU64, AtomicUsize, Ordering, const_unless_model};
 
 /// The rounds of a barrier: every call of it is one, and has a number.
 ///
 /// A caller [begins](Self::begin) a round, and [asks](Answers::ask) every other CPU that has not
-/// answered it; where told so, it sends that CPU an interrupt. In the handler that CPU
+/// answered it; where that says so, it sends the CPU an interrupt. In the handler that CPU
 /// [answers](Answers::answer) all rounds that have begun. The caller waits until all have.
 ///
-/// - Callers share interrupts: one that is sent and not served yet does for whoever asks meanwhile, and
-///   who has answered a later round has answered this one.
+/// - Callers share interrupts: one that is sent and not served yet does for every caller that asks
+///   meanwhile, and a CPU that has answered a later round has answered this one.
 /// - There is no lock and no leader, so a handler that interrupts a caller may itself be one.
 /// - A caller that waits with interrupts off must answer for its own CPU meanwhile, or two of them wait
 ///   for each other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Rounds {
     latest: AtomicU64,
 }
@@ -25,7 +25,7 @@ pub struct Rounds {
 pub struct Round(u64);
 
 /// One CPU's side.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answers {
     /// 1 if an interrupt is sent, or is about to be, that the CPU has not served yet.
     asked: AtomicUsize,
@@ -36,7 +36,6 @@ pub struct Answers {
 impl Rounds {
     const_unless_model! {
         /// None has begun.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 latest: AtomicU64::new(0),
@@ -52,16 +51,9 @@ impl Rounds {
     }
 }
 
-impl Default for Rounds {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Answers {
     const_unless_model! {
         /// It has answered nothing.
-        #[must_use]
         pub fn new() -> Self {
             Self {
                 asked: AtomicUsize::new(0),
@@ -84,8 +76,8 @@ impl Answers {
     /// of restartable sequences, such as in an interrupt handler. Any context, NMI included; one may
     /// interrupt another.
     pub fn answer(&self, rounds: &Rounds) {
-        // Relaxed: pairs with nothing; whoever asks makes sure by an interrupt that this CPU comes here
-        // again.
+        // Relaxed: pairs with nothing; a caller that asks makes sure by an interrupt that this CPU
+        // comes here again.
         if self.asked.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -100,22 +92,14 @@ impl Answers {
     }
 
     /// Whether the CPU has answered the round. Then what it did before is visible.
-    #[must_use]
     pub fn has_answered(&self, round: Round) -> bool {
         // Acquire: pairs with the Release in `answer`.
         self.answered.load(Ordering::Acquire) >= round.0
     }
 
     /// The number of the latest round that it has answered. Racy; for people and tests.
-    #[must_use]
     pub fn racy_latest(&self) -> u64 {
         // Relaxed: pairs with nothing.
         self.answered.load(Ordering::Relaxed)
-    }
-}
-
-impl Default for Answers {
-    fn default() -> Self {
-        Self::new()
     }
 }

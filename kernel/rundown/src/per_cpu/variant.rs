@@ -6,15 +6,13 @@ use super::gate::{PerCpuCounts, PerCpuGate};
 use super::platform::PerCpuPlatform;
 use crate::closer::Closer;
 use crate::completion::CompletionSlot;
-use crate::counter_id::{CounterId, Unavailable};
-use crate::counts::RacyCounts;
+use crate::counter_id::Unavailable;
 use crate::gate::Counts;
 use crate::object_id::ObjectId;
 use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
 use crate::state::{IllegalContext, Misuse, Refused};
 use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
-use crate::word::Layout;
 
 /// Rundown protection with a plain counter per CPU: acquire and release are a test and one
 /// *unlocked* add, together a sequence that restarts if it is interrupted.
@@ -64,7 +62,6 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         ///     assert!(ROUTES.try_acquire().is_some());
         /// }
         /// ```
-        #[must_use]
         pub fn lazy() -> Self {
             Self::over(OwnCounts::new(), PerCpu(PhantomData)).born_closed()
         }
@@ -124,18 +121,6 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         range.contains(&count.saturating_add(n))
     }
 
-    fn has_room_for(&self, n: u32) -> bool {
-        n <= 1 || self.has_room(i64::MIN..=Self::most(), n.into())
-    }
-
-    /// The counter and the CPUs that may have counted.
-    fn counters(&self) -> impl Iterator<Item = (CounterId, usize)> {
-        let counter = self.counts().counter();
-        counter
-            .into_iter()
-            .flat_map(|counter| (0..P::cpus()).map(move |cpu| (counter, cpu)))
-    }
-
     /// A release of `n` that found the object closed. Its last touch is on the shared count (S3).
     #[cold]
     fn release_late(&self, n: u32) {
@@ -155,7 +140,10 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
-        if n > 1 && this.gate.is_open() && !this.has_room_for(n) {
+        if n > 1
+            && this.gate.is_open()
+            && !this.has_room(i64::MIN..=Rundown::<Self>::most(), n.into())
+        {
             return Err(Refused::Full);
         }
         if this.add(n.into()) {
@@ -163,17 +151,6 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
         } else {
             Err(Refused::Closed)
         }
-    }
-
-    #[inline]
-    unsafe fn acquire_held(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
-        if n > 1 && this.gate.is_open() && !this.has_room_for(n) {
-            return Err(Refused::Full);
-        }
-        if this.add(n.into()) {
-            return Ok(());
-        }
-        this.counts().shared.acquire_held(n)
     }
 
     #[inline]
@@ -191,12 +168,14 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
         }
     }
 
-    fn counts(this: &Rundown<Self>) -> RacyCounts<'_> {
-        match this.counts().counter() {
-            // SAFETY: the counter is this object's, which is borrowed for as long as the counts.
-            Some(counter) => unsafe { RacyCounts::per_cpu(P::count, counter, P::cpus()) },
-            None => RacyCounts::none(),
-        }
+    fn slot_count(this: &Rundown<Self>) -> usize {
+        this.counts().counter().map_or(0, |_| P::cpus())
+    }
+
+    unsafe fn racy_count(this: &Rundown<Self>, cpu: usize) -> i64 {
+        // SAFETY: the counter is this object's, and the CPU one of those that may have counted.
+        let count = |counter| unsafe { P::count(counter, cpu) };
+        this.counts().counter().map_or(0, count)
     }
 
     fn check_barrier() -> Result<(), IllegalContext> {
@@ -218,16 +197,16 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {
         // The barrier has been: whatever found the gate open has added, and whatever has not will find
         // it closed.
-        this.counters()
-            // SAFETY: the counter is this object's.
-            .map(|(counter, cpu)| i128::from(unsafe { P::count(counter, cpu) }))
-            .sum()
+        this.racy_counts().map(i128::from).sum()
     }
 
     unsafe fn reset_slots(this: &Rundown<Self>) -> u64 {
-        for (counter, cpu) in this.counters() {
-            // SAFETY: the object is closed, and drained or being cancelled: nothing adds until it opens.
-            unsafe { P::clear(counter, cpu) };
+        if let Some(counter) = this.counts().counter() {
+            for cpu in 0..P::cpus() {
+                // SAFETY: the object is closed, and drained or being cancelled: nothing adds until
+                // it opens.
+                unsafe { P::clear(counter, cpu) };
+            }
         }
         0
     }
@@ -249,8 +228,6 @@ impl<P: PerCpuPlatform> OwnCounts<P> {
 }
 
 impl<P: PerCpuPlatform> Counts for OwnCounts<P> {
-    const LAYOUT: Layout = PerCpuCounts::LAYOUT;
-
     fn shared(&self) -> Option<&SharedCount> {
         self.counts.shared()
     }

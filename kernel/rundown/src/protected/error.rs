@@ -37,50 +37,32 @@ impl fmt::Display for RunDownError {
 
 impl core::error::Error for RunDownError {}
 
-/// The object could not be published, because it is not run down, or holds a value.
-pub struct PublishError<T> {
-    /// The value, given back.
+/// A value that was not put in, given back.
+pub struct Rejected<T, R> {
+    /// The value.
     pub value: T,
-    /// The state that was found.
-    pub reason: WrongState,
+    /// Why.
+    pub reason: R,
 }
 
-impl<T> fmt::Debug for PublishError<T> {
+/// The value could not be published, because the object is not run down, or holds one.
+pub type PublishError<T> = Rejected<T, WrongState>;
+
+/// The new value could not be put in, because the one before could not be taken out.
+pub type ReplaceError<T> = Rejected<T, RunDownError>;
+
+impl<T, R: fmt::Debug> fmt::Debug for Rejected<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PublishError")
+        f.debug_struct("Rejected")
             .field("reason", &self.reason)
             .finish_non_exhaustive()
     }
 }
 
-impl<T> fmt::Display for PublishError<T> {
+impl<T, R: fmt::Display> fmt::Display for Rejected<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not run down: {}", self.reason)
+        write!(f, "the new value was not put in: {}", self.reason)
     }
 }
 
-impl<T> core::error::Error for PublishError<T> {}
-
-/// The value could not be replaced.
-pub struct ReplaceError<T> {
-    /// The new value, given back.
-    pub value: T,
-    /// Why the one before could not be taken out.
-    pub reason: RunDownError,
-}
-
-impl<T> fmt::Debug for ReplaceError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplaceError")
-            .field("reason", &self.reason)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Display for ReplaceError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not replaced: {}", self.reason)
-    }
-}
-
-impl<T> core::error::Error for ReplaceError<T> {}
+impl<T, R: fmt::Debug + fmt::Display> core::error::Error for Rejected<T, R> {}

@@ -7,7 +7,7 @@ mod owned;
 mod run_down;
 mod value;
 
-pub use self::error::{PublishError, ReplaceError, RunDownError};
+pub use self::error::{PublishError, Rejected, ReplaceError, RunDownError};
 pub use self::guard::{Guard, Guards};
 #[cfg(feature = "alloc")]
 pub use self::owned::OwnedGuard;

@@ -53,7 +53,11 @@ impl<T, V: Variant> Protected<T, V> {
     /// # Errors
     /// As there, and [`RunDownError::Outstanding`] if a guard is still out.
     pub fn try_run_down(&self) -> Result<T, RunDownError> {
-        self.begin_run_down().try_end()?.take()
+        let mut run_down = self.begin_run_down();
+        match run_down.poll() {
+            Some(retired) => retired?.take(),
+            None => Err(RunDownError::Outstanding(run_down.drain.outstanding())),
+        }
     }
 
     /// Closes the object, waits until every guard is dropped, and opens it again with `value`;
@@ -158,13 +162,6 @@ impl<'a, T, V: Variant> RunDown<'a, T, V> {
             .wait_deadline(policy, deadline)
             .map_err(RunDownError::Outstanding)?;
         self.end(outcome)
-    }
-
-    fn try_end(&mut self) -> Result<Retired<'a, T, V>, RunDownError> {
-        match self.drain.poll() {
-            Some(outcome) => self.end(outcome),
-            None => Err(RunDownError::Outstanding(self.drain.outstanding())),
-        }
     }
 
     fn end(&self, outcome: WaitOutcome) -> Result<Retired<'a, T, V>, RunDownError> {

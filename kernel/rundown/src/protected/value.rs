@@ -8,9 +8,7 @@ use super::error::PublishError;
 use super::guard::{Guard, Guards};
 use crate::close_all;
 use crate::completion::Completion;
-use crate::counts::RacyCounts;
 use crate::drain::Drain;
-use crate::guard::{RefGuard, RefGuards};
 use crate::object_id::ObjectId;
 use crate::platform::Wait;
 use crate::primitive::{UnsafeCell, const_unless_model};
@@ -58,7 +56,6 @@ impl<T, V: Variant> Protected<T, V> {
         /// ROUTES.publish(vec![1, 2, 3]).expect("run down");
         /// assert_eq!(ROUTES.try_acquire().expect("open").len(), 3);
         /// ```
-        #[must_use]
         pub fn vacant(rundown: Rundown<V>) -> Self {
             Self { start: [], rundown: rundown.born_closed(), value: UnsafeCell::new(None) }
         }
@@ -71,8 +68,7 @@ impl<T, V: Variant> Protected<T, V> {
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire(&self) -> Option<Guard<'_, T, V>> {
-        V::acquire(&self.rundown, 1).ok()?;
-        let protection = RefGuard::new(&self.rundown);
+        let protection = self.rundown.try_acquire()?;
         // SAFETY: protection was granted, just now.
         Some(unsafe { Guard::new(self.protected_value(), protection) })
     }
@@ -85,8 +81,7 @@ impl<T, V: Variant> Protected<T, V> {
         if n == 0 {
             return None;
         }
-        V::acquire(&self.rundown, n).ok()?;
-        let protections = RefGuards::new(&self.rundown, n);
+        let protections = self.rundown.try_acquire_many(n)?;
         // SAFETY: protection was granted, just now, and `n` is not 0.
         Some(unsafe { Guards::new(self.protected_value(), protections) })
     }
@@ -163,7 +158,7 @@ impl<T, V: Variant> Protected<T, V> {
     }
 
     /// The net count of every slot. See [`Rundown::racy_counts`].
-    pub fn racy_counts(&self) -> RacyCounts<'_> {
+    pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone + '_ {
         self.rundown.racy_counts()
     }
 

@@ -284,7 +284,7 @@ fn holders_show_everything_in_debug() {
     let object = Plain::new();
     on(4, 9);
     let _guard = object.try_acquire();
-    let text = format!("{:?}", holders(object.id()));
+    let text = format!("{:?}", holders(object.id()).collect::<Vec<_>>());
     assert!(text.starts_with("[Holder { location: Location {"), "{text}");
     let end = "cpu: 4, tick: 9, count: 1, raw: false, tag: Tag(0) }]";
     assert!(text.ends_with(end), "{text}");

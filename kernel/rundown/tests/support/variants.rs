@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::slice;
 
 use rundown::{
-    CacheAware, HostPlatform, PerCpu, PerCpuPlatform, PlaceError, Rundown, Slot, Variant,
+    CacheAware, HostPlatform, PerCpu, PerCpuPlatform, Rundown, Slot, SlotsError, Variant,
 };
 
 use super::{Random, TestPlatform, affinity, on_cpu};
@@ -170,7 +170,7 @@ impl Make for Counters {
 }
 
 /// A `place` or `place_closed`.
-type Place = fn(&mut [MaybeUninit<u8>], usize) -> Result<&mut Rundown<Placed>, PlaceError>;
+type Place = fn(&mut [MaybeUninit<u8>], usize) -> Result<&mut Rundown<Placed>, SlotsError>;
 
 /// Memory as large and aligned as `layout` says, and the object in it. A box frees it by the layout
 /// of the object itself.

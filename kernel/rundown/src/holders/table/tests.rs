@@ -36,13 +36,7 @@ fn raw(cpu: usize, count: u32) -> Holder {
 }
 
 fn listed<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<Holder> {
-    let mut from = 0;
-    let next = || {
-        let (index, holder) = table.find(object, from)?;
-        from = index + 1;
-        Some(holder)
-    };
-    std::iter::from_fn(next).collect()
+    table.holders(object).collect()
 }
 
 /// CPU and count of each holder, sorted.
@@ -65,7 +59,7 @@ fn what_finds_no_room_is_counted() {
     assert_eq!(table.unlisted(), 5);
     let _ = table.take_raw(object(1), 0, 3, Tag::NONE);
     assert_eq!(table.unlisted(), 2);
-    table.remove(claims[1]);
+    claims[1].remove();
     assert_eq!(counts(&table, object(0)), [(0, 1)]);
     assert!(table.add(object(1), &holder).is_some(), "room again");
 }
@@ -87,9 +81,9 @@ fn a_count_of_zero_is_kept_but_not_listed() {
     let table = Table::<1>::new();
     let claim = table.add(object(0), &guard(3, 0)).expect("there is room");
     assert_eq!(counts(&table, object(0)), []);
-    table.recount(claim, 2);
+    claim.recount(2);
     assert_eq!(counts(&table, object(0)), [(3, 2)]);
-    table.recount(claim, 0);
+    claim.recount(0);
     assert_eq!(counts(&table, object(0)), []);
     assert!(table.add(object(0), &guard(0, 0)).is_none(), "still taken");
 }
@@ -100,10 +94,10 @@ fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
     let half = table.entries[0].claim().expect("free");
     // What a handler might do just then.
     let claim = table.add(object(0), &guard(0, 1)).expect("another entry");
-    assert_eq!(claim.index, 1);
+    assert!(ptr::eq(claim.entry, &table.entries[1]));
     assert_eq!(listed(&table, object(0)).len(), 1);
     let _ = table.take_raw(object(0), 0, 1, Tag::NONE);
-    table.remove(claim);
+    claim.remove();
     table.clear(object(0), 0);
     // Back from the handler.
     table.entries[0].fill(half, object(0), &raw(0, 1));
@@ -205,8 +199,8 @@ fn a_dropped_object_leaves_nothing() {
     assert_eq!((table.unlisted(), counts(&table, object(0)).len()), (2, 0));
     // The late end of a guard of the dropped object does not touch who came after.
     table.add(object(1), &guard(5, 1)).expect("there is room");
-    table.remove(claim);
-    table.recount(claim, 7);
+    claim.remove();
+    claim.recount(7);
     assert_eq!(counts(&table, object(1)), [(0, 1), (5, 1)]);
 }
 
@@ -238,7 +232,7 @@ fn nobody_sees_a_mixture_of_two_holders() {
                     let other = table.take_raw(object, holder.cpu, holder.count, holder.tag);
                     assert_eq!(other, 0);
                 }
-                Some(claim) => table.remove(claim),
+                Some(claim) => claim.remove(),
                 None => table.recount_unlisted(holder.count, 0),
             }
         }

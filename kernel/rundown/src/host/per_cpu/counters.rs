@@ -89,7 +89,7 @@ fn at(counter: CounterId, row: usize) -> &'static AtomicI64 {
     unsafe { &*counter }
 }
 
-/// The region's address: maps it, if nobody has.
+/// The region's address: maps it the first time.
 fn address(region: usize) -> Result<usize, Unavailable> {
     // Acquire: pairs with the Release below.
     let base = REGIONS[region].load(Ordering::Acquire);
@@ -103,12 +103,12 @@ fn address(region: usize) -> Result<usize, Unavailable> {
     // Relaxed: pairs with the load in `free`, by the exchange below.
     number_of(base).store(region, Ordering::Relaxed);
     // Release: pairs with the Acquire above, and with this one of another thread: what is mapped
-    // is there for whoever finds it.
+    // is there for a thread that finds it.
     let installed = REGIONS[region].compare_exchange(0, base, Ordering::Release, Ordering::Acquire);
     match installed {
         Ok(_) => Ok(base),
         Err(other) => {
-            // SAFETY: just mapped, and nobody knows of it.
+            // SAFETY: just mapped, and nothing knows of it.
             unsafe { libc::munmap(ptr::with_exposed_provenance_mut(mapped), length) };
             Ok(other)
         }
@@ -124,7 +124,7 @@ fn number_of(base: usize) -> &'static AtomicUsize {
 
 /// Zeroes, as many bytes, at any address.
 fn map(length: usize) -> Result<usize, Unavailable> {
-    // SAFETY: a new mapping disturbs nobody.
+    // SAFETY: a new mapping disturbs nothing.
     let mapped = unsafe {
         libc::mmap(
             ptr::null_mut(),

@@ -9,6 +9,9 @@ mod unregistered;
 
 use std::sync::OnceLock;
 
+pub(super) use self::barrier::rounds as barriers;
+pub(super) use self::rseq::cpu_hint;
+pub(super) use self::sequence::restarts;
 use super::types::HostPlatform;
 use crate::counter_id::{CounterId, Unavailable};
 use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
@@ -23,22 +26,6 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
         barrier::register()?;
         rseq::prepare()
     })
-}
-
-/// The running CPU, where the system names it cheaply.
-#[inline]
-pub(super) fn cpu_hint() -> Option<usize> {
-    rseq::cpu_hint()
-}
-
-/// [`HostPlatform::barriers`].
-pub(super) fn barriers() -> u64 {
-    barrier::rounds()
-}
-
-/// [`HostPlatform::restarts`].
-pub(super) fn restarts() -> u64 {
-    sequence::restarts()
 }
 
 // SAFETY: `add_if_open` is a sequence that the kernel restarts or, on a thread that has none, one that

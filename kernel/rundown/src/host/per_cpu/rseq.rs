@@ -17,7 +17,7 @@ use core::ffi::{c_int, c_long, c_void};
 use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
 use std::{fs, io};
 
-use super::super::key::{Key, KeyError, keeping_errno};
+use super::super::key::{Key, keeping_errno};
 use crate::counter_id::Unavailable;
 
 /// What stands before the code that the kernel may send a thread to (`RSEQ_SIG` in glibc's
@@ -63,7 +63,7 @@ pub(super) fn offset() -> isize {
 /// The running CPU, if somebody has registered the thread's `rseq`: a hint. In any context, also before
 /// [`prepare`].
 #[inline]
-pub(super) fn cpu_hint() -> Option<usize> {
+pub(in super::super) fn cpu_hint() -> Option<usize> {
     let offset = match offset() {
         0 => locate(),
         offset => offset,
@@ -98,7 +98,6 @@ pub(super) fn racy_cpu() -> Option<usize> {
 /// Finds glibc's registration, or makes the calling thread's own. Once.
 pub(super) fn prepare() -> Result<(), Unavailable> {
     if locate() == own_offset() {
-        unregister_at_exit()?;
         register()?;
     }
     // Relaxed: pairs with nothing, see `Layout`.
@@ -130,7 +129,12 @@ pub(super) fn register_late() -> bool {
 /// Registers the calling thread's own `struct rseq`.
 fn register() -> Result<(), Unavailable> {
     let failure = match rseq(0) {
-        Ok(()) => return remember(),
+        Ok(()) if AT_EXIT.set() => return Ok(()),
+        Ok(()) => {
+            let _ = rseq(UNREGISTER);
+            "the process has used up the thread-specific keys whose values can be set without allocating \
+             memory (with glibc the first 32); use CacheAwareRundown"
+        }
         // A signal handler was faster.
         Err(libc::EBUSY) => return Ok(()),
         Err(libc::ENOSYS) => {
@@ -148,42 +152,13 @@ fn register() -> Result<(), Unavailable> {
 /// The memory of a `struct rseq` must not be freed while the kernel writes there; a thread's may be
 /// freed before the kernel ends the thread. So the registration ends first, by the destructor of a
 /// thread-specific value.
-static AT_EXIT: AtomicU32 = AtomicU32::new(0);
+static AT_EXIT: Key = Key::new(unregister);
 
-fn unregister_at_exit() -> Result<(), Unavailable> {
-    extern "C" fn unregister(_: *mut c_void) {
-        // Where it fails, the thread was not registered.
-        let _ = rseq(UNREGISTER);
-        // Later destructors count as a thread without.
-        set_cpu_id(FAILED);
-    }
-    let key = Key::create(unregister).map_err(|error| {
-        Unavailable::Unsupported(match error {
-            KeyError::NoneLeft => {
-                "the process has no thread-specific key left (PTHREAD_KEYS_MAX); use CacheAwareRundown"
-            }
-            KeyError::Allocates => {
-                "glibc has registered no rseq, and the process has used up the 32 thread-specific keys whose \
-                 values glibc sets without allocating memory; use CacheAwareRundown"
-            }
-        })
-    })?;
-    // Relaxed: pairs with nothing, written before there is a counter.
-    AT_EXIT.store(key.get(), Ordering::Relaxed);
-    Ok(())
-}
-
-/// Has the calling thread unregistered when it ends.
-fn remember() -> Result<(), Unavailable> {
-    // Relaxed: pairs with nothing, see `unregister_at_exit`.
-    let key = Key::from_number(AT_EXIT.load(Ordering::Relaxed));
-    if !key.set() {
-        let _ = rseq(UNREGISTER);
-        return Err(Unavailable::Unsupported(
-            "no memory for a thread-specific value",
-        ));
-    }
-    Ok(())
+extern "C" fn unregister(_: *mut c_void) {
+    // Where it fails, the thread was not registered.
+    let _ = rseq(UNREGISTER);
+    // Later destructors count as a thread without.
+    set_cpu_id(FAILED);
 }
 
 /// The system call, for this thread's own `struct rseq`; the error is an `errno`.

@@ -124,7 +124,7 @@ fn nowhere(gate: &PerCpuGate, n: i64) -> bool {
 static RESTARTS: AtomicU64 = AtomicU64::new(0);
 
 /// [`HostPlatform::restarts`](crate::HostPlatform::restarts).
-pub(super) fn restarts() -> u64 {
+pub(in super::super) fn restarts() -> u64 {
     // Relaxed: pairs with nothing, the answer is for people.
     RESTARTS.load(Ordering::Relaxed)
 }

@@ -1,4 +1,5 @@
-//! Without the feature: every hook is empty, and compiles to nothing.
+//! In the place of `holders` without feature `diagnosis`: every hook is empty, and compiles to
+//! nothing.
 #![expect(
     clippy::extra_unused_type_parameters,
     reason = "the hooks look the same with the feature and without"

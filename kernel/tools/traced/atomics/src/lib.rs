@@ -1,7 +1,8 @@
-//! Under the cfg `rundown_trace` only, which the package `rundown-traced` sets for its copy of this crate:
-//! every atomic access is told to a hook, so that somebody can count cache lines.
+//! `core`'s atomics, which report every access to a hook, so that cache lines can be counted: the
+//! package `rundown-traced` compiles the crate `rundown` with these.
 //!
-//! `unsafe` in this module: the hook is a function kept in an atomic pointer.
+//! `unsafe` here: the hook is a function kept in an atomic pointer.
+#![no_std]
 
 use core::ptr;
 use core::sync::atomic::{self, AtomicPtr, Ordering};
@@ -15,17 +16,17 @@ pub enum Access {
     Write,
 }
 
-/// Is told the address and the kind of each access, on the CPU and in the context that makes it, just
-/// before it is made.
+/// Called with the address of each access and what it does, on the CPU and in the context that
+/// makes it, just before it is made.
 pub type Hook = fn(address: usize, access: Access);
 
-/// From now on `hook` is told of all accesses, on all CPUs. Until then nobody is.
+/// From now on all accesses are reported to `hook`, on all CPUs; until then to none.
 pub fn set_hook(hook: Hook) {
     // Release: pairs with the Acquire in `report`.
     HOOK.store(hook as *mut (), Ordering::Release);
 }
 
-/// Tells the hook. For platforms, whose counters are not this crate's atomics.
+/// Reports an access to the hook. For platforms, whose counters are not these atomics.
 pub fn report(address: usize, access: Access) {
     // Acquire: pairs with the Release in `set_hook`.
     let hook = HOOK.load(Ordering::Acquire);
@@ -41,18 +42,25 @@ static HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 /// One of `core`'s atomics that reports what is done to it.
 macro_rules! traced {
     ($name:ident of $value:ty) => {
-        #[derive(Debug)]
+        /// `core`'s atomic of this name, every access to which is reported.
+        #[derive(Debug, Default)]
         #[repr(transparent)]
-        pub(crate) struct $name(atomic::$name);
+        pub struct $name(atomic::$name);
 
-        #[allow(dead_code, reason = "not every operation is used on every type")]
         impl $name {
-            pub(crate) const fn new(value: $value) -> Self {
+            /// As `core`'s.
+            pub const fn new(value: $value) -> Self {
                 Self(atomic::$name::new(value))
             }
 
-            pub(crate) const fn as_ptr(&self) -> *mut $value {
+            /// As `core`'s. What is done through the pointer is not reported.
+            pub const fn as_ptr(&self) -> *mut $value {
                 self.0.as_ptr()
+            }
+
+            /// As `core`'s.
+            pub const fn into_inner(self) -> $value {
+                self.0.into_inner()
             }
 
             traced!(Read: load(order: Ordering) -> $value);
@@ -72,20 +80,20 @@ macro_rules! traced {
 
             /// A load, and an exchange unless `change` finds nothing to do. (Repeated exchanges count
             /// as one.)
-            pub(crate) fn fetch_update(
+            pub fn fetch_update(
                 &self,
                 success: Ordering,
                 failure: Ordering,
                 mut change: impl FnMut($value) -> Option<$value>,
             ) -> Result<$value, $value> {
                 report(self.as_ptr().addr(), Access::Read);
-                let mut told = false;
+                let mut reported = false;
                 // Pairs with what its caller says.
                 self.0.fetch_update(success, failure, |value| {
                     let changed = change(value);
-                    if changed.is_some() && !told {
+                    if changed.is_some() && !reported {
                         report(self.as_ptr().addr(), Access::Write);
-                        told = true;
+                        reported = true;
                     }
                     changed
                 })
@@ -93,8 +101,9 @@ macro_rules! traced {
         }
     };
     ($access:ident: $method:ident($($argument:ident: $type:ty),*) -> $result:ty) => {
+        /// As `core`'s.
         #[inline]
-        pub(crate) fn $method(&self, $($argument: $type),*) -> $result {
+        pub fn $method(&self, $($argument: $type),*) -> $result {
             report(self.as_ptr().addr(), Access::$access);
             self.0.$method($($argument),*)
         }
