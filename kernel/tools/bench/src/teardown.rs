@@ -58,8 +58,9 @@ impl<V: Variant> Closable for Vec<Rundown<V>> {
     }
 
     fn reopen(&self) {
-        self.iter()
-            .for_each(|object| object.reinit().expect("it has drained"));
+        for object in self {
+            object.reinit().expect("it has drained");
+        }
     }
 }
 
