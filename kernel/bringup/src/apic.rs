@@ -192,8 +192,15 @@ impl LocalApic {
     }
 
     /// Reads a register, named by its offset in the xAPIC page.
+    ///
+    /// # Panics
+    /// If no register is there: offsets are multiples of 16 below 4096.
     #[must_use]
     pub fn read(self, register: u32) -> u32 {
+        assert!(
+            register < 4096 && register.is_multiple_of(16),
+            "no register of the APIC"
+        );
         if self.is_x2() {
             // SAFETY: reading an APIC register has no effect on memory. 32 bits are defined.
             unsafe { registers::read_msr(x2(register)) as u32 }

@@ -17,6 +17,8 @@ use crate::{
 /// - A [`stack`](Self::stack) belongs to its CPU from then on, and is mapped in the page tables
 ///   that are in use when CPUs are started. So are the crate's code and statics, and what
 ///   [`enter`](Self::enter) uses until it changes tables.
+/// - Until it is [online](Arrival::online) a CPU may be reset at any moment, and `enter` is then called anew on the
+///   same stack: before that, nothing else refers to what is on it.
 pub unsafe trait Kernel: Sync + 'static {
     /// Nanoseconds since some moment. Never goes back, nor stands still.
     fn nanos(&self) -> u64;

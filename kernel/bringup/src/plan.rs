@@ -11,8 +11,8 @@ use crate::{
 /// How CPUs are started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// By interrupts to all others at once, as long as none is online. CPUs that the firmware does
-    /// not list start as well, then, and park. Else to one after the other.
+    /// By interrupts to all others at once, if all that are enabled are wanted and none is online. CPUs that
+    /// the firmware does not list start as well, then, and park. Else to one after the other.
     pub broadcast: bool,
     /// Between INIT and SIPI. 10 ms by the book (Intel SDM 3A, 9.4.4.1).
     pub init_ns: u64,

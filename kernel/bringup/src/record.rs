@@ -137,13 +137,15 @@ impl<const N: usize> Records<N> {
     pub(crate) fn next(&self) -> Option<(ApicId, Reason)> {
         let begun = (self.cursor.load(Ordering::Relaxed) as usize).min(N);
         self.entries[..begun].iter().find_map(|record| {
+            if record.what.load(Ordering::Relaxed) & VALID == 0 {
+                return None;
+            }
             // Acquire: pairs with the store in `push`, and with those in assembly, which x86 makes
-            // visible in their order.
-            let what = record.what.load(Ordering::Acquire);
+            // visible in their order. A swap, so that of two that read, one has it.
+            let what = record.what.swap(0, Ordering::Acquire);
             if what & VALID == 0 {
                 return None;
             }
-            record.what.store(0, Ordering::Relaxed);
             let apic_id = ApicId::new(record.apic_id.load(Ordering::Relaxed));
             let fault = |stage| {
                 Reason::Fault(Fault {

@@ -116,6 +116,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         if self.busy.swap(true, Ordering::Acquire) {
             return Err(Refused::Busy);
         }
+        // What an earlier start has left is not this one's.
+        self.poll();
         for cpu in self.progress() {
             let is_up = cpu.state == SlotState::Online;
             let is_wanted = !is_up && SHARED.apic().can_address(cpu.apic_id) && wanted(cpu);
@@ -145,10 +147,14 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
 
     /// Starts those that are wanted, and waits until each is online, has faulted or has timed out.
     fn attempt(&'static self, plan: &Plan, steps: &mut Steps) {
+        // A record of the attempt before must not end this one.
+        self.poll();
         let apic = SHARED.apic();
-        let is_ap_online =
-            |cpu: Progress| cpu.cpu != CpuIndex::BSP && cpu.state == SlotState::Online;
-        let broadcast = plan.broadcast && !self.progress().any(is_ap_online);
+        let may_be_reached = |cpu: Progress| match cpu.is_enabled {
+            true => self.slots[cpu.cpu.get()].is_wanted(),
+            false => cpu.state != SlotState::Online,
+        };
+        let broadcast = plan.broadcast && self.progress().skip(1).all(may_be_reached);
         // SAFETY: the CPUs are not online, and are reset to be started anew.
         let send = |id: ApicId, ipi| unsafe { apic.send(Target::One(id), ipi) };
         let send_to_all = |broadcast, ipi| {
@@ -180,7 +186,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             }
         }
         let prepared = self.kernel.nanos();
-        self.spin_until(init + plan.init_ns);
+        self.spin_until(init.saturating_add(plan.init_ns));
         // Only now: until then a CPU from an earlier attempt may still be on its way.
         for (cpu, slot) in self.wanted() {
             self.kernel.stopped(cpu);
@@ -214,12 +220,12 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// Waits until each is online, has faulted, or none has come online for too long. The timeout
-    /// begins with the SIPI, and again whenever a CPU comes online: as long as CPUs keep coming, a
+    /// begins with the second SIPIs, and again whenever a CPU comes online: as long as CPUs keep coming, a
     /// slow machine is only slow. Hardware takes well under a millisecond for each; 255 vCPUs on
     /// two busy host CPUs were seen to pause for 0.2 s.
     fn wait(&'static self, timeout_ns: u64) {
         let mut online = 0;
-        let mut deadline = self.kernel.nanos() + timeout_ns;
+        let mut deadline = self.kernel.nanos().saturating_add(timeout_ns);
         loop {
             self.poll();
             let on_the_way =
@@ -232,7 +238,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             let now = self.kernel.nanos();
             if now_online > online {
                 online = now_online;
-                deadline = now + timeout_ns;
+                deadline = now.saturating_add(timeout_ns);
             }
             if now >= deadline {
                 return;
@@ -309,12 +315,14 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         SHARED.record_and_park(self.apic_id(cpu), record::RUST << 8 | vector, address)
     }
 
-    /// Takes a CPU out: it can be started again. On that CPU, interrupts off, as its last step but
-    /// [`park`](crate::park).
+    /// Takes a CPU out: it can be started again, by INIT and on the same stack.
     ///
     /// # Panics
     /// If there is no such CPU.
-    pub fn leave(&self, cpu: CpuIndex) {
+    ///
+    /// # Safety
+    /// On that CPU, interrupts off, as its last step but [`park`](crate::park). Nothing refers to its stack.
+    pub unsafe fn leave(&self, cpu: CpuIndex) {
         self.slots[cpu.get()].transition(SlotState::Online, SlotState::Offline);
     }
 

@@ -82,7 +82,7 @@ enum rundown_status {
     // The platform was set before, or an object was made without one: too late to set it.
     RUNDOWN_STATUS_PLATFORM_IN_USE = 15,
     // Of two functions that need each other the table has only one; or its `size` is not the
-    // library's: header and library are of different versions.
+    // library's: header and library are not of one version.
     RUNDOWN_STATUS_PLATFORM_INVALID = 16,
     // Only from the Windows names: flags that have no documented meaning.
     RUNDOWN_STATUS_BAD_FLAGS = 17,
@@ -168,7 +168,8 @@ struct rundown_misuse {
 //
 // C++17 has none: leave a static table zeroed, and assign the members before rundown_set_platform.
 struct rundown_platform {
-    // sizeof(struct rundown_platform): shows that header and library fit together.
+    // sizeof(struct rundown_platform): shows that this table is the library's. (It does not show whether
+    // the functions are: take header and library from one version.)
     size_t size;
     // How many CPUs there are, or will be: what rundown_cpu_count returns. 0 means 1.
     size_t cpu_count;
@@ -397,8 +398,8 @@ enum rundown_status rundown_ref_close(struct rundown_ref *object);
 
 // Closes the object, or finds it draining, and leaves a completion with it: the last release runs it,
 // exactly once, on its CPU and in its context, after its last touch of the object. The completion may
-// free the object and itself. If nothing is held, this call runs it, before it returns. Waiters, if
-// there are any, return as ever, perhaps before it runs. Never waits.
+// free the object and itself, if nothing waits for the object. If nothing is held, this call runs it,
+// before it returns. Waiters, if there are any, return as ever, perhaps before it runs. Never waits.
 //
 // RUNDOWN_STATUS_OK: it runs, or has run, or comes back from rundown_cancel; the object may be gone.
 // RUNDOWN_STATUS_OCCUPIED if another completion is left with the object, RUNDOWN_STATUS_WRONG_STATE if

@@ -17,8 +17,9 @@ use crate::primitive::{AtomicPtr, Ordering, const_unless_model};
 /// the function may do only what is legal there: no lock that the interrupted code may hold, no
 /// allocation, no blocking. It must not unwind where a release must not.
 ///
-/// Waiters are woken just before it runs, and may return first: memory that a waiter frees is no place
-/// for the completion.
+/// Waiters are woken just before it runs. They may return first: memory that a waiter frees is no place
+/// for the completion. And they may look at the object later: if the completion frees it, nothing may
+/// wait for it.
 #[derive(Debug)]
 pub struct Completion {
     run: unsafe fn(*mut ()),

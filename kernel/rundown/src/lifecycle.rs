@@ -104,6 +104,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// [`WrongState`] if it is open, drained, or another caller is at work on it
     /// ([`State::Closing`], [`State::Claimed`]); or if more than 2^60 are held of an object that
     /// counts per CPU, which are too many to be carried over. Nothing changed.
+    ///
+    /// The object must outlive this call, which may still take the completion out of it when waiters
+    /// already return.
     pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
         loop {
             let seen = self.snapshot();
@@ -193,9 +196,11 @@ impl<V: Variant + ?Sized> Rundown<V> {
         legal: impl Fn(Snapshot) -> bool,
     ) -> Result<Epoch, WrongState> {
         let seen = self.snapshot();
-        // Only then: an illegal call changes nothing.
-        let prepared = legal(seen) && V::prepare(self).is_ok();
-        self.claim(|seen| prepared && legal(seen))
+        // An illegal call changes nothing, so it does not take a counter either.
+        if !legal(seen) || V::prepare(self).is_err() {
+            return Err(WrongState { found: seen.state });
+        }
+        self.claim(legal)
     }
 
     /// Ends a claim: the object opens, in the next generation, which this returns.

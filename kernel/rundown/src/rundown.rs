@@ -251,7 +251,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     ///
     /// # Safety
     /// `completion` points to a completion that stays valid until it has run, or a
-    /// [`cancel`](Self::cancel) has given it back, or this call has failed.
+    /// [`cancel`](Self::cancel) has given it back, or this call has failed. If it frees the object, no
+    /// waiter and no other call uses that when it runs.
     pub unsafe fn close_then_unchecked(
         &self,
         completion: *const Completion,
@@ -329,7 +330,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// Like [`drain`](Self::drain), but for one generation only: if the object has been opened again since,
     /// it is left alone, and what was waited for has [drained](WaitOutcome::Drained). For an owner that may
-    /// come late: [`generation`](Self::generation) says afterwards whether it did.
+    /// come late: [`generation`](Self::generation) says afterwards whether it did. It bounds the wait alone: of
+    /// two owners of one generation both may get that, and which one opens the object again is for them to settle.
     pub fn drain_of(&self, generation: Generation) -> Drain<'_, V> {
         Drain::start(self, Some(generation.0))
     }

@@ -92,7 +92,8 @@ fn leave() -> ! {
     ipi::refuse_own_calls();
     barrier::serve();
     apic::silence();
-    STARTER.leave(me);
+    // SAFETY: this CPU, which only parks after this; jobs and calls that were on its stack have ended.
+    unsafe { STARTER.leave(me) };
     ipi::wake(CpuIndex::BSP);
     // SAFETY: this CPU has left; whatever would wait for it has seen that.
     unsafe { bringup::park() }

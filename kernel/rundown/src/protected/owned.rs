@@ -1,7 +1,7 @@
 //! Guards that own their way to the object: [`OwnedGuard`].
 
 use core::fmt;
-use core::mem;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 
 use alloc::sync::Arc;
@@ -16,8 +16,8 @@ use crate::variant::Variant;
 /// structure that outlives the borrow. It keeps the memory of the object as well as the value.
 #[must_use = "protection ends when the guard is dropped"]
 pub struct OwnedGuard<T: 'static, V: Variant + 'static> {
-    /// Borrowed from `object`. Stands before it, and so is dropped before it.
-    guard: Guard<'static, T, V>,
+    /// Borrowed from `object`, and dropped before it.
+    guard: ManuallyDrop<Guard<'static, T, V>>,
     object: Arc<Protected<T, V>>,
 }
 
@@ -45,11 +45,15 @@ impl<T, V: Variant> Protected<T, V> {
 impl<T, V: Variant> OwnedGuard<T, V> {
     fn new(guard: Guard<'_, T, V>, object: Arc<Protected<T, V>>) -> Self {
         // SAFETY: the guard borrows what `object` keeps in its place, and is dropped before that.
-        let guard = unsafe { mem::transmute::<Guard<'_, T, V>, Guard<'static, T, V>>(guard) };
-        Self { guard, object }
+        let guard = unsafe { core::mem::transmute::<Guard<'_, T, V>, Guard<'static, T, V>>(guard) };
+        Self {
+            guard: ManuallyDrop::new(guard),
+            object,
+        }
     }
 
     /// The object that it guards.
+    #[must_use]
     pub fn object(guard: &Self) -> &Arc<Protected<T, V>> {
         &guard.object
     }
@@ -74,6 +78,13 @@ impl<T, V: Variant> Clone for OwnedGuard<T, V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     fn clone(&self) -> Self {
         Self::try_clone(self).unwrap_or_else(cannot_clone)
+    }
+}
+
+impl<T, V: Variant> Drop for OwnedGuard<T, V> {
+    fn drop(&mut self) {
+        // SAFETY: dropped here only, and before `object`.
+        unsafe { ManuallyDrop::drop(&mut self.guard) };
     }
 }
 

@@ -33,8 +33,10 @@ static CPUS: Starter<Foreign, 256> = Starter::new(Foreign);
 /// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a
 /// `ghost`.
 pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
-    // SAFETY: all of physical memory is mapped, and the firmware's tables do not change.
-    let read = |at, len| Some(unsafe { core::slice::from_raw_parts(memory::virt(at).cast_const(), len) });
+    // At least the first 4 GiB are mapped, where firmware has its tables.
+    let is_mapped = |at: u64, len| at.checked_add(len as u64).is_some_and(|end| end <= 1 << 32);
+    // SAFETY: mapped, and the firmware's tables do not change.
+    let read = |at, len| is_mapped(at, len).then(|| unsafe { core::slice::from_raw_parts(memory::virt(at), len) });
     let tables = Tables::new(rsdp, read).expect("ACPI tables");
     // SAFETY: ring 0, on a PC.
     let apic = unsafe { LocalApic::find(memory::map_uncached) };

@@ -30,7 +30,8 @@ static CPUS: Starter<Foreign, 256> = Starter::new(Foreign);
 /// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a `ghost`.
 pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     // SAFETY: all of the first 4 GiB is mapped, and the firmware's tables do not change.
-    let read = |at, len| (at < 1 << 32).then(|| unsafe { core::slice::from_raw_parts(at as *const u8, len) });
+    let is_mapped = |at: u64, len| at.checked_add(len as u64).is_some_and(|end| end <= 1 << 32);
+    let read = |at, len| is_mapped(at, len).then(|| unsafe { core::slice::from_raw_parts(at as *const u8, len) });
     let tables = Tables::new(rsdp, read).expect("ACPI tables");
     // SAFETY: ring 0, on a PC.
     let apic = unsafe { LocalApic::find(|physical| physical as *mut u8) };

@@ -4,8 +4,7 @@
 //! `unsafe` in this module: the system call.
 
 use core::ffi::{c_int, c_long};
-use core::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use super::unregistered;
@@ -30,59 +29,81 @@ pub(super) fn register() -> Result<(), Unavailable> {
 /// # Panics
 /// If the kernel refuses it although it was registered.
 pub(super) fn barrier() {
-    if let Err(error) = BARRIER.answer(BARRIER.ask(), interrupt_all) {
+    if let Err(error) = BARRIER.call(interrupt_all) {
         panic!("membarrier fails although the process is registered for it: {error}");
     }
 }
 
 /// [`HostPlatform::barriers`](crate::HostPlatform::barriers).
 pub(in super::super) fn rounds() -> u64 {
-    *BARRIER.lock()
+    BARRIER.lock().done
 }
 
 static BARRIER: Combined = Combined::new();
 
 /// Rounds that callers share: each has a whole round after its call.
 struct Combined {
-    /// How many rounds have begun.
-    begun: AtomicU64,
-    /// The number of the last round that was done. Locked while one is under way.
-    done: Mutex<u64>,
+    rounds: Mutex<Rounds>,
+    /// A round has ended.
+    changed: Condvar,
+}
+
+struct Rounds {
+    /// One more than `done` while one is under way.
+    begun: u64,
+    done: u64,
+    /// How many callers wait for the end of that one.
+    waiting: usize,
 }
 
 impl Combined {
     const fn new() -> Self {
         Self {
-            begun: AtomicU64::new(0),
-            done: Mutex::new(0),
+            rounds: Mutex::new(Rounds {
+                begun: 0,
+                done: 0,
+                waiting: 0,
+            }),
+            changed: Condvar::new(),
         }
     }
 
-    /// Asks for a round that begins after this call: any with a higher number than this returns.
-    fn ask(&self) -> u64 {
-        // Release: pairs with the Acquire in `answer`: that round comes after what the caller did.
-        // An add, since a load would release nothing.
-        self.begun.fetch_add(0, Ordering::Release)
-    }
-
-    /// Returns when a round that was `asked` for is done; `round` makes one. One that was under way
-    /// when it was asked for may have interrupted some threads before, so it does not count.
-    fn answer(&self, asked: u64, round: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let mut done = self.lock();
-        // Another caller may have made it while this one waited for the lock.
-        if *done <= asked {
-            // Acquire: pairs with the Release in `ask`.
-            let mine = self.begun.fetch_add(1, Ordering::Acquire) + 1;
-            // If it fails, it is no round: the others find out for themselves.
-            round()?;
-            *done = mine;
+    /// Returns when a round that began after this call is done; `round` makes one.
+    fn call(&self, round: impl Fn() -> io::Result<()>) -> io::Result<()> {
+        let mut rounds = self.lock();
+        // A round that is under way may have interrupted some threads before this call. The next has
+        // not.
+        let mine = rounds.begun + 1;
+        while rounds.done < mine {
+            if rounds.done < rounds.begun {
+                rounds.waiting += 1;
+                rounds = self
+                    .changed
+                    .wait(rounds)
+                    .unwrap_or_else(PoisonError::into_inner);
+                rounds.waiting -= 1;
+                continue;
+            }
+            rounds.begun += 1;
+            drop(rounds);
+            let result = round();
+            rounds = self.lock();
+            match result {
+                Ok(()) => rounds.done = rounds.begun,
+                // It does not count: the others find out for themselves.
+                Err(_) => rounds.begun = rounds.done,
+            }
+            if rounds.waiting > 0 {
+                self.changed.notify_all();
+            }
+            result?;
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, u64> {
-        // The number is right after every step, so a panic elsewhere means nothing here.
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Rounds> {
+        // The numbers are right after every step, so a panic elsewhere means nothing here.
+        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,40 +135,53 @@ fn membarrier(command: c_int) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::cell::Cell;
+    use core::sync::atomic::{AtomicU64, Ordering};
+    use std::vec::Vec;
 
-    /// They ask while the first is under way.
+    /// The first round goes on until ten more callers have come; they share the second.
+    fn ten_late_callers(first: fn() -> io::Result<()>) -> (u64, Combined) {
+        let barrier = Combined::new();
+        let rounds = AtomicU64::new(0);
+        let round = || match rounds.fetch_add(1, Ordering::Relaxed) {
+            0 => {
+                while barrier.lock().waiting < 10 {
+                    thread::yield_now();
+                }
+                first()
+            }
+            _ => Ok(()),
+        };
+        thread::scope(|scope| {
+            let leader = scope.spawn(|| barrier.call(round));
+            while barrier.lock().begun == 0 {
+                thread::yield_now();
+            }
+            let late: Vec<_> = (0..10)
+                .map(|_| scope.spawn(|| barrier.call(round)))
+                .collect();
+            let led = leader.join().expect("no panic");
+            assert_eq!(led.is_ok(), first().is_ok());
+            for caller in late {
+                caller
+                    .join()
+                    .expect("no panic")
+                    .expect("the second is well");
+            }
+        });
+        (rounds.into_inner(), barrier)
+    }
+
     #[test]
     fn late_callers_share_the_next_round() {
-        let barrier = Combined::new();
-        let rounds = Cell::new(0);
-        let round = || {
-            rounds.set(rounds.get() + 1);
-            Ok(())
-        };
-        let mut late = [0; 10];
-        let first = barrier.answer(barrier.ask(), || {
-            late = late.map(|_| barrier.ask());
-            round()
-        });
-        first.expect("a round");
-        for asked in late {
-            barrier.answer(asked, round).expect("another round");
-        }
-        assert_eq!((rounds.get(), *barrier.lock()), (2, 2));
+        let (rounds, barrier) = ten_late_callers(|| Ok(()));
+        assert_eq!((rounds, barrier.lock().done), (2, 2));
     }
 
     #[test]
     fn a_round_that_fails_is_no_round() {
-        let barrier = Combined::new();
-        let asked = [barrier.ask(), barrier.ask()];
-        let failed = barrier.answer(asked[0], || Err(io::ErrorKind::Other.into()));
-        assert!(failed.is_err());
-        let again = Cell::new(false);
-        let answered = barrier.answer(asked[1], || {
-            again.set(true);
-            Ok(())
-        });
-        assert!(answered.is_ok() && again.get());
+        let (rounds, barrier) = ten_late_callers(|| Err(io::ErrorKind::Other.into()));
+        // The first of them repeats it. They had come during the first, so that is enough for all.
+        assert!((2..=11).contains(&rounds));
+        assert_eq!(barrier.lock().done, rounds - 1);
     }
 }
