@@ -31,7 +31,7 @@ mod tables;
 mod trampoline;
 
 pub use id::{ApicId, CpuIndex};
-pub use madt::{BadEntry, CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, Override};
+pub use madt::{BadEntry, CpuState, IoApic, Lint, Madt, MadtCpu, MadtError};
 pub use map::{CpuMap, Disabled, MAX_CPUS, MapError};
 pub use nmi::{LintUse, NmiPins};
 pub use root::{RootError, RootFlaw, Tables};

@@ -1,7 +1,7 @@
 //! The Multiple APIC Description Table: what the firmware says about CPUs and their APICs.
 //!
-//! Layout: ACPI Specification 6.5, section 5.2.12. The entries that concern CPUs, I/O APICs and the
-//! pins of both are read; the others are stepped over.
+//! Layout: ACPI Specification 6.5, section 5.2.12. The entries that concern CPUs, their pins and
+//! I/O APICs are read; the others are stepped over.
 //!
 //! Every read is bounds-checked, so a damaged table is used as far as it makes sense: an entry that
 //! is too short for its type is skipped, and one whose length is below 2 or passes the end is the
@@ -14,10 +14,11 @@ pub(crate) mod tests;
 
 use core::fmt;
 
+pub use entry::{BadEntry, CpuState, IoApic, Lint, MadtCpu};
 use entry::{ENTRIES_AT, Entry, Walk};
 pub(crate) use entry::{Nmi, Whose};
 
-use crate::{ApicId, bytes::read_u32};
+use crate::bytes::read_u32;
 
 /// A MADT that has a header.
 ///
@@ -70,15 +71,6 @@ impl<'a> Madt<'a> {
         })
     }
 
-    /// The ISA interrupts that are not wired to the input of the same number, active high and
-    /// edge-triggered (entry type 2), as listed.
-    pub fn overrides(&self) -> impl Iterator<Item = Override> + use<'a> {
-        self.entries().filter_map(|entry| match entry {
-            Entry::Override(it) => Some(it),
-            _ => None,
-        })
-    }
-
     /// The malformed entries, which are not used. For the log.
     pub fn bad_entries(&self) -> impl Iterator<Item = BadEntry> + use<'a> {
         Walk::over(self.entries).filter_map(Result::err)
@@ -87,63 +79,6 @@ impl<'a> Madt<'a> {
     fn entries(&self) -> impl Iterator<Item = Entry> + use<'a> {
         Walk::over(self.entries).flatten()
     }
-}
-
-/// One CPU as the MADT lists it (entry types 0 and 9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MadtCpu {
-    /// The ID of its local APIC.
-    pub apic_id: ApicId,
-    /// Its number in other ACPI tables, and in entries about its pins.
-    pub uid: u32,
-    /// Whether it can be started.
-    pub state: CpuState,
-}
-
-/// What can be done with a CPU that the MADT lists.
-///
-/// The more, the earlier in the order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CpuState {
-    /// The firmware has it ready to be started.
-    Enabled,
-    /// It may be plugged in or switched on while the system runs.
-    OnlineCapable,
-    /// Neither: see [`Disabled`](crate::Disabled).
-    Disabled,
-}
-
-/// The pins of a local APIC for interrupts that do not come from an I/O APIC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lint {
-    /// LINT0: the 8259's on a PC.
-    Lint0,
-    /// LINT1: NMI's on a PC.
-    Lint1,
-}
-
-/// An I/O APIC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IoApic {
-    /// Its ID.
-    pub id: u8,
-    /// Physical address of its registers.
-    pub address: u32,
-    /// The global number (GSI) of its first input.
-    pub gsi_base: u32,
-}
-
-/// Where an ISA interrupt is wired to, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Override {
-    /// The ISA interrupt (IRQ).
-    pub source: u8,
-    /// The global number (GSI) of the I/O APIC's input.
-    pub gsi: u32,
-    /// Whether its signal is active low; else it is active high.
-    pub active_low: bool,
-    /// Whether it is level-triggered; else it is edge-triggered.
-    pub level: bool,
 }
 
 /// Why bytes are no MADT.
@@ -165,30 +100,5 @@ impl fmt::Display for MadtError {
 }
 
 impl core::error::Error for MadtError {}
-
-/// An entry that is too short for its type, or passes the end of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadEntry {
-    /// Where it begins, in bytes from the start of the table.
-    pub offset: usize,
-    /// Its type.
-    pub kind: u8,
-    /// The length it states, in bytes; 0 if the table ends before it.
-    pub length: u8,
-}
-
-impl fmt::Display for BadEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            offset,
-            kind,
-            length,
-        } = self;
-        write!(
-            f,
-            "the MADT's entry at byte {offset} (type {kind}) has an impossible length, {length}"
-        )
-    }
-}
 
 const SIGNATURE: &[u8; 4] = b"APIC";

@@ -5,7 +5,10 @@ mod tests;
 
 use core::fmt;
 
-use crate::{ApicId, CpuIndex, CpuState, Madt};
+use crate::{
+    id::{ApicId, CpuIndex},
+    madt::{CpuState, Madt},
+};
 
 /// The meaning of an entry for a CPU that is neither enabled nor online capable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,9 @@ mod tests;
 use core::array;
 
 use crate::{
-    CpuIndex, CpuMap, CpuState, Lint, MAX_CPUS, Madt,
-    madt::{Nmi, Whose},
+    id::CpuIndex,
+    madt::{CpuState, Lint, Madt, Nmi, Whose},
+    map::{CpuMap, MAX_CPUS},
 };
 
 /// The use of a pin for interrupts that do not come from an I/O APIC.

@@ -27,9 +27,12 @@ mod shape;
 use raw_cpuid::CpuIdReader;
 
 pub use self::cache::{Cache, CacheKind, Caches};
-use self::leaves::Leaves;
-use self::shape::Shape;
-use crate::ApicId;
+pub use self::shape::Place;
+use self::{
+    leaves::Leaves,
+    shape::{AMD_EXTENDED, Shape, levels},
+};
+use crate::id::ApicId;
 
 /// What a CPU says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +43,6 @@ pub struct Topology {
     pub kind: Option<CoreKind>,
     /// Its caches, with whom it shares each.
     pub caches: Caches,
-}
-
-/// A CPU's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Physical package (socket).
-    pub package: u32,
-    /// Die within the package; 0 where CPUID knows no dies.
-    pub die: u32,
-    /// Core within the die. Where CPUID tells more levels (module, tile, complex), or has dies and
-    /// does not tell them, they are part of this number; where dies are no field of the APIC ID
-    /// (AMD before family 17h), it counts through the package.
-    pub core: u32,
-    /// Thread within the core.
-    pub thread: u32,
 }
 
 /// Kinds of cores that a machine may mix.
@@ -82,14 +70,11 @@ impl Topology {
     }
 }
 
-/// Leaf 0x8000_0026 (Extended CPU Topology), whose layout [`shape`] knows.
-const AMD_EXTENDED: u32 = 0x8000_0026;
-
 /// The first level of leaf 0x8000_0026, if any level has cores that are not all of a kind.
 fn amd_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
     const CORE: u32 = 1;
     const MIXED: u32 = 1 << 30;
-    let mut levels = shape::levels(leaves, AMD_EXTENDED);
+    let mut levels = levels(leaves, AMD_EXTENDED);
     let (kind, core) = levels.next()?;
     let mixed = core.eax & MIXED != 0 || levels.any(|(_, level)| level.eax & MIXED != 0);
     match core.ebx >> 28 {
@@ -113,12 +98,6 @@ fn intel_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
         CORE => Some(CoreKind::Performance),
         _ => None,
     }
-}
-
-/// Bits needed to number this many things from 0.
-fn width(count: u32) -> u32 {
-    // Above 2^31 a power of two would not fit.
-    u32::BITS - count.saturating_sub(1).leading_zeros()
 }
 
 #[cfg(test)]

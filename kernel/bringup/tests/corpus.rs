@@ -6,9 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bringup::{
-    ApicId, CpuMap, CpuState, Disabled, IoApic, LintUse, Madt, MadtCpu, NmiPins, Override,
-};
+use bringup::{ApicId, CpuMap, CpuState, Disabled, IoApic, LintUse, Madt, MadtCpu, NmiPins};
 
 #[path = "corpus/machines.rs"]
 mod machines;
@@ -124,27 +122,6 @@ fn io_apics_are_where_qemu_puts_them() {
             Board::MicrovmWithOneIoApic | Board::Pc | Board::Q35 | Board::Q35Kvm => &one,
         };
         let found: Vec<_> = madt.io_apics().collect();
-        assert_eq!(found, expected, "{}", machine.name);
-    }
-}
-
-/// The timer is at input 2; the interrupts that PCI devices share are level-triggered.
-#[test]
-fn isa_interrupts_are_wired_as_qemu_has_them() {
-    let wired = |source, gsi, level| Override {
-        source,
-        gsi,
-        active_low: false,
-        level,
-    };
-    let timer = wired(0, 2, false);
-    let shared = [5, 9, 10, 11].map(|irq| wired(irq, irq.into(), true));
-    for (machine, bytes) in tables() {
-        let expected: Vec<_> = match machine.board {
-            Board::Pc | Board::Q35 | Board::Q35Kvm => [timer].into_iter().chain(shared).collect(),
-            Board::Microvm | Board::MicrovmWithPit | Board::MicrovmWithOneIoApic => vec![],
-        };
-        let found: Vec<_> = parse(machine, &bytes).overrides().collect();
         assert_eq!(found, expected, "{}", machine.name);
     }
 }

@@ -43,11 +43,6 @@ proptest! {
             _ => None,
         });
         prop_assert!(madt.io_apics().eq(io_apics));
-        let overrides = entries.iter().filter_map(|entry| match entry {
-            Entry::Override { bus: 0, it, .. } => Some(*it),
-            _ => None,
-        });
-        prop_assert!(madt.overrides().eq(overrides));
 
         if let Some(bsp) = cpus.iter().find(|cpu| cpu.state == CpuState::Enabled) {
             check_nmi_pins(&entries, &madt, bsp.apic_id);

@@ -3,20 +3,89 @@
 //! Layouts: ACPI Specification 6.5, sections 5.2.12.2 to 5.2.12.13. Every read is checked against
 //! the entry's own length.
 
-use super::{BadEntry, CpuState, IoApic, Lint, MadtCpu, Override};
+use core::fmt;
+
 use crate::{
-    ApicId,
     bytes::{read_u16, read_u32},
+    id::ApicId,
 };
 
 /// The entries follow the 36-byte ACPI header, the local APIC's address and the flags.
 pub(super) const ENTRIES_AT: usize = 44;
 
+/// One CPU as the MADT lists it (entry types 0 and 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadtCpu {
+    /// The ID of its local APIC.
+    pub apic_id: ApicId,
+    /// Its number in other ACPI tables, and in entries about its pins.
+    pub uid: u32,
+    /// Whether it can be started.
+    pub state: CpuState,
+}
+
+/// What can be done with a CPU that the MADT lists.
+///
+/// The more, the earlier in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CpuState {
+    /// The firmware has it ready to be started.
+    Enabled,
+    /// It may be plugged in or switched on while the system runs.
+    OnlineCapable,
+    /// Neither: see [`Disabled`](crate::Disabled).
+    Disabled,
+}
+
+/// The pins of a local APIC for interrupts that do not come from an I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lint {
+    /// LINT0: the 8259's on a PC.
+    Lint0,
+    /// LINT1: NMI's on a PC.
+    Lint1,
+}
+
+/// An I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoApic {
+    /// Its ID.
+    pub id: u8,
+    /// Physical address of its registers.
+    pub address: u32,
+    /// The global number (GSI) of its first input.
+    pub gsi_base: u32,
+}
+
+/// An entry that is too short for its type, or passes the end of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadEntry {
+    /// Where it begins, in bytes from the start of the table.
+    pub offset: usize,
+    /// Its type.
+    pub kind: u8,
+    /// The length it states, in bytes; 0 if the table ends before it.
+    pub length: u8,
+}
+
+impl fmt::Display for BadEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            offset,
+            kind,
+            length,
+        } = self;
+        write!(
+            f,
+            "the MADT's entry at byte {offset} (type {kind}) has an impossible length, {length}"
+        )
+    }
+}
+
 /// What an entry says, of the kinds that are read.
 pub(super) enum Entry {
     Cpu(MadtCpu),
     IoApic(IoApic),
-    Override(Override),
     Nmi(Nmi),
     Other,
 }
@@ -75,9 +144,6 @@ impl Iterator for Walk<'_> {
 const LOCAL_APIC: u8 = 0;
 /// Type 1, I/O APIC: type, length, ID, reserved (8 bits each), address, first GSI (32 bits each).
 const IO_APIC: u8 = 1;
-/// Type 2, Interrupt Source Override: type, length, bus, source (8 bits each), GSI (32 bits), flags
-/// (16 bits).
-const OVERRIDE: u8 = 2;
 /// Type 4, Local APIC NMI: type, length, UID (8 bits each), flags (16 bits), LINT (8 bits).
 const LOCAL_APIC_NMI: u8 = 4;
 /// Type 9, Processor Local x2APIC: type, length, 2 reserved bytes, ID, flags, UID (32 bits each).
@@ -89,9 +155,6 @@ const LOCAL_X2APIC_NMI: u8 = 0xa;
 /// These address all CPUs. As an ID they name none; firmware uses them for "no CPU here".
 const ALL: u8 = 0xff;
 const X2_ALL: u32 = 0xffff_ffff;
-
-/// The only bus of type 2.
-const ISA: u8 = 0;
 
 impl Entry {
     /// Reads an entry of exactly its own length; `None` if that is too short for its type.
@@ -118,20 +181,6 @@ impl Entry {
                 address: read_u32(bytes, 4)?,
                 gsi_base: read_u32(bytes, 8)?,
             }),
-            OVERRIDE => {
-                let (bus, source) = (*bytes.get(2)?, *bytes.get(3)?);
-                let gsi = read_u32(bytes, 4)?;
-                let (active_low, level) = inti(read_u16(bytes, 8)?);
-                match bus {
-                    ISA => Self::Override(Override {
-                        source,
-                        gsi,
-                        active_low,
-                        level,
-                    }),
-                    _ => Self::Other,
-                }
-            }
             LOCAL_APIC_NMI => {
                 let of = match *bytes.get(2)? {
                     ALL => Whose::All,
@@ -165,6 +214,8 @@ impl Entry {
         })
     }
 
+    /// `flags`: polarity and trigger mode, 2 bits each (MPS INTI flags, section 5.2.12.5). 0 is the
+    /// bus's own, which for a PC's NMI is active high and edge-triggered; 3 is active low, or level.
     fn nmi(of: Whose, lint: u8, flags: u16) -> Self {
         // Bits 15:4 and the value 2 of either field are reserved.
         let is_plausible = flags >> 4 == 0 && flags & 3 != 2 && flags >> 2 & 3 != 2;
@@ -174,18 +225,10 @@ impl Entry {
             // No local APIC has more pins for this. Real tables name 6, 115 and 237.
             _ => return Self::Other,
         };
-        let (active_low, _) = inti(flags);
         Self::Nmi(Nmi {
             of,
             lint,
-            active_low,
+            active_low: flags & 3 == 3,
         })
     }
-}
-
-/// Polarity and trigger mode by the MPS INTI flags (section 5.2.12.5): whether the signal is active
-/// low, and whether it is level-triggered. Each has 2 bits, of which 0 says "as the bus has it": on
-/// ISA, and for a PC's NMI, that is active high and edge-triggered. 2 is reserved, and read as 0.
-fn inti(flags: u16) -> (bool, bool) {
-    (flags & 3 == 3, flags >> 2 & 3 == 3)
 }

@@ -4,7 +4,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::CpuState::{Disabled, Enabled, OnlineCapable};
-use super::{BadEntry, CpuState, IoApic, Madt, MadtCpu, MadtError, Override};
+use super::{BadEntry, CpuState, IoApic, Madt, MadtCpu, MadtError};
 use crate::ApicId;
 
 /// A MADT with these entries and a right checksum, as firmware would write it.
@@ -113,13 +113,12 @@ fn bytes_after_the_stated_length_are_ignored() {
 
 #[test]
 fn entries_that_are_too_short_are_stepped_over() {
-    let short: [&[u8]; 8] = [
+    let short: [&[u8]; 7] = [
         &[0, 2],
         &[0, 7, 0, 0, 1, 0, 0],
         &[9, 8, 0, 0, 1, 0, 0, 0],
         &[9, 15, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0],
         &[1, 11, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0],
-        &[2, 9, 0, 9, 9, 0, 0, 0, 0xd],
         &[4, 5, 0xff, 0, 0],
         &[0xa, 8, 0, 0, 1, 0, 0, 0],
     ];
@@ -200,41 +199,6 @@ fn checksum_and_names_do_not_matter() {
     bytes[9..36].fill(0xff);
     assert_eq!(cpus(&bytes), [cpu(7, Enabled)]);
     assert_eq!(bad(&bytes), []);
-}
-
-/// MPS INTI flags, and whether they say active low and level-triggered: of each field 0 is the bus's
-/// own, 1 the one, 3 the other, 2 reserved.
-const INTI: [(u8, bool, bool); 8] = [
-    (0b0000, false, false),
-    (0b0001, false, false),
-    (0b0011, true, false),
-    (0b0010, false, false),
-    (0b0100, false, false),
-    (0b1100, false, true),
-    (0b1000, false, false),
-    (0b1111, true, true),
-];
-
-#[test]
-fn polarity_and_trigger_mode() {
-    for (flags, active_low, level) in INTI {
-        let bytes = table(&[vec![2, 10, 0, 9, 0x14, 1, 0, 0, flags, 0]]);
-        let madt = Madt::parse(&bytes).expect("well-formed");
-        let expected = Override {
-            source: 9,
-            gsi: 0x114,
-            active_low,
-            level,
-        };
-        assert!(madt.overrides().eq([expected]), "{flags:#b}");
-    }
-}
-
-#[test]
-fn overrides_of_other_buses_than_isa_are_skipped() {
-    let bytes = table(&[vec![2, 10, 1, 9, 9, 0, 0, 0, 0, 0]]);
-    let madt = Madt::parse(&bytes).expect("well-formed");
-    assert_eq!(madt.overrides().count(), 0);
 }
 
 #[test]

@@ -4,8 +4,11 @@ use core::ops::Deref;
 
 use raw_cpuid::{CpuIdReader, CpuIdResult};
 
-use super::{Leaves, Shape, width};
-use crate::ApicId;
+use super::{
+    leaves::Leaves,
+    shape::{Shape, shared_by, width},
+};
+use crate::id::ApicId;
 
 /// A cache of one CPU.
 ///
@@ -239,11 +242,4 @@ fn coded_ways(register: u32) -> u16 {
         // Fully associative, reserved, or "see leaf 0x8000_001D".
         _ => 0,
     }
-}
-
-/// The lowest of the APIC IDs that differ from this one in so many of the lowest bits.
-pub(super) fn shared_by(id: ApicId, bits: u32) -> ApicId {
-    let id = u64::from(id.get());
-    // Lossless: not above what it was made of. `bits` may be 32 and more if CPUID lies.
-    ApicId::new(id.checked_shr(bits).map_or(0, |high| high << bits) as u32)
 }

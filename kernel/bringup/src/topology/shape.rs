@@ -2,8 +2,23 @@
 
 use raw_cpuid::{CpuIdReader, CpuIdResult};
 
-use super::{AMD_EXTENDED, Leaves, Place, cache::shared_by, width};
-use crate::ApicId;
+use super::leaves::Leaves;
+use crate::id::ApicId;
+
+/// A CPU's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Physical package (socket).
+    pub package: u32,
+    /// Die within the package; 0 where CPUID knows no dies.
+    pub die: u32,
+    /// Core within the die. Where CPUID tells more levels (module, tile, complex), or has dies and
+    /// does not tell them, they are part of this number; where dies are no field of the APIC ID
+    /// (AMD before family 17h), it counts through the package.
+    pub core: u32,
+    /// Thread within the core.
+    pub thread: u32,
+}
 
 /// How this machine's APIC IDs are put together, as one CPU sees it: the widths are the same on all
 /// CPUs, the rest is the own core's.
@@ -111,6 +126,9 @@ fn shift(level: &CpuIdResult) -> u32 {
 fn count(level: &CpuIdResult) -> u32 {
     level.ebx & 0xffff
 }
+
+/// Leaf 0x8000_0026 (Extended CPU Topology).
+pub(super) const AMD_EXTENDED: u32 = 0x8000_0026;
 
 /// Leaf 0xB (Extended Topology: Intel, AMD since Zen 2) or 0x1F (V2 Extended Topology: Intel).
 fn extended<R: CpuIdReader>(leaves: &Leaves<'_, R>, leaf: u32) -> Option<Shape> {
@@ -225,4 +243,17 @@ fn intel<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
 
 fn low_bits(value: u32, bits: u32) -> u32 {
     value & ((1 << bits) - 1)
+}
+
+/// Bits needed to number this many things from 0.
+pub(super) fn width(count: u32) -> u32 {
+    // Above 2^31 a power of two would not fit.
+    u32::BITS - count.saturating_sub(1).leading_zeros()
+}
+
+/// The lowest of the APIC IDs that differ from this one in so many of the lowest bits.
+pub(super) fn shared_by(id: ApicId, bits: u32) -> ApicId {
+    let id = u64::from(id.get());
+    // Lossless: not above what it was made of. `bits` may be 32 and more if CPUID lies.
+    ApicId::new(id.checked_shr(bits).map_or(0, |high| high << bits) as u32)
 }

@@ -1,6 +1,6 @@
 //! Tables to test with.
 
-use bringup::{ApicId, CpuState, IoApic, LintUse, MadtCpu, Override};
+use bringup::{ApicId, CpuState, IoApic, LintUse, MadtCpu};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::exercise::seal;
@@ -21,7 +21,6 @@ pub(crate) enum Entry {
     Xapic { id: u8, uid: u8, flags: u32 },
     X2apic { id: u32, uid: u32, flags: u32 },
     IoApic(IoApic),
-    Override { bus: u8, it: Override, inti: u16 },
     Nmi { uid: u8, lint: u8, inti: u16 },
     X2apicNmi { uid: u32, lint: u8, inti: u16 },
     Other { kind: u8, content: Vec<u8> },
@@ -40,10 +39,6 @@ impl Entry {
             Self::IoApic(it) => {
                 let numbers = [it.address, it.gsi_base].map(u32::to_le_bytes).concat();
                 (1, [&[it.id, 0], &numbers[..]].concat())
-            }
-            Self::Override { bus, it, inti } => {
-                let (gsi, inti) = (it.gsi.to_le_bytes(), inti.to_le_bytes());
-                (2, [&[*bus, it.source], &gsi[..], &inti].concat())
             }
             Self::Nmi { uid, lint, inti } => {
                 let [low, high] = inti.to_le_bytes();
@@ -86,40 +81,27 @@ impl Entry {
             _ => return None,
         };
         let is_plausible = lint < 2 && inti < 16 && inti & 3 != 2 && inti & 12 != 8;
-        let active_low = is_active_low(inti);
+        let active_low = inti & 3 == 3;
         let pin = (lint.into(), LintUse::Nmi { active_low });
         (is_plausible && (uid.is_none() || uid == own)).then_some(pin)
     }
-}
-
-fn is_active_low(inti: u16) -> bool {
-    inti & 0b11 == 0b11
-}
-
-fn is_level(inti: u16) -> bool {
-    inti & 0b1100 == 0b1100
 }
 
 /// Few different IDs and UIDs, so that some are there twice and some refer to each other.
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {
     let x2_id = || prop_oneof![0u32..20, 250u32..260, Just(!0), any::<u32>()];
     let x_id = || prop_oneof![0u8..20, 250u8..];
-    let over = (x_id(), any::<u32>(), any::<u16>(), 0u8..2);
     prop_oneof![
         4 => (x_id(), x_id(), any::<u32>()).prop_map(|(id, uid, flags)| Entry::Xapic { id, uid, flags }),
         4 => (x2_id(), x2_id(), any::<u32>())
             .prop_map(|(id, uid, flags)| Entry::X2apic { id, uid, flags }),
         1 => (any::<u8>(), any::<u32>(), any::<u32>())
             .prop_map(|(id, address, gsi_base)| Entry::IoApic(IoApic { id, address, gsi_base })),
-        1 => over.prop_map(|(source, gsi, inti, bus)| {
-            let (active_low, level) = (is_active_low(inti), is_level(inti));
-            Entry::Override { bus, it: Override { source, gsi, active_low, level }, inti }
-        }),
         2 => (x_id(), 0u8..3, 0u16..18)
             .prop_map(|(uid, lint, inti)| Entry::Nmi { uid, lint, inti }),
         2 => (x2_id(), 0u8..3, 0u16..18)
             .prop_map(|(uid, lint, inti)| Entry::X2apicNmi { uid, lint, inti }),
-        1 => (select(&[3, 5, 6, 7, 8, 0xb, 0x10, 0x7f, 0x80, 0xff]), vec(any::<u8>(), 0..30))
+        1 => (select(&[2, 3, 5, 6, 7, 8, 0xb, 0x10, 0x7f, 0x80, 0xff]), vec(any::<u8>(), 0..30))
             .prop_map(|(kind, content)| Entry::Other { kind, content }),
     ]
 }
