@@ -1,67 +1,52 @@
 //! CPU 0's part: it tears the device down again and again, takes the time, and reports.
 
-use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use protocol::{exit::ExitCode, options::Options, storm::Totals};
 
 use super::{
+    LANES, Storm,
     report::{self, Times},
-    shared::{MIN_ALLOWANCE, Protection, Storm},
 };
-use crate::{
-    clock,
-    cpu::{self, CpuIndex},
-    machine::Machine,
-    platform::Halt,
-};
+use crate::{clock, cpu, platform::Halt};
 
 /// How long one lane is used before it is the other one's turn: long enough for many teardowns, short
 /// enough that a disturbance of a second hits both alike.
 const SLICE: u64 = 100_000_000;
 
+/// Least batches that a CPU may do per device. They take an emulated CPU some 70 us, so that all of them
+/// together are done within a tick (100 us per CPU) even if one real CPU has to do it all.
+pub(super) const MIN_QUOTA: u64 = 16;
+
 /// Most batches that a CPU may do per device: as good as no limit, no device is open for that long.
-const MAX_ALLOWANCE: u64 = 1 << 20;
+const MAX_QUOTA: u64 = 1 << 20;
 
 const SECOND: u64 = 1_000_000_000;
 
 /// The owner of the devices.
 pub(super) struct Closer {
     storm: &'static Storm,
-    goal: Goal,
+    options: &'static Options,
     /// When it began, on the kernel's clock.
     start: u64,
-    /// How long it has gone on; brought up to date after each slice.
-    elapsed: u64,
-    /// By [`Protection`].
-    times: [Box<Times>; 2],
-}
-
-/// When the storm is over.
-enum Goal {
-    /// After so many nanoseconds.
-    Time(u64),
-    /// A soak: when each variant has done so much.
-    Counts { pairs: u64, teardowns: u64 },
-}
-
-impl Goal {
-    fn of(options: &Options) -> Self {
-        match (options.pairs, options.teardowns) {
-            (0, 0) => Self::Time(u64::from(options.seconds) * SECOND),
-            (pairs, teardowns) => Self::Counts { pairs, teardowns },
-        }
-    }
+    /// When the last slice ended.
+    now: u64,
+    /// When it is to end. `None`: a soak, which ends when each variant has done what the options say.
+    end: Option<u64>,
+    /// By lane.
+    times: Vec<Times>,
 }
 
 impl Closer {
-    pub(super) fn new(storm: &'static Storm, machine: &Machine) -> Self {
+    pub(super) fn new(storm: &'static Storm, options: &'static Options) -> Self {
         Self {
             storm,
-            goal: Goal::of(&machine.options),
+            options,
             start: 0,
-            elapsed: 0,
-            times: Protection::ALL.map(|_| Box::default()),
+            now: 0,
+            end: None,
+            times: storm.lanes.iter().map(|_| Times::default()).collect(),
         }
     }
 
@@ -71,93 +56,81 @@ impl Closer {
         Halt.until(&mut || self.storm.arrived.load(Ordering::Relaxed) == others);
         self.storm.begun.store(true, Ordering::Relaxed);
         self.start = clock::nanos();
-        let mut next_report = SECOND;
-        for variant in Protection::ALL.into_iter().cycle() {
-            if Protection::ALL
-                .into_iter()
-                .all(|variant| self.is_done(variant))
-            {
-                break;
-            }
-            if self.is_done(variant) {
+        self.now = self.start;
+        if let (0, 0) = (self.options.pairs, self.options.teardowns) {
+            self.end = Some(self.start + u64::from(self.options.seconds) * SECOND);
+        }
+        let mut next_report = self.start + SECOND;
+        let mut lanes = (0..LANES).cycle();
+        while !(0..LANES).all(|lane| self.is_done(lane)) {
+            let lane = lanes.next().expect("a cycle has no end");
+            if self.is_done(lane) {
                 continue;
             }
-            self.slice(variant);
-            self.elapsed = clock::nanos() - self.start;
-            if self.elapsed >= next_report {
-                report::live(&self.totals(false), self.storm);
+            self.slice(lane);
+            if self.now >= next_report {
+                report::show(&self.totals(false), self.storm);
                 next_report += SECOND;
             }
         }
         self.storm.over.store(true, Ordering::Relaxed);
     }
 
-    /// Whether this variant has done its part. Every variant does something.
-    fn is_done(&self, variant: Protection) -> bool {
-        let done = &self.times[variant as usize];
-        done.teardowns > 0
-            && match self.goal {
-                Goal::Time(length) => self.elapsed >= length,
-                Goal::Counts { pairs, teardowns } => {
-                    done.teardowns >= teardowns && self.storm.grants(variant) >= pairs
-                }
-            }
+    /// Whether this lane has done its part. Every lane does something.
+    fn is_done(&self, lane: usize) -> bool {
+        self.times[lane].teardowns >= self.options.teardowns.max(1)
+            && report::grants(self.storm, lane) >= self.options.pairs
+            && self.end.is_none_or(|end| self.now >= end)
     }
 
     /// Clears up, once no CPU is in the storm any more; reports for the last time; judges.
     pub(super) fn finish(self) -> ExitCode {
         for lane in &self.storm.lanes {
-            lane.finish(CpuIndex::BSP);
+            lane.finish();
         }
         let totals = self.totals(true);
-        report::last(&totals, self.storm);
+        report::show(&totals, self.storm);
         report::verdict(&totals, self.storm)
     }
 
     /// Uses one lane for a while: at least one teardown.
-    fn slice(&mut self, variant: Protection) {
+    fn slice(&mut self, lane: usize) {
         let begin = clock::nanos();
-        self.storm.active.store(variant as usize, Ordering::Relaxed);
-        let end = match self.goal {
-            Goal::Time(length) => (begin + SLICE).min(self.start + length),
-            Goal::Counts { .. } => begin + SLICE,
-        };
+        self.storm.active.store(lane, Ordering::Relaxed);
+        let end = (begin + SLICE).min(self.end.unwrap_or(u64::MAX));
         loop {
             let start = clock::nanos();
-            self.storm.next_turn();
+            self.storm.next_round();
             self.use_device(start + self.window());
-            let teardown = self.storm.lane(variant).tear_down(CpuIndex::BSP);
-            self.times[variant as usize].record(teardown);
-            let now = clock::nanos();
-            self.adapt(now - start);
-            if now >= end {
+            let teardown = self.storm.lanes[lane].tear_down();
+            self.times[lane].record(teardown);
+            self.now = clock::nanos();
+            self.adapt(self.now - start);
+            if self.now >= end {
                 break;
             }
         }
-        self.times[variant as usize].busy += clock::nanos() - begin;
+        self.times[lane].busy += self.now - begin;
     }
 
     /// How long a device is left open, in nanoseconds: every CPU's timer ticks once meanwhile. In a
     /// soak, which is to tear down as often as it can, only as long as this CPU itself is at it: then
-    /// most others are still waking up or in the midst of it (and [`adapt`](Self::adapt) keeps their
-    /// allowance at its least).
+    /// most others are still waking up or in the middle of it (and [`adapt`](Self::adapt) keeps their
+    /// quota at its least).
     fn window(&self) -> u64 {
-        match self.goal {
-            Goal::Time(_) => self.storm.tick.as_nanos() as u64,
-            Goal::Counts { .. } => 0,
-        }
+        self.end.map_or(0, |_| self.storm.tick.as_nanos() as u64)
     }
 
     /// Leaves the device open until then, and uses it like any other CPU: at least one batch.
     fn use_device(&self, until: u64) {
         let open = || clock::nanos() < until;
-        for _ in 0..self.storm.allowance.load(Ordering::Relaxed) {
-            if !(self.storm.batch(CpuIndex::BSP) && open()) {
+        for _ in 0..self.storm.quota.load(Ordering::Relaxed) {
+            if !(self.storm.batch() && open()) {
                 break;
             }
         }
         Halt.until(&mut || {
-            self.storm.release_given(CpuIndex::BSP);
+            self.storm.release_given();
             !open()
         });
     }
@@ -167,17 +140,17 @@ impl Closer {
     /// On CPUs of their own they may hammer without end. But 64 virtual CPUs that share two real
     /// ones and never sleep would let this one run every 100 ms, and nothing would be torn down.
     fn adapt(&self, took: u64) {
-        let allowance = self.storm.allowance.load(Ordering::Relaxed);
-        let allowance = if took > 4 * self.window() {
-            allowance - allowance / 4
+        let quota = self.storm.quota.load(Ordering::Relaxed);
+        let quota = if took > 4 * self.window() {
+            quota - quota / 4
         } else {
-            allowance + allowance / 4
+            quota + quota / 4
         };
-        let allowance = allowance.clamp(MIN_ALLOWANCE, MAX_ALLOWANCE);
-        self.storm.allowance.store(allowance, Ordering::Relaxed);
+        let quota = quota.clamp(MIN_QUOTA, MAX_QUOTA);
+        self.storm.quota.store(quota, Ordering::Relaxed);
     }
 
     fn totals(&self, last: bool) -> Totals {
-        report::totals(last, self.elapsed, self.storm, &self.times)
+        report::totals(last, self.now - self.start, self.storm, &self.times)
     }
 }

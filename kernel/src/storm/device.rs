@@ -2,22 +2,23 @@
 
 use alloc::boxed::Box;
 use core::{
+    fmt,
     hint::black_box,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::cpu::CpuIndex;
+use crate::cpu;
 
 /// A device with one small ring of work items per CPU, in heap memory.
 ///
-/// Dropping it poisons that memory before it is freed. Whoever still uses it then finds the poison, what the
+/// Dropping it poisons that memory before it is freed. A use that comes too late finds the poison, what the
 /// heap or a later device wrote over it, or another device's generation; all of it atomics, so
 /// that even a broken protection is seen and not undefined.
 pub(super) struct Device {
     rings: Box<[Ring]>,
 }
 
-/// One CPU's ring. Alone on its cache lines, so that what CPUs share is the rundown protection only.
+/// One CPU's ring. On cache lines of its own, so that what CPUs share is the rundown protection only.
 #[repr(align(128))]
 struct Ring {
     /// [`ALIVE`] or [`POISON`].
@@ -38,12 +39,11 @@ const ITEMS: usize = 8;
 const ALIVE: u64 = 0x6465_7669_6365_2121;
 const POISON: u64 = 0xdead_dead_dead_dead;
 
-/// The device is not the live one that protection promises. It was torn down, or is being so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The device is not the live one that protection promises: it was torn down, or is being torn down.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Corrupt {
-    /// What was found where [`Corrupt::expected`] belongs.
-    pub(super) found: u64,
-    pub(super) expected: u64,
+    found: u64,
+    expected: u64,
 }
 
 impl Device {
@@ -61,10 +61,15 @@ impl Device {
         }
     }
 
+    /// This CPU's.
+    fn ring(&self) -> &Ring {
+        &self.rings[cpu::current().get()]
+    }
+
     /// Begins a use on this CPU, works on an item, and returns the device's generation, for
     /// [`end`](Self::end). Any context.
-    pub(super) fn begin(&self, cpu: CpuIndex) -> Result<u64, Corrupt> {
-        let ring = &self.rings[cpu.get()];
+    pub(super) fn begin(&self) -> Result<u64, Corrupt> {
+        let ring = self.ring();
         let generation = ring.generation.load(Ordering::Relaxed);
         let turn = ring.begun.fetch_add(1, Ordering::Relaxed);
         check(ring.magic.load(Ordering::Relaxed), ALIVE)?;
@@ -74,8 +79,8 @@ impl Device {
     }
 
     /// Ends a use that began on any CPU, on this one. Any context.
-    pub(super) fn end(&self, cpu: CpuIndex, generation: u64) -> Result<(), Corrupt> {
-        let ring = &self.rings[cpu.get()];
+    pub(super) fn end(&self, generation: u64) -> Result<(), Corrupt> {
+        let ring = self.ring();
         check(ring.magic.load(Ordering::Relaxed), ALIVE)?;
         check(ring.generation.load(Ordering::Relaxed), generation)?;
         ring.ended.fetch_add(1, Ordering::Relaxed);
@@ -83,12 +88,16 @@ impl Device {
     }
 
     /// Uses begun but not ended. Exact once protection is drained: what users did is visible then.
-    pub(super) fn in_use(&self) -> u64 {
-        let net = self.rings.iter().map(|ring| {
-            let begun = ring.begun.load(Ordering::Relaxed);
-            begun.wrapping_sub(ring.ended.load(Ordering::Relaxed))
-        });
-        net.fold(0, u64::wrapping_add)
+    pub(super) fn in_use(&self) -> i64 {
+        let sum = |of: fn(&Ring) -> &AtomicU64| -> u64 {
+            let counts = self
+                .rings
+                .iter()
+                .map(|ring| of(ring).load(Ordering::Relaxed));
+            counts.fold(0, u64::wrapping_add)
+        };
+        let in_use = sum(|ring| &ring.begun).wrapping_sub(sum(|ring| &ring.ended));
+        in_use.cast_signed()
     }
 }
 
@@ -100,7 +109,7 @@ impl Drop for Device {
                 word.store(POISON, Ordering::Relaxed);
             }
         }
-        // Somebody might look: without this, stores to memory that is about to be freed are dead.
+        // Without this, stores to memory that is about to be freed are dead.
         black_box(&self.rings);
     }
 }
@@ -110,5 +119,12 @@ fn check(found: u64, expected: u64) -> Result<(), Corrupt> {
         Ok(())
     } else {
         Err(Corrupt { found, expected })
+    }
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { found, expected } = self;
+        write!(f, "holds {found:#x} in place of {expected:#x}")
     }
 }

@@ -7,34 +7,32 @@ use core::{
 };
 
 use rundown::{Guard, Protected, Rundown, Variant, Wait, Waiting};
+use spin::Mutex;
 
-use super::{
-    device::{Corrupt, Device},
-    mailbox::Mailbox,
-};
+use super::device::Device;
 use crate::{
     clock,
     cpu::{self, CpuIndex},
-    log,
+    interrupts, log,
     platform::Halt,
 };
 
 /// A lane without its type, so that both can be treated alike.
 pub(super) trait Hammered: Send + Sync {
     /// Acquires, uses the device, and releases or gives the protection away; `false` if refused.
-    /// On CPU `cpu`, in any context but NMI.
-    fn step(&'static self, cpu: CpuIndex, context: Context) -> bool;
+    /// Any context but NMI.
+    fn step(&'static self, context: Context) -> bool;
 
     /// Releases what other CPUs have given to this one. Any context but NMI; never blocks.
-    fn release_given(&self, cpu: CpuIndex);
+    fn release_given(&self);
 
     /// Closes the device, waits until it is drained, frees it, and publishes the next one. Thread
-    /// context, on CPU `cpu`; one CPU at a time. Panics if the device does not drain.
-    fn tear_down(&self, cpu: CpuIndex) -> Teardown;
+    /// context, one CPU at a time. Panics if the device does not drain.
+    fn tear_down(&self) -> Teardown;
 
     /// Ends the lane, once no CPU uses it any more: releases what is left in mailboxes, and
     /// tears the last device down for good.
-    fn finish(&self, cpu: CpuIndex);
+    fn finish(&self);
 
     /// What a CPU did.
     fn tally(&self, cpu: CpuIndex) -> &Tally;
@@ -61,7 +59,7 @@ pub(super) struct Teardown {
 }
 
 /// What one CPU did. Written by that CPU only, but both in thread and in interrupt context, hence
-/// by read-modify-write. Alone on its cache lines.
+/// by read-modify-write. On cache lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Tally {
@@ -72,21 +70,6 @@ pub(super) struct Tally {
     pub(super) refusals: AtomicU64,
     /// Protections that it released and another CPU had taken.
     pub(super) released_for_others: AtomicU64,
-}
-
-/// A broken promise (S1 to S8: the README of crate `rundown`).
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Violation {
-    /// S2: the device was poisoned, freed or replaced under protection.
-    Corrupt(Corrupt),
-    /// S1: granted by an acquire that started when the device was known to be closed.
-    GrantedAfterClose { generation: u64, closed: u64 },
-    /// S2: the wait returned, but this many uses (modulo 2^64) have not ended.
-    DrainedInUse { generation: u64, uses: u64 },
-    /// S8: the only owner was told that the device is not there to be taken out.
-    NotRunDown { generation: u64 },
-    /// S8: a new device was refused although the old one had been taken out.
-    NotPublished { generation: u64 },
 }
 
 /// See [`Hammered`].
@@ -117,7 +100,7 @@ const GIVE_EVERY: u64 = 16;
 
 /// A drain that takes so long, in nanoseconds, never ends. With 255 virtual CPUs on two real ones,
 /// the longest seen took 0.8 s.
-const PATIENCE: u64 = 20_000_000_000;
+const TIMEOUT: u64 = 20_000_000_000;
 
 /// More violations than this are only counted: the first ones tell the story.
 const MAX_REPORTED: u64 = 8;
@@ -138,7 +121,7 @@ impl<V: Variant + 'static> Lane<V> {
     }
 
     /// Begins a use, unless refused.
-    fn begin(&'static self, cpu: CpuIndex) -> Option<Use<V>> {
+    fn begin(&'static self) -> Option<Use<V>> {
         // Acquire: pairs with `note_closed` and the store of `published` in `tear_down`. What is known to be
         // closed before the acquire below starts must not be granted by it.
         let closed = self.closed.load(Ordering::Acquire);
@@ -148,44 +131,53 @@ impl<V: Variant + 'static> Lane<V> {
             self.note_closed(latest);
             return None;
         };
-        let generation = device.begin(cpu).unwrap_or_else(|corrupt| {
-            self.violation(Violation::Corrupt(corrupt));
+        let generation = device.begin().unwrap_or_else(|corrupt| {
+            // S2: the device was poisoned, freed or replaced under protection.
+            self.violation(format_args!("device {latest} under protection {corrupt}"));
             latest
         });
         if generation <= closed {
-            self.violation(Violation::GrantedAfterClose { generation, closed });
+            // S1: granted by an acquire that started when the device was known to be closed.
+            self.violation(format_args!(
+                "device {generation} was granted although {closed} was known to be closed"
+            ));
         }
         Some(Use {
             device,
             generation,
-            begun_on: cpu,
+            begun_on: cpu::current(),
         })
     }
 
     /// Ends a use and releases its protection, on this CPU.
-    fn end(&self, cpu: CpuIndex, used: Use<V>) {
-        if let Err(corrupt) = used.device.end(cpu, used.generation) {
-            self.violation(Violation::Corrupt(corrupt));
+    fn end(&self, used: Use<V>) {
+        let generation = used.generation;
+        if let Err(corrupt) = used.device.end(generation) {
+            // S2, as above.
+            self.violation(format_args!(
+                "device {generation} under protection {corrupt}"
+            ));
         }
-        if used.begun_on != cpu {
-            let tally = &self.tallies[cpu.get()];
+        let me = cpu::current();
+        if used.begun_on != me {
+            let tally = &self.tallies[me.get()];
             tally.released_for_others.fetch_add(1, Ordering::Relaxed);
         }
         // Dropping the guard releases the protection.
     }
 
-    /// Who is to release the `turn`th protection: another CPU now and then, each in its turn.
-    fn receiver(&self, cpu: CpuIndex, turn: u64) -> Option<CpuIndex> {
+    /// The CPU that is to release this CPU's protection number `turn`, if it is another one: each in its turn.
+    fn receiver(&self, turn: u64) -> Option<CpuIndex> {
         if !turn.is_multiple_of(GIVE_EVERY) {
             return None;
         }
         let other = self.cpus[(turn / GIVE_EVERY) as usize % self.cpus.len()];
-        (other != cpu).then_some(other)
+        (other != cpu::current()).then_some(other)
     }
 
     /// Remembers, for all CPUs, that the devices up to this generation are closed.
     fn note_closed(&self, generation: u64) {
-        // Looked at first: writing a line that all CPUs read is dear, and it is rarely news.
+        // Looked at first: writing a line that all CPUs read is expensive, and it is rarely news.
         if self.closed.load(Ordering::Relaxed) < generation {
             // Release: pairs with the load in `begin`. (AcqRel: with other CPUs' notes.)
             self.closed.fetch_max(generation, Ordering::AcqRel);
@@ -193,40 +185,42 @@ impl<V: Variant + 'static> Lane<V> {
     }
 
     /// Closes and empties the device: the part of a teardown that is timed.
-    fn take_out(&self, cpu: CpuIndex, generation: u64) -> (Option<Device>, Teardown) {
+    fn take_out(&self, generation: u64) -> (Option<Device>, Teardown) {
         let start = clock::nanos();
         self.device.close();
         let closed = clock::nanos();
         self.note_closed(generation);
         // This CPU must go on emptying its mailbox: what it waits for may be in there.
-        let device = self.device.run_down(&Serving { lane: self, cpu });
+        let device = self.device.run_down(&Serving { lane: self }).ok();
         let drained = clock::nanos();
         let times = Teardown {
             close: closed - start,
             drain: drained - closed,
         };
-        match &device {
-            Ok(device) if device.in_use() != 0 => {
-                let uses = device.in_use();
-                self.violation(Violation::DrainedInUse { generation, uses });
-            }
-            Ok(_) => {}
-            Err(_) => self.violation(Violation::NotRunDown { generation }),
+        match device.as_ref().map(Device::in_use) {
+            Some(0) => {}
+            // S2: the wait returned, but so many uses have not ended.
+            Some(uses) => self.violation(format_args!(
+                "device {generation} was drained with {uses} uses under way"
+            )),
+            // S8: there is no other owner.
+            None => self.violation(format_args!("device {generation} could not be taken out")),
         }
-        (device.ok(), times)
+        (device, times)
     }
 
-    fn violation(&self, violation: Violation) {
+    /// A broken promise (S1 to S8: the README of crate `rundown`).
+    fn violation(&self, what: fmt::Arguments<'_>) {
         if self.violations.fetch_add(1, Ordering::Relaxed) < MAX_REPORTED {
-            log!("VIOLATION, {}: {violation}", self.name);
+            log!("VIOLATION, {}: {what}", self.name);
         }
     }
 }
 
 impl<V: Variant + 'static> Hammered for Lane<V> {
-    fn step(&'static self, cpu: CpuIndex, context: Context) -> bool {
-        let tally = &self.tallies[cpu.get()];
-        let Some(used) = self.begin(cpu) else {
+    fn step(&'static self, context: Context) -> bool {
+        let tally = &self.tallies[cpu::current().get()];
+        let Some(used) = self.begin() else {
             tally.refusals.fetch_add(1, Ordering::Relaxed);
             return false;
         };
@@ -234,45 +228,44 @@ impl<V: Variant + 'static> Hammered for Lane<V> {
         if context == Context::Interrupt {
             tally.irq_grants.fetch_add(1, Ordering::Relaxed);
         }
-        let kept = match self.receiver(cpu, turn) {
+        let kept = match self.receiver(turn) {
             Some(other) => self.mailboxes[other.get()].put(used).err(),
             None => Some(used),
         };
         if let Some(used) = kept {
-            self.end(cpu, used);
+            self.end(used);
         }
         true
     }
 
-    fn release_given(&self, cpu: CpuIndex) {
-        while let Some(used) = self.mailboxes[cpu.get()].take() {
-            self.end(cpu, used);
+    fn release_given(&self) {
+        if let Some(used) = self.mailboxes[cpu::current().get()].take() {
+            self.end(used);
         }
     }
 
-    fn tear_down(&self, cpu: CpuIndex) -> Teardown {
+    fn tear_down(&self) -> Teardown {
         let generation = self.published.load(Ordering::Relaxed);
-        let (device, times) = self.take_out(cpu, generation);
+        let (device, times) = self.take_out(generation);
         // Poisons and frees it.
         drop(device);
         let generation = generation + 1;
         let next = Device::new(generation, self.tallies.len());
         if self.device.publish(next).is_err() {
-            self.violation(Violation::NotPublished { generation });
+            // S8: the old one has been taken out.
+            self.violation(format_args!("device {generation} could not be published"));
         }
-        // Release: pairs with the load in `begin`. Whoever is refused after it knows that this
+        // Release: pairs with the load in `begin`. An acquire that is refused after it knows that this
         // very device is closed.
         self.published.store(generation, Ordering::Release);
         times
     }
 
-    fn finish(&self, cpu: CpuIndex) {
-        for mailbox in &self.mailboxes {
-            while let Some(used) = mailbox.take() {
-                self.end(cpu, used);
-            }
+    fn finish(&self) {
+        for used in self.mailboxes.iter().filter_map(Mailbox::take) {
+            self.end(used);
         }
-        drop(self.take_out(cpu, self.published.load(Ordering::Relaxed)));
+        drop(self.take_out(self.published.load(Ordering::Relaxed)));
     }
 
     fn tally(&self, cpu: CpuIndex) -> &Tally {
@@ -284,50 +277,50 @@ impl<V: Variant + 'static> Hammered for Lane<V> {
     }
 }
 
+/// How a protection gets to another CPU: room for one. Nothing blocks, since a CPU that holds the lock may be a
+/// virtual one that is not running: a mailbox that is full or locked refuses.
+struct Mailbox<T>(Mutex<Option<T>>);
+
+impl<T> Mailbox<T> {
+    fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// Puts something in, or gives it back. Any CPU, any context but NMI.
+    fn put(&self, thing: T) -> Result<(), T> {
+        // With interrupts off, so that a handler on this CPU never finds the lock taken below it.
+        interrupts::without(|| match self.0.try_lock() {
+            Some(mut place) if place.is_none() => {
+                *place = Some(thing);
+                Ok(())
+            }
+            _ => Err(thing),
+        })
+    }
+
+    /// Takes out what is in it. `None` also if another CPU is putting something in just now: look again later.
+    fn take(&self) -> Option<T> {
+        interrupts::without(|| self.0.try_lock()?.take())
+    }
+}
+
 /// Halts until woken, and releases what other CPUs have given to this one meanwhile. Panics after
-/// [`PATIENCE`]: to say so is better than to hang.
+/// [`TIMEOUT`]: to say so is better than to hang.
 struct Serving<'a, V: Variant + 'static> {
     lane: &'a Lane<V>,
-    cpu: CpuIndex,
 }
 
 impl<V: Variant + 'static> Wait for Serving<'_, V> {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
         let start = clock::nanos();
         Halt.wait_until(waiting, &mut || {
-            self.lane.release_given(self.cpu);
+            self.lane.release_given();
             assert!(
-                clock::nanos() - start < PATIENCE,
+                clock::nanos() - start < TIMEOUT,
                 "{}: the device does not drain: a release, or the wait, is lost",
                 self.lane.name
             );
             ready()
         });
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Corrupt(Corrupt { found, expected }) => write!(
-                f,
-                "the device under protection holds {found:#x} in place of {expected:#x}"
-            ),
-            Self::GrantedAfterClose { generation, closed } => write!(
-                f,
-                "device {generation} was granted although {closed} was known to be closed"
-            ),
-            Self::DrainedInUse { generation, uses } => write!(
-                f,
-                "device {generation} was drained with {} uses under way",
-                uses.cast_signed()
-            ),
-            Self::NotRunDown { generation } => {
-                write!(f, "device {generation} could not be taken out")
-            }
-            Self::NotPublished { generation } => {
-                write!(f, "device {generation} could not be published")
-            }
-        }
     }
 }

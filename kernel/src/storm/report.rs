@@ -1,6 +1,6 @@
 //! What the storm shows: each second, at the end, and in one line.
 
-use alloc::{boxed::Box, format, string::String};
+use alloc::{format, string::String};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::{
@@ -12,8 +12,8 @@ use protocol::{
 };
 
 use super::{
+    Storm,
     lane::{Tally, Teardown},
-    shared::{Protection, Storm},
 };
 use crate::{
     cpu::{self, CpuIndex},
@@ -27,8 +27,8 @@ pub(super) struct Times {
     pub(super) teardowns: u64,
     /// How long this lane was the one in use, in nanoseconds.
     pub(super) busy: u64,
-    pub(super) close: Histogram,
-    pub(super) drain: Histogram,
+    close: Histogram,
+    drain: Histogram,
 }
 
 impl Times {
@@ -39,21 +39,27 @@ impl Times {
     }
 }
 
-/// The figures up to now. `elapsed` is in nanoseconds. While CPUs are at work, counts that belong
-/// together may be a few uses apart.
-pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Box<Times>; 2]) -> Totals {
-    let [cache_aware, plain] = Protection::ALL.map(|variant| {
-        let lane = storm.lane(variant);
-        let times = &times[variant as usize];
-        let sum = |field: fn(&Tally) -> &AtomicU64| {
-            cpu::online().map(|cpu| get(field(lane.tally(cpu)))).sum()
-        };
+/// Protections that a lane has granted.
+pub(super) fn grants(storm: &Storm, lane: usize) -> u64 {
+    sum(storm, lane, |tally| &tally.grants)
+}
+
+/// Over all CPUs. While they are at work, counts that belong together may be a few uses apart.
+fn sum(storm: &Storm, lane: usize, of: fn(&Tally) -> &AtomicU64) -> u64 {
+    let lane = &storm.lanes[lane];
+    cpu::online().map(|cpu| get(of(lane.tally(cpu)))).sum()
+}
+
+/// The figures up to now. `elapsed` is in nanoseconds.
+pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Times]) -> Totals {
+    let [cache_aware, plain] = [0, 1].map(|lane| {
+        let times = &times[lane];
         Lane {
             busy_ms: times.busy / 1_000_000,
-            grants: sum(|tally| &tally.grants),
-            refusals: sum(|tally| &tally.refusals),
+            grants: grants(storm, lane),
+            refusals: sum(storm, lane, |tally| &tally.refusals),
             teardowns: times.teardowns,
-            violations: lane.violations(),
+            violations: storm.lanes[lane].violations(),
             close: times.close.latency(),
             drain: times.drain.latency(),
         }
@@ -67,35 +73,23 @@ pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Box<Times
     }
 }
 
-/// A report while the storm goes on: everything for a host, one line for a person.
-pub(super) fn live(totals: &Totals, storm: &Storm) {
+/// A report: everything for a host; for a person one line while the storm goes on, tables at the end.
+pub(super) fn show(totals: &Totals, storm: &Storm) {
+    let lines = cpu::online().map(|cpu| cpu_line(storm, cpu));
     if log::is_json() {
-        events(totals, storm);
+        emit(&Event::Storm(*totals));
+        lines.for_each(|line| emit(&Event::StormCpu(line)));
+    } else if totals.last {
+        log::plain(CpuLine::HEADER);
+        lines.for_each(log::plain);
+        log::plain(totals.lanes());
     } else {
         log::plain(totals);
     }
 }
 
-/// The report at the end: everything.
-pub(super) fn last(totals: &Totals, storm: &Storm) {
-    if log::is_json() {
-        events(totals, storm);
-        return;
-    }
-    log::plain(CpuLine::HEADER);
-    cpu::online().for_each(|cpu| log::plain(cpu_line(storm, cpu)));
-    log::plain(totals.lanes());
-}
-
-fn events(totals: &Totals, storm: &Storm) {
-    emit(&Event::Storm(*totals));
-    for cpu in cpu::online() {
-        emit(&Event::StormCpu(cpu_line(storm, cpu)));
-    }
-}
-
 fn cpu_line(storm: &Storm, cpu: CpuIndex) -> CpuLine {
-    let [cache_aware, plain] = Protection::ALL.map(|variant| storm.lane(variant).tally(cpu));
+    let [cache_aware, plain] = [0, 1].map(|lane| storm.lanes[lane].tally(cpu));
     CpuLine {
         index: cpu.get() as u32,
         apic_id: cpu::apic_id(cpu).get(),
@@ -113,41 +107,40 @@ fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// Judges the last report, says the verdict, and how the kernel is to end. CPUs that never came online have been
-/// named by bring-up; they are told again, but the promises were kept among those that run.
+/// Judges the last report, logs the verdict, and says how the kernel is to end. CPUs that never came online have been
+/// named by bring-up; they are named again, but the promises were kept among those that run.
 pub(super) fn verdict(totals: &Totals, storm: &Storm) -> ExitCode {
     let fault = match totals.violations() {
-        0 => idle(totals, storm),
+        0 => missing(totals, storm),
         _ => Some(String::from("promises were broken")),
     };
-    let figures = format!(
-        "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations",
+    let verdict = match &fault {
+        None => "PASSED".into(),
+        Some(fault) => format!("FAILED ({fault})"),
+    };
+    let text = format!(
+        "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations: {verdict}",
         totals.cpus,
         cpu::listed(),
         totals.cache_aware.teardowns + totals.plain.teardowns,
         Count(totals.cache_aware.grants + totals.plain.grants),
         totals.violations(),
     );
-    match fault {
-        None => log::verdict(true, &format!("{figures}: PASSED")),
-        Some(fault) => log::verdict(false, &format!("{figures}: FAILED ({fault})")),
-    }
+    log::verdict(fault.is_none(), &text)
 }
 
 /// What should have happened in the storm but did not: a storm that was none must not pass.
-fn idle(totals: &Totals, storm: &Storm) -> Option<String> {
+fn missing(totals: &Totals, storm: &Storm) -> Option<String> {
     let lines = || cpu::online().map(|cpu| cpu_line(storm, cpu));
     if let Some(line) = lines().find(|line| line.grants == 0) {
         return Some(format!("CPU {} was never granted protection", line.index));
     }
-    if totals.cache_aware.teardowns == 0 || totals.plain.teardowns == 0 {
-        return Some(String::from("nothing was torn down"));
-    }
-    if lines().all(|line| line.irq_grants == 0) {
-        return Some(String::from("nothing was granted in interrupt context"));
-    }
-    if totals.cpus > 1 && lines().all(|line| line.released_for_others == 0) {
-        return Some(String::from("nothing was released for another CPU"));
-    }
-    None
+    let what = if lines().all(|line| line.irq_grants == 0) {
+        "nothing was granted in interrupt context"
+    } else if totals.cpus > 1 && lines().all(|line| line.released_for_others == 0) {
+        "nothing was released for another CPU"
+    } else {
+        return None;
+    };
+    Some(what.into())
 }
