@@ -25,7 +25,7 @@ fn main() -> ExitCode {
                     &format!("an unexpected NMI (port 0x61: {reason}"),
                 )?;
                 told(report, cpus, "an unexpected interrupt, vector 0x70")?;
-                told(report, cpus, "a spurious interrupt, vector 0x27")?;
+                told(report, cpus, "an unexpected interrupt, vector 0x27")?;
                 let hpets_missing = u32::from(machine == Machine::Microvm);
                 told(report, hpets_missing, "has no HPET")
             }));

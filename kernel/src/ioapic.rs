@@ -4,14 +4,14 @@
 //! firmware lists the controllers. This kernel has no drivers, so it routes nothing; it only sees to it that what
 //! the firmware has routed does not interrupt.
 //!
-//! `unsafe` in this module: the registers.
+//! `unsafe` in this module: the address of the registers.
 
 use alloc::vec::Vec;
 use bringup::Madt;
 use spin::Once;
-use x86_64::{PhysAddr, VirtAddr};
+use x86_64::PhysAddr;
 
-use crate::{log, memory::map_registers};
+use crate::{log, memory::Registers};
 
 /// All that answer.
 static CHIPS: Once<Vec<Chip>> = Once::new();
@@ -57,7 +57,7 @@ pub(crate) fn silence() {
 /// One controller. Two registers of memory lead to all others: one chooses, the other one reads and
 /// writes.
 struct Chip {
-    registers: VirtAddr,
+    registers: Registers,
     pins: u32,
 }
 
@@ -72,7 +72,8 @@ impl Chip {
     /// `None` if nobody answers at the address.
     fn find(address: u32) -> Option<Self> {
         let mut chip = Self {
-            registers: map_registers(PhysAddr::new(address.into())),
+            // SAFETY: the firmware's word; only entries are written, which touch no memory.
+            registers: unsafe { Registers::map(PhysAddr::new(address.into())) },
             pins: 0,
         };
         let version = chip.read(Self::VERSION);
@@ -82,23 +83,12 @@ impl Chip {
     }
 
     fn read(&self, register: u32) -> u32 {
-        self.select(register);
-        // SAFETY: mapped by `find`; reading has no effect.
-        unsafe { self.pointer(Self::WINDOW).read_volatile() }
+        self.registers.write(Self::SELECT, register);
+        self.registers.read(Self::WINDOW)
     }
 
     fn write(&self, register: u32, value: u32) {
-        self.select(register);
-        // SAFETY: mapped by `find`; the entries touch no memory.
-        unsafe { self.pointer(Self::WINDOW).write_volatile(value) };
-    }
-
-    fn select(&self, register: u32) {
-        // SAFETY: as in `write`.
-        unsafe { self.pointer(Self::SELECT).write_volatile(register) };
-    }
-
-    fn pointer(&self, register: u64) -> *mut u32 {
-        (self.registers + register).as_mut_ptr()
+        self.registers.write(Self::SELECT, register);
+        self.registers.write(Self::WINDOW, value);
     }
 }

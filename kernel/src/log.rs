@@ -2,7 +2,7 @@
 
 use core::{
     fmt,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use protocol::{
@@ -63,7 +63,7 @@ pub fn plain(text: impl fmt::Display) {
 /// otherwise, and an early panic should reach a test.
 #[must_use]
 pub fn is_json() -> bool {
-    FORMAT.load(Ordering::Relaxed) != TEXT
+    IS_JSON.load(Ordering::Relaxed)
 }
 
 /// Where [`log!`](crate::log!) leads.
@@ -74,16 +74,9 @@ pub fn line(text: fmt::Arguments<'_>) {
     });
 }
 
-const UNKNOWN: u8 = 0;
-const TEXT: u8 = 1;
-const JSON: u8 = 2;
 /// Written once, before other CPUs run: Relaxed everywhere.
-static FORMAT: AtomicU8 = AtomicU8::new(UNKNOWN);
+static IS_JSON: AtomicBool = AtomicBool::new(true);
 
 pub(crate) fn set_format(format: Format) {
-    let format = match format {
-        Format::Text => TEXT,
-        Format::Json => JSON,
-    };
-    FORMAT.store(format, Ordering::Relaxed);
+    IS_JSON.store(format == Format::Json, Ordering::Relaxed);
 }

@@ -49,13 +49,13 @@ pub fn start(
     let options = read_options(boot_info);
     log::set_format(options.format);
 
-    memory::init(boot_info);
+    let bytes = memory::init(boot_info);
     cpu::settle_bsp();
     emit(&Event::Hello {
         kernel: name.into(),
-        memory_kib: memory::usable_bytes() >> 10,
+        memory_kib: bytes >> 10,
     });
-    log!("{name}: {} MiB of memory", memory::usable_bytes() >> 20);
+    log!("{name}: {} MiB of memory", bytes >> 20);
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
     interrupts::load();
     acpi::init(boot_info);

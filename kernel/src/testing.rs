@@ -2,7 +2,6 @@
 
 use bringup::Lint;
 use protocol::{event::Event, exit::ExitCode};
-use x86_64::{PhysAddr, VirtAddr};
 
 use crate::{
     apic::{self, Ipi, Target},
@@ -10,7 +9,7 @@ use crate::{
     interrupts, log,
     log::emit,
     machine::Machine,
-    memory, unexpected,
+    unexpected,
 };
 
 /// One test: its name, and the function, which panics if it fails.
@@ -92,9 +91,4 @@ pub fn unmasked_own_sources() -> usize {
 #[must_use]
 pub fn is_hardware_error(port: u8) -> bool {
     unexpected::Reason(port).is_hardware_error()
-}
-
-/// Maps a page of device registers, for good.
-pub fn map_registers(address: PhysAddr) -> VirtAddr {
-    memory::map_registers(address)
 }

@@ -7,9 +7,8 @@
 //! | kind | how it is known | what is due |
 //! |---|---|---|
 //! | stray, through the local APIC | the vector's bit in the in-service register | end of interrupt |
-//! | stray, from an 8259 | the line's bit in its in-service register | end of interrupt, there |
+//! | stray, from an 8259; or spurious there, which is its line 7 (8259A data sheet) | its vectors, no bit | nothing: it ends its own |
 //! | spurious, of the local APIC | vector 0xff, no bit (Intel SDM 3A, 11.9) | nothing |
-//! | spurious, of an 8259 | its line 7, no bit (8259A data sheet) | nothing; for the second one, an end to the first |
 //!
 //! An end of interrupt too many would end another interrupt: the one that this one has interrupted,
 //! if its handler has interrupts on. One too few blocks all vectors of that priority and below for
@@ -30,7 +29,7 @@ use x86_64::instructions::port::Port;
 use crate::{
     apic::{self, Ipi, Target},
     emergency,
-    interrupts::{self, Frame, backtrace, pic, vector},
+    interrupts::{self, Frame, backtrace, vector},
     log,
     per_cpu::per_cpu,
 };
@@ -61,7 +60,7 @@ pub fn stray(cpu: CpuIndex) -> u64 {
     STRAY.count_of(cpu)
 }
 
-/// Interrupts that no device is behind: a controller's signal that was gone when the CPU acknowledged
+/// Interrupts that no device is behind: a signal of the local APIC that was gone when the CPU acknowledged
 /// it. 0 for a CPU that is not there.
 #[must_use]
 pub fn spurious(cpu: CpuIndex) -> u64 {
@@ -77,12 +76,9 @@ pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
 
 /// Takes an interrupt with a vector that has no handler, on this CPU. As a handler.
 fn take(vector: u8) {
-    let from_8259 = (vector::FIRST_8259..=vector::LAST_8259).contains(&vector);
     let is_stray = if apic::is_in_service(vector) {
         apic::end_of_interrupt();
         true
-    } else if from_8259 {
-        pic::end(vector)
     } else {
         vector != vector::SPURIOUS
     };

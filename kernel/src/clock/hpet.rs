@@ -4,7 +4,10 @@
 
 use bringup::rate::{Counter, Reference};
 
-use crate::firmware::hpet::{self, CAPABILITIES, CONFIGURATION};
+use crate::{
+    firmware::hpet::{self, CAPABILITIES, CONFIGURATION},
+    memory::Registers,
+};
 
 const MAIN_COUNTER: u64 = 0xf0;
 
@@ -14,28 +17,27 @@ const ENABLE: u32 = 1;
 /// The main counter.
 pub(super) struct Hpet {
     counter: Counter,
+    registers: Registers,
 }
 
 impl Hpet {
     /// `None` if there is no HPET, or what it says of its rate cannot be.
     pub(super) fn find() -> Option<Self> {
-        if !hpet::exists() {
-            return None;
-        }
-        let capabilities =
-            u64::from(hpet::read(CAPABILITIES + 4)) << 32 | u64::from(hpet::read(CAPABILITIES));
+        let registers = hpet::registers()?;
+        let [low, high] = [CAPABILITIES, CAPABILITIES + 4].map(|half| registers.read(half));
+        let capabilities = u64::from(high) << 32 | u64::from(low);
         // The lower half of the count alone: it lasts for 43 s at 100 MHz, and one access cannot see half
         // of it before a carry and half after.
         let counter = Counter::hpet(capabilities)?.lower_half();
-        Some(Self { counter })
+        Some(Self { counter, registers })
     }
 
     /// Lets the counter count, if the firmware has not. Nothing else of what the firmware has set is
     /// changed, and the counter goes on afterwards.
     pub(super) fn running(&self) -> &Self {
-        let configuration = hpet::read(CONFIGURATION);
+        let configuration = self.registers.read(CONFIGURATION);
         if configuration & ENABLE == 0 {
-            hpet::write(CONFIGURATION, configuration | ENABLE);
+            self.registers.write(CONFIGURATION, configuration | ENABLE);
         }
         self
     }
@@ -47,6 +49,6 @@ impl Reference for Hpet {
     }
 
     fn read(&self) -> u64 {
-        hpet::read(MAIN_COUNTER).into()
+        self.registers.read(MAIN_COUNTER).into()
     }
 }

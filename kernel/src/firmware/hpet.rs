@@ -6,17 +6,16 @@
 //! the first two, in the place of 8254 and clock chip ("legacy replacement"). A firmware that
 //! has its ticks from there leaves them running.
 //!
-//! `unsafe` in this module: the registers.
-
-use core::sync::atomic::{AtomicU64, Ordering};
+//! `unsafe` in this module: the address of the registers.
 
 use bringup::rate::tables;
-use x86_64::{PhysAddr, VirtAddr};
+use spin::Once;
+use x86_64::PhysAddr;
 
-use crate::{acpi, log, memory::map_registers};
+use crate::{acpi, log, memory::Registers};
 
-/// Where the registers are mapped; 0 without HPET. Written once by the BSP, so Relaxed everywhere.
-static REGISTERS: AtomicU64 = AtomicU64::new(0);
+/// Nothing without HPET.
+static REGISTERS: Once<Registers> = Once::new();
 
 /// Bits 8 to 12: the number of the last timer.
 pub(crate) const CAPABILITIES: u64 = 0x000;
@@ -44,7 +43,7 @@ pub(crate) fn init() {
     }
 }
 
-fn find(table: &[u8]) -> Option<()> {
+fn find(table: &[u8]) -> Option<&'static Registers> {
     /// Up to the last register of the last of 32 timers.
     const SIZE: u64 = 0x500;
     // Below 4 GiB, as on every PC: the CPU might have no further addresses.
@@ -53,44 +52,27 @@ fn find(table: &[u8]) -> Option<()> {
     if !address.is_aligned(8_u64) || address.as_u64() % 4096 + SIZE > 4096 {
         return None;
     }
-    REGISTERS.store(map_registers(address).as_u64(), Ordering::Relaxed);
-    if read(CAPABILITIES) == u32::MAX {
-        REGISTERS.store(0, Ordering::Relaxed);
-        return None;
-    }
-    Some(())
+    // SAFETY: the table's word; what is written below touches no memory.
+    let registers = unsafe { Registers::map(address) };
+    (registers.read(CAPABILITIES) != u32::MAX).then(|| REGISTERS.call_once(|| registers))
 }
 
-/// Whether there is an HPET.
-pub(crate) fn exists() -> bool {
-    REGISTERS.load(Ordering::Relaxed) != 0
+/// The registers, if there is an HPET: 32 bits at a time, which all chipsets know.
+pub(crate) fn registers() -> Option<Registers> {
+    REGISTERS.get().copied()
 }
 
 /// Turns off the interrupts of all timers.
 pub(super) fn silence() {
-    if !exists() {
+    let Some(hpet) = registers() else {
         return;
+    };
+    for number in 0..=u64::from(hpet.read(CAPABILITIES) >> 8 & 0x1f) {
+        let configuration = hpet.read(timer(number));
+        hpet.write(timer(number), configuration & !(INTERRUPTS | FSB_DELIVERY));
     }
-    for number in 0..=u64::from(read(CAPABILITIES) >> 8 & 0x1f) {
-        let configuration = read(timer(number));
-        write(timer(number), configuration & !(INTERRUPTS | FSB_DELIVERY));
-    }
-    write(CONFIGURATION, read(CONFIGURATION) & !LEGACY_REPLACEMENT);
+    let configuration = hpet.read(CONFIGURATION);
+    hpet.write(CONFIGURATION, configuration & !LEGACY_REPLACEMENT);
     // A one clears what a level-triggered timer still asks for; the others' bits are to be left zero.
-    write(INTERRUPT_STATUS, read(INTERRUPT_STATUS));
-}
-
-/// 32 bits at a time, which all chipsets know.
-pub(crate) fn read(register: u64) -> u32 {
-    // SAFETY: `init` has mapped the page; reading has no effect.
-    unsafe { pointer(register).read_volatile() }
-}
-
-pub(crate) fn write(register: u64, value: u32) {
-    // SAFETY: `init` has mapped the page; these registers touch no memory.
-    unsafe { pointer(register).write_volatile(value) };
-}
-
-fn pointer(register: u64) -> *mut u32 {
-    (VirtAddr::new(REGISTERS.load(Ordering::Relaxed)) + register).as_mut_ptr()
+    hpet.write(INTERRUPT_STATUS, hpet.read(INTERRUPT_STATUS));
 }

@@ -17,7 +17,7 @@ const PAGE_FAULT: u8 = 14;
 const MACHINE_CHECK: u8 = 18;
 
 /// Names by vector (Intel SDM 3A, table 6-1; AMD64 APM 2, table 8-1).
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 22] = [
     "divide error",
     "debug",
     "non-maskable interrupt",
@@ -33,23 +33,13 @@ const NAMES: [&str; 32] = [
     "stack segment fault",
     "general protection fault",
     "page fault",
-    "reserved (15)",
+    "reserved",
     "x87 error",
     "alignment check",
     "machine check",
     "SIMD error",
     "virtualization",
     "control protection",
-    "reserved (22)",
-    "reserved (23)",
-    "reserved (24)",
-    "reserved (25)",
-    "reserved (26)",
-    "reserved (27)",
-    "hypervisor injection",
-    "VMM communication",
-    "security",
-    "reserved (31)",
 ];
 
 /// How long a CPU leaves it to another one to report a machine check.
@@ -83,12 +73,8 @@ impl fmt::Display for Report<'_> {
             error_code,
             ..
         } = self.frame;
-        write!(
-            f,
-            "exception {}: {}",
-            self.vector,
-            NAMES[usize::from(self.vector)]
-        )?;
+        let name = NAMES.get(usize::from(self.vector)).unwrap_or(&"reserved");
+        write!(f, "exception {}: {name}", self.vector)?;
         if let PAGE_FAULT | DOUBLE_FAULT = self.vector {
             let address = Cr2::read_raw();
             if let Some(Hit { cpu, purpose }) = stack::guard_hit(address) {
@@ -113,36 +99,42 @@ impl fmt::Display for Report<'_> {
         if self.vector == MACHINE_CHECK {
             machine_check::Errors.fmt(f)?;
         }
+        let (r, cr3) = (self.frame, Cr3::read_raw().0.start_address());
         writeln!(f, " error code {error_code:#x}")?;
-        let r = self.frame;
-        writeln!(
-            f,
-            "    rip {rip:016x} rsp {rsp:016x} rflags {rflags:08x} cr3 {:x}",
-            cr3()
-        )?;
-        writeln!(
-            f,
-            "    rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}",
-            r.rax, r.rbx, r.rcx, r.rdx
-        )?;
-        writeln!(
-            f,
-            "    rsi {:016x} rdi {:016x} rbp {:016x}",
-            r.rsi, r.rdi, r.rbp
-        )?;
-        writeln!(
-            f,
-            "    r8  {:016x} r9  {:016x} r10 {:016x} r11 {:016x}",
-            r.r8, r.r9, r.r10, r.r11
-        )?;
         write!(
             f,
-            "    r12 {:016x} r13 {:016x} r14 {:016x} r15 {:016x}",
-            r.r12, r.r13, r.r14, r.r15
+            "    rip {rip:016x} rsp {rsp:016x} rflags {rflags:08x} cr3 {cr3:x}"
+        )?;
+        let registers = [
+            [
+                ("rax", r.rax),
+                ("rbx", r.rbx),
+                ("rcx", r.rcx),
+                ("rdx", r.rdx),
+            ],
+            [
+                ("rsi", r.rsi),
+                ("rdi", r.rdi),
+                ("rbp", r.rbp),
+                ("r8 ", r.r8),
+            ],
+            [
+                ("r9 ", r.r9),
+                ("r10", r.r10),
+                ("r11", r.r11),
+                ("r12", r.r12),
+            ],
+        ];
+        for row in registers {
+            f.write_str("\n   ")?;
+            for (name, value) in row {
+                write!(f, " {name} {value:016x}")?;
+            }
+        }
+        write!(
+            f,
+            "\n    r13 {:016x} r14 {:016x} r15 {:016x}",
+            r.r13, r.r14, r.r15
         )
     }
-}
-
-fn cr3() -> u64 {
-    Cr3::read_raw().0.start_address().as_u64()
 }

@@ -3,10 +3,10 @@
 //! One table for all CPUs: it never changes after [`init`], and each CPU loads it. What differs
 //! between CPUs, the stacks, is in their TSS.
 
-use core::{arch::global_asm, mem::MaybeUninit, ptr};
+use core::{arch::global_asm, array};
 
 use spin::Once;
-use x86_64::structures::idt::InterruptDescriptorTable;
+use x86_64::{VirtAddr, instructions::tables::lidt, structures::DescriptorTablePointer};
 
 use crate::cpu::descriptors::{DOUBLE_FAULT_STACK, MACHINE_CHECK_STACK, NMI_STACK};
 
@@ -27,13 +27,13 @@ static IDT: Once<Gates> = Once::new();
 /// TSS yet that could tell another. Called once, with the loader's GDT still in use: its 64-bit code segment
 /// has the same selector as the kernel's, 8.
 pub(crate) fn init() {
-    IDT.call_once(|| Gates::new(stack_of));
-    EARLY.call_once(|| Gates::new(|_| 0)).load();
+    IDT.call_once(|| gates(stack_of));
+    load_table(EARLY.call_once(|| gates(|_| 0)));
 }
 
 /// Loads the table on this CPU, which has its TSS.
 pub(crate) fn load() {
-    IDT.get().expect("the BSP builds the IDT first").load();
+    load_table(IDT.get().expect("the BSP builds the IDT first"));
 }
 
 /// Which stack of the TSS an interrupt uses: 1 + its place there, or 0 for the current stack.
@@ -46,29 +46,20 @@ fn stack_of(vector: usize) -> u16 {
     }
 }
 
-/// The table. `x86_64`'s own type gives each gate a typed handler, which stable Rust cannot
-/// write; so the gates are set through its layout, which is the hardware's: 256 gates of 16 bytes.
-#[repr(transparent)]
-struct Gates(InterruptDescriptorTable);
+/// The table. `x86_64`'s own type wants a typed handler for each gate, which stable Rust cannot write.
+type Gates = [[u64; 2]; 256];
 
-impl Gates {
-    fn new(stack_of: impl Fn(usize) -> u16) -> Self {
-        let mut raw = [[0_u64; 2]; 256];
-        for (vector, gate) in raw.iter_mut().enumerate() {
-            *gate = self::gate(stub(vector), stack_of(vector));
-        }
-        let mut table = MaybeUninit::<InterruptDescriptorTable>::uninit();
-        const { assert!(size_of::<InterruptDescriptorTable>() == size_of::<[[u64; 2]; 256]>()) };
-        // SAFETY: same size (checked above), and every bit pattern is a valid gate: the type's
-        // entries are plain integers.
-        unsafe { ptr::copy_nonoverlapping(raw.as_ptr(), table.as_mut_ptr().cast(), raw.len()) };
-        // SAFETY: just written in full.
-        Self(unsafe { table.assume_init() })
-    }
+fn gates(stack_of: impl Fn(usize) -> u16) -> Gates {
+    array::from_fn(|vector| gate(stub(vector), stack_of(vector)))
+}
 
-    fn load(&'static self) {
-        self.0.load();
-    }
+fn load_table(gates: &'static Gates) {
+    let table = DescriptorTablePointer {
+        limit: (size_of::<Gates>() - 1) as u16,
+        base: VirtAddr::from_ptr(gates),
+    };
+    // SAFETY: 256 gates, for good, each to its stub.
+    unsafe { lidt(&table) }
 }
 
 /// An interrupt gate (Intel SDM 3A, figure 6-8): present, type 0xe (interrupts off on entry),

@@ -7,7 +7,6 @@ pub(crate) const DEBUG: u8 = 1;
 pub(crate) const NMI: u8 = 2;
 /// The first of the 16 where the 8259s interrupt, should one get past its mask.
 pub(crate) const FIRST_8259: u8 = 0x20;
-pub(crate) const LAST_8259: u8 = FIRST_8259 + 15;
 /// The local APIC's timer.
 pub(crate) const TIMER: u8 = 0x40;
 /// Another CPU wants this one out of `hlt`.

@@ -10,7 +10,7 @@ use protocol::exit::ExitCode;
 use spin::mutex::SpinMutex;
 use x86_64::instructions::interrupts::without_interrupts;
 
-use super::{frames::FRAMES, window::virt};
+use super::{frames::FRAMES, mapping::virt};
 use crate::{emergency::exit, log};
 
 /// Share of the largest piece of free memory that becomes heap; stacks and page tables need the rest.

@@ -1,4 +1,6 @@
-//! New mappings in the kernel's page tables.
+//! All of physical memory, as the loader has mapped it, and new mappings in the kernel's page tables.
+
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::mutex::SpinMutex;
 use x86_64::{
@@ -10,7 +12,21 @@ use x86_64::{
     },
 };
 
-use super::{frames::TableFrames, window::virt};
+use super::frames::TableFrames;
+
+/// Where physical address 0 is mapped. Written once, before other CPUs run, so Relaxed everywhere.
+static OFFSET: AtomicU64 = AtomicU64::new(0);
+
+/// Where a physical address is mapped.
+#[must_use]
+pub(crate) fn virt(address: PhysAddr) -> VirtAddr {
+    VirtAddr::new(OFFSET.load(Ordering::Relaxed)) + address.as_u64()
+}
+
+/// Learns where physical address 0 is mapped.
+pub(super) fn init(offset: u64) {
+    OFFSET.store(offset, Ordering::Relaxed);
+}
 
 /// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings only:
 /// nothing that a CPU may have cached is taken away, so there is nothing to flush on other CPUs.
@@ -21,9 +37,20 @@ static TABLES: SpinMutex<()> = SpinMutex::new(());
 /// # Panics
 /// If the page is mapped already or memory for tables runs out.
 pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
-    let flags =
-        PageTableFlags::PRESENT | PageTableFlags::WRITABLE | PageTableFlags::NO_EXECUTE | extra;
-    with_tables(Cr3::read().0, |mapper| insert(mapper, page, frame, flags));
+    const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
+    let flags = PARENT | PageTableFlags::NO_EXECUTE | extra;
+    let page = Page::<Size4KiB>::containing_address(page);
+    let frame = PhysFrame::containing_address(frame);
+    with_tables(|mapper| {
+        // SAFETY: the callers map frames that they have just taken or device registers, at addresses
+        // that were not mapped before (else the call fails), so no reference can be broken.
+        match unsafe {
+            mapper.map_to_with_table_flags(page, frame, flags, PARENT, &mut TableFrames)
+        } {
+            Ok(flush) => flush.flush(),
+            Err(error) => panic!("cannot map {page:?}: {error:?}"),
+        }
+    });
 }
 
 /// Whether this physical address is mapped where all of memory is.
@@ -34,36 +61,18 @@ pub(crate) fn is_mapped(address: PhysAddr) -> bool {
     let Some(page) = page.and_then(|page| VirtAddr::try_new(page).ok()) else {
         return false;
     };
-    with_tables(Cr3::read().0, |mapper| {
-        mapper.translate_addr(page) == Some(address)
-    })
+    with_tables(|mapper| mapper.translate_addr(page) == Some(address))
 }
 
-/// Calls `f` with the tables under `level_4`. The frame must hold a level-4 table.
-fn with_tables<R>(level_4: PhysFrame, f: impl FnOnce(&mut OffsetPageTable<'_>) -> R) -> R {
+/// Calls `f` with the tables in use.
+fn with_tables<R>(f: impl FnOnce(&mut OffsetPageTable<'_>) -> R) -> R {
     without_interrupts(|| {
         let _exclusive = TABLES.lock();
-        // SAFETY: the frame holds a level-4 table, all of physical memory is mapped, and the lock
-        // keeps others from making a second reference.
-        let table = unsafe { &mut *virt(level_4.start_address()).as_mut_ptr::<PageTable>() };
+        let level_4 = virt(Cr3::read().0.start_address());
+        // SAFETY: a level-4 table, all of physical memory is mapped, and the lock keeps others from
+        // making a second reference.
+        let table = unsafe { &mut *level_4.as_mut_ptr::<PageTable>() };
         // SAFETY: as above.
         f(&mut unsafe { OffsetPageTable::new(table, virt(PhysAddr::zero())) })
     })
-}
-
-fn insert(
-    mapper: &mut OffsetPageTable<'_>,
-    page: VirtAddr,
-    frame: PhysAddr,
-    flags: PageTableFlags,
-) {
-    const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
-    let page = Page::<Size4KiB>::containing_address(page);
-    let frame = PhysFrame::containing_address(frame);
-    // SAFETY: the callers map frames that they have just taken or device registers, at addresses
-    // that were not mapped before (else the call fails), so no reference can be broken.
-    match unsafe { mapper.map_to_with_table_flags(page, frame, flags, PARENT, &mut TableFrames) } {
-        Ok(flush) => flush.flush(),
-        Err(error) => panic!("cannot map {page:?}: {error:?}"),
-    }
 }

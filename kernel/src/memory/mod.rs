@@ -5,28 +5,15 @@ mod heap;
 pub(crate) mod mapping;
 mod registers;
 pub(crate) mod stack;
-mod window;
 
-use core::{
-    mem, slice,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use core::{mem, slice};
 
 use bootloader_api::{BootInfo, info::MemoryRegion};
 use pvh::regions::keep_usable_pages;
 
 pub(crate) use frames::FRAMES;
-pub(crate) use registers::map_registers;
-pub(crate) use window::virt;
-
-/// Bytes of memory that the loader left to the kernel.
-#[must_use]
-pub fn usable_bytes() -> u64 {
-    USABLE.load(Ordering::Relaxed)
-}
-
-/// Written once, before other CPUs run, so Relaxed everywhere.
-static USABLE: AtomicU64 = AtomicU64::new(0);
+pub(crate) use mapping::virt;
+pub use registers::Registers;
 
 /// The ramdisk's bytes; empty if there is none.
 pub(crate) fn ramdisk(boot_info: &BootInfo) -> &'static [u8] {
@@ -38,23 +25,24 @@ pub(crate) fn ramdisk(boot_info: &BootInfo) -> &'static [u8] {
     unsafe { slice::from_raw_parts(address as *const u8, boot_info.ramdisk_len as usize) }
 }
 
-/// Takes over the memory, and the loader's map of it. Once, on the BSP.
+/// Takes over the memory, and the loader's map of it. Returns how many bytes the loader has left to the kernel. Once,
+/// on the BSP.
 ///
 /// # Panics
 /// If the loader has not mapped physical memory, or left too little.
-pub(crate) fn init(boot_info: &mut BootInfo) {
+pub(crate) fn init(boot_info: &mut BootInfo) -> u64 {
     let offset = boot_info
         .physical_memory_offset
         .into_option()
         .expect("BOOTLOADER_CONFIG asks the loader to map physical memory");
-    window::init(offset);
+    mapping::init(offset);
     let regions = mem::replace(&mut boot_info.memory_regions, (&mut [] as &mut [_]).into());
     let regions: &'static mut [MemoryRegion] = regions.into();
     let usable = keep_usable_pages(regions);
     let usable = &mut regions[..usable];
     let bytes = usable.iter().map(|region| region.end - region.start).sum();
-    USABLE.store(bytes, Ordering::Relaxed);
     frames::FRAMES.init(usable);
     stack::init(boot_info);
     heap::init();
+    bytes
 }

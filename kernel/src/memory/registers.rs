@@ -1,4 +1,6 @@
 //! Pages of device registers.
+//!
+//! `unsafe` in this module: the registers.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,17 +12,45 @@ use super::mapping;
 const BASE: u64 = 0xffff_fe00_0001_0000;
 const PAGE: u64 = 4096;
 
-/// Maps the page in which these registers lie, uncached and for good, and returns where they are. Each
-/// call takes another page of address space.
-///
-/// # Panics
-/// If memory for page tables runs out.
-pub(crate) fn map_registers(address: PhysAddr) -> VirtAddr {
-    static PAGES: AtomicU64 = AtomicU64::new(0);
-    // Relaxed: whose page is whose, nothing else.
-    let page = VirtAddr::new(BASE + PAGES.fetch_add(1, Ordering::Relaxed) * PAGE);
-    let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
-    let frame = address.align_down(PAGE);
-    mapping::map(page, frame, uncached | PageTableFlags::GLOBAL);
-    page + (address - frame)
+/// A device's registers of 32 bits, in one page, which is mapped uncached and for good.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers(VirtAddr);
+
+impl Registers {
+    /// Maps the page in which these registers lie. Each call takes another page of address space.
+    ///
+    /// # Safety
+    /// There are such registers or nothing, and what the caller writes to them touches no memory.
+    ///
+    /// # Panics
+    /// If memory for page tables runs out.
+    #[must_use]
+    pub unsafe fn map(address: PhysAddr) -> Self {
+        static PAGES: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: whose page is whose, nothing else.
+        let page = VirtAddr::new(BASE + PAGES.fetch_add(1, Ordering::Relaxed) * PAGE);
+        let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
+        let frame = address.align_down(PAGE);
+        mapping::map(page, frame, uncached | PageTableFlags::GLOBAL);
+        Self(page + (address - frame))
+    }
+
+    /// The register at this offset in bytes.
+    #[must_use]
+    pub fn read(self, register: u64) -> u32 {
+        // SAFETY: mapped, and checked to lie in the page.
+        unsafe { self.pointer(register).read_volatile() }
+    }
+
+    /// Writes the register at this offset in bytes.
+    pub fn write(self, register: u64, value: u32) {
+        // SAFETY: as in `read`; by the caller of `map`, no memory is touched.
+        unsafe { self.pointer(register).write_volatile(value) };
+    }
+
+    fn pointer(self, register: u64) -> *mut u32 {
+        let register = self.0 + register;
+        assert!(register.is_aligned(4_u64) && register.align_down(PAGE) == self.0.align_down(PAGE));
+        register.as_mut_ptr()
+    }
 }

@@ -6,11 +6,11 @@
 //! `unsafe` in this module: device registers.
 
 use kernel::cpu::{self, CpuIndex};
-use kernel::{apic, testing};
+use kernel::{apic, memory::Registers};
 use spin::Once;
+use x86_64::PhysAddr;
 use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;
-use x86_64::{PhysAddr, VirtAddr};
 
 /// How often the timers below tick, in Hz.
 const RATE: u32 = 1_000;
@@ -41,7 +41,7 @@ pub(super) fn open_8259() {
         // SAFETY: interrupts of the 8259s are what the test is about.
         unsafe { Msr::new(0x835).write(EXTERNAL.into()) };
     } else {
-        LOCAL_APIC.write(0x350, EXTERNAL);
+        LOCAL_APIC.registers().write(0x350, EXTERNAL);
     }
 }
 
@@ -53,8 +53,8 @@ pub(super) fn open_io_apic(vector: u8, cpu: Option<CpuIndex>) {
     const ENTRY: u32 = 0x10 + 2 * 2;
     let destination = cpu.map_or(0xff, |cpu| cpu::apic_id(cpu).get());
     for (register, value) in [(ENTRY + 1, destination << 24), (ENTRY, vector.into())] {
-        IO_APIC.write(0x00, register);
-        IO_APIC.write(0x10, value);
+        IO_APIC.registers().write(0x00, register);
+        IO_APIC.registers().write(0x10, value);
     }
 }
 
@@ -74,51 +74,43 @@ pub(super) fn start_hpet() -> bool {
     const SET_VALUE: u32 = 1 << 6;
     const BITS_32: u32 = 1 << 8;
     // In femtoseconds; more than 100 ns is no HPET's.
-    let period = HPET.read(PERIOD);
+    let hpet = HPET.registers();
+    let period = hpet.read(PERIOD);
     if !(1..=100_000_000).contains(&period) {
         return false;
     }
     let ticks = (1_000_000_000_000_000 / u64::from(RATE) / u64::from(period)) as u32;
-    HPET.write(TIMER, PERIODIC | SET_VALUE | BITS_32 | INTERRUPTS);
-    let start = HPET.read(COUNTER).wrapping_add(ticks);
-    HPET.write(TIMER + 8, start);
-    HPET.write(TIMER + 8, ticks);
-    let configuration = HPET.read(CONFIGURATION);
-    HPET.write(CONFIGURATION, configuration | RUN | LEGACY_REPLACEMENT);
+    hpet.write(TIMER, PERIODIC | SET_VALUE | BITS_32 | INTERRUPTS);
+    let start = hpet.read(COUNTER).wrapping_add(ticks);
+    hpet.write(TIMER + 8, start);
+    hpet.write(TIMER + 8, ticks);
+    let configuration = hpet.read(CONFIGURATION);
+    hpet.write(CONFIGURATION, configuration | RUN | LEGACY_REPLACEMENT);
     true
 }
 
-/// A page of device registers, mapped when first used.
-struct Registers {
+/// A device's page, mapped when first used.
+struct Device {
     address: u64,
-    mapped: Once<VirtAddr>,
+    registers: Once<Registers>,
 }
 
-static LOCAL_APIC: Registers = Registers::at(0xfee0_0000);
-static IO_APIC: Registers = Registers::at(0xfec0_0000);
-static HPET: Registers = Registers::at(0xfed0_0000);
+static LOCAL_APIC: Device = Device::at(0xfee0_0000);
+static IO_APIC: Device = Device::at(0xfec0_0000);
+static HPET: Device = Device::at(0xfed0_0000);
 
-impl Registers {
+impl Device {
     const fn at(address: u64) -> Self {
         Self {
             address,
-            mapped: Once::new(),
+            registers: Once::new(),
         }
     }
 
-    fn read(&self, register: u64) -> u32 {
-        // SAFETY: mapped; reading these has no effect.
-        unsafe { self.pointer(register).read_volatile() }
-    }
-
-    fn write(&self, register: u64, value: u32) {
-        // SAFETY: mapped; they touch no memory, and what they interrupt for is what the test is about.
-        unsafe { self.pointer(register).write_volatile(value) };
-    }
-
-    fn pointer(&self, register: u64) -> *mut u32 {
-        let map = || testing::map_registers(PhysAddr::new(self.address));
-        (*self.mapped.call_once(map) + register).as_mut_ptr()
+    fn registers(&self) -> Registers {
+        // SAFETY: they touch no memory, and what they interrupt for is what the test is about.
+        let map = || unsafe { Registers::map(PhysAddr::new(self.address)) };
+        *self.registers.call_once(map)
     }
 }
 
