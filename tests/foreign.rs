@@ -134,11 +134,9 @@ fn build_away(kernel: &str, more: &[&str]) -> Result<PathBuf> {
         .iter()
         .chain(more)
     {
-        copy(folder, &away.path().join(folder))?;
+        boot::workspace::copy(folder, &away.path().join(folder))?;
     }
-    // What does not change from one copy to the next is not built again.
-    let target = boot::workspace::guest_target_dir().join("foreign");
-    boot::guest::build_foreign(&away.path().join(kernel), &target)
+    boot::guest::build_foreign(&away.path().join(kernel))
 }
 
 fn grub_is_there() -> bool {
@@ -167,21 +165,4 @@ fn disk(ghost: Option<u32>) -> Result<NamedTempFile> {
         String::from_utf8_lossy(&made.stderr)
     );
     Ok(iso)
-}
-
-/// Copies the tracked files of a folder.
-fn copy(folder: &str, to: &Path) -> Result<()> {
-    let from = boot::workspace::root().join(folder);
-    let list = Command::new("git")
-        .arg("ls-files")
-        .current_dir(&from)
-        .output()?;
-    let list = String::from_utf8(list.stdout)?;
-    ensure!(!list.is_empty(), "no tracked files in {folder}");
-    for file in list.lines().filter(|file| from.join(file).exists()) {
-        let target = to.join(file);
-        fs::create_dir_all(target.parent().context("a file is in a folder")?)?;
-        fs::copy(from.join(file), target)?;
-    }
-    Ok(())
 }

@@ -21,6 +21,14 @@ pub const C_LIBRARY: &str = "rundown-c";
 /// The package of an image that a guest loads. It has no allocator.
 pub const IMAGE: &str = "test-image";
 
+/// The folders of kernels that are not part of this workspace.
+pub(crate) const FOREIGN: [&str; 2] = ["tests/foreign/loader_api", "tests/foreign/multiboot2"];
+
+/// The target directory of all of them: what does not change from one copy of a kernel to the next is not built again.
+pub(crate) fn foreign_target_dir() -> PathBuf {
+    workspace::guest_target_dir().join("foreign")
+}
+
 /// Cargo's profile for guests.
 pub(crate) const RELEASE: &str = "release";
 
@@ -82,17 +90,17 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
     elf.context("cargo has built no binary")
 }
 
-/// Builds the one binary of a kernel in `folder`, which is not part of this workspace, below `target_dir`, and returns the
-/// path of its ELF. Otherwise like [`build`].
+/// Builds the one binary of a kernel in `folder`, which is not part of this workspace, and returns the path of its ELF.
+/// Otherwise like [`build`].
 ///
 /// # Errors
 ///
 /// As there.
-pub fn build_foreign(folder: &Path, target_dir: &Path) -> anyhow::Result<PathBuf> {
+pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let choice = toolchain::choose(&toolchain::probe())?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
     cargo.current_dir(folder).args(["build", "--locked"]);
-    prepare(&mut cargo, &choice, RELEASE, target_dir);
+    prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir());
     let mut elf = None;
     run(cargo, "it", &choice, |message| {
         elf = binary(message).map(|(_, elf)| elf).or_else(|| elf.take());

@@ -1,9 +1,12 @@
 //! Where things are, and what of the surrounding cargo a nested one must not see.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+
+use anyhow::{Context, ensure};
 
 /// The target that guests are built for.
 pub const TARGET: &str = "x86_64-unknown-none";
@@ -35,6 +38,30 @@ const LINKER_SCRIPT: &str = "boot/pvh/link.ld";
 pub fn guest_target_dir() -> PathBuf {
     let outer = std::env::var_os("CARGO_TARGET_DIR").map(|dir| root().join(dir));
     outer.unwrap_or_else(|| root().join("target")).join("guest")
+}
+
+/// Copies the tracked files below `folder` (empty: all) into `to`, as they are in the working tree, under their paths
+/// below `folder`.
+///
+/// # Errors
+///
+/// There are none, or they cannot be copied.
+pub fn copy(folder: &str, to: &Path) -> anyhow::Result<()> {
+    let from = root().join(folder);
+    let mut git = Command::new("git");
+    let list = git.args(["ls-files", "-z"]).current_dir(&from).output()?;
+    let list = String::from_utf8(list.stdout)?;
+    ensure!(!list.is_empty(), "no tracked files in {}", from.display());
+    // Without those that are deleted, but not committed yet.
+    for file in list
+        .split_terminator('\0')
+        .filter(|file| from.join(file).exists())
+    {
+        let target = to.join(file);
+        fs::create_dir_all(target.parent().context("a file is in a folder")?)?;
+        fs::copy(from.join(file), target)?;
+    }
+    Ok(())
 }
 
 /// A command that starts in the workspace's root and sees nothing that a surrounding cargo or

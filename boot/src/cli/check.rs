@@ -1,6 +1,7 @@
 //! `cargo boot check`.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, bail};
 
@@ -13,8 +14,8 @@ const REMEDY: &str = "\
 Debian, Ubuntu:  apt-get install --no-install-recommends rust-web-clippy
 rustup:          rustup component add clippy";
 
-/// Runs clippy and rustdoc on the guest crates, warnings being errors. Returns the process's exit
-/// status.
+/// Runs clippy and rustdoc on the guest crates, and clippy on the kernels that are not of this workspace,
+/// warnings being errors. Returns the process's exit status.
 pub(super) fn check() -> anyhow::Result<u8> {
     let choice = toolchain::choose(&toolchain::probe())?;
     // By its full name: `cargo clippy` would first look into CARGO_HOME, where rustup keeps a
@@ -30,36 +31,39 @@ pub(super) fn check() -> anyhow::Result<u8> {
             return Ok(FAILED);
         }
     }
+    for folder in guest::FOREIGN {
+        let mut lint = lint(&choice, &clippy, &guest::foreign_target_dir());
+        lint.current_dir(workspace::root().join(folder));
+        if !succeeds(lint.args(["--locked", "--", "-D", "warnings"]))? {
+            return Ok(FAILED);
+        }
+    }
     Ok(0)
+}
+
+fn lint(choice: &Choice, clippy: &Path, target_dir: &Path) -> Command {
+    let mut lint = workspace::clean_command(clippy);
+    lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
+    guest::prepare(&mut lint, choice, guest::RELEASE, target_dir);
+    lint
+}
+
+fn succeeds(command: &mut Command) -> anyhow::Result<bool> {
+    let status = command.status();
+    let status = status.with_context(|| format!("cannot start {:?}", command.get_program()))?;
+    Ok(status.success())
 }
 
 /// Whether these packages, built together, pass.
 fn check_packages(choice: &Choice, clippy: &Path, packages: &[&str]) -> anyhow::Result<bool> {
     let packages = || packages.iter().flat_map(|package| ["--package", package]);
-    let mut lint = workspace::clean_command(clippy);
-    lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
-    guest::prepare(
-        &mut lint,
-        choice,
-        guest::RELEASE,
-        &workspace::guest_target_dir(),
-    );
+    let mut lint = lint(choice, clippy, &workspace::guest_target_dir());
     lint.args(packages()).args(["--", "-D", "warnings"]);
-
     let mut document = guest::cargo_command(choice, "doc", guest::RELEASE);
     document
         .env("RUSTDOC", choice.toolchain.rustc.with_file_name("rustdoc"))
         .env("RUSTDOCFLAGS", "-D warnings")
         .arg("--no-deps")
         .args(packages());
-
-    for mut command in [lint, document] {
-        let status = command
-            .status()
-            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        if !status.success() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    Ok(succeeds(&mut lint)? && succeeds(&mut document)?)
 }

@@ -47,8 +47,9 @@ extern "C" fn main(info: *const u32) -> ! {
     // SAFETY: from GRUB.
     let (rsdp, ghost) = unsafe { memory::read(info) };
     let wake = VirtAddr::new(wake as *const () as u64);
+    let idt = &raw mut IDT;
     // SAFETY: not in use yet, and the handler does nothing but return.
-    unsafe { (*(&raw mut IDT)).non_maskable_interrupt.set_handler_addr(wake) };
+    unsafe { (*idt).non_maskable_interrupt.set_handler_addr(wake) };
     let (apic, online) = glue::start_all(rsdp.expect("GRUB passes an RSDP"), ghost);
     let users = || USERS.iter().filter(|id| id.load(SeqCst) > 0).count();
     while users() < online - 1 {
@@ -82,8 +83,9 @@ fn enter(arrival: Arrival) -> ! {
     let (cpu, id) = (arrival.cpu().get(), arrival.apic_id().get());
     // SAFETY: IA32_TSC_AUX is there for `rdtscp` alone.
     unsafe { Msr::new(0xc000_0103).write(cpu as u64) };
+    let idt = &raw const IDT;
     // SAFETY: it does not change any more.
-    unsafe { (*(&raw const IDT)).load() };
+    unsafe { (*idt).load() };
     arrival.online();
     let object = OBJECT.try_acquire().expect("open until all have it");
     USERS[cpu].store(id + 1, SeqCst);

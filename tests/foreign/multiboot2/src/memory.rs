@@ -14,7 +14,7 @@ pub fn stack(cpu: usize) -> Option<*mut u8> {
 }
 
 pub fn take_low(bytes: u64) -> Option<u64> {
-    Some((LOW_END.load(Relaxed) & !0xfff).checked_sub(bytes)?)
+    (LOW_END.load(Relaxed) & !0xfff).checked_sub(bytes)
 }
 
 /// Where the RSDP is, and the number on the command line. Keeps the memory map's low part.

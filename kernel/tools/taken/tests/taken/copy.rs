@@ -3,13 +3,13 @@
 use std::fs;
 use std::process::Command;
 
-use crate::sources;
 use crate::user::{FEATURES, run_cargo, succeed};
+use boot::workspace::{copy, root};
 
 #[test]
 fn the_crate_builds_with_each_set_of_features() {
     let folder = tempfile::tempdir().expect("a folder");
-    sources::copy("kernel/rundown", folder.path());
+    copy("kernel/rundown", folder.path()).expect("a copy");
     for features in FEATURES {
         run_cargo(folder.path(), &["check", "--quiet", "--features", features]);
     }
@@ -19,7 +19,7 @@ fn the_crate_builds_with_each_set_of_features() {
 #[test]
 fn bringup_builds_alone_and_its_readme_compiles() {
     let folder = tempfile::tempdir().expect("a folder");
-    sources::copy("kernel/bringup", folder.path());
+    copy("kernel/bringup", folder.path()).expect("a copy");
     run_cargo(folder.path(), &["check", "--quiet", "--features", "faults"]);
     run_cargo(folder.path(), &["test", "--quiet", "--doc"]);
 }
@@ -29,7 +29,7 @@ fn bringup_builds_alone_and_its_readme_compiles() {
 fn the_c_library_builds_and_its_example_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     for name in ["rundown", "rundown-c"] {
-        sources::copy(&format!("kernel/{name}"), &folder.path().join(name));
+        copy(&format!("kernel/{name}"), &folder.path().join(name)).expect("a copy");
     }
     let package = folder.path().join("rundown-c");
     const BUILD: &str = "cargo build --release --config library.toml";
@@ -71,7 +71,7 @@ fn the_c_library_builds_and_its_example_runs() {
 #[test]
 fn the_licences_are_in_each_folder() {
     for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
-        let text = |folder: &str| fs::read_to_string(sources::root().join(folder).join(name));
+        let text = |folder: &str| fs::read_to_string(root().join(folder).join(name));
         let ours = text("").expect("a licence");
         for folder in ["kernel/rundown", "kernel/rundown-c", "kernel/bringup"] {
             assert_eq!(text(folder).ok().as_ref(), Some(&ours), "{folder}/{name}");

@@ -6,14 +6,14 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::sources;
 use crate::user::{cargo, empty_crate, succeed};
+use boot::workspace::copy;
 
 #[test]
 fn a_git_dependency_resolves_and_builds() {
     let folder = tempfile::tempdir().expect("a folder");
     let repository = folder.path().join("repository");
-    sources::copy("", &repository);
+    copy("", &repository).expect("a copy");
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");
         let name = ["-c", "user.name=test", "-c", "user.email=test@localhost"];

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::sources;
 use crate::user::{empty_crate, run_cargo};
+use boot::workspace::copy;
 
 /// The user's own crate, this one, and libc with the feature `std`. That is also what `cargo vendor`
 /// fetches, for all targets and whatever cfg.
@@ -15,7 +15,7 @@ fn an_empty_crate_locks_three_packages_at_most() {
         ("\"std\", \"diagnosis\"", 3),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        sources::copy("kernel/rundown", &folder.path().join("rundown"));
+        copy("kernel/rundown", &folder.path().join("rundown")).expect("a copy");
         let user = folder.path().join("user");
         empty_crate(
             &user,

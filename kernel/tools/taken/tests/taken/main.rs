@@ -7,5 +7,4 @@ mod copy;
 mod git;
 mod lock;
 mod manifests;
-mod sources;
 mod user;

@@ -4,7 +4,7 @@ use std::fs;
 
 use toml::{Table, Value};
 
-use crate::sources;
+use boot::workspace::root;
 
 const CRATES: [&str; 4] = [
     "kernel/rundown",
@@ -54,7 +54,7 @@ fn what_the_workspace_says_is_the_same_there() {
 }
 
 fn manifest(folder: &str) -> Table {
-    let path = sources::root().join(folder).join("Cargo.toml");
+    let path = root().join(folder).join("Cargo.toml");
     let text = fs::read_to_string(&path).expect("a manifest");
     text.parse().expect("TOML")
 }

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use boot::workspace;
+
 /// The sets of features that the crate is built with.
 pub(crate) const FEATURES: [&str; 6] = [
     "",
@@ -18,23 +20,8 @@ pub(crate) const FEATURES: [&str; 6] = [
 /// A command of the cargo that runs this test, in `folder`, without what that cargo has left in the
 /// environment. Proxies, registries and the like stay.
 pub(crate) fn cargo(folder: &Path) -> Command {
-    const SETTINGS: [&str; 5] = [
-        "CARGO_HOME",
-        "CARGO_HTTP_",
-        "CARGO_NET_",
-        "CARGO_REGISTR",
-        "CARGO_SOURCE_",
-    ];
-    const COMPILER: [&str; 3] = ["RUSTC", "RUSTDOC", "RUSTFLAGS"];
     let cargo = PathBuf::from(env::var_os("CARGO").expect("cargo runs this test"));
-    let mut command = Command::new(&cargo);
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        let starts = |list: &[&str]| list.iter().any(|start| text.starts_with(start));
-        if starts(&COMPILER) || text.starts_with("CARGO") && !starts(&SETTINGS) {
-            command.env_remove(&name);
-        }
-    }
+    let mut command = workspace::clean_command(&cargo);
     let rustc = cargo.with_file_name("rustc");
     if rustc.is_file() {
         command.env("RUSTC", rustc);
