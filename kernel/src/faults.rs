@@ -13,7 +13,7 @@ use crate::{cpu::ApicId, emergency, time};
 static FAULT: Once<Fault> = Once::new();
 
 /// Says what is to fail. Before the start.
-pub(super) fn arm(fault: Option<Fault>) {
+pub(crate) fn arm(fault: Option<Fault>) {
     if let Some(fault) = fault {
         FAULT.call_once(|| fault);
     }
@@ -29,13 +29,13 @@ fn is(kind: FaultKind) -> bool {
 }
 
 /// Whether the fault is in the trampoline and concerns one CPU, which is then started after all others.
-pub(super) fn chosen() -> bool {
+pub(crate) fn chosen() -> bool {
     let fault = FAULT.get();
     fault.is_some_and(|fault| fault.apic_id.is_some() && injected(*fault).is_some())
 }
 
 /// Whether this is the CPU that is [chosen].
-pub(super) fn is_last(id: ApicId) -> bool {
+pub(crate) fn is_last(id: ApicId) -> bool {
     chosen() && of(id).is_some()
 }
 
@@ -55,22 +55,22 @@ fn injected(fault: Fault) -> Option<InjectedFault> {
     })
 }
 
-pub(super) fn has_memory() -> bool {
+pub(crate) fn has_memory() -> bool {
     !is(FaultKind::Memory)
 }
 
-pub(super) fn in_the_trampoline(id: ApicId) -> Option<InjectedFault> {
+pub(crate) fn in_the_trampoline(id: ApicId) -> Option<InjectedFault> {
     of(id).and_then(injected)
 }
 
-pub(super) fn on_the_bsp() {
+pub(crate) fn on_the_bsp() {
     if is(FaultKind::Bsp) {
         panic!("on purpose, on the BSP, while others start");
     }
 }
 
 /// Before there is anything but the crate's table of exceptions.
-pub(super) fn in_the_first_line(arrival: &Arrival) {
+pub(crate) fn in_the_first_line(arrival: &Arrival) {
     if of(arrival.apic_id()).is_some_and(|fault| fault.kind == FaultKind::Rust) {
         // SAFETY: an exception, whose stub does not come back.
         unsafe { asm!("ud2", options(noreturn)) }
@@ -78,7 +78,7 @@ pub(super) fn in_the_first_line(arrival: &Arrival) {
 }
 
 /// As soon as exceptions are reported as everywhere else.
-pub(super) fn in_rust(arrival: &Arrival) {
+pub(crate) fn in_rust(arrival: &Arrival) {
     // The BSP has not panicked yet, and is about to.
     while is(FaultKind::Bsp) && !emergency::is_reported_elsewhere() {
         core::hint::spin_loop();
@@ -108,6 +108,6 @@ fn descend(depth: u64) -> u64 {
     descend(depth + 1) + black_box(frame)[0]
 }
 
-pub(super) fn has_slow_clock(arrival: &Arrival) -> bool {
+pub(crate) fn has_slow_clock(arrival: &Arrival) -> bool {
     of(arrival.apic_id()).is_some_and(|fault| fault.kind == FaultKind::Tsc)
 }

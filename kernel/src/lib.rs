@@ -29,7 +29,7 @@
 //! | the local APIC, and what comes through it | [`apic`], [`unexpected`], [`ipi`], [`timer`], [`images`] |
 //! | the firmware's tables; what it has left live is silenced | [`acpi`], [`ioapic`], [`firmware`] |
 //! | how long a second is | [`clock`], `bringup::rate` |
-//! | this kernel's `membarrier`; what `rundown` asks of a kernel; futures | [`barrier`], [`platform`], [`task`] |
+//! | this kernel's `membarrier`; what `rundown` asks of a kernel; futures; the idle loop and its work; faults on purpose | [`barrier`], [`platform`], [`task`], `work`, `faults` |
 //! | all other CPUs | [`smp`] |
 //! | all of the above, in the order of the boot | `machine` |
 //! | the main job; measurements; tests | [`storm`], [`bench`](mod@bench), [`testing`] |
@@ -55,6 +55,7 @@ pub mod bench;
 pub mod clock;
 pub mod cpu;
 mod emergency;
+mod faults;
 pub mod firmware;
 mod hook;
 pub mod images;
@@ -75,6 +76,7 @@ pub mod testing;
 mod time;
 pub mod timer;
 pub mod unexpected;
+mod work;
 
 #[doc(hidden)]
 pub use bootloader_api;

@@ -129,8 +129,6 @@ static HEAD: Head = Head {
 unsafe extern "C" {
     static per_cpu_start: u8;
     static per_cpu_end: u8;
-    /// As large as the pattern: the BSP's copy, until there is memory for areas.
-    static mut per_cpu_early: u8;
 }
 
 /// This CPU's index: one load.
@@ -162,10 +160,12 @@ pub(crate) fn area(cpu: CpuIndex, offset: usize) -> VirtAddr {
 /// Fills the area of the CPU with this index, the first that has none. One caller at a time.
 ///
 /// # Safety
-/// Its first [`ROOM`] bytes are mapped for good, and nobody else's.
+/// Its first [`ROOM`] bytes are mapped for good, and nothing else's; the BSP's are those of [`early`].
 pub(crate) unsafe fn add_area(cpu: CpuIndex) {
-    // SAFETY: by the caller.
-    unsafe { copy_to(area(cpu, 0), cpu) };
+    if cpu != CpuIndex::BSP {
+        // SAFETY: by the caller.
+        unsafe { copy_to(area(cpu, 0), cpu) };
+    }
     // Release: pairs with the load in `areas`.
     AREAS.store(cpu.get() + 1, Ordering::Release);
 }
@@ -175,16 +175,23 @@ pub(crate) fn install(cpu: CpuIndex) {
     GsBase::write(area(cpu, 0));
 }
 
+/// The first page of the BSP's area, before there is memory for areas.
+#[repr(align(4096))]
+struct Early(#[expect(dead_code, reason = "read through GS")] [u8; 4096]);
+
+static mut EARLY: Early = Early([0; 4096]);
+
+/// Where the BSP's variables are from the kernel's first step on. Its area has the same page, so what has been counted
+/// until then (NMIs may have come) is not lost.
+pub(crate) fn early() -> VirtAddr {
+    VirtAddr::from_ptr(&raw const EARLY)
+}
+
 /// Gives the BSP something to find at GS. The kernel's first step.
-///
-/// It is left behind as it is, not copied, when the BSP has its area: nothing is in it yet but the index.
-/// The only thing that is written so early is the nesting of handlers, by the entry and the exit of
-/// an exception or NMI; one that comes during that move is over before the move goes on.
 pub(crate) fn init_bsp() {
-    let early = VirtAddr::from_ptr(&raw const per_cpu_early);
-    // SAFETY: link.ld has reserved as much as the pattern takes, and nothing else uses it.
-    unsafe { copy_to(early, CpuIndex::BSP) };
-    GsBase::write(early);
+    // SAFETY: there is room for the pattern (`ROOM`, which `link.ld` checks), and nothing else uses it.
+    unsafe { copy_to(early(), CpuIndex::BSP) };
+    GsBase::write(early());
 }
 
 /// Makes a copy of the pattern, for this CPU.
@@ -210,6 +217,7 @@ fn shift_to(copy: u64) -> u64 {
 }
 
 const _: () = {
+    assert!(ROOM <= size_of::<Early>());
     assert!((2 << 20) % AREA == 0, "an area lies in one level-1 table");
     // All areas lie under one level-4 entry (512 GiB): it is there when others copy it.
     assert!((bringup::MAX_CPUS * AREA) as u64 <= 512 << 30);

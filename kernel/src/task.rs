@@ -2,14 +2,13 @@
 //!
 //! Each CPU has one flag: "poll again". A waker is the number of its CPU; to wake is to set the flag
 //! and to get the CPU out of `hlt`. So there is no queue, no allocation, and a waker may outlive its
-//! future; several futures on one CPU are [joined](join) to one and polled together.
+//! future; several futures on one CPU are joined to one and polled together.
 //!
 //! A drained object only [rings](rundown::Wakers::ring), from whatever context; it is the executors
 //! that call wakers, in thread context: whichever comes first does it for all.
 
 use core::{
-    array, future,
-    pin::{Pin, pin},
+    pin::pin,
     ptr,
     sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, RawWaker, RawWakerVTable, Waker},
@@ -55,33 +54,6 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             platform::deliver();
         }
     }
-}
-
-/// Runs futures side by side on one CPU: is ready when all of them are, with what they returned.
-///
-/// They are polled in order whenever one of them is woken: for a handful.
-pub fn join<'a, T, const N: usize>(
-    mut futures: [Pin<&'a mut dyn Future<Output = T>>; N],
-) -> impl Future<Output = [T; N]> + use<'a, T, N> {
-    let mut outputs: [Option<T>; N] = array::from_fn(|_| None);
-    future::poll_fn(move |context| {
-        for (future, output) in futures.iter_mut().zip(&mut outputs) {
-            if output.is_some() {
-                continue;
-            }
-            if let Poll::Ready(value) = future.as_mut().poll(context) {
-                *output = Some(value);
-            }
-        }
-        if outputs.iter().any(Option::is_none) {
-            return Poll::Pending;
-        }
-        Poll::Ready(
-            outputs
-                .each_mut()
-                .map(|output| output.take().expect("polled again after it was ready")),
-        )
-    })
 }
 
 /// A waker for whatever this CPU runs.

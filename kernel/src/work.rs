@@ -15,7 +15,7 @@ per_cpu! {
     /// Work for the idle loop.
     static JOB: AtomicPtr<Job> = AtomicPtr::new(ptr::null_mut());
     /// The idle loop is to end: see `offline`.
-    pub(super) static LEAVE: AtomicBool = AtomicBool::new(false);
+    pub(crate) static LEAVE: AtomicBool = AtomicBool::new(false);
 }
 
 /// Runs `function` on every online CPU, this one included, in thread context with interrupts on,
@@ -45,7 +45,7 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
 ///
 /// # Panics
 /// If somebody else does so; on an AP; in interrupt context; with interrupts off, for they come on meanwhile.
-pub(super) fn exclusive(what: &str) -> Exclusive {
+pub(crate) fn exclusive(what: &str) -> Exclusive {
     assert!(cpu::current() == CpuIndex::BSP, "{what}: on an AP");
     assert!(!interrupts::in_handler(), "{what}: in interrupt context");
     assert!(interrupts::enabled(), "{what}: with interrupts off");
@@ -58,7 +58,7 @@ pub(super) fn exclusive(what: &str) -> Exclusive {
 }
 
 /// See [`exclusive`].
-pub(super) struct Exclusive(());
+pub(crate) struct Exclusive(());
 
 impl Drop for Exclusive {
     fn drop(&mut self) {
@@ -95,7 +95,7 @@ impl Job {
 }
 
 /// What an AP does: the jobs it is given, `hlt` in between, until it is to `leave`.
-pub(super) fn idle(leave: fn() -> !) -> ! {
+pub(crate) fn idle(leave: fn() -> !) -> ! {
     x86_64::instructions::interrupts::enable();
     loop {
         let mut job = ptr::null_mut();

@@ -78,10 +78,15 @@ fn allocate(cpu: CpuIndex) {
     without_interrupts(|| {
         let _exclusive = MAPPING.lock();
         for page in 0..PAGES.load(Ordering::Relaxed) {
+            if (cpu, page) == (CpuIndex::BSP, 0) {
+                let (area, early) = (per_cpu::area(cpu, 0), mapping::physical(per_cpu::early()));
+                mapping::map(area, early, PageTableFlags::GLOBAL);
+                continue;
+            }
             let frame = FRAMES.take(PAGE as u64).expect("memory for an area");
             map(cpu, page, frame);
         }
-        // SAFETY: just mapped, for good, and nobody else knows of it yet.
+        // SAFETY: just mapped, for good, and nothing else knows of it yet; the BSP's is `early`.
         unsafe { per_cpu::add_area(cpu) };
     });
 }

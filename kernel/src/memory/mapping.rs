@@ -53,6 +53,11 @@ pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
     });
 }
 
+/// The physical address of a byte that is mapped.
+pub(crate) fn physical(address: VirtAddr) -> PhysAddr {
+    with_tables(|mapper| mapper.translate_addr(address)).expect("mapped")
+}
+
 /// Whether this physical address is mapped where all of memory is.
 pub(crate) fn is_mapped(address: PhysAddr) -> bool {
     let page = virt(PhysAddr::zero())

@@ -5,20 +5,20 @@
 //! taken there is released elsewhere as always. Bringing it back is a start like any other, by INIT and
 //! SIPI; so is the start of a CPU that has been plugged in, if the firmware lists it as one that may be.
 
-use core::{fmt, sync::atomic::Ordering};
+use core::sync::atomic::Ordering;
 
 use bringup::{Refused, SlotState, Steps};
 
 use super::{
     report,
     starter::{NO_MEMORY, STARTER, run, timeout_ns},
-    work::{self, LEAVE},
 };
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex},
     interrupts, ipi,
     platform::Halt,
+    work::{self, LEAVE},
 };
 
 /// CPUs that have parked themselves since boot. Logs those that have done so since it was last asked. BSP, thread
@@ -133,31 +133,3 @@ pub enum StartError {
     /// It has answered, and faulted. The log says how.
     Faulted,
 }
-
-impl fmt::Display for OfflineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bsp => "the BSP cannot be taken out: it runs the main function",
-            Self::NotOnline => "the CPU is not online",
-            Self::Silent => "the CPU does not come out of what it is doing",
-        })
-    }
-}
-
-impl core::error::Error for OfflineError {}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotListed => "the firmware lists no CPU with this index",
-            Self::AlreadyOnline => "the CPU is online already",
-            Self::NotAddressable => "the CPU's APIC ID needs x2APIC mode",
-            Self::Refused(refused) => return refused.fmt(f),
-            Self::NoMemory => "there is no memory for the CPU's stacks",
-            Self::Silent => "the CPU does not answer: is it plugged in?",
-            Self::Faulted => "the CPU has faulted while it started",
-        })
-    }
-}
-
-impl core::error::Error for StartError {}

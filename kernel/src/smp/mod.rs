@@ -4,18 +4,14 @@
 //! | | where |
 //! |---|---|
 //! | what the crate asks of this kernel; an AP's set-up, and its way out | `starter` |
-//! | work for CPUs, and the idle loop | `work` |
 //! | [`offline`], [`online`], CPUs that are plugged in | `hotplug` |
 //! | what is said about it all | `report` |
-//! | faults on purpose | `faults` |
 //!
 //! `docs/bring-up.md` describes it step by step, with the traps on the way.
 
-mod faults;
 mod hotplug;
 mod report;
 mod starter;
-mod work;
 
 use core::sync::atomic::Ordering;
 
@@ -26,12 +22,12 @@ use self::starter::{NO_MEMORY, OWN, STARTER, TIMEOUT_MS, run};
 use crate::{
     apic,
     cpu::{self, CpuIndex},
-    emergency, time,
+    emergency, faults, time,
 };
 
+pub use crate::work::run_on_each;
 pub use hotplug::{OfflineError, StartError, offline, online, parked};
 pub use report::{BringUp, Parked};
-pub use work::run_on_each;
 
 /// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before and
 /// after.

@@ -13,18 +13,16 @@ use bringup::{
 use spin::Once;
 use x86_64::PhysAddr;
 
-use super::{
-    faults, report,
-    work::{self, LEAVE},
-};
+use super::report;
 use crate::{
     apic, barrier, clock,
     cpu::{self, CpuIndex, Descriptors},
-    emergency,
+    emergency, faults,
     firmware::nmi_pins,
     interrupts, ipi,
     memory::{self, FRAMES, stack},
     per_cpu, serial, time, timer,
+    work::{self, LEAVE},
 };
 
 pub(super) static STARTER: Starter<Kernel, MAX_CPUS> = Starter::new(Kernel);

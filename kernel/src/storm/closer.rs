@@ -6,18 +6,14 @@ use core::sync::atomic::Ordering;
 use protocol::{exit::ExitCode, options::Options, storm::Totals};
 
 use super::{
-    LANES, Storm,
     report::{self, Times},
+    shared::{LANES, MIN_QUOTA, Storm},
 };
 use crate::{clock, cpu, platform::Halt};
 
 /// How long one lane is used before it is the other one's turn: long enough for many teardowns, short
 /// enough that a disturbance of a second hits both alike.
 const SLICE: u64 = 100_000_000;
-
-/// Least batches that a CPU may do per device. They take an emulated CPU some 70 us, so that all of them
-/// together are done within a tick (100 us per CPU) even if one real CPU has to do it all.
-pub(super) const MIN_QUOTA: u64 = 16;
 
 /// Most batches that a CPU may do per device: as good as no limit, no device is open for that long.
 const MAX_QUOTA: u64 = 1 << 20;

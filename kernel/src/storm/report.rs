@@ -12,8 +12,8 @@ use protocol::{
 };
 
 use super::{
-    Storm,
     lane::{Tally, Teardown},
+    shared::Storm,
 };
 use crate::{
     cpu::{self, CpuIndex},

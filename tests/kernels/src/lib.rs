@@ -11,6 +11,10 @@ mod barrier;
 mod per_cpu;
 mod tracked;
 
+use core::array;
+use core::future;
+use core::pin::Pin;
+use core::task::Poll;
 use core::time::Duration;
 
 use kernel::cpu::CpuIndex;
@@ -132,4 +136,35 @@ fn tick() {
     if let Some(work) = work {
         work();
     }
+}
+
+/// Runs futures side by side on one CPU: is ready when all of them are, with what they returned.
+///
+/// They are polled in order whenever one of them is woken: for a handful.
+///
+/// # Panics
+///
+/// If it is polled again after it was ready.
+pub fn join<'a, T, const N: usize>(
+    mut futures: [Pin<&'a mut dyn Future<Output = T>>; N],
+) -> impl Future<Output = [T; N]> + use<'a, T, N> {
+    let mut outputs: [Option<T>; N] = array::from_fn(|_| None);
+    future::poll_fn(move |context| {
+        for (future, output) in futures.iter_mut().zip(&mut outputs) {
+            if output.is_some() {
+                continue;
+            }
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                *output = Some(value);
+            }
+        }
+        if outputs.iter().any(Option::is_none) {
+            return Poll::Pending;
+        }
+        Poll::Ready(
+            outputs
+                .each_mut()
+                .map(|output| output.take().expect("polled again after it was ready")),
+        )
+    })
 }

@@ -85,7 +85,10 @@ fn one_future_releases_what_the_other_waits_for<V: Variant<Platform = KernelPlat
         drop(guard);
         true
     });
-    assert_eq!(task::block_on(task::join([waiter, holder])), [true, true]);
+    assert_eq!(
+        task::block_on(test_kernels::join([waiter, holder])),
+        [true, true]
+    );
     assert!(nobody_waits());
 }
 
@@ -127,9 +130,12 @@ fn one_future_inside_another<V: Variant<Platform = KernelPlatform>>(new: fn() ->
             true
         });
         let wait = pin!(async { inner.drain().await == WaitOutcome::Drained });
-        task::block_on(task::join([wait, release])) == [true, true]
+        task::block_on(test_kernels::join([wait, release])) == [true, true]
     });
-    assert_eq!(task::block_on(task::join([waiter, blocker])), [true, true]);
+    assert_eq!(
+        task::block_on(test_kernels::join([waiter, blocker])),
+        [true, true]
+    );
     assert!(nobody_waits());
 }
 
@@ -182,7 +188,7 @@ fn one_cpu_waits_for_an_object_of_each_cpu<V: Variant<Platform = KernelPlatform>
             WaitOutcome::Drained
         });
         let (a, b, c, d) = (pin!(a), pin!(b), pin!(c), pin!(d));
-        let all = task::join([a, b, c, d, release]);
+        let all = test_kernels::join([a, b, c, d, release]);
         assert_eq!(task::block_on(all), [WaitOutcome::Drained; OBJECTS + 1]);
     });
     assert!(nobody_waits());
@@ -235,7 +241,7 @@ fn the_value_comes_out_of_one_future<V: Variant<Platform = KernelPlatform>>(
                 Err(error) => assert_eq!(error, RunDownError::Taken),
             }
         });
-        task::block_on(task::join([run_down, release]));
+        task::block_on(test_kernels::join([run_down, release]));
     });
     assert_eq!(taken.load(Ordering::Relaxed), 1);
     assert_eq!(object.state(), State::RunDown);

@@ -213,7 +213,7 @@ fn waiters_of_every_manner_return<V: Variant<Platform = KernelPlatform>>(new: fn
                 3 => task::block_on(drain),
                 _ => {
                     let (first, second) = (pin!(drain), pin!(again));
-                    let [one, other] = task::block_on(task::join([first, second]));
+                    let [one, other] = task::block_on(test_kernels::join([first, second]));
                     assert_eq!(one, other);
                     one
                 }

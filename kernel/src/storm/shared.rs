@@ -1,0 +1,134 @@
+//! What all CPUs do in the storm, and what they share.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use rundown::{CacheAwareRundown, PlainRundown};
+use spin::Once;
+
+use super::lane::{Context, Hammered, Lane};
+use crate::{
+    cpu::{self, CpuIndex},
+    platform::{Halt, KernelPlatform},
+};
+
+/// What all CPUs share. Static, since timer interrupts have to find it.
+pub(super) static STORM: Once<Storm> = Once::new();
+
+pub(super) struct Storm {
+    /// The cache-aware one and the plain one.
+    pub(super) lanes: [Box<dyn Hammered>; LANES],
+    /// The place of the one in use.
+    pub(super) active: AtomicUsize,
+    /// Counts the devices that were published, in either lane.
+    pub(super) round: AtomicU64,
+    /// How many batches each CPU may do per device: see [`closer`](super::closer).
+    pub(super) quota: AtomicU64,
+    /// Number of CPUs other than the closer that have used the device.
+    pub(super) arrived: AtomicUsize,
+    /// All CPUs are there.
+    pub(super) begun: AtomicBool,
+    /// The storm is over. Set by the closer while both lanes are open.
+    pub(super) over: AtomicBool,
+    /// Period of every CPU's timer.
+    pub(super) tick: Duration,
+}
+
+pub(super) const LANES: usize = 2;
+
+/// Least batches that a CPU may do per device. They take an emulated CPU some 70 us, so that all of them
+/// together are done within a tick (100 us per CPU) even if one real CPU has to do it all.
+pub(super) const MIN_QUOTA: u64 = 16;
+
+/// Acquires between two looks at what else there is to do.
+const BATCH: usize = 32;
+
+impl Storm {
+    pub(super) fn new() -> Self {
+        let cpus: Vec<CpuIndex> = cpu::online().collect();
+        let cache_aware = CacheAwareRundown::<KernelPlatform>::boxed(cpu::listed());
+        let plain = PlainRundown::<KernelPlatform>::new();
+        Self {
+            lanes: [
+                Box::new(Lane::new("cache-aware", cache_aware, &cpus)),
+                Box::new(Lane::new("plain", plain, &cpus)),
+            ],
+            active: AtomicUsize::new(0),
+            round: AtomicU64::new(0),
+            quota: AtomicU64::new(MIN_QUOTA),
+            arrived: AtomicUsize::new(0),
+            begun: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            // 10,000 interrupts a second on the whole machine, which emulated CPUs (some 10 us each) can
+            // bear, but no more than 1,000 on one CPU.
+            tick: Duration::from_micros(100 * cpus.len().max(10) as u64),
+        }
+    }
+
+    fn active(&'static self) -> &'static dyn Hammered {
+        // Relaxed: a late look costs nothing, both lanes are always ready for use.
+        &*self.lanes[self.active.load(Ordering::Relaxed)]
+    }
+
+    fn is_over(&self) -> bool {
+        // Relaxed: nothing is read because of it; the join of `run_on_each` orders the rest.
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Uses the device once, and waits for the other CPUs: those that have begun to hammer it would
+    /// keep those that are still to come from running, where CPUs are virtual and many.
+    pub(super) fn arrive(&'static self) {
+        self.batch();
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+        Halt.until(&mut || self.begun.load(Ordering::Relaxed));
+    }
+
+    /// What a CPU does all through the storm.
+    pub(super) fn hammer(&'static self) {
+        while !self.is_over() {
+            let round = self.round.load(Ordering::Acquire);
+            let quota = self.quota.load(Ordering::Relaxed);
+            for _ in 0..quota {
+                if self.is_over() || !self.batch() {
+                    break;
+                }
+            }
+            // Refused, or it was enough: sleep until the next device. Spinning would only take the
+            // processor away from those that still hold protection.
+            Halt.until(&mut || {
+                self.release_given();
+                self.round.load(Ordering::Acquire) != round || self.is_over()
+            });
+        }
+    }
+
+    /// Uses the device a number of times, in thread context; `false` once it is closed.
+    pub(super) fn batch(&'static self) -> bool {
+        let lane = self.active();
+        self.release_given();
+        (0..BATCH).all(|_| lane.step(Context::Thread))
+    }
+
+    /// There is a new device.
+    pub(super) fn next_round(&self) {
+        // Release: pairs with the loads in `hammer`: a CPU that sees the round finds the device open.
+        self.round.fetch_add(1, Ordering::Release);
+        KernelPlatform::wake_all();
+    }
+
+    /// Releases what other CPUs have put into this one's mailboxes. Any context; never blocks.
+    pub(super) fn release_given(&self) {
+        self.lanes.iter().for_each(|lane| lane.release_given());
+    }
+}
+
+/// Every CPU's timer interrupt: the same work in interrupt context.
+pub(super) fn on_tick() {
+    if let Some(storm) = STORM.get() {
+        storm.release_given();
+        storm.active().step(Context::Interrupt);
+    }
+}
