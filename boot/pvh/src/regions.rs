@@ -32,28 +32,18 @@ pub fn keep_usable_pages(regions: &mut [MemoryRegion]) -> usize {
     // Only now: two neighbours may share a page.
     let mut pages = 0;
     for next in 0..kept {
-        let region = whole_pages(regions[next]);
-        if region.start < region.end {
-            regions[pages] = region;
+        let MemoryRegion { start, end, kind } = regions[next];
+        let start = start.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
+        let end = end & !(PAGE - 1);
+        if start < end {
+            regions[pages] = MemoryRegion { start, end, kind };
             pages += 1;
         }
     }
     pages
 }
 
-/// The whole pages of a region; start and end may have changed places if there are none.
-fn whole_pages(region: MemoryRegion) -> MemoryRegion {
-    MemoryRegion {
-        start: region
-            .start
-            .checked_next_multiple_of(PAGE)
-            .unwrap_or(u64::MAX),
-        end: region.end & !(PAGE - 1),
-        ..region
-    }
-}
-
-/// A memory map in the making: sorted, without overlap.
+/// The memory that there is, in the making: sorted, without overlap.
 #[derive(Clone, Debug)]
 pub struct RegionList {
     regions: [MemoryRegion; MAX_REGIONS],
@@ -70,13 +60,13 @@ impl RegionList {
         len: 0,
     };
 
-    /// The list of what the loader reports. Usable regions are cut to whole pages; where entries
+    /// The usable memory that the loader reports, in [whole pages](keep_usable_pages). Where entries
     /// overlap, the one that is not usable wins.
     ///
     /// # Errors
     /// [`TooManyRegions`].
     pub fn from_memory_map(entries: &[MemoryMapEntry]) -> Result<Self, TooManyRegions> {
-        let mut raw = Self::EMPTY;
+        let mut list = Self::EMPTY;
         let (ram, other) = (
             entries.iter().filter(|entry| entry.kind == TYPE_RAM),
             entries.iter().filter(|entry| entry.kind != TYPE_RAM),
@@ -87,16 +77,10 @@ impl RegionList {
                 TYPE_RAM => MemoryRegionKind::Usable,
                 kind => MemoryRegionKind::UnknownBios(kind),
             };
-            raw.carve(entry.addr, end, kind)?;
+            list.carve(entry.addr, end, kind)?;
         }
         // Last, since the others may have cut usable regions anywhere.
-        let mut list = Self::EMPTY;
-        for region in raw.as_slice() {
-            list.push(match region.kind {
-                MemoryRegionKind::Usable => whole_pages(*region),
-                _ => *region,
-            })?;
-        }
+        list.len = keep_usable_pages(list.as_mut_slice());
         Ok(list)
     }
 
@@ -126,12 +110,7 @@ impl RegionList {
     /// End of the highest region that is usable or was.
     #[must_use]
     pub fn end_of_memory(&self) -> u64 {
-        self.as_slice()
-            .iter()
-            .filter(|region| !matches!(region.kind, MemoryRegionKind::UnknownBios(_)))
-            .map(|region| region.end)
-            .max()
-            .unwrap_or(0)
+        self.as_slice().last().map_or(0, |region| region.end)
     }
 
     /// Bytes that the kernel may use.
