@@ -44,14 +44,8 @@ fn topology(max_leaf: u32, vendor: [u32; 3], answers: &[Answer], id: u32) -> Top
     Topology::read(&cpuid(max_leaf, vendor, answers), ApicId::new(id))
 }
 
-/// Package, core and thread of a machine without dies.
-fn place(shape: Shape, id: u32) -> (u32, u32, u32) {
-    let (package, die, core, thread) = full_place(shape, id);
-    assert_eq!(die, 0, "APIC {id}");
-    (package, core, thread)
-}
-
-fn full_place(shape: Shape, id: u32) -> (u32, u32, u32, u32) {
+/// Package, die, core and thread of the CPU with this APIC ID.
+fn place(shape: Shape, id: u32) -> (u32, u32, u32, u32) {
     let Place {
         package,
         die,
@@ -69,36 +63,38 @@ const QEMU_3_BY_3: [Answer; 3] = [
 ];
 
 #[test]
-fn leaf_0xb_three_sockets_of_three_cores() {
-    let shape = shape(0xd, AMD, &QEMU_3_BY_3);
-    let expected = [
-        (0, (0, 0, 0)),
-        (1, (0, 1, 0)),
-        (2, (0, 2, 0)),
-        (4, (1, 0, 0)),
-        (5, (1, 1, 0)),
-        (6, (1, 2, 0)),
-        (8, (2, 0, 0)),
-        (9, (2, 1, 0)),
-        (10, (2, 2, 0)),
-    ];
-    for (id, expected) in expected {
-        assert_eq!(place(shape, id), expected, "APIC {id}");
+fn leaf_0xb() {
+    let three_by_three = shape(0xd, AMD, &QEMU_3_BY_3);
+    for (id, package, core) in [
+        (0, 0, 0),
+        (1, 0, 1),
+        (2, 0, 2),
+        (4, 1, 0),
+        (6, 1, 2),
+        (8, 2, 0),
+        (10, 2, 2),
+    ] {
+        assert_eq!(
+            place(three_by_three, id),
+            (package, 0, core, 0),
+            "APIC {id}"
+        );
     }
-}
-
-#[test]
-fn leaf_0xb_with_threads() {
+    // An empty leaf 0x1F falls back to it.
+    assert_eq!(shape(0x1f, AMD, &QEMU_3_BY_3), three_by_three);
     // 2 threads, 4 cores.
     let answers = [
         (0xb, 0, [1, 2, 0x100, 5]),
         (0xb, 1, [3, 8, 0x201, 5]),
         (0xb, 2, [0, 0, 2, 5]),
     ];
-    let shape = shape(0xb, INTEL, &answers);
-    assert_eq!(place(shape, 0b0_00_0), (0, 0, 0));
-    assert_eq!(place(shape, 0b0_10_1), (0, 2, 1));
-    assert_eq!(place(shape, 0b10_11_1), (2, 3, 1));
+    let with_threads = shape(0xb, INTEL, &answers);
+    assert_eq!(place(with_threads, 0b0_10_1), (0, 0, 2, 1));
+    assert_eq!(place(with_threads, 0b10_11_1), (2, 0, 3, 1));
+    // The widest fields do not overflow.
+    let answers = [(0xb, 0, [31, 1, 0x100, 0]), (0xb, 1, [30, 1, 0x201, 0])];
+    let widest = shape(0xb, INTEL, &answers);
+    assert_eq!(place(widest, u32::MAX), (1, 0, 0, 0x7fff_ffff));
 }
 
 #[test]
@@ -113,21 +109,15 @@ fn leaf_0x1f_comes_first_and_knows_dies() {
         (0xb, 1, [7, 8, 0x201, 0]),
     ];
     let shape = shape(0x1f, INTEL, &answers);
-    assert_eq!(full_place(shape, 0b1_0_1_0), (1, 0, 1, 0));
-    assert_eq!(full_place(shape, 0b1_1_0_1), (1, 1, 0, 1));
-}
-
-#[test]
-fn an_empty_leaf_0x1f_falls_back_to_0xb() {
-    let shape = shape(0x1f, AMD, &QEMU_3_BY_3);
-    assert_eq!(place(shape, 10), (2, 2, 0));
+    assert_eq!(place(shape, 0b1_0_1_0), (1, 0, 1, 0));
+    assert_eq!(place(shape, 0b1_1_0_1), (1, 1, 0, 1));
 }
 
 #[test]
 fn a_leaf_beyond_the_highest_is_not_believed() {
     // Intel CPUs answer leaves beyond the highest with the data of the highest.
     let shape = shape(0xa, INTEL, &QEMU_3_BY_3);
-    assert_eq!(place(shape, 10), (10, 0, 0));
+    assert_eq!(place(shape, 10), (10, 0, 0, 0));
 }
 
 #[test]
@@ -139,7 +129,7 @@ fn levels_nobody_has_heard_of_do_not_hurt() {
         (0x1f, 3, [6, 64, 0xff03, 0]),
     ];
     let shape = shape(0x1f, INTEL, &answers);
-    assert_eq!(full_place(shape, 0b11_11_010_1), (3, 0b11, 0b010, 1));
+    assert_eq!(place(shape, 0b11_11_010_1), (3, 0b11, 0b010, 1));
 }
 
 #[test]
@@ -154,7 +144,7 @@ fn modules_and_tiles_are_part_of_the_core() {
     };
     let answers = [1, 2, 3, 4, 5, 6].map(|kind| level(kind - 1, kind));
     let shape = shape(0x1f, INTEL, &answers);
-    assert_eq!(full_place(shape, 0b1_10_101_1), (1, 0b10, 0b101, 1));
+    assert_eq!(place(shape, 0b1_10_101_1), (1, 0b10, 0b101, 1));
 }
 
 #[test]
@@ -166,30 +156,83 @@ fn a_list_of_levels_without_end_is_cut() {
         ecx: 0x200,
         edx: 0,
     }));
-    assert_eq!(place(shape, u32::MAX), (1, 0x7fff_ffff, 0));
+    assert_eq!(place(shape, u32::MAX), (1, 0, 0x7fff_ffff, 0));
 }
 
 #[test]
-fn amd_by_field_size() {
-    // 16 cores of 2 threads: ApicIdSize 5, NC 31; ThreadsPerCore - 1 = 1.
-    let answers = [
-        (0x8000_0000, 0, [0x8000_001e, 0, 0, 0]),
-        (0x8000_0008, 0, [0, 0, 0x501f, 0]),
-        (0x8000_001e, 0, [0, 0x100, 0, 0]),
+fn the_vendors_older_leaves() {
+    type Machine<'a> = (&'a str, u32, [u32; 3], &'a [Answer], u32, [u32; 3]);
+    // The highest leaf, the vendor, the answers; an APIC ID, its package, core and thread.
+    let machines: [Machine<'_>; 6] = [
+        (
+            "AMD, 16 cores of 2 threads: ApicIdSize 5, NC 31; ThreadsPerCore - 1 = 1",
+            1,
+            AMD,
+            &[
+                (0x8000_0000, 0, [0x8000_001e, 0, 0, 0]),
+                (0x8000_0008, 0, [0, 0, 0x501f, 0]),
+                (0x8000_001e, 0, [0, 0x100, 0, 0]),
+            ],
+            0b1_0110_1,
+            [1, 6, 1],
+        ),
+        (
+            "AMD, 6 cores of 1 thread, no ApicIdSize and no leaf 0x8000_001E",
+            1,
+            AMD,
+            &[
+                (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
+                (0x8000_0008, 0, [0, 0, 5, 0]),
+            ],
+            0b10_101,
+            [2, 5, 0],
+        ),
+        (
+            // ECX of leaf 0x8000_0008 is AMD's.
+            "QEMU 7.2, `-cpu core2duo -smp 18,sockets=2,cores=3,threads=3`",
+            0xa,
+            INTEL,
+            &[
+                (1, 0, [0, 9 << 16, 0, 1 << 28]),
+                (4, 0, [2 << 26 | 0x121, 0x01c0_003f, 0x3f, 0]),
+                (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
+                (0x8000_0008, 0, [0x3028, 0, 0x4008, 0]),
+            ],
+            0b1_10_10,
+            [1, 2, 2],
+        ),
+        (
+            "Intel, 16 IDs per package, 8 of them cores; HTT",
+            4,
+            INTEL,
+            &[
+                (1, 0, [0, 16 << 16, 0, 1 << 28]),
+                (4, 0, [7 << 26 | 1, 0, 0, 0]),
+            ],
+            0b1_110_1,
+            [1, 6, 1],
+        ),
+        (
+            "Intel without leaf 4: threads only",
+            2,
+            INTEL,
+            &[(1, 0, [0, 2 << 16, 0, 1 << 28])],
+            0b11,
+            [1, 0, 1],
+        ),
+        (
+            "Intel without HTT: every CPU is a package",
+            2,
+            INTEL,
+            &[(1, 0, [0, 4 << 16, 0, 0])],
+            3,
+            [3, 0, 0],
+        ),
     ];
-    let shape = shape(1, AMD, &answers);
-    assert_eq!(place(shape, 0b1_0110_1), (1, 6, 1));
-}
-
-#[test]
-fn amd_by_number_of_threads() {
-    // 6 cores of 1 thread, no ApicIdSize and no leaf 0x8000_001E.
-    let answers = [
-        (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
-        (0x8000_0008, 0, [0, 0, 5, 0]),
-    ];
-    let shape = shape(1, AMD, &answers);
-    assert_eq!(place(shape, 0b10_101), (2, 5, 0));
+    for (name, max_leaf, vendor, answers, id, [package, core, thread]) in machines {
+        let shape = shape(max_leaf, vendor, answers);
+        assert_eq!(place(shape, id), (package, 0, core, thread), "{name}");
+    }
 }
 
 /// QEMU 7.2, `-cpu EPYC -smp 16,sockets=2,dies=2,cores=2,threads=2`: leaf 0xB knows no dies, leaf
@@ -213,12 +256,13 @@ fn amd_nodes_are_dies() {
         // With leaf 0xB, and by the older leaves alone.
         for max_leaf in [0xd, 1] {
             let shape = shape(max_leaf, vendor, &QEMU_EPYC);
-            assert_eq!(full_place(shape, 0b1_1_0_1), (1, 1, 0, 1));
-            assert_eq!(full_place(shape, 0b1_0_1_0), (1, 0, 1, 0));
+            assert_eq!(place(shape, 0b1_1_0_1), (1, 1, 0, 1));
+            assert_eq!(place(shape, 0b1_0_1_0), (1, 0, 1, 0));
         }
     }
     // On others' CPUs, the leaf is nobody's.
-    assert_eq!(place(shape(0xd, INTEL, &QEMU_EPYC), 0b1_1_0_1), (1, 2, 1));
+    let shape = shape(0xd, INTEL, &QEMU_EPYC);
+    assert_eq!(place(shape, 0b1_1_0_1), (1, 0, 2, 1));
 }
 
 #[test]
@@ -234,50 +278,6 @@ fn amd_by_leaf_0x8000_0026() {
         (0x8000_0026, 3, [7, 128, 0x403, 0]),
     ];
     let shape = shape(0x10, AMD, &answers);
-    assert_eq!(full_place(shape, 0b1_10_1_011_1), (1, 2, 0b1_011, 1));
+    assert_eq!(place(shape, 0b1_10_1_011_1), (1, 2, 0b1_011, 1));
     assert_eq!(topology(0x10, AMD, &answers, 0).kind, None);
-}
-
-#[test]
-fn intels_older_leaves_are_not_taken_for_amds() {
-    // QEMU 7.2, `-cpu core2duo -smp 18,sockets=2,cores=3,threads=3`: ECX of leaf 0x8000_0008 is
-    // AMD's.
-    let answers = [
-        (1, 0, [0, 9 << 16, 0, 1 << 28]),
-        (4, 0, [2 << 26 | 0x121, 0x01c0_003f, 0x3f, 0]),
-        (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
-        (0x8000_0008, 0, [0x3028, 0, 0x4008, 0]),
-    ];
-    let shape = shape(0xa, INTEL, &answers);
-    assert_eq!(place(shape, 0b1_10_10), (1, 2, 2));
-}
-
-#[test]
-fn intel_by_leaves_1_and_4() {
-    // 16 IDs per package, 8 of them cores; HTT.
-    let answers = [
-        (1, 0, [0, 16 << 16, 0, 1 << 28]),
-        (4, 0, [7 << 26 | 1, 0, 0, 0]),
-    ];
-    let shape = shape(4, INTEL, &answers);
-    assert_eq!(place(shape, 0b1_110_1), (1, 6, 1));
-}
-
-#[test]
-fn intel_without_leaf_4_has_threads_only() {
-    let shape = shape(2, INTEL, &[(1, 0, [0, 2 << 16, 0, 1 << 28])]);
-    assert_eq!(place(shape, 0b11), (1, 0, 1));
-}
-
-#[test]
-fn without_htt_every_cpu_is_a_package() {
-    let shape = shape(2, INTEL, &[(1, 0, [0, 4 << 16, 0, 0])]);
-    assert_eq!(place(shape, 3), (3, 0, 0));
-}
-
-#[test]
-fn the_widest_fields_do_not_overflow() {
-    let answers = [(0xb, 0, [31, 1, 0x100, 0]), (0xb, 1, [30, 1, 0x201, 0])];
-    let shape = shape(0xb, INTEL, &answers);
-    assert_eq!(place(shape, u32::MAX), (1, 0, 0x7fff_ffff));
 }
