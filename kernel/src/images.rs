@@ -4,21 +4,9 @@
 //! `unsafe` in this module: what the loader promises.
 
 use rundown::per_cpu::gs;
-pub use rundown::per_cpu::gs::{Bounds, NotRegistered, RegisterError, RestartTable};
+pub use rundown::per_cpu::gs::{Bounds, NotRegistered, RegisterError, RestartTable, register};
 
 use crate::{cpu, ipi};
-
-/// Adds an image's table: from here on, its sequences are restarted. Thread context.
-///
-/// # Errors
-/// [`RegisterError`]: nothing has changed.
-///
-/// # Safety
-/// As [`gs::register`].
-pub unsafe fn register(table: &RestartTable, bounds: Bounds) -> Result<(), RegisterError> {
-    // SAFETY: by the caller.
-    unsafe { gs::register(table, bounds) }
-}
 
 /// Takes an image's table out again. When this returns, the image's memory may be used for something
 /// else.

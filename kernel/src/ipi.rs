@@ -88,10 +88,10 @@ pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOn
     // Pairs with the fence in `cpu::set_offline`: either this CPU sees below that the other one has left,
     // or that one sees the call.
     fence(Ordering::SeqCst);
-    // Acquire: pairs with the store in `serve_calls`; what the function did is visible.
+    // Acquire: pairs with the store in `take_calls`; what the function did is visible.
     while !call.done.load(Ordering::Acquire) {
         if !cpu::is_online(cpu) {
-            refuse_calls(calls);
+            take_calls(calls, false);
         }
         if !interrupts::enabled() {
             // Not in a handler, but what it calls is promised interrupt context.
@@ -146,7 +146,7 @@ impl Call {
         let mut first = list.load(Ordering::Relaxed);
         loop {
             self.next.store(first, Ordering::Relaxed);
-            // Release: pairs with the swap in `serve_calls`; the call's fields are visible.
+            // Release: pairs with the swap in `take_calls`; the call's fields are visible.
             match list.compare_exchange_weak(first, this, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => first = now,
@@ -155,37 +155,15 @@ impl Call {
     }
 }
 
-/// Runs the calls that others have made to this CPU, the oldest first. As a handler. On a CPU that is not
-/// online (a caller may be late to notice), refuses them.
+/// Runs the calls that others have made to this CPU. As a handler. On a CPU that is not online (a caller may be
+/// late to notice), refuses them.
 pub(crate) fn serve_calls() {
-    if !cpu::is_online_here() {
-        return refuse_calls(CALLS.here());
-    }
-    // Acquire: pairs with `push`.
-    let mut newest = CALLS.here().swap(ptr::null_mut(), Ordering::Acquire);
-    let mut oldest = ptr::null_mut();
-    // Newest first, as it was pushed: turn it round.
-    // SAFETY: every call in the list lives until its `done` is set, since its caller waits for
-    // that; only this CPU has the list now.
-    while let Some(call) = unsafe { newest.as_ref() } {
-        let next = call.next.load(Ordering::Relaxed);
-        call.next.store(oldest, Ordering::Relaxed);
-        oldest = newest;
-        newest = next;
-    }
-    // SAFETY: as above.
-    while let Some(call) = unsafe { oldest.as_ref() } {
-        oldest = call.next.load(Ordering::Relaxed);
-        // SAFETY: the caller keeps the function until `done` is set.
-        (unsafe { &*call.function })();
-        // Release: pairs with the load in `call`. The call is gone after this.
-        call.done.store(true, Ordering::Release);
-    }
+    take_calls(CALLS.here(), cpu::is_online_here());
 }
 
 /// Refuses the calls that others have made to this CPU: when it leaves.
 pub(crate) fn refuse_own_calls() {
-    refuse_calls(CALLS.here());
+    take_calls(CALLS.here(), false);
 }
 
 /// Forgets what this CPU has been asked before it was started (again): by a CPU that did not know that it had left,
@@ -199,16 +177,21 @@ pub(crate) fn forget() {
     refuse_own_calls();
 }
 
-/// Takes the calls in the list of a CPU that has left: they are not run. By a caller, or by that CPU when it
-/// leaves and when it comes back; of several, each call is taken by one.
-fn refuse_calls(list: &AtomicPtr<Call>) {
+/// Takes the calls in a CPU's list, and runs or refuses them. Those of a CPU that has left are refused by a caller, or
+/// by that CPU when it leaves and when it comes back; of several, each call is taken by one.
+fn take_calls(list: &AtomicPtr<Call>, run: bool) {
     // Acquire: pairs with `push`.
     let mut next = list.swap(ptr::null_mut(), Ordering::Acquire);
-    // SAFETY: as in `serve_calls`: a call lives until it is done, and the list is this caller's now.
+    // SAFETY: every call in the list lives until its `done` is set, since its caller waits for
+    // that; the list is this CPU's now.
     while let Some(call) = unsafe { next.as_ref() } {
         next = call.next.load(Ordering::Relaxed);
-        call.refused.store(true, Ordering::Relaxed);
-        // Release: pairs with the load in `call`. The call is gone after this.
+        if run {
+            // SAFETY: the caller keeps the function until `done` is set.
+            (unsafe { &*call.function })();
+        }
+        call.refused.store(!run, Ordering::Relaxed);
+        // Release: pairs with the load in `try_call`. The call is gone after this.
         call.done.store(true, Ordering::Release);
     }
 }

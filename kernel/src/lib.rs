@@ -29,7 +29,7 @@
 //! | the local APIC, and what comes through it | [`apic`], [`unexpected`], [`ipi`], [`timer`], [`images`] |
 //! | the firmware's tables; what it has left live is silenced | [`acpi`], [`ioapic`], [`firmware`] |
 //! | how long a second is | [`clock`], `bringup::rate` |
-//! | this kernel's `membarrier`; what `rundown` asks of a kernel; futures; the idle loop and its work; faults on purpose | [`barrier`], [`platform`], [`task`], `work`, `faults` |
+//! | this kernel's `membarrier`; what `rundown` asks of a kernel; futures; the idle loop and its work; what is said about the start of CPUs, and faults on purpose in it | [`barrier`], [`platform`], [`task`], `work`, `report`, `faults` |
 //! | all other CPUs | [`smp`] |
 //! | all of the above, in the order of the boot | `machine` |
 //! | the main job; measurements; tests | [`storm`], [`bench`](mod@bench), [`testing`] |
@@ -68,6 +68,7 @@ pub mod memory;
 mod panic;
 mod per_cpu;
 pub mod platform;
+mod report;
 pub mod serial;
 pub mod smp;
 pub mod storm;

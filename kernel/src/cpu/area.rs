@@ -132,11 +132,11 @@ pub(super) fn extend(end: usize) -> Result<(), Full> {
     })
 }
 
-/// The counter at this offset in the area of a CPU.
+/// The counter at this offset in the area of a CPU. Any context.
 ///
 /// # Panics
 /// If there is none there.
-pub(super) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
+pub(crate) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
     assert!(cpu < per_cpu::areas(), "CPU {cpu} has no area");
     assert!(
         (FIRST_COUNTER..mapped()).contains(&offset) && offset.is_multiple_of(8),

@@ -2,26 +2,15 @@
 //! by one instruction, `add gs:[offset], n`, without a lock prefix.
 //!
 //! The counters of one CPU lie densely, and no other CPU writes there: 8 objects share a cache line that
-//! never leaves its CPU. What [`PerCpuRundown`](rundown::PerCpuRundown) is made of; for statistics, too.
-//!
-//! ```ignore
-//! static PACKETS: Once<Counter> = Once::new();
-//!
-//! PACKETS.call_once(|| counters::alloc().expect("there are 30,000"));
-//! PACKETS.get().unwrap().add(1);               // any CPU, any context
-//! log!("{} packets", PACKETS.get().unwrap().racy_sum());
-//! ```
+//! never leaves its CPU. There are some 30,000. What [`PerCpuRundown`](rundown::PerCpuRundown) is made of.
 
-use core::{
-    arch::asm,
-    fmt,
-    sync::atomic::{AtomicI64, Ordering},
-};
+use core::{arch::asm, sync::atomic::Ordering};
 
 use bringup::CpuIndex;
 use rundown::per_cpu::CounterMap;
 
 use super::area;
+pub(crate) use super::area::counter as slot;
 use crate::per_cpu;
 
 /// Bytes of one.
@@ -63,14 +52,6 @@ pub fn alloc() -> Result<Counter, Exhausted> {
 #[must_use]
 pub fn racy_in_use() -> usize {
     USED.racy_in_use()
-}
-
-/// The counter at this offset, in the area of a CPU. Any context.
-///
-/// # Panics
-/// If there is none.
-pub(crate) fn slot(offset: usize, cpu: usize) -> &'static AtomicI64 {
-    area::counter(offset, cpu)
 }
 
 /// A counter per CPU. Given back when dropped.
@@ -119,7 +100,7 @@ impl Counter {
     /// If the machine has no such CPU.
     #[must_use]
     pub fn racy_of(&self, cpu: CpuIndex) -> i64 {
-        // Relaxed: a number; what it means is up to who orders the adds.
+        // Relaxed: a number; what it means depends on what orders the adds.
         slot(self.offset, cpu.get()).load(Ordering::Relaxed)
     }
 
@@ -153,11 +134,3 @@ impl Drop for Counter {
         USED.free((self.offset - area::FIRST_COUNTER) / SIZE);
     }
 }
-
-impl fmt::Display for Exhausted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "all {} per-CPU counters are in use", self.capacity)
-    }
-}
-
-impl core::error::Error for Exhausted {}

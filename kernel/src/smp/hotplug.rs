@@ -9,15 +9,13 @@ use core::sync::atomic::Ordering;
 
 use bringup::{Refused, SlotState, Steps};
 
-use super::{
-    report,
-    starter::{NO_MEMORY, STARTER, run, timeout_ns},
-};
+use super::starter::{NO_MEMORY, STARTER, run, timeout_ns};
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex},
     interrupts, ipi,
     platform::Halt,
+    report,
     work::{self, LEAVE},
 };
 

@@ -5,12 +5,10 @@
 //! |---|---|
 //! | what the crate asks of this kernel; an AP's set-up, and its way out | `starter` |
 //! | [`offline`], [`online`], CPUs that are plugged in | `hotplug` |
-//! | what is said about it all | `report` |
 //!
 //! `docs/bring-up.md` describes it step by step, with the traps on the way.
 
 mod hotplug;
-mod report;
 mod starter;
 
 use core::sync::atomic::Ordering;
@@ -22,12 +20,12 @@ use self::starter::{NO_MEMORY, OWN, STARTER, TIMEOUT_MS, run};
 use crate::{
     apic,
     cpu::{self, CpuIndex},
-    emergency, faults, time,
+    emergency, faults, report, time,
 };
 
+pub use crate::report::{BringUp, Parked};
 pub use crate::work::run_on_each;
 pub use hotplug::{OfflineError, StartError, offline, online, parked};
-pub use report::{BringUp, Parked};
 
 /// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before and
 /// after.

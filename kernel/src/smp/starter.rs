@@ -13,7 +13,6 @@ use bringup::{
 use spin::Once;
 use x86_64::PhysAddr;
 
-use super::report;
 use crate::{
     apic, barrier, clock,
     cpu::{self, CpuIndex, Descriptors},
@@ -21,7 +20,7 @@ use crate::{
     firmware::nmi_pins,
     interrupts, ipi,
     memory::{self, FRAMES, stack},
-    per_cpu, serial, time, timer,
+    per_cpu, report, serial, time, timer,
     work::{self, LEAVE},
 };
 
