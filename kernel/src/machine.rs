@@ -1,17 +1,4 @@
 //! From the first line of Rust to a machine whose CPUs all run: [`start`] is the table of contents.
-//!
-//! | step | module |
-//! |---|---|
-//! | something for the BSP at GS, so that "which CPU am I" always has an answer | `per_cpu` |
-//! | exceptions are reported from here on | [`interrupts`] |
-//! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
-//! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
-//! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
-//! | how long a second is | [`clock`], `bringup::rate` |
-//! | which other CPUs there are | [`acpi`], crate `bringup` |
-//! | what the firmware has left live is silenced | [`firmware`] |
-//! | where the BSP sits, which caches it has (every other CPU asks itself) | [`cpu::topology`] |
-//! | all other CPUs | [`smp`] |
 
 use bootloader_api::BootInfo;
 use protocol::{event::Event, exit::ExitCode, options::Options};

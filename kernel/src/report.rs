@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How the start of the CPUs went.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct BringUp {
     /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
@@ -71,7 +71,9 @@ pub(super) fn faults() -> Vec<Faulted> {
 
 /// So many CPUs have no stacks.
 pub(super) fn no_memory(cpus: usize) {
-    log!("no memory for the stacks of {cpus} CPUs: left out (QEMU: -m)");
+    if cpus > 0 {
+        log!("no memory for the stacks of {cpus} CPUs: left out (QEMU: -m)");
+    }
 }
 
 /// Something has happened while CPUs started.

@@ -3,13 +3,11 @@
 //! Their place in the address space tells whose they are, so that a hit on a guard page can be
 //! named without any table: one slot of address space per CPU and purpose.
 
-use core::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use core::{fmt, ops::Range};
 
 use bootloader_api::BootInfo;
 use bringup::CpuIndex;
+use spin::Once;
 use x86_64::{VirtAddr, structures::paging::PageTableFlags};
 
 use super::{frames::FRAMES, mapping};
@@ -47,9 +45,8 @@ const PURPOSES: [Purpose; 4] = [
 ];
 const END: u64 = BASE + bringup::MAX_CPUS as u64 * PURPOSES.len() as u64 * SLOT;
 
-/// The BSP's first stack comes from the loader: `bottom..top`.
-static LOADER_BOTTOM: AtomicU64 = AtomicU64::new(0);
-static LOADER_TOP: AtomicU64 = AtomicU64::new(0);
+/// The BSP's first stack, which comes from the loader.
+static LOADERS: Once<Range<u64>> = Once::new();
 
 /// What all stacks of a CPU take, and their page tables, at most.
 pub(crate) const BYTES_PER_CPU: u64 = {
@@ -85,8 +82,7 @@ impl fmt::Display for Purpose {
 /// Learns where the loader's stack is.
 pub(super) fn init(boot_info: &BootInfo) {
     let bottom = boot_info.kernel_stack_bottom;
-    LOADER_BOTTOM.store(bottom, Ordering::Relaxed);
-    LOADER_TOP.store(bottom + boot_info.kernel_stack_len, Ordering::Relaxed);
+    LOADERS.call_once(|| bottom..bottom + boot_info.kernel_stack_len);
 }
 
 /// Maps a stack for a CPU and returns its top. Once per CPU and purpose.
@@ -109,9 +105,8 @@ pub(crate) fn contains(address: u64, len: u64) -> bool {
     let Some(end) = address.checked_add(len) else {
         return false;
     };
-    let loader = LOADER_BOTTOM.load(Ordering::Relaxed)..LOADER_TOP.load(Ordering::Relaxed);
-    if loader.contains(&address) {
-        return end <= loader.end;
+    if let Some(loaders) = LOADERS.get().filter(|stack| stack.contains(&address)) {
+        return end <= loaders.end;
     }
     let Some((_, purpose)) = owner(address) else {
         return false;
@@ -122,8 +117,11 @@ pub(crate) fn contains(address: u64, len: u64) -> bool {
 
 /// Whose guard page `address` lies in, if in any. The whole rest of a slot counts.
 pub(crate) fn guard_hit(address: u64) -> Option<Hit> {
-    let bottom = LOADER_BOTTOM.load(Ordering::Relaxed);
-    if bottom != 0 && (bottom - PAGE..bottom).contains(&address) {
+    let guard = |stack: &Range<u64>| stack.start.saturating_sub(PAGE)..stack.start;
+    if LOADERS
+        .get()
+        .is_some_and(|stack| guard(stack).contains(&address))
+    {
         return Some(Hit {
             cpu: CpuIndex::BSP,
             purpose: Purpose::Main,

@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering;
 use bringup::{Progress, Refused, SlotState, Steps};
 use protocol::options::{Options, StartMode};
 
-use self::starter::{NO_MEMORY, OWN, STARTER, TIMEOUT_MS, run};
+use self::starter::{BEHIND, NO_MEMORY, STARTER, TIMEOUT_MS, run};
 use crate::{
     apic,
     cpu::{self, CpuIndex},
@@ -40,33 +40,27 @@ pub(crate) fn start(options: &Options) -> BringUp {
     if let Err(refused) = started {
         crate::log!("{refused}: no other CPU can be started");
     }
-    let progress = || STARTER.progress().filter(|cpu| cpu.is_enabled);
-    let is_up = |cpu: &Progress| cpu.state == SlotState::Online;
-    for cpu in progress().filter(is_up) {
-        cpu::set_online(cpu.cpu);
-    }
-    match NO_MEMORY.load(Ordering::Relaxed) {
-        0 => {}
-        cpus => report::no_memory(cpus),
-    }
-    let behind = |cpu: Progress| OWN[cpu.cpu.get()].behind.load(Ordering::Relaxed);
-    let last = progress()
-        .filter(is_up)
-        .map(|cpu| report::since(cpu.stamps[5], steps.begin));
-    let bring_up = BringUp {
-        missing: progress()
-            .filter(|cpu| !is_up(cpu))
-            .map(|cpu| cpu.apic_id)
-            .collect(),
-        faults: report::faults(),
+    let mut bring_up = BringUp {
         parked: parked(),
-        micros: last.max().unwrap_or(0) / 1000,
-        behind: progress()
-            .filter(|cpu| is_up(cpu) && behind(*cpu) > 0)
-            .map(|cpu| (cpu.cpu, time::length(behind(cpu))))
-            .collect(),
+        faults: report::faults(),
         steps,
+        ..BringUp::default()
     };
+    for listed in STARTER.progress().filter(|cpu| cpu.is_enabled) {
+        let cpu = listed.cpu;
+        if listed.state != SlotState::Online {
+            bring_up.missing.push(listed.apic_id);
+            continue;
+        }
+        cpu::set_online(cpu);
+        let micros = report::since(listed.stamps[5], steps.begin) / 1000;
+        bring_up.micros = bring_up.micros.max(micros);
+        let behind = BEHIND.count_of(cpu);
+        if behind > 0 {
+            bring_up.behind.push((cpu, time::length(behind)));
+        }
+    }
+    report::no_memory(NO_MEMORY.load(Ordering::Relaxed));
     report::all(&bring_up, options.job, STARTER.progress());
     bring_up
 }

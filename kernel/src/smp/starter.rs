@@ -20,7 +20,8 @@ use crate::{
     firmware::nmi_pins,
     interrupts, ipi,
     memory::{self, FRAMES, stack},
-    per_cpu, report, serial, time, timer,
+    per_cpu::{self, per_cpu},
+    report, serial, time, timer,
     work::{self, LEAVE},
 };
 
@@ -32,19 +33,12 @@ pub(super) static TIMEOUT_MS: AtomicU32 = AtomicU32::new(0);
 /// CPUs that have no stacks, for want of memory.
 pub(super) static NO_MEMORY: AtomicUsize = AtomicUsize::new(0);
 
-/// What is kept of each CPU for its start.
-pub(super) struct Own {
-    descriptors: Once<&'static Descriptors>,
+per_cpu! {
+    /// Made before the CPU is first started.
+    static DESCRIPTORS: Once<&'static Descriptors> = Once::new();
     /// By how many ticks its clock was found to be behind that of another CPU.
-    pub(super) behind: AtomicU64,
+    pub(super) static BEHIND: AtomicU64 = AtomicU64::new(0);
 }
-
-pub(super) static OWN: [Own; MAX_CPUS] = [const {
-    Own {
-        descriptors: Once::new(),
-        behind: AtomicU64::new(0),
-    }
-}; MAX_CPUS];
 
 /// The timeout in nanoseconds.
 pub(super) fn timeout_ns() -> u64 {
@@ -143,9 +137,8 @@ unsafe impl bringup::Kernel for Kernel {
             return None;
         }
         cpu::allocate_up_to(cpu);
-        OWN[cpu.get()]
-            .descriptors
-            .call_once(|| Descriptors::allocate(cpu));
+        let descriptors = DESCRIPTORS.of(cpu).expect("just made");
+        descriptors.call_once(|| Descriptors::allocate(cpu));
         Some(stack::allocate(cpu, stack::Purpose::Main).as_mut_ptr())
     }
 
@@ -174,8 +167,8 @@ unsafe impl bringup::Kernel for Kernel {
         per_cpu::install(arrival.cpu());
         // It may have been in a handler when it was started again.
         interrupts::forget_handlers();
-        let own = &OWN[arrival.cpu().get()];
-        own.descriptors.get().expect("`stack` has made them").load();
+        let descriptors = DESCRIPTORS.here().get();
+        descriptors.expect("`stack` has made them").load();
         interrupts::load();
         faults::in_rust(&arrival);
         arrival.stamp(0);
@@ -184,7 +177,7 @@ unsafe impl bringup::Kernel for Kernel {
         cpu::topology::read();
         arrival.stamp(1);
         let behind = clock::compare(faults::has_slow_clock(&arrival));
-        own.behind.store(behind, Ordering::Relaxed);
+        BEHIND.here().store(behind, Ordering::Relaxed);
         // What is asked from here on comes.
         ipi::forget();
         if emergency::is_reported_elsewhere() {
