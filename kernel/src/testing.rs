@@ -12,6 +12,8 @@ use crate::{
     unexpected,
 };
 
+pub use crate::interrupts::vector::{APIC_ERROR, PARKED};
+
 /// One test: its name, and the function, which panics if it fails.
 pub type Test = (&'static str, fn(&'static Machine));
 

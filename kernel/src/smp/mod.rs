@@ -13,19 +13,21 @@ mod starter;
 
 use core::sync::atomic::Ordering;
 
-use bringup::{Plan, Progress, Refused, SlotState, Steps};
+use bringup::{ClockOffset, Plan, Progress, Refused, SlotState, Steps};
 use protocol::options::{Options, StartMode};
 
-use self::starter::{BEHIND, INIT_NS, NO_MEMORY, STARTER, TIMEOUT_MS, run};
+use self::starter::{INIT_NS, NO_MEMORY, STARTER, TIMEOUT_MS, run};
 use crate::{
-    apic,
+    apic, clock,
     cpu::{self, CpuIndex},
-    emergency, faults, report, time,
+    emergency, faults,
+    interrupts::vector,
+    report,
 };
 
-pub use crate::report::{BringUp, Parked};
+pub use crate::report::{BringUp, Parked, parked};
 pub use crate::work::run_on_each;
-pub use hotplug::{OfflineError, StartError, offline, online, parked};
+pub use hotplug::{OfflineError, StartError, offline, online};
 
 /// Stops all other CPUs, which the firmware may have left spinning: they slow this one, and would falsify what
 /// it measures. Once, on the BSP, after [`apic::init`].
@@ -47,6 +49,12 @@ pub(crate) fn start(options: &Options) -> BringUp {
     INIT_NS.store(init_ns, Ordering::Relaxed);
     faults::arm(options.fault);
     let prepared = STARTER.prepare(apic::local(), cpu::map());
+    apic::set_handler(vector::PARKED, || STARTER.poll());
+    emergency::LAST_LOOK.set(Some(|| STARTER.poll()));
+    if prepared.is_ok() {
+        // SAFETY: the BSP, which has the handler from now on.
+        unsafe { STARTER.notify(vector::PARKED) };
+    }
     let mut steps = Steps::default();
     let started = prepared.and_then(|()| start_as_asked(options.start, &mut steps));
     if let Err(refused) = started {
@@ -67,14 +75,16 @@ pub(crate) fn start(options: &Options) -> BringUp {
         cpu::set_online(cpu);
         let micros = report::since(listed.stamps[5], steps.begin) / 1000;
         bring_up.micros = bring_up.micros.max(micros);
-        let behind = BEHIND.count_of(cpu);
-        if behind > 0 {
-            bring_up.behind.push((cpu, time::length(behind)));
-        }
     }
+    bring_up.clocks = cpu::others().map(|cpu| (cpu, clock_of(cpu))).collect();
     report::no_memory(NO_MEMORY.load(Ordering::Relaxed));
     report::all(&bring_up, options.job, STARTER.progress());
     bring_up
+}
+
+/// How far a CPU's clock is from the BSP's.
+fn clock_of(cpu: CpuIndex) -> ClockOffset {
+    clock::offset(cpu, faults::clock_lag(cpu::apic_id(cpu)))
 }
 
 /// Starts the enabled CPUs. Those that are to fail on purpose in the trampoline, which all share, come last.

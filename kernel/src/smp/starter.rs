@@ -4,7 +4,7 @@
 
 use core::{
     fmt,
-    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
 use bringup::{
@@ -14,7 +14,7 @@ use spin::Once;
 use x86_64::PhysAddr;
 
 use crate::{
-    apic, barrier, clock,
+    apic, barrier,
     cpu::{self, CpuIndex, Descriptors},
     emergency, faults,
     firmware::nmi_pins,
@@ -39,8 +39,6 @@ pub(super) static NO_MEMORY: AtomicUsize = AtomicUsize::new(0);
 per_cpu! {
     /// Made before the CPU is first started.
     static DESCRIPTORS: Once<&'static Descriptors> = Once::new();
-    /// By how many ticks its clock was found to be behind that of another CPU.
-    pub(super) static BEHIND: AtomicU64 = AtomicU64::new(0);
 }
 
 /// The timeout in nanoseconds.
@@ -109,7 +107,6 @@ unsafe impl bringup::Kernel for Kernel {
     fn pause(&self) {
         use x86_64::instructions::interrupts::{disable, enable};
         faults::on_the_bsp();
-        clock::mark();
         if timer::is_periodic() {
             time::spin_for(100_000);
             return;
@@ -152,8 +149,6 @@ unsafe impl bringup::Kernel for Kernel {
         // Relaxed: the CPU has taken it back before it left, which the BSP has seen.
         let is_to_leave = leave.load(Ordering::Relaxed);
         assert!(!is_to_leave, "{cpu} is to leave before it has come");
-        // So that the first CPU that comes has something to compare its clock to.
-        clock::mark();
         if let Some(fault) = faults::in_the_trampoline(cpu::apic_id(cpu)) {
             STARTER.inject(fault);
         }
@@ -179,8 +174,6 @@ unsafe impl bringup::Kernel for Kernel {
         nmi_pins::program();
         cpu::topology::read();
         arrival.stamp(1);
-        let behind = clock::compare(faults::has_slow_clock(&arrival));
-        BEHIND.here().store(behind, Ordering::Relaxed);
         // What is asked from here on comes.
         ipi::forget();
         if emergency::is_reported_elsewhere() {
