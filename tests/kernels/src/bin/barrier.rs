@@ -134,7 +134,8 @@ fn handlers_call_on_top_of_callers() {
 
 /// Two CPUs turn interrupts off, and only when both have done so, each begins to wait for the other.
 /// Without serving each other they would need an NMI in every round; a CPU that its host keeps from
-/// running needs one now and then. So it goes on until a round has had none. (Where there are many, some CPU may be slow in each.)
+/// running needs one now and then. So it goes on until a round has had none. (Of many CPUs one may be
+/// slow in every round.)
 fn both_with_interrupts_off(first: impl Fn() + Sync, second: impl Fn() + Sync) {
     const ROUNDS: u64 = 5;
     if cpu::count() == 1 {
@@ -233,7 +234,7 @@ fn a_cpu_with_interrupts_off_gets_an_nmi() {
     ipi::set_nmi_handler(None);
 }
 
-/// For the NMI handler below, which can learn only from statics: how often it has begun and ended.
+/// The NMI handler below can use only statics: how often it has begun and ended.
 static NMI_HANDLER: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 /// It ends when so many barriers have been called, or so many have found a CPU silent.
 static ENDS_AT: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
@@ -245,9 +246,11 @@ fn runs_of_the_nmi_handler() -> [usize; 2] {
         .map(|runs| runs.load(Ordering::Acquire))
 }
 
-/// Has the last CPU stay in an NMI handler, in which it takes neither interrupts nor NMIs, until there have been so many `calls` of barriers, or so many `late` ones.
-/// No time is up to it: the events that a test waits for are.
+/// Has the last CPU stay in an NMI handler, in which it takes neither interrupts nor NMIs, until there
+/// have been so many `calls` of barriers, or so many `late` ones: events, not times.
 fn silence_the_last_cpu(calls: u64, late: u64) {
+    // What a barrier has sent before, it has taken then.
+    ipi::call(last(), &|| {});
     for (end, at) in ENDS_AT.iter().zip([calls, late]) {
         end.store(at, Ordering::Relaxed);
     }
@@ -318,7 +321,7 @@ fn a_silent_cpu_is_named() {
     last_cpu_is_back();
 }
 
-/// It stays silent until a call has found that, which the log tells of: the host looks there.
+/// It stays silent until a call has found that, which is logged: the host looks there.
 fn all_waits_for_a_silent_cpu() {
     if cpu::count() == 1 {
         return;

@@ -299,8 +299,8 @@ fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: b
     });
     assert_eq!(steps, place + 1, "it did not come to this boundary");
     if who == Who::InBackground && barrier::statistics().nmis != nmis {
-        // Its host has kept this CPU from running, and an NMI has come, maybe in the midst of the debug handler
-        // and not at the boundary. What is counted then, is not known.
+        // Its host has kept this CPU from running, and the barrier's NMI may have come inside the debug handler
+        // and not at the boundary: this run shows nothing, and its counts may be wrong.
         core::mem::forget(object);
         return interfere(operation, who, deed, place, before);
     }
