@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 
 use bringup::{Refused, SlotState, Steps};
 
-use super::starter::{NO_MEMORY, STARTER, run, timeout_ns};
+use super::starter::{NO_MEMORY, STARTER, plan, run};
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex},
@@ -43,7 +43,8 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     ipi::wake(cpu);
     let has_left = || STARTER.state(cpu) == SlotState::Offline;
     // Acquire: pairs with the swap in `work::idle`; of the two, one takes the wish back.
-    if !Halt.until_or_for(timeout_ns(), &mut || has_left()) && leave.swap(false, Ordering::Acquire)
+    if !Halt.until_or_for(plan().timeout_ns, &mut || has_left())
+        && leave.swap(false, Ordering::Acquire)
     {
         return Err(OfflineError::Silent);
     }

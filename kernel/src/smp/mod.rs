@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering;
 use bringup::{ClockOffset, Plan, Progress, Refused, SlotState, Steps};
 use protocol::options::{Options, StartMode};
 
-use self::starter::{INIT_NS, NO_MEMORY, STARTER, TIMEOUT_MS, run};
+use self::starter::{NO_MEMORY, PLAN, STARTER, run};
 use crate::{
     apic, clock,
     cpu::{self, CpuIndex},
@@ -41,12 +41,15 @@ pub(crate) fn quiet() {
 pub(crate) fn start(options: &Options) -> BringUp {
     emergency::LEAVE_OUT.set(Some(starter::leave_out));
     cpu::set_online(CpuIndex::BSP);
-    TIMEOUT_MS.store(options.patience, Ordering::Relaxed);
-    let wanted_ns = options
-        .init_pause
-        .map(|millis| u64::from(millis) * 1_000_000);
-    let init_ns = wanted_ns.unwrap_or_else(|| Plan::default().init_ns);
-    INIT_NS.store(init_ns, Ordering::Relaxed);
+    PLAN.call_once(|| {
+        let usual = Plan::default();
+        let pause = options.init_pause;
+        Plan {
+            init_ns: pause.map_or(usual.init_ns, |millis| u64::from(millis) * 1_000_000),
+            timeout_ns: u64::from(options.patience) * 1_000_000,
+            ..usual
+        }
+    });
     faults::arm(options.fault);
     let prepared = STARTER.prepare(apic::local(), cpu::map());
     apic::set_handler(vector::PARKED, || STARTER.poll());

@@ -4,7 +4,7 @@
 
 use core::{
     fmt,
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use bringup::{
@@ -27,11 +27,8 @@ use crate::{
 
 pub(super) static STARTER: Starter<Kernel, MAX_CPUS> = Starter::new(Kernel);
 
-/// How long CPUs have, in milliseconds. Written once, before the start.
-pub(super) static TIMEOUT_MS: AtomicU32 = AtomicU32::new(0);
-
-/// The pause between INIT and SIPI. As above.
-pub(super) static INIT_NS: AtomicU64 = AtomicU64::new(0);
+/// How CPUs are started, as the options have it. Set before the start.
+pub(super) static PLAN: Once<Plan> = Once::new();
 
 /// CPUs that have no stacks, for want of memory.
 pub(super) static NO_MEMORY: AtomicUsize = AtomicUsize::new(0);
@@ -41,9 +38,8 @@ per_cpu! {
     static DESCRIPTORS: Once<&'static Descriptors> = Once::new();
 }
 
-/// The timeout in nanoseconds.
-pub(super) fn timeout_ns() -> u64 {
-    u64::from(TIMEOUT_MS.load(Ordering::Relaxed)) * 1_000_000
+pub(super) fn plan() -> Plan {
+    *PLAN.get().expect("set before the start")
 }
 
 /// Starts those that are wanted.
@@ -54,8 +50,7 @@ pub(super) fn run(
 ) -> Result<(), Refused> {
     let plan = Plan {
         broadcast,
-        init_ns: INIT_NS.load(Ordering::Relaxed),
-        timeout_ns: timeout_ns(),
+        ..plan()
     };
     STARTER.start(wanted, &plan, steps)
 }
