@@ -41,6 +41,13 @@ pub(crate) fn take_over() {
     unexpected::tell_of_nmi();
 }
 
+/// Stops all other CPUs, which the firmware may have left spinning: they slow this one, and would falsify what
+/// it measures. Once, on the BSP, after [`apic::init`].
+pub(crate) fn quiet_cpus() {
+    // SAFETY: on these CPUs there is only firmware, which has handed over and is not needed any more.
+    unsafe { bringup::quiet_others(apic::local()) };
+}
+
 /// Silences all interrupts of devices, and sets up this CPU's pins.
 /// One that has been sent before may still come.
 ///

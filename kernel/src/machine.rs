@@ -47,7 +47,7 @@ pub fn start(
     interrupts::load();
     acpi::init(boot_info);
     apic::init(options.apic);
-    smp::quiet();
+    firmware::quiet_cpus();
     firmware::hpet::init();
     clock::init(options.clock);
     acpi::read_cpus(&options);

@@ -26,9 +26,6 @@ use crate::{
 ///
 /// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
 ///
-/// # Errors
-/// See [`OfflineError`].
-///
 /// # Panics
 /// If called on an AP, from interrupt context, with interrupts off, or from within `run_on_each`.
 pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
@@ -61,9 +58,6 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
 /// Takes about a millisecond; if the CPU does not answer, twice the patience that the kernel was told to have.
 ///
 /// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
-///
-/// # Errors
-/// See [`StartError`].
 ///
 /// # Panics
 /// As [`offline`].

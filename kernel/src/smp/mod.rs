@@ -29,13 +29,6 @@ pub use crate::report::{BringUp, Parked, parked};
 pub use crate::work::run_on_each;
 pub use hotplug::{OfflineError, StartError, offline, online};
 
-/// Stops all other CPUs, which the firmware may have left spinning: they slow this one, and would falsify what
-/// it measures. Once, on the BSP, after [`apic::init`].
-pub(crate) fn quiet() {
-    // SAFETY: on these CPUs there is only firmware, which has handed over and is not needed any more.
-    unsafe { bringup::quiet_others(apic::local()) };
-}
-
 /// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before and
 /// after.
 pub(crate) fn start(options: &Options) -> BringUp {
