@@ -101,11 +101,11 @@ fn enter(arrival: Arrival) -> ! {
     }
     REFUSED.fetch_add(1, SeqCst);
     drop(object);
-    while cpu == 1 {
-        SPINS.fetch_add(1, SeqCst);
-    }
     loop {
-        hlt();
+        match cpu {
+            1 => _ = SPINS.fetch_add(1, SeqCst),
+            _ => hlt(),
+        }
     }
 }
 

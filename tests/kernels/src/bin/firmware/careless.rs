@@ -48,7 +48,7 @@ pub(super) fn open_8259() {
 /// Writes to a register that this CPU's APIC does not have. (In x2APIC mode that would fault.)
 pub(super) fn use_no_register() {
     if !apic::is_x2() {
-        LOCAL_APIC.write(0x040, 0);
+        LOCAL_APIC.registers().write(0x040, 0);
     }
 }
 
