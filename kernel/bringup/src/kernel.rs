@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::{
+    apic::ApicErrors,
     arrival::Arrival,
     id::{ApicId, CpuIndex},
     record::Fault,
@@ -46,12 +47,12 @@ pub unsafe trait Kernel: Sync + 'static {
         let _ = cpu;
     }
 
-    /// Something has happened, in the order in which it was noticed. On the CPU that starts others.
+    /// Something has happened, in the order in which it was noticed. Where [`poll`](crate::Starter::poll) is called.
     fn report(&self, event: Event) {
         let _ = event;
     }
 
-    /// A CPU has arrived: on its stack, with the page tables, CR0, CR4 and EFER of the CPU that has
+    /// A CPU has arrived: on its stack, with the page tables, CR0, CR4, EFER and PAT of the CPU that has
     /// started it; a GDT with code at 0x08 and data at 0x10; an IDT by which every exception is
     /// recorded and parks the CPU; interrupts off, APIC in the right mode but disabled by software.
     /// Nothing else: no TSS, FS and GS base 0, no FPU state.
@@ -71,6 +72,9 @@ pub enum Event {
     Unlisted(ApicId),
     /// A CPU has started after it was given up. It has parked.
     Late(ApicId),
+    /// The local APIC of the CPU that starts others has found an error while it sent INIT and SIPI: CPUs may be missing
+    /// for that.
+    NotSent(ApicErrors),
 }
 
 impl fmt::Display for Event {
@@ -83,6 +87,9 @@ impl fmt::Display for Event {
                 "{id} has started, but the firmware does not list it as enabled: parked"
             ),
             Self::Late(id) => write!(f, "{id} has started after it was given up: parked"),
+            Self::NotSent(errors) => {
+                write!(f, "the APIC that has sent INIT and SIPI reports {errors}")
+            }
         }
     }
 }

@@ -55,6 +55,15 @@ trampoline_32:
     mov cr4, eax
     mov eax, [ebx + {CR3}]
     mov cr3, eax
+    // Intel's CPUs have a switch by which firmware forbids NX; with it, EFER.NXE faults (Intel SDM 4, table 2-2,
+    // IA32_MISC_ENABLE, bit 34). The field is the register's number, or 0: nothing to do.
+    mov ecx, [ebx + {MISC_ENABLE}]
+    jecxz 1f
+    rdmsr
+    btr edx, 34 - 32
+    jnc 1f
+    wrmsr
+1:
     mov ecx, 0xc0000080                 // EFER
     mov eax, [ebx + {EFER}]
     xor edx, edx
