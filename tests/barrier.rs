@@ -23,7 +23,7 @@ fn the_silent_cpu_is_in_the_log(report: &Report, cpus: u32) -> Result<()> {
     if cpus == 1 {
         ensure!(lines.is_empty(), "there is no other CPU: {lines:?}");
     } else {
-        ensure!(!lines.is_empty(), "nobody is named");
+        ensure!(!lines.is_empty(), "no CPU is named");
     }
     Ok(())
 }

@@ -25,8 +25,6 @@ fn main() -> ExitCode {
     cases.push(Case::new(guest, "3").on(Machine::Microvm));
     for machine in [Machine::Q35, Machine::Pc] {
         let case = Case::new(guest, "2,maxcpus=4").on(machine);
-        // How long who is not there is waited for; who is there has checked in long before.
-        let case = case.options(|options| options.patience = 1_500);
         let plugged = json!({
             "driver": "max-x86_64-cpu", "id": "plugged",
             "socket-id": 0, "die-id": 0, "core-id": 2, "thread-id": 0,
@@ -38,11 +36,6 @@ fn main() -> ExitCode {
 }
 
 fn it_was_plugged_in(report: &Report) -> Result<()> {
-    ensure!(
-        report.done == [1],
-        "QEMU's monitor has done {:?}",
-        report.done
-    );
     let said = report.lines.iter();
     let said = said.filter(|line| line.contains("CPU 2 (APIC 2) is online"));
     ensure!(said.count() > 0, "the log does not tell of the new CPU");

@@ -230,7 +230,7 @@ fn panicked(report: &Report, message: &str, cpu: u32) -> Result<()> {
 fn others_were_stopped(report: &Report) -> Result<()> {
     let panic = report.lines.iter().position(|line| line.contains("PANIC"));
     let panic = panic.context("the log does not tell of the panic")?;
-    let running = report.lines[panic..]
+    let running = report.lines[panic + 1..]
         .iter()
         .find(|line| line.contains("still running"));
     ensure!(

@@ -255,7 +255,6 @@ impl Boot {
         let mut testimony = Testimony::default();
         let last_heard = Cell::new(start);
         let mut hear = |line: &str| {
-            last_heard.set(Instant::now());
             // A CPU that panics stops the others, maybe in the middle of a line of log.
             let (log, event) = match line.find(MARK) {
                 Some(at) => line.split_at(at),
@@ -275,6 +274,7 @@ impl Boot {
                     see(Line::Log(line));
                 }
             }
+            last_heard.set(Instant::now());
         };
         let deadline = self.deadline_for(&smp);
         let interrupted = || {

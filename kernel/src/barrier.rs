@@ -77,6 +77,7 @@ pub fn all() {
             REPORT_AFTER_NS / 1_000_000,
         );
     }
+    LATE.fetch_add(1, Ordering::Relaxed);
     call.wait_until(u64::MAX)
         .expect("the deadline is 500 years off");
 }
@@ -116,6 +117,8 @@ pub struct Statistics {
     pub interrupts: u64,
     /// NMIs sent, to CPUs that had interrupts off for too long.
     pub nmis: u64,
+    /// Calls of [`all`] that found a CPU silent for a second, logged or not.
+    pub late: u64,
 }
 
 /// What barriers have cost since boot. Racy: others may be at it.
@@ -127,6 +130,7 @@ pub fn statistics() -> Statistics {
         rounds: SENDERS.load(Ordering::Relaxed),
         interrupts: INTERRUPTS.load(Ordering::Relaxed),
         nmis: NMIS.load(Ordering::Relaxed),
+        late: LATE.load(Ordering::Relaxed),
     }
 }
 
@@ -143,6 +147,7 @@ static CALLS: AtomicU64 = AtomicU64::new(0);
 static SENDERS: AtomicU64 = AtomicU64::new(0);
 static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 static NMIS: AtomicU64 = AtomicU64::new(0);
+static LATE: AtomicU64 = AtomicU64::new(0);
 
 /// For how long a CPU may leave the interrupt unanswered. Longer than code should have interrupts off,
 /// and than a virtual CPU is usually kept from running by its host.

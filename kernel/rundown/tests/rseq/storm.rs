@@ -4,7 +4,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{ptr, thread};
 
 use rundown::{HostPlatform, Park, WaitOutcome};
@@ -112,8 +112,10 @@ fn signals_and_migrations_lose_nothing() {
                     thread::sleep(Duration::from_micros(50));
                 }
             });
-            let start = Instant::now();
-            while start.elapsed() < Duration::from_secs(30) {
+            while closes <= 300
+                || HostPlatform::restarts() - before <= 20
+                || GRANTED.load(Ordering::Relaxed) <= 100
+            {
                 assert_eq!(object.wait(&Park), WaitOutcome::Drained);
                 CLOSED.store(true, Ordering::SeqCst);
                 assert_eq!(object.racy_held(), 0);
@@ -122,12 +124,6 @@ fn signals_and_migrations_lose_nothing() {
                 object.reinit().expect("drained");
                 closes += 1;
                 thread::sleep(Duration::from_micros(200));
-                if closes > 300
-                    && HostPlatform::restarts() - before > 20
-                    && GRANTED.load(Ordering::Relaxed) > 100
-                {
-                    break;
-                }
             }
             stop.store(true, Ordering::Relaxed);
             signaller.join().expect("no failure");
@@ -136,10 +132,5 @@ fn signals_and_migrations_lose_nothing() {
         OBJECT.store(ptr::null_mut(), Ordering::SeqCst);
         object.close();
         assert!(object.is_drained());
-        assert!(closes > 300, "only {closes} closes");
-        let restarts = HostPlatform::restarts() - before;
-        assert!(restarts > 20, "only {restarts} restarts");
-        let granted = GRANTED.load(Ordering::Relaxed);
-        assert!(granted > 100, "handlers were granted only {granted}");
     });
 }

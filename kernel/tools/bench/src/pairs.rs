@@ -287,7 +287,7 @@ mod tests {
         let time = Duration::from_millis(20);
         let ns = measure(&workers, sleepy, workers.count(), time).ns;
         // A sleep lasts as long as was asked for, or longer.
-        assert!((1000.0..10_000.0).contains(&ns), "{ns} ns");
+        assert!(ns >= 1000.0, "{ns} ns");
     }
 
     #[test]
@@ -302,7 +302,7 @@ mod tests {
         });
         let time = Duration::from_millis(20);
         let ns = measure(&workers, object, workers.count(), time).ns;
-        assert!((1000.0..10_000.0).contains(&ns), "{ns} ns");
+        assert!(ns >= 1000.0, "{ns} ns");
     }
 
     #[test]

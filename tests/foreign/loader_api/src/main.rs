@@ -16,7 +16,7 @@ use core::{
     hint::spin_loop,
     panic::PanicInfo,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::SeqCst},
 };
 
 use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping, entry_point};
@@ -44,8 +44,6 @@ static OBJECT: Protected<&AtomicBool, CacheAware<Cpus, [Slot; 256]>> = Protected
 static USERS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
 static IDT: AtomicPtr<InterruptDescriptorTable> = AtomicPtr::new(ptr::null_mut());
-/// Ticks of the time-stamp counter in 10 ms.
-static TICKS: AtomicU64 = AtomicU64::new(0);
 
 struct Cpus;
 
@@ -57,7 +55,6 @@ impl Platform for Cpus {
 }
 
 fn main(boot_info: &'static mut BootInfo) -> ! {
-    calibrate();
     memory::init(boot_info);
     let frame = memory::Frames.allocate_frame().unwrap();
     let idt = memory::virt(frame.start_address().as_u64()).cast::<InterruptDescriptorTable>();
@@ -127,26 +124,10 @@ unsafe extern "C" {
     fn wake();
 }
 
-fn ticks() -> u64 {
-    // SAFETY: every CPU with long mode has it.
-    unsafe { core::arch::x86_64::_rdtsc() }
-}
-
+/// As if the counter ran at 5 GHz: no CPU's is faster, so waits are longer than asked for, never shorter.
 fn nanos() -> u64 {
-    (u128::from(ticks()) * 10_000_000 / u128::from(TICKS.load(SeqCst))) as u64
-}
-
-/// By the 8254's channel 2, which counts 10 ms.
-fn calibrate() {
-    let mut gate = Port::<u8>::new(0x61);
-    let start = ticks();
-    for (port, value) in [(0x61, 1), (0x43, 0xb0), (0x42, 0x9c), (0x42, 0x2e)] {
-        // SAFETY: the 8254 is this kernel's, and touches no memory.
-        unsafe { Port::<u8>::new(port).write(value) };
-    }
-    // SAFETY: as above.
-    while unsafe { gate.read() } & 0x20 == 0 {}
-    TICKS.store(ticks() - start, SeqCst);
+    // SAFETY: every CPU with long mode has it.
+    unsafe { core::arch::x86_64::_rdtsc() / 5 }
 }
 
 fn print(text: fmt::Arguments<'_>) {

@@ -8,7 +8,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 
-use kernel::barrier::{self, Silent};
+use kernel::barrier;
 use kernel::cpu::CpuIndex;
 use kernel::{Machine, clock, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
@@ -31,9 +31,6 @@ fn run(machine: &'static Machine) -> ExitCode {
             }),
             ("handlers_call_on_top_of_callers", |_| {
                 handlers_call_on_top_of_callers();
-            }),
-            ("a_caller_and_a_cpu_that_calls_it", |_| {
-                a_caller_and_a_cpu_that_calls_it();
             }),
             ("callers_with_interrupts_off_answer_each_other", |_| {
                 both_with_interrupts_off(barrier::all, barrier::all);
@@ -135,58 +132,26 @@ fn handlers_call_on_top_of_callers() {
     });
 }
 
-/// One with interrupts off waits for the other to run a function, which waits for the first at a
-/// barrier, with interrupts off, too. Each must serve the other.
-fn a_caller_and_a_cpu_that_calls_it() {
-    if cpu::count() == 1 {
-        return;
-    }
-    let ran = AtomicU64::new(0);
-    let over = AtomicBool::new(false);
-    let step = Barrier::new(2);
-    let before = barrier::statistics();
-    smp::run_on_each(&|me| match me.get() {
-        0 => {
-            let rounds = again_and_again(200, |_| {
-                step.wait();
-                interrupts::without(|| {
-                    ipi::call(CpuIndex::new(1), &|| {
-                        ran.fetch_add(1, Ordering::Relaxed);
-                    });
-                });
-            });
-            over.store(true, Ordering::Relaxed);
-            step.wait();
-            assert_eq!(ran.load(Ordering::Relaxed), rounds);
-            // One of them may have been kept from running for so long.
-            let nmis = barrier::statistics().nmis - before.nmis;
-            assert!(rounds < 10 || nmis <= rounds / 2, "saved by {nmis} NMIs");
-        }
-        1 => loop {
-            step.wait();
-            if over.load(Ordering::Relaxed) {
-                break;
-            }
-            interrupts::without(barrier::all);
-        },
-        _ => {}
-    });
-}
-
 /// Two CPUs turn interrupts off, and only when both have done so, each begins to wait for the other.
-/// Without serving each other they would need an NMI every time.
+/// Without serving each other they would need an NMI in every round; a CPU that its host keeps from
+/// running needs one now and then. So it goes on until a round has had none. (Of many CPUs one may be
+/// slow in every round.)
 fn both_with_interrupts_off(first: impl Fn() + Sync, second: impl Fn() + Sync) {
     const ROUNDS: u64 = 5;
     if cpu::count() == 1 {
         return;
     }
-    let before = barrier::statistics();
+    let nmis = || barrier::statistics().nmis;
     let arrived = AtomicU64::new(0);
+    let over = AtomicBool::new(false);
+    let step = Barrier::new(2);
     smp::run_on_each(&|me| {
         if me.get() > 1 {
             return;
         }
-        for round in 1..=ROUNDS {
+        let mut served = cpu::count() > 4;
+        for round in 1.. {
+            let before = nmis();
             interrupts::without(|| {
                 arrived.fetch_add(1, Ordering::AcqRel);
                 while arrived.load(Ordering::Acquire) < 2 * round {
@@ -198,48 +163,32 @@ fn both_with_interrupts_off(first: impl Fn() + Sync, second: impl Fn() + Sync) {
                     second();
                 }
             });
-        }
-    });
-    // One of many virtual CPUs may be kept from running until it is sent an NMI.
-    let nmis = barrier::statistics().nmis - before.nmis;
-    assert!(cpu::count() > 4 || nmis < ROUNDS, "saved by {nmis} NMIs");
-}
-
-/// Runs `work` on all CPUs but the last, while that one has interrupts off, and looks at nothing but what
-/// `deaf` looks at.
-fn with_a_deaf_cpu(work: impl Fn(CpuIndex) + Sync, deaf: impl Fn() + Sync) {
-    let is_deaf = AtomicBool::new(false);
-    let deaf_cpu = last();
-    smp::run_on_each(&|me| {
-        if me == deaf_cpu {
-            interrupts::without(|| {
-                is_deaf.store(true, Ordering::Release);
-                deaf();
-            });
-        } else {
-            while !is_deaf.load(Ordering::Acquire) {
-                core::hint::spin_loop();
+            step.wait();
+            if me == CpuIndex::BSP {
+                served |= nmis() == before;
+                over.store(served && round >= ROUNDS, Ordering::Relaxed);
             }
-            work(me);
+            step.wait();
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
         }
     });
 }
 
-/// The last CPU has interrupts off until all others have called: it gets one interrupt for all.
+/// The last CPU is silent until all others have called: it gets one interrupt for all.
 fn callers_share_what_is_on_its_way() {
     if cpu::count() == 1 {
         return;
     }
     let before = barrier::statistics();
     let callers = cpu::count() as u64 - 1;
-    with_a_deaf_cpu(
-        |_| barrier::all(),
-        || {
-            while barrier::statistics().calls - before.calls < callers {
-                core::hint::spin_loop();
-            }
-        },
-    );
+    silence_the_last_cpu(before.calls + callers, NEVER);
+    smp::run_on_each(&|me| {
+        if me != last() {
+            barrier::all();
+        }
+    });
     let after = barrier::statistics();
     assert_eq!(after.calls - before.calls, callers);
     let (interrupts, most) = (
@@ -250,6 +199,7 @@ fn callers_share_what_is_on_its_way() {
         (1..=most).contains(&interrupts),
         "{interrupts} interrupts for {callers} callers, {most} at most"
     );
+    last_cpu_is_back();
 }
 
 /// The handler for others' NMIs must not hear of it.
@@ -258,22 +208,25 @@ fn a_cpu_with_interrupts_off_gets_an_nmi() {
         return;
     }
     ipi::set_nmi_handler(Some(|| panic!("an NMI that is the barrier's alone")));
-    let passed = AtomicBool::new(false);
+    let [is_deaf, passed] = [const { AtomicBool::new(false) }; 2];
     let before = barrier::statistics();
     let start = clock::nanos();
-    with_a_deaf_cpu(
-        |me| {
-            if me == CpuIndex::BSP {
-                barrier::all();
-                passed.store(true, Ordering::Release);
-            }
-        },
-        || {
-            while !passed.load(Ordering::Acquire) {
+    smp::run_on_each(&|me| {
+        if me == last() {
+            interrupts::without(|| {
+                is_deaf.store(true, Ordering::Release);
+                while !passed.load(Ordering::Acquire) {
+                    core::hint::spin_loop();
+                }
+            });
+        } else if me == CpuIndex::BSP {
+            while !is_deaf.load(Ordering::Acquire) {
                 core::hint::spin_loop();
             }
-        },
-    );
+            barrier::all();
+            passed.store(true, Ordering::Release);
+        }
+    });
     assert!(barrier::statistics().nmis > before.nmis);
     assert!(clock::nanos() - start >= SECOND / 10, "impatient");
     // It was in time for this barrier, and does no harm to the next ones.
@@ -281,39 +234,62 @@ fn a_cpu_with_interrupts_off_gets_an_nmi() {
     ipi::set_nmi_handler(None);
 }
 
-/// For the NMI handler below, which can be told only by statics.
-static IN_NMI: AtomicUsize = AtomicUsize::new(0);
-static MAY_LEAVE_NMI: AtomicBool = AtomicBool::new(false);
-/// When to leave it, on the kernel's clock.
-static LEAVE_NMI_AT: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The NMI handler below can use only statics: how often it has begun and ended.
+static NMI_HANDLER: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+/// It ends when so many barriers have been called, or so many have found a CPU silent.
+static ENDS_AT: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+const NEVER: u64 = u64::MAX;
 
-/// Has the last CPU stay in an NMI handler, in which it takes neither interrupts nor NMIs. It leaves it
-/// when told, or at a time.
-fn silence_the_last_cpu(until: u64) {
-    IN_NMI.store(0, Ordering::Relaxed);
-    MAY_LEAVE_NMI.store(false, Ordering::Relaxed);
-    LEAVE_NMI_AT.store(until, Ordering::Relaxed);
+fn runs_of_the_nmi_handler() -> [usize; 2] {
+    NMI_HANDLER
+        .each_ref()
+        .map(|runs| runs.load(Ordering::Acquire))
+}
+
+/// Has the last CPU stay in an NMI handler, in which it takes neither interrupts nor NMIs, until there
+/// have been so many `calls` of barriers, or so many `late` ones: events, not times.
+fn silence_the_last_cpu(calls: u64, late: u64) {
+    // What a barrier has sent before, it has taken then.
+    ipi::call(last(), &|| {});
+    for (end, at) in ENDS_AT.iter().zip([calls, late]) {
+        end.store(at, Ordering::Relaxed);
+    }
+    NMI_HANDLER
+        .iter()
+        .for_each(|runs| runs.store(0, Ordering::Relaxed));
     ipi::set_nmi_handler(Some(|| {
-        IN_NMI.fetch_add(1, Ordering::Release);
-        while !MAY_LEAVE_NMI.load(Ordering::Acquire)
-            && clock::nanos() < LEAVE_NMI_AT.load(Ordering::Relaxed)
-        {
+        let [calls, late] = &ENDS_AT;
+        NMI_HANDLER[0].fetch_add(1, Ordering::Release);
+        loop {
+            let now = barrier::statistics();
+            if now.calls >= calls.load(Ordering::Relaxed)
+                || now.late >= late.load(Ordering::Relaxed)
+            {
+                break;
+            }
             core::hint::spin_loop();
         }
+        // A caller that does not wait for it has returned by then.
+        clock::spin_for(SECOND / 50);
+        NMI_HANDLER[1].fetch_add(1, Ordering::Release);
     }));
     ipi::nmi(last());
-    while IN_NMI.load(Ordering::Acquire) == 0 {
+    while runs_of_the_nmi_handler()[0] == 0 {
         core::hint::spin_loop();
     }
 }
 
 /// The handler has run once: the barrier's own NMIs, which came meanwhile, were not for it.
 fn last_cpu_is_back() {
-    MAY_LEAVE_NMI.store(true, Ordering::Release);
+    assert_eq!(
+        runs_of_the_nmi_handler(),
+        [1, 1],
+        "passed without the last CPU"
+    );
     // It answers in thread context.
     ipi::call(last(), &|| {});
     barrier::all();
-    assert_eq!(IN_NMI.load(Ordering::Relaxed), 1);
+    assert_eq!(runs_of_the_nmi_handler(), [1, 1]);
     ipi::set_nmi_handler(None);
 }
 
@@ -321,36 +297,37 @@ fn a_silent_cpu_is_named() {
     if cpu::count() == 1 {
         return;
     }
-    silence_the_last_cpu(u64::MAX);
-    // Before the barrier's NMI and after it. If another CPU is slow, that one is named, rightly.
-    for patience in [SECOND / 50, SECOND / 2] {
-        let start = clock::nanos();
-        let mut named = barrier::until(start + patience);
-        assert!(named.is_err(), "passed without the last CPU");
-        assert!(clock::nanos() >= start + patience, "gave up too early");
-        while named != Err(Silent { cpu: last() }) {
-            named = barrier::until(clock::nanos() + patience);
+    let before = barrier::statistics();
+    silence_the_last_cpu(NEVER, NEVER);
+    // Before the barrier's NMI, after it, and when it is on its way. If another CPU is slow, that one is
+    // named, rightly, and all get longer.
+    for mut patience in [SECOND / 50, SECOND / 4, SECOND / 4] {
+        loop {
+            let deadline = clock::nanos() + patience;
+            let named = barrier::until(deadline);
+            assert!(clock::nanos() >= deadline, "gave up too early");
+            if named.expect_err("passed without the last CPU").cpu == last() {
+                break;
+            }
+            patience *= 2;
         }
     }
-    MAY_LEAVE_NMI.store(true, Ordering::Release);
+    // While one is on its way there is no other one. More CPUs may have been slow, too.
+    let nmis = barrier::statistics().nmis - before.nmis;
+    assert!(cpu::count() > 2 || nmis <= 1, "{nmis} NMIs for one CPU");
+    ENDS_AT[0].store(0, Ordering::Relaxed);
     // Without a deadline to speak of.
     assert_eq!(barrier::until(clock::nanos() + 3600 * SECOND), Ok(()));
     last_cpu_is_back();
 }
 
-/// The log tells of it: the host looks there.
+/// It stays silent until a call has found that, which is logged: the host looks there.
 fn all_waits_for_a_silent_cpu() {
     if cpu::count() == 1 {
         return;
     }
-    let before = barrier::statistics();
-    let leaves_at = clock::nanos() + SECOND * 3 / 2;
-    silence_the_last_cpu(leaves_at);
+    silence_the_last_cpu(NEVER, barrier::statistics().late + 1);
     barrier::all();
-    assert!(clock::nanos() >= leaves_at, "passed without the last CPU");
-    // While one is on its way there is no other one. More CPUs may have been slow, too.
-    let nmis = barrier::statistics().nmis - before.nmis;
-    assert!(cpu::count() > 2 || nmis == 1, "{nmis} NMIs for one CPU");
     last_cpu_is_back();
 }
 
