@@ -45,7 +45,7 @@ pub unsafe trait Kernel: Sync + 'static {
         let _ = cpu;
     }
 
-    /// Called for each event, in the order of their discovery, on the CPU that starts others.
+    /// Something has happened, in the order in which it was noticed. On the CPU that starts others.
     fn report(&self, event: Event) {
         let _ = event;
     }
