@@ -29,7 +29,7 @@ pub unsafe trait Kernel: Sync + 'static {
     }
 
     /// The physical address of [`LOW_PAGES`](crate::LOW_PAGES) pages below 1 MiB, side by side;
-    /// `None` if there are none. Called once.
+    /// `None` if there are none. Asked once.
     fn low_pages(&self) -> Option<u64>;
 
     /// The virtual address at which the kernel has mapped this physical address.
@@ -50,12 +50,12 @@ pub unsafe trait Kernel: Sync + 'static {
         let _ = event;
     }
 
-    /// Runs on a CPU that has arrived: on its own stack, with the page tables, CR0, CR4 and EFER of
-    /// the CPU that started it; a GDT with code at 0x08 and data at 0x10; an IDT that records every
-    /// exception and parks the CPU; interrupts off, the APIC in the right mode but disabled by software.
+    /// A CPU has arrived: on its stack, with the page tables, CR0, CR4 and EFER of the CPU that has
+    /// started it; a GDT with code at 0x08 and data at 0x10; an IDT by which every exception is
+    /// recorded and parks the CPU; interrupts off, APIC in the right mode but disabled by software.
     /// Nothing else: no TSS, FS and GS base 0, no FPU state.
     ///
-    /// It sets up what the kernel needs, calls [`Arrival::online`], and waits for work.
+    /// It sets up what it needs, says that it is [online](Arrival::online), and waits for work.
     fn enter(&'static self, arrival: Arrival) -> !;
 }
 
