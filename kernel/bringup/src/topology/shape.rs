@@ -162,9 +162,9 @@ fn amd_extended<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
 /// former on Intel's models as well, where it is reserved.
 ///
 /// Before family 17h, packages with several nodes (Opteron 6200 and 6300) have no bits for the node in
-/// the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family 10h with two nodes
-/// (Opteron 6100) has no such leaf, only a model-specific register: such a package counts as one
-/// die.
+/// the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family 10h with
+/// two nodes (Opteron 6100) has no such leaf, only a model-specific register: such a package counts as
+/// one die.
 fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
     let size = leaves.get(0x8000_0008, 0).ecx;
     let package_shift = match size >> 12 & 0xf {
