@@ -79,7 +79,11 @@ fn by(source: &'static str, there: &[ClockSource], case: Case) -> Case {
             _ => None,
         });
         let (found, hz) = clock.context("the kernel did not say where the rate comes from")?;
-        ensure!(found == source, "the rate comes from {found}");
+        // On a busy host the CPU may have been away for long in each window.
+        let doubt = "measured against the 8254, is doubtful";
+        let is_doubtful = report.lines.iter().any(|line| line.contains(doubt));
+        let is_next = is_doubtful && there.iter().any(|source| source.name() == found);
+        ensure!(found == source || is_next, "the rate comes from {found}");
         ensure!(
             source != ASSUMED || hz == 1_000_000_000,
             "taken for {hz} Hz"

@@ -9,14 +9,18 @@ use protocol::event::Event;
 use protocol::options::{Job, StartMode};
 use tests::Case;
 
+/// A pause that no CPU asks for, where each CPU has its own interrupts.
+const PAUSE_MS: u32 = 30;
+
 fn main() -> ExitCode {
     let case = |cpus: u32, start: StartMode| {
         let case = Case::kernel(&cpus.to_string(), 1).options(|options| {
             options.job = Job::Timeline;
             options.start = start;
+            options.init_pause = (start == StartMode::Each).then_some(PAUSE_MS);
         });
         case.named(&format!("{}_smp_{cpus}", start.name()))
-            .also(move |report| whole(report, cpus))
+            .also(move |report| whole(report, cpus, start))
     };
     let cases = vec![
         case(1, StartMode::Broadcast),
@@ -30,7 +34,7 @@ fn main() -> ExitCode {
 }
 
 /// The BSP's steps and every other CPU's phases are there before the result of it all, and in order.
-fn whole(report: &Report, cpus: u32) -> Result<()> {
+fn whole(report: &Report, cpus: u32, start: StartMode) -> Result<()> {
     let place = |wanted: fn(&Event<'_>) -> bool| report.events.iter().position(wanted);
     let online = place(|event| matches!(event, Event::Online { .. })).context("no `Online`")?;
     let steps = place(|event| matches!(event, Event::Steps(_))).context("no `Steps`")?;
@@ -39,6 +43,11 @@ fn whole(report: &Report, cpus: u32) -> Result<()> {
         unreachable!("just found");
     };
     ensure!(steps.prepared_ns <= steps.sipi_ns, "{steps:?}");
+    let pause_ns = u64::from(PAUSE_MS) * 1_000_000;
+    ensure!(
+        start != StartMode::Each || steps.sipi_ns >= pause_ns,
+        "{steps:?}"
+    );
     let (second, all) = (steps.second_sipi_ns, steps.all_ns);
     ensure!(
         second == 0 || (steps.sipi_ns..=all).contains(&second),

@@ -193,9 +193,19 @@ mod tests {
             told.ends_with("start=serial\napic=xapic\nclock=hpet\n"),
             "{told}"
         );
-        let args = run_args(&["--fault", "late:2:50", "--patience", "7"]);
+        let args = run_args(&[
+            "--fault",
+            "late:2:50",
+            "--patience",
+            "7",
+            "--init-pause",
+            "0",
+        ]);
         let told = args.boot.options(args.job()).to_string();
-        assert!(told.ends_with("patience=7\nfault=late:2:50\n"), "{told}");
+        assert!(
+            told.ends_with("patience=7\ninit-pause=0\nfault=late:2:50\n"),
+            "{told}"
+        );
         let args = run_args(&[]);
         assert_eq!(args.boot.options(args.job()), args.job().options());
     }

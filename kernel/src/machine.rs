@@ -7,6 +7,7 @@
 //! | serial port; options from the ramdisk | [`serial`], [`log`](mod@log) |
 //! | physical memory, heap, stacks with guard pages; the BSP's area in its place | [`memory`], [`cpu`] |
 //! | the local APIC: which CPU this is; interrupts between CPUs | [`apic`], [`ipi`], [`timer`] |
+//! | the firmware's other CPUs are stopped, for they may slow this one | [`smp`] |
 //! | how long a second is | [`clock`], `bringup::rate` |
 //! | which other CPUs there are | [`acpi`], crate `bringup` |
 //! | what the firmware has left live is silenced | [`firmware`] |
@@ -60,6 +61,7 @@ pub fn start(
     interrupts::load();
     acpi::init(boot_info);
     apic::init(options.apic);
+    smp::quiet();
     firmware::hpet::init();
     clock::init(options.clock);
     acpi::read_cpus(&options);

@@ -1,6 +1,7 @@
 //! What the subcommands that boot take on their command lines.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -18,7 +19,7 @@ pub(super) struct RunArgs {
     pub(super) boot: BootArgs,
     /// Length of the storm.
     #[arg(long, default_value_t = Options::default().seconds,
-          value_parser = clap::value_parser!(u32).range(seconds_range()))]
+          value_parser = clap::value_parser!(u32).range(bounds(Options::SECONDS)))]
     pub(super) seconds: u32,
     /// Instead of a storm: draw when each CPU was how far on its way from its first instruction to online,
     /// and who waited for whom [default: timeline.svg].
@@ -52,7 +53,7 @@ pub(super) struct BenchArgs {
     pub(super) boot: BootArgs,
     /// Length of a window in milliseconds: each figure is the median of five.
     #[arg(long, default_value_t = 50,
-          value_parser = clap::value_parser!(u32).range(bench_range()))]
+          value_parser = clap::value_parser!(u32).range(bounds(Options::BENCH)))]
     pub(super) millis: u32,
 }
 
@@ -130,8 +131,12 @@ pub(super) struct StartArgs {
     fault: Option<Fault>,
     /// How long a CPU has to check in before it is started once more, or given up, in milliseconds.
     #[arg(long, value_name = "MILLIS", default_value_t = Options::default().patience,
-          value_parser = clap::value_parser!(u32).range(patience_range()))]
+          value_parser = clap::value_parser!(u32).range(bounds(Options::PATIENCE)))]
     patience: u32,
+    /// The pause between INIT and SIPI, in milliseconds [default: what the CPU needs: none, or 10].
+    #[arg(long, value_name = "MILLIS",
+          value_parser = clap::value_parser!(u32).range(bounds(Options::INIT_PAUSE)))]
+    init_pause: Option<u32>,
 }
 
 impl BootArgs {
@@ -150,6 +155,7 @@ impl StartArgs {
             clock,
             fault,
             patience,
+            init_pause,
         } = self;
         Options {
             start,
@@ -157,6 +163,7 @@ impl StartArgs {
             clock,
             fault,
             patience,
+            init_pause,
             ..options
         }
     }
@@ -205,12 +212,8 @@ where
     })
 }
 
-fn seconds_range() -> std::ops::RangeInclusive<i64> {
-    i64::from(*Options::SECONDS.start())..=i64::from(*Options::SECONDS.end())
-}
-
-fn patience_range() -> std::ops::RangeInclusive<i64> {
-    i64::from(*Options::PATIENCE.start())..=i64::from(*Options::PATIENCE.end())
+fn bounds(range: RangeInclusive<u32>) -> RangeInclusive<i64> {
+    i64::from(*range.start())..=i64::from(*range.end())
 }
 
 fn fault(text: &str) -> Result<Fault, String> {
@@ -218,10 +221,6 @@ fn fault(text: &str) -> Result<Fault, String> {
         let kinds = FaultKind::ALL.map(|(name, _)| name).join(", ");
         format!("expected a kind such as real, real:2 or late:2:1000 (memory and bsp: no APIC ID); kinds are {kinds}")
     })
-}
-
-fn bench_range() -> std::ops::RangeInclusive<i64> {
-    i64::from(*Options::BENCH.start())..=i64::from(*Options::BENCH.end())
 }
 
 /// `512`, `512M`, `2G` to MiB.

@@ -29,7 +29,7 @@ pub unsafe trait Kernel: Sync + 'static {
     }
 
     /// The physical address of [`LOW_PAGES`](crate::LOW_PAGES) pages below 1 MiB, side by side;
-    /// `None` if there are none. Asked once.
+    /// `None` if there are none. Asked by [`Starter::prepare`](crate::Starter::prepare).
     fn low_pages(&self) -> Option<u64>;
 
     /// The virtual address at which the kernel has mapped this physical address.

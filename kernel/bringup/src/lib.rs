@@ -45,7 +45,7 @@ pub use kernel::{Event, Kernel};
 pub use plan::{Plan, Progress, Refused, Steps};
 pub use record::{Fault, Stage};
 pub use slot::{STAMPS, SlotState};
-pub use start::Starter;
+pub use start::{Starter, quiet_others};
 pub use trampoline::LOW_PAGES;
 
 /// Halts this CPU, interrupts off, until it is started again.

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use raw_cpuid::CpuId;
+
 use crate::{
     id::{ApicId, CpuIndex},
     slot::{STAMPS, SlotState},
@@ -14,20 +16,60 @@ pub struct Plan {
     /// By interrupts to all others at once, if all that are enabled are wanted and none is online. CPUs that
     /// the firmware does not list start as well, then, and park. Else to one after the other.
     pub broadcast: bool,
-    /// Between INIT and SIPI. 10 ms by the book (Intel SDM 3A, 9.4.4.1).
+    /// Between INIT and SIPI, in which the stacks are asked for: at least so long. 10 ms by the book
+    /// (Intel SDM 3A, 9.4.4.1), of which the CPUs that [`default`](Self::default) knows need nothing.
+    /// A CPU that was given up before gets them in any case.
     pub init_ns: u64,
     /// After so long without any CPU coming online, those that are not are given up.
     pub timeout_ns: u64,
 }
 
 impl Default for Plan {
+    /// As is right for this CPU, which CPUID names.
     fn default() -> Self {
+        let cpuid = CpuId::new();
+        let vendor = cpuid.get_vendor_info();
+        let features = cpuid.get_feature_info();
         Self {
             broadcast: true,
-            init_ns: 10_000_000,
+            init_ns: usual_pause_ns(
+                vendor.as_ref().map_or("", |vendor| vendor.as_str()),
+                features.map_or(0, |features| features.base_family_id()),
+            ),
             timeout_ns: 3_000_000_000,
         }
     }
+}
+
+impl Plan {
+    /// The pause between INIT and SIPI for CPUs whose boot slots are in these states.
+    ///
+    /// A CPU that was given up, in this start or one before, may still be on its way when the INIT is
+    /// sent, and would claim its boot slot if it found it EXPECTED before the INIT stops it; or a SIPI of
+    /// that attempt may outlast the INIT, as it does in QEMU. So it gets time for both by the book. Any
+    /// other CPU waits for a SIPI, is parked or runs the firmware's code, and looks at no slot.
+    pub(crate) fn pause_ns(&self, mut states: impl Iterator<Item = SlotState>) -> u64 {
+        match states.any(|state| state == SlotState::Withdrawn) {
+            true => self.init_ns.max(LONG_PAUSE_NS),
+            false => self.init_ns,
+        }
+    }
+}
+
+/// The pause by the book.
+const LONG_PAUSE_NS: u64 = 10_000_000;
+
+/// The pause that CPUs of this vendor and base family need. The 10 ms are from the days of separate
+/// APICs (MultiProcessor Specification 1.4, B.4). Linux makes no pause for Intel's CPUs from family 6 on,
+/// AMD's from 0xf and Hygon's from 0x18 on (`smp_set_init_udelay`, `arch/x86/kernel/smpboot.c`): the
+/// last two are those of base family 0xf.
+fn usual_pause_ns(vendor: &str, base_family: u8) -> u64 {
+    let needs_none = match vendor {
+        "GenuineIntel" => base_family >= 6,
+        "AuthenticAMD" | "HygonGenuine" => base_family == 0xf,
+        _ => false,
+    };
+    if needs_none { 0 } else { LONG_PAUSE_NS }
 }
 
 /// When a start, or several in a row, was how far: `begin` by
@@ -96,3 +138,46 @@ impl fmt::Display for Refused {
 }
 
 impl core::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_after_init_is_for_cpus_that_are_not_known_to_do_without() {
+        let none = [
+            ("GenuineIntel", 6),
+            ("GenuineIntel", 0xf),
+            ("AuthenticAMD", 0xf),
+            ("HygonGenuine", 0xf),
+        ];
+        for (vendor, family) in none {
+            assert_eq!(usual_pause_ns(vendor, family), 0, "{vendor}");
+        }
+        let long = [
+            ("GenuineIntel", 5),
+            ("AuthenticAMD", 6),
+            ("CentaurHauls", 6),
+            ("  Shanghai  ", 7),
+            ("", 0xf),
+        ];
+        for (vendor, family) in long {
+            assert_eq!(usual_pause_ns(vendor, family), LONG_PAUSE_NS, "{vendor}");
+        }
+    }
+
+    #[test]
+    fn a_cpu_that_was_given_up_gets_the_long_pause() {
+        use SlotState::{Offline, Vacant, Withdrawn};
+        let pause_ns = |init_ns, states: &[SlotState]| {
+            let plan = Plan {
+                init_ns,
+                ..Plan::default()
+            };
+            plan.pause_ns(states.iter().copied())
+        };
+        assert_eq!(pause_ns(0, &[Vacant, Offline]), 0);
+        assert_eq!(pause_ns(0, &[Vacant, Withdrawn]), LONG_PAUSE_NS);
+        assert_eq!(pause_ns(2 * LONG_PAUSE_NS, &[Withdrawn]), 2 * LONG_PAUSE_NS);
+    }
+}

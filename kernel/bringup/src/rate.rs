@@ -22,7 +22,7 @@ mod told;
 use core::ops::RangeInclusive;
 
 pub use counter::Counter;
-pub use measure::{Reference, WINDOW_NS, measure};
+pub use measure::{Measured, Reference, WINDOW_NS, first_sound, measure};
 pub use scale::Scale;
 pub use told::{Leaf, Told};
 

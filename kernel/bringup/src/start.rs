@@ -1,10 +1,10 @@
 //! Starting CPUs: all at once.
 //!
-//! INIT; while the pause after it passes, a stack for every CPU; SIPI; after 200 us a second one to
-//! those that have not been heard of (Intel SDM 3A, 9.4.4.1). They make their way in parallel;
-//! nothing is locked. A CPU that times out or faults is withdrawn and started once more, with all
-//! others that did, and is then given up: its boot slot stays withdrawn, so that a CPU that wakes
-//! up later parks itself.
+//! INIT; a stack for every CPU, and a pause where one is needed ([`Plan::init_ns`]); SIPI; after
+//! 200 us a second one if any have not been heard of (Intel SDM 3A, 9.4.4.1). They make their way in
+//! parallel; nothing is locked. A CPU that times out or faults is withdrawn and started once more,
+//! with all others that did, and is then given up: its boot slot stays withdrawn, so that a CPU that
+//! wakes up later parks itself.
 
 use core::{
     ptr,
@@ -29,6 +29,19 @@ const BETWEEN_SIPIS_NS: u64 = 200_000;
 
 /// How many times a CPU is started before it is given up.
 const ATTEMPTS: u32 = 2;
+
+/// Stops all CPUs but this one, wherever they are: they wait until they are started. Needs no clock.
+///
+/// Firmware may leave its APs spinning, which slows this CPU and everything that it measures: before
+/// a kernel measures time, they should be quiet.
+///
+/// # Safety
+/// Ring 0, before anything but the firmware's waiting loops runs on another CPU, and nothing waits
+/// for what another CPU does.
+pub unsafe fn quiet_others(apic: LocalApic) {
+    // SAFETY: the caller's promise: what they lose is not missed.
+    unsafe { apic.send(Target::AllOthers, Ipi::Init) };
+}
 
 /// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one for a
 /// machine.
@@ -64,16 +77,15 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
-    /// Learns which CPUs there are, and takes the low pages. Once, on the BSP. Of more than `N`
-    /// CPUs the first `N` are used; others that a broadcast reaches count as unlisted.
+    /// Learns which CPUs there are, and takes the low pages. On the BSP; once, or again while there
+    /// are no low pages. Of more than `N` CPUs the first `N` are used; others that a broadcast reaches
+    /// count as unlisted.
     ///
     /// # Errors
     /// [`Refused::NoLowPages`], [`Refused::AlreadyPrepared`].
     pub fn prepare(&'static self, apic: LocalApic, map: &CpuMap) -> Result<(), Refused> {
         const END: u64 = (1 << 20) - LOW_PAGES as u64 * 4096;
-        let this = ptr::from_ref(self).cast_mut().cast();
-        let main = ap_main::<K, N> as *const () as *mut ();
-        if !SHARED.claim(this, &self.slots, main) {
+        if self.low.load(Ordering::Relaxed) != 0 {
             return Err(Refused::AlreadyPrepared);
         }
         for ((_, id), place) in map.iter().zip(&self.ids) {
@@ -82,15 +94,21 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         let listed = map.len().min(N);
         let enabled = map.enabled().min(N);
         self.enabled.store(enabled, Ordering::Relaxed);
-        SHARED.mmio.store(apic.page(), Ordering::Relaxed);
-        SHARED.ids_len.store(listed as u64, Ordering::Relaxed);
         self.slots[0].transition(SlotState::Vacant, SlotState::Online);
         // Release: pairs with the load in `progress`.
         self.listed.store(listed, Ordering::Release);
+        // Before the claim, so that a kernel that has none may try again.
         let is_usable = |low: &u64| low.is_multiple_of(4096) && (1..=END).contains(low);
         let low = self.kernel.low_pages().filter(is_usable);
-        self.low
-            .store(low.ok_or(Refused::NoLowPages)?, Ordering::Relaxed);
+        let low = low.ok_or(Refused::NoLowPages)?;
+        let this = ptr::from_ref(self).cast_mut().cast();
+        let main = ap_main::<K, N> as *const () as *mut ();
+        if !SHARED.claim(this, &self.slots, main) {
+            return Err(Refused::AlreadyPrepared);
+        }
+        SHARED.mmio.store(apic.page(), Ordering::Relaxed);
+        SHARED.ids_len.store(listed as u64, Ordering::Relaxed);
+        self.low.store(low, Ordering::Relaxed);
         Ok(())
     }
 
@@ -123,10 +141,12 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             let is_wanted = !is_up && SHARED.apic().can_address(cpu.apic_id) && wanted(cpu);
             self.slots[cpu.cpu.get()].want(is_wanted);
         }
-        let ids = self.ids.as_ptr().cast_mut().cast();
-        SHARED.ids.store(ids, Ordering::Relaxed);
-        // SAFETY: the pages are the crate's, and the BSP runs in ring 0.
-        unsafe { trampoline::install(&self.kernel, self.low.load(Ordering::Relaxed)) };
+        if self.wanted().next().is_some() {
+            let ids = self.ids.as_ptr().cast_mut().cast();
+            SHARED.ids.store(ids, Ordering::Relaxed);
+            // SAFETY: the pages are the crate's, and the BSP runs in ring 0.
+            unsafe { trampoline::install(&self.kernel, self.low.load(Ordering::Relaxed)) };
+        }
         while self.wanted().next().is_some() {
             self.attempt(plan, steps);
             for (cpu, slot) in self.wanted() {
@@ -149,29 +169,67 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     fn attempt(&'static self, plan: &Plan, steps: &mut Steps) {
         // A record of the attempt before must not end this one.
         self.poll();
-        let apic = SHARED.apic();
         let may_be_reached = |cpu: Progress| match cpu.is_enabled {
             true => self.slots[cpu.cpu.get()].is_wanted(),
             false => cpu.state != SlotState::Online,
         };
         let broadcast = plan.broadcast && self.progress().skip(1).all(may_be_reached);
-        // SAFETY: the CPUs are not online, and are reset to be started anew.
-        let send = |id: ApicId, ipi| unsafe { apic.send(Target::One(id), ipi) };
-        let send_to_all = |broadcast, ipi| {
-            if broadcast {
-                // SAFETY: as above; so are those that the firmware does not list.
-                unsafe { apic.send(Target::AllOthers, ipi) };
-            } else {
-                self.wanted()
-                    .for_each(|(cpu, _)| send(self.apic_id(cpu), ipi));
-            }
-        };
-        send_to_all(broadcast, Ipi::Init);
+        let pause = plan.pause_ns(self.wanted().map(|(_, slot)| slot.state()));
+        self.send(broadcast, |_| true, Ipi::Init);
         let init = self.kernel.nanos();
         if steps.begin == 0 {
             steps.begin = init;
         }
-        // While the time passes that an INIT takes.
+        // While the CPUs see to the INIT.
+        let all_have_stacks = self.give_stacks();
+        let prepared = self.kernel.nanos();
+        self.spin_until(init.saturating_add(pause));
+        for (cpu, slot) in self.wanted() {
+            self.kernel.stopped(cpu);
+            slot.expect();
+        }
+        let sipi = self.kernel.nanos();
+        let page = (self.low.load(Ordering::Relaxed) >> 12) as u8;
+        let start_up = Ipi::StartUp { page };
+        // A CPU without a stack must not come.
+        let broadcast = broadcast && all_have_stacks;
+        self.send(broadcast, |_| true, start_up);
+        self.spin_until(sipi + BETWEEN_SIPIS_NS);
+        self.poll();
+        // For those that were not through with the INIT when the first one came, and have lost it.
+        let is_silent = |slot: &Slot| slot.state() == SlotState::Expected;
+        let silent = self.wanted().filter(|(_, slot)| is_silent(slot)).count();
+        if silent > 0 {
+            self.send(broadcast, is_silent, start_up);
+            steps.seconds += silent as u32;
+            steps.second_sipi_ns = self.kernel.nanos() - steps.begin;
+        }
+        if steps.sipi_ns == 0 {
+            steps.prepared_ns = prepared - steps.begin;
+            steps.sipi_ns = sipi - steps.begin;
+        }
+        self.wait(plan.timeout_ns);
+        steps.all_ns = self.kernel.nanos() - steps.begin;
+    }
+
+    /// Sends an interrupt to those of the wanted CPUs that are `due`, or to all others at once.
+    fn send(&self, broadcast: bool, due: impl Fn(&Slot) -> bool, ipi: Ipi) {
+        let apic = SHARED.apic();
+        if broadcast {
+            // SAFETY: none of them was online when the INIT was sent, so nothing is lost: they are reset
+            // to be started anew, and so are those that the firmware does not list. To a CPU that runs,
+            // a SIPI does nothing.
+            return unsafe { apic.send(Target::AllOthers, ipi) };
+        }
+        for (cpu, _) in self.wanted().filter(|(_, slot)| due(slot)) {
+            // SAFETY: as above.
+            unsafe { apic.send(Target::One(self.apic_id(cpu)), ipi) };
+        }
+    }
+
+    /// Asks for the stacks of those that have none; a CPU that gets none is left out. Whether each
+    /// has one.
+    fn give_stacks(&self) -> bool {
         let mut all_have_stacks = true;
         for (cpu, slot) in self.wanted() {
             if slot.stack_top.load(Ordering::Relaxed) == 0 {
@@ -185,42 +243,11 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                 }
             }
         }
-        let prepared = self.kernel.nanos();
-        self.spin_until(init.saturating_add(plan.init_ns));
-        // Only now: until then a CPU from an earlier attempt may still be on its way.
-        for (cpu, slot) in self.wanted() {
-            self.kernel.stopped(cpu);
-            slot.expect();
-        }
-        let sipi = self.kernel.nanos();
-        let page = (self.low.load(Ordering::Relaxed) >> 12) as u8;
-        let start_up = Ipi::StartUp { page };
-        // A CPU without a stack must not come.
-        send_to_all(broadcast && all_have_stacks, start_up);
-        self.spin_until(sipi + BETWEEN_SIPIS_NS);
-        self.poll();
-        // A CPU that runs would ignore it.
-        let mut seconds = 0;
-        for (cpu, slot) in self.wanted() {
-            if slot.state() == SlotState::Expected {
-                send(self.apic_id(cpu), start_up);
-                seconds += 1;
-            }
-        }
-        if steps.sipi_ns == 0 {
-            steps.prepared_ns = prepared - steps.begin;
-            steps.sipi_ns = sipi - steps.begin;
-        }
-        if seconds > 0 {
-            steps.seconds += seconds;
-            steps.second_sipi_ns = self.kernel.nanos() - steps.begin;
-        }
-        self.wait(plan.timeout_ns);
-        steps.all_ns = self.kernel.nanos() - steps.begin;
+        all_have_stacks
     }
 
     /// Waits until each is online, has faulted, or none has come online for too long. The timeout
-    /// begins with the second SIPIs, and again whenever a CPU comes online: as long as CPUs keep coming, a
+    /// begins with the second SIPI, and again whenever a CPU comes online: as long as CPUs keep coming, a
     /// slow machine is only slow. Hardware takes well under a millisecond for each; 255 vCPUs on
     /// two busy host CPUs were seen to pause for 0.2 s.
     fn wait(&'static self, timeout_ns: u64) {
@@ -357,3 +384,6 @@ extern "C" fn ap_main<K: Kernel, const N: usize>(
     let apic_id = starter.apic_id(cpu);
     starter.kernel.enter(Arrival { slot, cpu, apic_id })
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,9 @@ pub struct Options {
     /// How long a CPU has to check in before it is started once more, or given up, in milliseconds: one
     /// of [`Options::PATIENCE`].
     pub patience: u32,
+    /// The pause between INIT and SIPI in milliseconds, one of [`Options::INIT_PAUSE`]; `None`: what the CPU
+    /// needs.
+    pub init_pause: Option<u32>,
     /// An APIC ID to count as listed by the firmware, though no such CPU may exist: shows how a CPU
     /// that does not start is retried, reported and left out. Written in decimal.
     pub ghost: Option<u32>,
@@ -64,6 +67,9 @@ impl Options {
 
     /// Allowed values of [`patience`](Self::patience), in milliseconds: up to ten minutes.
     pub const PATIENCE: RangeInclusive<u32> = 1..=600_000;
+
+    /// Allowed values of [`init_pause`](Self::init_pause), in milliseconds: up to a second.
+    pub const INIT_PAUSE: RangeInclusive<u32> = 0..=1_000;
 
     /// Reads options from the contents of the ramdisk.
     ///
@@ -125,6 +131,10 @@ impl Options {
                 let millis = value.parse().ok();
                 self.patience = millis.filter(|ms| Self::PATIENCE.contains(ms))?;
             }
+            Key::InitPause => {
+                let millis = value.parse().ok();
+                self.init_pause = Some(millis.filter(|ms| Self::INIT_PAUSE.contains(ms))?);
+            }
             Key::Ghost => self.ghost = Some(value.parse().ok()?),
             Key::Hide => self.hide = Some(value.parse().ok()?),
             Key::Fault => self.fault = Some(value.parse().ok()?),
@@ -146,6 +156,7 @@ impl Default for Options {
             apic: ApicMode::Auto,
             clock: ClockSource::Auto,
             patience: 3000,
+            init_pause: None,
             ghost: None,
             hide: None,
             fault: None,
@@ -182,9 +193,13 @@ impl fmt::Display for Options {
         if self.patience != usual.patience {
             writeln!(f, "{}={}", Key::Patience.name(), self.patience)?;
         }
-        for (key, id) in [(Key::Ghost, self.ghost), (Key::Hide, self.hide)] {
-            if let Some(id) = id {
-                writeln!(f, "{}={id}", key.name())?;
+        for (key, value) in [
+            (Key::InitPause, self.init_pause),
+            (Key::Ghost, self.ghost),
+            (Key::Hide, self.hide),
+        ] {
+            if let Some(value) = value {
+                writeln!(f, "{}={value}", key.name())?;
             }
         }
         if let Some(fault) = self.fault {
@@ -217,6 +232,8 @@ pub enum Key {
     Clock,
     /// [`Options::patience`].
     Patience,
+    /// [`Options::init_pause`].
+    InitPause,
     /// [`Options::ghost`].
     Ghost,
     /// [`Options::hide`].
@@ -226,7 +243,7 @@ pub enum Key {
 }
 
 impl Key {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Seconds,
         Self::Pairs,
         Self::Teardowns,
@@ -237,6 +254,7 @@ impl Key {
         Self::Apic,
         Self::Clock,
         Self::Patience,
+        Self::InitPause,
         Self::Ghost,
         Self::Hide,
         Self::Fault,
@@ -256,6 +274,7 @@ impl Key {
             Self::Apic => "apic",
             Self::Clock => "clock",
             Self::Patience => "patience",
+            Self::InitPause => "init-pause",
             Self::Ghost => "ghost",
             Self::Hide => "hide",
             Self::Fault => "fault",
@@ -311,6 +330,7 @@ impl fmt::Display for OptionError<'_> {
                 write!(f, "expected a count, a whole number up to {}", u64::MAX)
             }
             Problem::BadValue(Key::Patience) => range(f, &Options::PATIENCE),
+            Problem::BadValue(Key::InitPause) => range(f, &Options::INIT_PAUSE),
             Problem::BadValue(Key::Ghost | Key::Hide) => {
                 write!(f, "expected an APIC ID, a whole number up to {}", u32::MAX)
             }

@@ -11,7 +11,8 @@
 //! | measured against ACPI's power management timer | `pm_timer` |
 //!
 //! What is told costs no time and is exact, so it comes first. The 8254 comes before the others since it
-//! needs no tables, and an error in those is no error of the clock. The rate of the local APIC's timer
+//! needs no tables, and an error in those is no error of the clock; but it comes round after 55 ms, so
+//! where the CPU was away for long in each of its windows, the others are asked, and the log says so. The rate of the local APIC's timer
 //! comes from the same source, in the same measurement.
 
 mod compare;
@@ -22,7 +23,7 @@ mod pm_timer;
 use core::slice;
 
 use alloc::vec::Vec;
-use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Reference, TSC_HZ, Told};
+use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Measured, Reference, TSC_HZ, Told, first_sound};
 use protocol::{event::Event, exit::ExitCode, options::ClockSource};
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 use spin::{mutex::SpinMutex, once::Once};
@@ -45,6 +46,8 @@ pub struct Rates {
     pub tsc: u64,
     /// The local APIC's timer's, before its divider.
     pub apic_timer: u64,
+    /// See [`Measured`].
+    pub is_doubtful: bool,
 }
 
 /// What this source says of the rates now: of this CPU's counters, if it is one to measure against, which
@@ -104,10 +107,19 @@ pub(crate) fn init(wanted: ClockSource) {
         ClockSource::Auto => &ORDER[..],
         one => slice::from_ref(one),
     };
-    let mut answers = candidates
+    let answers = candidates
         .iter()
         .filter_map(|&source| Some((source, rates_by(source)?)));
-    let (name, rates) = match answers.next() {
+    let is_doubtful = |&(source, rates): &(ClockSource, Rates)| {
+        if rates.is_doubtful {
+            let (rate, how) = (mhz(rates.tsc), in_words(source));
+            log!(
+                "clock: {rate}, {how}, is doubtful: no window was without a long pause, so the counter may have come round"
+            );
+        }
+        rates.is_doubtful
+    };
+    let (name, rates) = match first_sound(answers, is_doubtful) {
         Some((source, rates)) => {
             let how = in_words(source);
             log!("clock: {}, {how}{}", mhz(rates.tsc), or_variant());
@@ -148,6 +160,7 @@ fn assumed() -> Rates {
     .unwrap_or(Rates {
         tsc: ASSUMED_HZ,
         apic_timer: ASSUMED_HZ,
+        is_doubtful: true,
     })
 }
 
@@ -175,6 +188,7 @@ fn complete(told: Told) -> Option<Rates> {
         Some(apic_timer) => Some(Rates {
             tsc: told.tsc_hz,
             apic_timer,
+            is_doubtful: false,
         }),
         None => measure(&Tsc(Counter::tsc(told.tsc_hz)?)),
     };
@@ -188,12 +202,14 @@ fn complete(told: Told) -> Option<Rates> {
 /// Measures both counters. `None` if the reference stands still, or the result cannot be.
 fn measure(reference: &impl Reference) -> Option<Rates> {
     apic::start_counting();
-    let rates = bringup::rate::measure(reference, ticks, apic::counted);
+    let measured = bringup::rate::measure(reference, ticks, apic::counted);
     apic::stop_timer();
-    let [tsc, apic_timer] = rates?;
+    let Measured { rates, is_doubtful } = measured?;
+    let [tsc, apic_timer] = rates;
     TSC_HZ.contains(&tsc).then_some(Rates {
         tsc,
         apic_timer: apic_timer.saturating_mul(apic::TIMER_DIVIDER),
+        is_doubtful,
     })
 }
 

@@ -16,6 +16,7 @@ const FIRST_MIB: u64 = 1 << 20;
 /// The frames.
 pub(crate) static FRAMES: Frames = Frames(SpinMutex::new(Ranges {
     usable: &mut [],
+    single: 0..0,
     low: 0..0,
 }));
 
@@ -25,6 +26,8 @@ pub(crate) struct Frames(SpinMutex<Ranges>);
 struct Ranges {
     /// What is left, above the first MiB: in the loader's own list, so that no length is too long.
     usable: &'static mut [MemoryRegion],
+    /// What is left of the piece that single pages come from.
+    single: Range<u64>,
     /// What is left of the largest piece below.
     low: Range<u64>,
 }
@@ -47,14 +50,26 @@ impl Frames {
 
     /// Takes `bytes` (whole pages) in one piece, from the largest range; `None` if there is no
     /// such piece.
+    ///
+    /// Single pages lie close together, however much is taken between them: most of them are written at once,
+    /// of larger pieces little. A host that backs memory by pages of 2 MiB, as QEMU asks it to, clears each of
+    /// those at the first touch, and so has fewer to clear.
     pub(crate) fn take(&self, bytes: u64) -> Option<PhysAddr> {
+        const PIECE: u64 = 2 << 20;
         self.locked(|ranges| {
-            let largest = ranges.usable.iter_mut().max_by_key(|r| r.end - r.start)?;
-            if largest.end - largest.start < bytes {
-                return None;
+            if bytes != Size4KiB::SIZE {
+                return ranges.take(bytes);
             }
-            largest.end -= bytes;
-            Some(PhysAddr::new(largest.end))
+            // Where memory is short, what is left of the piece would be missed.
+            if ranges.single.is_empty() && ranges.largest() >= 2 * PIECE {
+                let start = ranges.take(PIECE)?.as_u64();
+                ranges.single = start..start + PIECE;
+            }
+            if ranges.single.is_empty() {
+                return ranges.take(bytes);
+            }
+            ranges.single.end -= bytes;
+            Some(PhysAddr::new(ranges.single.end))
         })
     }
 
@@ -73,13 +88,28 @@ impl Frames {
 
     /// Bytes in the largest piece that is left.
     pub(crate) fn largest(&self) -> u64 {
-        self.locked(|ranges| ranges.usable.iter().map(|r| r.end - r.start).max())
-            .unwrap_or(0)
+        self.locked(|ranges| ranges.largest())
     }
 
     /// With interrupts off: handlers may take frames, too.
     fn locked<R>(&self, f: impl FnOnce(&mut Ranges) -> R) -> R {
         without_interrupts(|| f(&mut self.0.lock()))
+    }
+}
+
+impl Ranges {
+    fn largest(&self) -> u64 {
+        let lengths = self.usable.iter().map(|range| range.end - range.start);
+        lengths.max().unwrap_or(0)
+    }
+
+    fn take(&mut self, bytes: u64) -> Option<PhysAddr> {
+        let largest = self.usable.iter_mut().max_by_key(|r| r.end - r.start)?;
+        if largest.end - largest.start < bytes {
+            return None;
+        }
+        largest.end -= bytes;
+        Some(PhysAddr::new(largest.end))
     }
 }
 

@@ -95,10 +95,18 @@ pub(super) fn init(boot_info: &BootInfo) {
 /// If memory runs out.
 pub(crate) fn allocate(cpu: CpuIndex, purpose: Purpose) -> VirtAddr {
     let top = slot(cpu, purpose) + SLOT;
-    let frames = FRAMES.take(purpose.bytes()).expect("memory for a stack");
-    for offset in (0..purpose.bytes()).step_by(PAGE as usize) {
-        let page = VirtAddr::new(top - purpose.bytes() + offset);
-        mapping::map(page, frames + offset, PageTableFlags::GLOBAL);
+    let bytes = purpose.bytes();
+    let take = |bytes| FRAMES.take(bytes).expect("memory for a stack");
+    // The pages that a CPU uses first are taken one by one: they lie close to those of other CPUs.
+    let rest = bytes - 2 * PAGE * u64::from(purpose == Purpose::Main);
+    let frames = take(rest);
+    for offset in (0..bytes).step_by(PAGE as usize) {
+        let frame = match offset < rest {
+            true => frames + offset,
+            false => take(PAGE),
+        };
+        let page = VirtAddr::new(top - bytes + offset);
+        mapping::map(page, frame, PageTableFlags::GLOBAL);
     }
     VirtAddr::new(top)
 }

@@ -19,10 +19,10 @@ mod work;
 
 use core::sync::atomic::Ordering;
 
-use bringup::{Progress, Refused, SlotState, Steps};
+use bringup::{Plan, Progress, Refused, SlotState, Steps};
 use protocol::options::{Options, StartMode};
 
-use self::starter::{NO_MEMORY, OWN, STARTER, TIMEOUT_MS, run};
+use self::starter::{INIT_NS, NO_MEMORY, OWN, STARTER, TIMEOUT_MS, run};
 use crate::{
     apic,
     cpu::{self, CpuIndex},
@@ -33,12 +33,24 @@ pub use hotplug::{OfflineError, StartError, offline, online, parked};
 pub use report::{BringUp, Parked};
 pub use work::run_on_each;
 
+/// Stops all other CPUs, which the firmware may have left spinning: they slow this one, and would falsify what
+/// it measures. Once, on the BSP, after [`apic::init`].
+pub(crate) fn quiet() {
+    // SAFETY: on these CPUs there is only firmware, which has handed over and is not needed any more.
+    unsafe { bringup::quiet_others(apic::local()) };
+}
+
 /// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before and
 /// after.
 pub(crate) fn start(options: &Options) -> BringUp {
     emergency::LEAVE_OUT.set(Some(starter::leave_out));
     cpu::set_online(CpuIndex::BSP);
     TIMEOUT_MS.store(options.patience, Ordering::Relaxed);
+    let wanted_ns = options
+        .init_pause
+        .map(|millis| u64::from(millis) * 1_000_000);
+    let init_ns = wanted_ns.unwrap_or_else(|| Plan::default().init_ns);
+    INIT_NS.store(init_ns, Ordering::Relaxed);
     faults::arm(options.fault);
     let prepared = STARTER.prepare(apic::local(), cpu::map());
     let mut steps = Steps::default();

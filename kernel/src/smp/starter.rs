@@ -32,6 +32,9 @@ pub(super) static STARTER: Starter<Kernel, MAX_CPUS> = Starter::new(Kernel);
 /// How long CPUs have, in milliseconds. Written once, before the start.
 pub(super) static TIMEOUT_MS: AtomicU32 = AtomicU32::new(0);
 
+/// The pause between INIT and SIPI. As above.
+pub(super) static INIT_NS: AtomicU64 = AtomicU64::new(0);
+
 /// CPUs that have no stacks, for want of memory.
 pub(super) static NO_MEMORY: AtomicUsize = AtomicUsize::new(0);
 
@@ -62,8 +65,8 @@ pub(super) fn run(
 ) -> Result<(), Refused> {
     let plan = Plan {
         broadcast,
+        init_ns: INIT_NS.load(Ordering::Relaxed),
         timeout_ns: timeout_ns(),
-        ..Plan::default()
     };
     STARTER.start(wanted, &plan, steps)
 }

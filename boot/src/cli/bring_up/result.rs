@@ -12,7 +12,7 @@ use crate::cli::args::BootArgs;
 use crate::cli::bench::host_cpus;
 use crate::spread::Spread;
 
-/// From this number of CPUs on, the pause after INIT no longer matters much, so growth means something.
+/// From this number of CPUs on, what comes before the first SIPI no longer matters much, so growth means something.
 const GROWTH_FROM: u32 = 64;
 
 /// All of it.
@@ -141,8 +141,8 @@ impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "QEMU {}, {}; medians of {}, least..most. All online: from the first INIT, the pause of 10 ms after \
-             it\nincluded, to the last check-in, by the guest's clock. The rest by the host's, from the start of QEMU.\n",
+            "QEMU {}, {}; medians of {}, least..most. All online: from the first INIT to the last check-in, by \
+             the guest's\nclock. The rest by the host's, from the start of QEMU.\n",
             self.machine, self.engine, self.rounds
         )?;
         let (way, other) = (self.way.name(), StartMode::Serial.name());

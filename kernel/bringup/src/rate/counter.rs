@@ -102,6 +102,12 @@ impl Counter {
         forward & self.mask
     }
 
+    /// Whether it takes longer to come round than anything takes a CPU away: a second. The 8254 does not.
+    #[must_use]
+    pub fn outlasts_pauses(self) -> bool {
+        self.clocks_in(1_000_000_000) <= self.mask
+    }
+
     /// Clocks in so many nanoseconds, at least one.
     #[must_use]
     pub fn clocks_in(self, nanos: u64) -> u64 {

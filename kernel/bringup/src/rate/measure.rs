@@ -11,41 +11,74 @@ pub trait Reference {
     fn read(&self) -> u64;
 }
 
-/// Rates in Hz of the two counters that `first` and `second` read, both of which count up: measured
-/// together, in the same time ([`WINDOW_NS`]). `None` if the reference stands still; 0 for a counter that
-/// does.
+/// Rates that were measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Of the first and the second counter, in Hz.
+    pub rates: [u64; 2],
+    /// No window was free of long pauses, and the reference may have come round in each of them unseen:
+    /// the rates may be too high by any factor. Another reference is to be preferred, if there is one.
+    pub is_doubtful: bool,
+}
+
+/// Rates of the two counters that `first` and `second` read, both of which count up: measured together,
+/// in the same time ([`WINDOW_NS`]). `None` if the reference stands still; 0 for a counter that does.
 ///
-/// A hypervisor may take the CPU away at any moment. At both ends of the window all counters are read as
-/// nearly at the same time as can be (the best of a few tries), and whatever happens in between does no
-/// harm, unless it lasts for longer than the reference takes to come round, which is 55 ms for the 8254.
-/// A full round cannot be seen, and makes the rates too high by a factor of two or more. But it is most of
-/// the window then: if no pause in it was longer than a quarter, all is well. Else there is another window,
-/// four at most; the lowest rates are the right ones if a single one of the four was without a full round.
+/// A hypervisor or other CPUs may take the CPU away at any moment. At both ends of the window all counters
+/// are read as nearly at the same time as can be (the best of a few tries), and whatever happens in between
+/// does no harm, unless it lasts for longer than the reference takes to come round, which is 55 ms for the
+/// 8254 and seconds for the others. A full round of the 8254 cannot be seen, and makes the rates too high by
+/// a factor of two or more. But it is most of the window then: if all pauses together were no longer than a
+/// quarter of it, all is well. Else there is another window, four at most. If each had such pauses, the
+/// lowest rates are the best guess, and [doubtful](Measured::is_doubtful).
 pub fn measure(
     reference: &impl Reference,
     first: impl Fn() -> u64,
     second: impl Fn() -> u64,
-) -> Option<[u64; 2]> {
+) -> Option<Measured> {
     let counter = reference.counter();
     let start = reference.read();
     (0..TRIES_TO_MOVE).find(|_| counter.elapsed(start, reference.read()) > 0)?;
 
-    let mut lowest = [u64::MAX; 2];
+    let mut rates = [u64::MAX; 2];
     for _ in 0..WINDOWS {
         let window = Window::take(reference, &first, &second)?;
-        lowest = lowest.min(window.rates);
-        if window.is_without_pause {
-            break;
+        rates = rates.min(window.rates);
+        if window.is_without_pause || counter.outlasts_pauses() {
+            return Some(Measured {
+                rates,
+                is_doubtful: false,
+            });
         }
     }
-    Some(lowest)
+    Some(Measured {
+        rates,
+        is_doubtful: true,
+    })
+}
+
+/// Of the answers of several sources, in the order in which they are preferred, the first that is not
+/// doubtful; else the first. Later ones are not asked for.
+pub fn first_sound<T>(
+    mut answers: impl Iterator<Item = T>,
+    mut is_doubtful: impl FnMut(&T) -> bool,
+) -> Option<T> {
+    let first = answers.next()?;
+    if !is_doubtful(&first) {
+        return Some(first);
+    }
+    let sound = answers.find(|answer| !is_doubtful(answer));
+    sound.or(Some(first))
 }
 
 /// Length of one measurement, in nanoseconds. A reading of a PC's counters takes up to 3 us, which is
 /// 0.06 % of this.
 pub const WINDOW_NS: u64 = 5_000_000;
 
-/// On a host so busy that each of them has a pause, they are enough.
+/// From one reading to the next there was a pause if it took so many times as long as a quick one.
+const PAUSE: u64 = 16;
+
+/// How many are tried.
 const WINDOWS: u32 = 4;
 
 /// Readings in which the reference must have moved: it does so in each microsecond, and a reading takes
@@ -60,6 +93,8 @@ struct Sample {
     first: u64,
     second: u64,
     reference: u64,
+    /// How long the reading took, by the first counter.
+    length: u64,
 }
 
 struct Window {
@@ -77,11 +112,14 @@ impl Window {
         let counter = reference.counter();
         let clocks = counter.clocks_in(WINDOW_NS);
         let from = sample(reference, first, second);
-        let (mut last, mut longest) = (from.first, 0);
+        let (mut last, mut away) = (from.first, 0_u64);
         let mut pause = |now: u64| {
-            longest = now.wrapping_sub(last).max(longest);
+            let took = now.wrapping_sub(last);
+            if took > from.length.saturating_mul(PAUSE) {
+                away = away.saturating_add(took);
+            }
             last = now;
-            longest
+            away
         };
         (0..TRIES_TO_END).find(|_| {
             let elapsed = counter.elapsed(from.reference, reference.read());
@@ -89,13 +127,13 @@ impl Window {
             elapsed >= clocks
         })?;
         let to = sample(reference, first, second);
-        let longest = pause(to.first);
+        let away = pause(to.first);
 
         let clocks = counter.elapsed(from.reference, to.reference);
         let rate = |from: u64, to: u64| counter.rate_of(to.wrapping_sub(from), clocks);
         Some(Self {
             rates: [rate(from.first, to.first), rate(from.second, to.second)],
-            is_without_pause: longest <= to.first.wrapping_sub(from.first) / 4,
+            is_without_pause: away <= to.first.wrapping_sub(from.first) / 4,
         })
     }
 }
@@ -111,15 +149,15 @@ fn sample(
         let reference = reference.read();
         let second = second();
         let length = first().wrapping_sub(before);
-        let sample = Sample {
+        Sample {
             first: before.wrapping_add(length / 2),
             second,
             reference,
-        };
-        (length, sample)
+            length,
+        }
     });
-    let best = tries.min_by_key(|(length, _)| *length);
-    best.expect("there are eight").1
+    let best = tries.min_by_key(|sample| sample.length);
+    best.expect("there are eight")
 }
 
 #[cfg(test)]

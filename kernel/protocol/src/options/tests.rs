@@ -59,7 +59,7 @@ fn spaces_comments_line_ends_and_padding_do_not_matter() {
 fn errors_name_the_line_the_text_and_what_is_allowed() {
     assert_eq!(
         error(b"seconds=1\n\nsecnods=2"),
-        "line 3: \"secnods=2\": unknown key; known are seconds, pairs, teardowns, bench, format, job, start, apic, clock, patience, ghost, hide, fault"
+        "line 3: \"secnods=2\": unknown key; known are seconds, pairs, teardowns, bench, format, job, start, apic, clock, patience, init-pause, ghost, hide, fault"
     );
     assert_eq!(
         error(b"seconds"),
@@ -171,6 +171,7 @@ fn faults_are_read_back() {
                 fault,
                 hide: apic_id,
                 patience: 1,
+                init_pause: apic_id.map(|_| 0),
                 ..Options::default()
             };
             assert_eq!(Options::parse(options.to_string().as_bytes()), Ok(options));
@@ -197,7 +198,9 @@ fn a_fault_that_is_none_is_refused() {
 }
 
 #[test]
-fn patience_has_a_range() {
+fn patience_and_the_pause_have_ranges() {
     let said = error(b"patience=0");
     assert!(said.ends_with("a whole number from 1 to 600000"), "{said}");
+    let said = error(b"init-pause=1001");
+    assert!(said.ends_with("a whole number from 0 to 1000"), "{said}");
 }

@@ -15,7 +15,7 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use core::{fmt, panic::PanicInfo};
 
-use bringup::{Arrival, Ipi, Target};
+use bringup::{Arrival, Ipi, Target, quiet_others};
 use rundown::{CacheAware, CacheAwareRundown, ObjectId, Platform, Protected, Slot};
 use x86_64::VirtAddr;
 use x86_64::instructions::{hlt, port::Port};
@@ -27,6 +27,8 @@ static OBJECT: Protected<u32, CacheAware<Cpus, [Slot; 256]>> = Protected::new(Ca
 /// For each CPU that has used it: its APIC ID + 1.
 static USERS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
 static REFUSED: AtomicUsize = AtomicUsize::new(0);
+/// Counts until its CPU is stopped.
+static SPINS: AtomicUsize = AtomicUsize::new(0);
 static mut IDT: InterruptDescriptorTable = InterruptDescriptorTable::new();
 
 struct Cpus;
@@ -74,6 +76,10 @@ extern "C" fn main(info: *const u32) -> ! {
         println!("cpu {cpu}: APIC {}", id.load(SeqCst) - 1);
     }
     println!("{online} CPUs; torn down under {}", users());
+    while !is_spinning() {}
+    // SAFETY: no CPU is needed any more.
+    unsafe { quiet_others(apic) };
+    while is_spinning() {}
     exit(0x10)
 }
 
@@ -93,9 +99,21 @@ fn enter(arrival: Arrival) -> ! {
     }
     REFUSED.fetch_add(1, SeqCst);
     drop(object);
+    while cpu == 1 {
+        SPINS.fetch_add(1, SeqCst);
+    }
     loop {
         hlt();
     }
+}
+
+/// Whether CPU 1 does anything for a while.
+fn is_spinning() -> bool {
+    let (before, until) = (SPINS.load(SeqCst), nanos() + 100_000_000);
+    while nanos() < until {
+        spin_loop();
+    }
+    SPINS.load(SeqCst) != before
 }
 
 unsafe extern "C" {

@@ -3,7 +3,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Reference, measure};
+use super::{Measured, Reference, first_sound, measure};
 use crate::rate::Counter;
 
 const TSC_HZ: u64 = 2_294_608_000;
@@ -52,7 +52,7 @@ impl Machine {
         (now * u128::from(hz) / 1_000_000_000_000) as u64
     }
 
-    fn measure(&self) -> Option<[u64; 2]> {
+    fn measure(&self) -> Option<Measured> {
         measure(self, || self.count(TSC_HZ), || self.count(APIC_HZ))
     }
 }
@@ -83,9 +83,16 @@ fn references() -> [Counter; 4] {
 }
 
 /// To one part in 1000.
-fn is_right(rates: Option<[u64; 2]>) -> bool {
+fn is_right(measured: Option<Measured>) -> bool {
     let fits = |rate: u64, hz: u64| rate.abs_diff(hz) <= hz / 1000;
-    rates.is_some_and(|[tsc, apic]| fits(tsc, TSC_HZ) && fits(apic, APIC_HZ))
+    measured.is_some_and(|measured| {
+        let [tsc, apic] = measured.rates;
+        fits(tsc, TSC_HZ) && fits(apic, APIC_HZ)
+    })
+}
+
+fn is_doubtful(measured: Option<Measured>) -> bool {
+    measured.is_some_and(|measured| measured.is_doubtful)
 }
 
 #[test]
@@ -107,23 +114,42 @@ fn both_rates_are_right_after_one_window() {
 fn a_round_of_the_8254_that_nobody_saw_is_noticed() {
     let round_us = 54_925;
     for more_us in [0, 100, 2_000, 4_000, 20_000, 50_000] {
-        let machine = Machine::new(Counter::PIT);
-        // Early in the first three windows.
-        *machine.absences.borrow_mut() = [100, 3_000, 6_000]
-            .map(|at| (at, round_us + more_us))
-            .into();
-        let rates = machine.measure();
-        assert!(is_right(rates), "{more_us}: {rates:?}");
-        assert_eq!(machine.absences.borrow().len(), 0);
+        let by = |absences: &mut dyn Iterator<Item = u64>| {
+            let machine = Machine::new(Counter::PIT);
+            *machine.absences.borrow_mut() = absences.map(|at| (at, round_us + more_us)).collect();
+            let measured = machine.measure();
+            (is_right(measured), is_doubtful(measured))
+        };
+        // Early in the first three windows, then in all.
+        assert_eq!(by(&mut [100, 3_000, 6_000].into_iter()), (true, false));
+        assert_eq!(by(&mut (0..100).map(|number| number * 500)), (false, true));
     }
 }
 
 #[test]
-fn a_host_that_is_always_busy_gives_a_clock_all_the_same() {
-    let machine = Machine::new(Counter::PIT);
-    *machine.absences.borrow_mut() = (0..100).map(|number| (number * 500, 4_000)).collect();
-    let rates = machine.measure();
-    assert!(is_right(rates), "{rates:?}");
+fn on_a_host_that_is_always_busy_only_the_8254_is_doubtful() {
+    for reference in references() {
+        let machine = Machine::new(reference);
+        *machine.absences.borrow_mut() = (0..100).map(|number| (number * 500, 4_000)).collect();
+        let measured = machine.measure();
+        assert!(is_right(measured), "{reference:?}: {measured:?}");
+        assert_eq!(is_doubtful(measured), reference == Counter::PIT);
+    }
+}
+
+#[test]
+fn the_first_answer_without_doubt_is_taken_and_no_further_one_asked_for() {
+    for (answers, taken, asked) in [
+        (&[][..], None, 0),
+        (&[1, 2], Some(1), 1),
+        (&[-1, 2, 3], Some(2), 2),
+        (&[-1, -2, -3], Some(-1), 3),
+    ] {
+        let mut seen = 0;
+        let answers = answers.iter().copied().inspect(|_| seen += 1);
+        assert_eq!(first_sound(answers, |&answer: &i32| answer < 0), taken);
+        assert_eq!(seen, asked);
+    }
 }
 
 #[test]
@@ -143,11 +169,13 @@ fn a_reference_that_stands_still_is_none() {
 #[test]
 fn a_counter_that_stands_still_has_no_rate() {
     let machine = Machine::new(Counter::PIT);
-    let rates = measure(&machine, || machine.count(TSC_HZ), || 5).expect("the reference moves");
-    assert!(rates[0].abs_diff(TSC_HZ) < TSC_HZ / 1000);
-    assert_eq!(rates[1], 0);
+    let rates = measure(&machine, || machine.count(TSC_HZ), || 5).map(|measured| measured.rates);
+    let [tsc, other] = rates.expect("the reference moves");
+    assert!(tsc.abs_diff(TSC_HZ) < TSC_HZ / 1000);
+    assert_eq!(other, 0);
     let machine = Machine::new(Counter::PIT);
-    assert!(measure(&machine, || 5, || 5) == Some([0, 0]));
+    let measured = measure(&machine, || 5, || 5);
+    assert!(measured.is_some_and(|measured| measured.rates == [0, 0]));
 }
 
 proptest! {
@@ -162,6 +190,6 @@ proptest! {
     ) {
         let machine = Machine { reading_ps, absences: RefCell::new(absences), ..Machine::new(references()[which]) };
         let rates = machine.measure();
-        prop_assert!(is_right(rates), "{:?}", rates);
+        prop_assert!(is_right(rates) && !is_doubtful(rates), "{:?}", rates);
     }
 }
