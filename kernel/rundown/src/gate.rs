@@ -1,7 +1,7 @@
 //! What the life cycle is kept in: [`Gate`], the state word and the count of what a closed object has
 //! out. Every transition of the state word is a method here.
 
-use core::{fmt, mem};
+use core::fmt;
 
 use crate::completion::CompletionSlot;
 use crate::object_id::ObjectId;
@@ -21,10 +21,10 @@ use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
 ///                     ^                      | the last release
 ///                     |                      v
 ///                     |                  Closed, drained -- try_complete --> RunDown <--- born closed
-///                     |                      |                                 |  ^
-///                     |                      +---------- try_claim ------------+  |
-///                     |                                      v                    |
-///                     +--------- finish_reopen --------- Claimed -- finish_run_down
+///                     |                      |                                 |
+///                     |                      +---------- try_claim ------------+---- Vacant <--- born so
+///                     |                                      v                          ^
+///                     +--------- finish_reopen --------- Claimed ----- finish_vacant ---+
 /// ```
 #[repr(C)]
 pub struct Gate<C> {
@@ -79,9 +79,9 @@ impl<C> Gate<C> {
     }
 
     const_unless_model! {
-        /// As if it had been run down. For a gate that has never been used.
-        pub(crate) fn close_from_birth(&mut self) {
-            self.word = AtomicU64::new(Word::RUN_DOWN);
+        /// With this word, for a gate that has never been used.
+        pub(crate) fn begin_with(&mut self, word: u64) {
+            self.word = AtomicU64::new(word);
         }
     }
 
@@ -108,19 +108,6 @@ impl<C> Gate<C> {
 }
 
 impl<C: Counts> Gate<C> {
-    const_unless_model! {
-        /// If it was closed from birth: the object is born with a value.
-        pub(crate) fn hold_value_from_birth(&mut self) {
-            let bits = mem::replace(&mut self.word, AtomicU64::new(Word::OPEN)).into_inner();
-            let word = Word::new(C::LAYOUT, bits);
-            let born = match word.phase() {
-                Phase::RunDown => word.emptied(Phase::Unopened),
-                _ => word,
-            };
-            self.word = AtomicU64::new(born.bits);
-        }
-    }
-
     /// The life cycle. A snapshot that says `Drained` (or anything later in that generation) makes
     /// what was done under protection visible to the caller (S2).
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -155,7 +142,7 @@ impl<C: Counts> Gate<C> {
         self.change(drained.word, drained.word.emptied(Phase::RunDown))
     }
 
-    /// Drained or run down (or unopened) to claimed: until `finish_*` the caller has the object to itself.
+    /// Drained, run down or vacant to claimed: until `finish_*` the caller has the object to itself.
     pub(crate) fn try_claim(&self, seen: Snapshot) -> bool {
         self.change(seen.word, seen.word.emptied(Phase::Claimed))
     }
@@ -220,9 +207,9 @@ impl<C: Counts> Gate<C> {
         open.epoch().generation
     }
 
-    /// The end of a claim: the object is run down.
-    pub(crate) fn finish_run_down(&self, claimed: Epoch) {
-        self.finish(Word::of(C::LAYOUT, claimed, Phase::RunDown));
+    /// The end of a claim: the object is vacant.
+    pub(crate) fn finish_vacant(&self, claimed: Epoch) {
+        self.finish(Word::of(C::LAYOUT, claimed, Phase::Vacant));
     }
 
     /// The plain variant's last release of a closed object, which is `left` so: wakes its waiters. With

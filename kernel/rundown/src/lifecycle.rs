@@ -131,7 +131,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Marks a drained object run down. Doing it twice is no error. Any context.
+    /// Marks a drained object run down. Doing it twice is no error. Any context. The value of a
+    /// [`Protected`](crate::Protected) stays in.
     ///
     /// # Errors
     /// [`WrongState`] if it is open, draining or claimed; nothing changed.
@@ -154,10 +155,12 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// What the caller did before happens-before every protection granted from then on.
     ///
     /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed by another caller; nothing changed.
+    /// [`WrongState`] if it is open, draining or claimed by another caller; or, with [`State::RunDown`]
+    /// found, as for [`open`](Self::open). Nothing changed.
     pub fn reinit(&self) -> Result<Generation, WrongState> {
-        let drained = |state| matches!(state, State::Drained | State::RunDown);
-        let epoch = self.claim_to_open(|seen| drained(seen.state))?;
+        let drained =
+            |seen: Snapshot| seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
+        let epoch = self.claim_to_open(drained)?;
         Ok(Generation(self.reopen(epoch)))
     }
 
@@ -166,16 +169,17 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// down.
     ///
     /// # Errors
-    /// [`WrongState`] unless the object is run down; nothing changed. If it is
-    /// [lazy](crate::PerCpuRundown::lazy) and the system has no counter for it, [`State::RunDown`]
-    /// is what was found: [`prepare`](crate::PerCpuRundown::prepare) says why.
+    /// [`WrongState`] unless the object is run down; nothing changed. With [`State::RunDown`] found, it
+    /// is [lazy](crate::PerCpuRundown::lazy), and the system has no counter for it
+    /// ([`prepare`](crate::PerCpuRundown::prepare) says why); or a [`Protected`](crate::Protected) without
+    /// its value ([`publish`](crate::Protected::publish) one).
     pub fn open(&self) -> Result<Generation, WrongState> {
-        let epoch = self.claim_to_open(|seen| seen.state == State::RunDown)?;
+        let epoch = self.claim_to_open(|seen| seen.word.phase() == Phase::RunDown)?;
         Ok(Generation(self.reopen(epoch)))
     }
 
     /// Claims the object, if `legal` says so of its snapshot: until [`reopen`](Self::reopen) or
-    /// [`mark_run_down`](Self::mark_run_down) the caller has it to itself. After this, everything done
+    /// [`vacate`](Self::vacate) the caller has it to itself. After this, everything done
     /// under protection and by earlier claimers is visible.
     pub(crate) fn claim(&self, legal: impl Fn(Snapshot) -> bool) -> Result<Epoch, WrongState> {
         loop {
@@ -226,9 +230,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
         generation
     }
 
-    /// Ends a claim: the object is run down.
-    pub(crate) fn mark_run_down(&self, claimed: Epoch) {
-        self.gate.finish_run_down(claimed);
+    /// Ends a claim: the object is run down, and its value is out.
+    pub(crate) fn vacate(&self, claimed: Epoch) {
+        self.gate.finish_vacant(claimed);
         // One that came during the claim waits for its end.
         self.wake();
     }

@@ -11,6 +11,7 @@ use crate::platform::Platform;
 use crate::slot::{Capacity, Slot};
 use crate::slots::SlotsError;
 use crate::variant::Rundown;
+use crate::word::Word;
 
 impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
     /// How much memory an object with `slots` slots takes, and how it is to be aligned: 128 bytes
@@ -86,7 +87,7 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
         slots: usize,
     ) -> Result<&mut Self, SlotsError> {
         let object = Self::place(memory, slots)?;
-        object.gate.close_from_birth();
+        object.gate.begin_with(Word::RUN_DOWN);
         Ok(object)
     }
 }

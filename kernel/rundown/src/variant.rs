@@ -7,6 +7,7 @@ use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
 use crate::state::{IllegalContext, Refused};
+use crate::word::Word;
 
 /// Rundown protection: the contract that all variants keep (S1 to S13 in the [crate
 /// documentation](crate)).
@@ -134,7 +135,7 @@ impl<V: Variant> Rundown<V> {
         /// ```
         #[must_use]
         pub fn born_closed(mut self) -> Self {
-            self.gate.close_from_birth();
+            self.gate.begin_with(Word::RUN_DOWN);
             self
         }
     }

@@ -67,6 +67,15 @@ fn waiting_leaves_the_value_in<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
     assert_eq!(object.state(), State::Drained);
+    object.reinit().expect("drained");
+    assert_eq!(*object.try_acquire().expect("open"), 7);
+    // Marked run down, it holds its value as well.
+    assert_eq!(object.try_wait(), Ok(()));
+    object.complete().expect("drained");
+    object.publish(8).expect_err("it holds a value");
+    object.open().expect("run down");
+    assert_eq!(object.try_wait(), Ok(()));
+    object.complete().expect("drained");
     assert_eq!(object.run_down(&Spin), Ok(7));
 }
 
@@ -285,6 +294,7 @@ fn born_closed_with_its_value<R: Make>() {
     assert_eq!(*object.try_acquire().expect("open"), 7);
     let refused = |object: &Protected<_, R>, found| {
         assert_eq!(object.open().map_err(|error| error.found), Err(found));
+        assert_eq!(object.reinit().map_err(|error| error.found), Err(found));
         assert_eq!(object.state(), found);
     };
     refused(&object, State::Open);
@@ -313,7 +323,7 @@ fn misses_and_refusals_are_told<R: Make>() {
     let error = object.replace(&Spin, 9).expect_err("taken");
     assert_eq!(
         error.to_string(),
-        "the new value was not put in: another caller has run the object down"
+        "the new value was not put in: another caller has run the object down, or opened it again"
     );
     assert!(format!("{error:?}").starts_with("Rejected { reason: Taken"));
     assert_eq!(

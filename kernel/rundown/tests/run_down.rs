@@ -90,7 +90,7 @@ fn a_batch_is_closed<R: Make>() {
     let mut list: Vec<_> = objects.iter().collect();
     list.push(&objects[0]);
     assert_eq!(Protected::close_all(&list), Ok(()));
-    let states: Vec<_> = objects.iter().map(Protected::state).collect();
+    let states: Vec<_> = objects.iter().map(|object| object.state()).collect();
     use State::{Drained, Draining};
     assert_eq!(states, [Drained, Drained, Draining, Drained]);
     drop(guard);

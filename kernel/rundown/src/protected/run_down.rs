@@ -81,7 +81,7 @@ impl<T, V: Variant> Protected<T, V> {
     pub fn begin_run_down(&self) -> RunDown<'_, T, V> {
         RunDown {
             protected: self,
-            drain: Drain::start(&self.rundown, None),
+            drain: self.drain(),
         }
     }
 
@@ -91,7 +91,7 @@ impl<T, V: Variant> Protected<T, V> {
     pub fn begin_run_down_of(&self, generation: Generation) -> RunDown<'_, T, V> {
         RunDown {
             protected: self,
-            drain: self.rundown.drain_of(generation),
+            drain: self.drain_of(generation),
         }
     }
 }
@@ -214,7 +214,7 @@ impl<T, V: Variant> Retired<'_, T, V> {
         let epoch = self.claim()?;
         // SAFETY: claimed, after the object had drained.
         let value = unsafe { self.protected.put(None) };
-        self.protected.rundown.mark_run_down(epoch);
+        self.protected.vacate(epoch);
         value.ok_or(RunDownError::Taken)
     }
 
@@ -227,7 +227,7 @@ impl<T, V: Variant> Retired<'_, T, V> {
     /// back.
     pub fn replace(self, value: T) -> Result<T, ReplaceError<T>> {
         // Only a lazy object that has never been open may need it.
-        if V::prepare(&self.protected.rundown).is_err() {
+        if V::prepare(self.protected).is_err() {
             let reason = RunDownError::NoCounter;
             return Err(ReplaceError { value, reason });
         }
@@ -237,15 +237,15 @@ impl<T, V: Variant> Retired<'_, T, V> {
         };
         // SAFETY: claimed, after the object had drained.
         let before = unsafe { self.protected.put(Some(value)) };
-        self.protected.rundown.reopen(epoch);
+        self.protected.reopen(epoch);
         Ok(before.expect("a drained object holds a value"))
     }
 
     /// By the generation: if another caller took the value and published the next one, that is not for
     /// this caller. An object that was born closed and has never been open holds its value, too.
     fn claim(&self) -> Result<Epoch, RunDownError> {
-        let claimed = self.protected.rundown.claim(|seen| {
-            let full = seen.state == State::Drained || seen.word.phase() == Phase::Unopened;
+        let claimed = self.protected.claim(|seen| {
+            let full = seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
             seen.epoch.generation == self.generation && full
         });
         claimed.map_err(|_| RunDownError::Taken)
