@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
 
+use crate::impls::default_is_new;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
@@ -53,11 +54,7 @@ impl<P: Platform, A: Isolation, const N: usize> Rundown<CacheAware<P, [Slot; N],
     }
 }
 
-impl<P: Platform, A: Isolation, const N: usize> Default for Rundown<CacheAware<P, [Slot; N], A>> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+default_is_new! { <P: Platform, A: Isolation, const N: usize> Default for Rundown<CacheAware<P, [Slot; N], A>> }
 
 impl<P: Platform, S: Slots, A: Isolation> Rundown<CacheAware<P, S, A>> {
     /// An open object over the caller's slots.
@@ -218,12 +215,10 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
         this.release_on(this.slot(), n);
     }
 
-    fn slot_count(this: &Rundown<Self>) -> usize {
-        this.slots().len()
-    }
-
-    unsafe fn racy_count(this: &Rundown<Self>, slot: usize) -> i64 {
-        this.slots()[slot].racy_count(this.slot_capacity())
+    fn racy_counts(this: &Rundown<Self>) -> impl ExactSizeIterator<Item = i64> + Clone {
+        let capacity = this.slot_capacity();
+        let slots = this.slots().iter();
+        slots.map(move |slot| slot.racy_count(capacity))
     }
 
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {

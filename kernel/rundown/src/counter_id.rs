@@ -1,6 +1,6 @@
 //! The name of a per-CPU counter: [`CounterId`].
 
-use core::fmt;
+use crate::impls::display;
 
 /// The name of a counter: the same for all CPUs. What the number means (an offset, an address) is
 /// up to the platform; `usize::MAX` names none.
@@ -30,15 +30,7 @@ pub enum Unavailable {
     Unsupported(&'static str),
 }
 
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exhausted(counters) => {
-                write!(f, "all {counters} per-CPU counters are in use")
-            }
-            Self::Unsupported(why) => write!(f, "no per-CPU counters here: {why}"),
-        }
-    }
+display! { error Unavailable:
+    Self::Exhausted(counters) => "all {counters} per-CPU counters are in use",
+    Self::Unsupported(why) => "no per-CPU counters here: {why}",
 }
-
-impl core::error::Error for Unavailable {}

@@ -1,8 +1,6 @@
 //! What the life cycle is kept in: [`Gate`], the state word and the count of what a closed object has
 //! out. Every transition of the state word is a method here.
 
-use core::fmt;
-
 use crate::completion::CompletionSlot;
 use crate::object_id::ObjectId;
 use crate::platform::Platform;
@@ -27,7 +25,7 @@ use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
 ///                     +--------- finish_reopen --------- Claimed ----- finish_vacant ---+
 /// ```
 #[repr(C)]
-pub struct Gate<C> {
+pub(crate) struct Gate<C> {
     word: AtomicU64,
     pub(crate) counts: C,
 }
@@ -68,10 +66,6 @@ impl Counts for SharedCount {
 }
 
 impl<C> Gate<C> {
-    /// For assembly: the object is open if and only if none of these bits is set in the byte at
-    /// [`as_ptr`](Self::as_ptr). (The lowest byte: where this is used, it comes first.)
-    pub const NOT_OPEN: u8 = Word::PHASE as u8;
-
     const_unless_model! {
         pub(crate) fn new(counts: C) -> Self {
             Self { word: AtomicU64::new(Word::OPEN), counts }
@@ -85,24 +79,17 @@ impl<C> Gate<C> {
         }
     }
 
-    /// Where the state word is, for assembly that reads it. Nothing else may write there.
-    #[cfg(not(rundown_loom))]
-    #[inline]
-    pub const fn as_ptr(&self) -> *const u64 {
-        self.word.as_ptr()
-    }
-
     /// Whether the object is open. It may close at any time.
     #[inline]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         // Acquire: pairs with the Release in `finish`; an acquire that sees the object re-opened finds
         // every slot open, so that a refusal means closed.
         Word::new(Layout::SHARDED, self.word.load(Ordering::Acquire)).is_open()
     }
 
-    /// The word itself, for the plain variant's acquire and release.
+    /// The word itself, for the plain variant's acquire and release, and for assembly.
     #[inline]
-    pub(crate) fn word(&self) -> &AtomicU64 {
+    pub(crate) const fn word(&self) -> &AtomicU64 {
         &self.word
     }
 }
@@ -227,12 +214,6 @@ impl<C: Counts> Gate<C> {
         });
     }
 
-    /// For people.
-    pub(crate) fn phase(&self) -> Phase {
-        // Relaxed: pairs with nothing, the answer is for people.
-        self.at(self.word.load(Ordering::Relaxed)).phase()
-    }
-
     #[inline]
     pub(crate) fn at(&self, bits: u64) -> Word {
         Word::new(C::LAYOUT, bits)
@@ -253,37 +234,5 @@ impl<C: Counts> Gate<C> {
     fn finish(&self, word: Word) {
         // Release: pairs with the Acquire in `is_open`, `snapshot`, `change` and the plain acquire.
         self.word.store(word.bits, Ordering::Release);
-    }
-}
-
-impl<C> fmt::Debug for Gate<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_open() { "open" } else { "not open" })
-    }
-}
-
-#[cfg(all(test, not(rundown_loom)))]
-mod tests {
-    use super::*;
-
-    /// With whatever stands above the phase in the same byte.
-    #[test]
-    fn the_byte_for_assembly_says_whether_it_is_open() {
-        let phases = [Phase::Open, Phase::Closed, Phase::RunDown, Phase::Claimed];
-        for phase in phases {
-            for cancels in 0..1 << 6 {
-                let epoch = Epoch {
-                    generation: 0,
-                    cancels,
-                };
-                let mut gate = Gate::new(SharedCount::new());
-                gate.word = AtomicU64::new(Word::of(Layout::SHARDED, epoch, phase).bits);
-                // SAFETY: the gate is borrowed, and nothing writes it.
-                let word = unsafe { gate.as_ptr().read() };
-                let is_open = word.to_le_bytes()[0] & Gate::<SharedCount>::NOT_OPEN == 0;
-                assert_eq!(is_open, phase == Phase::Open);
-                assert_eq!(gate.is_open(), is_open);
-            }
-        }
     }
 }

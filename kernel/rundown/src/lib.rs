@@ -52,6 +52,7 @@ cfg_if! {
         mod holders;
         #[cfg(all(feature = "std", not(rundown_loom)))]
         mod host;
+        mod impls;
         mod lifecycle;
         mod lock;
         mod object_id;
@@ -79,7 +80,6 @@ cfg_if! {
         pub use completion::Completion;
         pub use counter_id::{CounterId, Unavailable};
         pub use drain::Drain;
-        pub use gate::Gate;
         pub use guard::{Many, Number, One, RefGuard, RefGuards};
         #[cfg(all(feature = "std", not(rundown_loom)))]
         pub use host::{HostPlatform, Park};

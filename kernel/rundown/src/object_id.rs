@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::impls::display;
+
 /// Which rundown object: its address, as a number only. It outlives the object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId(usize);
@@ -34,10 +36,8 @@ impl ObjectId {
     }
 }
 
-impl fmt::Display for ObjectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
+display! { ObjectId:
+    Self(address) => "{address:#x}",
 }
 
 impl fmt::Debug for ObjectId {

@@ -7,7 +7,7 @@ use crate::close_all;
 use crate::completion::Completion;
 use crate::drain::Drain;
 use crate::gate::Counts;
-use crate::guard::{RefGuard, RefGuards};
+use crate::guard::{Many, One, RefGuard, RefGuards};
 use crate::lifecycle::NotClosed;
 use crate::outstanding::Outstanding;
 use crate::platform::{Clock, Platform, Wait};
@@ -16,7 +16,7 @@ use crate::state::{
 };
 use crate::tag::Tag;
 use crate::variant::{Rundown, Variant};
-use crate::word::{Generation, Phase};
+use crate::word::Generation;
 
 impl<V: Variant + ?Sized> Rundown<V> {
     /// Takes protection, or `None` if the object is closed (or [full](Refused::Full)).
@@ -26,7 +26,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire(&self) -> Option<RefGuard<'_, V>> {
         V::acquire(self, 1).ok()?;
-        Some(RefGuard::one(self))
+        Some(RefGuard::new(self, One))
     }
 
     /// Takes `n` protections at once, all or none (S7). With `n` = 0 it only asks whether the object
@@ -35,7 +35,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, V>> {
         V::acquire(self, n).ok()?;
-        Some(RefGuards::many(self, n))
+        Some(RefGuard::new(self, Many(n)))
     }
 
     /// Takes protection without a guard. Pair it with one [`release`](Rundown::release).
@@ -362,7 +362,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         let in_slots = self.racy_counts().fold(0, i64::wrapping_add);
         match self.gate.counts.shared() {
             None => in_slots,
-            Some(_) if matches!(self.gate.phase(), Phase::RunDown | Phase::Claimed) => 0,
+            Some(_) if matches!(self.state(), State::RunDown | State::Claimed) => 0,
             Some(shared) => shared.racy_held(in_slots),
         }
     }
@@ -375,10 +375,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// time still subtract there, and an acquire that lost the race against the close is in them as well; in the
     /// per-CPU variant they stand still.
     pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone + '_ {
-        (0..V::slot_count(self)).map(|slot| {
-            // SAFETY: one of the object's slots; their number does not change once there are any.
-            unsafe { V::racy_count(self, slot) }
-        })
+        V::racy_counts(self)
     }
 }
 

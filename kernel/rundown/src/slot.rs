@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::impls::default_is_new;
 use crate::primitive::{AtomicU64, Ordering, array_of, const_unless_model};
 use crate::shared::SharedCount;
 
@@ -100,11 +101,7 @@ impl Capacity {
     }
 }
 
-impl Default for Slot {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+default_is_new!(Default for Slot);
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! What a protection without a guard is for: [`Tag`].
 
-use core::fmt;
+use crate::impls::display;
 
 /// What a protection without a guard is for, in the caller's own terms: any number, such as the address
 /// of a request. Feature `diagnosis` lists holders by it, and names a release under a tag that nothing is
@@ -25,8 +25,6 @@ impl Tag {
     }
 }
 
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
+display! { Tag:
+    Self(number) => "{number:#x}",
 }

@@ -55,16 +55,10 @@ pub trait Variant: Sealed + Send + Sync {
     #[doc(hidden)]
     unsafe fn release(this: &Rundown<Self>, n: u32);
 
-    /// How many slots there are; 0 until a lazy object has a counter.
+    /// What each slot counts: see [`Rundown::racy_counts`]. Exact if nothing adds to it. None until a
+    /// lazy object has a counter.
     #[doc(hidden)]
-    fn slot_count(this: &Rundown<Self>) -> usize;
-
-    /// What this slot counts: see [`Rundown::racy_counts`]. Exact if nothing adds to it.
-    ///
-    /// # Safety
-    /// `slot` is below [`slot_count`](Self::slot_count).
-    #[doc(hidden)]
-    unsafe fn racy_count(this: &Rundown<Self>, slot: usize) -> i64;
+    fn racy_counts(this: &Rundown<Self>) -> impl ExactSizeIterator<Item = i64> + Clone;
 
     /// Whether [`barrier`](Self::barrier) is legal in this context.
     #[doc(hidden)]

@@ -8,6 +8,7 @@ use core::pin::Pin;
 use core::task::Waker;
 use core::{fmt, ptr};
 
+use crate::impls::default_is_new;
 use crate::lock::Lock;
 use crate::object_id::ObjectId;
 use crate::primitive::{AtomicU64, AtomicUsize, Ordering, array_of, const_unless_model, fence};
@@ -19,7 +20,7 @@ use crate::primitive::{AtomicU64, AtomicUsize, Ordering, array_of, const_unless_
 /// atomic operation, legal in any context, NMI included. [`deliver`](Self::deliver) then calls the
 /// wakers: foreign code, and a spin lock that the futures' `poll` and `drop` take, too. So it is for
 /// thread context (the executor's loop, before it looks for work), or for a handler that cannot
-/// interrupt those on the same CPU. The same holds for [`wake`](Self::wake) and `Debug`.
+/// interrupt those on the same CPU. The same holds for [`wake`](Self::wake).
 ///
 /// A waker must not panic: others in its bucket would not be woken.
 pub struct Wakers {
@@ -86,7 +87,7 @@ impl Wakers {
     pub(crate) fn wake_fenced(&self, object: ObjectId) {
         let bucket = self.bucket(object);
         // Relaxed: pairs with the store in `Bucket::with`, by way of the fences.
-        if bucket.occupied.load(Ordering::Relaxed) != 0 {
+        if bucket.entries.load(Ordering::Relaxed) != 0 {
             wake_all(bucket);
         }
     }
@@ -96,15 +97,13 @@ impl Wakers {
     }
 }
 
-impl Default for Wakers {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+default_is_new!(Default for Wakers);
 
 impl fmt::Debug for Wakers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waiting: usize = self.buckets.iter().map(|b| b.with(|list| list.len())).sum();
+        // Relaxed: pairs with nothing, the answer is for people.
+        let entries = |bucket: &Bucket| bucket.entries.load(Ordering::Relaxed);
+        let waiting: usize = self.buckets.iter().map(entries).sum();
         f.debug_struct("Wakers")
             .field("waiting", &waiting)
             .finish_non_exhaustive()
@@ -114,8 +113,8 @@ impl fmt::Debug for Wakers {
 /// The futures of some objects.
 struct Bucket {
     list: Lock<List>,
-    /// Whether the list has entries: 1 if so. For a wake-up that finds nothing to wake.
-    occupied: AtomicUsize,
+    /// How many entries the list has: for a wake-up that finds nothing to wake, and for people.
+    entries: AtomicUsize,
 }
 
 impl Bucket {
@@ -123,7 +122,7 @@ impl Bucket {
         fn new() -> Self {
             Self {
                 list: Lock::new(List::EMPTY),
-                occupied: AtomicUsize::new(0),
+                entries: AtomicUsize::new(0),
             }
         }
     }
@@ -134,8 +133,7 @@ impl Bucket {
             let answer = work(list);
             // Relaxed: pairs with the load in `wake_fenced`, by way of the fences there and in
             // `Entry::enter`. Under the lock, so that the last one is right.
-            self.occupied
-                .store(usize::from(!list.first.is_null()), Ordering::Relaxed);
+            self.entries.store(list.length, Ordering::Relaxed);
             answer
         })
     }
@@ -147,7 +145,7 @@ impl Bucket {
 fn wake_all(bucket: &Bucket) {
     // So many and no more: a future that enters from now on, at the end, looks by itself. Without
     // the limit futures that enter as fast as this wakes them would keep it here for ever.
-    let mut left = bucket.with(|list| list.len());
+    let mut left = bucket.with(|list| list.length);
     while left > 0 {
         let Some(waker) = bucket.with(List::pop) else {
             return;
@@ -218,6 +216,7 @@ impl Entry {
 struct List {
     first: *const Entry,
     last: *const Entry,
+    length: usize,
 }
 
 // SAFETY: its entries are `Send`.
@@ -227,6 +226,7 @@ impl List {
     const EMPTY: Self = Self {
         first: ptr::null(),
         last: ptr::null(),
+        length: 0,
     };
 
     /// Links `entry` at the end, or gives it another waker if it is linked; returns the old one.
@@ -248,6 +248,7 @@ impl List {
                 None => self.first = entry,
             }
             self.last = entry;
+            self.length += 1;
         }
         old
     }
@@ -260,6 +261,7 @@ impl List {
         // SAFETY: the caller has the lock.
         let link = unsafe { &mut *entry.link.get() };
         let waker = link.waker.take()?;
+        self.length -= 1;
         // SAFETY: entries in the list are valid.
         match unsafe { link.previous.as_ref() } {
             // SAFETY: the caller has the lock, and it is another entry.
@@ -281,17 +283,5 @@ impl List {
         let first = unsafe { self.first.as_ref() }?;
         // SAFETY: the list is reached only under its lock.
         unsafe { self.remove(first) }
-    }
-
-    fn len(&self) -> usize {
-        let mut length = 0;
-        let mut entry = self.first;
-        // SAFETY: entries in the list are valid, and the list is reached only under its lock.
-        while let Some(here) = unsafe { entry.as_ref() } {
-            length += 1;
-            // SAFETY: as above.
-            entry = unsafe { (*here.link.get()).next };
-        }
-        length
     }
 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::impls::display;
 use crate::outstanding::Outstanding;
 use crate::state::{IllegalContext, WrongState};
 
@@ -24,21 +25,13 @@ pub enum RunDownError {
     IllegalContext,
 }
 
-impl fmt::Display for RunDownError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Taken => {
-                f.write_str("another caller has run the object down, or opened it again")
-            }
-            Self::Cancelled => f.write_str("the drain was cancelled: the object is open"),
-            Self::Outstanding(outstanding) => write!(f, "guards are still out: {outstanding}"),
-            Self::NoCounter => f.write_str("there is no per-CPU counter to open the object with"),
-            Self::IllegalContext => IllegalContext.fmt(f),
-        }
-    }
+display! { error RunDownError:
+    Self::Taken => "another caller has run the object down, or opened it again",
+    Self::Cancelled => "the drain was cancelled: the object is open",
+    Self::Outstanding(outstanding) => "guards are still out: {outstanding}",
+    Self::NoCounter => "there is no per-CPU counter to open the object with",
+    Self::IllegalContext => "{IllegalContext}",
 }
-
-impl core::error::Error for RunDownError {}
 
 /// A value that was not put in, given back.
 pub struct Rejected<T, R> {
