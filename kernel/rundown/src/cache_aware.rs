@@ -5,8 +5,8 @@ use core::marker::PhantomData;
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
 
+use crate::ids::ObjectId;
 use crate::impls::default_is_new;
-use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;

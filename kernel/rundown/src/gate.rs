@@ -2,7 +2,7 @@
 //! out. Every transition of the state word is a method here.
 
 use crate::completion::CompletionSlot;
-use crate::object_id::ObjectId;
+use crate::ids::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{AtomicU64, Ordering, const_unless_model};
 use crate::shared::SharedCount;

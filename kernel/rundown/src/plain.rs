@@ -4,8 +4,8 @@ use core::iter;
 use core::marker::PhantomData;
 
 use crate::completion::CompletionSlot;
+use crate::ids::ObjectId;
 use crate::impls::default_is_new;
-use crate::object_id::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{Ordering, const_unless_model};
 use crate::state::{Misuse, Refused};

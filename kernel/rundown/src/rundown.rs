@@ -6,15 +6,15 @@ use core::ptr::NonNull;
 use crate::close_all;
 use crate::completion::Completion;
 use crate::drain::Drain;
+use crate::drain::Outstanding;
 use crate::gate::Counts;
 use crate::guard::{Many, One, RefGuard, RefGuards};
+use crate::ids::Tag;
 use crate::lifecycle::NotClosed;
-use crate::outstanding::Outstanding;
 use crate::platform::{Clock, Platform, Wait};
 use crate::state::{
     CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
 };
-use crate::tag::Tag;
 use crate::variant::{Rundown, Variant};
 use crate::word::Generation;
 
@@ -205,9 +205,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes those of the objects that are open. Like [`close`](Rundown::close) for each, but with
-    /// one [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one. The same object
-    /// may be in the list twice.
+    /// Closes those of the objects that are open, and moves them to the front of the list. Like
+    /// [`close`](Rundown::close) for each, but with one [barrier](crate::PerCpuPlatform::barrier) for
+    /// all, if the variant needs one. The same object may be in the list twice.
     ///
     /// # Errors
     /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
@@ -221,12 +221,12 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// use rundown::{HostPlatform, PlainRundown, Spin};
     ///
     /// let objects = [const { PlainRundown::<HostPlatform>::new() }; 100];
-    /// PlainRundown::close_all(&objects.each_ref()).expect("legal in any context");
+    /// PlainRundown::close_all(&mut objects.each_ref()).expect("legal in any context");
     /// for object in &objects {
     ///     let _ = object.wait(&Spin);
     /// }
     /// ```
-    pub fn close_all(objects: &[&Self]) -> Result<(), IllegalContext> {
+    pub fn close_all(objects: &mut [&Self]) -> Result<(), IllegalContext> {
         close_all::close_all(objects, |object| object)
     }
 

@@ -1,8 +1,7 @@
 //! The states of a rundown object, as users see them, and what calls answer.
 
+use crate::ids::{ObjectId, Tag};
 use crate::impls::display;
-use crate::object_id::ObjectId;
-use crate::tag::Tag;
 
 /// Where an object stands in its life. What [`Rundown::state`](crate::Rundown::state) returns is a
 /// snapshot: other CPUs may have moved on already. (Two variants read two words for it: if the object

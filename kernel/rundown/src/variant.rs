@@ -1,9 +1,7 @@
 //! The object, [`Rundown`], and what a variant adds to it: [`Variant`].
 
-use crate::closer::Closer;
-use crate::counter_id::Unavailable;
 use crate::gate::{Counts, Gate};
-use crate::object_id::ObjectId;
+use crate::ids::{ObjectId, Unavailable};
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
 use crate::state::{IllegalContext, Refused};
@@ -70,12 +68,6 @@ pub trait Variant: Sealed + Send + Sync {
     /// which objects were closed before this call. Between the step to closed and `drain_slots`.
     #[doc(hidden)]
     fn barrier() {}
-
-    /// A note for the call that has closed the object, if the variant needs the barrier.
-    #[doc(hidden)]
-    fn closer(_: &Rundown<Self>) -> Option<&Closer> {
-        None
-    }
 
     /// Makes sure that the object can be opened.
     #[doc(hidden)]

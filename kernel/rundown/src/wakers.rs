@@ -8,9 +8,9 @@ use core::pin::Pin;
 use core::task::Waker;
 use core::{fmt, ptr};
 
+use crate::ids::ObjectId;
 use crate::impls::default_is_new;
 use crate::lock::Lock;
-use crate::object_id::ObjectId;
 use crate::primitive::{AtomicU64, AtomicUsize, Ordering, array_of, const_unless_model, fence};
 
 /// A platform's futures that wait for objects to drain. One per platform, in a static; needs no

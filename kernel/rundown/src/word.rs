@@ -50,21 +50,7 @@ pub(crate) struct Epoch {
 /// Which generation of an object: the one that ends when the object drains and is opened again. They
 /// wrap: after 2^28 in the plain variant, after 2^40 in the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Generation(pub(crate) u64);
-
-impl Generation {
-    /// From its [number](Self::get).
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// As a number: for another language, for example.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
+pub struct Generation(pub u64);
 
 /// One look at the life cycle, and the very word that was seen, for a compare-exchange against it.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::panic::Location;
 
-use crate::tag::Tag;
+use crate::ids::Tag;
 
 /// Protection that is held: one guard, or what is left of one acquire without a guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

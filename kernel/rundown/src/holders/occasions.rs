@@ -5,7 +5,7 @@ use core::panic::Location;
 
 use super::holder::Holder;
 use super::on::{holders, unlisted};
-use crate::object_id::ObjectId;
+use crate::ids::ObjectId;
 use crate::platform::Platform;
 
 /// Continues a text: a line for each holder, each with the line break before it.

@@ -4,9 +4,8 @@ use core::panic::Location;
 
 use super::holder::Holder;
 use super::table::{Claim, Table};
-use crate::object_id::ObjectId;
+use crate::ids::{ObjectId, Tag};
 use crate::platform::Platform;
-use crate::tag::Tag;
 
 /// How many guards and acquires without a guard can be listed at once, over all objects.
 pub const CAPACITY: usize = 1024;
@@ -36,36 +35,13 @@ pub fn unlisted() -> u64 {
 }
 
 /// A guard's entry in the table.
-pub(crate) struct Record {
-    /// `None` if the table was full.
-    entry: Option<Claim<'static>>,
-    count: u32,
-}
+pub(crate) type Record = Claim<'static, CAPACITY>;
 
 impl Record {
     #[track_caller]
     pub(crate) fn new<P: Platform>(object: ObjectId, count: u32) -> Self {
         // Also with a count of zero, which is not listed: others may be merged into the guards.
-        let entry = TABLE.add(object, &taken_now::<P>(count, false, Tag::NONE));
-        Self { entry, count }
-    }
-
-    /// The guard stands for `count` protections from now on.
-    pub(crate) fn recount(&mut self, count: u32) {
-        match self.entry {
-            Some(claim) => claim.recount(count),
-            None => TABLE.recount_unlisted(self.count, count),
-        }
-        self.count = count;
-    }
-
-    /// The guard is about to release.
-    pub(crate) fn end(&mut self) {
-        match self.entry.take() {
-            Some(claim) => claim.remove(),
-            None => TABLE.recount_unlisted(self.count, 0),
-        }
-        self.count = 0;
+        TABLE.add(object, &taken_now::<P>(count, false, Tag::NONE))
     }
 }
 

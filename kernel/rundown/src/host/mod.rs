@@ -25,8 +25,7 @@ use std::time::{Duration, Instant};
 
 use self::event_count::EventCount;
 pub use self::types::{HostPlatform, Park};
-use crate::counter_id::Unavailable;
-use crate::object_id::ObjectId;
+use crate::ids::{ObjectId, Unavailable};
 use crate::platform::{AsyncPlatform, Clock, Platform, Wait, Waiting};
 use crate::wakers::Wakers;
 

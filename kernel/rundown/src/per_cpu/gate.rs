@@ -3,8 +3,8 @@
 use core::fmt;
 use core::mem::offset_of;
 
-use crate::counter_id::CounterId;
 use crate::gate::Gate;
+use crate::ids::CounterId;
 use crate::primitive::{AtomicUsize, Ordering, const_unless_model};
 use crate::shared::SharedCount;
 use crate::word::Word;

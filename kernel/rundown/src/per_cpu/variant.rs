@@ -5,9 +5,7 @@ use core::mem::offset_of;
 
 use super::gate::{CounterCell, PerCpuGate};
 use super::platform::PerCpuPlatform;
-use crate::closer::Closer;
-use crate::counter_id::Unavailable;
-use crate::object_id::ObjectId;
+use crate::ids::{ObjectId, Unavailable};
 use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
 use crate::state::{IllegalContext, Misuse, Refused};
@@ -21,7 +19,7 @@ use crate::word::Word;
 /// for a [barrier](PerCpuPlatform::barrier), so it is legal only where a barrier is. Closing many objects
 /// together costs [one barrier](Rundown::close_all).
 ///
-/// The object takes 40 bytes, on cache lines of its own unless it is [`Compact`](crate::Compact), and 8
+/// The object takes 32 bytes, on cache lines of its own unless it is [`Compact`](crate::Compact), and 8
 /// bytes on every CPU, packed densely with those of other objects: the lines of one CPU's counters are
 /// written by that CPU alone while objects are in use. (Opening an object again clears the counters that
 /// its last generation has left other than zero.)
@@ -38,7 +36,6 @@ pub type PerCpuRundown<P> = Rundown<PerCpu<P>>;
 pub struct PerCpu<P: PerCpuPlatform, A: Isolation = Isolated> {
     /// Where [`PerCpuGate`] says.
     counter: CounterCell,
-    closer: Closer,
     kind: PhantomData<fn() -> (P, A)>,
 }
 
@@ -72,7 +69,6 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         pub fn lazy() -> Self {
             let variant = PerCpu {
                 counter: CounterCell::new(),
-                closer: Closer::new(),
                 kind: PhantomData,
             };
             Self::over(SharedCount::new(), variant).born_closed()
@@ -194,10 +190,6 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
         P::barrier();
     }
 
-    fn closer(this: &Rundown<Self>) -> Option<&Closer> {
-        Some(&this.variant.closer)
-    }
-
     fn prepare(this: &Rundown<Self>) -> Result<(), Unavailable> {
         this.prepare()
     }
@@ -240,6 +232,6 @@ mod tests {
         type Object = Rundown<PerCpu<HostPlatform>>;
         type Small = Rundown<PerCpu<HostPlatform, Compact>>;
         assert_eq!((size_of::<Object>(), align_of::<Object>()), (64, 64));
-        assert_eq!((size_of::<Small>(), align_of::<Small>()), (40, 8));
+        assert_eq!((size_of::<Small>(), align_of::<Small>()), (32, 8));
     }
 }

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
+use crate::drain::Outstanding;
 use crate::impls::display;
-use crate::outstanding::Outstanding;
 use crate::state::{IllegalContext, WrongState};
 
 /// Why an owner did not get the value out.

@@ -226,12 +226,9 @@ impl<T, V: Variant> Retired<'_, T, V> {
     /// [`RunDownError::Taken`] if another caller was first, or [`RunDownError::NoCounter`]; `value` comes
     /// back.
     pub fn replace(self, value: T) -> Result<T, ReplaceError<T>> {
-        // Only a lazy object that has never been open may need it.
-        if V::prepare(self.protected).is_err() {
-            let reason = RunDownError::NoCounter;
-            return Err(ReplaceError { value, reason });
-        }
-        let epoch = match self.claim() {
+        // Only a lazy object that has never been open may need a counter.
+        let prepared = V::prepare(self.protected).map_err(|_| RunDownError::NoCounter);
+        let epoch = match prepared.and_then(|()| self.claim()) {
             Ok(epoch) => epoch,
             Err(reason) => return Err(ReplaceError { value, reason }),
         };
@@ -254,8 +251,6 @@ impl<T, V: Variant> Retired<'_, T, V> {
 
 impl<T, V: Variant> fmt::Debug for Retired<'_, T, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retired")
-            .field("object", &self.protected.id())
-            .finish_non_exhaustive()
+        write!(f, "Retired({})", self.protected.id())
     }
 }

@@ -91,7 +91,7 @@ impl<T, V: Variant> Protected<T, V> {
     ///
     /// # Errors
     /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
-    pub fn close_all(objects: &[&Self]) -> Result<(), IllegalContext> {
+    pub fn close_all(objects: &mut [&Self]) -> Result<(), IllegalContext> {
         close_all::close_all(objects, |object| &object.rundown)
     }
 

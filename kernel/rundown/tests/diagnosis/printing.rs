@@ -265,8 +265,8 @@ fn a_report_shows_state_counts_and_holders() {
         "the object at {} is draining, 2 held\n  by slot, where not zero: {{1: 2}}\n  {holder}",
         object.id()
     );
-    assert_eq!(Report::of(&object).to_string(), text);
-    assert_eq!(format!("{:?}", Report::of(&object)), text);
+    assert_eq!(Report(&object).to_string(), text);
+    assert_eq!(format!("{:?}", Report(&object)), text);
     drop(guard);
 }
 
@@ -275,7 +275,7 @@ fn a_report_of_one_counter_does_not_say_it_twice() {
     let _alone = alone();
     let object = Plain::new();
     let text = format!("the object at {} is open, 0 held", object.id());
-    assert_eq!(Report::of(&object).to_string(), text);
+    assert_eq!(Report(&object).to_string(), text);
 }
 
 #[test]
