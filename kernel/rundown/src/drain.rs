@@ -57,7 +57,7 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     /// returns [`WaitOutcome::IllegalContext`]).
     pub fn poll(&mut self) -> Option<WaitOutcome> {
         match self.closed() {
-            Ok(epoch) => outcome(epoch?, self.rundown.snapshot()),
+            Ok(epoch) => outcome(epoch?, self.rundown.gate.snapshot()),
             Err(illegal) => Some(illegal),
         }
     }
@@ -142,7 +142,7 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
 
     /// As `poll`, but only looks: a policy may hold a lock that the wake-up after a close takes.
     fn peek(&self) -> Option<WaitOutcome> {
-        outcome(self.epoch?, self.rundown.snapshot())
+        outcome(self.epoch?, self.rundown.gate.snapshot())
     }
 
     /// Whether what kept this from closing the object is over.

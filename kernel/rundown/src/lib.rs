@@ -53,9 +53,7 @@ cfg_if! {
         mod ids;
         mod impls;
         mod lifecycle;
-        mod lock;
         pub mod per_cpu;
-        mod place;
         mod plain;
         mod platform;
         mod primitive;
@@ -65,7 +63,6 @@ cfg_if! {
         mod rundown;
         mod shared;
         mod slot;
-        mod slots;
         mod state;
         mod variant;
         mod visits;
@@ -88,8 +85,7 @@ cfg_if! {
             Guard, Guards, Protected, PublishError, Rejected, ReplaceError, Retired, RunDown,
             RunDownError,
         };
-        pub use slot::Slot;
-        pub use slots::{Slots, SlotsError};
+        pub use slot::{Slot, Slots, SlotsError};
         pub use state::{
             CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
         };

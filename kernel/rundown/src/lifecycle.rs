@@ -18,10 +18,6 @@ pub(crate) enum NotClosed {
 }
 
 impl<V: Variant + ?Sized> Rundown<V> {
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.gate.snapshot()
-    }
-
     /// Closes the object if it is open, and of `generation` if that is given. With `then`, also
     /// leaves the completion, whose slot the caller has filled (so no other is left), and the
     /// object may be gone.
@@ -49,7 +45,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         then: bool,
     ) -> Result<Snapshot, NotClosed> {
         loop {
-            let seen = self.snapshot();
+            let seen = self.gate.snapshot();
             let other = generation.is_some_and(|wanted| wanted != seen.epoch.generation);
             if seen.state != State::Open || other {
                 return Err(NotClosed::Found(seen));
@@ -109,7 +105,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// already return.
     pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
         loop {
-            let seen = self.snapshot();
+            let seen = self.gate.snapshot();
             if seen.state != State::Draining || !self.gate.may_reopen_held() {
                 return Err(WrongState { found: seen.state });
             }
@@ -126,7 +122,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
                 unsafe { V::reset_slots(self) };
                 self.gate.finish_reopen_held();
             }
-            self.wake();
+            V::Platform::wake_waiters(self.id());
             return Ok(completion);
         }
     }
@@ -138,7 +134,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// [`WrongState`] if it is open, draining or claimed; nothing changed.
     pub fn complete(&self) -> Result<(), WrongState> {
         loop {
-            let seen = self.snapshot();
+            let seen = self.gate.snapshot();
             match seen.state {
                 State::RunDown => return Ok(()),
                 State::Drained if self.gate.try_complete(seen) => return Ok(()),
@@ -183,7 +179,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// under protection and by earlier claimers is visible.
     pub(crate) fn claim(&self, legal: impl Fn(Snapshot) -> bool) -> Result<Epoch, WrongState> {
         loop {
-            let seen = self.snapshot();
+            let seen = self.gate.snapshot();
             if !legal(seen) {
                 return Err(WrongState { found: seen.state });
             }
@@ -199,7 +195,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         &self,
         legal: impl Fn(Snapshot) -> bool,
     ) -> Result<Epoch, WrongState> {
-        let seen = self.snapshot();
+        let seen = self.gate.snapshot();
         // An illegal call changes nothing, so it does not take a counter either.
         if !legal(seen) || V::prepare(self).is_err() {
             return Err(WrongState { found: seen.state });
@@ -219,7 +215,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         let generation = self.gate.finish_reopen(claimed);
         // A waiter of the last generation may have looked while the slots were opened, and one that came
         // during the claim waits for its end.
-        self.wake();
+        V::Platform::wake_waiters(self.id());
         if stray > 0 {
             V::Platform::misuse(&Misuse::OverRelease {
                 object: self.id(),
@@ -234,11 +230,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
     pub(crate) fn vacate(&self, claimed: Epoch) {
         self.gate.finish_vacant(claimed);
         // One that came during the claim waits for its end.
-        self.wake();
-    }
-
-    /// Makes the object's waiters look again.
-    fn wake(&self) {
         V::Platform::wake_waiters(self.id());
     }
 }

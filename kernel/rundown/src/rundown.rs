@@ -9,7 +9,7 @@ use crate::drain::Drain;
 use crate::drain::Outstanding;
 use crate::gate::Counts;
 use crate::guard::{Many, One, RefGuard, RefGuards};
-use crate::ids::Tag;
+use crate::ids::{ObjectId, Tag};
 use crate::lifecycle::NotClosed;
 use crate::platform::{Clock, Platform, Wait};
 use crate::state::{
@@ -342,18 +342,24 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// It stays so until an owner's next step; `false` while another caller has the object
     /// [claimed](State::Claimed), since it may be about to open.
     pub fn is_drained(&self) -> bool {
-        matches!(self.snapshot().state, State::Drained | State::RunDown)
+        matches!(self.gate.snapshot().state, State::Drained | State::RunDown)
     }
 
     /// The generation that the object is in. It stays what it is while the caller holds protection. Any
     /// context.
     pub fn generation(&self) -> Generation {
-        Generation(self.snapshot().epoch.generation)
+        Generation(self.gate.snapshot().epoch.generation)
+    }
+
+    /// The object's address, as [`Platform::wake_waiters`] will hear it.
+    #[inline]
+    pub fn id(&self) -> ObjectId {
+        ObjectId::of(self)
     }
 
     /// A snapshot of the life cycle. Any context.
     pub fn state(&self) -> State {
-        self.snapshot().state
+        self.gate.snapshot().state
     }
 
     /// How many protections are held. Racy: CPUs come and go while the slots are summed up, so the

@@ -1,7 +1,7 @@
 //! The object, [`Rundown`], and what a variant adds to it: [`Variant`].
 
 use crate::gate::{Counts, Gate};
-use crate::ids::{ObjectId, Unavailable};
+use crate::ids::Unavailable;
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
 use crate::state::{IllegalContext, Refused};
@@ -124,14 +124,6 @@ impl<V: Variant> Rundown<V> {
             self.gate.begin_with(Word::RUN_DOWN);
             self
         }
-    }
-}
-
-impl<V: Variant + ?Sized> Rundown<V> {
-    /// The object's address, as [`Platform::wake_waiters`] will hear it.
-    #[inline]
-    pub fn id(&self) -> ObjectId {
-        ObjectId::of(self)
     }
 }
 

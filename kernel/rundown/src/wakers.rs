@@ -10,8 +10,9 @@ use core::{fmt, ptr};
 
 use crate::ids::ObjectId;
 use crate::impls::default_is_new;
-use crate::lock::Lock;
-use crate::primitive::{AtomicU64, AtomicUsize, Ordering, array_of, const_unless_model, fence};
+use crate::primitive::{
+    AtomicU64, AtomicUsize, Lock, Ordering, array_of, const_unless_model, fence,
+};
 
 /// A platform's futures that wait for objects to drain. One per platform, in a static; needs no
 /// allocation.

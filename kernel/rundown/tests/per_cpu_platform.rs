@@ -327,7 +327,10 @@ fn where_a_barrier_is_illegal_no_value_goes() {
         assert_eq!(Held::close_all(&mut [&object]), Err(IllegalContext));
         assert_eq!(object.wait(&Spin), WaitOutcome::IllegalContext);
         assert_eq!(object.run_down(&Spin), Err(illegal));
-        assert_eq!(object.run_down_deadline(&Spin, 0), Err(illegal));
+        assert_eq!(
+            object.begin_run_down().wait_deadline(&Spin, 0).err(),
+            Some(illegal)
+        );
         assert_eq!(object.try_run_down(), Err(illegal));
         let refused = object.replace(&Spin, 8).expect_err("illegal");
         assert_eq!((refused.value, refused.reason), (8, illegal));

@@ -2,13 +2,12 @@
 //! of the public module `diagnosis`. Without the feature, the hooks of `no_holders.rs` stand in its
 //! place.
 
-mod holder;
-mod occasions;
 mod on;
 mod table;
 mod word;
 
-pub use self::holder::Holder;
-pub(crate) use self::occasions::{about_to_wait, list, missed_deadline};
 pub use self::on::{CAPACITY, holders, unlisted};
-pub(crate) use self::on::{Record, TABLE, release_raw, took_raw};
+pub(crate) use self::on::{
+    Record, TABLE, about_to_wait, list, missed_deadline, release_raw, took_raw,
+};
+pub use self::table::Holder;

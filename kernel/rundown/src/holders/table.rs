@@ -1,12 +1,11 @@
-//! The table of holders: fixed size, lock-free, for any context.
+//! The table of [holders](Holder): fixed size, lock-free, for any context.
 //!
 //! `unsafe` here: a location is read back from an atomic pointer.
 
 use core::panic::Location;
-use core::ptr;
 use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use core::{fmt, ptr};
 
-use super::holder::Holder;
 use super::word::{Phase, Word};
 use crate::ids::{ObjectId, Tag};
 
@@ -17,6 +16,40 @@ const PER_CPU: usize = 16;
 /// How often a release without a guard goes through the table for what must be there. It can miss it
 /// only if others move about behind its back, each time anew.
 const ATTEMPTS: usize = 8;
+
+/// Protection that is held: one guard, or what is left of one acquire without a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The call that took it.
+    pub location: &'static Location<'static>,
+    /// The [hint](crate::Platform::cpu_hint) of the CPU that took it.
+    pub cpu: usize,
+    /// [When](crate::Platform::tick) it was taken.
+    pub tick: u64,
+    /// How many protections it is.
+    pub count: u32,
+    /// Whether it was taken without a guard.
+    pub raw: bool,
+    /// What it was [taken under](crate::Rundown::acquire_tagged).
+    pub tag: Tag,
+}
+
+/// One line, without its end.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.raw { " without a guard" } else { "" };
+        write!(
+            f,
+            "{} held since tick {} on CPU {}, taken{how} at {}",
+            self.count, self.tick, self.cpu, self.location
+        )?;
+        match self.tag {
+            Tag::NONE => Ok(()),
+            tag => write!(f, " under tag {tag}"),
+        }
+    }
+}
 
 /// `core`'s atomics, in models, too: the table is no part of the protocol.
 pub(crate) struct Table<const N: usize> {

@@ -11,9 +11,8 @@ use core::ptr::{self, NonNull};
 use core::slice;
 
 use crate::impls::{default_is_new, display};
-use crate::lock::Lock;
 use crate::primitive::{
-    AtomicPtr, AtomicUsize, Ordering, UnsafeCell, const_unless_model, spin_loop,
+    AtomicPtr, AtomicUsize, Lock, Ordering, UnsafeCell, const_unless_model, spin_loop,
 };
 use crate::visits::Visits;
 

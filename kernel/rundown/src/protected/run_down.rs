@@ -16,7 +16,8 @@ use crate::variant::Variant;
 use crate::word::{Epoch, Generation, Phase};
 
 impl<T, V: Variant> Protected<T, V> {
-    /// Closes the object, waits until every guard is dropped, and takes the value out.
+    /// Closes the object, waits until every guard is dropped, and takes the value out. Until a deadline, or
+    /// as a future: [`begin_run_down`](Self::begin_run_down), then [`Retired::take`].
     ///
     /// Thread context only, and not while the caller holds a guard: it would wait for itself.
     ///
@@ -27,25 +28,6 @@ impl<T, V: Variant> Protected<T, V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn run_down<W: Wait + ?Sized>(&self, policy: &W) -> Result<T, RunDownError> {
         self.begin_run_down().wait(policy)?.take()
-    }
-
-    /// Like [`run_down`](Self::run_down), but gives up when the platform's clock has reached
-    /// `deadline`. The object stays closed then: run it down again, or [`cancel`](Self::cancel).
-    ///
-    /// # Errors
-    /// As there, and [`RunDownError::Outstanding`], which says how many guards are still out.
-    #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn run_down_deadline<W: Wait + ?Sized>(
-        &self,
-        policy: &W,
-        deadline: u64,
-    ) -> Result<T, RunDownError>
-    where
-        V::Platform: Clock,
-    {
-        self.begin_run_down()
-            .wait_deadline(policy, deadline)?
-            .take()
     }
 
     /// Like [`run_down`](Self::run_down), but never waits. The object is closed in any case.
@@ -147,7 +129,8 @@ impl<'a, T, V: Variant> RunDown<'a, T, V> {
     /// again.
     ///
     /// # Errors
-    /// As for [`Protected::run_down_deadline`].
+    /// As for [`Protected::run_down`], and [`RunDownError::Outstanding`], which says how many guards are
+    /// still out. The object stays closed then: wait again, or [cancel](crate::Rundown::cancel).
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait_deadline<W: Wait + ?Sized>(
         &mut self,

@@ -196,12 +196,6 @@ fn every_wait_for_a_value_is_warned_of<R: Variant<Platform = Watched>>(object: B
     assert_eq!(value, Ok(8));
     assert_warned_at(line);
     object.publish(9).expect("run down");
-    let (guard, far) = (object.try_acquire(), u64::MAX);
-    let policy = until(|| drop(guard));
-    let (value, line) = (object.run_down_deadline(&policy, far), line!());
-    assert_eq!(value, Ok(9));
-    assert_warned_at(line);
-    object.publish(10).expect("run down");
     let guard = object.try_acquire();
     let (outcome, line) = (object.wait(&until(|| drop(guard))), line!());
     assert_eq!(outcome, WaitOutcome::Drained);
