@@ -59,7 +59,7 @@ impl<T, V: Variant> Protected<T, V> {
     }
 
     /// Closes the object and starts to wait: the [`RunDown`] can be polled, awaited, or waited for with a
-    /// policy. Never waits for it itself; legal where [`close`](Self::close) is.
+    /// policy. Never waits for it itself; legal where [`close`](crate::Rundown::close) is.
     pub fn begin_run_down(&self) -> RunDown<'_, T, V> {
         RunDown {
             protected: self,
