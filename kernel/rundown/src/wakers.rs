@@ -242,12 +242,8 @@ impl List {
         if old.is_none() {
             link.previous = self.last;
             link.next = ptr::null();
-            // SAFETY: entries in the list are valid.
-            match unsafe { self.last.as_ref() } {
-                // SAFETY: the caller has the lock, and `last` is another entry.
-                Some(last) => unsafe { (*last.link.get()).next = entry },
-                None => self.first = entry,
-            }
+            // SAFETY: the caller has the lock, and `last` is another entry.
+            unsafe { self.put_behind(self.last, entry) };
             self.last = entry;
             self.length += 1;
         }
@@ -263,12 +259,8 @@ impl List {
         let link = unsafe { &mut *entry.link.get() };
         let waker = link.waker.take()?;
         self.length -= 1;
-        // SAFETY: entries in the list are valid.
-        match unsafe { link.previous.as_ref() } {
-            // SAFETY: the caller has the lock, and it is another entry.
-            Some(previous) => unsafe { (*previous.link.get()).next = link.next },
-            None => self.first = link.next,
-        }
+        // SAFETY: the caller has the lock, and `previous` is another entry.
+        unsafe { self.put_behind(link.previous, link.next) };
         // SAFETY: entries in the list are valid.
         match unsafe { link.next.as_ref() } {
             // SAFETY: the caller has the lock, and it is another entry.
@@ -276,6 +268,19 @@ impl List {
             None => self.last = link.previous,
         }
         Some(waker)
+    }
+
+    /// Behind `previous`, or at the front if that is null, comes `next`.
+    ///
+    /// # Safety
+    /// The caller has the lock; `previous` is in the list, and its link not borrowed.
+    unsafe fn put_behind(&mut self, previous: *const Entry, next: *const Entry) {
+        // SAFETY: entries in the list are valid.
+        match unsafe { previous.as_ref() } {
+            // SAFETY: by the caller.
+            Some(previous) => unsafe { (*previous.link.get()).next = next },
+            None => self.first = next,
+        }
     }
 
     /// Unlinks the first entry; returns its waker.
