@@ -14,7 +14,7 @@ pub(crate) fn close_all<O: ?Sized, V: Variant + ?Sized>(
     for index in 0..objects.len() {
         match part(objects[index]).begin_close(None, false) {
             Ok(_) => {
-                objects.swap(closed, index);
+                (objects[closed], objects[index]) = (objects[index], objects[closed]);
                 closed += 1;
             }
             Err(NotClosed::Found(_)) => {}
