@@ -5,6 +5,10 @@
 // From here: check what the machine can do, map the first GiB twice (identity, so that the next
 // instruction exists, and at KERNEL_BASE, where the kernel is linked), switch to long mode, leave
 // for the high half.
+//
+// Until then the code runs KERNEL_BASE below where it is linked: what it names by address it names
+// less `BASE`. (Jumps are relative.)
+    .set BASE, {KERNEL_BASE}
 
 // The note that names the entry: type 18 is XEN_ELFNOTE_PHYS32_ENTRY (Xen: public/elfnote.h).
     .section .note.pvh, "a", @note
@@ -13,19 +17,19 @@
     .long 8                             // bytes in the descriptor: a 64-bit ELF has 64-bit values
     .long 18
     .asciz "Xen"
-    .quad pvh_start32
+    .quad pvh_start32 - BASE
 
-    .section .pvh.text, "ax"
+    .section .text.pvh, "ax"
     .code32
     .global pvh_start32
 pvh_start32:
     cli
     cld
-    mov esp, offset pvh_stack32_top
+    mov esp, offset pvh_stack32_top - BASE
 
     // A start_info? Its magic is "xEn3" with the top bit of the E set (Xen:
     // public/arch-x86/hvm/start_info.h).
-    mov esi, offset pvh_msg_no_start_info
+    mov esi, offset pvh_msg_no_start_info - BASE
     test ebx, ebx
     jz pvh_fail32
     cmp dword ptr [ebx], {START_INFO_MAGIC}
@@ -33,7 +37,7 @@ pvh_start32:
     mov ebp, ebx                        // CPUID overwrites EBX
 
     // CPUID exists if the ID flag (EFLAGS bit 21) can be toggled (Intel SDM 1, 3.4.3.3).
-    mov esi, offset pvh_msg_no_long_mode
+    mov esi, offset pvh_msg_no_long_mode - BASE
     pushfd
     pop eax
     mov ecx, eax
@@ -54,44 +58,44 @@ pvh_start32:
     cpuid
     test edx, 1 << 29
     jz pvh_fail32
-    mov esi, offset pvh_msg_no_nx
+    mov esi, offset pvh_msg_no_nx - BASE
     test edx, 1 << 20
     jz pvh_fail32
 
     // Has the loader put the ramdisk over the image? (QEMU does if both do not fit.) Offsets: see
     // start_info.rs.
-    mov esi, offset pvh_msg_ramdisk
+    mov esi, offset pvh_msg_ramdisk - BASE
     cmp dword ptr [ebp + {NR_MODULES}], 0
     je 1f
     mov edi, [ebp + {MODLIST}]
     cmp dword ptr [edi + {MODULE_ADDRESS} + 4], 0   // above 4 GiB?
     jne 1f
     mov eax, [edi + {MODULE_ADDRESS}]
-    cmp eax, offset kernel_end_physical
+    cmp eax, offset kernel_end - BASE
     jae 1f
     add eax, [edi + {MODULE_SIZE}]
-    cmp eax, offset pvh_boot_start
+    cmp eax, offset kernel_start - BASE
     ja pvh_fail32
 1:
     // Is there memory up to the end of the image? What is not there does not keep a value.
-    mov esi, offset pvh_msg_too_little_memory
-    mov dword ptr [kernel_end_physical - 4], 0x55aa1234
-    cmp dword ptr [kernel_end_physical - 4], 0x55aa1234
+    mov esi, offset pvh_msg_too_little_memory - BASE
+    mov dword ptr [kernel_end - BASE - 4], 0x55aa1234
+    cmp dword ptr [kernel_end - BASE - 4], 0x55aa1234
     jne pvh_fail32
-    mov dword ptr [kernel_end_physical - 4], 0
+    mov dword ptr [kernel_end - BASE - 4], 0
 
     // Four tables, zeroed: level 4, one level 3 for each half, and one level 2 that both share
     // and that maps the first GiB in pages of 2 MiB. Entry bits: present 1, writable 2, page size
     // 0x80 (Intel SDM 3A, 4.5).
-    mov edi, offset pvh_pml4
+    mov edi, offset pvh_pml4 - BASE
     xor eax, eax
     mov ecx, 4 * 4096 / 4
     rep stosd
-    mov dword ptr [pvh_pml4], offset pvh_pdpt_low + 3
-    mov dword ptr [pvh_pml4 + 511 * 8], offset pvh_pdpt_high + 3
-    mov dword ptr [pvh_pdpt_low], offset pvh_pd + 3
-    mov dword ptr [pvh_pdpt_high + 510 * 8], offset pvh_pd + 3
-    mov edi, offset pvh_pd
+    mov dword ptr [pvh_pml4 - BASE], offset pvh_pdpt_low - BASE + 3
+    mov dword ptr [pvh_pml4 - BASE + 511 * 8], offset pvh_pdpt_high - BASE + 3
+    mov dword ptr [pvh_pdpt_low - BASE], offset pvh_pd - BASE + 3
+    mov dword ptr [pvh_pdpt_high - BASE + 510 * 8], offset pvh_pd - BASE + 3
+    mov edi, offset pvh_pd - BASE
     mov eax, 0x83
     mov ecx, 512
 2:
@@ -106,7 +110,7 @@ pvh_start32:
     mov eax, cr4
     or eax, 1 << 5
     mov cr4, eax
-    mov eax, offset pvh_pml4
+    mov eax, offset pvh_pml4 - BASE
     mov cr3, eax
     mov ecx, 0xc0000080
     rdmsr
@@ -115,10 +119,10 @@ pvh_start32:
     mov eax, cr0
     or eax, (1 << 31) | (1 << 16)
     mov cr0, eax
-    lgdt [pvh_gdtr_low]
+    lgdt [pvh_gdtr_low - BASE]
     // `ljmp 0x08:pvh_start64_low`, spelled in bytes: assemblers disagree on its Intel syntax.
     .byte 0xea
-    .long pvh_start64_low
+    .long pvh_start64_low - BASE
     .word 0x08
 
 // Prints the message at ESI on the first serial port (8 data bits; the rate is what it is) and
@@ -175,17 +179,33 @@ pvh_start64_low:
     mov rax, offset pvh_start64
     jmp rax
 
-    // Null, 64-bit code (present, ring 0, execute/read, accessed, L), used until the kernel loads its
-    // own. Accessed, since the CPU would otherwise write to it, and the second copy is read-only.
     .balign 8
-pvh_gdt_low:
+pvh_gdtr_low:
+    .word pvh_gdt_end - pvh_gdt - 1
+    .quad pvh_gdt - BASE
+
+    .section .text.pvh_start64, "ax"
+pvh_start64:
+    lgdt [rip + pvh_gdtr]               // the identity map goes away
+    lea rsp, [rip + pvh_stack64_top]
+    mov edi, ebp                        // start_info; the upper half of RDI is cleared
+    xor ebp, ebp                        // a backtrace ends here
+    call {main}
+    ud2
+
+    // Null, 64-bit code (present, ring 0, execute/read, accessed, L), used until the kernel loads its
+    // own. Accessed, since the CPU would otherwise write to it, and it is read-only.
+    .section .rodata.pvh_gdt, "a"
+    .balign 8
+pvh_gdt:
     .quad 0
     .quad 0x00af9b000000ffff
-pvh_gdtr_low:
-    .word . - pvh_gdt_low - 1
-    .quad pvh_gdt_low
+pvh_gdt_end:
+pvh_gdtr:
+    .word pvh_gdt_end - pvh_gdt - 1
+    .quad pvh_gdt
 
-    .section .pvh.bss, "aw", @nobits
+    .section .bss.pvh, "aw", @nobits
     .balign 4096
 pvh_pml4:      .skip 4096
 pvh_pdpt_low:  .skip 4096
@@ -193,26 +213,5 @@ pvh_pdpt_high: .skip 4096
 pvh_pd:        .skip 4096
     .skip 4096
 pvh_stack32_top:
-
-    .section .text.pvh_start64, "ax"
-pvh_start64:
-    lgdt [rip + pvh_gdtr]               // the low copy goes away with the identity map
-    lea rsp, [rip + pvh_stack64_top]
-    mov edi, ebp                        // start_info; the upper half of RDI is cleared
-    xor ebp, ebp                        // a backtrace ends here
-    call {main}
-    ud2
-
-    .section .rodata.pvh_gdt, "a"
-    .balign 8
-pvh_gdt:
-    .quad 0
-    .quad 0x00af9b000000ffff
-pvh_gdtr:
-    .word . - pvh_gdt - 1
-    .quad pvh_gdt
-
-    .section .bss.pvh_stack64, "aw", @nobits
-    .balign 16
     .skip 65536                         // regions.rs copies lists of 6 KiB
 pvh_stack64_top:

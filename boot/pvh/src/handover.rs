@@ -19,6 +19,7 @@ use crate::{
 
 global_asm!(
     include_str!("entry.S"),
+    KERNEL_BASE = const crate::KERNEL_BASE,
     START_INFO_MAGIC = const start_info::MAGIC,
     NR_MODULES = const offset_of!(StartInfo, nr_modules),
     MODLIST = const offset_of!(StartInfo, modlist_paddr),
@@ -65,7 +66,6 @@ extern "C" fn main(start_info_address: u64) -> ! {
     if end_of_memory < tables::image_end() {
         too_little_memory(&regions, tables::image_end() - tables::image_start());
     }
-    or_fail(regions.reserve(tables::boot_start(), tables::boot_end()));
     or_fail(regions.reserve(tables::image_start(), tables::image_end()));
 
     let mapped = end_of_memory.max(MAPPED_AT_LEAST).next_multiple_of(2 << 20);

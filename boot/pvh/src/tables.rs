@@ -85,13 +85,7 @@ pub(crate) fn build(frames: &mut Frames, mapped: u64, stack: u64) -> PhysFrame {
     level_4
 }
 
-/// First physical address of the boot part and of the image, and the end of the image.
-pub(crate) fn boot_start() -> u64 {
-    symbol(&raw const pvh_boot_start)
-}
-pub(crate) fn boot_end() -> u64 {
-    symbol(&raw const pvh_boot_end)
-}
+/// Where the image lies in physical memory.
 pub(crate) fn image_start() -> u64 {
     symbol(&raw const kernel_start) - KERNEL_BASE
 }
@@ -142,8 +136,6 @@ fn map<S: PageSize + core::fmt::Debug>(
 
 // Defined by link.ld; only their addresses mean anything.
 unsafe extern "C" {
-    static pvh_boot_start: u8;
-    static pvh_boot_end: u8;
     static kernel_start: u8;
     static kernel_end: u8;
     static text_start: u8;

@@ -50,7 +50,8 @@ trampoline_32:
     lea esp, [ebx + {STACK_TOP}]
     lidt [ebx + {IDTR_32}]
     // Of CR4 what paging needs; the rest would fault here (PCIDE) or without CR0.WP (CET). CR0 last, with
-    // paging, and without the cache-disable that INIT sets.
+    // paging, and without the cache-disable of a CPU that has not run since power-on, which INIT keeps (Intel
+    // SDM 3A, table 10-1).
     mov eax, [ebx + {CR4}]
     mov cr4, eax
     mov eax, [ebx + {CR3}]

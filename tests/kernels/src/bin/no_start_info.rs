@@ -18,15 +18,15 @@ global_asm!(
     ".balign 4",
     ".long 4, 8, 18",
     ".asciz \"Xen\"",
-    ".quad enter_without_start_info",
-    ".section .pvh.text, \"ax\"",
+    ".quad enter_without_start_info - {KERNEL_BASE}",
+    ".text",
     ".code32",
     "enter_without_start_info:",
     "mov ebx, {NOT_A_START_INFO}",
     "jmp pvh_start32",
     ".code64",
-    ".text",
     // Usable memory, zeroed by QEMU: no magic there.
+    KERNEL_BASE = const pvh::KERNEL_BASE,
     NOT_A_START_INFO = const 0x8_0000,
 );
 
