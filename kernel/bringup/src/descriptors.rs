@@ -8,6 +8,10 @@ pub(crate) const GDT: [u64; 4] = [
     0x00cf_9300_0000_ffff,
     0x00cf_9b00_0000_ffff,
 ];
+const _: () = {
+    const ACCESSED: u64 = 1 << 40;
+    assert!(GDT[1] & GDT[2] & GDT[3] & ACCESSED != 0);
+};
 pub(crate) const CODE_64_SELECTOR: u16 = 1 << 3;
 pub(crate) const DATA_SELECTOR: u16 = 2 << 3;
 pub(crate) const CODE_32_SELECTOR: u16 = 3 << 3;
