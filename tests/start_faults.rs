@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     cases.push(reset_while_they_log());
     cases.push(fault("4", FaultKind::Tsc, Some(3)).also(|report| {
         counts(report, 4, 4, &[])?;
-        log_has(report, &["the clock of CPU 3 is behind those of others by"])
+        log_has(report, &["the clock of CPU 3 is behind the BSP's by"])
     }));
     cases.push(fault("4", FaultKind::Bsp, None).expecting(|report| {
         let panics = report.events.iter();
@@ -102,13 +102,13 @@ fn main() -> ExitCode {
 
 /// CPUs that come later than the others, but in time; and those that come when they have been given up: in
 /// the trampoline, and when they have shown up already.
-fn late() -> [Case; 4] {
-    let by = |kind: FaultKind, millis, patience| {
+fn late() -> [Case; 5] {
+    let by_guest = |guest, kind: FaultKind, millis, patience| {
         let name = match kind {
             FaultKind::Slow => "slow",
             _ => "late",
         };
-        let case = Case::new("start_faults", "2").named(&format!("{name}_by_{millis}_ms"));
+        let case = Case::new(guest, "2").named(&format!("{name}_by_{millis}_ms"));
         case.options(move |options| {
             options.patience = patience;
             options.fault = Some(Fault {
@@ -118,18 +118,37 @@ fn late() -> [Case; 4] {
             });
         })
     };
+    let by = move |kind, millis, patience| by_guest("start_faults", kind, millis, patience);
     let in_time = |kind| by(kind, 300, 60_000).also(|report| counts(report, 2, 2, &[]));
     let too_late = |kind| {
         by(kind, 2_000, 300).also(|report| {
             counts(report, 1, 2, &[1])?;
-            let late = report.events.iter();
-            let late = late.filter(|event| **event == Event::Late { apic_id: 1 });
-            ensure!(late.count() == 1, "not told once that it came late");
-            Ok(())
+            is_told_once(report)
         })
     };
+    // It comes when the BSP has interrupts off, and panics.
+    let before_a_panic =
+        by_guest("panic_bsp", FaultKind::Late, 2_000, 300).named("late_before_a_panic");
+    let before_a_panic = before_a_panic.expecting(move |report| {
+        let panicked = matches!(report.outcome, Outcome::Panicked { .. });
+        ensure!(panicked, "{}", report.outcome);
+        is_told_once(report)
+    });
     let (late, slow) = (FaultKind::Late, FaultKind::Slow);
-    [in_time(late), too_late(late), in_time(slow), too_late(slow)]
+    [
+        in_time(late),
+        too_late(late),
+        in_time(slow),
+        too_late(slow),
+        before_a_panic,
+    ]
+}
+
+fn is_told_once(report: &Report) -> Result<()> {
+    let late = report.events.iter();
+    let late = late.filter(|event| **event == Event::Late { apic_id: 1 });
+    ensure!(late.count() == 1, "not told once that it came late");
+    Ok(())
 }
 
 /// All of them panic, and are reset and given up long before they have said so: who is in the midst of a line keeps

@@ -1,29 +1,27 @@
 //! The local APIC: who this CPU is, and interrupts to others.
 //!
 //! Two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, IDs of 8 bits; and
-//! x2APIC, model-specific registers, IDs of 32 bits. All CPUs are in the same mode; `mode` chooses it.
+//! x2APIC, model-specific registers, IDs of 32 bits. All CPUs are in the same mode; [`bringup::ApicFacts`] chooses it.
 //! Register numbers below are offsets into the xAPIC page; the x2APIC number is
 //! 0x800 + offset / 16.
 
-mod mode;
 pub(crate) mod own_sources;
 
 use core::{
     ptr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
+use bringup::{ApicErrors, ApicFacts, CpuMap, Lint, LocalApic};
 pub(crate) use bringup::{Ipi, Target};
-use bringup::{Lint, LocalApic};
 use protocol::{exit::ExitCode, options::ApicMode};
 use raw_cpuid::CpuId;
 use x86_64::{
-    VirtAddr,
+    PhysAddr, VirtAddr,
     registers::model_specific::{ApicBase, ApicBaseFlags},
     structures::paging::PageTableFlags,
 };
 
-use self::mode::{X_APIC, X2_APIC, switch_on};
 use crate::{
     cpu::ApicId,
     emergency::exit,
@@ -51,6 +49,7 @@ const REQUESTED: u32 = 0x200;
 const LVT_TIMER: u32 = 0x320;
 const LVT_LINT0: u32 = 0x350;
 const LVT_LINT1: u32 = 0x360;
+const LVT_ERROR: u32 = 0x370;
 const TIMER_INITIAL: u32 = 0x380;
 const TIMER_CURRENT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3e0;
@@ -65,6 +64,8 @@ const LVT_PERIODIC: u32 = 1 << 17;
 /// run, so Relaxed everywhere.
 static MODE: AtomicU64 = AtomicU64::new(UNKNOWN);
 const UNKNOWN: u64 = 0;
+const X_APIC: u64 = 1;
+const X2_APIC: u64 = 2;
 
 /// What the timer's input clock is divided by: 32 bits then last for a minute at 1 GHz.
 pub(crate) const TIMER_DIVIDER: u64 = 16;
@@ -104,7 +105,7 @@ pub(crate) fn local() -> LocalApic {
     unsafe { LocalApic::at(page) }
 }
 
-/// Finds the BSP's APIC and switches it on. Ends the kernel on a CPU without one.
+/// Finds the BSP's APIC, in whichever mode it is, and switches it on. Ends the kernel on a CPU without one.
 pub(crate) fn init(asked: ApicMode) {
     let features = CpuId::new()
         .get_feature_info()
@@ -113,18 +114,88 @@ pub(crate) fn init(asked: ApicMode) {
         log!("this CPU has no local APIC (QEMU: -cpu max)");
         exit(ExitCode::Unfit);
     }
-    let mode = mode::choose(asked, &features);
-    if mode == X_APIC {
-        let (base, _) = ApicBase::read();
-        let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
-        mapping::map(
-            VirtAddr::new(MMIO),
-            base.start_address(),
-            uncached | PageTableFlags::GLOBAL,
+    let wants_x2 = matches!(asked, ApicMode::X2apic | ApicMode::Preset);
+    if wants_x2 && !features.has_x2apic() {
+        log!(
+            "apic: x2APIC is asked for, and this CPU does not have it (TCG has it from QEMU 9.0 on, KVM always)"
         );
+        exit(ExitCode::Unfit);
     }
+    if asked == ApicMode::Preset {
+        switch_on(ApicBaseFlags::LAPIC_ENABLE);
+        switch_on(ApicBaseFlags::X2APIC_ENABLE);
+    }
+    set_handler(vector::APIC_ERROR, report_errors);
+    let map = |physical| {
+        let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
+        let flags = uncached | PageTableFlags::GLOBAL;
+        mapping::map(VirtAddr::new(MMIO), PhysAddr::new(physical), flags);
+        MMIO as *mut u8
+    };
+    // SAFETY: in ring 0, the CPU has an APIC, and the mapping stays, in the one set of tables that there is.
+    adopt(unsafe { LocalApic::find(map) });
+}
+
+/// Takes this way to the registers from now on, and sets them up.
+fn adopt(apic: LocalApic) {
+    let mode = if apic.is_x2() { X2_APIC } else { X_APIC };
     MODE.store(mode, Ordering::Relaxed);
     enable();
+}
+
+/// Sets a flag in the APIC's base register.
+fn switch_on(flag: ApicBaseFlags) {
+    let (base, flags) = ApicBase::read();
+    // SAFETY: the caller switches on what CPUID has; the page stays where it is.
+    unsafe { ApicBase::write(base, flags | flag) };
+}
+
+/// Decides about the mode, now that the CPUs are known, and switches over. On the BSP, before others run.
+pub(crate) fn fit(asked: ApicMode, map: &CpuMap, dmar: Option<&[u8]>) {
+    let apic = local();
+    let found = apic.facts(map, dmar);
+    let facts = match asked {
+        ApicMode::Auto | ApicMode::Preset => found,
+        ApicMode::Xapic => ApicFacts {
+            is_virtual: false,
+            ..found
+        },
+        ApicMode::X2apic => ApicFacts {
+            is_virtual: true,
+            opts_out: false,
+            ..found
+        },
+    };
+    // First the APIC, then the mode that is known: with the page that is no longer there an NMI in between reads
+    // nothing; by registers that are not there yet it would fault.
+    // SAFETY: the BSP; `has_x2` is as found.
+    let (apic, choice) = unsafe { apic.fit(facts) };
+    adopt(apic);
+    match asked {
+        ApicMode::X2apic => log!("apic: x2APIC, as asked"),
+        _ => log!("apic: {choice}"),
+    }
+    if let Some((_, id)) = map.iter().find(|(_, id)| !can_address(*id)) {
+        log!("apic: {id}, and all beyond it, cannot be addressed without x2APIC: left out");
+    }
+}
+
+/// Logs what this CPU's APIC has found wrong: each kind of error once. As a handler.
+fn report_errors() {
+    static LOGGED: AtomicU8 = AtomicU8::new(0);
+    let errors = local().take_errors().0;
+    // Relaxed: of two CPUs, one has the bit first.
+    let new = errors & !LOGGED.fetch_or(errors, Ordering::Relaxed);
+    if new != 0 {
+        let errors = ApicErrors(new);
+        log!("apic: {errors} (more of the kind is not logged)");
+    }
+}
+
+/// Has this CPU interrupted when its APIC finds an error; what it has found before is forgotten.
+pub(super) fn listen_for_errors() {
+    let _ = local().take_errors();
+    write(LVT_ERROR, vector::APIC_ERROR.into());
 }
 
 /// Whether an interrupt can be sent to the CPU with this ID.
@@ -132,43 +203,23 @@ pub(crate) fn can_address(id: ApicId) -> bool {
     local().can_address(id)
 }
 
-/// Switches over to x2APIC if one of these CPUs cannot be addressed otherwise. On the BSP, before others
-/// run.
-pub(crate) fn fit(mut ids: impl Iterator<Item = ApicId>) {
-    let Some(id) = ids.find(|id| !can_address(*id)) else {
-        return;
-    };
-    let features = CpuId::new().get_feature_info();
-    if !is_x2() && features.is_some_and(|features| features.has_x2apic()) {
-        MODE.store(X2_APIC, Ordering::Relaxed);
-        enable();
-        log!("apic: x2APIC from here on: {id} is listed");
-    } else {
-        log!("apic: {id}, and all beyond it, cannot be addressed without x2APIC: left out");
-    }
-}
-
 /// Has this CPU's APIC deliver nothing by itself any more.
 pub(crate) fn silence() {
     stop_timer();
+    write(LVT_ERROR, LVT_MASKED);
     set_pin(Lint::Lint0, Pin::Masked);
     set_pin(Lint::Lint1, Pin::Masked);
 }
 
-/// Switches this CPU's APIC on: mode, software enable, timer masked, nothing held back.
+/// Sets this CPU's APIC up: software enable, timer masked, errors reported, nothing held back.
 pub(crate) fn enable() {
-    // One after the other: from disabled straight to x2APIC is no legal step (Intel SDM 3A, figure
-    // 11-27).
-    switch_on(ApicBaseFlags::LAPIC_ENABLE);
-    if is_x2() {
-        switch_on(ApicBaseFlags::X2APIC_ENABLE);
-    }
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
     // Bit 8: software enable. Before the pins, which are the caller's: as long as it is clear, which it is after
     // INIT, no entry of the vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
+    listen_for_errors();
 }
 
 /// What one of the two pins is for.

@@ -1,7 +1,7 @@
 //! The ends of a CPU and of the kernel: exit, halt, the report of what no CPU can go on from.
 //!
 //! All floors end here, so this is one of the lowest; what it takes from higher ones they leave as hooks:
-//! [`STOP_OTHERS`], [`OWN_APIC_ID`], [`LEAVE_OUT`]. Without a hook there is nothing to do for it yet.
+//! [`STOP_OTHERS`], [`OWN_APIC_ID`], [`LEAVE_OUT`], [`LAST_LOOK`]. Without a hook there is nothing to do for it yet.
 
 use core::{
     fmt::{self, Write},
@@ -32,6 +32,9 @@ pub(crate) static OWN_APIC_ID: Hook<fn() -> Option<u32>> = Hook::none();
 /// What is to happen when code on this CPU cannot go on, before anything else: does not return if the rest of
 /// the kernel can do without this CPU. Gets a message, and the exception's vector (if it is one) and address.
 pub(crate) static LEAVE_OUT: Hook<fn(fmt::Arguments<'_>, Option<u8>, u64)> = Hook::none();
+
+/// What is left to report when a panic has been reported. All other CPUs have stopped.
+pub(crate) static LAST_LOOK: Hook = Hook::none();
 
 per_cpu! {
     /// Halted for good.
@@ -82,6 +85,11 @@ pub(crate) fn has_stopped(cpu: CpuIndex) -> bool {
         .is_some_and(|stopped| stopped.load(Ordering::Acquire))
 }
 
+/// Whether a panic is being reported: nothing may allocate, or wait for a lock.
+pub(crate) fn is_reporting() -> bool {
+    REPORTING.load(Ordering::Relaxed) != 0
+}
+
 /// Whether another CPU reports a panic: then the end is its business.
 pub(crate) fn is_reported_elsewhere() -> bool {
     let reporter = REPORTING.load(Ordering::Relaxed);
@@ -128,6 +136,9 @@ pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn Fn
         apic_id: OWN_APIC_ID.get().and_then(|own_apic_id| own_apic_id()),
         message: text.as_str().into(),
     });
+    if let Some(look) = LAST_LOOK.get() {
+        look();
+    }
     exit(ExitCode::Panicked)
 }
 

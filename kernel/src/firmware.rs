@@ -12,7 +12,8 @@
 //! | LINT0, LINT1 | the NMI's pin: set on the BSP alone, masked by INIT elsewhere | as the MADT says, on each CPU | `nmi_pins` |
 //! | I/O APICs | entries that are not masked | masked, all but those for the firmware itself (SMI) | [`ioapic`] |
 //! | HPET | timers that interrupt; replacement of 8254 and clock chip | both off, the counter runs on | `hpet` |
-//! | local APIC | errors, performance counters, temperature | masked, except SMIs | [`apic`] |
+//! | local APIC | errors | reported | [`apic`] |
+//! | | performance counters, temperature, corrected errors | masked, except SMIs | [`apic`] |
 //! | | interrupts in service that nobody will end | ended | [`apic`] |
 //! | | interrupts that had come before all this | taken as strays | [`unexpected`] |
 //!

@@ -65,7 +65,7 @@ pub fn start(
     firmware::hpet::init();
     clock::init(options.clock);
     acpi::read_cpus(&options);
-    apic::fit(cpu::map().iter().map(|(_, id)| id));
+    apic::fit(options.apic, cpu::map(), acpi::table(b"DMAR"));
     firmware::take_over();
     cpu::topology::read();
     let bring_up = smp::start(&options);
@@ -73,8 +73,6 @@ pub fn start(
 
     let machine = alloc::boxed::Box::leak(alloc::boxed::Box::new(Machine { options, bring_up }));
     let code = run(machine);
-    // Logs CPUs that have come late.
-    let _ = smp::parked();
     exit(code)
 }
 

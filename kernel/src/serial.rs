@@ -9,8 +9,8 @@
 //! The lock is the owner's number: there is no moment at which it is held and nobody knows by whom.
 
 use core::{
-    fmt,
-    sync::atomic::{AtomicU32, Ordering},
+    fmt::{self, Write},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use bringup::CpuIndex;
@@ -54,10 +54,11 @@ pub fn with_port(write: impl FnOnce(&mut dyn fmt::Write)) {
         while !is_nested && !try_take(me) {
             core::hint::spin_loop();
         }
-        match PORT.try_lock() {
-            Some(mut port) => write(&mut Port(&mut port)),
-            None => write(&mut Port(&mut com1())),
-        }
+        let mut port = PORT.try_lock();
+        let mut broken_into = com1();
+        let uart = port.as_deref_mut().unwrap_or(&mut broken_into);
+        let send = |bytes: &[u8]| uart.send_bytes(bytes);
+        write(&mut Port::at_line(send, &LOST, MOST_REFUSALS));
         if !is_nested {
             give_up(me);
         }
@@ -91,6 +92,13 @@ fn give_up(owner: u32) {
     let _ = OWNER.compare_exchange(owner, NOBODY, Ordering::Release, Ordering::Relaxed);
 }
 
+/// See [`Port`].
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Ten seconds, where reading the port's state takes the microsecond that it took on an ISA bus. 16 bytes, the most
+/// there are to wait for, are out after 1.4 ms.
+const MOST_REFUSALS: u32 = 10_000_000;
+
 const fn com1() -> Uart16550<PioBackend> {
     // SAFETY: on a PC these ports belong to the first serial port or to nothing.
     match unsafe { Uart16550::new_port(COM1) } {
@@ -99,11 +107,53 @@ const fn com1() -> Uart16550<PioBackend> {
     }
 }
 
-struct Port<'a>(&'a mut Uart16550<PioBackend>);
+/// What is written to a port that may not take it.
+///
+/// A transmitter that does not get empty for far longer than it takes is given up: what comes after that is
+/// lost and counted, until the port takes the start of another line, which then says how much it was.
+#[derive(Debug)]
+pub struct Port<'a, S> {
+    /// Sends the first of these bytes, without waiting; returns how many.
+    send: S,
+    /// Bytes lost since the port last took any. Relaxed everywhere: it is only a number.
+    lost: &'a AtomicU64,
+    /// How many times in a row the port may refuse.
+    most_refusals: u32,
+}
 
-impl fmt::Write for Port<'_> {
+impl<'a, S: FnMut(&[u8]) -> usize> Port<'a, S> {
+    /// One at the start of a line.
+    pub fn at_line(mut send: S, lost: &'a AtomicU64, most_refusals: u32) -> Self {
+        let has_recovered = lost.load(Ordering::Relaxed) > 0 && send(b"\n") > 0;
+        let mut port = Self {
+            send,
+            lost,
+            most_refusals,
+        };
+        if has_recovered {
+            let lost = lost.swap(0, Ordering::Relaxed);
+            // Writing cannot fail.
+            let _ = writeln!(port, "serial port: {lost} bytes were lost here");
+        }
+        port
+    }
+}
+
+impl<S: FnMut(&[u8]) -> usize> fmt::Write for Port<'_, S> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.send_bytes_exact(text.as_bytes());
+        let mut rest = text.as_bytes();
+        let mut refusals = 0;
+        while !rest.is_empty() {
+            let is_given_up = self.lost.load(Ordering::Relaxed) > 0;
+            if is_given_up || refusals == self.most_refusals {
+                self.lost.fetch_add(rest.len() as u64, Ordering::Relaxed);
+                break;
+            }
+            let sent = (self.send)(rest);
+            rest = &rest[sent..];
+            refusals = if sent == 0 { refusals + 1 } else { 0 };
+            core::hint::spin_loop();
+        }
         Ok(())
     }
 }

@@ -13,6 +13,8 @@ use crate::{
     memory, unexpected,
 };
 
+pub use crate::interrupts::vector::{APIC_ERROR, PARKED};
+
 /// One test: its name, and the function, which panics if it fails.
 pub type Test = (&'static str, fn(&'static Machine));
 

@@ -16,7 +16,7 @@ use bringup::rate::Scale;
 /// Never goes backwards on one CPU, nor from one CPU to another as far as their counters agree: in
 /// QEMU all vCPUs read the same one, and on a PC the firmware resets them together (invariant TSC, see
 /// above). The kernel compares them while CPUs start, and reports what it finds
-/// ([`BringUp::behind`](crate::smp::BringUp::behind)); it corrects nothing.
+/// ([`BringUp::clocks`](crate::smp::BringUp::clocks)); it corrects nothing.
 ///
 /// Any CPU, any context.
 #[must_use]

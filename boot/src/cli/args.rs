@@ -129,7 +129,7 @@ pub(super) struct StartArgs {
     /// are started; `late:2:1000` has one sleep for so many milliseconds.
     #[arg(long, value_name = "KIND[:APIC ID]", value_parser = fault)]
     fault: Option<Fault>,
-    /// How long a CPU has to check in before it is started once more, or given up, in milliseconds.
+    /// After so many milliseconds without any CPU coming online, start those that are not once more, then give them up.
     #[arg(long, value_name = "MILLIS", default_value_t = Options::default().patience,
           value_parser = clap::value_parser!(u32).range(bounds(Options::PATIENCE)))]
     patience: u32,

@@ -6,11 +6,18 @@
 //!
 //! `unsafe` in this module: the registers.
 
+mod errors;
+mod mode;
+
 use core::{
     ptr,
     sync::atomic::{Ordering, compiler_fence},
 };
 
+pub use self::{
+    errors::ApicErrors,
+    mode::{ApicChoice, ApicFacts},
+};
 use crate::{
     id::ApicId,
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
@@ -136,38 +143,57 @@ impl LocalApic {
     /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away
     /// whatever they are doing.
     pub unsafe fn send(self, target: Target, ipi: Ipi) {
-        const ASSERT: u32 = 1 << 14;
-        const ALL_OTHERS: u32 = 0b11 << 18;
-        let (shorthand, destination) = match target {
-            Target::One(id) if !self.can_address(id) => return,
-            Target::One(id) => (0, id.get()),
-            Target::AllOthers => (ALL_OTHERS, 0),
+        if let Some(command) = self.command(target, ipi) {
+            // SAFETY: the caller's promise.
+            unsafe { self.write_command(command) };
+        }
+    }
+
+    /// What the command register gets for this interrupt: its destination in the upper half. `None` for a CPU that
+    /// cannot be addressed.
+    pub(crate) fn command(self, target: Target, ipi: Ipi) -> Option<u64> {
+        const ASSERT: u64 = 1 << 14;
+        const ALL_OTHERS: u64 = 0b11 << 18;
+        let place = if self.is_x2() { 32 } else { 56 };
+        let target = match target {
+            Target::One(id) if !self.can_address(id) => return None,
+            Target::One(id) => u64::from(id.get()) << place,
+            Target::AllOthers => ALL_OTHERS,
         };
-        let command = ASSERT
-            | shorthand
-            | match ipi {
-                Ipi::Vector(vector) => u32::from(vector),
-                Ipi::Nmi => 0b100 << 8,
-                Ipi::Init => 0b101 << 8,
-                Ipi::StartUp { page } => 0b110 << 8 | u32::from(page),
-            };
+        let ipi = match ipi {
+            Ipi::Vector(vector) => u64::from(vector),
+            Ipi::Nmi => 0b100 << 8,
+            Ipi::Init => 0b101 << 8,
+            Ipi::StartUp { page } => 0b110 << 8 | u64::from(page),
+        };
+        Some(ASSERT | target | ipi)
+    }
+
+    /// Sends a [command](Self::command).
+    ///
+    /// # Safety
+    /// As [`send`](Self::send).
+    pub(crate) unsafe fn write_command(self, command: u64) {
         if self.is_x2() {
             // SAFETY: fences only order; every CPU with long mode has them.
             unsafe { core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags)) };
-            let command = u64::from(destination) << 32 | u64::from(command);
             // SAFETY: the command register; the caller's promise.
             unsafe { registers::write_msr(x2(COMMAND_LOW), command) };
             return;
         }
         // Uncached stores wait for all earlier ones; the compiler must not let them overtake.
         compiler_fence(Ordering::SeqCst);
+        let halves = [
+            (COMMAND_HIGH, (command >> 32) as u32),
+            (COMMAND_LOW, command as u32),
+        ];
         // Two registers: an interrupt in between would use the wrong destination, hence none. An
         // NMI in between may; so each sender leaves the upper register as it found it.
         let send = || {
             // An NMI may have come while an earlier command was on its way.
             self.wait_until_sent();
             let found = self.read(COMMAND_HIGH);
-            for (register, value) in [(COMMAND_HIGH, destination << 24), (COMMAND_LOW, command)] {
+            for (register, value) in halves {
                 // SAFETY: the command register; the caller's promise.
                 unsafe { self.write(register, value) };
             }
@@ -245,6 +271,10 @@ mod tests {
             assert!(apic.can_address(ApicId::new(0)) && apic.can_address(ApicId::new(last)));
             assert!(!apic.can_address(ApicId::new(last + 1)));
             assert!(!apic.can_address(ApicId::new(u32::MAX)));
+            let to = |id| apic.command(Target::One(ApicId::new(id)), Ipi::Nmi);
+            assert_eq!(to(last + 1), None);
+            let place = if apic.is_x2() { 32 } else { 56 };
+            assert_eq!(to(last), Some(u64::from(last) << place | 0x4400));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Little-endian numbers in bytes that may end too early.
+//! Little-endian numbers in byte slices that may be too short.
 
 pub(crate) fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
     let two = bytes.get(at..)?.first_chunk()?;

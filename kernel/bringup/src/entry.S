@@ -104,8 +104,9 @@ bringup_entry:
     call [r12 + {MAIN}]
     ud2
 
-// Records this CPU (EDI) and what about it (EAX), and parks.
+// Records this CPU (EDI) and what about it (EAX), rings (R11, unless it is 0), and parks.
 7:
+    mov r11, [r12 + {BELL}]
     xor ebp, ebp
     xor r8d, r8d
 bringup_record:
@@ -122,6 +123,23 @@ bringup_record:
     or eax, ebp
     or eax, {VALID}
     mov [rdx + rcx + 4], eax
+    test r11, r11
+    jz 8f
+    // The interrupt comes after the record (Intel SDM 3A, 11.12.3).
+    mfence
+    lfence
+    mov eax, r11d
+    shr r11, 32
+    mov rdx, [rip + {SHARED} + {MMIO}]
+    test rdx, rdx
+    jz 6f
+    mov [rdx + 0x310], r11d
+    mov [rdx + 0x300], eax
+    jmp 8f
+6:
+    mov edx, r11d
+    mov ecx, 0x830
+    wrmsr
 8:
     cli
     hlt
@@ -144,6 +162,8 @@ bringup_stubs:
     .endr
     .balign 16
 bringup_fault:
+    // Rings for nobody: its APIC may not be in the right mode yet.
+    xor r11d, r11d
     // On the shared stack the address may be another CPU's.
     mov r10d, {ENTRY}
     xor r8d, r8d

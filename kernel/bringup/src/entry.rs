@@ -10,7 +10,7 @@ use core::{
 };
 
 use crate::{
-    apic::LocalApic,
+    apic::{Ipi, LocalApic, Target},
     descriptors::{CODE_64_SELECTOR, GDT, gate},
     id::ApicId,
     record::{self, RECORDS, Record, Records},
@@ -30,6 +30,7 @@ pub(crate) static SHARED: Shared = Shared {
     starter: AtomicPtr::new(ptr::null_mut()),
     main: AtomicPtr::new(ptr::null_mut()),
     records: AtomicPtr::new(ptr::null_mut()),
+    bell: AtomicU64::new(0),
     gdtr: Pointer::new(),
     idtr: Pointer::new(),
     gdt: [const { AtomicU64::new(0) }; GDT.len()],
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     starter: AtomicPtr<()>,
     main: AtomicPtr<()>,
     pub(crate) records: AtomicPtr<Records<RECORDS>>,
+    /// The APIC command by which a CPU that parks reports; 0 for none.
+    bell: AtomicU64,
     gdtr: Pointer,
     idtr: Pointer,
     /// A copy of the trampoline's, which lies in pages that are out of reach here.
@@ -113,11 +116,29 @@ impl Shared {
         unsafe { self.records.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Records this CPU and parks it.
-    pub(crate) fn record_and_park(&self, id: ApicId, what: u32, address: u64) -> ! {
+    /// Has CPUs that park send this interrupt to this CPU.
+    pub(crate) fn set_bell(&self, vector: u8) {
+        let apic = self.apic();
+        let bell = apic.command(Target::One(apic.id()), Ipi::Vector(vector));
+        // Relaxed: a CPU that has not seen it yet is found by `Starter::poll` as before.
+        self.bell.store(bell.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Records this CPU and rings.
+    pub(crate) fn record(&self, id: ApicId, what: u32, address: u64) {
         if let Some(records) = self.records() {
             records.push(id, what, address);
         }
+        let bell = self.bell.load(Ordering::Relaxed);
+        if bell != 0 {
+            // SAFETY: an interrupt that the kernel has asked for (`Starter::notify`).
+            unsafe { self.apic().write_command(bell) };
+        }
+    }
+
+    /// As [`record`](Self::record), and parks this CPU.
+    pub(crate) fn record_and_park(&self, id: ApicId, what: u32, address: u64) -> ! {
+        self.record(id, what, address);
         // SAFETY: a CPU that was started is in ring 0.
         unsafe { registers::park() }
     }
@@ -154,6 +175,7 @@ global_asm!(
     STARTER = const offset_of!(Shared, starter),
     MAIN = const offset_of!(Shared, main),
     RECORDS = const offset_of!(Shared, records),
+    BELL = const offset_of!(Shared, bell),
     GDTR = const offset_of!(Shared, gdtr) + POINTER_OFFSET,
     IDTR = const offset_of!(Shared, idtr) + POINTER_OFFSET,
     SCRATCH = const offset_of!(Shared, scratch),

@@ -43,9 +43,9 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// Before [`Starter::prepare`].
     pub fn inject(&self, fault: InjectedFault) {
         const PAGE: u64 = 4096;
-        /// The only one in real mode, and the only one in protected mode.
-        const RDTSC: [u8; 2] = [0x0f, 0x31];
-        const WRMSR: [u8; 2] = [0x0f, 0x30];
+        /// The only ones: in real mode, and (`mov cr3, eax`) in protected mode.
+        const RDTSC: &[u8] = &[0x0f, 0x31];
+        const MOV_CR3: &[u8] = &[0x0f, 0x22, 0xd8];
         let low = self.low.load(Ordering::Relaxed);
         assert!(low != 0, "prepared first");
         let page = self.kernel.virt(low);
@@ -55,16 +55,16 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             unsafe { (*fields).entry = address };
         };
         // Replaces the one instruction with this opcode by UD2, unless an earlier call has done so.
-        let undefine = |opcode: [u8; 2]| {
+        let undefine = |opcode: &[u8]| {
             // SAFETY: as above.
             let code = unsafe { slice::from_raw_parts_mut(page, trampoline::FIELDS) };
-            if let Some(place) = code.windows(2).position(|bytes| bytes == opcode) {
+            if let Some(place) = code.windows(opcode.len()).position(|bytes| bytes == opcode) {
                 code[place..place + 2].copy_from_slice(&[0x0f, 0x0b]);
             }
         };
         match fault {
             InjectedFault::Real => undefine(RDTSC),
-            InjectedFault::Protected => undefine(WRMSR),
+            InjectedFault::Protected => undefine(MOV_CR3),
             InjectedFault::Write => enter(bringup_write_code as *const () as u64),
             InjectedFault::Execute => enter(low + PAGE),
             InjectedFault::Entry => SHARED

@@ -30,8 +30,8 @@ impl fmt::Display for ApicId {
 
 /// What the kernel calls a CPU: its place in per-CPU arrays.
 ///
-/// Dense over the CPUs that the firmware lists: the BSP is 0, the other enabled ones follow, those that
-/// may be plugged in later come last. An index says nothing about whether its CPU has come online.
+/// Dense over the CPUs that the firmware lists: the BSP is 0, then the other enabled CPUs, then those
+/// that may be plugged in later. Having an index does not mean that the CPU is online.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CpuIndex(u32);
 
@@ -39,7 +39,7 @@ impl CpuIndex {
     /// The CPU that the firmware started.
     pub const BSP: Self = Self(0);
 
-    /// Wraps an index that is known to be one, such as the position in a per-CPU array.
+    /// Wraps a number that is known to be an index, such as a position in a per-CPU array.
     #[must_use]
     pub const fn new(index: u32) -> Self {
         Self(index)

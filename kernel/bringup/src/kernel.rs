@@ -1,8 +1,9 @@
-//! What the start needs of a kernel, and what it says.
+//! What the start needs from a kernel, and what it reports.
 
 use core::fmt;
 
 use crate::{
+    apic::ApicErrors,
     arrival::Arrival,
     id::{ApicId, CpuIndex},
     record::Fault,
@@ -12,18 +13,18 @@ use crate::{
 ///
 /// # Safety
 /// - [`low_pages`](Self::low_pages) are usable memory that nothing else uses from then on.
-/// - [`virt`](Self::virt) is the truth for those pages and for the page tables of the CPU that
-///   starts others, mapped writable.
+/// - [`virt`](Self::virt) is right for those pages and for the page tables of the CPU that starts
+///   others, and both are mapped writable there.
 /// - A [`stack`](Self::stack) belongs to its CPU from then on, and is mapped in the page tables
 ///   that are in use when CPUs are started. So are the crate's code and statics, and what
 ///   [`enter`](Self::enter) uses until it changes tables.
-/// - Until it is [online](Arrival::online) a CPU may be reset at any moment, and `enter` is then called anew on the
-///   same stack: before that, nothing else refers to what is on it.
+/// - Until it is [online](Arrival::online), a CPU may be reset at any moment, and `enter` is then
+///   called again on the same stack: until then nothing else refers to what is on that stack.
 pub unsafe trait Kernel: Sync + 'static {
-    /// Nanoseconds since some moment. Never goes back, nor stands still.
+    /// Nanoseconds since a fixed moment. Never goes back and never stops.
     fn nanos(&self) -> u64;
 
-    /// Lets some time pass while others start: from nothing to a few milliseconds.
+    /// Lets time pass while other CPUs start: anything from nothing to a few milliseconds.
     fn pause(&self) {
         core::hint::spin_loop();
     }
@@ -32,26 +33,25 @@ pub unsafe trait Kernel: Sync + 'static {
     /// `None` if there are none. Asked by [`Starter::prepare`](crate::Starter::prepare).
     fn low_pages(&self) -> Option<u64>;
 
-    /// Where the kernel sees this physical address.
+    /// The virtual address at which the kernel has mapped this physical address.
     fn virt(&self, physical: u64) -> *mut u8;
 
-    /// The top of a stack for this CPU. Asked once for each CPU, before it is first started, and on
-    /// the CPU that starts it: the place to allocate whatever else it needs. `None`: the CPU is
-    /// left out.
+    /// The top of a stack for this CPU. Called once per CPU, before it is first started, on the CPU
+    /// that starts it: the place to allocate whatever else it needs. `None`: the CPU is left out.
     fn stack(&self, cpu: CpuIndex) -> Option<*mut u8>;
 
-    /// INIT has stopped this CPU, wherever it was: a lock that it has held in an attempt before is
-    /// free.
+    /// INIT has stopped this CPU, wherever it was: a lock that it held in an earlier attempt can be
+    /// released.
     fn stopped(&self, cpu: CpuIndex) {
         let _ = cpu;
     }
 
-    /// Something has happened, in the order in which it was noticed. On the CPU that starts others.
+    /// Something has happened, in the order in which it was noticed. Where [`poll`](crate::Starter::poll) is called.
     fn report(&self, event: Event) {
         let _ = event;
     }
 
-    /// A CPU has arrived: on its stack, with the page tables, CR0, CR4 and EFER of the CPU that has
+    /// A CPU has arrived: on its stack, with the page tables, CR0, CR4, EFER and PAT of the CPU that has
     /// started it; a GDT with code at 0x08 and data at 0x10; an IDT by which every exception is
     /// recorded and parks the CPU; interrupts off, APIC in the right mode but disabled by software.
     /// Nothing else: no TSS, FS and GS base 0, no FPU state.
@@ -60,17 +60,20 @@ pub unsafe trait Kernel: Sync + 'static {
     fn enter(&'static self, arrival: Arrival) -> !;
 }
 
-/// What happens while CPUs start.
+/// An event while CPUs start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A CPU has faulted and parked.
     Faulted(Fault),
-    /// A CPU has not come online and is started once more.
+    /// A CPU has not come online and is started a second time.
     Retried(ApicId),
-    /// A CPU has started that the firmware does not list as enabled. It has parked.
+    /// A CPU that the firmware does not list as enabled has started. It has parked.
     Unlisted(ApicId),
     /// A CPU has started after it was given up. It has parked.
     Late(ApicId),
+    /// The local APIC of the CPU that starts others has found an error while it sent INIT and SIPI: CPUs may be missing
+    /// for that.
+    NotSent(ApicErrors),
 }
 
 impl fmt::Display for Event {
@@ -83,6 +86,9 @@ impl fmt::Display for Event {
                 "{id} has started, but the firmware does not list it as enabled: parked"
             ),
             Self::Late(id) => write!(f, "{id} has started after it was given up: parked"),
+            Self::NotSent(errors) => {
+                write!(f, "the APIC that has sent INIT and SIPI reports {errors}")
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod id;
 mod madt;
 mod map;
 mod nmi;
+mod offset;
 pub mod rate;
 mod root;
 mod topology;
@@ -22,6 +23,7 @@ mod entry;
 #[cfg(feature = "faults")]
 mod faults;
 mod kernel;
+mod memory_types;
 mod plan;
 mod record;
 mod registers;
@@ -34,10 +36,11 @@ pub use id::{ApicId, CpuIndex};
 pub use madt::{BadEntry, CpuState, IoApic, Lint, Madt, MadtCpu, MadtError, Override};
 pub use map::{CpuMap, Disabled, MAX_CPUS, MapError};
 pub use nmi::{LintUse, NmiPins};
+pub use offset::ClockOffset;
 pub use root::{RootError, RootFlaw, Tables};
 pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Topology};
 
-pub use apic::{Ipi, LocalApic, Target};
+pub use apic::{ApicChoice, ApicErrors, ApicFacts, Ipi, LocalApic, Target};
 pub use arrival::Arrival;
 #[cfg(feature = "faults")]
 pub use faults::InjectedFault;

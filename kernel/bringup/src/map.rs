@@ -7,19 +7,19 @@ use core::fmt;
 
 use crate::{ApicId, CpuIndex, CpuState, Madt};
 
-/// The meaning of an entry for a CPU that is neither enabled nor online capable.
+/// What an entry for a CPU that is neither enabled nor online capable means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disabled {
-    /// It may be plugged in later: firmware from before ACPI 6.3 knows no other way to say so.
+    /// It may be plugged in later: before ACPI 6.3 firmware has no other way to say so.
     MayCome,
-    /// It must never be used: firmware would have marked one that may come as online capable.
+    /// It must never be used: firmware marks CPUs that may be plugged in as online capable.
     StaysAway,
 }
 
 impl Disabled {
     /// Decides by the version of ACPI in the FADT, given as its bytes (ACPI 6.5, section 5.2.9: the
     /// major version in byte 8, the minor one in the lower half of byte 131). The MADT's own
-    /// revision is not reliable: firmware often leaves it as it was. Linux goes by the FADT, too.
+    /// revision is not reliable: firmware often does not update it. Linux goes by the FADT, too.
     #[must_use]
     pub fn by_fadt(fadt: Option<&[u8]>) -> Self {
         const MAJOR: usize = 8;
@@ -32,32 +32,32 @@ impl Disabled {
     }
 }
 
-/// Room for this many CPUs, those that may be plugged in later included.
+/// Room for this many CPUs, including those that may be plugged in later.
 ///
 /// The map is built before there is a heap and read by CPUs that have no stack yet, so it is an
 /// array. 1024 is far above what QEMU 7.2 offers (255 with TCG, 288 with KVM on q35).
 pub const MAX_CPUS: usize = 1024;
 
-/// The CPUs that the firmware lists, numbered without holes.
+/// The CPUs that the firmware lists, numbered without gaps.
 ///
 /// | indices | CPUs |
 /// |---|---|
 /// | 0 | the BSP |
-/// | to [`enabled()`](Self::enabled) | the other enabled ones, by ascending APIC ID |
-/// | to [`len()`](Self::len) | those that are listed, but not enabled, by ascending APIC ID |
+/// | up to [`enabled()`](Self::enabled) | the other enabled CPUs, by ascending APIC ID |
+/// | up to [`len()`](Self::len) | listed CPUs that are not enabled, by ascending APIC ID |
 ///
-/// The order does not depend on the firmware's, so a machine numbers its CPUs alike on every boot, and
-/// the threads of one core are neighbours. A CPU keeps its index if it or another one fails to start,
-/// and one that is plugged in later has its index already.
+/// The order does not depend on the firmware's, so a machine's CPUs have the same indices on every boot,
+/// and the threads of a core are neighbours. A CPU keeps its index if it or another one fails to start;
+/// a CPU that is plugged in later has had its index all along.
 ///
 /// # Cost
-/// 4 bytes per CPU that there is room for, and three numbers: 4120 bytes. APIC IDs may be any 32-bit
-/// numbers, however far apart. From index to ID is one load; from ID to index is O(log n), at most some
-/// 20 steps. To build the map from n entries takes O(n log n) steps and fewer than [`MAX_CPUS`] moves of
-/// at most 4 KiB, whatever the firmware lists.
+/// 4 bytes for each of [`MAX_CPUS`] CPUs and three numbers: 4120 bytes. APIC IDs may be any 32-bit
+/// numbers, however far apart. Index to ID is one load; ID to index is O(log n), at most some 20 steps.
+/// Building the map from n entries takes O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most
+/// 4 KiB, whatever the firmware lists.
 #[derive(Clone, Debug)]
 pub struct CpuMap {
-    /// APIC IDs by index: the BSP's, enabled ones ascending, others ascending; each once.
+    /// APIC IDs by index, each once: the BSP's, the enabled CPUs' ascending, the others' ascending.
     ids: [u32; MAX_CPUS],
     enabled: usize,
     len: usize,
@@ -65,12 +65,12 @@ pub struct CpuMap {
 }
 
 impl CpuMap {
-    /// Numbers the CPUs that are `enabled`, of which `bsp` is the one that runs, and those that are
-    /// `pluggable`: listed, but not enabled. IDs that occur twice count once (firmware may list a CPU
-    /// both as xAPIC and as x2APIC), and as enabled if they are that once.
+    /// Numbers the `enabled` CPUs, among them `bsp`, the running one, and the `pluggable` CPUs, which
+    /// are listed but not enabled. An ID that occurs twice counts once (firmware may list a CPU both as
+    /// xAPIC and as x2APIC); it is enabled if any of its entries is.
     ///
-    /// There is always room for the BSP; of the others, the first that are enabled come in, then the
-    /// first that are not. How many stay out, [`left_out`](Self::left_out) tells.
+    /// There is always room for the BSP. Of the others the first enabled ones are taken, then the first
+    /// pluggable ones; [`left_out`](Self::left_out) counts the rest.
     ///
     /// # Errors
     /// See [`MapError`].
@@ -105,7 +105,7 @@ impl CpuMap {
         Ok(map)
     }
 
-    /// Numbers the CPUs that `madt` lists. Those that are `disabled` for good have no index.
+    /// Numbers the CPUs that `madt` lists. CPUs that are `disabled` for good get no index.
     ///
     /// # Errors
     /// See [`MapError`].
@@ -123,13 +123,13 @@ impl CpuMap {
         Self::new(enabled, pluggable, bsp)
     }
 
-    /// Number of enabled CPUs, which have the indices below it: at least 1, at most [`len`](Self::len).
+    /// Number of enabled CPUs: at least 1, at most [`len`](Self::len). Their indices are those below it.
     #[must_use]
     pub fn enabled(&self) -> usize {
         self.enabled
     }
 
-    /// Number of CPUs, those that may be plugged in later included: at most [`MAX_CPUS`].
+    /// Number of CPUs, including those that may be plugged in later: at most [`MAX_CPUS`].
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "the BSP is always there")]
     pub fn len(&self) -> usize {
@@ -167,7 +167,7 @@ impl CpuMap {
         found.ok().map(index)
     }
 
-    /// All CPUs in index order, those that may be plugged in later included.
+    /// All CPUs in index order, including those that may be plugged in later.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (CpuIndex, ApicId)> + Clone {
         let ids = self.raw_ids().iter().enumerate();
         ids.map(|(place, id)| (index(place), ApicId::new(*id)))
@@ -178,18 +178,18 @@ impl CpuMap {
         self.iter().take(self.enabled)
     }
 
-    /// The CPUs that are listed, but not enabled, in index order.
+    /// The CPUs that are listed but not enabled, in index order.
     pub fn iter_pluggable(&self) -> impl ExactSizeIterator<Item = (CpuIndex, ApicId)> + Clone {
         self.iter().skip(self.enabled)
     }
 
-    /// The bare APIC IDs by index, for assembly that looks its own up before it has a stack.
+    /// The bare APIC IDs by index: for assembly that looks a CPU up before it has a stack.
     #[must_use]
     pub fn raw_ids(&self) -> &[u32] {
         &self.ids[..self.len]
     }
 
-    /// Adds an AP at its place in the order, which begins at `from`, unless it is there already.
+    /// Inserts an AP, unless it is there already, into the ascending part that begins at `from`.
     fn insert(&mut self, id: ApicId, from: usize) {
         if self.index_of(id).is_some() {
             return;
@@ -204,7 +204,7 @@ impl CpuMap {
         self.len += 1;
     }
 
-    /// Where an ID is among those from `from` to `to`, which ascend, or (`Err`) where it belongs.
+    /// The place of an ID in the ascending part from `from` to `to`, or (`Err`) where it belongs.
     fn place_in(&self, id: ApicId, from: usize, to: usize) -> Result<usize, usize> {
         match self.ids[from..to].binary_search(&id.get()) {
             Ok(place) => Ok(from + place),
@@ -223,7 +223,7 @@ fn index(place: usize) -> CpuIndex {
 pub enum MapError {
     /// No CPU is listed as enabled.
     NoneListed,
-    /// The CPU that runs is not among the enabled ones, so the list is not about this machine.
+    /// The running CPU is not among the enabled ones, so the list describes another machine.
     BspNotListed {
         /// Its APIC ID.
         bsp: ApicId,

@@ -1,10 +1,10 @@
-//! On which pins of their local APICs CPUs get the board's NMIs.
+//! The local APIC pins by which CPUs get the board's NMIs.
 //!
 //! The MADT lists these pins (ACPI 6.5, sections 5.2.12.7 and 5.2.12.13), often wrongly: of 536
 //! real tables 114 do not cover the BSP, and 80 cover no CPU at all. They have no such entries, or
 //! name UIDs 1 to N where the CPUs have 0 to N-1, or pins that no APIC has. So implausible entries
-//! are ignored, and a BSP without a valid entry gets NMIs at LINT1, where every PC has wired them,
-//! and where Linux always takes them.
+//! are ignored, and a BSP without a valid entry gets NMIs at LINT1, where PCs wire them and where
+//! Linux always takes them.
 
 #[cfg(test)]
 mod tests;
@@ -16,18 +16,17 @@ use crate::{
     madt::{Nmi, Whose},
 };
 
-/// The use of a pin for interrupts that do not come from an I/O APIC.
+/// The use of a pin whose interrupts do not come from an I/O APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LintUse {
-    /// It is to be masked.
+    /// Masked.
     Masked,
-    /// NMIs come in here. They are edge-triggered, whatever the firmware says (Intel SDM 3A,
-    /// 11.5.1).
+    /// The pin for NMIs. They are edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
     Nmi {
-        /// Whether its signal is active low; else it is active high.
+        /// The signal is active low; else it is active high.
         active_low: bool,
     },
-    /// Nothing is known about it: it stays as it is.
+    /// Unknown: the pin keeps its setting.
     AsFound,
 }
 
@@ -41,8 +40,7 @@ pub struct NmiPins {
 impl NmiPins {
     /// Reads from `madt` the pins of the CPUs in `cpus`.
     ///
-    /// Takes 12 KiB of stack. The cost is that of reading all entries twice, and of sorting the
-    /// CPUs.
+    /// Takes 12 KiB of stack. Reads all entries twice and sorts the CPUs.
     #[must_use]
     pub fn new(madt: &Madt<'_>, cpus: &CpuMap) -> Self {
         let uids = uids(madt, cpus);
@@ -69,7 +67,7 @@ impl NmiPins {
             };
             for place in of_these {
                 let [lint0, lint1] = &mut pins[usize::from(*place)];
-                // The CPU's first valid entry settles both pins: the other one is not an NMI's.
+                // The CPU's first valid entry settles both pins: the other one is not for NMIs.
                 if *lint1 == LintUse::AsFound {
                     *lint1 = LintUse::Masked;
                 }
@@ -77,7 +75,7 @@ impl NmiPins {
                     Lint::Lint0 => lint0,
                     Lint::Lint1 => lint1,
                 };
-                // Of contradictory entries the first counts.
+                // Of contradictory entries the first wins.
                 if *pin == LintUse::Masked {
                     *pin = LintUse::Nmi { active_low };
                 }
@@ -104,15 +102,15 @@ impl NmiPins {
     }
 }
 
-/// The number by which entries about its pins name each CPU; `None` for one that is not listed.
+/// The number by which pin entries name each CPU; `None` for a CPU that is not listed.
 fn uids(madt: &Madt<'_>, cpus: &CpuMap) -> [Option<(CpuState, u32)>; MAX_CPUS] {
     let mut uids: [Option<(CpuState, u32)>; MAX_CPUS] = [None; MAX_CPUS];
     for cpu in madt.cpus() {
         let Some(index) = cpus.index_of(cpu.apic_id) else {
             continue;
         };
-        // Of several entries of one CPU the one that is enabled counts: firmware is known to fill
-        // up its list with disabled entries that all have the same ID.
+        // Of a CPU's several entries the enabled one counts: firmware is known to fill its list up
+        // with disabled entries that all have the same ID.
         let uid = &mut uids[index.get()];
         if uid.is_none_or(|(state, _)| cpu.state < state) {
             *uid = Some((cpu.state, cpu.uid));

@@ -101,6 +101,9 @@ pub struct Progress {
     pub is_enabled: bool,
     /// The state of its boot slot.
     pub state: SlotState,
+    /// The first of its memory type range registers that is not as that of the CPU that started it, by its number as a
+    /// model-specific register: the firmware has set them differently.
+    pub mtrr: Option<u32>,
     /// How many times it was started, when last asked to.
     pub attempts: u32,
     /// Ticks of its time-stamp counter at: its first instruction; in the kernel's address space;

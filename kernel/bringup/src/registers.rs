@@ -9,6 +9,8 @@ pub(crate) const APIC_BASE: u32 = 0x1b;
 /// In [`APIC_BASE`].
 pub(crate) const APIC_ENABLED: u64 = 1 << 11;
 pub(crate) const APIC_X2: u64 = 1 << 10;
+/// IA32_MISC_ENABLE (Intel SDM 4, table 2-2).
+pub(crate) const MISC_ENABLE: u32 = 0x1a0;
 pub(crate) const EFER: u32 = 0xc000_0080;
 pub(crate) const EFER_LMA: u64 = 1 << 10;
 pub(crate) const EFER_NXE: u64 = 1 << 11;
@@ -35,6 +37,41 @@ pub(crate) unsafe fn write_msr(number: u32, value: u64) {
     let (low, high) = (value as u32, (value >> 32) as u32);
     // SAFETY: the caller's promise.
     unsafe { asm!("wrmsr", in("ecx") number, in("eax") low, in("edx") high, options(nostack)) };
+}
+
+/// Writes a register that changes types of memory as the manual has it (Intel SDM 3A, 12.11.8): with caches
+/// off and empty, before and after, and with nothing left of translations, whose types are cached with them.
+///
+/// # Safety
+/// As [`write_msr`]; interrupts are off.
+pub(crate) unsafe fn write_memory_types(number: u32, value: u64) {
+    let (low, high) = (value as u32, (value >> 32) as u32);
+    // SAFETY: the caller's promise; CR0 and CR4 are at the end what they were. A change of CR4.PGE empties the
+    // TLB whichever way it goes (4.10.4.1).
+    unsafe {
+        asm!(
+            "mov {cr0}, cr0",
+            "mov {tmp}, {cr0}",
+            "bts {tmp}, 30", // CD
+            "btr {tmp}, 29", // NW
+            "mov cr0, {tmp}",
+            "wbinvd",
+            "wrmsr",
+            "wbinvd",
+            "mov {tmp}, cr4",
+            "btc {tmp}, 7", // PGE
+            "mov cr4, {tmp}",
+            "btc {tmp}, 7",
+            "mov cr4, {tmp}",
+            "mov cr0, {cr0}",
+            cr0 = out(reg) _,
+            tmp = out(reg) _,
+            in("ecx") number,
+            in("eax") low,
+            in("edx") high,
+            options(nostack),
+        );
+    }
 }
 
 /// CR0, CR3 and CR4 of this CPU.

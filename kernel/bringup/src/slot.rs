@@ -19,6 +19,8 @@ pub(crate) struct Slot {
     wanted: AtomicBool,
     /// Written before the CPU is expected for the first time; 0 before.
     pub(crate) stack_top: AtomicU64,
+    /// The first MTRR that differs from that of the CPU that starts it; 0 if none does.
+    pub(crate) mtrr: AtomicU32,
     /// When it had reached each place on its way: ticks of the time-stamp counter.
     pub(crate) stamps: [AtomicU64; STAMPS],
 }
@@ -71,6 +73,7 @@ impl Slot {
             too_early: AtomicU32::new(0),
             wanted: AtomicBool::new(false),
             stack_top: AtomicU64::new(0),
+            mtrr: AtomicU32::new(0),
             stamps: [const { AtomicU64::new(0) }; STAMPS],
         }
     }

@@ -18,6 +18,7 @@ use crate::{
     id::{ApicId, CpuIndex},
     kernel::{Event, Kernel},
     map::CpuMap,
+    memory_types,
     plan::{Plan, Progress, Refused, Steps},
     record::{self, Reason},
     slot::{Slot, SlotState},
@@ -136,6 +137,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
         // What an earlier start has left is not this one's.
         self.poll();
+        let _ = SHARED.apic().take_errors();
         for cpu in self.progress() {
             let is_up = cpu.state == SlotState::Online;
             let is_wanted = !is_up && SHARED.apic().can_address(cpu.apic_id) && wanted(cpu);
@@ -146,9 +148,15 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             SHARED.ids.store(ids, Ordering::Relaxed);
             // SAFETY: the pages are the crate's, and the BSP runs in ring 0.
             unsafe { trampoline::install(&self.kernel, self.low.load(Ordering::Relaxed)) };
+            // SAFETY: as above.
+            unsafe { memory_types::keep() };
         }
         while self.wanted().next().is_some() {
             self.attempt(plan, steps);
+            let errors = SHARED.apic().take_errors();
+            if errors.0 != 0 {
+                self.kernel.report(Event::NotSent(errors));
+            }
             for (cpu, slot) in self.wanted() {
                 slot.withdraw();
                 let again = slot.state() != SlotState::Online && slot.attempts() < ATTEMPTS;
@@ -274,8 +282,18 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
+    /// Has CPUs that park send this interrupt to this CPU, which then [polls](Self::poll): so that one that wakes up
+    /// late, perhaps minutes after [`start`](Self::start), is reported when it comes.
+    ///
+    /// # Safety
+    /// On the CPU that starts others, after [`prepare`](Self::prepare); it has a handler for the interrupt, for good.
+    pub unsafe fn notify(&'static self, vector: u8) {
+        SHARED.set_bell(vector);
+    }
+
     /// Reads the fault records that CPUs have written, and reports each. [`start`](Self::start)
-    /// does so all the while; later calls find CPUs that have woken up late. On the BSP.
+    /// does so all the while; later calls find CPUs that have woken up late. On the BSP, also in a handler (even one that
+    /// interrupts this function); or on another CPU when the BSP has stopped for good.
     pub fn poll(&'static self) {
         let Some(records) = SHARED.records() else {
             return;
@@ -315,6 +333,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             apic_id: self.apic_id(CpuIndex::new(index)),
             is_enabled: (index as usize) < enabled,
             state: slot.state(),
+            mtrr: Some(slot.mtrr.load(Ordering::Relaxed)).filter(|number| *number != 0),
             attempts: slot.attempts(),
             stamps: slot
                 .stamps
@@ -380,6 +399,10 @@ extern "C" fn ap_main<K: Kernel, const N: usize>(
 ) -> ! {
     let slot = &starter.slots[index];
     slot.stamp(2);
+    // SAFETY: a CPU that starts is in ring 0, interrupts off, and has touched nothing but the kernel's code
+    // and data and its APIC, whose types no PAT changes.
+    slot.mtrr
+        .store(unsafe { memory_types::adopt() }, Ordering::Relaxed);
     let cpu = CpuIndex::new(index as u32);
     let apic_id = starter.apic_id(cpu);
     starter.kernel.enter(Arrival { slot, cpu, apic_id })

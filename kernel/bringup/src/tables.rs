@@ -1,24 +1,24 @@
-//! Page tables for the way: the kernel's, with the trampoline's pages where they are.
+//! Page tables for the way: the kernel's, with the trampoline's pages mapped at their own addresses.
 //!
-//! Paging is switched on underfoot, so the page that does it must be mapped where it lies, by
-//! tables that 32-bit code can load. A kernel's own tables need be neither: their root may lie
-//! above 4 GiB, and the lower half may be in use, or be empty for good. So a CPU first loads a root
-//! in low memory: a copy of the kernel's, in which only the entries on the way to the first 2 MiB
-//! are replaced, level by level, each by a copy of what the kernel has there. A page of 1 GiB or 2
-//! MiB on that way is split. All that the kernel maps is still there, but for the trampoline's own
-//! pages.
+//! The code that switches paging on must be mapped at its own physical address, by a root that
+//! 32-bit code can load. A kernel's tables need not offer that: their root may lie above 4 GiB, and
+//! the lower half may be in use, or empty for good. So a CPU first loads a root in low memory: a
+//! copy of the kernel's in which only the entries that lead to the first 2 MiB are replaced, level
+//! by level, each by a copy of what the kernel has there. Pages of 1 GiB or 2 MiB that cover these
+//! addresses are split. Everything that the kernel maps is still there, except at the addresses of
+//! the trampoline's pages.
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
 /// In an entry of level 2 or 3: a page, not a table. (In one of level 1 it means something else.)
 const LARGE: u64 = 1 << 7;
-/// The bit of a page's memory type that lies elsewhere in large pages (Intel SDM 3A, 4.9.2).
+/// The bit of the memory type that large pages have elsewhere (Intel SDM 3A, 4.9.2).
 const LARGE_TYPE: u64 = 1 << 12;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const PAGE: u64 = 4096;
 
-/// Levels of tables that there may be.
+/// The most levels of tables.
 pub(crate) const MAX_LEVELS: usize = 5;
 
 type Table = [u64; 512];
@@ -28,11 +28,11 @@ type Table = [u64; 512];
 pub(crate) struct Identity {
     /// Below 2 MiB.
     pub(crate) address: u64,
-    /// It is written, not executed; else the other way round.
+    /// CPUs write to it and do not execute it; else the other way round.
     pub(crate) is_data: bool,
 }
 
-/// What the kernel has at a place: a table, a large page, nothing.
+/// What the kernel has mapped at a place: a table, a large page, nothing.
 #[derive(Clone, Copy)]
 enum Source {
     Table(u64),
@@ -40,9 +40,9 @@ enum Source {
     Absent,
 }
 
-/// Writes the tables into `levels` frames from `first` on, the root first. `root` is the kernel's,
-/// `no_execute` whether it uses that bit. CPUs may be using the tables from an earlier time: then
-/// each entry only changes to what the kernel has by now.
+/// Writes the tables to `levels` frames from `first` on, the root first. `root` is the kernel's;
+/// `no_execute`: the kernel uses that bit. CPUs may still be using tables from an earlier call: each
+/// entry then only changes to what the kernel has now.
 ///
 /// # Safety
 /// `virt` leads to memory at these physical addresses: to the frames, which are free, and
@@ -60,7 +60,7 @@ pub(crate) unsafe fn build(
         let frame = first + (levels - level) as u64 * PAGE;
         let table = virt(frame).cast::<u64>();
         let theirs = |index: usize| match source {
-            // SAFETY: an entry of one of the kernel's tables; it may change meanwhile, so by one
+            // SAFETY: an entry of one of the kernel's tables. It may change meanwhile, hence one
             // load.
             Source::Table(table) => unsafe {
                 virt(table)
@@ -81,7 +81,7 @@ pub(crate) unsafe fn build(
                     page.address | PRESENT | WRITABLE | NO_EXECUTE
                 }
                 Some(page) if level == 1 => page.address | PRESENT | WRITABLE,
-                // All of the way lies in the first 2 MiB.
+                // All of the trampoline's pages lie in the first 2 MiB.
                 _ if level > 1 && index == 0 => (frame + PAGE) | PRESENT | WRITABLE,
                 _ => theirs(index),
             };
@@ -96,7 +96,7 @@ pub(crate) unsafe fn build(
     }
 }
 
-/// An entry of this level for a part of a large page, whose own entry is `page`.
+/// An entry of this level for a part of the large page whose entry is `page`.
 fn part(page: u64, level: usize, index: usize) -> u64 {
     let offset = (index as u64) << (12 + 9 * (level - 1));
     if level > 1 {
@@ -150,7 +150,7 @@ mod tests {
             }
         }
 
-        /// As the processor finds it: the entry, and the level at which it is.
+        /// A walk as the processor does it: the entry that maps `address`, and its level.
         fn walk(&mut self, root: u64, levels: usize, address: u64) -> (u64, usize) {
             let mut table = root;
             for level in (1..=levels).rev() {
@@ -194,7 +194,7 @@ mod tests {
         }
     }
 
-    /// Each way to map the first GiB one to one, and what must be the same in the copy.
+    /// Each way to map the first GiB one to one. The copy must translate all other addresses alike.
     #[test]
     fn a_lower_half_in_use_stays_as_it_is() {
         let rights = PRESENT | WRITABLE | GLOBAL;

@@ -1,11 +1,10 @@
-//! Where a CPU sits, what kind of core it is, and which caches it shares with whom: what it says of
-//! itself by CPUID.
+//! Where a CPU sits, what kind of core it is, and which CPUs share its caches, as CPUID reports it.
 //!
 //! An APIC ID is made of bit fields: thread within core in the lowest bits, core within die above
-//! them, then die within package, then package. CPUID tells the widths (`shape.rs`), and of each
-//! cache how many of the lowest bits do not matter for who shares it ([`Cache`]). Levels between
-//! core and die (Intel's module and tile, AMD's core complex) are part of the core's number: what
-//! they mean to software is a cache that their cores share, and the caches tell that.
+//! them, then die within package, then package. CPUID gives the widths (`shape.rs`), and for each
+//! cache the number of low bits in which CPUs that share it may differ ([`Cache`]). Levels between
+//! core and die (Intel's module and tile, AMD's core complex) are part of the core's number: to
+//! software they matter only as caches that their cores share, and the caches show that.
 //!
 //! | what | from, the first that there is |
 //! |---|---|
@@ -15,9 +14,9 @@
 //!
 //! (Intel SDM volume 2A, CPUID, and volume 3A, section 9.9; AMD64 APM volume 3, appendix E.)
 //!
-//! Leaves are read bare and not by the accessors of `raw_cpuid`: its iterators over levels panic on a
-//! level that they do not know, those over caches go on for as long as CPUID answers, and all of them
-//! hide leaves by the vendor's name. Here every loop is bounded and every shift is below 32, whatever
+//! Leaves are read directly, without the accessors of `raw_cpuid`: its iterators over levels panic on
+//! unknown levels, those over caches run as long as CPUID answers, and all of them hide leaves by the
+//! vendor's name. Here every loop is bounded and every shift is below 32, whatever
 //! the answers.
 
 mod cache;
@@ -31,14 +30,14 @@ use self::leaves::Leaves;
 use self::shape::Shape;
 use crate::ApicId;
 
-/// What a CPU says of itself.
+/// What a CPU reports about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topology {
     /// Where it sits.
     pub place: Place,
     /// The kind of its core, on a machine that has several.
     pub kind: Option<CoreKind>,
-    /// Its caches, with whom it shares each.
+    /// Its caches, and for each the CPUs that share it.
     pub caches: Caches,
 }
 
@@ -47,11 +46,11 @@ pub struct Topology {
 pub struct Place {
     /// Physical package (socket).
     pub package: u32,
-    /// Die within the package; 0 where CPUID knows no dies.
+    /// Die within the package; 0 where CPUID reports no dies.
     pub die: u32,
-    /// Core within the die. Where CPUID tells more levels (module, tile, complex), or has dies and
-    /// does not tell them, they are part of this number; where dies are no field of the APIC ID
-    /// (AMD before family 17h), it counts through the package.
+    /// Core within the die. Further levels (module, tile, complex), and dies that CPUID does not
+    /// report, are part of this number. Where the APIC ID has no field for dies (AMD before family
+    /// 17h), cores are numbered through the package.
     pub core: u32,
     /// Thread within the core.
     pub thread: u32,
@@ -67,9 +66,10 @@ pub enum CoreKind {
 }
 
 impl Topology {
-    /// Asks the CPU that runs this, whose APIC ID is `id`: with `raw_cpuid::CpuIdReaderNative`.
+    /// Reads the topology of the current CPU, whose APIC ID is `id`. `cpuid` is
+    /// `raw_cpuid::CpuIdReaderNative`.
     ///
-    /// Executes CPUID some 20 times, which is some 20 exits to a hypervisor if there is one.
+    /// Executes CPUID some 20 times; under a hypervisor each is an exit.
     #[must_use]
     pub fn read<R: CpuIdReader>(cpuid: &R, id: ApicId) -> Self {
         let leaves = Leaves::of(cpuid);
@@ -85,7 +85,7 @@ impl Topology {
 /// Leaf 0x8000_0026 (Extended CPU Topology), whose layout [`shape`] knows.
 const AMD_EXTENDED: u32 = 0x8000_0026;
 
-/// The first level of leaf 0x8000_0026, if any level has cores that are not all of a kind.
+/// The first level of leaf 0x8000_0026, if any level has cores of different kinds.
 fn amd_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
     const CORE: u32 = 1;
     const MIXED: u32 = 1 << 30;
@@ -99,8 +99,7 @@ fn amd_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
     }
 }
 
-/// Leaf 0x1A, Native Model ID. It is there on each core of a machine that is a hybrid (leaf 7 EDX bit
-/// 15), and may be on others.
+/// Leaf 0x1A, Native Model ID. Every core of a hybrid machine (leaf 7 EDX bit 15) has it; others may.
 fn intel_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
     const HYBRID: u32 = 1 << 15;
     const ATOM: u32 = 0x20;
@@ -115,7 +114,7 @@ fn intel_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
     }
 }
 
-/// Bits needed to number this many things from 0.
+/// Bits needed to number `count` things from 0.
 fn width(count: u32) -> u32 {
     // Above 2^31 a power of two would not fit.
     u32::BITS - count.saturating_sub(1).leading_zeros()

@@ -50,11 +50,21 @@ trampoline_32:
     lea esp, [ebx + {STACK_TOP}]
     lidt [ebx + {IDTR_32}]
     // Of CR4 what paging needs; the rest would fault here (PCIDE) or without CR0.WP (CET). CR0 last, with
-    // paging, and without the cache-disable that INIT sets.
+    // paging, and without the cache-disable of a CPU that has not run since power-on, which INIT keeps (Intel
+    // SDM 3A, table 10-1).
     mov eax, [ebx + {CR4}]
     mov cr4, eax
     mov eax, [ebx + {CR3}]
     mov cr3, eax
+    // Intel's CPUs have a switch by which firmware forbids NX; with it, EFER.NXE faults (Intel SDM 4, table 2-2,
+    // IA32_MISC_ENABLE, bit 34). The field is the register's number, or 0: nothing to do.
+    mov ecx, [ebx + {MISC_ENABLE}]
+    jecxz 1f
+    rdmsr
+    btr edx, 34 - 32
+    jnc 1f
+    wrmsr
+1:
     mov ecx, 0xc0000080                 // EFER
     mov eax, [ebx + {EFER}]
     xor edx, edx

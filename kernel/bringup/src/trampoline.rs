@@ -13,12 +13,14 @@
 
 use core::{arch::global_asm, mem::offset_of, ptr, sync::atomic::Ordering};
 
+use raw_cpuid::{CpuId, CpuIdReader};
+
 use crate::{
     descriptors::{CODE_32_SELECTOR, CODE_64_SELECTOR, DATA_SELECTOR, GDT, gate},
     entry::{self, SHARED},
     kernel::Kernel,
     record::{self, RECORDS, Record, Records},
-    registers::{self, CR0_PG, CR4_LA57, CR4_PAE, EFER, EFER_LMA, EFER_NXE},
+    registers::{self, CR0_PG, CR4_LA57, CR4_PAE, EFER, EFER_LMA, EFER_NXE, MISC_ENABLE},
     tables::{self, Identity, MAX_LEVELS},
 };
 
@@ -82,6 +84,7 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
         cr4: (cr4 & CR4_LA57 | CR4_PAE) as u32,
         // The CPU sets LMA itself (Intel SDM 3A, 10.8.5).
         efer: (efer & !EFER_LMA) as u32,
+        misc_enable: nx_switch(efer, &CpuId::new()),
         gdtr: Pointer::to(at(offset_of!(Fields, gdt)), size_of::<[u64; 4]>()),
         idtr_16: Pointer::to(at(offset_of!(Fields, ivt)), size_of::<[RealGate; 32]>()),
         idtr_32: Pointer::to(at(offset_of!(Fields, idt_32)), size_of::<[u64; 32]>()),
@@ -101,6 +104,19 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
     unsafe { ptr::copy_nonoverlapping(&raw const trampoline_start, copy, FIELDS) };
     // SAFETY: as above; the fields end within the page (checked below) and are aligned.
     unsafe { fields_of(copy).write(fields) };
+}
+
+/// The register by which firmware may have forbidden NX (XD Bit Disable, bit 34 of IA32_MISC_ENABLE), if NX is
+/// in use; 0: there is none. Intel's CPUs have it from family 6 on (Intel SDM 4, table 2-2).
+fn nx_switch<R: CpuIdReader>(efer: u64, cpuid: &CpuId<R>) -> u32 {
+    let vendor = cpuid.get_vendor_info();
+    let family = cpuid.get_feature_info().map(|info| info.base_family_id());
+    let is_intels = vendor.is_some_and(|vendor| vendor.as_str() == "GenuineIntel");
+    if is_intels && family >= Some(6) && efer & EFER_NXE != 0 {
+        MISC_ENABLE
+    } else {
+        0
+    }
 }
 
 /// Where the fields lie in the first page, which lies at `page`.
@@ -130,6 +146,7 @@ pub(crate) struct Fields {
     cr3: u32,
     cr4: u32,
     efer: u32,
+    misc_enable: u32,
     gdtr: Pointer,
     idtr_16: Pointer,
     idtr_32: Pointer,
@@ -223,6 +240,7 @@ global_asm!(
     CR3 = const FIELDS + offset_of!(Fields, cr3),
     CR4 = const FIELDS + offset_of!(Fields, cr4),
     EFER = const FIELDS + offset_of!(Fields, efer),
+    MISC_ENABLE = const FIELDS + offset_of!(Fields, misc_enable),
     ENTRY = const FIELDS + offset_of!(Fields, entry),
     DATA_SELECTOR = const DATA_SELECTOR,
     CURSOR = const RECORDS_AT + offset_of!(Records<RECORDS>, cursor),
@@ -242,4 +260,32 @@ unsafe extern "C" {
     static trampoline_stubs_16: u8;
     static trampoline_stubs_32: u8;
     static trampoline_stubs_64: u8;
+}
+
+#[cfg(test)]
+mod tests {
+    use raw_cpuid::CpuIdResult;
+
+    use super::*;
+
+    #[test]
+    fn only_intels_cpus_have_a_switch_that_forbids_nx() {
+        // Leaf 0: vendor in EBX, EDX, ECX; leaf 1: family in EAX 11:8.
+        let switch = |vendor: &[u8; 12], family: u32, efer| {
+            let word = |at: usize| u32::from_le_bytes(*vendor[at..].first_chunk().expect("12"));
+            let reader = |leaf, _| CpuIdResult {
+                eax: if leaf == 0 { 1 } else { family << 8 },
+                ebx: word(0),
+                ecx: word(8),
+                edx: word(4),
+            };
+            nx_switch(efer, &CpuId::with_cpuid_reader(reader))
+        };
+        for family in [6, 15] {
+            assert_eq!(switch(b"GenuineIntel", family, EFER_NXE), 0x1a0);
+        }
+        assert_eq!(switch(b"GenuineIntel", 5, EFER_NXE), 0);
+        assert_eq!(switch(b"AuthenticAMD", 15, EFER_NXE), 0);
+        assert_eq!(switch(b"GenuineIntel", 6, EFER_LMA), 0);
+    }
 }

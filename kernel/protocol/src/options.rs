@@ -42,7 +42,7 @@ pub struct Options {
     pub apic: ApicMode,
     /// Where the rate of the clock comes from.
     pub clock: ClockSource,
-    /// How long a CPU has to check in before it is started once more, or given up, in milliseconds: one
+    /// After so many milliseconds without any CPU coming online, those that are not are started once more, then given up: one
     /// of [`Options::PATIENCE`].
     pub patience: u32,
     /// The pause between INIT and SIPI in milliseconds, one of [`Options::INIT_PAUSE`]; `None`: what the CPU

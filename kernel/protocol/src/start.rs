@@ -51,7 +51,7 @@ pub const PHASES: [&str; 6] = [
     "first line of Rust",
     "area, IDT, GDT, TSS",
     "APIC",
-    "clock compared, online",
+    "online",
 ];
 
 /// One CPU's way from its first instruction to online.

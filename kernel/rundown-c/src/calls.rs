@@ -83,7 +83,7 @@ calls! {
     fn rundown_acquire_tagged | rundown_ref_acquire_tagged(
         mut object, n: u32, tag: *const c_void
     ) -> rundown_status {
-        object.acquire_tagged(n, Tag::new(tag.addr())).into()
+        object.acquire_tagged(n, Tag(tag.addr())).into()
     }
 
     #[must_use]
@@ -91,7 +91,7 @@ calls! {
         mut object, n: u32, tag: *const c_void
     ) -> rundown_status {
         // SAFETY: the caller holds protection.
-        unsafe { object.acquire_held_tagged(n, Tag::new(tag.addr())) }.into()
+        unsafe { object.acquire_held_tagged(n, Tag(tag.addr())) }.into()
     }
 
     fn rundown_release | rundown_ref_release(mut object) {
@@ -108,7 +108,7 @@ calls! {
         mut object, n: u32, tag: *const c_void
     ) {
         // SAFETY: the caller owns what it releases.
-        unsafe { object.release_tagged(n, Tag::new(tag.addr())) }
+        unsafe { object.release_tagged(n, Tag(tag.addr())) }
     }
 
     fn rundown_close | rundown_ref_close(mut object) -> rundown_status {
@@ -151,7 +151,7 @@ calls! {
     fn rundown_wait_generation | rundown_ref_wait_generation(
         mut object, generation: u64
     ) -> rundown_status {
-        let generation = Generation::new(generation);
+        let generation = Generation(generation);
         match object.drain_of(generation).wait(&Sleep) {
             // Before this call or during it: in either case the object is in use again.
             WaitOutcome::Drained if object.generation() != generation => {
@@ -191,7 +191,7 @@ calls! {
     }
 
     fn rundown_get_generation | rundown_ref_get_generation(const object) -> u64 {
-        object.generation().get()
+        object.generation().0
     }
 
     fn rundown_is_drained | rundown_ref_is_drained(const object) -> bool {
@@ -235,7 +235,7 @@ unsafe fn opened(done: Result<Generation, WrongState>, generation: *mut u64) -> 
     let opened = done.map(|begun| {
         if !generation.is_null() {
             // SAFETY: the caller's out pointer.
-            unsafe { generation.write(begun.get()) };
+            unsafe { generation.write(begun.0) };
         }
     });
     opened.into()

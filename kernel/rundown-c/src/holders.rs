@@ -31,7 +31,7 @@ pub extern "C" fn rundown_unlisted_holders() -> u64 {
 #[cfg(feature = "diagnosis")]
 pub(crate) fn of<V: Variant + ?Sized>(object: &Rundown<V>) -> impl Iterator<Item = rundown_holder> {
     ::rundown::diagnosis::holders(object.id()).map(|holder| rundown_holder {
-        tag: core::ptr::without_provenance(holder.tag.get()),
+        tag: core::ptr::without_provenance(holder.tag.0),
         cpu: holder.cpu,
         tick: holder.tick,
         count: holder.count,

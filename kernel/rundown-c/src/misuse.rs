@@ -63,7 +63,7 @@ pub(crate) fn report(misuse: &Misuse) {
             released,
         } => rundown_misuse {
             released: released.into(),
-            tag: ptr::without_provenance(tag.get()),
+            tag: ptr::without_provenance(tag.0),
             ..rundown_misuse::of(WrongTag, object.get())
         },
         _ => rundown_misuse::of(Other, 0),

@@ -12,7 +12,7 @@
 //! - [`Protected::try_acquire`] looks and counts in one step, in any context. It gives a [`Guard`]
 //!   or, when the driver is being unloaded, `None`.
 //! - A request carries its guard along, to whatever thread completes it.
-//! - [`Protected::run_down_deadline`] waits for the guards, says what is outstanding if it takes too
+//! - [`Protected::begin_run_down`] waits for the guards, says what is outstanding if it takes too
 //!   long (who, too: try `--features diagnosis`), and gives the device out to be freed.
 //! - [`Protected::publish`] puts in the next one, and users are admitted again.
 
@@ -136,7 +136,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // From here on everybody is refused, on every CPU. (The next call would do it, too.)
     DEVICE.close();
     let soon = HostPlatform::after(Duration::from_millis(20));
-    let device = match DEVICE.run_down_deadline(&Park, soon) {
+    let device = match DEVICE.begin_run_down().wait_deadline(&Park, soon) {
         Err(RunDownError::Outstanding(outstanding)) => {
             println!("  after 20 ms {outstanding}");
             // A real driver resets the device now, so that it gives its requests back.

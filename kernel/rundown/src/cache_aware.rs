@@ -1,18 +1,24 @@
 //! The cache-aware variant: a counter per CPU, each on cache lines of its own.
+//!
+//! `unsafe` here: memory of the caller's becomes an object.
 
+use core::alloc::Layout;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::{ptr, slice};
 
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
 
-use crate::object_id::ObjectId;
+use crate::ids::ObjectId;
+use crate::impls::default_is_new;
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
-use crate::slot::{Capacity, Slot, SlotWord};
-use crate::slots::{Slots, SlotsError};
+use crate::slot::{Capacity, Slot, SlotWord, Slots, SlotsError};
 use crate::state::{Misuse, Refused};
 use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
+use crate::word::Word;
 
 #[cfg(feature = "alloc")]
 type DefaultSlots = Box<[Slot]>;
@@ -53,11 +59,7 @@ impl<P: Platform, A: Isolation, const N: usize> Rundown<CacheAware<P, [Slot; N],
     }
 }
 
-impl<P: Platform, A: Isolation, const N: usize> Default for Rundown<CacheAware<P, [Slot; N], A>> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+default_is_new! { <P: Platform, A: Isolation, const N: usize> Default for Rundown<CacheAware<P, [Slot; N], A>> }
 
 impl<P: Platform, S: Slots, A: Isolation> Rundown<CacheAware<P, S, A>> {
     /// An open object over the caller's slots.
@@ -110,6 +112,89 @@ impl<P: Platform, A: Isolation> Rundown<CacheAware<P, Box<[Slot]>, A>> {
         Self::with_slots(memory.into_boxed_slice())
     }
 }
+
+impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
+    /// How much memory an object with `slots` slots takes, and how it is to be aligned: 128 bytes
+    /// and 128 for each slot, at a multiple of 128.
+    ///
+    /// # Errors
+    /// [`SlotsError::NoSlots`], or [`SlotsError::TooManySlots`] if the size overflows `isize`.
+    pub fn layout(slots: usize) -> Result<Layout, SlotsError> {
+        if slots == 0 {
+            return Err(SlotsError::NoSlots);
+        }
+        let (whole, _) = Layout::array::<Slot>(slots)
+            .and_then(|slots| Layout::new::<Head<P>>().extend(slots))
+            .map_err(|_| SlotsError::TooManySlots)?;
+        Ok(whole.pad_to_align())
+    }
+
+    /// Makes an open object with `slots` slots in the caller's memory, at its start. Whatever was
+    /// there is overwritten. It needs no drop.
+    ///
+    /// ```
+    /// use core::mem::MaybeUninit;
+    /// use rundown::{CacheAwareRundown, HostPlatform, Slot};
+    ///
+    /// #[repr(align(128))]
+    /// struct Memory([MaybeUninit<u8>; 1024]);
+    ///
+    /// let mut memory = Memory([MaybeUninit::uninit(); 1024]);
+    /// let rundown = CacheAwareRundown::<HostPlatform, [Slot]>::place(&mut memory.0, 6)?;
+    /// assert!(rundown.try_acquire().is_some());
+    /// # Ok::<(), rundown::SlotsError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SlotsError`] says what is wrong with the memory, which is then as it was.
+    pub fn place(memory: &mut [MaybeUninit<u8>], slots: usize) -> Result<&mut Self, SlotsError> {
+        let layout = Self::layout(slots)?;
+        if !memory.as_ptr().addr().is_multiple_of(layout.align()) {
+            return Err(SlotsError::Misaligned {
+                required: layout.align(),
+            });
+        }
+        if memory.len() < layout.size() {
+            return Err(SlotsError::TooSmall {
+                required: layout.size(),
+                given: memory.len(),
+            });
+        }
+        let (head, tail) = memory.split_at_mut(size_of::<Head<P>>());
+        // SAFETY: the place is as large as a head, and aligned for the whole object.
+        unsafe {
+            head.as_mut_ptr()
+                .cast::<Head<P>>()
+                .write(Head::over_slots([]))
+        };
+        let first = tail.as_mut_ptr().cast::<MaybeUninit<Slot>>();
+        // SAFETY: the tail has room for so many, and starts at a multiple of their alignment.
+        for place in unsafe { slice::from_raw_parts_mut(first, slots) } {
+            place.write(Slot::with_capacity(Capacity::of(slots)));
+        }
+        // The length of the slice is the number of slots: the cast keeps it.
+        let object = ptr::slice_from_raw_parts_mut(memory.as_mut_ptr(), slots) as *mut Self;
+        // SAFETY: every field is initialised, and the memory is lent for as long as the result lives.
+        Ok(unsafe { &mut *object })
+    }
+
+    /// The same, born closed: run down, until it is [opened](crate::Rundown::open) (S9).
+    ///
+    /// # Errors
+    /// As for [`place`](Self::place).
+    pub fn place_closed(
+        memory: &mut [MaybeUninit<u8>],
+        slots: usize,
+    ) -> Result<&mut Self, SlotsError> {
+        let object = Self::place(memory, slots)?;
+        object.gate.begin_with(Word::RUN_DOWN);
+        Ok(object)
+    }
+}
+
+/// An object without slots: the part before them, as the fields stand in the order in which they are
+/// declared. Its size is a multiple of the slots' alignment, as it has the same.
+type Head<P> = CacheAwareRundown<P, [Slot; 0]>;
 
 impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> {
     /// How many more protections than were released on a slot can be taken there: 2^59 divided by the
@@ -218,12 +303,10 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
         this.release_on(this.slot(), n);
     }
 
-    fn slot_count(this: &Rundown<Self>) -> usize {
-        this.slots().len()
-    }
-
-    unsafe fn racy_count(this: &Rundown<Self>, slot: usize) -> i64 {
-        this.slots()[slot].racy_count(this.slot_capacity())
+    fn racy_counts(this: &Rundown<Self>) -> impl ExactSizeIterator<Item = i64> + Clone {
+        let capacity = this.slot_capacity();
+        let slots = this.slots().iter();
+        slots.map(move |slot| slot.racy_count(capacity))
     }
 
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {

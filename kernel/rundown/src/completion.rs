@@ -4,7 +4,7 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::object_id::ObjectId;
+use crate::ids::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{AtomicPtr, Ordering, const_unless_model};
 

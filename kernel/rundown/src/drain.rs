@@ -7,9 +7,8 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use crate::ids::ObjectId;
 use crate::lifecycle::NotClosed;
-use crate::object_id::ObjectId;
-use crate::outstanding::Outstanding;
 use crate::platform::{AsyncPlatform, Clock, Wait, Waiting};
 use crate::state::{State, WaitOutcome};
 use crate::variant::{Rundown, Variant};
@@ -58,7 +57,7 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     /// returns [`WaitOutcome::IllegalContext`]).
     pub fn poll(&mut self) -> Option<WaitOutcome> {
         match self.closed() {
-            Ok(epoch) => outcome(epoch?, self.rundown.snapshot()),
+            Ok(epoch) => outcome(epoch?, self.rundown.gate.snapshot()),
             Err(illegal) => Some(illegal),
         }
     }
@@ -66,10 +65,8 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     /// Waits as `policy` does. Contexts as for [`Rundown::wait`].
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait<W: Wait + ?Sized>(&mut self, policy: &W) -> WaitOutcome {
-        match self.wait_unless(policy, None, || false) {
-            Some(outcome) => outcome,
-            None => unreachable!("it is never too late"),
-        }
+        let ended = self.wait_unless(policy, None, || false);
+        ended.expect("it is never too late")
     }
 
     /// Waits as `policy` does, at most until the platform's clock has reached `deadline`. May be
@@ -145,7 +142,7 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
 
     /// As `poll`, but only looks: a policy may hold a lock that the wake-up after a close takes.
     fn peek(&self) -> Option<WaitOutcome> {
-        outcome(self.epoch?, self.rundown.snapshot())
+        outcome(self.epoch?, self.rundown.gate.snapshot())
     }
 
     /// Whether what kept this from closing the object is over.
@@ -206,12 +203,37 @@ impl<V: Variant + ?Sized> Drop for Drain<'_, V> {
 
 impl<V: Variant + ?Sized> fmt::Debug for Drain<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Drain")
-            .field("object", &self.object())
-            .field("state", &self.rundown.state())
-            .finish_non_exhaustive()
+        write!(f, "Drain({} is {})", self.object(), self.rundown.state())
     }
 }
+
+/// The object has not drained yet.
+///
+/// With feature `diagnosis`, its `Display` also lists who holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outstanding {
+    /// Which object.
+    pub object: ObjectId,
+    /// The state it was found in.
+    pub state: State,
+    /// How many protections were held a moment ago. As racy as
+    /// [`racy_held`](crate::Rundown::racy_held).
+    pub held: i64,
+}
+
+impl fmt::Display for Outstanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the object at {} is {}, {} held",
+            self.object, self.state, self.held
+        )?;
+        crate::holders::list(self.object, f)
+    }
+}
+
+impl core::error::Error for Outstanding {}
 
 /// How the wait for the end of `epoch` ended, judged by what is seen now.
 fn outcome(epoch: Epoch, seen: Snapshot) -> Option<WaitOutcome> {

@@ -1,10 +1,8 @@
 //! What the life cycle is kept in: [`Gate`], the state word and the count of what a closed object has
 //! out. Every transition of the state word is a method here.
 
-use core::{fmt, mem};
-
 use crate::completion::CompletionSlot;
-use crate::object_id::ObjectId;
+use crate::ids::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{AtomicU64, Ordering, const_unless_model};
 use crate::shared::SharedCount;
@@ -21,13 +19,13 @@ use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
 ///                     ^                      | the last release
 ///                     |                      v
 ///                     |                  Closed, drained -- try_complete --> RunDown <--- born closed
-///                     |                      |                                 |  ^
-///                     |                      +---------- try_claim ------------+  |
-///                     |                                      v                    |
-///                     +--------- finish_reopen --------- Claimed -- finish_run_down
+///                     |                      |                                 |
+///                     |                      +---------- try_claim ------------+---- Vacant <--- born so
+///                     |                                      v                          ^
+///                     +--------- finish_reopen --------- Claimed ----- finish_vacant ---+
 /// ```
 #[repr(C)]
-pub struct Gate<C> {
+pub(crate) struct Gate<C> {
     word: AtomicU64,
     pub(crate) counts: C,
 }
@@ -68,10 +66,6 @@ impl Counts for SharedCount {
 }
 
 impl<C> Gate<C> {
-    /// For assembly: the object is open if and only if none of these bits is set in the byte at
-    /// [`as_ptr`](Self::as_ptr). (The lowest byte: where this is used, it comes first.)
-    pub const NOT_OPEN: u8 = Word::PHASE as u8;
-
     const_unless_model! {
         pub(crate) fn new(counts: C) -> Self {
             Self { word: AtomicU64::new(Word::OPEN), counts }
@@ -79,48 +73,28 @@ impl<C> Gate<C> {
     }
 
     const_unless_model! {
-        /// As if it had been run down. For a gate that has never been used.
-        pub(crate) fn close_from_birth(&mut self) {
-            self.word = AtomicU64::new(Word::RUN_DOWN);
+        /// With this word, for a gate that has never been used.
+        pub(crate) fn begin_with(&mut self, word: u64) {
+            self.word = AtomicU64::new(word);
         }
-    }
-
-    /// Where the state word is, for assembly that reads it. Nothing else may write there.
-    #[cfg(not(rundown_loom))]
-    #[inline]
-    pub const fn as_ptr(&self) -> *const u64 {
-        self.word.as_ptr()
     }
 
     /// Whether the object is open. It may close at any time.
     #[inline]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         // Acquire: pairs with the Release in `finish`; an acquire that sees the object re-opened finds
         // every slot open, so that a refusal means closed.
         Word::new(Layout::SHARDED, self.word.load(Ordering::Acquire)).is_open()
     }
 
-    /// The word itself, for the plain variant's acquire and release.
+    /// The word itself, for the plain variant's acquire and release, and for assembly.
     #[inline]
-    pub(crate) fn word(&self) -> &AtomicU64 {
+    pub(crate) const fn word(&self) -> &AtomicU64 {
         &self.word
     }
 }
 
 impl<C: Counts> Gate<C> {
-    const_unless_model! {
-        /// If it was closed from birth: the object is born with a value.
-        pub(crate) fn hold_value_from_birth(&mut self) {
-            let bits = mem::replace(&mut self.word, AtomicU64::new(Word::OPEN)).into_inner();
-            let word = Word::new(C::LAYOUT, bits);
-            let born = match word.phase() {
-                Phase::RunDown => word.emptied(Phase::Unopened),
-                _ => word,
-            };
-            self.word = AtomicU64::new(born.bits);
-        }
-    }
-
     /// The life cycle. A snapshot that says `Drained` (or anything later in that generation) makes
     /// what was done under protection visible to the caller (S2).
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -155,7 +129,7 @@ impl<C: Counts> Gate<C> {
         self.change(drained.word, drained.word.emptied(Phase::RunDown))
     }
 
-    /// Drained or run down (or unopened) to claimed: until `finish_*` the caller has the object to itself.
+    /// Drained, run down or vacant to claimed: until `finish_*` the caller has the object to itself.
     pub(crate) fn try_claim(&self, seen: Snapshot) -> bool {
         self.change(seen.word, seen.word.emptied(Phase::Claimed))
     }
@@ -220,9 +194,9 @@ impl<C: Counts> Gate<C> {
         open.epoch().generation
     }
 
-    /// The end of a claim: the object is run down.
-    pub(crate) fn finish_run_down(&self, claimed: Epoch) {
-        self.finish(Word::of(C::LAYOUT, claimed, Phase::RunDown));
+    /// The end of a claim: the object is vacant.
+    pub(crate) fn finish_vacant(&self, claimed: Epoch) {
+        self.finish(Word::of(C::LAYOUT, claimed, Phase::Vacant));
     }
 
     /// The plain variant's last release of a closed object, which is `left` so: wakes its waiters. With
@@ -238,12 +212,6 @@ impl<C: Counts> Gate<C> {
         self.counts.completion().end_drain::<P>(object, || {
             self.finish(last.emptied(Phase::Closed));
         });
-    }
-
-    /// For people.
-    pub(crate) fn phase(&self) -> Phase {
-        // Relaxed: pairs with nothing, the answer is for people.
-        self.at(self.word.load(Ordering::Relaxed)).phase()
     }
 
     #[inline]
@@ -266,37 +234,5 @@ impl<C: Counts> Gate<C> {
     fn finish(&self, word: Word) {
         // Release: pairs with the Acquire in `is_open`, `snapshot`, `change` and the plain acquire.
         self.word.store(word.bits, Ordering::Release);
-    }
-}
-
-impl<C> fmt::Debug for Gate<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_open() { "open" } else { "not open" })
-    }
-}
-
-#[cfg(all(test, not(rundown_loom)))]
-mod tests {
-    use super::*;
-
-    /// With whatever stands above the phase in the same byte.
-    #[test]
-    fn the_byte_for_assembly_says_whether_it_is_open() {
-        let phases = [Phase::Open, Phase::Closed, Phase::RunDown, Phase::Claimed];
-        for phase in phases {
-            for cancels in 0..1 << 6 {
-                let epoch = Epoch {
-                    generation: 0,
-                    cancels,
-                };
-                let mut gate = Gate::new(SharedCount::new());
-                gate.word = AtomicU64::new(Word::of(Layout::SHARDED, epoch, phase).bits);
-                // SAFETY: the gate is borrowed, and nothing writes it.
-                let word = unsafe { gate.as_ptr().read() };
-                let is_open = word.to_le_bytes()[0] & Gate::<SharedCount>::NOT_OPEN == 0;
-                assert_eq!(is_open, phase == Phase::Open);
-                assert_eq!(gate.is_open(), is_open);
-            }
-        }
     }
 }

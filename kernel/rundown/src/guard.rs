@@ -22,7 +22,7 @@ pub struct RefGuard<'a, V: Variant + ?Sized, N: Number = One> {
 pub type RefGuards<'a, V> = RefGuard<'a, V, Many>;
 
 /// How many protections a guard is: [`One`] or [`Many`].
-pub trait Number: Copy + Send + Sync + sealed::Sealed {
+pub trait Number: Copy + Send + Sync {
     #[doc(hidden)]
     fn get(self) -> u32;
 }
@@ -33,13 +33,7 @@ pub struct One;
 
 /// The number of a guard of several protections, or of none.
 #[derive(Clone, Copy, Debug)]
-pub struct Many(u32);
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::One {}
-    impl Sealed for super::Many {}
-}
+pub struct Many(pub(crate) u32);
 
 impl Number for One {
     #[inline]
@@ -55,20 +49,11 @@ impl Number for Many {
     }
 }
 
-impl<'a, V: Variant + ?Sized> RefGuard<'a, V> {
-    /// The caller owns one protection on `rundown` and hands it over.
-    #[inline]
-    #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub(crate) fn one(rundown: &'a Rundown<V>) -> Self {
-        Self::new(rundown, One)
-    }
-}
-
 impl<'a, V: Variant + ?Sized, N: Number> RefGuard<'a, V, N> {
     /// The caller owns `number` protections on `rundown` and hands them over.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    fn new(rundown: &'a Rundown<V>, number: N) -> Self {
+    pub(crate) fn new(rundown: &'a Rundown<V>, number: N) -> Self {
         Self {
             rundown,
             number,
@@ -136,13 +121,6 @@ impl<V: Variant + ?Sized, N: Number> fmt::Debug for RefGuard<'_, V, N> {
 }
 
 impl<'a, V: Variant + ?Sized> RefGuards<'a, V> {
-    /// The caller owns `count` protections on `rundown` and hands them over.
-    #[inline]
-    #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub(crate) fn many(rundown: &'a Rundown<V>, count: u32) -> Self {
-        Self::new(rundown, Many(count))
-    }
-
     /// Hands over `n` of them. Never touches the object.
     ///
     /// # Panics
@@ -153,7 +131,7 @@ impl<'a, V: Variant + ?Sized> RefGuards<'a, V> {
             panic!("cannot split {n} off {} protections", self.count());
         };
         self.recount(rest);
-        Self::many(self.rundown, n)
+        Self::new(self.rundown, Many(n))
     }
 
     /// Hands over one of them as a guard of its own, or `None` if none is left.
@@ -161,7 +139,7 @@ impl<'a, V: Variant + ?Sized> RefGuards<'a, V> {
     pub fn take_one(&mut self) -> Option<RefGuard<'a, V>> {
         let rest = self.count().checked_sub(1)?;
         self.recount(rest);
-        Some(RefGuard::one(self.rundown))
+        Some(RefGuard::new(self.rundown, One))
     }
 
     /// Adds the protections of `other`, or gives it back if it is of another object.

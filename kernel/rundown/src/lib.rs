@@ -40,9 +40,7 @@ cfg_if! {
     if #[cfg(target_has_atomic = "64")] {
         mod cache_aware;
         mod close_all;
-        mod closer;
         mod completion;
-        mod counter_id;
         #[cfg(feature = "diagnosis")]
         pub mod diagnosis;
         mod drain;
@@ -52,12 +50,10 @@ cfg_if! {
         mod holders;
         #[cfg(all(feature = "std", not(rundown_loom)))]
         mod host;
+        mod ids;
+        mod impls;
         mod lifecycle;
-        mod lock;
-        mod object_id;
-        mod outstanding;
         pub mod per_cpu;
-        mod place;
         mod plain;
         mod platform;
         mod primitive;
@@ -67,9 +63,7 @@ cfg_if! {
         mod rundown;
         mod shared;
         mod slot;
-        mod slots;
         mod state;
-        mod tag;
         mod variant;
         mod visits;
         mod wakers;
@@ -77,14 +71,11 @@ cfg_if! {
 
         pub use cache_aware::{CacheAware, CacheAwareRundown};
         pub use completion::Completion;
-        pub use counter_id::{CounterId, Unavailable};
-        pub use drain::Drain;
-        pub use gate::Gate;
+        pub use drain::{Drain, Outstanding};
         pub use guard::{Many, Number, One, RefGuard, RefGuards};
         #[cfg(all(feature = "std", not(rundown_loom)))]
         pub use host::{HostPlatform, Park};
-        pub use object_id::ObjectId;
-        pub use outstanding::Outstanding;
+        pub use ids::{CounterId, ObjectId, Tag, Unavailable};
         pub use per_cpu::{PerCpu, PerCpuGate, PerCpuPlatform, PerCpuRundown};
         pub use plain::{Plain, PlainRundown};
         pub use platform::{AsyncPlatform, Clock, Platform, Spin, Wait, Waiting};
@@ -94,12 +85,10 @@ cfg_if! {
             Guard, Guards, Protected, PublishError, Rejected, ReplaceError, Retired, RunDown,
             RunDownError,
         };
-        pub use slot::Slot;
-        pub use slots::{Slots, SlotsError};
+        pub use slot::{Slot, Slots, SlotsError};
         pub use state::{
             CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
         };
-        pub use tag::Tag;
         #[cfg(rundown_trace)]
         pub use traced_atomics as trace;
         pub use variant::{Compact, Isolated, Isolation, Rundown, Variant};

@@ -18,10 +18,6 @@ pub(crate) enum NotClosed {
 }
 
 impl<V: Variant + ?Sized> Rundown<V> {
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.gate.snapshot()
-    }
-
     /// Closes the object if it is open, and of `generation` if that is given. With `then`, also
     /// leaves the completion, whose slot the caller has filled (so no other is left), and the
     /// object may be gone.
@@ -49,7 +45,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         then: bool,
     ) -> Result<Snapshot, NotClosed> {
         loop {
-            let seen = self.snapshot();
+            let seen = self.gate.snapshot();
             let other = generation.is_some_and(|wanted| wanted != seen.epoch.generation);
             if seen.state != State::Open || other {
                 return Err(NotClosed::Found(seen));
@@ -109,7 +105,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// already return.
     pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
         loop {
-            let seen = self.snapshot();
+            let seen = self.gate.snapshot();
             if seen.state != State::Draining || !self.gate.may_reopen_held() {
                 return Err(WrongState { found: seen.state });
             }
@@ -126,18 +122,19 @@ impl<V: Variant + ?Sized> Rundown<V> {
                 unsafe { V::reset_slots(self) };
                 self.gate.finish_reopen_held();
             }
-            self.wake();
+            V::Platform::wake_waiters(self.id());
             return Ok(completion);
         }
     }
 
-    /// Marks a drained object run down. Doing it twice is no error. Any context.
+    /// Marks a drained object run down. Doing it twice is no error. Any context. The value of a
+    /// [`Protected`](crate::Protected) stays in.
     ///
     /// # Errors
     /// [`WrongState`] if it is open, draining or claimed; nothing changed.
     pub fn complete(&self) -> Result<(), WrongState> {
         loop {
-            let seen = self.snapshot();
+            let seen = self.gate.snapshot();
             match seen.state {
                 State::RunDown => return Ok(()),
                 State::Drained if self.gate.try_complete(seen) => return Ok(()),
@@ -154,10 +151,12 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// What the caller did before happens-before every protection granted from then on.
     ///
     /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed by another caller; nothing changed.
+    /// [`WrongState`] if it is open, draining or claimed by another caller; or, with [`State::RunDown`]
+    /// found, as for [`open`](Self::open). Nothing changed.
     pub fn reinit(&self) -> Result<Generation, WrongState> {
-        let drained = |state| matches!(state, State::Drained | State::RunDown);
-        let epoch = self.claim_to_open(|seen| drained(seen.state))?;
+        let drained =
+            |seen: Snapshot| seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
+        let epoch = self.claim_to_open(drained)?;
         Ok(Generation(self.reopen(epoch)))
     }
 
@@ -166,20 +165,21 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// down.
     ///
     /// # Errors
-    /// [`WrongState`] unless the object is run down; nothing changed. If it is
-    /// [lazy](crate::PerCpuRundown::lazy) and the system has no counter for it, [`State::RunDown`]
-    /// is what was found: [`prepare`](crate::PerCpuRundown::prepare) says why.
+    /// [`WrongState`] unless the object is run down; nothing changed. With [`State::RunDown`] found, it
+    /// is [lazy](crate::PerCpuRundown::lazy), and the system has no counter for it
+    /// ([`prepare`](crate::PerCpuRundown::prepare) says why); or a [`Protected`](crate::Protected) without
+    /// its value ([`publish`](crate::Protected::publish) one).
     pub fn open(&self) -> Result<Generation, WrongState> {
-        let epoch = self.claim_to_open(|seen| seen.state == State::RunDown)?;
+        let epoch = self.claim_to_open(|seen| seen.word.phase() == Phase::RunDown)?;
         Ok(Generation(self.reopen(epoch)))
     }
 
     /// Claims the object, if `legal` says so of its snapshot: until [`reopen`](Self::reopen) or
-    /// [`mark_run_down`](Self::mark_run_down) the caller has it to itself. After this, everything done
+    /// [`vacate`](Self::vacate) the caller has it to itself. After this, everything done
     /// under protection and by earlier claimers is visible.
     pub(crate) fn claim(&self, legal: impl Fn(Snapshot) -> bool) -> Result<Epoch, WrongState> {
         loop {
-            let seen = self.snapshot();
+            let seen = self.gate.snapshot();
             if !legal(seen) {
                 return Err(WrongState { found: seen.state });
             }
@@ -195,7 +195,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         &self,
         legal: impl Fn(Snapshot) -> bool,
     ) -> Result<Epoch, WrongState> {
-        let seen = self.snapshot();
+        let seen = self.gate.snapshot();
         // An illegal call changes nothing, so it does not take a counter either.
         if !legal(seen) || V::prepare(self).is_err() {
             return Err(WrongState { found: seen.state });
@@ -215,7 +215,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         let generation = self.gate.finish_reopen(claimed);
         // A waiter of the last generation may have looked while the slots were opened, and one that came
         // during the claim waits for its end.
-        self.wake();
+        V::Platform::wake_waiters(self.id());
         if stray > 0 {
             V::Platform::misuse(&Misuse::OverRelease {
                 object: self.id(),
@@ -226,15 +226,10 @@ impl<V: Variant + ?Sized> Rundown<V> {
         generation
     }
 
-    /// Ends a claim: the object is run down.
-    pub(crate) fn mark_run_down(&self, claimed: Epoch) {
-        self.gate.finish_run_down(claimed);
+    /// Ends a claim: the object is run down, and its value is out.
+    pub(crate) fn vacate(&self, claimed: Epoch) {
+        self.gate.finish_vacant(claimed);
         // One that came during the claim waits for its end.
-        self.wake();
-    }
-
-    /// Makes the object's waiters look again.
-    fn wake(&self) {
         V::Platform::wake_waiters(self.id());
     }
 }

@@ -7,9 +7,8 @@
 
 use core::fmt;
 
-use crate::object_id::ObjectId;
+use crate::ids::{ObjectId, Tag};
 use crate::platform::Platform;
-use crate::tag::Tag;
 
 /// A guard's entry in the table of holders.
 #[derive(Debug)]

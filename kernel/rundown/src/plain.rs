@@ -1,9 +1,11 @@
 //! The plain variant: phase, epoch and count in one word. The reference implementation, obviously right.
 
+use core::iter;
 use core::marker::PhantomData;
 
 use crate::completion::CompletionSlot;
-use crate::object_id::ObjectId;
+use crate::ids::ObjectId;
+use crate::impls::default_is_new;
 use crate::platform::Platform;
 use crate::primitive::{Ordering, const_unless_model};
 use crate::state::{Misuse, Refused};
@@ -30,11 +32,7 @@ impl<P: Platform> Rundown<Plain<P>> {
     }
 }
 
-impl<P: Platform> Default for Rundown<Plain<P>> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+default_is_new!(<P: Platform> Default for Rundown<Plain<P>>);
 
 impl<P: Platform> Sealed for Plain<P> {}
 
@@ -92,14 +90,10 @@ impl<P: Platform> Variant for Plain<P> {
         }
     }
 
-    fn slot_count(_: &Rundown<Self>) -> usize {
-        1
-    }
-
-    unsafe fn racy_count(this: &Rundown<Self>, _: usize) -> i64 {
+    fn racy_counts(this: &Rundown<Self>) -> impl ExactSizeIterator<Item = i64> + Clone {
         // Relaxed: pairs with nothing, the answer is for people.
         let word = this.gate.at(this.gate.word().load(Ordering::Relaxed));
-        word.count().cast_signed()
+        iter::once(word.count().cast_signed())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::object_id::ObjectId;
+use crate::ids::ObjectId;
 use crate::primitive::spin_loop;
 use crate::state::Misuse;
 use crate::wakers::Wakers;

@@ -14,30 +14,24 @@ use crate::variant::{Rundown, Variant};
 ///
 /// let object = PlainRundown::<HostPlatform>::new();
 /// let _guard = object.try_acquire();
-/// println!("{}", Report::of(&object));
+/// println!("{}", Report(&object));
 /// // the object at 0x7ffd4c35a2b8 is open, 1 held
 /// //   1 held since tick 12345 on CPU 0, taken at src/main.rs:4:21
 /// ```
 #[derive(Clone, Copy)]
-pub struct Report<'a, V: Variant + ?Sized> {
-    rundown: &'a Rundown<V>,
-}
-
-impl<'a, V: Variant + ?Sized> Report<'a, V> {
-    /// Looks at nothing yet: the report is about the time when it is displayed.
-    pub fn of(rundown: &'a Rundown<V>) -> Self {
-        Self { rundown }
-    }
-}
+pub struct Report<'a, V: Variant + ?Sized>(
+    /// Which object. The report is about the time when it is displayed.
+    pub &'a Rundown<V>,
+);
 
 /// Several lines, the last one without its end.
 impl<V: Variant + ?Sized> fmt::Display for Report<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let object = self.rundown.id();
-        let (state, held) = (self.rundown.state(), self.rundown.racy_held());
+        let object = self.0.id();
+        let (state, held) = (self.0.state(), self.0.racy_held());
         write!(f, "the object at {object} is {state}, {held} held")?;
-        if self.rundown.racy_counts().len() > 1 {
-            let counts = BySlot(self.rundown);
+        if self.0.racy_counts().len() > 1 {
+            let counts = BySlot(self.0);
             write!(f, "\n  by slot, where not zero: {counts:?}")?;
         }
         holders::list(object, f)
@@ -58,7 +52,7 @@ impl<V: Variant + ?Sized> Drop for Rundown<V> {
         if held != 0 {
             V::Platform::report(format_args!(
                 "rundown: dropped while held: {}",
-                Report::of(self)
+                Report(self)
             ));
         }
         // Another object may come to live at this address.

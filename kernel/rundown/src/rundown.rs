@@ -6,17 +6,17 @@ use core::ptr::NonNull;
 use crate::close_all;
 use crate::completion::Completion;
 use crate::drain::Drain;
+use crate::drain::Outstanding;
 use crate::gate::Counts;
-use crate::guard::{RefGuard, RefGuards};
+use crate::guard::{Many, One, RefGuard, RefGuards};
+use crate::ids::{ObjectId, Tag};
 use crate::lifecycle::NotClosed;
-use crate::outstanding::Outstanding;
 use crate::platform::{Clock, Platform, Wait};
 use crate::state::{
     CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
 };
-use crate::tag::Tag;
 use crate::variant::{Rundown, Variant};
-use crate::word::{Generation, Phase};
+use crate::word::Generation;
 
 impl<V: Variant + ?Sized> Rundown<V> {
     /// Takes protection, or `None` if the object is closed (or [full](Refused::Full)).
@@ -26,7 +26,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire(&self) -> Option<RefGuard<'_, V>> {
         V::acquire(self, 1).ok()?;
-        Some(RefGuard::one(self))
+        Some(RefGuard::new(self, One))
     }
 
     /// Takes `n` protections at once, all or none (S7). With `n` = 0 it only asks whether the object
@@ -35,7 +35,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, V>> {
         V::acquire(self, n).ok()?;
-        Some(RefGuards::many(self, n))
+        Some(RefGuard::new(self, Many(n)))
     }
 
     /// Takes protection without a guard. Pair it with one [`release`](Rundown::release).
@@ -205,9 +205,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes those of the objects that are open. Like [`close`](Rundown::close) for each, but with
-    /// one [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one. The same object
-    /// may be in the list twice.
+    /// Closes those of the objects that are open, and moves them to the front of the list. Like
+    /// [`close`](Rundown::close) for each, but with one [barrier](crate::PerCpuPlatform::barrier) for
+    /// all, if the variant needs one. The same object may be in the list twice.
     ///
     /// # Errors
     /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
@@ -221,12 +221,12 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// use rundown::{HostPlatform, PlainRundown, Spin};
     ///
     /// let objects = [const { PlainRundown::<HostPlatform>::new() }; 100];
-    /// PlainRundown::close_all(&objects.each_ref()).expect("legal in any context");
+    /// PlainRundown::close_all(&mut objects.each_ref()).expect("legal in any context");
     /// for object in &objects {
     ///     let _ = object.wait(&Spin);
     /// }
     /// ```
-    pub fn close_all(objects: &[&Self]) -> Result<(), IllegalContext> {
+    pub fn close_all(objects: &mut [&Self]) -> Result<(), IllegalContext> {
         close_all::close_all(objects, |object| object)
     }
 
@@ -342,18 +342,24 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// It stays so until an owner's next step; `false` while another caller has the object
     /// [claimed](State::Claimed), since it may be about to open.
     pub fn is_drained(&self) -> bool {
-        matches!(self.snapshot().state, State::Drained | State::RunDown)
+        matches!(self.gate.snapshot().state, State::Drained | State::RunDown)
     }
 
     /// The generation that the object is in. It stays what it is while the caller holds protection. Any
     /// context.
     pub fn generation(&self) -> Generation {
-        Generation(self.snapshot().epoch.generation)
+        Generation(self.gate.snapshot().epoch.generation)
+    }
+
+    /// The object's address, as [`Platform::wake_waiters`] will hear it.
+    #[inline]
+    pub fn id(&self) -> ObjectId {
+        ObjectId::of(self)
     }
 
     /// A snapshot of the life cycle. Any context.
     pub fn state(&self) -> State {
-        self.snapshot().state
+        self.gate.snapshot().state
     }
 
     /// How many protections are held. Racy: CPUs come and go while the slots are summed up, so the
@@ -362,7 +368,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         let in_slots = self.racy_counts().fold(0, i64::wrapping_add);
         match self.gate.counts.shared() {
             None => in_slots,
-            Some(_) if matches!(self.gate.phase(), Phase::RunDown | Phase::Claimed) => 0,
+            Some(_) if matches!(self.state(), State::RunDown | State::Claimed) => 0,
             Some(shared) => shared.racy_held(in_slots),
         }
     }
@@ -375,10 +381,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// time still subtract there, and an acquire that lost the race against the close is in them as well; in the
     /// per-CPU variant they stand still.
     pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone + '_ {
-        (0..V::slot_count(self)).map(|slot| {
-            // SAFETY: one of the object's slots; their number does not change once there are any.
-            unsafe { V::racy_count(self, slot) }
-        })
+        V::racy_counts(self)
     }
 }
 

@@ -30,7 +30,7 @@
 //! itself until it has taken the completion out and added `BIAS` again.
 
 use crate::completion::CompletionSlot;
-use crate::object_id::ObjectId;
+use crate::ids::ObjectId;
 use crate::platform::Platform;
 use crate::primitive::{AtomicI64, Ordering, const_unless_model};
 use crate::state::{Misuse, Refused, State};

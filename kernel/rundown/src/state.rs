@@ -1,9 +1,7 @@
 //! The states of a rundown object, as users see them, and what calls answer.
 
-use core::fmt;
-
-use crate::object_id::ObjectId;
-use crate::tag::Tag;
+use crate::ids::{ObjectId, Tag};
+use crate::impls::display;
 
 /// Where an object stands in its life. What [`Rundown::state`](crate::Rundown::state) returns is a
 /// snapshot: other CPUs may have moved on already. (Two variants read two words for it: if the object
@@ -29,17 +27,13 @@ pub enum State {
     Claimed,
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Open => "open",
-            Self::Closing => "closing",
-            Self::Draining => "draining",
-            Self::Drained => "drained",
-            Self::RunDown => "run down",
-            Self::Claimed => "claimed",
-        })
-    }
+display! { State:
+    Self::Open => "open",
+    Self::Closing => "closing",
+    Self::Draining => "draining",
+    Self::Drained => "drained",
+    Self::RunDown => "run down",
+    Self::Claimed => "claimed",
 }
 
 /// What [`close`](crate::Rundown::close) did. Only the last of these is a failure.
@@ -84,16 +78,10 @@ pub enum Refused {
     Full,
 }
 
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "the object is closed",
-            Self::Full => "the object cannot count so many protections",
-        })
-    }
+display! { error Refused:
+    Self::Closed => "the object is closed",
+    Self::Full => "the object cannot count so many protections",
 }
-
-impl core::error::Error for Refused {}
 
 /// The call is illegal in the state the object is in. It changed nothing (S8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,28 +90,18 @@ pub struct WrongState {
     pub found: State,
 }
 
-impl fmt::Display for WrongState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not legal while the object is {}", self.found)
-    }
+display! { error WrongState:
+    Self { found } => "not legal while the object is {found}",
 }
-
-impl core::error::Error for WrongState {}
 
 /// A barrier is illegal in the context of the call: the per-CPU variant cannot be closed there. Nothing
 /// changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IllegalContext;
 
-impl fmt::Display for IllegalContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "the per-CPU variant cannot be closed in this context: a barrier is illegal here",
-        )
-    }
+display! { error IllegalContext:
+    Self => "the per-CPU variant cannot be closed in this context: a barrier is illegal here",
 }
-
-impl core::error::Error for IllegalContext {}
 
 /// Why no completion was left. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,17 +117,11 @@ pub enum CloseThenError {
     IllegalContext,
 }
 
-impl fmt::Display for CloseThenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WrongState(state) => state.fmt(f),
-            Self::Occupied => f.write_str("another completion is left with the object"),
-            Self::IllegalContext => IllegalContext.fmt(f),
-        }
-    }
+display! { error CloseThenError:
+    Self::WrongState(state) => "{state}",
+    Self::Occupied => "another completion is left with the object",
+    Self::IllegalContext => "{IllegalContext}",
 }
-
-impl core::error::Error for CloseThenError {}
 
 /// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse).
 ///
@@ -187,32 +159,10 @@ pub enum Misuse {
     },
 }
 
-impl fmt::Display for Misuse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OverRelease {
-                object,
-                held,
-                released,
-            } => write!(
-                f,
-                "rundown: {released} released but {held} held, on the object at {object}"
-            ),
-            Self::OutOfRange { object } => {
-                write!(
-                    f,
-                    "rundown: a count is out of range, on the object at {object}"
-                )
-            }
-            Self::WrongTag {
-                object,
-                tag,
-                released,
-            } => write!(
-                f,
-                "rundown: {released} more released under tag {tag} than held under it, on the \
-                 object at {object}"
-            ),
-        }
-    }
+display! { Misuse:
+    Self::OverRelease { object, held, released } =>
+        "rundown: {released} released but {held} held, on the object at {object}",
+    Self::OutOfRange { object } => "rundown: a count is out of range, on the object at {object}",
+    Self::WrongTag { object, tag, released } =>
+        "rundown: {released} more released under tag {tag} than held under it, on the object at {object}",
 }

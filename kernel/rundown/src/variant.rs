@@ -1,12 +1,11 @@
 //! The object, [`Rundown`], and what a variant adds to it: [`Variant`].
 
-use crate::closer::Closer;
-use crate::counter_id::Unavailable;
 use crate::gate::{Counts, Gate};
-use crate::object_id::ObjectId;
+use crate::ids::Unavailable;
 use crate::platform::Platform;
 use crate::primitive::const_unless_model;
 use crate::state::{IllegalContext, Refused};
+use crate::word::Word;
 
 /// Rundown protection: the contract that all variants keep (S1 to S13 in the [crate
 /// documentation](crate)).
@@ -54,16 +53,10 @@ pub trait Variant: Sealed + Send + Sync {
     #[doc(hidden)]
     unsafe fn release(this: &Rundown<Self>, n: u32);
 
-    /// How many slots there are; 0 until a lazy object has a counter.
+    /// What each slot counts: see [`Rundown::racy_counts`]. Exact if nothing adds to it. None until a
+    /// lazy object has a counter.
     #[doc(hidden)]
-    fn slot_count(this: &Rundown<Self>) -> usize;
-
-    /// What this slot counts: see [`Rundown::racy_counts`]. Exact if nothing adds to it.
-    ///
-    /// # Safety
-    /// `slot` is below [`slot_count`](Self::slot_count).
-    #[doc(hidden)]
-    unsafe fn racy_count(this: &Rundown<Self>, slot: usize) -> i64;
+    fn racy_counts(this: &Rundown<Self>) -> impl ExactSizeIterator<Item = i64> + Clone;
 
     /// Whether [`barrier`](Self::barrier) is legal in this context.
     #[doc(hidden)]
@@ -75,12 +68,6 @@ pub trait Variant: Sealed + Send + Sync {
     /// which objects were closed before this call. Between the step to closed and `drain_slots`.
     #[doc(hidden)]
     fn barrier() {}
-
-    /// A note for the call that has closed the object, if the variant needs the barrier.
-    #[doc(hidden)]
-    fn closer(_: &Rundown<Self>) -> Option<&Closer> {
-        None
-    }
 
     /// Makes sure that the object can be opened.
     #[doc(hidden)]
@@ -134,17 +121,9 @@ impl<V: Variant> Rundown<V> {
         /// ```
         #[must_use]
         pub fn born_closed(mut self) -> Self {
-            self.gate.close_from_birth();
+            self.gate.begin_with(Word::RUN_DOWN);
             self
         }
-    }
-}
-
-impl<V: Variant + ?Sized> Rundown<V> {
-    /// The object's address, as [`Platform::wake_waiters`] will hear it.
-    #[inline]
-    pub fn id(&self) -> ObjectId {
-        ObjectId::of(self)
     }
 }
 

@@ -8,9 +8,11 @@ use core::pin::Pin;
 use core::task::Waker;
 use core::{fmt, ptr};
 
-use crate::lock::Lock;
-use crate::object_id::ObjectId;
-use crate::primitive::{AtomicU64, AtomicUsize, Ordering, array_of, const_unless_model, fence};
+use crate::ids::ObjectId;
+use crate::impls::default_is_new;
+use crate::primitive::{
+    AtomicU64, AtomicUsize, Lock, Ordering, array_of, const_unless_model, fence,
+};
 
 /// A platform's futures that wait for objects to drain. One per platform, in a static; needs no
 /// allocation.
@@ -19,7 +21,7 @@ use crate::primitive::{AtomicU64, AtomicUsize, Ordering, array_of, const_unless_
 /// atomic operation, legal in any context, NMI included. [`deliver`](Self::deliver) then calls the
 /// wakers: foreign code, and a spin lock that the futures' `poll` and `drop` take, too. So it is for
 /// thread context (the executor's loop, before it looks for work), or for a handler that cannot
-/// interrupt those on the same CPU. The same holds for [`wake`](Self::wake) and `Debug`.
+/// interrupt those on the same CPU. The same holds for [`wake`](Self::wake).
 ///
 /// A waker must not panic: others in its bucket would not be woken.
 pub struct Wakers {
@@ -86,7 +88,7 @@ impl Wakers {
     pub(crate) fn wake_fenced(&self, object: ObjectId) {
         let bucket = self.bucket(object);
         // Relaxed: pairs with the store in `Bucket::with`, by way of the fences.
-        if bucket.occupied.load(Ordering::Relaxed) != 0 {
+        if bucket.entries.load(Ordering::Relaxed) != 0 {
             wake_all(bucket);
         }
     }
@@ -96,15 +98,13 @@ impl Wakers {
     }
 }
 
-impl Default for Wakers {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+default_is_new!(Default for Wakers);
 
 impl fmt::Debug for Wakers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waiting: usize = self.buckets.iter().map(|b| b.with(|list| list.len())).sum();
+        // Relaxed: pairs with nothing, the answer is for people.
+        let entries = |bucket: &Bucket| bucket.entries.load(Ordering::Relaxed);
+        let waiting: usize = self.buckets.iter().map(entries).sum();
         f.debug_struct("Wakers")
             .field("waiting", &waiting)
             .finish_non_exhaustive()
@@ -114,8 +114,8 @@ impl fmt::Debug for Wakers {
 /// The futures of some objects.
 struct Bucket {
     list: Lock<List>,
-    /// Whether the list has entries: 1 if so. For a wake-up that finds nothing to wake.
-    occupied: AtomicUsize,
+    /// How many entries the list has: for a wake-up that finds nothing to wake, and for people.
+    entries: AtomicUsize,
 }
 
 impl Bucket {
@@ -123,7 +123,7 @@ impl Bucket {
         fn new() -> Self {
             Self {
                 list: Lock::new(List::EMPTY),
-                occupied: AtomicUsize::new(0),
+                entries: AtomicUsize::new(0),
             }
         }
     }
@@ -134,8 +134,7 @@ impl Bucket {
             let answer = work(list);
             // Relaxed: pairs with the load in `wake_fenced`, by way of the fences there and in
             // `Entry::enter`. Under the lock, so that the last one is right.
-            self.occupied
-                .store(usize::from(!list.first.is_null()), Ordering::Relaxed);
+            self.entries.store(list.length, Ordering::Relaxed);
             answer
         })
     }
@@ -147,7 +146,7 @@ impl Bucket {
 fn wake_all(bucket: &Bucket) {
     // So many and no more: a future that enters from now on, at the end, looks by itself. Without
     // the limit futures that enter as fast as this wakes them would keep it here for ever.
-    let mut left = bucket.with(|list| list.len());
+    let mut left = bucket.with(|list| list.length);
     while left > 0 {
         let Some(waker) = bucket.with(List::pop) else {
             return;
@@ -218,6 +217,7 @@ impl Entry {
 struct List {
     first: *const Entry,
     last: *const Entry,
+    length: usize,
 }
 
 // SAFETY: its entries are `Send`.
@@ -227,6 +227,7 @@ impl List {
     const EMPTY: Self = Self {
         first: ptr::null(),
         last: ptr::null(),
+        length: 0,
     };
 
     /// Links `entry` at the end, or gives it another waker if it is linked; returns the old one.
@@ -241,13 +242,10 @@ impl List {
         if old.is_none() {
             link.previous = self.last;
             link.next = ptr::null();
-            // SAFETY: entries in the list are valid.
-            match unsafe { self.last.as_ref() } {
-                // SAFETY: the caller has the lock, and `last` is another entry.
-                Some(last) => unsafe { (*last.link.get()).next = entry },
-                None => self.first = entry,
-            }
+            // SAFETY: the caller has the lock, and `last` is another entry.
+            unsafe { self.put_behind(self.last, entry) };
             self.last = entry;
+            self.length += 1;
         }
         old
     }
@@ -260,12 +258,9 @@ impl List {
         // SAFETY: the caller has the lock.
         let link = unsafe { &mut *entry.link.get() };
         let waker = link.waker.take()?;
-        // SAFETY: entries in the list are valid.
-        match unsafe { link.previous.as_ref() } {
-            // SAFETY: the caller has the lock, and it is another entry.
-            Some(previous) => unsafe { (*previous.link.get()).next = link.next },
-            None => self.first = link.next,
-        }
+        self.length -= 1;
+        // SAFETY: the caller has the lock, and `previous` is another entry.
+        unsafe { self.put_behind(link.previous, link.next) };
         // SAFETY: entries in the list are valid.
         match unsafe { link.next.as_ref() } {
             // SAFETY: the caller has the lock, and it is another entry.
@@ -275,23 +270,24 @@ impl List {
         Some(waker)
     }
 
+    /// Behind `previous`, or at the front if that is null, comes `next`.
+    ///
+    /// # Safety
+    /// The caller has the lock; `previous` is in the list, and its link not borrowed.
+    unsafe fn put_behind(&mut self, previous: *const Entry, next: *const Entry) {
+        // SAFETY: entries in the list are valid.
+        match unsafe { previous.as_ref() } {
+            // SAFETY: by the caller.
+            Some(previous) => unsafe { (*previous.link.get()).next = next },
+            None => self.first = next,
+        }
+    }
+
     /// Unlinks the first entry; returns its waker.
     fn pop(&mut self) -> Option<Waker> {
         // SAFETY: entries in the list are valid.
         let first = unsafe { self.first.as_ref() }?;
         // SAFETY: the list is reached only under its lock.
         unsafe { self.remove(first) }
-    }
-
-    fn len(&self) -> usize {
-        let mut length = 0;
-        let mut entry = self.first;
-        // SAFETY: entries in the list are valid, and the list is reached only under its lock.
-        while let Some(here) = unsafe { entry.as_ref() } {
-            length += 1;
-            // SAFETY: as above.
-            entry = unsafe { (*here.link.get()).next };
-        }
-        length
     }
 }

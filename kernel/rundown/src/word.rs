@@ -8,7 +8,7 @@
 //! ```
 //!
 //! In phase 3 nothing is held and no drain can be cancelled any more, so the field of the cancels says
-//! more: 0 is run down, 1 is claimed, 2 is born closed with a value.
+//! more: 0 is run down, 1 is claimed, 2 is vacant.
 //!
 //! Generation and cancels wrap. What a wrap can do:
 //!
@@ -33,8 +33,8 @@ pub(crate) enum Phase {
     ClosedThen,
     RunDown,
     Claimed,
-    /// Run down, but it still holds the value that it was born with: it has never been open.
-    Unopened,
+    /// Run down, and without the value that belongs to the object: it opens with the next value only.
+    Vacant,
 }
 
 /// Which stretch of open and closed time. A waiter remembers the epoch that it closed, so that it is
@@ -50,21 +50,7 @@ pub(crate) struct Epoch {
 /// Which generation of an object: the one that ends when the object drains and is opened again. They
 /// wrap: after 2^28 in the plain variant, after 2^40 in the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Generation(pub(crate) u64);
-
-impl Generation {
-    /// From its [number](Self::get).
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// As a number: for another language, for example.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
+pub struct Generation(pub u64);
 
 /// One look at the life cycle, and the very word that was seen, for a compare-exchange against it.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +112,8 @@ impl Word {
     pub(crate) const OPEN: u64 = 0;
     /// The first word of an object that is born closed, in every layout.
     pub(crate) const RUN_DOWN: u64 = 3;
+    /// The first word of an object that is born without its value, in every layout.
+    pub(crate) const VACANT: u64 = Self::RUN_DOWN | 2 << Self::PHASE_BITS;
 
     #[inline]
     pub(crate) const fn new(layout: Layout, bits: u64) -> Self {
@@ -140,7 +128,7 @@ impl Word {
             _ => match self.epoch().cancels {
                 0 => Phase::RunDown,
                 1 => Phase::Claimed,
-                _ => Phase::Unopened,
+                _ => Phase::Vacant,
             },
         }
     }
@@ -241,7 +229,7 @@ impl Word {
             // The last release is about to run the completion.
             (Phase::ClosedThen, 0) => State::Closing,
             (Phase::Closed | Phase::ClosedThen, _) => State::Draining,
-            (Phase::RunDown | Phase::Unopened, _) => State::RunDown,
+            (Phase::RunDown | Phase::Vacant, _) => State::RunDown,
             (Phase::Claimed, _) => State::Claimed,
         }
     }
@@ -254,7 +242,7 @@ impl Word {
             Phase::ClosedThen => (2, epoch.cancels),
             Phase::RunDown => (Self::RUN_DOWN, 0),
             Phase::Claimed => (Self::RUN_DOWN, 1),
-            Phase::Unopened => (Self::RUN_DOWN, 2),
+            Phase::Vacant => (Self::RUN_DOWN, 2),
         };
         let epoch = (epoch.generation & ones(layout.generation)) << layout.generation_shift()
             | (cancels & ones(layout.cancels)) << Self::PHASE_BITS;

@@ -246,7 +246,7 @@ fn s8_a_late_drain_leaves_the_next_generation_alone<R: Make + ?Sized>() {
     assert_ne!(first, second);
     assert_eq!(rundown.drain_of(first).wait(&Spin), WaitOutcome::Drained);
     assert_eq!(rundown.state(), State::Open, "it was closed");
-    drop(rundown.drain_of(Generation::new(second.get())));
+    drop(rundown.drain_of(Generation(second.0)));
     assert_eq!(rundown.state(), State::Drained);
 }
 

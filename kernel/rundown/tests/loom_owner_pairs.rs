@@ -22,6 +22,8 @@ type Object<R> = Protected<Value, R>;
 enum Call {
     Publish,
     Open,
+    Reinit,
+    Complete,
     RunDown,
     TryRunDown,
     Replace,
@@ -31,10 +33,12 @@ enum Call {
     Wait,
 }
 
-use Call::{Cancel, Close, CloseThen, Open, Publish, Replace, RunDown, TryRunDown, Wait};
+use Call::{
+    Cancel, Close, CloseThen, Complete, Open, Publish, Reinit, Replace, RunDown, TryRunDown, Wait,
+};
 
-const CALLS: [Call; 9] = [
-    Publish, Open, RunDown, TryRunDown, Replace, Close, CloseThen, Cancel, Wait,
+const CALLS: [Call; 11] = [
+    Publish, Open, Reinit, Complete, RunDown, TryRunDown, Replace, Close, CloseThen, Cancel, Wait,
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +112,8 @@ fn made<R: Make>(call: Call, object: &Object<R>, value: u32, completion: &Comple
         Publish => tally.goes_in(value, object.publish(new).is_ok()),
         // Its value has been counted when the object was made.
         Open => drop(object.open()),
+        Reinit => drop(object.reinit()),
+        Complete => drop(object.complete()),
         RunDown => {
             if let Ok(old) = object.run_down(&Sleep) {
                 tally.comes_out(old);

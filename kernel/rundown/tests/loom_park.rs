@@ -21,6 +21,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use models::{Make, models, spawn};
 use rundown::{CacheAware, ObjectId, Plain, Platform, Slot, Wait, WaitOutcome, Waiting};
+use std::time::Duration;
 
 /// No release and no acquire: what makes the write visible is the event count alone.
 #[derive(Clone)]
@@ -38,7 +39,7 @@ impl Flags {
 
     fn wait_for(&self, flag: usize) {
         let mut ready = || self.0.1[flag].load(Ordering::Relaxed);
-        self.0.0.wait_until(&mut ready, || None);
+        self.0.0.wait_until(&mut ready, || Duration::MAX);
     }
 }
 
@@ -94,7 +95,7 @@ struct Park;
 
 impl Wait for Park {
     fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
-        BELL.wait_until(ready, || None);
+        BELL.wait_until(ready, || Duration::MAX);
     }
 }
 

@@ -156,7 +156,7 @@ fn one_barrier_closes_two_objects<P: PerCpuPlatform>() {
     });
     let [first, second] = &*pair;
     // One of them twice: no harm.
-    Rundown::close_all(&[&first.0, &second.0, &first.0]).unwrap();
+    Rundown::close_all(&mut [&first.0, &second.0, &first.0]).unwrap();
     assert_eq!(cpus::barriers(), 1);
     for (rundown, value) in &*pair {
         assert!(rundown.try_acquire().is_none());
@@ -164,7 +164,7 @@ fn one_barrier_closes_two_objects<P: PerCpuPlatform>() {
         // SAFETY: drained.
         value.with(|value| assert!(unsafe { *value } <= 1));
     }
-    Rundown::close_all(&[&first.0, &second.0]).unwrap();
+    Rundown::close_all(&mut [&first.0, &second.0]).unwrap();
     assert_eq!(cpus::barriers(), 1, "nothing was open");
     user.join().unwrap();
 }
@@ -177,9 +177,9 @@ fn two_batches_sum_each_object_once<P: PerCpuPlatform>() {
     }
     let other = spawn(&pair, |pair| {
         on_cpu(1);
-        Rundown::close_all(&[&pair[1].0, &pair[0].0]).unwrap();
+        Rundown::close_all(&mut [&pair[1].0, &pair[0].0]).unwrap();
     });
-    Rundown::close_all(&[&pair[0].0, &pair[1].0]).unwrap();
+    Rundown::close_all(&mut [&pair[0].0, &pair[1].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
 }
@@ -193,7 +193,7 @@ fn a_batch_against_a_close<P: PerCpuPlatform>() {
         on_cpu(1);
         pair[1].0.close();
     });
-    Rundown::close_all(&[&pair[0].0, &pair[1].0]).unwrap();
+    Rundown::close_all(&mut [&pair[0].0, &pair[1].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
 }
@@ -223,7 +223,7 @@ fn a_batch_against_a_cancel_and_a_close<P: PerCpuPlatform>() {
             pair[0].0.close();
         }
     });
-    Rundown::close_all(&[&pair[0].0, &pair[1].0, &pair[0].0]).unwrap();
+    Rundown::close_all(&mut [&pair[0].0, &pair[1].0, &pair[0].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
 }

@@ -316,20 +316,20 @@ fn a_batch_costs_one_barrier() {
     for (cpu, object) in objects.iter().enumerate() {
         acquire(object, cpu, 1);
     }
-    PerCpuRundown::close_all(&objects.each_ref()).expect("legal here");
+    PerCpuRundown::close_all(&mut objects.each_ref()).expect("legal here");
     assert_eq!(BARRIERS.get(), 1);
     for object in &objects {
         assert_eq!((object.state(), object.racy_held()), (State::Draining, 1));
     }
-    PerCpuRundown::close_all(&objects.each_ref()).expect("legal here");
-    PerCpuRundown::close_all(&[] as &[&Object]).expect("legal here");
+    PerCpuRundown::close_all(&mut objects.each_ref()).expect("legal here");
+    PerCpuRundown::close_all(&mut [] as &mut [&Object]).expect("legal here");
     assert_eq!(BARRIERS.get(), 1, "nothing was open");
     for object in &objects {
         release(object, 3, 1);
         assert_eq!(object.state(), State::Drained);
     }
     objects[1].reinit().expect("drained");
-    PerCpuRundown::close_all(&objects.each_ref()).expect("legal here");
+    PerCpuRundown::close_all(&mut objects.each_ref()).expect("legal here");
     assert_eq!(BARRIERS.get(), 2, "one was open");
     assert_eq!(objects.each_ref().map(Object::state), [State::Drained; 3]);
 }
@@ -338,7 +338,7 @@ fn a_batch_costs_one_barrier() {
 fn an_object_may_be_in_a_batch_twice() {
     let object = object();
     acquire(&object, 0, 1);
-    PerCpuRundown::close_all(&[&object, &object]).expect("legal here");
+    PerCpuRundown::close_all(&mut [&object, &object]).expect("legal here");
     assert_eq!((object.state(), object.racy_held()), (State::Draining, 1));
     release(&object, 1, 1);
     assert_eq!(object.state(), State::Drained);
@@ -352,7 +352,7 @@ fn a_batch_after_a_barrier_that_panicked_leaves_the_object_closing() {
     let object = object();
     for round in 0..2 {
         BARRIER_PANICS.set(round == 0);
-        let closing = AssertUnwindSafe(|| PerCpuRundown::close_all(&[&object]));
+        let closing = AssertUnwindSafe(|| PerCpuRundown::close_all(&mut [&object]));
         assert_eq!(catch_unwind(closing).is_err(), round == 0);
         assert_eq!(object.state(), State::Closing);
     }
@@ -365,7 +365,7 @@ fn a_batch_goes_on_after_a_panic() {
     release(&objects[0], 0, 1);
     acquire(&objects[1], 1, 1);
     PANICS.set(true);
-    let closing = AssertUnwindSafe(|| PerCpuRundown::close_all(&objects.each_ref()));
+    let closing = AssertUnwindSafe(|| PerCpuRundown::close_all(&mut objects.each_ref()));
     assert!(catch_unwind(closing).is_err(), "misuse panics here");
     let states = [State::Drained, State::Draining, State::Drained];
     assert_eq!(objects.each_ref().map(Object::state), states);
@@ -375,7 +375,7 @@ fn a_batch_goes_on_after_a_panic() {
 fn a_batch_of_another_kind_is_closed() {
     let objects = [const { PlainRundown::<Alone>::new() }; 2];
     objects[0].acquire().expect("open");
-    PlainRundown::close_all(&objects.each_ref()).expect("legal here");
+    PlainRundown::close_all(&mut objects.each_ref()).expect("legal here");
     let states = objects.each_ref().map(|object| object.state());
     assert_eq!(states, [State::Draining, State::Drained]);
     assert_eq!(BARRIERS.get(), 0);

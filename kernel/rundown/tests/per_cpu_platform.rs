@@ -275,8 +275,8 @@ fn where_a_barrier_is_illegal_nothing_closes() {
     let barriers = BARRIERS.get();
     illegally(|| {
         assert_eq!(object.close(), CloseOutcome::IllegalContext);
-        let batch = [&object, &object];
-        assert_eq!(Object::close_all(&batch), Err(IllegalContext));
+        let mut batch = [&object, &object];
+        assert_eq!(Object::close_all(&mut batch), Err(IllegalContext));
         let refused = object.close_then(&NEVER);
         assert_eq!(refused, Err(CloseThenError::IllegalContext));
         assert_eq!(object.drain().poll(), Some(WaitOutcome::IllegalContext));
@@ -324,10 +324,13 @@ fn where_a_barrier_is_illegal_no_value_goes() {
     illegally(|| {
         let illegal = RunDownError::IllegalContext;
         assert_eq!(object.close(), CloseOutcome::IllegalContext);
-        assert_eq!(Held::close_all(&[&object]), Err(IllegalContext));
+        assert_eq!(Held::close_all(&mut [&object]), Err(IllegalContext));
         assert_eq!(object.wait(&Spin), WaitOutcome::IllegalContext);
         assert_eq!(object.run_down(&Spin), Err(illegal));
-        assert_eq!(object.run_down_deadline(&Spin, 0), Err(illegal));
+        assert_eq!(
+            object.begin_run_down().wait_deadline(&Spin, 0).err(),
+            Some(illegal)
+        );
         assert_eq!(object.try_run_down(), Err(illegal));
         let refused = object.replace(&Spin, 8).expect_err("illegal");
         assert_eq!((refused.value, refused.reason), (8, illegal));

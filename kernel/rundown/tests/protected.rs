@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use rundown::{
-    CloseOutcome, Park, Protected, RunDown, RunDownError, Rundown, Spin, State, WaitOutcome,
+    CloseOutcome, Park, Protected, RunDown, RunDownError, Rundown, Spin, State, Wait, WaitOutcome,
 };
 use support::{Borrowed, Inline, Make, Plain, Script, executor, for_every_sized_variant};
 
@@ -67,6 +67,15 @@ fn waiting_leaves_the_value_in<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
     assert_eq!(object.state(), State::Drained);
+    object.reinit().expect("drained");
+    assert_eq!(*object.try_acquire().expect("open"), 7);
+    // Marked run down, it holds its value as well.
+    assert_eq!(object.try_wait(), Ok(()));
+    object.complete().expect("drained");
+    object.publish(8).expect_err("it holds a value");
+    object.open().expect("run down");
+    assert_eq!(object.try_wait(), Ok(()));
+    object.complete().expect("drained");
     assert_eq!(object.run_down(&Spin), Ok(7));
 }
 
@@ -211,10 +220,18 @@ fn of_many_replacements_each_value_comes_out_once<R: Make>() {
     assert_eq!(sum.into_inner() + last, sum_in.into_inner());
 }
 
+fn by_a_deadline<T, R: Make>(
+    object: &Protected<T, R>,
+    policy: &impl Wait,
+) -> Result<T, RunDownError> {
+    let retired = object.begin_run_down().wait_deadline(policy, 0)?;
+    retired.take()
+}
+
 fn run_down_by_a_deadline<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
-    match object.run_down_deadline(&Park, 0) {
+    match by_a_deadline(&object, &Park) {
         Err(RunDownError::Outstanding(outstanding)) => {
             assert_eq!((outstanding.state, outstanding.held), (State::Draining, 1));
         }
@@ -223,8 +240,8 @@ fn run_down_by_a_deadline<R: Make>() {
     assert_eq!(*guard, 7);
     assert!(object.try_acquire().is_none(), "it stays closed");
     drop(guard);
-    assert_eq!(object.run_down_deadline(&Park, 0), Ok(7));
-    assert_eq!(object.run_down_deadline(&Park, 0), Err(RunDownError::Taken));
+    assert_eq!(by_a_deadline(&object, &Park), Ok(7));
+    assert_eq!(by_a_deadline(&object, &Park), Err(RunDownError::Taken));
 }
 
 fn a_cancelled_run_down_leaves_the_value_in<R: Make>() {
@@ -285,6 +302,7 @@ fn born_closed_with_its_value<R: Make>() {
     assert_eq!(*object.try_acquire().expect("open"), 7);
     let refused = |object: &Protected<_, R>, found| {
         assert_eq!(object.open().map_err(|error| error.found), Err(found));
+        assert_eq!(object.reinit().map_err(|error| error.found), Err(found));
         assert_eq!(object.state(), found);
     };
     refused(&object, State::Open);
@@ -304,7 +322,7 @@ fn misses_and_refusals_are_told<R: Make>() {
     );
     assert!(format!("{error:?}").starts_with("Rejected { reason: WrongState"));
     let guard = object.try_acquire().expect("open");
-    let error = object.run_down_deadline(&Spin, 0).expect_err("held");
+    let error = by_a_deadline(&object, &Spin).expect_err("held");
     let text = error.to_string();
     assert!(text.starts_with("guards are still out: the object at 0x"));
     assert!(text.contains("is draining, 1 held"), "{text}");
@@ -313,7 +331,7 @@ fn misses_and_refusals_are_told<R: Make>() {
     let error = object.replace(&Spin, 9).expect_err("taken");
     assert_eq!(
         error.to_string(),
-        "the new value was not put in: another caller has run the object down"
+        "the new value was not put in: another caller has run the object down, or opened it again"
     );
     assert!(format!("{error:?}").starts_with("Rejected { reason: Taken"));
     assert_eq!(

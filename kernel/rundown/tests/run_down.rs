@@ -89,15 +89,15 @@ fn a_batch_is_closed<R: Make>() {
     objects[3].close();
     let mut list: Vec<_> = objects.iter().collect();
     list.push(&objects[0]);
-    assert_eq!(Protected::close_all(&list), Ok(()));
-    let states: Vec<_> = objects.iter().map(Protected::state).collect();
+    assert_eq!(Protected::close_all(&mut list), Ok(()));
+    let states: Vec<_> = objects.iter().map(|object| object.state()).collect();
     use State::{Drained, Draining};
     assert_eq!(states, [Drained, Drained, Draining, Drained]);
     drop(guard);
     for (value, object) in objects.iter().enumerate() {
         assert_eq!(object.run_down(&Spin), Ok(value));
     }
-    assert_eq!(Protected::<u32, R>::close_all(&[]), Ok(()));
+    assert_eq!(Protected::<u32, R>::close_all(&mut []), Ok(()));
 }
 
 fn racy_counts_show_the_guards<R: Make>() {
@@ -232,7 +232,7 @@ fn a_dropped_end_leaves_the_value_in<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let retired = object.begin_run_down().wait(&Spin).expect("drained");
     let shown = format!("{retired:?}");
-    assert!(shown.starts_with("Retired { object: "), "{shown}");
+    assert!(shown.starts_with("Retired(0x"), "{shown}");
     drop(retired);
     assert_eq!(object.state(), State::Drained);
     assert_eq!(object.run_down(&Spin), Ok(7));

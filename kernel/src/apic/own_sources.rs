@@ -2,17 +2,17 @@
 //! errors, performance counters, the temperature sensor, corrected machine checks. (The timer and
 //! the two pins are in [`super`].)
 
-use super::{DELIVERY, LVT_MASKED, read, write};
+use super::{DELIVERY, LVT_ERROR, LVT_MASKED, listen_for_errors, read, write};
+use crate::interrupts::vector;
 
 const VERSION: u32 = 0x30;
 const CORRECTED_ERRORS: u32 = 0x2f0;
 const TEMPERATURE: u32 = 0x330;
 const PERFORMANCE: u32 = 0x340;
-const ERROR: u32 = 0x370;
 
 const SMI_DELIVERY: u32 = 0b010 << 8;
 
-/// Masks this CPU's, except those that the firmware handles itself, by SMI.
+/// Masks this CPU's, except those that the firmware handles itself, by SMI, and errors, which the kernel reports.
 pub(crate) fn mask() {
     for entry in entries() {
         let value = read(entry);
@@ -20,6 +20,7 @@ pub(crate) fn mask() {
             write(entry, value | LVT_MASKED);
         }
     }
+    listen_for_errors();
 }
 
 /// For tests: unmasks them, with this vector, and returns how many there are.
@@ -29,10 +30,11 @@ pub(crate) fn unmask(vector: u8) -> usize {
         .count()
 }
 
-/// For tests: how many are not masked.
+/// For tests: how many are neither masked nor reported.
 pub(crate) fn unmasked() -> usize {
     entries()
-        .filter(|entry| read(*entry) & LVT_MASKED == 0)
+        .map(read)
+        .filter(|entry| entry & LVT_MASKED == 0 && *entry != vector::APIC_ERROR.into())
         .count()
 }
 
@@ -41,7 +43,7 @@ pub(crate) fn unmasked() -> usize {
 fn entries() -> impl Iterator<Item = u32> {
     let last = read(VERSION) >> 16 & 0xff;
     let all = [
-        (ERROR, 3),
+        (LVT_ERROR, 3),
         (PERFORMANCE, 4),
         (TEMPERATURE, 5),
         (CORRECTED_ERRORS, 6),

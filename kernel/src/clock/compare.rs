@@ -1,42 +1,28 @@
 //! Whether the clocks of the CPUs agree.
 //!
-//! Every CPU has a time-stamp counter of its own. Hardware and firmware start them together; a CPU that was
-//! reset alone, or plugged in, may be behind. So CPUs compare while they start, all at the same time, without a
-//! lock and without a partner: there is one number, the highest count that anybody has seen. Who reads it and
-//! then his own counter, and finds that less, is behind.
-//!
-//! The BSP adds its count as well, while it waits for the others. A counter that is *ahead* makes the others
-//! seem to be behind.
+//! Every CPU has a time-stamp counter of its own. Hardware and firmware start them together; one of a CPU that was
+//! reset alone, or plugged in, may be off, and firmware may have written to some. So the BSP asks each CPU
+//! for its count, by a [call](crate::ipi::call): the answer lies between two counts of the BSP's.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::time::{hz, ticks};
+use bringup::ClockOffset;
 
-/// The highest count that any CPU has seen.
-static HIGHEST: AtomicU64 = AtomicU64::new(0);
+use crate::{cpu::CpuIndex, ipi, time::ticks};
 
-/// Adds this CPU's count to those that others compare theirs to. Any CPU, any context.
-pub(crate) fn mark() {
-    // Release: pairs with the load in `compare`: who reads the number reads his own counter after this.
-    HIGHEST.fetch_max(ticks(), Ordering::Release);
-}
-
-/// By how many ticks at least this CPU's counter is behind another one; 0 if nothing was seen of it. Any CPU,
-/// any context.
+/// How far the counter of a CPU that is online is from this CPU's. Takes some interrupts.
 ///
-/// `pretend`: takes off a second, to show what comes of it: longer than a virtual CPU is kept from running
-/// between another one's count and its own, which hides so much of the difference.
-pub(crate) fn compare(pretend: bool) -> u64 {
-    /// Each is a chance that another CPU has just written.
-    const ROUNDS: u32 = 16;
-    let off = if pretend { hz() } else { 0 };
-    let mut behind = 0;
-    for _ in 0..ROUNDS {
-        // Acquire: pairs with the other side's `fetch_max`. `ticks` waits for this load.
-        let highest = HIGHEST.load(Ordering::Acquire);
-        let own = ticks().saturating_sub(off);
-        behind = behind.max(highest.saturating_sub(own));
-        HIGHEST.fetch_max(own, Ordering::Release);
-    }
-    behind
+/// `lag`: so many ticks are taken off, to show what comes of it.
+pub(crate) fn offset(cpu: CpuIndex, lag: u64) -> ClockOffset {
+    /// The first has to wake the CPU.
+    const QUESTIONS: usize = 2;
+    (0..QUESTIONS).fold(ClockOffset::UNKNOWN, |known, _| {
+        let there = AtomicU64::new(0);
+        let before = ticks();
+        // Relaxed: `call` orders.
+        ipi::call(cpu, &|| there.store(ticks(), Ordering::Relaxed));
+        let after = ticks();
+        let there = there.load(Ordering::Relaxed);
+        known.narrowed(before, there.wrapping_sub(lag), after)
+    })
 }

@@ -28,7 +28,7 @@ use protocol::{event::Event, exit::ExitCode, options::ClockSource};
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 use spin::{mutex::SpinMutex, once::Once};
 
-pub(crate) use self::compare::{compare, mark};
+pub(crate) use self::compare::offset;
 use self::{hpet::Hpet, pit::Pit, pm_timer::PmTimer};
 pub use crate::time::{hz, nanos, spin_for};
 use crate::{

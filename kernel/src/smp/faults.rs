@@ -108,6 +108,8 @@ fn descend(depth: u64) -> u64 {
     descend(depth + 1) + black_box(frame)[0]
 }
 
-pub(super) fn has_slow_clock(arrival: &Arrival) -> bool {
-    of(arrival.apic_id()).is_some_and(|fault| fault.kind == FaultKind::Tsc)
+/// So many ticks less its counter seems to have counted.
+pub(super) fn clock_lag(id: ApicId) -> u64 {
+    let lags = of(id).is_some_and(|fault| fault.kind == FaultKind::Tsc);
+    if lags { time::hz() } else { 0 }
 }

@@ -21,14 +21,6 @@ use crate::{
     platform::Halt,
 };
 
-/// CPUs that have parked themselves since boot. Logs those that have done so since it was last asked. BSP, thread
-/// context.
-#[must_use]
-pub fn parked() -> report::Parked {
-    STARTER.poll();
-    report::parked()
-}
-
 /// Takes a CPU out: it halts, and takes neither interrupts nor work.
 ///
 /// Returns when it has left. What others have asked of it is answered: calls are run, or refused if they come
@@ -93,6 +85,7 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
         cpu::set_online(cpu);
         barrier::catch_up(cpu);
         crate::log!("{cpu} ({id}) is online");
+        report::differences(&[(cpu, super::clock_of(cpu))], STARTER.progress());
         Ok(())
     } else if NO_MEMORY.load(Ordering::Relaxed) > without_memory {
         Err(StartError::NoMemory)
@@ -110,7 +103,7 @@ pub enum OfflineError {
     Bsp,
     /// It is not online.
     NotOnline,
-    /// It has not begun to leave for as long as a CPU has to start: it keeps interrupts off, or is in a handler. It
+    /// It has not begun to leave before the timeout of a start had passed: it keeps interrupts off, or is in a handler. It
     /// stays online.
     Silent,
 }

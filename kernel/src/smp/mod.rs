@@ -19,18 +19,19 @@ mod work;
 
 use core::sync::atomic::Ordering;
 
-use bringup::{Plan, Progress, Refused, SlotState, Steps};
+use bringup::{ClockOffset, Plan, Progress, Refused, SlotState, Steps};
 use protocol::options::{Options, StartMode};
 
-use self::starter::{INIT_NS, NO_MEMORY, OWN, STARTER, TIMEOUT_MS, run};
+use self::starter::{INIT_NS, NO_MEMORY, STARTER, TIMEOUT_MS, run};
 use crate::{
-    apic,
+    apic, clock,
     cpu::{self, CpuIndex},
-    emergency, time,
+    emergency,
+    interrupts::vector,
 };
 
-pub use hotplug::{OfflineError, StartError, offline, online, parked};
-pub use report::{BringUp, Parked};
+pub use hotplug::{OfflineError, StartError, offline, online};
+pub use report::{BringUp, Parked, parked};
 pub use work::run_on_each;
 
 /// Stops all other CPUs, which the firmware may have left spinning: they slow this one, and would falsify what
@@ -53,6 +54,12 @@ pub(crate) fn start(options: &Options) -> BringUp {
     INIT_NS.store(init_ns, Ordering::Relaxed);
     faults::arm(options.fault);
     let prepared = STARTER.prepare(apic::local(), cpu::map());
+    apic::set_handler(vector::PARKED, || STARTER.poll());
+    emergency::LAST_LOOK.set(Some(|| STARTER.poll()));
+    if prepared.is_ok() {
+        // SAFETY: the BSP, which has the handler from now on.
+        unsafe { STARTER.notify(vector::PARKED) };
+    }
     let mut steps = Steps::default();
     let started = prepared.and_then(|()| start_as_asked(options.start, &mut steps));
     if let Err(refused) = started {
@@ -67,7 +74,6 @@ pub(crate) fn start(options: &Options) -> BringUp {
         0 => {}
         cpus => report::no_memory(cpus),
     }
-    let behind = |cpu: Progress| OWN[cpu.cpu.get()].behind.load(Ordering::Relaxed);
     let last = progress()
         .filter(is_up)
         .map(|cpu| report::since(cpu.stamps[5], steps.begin));
@@ -77,16 +83,18 @@ pub(crate) fn start(options: &Options) -> BringUp {
             .map(|cpu| cpu.apic_id)
             .collect(),
         faults: report::faults(),
-        parked: parked(),
+        parked: report::parked(),
         micros: last.max().unwrap_or(0) / 1000,
-        behind: progress()
-            .filter(|cpu| is_up(cpu) && behind(*cpu) > 0)
-            .map(|cpu| (cpu.cpu, time::length(behind(cpu))))
-            .collect(),
+        clocks: cpu::others().map(|cpu| (cpu, clock_of(cpu))).collect(),
         steps,
     };
     report::all(&bring_up, options.job, STARTER.progress());
     bring_up
+}
+
+/// How far a CPU's clock is from the BSP's.
+fn clock_of(cpu: CpuIndex) -> ClockOffset {
+    clock::offset(cpu, faults::clock_lag(cpu::apic_id(cpu)))
 }
 
 /// Starts the enabled CPUs. Those that are to fail on purpose in the trampoline, which all share, come last.

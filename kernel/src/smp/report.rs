@@ -1,19 +1,18 @@
 //! What is said about the start of the CPUs.
 
-use core::time::Duration;
-
 use alloc::vec::Vec;
-use bringup::{Event as Noticed, Fault, Progress, SlotState, Stage};
+use bringup::{ClockOffset, Event as Noticed, Fault, Progress, SlotState, Stage};
 use protocol::{
     event::{Cpu, Event},
     options::Job,
     start::{self, Faulted, Stamps, Steps},
 };
+use raw_cpuid::{CpuId, Hypervisor};
 use spin::Mutex;
 
 use crate::{
     cpu::{self, ApicId, CpuIndex, topology},
-    log,
+    emergency, interrupts, log,
     log::emit,
     time,
 };
@@ -30,8 +29,8 @@ pub struct BringUp {
     pub parked: Parked,
     /// Microseconds from the first INIT to the last check-in; 0 on a machine with one CPU.
     pub micros: u64,
-    /// CPUs whose clock was seen to be behind that of another one, and by how much at least.
-    pub behind: Vec<(CpuIndex, Duration)>,
+    /// How far the clock of each other CPU is from the BSP's, in ticks.
+    pub clocks: Vec<(CpuIndex, ClockOffset)>,
     pub(super) steps: bringup::Steps,
 }
 
@@ -59,14 +58,15 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen {
     },
 });
 
-/// CPUs that have parked themselves, as far as it was noticed.
-pub(super) fn parked() -> Parked {
-    SEEN.lock().parked.clone()
+/// CPUs that have parked themselves since boot: each is logged when it comes. Thread context.
+#[must_use]
+pub fn parked() -> Parked {
+    interrupts::without(|| SEEN.lock().parked.clone())
 }
 
 /// CPUs that have faulted while they started, since boot.
 pub(super) fn faults() -> Vec<Faulted> {
-    SEEN.lock().faults.clone()
+    interrupts::without(|| SEEN.lock().faults.clone())
 }
 
 /// So many CPUs have no stacks.
@@ -74,26 +74,29 @@ pub(super) fn no_memory(cpus: usize) {
     log!("no memory for the stacks of {cpus} CPUs: left out (QEMU: -m)");
 }
 
-/// Something has happened while CPUs started.
+/// Something has happened while CPUs started, or since. On the BSP, as a handler too; or at the end of a panic.
 pub(super) fn event(event: Noticed) {
     log!("{event}");
-    let mut seen = SEEN.lock();
     match event {
-        Noticed::Faulted(fault) => {
-            let fault = in_words_of_events(fault);
-            emit(&Event::Faulted(fault));
-            seen.faults.push(fault);
-        }
-        Noticed::Retried(_) => {}
-        Noticed::Unlisted(id) => {
-            emit(&Event::Unlisted { apic_id: id.get() });
-            seen.parked.unlisted.push(id);
-        }
-        Noticed::Late(id) => {
-            emit(&Event::Late { apic_id: id.get() });
-            seen.parked.late.push(id);
-        }
+        Noticed::Faulted(fault) => emit(&Event::Faulted(in_words_of_events(fault))),
+        Noticed::Unlisted(id) => emit(&Event::Unlisted { apic_id: id.get() }),
+        Noticed::Late(id) => emit(&Event::Late { apic_id: id.get() }),
+        Noticed::Retried(_) | Noticed::NotSent(_) => {}
     }
+    // A CPU that has stopped may hold the heap's lock, or this one.
+    if emergency::is_reporting() {
+        return;
+    }
+    // The locks are this CPU's alone, and a handler must not find them held.
+    interrupts::without(|| {
+        let mut seen = SEEN.lock();
+        match event {
+            Noticed::Faulted(fault) => seen.faults.push(in_words_of_events(fault)),
+            Noticed::Unlisted(id) => seen.parked.unlisted.push(id),
+            Noticed::Late(id) => seen.parked.late.push(id),
+            Noticed::Retried(_) | Noticed::NotSent(_) => {}
+        }
+    });
 }
 
 fn in_words_of_events(fault: Fault) -> Faulted {
@@ -117,8 +120,9 @@ pub(super) fn all(bring_up: &BringUp, job: Job, progress: impl Iterator<Item = P
     let online = progress.filter(|cpu| cpu.state == SlotState::Online);
     cpus(bring_up.steps.begin, online.clone());
     if job == Job::Timeline {
-        timeline(&bring_up.steps, online.skip(1));
+        timeline(&bring_up.steps, online.clone().skip(1));
     }
+    differences(&bring_up.clocks, online);
     summary(bring_up);
 }
 
@@ -166,14 +170,41 @@ fn timeline(steps: &bringup::Steps, aps: impl Iterator<Item = Progress>) {
     }
 }
 
+/// How far the clocks of these CPUs are from the BSP's, and whose memory types differ.
+pub(super) fn differences(
+    clocks: &[(CpuIndex, ClockOffset)],
+    progress: impl Iterator<Item = Progress>,
+) {
+    let agree = clocks.iter().filter(|(_, clock)| !clock.is_off());
+    if let Some(ticks) = agree.map(|(_, clock)| clock.bound()).max() {
+        log!("clocks agree with the BSP's to {:?}", time::length(ticks));
+    }
+    for (cpu, clock) in clocks.iter().filter(|(_, clock)| clock.is_off()) {
+        let (ticks, error) = clock.estimate();
+        let [by, error] = [ticks.unsigned_abs(), error].map(time::length);
+        let way = if ticks < 0 { "behind" } else { "ahead of" };
+        log!("the clock of {cpu} is {way} the BSP's by {by:?}, give or take {error:?}");
+    }
+    // At INIT, TCG clears the MTRRs, and uses none.
+    let hypervisor = CpuId::new().get_hypervisor_info();
+    if hypervisor.is_some_and(|info| info.identify() == Hypervisor::QEMU) {
+        return;
+    }
+    let is_concerned = |cpu: &Progress| clocks.iter().any(|(concerned, _)| *concerned == cpu.cpu);
+    let mut differ = progress
+        .filter(is_concerned)
+        .filter_map(|cpu| Some((cpu.cpu, cpu.mtrr?)));
+    if let Some((cpu, register)) = differ.next() {
+        let cpus = differ.count() + 1;
+        log!("CPUs whose MTRRs differ from the BSP's: {cpus}, {cpu} in MSR {register:#x}");
+    }
+}
+
 /// Which CPUs are missing, and how many are there.
 fn summary(bring_up: &BringUp) {
     for id in &bring_up.missing {
         log!("{id} is listed by the firmware but has not started: left out");
         emit(&Event::Missing { apic_id: id.get() });
-    }
-    for (cpu, by) in &bring_up.behind {
-        log!("the clock of {cpu} is behind those of others by {by:?} at least");
     }
     let online = cpu::count() as u32;
     let listed = cpu::listed() as u32;

@@ -18,7 +18,7 @@ use super::{
     work::{self, LEAVE},
 };
 use crate::{
-    apic, barrier, clock,
+    apic, barrier,
     cpu::{self, CpuIndex, Descriptors},
     emergency,
     firmware::nmi_pins,
@@ -38,19 +38,8 @@ pub(super) static INIT_NS: AtomicU64 = AtomicU64::new(0);
 /// CPUs that have no stacks, for want of memory.
 pub(super) static NO_MEMORY: AtomicUsize = AtomicUsize::new(0);
 
-/// What is kept of each CPU for its start.
-pub(super) struct Own {
-    descriptors: Once<&'static Descriptors>,
-    /// By how many ticks its clock was found to be behind that of another CPU.
-    pub(super) behind: AtomicU64,
-}
-
-pub(super) static OWN: [Own; MAX_CPUS] = [const {
-    Own {
-        descriptors: Once::new(),
-        behind: AtomicU64::new(0),
-    }
-}; MAX_CPUS];
+/// Each CPU's, made before it is first started.
+static DESCRIPTORS: [Once<&'static Descriptors>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 
 /// The timeout in nanoseconds.
 pub(super) fn timeout_ns() -> u64 {
@@ -118,7 +107,6 @@ unsafe impl bringup::Kernel for Kernel {
     fn pause(&self) {
         use x86_64::instructions::interrupts::{disable, enable};
         faults::on_the_bsp();
-        clock::mark();
         if timer::is_periodic() {
             time::spin_for(100_000);
             return;
@@ -149,9 +137,7 @@ unsafe impl bringup::Kernel for Kernel {
             return None;
         }
         cpu::allocate_up_to(cpu);
-        OWN[cpu.get()]
-            .descriptors
-            .call_once(|| Descriptors::allocate(cpu));
+        DESCRIPTORS[cpu.get()].call_once(|| Descriptors::allocate(cpu));
         Some(stack::allocate(cpu, stack::Purpose::Main).as_mut_ptr())
     }
 
@@ -162,8 +148,6 @@ unsafe impl bringup::Kernel for Kernel {
         // Relaxed: the CPU has taken it back before it left, which the BSP has seen.
         let is_to_leave = leave.load(Ordering::Relaxed);
         assert!(!is_to_leave, "{cpu} is to leave before it has come");
-        // So that the first CPU that comes has something to compare its clock to.
-        clock::mark();
         if let Some(fault) = faults::in_the_trampoline(cpu::apic_id(cpu)) {
             STARTER.inject(fault);
         }
@@ -180,8 +164,8 @@ unsafe impl bringup::Kernel for Kernel {
         per_cpu::install(arrival.cpu());
         // It may have been in a handler when it was started again.
         interrupts::forget_handlers();
-        let own = &OWN[arrival.cpu().get()];
-        own.descriptors.get().expect("`stack` has made them").load();
+        let descriptors = DESCRIPTORS[arrival.cpu().get()].get();
+        descriptors.expect("`stack` has made them").load();
         interrupts::load();
         faults::in_rust(&arrival);
         arrival.stamp(0);
@@ -189,8 +173,6 @@ unsafe impl bringup::Kernel for Kernel {
         nmi_pins::program();
         cpu::topology::read();
         arrival.stamp(1);
-        let behind = clock::compare(faults::has_slow_clock(&arrival));
-        own.behind.store(behind, Ordering::Relaxed);
         // What is asked from here on comes.
         ipi::forget();
         if emergency::is_reported_elsewhere() {

@@ -109,7 +109,7 @@ fn from_acpi_6_3_on_a_disabled_cpu_stays_away() {
         (fadt[8], fadt[131]) = (major, minor);
         assert_eq!(Disabled::by_fadt(Some(&fadt)), disabled, "{major}.{minor}");
     }
-    // One that ends before the minor version, whatever it says of itself; and none.
+    // A table that ends before the minor version, whatever length it states; and none.
     let mut fadt = [0; 131];
     fadt[8] = 6;
     assert_eq!(Disabled::by_fadt(Some(&fadt)), MayCome);

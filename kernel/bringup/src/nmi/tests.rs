@@ -9,10 +9,10 @@ use crate::{ApicId, CpuIndex, CpuMap, Disabled, Madt};
 
 const NMI: LintUse = LintUse::Nmi { active_low: false };
 const LOW: LintUse = LintUse::Nmi { active_low: true };
-/// LINT0 and LINT1 where nothing is known, on the BSP and elsewhere.
+/// LINT0 and LINT1 without a valid entry, on the BSP and elsewhere.
 const BSP: [LintUse; 2] = [LintUse::Masked, NMI];
 const AS_FOUND: [LintUse; 2] = [LintUse::Masked, LintUse::AsFound];
-/// Where LINT0 or LINT1 is the one.
+/// Where LINT0 or LINT1 is the NMI pin.
 const LINT0: [LintUse; 2] = [NMI, LintUse::Masked];
 const LINT1: [LintUse; 2] = [LintUse::Masked, NMI];
 
@@ -48,7 +48,7 @@ fn three_cpus(entries: &[Vec<u8>]) -> (Vec<[LintUse; 2]>, usize) {
 #[test]
 fn entries_for_all_cpus() {
     for entry in [nmi(0xff, 0, 1), x2apic_nmi(0xffff_ffff, 0, 1)] {
-        // Before and behind the CPUs; firmware does both.
+        // Before and after the CPUs; firmware does both.
         let cpus = [xapic(0, 1), x2apic_with_uid(300, 7, 1), xapic(5, 0)];
         let entry = &[entry][..];
         for entries in [[entry, &cpus], [&cpus, entry]] {
@@ -120,7 +120,7 @@ fn the_first_entry_about_a_pin_counts_and_both_pins_may_be_the_nmis() {
     assert_eq!(found, [low1, [NMI, LOW], low1]);
 }
 
-/// As real tables have it.
+/// As in real tables.
 #[test]
 fn where_nothing_valid_is_said_the_bsp_gets_nmis_at_lint1() {
     let uncovered = (vec![BSP, AS_FOUND, AS_FOUND], 3);

@@ -1,4 +1,4 @@
-//! Caches, and who shares them.
+//! Caches, and which CPUs share them.
 
 use core::ops::Deref;
 
@@ -14,7 +14,7 @@ use crate::ApicId;
 pub struct Cache {
     /// 1 is next to the core.
     pub level: u8,
-    /// What it keeps.
+    /// What it holds.
     pub kind: CacheKind,
     /// Its size.
     pub bytes: u64,
@@ -22,13 +22,13 @@ pub struct Cache {
     pub ways: u16,
     /// Length of a line in bytes.
     pub line: u16,
-    /// The lowest APIC ID that a CPU which shares it could have: the own one without the bits in which
-    /// these CPUs differ. Unlike the own one shifted right by those bits, it is never the same for two
-    /// caches, even where cores are of several kinds and so share by different numbers of bits.
+    /// The lowest APIC ID that a CPU sharing it could have: this CPU's ID with the bits cleared in
+    /// which those CPUs differ. Unlike the ID shifted right by these bits, it is unique to the cache
+    /// even on machines whose kinds of cores share caches by different numbers of bits.
     pub first: ApicId,
 }
 
-/// What a cache keeps.
+/// What a cache holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheKind {
     /// Data.
@@ -42,7 +42,7 @@ pub enum CacheKind {
 /// The caches of one CPU, in CPUID's order: usually upwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caches {
-    /// Those behind `count` are `NONE`.
+    /// Entries from `count` on are `NONE`.
     all: [Cache; MAX],
     count: usize,
 }
@@ -62,8 +62,8 @@ impl Caches {
         }
         let count = caches.count;
         for cache in &mut caches.all[..count] {
-            // No cache reaches beyond its package. A hypervisor may pass the real CPU's answer on to a
-            // guest whose packages are smaller.
+            // No cache spans packages. A hypervisor may pass the real CPU's answer on to a guest
+            // whose packages are smaller.
             let package = shared_by(id, shape.package_shift);
             cache.first = cache.first.max(package);
             if shape.node.is_some() && cache.level == 3 {
@@ -80,7 +80,7 @@ impl Caches {
         }
     }
 
-    /// Adds one. What would be too many is left out.
+    /// Adds a cache, if there is room.
     fn push(&mut self, cache: Cache) {
         if let Some(place) = self.all.get_mut(self.count) {
             *place = cache;
@@ -108,11 +108,11 @@ const NONE: Cache = Cache {
 };
 
 /// Leaf 4 (Deterministic Cache Parameters: Intel) or 0x8000_001D (Cache Topology: AMD since family
-/// 15h), which have the same layout: one sub-leaf per cache. `shift` makes bits of the APIC ID of the
-/// number of CPUs that share it.
+/// 15h), which have the same layout: one sub-leaf per cache. `shift` converts the number of sharing
+/// CPUs to a number of APIC ID bits.
 ///
-/// AMD's is reserved without a flag (leaf 0x8000_0001 ECX bit 22) that hypervisors, QEMU among them,
-/// keep from a guest whom they let see the leaf. So it is the leaf itself that is asked.
+/// AMD's leaf is reserved unless a flag is set (leaf 0x8000_0001 ECX bit 22). Some hypervisors, QEMU
+/// among them, hide the flag but not the leaf, so the leaf itself is checked.
 fn deterministic<R: CpuIdReader>(
     leaves: &Leaves<'_, R>,
     leaf: u32,
@@ -120,7 +120,7 @@ fn deterministic<R: CpuIdReader>(
     shift: impl Fn(u32) -> u32,
 ) -> Caches {
     let mut caches = Caches::none();
-    // Bounded whatever CPUID says.
+    // Bounded, whatever CPUID returns.
     for sub_leaf in 0..MAX as u32 {
         let regs = leaves.get(leaf, sub_leaf);
         let kind = match regs.eax & 0x1f {
@@ -146,7 +146,7 @@ fn deterministic<R: CpuIdReader>(
     caches
 }
 
-/// Ways by partitions by bytes of a line by sets, all told minus 1.
+/// Ways by partitions by bytes of a line by sets, each field minus 1.
 fn size(regs: &CpuIdResult) -> u64 {
     let [line, partitions, ways] = [
         regs.ebx & 0xfff,
@@ -167,8 +167,9 @@ fn ways(regs: &CpuIdResult) -> u16 {
     }
 }
 
-/// Intel counts the IDs of those who share a cache, AMD the CPUs. It is the same unless the threads of
-/// a core are no power of two (which there is in QEMU): then IDs have holes, and whole cores count.
+/// Intel counts the APIC IDs that share a cache, AMD the CPUs. The two differ only where the number of
+/// threads in a core is not a power of two (QEMU allows that): then IDs have holes, and whole cores
+/// count.
 fn amd_shift(count: u32, shape: Shape) -> u32 {
     let threads = shape.threads.max(1);
     if count < threads || count == 1 {
@@ -178,9 +179,9 @@ fn amd_shift(count: u32, shape: Shape) -> u32 {
 }
 
 /// AMD's leaves 0x8000_0005 (L1 Cache and TLB) and 0x8000_0006 (L2 Cache and TLB and L3 Cache).
-/// They do not say who shares: threads of a core its L1 and L2 caches, and cores of a die its L3
-/// cache, on the CPUs that have no other leaf (AMD before family 15h, and that family's first APUs,
-/// where it is empty), and in QEMU's models without one.
+/// They do not say which CPUs share a cache. On CPUs that have no other leaf (AMD before family 15h;
+/// that family's first APUs, where it is empty; QEMU's models without one), the threads of a core share
+/// its L1 and L2 caches, and the cores of a die share its L3 cache.
 fn legacy<R: CpuIdReader>(leaves: &Leaves<'_, R>, shape: Shape, id: ApicId) -> Caches {
     let l1 = leaves.get(0x8000_0005, 0);
     let l2_and_l3 = leaves.get(0x8000_0006, 0);
@@ -241,9 +242,9 @@ fn coded_ways(register: u32) -> u16 {
     }
 }
 
-/// The lowest of the APIC IDs that differ from this one in so many of the lowest bits.
+/// The lowest APIC ID that differs from `id` at most in the lowest `bits` bits.
 pub(super) fn shared_by(id: ApicId, bits: u32) -> ApicId {
     let id = u64::from(id.get());
-    // Lossless: not above what it was made of. `bits` may be 32 and more if CPUID lies.
+    // Lossless: the result is at most `id`. `bits` may be 32 or more if CPUID is wrong.
     ApicId::new(id.checked_shr(bits).map_or(0, |high| high << bits) as u32)
 }

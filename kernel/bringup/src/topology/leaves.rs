@@ -1,9 +1,9 @@
-//! CPUID, as far as it may be believed.
+//! CPUID leaves; those that do not exist read as zero.
 
 use raw_cpuid::{CpuIdReader, CpuIdResult};
 
-/// CPUID leaves. Those beyond the highest are 0, as reserved ones should be: Intel CPUs, and QEMU,
-/// answer them with the data of the highest.
+/// CPUID leaves. Leaves beyond the highest read as 0, as reserved ones should: Intel CPUs and QEMU
+/// return the highest leaf's data for them.
 pub(super) struct Leaves<'a, R> {
     cpuid: &'a R,
     /// The highest leaf of each of the two ranges.
@@ -16,7 +16,7 @@ pub(super) struct Leaves<'a, R> {
 /// Where the second range begins.
 const EXTENDED: u32 = 0x8000_0000;
 
-/// `AuthenticAMD`, and `HygonGenuine`, whose CPUs are AMD's.
+/// `AuthenticAMD`, and `HygonGenuine`, whose CPUs follow AMD's design.
 const AMD: [[u32; 3]; 2] = [
     [0x6874_7541, 0x6974_6e65, 0x444d_4163],
     [0x6f67_7948, 0x6e65_476e, 0x656e_6975],
@@ -51,7 +51,7 @@ impl<'a, R: CpuIdReader> Leaves<'a, R> {
         }
     }
 
-    /// The family, as AMD counts it: leaf 1 EAX, the extended one included.
+    /// The family by AMD's count: leaf 1 EAX, extended family included.
     pub(super) fn family(&self) -> u32 {
         let eax = self.get(1, 0).eax;
         match eax >> 8 & 0xf {
@@ -60,7 +60,7 @@ impl<'a, R: CpuIdReader> Leaves<'a, R> {
         }
     }
 
-    /// Whether this is an AMD CPU, or one after AMD's design.
+    /// Whether this CPU is AMD's or of AMD's design.
     pub(super) fn is_amd(&self) -> bool {
         AMD.contains(&self.vendor)
     }

@@ -1,4 +1,4 @@
-//! Random CPUID: nothing it says may cause a panic, an endless loop, or two CPUs in one place.
+//! Random CPUID data: none may cause a panic, an endless loop, or two CPUs in one place.
 
 use core::cell::Cell;
 
@@ -7,13 +7,13 @@ use raw_cpuid::CpuIdResult;
 use super::{Leaves, Shape, Topology};
 use crate::ApicId;
 
-/// Machines that are tried. Each is made of its number alone, so that a failure can be repeated.
+/// Number of machines to try. Each is derived from its number alone, so a failure can be reproduced.
 const MACHINES: u64 = 200_000;
 
-/// Far more questions than any machine needs; far fewer than a loop that does not end.
+/// Far more reads than any machine needs, far fewer than an endless loop makes.
 const MOST_QUESTIONS: u32 = 200;
 
-/// One machine, whose CPUID answers anything.
+/// A machine whose CPUID returns anything.
 #[derive(Debug)]
 struct Liar {
     number: u64,
@@ -55,7 +55,7 @@ impl Liar {
         let question = u64::from(leaf) << 32 | u64::from(sub_leaf);
         let random = |register| mixed(mixed(self.number ^ mixed(question)) + register);
         let [eax, ebx, ecx, edx] = [1, 2, 3, 4].map(|nth| register(random(nth)));
-        // Mostly, all leaves exist and the vendor is one that is known.
+        // Mostly, all leaves exist and the vendor is a known one.
         let highest = |usual| if random(5) % 4 > 0 { usual } else { eax };
         match leaf {
             0 => {
@@ -69,7 +69,7 @@ impl Liar {
                 ecx,
                 edx,
             },
-            // Every second time it does not exist, or a later one would never be asked for.
+            // Absent every second time: otherwise later leaves would never be read.
             _ if random(7) % 2 == 0 => CpuIdResult {
                 eax: 0,
                 ebx: 0,
@@ -81,7 +81,7 @@ impl Liar {
     }
 }
 
-/// EBX, ECX, EDX of leaf 0: Intel, AMD, Hygon, and nobody.
+/// EBX, ECX, EDX of leaf 0: Intel, AMD, Hygon, and an unknown vendor.
 const VENDORS: [[u32; 3]; 4] = [
     [0x756e_6547, 0x6c65_746e, 0x4965_6e69],
     [0x6874_7541, 0x444d_4163, 0x6974_6e65],
@@ -89,7 +89,7 @@ const VENDORS: [[u32; 3]; 4] = [
     [0; 3],
 ];
 
-/// What registers are made of: anything, one small field, the type of a level, extremes.
+/// A register's value: anything, one small field, the type of a level, an extreme.
 fn register(random: u64) -> u32 {
     let value = (random >> 32) as u32;
     match random % 6 {
@@ -122,7 +122,7 @@ fn every_answer_gives_a_topology() {
         caches += topology.caches.len();
         dies += u32::from(topology.place.die > 0);
     }
-    // That is, the lies are plausible enough to get somewhere.
+    // The data is plausible enough to reach the code behind the first checks.
     assert!(
         caches as u64 > MACHINES / 2 && dies > 1000,
         "{caches}, {dies}"
@@ -137,7 +137,7 @@ fn every_place_is_one_cpus_alone() {
         let shape = liar.shape();
         let place = shape.locate(ApicId::new(id));
         assert!(shape.package_shift < 32, "{liar:?}: {shape:?}");
-        // The fields put together again are the ID.
+        // The fields joined again are the ID.
         let die = if shape.node.is_some() { 0 } else { place.die };
         nodes += u32::from(shape.node.is_some());
         let whole = u64::from(place.package) << shape.package_shift

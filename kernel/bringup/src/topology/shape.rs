@@ -1,12 +1,12 @@
-//! How APIC IDs are put together.
+//! The bit fields of APIC IDs.
 
 use raw_cpuid::{CpuIdReader, CpuIdResult};
 
 use super::{AMD_EXTENDED, Leaves, Place, cache::shared_by, width};
 use crate::ApicId;
 
-/// How this machine's APIC IDs are put together, as one CPU sees it: the widths are the same on all
-/// CPUs, the rest is the own core's.
+/// The bit fields of this machine's APIC IDs, as one CPU reports them: the widths are the same on all
+/// CPUs, the other fields describe this CPU's core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
     /// Width of the thread field in bits.
@@ -19,20 +19,20 @@ pub(super) struct Shape {
     pub(super) package_shift: u32,
     /// How many threads the core has; 0 if CPUID does not say.
     pub(super) threads: u32,
-    /// Whether these threads are cores of AMD's family 15h that share a compute unit: caches for
-    /// instructions and of level 2 are the unit's, those for data each core's own.
+    /// Whether these threads are cores of AMD's family 15h that share a compute unit: the unit has
+    /// the instruction and level 2 caches, each core its own data cache.
     pub(super) is_compute_unit: bool,
-    /// The die, where the APIC ID has no field for it.
+    /// The die, if the APIC ID has no field for it.
     pub(super) node: Option<Node>,
 }
 
-/// A die of AMD's before family 17h.
+/// A die of an AMD CPU before family 17h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Node {
     /// Its number within the package.
     pub(super) number: u32,
-    /// How many CPUs it has. Those of node 0 have the first APIC IDs of the package, and so on:
-    /// with 6 each, one node ends at APIC ID 5, and the next begins at 6.
+    /// How many CPUs it has. Node 0 has the first APIC IDs of the package, node 1 the next, and so
+    /// on: with 6 each, node 0 ends at APIC ID 5 and node 1 begins at 6.
     pub(super) cpus: u32,
 }
 
@@ -50,7 +50,7 @@ impl Shape {
         told.unwrap_or_default().in_order()
     }
 
-    /// Takes the APIC ID of the CPU itself apart.
+    /// Splits this CPU's APIC ID into its fields.
     pub(super) fn locate(self, id: ApicId) -> Place {
         let id = id.get();
         let die = low_bits(id, self.package_shift) >> self.die_shift;
@@ -69,12 +69,13 @@ impl Shape {
         };
         let package = shared_by(id, self.package_shift);
         let first = package.get().saturating_add(number * cpus);
-        // Above the own ID it would be if CPUID contradicts itself.
+        // It would be above this CPU's ID if CPUID contradicts itself.
         ApicId::new(first).min(id)
     }
 
-    /// Never less than the field below, whatever CPUID says: a field's width is the difference. Shifts
-    /// are below 32 anyway: CPUID's fields for them have 5 bits, and numbers of CPUs 8.
+    /// A shift is never below that of the field underneath, whatever CPUID returns: the difference is
+    /// the field's width. All shifts are below 32: CPUID's fields for them have 5 bits, and numbers of
+    /// CPUs 8.
     fn in_order(mut self) -> Self {
         self.die_shift = self.die_shift.max(self.thread_bits);
         self.package_shift = self.package_shift.max(self.die_shift);
@@ -82,11 +83,11 @@ impl Shape {
     }
 }
 
-/// More levels than any manual defines (6): ends each loop over them whatever CPUID says.
+/// More levels than any manual defines (6): bounds each loop over them, whatever CPUID returns.
 const MAX_LEVELS: u32 = 16;
 
-/// The levels that a leaf tells, from the threads upwards, each with its type. Leaves 0xB, 0x1F and
-/// 0x8000_0026 have the same layout, as far as it is used here.
+/// The levels of a leaf, from the threads upwards, each with its type. Of leaves 0xB, 0x1F and
+/// 0x8000_0026 the parts used here have the same layout.
 pub(super) fn levels<R: CpuIdReader>(
     leaves: &Leaves<'_, R>,
     leaf: u32,
@@ -102,7 +103,7 @@ pub(super) fn levels<R: CpuIdReader>(
         .take_while(|(kind, level)| *kind != INVALID && count(level) != 0)
 }
 
-/// What lies above this level begins at this bit of the APIC ID.
+/// The bit of the APIC ID at which the field above this level begins.
 fn shift(level: &CpuIdResult) -> u32 {
     level.eax & 0x1f
 }
@@ -127,15 +128,15 @@ fn extended<R: CpuIdReader>(leaves: &Leaves<'_, R>, leaf: u32) -> Option<Shape> 
         if kind < DIE {
             shape.die_shift = shift;
         }
-        // A group of dies (type 6), and what nobody has heard of yet, is part of the die's number.
+        // A group of dies (type 6) and any level of unknown type are part of the die's number.
         shape.package_shift = shift;
     }
     shape
 }
 
-/// Leaf 0x8000_0026 (Extended CPU Topology: AMD since Zen 4). A level's shift leads to the number of
-/// the level itself, not of the one above as in leaf 0xB; as the types, too, are one further up, the
-/// fields come out the same.
+/// Leaf 0x8000_0026 (Extended CPU Topology: AMD since Zen 4). A level's shift leads to the level
+/// itself, not to the one above as in leaf 0xB; but the types are one further up as well, so the fields
+/// are the same.
 fn amd_extended<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
     const CORE: u32 = 1;
     const DIE: u32 = 3;
@@ -156,18 +157,18 @@ fn amd_extended<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
 }
 
 /// AMD before leaf 0xB: leaf 0x8000_0008 has the width of the fields below the package, leaf
-/// 0x8000_001E the number of threads of a core. (Of a compute unit, on family 15h: two cores that share
-/// an FPU and the L2 cache. They count as threads of one core.) QEMU has ECX of the former on Intel's
-/// models as well, where it is reserved.
+/// 0x8000_001E the number of threads of a core. (On family 15h it counts the cores of a compute unit,
+/// which share an FPU and the L2 cache; they count as threads of one core.) QEMU sets ECX of the
+/// former on Intel's models as well, where it is reserved.
 ///
-/// Before family 17h, several nodes of a package (Opteron 6200 and 6300) are no bits of the APIC
-/// ID: their CPUs are numbered through (BKDG 42301, CPUID Fn8000_001E). Family 10h with two nodes
-/// (Opteron 6100) has no such leaf, only a model-specific register: such a package counts as one
-/// die.
+/// Before family 17h, packages with several nodes (Opteron 6200 and 6300) have no bits for the node in
+/// the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family 10h with
+/// two nodes (Opteron 6100) has no such leaf, only a model-specific register: such a package counts as
+/// one die.
 fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
     let size = leaves.get(0x8000_0008, 0).ecx;
     let package_shift = match size >> 12 & 0xf {
-        // "Legacy method": the field is as wide as the number of threads needs.
+        // "Legacy method": the field is just wide enough for the number of threads.
         0 => width((size & 0xff) + 1),
         bits => bits,
     };
@@ -187,16 +188,15 @@ fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
     })
 }
 
-/// AMD's leaf 0x8000_001E: how many nodes, which are dies, a package has, and the number of the own
-/// one among those of the machine.
+/// AMD's leaf 0x8000_001E: how many nodes (dies) a package has, and the machine-wide number of this
+/// CPU's.
 fn nodes<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> (u32, u32) {
     let ecx = leaves.get(0x8000_001e, 0).ecx;
     ((ecx >> 8 & 0b111) + 1, ecx & 0xff)
 }
 
-/// From family 17h on, AMD's nodes are the highest bits below the package's number, on CPUs that
-/// have several (Zen 1) and in QEMU; the manual does not say. Before that, they have no bits: see
-/// [`amd`].
+/// From family 17h on, AMD's nodes are the highest bits below the package's number, on CPUs with
+/// several nodes (Zen 1) and in QEMU; the manual does not say so. Before, they have no bits: see [`amd`].
 fn with_nodes<R: CpuIdReader>(mut shape: Shape, leaves: &Leaves<'_, R>) -> Shape {
     if leaves.is_amd() && shape.die_shift == shape.package_shift && shape.node.is_none() {
         let (nodes, _) = nodes(leaves);
@@ -205,12 +205,12 @@ fn with_nodes<R: CpuIdReader>(mut shape: Shape, leaves: &Leaves<'_, R>) -> Shape
     shape
 }
 
-/// Intel before leaf 0xB: leaf 1 has the number of IDs of a package, leaf 4 that of its cores.
+/// Intel before leaf 0xB: leaf 1 has the number of APIC IDs in a package, leaf 4 that of its cores.
 fn intel<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
     const HTT: u32 = 1 << 28;
     let features = leaves.get(1, 0);
     if features.edx & HTT == 0 {
-        // The field below is only valid with this flag; without it, a package is one CPU.
+        // The field below is only valid if this flag is set; otherwise a package is one CPU.
         return None;
     }
     let package_shift = width(features.ebx >> 16 & 0xff);

@@ -39,7 +39,7 @@ fn shape(max_leaf: u32, vendor: [u32; 3], answers: &[Answer]) -> Shape {
     Shape::of(&Leaves::of(&cpuid(max_leaf, vendor, answers)))
 }
 
-/// What the CPU with this APIC ID finds.
+/// The topology that the CPU with this APIC ID finds by these answers.
 fn topology(max_leaf: u32, vendor: [u32; 3], answers: &[Answer], id: u32) -> Topology {
     Topology::read(&cpuid(max_leaf, vendor, answers), ApicId::new(id))
 }
@@ -103,7 +103,7 @@ fn leaf_0xb_with_threads() {
 
 #[test]
 fn leaf_0x1f_comes_first_and_knows_dies() {
-    // QEMU 7.2, 2 dies of 2 cores of 2 threads: leaf 0xB knows no dies but the same package.
+    // QEMU 7.2, 2 dies of 2 cores of 2 threads: leaf 0xB has no dies, but the same package.
     let answers = [
         (0x1f, 0, [1, 2, 0x100, 0]),
         (0x1f, 1, [2, 4, 0x201, 0]),
@@ -192,7 +192,7 @@ fn amd_by_number_of_threads() {
     assert_eq!(place(shape, 0b10_101), (2, 5, 0));
 }
 
-/// QEMU 7.2, `-cpu EPYC -smp 16,sockets=2,dies=2,cores=2,threads=2`: leaf 0xB knows no dies, leaf
+/// QEMU 7.2, `-cpu EPYC -smp 16,sockets=2,dies=2,cores=2,threads=2`: leaf 0xB has no dies, leaf
 /// 0x8000_001E calls them nodes.
 const QEMU_EPYC: [Answer; 10] = [
     (1, 0, [0x0080_0f12, 0, 0, 0]),
@@ -217,7 +217,7 @@ fn amd_nodes_are_dies() {
             assert_eq!(full_place(shape, 0b1_0_1_0), (1, 0, 1, 0));
         }
     }
-    // On others' CPUs, the leaf is nobody's.
+    // On other vendors' CPUs the leaf means nothing.
     assert_eq!(place(shape(0xd, INTEL, &QEMU_EPYC), 0b1_1_0_1), (1, 2, 1));
 }
 

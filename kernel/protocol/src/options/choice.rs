@@ -54,9 +54,9 @@ pub enum StartMode {
 /// How the local APICs are spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApicMode {
-    /// As x2APIC where the CPU has it.
+    /// As x2APIC where the firmware has left it on or a CPU's ID demands it, and under a hypervisor.
     Auto,
-    /// As xAPIC, unless a CPU is listed whose ID does not fit, or the firmware has left it already.
+    /// The same, but as if there were no hypervisor.
     Xapic,
     /// As x2APIC; it is an error if the CPU does not have it.
     X2apic,

@@ -1,15 +1,13 @@
-//! The table of holders: fixed size, lock-free, for any context.
+//! The table of [holders](Holder): fixed size, lock-free, for any context.
 //!
 //! `unsafe` here: a location is read back from an atomic pointer.
 
 use core::panic::Location;
-use core::ptr;
 use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use core::{fmt, ptr};
 
-use super::holder::Holder;
 use super::word::{Phase, Word};
-use crate::object_id::ObjectId;
-use crate::tag::Tag;
+use crate::ids::{ObjectId, Tag};
 
 /// The entries of one CPU start at a multiple of this, so that CPUs rarely meet, and a CPU finds what
 /// it put there near its start.
@@ -19,6 +17,40 @@ const PER_CPU: usize = 16;
 /// only if others move about behind its back, each time anew.
 const ATTEMPTS: usize = 8;
 
+/// Protection that is held: one guard, or what is left of one acquire without a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The call that took it.
+    pub location: &'static Location<'static>,
+    /// The [hint](crate::Platform::cpu_hint) of the CPU that took it.
+    pub cpu: usize,
+    /// [When](crate::Platform::tick) it was taken.
+    pub tick: u64,
+    /// How many protections it is.
+    pub count: u32,
+    /// Whether it was taken without a guard.
+    pub raw: bool,
+    /// What it was [taken under](crate::Rundown::acquire_tagged).
+    pub tag: Tag,
+}
+
+/// One line, without its end.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.raw { " without a guard" } else { "" };
+        write!(
+            f,
+            "{} held since tick {} on CPU {}, taken{how} at {}",
+            self.count, self.tick, self.cpu, self.location
+        )?;
+        match self.tag {
+            Tag::NONE => Ok(()),
+            tag => write!(f, " under tag {tag}"),
+        }
+    }
+}
+
 /// `core`'s atomics, in models, too: the table is no part of the protocol.
 pub(crate) struct Table<const N: usize> {
     entries: [Entry; N],
@@ -27,34 +59,39 @@ pub(crate) struct Table<const N: usize> {
     unlisted: AtomicI64,
 }
 
-/// A guard's claim to an entry.
-#[derive(Clone, Copy)]
-pub(super) struct Claim<'a> {
-    entry: &'a Entry,
+/// What is held by one guard, or has been taken at once without: its entry.
+pub(crate) struct Claim<'a, const N: usize> {
+    table: &'a Table<N>,
+    /// `None` if the table was full.
+    entry: Option<&'a Entry>,
+    /// What the entry is, as far as this claim has changed it.
     word: Word,
 }
 
-impl Claim<'_> {
-    /// The claim stands for `count` protections from now on.
-    pub(super) fn recount(self, count: u32) {
-        self.change(|word| word.with(Phase::Guard, count));
+impl<const N: usize> Claim<'_, N> {
+    /// It stands for `count` protections from now on.
+    pub(crate) fn recount(&mut self, count: u32) {
+        self.change(self.word.with(Phase::Guard, count));
     }
 
-    /// Ends the claim.
-    pub(super) fn remove(self) {
-        self.change(Word::freed);
+    /// It stands for nothing any more.
+    pub(crate) fn end(&mut self) {
+        self.change(self.word.freed());
     }
 
-    /// Changes the claim's word, unless the entry is no longer the claim's: its object was dropped.
-    fn change(self, next: impl Fn(Word) -> Word) {
-        // Only `clear` could get in the way, so the loop ends.
-        loop {
-            let seen = self.entry.word();
-            let ours = seen.same_holder(self.word.with(Phase::Guard, 0));
-            if !ours || self.entry.exchange(seen, next(seen)) {
-                return;
-            }
+    /// Changes the word, unless the entry is no longer the claim's: its object was dropped.
+    fn change(&mut self, next: Word) {
+        match self.entry {
+            None => self.table.recount_unlisted(self.word.count(), next.count()),
+            // Only `clear` could get in the way, so the loop ends.
+            Some(entry) => loop {
+                let seen = entry.word();
+                if !seen.same_holder(self.word) || entry.exchange(seen, next) {
+                    break;
+                }
+            },
         }
+        self.word = next;
     }
 }
 
@@ -67,16 +104,22 @@ impl<const N: usize> Table<N> {
     }
 
     /// Lists `holder`, or counts it as unlisted if there is no room.
-    pub(super) fn add(&self, object: ObjectId, holder: &Holder) -> Option<Claim<'_>> {
+    pub(super) fn add(&self, object: ObjectId, holder: &Holder) -> Claim<'_, N> {
         let mut claims = self
             .nearest(holder.cpu)
             .filter_map(|entry| Some((entry, entry.claim()?)));
-        let Some((entry, word)) = claims.next() else {
-            self.recount_unlisted(0, holder.count);
-            return None;
-        };
-        entry.fill(word, object, holder);
-        Some(Claim { entry, word })
+        let (entry, word) = claims.next().unzip();
+        let phase = if holder.raw { Phase::Raw } else { Phase::Guard };
+        let word = word.unwrap_or(Word::NEW).with(phase, holder.count);
+        match entry {
+            Some(entry) => entry.fill(word, object, holder),
+            None => self.recount_unlisted(0, holder.count),
+        }
+        Claim {
+            table: self,
+            entry,
+            word,
+        }
     }
 
     /// Of what is not listed, `before` has become `after`.
@@ -194,7 +237,7 @@ impl Entry {
     }
 
     /// Fills the claimed entry in and lists it.
-    fn fill(&self, claimed: Word, object: ObjectId, holder: &Holder) {
+    fn fill(&self, listed: Word, object: ObjectId, holder: &Holder) {
         let location = ptr::from_ref(holder.location).cast_mut();
         // Relaxed: pairs with the load in `is_of`, by way of `word`.
         self.object.store(object.get(), Ordering::Relaxed);
@@ -205,9 +248,7 @@ impl Entry {
         // Relaxed: pairs with the load in `read`, by way of `word`.
         self.tick.store(holder.tick, Ordering::Relaxed);
         // Relaxed: pairs with the loads in `read` and `take_raw`, by way of `word`.
-        self.tag.store(holder.tag.get(), Ordering::Relaxed);
-        let phase = if holder.raw { Phase::Raw } else { Phase::Guard };
-        let listed = claimed.with(phase, holder.count);
+        self.tag.store(holder.tag.0, Ordering::Relaxed);
         // Release: pairs with the Acquire in `word`; who sees it listed sees what was filled in.
         self.word.store(listed.0, Ordering::Release);
     }
@@ -261,7 +302,7 @@ impl Entry {
             tick,
             count: word.count(),
             raw: word.phase() == Phase::Raw,
-            tag: Tag::new(tag),
+            tag: Tag(tag),
         })
     }
 
@@ -281,7 +322,7 @@ impl Entry {
         // Relaxed: pairs with the store in `fill`, by way of `word`.
         let cpu = self.cpu.load(Ordering::Relaxed);
         // Relaxed: pairs with the store in `fill`, by way of `word`.
-        let its_tag = Tag::new(self.tag.load(Ordering::Relaxed));
+        let its_tag = Tag(self.tag.load(Ordering::Relaxed));
         if whose.is_some_and(|whose| whose != cpu) || tag.is_some_and(|tag| tag != its_tag) {
             return 0;
         }

@@ -63,11 +63,7 @@ impl EventCount {
 
     /// Returns once `ready` has returned `true`. Asks it first, after each [`signal`](Self::signal),
     /// and when no time is `left`.
-    pub(crate) fn wait_until(
-        &self,
-        ready: &mut dyn FnMut() -> bool,
-        left: impl Fn() -> Option<Duration>,
-    ) {
+    pub(crate) fn wait_until(&self, ready: &mut dyn FnMut() -> bool, left: impl Fn() -> Duration) {
         // Relaxed: pairs with the load in `signal`, by way of the fences.
         self.listeners.fetch_add(1, Ordering::Relaxed);
         let _listener = Listener(self);
@@ -83,20 +79,16 @@ impl EventCount {
     }
 
     /// Sleeps until there are other events than those that were `heard`, or no time is `left`.
-    fn sleep_unless_after(&self, heard: u64, left: impl Fn() -> Option<Duration>) {
+    fn sleep_unless_after(&self, heard: u64, left: impl Fn() -> Duration) {
         let mut events = self.lock();
         while *events == heard {
-            events = match left() {
-                Some(Duration::ZERO) => return,
-                Some(left) => {
-                    let slept = self.happened.wait_timeout(events, left);
-                    slept.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => {
-                    let slept = self.happened.wait(events);
-                    slept.unwrap_or_else(PoisonError::into_inner)
-                }
-            };
+            let left = left();
+            if left.is_zero() {
+                return;
+            }
+            // (If that is more than the system can count, the library sleeps without a limit.)
+            let slept = self.happened.wait_timeout(events, left);
+            events = slept.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -121,8 +113,8 @@ mod tests {
     use super::*;
     use core::cell::Cell;
 
-    fn forever() -> Option<Duration> {
-        None
+    fn forever() -> Duration {
+        Duration::MAX
     }
 
     #[test]
@@ -157,7 +149,7 @@ mod tests {
             },
             || {
                 left.set(left.get() - 1);
-                Some(Duration::from_nanos(left.get()))
+                Duration::from_nanos(left.get())
             },
         );
         assert_eq!((looks.get(), left.get()), (2, 0));

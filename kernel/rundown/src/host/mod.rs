@@ -5,21 +5,16 @@ mod event_count;
 #[cfg(target_os = "linux")]
 mod key;
 mod numbers;
-#[cfg(all(
-    target_os = "linux",
-    target_arch = "x86_64",
-    target_pointer_width = "64",
-    // Neither sees what assembly does, nor what the kernel does for it.
-    not(any(miri, rundown_tsan))
-))]
-mod per_cpu;
-#[cfg(not(all(
-    target_os = "linux",
-    target_arch = "x86_64",
-    target_pointer_width = "64",
-    not(any(miri, rundown_tsan))
-)))]
-#[path = "unsupported.rs"]
+#[cfg_attr(
+    not(all(
+        target_os = "linux",
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        // Neither sees what assembly does, nor what the kernel does for it.
+        not(any(miri, rundown_tsan))
+    )),
+    path = "unsupported.rs"
+)]
 mod per_cpu;
 mod types;
 
@@ -30,8 +25,7 @@ use std::time::{Duration, Instant};
 
 use self::event_count::EventCount;
 pub use self::types::{HostPlatform, Park};
-use crate::counter_id::Unavailable;
-use crate::object_id::ObjectId;
+use crate::ids::{ObjectId, Unavailable};
 use crate::platform::{AsyncPlatform, Clock, Platform, Wait, Waiting};
 use crate::wakers::Wakers;
 
@@ -102,11 +96,9 @@ impl AsyncPlatform for HostPlatform {
 
 impl Wait for Park {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
-        bell(waiting.object).wait_until(ready, || {
-            let deadline = waiting.deadline?;
-            Some(Duration::from_nanos(
-                deadline.saturating_sub(HostPlatform::now()),
-            ))
+        bell(waiting.object).wait_until(ready, || match waiting.deadline {
+            None => Duration::MAX,
+            Some(at) => Duration::from_nanos(at.saturating_sub(HostPlatform::now())),
         });
     }
 }

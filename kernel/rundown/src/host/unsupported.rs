@@ -1,7 +1,7 @@
 //! Systems whose threads have no per-CPU counters.
 
 use super::types::HostPlatform;
-use crate::counter_id::{CounterId, Unavailable};
+use crate::ids::{CounterId, Unavailable};
 use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
 
 const NO_COUNTER: &str = "there is no counter";

@@ -13,6 +13,7 @@
 use core::fmt;
 use core::ops::Range;
 
+use crate::impls::default_is_new;
 use crate::primitive::{AtomicU64, Ordering, array_of, const_unless_model};
 
 /// Which of 64 * `WORDS` counters are in use. Hands out the lowest that is free, so that counters
@@ -170,11 +171,7 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     }
 }
 
-impl<const WORDS: usize> Default for CounterMap<WORDS> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+default_is_new!(<const WORDS: usize> Default for CounterMap<WORDS>);
 
 impl<const WORDS: usize> fmt::Debug for CounterMap<WORDS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -42,8 +42,6 @@
 
 use core::arch::asm;
 use core::ptr;
-use core::slice;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::gate::PerCpuGate;
 pub use super::restart::{Bounds, NotRegistered, RegisterError, RestartTable, Sequence};
@@ -109,13 +107,15 @@ use sequence;
 /// Puts the kernel's own table of sequences in order. Until then, [`restart_point`] panics.
 ///
 /// # Safety
-/// Called once, before any interrupt asks, and on one CPU. By code that is linked into the kernel.
+/// Called once, on one CPU, before any interrupt asks or a table is registered. By code that is linked
+/// into the kernel.
 #[inline]
 pub unsafe fn prepare() {
     let bounds = Bounds::of_this_image();
     // SAFETY: the linker's section is all entries, it is writable, and nothing else refers to it.
     let own = unsafe { bounds.into_sorted() };
-    OWN.publish(own);
+    // SAFETY: in no list, and nothing reads it yet.
+    unsafe { OWN.set(own) };
 }
 
 /// Whether code that was interrupted at this address was inside a sequence, of the kernel's or of a
@@ -126,7 +126,7 @@ pub unsafe fn prepare() {
 /// Before [`prepare`].
 #[must_use]
 pub fn restart_point(interrupted_at: u64) -> Option<u64> {
-    find(OWN.get(), interrupted_at).or_else(|| LOADED.restart_point(interrupted_at))
+    find(own(), interrupted_at).or_else(|| LOADED.restart_point(interrupted_at))
 }
 
 /// Adds the table of an image that was loaded, which it sorts: from here on its sequences are restarted.
@@ -143,7 +143,7 @@ pub fn restart_point(interrupted_at: u64) -> Option<u64> {
 /// As [`Images::register`](super::restart::Images::register).
 pub unsafe fn register(table: &RestartTable, bounds: Bounds) -> Result<(), RegisterError> {
     // SAFETY: by the caller.
-    unsafe { LOADED.register_beside(OWN.get(), table, bounds) }
+    unsafe { LOADED.register_beside(own(), table, bounds) }
 }
 
 /// Takes the table of an image out that is about to be unloaded. Returns when no CPU is inside one of the
@@ -189,37 +189,14 @@ impl Bounds {
     }
 }
 
-/// The kernel's own table, which is there for good: nothing is counted to read it.
-struct Own {
-    /// Null until it is prepared.
-    first: AtomicPtr<Sequence>,
-    count: AtomicUsize,
-}
-
-static OWN: Own = Own {
-    first: AtomicPtr::new(ptr::null_mut()),
-    count: AtomicUsize::new(0),
-};
+/// The kernel's own table, which is there for good, in no list: nothing is counted to read it.
+static OWN: RestartTable = RestartTable::new();
 
 /// Those of images that were loaded.
 static LOADED: Images = Images::new();
 
-impl Own {
-    fn publish(&self, sequences: &'static [Sequence]) {
-        // Relaxed: pairs with the load in `get`, by the Release below.
-        self.count.store(sequences.len(), Ordering::Relaxed);
-        // Release: pairs with the Acquire in `get`.
-        self.first
-            .store(sequences.as_ptr().cast_mut(), Ordering::Release);
-    }
-
-    fn get(&self) -> &'static [Sequence] {
-        // Acquire: pairs with the Release in `publish`.
-        let first = self.first.load(Ordering::Acquire);
-        assert!(!first.is_null(), "`prepare` comes first");
-        // Relaxed: pairs with the store in `publish`, by the Acquire above.
-        let count = self.count.load(Ordering::Relaxed);
-        // SAFETY: what `publish` was given.
-        unsafe { slice::from_raw_parts(first, count) }
-    }
+fn own() -> &'static [Sequence] {
+    // SAFETY: `prepare` was the only one to write it, before.
+    let own = unsafe { OWN.sequences() };
+    own.expect("`prepare` comes first")
 }

@@ -15,7 +15,7 @@ mod rounds;
 mod variant;
 
 pub use self::counter_map::CounterMap;
-pub use self::gate::{PerCpuCounts, PerCpuGate};
+pub use self::gate::PerCpuGate;
 pub use self::platform::PerCpuPlatform;
 pub use self::rounds::{Answers, Round, Rounds};
 pub use self::variant::{PerCpu, PerCpuRundown};

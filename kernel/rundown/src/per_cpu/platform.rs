@@ -1,7 +1,7 @@
 //! What the per-CPU variant needs of the system.
 
 use super::gate::PerCpuGate;
-use crate::counter_id::{CounterId, Unavailable};
+use crate::ids::{CounterId, Unavailable};
 use crate::platform::Platform;
 use crate::state::IllegalContext;
 

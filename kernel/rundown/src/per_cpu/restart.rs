@@ -10,9 +10,9 @@ use core::fmt;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use crate::lock::Lock;
+use crate::impls::{default_is_new, display};
 use crate::primitive::{
-    AtomicPtr, AtomicUsize, Ordering, UnsafeCell, const_unless_model, spin_loop,
+    AtomicPtr, AtomicUsize, Lock, Ordering, UnsafeCell, const_unless_model, spin_loop,
 };
 use crate::visits::Visits;
 
@@ -92,7 +92,7 @@ pub(crate) fn overlap(one: &[Sequence], other: &[Sequence]) -> bool {
 pub struct RestartTable {
     /// The next one in the list. Written under its lock.
     next: AtomicPtr<RestartTable>,
-    /// Written while the table is not in the list.
+    /// Null until it is first written, and written while the table is not in the list.
     sequences: UnsafeCell<*const [Sequence]>,
     /// Look-ups that found something here.
     restarts: AtomicUsize,
@@ -109,7 +109,7 @@ impl RestartTable {
         pub fn new() -> Self {
             Self {
                 next: AtomicPtr::new(ptr::null_mut()),
-                sequences: UnsafeCell::new(&[]),
+                sequences: UnsafeCell::new(ptr::slice_from_raw_parts(ptr::null(), 0)),
                 restarts: AtomicUsize::new(0),
             }
         }
@@ -121,27 +121,32 @@ impl RestartTable {
         self.restarts.load(Ordering::Relaxed)
     }
 
+    /// What was [set](Self::set).
+    ///
     /// # Safety
-    /// The table is in the list, or a look-up that can have found it there still counts.
-    unsafe fn sequences(&self) -> &[Sequence] {
-        // SAFETY: `register` has written it before the table came into the list, and not since.
+    /// Nothing sets it meanwhile: the table is in the list, or a look-up that can have found it there
+    /// still counts.
+    pub(super) unsafe fn sequences(&self) -> Option<&[Sequence]> {
+        // SAFETY: by the caller.
         let sequences = self.sequences.with(|place| unsafe { *place });
-        // SAFETY: the caller of `register` keeps them until `unregister` has returned.
-        unsafe { &*sequences }
+        // SAFETY: null, or what `set` was given.
+        unsafe { sequences.as_ref() }
+    }
+
+    /// # Safety
+    /// The table is in no list, and nothing reads it. The sequences stay for as long as it is read.
+    pub(super) unsafe fn set(&self, sequences: &[Sequence]) {
+        // SAFETY: by the caller.
+        self.sequences
+            .with_mut(|place| unsafe { *place = sequences });
     }
 }
 
-impl Default for RestartTable {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+default_is_new!(Default for RestartTable);
 
 impl fmt::Debug for RestartTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RestartTable")
-            .field("restarts", &self.racy_restarts())
-            .finish_non_exhaustive()
+        write!(f, "RestartTable({} restarts)", self.racy_restarts())
     }
 }
 
@@ -223,14 +228,15 @@ impl Images {
             // SAFETY: by the caller; and the entries are in no list.
             let sequences = unsafe { bounds.into_sorted() };
             // SAFETY: in the list, which stays as it is while the lock is held.
-            let mut others = self.tables().map(|other| unsafe { other.sequences() });
+            let mut others = self
+                .tables()
+                .filter_map(|other| unsafe { other.sequences() });
             if overlap(sequences, own) || others.any(|other| overlap(sequences, other)) {
                 return Err(RegisterError::Overlap);
             }
             // SAFETY: not in the list, and no look-up from earlier times is under way:
-            // `unregister` has waited for them.
-            let write = |place: *mut *const [Sequence]| unsafe { *place = sequences };
-            table.sequences.with_mut(write);
+            // `unregister` has waited for them. The caller keeps the entries until then.
+            unsafe { table.set(sequences) };
             // Relaxed: pairs with nothing; changed only under the lock.
             let first = self.first.load(Ordering::Relaxed);
             // Relaxed: pairs with the Acquire of `next` in `tables`, by the Release below.
@@ -290,7 +296,7 @@ impl Images {
     fn search(&self, interrupted_at: u64) -> Option<u64> {
         self.tables().find_map(|table| {
             // SAFETY: it was in the list, and the look-up counts.
-            let sequences = unsafe { table.sequences() };
+            let sequences = unsafe { table.sequences() }?;
             let start = find(sequences, interrupted_at)?;
             // Relaxed: pairs with nothing. The barrier in `unregister` makes it visible there.
             table.restarts.fetch_add(1, Ordering::Relaxed);
@@ -322,11 +328,7 @@ impl Images {
     }
 }
 
-impl Default for Images {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+default_is_new!(Default for Images);
 
 impl fmt::Debug for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -345,25 +347,15 @@ pub enum RegisterError {
     Overlap,
 }
 
-impl fmt::Display for RegisterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Twice => "the restart table is registered already",
-            Self::Overlap => "the image's sequences lie among those of another image",
-        })
-    }
+display! { error RegisterError:
+    Self::Twice => "the restart table is registered already",
+    Self::Overlap => "the image's sequences lie among those of another image",
 }
-
-impl core::error::Error for RegisterError {}
 
 /// The table is not registered (any more).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NotRegistered;
 
-impl fmt::Display for NotRegistered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the restart table is not registered")
-    }
+display! { error NotRegistered:
+    Self => "the restart table is not registered",
 }
-
-impl core::error::Error for NotRegistered {}

@@ -1,18 +1,16 @@
 //! The per-CPU variant itself.
 
 use core::marker::PhantomData;
+use core::mem::offset_of;
 
-use super::gate::{PerCpuCounts, PerCpuGate};
+use super::gate::{CounterCell, PerCpuGate};
 use super::platform::PerCpuPlatform;
-use crate::closer::Closer;
-use crate::completion::CompletionSlot;
-use crate::counter_id::Unavailable;
-use crate::gate::Counts;
-use crate::object_id::ObjectId;
+use crate::ids::{ObjectId, Unavailable};
 use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
 use crate::state::{IllegalContext, Misuse, Refused};
 use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
+use crate::word::Word;
 
 /// Rundown protection with a plain counter per CPU: acquire and release are a test and one
 /// *unlocked* add, together a sequence that restarts if it is interrupted.
@@ -21,7 +19,7 @@ use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
 /// for a [barrier](PerCpuPlatform::barrier), so it is legal only where a barrier is. Closing many objects
 /// together costs [one barrier](Rundown::close_all).
 ///
-/// The object takes 40 bytes, on cache lines of its own unless it is [`Compact`](crate::Compact), and 8
+/// The object takes 32 bytes, on cache lines of its own unless it is [`Compact`](crate::Compact), and 8
 /// bytes on every CPU, packed densely with those of other objects: the lines of one CPU's counters are
 /// written by that CPU alone while objects are in use. (Opening an object again clears the counters that
 /// its last generation has left other than zero.)
@@ -34,7 +32,12 @@ use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
 pub type PerCpuRundown<P> = Rundown<PerCpu<P>>;
 
 /// The per-CPU variant: see [`PerCpuRundown`]. `A` is [`Isolated`] or [`Compact`](crate::Compact).
-pub struct PerCpu<P: PerCpuPlatform, A: Isolation = Isolated>(PhantomData<fn() -> (P, A)>);
+#[repr(C)]
+pub struct PerCpu<P: PerCpuPlatform, A: Isolation = Isolated> {
+    /// Where [`PerCpuGate`] says.
+    counter: CounterCell,
+    kind: PhantomData<fn() -> (P, A)>,
+}
 
 impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     /// An open object.
@@ -43,7 +46,8 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     /// [`Unavailable`] if the system has no counter for it. Where there are none at all,
     /// [`CacheAwareRundown`](crate::CacheAwareRundown) is the next best.
     pub fn new() -> Result<Self, Unavailable> {
-        let object = Self::over(OwnCounts::new(), PerCpu(PhantomData));
+        let mut object = Self::lazy();
+        object.gate.begin_with(Word::OPEN);
         object.prepare()?;
         Ok(object)
     }
@@ -63,7 +67,11 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         /// }
         /// ```
         pub fn lazy() -> Self {
-            Self::over(OwnCounts::new(), PerCpu(PhantomData)).born_closed()
+            let variant = PerCpu {
+                counter: CounterCell::new(),
+                kind: PhantomData,
+            };
+            Self::over(SharedCount::new(), variant).born_closed()
         }
     }
 
@@ -73,28 +81,26 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     /// # Errors
     /// [`Unavailable`] if the system has no counter for it; the object cannot be opened then.
     pub fn prepare(&self) -> Result<(), Unavailable> {
-        let counts = self.counts();
-        if counts.counter().is_some() {
+        if self.variant.counter.get().is_some() {
             return Ok(());
         }
         let counter = P::allocate()?;
-        if !counts.name(counter) {
+        if !self.variant.counter.name(counter) {
             // SAFETY: allocated just now, and nothing knows of it.
             unsafe { P::free(counter) };
         }
         Ok(())
     }
 
-    #[inline]
-    fn counts(&self) -> &PerCpuCounts {
-        &self.gate.counts.counts
-    }
-
     /// The gate as the platform knows it.
     #[inline]
     fn gate(&self) -> &PerCpuGate {
-        // SAFETY: `OwnCounts` is transparent, so both gates have the same layout.
-        unsafe { &*(&raw const self.gate).cast::<PerCpuGate>() }
+        const {
+            let counter = offset_of!(Self, variant) + offset_of!(PerCpu<P, A>, counter);
+            assert!(offset_of!(Self, gate) == 0 && counter == PerCpuGate::COUNTER_OFFSET);
+        }
+        // SAFETY: the object begins with the same fields, at the same places.
+        unsafe { &*(&raw const *self).cast::<PerCpuGate>() }
     }
 
     /// How much one CPU's counter may count, up or down.
@@ -117,14 +123,14 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     fn has_room(&self, range: core::ops::RangeInclusive<i64>, n: i64) -> bool {
         // SAFETY: the counter is this object's.
         let count = |counter| unsafe { P::racy_own_count(counter) };
-        let count = self.counts().counter().map_or(0, count);
+        let count = self.variant.counter.get().map_or(0, count);
         range.contains(&count.saturating_add(n))
     }
 
     /// A release of `n` that found the object closed. Its last touch is on the shared count (S3).
     #[cold]
     fn release_late(&self, n: u32) {
-        self.counts().shared.release::<P>(ObjectId::of(self), n);
+        self.gate.counts.release::<P>(ObjectId::of(self), n);
     }
 }
 
@@ -135,7 +141,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
 
     const NAME: &'static str = "per-CPU";
 
-    type Counts = OwnCounts<P>;
+    type Counts = SharedCount;
     type Isolation = A;
 
     #[inline]
@@ -168,14 +174,12 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
         }
     }
 
-    fn slot_count(this: &Rundown<Self>) -> usize {
-        this.counts().counter().map_or(0, |_| P::cpus())
-    }
-
-    unsafe fn racy_count(this: &Rundown<Self>, cpu: usize) -> i64 {
+    fn racy_counts(this: &Rundown<Self>) -> impl ExactSizeIterator<Item = i64> + Clone {
+        let counter = this.variant.counter.get();
+        let cpus = counter.map_or(0, |_| P::cpus());
         // SAFETY: the counter is this object's, and the CPU one of those that may have counted.
-        let count = |counter| unsafe { P::count(counter, cpu) };
-        this.counts().counter().map_or(0, count)
+        let count = move |cpu| counter.map_or(0, |counter| unsafe { P::count(counter, cpu) });
+        (0..cpus).map(count)
     }
 
     fn check_barrier() -> Result<(), IllegalContext> {
@@ -184,10 +188,6 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
 
     fn barrier() {
         P::barrier();
-    }
-
-    fn closer(this: &Rundown<Self>) -> Option<&Closer> {
-        Some(&this.counts().closer)
     }
 
     fn prepare(this: &Rundown<Self>) -> Result<(), Unavailable> {
@@ -201,7 +201,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     }
 
     unsafe fn reset_slots(this: &Rundown<Self>) -> u64 {
-        if let Some(counter) = this.counts().counter() {
+        if let Some(counter) = this.variant.counter.get() {
             for cpu in 0..P::cpus() {
                 // SAFETY: the object is closed, and drained or being cancelled: nothing adds until
                 // it opens.
@@ -212,34 +212,9 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     }
 }
 
-/// An object's counts, and its counter, which it gives back.
-#[repr(transparent)]
-pub struct OwnCounts<P: PerCpuPlatform> {
-    counts: PerCpuCounts,
-    platform: PhantomData<fn() -> P>,
-}
-
-impl<P: PerCpuPlatform> OwnCounts<P> {
-    const_unless_model! {
-        fn new() -> Self {
-            Self { counts: PerCpuCounts::new(), platform: PhantomData }
-        }
-    }
-}
-
-impl<P: PerCpuPlatform> Counts for OwnCounts<P> {
-    fn shared(&self) -> Option<&SharedCount> {
-        self.counts.shared()
-    }
-
-    fn completion(&self) -> &CompletionSlot {
-        self.counts.completion()
-    }
-}
-
-impl<P: PerCpuPlatform> Drop for OwnCounts<P> {
+impl<P: PerCpuPlatform, A: Isolation> Drop for PerCpu<P, A> {
     fn drop(&mut self) {
-        if let Some(counter) = self.counts.counter() {
+        if let Some(counter) = self.counter.get() {
             // SAFETY: this object's, and the object is not used any more.
             unsafe { P::free(counter) };
         }
@@ -257,6 +232,6 @@ mod tests {
         type Object = Rundown<PerCpu<HostPlatform>>;
         type Small = Rundown<PerCpu<HostPlatform, Compact>>;
         assert_eq!((size_of::<Object>(), align_of::<Object>()), (64, 64));
-        assert_eq!((size_of::<Small>(), align_of::<Small>()), (40, 8));
+        assert_eq!((size_of::<Small>(), align_of::<Small>()), (32, 8));
     }
 }

@@ -2,16 +2,18 @@
 
 use core::fmt;
 
-use crate::outstanding::Outstanding;
+use crate::drain::Outstanding;
+use crate::impls::display;
 use crate::state::{IllegalContext, WrongState};
 
 /// Why an owner did not get the value out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunDownError {
-    /// The value was, or is being, taken out by another caller.
+    /// Another caller was first: the value was, or is being, taken out, or the object was [opened
+    /// again](crate::Rundown::reinit) with it.
     Taken,
-    /// The drain was [cancelled](crate::Protected::cancel): the object is open.
+    /// The drain was [cancelled](crate::Rundown::cancel): the object is open.
     Cancelled,
     /// Guards are still out, and the deadline has passed, or there was none. The object stays closed.
     Outstanding(Outstanding),
@@ -23,19 +25,13 @@ pub enum RunDownError {
     IllegalContext,
 }
 
-impl fmt::Display for RunDownError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Taken => f.write_str("another caller has run the object down"),
-            Self::Cancelled => f.write_str("the drain was cancelled: the object is open"),
-            Self::Outstanding(outstanding) => write!(f, "guards are still out: {outstanding}"),
-            Self::NoCounter => f.write_str("there is no per-CPU counter to open the object with"),
-            Self::IllegalContext => IllegalContext.fmt(f),
-        }
-    }
+display! { error RunDownError:
+    Self::Taken => "another caller has run the object down, or opened it again",
+    Self::Cancelled => "the drain was cancelled: the object is open",
+    Self::Outstanding(outstanding) => "guards are still out: {outstanding}",
+    Self::NoCounter => "there is no per-CPU counter to open the object with",
+    Self::IllegalContext => "{IllegalContext}",
 }
-
-impl core::error::Error for RunDownError {}
 
 /// A value that was not put in, given back.
 pub struct Rejected<T, R> {

@@ -16,7 +16,8 @@ use crate::variant::Variant;
 use crate::word::{Epoch, Generation, Phase};
 
 impl<T, V: Variant> Protected<T, V> {
-    /// Closes the object, waits until every guard is dropped, and takes the value out.
+    /// Closes the object, waits until every guard is dropped, and takes the value out. Until a deadline, or
+    /// as a future: [`begin_run_down`](Self::begin_run_down), then [`Retired::take`].
     ///
     /// Thread context only, and not while the caller holds a guard: it would wait for itself.
     ///
@@ -27,25 +28,6 @@ impl<T, V: Variant> Protected<T, V> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn run_down<W: Wait + ?Sized>(&self, policy: &W) -> Result<T, RunDownError> {
         self.begin_run_down().wait(policy)?.take()
-    }
-
-    /// Like [`run_down`](Self::run_down), but gives up when the platform's clock has reached
-    /// `deadline`. The object stays closed then: run it down again, or [`cancel`](Self::cancel).
-    ///
-    /// # Errors
-    /// As there, and [`RunDownError::Outstanding`], which says how many guards are still out.
-    #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn run_down_deadline<W: Wait + ?Sized>(
-        &self,
-        policy: &W,
-        deadline: u64,
-    ) -> Result<T, RunDownError>
-    where
-        V::Platform: Clock,
-    {
-        self.begin_run_down()
-            .wait_deadline(policy, deadline)?
-            .take()
     }
 
     /// Like [`run_down`](Self::run_down), but never waits. The object is closed in any case.
@@ -77,11 +59,11 @@ impl<T, V: Variant> Protected<T, V> {
     }
 
     /// Closes the object and starts to wait: the [`RunDown`] can be polled, awaited, or waited for with a
-    /// policy. Never waits for it itself; legal where [`close`](Self::close) is.
+    /// policy. Never waits for it itself; legal where [`close`](crate::Rundown::close) is.
     pub fn begin_run_down(&self) -> RunDown<'_, T, V> {
         RunDown {
             protected: self,
-            drain: Drain::start(&self.rundown, None),
+            drain: self.drain(),
         }
     }
 
@@ -91,7 +73,7 @@ impl<T, V: Variant> Protected<T, V> {
     pub fn begin_run_down_of(&self, generation: Generation) -> RunDown<'_, T, V> {
         RunDown {
             protected: self,
-            drain: self.rundown.drain_of(generation),
+            drain: self.drain_of(generation),
         }
     }
 }
@@ -147,7 +129,8 @@ impl<'a, T, V: Variant> RunDown<'a, T, V> {
     /// again.
     ///
     /// # Errors
-    /// As for [`Protected::run_down_deadline`].
+    /// As for [`Protected::run_down`], and [`RunDownError::Outstanding`], which says how many guards are
+    /// still out. The object stays closed then: wait again, or [cancel](crate::Rundown::cancel).
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait_deadline<W: Wait + ?Sized>(
         &mut self,
@@ -214,7 +197,7 @@ impl<T, V: Variant> Retired<'_, T, V> {
         let epoch = self.claim()?;
         // SAFETY: claimed, after the object had drained.
         let value = unsafe { self.protected.put(None) };
-        self.protected.rundown.mark_run_down(epoch);
+        self.protected.vacate(epoch);
         value.ok_or(RunDownError::Taken)
     }
 
@@ -226,26 +209,23 @@ impl<T, V: Variant> Retired<'_, T, V> {
     /// [`RunDownError::Taken`] if another caller was first, or [`RunDownError::NoCounter`]; `value` comes
     /// back.
     pub fn replace(self, value: T) -> Result<T, ReplaceError<T>> {
-        // Only a lazy object that has never been open may need it.
-        if V::prepare(&self.protected.rundown).is_err() {
-            let reason = RunDownError::NoCounter;
-            return Err(ReplaceError { value, reason });
-        }
-        let epoch = match self.claim() {
+        // Only a lazy object that has never been open may need a counter.
+        let prepared = V::prepare(self.protected).map_err(|_| RunDownError::NoCounter);
+        let epoch = match prepared.and_then(|()| self.claim()) {
             Ok(epoch) => epoch,
             Err(reason) => return Err(ReplaceError { value, reason }),
         };
         // SAFETY: claimed, after the object had drained.
         let before = unsafe { self.protected.put(Some(value)) };
-        self.protected.rundown.reopen(epoch);
+        self.protected.reopen(epoch);
         Ok(before.expect("a drained object holds a value"))
     }
 
     /// By the generation: if another caller took the value and published the next one, that is not for
     /// this caller. An object that was born closed and has never been open holds its value, too.
     fn claim(&self) -> Result<Epoch, RunDownError> {
-        let claimed = self.protected.rundown.claim(|seen| {
-            let full = seen.state == State::Drained || seen.word.phase() == Phase::Unopened;
+        let claimed = self.protected.claim(|seen| {
+            let full = seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
             seen.epoch.generation == self.generation && full
         });
         claimed.map_err(|_| RunDownError::Taken)
@@ -254,8 +234,6 @@ impl<T, V: Variant> Retired<'_, T, V> {
 
 impl<T, V: Variant> fmt::Debug for Retired<'_, T, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retired")
-            .field("object", &self.protected.id())
-            .finish_non_exhaustive()
+        write!(f, "Retired({})", self.protected.id())
     }
 }

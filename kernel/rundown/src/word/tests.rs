@@ -17,7 +17,7 @@ const PHASES: [Phase; 6] = [
     Phase::ClosedThen,
     Phase::RunDown,
     Phase::Claimed,
-    Phase::Unopened,
+    Phase::Vacant,
 ];
 
 /// What a word of [`NARROW`] means.
@@ -44,7 +44,7 @@ fn every() -> impl Iterator<Item = (Word, Model)> {
                 phase: match (bits & 3, cancels) {
                     (3, 0) => Phase::RunDown,
                     (3, 1) => Phase::Claimed,
-                    (3, _) => Phase::Unopened,
+                    (3, _) => Phase::Vacant,
                     (code, _) => PHASES[code as usize],
                 },
             };
@@ -62,7 +62,7 @@ fn meaning(word: Word) -> Model {
 }
 
 fn has_count(phase: Phase) -> bool {
-    !matches!(phase, Phase::RunDown | Phase::Claimed | Phase::Unopened)
+    !matches!(phase, Phase::RunDown | Phase::Claimed | Phase::Vacant)
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_word_means_its_fields() {
             let cancels = match phase {
                 Phase::RunDown => 0,
                 Phase::Claimed => 1,
-                Phase::Unopened => 2,
+                Phase::Vacant => 2,
                 _ => model.epoch.cancels,
             };
             let emptied = Model {
@@ -115,7 +115,7 @@ fn acquiring_adds_all_or_nothing() {
             assert_eq!(word.acquired(n).map(meaning), expected, "{model:?} + {n}");
         }
     }
-    for phase in [Phase::RunDown, Phase::Claimed, Phase::Unopened] {
+    for phase in [Phase::RunDown, Phase::Claimed, Phase::Vacant] {
         let word = Word::new(NARROW, 0).emptied(phase);
         assert_eq!(word.acquired(0), Err(Refused::Closed));
     }
@@ -175,7 +175,7 @@ fn the_state_is_phase_and_count() {
             (Phase::Closed, true) => State::Drained,
             (Phase::ClosedThen, true) => State::Closing,
             (Phase::Closed | Phase::ClosedThen, false) => State::Draining,
-            (Phase::RunDown | Phase::Unopened, _) => State::RunDown,
+            (Phase::RunDown | Phase::Vacant, _) => State::RunDown,
             (Phase::Claimed, _) => State::Claimed,
         };
         assert_eq!(word.state(), expected);

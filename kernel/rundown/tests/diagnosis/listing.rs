@@ -156,7 +156,7 @@ fn raw_releases_end_raw_entries_of_their_cpu_first<R: Variant<Platform = Watched
 
 /// What each holder was taken under, and how many it is, sorted.
 fn tags(object: ObjectId) -> Vec<(usize, u32)> {
-    let mut tags: Vec<_> = holders(object).map(|it| (it.tag.get(), it.count)).collect();
+    let mut tags: Vec<_> = holders(object).map(|it| (it.tag.0, it.count)).collect();
     tags.sort_unstable();
     tags
 }
@@ -164,7 +164,7 @@ fn tags(object: ObjectId) -> Vec<(usize, u32)> {
 fn tagged_releases_end_entries_of_their_tag<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
-    let (read, write) = (Tag::new(7), Tag::new(8));
+    let (read, write) = (Tag(7), Tag(8));
     object.acquire_tagged(2, read).expect("open");
     object.acquire_tagged(2, write).expect("open");
     // SAFETY: four are held.
@@ -185,9 +185,9 @@ fn tagged_releases_end_entries_of_their_tag<R: Variant<Platform = Watched>>(
 fn a_wrong_tag_is_misuse_and_releases_nevertheless<R: Variant<Platform = Watched>>(
     object: Box<Rundown<R>>,
 ) {
-    object.acquire_tagged(2, Tag::new(7)).expect("open");
+    object.acquire_tagged(2, Tag(7)).expect("open");
     // SAFETY: two are held.
-    unsafe { object.release_tagged(2, Tag::new(8)) };
+    unsafe { object.release_tagged(2, Tag(8)) };
     assert_eq!((object.racy_held(), tags(object.id())), (0, vec![]));
     let text = format!(
         "rundown: 2 more released under tag 0x8 than held under it, on the object at {}",
@@ -206,7 +206,7 @@ fn a_full_table_grants_protection_and_says_so<R: Variant<Platform = Watched>>(
     let mut guards = object.try_acquire_many(4).expect("granted all the same");
     object.acquire_many(3).expect("granted all the same");
     assert_eq!((unlisted(), holders(object.id()).count()), (7, 0));
-    let text = Report::of(&*object).to_string();
+    let text = Report(&*object).to_string();
     assert!(text.contains("7 held"), "{text}");
     let end = "7 protections, of this or other objects, are not listed: the table was full";
     assert!(text.ends_with(end), "{text}");
@@ -219,7 +219,7 @@ fn a_full_table_grants_protection_and_says_so<R: Variant<Platform = Watched>>(
     unsafe { object.release_many(2) };
     assert_eq!(unlisted(), 2);
     drop(split);
-    let text = Report::of(&*object).to_string();
+    let text = Report(&*object).to_string();
     let end = "1 protection, of this or another object, is not listed: the table was full";
     assert!(text.ends_with(end), "{text}");
     // There is room again.

@@ -28,7 +28,7 @@ fn use_one<R: Variant<Platform = Watched>>(object: &Rundown<R>) {
         // SAFETY: the three just taken.
         unsafe { object.release_many(3) };
     }
-    let listed = Report::of(object).to_string().lines().count();
+    let listed = Report(object).to_string().lines().count();
     assert!(listed > before.len());
     drop(guard);
     assert_eq!(facts(object.id()), before);

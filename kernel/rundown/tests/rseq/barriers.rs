@@ -15,7 +15,7 @@ fn a_thousand_objects_close_in_one_round() {
         let objects: Vec<Object> = (0..1000).map(|_| object().expect("one of many")).collect();
         let guards: Vec<_> = objects.iter().map(Object::try_acquire).collect();
         let before = HostPlatform::barriers();
-        Object::close_all(&objects.iter().collect::<Vec<_>>()).expect("a thread");
+        Object::close_all(&mut objects.iter().collect::<Vec<_>>()).expect("a thread");
         assert_eq!(HostPlatform::barriers() - before, 1);
         assert!(objects.iter().all(|object| object.try_acquire().is_none()));
         drop(guards);
@@ -72,7 +72,7 @@ fn more_objects_than_a_region_has_counters() {
             object.acquire().expect("open");
         }
         assert!(objects.iter().all(|object| object.racy_held() == 1));
-        Object::close_all(&objects.iter().collect::<Vec<_>>()).expect("a thread");
+        Object::close_all(&mut objects.iter().collect::<Vec<_>>()).expect("a thread");
         for object in &objects {
             // SAFETY: acquired above.
             unsafe { object.release() };

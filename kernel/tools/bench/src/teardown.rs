@@ -50,9 +50,9 @@ impl<V: Variant> Closable for Vec<Rundown<V>> {
     }
 
     fn tear_down_together(&self) -> f64 {
-        let objects: Vec<&Rundown<V>> = self.iter().collect();
+        let mut objects: Vec<&Rundown<V>> = self.iter().collect();
         time(|| {
-            Rundown::close_all(&objects).expect("barriers are legal here");
+            Rundown::close_all(&mut objects).expect("barriers are legal here");
             self.iter().for_each(drain);
         })
     }

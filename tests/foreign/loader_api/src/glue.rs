@@ -44,11 +44,12 @@ pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     let listed = madt.cpus().filter(|cpu| cpu.state == CpuState::Enabled).map(|cpu| cpu.apic_id);
     let listed = listed.chain(ghost.map(ApicId::new));
     let map = CpuMap::new(listed, [], apic.id()).expect("a MADT of this machine");
+    // SAFETY: no other CPU runs.
+    let (apic, _) = unsafe { apic.fit(apic.facts(&map, tables.find(b"DMAR"))) };
     CPUS.prepare(apic, &map).expect("low memory");
     CPUS.start(|cpu| cpu.is_enabled, &Plan::default(), &mut Steps::default()).expect("prepared");
-    let online = SlotState::Online;
-    for cpu in CPUS.progress().filter(|cpu| cpu.state != online) {
+    for cpu in CPUS.progress().filter(|cpu| cpu.state != SlotState::Online) {
         println!("missing: {}", cpu.apic_id);
     }
-    (apic, CPUS.progress().filter(|cpu| cpu.state == online).count())
+    (apic, CPUS.progress().filter(|cpu| cpu.state == SlotState::Online).count())
 }

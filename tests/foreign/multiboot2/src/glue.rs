@@ -38,6 +38,8 @@ pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     let madt = Madt::parse(tables.find(b"APIC").expect("a MADT")).expect("an intact MADT");
     let listed = madt.cpus().filter(|cpu| cpu.state == CpuState::Enabled).map(|cpu| cpu.apic_id);
     let map = CpuMap::new(listed.chain(ghost.map(ApicId::new)), [], apic.id()).expect("a MADT of this machine");
+    // SAFETY: no other CPU runs.
+    let (apic, _) = unsafe { apic.fit(apic.facts(&map, tables.find(b"DMAR"))) };
     CPUS.prepare(apic, &map).expect("low memory");
     CPUS.start(|cpu| cpu.is_enabled, &Plan::default(), &mut Steps::default()).expect("prepared");
     for cpu in CPUS.progress().filter(|cpu| cpu.state != SlotState::Online) {

@@ -254,7 +254,7 @@ fn an_owner_without_patience_tries_again<V: Variant<Platform = KernelPlatform>>(
         all_hold.wait();
         for next_turn in 1..=TRIES {
             let soon = after(Duration::from_micros(100));
-            match object.run_down_deadline(&Halt, soon) {
+            match object.begin_run_down().wait_deadline(&Halt, soon) {
                 Err(RunDownError::Outstanding(outstanding)) => {
                     assert!(outstanding.held > 0, "{outstanding}");
                 }

@@ -6,9 +6,12 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::cell::{Cell, RefCell};
+use core::fmt::Write;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use kernel::platform::Halt;
+use kernel::serial::Port;
 use kernel::{Machine, cpu, smp, timer};
 use protocol::exit::ExitCode;
 use test_kernels::{Barrier, PerCpu};
@@ -22,6 +25,10 @@ fn run(machine: &'static Machine) -> ExitCode {
             ("no_memory_is_given_out_twice", no_memory_is_given_out_twice),
             ("freed_memory_comes_back", freed_memory_comes_back),
             ("log_lines_stay_whole", log_lines_stay_whole),
+            (
+                "a_port_that_stands_still_is_given_up",
+                a_port_that_stands_still_is_given_up,
+            ),
             (
                 "log_lines_stay_whole_among_interrupts",
                 log_lines_stay_whole_among_interrupts,
@@ -57,6 +64,43 @@ fn freed_memory_comes_back(_: &'static Machine) {
             core::hint::black_box(&piece);
         }
     });
+}
+
+/// One that only pauses is waited for.
+fn a_port_that_stands_still_is_given_up(_: &'static Machine) {
+    let lost = AtomicU64::new(0);
+    let refusals = Cell::new(0);
+    let asked = Cell::new(0);
+    let sent = RefCell::new(Vec::new());
+    let port = || {
+        let send = |bytes: &[u8]| {
+            asked.set(asked.get() + 1);
+            if refusals.get() > 0 {
+                refusals.set(refusals.get() - 1);
+                return 0;
+            }
+            let taken = bytes.len().min(4);
+            sent.borrow_mut().extend_from_slice(&bytes[..taken]);
+            taken
+        };
+        Port::at_line(send, &lost, 3)
+    };
+    let write = |text: &str| port().write_str(text).expect("never fails");
+    refusals.set(2);
+    write("whole,");
+    assert_eq!((lost.load(Ordering::Relaxed), asked.get()), (0, 4));
+    refusals.set(u32::MAX);
+    write("lost");
+    assert_eq!((lost.load(Ordering::Relaxed), asked.get()), (4, 7));
+    // The start of a line asks once.
+    write("as well");
+    assert_eq!((lost.load(Ordering::Relaxed), asked.get()), (11, 8));
+    refusals.set(0);
+    write("and back");
+    assert_eq!(
+        str::from_utf8(&sent.borrow()),
+        Ok("whole,\nserial port: 11 bytes were lost here\nand back")
+    );
 }
 
 /// The host checks that each of these lines is there, once and whole.

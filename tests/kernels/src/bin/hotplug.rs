@@ -5,6 +5,7 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
@@ -15,6 +16,7 @@ use kernel::{Machine, barrier, interrupts, ipi, testing, timer};
 use protocol::exit::ExitCode;
 use rundown::{CloseOutcome, Rundown, Variant, WaitOutcome};
 use test_kernels::{PerCpu, next};
+use x86_64::registers::model_specific::Msr;
 
 kernel::main!(run);
 
@@ -53,6 +55,7 @@ fn run(machine: &'static Machine) -> ExitCode {
             ("barriers_do_not_wait_for_it", |_| barriers_do_not_wait_for_it()),
             ("barriers_that_did_not_ask_it_are_answered", |_| barriers_that_did_not_ask_it_are_answered()),
             ("calls_are_run_or_refused", |_| calls_are_run_or_refused()),
+            ("it_comes_back_as_the_bsp_is", |_| it_comes_back_as_the_bsp_is()),
             ("nmis_run_no_handler_there", |_| nmis_run_no_handler_there()),
         ],
     )
@@ -141,6 +144,33 @@ fn only_those_online_work() {
     for cpu in (0..cpu::possible() as u32).map(CpuIndex::new) {
         let expected = u32::from(cpu::is_online(cpu));
         assert_eq!(runs[cpu].load(Ordering::Relaxed), expected, "{cpu}");
+    }
+}
+
+/// A CPU that starts takes over the BSP's PAT. Where its firmware forbids NX (Intel's only), it allows it: its first
+/// write to EFER would fault. (TCG keeps both through an INIT, and uses neither.)
+fn it_comes_back_as_the_bsp_is() {
+    const PAT: u32 = 0x277;
+    const MISC_ENABLE: u32 = 0x1a0;
+    const NX_FORBIDDEN: u64 = 1 << 34;
+    // SAFETY: QEMU's CPUs have both.
+    let read = |register| unsafe { Msr::new(register).read() };
+    let is_intel = __cpuid(0).ebx == u32::from_le_bytes(*b"Genu");
+    let pat = read(PAT);
+    for cpu in aps() {
+        ipi::call(cpu, &|| {
+            for (register, change) in [(PAT, 1 << 56), (MISC_ENABLE, NX_FORBIDDEN)] {
+                // SAFETY: nothing uses the last entry of the PAT, and TCG does not look at the other.
+                unsafe { Msr::new(register).write(read(register) ^ change) };
+            }
+        });
+        smp::offline(cpu).expect("it is online");
+        bring_back(cpu);
+        ipi::call(cpu, &|| {
+            assert_eq!(read(PAT), pat, "{cpu}");
+            let is_forbidden = read(MISC_ENABLE) & NX_FORBIDDEN != 0;
+            assert_eq!(is_forbidden, !is_intel, "{cpu}");
+        });
     }
 }
 

@@ -2,8 +2,9 @@
 #![no_std]
 #![no_main]
 
-use kernel::Machine;
+use kernel::{Machine, smp, testing};
 use protocol::exit::ExitCode;
+use x86_64::instructions::interrupts;
 
 kernel::main!(run);
 
@@ -12,8 +13,19 @@ fn run(machine: &'static Machine) -> ExitCode {
         machine,
         &[
             ("passes", |_| ()),
-            ("panics_on_the_bsp", |_| panic!("on purpose, on the BSP")),
+            ("panics_on_the_bsp", panics_on_the_bsp),
             ("is_never_reached", |_| ()),
         ],
     )
+}
+
+fn panics_on_the_bsp(machine: &'static Machine) {
+    // With interrupts off, nothing but the panic reports a CPU that comes now.
+    interrupts::disable();
+    if machine.options.fault.is_some() {
+        while smp::parked().late.is_empty() && !testing::is_requested(testing::PARKED) {
+            core::hint::spin_loop();
+        }
+    }
+    panic!("on purpose, on the BSP")
 }

@@ -273,9 +273,9 @@ fn a_thousand_closed_by_one_barrier() {
             object.acquire().expect("open");
         }
     });
-    let all: Vec<&Object> = objects.iter().collect();
+    let mut all: Vec<&Object> = objects.iter().collect();
     let before = barrier::statistics();
-    Object::close_all(&all).expect("legal in a thread");
+    Object::close_all(&mut all).expect("legal in a thread");
     let after = barrier::statistics();
     let others = cpu::count() as u64 - 1;
     assert_eq!(after.calls - before.calls, 1);

@@ -81,14 +81,17 @@ fn it_is_told(machine: &'static Machine) {
     if !fault.is_some_and(FaultKind::is_a_delay) {
         assert_eq!(bring_up.parked.late, [], "started twice");
     }
-    let behind = bring_up.behind.len();
-    if fault == Some(FaultKind::Tsc) {
-        assert_eq!(behind, 1, "{:?}", bring_up.behind);
-        let (_, by) = bring_up.behind[0];
-        assert!(by > Duration::from_millis(1), "only by {by:?}");
-    } else {
-        assert_eq!(behind, 0, "{:?}", bring_up.behind);
+    // All virtual CPUs read the same counter.
+    for (cpu, clock) in &bring_up.clocks {
+        let lags = fault == Some(FaultKind::Tsc) && cpu.get() == 3;
+        let ahead = if lags { -(clock::hz() as i64) } else { 0 };
+        assert_eq!(clock.is_off(), lags, "{cpu}: {clock:?}");
+        assert!(
+            (clock.least..=clock.most).contains(&ahead),
+            "{cpu}: {clock:?}"
+        );
     }
+    assert_eq!(bring_up.clocks.len(), cpu::count() - 1);
 }
 
 /// Everybody who is online is there, works, and an object that all of them use is torn down.

@@ -35,6 +35,13 @@ fn raw(cpu: usize, count: u32) -> Holder {
     }
 }
 
+/// There is room for it.
+fn add<'a, const N: usize>(table: &'a Table<N>, object: ObjectId, holder: &Holder) -> Claim<'a, N> {
+    let claim = table.add(object, holder);
+    assert!(claim.entry.is_some());
+    claim
+}
+
 fn listed<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<Holder> {
     table.holders(object).collect()
 }
@@ -51,17 +58,17 @@ fn counts<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, u32
 fn what_finds_no_room_is_counted() {
     let table = Table::<2>::new();
     let holder = guard(0, 1);
-    let claims = [(); 2].map(|()| table.add(object(0), &holder).expect("there is room"));
-    assert!(table.add(object(0), &guard(0, 5)).is_none());
-    assert!(table.add(object(1), &raw(0, 3)).is_none());
+    let mut claims = [(); 2].map(|()| add(&table, object(0), &holder));
+    assert!(table.add(object(0), &guard(0, 5)).entry.is_none());
+    assert!(table.add(object(1), &raw(0, 3)).entry.is_none());
     assert_eq!((table.unlisted(), listed(&table, object(1)).len()), (8, 0));
     table.recount_unlisted(5, 2);
     assert_eq!(table.unlisted(), 5);
     let _ = table.take_raw(object(1), 0, 3, Tag::NONE);
     assert_eq!(table.unlisted(), 2);
-    claims[1].remove();
+    claims[1].end();
     assert_eq!(counts(&table, object(0)), [(0, 1)]);
-    assert!(table.add(object(1), &holder).is_some(), "room again");
+    assert!(table.add(object(1), &holder).entry.is_some(), "room again");
 }
 
 #[test]
@@ -71,7 +78,7 @@ fn a_holder_is_listed_as_it_was_given() {
         tick: u64::MAX,
         ..raw(usize::MAX, u32::MAX)
     };
-    table.add(object(0), &holder).expect("there is room");
+    add(&table, object(0), &holder);
     assert_eq!(listed(&table, object(0)), [holder]);
     assert_eq!(listed(&table, object(1)), []);
 }
@@ -79,13 +86,16 @@ fn a_holder_is_listed_as_it_was_given() {
 #[test]
 fn a_count_of_zero_is_kept_but_not_listed() {
     let table = Table::<1>::new();
-    let claim = table.add(object(0), &guard(3, 0)).expect("there is room");
+    let mut claim = add(&table, object(0), &guard(3, 0));
     assert_eq!(counts(&table, object(0)), []);
     claim.recount(2);
     assert_eq!(counts(&table, object(0)), [(3, 2)]);
     claim.recount(0);
     assert_eq!(counts(&table, object(0)), []);
-    assert!(table.add(object(0), &guard(0, 0)).is_none(), "still taken");
+    assert!(
+        table.add(object(0), &guard(0, 0)).entry.is_none(),
+        "still taken"
+    );
 }
 
 #[test]
@@ -93,14 +103,18 @@ fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
     let table = Table::<2>::new();
     let half = table.entries[0].claim().expect("free");
     // What a handler might do just then.
-    let claim = table.add(object(0), &guard(0, 1)).expect("another entry");
-    assert!(ptr::eq(claim.entry, &table.entries[1]));
+    let mut claim = add(&table, object(0), &guard(0, 1));
+    assert!(
+        claim
+            .entry
+            .is_some_and(|entry| ptr::eq(entry, &table.entries[1]))
+    );
     assert_eq!(listed(&table, object(0)).len(), 1);
     let _ = table.take_raw(object(0), 0, 1, Tag::NONE);
-    claim.remove();
+    claim.end();
     table.clear(object(0), 0);
     // Back from the handler.
-    table.entries[0].fill(half, object(0), &raw(0, 1));
+    table.entries[0].fill(half.with(Phase::Raw, 1), object(0), &raw(0, 1));
     assert_eq!(counts(&table, object(0)), [(0, 1)]);
 }
 
@@ -108,9 +122,9 @@ fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
 fn a_raw_release_takes_its_own_cpu_first_and_never_a_guard() {
     let table = Table::<8>::new();
     for holder in [guard(1, 9), raw(0, 2), raw(1, 2), raw(1, 2)] {
-        table.add(object(0), &holder).expect("there is room");
+        add(&table, object(0), &holder);
     }
-    table.add(object(1), &raw(1, 7)).expect("there is room");
+    add(&table, object(1), &raw(1, 7));
     let _ = table.take_raw(object(0), 1, 3, Tag::NONE);
     assert_eq!(counts(&table, object(0)), [(0, 2), (1, 1), (1, 9)]);
     let _ = table.take_raw(object(0), 1, 2, Tag::NONE);
@@ -125,14 +139,14 @@ fn a_raw_release_takes_its_own_cpu_first_and_never_a_guard() {
 /// CPU, tag and count of each holder, sorted.
 fn tags<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, usize, u32)> {
     let holders = listed(table, object).into_iter();
-    let mut tags: Vec<_> = holders.map(|it| (it.cpu, it.tag.get(), it.count)).collect();
+    let mut tags: Vec<_> = holders.map(|it| (it.cpu, it.tag.0, it.count)).collect();
     tags.sort_unstable();
     tags
 }
 
 fn tagged(cpu: usize, tag: usize, count: u32) -> Holder {
     Holder {
-        tag: Tag::new(tag),
+        tag: Tag(tag),
         ..raw(cpu, count)
     }
 }
@@ -141,15 +155,13 @@ fn tagged(cpu: usize, tag: usize, count: u32) -> Holder {
 fn a_tagged_release_takes_its_own_tag_before_its_own_cpu() {
     let table = Table::<8>::new();
     for holder in [tagged(0, 7, 2), tagged(1, 8, 2), raw(1, 2)] {
-        table.add(object(0), &holder).expect("there is room");
+        add(&table, object(0), &holder);
     }
-    table
-        .add(object(1), &tagged(1, 7, 5))
-        .expect("there is room");
-    assert_eq!(table.take_raw(object(0), 1, 1, Tag::new(7)), 0);
+    add(&table, object(1), &tagged(1, 7, 5));
+    assert_eq!(table.take_raw(object(0), 1, 1, Tag(7)), 0);
     assert_eq!(tags(&table, object(0)), [(0, 7, 1), (1, 0, 2), (1, 8, 2)]);
     // Of one less than there is under this tag: another entry pays, and the result says so.
-    assert_eq!(table.take_raw(object(0), 1, 2, Tag::new(7)), 1);
+    assert_eq!(table.take_raw(object(0), 1, 2, Tag(7)), 1);
     assert_eq!(
         listed(&table, object(0))
             .iter()
@@ -164,7 +176,7 @@ fn a_tagged_release_takes_its_own_tag_before_its_own_cpu() {
 fn a_release_without_a_tag_takes_tagged_entries_last() {
     let table = Table::<8>::new();
     for holder in [tagged(1, 8, 2), raw(0, 2)] {
-        table.add(object(0), &holder).expect("there is room");
+        add(&table, object(0), &holder);
     }
     assert_eq!(table.take_raw(object(0), 1, 2, Tag::NONE), 0);
     assert_eq!(tags(&table, object(0)), [(1, 8, 2)]);
@@ -175,31 +187,29 @@ fn a_release_without_a_tag_takes_tagged_entries_last() {
 #[test]
 fn a_wrong_tag_goes_unnoticed_while_something_is_unlisted() {
     let table = Table::<1>::new();
-    table
-        .add(object(0), &tagged(0, 7, 1))
-        .expect("there is room");
-    assert!(table.add(object(0), &tagged(0, 8, 1)).is_none());
-    assert_eq!(table.take_raw(object(0), 0, 1, Tag::new(8)), 0);
+    add(&table, object(0), &tagged(0, 7, 1));
+    assert!(table.add(object(0), &tagged(0, 8, 1)).entry.is_none());
+    assert_eq!(table.take_raw(object(0), 0, 1, Tag(8)), 0);
     assert_eq!(
         (tags(&table, object(0)), table.unlisted()),
         (Vec::from([(0, 7, 1)]), 0)
     );
-    assert_eq!(table.take_raw(object(0), 0, 1, Tag::new(8)), 1);
+    assert_eq!(table.take_raw(object(0), 0, 1, Tag(8)), 1);
 }
 
 #[test]
 fn a_dropped_object_leaves_nothing() {
     let table = Table::<2>::new();
-    let claim = table.add(object(0), &guard(0, 1)).expect("there is room");
-    table.add(object(1), &guard(0, 1)).expect("there is room");
+    let mut claim = add(&table, object(0), &guard(0, 1));
+    add(&table, object(1), &guard(0, 1));
     table.add(object(0), &raw(0, 4));
     table.add(object(1), &raw(0, 2));
     assert_eq!(table.unlisted(), 6);
     table.clear(object(0), 5);
     assert_eq!((table.unlisted(), counts(&table, object(0)).len()), (2, 0));
     // The late end of a guard of the dropped object does not touch who came after.
-    table.add(object(1), &guard(5, 1)).expect("there is room");
-    claim.remove();
+    add(&table, object(1), &guard(5, 1));
+    claim.end();
     claim.recount(7);
     assert_eq!(counts(&table, object(1)), [(0, 1), (5, 1)]);
 }
@@ -214,7 +224,7 @@ fn genuine(number: u32) -> Holder {
     };
     Holder {
         tick: u64::from(number),
-        tag: Tag::new(cpu),
+        tag: Tag(cpu),
         ..holder
     }
 }
@@ -227,13 +237,12 @@ fn nobody_sees_a_mixture_of_two_holders() {
             // The first object has the even numbers, the second the odd ones.
             let holder = genuine(round % 2 * 2 + index);
             let object = object(index as usize);
-            match table.add(object, &holder) {
-                Some(_) if holder.raw => {
-                    let other = table.take_raw(object, holder.cpu, holder.count, holder.tag);
-                    assert_eq!(other, 0);
-                }
-                Some(claim) => claim.remove(),
-                None => table.recount_unlisted(holder.count, 0),
+            let mut claim = table.add(object, &holder);
+            if claim.entry.is_some() && holder.raw {
+                let other = table.take_raw(object, holder.cpu, holder.count, holder.tag);
+                assert_eq!(other, 0);
+            } else {
+                claim.end();
             }
         }
     };
@@ -285,7 +294,7 @@ fn tagged_releases_that_chase_each_other_find_their_own() {
                 for _ in 0..100_000 {
                     table.add(object(0), &tagged(cpu, cpu + 1, 2));
                     // As if on another CPU.
-                    let other = table.take_raw(object(0), cpu + 1, 2, Tag::new(cpu + 1));
+                    let other = table.take_raw(object(0), cpu + 1, 2, Tag(cpu + 1));
                     assert_eq!(other, 0);
                 }
             });

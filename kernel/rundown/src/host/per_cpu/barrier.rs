@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use super::unregistered;
-use crate::counter_id::Unavailable;
+use crate::ids::Unavailable;
 
 // Linux, `include/uapi/linux/membarrier.h`.
 const PRIVATE_EXPEDITED_RSEQ: c_int = 1 << 7;

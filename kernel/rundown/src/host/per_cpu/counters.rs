@@ -8,7 +8,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use super::rseq;
-use crate::counter_id::{CounterId, Unavailable};
+use crate::ids::{CounterId, Unavailable};
 use crate::per_cpu::CounterMap;
 
 /// A row is 2^16 bytes long. A page is memory only once it was written: by the CPU whose row it is in,

@@ -13,7 +13,7 @@ pub(super) use self::barrier::rounds as barriers;
 pub(super) use self::rseq::cpu_hint;
 pub(super) use self::sequence::restarts;
 use super::types::HostPlatform;
-use crate::counter_id::{CounterId, Unavailable};
+use crate::ids::{CounterId, Unavailable};
 use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
 
 /// Prepares the process, the first time: what can be counted, with which threads' `rseq`, and who may

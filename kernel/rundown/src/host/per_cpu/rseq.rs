@@ -14,11 +14,12 @@
 
 use core::arch::{asm, global_asm};
 use core::ffi::{c_int, c_long, c_void};
+use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
 use std::{fs, io};
 
 use super::super::key::{Key, keeping_errno};
-use crate::counter_id::Unavailable;
+use crate::ids::Unavailable;
 
 /// What stands before the code that the kernel may send a thread to (`RSEQ_SIG` in glibc's
 /// `bits/rseq.h` for x86: an agreement among all users).
@@ -161,17 +162,21 @@ extern "C" fn unregister(_: *mut c_void) {
     set_cpu_id(FAILED);
 }
 
-/// The system call, for this thread's own `struct rseq`; the error is an `errno`.
-fn rseq(flags: c_int) -> Result<(), c_int> {
+/// This thread's own `struct rseq`.
+fn own_area() -> *mut u32 {
     let thread_pointer: usize;
     // SAFETY: the ABI has the thread pointer there (ELF Handling For Thread-Local Storage, 3.4.2).
     unsafe {
         asm!("mov {}, fs:[0]", out(reg) thread_pointer, options(nostack, readonly, preserves_flags));
     }
-    let area = thread_pointer.wrapping_add_signed(own_offset());
+    ptr::with_exposed_provenance_mut(thread_pointer.wrapping_add_signed(own_offset()))
+}
+
+/// The system call, for this thread's own `struct rseq`; the error is an `errno`.
+fn rseq(flags: c_int) -> Result<(), c_int> {
     // SAFETY: the area is thread-local and of this size and alignment; it is unregistered before its
     // memory goes.
-    let done: c_long = unsafe { libc::syscall(libc::SYS_rseq, area, SIZE, flags, SIGNATURE) };
+    let done: c_long = unsafe { libc::syscall(libc::SYS_rseq, own_area(), SIZE, flags, SIGNATURE) };
     match done {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error().raw_os_error().unwrap_or(0)),
@@ -198,16 +203,9 @@ fn cpu_id(offset: isize) -> u32 {
 
 /// For the module's own `struct rseq`, not registered.
 fn set_cpu_id(cpu_id: u32) {
+    let place = own_area().wrapping_byte_add(CPU_ID);
     // SAFETY: the thread's own, and the kernel does not use it.
-    unsafe {
-        asm!(
-            "mov dword ptr fs:[{rseq} + {field}], {cpu_id:e}",
-            cpu_id = in(reg) cpu_id,
-            rseq = in(reg) own_offset(),
-            field = const CPU_ID,
-            options(nostack, preserves_flags),
-        );
-    }
+    unsafe { place.write_volatile(cpu_id) }
 }
 
 /// Defines and finds the module's own `struct rseq`: its name carries those of the crate and its version,

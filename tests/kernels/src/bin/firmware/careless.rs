@@ -45,6 +45,13 @@ pub(super) fn open_8259() {
     }
 }
 
+/// Writes to a register that this CPU's APIC does not have. (In x2APIC mode that would fault.)
+pub(super) fn use_no_register() {
+    if !apic::is_x2() {
+        LOCAL_APIC.write(0x040, 0);
+    }
+}
+
 /// Opens the 8254's entry in the I/O APIC, whether or not the firmware tells of it: to this vector on
 /// one CPU, or on all.
 pub(super) fn open_io_apic(vector: u8, cpu: Option<CpuIndex>) {

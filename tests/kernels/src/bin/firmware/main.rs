@@ -45,6 +45,7 @@ fn run(machine: &'static Machine) -> ExitCode {
                 "sources_inside_the_cpu_are_masked",
                 sources_inside_the_cpu_are_masked,
             ),
+            ("errors_of_the_apic_are_told", errors_of_the_apic_are_told),
             (
                 "leftovers_in_service_are_ended",
                 leftovers_in_service_are_ended,
@@ -80,6 +81,20 @@ fn sources_inside_the_cpu_are_masked(_: &'static Machine) {
         ipi::call(cpu, &firmware::silence);
         ipi::call(cpu, &|| assert_eq!(testing::unmasked_own_sources(), 0));
     }
+}
+
+/// QEMU's APIC keeps an error, but does not interrupt for it.
+fn errors_of_the_apic_are_told(_: &'static Machine) {
+    smp::run_on_each(&|me| {
+        careless::use_no_register();
+        for _ in 0..2 {
+            testing::send(me, testing::APIC_ERROR);
+        }
+        // A lower priority.
+        let strays = unexpected::stray(me);
+        testing::send(me, EXCEPTIONS.start);
+        Halt.until(&mut || unexpected::stray(me) > strays);
+    });
 }
 
 /// A vector that is nobody's.
