@@ -164,7 +164,7 @@ fn it_comes_back_as_the_bsp_is() {
                 unsafe { Msr::new(register).write(read(register) ^ change) };
             }
         });
-        smp::offline(cpu).expect("it is online");
+        take_out(cpu);
         bring_back(cpu);
         ipi::call(cpu, &|| {
             assert_eq!(read(PAT), pat, "{cpu}");
@@ -278,7 +278,10 @@ fn used_by_interrupts_meanwhile<V: Variant + 'static>(new: fn() -> Rundown<V>) {
         }
     }));
     smp::run_on_each(&|_| test_kernels::start_ticking());
+    let uses = || device.uses.load(Ordering::Relaxed);
     for round in 0..ROUNDS {
+        let before = uses();
+        Halt.until(&mut || uses() > before);
         for cpu in aps() {
             take_out(cpu);
             if round % 2 == 1 {
@@ -295,7 +298,6 @@ fn used_by_interrupts_meanwhile<V: Variant + 'static>(new: fn() -> Rundown<V>) {
         // Those who came back have no timer any more.
         smp::run_on_each(&|_| test_kernels::start_ticking());
     }
-    assert!(device.uses.load(Ordering::Relaxed) > 0);
     assert_eq!(device.rundown.wait(&Halt), WaitOutcome::Drained);
     smp::run_on_each(&|_| timer::stop());
     assert_eq!(device.rundown.racy_held(), 0);
