@@ -7,7 +7,7 @@ use spin::mutex::SpinMutex;
 use x86_64::{
     PhysAddr,
     instructions::interrupts::without_interrupts,
-    structures::paging::{FrameAllocator, PageSize, PhysFrame, Size4KiB},
+    structures::paging::{FrameAllocator, PageSize, PhysFrame, Size2MiB, Size4KiB},
 };
 
 /// Memory below this is left alone: firmware and the start of other CPUs need some of it.
@@ -55,21 +55,23 @@ impl Frames {
     /// of larger pieces little. A host that backs memory by pages of 2 MiB, as QEMU asks it to, clears each of
     /// those at the first touch, and so has fewer to clear.
     pub(crate) fn take(&self, bytes: u64) -> Option<PhysAddr> {
-        const PIECE: u64 = 2 << 20;
         self.locked(|ranges| {
             if bytes != Size4KiB::SIZE {
                 return ranges.take(bytes);
             }
             // Where memory is short, what is left of the piece would be missed.
-            if ranges.single.is_empty() && ranges.largest() >= 2 * PIECE {
-                let start = ranges.take(PIECE)?.as_u64();
-                ranges.single = start..start + PIECE;
+            if ranges.single.is_empty() && ranges.largest() >= 2 * Size2MiB::SIZE {
+                let end = ranges.take(0)?.as_u64();
+                // The whole page of 2 MiB first, then what there is behind it.
+                let bytes = Size2MiB::SIZE + end % Size2MiB::SIZE;
+                ranges.single = ranges.take(bytes)?.as_u64()..end;
             }
             if ranges.single.is_empty() {
                 return ranges.take(bytes);
             }
-            ranges.single.end -= bytes;
-            Some(PhysAddr::new(ranges.single.end))
+            let page = PhysAddr::new(ranges.single.start);
+            ranges.single.start += bytes;
+            Some(page)
         })
     }
 
