@@ -121,7 +121,7 @@ fn late() -> [Case; 5] {
     let by = move |kind, millis, patience| by_guest("start_faults", kind, millis, patience);
     let in_time = |kind| by(kind, 300, 60_000).also(|report| counts(report, 2, 2, &[]));
     let too_late = |kind| {
-        by(kind, 2_000, 300).also(|report| {
+        by(kind, 700, 300).also(|report| {
             counts(report, 1, 2, &[1])?;
             is_told_once(report)
         })

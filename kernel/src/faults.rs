@@ -2,7 +2,11 @@
 //!
 //! `unsafe` in this module: exceptions, on purpose.
 
-use core::{arch::asm, hint::black_box};
+use core::{
+    arch::asm,
+    hint::black_box,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use bringup::{Arrival, InjectedFault};
 use protocol::options::{Fault, FaultKind};
@@ -12,11 +16,22 @@ use crate::{cpu::ApicId, emergency, time};
 
 static FAULT: Once<Fault> = Once::new();
 
-/// Says what is to fail. Before the start.
-pub(crate) fn arm(fault: Option<Fault>) {
+/// CPUs that are delayed beyond the timeout may come: before that a slow host must not make them come in time.
+static MAY_BE_LATE: AtomicBool = AtomicBool::new(true);
+
+/// Says what is to fail, with which `patience`. Before the start.
+pub(crate) fn arm(fault: Option<Fault>, patience: u32) {
     if let Some(fault) = fault {
         FAULT.call_once(|| fault);
+        MAY_BE_LATE.store(!fault.outlasts(patience), Ordering::Relaxed);
     }
+}
+
+/// After the start: what is to be injected once more.
+pub(crate) fn start_is_over() -> Option<InjectedFault> {
+    // Relaxed: nothing else is published by it.
+    let waits = !MAY_BE_LATE.swap(true, Ordering::Relaxed);
+    FAULT.get().filter(|_| waits).copied().and_then(injected)
 }
 
 /// What is to fail on this CPU.
@@ -48,9 +63,17 @@ fn injected(fault: Fault) -> Option<InjectedFault> {
         FaultKind::Execute => InjectedFault::Execute,
         FaultKind::Entry => InjectedFault::Entry,
         // However often it is started.
-        FaultKind::Late => InjectedFault::Late {
-            until: *LATE_UNTIL.call_once(|| time::ticks_in(u64::from(fault.millis) * 1_000_000)),
-        },
+        FaultKind::Late => {
+            let until = || time::ticks_in(u64::from(fault.millis) * 1_000_000);
+            let until = *LATE_UNTIL.call_once(until);
+            InjectedFault::Late {
+                until: if MAY_BE_LATE.load(Ordering::Relaxed) {
+                    until
+                } else {
+                    u64::MAX
+                },
+            }
+        }
         _ => return None,
     })
 }
@@ -92,6 +115,9 @@ pub(crate) fn in_rust(arrival: &Arrival) {
         FaultKind::Slow => {
             let until = u64::from(fault.millis) * 1_000_000;
             time::spin_for(until.saturating_sub(time::nanos()));
+            while !MAY_BE_LATE.load(Ordering::Relaxed) {
+                core::hint::spin_loop();
+            }
         }
         FaultKind::Panic => panic!("on purpose, while the CPU starts"),
         FaultKind::Stack => {

@@ -29,7 +29,8 @@ pub enum InjectedFault {
     /// Without a stack: the list of CPUs is out of reach when the CPU looks for itself in it:
     /// exception 14.
     Entry,
-    /// No fault: in long mode the CPU waits until its time-stamp counter has come so far.
+    /// No fault: in long mode the CPU waits until its time-stamp counter has come so far. To be injected again, at any
+    /// time, for an earlier end.
     Late {
         /// In ticks.
         until: u64,
@@ -51,7 +52,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         let page = self.kernel.virt(low);
         let fields = trampoline::fields_of(page);
         let enter = |address: u64| {
-            // SAFETY: the first page, which `install` has filled, and which no CPU reads yet.
+            // SAFETY: the first page, which `install` has filled, and which no CPU reads yet; or it has this value already.
             unsafe { (*fields).entry = address };
         };
         // Replaces the one instruction with this opcode by UD2, unless an earlier call has done so.
@@ -91,9 +92,9 @@ global_asm!(
     "mov [rbx], rax",
     "ud2",
     "bringup_late:",
-    "mov rcx, [rip + {until}]",
     "2:",
     "pause",
+    "mov rcx, [rip + {until}]",
     "rdtsc",
     "shl rdx, 32",
     "or rax, rdx",

@@ -43,7 +43,7 @@ pub(crate) fn start(options: &Options) -> BringUp {
             ..usual
         }
     });
-    faults::arm(options.fault);
+    faults::arm(options.fault, options.patience);
     let prepared = STARTER.prepare(apic::local(), cpu::map());
     apic::set_handler(vector::PARKED, || STARTER.poll());
     emergency::LAST_LOOK.set(Some(|| STARTER.poll()));
@@ -55,6 +55,9 @@ pub(crate) fn start(options: &Options) -> BringUp {
     let started = prepared.and_then(|()| start_as_asked(options.start, &mut steps));
     if let Err(refused) = started {
         crate::log!("{refused}: no other CPU can be started");
+    }
+    if let Some(fault) = faults::start_is_over() {
+        STARTER.inject(fault);
     }
     let mut bring_up = BringUp {
         parked: parked(),

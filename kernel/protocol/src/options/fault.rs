@@ -16,6 +16,15 @@ pub struct Fault {
     pub millis: u32,
 }
 
+impl Fault {
+    /// Whether it delays a CPU so long that it is given up first, with this [`patience`](super::Options::patience): a CPU
+    /// has two attempts.
+    #[must_use]
+    pub fn outlasts(self, patience: u32) -> bool {
+        self.kind.is_a_delay() && self.millis > patience.saturating_mul(2)
+    }
+}
+
 /// What may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {

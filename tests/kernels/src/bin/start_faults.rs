@@ -41,7 +41,7 @@ fn victims(options: &Options) -> impl Iterator<Item = ApicId> {
     others.filter(move |id| {
         let is_kept = |fault: Fault| match fault.kind {
             FaultKind::Tsc | FaultKind::Once => false,
-            FaultKind::Late | FaultKind::Slow => fault.millis > 2 * patience,
+            FaultKind::Late | FaultKind::Slow => fault.outlasts(patience),
             _ => true,
         };
         let fault = fault.filter(|fault| fault.is_for(id.get()));
