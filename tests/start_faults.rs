@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use boot::{Outcome, Report};
 use protocol::event::Event;
 use protocol::options::{Fault, FaultKind, Job};
@@ -119,7 +119,20 @@ fn late() -> [Case; 5] {
         })
     };
     let by = move |kind, millis, patience| by_guest("start_faults", kind, millis, patience);
-    let in_time = |kind| by(kind, 300, 60_000).also(|report| counts(report, 2, 2, &[]));
+    let in_time = |kind| {
+        by(kind, 300, 60_000).also(|report| {
+            let mut online = report.events.iter().filter_map(|event| match event {
+                Event::Online { micros, .. } => Some(*micros),
+                _ => None,
+            });
+            let micros = online.next().context("no `Online`")?;
+            ensure!(
+                micros >= 300_000,
+                "online after {micros} us: nothing delayed it"
+            );
+            counts(report, 2, 2, &[])
+        })
+    };
     let too_late = |kind| {
         by(kind, 700, 300).also(|report| {
             counts(report, 1, 2, &[1])?;

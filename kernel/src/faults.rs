@@ -112,8 +112,10 @@ pub(crate) fn in_rust(arrival: &Arrival) {
     match fault.kind {
         // SAFETY: an exception, whose handler does not come back.
         FaultKind::Once if arrival.attempt() == 1 => unsafe { asm!("ud2", options(noreturn)) },
+        // However often it is started.
         FaultKind::Slow => {
-            let until = u64::from(fault.millis) * 1_000_000;
+            static UNTIL: Once<u64> = Once::new();
+            let until = *UNTIL.call_once(|| time::nanos() + u64::from(fault.millis) * 1_000_000);
             time::spin_for(until.saturating_sub(time::nanos()));
             while !MAY_BE_LATE.load(Ordering::Relaxed) {
                 core::hint::spin_loop();

@@ -71,9 +71,14 @@ impl Chip {
 
     /// `None` if nobody answers at the address.
     fn find(address: u32) -> Option<Self> {
+        let address = PhysAddr::new(address.into());
+        // Intel's lie 1 KiB apart (82093AA data sheet), AMD's may lie at each multiple of 256 bytes.
+        if !address.is_aligned(0x100_u64) {
+            return None;
+        }
         let mut chip = Self {
             // SAFETY: the firmware's word; only entries are written, which touch no memory.
-            registers: unsafe { Registers::map(PhysAddr::new(address.into())) },
+            registers: unsafe { Registers::map(address) },
             pins: 0,
         };
         let version = chip.read(Self::VERSION);

@@ -91,13 +91,13 @@ pub use self::{
 pub use protocol::exit::ExitCode;
 
 /// What a loader has to provide: all physical memory mapped, and a first stack of 64 KiB. What it maps where it
-/// likes has to lie in the upper half, below the level-4 entries that are the kernel's own: 508 (`memory::registers`)
-/// and 509 (`memory::stack`).
+/// likes has to lie in the upper half, below the level-4 entries that are the kernel's own: 507 (`per_cpu`), 508
+/// (`memory::registers`) and 509 (`memory::stack`).
 pub static BOOTLOADER_CONFIG: BootloaderConfig = {
     let mut config = BootloaderConfig::new_default();
     config.mappings.physical_memory = Some(Mapping::Dynamic);
     config.mappings.dynamic_range_start = Some(0xffff_8000_0000_0000);
-    config.mappings.dynamic_range_end = Some(0xffff_fdff_ffff_f000);
+    config.mappings.dynamic_range_end = Some(0xffff_fd7f_ffff_f000);
     config.kernel_stack_size = 64 * 1024;
     config
 };

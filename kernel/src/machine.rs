@@ -59,6 +59,8 @@ pub fn start(
 
     let machine = alloc::boxed::Box::leak(alloc::boxed::Box::new(Machine { options, bring_up }));
     let code = run(machine);
+    // A CPU that came late and faulted has recorded it, but has not sent an interrupt.
+    smp::poll();
     exit(code)
 }
 

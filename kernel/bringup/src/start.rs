@@ -21,6 +21,7 @@ use crate::{
     memory_types,
     plan::{Plan, Progress, Refused, Steps},
     record::{self, Reason},
+    registers,
     slot::{Slot, SlotState},
     trampoline::{self, LOW_PAGES},
 };
@@ -153,17 +154,14 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
         while self.wanted().next().is_some() {
             self.attempt(plan, steps);
-            let errors = SHARED.apic().take_errors();
-            if errors.0 != 0 {
-                self.kernel.report(Event::NotSent(errors));
-            }
             for (cpu, slot) in self.wanted() {
+                // Before it is withdrawn: a record that the CPU writes then is one of a CPU that was given up.
+                slot.want(slot.attempts() < ATTEMPTS);
                 slot.withdraw();
-                let again = slot.state() != SlotState::Online && slot.attempts() < ATTEMPTS;
-                if again {
-                    self.kernel.report(Event::Retried(self.apic_id(cpu)));
-                } else {
+                if slot.state() == SlotState::Online {
                     slot.want(false);
+                } else if slot.is_wanted() {
+                    self.kernel.report(Event::Retried(self.apic_id(cpu)));
                 }
             }
         }
@@ -183,19 +181,26 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         };
         let broadcast = plan.broadcast && self.progress().skip(1).all(may_be_reached);
         let pause = plan.pause_ns(self.wanted().map(|(_, slot)| slot.state()));
-        self.send(broadcast, |_| true, Ipi::Init);
-        let init = self.kernel.nanos();
-        if steps.begin == 0 {
-            steps.begin = init;
-        }
-        // While the CPUs see to the INIT.
-        let all_have_stacks = self.give_stacks();
-        let prepared = self.kernel.nanos();
-        self.spin_until(init.saturating_add(pause));
-        for (cpu, slot) in self.wanted() {
-            self.kernel.stopped(cpu);
-            slot.expect();
-        }
+        let mut all_have_stacks = false;
+        let mut prepared = 0;
+        let reset = || {
+            self.send(broadcast, |_| true, Ipi::Init);
+            let init = self.kernel.nanos();
+            if steps.begin == 0 {
+                steps.begin = init;
+            }
+            // While the CPUs see to the INIT.
+            all_have_stacks = self.give_stacks();
+            prepared = self.kernel.nanos();
+            self.spin_until(init.saturating_add(pause));
+            for (cpu, slot) in self.wanted() {
+                self.kernel.stopped(cpu);
+                slot.expect();
+            }
+        };
+        // A CPU may hold a lock when the INIT stops it, and until `stopped` a handler would wait for that.
+        // SAFETY: ring 0.
+        unsafe { registers::without_interrupts(reset) };
         let sipi = self.kernel.nanos();
         let page = (self.low.load(Ordering::Relaxed) >> 12) as u8;
         let start_up = Ipi::StartUp { page };
@@ -215,6 +220,10 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         if steps.sipi_ns == 0 {
             steps.prepared_ns = prepared - steps.begin;
             steps.sipi_ns = sipi - steps.begin;
+        }
+        let errors = SHARED.apic().take_errors();
+        if errors.0 != 0 {
+            self.kernel.report(Event::NotSent(errors));
         }
         self.wait(plan.timeout_ns);
         steps.all_ns = self.kernel.nanos() - steps.begin;

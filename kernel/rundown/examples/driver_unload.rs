@@ -12,7 +12,7 @@
 //! - [`Protected::try_acquire`] looks and counts in one step, in any context. It gives a [`Guard`]
 //!   or, when the driver is being unloaded, `None`.
 //! - A request carries its guard along, to whatever thread completes it.
-//! - [`Protected::begin_run_down`] waits for the guards, says what is outstanding if it takes too
+//! - [`Protected::begin_run_down`] closes; what it returns waits for the guards, says what is outstanding if it takes too
 //!   long (who, too: try `--features diagnosis`), and gives the device out to be freed.
 //! - [`Protected::publish`] puts in the next one, and users are admitted again.
 

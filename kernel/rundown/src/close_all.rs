@@ -4,11 +4,12 @@ use crate::lifecycle::NotClosed;
 use crate::state::IllegalContext;
 use crate::variant::{Rundown, Variant};
 
-/// Closes those of the objects that are open, with one barrier for all. `part` finds the rundown in each.
+/// Closes those of the objects that are open, with one barrier for all, and returns how many. `part` finds the
+/// rundown in each.
 pub(crate) fn close_all<O: ?Sized, V: Variant + ?Sized>(
     objects: &mut [&O],
     part: fn(&O) -> &Rundown<V>,
-) -> Result<(), IllegalContext> {
+) -> Result<usize, IllegalContext> {
     // Those that this call has closed stand in front.
     let mut closed = 0;
     for index in 0..objects.len() {
@@ -27,7 +28,7 @@ pub(crate) fn close_all<O: ?Sized, V: Variant + ?Sized>(
     }
     let objects = &objects[..closed];
     Rest { objects, part }.close();
-    Ok(())
+    Ok(closed)
 }
 
 /// What is left to do of [`close_all`], after the barrier: the second half of each close. Goes on if one of

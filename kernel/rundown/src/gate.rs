@@ -223,8 +223,8 @@ impl<C: Counts> Gate<C> {
         // AcqRel, so that the owner's steps, by whichever thread, happen one after the other (S8).
         // Release: pairs with the Acquire here and in `snapshot`. Acquire: pairs with the Release here
         // and in `finish`. The caller's look is not enough: the same word may have come back since, by
-        // a step that the caller has not seen (claimed, and run down again). A failure is followed by
-        // another look.
+        // a step that the caller has not seen (in plain, of users; of owners, after a whole wrap of the
+        // generations). A failure is followed by another look.
         self.word
             .compare_exchange(from.bits, to.bits, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()

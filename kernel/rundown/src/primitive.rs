@@ -19,10 +19,10 @@ pub(crate) use traced_atomics::{AtomicI64, AtomicU64, AtomicUsize};
 #[cfg(not(rundown_loom))]
 mod native {
     pub(crate) use core::hint::spin_loop;
-    // Not counted in a trace: only where a completion is left.
     use core::sync::atomic::AtomicBool;
     #[cfg(not(rundown_trace))]
     pub(crate) use core::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
+    // The pointer is not counted in a trace: it is only where a completion is left.
     pub(crate) use core::sync::atomic::{AtomicPtr, Ordering, fence};
 
     /// [`core::cell::UnsafeCell`] with loom's way of reaching the value, by closures.
@@ -44,9 +44,8 @@ mod native {
         }
     }
 
-    /// For the tables of wakers and the list of restart tables. Held for a walk through one bucket, or
-    /// for a change of the list and the look-ups that may have seen the list before; never while foreign
-    /// code runs.
+    /// For the tables of wakers and the list of restart tables. Held for a change of one bucket, or of the
+    /// list and the look-ups that may have seen the list before; never while foreign code runs.
     pub(crate) struct Lock<T> {
         locked: AtomicBool,
         value: UnsafeCell<T>,

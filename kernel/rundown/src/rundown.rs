@@ -205,9 +205,10 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes those of the objects that are open, and moves them to the front of the list. Like
-    /// [`close`](Rundown::close) for each, but with one [barrier](crate::PerCpuPlatform::barrier) for
-    /// all, if the variant needs one. The same object may be in the list twice.
+    /// Closes those of the objects that are open, moves them to the front of the list, and returns how
+    /// many they are. Like [`close`](Rundown::close) for each, but with one
+    /// [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one; until all are done, the
+    /// last is [closing](State::Closing). The same object may be in the list twice.
     ///
     /// # Errors
     /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
@@ -221,12 +222,13 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// use rundown::{HostPlatform, PlainRundown, Spin};
     ///
     /// let objects = [const { PlainRundown::<HostPlatform>::new() }; 100];
-    /// PlainRundown::close_all(&mut objects.each_ref()).expect("legal in any context");
+    /// let closed = PlainRundown::close_all(&mut objects.each_ref());
+    /// assert_eq!(closed.expect("legal in any context"), 100);
     /// for object in &objects {
     ///     let _ = object.wait(&Spin);
     /// }
     /// ```
-    pub fn close_all(objects: &mut [&Self]) -> Result<(), IllegalContext> {
+    pub fn close_all(objects: &mut [&Self]) -> Result<usize, IllegalContext> {
         close_all::close_all(objects, |object| object)
     }
 

@@ -113,7 +113,8 @@ impl fmt::Debug for Slot {
 ///
 /// # Safety
 /// Protection rests on it: an implementation returns the same slots every time, and shares them
-/// with no other object. (That is why it is `&'static mut`, not `&'static`.)
+/// with no other object. (That is why it is `&'static mut`, not `&'static`.) It neither blocks,
+/// allocates nor panics: every acquire and release calls it, in any context.
 pub unsafe trait Slots: AsRef<[Slot]> + Send + Sync {}
 
 // SAFETY: they are the slots.

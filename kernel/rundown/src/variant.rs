@@ -132,6 +132,9 @@ pub trait Isolation: Send + Sync {
     /// Where a value behind an object starts.
     #[doc(hidden)]
     type Start: Send + Sync;
+    /// The same for an object of the per-CPU variant.
+    #[doc(hidden)]
+    type PerCpu: Isolation;
 }
 
 /// The cache line of the state word, which every acquire reads, holds nothing that anything else may
@@ -153,12 +156,26 @@ pub struct Compact;
 /// The plain variant's: every acquire writes its state word anyway.
 impl Isolation for () {
     type Start = ();
+    type PerCpu = ();
 }
 
 impl Isolation for Isolated {
     type Start = ();
+    type PerCpu = Self;
 }
 
 impl Isolation for Compact {
     type Start = Isolated;
+    type PerCpu = HalfLine;
+}
+
+/// What is as long as this lies in one cache line wherever it is: a compact per-CPU object.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub struct HalfLine;
+
+impl Isolation for HalfLine {
+    type Start = Isolated;
+    type PerCpu = Self;
 }

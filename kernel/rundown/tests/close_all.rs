@@ -39,9 +39,9 @@ fn a_batch_is_closed_although_misuse_panics<R: Make + ?Sized>() {
         let mut list: Vec<&Rundown<R>> = objects.iter().map(|object| &**object).collect();
         if R::PLAIN || bad >= 2 {
             // What was released too often has been acquired since.
-            assert_eq!(Rundown::close_all(&mut list), Ok(()));
+            assert_eq!(Rundown::close_all(&mut list), Ok(objects.len()));
         } else {
-            let text = panic_of(|| assert_eq!(Rundown::close_all(&mut list), Ok(())));
+            let text = panic_of(|| _ = Rundown::close_all(&mut list));
             assert!(text.contains("released but 0 held"), "{text}");
         }
         for (index, object) in objects.iter().enumerate() {
@@ -65,7 +65,7 @@ fn a_batch_is_closed_although_misuse_is_found<R: Make + ?Sized>() {
         R::make(),
     ];
     let mut list = objects.each_ref().map(|object| &**object);
-    let found = misuses(|| assert_eq!(Rundown::close_all(&mut list), Ok(())));
+    let found = misuses(|| assert_eq!(Rundown::close_all(&mut list), Ok(4)));
     assert_eq!(found.len(), if R::PLAIN { 0 } else { 2 });
     for object in list {
         assert_eq!(object.state(), State::Drained);
@@ -81,21 +81,21 @@ fn a_batch_of_any_states<R: Make + ?Sized>() {
     objects[3].close();
     objects[3].complete().expect("drained");
     let list = objects.each_ref().map(|object| &**object);
-    assert_eq!(Rundown::close_all(&mut list.clone()), Ok(()));
+    assert_eq!(Rundown::close_all(&mut list.clone()), Ok(2));
     use State::{Drained, Draining, RunDown};
     let states = list.map(Rundown::state);
     assert_eq!(states, [Draining, Draining, Drained, RunDown, Drained]);
     drop((guard, draining));
     assert!(list.iter().all(|object| object.is_drained()));
     // And once more, which changes nothing.
-    assert_eq!(Rundown::close_all(&mut list.clone()), Ok(()));
+    assert_eq!(Rundown::close_all(&mut list.clone()), Ok(0));
     assert_eq!(list.map(Rundown::state)[3], RunDown);
 }
 
 fn one_object_many_times<R: Make + ?Sized>() {
     let object = R::make();
     let guard = object.try_acquire();
-    assert_eq!(Rundown::close_all(&mut [&*object; 5]), Ok(()));
+    assert_eq!(Rundown::close_all(&mut [&*object; 5]), Ok(1));
     assert_eq!((object.state(), object.racy_held()), (State::Draining, 1));
     drop(guard);
     assert!(object.is_drained());
@@ -108,6 +108,6 @@ fn a_batch_of_values_is_closed_although_misuse_panics() {
     let objects = [(); 3].map(|()| Protected::new(*released_too_often::<Kind>(), 7));
     let others = [(); 2].map(|()| Protected::new(*Kind::make(), 7));
     let mut list = [&objects[0], &others[0], &others[1]];
-    let _ = panic_of(|| assert_eq!(Protected::close_all(&mut list), Ok(())));
+    let _ = panic_of(|| _ = Protected::close_all(&mut list));
     assert!(list.iter().all(|object| object.state() == State::Drained));
 }

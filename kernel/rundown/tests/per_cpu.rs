@@ -345,8 +345,8 @@ fn an_object_may_be_in_a_batch_twice() {
     assert_eq!(misuses(), []);
 }
 
-/// A call whose barrier panicked leaves its mark, and a later call may have its address. It closes nothing
-/// itself, so it makes no barrier, and must not count what is held.
+/// A call whose barrier panicked leaves the object closing. A later call closes nothing itself, so it makes no
+/// barrier, and must not count what is held.
 #[test]
 fn a_batch_after_a_barrier_that_panicked_leaves_the_object_closing() {
     let object = object();

@@ -231,6 +231,15 @@ fn an_illegal_opening_allocates_nothing() {
         vacant.open().map_err(|error| error.found),
         Err(State::RunDown)
     );
+    let refused = vacant
+        .begin_run_down()
+        .wait(&Spin)
+        .expect("drained")
+        .replace(7);
+    assert_eq!(
+        refused.map_err(|error| error.reason),
+        Err(RunDownError::Taken)
+    );
     assert_eq!(GIVEN.get(), given);
 }
 

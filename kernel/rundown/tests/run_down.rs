@@ -89,7 +89,13 @@ fn a_batch_is_closed<R: Make>() {
     objects[3].close();
     let mut list: Vec<_> = objects.iter().collect();
     list.push(&objects[0]);
-    assert_eq!(Protected::close_all(&mut list), Ok(()));
+    assert_eq!(Protected::close_all(&mut list), Ok(3));
+    // Those that this has closed stand in front.
+    assert!(
+        !list[..3]
+            .iter()
+            .any(|object| std::ptr::eq(*object, &objects[3]))
+    );
     let states: Vec<_> = objects.iter().map(|object| object.state()).collect();
     use State::{Drained, Draining};
     assert_eq!(states, [Drained, Drained, Draining, Drained]);
@@ -97,7 +103,7 @@ fn a_batch_is_closed<R: Make>() {
     for (value, object) in objects.iter().enumerate() {
         assert_eq!(object.run_down(&Spin), Ok(value));
     }
-    assert_eq!(Protected::<u32, R>::close_all(&mut []), Ok(()));
+    assert_eq!(Protected::<u32, R>::close_all(&mut []), Ok(0));
 }
 
 fn racy_counts_show_the_guards<R: Make>() {

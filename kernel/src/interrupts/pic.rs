@@ -27,20 +27,20 @@ const CASCADE: u8 = 2;
 /// off and before other CPUs listen: in the middle of this an 8259 has all lines open and no vectors, and
 /// a CPU that asks it gets what QEMU, for one, answers with 0, a divide error.
 ///
-/// What comes from an 8259 nevertheless wants no end of interrupt: each ends its own as soon as a CPU takes it.
+/// What comes from an 8259 nevertheless wants no end of interrupt: the first one ends its own as soon as a CPU takes
+/// it, and a line of the second one may stay in service, since it stays masked.
 ///
 /// Chipsets have long done without the pauses that the chips needed between two writes.
 pub(super) fn take_over() {
-    // Intel 8259A data sheet: ICW1 = edge-triggered, cascaded, ICW4 follows; ICW4 = 8086 mode, automatic end
-    // of interrupt.
+    // Intel 8259A data sheet: ICW1 = edge-triggered, cascaded, ICW4 follows; ICW4 = 8086 mode, with bit 1
+    // automatic end of interrupt, which is for the first one only.
     const ICW1: u8 = 0x11;
-    const ICW4: u8 = 0x03;
-    for ([command, data], base, cascade) in [
-        (FIRST, vector::FIRST_8259, 1 << CASCADE),
-        (SECOND, vector::FIRST_8259 + 8, CASCADE),
+    for ([command, data], base, cascade, icw4) in [
+        (FIRST, vector::FIRST_8259, 1 << CASCADE, 0x03),
+        (SECOND, vector::FIRST_8259 + 8, CASCADE, 0x01),
     ] {
         write(command, ICW1);
-        for icw in [base, cascade, ICW4] {
+        for icw in [base, cascade, icw4] {
             write(data, icw);
         }
     }

@@ -60,7 +60,7 @@ impl Frames {
                 return ranges.take(bytes);
             }
             // Where memory is short, what is left of the piece would be missed.
-            if ranges.single.is_empty() && ranges.largest() >= 2 * Size2MiB::SIZE {
+            if ranges.single.is_empty() && ranges.largest() >= 8 * Size2MiB::SIZE {
                 let end = ranges.take(0)?.as_u64();
                 // The whole page of 2 MiB first, then what there is behind it.
                 let bytes = Size2MiB::SIZE + end % Size2MiB::SIZE;

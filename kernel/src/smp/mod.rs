@@ -29,6 +29,11 @@ pub use crate::report::{BringUp, Parked, parked};
 pub use crate::work::run_on_each;
 pub use hotplug::{OfflineError, StartError, offline, online};
 
+/// Reports what CPUs have recorded that have parked. BSP, any context but NMI; or the last CPU that runs.
+pub(crate) fn poll() {
+    STARTER.poll();
+}
+
 /// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before and
 /// after.
 pub(crate) fn start(options: &Options) -> BringUp {
@@ -45,8 +50,8 @@ pub(crate) fn start(options: &Options) -> BringUp {
     });
     faults::arm(options.fault, options.patience);
     let prepared = STARTER.prepare(apic::local(), cpu::map());
-    apic::set_handler(vector::PARKED, || STARTER.poll());
-    emergency::LAST_LOOK.set(Some(|| STARTER.poll()));
+    apic::set_handler(vector::PARKED, poll);
+    emergency::LAST_LOOK.set(Some(poll));
     if prepared.is_ok() {
         // SAFETY: the BSP, which has the handler from now on.
         unsafe { STARTER.notify(vector::PARKED) };

@@ -48,7 +48,8 @@ pub enum FaultKind {
     Once,
     /// The CPU sleeps in the trampoline for a while.
     Late,
-    /// The CPU sleeps in Rust, when it has shown up: until so long after the boot, however often it is started.
+    /// The CPU sleeps in Rust, when it has shown up for the first time: until so long after that, however often it is
+    /// started.
     Slow,
     /// The CPU's time-stamp counter seems to be behind by a second.
     Tsc,

@@ -107,8 +107,8 @@ use sequence;
 /// Puts the kernel's own table of sequences in order. Until then, [`restart_point`] panics.
 ///
 /// # Safety
-/// Called once, on one CPU, before any interrupt asks or a table is registered. By code that is linked
-/// into the kernel.
+/// Called once, by code that is linked into the kernel. Nothing calls [`restart_point`] or [`register`]
+/// until it has returned, no handler of an NMI either; what calls them later happens after it.
 #[inline]
 pub unsafe fn prepare() {
     let bounds = Bounds::of_this_image();

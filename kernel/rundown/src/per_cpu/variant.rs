@@ -142,7 +142,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     const NAME: &'static str = "per-CPU";
 
     type Counts = SharedCount;
-    type Isolation = A;
+    type Isolation = A::PerCpu;
 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
@@ -232,6 +232,6 @@ mod tests {
         type Object = Rundown<PerCpu<HostPlatform>>;
         type Small = Rundown<PerCpu<HostPlatform, Compact>>;
         assert_eq!((size_of::<Object>(), align_of::<Object>()), (64, 64));
-        assert_eq!((size_of::<Small>(), align_of::<Small>()), (32, 8));
+        assert_eq!((size_of::<Small>(), align_of::<Small>()), (32, 32));
     }
 }

@@ -13,7 +13,7 @@ use crate::drain::Drain;
 use crate::platform::{AsyncPlatform, Clock, Wait};
 use crate::state::{State, WaitOutcome};
 use crate::variant::Variant;
-use crate::word::{Epoch, Generation, Phase};
+use crate::word::{Epoch, Generation, Phase, Snapshot};
 
 impl<T, V: Variant> Protected<T, V> {
     /// Closes the object, waits until every guard is dropped, and takes the value out. Until a deadline, or
@@ -106,7 +106,8 @@ impl<'a, T, V: Variant> RunDown<'a, T, V> {
     /// Whether the object has drained, and how the wait ended. Never waits; see [`Drain::poll`].
     ///
     /// # Errors
-    /// As for [`Protected::run_down`].
+    /// As for [`Protected::run_down`]; but `Ok` says only that the generation has drained. Whether another
+    /// caller has taken its value, [`Retired::take`] and [`Retired::replace`] say.
     pub fn poll(&mut self) -> Option<Result<Retired<'a, T, V>, RunDownError>> {
         let outcome = self.drain.poll()?;
         Some(self.end(outcome))
@@ -115,7 +116,7 @@ impl<'a, T, V: Variant> RunDown<'a, T, V> {
     /// Waits as `policy` does. Contexts as for [`Protected::run_down`].
     ///
     /// # Errors
-    /// As there.
+    /// As for [`poll`](Self::poll).
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait<W: Wait + ?Sized>(
         &mut self,
@@ -129,7 +130,7 @@ impl<'a, T, V: Variant> RunDown<'a, T, V> {
     /// again.
     ///
     /// # Errors
-    /// As for [`Protected::run_down`], and [`RunDownError::Outstanding`], which says how many guards are
+    /// As for [`poll`](Self::poll), and [`RunDownError::Outstanding`], which says how many guards are
     /// still out. The object stays closed then: wait again, or [cancel](crate::Rundown::cancel).
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait_deadline<W: Wait + ?Sized>(
@@ -178,11 +179,11 @@ impl<T, V: Variant> fmt::Debug for RunDown<'_, T, V> {
     }
 }
 
-/// A generation of an object that has drained: what [`RunDown`] ends in. Its value is still in the object;
-/// of all callers that run it down, the first to take or replace it gets it.
+/// A generation of an object that has drained: what [`RunDown`] ends in. Of all callers that run it down, the first
+/// to take or replace its value gets it; until then that is still in the object.
 ///
 /// Dropping it leaves the object drained, with its value.
-#[must_use = "the value is still in the object"]
+#[must_use = "the value may still be in the object"]
 pub struct Retired<'a, T, V: Variant> {
     protected: &'a Protected<T, V>,
     generation: u64,
@@ -209,9 +210,14 @@ impl<T, V: Variant> Retired<'_, T, V> {
     /// [`RunDownError::Taken`] if another caller was first, or [`RunDownError::NoCounter`]; `value` comes
     /// back.
     pub fn replace(self, value: T) -> Result<T, ReplaceError<T>> {
-        // Only a lazy object that has never been open may need a counter.
-        let prepared = V::prepare(self.protected).map_err(|_| RunDownError::NoCounter);
-        let epoch = match prepared.and_then(|()| self.claim()) {
+        // Only a lazy object that has never been open may need a counter. An illegal call takes none.
+        let claimed = match self.holds_a_value(self.protected.gate.snapshot()) {
+            true => V::prepare(self.protected)
+                .map_err(|_| RunDownError::NoCounter)
+                .and_then(|()| self.claim()),
+            false => Err(RunDownError::Taken),
+        };
+        let epoch = match claimed {
             Ok(epoch) => epoch,
             Err(reason) => return Err(ReplaceError { value, reason }),
         };
@@ -221,14 +227,16 @@ impl<T, V: Variant> Retired<'_, T, V> {
         Ok(before.expect("a drained object holds a value"))
     }
 
+    fn claim(&self) -> Result<Epoch, RunDownError> {
+        let claimed = self.protected.claim(|seen| self.holds_a_value(seen));
+        claimed.map_err(|_| RunDownError::Taken)
+    }
+
     /// By the generation: if another caller took the value and published the next one, that is not for
     /// this caller. An object that was born closed and has never been open holds its value, too.
-    fn claim(&self) -> Result<Epoch, RunDownError> {
-        let claimed = self.protected.claim(|seen| {
-            let full = seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
-            seen.epoch.generation == self.generation && full
-        });
-        claimed.map_err(|_| RunDownError::Taken)
+    fn holds_a_value(&self, seen: Snapshot) -> bool {
+        let full = seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
+        seen.epoch.generation == self.generation && full
     }
 }
 

@@ -45,7 +45,7 @@ impl<T, V: Variant> Protected<T, V> {
 
     const_unless_model! {
         /// Without a value as yet, and so born closed, whatever `rundown` is: [`publish`](Self::publish)
-        /// puts the first one in.
+        /// puts the first one in. `rundown` has not been used yet: what is held of it is forgotten.
         ///
         /// ```
         /// use rundown::{HostPlatform, Plain, PlainRundown, Protected};
@@ -87,11 +87,12 @@ impl<T, V: Variant> Protected<T, V> {
         Some(unsafe { Guards::new(self.protected_value(), protections) })
     }
 
-    /// Closes those of the objects that are open, with one barrier for all: see [`Rundown::close_all`].
+    /// Closes those of the objects that are open, with one barrier for all, and returns how many: see
+    /// [`Rundown::close_all`].
     ///
     /// # Errors
     /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
-    pub fn close_all(objects: &mut [&Self]) -> Result<(), IllegalContext> {
+    pub fn close_all(objects: &mut [&Self]) -> Result<usize, IllegalContext> {
         close_all::close_all(objects, |object| &object.rundown)
     }
 

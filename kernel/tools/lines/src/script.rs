@@ -103,7 +103,7 @@ pub fn batch<V: Variant>(machine: &impl Machine, objects: &[Rundown<V>]) -> Cost
     };
     let close_all = || {
         machine.on(0, &|| {
-            Rundown::close_all(&mut all.clone()).expect("legal here")
+            Rundown::close_all(&mut all.clone()).expect("legal here");
         })
     };
     // Once uncounted, as above.

@@ -214,7 +214,7 @@ fn not_closed_in_an_nmi() {
     // What is closed needs no barrier.
     in_nmi(leaked(|| {
         assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
-        assert_eq!(Rundown::close_all(&mut [rundown]), Ok(()));
+        assert_eq!(Rundown::close_all(&mut [rundown]), Ok(0));
         assert_eq!(rundown.try_wait(), Ok(()));
     }));
     let value = object.run_down(&Halt).expect("nobody else runs it down");
