@@ -45,8 +45,11 @@ fn is(kind: FaultKind) -> bool {
 
 /// Whether the fault is in the trampoline and concerns one CPU, which is then started after all others.
 pub(crate) fn chosen() -> bool {
+    use FaultKind::{Entry, Execute, Late, Protected, Real, Write};
+    let in_the_trampoline =
+        |kind| matches!(kind, Real | Protected | Write | Execute | Entry | Late);
     let fault = FAULT.get();
-    fault.is_some_and(|fault| fault.apic_id.is_some() && injected(*fault).is_some())
+    fault.is_some_and(|fault| fault.apic_id.is_some() && in_the_trampoline(fault.kind))
 }
 
 /// Whether this is the CPU that is [chosen].
@@ -62,7 +65,7 @@ fn injected(fault: Fault) -> Option<InjectedFault> {
         FaultKind::Write => InjectedFault::Write,
         FaultKind::Execute => InjectedFault::Execute,
         FaultKind::Entry => InjectedFault::Entry,
-        // However often it is started.
+        // After the first INIT, however often it is started.
         FaultKind::Late => {
             let until = || time::ticks_in(u64::from(fault.millis) * 1_000_000);
             let until = *LATE_UNTIL.call_once(until);

@@ -156,7 +156,9 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             self.attempt(plan, steps);
             for (cpu, slot) in self.wanted() {
                 // Before it is withdrawn: a record that the CPU writes then is one of a CPU that was given up.
-                slot.want(slot.attempts() < ATTEMPTS);
+                if slot.attempts() >= ATTEMPTS {
+                    slot.want(false);
+                }
                 slot.withdraw();
                 if slot.state() == SlotState::Online {
                     slot.want(false);
