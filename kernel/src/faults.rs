@@ -31,7 +31,8 @@ pub(crate) fn arm(fault: Option<Fault>, patience: u32) {
 pub(crate) fn start_is_over() -> Option<InjectedFault> {
     // Relaxed: nothing else is published by it.
     let waits = !MAY_BE_LATE.swap(true, Ordering::Relaxed);
-    FAULT.get().filter(|_| waits).copied().and_then(injected)
+    let fault = FAULT.get().filter(|_| waits)?;
+    injected(fault.kind, || late_until(*fault))
 }
 
 /// What is to fail on this CPU.
@@ -45,11 +46,8 @@ fn is(kind: FaultKind) -> bool {
 
 /// Whether the fault is in the trampoline and concerns one CPU, which is then started after all others.
 pub(crate) fn chosen() -> bool {
-    use FaultKind::{Entry, Execute, Late, Protected, Real, Write};
-    let in_the_trampoline =
-        |kind| matches!(kind, Real | Protected | Write | Execute | Entry | Late);
     let fault = FAULT.get();
-    fault.is_some_and(|fault| fault.apic_id.is_some() && in_the_trampoline(fault.kind))
+    fault.is_some_and(|fault| fault.apic_id.is_some() && injected(fault.kind, || 0).is_some())
 }
 
 /// Whether this is the CPU that is [chosen].
@@ -57,28 +55,29 @@ pub(crate) fn is_last(id: ApicId) -> bool {
     chosen() && of(id).is_some()
 }
 
-fn injected(fault: Fault) -> Option<InjectedFault> {
-    static LATE_UNTIL: Once<u64> = Once::new();
-    Some(match fault.kind {
+/// Of the kinds in the trampoline, what the crate injects; `late_until` is asked for one of them.
+fn injected(kind: FaultKind, late_until: impl FnOnce() -> u64) -> Option<InjectedFault> {
+    Some(match kind {
         FaultKind::Real => InjectedFault::Real,
         FaultKind::Protected => InjectedFault::Protected,
         FaultKind::Write => InjectedFault::Write,
         FaultKind::Execute => InjectedFault::Execute,
         FaultKind::Entry => InjectedFault::Entry,
-        // After the first INIT, however often it is started.
-        FaultKind::Late => {
-            let until = || time::ticks_in(u64::from(fault.millis) * 1_000_000);
-            let until = *LATE_UNTIL.call_once(until);
-            InjectedFault::Late {
-                until: if MAY_BE_LATE.load(Ordering::Relaxed) {
-                    until
-                } else {
-                    u64::MAX
-                },
-            }
-        }
+        FaultKind::Late => InjectedFault::Late {
+            until: late_until(),
+        },
         _ => return None,
     })
+}
+
+/// Counted from the first INIT, however often the CPU is started.
+fn late_until(fault: Fault) -> u64 {
+    static UNTIL: Once<u64> = Once::new();
+    let until = *UNTIL.call_once(|| time::ticks_in(u64::from(fault.millis) * 1_000_000));
+    match MAY_BE_LATE.load(Ordering::Relaxed) {
+        true => until,
+        false => u64::MAX,
+    }
 }
 
 pub(crate) fn has_memory() -> bool {
@@ -86,7 +85,8 @@ pub(crate) fn has_memory() -> bool {
 }
 
 pub(crate) fn in_the_trampoline(id: ApicId) -> Option<InjectedFault> {
-    of(id).and_then(injected)
+    let fault = of(id)?;
+    injected(fault.kind, || late_until(fault))
 }
 
 pub(crate) fn on_the_bsp() {

@@ -31,7 +31,7 @@ pub struct BringUp {
     pub micros: u64,
     /// How far the clock of each other CPU is from the BSP's, in ticks.
     pub clocks: Vec<(CpuIndex, ClockOffset)>,
-    pub(super) steps: bringup::Steps,
+    pub(crate) steps: bringup::Steps,
 }
 
 /// CPUs that run, but are not used: they halt, interrupts off.
@@ -65,19 +65,19 @@ pub fn parked() -> Parked {
 }
 
 /// CPUs that have faulted while they started, since boot.
-pub(super) fn faults() -> Vec<Faulted> {
+pub(crate) fn faults() -> Vec<Faulted> {
     interrupts::without(|| SEEN.lock().faults.clone())
 }
 
 /// So many CPUs have no stacks.
-pub(super) fn no_memory(cpus: usize) {
+pub(crate) fn no_memory(cpus: usize) {
     if cpus > 0 {
         log!("no memory for the stacks of {cpus} CPUs: left out (QEMU: -m)");
     }
 }
 
 /// Something has happened while CPUs started, or since. On the BSP, as a handler too; or at the end of a panic.
-pub(super) fn event(event: Noticed) {
+pub(crate) fn event(event: Noticed) {
     log!("{event}");
     match event {
         Noticed::Faulted(fault) => emit(&Event::Faulted(in_words_of_events(fault))),
@@ -117,7 +117,7 @@ fn in_words_of_events(fault: Fault) -> Faulted {
 }
 
 /// The whole report, once the start is over.
-pub(super) fn all(bring_up: &BringUp, job: Job, progress: impl Iterator<Item = Progress> + Clone) {
+pub(crate) fn all(bring_up: &BringUp, job: Job, progress: impl Iterator<Item = Progress> + Clone) {
     // Without low memory the crate knows of no CPU, not even of the BSP.
     let online = progress.filter(|cpu| cpu.state == SlotState::Online);
     cpus(bring_up.steps.begin, online.clone());
@@ -173,7 +173,7 @@ fn timeline(steps: &bringup::Steps, aps: impl Iterator<Item = Progress>) {
 }
 
 /// How far the clocks of these CPUs are from the BSP's, and whose memory types differ.
-pub(super) fn differences(
+pub(crate) fn differences(
     clocks: &[(CpuIndex, ClockOffset)],
     progress: impl Iterator<Item = Progress>,
 ) {
@@ -224,7 +224,7 @@ fn summary(bring_up: &BringUp) {
 }
 
 /// Nanoseconds from `begin`, itself in nanoseconds since boot; 0 for what never was.
-pub(super) fn since(ticks: u64, begin: u64) -> u64 {
+pub(crate) fn since(ticks: u64, begin: u64) -> u64 {
     match ticks {
         0 => 0,
         ticks => time::at(ticks).saturating_sub(begin),

@@ -162,7 +162,7 @@ bringup_stubs:
     .endr
     .balign 16
 bringup_fault:
-    // Rings for nobody: its APIC may not be in the right mode yet.
+    // No ring: the APIC may not be in the right mode yet.
     xor r11d, r11d
     // On the shared stack the address may be another CPU's.
     mov r10d, {ENTRY}
