@@ -24,7 +24,10 @@ Debian, Ubuntu:  sh boot/setup.sh   (or: apt-get install --no-install-recommends
 Fedora:          dnf install qemu-system-x86-core
 Arch:            pacman -S qemu-system-x86
 macOS:           brew install qemu
-or name the program: --qemu PATH";
+or name the program: --qemu PATH, or BOOT_QEMU=PATH in the environment";
+
+/// Environment variable that names the QEMU to use, for tests, too.
+const VARIABLE: &str = "BOOT_QEMU";
 
 /// Most CPUs that an xAPIC, with its 8-bit IDs, can address; QEMU's TCG has no other before 9.0.
 const XAPIC_CPUS: u32 = 255;
@@ -43,17 +46,18 @@ pub(crate) struct Setup<'a> {
     pub(crate) extra: &'a [OsString],
 }
 
-/// The QEMU to use: the one named, else the one on the search path.
+/// The QEMU to use: the one named, else that of `BOOT_QEMU`, else the one on the search path.
 ///
 /// # Errors
 ///
 /// There is none; says where to get it.
 pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
-    match named {
+    let named = named.map(Path::to_path_buf);
+    match named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
         Some(path) if path.components().count() > 1 && !path.is_file() => {
             bail!("there is no QEMU at {}", path.display())
         }
-        Some(path) => Ok(path.to_path_buf()),
+        Some(path) => Ok(path),
         None => on_path(PROGRAM).with_context(|| {
             let remedy = REMEDY.replace('\n', "\n  ");
             format!("{PROGRAM} is not on the search path. What to do:\n  {remedy}")

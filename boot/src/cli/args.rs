@@ -100,7 +100,7 @@ pub(super) struct BootArgs {
     /// Show the tables and trees of CPUs in full, each second too, and the command line of QEMU.
     #[arg(long, short)]
     pub(super) verbose: bool,
-    /// The QEMU to use [default: qemu-system-x86_64 on the search path].
+    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,
     /// More arguments for QEMU.

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::patch::Patch;
+/// The promise of the kernel below the crate: every CPU there is runs, as itself, whatever the firmware
+/// says and leaves behind, and whatever fails on one of them.
+const BRING_UP: &str = "bring-up";
 
-mod sources;
-
-pub(crate) use sources::complaints;
+/// Where the crate `rundown` is in the workspace.
+pub(crate) const CRATE: &str = "kernel/rundown";
 
 /// One way to break the crate, or the kernel below it, and the test that must notice.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,7 +24,7 @@ pub(crate) struct Mutant {
     pub(crate) name: String,
     /// The source file, relative to the crate; if the killer is a guest or another package's test, to the
     /// workspace.
-    pub(crate) file: String,
+    file: String,
     /// The exact text to replace. Must occur once, unless `nth` says which occurrence is meant.
     find: String,
     /// What comes in its place.
@@ -34,7 +35,7 @@ pub(crate) struct Mutant {
     pub(crate) wrong: String,
     /// The promise it breaks: `S1` to `S13`; what the feature `diagnosis` promises; or [`BRING_UP`].
     pub(crate) promise: String,
-    /// Who must notice.
+    /// The test that must notice.
     pub(crate) killed_by: Killer,
     /// The mutant makes its killer hang, and that is how it is noticed. Without this, a killer that
     /// does not end is an error: it may only have become slow.
@@ -42,9 +43,37 @@ pub(crate) struct Mutant {
     pub(crate) hangs: bool,
 }
 
-/// The promise that the kernel below makes: all CPUs that there are run, each as itself, whatever the firmware
-/// says and leaves behind, and whatever goes wrong with one of them.
-const BRING_UP: &str = "bring-up";
+/// A test, or several of the same binary: all whose names contain `test`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Killer {
+    pub(crate) kind: Kind,
+    /// Of a test of another package, below `kernel/`: its name.
+    package: Option<String>,
+    /// `tests/<binary>.rs` or `tests/<binary>/`; none: a unit test in `src/`.
+    binary: Option<String>,
+    /// What libtest filters by. Of a guest, the scenario and the machine: `single_step::smp_2`.
+    pub(crate) test: String,
+    /// The crate's features besides `std`.
+    #[serde(default)]
+    pub(crate) features: Vec<String>,
+}
+
+/// Where a killer is.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// A model of the crate: built with `--cfg rundown_loom`, in release mode.
+    Loom,
+    /// A test of the crate on threads, in its `tests/`.
+    Host,
+    /// A unit test of the crate.
+    Unit,
+    /// A test of another package.
+    Package,
+    /// A scenario in the workspace's `tests/`: boots the guest of its name.
+    Guest,
+}
 
 impl Mutant {
     /// Whether it breaks what the crate promises to its users.
@@ -52,122 +81,181 @@ impl Mutant {
         self.promise != BRING_UP
     }
 
-    pub(crate) fn patch(&self) -> Patch<'_> {
-        Patch {
-            find: &self.find,
-            replace: &self.replace,
-            nth: self.nth,
+    /// The file it changes, in this workspace.
+    pub(crate) fn file(&self, root: &Path) -> PathBuf {
+        match self.killed_by.kind {
+            Kind::Guest | Kind::Package => root.join(&self.file),
+            _ => root.join(CRATE).join(&self.file),
         }
+    }
+
+    /// The source with the replacement made.
+    ///
+    /// # Errors
+    /// If the text is not there, or is there more than once and `nth` does not say which is meant.
+    pub(crate) fn apply(&self, source: &str) -> Result<String> {
+        let places: Vec<usize> = source.match_indices(&self.find).map(|(at, _)| at).collect();
+        let count = places.len();
+        let nth = match (count, self.nth) {
+            (0, _) => bail!("`find` is not in {}", self.file),
+            (1, None) => 0,
+            (_, None) => bail!(
+                "`find` is in {} {count} times: make it longer, or say `nth`",
+                self.file
+            ),
+            (_, Some(nth)) => nth.get() - 1,
+        };
+        let Some(&at) = places.get(nth) else {
+            bail!(
+                "`nth` is {}, but `find` is in {} {count} times",
+                nth + 1,
+                self.file
+            )
+        };
+        let (before, rest) = source.split_at(at);
+        Ok([before, &self.replace, &rest[self.find.len()..]].concat())
+    }
+
+    /// Checks all that can be checked without the sources.
+    fn check(&self) -> Result<()> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        ensure!(
+            !self.name.is_empty() && self.name.chars().all(plain),
+            "its name is not made of lower-case letters, digits and `-`"
+        );
+        let number = self.promise.strip_prefix('S').map(str::parse::<u8>);
+        ensure!(
+            matches!(number, Some(Ok(1..=13))) || ["diagnosis", BRING_UP].contains(&&*self.promise),
+            "its promise is `{}`, not one of S1 to S13, nor `diagnosis` or `{BRING_UP}`",
+            self.promise
+        );
+        ensure!(
+            self.find != self.replace && !self.find.trim().is_empty(),
+            "`find` and `replace` change nothing"
+        );
+        ensure!(
+            self.wrong.ends_with('.') && !self.wrong.contains('\n'),
+            "`wrong` is not one sentence on one line"
+        );
+        // Loom itself reports threads that wait for each other; a search without end proves nothing.
+        ensure!(
+            !(self.hangs && self.killed_by.kind == Kind::Loom),
+            "a loom model that does not end is no kill"
+        );
+        let killer = &self.killed_by;
+        ensure!(!killer.test.trim().is_empty(), "its killer names no test");
+        let (package, binary) = (killer.package.is_some(), killer.binary.is_some());
+        let complete = match killer.kind {
+            Kind::Loom | Kind::Host => binary && !package,
+            Kind::Unit => !binary && !package,
+            Kind::Package => package,
+            Kind::Guest => !binary && !package && killer.test.contains("::"),
+        };
+        ensure!(
+            complete,
+            "its killer lacks a field, or has one too many, for its kind"
+        );
+        Ok(())
+    }
+
+    /// Whether the sources are still what the list speaks of: the patch applies, and the killer is there.
+    pub(crate) fn fits(&self, root: &Path) -> Result<()> {
+        self.apply(&read(&self.file(root))?)?;
+        let folder = self.killed_by.folder(root);
+        let (place, mark) = match (self.killed_by.kind, self.killed_by.binary()) {
+            (Kind::Guest, Some(scenario)) => (folder.join(format!("{scenario}.rs")), String::new()),
+            (_, Some(binary)) => (folder.join("tests").join(binary), self.killed_by.function()),
+            (_, None) => (folder.join("src"), self.killed_by.function()),
+        };
+        let place = if place.exists() {
+            place
+        } else {
+            place.with_extension("rs")
+        };
+        ensure!(
+            contains(&place, &mark)?,
+            "its killer `{}` is not in {}",
+            mark,
+            place.display()
+        );
+        Ok(())
     }
 }
 
-/// A test, or several of the same binary: all whose names contain `test`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub(crate) enum Killer {
-    /// A model in `tests/<binary>.rs`, built with `--cfg rundown_loom`, in release mode.
-    Loom { binary: String, test: String },
-    /// An integration test in `tests/<binary>.rs` or `tests/<binary>/`, built with these features of
-    /// the crate besides `std`.
-    Host {
-        binary: String,
-        test: String,
-        #[serde(default)]
-        features: Vec<String>,
-    },
-    /// A unit test in `src/`. Features as for `Host`.
-    Unit {
-        test: String,
-        #[serde(default)]
-        features: Vec<String>,
-    },
-    /// A test of another package of the workspace, below `kernel/`: in its `tests/<binary>.rs` or, without
-    /// `binary`, in its `src/`.
-    Package {
-        package: String,
-        #[serde(default)]
-        binary: Option<String>,
-        test: String,
-    },
-    /// A scenario in the workspace's `tests/`: boots the guest of its name. `test` is the scenario and
-    /// the machine, `single_step::smp_2`.
-    Guest { test: String },
-}
-
 impl Killer {
-    /// What libtest filters by.
-    pub(crate) fn filter(&self) -> &str {
-        match self {
-            Self::Loom { test, .. }
-            | Self::Host { test, .. }
-            | Self::Unit { test, .. }
-            | Self::Package { test, .. }
-            | Self::Guest { test } => test,
+    /// The package whose test it is.
+    pub(crate) fn package(&self) -> &str {
+        match self.kind {
+            Kind::Guest => "tests",
+            _ => self.package.as_deref().unwrap_or("rundown"),
+        }
+    }
+
+    /// That package's folder.
+    pub(crate) fn folder(&self, root: &Path) -> PathBuf {
+        match self.kind {
+            Kind::Guest => root.join("tests"),
+            _ => root.join("kernel").join(self.package()),
         }
     }
 
     /// The name of the test binary; `None`: that of the library itself.
     pub(crate) fn binary(&self) -> Option<&str> {
-        match self {
-            Self::Loom { binary, .. } | Self::Host { binary, .. } => Some(binary),
-            Self::Unit { .. } => None,
-            Self::Package { binary, .. } => binary.as_deref(),
-            Self::Guest { test } => test.split("::").next(),
-        }
-    }
-
-    /// What the crate is built with, besides `std`.
-    pub(crate) fn features(&self) -> &[String] {
-        match self {
-            Self::Loom { .. } | Self::Package { .. } | Self::Guest { .. } => &[],
-            Self::Host { features, .. } | Self::Unit { features, .. } => features,
+        match self.kind {
+            Kind::Guest => self.test.split("::").next(),
+            _ => self.binary.as_deref(),
         }
     }
 
     /// In a word; of another package's test, that is the package.
-    pub(crate) fn kind(&self) -> &str {
-        match self {
-            Self::Loom { .. } => "loom",
-            Self::Host { .. } => "host",
-            Self::Unit { .. } => "unit",
-            Self::Package { package, .. } => package,
-            Self::Guest { .. } => "guest",
+    pub(crate) fn word(&self) -> &str {
+        match self.kind {
+            Kind::Loom => "loom",
+            Kind::Host => "host",
+            Kind::Unit => "unit",
+            Kind::Package => self.package(),
+            Kind::Guest => "guest",
         }
     }
 
-    pub(crate) const fn is_guest(&self) -> bool {
-        matches!(self, Self::Guest { .. })
-    }
-
-    /// Whether it is built in a copy of the whole workspace, not of the crate alone.
-    pub(crate) const fn needs_workspace(&self) -> bool {
-        matches!(self, Self::Guest { .. } | Self::Package { .. })
+    /// How its function begins in the source. (That the filter finds it, the run without a mutant shows.)
+    fn function(&self) -> String {
+        format!("fn {}", self.test.rsplit("::").next().unwrap_or(&self.test))
     }
 }
 
 /// `loom loom_close slots_2::a_refusal_is_final`, `unit +diagnosis the_generation_wraps`.
 impl fmt::Display for Killer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())?;
-        if let Some(binary) = self.binary() {
+        f.write_str(self.word())?;
+        if let Some(binary) = &self.binary {
             write!(f, " {binary}")?;
         }
-        for feature in self.features() {
+        for feature in &self.features {
             write!(f, " +{feature}")?;
         }
-        write!(f, " {}", self.filter())
+        write!(f, " {}", self.test)
     }
 }
 
-/// Reads the files of a list and checks all that can be checked without the sources.
-pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Mutant>> {
+/// Reads the files of the list below this package's folder.
+pub(crate) fn load(package: &Path) -> Result<Vec<Mutant>> {
+    let folder = package.join("list");
+    let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
     let mut mutants = Vec::new();
     for file in files {
-        let text = fs::read_to_string(file);
-        let text = text.with_context(|| format!("reading {}", file.display()))?;
-        mutants.extend(parse(&text).with_context(|| format!("in {}", file.display()))?);
+        mutants.extend(parse(&read(&file)?).with_context(|| format!("in {}", file.display()))?);
     }
-    names_differ(&mutants)?;
+    let mut names = BTreeSet::new();
+    for mutant in &mutants {
+        ensure!(
+            names.insert(&mutant.name),
+            "two mutants are called `{}`",
+            mutant.name
+        );
+    }
     Ok(mutants)
 }
 
@@ -180,121 +268,89 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Mutant>> {
     }
     let list: List = toml::from_str(text)?;
     for mutant in &list.mutant {
-        check(mutant).with_context(|| format!("mutant `{}`", mutant.name))?;
+        mutant
+            .check()
+            .with_context(|| format!("mutant `{}`", mutant.name))?;
     }
     Ok(list.mutant)
 }
 
-fn names_differ(mutants: &[Mutant]) -> Result<()> {
-    let mut names = BTreeSet::new();
-    for mutant in mutants {
-        if !names.insert(&mutant.name) {
-            bail!("two mutants are called `{}`", mutant.name);
-        }
-    }
-    Ok(())
+/// All that no longer fits these sources, a line each.
+pub(crate) fn complaints(mutants: &[Mutant], root: &Path) -> Vec<String> {
+    let fits = mutants.iter().map(|mutant| (mutant, mutant.fits(root)));
+    fits.filter_map(|(mutant, fits)| Some(format!("`{}`: {:#}", mutant.name, fits.err()?)))
+        .collect()
 }
 
-fn check(mutant: &Mutant) -> Result<()> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    ensure!(
-        !mutant.name.is_empty() && mutant.name.chars().all(plain),
-        "its name is not made of lower-case letters, digits and `-`"
-    );
-    let number = mutant.promise.strip_prefix('S').map(str::parse::<u8>);
-    ensure!(
-        matches!(number, Some(Ok(1..=13)))
-            || ["diagnosis", BRING_UP].contains(&mutant.promise.as_str()),
-        "its promise is `{}`, not one of S1 to S13, nor `diagnosis` or `{BRING_UP}`",
-        mutant.promise
-    );
-    ensure!(
-        mutant.find != mutant.replace && !mutant.find.trim().is_empty(),
-        "`find` and `replace` change nothing"
-    );
-    ensure!(
-        mutant.wrong.ends_with('.') && !mutant.wrong.contains('\n'),
-        "`wrong` is not one sentence on one line"
-    );
-    ensure!(
-        !mutant.killed_by.filter().trim().is_empty(),
-        "its killer names no test"
-    );
-    // Loom itself says when threads wait for each other; a search without end proves nothing.
-    ensure!(
-        !(mutant.hangs && matches!(mutant.killed_by, Killer::Loom { .. })),
-        "a loom model that does not end is no kill"
-    );
-    Ok(())
+pub(crate) fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
+}
+
+/// Whether a file, or one of those below a folder, contains the text.
+fn contains(place: &Path, text: &str) -> Result<bool> {
+    if !place.is_dir() {
+        return Ok(read(place)?.contains(text));
+    }
+    for entry in fs::read_dir(place)? {
+        if contains(&entry?.path(), text)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A list of one mutant, with a line of it replaced.
+    const ONE: &str = r#"
+        [[mutant]]
+        name = "a-1"
+        file = "src/lib.rs"
+        find = "1"
+        replace = "2"
+        wrong = "It is."
+        promise = "S1"
+        killed_by = { kind = "host", binary = "b", test = "t" }
+    "#;
+
+    /// A list of one mutant, with a part of it replaced.
     fn list(from: &str, to: &str) -> Result<Vec<Mutant>> {
-        let text = r#"
-            [[mutant]]
-            name = "a-1"
-            file = "src/lib.rs"
-            find = "1"
-            replace = "2"
-            wrong = "It is."
-            promise = "S1"
-            killed_by = { kind = "host", binary = "b", test = "t" }
-        "#;
-        assert!(text.contains(from));
-        parse(&text.replace(from, to))
+        assert!(ONE.contains(from));
+        parse(&ONE.replace(from, to))
     }
 
     #[test]
-    fn a_list_is_read() {
-        let mutants = list("", "").expect("a list");
-        assert_eq!(mutants.len(), 1);
-        assert_eq!(mutants[0].killed_by.to_string(), "host b t");
-        assert!(!mutants[0].hangs);
-    }
-
-    #[test]
-    fn a_killer_may_need_features() {
-        let with = "test = \"t\", features = [\"f\", \"g\"]";
-        let mutants = list("test = \"t\"", with).expect("a list");
-        assert_eq!(mutants[0].killed_by.features(), ["f", "g"]);
-        assert_eq!(mutants[0].killed_by.to_string(), "host b +f +g t");
-    }
-
-    #[test]
-    fn a_killer_may_be_a_guest() {
-        let killer = r#"{ kind = "guest", test = "scenario::smp_2" }"#;
-        let mutants = list(r#"{ kind = "host", binary = "b", test = "t" }"#, killer);
-        let killer = &mutants.expect("a list")[0].killed_by;
-        assert_eq!(killer.to_string(), "guest scenario scenario::smp_2");
-        assert!(killer.is_guest());
-    }
-
-    #[test]
-    fn a_killer_may_be_another_packages() {
+    fn killers_of_every_kind_are_read() {
         let host = r#"{ kind = "host", binary = "b", test = "t" }"#;
-        for (killer, shown) in [
+        for (killer, shown, package) in [
+            (host, "host b t", "rundown"),
+            (
+                r#"{ kind = "unit", test = "t", features = ["f", "g"] }"#,
+                "unit +f +g t",
+                "rundown",
+            ),
+            (
+                r#"{ kind = "guest", test = "scenario::smp_2" }"#,
+                "guest scenario::smp_2",
+                "tests",
+            ),
             (
                 r#"{ kind = "package", package = "bringup", test = "t" }"#,
                 "bringup t",
-            ),
-            (
-                r#"{ kind = "package", package = "bringup", binary = "b", test = "t" }"#,
-                "bringup b t",
+                "bringup",
             ),
         ] {
-            let mutants = list(host, killer).expect("a list");
-            let killer = &mutants[0].killed_by;
-            assert_eq!(killer.to_string(), shown);
-            assert!(killer.needs_workspace() && !killer.is_guest());
+            let killer = &list(host, killer).expect("a list")[0].killed_by;
+            assert_eq!(
+                (killer.to_string().as_str(), killer.package()),
+                (shown, package)
+            );
         }
     }
 
     #[test]
-    fn what_is_wrong_with_a_list_is_said() {
+    fn a_faulty_list_says_why() {
         for (from, to, why) in [
             ("a-1", "A", "lower-case"),
             ("S1", "S14", "S1 to S13"),
@@ -303,11 +359,12 @@ mod tests {
             ("It is.", "It is", "one sentence"),
             ("\"t\"", "\" \"", "names no test"),
             ("\"host\"", "\"ghost\"", "ghost"),
+            ("\"host\"", "\"unit\"", "one too many"),
+            ("binary = \"b\", ", "", "lacks a field"),
             ("promise", "promises", "promises"),
             (
-                "killed_by",
-                "hangs = true\nkilled_by.kind = \"loom\"\nkilled_by.binary = \"b\"\n\
-                 killed_by.test = \"t\"\n#",
+                "killed_by = { kind = \"host\"",
+                "hangs = true\nkilled_by = { kind = \"loom\"",
                 "no kill",
             ),
         ] {
@@ -317,28 +374,27 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique() {
-        let one = r#"
-            [[mutant]]
-            name = "a"
-            file = "src/lib.rs"
-            find = "1"
-            replace = "2"
-            wrong = "It is."
-            promise = "S1"
-            killed_by = { kind = "unit", test = "t" }
-        "#;
-        let twice = parse(&format!("{one}{one}")).expect("two mutants");
-        let error = names_differ(&twice).expect_err("twice the same name");
-        assert!(error.to_string().contains("two mutants"), "{error}");
+    fn a_patch_replaces_one_place_or_says_why_not() {
+        let apply = |find: &str, nth: &str| {
+            let find = format!("find = \"{find}\"\n{nth}");
+            list("find = \"1\"", &find).expect("a list")[0].apply("b a c a")
+        };
+        assert_eq!(apply("b", "").expect("once"), "2 a c a");
+        assert_eq!(apply("a", "nth = 2").expect("the second"), "b a c 2");
+        for (find, nth, why) in [
+            ("d", "", "not in"),
+            ("a", "", "2 times"),
+            ("a", "nth = 3", "`nth` is 3"),
+        ] {
+            let error = apply(find, nth).expect_err(why).to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     #[test]
     fn every_mutant_applies_and_every_killer_exists() {
-        let place = crate::place::Place::here();
-        let files = crate::place::list_files().expect("a folder");
-        let mutants = read(&files).expect("the list");
-        let complaints = complaints(&mutants, &place);
+        let mutants = load(&crate::package()).expect("the list");
+        let complaints = complaints(&mutants, &crate::root());
         assert!(complaints.is_empty(), "{}", complaints.join("\n"));
     }
 }

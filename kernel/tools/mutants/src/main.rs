@@ -2,16 +2,17 @@
 //! test notices.
 //!
 //! The patches are in `list/`: each says what it breaks and which test must notice (its killer). A
-//! run first shows that every killer passes on the crate as it is, then that each one fails on its
+//! run first shows that every killer passes on the sources as they are, then that each one fails on its
 //! mutant. It works on copies in the target folder and never touches the sources.
 //!
-//! Some break the kernel: what the per-CPU kind needs of one, and how it brings up its CPUs. Their killers are
-//! guests, or tests of its other packages. Those are built in a copy of the whole workspace, and guests are
-//! booted, which takes half of the time and needs QEMU and a toolchain for guests (`cargo boot doctor`).
+//! Some break the kernel: what the per-CPU variant needs of one, and how it brings up its CPUs. Their killers
+//! are guests, or tests of its other packages. Guests are booted, which takes half of the time and needs QEMU
+//! and a toolchain for guests (`cargo boot doctor`).
 //!
 //! ```text
-//! cargo run -p mutants                        all of them: some 10 min on two CPUs
+//! cargo run -p mutants                        all of them
 //! cargo run -p mutants -- --only central      those whose names contain this
+//! cargo run -p mutants -- --changed main      those whose file or killer differs from that commit's
 //! cargo run -p mutants -- --part today/7      a seventh, another one every day
 //! cargo run -p mutants -- --check             only: does the list still fit the sources?
 //! cargo run -p mutants -- --table             renews the table in docs/mutants.md
@@ -22,26 +23,21 @@
 
 mod killer;
 mod list;
-mod part;
-mod patch;
-mod place;
-mod progress;
-mod scratch;
 mod session;
 mod table;
-mod verdict;
+mod tree;
 
-use std::process::ExitCode;
-use std::thread;
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{env, fs, thread};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use crate::list::Mutant;
-use crate::part::Part;
-use crate::place::Place;
-use crate::verdict::Verdict;
+use crate::session::{Run, SLACK, Verdict};
 
 const ALL_KILLED: u8 = 0;
 const SURVIVORS: u8 = 1;
@@ -51,7 +47,7 @@ const AT_FAULT: u8 = 2;
 /// which more copies do not make up for.
 const MOST_JOBS: usize = 2;
 
-/// Breaks `rundown` on purpose, one small patch at a time, and shows that a named test notices.
+/// Breaks `rundown` and the kernel on purpose, one small patch at a time, and shows that a named test notices.
 #[derive(Debug, Parser)]
 struct Options {
     /// Print the list, run nothing
@@ -61,15 +57,18 @@ struct Options {
     #[arg(long, group = "instead")]
     check: bool,
     /// Renew the table in docs/mutants.md; run nothing
-    #[arg(long, group = "instead", conflicts_with_all = ["only", "part"])]
+    #[arg(long, group = "instead", conflicts_with_all = ["only", "part", "changed"])]
     table: bool,
     /// Only the mutant of this name or, if there is none, those whose names contain it (repeatable)
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Only part K of N; `today/N` is another one every day
-    #[arg(long, value_name = "K/N")]
-    part: Option<Part>,
-    /// How many copies of the crate are at work at once [default: 2, or the number of CPUs]
+    #[arg(long, value_name = "K/N", value_parser = part)]
+    part: Option<(usize, usize)>,
+    /// Only those whose file or killer differs from this commit's; with `--part`, these besides the part
+    #[arg(long, value_name = "COMMIT")]
+    changed: Option<String>,
+    /// How many copies of the workspace are at work at once [default: 2, or the number of CPUs]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
@@ -83,85 +82,202 @@ fn main() -> ExitCode {
 }
 
 fn act(options: &Options) -> Result<u8> {
-    let place = Place::here();
-    let mutants = list::read(&place::list_files()?)?;
-    let page = place.mutants_page();
+    let mutants = list::load(&package())?;
+    let (old, new) = table::page(&page(), &mutants)?;
     if options.table {
-        let changed = table::write(&page, &mutants)?;
-        println!("{}", if changed { "renewed" } else { "was current" });
+        fs::write(page(), &new)?;
+        println!("{}", if new == old { "was current" } else { "renewed" });
         return Ok(ALL_KILLED);
     }
-    let chosen = choose(&mutants, &options.only, options.part)?;
+    let changed = options.changed.as_deref().map(changed_since).transpose()?;
+    let chosen = choose(&mutants, options, changed.as_ref());
+    ensure!(
+        !chosen.is_empty() || options.only.is_empty(),
+        "no mutant's name contains {}",
+        options.only.join(" or ")
+    );
     if options.list {
         for mutant in &chosen {
             println!("{:4} {}: {}", mutant.promise, mutant.name, mutant.wrong);
-            println!("     {}; {}", mutant.file, mutant.killed_by);
+            println!(
+                "     {}; {}",
+                mutant.file(Path::new("")).display(),
+                mutant.killed_by
+            );
         }
         println!("{} of {} mutants", chosen.len(), mutants.len());
         return Ok(ALL_KILLED);
     }
     // All of the list, and before time is spent on a part of it.
-    let complaints = list::complaints(&mutants, &place);
+    let complaints = list::complaints(&mutants, &root());
     ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
     if options.check {
         ensure!(
-            table::is_current(&page, &mutants)?,
+            old == new,
             "the table in docs/mutants.md is stale: `--table` renews it"
         );
         println!("all {} mutants apply; the table is current", mutants.len());
         return Ok(ALL_KILLED);
     }
-    run(&place, &chosen, options.jobs)
+    run(&chosen, options.jobs)
 }
 
+/// The mutants that the options ask for; `changed`: the files that are.
 fn choose<'a>(
     mutants: &'a [Mutant],
-    only: &[String],
-    part: Option<Part>,
-) -> Result<Vec<&'a Mutant>> {
-    let mut chosen: Vec<&Mutant> = mutants.iter().collect();
-    if !only.is_empty() {
-        let is = |text: &str| mutants.iter().any(|mutant| mutant.name == text);
-        chosen.retain(|mutant| {
-            only.iter().any(|text| match is(text) {
-                true => mutant.name == *text,
-                false => mutant.name.contains(text),
-            })
-        });
-        if chosen.is_empty() {
-            bail!("no mutant's name contains {}", only.join(" or "));
-        }
-    }
-    Ok(match part {
-        Some(part) => part.of(chosen),
-        None => chosen,
-    })
+    options: &Options,
+    changed: Option<&BTreeSet<PathBuf>>,
+) -> Vec<&'a Mutant> {
+    let exact = |text: &String| mutants.iter().any(|mutant| mutant.name == *text);
+    let named = |mutant: &Mutant| {
+        let is = |text: &String| match exact(text) {
+            true => mutant.name == *text,
+            false => mutant.name.contains(text),
+        };
+        options.only.is_empty() || options.only.iter().any(is)
+    };
+    let differs = |mutant: &Mutant| {
+        let root = Path::new("");
+        let folder = mutant.killed_by.folder(root);
+        let binary = mutant
+            .killed_by
+            .binary()
+            .map(|name| match folder.ends_with("tests") {
+                true => folder.join(name),
+                false => folder.join("tests").join(name),
+            });
+        let killer = |file: &Path| {
+            binary
+                .as_ref()
+                .is_some_and(|it| file.with_extension("").starts_with(it))
+        };
+        changed.is_some_and(|files| {
+            files
+                .iter()
+                .any(|file| *file == mutant.file(root) || killer(file))
+        })
+    };
+    let in_part = |index: usize| match options.part {
+        Some((k, n)) => index % n == k - 1,
+        None => changed.is_none(),
+    };
+    // Every n-th of those named, so that each part has a little of everything.
+    let named = mutants.iter().filter(|mutant| named(mutant)).enumerate();
+    named
+        .filter(|(index, mutant)| in_part(*index) || differs(mutant))
+        .map(|(_, mutant)| mutant)
+        .collect()
 }
 
-fn run(place: &Place, mutants: &[&Mutant], jobs: Option<usize>) -> Result<u8> {
+/// `k/n`, or `today/n`.
+fn part(text: &str) -> Result<(usize, usize)> {
+    const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+    let (k, n) = text.split_once('/').context("a part is `k/n`")?;
+    let n: usize = n.parse().context("`n` in `k/n` is no number")?;
+    ensure!(n > 0, "a list has at least one part");
+    let day = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / SECONDS_PER_DAY;
+    let k = match k {
+        "today" => usize::try_from(day % n as u64)? + 1,
+        k => k.parse().context("`k` in `k/n` is no number")?,
+    };
+    ensure!((1..=n).contains(&k), "`k` in `k/n` is between 1 and n");
+    Ok((k, n))
+}
+
+/// The files of the working tree that differ from a commit's.
+fn changed_since(commit: &str) -> Result<BTreeSet<PathBuf>> {
+    let mut git = Command::new("git");
+    git.args(["diff", "--name-only", "--no-relative", commit, "--"])
+        .current_dir(root());
+    let output = git.output().context("starting git")?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "git cannot compare with {commit}: {}",
+        error.trim()
+    );
+    Ok(String::from_utf8(output.stdout)?
+        .lines()
+        .map(PathBuf::from)
+        .collect())
+}
+
+fn run(mutants: &[&Mutant], jobs: Option<usize>) -> Result<u8> {
     let started = Instant::now();
-    let _lock = session::lock(place)?;
+    let root = root();
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || root.join("target"),
+        // A relative one is relative to where cargo was started, as this program was.
+        |outer| env::current_dir().unwrap_or_default().join(outer),
+    );
+    let work = target.join("mutants");
+    fs::create_dir_all(&work)?;
+    // One run at a time works in this folder. The lock ends with the file.
+    let lock = fs::File::create(work.join("lock"))?;
+    lock.try_lock()
+        .with_context(|| format!("another run is at work in {}", work.display()))?;
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let jobs = jobs.unwrap_or(cpus.min(MOST_JOBS)).min(mutants.len());
-    let judged = session::run(place, mutants, jobs, session::SLACK)?;
-    for line in verdict::table(&judged) {
-        println!("{line}");
+    let run = Run {
+        root: &root,
+        work: &work,
+        slack: SLACK,
+    };
+    let judged = run.run(mutants, jobs)?;
+    let width = judged
+        .iter()
+        .map(|one| one.mutant.name.len())
+        .max()
+        .unwrap_or(0);
+    for one in &judged {
+        let (mutant, seconds) = (one.mutant, one.time.as_secs_f64());
+        let Mutant {
+            name,
+            promise,
+            killed_by,
+            ..
+        } = mutant;
+        println!(
+            "{name:width$}  {promise:>8}  {seconds:>5.1} s  {}: {}",
+            killed_by.word(),
+            one.verdict
+        );
     }
     let count = |what: fn(&Verdict) -> bool| judged.iter().filter(|one| what(&one.verdict)).count();
-    let killed = count(Verdict::is_kill);
-    let survived = count(|verdict| matches!(verdict, Verdict::Survived));
-    let mistakes = judged.len() - killed - survived;
+    let survived = count(|verdict| *verdict == Verdict::Survived);
+    let mistakes = count(|verdict| matches!(verdict, Verdict::Mistake(_)));
     println!(
-        "{} mutants in {} s: {killed} killed, {survived} survived, {mistakes} errors; logs in {}",
+        "{} mutants in {} s: {} killed, {survived} survived, {mistakes} errors; logs in {}",
         judged.len(),
         started.elapsed().as_secs(),
-        place.logs().display()
+        judged.len() - survived - mistakes,
+        work.join("log").display()
     );
     Ok(match (survived, mistakes) {
         (0, 0) => ALL_KILLED,
         (_, 0) => SURVIVORS,
         _ => AT_FAULT,
     })
+}
+
+/// This package's folder: as cargo says now, rather than when it was built, since two checkouts may
+/// share a target folder.
+fn package() -> PathBuf {
+    env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}
+
+/// The workspace that it belongs to: it is in kernel/tools/mutants.
+fn root() -> PathBuf {
+    package()
+        .join("../../..")
+        .canonicalize()
+        .unwrap_or_default()
+}
+
+/// The page with the table of mutants.
+fn page() -> PathBuf {
+    root().join("docs/mutants.md")
 }
 
 #[cfg(test)]
@@ -176,25 +292,44 @@ mod tests {
     }
 
     #[test]
-    fn names_choose() {
+    fn options_choose() {
         let mutants = ["one", "one-more", "two"].map(|name| {
             format!(
-                "[[mutant]]\nname = \"{name}\"\nfile = \"f\"\nfind = \"1\"\nreplace = \"2\"\n\
-                 wrong = \"It is.\"\npromise = \"S1\"\nkilled_by = {{ kind = \"unit\", test = \"t\" }}\n"
+                "[[mutant]]\nname = \"{name}\"\nfile = \"src/{name}.rs\"\nfind = \"1\"\nreplace = \"2\"\nwrong = \"It is.\"\n\
+                 promise = \"S1\"\nkilled_by = {{ kind = \"host\", binary = \"{name}\", test = \"t\" }}\n"
             )
         });
         let mutants = list::parse(&mutants.concat()).expect("a list");
-        let names = |only: &[&str], part: Option<&str>| -> Vec<String> {
-            let only: Vec<String> = only.iter().map(ToString::to_string).collect();
-            let part = part.map(|part| part.parse().expect("a part"));
-            let chosen = choose(&mutants, &only, part).unwrap_or_default();
-            chosen.iter().map(|mutant| mutant.name.clone()).collect()
-        };
-        assert_eq!(names(&[], None), ["one", "one-more", "two"]);
-        assert_eq!(names(&["one"], None), ["one"]);
-        assert_eq!(names(&["o"], None), ["one", "one-more", "two"]);
-        assert_eq!(names(&["more", "tw"], None), ["one-more", "two"]);
-        assert_eq!(names(&["o"], Some("2/3")), ["one-more"]);
-        assert!(names(&["three"], None).is_empty());
+        let files = [
+            "kernel/rundown/src/one.rs",
+            "kernel/rundown/tests/two/main.rs",
+        ];
+        let files = BTreeSet::from(files.map(PathBuf::from));
+        for (line, expected) in [
+            ("", "one one-more two"),
+            ("--only one", "one"),
+            ("--only o", "one one-more two"),
+            ("--only more --only tw", "one-more two"),
+            ("--only o --part 2/3", "one-more"),
+            ("--only three", ""),
+            ("--changed main", "one two"),
+            ("--changed main --part 2/3", "one one-more two"),
+        ] {
+            let words = ["mutants"].into_iter().chain(line.split_whitespace());
+            let options = Options::try_parse_from(words).expect(line);
+            let changed = options.changed.as_ref().map(|_| &files);
+            let chosen = choose(&mutants, &options, changed);
+            let names: Vec<&str> = chosen.iter().map(|mutant| mutant.name.as_str()).collect();
+            assert_eq!(names.join(" "), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn parts_are_read() {
+        assert_eq!(part("2/3").expect("a part"), (2, 3));
+        assert!(matches!(part("today/3").expect("a part"), (1..=3, 3)));
+        for text in ["", "1", "0/2", "3/2", "1/0", "a/2", "1/a", "yesterday/2"] {
+            assert!(part(text).is_err(), "{text}");
+        }
     }
 }

@@ -1,22 +1,23 @@
-//! A run: first every killer on the crate as it is, then on one mutant at a time.
+//! A run: first every killer on the sources as they are, then each on its mutants.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::killer::{self, Ended};
-use crate::list::{Killer, Mutant};
-use crate::place::Place;
-use crate::progress::Progress;
-use crate::scratch::Scratch;
-use crate::verdict::{Judged, Verdict};
+use crate::list::{self, Killer, Kind, Mutant};
+use crate::tree::Tree;
 
-/// How long a killer may take on the crate as it is. The slowest model takes seconds.
+/// How long a killer may take on the sources as they are. The slowest model takes seconds.
 const UNBROKEN_DEADLINE: Duration = Duration::from_secs(600);
 
 /// On a mutant a killer may take this many times what it took without, and some slack.
@@ -25,335 +26,199 @@ const FACTOR: u32 = 10;
 /// The slack: the machine may have become busy in between.
 pub(crate) const SLACK: Duration = Duration::from_secs(15);
 
-/// Runs the mutants: those of the crate in this many copies of it at once, then those that need the whole
-/// workspace one by one, since most boot a kernel, and each boot takes the whole machine. The answer is in that order, and else
-/// in that of the list.
-///
-/// # Errors
-/// If some killer fails on the sources as they are, or there is no test of that name: then nothing
-/// that it did on a mutant would mean anything.
-pub(crate) fn run<'a>(
-    place: &Place,
-    mutants: &[&'a Mutant],
-    jobs: usize,
-    slack: Duration,
-) -> Result<Vec<Judged<'a>>> {
-    fs::create_dir_all(place.logs())?;
-    let (whole, others): (Vec<&Mutant>, Vec<&Mutant>) = mutants
-        .iter()
-        .partition(|mutant: &&&Mutant| mutant.killed_by.needs_workspace());
-    let mut judged = Vec::new();
-    if !others.is_empty() {
-        let copies = (0..jobs.max(1)).map(|number| Scratch::ready(place, number));
-        let copies: Vec<Scratch> = copies.collect::<Result<_>>()?;
-        judged.extend(judge(place, &copies, &others, slack)?);
-    }
-    if !whole.is_empty() {
-        let copy = Scratch::whole(place)?;
-        judged.extend(judge(place, &[copy], &whole, slack)?);
-    }
-    Ok(judged)
+/// The verdict on a mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Its killer failed: which test, and its message.
+    Failed(String),
+    /// Its killer hung, as the list says it would.
+    Hung,
+    /// Its killer noticed nothing.
+    Survived,
+    /// The list is wrong about it: this says in what.
+    Mistake(String),
 }
 
-/// As [`run`], in these copies.
-fn judge<'a>(
-    place: &Place,
-    copies: &[Scratch],
-    mutants: &[&'a Mutant],
-    slack: Duration,
-) -> Result<Vec<Judged<'a>>> {
-    let mut killers: Vec<&Killer> = mutants.iter().map(|mutant| &mutant.killed_by).collect();
-    killers.sort();
-    killers.dedup();
-    let progress = Progress::new("killers, nothing broken", killers.len());
-    let times = in_copies(copies, &killers, |copy, &killer| {
-        progress.begin(&killer.to_string());
-        let time = on_unbroken(place, copy, killer);
-        let word = match &time {
-            Ok(time) => format!("passes in {:.2} s", time.as_secs_f64()),
-            Err(_) => "ERROR".into(),
-        };
-        progress.end(&killer.to_string(), &word);
-        time
-    });
-    progress.finish();
-    let mut allowed = BTreeMap::new();
-    let mut complaints = Vec::new();
-    for (killer, time) in killers.iter().zip(times) {
-        match time {
-            Ok(time) => drop(allowed.insert(*killer, slack + time * FACTOR)),
-            Err(error) => complaints.push(format!("{killer}: {error:#}")),
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(test) => write!(f, "killed (failed): {test}"),
+            Self::Hung => f.write_str("killed (hung)"),
+            Self::Survived => f.write_str("SURVIVED"),
+            Self::Mistake(what) => write!(f, "ERROR: {what}"),
         }
     }
-    if !complaints.is_empty() {
-        bail!(
-            "killers that do not pass on the crate as it is:\n{}",
-            complaints.join("\n")
-        );
-    }
-
-    let progress = Progress::new("mutants", mutants.len());
-    // Those that will hang first: the others are done meanwhile.
-    let mut pieces: Vec<(usize, &Mutant)> = mutants.iter().copied().enumerate().collect();
-    pieces.sort_by_key(|(_, mutant)| !mutant.hangs);
-    let mut judged = in_copies(copies, &pieces, |copy, &(place_in_list, mutant)| {
-        progress.begin(&mutant.name);
-        let started = Instant::now();
-        let verdict = on_mutant(place, copy, mutant, allowed[&mutant.killed_by])
-            .unwrap_or_else(|error| Verdict::Mistake(format!("{error:#}")));
-        progress.end(&mutant.name, &verdict.to_string());
-        let time = started.elapsed();
-        let one = Judged {
-            mutant,
-            verdict,
-            time,
-        };
-        (place_in_list, one)
-    });
-    progress.finish();
-    judged.sort_by_key(|(place_in_list, _)| *place_in_list);
-    Ok(judged.into_iter().map(|(_, one)| one).collect())
 }
 
-/// Does the work in all copies at once, each taking the next piece when it is free. The answers are
-/// in the order of the pieces.
+/// A mutant with its verdict.
+#[derive(Debug)]
+pub(crate) struct Judged<'a> {
+    pub(crate) mutant: &'a Mutant,
+    pub(crate) verdict: Verdict,
+    /// To build the killer and to run it.
+    pub(crate) time: Duration,
+}
+
+/// Where a run works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    /// The workspace to break copies of.
+    pub(crate) root: &'a Path,
+    /// A folder that is this program's alone: copies, builds, logs.
+    pub(crate) work: &'a Path,
+    pub(crate) slack: Duration,
+}
+
+impl Run<'_> {
+    /// Runs the mutants in so many copies at once, but those whose killers are guests one by one: each boot
+    /// takes the whole machine. The verdicts are in the order of the list, guests last.
+    ///
+    /// # Errors
+    /// If a killer fails on the sources as they are, or there is no test of that name: then its failure on a
+    /// mutant would prove nothing.
+    pub(crate) fn run<'a>(&self, mutants: &[&'a Mutant], jobs: usize) -> Result<Vec<Judged<'a>>> {
+        fs::create_dir_all(self.work.join("log"))?;
+        let copies = (0..jobs.max(1)).map(|number| self.work.join(format!("copy-{number}")));
+        let copies = copies.map(|folder| Tree::ready(self.root, &folder));
+        let copies: Vec<Tree> = copies.collect::<Result<_>>()?;
+        let guest = |mutant: &&&Mutant| mutant.killed_by.kind == Kind::Guest;
+        let (guests, others): (Vec<&Mutant>, Vec<&Mutant>) = mutants.iter().partition(guest);
+        let mut judged = self.judge(&copies, &others)?;
+        judged.extend(self.judge(&copies[..1], &guests)?);
+        Ok(judged)
+    }
+
+    fn judge<'a>(&self, copies: &[Tree], mutants: &[&'a Mutant]) -> Result<Vec<Judged<'a>>> {
+        let mut killers: Vec<&Killer> = mutants.iter().map(|mutant| &mutant.killed_by).collect();
+        killers.sort();
+        killers.dedup();
+        let times = in_copies(
+            "killers, nothing broken",
+            copies,
+            &killers,
+            |copy, killer| {
+                let time = self.on_unbroken(copy, killer);
+                let words = match &time {
+                    Ok(time) => format!("{killer}: passes in {:.2} s", time.as_secs_f64()),
+                    Err(error) => format!("{killer}: ERROR: {error:#}"),
+                };
+                (time, words)
+            },
+        );
+        let mut allowed = BTreeMap::new();
+        let mut complaints = Vec::new();
+        for (killer, time) in killers.iter().zip(times) {
+            match time {
+                Ok(time) => drop(allowed.insert(*killer, self.slack + time * FACTOR)),
+                Err(error) => complaints.push(format!("{killer}: {error:#}")),
+            }
+        }
+        let list = complaints.join("\n");
+        ensure!(
+            list.is_empty(),
+            "killers that do not pass on the sources as they are:\n{list}"
+        );
+        Ok(in_copies("mutants", copies, mutants, |copy, &mutant| {
+            let started = Instant::now();
+            let verdict = self.on_mutant(copy, mutant, allowed[&mutant.killed_by]);
+            let verdict = verdict.unwrap_or_else(|error| Verdict::Mistake(format!("{error:#}")));
+            let words = format!("{}: {verdict}", mutant.name);
+            (
+                Judged {
+                    mutant,
+                    verdict,
+                    time: started.elapsed(),
+                },
+                words,
+            )
+        }))
+    }
+
+    /// How long the killer takes.
+    fn on_unbroken(&self, copy: &Tree, killer: &Killer) -> Result<Duration> {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let name: String = killer.to_string().chars().map(plain).collect();
+        let log = self.work.join(format!("log/unbroken-{name}.txt"));
+        let Some(built) = killer::build(copy, killer, &log)? else {
+            bail!("does not compile; see {}", log.display());
+        };
+        match killer::run(copy, &built, killer, UNBROKEN_DEADLINE, &log)? {
+            Ended::Passed { tests: 0, .. } => bail!("no test's name contains this"),
+            Ended::Passed { time, .. } => Ok(time),
+            Ended::Failed(what) => bail!("failed: {what}; see {}", log.display()),
+            Ended::Hung => bail!("still running after {} s", UNBROKEN_DEADLINE.as_secs()),
+        }
+    }
+
+    fn on_mutant(&self, copy: &Tree, mutant: &Mutant, allowed: Duration) -> Result<Verdict> {
+        let log = self.work.join(format!("log/{}.txt", mutant.name));
+        let _applied = copy.apply(mutant)?;
+        let Some(built) = killer::build(copy, &mutant.killed_by, &log)? else {
+            let text = list::read(&log)?;
+            let error = text.lines().find(|line| line.starts_with("error"));
+            bail!("does not compile: {}", error.unwrap_or("see its log"));
+        };
+        ensure!(
+            !built.fresh,
+            "its killer is not built from the file that it changes"
+        );
+        Ok(
+            match killer::run(copy, &built, &mutant.killed_by, allowed, &log)? {
+                Ended::Failed(what) => Verdict::Failed(what),
+                Ended::Passed { .. } => Verdict::Survived,
+                Ended::Hung if mutant.hangs => Verdict::Hung,
+                Ended::Hung => bail!(
+                    "still running after {} s; if it hangs, the list must say so (`hangs`)",
+                    allowed.as_secs()
+                ),
+            },
+        )
+    }
+}
+
+/// Does the work in all copies at once, each taking the next piece when it is free, and shows how far it is:
+/// a bar on a terminal, elsewhere a line for each piece. The answers are in the order of the pieces.
 fn in_copies<T: Sync, A: Send>(
-    copies: &[Scratch],
+    what: &'static str,
+    copies: &[Tree],
     pieces: &[T],
-    work: impl Fn(&Scratch, &T) -> A + Sync,
+    work: impl Fn(&Tree, &T) -> (A, String) + Sync,
 ) -> Vec<A> {
+    let bar = ProgressBar::new(pieces.len() as u64).with_prefix(what);
+    if let Ok(style) =
+        ProgressStyle::with_template("{prefix}: [{bar:24}] {pos}/{len}, {elapsed}: {wide_msg}")
+    {
+        bar.set_style(style);
+    }
     let next = AtomicUsize::new(0);
     let answers = Mutex::new(Vec::with_capacity(pieces.len()));
     thread::scope(|scope| {
         for copy in copies {
             scope.spawn(|| {
-                while let Some((index, piece)) = {
+                loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    pieces.get(index).map(|piece| (index, piece))
-                } {
-                    let answer = work(copy, piece);
-                    if let Ok(mut answers) = answers.lock() {
-                        answers.push((index, answer));
+                    let Some(piece) = pieces.get(index) else {
+                        break;
+                    };
+                    let (answer, words) = work(copy, piece);
+                    bar.inc(1);
+                    if !io::stderr().is_terminal() {
+                        eprintln!("{what} {:>3}/{}  {words}", bar.position(), pieces.len());
                     }
+                    bar.set_message(words);
+                    answers
+                        .lock()
+                        .expect("no thread panics with it")
+                        .push((index, answer));
                 }
             });
         }
     });
-    let mut answers = answers.into_inner().unwrap_or_default();
+    bar.finish_and_clear();
+    let mut answers = answers.into_inner().expect("no thread panicked with it");
     answers.sort_by_key(|(index, _)| *index);
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-/// How long the killer takes.
-fn on_unbroken(place: &Place, copy: &Scratch, killer: &Killer) -> Result<Duration> {
-    let name: String = killer
-        .to_string()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
-    let log = place.logs().join(format!("unbroken-{name}.txt"));
-    let Some(built) = killer::build(copy, killer, &log)? else {
-        bail!("does not compile; see {}", log.display());
-    };
-    match killer::run(copy, &built, killer, UNBROKEN_DEADLINE, &log)? {
-        Ended::Passed { tests: 0, .. } => bail!("no test's name contains this"),
-        Ended::Passed { time, .. } => Ok(time),
-        Ended::Failed(what) => bail!("failed: {what}; see {}", log.display()),
-        Ended::Hung => bail!("still running after {} s", UNBROKEN_DEADLINE.as_secs()),
-    }
-}
-
-fn on_mutant(place: &Place, copy: &Scratch, mutant: &Mutant, allowed: Duration) -> Result<Verdict> {
-    let killer = &mutant.killed_by;
-    let log = place.logs().join(format!("{}.txt", mutant.name));
-    let applied = copy.apply(mutant)?;
-    let Some(built) = killer::build(copy, killer, &log)? else {
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        let error = text.lines().find(|line| line.starts_with("error"));
-        let error = error.unwrap_or("see its log");
-        return Ok(Verdict::Mistake(format!("does not compile: {error}")));
-    };
-    if built.fresh {
-        bail!(
-            "{} is not part of what its killer is built from",
-            mutant.file
-        );
-    }
-    let ended = killer::run(copy, &built, killer, allowed, &log)?;
-    drop(applied);
-    Ok(match ended {
-        Ended::Failed(what) => Verdict::Failed(what),
-        Ended::Passed { .. } => Verdict::Survived,
-        Ended::Hung if mutant.hangs => Verdict::Hung,
-        Ended::Hung => Verdict::Mistake(format!(
-            "still running after {} s; if it hangs, the list must say so (`hangs`)",
-            allowed.as_secs()
-        )),
-    })
-}
-
-/// One run of this program at a time works in a folder. The lock ends with the returned file.
-pub(crate) fn lock(place: &Place) -> Result<fs::File> {
-    fs::create_dir_all(&place.work)?;
-    let file = fs::File::create(place.work.join("lock"))?;
-    file.try_lock()
-        .with_context(|| format!("another run is at work in {}", place.work.display()))?;
-    Ok(file)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::list;
-
-    /// A crate with the name of the real one, and a test for each way to end.
-    const SOURCE: &str = "
-        pub fn one() -> u64 { 1 }
-        pub fn two() -> u64 { 2 }
-        #[cfg(rundown_loom)]
-        pub fn three() -> u64 { 3 }
-        pub fn done() -> bool { true }
-        #[cfg(test)]
-        mod tests {
-            #[test]
-            fn one() { assert_eq!(super::one(), 1); }
-        }
-    ";
-
-    const TESTS: &str = "
-        #[test]
-        fn two() { assert!(rundown::two() > 0); }
-        #[test]
-        fn done() { while !rundown::done() {} }
-        #[cfg(rundown_loom)]
-        #[test]
-        fn three() { assert_eq!(rundown::three(), 3); }
-    ";
-
-    const LIST: &str = r#"
-        [[mutant]]
-        name = "failing"
-        file = "src/lib.rs"
-        find = "{ 1 }"
-        replace = "{ 0 }"
-        wrong = "One is not zero."
-        promise = "S1"
-        killed_by = { kind = "unit", test = "one" }
-
-        [[mutant]]
-        name = "failing-model"
-        file = "src/lib.rs"
-        find = "{ 3 }"
-        replace = "{ 4 }"
-        wrong = "Three is not four."
-        promise = "S1"
-        killed_by = { kind = "loom", binary = "all", test = "three" }
-
-        [[mutant]]
-        name = "hanging"
-        file = "src/lib.rs"
-        find = "{ true }"
-        replace = "{ false }"
-        wrong = "It is never done."
-        promise = "S1"
-        hangs = true
-        killed_by = { kind = "host", binary = "all", test = "done" }
-
-        [[mutant]]
-        name = "surviving"
-        file = "src/lib.rs"
-        find = "{ 2 }"
-        replace = "{ 3 }"
-        wrong = "Two is not three."
-        promise = "S1"
-        killed_by = { kind = "host", binary = "all", test = "two" }
-
-        [[mutant]]
-        name = "no-rust"
-        file = "src/lib.rs"
-        find = "{ 2 }"
-        replace = "{ }"
-        wrong = "It is not even a program."
-        promise = "S1"
-        killed_by = { kind = "host", binary = "all", test = "two" }
-
-        [[mutant]]
-        name = "outdated"
-        file = "src/lib.rs"
-        find = "{ 5 }"
-        replace = "{ 6 }"
-        wrong = "There is no five."
-        promise = "S1"
-        killed_by = { kind = "host", binary = "all", test = "two" }
-    "#;
-
-    /// Slack for tests that take no time.
-    const SHORT: Duration = Duration::from_secs(3);
-
-    fn toy() -> (tempfile::TempDir, Place) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let place = Place {
-            root: folder.path().join("real"),
-            member: "crate".into(),
-            work: folder.path().join("work"),
-        };
-        let manifest = "[package]\nname = \"rundown\"\nedition.workspace = true\n\
-                        [features]\nloom = []";
-        let workspace = "[workspace]\nresolver = \"3\"\nmembers = [\"crate\"]\n\
-                         [workspace.package]\nedition = \"2024\"";
-        for (file, text) in [
-            ("Cargo.toml", workspace),
-            ("crate/Cargo.toml", manifest),
-            ("crate/src/lib.rs", SOURCE),
-            ("crate/tests/all.rs", TESTS),
-        ] {
-            let file = place.root.join(file);
-            fs::create_dir_all(file.parent().expect("a folder")).expect("created");
-            fs::write(file, text).expect("written");
-        }
-        (folder, place)
-    }
-
-    #[test]
-    fn each_end_is_told_from_the_others() {
-        let (_folder, place) = toy();
-        let list = list::parse(LIST).expect("a list");
-        // Those that end do so in their own time, on a busy host, too.
-        let (hanging, ending): (Vec<&Mutant>, Vec<&Mutant>) = list.iter().partition(|m| m.hangs);
-        let mut judged = run(&place, &ending, 2, SLACK).expect("all killers pass");
-        judged.extend(run(&place, &hanging, 1, SHORT).expect("its killer passes"));
-        let verdicts: Vec<String> = judged.iter().map(|one| one.verdict.to_string()).collect();
-        let expected = [
-            "killed (failed): tests::one",
-            "killed (failed): three",
-            "SURVIVED",
-            "ERROR: does not compile: error",
-            "ERROR: the mutant no longer applies: src/lib.rs: `find` is not in the file",
-            "killed (hung)",
-        ];
-        assert_eq!(verdicts.len(), expected.len());
-        for (verdict, expected) in verdicts.iter().zip(expected) {
-            assert!(verdict.starts_with(expected), "{verdict}\nnot {expected}");
-        }
-        let source = fs::read_to_string(place.package().join("src/lib.rs")).expect("a file");
-        assert_eq!(source, SOURCE, "the original was touched");
-    }
-
-    #[test]
-    fn killers_that_prove_nothing_are_refused() {
-        let (_folder, place) = toy();
-        let mut list = list::parse(LIST).expect("a list");
-        list[3].killed_by = Killer::Host {
-            binary: "all".into(),
-            test: "three".into(),
-            features: Vec::new(),
-        };
-        let error = run(&place, &[&list[3]], 1, SHORT).expect_err("there is no such test");
-        assert!(format!("{error:#}").contains("no test's name"), "{error:#}");
-
-        let tests = place.package().join("tests/all.rs");
-        fs::write(tests, TESTS.replace("> 0", "> 2")).expect("written");
-        let error = run(&place, &[&list[4]], 1, SHORT).expect_err("the killer fails anyway");
-        assert!(format!("{error:#}").contains("failed: two"), "{error:#}");
-    }
-}
+mod tests;
