@@ -109,22 +109,26 @@ fn without_a_list() -> impl Iterator<Item = Case> {
         let case = Case::new("bring_up", "4").on(machine);
         let case = case.named(&format!("{machine}_without_acpi"));
         let machine = format!("{machine},acpi=off");
-        case.qemu(["-machine", &machine]).also(|report| {
-            cpus::are_online(report, 1, 1)?;
-            log_has(
-                report,
-                &[
-                    "the loader has found no RSDP",
-                    "only the BSP (APIC 0) is used",
-                ],
-            )
-        })
+        case.fewer_cpus()
+            .qemu(["-machine", &machine])
+            .also(|report| {
+                cpus::are_online(report, 1, 1)?;
+                log_has(
+                    report,
+                    &[
+                        "the loader has found no RSDP",
+                        "only the BSP (APIC 0) is used",
+                    ],
+                )
+            })
     })
 }
 
 /// Too little memory for the stacks of all CPUs, and more than one level-3 table of page tables reaches.
 fn memory() -> impl Iterator<Item = Case> {
-    let little = Case::new("bring_up", "64").named("little_memory");
+    let little = Case::new("bring_up", "64")
+        .named("little_memory")
+        .fewer_cpus();
     let little = little.memory_mib(12).also(|report| {
         let online = cpus::rows(report).len();
         ensure!((30..64).contains(&online), "{online} of 64 CPUs online");

@@ -61,6 +61,18 @@ fn main() -> ExitCode {
         went_wrong(report, &ids, 1, Stage::Rust, Some(6))?;
         counts(report, 8, 8, &[])
     }));
+    // The BSP is not started, and APIC ID 77 is not there: passed without its fault, such a run would prove nothing.
+    for apic_id in [0, 77] {
+        let nowhere = fault("2", FaultKind::Real, Some(apic_id));
+        cases.push(nowhere.expecting(|report| {
+            let unfit = matches!(report.outcome, Outcome::Unfit { .. });
+            ensure!(unfit, "{}", report.outcome);
+            log_has(
+                report,
+                &["no CPU that is started by another has this APIC ID"],
+            )
+        }));
+    }
     // Who is not there is looked for twice; that does not concern those who are.
     let ghost = Case::new("start_faults", "4").ghost(9);
     cases.push(ghost.also(|report| counts(report, 4, 5, &[9])));

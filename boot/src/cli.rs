@@ -1,6 +1,7 @@
 //! The program `cargo boot`.
 //!
-//! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried; 130 Ctrl-C.
+//! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried; 3 it passed, but not with all
+//! CPUs; 130 Ctrl-C.
 
 mod args;
 mod bench;
@@ -17,9 +18,12 @@ mod timeline;
 mod topology;
 mod view;
 
+use std::fmt::Display;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use self::args::{BenchArgs, BootArgs, BringUpArgs, RunArgs, SoakArgs};
@@ -30,6 +34,8 @@ use crate::guest;
 const FAILED: u8 = 1;
 /// It could not be tried: wrong usage, or something is missing. Clap uses the same number.
 const NOT_TRIED: u8 = 2;
+/// It passed, but a CPU that was asked for was not online.
+const INCOMPLETE: u8 = 3;
 /// Ended by Ctrl-C: 128 and the number of the signal, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -126,17 +132,24 @@ fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
     Ok(guest::build("kernel")?.elf("kernel").to_path_buf())
 }
 
+/// Writes a line, or more, of what was asked for to standard output.
+fn print(text: impl Display) -> anyhow::Result<()> {
+    let mut output = std::io::stdout();
+    let written = writeln!(output, "{text}").and_then(|()| output.flush());
+    written.context("cannot write to standard output")
+}
+
 fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
     if let Some(name) = bin {
-        println!("{}", guest::build_one(package, name)?.display());
+        print(guest::build_one(package, name)?.display())?;
         return Ok(0);
     }
     if package == guest::C_LIBRARY {
-        println!("{}", guest::build_c_library()?.display());
+        print(guest::build_c_library()?.display())?;
         return Ok(0);
     }
     for (_, elf) in guest::build(package)?.iter() {
-        println!("{}", elf.display());
+        print(elf.display())?;
     }
     Ok(0)
 }

@@ -1,5 +1,6 @@
 //! The machine QEMU builds: its board and its CPUs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// QEMU's board.
@@ -45,19 +46,23 @@ impl Smp {
     /// It could not be one, with an example of what could.
     pub fn new(text: &str) -> Result<Self, String> {
         let fits = |part: &str| {
-            let (key, value) = part.split_once('=').unwrap_or(("cpus", part));
+            let (key, value) = pair(part);
             !key.is_empty()
                 && key.bytes().all(|b| b.is_ascii_lowercase())
                 && value.parse::<u32>().is_ok_and(|number| number > 0)
         };
-        if text.split(',').all(fits) {
-            Ok(Self(text.to_string()))
-        } else {
-            Err(
+        if !text.split(',').all(fits) {
+            return Err(
                 "expected a number of CPUs such as `8`, or QEMU's long form such as \
                  `9,sockets=3,cores=3,threads=1` or `4,maxcpus=8`"
                     .to_string(),
-            )
+            );
+        }
+        // Of two, QEMU takes the last without a word.
+        let mut keys = BTreeSet::new();
+        match pairs(text).find(|(key, _)| !keys.insert(*key)) {
+            Some((key, _)) => Err(format!("`{key}` is given twice")),
+            None => Ok(Self(text.to_string())),
         }
     }
 
@@ -71,18 +76,33 @@ impl Smp {
     /// product of the topology.
     #[must_use]
     pub fn cpus(&self) -> u32 {
-        let (mut cpus, mut maxcpus, mut product) = (None, None, 1_u32);
-        for part in self.0.split(',') {
-            let (key, value) = part.split_once('=').unwrap_or(("cpus", part));
-            let value = value.parse().unwrap_or(1);
-            match key {
-                "cpus" => cpus = Some(value),
-                "maxcpus" => maxcpus = Some(value),
-                _ => product = product.saturating_mul(value),
-            }
-        }
-        maxcpus.or(cpus).unwrap_or(product)
+        self.value_of("maxcpus").unwrap_or_else(|| self.present())
     }
+
+    /// Number of CPUs that the machine starts with: the others can be plugged in. QEMU's rule: `cpus`, else
+    /// `maxcpus`, else the product of the topology.
+    #[must_use]
+    pub fn present(&self) -> u32 {
+        let given = self.value_of("cpus").or_else(|| self.value_of("maxcpus"));
+        given.unwrap_or_else(|| {
+            let values = pairs(&self.0).map(|(_, value)| value.parse().unwrap_or(1));
+            values.fold(1, u32::saturating_mul)
+        })
+    }
+
+    fn value_of(&self, key: &str) -> Option<u32> {
+        let (_, value) = pairs(&self.0).find(|(name, _)| *name == key)?;
+        value.parse().ok()
+    }
+}
+
+/// The parts of an `-smp`; one without a name is `cpus`.
+fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(',').map(pair)
+}
+
+fn pair(part: &str) -> (&str, &str) {
+    part.split_once('=').unwrap_or(("cpus", part))
 }
 
 impl Default for Smp {
@@ -111,18 +131,22 @@ mod tests {
 
     #[test]
     fn every_form_is_taken_and_counted() {
-        for (text, cpus) in [
-            ("1", 1),
-            ("255", 255),
-            ("cpus=6", 6),
-            ("9,sockets=3,cores=3,threads=1", 9),
-            ("4,maxcpus=8", 8),
-            ("sockets=2,cores=4,threads=2", 16),
-            ("cores=3,cpus=6", 6),
-            ("sockets=4294967295,cores=2", u32::MAX),
+        for (text, present, cpus) in [
+            ("1", 1, 1),
+            ("255", 255, 255),
+            ("cpus=6", 6, 6),
+            ("9,sockets=3,cores=3,threads=1", 9, 9),
+            ("4,maxcpus=8", 4, 8),
+            ("sockets=2,cores=4,threads=2", 16, 16),
+            ("sockets=2,cores=4,maxcpus=8", 8, 8),
+            ("cores=3,cpus=6", 6, 6),
+            ("sockets=4294967295,cores=2", u32::MAX, u32::MAX),
         ] {
             let smp = Smp::new(text).expect(text);
-            assert_eq!((smp.as_str(), smp.cpus()), (text, cpus));
+            assert_eq!(
+                (smp.as_str(), smp.present(), smp.cpus()),
+                (text, present, cpus)
+            );
         }
     }
 
@@ -144,5 +168,7 @@ mod tests {
             let error = Smp::new(text).expect_err(text);
             assert!(error.contains("4,maxcpus=8"), "{error}");
         }
+        let error = Smp::new("4,cpus=5").expect_err("which is it?");
+        assert_eq!(error, "`cpus` is given twice");
     }
 }

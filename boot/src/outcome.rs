@@ -19,6 +19,15 @@ pub enum Outcome {
         /// What it said.
         text: String,
     },
+    /// All that ran passed, but not all CPUs did run.
+    Incomplete {
+        /// CPUs online.
+        online: u32,
+        /// CPUs that the machine was asked to have.
+        asked: u32,
+        /// APIC IDs of those that the guest missed; it knows of no others.
+        missing: Vec<u32>,
+    },
     /// A CPU of the guest panicked; an unhandled exception is a panic, too.
     Panicked {
         /// Its index, if it had one yet.
@@ -83,6 +92,7 @@ impl Outcome {
         match self {
             Self::Passed => "passed",
             Self::Failed { .. } => "failed",
+            Self::Incomplete { .. } => "incomplete",
             Self::Panicked { .. } => "panicked",
             Self::Unfit { .. } => "unfit",
             Self::Reset => "reset",
@@ -102,6 +112,20 @@ impl fmt::Display for Outcome {
         match self {
             Self::Passed => f.write_str("passed"),
             Self::Failed { text } => write!(f, "failed: {text}"),
+            Self::Incomplete {
+                online,
+                asked,
+                missing,
+            } => {
+                write!(
+                    f,
+                    "incomplete: {online} of the {asked} CPUs asked for are online; "
+                )?;
+                match &**missing {
+                    [] => f.write_str("the firmware lists no more"),
+                    ids => write!(f, "missing: APIC IDs {ids:?}"),
+                }
+            }
             Self::Panicked {
                 cpu,
                 apic_id,
@@ -162,6 +186,8 @@ pub(crate) enum End {
     Silent(Duration),
     /// By us, since the user wants to stop.
     Interrupted,
+    /// By us, since a CPU is missing.
+    Incomplete,
 }
 
 /// What a guest said that bears on the outcome. Small, however long the guest runs.
@@ -174,6 +200,8 @@ pub(crate) struct Testimony {
     running: Option<String>,
     verdict: Option<(bool, String)>,
     panic: Option<Outcome>,
+    online: Option<u32>,
+    missing: Vec<u32>,
 }
 
 impl Testimony {
@@ -196,6 +224,8 @@ impl Testimony {
                 self.running = None;
             }
             Event::Verdict { passed, text } => self.verdict = Some((*passed, text.to_string())),
+            Event::Missing { apic_id } => self.missing.push(*apic_id),
+            Event::Online { online, .. } => self.online = Some(*online),
             Event::Panic {
                 cpu,
                 apic_id,
@@ -213,8 +243,8 @@ impl Testimony {
         }
     }
 
-    /// Gives the verdict.
-    pub(crate) fn outcome(self, end: &End, stderr: &str) -> Outcome {
+    /// Gives the verdict on a machine that was asked to have so many CPUs, if all of them are to be online.
+    pub(crate) fn outcome(self, end: &End, stderr: &str, asked: Option<u32>) -> Outcome {
         // Warnings are no reason to distrust an exit code.
         let complained = stderr.lines().any(|line| !line.contains("warning:"));
         let stderr = stderr.trim_end().to_string();
@@ -222,6 +252,7 @@ impl Testimony {
             // QEMU answers SIGINT and SIGTERM itself, and may be faster than we are.
             End::Exited(0) if stderr.contains("terminating on signal") => Outcome::Interrupted,
             End::Interrupted => Outcome::Interrupted,
+            End::Incomplete => self.incomplete(asked.unwrap_or_default()),
             End::Deadline(after) => self.panic.unwrap_or(Outcome::Hang { after }),
             End::Silent(after) => self.panic.unwrap_or(Outcome::Silence { after }),
             End::Killed(ref status) => Outcome::QemuDied {
@@ -230,8 +261,13 @@ impl Testimony {
             },
             End::Exited(0) => self.panic.unwrap_or(Outcome::Reset),
             End::Exited(status) => match ExitCode::from_status(status) {
-                Some(code) => self.guest_ended(code),
-                None if !self.said_anything && complained => Outcome::QemuRefused { stderr },
+                Some(code) => self.guest_ended(code, asked),
+                None if !self.said_anything => Outcome::QemuRefused {
+                    stderr: match complained {
+                        true => stderr,
+                        false => format!("it ended with status {status} and no word"),
+                    },
+                },
                 None if status % 2 == 1 && !complained => self
                     .panic
                     .unwrap_or(Outcome::UnknownExit { value: status >> 1 }),
@@ -243,12 +279,13 @@ impl Testimony {
         }
     }
 
-    fn guest_ended(self, code: ExitCode) -> Outcome {
+    fn guest_ended(mut self, code: ExitCode, asked: Option<u32>) -> Outcome {
         if let Some(panic) = self.panic {
             return panic;
         }
         let (verdict, text) = self
             .verdict
+            .take()
             .map_or((None, None), |(p, t)| (Some(p), Some(t)));
         match code {
             ExitCode::Panicked => Outcome::Panicked {
@@ -271,8 +308,21 @@ impl Testimony {
                     text: format!("{} of {planned} tests passed", self.passed),
                 },
                 (None, None) => Outcome::SilentExit,
-                _ => Outcome::Passed,
+                _ => match asked {
+                    Some(asked) if self.online.is_some_and(|online| online < asked) => {
+                        self.incomplete(asked)
+                    }
+                    _ => Outcome::Passed,
+                },
             },
+        }
+    }
+
+    fn incomplete(self, asked: u32) -> Outcome {
+        Outcome::Incomplete {
+            online: self.online.unwrap_or_default(),
+            asked,
+            missing: self.missing,
         }
     }
 }

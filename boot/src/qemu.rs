@@ -77,7 +77,8 @@ pub fn version(qemu: &Path) -> anyhow::Result<Version> {
         .output();
     let output = output.with_context(|| format!("cannot start {}", qemu.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Version::find(&text).with_context(|| format!("{} does not tell its version", qemu.display()))
+    let version = Version::find(&text).filter(|_| text.contains("QEMU"));
+    version.with_context(|| format!("{} does not say which QEMU it is", qemu.display()))
 }
 
 /// Memory that suits a number of CPUs: the kernel itself, and stacks and an area for each of them.

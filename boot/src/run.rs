@@ -45,6 +45,18 @@ pub struct Boot {
     qemu_args: Vec<OsString>,
     actions: Vec<Action>,
     interrupt: Option<&'static AtomicBool>,
+    missing: Missing,
+}
+
+/// What it means that a CPU is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// The guest may go on; it has not passed in the end.
+    NoPass,
+    /// The boot ends at once.
+    Ends,
+    /// Nothing.
+    Expected,
 }
 
 impl Boot {
@@ -66,6 +78,7 @@ impl Boot {
             qemu_args: Vec::new(),
             actions: Vec::new(),
             interrupt: None,
+            missing: Missing::NoPass,
         };
         boot.options(&Options {
             format: Format::Json,
@@ -168,6 +181,19 @@ impl Boot {
         self
     }
 
+    /// Ends the boot as soon as the guest reports a CPU as missing. Otherwise it goes on, and is at best
+    /// [`Outcome::Incomplete`](crate::Outcome::Incomplete) in the end.
+    pub fn ends_if_a_cpu_is_missing(mut self) -> Self {
+        self.missing = Missing::Ends;
+        self
+    }
+
+    /// For a boot that loses CPUs on purpose: it may pass with fewer than the machine was asked to have.
+    pub fn cpus_may_be_missing(mut self) -> Self {
+        self.missing = Missing::Expected;
+        self
+    }
+
     /// Boots, and keeps all that the guest writes.
     ///
     /// # Errors
@@ -254,6 +280,7 @@ impl Boot {
         };
         let mut testimony = Testimony::default();
         let last_heard = Cell::new(start);
+        let is_missing = Cell::new(false);
         let mut hear = |line: &str| {
             // A CPU that panics stops the others, maybe in the middle of a line of log.
             let (log, event) = match line.find(MARK) {
@@ -267,6 +294,9 @@ impl Boot {
                         see(Line::Log(log));
                     }
                     testimony.hear_event(&parsed);
+                    if matches!(parsed, Event::Missing { .. }) {
+                        is_missing.set(true);
+                    }
                     see(Line::Event(&parsed, event));
                 }
                 Some(Err(_)) | None => {
@@ -285,6 +315,7 @@ impl Boot {
         let patience = self.patience.filter(|_| self.gdb.is_none());
         let stopped = listen(&lines, &mut hear, || match (deadline, patience) {
             _ if interrupted() => Some(End::Interrupted),
+            _ if is_missing.get() && self.missing == Missing::Ends => Some(End::Incomplete),
             // The guest may wait in vain for what was not done. Why, is said below.
             _ if operator.as_ref().is_some_and(Operator::has_failed) => Some(End::Interrupted),
             (Some(deadline), _) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
@@ -305,7 +336,8 @@ impl Boot {
                 .map_or_else(|| End::Killed(status.to_string()), End::Exited)
         });
         let stderr = stderr.join().unwrap_or_default();
-        let outcome = testimony.outcome(&end, &stderr);
+        let asked = (self.missing != Missing::Expected).then(|| smp.present());
+        let outcome = testimony.outcome(&end, &stderr, asked);
         let Done { times, answers } =
             operator.map_or_else(|| Ok(Done::default()), Operator::end)?;
         Ok(Ending {

@@ -9,22 +9,35 @@ use core::{
 };
 
 use bringup::{Arrival, InjectedFault};
-use protocol::options::{Fault, FaultKind};
+use protocol::{
+    exit::ExitCode,
+    options::{Fault, FaultKind},
+};
 use spin::Once;
 
-use crate::{cpu::ApicId, emergency, time};
+use crate::{
+    cpu::{self, ApicId, CpuIndex},
+    emergency, log, time,
+};
 
 static FAULT: Once<Fault> = Once::new();
 
 /// CPUs that are delayed beyond the timeout may come: before that a slow host must not make them come in time.
 static MAY_BE_LATE: AtomicBool = AtomicBool::new(true);
 
-/// Says what is to fail, with which `patience`. Before the start.
+/// Sets what is to fail, with which `patience`. Before the start. A fault that no CPU can have ends the kernel: it
+/// would pass without it.
 pub(crate) fn arm(fault: Option<Fault>, patience: u32) {
-    if let Some(fault) = fault {
-        FAULT.call_once(|| fault);
-        MAY_BE_LATE.store(!fault.outlasts(patience), Ordering::Relaxed);
+    let Some(fault) = fault else {
+        return;
+    };
+    let mut others = cpu::map().iter().filter(|(cpu, _)| *cpu != CpuIndex::BSP);
+    if !others.any(|(_, id)| fault.is_for(id.get())) {
+        log!("fault={fault}: no CPU that is started by another has this APIC ID");
+        emergency::exit(ExitCode::Unfit);
     }
+    FAULT.call_once(|| fault);
+    MAY_BE_LATE.store(!fault.outlasts(patience), Ordering::Relaxed);
 }
 
 /// After the start: what is to be injected once more.

@@ -29,6 +29,7 @@ pub struct Case {
     deadline: Duration,
     arguments: Vec<String>,
     actions: Vec<Action>,
+    fewer_cpus: bool,
     check: Check,
 }
 
@@ -57,6 +58,7 @@ impl Case {
             deadline: generous_deadline(Shape::of(smp).cpus),
             arguments: Vec::new(),
             actions: Vec::new(),
+            fewer_cpus: false,
             check: Box::new(judge::all_tests_passed),
         }
     }
@@ -189,6 +191,14 @@ impl Case {
         self
     }
 
+    /// Not all CPUs of the machine are to come online. Otherwise the first that is missing ends the case. (A
+    /// case with a fault in the start says so itself.)
+    #[must_use]
+    pub fn fewer_cpus(mut self) -> Self {
+        self.fewer_cpus = true;
+        self
+    }
+
     /// Further arguments for QEMU, after all others.
     #[must_use]
     pub fn qemu<const N: usize>(mut self, arguments: [&str; N]) -> Self {
@@ -300,6 +310,11 @@ impl Case {
             .options(&self.options)
             .deadline(self.deadline)
             .qemu_args(&self.arguments);
+        boot = match (&self.options, self.fewer_cpus) {
+            (Options { fault: Some(_), .. }, _) | (_, true) => boot.cpus_may_be_missing(),
+            (Options { ghost: Some(_), .. }, _) => boot,
+            _ => boot.ends_if_a_cpu_is_missing(),
+        };
         if let Some(mib) = self.memory_mib {
             boot = boot.memory_mib(mib);
         }

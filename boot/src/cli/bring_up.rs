@@ -14,7 +14,7 @@ use protocol::options::{Format, Job, Options, StartMode};
 use self::result::Results;
 use super::args::{BootArgs, BringUpArgs};
 use super::screen::Screen;
-use super::{FAILED, INTERRUPTED, NOT_TRIED, run};
+use super::{FAILED, INTERRUPTED, NOT_TRIED, print, run};
 use crate::outcome::Outcome;
 use crate::run::{Ending, Line};
 
@@ -48,7 +48,7 @@ pub(super) fn run(elf: &Path, args: &BringUpArgs) -> anyhow::Result<u8> {
             screen.say("");
             screen.say(results.to_string().trim_end());
             if args.boot.json {
-                println!("{}", results.json()?);
+                print(&results.json()?)?;
             }
             Ok(0)
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use console::style;
 use protocol::options::Options;
 
@@ -13,7 +13,7 @@ use super::args::BootArgs;
 use super::job::Job;
 use super::story::Story;
 use super::view::View;
-use super::{FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result, topology};
+use super::{FAILED, INCOMPLETE, INTERRUPTED, NOT_TRIED, bench, print, remedy, result, topology};
 use crate::accel::Engine;
 use crate::outcome::Outcome;
 use crate::qemu;
@@ -57,6 +57,7 @@ pub(super) fn run_then(
     job: Job,
     then: impl FnOnce(&Seen<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<u8> {
+    check(args, job)?;
     let mut boot = boot(elf, args, job);
     let command = boot.command()?;
     let engine = boot.engine();
@@ -94,10 +95,8 @@ pub(super) fn run_then(
     });
     conclude(&view, args, &ending, first_line, &command);
     if args.json {
-        println!(
-            "{}",
-            result::document(args, job, engine, &command, &ending, first_line, &story)?
-        );
+        let document = result::document(args, job, engine, &command, &ending, first_line, &story)?;
+        print(&document)?;
     }
     if let Err(error) = done {
         eprintln!("{}: {error:#}", style("error").red());
@@ -106,9 +105,31 @@ pub(super) fn run_then(
     Ok(match ending.outcome {
         Outcome::Passed => 0,
         Outcome::Interrupted => INTERRUPTED,
+        Outcome::Incomplete { .. } => INCOMPLETE,
         Outcome::QemuRefused { .. } => NOT_TRIED,
         _ => FAILED,
     })
+}
+
+/// Refuses what could not do what it looks like.
+fn check(args: &BootArgs, job: Job) -> anyhow::Result<()> {
+    if let Some(option) = args
+        .qemu_args
+        .iter()
+        .find(|it| *it == "-append" || *it == "-initrd")
+    {
+        bail!(
+            "{}: the kernel reads its options from the ramdisk that `cargo boot` writes; see `cargo boot --help` \
+             for theirs, such as --seconds",
+            option.display()
+        );
+    }
+    match (args.deadline, job) {
+        (Some(deadline), Job::Storm { seconds }) if deadline <= seconds => {
+            bail!("--deadline {deadline}: the storm alone takes {seconds} s (--seconds)")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
@@ -162,18 +183,7 @@ fn conclude(
     eprintln!("{}: {}", style("error").red(), ending.outcome);
     match &ending.outcome {
         Outcome::Interrupted => {}
-        Outcome::QemuRefused { stderr } => {
-            advise("", stderr);
-            let program = qemu::find(args.qemu.as_deref());
-            if let Ok(version) = program.and_then(|program| qemu::version(&program))
-                && version < qemu::OLDEST
-            {
-                eprintln!(
-                    "This is QEMU {version}; {} or later is needed.",
-                    qemu::OLDEST
-                );
-            }
-        }
+        Outcome::QemuRefused { stderr } => advise("", stderr),
         Outcome::QemuDied { status, stderr } => advise(status, stderr),
         _ => {
             if !ending.stderr.trim().is_empty() {
@@ -181,6 +191,23 @@ fn conclude(
             }
             eprintln!("By hand: {command}");
         }
+    }
+    if first_line.is_none() {
+        distrust(args.qemu.as_deref());
+    }
+}
+
+/// Before a guest is blamed that wrote nothing: is this a QEMU, and new enough?
+fn distrust(qemu: Option<&Path>) {
+    match qemu::find(qemu).and_then(|program| qemu::version(&program)) {
+        Ok(version) if version < qemu::OLDEST => {
+            eprintln!(
+                "This is QEMU {version}; {} or later is needed.",
+                qemu::OLDEST
+            );
+        }
+        Ok(_) => {}
+        Err(error) => eprintln!("Is it a QEMU? {error:#}"),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{End, Outcome, Testimony};
 fn outcome(events: &[Event<'_>], end: End, stderr: &str) -> Outcome {
     let mut testimony = Testimony::default();
     events.iter().for_each(|event| testimony.hear_event(event));
-    testimony.outcome(&end, stderr)
+    testimony.outcome(&end, stderr, Some(4))
 }
 
 fn exit(code: ExitCode) -> End {
@@ -75,6 +75,26 @@ fn a_pass_by_tests_needs_all_of_them() {
 }
 
 #[test]
+fn a_pass_needs_every_cpu_that_was_asked_for() {
+    let online = |online| Event::Online {
+        online,
+        listed: 4,
+        micros: 1,
+    };
+    let end = || exit(ExitCode::Passed);
+    assert!(outcome(&[online(4), verdict(true)], end(), "").passed());
+    let missing = Event::Missing { apic_id: 6 };
+    let found = outcome(&[missing, online(3), verdict(true)], end(), "");
+    let text = "incomplete: 3 of the 4 CPUs asked for are online; missing: APIC IDs [6]";
+    assert_eq!(found.to_string(), text);
+    let found = outcome(&[online(1), verdict(true)], end(), "");
+    assert!(found.to_string().ends_with("the firmware lists no more"));
+    // What failed besides is worth more.
+    let found = outcome(&[online(3), verdict(false)], end(), "");
+    assert_eq!(found.name(), "failed");
+}
+
+#[test]
 fn the_first_panic_names_its_cpu_and_test_however_the_guest_ends() {
     let start = Event::TestStart { name: "t".into() };
     let events = [start, panic("first"), panic("second")];
@@ -96,9 +116,11 @@ fn a_panic_without_an_event_shows_the_last_words() {
     let mut testimony = Testimony::default();
     testimony.hear_log("no long mode");
     testimony.hear_log("  ");
-    let found = testimony.clone().outcome(&exit(ExitCode::Panicked), "");
+    let found = testimony
+        .clone()
+        .outcome(&exit(ExitCode::Panicked), "", None);
     assert_eq!(found.to_string(), "a CPU panicked: no long mode");
-    let found = testimony.outcome(&exit(ExitCode::Unfit), "");
+    let found = testimony.outcome(&exit(ExitCode::Unfit), "", None);
     assert_eq!(
         found,
         Outcome::Unfit {
@@ -129,24 +151,18 @@ fn a_hang_is_named_with_its_deadline() {
 
 #[test]
 fn qemu_is_told_from_the_guest() {
-    // Status 1 is both QEMU's own failure and a guest that writes 0.
-    let stderr = "qemu: invalid option\n";
-    let refused = Outcome::QemuRefused {
-        stderr: "qemu: invalid option".into(),
-    };
-    assert_eq!(outcome(&[], End::Exited(1), stderr), refused);
-    assert_eq!(
-        outcome(&[], End::Exited(1), ""),
-        Outcome::UnknownExit { value: 0 }
-    );
-    assert_eq!(
-        outcome(&[], End::Exited(0x55), ""),
-        Outcome::UnknownExit { value: 0x2a }
-    );
-    let warned = outcome(&[], End::Exited(0x55), "qemu: warning: many CPUs\n");
-    assert_eq!(warned, Outcome::UnknownExit { value: 0x2a });
-    let after_start = outcome(&[verdict(true)], End::Exited(1), stderr);
-    assert_eq!(after_start.name(), "qemu-died");
+    // Status 1 is both QEMU's own failure and a guest that writes 0: before the first line it is QEMU's.
+    let begun = [Event::TestPlan { tests: 1 }];
+    for (events, status, stderr, name) in [
+        (&[][..], 1, "qemu: invalid option\n", "qemu-refused"),
+        (&[], 1, "", "qemu-refused"),
+        (&begun, 1, "", "unknown-exit"),
+        (&begun, 0x55, "qemu: warning: many CPUs\n", "unknown-exit"),
+        (&begun, 1, "qemu: broken\n", "qemu-died"),
+    ] {
+        let found = outcome(events, End::Exited(status), stderr);
+        assert_eq!(found.name(), name, "{status} {stderr:?}");
+    }
     let killed = outcome(&[], End::Killed("signal: 9".into()), "");
     assert_eq!(killed.name(), "qemu-died");
 }

@@ -154,3 +154,13 @@ fn a_qemu_that_is_named_but_missing_is_named_in_the_error() {
         .to_string();
     assert!(error.contains("/no/such/qemu"), "{error}");
 }
+
+#[test]
+fn a_program_that_is_no_qemu_has_no_version() {
+    for program in ["/bin/true", "/bin/false"] {
+        let error = super::version(Path::new(program))
+            .expect_err("no QEMU")
+            .to_string();
+        assert!(error.ends_with("does not say which QEMU it is"), "{error}");
+    }
+}
