@@ -13,7 +13,7 @@ use crate::toolchain::{self, Choice};
 use crate::workspace::{self, TARGET};
 
 /// The packages whose code runs in the guest only.
-pub const PACKAGES: [&str; 3] = ["pvh", "kernel", "test-kernels"];
+pub const PACKAGES: [&str; 3] = ["direct", "kernel", "test-kernels"];
 
 /// The package that is a static library for C kernels; built for the host as well.
 pub const C_LIBRARY: &str = "rundown-c";

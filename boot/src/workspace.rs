@@ -28,7 +28,7 @@ pub fn root() -> &'static Path {
 }
 
 /// What only the root has below it.
-const LINKER_SCRIPT: &str = "boot/pvh/link.ld";
+const LINKER_SCRIPT: &str = "boot/direct/link.ld";
 
 /// Target directory for guests.
 ///
