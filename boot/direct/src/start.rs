@@ -32,8 +32,8 @@ global_asm!(
     MODLIST = const offset_of!(StartInfo, modlist_paddr),
     MODULE_ADDRESS = const offset_of!(Module, paddr),
     MODULE_SIZE = const offset_of!(Module, size),
-    EXIT_PORT = const console::EXIT_PORT,
-    EXIT_UNFIT = const console::UNFIT,
+    EXIT_PORT = const handover::EXIT_PORT,
+    EXIT_UNFIT = const handover::UNFIT,
     main = sym main,
 );
 
@@ -198,7 +198,6 @@ fn slice_at<T: Copy + 'static>(address: u64, len: u64, what: &str) -> &'static [
 fn or_fail<T, E: fmt::Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| console::fail(format_args!("{error}")))
 }
-
 
 fn too_little_memory(regions: &RegionList, needed: u64) -> ! {
     console::fail(format_args!(

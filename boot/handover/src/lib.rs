@@ -18,6 +18,7 @@ use bootloader_api::{
 };
 use x86_64::{
     VirtAddr,
+    instructions::port::Port,
     structures::{DescriptorTablePointer, paging::PhysFrame},
 };
 
@@ -31,6 +32,18 @@ pub const STACK_TOP: u64 = 0xffff_ff00_1000_0000;
 /// Physical memory below this is mapped, memory or not: the local APICs, the I/O APICs and ACPI
 /// tables lie there.
 pub const MAPPED_AT_LEAST: u64 = 4 << 30;
+
+/// I/O port of QEMU's `isa-debug-exit` device, and what is written there: the machine is unfit. (Crate `protocol`
+/// has the same.)
+pub const EXIT_PORT: u16 = 0xf4;
+/// See [`EXIT_PORT`].
+pub const UNFIT: u32 = 0x13;
+
+/// Ends QEMU: the machine is unfit. Elsewhere it does nothing.
+pub fn end_qemu() {
+    // SAFETY: QEMU's exit device, or no device at all; either way no memory is touched.
+    unsafe { Port::new(EXIT_PORT).write(UNFIT) };
+}
 
 /// Null, and 64-bit code (present, ring 0, execute/read, accessed, L; Intel SDM 3A, 3.4.5), used until the kernel loads
 /// its own. Accessed, since the CPU would otherwise write to it, and it may be read-only.

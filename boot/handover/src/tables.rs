@@ -93,7 +93,9 @@ impl Tables {
     /// The frames are zeroed, mapped writable at their physical address plus `offset`, and nothing else refers to them.
     pub unsafe fn new(mut frames: Frames, offset: VirtAddr) -> Result<Self, Failure> {
         let level_4 = frames.allocate_frame().ok_or(TOO_FEW)?;
-        let table = (offset.as_u64().wrapping_add(level_4.start_address().as_u64())) as *mut PageTable;
+        let table = (offset
+            .as_u64()
+            .wrapping_add(level_4.start_address().as_u64())) as *mut PageTable;
         // SAFETY: mapped, as the caller promises, and just taken; a zeroed page is an empty table.
         let table = unsafe { &mut *table };
         Ok(Self {
@@ -121,7 +123,12 @@ impl Tables {
     ///
     /// # Errors
     /// [`Failure`].
-    pub fn pages(&mut self, pages: Range<u64>, physical: u64, rights: Rights) -> Result<(), Failure> {
+    pub fn pages(
+        &mut self,
+        pages: Range<u64>,
+        physical: u64,
+        rights: Rights,
+    ) -> Result<(), Failure> {
         for page in pages.clone().step_by(Size4KiB::SIZE as usize) {
             let frame = PhysAddr::new(physical + (page - pages.start));
             self.map::<Size4KiB>(VirtAddr::new(page), frame, rights)?;

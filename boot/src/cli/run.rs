@@ -126,6 +126,7 @@ pub(super) fn boot_with(elf: &Path, args: &BootArgs, options: &Options) -> Boot 
     let mut boot = Boot::new(elf)
         .smp(&args.smp)
         .machine(args.machine)
+        .firmware(args.firmware)
         .accel(args.accel)
         .options(options)
         .qemu_args(args.qemu_args.iter().cloned())

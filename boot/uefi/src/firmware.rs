@@ -3,11 +3,19 @@
 use alloc::{format, string::String, vec::Vec};
 use core::{ops::Range, ptr};
 
-use bootloader_api::info::{FrameBuffer, FrameBufferInfo, MemoryRegion, MemoryRegionKind, PixelFormat};
-use handover::{PHYSICAL_MEMORY_OFFSET, regions::{RegionList, TooManyRegions}};
+use bootloader_api::info::{
+    FrameBuffer, FrameBufferInfo, MemoryRegion, MemoryRegionKind, PixelFormat,
+};
+use handover::{
+    PHYSICAL_MEMORY_OFFSET,
+    regions::{RegionList, TooManyRegions},
+};
 use uefi::{
     CString16,
-    boot::{self, AllocateType, MemoryDescriptor, MemoryType, OpenProtocolAttributes, OpenProtocolParams, PAGE_SIZE},
+    boot::{
+        self, AllocateType, MemoryDescriptor, MemoryType, OpenProtocolAttributes,
+        OpenProtocolParams, PAGE_SIZE,
+    },
     fs::FileSystem,
     mem::memory_map::MemoryMap,
     proto::{
@@ -30,13 +38,20 @@ const OPTIONS: &str = "options";
 pub(crate) fn options() -> Result<Vec<u8>, String> {
     let path = {
         let image = boot::open_protocol_exclusive::<LoadedImage>(boot::image_handle());
-        let image = image.map_err(|why| format!("no word of where the loader comes from: {why}"))?;
+        let image =
+            image.map_err(|why| format!("no word of where the loader comes from: {why}"))?;
         let path = image.file_path();
-        let text = path.and_then(|path| path.to_string16(DisplayOnly(true), AllowShortcuts(false)).ok());
+        let text = path.and_then(|path| {
+            path.to_string16(DisplayOnly(true), AllowShortcuts(false))
+                .ok()
+        });
         text.map(|text| String::from(&text)).unwrap_or_default()
     };
     // GRUB passes folder and file as two nodes.
-    let mut parts: Vec<_> = path.split(['/', '\\']).filter(|part| !part.is_empty()).collect();
+    let mut parts: Vec<_> = path
+        .split(['/', '\\'])
+        .filter(|part| !part.is_empty())
+        .collect();
     parts.pop();
     parts.push(OPTIONS);
     let path = parts.join("\\");
@@ -44,15 +59,23 @@ pub(crate) fn options() -> Result<Vec<u8>, String> {
     let volume = boot::get_image_file_system(boot::image_handle());
     let volume = volume.map_err(|why| trouble(format!("{why}")))?;
     let name = CString16::try_from(&*path).map_err(|why| trouble(format!("{why}")))?;
-    FileSystem::new(volume).read(&*name).map_err(|why| trouble(format!("{why}")))
+    FileSystem::new(volume)
+        .read(&*name)
+        .map_err(|why| trouble(format!("{why}")))
 }
 
 /// Zeroed pages for `bytes`, which the kernel is to keep. Below 4 GiB, as high as they go: firmware may give the
 /// lowest first, and the start of other CPUs needs some of those.
 pub(crate) fn allocate(bytes: u64) -> Result<Range<u64>, String> {
     let pages = (bytes as usize).div_ceil(PAGE_SIZE).max(1);
-    let start = boot::allocate_pages(AllocateType::MaxAddress(0xffff_ffff), KEPT, pages)
-        .map_err(|why| format!("too little memory: no {} KiB in one piece ({why})", 4 * pages))?;
+    let start = boot::allocate_pages(AllocateType::MaxAddress(0xffff_ffff), KEPT, pages).map_err(
+        |why| {
+            format!(
+                "too little memory: no {} KiB in one piece ({why})",
+                4 * pages
+            )
+        },
+    )?;
     // SAFETY: just allocated, and mapped one to one.
     unsafe { ptr::write_bytes(start.as_ptr(), 0, pages * PAGE_SIZE) };
     let start = start.as_ptr() as u64;
@@ -69,7 +92,8 @@ pub(crate) fn copy(bytes: &[u8], to: u64) {
 pub(crate) fn rsdp() -> Option<u64> {
     system::with_config_table(|tables| {
         let find = |guid| tables.iter().find(|table| table.guid == guid);
-        let table = find(ConfigTableEntry::ACPI2_GUID).or_else(|| find(ConfigTableEntry::ACPI_GUID));
+        let table =
+            find(ConfigTableEntry::ACPI2_GUID).or_else(|| find(ConfigTableEntry::ACPI_GUID));
         table.map(|table| table.address as u64)
     })
 }
@@ -84,14 +108,17 @@ pub(crate) struct Screen {
 /// The screen, in the mode that it is in.
 pub(crate) fn screen() -> Result<Screen, String> {
     let none = |why| format!("no screen that a kernel could draw on (UEFI's GOP): {why}");
-    let handle = boot::get_handle_for_protocol::<GraphicsOutput>().map_err(|why| none(format!("{why}")))?;
+    let handle =
+        boot::get_handle_for_protocol::<GraphicsOutput>().map_err(|why| none(format!("{why}")))?;
     let params = OpenProtocolParams {
         handle,
         agent: boot::image_handle(),
         controller: None,
     };
     // SAFETY: it is not taken away meanwhile. Opened exclusively, the firmware would have no console any more.
-    let gop = unsafe { boot::open_protocol::<GraphicsOutput>(params, OpenProtocolAttributes::GetProtocol) };
+    let gop = unsafe {
+        boot::open_protocol::<GraphicsOutput>(params, OpenProtocolAttributes::GetProtocol)
+    };
     let mut gop = gop.map_err(|why| none(format!("{why}")))?;
     let mode = gop.current_mode_info();
     let pixel_format = match mode.pixel_format() {
@@ -138,7 +165,8 @@ pub(crate) fn end_of_memory() -> Result<u64, String> {
         MemoryType::MMIO_PORT_SPACE,
         MemoryType::UNACCEPTED,
     ];
-    let map = boot::memory_map(MemoryType::LOADER_DATA).map_err(|why| format!("no memory map: {why}"))?;
+    let map =
+        boot::memory_map(MemoryType::LOADER_DATA).map_err(|why| format!("no memory map: {why}"))?;
     regions(&map).map_err(|why| format!("{why}"))?;
     let memory = map.entries().filter(|entry| !OTHER.contains(&entry.ty));
     Ok(memory.map(|entry| region(entry).end).max().unwrap_or(0))
@@ -161,6 +189,10 @@ fn region(entry: &MemoryDescriptor) -> MemoryRegion {
     MemoryRegion {
         start: entry.phys_start,
         end: entry.phys_start + entry.page_count * PAGE_SIZE as u64,
-        kind: if free { MemoryRegionKind::Usable } else { MemoryRegionKind::UnknownUefi(entry.ty.0) },
+        kind: if free {
+            MemoryRegionKind::Usable
+        } else {
+            MemoryRegionKind::UnknownUefi(entry.ty.0)
+        },
     }
 }

@@ -25,7 +25,8 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn read(bytes: &'static [u8]) -> Result<Self, String> {
-        let file = ElfFile64::parse(bytes).map_err(|why| format!("the kernel's ELF file: {why}"))?;
+        let file =
+            ElfFile64::parse(bytes).map_err(|why| format!("the kernel's ELF file: {why}"))?;
         let segments = || segments(&file).map(pages);
         let start = segments().map(|pages| pages.start).min();
         let end = segments().map(|pages| pages.end).max();

@@ -22,12 +22,11 @@ use handover::{
     regions::MAX_REGIONS,
     tables::{Failure, Frames, Rights, Tables, bytes_needed},
 };
-use protocol::exit::{self, ExitCode};
 use raw_cpuid::CpuId;
 use uefi::{Status, boot, prelude::entry, println};
 use x86_64::{
     VirtAddr,
-    instructions::{hlt, interrupts, port::Port},
+    instructions::{hlt, interrupts},
     registers::{
         control::{Cr0, Cr0Flags, Cr4, Cr4Flags},
         model_specific::{Efer, EferFlags},
@@ -53,8 +52,7 @@ struct Kept {
 fn main() -> Status {
     let Err(why) = load();
     println!("uefi: {why}");
-    // SAFETY: ends QEMU; elsewhere there is no such device. Either way no memory is touched.
-    unsafe { Port::new(exit::PORT).write(ExitCode::Unfit.value()) };
+    handover::end_qemu();
     boot::stall(TIME_TO_READ);
     Status::LOAD_ERROR
 }
@@ -98,7 +96,9 @@ fn load() -> Result<Infallible, String> {
     let entry = Entry {
         level_4,
         gdt: VirtAddr::new(PHYSICAL_MEMORY_OFFSET + kept + offset_of!(Kept, gdt) as u64),
-        boot_info: VirtAddr::new(PHYSICAL_MEMORY_OFFSET + kept + offset_of!(Kept, boot_info) as u64),
+        boot_info: VirtAddr::new(
+            PHYSICAL_MEMORY_OFFSET + kept + offset_of!(Kept, boot_info) as u64,
+        ),
         start: VirtAddr::new(image.entry),
     };
     let loaded = |regions| Loaded {
@@ -114,10 +114,15 @@ fn load() -> Result<Infallible, String> {
     let memory_map = unsafe { boot::exit_boot_services(None) };
     interrupts::disable();
     // It was read without an error just now, and has hardly changed.
-    let Ok(mut regions) = firmware::regions(&memory_map) else { stop() };
-    let Ok(()) = regions.reserve(switch.start, switch.end) else { stop() };
+    let Ok(mut regions) = firmware::regions(&memory_map) else {
+        stop()
+    };
+    let Ok(()) = regions.reserve(switch.start, switch.end) else {
+        stop()
+    };
     let len = regions.as_slice().len();
-    let kernels = (PHYSICAL_MEMORY_OFFSET + kept + offset_of!(Kept, regions) as u64) as *mut MemoryRegion;
+    let kernels =
+        (PHYSICAL_MEMORY_OFFSET + kept + offset_of!(Kept, regions) as u64) as *mut MemoryRegion;
     // SAFETY: the regions' address in the kernel's tables. Nothing here reads them by it.
     let kernels = unsafe { slice::from_raw_parts_mut(kernels, len) };
     let kept = kept as *mut Kept;
@@ -138,7 +143,10 @@ fn load() -> Result<Infallible, String> {
 fn prepare_cpu() -> Result<(), String> {
     let features = CpuId::new().get_extended_processor_and_feature_identifiers();
     if !features.is_some_and(|features| features.has_execute_disable()) {
-        return Err("this CPU cannot mark pages as not executable (a setting of the firmware may hide it)".into());
+        return Err(
+            "this CPU cannot mark pages as not executable (a setting of the firmware may hide it)"
+                .into(),
+        );
     }
     if Cr4::read().contains(Cr4Flags::L5_PAGING) {
         return Err("the firmware uses page tables of five levels (LA57); the kernel has four: switch that off in its settings".into());

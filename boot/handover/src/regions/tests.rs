@@ -122,12 +122,18 @@ fn what_is_reserved_by_the_firmware_is_never_usable() {
     let maps: [Map<'_>; 4] = [
         // Entries out of order, the reserved one inside the other.
         (
-            &[(0x20_0000, 0x1000, UnknownBios(2)), (0x10_0000, 0x20_0000, Usable)],
+            &[
+                (0x20_0000, 0x1000, UnknownBios(2)),
+                (0x10_0000, 0x20_0000, Usable),
+            ],
             &[(0x10_0000, 0x20_0000), (0x20_1000, 0x30_0000)],
         ),
         // What is left beside a part of a page is whole pages.
         (
-            &[(0x10_0000, 0x20_0000, Usable), (0x20_0800, 0x400, UnknownBios(2))],
+            &[
+                (0x10_0000, 0x20_0000, Usable),
+                (0x20_0800, 0x400, UnknownBios(2)),
+            ],
             &[(0x10_0000, 0x20_0000), (0x20_1000, 0x30_0000)],
         ),
         // Neighbours share a page.
@@ -136,7 +142,13 @@ fn what_is_reserved_by_the_firmware_is_never_usable() {
             &[(0x10_0000, 0x11_0000)],
         ),
         // The end of the address space.
-        (&[(!0x800, u64::MAX, Usable), (!0x400, u64::MAX, UnknownBios(2))], &[]),
+        (
+            &[
+                (!0x800, u64::MAX, Usable),
+                (!0x400, u64::MAX, UnknownBios(2)),
+            ],
+            &[],
+        ),
     ];
     for (map, expected) in maps {
         let entries: Vec<_> = map
@@ -178,10 +190,7 @@ fn too_many_regions_are_an_error() {
         .map(|n| region(n * 0x2000, 0x1000, Usable))
         .collect();
     assert!(list(&entries[1..]).is_ok());
-    assert_eq!(
-        list(&entries).unwrap_err(),
-        TooManyRegions
-    );
+    assert_eq!(list(&entries).unwrap_err(), TooManyRegions);
 }
 
 /// OVMF's map is of this kind: long, but most of its descriptors are neighbours.
