@@ -14,6 +14,21 @@ pub enum Firmware {
     Uefi,
 }
 
+/// How the loader's own lines begin: that it starts the kernel, or why it cannot.
+pub(crate) const LOADER_SPEAKS: &str = "uefi: ";
+
+/// A line of the firmware's without the sequences by which it places it on a terminal.
+pub(crate) fn plain(line: &str) -> String {
+    // ESC [ up to a letter: ECMA-48, 5.4.
+    let mut pieces = line.split("\u{1b}[");
+    let mut text = pieces.next().unwrap_or_default().to_string();
+    for piece in pieces {
+        let end = piece.find(|c: char| c.is_ascii_alphabetic());
+        text.push_str(end.map_or("", |end| &piece[end + 1..]));
+    }
+    text
+}
+
 /// Where distributions keep OVMF, and the variables that belong to it.
 const PLACES: [(&str, &str); 5] = [
     // Debian, Ubuntu
@@ -86,7 +101,13 @@ impl Ovmf {
 
 #[cfg(test)]
 mod tests {
-    use super::Ovmf;
+    use super::{Ovmf, plain};
+
+    #[test]
+    fn the_firmwares_lines_are_text() {
+        let line = "\u{1b}[2J\u{1b}[01;01H\u{1b}[=3hBdsDxe: loading\u{1b}[";
+        assert_eq!(plain(line), "BdsDxe: loading");
+    }
 
     #[test]
     fn both_files_must_be_there_and_the_package_is_named() {

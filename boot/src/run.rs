@@ -18,7 +18,7 @@ use tempfile::{NamedTempFile, TempDir};
 use crate::accel::{Accel, Engine, Host};
 use crate::action::{Action, Trigger};
 use crate::child::Guarded;
-use crate::firmware::{Firmware, Ovmf};
+use crate::firmware::{self, Firmware, Ovmf};
 use crate::machine::{Machine, Smp};
 use crate::monitor::{Done, Operator};
 use crate::outcome::{End, Testimony};
@@ -188,7 +188,7 @@ impl Boot {
         let (mut lines, mut events) = (Vec::new(), Vec::new());
         let command = self.command()?;
         let ending = self.watch(|line| match line {
-            Line::Log(text) => lines.push(text.to_string()),
+            Line::Log(text) | Line::Firmware(text) => lines.push(text.to_string()),
             Line::Event(event, text) => {
                 lines.push(text.to_string());
                 events.push(event.clone().into_owned());
@@ -268,7 +268,13 @@ impl Boot {
         };
         let mut testimony = Testimony::default();
         let last_heard = Cell::new(start);
+        let mut in_firmware = self.firmware == Firmware::Uefi;
         let mut hear = |line: &str| {
+            last_heard.set(Instant::now());
+            in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
+            if in_firmware {
+                return see(Line::Firmware(&firmware::plain(line)));
+            }
             // A CPU that panics stops the others, maybe in the middle of a line of log.
             let (log, event) = match line.find(MARK) {
                 Some(at) => line.split_at(at),
@@ -288,7 +294,6 @@ impl Boot {
                     see(Line::Log(line));
                 }
             }
-            last_heard.set(Instant::now());
         };
         let deadline = self.deadline_for(&smp);
         let interrupted = || {

@@ -38,6 +38,11 @@ impl Image {
         })
     }
 
+    /// How much memory its segments take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pages.end - self.pages.start
+    }
+
     /// Section `.bootloader-config`.
     pub(crate) fn config(&self) -> Result<&'static [u8], String> {
         let section = self.file.section_by_name(".bootloader-config");

@@ -67,10 +67,10 @@ fn load() -> Result<Infallible, String> {
 
     let ramdisk = firmware::allocate(options.len() as u64)?;
     firmware::copy(&options, ramdisk.start);
-    let loaded_at = firmware::allocate(image.pages.end - image.pages.start)?;
+    let loaded_at = firmware::allocate(image.bytes())?;
     image.load(loaded_at.start)?;
     let mapped = firmware::end_of_memory()?.max(MAPPED_AT_LEAST);
-    let needed = bytes_needed(image.pages.end - image.pages.start, mapped, stack);
+    let needed = bytes_needed(image.bytes(), mapped, stack);
     let frames = firmware::allocate(needed)?;
     let frames = Frames {
         next: frames.start,
@@ -110,6 +110,11 @@ fn load() -> Result<Infallible, String> {
         stack,
         framebuffer: Some(screen.framebuffer()),
     };
+    println!(
+        "uefi: starts the kernel, {} KiB at {:#x}",
+        image.bytes() >> 10,
+        loaded_at.start
+    );
     // SAFETY: nothing of the firmware's is used any more but the map itself, in memory that only the kernel will reuse.
     let memory_map = unsafe { boot::exit_boot_services(None) };
     interrupts::disable();
