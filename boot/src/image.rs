@@ -83,6 +83,7 @@ fn volume(files: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
     let volume = FileSystem::new(Cursor::new(&mut bytes[..]), FsOptions::new())?;
     for (name, contents) in files {
         for (end, _) in name.match_indices('/') {
+            // One that is there is as good as new.
             volume.root_dir().create_dir(&name[..end])?;
         }
         volume.root_dir().create_file(name)?.write_all(contents)?;
