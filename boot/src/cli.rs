@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
             kernel(&args.boot).and_then(|elf| bring_up::run(&elf, &args))
         }
         Some(Command::Elf { path, run: args }) => run_or_draw(Ok(path), &args),
-        Some(Command::Doctor) => Ok(doctor::doctor()),
+        Some(Command::Doctor) => doctor::doctor(),
         Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),
         Some(Command::Image(args)) => stick(&args),
         Some(Command::Check) => check::check(),

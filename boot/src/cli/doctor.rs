@@ -1,37 +1,48 @@
 //! `cargo boot doctor`.
 
-use super::NOT_TRIED;
+use std::fmt::Write;
+
+use super::{NOT_TRIED, print};
 use crate::accel::{Accel, Host};
 use crate::firmware::Ovmf;
 use crate::qemu;
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::{self, TARGET, UEFI_TARGET};
 
-/// Shows what was found, what was chosen and why. Returns the process's exit status: 0 if the
-/// kernel can be built and booted here.
-pub(super) fn doctor() -> u8 {
-    let (toolchain, qemu) = (toolchain(TARGET), qemu());
-    engine();
-    uefi();
-    if toolchain && qemu {
-        println!("\nAll is there: `cargo boot --smp 8`.");
-        0
-    } else {
-        println!("\nSomething is missing: see above.");
-        NOT_TRIED
-    }
+/// Adds a line to the page.
+macro_rules! say {
+    ($out:expr, $($text:tt)*) => {
+        // A string takes all that is written to it.
+        let _ = writeln!($out, $($text)*);
+    };
 }
 
-fn toolchain(target: &'static str) -> bool {
+/// Shows what was found, what was chosen and why. Returns the process's exit status: 0 if the
+/// kernel can be built and booted here.
+pub(super) fn doctor() -> anyhow::Result<u8> {
+    let out = &mut String::new();
+    let is_complete = toolchain(out, TARGET) & qemu(out);
+    engine(out);
+    uefi(out);
+    let (verdict, status) = match is_complete {
+        true => ("All is there: `cargo boot --smp 8`.", 0),
+        false => ("Something is missing: see above.", NOT_TRIED),
+    };
+    print(format!("{out}\n{verdict}"))?;
+    Ok(status)
+}
+
+fn toolchain(out: &mut String, target: &'static str) -> bool {
     let found = toolchain::probe(target);
-    println!("Toolchains for {target}:");
-    describe("active", found.active.as_ref());
-    describe("distribution's", found.distribution.as_ref());
+    say!(out, "Toolchains for {target}:");
+    describe(out, "active", found.active.as_ref());
+    describe(out, "distribution's", found.distribution.as_ref());
     let path = |path: &Option<std::path::PathBuf>| match path {
         Some(path) => path.display().to_string(),
         None => "not found".to_string(),
     };
-    println!(
+    say!(
+        out,
         "  ld.lld: {}; lld-link: {}; ld: {}",
         path(&found.ld_lld),
         path(&found.lld_link),
@@ -39,28 +50,37 @@ fn toolchain(target: &'static str) -> bool {
     );
     match toolchain::choose(&found) {
         Ok(choice) => {
-            println!("  chosen: {}", choice.reason);
+            say!(out, "  chosen: {}", choice.reason);
             match choice.linker {
-                Some(linker) => println!("  linked by: {}", linker.path.display()),
-                None => println!("  linked by: its own rust-lld"),
+                Some(linker) => {
+                    say!(out, "  linked by: {}", linker.path.display());
+                }
+                None => {
+                    say!(out, "  linked by: its own rust-lld");
+                }
             }
-            println!("  built in: {}", workspace::guest_target_dir().display());
+            say!(
+                out,
+                "  built in: {}",
+                workspace::guest_target_dir().display()
+            );
             true
         }
         Err(error) => {
-            println!("  {}", error.to_string().replace('\n', "\n  "));
+            say!(out, "  {}", error.to_string().replace('\n', "\n  "));
             false
         }
     }
 }
 
-fn describe(name: &str, toolchain: Option<&Toolchain>) {
+fn describe(out: &mut String, name: &str, toolchain: Option<&Toolchain>) {
     let Some(toolchain) = toolchain else {
-        println!("  {name}: none (or it is the other one)");
+        say!(out, "  {name}: none (or it is the other one)");
         return;
     };
     let has = |there: bool| if there { "yes" } else { "no" };
-    println!(
+    say!(
+        out,
         "  {name}: rustc {} ({}); target: {}; sources: {}; rust-lld: {}",
         toolchain.version,
         toolchain.rustc.display(),
@@ -70,48 +90,57 @@ fn describe(name: &str, toolchain: Option<&Toolchain>) {
     );
 }
 
-fn qemu() -> bool {
-    println!("\nQEMU:");
+fn qemu(out: &mut String) -> bool {
+    say!(out, "\nQEMU:");
     let found = qemu::find(None).and_then(|path| Ok((qemu::version(&path)?, path)));
     match found {
         Ok((version, path)) if version >= qemu::OLDEST => {
-            println!("  {version} ({})", path.display());
+            say!(out, "  {version} ({})", path.display());
             true
         }
         Ok((version, path)) => {
             let oldest = qemu::OLDEST;
-            println!(
+            say!(
+                out,
                 "  {version} ({}) is too old: {oldest} or later is needed",
                 path.display()
             );
             false
         }
         Err(error) => {
-            println!("  {}", format!("{error:#}").replace('\n', "\n  "));
+            say!(out, "  {}", format!("{error:#}").replace('\n', "\n  "));
             false
         }
     }
 }
 
 /// For `--firmware uefi` and `cargo boot image` alone, so nothing that has to be there.
-fn uefi() {
-    println!("\nUEFI:");
+fn uefi(out: &mut String) {
+    say!(out, "\nUEFI:");
     match Ovmf::find() {
-        Ok(ovmf) => println!("  OVMF: {}", ovmf.code.display()),
-        Err(error) => println!("  {}", error.to_string().replace('\n', "\n  ")),
+        Ok(ovmf) => {
+            say!(out, "  OVMF: {}", ovmf.code.display());
+        }
+        Err(error) => {
+            say!(out, "  {}", error.to_string().replace('\n', "\n  "));
+        }
     }
-    println!();
-    toolchain(UEFI_TARGET);
+    out.push('\n');
+    toolchain(out, UEFI_TARGET);
 }
 
-fn engine() {
+fn engine(out: &mut String) {
     let host = Host::probe();
-    println!("\nEngine:");
-    println!(
+    say!(out, "\nEngine:");
+    say!(
+        out,
         "  --accel auto takes {}: {}",
         Accel::Auto.engine(host),
         host.reason()
     );
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("  {cpus} host CPUs: more guest CPUs than that take turns");
+    say!(
+        out,
+        "  {cpus} host CPUs: more guest CPUs than that take turns"
+    );
 }
