@@ -8,6 +8,7 @@ mod bench;
 mod bring_up;
 mod check;
 mod doctor;
+mod explore;
 mod job;
 mod remedy;
 mod result;
@@ -28,7 +29,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
-use self::args::{BenchArgs, BootArgs, BringUpArgs, ImageArgs, RunArgs, SoakArgs};
+use self::args::{BenchArgs, BootArgs, BringUpArgs, ExploreArgs, ImageArgs, RunArgs, SoakArgs};
 use self::job::Job;
 use crate::{guest, image};
 
@@ -70,6 +71,9 @@ enum Command {
     Bench(BenchArgs),
     /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn.
     BringUp(BringUpArgs),
+    /// Boot again and again, each time with another seed, so that the CPUs run interleaved in another way. Stops at
+    /// the first run that does not pass and prints the line that repeats it; goes on where it was stopped.
+    Explore(ExploreArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,
     /// Build the kernel and print its path.
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Some(Command::BringUp(args)) => {
             kernel(&args.boot).and_then(|elf| bring_up::run(&elf, &args))
         }
+        Some(Command::Explore(args)) => explore::run(&args),
         Some(Command::Elf { path, run: args }) => run_or_draw(Ok(path), &args),
         Some(Command::Doctor) => doctor::doctor(),
         Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),

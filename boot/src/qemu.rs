@@ -44,6 +44,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) memory_mib: u32,
     /// The stick to boot from by UEFI, instead of the ELF.
     pub(crate) uefi: Option<&'a Uefi>,
+    /// Makes the run the same each time, and another one for each seed.
+    pub(crate) seed: Option<u32>,
     /// Port on which QEMU waits for a debugger before the first instruction.
     pub(crate) gdb: Option<u16>,
     pub(crate) extra: &'a [OsString],
@@ -163,6 +165,13 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
         "-device",
         &format!("isa-debug-exit,iobase={:#x},iosize=4", protocol::exit::PORT),
     );
+    if let Some(seed) = setup.seed {
+        // An instruction takes 2^shift ns, and all vCPUs take turns in one thread. With a shift of 0, one run of
+        // three differed.
+        add("-icount", &format!("shift={},sleep=off", 1 + seed % 7));
+        // Else the guest's clock begins at the host's time.
+        add("-rtc", &"base=2026-01-01,clock=vm");
+    }
     if let Some(port) = setup.gdb {
         add("-gdb", &format!("tcp:127.0.0.1:{port}"));
         arguments.push("-S".into());

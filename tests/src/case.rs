@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use boot::firmware::Ovmf;
 use boot::{Accel, Action, Boot, Firmware, Host, Machine, Report, Trigger};
 use protocol::options::{Format, Job, Options};
@@ -28,6 +28,7 @@ pub struct Case {
     firmware: Firmware,
     stick: Option<MakeStick>,
     rare: bool,
+    seed: Option<u32>,
     accel: Accel,
     memory_mib: Option<u32>,
     options: Options,
@@ -57,6 +58,7 @@ impl Case {
             firmware: Firmware::Direct,
             stick: None,
             rare: false,
+            seed: None,
             accel: Accel::Auto,
             memory_mib: None,
             options: Options {
@@ -283,6 +285,15 @@ impl Case {
         self.act(Action::nmis(Trigger::Hello, every))
     }
 
+    /// Twice, with this seed: the guest is to write the same both times, to the byte.
+    #[must_use]
+    pub fn replayed(mut self, seed: u32) -> Self {
+        self.name = format!("{}_seed_{seed}", self.name);
+        self.seed = Some(seed);
+        self.deadline *= 5;
+        self
+    }
+
     /// A further demand on the report of a guest that is to pass.
     #[must_use]
     pub fn also(mut self, check: impl Fn(&Report) -> Result<()> + Send + 'static) -> Self {
@@ -341,7 +352,26 @@ impl Case {
         if show {
             println!("{}", report.lines.join("\n"));
         }
-        (self.check)(&report).map_err(|trouble| failure::describe(&trouble, &report, again))
+        let check = (self.check)(&report).and_then(|()| self.replay(&report));
+        check.map_err(|trouble| failure::describe(&trouble, &report, again))
+    }
+
+    /// If it has a seed: boots it again, and compares.
+    fn replay(&self, first: &Report) -> Result<()> {
+        let Some(seed) = self.seed else {
+            return Ok(());
+        };
+        let second = self.boot()?;
+        let lines = first.lines.iter().zip(&second.lines);
+        if let Some((number, (first, second))) = (1..).zip(lines).find(|(_, (a, b))| a != b) {
+            bail!("seed {seed}: line {number} was {first:?}, and then {second:?}");
+        }
+        let (first, second) = (first.lines.len(), second.lines.len());
+        ensure!(
+            first == second,
+            "seed {seed}: {first} lines, and then {second}"
+        );
+        Ok(())
     }
 
     fn boot(&self) -> Result<Report> {
@@ -367,6 +397,9 @@ impl Case {
             (Options { ghost: Some(_), .. }, _) => boot,
             _ => boot.ends_if_a_cpu_is_missing(),
         };
+        if let Some(seed) = self.seed {
+            boot = boot.seed(seed);
+        }
         if let Some(mib) = self.memory_mib {
             boot = boot.memory_mib(mib);
         }

@@ -1,7 +1,7 @@
 //! What the subcommands that boot take on their command lines.
 
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -87,6 +87,38 @@ pub(super) struct ImageArgs {
     pub(super) kernel: Option<PathBuf>,
 }
 
+/// Which runs to try.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ExploreArgs {
+    /// Seeds, from the first up to but not including the last.
+    #[arg(long, value_name = "A..B", default_value = "0..100", value_parser = range)]
+    pub(super) seeds: Range<u32>,
+    /// Numbers of CPUs: each seed runs with each of them.
+    #[arg(
+        long,
+        value_name = "N[,N..]",
+        value_delimiter = ',',
+        default_value = "2,8"
+    )]
+    pub(super) smp: Vec<u32>,
+    /// A test guest (tests/kernels/src/bin) instead of the kernel's storm.
+    #[arg(long, value_name = "NAME")]
+    pub(super) guest: Option<String>,
+    /// Length of the storm, in the guest's seconds.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(bounds(Options::SECONDS)))]
+    pub(super) seconds: u32,
+    /// Runs at once [default: the host's CPUs].
+    #[arg(long, value_name = "N")]
+    pub(super) jobs: Option<usize>,
+    /// Results, a line for each run; what is there already, of the same guest, is not run again [default:
+    /// target/explore/GUEST.txt].
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
+    #[arg(long, value_name = "PATH")]
+    pub(super) qemu: Option<PathBuf>,
+}
+
 /// How to boot.
 #[derive(Args, Clone, Debug)]
 pub(super) struct BootArgs {
@@ -110,8 +142,13 @@ pub(super) struct BootArgs {
     pub(super) deadline: Option<u32>,
     #[command(flatten)]
     pub(super) start: StartArgs,
-    /// Wait for a debugger before the first instruction; print how to attach one.
-    #[arg(long)]
+    /// Make the run the same, to the byte, each time it has this seed: all CPUs take turns in one thread, and the
+    /// clock counts instructions. Each seed is another interleaving.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) seed: Option<u32>,
+    /// Wait for a debugger before the first instruction; print how to attach one. (One that stops the guest
+    /// would change a run with a seed.)
+    #[arg(long, conflicts_with = "seed")]
     pub(super) gdb: bool,
     /// Print the result as one JSON document on standard output, and all else on standard error.
     #[arg(long)]
@@ -229,6 +266,15 @@ where
         name.parse()
             .unwrap_or_else(|()| unreachable!("{name} is a name"))
     })
+}
+
+/// `A..B`, not empty.
+fn range(text: &str) -> Result<Range<u32>, String> {
+    let (first, last) = text.split_once("..").unwrap_or_default();
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if first < last => Ok(first..last),
+        _ => Err("expected two numbers, the second larger, such as 0..100".to_string()),
+    }
 }
 
 fn bounds(range: RangeInclusive<u32>) -> RangeInclusive<i64> {

@@ -14,7 +14,7 @@ use super::job::Job;
 use super::story::Story;
 use super::view::View;
 use super::{FAILED, INCOMPLETE, INTERRUPTED, NOT_TRIED, bench, print, remedy, result, topology};
-use crate::accel::Engine;
+use crate::accel::{Accel, Engine};
 use crate::firmware::Firmware;
 use crate::outcome::Outcome;
 use crate::qemu;
@@ -24,7 +24,7 @@ use crate::run::{Boot, Ending, Line};
 const GDB_PORT: u16 = 1234;
 
 /// Set by Ctrl-C.
-static INTERRUPT: AtomicBool = AtomicBool::new(false);
+pub(super) static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// What there is at the end of a boot.
 #[derive(Debug)]
@@ -130,6 +130,9 @@ fn check(args: &BootArgs, job: Job) -> anyhow::Result<()> {
             option.display()
         );
     }
+    if args.seed.is_some() && args.accel == Accel::Kvm {
+        bail!("--seed: only TCG can repeat a run; leave out --accel kvm");
+    }
     match (args.deadline, job) {
         (Some(deadline), Job::Storm { seconds }) if deadline <= seconds => {
             bail!("--deadline {deadline}: the storm alone takes {seconds} s (--seconds)")
@@ -160,6 +163,9 @@ pub(super) fn boot_with(elf: &Path, args: &BootArgs, options: &Options) -> Boot 
         .interrupt(&INTERRUPT);
     if let Some(mib) = args.memory {
         boot = boot.memory_mib(mib);
+    }
+    if let Some(seed) = args.seed {
+        boot = boot.seed(seed);
     }
     if let Some(seconds) = args.deadline {
         boot = boot.deadline(Duration::from_secs(seconds.into()));

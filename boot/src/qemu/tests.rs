@@ -15,6 +15,7 @@ fn plain(smp: &Smp) -> Setup<'_> {
         smp,
         memory_mib: 264,
         uefi: None,
+        seed: None,
         gdb: None,
         extra: &[],
     }

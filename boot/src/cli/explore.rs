@@ -1,0 +1,273 @@
+//! `cargo boot explore`: many seeds, until one of them fails.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::{self, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use protocol::options::{Format, Options};
+
+use super::args::ExploreArgs;
+use super::{FAILED, INTERRUPTED, NOT_TRIED, print, run};
+use crate::outcome::Outcome;
+use crate::run::{Boot, Line};
+use crate::{guest, workspace};
+
+/// The package of the test guests.
+const GUESTS: &str = "test-kernels";
+
+/// One run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Run {
+    seed: u32,
+    cpus: u32,
+}
+
+/// A run that did not pass.
+#[derive(Debug)]
+struct Failure {
+    run: Run,
+    outcome: Outcome,
+    /// The last lines that the guest wrote.
+    lines: VecDeque<String>,
+}
+
+/// Boots, shows how far it is, and returns the process's exit status.
+pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
+    let name = args.guest.as_deref().unwrap_or("kernel");
+    crate::qemu::find(args.qemu.as_deref())?;
+    let elf = match name {
+        "kernel" => guest::build_one("kernel", name)?,
+        name => guest::build_one(GUESTS, name)?,
+    };
+    ensure!(
+        !args.smp.contains(&0),
+        "--smp 0: a machine has a CPU at least"
+    );
+    let file = args.out.clone().unwrap_or_else(|| {
+        workspace::guest_target_dir()
+            .with_file_name("explore")
+            .join(format!("{name}.txt"))
+    });
+    let (results, done) = open(&file, &heading(&elf, args)?)?;
+    let all = args
+        .seeds
+        .clone()
+        .flat_map(|seed| args.smp.iter().map(move |&cpus| Run { seed, cpus }));
+    let todo: Vec<Run> = all.clone().filter(|run| !done.contains(run)).collect();
+    let (all, before) = (all.count(), all_before(args, &done));
+    run::catch_ctrl_c()?;
+    let start = Instant::now();
+    let found = try_all(&elf, args, &todo, before, results)?;
+    let seconds = start.elapsed().as_secs();
+    let Some(Failure {
+        run,
+        outcome,
+        lines,
+    }) = found
+    else {
+        print(format!(
+            "{name}: {all} runs passed, {before} of them before; {seconds} s; {}",
+            file.display()
+        ))?;
+        return Ok(0);
+    };
+    if outcome == Outcome::Interrupted {
+        eprintln!(
+            "interrupted; the same command goes on from here ({})",
+            file.display()
+        );
+        return Ok(INTERRUPTED);
+    }
+    for line in lines {
+        eprintln!("{line}");
+    }
+    let Run { seed, cpus } = run;
+    eprintln!("error: seed {seed} with {cpus} CPUs: {outcome}");
+    let storm = if name == "kernel" {
+        format!(" --seconds {}", args.seconds)
+    } else {
+        String::new()
+    };
+    eprintln!(
+        "Again: cargo boot elf {} --smp {cpus} --seed {seed}{storm}",
+        elf.display()
+    );
+    Ok(if matches!(outcome, Outcome::QemuRefused { .. }) {
+        NOT_TRIED
+    } else {
+        FAILED
+    })
+}
+
+fn all_before(args: &ExploreArgs, done: &BTreeSet<Run>) -> usize {
+    let asked = |run: &&Run| args.seeds.contains(&run.seed) && args.smp.contains(&run.cpus);
+    done.iter().filter(asked).count()
+}
+
+/// Runs what is to be done, several at once, until one does not pass.
+fn try_all(
+    elf: &Path,
+    args: &ExploreArgs,
+    todo: &[Run],
+    before: usize,
+    results: File,
+) -> anyhow::Result<Option<Failure>> {
+    let bar = ProgressBar::new((before + todo.len()) as u64).with_position(before as u64);
+    if let Ok(style) =
+        ProgressStyle::with_template("[{bar:24}] {pos}/{len}, {elapsed}, {eta} to go; {msg}")
+    {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let jobs = args
+        .jobs
+        .or_else(|| Some(thread::available_parallelism().ok()?.get()))
+        .unwrap_or(1);
+    // What is next; the results; the first failure or error, which ends it all.
+    let shared = Mutex::new((todo.iter(), results, None));
+    let work = || {
+        loop {
+            let Some(&run) = lock(&shared, |(next, _, end)| {
+                next.next().filter(|_| end.is_none())
+            }) else {
+                return;
+            };
+            let start = Instant::now();
+            let tried = try_one(elf, args, run);
+            let millis = start.elapsed().as_millis();
+            lock(&shared, |(_, results, end)| {
+                let tried = tried.and_then(|failure| {
+                    if failure.is_none() {
+                        writeln!(results, "{} {} passed {millis} ms", run.seed, run.cpus)?;
+                    }
+                    Ok(failure)
+                });
+                bar.inc(1);
+                bar.set_message(format!("seed {}, {} CPUs", run.seed, run.cpus));
+                if let Some(stop) = tried.transpose() {
+                    end.get_or_insert(stop);
+                }
+            });
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, todo.len().max(1)) {
+            scope.spawn(work);
+        }
+    });
+    bar.finish_and_clear();
+    let (_, _, end) = shared
+        .into_inner()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    end.transpose()
+}
+
+fn lock<T, A>(mutex: &Mutex<T>, act: impl FnOnce(&mut T) -> A) -> A {
+    act(&mut mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner()))
+}
+
+/// `None` if it passed.
+fn try_one(elf: &Path, args: &ExploreArgs, run: Run) -> anyhow::Result<Option<Failure>> {
+    const KEPT: usize = 20;
+    let options = Options {
+        seconds: args.seconds,
+        format: Format::Json,
+        ..Options::default()
+    };
+    let mut boot = Boot::new(elf)
+        .smp(run.cpus)
+        .options(&options)
+        .seed(run.seed);
+    boot = boot.interrupt(&run::INTERRUPT);
+    if let Some(qemu) = &args.qemu {
+        boot = boot.qemu(qemu);
+    }
+    let mut lines = VecDeque::new();
+    let ending = boot.watch(|line| {
+        let (Line::Log(text) | Line::Event(_, text) | Line::Firmware(text)) = line;
+        lines.push_back(text.to_string());
+        if lines.len() > KEPT {
+            lines.pop_front();
+        }
+    })?;
+    let outcome = ending.outcome;
+    Ok((!outcome.passed()).then_some(Failure {
+        run,
+        outcome,
+        lines,
+    }))
+}
+
+/// The first line of a file of results: what they are results of.
+fn heading(elf: &Path, args: &ExploreArgs) -> anyhow::Result<String> {
+    let mut hasher = DefaultHasher::new();
+    fs::read(elf)?.hash(&mut hasher);
+    Ok(format!(
+        "guest {:016x}, {} s",
+        hasher.finish(),
+        args.seconds
+    ))
+}
+
+/// The file of results, to be added to, and the runs that it has; empty if its results are of another guest.
+fn open(path: &PathBuf, heading: &str) -> anyhow::Result<(File, BTreeSet<Run>)> {
+    let what = || format!("cannot write results to {}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(what)?;
+    }
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut lines = text.lines();
+    if lines.next() == Some(heading) {
+        let done = lines.map(|line| {
+            let mut words = line.split(' ').map(str::parse);
+            match (words.next(), words.next()) {
+                (Some(Ok(seed)), Some(Ok(cpus))) => Ok(Run { seed, cpus }),
+                _ => bail!("{} has a line that is no result: {line}", path.display()),
+            }
+        });
+        let done = done.collect::<anyhow::Result<_>>()?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(path)
+            .with_context(what)?;
+        return Ok((file, done));
+    }
+    let mut file = File::create(path).with_context(what)?;
+    writeln!(file, "{heading}").with_context(what)?;
+    Ok((file, BTreeSet::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::{Run, open};
+
+    #[test]
+    fn what_was_run_is_known_unless_it_was_another_guest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("new/results.txt");
+        let (mut file, done) = open(&path, "guest 1").expect("created");
+        assert!(done.is_empty());
+        writeln!(file, "7 2 passed 30 ms").expect("written");
+        let (_, done) = open(&path, "guest 1").expect("opened");
+        assert_eq!(
+            done.into_iter().collect::<Vec<_>>(),
+            [Run { seed: 7, cpus: 2 }]
+        );
+        let (_, done) = open(&path, "guest 2").expect("begun anew");
+        assert!(done.is_empty());
+        std::fs::write(&path, "guest 2\nnonsense\n").expect("written");
+        let error = open(&path, "guest 2").expect_err("no result").to_string();
+        assert!(error.ends_with("no result: nonsense"), "{error}");
+    }
+}
