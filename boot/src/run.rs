@@ -129,9 +129,12 @@ impl Boot {
         self
     }
 
-    /// What the kernel is told. Without [`Format::Json`] there are no events, and so no pass.
+    /// What the kernel is told. Without [`Format::Json`] there are no events, and so no pass. With a seed, the run
+    /// is the same, to the byte, whenever it is repeated, and the CPUs are interleaved differently with each
+    /// seed: TCG in one thread, whose clock counts instructions. (A debugger that stops the guest changes it.)
     pub fn options(mut self, options: &Options) -> Self {
         self.seconds = options.seconds;
+        self.seed = options.seed;
         self.ramdisk(options.to_string())
     }
 
@@ -159,15 +162,6 @@ impl Boot {
     /// one is given.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
-        self
-    }
-
-    /// Makes the run the same, to the byte, whenever it is repeated with this seed, and another interleaving of
-    /// the CPUs for each seed: TCG in one thread, whose clock counts instructions. Time in the guest is no
-    /// longer the host's. A debugger that stops the guest changes the run.
-    pub fn seed(mut self, seed: u32) -> Self {
-        self.seed = Some(seed);
-        self.accel = Accel::Tcg;
         self
     }
 
@@ -396,7 +390,10 @@ impl Boot {
     /// What QEMU will be started with.
     #[must_use]
     pub fn engine(&self) -> Engine {
-        self.accel.engine(Host::probe())
+        match self.seed {
+            Some(_) => Engine::Tcg,
+            None => self.accel.engine(Host::probe()),
+        }
     }
 
     fn checked_smp(&self) -> anyhow::Result<Smp> {

@@ -53,6 +53,9 @@ pub fn start(
     acpi::read_cpus(&options);
     apic::fit(options.apic, cpu::map(), acpi::table(b"DMAR"));
     firmware::take_over();
+    if let Some(seed) = options.seed {
+        clock::pit::cut_turns(seed);
+    }
     cpu::topology::read();
     let bring_up = smp::start(&options);
     interrupts::enable();

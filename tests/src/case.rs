@@ -28,7 +28,6 @@ pub struct Case {
     firmware: Firmware,
     stick: Option<MakeStick>,
     rare: bool,
-    seed: Option<u32>,
     accel: Accel,
     memory_mib: Option<u32>,
     options: Options,
@@ -58,7 +57,6 @@ impl Case {
             firmware: Firmware::Direct,
             stick: None,
             rare: false,
-            seed: None,
             accel: Accel::Auto,
             memory_mib: None,
             options: Options {
@@ -289,7 +287,7 @@ impl Case {
     #[must_use]
     pub fn replayed(mut self, seed: u32) -> Self {
         self.name = format!("{}_seed_{seed}", self.name);
-        self.seed = Some(seed);
+        self.options.seed = Some(seed);
         self.deadline *= 5;
         self
     }
@@ -358,7 +356,7 @@ impl Case {
 
     /// If it has a seed: boots it again, and compares.
     fn replay(&self, first: &Report) -> Result<()> {
-        let Some(seed) = self.seed else {
+        let Some(seed) = self.options.seed else {
             return Ok(());
         };
         let second = self.boot()?;
@@ -397,9 +395,6 @@ impl Case {
             (Options { ghost: Some(_), .. }, _) => boot,
             _ => boot.ends_if_a_cpu_is_missing(),
         };
-        if let Some(seed) = self.seed {
-            boot = boot.seed(seed);
-        }
         if let Some(mib) = self.memory_mib {
             boot = boot.memory_mib(mib);
         }

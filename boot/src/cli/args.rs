@@ -198,7 +198,10 @@ pub(super) struct StartArgs {
 impl BootArgs {
     /// What the kernel is told that is to do this job.
     pub(super) fn options(&self, job: Job) -> Options {
-        self.start.added_to(job.options())
+        Options {
+            seed: self.seed,
+            ..self.start.added_to(job.options())
+        }
     }
 }
 

@@ -181,12 +181,10 @@ fn try_one(elf: &Path, args: &ExploreArgs, run: Run) -> anyhow::Result<Option<Fa
     let options = Options {
         seconds: args.seconds,
         format: Format::Json,
+        seed: Some(run.seed),
         ..Options::default()
     };
-    let mut boot = Boot::new(elf)
-        .smp(run.cpus)
-        .options(&options)
-        .seed(run.seed);
+    let mut boot = Boot::new(elf).smp(run.cpus).options(&options);
     boot = boot.interrupt(&run::INTERRUPT);
     if let Some(qemu) = &args.qemu {
         boot = boot.qemu(qemu);

@@ -164,9 +164,6 @@ pub(super) fn boot_with(elf: &Path, args: &BootArgs, options: &Options) -> Boot 
     if let Some(mib) = args.memory {
         boot = boot.memory_mib(mib);
     }
-    if let Some(seed) = args.seed {
-        boot = boot.seed(seed);
-    }
     if let Some(seconds) = args.deadline {
         boot = boot.deadline(Duration::from_secs(seconds.into()));
     }

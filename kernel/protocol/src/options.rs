@@ -56,6 +56,8 @@ pub struct Options {
     pub hide: Option<u32>,
     /// Something that goes wrong on purpose while CPUs start: shows that it is told and survived.
     pub fault: Option<Fault>,
+    /// Of a run that is to be repeated: where, under QEMU's `-icount`, one CPU's turn ends and the next one's begins.
+    pub seed: Option<u32>,
 }
 
 impl Options {
@@ -138,6 +140,7 @@ impl Options {
             Key::Ghost => self.ghost = Some(value.parse().ok()?),
             Key::Hide => self.hide = Some(value.parse().ok()?),
             Key::Fault => self.fault = Some(value.parse().ok()?),
+            Key::Seed => self.seed = Some(value.parse().ok()?),
         }
         Some(())
     }
@@ -160,6 +163,7 @@ impl Default for Options {
             ghost: None,
             hide: None,
             fault: None,
+            seed: None,
         }
     }
 }
@@ -197,6 +201,7 @@ impl fmt::Display for Options {
             (Key::InitPause, self.init_pause),
             (Key::Ghost, self.ghost),
             (Key::Hide, self.hide),
+            (Key::Seed, self.seed),
         ] {
             if let Some(value) = value {
                 writeln!(f, "{}={value}", key.name())?;
@@ -240,10 +245,12 @@ pub enum Key {
     Hide,
     /// [`Options::fault`].
     Fault,
+    /// [`Options::seed`].
+    Seed,
 }
 
 impl Key {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Seconds,
         Self::Pairs,
         Self::Teardowns,
@@ -258,6 +265,7 @@ impl Key {
         Self::Ghost,
         Self::Hide,
         Self::Fault,
+        Self::Seed,
     ];
 
     /// The name as it is written.
@@ -278,6 +286,7 @@ impl Key {
             Self::Ghost => "ghost",
             Self::Hide => "hide",
             Self::Fault => "fault",
+            Self::Seed => "seed",
         }
     }
 
@@ -333,6 +342,9 @@ impl fmt::Display for OptionError<'_> {
             Problem::BadValue(Key::InitPause) => range(f, &Options::INIT_PAUSE),
             Problem::BadValue(Key::Ghost | Key::Hide) => {
                 write!(f, "expected an APIC ID, a whole number up to {}", u32::MAX)
+            }
+            Problem::BadValue(Key::Seed) => {
+                write!(f, "expected a whole number up to {}", u32::MAX)
             }
             Problem::BadValue(Key::Format) => one_of::<Format>(f),
             Problem::BadValue(Key::Job) => one_of::<Job>(f),

@@ -17,7 +17,7 @@
 
 mod compare;
 mod hpet;
-mod pit;
+pub(crate) mod pit;
 mod pm_timer;
 
 use core::slice;

@@ -59,7 +59,7 @@ fn spaces_comments_line_ends_and_padding_do_not_matter() {
 fn errors_name_the_line_the_text_and_what_is_allowed() {
     assert_eq!(
         error(b"seconds=1\n\nsecnods=2"),
-        "line 3: \"secnods=2\": unknown key; known are seconds, pairs, teardowns, bench, format, job, start, apic, clock, patience, init-pause, ghost, hide, fault"
+        "line 3: \"secnods=2\": unknown key; known are seconds, pairs, teardowns, bench, format, job, start, apic, clock, patience, init-pause, ghost, hide, fault, seed"
     );
     assert_eq!(
         error(b"seconds"),
