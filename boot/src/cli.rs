@@ -3,7 +3,6 @@
 //! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried; 130 Ctrl-C.
 
 mod args;
-mod bench;
 mod bring_up;
 mod check;
 mod doctor;
@@ -14,7 +13,6 @@ mod run;
 mod screen;
 mod story;
 mod timeline;
-mod topology;
 mod view;
 
 use std::path::PathBuf;
@@ -22,8 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::args::{BenchArgs, BootArgs, BringUpArgs, RunArgs, SoakArgs};
-use self::job::Job;
+use self::args::{BootArgs, BringUpArgs, RunArgs};
 use crate::guest;
 
 /// The guest did not pass.
@@ -53,13 +50,6 @@ struct Cli {
 enum Command {
     /// Build the kernel and boot it (the default).
     Run(RunArgs),
-    /// Storm on until so much is done, however long that takes: under TCG some 20 minutes for the
-    /// usual counts on 64 CPUs that share two real ones.
-    Soak(SoakArgs),
-    /// Measure in the kernel: pairs of acquire and release of one object by 1, 2, 4, ... and all CPUs at
-    /// once, under all variants of protection and with bare instructions; teardowns; barriers. Says
-    /// which figures mean something on this machine.
-    Bench(BenchArgs),
     /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn.
     BringUp(BringUpArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
@@ -92,8 +82,6 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None => run_or_draw(kernel(&cli.run.boot), &cli.run),
         Some(Command::Run(args)) => run_or_draw(kernel(&args.boot), &args),
-        Some(Command::Soak(args)) => run_kernel(&args.boot, args.job()),
-        Some(Command::Bench(args)) => run_kernel(&args.boot, args.job()),
         Some(Command::BringUp(args)) => {
             kernel(&args.boot).and_then(|elf| bring_up::run(&elf, &args))
         }
@@ -106,10 +94,6 @@ pub fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         NOT_TRIED
     }))
-}
-
-fn run_kernel(args: &BootArgs, job: Job) -> anyhow::Result<u8> {
-    run::run(&kernel(args)?, args, job)
 }
 
 fn run_or_draw(elf: anyhow::Result<PathBuf>, args: &RunArgs) -> anyhow::Result<u8> {
@@ -147,7 +131,7 @@ mod tests {
 
     use clap::{CommandFactory, Parser};
 
-    use super::{Cli, Command, Job, RunArgs};
+    use super::{Cli, Command, RunArgs};
     use crate::machine::Machine;
 
     fn run_args(line: &[&str]) -> RunArgs {
@@ -224,52 +208,12 @@ mod tests {
     }
 
     #[test]
-    fn the_topology_is_a_job_of_its_own() {
-        let args = run_args(&["--topology", "--smp", "8"]);
-        assert_eq!(args.job(), Job::Topology);
-    }
-
-    #[test]
-    fn a_soak_is_a_job_of_its_own() {
-        let line = ["cargo boot", "soak", "--smp", "64", "--teardowns", "7"];
-        let Some(Command::Soak(args)) = Cli::try_parse_from(line).expect("valid").command else {
-            panic!("another command");
-        };
-        let (pairs, teardowns) = (10_000_000, 7);
-        assert_eq!(args.job(), Job::Soak { pairs, teardowns });
-        assert_eq!(args.boot.smp.as_str(), "64");
-    }
-
-    #[test]
-    fn a_bench_is_a_job_of_its_own() {
-        let line = [
-            "cargo boot",
-            "bench",
-            "--millis",
-            "7",
-            "--smp",
-            "9,sockets=9",
-        ];
-        let Some(Command::Bench(args)) = Cli::try_parse_from(line).expect("valid").command else {
-            panic!("another command");
-        };
-        assert_eq!(args.job(), Job::Bench { millis: 7 });
-        assert_eq!(args.job().options().bench, Some(7));
-        assert_eq!(args.boot.smp.as_str(), "9,sockets=9");
-    }
-
-    #[test]
     fn nonsense_is_refused_with_what_is_allowed() {
         for (line, part) in [
             (&["--smp", "many"][..], "4,maxcpus=8"),
             (&["--seconds", "0"], "1..=86400"),
             (&["--seconds", "86401"], "1..=86400"),
             (&["--timeline", "--seconds", "5"], "--timeline"),
-            (&["soak", "--seconds", "5"], "--seconds"),
-            (&["soak", "--teardowns", "0"], "1.."),
-            (&["bench", "--millis", "0"], "1..=1000"),
-            (&["bench", "--seconds", "5"], "--seconds"),
-            (&["--topology", "--seconds", "5"], "--seconds"),
             (&["--accel", "hax"], "auto, tcg, kvm"),
             (&["--start", "late"], "broadcast, each, serial"),
             (&["--apic", "i486"], "auto, xapic, x2apic, preset"),

@@ -1,6 +1,5 @@
 //! Boots a guest and watches it to its end.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -40,7 +39,6 @@ pub struct Boot {
     ramdisk: Option<Vec<u8>>,
     seconds: u32,
     deadline: Option<Duration>,
-    patience: Option<Duration>,
     gdb: Option<u16>,
     qemu_args: Vec<OsString>,
     actions: Vec<Action>,
@@ -61,7 +59,6 @@ impl Boot {
             ramdisk: None,
             seconds: 0,
             deadline: None,
-            patience: None,
             gdb: None,
             qemu_args: Vec::new(),
             actions: Vec::new(),
@@ -125,14 +122,6 @@ impl Boot {
     /// needs on a slow host.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
-        self
-    }
-
-    /// For a guest that may run for any time, as long as it says something now and then: ends the boot
-    /// when nothing was said for so long, with [`Outcome::Silence`](crate::Outcome::Silence). There is no deadline then, unless
-    /// one is given.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
         self
     }
 
@@ -253,7 +242,6 @@ impl Boot {
             see(line);
         };
         let mut testimony = Testimony::default();
-        let last_heard = Cell::new(start);
         let mut hear = |line: &str| {
             // A CPU that panics stops the others, maybe in the middle of a line of log.
             let (log, event) = match line.find(MARK) {
@@ -274,23 +262,17 @@ impl Boot {
                     see(Line::Log(line));
                 }
             }
-            last_heard.set(Instant::now());
         };
         let deadline = self.deadline_for(&smp);
         let interrupted = || {
             self.interrupt
                 .is_some_and(|flag| flag.load(Ordering::Relaxed))
         };
-        // A guest that a debugger has stopped says nothing.
-        let patience = self.patience.filter(|_| self.gdb.is_none());
-        let stopped = listen(&lines, &mut hear, || match (deadline, patience) {
+        let stopped = listen(&lines, &mut hear, || match deadline {
             _ if interrupted() => Some(End::Interrupted),
             // The guest may wait in vain for what was not done. Why, is said below.
             _ if operator.as_ref().is_some_and(Operator::has_failed) => Some(End::Interrupted),
-            (Some(deadline), _) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
-            (_, Some(patience)) if last_heard.get().elapsed() >= patience => {
-                Some(End::Silent(patience))
-            }
+            Some(deadline) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
             _ => None,
         });
         if stopped.is_some() {
@@ -357,16 +339,16 @@ impl Boot {
         }
     }
 
-    /// Whoever debugs may take any time, and whoever is only to keep talking. Otherwise: twice the time
+    /// Whoever debugs may take any time. Otherwise: twice the time
     /// the guest was told to work, and for bring-up and reports a minute and a second per CPU, about
     /// 20 times what 2 host CPUs took for 1 to 255 CPUs under TCG.
     fn deadline_for(&self, smp: &Smp) -> Option<Duration> {
         let work = u64::from(self.seconds) * 2;
         let boot = 60 + u64::from(smp.cpus());
         let usual = Duration::from_secs(work + boot);
-        match (self.gdb, self.deadline, self.patience) {
-            (Some(_), ..) | (None, None, Some(_)) => None,
-            (None, given, _) => Some(given.unwrap_or(usual)),
+        match self.gdb {
+            Some(_) => None,
+            None => Some(self.deadline.unwrap_or(usual)),
         }
     }
 }

@@ -12,14 +12,13 @@ use core::{
     sync::atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
-use bringup::{ApicErrors, ApicFacts, CpuMap, Lint, LocalApic};
-pub(crate) use bringup::{Ipi, Target};
+use bringup::{ApicErrors, ApicFacts, CpuMap, Lint, LintUse, LocalApic};
+pub use bringup::{Ipi, Target};
 use protocol::{exit::ExitCode, options::ApicMode};
 use raw_cpuid::CpuId;
 use x86_64::{
     PhysAddr, VirtAddr,
     registers::model_specific::{ApicBase, ApicBaseFlags},
-    structures::paging::PageTableFlags,
 };
 
 use crate::{
@@ -31,13 +30,6 @@ use crate::{
     memory::mapping,
 };
 
-/// How often the timer interrupts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Once,
-    Periodic,
-}
-
 /// Where the xAPIC's page is mapped: in level-4 entry 508, as all registers of devices (`memory::registers`).
 const MMIO: u64 = 0xffff_fe00_0000_0000;
 
@@ -45,7 +37,6 @@ const TASK_PRIORITY: u32 = 0x80;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const SPURIOUS: u32 = 0xf0;
 const IN_SERVICE: u32 = 0x100;
-const REQUESTED: u32 = 0x200;
 const LVT_TIMER: u32 = 0x320;
 const LVT_LINT0: u32 = 0x350;
 const LVT_LINT1: u32 = 0x360;
@@ -55,9 +46,8 @@ const TIMER_CURRENT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3e0;
 
 const LVT_MASKED: u32 = 1 << 16;
-/// Delivery mode, in the local vector table and in the command register: the field, and its value for NMIs.
+/// Delivery mode.
 const DELIVERY: u32 = 0b111 << 8;
-const NMI_DELIVERY: u32 = 0b100 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
 
 /// How to get at the registers: one of the constants. Written once by the BSP, before other CPUs
@@ -95,7 +85,8 @@ pub fn is_x2() -> bool {
 }
 
 /// The way to the registers, the same for all CPUs.
-pub(crate) fn local() -> LocalApic {
+#[must_use]
+pub fn local() -> LocalApic {
     let page = if is_x2() {
         ptr::null_mut()
     } else {
@@ -127,9 +118,7 @@ pub(crate) fn init(asked: ApicMode) {
     }
     set_handler(vector::APIC_ERROR, report_errors);
     let map = |physical| {
-        let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
-        let flags = uncached | PageTableFlags::GLOBAL;
-        mapping::map(VirtAddr::new(MMIO), PhysAddr::new(physical), flags);
+        mapping::map_uncached(VirtAddr::new(MMIO), PhysAddr::new(physical));
         MMIO as *mut u8
     };
     // SAFETY: in ring 0, the CPU has an APIC, and the mapping stays, in the one set of tables that there is.
@@ -207,8 +196,8 @@ pub(crate) fn can_address(id: ApicId) -> bool {
 pub(crate) fn silence() {
     stop_timer();
     write(LVT_ERROR, LVT_MASKED);
-    set_pin(Lint::Lint0, Pin::Masked);
-    set_pin(Lint::Lint1, Pin::Masked);
+    set_pin(Lint::Lint0, LintUse::Masked);
+    set_pin(Lint::Lint1, LintUse::Masked);
 }
 
 /// Sets this CPU's APIC up: software enable, timer masked, errors reported, nothing held back.
@@ -222,36 +211,19 @@ pub(crate) fn enable() {
     listen_for_errors();
 }
 
-/// What one of the two pins is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pin {
-    Masked,
-    /// NMIs from the board. They are edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
-    Nmi {
-        active_low: bool,
-    },
-}
-
 /// Says what one of this CPU's pins is for.
-pub(crate) fn set_pin(lint: Lint, pin: Pin) {
+pub(crate) fn set_pin(lint: Lint, lint_use: LintUse) {
+    const NMI: u32 = 0b100 << 8;
     const ACTIVE_LOW: u32 = 1 << 13;
-    let value = match pin {
-        Pin::Masked => LVT_MASKED,
-        Pin::Nmi { active_low: true } => NMI_DELIVERY | ACTIVE_LOW,
-        Pin::Nmi { active_low: false } => NMI_DELIVERY,
-    };
-    write(register_of(lint), value);
-}
-
-/// Whether NMIs come to this CPU by one of its pins.
-pub(crate) fn takes_nmis(lint: Lint) -> bool {
-    read(register_of(lint)) & (LVT_MASKED | DELIVERY) == NMI_DELIVERY
-}
-
-fn register_of(lint: Lint) -> u32 {
-    match lint {
+    let register = match lint {
         Lint::Lint0 => LVT_LINT0,
         Lint::Lint1 => LVT_LINT1,
+    };
+    match lint_use {
+        LintUse::Masked => write(register, LVT_MASKED),
+        LintUse::Nmi { active_low: true } => write(register, NMI | ACTIVE_LOW),
+        LintUse::Nmi { active_low: false } => write(register, NMI),
+        LintUse::AsFound => {}
     }
 }
 
@@ -290,18 +262,9 @@ pub(crate) fn end_of_interrupt() {
 /// Whether this CPU has taken an interrupt with this vector from its APIC and not ended it yet.
 /// Early in the boot no APIC is known, and so none in service.
 pub(crate) fn is_in_service(vector: u8) -> bool {
-    MODE.load(Ordering::Relaxed) != UNKNOWN && is_set(IN_SERVICE, vector)
-}
-
-/// Whether an interrupt with this vector has come to this CPU's APIC that the CPU has not taken yet.
-pub(crate) fn is_requested(vector: u8) -> bool {
-    is_set(REQUESTED, vector)
-}
-
-/// A vector's bit in one of the registers of 256 bits: eight of 32 (Intel SDM 3A, 11.8.4).
-fn is_set(first: u32, vector: u8) -> bool {
-    let vector = u32::from(vector);
-    read(first + vector / 32 * 0x10) >> (vector % 32) & 1 == 1
+    // Eight registers of 32 bits (Intel SDM 3A, 11.8.4).
+    let register = IN_SERVICE + u32::from(vector / 32) * 0x10;
+    MODE.load(Ordering::Relaxed) != UNKNOWN && read(register) >> (vector % 32) & 1 == 1
 }
 
 /// Sends an interrupt. Any CPU, any context: see [`LocalApic::send`].
@@ -334,13 +297,10 @@ pub fn timer_hz() -> u64 {
 
 /// Starts this CPU's timer: an interrupt after `nanos`, or each `nanos`. Replaces what was set
 /// before.
-pub(crate) fn start_timer(nanos: u64, mode: Mode) {
+pub(crate) fn start_timer(nanos: u64, is_periodic: bool) {
     let count = u128::from(nanos) * u128::from(TIMER_HZ.load(Ordering::Relaxed)) / 1_000_000_000;
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
-    let mode = match mode {
-        Mode::Once => 0,
-        Mode::Periodic => LVT_PERIODIC,
-    };
+    let mode = if is_periodic { LVT_PERIODIC } else { 0 };
     write(LVT_TIMER, mode | u32::from(vector::TIMER));
     write(TIMER_INITIAL, count);
 }

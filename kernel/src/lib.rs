@@ -32,7 +32,7 @@
 //! | this kernel's `membarrier`; what `rundown` asks of a kernel; futures; the idle loop and its work; what is said about the start of CPUs, and faults on purpose in it | [`barrier`], [`platform`], [`task`], `work`, `report`, `faults` |
 //! | all other CPUs | [`smp`] |
 //! | all of the above, in the order of the boot | `machine` |
-//! | the main job; measurements; tests | [`storm`], [`bench`](mod@bench), [`testing`] |
+//! | the main job; tests | [`storm`], [`testing`] |
 //!
 //! What a lower floor needs of a higher one, it gets in one of two ways, and so knows nothing of it:
 //!
@@ -51,7 +51,6 @@ use pvh as _;
 pub mod acpi;
 pub mod apic;
 pub mod barrier;
-pub mod bench;
 pub mod clock;
 pub mod cpu;
 mod emergency;

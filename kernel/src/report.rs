@@ -1,11 +1,11 @@
 //! What is said about the start of the CPUs.
 
 use alloc::vec::Vec;
-use bringup::{ClockOffset, Event as Noticed, Fault, Progress, SlotState, Stage};
+use bringup::{ClockOffset, Event as Noticed, Fault, Progress, SlotState};
 use protocol::{
-    event::{Cpu, Event},
+    event::{CoreKind, Cpu, Event},
     options::Job,
-    start::{self, Faulted, Stamps, Steps},
+    start::{Faulted, Stamps, Steps},
 };
 use raw_cpuid::{CpuId, Hypervisor};
 use spin::Mutex;
@@ -24,7 +24,7 @@ pub struct BringUp {
     /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
     pub missing: Vec<ApicId>,
     /// CPUs that faulted, in the order in which it was seen; those that were started again and then came, too.
-    pub faults: Vec<Faulted>,
+    pub faults: Vec<Fault>,
     /// CPUs that have parked themselves, as far as they had been seen when the last listed one was online.
     pub parked: Parked,
     /// Microseconds from the first INIT to the last check-in; 0 on a machine with one CPU.
@@ -46,7 +46,7 @@ pub struct Parked {
 
 /// What has happened so far.
 struct Seen {
-    faults: Vec<Faulted>,
+    faults: Vec<Fault>,
     parked: Parked,
 }
 
@@ -65,7 +65,7 @@ pub fn parked() -> Parked {
 }
 
 /// CPUs that have faulted while they started, since boot.
-pub(crate) fn faults() -> Vec<Faulted> {
+pub(crate) fn faults() -> Vec<Fault> {
     interrupts::without(|| SEEN.lock().faults.clone())
 }
 
@@ -80,7 +80,12 @@ pub(crate) fn no_memory(cpus: usize) {
 pub(crate) fn event(event: Noticed) {
     log!("{event}");
     match event {
-        Noticed::Faulted(fault) => emit(&Event::Faulted(in_words_of_events(fault))),
+        Noticed::Faulted(fault) => emit(&Event::Faulted(Faulted {
+            apic_id: fault.apic_id.get(),
+            stage: fault.stage as u8,
+            vector: fault.vector,
+            address: fault.address,
+        })),
         Noticed::Unlisted(id) => emit(&Event::Unlisted { apic_id: id.get() }),
         Noticed::Late(id) => emit(&Event::Late { apic_id: id.get() }),
         Noticed::Retried(_) | Noticed::NotSent(_) => {}
@@ -93,27 +98,12 @@ pub(crate) fn event(event: Noticed) {
     interrupts::without(|| {
         let mut seen = SEEN.lock();
         match event {
-            Noticed::Faulted(fault) => seen.faults.push(in_words_of_events(fault)),
+            Noticed::Faulted(fault) => seen.faults.push(fault),
             Noticed::Unlisted(id) => seen.parked.unlisted.push(id),
             Noticed::Late(id) => seen.parked.late.push(id),
             Noticed::Retried(_) | Noticed::NotSent(_) => {}
         }
     });
-}
-
-fn in_words_of_events(fault: Fault) -> Faulted {
-    Faulted {
-        apic_id: fault.apic_id.get(),
-        stage: match fault.stage {
-            Stage::Real => start::Stage::Real,
-            Stage::Protected => start::Stage::Protected,
-            Stage::Long => start::Stage::Long,
-            Stage::Entry => start::Stage::Entry,
-            Stage::Rust => start::Stage::Rust,
-        },
-        vector: fault.vector,
-        address: fault.address,
-    }
 }
 
 /// The whole report, once the start is over.
@@ -143,7 +133,10 @@ fn cpus(begin: u64, online: impl Iterator<Item = Progress>) {
             die: place.die,
             core: place.core,
             thread: place.thread,
-            kind: topology::kind(topology),
+            kind: topology.kind.map(|kind| match kind {
+                bringup::CoreKind::Performance => CoreKind::Performance,
+                bringup::CoreKind::Efficiency => CoreKind::Efficiency,
+            }),
             online_us: since(cpu.stamps[5], begin) / 1000,
         };
         emit(&Event::Cpu(row));

@@ -13,7 +13,7 @@ use super::args::BootArgs;
 use super::job::Job;
 use super::story::Story;
 use super::view::View;
-use super::{FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result, topology};
+use super::{FAILED, INTERRUPTED, NOT_TRIED, remedy, result};
 use crate::accel::Engine;
 use crate::outcome::Outcome;
 use crate::qemu;
@@ -57,14 +57,10 @@ pub(super) fn run_then(
     job: Job,
     then: impl FnOnce(&Seen<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<u8> {
-    let mut boot = boot(elf, args, job);
+    let mut boot = boot_with(elf, args, &args.options(job));
     let command = boot.command()?;
     let engine = boot.engine();
-    let notes = match job {
-        Job::Topology => topology::notes(&args.smp),
-        _ => bench::notes(engine, args.smp.cpus(), bench::host_cpus()),
-    };
-    let mut view = View::new(args.json, args.verbose, job, notes);
+    let mut view = View::new(args.json, args.verbose, job);
     if args.verbose {
         view.say(&job.describe());
         view.say(&command);
@@ -109,16 +105,6 @@ pub(super) fn run_then(
         Outcome::QemuRefused { .. } => NOT_TRIED,
         _ => FAILED,
     })
-}
-
-fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
-    let boot = boot_with(elf, args, &args.options(job));
-    match job {
-        Job::Soak { .. } | Job::Bench { .. } => {
-            boot.patience(Duration::from_secs(60 + u64::from(args.smp.cpus())))
-        }
-        Job::Storm { .. } | Job::Timeline | Job::Topology => boot,
-    }
 }
 
 /// A boot as the command line has it, with these options.

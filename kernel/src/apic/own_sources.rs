@@ -3,7 +3,6 @@
 //! the two pins are in [`super`].)
 
 use super::{DELIVERY, LVT_ERROR, LVT_MASKED, listen_for_errors, read, write};
-use crate::interrupts::vector;
 
 const VERSION: u32 = 0x30;
 const CORRECTED_ERRORS: u32 = 0x2f0;
@@ -21,21 +20,6 @@ pub(crate) fn mask() {
         }
     }
     listen_for_errors();
-}
-
-/// For tests: unmasks them, with this vector, and returns how many there are.
-pub(crate) fn unmask(vector: u8) -> usize {
-    entries()
-        .inspect(|entry| write(*entry, vector.into()))
-        .count()
-}
-
-/// For tests: how many are neither masked nor reported.
-pub(crate) fn unmasked() -> usize {
-    entries()
-        .map(read)
-        .filter(|entry| entry & LVT_MASKED == 0 && *entry != vector::APIC_ERROR.into())
-        .count()
 }
 
 /// Their entries in the vector table. The number of the last entry says which there are (Intel SDM

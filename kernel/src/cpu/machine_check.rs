@@ -18,7 +18,6 @@ use crate::log;
 
 /// Number of banks in bits 0 to 7; bit 8: there is an `MCG_CTL`.
 const MCG_CAP: u32 = 0x179;
-const MCG_STATUS: u32 = 0x17a;
 const MCG_CTL: u32 = 0x17b;
 /// The first bank's; each has four registers.
 const MC0_CTL: u32 = 0x400;
@@ -36,28 +35,25 @@ const ADDRESS_VALID: u64 = 1 << 58;
 /// started by, must have a gate for them: without this, one shuts the machine down unreported (Intel
 /// SDM 3A, 2.5).
 ///
-/// Errors from before the boot are told and cleared, so that none is taken for the cause of a later one.
+/// Errors from before the boot are logged and cleared, so that none is taken for the cause of a later one.
 pub(crate) fn enable() {
     const HAS_CTL: u64 = 1 << 8;
-    let cpuid = CpuId::new();
-    let Some(features) = cpuid.get_feature_info() else {
+    let Some(features) = CpuId::new().get_feature_info() else {
         return;
     };
-    if features.has_mca() {
-        // Intel SDM 3B, 16.8: the kernel enables everything. But the first bank of the P6 family and
-        // its first successors is the firmware's.
-        let first_is_firmwares = features.family_id() == 6 && features.model_id() < 0x1a;
-        if read(MCG_CAP) & HAS_CTL != 0 {
-            write(MCG_CTL, u64::MAX);
-        }
-        for bank in 0..banks() {
-            if let Some(error) = BankError::read(bank) {
-                log!("machine check: from before the boot: {error}");
-                write(MC0_STATUS + 4 * bank, 0);
-            }
-            if bank > 0 || !first_is_firmwares {
-                write(MC0_CTL + 4 * bank, u64::MAX);
-            }
+    // Intel SDM 3B, 16.8: the kernel enables everything. But the first bank of the P6 family and
+    // its first successors is the firmware's.
+    let first_is_firmwares = features.family_id() == 6 && features.model_id() < 0x1a;
+    if banks() > 0 && read(MCG_CAP) & HAS_CTL != 0 {
+        write(MCG_CTL, u64::MAX);
+    }
+    if errors().next().is_some() {
+        log!("machine check, from before the boot{Errors}");
+    }
+    for bank in 0..banks() {
+        write(MC0_STATUS + 4 * bank, 0);
+        if bank > 0 || !first_is_firmwares {
+            write(MC0_CTL + 4 * bank, u64::MAX);
         }
     }
     if features.has_mce() {
@@ -77,56 +73,27 @@ pub(crate) struct Errors;
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if banks() == 0 {
-            return f.write_str(": this CPU has no banks that would say why");
-        }
-        write!(f, ": MCG_STATUS {:#x}", read(MCG_STATUS))?;
-        for error in errors() {
-            write!(f, "; {error}")?;
-        }
-        if errors().next().is_none() {
-            f.write_str("; no bank has an error")?;
+        for (bank, status) in errors() {
+            write!(f, ": bank {bank}: status {status:#018x}")?;
+            if status & ADDRESS_VALID != 0 {
+                write!(f, ", address {:#x}", read(MC0_ADDR + 4 * bank))?;
+            }
         }
         Ok(())
     }
 }
 
-struct BankError {
-    bank: u32,
-    status: u64,
-}
-
-impl BankError {
-    fn read(bank: u32) -> Option<Self> {
-        let status = read(MC0_STATUS + 4 * bank);
-        (status & VALID != 0).then_some(Self { bank, status })
-    }
-}
-
-impl fmt::Display for BankError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bank, status } = self;
-        write!(f, "bank {bank}: status {status:#018x}")?;
-        if status & ADDRESS_VALID != 0 {
-            write!(f, ", address {:#x}", read(MC0_ADDR + 4 * bank))?;
-        }
-        Ok(())
-    }
-}
-
-fn errors() -> impl Iterator<Item = BankError> {
-    (0..banks()).filter_map(BankError::read)
+/// Banks that hold an error, each with its status.
+fn errors() -> impl Iterator<Item = (u32, u64)> {
+    let banks = (0..banks()).map(|bank| (bank, read(MC0_STATUS + 4 * bank)));
+    banks.filter(|(_, status)| status & VALID != 0)
 }
 
 /// How many this CPU has; 0 if it has no machine check architecture.
 fn banks() -> u32 {
-    let has_mca = CpuId::new()
-        .get_feature_info()
-        .is_some_and(|features| features.has_mca());
-    if has_mca {
-        (read(MCG_CAP) as u32 & 0xff).min(MAX_BANKS)
-    } else {
-        0
+    match CpuId::new().get_feature_info() {
+        Some(features) if features.has_mca() => (read(MCG_CAP) as u32 & 0xff).min(MAX_BANKS),
+        _ => 0,
     }
 }
 

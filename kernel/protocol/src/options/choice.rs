@@ -30,12 +30,10 @@ pub enum Format {
 /// What the kernel is for once its CPUs are up. (A test guest runs its tests, whatever is asked.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// The storm, or the soak or the bench that other options make of it.
+    /// The storm.
     Storm,
     /// Nothing more: it ends when all CPUs are online.
     BringUp,
-    /// It tells where each CPU sits and which caches it has, and ends.
-    Topology,
     /// It tells when each CPU was how far on its way, and ends.
     Timeline,
 }
@@ -90,7 +88,6 @@ impl Choice for Job {
     const ALL: &'static [(&'static str, Self)] = &[
         ("storm", Self::Storm),
         ("bring-up", Self::BringUp),
-        ("topology", Self::Topology),
         ("timeline", Self::Timeline),
     ];
 }

@@ -4,6 +4,7 @@
 
 use kernel::{Machine, smp, testing};
 use protocol::exit::ExitCode;
+use test_kernels::apic;
 use x86_64::instructions::interrupts;
 
 kernel::main!(run);
@@ -23,7 +24,7 @@ fn panics_on_the_bsp(machine: &'static Machine) {
     // With interrupts off, nothing but the panic reports a CPU that comes now.
     interrupts::disable();
     if machine.options.fault.is_some() {
-        while smp::parked().late.is_empty() && !testing::is_requested(testing::PARKED) {
+        while smp::parked().late.is_empty() && !apic::is_requested(testing::PARKED) {
             core::hint::spin_loop();
         }
     }

@@ -62,7 +62,7 @@ fn it_is_told(machine: &'static Machine) {
         bring_up.missing
     );
     for id in &bring_up.missing {
-        let faults = bring_up.faults.iter().filter(|f| f.apic_id == id.get());
+        let faults = bring_up.faults.iter().filter(|f| f.apic_id == *id);
         // Once for each time it was started. Who is late, not there or not even started has done nothing wrong.
         let is_innocent = fault.is_none_or(|kind| kind.is_a_delay() || kind == FaultKind::Memory);
         let expected = if is_innocent { 0 } else { 2 };
@@ -73,7 +73,7 @@ fn it_is_told(machine: &'static Machine) {
     {
         let others = cpu::map().iter_enabled().skip(1).map(|(_, id)| id.get());
         let mut expected: Vec<u32> = others.filter(|id| fault.is_for(*id)).collect();
-        let mut faulted: Vec<u32> = bring_up.faults.iter().map(|f| f.apic_id).collect();
+        let mut faulted: Vec<u32> = bring_up.faults.iter().map(|f| f.apic_id.get()).collect();
         expected.sort_unstable();
         faulted.sort_unstable();
         assert_eq!(faulted, expected);
