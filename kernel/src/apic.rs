@@ -12,7 +12,7 @@ use core::{
     sync::atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
-use bringup::{ApicErrors, ApicFacts, CpuMap, Lint, LintUse, LocalApic};
+use bringup::{ApicErrors, CpuMap, Lint, LintUse, LocalApic};
 pub use bringup::{Ipi, Target};
 use protocol::{exit::ExitCode, options::ApicMode};
 use raw_cpuid::CpuId;
@@ -105,14 +105,11 @@ pub(crate) fn init(asked: ApicMode) {
         log!("this CPU has no local APIC (QEMU: -cpu max)");
         exit(ExitCode::Unfit);
     }
-    let wants_x2 = matches!(asked, ApicMode::X2apic | ApicMode::Preset);
-    if wants_x2 && !features.has_x2apic() {
-        log!(
-            "apic: x2APIC is asked for, and this CPU does not have it (TCG has it from QEMU 9.0 on, KVM always)"
-        );
-        exit(ExitCode::Unfit);
-    }
     if asked == ApicMode::Preset {
+        if !features.has_x2apic() {
+            log!("apic: x2APIC is asked for, and this CPU does not have it");
+            exit(ExitCode::Unfit);
+        }
         switch_on(ApicBaseFlags::LAPIC_ENABLE);
         switch_on(ApicBaseFlags::X2APIC_ENABLE);
     }
@@ -142,28 +139,14 @@ fn switch_on(flag: ApicBaseFlags) {
 /// Decides about the mode, now that the CPUs are known, and switches over. On the BSP, before others run.
 pub(crate) fn fit(asked: ApicMode, map: &CpuMap, dmar: Option<&[u8]>) {
     let apic = local();
-    let found = apic.facts(map, dmar);
-    let facts = match asked {
-        ApicMode::Auto | ApicMode::Preset => found,
-        ApicMode::Xapic => ApicFacts {
-            is_virtual: false,
-            ..found
-        },
-        ApicMode::X2apic => ApicFacts {
-            is_virtual: true,
-            opts_out: false,
-            ..found
-        },
-    };
+    let mut facts = apic.facts(map, dmar);
+    facts.is_virtual &= asked != ApicMode::Xapic;
     // First the APIC, then the mode that is known: with the page that is no longer there an NMI in between reads
     // nothing; by registers that are not there yet it would fault.
     // SAFETY: the BSP; `has_x2` is as found.
     let (apic, choice) = unsafe { apic.fit(facts) };
     adopt(apic);
-    match asked {
-        ApicMode::X2apic => log!("apic: x2APIC, as asked"),
-        _ => log!("apic: {choice}"),
-    }
+    log!("apic: {choice}");
     if let Some((_, id)) = map.iter().find(|(_, id)| !can_address(*id)) {
         log!("apic: {id}, and all beyond it, cannot be addressed without x2APIC: left out");
     }

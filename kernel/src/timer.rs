@@ -3,12 +3,7 @@
 
 use core::time::Duration;
 
-use crate::{
-    apic,
-    hook::Hook,
-    interrupts::vector,
-    per_cpu::per_cpu,
-};
+use crate::{apic, hook::Hook, interrupts::vector, per_cpu::per_cpu};
 
 per_cpu! {
     /// What the periodic timer calls.

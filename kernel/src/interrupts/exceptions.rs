@@ -9,28 +9,18 @@ use x86_64::{
 
 use super::{backtrace, frame::Frame};
 use crate::{
-    cpu::machine_check,
     emergency,
     memory::stack::{self, Hit},
-    time,
 };
 
 const DOUBLE_FAULT: u8 = 8;
 const PAGE_FAULT: u8 = 14;
-const MACHINE_CHECK: u8 = 18;
-
-/// How long a CPU leaves it to another one to report a machine check.
-const REPORT_OF_ANOTHER_NS: u64 = 100_000_000;
 
 /// Reports the exception with registers, CPU and backtrace, and ends the kernel; or this CPU alone, if the
 /// kernel [can do without it](emergency::LEAVE_OUT).
 pub(super) fn report(vector: u8, frame: &Frame) -> ! {
     let report = Report { vector, frame };
     emergency::leave_out(format_args!("{report}"), Some(vector), frame.rip);
-    if vector == MACHINE_CHECK && machine_check::is_of_another_cpu() {
-        // That one's report stops this CPU. If none comes, this CPU's is better than none.
-        time::spin_for(REPORT_OF_ANOTHER_NS);
-    }
     emergency::report(format_args!("{report}"), |line| {
         backtrace::from(frame.rip, frame.rbp, line)
     })
@@ -66,13 +56,10 @@ impl fmt::Display for Report<'_> {
             let why = if present { "forbidden" } else { "not mapped" };
             write!(f, ", {access}, {why}")?;
         }
-        if vector == MACHINE_CHECK {
-            machine_check::Errors.fmt(f)?;
-        }
         write!(f, ", error code {:#x}", r.error_code)?;
         const NAMES: [&str; 19] = [
-            "rip", "rsp", "rfl", "cr3", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9",
-            "r10", "r11", "r12", "r13", "r14", "r15",
+            "rip", "rsp", "rfl", "cr3", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8",
+            "r9", "r10", "r11", "r12", "r13", "r14", "r15",
         ];
         let cr3 = Cr3::read_raw().0.start_address().as_u64();
         let values = [

@@ -1,6 +1,7 @@
 //! CPU 0's part: it tears the device down again and again, takes the time, and reports.
 
-use core::{array, sync::atomic::Ordering};
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use protocol::{exit::ExitCode, storm::Totals};
 
@@ -28,7 +29,8 @@ pub(super) struct Closer {
     start: u64,
     /// When the last slice ended.
     now: u64,
-    times: [Times; LANES],
+    /// By lane. (Too large for the stack.)
+    times: Vec<Times>,
 }
 
 impl Closer {
@@ -38,7 +40,7 @@ impl Closer {
             length: u64::from(seconds) * SECOND,
             start: 0,
             now: 0,
-            times: array::from_fn(|_| Times::default()),
+            times: storm.lanes.iter().map(|_| Times::default()).collect(),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
 pub(super) trait Hammered: Send + Sync {
     /// Acquires, uses the device, and releases or gives the protection away; `false` if refused.
     /// Any context but NMI.
-    fn step(&'static self, context: Context) -> bool;
+    fn step(&'static self) -> bool;
 
     /// Releases what other CPUs have given to this one. Any context but NMI; never blocks.
     fn release_given(&self);
@@ -39,14 +39,6 @@ pub(super) trait Hammered: Send + Sync {
 
     /// Broken promises seen.
     fn violations(&self) -> u64;
-}
-
-/// Where a use of the device happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Context {
-    Thread,
-    /// The timer's interrupt handler.
-    Interrupt,
 }
 
 /// How long a teardown took, in nanoseconds.
@@ -218,14 +210,14 @@ impl<V: Variant + 'static> Lane<V> {
 }
 
 impl<V: Variant + 'static> Hammered for Lane<V> {
-    fn step(&'static self, context: Context) -> bool {
+    fn step(&'static self) -> bool {
         let tally = &self.tallies[cpu::current().get()];
         let Some(used) = self.begin() else {
             tally.refusals.fetch_add(1, Ordering::Relaxed);
             return false;
         };
         let turn = tally.grants.fetch_add(1, Ordering::Relaxed);
-        if context == Context::Interrupt {
+        if interrupts::in_handler() {
             tally.irq_grants.fetch_add(1, Ordering::Relaxed);
         }
         let kept = match self.receiver(turn) {

@@ -10,7 +10,7 @@ use protocol::storm::VARIANTS;
 use rundown::{CacheAwareRundown, PerCpuRundown, PlainRundown};
 use spin::Once;
 
-use super::lane::{Context, Hammered, Lane};
+use super::lane::{Hammered, Lane};
 use crate::{
     cpu::{self, CpuIndex},
     platform::{Halt, KernelPlatform},
@@ -111,7 +111,7 @@ impl Storm {
     pub(super) fn batch(&'static self) -> bool {
         let lane = self.active();
         self.release_given();
-        (0..BATCH).all(|_| lane.step(Context::Thread))
+        (0..BATCH).all(|_| lane.step())
     }
 
     /// There is a new device.
@@ -131,6 +131,6 @@ impl Storm {
 pub(super) fn on_tick() {
     if let Some(storm) = STORM.get() {
         storm.release_given();
-        storm.active().step(Context::Interrupt);
+        storm.active().step();
     }
 }

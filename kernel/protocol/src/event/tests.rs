@@ -4,8 +4,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{CoreKind, Cpu, Event, MARK, MAX_LINE};
-use crate::storm::{CpuLine, Lane, Latency, Totals};
 use crate::start;
+use crate::storm::{CpuLine, Lane, Latency, Totals};
 
 /// One event of each variant, with the longest numbers.
 fn largest(text: &str) -> Vec<Event<'_>> {
