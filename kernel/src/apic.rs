@@ -5,8 +5,6 @@
 //! Register numbers below are offsets into the xAPIC page; the x2APIC number is
 //! 0x800 + offset / 16.
 
-pub(crate) mod own_sources;
-
 use core::{
     ptr,
     sync::atomic::{AtomicU8, AtomicU64, Ordering},
@@ -33,11 +31,15 @@ use crate::{
 /// Where the xAPIC's page is mapped: in level-4 entry 508, as all registers of devices (`memory::registers`).
 const MMIO: u64 = 0xffff_fe00_0000_0000;
 
+const VERSION: u32 = 0x30;
 const TASK_PRIORITY: u32 = 0x80;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const SPURIOUS: u32 = 0xf0;
 const IN_SERVICE: u32 = 0x100;
+const LVT_CORRECTED: u32 = 0x2f0;
 const LVT_TIMER: u32 = 0x320;
+const LVT_TEMPERATURE: u32 = 0x330;
+const LVT_PERFORMANCE: u32 = 0x340;
 const LVT_LINT0: u32 = 0x350;
 const LVT_LINT1: u32 = 0x360;
 const LVT_ERROR: u32 = 0x370;
@@ -110,8 +112,12 @@ pub(crate) fn init(asked: ApicMode) {
             log!("apic: x2APIC is asked for, and this CPU does not have it");
             exit(ExitCode::Unfit);
         }
-        switch_on(ApicBaseFlags::LAPIC_ENABLE);
-        switch_on(ApicBaseFlags::X2APIC_ENABLE);
+        // One after the other (Intel SDM 3A, figure 11-26).
+        for flag in [ApicBaseFlags::LAPIC_ENABLE, ApicBaseFlags::X2APIC_ENABLE] {
+            let (base, flags) = ApicBase::read();
+            // SAFETY: the CPU has it; the page stays where it is.
+            unsafe { ApicBase::write(base, flags | flag) };
+        }
     }
     set_handler(vector::APIC_ERROR, report_errors);
     let map = |physical| {
@@ -127,13 +133,6 @@ fn adopt(apic: LocalApic) {
     let mode = if apic.is_x2() { X2_APIC } else { X_APIC };
     MODE.store(mode, Ordering::Relaxed);
     enable();
-}
-
-/// Sets a flag in the APIC's base register.
-fn switch_on(flag: ApicBaseFlags) {
-    let (base, flags) = ApicBase::read();
-    // SAFETY: the caller switches on what CPUID has; the page stays where it is.
-    unsafe { ApicBase::write(base, flags | flag) };
 }
 
 /// Decides about the mode, now that the CPUs are known, and switches over. On the BSP, before others run.
@@ -165,7 +164,7 @@ fn report_errors() {
 }
 
 /// Has this CPU interrupted when its APIC finds an error; what it has found before is forgotten.
-pub(super) fn listen_for_errors() {
+fn listen_for_errors() {
     let _ = local().take_errors();
     write(LVT_ERROR, vector::APIC_ERROR.into());
 }
@@ -208,6 +207,24 @@ pub(crate) fn set_pin(lint: Lint, lint_use: LintUse) {
         LintUse::Nmi { active_low: false } => write(register, NMI),
         LintUse::AsFound => {}
     }
+}
+
+/// Masks the interrupt sources inside this CPU, each with an entry in the vector table: performance counters, the
+/// temperature sensor, corrected machine checks; except those that the firmware handles itself, by SMI, and errors,
+/// which the kernel reports.
+pub(crate) fn mask_own_sources() {
+    const SMI: u32 = 0b010 << 8;
+    // The number of the last entry says which there are (Intel SDM 3A, figures 11-7 and 11-8); a register
+    // that is not there must not be touched in x2APIC mode.
+    let last = read(VERSION) >> 16 & 0xff;
+    let all = (3..).zip([LVT_ERROR, LVT_PERFORMANCE, LVT_TEMPERATURE, LVT_CORRECTED]);
+    for (_, entry) in all.filter(|(number, _)| last >= *number) {
+        let value = read(entry);
+        if value & DELIVERY != SMI {
+            write(entry, value | LVT_MASKED);
+        }
+    }
+    listen_for_errors();
 }
 
 /// Ends all interrupts that this CPU's APIC has in service, whoever has begun them: as long as there is

@@ -1,7 +1,7 @@
 //! What is said about the start of the CPUs.
 
 use alloc::vec::Vec;
-use bringup::{ClockOffset, Event as Noticed, Fault, Progress, SlotState};
+use bringup::{ClockOffset, Event as Noticed, Progress, SlotState};
 use protocol::{
     event::{CoreKind, Cpu, Event},
     options::Job,
@@ -23,10 +23,6 @@ use crate::{
 pub struct BringUp {
     /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
     pub missing: Vec<ApicId>,
-    /// CPUs that faulted, in the order in which it was seen; those that were started again and then came, too.
-    pub faults: Vec<Fault>,
-    /// CPUs that have parked themselves, as far as they had been seen when the last listed one was online.
-    pub parked: Parked,
     /// Microseconds from the first INIT to the last check-in; 0 on a machine with one CPU.
     pub micros: u64,
     /// How far the clock of each other CPU is from the BSP's, in ticks.
@@ -34,39 +30,13 @@ pub struct BringUp {
     pub(crate) steps: bringup::Steps,
 }
 
-/// CPUs that run, but are not used: they halt, interrupts off.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Parked {
-    /// CPUs that started but that the firmware does not list as enabled.
-    pub unlisted: Vec<ApicId>,
-    /// CPUs that started after they had been given up.
-    pub late: Vec<ApicId>,
-}
+static SEEN: Mutex<Vec<Noticed>> = Mutex::new(Vec::new());
 
-/// What has happened so far.
-struct Seen {
-    faults: Vec<Fault>,
-    parked: Parked,
-}
-
-static SEEN: Mutex<Seen> = Mutex::new(Seen {
-    faults: Vec::new(),
-    parked: Parked {
-        unlisted: Vec::new(),
-        late: Vec::new(),
-    },
-});
-
-/// CPUs that have parked themselves since boot: each is logged when it comes. Thread context.
+/// What has happened to CPUs that started, since boot; each is logged when it is seen. CPUs that are late or not
+/// listed have parked themselves. Thread context.
 #[must_use]
-pub fn parked() -> Parked {
-    interrupts::without(|| SEEN.lock().parked.clone())
-}
-
-/// CPUs that have faulted while they started, since boot.
-pub(crate) fn faults() -> Vec<Fault> {
-    interrupts::without(|| SEEN.lock().faults.clone())
+pub fn events() -> Vec<Noticed> {
+    interrupts::without(|| SEEN.lock().clone())
 }
 
 /// So many CPUs have no stacks.
@@ -91,19 +61,10 @@ pub(crate) fn event(event: Noticed) {
         Noticed::Retried(_) | Noticed::NotSent(_) => {}
     }
     // A CPU that has stopped may hold the heap's lock, or this one.
-    if emergency::is_reporting() {
-        return;
+    if !emergency::is_reporting() {
+        // The locks are this CPU's alone, and a handler must not find them held.
+        interrupts::without(|| SEEN.lock().push(event));
     }
-    // The locks are this CPU's alone, and a handler must not find them held.
-    interrupts::without(|| {
-        let mut seen = SEEN.lock();
-        match event {
-            Noticed::Faulted(fault) => seen.faults.push(fault),
-            Noticed::Unlisted(id) => seen.parked.unlisted.push(id),
-            Noticed::Late(id) => seen.parked.late.push(id),
-            Noticed::Retried(_) | Noticed::NotSent(_) => {}
-        }
-    });
 }
 
 /// The whole report, once the start is over.

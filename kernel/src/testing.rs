@@ -2,7 +2,7 @@
 
 use protocol::{event::Event, exit::ExitCode};
 
-use crate::{interrupts, log, log::emit, machine::Machine, unexpected};
+use crate::{interrupts, log, log::emit, machine::Machine};
 
 pub use crate::interrupts::vector::{APIC_ERROR, PARKED};
 
@@ -33,10 +33,4 @@ pub fn run(machine: &'static Machine, tests: &[Test]) -> ExitCode {
 /// has none again.
 pub fn set_handler(vector: u8, handler: Option<interrupts::Handler>) {
     interrupts::set_hook(vector, handler);
-}
-
-/// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.
-#[must_use]
-pub fn is_hardware_error(port: u8) -> bool {
-    unexpected::Reason(port).is_hardware_error()
 }

@@ -14,23 +14,25 @@
 //! where the CPU was away for long in each of its windows, the others are asked, and the log says so. The rate of the local APIC's timer
 //! comes from the same source, in the same measurement.
 
-mod compare;
 mod pit;
 mod pm_timer;
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use bringup::ClockOffset;
 use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Measured, Reference, TSC_HZ, Told, first_sound};
 use protocol::{event::Event, exit::ExitCode, options::ClockSource};
-use raw_cpuid::{CpuId, CpuIdReaderNative};
+use raw_cpuid::CpuIdReaderNative;
 use spin::mutex::SpinMutex;
 
-pub(crate) use self::compare::offset;
 use self::{pit::Pit, pm_timer::PmTimer};
 pub use crate::time::{hz, nanos, spin_for};
 use crate::{
     apic,
+    cpu::CpuIndex,
     emergency::exit,
     firmware::hpet,
-    log,
+    ipi, log,
     log::emit,
     time::{self, ticks},
 };
@@ -99,7 +101,7 @@ pub(crate) fn init(wanted: ClockSource) {
     });
     let (name, rates) = match found {
         Some((source, how, rates)) => {
-            log!("clock: {}, {how}{}", mhz(rates.tsc), or_variant());
+            log!("clock: {}, {how}", mhz(rates.tsc));
             (source.name(), rates)
         }
         None if wanted == ClockSource::Auto => (protocol::event::ASSUMED, assumed()),
@@ -127,10 +129,7 @@ pub(crate) fn init(wanted: ClockSource) {
 /// so that both are wrong alike.
 fn assumed() -> Rates {
     log!(
-        "clock: NOTHING TELLS THE RATE of the time-stamp counter: no CPUID leaf, 8254, HPET or ACPI timer"
-    );
-    log!(
-        "clock: taking it for {}, so all times are wrong by the factor that it differs",
+        "clock: NOTHING TELLS THE RATE of the time-stamp counter: all times are wrong by the factor that it differs from {}",
         mhz(ASSUMED_HZ)
     );
     complete(Told {
@@ -194,14 +193,23 @@ impl Reference for Tsc {
     }
 }
 
-/// CPUID leaf 0x8000_0007, EDX bit 8 (Intel SDM 3B, 18.17.1).
-fn or_variant() -> &'static str {
-    let info = CpuId::new().get_advanced_power_mgmt_info();
-    if info.is_some_and(|info| info.has_invariant_tsc()) {
-        ""
-    } else {
-        "; CPUID does not promise that it stays so (no invariant TSC)"
-    }
+/// How far the counter of a CPU that is online is from this CPU's: hardware and firmware start them together, but one
+/// of a CPU that was reset alone, or plugged in, may be off, and firmware may have written to some. The CPU is
+/// [called](crate::ipi::call), and answers between two counts of this one's.
+///
+/// `lag`: so many ticks are taken off, to show what comes of it.
+pub(crate) fn offset(cpu: CpuIndex, lag: u64) -> ClockOffset {
+    /// The first has to wake the CPU.
+    const QUESTIONS: usize = 2;
+    (0..QUESTIONS).fold(ClockOffset::UNKNOWN, |known, _| {
+        let there = AtomicU64::new(0);
+        let before = ticks();
+        // Relaxed: `call` orders.
+        ipi::call(cpu, &|| there.store(ticks(), Ordering::Relaxed));
+        let after = ticks();
+        let there = there.load(Ordering::Relaxed);
+        known.narrowed(before, there.wrapping_sub(lag), after)
+    })
 }
 
 /// A rate in MHz, to the kHz.

@@ -8,10 +8,7 @@ use x86_64::{
 };
 
 use super::{backtrace, frame::Frame};
-use crate::{
-    emergency,
-    memory::stack::{self, Hit},
-};
+use crate::{emergency, memory::stack};
 
 const DOUBLE_FAULT: u8 = 8;
 const PAGE_FAULT: u8 = 14;
@@ -40,7 +37,7 @@ impl fmt::Display for Report<'_> {
         }
         if let PAGE_FAULT | DOUBLE_FAULT = vector {
             let address = Cr2::read_raw();
-            if let Some(Hit { cpu, purpose }) = stack::guard_hit(address) {
+            if let Some((cpu, purpose)) = stack::guard_hit(address) {
                 write!(f, ": stack overflow: {purpose} stack of {cpu}")?;
             }
             write!(f, ": address {address:#x}")?;

@@ -23,13 +23,6 @@ pub(crate) enum Purpose {
     DoubleFault,
 }
 
-/// Whose guard page an address lies in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hit {
-    pub(crate) cpu: CpuIndex,
-    pub(crate) purpose: Purpose,
-}
-
 /// Level-4 entry 509: nobody else's.
 const BASE: u64 = 0xffff_fe80_0000_0000;
 const PAGE: u64 = 4096;
@@ -116,19 +109,16 @@ pub(crate) fn contains(address: u64, len: u64) -> bool {
 }
 
 /// Whose guard page `address` lies in, if in any. The whole rest of a slot counts.
-pub(crate) fn guard_hit(address: u64) -> Option<Hit> {
+pub(crate) fn guard_hit(address: u64) -> Option<(CpuIndex, Purpose)> {
     let guard = |stack: &Range<u64>| stack.start.saturating_sub(PAGE)..stack.start;
     if LOADERS
         .get()
         .is_some_and(|stack| guard(stack).contains(&address))
     {
-        return Some(Hit {
-            cpu: CpuIndex::BSP,
-            purpose: Purpose::Main,
-        });
+        return Some((CpuIndex::BSP, Purpose::Main));
     }
     let (cpu, purpose) = owner(address)?;
-    ((address - BASE) % SLOT < SLOT - purpose.bytes()).then_some(Hit { cpu, purpose })
+    ((address - BASE) % SLOT < SLOT - purpose.bytes()).then_some((cpu, purpose))
 }
 
 fn slot(cpu: CpuIndex, purpose: Purpose) -> u64 {

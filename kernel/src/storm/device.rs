@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use core::{
-    fmt,
     hint::black_box,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -34,13 +33,6 @@ struct Register {
 const ALIVE: u64 = 0x6465_7669_6365_2121;
 const POISON: u64 = 0xdead_dead_dead_dead;
 
-/// The device is not the live one that protection promises: it was torn down, or is being torn down.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Corrupt {
-    found: u64,
-    expected: u64,
-}
-
 impl Device {
     /// A device for CPUs with indices below `cpus`. Allocates: thread context.
     pub(super) fn new(generation: u64, cpus: usize) -> Self {
@@ -60,22 +52,21 @@ impl Device {
         &self.registers[cpu::current().get()]
     }
 
-    /// Begins a use on this CPU, and returns the device's generation, for [`end`](Self::end). Any context.
-    pub(super) fn begin(&self) -> Result<u64, Corrupt> {
+    /// Begins a use on this CPU, and returns the device's generation, for [`end`](Self::end). `None`: this is no
+    /// live device. Any context.
+    pub(super) fn begin(&self) -> Option<u64> {
         let register = self.register();
         let generation = register.generation.load(Ordering::Relaxed);
         register.begun.fetch_add(1, Ordering::Relaxed);
-        check(register.magic.load(Ordering::Relaxed), ALIVE)?;
-        Ok(generation)
+        (register.magic.load(Ordering::Relaxed) == ALIVE).then_some(generation)
     }
 
-    /// Ends a use that began on any CPU, on this one. Any context.
-    pub(super) fn end(&self, generation: u64) -> Result<(), Corrupt> {
+    /// Ends a use that began on any CPU, on this one. Whether this is still the device, and alive. Any context.
+    pub(super) fn end(&self, generation: u64) -> bool {
         let register = self.register();
-        check(register.magic.load(Ordering::Relaxed), ALIVE)?;
-        check(register.generation.load(Ordering::Relaxed), generation)?;
         register.ended.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        register.magic.load(Ordering::Relaxed) == ALIVE
+            && register.generation.load(Ordering::Relaxed) == generation
     }
 
     /// Uses begun but not ended. Exact once protection is drained: what users did is visible then.
@@ -107,20 +98,5 @@ impl Drop for Device {
         }
         // Without this, stores to memory that is about to be freed are dead.
         black_box(&self.registers);
-    }
-}
-
-fn check(found: u64, expected: u64) -> Result<(), Corrupt> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(Corrupt { found, expected })
-    }
-}
-
-impl fmt::Display for Corrupt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { found, expected } = self;
-        write!(f, "holds {found:#x} in place of {expected:#x}")
     }
 }

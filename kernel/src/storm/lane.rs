@@ -123,9 +123,9 @@ impl<V: Variant + 'static> Lane<V> {
             self.note_closed(latest);
             return None;
         };
-        let generation = device.begin().unwrap_or_else(|corrupt| {
-            // S2: the device was poisoned, freed or replaced under protection.
-            self.violation(format_args!("device {latest} under protection {corrupt}"));
+        let generation = device.begin().unwrap_or_else(|| {
+            // S2: the device was poisoned or freed under protection.
+            self.violation(format_args!("device {latest} is gone under protection"));
             latest
         });
         if generation <= closed {
@@ -144,11 +144,9 @@ impl<V: Variant + 'static> Lane<V> {
     /// Ends a use and releases its protection, on this CPU.
     fn end(&self, used: Use<V>) {
         let generation = used.generation;
-        if let Err(corrupt) = used.device.end(generation) {
-            // S2, as above.
-            self.violation(format_args!(
-                "device {generation} under protection {corrupt}"
-            ));
+        if !used.device.end(generation) {
+            // S2: it was poisoned, freed or replaced.
+            self.violation(format_args!("device {generation} is gone under protection"));
         }
         let me = cpu::current();
         if used.begun_on != me {

@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod apic;
 mod barrier;
 mod per_cpu;
+pub mod task;
 mod tracked;
 
 use core::array;

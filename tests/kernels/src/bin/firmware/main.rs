@@ -208,7 +208,7 @@ fn the_board_tells_of_hardware_errors(_: &'static Machine) {
         // No such port.
         (0xff, false),
     ] {
-        let found = testing::is_hardware_error(port);
+        let found = unexpected::is_hardware_error(port);
         assert_eq!(found, is_error, "port 0x61: {port:#04x}");
     }
 }
