@@ -29,7 +29,7 @@
 //! | the local APIC, and what comes through it | [`apic`], [`unexpected`], [`ipi`], [`timer`], [`images`] |
 //! | the firmware's tables; what it has left live is silenced | [`acpi`], [`ioapic`], [`firmware`] |
 //! | how long a second is | [`clock`], `bringup::rate` |
-//! | this kernel's `membarrier`; what `rundown` asks of a kernel; the idle loop and its work; what is said about the start of CPUs, and faults on purpose in it | [`barrier`], [`platform`], [`task`], `work`, `report`, `faults` |
+//! | this kernel's `membarrier`; what `rundown` asks of a kernel; the idle loop and its work; what is said about the start of CPUs, and faults on purpose in it | [`barrier`], [`platform`], `work`, `report`, `faults` |
 //! | all other CPUs | [`smp`] |
 //! | all of the above, in the order of the boot | `machine` |
 //! | the main job; tests | [`storm`], [`testing`] |

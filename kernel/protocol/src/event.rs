@@ -23,6 +23,10 @@ pub const ASSUMED: &str = "assumed";
 
 /// What the guest tells the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nothing here allocates, and events are few"
+)]
 pub enum Event<'a> {
     /// The kernel's first line: serial port and memory work, options are read.
     Hello {

@@ -55,7 +55,7 @@ impl fmt::Display for Report<'_> {
         }
         write!(f, ", error code {:#x}", r.error_code)?;
         const NAMES: [&str; 19] = [
-            "rip", "rsp", "rfl", "cr3", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8",
+            "rip", "rsp", "rflags", "cr3", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8",
             "r9", "r10", "r11", "r12", "r13", "r14", "r15",
         ];
         let cr3 = Cr3::read_raw().0.start_address().as_u64();
@@ -64,8 +64,8 @@ impl fmt::Display for Report<'_> {
             r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
         ];
         for (place, (name, value)) in NAMES.into_iter().zip(values).enumerate() {
-            f.write_str(if place % 4 == 0 { "\n    " } else { " " })?;
-            write!(f, "{name:<3} {value:016x}")?;
+            f.write_str(if place % 4 == 0 { "\n" } else { " " })?;
+            write!(f, "{name:>6} {value:016x}")?;
         }
         Ok(())
     }
