@@ -54,7 +54,10 @@ fn main() -> ExitCode {
         Case::new("page_fault", "2")
             .named("page_fault_on_an_ap")
             .expecting(|report| {
-                trouble_is(report, &["CPU 1", "page fault", "0xffffffff0badc0d8"])?;
+                trouble_is(
+                    report,
+                    &["CPU 1", "exception 14 (Page)", "0xffffffff0badc0d8"],
+                )?;
                 log_has(
                     report,
                     &["rip", "rsp", "rflags", "cr3", "rax", "    at 0xffffffff8"],

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use boot::{Outcome, Report};
+use bringup::Stage;
 use protocol::event::Event;
 use protocol::options::{Fault, FaultKind, Job};
-use protocol::start::{Faulted, Stage};
+use protocol::start::Faulted;
 use tests::Case;
 use tests::cpus;
 use tests::judge::log_has;
@@ -229,7 +230,7 @@ fn went_wrong(
         })
         .collect();
     for fault in &faults {
-        let as_expected = (fault.stage, fault.vector) == (stage, vector);
+        let as_expected = (fault.stage, fault.vector) == (stage as u8, vector);
         ensure!(as_expected && ids.contains(&fault.apic_id), "{fault:?}");
         // Before a CPU has its own stack, nobody can know the address.
         let known = stage == Stage::Rust && vector.is_some();

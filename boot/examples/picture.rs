@@ -9,7 +9,7 @@
 use std::{error::Error, io};
 
 use plotters::prelude::*;
-use protocol::storm::{CpuLine, Totals};
+use protocol::storm::{CpuLine, Totals, VARIANTS};
 use serde::Deserialize;
 
 /// The part of the document that the picture shows.
@@ -26,8 +26,13 @@ struct Storm {
     cpus: Vec<CpuLine>,
 }
 
-const CACHE_AWARE: RGBColor = RGBColor(0x2a, 0x6f, 0xb0);
-const PLAIN: RGBColor = RGBColor(0xd9, 0x8a, 0x2b);
+const COLOURS: [RGBColor; VARIANTS.len()] = [
+    RGBColor(0xd9, 0x8a, 0x2b),
+    RGBColor(0x2a, 0x6f, 0xb0),
+    RGBColor(0x3a, 0x9a, 0x5b),
+];
+/// Of the place of one CPU.
+const BAR: f64 = 0.76 / VARIANTS.len() as f64;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let document: Document = serde_json::from_reader(io::stdin())?;
@@ -49,22 +54,18 @@ fn draw(
     area: DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
 ) -> Result<(), Box<dyn Error>> {
     let Storm { totals, cpus } = storm;
-    let (cache_aware, plain) = (&totals.cache_aware, &totals.plain);
     // Thousands of grants per second in which the variant was in use.
-    let rate = |grants: u64, busy_ms: u64| grants as f64 / busy_ms.max(1) as f64;
-    let bars = |cpu: &CpuLine| {
-        [
-            rate(cpu.grants, cache_aware.busy_ms),
-            rate(cpu.plain_grants, plain.busy_ms),
-        ]
+    let rate = |cpu: &CpuLine, variant: usize| {
+        cpu.grants[variant] as f64 / totals.variants[variant].busy_ms.max(1) as f64
     };
+    let bars = |cpu| (0..VARIANTS.len()).map(move |variant| rate(cpu, variant));
     let highest = cpus.iter().flat_map(bars).fold(1.0, f64::max);
 
     area.fill(&WHITE)?;
     let title = format!(
         "{} CPUs use an object while it is torn down {} times: {} violations",
         totals.cpus,
-        cache_aware.teardowns + plain.teardowns,
+        totals.sum(|lane| lane.teardowns),
         totals.violations(),
     );
     let mut chart = ChartBuilder::on(&area)
@@ -92,30 +93,14 @@ fn draw(
         .y_label_formatter(&|y| format!("{y:.0}"))
         .draw()?;
 
-    let series = [
-        (
-            CACHE_AWARE,
-            format!(
-                "cache-aware: {:.1} M grants/s",
-                cache_aware.grants_per_second() as f64 / 1e6
-            ),
-        ),
-        (
-            PLAIN,
-            format!(
-                "plain: {:.1} M grants/s",
-                plain.grants_per_second() as f64 / 1e6
-            ),
-        ),
-    ];
-    for (variant, (colour, label)) in series.into_iter().enumerate() {
+    for (variant, (name, colour)) in VARIANTS.into_iter().zip(COLOURS).enumerate() {
+        let per_second = totals.variants[variant].grants_per_second() as f64;
+        let label = format!("{name}: {:.1} M grants/s", per_second / 1e6);
         chart
             .draw_series(cpus.iter().enumerate().map(|(place, cpu)| {
-                let left = place as f64 + 0.12 + 0.38 * variant as f64;
-                Rectangle::new(
-                    [(left, 0.0), (left + 0.38, bars(cpu)[variant])],
-                    colour.filled(),
-                )
+                let left = place as f64 + 0.12 + BAR * variant as f64;
+                let corners = [(left, 0.0), (left + BAR, rate(cpu, variant))];
+                Rectangle::new(corners, colour.filled())
             }))?
             .label(label)
             .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled()));

@@ -4,7 +4,6 @@
 //! CPUs; 130 Ctrl-C.
 
 mod args;
-mod bench;
 mod bring_up;
 mod check;
 mod doctor;
@@ -16,7 +15,6 @@ mod run;
 mod screen;
 mod story;
 mod timeline;
-mod topology;
 mod view;
 
 use std::fmt::Display;
@@ -29,8 +27,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
-use self::args::{BenchArgs, BootArgs, BringUpArgs, ExploreArgs, ImageArgs, RunArgs, SoakArgs};
-use self::job::Job;
+use self::args::{BootArgs, BringUpArgs, ExploreArgs, ImageArgs, RunArgs};
 use crate::{guest, image};
 
 /// The guest did not pass.
@@ -62,13 +59,6 @@ struct Cli {
 enum Command {
     /// Build the kernel and boot it (the default).
     Run(RunArgs),
-    /// Storm on until so much is done, however long that takes: under TCG some 20 minutes for the
-    /// usual counts on 64 CPUs that share two real ones.
-    Soak(SoakArgs),
-    /// Measure in the kernel: pairs of acquire and release of one object by 1, 2, 4, ... and all CPUs at
-    /// once, under all variants of protection and with bare instructions; teardowns; barriers. Says
-    /// which figures mean something on this machine.
-    Bench(BenchArgs),
     /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn.
     BringUp(BringUpArgs),
     /// Boot again and again, each time with another seed, so that the CPUs run interleaved in another way. Stops at
@@ -106,8 +96,6 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None => run_or_draw(kernel(&cli.run.boot), &cli.run),
         Some(Command::Run(args)) => run_or_draw(kernel(&args.boot), &args),
-        Some(Command::Soak(args)) => run_kernel(&args.boot, args.job()),
-        Some(Command::Bench(args)) => run_kernel(&args.boot, args.job()),
         Some(Command::BringUp(args)) => {
             kernel(&args.boot).and_then(|elf| bring_up::run(&elf, &args))
         }
@@ -122,10 +110,6 @@ pub fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         NOT_TRIED
     }))
-}
-
-fn run_kernel(args: &BootArgs, job: Job) -> anyhow::Result<u8> {
-    run::run(&kernel(args)?, args, job)
 }
 
 fn run_or_draw(elf: anyhow::Result<PathBuf>, args: &RunArgs) -> anyhow::Result<u8> {
@@ -192,7 +176,7 @@ mod tests {
 
     use clap::{CommandFactory, Parser};
 
-    use super::{Cli, Command, Job, RunArgs};
+    use super::{Cli, Command, RunArgs};
     use crate::machine::Machine;
 
     fn run_args(line: &[&str]) -> RunArgs {
@@ -269,59 +253,16 @@ mod tests {
     }
 
     #[test]
-    fn the_topology_is_a_job_of_its_own() {
-        let args = run_args(&["--topology", "--smp", "8"]);
-        assert_eq!(args.job(), Job::Topology);
-    }
-
-    #[test]
-    fn a_soak_is_a_job_of_its_own() {
-        let line = ["cargo boot", "soak", "--smp", "64", "--teardowns", "7"];
-        let Some(Command::Soak(args)) = Cli::try_parse_from(line).expect("valid").command else {
-            panic!("another command");
-        };
-        let (pairs, teardowns) = (10_000_000, 7);
-        assert_eq!(args.job(), Job::Soak { pairs, teardowns });
-        assert_eq!(args.boot.smp.as_str(), "64");
-    }
-
-    #[test]
-    fn a_bench_is_a_job_of_its_own() {
-        let line = [
-            "cargo boot",
-            "bench",
-            "--millis",
-            "7",
-            "--smp",
-            "9,sockets=9",
-        ];
-        let Some(Command::Bench(args)) = Cli::try_parse_from(line).expect("valid").command else {
-            panic!("another command");
-        };
-        assert_eq!(args.job(), Job::Bench { millis: 7 });
-        assert_eq!(args.job().options().bench, Some(7));
-        assert_eq!(args.boot.smp.as_str(), "9,sockets=9");
-    }
-
-    #[test]
     fn nonsense_is_refused_with_what_is_allowed() {
         for (line, part) in [
             (&["--smp", "many"][..], "4,maxcpus=8"),
             (&["--seconds", "0"], "1..=86400"),
             (&["--seconds", "86401"], "1..=86400"),
             (&["--timeline", "--seconds", "5"], "--timeline"),
-            (&["soak", "--seconds", "5"], "--seconds"),
-            (&["soak", "--teardowns", "0"], "1.."),
-            (&["bench", "--millis", "0"], "1..=1000"),
-            (&["bench", "--seconds", "5"], "--seconds"),
-            (&["--topology", "--seconds", "5"], "--seconds"),
             (&["--accel", "hax"], "auto, tcg, kvm"),
             (&["--start", "late"], "broadcast, each, serial"),
-            (&["--apic", "i486"], "auto, xapic, x2apic, preset"),
-            (
-                &["--clock", "sun"],
-                "cpuid, hypervisor, pit, hpet, pm-timer",
-            ),
+            (&["--apic", "i486"], "auto, xapic, preset"),
+            (&["--clock", "sun"], "cpuid, pit, hpet, pm-timer"),
             (&["--fault", "fire:2"], "real, protected, write"),
             (&["--patience", "0"], "1..=600000"),
             (&["--machine", "mac"], "q35, pc, microvm"),

@@ -58,11 +58,6 @@ pub enum Outcome {
         /// The deadline.
         after: Duration,
     },
-    /// The guest had said nothing for too long.
-    Silence {
-        /// For how long.
-        after: Duration,
-    },
     /// QEMU did not start the machine.
     QemuRefused {
         /// QEMU's own words.
@@ -99,7 +94,6 @@ impl Outcome {
             Self::SilentExit => "silent-exit",
             Self::UnknownExit { .. } => "unknown-exit",
             Self::Hang { .. } => "hang",
-            Self::Silence { .. } => "silence",
             Self::QemuRefused { .. } => "qemu-refused",
             Self::QemuDied { .. } => "qemu-died",
             Self::Interrupted => "interrupted",
@@ -160,9 +154,6 @@ impl fmt::Display for Outcome {
                     after.as_secs_f32()
                 )
             }
-            Self::Silence { after } => {
-                write!(f, "hang: nothing said for {} s", after.as_secs_f32())
-            }
             Self::QemuRefused { stderr } => write!(f, "QEMU did not start the machine:\n{stderr}"),
             Self::QemuDied { status, stderr } if stderr.is_empty() => {
                 write!(f, "QEMU died ({status}) without a word")
@@ -182,8 +173,6 @@ pub(crate) enum End {
     Killed(String),
     /// By us, at the deadline.
     Deadline(Duration),
-    /// By us, since it had said nothing for so long.
-    Silent(Duration),
     /// By us, since the user wants to stop.
     Interrupted,
     /// By us, since a CPU is missing.
@@ -254,7 +243,6 @@ impl Testimony {
             End::Interrupted => Outcome::Interrupted,
             End::Incomplete => self.incomplete(asked.unwrap_or_default()),
             End::Deadline(after) => self.panic.unwrap_or(Outcome::Hang { after }),
-            End::Silent(after) => self.panic.unwrap_or(Outcome::Silence { after }),
             End::Killed(ref status) => Outcome::QemuDied {
                 status: status.clone(),
                 stderr,

@@ -45,7 +45,6 @@ pub struct Boot {
     seconds: u32,
     seed: Option<u32>,
     deadline: Option<Duration>,
-    patience: Option<Duration>,
     gdb: Option<u16>,
     qemu_args: Vec<OsString>,
     actions: Vec<Action>,
@@ -80,7 +79,6 @@ impl Boot {
             seconds: 0,
             seed: None,
             deadline: None,
-            patience: None,
             gdb: None,
             qemu_args: Vec::new(),
             actions: Vec::new(),
@@ -154,14 +152,6 @@ impl Boot {
     /// needs on a slow host.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
-        self
-    }
-
-    /// For a guest that may run for any time, as long as it says something now and then: ends the boot
-    /// when nothing was said for so long, with [`Outcome::Silence`](crate::Outcome::Silence). There is no deadline then, unless
-    /// one is given.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
         self
     }
 
@@ -298,11 +288,9 @@ impl Boot {
             see(line);
         };
         let mut testimony = Testimony::default();
-        let last_heard = Cell::new(start);
         let is_missing = Cell::new(false);
         let mut in_firmware = self.firmware == Firmware::Uefi;
         let mut hear = |line: &str| {
-            last_heard.set(Instant::now());
             in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
             if in_firmware {
                 return see(Line::Firmware(&firmware::plain(line)));
@@ -335,17 +323,12 @@ impl Boot {
             self.interrupt
                 .is_some_and(|flag| flag.load(Ordering::Relaxed))
         };
-        // A guest that a debugger has stopped says nothing.
-        let patience = self.patience.filter(|_| self.gdb.is_none());
-        let stopped = listen(&lines, &mut hear, || match (deadline, patience) {
+        let stopped = listen(&lines, &mut hear, || match deadline {
             _ if interrupted() => Some(End::Interrupted),
             _ if is_missing.get() && self.missing == Missing::Ends => Some(End::Incomplete),
             // The guest may wait in vain for what was not done. Why, is said below.
             _ if operator.as_ref().is_some_and(Operator::has_failed) => Some(End::Interrupted),
-            (Some(deadline), _) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
-            (_, Some(patience)) if last_heard.get().elapsed() >= patience => {
-                Some(End::Silent(patience))
-            }
+            Some(deadline) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
             _ => None,
         });
         if stopped.is_some() {
@@ -460,7 +443,7 @@ impl Boot {
         ))
     }
 
-    /// Whoever debugs may take any time, and whoever is only to keep talking. Otherwise: twice the time
+    /// Whoever debugs may take any time. Otherwise: twice the time
     /// the guest was told to work, and for bring-up and reports a minute and a second per CPU, about
     /// 20 times what 2 host CPUs took for 1 to 255 CPUs under TCG.
     fn deadline_for(&self, smp: &Smp) -> Option<Duration> {
@@ -475,9 +458,9 @@ impl Boot {
             Firmware::Uefi => 180 + u64::from(smp.cpus()),
         };
         let usual = Duration::from_secs(work + boot + firmware);
-        match (self.gdb, self.deadline, self.patience) {
-            (Some(_), ..) | (None, None, Some(_)) => None,
-            (None, given, _) => Some(given.unwrap_or(usual)),
+        match self.gdb {
+            Some(_) => None,
+            None => Some(self.deadline.unwrap_or(usual)),
         }
     }
 }

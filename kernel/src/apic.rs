@@ -5,21 +5,18 @@
 //! Register numbers below are offsets into the xAPIC page; the x2APIC number is
 //! 0x800 + offset / 16.
 
-pub(crate) mod own_sources;
-
 use core::{
     ptr,
     sync::atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
-use bringup::{ApicErrors, ApicFacts, CpuMap, Lint, LocalApic};
-pub(crate) use bringup::{Ipi, Target};
+use bringup::{ApicErrors, CpuMap, Lint, LintUse, LocalApic};
+pub use bringup::{Ipi, Target};
 use protocol::{exit::ExitCode, options::ApicMode};
 use raw_cpuid::CpuId;
 use x86_64::{
     PhysAddr, VirtAddr,
     registers::model_specific::{ApicBase, ApicBaseFlags},
-    structures::paging::PageTableFlags,
 };
 
 use crate::{
@@ -31,22 +28,18 @@ use crate::{
     memory::mapping,
 };
 
-/// How often the timer interrupts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Once,
-    Periodic,
-}
-
 /// Where the xAPIC's page is mapped: in level-4 entry 508, as all registers of devices (`memory::registers`).
 const MMIO: u64 = 0xffff_fe00_0000_0000;
 
+const VERSION: u32 = 0x30;
 const TASK_PRIORITY: u32 = 0x80;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const SPURIOUS: u32 = 0xf0;
 const IN_SERVICE: u32 = 0x100;
-const REQUESTED: u32 = 0x200;
+const LVT_CORRECTED: u32 = 0x2f0;
 const LVT_TIMER: u32 = 0x320;
+const LVT_TEMPERATURE: u32 = 0x330;
+const LVT_PERFORMANCE: u32 = 0x340;
 const LVT_LINT0: u32 = 0x350;
 const LVT_LINT1: u32 = 0x360;
 const LVT_ERROR: u32 = 0x370;
@@ -55,9 +48,8 @@ const TIMER_CURRENT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3e0;
 
 const LVT_MASKED: u32 = 1 << 16;
-/// Delivery mode, in the local vector table and in the command register: the field, and its value for NMIs.
+/// Delivery mode.
 const DELIVERY: u32 = 0b111 << 8;
-const NMI_DELIVERY: u32 = 0b100 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
 
 /// How to get at the registers: one of the constants. Written once by the BSP, before other CPUs
@@ -95,7 +87,8 @@ pub fn is_x2() -> bool {
 }
 
 /// The way to the registers, the same for all CPUs.
-pub(crate) fn local() -> LocalApic {
+#[must_use]
+pub fn local() -> LocalApic {
     let page = if is_x2() {
         ptr::null_mut()
     } else {
@@ -114,22 +107,21 @@ pub(crate) fn init(asked: ApicMode) {
         log!("this CPU has no local APIC (QEMU: -cpu max)");
         exit(ExitCode::Unfit);
     }
-    let wants_x2 = matches!(asked, ApicMode::X2apic | ApicMode::Preset);
-    if wants_x2 && !features.has_x2apic() {
-        log!(
-            "apic: x2APIC is asked for, and this CPU does not have it (TCG has it from QEMU 9.0 on, KVM always)"
-        );
-        exit(ExitCode::Unfit);
-    }
     if asked == ApicMode::Preset {
-        switch_on(ApicBaseFlags::LAPIC_ENABLE);
-        switch_on(ApicBaseFlags::X2APIC_ENABLE);
+        if !features.has_x2apic() {
+            log!("apic: x2APIC is asked for, and this CPU does not have it");
+            exit(ExitCode::Unfit);
+        }
+        // One after the other (Intel SDM 3A, figure 11-26).
+        for flag in [ApicBaseFlags::LAPIC_ENABLE, ApicBaseFlags::X2APIC_ENABLE] {
+            let (base, flags) = ApicBase::read();
+            // SAFETY: the CPU has it; the page stays where it is.
+            unsafe { ApicBase::write(base, flags | flag) };
+        }
     }
     set_handler(vector::APIC_ERROR, report_errors);
     let map = |physical| {
-        let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
-        let flags = uncached | PageTableFlags::GLOBAL;
-        mapping::map(VirtAddr::new(MMIO), PhysAddr::new(physical), flags);
+        mapping::map_uncached(VirtAddr::new(MMIO), PhysAddr::new(physical));
         MMIO as *mut u8
     };
     // SAFETY: in ring 0, the CPU has an APIC, and the mapping stays, in the one set of tables that there is.
@@ -143,38 +135,17 @@ fn adopt(apic: LocalApic) {
     enable();
 }
 
-/// Sets a flag in the APIC's base register.
-fn switch_on(flag: ApicBaseFlags) {
-    let (base, flags) = ApicBase::read();
-    // SAFETY: the caller switches on what CPUID has; the page stays where it is.
-    unsafe { ApicBase::write(base, flags | flag) };
-}
-
 /// Decides about the mode, now that the CPUs are known, and switches over. On the BSP, before others run.
 pub(crate) fn fit(asked: ApicMode, map: &CpuMap, dmar: Option<&[u8]>) {
     let apic = local();
-    let found = apic.facts(map, dmar);
-    let facts = match asked {
-        ApicMode::Auto | ApicMode::Preset => found,
-        ApicMode::Xapic => ApicFacts {
-            is_virtual: false,
-            ..found
-        },
-        ApicMode::X2apic => ApicFacts {
-            is_virtual: true,
-            opts_out: false,
-            ..found
-        },
-    };
+    let mut facts = apic.facts(map, dmar);
+    facts.is_virtual &= asked != ApicMode::Xapic;
     // First the APIC, then the mode that is known: with the page that is no longer there an NMI in between reads
     // nothing; by registers that are not there yet it would fault.
     // SAFETY: the BSP; `has_x2` is as found.
     let (apic, choice) = unsafe { apic.fit(facts) };
     adopt(apic);
-    match asked {
-        ApicMode::X2apic => log!("apic: x2APIC, as asked"),
-        _ => log!("apic: {choice}"),
-    }
+    log!("apic: {choice}");
     if let Some((_, id)) = map.iter().find(|(_, id)| !can_address(*id)) {
         log!("apic: {id}, and all beyond it, cannot be addressed without x2APIC: left out");
     }
@@ -193,7 +164,7 @@ fn report_errors() {
 }
 
 /// Has this CPU interrupted when its APIC finds an error; what it has found before is forgotten.
-pub(super) fn listen_for_errors() {
+fn listen_for_errors() {
     let _ = local().take_errors();
     write(LVT_ERROR, vector::APIC_ERROR.into());
 }
@@ -207,8 +178,8 @@ pub(crate) fn can_address(id: ApicId) -> bool {
 pub(crate) fn silence() {
     stop_timer();
     write(LVT_ERROR, LVT_MASKED);
-    set_pin(Lint::Lint0, Pin::Masked);
-    set_pin(Lint::Lint1, Pin::Masked);
+    set_pin(Lint::Lint0, LintUse::Masked);
+    set_pin(Lint::Lint1, LintUse::Masked);
 }
 
 /// Sets this CPU's APIC up: software enable, timer masked, errors reported, nothing held back.
@@ -222,37 +193,38 @@ pub(crate) fn enable() {
     listen_for_errors();
 }
 
-/// What one of the two pins is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pin {
-    Masked,
-    /// NMIs from the board. They are edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
-    Nmi {
-        active_low: bool,
-    },
-}
-
 /// Says what one of this CPU's pins is for.
-pub(crate) fn set_pin(lint: Lint, pin: Pin) {
+pub(crate) fn set_pin(lint: Lint, lint_use: LintUse) {
+    const NMI: u32 = 0b100 << 8;
     const ACTIVE_LOW: u32 = 1 << 13;
-    let value = match pin {
-        Pin::Masked => LVT_MASKED,
-        Pin::Nmi { active_low: true } => NMI_DELIVERY | ACTIVE_LOW,
-        Pin::Nmi { active_low: false } => NMI_DELIVERY,
-    };
-    write(register_of(lint), value);
-}
-
-/// Whether NMIs come to this CPU by one of its pins.
-pub(crate) fn takes_nmis(lint: Lint) -> bool {
-    read(register_of(lint)) & (LVT_MASKED | DELIVERY) == NMI_DELIVERY
-}
-
-fn register_of(lint: Lint) -> u32 {
-    match lint {
+    let register = match lint {
         Lint::Lint0 => LVT_LINT0,
         Lint::Lint1 => LVT_LINT1,
+    };
+    match lint_use {
+        LintUse::Masked => write(register, LVT_MASKED),
+        LintUse::Nmi { active_low: true } => write(register, NMI | ACTIVE_LOW),
+        LintUse::Nmi { active_low: false } => write(register, NMI),
+        LintUse::AsFound => {}
     }
+}
+
+/// Masks the interrupt sources inside this CPU, each with an entry in the vector table: performance counters, the
+/// temperature sensor, corrected machine checks; except those that the firmware handles itself, by SMI, and errors,
+/// which the kernel reports.
+pub(crate) fn mask_own_sources() {
+    const SMI: u32 = 0b010 << 8;
+    // The number of the last entry says which there are (Intel SDM 3A, figures 11-7 and 11-8); a register
+    // that is not there must not be touched in x2APIC mode.
+    let last = read(VERSION) >> 16 & 0xff;
+    let all = (3..).zip([LVT_ERROR, LVT_PERFORMANCE, LVT_TEMPERATURE, LVT_CORRECTED]);
+    for (_, entry) in all.filter(|(number, _)| last >= *number) {
+        let value = read(entry);
+        if value & DELIVERY != SMI {
+            write(entry, value | LVT_MASKED);
+        }
+    }
+    listen_for_errors();
 }
 
 /// Ends all interrupts that this CPU's APIC has in service, whoever has begun them: as long as there is
@@ -290,18 +262,9 @@ pub(crate) fn end_of_interrupt() {
 /// Whether this CPU has taken an interrupt with this vector from its APIC and not ended it yet.
 /// Early in the boot no APIC is known, and so none in service.
 pub(crate) fn is_in_service(vector: u8) -> bool {
-    MODE.load(Ordering::Relaxed) != UNKNOWN && is_set(IN_SERVICE, vector)
-}
-
-/// Whether an interrupt with this vector has come to this CPU's APIC that the CPU has not taken yet.
-pub(crate) fn is_requested(vector: u8) -> bool {
-    is_set(REQUESTED, vector)
-}
-
-/// A vector's bit in one of the registers of 256 bits: eight of 32 (Intel SDM 3A, 11.8.4).
-fn is_set(first: u32, vector: u8) -> bool {
-    let vector = u32::from(vector);
-    read(first + vector / 32 * 0x10) >> (vector % 32) & 1 == 1
+    // Eight registers of 32 bits (Intel SDM 3A, 11.8.4).
+    let register = IN_SERVICE + u32::from(vector / 32) * 0x10;
+    MODE.load(Ordering::Relaxed) != UNKNOWN && read(register) >> (vector % 32) & 1 == 1
 }
 
 /// Sends an interrupt. Any CPU, any context: see [`LocalApic::send`].
@@ -334,13 +297,10 @@ pub fn timer_hz() -> u64 {
 
 /// Starts this CPU's timer: an interrupt after `nanos`, or each `nanos`. Replaces what was set
 /// before.
-pub(crate) fn start_timer(nanos: u64, mode: Mode) {
+pub(crate) fn start_timer(nanos: u64, is_periodic: bool) {
     let count = u128::from(nanos) * u128::from(TIMER_HZ.load(Ordering::Relaxed)) / 1_000_000_000;
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
-    let mode = match mode {
-        Mode::Once => 0,
-        Mode::Periodic => LVT_PERIODIC,
-    };
+    let mode = if is_periodic { LVT_PERIODIC } else { 0 };
     write(LVT_TIMER, mode | u32::from(vector::TIMER));
     write(TIMER_INITIAL, count);
 }

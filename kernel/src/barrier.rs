@@ -66,7 +66,7 @@ pub(crate) fn init() {
 /// interrupt that it would wait for.
 pub fn all() {
     let call = Call::begin();
-    let Err(Silent { cpu }) = call.wait_until(call.begun + REPORT_AFTER_NS) else {
+    let Err(Silent(cpu)) = call.wait_until(call.begun + REPORT_AFTER_NS) else {
         return;
     };
     let answers = ANSWERS.of(cpu);
@@ -88,28 +88,14 @@ pub fn is_legal() -> bool {
     !ipi::in_nmi()
 }
 
-/// As [`all`], but gives up at a deadline, in [nanoseconds since boot](time::nanos).
-///
-/// # Errors
-/// [`Silent`], if a CPU has not answered by then: there has been no barrier.
-///
-/// # Panics
-/// As `all`.
-pub fn until(deadline: u64) -> Result<(), Silent> {
-    Call::begin().wait_until(deadline)
-}
-
-/// A CPU that does not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Silent {
-    /// One of them, if there are several.
-    pub cpu: CpuIndex,
-}
+/// A CPU that does not answer: one of them, if there are several.
+#[derive(Debug)]
+struct Silent(CpuIndex);
 
 /// What barriers have cost since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Calls of [`all`] and [`until`].
+    /// Calls of [`all`].
     pub calls: u64,
     /// Calls that sent an interrupt, to one CPU at least. (The others found all they needed sent.)
     pub rounds: u64,
@@ -204,7 +190,7 @@ impl Call {
                 }
                 let now = time::nanos();
                 if now >= deadline {
-                    return Err(Silent { cpu });
+                    return Err(Silent(cpu));
                 }
                 if now >= nmi_at {
                     nmi_at = u64::MAX;

@@ -58,7 +58,7 @@ pub fn silence() {
         // The controllers first: what the timers still ask for meanwhile goes nowhere.
         ioapic::silence();
         hpet::silence();
-        apic::own_sources::mask();
+        apic::mask_own_sources();
         apic::end_leftovers();
         nmi_pins::program();
     });

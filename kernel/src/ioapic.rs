@@ -11,7 +11,7 @@ use bringup::Madt;
 use spin::Once;
 use x86_64::PhysAddr;
 
-use crate::{log, memory::Registers};
+use crate::memory::Registers;
 
 /// All that answer.
 static CHIPS: Once<Vec<Chip>> = Once::new();
@@ -19,19 +19,8 @@ static CHIPS: Once<Vec<Chip>> = Once::new();
 /// Finds the controllers. Once, on the BSP.
 pub(crate) fn init(madt: &Madt<'_>) {
     CHIPS.call_once(|| {
-        let found = madt.io_apics().filter_map(|listed| {
-            let chip = Chip::find(listed.address);
-            if chip.is_none() {
-                log!(
-                    "ioapic: I/O APIC {} at {:#x} is listed by the firmware but does not answer: \
-                     left out",
-                    listed.id,
-                    listed.address
-                );
-            }
-            chip
-        });
-        found.collect()
+        let listed = madt.io_apics().map(|listed| listed.address);
+        listed.filter_map(Chip::find).collect()
     });
 }
 

@@ -1,7 +1,7 @@
 //! Interrupts between CPUs: wake, call, stop, and NMI.
 
 use core::{
-    ptr,
+    mem, ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence},
 };
 
@@ -114,9 +114,8 @@ pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOn
 pub struct NotOnline;
 
 /// A call on its caller's stack, linked into the list of the CPU that is to run it.
-#[derive(Debug)]
 struct Call {
-    function: *const (dyn Fn() + Sync),
+    function: &'static (dyn Fn() + Sync),
     next: AtomicPtr<Call>,
     done: AtomicBool,
     /// It is done with, but has not been run.
@@ -125,15 +124,10 @@ struct Call {
 
 impl Call {
     fn new(function: &(dyn Fn() + Sync)) -> Self {
-        let function = ptr::from_ref(function);
         Self {
             // SAFETY: only the lifetime changes. `call` does not return before the function has
             // run, and it is not run again.
-            function: unsafe {
-                core::mem::transmute::<*const (dyn Fn() + Sync), *const (dyn Fn() + Sync + 'static)>(
-                    function,
-                )
-            },
+            function: unsafe { mem::transmute::<&(dyn Fn() + Sync), &(dyn Fn() + Sync)>(function) },
             next: AtomicPtr::new(ptr::null_mut()),
             done: AtomicBool::new(false),
             refused: AtomicBool::new(false),
@@ -187,8 +181,7 @@ fn take_calls(list: &AtomicPtr<Call>, run: bool) {
     while let Some(call) = unsafe { next.as_ref() } {
         next = call.next.load(Ordering::Relaxed);
         if run {
-            // SAFETY: the caller keeps the function until `done` is set.
-            (unsafe { &*call.function })();
+            (call.function)();
         }
         call.refused.store(!run, Ordering::Relaxed);
         // Release: pairs with the load in `try_call`. The call is gone after this.

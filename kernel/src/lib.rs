@@ -29,10 +29,10 @@
 //! | the local APIC, and what comes through it | [`apic`], [`unexpected`], [`ipi`], [`timer`], [`images`] |
 //! | the firmware's tables; what it has left live is silenced | [`acpi`], [`ioapic`], [`firmware`] |
 //! | how long a second is | [`clock`], `bringup::rate` |
-//! | this kernel's `membarrier`; what `rundown` asks of a kernel; futures; the idle loop and its work; what is said about the start of CPUs, and faults on purpose in it | [`barrier`], [`platform`], [`task`], `work`, `report`, `faults` |
+//! | this kernel's `membarrier`; what `rundown` asks of a kernel; the idle loop and its work; what is said about the start of CPUs, and faults on purpose in it | [`barrier`], [`platform`], `work`, `report`, `faults` |
 //! | all other CPUs | [`smp`] |
 //! | all of the above, in the order of the boot | `machine` |
-//! | the main job; measurements; tests | [`storm`], [`bench`](mod@bench), [`testing`] |
+//! | the main job; tests | [`storm`], [`testing`] |
 //!
 //! What a lower floor needs of a higher one, it gets in one of two ways, and so knows nothing of it:
 //!
@@ -51,7 +51,6 @@ use direct as _;
 pub mod acpi;
 pub mod apic;
 pub mod barrier;
-pub mod bench;
 pub mod clock;
 pub mod cpu;
 mod emergency;
@@ -72,7 +71,6 @@ mod report;
 pub mod serial;
 pub mod smp;
 pub mod storm;
-pub mod task;
 pub mod testing;
 mod time;
 pub mod timer;

@@ -1,5 +1,4 @@
-//! The main job: the [storm](kernel::storm); or, if it is told so, the [bench](kernel::bench); or
-//! nothing more than to start all CPUs.
+//! The main job: the [storm](kernel::storm); or nothing more than to start all CPUs.
 #![no_std]
 #![no_main]
 
@@ -11,22 +10,15 @@ use protocol::options::Job;
 kernel::main!(run);
 
 fn run(machine: &'static Machine) -> ExitCode {
-    match (machine.options.job, machine.options.bench) {
-        (Job::Storm, None) => kernel::storm::run(machine),
-        (Job::Storm, Some(_)) => kernel::bench::run(machine),
-        (Job::Topology, _) => {
-            cpu::topology::report();
-            brought_up()
+    match machine.options.job {
+        Job::Storm => kernel::storm::run(machine),
+        // What was asked for has been logged while the CPUs were started.
+        Job::BringUp | Job::Timeline => {
+            let (online, listed) = (cpu::count(), cpu::listed());
+            kernel::log::verdict(
+                online == listed,
+                &alloc::format!("{online} of {listed} CPUs online"),
+            )
         }
-        (Job::BringUp | Job::Timeline, _) => brought_up(),
     }
-}
-
-/// What was asked for has been told while the CPUs were started.
-fn brought_up() -> ExitCode {
-    let (online, listed) = (cpu::count(), cpu::listed());
-    kernel::log::verdict(
-        online == listed,
-        &alloc::format!("{online} of {listed} CPUs online"),
-    )
 }

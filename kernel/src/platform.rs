@@ -65,20 +65,8 @@ impl rundown::AsyncPlatform for KernelPlatform {
     }
 }
 
-/// Rung by `wake_waiters`, [delivered](deliver) by [`task`](crate::task).
+/// Rung by `wake_waiters`, delivered by executors.
 static WAKERS: Wakers = Wakers::new();
-
-/// Whether an object has drained whose futures have not been woken yet: what an executor can ask with
-/// interrupts off, where it must not wait for a lock that the table's other users hold with
-/// interrupts on.
-pub(crate) fn is_rung() -> bool {
-    WAKERS.is_rung()
-}
-
-/// Wakes the futures that wait for objects that have drained. Thread context, interrupts on.
-pub(crate) fn deliver() {
-    WAKERS.deliver();
-}
 
 impl KernelPlatform {
     /// Wakes every CPU that sleeps in [`Halt`], whatever for. Any context, NMI included.
@@ -121,7 +109,7 @@ impl Halt {
 
     /// As `until`, woken by every drained object, too: for an executor, whose futures may wait for
     /// any of them.
-    pub(crate) fn until_futures(&self, ready: &mut dyn FnMut() -> bool) {
+    pub fn until_futures(&self, ready: &mut dyn FnMut() -> bool) {
         sleep(FUTURES, None, ready);
     }
 }

@@ -1,11 +1,11 @@
 //! What is said about the start of the CPUs.
 
 use alloc::vec::Vec;
-use bringup::{ClockOffset, Event as Noticed, Fault, Progress, SlotState, Stage};
+use bringup::{ClockOffset, Event as Noticed, Progress, SlotState};
 use protocol::{
-    event::{Cpu, Event},
+    event::{CoreKind, Cpu, Event},
     options::Job,
-    start::{self, Faulted, Stamps, Steps},
+    start::{Faulted, Stamps, Steps},
 };
 use raw_cpuid::{CpuId, Hypervisor};
 use spin::Mutex;
@@ -23,10 +23,6 @@ use crate::{
 pub struct BringUp {
     /// CPUs that the firmware lists as enabled but that did not check in. They are left out.
     pub missing: Vec<ApicId>,
-    /// CPUs that faulted, in the order in which it was seen; those that were started again and then came, too.
-    pub faults: Vec<Faulted>,
-    /// CPUs that have parked themselves, as far as they had been seen when the last listed one was online.
-    pub parked: Parked,
     /// Microseconds from the first INIT to the last check-in; 0 on a machine with one CPU.
     pub micros: u64,
     /// How far the clock of each other CPU is from the BSP's, in ticks.
@@ -34,39 +30,13 @@ pub struct BringUp {
     pub(crate) steps: bringup::Steps,
 }
 
-/// CPUs that run, but are not used: they halt, interrupts off.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Parked {
-    /// CPUs that started but that the firmware does not list as enabled.
-    pub unlisted: Vec<ApicId>,
-    /// CPUs that started after they had been given up.
-    pub late: Vec<ApicId>,
-}
+static SEEN: Mutex<Vec<Noticed>> = Mutex::new(Vec::new());
 
-/// What has happened so far.
-struct Seen {
-    faults: Vec<Faulted>,
-    parked: Parked,
-}
-
-static SEEN: Mutex<Seen> = Mutex::new(Seen {
-    faults: Vec::new(),
-    parked: Parked {
-        unlisted: Vec::new(),
-        late: Vec::new(),
-    },
-});
-
-/// CPUs that have parked themselves since boot: each is logged when it comes. Thread context.
+/// What has happened to CPUs that started, since boot; each is logged when it is seen. CPUs that are late or not
+/// listed have parked themselves. Thread context.
 #[must_use]
-pub fn parked() -> Parked {
-    interrupts::without(|| SEEN.lock().parked.clone())
-}
-
-/// CPUs that have faulted while they started, since boot.
-pub(crate) fn faults() -> Vec<Faulted> {
-    interrupts::without(|| SEEN.lock().faults.clone())
+pub fn events() -> Vec<Noticed> {
+    interrupts::without(|| SEEN.lock().clone())
 }
 
 /// So many CPUs have no stacks.
@@ -80,39 +50,20 @@ pub(crate) fn no_memory(cpus: usize) {
 pub(crate) fn event(event: Noticed) {
     log!("{event}");
     match event {
-        Noticed::Faulted(fault) => emit(&Event::Faulted(in_words_of_events(fault))),
+        Noticed::Faulted(fault) => emit(&Event::Faulted(Faulted {
+            apic_id: fault.apic_id.get(),
+            stage: fault.stage as u8,
+            vector: fault.vector,
+            address: fault.address,
+        })),
         Noticed::Unlisted(id) => emit(&Event::Unlisted { apic_id: id.get() }),
         Noticed::Late(id) => emit(&Event::Late { apic_id: id.get() }),
         Noticed::Retried(_) | Noticed::NotSent(_) => {}
     }
     // A CPU that has stopped may hold the heap's lock, or this one.
-    if emergency::is_reporting() {
-        return;
-    }
-    // The locks are this CPU's alone, and a handler must not find them held.
-    interrupts::without(|| {
-        let mut seen = SEEN.lock();
-        match event {
-            Noticed::Faulted(fault) => seen.faults.push(in_words_of_events(fault)),
-            Noticed::Unlisted(id) => seen.parked.unlisted.push(id),
-            Noticed::Late(id) => seen.parked.late.push(id),
-            Noticed::Retried(_) | Noticed::NotSent(_) => {}
-        }
-    });
-}
-
-fn in_words_of_events(fault: Fault) -> Faulted {
-    Faulted {
-        apic_id: fault.apic_id.get(),
-        stage: match fault.stage {
-            Stage::Real => start::Stage::Real,
-            Stage::Protected => start::Stage::Protected,
-            Stage::Long => start::Stage::Long,
-            Stage::Entry => start::Stage::Entry,
-            Stage::Rust => start::Stage::Rust,
-        },
-        vector: fault.vector,
-        address: fault.address,
+    if !emergency::is_reporting() {
+        // The locks are this CPU's alone, and a handler must not find them held.
+        interrupts::without(|| SEEN.lock().push(event));
     }
 }
 
@@ -143,7 +94,10 @@ fn cpus(begin: u64, online: impl Iterator<Item = Progress>) {
             die: place.die,
             core: place.core,
             thread: place.thread,
-            kind: topology::kind(topology),
+            kind: topology.kind.map(|kind| match kind {
+                bringup::CoreKind::Performance => CoreKind::Performance,
+                bringup::CoreKind::Efficiency => CoreKind::Efficiency,
+            }),
             online_us: since(cpu.stamps[5], begin) / 1000,
         };
         emit(&Event::Cpu(row));

@@ -3,12 +3,7 @@
 
 use core::time::Duration;
 
-use crate::{
-    apic::{self, Mode},
-    hook::Hook,
-    interrupts::vector,
-    per_cpu::per_cpu,
-};
+use crate::{apic, hook::Hook, interrupts::vector, per_cpu::per_cpu};
 
 per_cpu! {
     /// What the periodic timer calls.
@@ -30,7 +25,7 @@ pub(crate) fn init() {
 pub fn start(period: Duration, handler: fn()) {
     ON_TICK.here().set(Some(handler));
     let nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-    apic::start_timer(nanos, Mode::Periodic);
+    apic::start_timer(nanos, true);
 }
 
 /// Ends the calls on this CPU: there is none after this returns.
@@ -44,7 +39,7 @@ pub fn stop() {
 /// that runs, else by an alarm (after a minute at the latest, then set it again). Interrupts are off.
 pub(crate) fn set_alarm(nanos: u64) {
     if !is_periodic() {
-        apic::start_timer(nanos, Mode::Once);
+        apic::start_timer(nanos, false);
     }
 }
 

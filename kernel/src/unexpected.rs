@@ -18,10 +18,7 @@
 //!
 //! `unsafe` in this module: one port access.
 
-use core::{
-    fmt,
-    sync::atomic::{AtomicU16, AtomicU64, Ordering},
-};
+use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use bringup::CpuIndex;
 use x86_64::instructions::port::Port;
@@ -97,11 +94,11 @@ fn take(vector: u8) {
 /// Takes an NMI that no CPU has sent. If the board says that it is for a hardware error, that ends the
 /// kernel; otherwise returns.
 pub(crate) fn check_nmi_reason(frame: &Frame) {
-    let reason = Reason::read();
-    if reason.is_hardware_error() {
+    let reason = nmi_reason();
+    if is_hardware_error(reason) {
         emergency::report(
             format_args!(
-                "non-maskable interrupt at {:#x}: the board reports a hardware error ({reason})",
+                "non-maskable interrupt at {:#x}: the board reports a hardware error (port 0x61: {reason:#04x})",
                 frame.rip
             ),
             |line| backtrace::from(frame.rip, frame.rbp, line),
@@ -119,7 +116,7 @@ pub(crate) fn count_nmi() {
     }
     UNTOLD_NMI
         .here()
-        .store(Reason::read().0.into(), Ordering::Relaxed);
+        .store(nmi_reason().into(), Ordering::Relaxed);
     // Early in the boot there is no APIC to send it: `firmware::silence` tells of it.
     if let Some(me) = apic::try_id() {
         apic::send(Target::One(me), Ipi::Vector(vector::TELL));
@@ -130,44 +127,25 @@ pub(crate) fn count_nmi() {
 pub(crate) fn tell_of_nmi() {
     let untold = UNTOLD_NMI.here();
     if let Ok(reason) = u8::try_from(untold.swap(NOTHING, Ordering::Relaxed)) {
-        log!(
-            "an unexpected NMI (port 0x61: {}; further ones are counted, not logged)",
-            Reason(reason)
-        );
+        log!("an unexpected NMI (port 0x61: {reason:#04x}; further ones are counted, not logged)");
     }
 }
 
 /// Why there is an NMI, as far as the board tells: port 0x61 (IBM PC/AT; Intel ICH9 data sheet, 13.7.1
 /// NMI_SC).
-#[derive(Clone, Copy)]
-pub(crate) struct Reason(pub(crate) u8);
+fn nmi_reason() -> u8 {
+    // SAFETY: reading the port changes nothing.
+    unsafe { Port::new(0x61).read() }
+}
 
-impl Reason {
+/// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.
+#[must_use]
+pub fn is_hardware_error(reason: u8) -> bool {
     /// A device on PCI or the memory controller has found an error that it cannot report otherwise.
     const SERR: u8 = 1 << 7;
     /// A device on the ISA bus has.
     const IOCHK: u8 = 1 << 6;
     /// What a port reads that is not there (QEMU's microvm).
     const NO_PORT: u8 = 0xff;
-
-    fn read() -> Self {
-        // SAFETY: reading the port changes nothing.
-        Self(unsafe { Port::new(0x61).read() })
-    }
-
-    pub(crate) fn is_hardware_error(self) -> bool {
-        self.0 != Self::NO_PORT && self.0 & (Self::SERR | Self::IOCHK) != 0
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.0 {
-            Self::NO_PORT => "not there",
-            port if port & Self::SERR != 0 => "SERR#, a PCI or memory error",
-            port if port & Self::IOCHK != 0 => "IOCHK#, an ISA device's error",
-            _ => "no hardware error",
-        };
-        write!(f, "{text}, {:#04x}", self.0)
-    }
+    reason != NO_PORT && reason & (SERR | IOCHK) != 0
 }

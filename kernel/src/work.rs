@@ -1,7 +1,7 @@
 //! Work for CPUs: the same function on each, in thread context.
 
 use core::{
-    ptr,
+    mem, ptr,
     sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
 };
 
@@ -70,24 +70,19 @@ impl Drop for Exclusive {
 static BUSY: AtomicBool = AtomicBool::new(false);
 
 /// A function to run, on its caller's stack.
-#[derive(Debug)]
 struct Job {
-    function: *const (dyn Fn(CpuIndex) + Sync),
+    function: &'static (dyn Fn(CpuIndex) + Sync),
     /// CPUs that have not finished it.
     unfinished: AtomicUsize,
 }
 
 impl Job {
     fn new(function: &(dyn Fn(CpuIndex) + Sync), cpus: usize) -> Self {
-        let function = ptr::from_ref(function);
         Self {
             // SAFETY: only the lifetime changes. `run_on_each` does not return before every CPU
             // has finished, and none touches the job after that.
             function: unsafe {
-                core::mem::transmute::<
-                    *const (dyn Fn(CpuIndex) + Sync),
-                    *const (dyn Fn(CpuIndex) + Sync + 'static),
-                >(function)
+                mem::transmute::<&(dyn Fn(CpuIndex) + Sync), &(dyn Fn(CpuIndex) + Sync)>(function)
             },
             unfinished: AtomicUsize::new(cpus),
         }
@@ -114,8 +109,7 @@ pub(crate) fn idle(leave: fn() -> !) -> ! {
         }
         // SAFETY: the job lives until this CPU, too, has counted itself out below.
         let job = unsafe { &*job };
-        // SAFETY: as above.
-        (unsafe { &*job.function })(cpu::current());
+        (job.function)(cpu::current());
         // Release: pairs with the load in `run_on_each`. The job is gone after this.
         if job.unfinished.fetch_sub(1, Ordering::Release) == 1 {
             ipi::wake(CpuIndex::BSP);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use boot::firmware::Ovmf;
 use boot::{Accel, Action, Boot, Firmware, Host, Machine, Report, Trigger};
-use protocol::options::{Format, Job, Options};
+use protocol::options::{Format, Options};
 use serde_json::Value;
 
 use crate::shape::Shape;
@@ -89,32 +89,6 @@ impl Case {
         case.options.seconds = seconds;
         case.deadline += Duration::from_secs(seconds.into()) * 10;
         case.check = Box::new(judge::ended_well);
-        case
-    }
-
-    /// The kernel itself in a soak: it is to go on until each kind has done so much.
-    #[must_use]
-    pub fn soak(smp: &str, pairs: u64, teardowns: u64) -> Self {
-        let mut case = Self::kernel(smp, 1).named(&format!("soak_smp_{smp}"));
-        (case.options.pairs, case.options.teardowns) = (pairs, teardowns);
-        case.deadline = Duration::from_secs(300);
-        case
-    }
-
-    /// The kernel itself in a bench, in windows of a few milliseconds.
-    #[must_use]
-    pub fn bench(smp: &str) -> Self {
-        let mut case = Self::kernel(smp, 1);
-        case.options.bench = Some(2);
-        case.deadline = Duration::from_secs(300);
-        case
-    }
-
-    /// The kernel itself; it is to tell of the topology, and nothing more.
-    #[must_use]
-    pub fn topology(smp: &str) -> Self {
-        let mut case = Self::kernel(smp, 1);
-        case.options.job = Job::Topology;
         case
     }
 

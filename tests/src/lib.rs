@@ -9,7 +9,7 @@
 //! - [`judge`]: says what is wrong with a report, if anything is;
 //! - [`cpus`]: what the kernel says of its CPUs;
 //! - [`shape`]: which CPUs an `-smp` value stands for, computed without the kernel;
-//! - [`model`]: what of that a CPU model tells, and which caches it has;
+//! - [`model`]: what of that a CPU model tells;
 //! - [`machines`]: a list of machines of many shapes and models;
 //! - [`failure`]: what a person sees of a case that failed.
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! What QEMU's CPU models tell by CPUID of the machine's shape and of their caches.
+//! What QEMU's CPU models tell by CPUID of the machine's shape.
 //!
 //! QEMU gives CPUs APIC IDs by one rule, whatever their model. The models differ in what CPUID says of
 //! it (QEMU 7.2, `target/i386/cpu.c`, as observed under TCG):
@@ -9,14 +9,8 @@
 //! - Those before that, `qemu64` and `max` have leaf 0xB alone. Their dies' cores are numbered on.
 //! - The oldest have leaf 0x8000_0008 alone, which has no threads either. (QEMU warns that "this family of
 //!   AMD CPU doesn't support hyperthreading", and gives them some all the same.)
-//!
-//! Caches: Intel's models tell of each by whom it is shared (leaf 4), as do AMD's from EPYC on (leaf
-//! 0x8000_001D). The others have the leaves 0x8000_0005 and 0x8000_0006, which tell sizes alone. There the
-//! kernel's rule is right: level 1 and 2 belong to a core, level 3 to a die.
 
-use boot::version::Version;
 use protocol::event::Cpu;
-use protocol::topology::CacheKind::{self, Data, Instruction, Unified};
 
 use crate::shape::{Shape, bits_for};
 
@@ -27,10 +21,6 @@ pub struct Model {
     pub name: &'static str,
     /// What it tells of the shape.
     tells: Tells,
-    /// KiB of the caches: level 1 for data and for instructions, level 2, level 3.
-    kib: [u64; 4],
-    /// Their ways.
-    ways: [u16; 4],
 }
 
 /// What a model tells of the shape.
@@ -48,97 +38,39 @@ enum Tells {
     OldAmd,
 }
 
-/// Who shares a cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharers {
-    /// Nobody.
-    Thread,
-    /// The threads of a core.
-    Core,
-    /// The cores of a die.
-    Die,
-}
-
-/// A cache that each CPU of a model has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelCache {
-    /// 1 is next to the core.
-    pub level: u8,
-    /// What it keeps.
-    pub kind: CacheKind,
-    /// Its size.
-    pub bytes: u64,
-    /// Its ways.
-    pub ways: u16,
-    /// Who shares it.
-    pub sharers: Sharers,
-}
-
 /// What the kernel runs on unless another model is asked for.
-pub const MAX: Model = amd("max", Tells::NoDies);
+pub const MAX: Model = model("max", Tells::NoDies);
 
 /// Every model that QEMU 7.2 has and that the kernel runs on, of those that differ in what is looked at
 /// here at least one, the newest and the oldest of each vendor included.
 pub const ALL: [Model; 20] = [
     MAX,
-    intel("Skylake-Server", Tells::Intel),
-    epyc("EPYC", [32, 64, 512, 8 << 10], [8, 4, 8, 16]),
-    amd("qemu64", Tells::NoDies),
-    intel("core2duo", Tells::OldIntel),
-    epyc("EPYC-Rome", [32, 32, 512, 16 << 10], [8, 8, 8, 16]),
-    intel("Icelake-Server", Tells::Intel),
-    amd("Opteron_G5", Tells::NoDies),
-    amd("phenom", Tells::OldAmd),
-    intel("Nehalem", Tells::Intel),
-    epyc("EPYC-Milan", [32, 32, 512, 32 << 10], [8, 8, 8, 16]),
-    intel("Cascadelake-Server", Tells::Intel),
-    intel("kvm64", Tells::Intel),
-    amd("Opteron_G3", Tells::OldAmd),
-    intel("Penryn", Tells::OldIntel),
-    epyc("Dhyana", [32, 64, 512, 8 << 10], [8, 4, 8, 16]),
-    intel("Haswell", Tells::Intel),
-    amd("Opteron_G4", Tells::NoDies),
-    intel("Snowridge", Tells::Intel),
-    amd("Opteron_G1", Tells::OldAmd),
+    model("Skylake-Server", Tells::Intel),
+    model("EPYC", Tells::Epyc),
+    model("qemu64", Tells::NoDies),
+    model("core2duo", Tells::OldIntel),
+    model("EPYC-Rome", Tells::Epyc),
+    model("Icelake-Server", Tells::Intel),
+    model("Opteron_G5", Tells::NoDies),
+    model("phenom", Tells::OldAmd),
+    model("Nehalem", Tells::Intel),
+    model("EPYC-Milan", Tells::Epyc),
+    model("Cascadelake-Server", Tells::Intel),
+    model("kvm64", Tells::Intel),
+    model("Opteron_G3", Tells::OldAmd),
+    model("Penryn", Tells::OldIntel),
+    model("Dhyana", Tells::Epyc),
+    model("Haswell", Tells::Intel),
+    model("Opteron_G4", Tells::NoDies),
+    model("Snowridge", Tells::Intel),
+    model("Opteron_G1", Tells::OldAmd),
 ];
 
-/// All Intel models of QEMU 7.2 have these caches.
-const fn intel(name: &'static str, tells: Tells) -> Model {
-    Model {
-        name,
-        tells,
-        kib: [32, 32, 4 << 10, 16 << 10],
-        ways: [8, 8, 16, 16],
-    }
-}
-
-/// All AMD models before EPYC have these.
-const fn amd(name: &'static str, tells: Tells) -> Model {
-    Model {
-        name,
-        tells,
-        kib: [64, 64, 512, 16 << 10],
-        ways: [2, 2, 16, 16],
-    }
-}
-
-const fn epyc(name: &'static str, kib: [u64; 4], ways: [u16; 4]) -> Model {
-    let tells = Tells::Epyc;
-    Model {
-        name,
-        tells,
-        kib,
-        ways,
-    }
+const fn model(name: &'static str, tells: Tells) -> Model {
+    Model { name, tells }
 }
 
 impl Model {
-    /// Whether it is one of Intel's.
-    #[must_use]
-    pub const fn is_intel(&self) -> bool {
-        matches!(self.tells, Tells::Intel | Tells::OldIntel)
-    }
-
     /// Whether what QEMU has it tell of a machine of this shape fits the APIC IDs. Where it does not, no
     /// kernel could know better.
     #[must_use]
@@ -174,48 +106,6 @@ impl Model {
             }
         }
         table
-    }
-
-    /// Its caches, in the order in which the kernel tells them. Lines have 64 bytes.
-    #[must_use]
-    pub fn caches(&self, qemu: Version) -> [ModelCache; 4] {
-        // Changed in QEMU 9.1, with a property x-l1-cache-per-thread for machines as they were before.
-        let per_thread = self.is_intel() && qemu < Version { major: 9, minor: 1 };
-        let first_level = match per_thread {
-            true => Sharers::Thread,
-            false => Sharers::Core,
-        };
-        let all = [
-            (1, Data, first_level),
-            (1, Instruction, first_level),
-            (2, Unified, Sharers::Core),
-            (3, Unified, Sharers::Die),
-        ];
-        let mut nth = 0..;
-        all.map(|(level, kind, sharers)| {
-            let nth = nth.next().unwrap_or(0);
-            ModelCache {
-                level,
-                kind,
-                bytes: self.kib[nth] << 10,
-                ways: self.ways[nth],
-                sharers,
-            }
-        })
-    }
-}
-
-impl Sharers {
-    /// Whether they share it, by their rows of the index table.
-    #[must_use]
-    pub fn are(self, one: &Cpu, other: &Cpu) -> bool {
-        let die = |cpu: &Cpu| (cpu.package, cpu.die);
-        let core = |cpu: &Cpu| (die(cpu), cpu.core);
-        match self {
-            Self::Thread => one.index == other.index,
-            Self::Core => core(one) == core(other),
-            Self::Die => die(one) == die(other),
-        }
     }
 }
 

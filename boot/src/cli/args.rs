@@ -27,35 +27,6 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "timeline.svg",
           conflicts_with = "seconds")]
     pub(super) timeline: Option<PathBuf>,
-    /// No storm: show where the CPUs sit (package, die, core, thread) and which caches they share, as a
-    /// tree.
-    #[arg(long, conflicts_with_all = ["seconds", "timeline"])]
-    pub(super) topology: bool,
-}
-
-/// How to boot, and how much is to be done. Fails if the guest says nothing for a minute and a second
-/// per CPU: it reports its progress every second.
-#[derive(Args, Clone, Debug)]
-pub(super) struct SoakArgs {
-    #[command(flatten)]
-    pub(super) boot: BootArgs,
-    /// Protections granted and released, under each of the two variants.
-    #[arg(long, default_value_t = 10_000_000)]
-    pub(super) pairs: u64,
-    /// Devices torn down, under each of the two variants.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) teardowns: u64,
-}
-
-/// How to boot, and how to measure. Fails if the guest says nothing for a minute and a second per CPU.
-#[derive(Args, Clone, Debug)]
-pub(super) struct BenchArgs {
-    #[command(flatten)]
-    pub(super) boot: BootArgs,
-    /// Length of a window in milliseconds: each figure is the median of five.
-    #[arg(long, default_value_t = 50,
-          value_parser = clap::value_parser!(u32).range(bounds(Options::BENCH)))]
-    pub(super) millis: u32,
 }
 
 /// How to boot, and how often.
@@ -231,30 +202,8 @@ impl StartArgs {
 impl RunArgs {
     /// The job it asks for.
     pub(super) fn job(&self) -> Job {
-        match self.topology {
-            true => Job::Topology,
-            false => Job::Storm {
-                seconds: self.seconds,
-            },
-        }
-    }
-}
-
-impl SoakArgs {
-    /// The job it asks for.
-    pub(super) fn job(&self) -> Job {
-        Job::Soak {
-            pairs: self.pairs,
-            teardowns: self.teardowns,
-        }
-    }
-}
-
-impl BenchArgs {
-    /// The job it asks for.
-    pub(super) fn job(&self) -> Job {
-        Job::Bench {
-            millis: self.millis,
+        Job::Storm {
+            seconds: self.seconds,
         }
     }
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::args::BootArgs;
-use super::bench;
 use super::job::Job;
 use super::story::Story;
 use crate::accel::Engine;
 use crate::run::Ending;
 
-/// The document. Keys are only ever added.
+/// The document.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     /// One word: see [`crate::Outcome::name`].
@@ -23,13 +22,6 @@ struct Document<'a> {
     accel: &'static str,
     /// Of a storm.
     seconds: Option<u32>,
-    /// Of a soak: what each variant was to do.
-    pairs: Option<u64>,
-    teardowns: Option<u64>,
-    /// Of a bench: length of a window.
-    millis: Option<u32>,
-    /// Of a bench: CPUs of this machine, which the virtual ones share.
-    host_cpus: Option<usize>,
     /// From the start of QEMU to its end.
     elapsed_ms: u64,
     /// From the start of QEMU to the guest's first line.
@@ -55,16 +47,10 @@ pub(super) fn document(
     story: &Story,
 ) -> anyhow::Result<String> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let (mut seconds, mut pairs, mut teardowns, mut bench) = (None, None, None, None);
-    match job {
-        Job::Storm { seconds: length } => seconds = Some(length),
-        Job::Soak {
-            pairs: most,
-            teardowns: often,
-        } => (pairs, teardowns) = (Some(most), Some(often)),
-        Job::Bench { millis } => bench = Some((millis, bench::host_cpus())),
-        Job::Timeline | Job::Topology => {}
-    }
+    let seconds = match job {
+        Job::Storm { seconds } => Some(seconds),
+        Job::Timeline => None,
+    };
     let document = Document {
         outcome: ending.outcome.name(),
         text: ending.outcome.to_string(),
@@ -72,10 +58,6 @@ pub(super) fn document(
         machine: args.machine.name(),
         accel: engine.name(),
         seconds,
-        pairs,
-        teardowns,
-        millis: bench.map(|(millis, _)| millis),
-        host_cpus: bench.map(|(_, cpus)| cpus),
         elapsed_ms: millis(ending.elapsed),
         first_line_ms: first_line.map(millis),
         command,

@@ -13,7 +13,7 @@ use super::args::BootArgs;
 use super::job::Job;
 use super::story::Story;
 use super::view::View;
-use super::{FAILED, INCOMPLETE, INTERRUPTED, NOT_TRIED, bench, print, remedy, result, topology};
+use super::{FAILED, INCOMPLETE, INTERRUPTED, NOT_TRIED, print, remedy, result};
 use crate::accel::{Accel, Engine};
 use crate::firmware::Firmware;
 use crate::outcome::Outcome;
@@ -59,14 +59,10 @@ pub(super) fn run_then(
     then: impl FnOnce(&Seen<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<u8> {
     check(args, job)?;
-    let mut boot = boot(elf, args, job);
+    let mut boot = boot_with(elf, args, &args.options(job));
     let command = boot.command()?;
     let engine = boot.engine();
-    let notes = match job {
-        Job::Topology => topology::notes(&args.smp),
-        _ => bench::notes(engine, args.smp.cpus(), bench::host_cpus()),
-    };
-    let mut view = View::new(args.json, args.verbose, job, notes);
+    let mut view = View::new(args.json, args.verbose, job);
     if args.verbose {
         view.say(&job.describe());
         view.say(&command);
@@ -138,16 +134,6 @@ fn check(args: &BootArgs, job: Job) -> anyhow::Result<()> {
             bail!("--deadline {deadline}: the storm alone takes {seconds} s (--seconds)")
         }
         _ => Ok(()),
-    }
-}
-
-fn boot(elf: &Path, args: &BootArgs, job: Job) -> Boot {
-    let boot = boot_with(elf, args, &args.options(job));
-    match job {
-        Job::Soak { .. } | Job::Bench { .. } => {
-            boot.patience(Duration::from_secs(60 + u64::from(args.smp.cpus())))
-        }
-        Job::Storm { .. } | Job::Timeline | Job::Topology => boot,
     }
 }
 

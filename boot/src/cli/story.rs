@@ -3,10 +3,7 @@
 use protocol::event::{Cpu, Event};
 use protocol::start::{Stamps, Steps};
 use protocol::storm::{CpuLine, Totals};
-use protocol::topology::Cache;
 use serde::Serialize;
-
-use super::bench::Bench;
 
 /// Everything that the final tables and the JSON document show. Grows with the number of CPUs and
 /// tests, not with time.
@@ -28,16 +25,12 @@ pub(super) struct Story {
     pub(super) steps: Option<Steps>,
     /// When each other CPU was how far.
     pub(super) stamps: Vec<Stamps>,
-    /// The caches, each as often as there are CPUs that share it. Only if the topology was asked for.
-    pub(super) caches: Vec<Cache>,
     /// APIC IDs of the CPUs that never checked in.
     pub(super) missing: Vec<u32>,
     /// Names of the tests that passed.
     pub(super) tests_passed: Vec<String>,
     /// The last whole report of the storm.
     pub(super) storm: Option<StormReport>,
-    /// The figures of the bench.
-    pub(super) bench: Option<Bench>,
     /// The kernel's own verdict.
     pub(super) verdict: Option<String>,
     /// The report that is coming in.
@@ -63,7 +56,6 @@ impl Story {
                 self.memory_kib = Some(*memory_kib);
             }
             Event::Cpu(cpu) => self.cpus.push(*cpu),
-            Event::Cache(cache) => self.caches.push(*cache),
             Event::Missing { apic_id } => self.missing.push(*apic_id),
             Event::Online {
                 online,
@@ -86,7 +78,6 @@ impl Story {
                 self.incoming.as_mut()?.cpus.push(*line);
                 return self.completed();
             }
-            Event::Bench(line) => self.bench.get_or_insert_default().note(*line),
             Event::Verdict { text, .. } => self.verdict = Some(text.to_string()),
             Event::TestPlan { .. } | Event::TestStart { .. } | Event::Panic { .. } => {}
             Event::Faulted(_)
@@ -114,13 +105,11 @@ mod tests {
     use super::Story;
 
     fn totals(cpus: u32, elapsed_ms: u64) -> Event<'static> {
-        let (cache_aware, plain) = (Lane::default(), Lane::default());
         Event::Storm(Totals {
             last: false,
             elapsed_ms,
             cpus,
-            cache_aware,
-            plain,
+            variants: [Lane::default(); 3],
         })
     }
 

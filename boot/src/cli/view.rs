@@ -6,7 +6,6 @@ use protocol::storm::CpuLine;
 use super::job::Job;
 use super::screen::{Screen, Waiting};
 use super::story::{StormReport, Story};
-use super::topology;
 use crate::run::Line;
 
 /// CPU tables longer than this are shortened, unless the user wants all.
@@ -20,23 +19,17 @@ pub(super) struct View {
     /// What is shown while the firmware works.
     firmware: Option<Waiting>,
     job: Job,
-    /// Live reports so far.
-    reports: u64,
-    /// What is to be said below the figures of a bench, or below a tree without dies.
-    notes: Vec<String>,
     story: Story,
 }
 
 impl View {
-    /// A view of a run whose main job this is. `notes` belong to the figures of a bench, or to a tree.
-    pub(super) fn new(to_stderr: bool, verbose: bool, job: Job, notes: Vec<String>) -> Self {
+    /// A view of a run whose main job this is.
+    pub(super) fn new(to_stderr: bool, verbose: bool, job: Job) -> Self {
         Self {
             screen: Screen::new(to_stderr),
             verbose,
             firmware: None,
             job,
-            reports: 0,
-            notes,
             story: Story::default(),
         }
     }
@@ -79,26 +72,10 @@ impl View {
 
     fn see_event(&mut self, event: &Event<'_>) {
         if let Some(report) = self.story.note(event) {
-            let due = self.reports.is_multiple_of(self.job.show_every());
-            self.reports += 1;
-            show_report(&self.screen, self.job, report, due, self.verbose);
-        }
-        if let (Event::Bench(line), Some(bench)) = (event, &self.story.bench) {
-            bench.show(&self.screen, line, &self.notes);
+            show_report(&self.screen, self.job, report, self.verbose);
         }
         // Of all else the kernel's log tells in its own words.
-        if self.job == Job::Topology {
-            // Its last word: all is told.
-            if let Event::Verdict { .. } = event {
-                let (cpus, caches) = (&self.story.cpus, &self.story.caches);
-                topology::tree(cpus, caches, self.verbose)
-                    .iter()
-                    .for_each(|row| self.say(row));
-                if cpus.iter().all(|cpu| cpu.die == 0) {
-                    self.notes.iter().for_each(|note| self.say(note));
-                }
-            }
-        } else if let Event::Online { .. } = event {
+        if let Event::Online { .. } = event {
             let limit = if self.verbose {
                 usize::MAX
             } else {
@@ -112,10 +89,10 @@ impl View {
 }
 
 /// The last report in full; a live one as far as the place allows: a table that is redrawn on a
-/// terminal, else one line, if one is due, with the table below it only if the user wants all.
-fn show_report(screen: &Screen, job: Job, report: &StormReport, due: bool, verbose: bool) {
+/// terminal, else one line, with the table below it only if the user wants all.
+fn show_report(screen: &Screen, job: Job, report: &StormReport, verbose: bool) {
     let rows: Vec<String> = report.cpus.iter().map(ToString::to_string).collect();
-    let line = job.line(&report.totals);
+    let line = report.totals.to_string();
     if report.totals.last {
         screen.clear();
         screen.say("");
@@ -127,7 +104,7 @@ fn show_report(screen: &Screen, job: Job, report: &StormReport, due: bool, verbo
         screen.say(&line);
     } else if screen.is_live() {
         screen.draw(job.done(&report.totals), &line, CpuLine::HEADER, &rows);
-    } else if due {
+    } else {
         screen.say(&line);
         if verbose {
             screen.say(CpuLine::HEADER);

@@ -10,19 +10,23 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::human::Nanos;
-use crate::{bench, start, storm, topology};
+use crate::{start, storm};
 
 /// What an event's line begins with. No log line does.
 pub const MARK: &str = "@event ";
 
 /// Longest event line in bytes, mark and line feed included. Texts that would pass it are cut.
-pub const MAX_LINE: usize = 1024;
+pub const MAX_LINE: usize = 1536;
 
 /// The source in [`Event::Clock`] if nothing tells the rate.
 pub const ASSUMED: &str = "assumed";
 
 /// What the guest tells the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nothing here allocates, and events are few"
+)]
 pub enum Event<'a> {
     /// The kernel's first line: serial port and memory work, options are read.
     Hello {
@@ -51,9 +55,6 @@ pub enum Event<'a> {
         /// Its APIC ID.
         apic_id: u32,
     },
-    /// A cache of one CPU. Sent after [`Event::Online`], if the job is `topology`: in index order, each
-    /// CPU's in the order in which it tells them.
-    Cache(topology::Cache),
     /// Where the rate of the clock comes from.
     Clock {
         /// Its name, as in [`ClockSource`](crate::options::ClockSource); or [`ASSUMED`].
@@ -96,8 +97,6 @@ pub enum Event<'a> {
     StormCpu(storm::CpuLine),
     /// A storm report's totals. `cpus` lines of [`Event::StormCpu`] follow.
     Storm(storm::Totals),
-    /// A figure of the bench, or how far it is.
-    Bench(bench::Line),
     /// A CPU panicked. The text is cut to fit.
     Panic {
         /// Index of the CPU, if it had one yet.
@@ -190,7 +189,6 @@ impl Event<'_> {
             Self::Faulted(fault) => Event::Faulted(fault),
             Self::Unlisted { apic_id } => Event::Unlisted { apic_id },
             Self::Late { apic_id } => Event::Late { apic_id },
-            Self::Cache(cache) => Event::Cache(cache),
             Self::Clock { hz, .. } => Event::Clock { source: text, hz },
             Self::Steps(steps) => Event::Steps(steps),
             Self::Stamps(stamps) => Event::Stamps(stamps),
@@ -208,7 +206,6 @@ impl Event<'_> {
             Self::TestPlan { tests } => Event::TestPlan { tests },
             Self::StormCpu(line) => Event::StormCpu(line),
             Self::Storm(totals) => Event::Storm(totals),
-            Self::Bench(line) => Event::Bench(line),
             Self::Panic { cpu, apic_id, .. } => Event::Panic {
                 cpu,
                 apic_id,
@@ -235,9 +232,28 @@ pub struct Cpu {
     /// Thread within the core.
     pub thread: u32,
     /// The kind of its core, on a machine that has several.
-    pub kind: Option<topology::CoreKind>,
+    pub kind: Option<CoreKind>,
     /// Microseconds from the first INIT to this CPU's check-in; 0 for the BSP.
     pub online_us: u64,
+}
+
+/// Kinds of cores that a machine may mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CoreKind {
+    /// Fast.
+    Performance,
+    /// Small.
+    Efficiency,
+}
+
+impl CoreKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Performance => "performance",
+            Self::Efficiency => "efficiency",
+        }
+    }
 }
 
 impl Cpu {

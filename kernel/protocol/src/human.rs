@@ -1,4 +1,4 @@
-//! Numbers as a person reads them: three significant digits and a unit. (Sizes are exact.)
+//! Numbers as a person reads them: three significant digits and a unit.
 //!
 //! Digits are cut off, not rounded, so that 999,999 never turns into "1000 k". A width is
 //! honoured (`{:>8}`), and nothing allocates.
@@ -12,24 +12,6 @@ pub struct Count(pub u64);
 /// A time in nanoseconds: `850 ns`, `4.50 us`, `12.3 ms`, `1.00 s`.
 #[derive(Clone, Copy, Debug)]
 pub struct Nanos(pub u64);
-
-/// A size in bytes, in the largest unit of which it is a whole number: `64 B`, `1280 KiB`, `16 MiB`.
-#[derive(Clone, Copy, Debug)]
-pub struct Bytes(pub u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |shift: u32| self.0 > 0 && self.0.trailing_zeros() >= shift;
-        let units = [(20, "MiB"), (10, "KiB"), (0, "B")];
-        let (shift, unit) = units
-            .into_iter()
-            .find(|(shift, _)| fits(*shift))
-            .unwrap_or((0, "B"));
-        let mut text = Short::default();
-        write!(text, "{} {unit}", self.0 >> shift)?;
-        f.pad(text.as_str())
-    }
-}
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,7 +45,7 @@ fn scaled(f: &mut fmt::Formatter<'_>, value: u64, units: &[&str]) -> fmt::Result
     f.pad(text.as_str())
 }
 
-/// Room for the longest number: 20 digits of bytes, and a unit.
+/// Room for the longest number: 20 digits, and a unit.
 #[derive(Default)]
 struct Short {
     bytes: [u8; 24],
@@ -93,7 +75,7 @@ mod tests {
     use alloc::format;
     use alloc::string::ToString;
 
-    use super::{Bytes, Count, Nanos};
+    use super::{Count, Nanos};
 
     #[test]
     fn counts() {
@@ -124,21 +106,6 @@ mod tests {
         ] {
             assert_eq!(Nanos(value).to_string(), text);
         }
-    }
-
-    #[test]
-    fn sizes() {
-        for (value, text) in [
-            (0, "0 B"),
-            (64, "64 B"),
-            (1 << 10, "1 KiB"),
-            (1280 << 10, "1280 KiB"),
-            (16 << 20, "16 MiB"),
-            (u64::MAX, "18446744073709551615 B"),
-        ] {
-            assert_eq!(Bytes(value).to_string(), text);
-        }
-        assert_eq!(format!("{:>8}|", Bytes(64)), "    64 B|");
     }
 
     #[test]

@@ -4,9 +4,7 @@
 //! - [`event`]: guest to host, one line of JSON each, marked by [`event::MARK`] so that it can share
 //!   the serial port with ordinary log lines.
 //! - [`start`]: how CPUs start: when each was how far, and what went wrong.
-//! - [`topology`]: kinds of cores, caches, and who shares them.
 //! - [`storm`]: the figures of the main job, and how a person sees them.
-//! - [`mod@bench`]: the same for the other job, measuring.
 //! - [`histogram`]: counts latencies for the storm.
 //! - [`human`]: numbers as a person reads them.
 //! - [`exit`]: the guest's last word, through QEMU's `isa-debug-exit` device.
@@ -17,7 +15,6 @@
 
 extern crate alloc;
 
-pub mod bench;
 pub mod event;
 pub mod exit;
 pub mod histogram;
@@ -25,4 +22,3 @@ pub mod human;
 pub mod options;
 pub mod start;
 pub mod storm;
-pub mod topology;

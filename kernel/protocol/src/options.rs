@@ -24,14 +24,6 @@ pub use self::fault::{Fault, FaultKind};
 pub struct Options {
     /// Length of the main job in seconds, one of [`Options::SECONDS`].
     pub seconds: u32,
-    /// Makes the main job a soak: instead of for `seconds`, it goes on until each kind of protection
-    /// has granted and released so many, and...
-    pub pairs: u64,
-    /// ...has been torn down so many times. If both are 0, it is no soak.
-    pub teardowns: u64,
-    /// Measures instead of storming, in windows of so many milliseconds, one of
-    /// [`Options::BENCH`].
-    pub bench: Option<u32>,
     /// How the kernel reports.
     pub format: Format,
     /// What the kernel is for once its CPUs are up.
@@ -63,9 +55,6 @@ pub struct Options {
 impl Options {
     /// Allowed values of [`seconds`](Self::seconds): a second to a day.
     pub const SECONDS: RangeInclusive<u32> = 1..=86_400;
-
-    /// Allowed values of [`bench`](Self::bench), in milliseconds.
-    pub const BENCH: RangeInclusive<u32> = 1..=1_000;
 
     /// Allowed values of [`patience`](Self::patience), in milliseconds: up to ten minutes.
     pub const PATIENCE: RangeInclusive<u32> = 1..=600_000;
@@ -118,12 +107,6 @@ impl Options {
             Key::Seconds => {
                 self.seconds = value.parse().ok().filter(|s| Self::SECONDS.contains(s))?;
             }
-            Key::Pairs => self.pairs = value.parse().ok()?,
-            Key::Teardowns => self.teardowns = value.parse().ok()?,
-            Key::Bench => {
-                let millis = value.parse().ok().filter(|ms| Self::BENCH.contains(ms))?;
-                self.bench = Some(millis);
-            }
             Key::Format => self.format = Choice::from_name(value)?,
             Key::Job => self.job = Choice::from_name(value)?,
             Key::Start => self.start = Choice::from_name(value)?,
@@ -150,9 +133,6 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             seconds: 5,
-            pairs: 0,
-            teardowns: 0,
-            bench: None,
             format: Format::Text,
             job: Job::Storm,
             start: StartMode::Broadcast,
@@ -172,14 +152,6 @@ impl Default for Options {
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}={}", Key::Seconds.name(), self.seconds)?;
-        for (key, count) in [(Key::Pairs, self.pairs), (Key::Teardowns, self.teardowns)] {
-            if count > 0 {
-                writeln!(f, "{}={count}", key.name())?;
-            }
-        }
-        if let Some(millis) = self.bench {
-            writeln!(f, "{}={millis}", Key::Bench.name())?;
-        }
         writeln!(f, "{}={}", Key::Format.name(), self.format.name())?;
         // What is as it is by default goes without saying.
         let usual = Self::default();
@@ -219,12 +191,6 @@ impl fmt::Display for Options {
 pub enum Key {
     /// [`Options::seconds`].
     Seconds,
-    /// [`Options::pairs`].
-    Pairs,
-    /// [`Options::teardowns`].
-    Teardowns,
-    /// [`Options::bench`].
-    Bench,
     /// [`Options::format`].
     Format,
     /// [`Options::job`].
@@ -250,11 +216,8 @@ pub enum Key {
 }
 
 impl Key {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 12] = [
         Self::Seconds,
-        Self::Pairs,
-        Self::Teardowns,
-        Self::Bench,
         Self::Format,
         Self::Job,
         Self::Start,
@@ -273,9 +236,6 @@ impl Key {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Seconds => "seconds",
-            Self::Pairs => "pairs",
-            Self::Teardowns => "teardowns",
-            Self::Bench => "bench",
             Self::Format => "format",
             Self::Job => "job",
             Self::Start => "start",
@@ -334,10 +294,6 @@ impl fmt::Display for OptionError<'_> {
             }
             Problem::Duplicate => f.write_str("set twice"),
             Problem::BadValue(Key::Seconds) => range(f, &Options::SECONDS),
-            Problem::BadValue(Key::Bench) => range(f, &Options::BENCH),
-            Problem::BadValue(Key::Pairs | Key::Teardowns) => {
-                write!(f, "expected a count, a whole number up to {}", u64::MAX)
-            }
             Problem::BadValue(Key::Patience) => range(f, &Options::PATIENCE),
             Problem::BadValue(Key::InitPause) => range(f, &Options::INIT_PAUSE),
             Problem::BadValue(Key::Ghost | Key::Hide) => {

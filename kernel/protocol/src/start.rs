@@ -1,43 +1,14 @@
 //! How CPUs start: when each was how far, and what went wrong.
 
-use core::fmt;
-
 use serde::{Deserialize, Serialize};
-
-/// Where on its way a CPU has been when something went wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Stage {
-    /// In the trampoline, in real mode.
-    Real,
-    /// In the trampoline, in protected mode.
-    Protected,
-    /// In the trampoline, in long mode.
-    Long,
-    /// In the kernel, before it had a stack.
-    Entry,
-    /// In Rust, on its own stack.
-    Rust,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Real => "in the trampoline, in real mode",
-            Self::Protected => "in the trampoline, in protected mode",
-            Self::Long => "in the trampoline, in long mode",
-            Self::Entry => "in the kernel's entry, before it had a stack",
-            Self::Rust => "in Rust",
-        })
-    }
-}
 
 /// What went wrong with a CPU that was starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faulted {
     /// The CPU.
     pub apic_id: u32,
-    /// How far it had come.
-    pub stage: Stage,
+    /// How far it had come: a `bringup::Stage`, as a number.
+    pub stage: u8,
     /// The exception; `None` for a panic.
     pub vector: Option<u8>,
     /// The address of the instruction, where it is known; else 0.

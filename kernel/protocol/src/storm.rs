@@ -24,11 +24,12 @@ pub struct Totals {
     pub elapsed_ms: u64,
     /// Number of CPUs, and so of [`CpuLine`]s that follow.
     pub cpus: u32,
-    /// The device guarded by the cache-aware variant.
-    pub cache_aware: Lane,
-    /// The same device and work guarded by the plain variant.
-    pub plain: Lane,
+    /// The same device and work, guarded by each of the [`VARIANTS`].
+    pub variants: [Lane; VARIANTS.len()],
 }
+
+/// The variants of rundown protection, in the order in which figures of each are listed.
+pub const VARIANTS: [&str; 3] = ["plain", "cache-aware", "per-CPU"];
 
 /// What one variant of rundown protection did since the storm began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,51 +61,45 @@ pub struct Latency {
     pub p99_ns: u64,
 }
 
-/// What one CPU did since the storm began, under both variants.
+/// What one CPU did since the storm began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuLine {
     /// Dense index.
     pub index: u32,
     /// What the hardware calls it.
     pub apic_id: u32,
-    /// Protections granted to it, cache-aware variant (interrupt context included).
-    pub grants: u64,
+    /// Protections granted to it, under each of the [`VARIANTS`] (interrupt context included).
+    pub grants: [u64; VARIANTS.len()],
     /// Of those, granted in timer-interrupt context.
     pub irq_grants: u64,
-    /// Protections refused, cache-aware variant.
+    /// Protections refused.
     pub refusals: u64,
     /// Protections it released that another CPU had taken.
     pub released_for_others: u64,
-    /// Protections granted to it under the plain variant.
-    pub plain_grants: u64,
 }
 
 impl Totals {
-    /// Both variants side by side: two tables, the counts and the times. No wider than 80 columns.
+    /// The variants below each other: two tables, the counts and the times. No wider than 80 columns.
     #[must_use]
     pub const fn lanes(&self) -> Lanes {
-        Lanes {
-            rows: [("cache-aware", self.cache_aware), ("plain", self.plain)],
-        }
+        Lanes(self.variants)
     }
 
-    /// Broken promises seen under either variant.
+    /// Broken promises seen, under all variants together.
     #[must_use]
-    pub const fn violations(&self) -> u64 {
-        self.cache_aware
-            .violations
-            .saturating_add(self.plain.violations)
+    pub fn violations(&self) -> u64 {
+        self.sum(|lane| lane.violations)
+    }
+
+    /// One figure of all variants together.
+    pub fn sum(&self, of: impl Fn(&Lane) -> u64) -> u64 {
+        self.variants.iter().map(of).fold(0, u64::saturating_add)
     }
 }
 
 /// One line: `2.0 s, 8 CPUs: 12.3 M grants, 345 teardowns, 0 violations`.
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let grants = self.cache_aware.grants.saturating_add(self.plain.grants);
-        let teardowns = self
-            .cache_aware
-            .teardowns
-            .saturating_add(self.plain.teardowns);
         write!(
             f,
             "{}.{} s, {} CPU{}: {} grants, {} teardowns, {} violations",
@@ -112,8 +107,8 @@ impl fmt::Display for Totals {
             self.elapsed_ms % 1000 / 100,
             self.cpus,
             if self.cpus == 1 { "" } else { "s" },
-            Count(grants),
-            Count(teardowns),
+            Count(self.sum(|lane| lane.grants)),
+            Count(self.sum(|lane| lane.teardowns)),
             self.violations(),
         )
     }
@@ -132,14 +127,13 @@ impl Lane {
 
 /// What [`Totals::lanes`] shows.
 #[derive(Clone, Copy, Debug)]
-pub struct Lanes {
-    rows: [(&'static str, Lane); 2],
-}
+pub struct Lanes([Lane; VARIANTS.len()]);
 
 impl fmt::Display for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("variant            grants  grants/s  refused  teardowns  violations")?;
-        for (name, lane) in &self.rows {
+        let rows = || VARIANTS.iter().zip(&self.0);
+        for (name, lane) in rows() {
             write!(
                 f,
                 "\n{name:<15}  {:>8}  {:>8}  {:>7}  {:>9}  {:>10}",
@@ -153,7 +147,7 @@ impl fmt::Display for Lanes {
         f.write_str(
             "\n\ntime taken       close min   median      p99  drain min   median      p99",
         )?;
-        for (name, lane) in &self.rows {
+        for (name, lane) in rows() {
             write!(f, "\n{name:<15}  {}  {}", lane.close, lane.drain)?;
         }
         Ok(())
@@ -175,22 +169,21 @@ impl fmt::Display for Latency {
 impl CpuLine {
     /// What stands above the rows.
     pub const HEADER: &str =
-        " CPU  APIC ID    grants  in interrupt   refused  for others           plain";
+        " CPU  APIC ID     plain  cache-aware   per-CPU  in handler   refused  for others";
 }
 
 /// One row of the table below [`CpuLine::HEADER`].
 impl fmt::Display for CpuLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [plain, cache_aware, per_cpu] = self.grants.map(Count);
         write!(
             f,
-            "{:>4}  {:>7}  {:>8}  {:>12}  {:>8}  {:>10}  {:>14}",
+            "{:>4}  {:>7}  {plain:>8}  {cache_aware:>11}  {per_cpu:>8}  {:>10}  {:>8}  {:>10}",
             self.index,
             self.apic_id,
-            Count(self.grants),
             Count(self.irq_grants),
             Count(self.refusals),
             Count(self.released_for_others),
-            Count(self.plain_grants),
         )
     }
 }
@@ -204,16 +197,18 @@ mod tests {
 
     const LANES: &str = "
 variant            grants  grants/s  refused  teardowns  violations
-cache-aware        1.23 M    2.46 M       89         42           0
 plain              1.00 k    2.00 k        0          0           2
+cache-aware        1.23 M    2.46 M       89         42           0
+per-CPU                 0         0        0          0           0
 
 time taken       close min   median      p99  drain min   median      p99
-cache-aware         850 ns  4.50 us  12.3 ms       1 ns     2 ns     3 ns
 plain                 0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
+cache-aware         850 ns  4.50 us  12.3 ms       1 ns     2 ns     3 ns
+per-CPU               0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
 ";
     const CPUS: &str = "
- CPU  APIC ID    grants  in interrupt   refused  for others           plain
-   7       10         5             0         0           0               0
+ CPU  APIC ID     plain  cache-aware   per-CPU  in handler   refused  for others
+   7       10         0            5         0           0         0           0
 ";
 
     fn totals() -> Totals {
@@ -244,8 +239,7 @@ plain                 0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
             last: false,
             elapsed_ms: 1_999,
             cpus: 8,
-            cache_aware,
-            plain,
+            variants: [plain, cache_aware, Lane::default()],
         }
     }
 
@@ -257,7 +251,7 @@ plain                 0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
 
     #[test]
     fn rates_count_only_the_time_in_use() {
-        assert_eq!(totals().cache_aware.grants_per_second(), 2_469_134);
+        assert_eq!(totals().variants[1].grants_per_second(), 2_469_134);
         assert_eq!(Lane::default().grants_per_second(), 0);
     }
 
@@ -266,7 +260,7 @@ plain                 0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
         let cpu = CpuLine {
             index: 7,
             apic_id: 10,
-            grants: 5,
+            grants: [0, 5, 0],
             ..CpuLine::default()
         };
         assert_eq!(totals().lanes().to_string(), LANES.trim());

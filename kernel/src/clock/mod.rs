@@ -4,10 +4,9 @@
 //!
 //! | source | where |
 //! |---|---|
-//! | CPUID leaf 0x15 or 0x16 | `bringup::rate` |
-//! | the hypervisor's CPUID leaf 0x4000_0010 | `bringup::rate` |
+//! | CPUID leaf 0x15 or 0x16, or the hypervisor's, 0x4000_0010 | `bringup::rate` |
 //! | measured against the 8254 timer | `pit` |
-//! | measured against the HPET | `hpet` |
+//! | measured against the HPET | `firmware::hpet` |
 //! | measured against ACPI's power management timer | `pm_timer` |
 //!
 //! What is told costs no time and is exact, so it comes first. The 8254 comes before the others since it
@@ -15,26 +14,25 @@
 //! where the CPU was away for long in each of its windows, the others are asked, and the log says so. The rate of the local APIC's timer
 //! comes from the same source, in the same measurement.
 
-mod compare;
-mod hpet;
 pub(crate) mod pit;
 mod pm_timer;
 
-use core::slice;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use alloc::vec::Vec;
+use bringup::ClockOffset;
 use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Measured, Reference, TSC_HZ, Told, first_sound};
 use protocol::{event::Event, exit::ExitCode, options::ClockSource};
-use raw_cpuid::{CpuId, CpuIdReaderNative};
-use spin::{mutex::SpinMutex, once::Once};
+use raw_cpuid::CpuIdReaderNative;
+use spin::mutex::SpinMutex;
 
-pub(crate) use self::compare::offset;
-use self::{hpet::Hpet, pit::Pit, pm_timer::PmTimer};
+use self::{pit::Pit, pm_timer::PmTimer};
 pub use crate::time::{hz, nanos, spin_for};
 use crate::{
     apic,
+    cpu::CpuIndex,
     emergency::exit,
-    log,
+    firmware::hpet,
+    ipi, log,
     log::emit,
     time::{self, ticks},
 };
@@ -61,37 +59,26 @@ pub fn rates_by(source: ClockSource) -> Option<Rates> {
     let _turn = ONE_AT_A_TIME.lock();
     match source {
         ClockSource::Auto => None,
-        ClockSource::Cpuid => Told::by_cpu(CpuIdReaderNative).and_then(complete),
-        ClockSource::Hypervisor => Told::by_hypervisor(CpuIdReaderNative).and_then(complete),
+        ClockSource::Cpuid => complete(told()?),
         ClockSource::Pit => measure(&Pit::start()?),
-        ClockSource::Hpet => measure(references()?.hpet.as_ref()?.running()),
-        ClockSource::PmTimer => measure(references()?.pm_timer.as_ref()?),
+        ClockSource::Hpet => measure(hpet::get()?.running()),
+        ClockSource::PmTimer => measure(&PmTimer::find()?),
     }
 }
 
-/// Sources in the order in which they are asked.
-const ORDER: [ClockSource; 5] = [
-    ClockSource::Cpuid,
-    ClockSource::Hypervisor,
-    ClockSource::Pit,
-    ClockSource::Hpet,
-    ClockSource::PmTimer,
+/// Sources in the order in which they are asked, and how each is in words.
+const SOURCES: [(ClockSource, &str); 4] = [
+    (ClockSource::Cpuid, "as CPUID has it"),
+    (ClockSource::Pit, "measured against the 8254"),
+    (ClockSource::Hpet, "measured against the HPET"),
+    (
+        ClockSource::PmTimer,
+        "measured against ACPI's power management timer",
+    ),
 ];
 
 /// What the counter's rate is taken for if no source tells it.
 const ASSUMED_HZ: u64 = 1_000_000_000;
-
-/// Counters that the firmware's tables lead to.
-struct References {
-    hpet: Option<Hpet>,
-    pm_timer: Option<PmTimer>,
-}
-
-static REFERENCES: Once<References> = Once::new();
-
-fn references() -> Option<&'static References> {
-    REFERENCES.get()
-}
 
 /// Sets the clock and the rate of the APIC's timer, and says by what. Once, on the BSP, after
 /// [`apic::init`]; takes about 5 ms if the rates are to be measured.
@@ -99,34 +86,30 @@ fn references() -> Option<&'static References> {
 /// A source that is wanted, but not there, ends the kernel. Where nothing tells the rate at all, it is taken
 /// for 1 GHz, and the log says so: a kernel whose seconds have the wrong length is better than none.
 pub(crate) fn init(wanted: ClockSource) {
-    REFERENCES.call_once(|| References {
-        hpet: Hpet::find(),
-        pm_timer: PmTimer::find(),
-    });
-    let candidates = match &wanted {
-        ClockSource::Auto => &ORDER[..],
-        one => slice::from_ref(one),
-    };
-    let answers = candidates
+    let wanted_ones = SOURCES
         .iter()
-        .filter_map(|&source| Some((source, rates_by(source)?)));
-    let is_doubtful = |&(source, rates): &(ClockSource, Rates)| {
+        .filter(|(source, _)| wanted == ClockSource::Auto || wanted == *source);
+    let answers = wanted_ones.filter_map(|(source, how)| Some((source, how, rates_by(*source)?)));
+    let found = first_sound(answers, |(_, how, rates)| {
         if rates.is_doubtful {
-            let (rate, how) = (mhz(rates.tsc), in_words(source));
+            let rate = mhz(rates.tsc);
             log!(
                 "clock: {rate}, {how}, is doubtful: no window was without a long pause, so the counter may have come round"
             );
         }
         rates.is_doubtful
-    };
-    let (name, rates) = match first_sound(answers, is_doubtful) {
-        Some((source, rates)) => {
-            let how = in_words(source);
-            log!("clock: {}, {how}{}", mhz(rates.tsc), or_variant());
+    });
+    let (name, rates) = match found {
+        Some((source, how, rates)) => {
+            log!("clock: {}, {how}", mhz(rates.tsc));
             (source.name(), rates)
         }
         None if wanted == ClockSource::Auto => (protocol::event::ASSUMED, assumed()),
-        None => unfit(wanted),
+        None => {
+            let name = wanted.name();
+            log!("clock={name}: this machine has no such source, or it stands still");
+            exit(ExitCode::Unfit)
+        }
     };
     if !APIC_TIMER_HZ.contains(&rates.apic_timer) {
         let rate = rates.apic_timer;
@@ -146,10 +129,7 @@ pub(crate) fn init(wanted: ClockSource) {
 /// so that both are wrong alike.
 fn assumed() -> Rates {
     log!(
-        "clock: NOTHING TELLS THE RATE of the time-stamp counter: no CPUID leaf, 8254, HPET or ACPI timer"
-    );
-    log!(
-        "clock: taking it for {}, so all times are wrong by the factor that it differs",
+        "clock: NOTHING TELLS THE RATE of the time-stamp counter: all times are wrong by the factor that it differs from {}",
         mhz(ASSUMED_HZ)
     );
     complete(Told {
@@ -164,22 +144,9 @@ fn assumed() -> Rates {
     })
 }
 
-/// Ends the kernel: the wanted source is not there.
-fn unfit(wanted: ClockSource) -> ! {
-    let others = ORDER.into_iter().filter(|&source| source != wanted);
-    let there: Vec<&str> = others
-        .filter(|&source| rates_by(source).is_some())
-        .map(ClockSource::name)
-        .collect();
-    let there = match &there[..] {
-        [] => "nothing else".into(),
-        names => names.join(", "),
-    };
-    log!(
-        "clock={}: this machine has no such source, or it stands still; it has: {there} (or leave it to clock=auto)",
-        wanted.name()
-    );
-    exit(ExitCode::Unfit)
+/// What CPUID tells, the hypervisor's leaf included.
+fn told() -> Option<Told> {
+    Told::by_cpu(CpuIdReaderNative).or_else(|| Told::by_hypervisor(CpuIdReaderNative))
 }
 
 /// Rates of which CPUID tells at least the first.
@@ -226,28 +193,23 @@ impl Reference for Tsc {
     }
 }
 
-fn in_words(source: ClockSource) -> &'static str {
-    match source {
-        ClockSource::Auto => "",
-        ClockSource::Cpuid => match Told::by_cpu(CpuIdReaderNative).map(|told| told.leaf) {
-            Some(Leaf::Base) => "told by CPUID (leaf 0x16)",
-            _ => "told by CPUID (leaf 0x15)",
-        },
-        ClockSource::Hypervisor => "told by the hypervisor (CPUID leaf 0x40000010)",
-        ClockSource::Pit => "measured against the 8254",
-        ClockSource::Hpet => "measured against the HPET",
-        ClockSource::PmTimer => "measured against ACPI's power management timer",
-    }
-}
-
-/// CPUID leaf 0x8000_0007, EDX bit 8 (Intel SDM 3B, 18.17.1).
-fn or_variant() -> &'static str {
-    let info = CpuId::new().get_advanced_power_mgmt_info();
-    if info.is_some_and(|info| info.has_invariant_tsc()) {
-        ""
-    } else {
-        "; CPUID does not promise that it stays so (no invariant TSC)"
-    }
+/// How far the counter of a CPU that is online is from this CPU's: hardware and firmware start them together, but one
+/// of a CPU that was reset alone, or plugged in, may be off, and firmware may have written to some. The CPU is
+/// [called](crate::ipi::call), and answers between two counts of this one's.
+///
+/// `lag`: so many ticks are taken off, to show what comes of it.
+pub(crate) fn offset(cpu: CpuIndex, lag: u64) -> ClockOffset {
+    /// The first has to wake the CPU.
+    const QUESTIONS: usize = 2;
+    (0..QUESTIONS).fold(ClockOffset::UNKNOWN, |known, _| {
+        let there = AtomicU64::new(0);
+        let before = ticks();
+        // Relaxed: `call` orders.
+        ipi::call(cpu, &|| there.store(ticks(), Ordering::Relaxed));
+        let after = ticks();
+        let there = there.load(Ordering::Relaxed);
+        known.narrowed(before, there.wrapping_sub(lag), after)
+    })
 }
 
 /// A rate in MHz, to the kHz.

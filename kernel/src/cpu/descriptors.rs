@@ -1,7 +1,7 @@
 //! Each CPU's own GDT and TSS: what is left of segmentation.
 //!
-//! The TSS names the stacks for the three interrupts that must work whatever the current stack is
-//! like: NMI, double fault, machine check (Intel SDM 3A, 6.14.5).
+//! The TSS names the stacks for the two interrupts that must work whatever the current stack is
+//! like: NMI and double fault (Intel SDM 3A, 6.14.5).
 
 use core::{
     ptr,
@@ -19,13 +19,11 @@ use x86_64::{
     },
 };
 
-use super::machine_check;
 use crate::memory::stack::{self, Purpose};
 
 /// Place of each stack in the TSS's interrupt stack table, from 0.
 pub(crate) const NMI_STACK: u16 = 0;
 pub(crate) const DOUBLE_FAULT_STACK: u16 = 1;
-pub(crate) const MACHINE_CHECK_STACK: u16 = 2;
 
 /// A CPU's GDT, with the TSS that one of its entries points to.
 #[derive(Debug)]
@@ -46,7 +44,6 @@ impl Descriptors {
         for (place, purpose) in [
             (NMI_STACK, Purpose::Nmi),
             (DOUBLE_FAULT_STACK, Purpose::DoubleFault),
-            (MACHINE_CHECK_STACK, Purpose::MachineCheck),
         ] {
             tss.interrupt_stack_table[usize::from(place)] = stack::allocate(cpu, purpose);
         }
@@ -71,8 +68,6 @@ impl Descriptors {
         }
         // SAFETY: the selector is that of the TSS in the GDT just loaded; both are 'static.
         unsafe { load_tss(self.tss) };
-        // There is a stack for machine checks now.
-        machine_check::enable();
     }
 
     /// Says that nobody uses the TSS. LTR marks it as busy, and an INIT does not undo that; a second LTR

@@ -3,7 +3,6 @@
 mod area;
 pub mod counters;
 pub(crate) mod descriptors;
-pub(crate) mod machine_check;
 pub mod topology;
 
 use core::sync::atomic::{AtomicBool, Ordering, fence};

@@ -1,5 +1,4 @@
-//! The HPET: its registers, and its timers, silenced. (Its counter is good for a [clock](crate::clock), and keeps
-//! running.)
+//! The HPET: its timers, silenced, and its counter, which is good for a [clock](crate::clock) and keeps running.
 //!
 //! IA-PC HPET Specification 1.0a, section 2.3. Each timer can interrupt through the I/O APIC, by a
 //! message of its own straight to a local APIC, past all masks ("FSB delivery", today's MSI), or,
@@ -8,21 +7,23 @@
 //!
 //! `unsafe` in this module: the address of the registers.
 
-use bringup::rate::tables;
+use bringup::rate::{Counter, Reference, tables};
 use spin::Once;
 use x86_64::PhysAddr;
 
 use crate::{acpi, log, memory::Registers};
 
 /// Nothing without HPET.
-static REGISTERS: Once<Registers> = Once::new();
+static HPET: Once<Hpet> = Once::new();
 
 /// Bits 8 to 12: the number of the last timer.
-pub(crate) const CAPABILITIES: u64 = 0x000;
-pub(crate) const CONFIGURATION: u64 = 0x010;
+const CAPABILITIES: u64 = 0x000;
+const CONFIGURATION: u64 = 0x010;
 const INTERRUPT_STATUS: u64 = 0x020;
+const MAIN_COUNTER: u64 = 0x0f0;
 
-/// In [`CONFIGURATION`].
+/// In [`CONFIGURATION`]: the main counter counts, and the timers interrupt.
+const ENABLE: u32 = 1 << 0;
 const LEGACY_REPLACEMENT: u32 = 1 << 1;
 /// In a timer's configuration.
 const INTERRUPTS: u32 = 1 << 2;
@@ -33,46 +34,79 @@ const fn timer(number: u64) -> u64 {
     0x100 + 0x20 * number
 }
 
+/// An HPET that answers. Its registers are read 32 bits at a time, which all chipsets know.
+pub(crate) struct Hpet {
+    counter: Counter,
+    registers: Registers,
+}
+
 /// Maps the registers, if the ACPI tables tell of an HPET and it answers. Once, on the BSP, after memory is
 /// set up.
 pub(crate) fn init() {
-    if let Some(table) = acpi::table(b"HPET")
-        && find(table).is_none()
-    {
-        log!("acpi: the HPET that is listed cannot be used, or does not answer");
+    if let Some(table) = acpi::table(b"HPET") {
+        match Hpet::find(table) {
+            Some(hpet) => drop(HPET.call_once(|| hpet)),
+            None => log!("acpi: the HPET that is listed cannot be used, or does not answer"),
+        }
     }
 }
 
-fn find(table: &[u8]) -> Option<&'static Registers> {
-    /// Up to the last register of the last of 32 timers.
-    const SIZE: u64 = 0x500;
-    // Below 4 GiB, as on every PC: the CPU might have no further addresses.
-    let address = u32::try_from(tables::hpet_address(table)?).ok()?;
-    let address = PhysAddr::new(address.into());
-    if !address.is_aligned(8_u64) || address.as_u64() % 4096 + SIZE > 4096 {
-        return None;
-    }
-    // SAFETY: the table's word; what is written below touches no memory.
-    let registers = unsafe { Registers::map(address) };
-    (registers.read(CAPABILITIES) != u32::MAX).then(|| REGISTERS.call_once(|| registers))
+/// The HPET, if there is one.
+pub(crate) fn get() -> Option<&'static Hpet> {
+    HPET.get()
 }
 
-/// The registers, if there is an HPET: 32 bits at a time, which all chipsets know.
-pub(crate) fn registers() -> Option<Registers> {
-    REGISTERS.get().copied()
+impl Hpet {
+    fn find(table: &[u8]) -> Option<Self> {
+        /// Up to the last register of the last of 32 timers.
+        const SIZE: u64 = 0x500;
+        // Below 4 GiB, as on every PC: the CPU might have no further addresses.
+        let address = u32::try_from(tables::hpet_address(table)?).ok()?;
+        let address = PhysAddr::new(address.into());
+        if !address.is_aligned(8_u64) || address.as_u64() % 4096 + SIZE > 4096 {
+            return None;
+        }
+        // SAFETY: the table's word; what is written below touches no memory.
+        let registers = unsafe { Registers::map(address) };
+        let [low, high] = [CAPABILITIES, CAPABILITIES + 4].map(|half| registers.read(half));
+        // The lower half of the count alone: it lasts for 43 s at 100 MHz, and one access cannot see half
+        // of it before a carry and half after.
+        let counter = Counter::hpet(u64::from(high) << 32 | u64::from(low))?.lower_half();
+        Some(Self { counter, registers })
+    }
+
+    /// Lets the counter count, if the firmware has not. Nothing else of what the firmware has set is
+    /// changed, and the counter goes on afterwards.
+    pub(crate) fn running(&self) -> &Self {
+        let configuration = self.registers.read(CONFIGURATION);
+        if configuration & ENABLE == 0 {
+            self.registers.write(CONFIGURATION, configuration | ENABLE);
+        }
+        self
+    }
+}
+
+impl Reference for Hpet {
+    fn counter(&self) -> Counter {
+        self.counter
+    }
+
+    fn read(&self) -> u64 {
+        self.registers.read(MAIN_COUNTER).into()
+    }
 }
 
 /// Turns off the interrupts of all timers.
 pub(super) fn silence() {
-    let Some(hpet) = registers() else {
+    let Some(Hpet { registers, .. }) = get() else {
         return;
     };
-    for number in 0..=u64::from(hpet.read(CAPABILITIES) >> 8 & 0x1f) {
-        let configuration = hpet.read(timer(number));
-        hpet.write(timer(number), configuration & !(INTERRUPTS | FSB_DELIVERY));
+    for number in 0..=u64::from(registers.read(CAPABILITIES) >> 8 & 0x1f) {
+        let configuration = registers.read(timer(number));
+        registers.write(timer(number), configuration & !(INTERRUPTS | FSB_DELIVERY));
     }
-    let configuration = hpet.read(CONFIGURATION);
-    hpet.write(CONFIGURATION, configuration & !LEGACY_REPLACEMENT);
+    let configuration = registers.read(CONFIGURATION);
+    registers.write(CONFIGURATION, configuration & !LEGACY_REPLACEMENT);
     // A one clears what a level-triggered timer still asks for; the others' bits are to be left zero.
-    hpet.write(INTERRUPT_STATUS, hpet.read(INTERRUPT_STATUS));
+    registers.write(INTERRUPT_STATUS, registers.read(INTERRUPT_STATUS));
 }

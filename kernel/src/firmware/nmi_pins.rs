@@ -8,10 +8,7 @@
 use bringup::{CpuMap, Lint, LintUse, Madt, NmiPins};
 use spin::Once;
 
-use crate::{
-    apic::{self, Pin},
-    cpu, log,
-};
+use crate::{apic, cpu, log};
 
 static PINS: Once<NmiPins> = Once::new();
 
@@ -33,10 +30,6 @@ pub(crate) fn program() {
     let pins = PINS.get().map(|pins| pins.of(cpu::current()));
     let pins = pins.unwrap_or([LintUse::Masked, LintUse::AsFound]);
     for (lint, pin) in [Lint::Lint0, Lint::Lint1].into_iter().zip(pins) {
-        match pin {
-            LintUse::Nmi { active_low } => apic::set_pin(lint, Pin::Nmi { active_low }),
-            LintUse::Masked => apic::set_pin(lint, Pin::Masked),
-            LintUse::AsFound => {}
-        }
+        apic::set_pin(lint, pin);
     }
 }

@@ -8,7 +8,7 @@ use core::{arch::global_asm, array};
 use spin::Once;
 use x86_64::{VirtAddr, instructions::tables::lidt, structures::DescriptorTablePointer};
 
-use crate::cpu::descriptors::{DOUBLE_FAULT_STACK, MACHINE_CHECK_STACK, NMI_STACK};
+use crate::cpu::descriptors::{DOUBLE_FAULT_STACK, NMI_STACK};
 
 global_asm!(include_str!("entry.S"), dispatch = sym super::dispatch::dispatch);
 
@@ -41,7 +41,6 @@ fn stack_of(vector: usize) -> u16 {
     match vector {
         2 => NMI_STACK + 1,
         8 => DOUBLE_FAULT_STACK + 1,
-        18 => MACHINE_CHECK_STACK + 1,
         _ => 0,
     }
 }

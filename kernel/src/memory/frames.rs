@@ -115,14 +115,10 @@ impl Ranges {
     }
 }
 
-/// [`FRAMES`] in the form that `x86_64`'s page tables want.
-pub(super) struct TableFrames;
-
 // SAFETY: `take` gives every frame away once.
-unsafe impl FrameAllocator<Size4KiB> for TableFrames {
+unsafe impl FrameAllocator<Size4KiB> for &Frames {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
-        FRAMES
-            .take(Size4KiB::SIZE)
-            .map(PhysFrame::containing_address)
+        let frame = self.take(Size4KiB::SIZE);
+        frame.map(PhysFrame::containing_address)
     }
 }

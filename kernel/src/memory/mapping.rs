@@ -12,7 +12,7 @@ use x86_64::{
     },
 };
 
-use super::frames::TableFrames;
+use super::frames::FRAMES;
 
 /// Where physical address 0 is mapped. Written once, before other CPUs run, so Relaxed everywhere.
 static OFFSET: AtomicU64 = AtomicU64::new(0);
@@ -44,13 +44,17 @@ pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
     with_tables(|mapper| {
         // SAFETY: the callers map frames that they have just taken or device registers, at addresses
         // that were not mapped before (else the call fails), so no reference can be broken.
-        match unsafe {
-            mapper.map_to_with_table_flags(page, frame, flags, PARENT, &mut TableFrames)
-        } {
+        match unsafe { mapper.map_to_with_table_flags(page, frame, flags, PARENT, &mut &FRAMES) } {
             Ok(flush) => flush.flush(),
             Err(error) => panic!("cannot map {page:?}: {error:?}"),
         }
     });
+}
+
+/// As [`map`], for registers of a device.
+pub(crate) fn map_uncached(page: VirtAddr, frame: PhysAddr) {
+    let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
+    map(page, frame, uncached | PageTableFlags::GLOBAL);
 }
 
 /// The physical address of a byte that is mapped.

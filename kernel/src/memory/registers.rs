@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use x86_64::{PhysAddr, VirtAddr, structures::paging::PageTableFlags};
+use x86_64::{PhysAddr, VirtAddr};
 
 use super::mapping;
 
@@ -29,9 +29,8 @@ impl Registers {
         static PAGES: AtomicU64 = AtomicU64::new(0);
         // Relaxed: whose page is whose, nothing else.
         let page = VirtAddr::new(BASE + PAGES.fetch_add(1, Ordering::Relaxed) * PAGE);
-        let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
         let frame = address.align_down(PAGE);
-        mapping::map(page, frame, uncached | PageTableFlags::GLOBAL);
+        mapping::map_uncached(page, frame);
         Self(page + (address - frame))
     }
 

@@ -21,15 +21,6 @@ pub(crate) enum Purpose {
     Nmi,
     /// Double faults.
     DoubleFault,
-    /// Machine checks.
-    MachineCheck,
-}
-
-/// Whose guard page an address lies in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hit {
-    pub(crate) cpu: CpuIndex,
-    pub(crate) purpose: Purpose,
 }
 
 /// Level-4 entry 509: nobody else's.
@@ -37,12 +28,7 @@ const BASE: u64 = 0xffff_fe80_0000_0000;
 const PAGE: u64 = 4096;
 /// Address space per stack. The stack fills its upper end.
 const SLOT: u64 = 128 << 10;
-const PURPOSES: [Purpose; 4] = [
-    Purpose::Main,
-    Purpose::Nmi,
-    Purpose::DoubleFault,
-    Purpose::MachineCheck,
-];
+const PURPOSES: [Purpose; 3] = [Purpose::Main, Purpose::Nmi, Purpose::DoubleFault];
 const END: u64 = BASE + bringup::MAX_CPUS as u64 * PURPOSES.len() as u64 * SLOT;
 
 /// The BSP's first stack, which comes from the loader.
@@ -59,11 +45,11 @@ pub(crate) const BYTES_PER_CPU: u64 = {
 };
 
 impl Purpose {
-    /// Size of such a stack in bytes. The last three only ever report and stop.
+    /// Size of such a stack in bytes. The last two only ever report and stop.
     const fn bytes(self) -> u64 {
         match self {
             Self::Main => 64 << 10,
-            Self::Nmi | Self::DoubleFault | Self::MachineCheck => 16 << 10,
+            Self::Nmi | Self::DoubleFault => 16 << 10,
         }
     }
 }
@@ -74,7 +60,6 @@ impl fmt::Display for Purpose {
             Self::Main => "main",
             Self::Nmi => "NMI",
             Self::DoubleFault => "double-fault",
-            Self::MachineCheck => "machine-check",
         })
     }
 }
@@ -124,19 +109,16 @@ pub(crate) fn contains(address: u64, len: u64) -> bool {
 }
 
 /// Whose guard page `address` lies in, if in any. The whole rest of a slot counts.
-pub(crate) fn guard_hit(address: u64) -> Option<Hit> {
+pub(crate) fn guard_hit(address: u64) -> Option<(CpuIndex, Purpose)> {
     let guard = |stack: &Range<u64>| stack.start.saturating_sub(PAGE)..stack.start;
     if LOADERS
         .get()
         .is_some_and(|stack| guard(stack).contains(&address))
     {
-        return Some(Hit {
-            cpu: CpuIndex::BSP,
-            purpose: Purpose::Main,
-        });
+        return Some((CpuIndex::BSP, Purpose::Main));
     }
     let (cpu, purpose) = owner(address)?;
-    ((address - BASE) % SLOT < SLOT - purpose.bytes()).then_some(Hit { cpu, purpose })
+    ((address - BASE) % SLOT < SLOT - purpose.bytes()).then_some((cpu, purpose))
 }
 
 fn slot(cpu: CpuIndex, purpose: Purpose) -> u64 {

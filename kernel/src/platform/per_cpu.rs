@@ -25,7 +25,7 @@ use crate::{
     barrier,
     cpu::{
         self,
-        counters::{self, Counter, Exhausted},
+        counters::{self, Exhausted},
     },
     per_cpu,
 };
@@ -40,14 +40,13 @@ unsafe impl PerCpuPlatform for KernelPlatform {
     /// Any CPU, thread or interrupt context, not NMI.
     fn allocate() -> Result<CounterId, Unavailable> {
         match counters::alloc() {
-            Ok(counter) => Ok(CounterId::new(counter.into_offset())),
+            Ok(offset) => Ok(CounterId::new(offset)),
             Err(Exhausted { capacity }) => Err(Unavailable::Exhausted(capacity)),
         }
     }
 
     unsafe fn free(counter: CounterId) {
-        // SAFETY: `allocate` has got it from `into_offset`, and the caller frees it once.
-        drop(unsafe { Counter::from_offset(counter.get()) });
+        counters::free(counter.get());
     }
 
     fn cpus() -> usize {

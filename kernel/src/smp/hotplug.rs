@@ -7,7 +7,7 @@
 
 use core::sync::atomic::Ordering;
 
-use bringup::{Refused, SlotState, Steps};
+use bringup::{Event, Refused, SlotState, Steps};
 
 use super::starter::{NO_MEMORY, STARTER, plan, run};
 use crate::{
@@ -70,7 +70,7 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     if !apic::can_address(id) {
         return Err(StartError::NotAddressable);
     }
-    let faults = report::faults().len();
+    let before = report::events().len();
     let without_memory = NO_MEMORY.load(Ordering::Relaxed);
     let started = run(|other| other.cpu == cpu, false, &mut Steps::default());
     started.map_err(StartError::Refused)?;
@@ -82,10 +82,10 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
         Ok(())
     } else if NO_MEMORY.load(Ordering::Relaxed) > without_memory {
         Err(StartError::NoMemory)
-    } else if report::faults().len() == faults {
-        Err(StartError::Silent)
-    } else {
+    } else if matches!(report::events()[before..], [.., Event::Faulted(_)]) {
         Err(StartError::Faulted)
+    } else {
+        Err(StartError::Silent)
     }
 }
 

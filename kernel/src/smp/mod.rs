@@ -25,8 +25,9 @@ use crate::{
     report,
 };
 
-pub use crate::report::{BringUp, Parked, parked};
+pub use crate::report::{BringUp, events};
 pub use crate::work::run_on_each;
+pub use bringup::Event;
 pub use hotplug::{OfflineError, StartError, offline, online};
 
 /// Reports what CPUs have recorded that have parked. BSP, any context but NMI; or the last CPU that runs.
@@ -65,8 +66,6 @@ pub(crate) fn start(options: &Options) -> BringUp {
         STARTER.inject(fault);
     }
     let mut bring_up = BringUp {
-        parked: parked(),
-        faults: report::faults(),
         steps,
         ..BringUp::default()
     };

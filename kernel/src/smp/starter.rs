@@ -100,21 +100,17 @@ unsafe impl bringup::Kernel for Kernel {
     /// Halts for about a millisecond, whether interrupts are on or off. Where the timer is in use, whose period
     /// may be a minute, waits for less than that and does not halt.
     fn pause(&self) {
-        use x86_64::instructions::interrupts::{disable, enable};
         faults::on_the_bsp();
         if timer::is_periodic() {
             time::spin_for(100_000);
             return;
         }
-        let enabled = interrupts::enabled();
-        disable();
-        timer::set_alarm(1_000_000);
-        interrupts::enable_and_halt();
-        disable();
-        timer::clear_alarm();
-        if enabled {
-            enable();
-        }
+        interrupts::without(|| {
+            timer::set_alarm(1_000_000);
+            interrupts::enable_and_halt();
+            x86_64::instructions::interrupts::disable();
+            timer::clear_alarm();
+        });
     }
 
     fn low_pages(&self) -> Option<u64> {
@@ -153,8 +149,7 @@ unsafe impl bringup::Kernel for Kernel {
         report::event(event);
     }
 
-    /// Waits for nothing and allocates nothing. (It takes the log's lock if it has something to report: that it has
-    /// faulted, or that its machine-check banks hold an old error.)
+    /// Waits for nothing and allocates nothing. (It takes the log's lock if it has faulted.)
     fn enter(&'static self, arrival: Arrival) -> ! {
         faults::in_the_first_line(&arrival);
         per_cpu::install(arrival.cpu());

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use protocol::{exit::ExitCode, options::Options, storm::Totals};
+use protocol::{exit::ExitCode, storm::Totals};
 
 use super::{
     report::{self, Times},
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{clock, cpu, platform::Halt};
 
-/// How long one lane is used before it is the other one's turn: long enough for many teardowns, short
-/// enough that a disturbance of a second hits both alike.
+/// How long one lane is used before it is the next one's turn: long enough for many teardowns, short
+/// enough that a disturbance of a second hits all alike.
 const SLICE: u64 = 100_000_000;
 
 /// Most batches that a CPU may do per device: as good as no limit, no device is open for that long.
@@ -23,25 +23,23 @@ const SECOND: u64 = 1_000_000_000;
 /// The owner of the devices.
 pub(super) struct Closer {
     storm: &'static Storm,
-    options: &'static Options,
+    /// How long the storm is to last, in nanoseconds.
+    length: u64,
     /// When it began, on the kernel's clock.
     start: u64,
     /// When the last slice ended.
     now: u64,
-    /// When it is to end. `None`: a soak, which ends when each variant has done what the options say.
-    end: Option<u64>,
-    /// By lane.
+    /// By lane. (Too large for the stack.)
     times: Vec<Times>,
 }
 
 impl Closer {
-    pub(super) fn new(storm: &'static Storm, options: &'static Options) -> Self {
+    pub(super) fn new(storm: &'static Storm, seconds: u32) -> Self {
         Self {
             storm,
-            options,
+            length: u64::from(seconds) * SECOND,
             start: 0,
             now: 0,
-            end: None,
             times: storm.lanes.iter().map(|_| Times::default()).collect(),
         }
     }
@@ -53,30 +51,20 @@ impl Closer {
         self.storm.begun.store(true, Ordering::Relaxed);
         self.start = clock::nanos();
         self.now = self.start;
-        if let (0, 0) = (self.options.pairs, self.options.teardowns) {
-            self.end = Some(self.start + u64::from(self.options.seconds) * SECOND);
-        }
+        let end = self.start + self.length;
         let mut next_report = self.start + SECOND;
-        let mut lanes = (0..LANES).cycle();
-        while !(0..LANES).all(|lane| self.is_done(lane)) {
-            let lane = lanes.next().expect("a cycle has no end");
-            if self.is_done(lane) {
-                continue;
+        for lane in (0..LANES).cycle() {
+            // Every lane does something.
+            if self.now >= end && self.times.iter().all(|times| times.teardowns > 0) {
+                break;
             }
-            self.slice(lane);
+            self.slice(lane, end);
             if self.now >= next_report {
                 report::show(&self.totals(false), self.storm);
                 next_report += SECOND;
             }
         }
         self.storm.over.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether this lane has done its part. Every lane does something.
-    fn is_done(&self, lane: usize) -> bool {
-        self.times[lane].teardowns >= self.options.teardowns.max(1)
-            && report::grants(self.storm, lane) >= self.options.pairs
-            && self.end.is_none_or(|end| self.now >= end)
     }
 
     /// Clears up, once no CPU is in the storm any more; reports for the last time; judges.
@@ -90,14 +78,15 @@ impl Closer {
     }
 
     /// Uses one lane for a while: at least one teardown.
-    fn slice(&mut self, lane: usize) {
+    fn slice(&mut self, lane: usize, end: u64) {
         let begin = clock::nanos();
         self.storm.active.store(lane, Ordering::Relaxed);
-        let end = (begin + SLICE).min(self.end.unwrap_or(u64::MAX));
+        let end = end.min(begin + SLICE);
         loop {
             let start = clock::nanos();
             self.storm.next_round();
-            self.use_device(start + self.window());
+            // Meanwhile every CPU's timer ticks once.
+            self.use_device(start + self.tick());
             let teardown = self.storm.lanes[lane].tear_down();
             self.times[lane].record(teardown);
             self.now = clock::nanos();
@@ -109,12 +98,8 @@ impl Closer {
         self.times[lane].busy += self.now - begin;
     }
 
-    /// How long a device is left open, in nanoseconds: every CPU's timer ticks once meanwhile. In a
-    /// soak, which is to tear down as often as it can, only as long as this CPU itself is at it: then
-    /// most others are still waking up or in the middle of it (and [`adapt`](Self::adapt) keeps their
-    /// quota at its least).
-    fn window(&self) -> u64 {
-        self.end.map_or(0, |_| self.storm.tick.as_nanos() as u64)
+    fn tick(&self) -> u64 {
+        self.storm.tick.as_nanos() as u64
     }
 
     /// Leaves the device open until then, and uses it like any other CPU: at least one batch.
@@ -137,7 +122,7 @@ impl Closer {
     /// ones and never sleep would let this one run every 100 ms, and nothing would be torn down.
     fn adapt(&self, took: u64) {
         let quota = self.storm.quota.load(Ordering::Relaxed);
-        let quota = if took > 4 * self.window() {
+        let quota = if took > 4 * self.tick() {
             quota - quota / 4
         } else {
             quota + quota / 4

@@ -21,7 +21,7 @@ use crate::{
 pub(super) trait Hammered: Send + Sync {
     /// Acquires, uses the device, and releases or gives the protection away; `false` if refused.
     /// Any context but NMI.
-    fn step(&'static self, context: Context) -> bool;
+    fn step(&'static self) -> bool;
 
     /// Releases what other CPUs have given to this one. Any context but NMI; never blocks.
     fn release_given(&self);
@@ -39,14 +39,6 @@ pub(super) trait Hammered: Send + Sync {
 
     /// Broken promises seen.
     fn violations(&self) -> u64;
-}
-
-/// Where a use of the device happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Context {
-    Thread,
-    /// The timer's interrupt handler.
-    Interrupt,
 }
 
 /// How long a teardown took, in nanoseconds.
@@ -131,9 +123,9 @@ impl<V: Variant + 'static> Lane<V> {
             self.note_closed(latest);
             return None;
         };
-        let generation = device.begin().unwrap_or_else(|corrupt| {
-            // S2: the device was poisoned, freed or replaced under protection.
-            self.violation(format_args!("device {latest} under protection {corrupt}"));
+        let generation = device.begin().unwrap_or_else(|| {
+            // S2: the device was poisoned or freed under protection.
+            self.violation(format_args!("device {latest} is gone under protection"));
             latest
         });
         if generation <= closed {
@@ -152,11 +144,9 @@ impl<V: Variant + 'static> Lane<V> {
     /// Ends a use and releases its protection, on this CPU.
     fn end(&self, used: Use<V>) {
         let generation = used.generation;
-        if let Err(corrupt) = used.device.end(generation) {
-            // S2, as above.
-            self.violation(format_args!(
-                "device {generation} under protection {corrupt}"
-            ));
+        if !used.device.end(generation) {
+            // S2: it was poisoned, freed or replaced.
+            self.violation(format_args!("device {generation} is gone under protection"));
         }
         let me = cpu::current();
         if used.begun_on != me {
@@ -218,14 +208,14 @@ impl<V: Variant + 'static> Lane<V> {
 }
 
 impl<V: Variant + 'static> Hammered for Lane<V> {
-    fn step(&'static self, context: Context) -> bool {
+    fn step(&'static self) -> bool {
         let tally = &self.tallies[cpu::current().get()];
         let Some(used) = self.begin() else {
             tally.refusals.fetch_add(1, Ordering::Relaxed);
             return false;
         };
         let turn = tally.grants.fetch_add(1, Ordering::Relaxed);
-        if context == Context::Interrupt {
+        if interrupts::in_handler() {
             tally.irq_grants.fetch_add(1, Ordering::Relaxed);
         }
         let kept = match self.receiver(turn) {

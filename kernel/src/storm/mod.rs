@@ -9,10 +9,9 @@
 //!   every 16th protection goes to another CPU's mailbox and is released there
 //! ```
 //!
-//! Two lanes do the same work in turns, a slice of 100 ms each, so that both see the same
-//! disturbances from outside: one guards its device by the cache-aware variant, the other by the
-//! plain one. A *soak* is a storm that lasts until each lane has done so much, at as many teardowns a
-//! second as there can be. `device` is what is guarded, `lane` says what counts as a violation, `closer` how the
+//! Three lanes do the same work in turns, a slice of 100 ms each, so that all see the same
+//! disturbances from outside: each guards its device by another variant of rundown protection.
+//! `device` is what is guarded, `lane` says what counts as a violation, `closer` how the
 //! storm stays alive where many virtual CPUs share few real ones, `shared` what each of them does.
 
 mod closer;
@@ -29,7 +28,7 @@ use self::{
 };
 use crate::{cpu::CpuIndex, machine::Machine, smp, timer};
 
-/// Runs the storm for as long as the options say, or, in a soak, as often; reports each second and at the end, and gives the
+/// Runs the storm for as long as the options say; reports each second and at the end, and gives the
 /// verdict: passed if nothing was violated and every online CPU took part.
 ///
 /// Thread context on the BSP, once per boot; uses every CPU and its timer.
@@ -39,7 +38,7 @@ use crate::{cpu::CpuIndex, machine::Machine, smp, timer};
 pub fn run(machine: &'static Machine) -> ExitCode {
     assert!(STORM.get().is_none(), "one storm per boot");
     let storm = STORM.call_once(Storm::new);
-    let closer = spin::Mutex::new(Closer::new(storm, &machine.options));
+    let closer = spin::Mutex::new(Closer::new(storm, machine.options.seconds));
     smp::run_on_each(&|cpu| {
         timer::start(storm.tick, on_tick);
         if cpu == CpuIndex::BSP {

@@ -1,7 +1,10 @@
 //! What the storm shows: each second, at the end, and in one line.
 
 use alloc::{format, string::String};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    array,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use protocol::{
     event::Event,
@@ -13,7 +16,7 @@ use protocol::{
 
 use super::{
     lane::{Tally, Teardown},
-    shared::Storm,
+    shared::{LANES, Storm},
 };
 use crate::{
     cpu::{self, CpuIndex},
@@ -39,11 +42,6 @@ impl Times {
     }
 }
 
-/// Protections that a lane has granted.
-pub(super) fn grants(storm: &Storm, lane: usize) -> u64 {
-    sum(storm, lane, |tally| &tally.grants)
-}
-
 /// Over all CPUs. While they are at work, counts that belong together may be a few uses apart.
 fn sum(storm: &Storm, lane: usize, of: fn(&Tally) -> &AtomicU64) -> u64 {
     let lane = &storm.lanes[lane];
@@ -52,11 +50,11 @@ fn sum(storm: &Storm, lane: usize, of: fn(&Tally) -> &AtomicU64) -> u64 {
 
 /// The figures up to now. `elapsed` is in nanoseconds.
 pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Times]) -> Totals {
-    let [cache_aware, plain] = [0, 1].map(|lane| {
+    let variants = array::from_fn(|lane| {
         let times = &times[lane];
         Lane {
             busy_ms: times.busy / 1_000_000,
-            grants: grants(storm, lane),
+            grants: sum(storm, lane, |tally| &tally.grants),
             refusals: sum(storm, lane, |tally| &tally.refusals),
             teardowns: times.teardowns,
             violations: storm.lanes[lane].violations(),
@@ -68,8 +66,7 @@ pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Times]) -
         last,
         elapsed_ms: elapsed / 1_000_000,
         cpus: cpu::count() as u32,
-        cache_aware,
-        plain,
+        variants,
     }
 }
 
@@ -89,16 +86,15 @@ pub(super) fn show(totals: &Totals, storm: &Storm) {
 }
 
 fn cpu_line(storm: &Storm, cpu: CpuIndex) -> CpuLine {
-    let [cache_aware, plain] = [0, 1].map(|lane| storm.lanes[lane].tally(cpu));
+    let tallies = || storm.lanes.iter().map(|lane| lane.tally(cpu));
+    let sum = |of: fn(&Tally) -> &AtomicU64| tallies().map(|tally| get(of(tally))).sum();
     CpuLine {
         index: cpu.get() as u32,
         apic_id: cpu::apic_id(cpu).get(),
-        grants: get(&cache_aware.grants),
-        irq_grants: get(&cache_aware.irq_grants),
-        refusals: get(&cache_aware.refusals),
-        released_for_others: get(&cache_aware.released_for_others)
-            + get(&plain.released_for_others),
-        plain_grants: get(&plain.grants),
+        grants: array::from_fn(|lane| get(&storm.lanes[lane].tally(cpu).grants)),
+        irq_grants: sum(|tally| &tally.irq_grants),
+        refusals: sum(|tally| &tally.refusals),
+        released_for_others: sum(|tally| &tally.released_for_others),
     }
 }
 
@@ -122,8 +118,8 @@ pub(super) fn verdict(totals: &Totals, storm: &Storm) -> ExitCode {
         "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations: {verdict}",
         totals.cpus,
         cpu::listed(),
-        totals.cache_aware.teardowns + totals.plain.teardowns,
-        Count(totals.cache_aware.grants + totals.plain.grants),
+        totals.sum(|lane| lane.teardowns),
+        Count(totals.sum(|lane| lane.grants)),
         totals.violations(),
     );
     log::verdict(fault.is_none(), &text)
@@ -132,7 +128,7 @@ pub(super) fn verdict(totals: &Totals, storm: &Storm) -> ExitCode {
 /// What should have happened in the storm but did not: a storm that was none must not pass.
 fn missing(totals: &Totals, storm: &Storm) -> Option<String> {
     let lines = || cpu::online().map(|cpu| cpu_line(storm, cpu));
-    if let Some(line) = lines().find(|line| line.grants == 0) {
+    if let Some(line) = lines().find(|line| line.grants == [0; LANES]) {
         return Some(format!("CPU {} was never granted protection", line.index));
     }
     let what = if lines().all(|line| line.irq_grants == 0) {

@@ -6,10 +6,11 @@ use core::{
     time::Duration,
 };
 
-use rundown::{CacheAwareRundown, PlainRundown};
+use protocol::storm::VARIANTS;
+use rundown::{CacheAwareRundown, PerCpuRundown, PlainRundown};
 use spin::Once;
 
-use super::lane::{Context, Hammered, Lane};
+use super::lane::{Hammered, Lane};
 use crate::{
     cpu::{self, CpuIndex},
     platform::{Halt, KernelPlatform},
@@ -19,11 +20,11 @@ use crate::{
 pub(super) static STORM: Once<Storm> = Once::new();
 
 pub(super) struct Storm {
-    /// The cache-aware one and the plain one.
+    /// One for each of the [`VARIANTS`].
     pub(super) lanes: [Box<dyn Hammered>; LANES],
     /// The place of the one in use.
     pub(super) active: AtomicUsize,
-    /// Counts the devices that were published, in either lane.
+    /// Counts the devices that were published, in any lane.
     pub(super) round: AtomicU64,
     /// How many batches each CPU may do per device: see [`closer`](super::closer).
     pub(super) quota: AtomicU64,
@@ -31,13 +32,13 @@ pub(super) struct Storm {
     pub(super) arrived: AtomicUsize,
     /// All CPUs are there.
     pub(super) begun: AtomicBool,
-    /// The storm is over. Set by the closer while both lanes are open.
+    /// The storm is over. Set by the closer while all lanes are open.
     pub(super) over: AtomicBool,
     /// Period of every CPU's timer.
     pub(super) tick: Duration,
 }
 
-pub(super) const LANES: usize = 2;
+pub(super) const LANES: usize = VARIANTS.len();
 
 /// Least batches that a CPU may do per device. They take an emulated CPU some 70 us, so that all of them
 /// together are done within a tick (100 us per CPU) even if one real CPU has to do it all.
@@ -49,13 +50,14 @@ const BATCH: usize = 32;
 impl Storm {
     pub(super) fn new() -> Self {
         let cpus: Vec<CpuIndex> = cpu::online().collect();
-        let cache_aware = CacheAwareRundown::<KernelPlatform>::boxed(cpu::listed());
-        let plain = PlainRundown::<KernelPlatform>::new();
+        let [plain, cache_aware, per_cpu] = VARIANTS;
+        let plain = Lane::new(plain, PlainRundown::<KernelPlatform>::new(), &cpus);
+        let rundown = CacheAwareRundown::<KernelPlatform>::boxed(cpu::listed());
+        let cache_aware = Lane::new(cache_aware, rundown, &cpus);
+        let rundown = PerCpuRundown::<KernelPlatform>::new().expect("a counter");
+        let per_cpu = Lane::new(per_cpu, rundown, &cpus);
         Self {
-            lanes: [
-                Box::new(Lane::new("cache-aware", cache_aware, &cpus)),
-                Box::new(Lane::new("plain", plain, &cpus)),
-            ],
+            lanes: [Box::new(plain), Box::new(cache_aware), Box::new(per_cpu)],
             active: AtomicUsize::new(0),
             round: AtomicU64::new(0),
             quota: AtomicU64::new(MIN_QUOTA),
@@ -69,7 +71,7 @@ impl Storm {
     }
 
     fn active(&'static self) -> &'static dyn Hammered {
-        // Relaxed: a late look costs nothing, both lanes are always ready for use.
+        // Relaxed: a late look costs nothing, all lanes are always ready for use.
         &*self.lanes[self.active.load(Ordering::Relaxed)]
     }
 
@@ -109,7 +111,7 @@ impl Storm {
     pub(super) fn batch(&'static self) -> bool {
         let lane = self.active();
         self.release_given();
-        (0..BATCH).all(|_| lane.step(Context::Thread))
+        (0..BATCH).all(|_| lane.step())
     }
 
     /// There is a new device.
@@ -129,6 +131,6 @@ impl Storm {
 pub(super) fn on_tick() {
     if let Some(storm) = STORM.get() {
         storm.release_given();
-        storm.active().step(Context::Interrupt);
+        storm.active().step();
     }
 }

@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::Sample;
 use crate::accel::Engine;
 use crate::cli::args::BootArgs;
-use crate::cli::bench::host_cpus;
 use crate::spread::Spread;
 
 /// From this number of CPUs on, what comes before the first SIPI no longer matters much, so growth means something.
@@ -102,7 +101,7 @@ impl Results {
         Ok(serde_json::to_string_pretty(&Document {
             machine: self.machine,
             accel: self.engine.name(),
-            host_cpus: host_cpus(),
+            host_cpus: std::thread::available_parallelism().map_or(1, usize::from),
             start: self.way.name(),
             rounds: self.rounds,
             rows: self.rows.iter().map(row).collect(),

@@ -3,9 +3,9 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Cpu, Event, MARK, MAX_LINE};
+use super::{CoreKind, Cpu, Event, MARK, MAX_LINE};
+use crate::start;
 use crate::storm::{CpuLine, Lane, Latency, Totals};
-use crate::{start, topology};
 
 /// One event of each variant, with the longest numbers.
 fn largest(text: &str) -> Vec<Event<'_>> {
@@ -37,27 +37,18 @@ fn largest(text: &str) -> Vec<Event<'_>> {
             die: max,
             core: max,
             thread: max,
-            kind: Some(topology::CoreKind::Performance),
+            kind: Some(CoreKind::Performance),
             online_us: u64::MAX,
         }),
         Event::Missing { apic_id: max },
         Event::Faulted(start::Faulted {
             apic_id: max,
-            stage: start::Stage::Protected,
+            stage: u8::MAX,
             vector: Some(u8::MAX),
             address: u64::MAX,
         }),
         Event::Unlisted { apic_id: max },
         Event::Late { apic_id: max },
-        Event::Cache(topology::Cache {
-            cpu: max,
-            level: u8::MAX,
-            kind: topology::CacheKind::Instruction,
-            bytes: u64::MAX,
-            ways: u16::MAX,
-            line: u16::MAX,
-            first: max,
-        }),
         Event::Clock {
             source: text.clone(),
             hz: u64::MAX,
@@ -86,18 +77,16 @@ fn largest(text: &str) -> Vec<Event<'_>> {
         Event::StormCpu(CpuLine {
             index: max,
             apic_id: max,
-            grants: u64::MAX,
+            grants: [u64::MAX; 3],
             irq_grants: u64::MAX,
             refusals: u64::MAX,
             released_for_others: u64::MAX,
-            plain_grants: u64::MAX,
         }),
         Event::Storm(Totals {
             last: false,
             elapsed_ms: u64::MAX,
             cpus: max,
-            cache_aware: lane,
-            plain: lane,
+            variants: [lane; 3],
         }),
         Event::Panic {
             cpu: Some(max),
@@ -163,7 +152,7 @@ fn columns_line_up() {
         index,
         apic_id: index * 2,
         core: index,
-        kind: (index > 0).then_some(topology::CoreKind::Efficiency),
+        kind: (index > 0).then_some(CoreKind::Efficiency),
         online_us: u64::from(index) * 1500,
         ..Cpu::default()
     };

@@ -30,12 +30,10 @@ pub enum Format {
 /// What the kernel is for once its CPUs are up. (A test guest runs its tests, whatever is asked.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// The storm, or the soak or the bench that other options make of it.
+    /// The storm.
     Storm,
     /// Nothing more: it ends when all CPUs are online.
     BringUp,
-    /// It tells where each CPU sits and which caches it has, and ends.
-    Topology,
     /// It tells when each CPU was how far on its way, and ends.
     Timeline,
 }
@@ -58,10 +56,8 @@ pub enum ApicMode {
     Auto,
     /// The same, but as if there were no hypervisor.
     Xapic,
-    /// As x2APIC; it is an error if the CPU does not have it.
-    X2apic,
     /// As x2APIC, which the kernel switches to before it does anything else: then it finds what it would
-    /// find after a firmware that has done so.
+    /// find after a firmware that has done so. It is an error if the CPU does not have it.
     Preset,
 }
 
@@ -70,10 +66,8 @@ pub enum ApicMode {
 pub enum ClockSource {
     /// The first of those below that there is, in this order.
     Auto,
-    /// CPUID leaves 0x15 and 0x16.
+    /// CPUID: leaves 0x15 and 0x16, or the hypervisor's leaf.
     Cpuid,
-    /// The hypervisor's CPUID leaf.
-    Hypervisor,
     /// Measured against the 8254 timer.
     Pit,
     /// Measured against the HPET.
@@ -90,7 +84,6 @@ impl Choice for Job {
     const ALL: &'static [(&'static str, Self)] = &[
         ("storm", Self::Storm),
         ("bring-up", Self::BringUp),
-        ("topology", Self::Topology),
         ("timeline", Self::Timeline),
     ];
 }
@@ -107,7 +100,6 @@ impl Choice for ApicMode {
     const ALL: &'static [(&'static str, Self)] = &[
         ("auto", Self::Auto),
         ("xapic", Self::Xapic),
-        ("x2apic", Self::X2apic),
         ("preset", Self::Preset),
     ];
 }
@@ -116,7 +108,6 @@ impl Choice for ClockSource {
     const ALL: &'static [(&'static str, Self)] = &[
         ("auto", Self::Auto),
         ("cpuid", Self::Cpuid),
-        ("hypervisor", Self::Hypervisor),
         ("pit", Self::Pit),
         ("hpet", Self::Hpet),
         ("pm-timer", Self::PmTimer),

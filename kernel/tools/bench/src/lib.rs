@@ -29,7 +29,7 @@
 //! The per-CPU variant is measured in both its forms. As in a kernel, relative to GS: each thread is pinned
 //! and has an [area](pinned) that its GS base points to. Nothing restarts a thread's sequence there, and
 //! nothing has to, as those objects stay open. And as on Linux, by `rseq`; its teardowns are real, with
-//! barriers by `membarrier`. What a teardown costs in the kernel, `cargo boot bench` measures there.
+//! barriers by `membarrier`.
 //! (The per-CPU and the plain variant have no slots: their teardowns are the same in every line.)
 //!
 //! Three more parts, since one hot object and a pair with nothing in between are not how objects are used:

@@ -12,14 +12,14 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Poll, Waker};
 
 use kernel::platform::{Halt, KernelPlatform};
-use kernel::{Machine, cpu, smp, task, timer};
+use kernel::{Machine, cpu, smp, timer};
 use protocol::exit::ExitCode;
 use rundown::{
     AsyncPlatform, Drain, Guard, Protected, Retired, RunDownError, Rundown, State, Variant,
     WaitOutcome,
 };
 use spin::Mutex;
-use test_kernels::{Barrier, PerCpu, Tracked};
+use test_kernels::{Barrier, PerCpu, Tracked, task};
 
 kernel::main!(run);
 

@@ -44,7 +44,6 @@ fn run(machine: &'static Machine) -> ExitCode {
             ("a_cpu_with_interrupts_off_gets_an_nmi", |_| {
                 a_cpu_with_interrupts_off_gets_an_nmi();
             }),
-            ("a_silent_cpu_is_named", |_| a_silent_cpu_is_named()),
             ("all_waits_for_a_silent_cpu", |_| {
                 all_waits_for_a_silent_cpu();
             }),
@@ -293,41 +292,17 @@ fn last_cpu_is_back() {
     ipi::set_nmi_handler(None);
 }
 
-fn a_silent_cpu_is_named() {
-    if cpu::count() == 1 {
-        return;
-    }
-    let before = barrier::statistics();
-    silence_the_last_cpu(NEVER, NEVER);
-    // Before the barrier's NMI, after it, and when it is on its way. If another CPU is slow, that one is
-    // named, rightly, and all get longer.
-    for mut patience in [SECOND / 50, SECOND / 4, SECOND / 4] {
-        loop {
-            let deadline = clock::nanos() + patience;
-            let named = barrier::until(deadline);
-            assert!(clock::nanos() >= deadline, "gave up too early");
-            if named.expect_err("passed without the last CPU").cpu == last() {
-                break;
-            }
-            patience *= 2;
-        }
-    }
-    // While one is on its way there is no other one. More CPUs may have been slow, too.
-    let nmis = barrier::statistics().nmis - before.nmis;
-    assert!(cpu::count() > 2 || nmis <= 1, "{nmis} NMIs for one CPU");
-    ENDS_AT[0].store(0, Ordering::Relaxed);
-    // Without a deadline to speak of.
-    assert_eq!(barrier::until(clock::nanos() + 3600 * SECOND), Ok(()));
-    last_cpu_is_back();
-}
-
 /// It stays silent until a call has found that, which is logged: the host looks there.
 fn all_waits_for_a_silent_cpu() {
     if cpu::count() == 1 {
         return;
     }
-    silence_the_last_cpu(NEVER, barrier::statistics().late + 1);
+    let before = barrier::statistics();
+    silence_the_last_cpu(NEVER, before.late + 1);
     barrier::all();
+    // While one is on its way there is no other one. More CPUs may have been slow, too.
+    let nmis = barrier::statistics().nmis - before.nmis;
+    assert!(cpu::count() > 2 || nmis <= 1, "{nmis} NMIs for one CPU");
     last_cpu_is_back();
 }
 

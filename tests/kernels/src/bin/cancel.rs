@@ -8,10 +8,10 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
 use kernel::platform::{Halt, KernelPlatform};
-use kernel::{Machine, cpu, smp, task};
+use kernel::{Machine, cpu, smp};
 use protocol::exit::ExitCode;
 use rundown::{Protected, RunDownError, Rundown, State, Variant, WaitOutcome};
-use test_kernels::{Barrier, PerCpu, Tracked, after};
+use test_kernels::{Barrier, PerCpu, Tracked, after, task};
 
 kernel::main!(run);
 

@@ -34,9 +34,8 @@ fn run(machine: &'static Machine) -> ExitCode {
     )
 }
 
-const SOURCES: [ClockSource; 5] = [
+const SOURCES: [ClockSource; 4] = [
     ClockSource::Cpuid,
-    ClockSource::Hypervisor,
     ClockSource::Pit,
     ClockSource::Hpet,
     ClockSource::PmTimer,

@@ -5,13 +5,14 @@
 extern crate alloc;
 
 use alloc::vec::Vec;
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use kernel::cpu::counters::{self, Counter};
+use kernel::cpu::{CpuIndex, counters};
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::{Machine, cpu, smp, timer};
 use protocol::exit::ExitCode;
-use rundown::{PerCpuRundown, Unavailable};
+use rundown::{CounterId, PerCpuPlatform, PerCpuRundown, Unavailable};
 use test_kernels::Barrier;
 
 kernel::main!(run);
@@ -36,8 +37,47 @@ fn run(machine: &'static Machine) -> ExitCode {
     )
 }
 
+/// A counter, given back when dropped.
+struct Counter(CounterId);
+
 fn counter() -> Counter {
-    counters::alloc().expect("a counter")
+    Counter(KernelPlatform::allocate().expect("a counter"))
+}
+
+impl Counter {
+    /// Adds to the running CPU's.
+    fn add(&self, n: i64) {
+        // SAFETY: GS points to this CPU's area, where the counter is this object's.
+        unsafe {
+            asm!(
+                "add qword ptr gs:[{offset}], {n}",
+                offset = in(reg) self.offset(),
+                n = in(reg) n,
+                options(nostack),
+            );
+        }
+    }
+
+    fn offset(&self) -> usize {
+        self.0.get()
+    }
+
+    fn racy_of(&self, cpu: CpuIndex) -> i64 {
+        // SAFETY: it is in use.
+        unsafe { KernelPlatform::count(self.0, cpu.get()) }
+    }
+
+    fn racy_sum(&self) -> i64 {
+        let counts = cpu::online().map(|cpu| self.racy_of(cpu));
+        counts.fold(0, i64::wrapping_add)
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has it, and it is given back once.
+        unsafe { KernelPlatform::free(self.0) }
+    }
 }
 
 fn each_cpu_counts_for_itself() {
@@ -134,16 +174,14 @@ fn too_many_counters_are_an_error() {
     let in_use = counters::racy_in_use();
     let mut counters = Vec::new();
     let exhausted = loop {
-        match counters::alloc() {
-            Ok(counter) => counters.push(counter),
+        match KernelPlatform::allocate() {
+            Ok(counter) => counters.push(Counter(counter)),
             Err(exhausted) => break exhausted,
         }
     };
-    assert_eq!(in_use + counters.len(), exhausted.capacity);
-    assert_eq!(counters::alloc().map(drop), Err(exhausted));
+    assert_eq!(exhausted, Unavailable::Exhausted(in_use + counters.len()));
     let refused = PerCpuRundown::<KernelPlatform>::new().map(drop);
-    let capacity = exhausted.capacity;
-    assert_eq!(refused, Err(Unavailable::Exhausted(capacity)));
+    assert_eq!(refused, Err(exhausted));
     // Each lies in mapped memory of each CPU.
     for counter in &counters {
         assert_eq!(counter.racy_sum(), 0);

@@ -15,7 +15,7 @@ use kernel::smp::{self, OfflineError, StartError};
 use kernel::{Machine, barrier, interrupts, ipi, testing, timer};
 use protocol::exit::ExitCode;
 use rundown::{CloseOutcome, Rundown, Variant, WaitOutcome};
-use test_kernels::{PerCpu, next};
+use test_kernels::{PerCpu, apic, next};
 use x86_64::registers::model_specific::Msr;
 
 kernel::main!(run);
@@ -113,7 +113,7 @@ fn a_cpu_that_is_busy_stays() {
     testing::set_handler(
         VECTOR,
         Some(|_, _| {
-            testing::end_of_interrupt();
+            apic::end_of_interrupt();
             IN_IT.store(true, Ordering::Relaxed);
             while BUSY.load(Ordering::Relaxed) {
                 core::hint::spin_loop();
@@ -121,7 +121,7 @@ fn a_cpu_that_is_busy_stays() {
         }),
     );
     BUSY.store(true, Ordering::Relaxed);
-    testing::send(cpu, VECTOR);
+    apic::send(cpu, VECTOR);
     while !IN_IT.load(Ordering::Relaxed) {
         core::hint::spin_loop();
     }

@@ -2,8 +2,10 @@
 #![no_std]
 #![no_main]
 
-use kernel::{Machine, smp, testing};
+use kernel::smp::{self, Event};
+use kernel::{Machine, testing};
 use protocol::exit::ExitCode;
+use test_kernels::apic;
 use x86_64::instructions::interrupts;
 
 kernel::main!(run);
@@ -23,7 +25,8 @@ fn panics_on_the_bsp(machine: &'static Machine) {
     // With interrupts off, nothing but the panic reports a CPU that comes now.
     interrupts::disable();
     if machine.options.fault.is_some() {
-        while smp::parked().late.is_empty() && !testing::is_requested(testing::PARKED) {
+        let is_late = |event| matches!(event, Event::Late(_));
+        while !smp::events().into_iter().any(is_late) && !apic::is_requested(testing::PARKED) {
             core::hint::spin_loop();
         }
     }

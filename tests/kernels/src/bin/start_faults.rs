@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use kernel::cpu::{ApicId, CpuIndex};
 use kernel::platform::Halt;
-use kernel::smp::{self, StartError};
+use kernel::smp::{self, Event, StartError};
 use kernel::{Machine, clock, cpu, interrupts, ipi, timer};
 use protocol::exit::ExitCode;
 use protocol::options::{Fault, FaultKind, Options};
@@ -49,6 +49,32 @@ fn victims(options: &Options) -> impl Iterator<Item = ApicId> {
     })
 }
 
+/// The CPUs that something has happened to, in the order in which it was seen.
+fn seen(of: fn(Event) -> Option<ApicId>) -> Vec<ApicId> {
+    smp::events().into_iter().filter_map(of).collect()
+}
+
+fn faults() -> Vec<ApicId> {
+    seen(|event| match event {
+        Event::Faulted(fault) => Some(fault.apic_id),
+        _ => None,
+    })
+}
+
+fn came_late() -> Vec<ApicId> {
+    seen(|event| match event {
+        Event::Late(id) => Some(id),
+        _ => None,
+    })
+}
+
+fn not_listed() -> Vec<ApicId> {
+    seen(|event| match event {
+        Event::Unlisted(id) => Some(id),
+        _ => None,
+    })
+}
+
 fn it_is_told(machine: &'static Machine) {
     let fault = machine.options.fault.map(|fault| fault.kind);
     let bring_up = &machine.bring_up;
@@ -62,24 +88,24 @@ fn it_is_told(machine: &'static Machine) {
         bring_up.missing
     );
     for id in &bring_up.missing {
-        let faults = bring_up.faults.iter().filter(|f| f.apic_id == id.get());
+        let faults = faults().into_iter().filter(|faulted| faulted == id);
         // Once for each time it was started. Who is late, not there or not even started has done nothing wrong.
         let is_innocent = fault.is_none_or(|kind| kind.is_a_delay() || kind == FaultKind::Memory);
         let expected = if is_innocent { 0 } else { 2 };
-        assert_eq!(faults.count(), expected, "{id}: {:?}", bring_up.faults);
+        assert_eq!(faults.count(), expected, "{id}");
     }
     if let Some(fault) = machine.options.fault
         && fault.kind == FaultKind::Once
     {
         let others = cpu::map().iter_enabled().skip(1).map(|(_, id)| id.get());
         let mut expected: Vec<u32> = others.filter(|id| fault.is_for(*id)).collect();
-        let mut faulted: Vec<u32> = bring_up.faults.iter().map(|f| f.apic_id).collect();
+        let mut faulted: Vec<u32> = faults().into_iter().map(ApicId::get).collect();
         expected.sort_unstable();
         faulted.sort_unstable();
         assert_eq!(faulted, expected);
     }
     if !fault.is_some_and(FaultKind::is_a_delay) {
-        assert_eq!(bring_up.parked.late, [], "started twice");
+        assert_eq!(came_late(), [], "started twice");
     }
     // All virtual CPUs read the same counter.
     for (cpu, clock) in &bring_up.clocks {
@@ -161,9 +187,8 @@ fn who_comes_uninvited_parks(machine: &'static Machine) {
             let taken = ipi::wakes_taken(cpu);
             assert_eq!(taken, 0, "{cpu} was given up, and takes interrupts");
         }
-        let parked = smp::parked();
-        parked.late.len() >= expected_late.len()
-            && parked.unlisted.len() >= usize::from(hidden.is_some())
+        came_late().len() >= expected_late.len()
+            && not_listed().len() >= usize::from(hidden.is_some())
     };
     // They come when they come; the ticks make this CPU look again.
     timer::start(Duration::from_millis(1), || {});
@@ -171,9 +196,8 @@ fn who_comes_uninvited_parks(machine: &'static Machine) {
     let mut looks = 0..if expected_late.is_empty() { 0 } else { LOOKS };
     Halt.until(&mut || all_here() && looks.next().is_none());
     timer::stop();
-    let parked = smp::parked();
-    assert_eq!(parked.late, expected_late);
-    assert!(parked.unlisted.iter().copied().eq(hidden), "{parked:?}");
+    assert_eq!(came_late(), expected_late);
+    assert!(not_listed().into_iter().eq(hidden), "{:?}", not_listed());
     the_rest_goes_on();
 }
 

@@ -10,10 +10,10 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
 use kernel::platform::{Halt, KernelPlatform};
-use kernel::{Machine, clock, cpu, interrupts, ipi, smp, task, timer};
+use kernel::{Machine, clock, cpu, interrupts, ipi, smp, timer};
 use protocol::exit::ExitCode;
 use rundown::{Clock, Rundown, State, Variant, WaitOutcome};
-use test_kernels::{Barrier, after};
+use test_kernels::{Barrier, after, task};
 
 kernel::main!(run);
 

@@ -21,6 +21,7 @@ use kernel::testing;
 use kernel::{Machine, cpu, firmware, ipi, smp, timer, unexpected};
 use protocol::exit::ExitCode;
 use spin::Mutex;
+use test_kernels::apic;
 
 kernel::main!(run);
 
@@ -64,22 +65,22 @@ fn run(machine: &'static Machine) -> ExitCode {
 
 /// By LINT1, as all of these machines have it: on those, too, whose pins INIT has masked.
 fn nmis_come_to_every_cpu(_: &'static Machine) {
-    smp::run_on_each(&|me| assert_eq!(testing::nmi_pins(), [false, true], "{me}"));
+    smp::run_on_each(&|me| assert_eq!(apic::nmi_pins(), [false, true], "{me}"));
 }
 
 /// On QEMU: APIC errors, performance counters, temperature.
 fn sources_inside_the_cpu_are_masked(_: &'static Machine) {
     smp::run_on_each(&|me| {
-        assert_eq!(testing::unmasked_own_sources(), 0, "{me}");
-        let all = testing::unmask_own_sources(NOBODYS);
+        assert_eq!(apic::unmasked_own_sources(), 0, "{me}");
+        let all = apic::unmask_own_sources(NOBODYS);
         assert!(
-            all >= 3 && testing::unmasked_own_sources() == all,
+            all >= 3 && apic::unmasked_own_sources() == all,
             "{me}: {all}"
         );
     });
     for cpu in cpu::online() {
         ipi::call(cpu, &firmware::silence);
-        ipi::call(cpu, &|| assert_eq!(testing::unmasked_own_sources(), 0));
+        ipi::call(cpu, &|| assert_eq!(apic::unmasked_own_sources(), 0));
     }
 }
 
@@ -88,11 +89,11 @@ fn errors_of_the_apic_are_told(_: &'static Machine) {
     smp::run_on_each(&|me| {
         careless::use_no_register();
         for _ in 0..2 {
-            testing::send(me, testing::APIC_ERROR);
+            apic::send(me, testing::APIC_ERROR);
         }
         // A lower priority.
         let strays = unexpected::stray(me);
-        testing::send(me, EXCEPTIONS.start);
+        apic::send(me, EXCEPTIONS.start);
         Halt.until(&mut || unexpected::stray(me) > strays);
     });
 }
@@ -115,9 +116,9 @@ fn strays_are_counted_and_ended(_: &'static Machine) {
         // One that comes as an interrupt is in service, whatever its vector.
         let others = [NOBODYS, NOBODYS, SPURIOUS, SPURIOUS, 0x20, 0x2f];
         for (sent, vector) in (1..).zip(EXCEPTIONS.chain(others)) {
-            testing::send(me, vector);
+            apic::send(me, vector);
             Halt.until(&mut || unexpected::stray(me) == strays + sent);
-            assert!(!testing::is_in_service(vector), "not ended");
+            assert!(!apic::is_in_service(vector), "not ended");
         }
         // Had they not been ended, this one, of a lower priority, would not come.
         let wakes = ipi::wakes_taken(me);
@@ -140,8 +141,8 @@ fn spurious_interrupts_are_counted_and_not_ended(_: &'static Machine) {
         unsafe { asm!("int 0x2f", options(nostack)) };
         assert_eq!(unexpected::spurious(me), before + 1);
         assert_eq!(unexpected::stray(me), strays + 2);
-        assert!(testing::is_in_service(HANDLED), "ended by mistake");
-        testing::end_of_interrupt();
+        assert!(apic::is_in_service(HANDLED), "ended by mistake");
+        apic::end_of_interrupt();
     });
 }
 
@@ -189,7 +190,7 @@ fn the_hpet_in_place_of_the_8254(_: &'static Machine) {
 fn leftovers_in_service_are_ended(_: &'static Machine) {
     in_service(|_| {
         firmware::silence();
-        assert!(!testing::is_in_service(HANDLED), "still in service");
+        assert!(!apic::is_in_service(HANDLED), "still in service");
     });
     assert_silence();
 }
@@ -207,7 +208,7 @@ fn the_board_tells_of_hardware_errors(_: &'static Machine) {
         // No such port.
         (0xff, false),
     ] {
-        let found = testing::is_hardware_error(port);
+        let found = unexpected::is_hardware_error(port);
         assert_eq!(found, is_error, "port 0x61: {port:#04x}");
     }
 }
@@ -216,7 +217,7 @@ fn the_board_tells_of_hardware_errors(_: &'static Machine) {
 /// counts them.
 fn nmis_that_nobody_asked_for_are_counted(_: &'static Machine) {
     smp::run_on_each(&|me| {
-        for send in [testing::send_nmi, ipi::nmi] {
+        for send in [apic::send_nmi, ipi::nmi] {
             for _ in 0..SOME {
                 let before = unexpected::unhandled_nmis(me);
                 send(me);
@@ -243,7 +244,7 @@ fn in_service(handler: fn(CpuIndex)) {
     testing::set_handler(
         HANDLED,
         Some(|_, _| {
-            assert!(testing::is_in_service(HANDLED));
+            assert!(apic::is_in_service(HANDLED));
             let handler = HANDLER.lock().expect("set first");
             handler(cpu::current());
             DONE.fetch_add(1, Ordering::Relaxed);
@@ -251,7 +252,7 @@ fn in_service(handler: fn(CpuIndex)) {
     );
     for cpu in cpu::online() {
         let before = DONE.load(Ordering::Relaxed);
-        testing::send(cpu, HANDLED);
+        apic::send(cpu, HANDLED);
         while DONE.load(Ordering::Relaxed) == before {
             core::hint::spin_loop();
         }
@@ -283,7 +284,7 @@ fn settle(cpu: CpuIndex) {
     smp::run_on_each(&|me| {
         if me == cpu {
             while (0x20..=0xff).any(|vector| {
-                vector & 0xf0 != 0x40 && vector & 0xf0 != 0x50 && testing::is_requested(vector)
+                vector & 0xf0 != 0x40 && vector & 0xf0 != 0x50 && apic::is_requested(vector)
             }) {
                 core::hint::spin_loop();
             }

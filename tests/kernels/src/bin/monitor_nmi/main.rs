@@ -20,7 +20,7 @@ use kernel::{Machine, clock, cpu, interrupts, ipi, smp};
 use protocol::exit::ExitCode;
 use rundown::{Rundown, Variant, WaitOutcome};
 use spin::Once;
-use test_kernels::PerCpu;
+use test_kernels::{PerCpu, apic};
 
 mod tables;
 
@@ -36,7 +36,7 @@ fn run(machine: &'static Machine) -> ExitCode {
     // A CPU without a valid NMI entry gets no NMIs, unless it is the BSP.
     let listen = LISTEN.call_once(|| PerCpu::new(|| AtomicBool::new(false)));
     smp::run_on_each(&|me| {
-        let [lint0, lint1] = kernel::testing::nmi_pins();
+        let [lint0, lint1] = apic::nmi_pins();
         assert!(!lint0, "QEMU's NMIs come in at LINT1");
         listen[me].store(lint1, Ordering::Relaxed);
     });
