@@ -6,18 +6,14 @@
 //!
 //! `unsafe` in this module: the registers.
 
-mod errors;
 mod mode;
 
 use core::{
-    ptr,
+    fmt, ptr,
     sync::atomic::{Ordering, compiler_fence},
 };
 
-pub use self::{
-    errors::ApicErrors,
-    mode::{ApicChoice, ApicFacts},
-};
+pub use self::mode::ApicFacts;
 use crate::{
     id::ApicId,
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
@@ -50,6 +46,7 @@ pub enum Target {
 }
 
 const ID: u32 = 0x20;
+const ERROR_STATUS: u32 = 0x280;
 const COMMAND_LOW: u32 = 0x300;
 const COMMAND_HIGH: u32 = 0x310;
 
@@ -59,8 +56,8 @@ const FIRST_TOO_LARGE: u32 = 255;
 /// The way to the local APIC of whichever CPU uses it.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalApic {
-    /// Null: x2APIC mode.
-    page: *mut u32,
+    /// The page of registers; null: x2APIC mode.
+    pub(crate) page: *mut u32,
 }
 
 // SAFETY: each CPU has an APIC of its own at the same address.
@@ -80,11 +77,13 @@ impl LocalApic {
         // SAFETY: a CPU with a local APIC has this register.
         let base = unsafe { registers::read_msr(APIC_BASE) };
         if base & APIC_X2 != 0 {
-            return Self::from_page(ptr::null_mut());
+            let page = ptr::null_mut();
+            return Self { page };
         }
         // SAFETY: only adds the flag that switches it on.
         unsafe { registers::write_msr(APIC_BASE, base | APIC_ENABLED) };
-        Self::from_page(map(base & ADDRESS).cast())
+        let page = map(base & ADDRESS).cast();
+        Self { page }
     }
 
     /// The way by xAPIC through this page, or, if it is null, by x2APIC.
@@ -94,10 +93,7 @@ impl LocalApic {
     /// uncached, for good.
     #[must_use]
     pub const unsafe fn at(page: *mut u8) -> Self {
-        Self::from_page(page.cast())
-    }
-
-    pub(crate) const fn from_page(page: *mut u32) -> Self {
+        let page = page.cast();
         Self { page }
     }
 
@@ -105,11 +101,6 @@ impl LocalApic {
     #[must_use]
     pub fn is_x2(self) -> bool {
         self.page.is_null()
-    }
-
-    /// The page of registers; null by x2APIC.
-    pub(crate) fn page(self) -> *mut u32 {
-        self.page
     }
 
     /// This CPU's APIC ID, from its APIC. (CPUID only knows the ID that it had at reset.)
@@ -122,10 +113,9 @@ impl LocalApic {
     /// Whether an interrupt can be sent to the CPU with this ID.
     #[must_use]
     pub fn can_address(self, id: ApicId) -> bool {
-        let first_too_large = if self.is_x2() {
-            u32::MAX
-        } else {
-            FIRST_TOO_LARGE
+        let first_too_large = match self.is_x2() {
+            true => u32::MAX,
+            false => FIRST_TOO_LARGE,
         };
         id.get() < first_too_large
     }
@@ -183,20 +173,16 @@ impl LocalApic {
         }
         // Uncached stores wait for all earlier ones; the compiler must not let them overtake.
         compiler_fence(Ordering::SeqCst);
-        let halves = [
-            (COMMAND_HIGH, (command >> 32) as u32),
-            (COMMAND_LOW, command as u32),
-        ];
         // Two registers: an interrupt in between would use the wrong destination, hence none. An
         // NMI in between may; so each sender leaves the upper register as it found it.
         let send = || {
             // An NMI may have come while an earlier command was on its way.
             self.wait_until_sent();
             let found = self.read(COMMAND_HIGH);
-            for (register, value) in halves {
-                // SAFETY: the command register; the caller's promise.
-                unsafe { self.write(register, value) };
-            }
+            // SAFETY: the destination, for the write that follows.
+            unsafe { self.write(COMMAND_HIGH, (command >> 32) as u32) };
+            // SAFETY: the caller's promise.
+            unsafe { self.write(COMMAND_LOW, command as u32) };
             self.wait_until_sent();
             // SAFETY: sends nothing.
             unsafe { self.write(COMMAND_HIGH, found) };
@@ -215,6 +201,14 @@ impl LocalApic {
             }
             core::hint::spin_loop();
         }
+    }
+
+    /// The errors of this CPU's APIC since they were last taken. Any context.
+    #[must_use]
+    pub fn take_errors(self) -> ApicErrors {
+        // SAFETY: a write moves what has gathered to where it is read, and does no more.
+        unsafe { self.write(ERROR_STATUS, 0) };
+        ApicErrors(self.read(ERROR_STATUS) as u8)
     }
 
     /// Reads a register, named by its offset in the xAPIC page.
@@ -258,6 +252,29 @@ const fn x2(register: u32) -> u32 {
     0x800 + (register >> 4)
 }
 
+/// What a local APIC has found wrong: bits of the error status register (Intel SDM 3A, 11.5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApicErrors(pub u8);
+
+impl fmt::Display for ApicErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 8] = [
+            "wrong checksum of a message sent",
+            "wrong checksum of a message received",
+            "no APIC accepted an interrupt sent",
+            "an interrupt received was not accepted",
+            "an interrupt was sent to whichever CPU, which this APIC cannot",
+            "an interrupt was sent with a vector below 16",
+            "an interrupt was received with a vector below 16",
+            "access to a register that is not there",
+        ];
+        write!(f, "error status {:#04x}", self.0)?;
+        let set = NAMES.iter().enumerate();
+        let mut set = set.filter(|(bit, _)| self.0 >> bit & 1 == 1);
+        set.try_for_each(|(_, name)| write!(f, "; {name}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,14 +284,24 @@ mod tests {
         let mut page = 0;
         let modes = [(&raw mut page, 254), (ptr::null_mut(), u32::MAX - 1)];
         for (page, last) in modes {
-            let apic = LocalApic::from_page(page);
-            assert!(apic.can_address(ApicId::new(0)) && apic.can_address(ApicId::new(last)));
-            assert!(!apic.can_address(ApicId::new(last + 1)));
-            assert!(!apic.can_address(ApicId::new(u32::MAX)));
+            let apic = LocalApic { page };
             let to = |id| apic.command(Target::One(ApicId::new(id)), Ipi::Nmi);
-            assert_eq!(to(last + 1), None);
             let place = if apic.is_x2() { 32 } else { 56 };
-            assert_eq!(to(last), Some(u64::from(last) << place | 0x4400));
+            for id in [0, last] {
+                assert_eq!(to(id), Some(u64::from(id) << place | 0x4400));
+            }
+            assert_eq!((to(last + 1), to(u32::MAX)), (None, None));
         }
+    }
+
+    #[test]
+    fn each_error_has_its_name() {
+        // A failed send and an illegal vector.
+        let text = std::format!("{}", ApicErrors(0x24));
+        assert_eq!(
+            text,
+            "error status 0x24; no APIC accepted an interrupt sent; \
+             an interrupt was sent with a vector below 16"
+        );
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     apic::{Ipi, LocalApic, Target},
     descriptors::{CODE_64_SELECTOR, GDT, gate},
     id::ApicId,
-    record::{self, RECORDS, Record, Records},
+    record::{self, RECORDS, Record, Records, Stage},
     registers,
     slot::{Slot, SlotState},
 };
@@ -106,7 +106,8 @@ impl Shared {
     }
 
     pub(crate) fn apic(&self) -> LocalApic {
-        LocalApic::from_page(self.mmio.load(Ordering::Relaxed))
+        let page = self.mmio.load(Ordering::Relaxed);
+        LocalApic { page }
     }
 
     /// The records; `None` before the low pages are set up.
@@ -189,10 +190,9 @@ global_asm!(
     EXPECTED = const SlotState::Expected as u32,
     ARRIVED = const SlotState::Arrived as u32,
     VALID = const record::VALID,
-    ENTRY = const record::ENTRY,
-    RUST = const record::RUST,
-    UNLISTED = const record::UNLISTED,
-    LATE = const record::LATE,
+    ENTRY = const Stage::Entry as u32,
+    RUST = const Stage::Rust as u32,
+    NOT_EXPECTED = const record::NOT_EXPECTED,
 );
 
 unsafe extern "C" {

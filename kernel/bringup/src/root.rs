@@ -17,7 +17,7 @@ mod tests;
 
 use core::fmt;
 
-use crate::bytes::read_u32;
+use crate::bytes::{read_u32, read_u64};
 
 /// Bytes of the RSDP that every version of ACPI has, and that it has since ACPI 2.0.
 const RSDP_1: usize = 20;
@@ -36,8 +36,8 @@ const MOST_ENTRIES: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a, R> {
     read: R,
-    /// The RSDP's bytes.
-    rsdp: (u64, &'a [u8]),
+    rsdp_at: u64,
+    rsdp: &'a [u8],
     root: Root<'a>,
 }
 
@@ -60,22 +60,23 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
         let old = old.ok_or(RootError::Rsdp { address: rsdp })?;
         // Revision 0 is ACPI 1.0, which has no XSDT; 1 was never given out.
         let new = read(rsdp, RSDP_2).filter(|_| old[15] >= 2);
-        let half = |at| u64::from(new.and_then(|bytes| read_u32(bytes, at)).unwrap_or(0));
-        let xsdt = half(28) << 32 | half(24);
-        let rsdt = u64::from(read_u32(old, 16).unwrap_or(0));
+        let xsdt = new.and_then(|bytes| read_u64(bytes, 24)).unwrap_or(0);
+        let rsdt = read_u32(old, 16).unwrap_or(0).into();
+        let none = Root {
+            address: 0,
+            bytes: &[],
+            entry_size: 8,
+        };
         let mut tables = Self {
             read,
-            rsdp: (rsdp, new.unwrap_or(old)),
-            root: Root {
-                address: 0,
-                bytes: &[],
-                entry_size: 8,
-            },
+            rsdp_at: rsdp,
+            rsdp: new.unwrap_or(old),
+            root: none,
         };
         let mut second_best = None;
         for (address, signature, entry_size) in [(xsdt, b"XSDT", 8), (rsdt, b"RSDT", 4)] {
-            let root = tables.table(address);
-            let Some(bytes) = root.filter(|bytes| bytes.starts_with(signature)) else {
+            let bytes = tables.table(address);
+            let Some(bytes) = bytes.filter(|bytes| bytes.starts_with(signature)) else {
                 continue;
             };
             tables.root = Root {
@@ -103,23 +104,24 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
 
     /// Everything that is wrong but was skipped or accepted. For the log.
     pub fn flaws(&self) -> impl Iterator<Item = RootFlaw> {
-        let (rsdp, bytes) = self.rsdp;
-        let xsdt_is_unused = bytes[15] >= 2 && self.root.entry_size == 4;
-        let entries = self.root.bytes.get(HEADER..).unwrap_or(&[]);
-        let is_ragged = !entries.len().is_multiple_of(self.root.entry_size);
-        let has_more = entries.len() / self.root.entry_size > MOST_ENTRIES;
-        let sums = [&bytes[..RSDP_1], bytes].map(is_sum_right);
-        let of_rsdp = [
-            (sums != [true; 2]).then_some(RootFlaw::Checksum {
-                address: rsdp,
+        let Root {
+            address,
+            bytes,
+            entry_size,
+        } = self.root;
+        let entries = bytes.len().saturating_sub(HEADER);
+        let is_cut = !entries.is_multiple_of(entry_size) || entries / entry_size > MOST_ENTRIES;
+        let is_rsdp_right = is_sum_right(&self.rsdp[..RSDP_1]) && is_sum_right(self.rsdp);
+        let of_root = [
+            (!is_rsdp_right).then_some(RootFlaw::Checksum {
+                address: self.rsdp_at,
                 signature: *b"RSDP",
             }),
-            xsdt_is_unused.then_some(RootFlaw::NoXsdt),
-            (is_ragged || has_more).then_some(RootFlaw::Length),
+            (self.rsdp[15] >= 2 && entry_size == 4).then_some(RootFlaw::NoXsdt),
+            is_cut.then_some(RootFlaw::Length),
         ];
-        let root = (self.root.address, Some(self.root.bytes));
-        let of_tables = [root].into_iter().chain(self.listed());
-        let of_tables = of_tables.filter_map(|(address, table)| match table {
+        let all = [(address, Some(bytes))].into_iter().chain(self.listed());
+        let of_tables = all.filter_map(|(address, table)| match table {
             None => Some(RootFlaw::NoTable { address }),
             Some(table) if !is_sum_right(table) => Some(RootFlaw::Checksum {
                 address,
@@ -127,7 +129,7 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
             }),
             Some(_) => None,
         });
-        of_rsdp.into_iter().flatten().chain(of_tables)
+        of_root.into_iter().flatten().chain(of_tables)
     }
 
     /// The addresses in the root table, each with the table found there.
@@ -135,9 +137,8 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
         let entries = self.root.bytes.get(HEADER..).unwrap_or(&[]);
         let entries = entries.chunks_exact(self.root.entry_size);
         entries.take(MOST_ENTRIES).map(|entry| {
-            let mut address = [0; 8];
-            address[..entry.len()].copy_from_slice(entry);
-            let address = u64::from_le_bytes(address);
+            let short = || read_u32(entry, 0).map_or(0, u64::from);
+            let address = read_u64(entry, 0).unwrap_or_else(short);
             (address, self.table(address))
         })
     }
@@ -153,10 +154,8 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
 
 /// All bytes of a table add up to 0 (section 5.2.6), and so do those of the RSDP.
 fn is_sum_right(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
-        == 0
+    let add = |sum: u8, byte: &u8| sum.wrapping_add(*byte);
+    bytes.iter().fold(0, add) == 0
 }
 
 /// Why there are no tables.

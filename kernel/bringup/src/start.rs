@@ -20,7 +20,7 @@ use crate::{
     map::CpuMap,
     memory_types,
     plan::{Plan, Progress, Refused, Steps},
-    record::{self, Reason},
+    record::{NO_VECTOR, Stage},
     registers,
     slot::{Slot, SlotState},
     trampoline::{self, LOW_PAGES},
@@ -108,7 +108,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         if !SHARED.claim(this, &self.slots, main) {
             return Err(Refused::AlreadyPrepared);
         }
-        SHARED.mmio.store(apic.page(), Ordering::Relaxed);
+        SHARED.mmio.store(apic.page, Ordering::Relaxed);
         SHARED.ids_len.store(listed as u64, Ordering::Relaxed);
         self.low.store(low, Ordering::Relaxed);
         Ok(())
@@ -309,26 +309,24 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         let Some(records) = SHARED.records() else {
             return;
         };
-        while let Some((apic_id, reason)) = records.next() {
-            let cpu = self.progress().find(|cpu| cpu.apic_id == apic_id);
-            let slot = cpu.map(|cpu| &self.slots[cpu.cpu.get()]);
-            let was_called = slot.is_some_and(|slot| slot.attempts() > 0);
-            self.kernel.report(match reason {
-                Reason::Fault(fault) => {
+        while let Some((apic_id, fault)) = records.next() {
+            let mut listed = self.progress();
+            let slot = listed.find(|cpu| cpu.apic_id == apic_id);
+            let slot = slot.map(|cpu| &self.slots[cpu.cpu.get()]);
+            self.kernel.report(match (fault, slot) {
+                (Some(fault), slot) => {
                     // It will not go on by itself.
                     slot.inspect(|slot| slot.withdraw());
                     Event::Faulted(fault)
                 }
                 // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and
                 // hardware does): it came before its slot was free. The SIPI of this attempt is in
-                // vain.
-                Reason::Late if slot.is_some_and(Slot::was_too_early) => continue,
-                // It is being started anew.
-                Reason::Late if slot.is_some_and(Slot::is_wanted) => continue,
+                // vain. Or it is being started anew.
+                (None, Some(slot)) if slot.was_too_early() || slot.is_wanted() => continue,
+                (None, Some(slot)) if slot.attempts() > 0 => Event::Late(apic_id),
                 // A broadcast reaches others, too, such as CPUs that are listed, but not as
                 // enabled.
-                Reason::Unlisted | Reason::Late if !was_called => Event::Unlisted(apic_id),
-                Reason::Unlisted | Reason::Late => Event::Late(apic_id),
+                (None, _) => Event::Unlisted(apic_id),
             });
         }
     }
@@ -368,8 +366,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// # Panics
     /// If there is no such CPU.
     pub fn fail(&self, cpu: CpuIndex, vector: Option<u8>, address: u64) -> ! {
-        let vector = vector.map_or(record::NO_VECTOR, u32::from);
-        SHARED.record_and_park(self.apic_id(cpu), record::RUST << 8 | vector, address)
+        let what = (Stage::Rust as u32) << 8 | vector.map_or(NO_VECTOR, u32::from);
+        SHARED.record_and_park(self.apic_id(cpu), what, address)
     }
 
     /// Takes a CPU out: it can be started again, by INIT and on the same stack.

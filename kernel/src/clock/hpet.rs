@@ -26,9 +26,9 @@ impl Hpet {
         let registers = hpet::registers()?;
         let [low, high] = [CAPABILITIES, CAPABILITIES + 4].map(|half| registers.read(half));
         let capabilities = u64::from(high) << 32 | u64::from(low);
-        // The lower half of the count alone: it lasts for 43 s at 100 MHz, and one access cannot see half
+        // Of the lower half of the count: it lasts for 43 s at 100 MHz, and one access cannot see half
         // of it before a carry and half after.
-        let counter = Counter::hpet(capabilities)?.lower_half();
+        let counter = Counter::hpet(capabilities)?;
         Some(Self { counter, registers })
     }
 

@@ -23,9 +23,9 @@ mod pm_timer;
 use core::slice;
 
 use alloc::vec::Vec;
-use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Measured, Reference, TSC_HZ, Told, first_sound};
+use bringup::rate::{APIC_TIMER_HZ, Counter, Measured, Reference, Stated, TSC_HZ, first_sound};
 use protocol::{event::Event, exit::ExitCode, options::ClockSource};
-use raw_cpuid::{CpuId, CpuIdReaderNative};
+use raw_cpuid::CpuId;
 use spin::{mutex::SpinMutex, once::Once};
 
 pub(crate) use self::compare::offset;
@@ -61,8 +61,8 @@ pub fn rates_by(source: ClockSource) -> Option<Rates> {
     let _turn = ONE_AT_A_TIME.lock();
     match source {
         ClockSource::Auto => None,
-        ClockSource::Cpuid => Told::by_cpu(CpuIdReaderNative).and_then(complete),
-        ClockSource::Hypervisor => Told::by_hypervisor(CpuIdReaderNative).and_then(complete),
+        ClockSource::Cpuid => Stated::by_cpu().and_then(complete),
+        ClockSource::Hypervisor => Stated::by_hypervisor().and_then(complete),
         ClockSource::Pit => measure(&Pit::start()?),
         ClockSource::Hpet => measure(references()?.hpet.as_ref()?.running()),
         ClockSource::PmTimer => measure(references()?.pm_timer.as_ref()?),
@@ -152,10 +152,10 @@ fn assumed() -> Rates {
         "clock: taking it for {}, so all times are wrong by the factor that it differs",
         mhz(ASSUMED_HZ)
     );
-    complete(Told {
+    complete(Stated {
         tsc_hz: ASSUMED_HZ,
         apic_timer_hz: None,
-        leaf: Leaf::Base,
+        leaf: 0,
     })
     .unwrap_or(Rates {
         tsc: ASSUMED_HZ,
@@ -183,18 +183,18 @@ fn unfit(wanted: ClockSource) -> ! {
 }
 
 /// Rates of which CPUID tells at least the first.
-fn complete(told: Told) -> Option<Rates> {
-    let rates = match told.apic_timer_hz {
+fn complete(stated: Stated) -> Option<Rates> {
+    let rates = match stated.apic_timer_hz {
         Some(apic_timer) => Some(Rates {
-            tsc: told.tsc_hz,
+            tsc: stated.tsc_hz,
             apic_timer,
             is_doubtful: false,
         }),
-        None => measure(&Tsc(Counter::tsc(told.tsc_hz)?)),
+        None => measure(&Tsc(Counter::tsc(stated.tsc_hz)?)),
     };
-    // As it was told: measured against itself it may differ in the last digits.
+    // As it was stated: measured against itself it may differ in the last digits.
     rates.map(|rates| Rates {
-        tsc: told.tsc_hz,
+        tsc: stated.tsc_hz,
         ..rates
     })
 }
@@ -229,8 +229,8 @@ impl Reference for Tsc {
 fn in_words(source: ClockSource) -> &'static str {
     match source {
         ClockSource::Auto => "",
-        ClockSource::Cpuid => match Told::by_cpu(CpuIdReaderNative).map(|told| told.leaf) {
-            Some(Leaf::Base) => "told by CPUID (leaf 0x16)",
+        ClockSource::Cpuid => match Stated::by_cpu().map(|stated| stated.leaf) {
+            Some(0x16) => "told by CPUID (leaf 0x16)",
             _ => "told by CPUID (leaf 0x15)",
         },
         ClockSource::Hypervisor => "told by the hypervisor (CPUID leaf 0x40000010)",

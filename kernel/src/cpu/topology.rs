@@ -6,7 +6,6 @@
 
 use bringup::{ApicId, CacheKind, CoreKind, CpuIndex, Topology};
 use protocol::{event::Event, topology};
-use raw_cpuid::CpuIdReaderNative;
 use spin::Once;
 
 use crate::{
@@ -33,7 +32,7 @@ pub fn of(cpu: CpuIndex) -> Option<&'static Topology> {
 pub(crate) fn read() {
     // First the one, then the other: a CPU that is reset in the midst of `call_once` could never call it
     // again.
-    let topology = Topology::read(&CpuIdReaderNative, super::apic_id(per_cpu::index()));
+    let topology = Topology::read(super::apic_id(per_cpu::index()));
     TOPOLOGY.here().call_once(|| topology);
 }
 
@@ -65,9 +64,7 @@ pub fn report() {
 /// Caches by CPU.
 fn caches() -> impl Iterator<Item = topology::Cache> + Clone {
     super::online().flat_map(|cpu| {
-        let caches = of(cpu)
-            .into_iter()
-            .flat_map(|topology| topology.caches.iter());
+        let caches = of(cpu).into_iter().flat_map(Topology::caches);
         caches.map(move |cache| topology::Cache {
             cpu: cpu.get() as u32,
             level: cache.level,

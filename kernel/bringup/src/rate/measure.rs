@@ -22,7 +22,7 @@ pub struct Measured {
 }
 
 /// Rates of the two counters that `first` and `second` read, both of which count up: measured together,
-/// in the same time ([`WINDOW_NS`]). `None` if the reference stands still; 0 for a counter that does.
+/// within some 5 ms. `None` if the reference stands still; 0 for a counter that does.
 ///
 /// A hypervisor or other CPUs may take the CPU away at any moment. At both ends of the window all counters
 /// are read as nearly at the same time as can be (the best of a few tries), and whatever happens in between
@@ -40,40 +40,40 @@ pub fn measure(
     let start = reference.read();
     (0..TRIES_TO_MOVE).find(|_| counter.elapsed(start, reference.read()) > 0)?;
 
-    let mut rates = [u64::MAX; 2];
+    let mut measured = Measured {
+        rates: [u64::MAX; 2],
+        is_doubtful: true,
+    };
     for _ in 0..WINDOWS {
-        let window = Window::take(reference, &first, &second)?;
-        rates = rates.min(window.rates);
-        if window.is_without_pause || counter.outlasts_pauses() {
-            return Some(Measured {
-                rates,
-                is_doubtful: false,
-            });
+        let (rates, is_without_pause) = window(reference, &first, &second)?;
+        measured.rates = measured.rates.min(rates);
+        if is_without_pause || counter.outlasts_pauses() {
+            measured.is_doubtful = false;
+            break;
         }
     }
-    Some(Measured {
-        rates,
-        is_doubtful: true,
-    })
+    Some(measured)
 }
 
 /// Of the answers of several sources, in the order in which they are preferred, the first that is not
 /// doubtful; else the first. Later ones are not asked for.
 pub fn first_sound<T>(
-    mut answers: impl Iterator<Item = T>,
+    answers: impl Iterator<Item = T>,
     mut is_doubtful: impl FnMut(&T) -> bool,
 ) -> Option<T> {
-    let first = answers.next()?;
-    if !is_doubtful(&first) {
-        return Some(first);
+    let mut first = None;
+    for answer in answers {
+        if !is_doubtful(&answer) {
+            return Some(answer);
+        }
+        first = first.or(Some(answer));
     }
-    let sound = answers.find(|answer| !is_doubtful(answer));
-    sound.or(Some(first))
+    first
 }
 
 /// Length of one measurement, in nanoseconds. A reading of a PC's counters takes up to 3 us, which is
 /// 0.06 % of this.
-pub const WINDOW_NS: u64 = 5_000_000;
+const WINDOW_NS: u64 = 5_000_000;
 
 /// From one reading to the next there was a pause if it took so many times as long as a quick one.
 const PAUSE: u64 = 16;
@@ -97,48 +97,40 @@ struct Sample {
     length: u64,
 }
 
-struct Window {
-    rates: [u64; 2],
-    is_without_pause: bool,
+/// The rates in one window, and whether it was without long pauses; `None` if the reference does not get to the
+/// window's end.
+fn window(
+    reference: &impl Reference,
+    first: &impl Fn() -> u64,
+    second: &impl Fn() -> u64,
+) -> Option<([u64; 2], bool)> {
+    let counter = reference.counter();
+    let clocks = counter.clocks_in(WINDOW_NS);
+    let from = sample(reference, first, second);
+    let (mut last, mut away) = (from.first, 0_u64);
+    let mut pause = |now: u64| {
+        let took = now.wrapping_sub(last);
+        if took > from.length.saturating_mul(PAUSE) {
+            away = away.saturating_add(took);
+        }
+        last = now;
+        away
+    };
+    (0..TRIES_TO_END).find(|_| {
+        let elapsed = counter.elapsed(from.reference, reference.read());
+        pause(first());
+        elapsed >= clocks
+    })?;
+    let to = sample(reference, first, second);
+    let away = pause(to.first);
+
+    let clocks = counter.elapsed(from.reference, to.reference);
+    let rate = |from: u64, to: u64| counter.rate_of(to.wrapping_sub(from), clocks);
+    let rates = [rate(from.first, to.first), rate(from.second, to.second)];
+    Some((rates, away <= to.first.wrapping_sub(from.first) / 4))
 }
 
-impl Window {
-    /// `None` if the reference does not get to the window's end.
-    fn take(
-        reference: &impl Reference,
-        first: &impl Fn() -> u64,
-        second: &impl Fn() -> u64,
-    ) -> Option<Self> {
-        let counter = reference.counter();
-        let clocks = counter.clocks_in(WINDOW_NS);
-        let from = sample(reference, first, second);
-        let (mut last, mut away) = (from.first, 0_u64);
-        let mut pause = |now: u64| {
-            let took = now.wrapping_sub(last);
-            if took > from.length.saturating_mul(PAUSE) {
-                away = away.saturating_add(took);
-            }
-            last = now;
-            away
-        };
-        (0..TRIES_TO_END).find(|_| {
-            let elapsed = counter.elapsed(from.reference, reference.read());
-            pause(first());
-            elapsed >= clocks
-        })?;
-        let to = sample(reference, first, second);
-        let away = pause(to.first);
-
-        let clocks = counter.elapsed(from.reference, to.reference);
-        let rate = |from: u64, to: u64| counter.rate_of(to.wrapping_sub(from), clocks);
-        Some(Self {
-            rates: [rate(from.first, to.first), rate(from.second, to.second)],
-            is_without_pause: away <= to.first.wrapping_sub(from.first) / 4,
-        })
-    }
-}
-
-/// Of a few tries the one that took the least time, which the first counter tells.
+/// Of a few tries the one that took the least time, by the first counter.
 fn sample(
     reference: &impl Reference,
     first: &impl Fn() -> u64,

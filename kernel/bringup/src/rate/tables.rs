@@ -3,13 +3,14 @@
 //! Each function takes the bytes of a table, which begin with its header, and ignores what follows the
 //! length that the header states; the checksum is not looked at.
 
-/// Physical address of the HPET's registers (IA-PC HPET 1.0a, section 3.2.4). `None` if the table is none
-/// that can be read, or the address is not one of memory.
+use crate::bytes::{read_u32, read_u64, table};
+
+/// Physical address of the HPET's registers (IA-PC HPET 1.0a, section 3.2.4). `None` if the table cannot be
+/// read, or the address is not one of memory.
 #[must_use]
 pub fn hpet_address(bytes: &[u8]) -> Option<u64> {
-    let table = table(bytes, b"HPET")?;
-    let address = GenericAddress::read(table, 40)?;
-    (address.space == MEMORY && address.address != 0).then_some(address.address)
+    let (space, address) = generic_address(table(bytes, b"HPET")?, 40)?;
+    (space == MEMORY).then_some(address)
 }
 
 /// ACPI's power management timer.
@@ -22,23 +23,21 @@ pub struct PmTimer {
 }
 
 impl PmTimer {
-    /// The timer, from the FADT (ACPI 6.5, sections 5.2.9 and 4.8.3.3). `None` if the table is none that
-    /// can be read, the platform has no such timer, or it is not at an I/O port.
+    /// The timer, from the FADT (ACPI 6.5, sections 5.2.9 and 4.8.3.3). `None` if the table cannot be
+    /// read, the platform has no such timer, or it is not at an I/O port.
     #[must_use]
     pub fn from_fadt(bytes: &[u8]) -> Option<Self> {
         const TMR_VAL_EXT: u32 = 1 << 8;
         const HW_REDUCED_ACPI: u32 = 1 << 20;
         let table = table(bytes, b"FACP")?;
-        let block = u32::from_le_bytes(field(table, 76)?);
-        let [length] = field(table, 91)?;
-        let flags = u32::from_le_bytes(field(table, 112)?);
+        let (block, length) = (read_u32(table, 76)?, *table.get(91)?);
+        let flags = read_u32(table, 112)?;
         if length != 4 || flags & HW_REDUCED_ACPI != 0 {
             return None;
         }
         // Newer tables have the address once more, in the longer form, which counts if it is not 0.
-        let extended = GenericAddress::read(table, 208).filter(|address| address.address != 0);
-        let port = match extended {
-            Some(GenericAddress { space: IO, address }) => address,
+        let port = match generic_address(table, 208) {
+            Some((IO, address)) => address,
             Some(_) => return None,
             None => block.into(),
         };
@@ -49,34 +48,14 @@ impl PmTimer {
     }
 }
 
-/// ACPI's generic address structure (ACPI 6.5, section 5.2.3.2), as far as it matters here.
-struct GenericAddress {
-    space: u8,
-    address: u64,
-}
-
 const MEMORY: u8 = 0;
 const IO: u8 = 1;
 
-impl GenericAddress {
-    fn read(table: &[u8], at: usize) -> Option<Self> {
-        let [space] = field(table, at)?;
-        let address = u64::from_le_bytes(field(table, at + 4)?);
-        Some(Self { space, address })
-    }
-}
-
-/// The table, cut to the length that its header states.
-fn table<'a>(bytes: &'a [u8], signature: &[u8; 4]) -> Option<&'a [u8]> {
-    if bytes.first_chunk() != Some(signature) {
-        return None;
-    }
-    let length = u32::from_le_bytes(field(bytes, 4)?);
-    bytes.get(..length as usize)
-}
-
-fn field<const N: usize>(table: &[u8], at: usize) -> Option<[u8; N]> {
-    table.get(at..)?.first_chunk().copied()
+/// ACPI's generic address structure (ACPI 6.5, section 5.2.3.2), as far as it matters here: an address space,
+/// and an address that is not 0.
+fn generic_address(table: &[u8], at: usize) -> Option<(u8, u64)> {
+    let address = read_u64(table, at + 4).filter(|address| *address != 0)?;
+    Some((*table.get(at)?, address))
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Reference for Machine {
     }
 
     fn read(&self) -> u64 {
-        let count = self.count(self.reference.hz());
+        let count = self.count(self.reference.clocks_in(1_000_000_000));
         if self.readings.get() <= self.stops_after {
             self.count.set(count);
         }
@@ -78,7 +78,7 @@ fn references() -> [Counter; 4] {
         Counter::PIT,
         Counter::pm_timer(false),
         Counter::pm_timer(true),
-        hpet.lower_half(),
+        hpet,
     ]
 }
 
