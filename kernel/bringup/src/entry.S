@@ -3,8 +3,8 @@
 // boot slot that is prepared for it, and takes the stack that lies there. A CPU that finds no slot, or one that
 // is not waiting for it, parks.
 //
-// Until it has loaded an interrupt table of the kernel's, exceptions lead to the stubs below. Until it has
-// its own stack, they push to a stack that is never read.
+// From long mode on, until it has loaded an interrupt table of the kernel's, exceptions lead to the stubs below. Until
+// it has its own stack, they push to a stack that is never read.
 //
 // From the trampoline: ESI:EDI, when the CPU woke up. All that it reads is in `Shared` (`entry.rs`).
 
@@ -174,9 +174,12 @@ bringup_stubs:
 bringup_fault:
     // No ring: the APIC may not be in the right mode yet.
     xor r11d, r11d
-    // On the shared stack the address may be another CPU's.
-    mov r10d, {ENTRY} << 8
+    // On a shared stack, this or the trampoline's, the address may be another CPU's.
+    mov r10d, {LONG} << 8
     xor r8d, r8d
+    cmp rsp, 1 << 20
+    jb 3f
+    mov r10d, {ENTRY} << 8
     lea rax, [rip + {SHARED} + {SCRATCH}]
     mov rcx, rsp
     sub rcx, rax

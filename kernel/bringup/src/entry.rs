@@ -117,6 +117,12 @@ impl Shared {
         unsafe { self.records.load(Ordering::Acquire).as_ref() }
     }
 
+    /// The gates to the stubs of `entry.S`.
+    pub(crate) fn idt(&self) -> [[u64; 2]; IDT_LEN] {
+        let load = |half: &AtomicU64| half.load(Ordering::Relaxed);
+        self.idt.each_ref().map(|gate| gate.each_ref().map(load))
+    }
+
     /// Has CPUs that park send this interrupt to this CPU.
     pub(crate) fn set_bell(&self, vector: u8) {
         let apic = self.apic();
@@ -190,6 +196,7 @@ global_asm!(
     EXPECTED = const SlotState::Expected as u32,
     ARRIVED = const SlotState::Arrived as u32,
     VALID = const record::VALID,
+    LONG = const Stage::Long as u32,
     ENTRY = const Stage::Entry as u32,
     RUST = const Stage::Rust as u32,
     NOT_EXPECTED = const record::NOT_EXPECTED,

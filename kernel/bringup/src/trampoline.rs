@@ -74,20 +74,10 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
             (low >> 4) << 16 | (stub(&raw const trampoline_stubs_16, vector) - low)
         }),
         idt_32: array::from_fn(|vector| {
-            gate(
-                CODE_32_SELECTOR,
-                stub(&raw const trampoline_stubs_32, vector),
-            )
+            let stub = stub(&raw const trampoline_stubs_32, vector);
+            gate(CODE_32_SELECTOR, stub)
         }),
-        idt_64: array::from_fn(|vector| {
-            [
-                gate(
-                    CODE_64_SELECTOR,
-                    stub(&raw const trampoline_stubs_64, vector),
-                ),
-                0,
-            ]
-        }),
+        idt_64: SHARED.idt(),
         entry: entry::bringup_entry as *const () as u64,
         cr0: (cr0 | CR0_PG) as u32,
         cr3: root as u32,
@@ -241,7 +231,6 @@ global_asm!(
     VALID = const record::VALID,
     REAL = const Stage::Real as u32,
     PROTECTED = const Stage::Protected as u32,
-    LONG = const Stage::Long as u32,
 );
 
 unsafe extern "C" {
@@ -250,7 +239,6 @@ unsafe extern "C" {
     static trampoline_64: u8;
     static trampoline_stubs_16: u8;
     static trampoline_stubs_32: u8;
-    static trampoline_stubs_64: u8;
 }
 
 #[cfg(test)]

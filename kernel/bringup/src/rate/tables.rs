@@ -97,80 +97,50 @@ mod tests {
         table
     }
 
-    const PM_TIMER: PmTimer = PmTimer {
-        port: 0x608,
-        is_32_bit: false,
-    };
-
     #[test]
-    fn qemus_tables() {
+    fn the_hpet() {
         assert_eq!(hpet_address(&hpet()), Some(0xfed0_0000));
-        assert_eq!(PmTimer::from_fadt(&short_fadt()), Some(PM_TIMER));
-        assert_eq!(PmTimer::from_fadt(&long_fadt()), Some(PM_TIMER));
-    }
-
-    #[test]
-    fn the_longer_form_of_the_address_counts_if_it_is_there() {
-        let mut fadt = long_fadt();
-        fadt[212] = 0x18;
-        assert_eq!(
-            PmTimer::from_fadt(&fadt).map(|timer| timer.port),
-            Some(0x618)
-        );
-        fadt[212..214].fill(0);
-        assert_eq!(PmTimer::from_fadt(&fadt), Some(PM_TIMER));
-        // In memory: not for this kernel.
-        let mut fadt = long_fadt();
-        fadt[208] = 0;
-        assert_eq!(PmTimer::from_fadt(&fadt), None);
-    }
-
-    #[test]
-    fn the_width_is_a_flag() {
-        let mut fadt = short_fadt();
-        fadt[113] |= 1;
-        assert!(PmTimer::from_fadt(&fadt).is_some_and(|timer| timer.is_32_bit));
-    }
-
-    #[test]
-    fn platforms_without_the_timer() {
-        for (at, value) in [(91, 0), (114, 1 << 4)] {
-            let mut fadt = short_fadt();
-            fadt[at] = value;
-            assert_eq!(PmTimer::from_fadt(&fadt), None, "byte {at}");
+        // Not in memory; a header that states less than there is.
+        for (at, value) in [(40, 1), (4, 50)] {
+            let mut table = hpet();
+            table[at] = value;
+            assert_eq!(hpet_address(&table), None, "byte {at}");
         }
-        let mut fadt = short_fadt();
-        fadt[76..78].fill(0);
-        assert_eq!(PmTimer::from_fadt(&fadt), None);
-        fadt[78] = 1;
-        assert_eq!(PmTimer::from_fadt(&fadt), None, "beyond the I/O space");
-    }
-
-    #[test]
-    fn an_hpet_that_is_not_in_memory() {
-        let mut hpet = hpet();
-        hpet[40] = 1;
-        assert_eq!(hpet_address(&hpet), None);
-    }
-
-    #[test]
-    fn tables_that_are_cut_or_others() {
-        for length in 0..56 {
+        for length in 0..hpet().len() {
             assert_eq!(hpet_address(&hpet()[..length]), None, "{length} bytes");
         }
-        for length in 0..116 {
-            assert_eq!(
-                PmTimer::from_fadt(&short_fadt()[..length]),
-                None,
-                "{length} bytes"
-            );
-        }
         assert_eq!(hpet_address(&short_fadt()), None);
-        assert_eq!(PmTimer::from_fadt(&hpet()), None);
-        // The header states less than there is.
-        let mut short = hpet();
-        short[4] = 50;
-        assert_eq!(hpet_address(&short), None);
+    }
+
+    #[test]
+    fn the_power_management_timer() {
+        type Changes = &'static [(usize, u8)];
+        let timer = |port, is_32_bit| Some(PmTimer { port, is_32_bit });
+        let cases: [(Vec<u8>, Changes, Option<PmTimer>); 11] = [
+            (short_fadt(), &[], timer(0x608, false)),
+            (short_fadt(), &[(113, 0x81)], timer(0x608, true)),
+            // No timer: length; hardware-reduced; no port; one beyond the I/O space.
+            (short_fadt(), &[(91, 0)], None),
+            (short_fadt(), &[(114, 1 << 4)], None),
+            (short_fadt(), &[(76, 0), (77, 0)], None),
+            (short_fadt(), &[(78, 1)], None),
+            // The longer form of the address counts if it is there.
+            (long_fadt(), &[], timer(0x608, false)),
+            (long_fadt(), &[(212, 0x18)], timer(0x618, false)),
+            (long_fadt(), &[(212, 0), (213, 0)], timer(0x608, false)),
+            // In memory: not for this crate.
+            (long_fadt(), &[(208, 0)], None),
+            (hpet(), &[], None),
+        ];
+        for (mut table, changes, expected) in cases {
+            for (at, value) in changes {
+                table[*at] = *value;
+            }
+            assert_eq!(PmTimer::from_fadt(&table), expected, "{changes:?}");
+        }
+        for length in 0..short_fadt().len() {
+            assert_eq!(PmTimer::from_fadt(&short_fadt()[..length]), None);
+        }
     }
 
     proptest! {
