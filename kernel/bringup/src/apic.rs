@@ -66,9 +66,8 @@ unsafe impl Send for LocalApic {}
 unsafe impl Sync for LocalApic {}
 
 impl LocalApic {
-    /// The way by which this CPU's APIC is reached now. If that is xAPIC, `map` maps its page,
-    /// given by physical address, uncached, for good, at the same address on all CPUs. Switches the
-    /// APIC on.
+    /// The way by which this CPU's APIC is reached now. If that is xAPIC, it is switched on, and `map` maps
+    /// its page, given by physical address, uncached, for good, at the same address on all CPUs.
     ///
     /// # Safety
     /// Ring 0, on a CPU with a local APIC (CPUID leaf 1, EDX bit 9); and `map` does as described.
@@ -89,8 +88,7 @@ impl LocalApic {
     /// The way by xAPIC through this page, or, if it is null, by x2APIC.
     ///
     /// # Safety
-    /// The APICs of the CPUs that use it are in that mode; their page is mapped there,
-    /// uncached, for good.
+    /// The APICs of the CPUs that use it are in that mode; the page is mapped there, uncached, for good.
     #[must_use]
     pub const unsafe fn at(page: *mut u8) -> Self {
         let page = page.cast();
@@ -120,18 +118,14 @@ impl LocalApic {
         id.get() < first_too_large
     }
 
-    /// Sends an interrupt. Any CPU, any context, NMI included.
-    ///
-    /// In x2APIC mode a write to the command register does not wait for earlier stores, so they are
-    /// made visible first (Intel SDM 3A, 11.12.3): the CPU that takes the interrupt sees what its
-    /// sender wrote.
+    /// Sends an interrupt. Any CPU, any context, NMI included. The CPU that takes it sees what its sender wrote
+    /// before.
     ///
     /// An ID that this mode's command register [cannot name](Self::can_address) gets nothing: cut
     /// to 8 bits it would address another CPU, or all.
     ///
     /// # Safety
-    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away
-    /// whatever they are doing.
+    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away what they are doing.
     pub unsafe fn send(self, target: Target, ipi: Ipi) {
         if let Some(command) = self.command(target, ipi) {
             // SAFETY: the caller's promise.
@@ -139,8 +133,7 @@ impl LocalApic {
         }
     }
 
-    /// What the command register gets for this interrupt: its destination in the upper half. `None` for a CPU that
-    /// cannot be addressed.
+    /// The command for this interrupt, its destination in the upper half; `None` if that cannot be addressed.
     pub(crate) fn command(self, target: Target, ipi: Ipi) -> Option<u64> {
         const ASSERT: u64 = 1 << 14;
         const ALL_OTHERS: u64 = 0b11 << 18;
@@ -165,6 +158,7 @@ impl LocalApic {
     /// As [`send`](Self::send).
     pub(crate) unsafe fn write_command(self, command: u64) {
         if self.is_x2() {
+            // This write does not wait for earlier stores, so they are made visible first (Intel SDM 3A, 11.12.3).
             // SAFETY: fences only order; every CPU with long mode has them.
             unsafe { core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags)) };
             // SAFETY: the command register; the caller's promise.
@@ -191,8 +185,8 @@ impl LocalApic {
         unsafe { registers::without_interrupts(send) };
     }
 
-    /// Waits until the xAPIC has passed the command on. Bounded: an APIC that never does must not
-    /// hang a CPU that has interrupts off.
+    /// Waits until the xAPIC has sent the command. Bounded: one that never does must not hang a CPU that has
+    /// interrupts off.
     fn wait_until_sent(self) {
         const PENDING: u32 = 1 << 12;
         for _ in 0..100_000 {

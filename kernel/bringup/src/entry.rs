@@ -18,8 +18,7 @@ use crate::{
     slot::{Slot, SlotState},
 };
 
-/// What all CPUs that start read. One for the machine, as its low pages; whichever
-/// [`Starter`](crate::Starter) is prepared first has it for good.
+/// What all CPUs that start read. The [`Starter`](crate::Starter) that is prepared first has it for good.
 pub(crate) static SHARED: Shared = Shared {
     cr3: AtomicU64::new(0),
     cr4: AtomicU64::new(0),
@@ -33,7 +32,6 @@ pub(crate) static SHARED: Shared = Shared {
     bell: AtomicU64::new(0),
     gdtr: Pointer::new(),
     idtr: Pointer::new(),
-    gdt: [const { AtomicU64::new(0) }; GDT.len()],
     idt: [const { [const { AtomicU64::new(0) }; 2] }; IDT_LEN],
     scratch: [const { AtomicU64::new(0) }; SCRATCH_SIZE / 8],
 };
@@ -58,8 +56,6 @@ pub(crate) struct Shared {
     bell: AtomicU64,
     gdtr: Pointer,
     idtr: Pointer,
-    /// A copy of the trampoline's, which lies in pages that are out of reach here.
-    gdt: [AtomicU64; GDT.len()],
     idt: [[AtomicU64; 2]; IDT_LEN],
     /// Where exceptions push before a CPU has its own stack. Never read.
     scratch: [AtomicU64; SCRATCH_SIZE / 8],
@@ -92,15 +88,13 @@ impl Shared {
         self.main.store(main, Ordering::Relaxed);
         self.slots
             .store(slots.as_ptr().cast_mut(), Ordering::Relaxed);
-        for (shared, entry) in self.gdt.iter().zip(GDT) {
-            shared.store(entry, Ordering::Relaxed);
-        }
         for (vector, [low_half, high_half]) in self.idt.iter().enumerate() {
             let stub = &raw const bringup_stubs as u64 + (vector * STUB_SIZE) as u64;
             low_half.store(gate(CODE_64_SELECTOR, stub as u32), Ordering::Relaxed);
             high_half.store(stub >> 32, Ordering::Relaxed);
         }
-        self.gdtr.set(&self.gdt);
+        // Not the trampoline's copy, which lies in pages that are out of reach here.
+        self.gdtr.set(&GDT);
         self.idtr.set(&self.idt);
         true
     }
@@ -171,6 +165,7 @@ impl Pointer {
 }
 
 global_asm!(
+    include_str!("cpuid.S"),
     include_str!("entry.S"),
     SHARED = sym SHARED,
     CR3 = const offset_of!(Shared, cr3),

@@ -8,10 +8,8 @@ use crate::{
     madt::{CpuState, Madt},
 };
 
-/// Room for this many CPUs, including those that may be plugged in later.
-///
-/// The map is built before there is a heap and read by CPUs that have no stack yet, so it is an
-/// array. 1024 is far above what QEMU 7.2 offers (255 with TCG, 288 with KVM on q35).
+/// Room for this many CPUs, including those that may be plugged in later: the map is built before there is a
+/// heap, so it is an array. Far above what QEMU 7.2 offers (255 with TCG, 288 with KVM on q35).
 pub const MAX_CPUS: usize = 1024;
 
 /// The CPUs that the firmware lists, numbered without gaps.
@@ -26,10 +24,8 @@ pub const MAX_CPUS: usize = 1024;
 /// and the threads of a core are neighbours. A CPU keeps its index if it or another one fails to start;
 /// a CPU that is plugged in later has had its index all along.
 ///
-/// # Cost
-/// 4 bytes for each of [`MAX_CPUS`] CPUs and three numbers: 4120 bytes. Index to ID is one load; ID to index
-/// is O(log n). Building the map from n entries takes O(n log n) steps and fewer than [`MAX_CPUS`] moves of at
-/// most 4 KiB, whatever the firmware lists.
+/// Takes 4120 bytes. Index to ID is one load; ID to index is O(log n). Building the map from n entries takes
+/// O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most 4 KiB, whatever the firmware lists.
 #[derive(Clone, Debug)]
 pub struct CpuMap {
     /// APIC IDs by index, each once: the BSP's, the enabled CPUs' ascending, the others' ascending.

@@ -21,7 +21,7 @@ pub mod tables;
 use core::ops::RangeInclusive;
 
 pub use counter::Counter;
-pub use measure::{Measured, Reference, first_sound, measure};
+pub use measure::{Measured, first_sound, measure};
 pub use scale::Scale;
 pub use stated::Stated;
 

@@ -1,12 +1,11 @@
 //! Page tables for the way: the kernel's, with the trampoline's pages mapped at their own addresses.
 //!
 //! The code that switches paging on must be mapped at its own physical address, by a root that
-//! 32-bit code can load. A kernel's tables need not offer that: their root may lie above 4 GiB, and
-//! the lower half may be in use, or empty for good. So a CPU first loads a root in low memory: a
-//! copy of the kernel's in which only the entries that lead to the first 2 MiB are replaced, level
-//! by level, each by a copy of what the kernel has there. Pages of 1 GiB or 2 MiB that cover these
-//! addresses are split. Everything that the kernel maps is still there, except at the addresses of
-//! the trampoline's pages.
+//! 32-bit code can load. A kernel's root may lie above 4 GiB, and its lower half may be in use, or empty
+//! for good. So a CPU first loads a root in low memory: a copy of the kernel's in which only the entries
+//! that lead to the first 2 MiB are replaced, level by level, each by a copy of what the kernel has there.
+//! Pages of 1 GiB or 2 MiB that cover these addresses are split. Everything that the kernel maps is still
+//! there, except at the addresses of the trampoline's pages.
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;

@@ -83,26 +83,11 @@ trampoline_64:
     mov rax, [rbx + {ENTRY}]
     jmp rax
 
-// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. Then CPUID gives
-// this CPU's ID (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A), and the next free record is
+// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. The next free record is
 // filled, its second half last: that makes it valid. ESI: where the page lies in DS.
     .macro record_and_park stage
     or ebp, {VALID} | \stage << 8
-    xor eax, eax
-    cpuid
-    cmp eax, 0xb
-    jb 1f
-    mov eax, 0xb
-    xor ecx, ecx
-    cpuid
-    test ebx, ebx
-    jnz 2f
-1:
-    mov eax, 1
-    cpuid
-    mov edx, ebx
-    shr edx, 24
-2:
+    cpuid_apic_id
     mov eax, 1
     lock xadd dword ptr [esi + {CURSOR}], eax
     cmp eax, {RECORDS}
@@ -144,6 +129,7 @@ fault_32:
     mov esi, ebx
     record_and_park {PROTECTED}
     .code64
+    .purgem cpuid_apic_id
     // Code that ran into the fields would not assemble: there is no going backwards.
     .org trampoline_start + {FIELDS}
 trampoline_end:

@@ -7,7 +7,7 @@
 //! | the rest | the tables by which paging is switched on: [`tables`](crate::tables) | not at all |
 //!
 //! They are the crate's for good: a CPU that was given up may wake up there one day, and so may one
-//! that is not listed at all, and that a broadcast has reached.
+//! that is not listed and that a broadcast has reached.
 //!
 //! `unsafe` in this module: the pages are written through raw pointers.
 
@@ -28,8 +28,8 @@ pub const LOW_PAGES: usize = 1 + DATA_PAGES + MAX_LEVELS;
 const DATA_PAGES: usize = 2;
 const PAGE: u64 = 4096;
 
-/// Writes the pages from the physical address `low` on. Afterwards CPUs can wake up there; again,
-/// before CPUs are started by other page tables or settings than before.
+/// Writes the pages from the physical address `low` on, for CPUs to wake up there with the page tables and
+/// settings of this one.
 ///
 /// # Safety
 /// Ring 0. The pages are the crate's, and `kernel` does as [`Kernel`] demands.
@@ -207,6 +207,7 @@ const _: () = {
 };
 
 global_asm!(
+    include_str!("cpuid.S"),
     include_str!("trampoline.S"),
     FIELDS = const FIELDS,
     STUB_SIZE = const STUB_SIZE,

@@ -2,7 +2,7 @@
 //!
 //! Registers: IA-PC HPET specification 1.0a, section 2.3.
 
-use bringup::rate::{Counter, Reference};
+use bringup::rate::Counter;
 
 use crate::{
     firmware::hpet::{self, CAPABILITIES, CONFIGURATION},
@@ -16,7 +16,7 @@ const ENABLE: u32 = 1;
 
 /// The main counter.
 pub(super) struct Hpet {
-    counter: Counter,
+    pub(super) counter: Counter,
     registers: Registers,
 }
 
@@ -41,14 +41,9 @@ impl Hpet {
         }
         self
     }
-}
 
-impl Reference for Hpet {
-    fn counter(&self) -> Counter {
-        self.counter
-    }
-
-    fn read(&self) -> u64 {
+    /// What it has come to.
+    pub(super) fn read(&self) -> u64 {
         self.registers.read(MAIN_COUNTER).into()
     }
 }

@@ -23,7 +23,7 @@ mod pm_timer;
 use core::slice;
 
 use alloc::vec::Vec;
-use bringup::rate::{APIC_TIMER_HZ, Counter, Measured, Reference, Stated, TSC_HZ, first_sound};
+use bringup::rate::{APIC_TIMER_HZ, Counter, Measured, Stated, TSC_HZ, first_sound};
 use protocol::{event::Event, exit::ExitCode, options::ClockSource};
 use raw_cpuid::CpuId;
 use spin::{mutex::SpinMutex, once::Once};
@@ -63,9 +63,18 @@ pub fn rates_by(source: ClockSource) -> Option<Rates> {
         ClockSource::Auto => None,
         ClockSource::Cpuid => Stated::by_cpu().and_then(complete),
         ClockSource::Hypervisor => Stated::by_hypervisor().and_then(complete),
-        ClockSource::Pit => measure(&Pit::start()?),
-        ClockSource::Hpet => measure(references()?.hpet.as_ref()?.running()),
-        ClockSource::PmTimer => measure(references()?.pm_timer.as_ref()?),
+        ClockSource::Pit => {
+            let pit = Pit::start()?;
+            measure(Counter::PIT, &|| pit.read())
+        }
+        ClockSource::Hpet => {
+            let hpet = references()?.hpet.as_ref()?.running();
+            measure(hpet.counter, &|| hpet.read())
+        }
+        ClockSource::PmTimer => {
+            let timer = references()?.pm_timer.as_ref()?;
+            measure(timer.counter(), &|| timer.read())
+        }
     }
 }
 
@@ -190,7 +199,7 @@ fn complete(stated: Stated) -> Option<Rates> {
             apic_timer,
             is_doubtful: false,
         }),
-        None => measure(&Tsc(Counter::tsc(stated.tsc_hz)?)),
+        None => measure(Counter::tsc(stated.tsc_hz)?, &ticks),
     };
     // As it was stated: measured against itself it may differ in the last digits.
     rates.map(|rates| Rates {
@@ -199,10 +208,10 @@ fn complete(stated: Stated) -> Option<Rates> {
     })
 }
 
-/// Measures both counters. `None` if the reference stands still, or the result cannot be.
-fn measure(reference: &impl Reference) -> Option<Rates> {
+/// Measures both counters, against the time-stamp counter itself if its rate is known. `None` if the reference stands still, or the result cannot be.
+fn measure(counter: Counter, reference: &dyn Fn() -> u64) -> Option<Rates> {
     apic::start_counting();
-    let measured = bringup::rate::measure(reference, ticks, apic::counted);
+    let measured = bringup::rate::measure(counter, [reference, &ticks, &apic::counted]);
     apic::stop_timer();
     let Measured { rates, is_doubtful } = measured?;
     let [tsc, apic_timer] = rates;
@@ -211,19 +220,6 @@ fn measure(reference: &impl Reference) -> Option<Rates> {
         apic_timer: apic_timer.saturating_mul(apic::TIMER_DIVIDER),
         is_doubtful,
     })
-}
-
-/// The time-stamp counter itself as the reference, once its rate is known.
-struct Tsc(Counter);
-
-impl Reference for Tsc {
-    fn counter(&self) -> Counter {
-        self.0
-    }
-
-    fn read(&self) -> u64 {
-        ticks()
-    }
 }
 
 fn in_words(source: ClockSource) -> &'static str {

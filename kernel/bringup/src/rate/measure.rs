@@ -1,15 +1,9 @@
 //! The rates of counters, measured against one whose rate is known.
 
+#[cfg(test)]
+mod tests;
+
 use super::Counter;
-
-/// A counter of known rate in the machine at hand.
-pub trait Reference {
-    /// How it counts.
-    fn counter(&self) -> Counter;
-
-    /// What it has come to.
-    fn read(&self) -> u64;
-}
 
 /// Rates that were measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +15,8 @@ pub struct Measured {
     pub is_doubtful: bool,
 }
 
-/// Rates of the two counters that `first` and `second` read, both of which count up: measured together,
-/// within some 5 ms. `None` if the reference stands still; 0 for a counter that does.
+/// Rates of two counters that count up, measured together, within some 5 ms. `read` reads the reference, which counts
+/// as `counter` says, then both others. `None` if the reference stands still; 0 for another counter that does.
 ///
 /// A hypervisor or other CPUs may take the CPU away at any moment. At both ends of the window all counters
 /// are read as nearly at the same time as can be (the best of a few tries), and whatever happens in between
@@ -31,21 +25,17 @@ pub struct Measured {
 /// a factor of two or more. But it is most of the window then: if all pauses together were no longer than a
 /// quarter of it, all is well. Else there is another window, four at most. If each had such pauses, the
 /// lowest rates are the best guess, and [doubtful](Measured::is_doubtful).
-pub fn measure(
-    reference: &impl Reference,
-    first: impl Fn() -> u64,
-    second: impl Fn() -> u64,
-) -> Option<Measured> {
-    let counter = reference.counter();
-    let start = reference.read();
-    (0..TRIES_TO_MOVE).find(|_| counter.elapsed(start, reference.read()) > 0)?;
+pub fn measure(counter: Counter, read: [&dyn Fn() -> u64; 3]) -> Option<Measured> {
+    let [reference, ..] = read;
+    let start = reference();
+    (0..TRIES_TO_MOVE).find(|_| counter.elapsed(start, reference()) > 0)?;
 
     let mut measured = Measured {
         rates: [u64::MAX; 2],
         is_doubtful: true,
     };
     for _ in 0..WINDOWS {
-        let (rates, is_without_pause) = window(reference, &first, &second)?;
+        let (rates, is_without_pause) = window(counter, read)?;
         measured.rates = measured.rates.min(rates);
         if is_without_pause || counter.outlasts_pauses() {
             measured.is_doubtful = false;
@@ -88,25 +78,12 @@ const TRIES_TO_MOVE: u32 = 10_000;
 /// Readings in which a window must be over: it is, even where a reading takes 5 ns.
 const TRIES_TO_END: u32 = 1_000_000;
 
-/// All three counters at one time.
-struct Sample {
-    first: u64,
-    second: u64,
-    reference: u64,
-    /// How long the reading took, by the first counter.
-    length: u64,
-}
-
 /// The rates in one window, and whether it was without long pauses; `None` if the reference does not get to the
 /// window's end.
-fn window(
-    reference: &impl Reference,
-    first: &impl Fn() -> u64,
-    second: &impl Fn() -> u64,
-) -> Option<([u64; 2], bool)> {
-    let counter = reference.counter();
+fn window(counter: Counter, read: [&dyn Fn() -> u64; 3]) -> Option<([u64; 2], bool)> {
+    let [reference, first, _] = read;
     let clocks = counter.clocks_in(WINDOW_NS);
-    let from = sample(reference, first, second);
+    let from = Sample::take(read);
     let (mut last, mut away) = (from.first, 0_u64);
     let mut pause = |now: u64| {
         let took = now.wrapping_sub(last);
@@ -117,11 +94,11 @@ fn window(
         away
     };
     (0..TRIES_TO_END).find(|_| {
-        let elapsed = counter.elapsed(from.reference, reference.read());
+        let elapsed = counter.elapsed(from.reference, reference());
         pause(first());
         elapsed >= clocks
     })?;
-    let to = sample(reference, first, second);
+    let to = Sample::take(read);
     let away = pause(to.first);
 
     let clocks = counter.elapsed(from.reference, to.reference);
@@ -130,27 +107,30 @@ fn window(
     Some((rates, away <= to.first.wrapping_sub(from.first) / 4))
 }
 
-/// Of a few tries the one that took the least time, by the first counter.
-fn sample(
-    reference: &impl Reference,
-    first: &impl Fn() -> u64,
-    second: &impl Fn() -> u64,
-) -> Sample {
-    let tries = (0..8).map(|_| {
-        let before = first();
-        let reference = reference.read();
-        let second = second();
-        let length = first().wrapping_sub(before);
-        Sample {
-            first: before.wrapping_add(length / 2),
-            second,
-            reference,
-            length,
-        }
-    });
-    let best = tries.min_by_key(|sample| sample.length);
-    best.expect("there are eight")
+/// All three counters at one time.
+struct Sample {
+    reference: u64,
+    first: u64,
+    second: u64,
+    /// How long the reading took, by the first counter.
+    length: u64,
 }
 
-#[cfg(test)]
-mod tests;
+impl Sample {
+    /// Of a few tries the one that took the least time.
+    fn take([reference, first, second]: [&dyn Fn() -> u64; 3]) -> Self {
+        let tries = (0..8).map(|_| {
+            let before = first();
+            let (reference, second) = (reference(), second());
+            let length = first().wrapping_sub(before);
+            Self {
+                reference,
+                first: before.wrapping_add(length / 2),
+                second,
+                length,
+            }
+        });
+        let best = tries.min_by_key(|sample| sample.length);
+        best.expect("there are eight")
+    }
+}
