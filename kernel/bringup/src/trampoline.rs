@@ -20,12 +20,11 @@ use crate::{
     kernel::Kernel,
     record::{self, RECORDS, Record, Records, Stage},
     registers::{self, CR0_PG, CR4_LA57, CR4_PAE, EFER, EFER_LMA, EFER_NXE, MISC_ENABLE},
-    tables::{self, Identity, MAX_LEVELS},
+    tables::{self, DATA_PAGES, MAX_LEVELS},
 };
 
 /// Pages that the crate needs below 1 MiB, side by side.
 pub const LOW_PAGES: usize = 1 + DATA_PAGES + MAX_LEVELS;
-const DATA_PAGES: usize = 2;
 const PAGE: u64 = 4096;
 
 /// Writes the pages from the physical address `low` on, for CPUs to wake up there with the page tables and
@@ -39,16 +38,9 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
     // SAFETY: every CPU with long mode has it.
     let efer = unsafe { registers::read_msr(EFER) };
     let levels = if cr4 & CR4_LA57 != 0 { 5 } else { 4 };
-    let root = low + PAGE * (1 + DATA_PAGES as u64);
-    let pages = [0, 1, 2].map(|page| Identity {
-        address: low + page * PAGE,
-        is_data: page > 0,
-    });
+    let no_execute = efer & EFER_NXE != 0;
     // SAFETY: the frames are the crate's, and the tables that this CPU uses are intact.
-    unsafe {
-        let no_execute = efer & EFER_NXE != 0;
-        tables::build(|at| kernel.virt(at), cr3, levels, root, &pages, no_execute);
-    }
+    let root = unsafe { tables::build(|at| kernel.virt(at), cr3, levels, low, no_execute) };
     SHARED.cr3.store(cr3, Ordering::Relaxed);
     SHARED.cr4.store(cr4, Ordering::Relaxed);
     if SHARED.records().is_none() {

@@ -42,7 +42,7 @@ impl Hpet {
         self
     }
 
-    /// What it has come to.
+    /// Its count.
     pub(super) fn read(&self) -> u64 {
         self.registers.read(MAIN_COUNTER).into()
     }

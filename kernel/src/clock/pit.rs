@@ -25,7 +25,7 @@ impl Pit {
         (read(CHANNEL_0) & MODE == RATE_GENERATOR).then_some(Self(()))
     }
 
-    /// What it has come to.
+    /// Its count.
     pub(super) fn read(&self) -> u64 {
         // Control word: latch the count of channel 0.
         const LATCH_0: u8 = 0;

@@ -18,7 +18,7 @@ impl PmTimer {
         Counter::pm_timer(self.0.is_32_bit)
     }
 
-    /// What it has come to.
+    /// Its count.
     pub(super) fn read(&self) -> u64 {
         // SAFETY: the firmware says that the timer is there; reading an I/O port touches no memory.
         unsafe { Port::<u32>::new(self.0.port).read() }.into()
