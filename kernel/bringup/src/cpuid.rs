@@ -31,8 +31,8 @@ const AMD: [[u32; 3]; 2] = [
 
 impl Cpuid<'static> {
     /// Of the CPU that executes this.
+    #[allow(unused_unsafe, reason = "a safe function in newer versions of Rust")]
     pub(crate) fn here() -> Self {
-        #[allow(unused_unsafe, reason = "unsafe before Rust 1.94")]
         // SAFETY: every CPU with long mode has the instruction.
         Self::by(&|leaf, sub_leaf| unsafe { __cpuid_count(leaf, sub_leaf) })
     }

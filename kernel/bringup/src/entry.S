@@ -154,7 +154,7 @@ bringup_stubs:
 bringup_fault:
     // No ring: the APIC may not be in the right mode yet.
     xor r11d, r11d
-    // On a shared stack, this or the trampoline's, the address may be another CPU's.
+    // On a shared stack, this one or the trampoline's below 1 MiB, the address may be another CPU's.
     mov r10d, {LONG} << 8
     xor r8d, r8d
     cmp rsp, 1 << 20
