@@ -169,11 +169,11 @@ pub(crate) fn fit(asked: ApicMode, map: &CpuMap, dmar: Option<&[u8]>) {
     // First the APIC, then the mode that is known: with the page that is no longer there an NMI in between reads
     // nothing; by registers that are not there yet it would fault.
     // SAFETY: the BSP; `has_x2` is as found.
-    let (apic, why) = unsafe { apic.fit(facts) };
+    let (apic, choice) = unsafe { apic.fit(facts) };
     adopt(apic);
     match asked {
         ApicMode::X2apic => log!("apic: x2APIC, as asked"),
-        _ => log!("apic: {why}"),
+        _ => log!("apic: {choice}"),
     }
     if let Some((_, id)) = map.iter().find(|(_, id)| !can_address(*id)) {
         log!("apic: {id}, and all beyond it, cannot be addressed without x2APIC: left out");

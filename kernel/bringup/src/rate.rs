@@ -4,7 +4,7 @@
 //! next. There are two ways to it:
 //!
 //! - the CPU or the hypervisor [states](Stated) it by CPUID;
-//! - it is [measured](measure) against a [`Counter`] whose rate is fixed: the 8254, the HPET or ACPI's power
+//! - it is [measured](measure()) against a [`Counter`] whose rate is fixed: the 8254, the HPET or ACPI's power
 //!   management timer ([`tables`] finds the last two).
 //!
 //! A [`Scale`] then makes nanoseconds of ticks.
