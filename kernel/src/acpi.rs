@@ -3,7 +3,7 @@
 use core::{fmt, slice};
 
 use bootloader_api::BootInfo;
-use bringup::{CpuMap, Disabled, MAX_CPUS, Madt, Tables};
+use bringup::{CpuMap, MAX_CPUS, Madt, Tables};
 use protocol::options::Options;
 use spin::Once;
 use x86_64::PhysAddr;
@@ -57,7 +57,7 @@ pub(crate) fn read_cpus(options: &Options) {
     let hidden = |id: &ApicId| *id != bsp && Some(id.get()) == options.hide;
     if ghost.is_some() || options.hide.is_some() {
         let enabled = map.iter_enabled().map(|(_, id)| id).chain(ghost);
-        let pluggable = map.iter_pluggable().map(|(_, id)| id);
+        let pluggable = map.iter().skip(map.enabled()).map(|(_, id)| id);
         map = CpuMap::new(
             enabled.filter(|id| !hidden(id)),
             pluggable.filter(|id| !hidden(id)),
@@ -81,13 +81,17 @@ fn read(bsp: ApicId) -> Option<CpuMap> {
         log!("acpi: there is no MADT");
         return None;
     };
-    let madt = Madt::parse(bytes).inspect_err(|why| log!("acpi: {why}"));
-    let madt = madt.ok()?;
+    let Some(madt) = Madt::parse(bytes) else {
+        log!("acpi: the MADT is shorter than its header");
+        return None;
+    };
     let madt = MADT.call_once(|| madt);
     log_flaws(madt.bad_entries());
-    let disabled = Disabled::by_fadt(table(b"FACP"));
-    let map = CpuMap::from_madt(madt, disabled, bsp);
-    map.inspect_err(|why| log!("acpi: {why}")).ok()
+    let map = CpuMap::from_madt(madt, table(b"FACP"), bsp);
+    if map.is_none() {
+        log!("acpi: the MADT does not list the CPU that runs ({bsp}) as enabled");
+    }
+    map
 }
 
 /// Logs the first few; a table that is garbage has thousands.

@@ -6,18 +6,14 @@
 //!
 //! `unsafe` in this module: the registers.
 
-mod errors;
 mod mode;
 
 use core::{
-    ptr,
+    fmt, ptr,
     sync::atomic::{Ordering, compiler_fence},
 };
 
-pub use self::{
-    errors::ApicErrors,
-    mode::{ApicChoice, ApicFacts},
-};
+pub use self::mode::ApicFacts;
 use crate::{
     id::ApicId,
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
@@ -50,6 +46,7 @@ pub enum Target {
 }
 
 const ID: u32 = 0x20;
+const ERROR_STATUS: u32 = 0x280;
 const COMMAND_LOW: u32 = 0x300;
 const COMMAND_HIGH: u32 = 0x310;
 
@@ -59,8 +56,8 @@ const FIRST_TOO_LARGE: u32 = 255;
 /// The way to the local APIC of whichever CPU uses it.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalApic {
-    /// Null: x2APIC mode.
-    page: *mut u32,
+    /// The page of registers; null: x2APIC mode.
+    pub(crate) page: *mut u32,
 }
 
 // SAFETY: each CPU has an APIC of its own at the same address.
@@ -69,9 +66,8 @@ unsafe impl Send for LocalApic {}
 unsafe impl Sync for LocalApic {}
 
 impl LocalApic {
-    /// The way by which this CPU's APIC is reached now. If that is xAPIC, `map` maps its page,
-    /// given by physical address, uncached, for good, at the same address on all CPUs. Switches the
-    /// APIC on.
+    /// The way by which this CPU's APIC is reached now. If that is xAPIC, it is switched on, and `map` maps
+    /// its page, given by physical address, uncached, for good, at the same address on all CPUs.
     ///
     /// # Safety
     /// Ring 0, on a CPU with a local APIC (CPUID leaf 1, EDX bit 9); and `map` does as described.
@@ -80,24 +76,22 @@ impl LocalApic {
         // SAFETY: a CPU with a local APIC has this register.
         let base = unsafe { registers::read_msr(APIC_BASE) };
         if base & APIC_X2 != 0 {
-            return Self::from_page(ptr::null_mut());
+            let page = ptr::null_mut();
+            return Self { page };
         }
         // SAFETY: only adds the flag that switches it on.
         unsafe { registers::write_msr(APIC_BASE, base | APIC_ENABLED) };
-        Self::from_page(map(base & ADDRESS).cast())
+        let page = map(base & ADDRESS).cast();
+        Self { page }
     }
 
     /// The way by xAPIC through this page, or, if it is null, by x2APIC.
     ///
     /// # Safety
-    /// The APICs of the CPUs that use it are in that mode; their page is mapped there,
-    /// uncached, for good.
+    /// The APICs of the CPUs that use it are in that mode; the page is mapped there, uncached, for good.
     #[must_use]
     pub const unsafe fn at(page: *mut u8) -> Self {
-        Self::from_page(page.cast())
-    }
-
-    pub(crate) const fn from_page(page: *mut u32) -> Self {
+        let page = page.cast();
         Self { page }
     }
 
@@ -105,11 +99,6 @@ impl LocalApic {
     #[must_use]
     pub fn is_x2(self) -> bool {
         self.page.is_null()
-    }
-
-    /// The page of registers; null by x2APIC.
-    pub(crate) fn page(self) -> *mut u32 {
-        self.page
     }
 
     /// This CPU's APIC ID, from its APIC. (CPUID only knows the ID that it had at reset.)
@@ -122,26 +111,21 @@ impl LocalApic {
     /// Whether an interrupt can be sent to the CPU with this ID.
     #[must_use]
     pub fn can_address(self, id: ApicId) -> bool {
-        let first_too_large = if self.is_x2() {
-            u32::MAX
-        } else {
-            FIRST_TOO_LARGE
+        let first_too_large = match self.is_x2() {
+            true => u32::MAX,
+            false => FIRST_TOO_LARGE,
         };
         id.get() < first_too_large
     }
 
-    /// Sends an interrupt. Any CPU, any context, NMI included.
-    ///
-    /// In x2APIC mode a write to the command register does not wait for earlier stores, so they are
-    /// made visible first (Intel SDM 3A, 11.12.3): the CPU that takes the interrupt sees what its
-    /// sender wrote.
+    /// Sends an interrupt. Any CPU, any context, NMI included. The CPU that takes it sees what its sender wrote
+    /// before.
     ///
     /// An ID that this mode's command register [cannot name](Self::can_address) gets nothing: cut
     /// to 8 bits it would address another CPU, or all.
     ///
     /// # Safety
-    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away
-    /// whatever they are doing.
+    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away what they are doing.
     pub unsafe fn send(self, target: Target, ipi: Ipi) {
         if let Some(command) = self.command(target, ipi) {
             // SAFETY: the caller's promise.
@@ -149,8 +133,7 @@ impl LocalApic {
         }
     }
 
-    /// What the command register gets for this interrupt: its destination in the upper half. `None` for a CPU that
-    /// cannot be addressed.
+    /// The command for this interrupt, its destination in the upper half; `None` if that cannot be addressed.
     pub(crate) fn command(self, target: Target, ipi: Ipi) -> Option<u64> {
         const ASSERT: u64 = 1 << 14;
         const ALL_OTHERS: u64 = 0b11 << 18;
@@ -175,6 +158,7 @@ impl LocalApic {
     /// As [`send`](Self::send).
     pub(crate) unsafe fn write_command(self, command: u64) {
         if self.is_x2() {
+            // This write does not wait for earlier stores, so they are made visible first (Intel SDM 3A, 11.12.3).
             // SAFETY: fences only order; every CPU with long mode has them.
             unsafe { core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags)) };
             // SAFETY: the command register; the caller's promise.
@@ -183,20 +167,16 @@ impl LocalApic {
         }
         // Uncached stores wait for all earlier ones; the compiler must not let them overtake.
         compiler_fence(Ordering::SeqCst);
-        let halves = [
-            (COMMAND_HIGH, (command >> 32) as u32),
-            (COMMAND_LOW, command as u32),
-        ];
         // Two registers: an interrupt in between would use the wrong destination, hence none. An
         // NMI in between may; so each sender leaves the upper register as it found it.
         let send = || {
             // An NMI may have come while an earlier command was on its way.
             self.wait_until_sent();
             let found = self.read(COMMAND_HIGH);
-            for (register, value) in halves {
-                // SAFETY: the command register; the caller's promise.
-                unsafe { self.write(register, value) };
-            }
+            // SAFETY: the destination, for the write that follows.
+            unsafe { self.write(COMMAND_HIGH, (command >> 32) as u32) };
+            // SAFETY: the caller's promise.
+            unsafe { self.write(COMMAND_LOW, command as u32) };
             self.wait_until_sent();
             // SAFETY: sends nothing.
             unsafe { self.write(COMMAND_HIGH, found) };
@@ -205,8 +185,8 @@ impl LocalApic {
         unsafe { registers::without_interrupts(send) };
     }
 
-    /// Waits until the xAPIC has passed the command on. Bounded: an APIC that never does must not
-    /// hang a CPU that has interrupts off.
+    /// Waits until the xAPIC has sent the command. Bounded: one that never does must not hang a CPU that has
+    /// interrupts off.
     fn wait_until_sent(self) {
         const PENDING: u32 = 1 << 12;
         for _ in 0..100_000 {
@@ -215,6 +195,14 @@ impl LocalApic {
             }
             core::hint::spin_loop();
         }
+    }
+
+    /// The errors of this CPU's APIC since they were last taken. Any context.
+    #[must_use]
+    pub fn take_errors(self) -> ApicErrors {
+        // SAFETY: a write moves what has gathered to where it is read, and does no more.
+        unsafe { self.write(ERROR_STATUS, 0) };
+        ApicErrors(self.read(ERROR_STATUS) as u8)
     }
 
     /// Reads a register, named by its offset in the xAPIC page.
@@ -258,6 +246,29 @@ const fn x2(register: u32) -> u32 {
     0x800 + (register >> 4)
 }
 
+/// What a local APIC has found wrong: bits of the error status register (Intel SDM 3A, 11.5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApicErrors(pub u8);
+
+impl fmt::Display for ApicErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 8] = [
+            "wrong checksum of a message sent",
+            "wrong checksum of a message received",
+            "no APIC accepted an interrupt sent",
+            "an interrupt received was not accepted",
+            "an interrupt was sent to whichever CPU, which this APIC cannot",
+            "an interrupt was sent with a vector below 16",
+            "an interrupt was received with a vector below 16",
+            "access to a register that is not there",
+        ];
+        write!(f, "error status {:#04x}", self.0)?;
+        let set = NAMES.iter().enumerate();
+        let mut set = set.filter(|(bit, _)| self.0 >> bit & 1 == 1);
+        set.try_for_each(|(_, name)| write!(f, "; {name}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,14 +278,24 @@ mod tests {
         let mut page = 0;
         let modes = [(&raw mut page, 254), (ptr::null_mut(), u32::MAX - 1)];
         for (page, last) in modes {
-            let apic = LocalApic::from_page(page);
-            assert!(apic.can_address(ApicId::new(0)) && apic.can_address(ApicId::new(last)));
-            assert!(!apic.can_address(ApicId::new(last + 1)));
-            assert!(!apic.can_address(ApicId::new(u32::MAX)));
+            let apic = LocalApic { page };
             let to = |id| apic.command(Target::One(ApicId::new(id)), Ipi::Nmi);
-            assert_eq!(to(last + 1), None);
             let place = if apic.is_x2() { 32 } else { 56 };
-            assert_eq!(to(last), Some(u64::from(last) << place | 0x4400));
+            for id in [0, last] {
+                assert_eq!(to(id), Some(u64::from(id) << place | 0x4400));
+            }
+            assert_eq!((to(last + 1), to(u32::MAX)), (None, None));
         }
+    }
+
+    #[test]
+    fn each_error_has_its_name() {
+        // A failed send and an illegal vector.
+        let text = std::format!("{}", ApicErrors(0x24));
+        assert_eq!(
+            text,
+            "error status 0x24; no APIC accepted an interrupt sent; \
+             an interrupt was sent with a vector below 16"
+        );
     }
 }

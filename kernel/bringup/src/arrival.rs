@@ -3,7 +3,7 @@
 use crate::{
     entry::SHARED,
     id::{ApicId, CpuIndex},
-    record,
+    record::NOT_EXPECTED,
     slot::{Slot, SlotState},
 };
 
@@ -50,7 +50,7 @@ impl Arrival {
     pub fn online(self) {
         self.slot.stamp(5);
         if !self.slot.transition(SlotState::Arrived, SlotState::Online) {
-            SHARED.record_and_park(self.apic_id, record::LATE << 8, 0);
+            SHARED.record_and_park(self.apic_id, NOT_EXPECTED, 0);
         }
     }
 }

@@ -3,8 +3,8 @@
 // boot slot that is prepared for it, and takes the stack that lies there. A CPU that finds no slot, or one that
 // is not waiting for it, parks.
 //
-// Until it has loaded an interrupt table of the kernel's, exceptions lead to the stubs below. Until it has
-// its own stack, they push to a stack that is never read.
+// From long mode on, until it has loaded an interrupt table of the kernel's, exceptions lead to the stubs below. Until
+// it has its own stack, they push to a stack that is never read.
 //
 // From the trampoline: ESI:EDI, when the CPU woke up. All that it reads is in `Shared` (`entry.rs`).
 
@@ -43,7 +43,7 @@ bringup_entry:
     rdmsr
     mov r8, [r12 + {MMIO}]              // 0: the kernel's mode is x2APIC
     test r8, r8
-    jnz 1f
+    jnz 3f
     or eax, 1 << 11
     wrmsr
     or eax, 1 << 10
@@ -51,32 +51,24 @@ bringup_entry:
     mov ecx, 0x802
     rdmsr
     mov edi, eax
-    jmp 3f
-1:
+    jmp 5f
+3:
     test eax, 1 << 10
-    jz 2f
+    jz 4f
     and eax, ~(3 << 10)
     wrmsr
-2:
+4:
     or eax, 1 << 11
     wrmsr
     // A CPU that has an ID of more than 8 bits, which no CPU of the table has in this mode, would show the
-    // lower 8 as if they were all: somebody else's. Leaf 0xB EDX has the whole (Intel SDM 2A, CPUID).
-    xor eax, eax
-    cpuid
-    cmp eax, 0xb
-    jb 9f
-    mov eax, 0xb
-    xor ecx, ecx
-    cpuid
+    // lower 8 as if they were all: another CPU's. Leaf 0xB has the whole.
+    cpuid_apic_id
     mov edi, edx
     cmp edx, 0xff
-    mov eax, {UNLISTED}
     jae 7f
-9:
     mov edi, [r8 + 0x20]
     shr edi, 24
-3:
+5:
     // Its index is its place among the APIC IDs.
     mov eax, edi
     mov rdi, [r12 + {IDS}]
@@ -85,7 +77,6 @@ bringup_entry:
     repne scasd
     lea rsi, [rdi - 4]
     mov edi, eax
-    mov eax, {UNLISTED}
     jne 7f
     sub rsi, rdx
     shr rsi, 2                          // RSI: the index
@@ -94,7 +85,6 @@ bringup_entry:
     mov eax, {EXPECTED}
     mov edx, {ARRIVED}
     lock cmpxchg [rbx + {SLOT_STATE}], edx
-    mov eax, {LATE}
     jne 7f
     mov rsp, [rbx + {SLOT_STACK}]
     mov [rbx + {SLOT_STAMPS}], r14
@@ -104,11 +94,13 @@ bringup_entry:
     call [r12 + {MAIN}]
     ud2
 
-// Records this CPU (EDI) and what about it (EAX), rings (R11, unless it is 0), and parks.
+// No boot slot waits for this CPU (EDI).
 7:
     mov r11, [r12 + {BELL}]
-    xor ebp, ebp
+    mov eax, {NOT_EXPECTED}
     xor r8d, r8d
+
+// Records this CPU (EDI), what about it (EAX) and an address (R8), rings (R11, unless it is 0), and parks.
 bringup_record:
     mov rdx, [rip + {SHARED} + {RECORDS}]
     mov ecx, 1
@@ -119,8 +111,6 @@ bringup_record:
     add rdx, {ENTRIES}
     mov [rdx + rcx], edi
     mov [rdx + rcx + 8], r8
-    shl eax, 8
-    or eax, ebp
     or eax, {VALID}
     mov [rdx + rcx + 4], eax
     test r11, r11
@@ -164,32 +154,23 @@ bringup_stubs:
 bringup_fault:
     // No ring: the APIC may not be in the right mode yet.
     xor r11d, r11d
-    // On the shared stack the address may be another CPU's.
-    mov r10d, {ENTRY}
+    // On a shared stack, this one or the trampoline's below 1 MiB, the address may be another CPU's.
+    mov r10d, {LONG} << 8
     xor r8d, r8d
+    cmp rsp, 1 << 20
+    jb 3f
+    mov r10d, {ENTRY} << 8
     lea rax, [rip + {SHARED} + {SCRATCH}]
     mov rcx, rsp
     sub rcx, rax
     cmp rcx, {SCRATCH_SIZE}
-    jb 1f
-    mov r10d, {RUST}
+    jb 3f
+    mov r10d, {RUST} << 8
     mov r8, [rsp + 8]
-1:
-    xor eax, eax
-    cpuid
-    cmp eax, 0xb
-    jb 2f
-    mov eax, 0xb
-    xor ecx, ecx
-    cpuid
-    test ebx, ebx
-    jnz 3f
-2:
-    mov eax, 1
-    cpuid
-    mov edx, ebx
-    shr edx, 24
 3:
+    cpuid_apic_id
     mov edi, edx
-    mov eax, r10d
+    mov eax, ebp
+    or eax, r10d
     jmp bringup_record
+    .purgem cpuid_apic_id

@@ -13,13 +13,12 @@ use crate::{
     apic::{Ipi, LocalApic, Target},
     descriptors::{CODE_64_SELECTOR, GDT, gate},
     id::ApicId,
-    record::{self, RECORDS, Record, Records},
+    record::{self, RECORDS, Record, Records, Stage},
     registers,
     slot::{Slot, SlotState},
 };
 
-/// What all CPUs that start read. One for the machine, as its low pages; whichever
-/// [`Starter`](crate::Starter) is prepared first has it for good.
+/// What all CPUs that start read. The [`Starter`](crate::Starter) that is prepared first has it for good.
 pub(crate) static SHARED: Shared = Shared {
     cr3: AtomicU64::new(0),
     cr4: AtomicU64::new(0),
@@ -33,7 +32,6 @@ pub(crate) static SHARED: Shared = Shared {
     bell: AtomicU64::new(0),
     gdtr: Pointer::new(),
     idtr: Pointer::new(),
-    gdt: [const { AtomicU64::new(0) }; GDT.len()],
     idt: [const { [const { AtomicU64::new(0) }; 2] }; IDT_LEN],
     scratch: [const { AtomicU64::new(0) }; SCRATCH_SIZE / 8],
 };
@@ -58,8 +56,6 @@ pub(crate) struct Shared {
     bell: AtomicU64,
     gdtr: Pointer,
     idtr: Pointer,
-    /// A copy of the trampoline's, which lies in pages that are out of reach here.
-    gdt: [AtomicU64; GDT.len()],
     idt: [[AtomicU64; 2]; IDT_LEN],
     /// Where exceptions push before a CPU has its own stack. Never read.
     scratch: [AtomicU64; SCRATCH_SIZE / 8],
@@ -92,21 +88,20 @@ impl Shared {
         self.main.store(main, Ordering::Relaxed);
         self.slots
             .store(slots.as_ptr().cast_mut(), Ordering::Relaxed);
-        for (shared, entry) in self.gdt.iter().zip(GDT) {
-            shared.store(entry, Ordering::Relaxed);
-        }
         for (vector, [low_half, high_half]) in self.idt.iter().enumerate() {
             let stub = &raw const bringup_stubs as u64 + (vector * STUB_SIZE) as u64;
             low_half.store(gate(CODE_64_SELECTOR, stub as u32), Ordering::Relaxed);
             high_half.store(stub >> 32, Ordering::Relaxed);
         }
-        self.gdtr.set(&self.gdt);
+        // Not the trampoline's copy, which lies in pages that are out of reach here.
+        self.gdtr.set(&GDT);
         self.idtr.set(&self.idt);
         true
     }
 
     pub(crate) fn apic(&self) -> LocalApic {
-        LocalApic::from_page(self.mmio.load(Ordering::Relaxed))
+        let page = self.mmio.load(Ordering::Relaxed);
+        LocalApic { page }
     }
 
     /// The records; `None` before the low pages are set up.
@@ -114,6 +109,12 @@ impl Shared {
         // SAFETY: null, or the records in the low pages, which are the crate's for good and written
         // to atomically.
         unsafe { self.records.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The gates to the stubs of `entry.S`.
+    pub(crate) fn idt(&self) -> [[u64; 2]; IDT_LEN] {
+        let load = |half: &AtomicU64| half.load(Ordering::Relaxed);
+        self.idt.each_ref().map(|gate| gate.each_ref().map(load))
     }
 
     /// Has CPUs that park send this interrupt to this CPU.
@@ -164,6 +165,7 @@ impl Pointer {
 }
 
 global_asm!(
+    include_str!("cpuid.S"),
     include_str!("entry.S"),
     SHARED = sym SHARED,
     CR3 = const offset_of!(Shared, cr3),
@@ -189,10 +191,10 @@ global_asm!(
     EXPECTED = const SlotState::Expected as u32,
     ARRIVED = const SlotState::Arrived as u32,
     VALID = const record::VALID,
-    ENTRY = const record::ENTRY,
-    RUST = const record::RUST,
-    UNLISTED = const record::UNLISTED,
-    LATE = const record::LATE,
+    LONG = const Stage::Long as u32,
+    ENTRY = const Stage::Entry as u32,
+    RUST = const Stage::Rust as u32,
+    NOT_EXPECTED = const record::NOT_EXPECTED,
 );
 
 unsafe extern "C" {

@@ -46,9 +46,9 @@ pub unsafe trait Kernel: Sync + 'static {
         let _ = cpu;
     }
 
-    /// Something has happened, in the order in which it was noticed. Where [`poll`](crate::Starter::poll) is called:
-    /// with [`notify`](crate::Starter::notify) also in that interrupt's handler, whatever that interrupts, this
-    /// function among it. So a lock that it takes is taken elsewhere with interrupts off only.
+    /// Something has happened; in the order in which it was noticed. Called where [`poll`](crate::Starter::poll) is:
+    /// with [`notify`](crate::Starter::notify) also in that interrupt's handler, which may interrupt anything, this
+    /// function included. So a lock that it takes is taken elsewhere with interrupts off only.
     fn report(&self, event: Event) {
         let _ = event;
     }

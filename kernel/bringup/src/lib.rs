@@ -6,6 +6,7 @@ extern crate std;
 
 // Plain computation on bytes and numbers: no privileged instruction, any context. The host runs its tests.
 mod bytes;
+mod cpuid;
 mod id;
 mod madt;
 mod map;
@@ -33,29 +34,21 @@ mod tables;
 mod trampoline;
 
 pub use id::{ApicId, CpuIndex};
-pub use madt::{BadEntry, CpuState, IoApic, Lint, Madt, MadtCpu, MadtError};
-pub use map::{CpuMap, Disabled, MAX_CPUS, MapError};
+pub use madt::{BadEntry, CpuState, IoApic, Lint, Madt, MadtCpu};
+pub use map::{CpuMap, MAX_CPUS};
 pub use nmi::{LintUse, NmiPins};
 pub use offset::ClockOffset;
 pub use root::{RootError, RootFlaw, Tables};
-pub use topology::{Cache, CacheKind, Caches, CoreKind, Place, Topology};
+pub use topology::{Cache, CacheKind, CoreKind, Place, Topology};
 
-pub use apic::{ApicChoice, ApicErrors, ApicFacts, Ipi, LocalApic, Target};
+pub use apic::{ApicErrors, ApicFacts, Ipi, LocalApic, Target};
 pub use arrival::Arrival;
 #[cfg(feature = "faults")]
 pub use faults::InjectedFault;
 pub use kernel::{Event, Kernel};
 pub use plan::{Plan, Progress, Refused, Steps};
 pub use record::{Fault, Stage};
+pub use registers::park;
 pub use slot::{STAMPS, SlotState};
 pub use start::{Starter, quiet_others};
 pub use trampoline::LOW_PAGES;
-
-/// Halts this CPU, interrupts off, until it is started again.
-///
-/// # Safety
-/// Ring 0, and nothing waits for this CPU.
-pub unsafe fn park() -> ! {
-    // SAFETY: the caller's promise.
-    unsafe { registers::park() }
-}

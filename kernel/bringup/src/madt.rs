@@ -8,17 +8,15 @@
 //! last. [`Madt::bad_entries`] lists them. The checksum is ignored here;
 //! [`Tables::flaws`](crate::Tables::flaws) reports it.
 
-mod entry;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use core::fmt;
 
-pub use entry::{BadEntry, CpuState, IoApic, Lint, MadtCpu};
-use entry::{ENTRIES_AT, Entry, Walk};
-pub(crate) use entry::{Nmi, Whose};
-
-use crate::bytes::read_u32;
+use crate::{
+    bytes::{read_u16, read_u32, table},
+    id::ApicId,
+};
 
 /// A MADT that has a header.
 ///
@@ -29,20 +27,68 @@ pub struct Madt<'a> {
     entries: &'a [u8],
 }
 
+/// One CPU as the MADT lists it (entry types 0 and 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadtCpu {
+    /// The ID of its local APIC.
+    pub apic_id: ApicId,
+    /// Its number in other ACPI tables, and in entries about its pins.
+    pub uid: u32,
+    /// Whether it can be started.
+    pub state: CpuState,
+}
+
+/// What can be done with a CPU that the MADT lists.
+///
+/// The more, the earlier in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CpuState {
+    /// The firmware has it ready to be started.
+    Enabled,
+    /// It may be plugged in or switched on while the system runs.
+    OnlineCapable,
+    /// Neither: see [`CpuMap::from_madt`](crate::CpuMap::from_madt).
+    Disabled,
+}
+
+/// The pins of a local APIC for interrupts that do not come from an I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lint {
+    /// LINT0: the 8259's on a PC.
+    Lint0,
+    /// LINT1: NMI's on a PC.
+    Lint1,
+}
+
+/// An I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoApic {
+    /// Its ID.
+    pub id: u8,
+    /// Physical address of its registers.
+    pub address: u32,
+    /// The global number (GSI) of its first input.
+    pub gsi_base: u32,
+}
+
+/// An entry that is too short for its type, or passes the end of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadEntry {
+    /// Where it begins, in bytes from the start of the table.
+    pub offset: usize,
+    /// Its type.
+    pub kind: u8,
+    /// The length it states, in bytes; 0 if the table ends before it.
+    pub length: u8,
+}
+
 impl<'a> Madt<'a> {
-    /// Checks the table in `bytes`, which begin with its header. What follows the length that
-    /// the header states is ignored.
-    ///
-    /// # Errors
-    /// The first thing wrong with the table, see [`MadtError`].
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, MadtError> {
-        if bytes.first_chunk() != Some(SIGNATURE) {
-            return Err(MadtError::NotAMadt);
-        }
-        let stated = read_u32(bytes, 4).ok_or(MadtError::Truncated)? as usize;
-        let table = bytes.get(..stated).ok_or(MadtError::Truncated)?;
-        let entries = table.get(ENTRIES_AT..).ok_or(MadtError::Truncated)?;
-        Ok(Self { entries })
+    /// The table in `bytes`, which begin with its header; what follows the length that this states is
+    /// ignored. `None` if it is another table, or ends before its length or its first entry.
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let entries = table(bytes, b"APIC")?.get(ENTRIES_AT..)?;
+        Some(Self { entries })
     }
 
     /// The CPUs (entry types 0 and 9), as listed: in the firmware's order, disabled ones and
@@ -73,32 +119,150 @@ impl<'a> Madt<'a> {
 
     /// The malformed entries, which are not used. For the log.
     pub fn bad_entries(&self) -> impl Iterator<Item = BadEntry> + use<'a> {
-        Walk::over(self.entries).filter_map(Result::err)
+        self.walk().filter_map(Result::err)
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry> + use<'a> {
-        Walk::over(self.entries).flatten()
+        self.walk().flatten()
     }
-}
 
-/// Why bytes are no MADT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MadtError {
-    /// They do not begin with the signature `APIC`.
-    NotAMadt,
-    /// The header, or the length it states, passes their end.
-    Truncated,
-}
-
-impl fmt::Display for MadtError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotAMadt => "the table is not a MADT (no signature \"APIC\")",
-            Self::Truncated => "the MADT is shorter than its header says",
+    /// Steps from entry to entry, each by its own length. Every step is at least 2 bytes, so it ends.
+    fn walk(&self) -> impl Iterator<Item = Result<Entry, BadEntry>> + use<'a> {
+        let entries = self.entries;
+        let mut at = 0;
+        core::iter::from_fn(move || {
+            let rest = entries.get(at..).filter(|rest| !rest.is_empty())?;
+            let kind = rest[0];
+            let length = rest.get(1).copied().unwrap_or(0);
+            let offset = ENTRIES_AT + at;
+            // Type and length themselves take 2 bytes: where the next entry begins cannot be known if
+            // an entry states less, or more than there is.
+            let bytes = rest.get(..usize::from(length)).filter(|_| length >= 2);
+            at += bytes.map_or(rest.len(), <[u8]>::len);
+            let bad = BadEntry {
+                offset,
+                kind,
+                length,
+            };
+            Some(bytes.and_then(Entry::read).ok_or(bad))
         })
     }
 }
 
-impl core::error::Error for MadtError {}
+impl fmt::Display for BadEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, kind, length) = (self.offset, self.kind, self.length);
+        write!(
+            f,
+            "the MADT's entry at byte {at} (type {kind}) has an impossible length, {length}"
+        )
+    }
+}
 
-const SIGNATURE: &[u8; 4] = b"APIC";
+/// What an entry says, of the kinds that are read.
+enum Entry {
+    Cpu(MadtCpu),
+    IoApic(IoApic),
+    Nmi(Nmi),
+    Other,
+}
+
+/// A pin of local APICs that an NMI source is wired to.
+pub(crate) struct Nmi {
+    /// The CPUs that it is about; `None`: all.
+    pub(crate) uid: Option<u32>,
+    pub(crate) lint: Lint,
+    pub(crate) active_low: bool,
+}
+
+/// The entries follow the 36-byte ACPI header, the local APIC's address and the flags.
+const ENTRIES_AT: usize = 44;
+
+/// Type 0, Processor Local APIC: type, length, UID, ID (8 bits each), flags (32 bits).
+const LOCAL_APIC: u8 = 0;
+/// Type 1, I/O APIC: type, length, ID, reserved (8 bits each), address, first GSI (32 bits each).
+const IO_APIC: u8 = 1;
+/// Type 4, Local APIC NMI: type, length, UID (8 bits each), flags (16 bits), LINT (8 bits).
+const LOCAL_APIC_NMI: u8 = 4;
+/// Type 9, Processor Local x2APIC: type, length, 2 reserved bytes, ID, flags, UID (32 bits each).
+const LOCAL_X2APIC: u8 = 9;
+/// Type 0xA, Local x2APIC NMI: type, length, flags (16 bits), UID (32 bits), LINT (8 bits), 3
+/// reserved bytes.
+const LOCAL_X2APIC_NMI: u8 = 0xa;
+
+/// These address all CPUs. As an ID they name none; firmware uses them for "no CPU here".
+const ALL: u8 = 0xff;
+const X2_ALL: u32 = 0xffff_ffff;
+
+impl Entry {
+    /// Reads an entry of exactly its own length; `None` if that is too short for its type.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let byte = |at: usize| bytes.get(at).copied();
+        Some(match byte(0)? {
+            LOCAL_APIC => {
+                let (uid, id, flags) = (byte(2)?, byte(3)?, read_u32(bytes, 4)?);
+                match id {
+                    ALL => Self::Other,
+                    id => Self::cpu(id.into(), uid.into(), flags),
+                }
+            }
+            LOCAL_X2APIC => {
+                let (id, flags) = (read_u32(bytes, 4)?, read_u32(bytes, 8)?);
+                let uid = read_u32(bytes, 12)?;
+                match id {
+                    X2_ALL => Self::Other,
+                    id => Self::cpu(id, uid, flags),
+                }
+            }
+            IO_APIC => Self::IoApic(IoApic {
+                id: byte(2)?,
+                address: read_u32(bytes, 4)?,
+                gsi_base: read_u32(bytes, 8)?,
+            }),
+            LOCAL_APIC_NMI => {
+                let uid = Some(byte(2)?).filter(|uid| *uid != ALL);
+                Self::nmi(uid.map(u32::from), byte(5)?, read_u16(bytes, 3)?)
+            }
+            LOCAL_X2APIC_NMI => {
+                let uid = Some(read_u32(bytes, 4)?).filter(|uid| *uid != X2_ALL);
+                Self::nmi(uid, byte(8)?, read_u16(bytes, 2)?)
+            }
+            _ => Self::Other,
+        })
+    }
+
+    fn cpu(id: u32, uid: u32, flags: u32) -> Self {
+        // Local APIC flags (section 5.2.12.2): bit 0 is Enabled; bit 1, Online Capable, counts only
+        // where bit 0 is clear, and is reserved elsewhere.
+        let state = match (flags & 1 != 0, flags & 2 != 0) {
+            (true, _) => CpuState::Enabled,
+            (false, true) => CpuState::OnlineCapable,
+            (false, false) => CpuState::Disabled,
+        };
+        let apic_id = ApicId::new(id);
+        Self::Cpu(MadtCpu {
+            apic_id,
+            uid,
+            state,
+        })
+    }
+
+    /// `flags`: polarity and trigger mode, 2 bits each (MPS INTI flags, section 5.2.12.5). 0 is the
+    /// bus's own, which for a PC's NMI is active high and edge-triggered; 3 is active low, or level.
+    fn nmi(uid: Option<u32>, lint: u8, flags: u16) -> Self {
+        // Bits 15:4 and the value 2 of either field are reserved.
+        let is_plausible = flags >> 4 == 0 && flags & 3 != 2 && flags >> 2 & 3 != 2;
+        let lint = match lint {
+            0 if is_plausible => Lint::Lint0,
+            1 if is_plausible => Lint::Lint1,
+            // No local APIC has more pins for this. Real tables name 6, 115 and 237.
+            _ => return Self::Other,
+        };
+        let active_low = flags & 3 == 3;
+        Self::Nmi(Nmi {
+            uid,
+            lint,
+            active_low,
+        })
+    }
+}

@@ -3,42 +3,13 @@
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
-
 use crate::{
     id::{ApicId, CpuIndex},
     madt::{CpuState, Madt},
 };
 
-/// What an entry for a CPU that is neither enabled nor online capable means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disabled {
-    /// It may be plugged in later: before ACPI 6.3 firmware has no other way to say so.
-    MayCome,
-    /// It must never be used: firmware marks CPUs that may be plugged in as online capable.
-    StaysAway,
-}
-
-impl Disabled {
-    /// Decides by the version of ACPI in the FADT, given as its bytes (ACPI 6.5, section 5.2.9: the
-    /// major version in byte 8, the minor one in the lower half of byte 131). The MADT's own
-    /// revision is not reliable: firmware often does not update it. Linux goes by the FADT, too.
-    #[must_use]
-    pub fn by_fadt(fadt: Option<&[u8]>) -> Self {
-        const MAJOR: usize = 8;
-        const MINOR: usize = 131;
-        let byte = |at| fadt.and_then(|bytes| bytes.get(at)).copied().unwrap_or(0);
-        match (byte(MAJOR), byte(MINOR) & 0xf) {
-            (6, 3..) | (7.., _) => Self::StaysAway,
-            _ => Self::MayCome,
-        }
-    }
-}
-
-/// Room for this many CPUs, including those that may be plugged in later.
-///
-/// The map is built before there is a heap and read by CPUs that have no stack yet, so it is an
-/// array. 1024 is far above what QEMU 7.2 offers (255 with TCG, 288 with KVM on q35).
+/// Room for this many CPUs, including those that may be plugged in later: the map is built before there is a
+/// heap, so it is an array. Far above what QEMU 7.2 offers (255 with TCG, 288 with KVM on q35).
 pub const MAX_CPUS: usize = 1024;
 
 /// The CPUs that the firmware lists, numbered without gaps.
@@ -47,17 +18,14 @@ pub const MAX_CPUS: usize = 1024;
 /// |---|---|
 /// | 0 | the BSP |
 /// | up to [`enabled()`](Self::enabled) | the other enabled CPUs, by ascending APIC ID |
-/// | up to [`len()`](Self::len) | listed CPUs that are not enabled, by ascending APIC ID |
+/// | up to [`len()`](Self::len) | listed CPUs that may be plugged in, by ascending APIC ID |
 ///
 /// The order does not depend on the firmware's, so a machine's CPUs have the same indices on every boot,
 /// and the threads of a core are neighbours. A CPU keeps its index if it or another one fails to start;
 /// a CPU that is plugged in later has had its index all along.
 ///
-/// # Cost
-/// 4 bytes for each of [`MAX_CPUS`] CPUs and three numbers: 4120 bytes. APIC IDs may be any 32-bit
-/// numbers, however far apart. Index to ID is one load; ID to index is O(log n), at most some 20 steps.
-/// Building the map from n entries takes O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most
-/// 4 KiB, whatever the firmware lists.
+/// Takes 4120 bytes. Index to ID is one load; ID to index is O(log n). Building the map from n entries takes
+/// O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most 4 KiB, whatever the firmware lists.
 #[derive(Clone, Debug)]
 pub struct CpuMap {
     /// APIC IDs by index, each once: the BSP's, the enabled CPUs' ascending, the others' ascending.
@@ -75,13 +43,12 @@ impl CpuMap {
     /// There is always room for the BSP. Of the others the first enabled ones are taken, then the first
     /// pluggable ones; [`left_out`](Self::left_out) counts the rest.
     ///
-    /// # Errors
-    /// See [`MapError`].
+    /// `None` if the BSP is not among the enabled CPUs: the list describes another machine.
     pub fn new(
         enabled: impl IntoIterator<Item = ApicId>,
         pluggable: impl IntoIterator<Item = ApicId>,
         bsp: ApicId,
-    ) -> Result<Self, MapError> {
+    ) -> Option<Self> {
         let mut map = Self {
             ids: [0; MAX_CPUS],
             enabled: 1,
@@ -89,39 +56,33 @@ impl CpuMap {
             left_out: 0,
         };
         map.ids[0] = bsp.get();
-        let mut bsp_listed = false;
-        let mut any = false;
+        let mut is_bsp_listed = false;
         for id in enabled {
-            any = true;
-            bsp_listed |= id == bsp;
+            is_bsp_listed |= id == bsp;
             map.insert(id, 1);
-        }
-        match (any, bsp_listed) {
-            (false, _) => return Err(MapError::NoneListed),
-            (true, false) => return Err(MapError::BspNotListed { bsp }),
-            (true, true) => {}
         }
         map.enabled = map.len;
         for id in pluggable {
             map.insert(id, map.enabled);
         }
-        Ok(map)
+        is_bsp_listed.then_some(map)
     }
 
-    /// Numbers the CPUs that `madt` lists. CPUs that are `disabled` for good get no index.
-    ///
-    /// # Errors
-    /// See [`MapError`].
-    pub fn from_madt(madt: &Madt<'_>, disabled: Disabled, bsp: ApicId) -> Result<Self, MapError> {
-        let ids = |wanted: fn(CpuState, Disabled) -> bool| {
-            let cpus = madt.cpus().filter(move |cpu| wanted(cpu.state, disabled));
+    /// Numbers the CPUs that `madt` lists, as [`new`](Self::new). `fadt` has the version of ACPI, on which it
+    /// depends whether a CPU that is neither enabled nor online capable may be plugged in later, or gets no
+    /// index.
+    #[must_use]
+    pub fn from_madt(madt: &Madt<'_>, fadt: Option<&[u8]>, bsp: ApicId) -> Option<Self> {
+        let may_come = disabled_may_come(fadt);
+        let ids = |wanted: fn(CpuState, bool) -> bool| {
+            let cpus = madt.cpus().filter(move |cpu| wanted(cpu.state, may_come));
             cpus.map(|cpu| cpu.apic_id)
         };
         let enabled = ids(|state, _| state == CpuState::Enabled);
-        let pluggable = ids(|state, disabled| match state {
+        let pluggable = ids(|state, may_come| match state {
             CpuState::Enabled => false,
             CpuState::OnlineCapable => true,
-            CpuState::Disabled => disabled == Disabled::MayCome,
+            CpuState::Disabled => may_come,
         });
         Self::new(enabled, pluggable, bsp)
     }
@@ -146,16 +107,11 @@ impl CpuMap {
         self.left_out
     }
 
-    /// Whether the firmware lists this CPU as enabled.
-    #[must_use]
-    pub fn is_enabled(&self, index: CpuIndex) -> bool {
-        index.get() < self.enabled
-    }
-
     /// The APIC ID of a CPU, if there is one with this index.
     #[must_use]
     pub fn apic_id(&self, index: CpuIndex) -> Option<ApicId> {
-        self.raw_ids().get(index.get()).map(|id| ApicId::new(*id))
+        let ids = &self.ids[..self.len];
+        ids.get(index.get()).map(|id| ApicId::new(*id))
     }
 
     /// The index of a CPU, if one with this APIC ID is listed. O(log n).
@@ -172,24 +128,13 @@ impl CpuMap {
 
     /// All CPUs in index order, including those that may be plugged in later.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (CpuIndex, ApicId)> + Clone {
-        let ids = self.raw_ids().iter().enumerate();
+        let ids = self.ids[..self.len].iter().enumerate();
         ids.map(|(place, id)| (index(place), ApicId::new(*id)))
     }
 
     /// The enabled CPUs in index order.
     pub fn iter_enabled(&self) -> impl ExactSizeIterator<Item = (CpuIndex, ApicId)> + Clone {
         self.iter().take(self.enabled)
-    }
-
-    /// The CPUs that are listed but not enabled, in index order.
-    pub fn iter_pluggable(&self) -> impl ExactSizeIterator<Item = (CpuIndex, ApicId)> + Clone {
-        self.iter().skip(self.enabled)
-    }
-
-    /// The bare APIC IDs by index: for assembly that looks a CPU up before it has a stack.
-    #[must_use]
-    pub fn raw_ids(&self) -> &[u32] {
-        &self.ids[..self.len]
     }
 
     /// Inserts an AP, unless it is there already, into the ascending part that begins at `from`.
@@ -209,10 +154,10 @@ impl CpuMap {
 
     /// The place of an ID in the ascending part from `from` to `to`, or (`Err`) where it belongs.
     fn place_in(&self, id: ApicId, from: usize, to: usize) -> Result<usize, usize> {
-        match self.ids[from..to].binary_search(&id.get()) {
-            Ok(place) => Ok(from + place),
-            Err(place) => Err(from + place),
-        }
+        let found = self.ids[from..to].binary_search(&id.get());
+        found
+            .map(|place| from + place)
+            .map_err(|place| from + place)
     }
 }
 
@@ -221,27 +166,14 @@ fn index(place: usize) -> CpuIndex {
     CpuIndex::new(place as u32)
 }
 
-/// Why there is no map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapError {
-    /// No CPU is listed as enabled.
-    NoneListed,
-    /// The running CPU is not among the enabled ones, so the list describes another machine.
-    BspNotListed {
-        /// Its APIC ID.
-        bsp: ApicId,
-    },
+/// Whether a CPU that is neither enabled nor online capable may be plugged in later. Before ACPI 6.3 firmware
+/// has no other way to say so; since then it marks such CPUs as online capable, and all others must never be
+/// used.
+///
+/// The version is in the FADT (ACPI 6.5, section 5.2.9: the major one in byte 8, the minor one in the lower half
+/// of byte 131). The MADT's own revision is not reliable: firmware often does not update it. Linux goes by the
+/// FADT, too.
+fn disabled_may_come(fadt: Option<&[u8]>) -> bool {
+    let byte = |at: usize| fadt.and_then(|bytes| bytes.get(at)).copied().unwrap_or(0);
+    !matches!((byte(8), byte(131) & 0xf), (6, 3..) | (7.., _))
 }
-
-impl fmt::Display for MapError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoneListed => f.write_str("the firmware lists no enabled CPU"),
-            Self::BspNotListed { bsp } => {
-                write!(f, "the firmware does not list the CPU that runs ({bsp})")
-            }
-        }
-    }
-}
-
-impl core::error::Error for MapError {}

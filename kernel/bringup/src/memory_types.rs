@@ -6,32 +6,24 @@
 //!
 //! `unsafe` in this module: model-specific registers, where CPUID says that they are there.
 
-use core::{
-    array,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use raw_cpuid::CpuId;
-
-use crate::registers;
+use crate::{cpuid::Cpuid, registers};
 
 /// IA32_PAT (Intel SDM 3A, 12.12.2).
 const PAT: u32 = 0x277;
 
-/// MTRRs that are compared: what there is, the default type, the fixed ranges, and as many pairs of base
-/// and mask as the manual knows (Intel SDM 4, table 2-2: 10).
-const MTRRS: usize = 2 + 11 + 2 * 10;
+/// The MTRRs that are compared (Intel SDM 3A, 12.11.1 to 12.11.2.3): what there is, the default type, the fixed
+/// ranges, and as many pairs of base and mask as the manual knows (Intel SDM 4, table 2-2: 10).
+const MTRRS: [u32; 2 + 11 + 2 * 10] = [
+    0xfe, 0x2ff, 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
+    0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207, 0x208, 0x209, 0x20a, 0x20b, 0x20c,
+    0x20d, 0x20e, 0x20f, 0x210, 0x211, 0x212, 0x213,
+];
 
 /// What the CPU that starts others has. Written before the first SIPI, so Relaxed everywhere.
-static STARTERS: MemoryTypes = MemoryTypes {
-    pat: AtomicU64::new(0),
-    mtrrs: [const { AtomicU64::new(0) }; MTRRS],
-};
-
-struct MemoryTypes {
-    pat: AtomicU64,
-    mtrrs: [AtomicU64; MTRRS],
-}
+static STARTERS_PAT: AtomicU64 = AtomicU64::new(0);
+static STARTERS_MTRRS: [AtomicU64; MTRRS.len()] = [const { AtomicU64::new(0) }; MTRRS.len()];
 
 /// Keeps those of this CPU, which is about to start others.
 ///
@@ -42,10 +34,10 @@ pub(crate) unsafe fn keep() {
     // SAFETY: in ring 0, and CPUID has said that the registers are there.
     let read = |register| unsafe { registers::read_msr(register) };
     if has_pat {
-        STARTERS.pat.store(read(PAT), Ordering::Relaxed);
+        STARTERS_PAT.store(read(PAT), Ordering::Relaxed);
     }
     if has_mtrrs {
-        for (kept, value) in STARTERS.mtrrs.iter().zip(mtrrs(read)) {
+        for (kept, value) in STARTERS_MTRRS.iter().zip(mtrrs(read)) {
             kept.store(value, Ordering::Relaxed);
         }
     }
@@ -60,7 +52,7 @@ pub(crate) unsafe fn adopt() -> u32 {
     let (has_pat, has_mtrrs) = features();
     // SAFETY: as in `keep`.
     let read = |register| unsafe { registers::read_msr(register) };
-    let pat = STARTERS.pat.load(Ordering::Relaxed);
+    let pat = STARTERS_PAT.load(Ordering::Relaxed);
     if has_pat && pat != 0 && pat != read(PAT) {
         // SAFETY: the register is there, and takes what the other CPU's has taken.
         unsafe { registers::write_memory_types(PAT, pat) };
@@ -68,55 +60,36 @@ pub(crate) unsafe fn adopt() -> u32 {
     if !has_mtrrs {
         return 0;
     }
-    let kept = STARTERS
-        .mtrrs
-        .each_ref()
-        .map(|value| value.load(Ordering::Relaxed));
-    first_difference(&kept, &mtrrs(read))
+    let kept = STARTERS_MTRRS.each_ref();
+    first_difference(kept.map(|value| value.load(Ordering::Relaxed)), mtrrs(read))
 }
 
 /// Whether there are a PAT and MTRRs: CPUID leaf 1, EDX bits 16 and 12.
 fn features() -> (bool, bool) {
-    let features = CpuId::new().get_feature_info();
-    features.map_or((false, false), |features| {
-        (features.has_pat(), features.has_mtrr())
-    })
-}
-
-/// The model-specific register of an MTRR (Intel SDM 3A, 12.11.1 to 12.11.2.3).
-fn number(place: usize) -> u32 {
-    let place = place as u32;
-    match place {
-        0 => 0xfe,
-        1 => 0x2ff,
-        2 => 0x250,
-        3 | 4 => 0x258 + (place - 3),
-        5..13 => 0x268 + (place - 5),
-        _ => 0x200 + (place - 13),
-    }
+    let features = Cpuid::here().get(1, 0).edx;
+    (features >> 16 & 1 == 1, features >> 12 & 1 == 1)
 }
 
 /// The values of all MTRRs; 0 for one that is not there, or whose pair is not valid, which then may hold
 /// anything.
-fn mtrrs(read: impl Fn(u32) -> u64) -> [u64; MTRRS] {
+fn mtrrs(read: impl Fn(u32) -> u64) -> [u64; MTRRS.len()] {
     const HAS_FIXED: u64 = 1 << 8;
     const VALID: u64 = 1 << 11;
-    let capabilities = read(number(0));
-    let pairs = capabilities as usize & 0xff;
-    array::from_fn(|place| {
-        let number = number(place);
-        let counts = match place {
-            0 | 1 => true,
-            2..13 => capabilities & HAS_FIXED != 0,
-            _ => (place - 13) / 2 < pairs && read(number | 1) & VALID != 0,
+    let capabilities = read(0xfe);
+    let pairs = capabilities as u32 & 0xff;
+    MTRRS.map(|number| {
+        let counts = match number {
+            0xfe | 0x2ff => true,
+            0x250.. => capabilities & HAS_FIXED != 0,
+            _ => (number - 0x200) / 2 < pairs && read(number | 1) & VALID != 0,
         };
         if counts { read(number) } else { 0 }
     })
 }
 
-fn first_difference(ours: &[u64; MTRRS], theirs: &[u64; MTRRS]) -> u32 {
-    let place = ours.iter().zip(theirs).position(|(a, b)| a != b);
-    place.map_or(0, number)
+fn first_difference(ours: [u64; MTRRS.len()], theirs: [u64; MTRRS.len()]) -> u32 {
+    let place = ours.iter().zip(theirs).position(|(a, b)| *a != b);
+    place.map_or(0, |place| MTRRS[place])
 }
 
 #[cfg(test)]
@@ -140,7 +113,7 @@ mod tests {
         let all = |registers: BTreeMap<u32, u64>| mtrrs(|number| registers[&number]);
         let mut other = registers();
         change(&mut other);
-        first_difference(&all(registers()), &all(other))
+        first_difference(all(registers()), all(other))
     }
 
     #[test]
@@ -159,11 +132,10 @@ mod tests {
 
     #[test]
     fn what_does_not_count_is_not_compared() {
-        assert_eq!(difference(|registers| registers.extend([(0x202, 7)])), 0);
-        assert_eq!(
-            difference(|registers| registers.extend([(0x203, 0x7000)])),
-            0
-        );
+        for (number, value) in [(0x202, 7), (0x203, 0x7000)] {
+            let change = |registers: &mut BTreeMap<u32, u64>| registers.extend([(number, value)]);
+            assert_eq!(difference(change), 0);
+        }
         let mut without_fixed = registers();
         without_fixed.retain(|number, _| !(0x250..=0x26f).contains(number));
         without_fixed.insert(0xfe, 0x402);

@@ -1,10 +1,9 @@
 //! The local APIC pins by which CPUs get the board's NMIs.
 //!
 //! The MADT lists these pins (ACPI 6.5, sections 5.2.12.7 and 5.2.12.13), often wrongly: of 536
-//! real tables 114 do not cover the BSP, and 80 cover no CPU at all. They have no such entries, or
-//! name UIDs 1 to N where the CPUs have 0 to N-1, or pins that no APIC has. So implausible entries
-//! are ignored, and a BSP without a valid entry gets NMIs at LINT1, where PCs wire them and where
-//! Linux always takes them.
+//! real tables 114 do not cover the BSP, and 80 cover no CPU: no such entries, UIDs 1 to N where the CPUs
+//! have 0 to N-1, pins that no APIC has. So implausible entries are ignored, and a BSP without a valid
+//! entry gets NMIs at LINT1, where PCs wire them and where Linux always takes them.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +12,7 @@ use core::array;
 
 use crate::{
     id::CpuIndex,
-    madt::{CpuState, Lint, Madt, Nmi, Whose},
+    madt::{CpuState, Lint, Madt},
     map::{CpuMap, MAX_CPUS},
 };
 
@@ -52,32 +51,26 @@ impl NmiPins {
 
         const UNKNOWN: [LintUse; 2] = [LintUse::Masked, LintUse::AsFound];
         let mut pins = [UNKNOWN; MAX_CPUS];
-        for Nmi {
-            of,
-            lint,
-            active_low,
-        } in madt.nmis()
-        {
-            let of_these = match of {
-                Whose::All => &*by_uid,
-                Whose::Uid(wanted) => {
-                    let start = by_uid.partition_point(|place| uid(place) < Some(wanted));
-                    let same = &by_uid[start..];
-                    &same[..same.partition_point(|place| uid(place) == Some(wanted))]
-                }
-            };
+        for nmi in madt.nmis() {
+            let mut of_these = &*by_uid;
+            if nmi.uid.is_some() {
+                let below = of_these.partition_point(|place| uid(place) < nmi.uid);
+                let up_to = of_these.partition_point(|place| uid(place) <= nmi.uid);
+                of_these = &of_these[below..up_to];
+            }
             for place in of_these {
                 let [lint0, lint1] = &mut pins[usize::from(*place)];
                 // The CPU's first valid entry settles both pins: the other one is not for NMIs.
                 if *lint1 == LintUse::AsFound {
                     *lint1 = LintUse::Masked;
                 }
-                let pin = match lint {
+                let pin = match nmi.lint {
                     Lint::Lint0 => lint0,
                     Lint::Lint1 => lint1,
                 };
                 // Of contradictory entries the first wins.
                 if *pin == LintUse::Masked {
+                    let active_low = nmi.active_low;
                     *pin = LintUse::Nmi { active_low };
                 }
             }

@@ -2,12 +2,10 @@
 
 use core::fmt;
 
-use raw_cpuid::CpuId;
-
 use crate::{
+    cpuid::Cpuid,
     id::{ApicId, CpuIndex},
     slot::{STAMPS, SlotState},
-    trampoline::LOW_PAGES,
 };
 
 /// How CPUs are started.
@@ -27,15 +25,9 @@ pub struct Plan {
 impl Default for Plan {
     /// As is right for this CPU, which CPUID names.
     fn default() -> Self {
-        let cpuid = CpuId::new();
-        let vendor = cpuid.get_vendor_info();
-        let features = cpuid.get_feature_info();
         Self {
             broadcast: true,
-            init_ns: usual_pause_ns(
-                vendor.as_ref().map_or("", |vendor| vendor.as_str()),
-                features.map_or(0, |features| features.base_family_id()),
-            ),
+            init_ns: usual_pause_ns(&Cpuid::here()),
             timeout_ns: 3_000_000_000,
         }
     }
@@ -59,16 +51,12 @@ impl Plan {
 /// The pause by the book.
 const LONG_PAUSE_NS: u64 = 10_000_000;
 
-/// The pause that CPUs of this vendor and base family need. The 10 ms are from the days of separate
-/// APICs (MultiProcessor Specification 1.4, B.4). Linux makes no pause for Intel's CPUs from family 6 on,
-/// AMD's from 0xf and Hygon's from 0x18 on (`smp_set_init_udelay`, `arch/x86/kernel/smpboot.c`): the
-/// last two are those of base family 0xf.
-fn usual_pause_ns(vendor: &str, base_family: u8) -> u64 {
-    let needs_none = match vendor {
-        "GenuineIntel" => base_family >= 6,
-        "AuthenticAMD" | "HygonGenuine" => base_family == 0xf,
-        _ => false,
-    };
+/// The pause that this CPU and its like need. The 10 ms are from the days of separate APICs (MultiProcessor
+/// Specification 1.4, B.4). Linux makes no pause for Intel's CPUs from family 6 on, AMD's from 0xf and
+/// Hygon's from 0x18 on, their first (`smp_set_init_udelay`, `arch/x86/kernel/smpboot.c`).
+fn usual_pause_ns(cpuid: &Cpuid<'_>) -> u64 {
+    let family = cpuid.family();
+    let needs_none = cpuid.is_intel() && family >= 6 || cpuid.is_amd() && family >= 0xf;
     if needs_none { 0 } else { LONG_PAUSE_NS }
 }
 
@@ -128,15 +116,14 @@ pub enum Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoLowPages => write!(
-                f,
-                "no {LOW_PAGES} usable pages below 1 MiB side by side for CPUs to wake up in"
-            ),
-            Self::AlreadyPrepared => f.write_str("a starter has been prepared before"),
-            Self::NotPrepared => f.write_str("the starter has not been prepared"),
-            Self::Busy => f.write_str("CPUs are being started"),
-        }
+        f.write_str(match self {
+            Self::NoLowPages => {
+                "too few usable pages below 1 MiB side by side for CPUs to wake up in"
+            }
+            Self::AlreadyPrepared => "a starter has been prepared before",
+            Self::NotPrepared => "the starter has not been prepared",
+            Self::Busy => "CPUs are being started",
+        })
     }
 }
 
@@ -145,27 +132,26 @@ impl core::error::Error for Refused {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpuid::tests::{AMD, HYGON, INTEL, cpuid};
 
     #[test]
     fn a_pause_after_init_is_for_cpus_that_are_not_known_to_do_without() {
-        let none = [
-            ("GenuineIntel", 6),
-            ("GenuineIntel", 0xf),
-            ("AuthenticAMD", 0xf),
-            ("HygonGenuine", 0xf),
-        ];
-        for (vendor, family) in none {
-            assert_eq!(usual_pause_ns(vendor, family), 0, "{vendor}");
-        }
-        let long = [
-            ("GenuineIntel", 5),
-            ("AuthenticAMD", 6),
-            ("CentaurHauls", 6),
-            ("  Shanghai  ", 7),
-            ("", 0xf),
-        ];
-        for (vendor, family) in long {
-            assert_eq!(usual_pause_ns(vendor, family), LONG_PAUSE_NS, "{vendor}");
+        let via = [0x746e_6543, 0x736c_7561, 0x4872_7561];
+        // Leaf 1 EAX has the family in bits 11:8, and what is added to 0xf in 27:20.
+        for (vendor, leaf_1, expected) in [
+            (INTEL, 0x600, 0),
+            (INTEL, 0xf00, 0),
+            (AMD, 0xf00, 0),
+            (HYGON, 0x90_0f00, 0),
+            (INTEL, 0x500, LONG_PAUSE_NS),
+            (AMD, 0x600, LONG_PAUSE_NS),
+            (via, 0x600, LONG_PAUSE_NS),
+            (via, 0xf00, LONG_PAUSE_NS),
+        ] {
+            let answers = [(1, 0, [leaf_1, 0, 0, 0])];
+            let read = cpuid(1, vendor, &answers);
+            let pause = usual_pause_ns(&Cpuid::by(&read));
+            assert_eq!(pause, expected, "{vendor:x?} {leaf_1:#x}");
         }
     }
 

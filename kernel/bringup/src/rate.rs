@@ -3,31 +3,30 @@
 //! The time-stamp counter (TSC) is a CPU's cheapest clock, but its rate differs from one machine to the
 //! next. There are two ways to it:
 //!
-//! - somebody says it: the CPU or the hypervisor, by CPUID ([`Told`]);
-//! - it is [measured](measure) against a counter whose rate is fixed: the 8254, the HPET or ACPI's power
-//!   management timer ([`Counter`]; [`tables`] finds the last two).
+//! - the CPU or the hypervisor [states](Stated) it by CPUID;
+//! - it is [measured](measure()) against a [`Counter`] whose rate is fixed: the 8254, the HPET or ACPI's power
+//!   management timer ([`tables`] finds the last two).
 //!
 //! A [`Scale`] then makes nanoseconds of ticks.
 //!
-//! Everything here is plain computation on bytes and numbers: no allocation, no privileged
-//! instruction, any context. The host runs its tests. Firmware and hypervisors may say what they like: no
-//! input makes this code panic, and what cannot be true is taken for not said.
+//! Firmware and hypervisors may say what they like: no input makes this code panic, and what cannot be true
+//! counts as not stated.
 
 mod counter;
 mod measure;
 mod scale;
+mod stated;
 pub mod tables;
-mod told;
 
 use core::ops::RangeInclusive;
 
 pub use counter::Counter;
-pub use measure::{Measured, Reference, WINDOW_NS, first_sound, measure};
+pub use measure::{Measured, first_sound, measure};
 pub use scale::Scale;
-pub use told::{Leaf, Told};
+pub use stated::Stated;
 
 /// Rates, in Hz, that a time-stamp counter may have. No CPU with 64 bits has counted slower or
-/// faster: what lies outside is a mistake, of a measurement or of who has said it.
+/// faster: what lies outside is a mistake.
 pub const TSC_HZ: RangeInclusive<u64> = 100_000_000..=20_000_000_000;
 
 /// Rates, in Hz, that the local APIC's timer may have before its divider: crystals of 19.2 MHz and more,

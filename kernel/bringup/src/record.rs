@@ -13,6 +13,7 @@ use crate::id::ApicId;
 
 /// Where on its way a CPU was when it faulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Stage {
     /// In the trampoline, in real mode.
     Real,
@@ -61,28 +62,13 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Why a CPU has parked itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Fault(Fault),
-    /// It is not in the table of listed CPUs.
-    Unlisted,
-    /// Its boot slot was not waiting for it.
-    Late,
-}
-
-/// In `Record::what`: the record is complete. Then a reason in bits 8 to 15, a vector in bits 0 to
+/// In `Record::what`: the record is complete. Then a [`Stage`] in bits 8 to 15, a vector in bits 0 to
 /// 7.
 pub(crate) const VALID: u32 = 1 << 31;
-pub(crate) const REAL: u32 = 0;
-pub(crate) const PROTECTED: u32 = 1;
-pub(crate) const LONG: u32 = 2;
-pub(crate) const ENTRY: u32 = 3;
-pub(crate) const RUST: u32 = 4;
-pub(crate) const UNLISTED: u32 = 5;
-pub(crate) const LATE: u32 = 6;
 /// A vector that is none: a panic.
 pub(crate) const NO_VECTOR: u32 = 0xff;
+/// In the place of stage and vector: no fault, but a CPU that has found no boot slot waiting for it.
+pub(crate) const NOT_EXPECTED: u32 = 0xff << 8;
 
 /// Fault records that the low pages hold.
 pub(crate) const RECORDS: usize = 479;
@@ -126,15 +112,23 @@ impl<const N: usize> Records<N> {
         if let Some(record) = self.entries.get(place) {
             record.apic_id.store(apic_id.get(), Ordering::Relaxed);
             record.address.store(address, Ordering::Relaxed);
-            // Release: pairs with the load in `next`.
+            // Release: pairs with the swap in `next`.
             record.what.store(VALID | what, Ordering::Release);
         }
     }
 
-    /// Takes the first record that is complete and has not been read. One reader at a time.
+    /// Takes the first record that is complete and has not been read: a CPU, and its fault, or `None` if it has
+    /// found no boot slot waiting for it.
     ///
     /// One that is not complete holds up no other: the CPU that was writing it may have been reset.
-    pub(crate) fn next(&self) -> Option<(ApicId, Reason)> {
+    pub(crate) fn next(&self) -> Option<(ApicId, Option<Fault>)> {
+        const STAGES: [Stage; 5] = [
+            Stage::Real,
+            Stage::Protected,
+            Stage::Long,
+            Stage::Entry,
+            Stage::Rust,
+        ];
         let begun = (self.cursor.load(Ordering::Relaxed) as usize).min(N);
         self.entries[..begun].iter().find_map(|record| {
             if record.what.load(Ordering::Relaxed) & VALID == 0 {
@@ -147,24 +141,14 @@ impl<const N: usize> Records<N> {
                 return None;
             }
             let apic_id = ApicId::new(record.apic_id.load(Ordering::Relaxed));
-            let fault = |stage| {
-                Reason::Fault(Fault {
-                    apic_id,
-                    stage,
-                    vector: (what & 0xff != NO_VECTOR).then_some(what as u8),
-                    address: record.address.load(Ordering::Relaxed),
-                })
-            };
-            let reason = match what >> 8 & 0xff {
-                REAL => fault(Stage::Real),
-                PROTECTED => fault(Stage::Protected),
-                LONG => fault(Stage::Long),
-                ENTRY => fault(Stage::Entry),
-                RUST => fault(Stage::Rust),
-                UNLISTED => Reason::Unlisted,
-                _ => Reason::Late,
-            };
-            Some((apic_id, reason))
+            let stage = STAGES.get((what >> 8 & 0xff) as usize);
+            let fault = stage.map(|&stage| Fault {
+                apic_id,
+                stage,
+                vector: (what & 0xff != NO_VECTOR).then_some(what as u8),
+                address: record.address.load(Ordering::Relaxed),
+            });
+            Some((apic_id, fault))
         })
     }
 }
@@ -179,18 +163,18 @@ mod tests {
         assert_eq!(records.next(), None);
         // Begun by a CPU that was reset before it was done.
         records.cursor.fetch_add(1, Ordering::Relaxed);
-        records.push(ApicId::new(7), LATE << 8, 0);
-        records.push(ApicId::new(9), RUST << 8 | NO_VECTOR, 0x1234);
-        // No room.
-        records.push(ApicId::new(11), UNLISTED << 8, 0);
-        assert_eq!(records.next(), Some((ApicId::new(7), Reason::Late)));
+        let [late, faulted, no_room] = [7, 9, 11].map(ApicId::new);
+        records.push(late, NOT_EXPECTED, 0);
+        records.push(faulted, (Stage::Rust as u32) << 8 | NO_VECTOR, 0x1234);
+        records.push(no_room, NOT_EXPECTED, 0);
+        assert_eq!(records.next(), Some((late, None)));
         let fault = Fault {
-            apic_id: ApicId::new(9),
+            apic_id: faulted,
             stage: Stage::Rust,
             vector: None,
             address: 0x1234,
         };
-        assert_eq!(records.next(), Some((ApicId::new(9), Reason::Fault(fault))));
+        assert_eq!(records.next(), Some((faulted, Some(fault))));
         assert_eq!(records.next(), None);
     }
 }

@@ -111,11 +111,11 @@ pub(crate) unsafe fn without_interrupts(f: impl FnOnce()) {
     }
 }
 
-/// Halts this CPU until it is reset.
+/// Halts this CPU, interrupts off, until it is started again.
 ///
 /// # Safety
-/// Ring 0.
-pub(crate) unsafe fn park() -> ! {
+/// Ring 0, and nothing waits for this CPU.
+pub unsafe fn park() -> ! {
     loop {
         // SAFETY: the caller's promise. An NMI wakes it, hence the loop.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) };

@@ -2,29 +2,28 @@
 //!
 //! Layout: ACPI Specification 6.5, sections 5.2.5 (RSDP), 5.2.6 (header), 5.2.7 and 5.2.8 (RSDT, XSDT).
 //!
-//! On real firmware this path is often damaged: root tables contain NULLs (VMware's ends with one)
-//! and addresses without memory, their length is not a whole number of entries, checksums are
-//! stale. None of that makes the tables themselves unusable. So a bad entry is skipped, a wrong
-//! checksum is accepted, and [`Tables::flaws`] lists both for the log. Linux does the same.
+//! Real firmware often damages this path: NULLs in root tables (VMware's ends with one) and addresses
+//! without memory, lengths that are no whole number of entries, stale checksums. The tables themselves
+//! are usable all the same. So a bad entry is skipped, a wrong checksum is accepted, and
+//! [`Tables::flaws`] lists both for the log. Linux does the same.
 //!
-//! Why not the `acpi` crate (5.2.0 and 6.1.1 read): it rejects all tables for one bad entry, and a
-//! table for a wrong checksum or a vendor name that is not UTF-8; and it trusts every length and
-//! address, so a root table shorter than its own header makes it read to the end of the address
-//! space.
+//! Why not the `acpi` crate (5.2.0 and 6.1.1 read): one bad entry costs all tables, a wrong checksum or a
+//! vendor's name that is not UTF-8 costs the table; and every length is trusted, so a root table shorter
+//! than its own header is read to the end of the address space.
 
 #[cfg(test)]
 mod tests;
 
 use core::fmt;
 
-use crate::bytes::read_u32;
+use crate::bytes::{read_u32, read_u64};
 
 /// Bytes of the RSDP that every version of ACPI has, and that it has since ACPI 2.0.
 const RSDP_1: usize = 20;
 const RSDP_2: usize = 36;
 /// Bytes of the header of every table.
 const HEADER: usize = 36;
-/// The longest table that is believed. (QEMU's largest is some 10 KiB, a server's some 100.)
+/// The longest plausible table. (QEMU's largest is some 10 KiB, a server's some 100.)
 const MOST_BYTES: usize = 16 << 20;
 /// The most entries that are read: real root tables have some 40. Following a garbage one could
 /// take minutes.
@@ -36,8 +35,8 @@ const MOST_ENTRIES: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a, R> {
     read: R,
-    /// The RSDP's bytes.
-    rsdp: (u64, &'a [u8]),
+    rsdp_at: u64,
+    rsdp: &'a [u8],
     root: Root<'a>,
 }
 
@@ -57,25 +56,26 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
     /// See [`RootError`].
     pub fn new(rsdp: u64, read: R) -> Result<Self, RootError> {
         let old = read(rsdp, RSDP_1).filter(|bytes| bytes.starts_with(b"RSD PTR "));
-        let old = old.ok_or(RootError::Rsdp { address: rsdp })?;
+        let old = old.ok_or(RootError::Rsdp(rsdp))?;
         // Revision 0 is ACPI 1.0, which has no XSDT; 1 was never given out.
         let new = read(rsdp, RSDP_2).filter(|_| old[15] >= 2);
-        let half = |at| u64::from(new.and_then(|bytes| read_u32(bytes, at)).unwrap_or(0));
-        let xsdt = half(28) << 32 | half(24);
-        let rsdt = u64::from(read_u32(old, 16).unwrap_or(0));
+        let xsdt = new.and_then(|bytes| read_u64(bytes, 24)).unwrap_or(0);
+        let rsdt = read_u32(old, 16).unwrap_or(0).into();
+        let none = Root {
+            address: 0,
+            bytes: &[],
+            entry_size: 8,
+        };
         let mut tables = Self {
             read,
-            rsdp: (rsdp, new.unwrap_or(old)),
-            root: Root {
-                address: 0,
-                bytes: &[],
-                entry_size: 8,
-            },
+            rsdp_at: rsdp,
+            rsdp: new.unwrap_or(old),
+            root: none,
         };
         let mut second_best = None;
         for (address, signature, entry_size) in [(xsdt, b"XSDT", 8), (rsdt, b"RSDT", 4)] {
-            let root = tables.table(address);
-            let Some(bytes) = root.filter(|bytes| bytes.starts_with(signature)) else {
+            let bytes = tables.table(address);
+            let Some(bytes) = bytes.filter(|bytes| bytes.starts_with(signature)) else {
                 continue;
             };
             tables.root = Root {
@@ -89,7 +89,7 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
             let leads_anywhere = tables.listed().any(|(_, table)| table.is_some());
             second_best = second_best.or(leads_anywhere.then_some(tables.root));
         }
-        tables.root = second_best.ok_or(RootError::Root { xsdt, rsdt })?;
+        tables.root = second_best.ok_or(RootError::Root(xsdt, rsdt))?;
         Ok(tables)
     }
 
@@ -103,31 +103,29 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
 
     /// Everything that is wrong but was skipped or accepted. For the log.
     pub fn flaws(&self) -> impl Iterator<Item = RootFlaw> {
-        let (rsdp, bytes) = self.rsdp;
-        let xsdt_is_unused = bytes[15] >= 2 && self.root.entry_size == 4;
-        let entries = self.root.bytes.get(HEADER..).unwrap_or(&[]);
-        let is_ragged = !entries.len().is_multiple_of(self.root.entry_size);
-        let has_more = entries.len() / self.root.entry_size > MOST_ENTRIES;
-        let sums = [&bytes[..RSDP_1], bytes].map(is_sum_right);
-        let of_rsdp = [
-            (sums != [true; 2]).then_some(RootFlaw::Checksum {
-                address: rsdp,
-                signature: *b"RSDP",
-            }),
-            xsdt_is_unused.then_some(RootFlaw::NoXsdt),
-            (is_ragged || has_more).then_some(RootFlaw::Length),
+        let Root {
+            address,
+            bytes,
+            entry_size,
+        } = self.root;
+        let entries = bytes.len().saturating_sub(HEADER);
+        let is_cut = !entries.is_multiple_of(entry_size) || entries / entry_size > MOST_ENTRIES;
+        let is_rsdp_right = is_sum_right(&self.rsdp[..RSDP_1]) && is_sum_right(self.rsdp);
+        let of_root = [
+            (!is_rsdp_right).then_some(RootFlaw::Checksum(*b"RSDP", self.rsdp_at)),
+            (self.rsdp[15] >= 2 && entry_size == 4).then_some(RootFlaw::NoXsdt),
+            is_cut.then_some(RootFlaw::Length),
         ];
-        let root = (self.root.address, Some(self.root.bytes));
-        let of_tables = [root].into_iter().chain(self.listed());
-        let of_tables = of_tables.filter_map(|(address, table)| match table {
-            None => Some(RootFlaw::NoTable { address }),
-            Some(table) if !is_sum_right(table) => Some(RootFlaw::Checksum {
-                address,
-                signature: table.first_chunk().copied().unwrap_or_default(),
-            }),
+        let all = [(address, Some(bytes))].into_iter().chain(self.listed());
+        let of_tables = all.filter_map(|(address, table)| match table {
+            None => Some(RootFlaw::NoTable(address)),
+            Some(table) if !is_sum_right(table) => {
+                let signature = table.first_chunk().copied().unwrap_or_default();
+                Some(RootFlaw::Checksum(signature, address))
+            }
             Some(_) => None,
         });
-        of_rsdp.into_iter().flatten().chain(of_tables)
+        of_root.into_iter().flatten().chain(of_tables)
     }
 
     /// The addresses in the root table, each with the table found there.
@@ -135,9 +133,8 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
         let entries = self.root.bytes.get(HEADER..).unwrap_or(&[]);
         let entries = entries.chunks_exact(self.root.entry_size);
         entries.take(MOST_ENTRIES).map(|entry| {
-            let mut address = [0; 8];
-            address[..entry.len()].copy_from_slice(entry);
-            let address = u64::from_le_bytes(address);
+            let short = || read_u32(entry, 0).map_or(0, u64::from);
+            let address = read_u64(entry, 0).unwrap_or_else(short);
             (address, self.table(address))
         })
     }
@@ -153,34 +150,25 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
 
 /// All bytes of a table add up to 0 (section 5.2.6), and so do those of the RSDP.
 fn is_sum_right(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
-        == 0
+    let add = |sum: u8, byte: &u8| sum.wrapping_add(*byte);
+    bytes.iter().fold(0, add) == 0
 }
 
 /// Why there are no tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootError {
-    /// There is no RSDP where the loader says.
-    Rsdp {
-        /// Where that is.
-        address: u64,
-    },
-    /// Neither root table is whole and lists a table that is there.
-    Root {
-        /// Where the XSDT should be; 0 if the RSDP names none.
-        xsdt: u64,
-        /// Where the RSDT should be; 0 if the RSDP names none.
-        rsdt: u64,
-    },
+    /// There is no RSDP at this address.
+    Rsdp(u64),
+    /// Neither root table is whole and lists a table that is there: XSDT and RSDT should be at these addresses; 0
+    /// if the RSDP names none.
+    Root(u64, u64),
 }
 
 impl fmt::Display for RootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rsdp { address } => write!(f, "there is no RSDP at {address:#x}"),
-            Self::Root { xsdt, rsdt } => write!(
+            Self::Rsdp(address) => write!(f, "there is no RSDP at {address:#x}"),
+            Self::Root(xsdt, rsdt) => write!(
                 f,
                 "no table is listed by an XSDT at {xsdt:#x} or an RSDT at {rsdt:#x}"
             ),
@@ -198,18 +186,10 @@ pub enum RootFlaw {
     /// The root table's length is not a whole number of entries, or more than are read: the rest is
     /// ignored.
     Length,
-    /// The root table lists an address at which there is no whole table: the entry is skipped.
-    NoTable {
-        /// The address.
-        address: u64,
-    },
-    /// The bytes of a table do not add up to 0: it is used anyway.
-    Checksum {
-        /// Where it is.
-        address: u64,
-        /// Its signature.
-        signature: [u8; 4],
-    },
+    /// The root table lists this address, at which there is no whole table: the entry is skipped.
+    NoTable(u64),
+    /// The bytes of the table with this signature, at this address, do not add up to 0: it is used anyway.
+    Checksum([u8; 4], u64),
 }
 
 impl fmt::Display for RootFlaw {
@@ -217,10 +197,8 @@ impl fmt::Display for RootFlaw {
         match self {
             Self::NoXsdt => f.write_str("there is no usable XSDT: the RSDT is used"),
             Self::Length => f.write_str("the root table's length is odd: its end is ignored"),
-            Self::NoTable { address } => {
-                write!(f, "there is no table at {address:#x}: skipped")
-            }
-            Self::Checksum { address, signature } => write!(
+            Self::NoTable(address) => write!(f, "there is no table at {address:#x}: skipped"),
+            Self::Checksum(signature, address) => write!(
                 f,
                 "the checksum of {} at {address:#x} is wrong: used anyway",
                 signature.escape_ascii()

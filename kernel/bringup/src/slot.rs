@@ -9,7 +9,7 @@ pub const STAMPS: usize = 6;
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Slot {
-    /// The state: only by its own CPU and the one that starts it, see [`SlotState`].
+    /// Changed by its own CPU and the one that starts it only, see [`SlotState`].
     pub(crate) state: AtomicU32,
     /// How many times it was sent a SIPI for. By the CPU that starts it only, like the next two.
     attempts: AtomicU32,
@@ -119,9 +119,8 @@ impl Slot {
         }
     }
 
-    /// The CPU has found the slot not waiting, and has parked. If by now it is expected, then it
-    /// came too early: the attempt is over, and does not count. Whether it is so. (Not for ever: a
-    /// CPU that does so time and again is given up in the end.)
+    /// Whether the CPU, which has found the slot not waiting and has parked, is expected by now, so came too
+    /// early. Then the attempt is over, and does not count, unless this happens time and again.
     pub(crate) fn was_too_early(&self) -> bool {
         /// Each costs a SIPI that is served late, so even a second one is rare.
         const MOST: u32 = 8;
@@ -132,7 +131,7 @@ impl Slot {
         too_early
     }
 
-    /// Waits for its CPU from now on, after the CPU has been sent an INIT.
+    /// Waits for its CPU from now on. After an INIT has stopped it.
     pub(crate) fn expect(&self) {
         for stamp in &self.stamps {
             stamp.store(0, Ordering::Relaxed);
@@ -143,7 +142,7 @@ impl Slot {
             .store(SlotState::Expected as u32, Ordering::Release);
     }
 
-    /// Keeps the time at which its CPU is at this place. Own CPU only.
+    /// Keeps the time at which this CPU is at this place.
     pub(crate) fn stamp(&self, place: usize) {
         // SAFETY: every CPU with long mode has it, and ring 0 may always use it.
         let ticks = unsafe { core::arch::x86_64::_rdtsc() };

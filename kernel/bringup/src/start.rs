@@ -20,7 +20,7 @@ use crate::{
     map::CpuMap,
     memory_types,
     plan::{Plan, Progress, Refused, Steps},
-    record::{self, Reason},
+    record::{NO_VECTOR, Stage},
     registers,
     slot::{Slot, SlotState},
     trampoline::{self, LOW_PAGES},
@@ -32,10 +32,8 @@ const BETWEEN_SIPIS_NS: u64 = 200_000;
 /// How many times a CPU is started before it is given up.
 const ATTEMPTS: u32 = 2;
 
-/// Stops all CPUs but this one, wherever they are: they wait until they are started. Needs no clock.
-///
-/// Firmware may leave its APs spinning, which slows this CPU and everything that it measures: before
-/// a kernel measures time, they should be quiet.
+/// Stops all CPUs but this one, wherever they are, until they are started. Needs no clock: firmware may leave
+/// its APs spinning, which slows this CPU and falsifies how long a second is, so they are stopped first.
 ///
 /// # Safety
 /// Ring 0, before anything but the firmware's waiting loops runs on another CPU, and nothing waits
@@ -45,19 +43,17 @@ pub unsafe fn quiet_others(apic: LocalApic) {
     unsafe { apic.send(Target::AllOthers, Ipi::Init) };
 }
 
-/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one for a
-/// machine.
+/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one per machine.
 #[derive(Debug)]
 pub struct Starter<K, const N: usize> {
     pub(crate) kernel: K,
     pub(crate) slots: [Slot; N],
     /// APIC IDs by index.
     ids: [AtomicU32; N],
-    /// How many there are, and how many of them the firmware lists as enabled. 0 until
-    /// [`prepare`](Self::prepare).
+    /// How many there are, and how many of them the firmware lists as enabled.
     listed: AtomicUsize,
     enabled: AtomicUsize,
-    /// Where the low pages are.
+    /// Where the low pages are; 0 until [`prepare`](Self::prepare) has them.
     pub(crate) low: AtomicU64,
     /// CPUs are being started.
     busy: AtomicBool,
@@ -94,21 +90,20 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             place.store(id.get(), Ordering::Relaxed);
         }
         let listed = map.len().min(N);
-        let enabled = map.enabled().min(N);
-        self.enabled.store(enabled, Ordering::Relaxed);
+        self.enabled.store(map.enabled().min(N), Ordering::Relaxed);
         self.slots[0].transition(SlotState::Vacant, SlotState::Online);
         // Release: pairs with the load in `progress`.
         self.listed.store(listed, Ordering::Release);
         // Before the claim, so that a kernel that has none may try again.
-        let is_usable = |low: &u64| low.is_multiple_of(4096) && (1..=END).contains(low);
-        let low = self.kernel.low_pages().filter(is_usable);
+        let low = self.kernel.low_pages();
+        let low = low.filter(|low| low.is_multiple_of(4096) && (1..=END).contains(low));
         let low = low.ok_or(Refused::NoLowPages)?;
         let this = ptr::from_ref(self).cast_mut().cast();
         let main = ap_main::<K, N> as *const () as *mut ();
         if !SHARED.claim(this, &self.slots, main) {
             return Err(Refused::AlreadyPrepared);
         }
-        SHARED.mmio.store(apic.page(), Ordering::Relaxed);
+        SHARED.mmio.store(apic.page, Ordering::Relaxed);
         SHARED.ids_len.store(listed as u64, Ordering::Relaxed);
         self.low.store(low, Ordering::Relaxed);
         Ok(())
@@ -118,8 +113,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// them is online or given up. On a CPU that is online, as a rule the BSP; interrupts may be on
     /// or off.
     ///
-    /// Online means that the CPU has said so: it is for the kernel to make use of it. It never
-    /// comes online by itself after this has returned. When it was how far is added to `steps`.
+    /// No CPU comes online after this has returned. When the start was how far is added to `steps`.
     ///
     /// # Errors
     /// [`Refused::NotPrepared`], [`Refused::Busy`].
@@ -173,7 +167,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         Ok(())
     }
 
-    /// Starts those that are wanted, and waits until each is online, has faulted or has timed out.
+    /// Starts the wanted CPUs, and waits until each is online, has faulted or has timed out.
     fn attempt(&'static self, plan: &Plan, steps: &mut Steps) {
         // A record of the attempt before must not end this one.
         self.poll();
@@ -231,13 +225,12 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         steps.all_ns = self.kernel.nanos() - steps.begin;
     }
 
-    /// Sends an interrupt to those of the wanted CPUs that are `due`, or to all others at once.
+    /// Sends an interrupt to the wanted CPUs that are `due`, or to all others at once.
     fn send(&self, broadcast: bool, due: impl Fn(&Slot) -> bool, ipi: Ipi) {
         let apic = SHARED.apic();
         if broadcast {
-            // SAFETY: none of them was online when the INIT was sent, so nothing is lost: they are reset
-            // to be started anew, and so are those that the firmware does not list. To a CPU that runs,
-            // a SIPI does nothing.
+            // SAFETY: none of them was online when the INIT was sent, so nothing is lost. To a CPU that
+            // runs, a SIPI does nothing.
             return unsafe { apic.send(Target::AllOthers, ipi) };
         }
         for (cpu, _) in self.wanted().filter(|(_, slot)| due(slot)) {
@@ -246,8 +239,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
-    /// Asks for the stacks of those that have none; a CPU that gets none is left out. Whether each
-    /// has one.
+    /// Asks for the missing stacks; a CPU that gets none is left out. Whether each has one.
     fn give_stacks(&self) -> bool {
         let mut all_have_stacks = true;
         for (cpu, slot) in self.wanted() {
@@ -265,22 +257,19 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         all_have_stacks
     }
 
-    /// Waits until each is online, has faulted, or none has come online for too long. The timeout
-    /// begins with the second SIPI, and again whenever a CPU comes online: as long as CPUs keep coming, a
-    /// slow machine is only slow. Hardware takes well under a millisecond for each; 255 vCPUs on
-    /// two busy host CPUs were seen to pause for 0.2 s.
+    /// Waits until each is online or has faulted, or none has come online for too long. The timeout
+    /// restarts whenever a CPU comes online: a slow machine is only slow. Hardware takes well under a
+    /// millisecond for each; 255 vCPUs on two busy host CPUs were seen to pause for 0.2 s.
     fn wait(&'static self, timeout_ns: u64) {
         let mut online = 0;
         let mut deadline = self.kernel.nanos().saturating_add(timeout_ns);
         loop {
             self.poll();
-            let on_the_way =
-                |slot: &Slot| matches!(slot.state(), SlotState::Expected | SlotState::Arrived);
-            if !self.wanted().any(|(_, slot)| on_the_way(slot)) {
+            let states = || self.wanted().map(|(_, slot)| slot.state());
+            if !states().any(|state| matches!(state, SlotState::Expected | SlotState::Arrived)) {
                 return;
             }
-            let is_online = |slot: &Slot| slot.state() == SlotState::Online;
-            let now_online = self.wanted().filter(|(_, slot)| is_online(slot)).count();
+            let now_online = states().filter(|state| *state == SlotState::Online).count();
             let now = self.kernel.nanos();
             if now_online > online {
                 online = now_online;
@@ -293,8 +282,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
-    /// Has CPUs that park send this interrupt to this CPU, which then [polls](Self::poll): so that one that wakes up
-    /// late, perhaps minutes after [`start`](Self::start), is reported when it comes.
+    /// Has CPUs that park send this interrupt to this CPU, whose handler [polls](Self::poll): a CPU that wakes up
+    /// late, perhaps minutes after [`start`](Self::start), is then reported when it comes.
     ///
     /// # Safety
     /// On the CPU that starts others, after [`prepare`](Self::prepare); it has a handler for the interrupt, for good.
@@ -302,33 +291,31 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         SHARED.set_bell(vector);
     }
 
-    /// Reads the fault records that CPUs have written, and reports each. [`start`](Self::start)
-    /// does so all the while; later calls find CPUs that have woken up late. On the BSP, also in a handler (even one that
-    /// interrupts this function); or on another CPU when the BSP has stopped for good.
+    /// Reports what CPUs have recorded that have parked. [`start`](Self::start) does so all the while; later calls find
+    /// CPUs that have woken up late. On the BSP, also in a handler (even one that interrupts this function); or on
+    /// another CPU when the BSP has stopped for good.
     pub fn poll(&'static self) {
         let Some(records) = SHARED.records() else {
             return;
         };
-        while let Some((apic_id, reason)) = records.next() {
-            let cpu = self.progress().find(|cpu| cpu.apic_id == apic_id);
-            let slot = cpu.map(|cpu| &self.slots[cpu.cpu.get()]);
-            let was_called = slot.is_some_and(|slot| slot.attempts() > 0);
-            self.kernel.report(match reason {
-                Reason::Fault(fault) => {
+        while let Some((apic_id, fault)) = records.next() {
+            let mut listed = self.progress();
+            let slot = listed.find(|cpu| cpu.apic_id == apic_id);
+            let slot = slot.map(|cpu| &self.slots[cpu.cpu.get()]);
+            self.kernel.report(match (fault, slot) {
+                (Some(fault), slot) => {
                     // It will not go on by itself.
                     slot.inspect(|slot| slot.withdraw());
                     Event::Faulted(fault)
                 }
                 // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and
                 // hardware does): it came before its slot was free. The SIPI of this attempt is in
-                // vain.
-                Reason::Late if slot.is_some_and(Slot::was_too_early) => continue,
-                // It is being started anew.
-                Reason::Late if slot.is_some_and(Slot::is_wanted) => continue,
+                // vain. Or it is being started anew.
+                (None, Some(slot)) if slot.was_too_early() || slot.is_wanted() => continue,
+                (None, Some(slot)) if slot.attempts() > 0 => Event::Late(apic_id),
                 // A broadcast reaches others, too, such as CPUs that are listed, but not as
                 // enabled.
-                Reason::Unlisted | Reason::Late if !was_called => Event::Unlisted(apic_id),
-                Reason::Unlisted | Reason::Late => Event::Late(apic_id),
+                (None, _) => Event::Unlisted(apic_id),
             });
         }
     }
@@ -353,8 +340,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         })
     }
 
-    /// How far a CPU has come: any CPU, any context. [`SlotState::Vacant`] for one that there is
-    /// not.
+    /// How far a CPU has come; [`SlotState::Vacant`] if there is no such CPU. Any CPU, any context.
     #[must_use]
     pub fn state(&self, cpu: CpuIndex) -> SlotState {
         self.slots
@@ -362,17 +348,17 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             .map_or(SlotState::Vacant, Slot::state)
     }
 
-    /// The end of a CPU that has faulted before it was online, as the kernel's handlers have found:
-    /// on that CPU. It is recorded and parks; the start goes on without it.
+    /// Records and parks this CPU, which has faulted before it was online, as the kernel's handlers have found.
+    /// The start goes on without it.
     ///
     /// # Panics
     /// If there is no such CPU.
     pub fn fail(&self, cpu: CpuIndex, vector: Option<u8>, address: u64) -> ! {
-        let vector = vector.map_or(record::NO_VECTOR, u32::from);
-        SHARED.record_and_park(self.apic_id(cpu), record::RUST << 8 | vector, address)
+        let what = (Stage::Rust as u32) << 8 | vector.map_or(NO_VECTOR, u32::from);
+        SHARED.record_and_park(self.apic_id(cpu), what, address)
     }
 
-    /// Takes a CPU out: it can be started again, by INIT and on the same stack.
+    /// Takes this CPU out: it can be started again, by INIT and on the same stack.
     ///
     /// # Panics
     /// If there is no such CPU.
@@ -388,12 +374,9 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     fn wanted(&self) -> impl Iterator<Item = (CpuIndex, &Slot)> {
-        let slots = self
-            .slots
-            .iter()
-            .zip(0..)
-            .map(|(slot, index)| (CpuIndex::new(index), slot));
-        slots.filter(|(_, slot)| slot.is_wanted())
+        let wanted = self.slots.iter().zip(0..);
+        let wanted = wanted.filter(|(slot, _)| slot.is_wanted());
+        wanted.map(|(slot, index)| (CpuIndex::new(index), slot))
     }
 
     fn spin_until(&self, nanos: u64) {

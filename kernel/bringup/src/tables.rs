@@ -1,12 +1,11 @@
 //! Page tables for the way: the kernel's, with the trampoline's pages mapped at their own addresses.
 //!
 //! The code that switches paging on must be mapped at its own physical address, by a root that
-//! 32-bit code can load. A kernel's tables need not offer that: their root may lie above 4 GiB, and
-//! the lower half may be in use, or empty for good. So a CPU first loads a root in low memory: a
-//! copy of the kernel's in which only the entries that lead to the first 2 MiB are replaced, level
-//! by level, each by a copy of what the kernel has there. Pages of 1 GiB or 2 MiB that cover these
-//! addresses are split. Everything that the kernel maps is still there, except at the addresses of
-//! the trampoline's pages.
+//! 32-bit code can load. A kernel's root may lie above 4 GiB, and its lower half may be in use, or empty
+//! for good. So a CPU first loads a root in low memory: a copy of the kernel's in which only the entries
+//! that lead to the first 2 MiB are replaced, level by level, each by a copy of what the kernel has there.
+//! Pages of 1 GiB or 2 MiB that cover these addresses are split. Everything that the kernel maps is still
+//! there, except at the addresses of the trampoline's pages.
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
@@ -23,14 +22,8 @@ pub(crate) const MAX_LEVELS: usize = 5;
 
 type Table = [u64; 512];
 
-/// A page of the trampoline.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Identity {
-    /// Below 2 MiB.
-    pub(crate) address: u64,
-    /// CPUs write to it and do not execute it; else the other way round.
-    pub(crate) is_data: bool,
-}
+/// Pages that CPUs write on their way, and do not execute; they follow the one that they execute, and do not write.
+pub(crate) const DATA_PAGES: usize = 2;
 
 /// What the kernel has mapped at a place: a table, a large page, nothing.
 #[derive(Clone, Copy)]
@@ -40,9 +33,9 @@ enum Source {
     Absent,
 }
 
-/// Writes the tables to `levels` frames from `first` on, the root first. `root` is the kernel's;
-/// `no_execute`: the kernel uses that bit. CPUs may still be using tables from an earlier call: each
-/// entry then only changes to what the kernel has now.
+/// Writes the tables to the `levels` frames behind the trampoline's pages, which begin at `low`; the root first.
+/// `root` is the kernel's; `no_execute`: the kernel uses that bit. CPUs may still be using tables from an earlier
+/// call: each entry then only changes to what the kernel has now. Returns the address of the root.
 ///
 /// # Safety
 /// `virt` leads to memory at these physical addresses: to the frames, which are free, and
@@ -51,10 +44,12 @@ pub(crate) unsafe fn build(
     virt: impl Fn(u64) -> *mut u8,
     root: u64,
     levels: usize,
-    first: u64,
-    pages: &[Identity],
+    low: u64,
     no_execute: bool,
-) {
+) -> u64 {
+    const FIRST: u64 = 1 + DATA_PAGES as u64;
+    let first = low + FIRST * PAGE;
+    let data = PRESENT | WRITABLE | if no_execute { NO_EXECUTE } else { 0 };
     let mut source = Source::Table(root & ADDRESS);
     for level in (1..=levels).rev() {
         let frame = first + (levels - level) as u64 * PAGE;
@@ -72,15 +67,10 @@ pub(crate) unsafe fn build(
             Source::Absent => 0,
         };
         for index in 0..size_of::<Table>() / 8 {
-            let identity = pages
-                .iter()
-                .find(|page| page.address / PAGE == index as u64);
-            let entry = match identity {
-                Some(page) if level == 1 && !page.is_data => page.address | PRESENT,
-                Some(page) if level == 1 && no_execute => {
-                    page.address | PRESENT | WRITABLE | NO_EXECUTE
-                }
-                Some(page) if level == 1 => page.address | PRESENT | WRITABLE,
+            let address = index as u64 * PAGE;
+            let entry = match address.wrapping_sub(low) / PAGE {
+                0 if level == 1 => address | PRESENT,
+                1..FIRST if level == 1 => address | data,
                 // All of the trampoline's pages lie in the first 2 MiB.
                 _ if level > 1 && index == 0 => (frame + PAGE) | PRESENT | WRITABLE,
                 _ => theirs(index),
@@ -94,6 +84,7 @@ pub(crate) unsafe fn build(
             entry => Source::Table(entry & ADDRESS),
         };
     }
+    first
 }
 
 /// An entry of this level for a part of the large page whose entry is `page`.
@@ -119,9 +110,11 @@ mod tests {
     struct Memory(Box<[Table]>);
 
     const ROOT: u64 = 0x10_000;
-    const FIRST: u64 = 0x9_0000;
     const CODE: u64 = 0x8_e000;
     const DATA: u64 = 0x8_f000;
+    const END: u64 = 0x9_1000;
+    /// The root that is made.
+    const FIRST: u64 = END;
     const GLOBAL: u64 = 1 << 8;
 
     impl Memory {
@@ -135,19 +128,10 @@ mod tests {
 
         fn build(&mut self, levels: usize, no_execute: bool) {
             let memory = self.0.as_mut_ptr().cast::<u8>();
-            let pages = [(CODE, false), (DATA, true)]
-                .map(|(address, is_data)| Identity { address, is_data });
+            let virt = |at| memory.wrapping_add(at as usize);
             // SAFETY: all addresses in use lie in the vector.
-            unsafe {
-                build(
-                    |at| memory.wrapping_add(at as usize),
-                    ROOT,
-                    levels,
-                    FIRST,
-                    &pages,
-                    no_execute,
-                );
-            }
+            let root = unsafe { build(virt, ROOT, levels, CODE, no_execute) };
+            assert_eq!(root, FIRST);
         }
 
         /// A walk as the processor does it: the entry that maps `address`, and its level.
@@ -177,14 +161,13 @@ mod tests {
                 "the kernel's half is there"
             );
             assert_eq!(memory.walk(FIRST, levels, CODE), (CODE | PRESENT, 1));
-            let data = DATA | PRESENT | WRITABLE | NO_EXECUTE;
-            assert_eq!(memory.walk(FIRST, levels, DATA), (data, 1));
-            for other in [0, CODE - PAGE, DATA + PAGE, 2 << 20, 1 << 30, 1 << 39] {
-                assert_eq!(
-                    memory.walk(FIRST, levels, other).0 & PRESENT,
-                    0,
-                    "{other:#x}"
-                );
+            let data = PRESENT | WRITABLE | NO_EXECUTE;
+            for page in [DATA, DATA + PAGE] {
+                assert_eq!(memory.walk(FIRST, levels, page), (page | data, 1));
+            }
+            for other in [0, CODE - PAGE, END, 2 << 20, 1 << 30, 1 << 39] {
+                let (entry, _) = memory.walk(FIRST, levels, other);
+                assert_eq!(entry & PRESENT, 0, "{other:#x}");
             }
             memory.build(levels, false);
             assert_eq!(
@@ -221,15 +204,7 @@ mod tests {
             shape(&mut memory, rights);
             memory.build(4, true);
             assert_eq!(memory.walk(FIRST, 4, CODE), (CODE | PRESENT, 1));
-            for address in [
-                0,
-                0x5_5000,
-                CODE - PAGE,
-                DATA + PAGE,
-                0x1f_f000,
-                5 << 21,
-                1 << 30,
-            ] {
+            for address in [0, 0x5_5000, CODE - PAGE, END, 0x1f_f000, 5 << 21, 1 << 30] {
                 let places = [ROOT, FIRST].map(|root| {
                     let (entry, level) = memory.walk(root, 4, address);
                     let size = PAGE << (9 * (level - 1));

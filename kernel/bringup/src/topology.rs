@@ -14,24 +14,20 @@
 //!
 //! (Intel SDM volume 2A, CPUID, and volume 3A, section 9.9; AMD64 APM volume 3, appendix E.)
 //!
-//! Leaves are read directly, without the accessors of `raw_cpuid`: its iterators over levels panic on
-//! unknown levels, those over caches run as long as CPUID answers, and all of them hide leaves by the
-//! vendor's name. Here every loop is bounded and every shift is below 32, whatever
-//! the answers.
+//! CPUID is not trusted: every loop is bounded and every shift is below 32, whatever the answers.
 
 mod cache;
-mod leaves;
 mod shape;
 
-use raw_cpuid::CpuIdReader;
-
-pub use self::cache::{Cache, CacheKind, Caches};
-pub use self::shape::Place;
 use self::{
-    leaves::Leaves,
+    cache::MAX_CACHES,
     shape::{AMD_EXTENDED, Shape, levels},
 };
-use crate::id::ApicId;
+pub use self::{
+    cache::{Cache, CacheKind},
+    shape::Place,
+};
+use crate::{cpuid::Cpuid, id::ApicId};
 
 /// What a CPU reports about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +36,7 @@ pub struct Topology {
     pub place: Place,
     /// The kind of its core, on a machine that has several.
     pub kind: Option<CoreKind>,
-    /// Its caches, and for each the CPUs that share it.
-    pub caches: Caches,
+    caches: [Option<Cache>; MAX_CACHES],
 }
 
 /// Kinds of cores that a machine may mix.
@@ -54,45 +49,54 @@ pub enum CoreKind {
 }
 
 impl Topology {
-    /// Reads the topology of the current CPU, whose APIC ID is `id`. `cpuid` is
-    /// `raw_cpuid::CpuIdReaderNative`.
+    /// Reads the topology of the current CPU, whose APIC ID is `id`.
     ///
     /// Executes CPUID some 20 times; under a hypervisor each is an exit.
     #[must_use]
-    pub fn read<R: CpuIdReader>(cpuid: &R, id: ApicId) -> Self {
-        let leaves = Leaves::of(cpuid);
-        let shape = Shape::of(&leaves);
+    pub fn read(id: ApicId) -> Self {
+        Self::by(&Cpuid::here(), id)
+    }
+
+    fn by(cpuid: &Cpuid<'_>, id: ApicId) -> Self {
+        let shape = Shape::of(cpuid);
         Self {
             place: shape.locate(id),
-            kind: amd_kind(&leaves).or_else(|| intel_kind(&leaves)),
-            caches: Caches::of(&leaves, shape, id),
+            kind: amd_kind(cpuid).or_else(|| intel_kind(cpuid)),
+            caches: cache::of(cpuid, shape, id),
         }
+    }
+
+    /// Its caches, in CPUID's order, which is usually upwards; for each the CPUs that share it.
+    pub fn caches(&self) -> impl Iterator<Item = Cache> + Clone {
+        self.caches.iter().flatten().copied()
     }
 }
 
 /// The first level of leaf 0x8000_0026, if any level has cores of different kinds.
-fn amd_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
+fn amd_kind(cpuid: &Cpuid<'_>) -> Option<CoreKind> {
     const CORE: u32 = 1;
     const MIXED: u32 = 1 << 30;
-    let mut levels = levels(leaves, AMD_EXTENDED);
-    let (kind, core) = levels.next()?;
-    let mixed = core.eax & MIXED != 0 || levels.any(|(_, level)| level.eax & MIXED != 0);
-    match core.ebx >> 28 {
-        0 if mixed && kind == CORE => Some(CoreKind::Performance),
-        1 if mixed && kind == CORE => Some(CoreKind::Efficiency),
+    let mut levels = levels(cpuid, AMD_EXTENDED);
+    let first = levels.next().filter(|level| level.kind == CORE)?;
+    if first.eax & MIXED == 0 && !levels.any(|level| level.eax & MIXED != 0) {
+        return None;
+    }
+    match first.ebx >> 28 {
+        0 => Some(CoreKind::Performance),
+        1 => Some(CoreKind::Efficiency),
         _ => None,
     }
 }
 
 /// Leaf 0x1A, Native Model ID. Every core of a hybrid machine (leaf 7 EDX bit 15) has it; others may.
-fn intel_kind<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<CoreKind> {
+fn intel_kind(cpuid: &Cpuid<'_>) -> Option<CoreKind> {
     const HYBRID: u32 = 1 << 15;
     const ATOM: u32 = 0x20;
     const CORE: u32 = 0x40;
-    if leaves.get(7, 0).edx & HYBRID == 0 {
+    if cpuid.get(7, 0).edx & HYBRID == 0 {
         return None;
     }
-    match leaves.get(0x1a, 0).eax >> 24 {
+    match cpuid.get(0x1a, 0).eax >> 24 {
         ATOM => Some(CoreKind::Efficiency),
         CORE => Some(CoreKind::Performance),
         _ => None,

@@ -10,14 +10,15 @@
 //
 // Real mode -> protected mode -> long mode, by the book (Intel SDM 3A, 10.9.1 and 10.8.5). In each of
 // them an exception leads to stubs of that mode, which record which CPU it was and park it: without
-// them the first exception would become a triple fault, which resets the machine.
+// them the first exception would become a triple fault, which resets the machine. (Those of long mode are in
+// `entry.S`: the kernel is mapped as soon as paging is on.)
 //
 // Registers that are kept to the end: EBX, where the page lies; ESI:EDI, when the CPU woke up.
 
     .section .rodata.trampoline, "a"
     .balign 16
     .global trampoline_start, trampoline_32, trampoline_64, trampoline_end
-    .global trampoline_stubs_16, trampoline_stubs_32, trampoline_stubs_64
+    .global trampoline_stubs_16, trampoline_stubs_32
 trampoline_start:
     .code16
     cli
@@ -82,34 +83,18 @@ trampoline_64:
     mov rax, [rbx + {ENTRY}]
     jmp rax
 
-// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. Then CPUID gives
-// this CPU's ID (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A), and the next free record is
-// filled, its second half last: that makes it valid. `page` is where the page lies in DS, `place` EAX as
-// an address.
-    .macro record_and_park stage, page, place
+// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. The next free record is
+// filled, its second half last: that makes it valid. ESI: where the page lies in DS.
+    .macro record_and_park stage
     or ebp, {VALID} | \stage << 8
-    xor eax, eax
-    cpuid
-    cmp eax, 0xb
-    jb 1f
-    mov eax, 0xb
-    xor ecx, ecx
-    cpuid
-    test ebx, ebx
-    jnz 2f
-1:
+    cpuid_apic_id
     mov eax, 1
-    cpuid
-    mov edx, ebx
-    shr edx, 24
-2:
-    mov eax, 1
-    lock xadd dword ptr [\page + {CURSOR}], eax
+    lock xadd dword ptr [esi + {CURSOR}], eax
     cmp eax, {RECORDS}
     jae 3f
     shl eax, 4
-    mov dword ptr [\page + \place + {RECORD_ID}], edx
-    mov dword ptr [\page + \place + {RECORD_WHAT}], ebp
+    mov dword ptr [esi + eax + {RECORD_ID}], edx
+    mov dword ptr [esi + eax + {RECORD_WHAT}], ebp
 3:
     cli
     hlt
@@ -134,7 +119,7 @@ fault_16:
     mov ax, cs
     mov ds, ax
     xor esi, esi
-    record_and_park {REAL}, esi, eax
+    record_and_park {REAL}
 
     .code32
     .balign {STUB_SIZE}
@@ -142,15 +127,9 @@ trampoline_stubs_32:
     stubs fault_32
 fault_32:
     mov esi, ebx
-    record_and_park {PROTECTED}, esi, eax
-
+    record_and_park {PROTECTED}
     .code64
-    .balign {STUB_SIZE}
-trampoline_stubs_64:
-    stubs fault_64
-fault_64:
-    mov esi, ebx
-    record_and_park {LONG}, rsi, rax
+    .purgem cpuid_apic_id
     // Code that ran into the fields would not assemble: there is no going backwards.
     .org trampoline_start + {FIELDS}
 trampoline_end:

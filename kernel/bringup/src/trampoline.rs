@@ -4,33 +4,31 @@
 //! |---|---|---|
 //! | first | code and what it reads: `trampoline.S`, `Fields` | executable, not writable |
 //! | 2 and 3 | a stack and fault records, which CPUs write: `Data` | writable, not executable |
-//! | the rest | the tables by which paging is switched on: [`tables`](crate::tables) | not at all |
+//! | the rest | the tables by which paging is switched on: [`tables`] | not at all |
 //!
 //! They are the crate's for good: a CPU that was given up may wake up there one day, and so may one
-//! that is not listed at all, and that a broadcast has reached.
+//! that is not listed and that a broadcast has reached.
 //!
 //! `unsafe` in this module: the pages are written through raw pointers.
 
-use core::{arch::global_asm, mem::offset_of, ptr, sync::atomic::Ordering};
-
-use raw_cpuid::{CpuId, CpuIdReader};
+use core::{arch::global_asm, array, mem::offset_of, ptr, sync::atomic::Ordering};
 
 use crate::{
+    cpuid::Cpuid,
     descriptors::{CODE_32_SELECTOR, CODE_64_SELECTOR, DATA_SELECTOR, GDT, gate},
     entry::{self, SHARED},
     kernel::Kernel,
-    record::{self, RECORDS, Record, Records},
+    record::{self, RECORDS, Record, Records, Stage},
     registers::{self, CR0_PG, CR4_LA57, CR4_PAE, EFER, EFER_LMA, EFER_NXE, MISC_ENABLE},
-    tables::{self, Identity, MAX_LEVELS},
+    tables::{self, DATA_PAGES, MAX_LEVELS},
 };
 
 /// Pages that the crate needs below 1 MiB, side by side.
 pub const LOW_PAGES: usize = 1 + DATA_PAGES + MAX_LEVELS;
-const DATA_PAGES: usize = 2;
 const PAGE: u64 = 4096;
 
-/// Writes the pages from the physical address `low` on. Afterwards CPUs can wake up there; again,
-/// before CPUs are started by other page tables or settings than before.
+/// Writes the pages from the physical address `low` on, for CPUs to wake up there with the page tables and
+/// settings of this one.
 ///
 /// # Safety
 /// Ring 0. The pages are the crate's, and `kernel` does as [`Kernel`] demands.
@@ -40,16 +38,9 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
     // SAFETY: every CPU with long mode has it.
     let efer = unsafe { registers::read_msr(EFER) };
     let levels = if cr4 & CR4_LA57 != 0 { 5 } else { 4 };
-    let root = low + PAGE * (1 + DATA_PAGES as u64);
-    let pages = [0, 1, 2].map(|page| Identity {
-        address: low + page * PAGE,
-        is_data: page > 0,
-    });
+    let no_execute = efer & EFER_NXE != 0;
     // SAFETY: the frames are the crate's, and the tables that this CPU uses are intact.
-    unsafe {
-        let no_execute = efer & EFER_NXE != 0;
-        tables::build(|at| kernel.virt(at), cr3, levels, root, &pages, no_execute);
-    }
+    let root = unsafe { tables::build(|at| kernel.virt(at), cr3, levels, low, no_execute) };
     SHARED.cr3.store(cr3, Ordering::Relaxed);
     SHARED.cr4.store(cr4, Ordering::Relaxed);
     if SHARED.records().is_none() {
@@ -62,33 +53,34 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
         SHARED.records.store(records, Ordering::Release);
     }
     let low = low as u32;
-    let at = |field: usize| low + (FIELDS + field) as u32;
     let address = |symbol: *const u8| low + offset(symbol) as u32;
+    let stub = |first: *const u8, vector: usize| address(first) + (vector * STUB_SIZE) as u32;
+    let pointer = |field: usize, bytes: usize| Pointer {
+        limit: bytes as u16 - 1,
+        base: low + (FIELDS + field) as u32,
+    };
     let fields = Fields {
         gdt: GDT,
-        ivt: core::array::from_fn(|vector| RealGate {
-            offset: (offset(&raw const trampoline_stubs_16) + vector * STUB_SIZE) as u16,
-            segment: (low >> 4) as u16,
+        // Offset, then segment (Intel SDM 3A, 21.1.4).
+        ivt: array::from_fn(|vector| {
+            (low >> 4) << 16 | (stub(&raw const trampoline_stubs_16, vector) - low)
         }),
-        idt_32: core::array::from_fn(|vector| {
-            let stub = address(&raw const trampoline_stubs_32) + (vector * STUB_SIZE) as u32;
+        idt_32: array::from_fn(|vector| {
+            let stub = stub(&raw const trampoline_stubs_32, vector);
             gate(CODE_32_SELECTOR, stub)
         }),
-        idt_64: core::array::from_fn(|vector| {
-            let stub = address(&raw const trampoline_stubs_64) + (vector * STUB_SIZE) as u32;
-            [gate(CODE_64_SELECTOR, stub), 0]
-        }),
+        idt_64: SHARED.idt(),
         entry: entry::bringup_entry as *const () as u64,
         cr0: (cr0 | CR0_PG) as u32,
         cr3: root as u32,
         cr4: (cr4 & CR4_LA57 | CR4_PAE) as u32,
         // The CPU sets LMA itself (Intel SDM 3A, 10.8.5).
         efer: (efer & !EFER_LMA) as u32,
-        misc_enable: nx_switch(efer, &CpuId::new()),
-        gdtr: Pointer::to(at(offset_of!(Fields, gdt)), size_of::<[u64; 4]>()),
-        idtr_16: Pointer::to(at(offset_of!(Fields, ivt)), size_of::<[RealGate; 32]>()),
-        idtr_32: Pointer::to(at(offset_of!(Fields, idt_32)), size_of::<[u64; 32]>()),
-        idtr_64: Pointer::to(at(offset_of!(Fields, idt_64)), size_of::<[[u64; 2]; 32]>()),
+        misc_enable: nx_switch(efer, &Cpuid::here()),
+        gdtr: pointer(offset_of!(Fields, gdt), size_of_val(&GDT)),
+        idtr_16: pointer(offset_of!(Fields, ivt), 32 * 4),
+        idtr_32: pointer(offset_of!(Fields, idt_32), 32 * 8),
+        idtr_64: pointer(offset_of!(Fields, idt_64), 32 * 16),
         to_32: Far {
             offset: address(&raw const trampoline_32),
             selector: CODE_32_SELECTOR,
@@ -108,11 +100,9 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
 
 /// The register by which firmware may have forbidden NX (XD Bit Disable, bit 34 of IA32_MISC_ENABLE), if NX is
 /// in use; 0: there is none. Intel's CPUs have it from family 6 on (Intel SDM 4, table 2-2).
-fn nx_switch<R: CpuIdReader>(efer: u64, cpuid: &CpuId<R>) -> u32 {
-    let vendor = cpuid.get_vendor_info();
-    let family = cpuid.get_feature_info().map(|info| info.base_family_id());
-    let is_intels = vendor.is_some_and(|vendor| vendor.as_str() == "GenuineIntel");
-    if is_intels && family >= Some(6) && efer & EFER_NXE != 0 {
+fn nx_switch(efer: u64, cpuid: &Cpuid<'_>) -> u32 {
+    let is_there = cpuid.is_intel() && cpuid.family() >= 6;
+    if is_there && efer & EFER_NXE != 0 {
         MISC_ENABLE
     } else {
         0
@@ -138,7 +128,7 @@ fn offset(symbol: *const u8) -> usize {
 #[repr(C)]
 pub(crate) struct Fields {
     gdt: [u64; 4],
-    ivt: [RealGate; 32],
+    ivt: [u32; 32],
     idt_32: [u64; 32],
     idt_64: [[u64; 2]; 32],
     pub(crate) entry: u64,
@@ -155,29 +145,12 @@ pub(crate) struct Fields {
     to_64: Far,
 }
 
-/// An entry of the interrupt table in real mode (Intel SDM 3A, 21.1.4).
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-struct RealGate {
-    offset: u16,
-    segment: u16,
-}
-
 /// What LGDT and LIDT want: limit and base.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, packed)]
 struct Pointer {
     limit: u16,
     base: u32,
-}
-
-impl Pointer {
-    const fn to(base: u32, bytes: usize) -> Self {
-        Self {
-            limit: bytes as u16 - 1,
-            base,
-        }
-    }
 }
 
 /// What a far jump wants.
@@ -226,6 +199,7 @@ const _: () = {
 };
 
 global_asm!(
+    include_str!("cpuid.S"),
     include_str!("trampoline.S"),
     FIELDS = const FIELDS,
     STUB_SIZE = const STUB_SIZE,
@@ -248,9 +222,8 @@ global_asm!(
     RECORD_ID = const ENTRIES_AT + offset_of!(Record, apic_id),
     RECORD_WHAT = const ENTRIES_AT + offset_of!(Record, what),
     VALID = const record::VALID,
-    REAL = const record::REAL,
-    PROTECTED = const record::PROTECTED,
-    LONG = const record::LONG,
+    REAL = const Stage::Real as u32,
+    PROTECTED = const Stage::Protected as u32,
 );
 
 unsafe extern "C" {
@@ -259,33 +232,26 @@ unsafe extern "C" {
     static trampoline_64: u8;
     static trampoline_stubs_16: u8;
     static trampoline_stubs_32: u8;
-    static trampoline_stubs_64: u8;
 }
 
 #[cfg(test)]
 mod tests {
-    use raw_cpuid::CpuIdResult;
-
     use super::*;
+    use crate::cpuid::tests::{AMD, INTEL, cpuid};
 
     #[test]
     fn only_intels_cpus_have_a_switch_that_forbids_nx() {
-        // Leaf 0: vendor in EBX, EDX, ECX; leaf 1: family in EAX 11:8.
-        let switch = |vendor: &[u8; 12], family: u32, efer| {
-            let word = |at: usize| u32::from_le_bytes(*vendor[at..].first_chunk().expect("12"));
-            let reader = |leaf, _| CpuIdResult {
-                eax: if leaf == 0 { 1 } else { family << 8 },
-                ebx: word(0),
-                ecx: word(8),
-                edx: word(4),
-            };
-            nx_switch(efer, &CpuId::with_cpuid_reader(reader))
-        };
-        for family in [6, 15] {
-            assert_eq!(switch(b"GenuineIntel", family, EFER_NXE), 0x1a0);
+        for (vendor, family, efer, expected) in [
+            (INTEL, 6, EFER_NXE, 0x1a0),
+            (INTEL, 15, EFER_NXE, 0x1a0),
+            (INTEL, 5, EFER_NXE, 0),
+            (AMD, 15, EFER_NXE, 0),
+            (INTEL, 6, EFER_LMA, 0),
+        ] {
+            let answers = [(1, 0, [family << 8, 0, 0, 0])];
+            let read = cpuid(1, vendor, &answers);
+            let found = nx_switch(efer, &Cpuid::by(&read));
+            assert_eq!(found, expected, "{vendor:x?} {family}");
         }
-        assert_eq!(switch(b"GenuineIntel", 5, EFER_NXE), 0);
-        assert_eq!(switch(b"AuthenticAMD", 15, EFER_NXE), 0);
-        assert_eq!(switch(b"GenuineIntel", 6, EFER_LMA), 0);
     }
 }

@@ -20,9 +20,8 @@ mod pm_timer;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use bringup::ClockOffset;
-use bringup::rate::{APIC_TIMER_HZ, Counter, Leaf, Measured, Reference, TSC_HZ, Told, first_sound};
+use bringup::rate::{APIC_TIMER_HZ, Counter, Measured, Stated, TSC_HZ, first_sound};
 use protocol::{event::Event, exit::ExitCode, options::ClockSource};
-use raw_cpuid::CpuIdReaderNative;
 use spin::mutex::SpinMutex;
 
 use self::{pit::Pit, pm_timer::PmTimer};
@@ -59,10 +58,19 @@ pub fn rates_by(source: ClockSource) -> Option<Rates> {
     let _turn = ONE_AT_A_TIME.lock();
     match source {
         ClockSource::Auto => None,
-        ClockSource::Cpuid => complete(told()?),
-        ClockSource::Pit => measure(&Pit::start()?),
-        ClockSource::Hpet => measure(hpet::get()?.running()),
-        ClockSource::PmTimer => measure(&PmTimer::find()?),
+        ClockSource::Cpuid => complete(stated()?),
+        ClockSource::Pit => {
+            let pit = Pit::start()?;
+            measure(Counter::PIT, &|| pit.read())
+        }
+        ClockSource::Hpet => {
+            let hpet = hpet::get()?.running();
+            measure(hpet.counter, &|| hpet.read())
+        }
+        ClockSource::PmTimer => {
+            let timer = PmTimer::find()?;
+            measure(timer.counter(), &|| timer.read())
+        }
     }
 }
 
@@ -132,10 +140,10 @@ fn assumed() -> Rates {
         "clock: NOTHING TELLS THE RATE of the time-stamp counter: all times are wrong by the factor that it differs from {}",
         mhz(ASSUMED_HZ)
     );
-    complete(Told {
+    complete(Stated {
         tsc_hz: ASSUMED_HZ,
         apic_timer_hz: None,
-        leaf: Leaf::Base,
+        leaf: 0,
     })
     .unwrap_or(Rates {
         tsc: ASSUMED_HZ,
@@ -144,32 +152,32 @@ fn assumed() -> Rates {
     })
 }
 
-/// What CPUID tells, the hypervisor's leaf included.
-fn told() -> Option<Told> {
-    Told::by_cpu(CpuIdReaderNative).or_else(|| Told::by_hypervisor(CpuIdReaderNative))
+/// What CPUID states, the hypervisor's leaf included.
+fn stated() -> Option<Stated> {
+    Stated::by_cpu().or_else(Stated::by_hypervisor)
 }
 
 /// Rates of which CPUID tells at least the first.
-fn complete(told: Told) -> Option<Rates> {
-    let rates = match told.apic_timer_hz {
+fn complete(stated: Stated) -> Option<Rates> {
+    let rates = match stated.apic_timer_hz {
         Some(apic_timer) => Some(Rates {
-            tsc: told.tsc_hz,
+            tsc: stated.tsc_hz,
             apic_timer,
             is_doubtful: false,
         }),
-        None => measure(&Tsc(Counter::tsc(told.tsc_hz)?)),
+        None => measure(Counter::tsc(stated.tsc_hz)?, &ticks),
     };
-    // As it was told: measured against itself it may differ in the last digits.
+    // As it was stated: measured against itself it may differ in the last digits.
     rates.map(|rates| Rates {
-        tsc: told.tsc_hz,
+        tsc: stated.tsc_hz,
         ..rates
     })
 }
 
-/// Measures both counters. `None` if the reference stands still, or the result cannot be.
-fn measure(reference: &impl Reference) -> Option<Rates> {
+/// Measures both counters, against the time-stamp counter itself if its rate is known. `None` if the reference stands still, or the result cannot be.
+fn measure(counter: Counter, reference: &dyn Fn() -> u64) -> Option<Rates> {
     apic::start_counting();
-    let measured = bringup::rate::measure(reference, ticks, apic::counted);
+    let measured = bringup::rate::measure(counter, [reference, &ticks, &apic::counted]);
     apic::stop_timer();
     let Measured { rates, is_doubtful } = measured?;
     let [tsc, apic_timer] = rates;
@@ -178,19 +186,6 @@ fn measure(reference: &impl Reference) -> Option<Rates> {
         apic_timer: apic_timer.saturating_mul(apic::TIMER_DIVIDER),
         is_doubtful,
     })
-}
-
-/// The time-stamp counter itself as the reference, once its rate is known.
-struct Tsc(Counter);
-
-impl Reference for Tsc {
-    fn counter(&self) -> Counter {
-        self.0
-    }
-
-    fn read(&self) -> u64 {
-        ticks()
-    }
 }
 
 /// How far the counter of a CPU that is online is from this CPU's: hardware and firmware start them together, but one

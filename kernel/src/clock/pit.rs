@@ -1,6 +1,5 @@
 //! The 8254: channel 0 as a counter that comes round every 55 ms.
 
-use bringup::rate::{Counter, Reference};
 use x86_64::instructions::port::Port;
 
 /// Channel 0, counting.
@@ -34,14 +33,9 @@ impl Pit {
         write(CONTROL, READ_BACK_STATUS_0);
         (read(CHANNEL_0) & MODE == RATE_GENERATOR).then_some(Self(()))
     }
-}
 
-impl Reference for Pit {
-    fn counter(&self) -> Counter {
-        Counter::PIT
-    }
-
-    fn read(&self) -> u64 {
+    /// Its count.
+    pub(super) fn read(&self) -> u64 {
         // Control word: latch the count of channel 0.
         const LATCH_0: u8 = 0;
         write(CONTROL, LATCH_0);

@@ -5,7 +5,6 @@
 //! `bringup`'s matter.
 
 use bringup::{CpuIndex, Topology};
-use raw_cpuid::CpuIdReaderNative;
 use spin::Once;
 
 use crate::per_cpu::{self, per_cpu};
@@ -28,6 +27,6 @@ pub fn of(cpu: CpuIndex) -> Option<&'static Topology> {
 pub(crate) fn read() {
     // First the one, then the other: a CPU that is reset in the midst of `call_once` could never call it
     // again.
-    let topology = Topology::read(&CpuIdReaderNative, super::apic_id(per_cpu::index()));
+    let topology = Topology::read(super::apic_id(per_cpu::index()));
     TOPOLOGY.here().call_once(|| topology);
 }

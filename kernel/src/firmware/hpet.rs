@@ -7,7 +7,7 @@
 //!
 //! `unsafe` in this module: the address of the registers.
 
-use bringup::rate::{Counter, Reference, tables};
+use bringup::rate::{Counter, tables};
 use spin::Once;
 use x86_64::PhysAddr;
 
@@ -36,7 +36,7 @@ const fn timer(number: u64) -> u64 {
 
 /// An HPET that answers. Its registers are read 32 bits at a time, which all chipsets know.
 pub(crate) struct Hpet {
-    counter: Counter,
+    pub(crate) counter: Counter,
     registers: Registers,
 }
 
@@ -71,7 +71,7 @@ impl Hpet {
         let [low, high] = [CAPABILITIES, CAPABILITIES + 4].map(|half| registers.read(half));
         // The lower half of the count alone: it lasts for 43 s at 100 MHz, and one access cannot see half
         // of it before a carry and half after.
-        let counter = Counter::hpet(u64::from(high) << 32 | u64::from(low))?.lower_half();
+        let counter = Counter::hpet(u64::from(high) << 32 | u64::from(low))?;
         Some(Self { counter, registers })
     }
 
@@ -84,14 +84,9 @@ impl Hpet {
         }
         self
     }
-}
 
-impl Reference for Hpet {
-    fn counter(&self) -> Counter {
-        self.counter
-    }
-
-    fn read(&self) -> u64 {
+    /// Its count.
+    pub(crate) fn read(&self) -> u64 {
         self.registers.read(MAIN_COUNTER).into()
     }
 }

@@ -1,4 +1,4 @@
-//! Any bytes as a MADT: as they are, and with signature, length and checksum set right, which hardly
+//! Any bytes as a MADT: as they are, and with signature and length set right, which hardly
 //! any would have otherwise.
 #![no_main]
 

@@ -8,12 +8,11 @@
 //! Nothing here leads back to xAPIC, which would lose what the APIC is set to (Intel SDM 3A, figure
 //! 11-27), and which newer CPUs can forbid (LEGACY_XAPIC_DISABLED in IA32_XAPIC_DISABLE_STATUS).
 
-use core::fmt;
+use core::ptr;
 
-use raw_cpuid::CpuId;
-
-use super::LocalApic;
+use super::{FIRST_TOO_LARGE, LocalApic};
 use crate::{
+    cpuid::Cpuid,
     id::ApicId,
     map::CpuMap,
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
@@ -34,60 +33,22 @@ pub struct ApicFacts {
     pub highest: ApicId,
 }
 
-/// The mode of the local APICs, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApicChoice {
-    /// x2APIC: it was on.
-    LeftOn,
-    /// xAPIC: there is nothing else.
-    Unavailable,
-    /// xAPIC: the firmware asks for it.
-    OptedOut,
-    /// x2APIC: under a hypervisor.
-    Virtual,
-    /// x2APIC: needed to address this CPU.
-    Demanded(ApicId),
-    /// xAPIC: all CPUs can be addressed.
-    Unneeded,
-}
-
 impl ApicFacts {
-    /// Decides.
+    /// Whether it is to be x2APIC mode, and why; for the log.
     #[must_use]
-    pub fn choose(self) -> ApicChoice {
+    pub fn choose(self) -> (bool, &'static str) {
         match self {
-            Self { is_x2: true, .. } => ApicChoice::LeftOn,
-            Self { has_x2: false, .. } => ApicChoice::Unavailable,
-            Self { opts_out: true, .. } => ApicChoice::OptedOut,
+            Self { is_x2: true, .. } => (true, "x2APIC, as the firmware has left it"),
+            Self { has_x2: false, .. } => (false, "xAPIC: this CPU has no x2APIC"),
+            Self { opts_out: true, .. } => (false, "xAPIC, as the firmware asks (DMAR)"),
             Self {
                 is_virtual: true, ..
-            } => ApicChoice::Virtual,
-            Self { highest, .. } if highest.get() >= super::FIRST_TOO_LARGE => {
-                ApicChoice::Demanded(highest)
+            } => (true, "x2APIC, under a hypervisor"),
+            _ if self.highest.get() >= FIRST_TOO_LARGE => {
+                (true, "x2APIC: a listed CPU's ID needs it")
             }
-            _ => ApicChoice::Unneeded,
+            _ => (false, "xAPIC: no listed CPU needs x2APIC"),
         }
-    }
-}
-
-impl ApicChoice {
-    /// Whether it is x2APIC mode.
-    #[must_use]
-    pub fn is_x2(self) -> bool {
-        matches!(self, Self::LeftOn | Self::Virtual | Self::Demanded(_))
-    }
-}
-
-impl fmt::Display for ApicChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LeftOn => "x2APIC, as the firmware has left it",
-            Self::Unavailable => "xAPIC: this CPU has no x2APIC",
-            Self::OptedOut => "xAPIC, as the firmware asks (DMAR)",
-            Self::Virtual => "x2APIC, under a hypervisor",
-            Self::Demanded(id) => return write!(f, "x2APIC: {id} is listed"),
-            Self::Unneeded => "xAPIC: no listed CPU needs x2APIC",
-        })
     }
 }
 
@@ -95,33 +56,35 @@ impl LocalApic {
     /// What decides about the mode on this machine: its CPUs, and its DMAR, if there is one.
     #[must_use]
     pub fn facts(self, map: &CpuMap, dmar: Option<&[u8]>) -> ApicFacts {
-        let features = CpuId::new().get_feature_info();
-        let features = features.as_ref();
+        const X2APIC: u32 = 1 << 21;
+        let cpuid = Cpuid::here();
         ApicFacts {
             is_x2: self.is_x2(),
-            has_x2: features.is_some_and(|features| features.has_x2apic()),
-            is_virtual: features.is_some_and(|features| features.has_hypervisor()),
+            has_x2: cpuid.get(1, 0).ecx & X2APIC != 0,
+            is_virtual: cpuid.is_virtual(),
             opts_out: dmar.is_some_and(opts_out),
             highest: map.iter().map(|(_, id)| id).max().unwrap_or(ApicId::new(0)),
         }
     }
 
     /// Switches this CPU over to x2APIC if the facts want it; what the APIC is set to stays (Intel
-    /// SDM 3A, 11.12.1). From then on only the way that is returned leads to its registers.
+    /// SDM 3A, 11.12.1). From then on only the way that is returned leads to its registers; the text says
+    /// [why](ApicFacts::choose).
     ///
     /// # Safety
     /// On the BSP, in ring 0, before other CPUs are started. The facts are the machine's, or a kernel's
     /// reasons to prefer one mode, and `has_x2` is true only if the CPU has it.
-    pub unsafe fn fit(self, facts: ApicFacts) -> (Self, ApicChoice) {
-        let choice = facts.choose();
-        if self.is_x2() || !choice.is_x2() {
-            return (self, choice);
+    pub unsafe fn fit(self, facts: ApicFacts) -> (Self, &'static str) {
+        let (wants_x2, why) = facts.choose();
+        if self.is_x2() || !wants_x2 {
+            return (self, why);
         }
         // SAFETY: a CPU with a local APIC has the register.
         let base = unsafe { registers::read_msr(APIC_BASE) };
         // SAFETY: the CPU has the mode, and goes there from xAPIC, as it must.
         unsafe { registers::write_msr(APIC_BASE, base | APIC_ENABLED | APIC_X2) };
-        (Self::from_page(core::ptr::null_mut()), choice)
+        let page = ptr::null_mut();
+        (Self { page }, why)
     }
 }
 
@@ -134,37 +97,38 @@ fn opts_out(dmar: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ApicChoice::*, *};
+    use super::*;
 
     #[test]
     fn the_mode_of_each_kind_of_machine() {
-        let id = ApicId::new;
-        // On, there, virtual, opted out, highest ID.
-        for (is_x2, has_x2, is_virtual, opts_out, highest, choice) in [
-            (false, true, false, false, 254, Unneeded),
-            (false, true, false, false, 255, Demanded(id(255))),
-            (false, true, false, true, 254, OptedOut),
-            (false, true, false, true, 255, OptedOut),
-            (false, true, true, false, 0, Virtual),
-            (false, true, true, true, 0, OptedOut),
-            (false, false, true, false, 300, Unavailable),
-            (false, false, false, true, 3, Unavailable),
-            (true, true, false, false, 3, LeftOn),
-            (true, true, false, true, 3, LeftOn),
-            (true, true, true, false, 300, LeftOn),
+        // On, there, virtual, opted out, highest ID; the mode, and a word of the reason.
+        for (is_x2, has_x2, is_virtual, opts_out, highest, expected, why) in [
+            (false, true, false, false, 254, false, "no listed"),
+            (false, true, false, false, 255, true, "listed"),
+            (false, true, false, true, 254, false, "DMAR"),
+            (false, true, false, true, 255, false, "DMAR"),
+            (false, true, true, false, 0, true, "hypervisor"),
+            (false, true, true, true, 0, false, "DMAR"),
+            (false, false, true, false, 300, false, "has no"),
+            (false, false, false, true, 3, false, "has no"),
+            (true, true, false, false, 3, true, "left"),
+            (true, true, false, true, 3, true, "left"),
+            (true, true, true, false, 300, true, "left"),
         ] {
             let facts = ApicFacts {
                 is_x2,
                 has_x2,
                 is_virtual,
                 opts_out,
-                highest: id(highest),
+                highest: ApicId::new(highest),
             };
-            assert_eq!(facts.choose(), choice, "{facts:?}");
+            let (chosen, text) = facts.choose();
+            assert_eq!(chosen, expected, "{facts:?}");
+            assert!(
+                text.contains(why) && text.starts_with("x2") == chosen,
+                "{facts:?}"
+            );
         }
-        let x2 = [LeftOn, Virtual, Demanded(id(255))].map(ApicChoice::is_x2);
-        let x = [Unavailable, OptedOut, Unneeded].map(ApicChoice::is_x2);
-        assert_eq!((x2, x), ([true; 3], [false; 3]));
     }
 
     #[test]

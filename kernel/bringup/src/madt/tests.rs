@@ -1,29 +1,18 @@
-extern crate std;
-
 use std::vec;
 use std::vec::Vec;
 
 use super::CpuState::{Disabled, Enabled, OnlineCapable};
-use super::{BadEntry, CpuState, IoApic, Madt, MadtCpu, MadtError};
+use super::{CpuState, IoApic, Madt, MadtCpu};
 use crate::ApicId;
 
-/// A MADT with these entries and a right checksum, as firmware would write it.
+/// A MADT with these entries.
 pub(crate) fn table(entries: &[Vec<u8>]) -> Vec<u8> {
     let length = 44 + entries.iter().map(Vec::len).sum::<usize>() as u32;
     let mut bytes = vec![0; 44];
     bytes[..4].copy_from_slice(b"APIC");
     bytes[4..8].copy_from_slice(&length.to_le_bytes());
     bytes.extend(entries.concat());
-    seal(&mut bytes);
     bytes
-}
-
-/// Sets the checksum (byte 9) right.
-fn seal(bytes: &mut [u8]) {
-    bytes[9] = 0;
-    bytes[9] = bytes
-        .iter()
-        .fold(0, |sum: u8, byte| sum.wrapping_sub(*byte));
 }
 
 pub(crate) fn xapic(id: u8, flags: u32) -> Vec<u8> {
@@ -45,11 +34,8 @@ pub(crate) fn xapic_with_uid(id: u8, uid: u8, flags: u32) -> Vec<u8> {
 }
 
 pub(crate) fn x2apic_with_uid(id: u32, uid: u32, flags: u32) -> Vec<u8> {
-    let mut bytes = vec![9, 16, 0, 0];
-    bytes.extend(id.to_le_bytes());
-    bytes.extend(flags.to_le_bytes());
-    bytes.extend(uid.to_le_bytes());
-    bytes
+    let numbers = [id, flags, uid].map(u32::to_le_bytes).concat();
+    [&[9, 16, 0, 0], &numbers[..]].concat()
 }
 
 fn io_apic() -> Vec<u8> {
@@ -69,25 +55,38 @@ fn cpu(id: u32, state: CpuState) -> MadtCpu {
     }
 }
 
+/// Place, type and length of the entries that are not used.
+fn bad(bytes: &[u8]) -> Vec<(usize, u8, u8)> {
+    let madt = Madt::parse(bytes).expect("a header");
+    let bad = madt.bad_entries();
+    bad.map(|it| (it.offset, it.kind, it.length)).collect()
+}
+
 #[test]
-fn both_kinds_of_cpu_entry_are_read_and_others_stepped_over() {
+fn cpus_and_io_apics_are_read_and_other_entries_stepped_over() {
     let bytes = table(&[xapic(4, 1), io_apic(), x2apic(300, 1), vec![0x80, 2]]);
     assert_eq!(cpus(&bytes), [cpu(4, Enabled), cpu(300, Enabled)]);
+    let madt = Madt::parse(&bytes).expect("well-formed");
+    let expected = IoApic {
+        id: 3,
+        address: 0xfec0_0000,
+        gsi_base: 0x118,
+    };
+    assert!(madt.io_apics().eq([expected]));
+    assert_eq!(cpus(&table(&[])), []);
 }
 
 #[test]
 fn online_capable_counts_only_where_enabled_is_clear() {
-    let states = [
+    for (flags, state) in [
         (0, Disabled),
         (1, Enabled),
         (2, OnlineCapable),
         (3, Enabled),
-    ];
-    // The other bits are reserved.
-    for (flags, state) in states
-        .into_iter()
-        .chain([(!3, Disabled), (!1, OnlineCapable)])
-    {
+        // The other bits are reserved.
+        (!3, Disabled),
+        (!1, OnlineCapable),
+    ] {
         let bytes = table(&[xapic(1, flags), x2apic(300, flags)]);
         assert_eq!(cpus(&bytes), [cpu(1, state), cpu(300, state)], "{flags:#x}");
     }
@@ -97,18 +96,6 @@ fn online_capable_counts_only_where_enabled_is_clear() {
 fn broadcast_ids_are_no_cpus() {
     let bytes = table(&[xapic(0xff, 1), x2apic(0xffff_ffff, 1), x2apic(0x1ff, 1)]);
     assert_eq!(cpus(&bytes), [cpu(0x1ff, Enabled)]);
-}
-
-#[test]
-fn an_empty_table_lists_no_cpu() {
-    assert_eq!(cpus(&table(&[])), []);
-}
-
-#[test]
-fn bytes_after_the_stated_length_are_ignored() {
-    let mut bytes = table(&[xapic(7, 1)]);
-    bytes.extend([0, 0, 0, 0]);
-    assert_eq!(cpus(&bytes), [cpu(7, Enabled)]);
 }
 
 #[test]
@@ -124,11 +111,8 @@ fn entries_that_are_too_short_are_stepped_over() {
     ];
     for entry in short {
         let bytes = table(&[xapic(0, 1), entry.to_vec(), xapic(2, 1)]);
-        assert_eq!(
-            cpus(&bytes),
-            [cpu(0, Enabled), cpu(2, Enabled)],
-            "{entry:?}"
-        );
+        let expected = [cpu(0, Enabled), cpu(2, Enabled)];
+        assert_eq!(cpus(&bytes), expected, "{entry:?}");
         assert_eq!(bad(&bytes), [(52, entry[0], entry[1])]);
     }
 }
@@ -151,64 +135,29 @@ fn an_entry_that_leads_to_no_next_one_is_the_last() {
     }
 }
 
-/// Place, type and length of the entries that are not used.
-fn bad(bytes: &[u8]) -> Vec<(usize, u8, u8)> {
-    let madt = Madt::parse(bytes).expect("a header");
-    let numbers = |BadEntry {
-                       offset,
-                       kind,
-                       length,
-                   }| (offset, kind, length);
-    madt.bad_entries().map(numbers).collect()
-}
-
 #[test]
-fn every_truncation_is_noticed() {
+fn a_header_that_is_cut_or_anothers_is_refused() {
     let bytes = table(&[xapic(0, 1), x2apic(1, 1)]);
     for length in 0..bytes.len() {
-        let error = Madt::parse(&bytes[..length]).unwrap_err();
-        let expected = match length {
-            0..4 => MadtError::NotAMadt,
-            _ => MadtError::Truncated,
-        };
-        assert_eq!(error, expected, "{length} bytes");
+        assert!(Madt::parse(&bytes[..length]).is_none(), "{length} bytes");
     }
-}
-
-#[test]
-fn a_stated_length_within_the_header_is_noticed() {
-    for stated in [0u8, 8, 36, 43] {
-        let mut bytes = table(&[]);
+    let mut bytes = table(&[]);
+    assert!(Madt::parse(&bytes).is_some());
+    for stated in [0, 8, 36, 43] {
         bytes[4] = stated;
-        let error = Madt::parse(&bytes).unwrap_err();
-        assert_eq!(error, MadtError::Truncated, "length {stated}");
+        assert!(Madt::parse(&bytes).is_none(), "length {stated}");
     }
-}
-
-#[test]
-fn another_table_is_refused() {
     let mut bytes = table(&[]);
     bytes[..4].copy_from_slice(b"FACP");
-    assert_eq!(Madt::parse(&bytes).unwrap_err(), MadtError::NotAMadt);
+    assert!(Madt::parse(&bytes).is_none());
 }
 
 #[test]
-fn checksum_and_names_do_not_matter() {
+fn checksum_names_and_what_follows_do_not_matter() {
     let mut bytes = table(&[xapic(7, 1)]);
     // Checksum; vendor's name and product's; creator's.
     bytes[9..36].fill(0xff);
+    bytes.extend([0, 0, 0, 0]);
     assert_eq!(cpus(&bytes), [cpu(7, Enabled)]);
     assert_eq!(bad(&bytes), []);
-}
-
-#[test]
-fn io_apics() {
-    let bytes = table(&[xapic(0, 1), io_apic(), xapic(1, 1)]);
-    let madt = Madt::parse(&bytes).expect("well-formed");
-    let expected = IoApic {
-        id: 3,
-        address: 0xfec0_0000,
-        gsi_base: 0x118,
-    };
-    assert!(madt.io_apics().eq([expected]));
 }

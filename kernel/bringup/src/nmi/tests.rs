@@ -1,11 +1,9 @@
-extern crate std;
-
 use std::vec;
 use std::vec::Vec;
 
 use super::{LintUse, NmiPins};
 use crate::madt::tests::{table, x2apic_with_uid, xapic, xapic_with_uid};
-use crate::{ApicId, CpuIndex, CpuMap, Disabled, Madt};
+use crate::{ApicId, CpuIndex, CpuMap, Madt};
 
 const NMI: LintUse = LintUse::Nmi { active_low: false };
 const LOW: LintUse = LintUse::Nmi { active_low: true };
@@ -15,6 +13,7 @@ const AS_FOUND: [LintUse; 2] = [LintUse::Masked, LintUse::AsFound];
 /// Where LINT0 or LINT1 is the NMI pin.
 const LINT0: [LintUse; 2] = [NMI, LintUse::Masked];
 const LINT1: [LintUse; 2] = [LintUse::Masked, NMI];
+const LOW1: [LintUse; 2] = [LintUse::Masked, LOW];
 
 fn nmi(uid: u8, flags: u16, lint: u8) -> Vec<u8> {
     let [low, high] = flags.to_le_bytes();
@@ -22,18 +21,15 @@ fn nmi(uid: u8, flags: u16, lint: u8) -> Vec<u8> {
 }
 
 fn x2apic_nmi(uid: u32, flags: u16, lint: u8) -> Vec<u8> {
-    let mut bytes = vec![0xa, 12];
-    bytes.extend(flags.to_le_bytes());
-    bytes.extend(uid.to_le_bytes());
-    bytes.extend([lint, 0, 0, 0]);
-    bytes
+    let (flags, uid) = (flags.to_le_bytes(), uid.to_le_bytes());
+    [&[0xa, 12], &flags[..], &uid, &[lint, 0, 0, 0]].concat()
 }
 
 /// The uses of the pins of all CPUs, the BSP with APIC ID 0 first, and how many are not covered.
 fn pins(entries: &[Vec<u8>]) -> (Vec<[LintUse; 2]>, usize) {
     let bytes = table(entries);
     let madt = Madt::parse(&bytes).expect("a header");
-    let map = CpuMap::from_madt(&madt, Disabled::MayCome, ApicId::new(0)).expect("valid");
+    let map = CpuMap::from_madt(&madt, None, ApicId::new(0)).expect("valid");
     let pins = NmiPins::new(&madt, &map);
     let all = map.iter().map(|(cpu, _)| pins.of(cpu)).collect();
     (all, pins.not_covered())
@@ -74,6 +70,8 @@ fn pins_go_by_the_uid_not_the_apic_id() {
         xapic_with_uid(4, 1, 1),
         xapic_with_uid(1, 2, 1),
         x2apic_with_uid(0x1_0002, 0x1234_5678, 1),
+        // Of one UID, both are meant.
+        xapic_with_uid(8, 3, 1),
         nmi(1, 0, 0),
         nmi(2, 0, 1),
         nmi(3, 0, 0),
@@ -82,19 +80,12 @@ fn pins_go_by_the_uid_not_the_apic_id() {
         nmi(0x78, 0, 0),
         x2apic_nmi(0xff, 0, 0),
     ]);
-    // By APIC ID: 0, 1, 4, 0x1_0002.
-    assert_eq!(found, (vec![LINT0, LINT1, LINT0, LINT1], 0));
+    // By APIC ID: 0, 1, 4, 8, 0x1_0002.
+    assert_eq!(found, (vec![LINT0, LINT1, LINT0, LINT0, LINT1], 0));
 }
 
 #[test]
-fn cpus_of_one_uid_are_all_meant() {
-    let cpus = [0, 1, 2].map(|id| xapic_with_uid(id, 9, 1));
-    let found = pins(&[&cpus[..], &[nmi(9, 0, 0)]].concat());
-    assert_eq!(found, (vec![LINT0; 3], 0));
-}
-
-#[test]
-fn the_entry_that_is_enabled_tells_the_uid() {
+fn the_uid_is_that_of_the_enabled_entry() {
     let found = pins(&[
         xapic_with_uid(0, 7, 0),
         x2apic_with_uid(0, 8, 2),
@@ -105,19 +96,14 @@ fn the_entry_that_is_enabled_tells_the_uid() {
         x2apic_nmi(9, 3, 1),
         x2apic_nmi(10, 0, 0),
     ]);
-    assert_eq!(found, (vec![[LintUse::Masked, LOW]], 0));
+    assert_eq!(found, (vec![LOW1], 0));
 }
 
 #[test]
 fn the_first_entry_about_a_pin_counts_and_both_pins_may_be_the_nmis() {
-    let (found, _) = three_cpus(&[
-        nmi(0xff, 3, 1),
-        nmi(0, 0, 1),
-        nmi(1, 0, 0),
-        x2apic_nmi(1, 3, 0),
-    ]);
-    let low1 = [LintUse::Masked, LOW];
-    assert_eq!(found, [low1, [NMI, LOW], low1]);
+    let second = [nmi(0, 0, 1), nmi(1, 0, 0), x2apic_nmi(1, 3, 0)];
+    let (found, _) = three_cpus(&[&[nmi(0xff, 3, 1)][..], &second].concat());
+    assert_eq!(found, [LOW1, [NMI, LOW], LOW1]);
 }
 
 /// As in real tables.
@@ -138,10 +124,8 @@ fn where_nothing_valid_is_said_the_bsp_gets_nmis_at_lint1() {
     let entries = [1, 2, 3].map(|uid| nmi(uid, 5, 1));
     assert_eq!(three_cpus(&entries), (vec![BSP, LINT1, LINT1], 1));
     // The BSP alone.
-    assert_eq!(
-        three_cpus(&[nmi(0, 0, 0)]),
-        (vec![LINT0, AS_FOUND, AS_FOUND], 2)
-    );
+    let bsp_alone = (vec![LINT0, AS_FOUND, AS_FOUND], 2);
+    assert_eq!(three_cpus(&[nmi(0, 0, 0)]), bsp_alone);
 }
 
 #[test]

@@ -9,12 +9,12 @@
 pub struct Scale(u64);
 
 impl Scale {
-    /// The scale of a counter with this rate, from 1 Hz on. (0 Hz is taken for 1 Hz.)
+    /// The scale of a counter with this rate, from 1 Hz on. (0 Hz counts as 1 Hz.)
     #[must_use]
     pub const fn of_hz(hz: u64) -> Self {
         let hz = if hz == 0 { 1 } else { hz };
         // At most 10^9 << 32, which is less than 2^62.
-        Self(((NANOS_PER_SECOND << 32) / hz as u128) as u64)
+        Self((1_000_000_000 << 32) / hz)
     }
 
     /// The scale with these bits, which [`bits`](Self::bits) has returned.
@@ -32,17 +32,11 @@ impl Scale {
     /// So many ticks in nanoseconds, rounded down. Never less for more ticks. What does not fit in 64
     /// bits, after 584 years, is cut to them.
     #[must_use]
-    pub const fn nanos(self, ticks: u64) -> u64 {
-        let nanos = (ticks as u128 * self.0 as u128) >> 32;
-        if nanos > u64::MAX as u128 {
-            u64::MAX
-        } else {
-            nanos as u64
-        }
+    pub fn nanos(self, ticks: u64) -> u64 {
+        let nanos = (u128::from(ticks) * u128::from(self.0)) >> 32;
+        u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 }
-
-const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -51,28 +45,12 @@ mod tests {
     use super::Scale;
 
     #[test]
-    fn rates_that_are_powers_of_ten_are_exact_to_the_last_nanosecond() {
+    fn rates_to_nanoseconds() {
         assert_eq!(Scale::of_hz(1_000_000_000).nanos(12_345), 12_345);
         assert_eq!(Scale::of_hz(1).nanos(7), 7_000_000_000);
+        assert_eq!(Scale::of_hz(1).nanos(u64::MAX), u64::MAX, "cut");
         assert_eq!(Scale::of_hz(0), Scale::of_hz(1));
-    }
-
-    #[test]
-    fn the_default_is_a_clock_that_stands_at_0() {
-        assert_eq!(Scale::default().nanos(u64::MAX), 0);
-    }
-
-    #[test]
-    fn a_day_at_2_3_ghz_is_right_to_a_tenth_of_a_millisecond() {
-        let (hz, day) = (2_294_608_000, 86_400);
-        let nanos = Scale::of_hz(hz).nanos(hz * day);
-        let exact = day * 1_000_000_000;
-        assert!(nanos <= exact && exact - nanos < 100_000, "{nanos}");
-    }
-
-    #[test]
-    fn what_does_not_fit_is_cut() {
-        assert_eq!(Scale::of_hz(1).nanos(u64::MAX), u64::MAX);
+        assert_eq!(Scale::default().nanos(u64::MAX), 0, "a clock that stands");
     }
 
     proptest! {
@@ -92,7 +70,6 @@ mod tests {
         fn more_ticks_are_never_less_time(bits in 0_u64.., ticks in 0_u64.., more in 0_u64..) {
             let scale = Scale::from_bits(bits);
             prop_assert!(scale.nanos(ticks) <= scale.nanos(ticks.saturating_add(more)));
-            prop_assert_eq!(scale.bits(), bits);
         }
     }
 }

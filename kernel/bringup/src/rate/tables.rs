@@ -3,13 +3,14 @@
 //! Each function takes the bytes of a table, which begin with its header, and ignores what follows the
 //! length that the header states; the checksum is not looked at.
 
-/// Physical address of the HPET's registers (IA-PC HPET 1.0a, section 3.2.4). `None` if the table is none
-/// that can be read, or the address is not one of memory.
+use crate::bytes::{read_u32, read_u64, table};
+
+/// Physical address of the HPET's registers (IA-PC HPET 1.0a, section 3.2.4). `None` if the table cannot be
+/// read, or the address is not one of memory.
 #[must_use]
 pub fn hpet_address(bytes: &[u8]) -> Option<u64> {
-    let table = table(bytes, b"HPET")?;
-    let address = GenericAddress::read(table, 40)?;
-    (address.space == MEMORY && address.address != 0).then_some(address.address)
+    let (space, address) = generic_address(table(bytes, b"HPET")?, 40)?;
+    (space == MEMORY).then_some(address)
 }
 
 /// ACPI's power management timer.
@@ -22,23 +23,21 @@ pub struct PmTimer {
 }
 
 impl PmTimer {
-    /// The timer, from the FADT (ACPI 6.5, sections 5.2.9 and 4.8.3.3). `None` if the table is none that
-    /// can be read, the platform has no such timer, or it is not at an I/O port.
+    /// The timer, from the FADT (ACPI 6.5, sections 5.2.9 and 4.8.3.3). `None` if the table cannot be
+    /// read, the platform has no such timer, or it is not at an I/O port.
     #[must_use]
     pub fn from_fadt(bytes: &[u8]) -> Option<Self> {
         const TMR_VAL_EXT: u32 = 1 << 8;
         const HW_REDUCED_ACPI: u32 = 1 << 20;
         let table = table(bytes, b"FACP")?;
-        let block = u32::from_le_bytes(field(table, 76)?);
-        let [length] = field(table, 91)?;
-        let flags = u32::from_le_bytes(field(table, 112)?);
+        let (block, length) = (read_u32(table, 76)?, *table.get(91)?);
+        let flags = read_u32(table, 112)?;
         if length != 4 || flags & HW_REDUCED_ACPI != 0 {
             return None;
         }
         // Newer tables have the address once more, in the longer form, which counts if it is not 0.
-        let extended = GenericAddress::read(table, 208).filter(|address| address.address != 0);
-        let port = match extended {
-            Some(GenericAddress { space: IO, address }) => address,
+        let port = match generic_address(table, 208) {
+            Some((IO, address)) => address,
             Some(_) => return None,
             None => block.into(),
         };
@@ -49,34 +48,14 @@ impl PmTimer {
     }
 }
 
-/// ACPI's generic address structure (ACPI 6.5, section 5.2.3.2), as far as it matters here.
-struct GenericAddress {
-    space: u8,
-    address: u64,
-}
-
 const MEMORY: u8 = 0;
 const IO: u8 = 1;
 
-impl GenericAddress {
-    fn read(table: &[u8], at: usize) -> Option<Self> {
-        let [space] = field(table, at)?;
-        let address = u64::from_le_bytes(field(table, at + 4)?);
-        Some(Self { space, address })
-    }
-}
-
-/// The table, cut to the length that its header states.
-fn table<'a>(bytes: &'a [u8], signature: &[u8; 4]) -> Option<&'a [u8]> {
-    if bytes.first_chunk() != Some(signature) {
-        return None;
-    }
-    let length = u32::from_le_bytes(field(bytes, 4)?);
-    bytes.get(..length as usize)
-}
-
-fn field<const N: usize>(table: &[u8], at: usize) -> Option<[u8; N]> {
-    table.get(at..)?.first_chunk().copied()
+/// ACPI's generic address structure (ACPI 6.5, section 5.2.3.2), as far as it matters here: an address space,
+/// and an address that is not 0.
+fn generic_address(table: &[u8], at: usize) -> Option<(u8, u64)> {
+    let address = read_u64(table, at + 4).filter(|address| *address != 0)?;
+    Some((*table.get(at)?, address))
 }
 
 #[cfg(test)]
@@ -118,80 +97,50 @@ mod tests {
         table
     }
 
-    const PM_TIMER: PmTimer = PmTimer {
-        port: 0x608,
-        is_32_bit: false,
-    };
-
     #[test]
-    fn qemus_tables() {
+    fn the_hpet() {
         assert_eq!(hpet_address(&hpet()), Some(0xfed0_0000));
-        assert_eq!(PmTimer::from_fadt(&short_fadt()), Some(PM_TIMER));
-        assert_eq!(PmTimer::from_fadt(&long_fadt()), Some(PM_TIMER));
-    }
-
-    #[test]
-    fn the_longer_form_of_the_address_counts_if_it_is_there() {
-        let mut fadt = long_fadt();
-        fadt[212] = 0x18;
-        assert_eq!(
-            PmTimer::from_fadt(&fadt).map(|timer| timer.port),
-            Some(0x618)
-        );
-        fadt[212..214].fill(0);
-        assert_eq!(PmTimer::from_fadt(&fadt), Some(PM_TIMER));
-        // In memory: not for this kernel.
-        let mut fadt = long_fadt();
-        fadt[208] = 0;
-        assert_eq!(PmTimer::from_fadt(&fadt), None);
-    }
-
-    #[test]
-    fn the_width_is_a_flag() {
-        let mut fadt = short_fadt();
-        fadt[113] |= 1;
-        assert!(PmTimer::from_fadt(&fadt).is_some_and(|timer| timer.is_32_bit));
-    }
-
-    #[test]
-    fn platforms_without_the_timer() {
-        for (at, value) in [(91, 0), (114, 1 << 4)] {
-            let mut fadt = short_fadt();
-            fadt[at] = value;
-            assert_eq!(PmTimer::from_fadt(&fadt), None, "byte {at}");
+        // Not in memory; a header that states less than there is.
+        for (at, value) in [(40, 1), (4, 50)] {
+            let mut table = hpet();
+            table[at] = value;
+            assert_eq!(hpet_address(&table), None, "byte {at}");
         }
-        let mut fadt = short_fadt();
-        fadt[76..78].fill(0);
-        assert_eq!(PmTimer::from_fadt(&fadt), None);
-        fadt[78] = 1;
-        assert_eq!(PmTimer::from_fadt(&fadt), None, "beyond the I/O space");
-    }
-
-    #[test]
-    fn an_hpet_that_is_not_in_memory() {
-        let mut hpet = hpet();
-        hpet[40] = 1;
-        assert_eq!(hpet_address(&hpet), None);
-    }
-
-    #[test]
-    fn tables_that_are_cut_or_others() {
-        for length in 0..56 {
+        for length in 0..hpet().len() {
             assert_eq!(hpet_address(&hpet()[..length]), None, "{length} bytes");
         }
-        for length in 0..116 {
-            assert_eq!(
-                PmTimer::from_fadt(&short_fadt()[..length]),
-                None,
-                "{length} bytes"
-            );
-        }
         assert_eq!(hpet_address(&short_fadt()), None);
-        assert_eq!(PmTimer::from_fadt(&hpet()), None);
-        // The header states less than there is.
-        let mut short = hpet();
-        short[4] = 50;
-        assert_eq!(hpet_address(&short), None);
+    }
+
+    #[test]
+    fn the_power_management_timer() {
+        type Changes = &'static [(usize, u8)];
+        let timer = |port, is_32_bit| Some(PmTimer { port, is_32_bit });
+        let cases: [(Vec<u8>, Changes, Option<PmTimer>); 11] = [
+            (short_fadt(), &[], timer(0x608, false)),
+            (short_fadt(), &[(113, 0x81)], timer(0x608, true)),
+            // No timer: length; hardware-reduced; no port; one beyond the I/O space.
+            (short_fadt(), &[(91, 0)], None),
+            (short_fadt(), &[(114, 1 << 4)], None),
+            (short_fadt(), &[(76, 0), (77, 0)], None),
+            (short_fadt(), &[(78, 1)], None),
+            // The longer form of the address counts if it is there.
+            (long_fadt(), &[], timer(0x608, false)),
+            (long_fadt(), &[(212, 0x18)], timer(0x618, false)),
+            (long_fadt(), &[(212, 0), (213, 0)], timer(0x608, false)),
+            // In memory: not for this crate.
+            (long_fadt(), &[(208, 0)], None),
+            (hpet(), &[], None),
+        ];
+        for (mut table, changes, expected) in cases {
+            for (at, value) in changes {
+                table[*at] = *value;
+            }
+            assert_eq!(PmTimer::from_fadt(&table), expected, "{changes:?}");
+        }
+        for length in 0..short_fadt().len() {
+            assert_eq!(PmTimer::from_fadt(&short_fadt()[..length]), None);
+        }
     }
 
     proptest! {

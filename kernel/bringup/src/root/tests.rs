@@ -105,7 +105,7 @@ fn entries_that_lead_nowhere_are_stepped_over() {
     // NULL, behind the end of memory, into its last bytes, beyond all addresses, in the midst of a
     // table.
     let nowhere = [0, END, END - 35, 0xffff_ff00, OTHER + 1];
-    let flaws = nowhere.map(|address| RootFlaw::NoTable { address });
+    let flaws = nowhere.map(RootFlaw::NoTable);
     let rsdt = nowhere.map(|address| address as u32);
     let good = [OTHER, MADT, HPET];
     for first in [true, false] {
@@ -120,7 +120,7 @@ fn entries_that_lead_nowhere_are_stepped_over() {
     }
     let address = u64::MAX;
     let far = Memory::new(2, &[], &[MADT, address, HPET]);
-    far.leads_to_both(&[RootFlaw::NoTable { address }]);
+    far.leads_to_both(&[RootFlaw::NoTable(address)]);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn tables_of_an_impossible_length_are_stepped_over() {
     for length in [0, 35, (END - OTHER) as u32 + 1, u32::MAX] {
         let mut memory = Memory::intact(2);
         memory.put(OTHER + 4, &length.to_le_bytes());
-        memory.leads_to_both(&[RootFlaw::NoTable { address: OTHER }]);
+        memory.leads_to_both(&[RootFlaw::NoTable(OTHER)]);
     }
 }
 
@@ -189,7 +189,7 @@ fn a_list_that_is_none_is_not_followed_for_ever() {
 
 #[test]
 fn a_wrong_checksum_is_named_and_the_table_used() {
-    let flaw = |address, signature| RootFlaw::Checksum { address, signature };
+    let flaw = |address, signature| RootFlaw::Checksum(signature, address);
     for (at, revision, flaw) in [
         (RSDP + 9, 0, flaw(RSDP, *b"RSDP")),
         (RSDP + 9, 2, flaw(RSDP, *b"RSDP")),
@@ -216,8 +216,7 @@ fn of_two_tables_of_one_name_the_first_counts() {
 fn without_an_rsdp_or_a_root_table_there_is_an_error_that_says_where() {
     let memory = Memory::intact(2);
     for address in [0, RSDP + 1, MADT, END - 19, END, u64::MAX] {
-        let error = RootError::Rsdp { address };
-        assert_eq!(memory.error(address), Some(error));
+        assert_eq!(memory.error(address), Some(RootError::Rsdp(address)));
     }
     // The second half of an RSDP at the end of memory is missing; its first half will do.
     let mut cut = memory.clone();
@@ -226,10 +225,9 @@ fn without_an_rsdp_or_a_root_table_there_is_an_error_that_says_where() {
     assert_eq!(cut.error(END - 20), None);
 
     let mut memory = Memory::new(2, &[0], &[]);
-    let (xsdt, rsdt) = (XSDT, RSDT);
-    assert_eq!(memory.error(RSDP), Some(RootError::Root { xsdt, rsdt }));
+    assert_eq!(memory.error(RSDP), Some(RootError::Root(XSDT, RSDT)));
     memory.put(RSDP + 15, &[0]);
-    let error = RootError::Root { xsdt: 0, rsdt };
+    let error = RootError::Root(0, RSDT);
     assert_eq!(memory.error(RSDP), Some(error));
     assert!(error.to_string().contains("an RSDT at 0x200"));
 }

@@ -1,14 +1,9 @@
 //! Caches, and which CPUs share them.
 
-use core::ops::Deref;
+use core::array;
 
-use raw_cpuid::{CpuIdReader, CpuIdResult};
-
-use super::{
-    leaves::Leaves,
-    shape::{Shape, shared_by, width},
-};
-use crate::id::ApicId;
+use super::shape::{Shape, shared_by, width};
+use crate::{cpuid::Cpuid, id::ApicId};
 
 /// A cache of one CPU.
 ///
@@ -42,73 +37,31 @@ pub enum CacheKind {
     Unified,
 }
 
-/// The caches of one CPU, in CPUID's order: usually upwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caches {
-    /// Entries from `count` on are `NONE`.
-    all: [Cache; MAX],
-    count: usize,
-}
-
 /// CPUs have 4 or 5.
-const MAX: usize = 8;
+pub(super) const MAX_CACHES: usize = 8;
 
-impl Caches {
-    /// The caches of the CPU whose APIC ID is `id`.
-    pub(super) fn of<R: CpuIdReader>(leaves: &Leaves<'_, R>, shape: Shape, id: ApicId) -> Self {
-        let mut caches = deterministic(leaves, 0x8000_001d, id, |count| amd_shift(count, shape));
-        if caches.is_empty() {
-            caches = deterministic(leaves, 4, id, width);
-        }
-        if caches.is_empty() {
-            caches = legacy(leaves, shape, id);
-        }
-        let count = caches.count;
-        for cache in &mut caches.all[..count] {
-            // No cache spans packages. A hypervisor may pass the real CPU's answer on to a guest
-            // whose packages are smaller.
-            let package = shared_by(id, shape.package_shift);
-            cache.first = cache.first.max(package);
-            if shape.node.is_some() && cache.level == 3 {
-                cache.first = shape.first_of_die(id);
-            }
-        }
-        caches
+type Caches = [Option<Cache>; MAX_CACHES];
+
+/// The caches of the CPU whose APIC ID is `id`.
+pub(super) fn of(cpuid: &Cpuid<'_>, shape: Shape, id: ApicId) -> Caches {
+    let is_empty = |caches: &Caches| caches.iter().flatten().next().is_none();
+    let mut caches = deterministic(cpuid, 0x8000_001d, id, |count| amd_shift(count, shape));
+    if is_empty(&caches) {
+        caches = deterministic(cpuid, 4, id, width);
     }
-
-    const fn none() -> Self {
-        Self {
-            all: [NONE; MAX],
-            count: 0,
+    if is_empty(&caches) {
+        caches = legacy(cpuid, shape, id);
+    }
+    for cache in caches.iter_mut().flatten() {
+        // No cache spans packages. A hypervisor may pass the real CPU's answer on to a guest
+        // whose packages are smaller.
+        cache.first = cache.first.max(shared_by(id, shape.package_shift));
+        if shape.node.is_some() && cache.level == 3 {
+            cache.first = shape.first_of_die(id);
         }
     }
-
-    /// Adds a cache, if there is room.
-    fn push(&mut self, cache: Cache) {
-        if let Some(place) = self.all.get_mut(self.count) {
-            *place = cache;
-            self.count += 1;
-        }
-    }
+    caches
 }
-
-impl Deref for Caches {
-    type Target = [Cache];
-
-    fn deref(&self) -> &[Cache] {
-        &self.all[..self.count]
-    }
-}
-
-/// No cache.
-const NONE: Cache = Cache {
-    level: 0,
-    kind: CacheKind::Unified,
-    bytes: 0,
-    ways: 0,
-    line: 0,
-    first: ApicId::new(0),
-};
 
 /// Leaf 4 (Deterministic Cache Parameters: Intel) or 0x8000_001D (Cache Topology: AMD since family
 /// 15h), which have the same layout: one sub-leaf per cache. `shift` converts the number of sharing
@@ -116,58 +69,45 @@ const NONE: Cache = Cache {
 ///
 /// AMD's leaf is reserved unless a flag is set (leaf 0x8000_0001 ECX bit 22). Some hypervisors, QEMU
 /// among them, hide the flag but not the leaf, so the leaf itself is checked.
-fn deterministic<R: CpuIdReader>(
-    leaves: &Leaves<'_, R>,
-    leaf: u32,
-    id: ApicId,
-    shift: impl Fn(u32) -> u32,
-) -> Caches {
-    let mut caches = Caches::none();
-    // Bounded, whatever CPUID returns.
-    for sub_leaf in 0..MAX as u32 {
-        let regs = leaves.get(leaf, sub_leaf);
+fn deterministic(cpuid: &Cpuid<'_>, leaf: u32, id: ApicId, shift: impl Fn(u32) -> u32) -> Caches {
+    const FULLY_ASSOCIATIVE: u32 = 1 << 9;
+    let mut is_over = false;
+    array::from_fn(|sub_leaf| {
+        if is_over {
+            return None;
+        }
+        let regs = cpuid.get(leaf, sub_leaf as u32);
         let kind = match regs.eax & 0x1f {
-            0 => break,
+            0 => {
+                is_over = true;
+                return None;
+            }
             1 => CacheKind::Data,
             2 => CacheKind::Instruction,
             3 => CacheKind::Unified,
-            _ => continue,
+            _ => return None,
         };
         let level = (regs.eax >> 5 & 0b111) as u8;
         if level == 0 {
-            continue;
+            return None;
         }
-        caches.push(Cache {
+        let [line, partitions, ways] = [0, 12, 22].map(|at| regs.ebx >> at);
+        let fields = [line & 0xfff, partitions & 0x3ff, ways & 0x3ff, regs.ecx];
+        let [line, partitions, ways, sets] = fields.map(|field| u64::from(field) + 1);
+        Some(Cache {
             level,
             kind,
-            bytes: size(&regs),
-            ways: ways(&regs),
-            line: (regs.ebx & 0xfff) as u16 + 1,
+            // The others are 2^32 at most.
+            bytes: (line * partitions * ways).saturating_mul(sets),
+            ways: if regs.eax & FULLY_ASSOCIATIVE == 0 {
+                ways as u16
+            } else {
+                0
+            },
+            line: line as u16,
             first: shared_by(id, shift((regs.eax >> 14 & 0xfff) + 1)),
-        });
-    }
-    caches
-}
-
-/// Ways by partitions by bytes of a line by sets, each field minus 1.
-fn size(regs: &CpuIdResult) -> u64 {
-    let [line, partitions, ways] = [
-        regs.ebx & 0xfff,
-        regs.ebx >> 12 & 0x3ff,
-        regs.ebx >> 22 & 0x3ff,
-    ];
-    [line, partitions, ways, regs.ecx]
-        .map(|field| u64::from(field) + 1)
-        .into_iter()
-        .fold(1, u64::saturating_mul)
-}
-
-fn ways(regs: &CpuIdResult) -> u16 {
-    const FULLY_ASSOCIATIVE: u32 = 1 << 9;
-    match regs.eax & FULLY_ASSOCIATIVE {
-        0 => (regs.ebx >> 22 & 0x3ff) as u16 + 1,
-        _ => 0,
-    }
+        })
+    })
 }
 
 /// Intel counts the APIC IDs that share a cache, AMD the CPUs. The two differ only where the number of
@@ -185,47 +125,35 @@ fn amd_shift(count: u32, shape: Shape) -> u32 {
 /// They do not say which CPUs share a cache. On CPUs that have no other leaf (AMD before family 15h;
 /// that family's first APUs, where it is empty; QEMU's models without one), the threads of a core share
 /// its L1 and L2 caches, and the cores of a die share its L3 cache.
-fn legacy<R: CpuIdReader>(leaves: &Leaves<'_, R>, shape: Shape, id: ApicId) -> Caches {
-    let l1 = leaves.get(0x8000_0005, 0);
-    let l2_and_l3 = leaves.get(0x8000_0006, 0);
+fn legacy(cpuid: &Cpuid<'_>, shape: Shape, id: ApicId) -> Caches {
+    use CacheKind::{Data, Instruction, Unified};
+    let l1 = cpuid.get(0x8000_0005, 0);
+    let l2_and_l3 = cpuid.get(0x8000_0006, 0);
     let (l2, l3) = (l2_and_l3.ecx, l2_and_l3.edx);
     let core = shared_by(id, shape.thread_bits);
-    let cache = |level, kind, bytes: u32, ways, register: u32| Cache {
+    let of_data = if shape.is_compute_unit { id } else { core };
+    let l1_ways = |register: u32| match register >> 16 & 0xff {
+        0xff => 0,
+        ways => ways as u16,
+    };
+    let die = shape.first_of_die(id);
+    // The last one is in units of 512 KiB.
+    let all = [
+        (1, Data, l1.ecx, l1.ecx >> 24, l1_ways(l1.ecx), of_data),
+        (1, Instruction, l1.edx, l1.edx >> 24, l1_ways(l1.edx), core),
+        (2, Unified, l2, l2 >> 16, coded_ways(l2), core),
+        (3, Unified, l3, (l3 >> 18) * 512, coded_ways(l3), die),
+    ];
+    let cache = |(level, kind, register, kib, ways, first)| Cache {
         level,
         kind,
-        bytes: u64::from(bytes) << 10,
+        bytes: u64::from(kib) << 10,
         ways,
         line: (register & 0xff) as u16,
-        first: core,
+        first,
     };
-    let data = match shape.is_compute_unit {
-        true => id,
-        false => core,
-    };
-    let level_1 = |kind, register: u32| {
-        let ways = match (register >> 16 & 0xff) as u16 {
-            0xff => 0,
-            ways => ways,
-        };
-        cache(1, kind, register >> 24, ways, register)
-    };
-    let all = [
-        Cache {
-            first: data,
-            ..level_1(CacheKind::Data, l1.ecx)
-        },
-        level_1(CacheKind::Instruction, l1.edx),
-        cache(2, CacheKind::Unified, l2 >> 16, coded_ways(l2), l2),
-        Cache {
-            first: shape.first_of_die(id),
-            // In units of 512 KiB.
-            ..cache(3, CacheKind::Unified, (l3 >> 18) * 512, coded_ways(l3), l3)
-        },
-    ];
-    let mut caches = Caches::none();
-    let there = all.into_iter().filter(|cache| cache.bytes > 0);
-    there.for_each(|cache| caches.push(cache));
-    caches
+    let mut there = all.map(cache).into_iter().filter(|cache| cache.bytes > 0);
+    array::from_fn(|_| there.next())
 }
 
 /// Bits 15:12 of the registers about L2 and L3.

@@ -1,9 +1,6 @@
 //! The bit fields of APIC IDs.
 
-use raw_cpuid::{CpuIdReader, CpuIdResult};
-
-use super::leaves::Leaves;
-use crate::id::ApicId;
+use crate::{cpuid::Cpuid, id::ApicId};
 
 /// A CPU's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +50,22 @@ pub(super) struct Node {
 
 impl Shape {
     /// Without any of the leaves, every CPU counts as a package of its own.
-    pub(super) fn of<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Self {
-        let told = amd_extended(leaves)
-            .or_else(|| extended(leaves, 0x1f))
-            .or_else(|| extended(leaves, 0xb).map(|shape| with_nodes(shape, leaves)));
+    pub(super) fn of(cpuid: &Cpuid<'_>) -> Self {
+        let found = amd_extended(cpuid)
+            .or_else(|| extended(cpuid, 0x1f))
+            .or_else(|| extended(cpuid, 0xb).map(|shape| with_nodes(shape, cpuid)));
         // The vendors' older leaves look alike but mean different things.
-        let told = told.or_else(|| match leaves.is_amd() {
-            true => amd(leaves).map(|shape| with_nodes(shape, leaves)),
-            false => intel(leaves),
+        let found = found.or_else(|| match cpuid.is_amd() {
+            true => amd(cpuid).map(|shape| with_nodes(shape, cpuid)),
+            false => intel(cpuid),
         });
-        told.unwrap_or_default().in_order()
+        // A shift is never below that of the field underneath, whatever CPUID returns: the difference is
+        // the field's width. All shifts are below 32: CPUID's fields for them have 5 bits, and numbers of
+        // CPUs 8.
+        let mut shape = found.unwrap_or_default();
+        shape.die_shift = shape.die_shift.max(shape.thread_bits);
+        shape.package_shift = shape.package_shift.max(shape.die_shift);
+        shape
     }
 
     /// Splits this CPU's APIC ID into its fields.
@@ -87,67 +90,58 @@ impl Shape {
         // It would be above this CPU's ID if CPUID contradicts itself.
         ApicId::new(first).min(id)
     }
-
-    /// A shift is never below that of the field underneath, whatever CPUID returns: the difference is
-    /// the field's width. All shifts are below 32: CPUID's fields for them have 5 bits, and numbers of
-    /// CPUs 8.
-    fn in_order(mut self) -> Self {
-        self.die_shift = self.die_shift.max(self.thread_bits);
-        self.package_shift = self.package_shift.max(self.die_shift);
-        self
-    }
 }
 
-/// More levels than any manual defines (6): bounds each loop over them, whatever CPUID returns.
-const MAX_LEVELS: u32 = 16;
+/// A level of leaf 0xB, 0x1F or 0x8000_0026, of which the parts used here have the same layout.
+pub(super) struct Level {
+    pub(super) kind: u32,
+    /// The bit of the APIC ID at which the field above this level begins.
+    shift: u32,
+    /// Logical processors of this level.
+    count: u32,
+    pub(super) eax: u32,
+    pub(super) ebx: u32,
+}
 
-/// The levels of a leaf, from the threads upwards, each with its type. Of leaves 0xB, 0x1F and
-/// 0x8000_0026 the parts used here have the same layout.
-pub(super) fn levels<R: CpuIdReader>(
-    leaves: &Leaves<'_, R>,
-    leaf: u32,
-) -> impl Iterator<Item = (u32, CpuIdResult)> {
+/// The levels of a leaf, from the threads upwards.
+pub(super) fn levels(cpuid: &Cpuid<'_>, leaf: u32) -> impl Iterator<Item = Level> {
+    /// More than any manual defines (6).
+    const MOST: u32 = 16;
     const INVALID: u32 = 0;
     let level = move |sub_leaf| {
-        let level = leaves.get(leaf, sub_leaf);
-        (level.ecx >> 8 & 0xff, level)
+        let found = cpuid.get(leaf, sub_leaf);
+        Level {
+            kind: found.ecx >> 8 & 0xff,
+            shift: found.eax & 0x1f,
+            count: found.ebx & 0xffff,
+            eax: found.eax,
+            ebx: found.ebx,
+        }
     };
-    // EBX is the number of logical processors of the level; 0 if the leaf does not exist.
-    (0..MAX_LEVELS)
-        .map(level)
-        .take_while(|(kind, level)| *kind != INVALID && count(level) != 0)
-}
-
-/// The bit of the APIC ID at which the field above this level begins.
-fn shift(level: &CpuIdResult) -> u32 {
-    level.eax & 0x1f
-}
-
-/// Logical processors of this level.
-fn count(level: &CpuIdResult) -> u32 {
-    level.ebx & 0xffff
+    // The count is 0 if the leaf does not exist.
+    let levels = (0..MOST).map(level);
+    levels.take_while(|level| level.kind != INVALID && level.count != 0)
 }
 
 /// Leaf 0x8000_0026 (Extended CPU Topology).
 pub(super) const AMD_EXTENDED: u32 = 0x8000_0026;
 
 /// Leaf 0xB (Extended Topology: Intel, AMD since Zen 2) or 0x1F (V2 Extended Topology: Intel).
-fn extended<R: CpuIdReader>(leaves: &Leaves<'_, R>, leaf: u32) -> Option<Shape> {
+fn extended(cpuid: &Cpuid<'_>, leaf: u32) -> Option<Shape> {
     const THREADS: u32 = 1;
     /// Core, module and tile are types 2 to 4.
     const DIE: u32 = 5;
     let mut shape = None;
-    for (kind, level) in levels(leaves, leaf) {
+    for level in levels(cpuid, leaf) {
         let shape: &mut Shape = shape.get_or_insert_default();
-        let shift = shift(&level);
-        if kind == THREADS {
-            (shape.thread_bits, shape.threads) = (shift, count(&level));
+        if level.kind == THREADS {
+            (shape.thread_bits, shape.threads) = (level.shift, level.count);
         }
-        if kind < DIE {
-            shape.die_shift = shift;
+        if level.kind < DIE {
+            shape.die_shift = level.shift;
         }
         // A group of dies (type 6) and any level of unknown type are part of the die's number.
-        shape.package_shift = shift;
+        shape.package_shift = level.shift;
     }
     shape
 }
@@ -155,17 +149,16 @@ fn extended<R: CpuIdReader>(leaves: &Leaves<'_, R>, leaf: u32) -> Option<Shape> 
 /// Leaf 0x8000_0026 (Extended CPU Topology: AMD since Zen 4). A level's shift leads to the level
 /// itself, not to the one above as in leaf 0xB; but the types are one further up as well, so the fields
 /// are the same.
-fn amd_extended<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
+fn amd_extended(cpuid: &Cpuid<'_>) -> Option<Shape> {
     const CORE: u32 = 1;
     const DIE: u32 = 3;
     const SOCKET: u32 = 4;
     let (mut shape, mut die, mut socket) = (Shape::default(), None, None);
-    for (kind, level) in levels(leaves, AMD_EXTENDED) {
-        let shift = shift(&level);
-        match kind {
-            CORE => (shape.thread_bits, shape.threads) = (shift, count(&level)),
-            DIE => die = Some(shift),
-            SOCKET => socket = Some(shift),
+    for level in levels(cpuid, AMD_EXTENDED) {
+        match level.kind {
+            CORE => (shape.thread_bits, shape.threads) = (level.shift, level.count),
+            DIE => die = Some(level.shift),
+            SOCKET => socket = Some(level.shift),
             _ => {}
         }
     }
@@ -183,22 +176,22 @@ fn amd_extended<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
 /// the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family 10h with
 /// two nodes (Opteron 6100) has no such leaf, only a model-specific register: such a package counts as
 /// one die.
-fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
-    let size = leaves.get(0x8000_0008, 0).ecx;
+fn amd(cpuid: &Cpuid<'_>) -> Option<Shape> {
+    let size = cpuid.get(0x8000_0008, 0).ecx;
     let package_shift = match size >> 12 & 0xf {
         // "Legacy method": the field is just wide enough for the number of threads.
         0 => width((size & 0xff) + 1),
         bits => bits,
     };
-    let threads = (leaves.get(0x8000_001e, 0).ebx >> 8 & 0xff) + 1;
-    let (nodes, node) = nodes(leaves);
-    let has_no_bits = nodes > 1 && leaves.family() < 0x17;
+    let threads = (cpuid.get(0x8000_001e, 0).ebx >> 8 & 0xff) + 1;
+    let (nodes, node) = nodes(cpuid);
+    let has_no_bits = nodes > 1 && cpuid.family() < 0x17;
     (package_shift > 0).then_some(Shape {
         thread_bits: width(threads),
         die_shift: package_shift,
         package_shift,
         threads,
-        is_compute_unit: leaves.family() == 0x15,
+        is_compute_unit: cpuid.family() == 0x15,
         node: has_no_bits.then_some(Node {
             number: node % nodes,
             cpus: ((size & 0xff) + 1) / nodes,
@@ -208,31 +201,31 @@ fn amd<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
 
 /// AMD's leaf 0x8000_001E: how many nodes (dies) a package has, and the machine-wide number of this
 /// CPU's.
-fn nodes<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> (u32, u32) {
-    let ecx = leaves.get(0x8000_001e, 0).ecx;
+fn nodes(cpuid: &Cpuid<'_>) -> (u32, u32) {
+    let ecx = cpuid.get(0x8000_001e, 0).ecx;
     ((ecx >> 8 & 0b111) + 1, ecx & 0xff)
 }
 
 /// From family 17h on, AMD's nodes are the highest bits below the package's number, on CPUs with
 /// several nodes (Zen 1) and in QEMU; the manual does not say so. Before, they have no bits: see [`amd`].
-fn with_nodes<R: CpuIdReader>(mut shape: Shape, leaves: &Leaves<'_, R>) -> Shape {
-    if leaves.is_amd() && shape.die_shift == shape.package_shift && shape.node.is_none() {
-        let (nodes, _) = nodes(leaves);
+fn with_nodes(mut shape: Shape, cpuid: &Cpuid<'_>) -> Shape {
+    if cpuid.is_amd() && shape.die_shift == shape.package_shift && shape.node.is_none() {
+        let (nodes, _) = nodes(cpuid);
         shape.die_shift = shape.package_shift.saturating_sub(width(nodes));
     }
     shape
 }
 
 /// Intel before leaf 0xB: leaf 1 has the number of APIC IDs in a package, leaf 4 that of its cores.
-fn intel<R: CpuIdReader>(leaves: &Leaves<'_, R>) -> Option<Shape> {
+fn intel(cpuid: &Cpuid<'_>) -> Option<Shape> {
     const HTT: u32 = 1 << 28;
-    let features = leaves.get(1, 0);
+    let features = cpuid.get(1, 0);
     if features.edx & HTT == 0 {
         // The field below is only valid if this flag is set; otherwise a package is one CPU.
         return None;
     }
     let package_shift = width(features.ebx >> 16 & 0xff);
-    let core_bits = width((leaves.get(4, 0).eax >> 26) + 1);
+    let core_bits = width((cpuid.get(4, 0).eax >> 26) + 1);
     Some(Shape {
         thread_bits: package_shift.saturating_sub(core_bits),
         die_shift: package_shift,

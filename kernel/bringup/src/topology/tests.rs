@@ -3,45 +3,29 @@
     reason = "APIC IDs are grouped by field: package, core, thread"
 )]
 
-use raw_cpuid::CpuIdResult;
+use core::arch::x86_64::CpuidResult;
 
-use super::{Leaves, Place, Shape, Topology};
-use crate::ApicId;
+use super::{Place, Shape, Topology};
+use crate::{
+    ApicId,
+    cpuid::{
+        Cpuid,
+        tests::{AMD, Answer, HYGON, INTEL, cpuid},
+    },
+};
 
 mod amd_nodes;
 mod caches;
 mod kinds;
 
-/// One recorded answer: leaf, sub-leaf, then EAX, EBX, ECX, EDX.
-type Answer = (u32, u32, [u32; 4]);
-
-const INTEL: [u32; 3] = [0x756e_6547, 0x6c65_746e, 0x4965_6e69];
-const AMD: [u32; 3] = [0x6874_7541, 0x444d_4163, 0x6974_6e65];
-const HYGON: [u32; 3] = [0x6f67_7948, 0x656e_6975, 0x6e65_476e];
-
-/// CPUID with these answers; everything else is 0.
-fn cpuid(
-    max_leaf: u32,
-    vendor: [u32; 3],
-    answers: &[Answer],
-) -> impl Fn(u32, u32) -> CpuIdResult + Clone {
-    move |leaf, sub_leaf| {
-        let [ebx, ecx, edx] = vendor;
-        let zero = (0, 0, [max_leaf, ebx, ecx, edx]);
-        let all = answers.iter().chain([&zero]);
-        let mut fits = all.filter(|answer| (answer.0, answer.1) == (leaf, sub_leaf));
-        let [eax, ebx, ecx, edx] = fits.next().map_or([0; 4], |answer| answer.2);
-        CpuIdResult { eax, ebx, ecx, edx }
-    }
-}
-
 fn shape(max_leaf: u32, vendor: [u32; 3], answers: &[Answer]) -> Shape {
-    Shape::of(&Leaves::of(&cpuid(max_leaf, vendor, answers)))
+    Shape::of(&Cpuid::by(&cpuid(max_leaf, vendor, answers)))
 }
 
 /// The topology that the CPU with this APIC ID finds by these answers.
 fn topology(max_leaf: u32, vendor: [u32; 3], answers: &[Answer], id: u32) -> Topology {
-    Topology::read(&cpuid(max_leaf, vendor, answers), ApicId::new(id))
+    let read = cpuid(max_leaf, vendor, answers);
+    Topology::by(&Cpuid::by(&read), ApicId::new(id))
 }
 
 /// Package, die, core and thread of the CPU with this APIC ID.
@@ -114,13 +98,6 @@ fn leaf_0x1f_comes_first_and_knows_dies() {
 }
 
 #[test]
-fn a_leaf_beyond_the_highest_is_not_believed() {
-    // Intel CPUs answer leaves beyond the highest with the data of the highest.
-    let shape = shape(0xa, INTEL, &QEMU_3_BY_3);
-    assert_eq!(place(shape, 10), (10, 0, 0, 0));
-}
-
-#[test]
 fn levels_nobody_has_heard_of_do_not_hurt() {
     let answers = [
         (0x1f, 0, [1, 2, 0x100, 0]),
@@ -150,7 +127,7 @@ fn modules_and_tiles_are_part_of_the_core() {
 #[test]
 fn a_list_of_levels_without_end_is_cut() {
     // 0x1f is both the highest leaf and the shift of every level.
-    let shape = Shape::of(&Leaves::of(&|_, _| CpuIdResult {
+    let shape = Shape::of(&Cpuid::by(&|_, _| CpuidResult {
         eax: 0x1f,
         ebx: 1,
         ecx: 0x200,

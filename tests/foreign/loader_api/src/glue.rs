@@ -40,7 +40,7 @@ pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     let tables = Tables::new(rsdp, read).expect("ACPI tables");
     // SAFETY: ring 0, on a PC.
     let apic = unsafe { LocalApic::find(memory::map_uncached) };
-    let madt = Madt::parse(tables.find(b"APIC").expect("a MADT")).expect("an intact MADT");
+    let madt = tables.find(b"APIC").and_then(Madt::parse).expect("a MADT");
     let listed = madt.cpus().filter(|cpu| cpu.state == CpuState::Enabled).map(|cpu| cpu.apic_id);
     let listed = listed.chain(ghost.map(ApicId::new));
     let map = CpuMap::new(listed, [], apic.id()).expect("a MADT of this machine");

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::vec;
 use std::vec::Vec;
 
-use super::super::{Cache, CacheKind, Topology};
+use super::super::{CacheKind, Topology};
 use super::{AMD, Answer, topology};
 
 /// Leaves of an Opteron with so many cores per node, on a core of this node of the machine's.
@@ -44,11 +44,10 @@ fn two_packages(cores: u32, size: u32) -> Vec<(u32, Topology)> {
 
 /// How many caches of this sort the machine has, and how many CPUs share each.
 fn sharers(all: &[(u32, Topology)], level: u8, kind: CacheKind) -> (usize, usize) {
-    let of = |topology: &Topology| -> Cache {
-        let mut caches = topology.caches.iter();
-        *caches
-            .find(|it| (it.level, it.kind) == (level, kind))
-            .expect("one")
+    let of = |topology: &Topology| {
+        let mut caches = topology.caches();
+        let cache = caches.find(|it| (it.level, it.kind) == (level, kind));
+        cache.expect("one")
     };
     let firsts: BTreeSet<_> = all.iter().map(|(_, it)| of(it).first).collect();
     for first in &firsts {
@@ -87,7 +86,7 @@ fn a_node_that_contradicts_the_apic_id_does_no_harm() {
     // APIC ID 1 on the second node.
     let confused = topology(0xd, AMD, &opteron(8, 1, 4), 1);
     assert_eq!(confused.place.die, 1);
-    assert_eq!(confused.caches[3].first.get(), 1);
+    assert_eq!(confused.caches().last().map(|it| it.first.get()), Some(1));
 }
 
 #[test]
@@ -122,8 +121,8 @@ fn before_family_15h_a_package_counts_as_one_die() {
     for id in [0, 5, 6, 11] {
         let topology = topology(5, AMD, &answers, 0x10 | id);
         assert_eq!((topology.place.package, topology.place.die), (1, 0));
-        assert_eq!(topology.caches[3].first.get(), 0x10);
         // No compute units: each core has caches of its own.
-        assert_eq!(topology.caches[0].first.get(), 0x10 | id);
+        let firsts: Vec<_> = topology.caches().map(|it| it.first.get()).collect();
+        assert_eq!(firsts, [0x10 | id, 0x10 | id, 0x10 | id, 0x10]);
     }
 }

@@ -1,9 +1,10 @@
 //! Caches, and who shares them.
 
-use raw_cpuid::CpuIdResult;
+use core::arch::x86_64::CpuidResult;
+use std::vec::Vec;
 
 use super::super::{Cache, CacheKind, Topology};
-use super::{AMD, INTEL, QEMU_EPYC, topology};
+use super::{AMD, Answer, Cpuid, INTEL, QEMU_EPYC, topology};
 use crate::ApicId;
 
 /// Level, kind, KiB, ways, bytes of a line, lowest APIC ID of those who share it.
@@ -25,6 +26,10 @@ pub(super) fn cache(
     }
 }
 
+fn caches(max_leaf: u32, vendor: [u32; 3], answers: &[Answer], id: u32) -> Vec<Cache> {
+    topology(max_leaf, vendor, answers, id).caches().collect()
+}
+
 #[test]
 fn intel_caches() {
     use CacheKind::{Data, Instruction, Unified};
@@ -41,7 +46,7 @@ fn intel_caches() {
         (0x8000_0005, 0, [0, 0, 0x4002_0140, 0x4002_0140]),
     ];
     assert_eq!(
-        *topology(0xd, INTEL, &answers, 0b1_01_1).caches,
+        caches(0xd, INTEL, &answers, 0b1_01_1),
         [
             cache(1, Data, 32, 8, 64, 0b1_01_1),
             cache(1, Instruction, 32, 8, 64, 0b1_01_1),
@@ -55,7 +60,7 @@ fn intel_caches() {
 fn amd_caches() {
     use CacheKind::{Data, Instruction, Unified};
     assert_eq!(
-        *topology(0xd, AMD, &QEMU_EPYC, 0b1_1_1_1).caches,
+        caches(0xd, AMD, &QEMU_EPYC, 0b1_1_1_1),
         [
             cache(1, Data, 32, 8, 64, 0b1_1_1_0),
             cache(1, Instruction, 64, 4, 64, 0b1_1_1_0),
@@ -76,9 +81,11 @@ fn amd_counts_cpus_where_ids_have_holes() {
         (0x8000_001d, 1, [0x38163, 0x03c0_003f, 0x1fff, 6]),
         (0x8000_001e, 0, [0, 0x200, 0x100, 0]),
     ];
-    let last = topology(0xd, AMD, &answers, 0b1_100_10);
-    assert_eq!(last.caches[0].first, ApicId::new(0b1_100_00));
-    assert_eq!(last.caches[1].first, ApicId::new(0b1_000_00));
+    let firsts: Vec<_> = caches(0xd, AMD, &answers, 0b1_100_10)
+        .iter()
+        .map(|cache| cache.first.get())
+        .collect();
+    assert_eq!(firsts, [0b1_100_00, 0b1_000_00]);
 }
 
 #[test]
@@ -97,7 +104,7 @@ fn amd_caches_by_the_oldest_leaves() {
         (0x8000_0006, 0, [0, 0x4200_4200, 0x0200_8140, 0x0080_8140]),
     ];
     assert_eq!(
-        *topology(0xd, AMD, &answers, 0b1_10_1).caches,
+        caches(0xd, AMD, &answers, 0b1_10_1),
         [
             cache(1, Data, 64, 2, 64, 0b1_10_0),
             cache(1, Instruction, 64, 0, 64, 0b1_10_0),
@@ -115,8 +122,7 @@ fn no_cache_reaches_beyond_its_package() {
         (0xb, 0, [0, 1, 0x100, 0]),
         (0xb, 1, [1, 2, 0x201, 0]),
     ];
-    let caches = topology(0xd, INTEL, &answers, 5).caches;
-    assert_eq!(caches[0].first, ApicId::new(4));
+    assert_eq!(caches(0xd, INTEL, &answers, 5)[0].first, ApicId::new(4));
 }
 
 #[test]
@@ -127,20 +133,20 @@ fn caches_that_are_none_are_left_out() {
         (4, 1, [0x24, 0, 0, 0]),
         (4, 2, [0x221, 0x1fc0_003f, 0, 0]),
     ];
-    let caches = topology(4, INTEL, &answers, 0).caches;
+    let caches = caches(4, INTEL, &answers, 0);
     assert_eq!(caches.len(), 1);
     assert_eq!((caches[0].bytes, caches[0].ways), (128 * 64, 0));
 }
 
 #[test]
 fn caches_without_end_are_cut() {
-    let endless = |_, _| CpuIdResult {
+    let endless = |_, _| CpuidResult {
         eax: !0x1f | 3,
         ebx: u32::MAX,
         ecx: u32::MAX,
         edx: 0,
     };
-    let caches = Topology::read(&endless, ApicId::new(u32::MAX)).caches;
-    assert!(!caches.is_empty() && caches.len() <= 8);
-    assert_eq!(caches[0].bytes, u64::MAX);
+    let topology = Topology::by(&Cpuid::by(&endless), ApicId::new(u32::MAX));
+    assert_eq!(topology.caches().count(), 8);
+    assert!(topology.caches().all(|cache| cache.bytes == u64::MAX));
 }

@@ -1,5 +1,7 @@
 //! Machines of several kinds of cores.
 
+use std::vec::Vec;
+
 use super::super::{CacheKind, CoreKind};
 use super::caches::cache;
 use super::{AMD, INTEL, topology};
@@ -44,17 +46,11 @@ fn intel_mixed_cores() {
     let (fast, small) = (machine(0x4000_0001, 1, 18), machine(0x2000_0001, 7, 76));
     assert_eq!(fast.kind, Some(CoreKind::Performance));
     assert_eq!(small.kind, Some(CoreKind::Efficiency));
+    let [fast, small] = [fast, small].map(|it| it.caches().collect::<Vec<_>>());
+    let l3 = cache(3, CacheKind::Unified, 30 << 10, 10, 64, 0);
+    assert_eq!(fast, [cache(2, CacheKind::Unified, 1280, 10, 64, 18), l3]);
     // 18 >> 1 and 76 >> 3 are both 9: the caches have different names all the same.
-    assert_eq!(
-        fast.caches[0],
-        cache(2, CacheKind::Unified, 1280, 10, 64, 18)
-    );
-    assert_eq!(small.caches[0].first, ApicId::new(72));
-    assert_eq!(fast.caches[1], small.caches[1]);
-    assert_eq!(
-        fast.caches[1],
-        cache(3, CacheKind::Unified, 30 << 10, 10, 64, 0)
-    );
+    assert_eq!((small[0].first, small[1]), (ApicId::new(72), l3));
     assert_eq!(machine(0x3000_0000, 1, 0).kind, None);
 }
 

@@ -1,0 +1,19 @@
+// This CPU's APIC ID by CPUID, in EDX (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A): what it was at
+// reset.
+    .macro cpuid_apic_id
+    xor eax, eax
+    cpuid
+    cmp eax, 0xb
+    jb 1f
+    mov eax, 0xb
+    xor ecx, ecx
+    cpuid
+    test ebx, ebx
+    jnz 2f
+1:
+    mov eax, 1
+    cpuid
+    mov edx, ebx
+    shr edx, 24
+2:
+    .endm
