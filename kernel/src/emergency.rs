@@ -20,7 +20,7 @@ use crate::{
     log,
     log::emit,
     per_cpu::{self, per_cpu},
-    serial,
+    screen, serial,
 };
 
 /// Stops all other CPUs for good; returns whether all have [stopped](has_stopped) within a while. Any context.
@@ -60,8 +60,8 @@ pub fn exit(code: ExitCode) -> ! {
     }
     // SAFETY: the port is that of QEMU's exit device or of nothing; no memory is touched.
     unsafe { Port::new(exit::PORT).write(code.value()) };
-    // Still here: no such device (see the README's QEMU line).
-    log!("no isa-debug-exit device: the kernel is done ({code:?}), halting");
+    // Still here: no such device (see the README's QEMU line), as on every PC.
+    log!("done: switch off or press reset");
     stop_others();
     halt()
 }
@@ -122,6 +122,7 @@ pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn Fn
     // Every CPU that acknowledged has stopped for good. One that did not is beyond reach (NMIs are blocked
     // or it is dead), or is only starting; a report that may be garbled beats none.
     serial::break_lock();
+    screen::with(|screen| screen.redraw());
 
     log!("PANIC {message}");
     trace(&mut |address| log!("    at {address:#018x}"));
