@@ -5,7 +5,7 @@
 
 extern crate alloc;
 
-use kernel::{ExitCode, Machine, cpu};
+use kernel::{ExitCode, Machine, acpi, cpu};
 use protocol::options::Job;
 
 kernel::main!(run);
@@ -14,8 +14,11 @@ fn run(machine: &'static Machine) -> ExitCode {
     match (machine.options.job, machine.options.bench) {
         (Job::Storm, None) => kernel::storm::run(machine),
         (Job::Storm, Some(_)) => kernel::bench::run(machine),
-        (Job::Topology, _) => {
+        (job @ (Job::Topology | Job::Report), _) => {
             cpu::topology::report();
+            if job == Job::Report {
+                acpi::show_madt();
+            }
             brought_up()
         }
         (Job::BringUp | Job::Timeline, _) => brought_up(),

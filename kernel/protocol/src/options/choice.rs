@@ -38,6 +38,9 @@ pub enum Job {
     Topology,
     /// It tells when each CPU was how far on its way, and ends.
     Timeline,
+    /// As `Topology`, and it shows the firmware's list of CPUs byte by byte: what a report of a missing CPU
+    /// should have.
+    Report,
 }
 
 /// How the other CPUs are started.
@@ -92,6 +95,7 @@ impl Choice for Job {
         ("bring-up", Self::BringUp),
         ("topology", Self::Topology),
         ("timeline", Self::Timeline),
+        ("report", Self::Report),
     ];
 }
 
