@@ -3,8 +3,9 @@
 use core::array;
 
 use crate::{
-    LARGE, Layout,
+    LARGE,
     font::{self, HEIGHT, WIDTH},
+    layout::Layout,
 };
 
 /// Reads a screen whose pixels are lit or not, row by row, each ended by a line feed. A row of large text is one
