@@ -5,7 +5,8 @@
 #   sh boot/setup.sh            what building, booting and testing need
 #   sh boot/setup.sh --tests    also that without which some tests are skipped: g++ and clang for
 #                               those of `rundown-c`, g++ for .ci/fuzz, valgrind for
-#                               .ci/callgrind, GRUB for a kernel that is not ours (some 600 MB)
+#                               .ci/callgrind, GRUB for a kernel that is not ours, OVMF for boots
+#                               by UEFI (some 600 MB)
 #
 # What it looks for, and why:
 # - qemu-system-x86_64, which boots the kernel;
@@ -155,6 +156,10 @@ if [ "$for_tests" = yes ]; then
     if ! command -v grub-mkrescue >/dev/null || ! command -v xorriso >/dev/null || [ ! -d /usr/lib/grub/i386-pc ]; then
         say "GRUB is missing: a kernel that is not ours boots by it."
         missing="${missing:+$missing }grub-common grub-pc-bin xorriso"
+    fi
+    if [ ! -e /usr/share/OVMF/OVMF_CODE_4M.fd ] && [ ! -e /usr/share/OVMF/OVMF_CODE.fd ] || [ ! -d /usr/lib/grub/x86_64-efi ]; then
+        say "OVMF or GRUB for UEFI is missing: the kernel boots by them as on a PC."
+        missing="${missing:+$missing }ovmf grub-common grub-efi-amd64-bin"
     fi
     if ! command -v valgrind >/dev/null; then
         say "valgrind is missing: it counts the instructions of the fast paths."

@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 use tests::model;
 use tests::shape::Shape;
 
-/// By `boot/pvh`, on page tables of its own, which are in use in both halves.
+/// By `boot/direct`, on page tables of its own, which are in use in both halves.
 const LOADER_API: &str = "tests/foreign/loader_api";
 /// By GRUB, in the lower half.
 const MULTIBOOT2: &str = "tests/foreign/multiboot2";
@@ -124,7 +124,7 @@ fn elf() -> Result<&'static Path> {
 }
 
 fn build() -> Result<PathBuf> {
-    build_away(LOADER_API, &["boot/pvh"])
+    build_away(LOADER_API, &["boot/direct", "boot/handover"])
 }
 
 /// Builds a kernel where nothing of this repository is but it, the crates that it takes, and `more`.

@@ -1,4 +1,4 @@
-//! The kernel's ELF file is laid out as each of its loaders wants it (`boot/pvh/link.ld`).
+//! The kernel's ELF file is laid out as each of its loaders wants it (`boot/direct/link.ld`).
 
 use bootloader_api::BootloaderConfig;
 use object::{

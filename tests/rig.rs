@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use boot::{Outcome, Report};
+use anyhow::ensure;
+use boot::Outcome;
 use protocol::event::Event;
-use tests::judge::log_has;
-use tests::{Case, judge};
+use tests::Case;
+use tests::judge::{log_has, others_were_stopped, panicked, trouble_is, unfit};
 
 fn main() -> ExitCode {
     let mut cases = vec![
@@ -207,59 +207,4 @@ fn unfit_machines() -> impl Iterator<Item = Case> {
             .expecting(|report| unfit(report, &["not executable", "-cpu max"])),
     ]
     .into_iter()
-}
-
-fn panicked(report: &Report, message: &str, cpu: u32) -> Result<()> {
-    let Outcome::Panicked {
-        cpu: found,
-        message: text,
-        ..
-    } = &report.outcome
-    else {
-        anyhow::bail!("{}", report.outcome);
-    };
-    ensure!(
-        *found == Some(cpu),
-        "CPU {found:?} is said to have panicked"
-    );
-    ensure!(text.contains(message), "the message is {text:?}");
-    Ok(())
-}
-
-/// No line comes after the panic's report: whoever was still running would have written one.
-fn others_were_stopped(report: &Report) -> Result<()> {
-    let panic = report.lines.iter().position(|line| line.contains("PANIC"));
-    let panic = panic.context("the log does not tell of the panic")?;
-    let running = report.lines[panic + 1..]
-        .iter()
-        .find(|line| line.contains("still running"));
-    ensure!(
-        running.is_none(),
-        "a CPU runs on after the panic: {running:?}"
-    );
-    Ok(())
-}
-
-fn unfit(report: &Report, words: &[&str]) -> Result<()> {
-    ensure!(
-        matches!(report.outcome, Outcome::Unfit { .. }),
-        "{}",
-        report.outcome
-    );
-    trouble_is(report, words)
-}
-
-/// What the rig says of the report has all these words.
-fn trouble_is(report: &Report, words: &[&str]) -> Result<()> {
-    let trouble = judge::all_tests_passed(report)
-        .err()
-        .context("it is taken for a pass")?;
-    let text = trouble.to_string();
-    for word in words {
-        ensure!(
-            text.contains(word),
-            "{word:?} is not in the rig's words: {text}"
-        );
-    }
-    Ok(())
 }

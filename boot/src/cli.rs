@@ -17,14 +17,17 @@ mod timeline;
 mod topology;
 mod view;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+use protocol::options::Options;
 
-use self::args::{BenchArgs, BootArgs, BringUpArgs, RunArgs, SoakArgs};
+use self::args::{BenchArgs, BootArgs, BringUpArgs, ImageArgs, RunArgs, SoakArgs};
 use self::job::Job;
-use crate::guest;
+use crate::{guest, image};
 
 /// The guest did not pass.
 const FAILED: u8 = 1;
@@ -74,6 +77,8 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         bin: Option<String>,
     },
+    /// Write the image of a stick that a PC with UEFI boots the kernel from.
+    Image(ImageArgs),
     /// Run clippy and rustdoc on the crates that only run in the guest.
     Check,
     /// Boot an ELF that is built already (`cargo run --target x86_64-unknown-none` does).
@@ -100,6 +105,7 @@ pub fn main() -> ExitCode {
         Some(Command::Elf { path, run: args }) => run_or_draw(Ok(path), &args),
         Some(Command::Doctor) => Ok(doctor::doctor()),
         Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),
+        Some(Command::Image(args)) => stick(&args),
         Some(Command::Check) => check::check(),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
@@ -138,6 +144,28 @@ fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
     for (_, elf) in guest::build(package)?.iter() {
         println!("{}", elf.display());
     }
+    Ok(0)
+}
+
+/// Writes the image of a stick.
+fn stick(args: &ImageArgs) -> anyhow::Result<u8> {
+    let options = match &args.options {
+        Some(file) => fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
+        None => Options::default().to_string().into_bytes(),
+    };
+    if let Err(why) = Options::parse(&options) {
+        bail!("the kernel would refuse these options: {why}");
+    }
+    let kernel = match &args.kernel {
+        Some(elf) => elf.clone(),
+        None => guest::build_one("kernel", "kernel")?,
+    };
+    let loader = guest::build_loader(&kernel)?;
+    image::write(
+        &args.out,
+        &[(image::LOADER, &loader), (image::OPTIONS, &options)],
+    )?;
+    println!("{}", args.out.display());
     Ok(0)
 }
 

@@ -1,25 +1,33 @@
 //! Builds the guests.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use crate::image;
 use crate::toolchain::{self, Choice};
-use crate::workspace::{self, TARGET};
+use crate::workspace::{self, TARGET, UEFI_TARGET};
 
 /// The packages whose code runs in the guest only.
-pub const PACKAGES: [&str; 3] = ["pvh", "kernel", "test-kernels"];
+pub const PACKAGES: [&str; 3] = ["direct", "kernel", "test-kernels"];
 
 /// The package that is a static library for C kernels; built for the host as well.
 pub const C_LIBRARY: &str = "rundown-c";
 
 /// The package of an image that a guest loads. It has no allocator.
 pub const IMAGE: &str = "test-image";
+
+/// The package of the loader for UEFI.
+pub(crate) const LOADER: &str = "uefi-loader";
+
+/// The variable that names the kernel which [`LOADER`] is to contain.
+pub(crate) const KERNEL: &str = "KERNEL";
 
 /// The folders of kernels that are not part of this workspace.
 pub(crate) const FOREIGN: [&str; 2] = ["tests/foreign/loader_api", "tests/foreign/multiboot2"];
@@ -97,7 +105,7 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
 ///
 /// As there.
 pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
-    let choice = toolchain::choose(&toolchain::probe())?;
+    let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
     cargo.current_dir(folder).args(["build", "--locked"]);
     prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir());
@@ -106,6 +114,36 @@ pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
         elf = binary(message).map(|(_, elf)| elf).or_else(|| elf.take());
     })?;
     elf.context("cargo has built no binary")
+}
+
+/// Builds the loader for UEFI that contains this kernel, and returns its bytes: `BOOTX64.EFI`.
+///
+/// # Errors
+///
+/// The ELF cannot be read; no toolchain is fit; the build failed.
+pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
+    // One at a time: the next kernel's loader takes the place of this one's.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let stripped = image::strip(&bytes).with_context(|| elf.display().to_string())?;
+    let folder = workspace::guest_target_dir().join("stripped");
+    fs::create_dir_all(&folder)?;
+    let kernel = folder.join(elf.file_name().context("an ELF has a name")?);
+    // Untouched, if it is the same, so that nothing is built again.
+    if fs::read(&kernel).ok().as_deref() != Some(&*stripped) {
+        fs::write(&kernel, stripped)?;
+    }
+    let choice = toolchain::choose(&toolchain::probe(UEFI_TARGET))?;
+    let mut cargo = cargo_command(&choice, "build", RELEASE);
+    cargo.args(["--package", LOADER]).env(KERNEL, kernel);
+    let mut loader = None;
+    run(cargo, LOADER, &choice, |message| {
+        loader = binary(message)
+            .map(|(_, path)| path)
+            .or_else(|| loader.take());
+    })?;
+    Ok(fs::read(loader.context("cargo has built no loader")?)?)
 }
 
 /// Builds [`C_LIBRARY`] for the guest's target, and returns the path of the archive. Otherwise like
@@ -131,7 +169,7 @@ fn run_build(
     targets: &[&str],
     each_message: impl FnMut(&str),
 ) -> anyhow::Result<()> {
-    let choice = toolchain::choose(&toolchain::probe())?;
+    let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = cargo_command(&choice, "build", profile);
     cargo.args(["--package", package]);
     cargo.args(targets);
@@ -161,7 +199,8 @@ fn run(
     let status = child.wait()?;
     if !status.success() {
         bail!(
-            "building {what} for {TARGET} failed ({status})\n  toolchain: {}",
+            "building {what} for {} failed ({status})\n  toolchain: {}",
+            choice.target,
             choice.reason
         );
     }
@@ -184,7 +223,13 @@ pub(crate) fn cargo_command(choice: &Choice, subcommand: &str, profile: &str) ->
 /// Tells a cargo which compiler, profile, target, libraries and linker to use.
 pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, target_dir: &Path) {
     command.env("RUSTC", &choice.toolchain.rustc);
-    command.args(["--profile", profile, "--target", TARGET, "--target-dir"]);
+    command.args([
+        "--profile",
+        profile,
+        "--target",
+        choice.target,
+        "--target-dir",
+    ]);
     command.arg(target_dir);
     if choice.build_std {
         // Debian's toolchain is a stable one, but its `core` for this target has to be built. The
@@ -201,10 +246,10 @@ pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, tar
         let flavor = format!("-Clinker-flavor={}", linker.flavor);
         command.args([
             "--config",
-            &format!("target.{TARGET}.rustflags=[{flavor:?}]"),
+            &format!("target.{}.rustflags=[{flavor:?}]", choice.target),
         ]);
-        let name: OsString = "CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER".into();
-        command.env(name, &linker.path);
+        let name = choice.target.to_uppercase().replace('-', "_");
+        command.env(format!("CARGO_TARGET_{name}_LINKER"), &linker.path);
     }
 }
 
@@ -248,6 +293,7 @@ mod tests {
     use super::{Guests, RELEASE, binary, cargo_command, static_library};
     use crate::toolchain::{Choice, Linker, Toolchain};
     use crate::version::Version;
+    use crate::workspace::TARGET;
 
     #[test]
     fn binaries_are_found_among_the_messages() {
@@ -305,6 +351,7 @@ mod tests {
             flavor: "ld",
         });
         let choice = Choice {
+            target: TARGET,
             toolchain,
             build_std: true,
             linker,

@@ -9,6 +9,7 @@
 //!
 //! - [`toolchain`] finds a compiler for the guest, [`guest`] builds with it.
 //! - [`machine`], [`accel`] and [`qemu`] are QEMU's command line.
+//! - [`firmware`] and [`image`] are the way by UEFI: OVMF, and a stick with the loader that contains the kernel.
 //! - [`Boot`] starts QEMU, reads the serial port, and never leaves QEMU behind.
 //! - An [`Action`] is what QEMU's monitor does meanwhile.
 //! - [`outcome`] tells a pass from all the ways to fail.
@@ -18,7 +19,9 @@ pub mod accel;
 mod action;
 mod child;
 pub mod cli;
+pub mod firmware;
 pub mod guest;
+pub mod image;
 pub mod machine;
 mod monitor;
 pub mod outcome;
@@ -33,6 +36,7 @@ pub mod workspace;
 
 pub use accel::{Accel, Host};
 pub use action::{Action, Trigger};
+pub use firmware::Firmware;
 pub use machine::Machine;
 pub use outcome::Outcome;
 pub use run::{Boot, Ending, Line, Report};

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 
 use crate::accel::Engine;
+use crate::firmware::Ovmf;
 use crate::machine::{Machine, Smp};
 use crate::toolchain::on_path;
 use crate::version::Version;
@@ -38,9 +39,21 @@ pub(crate) struct Setup<'a> {
     pub(crate) engine: Engine,
     pub(crate) smp: &'a Smp,
     pub(crate) memory_mib: u32,
+    /// The stick to boot from by UEFI, instead of the ELF.
+    pub(crate) uefi: Option<&'a Uefi>,
     /// Port on which QEMU waits for a debugger before the first instruction.
     pub(crate) gdb: Option<u16>,
     pub(crate) extra: &'a [OsString],
+}
+
+/// What UEFI takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Uefi {
+    pub(crate) ovmf: Ovmf,
+    /// A copy of the firmware's variables, which it writes to.
+    pub(crate) variables: PathBuf,
+    /// The image of a stick.
+    pub(crate) stick: PathBuf,
 }
 
 /// The QEMU to use: the one named, else the one on the search path.
@@ -94,6 +107,9 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     add("-machine", &board(setup.machine, large));
     add("-accel", &setup.engine.name());
     match setup.engine {
+        // OVMF's APs wait by `mwait` where they can, which TCG does not implement: they would spin, and take the time
+        // of all others.
+        Engine::Tcg if setup.uefi.is_some() => add("-cpu", &"max,-monitor"),
         Engine::Tcg => add("-cpu", &"max"),
         Engine::Kvm { native } => {
             // One that is not native was seen to offer a register (IA32_ARCH_CAPABILITIES) that it then
@@ -105,7 +121,7 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
             };
             add("-cpu", &model);
             // A KVM that interprets kernel code would take minutes for SeaBIOS.
-            if !native && setup.machine != Machine::Microvm {
+            if !native && setup.machine != Machine::Microvm && setup.uefi.is_none() {
                 add("-bios", &"qboot.rom");
             }
         }
@@ -116,9 +132,25 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     add("-smp", &setup.smp.as_str());
     add("-m", &format!("{}M", setup.memory_mib));
     let is_disk = setup.elf.extension().is_some_and(|it| it == "iso");
-    add(if is_disk { "-cdrom" } else { "-kernel" }, &setup.elf);
-    if let Some(ramdisk) = setup.ramdisk {
-        add("-initrd", &ramdisk);
+    if let Some(uefi) = setup.uefi {
+        let Uefi {
+            ovmf,
+            variables,
+            stick,
+        } = uefi;
+        let flash = "if=pflash,format=raw";
+        add(
+            "-drive",
+            &format!("{flash},readonly=on,file={}", ovmf.code.display()),
+        );
+        add("-drive", &format!("{flash},file={}", variables.display()));
+        add("-drive", &format!("format=raw,file={}", stick.display()));
+        add("-vga", &"std");
+    } else {
+        add(if is_disk { "-cdrom" } else { "-kernel" }, &setup.elf);
+        if let Some(ramdisk) = setup.ramdisk {
+            add("-initrd", &ramdisk);
+        }
     }
     add("-display", &"none");
     add("-serial", &"stdio");
@@ -146,15 +178,37 @@ fn board(machine: Machine, large: bool) -> String {
     format!("{machine}{details}")
 }
 
-/// A command line that does the same by hand: writes the ramdisk, then starts QEMU.
+/// A command line that does the same by hand: writes the ramdisk or the stick, then starts QEMU.
 pub(crate) fn by_hand(qemu: &Path, setup: &Setup<'_>, ramdisk: Option<&[u8]>) -> String {
     const FILE: &str = "options.txt";
     let mut line = String::new();
     if let Some(bytes) = ramdisk {
         line = format!("printf '{}' > {FILE} && ", for_printf(bytes));
     }
+    let uefi = setup.uefi.map(|uefi| Uefi {
+        variables: "vars.fd".into(),
+        stick: "stick.img".into(),
+        ..uefi.clone()
+    });
+    if let Some(Uefi {
+        ovmf,
+        variables,
+        stick,
+    }) = &uefi
+    {
+        let word = |path: &Path| quote(&path.to_string_lossy());
+        let options = ramdisk.map_or(String::new(), |_| format!(" --options {FILE}"));
+        line.push_str(&format!(
+            "cargo boot image --kernel {}{options} --out {} && cp {} {} && ",
+            word(setup.elf),
+            word(stick),
+            word(&ovmf.variables),
+            word(variables),
+        ));
+    }
     let setup = Setup {
         ramdisk: ramdisk.map(|_| Path::new(FILE)),
+        uefi: uefi.as_ref(),
         ..setup.clone()
     };
     line.push_str(&quote(&qemu.to_string_lossy()));

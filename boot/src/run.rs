@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,16 +13,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use protocol::event::{Event, MARK};
 use protocol::options::{Format, Options};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::accel::{Accel, Engine, Host};
 use crate::action::{Action, Trigger};
 use crate::child::Guarded;
+use crate::firmware::{self, Firmware, Ovmf};
 use crate::machine::{Machine, Smp};
 use crate::monitor::{Done, Operator};
 use crate::outcome::{End, Testimony};
-use crate::qemu::{self, Setup};
+use crate::qemu::{self, Setup, Uefi};
 use crate::serial::{lines_of, listen};
+use crate::{guest, image};
 
 mod report;
 
@@ -35,6 +38,7 @@ pub struct Boot {
     qemu: Option<PathBuf>,
     smp: String,
     machine: Machine,
+    firmware: Firmware,
     accel: Accel,
     memory_mib: Option<u32>,
     ramdisk: Option<Vec<u8>>,
@@ -49,13 +53,14 @@ pub struct Boot {
 
 impl Boot {
     /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format. A file whose name
-    /// ends in `.iso` is a disk that boots by a loader of its own.
+    /// ends in `.iso` is a disk that boots by a loader of its own, one that ends in `.img` a stick for UEFI.
     pub fn new(elf: impl Into<PathBuf>) -> Self {
         let boot = Self {
             elf: elf.into(),
             qemu: None,
             smp: Smp::default().to_string(),
             machine: Machine::default(),
+            firmware: Firmware::default(),
             accel: Accel::default(),
             memory_mib: None,
             ramdisk: None,
@@ -88,6 +93,12 @@ impl Boot {
     /// The board.
     pub fn machine(mut self, machine: Machine) -> Self {
         self.machine = machine;
+        self
+    }
+
+    /// What starts the kernel. By UEFI, the contents of the ramdisk are the file of options beside the loader.
+    pub fn firmware(mut self, firmware: Firmware) -> Self {
+        self.firmware = firmware;
         self
     }
 
@@ -177,7 +188,7 @@ impl Boot {
         let (mut lines, mut events) = (Vec::new(), Vec::new());
         let command = self.command()?;
         let ending = self.watch(|line| match line {
-            Line::Log(text) => lines.push(text.to_string()),
+            Line::Log(text) | Line::Firmware(text) => lines.push(text.to_string()),
             Line::Event(event, text) => {
                 lines.push(text.to_string());
                 events.push(event.clone().into_owned());
@@ -216,7 +227,10 @@ impl Boot {
             bail!("there is no kernel at {}", self.elf.display());
         }
         let ramdisk = self.ramdisk.as_deref().map(file_with).transpose()?;
-        let setup = self.setup(&smp, ramdisk.as_ref().map(NamedTempFile::path));
+        let mut setup = self.setup(&smp, ramdisk.as_ref().map(NamedTempFile::path));
+        let uefi = self.uefi()?;
+        let uefi = uefi.map(|uefi| self.with_stick(uefi)).transpose()?;
+        setup.uefi = uefi.as_ref().map(|(uefi, _)| uefi);
         let start = Instant::now();
         let mut command = Command::new(&program);
         command.args(qemu::arguments(&setup));
@@ -254,7 +268,13 @@ impl Boot {
         };
         let mut testimony = Testimony::default();
         let last_heard = Cell::new(start);
+        let mut in_firmware = self.firmware == Firmware::Uefi;
         let mut hear = |line: &str| {
+            last_heard.set(Instant::now());
+            in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
+            if in_firmware {
+                return see(Line::Firmware(&firmware::plain(line)));
+            }
             // A CPU that panics stops the others, maybe in the middle of a line of log.
             let (log, event) = match line.find(MARK) {
                 Some(at) => line.split_at(at),
@@ -274,7 +294,6 @@ impl Boot {
                     see(Line::Log(line));
                 }
             }
-            last_heard.set(Instant::now());
         };
         let deadline = self.deadline_for(&smp);
         let interrupted = || {
@@ -325,11 +344,10 @@ impl Boot {
     pub fn command(&self) -> anyhow::Result<String> {
         let smp = self.checked_smp()?;
         let program = qemu::find(self.qemu.as_deref())?;
-        Ok(qemu::by_hand(
-            &program,
-            &self.setup(&smp, None),
-            self.ramdisk.as_deref(),
-        ))
+        let uefi = self.uefi()?;
+        let mut setup = self.setup(&smp, None);
+        setup.uefi = uefi.as_ref();
+        Ok(qemu::by_hand(&program, &setup, self.ramdisk.as_deref()))
     }
 
     /// What QEMU will be started with.
@@ -352,9 +370,53 @@ impl Boot {
             memory_mib: self
                 .memory_mib
                 .unwrap_or_else(|| qemu::memory_for(smp.cpus())),
+            uefi: None,
             gdb: self.gdb,
             extra: &self.qemu_args,
         }
+    }
+
+    /// What UEFI takes, if it is to start the kernel; the stick and the copy of the variables are still to be made.
+    fn uefi(&self) -> anyhow::Result<Option<Uefi>> {
+        if self.firmware == Firmware::Direct {
+            return Ok(None);
+        }
+        if self.machine == Machine::Microvm {
+            bail!("the board microvm has no UEFI: --machine q35 or pc");
+        }
+        Ok(Some(Uefi {
+            ovmf: Ovmf::find()?,
+            variables: PathBuf::new(),
+            stick: self.elf.clone(),
+        }))
+    }
+
+    /// Makes both, in a folder that goes with what is returned.
+    fn with_stick(&self, uefi: Uefi) -> anyhow::Result<(Uefi, TempDir)> {
+        let folder = tempfile::Builder::new().prefix("boot-uefi-").tempdir()?;
+        let variables = folder.path().join("vars.fd");
+        fs::copy(&uefi.ovmf.variables, &variables)?;
+        let mut stick = uefi.stick;
+        if stick.extension().is_none_or(|it| it != "img") {
+            let loader = guest::build_loader(&stick)?;
+            stick = folder.path().join("stick.img");
+            let mut files = vec![(image::LOADER, &*loader)];
+            files.extend(
+                self.ramdisk
+                    .as_deref()
+                    .map(|options| (image::OPTIONS, options)),
+            );
+            image::write(&stick, &files)?;
+        }
+        let ovmf = uefi.ovmf;
+        Ok((
+            Uefi {
+                ovmf,
+                variables,
+                stick,
+            },
+            folder,
+        ))
     }
 
     /// Whoever debugs may take any time, and whoever is only to keep talking. Otherwise: twice the time
@@ -363,7 +425,12 @@ impl Boot {
     fn deadline_for(&self, smp: &Smp) -> Option<Duration> {
         let work = u64::from(self.seconds) * 2;
         let boot = 60 + u64::from(smp.cpus());
-        let usual = Duration::from_secs(work + boot);
+        // OVMF takes 8 to 40 s on 2 quiet host CPUs under TCG, and longer with many CPUs.
+        let firmware = match self.firmware {
+            Firmware::Direct => 0,
+            Firmware::Uefi => 180 + u64::from(smp.cpus()),
+        };
+        let usual = Duration::from_secs(work + boot + firmware);
         match (self.gdb, self.deadline, self.patience) {
             (Some(_), ..) | (None, None, Some(_)) => None,
             (None, given, _) => Some(given.unwrap_or(usual)),

@@ -1,4 +1,4 @@
-//! Which toolchain builds the guest.
+//! Which toolchain builds the guest, or the loader for UEFI.
 //!
 //! [`probe`] looks at the machine, [`choose`] decides. The order is
 //! 1. the active toolchain, if it has the target's `core` library;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::version::Version;
-use crate::workspace::{self, TARGET};
+use crate::workspace::{self, UEFI_TARGET};
 
 /// Oldest compiler that the workspace's sources allow (`rust-version` in its manifest).
 const OLDEST: Version = Version {
@@ -24,10 +24,10 @@ const OLDEST: Version = Version {
 
 /// What to do where no toolchain can build the guest.
 pub const REMEDY: &str = "\
-with rustup:        rustup target add x86_64-unknown-none
+with rustup:        rustup target add x86_64-unknown-none x86_64-unknown-uefi
 on Debian, Ubuntu:  sh boot/setup.sh
                     (installs the packages rustc-web, cargo-web and rust-web-src)
-elsewhere:          install the target x86_64-unknown-none or the sources of the standard library
+elsewhere:          install these targets or the sources of the standard library
                     (`rust-src`) for your rustc 1.95 or later";
 
 /// A toolchain as it was found.
@@ -39,30 +39,36 @@ pub struct Toolchain {
     pub rustc: PathBuf,
     /// The compiler's version.
     pub version: Version,
-    /// Whether it has `core` for [`TARGET`].
+    /// Whether it has `core` for the target.
     pub has_target: bool,
     /// Whether it has the standard library's sources, so that it can build `core`.
     pub has_sources: bool,
-    /// Its own LLD, which rustc uses for [`TARGET`] unless told otherwise.
+    /// Its own LLD, which rustc uses unless told otherwise.
     pub rust_lld: Option<PathBuf>,
 }
 
 /// What the machine has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
+    /// The target.
+    pub target: &'static str,
     /// The toolchain that runs, or would run, in the workspace's root.
     pub active: Option<Toolchain>,
     /// The one below `/usr`, if that is not the active one.
     pub distribution: Option<Toolchain>,
     /// LLVM's linker on the search path.
     pub ld_lld: Option<PathBuf>,
-    /// GNU's linker on the search path.
+    /// The same in the form that links for UEFI.
+    pub lld_link: Option<PathBuf>,
+    /// GNU's linker on the search path, which cannot.
     pub gnu_ld: Option<PathBuf>,
 }
 
 /// How the guest is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
+    /// The target.
+    pub target: &'static str,
     /// The toolchain.
     pub toolchain: Toolchain,
     /// Whether `core` and `alloc` have to be built, too.
@@ -85,6 +91,8 @@ pub struct Linker {
 /// Nothing on this machine builds the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoToolchain {
+    /// The target.
+    pub target: &'static str,
     /// One line for each toolchain that was looked at: what it lacks.
     pub reasons: Vec<String>,
 }
@@ -95,7 +103,8 @@ impl fmt::Display for NoToolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "no toolchain on this machine can build the kernel (target {TARGET})"
+            "no toolchain on this machine can build for the target {}",
+            self.target
         )?;
         for reason in &self.reasons {
             writeln!(f, "  {reason}")?;
@@ -111,6 +120,7 @@ impl fmt::Display for NoToolchain {
 ///
 /// No toolchain is fit, or there is no linker; says what is missing.
 pub fn choose(found: &Found) -> Result<Choice, NoToolchain> {
+    let target = found.target;
     let mut reasons = Vec::new();
     let candidates = [
         ("the active toolchain", &found.active),
@@ -127,7 +137,7 @@ pub fn choose(found: &Found) -> Result<Choice, NoToolchain> {
             reasons.push(format!("{what}: older than {OLDEST}"));
             continue;
         } else if toolchain.has_target {
-            (false, format!("it has the target {TARGET}"))
+            (false, format!("it has the target {target}"))
         } else if toolchain.has_sources {
             (
                 true,
@@ -140,7 +150,7 @@ pub fn choose(found: &Found) -> Result<Choice, NoToolchain> {
             continue;
         };
         let Some(linker) = linker_for(toolchain, found) else {
-            reasons.push(format!("{what}: no linker (rust-lld, ld.lld or ld)"));
+            reasons.push(format!("{what}: no linker ({})", linkers(target)));
             continue;
         };
         let reason = reasons
@@ -149,13 +159,14 @@ pub fn choose(found: &Found) -> Result<Choice, NoToolchain> {
             .collect::<String>();
         let reason = format!("{reason}{what}: {why}");
         return Ok(Choice {
+            target,
             toolchain: toolchain.clone(),
             build_std,
             linker,
             reason,
         });
     }
-    Err(NoToolchain { reasons })
+    Err(NoToolchain { target, reasons })
 }
 
 /// `Some(None)`: the toolchain's own. `None`: there is none at all.
@@ -167,30 +178,40 @@ fn linker_for(toolchain: &Toolchain, found: &Found) -> Option<Option<Linker>> {
         .active
         .as_ref()
         .and_then(|active| active.rust_lld.as_ref());
-    let lld = active_lld.or(found.ld_lld.as_ref());
-    let lld = lld.map(|path| Linker {
+    let (flavor, lld, gnu) = match found.target {
+        UEFI_TARGET => ("lld-link", &found.lld_link, &None),
+        _ => ("ld.lld", &found.ld_lld, &found.gnu_ld),
+    };
+    let named = |path: &PathBuf, flavor| Linker {
         path: path.clone(),
-        flavor: "ld.lld",
-    });
-    let ld = found.gnu_ld.as_ref().map(|path| Linker {
-        path: path.clone(),
-        flavor: "ld",
-    });
-    lld.or(ld).map(Some)
+        flavor,
+    };
+    let lld = active_lld.or(lld.as_ref()).map(|path| named(path, flavor));
+    lld.or(gnu.as_ref().map(|path| named(path, "ld"))).map(Some)
+}
+
+/// The linkers that serve, the best first.
+fn linkers(target: &str) -> &'static str {
+    match target {
+        UEFI_TARGET => "rust-lld or lld-link",
+        _ => "rust-lld, ld.lld or ld",
+    }
 }
 
 /// Looks at the machine. Runs `rustc --version` and the like, about 0.1 s.
 #[must_use]
-pub fn probe() -> Found {
-    let active = inspect(&active_rustc());
-    let distribution = inspect(Path::new("/usr/bin/rustc")).filter(|other| {
+pub fn probe(target: &'static str) -> Found {
+    let active = inspect(&active_rustc(), target);
+    let distribution = inspect(Path::new("/usr/bin/rustc"), target).filter(|other| {
         active
             .as_ref()
             .is_none_or(|active| active.rustc != other.rustc)
     });
     Found {
+        target,
         active,
         distribution,
+        lld_link: on_path("lld-link"),
         ld_lld: on_path("ld.lld"),
         gnu_ld: on_path("ld"),
     }
@@ -204,7 +225,7 @@ fn active_rustc() -> PathBuf {
         .unwrap_or_else(|| "rustc".into())
 }
 
-fn inspect(rustc: &Path) -> Option<Toolchain> {
+fn inspect(rustc: &Path, target: &str) -> Option<Toolchain> {
     let version = Version::find(&output_of(rustc, &["--version"])?)?;
     let host_and_target = output_of(
         rustc,
@@ -212,7 +233,7 @@ fn inspect(rustc: &Path) -> Option<Toolchain> {
             "--print=sysroot",
             "--print=target-libdir",
             "--target",
-            TARGET,
+            target,
         ],
     )?;
     let mut paths = host_and_target.lines().map(PathBuf::from);

@@ -11,6 +11,9 @@ use anyhow::{Context, ensure};
 /// The target that guests are built for.
 pub const TARGET: &str = "x86_64-unknown-none";
 
+/// The target that the loader for UEFI is built for.
+pub const UEFI_TARGET: &str = "x86_64-unknown-uefi";
+
 /// Root of the workspace: around the package that cargo runs or, without cargo, where this tool was built.
 /// (A checkout may be moved, and cargo does not build again then.)
 #[must_use]
@@ -28,7 +31,7 @@ pub fn root() -> &'static Path {
 }
 
 /// What only the root has below it.
-const LINKER_SCRIPT: &str = "boot/pvh/link.ld";
+const LINKER_SCRIPT: &str = "boot/direct/link.ld";
 
 /// Target directory for guests.
 ///

@@ -40,13 +40,13 @@
 //! - **Hooks** are set from above: for each vector in [`interrupts`], for the end of the kernel in `emergency`,
 //!   for a CPU that waits in [`ipi`].
 //!
-//! How it got here (PVH entry, long mode, page tables) is crate `pvh`'s story.
+//! How it got here (PVH entry, long mode, page tables) is crate `direct`'s story.
 #![no_std]
 
 extern crate alloc;
 
 // Linked for its entry point alone.
-use pvh as _;
+use direct as _;
 
 pub mod acpi;
 pub mod apic;

@@ -1,10 +1,11 @@
 //! One boot, and what must hold afterwards.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use boot::{Accel, Action, Boot, Host, Machine, Report, Trigger};
+use boot::firmware::Ovmf;
+use boot::{Accel, Action, Boot, Firmware, Host, Machine, Report, Trigger};
 use protocol::options::{Format, Job, Options};
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ use crate::{failure, guests, judge};
 /// What a case demands of a report.
 type Check = Box<dyn Fn(&Report) -> Result<()> + Send>;
 
+/// Makes the image of a stick, at the path given last, of a kernel's ELF and its options.
+pub type MakeStick = fn(&Path, &str, &Path) -> Result<()>;
+
 /// One guest on one machine.
 pub struct Case {
     name: String,
@@ -21,6 +25,9 @@ pub struct Case {
     guest: &'static str,
     smp: String,
     machine: Machine,
+    firmware: Firmware,
+    stick: Option<MakeStick>,
+    rare: bool,
     accel: Accel,
     memory_mib: Option<u32>,
     options: Options,
@@ -46,6 +53,9 @@ impl Case {
             guest,
             smp: smp.to_owned(),
             machine: Machine::Q35,
+            firmware: Firmware::Direct,
+            stick: None,
+            rare: false,
             accel: Accel::Auto,
             memory_mib: None,
             options: Options {
@@ -118,6 +128,29 @@ impl Case {
     pub fn on(mut self, machine: Machine) -> Self {
         self.name = format!("{}_{}", machine, self.name);
         self.machine = machine;
+        self
+    }
+
+    /// Started by UEFI. Where there is no OVMF, the case is shown as ignored.
+    #[must_use]
+    pub fn uefi(mut self) -> Self {
+        self.firmware = Firmware::Uefi;
+        // What OVMF takes on a busy host.
+        self.deadline += Duration::from_secs(180);
+        self
+    }
+
+    /// From another stick than that of [`boot::image`].
+    #[must_use]
+    pub fn stick(mut self, make: MakeStick) -> Self {
+        self.stick = Some(make);
+        self
+    }
+
+    /// Part of a matrix that takes long: run with `--ignored` or `--include-ignored`.
+    #[must_use]
+    pub fn rare(mut self) -> Self {
+        self.rare = true;
         self
     }
 
@@ -265,7 +298,17 @@ impl Case {
     #[must_use]
     pub fn skipped(&self) -> Option<&'static str> {
         let needs_kvm = self.accel == Accel::Kvm;
-        (needs_kvm && !Host::probe().kvm_opens).then_some("no /dev/kvm")
+        if needs_kvm && !Host::probe().kvm_opens {
+            return Some("no /dev/kvm");
+        }
+        let needs_ovmf = self.firmware == Firmware::Uefi;
+        (needs_ovmf && Ovmf::find().is_err()).then_some("no OVMF: sh boot/setup.sh --tests")
+    }
+
+    /// Whether it is [rare](Self::rare).
+    #[must_use]
+    pub fn is_rare(&self) -> bool {
+        self.rare
     }
 
     /// The CPUs that its machine has.
@@ -292,10 +335,19 @@ impl Case {
     }
 
     fn boot(&self) -> Result<Report> {
-        let elf: PathBuf = guests::elf(self.package, self.guest)?;
+        let mut elf: PathBuf = guests::elf(self.package, self.guest)?;
+        let made = self
+            .stick
+            .map(|_| tempfile::Builder::new().suffix(".img").tempfile());
+        let made = made.transpose()?;
+        if let (Some(make), Some(stick)) = (self.stick, &made) {
+            make(&elf, &self.options.to_string(), stick.path())?;
+            elf = stick.path().to_path_buf();
+        }
         let mut boot = Boot::new(elf)
             .smp(&self.smp)
             .machine(self.machine)
+            .firmware(self.firmware)
             .accel(self.accel)
             .options(&self.options)
             .deadline(self.deadline)

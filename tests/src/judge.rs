@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use boot::{Outcome, Report};
 use protocol::event::Event;
 
@@ -39,6 +39,77 @@ pub fn log_has(report: &Report, words: &[&str]) -> Result<()> {
     let log = report.lines.join("\n");
     for word in words {
         ensure!(log.contains(word), "{word:?} is not in the log");
+    }
+    Ok(())
+}
+
+/// For a guest that panics: on this CPU, with this message.
+///
+/// # Errors
+///
+/// What happened instead.
+pub fn panicked(report: &Report, message: &str, cpu: u32) -> Result<()> {
+    let Outcome::Panicked {
+        cpu: found,
+        message: text,
+        ..
+    } = &report.outcome
+    else {
+        bail!("{}", report.outcome);
+    };
+    ensure!(
+        *found == Some(cpu),
+        "CPU {found:?} is said to have panicked"
+    );
+    ensure!(text.contains(message), "the message is {text:?}");
+    Ok(())
+}
+
+/// No line comes after the panic's report: a CPU that still ran would have written one.
+///
+/// # Errors
+///
+/// That line.
+pub fn others_were_stopped(report: &Report) -> Result<()> {
+    let panic = report.lines.iter().position(|line| line.contains("PANIC"));
+    let panic = panic.context("the log does not report the panic")?;
+    let running = report.lines[panic + 1..]
+        .iter()
+        .find(|line| line.contains("still running"));
+    ensure!(
+        running.is_none(),
+        "a CPU runs on after the panic: {running:?}"
+    );
+    Ok(())
+}
+
+/// For a guest that refuses its machine or its options, in words that have these among them.
+///
+/// # Errors
+///
+/// What happened instead.
+pub fn unfit(report: &Report, words: &[&str]) -> Result<()> {
+    ensure!(
+        matches!(report.outcome, Outcome::Unfit { .. }),
+        "{}",
+        report.outcome
+    );
+    trouble_is(report, words)
+}
+
+/// What [`all_tests_passed`] says of the report has all these words.
+///
+/// # Errors
+///
+/// The first that it has not.
+pub fn trouble_is(report: &Report, words: &[&str]) -> Result<()> {
+    let trouble = all_tests_passed(report).err();
+    let text = trouble.context("it is taken for a pass")?.to_string();
+    for word in words {
+        ensure!(
+            text.contains(word),
+            "{word:?} is not in the rig's words: {text}"
+        );
     }
     Ok(())
 }

@@ -43,10 +43,10 @@ pub fn main(scenario: &str, cases: Vec<Case>) -> ExitCode {
         .map(|case| {
             let name = format!("{scenario}::{}", case.name());
             let again = format!("cargo test --package tests --test {scenario} -- --exact {name}");
-            let skipped = case.skipped();
+            let (skipped, rare) = (case.skipped(), case.is_rare());
             Trial::test(name, move || Ok(case.run(&again, show)?))
                 .with_kind(skipped.unwrap_or_default())
-                .with_ignored_flag(skipped.is_some())
+                .with_ignored_flag(skipped.is_some() || rare)
         })
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -10,6 +10,7 @@ use protocol::options::{ApicMode, ClockSource, Fault, FaultKind, Options, StartM
 
 use super::job::Job;
 use crate::accel::Accel;
+use crate::firmware::Firmware;
 use crate::machine::{Machine, Smp};
 
 /// How to boot, and for how long.
@@ -71,6 +72,21 @@ pub(super) struct BringUpArgs {
     pub(super) rounds: u32,
 }
 
+/// What is to be on the stick.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ImageArgs {
+    /// The image, to be copied to a stick as a whole (`dd`).
+    #[arg(long, value_name = "FILE", default_value = "stick.img")]
+    pub(super) out: PathBuf,
+    /// A file of options for the kernel, `key=value` lines; on the stick it is EFI/BOOT/options, and can be edited
+    /// [default: a storm].
+    #[arg(long, value_name = "FILE")]
+    pub(super) options: Option<PathBuf>,
+    /// Another kernel: its ELF [default: this workspace's].
+    #[arg(long, value_name = "ELF")]
+    pub(super) kernel: Option<PathBuf>,
+}
+
 /// How to boot.
 #[derive(Args, Clone, Debug)]
 pub(super) struct BootArgs {
@@ -83,6 +99,9 @@ pub(super) struct BootArgs {
     /// Board.
     #[arg(long, value_enum, default_value = "q35")]
     pub(super) machine: Machine,
+    /// What starts the kernel: QEMU itself, at once; or OVMF from a stick, as on a PC with UEFI, after 8 to 40 s.
+    #[arg(long, value_enum, default_value = "direct")]
+    pub(super) firmware: Firmware,
     /// Memory, as 512, 512M or 2G [default: what suits the number of CPUs].
     #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
     pub(super) memory: Option<u32>,

@@ -164,7 +164,9 @@ fn boot(
     let start = Instant::now();
     let (mut first_line, mut online_us) = (None, None);
     let ending = boot.watch(|line| {
-        first_line.get_or_insert_with(|| start.elapsed());
+        if !matches!(line, Line::Firmware(_)) {
+            first_line.get_or_insert_with(|| start.elapsed());
+        }
         if let Line::Event(Event::Online { micros, .. }, _) = line {
             online_us = Some(*micros);
         }

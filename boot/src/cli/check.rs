@@ -6,8 +6,9 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use super::FAILED;
+use crate::guest;
 use crate::toolchain::{self, Choice};
-use crate::{guest, workspace};
+use crate::workspace::{self, TARGET, UEFI_TARGET};
 
 /// What to do where clippy is missing.
 const REMEDY: &str = "\
@@ -17,7 +18,7 @@ rustup:          rustup component add clippy";
 /// Runs clippy and rustdoc on the guest crates, and clippy on the kernels that are not of this workspace,
 /// warnings being errors. Returns the process's exit status.
 pub(super) fn check() -> anyhow::Result<u8> {
-    let choice = toolchain::choose(&toolchain::probe())?;
+    let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     // By its full name: `cargo clippy` would first look into CARGO_HOME, where rustup keeps a
     // proxy for another toolchain.
     let clippy = choice.toolchain.cargo.with_file_name("cargo-clippy");
@@ -30,6 +31,10 @@ pub(super) fn check() -> anyhow::Result<u8> {
         if !check_packages(&choice, &clippy, packages)? {
             return Ok(FAILED);
         }
+    }
+    let uefi = toolchain::choose(&toolchain::probe(UEFI_TARGET))?;
+    if !check_packages(&uefi, &clippy, &[guest::LOADER])? {
+        return Ok(FAILED);
     }
     for folder in guest::FOREIGN {
         let mut lint = lint(&choice, &clippy, &guest::foreign_target_dir());
@@ -44,8 +49,14 @@ pub(super) fn check() -> anyhow::Result<u8> {
 fn lint(choice: &Choice, clippy: &Path, target_dir: &Path) -> Command {
     let mut lint = workspace::clean_command(clippy);
     lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
+    any_kernel(&mut lint);
     guest::prepare(&mut lint, choice, guest::RELEASE, target_dir);
     lint
+}
+
+/// The loader for UEFI wants a file to contain; here it is never run.
+fn any_kernel(command: &mut Command) {
+    command.env(guest::KERNEL, workspace::root().join("Cargo.toml"));
 }
 
 fn succeeds(command: &mut Command) -> anyhow::Result<bool> {
@@ -60,6 +71,7 @@ fn check_packages(choice: &Choice, clippy: &Path, packages: &[&str]) -> anyhow::
     let mut lint = lint(choice, clippy, &workspace::guest_target_dir());
     lint.args(packages()).args(["--", "-D", "warnings"]);
     let mut document = guest::cargo_command(choice, "doc", guest::RELEASE);
+    any_kernel(&mut document);
     document
         .env("RUSTDOC", choice.toolchain.rustc.with_file_name("rustdoc"))
         .env("RUSTDOCFLAGS", "-D warnings")

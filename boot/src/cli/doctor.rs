@@ -2,14 +2,17 @@
 
 use super::NOT_TRIED;
 use crate::accel::{Accel, Host};
+use crate::firmware::Ovmf;
+use crate::qemu;
 use crate::toolchain::{self, Toolchain};
-use crate::{qemu, workspace};
+use crate::workspace::{self, TARGET, UEFI_TARGET};
 
 /// Shows what was found, what was chosen and why. Returns the process's exit status: 0 if the
 /// kernel can be built and booted here.
 pub(super) fn doctor() -> u8 {
-    let (toolchain, qemu) = (toolchain(), qemu());
+    let (toolchain, qemu) = (toolchain(TARGET), qemu());
     engine();
+    uefi();
     if toolchain && qemu {
         println!("\nAll is there: `cargo boot --smp 8`.");
         0
@@ -19,9 +22,9 @@ pub(super) fn doctor() -> u8 {
     }
 }
 
-fn toolchain() -> bool {
-    let found = toolchain::probe();
-    println!("Toolchains for {}:", workspace::TARGET);
+fn toolchain(target: &'static str) -> bool {
+    let found = toolchain::probe(target);
+    println!("Toolchains for {target}:");
     describe("active", found.active.as_ref());
     describe("distribution's", found.distribution.as_ref());
     let path = |path: &Option<std::path::PathBuf>| match path {
@@ -29,8 +32,9 @@ fn toolchain() -> bool {
         None => "not found".to_string(),
     };
     println!(
-        "  ld.lld: {}; ld: {}",
+        "  ld.lld: {}; lld-link: {}; ld: {}",
         path(&found.ld_lld),
+        path(&found.lld_link),
         path(&found.gnu_ld)
     );
     match toolchain::choose(&found) {
@@ -87,6 +91,17 @@ fn qemu() -> bool {
             false
         }
     }
+}
+
+/// For `--firmware uefi` and `cargo boot image` alone, so nothing that has to be there.
+fn uefi() {
+    println!("\nUEFI:");
+    match Ovmf::find() {
+        Ok(ovmf) => println!("  OVMF: {}", ovmf.code.display()),
+        Err(error) => println!("  {}", error.to_string().replace('\n', "\n  ")),
+    }
+    println!();
+    toolchain(UEFI_TARGET);
 }
 
 fn engine() {

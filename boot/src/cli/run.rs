@@ -15,9 +15,10 @@ use super::story::Story;
 use super::view::View;
 use super::{FAILED, INTERRUPTED, NOT_TRIED, bench, remedy, result, topology};
 use crate::accel::Engine;
+use crate::firmware::Firmware;
 use crate::outcome::Outcome;
 use crate::qemu;
-use crate::run::{Boot, Ending};
+use crate::run::{Boot, Ending, Line};
 
 /// Where gdb's users expect a QEMU.
 const GDB_PORT: u16 = 1234;
@@ -79,10 +80,15 @@ pub(super) fn run_then(
         ));
     }
     catch_ctrl_c()?;
+    if args.firmware == Firmware::Uefi {
+        view.wait_for_firmware();
+    }
     let start = Instant::now();
     let mut first_line = None;
     let ending = boot.watch(|line| {
-        first_line.get_or_insert_with(|| start.elapsed());
+        if !matches!(line, Line::Firmware(_)) {
+            first_line.get_or_insert_with(|| start.elapsed());
+        }
         view.see(line);
     })?;
     let story = view.finish();
@@ -126,6 +132,7 @@ pub(super) fn boot_with(elf: &Path, args: &BootArgs, options: &Options) -> Boot 
     let mut boot = Boot::new(elf)
         .smp(&args.smp)
         .machine(args.machine)
+        .firmware(args.firmware)
         .accel(args.accel)
         .options(options)
         .qemu_args(args.qemu_args.iter().cloned())

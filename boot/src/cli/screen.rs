@@ -2,6 +2,7 @@
 //! where standard error is a terminal.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -22,6 +23,16 @@ pub(super) struct Screen {
     live: ProgressBar,
 }
 
+/// Shown until dropped.
+#[derive(Debug)]
+pub(super) struct Waiting(ProgressBar);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
 impl Screen {
     /// A screen.
     pub(super) fn new(to_stderr: bool) -> Self {
@@ -37,6 +48,20 @@ impl Screen {
     /// Whether a part can be redrawn.
     pub(super) fn is_live(&self) -> bool {
         Term::stderr().is_term()
+    }
+
+    /// Shows a text, and for how long it has been there; where nothing can be redrawn, a line that stays.
+    pub(super) fn wait(&self, text: &'static str) -> Waiting {
+        let style = ProgressStyle::with_template("{spinner} {msg}: {elapsed}");
+        let bar = match (self.is_live(), style) {
+            (true, Ok(style)) => ProgressBar::new_spinner().with_style(style),
+            _ => {
+                self.say(text);
+                ProgressBar::hidden()
+            }
+        };
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Waiting(bar.with_message(text))
     }
 
     /// Prints a line that stays.

@@ -4,7 +4,7 @@ use protocol::event::{Cpu, Event};
 use protocol::storm::CpuLine;
 
 use super::job::Job;
-use super::screen::Screen;
+use super::screen::{Screen, Waiting};
 use super::story::{StormReport, Story};
 use super::topology;
 use crate::run::Line;
@@ -17,6 +17,8 @@ const SHORT_TABLE: usize = 16;
 pub(super) struct View {
     screen: Screen,
     verbose: bool,
+    /// What is shown while the firmware works.
+    firmware: Option<Waiting>,
     job: Job,
     /// Live reports so far.
     reports: u64,
@@ -31,6 +33,7 @@ impl View {
         Self {
             screen: Screen::new(to_stderr),
             verbose,
+            firmware: None,
             job,
             reports: 0,
             notes,
@@ -38,11 +41,27 @@ impl View {
         }
     }
 
+    /// Shows that the firmware works, until the kernel speaks.
+    pub(super) fn wait_for_firmware(&mut self) {
+        self.firmware = Some(
+            self.screen
+                .wait("OVMF is at work, which takes 8 to 40 s under TCG"),
+        );
+    }
+
     /// Shows a line.
     pub(super) fn see(&mut self, line: Line<'_>) {
         match line {
-            Line::Log(text) => self.screen.say(text),
-            Line::Event(event, _) => self.see_event(event),
+            Line::Firmware(text) if self.verbose && !text.is_empty() => self.screen.say(text),
+            Line::Firmware(_) => {}
+            Line::Log(text) => {
+                self.firmware = None;
+                self.screen.say(text);
+            }
+            Line::Event(event, _) => {
+                self.firmware = None;
+                self.see_event(event);
+            }
         }
     }
 
@@ -53,6 +72,7 @@ impl View {
 
     /// Ends the live part and gives what was told.
     pub(super) fn finish(&mut self) -> Story {
+        self.firmware = None;
         self.screen.clear();
         std::mem::take(&mut self.story)
     }

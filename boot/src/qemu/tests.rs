@@ -1,8 +1,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Setup, arguments, by_hand, find, memory_for};
+use super::{Setup, Uefi, arguments, by_hand, find, memory_for};
 use crate::accel::Engine;
+use crate::firmware::Ovmf;
 use crate::machine::{Machine, Smp};
 
 fn plain(smp: &Smp) -> Setup<'_> {
@@ -13,6 +14,7 @@ fn plain(smp: &Smp) -> Setup<'_> {
         engine: Engine::Tcg,
         smp,
         memory_mib: 264,
+        uefi: None,
         gdb: None,
         extra: &[],
     }
@@ -138,6 +140,39 @@ fn the_line_by_hand_can_be_pasted_into_a_shell() {
         "{text}"
     );
     assert!(!text.contains("/tmp/gone"), "{text}");
+}
+
+#[test]
+fn by_uefi_it_boots_from_the_stick() {
+    let smp = Smp::default();
+    let uefi = Uefi {
+        ovmf: Ovmf {
+            code: "code.fd".into(),
+            variables: "original.fd".into(),
+        },
+        variables: "/tmp/copy".into(),
+        stick: "/tmp/stick".into(),
+    };
+    let setup = Setup {
+        uefi: Some(&uefi),
+        ..plain(&smp)
+    };
+    let text = line(&setup);
+    for part in [
+        " -cpu max,-monitor ",
+        " -drive if=pflash,format=raw,readonly=on,file=code.fd ",
+        " -drive if=pflash,format=raw,file=/tmp/copy ",
+        " -drive format=raw,file=/tmp/stick ",
+        " -vga std ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("-kernel"), "{text}");
+    let text = by_hand(Path::new("qemu"), &setup, Some(b"a=1\n"));
+    let start = "printf 'a=1\\n' > options.txt && cargo boot image --kernel kernel.elf --options options.txt \
+                 --out stick.img && cp original.fd vars.fd && qemu ";
+    assert!(text.starts_with(start), "{text}");
+    assert!(!text.contains("/tmp/"), "{text}");
 }
 
 #[test]

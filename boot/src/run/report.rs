@@ -13,6 +13,8 @@ pub enum Line<'a> {
     Log(&'a str),
     /// An event, and the line it came in.
     Event(&'a Event<'a>, &'a str),
+    /// What UEFI's firmware writes before the kernel has started.
+    Firmware(&'a str),
 }
 
 /// How a boot ended, without what the guest wrote.

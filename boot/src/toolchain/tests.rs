@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Found, Linker, Toolchain, choose, probe};
 use crate::version::Version;
+use crate::workspace::{TARGET, UEFI_TARGET};
 
 fn toolchain(home: &str, minor: u32) -> Toolchain {
     Toolchain {
@@ -22,8 +23,10 @@ fn debian_machine() -> Found {
         ..toolchain("/usr/bin", 96)
     };
     Found {
+        target: TARGET,
         active: Some(toolchain("/rustup", 95)),
         distribution: Some(distribution),
+        lld_link: Some("/usr/bin/lld-link".into()),
         ld_lld: Some("/usr/bin/ld.lld".into()),
         gnu_ld: Some("/usr/bin/ld".into()),
     }
@@ -107,6 +110,23 @@ fn a_missing_linker_is_borrowed_in_a_fixed_order() {
     assert!(text.contains("no linker"), "{text}");
 }
 
+/// UEFI's files are of Windows' format, which GNU's linker for Linux does not know.
+#[test]
+fn for_uefi_gnu_ld_is_no_linker() {
+    let mut found = debian_machine();
+    found.target = UEFI_TARGET;
+    found.active = None;
+    let linker = choose(&found).expect("can link").linker.expect("borrowed");
+    assert_eq!(
+        (linker.path, linker.flavor),
+        ("/usr/bin/lld-link".into(), "lld-link")
+    );
+    found.lld_link = None;
+    let text = choose(&found).expect_err("cannot link").to_string();
+    assert!(text.contains("lld-link"), "{text}");
+    assert!(text.contains(UEFI_TARGET), "{text}");
+}
+
 #[test]
 fn without_any_the_remedy_is_told_for_rustup_and_for_debian() {
     let found = Found {
@@ -127,7 +147,7 @@ fn without_any_the_remedy_is_told_for_rustup_and_for_debian() {
 
 #[test]
 fn the_toolchain_that_built_this_test_is_found() {
-    let active = probe().active.expect("cargo runs the tests");
+    let active = probe(TARGET).active.expect("cargo runs the tests");
     assert!(active.cargo.is_file() && active.rustc.is_file());
     assert!(active.version >= super::OLDEST);
 }

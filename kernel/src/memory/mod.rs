@@ -10,7 +10,7 @@ pub(crate) mod stack;
 use core::{mem, slice};
 
 use bootloader_api::{BootInfo, info::MemoryRegion};
-use pvh::regions::keep_usable_pages;
+use handover::regions::keep_usable_pages;
 
 pub(crate) use frames::FRAMES;
 pub(crate) use mapping::virt;

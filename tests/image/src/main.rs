@@ -11,7 +11,7 @@ use core::panic::PanicInfo;
 use rundown::per_cpu::gs::Bounds;
 use test_image::{BASE, Exports, Imports, Object, import};
 
-// For boot/pvh/link.ld.
+// For boot/direct/link.ld.
 global_asm!(".globl image_base", ".set image_base, {base}", base = const BASE);
 
 /// Where the loader comes in, before it registers the table: it uses no object.

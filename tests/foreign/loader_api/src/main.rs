@@ -21,7 +21,7 @@ use core::{
 
 use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping, entry_point};
 use bringup::{Arrival, Ipi, Target};
-use pvh as _;
+use direct as _;
 use rundown::{CacheAware, CacheAwareRundown, ObjectId, Platform, Protected, Slot};
 use x86_64::{
     VirtAddr,

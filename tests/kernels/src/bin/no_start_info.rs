@@ -1,6 +1,6 @@
 //! A kernel that is entered as by a loader that knows nothing of PVH: without a start_info.
 //!
-//! Its own note comes before that of `pvh` in the ELF, and QEMU takes the first: so QEMU enters
+//! Its own note comes before that of `direct` in the ELF, and QEMU takes the first: so QEMU enters
 //! here, where EBX, which names the start_info, is lost on the way to the real entry.
 #![no_std]
 #![no_main]
@@ -13,7 +13,7 @@ use protocol::exit::ExitCode;
 kernel::main!(run);
 
 global_asm!(
-    // As in boot/pvh/src/entry.S.
+    // As in boot/direct/src/entry.S.
     ".section .note.pvh, \"a\", @note",
     ".balign 4",
     ".long 4, 8, 18",
@@ -26,7 +26,7 @@ global_asm!(
     "jmp pvh_start32",
     ".code64",
     // Usable memory, zeroed by QEMU: no magic there.
-    KERNEL_BASE = const pvh::KERNEL_BASE,
+    KERNEL_BASE = const direct::KERNEL_BASE,
     NOT_A_START_INFO = const 0x8_0000,
 );
 

@@ -10,7 +10,8 @@ const CRATES: [&str; 4] = [
     "kernel/rundown",
     "kernel/rundown-c",
     "kernel/bringup",
-    "boot/pvh",
+    "boot/direct",
+    "boot/handover",
 ];
 
 #[test]

@@ -6,7 +6,8 @@ use core::cell::UnsafeCell;
 use core::mem;
 use core::ptr;
 
-use pvh::{KERNEL_BASE, PHYSICAL_MEMORY_OFFSET};
+use direct::KERNEL_BASE;
+use handover::PHYSICAL_MEMORY_OFFSET;
 use test_image::{BASE, Exports, Imports, Start};
 use x86_64::PhysAddr;
 use x86_64::registers::control::Cr3;

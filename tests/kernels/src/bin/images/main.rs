@@ -79,7 +79,7 @@ fn what_lies_in_the_way_is_refused() {
     assert_eq!(twice, Err(RegisterError::Twice));
     let in_the_image = image.exports.acquire as usize as u64;
     for (start, end) in [
-        (pvh::KERNEL_BASE, pvh::KERNEL_BASE + (1 << 30)),
+        (direct::KERNEL_BASE, direct::KERNEL_BASE + (1 << 30)),
         (in_the_image, in_the_image + 0x1000),
     ] {
         let mut entries = [Sequence::new(start, end)];

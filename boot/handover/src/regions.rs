@@ -1,8 +1,8 @@
 //! Which memory is whose: a loader's memory map less what is already taken.
 
-use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use core::fmt;
 
-use crate::start_info::{MemoryMapEntry, TYPE_RAM};
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
 /// Most regions that a [`RegionList`] holds. QEMU's maps have fewer than 10 entries, OVMF's up to 136.
 pub const MAX_REGIONS: usize = 256;
@@ -13,22 +13,7 @@ const PAGE: u64 = 4096;
 /// Leaves of `regions` the usable ones, in whole pages: sorted, neighbours merged, rounded inwards. They come
 /// first; returns how many there are. (A BIOS reports conventional memory as `0..0x9fc00`.)
 pub fn keep_usable_pages(regions: &mut [MemoryRegion]) -> usize {
-    let usable = |region: &MemoryRegion| region.kind == MemoryRegionKind::Usable;
-    regions.sort_unstable_by_key(|region| (!usable(region), region.start));
-    let mut kept = 0;
-    for next in 0..regions.len() {
-        let region = regions[next];
-        if !usable(&region) {
-            break;
-        }
-        match regions[..kept].last_mut() {
-            Some(last) if region.start <= last.end => last.end = last.end.max(region.end),
-            _ => {
-                regions[kept] = region;
-                kept += 1;
-            }
-        }
-    }
+    let kept = merge_usable(regions);
     // Only now: two neighbours may share a page.
     let mut pages = 0;
     for next in 0..kept {
@@ -43,6 +28,30 @@ pub fn keep_usable_pages(regions: &mut [MemoryRegion]) -> usize {
     pages
 }
 
+/// As [`keep_usable_pages`], but not rounded.
+fn merge_usable(regions: &mut [MemoryRegion]) -> usize {
+    regions.sort_unstable_by_key(|region| (!is_usable(region), region.start));
+    let mut kept = 0;
+    for next in 0..regions.len() {
+        let region = regions[next];
+        if !is_usable(&region) {
+            break;
+        }
+        match regions[..kept].last_mut() {
+            Some(last) if region.start <= last.end => last.end = last.end.max(region.end),
+            _ => {
+                regions[kept] = region;
+                kept += 1;
+            }
+        }
+    }
+    kept
+}
+
+fn is_usable(region: &MemoryRegion) -> bool {
+    region.kind == MemoryRegionKind::Usable
+}
+
 /// The memory that there is, in the making: sorted, without overlap.
 #[derive(Clone, Debug)]
 pub struct RegionList {
@@ -54,32 +63,36 @@ pub struct RegionList {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyRegions;
 
+impl fmt::Display for TooManyRegions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the memory map has more than {MAX_REGIONS} regions")
+    }
+}
+
 impl RegionList {
     const EMPTY: Self = Self {
         regions: [MemoryRegion::empty(); MAX_REGIONS],
         len: 0,
     };
 
-    /// The usable memory that the loader reports, in [whole pages](keep_usable_pages). Where entries
-    /// overlap, the one that is not usable wins.
+    /// The usable memory that firmware reports, in [whole pages](keep_usable_pages), whatever the order. Where
+    /// regions overlap, the one that is not usable wins.
     ///
     /// # Errors
     /// [`TooManyRegions`].
-    pub fn from_memory_map(entries: &[MemoryMapEntry]) -> Result<Self, TooManyRegions> {
+    pub fn from_memory_map(
+        map: impl Iterator<Item = MemoryRegion> + Clone,
+    ) -> Result<Self, TooManyRegions> {
         let mut list = Self::EMPTY;
-        let (ram, other) = (
-            entries.iter().filter(|entry| entry.kind == TYPE_RAM),
-            entries.iter().filter(|entry| entry.kind != TYPE_RAM),
-        );
-        for entry in ram.chain(other).filter(|entry| entry.size > 0) {
-            let end = entry.addr.saturating_add(entry.size);
-            let kind = match entry.kind {
-                TYPE_RAM => MemoryRegionKind::Usable,
-                kind => MemoryRegionKind::UnknownBios(kind),
-            };
-            list.carve(entry.addr, end, kind)?;
+        for region in map.clone().filter(is_usable) {
+            list.carve(region)?;
+            // At once: firmware's maps are long, since neighbours differ in what it used them for.
+            list.len = merge_usable(list.as_mut_slice());
         }
-        // Last, since the others may have cut usable regions anywhere.
+        for region in map.filter(|region| !is_usable(region)) {
+            list.carve(region)?;
+            list.len = merge_usable(list.as_mut_slice());
+        }
         list.len = keep_usable_pages(list.as_mut_slice());
         Ok(list)
     }
@@ -90,7 +103,8 @@ impl RegionList {
     /// [`TooManyRegions`].
     pub fn reserve(&mut self, start: u64, end: u64) -> Result<(), TooManyRegions> {
         let (start, end) = (start & !(PAGE - 1), end.next_multiple_of(PAGE));
-        self.carve(start, end, MemoryRegionKind::Bootloader)
+        let kind = MemoryRegionKind::Bootloader;
+        self.carve(MemoryRegion { start, end, kind })
     }
 
     /// The lowest usable, page-aligned piece of `len` bytes (whole pages) within `from..to`.
@@ -99,7 +113,7 @@ impl RegionList {
         let len = len.next_multiple_of(PAGE);
         self.as_slice()
             .iter()
-            .filter(|region| region.kind == MemoryRegionKind::Usable)
+            .filter(|region| is_usable(region))
             .find_map(|region| {
                 let start = region.start.max(from.next_multiple_of(PAGE));
                 let end = region.end.min(to);
@@ -118,7 +132,7 @@ impl RegionList {
     pub fn usable_bytes(&self) -> u64 {
         self.as_slice()
             .iter()
-            .filter(|region| region.kind == MemoryRegionKind::Usable)
+            .filter(|region| is_usable(region))
             .map(|region| region.end - region.start)
             .sum()
     }
@@ -134,14 +148,9 @@ impl RegionList {
         &mut self.regions[..self.len]
     }
 
-    /// Makes `start..end` a region of `kind`, whatever it was before: neighbours are cut, covered
-    /// regions go.
-    fn carve(
-        &mut self,
-        start: u64,
-        end: u64,
-        kind: MemoryRegionKind,
-    ) -> Result<(), TooManyRegions> {
+    /// Makes `new` a region, whatever was there before: neighbours are cut, covered regions go.
+    fn carve(&mut self, new: MemoryRegion) -> Result<(), TooManyRegions> {
+        let MemoryRegion { start, end, .. } = new;
         let old = core::mem::replace(self, Self::EMPTY);
         for region in old.as_slice() {
             self.push(MemoryRegion {
@@ -149,7 +158,7 @@ impl RegionList {
                 ..*region
             })?;
         }
-        self.push(MemoryRegion { start, end, kind })?;
+        self.push(new)?;
         for region in old.as_slice() {
             self.push(MemoryRegion {
                 start: region.start.max(end),

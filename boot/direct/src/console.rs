@@ -7,17 +7,11 @@ use x86_64::instructions::{hlt, interrupts, port::Port};
 /// I/O port of the first serial port (IBM PC/AT).
 const COM1: u16 = 0x3f8;
 
-/// I/O port of QEMU's `isa-debug-exit` device, and what is written there: the machine is unfit. (Crate `protocol`
-/// has the same.)
-pub(crate) const EXIT_PORT: u16 = 0xf4;
-pub(crate) const UNFIT: u32 = 0x13;
-
 /// Prints one line, `pvh: ` before it, and ends QEMU.
 pub(crate) fn fail(message: fmt::Arguments<'_>) -> ! {
     // Writing to this console cannot fail.
     let _ = write!(Console, "pvh: {message}\r\n");
-    // SAFETY: QEMU's exit device, or no device at all; either way no memory is touched.
-    unsafe { Port::new(EXIT_PORT).write(UNFIT) };
+    handover::end_qemu();
     loop {
         interrupts::disable();
         hlt();

@@ -11,34 +11,22 @@
 //! |---|---|
 //! | 32-bit entry, CPU checks, first page tables, long mode | `entry.S` |
 //! | what the loader handed over | [`start_info`] |
-//! | which memory is whose | [`regions`] |
-//! | final page tables | `tables` |
-//! | `BootInfo`, stack, jump | `handover` |
+//! | memory map, final page tables, `BootInfo`, jump | `start`, by crate [`handover`] |
 //! | where the parts of the ELF lie | `link.ld` |
 //!
 //! A machine that cannot run the kernel (no long mode, no start_info, too little memory) gets one
 //! line on the serial port and the end of QEMU; never a silent hang.
 //!
-//! To use it, depend on it, link with `boot/pvh/link.ld`, and mention it once: `use pvh as _;`.
+//! To use it, depend on it, link with `boot/direct/link.ld`, and mention it once: `use direct as _;`.
 #![no_std]
 
-pub mod regions;
 pub mod start_info;
 
-// Code for the bare machine; the modules above are pure and tested on the host.
+// Code for the bare machine; the module above is pure.
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
-mod handover;
-#[cfg(target_os = "none")]
-mod tables;
-
-/// Where physical address 0 is mapped: the start of the upper half of the 48-bit address space
-/// (level-4 entry 256).
-pub const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
+mod start;
 
 /// What `link.ld` adds to the physical addresses of the kernel's image.
 pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
-
-/// The kernel's first stack ends here, a guard page below it (level-4 entry 510).
-pub const STACK_TOP: u64 = 0xffff_ff00_1000_0000;

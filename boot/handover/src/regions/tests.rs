@@ -9,26 +9,25 @@ use bootloader_api::info::MemoryRegionKind::{self, Bootloader, UnknownBios, Usab
 use bootloader_api::info::MemoryRegion;
 
 use super::{MAX_REGIONS, RegionList, TooManyRegions, keep_usable_pages};
-use crate::start_info::{MemoryMapEntry, TYPE_RAM};
 
-fn entry(addr: u64, size: u64, kind: u32) -> MemoryMapEntry {
-    MemoryMapEntry {
-        addr,
-        size,
-        kind,
-        reserved: 0,
-    }
+fn region(start: u64, size: u64, kind: MemoryRegionKind) -> MemoryRegion {
+    let end = start.saturating_add(size);
+    MemoryRegion { start, end, kind }
+}
+
+fn list(map: &[MemoryRegion]) -> Result<RegionList, TooManyRegions> {
+    RegionList::from_memory_map(map.iter().copied())
 }
 
 /// What QEMU 7.2 hands over for a q35 machine with 64 MiB.
 fn q35() -> RegionList {
-    RegionList::from_memory_map(&[
-        entry(0, 0x9_fc00, TYPE_RAM),
-        entry(0x9_fc00, 0x400, 2),
-        entry(0xf_0000, 0x1_0000, 2),
-        entry(0x10_0000, 0x3ed_f000, TYPE_RAM),
-        entry(0x3fd_f000, 0x2_1000, 2),
-        entry(0xfeff_c000, 0x4000, 2),
+    list(&[
+        region(0, 0x9_fc00, Usable),
+        region(0x9_fc00, 0x400, UnknownBios(2)),
+        region(0xf_0000, 0x1_0000, UnknownBios(2)),
+        region(0x10_0000, 0x3ed_f000, Usable),
+        region(0x3fd_f000, 0x2_1000, UnknownBios(2)),
+        region(0xfeff_c000, 0x4000, UnknownBios(2)),
     ])
     .unwrap()
 }
@@ -42,8 +41,9 @@ fn pieces(list: &RegionList) -> Vec<(u64, u64, MemoryRegionKind)> {
 
 fn kept(regions: &[(u64, u64, MemoryRegionKind)]) -> Vec<(u64, u64)> {
     let regions = regions.iter();
-    let region = |&(start, end, kind)| MemoryRegion { start, end, kind };
-    let mut regions: Vec<_> = regions.map(region).collect();
+    let mut regions: Vec<_> = regions
+        .map(|&(start, end, kind)| MemoryRegion { start, end, kind })
+        .collect();
     let pages = keep_usable_pages(&mut regions);
     let kept = regions[..pages].iter();
     kept.map(|region| (region.start, region.end)).collect()
@@ -118,32 +118,44 @@ fn reservations_may_touch_and_overlap() {
 
 #[test]
 fn what_is_reserved_by_the_firmware_is_never_usable() {
-    type Map<'a> = (&'a [(u64, u64, u32)], &'a [(u64, u64)]);
+    type Map<'a> = (&'a [(u64, u64, MemoryRegionKind)], &'a [(u64, u64)]);
     let maps: [Map<'_>; 4] = [
         // Entries out of order, the reserved one inside the other.
         (
-            &[(0x20_0000, 0x1000, 2), (0x10_0000, 0x20_0000, TYPE_RAM)],
+            &[
+                (0x20_0000, 0x1000, UnknownBios(2)),
+                (0x10_0000, 0x20_0000, Usable),
+            ],
             &[(0x10_0000, 0x20_0000), (0x20_1000, 0x30_0000)],
         ),
         // What is left beside a part of a page is whole pages.
         (
-            &[(0x10_0000, 0x20_0000, TYPE_RAM), (0x20_0800, 0x400, 2)],
+            &[
+                (0x10_0000, 0x20_0000, Usable),
+                (0x20_0800, 0x400, UnknownBios(2)),
+            ],
             &[(0x10_0000, 0x20_0000), (0x20_1000, 0x30_0000)],
         ),
         // Neighbours share a page.
         (
-            &[(0x10_0000, 0x800, TYPE_RAM), (0x10_0800, 0xf800, TYPE_RAM)],
+            &[(0x10_0000, 0x800, Usable), (0x10_0800, 0xf800, Usable)],
             &[(0x10_0000, 0x11_0000)],
         ),
         // The end of the address space.
-        (&[(!0x800, u64::MAX, TYPE_RAM), (!0x400, u64::MAX, 2)], &[]),
+        (
+            &[
+                (!0x800, u64::MAX, Usable),
+                (!0x400, u64::MAX, UnknownBios(2)),
+            ],
+            &[],
+        ),
     ];
     for (map, expected) in maps {
         let entries: Vec<_> = map
             .iter()
-            .map(|&(at, size, kind)| entry(at, size, kind))
+            .map(|&(at, size, kind)| region(at, size, kind))
             .collect();
-        let list = RegionList::from_memory_map(&entries).unwrap();
+        let list = list(&entries).unwrap();
         let usable: Vec<_> = list.as_slice().iter().map(|r| (r.start, r.end)).collect();
         assert_eq!(usable, expected, "{map:x?}");
     }
@@ -175,11 +187,19 @@ fn memory_ends_where_ram_ends() {
 #[test]
 fn too_many_regions_are_an_error() {
     let entries: Vec<_> = (0..=MAX_REGIONS as u64)
-        .map(|n| entry(n * 0x2000, 0x1000, TYPE_RAM))
+        .map(|n| region(n * 0x2000, 0x1000, Usable))
         .collect();
-    assert!(RegionList::from_memory_map(&entries[1..]).is_ok());
-    assert_eq!(
-        RegionList::from_memory_map(&entries).unwrap_err(),
-        TooManyRegions
-    );
+    assert!(list(&entries[1..]).is_ok());
+    assert_eq!(list(&entries).unwrap_err(), TooManyRegions);
+}
+
+/// OVMF's map is of this kind: long, but most of its descriptors are neighbours.
+#[test]
+fn neighbours_count_once() {
+    let many = 4 * MAX_REGIONS as u64;
+    let map: Vec<_> = (0..many)
+        .map(|n| region((many - n) * 0x1000, 0x1000, Usable))
+        .collect();
+    let merged = list(&map).expect("one region");
+    assert_eq!(pieces(&merged), [(0x1000, (many + 1) * 0x1000, Usable)]);
 }

@@ -1,0 +1,202 @@
+//! The way into a `bootloader_api` kernel, as far as it does not depend on how the loader was started: which memory
+//! is whose ([`regions`]), the kernel's page tables ([`tables`]), what its image asks for ([`Wishes`]), its
+//! [`BootInfo`], and the jump ([`enter`]).
+//!
+//! Shared by [`direct`](../direct/index.html) (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot tell by
+//! which of them it was loaded.
+#![no_std]
+
+pub mod regions;
+pub mod tables;
+
+use core::{arch::asm, fmt, ops::Range};
+
+use bootloader_api::{
+    BootInfo, BootloaderConfig,
+    config::Mapping,
+    info::{FrameBuffer, MemoryRegions},
+};
+use x86_64::{
+    VirtAddr,
+    instructions::port::Port,
+    structures::{DescriptorTablePointer, paging::PhysFrame},
+};
+
+/// Where physical address 0 is mapped: the start of the upper half of the 48-bit address space
+/// (level-4 entry 256).
+pub const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
+
+/// The kernel's first stack ends here, a guard page below it (level-4 entry 510).
+pub const STACK_TOP: u64 = 0xffff_ff00_1000_0000;
+
+/// Physical memory below this is mapped, memory or not: the local APICs, the I/O APICs and ACPI
+/// tables lie there.
+pub const MAPPED_AT_LEAST: u64 = 4 << 30;
+
+/// I/O port of QEMU's `isa-debug-exit` device, and what is written there: the machine is unfit. (Crate `protocol`
+/// has the same.)
+pub const EXIT_PORT: u16 = 0xf4;
+/// See [`EXIT_PORT`].
+pub const UNFIT: u32 = 0x13;
+
+/// Ends QEMU: the machine is unfit. Elsewhere it does nothing.
+pub fn end_qemu() {
+    // SAFETY: QEMU's exit device, or no device at all; either way no memory is touched.
+    unsafe { Port::new(EXIT_PORT).write(UNFIT) };
+}
+
+/// Null, and 64-bit code (present, ring 0, execute/read, accessed, L; Intel SDM 3A, 3.4.5), used until the kernel loads
+/// its own. Accessed, since the CPU would otherwise write to it, and it may be read-only.
+pub const GDT: [u64; 2] = [0, 0x00af_9b00_0000_ffff];
+
+/// What a kernel asks its loader for, as far as a loader can choose.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// Size of the first stack in bytes: whole pages.
+    pub stack: u64,
+}
+
+/// A kernel's wishes cannot be met.
+#[derive(Clone, Copy, Debug)]
+pub enum Refusal {
+    /// Its configuration is not one, for the reason given.
+    NotOne(&'static str),
+    /// It wants physical memory at this address.
+    MemoryAt(u64),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOne(why) => write!(
+                f,
+                "the kernel's .bootloader-config is not that of bootloader_api 0.11: {why}"
+            ),
+            Self::MemoryAt(address) => write!(
+                f,
+                "the kernel wants physical memory at {address:#x}; this loader maps it at {PHYSICAL_MEMORY_OFFSET:#x} (use Mapping::Dynamic)"
+            ),
+        }
+    }
+}
+
+impl Wishes {
+    /// Reads the bytes that `entry_point!` has put into section `.bootloader-config`.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn read(config: &[u8]) -> Result<Self, Refusal> {
+        let config = BootloaderConfig::deserialize(config).map_err(Refusal::NotOne)?;
+        match config.mappings.physical_memory {
+            Some(Mapping::FixedAddress(address)) if address != PHYSICAL_MEMORY_OFFSET => {
+                Err(Refusal::MemoryAt(address))
+            }
+            _ => Ok(Self {
+                stack: config.kernel_stack_size.next_multiple_of(4096),
+            }),
+        }
+    }
+}
+
+/// What was loaded, and where.
+#[derive(Debug)]
+pub struct Loaded {
+    /// All usable memory, and what the loader has taken of it.
+    pub regions: MemoryRegions,
+    /// Physical address of ACPI's RSDP.
+    pub rsdp: Option<u64>,
+    /// The ramdisk's physical addresses.
+    pub ramdisk: Option<Range<u64>>,
+    /// The image's physical addresses.
+    pub image: Range<u64>,
+    /// Where the image is mapped.
+    pub image_at: u64,
+    /// Size of the stack below [`STACK_TOP`].
+    pub stack: u64,
+    /// The screen.
+    pub framebuffer: Option<FrameBuffer>,
+}
+
+impl From<Loaded> for BootInfo {
+    fn from(loaded: Loaded) -> Self {
+        let mut boot_info = Self::new(loaded.regions);
+        boot_info.framebuffer = loaded.framebuffer.into();
+        boot_info.physical_memory_offset = Some(PHYSICAL_MEMORY_OFFSET).into();
+        boot_info.rsdp_addr = loaded.rsdp.into();
+        if let Some(Range { start, end }) = loaded.ramdisk {
+            // A virtual address, as the `bootloader` crate passes it.
+            boot_info.ramdisk_addr = Some(PHYSICAL_MEMORY_OFFSET + start).into();
+            boot_info.ramdisk_len = end - start;
+        }
+        boot_info.kernel_addr = loaded.image.start;
+        boot_info.kernel_len = loaded.image.end - loaded.image.start;
+        boot_info.kernel_image_offset = loaded.image_at;
+        boot_info.kernel_stack_bottom = STACK_TOP - loaded.stack;
+        boot_info.kernel_stack_len = loaded.stack;
+        boot_info
+    }
+}
+
+/// Where to go.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The kernel's tables.
+    pub level_4: PhysFrame,
+    /// A copy of [`GDT`].
+    pub gdt: VirtAddr,
+    /// The kernel's [`BootInfo`].
+    pub boot_info: VirtAddr,
+    /// Its `_start`, which never returns.
+    pub start: VirtAddr,
+}
+
+/// Loads the kernel's tables and jumps to it, with the stack that ends at [`STACK_TOP`].
+///
+/// # Safety
+/// Interrupts are off, EFER.NXE is set, paging has four levels. The tables are those of [`tables::Tables`], and map all
+/// that `entry` names, the stack, and this function at its own address. The kernel has the signature of
+/// `bootloader_api`'s entry point.
+#[inline(never)]
+pub unsafe fn enter(entry: Entry) -> ! {
+    let gdt = DescriptorTablePointer {
+        limit: size_of_val(&GDT) as u16 - 1,
+        base: entry.gdt,
+    };
+    // SAFETY: as the caller promises, all of this is mapped in the new tables, but for the old stack, from which nothing
+    // is read after they are loaded. Global pages (CR4 bit 7) go off, so that none of the old ones stays (Intel SDM 3A,
+    // 4.10.4.1), and on again. The far return loads CS from the new GDT and leaves the stack as after a call.
+    unsafe {
+        asm!(
+            "lgdt [{gdt}]",
+            "mov rax, cr4",
+            "and rax, ~(1 << 7)",
+            "mov cr4, rax",
+            "mov cr3, {level_4}",
+            "or rax, 1 << 7",
+            "mov cr4, rax",
+            "mov rsp, {stack}",
+            "xor eax, eax",
+            "mov ds, eax",
+            "mov es, eax",
+            "mov ss, eax",
+            "mov fs, eax",
+            "mov gs, eax",
+            "xor ebp, ebp",
+            "push 0",
+            "push 8",
+            "push {start}",
+            "retfq",
+            gdt = in(reg) &raw const gdt,
+            level_4 = in(reg) entry.level_4.start_address().as_u64(),
+            stack = in(reg) STACK_TOP,
+            start = in(reg) entry.start.as_u64(),
+            in("rdi") entry.boot_info.as_u64(),
+            // Not one of those above.
+            in("rax") 0,
+            options(noreturn),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

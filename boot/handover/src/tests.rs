@@ -1,0 +1,182 @@
+extern crate std;
+
+use std::{vec, vec::Vec};
+
+use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping};
+use x86_64::{
+    VirtAddr,
+    structures::paging::{
+        OffsetPageTable, PageTable, PageTableFlags, Translate,
+        mapper::{MappedFrame, TranslateResult},
+    },
+};
+
+use super::{
+    Loaded, PHYSICAL_MEMORY_OFFSET, Refusal, STACK_TOP, Wishes,
+    tables::{Frames, Rights, Tables, bytes_needed},
+};
+
+const IMAGE_AT: u64 = 0xffff_ffff_8020_0000;
+/// Somewhere; not where the host keeps the frames.
+const FRAMES: u64 = 0x7abc_d000;
+
+/// Frames of a machine that are memory of this process.
+struct Memory {
+    bytes: Vec<[u64; 512]>,
+    at: usize,
+}
+
+impl Memory {
+    fn new(bytes: u64) -> Self {
+        let mut bytes = vec![[0; 512]; bytes as usize / 4096 + 1];
+        let at = (bytes.as_mut_ptr() as usize).next_multiple_of(4096);
+        Self { bytes, at }
+    }
+
+    fn frames(&self) -> Frames {
+        let end = FRAMES + 4096 * (self.bytes.len() as u64 - 1);
+        Frames { next: FRAMES, end }
+    }
+
+    fn offset(&self) -> VirtAddr {
+        VirtAddr::new(self.at as u64 - FRAMES)
+    }
+}
+
+/// The address and the rights that a page has in the tables.
+fn look_up(mapper: &OffsetPageTable<'_>, page: u64) -> Option<(u64, PageTableFlags)> {
+    match mapper.translate(VirtAddr::new(page)) {
+        TranslateResult::Mapped {
+            frame,
+            offset,
+            flags,
+        } => {
+            let size = match frame {
+                MappedFrame::Size4KiB(_) => 4096,
+                MappedFrame::Size2MiB(_) => 2 << 20,
+                MappedFrame::Size1GiB(_) => 1 << 30,
+            };
+            assert!(offset < size);
+            Some((frame.start_address().as_u64() + offset, flags))
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn each_page_has_its_address_and_its_rights() {
+    const STACK: u64 = 5 * 4096;
+    const SCREEN: u64 = 3 << 40;
+    let needed = bytes_needed(0x3000, 600 << 30, STACK);
+    let memory = Memory::new(needed);
+    // SAFETY: zeroed memory of this process, which nothing else refers to.
+    let mut tables = unsafe { Tables::new(memory.frames(), memory.offset()) }.unwrap();
+    tables.memory(0..600 << 30).unwrap();
+    tables.memory(SCREEN + 0x1000..SCREEN + (3 << 20)).unwrap();
+    tables
+        .pages(0x5000..0x7000, 0x5000, Rights::Execute)
+        .unwrap();
+    for (n, rights) in [Rights::Execute, Rights::Read, Rights::Write]
+        .into_iter()
+        .enumerate()
+    {
+        let page = IMAGE_AT + 4096 * n as u64;
+        tables
+            .pages(page..page + 4096, 0x9000 + 0x2_0000 * n as u64, rights)
+            .unwrap();
+    }
+    tables.stack(STACK).unwrap();
+    assert!(
+        tables
+            .pages(IMAGE_AT..IMAGE_AT + 1, 0, Rights::Read)
+            .is_err(),
+        "mapped twice"
+    );
+    let (level_4, _) = tables.finish();
+
+    let table = memory.offset() + level_4.start_address().as_u64();
+    // SAFETY: the root, of which there is no other reference any more.
+    let table = unsafe { &mut *table.as_mut_ptr::<PageTable>() };
+    // SAFETY: all tables lie in `memory`.
+    let mapper = unsafe { OffsetPageTable::new(table, memory.offset()) };
+    let (writable, none) = (PageTableFlags::WRITABLE, PageTableFlags::NO_EXECUTE);
+    let expect = |page: u64, address: u64, rights: PageTableFlags| {
+        let (found, flags) = look_up(&mapper, page).expect("mapped");
+        assert_eq!(found, address, "{page:#x}");
+        assert_eq!(flags & (writable | none), rights, "{page:#x}");
+        assert!(
+            flags.contains(PageTableFlags::PRESENT | PageTableFlags::GLOBAL),
+            "{page:#x}"
+        );
+    };
+    for address in [0, 0xfee0_0000, (600 << 30) - 1, SCREEN, SCREEN + (3 << 20)] {
+        expect(PHYSICAL_MEMORY_OFFSET + address, address, writable | none);
+    }
+    expect(0x6123, 0x6123, PageTableFlags::empty());
+    expect(IMAGE_AT, 0x9000, PageTableFlags::empty());
+    expect(IMAGE_AT + 0x1000, 0x2_9000, none);
+    expect(IMAGE_AT + 0x2000, 0x4_9000, writable | none);
+    for page in (STACK_TOP - STACK..STACK_TOP).step_by(4096) {
+        let (address, _) = look_up(&mapper, page).expect("mapped");
+        assert!((FRAMES..FRAMES + needed).contains(&address));
+        expect(page, address, writable | none);
+    }
+    for page in [
+        0,
+        STACK_TOP,
+        STACK_TOP - STACK - 1,
+        IMAGE_AT - 1,
+        IMAGE_AT + 0x3000,
+        PHYSICAL_MEMORY_OFFSET + (600 << 30),
+        PHYSICAL_MEMORY_OFFSET + SCREEN - 1,
+        PHYSICAL_MEMORY_OFFSET + SCREEN + (4 << 20),
+    ] {
+        assert_eq!(look_up(&mapper, page), None, "{page:#x}");
+    }
+}
+
+#[test]
+fn too_few_frames_are_an_error() {
+    let memory = Memory::new(3 * 4096);
+    // SAFETY: zeroed memory of this process, which nothing else refers to.
+    let mut tables = unsafe { Tables::new(memory.frames(), memory.offset()) }.unwrap();
+    assert!(tables.memory(0..2 << 20).is_ok(), "three levels");
+    assert!(tables.stack(4096).is_err());
+}
+
+#[test]
+fn wishes_are_read_and_what_cannot_be_met_is_named() {
+    let mut config = BootloaderConfig::new_default();
+    config.kernel_stack_size = 5000;
+    assert_eq!(Wishes::read(&config.serialize()).unwrap().stack, 8192);
+    config.mappings.physical_memory = Some(Mapping::FixedAddress(PHYSICAL_MEMORY_OFFSET));
+    assert!(Wishes::read(&config.serialize()).is_ok());
+    config.mappings.physical_memory = Some(Mapping::FixedAddress(0x1000));
+    let refusal = Wishes::read(&config.serialize()).expect_err("elsewhere");
+    assert!(matches!(refusal, Refusal::MemoryAt(0x1000)), "{refusal}");
+    assert!(matches!(Wishes::read(&[]), Err(Refusal::NotOne(_))));
+}
+
+#[test]
+fn boot_info_has_virtual_addresses_where_kernels_expect_them() {
+    let info = BootInfo::from(Loaded {
+        regions: (&mut [][..]).into(),
+        rsdp: Some(0xf_52a0),
+        ramdisk: Some(0x1000..0x1234),
+        image: 0x20_0000..0x30_0000,
+        image_at: IMAGE_AT,
+        stack: 0x1_0000,
+        framebuffer: None,
+    });
+    assert_eq!(
+        info.ramdisk_addr.into_option(),
+        Some(PHYSICAL_MEMORY_OFFSET + 0x1000)
+    );
+    assert_eq!(info.ramdisk_len, 0x234);
+    assert_eq!(info.rsdp_addr.into_option(), Some(0xf_52a0));
+    assert_eq!((info.kernel_addr, info.kernel_len), (0x20_0000, 0x10_0000));
+    assert_eq!(
+        (info.kernel_stack_bottom, info.kernel_stack_len),
+        (STACK_TOP - 0x1_0000, 0x1_0000)
+    );
+}
