@@ -39,8 +39,9 @@ pub(crate) struct Cell(u16);
 impl Cell {
     const BLANK: Self = Self(0);
 
-    /// What has no glyph is a question mark.
+    /// What has no glyph is a question mark; a micro sign, which `Duration` writes, is a u.
     fn of(character: char) -> Self {
+        let character = if character == 'µ' { 'u' } else { character };
         let byte = u8::try_from(character).ok().filter(font::has);
         Self(u16::from(byte.unwrap_or(b'?') - b' '))
     }

@@ -229,9 +229,9 @@ fn text_wraps_and_scrolls() {
     }
     // The last row is not wasted on the cursor.
     assert_eq!(screen.text(), lines[70..].join("\n"));
-    screen.write("naïve →\n");
+    screen.write("5µs naïve →\n");
     assert!(
-        screen.text().ends_with("line 99\nna?ve ?"),
+        screen.text().ends_with("line 99\n5us na?ve ?"),
         "{}",
         screen.text()
     );
