@@ -297,7 +297,7 @@ impl Case {
         let picture = std::env::temp_dir().join(file);
         let done = || Trigger::Log("done: switch off or press reset".to_owned());
         let dump = format!("screendump {}", picture.display());
-        self.qemu(["-global", "isa-debug-exit.iobase=0xf8"])
+        self.qemu(["-set", "device.exit.iobase=0xf8"])
             .act(Action::hmp(done(), &dump))
             .act(Action::qmp(done(), "quit", Value::Null))
             .expecting(move |_| {

@@ -102,7 +102,7 @@ fn on_screen(
 ) -> fmt::Result {
     const ELSE: usize = 19;
     let room = screen::rows().saturating_sub(ELSE);
-    writeln!(out, "{totals}\n{}", CpuLine::HEADER)?;
+    writeln!(out, "\n{totals}\n{}", CpuLine::HEADER)?;
     lines
         .by_ref()
         .take(room)

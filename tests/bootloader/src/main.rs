@@ -1,25 +1,19 @@
-//! Disk images of a kernel with the `bootloader` crate: `bootloader-images KERNEL RAMDISK FOLDER WIDTH HEIGHT` writes
-//! `bios.img` and `uefi.img`, with a screen of this size.
+//! Disk images of a kernel with the `bootloader` crate: `bootloader-images KERNEL RAMDISK FOLDER` writes
+//! `bios.img` and `uefi.img`.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::{env, path::PathBuf};
 
-use bootloader::{BootConfig, DiskImageBuilder};
+use bootloader::DiskImageBuilder;
 
 fn main() {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let [kernel, ramdisk, folder, width, height] = &arguments[..] else {
-        panic!("KERNEL RAMDISK FOLDER WIDTH HEIGHT");
-    };
-    let (folder, kernel) = (Path::new(folder), PathBuf::from(kernel));
-    let mut config = BootConfig::default();
-    config.frame_buffer.minimum_framebuffer_width = width.parse().ok();
-    config.frame_buffer.minimum_framebuffer_height = height.parse().ok();
+    let [kernel, ramdisk, folder] = env::args_os()
+        .skip(1)
+        .map(PathBuf::from)
+        .collect::<Vec<_>>()
+        .try_into()
+        .expect("KERNEL RAMDISK FOLDER");
     let mut images = DiskImageBuilder::new(kernel);
-    images.set_ramdisk(ramdisk.into());
-    images.set_boot_config(&config);
+    images.set_ramdisk(ramdisk);
     images
         .create_bios_image(&folder.join("bios.img"))
         .expect("the BIOS image");
