@@ -156,7 +156,10 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     add("-serial", &"stdio");
     add(
         "-device",
-        &format!("isa-debug-exit,iobase={:#x},iosize=4,id=exit", protocol::exit::PORT),
+        &format!(
+            "isa-debug-exit,iobase={:#x},iosize=4,id=exit",
+            protocol::exit::PORT
+        ),
     );
     if let Some(port) = setup.gdb {
         add("-gdb", &format!("tcp:127.0.0.1:{port}"));
