@@ -144,7 +144,8 @@ menuentry rundown {
         .args(["--format=x86_64-efi", "--output"])
         .arg(&grub)
         .args([
-            "--install-modules=normal search search_fs_file part_gpt fat chain",
+            "--modules=part_gpt fat search search_fs_file chain normal",
+            "--install-modules=normal",
             "--themes=",
             "--locales=",
             "--fonts=",

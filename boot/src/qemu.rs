@@ -188,26 +188,23 @@ pub(crate) fn by_hand(qemu: &Path, setup: &Setup<'_>, ramdisk: Option<&[u8]>) ->
     if let Some(bytes) = ramdisk {
         line = format!("printf '{}' > {FILE} && ", for_printf(bytes));
     }
-    let uefi = setup.uefi.map(|uefi| Uefi {
-        variables: "vars.fd".into(),
-        stick: "stick.img".into(),
-        ..uefi.clone()
-    });
-    if let Some(Uefi {
-        ovmf,
-        variables,
-        stick,
-    }) = &uefi
-    {
+    let mut uefi = setup.uefi.cloned();
+    if let Some(uefi) = &mut uefi {
         let word = |path: &Path| quote(&path.to_string_lossy());
-        let options = ramdisk.map_or(String::new(), |_| format!(" --options {FILE}"));
-        line.push_str(&format!(
-            "cargo boot image --kernel {}{options} --out {} && cp {} {} && ",
-            word(setup.elf),
-            word(stick),
-            word(&ovmf.variables),
-            word(variables),
-        ));
+        uefi.variables = "vars.fd".into();
+        if is_stick(setup.elf) {
+            line.clear();
+        } else {
+            uefi.stick = "stick.img".into();
+            let options = ramdisk.map_or(String::new(), |_| format!(" --options {FILE}"));
+            line.push_str(&format!(
+                "cargo boot image --kernel {}{options} --out {} && ",
+                word(setup.elf),
+                word(&uefi.stick),
+            ));
+        }
+        let (from, to) = (word(&uefi.ovmf.variables), word(&uefi.variables));
+        line.push_str(&format!("cp {from} {to} && "));
     }
     let setup = Setup {
         ramdisk: ramdisk.map(|_| Path::new(FILE)),
@@ -220,6 +217,11 @@ pub(crate) fn by_hand(qemu: &Path, setup: &Setup<'_>, ramdisk: Option<&[u8]>) ->
         line.push_str(&quote(&argument.to_string_lossy()));
     }
     line
+}
+
+/// Whether it is the image of a stick, with a loader and its options on it, rather than an ELF.
+pub(crate) fn is_stick(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "img")
 }
 
 /// A format for `printf`, to stand between single quotes, that yields these bytes.

@@ -397,7 +397,7 @@ impl Boot {
         let variables = folder.path().join("vars.fd");
         fs::copy(&uefi.ovmf.variables, &variables)?;
         let mut stick = uefi.stick;
-        if stick.extension().is_none_or(|it| it != "img") {
+        if !qemu::is_stick(&stick) {
             let loader = guest::build_loader(&stick)?;
             stick = folder.path().join("stick.img");
             let mut files = vec![(image::LOADER, &*loader)];

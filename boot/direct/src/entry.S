@@ -186,24 +186,19 @@ pvh_gdtr_low:
 
     .section .text.pvh_start64, "ax"
 pvh_start64:
-    lgdt [rip + pvh_gdtr]               // the identity map goes away
     lea rsp, [rip + pvh_stack64_top]
     mov edi, ebp                        // start_info; the upper half of RDI is cleared
     xor ebp, ebp                        // a backtrace ends here
     call {main}
     ud2
 
-    // Null, 64-bit code (present, ring 0, execute/read, accessed, L), used until the kernel loads its
-    // own. Accessed, since the CPU would otherwise write to it, and it is read-only.
+    // Used until `handover::enter` loads the same from where it stays mapped.
     .section .rodata.pvh_gdt, "a"
     .balign 8
 pvh_gdt:
     .quad 0
-    .quad 0x00af9b000000ffff
+    .quad {CODE_SEGMENT}
 pvh_gdt_end:
-pvh_gdtr:
-    .word pvh_gdt_end - pvh_gdt - 1
-    .quad pvh_gdt
 
     .section .bss.pvh, "aw", @nobits
     .balign 4096

@@ -13,7 +13,7 @@ use bootloader_api::{
     info::{MemoryRegion, MemoryRegionKind},
 };
 use handover::{
-    Entry, GDT, Loaded, MAPPED_AT_LEAST, Wishes,
+    Entry, GDT, Loaded, MAPPED_AT_LEAST,
     regions::RegionList,
     tables::{Failure, Frames, Rights, Tables, bytes_needed},
 };
@@ -34,6 +34,7 @@ global_asm!(
     MODULE_SIZE = const offset_of!(Module, size),
     EXIT_PORT = const handover::EXIT_PORT,
     EXIT_UNFIT = const handover::UNFIT,
+    CODE_SEGMENT = const GDT[1],
     main = sym main,
 );
 
@@ -51,7 +52,7 @@ extern "C" fn main(start_info_address: u64) -> ! {
             info.version
         ));
     }
-    let Wishes { stack } = or_fail(Wishes::read(config()));
+    let stack = or_fail(handover::stack_size(config()));
 
     let memory_map: &[MemoryMapEntry] = slice_at(
         info.memmap_paddr,

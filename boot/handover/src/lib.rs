@@ -1,5 +1,5 @@
 //! The way into a `bootloader_api` kernel, as far as it does not depend on how the loader was started: which memory
-//! is whose ([`regions`]), the kernel's page tables ([`tables`]), what its image asks for ([`Wishes`]), its
+//! is whose ([`regions`]), the kernel's page tables ([`tables`]), what its image asks for ([`stack_size`]), its
 //! [`BootInfo`], and the jump ([`enter`]).
 //!
 //! Shared by [`direct`](../direct/index.html) (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot tell by
@@ -49,14 +49,7 @@ pub fn end_qemu() {
 /// its own. Accessed, since the CPU would otherwise write to it, and it may be read-only.
 pub const GDT: [u64; 2] = [0, 0x00af_9b00_0000_ffff];
 
-/// What a kernel asks its loader for, as far as a loader can choose.
-#[derive(Clone, Copy, Debug)]
-pub struct Wishes {
-    /// Size of the first stack in bytes: whole pages.
-    pub stack: u64,
-}
-
-/// A kernel's wishes cannot be met.
+/// What a kernel asks its loader for cannot be done.
 #[derive(Clone, Copy, Debug)]
 pub enum Refusal {
     /// Its configuration is not one, for the reason given.
@@ -80,21 +73,18 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Wishes {
-    /// Reads the bytes that `entry_point!` has put into section `.bootloader-config`.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub fn read(config: &[u8]) -> Result<Self, Refusal> {
-        let config = BootloaderConfig::deserialize(config).map_err(Refusal::NotOne)?;
-        match config.mappings.physical_memory {
-            Some(Mapping::FixedAddress(address)) if address != PHYSICAL_MEMORY_OFFSET => {
-                Err(Refusal::MemoryAt(address))
-            }
-            _ => Ok(Self {
-                stack: config.kernel_stack_size.next_multiple_of(4096),
-            }),
+/// The size of the first stack, in whole pages, that a kernel asks for by the bytes which `entry_point!` has put into
+/// its section `.bootloader-config`.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn stack_size(config: &[u8]) -> Result<u64, Refusal> {
+    let config = BootloaderConfig::deserialize(config).map_err(Refusal::NotOne)?;
+    match config.mappings.physical_memory {
+        Some(Mapping::FixedAddress(address)) if address != PHYSICAL_MEMORY_OFFSET => {
+            Err(Refusal::MemoryAt(address))
         }
+        _ => Ok(config.kernel_stack_size.next_multiple_of(4096)),
     }
 }
 

@@ -12,7 +12,7 @@ use x86_64::{
 };
 
 use super::{
-    Loaded, PHYSICAL_MEMORY_OFFSET, Refusal, STACK_TOP, Wishes,
+    Loaded, PHYSICAL_MEMORY_OFFSET, Refusal, STACK_TOP, stack_size,
     tables::{Frames, Rights, Tables, bytes_needed},
 };
 
@@ -145,16 +145,16 @@ fn too_few_frames_are_an_error() {
 }
 
 #[test]
-fn wishes_are_read_and_what_cannot_be_met_is_named() {
+fn the_stack_is_whole_pages_and_what_cannot_be_done_is_named() {
     let mut config = BootloaderConfig::new_default();
     config.kernel_stack_size = 5000;
-    assert_eq!(Wishes::read(&config.serialize()).unwrap().stack, 8192);
+    assert_eq!(stack_size(&config.serialize()).unwrap(), 8192);
     config.mappings.physical_memory = Some(Mapping::FixedAddress(PHYSICAL_MEMORY_OFFSET));
-    assert!(Wishes::read(&config.serialize()).is_ok());
+    assert!(stack_size(&config.serialize()).is_ok());
     config.mappings.physical_memory = Some(Mapping::FixedAddress(0x1000));
-    let refusal = Wishes::read(&config.serialize()).expect_err("elsewhere");
+    let refusal = stack_size(&config.serialize()).expect_err("elsewhere");
     assert!(matches!(refusal, Refusal::MemoryAt(0x1000)), "{refusal}");
-    assert!(matches!(Wishes::read(&[]), Err(Refusal::NotOne(_))));
+    assert!(matches!(stack_size(&[]), Err(Refusal::NotOne(_))));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Setup, Uefi, arguments, by_hand, find, memory_for};
 use crate::accel::Engine;
@@ -173,6 +173,18 @@ fn by_uefi_it_boots_from_the_stick() {
                  --out stick.img && cp original.fd vars.fd && qemu ";
     assert!(text.starts_with(start), "{text}");
     assert!(!text.contains("/tmp/"), "{text}");
+    let (elf, stick) = (Path::new("my.img"), PathBuf::from("my.img"));
+    let uefi = Uefi {
+        stick,
+        ..uefi.clone()
+    };
+    let uefi = Some(&uefi);
+    let text = by_hand(Path::new("qemu"), &Setup { elf, uefi, ..setup }, Some(b""));
+    assert!(
+        text.starts_with("cp original.fd vars.fd && qemu "),
+        "{text}"
+    );
+    assert!(text.contains(",file=my.img "), "{text}");
 }
 
 #[test]

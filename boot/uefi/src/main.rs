@@ -14,13 +14,14 @@ mod firmware;
 mod image;
 
 use alloc::string::{String, ToString};
-use core::{convert::Infallible, mem::offset_of, slice, time::Duration};
+use core::{convert::Infallible, mem::offset_of, ops::Range, slice, time::Duration};
 
 use bootloader_api::{BootInfo, info::MemoryRegion};
+use bringup::LocalApic;
 use handover::{
-    Entry, GDT, Loaded, MAPPED_AT_LEAST, PHYSICAL_MEMORY_OFFSET, Wishes,
+    Entry, GDT, Loaded, MAPPED_AT_LEAST, PHYSICAL_MEMORY_OFFSET,
     regions::MAX_REGIONS,
-    tables::{Failure, Frames, Rights, Tables, bytes_needed},
+    tables::{Frames, Rights, Tables, bytes_needed},
 };
 use raw_cpuid::CpuId;
 use uefi::{Status, boot, prelude::entry, println};
@@ -31,6 +32,7 @@ use x86_64::{
         control::{Cr0, Cr0Flags, Cr4, Cr4Flags},
         model_specific::{Efer, EferFlags},
     },
+    structures::paging::PhysFrame,
 };
 
 use crate::image::Image;
@@ -60,88 +62,94 @@ fn main() -> Status {
 fn load() -> Result<Infallible, String> {
     prepare_cpu()?;
     let image = Image::read(KERNEL)?;
-    let Wishes { stack } = Wishes::read(image.config()?).map_err(|why| why.to_string())?;
+    let stack = handover::stack_size(image.config()?).map_err(|why| why.to_string())?;
     let options = firmware::options()?;
     let screen = firmware::screen()?;
     let rsdp = firmware::rsdp();
 
     let ramdisk = firmware::allocate(options.len() as u64)?;
     firmware::copy(&options, ramdisk.start);
-    let loaded_at = firmware::allocate(image.bytes())?;
-    image.load(loaded_at.start)?;
-    let mapped = firmware::end_of_memory()?.max(MAPPED_AT_LEAST);
-    let needed = bytes_needed(image.bytes(), mapped, stack);
-    let frames = firmware::allocate(needed)?;
-    let frames = Frames {
-        next: frames.start,
-        end: frames.end,
-    };
+    let at = firmware::allocate(image.bytes())?;
+    image.load(at.start)?;
     // The code that switches over, which has to be in both address spaces. It is small, but may lie across two pages.
     let switch = handover::enter as *const () as u64 & !4095;
     let switch = switch..switch + 2 * 4096;
-    let map = || -> Result<_, Failure> {
-        // SAFETY: UEFI maps memory one to one; the frames were just taken and zeroed.
-        let mut tables = unsafe { Tables::new(frames, VirtAddr::zero()) }?;
-        tables.memory(0..mapped)?;
-        if screen.at.start >= mapped {
-            tables.memory(screen.at.clone())?;
-        }
-        tables.pages(switch.clone(), switch.start, Rights::Execute)?;
-        image.map(&mut tables, loaded_at.start)?;
-        tables.stack(stack)?;
-        Ok(tables.finish().0)
-    };
-    let level_4 = map()?;
+    let level_4 = page_tables(&image, at.start, stack, &screen.at, &switch)?;
     let kept = firmware::allocate(size_of::<Kept>() as u64)?.start;
+    let in_kept = |offset: usize| VirtAddr::new(PHYSICAL_MEMORY_OFFSET + kept + offset as u64);
     let entry = Entry {
         level_4,
-        gdt: VirtAddr::new(PHYSICAL_MEMORY_OFFSET + kept + offset_of!(Kept, gdt) as u64),
-        boot_info: VirtAddr::new(
-            PHYSICAL_MEMORY_OFFSET + kept + offset_of!(Kept, boot_info) as u64,
-        ),
+        gdt: in_kept(offset_of!(Kept, gdt)),
+        boot_info: in_kept(offset_of!(Kept, boot_info)),
         start: VirtAddr::new(image.entry),
-    };
-    let loaded = |regions| Loaded {
-        regions,
-        rsdp,
-        ramdisk: Some(ramdisk.start..ramdisk.start + options.len() as u64),
-        image: loaded_at.clone(),
-        image_at: image.pages.start,
-        stack,
-        framebuffer: Some(screen.framebuffer()),
     };
     println!(
         "uefi: starts the kernel, {} KiB at {:#x}",
         image.bytes() >> 10,
-        loaded_at.start
+        at.start
     );
+
     // SAFETY: nothing of the firmware's is used any more but the map itself, in memory that only the kernel will reuse.
     let memory_map = unsafe { boot::exit_boot_services(None) };
     interrupts::disable();
-    // It was read without an error just now, and has hardly changed.
-    let Ok(mut regions) = firmware::regions(&memory_map) else {
-        stop()
+    // SAFETY: UEFI runs on CPUs with a local APIC, and maps it one to one.
+    let apic = unsafe { LocalApic::find(|address| address as *mut u8) };
+    // SAFETY: the other CPUs wait for work of the firmware's, which has none any more. Some wait in loops that would slow
+    // the kernel down until it does the same.
+    unsafe { bringup::quiet_others(apic) };
+    // The map was read without an error just now, and has hardly changed.
+    let mut regions = firmware::regions(&memory_map).unwrap_or_else(|_| stop());
+    regions
+        .reserve(switch.start, switch.end)
+        .unwrap_or_else(|_| stop());
+    let (regions, mut list) = (regions.as_slice(), [MemoryRegion::empty(); MAX_REGIONS]);
+    list[..regions.len()].copy_from_slice(regions);
+    let at_last = in_kept(offset_of!(Kept, regions)).as_mut_ptr();
+    let loaded = Loaded {
+        // SAFETY: where the kernel finds the list. Nothing here reads it there.
+        regions: unsafe { slice::from_raw_parts_mut(at_last, regions.len()) }.into(),
+        rsdp,
+        ramdisk: Some(ramdisk.start..ramdisk.start + options.len() as u64),
+        image: at,
+        image_at: image.pages.start,
+        stack,
+        framebuffer: Some(screen.framebuffer()),
     };
-    let Ok(()) = regions.reserve(switch.start, switch.end) else {
-        stop()
+    let contents = Kept {
+        regions: list,
+        boot_info: loaded.into(),
+        gdt: GDT,
     };
-    let len = regions.as_slice().len();
-    let kernels =
-        (PHYSICAL_MEMORY_OFFSET + kept + offset_of!(Kept, regions) as u64) as *mut MemoryRegion;
-    // SAFETY: the regions' address in the kernel's tables. Nothing here reads them by it.
-    let kernels = unsafe { slice::from_raw_parts_mut(kernels, len) };
-    let kept = kept as *mut Kept;
-    // SAFETY: allocated for a `Kept`, and nothing else refers to it.
-    unsafe { (&raw mut (*kept).boot_info).write(loaded(kernels.into()).into()) };
-    // SAFETY: as above.
-    unsafe { (&raw mut (*kept).gdt).write(GDT) };
-    // SAFETY: as above.
-    let list = unsafe { &mut (*kept).regions };
-    list[..len].copy_from_slice(regions.as_slice());
+    // SAFETY: allocated for it, and nothing else refers to it.
+    unsafe { (kept as *mut Kept).write(contents) };
     // SAFETY: only now, since the firmware may write to what it has marked as read-only.
     unsafe { Cr0::update(|cr0| cr0.insert(Cr0Flags::WRITE_PROTECT)) };
     // SAFETY: interrupts are off, NX is on, there are four levels, and all is mapped as promised.
     unsafe { handover::enter(entry) }
+}
+
+/// The kernel's page tables: all memory, the image at `at`, the screen, and `switch` one to one.
+fn page_tables(
+    image: &Image,
+    at: u64,
+    stack: u64,
+    screen: &Range<u64>,
+    switch: &Range<u64>,
+) -> Result<PhysFrame, String> {
+    let mapped = firmware::end_of_memory()?.max(MAPPED_AT_LEAST);
+    let mapped = mapped.next_multiple_of(2 << 20);
+    let Range { start, end } = firmware::allocate(bytes_needed(image.bytes(), mapped, stack))?;
+    let frames = Frames { next: start, end };
+    // SAFETY: UEFI maps memory one to one; the frames were just taken and zeroed.
+    let mut tables = unsafe { Tables::new(frames, VirtAddr::zero()) }?;
+    tables.memory(0..mapped)?;
+    if screen.start >= mapped {
+        tables.memory(screen.clone())?;
+    }
+    tables.pages(switch.clone(), switch.start, Rights::Execute)?;
+    image.map(&mut tables, at)?;
+    tables.stack(stack)?;
+    Ok(tables.finish().0)
 }
 
 /// Switches on what the kernel's page tables rely on.
