@@ -117,7 +117,7 @@ mod tests {
         let draw =
             |at: usize, bytes: &[u8]| picture[header + at..][..bytes.len()].copy_from_slice(bytes);
         let mut screen = Terminal::new(&grid, &layout, draw);
-        write!(screen, "[0] two  words \n").expect("written");
+        writeln!(screen, "[0] two  words ").expect("written");
         screen.large("PASSED", Colour::Green);
         assert_eq!(
             text_of(&picture).expect("a picture"),
