@@ -79,7 +79,7 @@ fn volume(files: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
         .fat_type(FatType::Fat32)
         .bytes_per_cluster(SECTOR as u32)
         .volume_label(*b"RUNDOWN    ");
-    fatfs::format_volume(&mut Cursor::new(&mut bytes[..]), format)?;
+    fatfs::format_volume(Cursor::new(&mut bytes[..]), format)?;
     let volume = FileSystem::new(Cursor::new(&mut bytes[..]), FsOptions::new())?;
     for (name, contents) in files {
         for (end, _) in name.match_indices('/') {

@@ -3,7 +3,7 @@
 //! QEMU (and Xen, Firecracker, Cloud Hypervisor) start an ELF file that carries a PVH note without
 //! disk image and boot menu, in 32-bit mode. This crate takes it from there: long mode, the kernel
 //! in the higher half with the access rights of its sections, all physical memory mapped at
-//! [`PHYSICAL_MEMORY_OFFSET`], a stack with a guard page, and a [`bootloader_api::BootInfo`] as the
+//! [`handover::PHYSICAL_MEMORY_OFFSET`], a stack with a guard page, and a [`bootloader_api::BootInfo`] as the
 //! `bootloader` crate would pass it. Then it calls `_start`, which `bootloader_api::entry_point!`
 //! defines. The kernel does not know how it was loaded.
 //!

@@ -2,7 +2,7 @@
 //! is whose ([`regions`]), the kernel's page tables ([`tables`]), what its image asks for ([`stack_size`]), its
 //! [`BootInfo`], and the jump ([`enter`]).
 //!
-//! Shared by [`direct`](../direct/index.html) (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot tell by
+//! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot tell by
 //! which of them it was loaded.
 #![no_std]
 

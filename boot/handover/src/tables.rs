@@ -175,10 +175,11 @@ impl Tables {
         };
         match done {
             // Not in use yet: nothing to flush.
-            Ok(flush) => Ok(flush.ignore()),
-            Err(MapToError::FrameAllocationFailed) => Err(TOO_FEW),
-            Err(_) => Err("a page is mapped twice"),
+            Ok(flush) => flush.ignore(),
+            Err(MapToError::FrameAllocationFailed) => return Err(TOO_FEW),
+            Err(_) => return Err("a page is mapped twice"),
         }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use boot::workspace::root;
 
-const CRATES: [&str; 4] = [
+const CRATES: [&str; 5] = [
     "kernel/rundown",
     "kernel/rundown-c",
     "kernel/bringup",
