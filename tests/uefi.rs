@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use boot::toolchain::on_path;
 use boot::{Machine, Outcome, Report, guest, image};
 use protocol::event::Event;
+use protocol::storm::CpuLine;
 use tests::Case;
 use tests::judge::{log_has, others_were_stopped, panicked, trouble_is, unfit};
 
@@ -24,14 +25,37 @@ fn main() -> ExitCode {
         case.also(move |report| all_online(report, shape.cpus))
     };
     let panic = Case::new("panic_ap", "4").uefi().named("panic_on_an_ap");
+    let panic = panic.screen(|text| {
+        on_screen(
+            text,
+            &[
+                "[CPU 3] PANIC",
+                "on purpose, on the last CPU",
+                "[CPU 3]     at 0xffffffff8",
+            ],
+        )
+    });
+    let shown = Case::kernel("4", 1).uefi().named("on_the_screen");
+    let shown = shown.screen(|text| {
+        let online = "[CPU 0] 4 of 4 CPUs online after";
+        on_screen(
+            text,
+            &[
+                online,
+                CpuLine::HEADER,
+                "cache-aware  ",
+                "0 violations: PASSED\n\nPASSED\n",
+            ],
+        )
+    });
     let mut cases = vec![
         storm("4"),
-        // The screen: to be compared here as well.
-        panic.expecting(|report| {
+        panic.also(|report| {
             panicked(report, "on purpose, on the last CPU", 3)?;
             trouble_is(report, &["CPU 3", "in test panics_on_the_last_cpu"])?;
             others_were_stopped(report)
         }),
+        shown.rare(),
         storm("1").rare(),
         storm("9,sockets=3,cores=3,threads=1").rare(),
         storm("64").rare(),
@@ -80,6 +104,14 @@ fn main() -> ExitCode {
 fn all_online(report: &Report, cpus: u32) -> Result<()> {
     log_has(report, &["uefi: starts the kernel"])?;
     tests::cpus::are_online(report, cpus, cpus)?;
+    Ok(())
+}
+
+/// All these, and the kernel's last line.
+fn on_screen(text: &str, words: &[&str]) -> Result<()> {
+    for word in words.iter().chain([&"done: switch off or press reset"]) {
+        ensure!(text.contains(word), "there is no {word:?}");
+    }
     Ok(())
 }
 

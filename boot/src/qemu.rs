@@ -163,7 +163,10 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     add("-serial", &"stdio");
     add(
         "-device",
-        &format!("isa-debug-exit,iobase={:#x},iosize=4", protocol::exit::PORT),
+        &format!(
+            "isa-debug-exit,iobase={:#x},iosize=4,id=exit",
+            protocol::exit::PORT
+        ),
     );
     if let Some(seed) = setup.seed {
         // An instruction takes 2^shift ns, and all vCPUs take turns in one thread. With a shift of 0, one run of

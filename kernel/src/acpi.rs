@@ -68,6 +68,41 @@ pub(crate) fn read_cpus(options: &Options) {
     cpu::set_map(map);
 }
 
+/// Logs the MADT's bytes: its header, then the entries, four in a line, so that a photograph of the screen has
+/// those of many CPUs.
+pub fn show_madt() {
+    let Some((header, mut rest)) =
+        table(b"APIC").and_then(|madt| madt.split_at_checked(ENTRIES_AT))
+    else {
+        return;
+    };
+    log!("madt: {}", Hex(header));
+    while !rest.is_empty() {
+        let line = rest;
+        for _ in 0..4 {
+            // An entry's second byte is its length; one that cannot be is shown with all that is left.
+            let length = rest.get(1).map_or(rest.len(), |length| (*length).into());
+            rest = rest
+                .get(length..)
+                .filter(|_| length >= 2)
+                .unwrap_or_default();
+        }
+        log!("madt: {}", Hex(&line[..line.len() - rest.len()]));
+    }
+}
+
+/// Where a MADT's entries begin (ACPI Specification 6.5, section 5.2.12).
+const ENTRIES_AT: usize = 44;
+
+/// Bytes as digits without spaces.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 static MADT: Once<Madt<'static>> = Once::new();
 
 /// The MADT, if there is one. After [`read_cpus`].

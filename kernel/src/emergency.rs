@@ -20,7 +20,7 @@ use crate::{
     log,
     log::emit,
     per_cpu::{self, per_cpu},
-    serial, time,
+    screen, serial, time,
 };
 
 /// Stops all other CPUs for good; returns whether all have [stopped](has_stopped) within a while. Any context.
@@ -65,8 +65,8 @@ pub fn exit(code: ExitCode) -> ! {
     while time::ticks().wrapping_sub(written) < 1 << 32 {
         core::hint::spin_loop();
     }
-    // Still here: no such device (see the README's QEMU line).
-    log!("no isa-debug-exit device: the kernel is done ({code:?}), halting");
+    // Still here: no such device (see the README's QEMU line), as on every PC.
+    log!("done: switch off or press reset");
     stop_others();
     halt()
 }
@@ -127,6 +127,7 @@ pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn Fn
     // Every CPU that acknowledged has stopped for good. One that did not is beyond reach (NMIs are blocked
     // or it is dead), or is only starting; a report that may be garbled beats none.
     serial::break_lock();
+    screen::with(|screen| screen.redraw());
 
     log!("PANIC {message}");
     trace(&mut |address| log!("    at {address:#018x}"));

@@ -22,7 +22,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | ground: what is there before all else | `per_cpu`, `time`, [`serial`], [`log`](mod@log), `hook`, `emergency` |
+//! | ground: what is there before all else | `per_cpu`, `time`, [`serial`], `screen`, [`log`](mod@log), `hook`, `emergency` |
 //! | frames, heap, mappings, stacks with guard pages | [`memory`] |
 //! | which CPUs there are; each one's area, descriptors, caches | [`cpu`] |
 //! | how interrupts get in; a table of hooks | [`interrupts`], `panic` |
@@ -68,6 +68,7 @@ mod panic;
 mod per_cpu;
 pub mod platform;
 mod report;
+mod screen;
 pub mod serial;
 pub mod smp;
 pub mod storm;

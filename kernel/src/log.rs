@@ -1,4 +1,5 @@
-//! What the kernel says: log lines for people, event lines for a program on the host.
+//! What the kernel says: log lines for people, on the serial port and the screen; event lines for a program on
+//! the host, on the serial port.
 
 use core::{
     fmt,
@@ -11,7 +12,9 @@ use protocol::{
     options::Format,
 };
 
-use crate::{per_cpu, serial};
+use textmode::Colour;
+
+use crate::{per_cpu, screen, serial};
 
 /// Logs one line, with the CPU's index before it. Arguments as for `format!`.
 ///
@@ -35,7 +38,7 @@ pub fn emit(event: &Event<'_>) {
     }
 }
 
-/// Says what came of it all, and how the kernel is to end.
+/// Says what came of it all, on the screen in large letters, too, and how the kernel is to end.
 #[must_use]
 pub fn verdict(passed: bool, text: &str) -> ExitCode {
     crate::log!("{text}");
@@ -43,19 +46,37 @@ pub fn verdict(passed: bool, text: &str) -> ExitCode {
         passed,
         text: text.into(),
     });
-    if passed {
-        ExitCode::Passed
-    } else {
-        ExitCode::Failed
-    }
+    let (word, colour, code) = match passed {
+        true => ("PASSED", Colour::Green, ExitCode::Passed),
+        false => ("FAILED", Colour::Red, ExitCode::Failed),
+    };
+    serial::with_port(|_| screen::with(|screen| screen.large(word, colour)));
+    code
 }
 
 /// Prints text as it is, without a prefix: tables.
 ///
 /// Any CPU, any context; does not allocate.
 pub fn plain(text: impl fmt::Display) {
+    with_both(|out| writeln!(out, "{text}"));
+}
+
+/// As [`plain`], for what the screen shows [in place](in_place).
+pub(crate) fn to_serial(text: impl fmt::Display) {
     serial::with_port(|port| {
         let _ = writeln!(port, "{text}");
+    });
+}
+
+/// Shows text on the screen in place of that of the last call.
+pub(crate) fn in_place(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
+    serial::with_port(|_| {
+        screen::with(|screen| {
+            screen.block(|out| {
+                // Writing to a screen cannot fail.
+                let _ = write(out);
+            });
+        });
     });
 }
 
@@ -69,9 +90,26 @@ pub fn is_json() -> bool {
 /// Where [`log!`](crate::log!) leads.
 #[doc(hidden)]
 pub fn line(text: fmt::Arguments<'_>) {
+    with_both(|out| writeln!(out, "[{}] {text}", per_cpu::index()));
+}
+
+fn with_both(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
     serial::with_port(|port| {
-        let _ = writeln!(port, "[{}] {text}", per_cpu::index());
+        // Writing to either cannot fail.
+        let _ = write(&mut Both(port));
     });
+}
+
+/// The serial port, and the screen that shows the same.
+struct Both<'a>(&'a mut dyn fmt::Write);
+
+impl fmt::Write for Both<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        screen::with(|screen| {
+            let _ = screen.write_str(text);
+        });
+        self.0.write_str(text)
+    }
 }
 
 /// Written once, before other CPUs run: Relaxed everywhere.

@@ -5,7 +5,7 @@ use protocol::{event::Event, exit::ExitCode, options::Options};
 
 use crate::{
     acpi, apic, barrier, clock, cpu, emergency::exit, firmware, interrupts, ipi, log, log::emit,
-    memory, per_cpu, serial, smp, timer, unexpected,
+    memory, per_cpu, screen, serial, smp, timer, unexpected,
 };
 
 /// The machine that [`main!`](crate::main!) has brought up.
@@ -33,6 +33,9 @@ pub fn start(
     unexpected::init();
     interrupts::init();
     serial::init();
+    if let Err(info) = screen::init(boot_info) {
+        log!("no screen: it cannot be like this: {info:?}");
+    }
     let options = read_options(boot_info);
     log::set_format(options.format);
 

@@ -4,7 +4,7 @@
 
 extern crate alloc;
 
-use kernel::{ExitCode, Machine, cpu};
+use kernel::{ExitCode, Machine, acpi, cpu};
 use protocol::options::Job;
 
 kernel::main!(run);
@@ -12,8 +12,11 @@ kernel::main!(run);
 fn run(machine: &'static Machine) -> ExitCode {
     match machine.options.job {
         Job::Storm => kernel::storm::run(machine),
-        // What was asked for has been logged while the CPUs were started.
-        Job::BringUp | Job::Timeline => {
+        // What else was asked for has been logged while the CPUs were started.
+        job => {
+            if job == Job::Report {
+                acpi::show_madt();
+            }
             let (online, listed) = (cpu::count(), cpu::listed());
             kernel::log::verdict(
                 online == listed,

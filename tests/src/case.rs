@@ -1,5 +1,6 @@
 //! One boot, and what must hold afterwards.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use protocol::options::{Format, Options};
 use serde_json::Value;
 
 use crate::shape::Shape;
-use crate::{failure, guests, judge};
+use crate::{failure, guests, judge, screen};
 
 /// What a case demands of a report.
 type Check = Box<dyn Fn(&Report) -> Result<()> + Send>;
@@ -279,6 +280,25 @@ impl Case {
     pub fn expecting(mut self, check: impl Fn(&Report) -> Result<()> + Send + 'static) -> Self {
         self.check = Box::new(check);
         self
+    }
+
+    /// Demands on the text on the screen instead of the usual ones: nothing ends this machine but its monitor, once
+    /// the kernel says that it is done. With [`uefi`](Self::uefi): PVH has no screen.
+    #[must_use]
+    pub fn screen(self, check: impl Fn(&str) -> Result<()> + Send + 'static) -> Self {
+        let file = format!("screen-{}-{}.ppm", std::process::id(), self.name);
+        let picture = std::env::temp_dir().join(file);
+        let done = || Trigger::Log("done: switch off or press reset".to_owned());
+        let dump = format!("screendump {}", picture.display());
+        self.qemu(["-set", "device.exit.iobase=0xf8"])
+            .act(Action::hmp(done(), &dump))
+            .act(Action::qmp(done(), "quit", Value::Null))
+            .expecting(move |_| {
+                let ppm = fs::read(&picture)?;
+                fs::remove_file(&picture)?;
+                let text = screen::text_of(&ppm)?;
+                check(&text).with_context(|| format!("the screen:\n{text}"))
+            })
     }
 
     /// Its name within the scenario.

@@ -11,6 +11,7 @@
 //! - [`shape`]: which CPUs an `-smp` value stands for, computed without the kernel;
 //! - [`model`]: what of that a CPU model tells;
 //! - [`machines`]: a list of machines of many shapes and models;
+//! - [`screen`]: what is on a screen;
 //! - [`failure`]: what a person sees of a case that failed.
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ mod guests;
 pub mod judge;
 pub mod machines;
 pub mod model;
+pub mod screen;
 pub mod shape;
 
 use std::process::ExitCode;

@@ -33,7 +33,7 @@ fn the_plain_case() {
     assert_eq!(
         line(&plain(&Smp::default())),
         "-machine q35 -accel tcg -cpu max -smp 4 -m 264M -kernel kernel.elf -display none \
-         -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 -nodefaults -no-reboot"
+         -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4,id=exit -nodefaults -no-reboot"
     );
 }
 

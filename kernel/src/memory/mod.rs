@@ -1,5 +1,6 @@
 //! Memory: frames from the loader's memory map, a heap, stacks with guard pages.
 
+mod framebuffer;
 mod frames;
 mod heap;
 pub(crate) mod mapping;
@@ -44,5 +45,6 @@ pub(crate) fn init(boot_info: &mut BootInfo) -> u64 {
     frames::FRAMES.init(usable);
     stack::init(boot_info);
     heap::init();
+    framebuffer::init();
     bytes
 }

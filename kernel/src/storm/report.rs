@@ -3,6 +3,7 @@
 use alloc::{format, string::String};
 use core::{
     array,
+    fmt::{self, Write},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -22,6 +23,7 @@ use crate::{
     cpu::{self, CpuIndex},
     log,
     log::emit,
+    screen,
 };
 
 /// What the closer measures of one lane.
@@ -70,19 +72,41 @@ pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Times]) -
     }
 }
 
-/// A report: everything for a host; for a person one line while the storm goes on, tables at the end.
+/// A report: everything for a host; for a person at the serial port one line while the storm goes on and tables
+/// at the end, at the screen the tables all the time.
 pub(super) fn show(totals: &Totals, storm: &Storm) {
     let lines = cpu::online().map(|cpu| cpu_line(storm, cpu));
+    log::in_place(|out| on_screen(out, totals, lines.clone()));
     if log::is_json() {
         emit(&Event::Storm(*totals));
         lines.for_each(|line| emit(&Event::StormCpu(line)));
     } else if totals.last {
-        log::plain(CpuLine::HEADER);
-        lines.for_each(log::plain);
-        log::plain(totals.lanes());
+        log::to_serial(CpuLine::HEADER);
+        lines.for_each(log::to_serial);
+        log::to_serial(totals.lanes());
     } else {
-        log::plain(totals);
+        log::to_serial(totals);
     }
+}
+
+/// As many CPUs as leave room for all else, the verdict included.
+fn on_screen(
+    out: &mut dyn Write,
+    totals: &Totals,
+    mut lines: impl Iterator<Item = CpuLine>,
+) -> fmt::Result {
+    const ELSE: usize = 19;
+    let room = screen::rows().saturating_sub(ELSE);
+    writeln!(out, "\n{totals}\n{}", CpuLine::HEADER)?;
+    lines
+        .by_ref()
+        .take(room)
+        .try_for_each(|line| writeln!(out, "{line}"))?;
+    match lines.count() {
+        0 => {}
+        more => writeln!(out, " ... and {more} more CPUs")?,
+    }
+    writeln!(out, "\n{}", totals.lanes())
 }
 
 fn cpu_line(storm: &Storm, cpu: CpuIndex) -> CpuLine {

@@ -36,6 +36,9 @@ pub enum Job {
     BringUp,
     /// It tells when each CPU was how far on its way, and ends.
     Timeline,
+    /// As [`BringUp`](Self::BringUp), and it shows the firmware's list of CPUs byte by byte: what a report of a missing CPU
+    /// should have.
+    Report,
 }
 
 /// How the other CPUs are started.
@@ -85,6 +88,7 @@ impl Choice for Job {
         ("storm", Self::Storm),
         ("bring-up", Self::BringUp),
         ("timeline", Self::Timeline),
+        ("report", Self::Report),
     ];
 }
 

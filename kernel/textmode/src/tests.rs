@@ -1,0 +1,340 @@
+extern crate std;
+
+use core::fmt::Write as _;
+use std::{format, string::String, string::ToString, vec, vec::Vec};
+
+use bootloader_api::info::{FrameBufferInfo, PixelFormat};
+
+use super::{Colour, Grid, Layout, Terminal, font, read};
+
+fn info(width: usize, height: usize) -> FrameBufferInfo {
+    FrameBufferInfo {
+        byte_len: width * height * 4,
+        width,
+        height,
+        pixel_format: PixelFormat::Bgr,
+        bytes_per_pixel: 4,
+        stride: width,
+    }
+}
+
+/// A framebuffer in memory.
+struct Screen {
+    info: FrameBufferInfo,
+    layout: Layout,
+    grid: Grid,
+    memory: Vec<u8>,
+    /// Bytes drawn since it was last asked.
+    drawn: usize,
+}
+
+/// What memory has before anything is drawn: neither black nor lit.
+const UNTOUCHED: u8 = 0x11;
+
+impl Screen {
+    fn new(info: FrameBufferInfo) -> Self {
+        Self {
+            info,
+            layout: Layout::new(&info).expect("sensible"),
+            grid: Grid::new(),
+            memory: vec![UNTOUCHED; info.byte_len],
+            drawn: 0,
+        }
+    }
+
+    fn with<R>(
+        &mut self,
+        f: impl FnOnce(&mut Terminal<'_, &mut dyn FnMut(usize, &[u8])>) -> R,
+    ) -> R {
+        let (memory, drawn) = (&mut self.memory, &mut self.drawn);
+        let mut draw = |at: usize, bytes: &[u8]| {
+            memory[at..][..bytes.len()].copy_from_slice(bytes);
+            *drawn += bytes.len();
+        };
+        f(&mut Terminal::new(&self.grid, &self.layout, &mut draw))
+    }
+
+    fn write(&mut self, text: &str) {
+        self.with(|screen| screen.write_str(text)).expect("written");
+    }
+
+    fn block(&mut self, text: &str) {
+        self.with(|screen| screen.block(|out| out.write_str(text).expect("written")));
+    }
+
+    fn pixel(&self, x: usize, y: usize) -> &[u8] {
+        let bytes = self.info.bytes_per_pixel;
+        &self.memory[(y * self.info.stride + x) * bytes..][..bytes]
+    }
+
+    /// The rows, without blanks at their ends and the blank ones below.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let is_lit = |x, y| self.pixel(x, y).iter().any(|byte| *byte > 0x80);
+        read::text(&self.layout, is_lit, |character| text.push(character));
+        let rows: Vec<_> = text.lines().map(str::trim_end).collect();
+        rows.join("\n").trim_end().to_string()
+    }
+}
+
+fn printable() -> String {
+    (b' '..=b'~').map(char::from).collect()
+}
+
+#[test]
+fn every_character_is_read_back_on_every_kind_of_framebuffer() {
+    let formats = [
+        (PixelFormat::Rgb, 3),
+        (PixelFormat::Bgr, 3),
+        (PixelFormat::Rgb, 4),
+        (PixelFormat::U8, 1),
+        (PixelFormat::U8, 2),
+        (
+            PixelFormat::Unknown {
+                red_position: 11,
+                green_position: 5,
+                blue_position: 0,
+            },
+            2,
+        ),
+    ];
+    for (pixel_format, bytes_per_pixel) in formats {
+        for padding in [0, 1, 24] {
+            let (width, height) = (800, 600);
+            let stride = width + padding;
+            let mut screen = Screen::new(FrameBufferInfo {
+                // Behind the last pixel there need be nothing.
+                byte_len: (stride * height - padding) * bytes_per_pixel,
+                pixel_format,
+                bytes_per_pixel,
+                stride,
+                ..info(width, height)
+            });
+            screen.write(&printable());
+            assert_eq!(screen.text(), printable(), "{:?}", screen.info);
+            screen.with(|screen| screen.redraw());
+            assert_eq!(screen.text(), printable(), "{:?}", screen.info);
+            let lines = screen.memory.chunks(stride * bytes_per_pixel);
+            let mut behind = lines
+                .filter_map(|line| line.get(width * bytes_per_pixel..))
+                .flatten();
+            assert!(behind.all(|byte| *byte == UNTOUCHED), "{:?}", screen.info);
+        }
+    }
+}
+
+#[test]
+fn each_format_has_its_order_of_colours() {
+    let red = |pixel_format, bytes_per_pixel| {
+        let mut screen = Screen::new(FrameBufferInfo {
+            pixel_format,
+            bytes_per_pixel,
+            ..info(640, 480)
+        });
+        screen.with(|screen| screen.large("#", Colour::Red));
+        let pixels = (0..480).flat_map(|y| (0..24).map(move |x| (x, y)));
+        let mut lit = pixels
+            .map(|(x, y)| screen.pixel(x, y))
+            .filter(|pixel| pixel[0] > 0x40);
+        lit.next().expect("drawn").to_vec()
+    };
+    assert_eq!(red(PixelFormat::Rgb, 4), [0xff, 0x70, 0x60, 0]);
+    assert_eq!(red(PixelFormat::Bgr, 3), [0x60, 0x70, 0xff]);
+    assert_eq!(red(PixelFormat::U8, 1), [0xe0]);
+}
+
+#[test]
+fn a_large_screen_is_readable() {
+    for (width, height, scale, columns, rows) in [
+        (640, 480, 1, 80, 30),
+        (1024, 768, 1, 128, 48),
+        (1366, 768, 1, 170, 48),
+        (1920, 1080, 1, 240, 67),
+        (2560, 1440, 2, 160, 45),
+        (3840, 2160, 3, 160, 45),
+        (7680, 4320, 6, 160, 45),
+        // What is too wide stays black on the right.
+        (5120, 600, 1, 240, 37),
+    ] {
+        let layout = Layout::new(&info(width, height)).expect("sensible");
+        let found = (layout.scale(), layout.columns(), layout.rows());
+        assert_eq!(found, (scale, columns, rows), "{width}x{height}");
+    }
+    let mut screen = Screen::new(info(3840, 2160));
+    screen.write("readable");
+    assert_eq!(screen.text(), "readable");
+}
+
+#[test]
+fn nonsense_is_refused() {
+    let good = info(800, 600);
+    assert!(Layout::new(&good).is_some());
+    for bad in [
+        FrameBufferInfo {
+            byte_len: good.byte_len - 1,
+            ..good
+        },
+        FrameBufferInfo {
+            stride: 799,
+            ..good
+        },
+        FrameBufferInfo {
+            stride: usize::MAX,
+            ..good
+        },
+        FrameBufferInfo {
+            stride: usize::MAX / 4,
+            byte_len: usize::MAX,
+            ..good
+        },
+        FrameBufferInfo {
+            bytes_per_pixel: 0,
+            ..good
+        },
+        FrameBufferInfo {
+            bytes_per_pixel: 2,
+            ..good
+        },
+        FrameBufferInfo {
+            bytes_per_pixel: 9,
+            byte_len: usize::MAX,
+            ..good
+        },
+        FrameBufferInfo { width: 0, ..good },
+        FrameBufferInfo { height: 0, ..good },
+        FrameBufferInfo { width: 300, ..good },
+        FrameBufferInfo {
+            height: 100,
+            ..good
+        },
+        FrameBufferInfo {
+            height: 1 << 20,
+            byte_len: usize::MAX,
+            ..good
+        },
+    ] {
+        assert_eq!(Layout::new(&bad), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn text_wraps_and_scrolls() {
+    let mut screen = Screen::new(info(640, 480));
+    let long = "x".repeat(85);
+    screen.write(&format!("{long}\n"));
+    assert_eq!(screen.text(), format!("{}\nxxxxx", "x".repeat(80)));
+    let lines: Vec<_> = (0..100).map(|line| format!("line {line}")).collect();
+    for line in &lines {
+        screen.write(&format!("{line}\n"));
+    }
+    // The last row is not wasted on the cursor.
+    assert_eq!(screen.text(), lines[70..].join("\n"));
+    screen.write("5µs naïve →\n");
+    assert!(
+        screen.text().ends_with("line 99\n5us na?ve ?"),
+        "{}",
+        screen.text()
+    );
+}
+
+#[test]
+fn only_what_changes_is_drawn() {
+    let mut screen = Screen::new(info(640, 480));
+    let cell = font::WIDTH * font::HEIGHT * 4;
+    (0..30).for_each(|_| screen.write("the same\n"));
+    screen.drawn = 0;
+    screen.write("the same!\n");
+    // It scrolls: in the last row the cursor writes over blanks, and the others stay as they are.
+    assert_eq!(screen.drawn, (2 * "thesame".len() + 1) * cell);
+}
+
+#[test]
+fn a_block_is_redrawn_in_place() {
+    let mut screen = Screen::new(info(640, 480));
+    screen.write("before\n");
+    screen.block("one\ntwo is longer\nthree\n");
+    assert_eq!(screen.text(), "before\none\ntwo is longer\nthree");
+    screen.block("four\n\n");
+    assert_eq!(screen.text(), "before\nfour");
+    screen.write("between\n");
+    screen.block(&format!("five {}\nsix", "x".repeat(100)));
+    let five = format!("five {}", "x".repeat(75));
+    // Where the one above ended with a blank line, that stays.
+    assert_eq!(
+        screen.text(),
+        format!("before\nfour\n\nbetween\n{five}\nsix")
+    );
+    screen.block("seven");
+    screen.write("\nafter");
+    assert_eq!(screen.text(), "before\nfour\n\nbetween\nseven\nafter");
+}
+
+#[test]
+fn a_block_scrolls_up_to_the_top_and_is_cut_there() {
+    let mut screen = Screen::new(info(640, 480));
+    (0..25).for_each(|line| screen.write(&format!("{line}\n")));
+    let rows = |count: usize| {
+        (0..count)
+            .map(|row| format!("row {row}\n"))
+            .collect::<String>()
+    };
+    for _ in 0..2 {
+        screen.block(&rows(10));
+        assert!(screen.text().starts_with("5\n6\n"), "{}", screen.text());
+        assert!(
+            screen.text().ends_with(
+                "24\nrow 0\nrow 1\nrow 2\nrow 3\nrow 4\nrow 5\nrow 6\nrow 7\nrow 8\nrow 9"
+            )
+        );
+    }
+    for _ in 0..2 {
+        screen.block(&rows(64));
+        assert_eq!(screen.text(), rows(30).trim_end());
+    }
+    screen.write("after\n");
+    assert!(screen.text().starts_with("row 1\n"));
+    assert!(screen.text().ends_with("row 29\nafter"));
+}
+
+#[test]
+fn large_text_is_read_back_wherever_it_scrolls() {
+    let mut screen = Screen::new(info(640, 480));
+    screen.write("small");
+    screen.with(|screen| screen.large("PASSED", Colour::Green));
+    screen.write("done\n");
+    assert_eq!(screen.text(), "small\n\nPASSED\ndone");
+    (0..25).for_each(|_| screen.write("\n."));
+    assert!(
+        screen.text().starts_with("PASSED\ndone"),
+        "{}",
+        screen.text()
+    );
+}
+
+#[test]
+fn a_write_within_a_write_does_not_panic_and_a_redraw_repairs_the_screen() {
+    let info = info(640, 480);
+    let layout = Layout::new(&info).expect("sensible");
+    let grid = Grid::new();
+    let mut lines = 0;
+    // What an NMI does: in the middle of any glyph, it writes lines of its own.
+    let mut nested = |_: usize, _: &[u8]| {
+        lines += 1;
+        if lines % 101 == 0 {
+            let text = "n".repeat(lines % 100);
+            let mut terminal = Terminal::new(&grid, &layout, |_: usize, _: &[u8]| {});
+            writeln!(terminal, "{text}").expect("written");
+        }
+    };
+    let mut terminal = Terminal::new(&grid, &layout, &mut nested);
+    (0..35).for_each(|line| writeln!(terminal, "line {line}").expect("written"));
+    terminal.block(|out| out.write_str(&"block\n".repeat(40)).expect("written"));
+    terminal.large("LARGE", Colour::Red);
+
+    let mut screen = Screen::new(info);
+    screen.grid = grid;
+    screen.with(|screen| screen.redraw());
+    let lines: Vec<_> = (0..30).map(|line| format!("after {line}")).collect();
+    screen.write(&format!("\n{}", lines.join("\n")));
+    assert_eq!(screen.text(), lines.join("\n"));
+}
