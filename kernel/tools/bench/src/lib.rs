@@ -62,7 +62,7 @@ pub use machine::Machine;
 pub use objects::{Crowd, creations, objects, shuffled, uses, with_objects};
 pub use pairs::{Contender, LOCKED, UNLOCKED, WINDOWS, break_even, memory, pairs, written};
 pub use pinned::{OwnWord, Pinned, cpu};
-pub use stopwatch::{Bench, Effort, Object, Stopwatch, time};
+pub use stopwatch::{Bench, Object, Stopwatch, time};
 pub use table::{Group, Rounds, Row, Table};
 pub use teardown::{Closable, Kind, batches, teardowns};
 pub use workers::Workers;

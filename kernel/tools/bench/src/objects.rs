@@ -34,7 +34,7 @@ const MEMORY: usize = 1 << 30;
 /// the median is over several places in memory, too.
 pub fn objects(bench: &Bench<'_>, crowds: &[Crowd]) -> Table {
     let title = "one of many objects, picked at random: acquire, read the value, release; one thread, ns, by objects";
-    let row = |crowd: &Crowd| (crowd.group, vec![crowd.name.to_owned()]);
+    let row = |crowd: &Crowd| (crowd.group, crowd.name.to_owned());
     // Whether a library's memory is on huge pages would be chance.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let mut table = Table::measured(bench, title, &COUNTS, crowds, row, |crowd, &count| {
@@ -126,22 +126,20 @@ const MADE: usize = 64;
 pub fn creations<T: Send>(bench: &Bench<'_>, name: &str, make: fn() -> T) -> Table {
     let live: Mutex<Vec<Option<T>>> = Mutex::default();
     let title = format!("making {name} while so many live, ns");
-    let rows = ["one more", "one where others were dropped before"].map(str::to_owned);
-    Table::measured(
-        bench,
-        title,
-        &LIVE,
-        &[()],
-        |()| (Group::Ours, rows.to_vec()),
-        |(), &count| {
-            let made = bench.workers.run(1, || {
-                let mut live = live.lock().expect("no thread panics");
-                live.resize_with(count, || Some(make()));
-                make_some(&mut live, make)
-            });
-            made.concat()
-        },
-    )
+    let rows = |_: &()| {
+        (
+            Group::Ours,
+            "one more\none where others were dropped before".to_owned(),
+        )
+    };
+    Table::measured(bench, title, &LIVE, &[()], rows, |_, &count| {
+        let made = bench.workers.run(1, || {
+            let mut live = live.lock().expect("no thread panics");
+            live.resize_with(count, || Some(make()));
+            make_some(&mut live, make)
+        });
+        made.concat()
+    })
 }
 
 /// The medians for one more, and for one in a hole, in nanoseconds.

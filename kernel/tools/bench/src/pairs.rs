@@ -1,6 +1,6 @@
 //! Pairs of acquire and release on one object.
 
-use crate::{Bench, Group, Object, Rounds, Table};
+use crate::{Bench, Group, Object, Table};
 
 /// Something that can be measured.
 pub struct Contender {
@@ -15,8 +15,8 @@ pub struct Contender {
 }
 
 impl Contender {
-    fn row(&self) -> (Group, Vec<String>) {
-        (self.group, vec![self.name.to_owned()])
+    fn row(&self) -> (Group, String) {
+        (self.group, self.name.to_owned())
     }
 }
 
@@ -31,24 +31,13 @@ pub const UNLOCKED: &str = "own word, test flag, inc gs:, dec gs:";
 pub fn pairs(bench: &Bench<'_>, title: &str, contenders: &[Contender]) -> Table {
     let title = format!("{title}; ns per pair and thread, by threads");
     let steps = bench.workers.steps();
-    let mut table = Table::measured(
-        bench,
-        title,
-        &steps,
-        contenders,
-        Contender::row,
-        |one, &threads| vec![bench.pair(threads, &one.make)],
-    );
+    let ns = |one: &Contender, threads: &usize| vec![bench.pair(*threads, &one.make)];
+    let mut table = Table::measured(bench, title, &steps, contenders, Contender::row, ns);
     if let [1, .., all] = steps[..] {
         table.derive("scaling", |row| {
-            let per_thread = row.cells[0].to(&row.cells[steps.len() - 1]);
-            Rounds(
-                per_thread
-                    .0
-                    .iter()
-                    .map(|ratio| ratio * all as f64)
-                    .collect(),
-            )
+            row.cells[0]
+                .to(&row.cells[steps.len() - 1])
+                .times(all as f64)
         });
     }
     let alone = |table: &Table, name| Some(table.row(name)?.cells[0].clone());
@@ -69,23 +58,18 @@ pub fn pairs(bench: &Bench<'_>, title: &str, contenders: &[Contender]) -> Table 
 /// What one object takes.
 #[must_use]
 pub fn memory(contenders: &[Contender]) -> Table {
+    let columns = ["object", "each CPU", "2 CPUs", "64 CPUs", "4096 CPUs"];
     let mut table = Table {
         title: "memory of one object besides its value, bytes".to_owned(),
-        columns: ["object", "each CPU", "2 CPUs", "64 CPUs", "4096 CPUs"]
-            .map(str::to_owned)
-            .to_vec(),
+        columns: columns.map(str::to_owned).to_vec(),
         rows: Vec::new(),
         note: "",
     };
     for contender in contenders {
         if let Some([fixed, per_cpu]) = contender.memory {
-            let total = |cpus| fixed + cpus * per_cpu;
-            let figures = [fixed, per_cpu, total(2), total(64), total(4096)];
-            table.add(
-                contender.group,
-                contender.name,
-                figures.map(|bytes| bytes as f64),
-            );
+            let bytes = |cpus| (fixed + cpus * per_cpu) as f64;
+            let figures = [bytes(0), per_cpu as f64, bytes(2), bytes(64), bytes(4096)];
+            table.add(contender.group, contender.name, figures);
         }
     }
     table
@@ -97,20 +81,13 @@ pub fn written(bench: &Bench<'_>, contenders: &[[Contender; 2]]) -> Table {
     let all = bench.workers.count();
     let columns = ["one CPU", "all CPUs", "the only reader"];
     let title = "one object whose value users increment, by all CPUs at once; ns per use";
-    let mut table = Table::measured(
-        bench,
-        title,
-        &columns,
-        contenders,
-        |both| both[0].row(),
-        |[writers, reader], column| {
-            vec![match *column {
-                "one CPU" => bench.pair(1, &writers.make),
-                "all CPUs" => bench.pair(all, &writers.make),
-                _ => bench.pair(all, &reader.make),
-            }]
-        },
-    );
+    let row = |[writers, _]: &[Contender; 2]| writers.row();
+    let ns = |[writers, reader]: &[Contender; 2], column: &&str| match *column {
+        "one CPU" => vec![bench.pair(1, &writers.make)],
+        "all CPUs" => vec![bench.pair(all, &writers.make)],
+        _ => vec![bench.pair(all, &reader.make)],
+    };
+    let mut table = Table::measured(bench, title, &columns, contenders, row, ns);
     table.note = "the only reader: one CPU only takes protection and gives it back, while all others increment.\n";
     table
 }

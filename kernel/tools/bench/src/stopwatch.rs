@@ -5,29 +5,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, hint, io};
 
-use serde::Serialize;
-
 use crate::{Rounds, Workers};
 
 /// An object that threads use, each by calling this: it readies what the thread needs, and hands its
 /// loop to the stopwatch.
 pub type Object = Box<dyn Fn(&mut Stopwatch<'_>) + Send + Sync>;
 
-/// How long to measure.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Effort {
-    /// How many rounds.
-    pub rounds: usize,
-    /// How long each contender runs in a round, with each number of threads, in milliseconds.
-    pub millis: u64,
-}
-
 /// What all measurements need.
 pub struct Bench<'a> {
     /// The threads.
     pub workers: Workers,
-    /// How long.
-    pub effort: Effort,
+    /// How often everything is measured.
+    pub rounds: usize,
+    /// How long each contender runs in a round, with each number of threads, in milliseconds.
+    pub millis: u64,
     /// Is given a line for people now and then.
     pub progress: &'a dyn Fn(&str),
     measured: Cell<u32>,
@@ -48,7 +39,8 @@ impl<'a> Bench<'a> {
     pub fn new(rounds: usize, millis: u64, progress: &'a dyn Fn(&str)) -> io::Result<Self> {
         Ok(Self {
             workers: Workers::new()?,
-            effort: Effort { rounds, millis },
+            rounds,
+            millis,
             progress,
             measured: Cell::new(0),
             disturbed: Cell::new(0),
@@ -65,7 +57,7 @@ impl<'a> Bench<'a> {
 
     /// What a pair takes each of so many threads, in nanoseconds.
     pub fn pair(&self, threads: usize, make: impl Fn() -> Object) -> f64 {
-        self.undisturbed(|| measure(&self.workers, &make(), threads, self.effort.millis))
+        self.undisturbed(|| measure(&self.workers, &make(), threads, self.millis))
     }
 
     /// What `attempt` measures: anew, a few times, if it says that a thread was interrupted.

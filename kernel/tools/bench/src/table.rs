@@ -47,7 +47,7 @@ pub enum Group {
 }
 
 impl Table {
-    /// Measures each of `subjects` in each column once a round. It has a row for each name that `rows`
+    /// Measures each of `subjects` in each column once a round. It has a row for each line that `rows`
     /// returns, and `measure` a value for each; or none, for a cell that stays empty.
     ///
     /// All cells are measured once before any is measured again, forwards and backwards in turn: none is
@@ -57,7 +57,7 @@ impl Table {
         title: impl Into<String>,
         columns: &[C],
         subjects: &[S],
-        rows: impl Fn(&S) -> (Group, Vec<String>),
+        rows: impl Fn(&S) -> (Group, String),
         measure: impl Fn(&S, &C) -> Vec<f64>,
     ) -> Self {
         let mut table = Self {
@@ -75,9 +75,9 @@ impl Table {
                     .map(|case| (table.rows.len(), subject, case)),
             );
             let (group, names) = rows(subject);
-            names.iter().for_each(|name| table.add(group, name, []));
+            names.lines().for_each(|name| table.add(group, name, []));
         }
-        for round in 1..=bench.effort.rounds {
+        for round in 1..=bench.rounds {
             (bench.progress)(&format!("{}, round {round}", table.title));
             for &(row, subject, (column, value)) in &cases {
                 for (row, value) in table.rows[row..].iter_mut().zip(measure(subject, value)) {
@@ -215,6 +215,12 @@ impl Rounds {
         Some((self.quantile(0.75)? - self.quantile(0.25)?) / 2.0 / self.median()? * 100.0)
     }
 
+    /// Each so many times.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self(self.0.into_iter().map(|value| value * factor).collect())
+    }
+
     /// To another cell's, each pair taken in the same round: what slows the machine for a while slows
     /// both.
     #[must_use]
@@ -250,7 +256,7 @@ mod tests {
     #[test]
     fn rounds_go_forwards_and_backwards_and_rows_are_compared_and_sorted() {
         let (bench, calls) = (Bench::new(3, 1, &|_| ()).expect("CPUs"), Cell::new(0.0));
-        let rows = |name: &&str| (Group::Ours, vec![name.to_string(), "  to 1st".into()]);
+        let rows = |name: &&str| (Group::Ours, format!("{name}\n  to 1st"));
         let mut table = Table::measured(&bench, "title", &[1, 2], &["1st", "2nd"], rows, |_, _| {
             calls.set(calls.get() + 1.0);
             vec![calls.get()]

@@ -50,8 +50,13 @@ fn kernels() -> PerCpuRundown<Pinned> {
     PerCpuRundown::new().expect("few are in use")
 }
 
-fn has_per_cpu() -> bool {
-    HostPlatform::per_cpu().is_ok()
+/// What this system has: all, or all but what is counted by `rseq`.
+fn available<T>(mut all: Vec<T>, name: fn(&T) -> &'static str) -> Vec<T> {
+    const BY_RSEQ: [&str; 3] = ["rseq", "PerCpu>, HostPlatform", "per-CPU"];
+    if HostPlatform::per_cpu().is_err() {
+        all.retain(|one| !BY_RSEQ.iter().any(|part| name(one).contains(part)));
+    }
+    all
 }
 
 fn value<V: Variant>(rundown: Rundown<V>) -> Protected<u64, V> {
@@ -216,23 +221,17 @@ pub(crate) fn pairs() -> Vec<Contender> {
         "Protected<T, Plain>", None, looks(value(PlainRundown::<Pinned>::new()));
         "Protected<T, CacheAware>", None, looks(value(Inside::new()));
         "Protected<T, PerCpu>", None, looks(value(kernels()));
+        PER_CPU, per_cpu, looks(threads::<Isolated>());
+        "Protected<T, PerCpu>, HostPlatform", None, looks(value(threads::<Isolated>()));
     };
     all.extend(contenders! { Diagnosis:
         "PlainRundown, HostPlatform, diagnosis", None,
             looks(diagnosed::PlainRundown::<diagnosed::HostPlatform>::new());
         "CacheAwareRundown, boxed, diagnosis", None,
             looks(diagnosed::CacheAwareRundown::<diagnosed::HostPlatform>::boxed(64));
+        "PerCpuRundown (rseq), diagnosis", None,
+            looks(diagnosed::PerCpuRundown::<diagnosed::HostPlatform>::new().expect("few are in use"));
     });
-    if has_per_cpu() {
-        all.extend(contenders! { Ours:
-            PER_CPU, per_cpu, looks(threads::<Isolated>());
-            "Protected<T, PerCpu>, HostPlatform", None, looks(value(threads::<Isolated>()));
-        });
-        all.extend(contenders! { Diagnosis:
-            "PerCpuRundown (rseq), diagnosis", None,
-                looks(diagnosed::PerCpuRundown::<diagnosed::HostPlatform>::new().expect("few are in use"));
-        });
-    }
     all.extend(contenders! { Peer:
         "std Arc, clone + drop", size::<ArcCounts>(), looks(arc());
         "std RwLock, read", size::<RwLock<()>>(), looks(lock());
@@ -249,7 +248,7 @@ pub(crate) fn pairs() -> Vec<Contender> {
     });
     all.extend(crate::c_peers::contenders());
     all.extend(limits::contenders());
-    all
+    available(all, |one| one.name)
 }
 
 /// Why the per-CPU variant is not there.
@@ -263,17 +262,15 @@ pub(crate) fn work() -> Vec<Contender> {
     let mut all = contenders! { Ours:
         PLAIN, None, works(value(PlainRundown::<Pinned>::new()));
         CACHE_AWARE, None, works(value(Inside::new()));
+        PER_CPU, None, works(value(threads::<Isolated>()));
     };
-    if has_per_cpu() {
-        all.extend(contenders! { Ours: PER_CPU, None, works(value(threads::<Isolated>())); });
-    }
     all.extend(contenders! { Peer:
         "std Arc, clone + drop", None, works(arc());
         "crossbeam-epoch, pin", None, works(crossbeam());
         "std RwLock, read", None, works(lock());
     });
     all.extend(contenders! { Limit: "the work alone", None, works(1_u64); });
-    all
+    available(all, |one| one.name)
 }
 
 /// Many objects. Slots are boxed: those of all objects in one piece were no faster. (What counts is that each
@@ -298,13 +295,9 @@ pub(crate) fn crowds() -> Vec<Crowd> {
         "cache-aware, 2 slots, Compact", 2, 128 + 2 * SLOT, picks(count, || value(hosted::<Compact>(2)));
         "cache-aware, 64 slots, Isolated", 3, 256 + 64 * SLOT, picks(count, || value(hosted::<Isolated>(64)));
         "cache-aware, 64 slots, Compact", 2, 128 + 64 * SLOT, picks(count, || value(hosted::<Compact>(64)));
+        "per-CPU, Isolated", 3, 256, picks(count, || value(threads::<Isolated>()));
+        "per-CPU, Compact", 2, 128, picks(count, || value(threads::<Compact>()));
     };
-    if has_per_cpu() {
-        all.extend(crowds! { Ours, count:
-            "per-CPU, Isolated", 3, 256, picks(count, || value(threads::<Isolated>()));
-            "per-CPU, Compact", 2, 128, picks(count, || value(threads::<Compact>()));
-        });
-    }
     all.extend(crowds! { Peer, count:
         "std Arc, clone + drop", 1, 32, picks_pointers(count, arc);
         "crossbeam-epoch, pin", 1, 32, picks_pointers(count, crossbeam);
@@ -314,7 +307,7 @@ pub(crate) fn crowds() -> Vec<Crowd> {
     all.extend(
         crowds! { Limit, count: "no protection, only the value", 1, 8, picks(count, || 1_u64); },
     );
-    all
+    available(all, |one| one.name)
 }
 
 /// One object whose value is written: by each use; or by those of all CPUs but the first, which only takes
@@ -344,20 +337,20 @@ pub(crate) fn written() -> Vec<[Contender; 2]> {
         };
         [contender(Box::new(writers)), contender(Box::new(reader))]
     }
-    let mut all = vec![
+    let all = vec![
         both("cache-aware, Isolated", || hosted::<Isolated>(64)),
         both("cache-aware, Compact", || hosted::<Compact>(64)),
+        both("per-CPU, Isolated", threads::<Isolated>),
+        both("per-CPU, Compact", threads::<Compact>),
     ];
-    if has_per_cpu() {
-        all.push(both("per-CPU, Isolated", threads::<Isolated>));
-        all.push(both("per-CPU, Compact", threads::<Compact>));
-    }
-    all
+    available(all, |[one, _]| one.name)
 }
 
 /// Making an object, for the variant whose counters are shared out.
 pub(crate) fn created() -> Option<fn() -> PerCpuRundown<HostPlatform>> {
-    has_per_cpu().then_some(threads::<Isolated>)
+    HostPlatform::per_cpu()
+        .is_ok()
+        .then_some(threads::<Isolated>)
 }
 
 /// For the tables of teardowns.
@@ -371,11 +364,11 @@ pub(crate) fn kinds() -> Vec<Kind> {
     let kind = |name, beside, make| Kind {
         name,
         make,
-        barriers: None,
+        barriers: || 0,
         beside,
         group: Group::Ours,
     };
-    let mut all = vec![
+    let all = vec![
         kind(PLAIN, "", |objects, _| {
             many(objects, PlainRundown::<Pinned>::new)
         }),
@@ -388,17 +381,14 @@ pub(crate) fn kinds() -> Vec<Kind> {
         kind(HOSTED, CACHE_AWARE, |objects, slots| {
             many(objects, || hosted::<Isolated>(slots))
         }),
-    ];
-    if has_per_cpu() {
-        all.push(Kind {
-            barriers: Some(HostPlatform::barriers),
+        Kind {
+            barriers: HostPlatform::barriers,
             ..kind(PER_CPU, "", |objects, _| many(objects, threads::<Isolated>))
-        });
-    }
-    let sweep = kind(SWEEP, "", |_, slots| Box::new(Sweep::new(slots)));
-    all.push(Kind {
-        group: Group::Limit,
-        ..sweep
-    });
-    all
+        },
+        Kind {
+            group: Group::Limit,
+            ..kind(SWEEP, "", |_, slots| Box::new(Sweep::new(slots)))
+        },
+    ];
+    available(all, |kind| kind.name)
 }

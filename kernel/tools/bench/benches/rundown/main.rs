@@ -85,7 +85,8 @@ fn main() -> anyhow::Result<()> {
     }
     let report = json!({
         "machine": machine,
-        "effort": bench.effort,
+        "rounds": bench.rounds,
+        "millis": bench.millis,
         "disturbed_percent": disturbed,
         "tables": tables.iter().map(|(name, table)| (name, table)).collect::<BTreeMap<_, _>>(),
     });
@@ -94,21 +95,18 @@ fn main() -> anyhow::Result<()> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let folder = target.join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    write(
-        &folder.join("pairs.json"),
-        &(serde_json::to_string_pretty(&report)? + "\n"),
-    )?;
+    write(&folder, "pairs.json", &format!("{report:#}\n"))?;
     draw(&tables, &machine, &folder)?;
     if options.docs {
         draw(&tables, &machine, &root.join("docs"))?;
-        let readme = root.join("kernel/rundown/README.md");
-        let text = fs::read_to_string(&readme)
-            .with_context(|| format!("cannot read {}", readme.display()))?;
+        let (folder, name) = (root.join("kernel/rundown"), "README.md");
+        let text = fs::read_to_string(folder.join(name))?;
         let objects = table(&tables, "objects").context("all parts were measured")?;
         let text = bench::with_objects(&text, objects, &machine);
         write(
-            &readme,
-            &text.context("the README has no place for the table of many objects")?,
+            &folder,
+            name,
+            &text.context("it has no place for the table of many objects")?,
         )?;
     }
     Ok(())
@@ -125,13 +123,11 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
     if wanted(Part::Pairs) {
         let mut contenders = contenders::pairs();
         if let Some(part) = &options.filter {
-            let named = |name: &str| name.contains(part);
-            ensure!(
-                contenders.iter().any(|one| named(one.name)),
-                "no contender has such a name"
-            );
             // What others are compared with is always measured.
             let yardsticks = [LOCKED, UNLOCKED, WINDOWS];
+            let named = |name: &str| name.contains(part);
+            let found = contenders.iter().any(|one| named(one.name));
+            ensure!(found, "no contender has such a name");
             contenders.retain(|one| named(one.name) || yardsticks.contains(&one.name));
         }
         let mut pairs = bench::pairs(bench, "acquire + release", &contenders);
@@ -186,23 +182,19 @@ fn print_break_even(tables: &Tables, cpus: usize) {
 /// The pictures of what was measured.
 fn draw(tables: &Tables, machine: &Machine, folder: &Path) -> anyhow::Result<()> {
     if let Some(pairs) = table(tables, "pairs") {
-        write(
-            &folder.join("pairs.svg"),
-            &picture::of_pairs(pairs, machine),
-        )?;
+        let picture = picture::of_pairs(pairs, machine);
+        write(folder, "pairs.svg", &picture)?;
     }
     if let Some(idle) = table(tables, "teardowns") {
-        let loaded = table(tables, "loaded_teardowns");
-        write(
-            &folder.join("teardowns.svg"),
-            &picture::of_teardowns(idle, loaded, machine),
-        )?;
+        let picture = picture::of_teardowns(idle, table(tables, "loaded_teardowns"), machine);
+        write(folder, "teardowns.svg", &picture)?;
     }
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
 }
