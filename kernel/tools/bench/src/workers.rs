@@ -21,9 +21,8 @@ impl Workers {
     pub fn new() -> io::Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let cpus = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu));
-        Ok(Self {
-            cpus: cpus.collect(),
-        })
+        let cpus = cpus.collect();
+        Ok(Self { cpus })
     }
 
     /// How many there are.
@@ -48,21 +47,24 @@ impl Workers {
     /// # Panics
     /// If there are fewer workers.
     pub fn run<T: Send>(&self, threads: usize, job: impl Fn() -> T + Sync) -> Vec<T> {
-        let work = |index, cpu| {
+        let pinned = |index, cpu| {
             let mut only = CpuSet::new();
             only.set(cpu);
             sched_setaffinity(None, &only).expect("an allowed CPU");
             pinned::stand_for(index).expect("the GS base can be set");
-            panic::catch_unwind(AssertUnwindSafe(&job)).unwrap_or_else(|_| process::exit(101))
+            job()
+        };
+        let work = |index, cpu| {
+            let result = panic::catch_unwind(AssertUnwindSafe(|| pinned(index, cpu)));
+            result.unwrap_or_else(|_| process::exit(101))
         };
         thread::scope(|scope| {
             let cpus = self.cpus[..threads].iter().enumerate();
-            let threads: Vec<_> = cpus
-                .map(|(index, &cpu)| scope.spawn(move || work(index, cpu)))
-                .collect();
-            let answers = threads.into_iter().map(|thread| thread.join());
-            answers
-                .map(|answer| answer.expect("it can be pinned"))
+            let start = |(index, &cpu)| scope.spawn(move || work(index, cpu));
+            let threads: Vec<_> = cpus.map(start).collect();
+            let results = threads.into_iter().map(|thread| thread.join());
+            results
+                .map(|result| result.expect("it does not panic"))
                 .collect()
         })
     }
