@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{Group, Machine, Row, Table};
 
-/// Two bars: what they are of, and their figures.
+/// Two bars for one thing.
 struct Bars {
     group: Group,
     name: String,

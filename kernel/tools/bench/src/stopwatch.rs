@@ -98,7 +98,7 @@ fn measure(workers: &Workers, object: &Object, threads: usize, millis: u64) -> (
 }
 
 /// How often this thread had to leave its CPU to another since it was started; 0 if the system does
-/// not tell (proc(5), /proc/pid/status).
+/// not say (proc(5), /proc/pid/status).
 pub(crate) fn interruptions() -> u64 {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     status

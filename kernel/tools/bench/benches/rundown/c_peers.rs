@@ -35,7 +35,7 @@ macro_rules! c_peers {
             )*]
         }
 
-        /// What was not found, and what would help.
+        /// Those that were not found, each with a remedy.
         pub(crate) fn missing() -> Vec<(&'static str, String)> {
             let mut all = vec![$((cfg!($cfg), $name, $package)),*];
             all.retain(|(found, ..)| !found);

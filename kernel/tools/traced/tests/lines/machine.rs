@@ -10,16 +10,10 @@ use rundown_traced::{CounterId, ObjectId, PerCpuGate, PerCpuPlatform, Platform, 
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
-/// What something costs, on all CPUs together.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Cost {
-    /// Reads of a line of which the CPU had no valid copy.
-    pub(crate) fetches: u64,
-    /// Writes to a line that the CPU did not have for itself: it had no copy, or others had one, too.
-    pub(crate) takes: u64,
-    /// Interrupts sent to other CPUs.
-    pub(crate) interrupts: u64,
-}
+/// What something costs, on all CPUs together: fetches (reads of a line of which the CPU had no valid copy),
+/// takes (writes to a line that it did not have for itself: it had no copy, or others had one, too), and
+/// interrupts sent to other CPUs.
+pub(crate) type Cost = [u64; 3];
 
 /// Which CPU has which line, and what that cost: a coherence directory (the simplest there is, MSI: Sorin,
 /// Hill, Wood, "A Primer on Memory Consistency and Cache Coherence", chapter 7). Caches are endless: a line
@@ -49,13 +43,13 @@ impl State {
             Access::Read if !has_copy => {
                 line.exclusive = false;
                 line.copies.insert(cpu);
-                self.cost.fetches += 1;
+                self.cost[0] += 1;
             }
             Access::Write if !(has_copy && line.exclusive) => {
                 line.exclusive = true;
                 line.copies.clear();
                 line.copies.insert(cpu);
-                self.cost.takes += 1;
+                self.cost[1] += 1;
             }
             Access::Read | Access::Write => {}
         }
@@ -112,7 +106,7 @@ impl Machine {
 
     /// What these cost together.
     pub(crate) fn count(&self, work: &[&dyn Fn()]) -> Cost {
-        self.state().cost = Cost::default();
+        self.state().cost = [0; 3];
         work.iter().for_each(|work| work());
         self.state().cost
     }
@@ -191,7 +185,7 @@ unsafe impl PerCpuPlatform for Simulator {
             state.access(caller, online(cpu), Access::Read);
             state.access(caller, answer(cpu), Access::Read);
             state.access(caller, answer(cpu), Access::Write);
-            state.cost.interrupts += 1;
+            state.cost[2] += 1;
         }
         for cpu in others() {
             // Into the interrupt; whether there is a request; there is; its number; the answer; back.

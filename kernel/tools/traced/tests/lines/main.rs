@@ -39,6 +39,18 @@ fn pair<V: Variant>(object: &Rundown<V>) {
     release(object);
 }
 
+fn close<V: Variant>(object: &Rundown<V>) {
+    assert_eq!(object.close(), CloseOutcome::Closed);
+}
+
+fn look<V: Variant>(object: &Rundown<V>) {
+    assert!(object.is_drained(), "something is held");
+}
+
+fn reinit<V: Variant>(object: &Rundown<V>) {
+    object.reinit().expect("it is drained");
+}
+
 /// What each step costs, by its name in the document.
 fn costs_of(variant: &str, cpus: usize) -> Vec<(&'static str, Cost)> {
     let machine = Machine::new(cpus);
@@ -56,11 +68,9 @@ fn costs<V: Variant>(machine: &Arc<Machine>, object: &Rundown<V>) -> Vec<(&'stat
     let hold = || machine.each(|| acquire(object));
     let let_go = || machine.each(|| release(object));
     let refused = || machine.each(|| assert!(object.acquire().is_err(), "it is closed"));
-    let close = || {
-        machine.on(0, || object.close());
-    };
-    let is_drained = || machine.on(0, || assert!(object.is_drained(), "something is held"));
-    let reinit = || machine.on(0, || assert!(object.reinit().is_ok(), "it is drained"));
+    let close = || machine.on(0, || close(object));
+    let look = || machine.on(0, || look(object));
+    let reinit = || machine.on(0, || reinit(object));
     // The first time is not counted: where lines come from when no CPU has them.
     machine.count(&[&pairs, &close, &reinit, &pairs]);
     let steps: [(_, &[&dyn Fn()]); 11] = [
@@ -70,12 +80,12 @@ fn costs<V: Variant>(machine: &Arc<Machine>, object: &Rundown<V>) -> Vec<(&'stat
             "a pair, when others come between acquire and release",
             &[&hold, &let_go],
         ),
-        ("close", &[&close, &is_drained]),
+        ("close", &[&close, &look]),
         ("first refusal of each CPU", &[&refused]),
         ("re-init after refusals", &[&reinit]),
         ("first pair of each CPU in a new generation", &[&pairs]),
         ("", &[&hold, &close]),
-        ("all release late; the owner looks", &[&let_go, &is_drained]),
+        ("all release late; the owner looks", &[&let_go, &look]),
         ("re-init after late releases", &[&reinit]),
         ("first pair of each CPU in a new generation", &[&pairs]),
     ];
@@ -95,12 +105,8 @@ fn table(title: &str) -> Vec<Vec<String>> {
         .lines()
         .skip_while(|line| !line.starts_with('|'))
         .skip(2);
-    let cells = |row: &str| {
-        row.trim_matches('|')
-            .split('|')
-            .map(|cell| cell.trim().to_owned())
-            .collect()
-    };
+    let trimmed = |cell: &str| cell.trim().to_owned();
+    let cells = |row: &str| row.trim_matches('|').split('|').map(trimmed).collect();
     rows.take_while(|row| row.starts_with('|'))
         .map(cells)
         .collect()
@@ -109,42 +115,32 @@ fn table(title: &str) -> Vec<Vec<String>> {
 /// A sum of numbers, and of the letters that the document explains, for so many CPUs.
 fn sum(formula: &str, cpus: usize) -> u64 {
     let term = |term: &str| {
-        let term = term.trim();
-        let (number, factor) = match term.char_indices().next_back() {
-            Some((end, 'C')) => (&term[..end], cpus as u64),
-            Some((end, 'n')) => (&term[..end], cpus as u64 - 1),
-            Some((end, 'm')) => (&term[..end], u64::from(cpus > 1)),
-            _ => (term, 1),
+        let factor = match term.trim_end().chars().next_back() {
+            Some('n') => cpus as u64 - 1,
+            Some('m') => u64::from(cpus > 1),
+            _ => 1,
         };
-        let number = number.trim();
-        factor
-            * if number.is_empty() {
-                1
-            } else {
-                number.parse().expect("a number")
-            }
+        match term.trim().trim_end_matches(['n', 'm']) {
+            "" => factor,
+            number => factor * number.parse::<u64>().expect("a number"),
+        }
     };
     formula.split('+').map(term).sum()
 }
 
-/// Fetches and takes, as `n + m / n`; and of a barrier.
+/// Fetches and takes, as `n + m / n`; and those of a barrier.
 fn formula(cell: &str, cpus: usize) -> Cost {
+    let sum = |formula| sum(formula, cpus);
     let (own, barrier) = match cell.strip_suffix(", a barrier") {
-        Some(own) => (
-            own,
-            Cost {
-                interrupts: sum("n", cpus),
-                ..formula("4n / m + 3n", cpus)
-            },
-        ),
-        None => (cell, Cost::default()),
+        Some(own) => (own, [sum("4n"), sum("m + 3n"), sum("n")]),
+        None => (cell, [0; 3]),
     };
     let (fetches, takes) = own.split_once('/').unwrap_or(("0", own));
-    Cost {
-        fetches: sum(fetches, cpus) + barrier.fetches,
-        takes: sum(takes, cpus) + barrier.takes,
-        ..barrier
-    }
+    [
+        sum(fetches) + barrier[0],
+        sum(takes) + barrier[1],
+        barrier[2],
+    ]
 }
 
 #[test]
@@ -154,66 +150,54 @@ fn every_step_costs_what_its_formula_says() {
     for cpus in [1, 2, 3, 7, 8, 9, 17, 64, 65, 255, 1024, 4096] {
         for (column, variant) in VARIANTS.iter().enumerate() {
             for (step, counted) in costs_of(variant, cpus) {
-                let row = rows
-                    .iter()
-                    .find(|row| row[0] == step)
-                    .expect("it has a formula");
-                let mut expected = formula(&row[1 + column], cpus);
-                if step.starts_with("a pair") {
-                    // Each CPU's; and alone, a CPU finds all its lines.
-                    let pairs = if cpus > 1 { cpus as u64 } else { 0 };
-                    expected.fetches *= pairs;
-                    expected.takes *= pairs;
-                }
-                assert_eq!(counted, expected, "{variant}, {step}, {cpus} CPUs");
+                let row = rows.iter().find(|row| row[0] == step);
+                let expected = formula(&row.expect("it has a formula")[1 + column], cpus);
+                // A pair's is that of each CPU; and alone, a CPU finds all its lines.
+                let is_pair = step.starts_with("a pair");
+                let times = if is_pair {
+                    cpus as u64 * sum("m", cpus)
+                } else {
+                    1
+                };
+                assert_eq!(
+                    counted,
+                    expected.map(|one| one * times),
+                    "{variant}, {step}, {cpus} CPUs"
+                );
             }
         }
     }
 }
 
-/// The first number of a cell, as `12,345`, and a second one, if there are interrupts.
+/// The first number of a cell, as `12,345`, is of transfers (or bytes), a second one of interrupts.
 #[test]
 fn the_tables_of_numbers_say_the_same() {
-    const GENERATION: [&str; 4] = [
-        "close",
-        "first refusal of each CPU",
-        "re-init after refusals",
-        "first pair of each CPU in a new generation",
-    ];
-    let check = |title, expected: &dyn Fn(usize, usize) -> [u64; 2]| {
+    fn check(title: &str, expected: impl Fn(&str, usize) -> [u64; 2]) {
         for row in table(title) {
             let cpus = row[0].parse().expect("a number of CPUs");
-            for (column, cell) in row[1..=VARIANTS.len()].iter().enumerate() {
+            for (variant, cell) in VARIANTS.iter().zip(&row[1..]) {
                 let (first, second) = cell.split_once(", ").unwrap_or((cell, "0"));
-                let number = |text: &str| text.replace(',', "").parse::<u64>().expect(title);
-                let shown = [number(first), number(second)];
-                assert_eq!(
-                    shown,
-                    expected(column, cpus),
-                    "{title}: {}, {cpus} CPUs",
-                    VARIANTS[column]
-                );
+                let shown = [first, second].map(|number| number.replace(',', "").parse());
+                let expected = expected(variant, cpus).map(Ok);
+                assert_eq!(shown, expected, "{title}: {variant}, {cpus} CPUs");
             }
         }
-    };
-    for (title, steps) in [
-        ("**One close", &GENERATION[..1]),
-        ("**A generation", &GENERATION),
-    ] {
-        check(title, &|column, cpus| {
-            // Those that come twice, once.
-            let counted = costs_of(VARIANTS[column], cpus).into_iter().take(7);
-            let counted = counted.filter(|(step, _)| steps.contains(step));
-            counted.fold([0, 0], |[transfers, interrupts], (_, cost)| {
-                [
-                    transfers + cost.fetches + cost.takes,
-                    interrupts + cost.interrupts,
-                ]
-            })
-        });
     }
-    check("**Memory of one object", &|column, cpus| {
-        let bytes = match VARIANTS[column] {
+    let transfers = |steps: &[(&str, Cost)]| {
+        let add = |[transfers, interrupts]: [u64; 2], (_, cost): &(&str, Cost)| {
+            [transfers + cost[0] + cost[1], interrupts + cost[2]]
+        };
+        steps.iter().fold([0; 2], add)
+    };
+    // The fourth step is a close, the seventh is the first pair after it.
+    check("**One close", |variant, cpus| {
+        transfers(&costs_of(variant, cpus)[3..4])
+    });
+    check("**A generation", |variant, cpus| {
+        transfers(&costs_of(variant, cpus)[3..7])
+    });
+    check("**Memory of one object", |variant, cpus| {
+        let bytes = match variant {
             "plain" => size_of::<PlainRundown<Simulator>>(),
             "cache-aware" => size_of::<CacheAwareRundown<Simulator>>() + cpus * size_of::<Slot>(),
             _ => size_of::<PerCpuRundown<Simulator>>() + cpus * size_of::<u64>(),
@@ -226,58 +210,47 @@ fn the_tables_of_numbers_say_the_same() {
 #[repr(align(64))]
 struct Aligned<T>(T);
 
-/// As the row "B objects closed together" says.
+/// As the paragraph below the formulas says.
 #[test]
 fn objects_that_are_closed_together() {
     fn check<V: Variant>(machine: &Arc<Machine>, objects: &[Rundown<V>], expected: Cost) {
         let use_all = || machine.each(|| objects.iter().for_each(pair));
         let close_all = || {
             let mut all: Vec<&Rundown<V>> = objects.iter().collect();
-            machine.on(0, || {
-                assert!(Rundown::close_all(&mut all).is_ok(), "legal here")
-            });
+            let closed = machine.on(0, || Rundown::close_all(&mut all));
+            assert_eq!(closed, Ok(objects.len()));
         };
         // Once uncounted, as above.
         use_all();
         close_all();
-        machine.on(0, || {
-            assert!(
-                objects.iter().all(|object| object.reinit().is_ok()),
-                "drained"
-            )
-        });
+        machine.on(0, || objects.iter().for_each(reinit));
         use_all();
-        let counted = machine.count(&[&close_all]);
+        let (count, cpus) = (objects.len(), machine.cpus);
         assert_eq!(
-            counted,
+            machine.count(&[&close_all]),
             expected,
-            "{} objects, {} CPUs",
-            objects.len(),
-            machine.cpus
+            "{count} objects, {cpus} CPUs"
         );
-        assert!(
-            machine.on(0, || objects.iter().all(Rundown::is_drained)),
-            "something is held"
-        );
+        machine.on(0, || objects.iter().for_each(look));
     }
     for cpus in [1, 2, 8, 64, 255, 4096] {
         // Around a full line of counters.
         for count in [1, 8, 9] {
             let machine = Machine::new(cpus);
             let (b, n, m) = (count as u64, sum("n", cpus), sum("m", cpus));
-            let cost = |fetches, takes, interrupts| Cost {
-                fetches,
-                takes,
-                interrupts,
-            };
             let words = Aligned([const { PlainRundown::<Simulator>::new() }; 9]);
             let lines = b.div_ceil(4) * m;
-            check(&machine, &words.0[..count], cost(lines, lines, 0));
+            check(&machine, &words.0[..count], [lines, lines, 0]);
             let many: Vec<_> = (0..count).map(|_| slots(cpus)).collect();
-            check(&machine, &many, cost(0, b * (m + n), 0));
+            check(&machine, &many, [0, b * (m + n), 0]);
             let many: Vec<_> = (0..count).map(|_| counters(&machine)).collect();
-            let (fetches, takes) = (n * b.div_ceil(8) + 4 * n, b * m + m + 3 * n);
-            check(&machine, &many, cost(fetches, takes, n));
+            let [fetches, takes, interrupts] = formula("0 / 0, a barrier", cpus);
+            let lines = n * b.div_ceil(8);
+            check(
+                &machine,
+                &many,
+                [fetches + lines, takes + b * m, interrupts],
+            );
         }
     }
 }
@@ -290,10 +263,10 @@ fn a_close_disturbs_its_neighbours_once() {
     let [closed, neighbour] = [(); 2].map(|()| counters(&machine));
     let use_neighbour = || machine.each(|| pair(&neighbour));
     use_neighbour();
-    assert_eq!(machine.count(&[&use_neighbour]), Cost::default());
-    machine.on(0, || closed.close());
+    assert_eq!(machine.count(&[&use_neighbour]), [0; 3]);
+    machine.on(0, || close(&closed));
     assert_eq!(machine.count(&[&use_neighbour]), formula("0 / n", 64));
-    assert_eq!(machine.count(&[&use_neighbour]), Cost::default());
+    assert_eq!(machine.count(&[&use_neighbour]), [0; 3]);
 }
 
 /// An acquire on one CPU and its release on another leave counters that are not zero, and the
@@ -307,8 +280,8 @@ fn a_reinit_writes_the_counters_that_are_not_zero() {
             machine.on(cpu, || acquire(&object));
             machine.on(cpu + 30, || release(&object));
         }
-        machine.on(0, || object.close());
-        let reinit = || machine.on(0, || assert!(object.reinit().is_ok(), "it is drained"));
+        machine.on(0, || close(&object));
+        let reinit = || machine.on(0, || reinit(&object));
         assert_eq!(
             machine.count(&[&reinit]),
             formula(&format!("0 / {}", 2 * moved), 64)
@@ -341,7 +314,7 @@ fn all_at_once_on_threads() {
     fn pairs<V: Variant>(machine: &Arc<Machine>, object: &Rundown<V>) {
         machine.each(|| pair(object));
         let cost = at_once(machine, &|_| (0..500).for_each(|_| pair(object)));
-        assert_eq!(cost, Cost::default(), "pairs stay on their own CPU");
+        assert_eq!(cost, [0; 3], "pairs stay on their own CPU");
     }
     let machine = Machine::new(CPUS);
     // It is not closed: its barrier is simulated, by one thread alone.
@@ -349,17 +322,17 @@ fn all_at_once_on_threads() {
     let object = slots(CPUS);
     pairs(&machine, &object);
     let cost = at_once(&machine, &|cpu| match cpu {
-        0 => assert_eq!(object.close(), CloseOutcome::Closed),
+        0 => close(&object),
         _ => {
             while object.acquire().is_ok() {
                 release(&object);
             }
         }
     });
-    assert!(object.is_drained(), "something is held");
+    look(&object);
     let bounds = 3..=4 + 4 * 3;
     assert!(
-        bounds.contains(&(cost.fetches + cost.takes)),
+        bounds.contains(&(cost[0] + cost[1])),
         "{cost:?} is not within {bounds:?}"
     );
 }
