@@ -3,7 +3,7 @@
 //!
 //! `unsafe` here: calls into C.
 
-use bench::{Contender, Group, Object};
+use bench::Contender;
 
 /// For each: its cfg, its name, the package, the functions of its loop.
 macro_rules! c_peers {
@@ -14,9 +14,9 @@ macro_rules! c_peers {
                 #[cfg($cfg)]
                 Contender {
                     name: $name,
-                    group: Group::Peer,
+                    group: bench::Group::Peer,
                     memory: None,
-                    make: Box::new(|| -> Object {
+                    make: Box::new(|| -> bench::Object {
                         unsafe extern "C" {
                             fn $enter() -> *mut std::ffi::c_void;
                             fn $pairs(thread: *mut std::ffi::c_void, pairs: u64);

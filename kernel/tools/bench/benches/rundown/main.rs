@@ -70,12 +70,11 @@ fn main() -> anyhow::Result<()> {
     let tables = measure(&options, &bench)?;
     progress("");
 
-    let (machine, disturbed) = (Machine::here(), bench.disturbed_percent());
+    let (mut machine, disturbed) = (Machine::here(), bench.disturbed_percent());
+    let Options { rounds, millis, .. } = options;
+    machine.software += &format!("; medians of {rounds} rounds, {disturbed:.0}% disturbed");
     println!("{}; {}", machine.hardware, machine.software);
-    println!(
-        "medians of {} rounds, {} ms each, {disturbed:.0}% of them disturbed; ±: half the distance of the quartiles",
-        options.rounds, options.millis
-    );
+    println!("{millis} ms each; ±: half the distance of the quartiles");
     tables.iter().for_each(|(_, table)| print!("{table}"));
     print_break_even(&tables, bench.workers.count());
     if disturbed > 10.0 {
