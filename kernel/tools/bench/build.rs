@@ -3,13 +3,12 @@
 
 use std::env;
 use std::error::Error;
-use std::path::PathBuf;
 use std::process::Command;
 
 /// cfg, the package that pkg-config is asked for, the file with the loop.
 const C_PEERS: [(&str, &str, &str); 3] = [
-    ("has_urcu_memb", "liburcu-memb", "c/urcu_memb.c"),
-    ("has_urcu_bp", "liburcu-bp", "c/urcu_bp.c"),
+    ("has_urcu_memb", "liburcu-memb", "c/urcu.c"),
+    ("has_urcu_bp", "liburcu-bp", "c/urcu.c"),
     ("has_ck", "ck", "c/ck_epoch.c"),
 ];
 
@@ -26,14 +25,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-env-changed=PKG_CONFIG");
     for (cfg, package, source) in C_PEERS {
         println!("cargo:rustc-check-cfg=cfg({cfg})");
-        let Some(includes) = include_paths(package) else {
+        let Ok(library) = pkg_config::Config::new()
+            .cargo_metadata(false)
+            .probe(package)
+        else {
             // A file that does not exist: look again each time, it may have been installed.
             println!("cargo:rerun-if-changed=c/missing");
             continue;
         };
-        cc::Build::new()
+        let mut build = cc::Build::new();
+        if package == "liburcu-bp" {
+            build.define("BP", None);
+        }
+        build
             .file(source)
-            .includes(includes)
+            .includes(library.include_paths)
             .opt_level(2)
             .try_compile(cfg)?;
         println!("cargo:rustc-cfg={cfg}");
@@ -41,13 +47,4 @@ fn main() -> Result<(), Box<dyn Error>> {
         pkg_config::Config::new().probe(package)?;
     }
     Ok(())
-}
-
-/// Where the package's headers are, or `None` if it (or pkg-config itself) is not there.
-fn include_paths(package: &str) -> Option<Vec<PathBuf>> {
-    let library = pkg_config::Config::new()
-        .cargo_metadata(false)
-        .probe(package)
-        .ok()?;
-    Some(library.include_paths)
 }

@@ -6,9 +6,9 @@
 
 static ck_epoch_t epoch;
 
-void peer_ck_init(void) { ck_epoch_init(&epoch); }
+__attribute__((constructor)) static void initialise(void) { ck_epoch_init(&epoch); }
 
-void *peer_ck_enter_thread(void)
+void *peer_ck_enter(void)
 {
     ck_epoch_record_t *record = ck_epoch_recycle(&epoch, NULL);
 
@@ -21,7 +21,7 @@ void *peer_ck_enter_thread(void)
     return record;
 }
 
-void peer_ck_leave_thread(void *record) { ck_epoch_unregister(record); }
+void peer_ck_leave(void *record) { ck_epoch_unregister(record); }
 
 void peer_ck_pairs(void *record, uint64_t pairs)
 {

@@ -1,14 +1,14 @@
-//! How `rundown` and its peers are measured: [pinned threads](Workers), [paired rounds](pairs),
-//! [medians with their spread](Spread), and the [report] as a table, JSON and pictures.
+//! How `rundown` and its peers are measured: [pinned threads](Workers), and [tables](Table) of [paired
+//! rounds](Table::measured) that are printed, saved as JSON and [drawn](picture).
 //!
 //! ```sh
-//! cargo bench --package bench                     # table; target/bench/{pairs.json,pairs.svg,teardowns.svg}
+//! cargo bench --package bench                     # tables; target/bench/{pairs.json,pairs.svg,teardowns.svg}
 //! cargo bench --package bench -- --part objects   # only some of it: here, many objects
-//! cargo bench --package bench -- --docs           # the same files in docs/, too, and a table in rundown's README
+//! cargo bench --package bench -- --docs           # the same pictures in docs/, too, and a table in rundown's README
 //! cargo bench --package bench -- --help           # shorter, longer
 //! ```
 //!
-//! The contenders themselves are in `benches/rundown`, one entry each.
+//! The contenders themselves are in `benches/rundown/contenders.rs`, one entry each.
 //!
 //! # Why a loop of its own
 //!
@@ -20,8 +20,6 @@
 //!
 //! # What is measured
 //!
-//! The table ends with [the goals](report::Criterion), and whether this run reached them.
-//!
 //! A *pair*: protection is taken and given back, by the same thread, with nothing in between. All
 //! threads use the same object. Where a peer needs something per thread (a hazard pointer, a read
 //! handle), it is made before and used again, as its documentation advises.
@@ -29,16 +27,16 @@
 //! The per-CPU variant is measured in both its forms. As in a kernel, relative to GS: each thread is pinned
 //! and has an [area](pinned) that its GS base points to. Nothing restarts a thread's sequence there, and
 //! nothing has to, as those objects stay open. And as on Linux, by `rseq`; its teardowns are real, with
-//! barriers by `membarrier`.
-//! (The per-CPU and the plain variant have no slots: their teardowns are the same in every line.)
+//! barriers by `membarrier`. (The per-CPU and the plain variant have no slots: their teardowns are the same
+//! for every number of them.)
 //!
 //! Three more parts, since one hot object and a pair with nothing in between are not how objects are used:
 //!
 //! - *Work*: each user computes for 25 ns under protection.
-//! - *[Objects](objects)*: each use picks another object, up to half a million of them. With
+//! - *[Objects](objects())*: each use picks another object, up to half a million of them. With
 //!   [`Compact`](rundown::Compact), the value that users read shares the cache line of the state word; a
-//!   second table shows what happens if users write it.
-//! - *[Creation](creation)*: what an object costs to make, by how many there are.
+//!   second table shows what happens if users [write](written) it.
+//! - *[Creation](creations)*: what an object costs to make, by how many there are.
 //!
 //! `diagnosis` is measured by another build of the crate, `kernel/tools/diagnosis`, in the same table.
 //!
@@ -47,23 +45,24 @@
 //! locked instruction waits 3 ns for that store, and `Arc` looks slower than a slot of one's own.
 //!
 //! A measurement during which another process took a CPU is repeated a few times; how many figures
-//! were disturbed nevertheless stands above the table. What a hypervisor takes is not seen: that is
+//! were disturbed nevertheless stands above the tables. What a hypervisor takes is not seen: that is
 //! what medians are for.
 
-pub mod batch;
-pub mod creation;
 mod machine;
-pub mod names;
-pub mod objects;
+mod objects;
 mod pairs;
+pub mod picture;
 pub mod pinned;
-pub mod report;
-mod statistics;
-pub mod teardown;
+mod stopwatch;
+mod table;
+mod teardown;
 mod workers;
 
 pub use machine::Machine;
-pub use pairs::{Contender, Effort, Group, Measured, Memory, Object, Stopwatch, pairs};
+pub use objects::{Crowd, creations, objects, shuffled, uses, with_objects};
+pub use pairs::{Contender, LOCKED, UNLOCKED, WINDOWS, break_even, memory, pairs, written};
 pub use pinned::{OwnWord, Pinned, cpu};
-pub use statistics::Spread;
+pub use stopwatch::{Bench, Object, Stopwatch, time};
+pub use table::{Group, Rounds, Row, Table};
+pub use teardown::{Closable, Kind, batches, teardowns};
 pub use workers::Workers;

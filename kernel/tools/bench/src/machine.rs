@@ -2,137 +2,65 @@
 
 use std::arch::x86_64::__cpuid;
 use std::process::Command;
-use std::{fmt, fs, thread};
+use std::{fs, thread};
 
 use serde::Serialize;
 
-/// The machine, the date, and what compiled the benchmark.
+/// The machine, the date, and what compiled the benchmark. What the system does not say is "?".
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
-    /// The model's name, as the CPU tells it; family, model and stepping tell apart those that do not.
-    pub cpu: String,
-    /// How many CPUs this process may use.
-    pub cpus: usize,
-    /// The second-level cache of the first CPU, in bytes; `None` if unknown.
-    pub l2_bytes: Option<usize>,
-    /// Whether the CPU says that it is a virtual machine's.
-    pub virtual_machine: bool,
-    /// Name and release of the operating system's kernel.
-    pub kernel: String,
-    /// `rustc --version`.
-    pub compiler: &'static str,
-    /// Of the measurement, UTC, year first.
-    pub date: String,
+    /// The model's name as the CPU reports it, with family, model and stepping, since some models share a
+    /// name; how many CPUs this process may use; whether it is a virtual machine.
+    pub hardware: String,
+    /// Name and release of the operating system's kernel; `rustc --version`; the day, UTC.
+    pub software: String,
+    /// The second-level cache of this CPU, in bytes; 0 if unknown.
+    pub l2_bytes: usize,
 }
 
 impl Machine {
-    /// This one, now. What the system does not tell is "unknown".
+    /// This one, now.
     #[must_use]
     pub fn here() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        Self {
-            cpu: cpu_name(&cpuinfo),
-            cpus: thread::available_parallelism().map_or(1, usize::from),
-            l2_bytes: l2_bytes(),
-            virtual_machine: field(&cpuinfo, "flags")
-                .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
-            kernel: format!("{} {}", proc_line("ostype"), proc_line("osrelease")),
-            compiler: env!("BENCH_RUSTC"),
-            date: today(),
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            cpu,
-            cpus,
-            kernel,
-            compiler,
-            date,
-            l2_bytes,
-            ..
-        } = self;
-        let l2 = l2_bytes.map_or_else(String::new, |bytes| format!(", L2 {} KiB", bytes >> 10));
-        let machine = if self.virtual_machine {
-            ", virtual machine"
-        } else {
-            ""
+        let field = |name| field(&cpuinfo, name).unwrap_or("?");
+        let output = |program: &str, argument: &str| {
+            let output = Command::new(program)
+                .env("TZ", "UTC")
+                .arg(argument)
+                .output();
+            let output = output.map_or_else(|_| b"?".to_vec(), |output| output.stdout);
+            String::from_utf8_lossy(&output).trim().to_owned()
         };
-        write!(
-            f,
-            "{cpu}, {cpus} CPUs{l2}{machine}; {kernel}; {compiler}; {date}"
-        )
-    }
-}
-
-/// What sysfs says (Documentation/ABI/testing/sysfs-devices-system-cpu), else leaf 0x8000_0006 of CPUID,
-/// which Intel and AMD have alike: KiB in ECX, bits 16 to 31.
-fn l2_bytes() -> Option<usize> {
-    let in_sysfs = (0..8).find_map(|index| {
-        let folder = format!("/sys/devices/system/cpu/cpu0/cache/index{index}");
-        let level = fs::read_to_string(format!("{folder}/level")).ok()?;
-        let size = fs::read_to_string(format!("{folder}/size")).ok()?;
-        (level.trim() == "2").then_some(size)
-    });
-    let kib = match in_sysfs {
-        Some(size) => size.trim().strip_suffix('K')?.parse().ok()?,
-        None if __cpuid(0x8000_0000).eax >= 0x8000_0006 => {
-            (__cpuid(0x8000_0006).ecx >> 16) as usize
+        // Which Intel and AMD have alike: KiB in the upper half of ECX.
+        let l2_kib = match __cpuid(0x8000_0000).eax {
+            0x8000_0006.. => __cpuid(0x8000_0006).ecx >> 16,
+            _ => 0,
+        };
+        let is_virtual = field("flags").split(' ').any(|flag| flag == "hypervisor");
+        Self {
+            hardware: format!(
+                "{} (family {}, model {}, stepping {}), {} CPUs, L2 {l2_kib} KiB{}",
+                field("model name"),
+                field("cpu family"),
+                field("model"),
+                field("stepping"),
+                thread::available_parallelism().map_or(1, usize::from),
+                if is_virtual { ", virtual machine" } else { "" },
+            ),
+            software: format!(
+                "{}; {}; {}",
+                output("uname", "-sr"),
+                env!("BENCH_RUSTC"),
+                output("date", "+%Y-%m-%d"),
+            ),
+            l2_bytes: (l2_kib as usize) << 10,
         }
-        None => 0,
-    };
-    (kib != 0).then_some(kib << 10)
-}
-
-fn cpu_name(cpuinfo: &str) -> String {
-    let part = |name| field(cpuinfo, name).unwrap_or("?");
-    match field(cpuinfo, "model name") {
-        Some(name) => format!(
-            "{name} (family {}, model {}, stepping {})",
-            part("cpu family"),
-            part("model"),
-            part("stepping"),
-        ),
-        None => "unknown CPU".to_owned(),
     }
 }
 
-/// The first line of /proc/cpuinfo with this name.
+/// The first line of /proc/cpuinfo with exactly this name.
 fn field<'a>(cpuinfo: &'a str, name: &str) -> Option<&'a str> {
-    cpuinfo
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(key, _)| key.trim_end() == name)
-        .map(|(_, value)| value.trim())
-}
-
-fn proc_line(name: &str) -> String {
-    fs::read_to_string(format!("/proc/sys/kernel/{name}"))
-        .map_or_else(|_| "unknown".to_owned(), |line| line.trim().to_owned())
-}
-
-fn today() -> String {
-    Command::new("date")
-        .args(["-u", "+%Y-%m-%d"])
-        .output()
-        .ok()
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map_or_else(|| "unknown date".to_owned(), |date| date.trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_matched_whole() {
-        let cpuinfo = "processor\t: 0\ncpu family\t: 6\nmodel\t\t: 167\nmodel name\t: Fast CPU\nstepping\t: 1\n";
-        assert_eq!(
-            cpu_name(cpuinfo),
-            "Fast CPU (family 6, model 167, stepping 1)"
-        );
-        assert_eq!(cpu_name(""), "unknown CPU");
-    }
+    let mut fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+    fields.find_map(|(key, value)| (key.trim_end() == name).then(|| value.trim()))
 }

@@ -1,12 +1,15 @@
-//! Many objects: what a use of one that is picked at random costs, by how many there are.
+//! Many objects: what a use of one that is picked at random costs, and what making one more costs, by how
+//! many there are.
 //!
 //! All other figures are of one object, which stays in the first cache. Here each use finds another
 //! one: what counts is how many cache lines a use touches, and what objects there are besides.
 
-use serde::Serialize;
+use std::array;
+use std::cell::Cell;
+use std::sync::Mutex;
 
-use crate::pairs::{Stopwatch, measure_undisturbed};
-use crate::{Effort, Group, Object, Spread, Workers, names};
+use crate::stopwatch::median;
+use crate::{Bench, Group, Machine, Object, Rounds, Stopwatch, Table, time};
 
 /// Something of which there are many.
 pub struct Crowd {
@@ -19,33 +22,11 @@ pub struct Crowd {
     /// How much memory one takes.
     pub bytes: usize,
     /// Makes so many. They are used by [`uses`].
-    pub make: fn(usize) -> Object,
-}
-
-/// One line: a use of one of so many objects.
-#[derive(Debug, Serialize)]
-pub struct Use {
-    /// [`Crowd::name`].
-    pub name: &'static str,
-    /// [`Crowd::group`].
-    pub group: Group,
-    /// [`Crowd::lines`].
-    pub lines: usize,
-    /// How many there are.
-    pub objects: usize,
-    /// Nanoseconds: picking an object, taking protection, reading the value, giving protection back.
-    pub ns: Spread,
-    /// To a use of one of as many `Arc`s, in the same rounds.
-    pub to_arc: Option<Spread>,
-    /// To one of crossbeam's pointers.
-    pub to_crossbeam: Option<Spread>,
+    pub make: Box<dyn Fn(usize) -> Object>,
 }
 
 /// How many objects there are.
-pub const COUNTS: [usize; 6] = [1, 100, 1_000, 10_000, 50_000, 500_000];
-
-/// Bytes in a cache line.
-pub const LINE: usize = 64;
+const COUNTS: [usize; 6] = [1, 100, 1_000, 10_000, 50_000, 500_000];
 
 /// A crowd that takes more memory than this is left out.
 const MEMORY: usize = 1 << 30;
@@ -55,30 +36,33 @@ const ROUNDS: usize = 11;
 
 /// Measures a use of each crowd, by one thread. Objects are made anew for each measurement, so that
 /// the median is over several places in memory, too.
-pub fn objects(
-    workers: &Workers,
-    crowds: &[Crowd],
-    effort: Effort,
-    mut progress: impl FnMut(usize, usize),
-) -> Vec<Use> {
+pub fn objects(bench: &Bench<'_>, crowds: &[Crowd]) -> Table {
+    let title = "one of many objects, picked at random: acquire, read the value, release; one thread, ns, by objects";
+    let row = |crowd: &Crowd| (crowd.group, crowd.name.to_owned());
+    let left = Cell::new(ROUNDS * crowds.len() * COUNTS.len() + 1);
     // Whether a library's memory is on huge pages would be chance.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let rounds = effort.rounds.min(ROUNDS);
-    let mut ns = vec![vec![Vec::new(); COUNTS.len()]; crowds.len()];
-    for round in 0..rounds {
-        progress(round, rounds);
-        for (place, &count) in COUNTS.iter().enumerate() {
-            for (crowd, ns) in crowds.iter().zip(&mut ns) {
-                if crowd.bytes * count <= MEMORY {
-                    tidy_heap();
-                    let make = || (crowd.make)(count);
-                    ns[place].push(measure_undisturbed(workers, &make, 1, effort.time()).ns);
-                }
-            }
+    let mut table = Table::measured(bench, title, &COUNTS, crowds, row, |crowd, &count| {
+        left.set(left.get().saturating_sub(1));
+        if left.get() == 0 || crowd.bytes * count > MEMORY {
+            return vec![];
         }
-    }
+        tidy_heap();
+        vec![bench.pair(1, || (crowd.make)(count))]
+    });
     let _ = rustix::thread::disable_transparent_huge_pages(false);
-    lines(crowds, &ns)
+    let lines = |name: &str| {
+        crowds
+            .iter()
+            .find(|crowd| crowd.name == name)
+            .map(|crowd| crowd.lines as f64)
+    };
+    table.derive("lines", |row| {
+        Rounds(lines(&row.name).into_iter().collect())
+    });
+    table.note = "lines: cache lines of the object that a use touches, besides the table where it is looked up. -: more than\n\
+                  1 GiB.\n";
+    table
 }
 
 /// Joins freed memory, so that small objects are made side by side, as in a new process,
@@ -91,36 +75,10 @@ fn tidy_heap() {
     };
 }
 
-/// One for each crowd and count that was measured: `[crowd][place in COUNTS][round]`.
-fn lines(crowds: &[Crowd], ns: &[Vec<Vec<f64>>]) -> Vec<Use> {
-    let of = |name, place: usize| {
-        let crowd = crowds.iter().position(|crowd| crowd.name == name)?;
-        Some(&ns[crowd][place])
-    };
-    let mut lines = Vec::new();
-    for (crowd, ns) in crowds.iter().zip(ns) {
-        for (place, rounds) in ns.iter().enumerate() {
-            let to = |name| Spread::of_ratios(rounds, of(name, place)?);
-            if let Some(ns) = Spread::of(rounds.iter().copied()) {
-                lines.push(Use {
-                    name: crowd.name,
-                    group: crowd.group,
-                    lines: crowd.lines,
-                    objects: COUNTS[place],
-                    ns,
-                    to_arc: to(names::ARC),
-                    to_crossbeam: to(names::CROSSBEAM),
-                });
-            }
-        }
-    }
-    lines
-}
-
 /// Uses objects picked at random, as the stopwatch asks, after each was used a few times.
 #[inline]
 pub fn uses(watch: &mut Stopwatch<'_>, objects: usize, mut one: impl FnMut(usize)) {
-    let mut picks = Random::new();
+    let mut picks = Random::NEW;
     let mut some = |times: u64| {
         // In a register.
         let mut random = picks;
@@ -138,7 +96,7 @@ pub fn uses(watch: &mut Stopwatch<'_>, objects: usize, mut one: impl FnMut(usize
 #[must_use]
 pub fn shuffled(count: usize) -> Box<[usize]> {
     let mut order: Box<[usize]> = (0..count).collect();
-    let mut random = Random::new();
+    let mut random = Random::NEW;
     for place in (1..count).rev() {
         order.swap(place, random.below(place + 1));
     }
@@ -150,9 +108,7 @@ pub fn shuffled(count: usize) -> Box<[usize]> {
 struct Random(u64);
 
 impl Random {
-    fn new() -> Self {
-        Self(0x853c_49e6_748f_ea9b)
-    }
+    const NEW: Self = Self(0x853c_49e6_748f_ea9b);
 
     /// Knuth's constants (MMIX); the upper half is the better one.
     #[inline]
@@ -165,6 +121,87 @@ impl Random {
     }
 }
 
+/// How many objects live while one more is made.
+const LIVE: [usize; 3] = [1_000, 50_000, 524_000];
+
+/// How many are made between two looks at the clock.
+const MADE: usize = 64;
+
+/// Makes objects while others live: one more, and one where others, anywhere among the living, were
+/// dropped before.
+pub fn creations<T: Send>(bench: &Bench<'_>, name: &str, make: fn() -> T) -> Table {
+    let live: Mutex<Vec<Option<T>>> = Mutex::default();
+    let title = format!("making {name} while so many live, ns");
+    let rows = |_: &()| {
+        (
+            Group::Ours,
+            "one more\none where others were dropped before".to_owned(),
+        )
+    };
+    Table::measured(bench, title, &LIVE, &[()], rows, |_, &count| {
+        let made = bench.workers.run(1, || {
+            let mut live = live.lock().expect("no thread panics");
+            live.resize_with(count, || Some(make()));
+            make_some(&mut live, make)
+        });
+        made.concat()
+    })
+}
+
+/// The medians for one more, and for one in a hole, in nanoseconds.
+fn make_some<T>(live: &mut [Option<T>], make: fn() -> T) -> Vec<f64> {
+    const SAMPLES: usize = 15;
+    let mut more: Vec<Option<T>> = Vec::with_capacity(MADE);
+    let one_more = median(SAMPLES, || {
+        let ns = time(|| more.resize_with(MADE, || Some(make())));
+        more.clear();
+        ns / MADE as f64
+    });
+    // An odd stride, so that holes are nowhere near each other.
+    let (count, stride, mut first) = (live.len(), (live.len() / MADE) | 1, 0);
+    let in_holes = median(SAMPLES, || {
+        let holes: [usize; MADE] = array::from_fn(|hole| (first + hole * stride) % count);
+        first = (first + MADE * stride) % count;
+        holes.iter().for_each(|&hole| live[hole] = None);
+        time(|| holes.iter().for_each(|&hole| live[hole] = Some(make()))) / MADE as f64
+    });
+    vec![one_more, in_holes]
+}
+
+const BEGIN: &str = "<!-- objects -->\n";
+const END: &str = "<!-- end of objects -->";
+
+/// `readme` with the table of many objects in its place; `None` if it has none.
+#[must_use]
+pub fn with_objects(readme: &str, table: &Table, machine: &Machine) -> Option<String> {
+    let (before, rest) = readme.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    let mut text = String::from(
+        "| one of many objects, picked at random; ns | 1 | 100 | 1,000 | 10,000 | 50,000 | 500,000 |\n\
+         |---|--:|--:|--:|--:|--:|--:|",
+    );
+    for row in &table.rows {
+        let mark = if row.group == Group::Ours { "*" } else { "" };
+        text += &format!("\n| {mark}{}{mark} |", row.name);
+        for cell in &row.cells[..COUNTS.len()] {
+            text += &cell
+                .median()
+                .map_or_else(|| " |".to_owned(), |ns| format!(" {ns:.1} |"));
+        }
+    }
+    let caches =
+        COUNTS.map(|count| format!("{:.2}", (count * 64) as f64 / machine.l2_bytes as f64));
+    let Machine {
+        hardware, software, ..
+    } = machine;
+    text += &format!(
+        "\n\nOne thread: acquire, read the value, release. {hardware}; {software}. One cache line of each object is {} L2 \
+         caches. `cargo bench --package bench -- --part objects`, in the repository, measures it anew.\n",
+        caches.join(", "),
+    );
+    Some(format!("{before}{BEGIN}{text}{END}{after}"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -173,47 +210,65 @@ mod tests {
 
     #[test]
     fn an_order_holds_every_number_once_and_is_not_sorted() {
-        let order = shuffled(1_000);
+        let mut order = shuffled(1_000);
         assert!(!order.is_sorted());
-        let mut sorted = order;
-        sorted.sort_unstable();
-        assert!(sorted.iter().copied().eq(0..1_000));
+        order.sort_unstable();
+        assert!(order.iter().copied().eq(0..1_000));
     }
 
     #[test]
-    fn picks_reach_every_object() {
-        let mut random = Random::new();
-        let mut seen = [false; 100];
-        for _ in 0..10_000 {
-            seen[random.below(100)] = true;
-        }
-        assert_eq!(seen, [true; 100]);
-    }
-
-    #[test]
-    fn crowds_that_fit_are_measured_beside_arc() {
-        static MADE: AtomicUsize = AtomicUsize::new(0);
+    fn crowds_that_fit_are_measured_and_replace_the_table_before() {
         let crowd = |name, bytes| Crowd {
             name,
             group: Group::Ours,
-            lines: 1,
+            lines: 2,
             bytes,
-            make: |count| {
-                MADE.fetch_max(count, Ordering::Relaxed);
+            make: Box::new(|count| {
                 Box::new(move |watch| uses(watch, count, |pick| assert!(pick < count)))
-            },
+            }),
         };
-        let crowds = [crowd(names::ARC, 0), crowd("large", MEMORY / 100)];
-        let workers = Workers::start().expect("threads");
-        let effort = Effort {
-            rounds: 1,
-            millis: 1,
+        let bench = Bench::new(1, 1, &|_| ()).expect("CPUs");
+        let table = objects(&bench, &[crowd("small", 0), crowd("large", MEMORY / 100)]);
+        let measured = |row: usize| {
+            table.rows[row]
+                .cells
+                .iter()
+                .filter(|cell| cell.median().is_some())
         };
-        let lines = objects(&workers, &crowds, effort, |_, _| ());
-        assert_eq!(MADE.load(Ordering::Relaxed), COUNTS[COUNTS.len() - 1]);
-        let counts = |name| lines.iter().filter(move |line| line.name == name);
-        assert!(counts(names::ARC).map(|line| line.objects).eq(COUNTS));
-        assert!(counts("large").map(|line| line.objects).eq([1, 100]));
-        assert!(lines.iter().all(|line| line.to_arc.is_some()));
+        assert_eq!((measured(0).count(), measured(1).count()), (7, 3));
+
+        let machine = Machine::here();
+        let readme = format!("above\n{BEGIN}old\n{END}\nbelow\n");
+        let new = with_objects(&readme, &table, &machine).expect("there is a place");
+        assert!(
+            new.starts_with("above\n<!-- objects -->\n| one of many"),
+            "{new}"
+        );
+        assert!(new.ends_with("\n<!-- end of objects -->\nbelow\n"), "{new}");
+        assert!(
+            !new.contains("old") && new.contains("| *large* |") && new.contains(" | | | | |\n"),
+            "{new}"
+        );
+        assert_eq!(with_objects(&new, &table, &machine), Some(new));
+        assert_eq!(with_objects("nothing", &table, &machine), None);
+    }
+
+    #[test]
+    fn as_many_live_as_are_said() {
+        static ALIVE: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        struct Counted;
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                ALIVE.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let bench = Bench::new(2, 1, &|_| ()).expect("CPUs");
+        creations(&bench, "one", || {
+            MOST.fetch_max(ALIVE.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            Counted
+        });
+        assert_eq!(MOST.load(Ordering::Relaxed), LIVE[LIVE.len() - 1] + MADE);
+        assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
     }
 }

@@ -16,7 +16,7 @@ use rundown::{
     CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform, Platform, Unavailable,
 };
 
-/// The benchmark's threads are pinned, one on each CPU, and nobody sleeps: as in a kernel whose waiters
+/// The benchmark's threads are pinned, one on each CPU, and none sleeps: as in a kernel whose waiters
 /// spin.
 ///
 /// Its [`PerCpuPlatform`] is for objects that stay open. What a kernel's interrupt entry does, restart a
@@ -41,14 +41,15 @@ pub fn cpu() -> usize {
 /// How many CPUs a thread can stand for: as many as an affinity mask has.
 const CPUS: usize = rustix::thread::CpuSet::MAX_CPU;
 
-/// Counters of 8 bytes, a page of them.
-const COUNTERS: usize = 512;
+/// Counters of 8 bytes.
+const COUNTERS: usize = 448;
 
 #[repr(align(4096))]
-struct Area([AtomicI64; COUNTERS]);
+struct Area([AtomicI64; COUNTERS + OWN_WORDS]);
 
 /// Takes memory only where it is used.
-static AREAS: [Area; CPUS] = [const { Area([const { AtomicI64::new(0) }; COUNTERS]) }; CPUS];
+static AREAS: [Area; CPUS] =
+    [const { Area([const { AtomicI64::new(0) }; COUNTERS + OWN_WORDS]) }; CPUS];
 
 /// One more than the highest index a thread stands for.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
@@ -75,7 +76,7 @@ pub fn stand_for(index: usize) -> io::Result<()> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    // Relaxed: pairs with nothing, all workers start before there are objects.
+    // Relaxed: pairs with nothing. Before its first thread, an area counts nothing.
     IN_USE.fetch_max(index + 1, Ordering::Relaxed);
     CPU.set(index);
     HAS_AREA.set(true);
@@ -148,57 +149,33 @@ unsafe impl PerCpuPlatform for Pinned {
     }
 }
 
-/// A word on every CPU, for the bare instructions.
-#[derive(Debug)]
-pub struct OwnWord(CounterId);
-
-impl OwnWord {
-    /// Reserves one.
-    ///
-    /// # Panics
-    /// If there is none left.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Pinned::allocate().expect("few are in use"))
-    }
-
-    /// The word of this thread's CPU.
-    ///
-    /// # Panics
-    /// If the thread stands for no CPU.
-    #[must_use]
-    pub fn here(&self) -> Here<'_> {
-        assert!(HAS_AREA.get(), "this thread stands for no CPU");
-        Here {
-            offset: self.0.get(),
-            place: PhantomData,
-        }
-    }
-}
-
-impl Default for OwnWord {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Drop for OwnWord {
-    fn drop(&mut self) {
-        // SAFETY: it is this word's, and nobody borrows it any more.
-        unsafe { Pinned::free(self.0) };
-    }
-}
-
-/// The running CPU's [`OwnWord`].
+/// A word of this thread's CPU, for the bare instructions. There are [`OWN_WORDS`]; the same for all that ask.
 #[derive(Clone, Copy, Debug)]
-pub struct Here<'a> {
+pub struct OwnWord {
     /// From the GS base.
     offset: usize,
-    /// Of a word that stays reserved, and only in the thread that asked.
-    place: PhantomData<(&'a OwnWord, *const ())>,
+    /// Only in the thread that asked.
+    here: PhantomData<*const ()>,
 }
 
-impl Here<'_> {
+/// They lie behind the counters.
+pub const OWN_WORDS: usize = 2;
+
+impl OwnWord {
+    /// The word with this number.
+    ///
+    /// # Panics
+    /// If there is none, or the thread stands for no CPU.
+    #[must_use]
+    pub fn here(number: usize) -> Self {
+        assert!(HAS_AREA.get(), "this thread stands for no CPU");
+        assert!(number < OWN_WORDS, "there are only {OWN_WORDS}");
+        Self {
+            offset: (COUNTERS + number) * size_of::<AtomicI64>(),
+            here: PhantomData,
+        }
+    }
+
     /// One instruction, not locked.
     #[inline(always)]
     pub fn inc(self) {
@@ -222,34 +199,27 @@ mod tests {
     use crate::Workers;
 
     #[test]
-    fn each_cpu_counts_in_its_own_area() {
-        let workers = Workers::start().expect("threads");
+    fn each_cpu_counts_in_its_own_area_and_so_do_the_bare_instructions() {
+        let workers = Workers::new().expect("CPUs");
         let object: &PerCpuRundown<Pinned> =
             Box::leak(Box::new(PerCpuRundown::new().expect("few are in use")));
         let taken = workers.run(workers.count(), || {
             let times = 10 + u32::try_from(cpu()).expect("small");
+            let word = OwnWord::here(1);
             for _ in 0..times {
                 object.acquire().expect("open");
+                word.inc();
             }
+            word.dec();
             i64::from(times)
         });
         let counts: Vec<i64> = object.racy_counts().collect();
         assert_eq!(counts[..taken.len()], taken);
-    }
-
-    #[test]
-    fn the_bare_instructions_count_as_well() {
-        let workers = Workers::start().expect("threads");
-        let word: &OwnWord = Box::leak(Box::new(OwnWord::new()));
-        workers.run(workers.count(), || {
-            let here = word.here();
-            (0..=cpu() + 1).for_each(|_| here.inc());
-            here.dec();
-        });
-        for cpu in 0..workers.count() {
-            // SAFETY: the counter is allocated.
-            let count = unsafe { Pinned::count(word.0, cpu) };
-            assert_eq!(count, cpu as i64 + 1);
+        for (cpu, times) in taken.into_iter().enumerate() {
+            assert_eq!(
+                AREAS[cpu].0[COUNTERS + 1].load(Ordering::Relaxed),
+                times - 1
+            );
         }
     }
 }

@@ -1,15 +1,12 @@
-//! What the owner pays: closing an object and draining it.
+//! What the owner pays: closing objects and draining them.
 
 use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
 
 use rundown::{Rundown, Spin, Variant, WaitOutcome};
-use serde::Serialize;
 
-use crate::pairs::{ATTEMPTS, interruptions};
-use crate::statistics::quantile;
-use crate::{Effort, Spread, Workers};
+use crate::stopwatch::{interruptions, median};
+use crate::{Bench, Group, Rounds, Table, time};
 
 /// A kind of object, for the tables of teardowns.
 pub struct Kind {
@@ -17,12 +14,12 @@ pub struct Kind {
     pub name: &'static str,
     /// Makes so many open objects, each with so many slots (where the kind has slots).
     pub make: fn(objects: usize, slots: usize) -> Box<dyn Closable>,
-    /// How many barriers there have been, for the kind that closes by barriers.
-    pub barriers: Option<fn() -> u64>,
-    /// What its times are compared with: [`Kind::name`] of another.
-    pub beside: Option<&'static str>,
-    /// Whether this is the bare instructions, which are never in use.
-    pub limit: bool,
+    /// How many barriers there have been; 0 if it needs none.
+    pub barriers: fn() -> u64,
+    /// What its times are compared with: [`Kind::name`] of another. May be none.
+    pub beside: &'static str,
+    /// [`Group::Limit`] is never in use.
+    pub group: Group,
 }
 
 /// Objects that can be torn down.
@@ -66,98 +63,57 @@ impl<V: Variant> Closable for Vec<Rundown<V>> {
 
 fn drain<V: Variant>(closed: &Rundown<V>) {
     let outcome = closed.wait(&Spin);
-    assert_eq!(outcome, WaitOutcome::Drained, "nobody cancels");
+    assert_eq!(outcome, WaitOutcome::Drained, "nothing cancels");
 }
 
-/// One line: how long it takes to close and drain an object.
-#[derive(Debug, Serialize)]
-pub struct Teardown {
-    /// [`Kind::name`].
-    pub kind: &'static str,
-    /// How many slots there were to visit.
-    pub slots: usize,
-    /// Whether all other CPUs used the object all the time.
-    pub loaded: bool,
-    /// The median teardown of each round, in nanoseconds.
-    pub ns: Spread,
-    /// Of 100 teardowns of a round, the second slowest.
-    pub p99_ns: Spread,
-    /// To those of [`Kind::beside`], idle, with as many slots, in the same rounds.
-    pub to_other: Option<Spread>,
+impl Kind {
+    /// Its rows: itself, what else is measured, its ratio to another kind.
+    fn rows(&self, more: &str) -> (Group, String) {
+        let Self {
+            name,
+            beside,
+            group,
+            ..
+        } = self;
+        (*group, format!("{name}\n  {more}\n  to {beside}"))
+    }
 }
-
-/// The numbers of slots that are measured.
-pub const SLOTS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 /// Teardowns of one object in one round.
-pub(crate) const SAMPLES: usize = 200;
+const SAMPLES: usize = 200;
 
-/// Closes and drains objects of every kind with every number of [`SLOTS`]: alone, and where there
-/// are more CPUs, while the others use them.
-pub fn teardowns(workers: &Workers, kinds: &[Kind], effort: Effort) -> Vec<Teardown> {
-    struct Case<'a> {
-        kind: &'a Kind,
-        slots: usize,
-        loaded: bool,
-        medians: Vec<f64>,
-        p99s: Vec<f64>,
-    }
-    let mut cases: Vec<Case<'_>> = Vec::new();
-    for loaded in [false, true] {
-        for kind in kinds {
-            if loaded && (kind.limit || workers.count() == 1) {
-                continue;
-            }
-            cases.extend(SLOTS.map(|slots| Case {
-                kind,
-                slots,
-                loaded,
-                medians: Vec::new(),
-                p99s: Vec::new(),
-            }));
-        }
-    }
-    for _ in 0..effort.rounds {
-        for case in &mut cases {
-            let samples = one_round(workers, case.kind, case.slots, case.loaded);
-            case.medians.push(quantile(&samples, 0.5));
-            case.p99s.push(quantile(&samples, 0.99));
-        }
-    }
-    let line = |case: &Case<'_>| {
-        let other = cases
-            .iter()
-            .find(|other| Some(other.kind.name) == case.kind.beside && other.slots == case.slots);
-        Some(Teardown {
-            kind: case.kind.name,
-            slots: case.slots,
-            loaded: case.loaded,
-            ns: Spread::of(case.medians.iter().copied())?,
-            p99_ns: Spread::of(case.p99s.iter().copied())?,
-            to_other: other.and_then(|other| Spread::of_ratios(&case.medians, &other.medians)),
-        })
+/// Closes and drains objects of every kind, by their number of slots: idle, or while all other CPUs use
+/// them.
+pub fn teardowns(bench: &Bench<'_>, kinds: &[Kind], loaded: bool) -> Table {
+    const SLOTS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+    let load = if loaded {
+        "while all other CPUs use it"
+    } else {
+        "idle"
     };
-    cases.iter().filter_map(line).collect()
-}
-
-/// Sorted times of [`SAMPLES`] teardowns on the first CPU. Under load, measured anew a few times if a
-/// thread was interrupted: an object whose user does not run is idle.
-fn one_round(workers: &Workers, kind: &Kind, slots: usize, loaded: bool) -> Vec<f64> {
-    let mut attempt = 1;
-    loop {
-        let (samples, disturbed) = one_attempt(workers, (kind.make)(1, slots), loaded);
-        if !loaded || !disturbed || attempt == ATTEMPTS {
-            return samples;
+    let title = format!("close + drain of one object, {load}, ns, by slots");
+    let rows = |kind: &Kind| kind.rows("99th percentile");
+    let mut table = Table::measured(bench, title, &SLOTS, kinds, rows, |kind, &slots| {
+        if loaded && kind.group == Group::Limit {
+            return vec![];
         }
-        attempt += 1;
-    }
+        // An object whose user does not run is idle.
+        let samples = bench.undisturbed(|| {
+            let (samples, interrupted) = attempt(bench, &*(kind.make)(1, slots), loaded);
+            (samples, interrupted && loaded)
+        });
+        let values = [0.5, 0.99].map(|part| samples.quantile(part));
+        values.into_iter().flatten().collect()
+    });
+    table.compare();
+    table
 }
 
-/// The samples, and whether a thread was interrupted.
-fn one_attempt(workers: &Workers, object: Box<dyn Closable>, loaded: bool) -> (Vec<f64>, bool) {
+/// Times of [`SAMPLES`] teardowns on the first CPU, and whether a thread was interrupted.
+fn attempt(bench: &Bench<'_>, object: &dyn Closable, loaded: bool) -> (Rounds, bool) {
     let (users, finished) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let threads = if loaded { workers.count() } else { 1 };
-    let per_thread = workers.run(threads, move || {
+    let threads = if loaded { bench.workers.count() } else { 1 };
+    let per_thread = bench.workers.run(threads, || {
         let before = interruptions();
         let mut samples = Vec::new();
         if crate::cpu() == 0 {
@@ -167,11 +123,9 @@ fn one_attempt(workers: &Workers, object: Box<dyn Closable>, loaded: bool) -> (V
             }
             for _ in 0..SAMPLES {
                 let clock = time(|| ());
-                let teardown = time(|| object.tear_down());
-                samples.push((teardown - clock).max(0.0));
+                samples.push((time(|| object.tear_down()) - clock).max(0.0));
                 object.reopen();
             }
-            samples.sort_by(f64::total_cmp);
             finished.store(true, Ordering::Relaxed);
         } else {
             users.fetch_add(1, Ordering::Relaxed);
@@ -181,53 +135,113 @@ fn one_attempt(workers: &Workers, object: Box<dyn Closable>, loaded: bool) -> (V
         }
         (samples, interruptions() > before)
     });
-    let disturbed = per_thread.iter().any(|(_, interrupted)| *interrupted);
+    let interrupted = per_thread.iter().any(|(_, interrupted)| *interrupted);
     let samples = per_thread.into_iter().flat_map(|(samples, _)| samples);
-    (samples.collect(), disturbed)
+    (Rounds(samples.collect()), interrupted)
 }
 
-/// In nanoseconds, with what it takes to read the clock.
-pub fn time(work: impl FnOnce()) -> f64 {
-    let began = Instant::now();
-    work();
-    began.elapsed().as_nanos() as f64
+/// Closes and drains many idle objects of every kind, by one CPU, with a slot per CPU: together, and one by
+/// one, nanoseconds each; and, where they are counted, the most barriers that a teardown of all together took.
+pub fn batches(bench: &Bench<'_>, kinds: &[Kind]) -> Table {
+    const BATCHES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
+    let title = "close + drain of many idle objects, a slot per CPU: all closed, then all waited for; ns each";
+    let rows = |kind: &Kind| kind.rows("one by one\n  barriers to close all of them together");
+    let mut table = Table::measured(bench, title, &BATCHES, kinds, rows, |kind, &count| {
+        let objects = (kind.make)(count, bench.workers.count());
+        let run = || {
+            // A few objects are torn down many times; never once only, as the first time finds caches cold.
+            let times = (2_000 / count).clamp(3, SAMPLES);
+            let each = |teardown: &mut dyn FnMut() -> f64| {
+                median(times, || {
+                    let ns = (teardown() - time(|| ())).max(0.0);
+                    objects.reopen();
+                    ns / count as f64
+                })
+            };
+            let mut most = 0;
+            let together = each(&mut || {
+                let before = (kind.barriers)();
+                let ns = objects.tear_down_together();
+                most = most.max((kind.barriers)() - before);
+                ns
+            });
+            vec![
+                together,
+                each(&mut || time(|| objects.tear_down())),
+                most as f64,
+            ]
+        };
+        bench.workers.run(1, run).concat()
+    });
+    table.compare();
+    table
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use rundown::{HostPlatform, PlainRundown};
 
     use super::*;
 
-    pub(crate) const KINDS: [Kind; 1] = [Kind {
-        name: "plain",
-        make: |objects, _| {
-            let plain = |_| PlainRundown::<HostPlatform>::new();
-            Box::new((0..objects).map(plain).collect::<Vec<_>>())
-        },
-        barriers: None,
-        beside: Some("plain"),
-        limit: false,
-    }];
+    static BARRIERS: AtomicUsize = AtomicUsize::new(0);
 
-    pub(crate) const EFFORT: Effort = Effort {
-        rounds: 2,
-        millis: 1,
-    };
+    /// Takes two barriers together, and three one by one.
+    struct Counting;
+
+    impl Closable for Counting {
+        fn touch(&self) {}
+
+        fn tear_down(&self) {
+            BARRIERS.fetch_add(3, Ordering::Relaxed);
+        }
+
+        fn tear_down_together(&self) -> f64 {
+            BARRIERS.fetch_add(2, Ordering::Relaxed);
+            1e9
+        }
+
+        fn reopen(&self) {}
+    }
 
     #[test]
-    fn every_number_of_slots_is_torn_down() {
-        let workers = Workers::start().expect("threads");
-        let lines = teardowns(&workers, &KINDS, EFFORT);
+    fn every_size_is_torn_down_and_barriers_are_those_of_one_teardown_together() {
+        let kind = Kind {
+            name: "plain",
+            make: |count, _| {
+                Box::new(
+                    (0..count)
+                        .map(|_| PlainRundown::<HostPlatform>::new())
+                        .collect::<Vec<_>>(),
+                )
+            },
+            barriers: || 0,
+            beside: "counting",
+            group: Group::Ours,
+        };
+        let counting = Kind {
+            name: "counting",
+            make: |_, _| Box::new(Counting),
+            barriers: || BARRIERS.load(Ordering::Relaxed) as u64,
+            beside: "",
+            group: Group::Limit,
+        };
+        let (bench, kinds) = (Bench::new(2, 1, &|_| ()).expect("CPUs"), [kind, counting]);
         for loaded in [false, true] {
-            let slots = lines.iter().filter(|line| line.loaded == loaded);
-            let slots: Vec<usize> = slots.map(|line| line.slots).collect();
-            let expected = !loaded || workers.count() > 1;
-            assert_eq!(slots, if expected { &SLOTS[..] } else { &[] });
+            let table = teardowns(&bench, &kinds, loaded);
+            let medians = |row: usize| table.rows[row].cells.iter().map(Rounds::median);
+            assert!(
+                medians(0)
+                    .zip(medians(1))
+                    .all(|(ns, p99)| ns.is_some() && ns <= p99)
+            );
+            assert_eq!(table.rows.len(), if loaded { 2 } else { 5 });
         }
-        assert!(lines.iter().all(|line| line.ns.median <= line.p99_ns.high));
-        let idle = lines.iter().filter(|line| !line.loaded);
-        let to_itself = idle.map(|line| line.to_other.expect("it was measured").median);
-        assert!(to_itself.eq(SLOTS.map(|_| 1.0)));
+        let table = batches(&bench, &kinds);
+        let all = |row: usize, is: fn(f64) -> bool| {
+            let mut cells = table.rows[row].cells.iter().flat_map(|cell| &cell.0);
+            cells.all(|&value| is(value))
+        };
+        assert!(all(0, |ns| ns > 0.0) && all(3, |ratio| ratio < 1.0));
+        assert!(all(2, |barriers| barriers == 0.0) && all(6, |barriers| barriers == 2.0));
     }
 }

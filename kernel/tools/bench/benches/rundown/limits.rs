@@ -1,80 +1,72 @@
-//! The bare instructions: no design that uses them can be faster. x86-64 only.
+//! The bare instructions: no design that uses them can be faster. And the fast paths of other kernels,
+//! rebuilt from what their documentation says, so that designs are compared and not implementations: only
+//! acquire and release; nothing closes these. x86-64 only.
 //!
 //! `unsafe` here: inline assembly.
 
 use std::arch::asm;
+use std::borrow::Borrow;
+use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bench::teardown::{Closable, time};
-use bench::{Contender, Group, Object, OwnWord, names};
+use bench::{Closable, Contender, LOCKED, Object, OwnWord, UNLOCKED, WINDOWS, time};
+
+use crate::contenders::contenders;
+use crate::guarded::{guarded, looks};
 
 pub(crate) fn contenders() -> Vec<Contender> {
-    let limit = |name, object| Contender {
-        name,
-        group: Group::Limit,
-        memory: None,
-        object,
+    let mut all = contenders! { Shape:
+        WINDOWS, Some([size_of::<Box<[Padded]>>(), size_of::<Padded>()]), windows();
+        // A word that holds the counters' place and two flags, and a count for when it is killed.
+        "percpu_ref's shape: RCU nesting, plain inc", Some([16, 8]), percpu_ref();
+        "C++26 counting_scope's shape: one word", Some([size_of::<CountingScope>(), 0]),
+            looks(CountingScope::default());
     };
-    vec![
-        limit(names::UNLOCKED, plain as fn() -> Object),
-        limit(names::LOCKED, own_slot),
-        limit("one shared word, lock xadd twice", shared_word),
-        limit("own slots, not padded, lock xadd twice", unpadded),
-    ]
+    all.extend(contenders! { Limit:
+        UNLOCKED, None, unlocked();
+        LOCKED, None, locked::<Padded>(SLOTS);
+        "one shared word, lock xadd twice", None, locked::<Padded>(1);
+        // Eight of them on a cache line.
+        "own slots, not padded, lock xadd twice", None, locked::<AtomicU64>(SLOTS);
+    });
+    all
 }
 
 /// A counter on cache lines of its own, as [`rundown::Slot`].
 #[repr(align(128))]
 #[derive(Default)]
-pub(crate) struct Padded(pub(crate) AtomicU64);
+struct Padded(AtomicU64);
 
-/// So many counters, one for each thread.
-pub(crate) fn slots<T: Default>(count: usize) -> Box<[T]> {
-    (0..count).map(|_| T::default()).collect()
+impl Borrow<AtomicU64> for Padded {
+    fn borrow(&self) -> &AtomicU64 {
+        &self.0
+    }
 }
 
 /// More threads than these share slots.
-pub(crate) const SLOTS: usize = 256;
+const SLOTS: usize = 256;
 
-fn plain() -> Object {
-    let (flag, word) = (AtomicU64::new(0), OwnWord::new());
+/// So many counters, one for each thread.
+fn slots<T: Default>(count: usize) -> Box<[T]> {
+    (0..count).map(|_| T::default()).collect()
+}
+
+fn unlocked() -> Object {
+    let flag = AtomicU64::new(0);
     Box::new(move |watch| {
-        let (flag, word) = (&flag, word.here());
+        let (flag, word) = (&flag, OwnWord::here(0));
         watch.pairs(move || {
-            assert!(flag.load(Ordering::Relaxed) == 0, "nobody closes it");
+            assert!(flag.load(Ordering::Relaxed) == 0, "nothing closes it");
             word.inc();
             word.dec();
         });
     })
 }
 
-fn own_slot() -> Object {
-    let slots = slots::<Padded>(SLOTS);
+fn locked<T: Default + Borrow<AtomicU64> + Send + Sync + 'static>(count: usize) -> Object {
+    let slots = slots::<T>(count);
     Box::new(move |watch| {
-        let slot = &slots[bench::cpu() % SLOTS].0;
-        watch.pairs(|| {
-            lock_xadd(slot, 1);
-            lock_xadd(slot, u64::MAX);
-        });
-    })
-}
-
-fn shared_word() -> Object {
-    let word = Padded::default();
-    Box::new(move |watch| {
-        let word = &word.0;
-        watch.pairs(|| {
-            lock_xadd(word, 1);
-            lock_xadd(word, u64::MAX);
-        });
-    })
-}
-
-fn unpadded() -> Object {
-    // Eight of them on a cache line.
-    let slots = slots::<AtomicU64>(SLOTS);
-    Box::new(move |watch| {
-        let slot = &slots[bench::cpu() % SLOTS];
+        let slot = slots[bench::cpu() % slots.len()].borrow();
         watch.pairs(|| {
             lock_xadd(slot, 1);
             lock_xadd(slot, u64::MAX);
@@ -91,14 +83,6 @@ fn lock_xadd(word: &AtomicU64, add: u64) -> u64 {
         asm!("lock xadd qword ptr [{word}], {value}", word = in(reg) word.as_ptr(), value = inout(reg) value, options(nostack));
     }
     value
-}
-
-/// Looks at a value. [`black_box`](std::hint::black_box) would write it to memory first, and the next
-/// locked instruction would wait for that.
-#[inline]
-pub(crate) fn look(value: u64) {
-    // SAFETY: no instruction at all; it only takes the value into a register.
-    unsafe { asm!("/* {} */", in(reg) value, options(nostack, preserves_flags)) };
 }
 
 /// What any close of a slot per CPU must do at least: one locked instruction on each.
@@ -127,4 +111,102 @@ impl Closable for Sweep {
             slot.0.store(0, Ordering::Relaxed);
         }
     }
+}
+
+/// Windows' cache-aware rundown protection: the lowest bit of a slot says closed, the rest counts by
+/// twos; the running CPU's number is looked up each time.
+fn windows() -> Object {
+    let slots = slots::<Padded>(SLOTS);
+    Box::new(move |watch| {
+        watch.pairs(|| {
+            change_unless_closed(&slots[bench::cpu() % SLOTS].0, 2);
+            change_unless_closed(&slots[bench::cpu() % SLOTS].0, 2_u64.wrapping_neg());
+        });
+    })
+}
+
+#[inline]
+fn change_unless_closed(slot: &AtomicU64, by: u64) {
+    let mut seen = slot.load(Ordering::Relaxed);
+    loop {
+        assert_eq!(seen & 1, 0, "nothing closes it");
+        let next = seen.wrapping_add(by);
+        match slot.compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
+        spin_loop();
+    }
+}
+
+/// Get and put of `percpu_ref`, as far as they make sense in user space: each is an RCU read section
+/// (the nesting counter that a preemptible Linux kernel keeps for the running task; where it is not
+/// preemptible, this costs nothing), a test of the flags, and a plain addition to the running CPU's
+/// counter. The threads are pinned, so the task's nesting is kept as the counter is, per CPU. What
+/// waits for the sections to end (the grace period) is left out: it costs users nothing.
+fn percpu_ref() -> Object {
+    let place_and_flags = AtomicU64::new(0);
+    Box::new(move |watch| {
+        let (nesting, counter) = (OwnWord::here(0), OwnWord::here(1));
+        let place_and_flags = &place_and_flags;
+        let is_percpu = move || place_and_flags.load(Ordering::Relaxed) & 3 == 0;
+        watch.pairs(move || {
+            nesting.inc();
+            assert!(is_percpu(), "nothing kills it");
+            counter.inc();
+            nesting.dec();
+
+            nesting.inc();
+            assert!(is_percpu(), "nothing kills it");
+            counter.dec();
+            nesting.dec();
+        });
+    })
+}
+
+/// C++26's `counting_scope` ([exec.counting.scopes]): state and count share one word.
+#[derive(Default)]
+struct CountingScope(AtomicU64);
+
+/// The scope is closed: it refuses. The count stands above.
+const CLOSED: u64 = 1;
+/// Something joins the scope: it waits for the count to reach zero.
+const JOINING: u64 = 2;
+const ONE: u64 = 4;
+
+impl CountingScope {
+    /// `try_associate`. The count must not rise in a closed scope, so it is a compare-exchange loop.
+    #[inline]
+    fn try_associate(&self) -> Option<Association<'_>> {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        while seen & CLOSED == 0 {
+            let result = self.0.compare_exchange_weak(
+                seen,
+                seen + ONE,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            );
+            match result {
+                Ok(_) => return Some(Association(self)),
+                Err(now) => seen = now,
+            }
+        }
+        None
+    }
+}
+
+/// `scope_association`: RAII. Its copy constructor is another `try_associate`, and costs as much.
+struct Association<'a>(&'a CountingScope);
+
+impl Drop for Association<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let before = self.0.0.fetch_sub(ONE, Ordering::AcqRel);
+        // The joiner would be resumed here.
+        assert_ne!(before, ONE | CLOSED | JOINING, "it is never joined");
+    }
+}
+
+guarded! {
+    CountingScope: |scope, _look| drop(scope.try_associate().expect("open"));
 }

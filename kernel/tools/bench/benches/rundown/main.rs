@@ -2,26 +2,19 @@
 //! How it is measured: `src/lib.rs`.
 
 mod c_peers;
-mod diagnosed;
+mod contenders;
+mod guarded;
 mod limits;
-mod many;
-mod ours;
-mod peers;
-mod shapes;
-mod work;
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context, ensure};
-use bench::batch::batches;
-use bench::objects::objects;
-use bench::report::{self, Pair, Report};
-use bench::teardown::teardowns;
-use bench::{Contender, Effort, Machine, Workers, names};
+use bench::{Bench, Group, LOCKED, Machine, Table, UNLOCKED, WINDOWS, picture};
 use clap::{Parser, ValueEnum};
-use many::Writers;
+use serde_json::json;
 
 /// Measures rundown protection and its peers in one run.
 #[derive(Parser)]
@@ -38,8 +31,7 @@ struct Options {
     /// How long each contender runs in a round, with each number of threads, in milliseconds.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     millis: u64,
-    /// Also writes the JSON file and the pictures into docs/, and the table of many objects into the
-    /// README of `rundown`.
+    /// Also writes the pictures into docs/, and the table of many objects into the README of `rundown`.
     #[arg(long, conflicts_with_all = ["filter", "part"])]
     docs: bool,
     /// Cargo passes it.
@@ -63,133 +55,145 @@ enum Part {
     Batches,
 }
 
+/// The tables of a run, by the names that they have in the JSON file.
+type Tables = Vec<(&'static str, Table)>;
+
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let report = measure(&options)?;
-    print!("{}", report::table(&report));
-    if report.disturbed_percent > 10.0 {
+    let progress = |what: &str| {
+        if stderr().is_terminal() {
+            // One line that the next overwrites, for people.
+            eprint!("\r\x1b[K{what}");
+        }
+    };
+    let bench = Bench::new(options.rounds.into(), options.millis, &progress)?;
+    let tables = measure(&options, &bench)?;
+    progress("");
+
+    let (mut machine, disturbed) = (Machine::here(), bench.disturbed_percent());
+    let Options { rounds, millis, .. } = options;
+    machine.software += &format!("; medians of {rounds} rounds, {disturbed:.0}% disturbed");
+    println!("{}; {}", machine.hardware, machine.software);
+    println!("{millis} ms each; ±: half the distance of the quartiles");
+    tables.iter().for_each(|(_, table)| print!("{table}"));
+    print_break_even(&tables, bench.workers.count());
+    if disturbed > 10.0 {
         eprintln!(
             "warning: this machine has other work: the figures of several threads are unreliable"
         );
     }
+    let report = json!({
+        "machine": machine,
+        "rounds": bench.rounds,
+        "millis": bench.millis,
+        "disturbed_percent": disturbed,
+        "tables": tables.iter().map(|(name, table)| (name, table)).collect::<BTreeMap<_, _>>(),
+    });
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = root.ancestors().nth(3).context("no workspace above")?;
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    save(&report, &target.join("bench"))?;
+    let folder = target.join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    write(&folder, "pairs.json", &format!("{report:#}\n"))?;
+    draw(&tables, &machine, &folder)?;
     if options.docs {
-        save(&report, &root.join("docs"))?;
-        let readme = root.join("kernel/rundown/README.md");
-        let text = fs::read_to_string(&readme)
-            .with_context(|| format!("cannot read {}", readme.display()))?;
-        write(&readme, &report::with_objects(&text, &report)?)?;
+        draw(&tables, &machine, &root.join("docs"))?;
+        let (folder, name) = (root.join("kernel/rundown"), "README.md");
+        let text = fs::read_to_string(folder.join(name))?;
+        let objects = table(&tables, "objects").context("all parts were measured")?;
+        let text = bench::with_objects(&text, objects, &machine);
+        write(
+            &folder,
+            name,
+            &text.context("it has no place for the table of many objects")?,
+        )?;
     }
     Ok(())
 }
 
-fn measure(options: &Options) -> anyhow::Result<Report> {
-    let workers = Workers::start().context("no thread can be pinned")?;
-    let effort = Effort {
-        rounds: options.rounds.into(),
-        millis: options.millis,
-    };
+fn table<'a>(tables: &'a Tables, wanted: &str) -> Option<&'a Table> {
+    let mut tables = tables.iter();
+    tables.find_map(|(name, table)| (*name == wanted).then_some(table))
+}
+
+fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
+    let mut tables = Tables::new();
     let wanted = |part| options.part.is_empty() || options.part.contains(&part);
-    let mut report = Report::new(Machine::here(), effort);
-    let lines = |title: &str, contenders: &[Contender]| {
-        let measured = bench::pairs(&workers, contenders, effort, |round| {
-            progress(&format!(
-                "{title}, round {} of {}",
-                round + 1,
-                effort.rounds
-            ));
-        });
-        let lines = Pair::lines(&workers, contenders, &measured.ns);
-        (lines, measured.disturbed_percent)
-    };
-    let mut disturbed = [0.0; 4];
     if wanted(Part::Pairs) {
-        let contenders = chosen(options.filter.as_deref());
-        ensure!(!contenders.is_empty(), "no contender has such a name");
-        (report.pairs, disturbed[0]) = lines("pairs", &contenders);
-        report.missing = c_peers::missing();
-        report.missing.extend(ours::missing());
+        let mut contenders = contenders::pairs();
+        if let Some(part) = &options.filter {
+            // What others are compared with is always measured.
+            let yardsticks = [LOCKED, UNLOCKED, WINDOWS];
+            let named = |name: &str| name.contains(part);
+            let found = contenders.iter().any(|one| named(one.name));
+            ensure!(found, "no contender has such a name");
+            contenders.retain(|one| named(one.name) || yardsticks.contains(&one.name));
+        }
+        let mut pairs = bench::pairs(bench, "acquire + release", &contenders);
+        for (name, reason) in c_peers::missing().into_iter().chain(contenders::missing()) {
+            pairs.add(Group::Peer, &format!("{name}: {reason}"), []);
+        }
+        pairs.sort();
+        tables.push(("pairs", pairs));
+        tables.push(("memory", bench::memory(&contenders)));
     }
     if wanted(Part::Work) {
-        (report.work, disturbed[1]) = lines("work", &work::contenders());
+        let title = "acquire, 25 ns of work, release (the work is in the figures)";
+        tables.push(("work", bench::pairs(bench, title, &contenders::work())));
     }
     if wanted(Part::Objects) {
-        let crowds = many::crowds();
-        report.objects = objects(&workers, &crowds, effort, |round, rounds| {
-            progress(&format!("objects, round {} of {rounds}", round + 1));
-        });
-        let (all, others) = (Writers::All, Writers::Others);
-        (report.written, disturbed[2]) = lines("written", &many::written(all));
-        (report.beside_writers, disturbed[3]) = lines("beside writers", &many::written(others));
+        tables.push(("objects", bench::objects(bench, &contenders::crowds())));
+        tables.push(("written", bench::written(bench, &contenders::written())));
     }
-    if wanted(Part::Creation) {
-        progress("creation");
-        report.creations = ours::created(&workers, effort);
+    if let Some(make) = contenders::created().filter(|_| wanted(Part::Creation)) {
+        let title = "an object of the per-CPU variant (HostPlatform)";
+        tables.push(("creation", bench::creations(bench, title, make)));
     }
     if wanted(Part::Teardowns) {
-        progress("teardowns");
-        report.teardowns = teardowns(&workers, &ours::kinds(), effort);
+        let kinds = contenders::kinds();
+        tables.push(("teardowns", bench::teardowns(bench, &kinds, false)));
+        if bench.workers.count() > 1 {
+            tables.push(("loaded_teardowns", bench::teardowns(bench, &kinds, true)));
+        }
     }
     if wanted(Part::Batches) {
-        progress("batches");
-        report.batches = batches(&workers, &ours::kinds(), effort);
+        let mut kinds = contenders::kinds();
+        kinds.retain(|kind| kind.group != Group::Limit);
+        tables.push(("batches", bench::batches(bench, &kinds)));
     }
-    report.disturbed_percent = disturbed.into_iter().fold(0.0, f64::max);
-    report.break_even = report::break_even(&report);
-    report.criteria = report::criteria(&report);
-    progress("");
-    Ok(report)
+    Ok(tables)
 }
 
-/// What others are compared with is always measured.
-const YARDSTICKS: [&str; 3] = [names::LOCKED, names::UNLOCKED, names::WINDOWS];
-
-/// Every contender there is; or some, and the yardsticks.
-fn chosen(filter: Option<&str>) -> Vec<Contender> {
-    let all = [
-        ours::contenders(),
-        diagnosed::contenders(),
-        peers::contenders(),
-        c_peers::contenders(),
-        shapes::contenders(),
-        limits::contenders(),
-    ];
-    let named = |contender: &Contender| match filter {
-        None => true,
-        Some(part) => contender.name.contains(part) || YARDSTICKS.contains(&contender.name),
-    };
-    all.into_iter().flatten().filter(named).collect()
-}
-
-/// One line that the next overwrites, for people.
-fn progress(what: &str) {
-    if stderr().is_terminal() {
-        eprint!("\r\x1b[K{what}");
+/// Of the two fastest variants, both on `HostPlatform`, whose wake-up of waiters is part of a close.
+fn print_break_even(tables: &Tables, cpus: usize) {
+    let [fast, other] = [contenders::PER_CPU, contenders::HOSTED];
+    for (closes, load) in [("teardowns", "idle"), ("loaded_teardowns", "under load")] {
+        let (pairs, closes) = (table(tables, "pairs"), table(tables, closes));
+        let pays = |(pairs, closes)| bench::break_even([fast, other], pairs, closes, cpus);
+        if let Some(pairs) = pairs.zip(closes).and_then(pays) {
+            println!(
+                "\npairs per close, {load}, above which {fast} costs less than {other}: {pairs:.0}"
+            );
+        }
     }
 }
 
-/// Writes pairs.json and the pictures of what was measured.
-fn save(report: &Report, folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let json = serde_json::to_string_pretty(report)? + "\n";
-    let mut files = vec![("pairs.json", json)];
-    if !report.pairs.is_empty() {
-        files.push(("pairs.svg", report::svg(report)?));
+/// The pictures of what was measured.
+fn draw(tables: &Tables, machine: &Machine, folder: &Path) -> anyhow::Result<()> {
+    if let Some(pairs) = table(tables, "pairs") {
+        let picture = picture::of_pairs(pairs, machine);
+        write(folder, "pairs.svg", &picture)?;
     }
-    if !report.teardowns.is_empty() {
-        files.push(("teardowns.svg", report::teardown_svg(report)?));
-    }
-    for (name, text) in files {
-        write(&folder.join(name), &text)?;
+    if let Some(idle) = table(tables, "teardowns") {
+        let picture = picture::of_teardowns(idle, table(tables, "loaded_teardowns"), machine);
+        write(folder, "teardowns.svg", &picture)?;
     }
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
 }

@@ -29,39 +29,40 @@ static CACHE_AWARE: CacheAwareRundown<Pinned, [Slot; 64]> = CacheAwareRundown::n
 /// A name, and what it does so many times.
 type Path = (&'static str, fn(u32));
 
-/// The kinds' three fast paths, the pair as guards do it, and the pair around one look at a value; and
-/// the pair where the number of slots is known at run time
-/// only, with the index as above and as `HostPlatform` finds it.
-const PATHS: [Path; 18] = [
-    ("empty-loop", |times| repeat(times, || ())),
-    ("plain-acquire", |times| acquire(&PLAIN, times)),
-    ("plain-release", |times| release(&PLAIN, times)),
-    ("plain-refused", |times| refused(&PLAIN, times)),
-    ("plain-guard", |times| guard(&PLAIN, times)),
-    ("plain-protected", |times| {
-        protected(PlainRundown::<Pinned>::new(), times)
-    }),
-    ("cache-aware-acquire", |times| acquire(&CACHE_AWARE, times)),
-    ("cache-aware-release", |times| release(&CACHE_AWARE, times)),
-    ("cache-aware-refused", |times| refused(&CACHE_AWARE, times)),
-    ("cache-aware-guard", |times| guard(&CACHE_AWARE, times)),
-    ("cache-aware-protected", |times| {
-        protected(CacheAwareRundown::<Pinned, [Slot; 64]>::new(), times);
-    }),
-    ("cache-aware-boxed-guard", |times| {
-        guard(&CacheAwareRundown::<Pinned>::boxed(64), times);
-    }),
-    ("cache-aware-hosted-guard", |times| {
-        guard(&CacheAwareRundown::<HostPlatform>::boxed(64), times);
-    }),
-    ("per-cpu-acquire", |times| acquire(&per_cpu(), times)),
-    ("per-cpu-release", |times| release(&per_cpu(), times)),
-    ("per-cpu-refused", |times| {
-        // Born closed: closing it would take a barrier.
-        refused(&per_cpu().born_closed(), times);
-    }),
-    ("per-cpu-guard", |times| guard(&per_cpu(), times)),
-    ("per-cpu-protected", |times| protected(per_cpu(), times)),
+/// A variant's three fast paths, the pair as guards do it, and the pair around one look at a value.
+macro_rules! paths {
+    ($name:literal, $open:expr, $closed:expr, $new:expr) => {
+        [
+            (concat!($name, "-acquire"), |times| acquire($open, times)),
+            (concat!($name, "-release"), |times| release($open, times)),
+            (concat!($name, "-refused"), |times| refused($closed, times)),
+            (concat!($name, "-guard"), |times| guard($open, times)),
+            (concat!($name, "-protected"), |times| protected($new, times)),
+        ]
+    };
+}
+
+/// And the pair where the number of slots is known at run time only, with the index as above and as
+/// `HostPlatform` finds it.
+const PATHS: [&[Path]; 5] = [
+    &[("empty-loop", |times| repeat(times, || ()))],
+    &paths!("plain", &PLAIN, &PLAIN, PlainRundown::<Pinned>::new()),
+    &paths!(
+        "cache-aware",
+        &CACHE_AWARE,
+        &CACHE_AWARE,
+        CacheAwareRundown::<Pinned, [Slot; 64]>::new()
+    ),
+    &[
+        ("cache-aware-boxed-guard", |times| {
+            guard(&CacheAwareRundown::<Pinned>::boxed(64), times)
+        }),
+        ("cache-aware-hosted-guard", |times| {
+            guard(&CacheAwareRundown::<HostPlatform>::boxed(64), times)
+        }),
+    ],
+    // Born closed: closing it would take a barrier.
+    &paths!("per-cpu", &per_cpu(), &per_cpu().born_closed(), per_cpu()),
 ];
 
 /// In the kernel's form.
@@ -73,9 +74,13 @@ fn main() {
     pinned::stand_for(0).expect("the GS base can be set");
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.as_slice() {
-        [] => PATHS.iter().for_each(|(name, _)| println!("{name}")),
+        [] => PATHS
+            .concat()
+            .iter()
+            .for_each(|(name, _)| println!("{name}")),
         [path, times] => {
-            let (_, run) = PATHS
+            let paths = PATHS.concat();
+            let (_, run) = paths
                 .iter()
                 .find(|(name, _)| name == path)
                 .expect("a path's name");

@@ -1,0 +1,394 @@
+//! All that is measured, one entry each.
+//!
+//! Other crates are used as their documentation advises, to look once at a value that may be torn
+//! down. Memory is what one object needs besides its value; what the epoch and hazard libraries keep
+//! per thread, for all objects together, is not in it. `TaskTracker` guards no value: it counts tasks, and
+//! closing it refuses none.
+//!
+//! `unsafe` here: some libraries give pointers.
+
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use arc_swap::ArcSwap;
+use bench::{Closable, Contender, Crowd, Group, Kind, Object, Pinned};
+use left_right::Absorb;
+use rundown::{
+    CacheAware, CacheAwareRundown, Compact, HostPlatform, Isolated, Isolation, PerCpu,
+    PerCpuRundown, PlainRundown, Protected, Rundown, Slot, Variant,
+};
+use seize::Guard as _;
+use tokio_util::task::TaskTracker;
+
+use crate::guarded::{guarded, look, looks, picks, picks_pointers, works};
+use crate::limits::{self, Sweep};
+
+/// Linux' form of the per-CPU variant.
+pub(crate) const PER_CPU: &str = "PerCpuRundown, HostPlatform (rseq)";
+/// The cache-aware variant as a program without a kernel uses it.
+pub(crate) const HOSTED: &str = "CacheAwareRundown, boxed, HostPlatform";
+const KERNELS: &str = "PerCpuRundown, kernel's form (gs:)";
+const CACHE_AWARE: &str = "CacheAwareRundown";
+const PLAIN: &str = "PlainRundown";
+const SWEEP: &str = "one pass, lock xadd";
+
+/// As in a static: the slots inside. With more CPUs than slots, CPUs share.
+type Inside = CacheAwareRundown<Pinned, [Slot; 64]>;
+type Boxed<A> = CacheAware<HostPlatform, Box<[Slot]>, A>;
+
+fn hosted<A: Isolation>(slots: usize) -> Rundown<Boxed<A>> {
+    Rundown::<Boxed<A>>::boxed(slots)
+}
+
+/// Counted by `rseq`.
+fn threads<A: Isolation>() -> Rundown<PerCpu<HostPlatform, A>> {
+    Rundown::<PerCpu<HostPlatform, A>>::new().expect("there are counters for all of them")
+}
+
+/// Counted relative to GS. The sequence is the kernel's; it is never restarted, as these objects stay open.
+fn kernels() -> PerCpuRundown<Pinned> {
+    PerCpuRundown::new().expect("few are in use")
+}
+
+/// What this system has: all, or all but what is counted by `rseq`.
+fn available<T>(mut all: Vec<T>, name: fn(&T) -> &'static str) -> Vec<T> {
+    const BY_RSEQ: [&str; 3] = ["rseq", "PerCpu>, HostPlatform", "per-CPU"];
+    if HostPlatform::per_cpu().is_err() {
+        all.retain(|one| !BY_RSEQ.iter().any(|part| name(one).contains(part)));
+    }
+    all
+}
+
+fn value<V: Variant>(rundown: Rundown<V>) -> Protected<u64, V> {
+    Protected::new(rundown, 1)
+}
+
+guarded! {
+    // No value to look at: protection alone.
+    @[V: Variant + 'static] Rundown<V>: |object, _look| drop(object.try_acquire().expect("open"));
+    @[V: Variant + 'static] Protected<u64, V>: |object, look| look(*object.try_acquire().expect("open"));
+    @[V: rundown_diagnosis::Variant + 'static] rundown_diagnosis::Rundown<V>:
+        |object, _look| drop(object.try_acquire().expect("open"));
+    Arc<u64>: |value, look| look(*Arc::clone(value));
+    RwLock<u64>: |value, look| look(*value.read().expect("no thread panics"));
+    parking_lot::RwLock<u64>: |value, look| look(*value.read());
+    ArcSwap<u64>: |value, look| look(**value.load());
+    Crossbeam: |value, look| {
+        let guard = crossbeam_epoch::pin();
+        let value = value.0.load(Ordering::Acquire, &guard);
+        // SAFETY: it is never null, and lives as long as the object.
+        look(*unsafe { value.deref() });
+    };
+    Seize: |value, look| {
+        let guard = value.0.enter();
+        let value = guard.protect(&value.1, Ordering::Acquire);
+        // SAFETY: it is never null, and lives as long as the object.
+        look(unsafe { *value });
+    };
+    Kovan: |value, look| {
+        let guard = kovan::pin();
+        let value = value.0.load(Ordering::Acquire, &guard);
+        // SAFETY: it is never null, and lives as long as the object.
+        look(*unsafe { value.deref() });
+    };
+    sdd::AtomicOwned<u64>: |value, look| {
+        let guard = sdd::Guard::new();
+        let value = value.load(Ordering::Acquire, &guard);
+        look(*value.as_ref().expect("never null"));
+    };
+    TaskTracker: |tracker, look| {
+        let _token = tracker.token();
+        look(1);
+    };
+    // No protection.
+    u64: |value, look| look(*value);
+}
+
+struct Crossbeam(crossbeam_epoch::Atomic<u64>);
+
+impl Drop for Crossbeam {
+    fn drop(&mut self) {
+        // SAFETY: from `Atomic::new`, and its users are gone.
+        drop(unsafe { std::mem::take(&mut self.0).into_owned() });
+    }
+}
+
+struct Kovan(kovan::Atomic<u64>);
+
+impl Drop for Kovan {
+    fn drop(&mut self) {
+        let pointer = self.0.load(Ordering::Relaxed, &kovan::pin()).as_raw();
+        // SAFETY: from a box, and its users are gone.
+        drop(unsafe { Box::from_raw(pointer) });
+    }
+}
+
+struct Seize(seize::Collector, AtomicPtr<u64>);
+
+impl Drop for Seize {
+    fn drop(&mut self) {
+        // SAFETY: from a box, and its users are gone.
+        drop(unsafe { Box::from_raw(*self.1.get_mut()) });
+    }
+}
+
+fn arc() -> Arc<u64> {
+    Arc::new(1)
+}
+
+fn lock() -> RwLock<u64> {
+    RwLock::new(1)
+}
+
+fn crossbeam() -> Crossbeam {
+    Crossbeam(crossbeam_epoch::Atomic::new(1))
+}
+
+fn kovan() -> Kovan {
+    Kovan(kovan::Atomic::new(Box::into_raw(Box::new(1))))
+}
+
+fn hazard_pointer() -> Object {
+    let value = haphazard::AtomicPtr::from(Box::new(1_u64));
+    Box::new(move |watch| {
+        let mut hazard = haphazard::HazardPointer::new();
+        watch.pairs(|| {
+            look(*value.safe_load(&mut hazard).expect("never null"));
+            hazard.reset_protection();
+        });
+    })
+}
+
+/// What a writer of the left-right pair does: it adds.
+struct Add(u64);
+
+impl Absorb<Add> for u64 {
+    fn absorb_first(&mut self, add: &mut Add, _: &Self) {
+        *self += add.0;
+    }
+
+    fn sync_with(&mut self, first: &Self) {
+        *self = *first;
+    }
+}
+
+fn left_right() -> Object {
+    let (mut writer, reader) = left_right::new::<u64, Add>();
+    writer.append(Add(1)).publish();
+    let readers = reader.factory();
+    // Readers find nothing once it is dropped.
+    let writer = Mutex::new(writer);
+    Box::new(move |watch| {
+        let _ = &writer;
+        let reader = readers.handle();
+        watch.pairs(|| look(*reader.enter().expect("the writer lives")));
+    })
+}
+
+/// `name, memory, object`, for each contender of a group.
+macro_rules! contenders {
+    ($group:ident: $($name:expr, $memory:expr, $object:expr;)*) => {
+        vec![$(bench::Contender {
+            name: $name,
+            group: bench::Group::$group,
+            memory: $memory,
+            make: Box::new(|| $object),
+        }),*]
+    };
+}
+pub(crate) use contenders;
+
+/// The size of `T`, and nothing for each CPU.
+const fn size<T>() -> Option<[usize; 2]> {
+    Some([size_of::<T>(), 0])
+}
+
+/// One look at one object.
+pub(crate) fn pairs() -> Vec<Contender> {
+    use rundown_diagnosis as diagnosed;
+
+    /// The strong and the weak count in front of the value.
+    type ArcCounts = [AtomicUsize; 2];
+
+    let per_cpu = Some([size_of::<PerCpuRundown<Pinned>>(), size_of::<u64>()]);
+    let slot = size_of::<Slot>();
+    let mut all = contenders! { Ours:
+        PLAIN, size::<PlainRundown<Pinned>>(), looks(PlainRundown::<Pinned>::new());
+        "PlainRundown, HostPlatform", None, looks(PlainRundown::<HostPlatform>::new());
+        CACHE_AWARE, Some([size_of::<Inside>() - 64 * slot, slot]), looks(Inside::new());
+        HOSTED, None, looks(hosted::<Isolated>(64));
+        KERNELS, per_cpu, looks(kernels());
+        "Protected<T, Plain>", None, looks(value(PlainRundown::<Pinned>::new()));
+        "Protected<T, CacheAware>", None, looks(value(Inside::new()));
+        "Protected<T, PerCpu>", None, looks(value(kernels()));
+        PER_CPU, per_cpu, looks(threads::<Isolated>());
+        "Protected<T, PerCpu>, HostPlatform", None, looks(value(threads::<Isolated>()));
+    };
+    all.extend(contenders! { Diagnosis:
+        "PlainRundown, HostPlatform, diagnosis", None,
+            looks(diagnosed::PlainRundown::<diagnosed::HostPlatform>::new());
+        "CacheAwareRundown, boxed, diagnosis", None,
+            looks(diagnosed::CacheAwareRundown::<diagnosed::HostPlatform>::boxed(64));
+        "PerCpuRundown (rseq), diagnosis", None,
+            looks(diagnosed::PerCpuRundown::<diagnosed::HostPlatform>::new().expect("few are in use"));
+    });
+    all.extend(contenders! { Peer:
+        "std Arc, clone + drop", size::<ArcCounts>(), looks(arc());
+        "std RwLock, read", size::<RwLock<()>>(), looks(lock());
+        "parking_lot RwLock, read", size::<parking_lot::RwLock<()>>(), looks(parking_lot::RwLock::new(1_u64));
+        "arc-swap, load", size::<(ArcSwap<()>, ArcCounts)>(), looks(ArcSwap::from_pointee(1_u64));
+        "crossbeam-epoch, pin", size::<Crossbeam>(), looks(crossbeam());
+        "haphazard, pointer reused", size::<haphazard::AtomicPtr<u64>>(), hazard_pointer();
+        "seize, enter", size::<AtomicPtr<u64>>(),
+            looks(Seize(seize::Collector::new(), AtomicPtr::new(Box::into_raw(Box::new(1)))));
+        "kovan, pin", size::<Kovan>(), looks(kovan());
+        "sdd, guard", size::<sdd::AtomicOwned<u64>>(), looks(sdd::AtomicOwned::new(1_u64));
+        "left-right, enter", None, left_right();
+        "tokio TaskTracker, token", None, looks(TaskTracker::new());
+    });
+    all.extend(crate::c_peers::contenders());
+    all.extend(limits::contenders());
+    available(all, |one| one.name)
+}
+
+/// Why the per-CPU variant is not there.
+pub(crate) fn missing() -> Option<(&'static str, String)> {
+    Some((PER_CPU, HostPlatform::per_cpu().err()?.to_string()))
+}
+
+/// Users that do something while they hold protection. A pair with nothing in between is the worst that may
+/// happen to a shared word, and hides what a locked instruction costs its neighbours.
+pub(crate) fn work() -> Vec<Contender> {
+    let mut all = contenders! { Ours:
+        PLAIN, None, works(value(PlainRundown::<Pinned>::new()));
+        CACHE_AWARE, None, works(value(Inside::new()));
+        PER_CPU, None, works(value(threads::<Isolated>()));
+    };
+    all.extend(contenders! { Peer:
+        "std Arc, clone + drop", None, works(arc());
+        "crossbeam-epoch, pin", None, works(crossbeam());
+        "std RwLock, read", None, works(lock());
+    });
+    all.extend(contenders! { Limit: "the work alone", None, works(1_u64); });
+    available(all, |one| one.name)
+}
+
+/// Many objects. Slots are boxed: those of all objects in one piece were no faster. (What counts is that each
+/// is a cache line of its own.)
+pub(crate) fn crowds() -> Vec<Crowd> {
+    const SLOT: usize = size_of::<Slot>();
+    /// `name, cache lines, bytes, objects`, for each crowd of a group.
+    macro_rules! crowds {
+        ($group:ident, $count:ident: $($name:expr, $lines:expr, $bytes:expr, $objects:expr;)*) => {
+            vec![$(Crowd {
+                name: $name,
+                group: Group::$group,
+                lines: $lines,
+                bytes: $bytes,
+                make: Box::new(|$count| $objects),
+            }),*]
+        };
+    }
+    let mut all = crowds! { Ours, count:
+        "plain", 1, 32, picks(count, || value(PlainRundown::<HostPlatform>::new()));
+        "cache-aware, 2 slots, Isolated", 3, 256 + 2 * SLOT, picks(count, || value(hosted::<Isolated>(2)));
+        "cache-aware, 2 slots, Compact", 2, 128 + 2 * SLOT, picks(count, || value(hosted::<Compact>(2)));
+        "cache-aware, 64 slots, Isolated", 3, 256 + 64 * SLOT, picks(count, || value(hosted::<Isolated>(64)));
+        "cache-aware, 64 slots, Compact", 2, 128 + 64 * SLOT, picks(count, || value(hosted::<Compact>(64)));
+        "per-CPU, Isolated", 3, 256, picks(count, || value(threads::<Isolated>()));
+        "per-CPU, Compact", 2, 128, picks(count, || value(threads::<Compact>()));
+    };
+    all.extend(crowds! { Peer, count:
+        "std Arc, clone + drop", 1, 32, picks_pointers(count, arc);
+        "crossbeam-epoch, pin", 1, 32, picks_pointers(count, crossbeam);
+        "kovan, pin", 1, 32, picks_pointers(count, kovan);
+        "std RwLock, read", 1, 32, picks(count, lock);
+    });
+    all.extend(
+        crowds! { Limit, count: "no protection, only the value", 1, 8, picks(count, || 1_u64); },
+    );
+    available(all, |one| one.name)
+}
+
+/// One object whose value is written: by each use; or by those of all CPUs but the first, which only takes
+/// protection and gives it back.
+pub(crate) fn written() -> Vec<[Contender; 2]> {
+    fn increment<V: Variant>(object: &Protected<AtomicU64, V>) {
+        let value = object.try_acquire().expect("open");
+        value.fetch_add(1, Ordering::Relaxed);
+    }
+    fn both<V: Variant + 'static>(name: &'static str, make: fn() -> Rundown<V>) -> [Contender; 2] {
+        let writers = move || -> Object {
+            let object = Box::new(Protected::new(make(), AtomicU64::new(0)));
+            Box::new(move |watch| watch.pairs(|| increment(&object)))
+        };
+        let reader = move || -> Object {
+            let object = Box::new(Protected::new(make(), AtomicU64::new(0)));
+            Box::new(move |watch| match bench::cpu() {
+                0 => watch.pairs(|| drop(object.try_acquire().expect("open"))),
+                _ => watch.disturbs(|| increment(&object)),
+            })
+        };
+        let contender = |make| Contender {
+            name,
+            group: Group::Ours,
+            memory: None,
+            make,
+        };
+        [contender(Box::new(writers)), contender(Box::new(reader))]
+    }
+    let all = vec![
+        both("cache-aware, Isolated", || hosted::<Isolated>(64)),
+        both("cache-aware, Compact", || hosted::<Compact>(64)),
+        both("per-CPU, Isolated", threads::<Isolated>),
+        both("per-CPU, Compact", threads::<Compact>),
+    ];
+    available(all, |[one, _]| one.name)
+}
+
+/// Making an object, for the variant whose counters are shared out.
+pub(crate) fn created() -> Option<fn() -> PerCpuRundown<HostPlatform>> {
+    HostPlatform::per_cpu()
+        .is_ok()
+        .then_some(threads::<Isolated>)
+}
+
+/// For the tables of teardowns.
+pub(crate) fn kinds() -> Vec<Kind> {
+    fn many<V: Variant + 'static>(
+        count: usize,
+        make: impl Fn() -> Rundown<V>,
+    ) -> Box<dyn Closable> {
+        Box::new((0..count).map(|_| make()).collect::<Vec<Rundown<V>>>())
+    }
+    let kind = |name, beside, make| Kind {
+        name,
+        make,
+        barriers: || 0,
+        beside,
+        group: Group::Ours,
+    };
+    let all = vec![
+        kind(PLAIN, "", |objects, _| {
+            many(objects, PlainRundown::<Pinned>::new)
+        }),
+        kind("PlainRundown, HostPlatform", PLAIN, |objects, _| {
+            many(objects, PlainRundown::<HostPlatform>::new)
+        }),
+        kind(CACHE_AWARE, SWEEP, |objects, slots| {
+            many(objects, || CacheAwareRundown::<Pinned>::boxed(slots))
+        }),
+        kind(HOSTED, CACHE_AWARE, |objects, slots| {
+            many(objects, || hosted::<Isolated>(slots))
+        }),
+        Kind {
+            barriers: HostPlatform::barriers,
+            ..kind(PER_CPU, "", |objects, _| many(objects, threads::<Isolated>))
+        },
+        Kind {
+            group: Group::Limit,
+            ..kind(SWEEP, "", |_, slots| Box::new(Sweep::new(slots)))
+        },
+    ];
+    available(all, |kind| kind.name)
+}

@@ -1,0 +1,284 @@
+//! All that is measured goes into tables of one form: printed, saved as JSON, drawn.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::Bench;
+
+/// A table: a cell for each row and column, each with a value of every round.
+#[derive(Debug, Serialize)]
+pub struct Table {
+    /// What its figures are.
+    pub title: String,
+    /// What its columns are.
+    pub columns: Vec<String>,
+    /// In the order in which they are printed.
+    pub rows: Vec<Row>,
+    /// What a reader needs to know; may be empty.
+    pub note: &'static str,
+}
+
+/// A line of a table.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Which part of the table it belongs to.
+    pub group: Group,
+    /// What was measured. With two spaces before it: something else about the row above.
+    pub name: String,
+    /// By column.
+    pub cells: Vec<Rounds>,
+}
+
+/// What a contender is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// A variant of `rundown`.
+    Ours,
+    /// The same, with its feature `diagnosis`.
+    Diagnosis,
+    /// Another library.
+    Peer,
+    /// What a well-known kernel does, rebuilt here.
+    Shape,
+    /// The bare instructions, which nothing of their sort can beat.
+    Limit,
+}
+
+impl Table {
+    /// Measures each of `subjects` in each column once a round. It has a row for each line that `rows`
+    /// returns, and `measure` a value for each; or none, for a cell that stays empty.
+    ///
+    /// All cells are measured once before any is measured again, forwards and backwards in turn: none is
+    /// always first after the same neighbour.
+    pub fn measured<S, C: ToString>(
+        bench: &Bench<'_>,
+        title: impl Into<String>,
+        columns: &[C],
+        subjects: &[S],
+        rows: impl Fn(&S) -> (Group, String),
+        measure: impl Fn(&S, &C) -> Vec<f64>,
+    ) -> Self {
+        let mut table = Self {
+            title: title.into(),
+            columns: columns.iter().map(ToString::to_string).collect(),
+            rows: Vec::new(),
+            note: "",
+        };
+        let mut cases = Vec::new();
+        for subject in subjects {
+            cases.extend(
+                columns
+                    .iter()
+                    .enumerate()
+                    .map(|case| (table.rows.len(), subject, case)),
+            );
+            let (group, names) = rows(subject);
+            names.lines().for_each(|name| table.add(group, name, []));
+        }
+        for round in 1..=bench.rounds {
+            (bench.progress)(&format!("{}, round {round}", table.title));
+            for &(row, subject, (column, value)) in &cases {
+                for (row, value) in table.rows[row..].iter_mut().zip(measure(subject, value)) {
+                    row.cells[column].0.push(value);
+                }
+            }
+            cases.reverse();
+        }
+        table
+    }
+
+    /// One more row, of known figures; as many as there are.
+    pub fn add(&mut self, group: Group, name: &str, figures: impl IntoIterator<Item = f64>) {
+        let known = figures.into_iter().map(|figure| Rounds(vec![figure]));
+        let mut cells: Vec<Rounds> = known.collect();
+        cells.resize_with(self.columns.len(), Rounds::default);
+        self.rows.push(Row {
+            group,
+            name: name.to_owned(),
+            cells,
+        });
+    }
+
+    /// One more column, made of those that there are, round by round.
+    pub fn derive(&mut self, column: impl Into<String>, cell: impl Fn(&Row) -> Rounds) {
+        self.columns.push(column.into());
+        for row in &mut self.rows {
+            row.cells.push(cell(row));
+        }
+    }
+
+    /// Fills each row called "  to X", below that of what was measured, with its ratios to the row X. Takes
+    /// rows out that have no figure.
+    pub fn compare(&mut self) {
+        for place in 0..self.rows.len() {
+            let name = self.rows[place].name.strip_prefix("  to ");
+            let Some(other) = name.and_then(|name| self.row(name)) else {
+                continue;
+            };
+            let above = self.rows[..place]
+                .iter()
+                .rfind(|row| !row.name.starts_with(' '));
+            let Some(above) = above else { continue };
+            let ratios = above
+                .cells
+                .iter()
+                .zip(&other.cells)
+                .map(|(of, to)| of.to(to));
+            self.rows[place].cells = ratios.collect();
+        }
+        self.rows
+            .retain(|row| row.cells.iter().any(|cell| !cell.0.is_empty()));
+    }
+
+    /// Groups one after the other, the cheapest row of each first.
+    pub fn sort(&mut self) {
+        let first = |row: &Row| row.cells[0].median().unwrap_or(f64::INFINITY);
+        self.rows
+            .sort_by(|a, b| a.group.cmp(&b.group).then(first(a).total_cmp(&first(b))));
+    }
+
+    /// The row of this name.
+    #[must_use]
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+}
+
+/// For a terminal.
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n{}\n{:46}", self.title, "")?;
+        let width = |column: &String| column.len().max(7) + 1;
+        // More would make it too wide: their spread is in the JSON file.
+        let has_spread = self.columns.len() <= 6;
+        let room = if has_spread { 6 } else { 0 };
+        for column in &self.columns {
+            write!(f, "{column:>0$}{1:room$}", width(column), "")?;
+        }
+        writeln!(f)?;
+        let mut group = None;
+        for row in &self.rows {
+            if group.replace(row.group) != Some(row.group) {
+                writeln!(f, "{:?}", row.group)?;
+            }
+            write!(f, "  {:44}", row.name)?;
+            for (column, cell) in self.columns.iter().zip(&row.cells) {
+                let figure = cell.median().map_or_else(|| "-".to_owned(), shown);
+                let spread = match cell.percent() {
+                    Some(percent) if has_spread && cell.0.len() > 1 => format!(" ±{percent:.0}%"),
+                    _ => String::new(),
+                };
+                write!(f, "{figure:>0$}{spread:room$}", width(column))?;
+            }
+            writeln!(f)?;
+        }
+        f.write_str(self.note)
+    }
+}
+
+/// With as many digits as mean something.
+fn shown(figure: f64) -> String {
+    let digits = match figure {
+        figure if figure.fract() == 0.0 || figure >= 100.0 => 0,
+        figure if figure >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{figure:.digits$}")
+}
+
+/// What one cell measured: a value a round.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds(pub Vec<f64>);
+
+impl Rounds {
+    /// The value below which this part of the values lies, interpolated; `None` without values.
+    #[must_use]
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let place = part * sorted.len().checked_sub(1)? as f64;
+        let (below, above) = (place.floor() as usize, place.ceil() as usize);
+        Some(sorted[below] + (sorted[above] - sorted[below]) * place.fract())
+    }
+
+    /// As many values are below as above.
+    #[must_use]
+    pub fn median(&self) -> Option<f64> {
+        self.quantile(0.5)
+    }
+
+    /// Half the distance of the quartiles, in percent of the median.
+    #[must_use]
+    pub fn percent(&self) -> Option<f64> {
+        Some((self.quantile(0.75)? - self.quantile(0.25)?) / 2.0 / self.median()? * 100.0)
+    }
+
+    /// Each so many times.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self(self.0.into_iter().map(|value| value * factor).collect())
+    }
+
+    /// To another cell's, each pair taken in the same round: what slows the machine for a while slows
+    /// both.
+    #[must_use]
+    pub fn to(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
+    }
+}
+
+/// The quartiles, the median in the middle; or null.
+impl Serialize for Rounds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [0.25, 0.5, 0.75]
+            .map(|part| self.quantile(part))
+            .serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn one_bad_round_does_not_count() {
+        let rounds = Rounds(vec![3.0, 1.0, 2.0, 1000.0, 4.0]);
+        assert_eq!(rounds.median(), Some(3.0));
+        assert!((rounds.percent().expect("values") - 100.0 / 3.0).abs() < 1e-9);
+        assert_eq!(Rounds(vec![1.0, 2.0]).median(), Some(1.5));
+        assert_eq!(Rounds::default().median(), None);
+    }
+
+    #[test]
+    fn rounds_go_forwards_and_backwards_and_rows_are_compared_and_sorted() {
+        let (bench, calls) = (Bench::new(3, 1, &|_| ()).expect("CPUs"), Cell::new(0.0));
+        let rows = |name: &&str| (Group::Ours, format!("{name}\n  to 1st"));
+        let mut table = Table::measured(&bench, "title", &[1, 2], &["1st", "2nd"], rows, |_, _| {
+            calls.set(calls.get() + 1.0);
+            vec![calls.get()]
+        });
+        table.compare();
+        table.add(Group::Limit, "known", [0.5]);
+        table.derive("half", |row| row.cells[0].to(&Rounds(vec![2.0])));
+        let cell = |row: usize, column: usize| &table.rows[row].cells[column].0[..];
+        assert_eq!(cell(0, 0), [1.0, 8.0, 9.0]);
+        assert_eq!(cell(2, 1), [4.0, 5.0, 12.0]);
+        // Within rounds.
+        assert_eq!(cell(3, 0), [3.0, 6.0 / 8.0, 11.0 / 9.0]);
+        assert_eq!(
+            (cell(4, 0), cell(4, 1), cell(4, 2)),
+            (&[0.5][..], &[][..], &[0.25][..])
+        );
+        table.sort();
+        let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["  to 1st", "  to 1st", "2nd", "1st", "known"]);
+        let text = table.to_string();
+        for shown in ["title", "Ours\n", "8 ±25%", "1.22 ", "0.50 ", " -"] {
+            assert!(text.contains(shown), "{shown} is missing in:\n{text}");
+        }
+    }
+}
