@@ -20,7 +20,7 @@ use crate::word::{Epoch, Snapshot};
 /// since (S6).
 ///
 /// With an [`AsyncPlatform`] it is a future, for any executor; `poll` and `drop` of the future take a
-/// short spin lock then: see [`Wakers`] for where that is legal. Dropping it ends the wait and leaves no
+/// short spin lock then: see [`Wakers`](crate::Wakers) for where that is legal. Dropping it ends the wait and leaves no
 /// trace; the object stays as it is.
 #[must_use = "closing has begun, but nothing waits"]
 pub struct Drain<'a, V: Variant + ?Sized> {
