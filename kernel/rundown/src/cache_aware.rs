@@ -91,12 +91,9 @@ impl<P: Platform, A: Isolation> Rundown<CacheAware<P, Box<[Slot]>, A>> {
     /// An open object with `slots` slots on the heap.
     ///
     /// # Panics
-    /// If `slots` is zero. Allocation failure as for any box.
+    /// If `slots` is zero, or there is no memory for so many.
     pub fn boxed(slots: usize) -> Self {
-        match Self::with_slots((0..slots).map(|_| Slot::new()).collect()) {
-            Ok(object) => object,
-            Err(error) => panic!("{error}"),
-        }
+        Self::try_boxed(slots).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// An open object with `slots` slots on the heap, if there is the memory for it.
@@ -222,12 +219,9 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
         let slots = self.slots();
         let hint = P::cpu_hint();
         // The division is for wrong hints only.
-        let index = if hint < slots.len() {
-            hint
-        } else {
-            hint % slots.len()
-        };
-        &slots[index]
+        slots
+            .get(hint)
+            .unwrap_or_else(|| &slots[hint % slots.len()])
     }
 
     #[inline]

@@ -88,16 +88,11 @@ impl CompletionSlot {
 
     /// Fills the slot, if it is empty.
     pub(crate) fn fill(&self, completion: NonNull<Completion>) -> bool {
+        let (empty, full) = (ptr::null_mut(), completion.as_ptr());
         // Acquire: pairs with the Release in `take`; the slot's last owner is done with it. What is
         // written here is published by the mark. A failure changes nothing.
-        self.0
-            .compare_exchange(
-                ptr::null_mut(),
-                completion.as_ptr(),
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        let filled = (self.0).compare_exchange(empty, full, Ordering::Acquire, Ordering::Relaxed);
+        filled.is_ok()
     }
 
     /// Empties the slot. Only its owner does this, and has acquired the mark.

@@ -1,6 +1,6 @@
 //! A wait in progress: [`Drain`].
 //!
-//! `unsafe` here: a future's place in a list, which is pinned with it.
+//! `unsafe` here: a field that is pinned with the future.
 
 use core::fmt;
 use core::future::Future;
@@ -12,7 +12,7 @@ use crate::lifecycle::NotClosed;
 use crate::platform::{AsyncPlatform, Clock, Wait, Waiting};
 use crate::state::{State, WaitOutcome};
 use crate::variant::{Rundown, Variant};
-use crate::wakers::{Entry, Wakers};
+use crate::wakers::Entry;
 use crate::word::{Epoch, Snapshot};
 
 /// A wait that has begun, from [`Rundown::drain`]: it remembers what it waits for. So it gives the
@@ -20,7 +20,7 @@ use crate::word::{Epoch, Snapshot};
 /// since (S6).
 ///
 /// With an [`AsyncPlatform`] it is a future, for any executor; `poll` and `drop` of the future take a
-/// short spin lock then: see [`Wakers`] for where that is legal. Dropping it ends the wait and leaves no
+/// short spin lock then: see [`Wakers`](crate::Wakers) for where that is legal. Dropping it ends the wait and leaves no
 /// trace; the object stays as it is.
 #[must_use = "closing has begun, but nothing waits"]
 pub struct Drain<'a, V: Variant + ?Sized> {
@@ -30,8 +30,6 @@ pub struct Drain<'a, V: Variant + ?Sized> {
     epoch: Option<Epoch>,
     /// The only generation that it closes, if there is one.
     generation: Option<u64>,
-    /// The table that `entry` may be in: the same for good, whatever the platform answers later.
-    entered: Option<&'static Wakers>,
     entry: Entry,
 }
 
@@ -42,7 +40,6 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
             rundown,
             epoch: None,
             generation,
-            entered: None,
             entry: Entry::new(),
         };
         // If the object is claimed, or may not be closed here, a later look finds out.
@@ -64,7 +61,7 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
 
     /// Waits as `policy` does. Contexts as for [`Rundown::wait`].
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn wait<W: Wait + ?Sized>(&mut self, policy: &W) -> WaitOutcome {
+    pub fn wait(&mut self, policy: &dyn Wait) -> WaitOutcome {
         let ended = self.wait_unless(policy, None, || false);
         ended.expect("it is never too late")
     }
@@ -76,9 +73,9 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
     /// [`Outstanding`] says how many are still held. The object stays as it is: closed, unless another
     /// caller has it [claimed](State::Claimed).
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn wait_deadline<W: Wait + ?Sized>(
+    pub fn wait_deadline(
         &mut self,
-        policy: &W,
+        policy: &dyn Wait,
         deadline: u64,
     ) -> Result<WaitOutcome, Outstanding>
     where
@@ -114,9 +111,9 @@ impl<'a, V: Variant + ?Sized> Drain<'a, V> {
 
     /// Waits as `policy` does, until the wait is over or `is_late`; `None` if it is late.
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    fn wait_unless<W: Wait + ?Sized>(
+    fn wait_unless(
         &mut self,
-        policy: &W,
+        policy: &dyn Wait,
         deadline: Option<u64>,
         is_late: impl Fn() -> bool,
     ) -> Option<WaitOutcome> {
@@ -180,23 +177,14 @@ impl<V: Variant<Platform: AsyncPlatform> + ?Sized> Future for Drain<'_, V> {
         if let Some(outcome) = this.poll() {
             return Poll::Ready(outcome);
         }
-        let wakers = *this.entered.get_or_insert_with(V::Platform::wakers);
+        let object = this.object();
         // SAFETY: the future is pinned, and so is its field.
-        let entry = unsafe { Pin::new_unchecked(&this.entry) };
-        // SAFETY: `drop` leaves this table's list.
-        unsafe { entry.enter(wakers, this.object(), context.waker()) };
+        let entry = unsafe { Pin::new_unchecked(&mut this.entry) };
+        entry.enter(V::Platform::wakers, object, context.waker());
         // The wake-up may have come between the look and the entry.
         match this.poll() {
             Some(outcome) => Poll::Ready(outcome),
             None => Poll::Pending,
-        }
-    }
-}
-
-impl<V: Variant + ?Sized> Drop for Drain<'_, V> {
-    fn drop(&mut self) {
-        if let Some(wakers) = self.entered {
-            self.entry.leave(wakers, self.object());
         }
     }
 }

@@ -1,25 +1,33 @@
-//! Protection as a value: [`RefGuard`], and [`RefGuards`], which is several.
+//! Protection as a value: [`RefGuard`], and together with what it guards: [`Guard`].
+//!
+//! `unsafe` here: the value is reached by a pointer, since its owner will take it out.
 
-use core::{fmt, mem};
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::{fmt, iter, mem};
 
 use crate::holders::Record;
 use crate::state::Refused;
 use crate::variant::{Rundown, Variant};
 
-/// One protection, or several (`N` is [`Many`] then, see [`RefGuards`]); dropping it releases. May
-/// be sent to another CPU or thread and dropped there (S4).
-///
-/// Forgetting it is safe, but the object will never drain.
-#[must_use = "protection ends when the guard is dropped"]
-pub struct RefGuard<'a, V: Variant + ?Sized, N: Number = One> {
-    rundown: &'a Rundown<V>,
-    number: N,
-    record: Record,
+/// How a guard reaches its object: by a borrow, or by a share in its memory, for one that is to outlive
+/// the borrow.
+pub trait Reach: Clone {
+    #[doc(hidden)]
+    type Variant: Variant + ?Sized;
+
+    #[doc(hidden)]
+    fn rundown(&self) -> &Rundown<Self::Variant>;
 }
 
-/// Several protections on one object; dropping it releases them all at once. May be sent to another
-/// CPU or thread, or [split](RefGuards::split_off) among several.
-pub type RefGuards<'a, V> = RefGuard<'a, V, Many>;
+impl<V: Variant + ?Sized> Reach for &Rundown<V> {
+    type Variant = V;
+
+    #[inline]
+    fn rundown(&self) -> &Rundown<V> {
+        self
+    }
+}
 
 /// How many protections a guard is: [`One`] or [`Many`].
 pub trait Number: Copy + Send + Sync {
@@ -49,15 +57,34 @@ impl Number for Many {
     }
 }
 
-impl<'a, V: Variant + ?Sized, N: Number> RefGuard<'a, V, N> {
-    /// The caller owns `number` protections on `rundown` and hands them over.
+/// One protection, or several (`N` is [`Many`] then, see [`RefGuards`]), of the object that `R` leads to:
+/// a [`RefGuard`]. Dropping it releases. May be sent to another CPU or thread and dropped there (S4).
+///
+/// Forgetting it is safe, but the object will never drain.
+#[must_use = "protection ends when the guard is dropped"]
+pub struct Protection<R: Reach, N: Number = One> {
+    pub(crate) object: R,
+    number: N,
+    record: Record,
+}
+
+/// [Protection] of an object that it borrows.
+pub type RefGuard<'a, V, N = One> = Protection<&'a Rundown<V>, N>;
+
+/// Several protections on one object; dropping it releases them all at once. May be sent to another
+/// CPU or thread, or [split](RefGuards::split_off) among several.
+pub type RefGuards<'a, V> = RefGuard<'a, V, Many>;
+
+impl<R: Reach, N: Number> Protection<R, N> {
+    /// The caller owns `number` protections of `object` and hands them over.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub(crate) fn new(rundown: &'a Rundown<V>, number: N) -> Self {
+    pub(crate) fn new(object: R, number: N) -> Self {
+        let id = object.rundown().id();
         Self {
-            rundown,
+            object,
             number,
-            record: Record::new::<V::Platform>(rundown.id(), number.get()),
+            record: Record::new::<<R::Variant as Variant>::Platform>(id, number.get()),
         }
     }
 
@@ -79,17 +106,17 @@ impl<'a, V: Variant + ?Sized, N: Number> RefGuard<'a, V, N> {
         // A guard that holds nothing keeps nothing from being torn down.
         if self.count() > 0 {
             // SAFETY: this guard holds protection.
-            unsafe { self.rundown.take_more(self.count())? };
+            unsafe { self.object.rundown().take_more(self.count())? };
         }
-        Ok(Self::new(self.rundown, self.number))
+        Ok(Self::new(self.object.clone(), self.number))
     }
 }
 
-/// As [`try_clone`](RefGuard::try_clone).
+/// As [`try_clone`](Protection::try_clone).
 ///
 /// # Panics
 /// If the object is full.
-impl<V: Variant + ?Sized, N: Number> Clone for RefGuard<'_, V, N> {
+impl<R: Reach, N: Number> Clone for Protection<R, N> {
     #[cfg_attr(feature = "diagnosis", track_caller)]
     fn clone(&self) -> Self {
         self.try_clone().unwrap_or_else(cannot_clone)
@@ -98,29 +125,30 @@ impl<V: Variant + ?Sized, N: Number> Clone for RefGuard<'_, V, N> {
 
 /// A guard could not be cloned.
 #[cold]
-pub(crate) fn cannot_clone<T>(refused: Refused) -> T {
+fn cannot_clone<T>(refused: Refused) -> T {
     panic!("a guard was not cloned: {refused}")
 }
 
-impl<V: Variant + ?Sized, N: Number> Drop for RefGuard<'_, V, N> {
+impl<R: Reach, N: Number> Drop for Protection<R, N> {
     #[inline]
     fn drop(&mut self) {
         self.record.end();
         if self.count() > 0 {
             // SAFETY: the guard owns so many protections (`new`), whatever was handed over is
             // subtracted, and this is the only place that gives them up.
-            unsafe { V::release(self.rundown, self.count()) }
+            unsafe { R::Variant::release(self.object.rundown(), self.count()) }
         }
     }
 }
 
-impl<V: Variant + ?Sized, N: Number> fmt::Debug for RefGuard<'_, V, N> {
+impl<R: Reach, N: Number> fmt::Debug for Protection<R, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RefGuard({} on {})", self.count(), self.rundown.id())
+        let (count, object) = (self.count(), self.object.rundown().id());
+        write!(f, "RefGuard({count} on {object})")
     }
 }
 
-impl<'a, V: Variant + ?Sized> RefGuards<'a, V> {
+impl<R: Reach> Protection<R, Many> {
     /// Hands over `n` of them. Never touches the object.
     ///
     /// # Panics
@@ -131,15 +159,15 @@ impl<'a, V: Variant + ?Sized> RefGuards<'a, V> {
             panic!("cannot split {n} off {} protections", self.count());
         };
         self.recount(rest);
-        Self::new(self.rundown, Many(n))
+        Self::new(self.object.clone(), Many(n))
     }
 
     /// Hands over one of them as a guard of its own, or `None` if none is left.
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn take_one(&mut self) -> Option<RefGuard<'a, V>> {
+    pub fn take_one(&mut self) -> Option<Protection<R>> {
         let rest = self.count().checked_sub(1)?;
         self.recount(rest);
-        Some(RefGuard::new(self.rundown, One))
+        Some(Protection::new(self.object.clone(), One))
     }
 
     /// Adds the protections of `other`, or gives it back if it is of another object.
@@ -148,7 +176,7 @@ impl<'a, V: Variant + ?Sized> RefGuards<'a, V> {
     /// `other`, if it is of another object or the sum exceeds `u32::MAX`.
     pub fn merge(&mut self, mut other: Self) -> Result<(), Self> {
         match self.count().checked_add(other.count()) {
-            Some(sum) if self.rundown.id() == other.rundown.id() => {
+            Some(sum) if self.object.rundown().id() == other.object.rundown().id() => {
                 self.recount(sum);
                 // Its drop then releases none.
                 mem::take(&mut other.number.0);
@@ -161,5 +189,145 @@ impl<'a, V: Variant + ?Sized> RefGuards<'a, V> {
     fn recount(&mut self, count: u32) {
         self.number = Many(count);
         self.record.recount(count);
+    }
+}
+
+/// Protection together with the value, or a part of it: a [`Guard`]. Dereferences to `T`, releases on
+/// drop. `N` is how much protection: [`One`], or [`Many`].
+///
+/// May be sent to another CPU or thread and dropped there (S4). Forgetting it is safe, but the
+/// object will never drain.
+#[must_use = "protection ends when the guard is dropped"]
+pub struct Access<T: ?Sized, R: Reach, N: Number = One> {
+    /// Not a `&T`: that would have to stay valid until the end of `drop`, after the release.
+    value: NonNull<T>,
+    pub(crate) protection: Protection<R, N>,
+}
+
+/// [Access] to the value of an object that it borrows.
+pub type Guard<'a, T, V, N = One> = Access<T, &'a Rundown<V>, N>;
+
+/// Several protections together with the value: dereferences to `T`, releases them all at once on
+/// drop.
+pub type Guards<'a, T, V> = Guard<'a, T, V, Many>;
+
+// SAFETY: a guard gives a `&T`, and its drop releases, which any thread may do (S4); it never moves
+// or drops the `T`, unless as a part of the object that `R` shares.
+unsafe impl<T: Sync + ?Sized, R: Reach + Send, N: Number> Send for Access<T, R, N> {}
+// SAFETY: as above.
+unsafe impl<T: Sync + ?Sized, R: Reach + Sync, N: Number> Sync for Access<T, R, N> {}
+
+impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
+    /// # Safety
+    /// There is at least one protection, and `value` is not moved, written or dropped while it is
+    /// held.
+    #[inline]
+    pub(crate) unsafe fn new(value: NonNull<T>, protection: Protection<R, N>) -> Self {
+        Self { value, protection }
+    }
+
+    /// Narrows the guard to a part of the value. An associated function, so as not to hide a method
+    /// of `T`.
+    ///
+    /// ```
+    /// # use rundown::{Guard, HostPlatform, Plain, PlainRundown, Protected};
+    /// # let object = Protected::new(PlainRundown::<HostPlatform>::new(), (1, "two"));
+    /// let second = Guard::map(object.try_acquire().expect("open"), |pair| pair.1);
+    /// assert_eq!(&*second, "two");
+    /// ```
+    pub fn map<U: ?Sized>(guard: Self, part: impl FnOnce(&T) -> &U) -> Access<U, R, N> {
+        let part = NonNull::from(part(&guard));
+        // SAFETY: a part of the value, which lives as long.
+        unsafe { Access::new(part, guard.protection) }
+    }
+
+    /// Narrows the guard to a part of the value, if it is there; gives the guard back if not.
+    ///
+    /// # Errors
+    /// The guard, if `part` returned `None`.
+    pub fn try_map<U: ?Sized>(
+        guard: Self,
+        part: impl FnOnce(&T) -> Option<&U>,
+    ) -> Result<Access<U, R, N>, Self> {
+        match part(&guard).map(NonNull::from) {
+            // SAFETY: as in `map`.
+            Some(part) => Ok(unsafe { Access::new(part, guard.protection) }),
+            None => Err(guard),
+        }
+    }
+
+    /// How many protections it is: one at least.
+    pub fn count(guard: &Self) -> u32 {
+        guard.protection.count()
+    }
+
+    /// As much protection again of the same value, in any state of the object (S12): see
+    /// [`Protection::try_clone`]. An associated function, so as not to hide a method of `T`.
+    ///
+    /// # Errors
+    /// [`Refused::Full`] if the object cannot count as many more.
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub fn try_clone(guard: &Self) -> Result<Self, Refused> {
+        let protection = guard.protection.try_clone()?;
+        // SAFETY: the same value, and as many protections.
+        Ok(unsafe { Self::new(guard.value, protection) })
+    }
+}
+
+impl<T: ?Sized, R: Reach> Access<T, R, Many> {
+    /// Hands one of them over as a guard of its own, or `None` if it is the last. Never touches the
+    /// object.
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    pub fn take_one(guards: &mut Self) -> Option<Access<T, R>> {
+        if Self::count(guards) == 1 {
+            return None;
+        }
+        let protection = guards.protection.take_one()?;
+        // SAFETY: the same value.
+        Some(unsafe { Access::new(guards.value, protection) })
+    }
+
+    /// Makes one guard of each.
+    pub fn into_guards(guards: Self) -> impl Iterator<Item = Access<T, R>> {
+        let (value, mut protections) = (guards.value, guards.protection);
+        iter::from_fn(move || {
+            let protection = protections.take_one()?;
+            // SAFETY: the same value.
+            Some(unsafe { Access::new(value, protection) })
+        })
+    }
+}
+
+/// As [`try_clone`](Access::try_clone). To clone the value, write `(*guard).clone()`.
+///
+/// # Panics
+/// If the object is full.
+impl<T: ?Sized, R: Reach, N: Number> Clone for Access<T, R, N> {
+    #[cfg_attr(feature = "diagnosis", track_caller)]
+    fn clone(&self) -> Self {
+        Self::try_clone(self).unwrap_or_else(cannot_clone)
+    }
+}
+
+impl<T: ?Sized, R: Reach, N: Number> Deref for Access<T, R, N> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: while protection is held nothing moves or writes the value: that takes a claim,
+        // and a claim a drained object.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: fmt::Debug + ?Sized, R: Reach, N: Number> fmt::Debug for Access<T, R, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guard").field(&&**self).finish()
+    }
+}
+
+impl<T: fmt::Display + ?Sized, R: Reach, N: Number> fmt::Display for Access<T, R, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }

@@ -39,7 +39,6 @@ macro_rules! cfg_if {
 cfg_if! {
     if #[cfg(target_has_atomic = "64")] {
         mod cache_aware;
-        mod close_all;
         mod completion;
         #[cfg(feature = "diagnosis")]
         pub mod diagnosis;
@@ -72,7 +71,7 @@ cfg_if! {
         pub use cache_aware::{CacheAware, CacheAwareRundown};
         pub use completion::Completion;
         pub use drain::{Drain, Outstanding};
-        pub use guard::{Many, Number, One, RefGuard, RefGuards};
+        pub use guard::{Access, Guard, Guards, Many, Number, One, Protection, Reach, RefGuard, RefGuards};
         #[cfg(all(feature = "std", not(rundown_loom)))]
         pub use host::{HostPlatform, Park};
         pub use ids::{CounterId, ObjectId, Tag, Unavailable};
@@ -82,7 +81,7 @@ cfg_if! {
         #[cfg(feature = "alloc")]
         pub use protected::OwnedGuard;
         pub use protected::{
-            Guard, Guards, Protected, PublishError, Rejected, ReplaceError, Retired, RunDown,
+            Protected, PublishError, Rejected, ReplaceError, Retired, RunDown,
             RunDownError,
         };
         pub use slot::{Slot, Slots, SlotsError};

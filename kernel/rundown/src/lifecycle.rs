@@ -17,6 +17,11 @@ pub(crate) enum NotClosed {
     IllegalContext,
 }
 
+/// What an opening finds if the system has no counter for the object.
+pub(crate) const NO_COUNTER: WrongState = WrongState {
+    found: State::RunDown,
+};
+
 impl<V: Variant + ?Sized> Rundown<V> {
     /// Closes the object if it is open, and of `generation` if that is given. With `then`, also
     /// leaves the completion, whose slot the caller has filled (so no other is left), and the
@@ -35,6 +40,59 @@ impl<V: Variant + ?Sized> Rundown<V> {
             self.gate.finish_drain::<V::Platform>(self.id(), left);
         }
         Ok(open.epoch)
+    }
+
+    /// Closes those of the objects that are open, moves them to the front of the list, and returns how
+    /// many they are. Like [`close`](Rundown::close) for each, but with one
+    /// [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one; until all are done, the
+    /// last is [closing](State::Closing). The same object may be in the list twice. The list may also be one of
+    /// [`Protected`](crate::Protected) objects.
+    ///
+    /// # Errors
+    /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
+    ///
+    /// # Panics
+    /// Only as [`Platform::misuse`](crate::Platform::misuse) does: if more was released than taken of
+    /// one of them, the others are closed nevertheless (a second panic among those ends the program).
+    /// If the platform's barrier itself panics, the objects stay [closing](State::Closing) for ever.
+    ///
+    /// ```
+    /// use rundown::{HostPlatform, PlainRundown, Spin};
+    ///
+    /// let objects = [const { PlainRundown::<HostPlatform>::new() }; 100];
+    /// let closed = PlainRundown::close_all(&mut objects.each_ref());
+    /// assert_eq!(closed.expect("legal in any context"), 100);
+    /// for object in &objects {
+    ///     let _ = object.wait(&Spin);
+    /// }
+    /// ```
+    pub fn close_all(objects: &mut [impl AsRef<Self>]) -> Result<usize, IllegalContext> {
+        // Those that this call has closed stand in front.
+        let mut closed = 0;
+        for index in 0..objects.len() {
+            match objects[index].as_ref().begin_close(None, false) {
+                Ok(_) => {
+                    <[_]>::swap(objects, closed, index);
+                    closed += 1;
+                }
+                Err(NotClosed::Found(_)) => {}
+                // The first that is open finds that out, and the context does not change.
+                Err(NotClosed::IllegalContext) => return Err(IllegalContext),
+            }
+        }
+        if closed > 0 {
+            V::barrier();
+        }
+        let mut closed_here = objects[..closed].iter();
+        let finish_next = || {
+            let object = closed_here.next()?.as_ref();
+            // SAFETY: closed by this call, and there has been a barrier.
+            unsafe { object.finish_close(false) };
+            Some(())
+        };
+        let mut rest = Rest(finish_next);
+        while (rest.0)().is_some() {}
+        Ok(closed)
     }
 
     /// The first half of a close. The caller that gets what was open has closed it, and goes on
@@ -156,7 +214,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     pub fn reinit(&self) -> Result<Generation, WrongState> {
         let drained =
             |seen: Snapshot| seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
-        let epoch = self.claim_to_open(drained)?;
+        let epoch = self.claim_to_open(drained, NO_COUNTER)?;
         Ok(Generation(self.reopen(epoch)))
     }
 
@@ -170,7 +228,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// ([`prepare`](crate::PerCpuRundown::prepare) says why); or a [`Protected`](crate::Protected) without
     /// its value ([`publish`](crate::Protected::publish) one).
     pub fn open(&self) -> Result<Generation, WrongState> {
-        let epoch = self.claim_to_open(|seen| seen.word.phase() == Phase::RunDown)?;
+        let epoch = self.claim_to_open(|seen| seen.word.phase() == Phase::RunDown, NO_COUNTER)?;
         Ok(Generation(self.reopen(epoch)))
     }
 
@@ -189,18 +247,20 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// The same for a caller that will open the object: makes sure first that it can be opened. If the
-    /// system has no counter for it, that is the state which was found.
-    pub(crate) fn claim_to_open(
+    /// The same for a caller that will open the object: makes sure first that it can be opened, and answers
+    /// `no_counter` if the system has none for it.
+    pub(crate) fn claim_to_open<E: From<WrongState>>(
         &self,
         legal: impl Fn(Snapshot) -> bool,
-    ) -> Result<Epoch, WrongState> {
+        no_counter: E,
+    ) -> Result<Epoch, E> {
         let seen = self.gate.snapshot();
         // An illegal call changes nothing, so it does not take a counter either.
-        if !legal(seen) || V::prepare(self).is_err() {
-            return Err(WrongState { found: seen.state });
+        if !legal(seen) {
+            return Err(WrongState { found: seen.state }.into());
         }
-        self.claim(legal)
+        V::prepare(self).map_err(|_| no_counter)?;
+        Ok(self.claim(legal)?)
     }
 
     /// Ends a claim: the object opens, in the next generation, which this returns.
@@ -231,5 +291,15 @@ impl<V: Variant + ?Sized> Rundown<V> {
         self.gate.finish_vacant(claimed);
         // One that came during the claim waits for its end.
         V::Platform::wake_waiters(self.id());
+    }
+}
+
+/// What is left to do of [`Rundown::close_all`], after the barrier: the second half of each close. Goes on if one
+/// of them panics, since nothing else will do the rest.
+struct Rest<F: FnMut() -> Option<()>>(F);
+
+impl<F: FnMut() -> Option<()>> Drop for Rest<F> {
+    fn drop(&mut self) {
+        while (self.0)().is_some() {}
     }
 }

@@ -3,7 +3,6 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use crate::close_all;
 use crate::completion::Completion;
 use crate::drain::Drain;
 use crate::drain::Outstanding;
@@ -12,9 +11,7 @@ use crate::guard::{Many, One, RefGuard, RefGuards};
 use crate::ids::{ObjectId, Tag};
 use crate::lifecycle::NotClosed;
 use crate::platform::{Clock, Platform, Wait};
-use crate::state::{
-    CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
-};
+use crate::state::{CloseOutcome, CloseThenError, Misuse, Refused, State, WaitOutcome, WrongState};
 use crate::variant::{Rundown, Variant};
 use crate::word::Generation;
 
@@ -205,33 +202,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes those of the objects that are open, moves them to the front of the list, and returns how
-    /// many they are. Like [`close`](Rundown::close) for each, but with one
-    /// [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one; until all are done, the
-    /// last is [closing](State::Closing). The same object may be in the list twice.
-    ///
-    /// # Errors
-    /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
-    ///
-    /// # Panics
-    /// Only as [`Platform::misuse`](crate::Platform::misuse) does: if more was released than taken of
-    /// one of them, the others are closed nevertheless (a second panic among those ends the program).
-    /// If the platform's barrier itself panics, the objects stay [closing](State::Closing) for ever.
-    ///
-    /// ```
-    /// use rundown::{HostPlatform, PlainRundown, Spin};
-    ///
-    /// let objects = [const { PlainRundown::<HostPlatform>::new() }; 100];
-    /// let closed = PlainRundown::close_all(&mut objects.each_ref());
-    /// assert_eq!(closed.expect("legal in any context"), 100);
-    /// for object in &objects {
-    ///     let _ = object.wait(&Spin);
-    /// }
-    /// ```
-    pub fn close_all(objects: &mut [&Self]) -> Result<usize, IllegalContext> {
-        close_all::close_all(objects, |object| object)
-    }
-
     /// Closes the object, or finds it draining, and leaves `completion` with it: the last release runs it,
     /// exactly once, after its last touch of the object (S13). If nothing is held, this call runs it.
     /// Never waits for that; legal where [`close`](Self::close) is.
@@ -286,7 +256,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Thread context only, and not while the caller holds protection itself: it would wait for
     /// itself.
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn wait<W: Wait + ?Sized>(&self, policy: &W) -> WaitOutcome {
+    pub fn wait(&self, policy: &dyn Wait) -> WaitOutcome {
         self.drain().wait(policy)
     }
 
@@ -298,9 +268,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// again, or [`cancel`](Rundown::cancel). (If another caller had it [claimed](State::Claimed)
     /// all the time, it is not closed yet.) A deadline in the past makes one attempt.
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn wait_deadline<W: Wait + ?Sized>(
+    pub fn wait_deadline(
         &self,
-        policy: &W,
+        policy: &dyn Wait,
         deadline: u64,
     ) -> Result<WaitOutcome, Outstanding>
     where

@@ -57,10 +57,7 @@ impl SharedCount {
 
     const_unless_model! {
         pub(crate) fn new() -> Self {
-            Self {
-                count: AtomicI64::new(Self::BIAS),
-                completion: CompletionSlot::new(),
-            }
+            Self { count: AtomicI64::new(Self::BIAS), completion: CompletionSlot::new() }
         }
     }
 

@@ -1,7 +1,5 @@
 //! One CPU's counter, [`Slot`], and where those of an object live: [`Slots`].
 
-use core::fmt;
-
 use crate::impls::{default_is_new, display};
 use crate::primitive::{AtomicU64, Ordering, array_of, const_unless_model};
 use crate::shared::SharedCount;
@@ -14,6 +12,7 @@ use crate::shared::SharedCount;
 /// what it was: on an open slot it counts, and the next close will find it; on a closed slot it
 /// means nothing, and what it added is thrown away when the slot opens again. So nothing is ever
 /// undone, and no operation is ever half done (README, "Why nothing is undone").
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct Slot(AtomicU64);
 
@@ -102,12 +101,6 @@ impl Capacity {
 }
 
 default_is_new!(Default for Slot);
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").finish_non_exhaustive()
-    }
-}
 
 /// Memory that holds a rundown's slots.
 ///

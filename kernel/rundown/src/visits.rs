@@ -18,7 +18,7 @@
 //! `kernel/rcu/srcutree.c`, waits in this way for its readers.) Which one a visit takes is of no
 //! importance to the argument above.
 
-use crate::primitive::{AtomicUsize, Ordering, const_unless_model};
+use crate::primitive::{AtomicUsize, Ordering, array_of, const_unless_model};
 
 pub(crate) struct Visits {
     /// How many are under way, on two sides.
@@ -34,10 +34,7 @@ pub(crate) struct Visit<'a>(&'a AtomicUsize);
 impl Visits {
     const_unless_model! {
         pub(crate) fn new() -> Self {
-            Self {
-                under_way: [AtomicUsize::new(0), AtomicUsize::new(0)],
-                side: AtomicUsize::new(0),
-            }
+            Self { under_way: array_of![AtomicUsize::new(0); 2], side: AtomicUsize::new(0) }
         }
     }
 

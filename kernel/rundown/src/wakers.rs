@@ -1,4 +1,4 @@
-//! The futures that wait on a platform's objects: [`Wakers`].
+//! The futures that wait on a platform's objects, and the host's parked threads: [`Wakers`].
 //!
 //! `unsafe` here: an intrusive list, through entries that live inside the futures.
 
@@ -37,10 +37,7 @@ impl Wakers {
     const_unless_model! {
         /// An empty table.
         pub fn new() -> Self {
-            Self {
-                rung: AtomicU64::new(0),
-                buckets: array_of![Bucket::new(); BUCKETS],
-            }
+            Self { rung: AtomicU64::new(0), buckets: array_of![Bucket::new(); BUCKETS] }
         }
     }
 
@@ -81,11 +78,6 @@ impl Wakers {
         // SeqCst: pairs with the fence in `Entry::enter`: either that future sees, when it looks, what
         // was done before this call, or it is found here.
         fence(Ordering::SeqCst);
-        self.wake_fenced(object);
-    }
-
-    /// [`wake`](Self::wake), for a caller that has just passed a `SeqCst` fence.
-    pub(crate) fn wake_fenced(&self, object: ObjectId) {
         let bucket = self.bucket(object);
         // Relaxed: pairs with the store in `Bucket::with`, by way of the fences.
         if bucket.entries.load(Ordering::Relaxed) != 0 {
@@ -121,10 +113,7 @@ struct Bucket {
 impl Bucket {
     const_unless_model! {
         fn new() -> Self {
-            Self {
-                list: Lock::new(List::EMPTY),
-                entries: AtomicUsize::new(0),
-            }
+            Self { list: Lock::new(List::EMPTY), entries: AtomicUsize::new(0) }
         }
     }
 
@@ -132,7 +121,7 @@ impl Bucket {
     fn with<A>(&self, work: impl FnOnce(&mut List) -> A) -> A {
         self.list.with(|list| {
             let answer = work(list);
-            // Relaxed: pairs with the load in `wake_fenced`, by way of the fences there and in
+            // Relaxed: pairs with the load in `wake`, by way of the fences there and in
             // `Entry::enter`. Under the lock, so that the last one is right.
             self.entries.store(list.length, Ordering::Relaxed);
             answer
@@ -156,9 +145,12 @@ fn wake_all(bucket: &Bucket) {
     }
 }
 
-/// A future's place in the list. Everything in it belongs to the lock of its bucket.
+/// A future's place in the list. Dropping it leaves the list.
 pub(crate) struct Entry {
+    /// Belongs to the lock of its bucket.
     link: UnsafeCell<Link>,
+    /// The table that it may be in, and for which object: the same for good, whatever the platform answers later.
+    entered: Option<(&'static Wakers, ObjectId)>,
     _pinned: PhantomPinned,
 }
 
@@ -169,7 +161,7 @@ struct Link {
     next: *const Entry,
 }
 
-// SAFETY: the link is only touched under the lock of the entry's bucket.
+// SAFETY: the link is only touched under the lock of the entry's bucket, the rest by its owner.
 unsafe impl Send for Entry {}
 // SAFETY: as above.
 unsafe impl Sync for Entry {}
@@ -182,34 +174,44 @@ impl Entry {
                 previous: ptr::null(),
                 next: ptr::null(),
             }),
+            entered: None,
             _pinned: PhantomPinned,
         }
     }
 
-    /// Enters the list of `object`, or replaces the waker if it is there. The same object every
-    /// time.
+    /// Enters the list of `object` in the platform's table, or replaces the waker if it is there. The same
+    /// object every time.
     ///
     /// The caller must look at the object after this: a wake-up may have come before.
-    ///
-    /// # Safety
-    /// The entry calls [`leave`](Self::leave) for the same object before it is dropped.
-    pub(crate) unsafe fn enter(self: Pin<&Self>, wakers: &Wakers, object: ObjectId, waker: &Waker) {
+    pub(crate) fn enter(
+        self: Pin<&mut Self>,
+        wakers: fn() -> &'static Wakers,
+        object: ObjectId,
+        waker: &Waker,
+    ) {
         // Cloning is foreign code: not under the lock. Nor is dropping the old one.
         let waker = waker.clone();
+        // SAFETY: it is not moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        let (wakers, object) = *this.entered.get_or_insert_with(|| (wakers(), object));
         let _old = wakers
             .bucket(object)
-            // SAFETY: the entry stays where it is (pinned), and leaves before it is dropped.
-            .with(|list| unsafe { list.put(self.get_ref(), waker) });
+            // SAFETY: the entry stays where it is until it is dropped (pinned), and leaves then.
+            .with(|list| unsafe { list.put(this, waker) });
         // SeqCst: pairs with the fence in `wake`; the caller's look comes after it.
         fence(Ordering::SeqCst);
     }
+}
 
-    /// Leaves the list of `object`, if it is there. After this nothing else knows the entry.
-    pub(crate) fn leave(&self, wakers: &Wakers, object: ObjectId) {
-        let _waker = wakers
-            .bucket(object)
-            // SAFETY: this is the lock of the entry's bucket.
-            .with(|list| unsafe { list.remove(self) });
+impl Drop for Entry {
+    /// After this nothing else knows the entry.
+    fn drop(&mut self) {
+        if let Some((wakers, object)) = self.entered {
+            let _waker = wakers
+                .bucket(object)
+                // SAFETY: this is the lock of the entry's bucket.
+                .with(|list| unsafe { list.remove(self) });
+        }
     }
 }
 

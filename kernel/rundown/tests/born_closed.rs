@@ -7,11 +7,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rundown::{
-    CloseOutcome, Misuse, Protected, Refused, Rundown, Spin, State, Variant, WaitOutcome,
-    WrongState,
-};
-use support::{Inline, Make, Plain, Script, for_every_variant, misuses};
+use rundown::{CloseOutcome, Misuse, Protected, Refused, Spin, State, WaitOutcome, WrongState};
+use support::{Make, Script, for_every_variant, misuses};
 
 for_every_variant!(
     s9_born_closed_refuses_until_it_is_opened,
@@ -131,36 +128,6 @@ fn s9_a_release_before_the_first_opening_is_found<R: Make + ?Sized>() {
         assert_eq!(found, [stray]);
         assert_eq!((rundown.state(), rundown.racy_held()), (State::Open, 0));
     }
-}
-
-#[test]
-fn s9_born_closed_statics() {
-    static PLAIN: Rundown<Plain> = Rundown::<Plain>::new().born_closed();
-    static CACHE_AWARE: Rundown<Inline<4>> = Rundown::<Inline<_>>::new().born_closed();
-    fn opens(rundown: &Rundown<impl Variant>) {
-        assert_eq!(rundown.state(), State::RunDown);
-        assert!(rundown.try_acquire().is_none());
-        rundown.open().expect("born closed");
-        assert!(rundown.try_acquire().is_some());
-    }
-    opens(&PLAIN);
-    opens(&CACHE_AWARE);
-}
-
-#[test]
-fn s9_vacant_statics() {
-    static PLAIN: Protected<String, Plain> = Protected::vacant(Rundown::<Plain>::new());
-    static CACHE_AWARE: Protected<String, Inline<4>> =
-        Protected::vacant(Rundown::<Inline<_>>::new());
-    fn serves<R: Variant>(object: &Protected<String, R>) {
-        assert!(object.try_acquire().is_none());
-        assert_eq!(object.state(), State::RunDown);
-        object.publish("first".into()).expect("vacant");
-        assert_eq!(object.try_acquire().expect("open").as_str(), "first");
-        assert_eq!(object.run_down(&Spin).as_deref(), Ok("first"));
-    }
-    serves(&PLAIN);
-    serves(&CACHE_AWARE);
 }
 
 #[test]

@@ -14,16 +14,13 @@ use support::{Make, Random, Script, for_every_variant, wake_ups};
 for_every_variant!(
     s10_a_cancelled_object_grants_again,
     s10_what_is_held_survives_and_counts_in_the_next_drain,
-    s10_cancel_is_legal_only_while_draining,
     s10_the_waiter_learns_it,
     s10_the_sleeping_waiter_learns_it,
     s10_a_waiter_learns_it_although_the_object_is_closed_again,
     s10_drained_after_all_counts_as_drained,
     s10_a_waiter_may_sleep_through_a_cancel_and_a_whole_life,
     s10_many_cancels_of_one_life,
-    s10_releases_between_a_close_and_a_cancel,
     s10_cancel_wakes,
-    s10_try_wait_says_what_a_later_cancel_leaves,
     s10_one_cancel_per_close,
     s10_cancel_against_the_last_release,
     s10_cancel_against_concurrent_closers,
@@ -64,23 +61,6 @@ fn s10_what_is_held_survives_and_counts_in_the_next_drain<R: Make + ?Sized>() {
         drop(before);
         assert!(rundown.is_drained(), "counted it twice");
     }
-}
-
-fn s10_cancel_is_legal_only_while_draining<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let wrong = |found| Err(WrongState { found });
-    assert_eq!(rundown.cancel(), wrong(State::Open));
-    let guard = rundown.try_acquire();
-    rundown.close();
-    assert_eq!(rundown.cancel(), Ok(None));
-    assert_eq!(rundown.cancel(), wrong(State::Open));
-    rundown.close();
-    drop(guard);
-    assert_eq!(rundown.cancel(), wrong(State::Drained));
-    assert_eq!(rundown.state(), State::Drained);
-    rundown.complete().expect("drained");
-    assert_eq!(rundown.cancel(), wrong(State::RunDown));
-    assert_eq!(rundown.state(), State::RunDown);
 }
 
 fn s10_the_waiter_learns_it<R: Make + ?Sized>() {
@@ -197,22 +177,6 @@ fn s10_many_cancels_of_one_life<R: Make + ?Sized>() {
     assert!(rundown.is_drained());
 }
 
-fn s10_releases_between_a_close_and_a_cancel<R: Make + ?Sized>() {
-    for early in 0..4 {
-        let rundown = R::make();
-        R::on_cpu(0);
-        let mut guards = rundown.try_acquire_many(4).expect("open");
-        rundown.close();
-        R::on_cpu(1);
-        drop(guards.split_off(early));
-        rundown.cancel().expect("still draining");
-        assert_eq!(rundown.racy_held(), i64::from(4 - early));
-        rundown.close();
-        drop(guards);
-        assert!(rundown.is_drained());
-    }
-}
-
 fn s10_cancel_wakes<R: Make + ?Sized>() {
     let rundown = R::make();
     let _guard = rundown.try_acquire().expect("open");
@@ -224,20 +188,6 @@ fn s10_cancel_wakes<R: Make + ?Sized>() {
     // One that is refused wakes nothing.
     let woken = wake_ups(|| assert!(rundown.cancel().is_err()));
     assert_eq!(woken, []);
-}
-
-fn s10_try_wait_says_what_a_later_cancel_leaves<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    assert_eq!(rundown.try_wait().map_err(|o| o.held), Err(1));
-    rundown.cancel().expect("draining");
-    // The next attempt closes again.
-    assert_eq!(
-        rundown.try_wait().map_err(|o| o.state),
-        Err(State::Draining)
-    );
-    drop(guard);
-    assert_eq!(rundown.try_wait(), Ok(()));
 }
 
 /// Of many that cancel at the same time, one does; the others learn that the object is not draining.

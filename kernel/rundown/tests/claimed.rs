@@ -2,81 +2,24 @@
 //! races; but here the platform is called in the middle of one, to clear a counter, and looks at the object.
 #![cfg(not(rundown_loom))]
 
+mod support;
+
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Barrier, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 
 use rundown::{
-    CloseOutcome, CloseThenError, Completion, CounterId, ObjectId, PerCpu, PerCpuGate,
-    PerCpuPlatform, PerCpuRundown, Platform, State, Unavailable, Wait, WaitOutcome, Waiting,
-    WrongState,
+    CloseOutcome, CloseThenError, Completion, PerCpu, PerCpuRundown, State, Wait, WaitOutcome,
+    Waiting, WrongState,
 };
-
-type Looker = Box<dyn FnOnce()>;
+use support::wayward::{IN_READY, LOOKER, Wayward};
 
 thread_local! {
-    static LOOKER: RefCell<Option<Looker>> = const { RefCell::new(None) };
-    /// Whether this thread is in a waiter's `ready`.
-    static IN_READY: Cell<bool> = const { Cell::new(false) };
     static WAITER: Cell<Option<&'static Mutex<Option<JoinHandle<WaitOutcome>>>>> =
         const { Cell::new(None) };
 }
 
-/// One CPU; lets the test look when a counter is cleared.
-struct OneCpu;
-
-impl Platform for OneCpu {
-    fn cpu_hint() -> usize {
-        0
-    }
-
-    fn wake_waiters(_: ObjectId) {
-        assert!(!IN_READY.get(), "a wake-up in `ready`");
-    }
-}
-
-static COUNTS: [AtomicI64; 8] = [const { AtomicI64::new(0) }; 8];
-
-// SAFETY: each test has objects of its own, whose users are all on one thread: nothing interrupts a sequence.
-unsafe impl PerCpuPlatform for OneCpu {
-    fn allocate() -> Result<CounterId, Unavailable> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        Ok(CounterId::new(NEXT.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    unsafe fn free(_: CounterId) {}
-
-    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
-        gate.is_open() && {
-            COUNTS[gate.counter().get()].fetch_add(n, Ordering::Relaxed);
-            true
-        }
-    }
-
-    fn barrier() {}
-
-    fn cpus() -> usize {
-        1
-    }
-
-    unsafe fn count(counter: CounterId, _: usize) -> i64 {
-        COUNTS[counter.get()].load(Ordering::Relaxed)
-    }
-
-    unsafe fn racy_own_count(counter: CounterId) -> i64 {
-        COUNTS[counter.get()].load(Ordering::Relaxed)
-    }
-
-    unsafe fn clear(counter: CounterId, _: usize) {
-        COUNTS[counter.get()].store(0, Ordering::Relaxed);
-        if let Some(look) = LOOKER.take() {
-            look();
-        }
-    }
-}
-
-type Object = PerCpuRundown<OneCpu>;
+type Object = PerCpuRundown<Wayward>;
 
 /// Opens an object, and calls `look` while it is claimed.
 fn opening(object: &'static Object, look: fn(&Object)) {
@@ -115,7 +58,7 @@ fn a_claimed_object_is_neither_open_nor_drained() {
 fn a_wait_that_begins_during_a_claim_closes_the_new_life() {
     static OBJECT: Object = Object::lazy();
     thread_local! {
-        static DRAIN: RefCell<Option<rundown::Drain<'static, PerCpu<OneCpu>>>> = const { RefCell::new(None) };
+        static DRAIN: RefCell<Option<rundown::Drain<'static, PerCpu<Wayward>>>> = const { RefCell::new(None) };
     }
     opening(&OBJECT, |_| {
         let mut drain = OBJECT.drain();

@@ -108,6 +108,6 @@ fn a_batch_of_values_is_closed_although_misuse_panics() {
     let objects = [(); 3].map(|()| Protected::new(*released_too_often::<Kind>(), 7));
     let others = [(); 2].map(|()| Protected::new(*Kind::make(), 7));
     let mut list = [&objects[0], &others[0], &others[1]];
-    let _ = panic_of(|| _ = Protected::close_all(&mut list));
+    let _ = panic_of(|| _ = Rundown::close_all(&mut list));
     assert!(list.iter().all(|object| object.state() == State::Drained));
 }

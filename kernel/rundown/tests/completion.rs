@@ -4,15 +4,9 @@
 mod support;
 
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rundown::{
-    CloseThenError, Completion, Misuse, PlainRundown, Rundown, Spin, State, WaitOutcome, WrongState,
-};
-use support::{
-    Counted, Make, Plain, Script, TestPlatform, brought_to, executor, for_every_variant, misuses,
-    wake_ups,
-};
+use rundown::{CloseThenError, Misuse, Rundown, Spin, State, WaitOutcome, WrongState};
+use support::{Counted, Make, Script, brought_to, executor, for_every_variant, misuses, wake_ups};
 
 for_every_variant!(
     s13_the_last_release_runs_it,
@@ -350,17 +344,4 @@ fn s13_it_may_leave_the_next_one<R: Make + ?Sized>() {
     drop(guard);
     assert_eq!((outer.runs(), inner.runs()), (1, 1));
     assert_eq!(rundown.state(), State::Drained);
-}
-
-#[test]
-fn s13_a_completion_can_be_a_static() {
-    static RUNS: AtomicUsize = AtomicUsize::new(0);
-    static COUNT: Completion = Completion::of(|| {
-        RUNS.fetch_add(1, Ordering::Relaxed);
-    });
-    static OBJECT: PlainRundown<TestPlatform> = Rundown::<Plain>::new();
-    let guard = OBJECT.try_acquire();
-    assert_eq!(OBJECT.close_then(&COUNT), Ok(()));
-    drop(guard);
-    assert_eq!(RUNS.load(Ordering::Relaxed), 1);
 }

@@ -9,8 +9,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use rundown::{CloseOutcome, Park, RefGuard, Refused, Spin, State, WaitOutcome, WrongState};
-use support::{Make, Script, brought_to, for_every_variant, on_cpu};
+use rundown::{CloseOutcome, Park, RefGuard, Refused, Spin, State, WaitOutcome};
+use support::{Make, Script, for_every_variant, on_cpu};
 
 for_every_variant!(
     s1_after_close_every_cpu_is_refused,
@@ -19,14 +19,10 @@ for_every_variant!(
     s2_wait_on_an_idle_object_returns_at_once,
     s2_no_wake_up_is_lost,
     s4_release_on_any_cpu_before_or_after_close,
-    s4_a_guard_may_be_dropped_by_another_thread,
     s5_protection_nests,
     s6_a_second_wait_returns,
     s6_all_concurrent_waiters_return,
     s6_a_late_waiter_survives_a_reinit,
-    s8_calls_illegal_in_a_state_change_nothing,
-    s8_closing_twice_is_no_failure,
-    s8_refused_acquires_leave_no_trace,
     s8_many_lives,
     s11_any_hint_will_do,
 );
@@ -155,20 +151,6 @@ fn s4_release_on_any_cpu_before_or_after_close<R: Make + ?Sized>() {
     }
 }
 
-fn s4_a_guard_may_be_dropped_by_another_thread<R: Make + ?Sized>() {
-    let rundown = R::make();
-    R::on_cpu(0);
-    let guard = rundown.try_acquire().expect("open");
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            R::on_cpu(1);
-            drop(guard);
-        });
-        assert_eq!(rundown.wait(&Park), WaitOutcome::Drained);
-    });
-    assert!(rundown.is_drained());
-}
-
 fn s5_protection_nests<R: Make + ?Sized>() {
     // As in an interrupt handler on top of a holder, also one that comes while the holder's object
     // drains.
@@ -238,74 +220,6 @@ fn s6_a_late_waiter_survives_a_reinit<R: Make + ?Sized>() {
     );
     drop(next_life);
     assert!(rundown.is_drained());
-}
-
-fn s8_calls_illegal_in_a_state_change_nothing<R: Make + ?Sized>() {
-    let legal = [
-        // State, may complete, may re-init.
-        (State::Open, false, false),
-        (State::Draining, false, false),
-        (State::Drained, true, true),
-        (State::RunDown, true, true),
-    ];
-    for (state, may_complete, may_reinit) in legal {
-        let rundown = R::make();
-        let guard = brought_to(&*rundown, state);
-        assert_eq!(rundown.state(), state);
-        if may_complete {
-            assert_eq!(rundown.complete(), Ok(()));
-            assert_eq!(rundown.state(), State::RunDown);
-        } else {
-            assert_eq!(rundown.complete(), Err(WrongState { found: state }));
-            assert_eq!(rundown.state(), state);
-        }
-
-        drop(guard);
-        let rundown = R::make();
-        let guard = brought_to(&*rundown, state);
-        if may_reinit {
-            rundown.reinit().expect("drained");
-            assert_eq!(rundown.state(), State::Open);
-            assert!(rundown.try_acquire().is_some());
-        } else {
-            assert_eq!(rundown.reinit(), Err(WrongState { found: state }));
-            assert_eq!(rundown.state(), state);
-        }
-        drop(guard);
-        rundown.close();
-        assert!(rundown.is_drained(), "the count was changed in {state:?}");
-    }
-}
-
-fn s8_closing_twice_is_no_failure<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire();
-    assert_eq!(rundown.close(), CloseOutcome::Closed);
-    assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
-    drop(guard);
-    assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
-    assert_eq!(rundown.state(), State::Drained);
-    rundown.complete().expect("drained");
-    assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
-    assert_eq!(rundown.state(), State::RunDown);
-}
-
-fn s8_refused_acquires_leave_no_trace<R: Make + ?Sized>() {
-    let rundown = R::make();
-    for _ in 0..3 {
-        let guard = rundown.try_acquire().expect("open");
-        rundown.close();
-        for cpu in 0..R::slots() {
-            R::on_cpu(cpu);
-            for _ in 0..=cpu {
-                assert!(rundown.try_acquire().is_none());
-            }
-        }
-        assert!(!rundown.is_drained());
-        drop(guard);
-        assert!(rundown.is_drained());
-        rundown.reinit().expect("drained");
-    }
 }
 
 fn s8_many_lives<R: Make + ?Sized>() {

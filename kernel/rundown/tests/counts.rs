@@ -5,7 +5,7 @@ mod support;
 
 use std::thread;
 
-use rundown::{CloseOutcome, Park, RefGuards, Refused, Rundown, State, WaitOutcome};
+use rundown::{CloseOutcome, Park, Refused, Rundown, State, WaitOutcome};
 use support::{Inline, Make, Plain, for_every_variant, panic_of, wake_ups};
 
 for_every_variant!(
@@ -19,7 +19,6 @@ for_every_variant!(
     s7_guards_beyond_their_range_do_not_merge,
     s7_more_than_there_are_cannot_be_split_off,
     s7_many_against_close,
-    s4_many_are_released_on_all_cpus,
     racy_counts_are_exact_when_quiet,
     racy_counts_go_on_while_draining,
     racy_held_survives_a_cancel,
@@ -219,23 +218,6 @@ fn s7_many_against_close<R: Make + ?Sized>() {
         });
         assert_eq!(rundown.state(), State::Drained);
     }
-}
-
-fn s4_many_are_released_on_all_cpus<R: Make + ?Sized>() {
-    const CPUS: u32 = 4;
-    let rundown = R::make();
-    R::on_cpu(0);
-    let mut guards = rundown.try_acquire_many(CPUS).expect("open");
-    thread::scope(|scope| {
-        for cpu in 0..CPUS {
-            let one: RefGuards<'_, R> = guards.split_off(1);
-            scope.spawn(move || {
-                R::on_cpu(cpu as usize);
-                drop(one);
-            });
-        }
-        assert_eq!(rundown.wait(&Park), WaitOutcome::Drained);
-    });
 }
 
 /// What each slot must count, by CPU.

@@ -25,9 +25,7 @@ for_every_variant!(
     a_dropped_future_leaves_no_trace,
     a_ready_future_never_enters_the_table,
     the_last_waker_is_the_one_called,
-    a_future_may_move_to_another_thread,
     a_wake_up_for_another_object_changes_nothing,
-    a_future_that_was_late_gives_the_right_answer,
 );
 
 /// Counts its calls.
@@ -181,23 +179,6 @@ fn the_last_waker_is_the_one_called<R: Make + ?Sized>() {
     assert_eq!(polled, Poll::Ready(WaitOutcome::Drained));
 }
 
-fn a_future_may_move_to_another_thread<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    let mut future = Box::pin(rundown.drain().into_future());
-    let (_, waker) = counter();
-    assert!(poll_with(future.as_mut(), &waker).is_pending());
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            let (_, waker) = counter();
-            assert!(poll_with(future.as_mut(), &waker).is_pending());
-            // And dropped there.
-        });
-    });
-    drop(guard);
-    assert!(rundown.is_drained());
-}
-
 fn a_wake_up_for_another_object_changes_nothing<R: Make + ?Sized>() {
     let rundown = R::make();
     let guard = rundown.try_acquire().expect("open");
@@ -215,21 +196,6 @@ fn a_wake_up_for_another_object_changes_nothing<R: Make + ?Sized>() {
     }
     assert!(poll_with(future.as_mut(), &waker).is_pending());
     drop(guard);
-    let polled = poll_with(future.as_mut(), &waker);
-    assert_eq!(polled, Poll::Ready(WaitOutcome::Drained));
-}
-
-fn a_future_that_was_late_gives_the_right_answer<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    let (_, waker) = counter();
-    let mut future = pin!(rundown.drain().into_future());
-    assert!(poll_with(future.as_mut(), &waker).is_pending());
-    drop(guard);
-    rundown.reinit().expect("drained");
-    let _next = rundown.try_acquire().expect("open");
-    rundown.close();
-    // It asks in the next generation, which has not drained.
     let polled = poll_with(future.as_mut(), &waker);
     assert_eq!(polled, Poll::Ready(WaitOutcome::Drained));
 }

@@ -8,22 +8,14 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rundown::{Guard, Park, Protected, RefGuard, Rundown, Spin, WaitOutcome};
+use rundown::{Guard, Guards, OwnedGuard, Park, Protected, RefGuard, Rundown, Spin, WaitOutcome};
 use support::{Inline, Make, Plain, Script, for_every_sized_variant, panic_of};
 
 for_every_sized_variant!(
-    a_guard_gives_access_while_its_object_drains,
     a_guard_may_move_to_another_thread,
     mapped_guards_protect,
     a_map_that_panics_releases,
 );
-
-fn a_guard_gives_access_while_its_object_drains<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    object.close();
-    assert_eq!(*guard, 7);
-}
 
 fn a_guard_may_move_to_another_thread<R: Make>() {
     let object = Protected::new(*R::make(), AtomicUsize::new(0));
@@ -107,7 +99,8 @@ fn a_guard_is_send_if_its_value_is_sync() {
 fn guards_and_objects_are_send_and_sync() {
     fn shared<T: Send + Sync>() {}
     shared::<Guard<'static, u64, Plain>>();
-    shared::<Guard<'static, u64, Inline<4>>>();
+    shared::<Guards<'static, String, Inline<4>>>();
+    shared::<OwnedGuard<String, Inline<4>>>();
     shared::<RefGuard<'static, Inline<4>>>();
     shared::<Protected<u64, Plain>>();
     shared::<Inline<4>>();

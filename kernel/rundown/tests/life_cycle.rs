@@ -15,9 +15,6 @@ use support::{Make, STATES, brought_to, for_every_variant};
 
 for_every_variant!(
     s8_every_call_in_every_state,
-    s8_the_states_of_a_life_follow_each_other,
-    s8_completing_twice_is_no_error,
-    s8_reinit_needs_no_completion,
     s8_a_claim_has_one_winner,
     s8_a_claim_in_progress_is_waited_for,
     s8_a_late_drain_leaves_the_next_generation_alone,
@@ -191,48 +188,6 @@ fn s8_every_call_in_every_state<R: Make + ?Sized>() {
             drop(guard);
             assert!(rundown.is_drained(), "{context}");
         }
-    }
-}
-
-fn s8_the_states_of_a_life_follow_each_other<R: Make + ?Sized>() {
-    let rundown = R::make();
-    for _ in 0..3 {
-        assert_eq!(rundown.state(), State::Open);
-        let guard = rundown.try_acquire().expect("open");
-        rundown.close();
-        assert_eq!(rundown.state(), State::Draining);
-        drop(guard);
-        assert_eq!(rundown.state(), State::Drained);
-        rundown.complete().expect("drained");
-        assert_eq!(rundown.state(), State::RunDown);
-        rundown.reinit().expect("run down");
-    }
-}
-
-fn s8_completing_twice_is_no_error<R: Make + ?Sized>() {
-    let rundown = R::make();
-    rundown.close();
-    for _ in 0..2 {
-        assert_eq!(rundown.complete(), Ok(()));
-        assert_eq!(rundown.state(), State::RunDown);
-        assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
-    }
-}
-
-fn s8_reinit_needs_no_completion<R: Make + ?Sized>() {
-    for complete in [false, true] {
-        let rundown = R::make();
-        rundown.close();
-        if complete {
-            rundown.complete().expect("drained");
-        }
-        rundown.reinit().expect("drained");
-        assert!(rundown.try_acquire().is_some());
-        assert_eq!(
-            rundown.reinit(),
-            Err(WrongState { found: State::Open }),
-            "only once"
-        );
     }
 }
 

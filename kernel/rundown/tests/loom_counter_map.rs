@@ -44,11 +44,6 @@ fn freed_while_its_word_is_marked() {
 }
 
 #[test]
-fn freed_while_its_part_is_marked() {
-    model(4, || freed_while_it_is_marked::<4>(128));
-}
-
-#[test]
 fn freed_behind_a_mark() {
     model(4, || {
         let map = in_use::<4>(129);

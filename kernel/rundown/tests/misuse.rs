@@ -14,7 +14,6 @@ for_every_variant!(
     s7_a_release_after_the_drain_is_found,
     s7_the_last_release_too_many_lets_the_waiters_go,
     s7_an_over_release_does_not_reach_the_next_life,
-    s7_a_release_before_the_first_opening_is_found,
     s7_balanced_calls_are_never_misuse,
     s7_by_default_misuse_panics,
 );
@@ -148,17 +147,6 @@ fn s7_an_over_release_does_not_reach_the_next_life<R: Make + ?Sized>() {
     assert_eq!(rundown.state(), State::Draining);
     drop(guard);
     assert_eq!(rundown.state(), State::Drained);
-}
-
-fn s7_a_release_before_the_first_opening_is_found<R: Make + ?Sized>() {
-    let rundown = R::make_closed();
-    let found = misuses(|| {
-        // SAFETY: nothing depends on it.
-        unsafe { release_too_many(&*rundown, 3) };
-        rundown.open().expect("born closed");
-    });
-    assert_eq!(found, [over_release(&*rundown, 0, 3)]);
-    assert_eq!((rundown.state(), rundown.racy_held()), (State::Open, 0));
 }
 
 /// The control: whatever is balanced is reported nowhere.

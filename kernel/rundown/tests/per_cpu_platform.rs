@@ -4,118 +4,19 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use rundown::{
-    AsyncPlatform, Clock, CloseOutcome, CloseThenError, Completion, CounterId, IllegalContext,
-    ObjectId, PerCpu, PerCpuGate, PerCpuPlatform, PerCpuRundown, Platform, Protected, RunDownError,
-    Spin, State, Unavailable, WaitOutcome, Wakers, WrongState,
+    CloseOutcome, CloseThenError, Completion, IllegalContext, PerCpu, PerCpuRundown, Protected,
+    RunDownError, Spin, State, Unavailable, WaitOutcome, WrongState,
 };
+use support::wayward::{BARRIERS, COUNTERS, EXHAUSTED, FREED, GIVEN, ILLEGAL, MEETING, Wayward};
 use support::within_a_minute;
-
-/// One CPU. Says what the test wants to hear.
-struct Wayward;
-
-const COUNTERS: usize = 64;
-
-static COUNTS: [AtomicI64; COUNTERS] = [const { AtomicI64::new(0) }; COUNTERS];
-static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    /// Whether a barrier is illegal on this thread.
-    static ILLEGAL: Cell<bool> = const { Cell::new(false) };
-    /// Whether there are no counters for this thread.
-    static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
-    /// Where threads meet that are about to be given a counter.
-    static MEETING: Cell<Option<&'static Barrier>> = const { Cell::new(None) };
-    static GIVEN: Cell<usize> = const { Cell::new(0) };
-    static FREED: Cell<usize> = const { Cell::new(0) };
-    static BARRIERS: Cell<usize> = const { Cell::new(0) };
-}
-
-impl Platform for Wayward {
-    fn cpu_hint() -> usize {
-        0
-    }
-
-    fn wake_waiters(_: ObjectId) {}
-}
-
-impl Clock for Wayward {
-    fn now() -> u64 {
-        0
-    }
-}
-
-impl AsyncPlatform for Wayward {
-    fn wakers() -> &'static Wakers {
-        static WAKERS: Wakers = Wakers::new();
-        &WAKERS
-    }
-}
-
-// SAFETY: each counter is given out once. Each test has objects of its own, whose users are all on one
-// thread: nothing interrupts a sequence.
-unsafe impl PerCpuPlatform for Wayward {
-    fn allocate() -> Result<CounterId, Unavailable> {
-        if EXHAUSTED.get() {
-            return Err(Unavailable::Exhausted(COUNTERS));
-        }
-        let counter = ALLOCATED.fetch_add(1, Ordering::Relaxed);
-        assert!(counter < COUNTERS, "more than the tests need");
-        GIVEN.set(GIVEN.get() + 1);
-        if let Some(meeting) = MEETING.get() {
-            meeting.wait();
-        }
-        Ok(CounterId::new(counter))
-    }
-
-    unsafe fn free(_: CounterId) {
-        FREED.set(FREED.get() + 1);
-    }
-
-    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
-        gate.is_open() && {
-            COUNTS[gate.counter().get()].fetch_add(n, Ordering::Relaxed);
-            true
-        }
-    }
-
-    fn check_barrier() -> Result<(), IllegalContext> {
-        if ILLEGAL.get() {
-            Err(IllegalContext)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn barrier() {
-        assert!(!ILLEGAL.get(), "a barrier in an illegal context");
-        BARRIERS.set(BARRIERS.get() + 1);
-    }
-
-    fn cpus() -> usize {
-        1
-    }
-
-    unsafe fn count(counter: CounterId, _: usize) -> i64 {
-        COUNTS[counter.get()].load(Ordering::Relaxed)
-    }
-
-    unsafe fn racy_own_count(counter: CounterId) -> i64 {
-        COUNTS[counter.get()].load(Ordering::Relaxed)
-    }
-
-    unsafe fn clear(counter: CounterId, _: usize) {
-        COUNTS[counter.get()].store(0, Ordering::Relaxed);
-    }
-}
 
 type Object = PerCpuRundown<Wayward>;
 type Held<T> = Protected<T, PerCpu<Wayward>>;
@@ -333,7 +234,7 @@ fn where_a_barrier_is_illegal_no_value_goes() {
     illegally(|| {
         let illegal = RunDownError::IllegalContext;
         assert_eq!(object.close(), CloseOutcome::IllegalContext);
-        assert_eq!(Held::close_all(&mut [&object]), Err(IllegalContext));
+        assert_eq!(Object::close_all(&mut [&object]), Err(IllegalContext));
         assert_eq!(object.wait(&Spin), WaitOutcome::IllegalContext);
         assert_eq!(object.run_down(&Spin), Err(illegal));
         assert_eq!(

@@ -6,43 +6,26 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use rundown::{
-    CloseOutcome, Park, Protected, RunDown, RunDownError, Rundown, Spin, State, Wait, WaitOutcome,
-};
-use support::{Borrowed, Inline, Make, Plain, Script, executor, for_every_sized_variant};
+use rundown::{Park, Protected, RunDown, RunDownError, Spin, State, WaitOutcome};
+use support::{Make, Script, executor, for_every_sized_variant};
 
 for_every_sized_variant!(
-    the_owner_gets_the_value_back,
     run_down_outlasts_the_guards,
-    close_and_run_down_are_separate_moments,
     waiting_leaves_the_value_in,
     exactly_one_of_many_gets_the_value,
     a_late_owner_does_not_take_the_next_value,
     publish_opens_with_a_new_value,
     publish_gives_the_value_back_if_it_may_not,
     dropping_it_drops_the_value_once,
-    an_object_may_start_closed,
     replace_waits_and_gives_the_old_value,
     replace_gives_the_value_back_if_it_may_not,
     of_many_replacements_each_value_comes_out_once,
-    run_down_by_a_deadline,
     a_cancelled_run_down_leaves_the_value_in,
     run_down_as_a_future,
-    a_dropped_run_down_leaves_the_value_in,
     born_closed_with_its_value,
     misses_and_refusals_are_told,
 );
-
-fn the_owner_gets_the_value_back<R: Make>() {
-    let object = Protected::new(*R::make(), String::from("value"));
-    assert_eq!(object.try_acquire().expect("open").as_str(), "value");
-    assert_eq!(object.run_down(&Spin).as_deref(), Ok("value"));
-    assert_eq!(object.state(), State::RunDown);
-    assert!(object.try_acquire().is_none());
-    assert_eq!(object.run_down(&Spin), Err(RunDownError::Taken));
-}
 
 fn run_down_outlasts_the_guards<R: Make>() {
     let object = Protected::new(*R::make(), 7);
@@ -50,17 +33,6 @@ fn run_down_outlasts_the_guards<R: Make>() {
     let script = Script::new(|| drop(guard));
     assert_eq!(object.run_down(&script), Ok(7));
     assert!(script.played());
-}
-
-fn close_and_run_down_are_separate_moments<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    assert_eq!(object.close(), CloseOutcome::Closed);
-    assert_eq!(object.state(), State::Draining);
-    assert!(!object.is_drained());
-    drop(guard);
-    assert!(object.is_drained());
-    assert_eq!(object.run_down(&Spin), Ok(7));
 }
 
 fn waiting_leaves_the_value_in<R: Make>() {
@@ -149,18 +121,6 @@ fn dropping_it_drops_the_value_once<R: Make>() {
     assert_eq!(Arc::strong_count(&value), 1);
 }
 
-fn an_object_may_start_closed<R: Make>() {
-    let rundown = *R::make();
-    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
-    rundown.complete().expect("drained");
-    let object = Protected::new(rundown, 1);
-    assert!(object.try_acquire().is_none());
-    let refused = object.publish(2).expect_err("it holds a value");
-    assert_eq!((refused.value, refused.reason.found), (2, State::RunDown));
-    object.open().expect("run down");
-    assert_eq!(*object.try_acquire().expect("open"), 1);
-}
-
 fn replace_waits_and_gives_the_old_value<R: Make>() {
     let object = Protected::new(*R::make(), 1);
     let guard = object.try_acquire().expect("open");
@@ -220,30 +180,6 @@ fn of_many_replacements_each_value_comes_out_once<R: Make>() {
     assert_eq!(sum.into_inner() + last, sum_in.into_inner());
 }
 
-fn by_a_deadline<T, R: Make>(
-    object: &Protected<T, R>,
-    policy: &impl Wait,
-) -> Result<T, RunDownError> {
-    let retired = object.begin_run_down().wait_deadline(policy, 0)?;
-    retired.take()
-}
-
-fn run_down_by_a_deadline<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    match by_a_deadline(&object, &Park) {
-        Err(RunDownError::Outstanding(outstanding)) => {
-            assert_eq!((outstanding.state, outstanding.held), (State::Draining, 1));
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(*guard, 7);
-    assert!(object.try_acquire().is_none(), "it stays closed");
-    drop(guard);
-    assert_eq!(by_a_deadline(&object, &Park), Ok(7));
-    assert_eq!(by_a_deadline(&object, &Park), Err(RunDownError::Taken));
-}
-
 fn a_cancelled_run_down_leaves_the_value_in<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
@@ -280,20 +216,6 @@ fn run_down_as_a_future<R: Make>() {
     assert_eq!(*guard, 8);
 }
 
-fn a_dropped_run_down_leaves_the_value_in<R: Make>() {
-    let executor = executor();
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    let patience = Duration::from_millis(1);
-    let ended =
-        executor.block_on(async { tokio::time::timeout(patience, object.begin_run_down()).await });
-    assert!(ended.is_err(), "a guard is out");
-    assert_eq!(object.state(), State::Draining);
-    assert_eq!(*guard, 7);
-    drop(guard);
-    assert_eq!(object.run_down(&Spin), Ok(7));
-}
-
 fn born_closed_with_its_value<R: Make>() {
     let object = Protected::new(*R::make_closed(), 7);
     assert_eq!(object.state(), State::RunDown);
@@ -322,7 +244,7 @@ fn misses_and_refusals_are_told<R: Make>() {
     );
     assert!(format!("{error:?}").starts_with("Rejected { reason: WrongState"));
     let guard = object.try_acquire().expect("open");
-    let error = by_a_deadline(&object, &Spin).expect_err("held");
+    let error = object.try_run_down().expect_err("held");
     let text = error.to_string();
     assert!(text.starts_with("guards are still out: the object at 0x"));
     assert!(text.contains("is draining, 1 held"), "{text}");
@@ -338,18 +260,4 @@ fn misses_and_refusals_are_told<R: Make>() {
         RunDownError::Cancelled.to_string(),
         "the drain was cancelled: the object is open"
     );
-}
-
-#[test]
-fn objects_can_be_statics() {
-    static PLAIN: Protected<u64, Plain> = Protected::new(Rundown::<Plain>::new(), 1);
-    static CACHE_AWARE: Protected<u64, Inline<4>> = Protected::new(Rundown::<Inline<_>>::new(), 2);
-    assert_eq!(PLAIN.try_acquire().map(|guard| *guard), Some(1));
-    assert_eq!(CACHE_AWARE.try_acquire().map(|guard| *guard), Some(2));
-}
-
-#[test]
-fn without_slots_there_is_no_object() {
-    let none: &'static mut [rundown::Slot] = &mut [];
-    assert!(Rundown::<Borrowed>::with_slots(none).is_err());
 }

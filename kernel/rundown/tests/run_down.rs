@@ -3,38 +3,30 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rundown::{
     CloseOutcome, Guards, HostPlatform, Park, PlainRundown, Protected, RunDownError, Spin, State,
-    WaitOutcome,
 };
-use support::{Counted, Make, Script, executor, for_every_sized_variant};
+use support::{Counted, Make, Script, for_every_sized_variant};
 
 for_every_sized_variant!(
     many_guards_of_one_value,
     many_guards_are_handed_out,
-    a_batch_is_closed,
-    racy_counts_show_the_guards,
     a_completion_leaves_the_value_in,
     a_completion_may_take_the_value,
     a_handle_is_polled,
     a_handle_waits_by_a_deadline,
-    a_handle_is_awaited,
-    a_drain_is_awaited,
     the_first_of_two_takes_the_value,
     the_first_of_two_replaces_the_value,
     a_dropped_end_leaves_the_value_in,
     try_run_down_never_waits,
-    replace_by_a_deadline,
     a_late_run_down_leaves_the_next_generation_alone,
     a_generation_ends_once,
     a_cancel_is_in_the_same_generation,
     an_end_of_the_first_generation_does_not_take_from_the_next,
     a_value_that_it_was_born_with_is_taken,
     a_value_that_it_was_born_with_is_replaced,
-    of_many_ends_one_takes_the_value,
 );
 
 fn many_guards_of_one_value<R: Make>() {
@@ -79,40 +71,6 @@ fn many_guards_are_handed_out<R: Make>() {
     assert_eq!((*first, object.racy_held()), (7, 1));
     drop(first);
     assert_eq!(object.run_down(&Spin), Ok(7));
-}
-
-fn a_batch_is_closed<R: Make>() {
-    let objects: Vec<_> = (0..4)
-        .map(|value| Protected::new(*R::make(), value))
-        .collect();
-    let guard = objects[2].try_acquire().expect("open");
-    objects[3].close();
-    let mut list: Vec<_> = objects.iter().collect();
-    list.push(&objects[0]);
-    assert_eq!(Protected::close_all(&mut list), Ok(3));
-    // Those that this has closed stand in front.
-    assert!(
-        !list[..3]
-            .iter()
-            .any(|object| std::ptr::eq(*object, &objects[3]))
-    );
-    let states: Vec<_> = objects.iter().map(|object| object.state()).collect();
-    use State::{Drained, Draining};
-    assert_eq!(states, [Drained, Drained, Draining, Drained]);
-    drop(guard);
-    for (value, object) in objects.iter().enumerate() {
-        assert_eq!(object.run_down(&Spin), Ok(value));
-    }
-    assert_eq!(Protected::<u32, R>::close_all(&mut []), Ok(0));
-}
-
-fn racy_counts_show_the_guards<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    R::on_cpu(0);
-    let guards = object.try_acquire_many(3).expect("open");
-    assert_eq!(object.racy_counts().sum::<i64>(), 3);
-    assert_eq!(object.racy_counts().nth(R::slot_of(0)), Some(3));
-    drop(guards);
 }
 
 fn a_completion_leaves_the_value_in<R: Make>() {
@@ -180,31 +138,6 @@ fn a_handle_waits_by_a_deadline<R: Make>() {
     assert_eq!(retired.take(), Ok(7));
 }
 
-fn a_handle_is_awaited<R: Make>() {
-    let executor = executor();
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    thread::scope(|scope| {
-        let run_down = object.begin_run_down();
-        scope.spawn(move || drop(guard));
-        let retired = executor.block_on(run_down).expect("drained");
-        assert_eq!(retired.replace(8).expect("the first"), 7);
-    });
-    assert_eq!(*object.try_acquire().expect("open"), 8);
-}
-
-fn a_drain_is_awaited<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    thread::scope(|scope| {
-        let drain = object.drain();
-        scope.spawn(move || drop(guard));
-        assert_eq!(executor().block_on(drain), WaitOutcome::Drained);
-    });
-    assert_eq!(executor().block_on(object.drain()), WaitOutcome::Drained);
-    assert_eq!(object.run_down(&Spin), Ok(7));
-}
-
 fn the_first_of_two_takes_the_value<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let [first, second, third] = [(); 3].map(|()| {
@@ -257,21 +190,6 @@ fn try_run_down_never_waits<R: Make>() {
     drop(guard);
     assert_eq!(object.try_run_down(), Ok(7));
     assert_eq!(object.try_run_down(), Err(RunDownError::Taken));
-}
-
-fn replace_by_a_deadline<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    let mut run_down = object.begin_run_down();
-    let late = run_down.wait_deadline(&Park, 0).map(drop);
-    assert!(
-        matches!(late, Err(RunDownError::Outstanding(_))),
-        "{late:?}"
-    );
-    drop(guard);
-    let retired = run_down.wait_deadline(&Park, 0).expect("drained");
-    assert_eq!(retired.replace(8).expect("the first"), 7);
-    assert_eq!(*object.try_acquire().expect("open"), 8);
 }
 
 /// The owner of the first value is late: another one has run it down, and published another one.
@@ -360,20 +278,6 @@ fn a_value_that_it_was_born_with_is_replaced<R: Make>() {
     let object = Protected::new(*R::make_closed(), 7);
     assert_eq!(object.replace(&Spin, 8).expect("run down"), 7);
     assert_eq!(*object.try_acquire().expect("open"), 8);
-}
-
-fn of_many_ends_one_takes_the_value<R: Make>() {
-    for _ in 0..50 {
-        let object = Protected::new(*R::make(), 1);
-        let sum = AtomicUsize::new(0);
-        let ends = [(); 3].map(|()| object.begin_run_down().wait(&Spin).expect("drained"));
-        thread::scope(|scope| {
-            for retired in ends {
-                scope.spawn(|| sum.fetch_add(retired.take().unwrap_or(0), Ordering::Relaxed));
-            }
-        });
-        assert_eq!(sum.into_inner(), 1);
-    }
 }
 
 #[test]

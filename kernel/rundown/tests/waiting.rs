@@ -13,68 +13,35 @@ use rundown::{Clock, HostPlatform, Park, Spin, State, Wait, WaitOutcome, Waiting
 use support::{Make, Script, TestPlatform, for_every_variant};
 
 for_every_variant!(
-    spin_waits,
-    park_waits,
-    park_is_woken_by_the_release,
+    wait_outlasts_the_holder,
     a_missed_deadline_says_what_is_outstanding,
     a_deadline_in_the_past_makes_one_attempt,
-    a_deadline_that_is_met_ends_the_wait,
     a_missed_deadline_may_be_tried_again,
-    after_a_missed_deadline_the_drain_may_be_cancelled,
     a_cancel_ends_a_wait_with_a_deadline,
     an_impatient_policy_does_not_end_the_wait,
     an_impatient_policy_does_not_end_the_patience,
     the_policy_is_told_object_and_deadline,
     a_policy_is_not_asked_when_there_is_nothing_to_wait_for,
-    polling_never_waits,
     a_late_poll_gives_the_right_answer,
     a_drain_may_be_dropped,
     outstanding_counts_follow_the_releases,
     mixed_waiters_all_return,
 );
 
-fn spin_waits<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    thread::scope(|scope| {
-        let waiter = scope.spawn(|| rundown.wait(&Spin));
-        while rundown.state() == State::Open {
-            thread::yield_now();
-        }
-        assert!(!waiter.is_finished(), "returned while protection is held");
-        drop(guard);
-        assert_eq!(waiter.join().expect("no failure"), WaitOutcome::Drained);
-    });
-}
-
-fn park_waits<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    thread::scope(|scope| {
-        let waiter = scope.spawn(|| rundown.wait(&Park));
-        while rundown.state() == State::Open {
-            thread::yield_now();
-        }
-        // Time enough to fall asleep, and to return by mistake.
-        thread::sleep(Duration::from_millis(5));
-        assert!(!waiter.is_finished(), "returned while protection is held");
-        drop(guard);
-        assert_eq!(waiter.join().expect("no failure"), WaitOutcome::Drained);
-    });
-}
-
-/// Without a deadline nothing but the release ends its sleep.
-fn park_is_woken_by_the_release<R: Make + ?Sized>() {
-    for round in 0..200 {
+fn wait_outlasts_the_holder<R: Make + ?Sized>() {
+    for policy in [&Spin as &(dyn Wait + Sync), &Park] {
         let rundown = R::make();
         let guard = rundown.try_acquire().expect("open");
-        let mut drain = rundown.drain();
         thread::scope(|scope| {
-            scope.spawn(move || {
-                R::on_cpu(round % 3);
-                drop(guard);
-            });
-            assert_eq!(drain.wait(&Park), WaitOutcome::Drained);
+            let waiter = scope.spawn(|| rundown.wait(policy));
+            while rundown.state() == State::Open {
+                thread::yield_now();
+            }
+            // Time enough to fall asleep, and to return by mistake.
+            thread::sleep(Duration::from_millis(5));
+            assert!(!waiter.is_finished(), "returned while protection is held");
+            drop(guard);
+            assert_eq!(waiter.join().expect("no failure"), WaitOutcome::Drained);
         });
     }
 }
@@ -119,21 +86,6 @@ fn a_deadline_in_the_past_makes_one_attempt<R: Make + ?Sized>() {
     assert_eq!(idle.wait_deadline(&Spin, 0), Ok(WaitOutcome::Drained));
 }
 
-fn a_deadline_that_is_met_ends_the_wait<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    let far = HostPlatform::after(Duration::from_secs(3600));
-    thread::scope(|scope| {
-        let waiter = scope.spawn(|| rundown.wait_deadline(&Park, far));
-        while rundown.state() == State::Open {
-            thread::yield_now();
-        }
-        drop(guard);
-        let ended = waiter.join().expect("no failure");
-        assert_eq!(ended, Ok(WaitOutcome::Drained));
-    });
-}
-
 fn a_missed_deadline_may_be_tried_again<R: Make + ?Sized>() {
     let rundown = R::make();
     let guard = rundown.try_acquire().expect("open");
@@ -147,16 +99,6 @@ fn a_missed_deadline_may_be_tried_again<R: Make + ?Sized>() {
     assert_eq!(drain.wait_deadline(&Park, 0), Ok(WaitOutcome::Drained));
     assert_eq!(drain.wait(&Park), WaitOutcome::Drained);
     assert_eq!(rundown.wait_deadline(&Park, 0), Ok(WaitOutcome::Drained));
-}
-
-fn after_a_missed_deadline_the_drain_may_be_cancelled<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    assert!(rundown.wait_deadline(&Spin, 0).is_err());
-    rundown.cancel().expect("draining");
-    assert!(rundown.try_acquire().is_some());
-    drop(guard);
-    assert_eq!(rundown.wait_deadline(&Spin, 0), Ok(WaitOutcome::Drained));
 }
 
 fn a_cancel_ends_a_wait_with_a_deadline<R: Make + ?Sized>() {
@@ -262,20 +204,6 @@ fn a_policy_is_not_asked_when_there_is_nothing_to_wait_for<R: Make + ?Sized>() {
     let rundown = R::make();
     assert_eq!(rundown.wait(&Never), WaitOutcome::Drained);
     assert_eq!(rundown.wait_deadline(&Never, 0), Ok(WaitOutcome::Drained));
-}
-
-fn polling_never_waits<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    let mut drain = rundown.drain();
-    assert_eq!(rundown.state(), State::Draining, "to drain is to close");
-    for _ in 0..3 {
-        assert_eq!(drain.poll(), None);
-    }
-    drop(guard);
-    for _ in 0..3 {
-        assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
-    }
 }
 
 fn a_late_poll_gives_the_right_answer<R: Make + ?Sized>() {

@@ -84,13 +84,9 @@ pub(crate) fn list(object: ObjectId, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     write!(f, "{}", Lines(holders(object)))?;
     match unlisted() {
         0 => Ok(()),
-        1 => write!(
-            f,
-            "\n  1 protection, of this or another object, is not listed: the table was full"
-        ),
         n => write!(
             f,
-            "\n  {n} protections, of this or other objects, are not listed: the table was full"
+            "\n  not listed, of this or other objects, because the table was full: {n}"
         ),
     }
 }

@@ -3,7 +3,7 @@
 //! `unsafe` here: a location is read back from an atomic pointer.
 
 use core::panic::Location;
-use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering, fence};
 use core::{fmt, ptr};
 
 use super::word::{Phase, Word};
@@ -173,7 +173,7 @@ impl<const N: usize> Table<N> {
     /// The holders of `object`. Each is read when the iterator comes to it.
     pub(super) fn holders(&self, object: ObjectId) -> impl Iterator<Item = Holder> + Clone + '_ {
         let entries = self.entries.iter();
-        entries.filter_map(move |entry| entry.read(object))
+        entries.filter_map(move |entry| Some(entry.read(object)?.1))
     }
 
     /// Forgets `object`, which is dropped with `held` still held.
@@ -196,24 +196,19 @@ impl<const N: usize> Table<N> {
 #[repr(align(64))]
 struct Entry {
     word: AtomicU64,
-    /// The rest belongs to the call that has claimed the entry, until it is listed; from then on it
-    /// stays as it is until the entry is free.
-    object: AtomicUsize,
+    /// This and the next belong to the call that has claimed the entry, until it is listed; from then on they
+    /// stay as they are until the entry is free.
     location: AtomicPtr<Location<'static>>,
-    cpu: AtomicUsize,
-    tick: AtomicU64,
-    tag: AtomicUsize,
+    /// Object, CPU, tick and tag.
+    numbers: [AtomicU64; 4],
 }
 
 impl Entry {
     const fn new() -> Self {
         Self {
             word: AtomicU64::new(Word::NEW.0),
-            object: AtomicUsize::new(0),
             location: AtomicPtr::new(ptr::null_mut()),
-            cpu: AtomicUsize::new(0),
-            tick: AtomicU64::new(0),
-            tag: AtomicUsize::new(0),
+            numbers: [const { AtomicU64::new(0) }; 4],
         }
     }
 
@@ -239,16 +234,14 @@ impl Entry {
     /// Fills the claimed entry in and lists it.
     fn fill(&self, listed: Word, object: ObjectId, holder: &Holder) {
         let location = ptr::from_ref(holder.location).cast_mut();
-        // Relaxed: pairs with the load in `is_of`, by way of `word`.
-        self.object.store(object.get(), Ordering::Relaxed);
         // Relaxed: pairs with the load in `read`, by way of `word`.
         self.location.store(location, Ordering::Relaxed);
-        // Relaxed: pairs with the loads in `read` and `take_raw`, by way of `word`.
-        self.cpu.store(holder.cpu, Ordering::Relaxed);
-        // Relaxed: pairs with the load in `read`, by way of `word`.
-        self.tick.store(holder.tick, Ordering::Relaxed);
-        // Relaxed: pairs with the loads in `read` and `take_raw`, by way of `word`.
-        self.tag.store(holder.tag.0, Ordering::Relaxed);
+        let (object, cpu, tag) = (object.get(), holder.cpu, holder.tag.0);
+        let numbers = [object as u64, cpu as u64, holder.tick, tag as u64];
+        for (place, number) in self.numbers.iter().zip(numbers) {
+            // Relaxed: pairs with the loads in `is_of` and `read`, by way of `word`.
+            place.store(number, Ordering::Relaxed);
+        }
         // Release: pairs with the Acquire in `word`; who sees it listed sees what was filled in.
         self.word.store(listed.0, Ordering::Release);
     }
@@ -270,23 +263,20 @@ impl Entry {
 
     fn is_of(&self, object: ObjectId) -> bool {
         // Relaxed: pairs with the store in `fill`, by way of `word`.
-        self.object.load(Ordering::Relaxed) == object.get()
+        self.numbers[0].load(Ordering::Relaxed) == object.get() as u64
     }
 
     /// The holder in this entry, if it holds `object`, and is the same from first to last.
-    fn read(&self, object: ObjectId) -> Option<Holder> {
+    fn read(&self, object: ObjectId) -> Option<(Word, Holder)> {
         let word = self.word();
         if !word.is_listed() || word.count() == 0 || !self.is_of(object) {
             return None;
         }
         // Relaxed: pairs with the store in `fill`, by way of `word`.
         let location = self.location.load(Ordering::Relaxed);
+        let numbers = self.numbers.each_ref();
         // Relaxed: pairs with the store in `fill`, by way of `word`.
-        let cpu = self.cpu.load(Ordering::Relaxed);
-        // Relaxed: pairs with the store in `fill`, by way of `word`.
-        let tick = self.tick.load(Ordering::Relaxed);
-        // Relaxed: pairs with the store in `fill`, by way of `word`.
-        let tag = self.tag.load(Ordering::Relaxed);
+        let [_, cpu, tick, tag] = numbers.map(|number| number.load(Ordering::Relaxed));
         // Acquire: pairs with the Release fence in `claim`; if any of this is a later holder's, the
         // next load finds the later claim.
         fence(Ordering::Acquire);
@@ -295,15 +285,16 @@ impl Entry {
         if !word_after.same_holder(word) {
             return None;
         }
-        Some(Holder {
+        let holder = Holder {
             // SAFETY: it is null, or comes from a `&'static Location` in `fill`.
             location: unsafe { location.as_ref() }?,
-            cpu,
+            cpu: cpu as usize,
             tick,
             count: word.count(),
             raw: word.phase() == Phase::Raw,
-            tag: Tag(tag),
-        })
+            tag: Tag(tag as usize),
+        };
+        Some((word, holder))
     }
 
     /// Takes at most `count` off, if the entry is without a guard and of `object`, and of the CPU in
@@ -315,19 +306,15 @@ impl Entry {
         tag: Option<Tag>,
         count: u32,
     ) -> u32 {
-        let seen = self.word();
-        if seen.phase() != Phase::Raw || !self.is_of(object) {
+        let fits = |(_, holder): &(Word, Holder)| {
+            let is_whose = whose.is_none_or(|whose| whose == holder.cpu);
+            holder.raw && is_whose && tag.is_none_or(|tag| tag == holder.tag)
+        };
+        let Some((seen, holder)) = self.read(object).filter(fits) else {
             return 0;
-        }
-        // Relaxed: pairs with the store in `fill`, by way of `word`.
-        let cpu = self.cpu.load(Ordering::Relaxed);
-        // Relaxed: pairs with the store in `fill`, by way of `word`.
-        let its_tag = Tag(self.tag.load(Ordering::Relaxed));
-        if whose.is_some_and(|whose| whose != cpu) || tag.is_some_and(|tag| tag != its_tag) {
-            return 0;
-        }
-        let taken = count.min(seen.count());
-        let next = match seen.count() - taken {
+        };
+        let taken = count.min(holder.count);
+        let next = match holder.count - taken {
             0 => seen.freed(),
             left => seen.with(Phase::Raw, left),
         };

@@ -1,7 +1,6 @@
 //! Rundown protection for the threads of a hosted program: [`HostPlatform`] and its wait policy,
 //! [`Park`].
 
-mod event_count;
 #[cfg(target_os = "linux")]
 mod key;
 mod numbers;
@@ -19,15 +18,18 @@ mod per_cpu;
 mod types;
 
 use core::fmt;
+use core::pin::pin;
+use core::task::Waker;
 use std::eprintln;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::task::Wake;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use self::event_count::EventCount;
 pub use self::types::{HostPlatform, Park};
 use crate::ids::{ObjectId, Unavailable};
 use crate::platform::{AsyncPlatform, Clock, Platform, Wait, Waiting};
-use crate::wakers::Wakers;
+use crate::wakers::{Entry, Wakers};
 
 impl HostPlatform {
     /// The deadline that is so far from now, for
@@ -66,9 +68,7 @@ impl Platform for HostPlatform {
     }
 
     fn wake_waiters(object: ObjectId) {
-        // Its fence is the one that the futures' side needs, too.
-        bell(object).signal();
-        WAKERS.wake_fenced(object);
+        WAKERS.wake(object);
     }
 
     fn tick() -> u64 {
@@ -94,25 +94,70 @@ impl AsyncPlatform for HostPlatform {
     }
 }
 
+/// A parked thread waits as a future does: it is in the same list, with a waker that unparks it.
 impl Wait for Park {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
-        bell(waiting.object).wait_until(ready, || match waiting.deadline {
-            None => Duration::MAX,
-            Some(at) => Duration::from_nanos(at.saturating_sub(HostPlatform::now())),
-        });
+        let waker = Waker::from(Arc::new(Parked(thread::current())));
+        let mut entry = pin!(Entry::new());
+        loop {
+            // Before each look, or a wake-up between the look and the sleep would be lost. (One that comes
+            // earlier than the sleep ends that at once.)
+            let entry = entry.as_mut();
+            entry.enter(HostPlatform::wakers, waiting.object, &waker);
+            if ready() {
+                return;
+            }
+            match waiting.deadline {
+                None => thread::park(),
+                Some(at) => {
+                    thread::park_timeout(Duration::from_nanos(
+                        at.saturating_sub(HostPlatform::now()),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+struct Parked(Thread);
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
 static WAKERS: Wakers = Wakers::new();
 
-/// Objects share them: a thread may be woken for another object.
-static BELLS: [EventCount; 64] = [const { EventCount::new() }; 64];
-
-fn bell(object: ObjectId) -> &'static EventCount {
-    &BELLS[object.bucket(BELLS.len())]
-}
-
 /// 2^64 nanoseconds are 584 years.
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often a policy asks that is told "ready" the third time; `meanwhile` happens in each look.
+    fn looks(deadline: Option<u64>, meanwhile: fn(ObjectId)) -> usize {
+        let mut looks = 0;
+        let object = ObjectId::of(&looks);
+        Park.wait_until(Waiting::new(object, deadline), &mut || {
+            looks += 1;
+            meanwhile(object);
+            looks == 3
+        });
+        looks
+    }
+
+    /// Nor is a lock held meanwhile that a wake-up takes.
+    #[test]
+    fn a_wake_up_between_the_look_and_the_sleep_is_not_lost() {
+        assert_eq!(looks(None, HostPlatform::wake_waiters), 3);
+    }
+
+    #[test]
+    fn it_looks_again_when_no_time_is_left() {
+        assert_eq!(looks(Some(HostPlatform::now()), |_| ()), 3);
+    }
 }

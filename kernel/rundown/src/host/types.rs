@@ -70,5 +70,8 @@
 pub struct HostPlatform;
 
 /// Blocks the thread until the object is drained. For [`HostPlatform`] only.
+///
+/// It [parks](std::thread::park) the thread, and allocates what wakes it. An `unpark` that was meant for other
+/// code of the thread does no harm here, but is used up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Park;

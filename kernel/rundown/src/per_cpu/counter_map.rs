@@ -1,9 +1,8 @@
 //! Which counters are in use: for platforms.
 //!
-//! A tree, so that a search is as short among half a million as among a hundred. A leaf is a word with a bit
-//! for each counter. Above are *marks*: the words that were found full are marked, run by run, and the
-//! parts whose runs are all marked, too. A search goes to the first part without a mark, there to the first
-//! run without, and so to the lowest counter that is free.
+//! A leaf is a word with a bit for each counter. Above are *marks*, so that a search is short among half a
+//! million, too: runs of words that were found full are marked. A search goes to the first run without a mark,
+//! and so to the lowest counter that is free.
 //!
 //! Why nothing that is free stays behind a mark: a mark is set *before* a second look at what it stands
 //! for, and taken away *after* something there has become free, both by read-modify-writes of one word. If the
@@ -19,18 +18,16 @@ use crate::primitive::{AtomicU64, Ordering, array_of, const_unless_model};
 /// Which of 64 * `WORDS` counters are in use. Hands out the lowest that is free, so that counters
 /// lie densely. Lock-free; any context.
 ///
-/// The time that this takes does not depend on how many are in use, up to 262,144 counters; above, it looks
-/// at one more word for each of them.
+/// A search looks at one word for every 4,096 counters in front that are in use, and at one more; above 262,144
+/// counters, at 64 words and two or more.
 pub struct CounterMap<const WORDS: usize> {
-    /// A mark for each word of `full_runs`.
-    full_parts: AtomicU64,
     /// A mark for each [`RUN`](Self::RUN) words of `used`.
     full_runs: [AtomicU64; FAN],
     /// A bit for each counter.
     used: [AtomicU64; WORDS],
 }
 
-/// How many marks a word has. Fewer in a model, which follows each word.
+/// How many marks a word has, and how many words of them there are. Fewer in a model, which follows each word.
 const FAN: usize = if cfg!(rundown_loom) { 2 } else { 64 };
 
 impl<const WORDS: usize> CounterMap<WORDS> {
@@ -40,13 +37,11 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     /// How many words one mark stands for.
     const RUN: usize = WORDS.div_ceil(FAN * FAN);
     const RUNS: usize = WORDS.div_ceil(Self::RUN);
-    const PARTS: usize = Self::RUNS.div_ceil(FAN);
 
     const_unless_model! {
         /// All free.
         pub fn new() -> Self {
             Self {
-                full_parts: AtomicU64::new(0),
                 full_runs: array_of![AtomicU64::new(0); FAN],
                 used: array_of![AtomicU64::new(0); WORDS],
             }
@@ -60,16 +55,12 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     pub fn reserve(&self) -> Option<usize> {
         // Another round means that another call has taken or freed something meanwhile, or that there is
         // one mark more than before.
-        while let Some(part) = self.first_part() {
-            let Some(run) = self.first_run(part) else {
-                self.mark_part(part);
-                continue;
-            };
+        while let Some(run) = self.first_run() {
             let counter = self.reserve_in(Self::words(run));
             if counter.is_some() {
                 return counter;
             }
-            self.mark_run(run);
+            self.mark(run);
         }
         // Not a word of `None` because of a mark that is about to go.
         self.reserve_in(0..WORDS)
@@ -100,7 +91,7 @@ impl<const WORDS: usize> CounterMap<WORDS> {
         let used = self.used[index].fetch_and(!bit, Ordering::Release);
         assert!(used & bit != 0, "counter {counter} is not in use");
         if used == u64::MAX {
-            self.unmark_run(index / Self::RUN);
+            self.unmark(index / Self::RUN);
         }
     }
 
@@ -113,18 +104,15 @@ impl<const WORDS: usize> CounterMap<WORDS> {
             .sum()
     }
 
-    /// The first part that has no mark.
-    fn first_part(&self) -> Option<usize> {
-        // Relaxed: pairs with nothing; marks only say where to search first.
-        let part = self.full_parts.load(Ordering::Relaxed).trailing_ones() as usize;
-        (part < Self::PARTS).then_some(part)
-    }
-
-    /// The first run in this part that has no mark.
-    fn first_run(&self, part: usize) -> Option<usize> {
-        // Relaxed: pairs with nothing, as above; the second look in `mark_part` has acquired it.
-        let run = self.full_runs[part].load(Ordering::Relaxed).trailing_ones() as usize;
-        (run < FAN.min(Self::RUNS - part * FAN)).then_some(part * FAN + run)
+    /// The first run that has no mark.
+    fn first_run(&self) -> Option<usize> {
+        let first = |(index, marks): (usize, &AtomicU64)| {
+            // Relaxed: pairs with nothing; marks only say where to search first.
+            let marked = marks.load(Ordering::Relaxed).trailing_ones() as usize;
+            (marked < FAN).then_some(index * FAN + marked)
+        };
+        let run = self.full_runs.iter().enumerate().find_map(first)?;
+        (run < Self::RUNS).then_some(run)
     }
 
     fn words(run: usize) -> Range<usize> {
@@ -133,41 +121,23 @@ impl<const WORDS: usize> CounterMap<WORDS> {
 
     /// The run was found full.
     #[cold]
-    fn mark_run(&self, run: usize) {
-        // Acquire: pairs with the Release in `unmark_run`, if that came first: then what was freed before
+    fn mark(&self, run: usize) {
+        // Acquire: pairs with the Release in `unmark`, if that came first: then what was freed before
         // it is seen here.
         self.full_runs[run / FAN].fetch_or(1 << (run % FAN), Ordering::Acquire);
         let is_full = Self::words(run)
             // Relaxed: pairs with the change in `free`, by way of the mark.
             .all(|index| self.used[index].load(Ordering::Relaxed) == u64::MAX);
         if !is_full {
-            self.unmark_run(run);
+            self.unmark(run);
         }
     }
 
     /// Something in the run is free.
     #[cold]
-    fn unmark_run(&self, run: usize) {
-        let mark = 1 << (run % FAN);
-        // Release: pairs with the Acquire in `mark_run`.
-        let marks = self.full_runs[run / FAN].fetch_and(!mark, Ordering::Release);
-        if marks & mark != 0 {
-            // Release: pairs with the Acquire in `mark_part`.
-            self.full_parts
-                .fetch_and(!(1 << (run / FAN)), Ordering::Release);
-        }
-    }
-
-    /// All runs of the part were found marked.
-    #[cold]
-    fn mark_part(&self, part: usize) {
-        // Acquire: pairs with the Release of `full_parts` in `unmark_run`, if that came first: then the mark
-        // that it has taken away is seen to be gone.
-        self.full_parts.fetch_or(1 << part, Ordering::Acquire);
-        if self.first_run(part).is_some() {
-            // Relaxed: pairs with nothing; a mark less does no harm.
-            self.full_parts.fetch_and(!(1 << part), Ordering::Relaxed);
-        }
+    fn unmark(&self, run: usize) {
+        // Release: pairs with the Acquire in `mark`.
+        self.full_runs[run / FAN].fetch_and(!(1 << (run % FAN)), Ordering::Release);
     }
 }
 
@@ -204,24 +174,17 @@ mod tests {
     impl<const WORDS: usize> CounterMap<WORDS> {
         /// Nothing that is free is behind a mark. While no call is under way.
         fn check(&self) {
-            for part in 0..Self::PARTS {
-                let runs = part * FAN..Self::RUNS.min((part + 1) * FAN);
-                let full = |run: usize| {
-                    let marks = self.full_runs[run / FAN].load(Ordering::Relaxed);
-                    let marked = marks & 1 << (run % FAN) != 0;
-                    let word = |index: usize| self.used[index].load(Ordering::Relaxed);
-                    let free = Self::words(run).any(|index| word(index) != u64::MAX);
-                    assert!(!(marked && free), "run {run} is not full");
-                    marked
-                };
-                let all_full = runs.map(full).fold(true, |all, one| all & one);
-                let marked = self.full_parts.load(Ordering::Relaxed) & 1 << part != 0;
-                assert!(all_full || !marked, "part {part} is not full");
+            for run in 0..Self::RUNS {
+                let marked =
+                    self.full_runs[run / FAN].load(Ordering::Relaxed) & 1 << (run % FAN) != 0;
+                let word = |index: usize| self.used[index].load(Ordering::Relaxed);
+                let free = Self::words(run).any(|index| word(index) != u64::MAX);
+                assert!(!(marked && free), "run {run} is not full");
             }
         }
     }
 
-    /// Of every shape: words that do not fill a run, runs that do not fill a part.
+    /// Of every shape: words that do not fill a run, runs that do not fill a word of marks.
     #[cfg(feature = "std")]
     fn the_lowest_of_many<const WORDS: usize>() {
         let map = std::boxed::Box::new(CounterMap::<WORDS>::new());

@@ -81,15 +81,10 @@ impl CounterCell {
 
     /// Names the counter; `false` if it has one already.
     pub(super) fn name(&self, counter: CounterId) -> bool {
+        let (none, counter) = (Self::NO_COUNTER, counter.get());
         // Release: pairs with the Acquire in `get`. A failure is another caller's success.
-        self.0
-            .compare_exchange(
-                Self::NO_COUNTER,
-                counter.get(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        let named = (self.0).compare_exchange(none, counter, Ordering::Release, Ordering::Relaxed);
+        named.is_ok()
     }
 }
 

@@ -37,9 +37,7 @@ impl Rounds {
     const_unless_model! {
         /// None has begun.
         pub fn new() -> Self {
-            Self {
-                latest: AtomicU64::new(0),
-            }
+            Self { latest: AtomicU64::new(0) }
         }
     }
 
@@ -55,10 +53,7 @@ impl Answers {
     const_unless_model! {
         /// It has answered nothing.
         pub fn new() -> Self {
-            Self {
-                asked: AtomicUsize::new(0),
-                answered: AtomicU64::new(0),
-            }
+            Self { asked: AtomicUsize::new(0), answered: AtomicU64::new(0) }
         }
     }
 

@@ -117,14 +117,25 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         unsafe { P::add_if_open(self.gate(), n) }
     }
 
-    /// Whether the running CPU's counter would stay within its range. Another CPU's, if the thread
+    /// Whether the running CPU's counter has room for `n` more, or fewer. Another CPU's, if the thread
     /// moves: each has room for more than what the threads of all others may add in between.
     #[cold]
-    fn has_room(&self, range: core::ops::RangeInclusive<i64>, n: i64) -> bool {
+    fn has_room(&self, n: i64) -> bool {
         // SAFETY: the counter is this object's.
         let count = |counter| unsafe { P::racy_own_count(counter) };
-        let count = self.variant.counter.get().map_or(0, count);
-        range.contains(&count.saturating_add(n))
+        let next = self
+            .variant
+            .counter
+            .get()
+            .map_or(0, count)
+            .saturating_add(n);
+        // Down: all that may be held, and as much again that a cancel has carried over.
+        let least = -2 * SharedCount::MOST_IN_SLOTS;
+        if n > 0 {
+            next <= Self::most()
+        } else {
+            next >= least
+        }
     }
 
     /// A release of `n` that found the object closed. Its last touch is on the shared count (S3).
@@ -146,10 +157,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
-        if n > 1
-            && this.gate.is_open()
-            && !this.has_room(i64::MIN..=Rundown::<Self>::most(), n.into())
-        {
+        if n > 1 && this.gate.is_open() && !this.has_room(n.into()) {
             return Err(Refused::Full);
         }
         if this.add(n.into()) {
@@ -161,9 +169,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
 
     #[inline]
     unsafe fn release(this: &Rundown<Self>, n: u32) {
-        // All that may be held, and as much again that a cancel has carried over.
-        let least = -2 * SharedCount::MOST_IN_SLOTS;
-        if n > 1 && this.gate.is_open() && !this.has_room(least..=i64::MAX, -i64::from(n)) {
+        if n > 1 && this.gate.is_open() && !this.has_room(-i64::from(n)) {
             let object = ObjectId::of(this);
             return P::misuse(&Misuse::OutOfRange { object });
         }

@@ -33,6 +33,13 @@ display! { error RunDownError:
     Self::IllegalContext => "{IllegalContext}",
 }
 
+/// Another caller's step came first.
+impl From<WrongState> for RunDownError {
+    fn from(_: WrongState) -> Self {
+        Self::Taken
+    }
+}
+
 /// A value that was not put in, given back.
 pub struct Rejected<T, R> {
     /// The value.

@@ -1,14 +1,12 @@
 //! A value behind rundown protection: [`Protected`].
 
 mod error;
-mod guard;
 #[cfg(feature = "alloc")]
 mod owned;
 mod run_down;
 mod value;
 
 pub use self::error::{PublishError, Rejected, ReplaceError, RunDownError};
-pub use self::guard::{Guard, Guards};
 #[cfg(feature = "alloc")]
 pub use self::owned::OwnedGuard;
 pub use self::run_down::{Retired, RunDown};

@@ -13,7 +13,7 @@ use crate::drain::Drain;
 use crate::platform::{AsyncPlatform, Clock, Wait};
 use crate::state::{State, WaitOutcome};
 use crate::variant::Variant;
-use crate::word::{Epoch, Generation, Phase, Snapshot};
+use crate::word::{Generation, Phase, Snapshot};
 
 impl<T, V: Variant> Protected<T, V> {
     /// Closes the object, waits until every guard is dropped, and takes the value out. Until a deadline, or
@@ -26,7 +26,7 @@ impl<T, V: Variant> Protected<T, V> {
     /// and those that come when it has been taken, get [`RunDownError::Taken`]; if the drain was
     /// cancelled, all get [`RunDownError::Cancelled`].
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn run_down<W: Wait + ?Sized>(&self, policy: &W) -> Result<T, RunDownError> {
+    pub fn run_down(&self, policy: &dyn Wait) -> Result<T, RunDownError> {
         self.begin_run_down().wait(policy)?.take()
     }
 
@@ -51,7 +51,7 @@ impl<T, V: Variant> Protected<T, V> {
     /// # Errors
     /// As for [`run_down`](Self::run_down); `value` comes back.
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn replace<W: Wait + ?Sized>(&self, policy: &W, value: T) -> Result<T, ReplaceError<T>> {
+    pub fn replace(&self, policy: &dyn Wait, value: T) -> Result<T, ReplaceError<T>> {
         match self.begin_run_down().wait(policy) {
             Ok(retired) => retired.replace(value),
             Err(reason) => Err(ReplaceError { value, reason }),
@@ -118,10 +118,7 @@ impl<'a, T, V: Variant> RunDown<'a, T, V> {
     /// # Errors
     /// As for [`poll`](Self::poll).
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn wait<W: Wait + ?Sized>(
-        &mut self,
-        policy: &W,
-    ) -> Result<Retired<'a, T, V>, RunDownError> {
+    pub fn wait(&mut self, policy: &dyn Wait) -> Result<Retired<'a, T, V>, RunDownError> {
         let outcome = self.drain.wait(policy);
         self.end(outcome)
     }
@@ -133,9 +130,9 @@ impl<'a, T, V: Variant> RunDown<'a, T, V> {
     /// As for [`poll`](Self::poll), and [`RunDownError::Outstanding`], which says how many guards are
     /// still out. The object stays closed then: wait again, or [cancel](crate::Rundown::cancel).
     #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn wait_deadline<W: Wait + ?Sized>(
+    pub fn wait_deadline(
         &mut self,
-        policy: &W,
+        policy: &dyn Wait,
         deadline: u64,
     ) -> Result<Retired<'a, T, V>, RunDownError>
     where
@@ -195,7 +192,7 @@ impl<T, V: Variant> Retired<'_, T, V> {
     /// # Errors
     /// [`RunDownError::Taken`] if another caller was first.
     pub fn take(self) -> Result<T, RunDownError> {
-        let epoch = self.claim()?;
+        let epoch = (self.protected).claim(|seen| self.holds_a_value(seen))?;
         // SAFETY: claimed, after the object had drained.
         let value = unsafe { self.protected.put(None) };
         self.protected.vacate(epoch);
@@ -210,13 +207,9 @@ impl<T, V: Variant> Retired<'_, T, V> {
     /// [`RunDownError::Taken`] if another caller was first, or [`RunDownError::NoCounter`]; `value` comes
     /// back.
     pub fn replace(self, value: T) -> Result<T, ReplaceError<T>> {
-        // Only a lazy object that has never been open may need a counter. An illegal call takes none.
-        let claimed = match self.holds_a_value(self.protected.gate.snapshot()) {
-            true => V::prepare(self.protected)
-                .map_err(|_| RunDownError::NoCounter)
-                .and_then(|()| self.claim()),
-            false => Err(RunDownError::Taken),
-        };
+        // Only a lazy object that has never been open may need a counter.
+        let no_counter = RunDownError::NoCounter;
+        let claimed = (self.protected).claim_to_open(|seen| self.holds_a_value(seen), no_counter);
         let epoch = match claimed {
             Ok(epoch) => epoch,
             Err(reason) => return Err(ReplaceError { value, reason }),
@@ -225,11 +218,6 @@ impl<T, V: Variant> Retired<'_, T, V> {
         let before = unsafe { self.protected.put(Some(value)) };
         self.protected.reopen(epoch);
         Ok(before.expect("a drained object holds a value"))
-    }
-
-    fn claim(&self) -> Result<Epoch, RunDownError> {
-        let claimed = self.protected.claim(|seen| self.holds_a_value(seen));
-        claimed.map_err(|_| RunDownError::Taken)
     }
 
     /// By the generation: if another caller took the value and published the next one, that is not for

@@ -5,10 +5,9 @@ use core::ptr::NonNull;
 use core::{fmt, mem};
 
 use super::error::PublishError;
-use super::guard::{Guard, Guards};
-use crate::close_all;
+use crate::guard::{Guard, Guards};
+use crate::lifecycle::NO_COUNTER;
 use crate::primitive::{UnsafeCell, const_unless_model};
-use crate::state::IllegalContext;
 use crate::variant::{Isolation, Rundown, Variant};
 use crate::word::{Generation, Phase, Word};
 
@@ -87,15 +86,6 @@ impl<T, V: Variant> Protected<T, V> {
         Some(unsafe { Guards::new(self.protected_value(), protections) })
     }
 
-    /// Closes those of the objects that are open, with one barrier for all, and returns how many: see
-    /// [`Rundown::close_all`].
-    ///
-    /// # Errors
-    /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
-    pub fn close_all(objects: &mut [&Self]) -> Result<usize, IllegalContext> {
-        close_all::close_all(objects, |object| &object.rundown)
-    }
-
     /// Opens an object whose value was taken out, or that never had one, with a new value. Never
     /// waits; legal in any context (the first time, that of
     /// [`prepare`](crate::PerCpuRundown::prepare)). Returns the new generation, which a run-down can
@@ -105,7 +95,7 @@ impl<T, V: Variant> Protected<T, V> {
     /// If the object is not run down, or holds a value, or has no
     /// [counter](crate::PerCpuRundown::prepare), the new value comes back, and nothing changed.
     pub fn publish(&self, value: T) -> Result<Generation, PublishError<T>> {
-        match self.claim_to_open(|seen| seen.word.phase() == Phase::Vacant) {
+        match self.claim_to_open(|seen| seen.word.phase() == Phase::Vacant, NO_COUNTER) {
             Ok(epoch) => {
                 // SAFETY: claimed, and empty.
                 let before = unsafe { self.put(Some(value)) };
@@ -118,7 +108,7 @@ impl<T, V: Variant> Protected<T, V> {
 
     /// The value of an open object, for a caller with protection.
     #[inline]
-    fn protected_value(&self) -> NonNull<T> {
+    pub(super) fn protected_value(&self) -> NonNull<T> {
         self.value.with(|value| {
             // SAFETY: protection keeps the value in: taking it out takes a claim.
             let value = unsafe { &*value };
@@ -143,6 +133,12 @@ impl<T, V: Variant> Deref for Protected<T, V> {
     #[inline]
     fn deref(&self) -> &Rundown<V> {
         &self.rundown
+    }
+}
+
+impl<T, V: Variant> AsRef<Rundown<V>> for Protected<T, V> {
+    fn as_ref(&self) -> &Rundown<V> {
+        self
     }
 }
 

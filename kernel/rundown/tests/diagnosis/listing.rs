@@ -208,7 +208,7 @@ fn a_full_table_grants_protection_and_says_so<R: Variant<Platform = Watched>>(
     assert_eq!((unlisted(), holders(object.id()).count()), (7, 0));
     let text = Report(&*object).to_string();
     assert!(text.contains("7 held"), "{text}");
-    let end = "7 protections, of this or other objects, are not listed: the table was full";
+    let end = "\n  not listed, of this or other objects, because the table was full: 7";
     assert!(text.ends_with(end), "{text}");
     // What ends is no longer counted, listed or not.
     let split = guards.split_off(1);
@@ -220,7 +220,7 @@ fn a_full_table_grants_protection_and_says_so<R: Variant<Platform = Watched>>(
     assert_eq!(unlisted(), 2);
     drop(split);
     let text = Report(&*object).to_string();
-    let end = "1 protection, of this or another object, is not listed: the table was full";
+    let end = "because the table was full: 1";
     assert!(text.ends_with(end), "{text}");
     // There is room again.
     drop(fill);

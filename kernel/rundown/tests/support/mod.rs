@@ -13,6 +13,7 @@ pub(crate) mod host_counters;
 mod platform;
 mod script;
 mod variants;
+pub(crate) mod wayward;
 
 use std::sync::mpsc;
 use std::thread;

@@ -174,7 +174,7 @@ fn not_closed_in_an_nmi() {
     let object = leaked(Protected::new(test_kernels::per_cpu(), Tracked::new(3)));
     let refuses = leaked(|| {
         assert_eq!(rundown.close(), CloseOutcome::IllegalContext);
-        assert_eq!(Rundown::close_all(&mut [rundown]), Err(IllegalContext));
+        assert_eq!(Rundown::close_all(&mut [&*rundown]), Err(IllegalContext));
         let unused = rundown.close_then(&COMPLETION);
         assert_eq!(unused, Err(CloseThenError::IllegalContext));
         let mut drain = rundown.drain();
@@ -187,7 +187,7 @@ fn not_closed_in_an_nmi() {
         assert_eq!(rundown.wait(&Spin), WaitOutcome::IllegalContext);
 
         assert_eq!(object.close(), CloseOutcome::IllegalContext);
-        assert_eq!(Protected::close_all(&mut [object]), Err(IllegalContext));
+        assert_eq!(Rundown::close_all(&mut [&*object]), Err(IllegalContext));
         let run_down = [object.run_down(&Spin), object.try_run_down()];
         for value in run_down {
             assert_eq!(value.map(drop), Err(RunDownError::IllegalContext));
@@ -214,7 +214,7 @@ fn not_closed_in_an_nmi() {
     // What is closed needs no barrier.
     in_nmi(leaked(|| {
         assert_eq!(rundown.close(), CloseOutcome::AlreadyClosed);
-        assert_eq!(Rundown::close_all(&mut [rundown]), Ok(0));
+        assert_eq!(Rundown::close_all(&mut [&*rundown]), Ok(0));
         assert_eq!(rundown.try_wait(), Ok(()));
     }));
     let value = object.run_down(&Halt).expect("nobody else runs it down");

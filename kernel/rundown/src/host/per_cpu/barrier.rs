@@ -4,10 +4,11 @@
 //! `unsafe` in this module: the system call.
 
 use core::ffi::{c_int, c_long};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
-use super::unregistered;
+use super::counters;
 use crate::ids::Unavailable;
 
 // Linux, `include/uapi/linux/membarrier.h`.
@@ -29,81 +30,62 @@ pub(super) fn register() -> Result<(), Unavailable> {
 /// # Panics
 /// If the kernel refuses it although it was registered.
 pub(super) fn barrier() {
-    if let Err(error) = BARRIER.call(interrupt_all) {
+    if let Err(error) = BARRIER.have_round_since(BARRIER.begun(), interrupt_all) {
         panic!("membarrier fails although the process is registered for it: {error}");
     }
 }
 
 /// [`HostPlatform::barriers`](crate::HostPlatform::barriers).
 pub(in super::super) fn rounds() -> u64 {
-    BARRIER.lock().done
+    *BARRIER.lock()
 }
 
 static BARRIER: Combined = Combined::new();
 
 /// Rounds that callers share: each has a whole round after its call.
 struct Combined {
-    rounds: Mutex<Rounds>,
-    /// A round has ended.
-    changed: Condvar,
-}
-
-struct Rounds {
-    /// One more than `done` while one is under way.
-    begun: u64,
-    done: u64,
-    /// How many callers wait for the end of that one.
-    waiting: usize,
+    /// How many have begun.
+    begun: AtomicU64,
+    /// How many had begun with the last one that is done. Held during a round.
+    done: Mutex<u64>,
 }
 
 impl Combined {
     const fn new() -> Self {
         Self {
-            rounds: Mutex::new(Rounds {
-                begun: 0,
-                done: 0,
-                waiting: 0,
-            }),
-            changed: Condvar::new(),
+            begun: AtomicU64::new(0),
+            done: Mutex::new(0),
         }
     }
 
-    /// Returns when a round that began after this call is done; `round` makes one.
-    fn call(&self, round: impl Fn() -> io::Result<()>) -> io::Result<()> {
-        let mut rounds = self.lock();
-        // A round that is under way may have interrupted some threads before this call. The next has
-        // not.
-        let mine = rounds.begun + 1;
-        while rounds.done < mine {
-            if rounds.done < rounds.begun {
-                rounds.waiting += 1;
-                rounds = self
-                    .changed
-                    .wait(rounds)
-                    .unwrap_or_else(PoisonError::into_inner);
-                rounds.waiting -= 1;
-                continue;
-            }
-            rounds.begun += 1;
-            drop(rounds);
-            let result = round();
-            rounds = self.lock();
-            match result {
-                Ok(()) => rounds.done = rounds.begun,
-                // It does not count: the others find out for themselves.
-                Err(_) => rounds.begun = rounds.done,
-            }
-            if rounds.waiting > 0 {
-                self.changed.notify_all();
-            }
-            result?;
+    /// How many rounds have begun when the caller comes.
+    fn begun(&self) -> u64 {
+        // AcqRel: pairs with the addition in `have_round_since`: a round that begins later sees what the caller
+        // did before. An addition of zero, since a load would release nothing.
+        self.begun.fetch_add(0, Ordering::AcqRel)
+    }
+
+    /// Returns when a round is done that is not among the first `begun`; `round` makes one.
+    fn have_round_since(
+        &self,
+        begun: u64,
+        round: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut done = self.lock();
+        // One that was under way may have interrupted some threads before this caller came.
+        if *done <= begun {
+            // AcqRel: pairs with the addition in `begun`.
+            let this = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
+            // If it fails, it does not count: the others find out for themselves.
+            round()?;
+            *done = this;
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Rounds> {
-        // The numbers are right after every step, so a panic elsewhere means nothing here.
-        self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        // The number is right after every step, so a panic elsewhere means nothing here.
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,7 +99,7 @@ fn interrupt_all() -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    unregistered::wait();
+    counters::wait_for_unregistered();
     Ok(())
 }
 
@@ -135,53 +117,37 @@ fn membarrier(command: c_int) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::sync::atomic::{AtomicU64, Ordering};
-    use std::vec::Vec;
 
-    /// The first round goes on until ten more callers have come; they share the second.
-    fn ten_late_callers(first: fn() -> io::Result<()>) -> (u64, Combined) {
-        let barrier = Combined::new();
-        let rounds = AtomicU64::new(0);
-        let round = || match rounds.fetch_add(1, Ordering::Relaxed) {
-            0 => {
-                while barrier.lock().waiting < 10 {
-                    thread::yield_now();
-                }
-                first()
-            }
-            _ => Ok(()),
-        };
-        thread::scope(|scope| {
-            let leader = scope.spawn(|| barrier.call(round));
-            while barrier.lock().begun == 0 {
-                thread::yield_now();
-            }
-            let late: Vec<_> = (0..10)
-                .map(|_| scope.spawn(|| barrier.call(round)))
-                .collect();
-            let led = leader.join().expect("no panic");
-            assert_eq!(led.is_ok(), first().is_ok());
-            for caller in late {
-                caller
-                    .join()
-                    .expect("no panic")
-                    .expect("the second is well");
-            }
-        });
-        (rounds.into_inner(), barrier)
-    }
-
+    /// Three that come during the first round share the second, if that is well.
     #[test]
     fn late_callers_share_the_next_round() {
-        let (rounds, barrier) = ten_late_callers(|| Ok(()));
-        assert_eq!((rounds, barrier.lock().done), (2, 2));
-    }
-
-    #[test]
-    fn a_round_that_fails_is_no_round() {
-        let (rounds, barrier) = ten_late_callers(|| Err(io::ErrorKind::Other.into()));
-        // The first of them repeats it. They had come during the first, so that is enough for all.
-        assert!((2..=11).contains(&rounds));
-        assert_eq!(barrier.lock().done, rounds - 1);
+        for second_is_well in [true, false] {
+            let barrier = Combined::new();
+            let mut late = [0; 3];
+            let first = || {
+                late = [(); 3].map(|()| barrier.begun());
+                Ok(())
+            };
+            let came_first = barrier.begun();
+            assert!(barrier.have_round_since(came_first, first).is_ok());
+            let mut rounds = 0;
+            let [second, others @ ..] = late;
+            let answer = barrier.have_round_since(second, || {
+                rounds += 1;
+                second_is_well
+                    .then_some(())
+                    .ok_or(io::ErrorKind::Other.into())
+            });
+            assert_eq!(answer.is_ok(), second_is_well);
+            for other in others {
+                let third = || {
+                    rounds += 1;
+                    Ok(())
+                };
+                assert!(barrier.have_round_since(other, third).is_ok());
+            }
+            assert_eq!(rounds, if second_is_well { 1 } else { 2 });
+            assert_eq!(*barrier.lock(), 1 + rounds);
+        }
     }
 }

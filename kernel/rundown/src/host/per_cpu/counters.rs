@@ -1,15 +1,22 @@
 //! Where the counters are: in regions of address space, each with a row of 64 KiB per CPU. A counter has
 //! the same place in every row; its id is its address in the first. Rows begin at multiples of their
-//! length, and in front of the first stands the region's number, so that it can be found from an id.
+//! length.
+//!
+//! Threads without `rseq` share a row, and a barrier waits for them: the rare thread that another library has
+//! registered, that a filter of system calls forbids to register, or that counts in its very last
+//! destructors. That is slower, but right. A barrier waits for those that came before it only, however many
+//! come after: see `visits`.
 //!
 //! `unsafe` in this module: mapping memory, and access to what is mapped.
 
 use core::ptr;
 use core::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::thread;
 
 use super::rseq;
 use crate::ids::{CounterId, Unavailable};
-use crate::per_cpu::CounterMap;
+use crate::per_cpu::{CounterMap, PerCpuGate};
+use crate::visits::Visits;
 
 /// A row is 2^16 bytes long. A page is memory only once it was written: by the CPU whose row it is in,
 /// for the first time, hence in the memory near that CPU.
@@ -54,8 +61,11 @@ pub(super) unsafe fn free(counter: CounterId) {
         clear(counter, row);
     }
     let offset = counter.get() % ROW;
+    let base = counter.get() - offset;
     // Relaxed: pairs with nothing; the owner of a counter has seen its region's address.
-    let region = number_of(counter.get() - offset).load(Ordering::Relaxed);
+    let is_its = |region: &AtomicUsize| region.load(Ordering::Relaxed) == base;
+    let region = REGIONS.iter().position(is_its);
+    let region = region.expect("a counter is in a region");
     USED.free(region * IN_REGION + offset / size_of::<AtomicI64>());
 }
 
@@ -65,12 +75,6 @@ pub(super) fn count(counter: CounterId, row: usize) -> i64 {
     at(counter, row).load(Ordering::Relaxed)
 }
 
-/// Adds in a row that no sequence writes.
-pub(super) fn add(counter: CounterId, row: usize, n: i64) {
-    // Relaxed: pairs with nothing; the barrier orders it (`unregistered`).
-    at(counter, row).fetch_add(n, Ordering::Relaxed);
-}
-
 /// Sets it to zero in this row.
 pub(super) fn clear(counter: CounterId, row: usize) {
     // What is zero already, no CPU's cache need be disturbed for, nor memory be found.
@@ -78,6 +82,28 @@ pub(super) fn clear(counter: CounterId, row: usize) {
         // Relaxed: pairs with nothing, the caller publishes it.
         at(counter, row).store(0, Ordering::Relaxed);
     }
+}
+
+/// Threads (and signal handlers on top of them) between their look and their add.
+static ADDING: Visits = Visits::new();
+
+/// [`PerCpu::add_if_open`](crate::PerCpuPlatform::add_if_open), for threads without `rseq`.
+pub(super) fn add_unregistered(gate: &PerCpuGate, n: i64) -> bool {
+    let adding = ADDING.begin();
+    let open = gate.is_open();
+    if open {
+        // Relaxed: pairs with nothing; the barrier orders it, which waits for this visit.
+        at(gate.counter(), rseq::cpus()).fetch_add(n, Ordering::Relaxed);
+    }
+    adding.end();
+    open
+}
+
+/// This part of a barrier: returns when those that may have looked before the call have added. One
+/// call at a time (the barrier has one round at a time).
+pub(super) fn wait_for_unregistered() {
+    // One of them may have been interrupted there.
+    ADDING.wait(thread::yield_now);
 }
 
 fn at(counter: CounterId, row: usize) -> &'static AtomicI64 {
@@ -98,10 +124,7 @@ fn address(region: usize) -> Result<usize, Unavailable> {
     }
     let length = (rseq::cpus() + 1) * ROW + ROW;
     let mapped = map(length)?;
-    // The first row begins after the number, at the next multiple.
-    let base = (mapped + size_of::<usize>()).next_multiple_of(ROW);
-    // Relaxed: pairs with the load in `free`, by the exchange below.
-    number_of(base).store(region, Ordering::Relaxed);
+    let base = mapped.next_multiple_of(ROW);
     // Release: pairs with the Acquire above, and with this one of another thread: what is mapped
     // is there for a thread that finds it.
     let installed = REGIONS[region].compare_exchange(0, base, Ordering::Release, Ordering::Acquire);
@@ -113,13 +136,6 @@ fn address(region: usize) -> Result<usize, Unavailable> {
             Ok(other)
         }
     }
-}
-
-/// The number of the region with this address.
-fn number_of(base: usize) -> &'static AtomicUsize {
-    let number = ptr::with_exposed_provenance::<AtomicUsize>(base - size_of::<usize>());
-    // SAFETY: it stands there, aligned as the base is; regions stay mapped.
-    unsafe { &*number }
 }
 
 /// Zeroes, as many bytes, at any address.
@@ -149,12 +165,18 @@ fn map(length: usize) -> Result<usize, Unavailable> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::barrier::barrier;
     use super::*;
+    use core::mem;
+    use core::sync::atomic::AtomicBool;
+    use core::time::Duration;
     use std::collections::HashSet;
+    use std::sync::{Mutex, PoisonError};
+    use std::time::Instant;
     use std::vec::Vec;
 
     #[test]
-    fn regions_know_their_numbers() {
+    fn counters_of_many_regions_come_back() {
         if crate::HostPlatform::per_cpu().is_err() {
             return;
         }
@@ -166,10 +188,7 @@ mod tests {
         assert_eq!(different.len(), counters.len());
         let mut regions = HashSet::new();
         for counter in &counters {
-            let base = counter.get() - counter.get() % ROW;
-            let region = number_of(base).load(Ordering::Relaxed);
-            assert_eq!(REGIONS[region].load(Ordering::Relaxed), base);
-            regions.insert(region);
+            regions.insert(counter.get() - counter.get() % ROW);
             // The last row ends where the mapping does, or before.
             assert_eq!(count(*counter, rseq::cpus()), 0);
         }
@@ -177,6 +196,59 @@ mod tests {
         for counter in counters {
             // SAFETY: allocated above, and used no more.
             unsafe { free(counter) };
+        }
+    }
+
+    /// Barriers of one test would wait for what another one holds, and turn its newcomers.
+    static ALONE: Mutex<()> = Mutex::new(());
+
+    /// There is no moment in which nothing adds.
+    #[test]
+    fn newcomers_hold_up_no_barrier() {
+        if crate::HostPlatform::per_cpu().is_err() {
+            return;
+        }
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let closer = scope.spawn(|| {
+                while !begun.load(Ordering::Relaxed) {
+                    thread::yield_now();
+                }
+                for _ in 0..20 {
+                    barrier();
+                }
+            });
+            let start = Instant::now();
+            let mut before = ADDING.begin();
+            begun.store(true, Ordering::Relaxed);
+            while !closer.is_finished() && start.elapsed() < Duration::from_secs(60) {
+                let next = ADDING.begin();
+                mem::replace(&mut before, next).end();
+            }
+            let finished = closer.is_finished();
+            before.end();
+            assert!(finished, "barriers wait for those who come later");
+        });
+    }
+
+    /// Also for one that counts itself where an old index led it.
+    #[test]
+    fn a_barrier_waits_in_both_numbers() {
+        if crate::HostPlatform::per_cpu().is_err() {
+            return;
+        }
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each twice in a row: not by chance the one that a single flip would have left.
+        for index in [0, 0, 1, 1] {
+            let adding = ADDING.begin_on(index);
+            thread::scope(|scope| {
+                let closer = scope.spawn(barrier);
+                thread::sleep(Duration::from_millis(50));
+                let early = closer.is_finished();
+                adding.end();
+                assert!(!early, "the barrier has not waited");
+            });
         }
     }
 }

@@ -5,7 +5,6 @@ mod barrier;
 mod counters;
 mod rseq;
 mod sequence;
-mod unregistered;
 
 use std::sync::OnceLock;
 

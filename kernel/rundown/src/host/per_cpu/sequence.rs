@@ -16,8 +16,8 @@ use core::arch::asm;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::counters::ROW_SHIFT;
-use super::{rseq, unregistered};
+use super::counters::{ROW_SHIFT, add_unregistered};
+use super::rseq;
 use crate::per_cpu::PerCpuGate;
 
 /// [`PerCpu::add_if_open`](crate::PerCpuPlatform::add_if_open).
@@ -116,7 +116,7 @@ fn nowhere(gate: &PerCpuGate, n: i64) -> bool {
         // SAFETY: as for the call that led here.
         unsafe { add_if_open(gate, n) }
     } else {
-        unregistered::add_if_open(gate, n)
+        add_unregistered(gate, n)
     }
 }
 

@@ -1,0 +1,119 @@
+//! A platform of one CPU that is as the test has set it.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use rundown::{
+    AsyncPlatform, Clock, CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform,
+    Platform, Unavailable, Wakers,
+};
+
+/// One CPU. Says what the test wants to hear, and lets it look in the middle of a claim.
+pub(crate) struct Wayward;
+
+pub(crate) type Looker = Box<dyn FnOnce()>;
+
+pub(crate) const COUNTERS: usize = 64;
+
+static COUNTS: [AtomicI64; COUNTERS] = [const { AtomicI64::new(0) }; COUNTERS];
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Whether a barrier is illegal on this thread.
+    pub(crate) static ILLEGAL: Cell<bool> = const { Cell::new(false) };
+    /// Whether there are no counters for this thread.
+    pub(crate) static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
+    /// Where threads meet that are about to be given a counter.
+    pub(crate) static MEETING: Cell<Option<&'static Barrier>> = const { Cell::new(None) };
+    pub(crate) static GIVEN: Cell<usize> = const { Cell::new(0) };
+    pub(crate) static FREED: Cell<usize> = const { Cell::new(0) };
+    pub(crate) static BARRIERS: Cell<usize> = const { Cell::new(0) };
+    /// Called when a counter is cleared, in the middle of a claim.
+    pub(crate) static LOOKER: RefCell<Option<Looker>> = const { RefCell::new(None) };
+    /// Whether this thread is in a waiter's `ready`.
+    pub(crate) static IN_READY: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Platform for Wayward {
+    fn cpu_hint() -> usize {
+        0
+    }
+
+    fn wake_waiters(_: ObjectId) {
+        assert!(!IN_READY.get(), "a wake-up in `ready`");
+    }
+}
+
+impl Clock for Wayward {
+    fn now() -> u64 {
+        0
+    }
+}
+
+impl AsyncPlatform for Wayward {
+    fn wakers() -> &'static Wakers {
+        pub(crate) static WAKERS: Wakers = Wakers::new();
+        &WAKERS
+    }
+}
+
+// SAFETY: each counter is given out once. Each test has objects of its own, whose users are all on one
+// thread: nothing interrupts a sequence.
+unsafe impl PerCpuPlatform for Wayward {
+    fn allocate() -> Result<CounterId, Unavailable> {
+        if EXHAUSTED.get() {
+            return Err(Unavailable::Exhausted(COUNTERS));
+        }
+        let counter = ALLOCATED.fetch_add(1, Ordering::Relaxed);
+        assert!(counter < COUNTERS, "more than the tests need");
+        GIVEN.set(GIVEN.get() + 1);
+        if let Some(meeting) = MEETING.get() {
+            meeting.wait();
+        }
+        Ok(CounterId::new(counter))
+    }
+
+    unsafe fn free(_: CounterId) {
+        FREED.set(FREED.get() + 1);
+    }
+
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
+        gate.is_open() && {
+            COUNTS[gate.counter().get()].fetch_add(n, Ordering::Relaxed);
+            true
+        }
+    }
+
+    fn check_barrier() -> Result<(), IllegalContext> {
+        if ILLEGAL.get() {
+            Err(IllegalContext)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn barrier() {
+        assert!(!ILLEGAL.get(), "a barrier in an illegal context");
+        BARRIERS.set(BARRIERS.get() + 1);
+    }
+
+    fn cpus() -> usize {
+        1
+    }
+
+    unsafe fn count(counter: CounterId, _: usize) -> i64 {
+        COUNTS[counter.get()].load(Ordering::Relaxed)
+    }
+
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
+        COUNTS[counter.get()].load(Ordering::Relaxed)
+    }
+
+    unsafe fn clear(counter: CounterId, _: usize) {
+        COUNTS[counter.get()].store(0, Ordering::Relaxed);
+        if let Some(look) = LOOKER.take() {
+            look();
+        }
+    }
+}
