@@ -58,7 +58,7 @@ pub fn rates_by(source: ClockSource) -> Option<Rates> {
     let _turn = ONE_AT_A_TIME.lock();
     match source {
         ClockSource::Auto => None,
-        ClockSource::Cpuid => complete(stated()?),
+        ClockSource::Cpuid => complete(Stated::read()?),
         ClockSource::Pit => {
             let pit = Pit::start()?;
             measure(Counter::PIT, &|| pit.read())
@@ -143,18 +143,12 @@ fn assumed() -> Rates {
     complete(Stated {
         tsc_hz: ASSUMED_HZ,
         apic_timer_hz: None,
-        leaf: 0,
     })
     .unwrap_or(Rates {
         tsc: ASSUMED_HZ,
         apic_timer: ASSUMED_HZ,
         is_doubtful: true,
     })
-}
-
-/// What CPUID states, the hypervisor's leaf included.
-fn stated() -> Option<Stated> {
-    Stated::by_cpu().or_else(Stated::by_hypervisor)
 }
 
 /// Rates of which CPUID tells at least the first.

@@ -14,32 +14,24 @@ pub struct Stated {
     /// The rate in Hz of the local APIC's timer before its divider, one of [`APIC_TIMER_HZ`]; `None` if
     /// it is not stated.
     pub apic_timer_hz: Option<u64>,
-    /// The leaf of CPUID: 0x15, the TSC's ratio to the core crystal clock; 0x16, the processor's base frequency
-    /// in whole MHz, which is the TSC's but for rounding; or 0x4000_0010, the hypervisor's.
-    pub leaf: u32,
 }
 
 impl Stated {
-    /// What the CPU says: leaves 0x15 and 0x16 (Intel SDM 2A, CPUID; 3B, 20.7.3, "Determining the Processor
-    /// Base Frequency"). `None` if it says nothing, as AMD's do, or nothing that could be true.
-    ///
-    /// The local APIC's timer runs at the crystal's rate where leaf 0x15 has it (SDM 3A, 11.5.4), but
-    /// not in a virtual machine: there the leaf may be the host's, while the timer is the hypervisor's
-    /// (KVM's: 1 GHz).
+    /// What the CPU or else the hypervisor says of the current CPU's counters.
     #[must_use]
-    pub fn by_cpu() -> Option<Self> {
-        by_cpu(&Cpuid::here())
-    }
-
-    /// What the hypervisor says: leaf 0x4000_0010, EAX the TSC's rate and EBX the APIC timer's, in kHz.
-    /// VMware's convention, which others have taken over (QEMU with KVM: `vmware-cpuid-freq`). `None` if
-    /// there is no hypervisor, or none that says so.
-    #[must_use]
-    pub fn by_hypervisor() -> Option<Self> {
-        by_hypervisor(&Cpuid::here())
+    pub fn read() -> Option<Self> {
+        let cpuid = Cpuid::here();
+        by_cpu(&cpuid).or_else(|| by_hypervisor(&cpuid))
     }
 }
 
+/// What the CPU says: leaf 0x15, the TSC's ratio to the core crystal clock, or 0x16, the processor's base frequency in
+/// whole MHz, which is the TSC's but for rounding (Intel SDM 2A, CPUID; 3B, 20.7.3, "Determining the Processor Base
+/// Frequency"). `None` if it says nothing, as AMD's do, or nothing that could be true.
+///
+/// The local APIC's timer runs at the crystal's rate where leaf 0x15 has it (SDM 3A, 11.5.4), but
+/// not in a virtual machine: there the leaf may be the host's, while the timer is the hypervisor's
+/// (KVM's: 1 GHz).
 fn by_cpu(cpuid: &Cpuid<'_>) -> Option<Stated> {
     let base_mhz = cpuid.get(0x16, 0).eax & 0xffff;
     let base_hz = u64::from(base_mhz) * 1_000_000;
@@ -60,27 +52,26 @@ fn by_cpu(cpuid: &Cpuid<'_>) -> Option<Stated> {
         Some(Stated {
             tsc_hz: tsc_hz(crystal_hz).filter(|hz| TSC_HZ.contains(hz))?,
             apic_timer_hz: Some(crystal_hz).filter(is_timer),
-            leaf: 0x15,
         })
     };
     let by_base = || {
         TSC_HZ.contains(&base_hz).then_some(Stated {
             tsc_hz: base_hz,
             apic_timer_hz: None,
-            leaf: 0x16,
         })
     };
     by_ratio().or_else(by_base)
 }
 
+/// What the hypervisor says: leaf 0x4000_0010, EAX the TSC's rate and EBX the APIC timer's, in kHz.
+/// VMware's convention, which others have taken over (QEMU with KVM: `vmware-cpuid-freq`). `None` if
+/// there is no hypervisor, or none that says so.
 fn by_hypervisor(cpuid: &Cpuid<'_>) -> Option<Stated> {
-    const TIMING: u32 = 0x4000_0010;
-    let timing = cpuid.get(TIMING, 0);
+    let timing = cpuid.get(0x4000_0010, 0);
     let hz = |khz: u32| u64::from(khz) * 1_000;
     Some(Stated {
         tsc_hz: Some(hz(timing.eax)).filter(|hz| TSC_HZ.contains(hz))?,
         apic_timer_hz: Some(hz(timing.ebx)).filter(|hz| APIC_TIMER_HZ.contains(hz)),
-        leaf: TIMING,
     })
 }
 

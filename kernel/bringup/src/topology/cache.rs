@@ -14,12 +14,6 @@ pub struct Cache {
     pub level: u8,
     /// What it holds.
     pub kind: CacheKind,
-    /// Its size.
-    pub bytes: u64,
-    /// Ways of associativity; 0 if it is fully associative, or if CPUID does not say.
-    pub ways: u16,
-    /// Length of a line in bytes.
-    pub line: u16,
     /// The lowest APIC ID that a CPU sharing it could have: this CPU's ID with the bits cleared in
     /// which those CPUs differ. Unlike the ID shifted right by these bits, it is unique to the cache
     /// even on machines whose kinds of cores share caches by different numbers of bits.
@@ -70,44 +64,21 @@ pub(super) fn of(cpuid: &Cpuid<'_>, shape: Shape, id: ApicId) -> Caches {
 /// AMD's leaf is reserved unless a flag is set (leaf 0x8000_0001 ECX bit 22). Some hypervisors, QEMU
 /// among them, hide the flag but not the leaf, so the leaf itself is checked.
 fn deterministic(cpuid: &Cpuid<'_>, leaf: u32, id: ApicId, shift: impl Fn(u32) -> u32) -> Caches {
-    const FULLY_ASSOCIATIVE: u32 = 1 << 9;
-    let mut is_over = false;
-    array::from_fn(|sub_leaf| {
-        if is_over {
-            return None;
-        }
-        let regs = cpuid.get(leaf, sub_leaf as u32);
-        let kind = match regs.eax & 0x1f {
-            0 => {
-                is_over = true;
-                return None;
-            }
+    let mut caches = [None; MAX_CACHES];
+    for (sub_leaf, cache) in caches.iter_mut().enumerate() {
+        let eax = cpuid.get(leaf, sub_leaf as u32).eax;
+        let kind = match eax & 0x1f {
+            0 => break,
             1 => CacheKind::Data,
             2 => CacheKind::Instruction,
             3 => CacheKind::Unified,
-            _ => return None,
+            _ => continue,
         };
-        let level = (regs.eax >> 5 & 0b111) as u8;
-        if level == 0 {
-            return None;
-        }
-        let [line, partitions, ways] = [0, 12, 22].map(|at| regs.ebx >> at);
-        let fields = [line & 0xfff, partitions & 0x3ff, ways & 0x3ff, regs.ecx];
-        let [line, partitions, ways, sets] = fields.map(|field| u64::from(field) + 1);
-        Some(Cache {
-            level,
-            kind,
-            // The others are 2^32 at most.
-            bytes: (line * partitions * ways).saturating_mul(sets),
-            ways: if regs.eax & FULLY_ASSOCIATIVE == 0 {
-                ways as u16
-            } else {
-                0
-            },
-            line: line as u16,
-            first: shared_by(id, shift((regs.eax >> 14 & 0xfff) + 1)),
-        })
-    })
+        let level = (eax >> 5 & 0b111) as u8;
+        let first = shared_by(id, shift((eax >> 14 & 0xfff) + 1));
+        *cache = (level > 0).then_some(Cache { level, kind, first });
+    }
+    caches
 }
 
 /// Intel counts the APIC IDs that share a cache, AMD the CPUs. The two differ only where the number of
@@ -129,46 +100,19 @@ fn legacy(cpuid: &Cpuid<'_>, shape: Shape, id: ApicId) -> Caches {
     use CacheKind::{Data, Instruction, Unified};
     let l1 = cpuid.get(0x8000_0005, 0);
     let l2_and_l3 = cpuid.get(0x8000_0006, 0);
-    let (l2, l3) = (l2_and_l3.ecx, l2_and_l3.edx);
     let core = shared_by(id, shape.thread_bits);
     let of_data = if shape.is_compute_unit { id } else { core };
-    let l1_ways = |register: u32| match register >> 16 & 0xff {
-        0xff => 0,
-        ways => ways as u16,
-    };
     let die = shape.first_of_die(id);
-    // The last one is in units of 512 KiB.
+    // Each with the field for its size.
     let all = [
-        (1, Data, l1.ecx, l1.ecx >> 24, l1_ways(l1.ecx), of_data),
-        (1, Instruction, l1.edx, l1.edx >> 24, l1_ways(l1.edx), core),
-        (2, Unified, l2, l2 >> 16, coded_ways(l2), core),
-        (3, Unified, l3, (l3 >> 18) * 512, coded_ways(l3), die),
+        (1, Data, l1.ecx >> 24, of_data),
+        (1, Instruction, l1.edx >> 24, core),
+        (2, Unified, l2_and_l3.ecx >> 16, core),
+        (3, Unified, l2_and_l3.edx >> 18, die),
     ];
-    let cache = |(level, kind, register, kib, ways, first)| Cache {
-        level,
-        kind,
-        bytes: u64::from(kib) << 10,
-        ways,
-        line: (register & 0xff) as u16,
-        first,
-    };
-    let mut there = all.map(cache).into_iter().filter(|cache| cache.bytes > 0);
-    array::from_fn(|_| there.next())
-}
-
-/// Bits 15:12 of the registers about L2 and L3.
-fn coded_ways(register: u32) -> u16 {
-    match register >> 12 & 0xf {
-        ways @ 0..=4 => ways as u16,
-        0x5 => 6,
-        0x6 => 8,
-        0x8 => 16,
-        0xa => 32,
-        0xb => 48,
-        0xc => 64,
-        0xd => 96,
-        0xe => 128,
-        // Fully associative, reserved, or "see leaf 0x8000_001D".
-        _ => 0,
-    }
+    let mut there = all.into_iter().filter(|(_, _, size, _)| *size > 0);
+    array::from_fn(|_| {
+        let (level, kind, _, first) = there.next()?;
+        Some(Cache { level, kind, first })
+    })
 }

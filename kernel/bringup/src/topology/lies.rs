@@ -114,7 +114,7 @@ fn every_answer_gives_a_topology() {
         let id = liar.id();
         let topology = liar.topology(id);
         for cache in topology.caches() {
-            assert!(cache.level > 0 && cache.bytes > 0, "{liar:?}: {cache:?}");
+            assert!(cache.level > 0, "{liar:?}: {cache:?}");
             assert!(cache.first.get() <= id, "{liar:?}: {cache:?}");
         }
         caches += topology.caches().count();

@@ -7,23 +7,10 @@ use super::super::{Cache, CacheKind, Topology};
 use super::{AMD, Answer, Cpuid, INTEL, QEMU_EPYC, topology};
 use crate::ApicId;
 
-/// Level, kind, KiB, ways, bytes of a line, lowest APIC ID of those who share it.
-pub(super) fn cache(
-    level: u8,
-    kind: CacheKind,
-    kib: u64,
-    ways: u16,
-    line: u16,
-    first: u32,
-) -> Cache {
-    Cache {
-        level,
-        kind,
-        bytes: kib << 10,
-        ways,
-        line,
-        first: ApicId::new(first),
-    }
+/// The lowest APIC ID of those who share it comes last.
+pub(super) fn cache(level: u8, kind: CacheKind, first: u32) -> Cache {
+    let first = ApicId::new(first);
+    Cache { level, kind, first }
 }
 
 fn caches(max_leaf: u32, vendor: [u32; 3], answers: &[Answer], id: u32) -> Vec<Cache> {
@@ -48,10 +35,10 @@ fn intel_caches() {
     assert_eq!(
         caches(0xd, INTEL, &answers, 0b1_01_1),
         [
-            cache(1, Data, 32, 8, 64, 0b1_01_1),
-            cache(1, Instruction, 32, 8, 64, 0b1_01_1),
-            cache(2, Unified, 4096, 16, 64, 0b1_01_0),
-            cache(3, Unified, 16384, 16, 64, 0b1_00_0),
+            cache(1, Data, 0b1_01_1),
+            cache(1, Instruction, 0b1_01_1),
+            cache(2, Unified, 0b1_01_0),
+            cache(3, Unified, 0b1_00_0),
         ]
     );
 }
@@ -62,10 +49,10 @@ fn amd_caches() {
     assert_eq!(
         caches(0xd, AMD, &QEMU_EPYC, 0b1_1_1_1),
         [
-            cache(1, Data, 32, 8, 64, 0b1_1_1_0),
-            cache(1, Instruction, 64, 4, 64, 0b1_1_1_0),
-            cache(2, Unified, 512, 8, 64, 0b1_1_1_0),
-            cache(3, Unified, 8192, 16, 64, 0b1_1_0_0),
+            cache(1, Data, 0b1_1_1_0),
+            cache(1, Instruction, 0b1_1_1_0),
+            cache(2, Unified, 0b1_1_1_0),
+            cache(3, Unified, 0b1_1_0_0),
         ]
     );
 }
@@ -106,10 +93,10 @@ fn amd_caches_by_the_oldest_leaves() {
     assert_eq!(
         caches(0xd, AMD, &answers, 0b1_10_1),
         [
-            cache(1, Data, 64, 2, 64, 0b1_10_0),
-            cache(1, Instruction, 64, 0, 64, 0b1_10_0),
-            cache(2, Unified, 512, 16, 64, 0b1_10_0),
-            cache(3, Unified, 16384, 16, 64, 0b1_00_0),
+            cache(1, Data, 0b1_10_0),
+            cache(1, Instruction, 0b1_10_0),
+            cache(2, Unified, 0b1_10_0),
+            cache(3, Unified, 0b1_00_0),
         ]
     );
 }
@@ -127,15 +114,16 @@ fn no_cache_reaches_beyond_its_package() {
 
 #[test]
 fn caches_that_are_none_are_left_out() {
-    // Level 0, a kind nobody knows, and a fully associative one of a single set.
+    // Level 0, an unknown kind, and one that is there.
     let answers = [
         (4, 0, [0x01, 0, 0, 0]),
         (4, 1, [0x24, 0, 0, 0]),
         (4, 2, [0x221, 0x1fc0_003f, 0, 0]),
     ];
-    let caches = caches(4, INTEL, &answers, 0);
-    assert_eq!(caches.len(), 1);
-    assert_eq!((caches[0].bytes, caches[0].ways), (128 * 64, 0));
+    assert_eq!(
+        caches(4, INTEL, &answers, 0),
+        [cache(1, CacheKind::Data, 0)]
+    );
 }
 
 #[test]
@@ -148,5 +136,4 @@ fn caches_without_end_are_cut() {
     };
     let topology = Topology::by(&Cpuid::by(&endless), ApicId::new(u32::MAX));
     assert_eq!(topology.caches().count(), 8);
-    assert!(topology.caches().all(|cache| cache.bytes == u64::MAX));
 }
