@@ -67,7 +67,8 @@ pub(crate) fn with(f: impl FnOnce(&mut Terminal<'_, fn(usize, &[u8])>)) {
 
 fn draw(at: usize, bytes: &[u8]) {
     let framebuffer = FRAMEBUFFER.load(Ordering::Relaxed);
-    // SAFETY: `LAYOUT` is there, so the framebuffer is; the layout has checked that it is large enough, and
-    // nothing reads it or refers to it.
-    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), framebuffer.add(at), bytes.len()) };
+    // SAFETY: `LAYOUT` is there, so the framebuffer is, and the layout has checked that it is large enough.
+    let at = unsafe { framebuffer.add(at) };
+    // SAFETY: as above; nothing else reads it or refers to it.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
 }
