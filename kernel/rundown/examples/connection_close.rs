@@ -11,12 +11,12 @@
 //! **With rundown protection.** The socket is in a [`Protected`], which the tasks share:
 //! - [`Protected::try_acquire`] gives a guard, which may be kept across an `.await`, or `None` when
 //!   the connection is closing.
-//! - [`Protected::run_down_async`] refuses new guards at once. It is a future that completes with
-//!   the socket when the last guard is dropped. Any executor will do; here it is tokio's.
+//! - [`Protected::begin_run_down`] refuses new guards at once. It is a future that completes when the
+//!   last guard is dropped, and gives the socket back. Any executor will do; here it is tokio's.
 //!
 //! Connections are many, and each has few users at a time. For that there is plain,
-//! [`PlainRundown`], a single word. Where the closing side is a thread that may block,
-//! [`Owner`](rundown::Owner) and [`Handle`](rundown::Handle) do the sharing: see `hot_swap`.
+//! [`PlainRundown`], a single word. Where the closing side is a thread that may block, it calls
+//! [`Protected::run_down`] or [`Protected::replace`]: see `hot_swap`.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! How long a second is, in ticks of the counter that tells the time (`time`).
 //!
-//! The counter's rate is told or measured at the boot, by the first of these that there is:
+//! The counter's rate is stated or measured at the boot, by the first of these that there is:
 //!
 //! | source | where |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | measured against the HPET | `firmware::hpet` |
 //! | measured against ACPI's power management timer | `pm_timer` |
 //!
-//! What is told costs no time and is exact, so it comes first. The 8254 comes before the others since it
+//! A rate that is stated costs no time and is exact, so it comes first. The 8254 comes before the others since it
 //! needs no tables, and an error in those is no error of the clock; but it comes round after 55 ms, so
 //! where the CPU was away for long in each of its windows, the others are asked, and the log says so. The rate of the local APIC's timer
 //! comes from the same source, in the same measurement.

@@ -17,7 +17,7 @@ use crate::{
     platform::Halt,
 };
 
-/// A lane without its type, so that both can be treated alike.
+/// A lane without its type, so that all three can be treated alike.
 pub(super) trait Hammered: Send + Sync {
     /// Acquires, uses the device, and releases or gives the protection away; `false` if refused.
     /// Any context but NMI.

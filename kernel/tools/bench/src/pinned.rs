@@ -1,5 +1,5 @@
 //! A thread that stands for a CPU: it has the CPU's index, and an area of its own that the GS segment
-//! points to, as kernels have it. So the kernel's form of the per-CPU kind can be measured on threads.
+//! points to, as kernels have it. So the kernel's form of the per-CPU variant can be measured on threads.
 //!
 //! `unsafe` in this module: the system call that sets the GS base, assembly relative to it, and the
 //! platform's promises. x86-64 Linux only, which leaves GS to programs (its thread-local data is

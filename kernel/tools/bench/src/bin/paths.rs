@@ -9,7 +9,7 @@
 //! times, so that neither the start of the program nor the call itself is in the result. The loop is,
 //! and stands in the list by its own name.
 //!
-//! Valgrind has no restartable sequences (it answers `ENOSYS` to rseq(2)), so the per-CPU kind for
+//! Valgrind has no restartable sequences (it answers `ENOSYS` to rseq(2)), so the per-CPU variant for
 //! threads does not run there. The script counts the instructions of the functions `rseq_*` as they
 //! stand in the binary: on the fast path, no jump is taken.
 
