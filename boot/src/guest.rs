@@ -129,6 +129,9 @@ pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
     let stripped = image::strip(&bytes).with_context(|| elf.display().to_string())?;
     let folder = workspace::guest_target_dir().join("stripped");
     fs::create_dir_all(&folder)?;
+    // Of all processes. It ends with the file.
+    let lock = fs::File::create(folder.join("lock"))?;
+    lock.lock().context("cannot lock the loader's folder")?;
     let kernel = folder.join(elf.file_name().context("an ELF has a name")?);
     // Untouched, if it is the same, so that nothing is built again.
     if fs::read(&kernel).ok().as_deref() != Some(&*stripped) {

@@ -189,6 +189,7 @@ pub(crate) struct Testimony {
     running: Option<String>,
     verdict: Option<(bool, String)>,
     panic: Option<Outcome>,
+    is_ours: bool,
     online: Option<u32>,
     missing: Vec<u32>,
 }
@@ -213,6 +214,7 @@ impl Testimony {
                 self.running = None;
             }
             Event::Verdict { passed, text } => self.verdict = Some((*passed, text.to_string())),
+            Event::Hello { .. } => self.is_ours = true,
             Event::Missing { apic_id } => self.missing.push(*apic_id),
             Event::Online { online, .. } => self.online = Some(*online),
             Event::Panic {
@@ -233,7 +235,7 @@ impl Testimony {
     }
 
     /// Gives the verdict on a machine that was asked to have so many CPUs, if all of them are to be online.
-    pub(crate) fn outcome(self, end: &End, stderr: &str, asked: Option<u32>) -> Outcome {
+    pub(crate) fn outcome(mut self, end: &End, stderr: &str, asked: Option<u32>) -> Outcome {
         // Warnings are no reason to distrust an exit code.
         let complained = stderr.lines().any(|line| !line.contains("warning:"));
         let stderr = stderr.trim_end().to_string();
@@ -241,7 +243,10 @@ impl Testimony {
             // QEMU answers SIGINT and SIGTERM itself, and may be faster than we are.
             End::Exited(0) if stderr.contains("terminating on signal") => Outcome::Interrupted,
             End::Interrupted => Outcome::Interrupted,
-            End::Incomplete => self.incomplete(asked.unwrap_or_default()),
+            End::Incomplete => {
+                let panic = self.panic.take();
+                panic.unwrap_or_else(|| self.incomplete(asked.unwrap_or_default()))
+            }
             End::Deadline(after) => self.panic.unwrap_or(Outcome::Hang { after }),
             End::Killed(ref status) => Outcome::QemuDied {
                 status: status.clone(),
@@ -300,6 +305,8 @@ impl Testimony {
                     Some(asked) if self.online.is_some_and(|online| online < asked) => {
                         self.incomplete(asked)
                     }
+                    // A kernel of ours says how many there are.
+                    Some(asked) if self.online.is_none() && self.is_ours => self.incomplete(asked),
                     _ => Outcome::Passed,
                 },
             },

@@ -155,7 +155,7 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
         add("-vga", &"std");
     } else {
         add(if is_disk { "-cdrom" } else { "-kernel" }, &setup.elf);
-        if let Some(ramdisk) = setup.ramdisk {
+        if let Some(ramdisk) = setup.ramdisk.filter(|_| !is_disk) {
             add("-initrd", &ramdisk);
         }
     }
@@ -249,7 +249,8 @@ fn for_printf(bytes: &[u8]) -> String {
     escaped.collect()
 }
 
-fn quote(word: &str) -> String {
+/// A word for a shell.
+pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=,./:+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_string();

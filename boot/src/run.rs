@@ -289,6 +289,7 @@ impl Boot {
         };
         let mut testimony = Testimony::default();
         let is_missing = Cell::new(false);
+        let mut missing = false;
         let mut in_firmware = self.firmware == Firmware::Uefi;
         let mut hear = |line: &str| {
             in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
@@ -307,7 +308,9 @@ impl Boot {
                         see(Line::Log(log));
                     }
                     testimony.hear_event(&parsed);
-                    if matches!(parsed, Event::Missing { .. }) {
+                    missing |= matches!(parsed, Event::Missing { .. });
+                    // Those that are missing have been reported by now.
+                    if missing && matches!(parsed, Event::Online { .. }) {
                         is_missing.set(true);
                     }
                     see(Line::Event(&parsed, event));

@@ -127,10 +127,10 @@ pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn Fn
     // Every CPU that acknowledged has stopped for good. One that did not is beyond reach (NMIs are blocked
     // or it is dead), or is only starting; a report that may be garbled beats none.
     serial::break_lock();
-    screen::with(|screen| screen.redraw());
-
     log!("PANIC {message}");
     trace(&mut |address| log!("    at {address:#018x}"));
+    // Lines that were cut short; not before the panic is on the serial port.
+    screen::with(|screen| screen.redraw());
     if !all_stopped {
         log!("    some CPUs did not answer the NMI that stops them");
     }

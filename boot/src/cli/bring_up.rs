@@ -14,7 +14,7 @@ use protocol::options::{Format, Job, Options, StartMode};
 use self::result::Results;
 use super::args::{BootArgs, BringUpArgs};
 use super::screen::Screen;
-use super::{FAILED, INTERRUPTED, NOT_TRIED, print, run};
+use super::{FAILED, INCOMPLETE, INTERRUPTED, NOT_TRIED, print, run};
 use crate::outcome::Outcome;
 use crate::run::{Ending, Line};
 
@@ -38,6 +38,7 @@ struct Stopped {
 
 /// Boots again and again, shows what came of it, and returns the process's exit status.
 pub(super) fn run(elf: &Path, args: &BringUpArgs) -> anyhow::Result<u8> {
+    run::check(elf, &args.boot, super::job::Job::Timeline)?;
     let counts = counts(args)?;
     run::catch_ctrl_c()?;
     let screen = Screen::new(args.boot.json);
@@ -56,6 +57,7 @@ pub(super) fn run(elf: &Path, args: &BringUpArgs) -> anyhow::Result<u8> {
             eprintln!("{}: {story}", style("error").red());
             Ok(match outcome {
                 Outcome::Interrupted => INTERRUPTED,
+                Outcome::Incomplete { .. } => INCOMPLETE,
                 Outcome::QemuRefused { .. } => NOT_TRIED,
                 _ => FAILED,
             })
@@ -71,6 +73,9 @@ fn counts(args: &BringUpArgs) -> anyhow::Result<Vec<u32>> {
             "--smp {smp}: bring-up boots many numbers of CPUs up to this one, so it must be a plain number"
         );
     };
+    if args.boot.seed.is_some() {
+        bail!("--seed: times of a run that counts instructions say nothing; leave it out");
+    }
     if args.boot.gdb {
         bail!("--gdb: there are many boots here and no one to debug; `cargo boot --gdb` has one");
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,7 +55,8 @@ pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
             .with_file_name("explore")
             .join(format!("{name}.txt"))
     });
-    let (results, done) = open(&file, &heading(&elf, args)?)?;
+    let key = key(&elf, args)?;
+    let (results, done) = open(&file, &key)?;
     let all = args
         .seeds
         .clone()
@@ -64,7 +65,7 @@ pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let (all, before) = (all.count(), all_before(args, &done));
     run::catch_ctrl_c()?;
     let start = Instant::now();
-    let found = try_all(&elf, args, &todo, before, results)?;
+    let found = try_all(&elf, args, &todo, before, (&key, results))?;
     let seconds = start.elapsed().as_secs();
     let Some(Failure {
         run,
@@ -90,20 +91,24 @@ pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     }
     let Run { seed, cpus } = run;
     eprintln!("error: seed {seed} with {cpus} CPUs: {outcome}");
-    let storm = if name == "kernel" {
-        format!(" --seconds {}", args.seconds)
-    } else {
-        String::new()
-    };
+    let qemu = args
+        .qemu
+        .as_ref()
+        .map_or(String::new(), |path| format!(" --qemu {}", quoted(path)));
     eprintln!(
-        "Again: cargo boot elf {} --smp {cpus} --seed {seed}{storm}",
-        elf.display()
+        "Again: cargo boot elf {} --smp {cpus} --seed {seed} --seconds {}{qemu}",
+        quoted(&elf),
+        args.seconds
     );
     Ok(if matches!(outcome, Outcome::QemuRefused { .. }) {
         NOT_TRIED
     } else {
         FAILED
     })
+}
+
+fn quoted(path: &Path) -> String {
+    crate::qemu::quote(&path.to_string_lossy())
 }
 
 fn all_before(args: &ExploreArgs, done: &BTreeSet<Run>) -> usize {
@@ -117,7 +122,7 @@ fn try_all(
     args: &ExploreArgs,
     todo: &[Run],
     before: usize,
-    results: File,
+    (key, results): (&str, File),
 ) -> anyhow::Result<Option<Failure>> {
     let bar = ProgressBar::new((before + todo.len()) as u64).with_position(before as u64);
     if let Ok(style) =
@@ -145,7 +150,7 @@ fn try_all(
             lock(&shared, |(_, results, end)| {
                 let tried = tried.and_then(|failure| {
                     if failure.is_none() {
-                        writeln!(results, "{} {} passed {millis} ms", run.seed, run.cpus)?;
+                        results.write_all(line(key, run, millis).as_bytes())?;
                     }
                     Ok(failure)
                 });
@@ -205,67 +210,100 @@ fn try_one(elf: &Path, args: &ExploreArgs, run: Run) -> anyhow::Result<Option<Fa
     }))
 }
 
-/// The first line of a file of results: what they are results of.
-fn heading(elf: &Path, args: &ExploreArgs) -> anyhow::Result<String> {
+/// What results are of: this guest, for so long, in this QEMU. In each line, so that results of others stay.
+fn key(elf: &Path, args: &ExploreArgs) -> anyhow::Result<String> {
     let mut hasher = DefaultHasher::new();
     fs::read(elf)?.hash(&mut hasher);
-    Ok(format!(
-        "guest {:016x}, {} s",
-        hasher.finish(),
-        args.seconds
-    ))
+    args.seconds.hash(&mut hasher);
+    let qemu = crate::qemu::find(args.qemu.as_deref())?;
+    crate::qemu::version(&qemu)?.to_string().hash(&mut hasher);
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
-/// The file of results, to be added to, and the runs that it has; empty if its results are of another guest.
-fn open(path: &PathBuf, heading: &str) -> anyhow::Result<(File, BTreeSet<Run>)> {
+/// The line about a run that passed.
+fn line(key: &str, run: Run, millis: u128) -> String {
+    format!(
+        "{key} seed {} cpus {} passed {millis} ms\n",
+        run.seed, run.cpus
+    )
+}
+
+/// The file of results, to be added to, and the runs with this key that it has.
+fn open(path: &Path, key: &str) -> anyhow::Result<(File, BTreeSet<Run>)> {
     let what = || format!("cannot write results to {}", path.display());
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(what)?;
     }
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let mut lines = text.lines();
-    if lines.next() == Some(heading) {
-        let done = lines.map(|line| {
-            let mut words = line.split(' ').map(str::parse);
-            match (words.next(), words.next()) {
-                (Some(Ok(seed)), Some(Ok(cpus))) => Ok(Run { seed, cpus }),
-                _ => bail!("{} has a line that is no result: {line}", path.display()),
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)
+        .with_context(what)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).with_context(what)?;
+    // Of a run whose line was cut short nothing is known.
+    let whole = text.rfind('\n').map_or(0, |at| at + 1);
+    let mut done = BTreeSet::new();
+    for line in text[..whole].lines() {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            [other, "seed", seed, "cpus", cpus, "passed", _, "ms"] => {
+                if let (Ok(seed), Ok(cpus)) = (seed.parse(), cpus.parse())
+                    && other == key
+                {
+                    done.insert(Run { seed, cpus });
+                }
             }
-        });
-        let done = done.collect::<anyhow::Result<_>>()?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(path)
-            .with_context(what)?;
-        return Ok((file, done));
+            _ => bail!(
+                "{}: not a file of results, since it says: {line}",
+                path.display()
+            ),
+        }
     }
-    let mut file = File::create(path).with_context(what)?;
-    writeln!(file, "{heading}").with_context(what)?;
-    Ok((file, BTreeSet::new()))
+    ensure!(
+        whole > 0 || text.len() < MOST_OF_A_LINE,
+        "{}: not a file of results",
+        path.display()
+    );
+    file.set_len(whole as u64).with_context(what)?;
+    Ok((file, done))
 }
+
+/// No line is longer.
+const MOST_OF_A_LINE: usize = 100;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
     use std::io::Write;
 
-    use super::{Run, open};
+    use super::{Run, line, open};
 
     #[test]
-    fn what_was_run_is_known_unless_it_was_another_guest() {
+    fn what_was_run_is_known_and_what_is_there_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("new/results.txt");
-        let (mut file, done) = open(&path, "guest 1").expect("created");
+        let (mut file, done) = open(&path, "1").expect("created");
         assert!(done.is_empty());
-        writeln!(file, "7 2 passed 30 ms").expect("written");
-        let (_, done) = open(&path, "guest 1").expect("opened");
-        assert_eq!(
-            done.into_iter().collect::<Vec<_>>(),
-            [Run { seed: 7, cpus: 2 }]
-        );
-        let (_, done) = open(&path, "guest 2").expect("begun anew");
+        let run = Run { seed: 7, cpus: 2 };
+        file.write_all(line("1", run, 30).as_bytes())
+            .expect("written");
+        file.write_all(b"1 seed 8 cp").expect("cut short");
+        let (mut file, done) = open(&path, "1").expect("opened");
+        assert_eq!(done, BTreeSet::from([run]));
+        file.write_all(line("2", run, 30).as_bytes())
+            .expect("written");
+        let (_, done) = open(&path, "3").expect("of another guest");
         assert!(done.is_empty());
-        std::fs::write(&path, "guest 2\nnonsense\n").expect("written");
-        let error = open(&path, "guest 2").expect_err("no result").to_string();
-        assert!(error.ends_with("no result: nonsense"), "{error}");
+        let both = [line("1", run, 30), line("2", run, 30)].concat();
+        assert_eq!(fs::read_to_string(&path).expect("a file"), both);
+        for notes in ["notes\n", &"notes ".repeat(20)] {
+            fs::write(&path, notes).expect("written");
+            let error = open(&path, "1").expect_err("notes").to_string();
+            assert!(error.contains("not a file of results"), "{error}");
+            assert_eq!(fs::read_to_string(&path).expect("a file"), notes);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use console::style;
-use protocol::options::Options;
+use protocol::options::{Format, Options};
 
 use super::args::BootArgs;
 use super::job::Job;
@@ -58,7 +58,7 @@ pub(super) fn run_then(
     job: Job,
     then: impl FnOnce(&Seen<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<u8> {
-    check(args, job)?;
+    check(elf, args, job)?;
     let mut boot = boot_with(elf, args, &args.options(job));
     let command = boot.command()?;
     let engine = boot.engine();
@@ -114,7 +114,29 @@ pub(super) fn run_then(
 }
 
 /// Refuses what could not do what it looks like.
-fn check(args: &BootArgs, job: Job) -> anyhow::Result<()> {
+pub(super) fn check(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<()> {
+    let usual = Options {
+        format: Format::Json,
+        ..Options::default()
+    };
+    let ends_in = |name| elf.extension().is_some_and(|it| it == name);
+    match args.firmware {
+        Firmware::Uefi if ends_in("iso") => {
+            bail!("an ISO has a loader of its own: leave out --firmware uefi")
+        }
+        Firmware::Direct if ends_in("img") => {
+            bail!("a stick needs firmware to boot it: --firmware uefi")
+        }
+        _ if (ends_in("img") || ends_in("iso")) && args.options(job) != usual => bail!(
+            "{}: the options of the kernel on it are its own: leave out --seconds, --seed and the like, or write a stick \
+             with others (cargo boot image --options)",
+            elf.display()
+        ),
+        Firmware::Uefi if args.seed.is_some() => {
+            bail!("--seed: firmware does not repeat a run; leave out --firmware uefi")
+        }
+        _ => {}
+    }
     if let Some(option) = args
         .qemu_args
         .iter()

@@ -84,9 +84,20 @@ fn a_pass_needs_every_cpu_that_was_asked_for() {
     let end = || exit(ExitCode::Passed);
     assert!(outcome(&[online(4), verdict(true)], end(), "").passed());
     let missing = Event::Missing { apic_id: 6 };
-    let found = outcome(&[missing, online(3), verdict(true)], end(), "");
+    let found = outcome(&[missing.clone(), online(3), verdict(true)], end(), "");
     let text = "incomplete: 3 of the 4 CPUs asked for are online; missing: APIC IDs [6]";
     assert_eq!(found.to_string(), text);
+    let panicked = [missing.clone(), panic("first"), online(3)];
+    let found = outcome(&panicked, End::Incomplete, "");
+    assert_eq!(found.name(), "panicked");
+    let found = outcome(&[missing, online(3)], End::Incomplete, "");
+    assert_eq!(found.to_string(), text);
+    let hello = Event::Hello {
+        kernel: "k".into(),
+        memory_kib: 1,
+    };
+    let found = outcome(&[hello, verdict(true)], end(), "");
+    assert_eq!(found.name(), "incomplete");
     let found = outcome(&[online(1), verdict(true)], end(), "");
     assert!(found.to_string().ends_with("the firmware lists no more"));
     // What failed besides is worth more.

@@ -55,6 +55,9 @@ impl Image {
         for segment in segments(&self.file) {
             let data = segment.data(Endian, self.file.data());
             let data = data.map_err(|()| "a segment lies outside of the kernel's ELF file")?;
+            if data.len() as u64 > segment.p_memsz(Endian) {
+                return Err("a segment of the kernel is larger in its file than in memory".into());
+            }
             firmware::copy(data, to + (segment.p_vaddr(Endian) - self.pages.start));
         }
         Ok(())
