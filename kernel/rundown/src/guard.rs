@@ -8,17 +8,21 @@ use core::{fmt, iter, mem};
 
 use crate::holders::Record;
 use crate::state::Refused;
-use crate::variant::{Rundown, Variant};
+use crate::variant::{Rundown, Sealed, Variant};
 
-/// How a guard reaches its object: by a borrow, or by a share in its memory, for one that is to outlive
-/// the borrow.
-pub trait Reach: Clone {
+/// How a guard, or [`close_all`](Rundown::close_all), reaches an object: by a borrow, or by a share in its memory,
+/// for a guard that is to outlive the borrow.
+///
+/// Sealed: it is the same object each time, which `unsafe` code relies on.
+pub trait Reach: Clone + Sealed {
     #[doc(hidden)]
     type Variant: Variant + ?Sized;
 
     #[doc(hidden)]
     fn rundown(&self) -> &Rundown<Self::Variant>;
 }
+
+impl<V: Variant + ?Sized> Sealed for &Rundown<V> {}
 
 impl<V: Variant + ?Sized> Reach for &Rundown<V> {
     type Variant = V;
@@ -29,8 +33,8 @@ impl<V: Variant + ?Sized> Reach for &Rundown<V> {
     }
 }
 
-/// How many protections a guard is: [`One`] or [`Many`].
-pub trait Number: Copy + Send + Sync {
+/// How many protections a guard is: [`One`] or [`Many`]. Sealed, as is [`Reach`].
+pub trait Number: Copy + Send + Sync + Sealed {
     #[doc(hidden)]
     fn get(self) -> u32;
 }
@@ -42,6 +46,9 @@ pub struct One;
 /// The number of a guard of several protections, or of none.
 #[derive(Clone, Copy, Debug)]
 pub struct Many(pub(crate) u32);
+
+impl Sealed for One {}
+impl Sealed for Many {}
 
 impl Number for One {
     #[inline]

@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 
 use crate::completion::Completion;
 use crate::gate::Counts;
+use crate::guard::Reach;
 use crate::platform::Platform;
 use crate::state::{IllegalContext, Misuse, State, WrongState};
 use crate::variant::{Rundown, Variant};
@@ -66,11 +67,11 @@ impl<V: Variant + ?Sized> Rundown<V> {
     ///     let _ = object.wait(&Spin);
     /// }
     /// ```
-    pub fn close_all(objects: &mut [impl AsRef<Self>]) -> Result<usize, IllegalContext> {
+    pub fn close_all(objects: &mut [impl Reach<Variant = V>]) -> Result<usize, IllegalContext> {
         // Those that this call has closed stand in front.
         let mut closed = 0;
         for index in 0..objects.len() {
-            match objects[index].as_ref().begin_close(None, false) {
+            match objects[index].rundown().begin_close(None, false) {
                 Ok(_) => {
                     <[_]>::swap(objects, closed, index);
                     closed += 1;
@@ -85,7 +86,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
         let mut closed_here = objects[..closed].iter();
         let finish_next = || {
-            let object = closed_here.next()?.as_ref();
+            let object = closed_here.next()?.rundown();
             // SAFETY: closed by this call, and there has been a barrier.
             unsafe { object.finish_close(false) };
             Some(())

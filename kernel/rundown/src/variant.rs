@@ -95,12 +95,6 @@ pub trait Variant: Sealed + Send + Sync {
     }
 }
 
-impl<V: Variant + ?Sized> AsRef<Self> for Rundown<V> {
-    fn as_ref(&self) -> &Self {
-        self
-    }
-}
-
 /// What other crates cannot implement.
 pub trait Sealed {}
 

@@ -71,6 +71,7 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
         return Err(StartError::NotAddressable);
     }
     let before = report::events().len();
+    let has_faulted = |event: &Event| matches!(event, Event::Faulted(fault) if fault.apic_id == id);
     let without_memory = NO_MEMORY.load(Ordering::Relaxed);
     let started = run(|other| other.cpu == cpu, false, &mut Steps::default());
     started.map_err(StartError::Refused)?;
@@ -82,7 +83,7 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
         Ok(())
     } else if NO_MEMORY.load(Ordering::Relaxed) > without_memory {
         Err(StartError::NoMemory)
-    } else if matches!(report::events()[before..], [.., Event::Faulted(_)]) {
+    } else if report::events()[before..].iter().any(has_faulted) {
         Err(StartError::Faulted)
     } else {
         Err(StartError::Silent)

@@ -73,5 +73,9 @@ pub struct HostPlatform;
 ///
 /// It [parks](std::thread::park) the thread, and allocates what wakes it. An `unpark` that was meant for other
 /// code of the thread does no harm here, but is used up.
+///
+/// The list of waiters has a spin lock, held for a few instructions. Where threads have real-time priorities
+/// (`SCHED_FIFO`), one that waits or makes the last release may spin for ever over a holder of a lower priority
+/// on its CPU: give both the same priority, or poll.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Park;

@@ -4,11 +4,13 @@ use alloc::sync::Arc;
 
 use super::value::Protected;
 use crate::guard::{Access, Number, One, Protection, Reach};
-use crate::variant::{Rundown, Variant};
+use crate::variant::{Rundown, Sealed, Variant};
 
 /// A [`Guard`](crate::Guard) without a lifetime, from [`Protected::try_acquire_owned`]: for a task, a
 /// thread, or a structure that outlives the borrow. It keeps the memory of the object as well as the value.
 pub type OwnedGuard<T, V> = Access<T, Arc<Protected<T, V>>>;
+
+impl<T, V: Variant> Sealed for Arc<Protected<T, V>> {}
 
 impl<T, V: Variant> Reach for Arc<Protected<T, V>> {
     type Variant = V;

@@ -5,10 +5,10 @@ use core::ptr::NonNull;
 use core::{fmt, mem};
 
 use super::error::PublishError;
-use crate::guard::{Guard, Guards};
+use crate::guard::{Guard, Guards, Reach};
 use crate::lifecycle::NO_COUNTER;
 use crate::primitive::{UnsafeCell, const_unless_model};
-use crate::variant::{Isolation, Rundown, Variant};
+use crate::variant::{Isolation, Rundown, Sealed, Variant};
 use crate::word::{Generation, Phase, Word};
 
 /// A `T` that users share under protection and the owner can take out again.
@@ -136,8 +136,13 @@ impl<T, V: Variant> Deref for Protected<T, V> {
     }
 }
 
-impl<T, V: Variant> AsRef<Rundown<V>> for Protected<T, V> {
-    fn as_ref(&self) -> &Rundown<V> {
+impl<T, V: Variant> Sealed for &Protected<T, V> {}
+
+impl<T, V: Variant> Reach for &Protected<T, V> {
+    type Variant = V;
+
+    #[inline]
+    fn rundown(&self) -> &Rundown<V> {
         self
     }
 }
