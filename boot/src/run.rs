@@ -221,6 +221,7 @@ impl Boot {
             elapsed,
             done,
             answers,
+            ..
         } = ending;
         Ok(Report {
             outcome,
@@ -289,12 +290,16 @@ impl Boot {
         };
         let mut testimony = Testimony::default();
         let is_missing = Cell::new(false);
+        let first_line = Cell::new(None);
         let mut missing = false;
         let mut in_firmware = self.firmware == Firmware::Uefi;
         let mut hear = |line: &str| {
             in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
             if in_firmware {
                 return see(Line::Firmware(&firmware::plain(line)));
+            }
+            if first_line.get().is_none() {
+                first_line.set(Some(start.elapsed()));
             }
             // A CPU that panics stops the others, maybe in the middle of a line of log.
             let (log, event) = match line.find(MARK) {
@@ -353,6 +358,7 @@ impl Boot {
         Ok(Ending {
             outcome,
             stderr,
+            first_line: first_line.get(),
             elapsed: start.elapsed(),
             done: times,
             answers,

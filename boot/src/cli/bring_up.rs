@@ -3,7 +3,7 @@
 mod result;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use console::style;
@@ -166,17 +166,13 @@ fn boot(
     options.start = way;
     let boot = run::boot_with(elf, args, &options).smp(cpus);
     let command = boot.command()?;
-    let start = Instant::now();
-    let (mut first_line, mut online_us) = (None, None);
+    let mut online_us = None;
     let ending = boot.watch(|line| {
-        if !matches!(line, Line::Firmware(_)) {
-            first_line.get_or_insert_with(|| start.elapsed());
-        }
         if let Line::Event(Event::Online { micros, .. }, _) = line {
             online_us = Some(*micros);
         }
     })?;
-    Ok(match (first_line, online_us) {
+    Ok(match (ending.first_line, online_us) {
         (Some(first_line), Some(online_us)) if ending.outcome.passed() => Ok(Sample {
             first_line,
             online_us,

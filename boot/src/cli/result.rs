@@ -43,7 +43,6 @@ pub(super) fn document(
     engine: Engine,
     command: &str,
     ending: &Ending,
-    first_line: Option<Duration>,
     story: &Story,
 ) -> anyhow::Result<String> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -59,7 +58,7 @@ pub(super) fn document(
         accel: engine.name(),
         seconds,
         elapsed_ms: millis(ending.elapsed),
-        first_line_ms: first_line.map(millis),
+        first_line_ms: ending.first_line.map(millis),
         command,
         story,
     };

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use console::style;
@@ -18,7 +18,7 @@ use crate::accel::{Accel, Engine};
 use crate::firmware::Firmware;
 use crate::outcome::Outcome;
 use crate::qemu;
-use crate::run::{Boot, Ending, Line};
+use crate::run::{Boot, Ending};
 
 /// Where gdb's users expect a QEMU.
 const GDB_PORT: u16 = 1234;
@@ -80,14 +80,7 @@ pub(super) fn run_then(
     if args.firmware == Firmware::Uefi {
         view.wait_for_firmware();
     }
-    let start = Instant::now();
-    let mut first_line = None;
-    let ending = boot.watch(|line| {
-        if !matches!(line, Line::Firmware(_)) {
-            first_line.get_or_insert_with(|| start.elapsed());
-        }
-        view.see(line);
-    })?;
+    let ending = boot.watch(|line| view.see(line))?;
     let story = view.finish();
     let done = then(&Seen {
         story: &story,
@@ -95,9 +88,9 @@ pub(super) fn run_then(
         engine,
         view: Some(&view),
     });
-    conclude(&view, args, &ending, first_line, &command);
+    conclude(&view, args, &ending, &command);
     if args.json {
-        let document = result::document(args, job, engine, &command, &ending, first_line, &story)?;
+        let document = result::document(args, job, engine, &command, &ending, &story)?;
         print(&document)?;
     }
     if let Err(error) = done {
@@ -182,15 +175,12 @@ pub(super) fn boot_with(elf: &Path, args: &BootArgs, options: &Options) -> Boot 
 }
 
 /// The last lines: the verdict and, if it is a bad one, what may help.
-fn conclude(
-    view: &View,
-    args: &BootArgs,
-    ending: &Ending,
-    first_line: Option<Duration>,
-    command: &str,
-) {
+fn conclude(view: &View, args: &BootArgs, ending: &Ending, command: &str) {
     if ending.outcome.passed() {
-        let (all, first) = (ending.elapsed.as_secs_f32(), first_line.unwrap_or_default());
+        let (all, first) = (
+            ending.elapsed.as_secs_f32(),
+            ending.first_line.unwrap_or_default(),
+        );
         let times = format!(
             "{all:.1} s, the first line after {:.2} s",
             first.as_secs_f32()
@@ -210,7 +200,7 @@ fn conclude(
             eprintln!("By hand: {command}");
         }
     }
-    if first_line.is_none() {
+    if ending.first_line.is_none() {
         distrust(args.qemu.as_deref());
     }
 }

@@ -24,6 +24,8 @@ pub struct Ending {
     pub outcome: Outcome,
     /// What QEMU wrote to its standard error.
     pub stderr: String,
+    /// From the start of QEMU to the first line of the kernel or its loader.
+    pub first_line: Option<Duration>,
     /// From the start of QEMU to its end.
     pub elapsed: Duration,
     /// How many times each [action](super::Boot::act) was done, in the order in which they were given.
