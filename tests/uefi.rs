@@ -60,6 +60,11 @@ fn main() -> ExitCode {
         storm("9,sockets=3,cores=3,threads=1").rare(),
         storm("64").rare(),
         storm("4").on(Machine::Pc).rare(),
+        // ACPI's timer tells the time.
+        storm("4")
+            .named("no_pit_no_hpet")
+            .qemu(["-machine", "pit=off,hpet=off"])
+            .rare(),
         storm("4")
             .named("memory_6_gib")
             .memory_mib(6144)
@@ -91,7 +96,10 @@ fn main() -> ExitCode {
             .rare(),
     ];
     if on_path("grub-mkstandalone").is_some() && Path::new("/usr/lib/grub/x86_64-efi").exists() {
-        cases.push(storm("4").named("from_grubs_menu").stick(grub).rare());
+        for smp in ["4", "64"] {
+            let name = format!("from_grubs_menu_smp_{smp}");
+            cases.push(storm(smp).named(&name).stick(grub).rare());
+        }
     } else {
         eprintln!(
             "uefi::from_grubs_menu skipped: there is no GRUB for UEFI (sh boot/setup.sh --tests)"
