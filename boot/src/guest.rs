@@ -5,7 +5,6 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -122,14 +121,12 @@ pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
 ///
 /// The ELF cannot be read; no toolchain is fit; the build failed.
 pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
-    // One at a time: the next kernel's loader takes the place of this one's.
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
     let stripped = image::strip(&bytes).with_context(|| elf.display().to_string())?;
     let folder = workspace::guest_target_dir().join("stripped");
     fs::create_dir_all(&folder)?;
-    // Of all processes. It ends with the file.
+    // One at a time, of all threads and processes: the next kernel's loader takes the place of this one's. The
+    // lock ends with the file.
     let lock = fs::File::create(folder.join("lock"))?;
     lock.lock().context("cannot lock the loader's folder")?;
     let kernel = folder.join(elf.file_name().context("an ELF has a name")?);

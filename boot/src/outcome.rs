@@ -234,6 +234,11 @@ impl Testimony {
         }
     }
 
+    /// Whether the start is over and CPUs are missing: all of those have been reported by then.
+    pub(crate) fn lacks_a_cpu(&self) -> bool {
+        self.online.is_some() && !self.missing.is_empty()
+    }
+
     /// Gives the verdict on a machine that was asked to have so many CPUs, if all of them are to be online.
     pub(crate) fn outcome(mut self, end: &End, stderr: &str, asked: Option<u32>) -> Outcome {
         // Warnings are no reason to distrust an exit code.

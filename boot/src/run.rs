@@ -291,7 +291,6 @@ impl Boot {
         let mut testimony = Testimony::default();
         let is_missing = Cell::new(false);
         let first_line = Cell::new(None);
-        let mut missing = false;
         let mut in_firmware = self.firmware == Firmware::Uefi;
         let mut hear = |line: &str| {
             in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
@@ -313,11 +312,7 @@ impl Boot {
                         see(Line::Log(log));
                     }
                     testimony.hear_event(&parsed);
-                    missing |= matches!(parsed, Event::Missing { .. });
-                    // Those that are missing have been reported by now.
-                    if missing && matches!(parsed, Event::Online { .. }) {
-                        is_missing.set(true);
-                    }
+                    is_missing.set(testimony.lacks_a_cpu());
                     see(Line::Event(&parsed, event));
                 }
                 Some(Err(_)) | None => {

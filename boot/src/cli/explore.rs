@@ -62,7 +62,8 @@ pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         .clone()
         .flat_map(|seed| args.smp.iter().map(move |&cpus| Run { seed, cpus }));
     let todo: Vec<Run> = all.clone().filter(|run| !done.contains(run)).collect();
-    let (all, before) = (all.count(), all_before(args, &done));
+    let all = all.count();
+    let before = all - todo.len();
     run::catch_ctrl_c()?;
     let start = Instant::now();
     let found = try_all(&elf, args, &todo, before, (&key, results))?;
@@ -109,11 +110,6 @@ pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
 
 fn quoted(path: &Path) -> String {
     crate::qemu::quote(&path.to_string_lossy())
-}
-
-fn all_before(args: &ExploreArgs, done: &BTreeSet<Run>) -> usize {
-    let asked = |run: &&Run| args.seeds.contains(&run.seed) && args.smp.contains(&run.cpus);
-    done.iter().filter(asked).count()
 }
 
 /// Runs what is to be done, several at once, until one does not pass.

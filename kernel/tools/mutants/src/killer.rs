@@ -100,7 +100,7 @@ pub(crate) fn run(
     deadline: Duration,
     log: &Path,
 ) -> Result<Ended> {
-    // A file, not a pipe, which somebody would have to empty meanwhile.
+    // A file, not a pipe, which would have to be emptied meanwhile.
     let file = File::create(log).context("creating the log")?;
     let mut command = Command::new(&built.executable);
     // What is set for loom outside would change how far the models go.
@@ -162,7 +162,7 @@ fn cargo(copy: &Tree, log: &Path) -> Command {
         .current_dir(&copy.root)
         .env("CARGO_TARGET_DIR", copy.builds("build"))
         .env("CARGO_INCREMENTAL", "1")
-        // Nobody debugs a mutant, and builds are faster without.
+        // Builds are faster without.
         .env("CARGO_PROFILE_DEV_DEBUG", "false")
         .stdin(Stdio::null());
     cargo
