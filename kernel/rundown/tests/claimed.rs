@@ -4,25 +4,20 @@
 
 mod support;
 
-use std::cell::{Cell, RefCell};
-use std::sync::{Barrier, LazyLock, Mutex};
-use std::thread::{self, JoinHandle};
+use std::cell::Cell;
+use std::sync::{Barrier, mpsc};
+use std::thread;
 
 use rundown::{
-    CloseOutcome, CloseThenError, Completion, PerCpu, PerCpuRundown, State, Wait, WaitOutcome,
-    Waiting, WrongState,
+    CloseOutcome, CloseThenError, Completion, PerCpuRundown, State, Wait, WaitOutcome, Waiting,
+    WrongState,
 };
 use support::wayward::{IN_READY, LOOKER, Wayward};
-
-thread_local! {
-    static WAITER: Cell<Option<&'static Mutex<Option<JoinHandle<WaitOutcome>>>>> =
-        const { Cell::new(None) };
-}
 
 type Object = PerCpuRundown<Wayward>;
 
 /// Opens an object, and calls `look` while it is claimed.
-fn opening(object: &'static Object, look: fn(&Object)) {
+fn opening(object: &'static Object, look: impl FnOnce(&Object) + 'static) {
     LOOKER.set(Some(Box::new(move || look(object))));
     object.open().expect("born closed");
     assert!(LOOKER.take().is_none(), "not claimed");
@@ -53,33 +48,13 @@ fn a_claimed_object_is_neither_open_nor_drained() {
     assert!(OBJECT.try_acquire().is_some());
 }
 
-/// Its wait comes after the claim: it closes what the claim has opened.
-#[test]
-fn a_wait_that_begins_during_a_claim_closes_the_new_life() {
-    static OBJECT: Object = Object::lazy();
-    thread_local! {
-        static DRAIN: RefCell<Option<rundown::Drain<'static, PerCpu<Wayward>>>> = const { RefCell::new(None) };
-    }
-    opening(&OBJECT, |_| {
-        let mut drain = OBJECT.drain();
-        assert_eq!(drain.poll(), None);
-        DRAIN.set(Some(drain));
-    });
-    let guard = OBJECT.try_acquire().expect("open");
-    let mut drain = DRAIN.take().expect("begun");
-    assert_eq!(drain.poll(), None);
-    assert_eq!(OBJECT.state(), State::Draining);
-    drop(guard);
-    assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
-}
-
 /// A policy may hold a lock while it asks `ready`, the lock that `wake_waiters` takes. So a wait that began
 /// during a claim, and is to close the object when that is over, must not close it in `ready`.
 #[test]
 fn ready_never_wakes() {
     static OBJECT: Object = Object::lazy();
-    static IN_POLICY: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
-    static OPENED: LazyLock<Barrier> = LazyLock::new(|| Barrier::new(2));
+    static IN_POLICY: Barrier = Barrier::new(2);
+    static OPENED: Barrier = Barrier::new(2);
 
     struct Locked;
 
@@ -99,17 +74,14 @@ fn ready_never_wakes() {
         static PASSED: Cell<bool> = const { Cell::new(false) };
     }
 
-    let waiter = Mutex::new(None);
-    let waiter: &'static Mutex<Option<JoinHandle<WaitOutcome>>> = Box::leak(Box::new(waiter));
-    WAITER.set(Some(waiter));
-    opening(&OBJECT, |_| {
-        let waiter = WAITER.take().expect("set above");
-        *waiter.lock().expect("no test panics") = Some(thread::spawn(|| OBJECT.wait(&Locked)));
+    let (give, waiter) = mpsc::channel();
+    opening(&OBJECT, move |_| {
+        let waiter = thread::spawn(|| OBJECT.wait(&Locked));
         IN_POLICY.wait();
+        give.send(waiter).expect("it is received below");
     });
     OPENED.wait();
-    let waiter = waiter.lock().expect("no test panics").take();
-    let outcome = waiter.expect("spawned during the claim").join();
+    let outcome = waiter.recv().expect("spawned during the claim").join();
     assert_eq!(
         outcome.expect("no wake-up in `ready`"),
         WaitOutcome::Drained

@@ -107,6 +107,40 @@ fn held() -> Object {
 }
 
 #[test]
+fn rings_are_kept_until_they_are_delivered() {
+    let [table, _] = TABLES.get();
+    assert!(!table.deliver(), "not rung");
+    let object = held();
+    let mut waiters = [(); 2].map(|()| Waiter::of(&object));
+    assert!(waiters[0].poll().is_pending());
+    assert_eq!(waiting(), 2, "an entry each");
+    // SAFETY: acquired by `held`.
+    unsafe { object.release() };
+    let calls = |waiters: &[Waiter<'_>; 2]| waiters.each_ref().map(Waiter::calls);
+    assert_eq!(
+        (calls(&waiters), waiting()),
+        ([0; 2], 2),
+        "only rung so far"
+    );
+    assert!(table.deliver());
+    assert_eq!((calls(&waiters), waiting()), ([1; 2], 0));
+    assert!(!table.deliver(), "each ring is delivered once");
+    for mut waiter in waiters {
+        assert_eq!(waiter.poll(), Poll::Ready(WaitOutcome::Drained));
+        waiter.end();
+    }
+    // A ring that comes before the entry is no use to it: the future looks by itself.
+    table.ring(object.id());
+    object.reinit().expect("drained");
+    object.acquire().expect("open");
+    let mut late = Waiter::of(&object);
+    assert!(table.deliver());
+    assert_eq!(late.calls(), 1, "a spurious wake-up is harmless");
+    assert!(late.poll().is_pending());
+    late.end();
+}
+
+#[test]
 fn a_dropped_future_is_not_in_the_table() {
     let object = held();
     let waiter = Waiter::of(&object);
