@@ -75,14 +75,11 @@ struct Since {
 
 impl Since {
     fn outcome(self) -> Option<WaitOutcome> {
-        match self {
+        if self.drained {
             // What was waited for has come true, whatever came before.
-            Self { drained: true, .. } => Some(WaitOutcome::Drained),
-            Self {
-                cancelled: true, ..
-            } => Some(WaitOutcome::Cancelled),
-            _ => None,
+            return Some(WaitOutcome::Drained);
         }
+        self.cancelled.then_some(WaitOutcome::Cancelled)
     }
 }
 
