@@ -19,23 +19,12 @@ const PARTNER: &str = "airs with";
 
 #[test]
 fn every_atomic_operation_names_its_partner() {
-    let mut files = Vec::new();
-    collect(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-        &mut files,
-    );
-    let mut operations = 0;
-    let mut complaints = Vec::new();
-    for file in files {
-        let text = fs::read_to_string(&file).expect("a source file is text");
-        let checked = check(&text);
+    let (mut operations, mut complaints) = (0, Vec::new());
+    for file in files_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let checked = check(&fs::read_to_string(&file).expect("a source file is text"));
         operations += checked.operations;
-        complaints.extend(
-            checked
-                .lonely
-                .iter()
-                .map(|line| format!("{}:{line}", file.display())),
-        );
+        let lonely = checked.lonely.iter();
+        complaints.extend(lonely.map(|line| format!("{}:{line}", file.display())));
     }
     assert!(
         operations >= 15,
@@ -48,15 +37,19 @@ fn every_atomic_operation_names_its_partner() {
     );
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("the folder exists") {
-        let path = entry.expect("the folder is readable").path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder exists");
+    let paths = entries.map(|entry| entry.expect("the folder is readable").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_in(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
 }
 
 struct Checked {

@@ -7,7 +7,7 @@ mod support;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rundown::{Completion, Misuse, Refused, Rundown, Slot, State, WrongState};
-use support::{Inline, misuses, next_hints, on_cpu, wake_ups};
+use support::{Inline, misuses, next_hints, on_cpu};
 
 /// An object whose slots a test may write.
 struct Exposed<const N: usize> {
@@ -54,6 +54,11 @@ impl<const N: usize> Exposed<N> {
         self.get().capacity().cast_signed()
     }
 
+    /// Where the object stands.
+    fn is(&self, state: State, held: i64) {
+        assert_eq!((self.get().state(), self.get().racy_held()), (state, held));
+    }
+
     fn count(&self, cpu: usize) -> i64 {
         self.get().racy_counts().nth(cpu).expect("a slot per CPU")
     }
@@ -82,7 +87,7 @@ fn a_full_slot_refuses_and_still_drains() {
     let guard = object.try_acquire().expect("another CPU has room");
     exposed.pretend(0, 1 - capacity);
     object.close();
-    assert_eq!((object.state(), object.racy_held()), (State::Draining, 2));
+    exposed.is(State::Draining, 2);
     drop(guard);
     // SAFETY: acquired above.
     unsafe { object.release() };
@@ -120,10 +125,7 @@ fn all_that_may_be_held_is_released_on_one_closed_slot() {
         let mut held = exposed.capacity() * i64::try_from(N).expect("few");
         assert!(held <= MOST);
         object.close();
-        assert_eq!(
-            (object.state(), object.racy_held()),
-            (State::Draining, held)
-        );
+        exposed.is(State::Draining, held);
         // The slot as if all but a few had been released there: these are on the shared count as well.
         on_cpu(N - 1);
         exposed.pretend(N - 1, -held);
@@ -131,10 +133,7 @@ fn all_that_may_be_held_is_released_on_one_closed_slot() {
         // SAFETY: so many are held.
         unsafe { object.release_many(few) };
         held -= i64::from(few);
-        assert_eq!(
-            (object.state(), object.racy_held()),
-            (State::Draining, held)
-        );
+        exposed.is(State::Draining, held);
         assert!(object.try_acquire().is_none(), "the slot reads open");
     }
     check::<1>();
@@ -208,29 +207,6 @@ fn the_greatest_sum_is_counted() {
     assert_eq!(object.state(), State::Drained);
 }
 
-/// What a cancel carries over counts again at the next close, on top of what the slots hold then. More
-/// than 2^60 are not carried over.
-#[test]
-fn the_most_that_is_carried_over() {
-    let exposed = Exposed::<2>::new();
-    let object = exposed.get();
-    for round in 1..=2 {
-        exposed.pretend(0, LIMIT / 2);
-        exposed.pretend(1, LIMIT / 2);
-        object.close();
-        assert_eq!(
-            (object.state(), object.racy_held()),
-            (State::Draining, round * LIMIT)
-        );
-        let cancelled = object.cancel().map(|completion| completion.is_none());
-        let found = State::Draining;
-        match round {
-            1 => assert_eq!(cancelled, Ok(true)),
-            _ => assert_eq!(cancelled, Err(WrongState { found })),
-        }
-    }
-}
-
 /// The acquire that fills a slot goes beyond its capacity, by almost 2^32 at the most.
 #[test]
 fn slots_that_are_more_than_full_close_and_drain() {
@@ -263,22 +239,6 @@ fn a_sum_beyond_the_shared_count_is_found() {
     assert_eq!(found, [Misuse::OutOfRange { object: id }]);
     assert_eq!(object.state(), State::Closing, "nothing else is safe");
     assert!(object.try_acquire().is_none());
-}
-
-/// Each is reported once: to the waiters that it is over, to the platform that it was too much.
-#[test]
-fn an_over_release_that_ends_the_drain_wakes() {
-    let object = Rundown::<Inline<1>>::new();
-    object.acquire().expect("open");
-    object.close();
-    let mut woken = Vec::new();
-    let found = misuses(|| {
-        woken = wake_ups(|| {
-            // SAFETY: one too many: this is the misuse. The object guards nothing.
-            unsafe { object.release_many(2) };
-        });
-    });
-    assert_eq!((woken, found.len()), (vec![object.id()], 1));
 }
 
 /// A holder's clone is refused as any acquire is, and leaves no trace; another CPU's slot has room (S12).
@@ -318,6 +278,17 @@ fn held_to_the_brim() -> (Exposed<2>, i64) {
     (exposed, 2 * LIMIT)
 }
 
+/// What a cancel carries over counts again at the next close, on top of what the slots hold then. More
+/// than 2^60 are not carried over.
+#[test]
+fn the_most_that_is_carried_over() {
+    let (exposed, held) = held_to_the_brim();
+    exposed.get().close();
+    exposed.is(State::Draining, held);
+    let found = State::Draining;
+    assert_eq!(exposed.get().cancel(), Err(WrongState { found }));
+}
+
 #[test]
 fn a_full_shared_count_refuses_a_clone() {
     let (exposed, held) = held_to_the_brim();
@@ -327,10 +298,7 @@ fn a_full_shared_count_refuses_a_clone() {
     for n in [1, 2, u32::MAX] {
         // SAFETY: as if so many were held.
         assert_eq!(unsafe { object.acquire_held_many(n) }, Err(Refused::Full));
-        assert_eq!(
-            (object.state(), object.racy_held()),
-            (State::Draining, held)
-        );
+        exposed.is(State::Draining, held);
     }
     // SAFETY: as if so many were held.
     unsafe { object.release_many(3) };
@@ -352,12 +320,7 @@ fn a_full_shared_count_takes_a_completion() {
             object.close();
         }
         assert_eq!(object.close_then(&NEVER), Ok(()));
-        let still = |held| {
-            assert_eq!(
-                (object.state(), object.racy_held()),
-                (State::Draining, held)
-            );
-        };
+        let still = |held| exposed.is(State::Draining, held);
         still(held);
         // SAFETY: as if so many were held.
         assert_eq!(unsafe { object.acquire_held() }, Err(Refused::Full));

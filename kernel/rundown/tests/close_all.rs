@@ -3,7 +3,7 @@
 
 mod support;
 
-use rundown::{Protected, Rundown, State};
+use rundown::{Rundown, State};
 use support::{Make, for_every_variant, misuses, panic_of};
 
 for_every_variant!(
@@ -99,15 +99,4 @@ fn one_object_many_times<R: Make + ?Sized>() {
     assert_eq!((object.state(), object.racy_held()), (State::Draining, 1));
     drop(guard);
     assert!(object.is_drained());
-}
-
-/// `Protected` goes the same way.
-#[test]
-fn a_batch_of_values_is_closed_although_misuse_panics() {
-    type Kind = support::Inline<2>;
-    let objects = [(); 3].map(|()| Protected::new(*released_too_often::<Kind>(), 7));
-    let others = [(); 2].map(|()| Protected::new(*Kind::make(), 7));
-    let mut list = [&objects[0], &others[0], &others[1]];
-    let _ = panic_of(|| _ = Rundown::close_all(&mut list));
-    assert!(list.iter().all(|object| object.state() == State::Drained));
 }

@@ -4,8 +4,8 @@
 
 mod support;
 
-use std::fmt::Display;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use rundown::{
     CacheAwareRundown, Protected, Refused, Rundown, Slot, SlotsError, Spin, State, WaitOutcome,
@@ -26,17 +26,21 @@ impl Memory {
     fn new() -> Self {
         Self([MaybeUninit::new(0xA5); 8 * STRIDE])
     }
+
+    fn is_untouched(&self, part: Range<usize>) {
+        for byte in &self.0[part] {
+            // SAFETY: `new` has initialised it; objects are written only in other parts.
+            let byte = unsafe { byte.assume_init() };
+            assert_eq!(byte, 0xA5, "the memory was written");
+        }
+    }
 }
 
 /// The answer of `place` for the part of `memory` from `start`, so long.
 fn refused(memory: &mut Memory, start: usize, length: usize, slots: usize) -> SlotsError {
     let part = &mut memory.0[start..start + length];
     let error = Rundown::<Placed>::place(part, slots).expect_err("must be refused");
-    // SAFETY: `new` has initialised it, and a refusal leaves it as it was.
-    let touched = part
-        .iter()
-        .any(|byte| unsafe { byte.assume_init() } != 0xA5);
-    assert!(!touched, "a refusal wrote to the memory");
+    memory.is_untouched(start..start + length);
     error
 }
 
@@ -81,6 +85,14 @@ fn an_object_in_place_is_like_any_other() {
     );
 }
 
+/// The whole is lent, the object takes no more than its layout.
+#[test]
+fn placing_stays_inside_the_layout() {
+    let mut memory = Memory::new();
+    Rundown::<Placed>::place(&mut memory.0, 2).expect("enough");
+    memory.is_untouched(3 * STRIDE..8 * STRIDE);
+}
+
 #[test]
 fn memory_that_does_not_do_is_refused_and_left_alone() {
     let mut memory = Memory::new();
@@ -105,18 +117,6 @@ fn memory_that_does_not_do_is_refused_and_left_alone() {
 }
 
 #[test]
-fn placing_stays_inside_the_layout() {
-    let mut memory = Memory::new();
-    // The whole is lent, the object takes no more than its layout.
-    Rundown::<Placed>::place(&mut memory.0, 2).expect("enough");
-    let end = Rundown::<Placed>::layout(2).expect("two slots").size();
-    for byte in &memory.0[end..] {
-        // SAFETY: `new` has initialised it.
-        assert_eq!(unsafe { byte.assume_init() }, 0xA5);
-    }
-}
-
-#[test]
 fn boxes_say_why_there_is_none() {
     assert_eq!(
         Rundown::<Boxed>::try_boxed(0).err(),
@@ -132,20 +132,9 @@ fn boxes_say_why_there_is_none() {
     assert_eq!((boxed.state(), boxed.racy_counts().len()), (State::Open, 5));
     let text = panic_of(|| drop(Rundown::<Boxed>::boxed(0)));
     assert_eq!(text, SlotsError::NoSlots.to_string());
-}
-
-#[test]
-fn no_slots_no_object() {
     let none: &'static mut [Slot] = &mut [];
-    assert_eq!(
-        Rundown::<Borrowed>::with_slots(none).err(),
-        Some(SlotsError::NoSlots)
-    );
-    let none: Box<[Slot]> = Box::new([]);
-    assert_eq!(
-        Rundown::<Boxed>::with_slots(none).err(),
-        Some(SlotsError::NoSlots)
-    );
+    let refused = Rundown::<Borrowed>::with_slots(none).err();
+    assert_eq!(refused, Some(SlotsError::NoSlots));
 }
 
 #[test]
@@ -237,44 +226,34 @@ fn values_show_what_protection_allows() {
 
 #[test]
 fn errors_are_sentences() {
-    let (found, required, given) = (State::Drained, 384, 1);
-    let told: [(&dyn Display, &str); 14] = [
-        (&Refused::Closed, "the object is closed"),
-        (
-            &Refused::Full,
-            "the object cannot count so many protections",
-        ),
-        (
-            &WrongState { found },
-            "not legal while the object is drained",
-        ),
-        (
-            &SlotsError::NoSlots,
-            "a cache-aware rundown needs at least one slot",
-        ),
-        (
-            &SlotsError::TooManySlots,
-            "so many slots fit into no memory",
-        ),
-        (
-            &SlotsError::Misaligned { required },
-            "the memory must start at a multiple of 384 bytes",
-        ),
-        (
-            &SlotsError::TooSmall { required, given },
-            "the memory has 1 bytes, 384 are needed",
-        ),
-        (&SlotsError::OutOfMemory, "no memory for so many slots"),
-        (&State::Open, "open"),
-        (&State::Closing, "closing"),
-        (&State::Draining, "draining"),
-        (&State::Drained, "drained"),
-        (&State::RunDown, "run down"),
-        (&State::Claimed, "claimed"),
+    use State::{Claimed, Closing, Drained, Draining, Open, RunDown};
+    let states = [Open, Closing, Draining, Drained, RunDown, Claimed].map(|it| it.to_string());
+    let shown = [
+        "open", "closing", "draining", "drained", "run down", "claimed",
     ];
-    for (error, text) in told {
-        assert_eq!(error.to_string(), text);
-    }
+    assert_eq!(states, shown);
+    let wrong = WrongState { found: Drained }.to_string();
+    assert_eq!(wrong, "not legal while the object is drained");
+    let closed = "the object is closed";
+    let full = "the object cannot count so many protections";
+    let refused = [Refused::Closed, Refused::Full].map(|it| it.to_string());
+    assert_eq!(refused, [closed, full]);
+    let (required, given) = (384, 1);
+    let slots = [
+        SlotsError::NoSlots,
+        SlotsError::TooManySlots,
+        SlotsError::Misaligned { required },
+        SlotsError::TooSmall { required, given },
+        SlotsError::OutOfMemory,
+    ];
+    let shown = [
+        "a cache-aware rundown needs at least one slot",
+        "so many slots fit into no memory",
+        "the memory must start at a multiple of 384 bytes",
+        "the memory has 1 bytes, 384 are needed",
+        "no memory for so many slots",
+    ];
+    assert_eq!(slots.map(|it| it.to_string()), shown);
 }
 
 #[test]

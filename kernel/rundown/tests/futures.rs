@@ -1,9 +1,12 @@
-//! Waiters that are futures, under a real executor and polled by hand.
+//! Waiters that are futures: under a real executor and polled by hand; and the table of wakers, entry by entry, on
+//! tables that no other test rings.
 #![cfg(not(rundown_loom))]
 
 mod support;
 
+use std::cell::Cell;
 use std::future::{Future, IntoFuture};
+use std::mem::ManuallyDrop;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,18 +15,14 @@ use std::thread;
 use std::time::Duration;
 
 use rundown::{
-    AsyncPlatform, HostPlatform, ObjectId, Park, PlainRundown, Platform, Rundown, State,
-    WaitOutcome, Wakers,
+    AsyncPlatform, Drain, HostPlatform, ObjectId, Park, Plain, Platform, Rundown, WaitOutcome,
+    Wakers,
 };
 use support::{Make, executor, for_every_variant};
 
 for_every_variant!(
-    a_future_completes_under_an_executor,
-    a_future_learns_of_a_cancel,
     many_futures_and_threads_wait_together,
-    a_timed_out_future_leaves_no_trace,
     a_dropped_future_leaves_no_trace,
-    a_ready_future_never_enters_the_table,
     the_last_waker_is_the_one_called,
     a_wake_up_for_another_object_changes_nothing,
 );
@@ -58,36 +57,6 @@ fn shared<R: Make + ?Sized>() -> &'static Rundown<R> {
     Box::leak(R::make())
 }
 
-fn a_future_completes_under_an_executor<R: Make + ?Sized>() {
-    let executor = executor();
-    for round in 0..100 {
-        let rundown = shared::<R>();
-        let guard = rundown.try_acquire().expect("open");
-        let waiter = executor.spawn(rundown.drain().into_future());
-        executor.spawn(async move {
-            R::on_cpu(round % 3);
-            drop(guard);
-        });
-        // `await` on the drain itself, too.
-        let outcome = executor.block_on(async { rundown.drain().await });
-        assert_eq!(outcome, WaitOutcome::Drained);
-        let outcome = executor.block_on(waiter).expect("no failure");
-        assert_eq!(outcome, WaitOutcome::Drained);
-    }
-}
-
-fn a_future_learns_of_a_cancel<R: Make + ?Sized>() {
-    let executor = executor();
-    let rundown = shared::<R>();
-    let _guard = rundown.try_acquire().expect("open");
-    for _ in 0..50 {
-        let waiter = executor.spawn(rundown.drain().into_future());
-        rundown.cancel().expect("draining");
-        let outcome = executor.block_on(waiter).expect("no failure");
-        assert_eq!(outcome, WaitOutcome::Cancelled);
-    }
-}
-
 fn many_futures_and_threads_wait_together<R: Make + ?Sized>() {
     const TASKS: usize = 100;
     let executor = executor();
@@ -120,21 +89,6 @@ fn many_futures_and_threads_wait_together<R: Make + ?Sized>() {
     }
 }
 
-/// Cancelled by its executor, with a timer that any future works with.
-fn a_timed_out_future_leaves_no_trace<R: Make + ?Sized>() {
-    let executor = executor();
-    let rundown = shared::<R>();
-    let guard = rundown.try_acquire().expect("open");
-    let patience = Duration::from_millis(2);
-    let ended = executor
-        .block_on(async { tokio::time::timeout(patience, rundown.drain().into_future()).await });
-    assert!(ended.is_err(), "still held");
-    assert_eq!(rundown.state(), State::Draining);
-    // The release meets a table without it.
-    drop(guard);
-    assert!(rundown.is_drained());
-}
-
 fn a_dropped_future_leaves_no_trace<R: Make + ?Sized>() {
     let rundown = R::make();
     let _guard = rundown.try_acquire().expect("open");
@@ -152,16 +106,6 @@ fn a_dropped_future_leaves_no_trace<R: Make + ?Sized>() {
     assert_eq!(Arc::strong_count(&counter), references, "a waker was kept");
     rundown.cancel().expect("draining");
     assert_eq!(counter.calls(), 0, "woken after its end");
-}
-
-fn a_ready_future_never_enters_the_table<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let (counter, waker) = counter();
-    let references = Arc::strong_count(&counter);
-    let mut future = pin!(rundown.drain().into_future());
-    let polled = poll_with(future.as_mut(), &waker);
-    assert_eq!(polled, Poll::Ready(WaitOutcome::Drained));
-    assert_eq!(Arc::strong_count(&counter), references);
 }
 
 fn the_last_waker_is_the_one_called<R: Make + ?Sized>() {
@@ -200,11 +144,16 @@ fn a_wake_up_for_another_object_changes_nothing<R: Make + ?Sized>() {
     assert_eq!(polled, Poll::Ready(WaitOutcome::Drained));
 }
 
-/// A platform with a table of its own, so that nothing but the test rings it; like a kernel's, its
-/// wake-up only rings.
-struct Quiet;
+thread_local! {
+    /// Of this test, as each runs on a thread of its own.
+    static TABLES: Cell<&'static [Wakers; 2]> =
+        Cell::new(Box::leak(Box::new([Wakers::new(), Wakers::new()])));
+    /// Which of them the platform names at present.
+    static NAMED: Cell<usize> = const { Cell::new(0) };
+}
 
-static TABLE: Wakers = Wakers::new();
+/// Its wake-up only rings, on both tables.
+struct Quiet;
 
 impl Platform for Quiet {
     fn cpu_hint() -> usize {
@@ -212,83 +161,181 @@ impl Platform for Quiet {
     }
 
     fn wake_waiters(object: ObjectId) {
-        TABLE.ring(object);
+        for table in TABLES.get() {
+            table.ring(object);
+        }
     }
 }
 
 impl AsyncPlatform for Quiet {
     fn wakers() -> &'static Wakers {
-        &TABLE
+        &TABLES.get()[NAMED.get()]
     }
 }
 
-/// One test, because the table is one.
+type Variant = Plain<Quiet>;
+type Object = Rundown<Variant>;
+
+/// How many futures are in the first table.
+fn waiting() -> usize {
+    let shown = format!("{:?}", TABLES.get()[0]);
+    let digits: String = shown.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().expect("`Wakers { waiting: 2, .. }`")
+}
+
+/// A future whose memory stays when it is dropped: what the table still finds there is a failure, but no
+/// accident.
+struct Waiter<'a> {
+    future: ManuallyDrop<Pin<Box<ManuallyDrop<Drain<'a, Variant>>>>>,
+    counter: Arc<Counter>,
+}
+
+impl<'a> Waiter<'a> {
+    /// One that is in the table.
+    fn of(object: &'a Object) -> Self {
+        let future = Box::pin(ManuallyDrop::new(object.drain()));
+        let mut waiter = Self {
+            future: ManuallyDrop::new(future),
+            counter: Arc::default(),
+        };
+        assert!(waiter.poll().is_pending());
+        waiter
+    }
+
+    fn poll(&mut self) -> Poll<WaitOutcome> {
+        let waker = Waker::from(Arc::clone(&self.counter));
+        // SAFETY: only a `Pin` of what is in the pinned wrapper, which has no pinning of its own.
+        let future = unsafe { self.future.as_mut().map_unchecked_mut(|inner| &mut **inner) };
+        future.poll(&mut Context::from_waker(&waker))
+    }
+
+    fn calls(&self) -> usize {
+        self.counter.calls()
+    }
+
+    /// Drops the future, and leaks its memory.
+    fn end(mut self) {
+        // SAFETY: nothing is moved out of the pin.
+        let inner = unsafe { self.future.as_mut().get_unchecked_mut() };
+        // SAFETY: once, and nothing uses it after this.
+        unsafe { ManuallyDrop::drop(inner) };
+    }
+}
+
+/// An object that is held.
+fn held() -> Object {
+    let object = Object::new();
+    object.acquire().expect("open");
+    object
+}
+
 #[test]
 fn rings_are_kept_until_they_are_delivered() {
-    let waiting = |count: usize| {
-        assert_eq!(
-            format!("{TABLE:?}"),
-            format!("Wakers {{ waiting: {count}, .. }}")
-        );
-    };
-    waiting(0);
-    assert!(!TABLE.deliver(), "not rung");
-    let rundown = PlainRundown::<Quiet>::new();
-    rundown.acquire().expect("open");
-    let ((first, first_waker), (second, second_waker)) = (counter(), counter());
-    let mut one = pin!(rundown.drain().into_future());
-    let mut other = pin!(rundown.drain().into_future());
-    assert!(poll_with(one.as_mut(), &first_waker).is_pending());
-    waiting(1);
-    assert!(poll_with(one.as_mut(), &first_waker).is_pending());
-    waiting(1);
-    assert!(poll_with(other.as_mut(), &second_waker).is_pending());
-    waiting(2);
-
-    // SAFETY: acquired above.
-    unsafe { rundown.release() };
-    assert_eq!((first.calls(), second.calls()), (0, 0), "only rung so far");
-    waiting(2);
-    assert!(TABLE.deliver());
-    assert_eq!((first.calls(), second.calls()), (1, 1));
-    waiting(0);
-    assert!(!TABLE.deliver(), "each ring is delivered once");
+    let [table, _] = TABLES.get();
+    assert!(!table.deliver(), "not rung");
+    let object = held();
+    let mut waiters = [(); 2].map(|()| Waiter::of(&object));
+    assert!(waiters[0].poll().is_pending());
+    assert_eq!(waiting(), 2, "an entry each");
+    // SAFETY: acquired by `held`.
+    unsafe { object.release() };
+    let calls = |waiters: &[Waiter<'_>; 2]| waiters.each_ref().map(Waiter::calls);
     assert_eq!(
-        poll_with(one, &first_waker),
-        Poll::Ready(WaitOutcome::Drained)
+        (calls(&waiters), waiting()),
+        ([0; 2], 2),
+        "only rung so far"
     );
-    assert_eq!(
-        poll_with(other, &second_waker),
-        Poll::Ready(WaitOutcome::Drained)
-    );
-
-    // A ring that comes before the entry is no use to it: the future looks by itself.
-    TABLE.ring(rundown.id());
-    rundown.reinit().expect("drained");
-    rundown.acquire().expect("open");
-    {
-        let mut late = pin!(rundown.drain().into_future());
-        assert!(poll_with(late.as_mut(), &first_waker).is_pending());
-        waiting(1);
-        assert!(TABLE.deliver());
-        assert_eq!(first.calls(), 2, "a spurious wake-up is harmless");
-        assert!(poll_with(late.as_mut(), &first_waker).is_pending());
-        // In the middle of the list, at its ends: whichever leaves, the others stay.
-        let mut futures: Vec<_> = (0..4)
-            .map(|_| Box::pin(rundown.drain().into_future()))
-            .collect();
-        for future in &mut futures {
-            assert!(poll_with(future.as_mut(), &second_waker).is_pending());
-        }
-        waiting(5);
-        drop(futures.remove(1));
-        waiting(4);
-        drop(futures.pop());
-        waiting(3);
+    assert!(table.deliver());
+    assert_eq!((calls(&waiters), waiting()), ([1; 2], 0));
+    assert!(!table.deliver(), "each ring is delivered once");
+    for mut waiter in waiters {
+        assert_eq!(waiter.poll(), Poll::Ready(WaitOutcome::Drained));
+        waiter.end();
     }
-    waiting(0);
-    // SAFETY: acquired above.
-    unsafe { rundown.release() };
-    assert_eq!((first.calls(), second.calls()), (2, 1), "all have left");
-    assert!(TABLE.deliver());
+    // A ring that comes before the entry is no use to it: the future looks by itself.
+    table.ring(object.id());
+    object.reinit().expect("drained");
+    object.acquire().expect("open");
+    let mut late = Waiter::of(&object);
+    assert!(table.deliver());
+    assert_eq!(late.calls(), 1, "a spurious wake-up is harmless");
+    assert!(late.poll().is_pending());
+    late.end();
+}
+
+#[test]
+fn a_dropped_future_is_not_in_the_table() {
+    let object = held();
+    let waiter = Waiter::of(&object);
+    assert_eq!(waiting(), 1);
+    waiter.end();
+    assert_eq!(waiting(), 0);
+}
+
+#[test]
+fn a_future_keeps_to_its_table() {
+    let object = held();
+    let mut waiter = Waiter::of(&object);
+    NAMED.set(1);
+    assert_eq!(waiting(), 1);
+    assert!(waiter.poll().is_pending());
+    assert_eq!(waiting(), 1, "it entered another table, too");
+    waiter.end();
+    assert_eq!(waiting(), 0, "it left another table");
+    assert_eq!(
+        format!("{:?}", TABLES.get()[1]),
+        "Wakers { waiting: 0, .. }"
+    );
+}
+
+/// Four futures, of which some end and others come, in every order of ends: exactly those that are left are
+/// woken, each once.
+#[test]
+fn entries_come_and_go_in_any_order() {
+    for first in 0..4 {
+        for second in 0..4 {
+            let object = held();
+            let mut waiters: Vec<Option<Waiter<'_>>> =
+                (0..4).map(|_| Some(Waiter::of(&object))).collect();
+            for gone in [first, second] {
+                // If it is the same, the one that came last.
+                let gone = if waiters[gone].is_some() {
+                    gone
+                } else {
+                    waiters.len() - 1
+                };
+                waiters[gone].take().expect("not ended yet").end();
+                waiters.push(Some(Waiter::of(&object)));
+                assert_eq!(waiting(), 4, "{first} and {second} ended");
+            }
+            // SAFETY: acquired by `held`.
+            unsafe { object.release() };
+            assert!(TABLES.get()[0].deliver());
+            for mut waiter in waiters.into_iter().flatten() {
+                assert_eq!(waiter.calls(), 1, "{first} and {second} ended");
+                assert_eq!(waiter.poll(), Poll::Ready(WaitOutcome::Drained));
+                waiter.end();
+            }
+            assert_eq!(waiting(), 0);
+        }
+    }
+}
+
+/// Objects of every bucket, each with one future: its ring wakes that one.
+#[test]
+fn every_bucket_is_delivered() {
+    const BUCKETS: usize = 64;
+    let objects: Vec<Object> = (0..4096).map(|_| held()).collect();
+    for bucket in 0..BUCKETS {
+        let of_bucket = |object: &&Object| object.id().bucket(BUCKETS) == bucket;
+        let object = objects.iter().find(of_bucket).expect("64 per bucket");
+        let mut waiter = Waiter::of(object);
+        // SAFETY: acquired by `held`.
+        unsafe { object.release() };
+        assert_eq!(waiter.calls(), 0);
+        assert!(TABLES.get()[0].deliver());
+        assert_eq!(waiter.calls(), 1, "bucket {bucket}");
+        assert_eq!(waiter.poll(), Poll::Ready(WaitOutcome::Drained));
+        waiter.end();
+    }
 }

@@ -138,47 +138,29 @@ fn the_completion_frees_the_object<R: Variant + 'static>(rundown: Rundown<R>, he
     drop(unsafe { Box::from_raw(memory) });
 }
 
-#[test]
-fn s13_a_completion_frees_a_plain_object() {
-    for held in 0..3 {
-        the_completion_frees_the_object(PlainRundown::<Impatient>::new(), held);
-    }
-}
-
-#[test]
-fn s13_a_completion_frees_a_cache_aware_object() {
-    for held in 0..3 {
-        the_completion_frees_the_object(CacheAwareRundown::<Impatient, [Slot; 1]>::new(), held);
-        the_completion_frees_the_object(CacheAwareRundown::<Impatient, [Slot; 3]>::new(), held);
-    }
-}
-
-#[test]
-fn s13_a_completion_frees_a_per_cpu_object() {
-    for held in 0..3 {
-        if let Some(object) = per_cpu() {
-            the_completion_frees_the_object(object, held);
+macro_rules! on_every_variant {
+    ($(fn $s3:ident, fn $s13:ident: $($object:expr),*;)*) => { $(
+        #[test]
+        fn $s3() {
+            $($object.map(the_last_release_leaves_the_object_alone);)*
         }
-    }
+
+        #[test]
+        fn $s13() {
+            for held in 0..3 {
+                $($object.map(|object| the_completion_frees_the_object(object, held));)*
+            }
+        }
+    )* };
 }
 
-#[test]
-fn s3_plain() {
-    the_last_release_leaves_the_object_alone(PlainRundown::<Impatient>::new());
-}
-
-#[test]
-fn s3_cache_aware() {
-    the_last_release_leaves_the_object_alone(CacheAwareRundown::<Impatient, [Slot; 1]>::new());
-    the_last_release_leaves_the_object_alone(CacheAwareRundown::<Impatient, [Slot; 3]>::new());
-}
-
-#[test]
-fn s3_per_cpu() {
-    if let Some(object) = per_cpu() {
-        the_last_release_leaves_the_object_alone(object);
-    }
-}
+on_every_variant!(
+    fn s3_plain, fn s13_a_completion_frees_a_plain_object: Some(PlainRundown::<Impatient>::new());
+    fn s3_cache_aware, fn s13_a_completion_frees_a_cache_aware_object:
+        Some(CacheAwareRundown::<Impatient, [Slot; 1]>::new()),
+        Some(CacheAwareRundown::<Impatient, [Slot; 3]>::new());
+    fn s3_per_cpu, fn s13_a_completion_frees_a_per_cpu_object: per_cpu();
+);
 
 /// Counts what each thread allocates.
 struct Counting;

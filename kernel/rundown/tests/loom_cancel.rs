@@ -6,15 +6,12 @@ mod models;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use models::{Make, Sleep, models, on_cpu, spawn};
-use rundown::{CloseOutcome, Protected, State, WaitOutcome, WrongState};
+use rundown::{Protected, State, WaitOutcome, WrongState};
 
 models!(
     /// Drained or cancelled, never both, never neither.
     s10_cancel_against_the_last_release,
     s10_cancel_against_one_release_of_two,
-    s10_cancel_against_a_second_close,
-    s10_cancel_during_anothers_sweep,
-    s10_of_two_cancellers_one_succeeds,
     s10_a_canceller_sees_the_latest_closing,
     s10_what_has_drained_is_not_cancelled,
     s10_the_waiter_learns_what_happened bound: 4,
@@ -52,9 +49,13 @@ fn s10_cancel_against_the_last_release<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
+/// Slots are set to zero by another CPU than those that they belong to: nothing may be lost that is released
+/// before, meanwhile or after.
 fn s10_cancel_against_one_release_of_two<R: Make>() {
     let rundown = Arc::new(R::new());
+    on_cpu(1);
     rundown.acquire_many(2).unwrap();
+    on_cpu(0);
     rundown.close();
     let user = spawn(&rundown, |rundown| {
         on_cpu(1);
@@ -65,70 +66,9 @@ fn s10_cancel_against_one_release_of_two<R: Make>() {
     rundown.close();
     assert!(!rundown.is_drained(), "one is still held");
     user.join().unwrap();
-    assert_eq!(rundown.state(), State::Draining);
+    assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
     // SAFETY: the other of the two.
     unsafe { rundown.release() };
-    assert_eq!(rundown.state(), State::Drained);
-}
-
-/// The later of the two on the state word wins.
-fn s10_cancel_against_a_second_close<R: Make>() {
-    let rundown = Arc::new(R::new());
-    rundown.acquire().unwrap();
-    rundown.close();
-    let closer = spawn(&rundown, |rundown| rundown.close());
-    rundown.cancel().unwrap();
-    match closer.join().unwrap() {
-        CloseOutcome::Closed => {
-            assert_eq!(rundown.state(), State::Draining);
-            assert!(rundown.try_acquire().is_none());
-        }
-        CloseOutcome::AlreadyClosed => {
-            assert_eq!(rundown.state(), State::Open);
-            assert!(rundown.try_acquire().is_some());
-        }
-        outcome => panic!("{outcome:?}: nothing is claimed"),
-    }
-    // SAFETY: acquired above.
-    unsafe { rundown.release() };
-    rundown.close();
-    assert_eq!(rundown.state(), State::Drained);
-}
-
-/// While another caller still counts what is held, a cancel is refused, or comes before or after.
-fn s10_cancel_during_anothers_sweep<R: Make>() {
-    let rundown = Arc::new(R::new());
-    rundown.acquire().unwrap();
-    let closer = spawn(&rundown, |rundown| rundown.close());
-    let cancelled = rundown.cancel();
-    assert_eq!(closer.join().unwrap(), CloseOutcome::Closed);
-    match cancelled {
-        Ok(_) => assert_eq!(rundown.state(), State::Open),
-        Err(WrongState { found }) => {
-            assert!(matches!(found, State::Open | State::Closing), "{found}");
-            assert_eq!(rundown.state(), State::Draining);
-        }
-    }
-    // SAFETY: acquired above.
-    unsafe { rundown.release() };
-    rundown.close();
-    assert_eq!(rundown.state(), State::Drained);
-}
-
-fn s10_of_two_cancellers_one_succeeds<R: Make>() {
-    let rundown = Arc::new(R::new());
-    rundown.acquire().unwrap();
-    rundown.close();
-    let other = spawn(&rundown, |rundown| rundown.cancel());
-    let both = [rundown.cancel(), other.join().unwrap()];
-    assert_eq!(both.iter().filter(|one| one.is_ok()).count(), 1);
-    for error in both.iter().filter_map(|one| one.err()) {
-        assert!(matches!(error.found, State::Open | State::Closing));
-    }
-    assert_eq!(rundown.state(), State::Open);
-    // SAFETY: acquired above.
-    unsafe { rundown.release() };
-    rundown.close();
     assert_eq!(rundown.state(), State::Drained);
 }
 

@@ -10,21 +10,15 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use models::{Make, Sleep, models, on_cpu};
-use rundown::{CloseOutcome, CloseThenError, Completion, Rundown, State, WaitOutcome, WrongState};
+use rundown::{CloseThenError, Completion, Rundown, State, WaitOutcome, WrongState};
 
 models!(
-    s13_against_the_last_release,
     s13_against_two_releases bound: 3,
     s13_left_late_against_the_last_release,
     s13_against_an_acquire per_cpu: 5,
     s13_the_object_may_be_used_again,
     s13_against_a_release_of_none,
-    s13_against_another,
-    s13_against_a_close,
-    s13_against_a_cancel,
-    s13_a_cancel_against_the_last_release,
     s13_after_a_cancel_another_is_left bound: 4,
-    s13_against_a_wait,
     s13_a_waiter_and_the_last_release bound: 4,
     s13_against_a_clone,
     s13_a_drained_object_takes_the_next,
@@ -124,14 +118,6 @@ fn close_then<R: Make>(object: &Rundown<R>, completion: &Completion) -> Result<(
     unsafe { object.close_then_unchecked(completion) }
 }
 
-fn s13_against_the_last_release<R: Make>() {
-    let left = Left::<R>::new(1);
-    let user = left.spawn_user(0);
-    assert_eq!(left.close_then(0), Ok(()));
-    user.join().unwrap();
-    assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
-}
-
 fn s13_against_two_releases<R: Make>() {
     let left = Left::<R>::new(2);
     let user = left.spawn_user(0);
@@ -215,84 +201,6 @@ fn s13_against_a_release_of_none<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (1, State::Open));
 }
 
-fn s13_against_another<R: Make>() {
-    let left = Left::<R>::new(1);
-    let other = left.spawn(|shared, completion| close_then(&shared.object, completion));
-    let both = [left.close_then(0), other.join().unwrap()];
-    let refused: Vec<_> = both.iter().filter_map(|one| one.err()).collect();
-    assert_eq!(refused, [CloseThenError::Occupied]);
-    assert_eq!((left.runs(), left.object().state()), (0, State::Draining));
-    left.shared.use_and_release(0);
-    assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
-}
-
-fn s13_against_a_close<R: Make>() {
-    let left = Left::<R>::new(1);
-    let closer = left.spawn(|shared, _| shared.object.close());
-    let is_left = match left.close_then(0) {
-        Ok(()) => 1,
-        Err(CloseThenError::WrongState(WrongState { found })) => {
-            assert_eq!(found, State::Closing, "the other one counts what is held");
-            0
-        }
-        Err(other) => panic!("{other}"),
-    };
-    let outcome = closer.join().unwrap();
-    assert!(is_left == 1 || outcome == CloseOutcome::Closed);
-    assert_eq!(left.object().state(), State::Draining);
-    left.shared.use_and_release(0);
-    assert_eq!(
-        (left.runs(), left.object().state()),
-        (is_left, State::Drained)
-    );
-}
-
-/// It has just been left, or is about to be: it comes back, or runs, but not both.
-fn s13_against_a_cancel<R: Make>() {
-    let left = Left::<R>::new(1);
-    let canceller = left.spawn(|shared, _| shared.object.cancel());
-    assert_eq!(left.close_then(0), Ok(()));
-    let is_left = match canceller.join().unwrap() {
-        Ok(given_back) => {
-            let own = std::ptr::NonNull::from(&*left.completions[0]);
-            assert_eq!(given_back, Some(own));
-            assert_eq!(left.object().state(), State::Open);
-            0
-        }
-        Err(_) => {
-            assert_eq!(left.object().state(), State::Draining);
-            1
-        }
-    };
-    left.shared.use_and_release(0);
-    left.object().close();
-    assert_eq!(
-        (left.runs(), left.object().state()),
-        (is_left, State::Drained)
-    );
-}
-
-fn s13_a_cancel_against_the_last_release<R: Make>() {
-    let left = Left::<R>::new(1);
-    assert_eq!(left.close_then(0), Ok(()));
-    let user = left.spawn_user(0);
-    let given_back = match left.object().cancel() {
-        Ok(given_back) => {
-            assert!(given_back.is_some());
-            assert_eq!(left.object().state(), State::Open);
-            1
-        }
-        Err(WrongState { found }) => {
-            assert!(matches!(found, State::Closing | State::Drained), "{found}");
-            0
-        }
-    };
-    user.join().unwrap();
-    left.object().close();
-    assert_eq!(left.runs() + given_back, 1);
-    assert_eq!(left.object().state(), State::Drained);
-}
-
 /// The other is refused as long as the slot is the canceller's, and then it is its own.
 fn s13_after_a_cancel_another_is_left<R: Make>() {
     let left = Left::<R>::new(1);
@@ -312,24 +220,6 @@ fn s13_after_a_cancel_another_is_left<R: Make>() {
     };
     left.shared.use_and_release(0);
     left.object().close();
-    assert_eq!(
-        (left.runs(), left.object().state()),
-        (is_left, State::Drained)
-    );
-}
-
-fn s13_against_a_wait<R: Make>() {
-    let left = Left::<R>::new(0);
-    let waiter = left.spawn(|shared, _| {
-        let outcome = shared.object.wait(&Sleep);
-        // Let go before the completion has run, perhaps.
-        (outcome, shared.object.state())
-    });
-    let is_left = usize::from(left.close_then(0).is_ok());
-    assert_eq!(
-        waiter.join().unwrap(),
-        (WaitOutcome::Drained, State::Drained)
-    );
     assert_eq!(
         (left.runs(), left.object().state()),
         (is_left, State::Drained)

@@ -24,65 +24,50 @@ loom::lazy_static! {
     static ref RUNG: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 }
 
-/// Calls the wakers right where it wakes.
-struct AtOnce;
+macro_rules! platform {
+    ($(#[doc = $doc:literal])* $platform:ident, $wake:expr) => {
+        $(#[doc = $doc])*
+        struct $platform;
 
-impl Platform for AtOnce {
-    fn cpu_hint() -> usize {
-        0
-    }
+        impl Platform for $platform {
+            fn cpu_hint() -> usize {
+                0
+            }
 
-    fn wake_waiters(object: ObjectId) {
-        WAKERS.wake(object);
-    }
+            fn wake_waiters(object: ObjectId) {
+                let wake: fn(ObjectId) = $wake;
+                wake(object);
+            }
+        }
+
+        impl AsyncPlatform for $platform {
+            fn wakers() -> &'static Wakers {
+                &WAKERS
+            }
+        }
+    };
 }
 
-impl AsyncPlatform for AtOnce {
-    fn wakers() -> &'static Wakers {
-        &WAKERS
-    }
-}
-
-/// Only rings; the executor's thread delivers. As in a kernel whose last release may be in an
-/// interrupt handler.
-struct Later;
-
-impl Platform for Later {
-    fn cpu_hint() -> usize {
-        0
-    }
-
-    fn wake_waiters(object: ObjectId) {
+platform!(
+    /// Calls the wakers right where it wakes.
+    AtOnce,
+    |object| WAKERS.wake(object)
+);
+platform!(
+    /// Only rings; the executor's thread delivers. As in a kernel whose last release may be in an
+    /// interrupt handler.
+    Later,
+    |object| {
         WAKERS.ring(object);
         *RUNG.0.lock().unwrap() = true;
         RUNG.1.notify_one();
     }
-}
-
-impl AsyncPlatform for Later {
-    fn wakers() -> &'static Wakers {
-        &WAKERS
-    }
-}
-
-/// Only rings, too, and makes no noise that would order anything.
-struct Silent;
-
-impl Platform for Silent {
-    fn cpu_hint() -> usize {
-        0
-    }
-
-    fn wake_waiters(object: ObjectId) {
-        WAKERS.ring(object);
-    }
-}
-
-impl AsyncPlatform for Silent {
-    fn wakers() -> &'static Wakers {
-        &WAKERS
-    }
-}
+);
+platform!(
+    /// Only rings, too, and makes no noise that would order anything.
+    Silent,
+    |object| WAKERS.ring(object)
+);
 
 per_cpu_platform!(AtOnce, Flaw::Nothing);
 
@@ -90,28 +75,18 @@ per_cpu_platform!(AtOnce, Flaw::Nothing);
 trait Make: models::Make + Variant<Platform: AsyncPlatform> {}
 impl<R: models::Make + Variant<Platform: AsyncPlatform>> Make for R {}
 
-models!(@variant plain, super::Plain<super::AtOnce>,
-    no_wake_up_is_lost,
-    a_cancel_wakes,
-    dropped_while_it_is_woken,
-    the_last_waker_counts,
-    two_futures_are_woken bound: 3);
-models!(@variant slots_1, super::CacheAware<super::AtOnce, [super::Slot; 1]>,
-    no_wake_up_is_lost,
-    a_cancel_wakes,
-    dropped_while_it_is_woken,
-    the_last_waker_counts,
-    two_futures_are_woken bound: 3);
-models!(@variant per_cpu, super::PerCpu<super::AtOnce>,
-    no_wake_up_is_lost,
-    a_cancel_wakes,
-    dropped_while_it_is_woken,
-    the_last_waker_counts,
-    two_futures_are_woken bound: 2);
-models!(@variant plain_rung, super::Plain<super::Later>, a_ring_is_delivered);
-models!(@variant slots_1_rung, super::CacheAware<super::Later, [super::Slot; 1]>,
-    a_ring_is_delivered);
+macro_rules! at_once {
+    ($variant:ident, $type:ty, $bound:literal) => {
+        models!(@variant $variant, $type, no_wake_up_is_lost, a_cancel_wakes, dropped_while_it_is_woken,
+            the_last_waker_counts, two_futures_are_woken bound: $bound);
+    };
+}
 
+at_once!(plain, super::Plain<super::AtOnce>, 3);
+at_once!(slots_1, super::CacheAware<super::AtOnce, [super::Slot; 1]>, 3);
+at_once!(per_cpu, super::PerCpu<super::AtOnce>, 2);
+models!(@variant plain_rung, super::Plain<super::Later>, a_ring_is_delivered);
+models!(@variant slots_1_rung, super::CacheAware<super::Later, [super::Slot; 1]>, a_ring_is_delivered);
 models!(@variant plain_silent, super::Plain<super::Silent>, a_ring_is_delivered_by_another_thread);
 
 /// A thread that sleeps until its waker is called.

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use loom::sync::Arc;
 use loom::thread;
-use models::{Make, Sleep, on_cpu};
-use rundown::{CloseOutcome, CloseThenError, Completion, Rundown, State, WrongState};
+use models::{Counting, Make, Sleep, check, on_cpu};
+use rundown::{CloseOutcome, CloseThenError, Rundown, State, WrongState};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -28,7 +28,14 @@ use Step::{Cancel, Close, CloseThen, Complete, Open, Reinit, Wait};
 
 const STEPS: [Step; 7] = [Open, Reinit, Complete, Close, CloseThen, Cancel, Wait];
 
-const STARTS: [State; 4] = [State::Open, State::Draining, State::Drained, State::RunDown];
+/// With whether one protection is held, all the time.
+const STARTS: [(State, bool); 5] = [
+    (State::Open, false),
+    (State::Open, true),
+    (State::Draining, true),
+    (State::Drained, false),
+    (State::RunDown, false),
+];
 
 /// What a step says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +46,9 @@ enum Said {
     Busy,
 }
 
-/// What each step does alone. Draining, one protection is held all the time, so no step waits.
-fn alone(step: Step, state: State) -> (Said, State) {
-    let closed = if state == State::Draining {
+/// What each step does alone.
+fn alone(step: Step, (state, held): (State, bool)) -> (Said, State) {
+    let closed = if held {
         State::Draining
     } else {
         State::Drained
@@ -50,26 +57,19 @@ fn alone(step: Step, state: State) -> (Said, State) {
         (Open, State::RunDown) => (Said::Done, State::Open),
         (Reinit, State::Drained | State::RunDown) => (Said::Done, State::Open),
         (Complete, State::Drained | State::RunDown) => (Said::Done, State::RunDown),
-        (Close | CloseThen, State::Open) => (Said::Done, closed),
+        (Close | CloseThen | Wait, State::Open) => (Said::Done, closed),
         // It is left with the object that drains.
         (CloseThen, State::Draining) => (Said::Done, closed),
         (Cancel, State::Draining) => (Said::Done, State::Open),
-        (Wait, State::Open) => (Said::Done, closed),
         (Wait, _) => (Said::Done, state),
         _ => (Said::Refused, state),
     }
 }
 
-/// What both say, and the end of it, one after the other. An object that is held drains when it closes.
-fn in_order(start: State, steps: [Step; 2]) -> ([Said; 2], State) {
-    let held = start == State::Draining;
-    let next = |step, state| {
-        let (said, state) = alone(step, state);
-        let drains = held && state == State::Drained;
-        (said, if drains { State::Draining } else { state })
-    };
-    let (first, state) = next(steps[0], start);
-    let (second, state) = next(steps[1], state);
+/// What both say, and the end of it, one after the other.
+fn in_order(start: (State, bool), steps: [Step; 2]) -> ([Said; 2], State) {
+    let (first, state) = alone(steps[0], start);
+    let (second, state) = alone(steps[1], (state, start.1));
     ([first, second], state)
 }
 
@@ -95,19 +95,15 @@ fn made<R: Make>(step: Step, object: &Rundown<R>, left: &Left) -> Said {
             CloseOutcome::Superseded => Said::Busy,
             CloseOutcome::IllegalContext => unreachable!("legal everywhere"),
         },
-        CloseThen => {
-            // SAFETY: the model keeps it to the end.
-            let answer = unsafe { object.close_then_unchecked(&*left.completion) };
-            match answer {
-                Ok(()) => {
-                    left.left.fetch_add(1, Relaxed);
-                    Said::Done
-                }
-                Err(CloseThenError::WrongState(error)) => wrong(error),
-                Err(CloseThenError::Occupied) => Said::Busy,
-                Err(other) => unreachable!("{other}"),
+        CloseThen => match left.completion.leave_with(object) {
+            Ok(()) => {
+                left.left.fetch_add(1, Relaxed);
+                Said::Done
             }
-        }
+            Err(CloseThenError::WrongState(error)) => wrong(error),
+            Err(CloseThenError::Occupied) => Said::Busy,
+            Err(other) => unreachable!("{other}"),
+        },
         Cancel => {
             let answer = object.cancel();
             if let Ok(Some(_)) = answer {
@@ -124,41 +120,26 @@ fn made<R: Make>(step: Step, object: &Rundown<R>, left: &Left) -> Said {
 
 /// A completion that both may leave, and what became of it. Not loom's atomics, so as not to order anything.
 struct Left {
-    completion: Box<Completion>,
+    completion: Plainly<Counting>,
     left: AtomicUsize,
     given_back: AtomicUsize,
-    runs: Box<AtomicUsize>,
 }
 
-impl Left {
-    fn new() -> Self {
-        unsafe fn run(runs: *mut ()) {
-            // SAFETY: the model keeps it to the end.
-            unsafe { &*runs.cast::<AtomicUsize>() }.fetch_add(1, Relaxed);
-        }
-        let runs = Box::new(AtomicUsize::new(0));
-        let context = std::ptr::from_ref(&*runs).cast_mut().cast();
-        Self {
-            // SAFETY: any thread may count.
-            completion: Box::new(unsafe { Completion::new(run, context) }),
-            left: AtomicUsize::new(0),
-            given_back: AtomicUsize::new(0),
-            runs,
-        }
-    }
-}
-
-fn both<R: Make>(start: State, steps: [Step; 2]) {
+fn both<R: Make>(start: (State, bool), steps: [Step; 2]) {
     let object = Arc::new(R::new());
-    let left = Plainly::new(Left::new());
-    let held = start == State::Draining;
+    let left = Plainly::new(Left {
+        completion: Counting::new(),
+        left: AtomicUsize::new(0),
+        given_back: AtomicUsize::new(0),
+    });
+    let (state, held) = start;
     if held {
         object.acquire().unwrap();
     }
-    if start != State::Open {
+    if state != State::Open {
         object.close();
     }
-    if start == State::RunDown {
+    if state == State::RunDown {
         object.complete().unwrap();
     }
     let other = {
@@ -173,8 +154,9 @@ fn both<R: Make>(start: State, steps: [Step; 2]) {
     let seen = (answers, object.state());
     assert!(
         possible(start, steps).contains(&seen),
-        "{start}, {steps:?}: {seen:?}"
+        "{start:?}, {steps:?}: {seen:?}"
     );
+    assert_eq!(object.try_acquire().is_some(), seen.1 == State::Open);
     // Whatever came of it, the object counts right, and completions are accounted for.
     assert_eq!(object.racy_held(), i64::from(held));
     if held {
@@ -183,7 +165,7 @@ fn both<R: Make>(start: State, steps: [Step; 2]) {
     }
     object.close();
     assert!(object.is_drained());
-    let out = left.runs.load(Relaxed) + left.given_back.load(Relaxed);
+    let out = left.completion.runs() + left.given_back.load(Relaxed);
     assert_eq!(left.left.load(Relaxed), out);
     object.reinit().unwrap();
     let guard = object.try_acquire().unwrap();
@@ -192,7 +174,7 @@ fn both<R: Make>(start: State, steps: [Step; 2]) {
 }
 
 /// One order, or the other, or one of them was refused because it found the other at work.
-fn possible(start: State, [first, second]: [Step; 2]) -> [([Said; 2], State); 4] {
+fn possible(start: (State, bool), [first, second]: [Step; 2]) -> [([Said; 2], State); 4] {
     let (said, state) = in_order(start, [second, first]);
     let swapped = ([said[1], said[0]], state);
     let (first_alone, after_first) = alone(first, start);
@@ -210,14 +192,12 @@ fn every_pair<R: Make>(bound: Option<usize>) {
         for first in STEPS {
             for second in STEPS {
                 let wait = matches!(first, Wait) || matches!(second, Wait);
-                if start == State::Draining && wait {
+                if start.1 && wait {
                     // It would wait for ever.
                     continue;
                 }
-                println!("{start}: {first:?} against {second:?}");
-                let mut builder = loom::model::Builder::new();
-                builder.preemption_bound = bound;
-                builder.check(move || both::<R>(start, [first, second]));
+                println!("{start:?}: {first:?} against {second:?}");
+                check(bound, move || both::<R>(start, [first, second]));
             }
         }
     }

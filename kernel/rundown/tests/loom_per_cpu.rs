@@ -9,23 +9,20 @@ use loom::sync::Arc;
 use models::cpus::{self, Flaw, per_cpu_platform};
 use models::{Make, Model, Sleep, models, on_cpu, spawn};
 use rundown::{
-    CloseOutcome, ObjectId, PerCpu, PerCpuPlatform, PerCpuRundown, Platform, Protected, Rundown,
-    State, WaitOutcome,
+    ObjectId, PerCpu, PerCpuPlatform, PerCpuRundown, Platform, Protected, Rundown, State,
+    WaitOutcome,
 };
 
 models!(@variant per_cpu, super::Model,
     every_grant_is_counted,
     every_release_is_counted,
-    the_value_is_protected,
     a_barrier_for_another_object_changes_no_count,
     a_handler_in_the_middle_of_a_sequence bound: 3,
     a_release_and_an_acquire_on_one_cpu,
-    one_of_two_closers_sums,
     one_barrier_closes_two_objects bound: 5,
     two_batches_sum_each_object_once bound: 5,
     a_batch_against_a_close,
     a_batch_against_a_cancel_and_a_close,
-    a_late_release_against_a_cancel_that_clears,
     a_second_generation_counts_from_zero,
 );
 
@@ -51,18 +48,6 @@ fn every_release_is_counted<P: PerCpuPlatform>() {
     rundown.close();
     user.join().unwrap();
     assert!(rundown.is_drained(), "a release is not counted");
-}
-
-fn the_value_is_protected<P: PerCpuPlatform>() {
-    let object = Arc::new(Protected::new(<PerCpu<P> as Make>::new(), 7));
-    let user = spawn(&object, |object| {
-        on_cpu(1);
-        if let Some(guard) = object.try_acquire() {
-            assert_eq!(*guard, 7);
-        }
-    });
-    assert_eq!(object.run_down(&Sleep), Ok(7));
-    user.join().unwrap();
 }
 
 /// A restart adds once: not twice, and not never.
@@ -111,29 +96,6 @@ fn a_release_and_an_acquire_on_one_cpu<P: PerCpuPlatform>() {
     let held = other.join().unwrap();
     assert_eq!(rundown.racy_held(), i64::from(held));
     assert_eq!(rundown.is_drained(), !held);
-}
-
-/// The other returns at once, and must not say that the object has drained before it has.
-fn one_of_two_closers_sums<P: PerCpuPlatform>() {
-    let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
-    rundown.acquire().unwrap();
-    let other = spawn(&rundown, |rundown| {
-        on_cpu(1);
-        let outcome = rundown.close();
-        assert!(!rundown.is_drained(), "one is held");
-        assert!(rundown.try_acquire().is_none());
-        outcome
-    });
-    let mut outcomes = [rundown.close(), other.join().unwrap()];
-    outcomes.sort_by_key(|outcome| *outcome != CloseOutcome::Closed);
-    assert_eq!(
-        outcomes,
-        [CloseOutcome::Closed, CloseOutcome::AlreadyClosed]
-    );
-    assert_eq!(rundown.state(), State::Draining);
-    // SAFETY: acquired above.
-    unsafe { rundown.release() };
-    assert_eq!(rundown.state(), State::Drained);
 }
 
 /// What two objects guard, each a value.
@@ -226,29 +188,6 @@ fn a_batch_against_a_cancel_and_a_close<P: PerCpuPlatform>() {
     Rundown::close_all(&mut [&pair[0].0, &pair[1].0, &pair[0].0]).unwrap();
     other.join().unwrap();
     all_drain_when_released(&pair);
-}
-
-/// The counters are set to zero by another CPU than those that they belong to: nothing may be lost
-/// that is released before, meanwhile or after.
-fn a_late_release_against_a_cancel_that_clears<P: PerCpuPlatform>() {
-    let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
-    on_cpu(1);
-    rundown.acquire_many(2).unwrap();
-    on_cpu(0);
-    rundown.close();
-    let user = spawn(&rundown, |rundown| {
-        on_cpu(1);
-        // SAFETY: one of the two acquired above.
-        unsafe { rundown.release() };
-    });
-    rundown.cancel().unwrap();
-    user.join().unwrap();
-    assert_eq!(rundown.racy_held(), 1);
-    rundown.close();
-    assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
-    // SAFETY: the other one.
-    unsafe { rundown.release() };
-    assert_eq!(rundown.state(), State::Drained);
 }
 
 /// One was released late, so the counters of the first generation add up to one. A grant

@@ -1,4 +1,4 @@
-//! Models: a value goes in before the object opens, and out before the next one; a lazy object gets its
+//! Models: a value goes in before the object opens (S9), and out before the next one; a lazy object gets its
 //! counter before that.
 #![cfg(rundown_loom)]
 
@@ -6,15 +6,13 @@ mod models;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use models::{Counters, Make, Model, Sleep, models, on_cpu, spawn};
-use rundown::{PerCpuRundown, Protected, RunDownError, State, WrongState};
+use models::{Counters, Make, Model, Sleep, check, models, on_cpu, spawn};
+use rundown::{PerCpuRundown, Protected, RunDownError, State, WaitOutcome, WrongState};
 
 models!(
     replace_against_an_acquire bound: 3,
-    publish_against_an_acquire,
-    a_born_value_opens_against_an_acquire,
-    of_two_replacements_each_value_comes_out_once bound: 3,
-    two_ends_of_one_generation,
+    s9_open_against_acquire,
+    s9_publish_against_acquire,
     a_late_run_down_against_the_next_publication bound: 3,
     an_early_release_and_a_cancel_during_anothers_drain bound: 3,
 );
@@ -50,69 +48,6 @@ fn replace_against_an_acquire<R: Make>() {
     assert_eq!(used(&object), Some(2));
 }
 
-fn publish_against_an_acquire<R: Make>() {
-    let object = Arc::new(Protected::<_, R>::vacant(R::closed()));
-    let user = spawn(&object, |object| {
-        on_cpu(1);
-        used(object)
-    });
-    object.publish(UnsafeCell::new(1)).unwrap();
-    assert!(matches!(user.join().unwrap(), None | Some(1)));
-    assert_eq!(object.run_down(&Sleep).map(torn_down), Ok(1));
-}
-
-fn a_born_value_opens_against_an_acquire<R: Make>() {
-    let object = Arc::new(Protected::<_, R>::new(R::closed(), UnsafeCell::new(1)));
-    let user = spawn(&object, |object| {
-        on_cpu(1);
-        used(object)
-    });
-    object.open().unwrap();
-    assert!(matches!(user.join().unwrap(), None | Some(1)));
-    assert_eq!(object.run_down(&Sleep).map(torn_down), Ok(1));
-}
-
-fn of_two_replacements_each_value_comes_out_once<R: Make>() {
-    let object = Arc::new(Protected::<_, R>::new(R::new(), UnsafeCell::new(1)));
-    let replaced = |object: &Protected<Value, R>, value| {
-        let old = object.replace(&Sleep, UnsafeCell::new(value));
-        old.map(torn_down).map_err(|error| error.reason)
-    };
-    let other = spawn(&object, move |object| {
-        on_cpu(1);
-        replaced(object, 20)
-    });
-    let (one, other) = (replaced(&object, 10), other.join().unwrap());
-    let last = object.run_down(&Sleep).map(torn_down);
-    let taken = Err(RunDownError::Taken);
-    let expected = [
-        // One after the other, or one of them found the value taken.
-        (Ok(1), Ok(10), Ok(20)),
-        (Ok(20), Ok(1), Ok(10)),
-        (Ok(1), taken, Ok(10)),
-        (taken, Ok(1), Ok(20)),
-    ];
-    let found = (one, other, last);
-    assert!(expected.contains(&found), "{found:?}");
-}
-
-fn two_ends_of_one_generation<R: Make>() {
-    let object = Arc::new(Protected::<_, R>::new(R::new(), UnsafeCell::new(1)));
-    object.close();
-    let other = spawn(&object, |object| {
-        let retired = object.begin_run_down().wait(&Sleep);
-        retired.and_then(|retired| retired.take()).map(torn_down)
-    });
-    let retired = object.begin_run_down().wait(&Sleep).unwrap();
-    let mine = retired.replace(UnsafeCell::new(2)).ok().map(torn_down);
-    match (mine, other.join().unwrap()) {
-        (Some(1), Err(RunDownError::Taken)) => assert_eq!(used(&object), Some(2)),
-        // It began after the replacement.
-        (Some(1), Ok(2)) | (None, Ok(1)) => assert_eq!(object.state(), State::RunDown),
-        other => panic!("{other:?}"),
-    }
-}
-
 /// An owner's token is of its own value.
 fn a_late_run_down_against_the_next_publication<R: Make>() {
     let object = Arc::new(Protected::<_, R>::vacant(R::closed()));
@@ -133,6 +68,37 @@ fn a_late_run_down_against_the_next_publication<R: Make>() {
     } else {
         assert_eq!(object.state(), State::RunDown);
     }
+}
+
+/// What the owner prepared before it opened is visible under the first protection.
+fn s9_open_against_acquire<R: Make>() {
+    let shared = Arc::new((R::closed(), UnsafeCell::new(0)));
+    let user = spawn(&shared, |shared| {
+        on_cpu(1);
+        if let Some(_guard) = shared.0.try_acquire() {
+            // SAFETY: open, so the owner has written.
+            shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
+        }
+    });
+    // SAFETY: nothing has access before it opens.
+    shared.1.with_mut(|value| unsafe { *value = 1 });
+    shared.0.open().unwrap();
+    assert!(shared.0.try_acquire().is_some());
+    assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
+    user.join().unwrap();
+}
+
+fn s9_publish_against_acquire<R: Make>() {
+    let object = Arc::new(Protected::vacant(R::closed()));
+    let user = spawn(&object, |object| {
+        on_cpu(1);
+        if let Some(guard) = object.try_acquire() {
+            assert_eq!(*guard, 7);
+        }
+    });
+    object.publish(7).unwrap();
+    assert_eq!(object.run_down(&Sleep), Ok(7));
+    user.join().unwrap();
 }
 
 /// While the slots are drained, what has been released early is not taken for the whole count.
@@ -187,9 +153,7 @@ fn a_lazy_object_opens_against_an_acquire() {
 /// One of two counters becomes the object's, and is all that the object ever uses; the other is free again.
 #[test]
 fn two_prepare_a_lazy_object() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(|| {
+    check(Some(3), || {
         let object = Arc::new(PerCpuRundown::<Model>::lazy());
         let other = spawn(&object, |object| {
             on_cpu(1);
@@ -211,9 +175,7 @@ fn two_prepare_a_lazy_object() {
 
 #[test]
 fn two_publish_into_a_lazy_object() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(|| {
+    check(Some(3), || {
         let object = Arc::new(Protected::<_, Counters>::vacant(PerCpuRundown::lazy()));
         let other = spawn(&object, |object| object.publish(UnsafeCell::new(2)).is_ok());
         let published = object.publish(UnsafeCell::new(1)).is_ok();

@@ -10,7 +10,6 @@ use rundown::{Protected, WaitOutcome};
 
 models!(
     the_last_release_wakes,
-    the_last_release_wakes_every_waiter bound: 2,
     the_closer_wakes_the_other_waiter,
     the_end_of_a_claim_wakes,
     a_late_waiter_is_woken bound: 3,
@@ -24,20 +23,6 @@ fn the_last_release_wakes<R: Make>() {
     });
     assert_eq!(object.run_down(&Sleep), Ok(7));
     user.join().unwrap();
-}
-
-fn the_last_release_wakes_every_waiter<R: Make>() {
-    let rundown = Arc::new(R::new());
-    rundown.acquire().unwrap();
-    let waiters: Vec<_> = (0..2)
-        .map(|_| spawn(&rundown, move |rundown| rundown.wait(&Sleep)))
-        .collect();
-    on_cpu(1);
-    // SAFETY: acquired above.
-    unsafe { rundown.release() };
-    for waiter in waiters {
-        assert_eq!(waiter.join().unwrap(), WaitOutcome::Drained);
-    }
 }
 
 /// Nothing is held: the closer itself drains the object, and the other waiter may have looked before.

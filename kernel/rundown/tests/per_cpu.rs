@@ -1,105 +1,19 @@
-//! The per-CPU variant alone: counters, capacity (S7), and closing many objects with one barrier. On a
-//! platform whose CPUs are numbers, so that a test says what was counted where, on any system.
+//! The per-CPU variant alone: counters, capacity (S7), and closing many objects with one barrier.
 #![cfg(not(rundown_loom))]
 
-use std::cell::{Cell, RefCell};
+mod support;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rundown::{
-    CounterId, Misuse, ObjectId, PerCpuGate, PerCpuPlatform, PerCpuRundown, Platform, Refused,
-    State, Unavailable,
+use rundown::{Misuse, PerCpuRundown, Refused, State};
+use support::wayward::{
+    BARRIER_PANICS, BARRIERS, CPU, CPUS, FREED, GIVEN, Wayward, misuses, pretend,
 };
 
-const CPUS: usize = 4;
-const COUNTERS: usize = 3;
-/// Of each CPU, which are four at most.
-const CAPACITY: i64 = (1 << 59) / 4;
+type Object = PerCpuRundown<Wayward>;
 
-/// Each thread is a system of its own, whose CPUs it plays in turn: nothing comes between a read of
-/// the state word and the add.
-struct Alone;
-
-type Object = PerCpuRundown<Alone>;
-
-thread_local! {
-    static CPU: Cell<usize> = const { Cell::new(0) };
-    static COUNTS: RefCell<[[i64; CPUS]; COUNTERS]> = const { RefCell::new([[0; CPUS]; COUNTERS]) };
-    static IN_USE: Cell<[bool; COUNTERS]> = const { Cell::new([false; COUNTERS]) };
-    static BARRIERS: Cell<usize> = const { Cell::new(0) };
-    static MISUSES: RefCell<Vec<Misuse>> = const { RefCell::new(Vec::new()) };
-    static BARRIER_PANICS: Cell<bool> = const { Cell::new(false) };
-}
-
-impl Platform for Alone {
-    fn cpu_hint() -> usize {
-        CPU.get()
-    }
-
-    fn wake_waiters(_: ObjectId) {}
-
-    fn misuse(what: &Misuse) {
-        MISUSES.with_borrow_mut(|misuses| misuses.push(*what));
-    }
-}
-
-/// Applies `change` to what `cpu` has counted, and gives the result.
-fn count(counter: CounterId, cpu: usize, change: impl FnOnce(i64) -> i64) -> i64 {
-    COUNTS.with_borrow_mut(|counts| {
-        let count = &mut counts[counter.get()][cpu];
-        *count = change(*count);
-        *count
-    })
-}
-
-// SAFETY: the counters are the thread's own, as are the objects: no test sends one to another. So
-// nothing interrupts a sequence, and there is nothing for a barrier to do.
-unsafe impl PerCpuPlatform for Alone {
-    fn allocate() -> Result<CounterId, Unavailable> {
-        let mut in_use = IN_USE.get();
-        let free = in_use.iter().position(|&used| !used);
-        let free = free.ok_or(Unavailable::Exhausted(COUNTERS))?;
-        in_use[free] = true;
-        IN_USE.set(in_use);
-        COUNTS.with_borrow_mut(|counts| counts[free] = [0; CPUS]);
-        Ok(CounterId::new(free))
-    }
-
-    unsafe fn free(counter: CounterId) {
-        let mut in_use = IN_USE.get();
-        assert!(in_use[counter.get()], "given back twice");
-        in_use[counter.get()] = false;
-        IN_USE.set(in_use);
-    }
-
-    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
-        let open = gate.is_open();
-        if open {
-            count(gate.counter(), CPU.get(), |count| count.wrapping_add(n));
-        }
-        open
-    }
-
-    fn barrier() {
-        assert!(!BARRIER_PANICS.get(), "a barrier that fails");
-        BARRIERS.set(BARRIERS.get() + 1);
-    }
-
-    fn cpus() -> usize {
-        CPUS
-    }
-
-    unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
-        count(counter, cpu, |count| count)
-    }
-
-    unsafe fn racy_own_count(counter: CounterId) -> i64 {
-        count(counter, CPU.get(), |count| count)
-    }
-
-    unsafe fn clear(counter: CounterId, cpu: usize) {
-        count(counter, cpu, |_| 0);
-    }
-}
+/// Of each CPU.
+const CAPACITY: i64 = (1 << 59) / CPUS as i64;
 
 fn object() -> Object {
     Object::new().expect("a counter is free")
@@ -118,18 +32,8 @@ fn release(object: &Object, cpu: usize, n: u32) {
     unsafe { object.release_many(n) };
 }
 
-/// As if so many had been taken on this CPU, or released if negative. Counters are handed out from
-/// the lowest, so that of a test's only object is the first.
-fn pretend(cpu: usize, taken: i64) {
-    count(CounterId::new(0), cpu, |count| count + taken);
-}
-
 fn counts(object: &Object) -> Vec<i64> {
     object.racy_counts().collect()
-}
-
-fn misuses() -> Vec<Misuse> {
-    MISUSES.take()
 }
 
 #[test]
@@ -152,14 +56,10 @@ fn counts_of_all_cpus_add_up() {
 
 #[test]
 fn a_dropped_object_gives_its_counter_back() {
-    for _ in 0..2 {
-        let objects = [(); COUNTERS].map(|()| object());
-        let none = Unavailable::Exhausted(COUNTERS);
-        assert_eq!(Object::new().err(), Some(none));
-        assert_eq!(Object::lazy().prepare(), Err(none));
-        drop(objects);
+    for made in 1..3 {
+        drop(object());
+        assert_eq!((GIVEN.get(), FREED.get()), (made, made));
     }
-    assert_eq!(IN_USE.get(), [false; COUNTERS]);
 }
 
 #[test]
@@ -241,7 +141,7 @@ fn a_close_costs_one_barrier_and_nothing_else_costs_any() {
 
 #[test]
 fn a_batch_costs_one_barrier() {
-    let objects = [(); COUNTERS].map(|()| object());
+    let objects = [(); 3].map(|()| object());
     for (cpu, object) in objects.iter().enumerate() {
         acquire(object, cpu, 1);
     }

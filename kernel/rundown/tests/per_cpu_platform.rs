@@ -1,21 +1,25 @@
 //! What the per-CPU variant asks of its platform: for a counter, when a lazy object first needs one; and
-//! whether a barrier is legal, before anything changes.
+//! whether a barrier is legal, before anything changes. And what other callers see while one has the object claimed
+//! (S8): the platform is called in the middle of a claim, to clear a counter, and looks at the object.
 #![cfg(not(rundown_loom))]
 
 mod support;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Barrier, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use rundown::{
     CloseOutcome, CloseThenError, Completion, IllegalContext, PerCpu, PerCpuRundown, Protected,
-    RunDownError, Spin, State, Unavailable, WaitOutcome, WrongState,
+    RunDownError, Spin, State, Unavailable, Wait, WaitOutcome, Waiting, WrongState,
 };
-use support::wayward::{BARRIERS, COUNTERS, EXHAUSTED, FREED, GIVEN, ILLEGAL, MEETING, Wayward};
+use support::wayward::{
+    BARRIERS, COUNTERS, EXHAUSTED, FREED, GIVEN, ILLEGAL, IN_READY, LOOKER, MEETING, Wayward,
+};
 use support::within_a_minute;
 
 type Object = PerCpuRundown<Wayward>;
@@ -50,7 +54,7 @@ fn a_lazy_object_has_no_counter_before_it_opens() {
     OBJECT.open().expect("run down");
     assert_eq!(GIVEN.get(), given + 1);
     let guard = OBJECT.try_acquire().expect("open");
-    assert_eq!(OBJECT.racy_counts().collect::<Vec<_>>(), [1]);
+    assert_eq!(OBJECT.racy_counts().collect::<Vec<_>>(), [1, 0, 0, 0]);
     drop(guard);
     for _ in 0..3 {
         assert_eq!(OBJECT.wait(&Spin), WaitOutcome::Drained);
@@ -270,4 +274,76 @@ fn where_a_barrier_is_illegal_no_value_goes() {
     illegally(|| object.publish(8).expect("run down"));
     let retired = object.begin_run_down().wait(&Spin).expect("drained");
     assert_eq!(illegally(|| retired.take()), Ok(8));
+}
+
+/// Opens an object, and calls `look` while it is claimed.
+fn opening(object: &'static Object, look: impl FnOnce(&Object) + 'static) {
+    LOOKER.set(Some(Box::new(move || look(object))));
+    object.open().expect("born closed");
+    assert!(LOOKER.take().is_none(), "not claimed");
+}
+
+#[test]
+fn a_claimed_object_is_neither_open_nor_drained() {
+    static OBJECT: Object = Object::lazy();
+    opening(&OBJECT, |object| {
+        let found = State::Claimed;
+        let wrong = Err(WrongState { found });
+        assert_eq!(object.state(), found);
+        assert!(!object.is_drained(), "it is about to open");
+        assert!(object.try_acquire().is_none(), "it is not open yet");
+        assert_eq!(object.close(), CloseOutcome::Superseded);
+        assert_eq!(object.open().map(drop), wrong);
+        assert_eq!(object.reinit().map(drop), wrong);
+        assert_eq!(object.complete(), wrong);
+        assert_eq!(object.cancel(), Err(WrongState { found }));
+        static NEVER: Completion = Completion::of(|| panic!("this was refused"));
+        let refused = CloseThenError::WrongState(WrongState { found });
+        assert_eq!(object.close_then(&NEVER), Err(refused));
+        let outstanding = object.try_wait().expect_err("it is about to open");
+        assert_eq!(outstanding.state, found);
+        assert_eq!(object.drain().poll(), None);
+    });
+    assert_eq!(OBJECT.state(), State::Open, "none of that changed anything");
+    assert!(OBJECT.try_acquire().is_some());
+}
+
+/// A policy may hold a lock while it asks `ready`, the lock that `wake_waiters` takes. So a wait that began
+/// during a claim, and is to close the object when that is over, must not close it in `ready`.
+#[test]
+fn ready_never_wakes() {
+    static OBJECT: Object = Object::lazy();
+    static IN_POLICY: Barrier = Barrier::new(2);
+    static OPENED: Barrier = Barrier::new(2);
+
+    struct Locked;
+
+    impl Wait for Locked {
+        fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
+            if !PASSED.replace(true) {
+                IN_POLICY.wait();
+                OPENED.wait();
+            }
+            IN_READY.set(true);
+            assert!(ready(), "the claim is over");
+            IN_READY.set(false);
+        }
+    }
+
+    thread_local! {
+        static PASSED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    let (give, waiter) = mpsc::channel();
+    opening(&OBJECT, move |_| {
+        let waiter = thread::spawn(|| OBJECT.wait(&Locked));
+        IN_POLICY.wait();
+        give.send(waiter).expect("it is received below");
+    });
+    OPENED.wait();
+    let outcome = waiter.recv().expect("spawned during the claim").join();
+    assert_eq!(
+        outcome.expect("no wake-up in `ready`"),
+        WaitOutcome::Drained
+    );
 }

@@ -4,35 +4,30 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rundown::{Park, Protected, RunDown, RunDownError, Spin, State, WaitOutcome};
+use rundown::{Protected, RunDown, RunDownError, Spin, State, WaitOutcome};
 use support::{Make, Script, executor, for_every_sized_variant};
 
 for_every_sized_variant!(
-    run_down_outlasts_the_guards,
+    a_vacant_object_is_closed_whatever_the_rundown_is,
     waiting_leaves_the_value_in,
-    exactly_one_of_many_gets_the_value,
     a_late_owner_does_not_take_the_next_value,
-    publish_opens_with_a_new_value,
     publish_gives_the_value_back_if_it_may_not,
     dropping_it_drops_the_value_once,
     replace_waits_and_gives_the_old_value,
     replace_gives_the_value_back_if_it_may_not,
-    of_many_replacements_each_value_comes_out_once,
-    a_cancelled_run_down_leaves_the_value_in,
     run_down_as_a_future,
     born_closed_with_its_value,
     misses_and_refusals_are_told,
 );
 
-fn run_down_outlasts_the_guards<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    let script = Script::new(|| drop(guard));
-    assert_eq!(object.run_down(&script), Ok(7));
-    assert!(script.played());
+fn a_vacant_object_is_closed_whatever_the_rundown_is<R: Make>() {
+    for rundown in [R::make_closed(), R::make()] {
+        let vacant = Protected::<u32, _>::vacant(*rundown);
+        assert!(vacant.try_acquire().is_none());
+        vacant.publish(1).expect("vacant");
+    }
 }
 
 fn waiting_leaves_the_value_in<R: Make>() {
@@ -51,23 +46,6 @@ fn waiting_leaves_the_value_in<R: Make>() {
     assert_eq!(object.run_down(&Spin), Ok(7));
 }
 
-fn exactly_one_of_many_gets_the_value<R: Make>() {
-    for _ in 0..200 {
-        let object = Protected::new(*R::make(), Box::new(7));
-        let won = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| match object.run_down(&Park) {
-                    Ok(value) => won.fetch_add(*value, Ordering::Relaxed),
-                    Err(RunDownError::Taken) => 0,
-                    Err(error) => panic!("{error}"),
-                });
-            }
-        });
-        assert_eq!(won.into_inner(), 7);
-    }
-}
-
 fn a_late_owner_does_not_take_the_next_value<R: Make>() {
     let object = Protected::new(*R::make(), 1);
     let guard = object.try_acquire().expect("open");
@@ -79,16 +57,6 @@ fn a_late_owner_does_not_take_the_next_value<R: Make>() {
     });
     assert_eq!(object.run_down(&script), Err(RunDownError::Taken));
     assert_eq!(object.run_down(&Spin), Ok(2));
-}
-
-fn publish_opens_with_a_new_value<R: Make>() {
-    let object = Protected::new(*R::make(), 0);
-    for value in 1..100 {
-        assert_eq!(object.run_down(&Spin), Ok(value - 1));
-        object.publish(value).expect("run down");
-        assert_eq!(object.state(), State::Open);
-        assert_eq!(*object.try_acquire().expect("open"), value);
-    }
 }
 
 fn publish_gives_the_value_back_if_it_may_not<R: Make>() {
@@ -153,43 +121,6 @@ fn replace_gives_the_value_back_if_it_may_not<R: Make>() {
     let error = object.replace(&Spin, 3).expect_err("taken");
     assert_eq!((error.value, error.reason), (3, RunDownError::Taken));
     assert_eq!(object.state(), State::RunDown);
-}
-
-fn of_many_replacements_each_value_comes_out_once<R: Make>() {
-    const OWNERS: usize = 3;
-    const EACH: usize = 100;
-    let object = Protected::new(*R::make(), 0);
-    let sum = AtomicUsize::new(0);
-    let next = AtomicUsize::new(1);
-    let sum_in = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..OWNERS {
-            scope.spawn(|| {
-                for _ in 0..EACH {
-                    let value = next.fetch_add(1, Ordering::Relaxed);
-                    // Another owner may take the one that this waited for: then not this time.
-                    if let Ok(before) = object.replace(&Park, value) {
-                        sum_in.fetch_add(value, Ordering::Relaxed);
-                        sum.fetch_add(before, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    let last = object.run_down(&Spin).expect("open");
-    assert_eq!(sum.into_inner() + last, sum_in.into_inner());
-}
-
-fn a_cancelled_run_down_leaves_the_value_in<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    let script = Script::new(|| {
-        object.cancel().expect("draining");
-    });
-    assert_eq!(object.run_down(&script), Err(RunDownError::Cancelled));
-    assert_eq!(*object.try_acquire().expect("open"), 7);
-    drop(guard);
-    assert_eq!(object.run_down(&Spin), Ok(7));
 }
 
 async fn taken<T, R: Make>(run_down: RunDown<'_, T, R>) -> Result<T, RunDownError> {

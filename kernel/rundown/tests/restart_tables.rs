@@ -1,9 +1,6 @@
 //! Tables of restartable sequences: which may be in the list, and what look-ups find.
 #![cfg(not(rundown_loom))]
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
 use rundown::per_cpu::restart::{
     Bounds, Images, NotRegistered, RegisterError, RestartTable, Sequence,
 };
@@ -136,41 +133,4 @@ fn a_cpu_inside_is_restarted_and_waited_for() {
     });
     assert_eq!((result, barriers), (Ok(()), 3));
     assert_eq!(table.racy_restarts(), 2);
-}
-
-/// Look-ups without an end on two threads. Once a table is out, its entries say that every address is in
-/// a sequence.
-#[test]
-fn no_look_up_reads_a_table_that_is_out() {
-    let images = Images::new();
-    let tables = [(); 3].map(|()| RestartTable::new());
-    let entries = [10, 20, 30].map(|start| bounds(&[(start, start + 10)]));
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    assert_eq!(images.restart_point(1 << 40), None);
-                    let found = images.restart_point(15);
-                    assert!(matches!(found, None | Some(10)), "{found:?}");
-                }
-            });
-        }
-        for round in 0..3000 {
-            let image = round % 3;
-            let Bounds { start: entry, .. } = entries[image];
-            if round >= 3 {
-                assert_eq!(unregister(&images, &tables[image], || {}), Ok(()));
-                // SAFETY: leaked, and in no list: nothing else reads it.
-                unsafe { entry.write(Sequence::new(0, u64::MAX)) };
-            }
-            let start = 10 * (image as u64 + 1);
-            // SAFETY: as above.
-            unsafe { entry.write(Sequence::new(start, start + 10)) };
-            // SAFETY: they live as long as `images`.
-            let registered = unsafe { images.register(&tables[image], entries[image]) };
-            assert_eq!(registered, Ok(()));
-        }
-        over.store(true, Ordering::Relaxed);
-    });
 }

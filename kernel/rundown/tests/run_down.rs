@@ -3,30 +3,22 @@
 
 mod support;
 
-use std::thread;
-
-use rundown::{
-    CloseOutcome, Guards, HostPlatform, Park, PlainRundown, Protected, RunDownError, Spin, State,
-};
+use rundown::{CloseOutcome, Guards, Park, Protected, RunDownError, Spin, State};
 use support::{Counted, Make, Script, for_every_sized_variant};
 
 for_every_sized_variant!(
     many_guards_of_one_value,
     many_guards_are_handed_out,
     a_completion_leaves_the_value_in,
-    a_completion_may_take_the_value,
     a_handle_is_polled,
     a_handle_waits_by_a_deadline,
     the_first_of_two_takes_the_value,
     the_first_of_two_replaces_the_value,
-    a_dropped_end_leaves_the_value_in,
     try_run_down_never_waits,
     a_late_run_down_leaves_the_next_generation_alone,
     a_generation_ends_once,
-    a_cancel_is_in_the_same_generation,
     an_end_of_the_first_generation_does_not_take_from_the_next,
     a_value_that_it_was_born_with_is_taken,
-    a_value_that_it_was_born_with_is_replaced,
 );
 
 fn many_guards_of_one_value<R: Make>() {
@@ -73,27 +65,22 @@ fn many_guards_are_handed_out<R: Make>() {
     assert_eq!(object.run_down(&Spin), Ok(7));
 }
 
+/// And may take it out, in the context of the last release.
 fn a_completion_leaves_the_value_in<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
+    let object: &'static Protected<_, R> = Box::leak(Box::new(Protected::new(*R::make(), 7)));
     let counted = Counted::new();
     let guard = object.try_acquire().expect("open");
     assert_eq!(object.close_then(&counted.completion), Ok(()));
-    let back = object.cancel().expect("draining");
-    assert!(counted.is(back) && *guard == 7);
+    assert!(counted.is(object.cancel().expect("draining")) && *guard == 7);
     assert_eq!(object.close_then(&counted.completion), Ok(()));
     drop(guard);
     assert_eq!((counted.runs(), object.state()), (1, State::Drained));
-    assert_eq!(object.run_down(&Spin), Ok(7));
-}
-
-/// In the context of the last release, without a waiter.
-fn a_completion_may_take_the_value<R: Make>() {
-    let object: &'static Protected<_, R> = Box::leak(Box::new(Protected::new(*R::make(), 7)));
-    let counted = Counted::and(|| assert_eq!(object.try_run_down(), Ok(7)));
-    let guard = object.try_acquire().expect("open");
-    assert_eq!(object.close_then(&counted.completion), Ok(()));
+    assert_eq!(object.replace(&Spin, 8).expect("drained"), 7);
+    let taking = Counted::and(|| assert_eq!(object.try_run_down(), Ok(8)));
+    let guard = object.try_acquire();
+    assert_eq!(object.close_then(&taking.completion), Ok(()));
     drop(guard);
-    assert_eq!((counted.runs(), object.state()), (1, State::RunDown));
+    assert_eq!((taking.runs(), object.state()), (1, State::RunDown));
 }
 
 fn a_handle_is_polled<R: Make>() {
@@ -110,13 +97,6 @@ fn a_handle_is_polled<R: Make>() {
     // Still the same generation, which has ended: but its value is gone.
     let again = run_down.poll().expect("drained").expect("not cancelled");
     assert_eq!(again.take(), Err(RunDownError::Taken));
-    object.publish(8).expect("run down");
-    let guard = object.try_acquire();
-    let mut run_down = object.begin_run_down();
-    object.cancel().expect("draining");
-    let cancelled = run_down.poll().expect("over").map(drop);
-    assert_eq!(cancelled, Err(RunDownError::Cancelled));
-    drop(guard);
 }
 
 fn a_handle_waits_by_a_deadline<R: Make>() {
@@ -144,8 +124,11 @@ fn the_first_of_two_takes_the_value<R: Make>() {
         let retired = object.begin_run_down().wait(&Spin);
         retired.expect("drained")
     });
+    let shown = format!("{first:?}");
+    assert!(shown.starts_with("Retired(0x"), "{shown}");
+    drop(first);
+    assert_eq!(object.state(), State::Drained, "the value is in");
     assert_eq!(second.take(), Ok(7));
-    assert_eq!(first.take(), Err(RunDownError::Taken));
     let refused = third.replace(8).expect_err("taken");
     assert_eq!((refused.value, refused.reason), (8, RunDownError::Taken));
     assert_eq!(object.state(), State::RunDown, "and nothing was published");
@@ -165,16 +148,6 @@ fn the_first_of_two_replaces_the_value<R: Make>() {
         (object.state(), object.run_down(&Spin)),
         (State::Drained, Ok(8))
     );
-}
-
-fn a_dropped_end_leaves_the_value_in<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    let retired = object.begin_run_down().wait(&Spin).expect("drained");
-    let shown = format!("{retired:?}");
-    assert!(shown.starts_with("Retired(0x"), "{shown}");
-    drop(retired);
-    assert_eq!(object.state(), State::Drained);
-    assert_eq!(object.run_down(&Spin), Ok(7));
 }
 
 fn try_run_down_never_waits<R: Make>() {
@@ -226,26 +199,18 @@ fn a_generation_ends_once<R: Make>() {
     let guard = object.try_acquire().expect("open");
     let mut run_down = object.begin_run_down_of(generation);
     assert_eq!(object.state(), State::Draining);
+    // A cancel is in the same generation.
+    object.cancel().expect("draining");
+    let cancelled = run_down.poll().expect("over").map(drop);
+    assert_eq!(cancelled, Err(RunDownError::Cancelled));
+    assert_eq!(object.generation(), generation);
+    let mut run_down = object.begin_run_down_of(generation);
     assert!(run_down.poll().is_none());
     drop(guard);
     assert_eq!(run_down.wait(&Spin).expect("drained").take(), Ok(1));
     let again = object.begin_run_down_of(generation).wait(&Spin);
     assert_eq!(again.expect("over").take(), Err(RunDownError::Taken));
     assert_eq!(object.state(), State::RunDown);
-}
-
-fn a_cancel_is_in_the_same_generation<R: Make>() {
-    let object = Protected::vacant(*R::make_closed());
-    let generation = object.publish(1).expect("vacant");
-    let guard = object.try_acquire().expect("open");
-    let mut run_down = object.begin_run_down_of(generation);
-    object.cancel().expect("draining");
-    let cancelled = run_down.poll().expect("over").map(drop);
-    assert_eq!(cancelled, Err(RunDownError::Cancelled));
-    drop(guard);
-    assert_eq!(object.generation(), generation);
-    let run_down = object.begin_run_down_of(generation).wait(&Spin);
-    assert_eq!(run_down.expect("drained").take(), Ok(1));
 }
 
 fn an_end_of_the_first_generation_does_not_take_from_the_next<R: Make>() {
@@ -272,34 +237,8 @@ fn a_value_that_it_was_born_with_is_taken<R: Make>() {
     object.open().expect_err("its value is out");
     object.publish(8).expect("run down");
     assert_eq!(object.run_down(&Spin), Ok(8));
-}
-
-fn a_value_that_it_was_born_with_is_replaced<R: Make>() {
+    // Or it is replaced.
     let object = Protected::new(*R::make_closed(), 7);
     assert_eq!(object.replace(&Spin, 8).expect("run down"), 7);
     assert_eq!(*object.try_acquire().expect("open"), 8);
-}
-
-#[test]
-fn a_static_is_published_and_run_down_many_times() {
-    static ROUTES: Protected<usize, rundown::Plain<HostPlatform>> =
-        Protected::vacant(PlainRundown::new());
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                let mut taken = 0;
-                while taken < 300 {
-                    // Publishes, or finds that the other owner has; and takes out its own value only.
-                    match ROUTES.publish(1) {
-                        Ok(generation) => {
-                            let ended = ROUTES.begin_run_down_of(generation).wait(&Park);
-                            taken += ended.and_then(|end| end.take()).expect("its own");
-                        }
-                        Err(_) => thread::yield_now(),
-                    }
-                }
-            });
-        }
-    });
-    assert_eq!(ROUTES.state(), State::RunDown);
 }

@@ -1,148 +1,275 @@
-//! Many threads use one object while two owners run it down and publish it again and again.
+//! Owners and users of one object, all at once, on threads.
 #![cfg(not(rundown_loom))]
 
 mod support;
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use rundown::{Guard, Park, Protected};
-use support::{Make, Random, for_every_sized_variant};
+use rundown::{Guard, Park, Protected, Spin, WaitOutcome};
+use support::{
+    Borrowed, Counted, Counters, Make, Plain, Random, for_every_sized_variant, there_is,
+};
 
-for_every_sized_variant!(a_poisoned_value_is_never_seen);
+for_every_sized_variant!(a_value_is_used_and_torn_down, s13_a_whole_life_of_races);
 
-const USERS: u64 = 4;
-/// The users go on until both have been reached.
-const GRANTS_PER_USER: u64 = 100_000;
-const TEARDOWNS: u64 = 100;
+fn a_value_is_used_and_torn_down<R: Make>() {
+    Soak::<R>::run(400_000, 100);
+}
+
+/// The same for long.
+#[test]
+#[ignore = "takes long, also in a release build"]
+fn soak() {
+    fn run<R: Make>() {
+        if there_is::<R>() {
+            Soak::<R>::run(1_000_000_000, 1_000_000);
+        }
+    }
+    run::<Counters>();
+    run::<Borrowed>();
+    run::<Plain>();
+}
+
+/// A value that threads use while it is torn down again and again. What is checked:
+///
+/// - it is alive under protection, and the same at the end of a use as at the beginning (S2);
+/// - when the owner has taken it out, every use that began has ended, and is visible (S2);
+/// - what was known to be closed before an acquire began is not granted by it (S1);
+/// - protection that one thread takes and another one gives back counts (S4).
+struct Soak<R: Make> {
+    value: Protected<Box<Value>, R>,
+    /// The latest value that was published.
+    published: AtomicU64,
+    /// Every value up to this one is known to be closed.
+    closed: AtomicU64,
+    over: AtomicBool,
+    users: [User; 4],
+}
+
+/// What is torn down. Atomics, so that even a broken protection is seen and not undefined.
+struct Value {
+    pattern: AtomicU64,
+    generation: AtomicU64,
+}
+
 const ALIVE: u64 = 0x600D_600D_600D_600D;
 const POISON: u64 = 0xDEAD_DEAD_DEAD_DEAD;
 
-/// Good to look at only while alive. Atomics, so that a failure is a failed assertion, not a data
-/// race.
-struct Payload {
-    pattern: AtomicU64,
-    users: AtomicU64,
+/// Uses that one thread began and ended, not always the same ones: only the sums agree. On cache lines of its
+/// own, and only this thread writes them.
+#[derive(Default)]
+#[repr(align(128))]
+struct User {
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
-impl Payload {
-    fn new() -> Box<Self> {
-        Box::new(Self {
-            pattern: AtomicU64::new(ALIVE),
-            users: AtomicU64::new(0),
-        })
-    }
-
-    fn r#use(&self) {
-        self.users.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(
-            self.pattern.load(Ordering::Relaxed),
-            ALIVE,
-            "used after its teardown"
-        );
-    }
-
-    fn done(&self) {
-        assert_eq!(
-            self.pattern.load(Ordering::Relaxed),
-            ALIVE,
-            "torn down while in use"
-        );
-        self.users.fetch_sub(1, Ordering::Relaxed);
-    }
+/// A use that has begun.
+struct Use<'a, R: Make> {
+    value: Guard<'a, Box<Value>, R>,
+    generation: u64,
 }
 
-struct Done<'a, R: Make>(Option<Guard<'a, Box<Payload>, R>>);
+/// Guards on their way from one thread to another.
+type Drawer<'a, R> = Mutex<Vec<Use<'a, R>>>;
 
-impl<R: Make> Drop for Done<'_, R> {
-    fn drop(&mut self) {
-        if let Some(guard) = self.0.take() {
-            guard.done();
-        }
-    }
-}
+/// One use in so many goes to the drawer, which has room for so many.
+const TO_DRAWER: u64 = 32;
+const ROOM: usize = 8;
 
-fn a_poisoned_value_is_never_seen<R: Make>() {
-    let object = Protected::new(*R::make(), Payload::new());
-    let finished = AtomicBool::new(false);
-    let teardowns = AtomicU64::new(0);
-    thread::scope(|scope| {
-        let owners: Vec<_> = (0..2)
-            .map(|_| {
-                scope.spawn(|| {
-                    while !finished.load(Ordering::Relaxed) {
-                        tear_down_and_publish(&object, &teardowns);
-                        thread::yield_now();
-                    }
-                })
-            })
-            .collect();
-        // Guards that wait here are released by another thread than took them.
-        let drawer = Mutex::new(Vec::new());
-        thread::scope(|users| {
-            for user in 0..USERS {
-                let (object, drawer, teardowns) = (&object, &drawer, &teardowns);
-                users.spawn(move || use_it(object, drawer, teardowns, user));
-            }
-        });
-        finished.store(true, Ordering::Relaxed);
-        for owner in owners {
-            owner.join().expect("an owner failed");
-        }
-    });
-}
+/// So many values stay poisoned before their memory is used again.
+const GRAVEYARD: usize = 64;
 
-fn use_it<'a, R: Make>(
-    object: &'a Protected<Box<Payload>, R>,
-    drawer: &Mutex<Vec<Done<'a, R>>>,
-    teardowns: &AtomicU64,
-    user: u64,
-) {
-    let mut random = Random::new(0x9E37_79B9 * (user + 1));
-    let mut granted = 0;
-    while granted < GRANTS_PER_USER || teardowns.load(Ordering::Relaxed) < TEARDOWNS {
-        // Wrong on purpose, as if the thread migrated all the time (S11).
-        R::wander(&mut random);
-        let Some(guard) = object.try_acquire() else {
-            // Guards left in the drawer while the owner waits must be dropped in the end.
-            drawer.lock().expect("no user failed").clear();
-            thread::yield_now();
-            continue;
+impl<R: Make> Soak<R> {
+    /// Until both counts are reached.
+    fn run(pairs: u64, teardowns: u64) {
+        let soak = Self {
+            value: Protected::new(*R::make(), Value::new(1)),
+            published: AtomicU64::new(1),
+            closed: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+            users: Default::default(),
         };
-        granted += 1;
-        guard.r#use();
-        let mut used = Done(Some(guard));
-        if random.below(4) == 0 {
-            let mut drawer = drawer.lock().expect("no user failed");
-            if drawer.len() < 8 {
-                drawer.push(used);
+        let drawer = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for (number, user) in soak.users.iter().enumerate() {
+                let (soak, drawer) = (&soak, &drawer);
+                scope.spawn(move || soak.use_it(user, drawer, Random::new(number as u64 + 1)));
+            }
+            soak.tear_down(pairs, teardowns);
+        });
+    }
+
+    fn use_it<'a>(&'a self, user: &User, drawer: &Drawer<'a, R>, mut random: Random) {
+        while !self.over.load(Ordering::Relaxed) {
+            // Wrong on purpose, as if the thread migrated all the time (S11).
+            R::wander(&mut random);
+            let Some(used) = self.begin(user) else {
+                // What lies in the drawer would keep the owner waiting.
+                self.clear(user, drawer);
+                thread::yield_now();
+                continue;
+            };
+            if random.below(TO_DRAWER) > 0 {
+                R::wander(&mut random);
+                self.end(user, used);
                 continue;
             }
-            let place = random.below(8) as usize;
-            std::mem::swap(&mut drawer[place], &mut used);
+            let mut kept = drawer.lock().expect("no thread panics");
+            kept.push(used);
+            let other = (kept.len() > ROOM).then(|| kept.swap_remove(0));
+            drop(kept);
+            if let Some(other) = other {
+                self.end(user, other);
+            }
         }
-        R::wander(&mut random);
-        drop(used);
+        self.clear(user, drawer);
     }
-    drawer.lock().expect("no user failed").clear();
+
+    fn clear(&self, user: &User, drawer: &Drawer<'_, R>) {
+        let all = std::mem::take(&mut *drawer.lock().expect("no thread panics"));
+        all.into_iter().for_each(|used| self.end(user, used));
+    }
+
+    fn begin(&self, user: &User) -> Option<Use<'_, R>> {
+        // Acquire: pairs with the Release in `tear_down`; what is known to be closed here must not
+        // be granted below.
+        let closed = self.closed.load(Ordering::Acquire);
+        let latest = self.published.load(Ordering::Acquire);
+        let Some(value) = self.value.try_acquire() else {
+            // All that had been published before the refusal is closed. Looked at first, as it is
+            // rarely news.
+            if closed < latest {
+                self.closed.fetch_max(latest, Ordering::AcqRel);
+            }
+            return None;
+        };
+        count_one(&user.begun);
+        let generation = value.generation.load(Ordering::Relaxed);
+        assert!(generation > closed, "{generation} granted, {closed} closed");
+        Some(Use { value, generation })
+    }
+
+    fn end(&self, user: &User, used: Use<'_, R>) {
+        let found = (
+            used.value.pattern.load(Ordering::Relaxed),
+            used.value.generation.load(Ordering::Relaxed),
+        );
+        assert_eq!(found, (ALIVE, used.generation), "torn down while in use");
+        count_one(&user.ended);
+    }
+
+    /// The owner's work: values are torn down at such a pace that both counts are reached together, or
+    /// as fast as it goes.
+    fn tear_down(&self, pairs: u64, teardowns: u64) {
+        let mut graveyard = VecDeque::new();
+        let mut done = 0;
+        while done < teardowns || self.sum(|user| &user.begun) < pairs {
+            let due = u128::from(pairs) * u128::from(done) / u128::from(teardowns);
+            if u128::from(self.sum(|user| &user.begun)) < due {
+                thread::yield_now();
+                continue;
+            }
+            let value = self.value.run_down(&Park).expect("the only owner");
+            let uses = [self.sum(|user| &user.begun), self.sum(|user| &user.ended)];
+            assert_eq!(uses[0], uses[1], "begun and ended, drained");
+            let generation = value.generation.swap(POISON, Ordering::Relaxed);
+            value.pattern.store(POISON, Ordering::Relaxed);
+            graveyard.push_back(value);
+            if graveyard.len() > GRAVEYARD {
+                graveyard.pop_front();
+            }
+            // Release: pairs with the Acquire in `begin`.
+            self.closed.fetch_max(generation, Ordering::AcqRel);
+            let next = self.value.publish(Value::new(generation + 1));
+            assert!(next.is_ok(), "a new value was refused");
+            // Release: pairs with the Acquire in `begin`: a thread that is refused after it knows that this
+            // very value is closed.
+            self.published.store(generation + 1, Ordering::Release);
+            done += 1;
+        }
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    fn sum(&self, count: fn(&User) -> &AtomicU64) -> u64 {
+        let counts = self.users.iter().map(count);
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
 }
 
-fn tear_down_and_publish<R: Make>(object: &Protected<Box<Payload>, R>, teardowns: &AtomicU64) {
-    // Two owners: the other may have the value, or may have published already.
-    let Ok(payload) = object.run_down(&Park) else {
-        return;
-    };
-    assert_eq!(
-        payload.users.load(Ordering::Relaxed),
-        0,
-        "run down while in use"
-    );
-    payload.pattern.store(POISON, Ordering::Relaxed);
-    teardowns.fetch_add(1, Ordering::Relaxed);
-    assert!(
-        object.publish(Payload::new()).is_ok(),
-        "only the taker publishes"
-    );
-    drop(payload);
+impl Value {
+    fn new(generation: u64) -> Box<Self> {
+        Box::new(Self {
+            pattern: AtomicU64::new(ALIVE),
+            generation: AtomicU64::new(generation),
+        })
+    }
+}
+
+/// Counts up a counter that only this thread writes.
+fn count_one(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// Owners that close with a completion of their own, cancel, wait and re-open, while users come and go:
+/// each completion that was left has run once or come back once, and nothing is lost.
+fn s13_a_whole_life_of_races<R: Make>() {
+    const OWNERS: usize = 2;
+    const EACH: usize = 150;
+    let rundown = R::make();
+    let counted: Vec<_> = (0..OWNERS).map(|_| Counted::new()).collect();
+    let working = AtomicUsize::new(OWNERS);
+    let (left, back) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let (rundown, working, left, back) = (&rundown, &working, &left, &back);
+        for (owner, own) in counted.iter().enumerate() {
+            scope.spawn(move || {
+                let mut random = Random::new(owner as u64 + 7);
+                for _ in 0..EACH {
+                    if rundown.close_then(&own.completion).is_ok() {
+                        left.fetch_add(1, Ordering::Relaxed);
+                    }
+                    match random.below(3) {
+                        0 => {
+                            if let Ok(Some(_)) = rundown.cancel() {
+                                back.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                        1 => {
+                            let _ = rundown.wait(&Park);
+                            let _ = rundown.reinit();
+                        }
+                        _ => {
+                            let _ = rundown.reinit();
+                        }
+                    }
+                }
+                working.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        for user in 0..2 {
+            scope.spawn(move || {
+                let mut random = Random::new(user + 1);
+                while working.load(Ordering::Relaxed) > 0 {
+                    R::wander(&mut random);
+                    if let Some(guard) = rundown.try_acquire() {
+                        let clone = guard.clone();
+                        drop(guard);
+                        R::wander(&mut random);
+                        drop(clone);
+                    } else {
+                        thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+    // The last one may have found nothing to close.
+    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
+    let runs: usize = counted.iter().map(|counted| counted.runs()).sum();
+    assert_eq!(runs + back.into_inner(), left.into_inner());
+    assert_eq!(rundown.racy_held(), 0);
 }

@@ -5,103 +5,111 @@
 mod support;
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rundown::{Clock, HostPlatform, Park, Spin, State, Wait, WaitOutcome, Waiting};
-use support::{Make, Script, TestPlatform, for_every_variant};
+use rundown::{
+    Clock, HostPlatform, ObjectId, Park, PlainRundown, Platform, Protected, RunDownError, Spin,
+    State, Wait, WaitOutcome, Waiting,
+};
+use support::{Make, TestPlatform, for_every_sized_variant};
 
-for_every_variant!(
-    wait_outlasts_the_holder,
+for_every_sized_variant!(
+    no_wake_up_is_lost,
+    mixed_waiters_all_return,
     a_missed_deadline_says_what_is_outstanding,
-    a_deadline_in_the_past_makes_one_attempt,
-    a_missed_deadline_may_be_tried_again,
     a_cancel_ends_a_wait_with_a_deadline,
     an_impatient_policy_does_not_end_the_wait,
     an_impatient_policy_does_not_end_the_patience,
-    the_policy_is_told_object_and_deadline,
+    the_policy_learns_object_and_deadline,
     a_policy_is_not_asked_when_there_is_nothing_to_wait_for,
-    a_late_poll_gives_the_right_answer,
-    a_drain_may_be_dropped,
-    outstanding_counts_follow_the_releases,
-    mixed_waiters_all_return,
+    the_first_look_after_the_deadline_ends_the_wait,
+    a_cancelled_run_down_leaves_a_later_drain_alone,
 );
 
-fn wait_outlasts_the_holder<R: Make + ?Sized>() {
-    for policy in [&Spin as &(dyn Wait + Sync), &Park] {
+fn no_wake_up_is_lost<R: Make>() {
+    for round in 0..500 {
+        let rundown = R::make();
+        let start = Barrier::new(3);
+        thread::scope(|scope| {
+            for cpu in 0..2 {
+                let guard = rundown.try_acquire().expect("open");
+                let start = &start;
+                scope.spawn(move || {
+                    R::on_cpu(cpu + round % 2);
+                    start.wait();
+                    drop(guard);
+                });
+            }
+            start.wait();
+            // Hangs if the wake-up is lost.
+            assert_eq!(rundown.wait(&Park), WaitOutcome::Drained);
+        });
+        assert!(rundown.is_drained());
+    }
+}
+
+fn mixed_waiters_all_return<R: Make>() {
+    for _ in 0..30 {
         let rundown = R::make();
         let guard = rundown.try_acquire().expect("open");
+        let far = HostPlatform::after(Duration::from_secs(3600));
         thread::scope(|scope| {
-            let waiter = scope.spawn(|| rundown.wait(policy));
-            while rundown.state() == State::Open {
-                thread::yield_now();
-            }
-            // Time enough to fall asleep, and to return by mistake.
-            thread::sleep(Duration::from_millis(5));
-            assert!(!waiter.is_finished(), "returned while protection is held");
+            let waiters = [
+                scope.spawn(|| rundown.wait(&Park)),
+                scope.spawn(|| rundown.wait_deadline(&Park, far).expect("far away")),
+                scope.spawn(|| {
+                    let mut drain = rundown.drain();
+                    loop {
+                        match drain.poll() {
+                            Some(outcome) => return outcome,
+                            None => thread::yield_now(),
+                        }
+                    }
+                }),
+            ];
+            // One that loses patience before anything happens.
+            let near = HostPlatform::after(Duration::from_micros(50));
+            let outstanding = rundown.wait_deadline(&Park, near).expect_err("held");
+            assert_eq!(outstanding.held, 1);
             drop(guard);
-            assert_eq!(waiter.join().expect("no failure"), WaitOutcome::Drained);
+            for waiter in waiters {
+                assert_eq!(waiter.join().expect("no failure"), WaitOutcome::Drained);
+            }
         });
     }
 }
 
-fn a_missed_deadline_says_what_is_outstanding<R: Make + ?Sized>() {
+fn a_missed_deadline_says_what_is_outstanding<R: Make>() {
     let rundown = R::make();
     R::on_cpu(0);
     let mut guards = rundown.try_acquire_many(3).expect("open");
+    let mut drain = rundown.drain();
     R::on_cpu(1);
     drop(guards.take_one());
     let patience = Duration::from_millis(3);
-    for parked in [false, true] {
+    for policy in [&Spin as &dyn Wait, &Park] {
         let started = Instant::now();
         let deadline = HostPlatform::after(patience);
-        let missed = if parked {
-            rundown.wait_deadline(&Park, deadline)
-        } else {
-            rundown.wait_deadline(&Spin, deadline)
-        };
-        let outstanding = missed.expect_err("two are held");
+        // The same wait, once more.
+        let outstanding = drain.wait_deadline(policy, deadline).expect_err("held");
         assert!(TestPlatform::now() >= deadline, "gave up early");
         assert!(started.elapsed() >= patience);
-        assert_eq!(outstanding.object, rundown.id());
-        assert_eq!((outstanding.state, outstanding.held), (State::Draining, 2));
+        assert_eq!(drain.object(), rundown.id());
+        for outstanding in [outstanding, drain.outstanding()] {
+            assert_eq!(outstanding.object, rundown.id());
+            assert_eq!((outstanding.state, outstanding.held), (State::Draining, 2));
+        }
     }
     // It is closed for good, and drains on.
     assert!(rundown.try_acquire().is_none());
     drop(guards);
-    assert!(rundown.is_drained());
-}
-
-fn a_deadline_in_the_past_makes_one_attempt<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    let outstanding = rundown.wait_deadline(&Park, 0).expect_err("one is held");
-    assert_eq!(outstanding.held, 1);
-    assert_eq!(rundown.state(), State::Draining);
-    drop(guard);
-    assert_eq!(rundown.wait_deadline(&Park, 0), Ok(WaitOutcome::Drained));
-    // Also when nothing was held in the first place.
-    let idle = R::make();
-    assert_eq!(idle.wait_deadline(&Spin, 0), Ok(WaitOutcome::Drained));
-}
-
-fn a_missed_deadline_may_be_tried_again<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    let mut drain = rundown.drain();
-    for _ in 0..3 {
-        let soon = HostPlatform::after(Duration::from_millis(1));
-        assert!(drain.wait_deadline(&Park, soon).is_err());
-    }
-    drop(guard);
-    // The same wait, and a new one.
     assert_eq!(drain.wait_deadline(&Park, 0), Ok(WaitOutcome::Drained));
     assert_eq!(drain.wait(&Park), WaitOutcome::Drained);
-    assert_eq!(rundown.wait_deadline(&Park, 0), Ok(WaitOutcome::Drained));
 }
 
-fn a_cancel_ends_a_wait_with_a_deadline<R: Make + ?Sized>() {
+fn a_cancel_ends_a_wait_with_a_deadline<R: Make>() {
     let rundown = R::make();
     let _guard = rundown.try_acquire().expect("open");
     let far = HostPlatform::after(Duration::from_secs(3600));
@@ -133,7 +141,7 @@ impl<F: FnOnce()> Wait for Impatient<F> {
     }
 }
 
-fn an_impatient_policy_does_not_end_the_wait<R: Make + ?Sized>() {
+fn an_impatient_policy_does_not_end_the_wait<R: Make>() {
     let rundown = R::make();
     let guard = rundown.try_acquire().expect("open");
     let released = Cell::new(false);
@@ -148,7 +156,7 @@ fn an_impatient_policy_does_not_end_the_wait<R: Make + ?Sized>() {
     assert!(released.get(), "S2 rests on the policy");
 }
 
-fn an_impatient_policy_does_not_end_the_patience<R: Make + ?Sized>() {
+fn an_impatient_policy_does_not_end_the_patience<R: Make>() {
     let rundown = R::make();
     let guard = rundown.try_acquire().expect("open");
     let deadline = HostPlatform::after(Duration::from_millis(2));
@@ -164,37 +172,32 @@ fn an_impatient_policy_does_not_end_the_patience<R: Make + ?Sized>() {
     drop(guard);
 }
 
-fn the_policy_is_told_object_and_deadline<R: Make + ?Sized>() {
-    struct Listener(Cell<Option<Waiting>>);
-    impl Wait for Listener {
+fn the_policy_learns_object_and_deadline<R: Make>() {
+    struct Listener<F>(Cell<Option<Waiting>>, Cell<Option<F>>);
+    impl<F: FnOnce()> Wait for Listener<F> {
         fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
             self.0.set(Some(waiting));
-            ready();
-        }
-    }
-    let rundown = R::make();
-    let guard = rundown.try_acquire().expect("open");
-    let listener = Listener(Cell::new(None));
-    assert!(rundown.wait_deadline(&listener, 42).is_err());
-    let waiting = listener.0.take().expect("asked");
-    assert_eq!((waiting.object, waiting.deadline), (rundown.id(), Some(42)));
-
-    struct Then<F>(Cell<Option<F>>, Listener);
-    impl<F: FnOnce()> Wait for Then<F> {
-        fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
-            self.1.wait_until(waiting, ready);
-            if let Some(then) = self.0.take() {
+            if !ready() && waiting.deadline.is_none() {
+                let then = self.1.take().expect("it waits once");
                 then();
             }
         }
     }
-    let policy = Then(Cell::new(Some(|| drop(guard))), listener);
-    assert_eq!(rundown.wait(&policy), WaitOutcome::Drained);
-    let waiting = policy.1.0.take().expect("asked");
-    assert_eq!((waiting.object, waiting.deadline), (rundown.id(), None));
+    let rundown = R::make();
+    let guard = rundown.try_acquire().expect("open");
+    let listener = Listener(Cell::new(None), Cell::new(Some(|| drop(guard))));
+    let heard = |deadline| {
+        let waiting = listener.0.take().expect("asked");
+        let expected = (rundown.id(), deadline);
+        assert_eq!((waiting.object, waiting.deadline), expected);
+    };
+    assert!(rundown.wait_deadline(&listener, 42).is_err());
+    heard(Some(42));
+    assert_eq!(rundown.wait(&listener), WaitOutcome::Drained);
+    heard(None);
 }
 
-fn a_policy_is_not_asked_when_there_is_nothing_to_wait_for<R: Make + ?Sized>() {
+fn a_policy_is_not_asked_when_there_is_nothing_to_wait_for<R: Make>() {
     struct Never;
     impl Wait for Never {
         fn wait_until(&self, _: Waiting, _: &mut dyn FnMut() -> bool) {
@@ -206,106 +209,103 @@ fn a_policy_is_not_asked_when_there_is_nothing_to_wait_for<R: Make + ?Sized>() {
     assert_eq!(rundown.wait_deadline(&Never, 0), Ok(WaitOutcome::Drained));
 }
 
-fn a_late_poll_gives_the_right_answer<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let mut first = rundown.drain();
-    rundown.reinit().expect("drained");
-    let guard = rundown.try_acquire().expect("open");
-    let mut second = rundown.drain();
-    assert_eq!(first.poll(), Some(WaitOutcome::Drained));
-    assert_eq!(second.poll(), None);
-    rundown.cancel().expect("draining");
-    let mut third = rundown.drain();
-    assert_eq!(first.poll(), Some(WaitOutcome::Drained));
-    assert_eq!(second.poll(), Some(WaitOutcome::Cancelled));
-    assert_eq!(third.poll(), None);
-    drop(guard);
-    for life in 0..3 {
-        for drain in [&mut first, &mut second, &mut third] {
-            let ended = drain.poll();
-            assert_eq!(ended, Some(WaitOutcome::Drained), "life {life}");
-        }
-        rundown.reinit().expect("drained");
-        rundown.close();
+/// Looks once, when it must be over.
+struct OneLook;
+
+impl Wait for OneLook {
+    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
+        assert!(ready(), "not over although the deadline has passed");
     }
 }
 
-fn a_drain_may_be_dropped<R: Make + ?Sized>() {
+fn the_first_look_after_the_deadline_ends_the_wait<R: Make>() {
     let rundown = R::make();
     let guard = rundown.try_acquire().expect("open");
-    drop(rundown.drain());
-    assert_eq!(rundown.state(), State::Draining, "closed all the same");
-    let mut drain = rundown.drain();
+    // Nanoseconds since the platform's clock was first asked.
+    let past = 0;
+    let outstanding = rundown.wait_deadline(&OneLook, past).expect_err("held");
+    assert_eq!((outstanding.held, outstanding.state), (1, State::Draining));
     drop(guard);
-    assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
 }
 
-fn outstanding_counts_follow_the_releases<R: Make + ?Sized>() {
-    let rundown = R::make();
-    R::on_cpu(0);
-    let mut guards = rundown.try_acquire_many(4).expect("open");
-    let drain = rundown.drain();
-    assert_eq!(drain.object(), rundown.id());
-    for cpu in 0..4 {
-        assert_eq!(drain.outstanding().held, 4 - cpu);
-        R::on_cpu(cpu as usize);
-        drop(guards.take_one());
+/// Looks when the object is closed again, and returns when it has drained: by then it is too late.
+struct Slow<A, B>(Cell<Option<(A, B)>>);
+
+impl<A: FnOnce(), B: FnOnce()> Wait for Slow<A, B> {
+    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
+        let (before, after) = self.0.take().expect("one wait");
+        assert!(!ready());
+        before();
+        assert!(ready());
+        after();
     }
-    let outstanding = drain.outstanding();
-    assert_eq!((outstanding.state, outstanding.held), (State::Drained, 0));
-    // A script needs something to wait for.
-    let script = Script::new(|| ());
-    assert_eq!(rundown.wait(&script), WaitOutcome::Drained);
-    assert!(!script.played());
 }
 
-fn mixed_waiters_all_return<R: Make + ?Sized>() {
-    for round in 0..30 {
-        let rundown = R::make();
-        let guard = rundown.try_acquire().expect("open");
-        let (returned, missed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let drained = |outcome| {
-            assert_eq!(outcome, WaitOutcome::Drained);
-            returned.fetch_add(1, Ordering::Relaxed);
-        };
-        rundown.close();
-        thread::scope(|scope| {
-            scope.spawn(|| drained(rundown.wait(&Park)));
-            scope.spawn(|| {
-                let mut drain = rundown.drain();
-                loop {
-                    match drain.poll() {
-                        Some(outcome) => return drained(outcome),
-                        None => thread::yield_now(),
-                    }
-                }
-            });
-            scope.spawn(|| {
-                let far = HostPlatform::after(Duration::from_secs(3600));
-                drained(rundown.wait_deadline(&Park, far).expect("far away"));
-            });
-            // One that loses patience before anything happens, and comes again.
-            let again = scope.spawn(|| {
-                let near = HostPlatform::after(Duration::from_micros(50));
-                match rundown.wait_deadline(&Park, near) {
-                    Ok(outcome) => drained(outcome),
-                    Err(outstanding) => {
-                        assert_eq!(outstanding.held, 1);
-                        missed.fetch_add(1, Ordering::Relaxed);
-                        drained(rundown.wait(&Park));
-                    }
-                }
-            });
-            if round % 2 == 0 {
-                while missed.load(Ordering::Relaxed) == 0 && !again.is_finished() {
-                    thread::yield_now();
-                }
-            }
+fn a_cancelled_run_down_leaves_a_later_drain_alone<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    let slow = Slow(Cell::new(Some((
+        || {
+            object.cancel().expect("draining");
+            object.close();
+            assert_eq!(object.state(), State::Draining);
+        },
+        || {
             drop(guard);
-        });
-        assert_eq!(returned.into_inner(), 4);
-        if round % 2 == 0 {
-            assert_eq!(missed.into_inner(), 1);
+            assert_eq!(object.state(), State::Drained);
+        },
+    ))));
+    assert_eq!(object.run_down(&slow), Err(RunDownError::Cancelled));
+    assert_eq!(object.run_down(&Spin), Ok(7), "the other drain's value");
+}
+
+thread_local! {
+    static NOW: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Its clock stands still.
+struct Stopped;
+
+impl Platform for Stopped {
+    fn cpu_hint() -> usize {
+        0
+    }
+
+    fn wake_waiters(_: ObjectId) {}
+}
+
+impl Clock for Stopped {
+    fn now() -> u64 {
+        NOW.get()
+    }
+}
+
+/// Looks at these times, of which the last is the deadline.
+struct At<'a>(&'a [u64]);
+
+impl Wait for At<'_> {
+    fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
+        for &time in self.0 {
+            NOW.set(time);
+            assert_eq!(ready(), Some(time) == waiting.deadline, "at {time}");
         }
     }
+}
+
+/// Not one before, and not one after.
+#[test]
+fn a_deadline_passes_at_its_own_tick() {
+    let rundown = PlainRundown::<Stopped>::new();
+    let guard = rundown.try_acquire().expect("open");
+    for (times, deadline) in [
+        (&[0][..], 0),
+        (&[1, 7, 8, 9], 9),
+        (&[u64::MAX - 1, u64::MAX], u64::MAX),
+    ] {
+        NOW.set(0);
+        let missed = rundown.wait_deadline(&At(times), deadline);
+        assert_eq!(missed.expect_err("one is held").held, 1);
+    }
+    drop(guard);
+    assert!(rundown.is_drained());
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::thread;
 
 use rundown::diagnosis::{CAPACITY, Report, holders, unlisted};
-use rundown::{Guard, ObjectId, Protected, Rundown, Tag, Variant};
+use rundown::{Guard, ObjectId, Protected, Rundown, Tag};
 
-use crate::platform::{Plain, Watched, facts, lines, on, on_every_kind, printed};
+use crate::platform::{Make, Plain, facts, lines, on, on_every_variant, printed};
 
-on_every_kind!(
+on_every_variant!(
     the_location_is_the_callers_line,
     the_location_is_the_callers_line_behind_a_value,
     cpu_tick_and_count_are_those_of_the_acquire,
@@ -26,7 +26,7 @@ on_every_kind!(
     threads_leave_nothing_behind,
 );
 
-fn the_location_is_the_callers_line<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn the_location_is_the_callers_line<R: Make>(object: Box<Rundown<R>>) {
     let (_one, first) = (object.try_acquire(), line!());
     let (many, second) = (object.try_acquire_many(4), line!());
     let mut many = many.expect("open");
@@ -40,9 +40,7 @@ fn the_location_is_the_callers_line<R: Variant<Platform = Watched>>(object: Box<
     unsafe { object.release_many(3) };
 }
 
-fn the_location_is_the_callers_line_behind_a_value<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn the_location_is_the_callers_line_behind_a_value<R: Make>(object: Box<Rundown<R>>) {
     let protected = Protected::new(*object, 7);
     let (guard, line) = (protected.try_acquire().expect("open"), line!());
     let id = protected.drain().object();
@@ -61,9 +59,7 @@ fn the_location_is_the_callers_line_behind_a_value<R: Variant<Platform = Watched
     assert_eq!(lines(shared.id(), file!()), []);
 }
 
-fn cpu_tick_and_count_are_those_of_the_acquire<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn cpu_tick_and_count_are_those_of_the_acquire<R: Make>(object: Box<Rundown<R>>) {
     on(3, 100);
     let one = object.try_acquire();
     on(2, 200);
@@ -83,7 +79,7 @@ fn cpu_tick_and_count_are_those_of_the_acquire<R: Variant<Platform = Watched>>(
     assert_eq!(facts(object.id()), []);
 }
 
-fn split_and_merged_guards_count_right<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn split_and_merged_guards_count_right<R: Make>(object: Box<Rundown<R>>) {
     let counts = || -> Vec<u32> { facts(object.id()).iter().map(|fact| fact.2).collect() };
     on(0, 1);
     let mut many = object.try_acquire_many(5).expect("open");
@@ -108,7 +104,7 @@ fn split_and_merged_guards_count_right<R: Variant<Platform = Watched>>(object: B
     assert_eq!(counts(), []);
 }
 
-fn a_refused_acquire_is_not_listed<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn a_refused_acquire_is_not_listed<R: Make>(object: Box<Rundown<R>>) {
     object.close();
     assert!(object.try_acquire().is_none());
     assert!(object.try_acquire_many(2).is_none());
@@ -116,7 +112,7 @@ fn a_refused_acquire_is_not_listed<R: Variant<Platform = Watched>>(object: Box<R
     assert_eq!(facts(object.id()), []);
 }
 
-fn a_guard_may_end_on_another_thread<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn a_guard_may_end_on_another_thread<R: Make>(object: Box<Rundown<R>>) {
     on(1, 1);
     let guard = object.try_acquire();
     object.acquire().expect("open");
@@ -132,9 +128,7 @@ fn a_guard_may_end_on_another_thread<R: Variant<Platform = Watched>>(object: Box
     assert_eq!(facts(object.id()), []);
 }
 
-fn raw_releases_end_raw_entries_of_their_cpu_first<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn raw_releases_end_raw_entries_of_their_cpu_first<R: Make>(object: Box<Rundown<R>>) {
     on(1, 1);
     let guard = object.try_acquire();
     object.acquire_many(3).expect("open");
@@ -161,9 +155,7 @@ fn tags(object: ObjectId) -> Vec<(usize, u32)> {
     tags
 }
 
-fn tagged_releases_end_entries_of_their_tag<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn tagged_releases_end_entries_of_their_tag<R: Make>(object: Box<Rundown<R>>) {
     let (read, write) = (Tag(7), Tag(8));
     object.acquire_tagged(2, read).expect("open");
     object.acquire_tagged(2, write).expect("open");
@@ -182,9 +174,7 @@ fn tagged_releases_end_entries_of_their_tag<R: Variant<Platform = Watched>>(
     assert_eq!((tags(object.id()), printed()), (vec![], vec![]));
 }
 
-fn a_wrong_tag_is_misuse_and_releases_nevertheless<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn a_wrong_tag_is_misuse_and_releases_nevertheless<R: Make>(object: Box<Rundown<R>>) {
     object.acquire_tagged(2, Tag(7)).expect("open");
     // SAFETY: two are held.
     unsafe { object.release_tagged(2, Tag(8)) };
@@ -196,9 +186,7 @@ fn a_wrong_tag_is_misuse_and_releases_nevertheless<R: Variant<Platform = Watched
     assert_eq!(printed(), [text]);
 }
 
-fn a_full_table_grants_protection_and_says_so<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn a_full_table_grants_protection_and_says_so<R: Make>(object: Box<Rundown<R>>) {
     let other = Plain::new();
     let fill: Vec<_> = (0..CAPACITY).map(|_| other.try_acquire()).collect();
     assert_eq!(holders(other.id()).count(), CAPACITY);
@@ -233,7 +221,7 @@ fn a_full_table_grants_protection_and_says_so<R: Variant<Platform = Watched>>(
     assert_eq!(printed().len(), 1);
 }
 
-fn threads_leave_nothing_behind<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn threads_leave_nothing_behind<R: Make>(object: Box<Rundown<R>>) {
     thread::scope(|scope| {
         let users = [1, 2, 3].map(|cpu| {
             let object = &object;

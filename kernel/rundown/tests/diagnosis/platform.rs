@@ -16,7 +16,6 @@ pub(crate) struct Watched;
 
 pub(crate) type Plain = PlainRundown<Watched>;
 pub(crate) type CacheAware = CacheAwareRundown<Watched, [Slot; 4]>;
-pub(crate) type PerCpu = PerCpuRundown<Watched>;
 
 thread_local! {
     static CPU: Cell<usize> = const { Cell::new(0) };
@@ -59,36 +58,31 @@ impl Clock for Watched {
 
 counters_of_the_host!(Watched);
 
-/// A variant that a test makes more objects of.
+/// A variant, if the system has it.
 pub(crate) trait Make: Variant<Platform = Watched> + Sized {
-    fn make() -> Rundown<Self>;
+    fn make() -> Option<Rundown<Self>>;
 }
 
 impl Make for rundown::Plain<Watched> {
-    fn make() -> Rundown<Self> {
-        Plain::new()
+    fn make() -> Option<Rundown<Self>> {
+        Some(Plain::new())
     }
 }
 
 impl Make for rundown::CacheAware<Watched, [Slot; 4]> {
-    fn make() -> Rundown<Self> {
-        CacheAware::new()
+    fn make() -> Option<Rundown<Self>> {
+        Some(CacheAware::new())
     }
 }
 
 impl Make for rundown::PerCpu<Watched> {
-    fn make() -> Rundown<Self> {
-        PerCpu::new().expect("there was one for the test itself")
+    fn make() -> Option<Rundown<Self>> {
+        let object = PerCpuRundown::new();
+        if let Err(why) = &object {
+            assert_eq!(HostPlatform::per_cpu().as_ref(), Err(why));
+        }
+        object.ok()
     }
-}
-
-/// An object with per-CPU counters, or nothing to test if the system does not have them.
-pub(crate) fn per_cpu() -> Option<PerCpu> {
-    let object = PerCpu::new();
-    if let Err(why) = &object {
-        assert_eq!(HostPlatform::per_cpu().as_ref(), Err(why));
-    }
-    object.ok()
 }
 
 /// The thread pretends to be on this CPU, at this time.
@@ -142,32 +136,26 @@ pub(crate) fn facts(object: ObjectId) -> Vec<(usize, u64, u32, bool)> {
 }
 
 /// Each test function as a test of its own for each variant. It gets an object that stays where it is.
-macro_rules! on_every_kind {
+macro_rules! on_every_variant {
     ($($test:ident),* $(,)?) => {
-        mod plain {
+        on_every_variant!(@variant plain, rundown::Plain<$crate::platform::Watched>, $($test),*);
+        on_every_variant!(@variant cache_aware,
+            rundown::CacheAware<$crate::platform::Watched, [rundown::Slot; 4]>, $($test),*);
+        on_every_variant!(@variant per_cpu, rundown::PerCpu<$crate::platform::Watched>, $($test),*);
+    };
+    (@variant $variant:ident, $type:ty, $($test:ident),*) => {
+        mod $variant {
+            use $crate::platform::Make;
+
             $(#[test]
             fn $test() {
                 let _alone = $crate::platform::alone();
-                super::$test(Box::new($crate::platform::Plain::new()));
-            })*
-        }
-        mod cache_aware {
-            $(#[test]
-            fn $test() {
-                let _alone = $crate::platform::alone();
-                super::$test(Box::new($crate::platform::CacheAware::new()));
-            })*
-        }
-        mod per_cpu {
-            $(#[test]
-            fn $test() {
-                let _alone = $crate::platform::alone();
-                if let Some(object) = $crate::platform::per_cpu() {
-                    super::$test(Box::new(object));
+                if let Some(object) = <$type>::make() {
+                    super::$test::<$type>(Box::new(object));
                 }
             })*
         }
     };
 }
 
-pub(crate) use on_every_kind;
+pub(crate) use on_every_variant;

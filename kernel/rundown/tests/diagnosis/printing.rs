@@ -8,22 +8,20 @@ use std::cell::Cell;
 use std::mem;
 
 use rundown::diagnosis::{Report, holders};
-use rundown::{
-    CacheAwareRundown, Protected, Rundown, Slot, Spin, Variant, Wait, WaitOutcome, Waiting,
+use rundown::{CacheAwareRundown, Protected, Rundown, Slot, Spin, Wait, WaitOutcome, Waiting};
+
+use crate::platform::{
+    CacheAware, Make, Plain, Watched, alone, facts, on, on_every_variant, printed,
 };
 
-use crate::platform::{CacheAware, Make, Plain, Watched, alone, facts, on, on_every_kind, printed};
-
-on_every_kind!(
+on_every_variant!(
     a_forgotten_guard_is_printed_when_its_object_is_dropped,
     a_raw_acquire_is_printed_when_its_object_is_dropped,
     an_object_that_is_free_is_dropped_in_silence,
     the_next_object_at_an_address_inherits_nothing,
     a_missed_deadline_prints_the_holders,
     a_wait_by_the_holders_own_cpu_is_warned_of,
-    every_wait_for_a_value_is_warned_of,
-    every_wait_of_a_run_down_is_warned_of,
-    a_wait_started_earlier_is_warned_of_where_it_waits,
+    every_wait_is_warned_of_where_it_waits,
     a_wait_on_another_cpu_is_not_warned_of,
     a_wait_for_a_free_object_is_not_warned_of,
 );
@@ -49,9 +47,7 @@ fn the_one_text() -> String {
     printed.remove(0)
 }
 
-fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Make>(object: Box<Rundown<R>>) {
     on(3, 42);
     let id = object.id();
     let (_, line) = (mem::forget(object.try_acquire_many(2)), line!());
@@ -68,9 +64,7 @@ fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Variant<Platform =
     assert_eq!(facts(id), []);
 }
 
-fn a_raw_acquire_is_printed_when_its_object_is_dropped<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn a_raw_acquire_is_printed_when_its_object_is_dropped<R: Make>(object: Box<Rundown<R>>) {
     on(1, 7);
     let id = object.id();
     let (_, line) = (object.acquire().expect("open"), line!());
@@ -82,9 +76,7 @@ fn a_raw_acquire_is_printed_when_its_object_is_dropped<R: Variant<Platform = Wat
     assert_eq!(facts(id), []);
 }
 
-fn an_object_that_is_free_is_dropped_in_silence<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn an_object_that_is_free_is_dropped_in_silence<R: Make>(object: Box<Rundown<R>>) {
     drop(object.try_acquire());
     object.acquire_many(2).expect("open");
     // SAFETY: the two taken above.
@@ -98,7 +90,7 @@ fn the_next_object_at_an_address_inherits_nothing<R: Make>(mut place: Box<Rundow
     place.acquire().expect("open");
     assert_eq!(facts(place.id()).len(), 2);
     // Drops the old one where it is.
-    *place = R::make();
+    *place = R::make().expect("there was one");
     assert_eq!(facts(place.id()), []);
     assert!(the_one_text().contains("dropped while held"));
     // The new one is diagnosed like any other.
@@ -107,7 +99,7 @@ fn the_next_object_at_an_address_inherits_nothing<R: Make>(mut place: Box<Rundow
     drop(guard);
 }
 
-fn a_missed_deadline_prints_the_holders<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn a_missed_deadline_prints_the_holders<R: Make>(object: Box<Rundown<R>>) {
     on(1, 100);
     let guard = object.try_acquire();
     let location = holders(object.id()).next().expect("one").location;
@@ -125,12 +117,7 @@ fn a_missed_deadline_prints_the_holders<R: Variant<Platform = Watched>>(object: 
 }
 
 /// The wait at this location was warned of, and nothing else was printed.
-fn assert_warned<R: Variant<Platform = Watched>>(
-    object: &Rundown<R>,
-    line: u32,
-    cpu: usize,
-    holders: &str,
-) {
+fn assert_warned<R: Make>(object: &Rundown<R>, line: u32, cpu: usize, holders: &str) {
     let file = file!();
     let text = the_one_text();
     let start = format!("rundown: the wait at {file}:{line}:");
@@ -143,9 +130,7 @@ fn assert_warned<R: Variant<Platform = Watched>>(
     assert!(text.ends_with(&rest), "{text}\nshould end with\n{rest}");
 }
 
-fn a_wait_by_the_holders_own_cpu_is_warned_of<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn a_wait_by_the_holders_own_cpu_is_warned_of<R: Make>(object: Box<Rundown<R>>) {
     on(5, 1);
     let guard = object.try_acquire();
     let holder = holders(object.id()).next().expect("one").to_string();
@@ -185,7 +170,8 @@ fn assert_warned_at(line: u32) {
     );
 }
 
-fn every_wait_for_a_value_is_warned_of<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn every_wait_is_warned_of_where_it_waits<R: Make>(object: Box<Rundown<R>>) {
+    let far = u64::MAX;
     let object = Protected::new(*object, 7);
     let guard = object.try_acquire();
     let (before, line) = (object.replace(&until(|| drop(guard)), 8), line!());
@@ -200,16 +186,21 @@ fn every_wait_for_a_value_is_warned_of<R: Variant<Platform = Watched>>(object: B
     let (outcome, line) = (object.wait(&until(|| drop(guard))), line!());
     assert_eq!(outcome, WaitOutcome::Drained);
     assert_warned_at(line);
-}
-
-fn every_wait_of_a_run_down_is_warned_of<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
-    let object = Protected::new(*object, 7);
+    // Begun before.
+    object.reinit().expect("drained");
+    let guard = object.try_acquire();
+    let mut drain = object.drain();
+    let policy = until(|| drop(guard));
+    let (outcome, line) = (drain.wait_deadline(&policy, far), line!());
+    assert_eq!(outcome, Ok(WaitOutcome::Drained));
+    assert_warned_at(line);
+    object.reinit().expect("drained");
     let guard = object.try_acquire();
     let mut run_down = object.begin_run_down();
     let (retired, line) = (run_down.wait(&until(|| drop(guard))), line!());
-    assert_eq!(retired.expect("drained").replace(8).expect("ours"), 7);
+    assert_eq!(retired.expect("drained").replace(8).expect("ours"), 9);
     assert_warned_at(line);
-    let (guard, far) = (object.try_acquire(), u64::MAX);
+    let guard = object.try_acquire();
     let policy = until(|| drop(guard));
     let mut run_down = object.begin_run_down();
     let (retired, line) = (run_down.wait_deadline(&policy, far), line!());
@@ -217,18 +208,7 @@ fn every_wait_of_a_run_down_is_warned_of<R: Variant<Platform = Watched>>(object:
     assert_warned_at(line);
 }
 
-fn a_wait_started_earlier_is_warned_of_where_it_waits<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
-    let (guard, far) = (object.try_acquire(), u64::MAX);
-    let mut drain = object.drain();
-    let policy = until(|| drop(guard));
-    let (outcome, line) = (drain.wait_deadline(&policy, far), line!());
-    assert_eq!(outcome, Ok(WaitOutcome::Drained));
-    assert_warned_at(line);
-}
-
-fn a_wait_on_another_cpu_is_not_warned_of<R: Variant<Platform = Watched>>(object: Box<Rundown<R>>) {
+fn a_wait_on_another_cpu_is_not_warned_of<R: Make>(object: Box<Rundown<R>>) {
     on(5, 1);
     let guard = object.try_acquire();
     on(6, 1);
@@ -236,9 +216,7 @@ fn a_wait_on_another_cpu_is_not_warned_of<R: Variant<Platform = Watched>>(object
     assert_eq!(printed(), [""; 0]);
 }
 
-fn a_wait_for_a_free_object_is_not_warned_of<R: Variant<Platform = Watched>>(
-    object: Box<Rundown<R>>,
-) {
+fn a_wait_for_a_free_object_is_not_warned_of<R: Make>(object: Box<Rundown<R>>) {
     // Another object is held.
     let other = Plain::new();
     let _guard = other.try_acquire();

@@ -9,12 +9,14 @@
 pub(crate) mod cpus;
 
 use std::cell::Cell;
+use std::sync::Arc as Plainly;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
 use rundown::{
-    CacheAware, ObjectId, PerCpu, PerCpuPlatform, Plain as PlainOf, Platform, Rundown, Slot,
-    Variant, Wait, Waiting,
+    CacheAware, CloseThenError, Completion, ObjectId, PerCpu, PerCpuPlatform, Plain as PlainOf,
+    Platform, Rundown, Slot, Variant, Wait, Waiting,
 };
 
 use self::cpus::{Flaw, per_cpu_platform};
@@ -53,6 +55,13 @@ pub(crate) fn cpu() -> usize {
     HINT.with(Cell::get) % cpus::CPUS
 }
 
+/// Runs a model with at most so many preemptions, or without a bound.
+pub(crate) fn check(bound: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = bound;
+    builder.check(model);
+}
+
 /// A thread that uses `shared` beside the model's own.
 pub(crate) fn spawn<S: 'static, T: 'static>(
     shared: &Arc<S>,
@@ -77,6 +86,36 @@ impl Wait for Sleep {
                 rings = BELL.1.wait(rings).unwrap();
             }
         }
+    }
+}
+
+/// A completion that counts its runs. Not loom's atomic, so as not to order anything.
+pub(crate) struct Counting {
+    completion: Completion,
+    runs: Box<AtomicUsize>,
+}
+
+impl Counting {
+    /// The model keeps it to its end.
+    pub(crate) fn new() -> Plainly<Self> {
+        unsafe fn run(runs: *mut ()) {
+            // SAFETY: the model keeps it.
+            unsafe { &*runs.cast::<AtomicUsize>() }.fetch_add(1, Relaxed);
+        }
+        let runs = Box::new(AtomicUsize::new(0));
+        let context = std::ptr::from_ref(&*runs).cast_mut().cast();
+        // SAFETY: any thread may count.
+        let completion = unsafe { Completion::new(run, context) };
+        Plainly::new(Self { completion, runs })
+    }
+
+    pub(crate) fn leave_with<R: Make>(&self, object: &Rundown<R>) -> Result<(), CloseThenError> {
+        // SAFETY: the model keeps it.
+        unsafe { object.close_then_unchecked(&raw const self.completion) }
+    }
+
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.load(Relaxed)
     }
 }
 
@@ -140,10 +179,8 @@ macro_rules! models {
             $(
                 #[test]
                 fn $model() {
-                    let mut builder = loom::model::Builder::new();
-                    builder.preemption_bound = None;
-                    $(builder.preemption_bound = Some($bound);)*
-                    builder.check(super::$model::<$type>);
+                    let bounds: &[usize] = &[$($bound)*];
+                    $crate::models::check(bounds.last().copied(), super::$model::<$type>);
                 }
             )*
         }

@@ -57,26 +57,3 @@ fn each_of_many_callers_has_a_round() {
         );
     });
 }
-
-#[test]
-fn more_objects_than_a_region_has_counters() {
-    alone(|| {
-        if object().is_none() {
-            return;
-        }
-        // A region has 8,192.
-        let objects: Vec<Object> = (0..20_000)
-            .map(|_| object().expect("one of many"))
-            .collect();
-        for object in &objects {
-            object.acquire().expect("open");
-        }
-        assert!(objects.iter().all(|object| object.racy_held() == 1));
-        Object::close_all(&mut objects.iter().collect::<Vec<_>>()).expect("a thread");
-        for object in &objects {
-            // SAFETY: acquired above.
-            unsafe { object.release() };
-        }
-        assert!(objects.iter().all(Object::is_drained));
-    });
-}

@@ -57,11 +57,11 @@ fn below_the_number_of_threads() {
         let mine = HostPlatform::cpu_hint();
         let other = thread::spawn(HostPlatform::cpu_hint).join();
         assert_ne!(other.expect("no failure"), mine, "both live");
-        in_a_handler(false);
-        if object().is_some() {
+        in_a_handler(None, false);
+        if let Some(object) = object() {
             // A thread that counts is registered, and knows its CPU from then on.
-            in_a_handler(false);
-            in_a_handler(true);
+            in_a_handler(Some(&object), false);
+            in_a_handler(Some(&object), true);
         }
     });
 }
@@ -69,7 +69,7 @@ fn below_the_number_of_threads() {
 /// As with glibc's `rseq`, so that both are covered by one process.
 #[test]
 fn errno_survives_a_handler() {
-    alone(|| in_a_handler(false));
+    alone(|| in_a_handler(object().as_ref(), false));
 }
 
 static ERRNO_AFTER: AtomicI32 = AtomicI32::new(0);
@@ -86,8 +86,10 @@ const UNTOUCHED: c_int = 4711;
 
 extern "C" fn acquire(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
     let before = errno().swap(UNTOUCHED, Ordering::Relaxed);
-    // SAFETY: null, or an object that is never dropped.
-    drop(unsafe { OBJECT.load(Ordering::Relaxed).as_ref() }.map(|object| object.try_acquire()));
+    // SAFETY: null, or set by a caller that waits for the thread's end.
+    if let Some(object) = unsafe { OBJECT.load(Ordering::Relaxed).as_ref() } {
+        object.acquire().expect("open");
+    }
     drop(SLOTS.try_acquire());
     ERRNO_AFTER.store(errno().swap(before, Ordering::Relaxed), Ordering::Relaxed);
 }
@@ -95,13 +97,12 @@ extern "C" fn acquire(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
 static SLOTS: CacheAwareRundown<HostPlatform, [Slot; 4]> = CacheAwareRundown::new();
 static OBJECT: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
 
-/// The first acquire of a thread, in a handler; with per-CPU counters, on a thread whose `rseq` another
+/// The first acquire of a thread, in a handler; with per-CPU counters, also on a thread whose `rseq` another
 /// library has registered (`elsewhere`), so that ours is refused.
-fn in_a_handler(elsewhere: bool) {
+pub(crate) fn in_a_handler(object: Option<&Object>, elsewhere: bool) {
     handle(libc::SIGUSR2, acquire);
-    if let Some(object) = object() {
-        OBJECT.store(Box::leak(Box::new(object)), Ordering::Relaxed);
-    }
+    let address = object.map_or(ptr::null(), ptr::from_ref);
+    OBJECT.store(address.cast_mut(), Ordering::Relaxed);
     thread::spawn(move || {
         if elsewhere {
             register_elsewhere();
@@ -113,4 +114,9 @@ fn in_a_handler(elsewhere: bool) {
     .expect("no failure");
     assert_eq!(ERRNO_AFTER.load(Ordering::Relaxed), UNTOUCHED);
     assert_eq!(SLOTS.racy_held(), 0);
+    if let Some(object) = object {
+        assert_eq!(object.racy_held(), 1);
+        // SAFETY: acquired in the handler.
+        unsafe { object.release() };
+    }
 }

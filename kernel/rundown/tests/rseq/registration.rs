@@ -1,14 +1,15 @@
 //! Which threads can count: with glibc's `rseq`, with this crate's own, with none.
 
 use std::cell::RefCell;
-use std::ffi::{c_int, c_long, c_void};
+use std::ffi::{c_int, c_long};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::{env, ptr, thread};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{env, thread};
 
 use rundown::{HostPlatform, Park, PerCpuPlatform, Unavailable, WaitOutcome};
 
-use crate::stepper::{glibc_area, handle};
+use crate::hints::in_a_handler;
+use crate::stepper::glibc_area;
 use crate::{Object, alone, object};
 
 /// Linux, `include/uapi/linux/rseq.h`, and glibc's `bits/rseq.h`.
@@ -73,7 +74,7 @@ fn threads_count_from_first_to_last() {
             assert_eq!(without(&object), 0, "all threads have rseq");
             // In a handler, on a thread that has not counted before; and in destructors of thread-locals.
             object.reinit().expect("drained");
-            from_a_handler(&object);
+            in_a_handler(Some(&object), false);
             until_the_end(&object);
         }
     });
@@ -183,7 +184,7 @@ fn with_the_crates_own() {
         serves(&object, |_| ());
         assert_eq!(without(&object), 0, "each thread registers itself");
         object.reinit().expect("drained");
-        from_a_handler(&object);
+        in_a_handler(Some(&object), false);
         until_the_end(&object);
         assert_eq!(without(&object), 0, "also in a handler, also late");
 
@@ -252,31 +253,6 @@ pub(crate) fn register_elsewhere() {
     let area = Box::leak(Box::new(Area([0; SIZE as usize])));
     // SAFETY: leaked.
     assert_eq!(unsafe { rseq(area.0.as_mut_ptr(), 0) }, 0);
-}
-
-static GRANTED: AtomicBool = AtomicBool::new(false);
-static OBJECT: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
-
-extern "C" fn acquire(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
-    // SAFETY: set by the thread that raises the signal, and alive.
-    let object = unsafe { &*OBJECT.load(Ordering::Relaxed) };
-    GRANTED.store(object.acquire().is_ok(), Ordering::Relaxed);
-}
-
-/// The first that a thread does with the object, or any, it does in a signal handler.
-fn from_a_handler(object: &Object) {
-    handle(libc::SIGUSR2, acquire);
-    OBJECT.store((&raw const *object).cast_mut(), Ordering::Relaxed);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            // SAFETY: has a handler.
-            unsafe { libc::raise(libc::SIGUSR2) };
-        });
-    });
-    assert!(GRANTED.load(Ordering::Relaxed));
-    assert_eq!(object.racy_held(), 1);
-    // SAFETY: acquired in the handler.
-    unsafe { object.release() };
 }
 
 /// Counts when its thread ends, after whatever else has a destructor.

@@ -19,8 +19,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rundown::{RefGuard, Rundown, State, Variant};
-
 pub(crate) use counted::Counted;
 pub(crate) use platform::{TestPlatform, misuses, next_hints, on_cpu, wake_ups};
 pub(crate) use script::Script;
@@ -47,37 +45,6 @@ pub(crate) fn within_a_minute(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// The states that an object can be in while no call is under way. In `Closing` and `Claimed` a call
-/// is: the models cover them.
-pub(crate) const STATES: [State; 4] =
-    [State::Open, State::Draining, State::Drained, State::RunDown];
-
-/// Brings a new object into one of [`STATES`]. Open and draining, one protection is held.
-pub(crate) fn brought_to<V: Variant + ?Sized>(
-    rundown: &Rundown<V>,
-    state: State,
-) -> Option<RefGuard<'_, V>> {
-    let guard = rundown.try_acquire();
-    match state {
-        State::Open => return guard,
-        State::Draining => {
-            rundown.close();
-            return guard;
-        }
-        State::Drained => {
-            drop(guard);
-            rundown.close();
-        }
-        State::RunDown => {
-            drop(guard);
-            rundown.close();
-            rundown.complete().expect("drained");
-        }
-        State::Closing | State::Claimed => unreachable!("not a state between calls"),
-    }
-    None
-}
-
 /// What a panic said.
 pub(crate) fn panic_of(call: impl FnOnce()) -> String {
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
@@ -88,11 +55,10 @@ pub(crate) fn panic_of(call: impl FnOnce()) -> String {
     }
 }
 
-/// An executor with two threads and timers.
+/// An executor with two threads.
 pub(crate) fn executor() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .enable_time()
         .build()
         .expect("threads can be started")
 }

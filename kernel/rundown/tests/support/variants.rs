@@ -60,64 +60,34 @@ pub(crate) type Counters = PerCpu<TestPlatform>;
 /// Four slots, in one piece of memory with the object.
 pub(crate) type Placed = CacheAware<TestPlatform, [Slot]>;
 
-impl Make for Plain {
-    const PLAIN: bool = true;
+/// A variant that can be moved, and whose CPUs are pretended.
+macro_rules! make {
+    ($type:ty, $slots:expr, $object:expr $(, const $N:ident)? $(, PLAIN = $plain:expr)?) => {
+        impl$(<const $N: usize>)? Make for $type {
+            $(const PLAIN: bool = $plain;)?
 
-    fn slots() -> usize {
-        1
-    }
+            fn slots() -> usize {
+                $slots
+            }
 
-    fn make() -> Box<Rundown<Self>> {
-        Box::new(Rundown::<Self>::new())
-    }
+            fn make() -> Box<Rundown<Self>> {
+                Box::new($object)
+            }
 
-    fn make_closed() -> Box<Rundown<Self>> {
-        Box::new(Rundown::<Self>::new().born_closed())
-    }
+            fn make_closed() -> Box<Rundown<Self>> {
+                Box::new(Self::make().born_closed())
+            }
+        }
+    };
 }
 
-impl<const N: usize> Make for Inline<N> {
-    fn slots() -> usize {
-        N
-    }
-
-    fn make() -> Box<Rundown<Self>> {
-        Box::new(Rundown::<Self>::new())
-    }
-
-    fn make_closed() -> Box<Rundown<Self>> {
-        Box::new(Rundown::<Self>::new().born_closed())
-    }
-}
-
-impl Make for Boxed {
-    fn slots() -> usize {
-        3
-    }
-
-    fn make() -> Box<Rundown<Self>> {
-        Box::new(Rundown::<Self>::boxed(Self::slots()))
-    }
-
-    fn make_closed() -> Box<Rundown<Self>> {
-        Box::new(Rundown::<Self>::boxed(Self::slots()).born_closed())
-    }
-}
-
-impl Make for Borrowed {
-    fn slots() -> usize {
-        8
-    }
-
-    fn make() -> Box<Rundown<Self>> {
-        let slots: Vec<Slot> = (0..Self::slots()).map(|_| Slot::new()).collect();
-        Box::new(Rundown::<Self>::with_slots(slots.leak()).expect("eight slots"))
-    }
-
-    fn make_closed() -> Box<Rundown<Self>> {
-        Box::new(Self::make().born_closed())
-    }
-}
+make!(Plain, 1, Rundown::<Self>::new(), PLAIN = true);
+make!(Inline<N>, N, Rundown::<Self>::new(), const N);
+make!(Boxed, 3, Rundown::<Self>::boxed(Self::slots()));
+make!(Borrowed, 8, {
+    let slots: Vec<Slot> = (0..Self::slots()).map(|_| Slot::new()).collect();
+    Rundown::<Self>::with_slots(slots.leak()).expect("eight slots")
+});
 
 impl Make for Placed {
     fn slots() -> usize {

@@ -1,27 +1,36 @@
-//! A platform of one CPU that is as the test has set it.
+//! A platform whose CPUs are numbers, and which is as the test has set it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use rundown::{
-    AsyncPlatform, Clock, CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform,
+    AsyncPlatform, Clock, CounterId, IllegalContext, Misuse, ObjectId, PerCpuGate, PerCpuPlatform,
     Platform, Unavailable, Wakers,
 };
 
-/// One CPU. Says what the test wants to hear, and lets it look in the middle of a claim.
+/// Each thread plays the CPUs in turn, so that a test says what is counted where, on any system. Says what the test
+/// wants to hear, and lets it look in the middle of a claim.
 pub(crate) struct Wayward;
 
 pub(crate) type Looker = Box<dyn FnOnce()>;
 
+pub(crate) const CPUS: usize = 4;
 pub(crate) const COUNTERS: usize = 64;
 
-static COUNTS: [AtomicI64; COUNTERS] = [const { AtomicI64::new(0) }; COUNTERS];
+static COUNTS: [[AtomicI64; CPUS]; COUNTERS] =
+    [const { [const { AtomicI64::new(0) }; CPUS] }; COUNTERS];
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Whether a barrier is illegal on this thread.
+    /// Which one the thread plays.
+    pub(crate) static CPU: Cell<usize> = const { Cell::new(0) };
+    /// The counter that the thread was given last.
+    static LATEST: Cell<usize> = const { Cell::new(0) };
+    static MISUSES: RefCell<Vec<Misuse>> = const { RefCell::new(Vec::new()) };
+    /// Whether a barrier is illegal on this thread, or panics.
     pub(crate) static ILLEGAL: Cell<bool> = const { Cell::new(false) };
+    pub(crate) static BARRIER_PANICS: Cell<bool> = const { Cell::new(false) };
     /// Whether there are no counters for this thread.
     pub(crate) static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
     /// Where threads meet that are about to be given a counter.
@@ -37,12 +46,26 @@ thread_local! {
 
 impl Platform for Wayward {
     fn cpu_hint() -> usize {
-        0
+        CPU.get()
     }
 
     fn wake_waiters(_: ObjectId) {
         assert!(!IN_READY.get(), "a wake-up in `ready`");
     }
+
+    fn misuse(what: &Misuse) {
+        MISUSES.with_borrow_mut(|misuses| misuses.push(*what));
+    }
+}
+
+/// What has been reported on this thread since it last asked.
+pub(crate) fn misuses() -> Vec<Misuse> {
+    MISUSES.take()
+}
+
+/// As if so many had been taken on this CPU, or released if negative, of the object that was made last.
+pub(crate) fn pretend(cpu: usize, taken: i64) {
+    COUNTS[LATEST.get()][cpu].fetch_add(taken, Ordering::Relaxed);
 }
 
 impl Clock for Wayward {
@@ -68,6 +91,7 @@ unsafe impl PerCpuPlatform for Wayward {
         let counter = ALLOCATED.fetch_add(1, Ordering::Relaxed);
         assert!(counter < COUNTERS, "more than the tests need");
         GIVEN.set(GIVEN.get() + 1);
+        LATEST.set(counter);
         if let Some(meeting) = MEETING.get() {
             meeting.wait();
         }
@@ -80,7 +104,7 @@ unsafe impl PerCpuPlatform for Wayward {
 
     unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
         gate.is_open() && {
-            COUNTS[gate.counter().get()].fetch_add(n, Ordering::Relaxed);
+            COUNTS[gate.counter().get()][CPU.get()].fetch_add(n, Ordering::Relaxed);
             true
         }
     }
@@ -95,23 +119,24 @@ unsafe impl PerCpuPlatform for Wayward {
 
     fn barrier() {
         assert!(!ILLEGAL.get(), "a barrier in an illegal context");
+        assert!(!BARRIER_PANICS.get(), "a barrier that fails");
         BARRIERS.set(BARRIERS.get() + 1);
     }
 
     fn cpus() -> usize {
-        1
+        CPUS
     }
 
-    unsafe fn count(counter: CounterId, _: usize) -> i64 {
-        COUNTS[counter.get()].load(Ordering::Relaxed)
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
+        COUNTS[counter.get()][cpu].load(Ordering::Relaxed)
     }
 
     unsafe fn racy_own_count(counter: CounterId) -> i64 {
-        COUNTS[counter.get()].load(Ordering::Relaxed)
+        COUNTS[counter.get()][CPU.get()].load(Ordering::Relaxed)
     }
 
-    unsafe fn clear(counter: CounterId, _: usize) {
-        COUNTS[counter.get()].store(0, Ordering::Relaxed);
+    unsafe fn clear(counter: CounterId, cpu: usize) {
+        COUNTS[counter.get()][cpu].store(0, Ordering::Relaxed);
         if let Some(look) = LOOKER.take() {
             look();
         }

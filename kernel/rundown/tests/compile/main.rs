@@ -1,0 +1,128 @@
+//! What the compiler makes of the crate, and of programs that use it wrongly.
+#![cfg(not(rundown_loom))]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The compiler, about to write into the folder of these tests.
+fn rustc(source: &Path, output: &Path) -> Command {
+    let mut rustc = Command::new(Path::new(env!("CARGO")).with_file_name("rustc"));
+    rustc
+        .args(["--edition", "2024", "-o"])
+        .args([output, source]);
+    rustc
+}
+
+/// The compiler of the crate itself, with all that is in it whatever a program uses.
+fn rustc_of_the_crate(output: &Path) -> Command {
+    let mut rustc = rustc(&in_package("src/lib.rs"), output);
+    rustc.args([
+        "--crate-type",
+        "lib",
+        "--crate-name",
+        "rundown",
+        "--cap-lints",
+        "allow",
+    ]);
+    rustc
+}
+
+fn in_package(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn temporary(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// Each error is on a line that names it (`//~`), and each that is named comes.
+#[test]
+fn safe_code_cannot_break_the_promises() {
+    let library = temporary("librundown.rmeta");
+    let mut compiler = rustc_of_the_crate(&library);
+    compiler.args(["--emit", "metadata", "--cfg", "feature=\"alloc\""]);
+    assert!(
+        compiler
+            .status()
+            .expect("rustc is where cargo is")
+            .success()
+    );
+    for program in ["must_not.rs", "must_use.rs"] {
+        let source = in_package("tests/compile").join(program);
+        let mut compiler = rustc(&source, &temporary("none.rmeta"));
+        compiler.args(["--emit", "metadata", "--error-format", "short", "--extern"]);
+        compiler.arg(format!("rundown={}", library.display()));
+        let output = compiler.output().expect("rustc is where cargo is");
+        let output = String::from_utf8_lossy(&output.stderr).into_owned();
+        let text = std::fs::read_to_string(&source).expect("it is there");
+        check(program, &text, &output);
+    }
+}
+
+fn check(program: &str, text: &str, output: &str) {
+    // `path:line:column: error[code]: message`
+    let error = |line: &str| {
+        let (_, place) = line.split_once(&format!("{program}:"))?;
+        let (number, message) = place.split_once(':')?;
+        let number: usize = number.parse().ok()?;
+        message
+            .contains("error")
+            .then(|| (number, message.to_owned()))
+    };
+    let errors: Vec<(usize, String)> = output.lines().filter_map(error).collect();
+    let mut named = 0;
+    for (index, line) in text.lines().enumerate() {
+        let here = || errors.iter().filter(|(number, _)| *number == index + 1);
+        let expected = line.split_once("//~ ").map(|(_, expected)| expected);
+        named += usize::from(expected.is_some());
+        let comes = match expected {
+            Some(expected) => here().any(|(_, message)| message.contains(expected)),
+            None => here().next().is_none(),
+        };
+        assert!(
+            comes,
+            "{program}:{}: {expected:?}, but\n{output}",
+            index + 1
+        );
+    }
+    assert!(named > 0, "{program} names no errors");
+}
+
+/// The section `rundown_restart` is in programs that use the sequences of `gs`, and in no other.
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn the_crate_itself_has_no_restart_section() {
+    let object = temporary("rundown.o");
+    let mut compiler = rustc_of_the_crate(&object);
+    compiler.args(["-Ccodegen-units=1", "-Copt-level=1", "--emit", "obj"]);
+    assert!(
+        compiler
+            .status()
+            .expect("rustc is where cargo is")
+            .success()
+    );
+    let names = section_names(&std::fs::read(object).expect("just written"));
+    let has = |start: &str| names.iter().any(|name| name.starts_with(start));
+    assert!(has(".text") && has(".bss"), "{names:?}");
+    assert!(!has("rundown_restart"), "{names:?}");
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+/// Of an ELF-64 file (gABI, "Section Header").
+fn section_names(file: &[u8]) -> Vec<String> {
+    let number = |at: usize, bytes: usize| {
+        let mut number = [0; 8];
+        number[..bytes].copy_from_slice(&file[at..at + bytes]);
+        usize::try_from(u64::from_le_bytes(number)).expect("within the file")
+    };
+    let (headers, size) = (number(0x28, 8), number(0x3a, 2));
+    let (count, with_names) = (number(0x3c, 2), number(0x3e, 2));
+    let names = number(headers + with_names * size + 0x18, 8);
+    (0..count)
+        .map(|section| {
+            let name = &file[names + number(headers + section * size, 4)..];
+            let end = name.iter().position(|&byte| byte == 0).expect("its end");
+            String::from_utf8_lossy(&name[..end]).into_owned()
+        })
+        .collect()
+}

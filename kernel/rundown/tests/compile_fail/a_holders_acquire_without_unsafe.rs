@@ -1,6 +1,0 @@
-use rundown::{HostPlatform, PlainRundown};
-
-fn main() {
-    let object = PlainRundown::<HostPlatform>::new();
-    object.acquire_held().unwrap();
-}

@@ -1,7 +1,0 @@
-use rundown::Variant;
-
-struct Mine;
-
-impl Variant for Mine {}
-
-fn main() {}
