@@ -10,13 +10,10 @@ use core::{ptr, slice};
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
 
-use crate::ids::ObjectId;
-use crate::impls::default_is_new;
 use crate::platform::Platform;
-use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
 use crate::slot::{Capacity, Slot, SlotWord, Slots, SlotsError};
-use crate::state::{Misuse, Refused};
+use crate::state::{Misuse, ObjectId, Refused};
 use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
 use crate::word::Word;
 

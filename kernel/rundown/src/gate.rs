@@ -2,11 +2,10 @@
 //! out. Every transition of the state word is a method here.
 
 use crate::completion::CompletionSlot;
-use crate::ids::ObjectId;
 use crate::platform::Platform;
-use crate::primitive::{AtomicU64, Ordering, const_unless_model};
+use crate::primitive::{AtomicU64, Ordering};
 use crate::shared::SharedCount;
-use crate::state::Refused;
+use crate::state::{ObjectId, Refused};
 use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
 
 /// The state word, which every acquire looks at first, and right behind it what the variant counts a
@@ -70,9 +69,7 @@ impl<C> Gate<C> {
         pub(crate) fn new(counts: C) -> Self {
             Self { word: AtomicU64::new(Word::OPEN), counts }
         }
-    }
 
-    const_unless_model! {
         /// With this word, for a gate that has never been used.
         pub(crate) fn begin_with(&mut self, word: u64) {
             self.word = AtomicU64::new(word);
@@ -88,7 +85,6 @@ impl<C> Gate<C> {
     }
 
     /// The word itself, for the plain variant's acquire and release, and for assembly.
-    #[inline]
     pub(crate) const fn word(&self) -> &AtomicU64 {
         &self.word
     }
@@ -214,7 +210,6 @@ impl<C: Counts> Gate<C> {
         });
     }
 
-    #[inline]
     pub(crate) fn at(&self, bits: u64) -> Word {
         Word::new(C::LAYOUT, bits)
     }

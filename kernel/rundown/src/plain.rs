@@ -4,11 +4,9 @@ use core::iter;
 use core::marker::PhantomData;
 
 use crate::completion::CompletionSlot;
-use crate::ids::ObjectId;
-use crate::impls::default_is_new;
 use crate::platform::Platform;
-use crate::primitive::{Ordering, const_unless_model};
-use crate::state::{Misuse, Refused};
+use crate::primitive::Ordering;
+use crate::state::{Misuse, ObjectId, Refused};
 use crate::variant::{Rundown, Sealed, Variant};
 use crate::word::{Layout, Word};
 

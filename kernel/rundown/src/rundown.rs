@@ -8,10 +8,11 @@ use crate::drain::Drain;
 use crate::drain::Outstanding;
 use crate::gate::Counts;
 use crate::guard::{Many, One, RefGuard, RefGuards};
-use crate::ids::{ObjectId, Tag};
 use crate::lifecycle::NotClosed;
 use crate::platform::{Clock, Platform, Wait};
-use crate::state::{CloseOutcome, CloseThenError, Misuse, Refused, State, WaitOutcome, WrongState};
+use crate::state::{
+    CloseOutcome, CloseThenError, Misuse, ObjectId, Refused, State, Tag, WaitOutcome, WrongState,
+};
 use crate::variant::{Rundown, Variant};
 use crate::word::Generation;
 
@@ -324,7 +325,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 
     /// The object's address, as [`Platform::wake_waiters`] will hear it.
-    #[inline]
     pub fn id(&self) -> ObjectId {
         ObjectId::of(self)
     }

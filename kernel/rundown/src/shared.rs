@@ -30,10 +30,9 @@
 //! itself until it has taken the completion out and added `BIAS` again.
 
 use crate::completion::CompletionSlot;
-use crate::ids::ObjectId;
 use crate::platform::Platform;
-use crate::primitive::{AtomicI64, Ordering, const_unless_model};
-use crate::state::{Misuse, Refused, State};
+use crate::primitive::{AtomicI64, Ordering};
+use crate::state::{Misuse, ObjectId, Refused, State};
 
 /// The shared count, in four ranges:
 ///
@@ -62,6 +61,7 @@ impl SharedCount {
     }
 
     /// A release of `n` that came too late for the slots. Its last touch of `object` (S3).
+    #[cold]
     pub(crate) fn release<P: Platform>(&self, object: ObjectId, n: u32) {
         // Release: pairs with the Acquire in `look`; what was done under protection happens-before
         // the return of `wait` (S2).

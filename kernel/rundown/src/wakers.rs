@@ -8,11 +8,8 @@ use core::pin::Pin;
 use core::task::Waker;
 use core::{fmt, ptr};
 
-use crate::ids::ObjectId;
-use crate::impls::default_is_new;
-use crate::primitive::{
-    AtomicU64, AtomicUsize, Lock, Ordering, array_of, const_unless_model, fence,
-};
+use crate::primitive::{AtomicU64, AtomicUsize, Lock, Ordering, fence};
+use crate::state::ObjectId;
 
 /// A platform's futures that wait for objects to drain. One per platform, in a static; needs no
 /// allocation.
@@ -92,16 +89,9 @@ impl Wakers {
 
 default_is_new!(Default for Wakers);
 
-impl fmt::Debug for Wakers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Relaxed: pairs with nothing, the answer is for people.
-        let entries = |bucket: &Bucket| bucket.entries.load(Ordering::Relaxed);
-        let waiting: usize = self.buckets.iter().map(entries).sum();
-        f.debug_struct("Wakers")
-            .field("waiting", &waiting)
-            .finish_non_exhaustive()
-    }
-}
+// Relaxed: pairs with nothing, the answer is for people.
+text!((fmt::Debug for Wakers) this => "Wakers {{ waiting: {}, .. }}",
+    this.buckets.iter().map(|bucket| bucket.entries.load(Ordering::Relaxed)).sum::<usize>());
 
 /// The futures of some objects.
 struct Bucket {

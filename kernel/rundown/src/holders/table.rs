@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering, fence};
 use core::{fmt, ptr};
 
 use super::word::{Phase, Word};
-use crate::ids::{ObjectId, Tag};
+use crate::state::{ObjectId, Tag};
 
 /// The entries of one CPU start at a multiple of this, so that CPUs rarely meet, and a CPU finds what
 /// it put there near its start.
@@ -83,13 +83,10 @@ impl<const N: usize> Claim<'_, N> {
     fn change(&mut self, next: Word) {
         match self.entry {
             None => self.table.recount_unlisted(self.word.count(), next.count()),
-            // Only `clear` could get in the way, so the loop ends.
-            Some(entry) => loop {
-                let seen = entry.word();
-                if !seen.same_holder(self.word) || entry.exchange(seen, next) {
-                    break;
-                }
-            },
+            // Only `clear` may have come before: it fails then.
+            Some(entry) => {
+                let _ = entry.exchange(self.word, next);
+            }
         }
         self.word = next;
     }

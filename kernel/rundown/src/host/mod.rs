@@ -27,8 +27,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 pub use self::types::{HostPlatform, Park};
-use crate::ids::{ObjectId, Unavailable};
 use crate::platform::{AsyncPlatform, Clock, Platform, Wait, Waiting};
+use crate::state::{ObjectId, Unavailable};
 use crate::wakers::{Entry, Wakers};
 
 impl HostPlatform {

@@ -10,10 +10,7 @@ use core::fmt;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use crate::impls::{default_is_new, display};
-use crate::primitive::{
-    AtomicPtr, AtomicUsize, Lock, Ordering, UnsafeCell, const_unless_model, spin_loop,
-};
+use crate::primitive::{AtomicPtr, AtomicUsize, Lock, Ordering, UnsafeCell, spin_loop};
 use crate::visits::Visits;
 
 /// A restartable sequence, from the address of its first instruction to the one behind its last: an
@@ -144,11 +141,7 @@ impl RestartTable {
 
 default_is_new!(Default for RestartTable);
 
-impl fmt::Debug for RestartTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RestartTable({} restarts)", self.racy_restarts())
-    }
-}
+text!((fmt::Debug for RestartTable) this => "RestartTable({} restarts)", this.racy_restarts());
 
 /// The tables of all images that are loaded at the time. [`gs`](super::gs) has one for its sequences;
 /// a kernel whose sequences are its own (on another processor, say) makes one of its own.
@@ -189,6 +182,12 @@ impl Images {
         found
     }
 
+    /// Whether this table is the first in the list: the last that was registered of those that still are.
+    pub(super) fn begins_with(&self, table: &RestartTable) -> bool {
+        // Relaxed: pairs with nothing, as in `restart_point`.
+        ptr::eq(self.first.load(Ordering::Relaxed), table)
+    }
+
     /// Adds an image's table, which it sorts: from here on its sequences are restarted.
     ///
     /// Thread context, since a lock is held for a moment.
@@ -207,20 +206,6 @@ impl Images {
         table: &RestartTable,
         bounds: Bounds,
     ) -> Result<(), RegisterError> {
-        // SAFETY: by the caller.
-        unsafe { self.register_beside(&[], table, bounds) }
-    }
-
-    /// As [`register`](Self::register), beside an image that is there for good.
-    ///
-    /// # Safety
-    /// As there.
-    pub(crate) unsafe fn register_beside(
-        &self,
-        own: &[Sequence],
-        table: &RestartTable,
-        bounds: Bounds,
-    ) -> Result<(), RegisterError> {
         self.changing.with(|()| {
             if self.tables().any(|other| ptr::eq(other, table)) {
                 return Err(RegisterError::Twice);
@@ -231,7 +216,7 @@ impl Images {
             let mut others = self
                 .tables()
                 .filter_map(|other| unsafe { other.sequences() });
-            if overlap(sequences, own) || others.any(|other| overlap(sequences, other)) {
+            if others.any(|other| overlap(sequences, other)) {
                 return Err(RegisterError::Overlap);
             }
             // SAFETY: not in the list, and no look-up from earlier times is under way:
@@ -330,11 +315,7 @@ impl Images {
 
 default_is_new!(Default for Images);
 
-impl fmt::Debug for Images {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Images").finish_non_exhaustive()
-    }
-}
+text!((fmt::Debug for Images) _this => "Images {{ .. }}");
 
 /// Why a table cannot be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
