@@ -94,10 +94,8 @@ impl<V: Variant + ?Sized> Drop for Rundown<V> {
     fn drop(&mut self) {
         let held = self.racy_held();
         if held != 0 {
-            V::Platform::report(format_args!(
-                "rundown: dropped while held: {}",
-                Report(self)
-            ));
+            let report = Report(self);
+            V::Platform::report(format_args!("rundown: dropped while held: {report}"));
         }
         // Another object may come to live at this address.
         TABLE.clear(self.id(), held);

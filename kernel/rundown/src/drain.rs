@@ -190,12 +190,12 @@ impl<R: Awaited> Waits<R> {
                 Err(NotClosed::IllegalContext) => return Err(WaitOutcome::IllegalContext),
                 Err(NotClosed::Found(seen)) => match self.generation {
                     // Over: any epoch of it says so.
-                    Some(generation) if generation != seen.epoch.generation => Some(Epoch {
+                    Some(generation) if generation != seen.word.epoch().generation => Some(Epoch {
                         generation,
                         cancels: 0,
                     }),
                     _ if seen.state == State::Claimed => None,
-                    _ => Some(seen.epoch),
+                    _ => Some(seen.word.epoch()),
                 },
             };
         }
@@ -259,14 +259,14 @@ impl core::error::Error for Outstanding {}
 fn outcome(epoch: Epoch, seen: Snapshot) -> Option<WaitOutcome> {
     // Another generation can only come after this one has drained, and so can a claim in this one. What
     // was carried over from a cancelled drain is in the later one.
-    if seen.epoch.generation != epoch.generation {
+    if seen.word.epoch().generation != epoch.generation {
         return Some(WaitOutcome::Drained);
     }
     match seen.state {
         State::Drained | State::RunDown | State::Claimed => Some(WaitOutcome::Drained),
         State::Open => Some(WaitOutcome::Cancelled),
         State::Closing | State::Draining => {
-            (seen.epoch.cancels != epoch.cancels).then_some(WaitOutcome::Cancelled)
+            (seen.word.epoch().cancels != epoch.cancels).then_some(WaitOutcome::Cancelled)
         }
     }
 }

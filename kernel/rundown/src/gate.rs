@@ -103,11 +103,7 @@ impl<C: Counts> Gate<C> {
             (Phase::Closed, Some(shared)) => shared.state(),
             _ => word.state(),
         };
-        Snapshot {
-            state,
-            epoch: word.epoch(),
-            word,
-        }
+        Snapshot { state, word }
     }
 
     /// Open to closed. In the plain variant, `then` publishes the completion's slot.
@@ -150,9 +146,7 @@ impl<C: Counts> Gate<C> {
         let taken = |seen| Some(self.at(seen).acquired_held(n).ok()?.bits);
         // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and
         // keeps the object from draining. A failure changes nothing.
-        let done = self
-            .word
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        let done = (self.word).fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
         done.map(drop).map_err(|_| Refused::Full)
     }
 

@@ -4,8 +4,7 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use crate::completion::Completion;
-use crate::drain::Drain;
-use crate::drain::Outstanding;
+use crate::drain::{Drain, Outstanding};
 use crate::gate::Counts;
 use crate::guard::{Many, One, RefGuard, RefGuards};
 use crate::lifecycle::NotClosed;
@@ -321,7 +320,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// The generation that the object is in. It stays what it is while the caller holds protection. Any
     /// context.
     pub fn generation(&self) -> Generation {
-        Generation(self.gate.snapshot().epoch.generation)
+        Generation(self.gate.snapshot().word.epoch().generation)
     }
 
     /// The object's address, as [`Platform::wake_waiters`] will hear it.

@@ -159,6 +159,17 @@ pub enum Misuse {
     },
 }
 
+impl Misuse {
+    #[cold]
+    pub(crate) const fn over_release(object: ObjectId, held: i64, released: u64) -> Self {
+        Self::OverRelease {
+            object,
+            held,
+            released,
+        }
+    }
+}
+
 display! { Misuse:
     Self::OverRelease { object, held, released } =>
         "rundown: {released} released but {held} held, on the object at {object}",

@@ -102,9 +102,7 @@ impl<V: Variant> Rundown<V> {
         pub(crate) fn over(counts: V::Counts, variant: V) -> Self {
             Self { isolation: [], gate: Gate::new(counts), variant }
         }
-    }
 
-    const_unless_model! {
         /// The same object, born closed: run down, until it is [opened](Self::open) (S9). For an object
         /// that has not been used yet: what is held is forgotten.
         ///

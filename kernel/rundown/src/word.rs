@@ -56,7 +56,6 @@ pub struct Generation(pub u64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) state: State,
-    pub(crate) epoch: Epoch,
     pub(crate) word: Word,
 }
 

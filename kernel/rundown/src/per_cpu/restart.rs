@@ -118,24 +118,16 @@ impl RestartTable {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// What was [set](Self::set).
+    /// What it was registered with.
     ///
     /// # Safety
-    /// Nothing sets it meanwhile: the table is in the list, or a look-up that can have found it there
+    /// Nothing registers it meanwhile: the table is in the list, or a look-up that can have found it there
     /// still counts.
     pub(super) unsafe fn sequences(&self) -> Option<&[Sequence]> {
         // SAFETY: by the caller.
         let sequences = self.sequences.with(|place| unsafe { *place });
         // SAFETY: null, or what `set` was given.
         unsafe { sequences.as_ref() }
-    }
-
-    /// # Safety
-    /// The table is in no list, and nothing reads it. The sequences stay for as long as it is read.
-    pub(super) unsafe fn set(&self, sequences: &[Sequence]) {
-        // SAFETY: by the caller.
-        self.sequences
-            .with_mut(|place| unsafe { *place = sequences });
     }
 }
 
@@ -219,9 +211,10 @@ impl Images {
             if others.any(|other| overlap(sequences, other)) {
                 return Err(RegisterError::Overlap);
             }
+            let place = &table.sequences;
             // SAFETY: not in the list, and no look-up from earlier times is under way:
             // `unregister` has waited for them. The caller keeps the entries until then.
-            unsafe { table.set(sequences) };
+            place.with_mut(|place| unsafe { *place = sequences });
             // Relaxed: pairs with nothing; changed only under the lock.
             let first = self.first.load(Ordering::Relaxed);
             // Relaxed: pairs with the Acquire of `next` in `tables`, by the Release below.

@@ -119,12 +119,8 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     fn has_room(&self, n: i64) -> bool {
         // SAFETY: the counter is this object's.
         let count = |counter| unsafe { P::racy_own_count(counter) };
-        let next = self
-            .variant
-            .counter
-            .get()
-            .map_or(0, count)
-            .saturating_add(n);
+        let counted = self.variant.counter.get().map_or(0, count);
+        let next = counted.saturating_add(n);
         // Down: all that may be held, and as much again that a cancel has carried over.
         let least = -2 * SharedCount::MOST_IN_SLOTS;
         if n > 0 {

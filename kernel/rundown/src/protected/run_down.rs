@@ -159,7 +159,7 @@ impl<T, V: Variant> Retired<'_, T, V> {
     /// this caller. An object that was born closed and has never been open holds its value, too.
     fn holds_a_value(&self, seen: Snapshot) -> bool {
         let full = seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
-        seen.epoch.generation == self.generation && full
+        seen.word.epoch().generation == self.generation && full
     }
 }
 

@@ -97,12 +97,9 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     }
     // Relaxed: pairs with nothing, see `Layout`.
     LAYOUT.cpus.store(possible_cpus(), Ordering::Relaxed);
-    if cpu_hint().is_none() {
-        return Err(Unavailable::Unsupported(
-            "this thread has no rseq, although its libc says so; use CacheAwareRundown",
-        ));
-    }
-    Ok(())
+    cpu_hint().map(drop).ok_or(Unavailable::Unsupported(
+        "this thread has no rseq, although its libc says so; use CacheAwareRundown",
+    ))
 }
 
 /// Registers the calling thread, if that is this module's affair and has not failed before: whether it
