@@ -221,8 +221,8 @@ impl<R: Awaited<Variant: Variant<Platform: AsyncPlatform>>> Future for Waits<R> 
     }
 }
 
-text!((<R: Awaited> fmt::Debug for Waits<R>) this =>
-    "Drain({} is {})", this.object(), this.rundown().state());
+text!((<V: Variant + ?Sized> fmt::Debug for Drain<'_, V>) this =>
+    "Drain({} is {})", this.object(), this.of.state());
 
 type PlatformOf<R> = <<R as Reach>::Variant as Variant>::Platform;
 

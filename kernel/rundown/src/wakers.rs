@@ -89,8 +89,8 @@ impl Wakers {
 
 default_is_new!(Default for Wakers);
 
-// Relaxed: pairs with nothing, the answer is for people.
 text!((fmt::Debug for Wakers) this => "Wakers {{ waiting: {}, .. }}",
+    // Relaxed: pairs with nothing, the answer is for people.
     this.buckets.iter().map(|bucket| bucket.entries.load(Ordering::Relaxed)).sum::<usize>());
 
 /// The futures of some objects.

@@ -111,6 +111,9 @@ impl<'a, T, V: Variant> Awaited for &'a Protected<T, V> {
     }
 }
 
+text!((<T, V: Variant> fmt::Debug for RunDown<'_, T, V>) this =>
+    "RunDown(Drain({} is {}))", this.object(), this.outstanding().state);
+
 /// A generation of an object that has drained: what [`RunDown`] ends in. Of all callers that run it down, the first
 /// to take or replace its value gets it; until then that is still in the object.
 ///

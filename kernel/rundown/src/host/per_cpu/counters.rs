@@ -38,8 +38,9 @@ fn first_row() -> usize {
 /// [`PerCpu::allocate`](crate::PerCpuPlatform::allocate), in a process that is prepared.
 pub(super) fn allocate() -> Result<CounterId, Unavailable> {
     let counter = USED.reserve().ok_or(Unavailable::Exhausted(COUNTERS))?;
-    let offset = counter * size_of::<AtomicI64>();
-    Ok(CounterId::new(first_row() + offset))
+    Ok(CounterId::new(
+        first_row() + counter * size_of::<AtomicI64>(),
+    ))
 }
 
 /// Gives one back that is zero in all rows.

@@ -61,9 +61,7 @@ unsafe impl PerCpuPlatform for HostPlatform {
     /// If the process cannot have barriers, see [`HostPlatform::per_cpu`], or if a filter of
     /// system calls (seccomp) forbids `membarrier` after it had been allowed.
     fn barrier() {
-        if let Err(unavailable) = prepare() {
-            panic!("{unavailable}");
-        }
+        prepare().unwrap_or_else(|unavailable| panic!("{unavailable}"));
         barrier::barrier();
     }
 
@@ -87,9 +85,10 @@ unsafe impl PerCpuPlatform for HostPlatform {
 
     unsafe fn clear(counter: CounterId, cpu: usize) {
         let counter = counters::at(counter, cpu);
-        // Relaxed, twice: pairs with nothing, the caller publishes it. What is zero already, no CPU's cache need
-        // be disturbed for, nor memory be found.
+        // Relaxed: pairs with nothing, as in `count`. What is zero already, no CPU's cache need be disturbed
+        // for, nor memory be found.
         if counter.load(Ordering::Relaxed) != 0 {
+            // Relaxed: pairs with nothing, the caller publishes it.
             counter.store(0, Ordering::Relaxed);
         }
     }
