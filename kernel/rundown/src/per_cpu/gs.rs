@@ -46,6 +46,7 @@ use core::ptr;
 use super::gate::PerCpuGate;
 pub use super::restart::{Bounds, NotRegistered, RegisterError, RestartTable, Sequence};
 use super::restart::{Images, find};
+use crate::primitive::Ordering;
 
 /// [`PerCpuPlatform::add_if_open`](super::PerCpuPlatform::add_if_open), for counters whose
 /// [name](crate::CounterId) is their offset from the GS base.
@@ -125,7 +126,8 @@ pub unsafe fn prepare() {
 #[must_use]
 pub fn restart_point(interrupted_at: u64) -> Option<u64> {
     let own = own();
-    if LOADED.begins_with(&OWN) {
+    // Relaxed: pairs with nothing, as in `Images::restart_point`.
+    if ptr::eq(LOADED.first.load(Ordering::Relaxed), &OWN) {
         // Nothing else is loaded.
         return find(own, interrupted_at);
     }

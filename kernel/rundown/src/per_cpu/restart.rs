@@ -138,7 +138,7 @@ text!((fmt::Debug for RestartTable) this => "RestartTable({} restarts)", this.ra
 /// The tables of all images that are loaded at the time. [`gs`](super::gs) has one for its sequences;
 /// a kernel whose sequences are its own (on another processor, say) makes one of its own.
 pub struct Images {
-    first: AtomicPtr<RestartTable>,
+    pub(super) first: AtomicPtr<RestartTable>,
     lookups: Visits,
     /// Held while the list is changed.
     changing: Lock<()>,
@@ -172,12 +172,6 @@ impl Images {
         let found = self.search(interrupted_at);
         lookup.end();
         found
-    }
-
-    /// Whether this table is the first in the list: the last that was registered of those that still are.
-    pub(super) fn begins_with(&self, table: &RestartTable) -> bool {
-        // Relaxed: pairs with nothing, as in `restart_point`.
-        ptr::eq(self.first.load(Ordering::Relaxed), table)
     }
 
     /// Adds an image's table, which it sorts: from here on its sequences are restarted.
