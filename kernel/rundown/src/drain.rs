@@ -36,7 +36,7 @@ pub struct Waits<R: Awaited> {
     entry: Entry,
 }
 
-/// What is waited for, and what that ends in. Sealed, as is [`Reach`].
+/// The way to an object that can be waited for, and how a wait for it ends. Sealed, as is [`Reach`].
 pub trait Awaited: Reach {
     /// How a wait ends.
     type End;

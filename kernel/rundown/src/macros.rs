@@ -18,7 +18,7 @@ macro_rules! display {
     };
 }
 
-/// `Debug` or `Display` by one text. What comes behind the `impl` is given, and a name for the value.
+/// `Debug` or `Display` by one text. The header behind the `impl` is given, and a name for the value.
 macro_rules! text {
     (($($header:tt)*) $this:ident => $($text:tt)*) => {
         impl $($header)* {

@@ -85,8 +85,8 @@ unsafe impl PerCpuPlatform for HostPlatform {
 
     unsafe fn clear(counter: CounterId, cpu: usize) {
         let counter = counters::at(counter, cpu);
-        // Relaxed: pairs with nothing, as in `count`. What is zero already, no CPU's cache need be disturbed
-        // for, nor memory be found.
+        // Relaxed: pairs with nothing, as in `count`. A counter that is zero is left alone: its line may be in
+        // the CPU's cache, and its page need not exist.
         if counter.load(Ordering::Relaxed) != 0 {
             // Relaxed: pairs with nothing, the caller publishes it.
             counter.store(0, Ordering::Relaxed);
