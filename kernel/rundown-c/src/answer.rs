@@ -52,6 +52,19 @@ pub extern "C" fn rundown_status_text(status: c_int) -> *const c_char {
     rundown_status::text(status).as_ptr()
 }
 
+/// How each of Rust's answers is said in C.
+macro_rules! said {
+    ($from:ident as $to:ident { $($pattern:pat => $name:ident,)* }) => {
+        impl From<$from> for $to {
+            fn from(answer: $from) -> Self {
+                match answer {
+                    $($pattern => Self::$name,)*
+                }
+            }
+        }
+    };
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum rundown_state {
@@ -63,18 +76,14 @@ pub enum rundown_state {
     Claimed = 5,
 }
 
-impl From<State> for rundown_state {
-    fn from(state: State) -> Self {
-        match state {
-            State::Open => Self::Open,
-            State::Closing => Self::Closing,
-            State::Draining => Self::Draining,
-            State::Drained => Self::Drained,
-            State::RunDown => Self::RunDown,
-            State::Claimed => Self::Claimed,
-        }
-    }
-}
+said! { State as rundown_state {
+    State::Open => Open,
+    State::Closing => Closing,
+    State::Draining => Draining,
+    State::Drained => Drained,
+    State::RunDown => RunDown,
+    State::Claimed => Claimed,
+} }
 
 impl<E> From<Result<(), E>> for rundown_status
 where
@@ -85,49 +94,31 @@ where
     }
 }
 
-impl From<CloseOutcome> for rundown_status {
-    fn from(outcome: CloseOutcome) -> Self {
-        match outcome {
-            CloseOutcome::Closed => Self::Ok,
-            CloseOutcome::AlreadyClosed => Self::AlreadyClosed,
-            CloseOutcome::Superseded => Self::Superseded,
-            // Of an object that closes with a barrier: none of these two does.
-            CloseOutcome::IllegalContext => Self::WrongState,
-        }
-    }
-}
+said! { CloseOutcome as rundown_status {
+    CloseOutcome::Closed => Ok,
+    CloseOutcome::AlreadyClosed => AlreadyClosed,
+    CloseOutcome::Superseded => Superseded,
+    // Of an object that closes with a barrier: none of these two does.
+    CloseOutcome::IllegalContext => WrongState,
+} }
 
-impl From<WaitOutcome> for rundown_status {
-    fn from(outcome: WaitOutcome) -> Self {
-        match outcome {
-            WaitOutcome::Drained => Self::Ok,
-            WaitOutcome::Cancelled => Self::Cancelled,
-            // As for a close.
-            WaitOutcome::IllegalContext => Self::WrongState,
-        }
-    }
-}
+said! { WaitOutcome as rundown_status {
+    WaitOutcome::Drained => Ok,
+    WaitOutcome::Cancelled => Cancelled,
+    // As for a close.
+    WaitOutcome::IllegalContext => WrongState,
+} }
 
-impl From<Refused> for rundown_status {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Closed => Self::Closed,
-            Refused::Full => Self::Full,
-        }
-    }
-}
+said! { Refused as rundown_status {
+    Refused::Closed => Closed,
+    Refused::Full => Full,
+} }
 
-impl From<CloseThenError> for rundown_status {
-    fn from(error: CloseThenError) -> Self {
-        match error {
-            CloseThenError::Occupied => Self::Occupied,
-            _ => Self::WrongState,
-        }
-    }
-}
+said! { CloseThenError as rundown_status {
+    CloseThenError::Occupied => Occupied,
+    _ => WrongState,
+} }
 
-impl From<WrongState> for rundown_status {
-    fn from(_: WrongState) -> Self {
-        Self::WrongState
-    }
-}
+said! { WrongState as rundown_status {
+    _ => WrongState,
+} }

@@ -10,13 +10,10 @@ use core::{ptr, slice};
 #[cfg(feature = "alloc")]
 use alloc::{boxed::Box, vec::Vec};
 
-use crate::ids::ObjectId;
-use crate::impls::default_is_new;
 use crate::platform::Platform;
-use crate::primitive::const_unless_model;
 use crate::shared::SharedCount;
 use crate::slot::{Capacity, Slot, SlotWord, Slots, SlotsError};
-use crate::state::{Misuse, Refused};
+use crate::state::{Misuse, ObjectId, Refused};
 use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
 use crate::word::Word;
 
@@ -146,24 +143,18 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
     /// [`SlotsError`] says what is wrong with the memory, which is then as it was.
     pub fn place(memory: &mut [MaybeUninit<u8>], slots: usize) -> Result<&mut Self, SlotsError> {
         let layout = Self::layout(slots)?;
-        if !memory.as_ptr().addr().is_multiple_of(layout.align()) {
-            return Err(SlotsError::Misaligned {
-                required: layout.align(),
-            });
+        let required = layout.align();
+        if !memory.as_ptr().addr().is_multiple_of(required) {
+            return Err(SlotsError::Misaligned { required });
         }
-        if memory.len() < layout.size() {
-            return Err(SlotsError::TooSmall {
-                required: layout.size(),
-                given: memory.len(),
-            });
+        let (required, given) = (layout.size(), memory.len());
+        if given < required {
+            return Err(SlotsError::TooSmall { required, given });
         }
         let (head, tail) = memory.split_at_mut(size_of::<Head<P>>());
+        let place = head.as_mut_ptr().cast::<Head<P>>();
         // SAFETY: the place is as large as a head, and aligned for the whole object.
-        unsafe {
-            head.as_mut_ptr()
-                .cast::<Head<P>>()
-                .write(Head::over_slots([]))
-        };
+        unsafe { place.write(Head::over_slots([])) };
         let first = tail.as_mut_ptr().cast::<MaybeUninit<Slot>>();
         // SAFETY: the tail has room for so many, and starts at a multiple of their alignment.
         for place in unsafe { slice::from_raw_parts_mut(first, slots) } {

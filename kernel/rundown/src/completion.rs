@@ -4,9 +4,9 @@
 
 use core::ptr::{self, NonNull};
 
-use crate::ids::ObjectId;
 use crate::platform::Platform;
-use crate::primitive::{AtomicPtr, Ordering, const_unless_model};
+use crate::primitive::{AtomicPtr, Ordering};
+use crate::state::ObjectId;
 
 /// What the last release is to call once an object has drained (S13): a function and its context, in
 /// the caller's memory. Leave it with [`close_then`](crate::Rundown::close_then).

@@ -2,11 +2,10 @@
 //! out. Every transition of the state word is a method here.
 
 use crate::completion::CompletionSlot;
-use crate::ids::ObjectId;
 use crate::platform::Platform;
-use crate::primitive::{AtomicU64, Ordering, const_unless_model};
+use crate::primitive::{AtomicU64, Ordering};
 use crate::shared::SharedCount;
-use crate::state::Refused;
+use crate::state::{ObjectId, Refused};
 use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
 
 /// The state word, which every acquire looks at first, and right behind it what the variant counts a
@@ -70,9 +69,7 @@ impl<C> Gate<C> {
         pub(crate) fn new(counts: C) -> Self {
             Self { word: AtomicU64::new(Word::OPEN), counts }
         }
-    }
 
-    const_unless_model! {
         /// With this word, for a gate that has never been used.
         pub(crate) fn begin_with(&mut self, word: u64) {
             self.word = AtomicU64::new(word);
@@ -88,7 +85,6 @@ impl<C> Gate<C> {
     }
 
     /// The word itself, for the plain variant's acquire and release, and for assembly.
-    #[inline]
     pub(crate) const fn word(&self) -> &AtomicU64 {
         &self.word
     }
@@ -107,11 +103,7 @@ impl<C: Counts> Gate<C> {
             (Phase::Closed, Some(shared)) => shared.state(),
             _ => word.state(),
         };
-        Snapshot {
-            state,
-            epoch: word.epoch(),
-            word,
-        }
+        Snapshot { state, word }
     }
 
     /// Open to closed. In the plain variant, `then` publishes the completion's slot.
@@ -154,9 +146,7 @@ impl<C: Counts> Gate<C> {
         let taken = |seen| Some(self.at(seen).acquired_held(n).ok()?.bits);
         // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and
         // keeps the object from draining. A failure changes nothing.
-        let done = self
-            .word
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        let done = (self.word).fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
         done.map(drop).map_err(|_| Refused::Full)
     }
 
@@ -214,7 +204,6 @@ impl<C: Counts> Gate<C> {
         });
     }
 
-    #[inline]
     pub(crate) fn at(&self, bits: u64) -> Word {
         Word::new(C::LAYOUT, bits)
     }

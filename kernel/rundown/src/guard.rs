@@ -27,7 +27,6 @@ impl<V: Variant + ?Sized> Sealed for &Rundown<V> {}
 impl<V: Variant + ?Sized> Reach for &Rundown<V> {
     type Variant = V;
 
-    #[inline]
     fn rundown(&self) -> &Rundown<V> {
         self
     }
@@ -51,14 +50,12 @@ impl Sealed for One {}
 impl Sealed for Many {}
 
 impl Number for One {
-    #[inline]
     fn get(self) -> u32 {
         1
     }
 }
 
 impl Number for Many {
-    #[inline]
     fn get(self) -> u32 {
         self.0
     }
@@ -148,12 +145,8 @@ impl<R: Reach, N: Number> Drop for Protection<R, N> {
     }
 }
 
-impl<R: Reach, N: Number> fmt::Debug for Protection<R, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (count, object) = (self.count(), self.object.rundown().id());
-        write!(f, "RefGuard({count} on {object})")
-    }
-}
+text!((<R: Reach, N: Number> fmt::Debug for Protection<R, N>) this =>
+    "RefGuard({} on {})", this.count(), this.object.rundown().id());
 
 impl<R: Reach> Protection<R, Many> {
     /// Hands over `n` of them. Never touches the object.
@@ -228,7 +221,6 @@ impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
     /// # Safety
     /// There is at least one protection, and `value` is not moved, written or dropped while it is
     /// held.
-    #[inline]
     pub(crate) unsafe fn new(value: NonNull<T>, protection: Protection<R, N>) -> Self {
         Self { value, protection }
     }

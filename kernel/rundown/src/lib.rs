@@ -27,6 +27,9 @@ extern crate std;
 #[cfg(all(rundown_loom, not(feature = "loom")))]
 compile_error!("models need the feature `loom` beside the cfg `rundown_loom`");
 
+#[macro_use]
+mod macros;
+
 /// All or nothing, so that a target without 64-bit atomics gets one error instead of one a module.
 /// (Under this name rustfmt finds the modules inside.)
 macro_rules! cfg_if {
@@ -49,16 +52,12 @@ cfg_if! {
         mod holders;
         #[cfg(all(feature = "std", not(rundown_loom)))]
         mod host;
-        mod ids;
-        mod impls;
         mod lifecycle;
         pub mod per_cpu;
         mod plain;
         mod platform;
         mod primitive;
         mod protected;
-        #[cfg(feature = "diagnosis")]
-        mod report;
         mod rundown;
         mod shared;
         mod slot;
@@ -70,11 +69,10 @@ cfg_if! {
 
         pub use cache_aware::{CacheAware, CacheAwareRundown};
         pub use completion::Completion;
-        pub use drain::{Drain, Outstanding};
+        pub use drain::{Awaited, Drain, Outstanding, Waits};
         pub use guard::{Access, Guard, Guards, Many, Number, One, Protection, Reach, RefGuard, RefGuards};
         #[cfg(all(feature = "std", not(rundown_loom)))]
         pub use host::{HostPlatform, Park};
-        pub use ids::{CounterId, ObjectId, Tag, Unavailable};
         pub use per_cpu::{PerCpu, PerCpuGate, PerCpuPlatform, PerCpuRundown};
         pub use plain::{Plain, PlainRundown};
         pub use platform::{AsyncPlatform, Clock, Platform, Spin, Wait, Waiting};
@@ -86,7 +84,8 @@ cfg_if! {
         };
         pub use slot::{Slot, Slots, SlotsError};
         pub use state::{
-            CloseOutcome, CloseThenError, IllegalContext, Misuse, Refused, State, WaitOutcome, WrongState,
+            CloseOutcome, CloseThenError, CounterId, IllegalContext, Misuse, ObjectId, Refused, State, Tag,
+            Unavailable, WaitOutcome, WrongState,
         };
         #[cfg(rundown_trace)]
         pub use traced_atomics as trace;

@@ -40,7 +40,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
             let left = open.word.with_phase(Phase::ClosedThen);
             self.gate.finish_drain::<V::Platform>(self.id(), left);
         }
-        Ok(open.epoch)
+        Ok(open.word.epoch())
     }
 
     /// Closes those of the objects that are open, moves them to the front of the list, and returns how
@@ -105,7 +105,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     ) -> Result<Snapshot, NotClosed> {
         loop {
             let seen = self.gate.snapshot();
-            let other = generation.is_some_and(|wanted| wanted != seen.epoch.generation);
+            let other = generation.is_some_and(|wanted| wanted != seen.word.epoch().generation);
             if seen.state != State::Open || other {
                 return Err(NotClosed::Found(seen));
             }
@@ -243,7 +243,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
                 return Err(WrongState { found: seen.state });
             }
             if self.gate.try_claim(seen) {
-                return Ok(seen.epoch);
+                return Ok(seen.word.epoch());
             }
         }
     }
@@ -278,11 +278,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         // during the claim waits for its end.
         V::Platform::wake_waiters(self.id());
         if stray > 0 {
-            V::Platform::misuse(&Misuse::OverRelease {
-                object: self.id(),
-                held: 0,
-                released: stray,
-            });
+            V::Platform::misuse(&Misuse::over_release(self.id(), 0, stray));
         }
         generation
     }

@@ -7,41 +7,33 @@
 
 use core::fmt;
 
-use crate::ids::{ObjectId, Tag};
 use crate::platform::Platform;
+use crate::state::{ObjectId, Tag};
 
 /// A guard's entry in the table of holders.
 #[derive(Debug)]
 pub(crate) struct Record;
 
 impl Record {
-    #[inline]
     pub(crate) fn new<P: Platform>(_: ObjectId, _: u32) -> Self {
         Self
     }
 
-    #[inline]
     pub(crate) fn recount(&mut self, _: u32) {}
 
-    #[inline]
     pub(crate) fn end(&mut self) {}
 }
 
-#[inline]
 pub(crate) fn took_raw<P: Platform>(_: ObjectId, _: u32, _: Tag) {}
 
-#[inline]
 pub(crate) fn release_raw<P: Platform>(_: ObjectId, _: u32, _: Tag) -> u32 {
     0
 }
 
-#[inline]
 pub(crate) fn about_to_wait<P: Platform>(_: ObjectId) {}
 
-#[inline]
 pub(crate) fn missed_deadline<P: Platform>(_: &dyn fmt::Display) {}
 
-#[inline]
 pub(crate) fn list(_: ObjectId, _: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }

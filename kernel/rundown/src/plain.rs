@@ -4,13 +4,11 @@ use core::iter;
 use core::marker::PhantomData;
 
 use crate::completion::CompletionSlot;
-use crate::ids::ObjectId;
-use crate::impls::default_is_new;
 use crate::platform::Platform;
-use crate::primitive::{Ordering, const_unless_model};
-use crate::state::{Misuse, Refused};
+use crate::primitive::Ordering;
+use crate::state::{Misuse, ObjectId, Refused};
 use crate::variant::{Rundown, Sealed, Variant};
-use crate::word::{Layout, Word};
+use crate::word::Layout;
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 ///
@@ -75,7 +73,8 @@ impl<P: Platform> Variant for Plain<P> {
         let mut seen = word.load(Ordering::Relaxed);
         loop {
             let Some(left) = this.gate.at(seen).released(n) else {
-                return over_release::<P>(object, this.gate.at(seen), n);
+                let held = this.gate.at(seen).count().cast_signed();
+                return P::misuse(&Misuse::over_release(object, held, n.into()));
             };
             // Release: pairs with the Acquire in `Gate::snapshot`; what was done under protection
             // happens-before the return of `wait` (S2). Its success is the last touch, unless a
@@ -95,13 +94,4 @@ impl<P: Platform> Variant for Plain<P> {
         let word = this.gate.at(this.gate.word().load(Ordering::Relaxed));
         iter::once(word.count().cast_signed())
     }
-}
-
-#[cold]
-fn over_release<P: Platform>(object: ObjectId, found: Word, released: u32) {
-    P::misuse(&Misuse::OverRelease {
-        object,
-        held: found.count().cast_signed(),
-        released: released.into(),
-    });
 }

@@ -2,9 +2,8 @@
 
 use core::fmt;
 
-use crate::ids::ObjectId;
 use crate::primitive::spin_loop;
-use crate::state::Misuse;
+use crate::state::{Misuse, ObjectId};
 use crate::wakers::Wakers;
 
 /// The services a system lends to rundown protection. Two are needed, the rest has defaults.

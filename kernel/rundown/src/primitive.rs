@@ -1,7 +1,7 @@
 //! The atomics and the cell that the protocol is built on: `core`'s, or loom's in a model, or those of
 //! the package `rundown-traced`, whose accesses can be counted. And a spin lock, or loom's mutex.
 //!
-//! Loom's atomics cannot be made in a constant, so constructors go through [`const_unless_model!`].
+//! Loom's atomics cannot be made in a constant, so constructors go through `const_unless_model!`.
 
 #[cfg(not(any(rundown_loom, rundown_trace)))]
 pub(crate) use self::native::{AtomicI64, AtomicU64, AtomicUsize};
@@ -99,31 +99,3 @@ impl<T> Lock<T> {
         work(&mut self.0.lock().unwrap())
     }
 }
-
-/// Defines a function that is `const`, except in a loom model.
-macro_rules! const_unless_model {
-    ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
-        $(#[$attribute])*
-        #[cfg(not(rundown_loom))]
-        $visibility const fn $($rest)*
-        $(#[$attribute])*
-        #[cfg(rundown_loom)]
-        $visibility fn $($rest)*
-    };
-}
-pub(crate) use const_unless_model;
-
-/// An array of so many values, each made anew: a constant, except in a loom model.
-#[cfg(not(rundown_loom))]
-macro_rules! array_of {
-    ($value:expr; $n:expr) => {
-        [const { $value }; $n]
-    };
-}
-#[cfg(rundown_loom)]
-macro_rules! array_of {
-    ($value:expr; $n:expr) => {
-        core::array::from_fn::<_, { $n }, _>(|_| $value)
-    };
-}
-pub(crate) use array_of;

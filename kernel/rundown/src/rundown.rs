@@ -4,14 +4,14 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use crate::completion::Completion;
-use crate::drain::Drain;
-use crate::drain::Outstanding;
+use crate::drain::{Drain, Outstanding};
 use crate::gate::Counts;
 use crate::guard::{Many, One, RefGuard, RefGuards};
-use crate::ids::{ObjectId, Tag};
 use crate::lifecycle::NotClosed;
 use crate::platform::{Clock, Platform, Wait};
-use crate::state::{CloseOutcome, CloseThenError, Misuse, Refused, State, WaitOutcome, WrongState};
+use crate::state::{
+    CloseOutcome, CloseThenError, Misuse, ObjectId, Refused, State, Tag, WaitOutcome, WrongState,
+};
 use crate::variant::{Rundown, Variant};
 use crate::word::Generation;
 
@@ -320,11 +320,10 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// The generation that the object is in. It stays what it is while the caller holds protection. Any
     /// context.
     pub fn generation(&self) -> Generation {
-        Generation(self.gate.snapshot().epoch.generation)
+        Generation(self.gate.snapshot().word.epoch().generation)
     }
 
     /// The object's address, as [`Platform::wake_waiters`] will hear it.
-    #[inline]
     pub fn id(&self) -> ObjectId {
         ObjectId::of(self)
     }

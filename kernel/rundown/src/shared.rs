@@ -30,10 +30,9 @@
 //! itself until it has taken the completion out and added `BIAS` again.
 
 use crate::completion::CompletionSlot;
-use crate::ids::ObjectId;
 use crate::platform::Platform;
-use crate::primitive::{AtomicI64, Ordering, const_unless_model};
-use crate::state::{Misuse, Refused, State};
+use crate::primitive::{AtomicI64, Ordering};
+use crate::state::{Misuse, ObjectId, Refused, State};
 
 /// The shared count, in four ranges:
 ///
@@ -62,6 +61,7 @@ impl SharedCount {
     }
 
     /// A release of `n` that came too late for the slots. Its last touch of `object` (S3).
+    #[cold]
     pub(crate) fn release<P: Platform>(&self, object: ObjectId, n: u32) {
         // Release: pairs with the Acquire in `look`; what was done under protection happens-before
         // the return of `wait` (S2).
@@ -74,16 +74,14 @@ impl SharedCount {
         let n = i64::from(n);
         // Relaxed: pairs with nothing; the caller's own protection has acquired what it needs, and
         // keeps the count from reaching zero. A failure changes nothing.
-        let added = self
-            .count
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-                let most = match Range::of(count) {
-                    Range::Undrained => Self::BIAS + Self::MOST_IN_SLOTS,
-                    Range::Held => Self::MOST,
-                    Range::Completion => Self::MOST - Self::BIAS,
-                };
-                (count + n <= most).then_some(count + n)
-            });
+        let added = (self.count).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            let most = match Range::of(count) {
+                Range::Undrained => Self::BIAS + Self::MOST_IN_SLOTS,
+                Range::Held => Self::MOST,
+                Range::Completion => Self::MOST - Self::BIAS,
+            };
+            (count + n <= most).then_some(count + n)
+        });
         added.map(drop).map_err(|_| Refused::Full)
     }
 
@@ -130,16 +128,13 @@ impl SharedCount {
     pub(crate) fn begin_cancel(&self) -> Option<bool> {
         // Acquire: pairs with the Release in `add_slots` and `leave_completion`. A failure is followed
         // by another look at the state.
-        let before = self
-            .count
-            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |count| {
-                let held = Range::held(count)?;
-                (1..=Self::MOST_IN_SLOTS)
-                    .contains(&held)
-                    .then(|| held + Self::BIAS)
-            })
-            .ok()?;
-        Some(Range::of(before) == Range::Completion)
+        let before = (self.count).fetch_update(Ordering::Acquire, Ordering::Relaxed, |count| {
+            let held = Range::held(count)?;
+            (1..=Self::MOST_IN_SLOTS)
+                .contains(&held)
+                .then(|| held + Self::BIAS)
+        });
+        Some(Range::of(before.ok()?) == Range::Completion)
     }
 
     /// Readies the count for the next generation. Only the claimer of a drained object does this.
@@ -205,11 +200,7 @@ impl SharedCount {
                 0 => (0, left.unsigned_abs()),
                 n => (held, n.into()),
             };
-            P::misuse(&Misuse::OverRelease {
-                object,
-                held,
-                released,
-            });
+            P::misuse(&Misuse::over_release(object, held, released));
         }
     }
 

@@ -1,7 +1,6 @@
 //! One CPU's counter, [`Slot`], and where those of an object live: [`Slots`].
 
-use crate::impls::{default_is_new, display};
-use crate::primitive::{AtomicU64, Ordering, array_of, const_unless_model};
+use crate::primitive::{AtomicU64, Ordering};
 use crate::shared::SharedCount;
 
 /// One CPU's counter, alone on its 128 bytes: x86 prefetches cache lines of 64 bytes in pairs
@@ -23,16 +22,12 @@ impl Slot {
         pub fn new() -> Self {
             Self::with_capacity(Capacity::of(1))
         }
-    }
 
-    const_unless_model! {
         /// An open slot that counts nothing.
         pub(crate) fn with_capacity(capacity: Capacity) -> Self {
             Self(AtomicU64::new(Word::open(capacity).0))
         }
-    }
 
-    const_unless_model! {
         /// Those of an object with `N` slots inside.
         pub(crate) fn array<const N: usize>() -> [Self; N] {
             array_of![Self::with_capacity(Capacity::of(N)); N]
@@ -187,26 +182,22 @@ impl<const UNIT: u32> SlotWord<UNIT> {
         Self(Self::FULL - (capacity.0 << UNIT))
     }
 
-    #[inline]
     const fn at(bits: u64) -> Self {
         Self(bits)
     }
 
     /// What to add for `n`.
-    #[inline]
     const fn times(n: u32) -> u64 {
         (n as u64) << UNIT
     }
 
     /// Whether the acquire that found this word is granted: the slot was open, and not full.
-    #[inline]
     pub(crate) const fn grants(self) -> bool {
         self.0 < Self::FULL
     }
 
     /// Whether the release of `n` that found this word was counted here: the slot was open, and has
     /// not fallen out of its range.
-    #[inline]
     pub(crate) const fn counts_release(self, n: u32) -> bool {
         // One signed comparison for both: closed words are negative.
         self.0.cast_signed() >= Self::times(n).cast_signed()

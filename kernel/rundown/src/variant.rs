@@ -1,10 +1,8 @@
 //! The object, [`Rundown`], and what a variant adds to it: [`Variant`].
 
 use crate::gate::{Counts, Gate};
-use crate::ids::Unavailable;
 use crate::platform::Platform;
-use crate::primitive::const_unless_model;
-use crate::state::{IllegalContext, Refused};
+use crate::state::{IllegalContext, Refused, Unavailable};
 use crate::word::Word;
 
 /// Rundown protection: the contract that all variants keep (S1 to S13 in the [crate
@@ -104,9 +102,7 @@ impl<V: Variant> Rundown<V> {
         pub(crate) fn over(counts: V::Counts, variant: V) -> Self {
             Self { isolation: [], gate: Gate::new(counts), variant }
         }
-    }
 
-    const_unless_model! {
         /// The same object, born closed: run down, until it is [opened](Self::open) (S9). For an object
         /// that has not been used yet: what is held is forgotten.
         ///

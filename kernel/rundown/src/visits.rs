@@ -18,7 +18,7 @@
 //! `kernel/rcu/srcutree.c`, waits in this way for its readers.) Which one a visit takes is of no
 //! importance to the argument above.
 
-use crate::primitive::{AtomicUsize, Ordering, array_of, const_unless_model};
+use crate::primitive::{AtomicUsize, Ordering};
 
 pub(crate) struct Visits {
     /// How many are under way, on two sides.

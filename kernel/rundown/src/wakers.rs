@@ -8,11 +8,8 @@ use core::pin::Pin;
 use core::task::Waker;
 use core::{fmt, ptr};
 
-use crate::ids::ObjectId;
-use crate::impls::default_is_new;
-use crate::primitive::{
-    AtomicU64, AtomicUsize, Lock, Ordering, array_of, const_unless_model, fence,
-};
+use crate::primitive::{AtomicU64, AtomicUsize, Lock, Ordering, fence};
+use crate::state::ObjectId;
 
 /// A platform's futures that wait for objects to drain. One per platform, in a static; needs no
 /// allocation.
@@ -92,16 +89,9 @@ impl Wakers {
 
 default_is_new!(Default for Wakers);
 
-impl fmt::Debug for Wakers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Relaxed: pairs with nothing, the answer is for people.
-        let entries = |bucket: &Bucket| bucket.entries.load(Ordering::Relaxed);
-        let waiting: usize = self.buckets.iter().map(entries).sum();
-        f.debug_struct("Wakers")
-            .field("waiting", &waiting)
-            .finish_non_exhaustive()
-    }
-}
+text!((fmt::Debug for Wakers) this => "Wakers {{ waiting: {}, .. }}",
+    // Relaxed: pairs with nothing, the answer is for people.
+    this.buckets.iter().map(|bucket| bucket.entries.load(Ordering::Relaxed)).sum::<usize>());
 
 /// The futures of some objects.
 struct Bucket {
@@ -239,14 +229,12 @@ impl List {
     /// removed or popped.
     unsafe fn put(&mut self, entry: &Entry, waker: Waker) -> Option<Waker> {
         // SAFETY: the caller has the lock.
-        let link = unsafe { &mut *entry.link.get() };
-        let old = link.waker.replace(waker);
+        let old = unsafe { (*entry.link.get()).waker.replace(waker) };
         if old.is_none() {
-            link.previous = self.last;
-            link.next = ptr::null();
-            // SAFETY: the caller has the lock, and `last` is another entry.
-            unsafe { self.put_behind(self.last, entry) };
-            self.last = entry;
+            // SAFETY: the caller has the lock, and `last` is in the list.
+            unsafe { self.join(self.last, entry) };
+            // SAFETY: the caller has the lock.
+            unsafe { self.join(entry, ptr::null()) };
             self.length += 1;
         }
         old
@@ -260,28 +248,29 @@ impl List {
         // SAFETY: the caller has the lock.
         let link = unsafe { &mut *entry.link.get() };
         let waker = link.waker.take()?;
+        let (previous, next) = (link.previous, link.next);
         self.length -= 1;
-        // SAFETY: the caller has the lock, and `previous` is another entry.
-        unsafe { self.put_behind(link.previous, link.next) };
-        // SAFETY: entries in the list are valid.
-        match unsafe { link.next.as_ref() } {
-            // SAFETY: the caller has the lock, and it is another entry.
-            Some(next) => unsafe { (*next.link.get()).previous = link.previous },
-            None => self.last = link.previous,
-        }
+        // SAFETY: the caller has the lock, and both are in the list.
+        unsafe { self.join(previous, next) };
         Some(waker)
     }
 
-    /// Behind `previous`, or at the front if that is null, comes `next`.
+    /// Behind `previous`, or at the front if that is null, comes `next`, or nothing if that is null.
     ///
     /// # Safety
-    /// The caller has the lock; `previous` is in the list, and its link not borrowed.
-    unsafe fn put_behind(&mut self, previous: *const Entry, next: *const Entry) {
-        // SAFETY: entries in the list are valid.
+    /// The caller has the lock; both are valid, and no link is borrowed.
+    unsafe fn join(&mut self, previous: *const Entry, next: *const Entry) {
+        // SAFETY: valid, by the caller.
         match unsafe { previous.as_ref() } {
-            // SAFETY: by the caller.
+            // SAFETY: the caller has the lock.
             Some(previous) => unsafe { (*previous.link.get()).next = next },
             None => self.first = next,
+        }
+        // SAFETY: valid, by the caller.
+        match unsafe { next.as_ref() } {
+            // SAFETY: the caller has the lock.
+            Some(next) => unsafe { (*next.link.get()).previous = previous },
+            None => self.last = previous,
         }
     }
 

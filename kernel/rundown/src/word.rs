@@ -22,25 +22,25 @@
 
 use crate::state::{Refused, State};
 
-/// The part of a [`State`] that the word itself says. Which of `Closing`, `Draining` and `Drained` a
-/// closed object is, the count says.
+/// The part of a [`State`] that the word itself says, with the bits that say it. Which of `Closing`, `Draining` and
+/// `Drained` a closed object is, the count says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    Open,
-    Closed,
+    Open = 0,
+    Closed = 1,
     /// Closed, and a completion is left for the last release. In the plain variant only: the others
     /// have that mark in the shared count.
-    ClosedThen,
-    RunDown,
-    Claimed,
+    ClosedThen = 2,
+    RunDown = 3,
+    Claimed = 3 | 1 << Word::PHASE_BITS,
     /// Run down, and without the value that belongs to the object: it opens with the next value only.
-    Vacant,
+    Vacant = 3 | 2 << Word::PHASE_BITS,
 }
 
 /// Which stretch of open and closed time. A waiter remembers the epoch that it closed, so that it is
 /// not fooled by what came after, however late it looks (S6, S10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Epoch {
+pub struct Epoch {
     /// One more after every drain that was followed by a re-init.
     pub(crate) generation: u64,
     /// One more after every cancelled drain of this generation.
@@ -56,7 +56,6 @@ pub struct Generation(pub u64);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) state: State,
-    pub(crate) epoch: Epoch,
     pub(crate) word: Word,
 }
 
@@ -109,13 +108,12 @@ impl Word {
     /// An object is open if and only if none of these bits is set.
     pub(crate) const PHASE: u64 = 0b11;
     /// The first word of an object that is born open, in every layout.
-    pub(crate) const OPEN: u64 = 0;
+    pub(crate) const OPEN: u64 = Phase::Open as u64;
     /// The first word of an object that is born closed, in every layout.
-    pub(crate) const RUN_DOWN: u64 = 3;
+    pub(crate) const RUN_DOWN: u64 = Phase::RunDown as u64;
     /// The first word of an object that is born without its value, in every layout.
-    pub(crate) const VACANT: u64 = Self::RUN_DOWN | 2 << Self::PHASE_BITS;
+    pub(crate) const VACANT: u64 = Phase::Vacant as u64;
 
-    #[inline]
     pub(crate) const fn new(layout: Layout, bits: u64) -> Self {
         Self { bits, layout }
     }
@@ -141,13 +139,11 @@ impl Word {
     }
 
     /// How many are held, as far as the word counts them.
-    #[inline]
     pub(crate) const fn count(self) -> u64 {
         // In two steps: with no bits for a count the shift is as wide as the word.
         (self.bits >> (self.layout.count_shift() - 1)) >> 1 & ones(self.layout.count)
     }
 
-    #[inline]
     pub(crate) const fn is_open(self) -> bool {
         self.bits & Self::PHASE == Self::OPEN
     }
@@ -236,24 +232,17 @@ impl Word {
 
     /// Counting nothing.
     pub(crate) const fn of(layout: Layout, epoch: Epoch, phase: Phase) -> Self {
-        let (code, cancels) = match phase {
-            Phase::Open => (0, epoch.cancels),
-            Phase::Closed => (1, epoch.cancels),
-            Phase::ClosedThen => (2, epoch.cancels),
-            Phase::RunDown => (Self::RUN_DOWN, 0),
-            Phase::Claimed => (Self::RUN_DOWN, 1),
-            Phase::Vacant => (Self::RUN_DOWN, 2),
+        let cancels = match phase {
+            Phase::Open | Phase::Closed | Phase::ClosedThen => epoch.cancels & ones(layout.cancels),
+            Phase::RunDown | Phase::Claimed | Phase::Vacant => 0,
         };
-        let epoch = (epoch.generation & ones(layout.generation)) << layout.generation_shift()
-            | (cancels & ones(layout.cancels)) << Self::PHASE_BITS;
-        Self {
-            bits: epoch | code,
-            layout,
-        }
+        let generation = epoch.generation & ones(layout.generation);
+        let epoch = generation << layout.generation_shift() | cancels << Self::PHASE_BITS;
+        let bits = epoch | phase as u64;
+        Self { bits, layout }
     }
 
     /// What to add for `n`, which is not more than the greatest count.
-    #[inline]
     const fn times(self, n: u32) -> u64 {
         (n as u64) << self.layout.count_shift()
     }

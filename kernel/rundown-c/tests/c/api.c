@@ -1,4 +1,4 @@
-/* Every call on an object, and every error of it. */
+/* Every call on an object reaches it, with its arguments, and every answer of it comes back. */
 #include "variant.h"
 
 CASE(acquire_and_release_in_other_portions)
@@ -13,24 +13,12 @@ CASE(acquire_and_release_in_other_portions)
     CALL(release)(object);
     EQUAL(CALL(racy_held)(object), 0);
     EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
-    EQUAL(host.misused, 0);
-}
-
-CASE(closed_refuses_and_says_so)
-{
-    OBJECT *object = new_object(false);
-    /* Of none: only asks. */
-    CHECK(CALL(try_acquire_many)(object, 0));
-    EQUAL(CALL(acquire_many)(object, 0), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(racy_held)(object), 0);
-    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
     CHECK(!CALL(try_acquire)(object));
     EQUAL(CALL(acquire)(object), RUNDOWN_STATUS_CLOSED);
-    for (uint32_t n = 0; n < 4; n++) {
-        CHECK(!CALL(try_acquire_many)(object, n));
-        EQUAL(CALL(acquire_many)(object, n), RUNDOWN_STATUS_CLOSED);
-    }
+    CHECK(!CALL(try_acquire_many)(object, 2));
+    EQUAL(CALL(acquire_many)(object, 2), RUNDOWN_STATUS_CLOSED);
     EQUAL(CALL(racy_held)(object), 0);
+    EQUAL(host.misused, 0);
 }
 
 CASE(counts_are_per_cpu_and_may_be_negative)
@@ -51,115 +39,74 @@ CASE(counts_are_per_cpu_and_may_be_negative)
     EQUAL(counts[1], PLAIN ? 77 : 5);
     EQUAL(counts[3], PLAIN ? 77 : -2);
     EQUAL(CALL(racy_held)(object), 3);
-    CALL(release_many)(object, 3);
-    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
 }
 
-/* The steps of an owner that are legal in some states only. */
-enum { CLOSE, CANCEL, COMPLETE, REINIT, OPEN, STEPS };
-
-static enum rundown_status take_step(OBJECT *object, int step)
+static void stands(OBJECT *object, enum rundown_state state)
 {
-    switch (step) {
-    case CLOSE:
-        return CALL(close)(object);
-    case CANCEL:
-        return CALL(cancel)(object, NULL);
-    case COMPLETE:
-        return CALL(complete)(object);
-    case REINIT:
-        return CALL(reinit)(object, NULL);
-    default:
-        return CALL(open)(object, NULL);
-    }
-}
-
-static OBJECT *brought_to(enum rundown_state state)
-{
-    OBJECT *object = new_object(false);
-    if (state == RUNDOWN_STATE_DRAINING)
-        CHECK(CALL(try_acquire)(object));
-    if (state != RUNDOWN_STATE_OPEN)
-        EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
-    if (state == RUNDOWN_STATE_RUN_DOWN)
-        EQUAL(CALL(complete)(object), RUNDOWN_STATUS_OK);
     EQUAL(CALL(get_state)(object), state);
     EQUAL(CALL(is_drained)(object), state == RUNDOWN_STATE_DRAINED || state == RUNDOWN_STATE_RUN_DOWN);
-    return object;
 }
 
-CASE(each_step_in_each_state)
+CASE(an_owners_steps)
 {
-    const enum rundown_status ok = RUNDOWN_STATUS_OK, wrong = RUNDOWN_STATUS_WRONG_STATE;
-    const enum rundown_status closed = RUNDOWN_STATUS_ALREADY_CLOSED;
-    const struct {
-        enum rundown_state from;
-        enum rundown_status answers[STEPS];
-    } rows[] = {
-        {RUNDOWN_STATE_OPEN, {ok, wrong, wrong, wrong, wrong}},
-        {RUNDOWN_STATE_DRAINING, {closed, ok, wrong, wrong, wrong}},
-        {RUNDOWN_STATE_DRAINED, {closed, wrong, ok, ok, wrong}},
-        {RUNDOWN_STATE_RUN_DOWN, {closed, wrong, ok, ok, ok}},
-    };
-    const enum rundown_state leads_to[STEPS] = {RUNDOWN_STATE_DRAINED, RUNDOWN_STATE_OPEN,
-                                                RUNDOWN_STATE_RUN_DOWN, RUNDOWN_STATE_OPEN,
-                                                RUNDOWN_STATE_OPEN};
-    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
-        for (int step = 0; step < STEPS; step++) {
-            const enum rundown_status answer = rows[row].answers[step];
-            OBJECT *object = brought_to(rows[row].from);
-            EQUAL(take_step(object, step), answer);
-            /* What is not legal changes nothing. */
-            EQUAL(CALL(get_state)(object), answer == ok ? leads_to[step] : rows[row].from);
-        }
+    OBJECT *object = new_object(true);
+    stands(object, RUNDOWN_STATE_RUN_DOWN);
+    EQUAL(CALL(open)(object, NULL), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_WRONG_STATE);
+    EQUAL(CALL(complete)(object), RUNDOWN_STATUS_WRONG_STATE);
+    EQUAL(CALL(reinit)(object, NULL), RUNDOWN_STATUS_WRONG_STATE);
+    EQUAL(CALL(open)(object, NULL), RUNDOWN_STATUS_WRONG_STATE);
+    stands(object, RUNDOWN_STATE_OPEN);
+    CHECK(CALL(try_acquire)(object));
+    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(close)(object), RUNDOWN_STATUS_ALREADY_CLOSED);
+    stands(object, RUNDOWN_STATE_DRAINING);
+    EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_OK);
+    stands(object, RUNDOWN_STATE_OPEN);
+    CALL(release)(object);
+    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
+    stands(object, RUNDOWN_STATE_DRAINED);
+    EQUAL(CALL(open)(object, NULL), RUNDOWN_STATUS_WRONG_STATE);
+    EQUAL(CALL(complete)(object), RUNDOWN_STATUS_OK);
+    stands(object, RUNDOWN_STATE_RUN_DOWN);
+    EQUAL(CALL(reinit)(object, NULL), RUNDOWN_STATUS_OK);
+    stands(object, RUNDOWN_STATE_OPEN);
 }
 
-CASE(try_wait_closes_and_never_waits)
+CASE(releasing_more_than_is_held_is_reported)
+{
+    OBJECT *object = start_with_object();
+    CHECK(CALL(try_acquire)(object));
+    CALL(release_many)(object, 3);
+    /* Found at the latest now. */
+    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
+    EQUAL(host.misused, 1);
+    EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_OVER_RELEASE);
+    EQUAL(host.misuse.object, (uintptr_t)object);
+    CHECK((int64_t)host.misuse.released > host.misuse.held);
+    CHECK(strstr(host.misuse_text, "released") != NULL);
+}
+
+/* ---- Waits ---- */
+
+CASE(waits_that_end_with_something_held)
 {
     int64_t held = -1;
-    OBJECT *object = new_object(false);
-    CHECK(CALL(try_acquire_many)(object, 2));
-    EQUAL(CALL(try_wait)(object, &held), RUNDOWN_STATUS_OUTSTANDING);
-    EQUAL(held, 2);
-    CHECK(!CALL(try_acquire)(object));
-    EQUAL(CALL(try_wait)(object, NULL), RUNDOWN_STATUS_OUTSTANDING);
-    CALL(release_many)(object, 2);
-    EQUAL(CALL(try_wait)(object, &held), RUNDOWN_STATUS_OK);
-    EQUAL(held, 0);
-    EQUAL(CALL(try_wait)(object, NULL), RUNDOWN_STATUS_OK);
-}
-
-CASE(all_waiters_return_after_the_last_release)
-{
-    struct waiter waiters[4];
     OBJECT *object = start_with_object();
-    CHECK(CALL(try_acquire_many)(object, 2));
-    for (int i = 0; i < 4; i++)
-        start_waiter(&waiters[i], object);
-    CALL(release)(object);
-    host_linger();
-    for (int i = 0; i < 4; i++)
-        CHECK(!__atomic_load_n(&waiters[i].done, __ATOMIC_ACQUIRE));
-    CALL(release)(object);
-    for (int i = 0; i < 4; i++)
-        EQUAL(join_waiter(&waiters[i]), RUNDOWN_STATUS_OK);
-    CHECK(host.slept > 0 && host.woken > 0);
-    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
-}
-
-CASE(wait_with_a_deadline)
-{
-    int64_t held = -1;
-    uint64_t before;
-    OBJECT *object = start_with_object();
+    const uint64_t before = host_now();
     CHECK(CALL(try_acquire_many)(object, 3));
-    before = host_now();
+    EQUAL(CALL(try_wait)(object, &held), RUNDOWN_STATUS_OUTSTANDING);
+    EQUAL(held, 3);
     EQUAL(CALL(wait_deadline)(object, before + 5000000, &held), RUNDOWN_STATUS_OUTSTANDING);
     CHECK(host_now() - before >= 5000000);
     EQUAL(held, 3);
+    EQUAL(CALL(try_wait)(object, NULL), RUNDOWN_STATUS_OUTSTANDING);
     EQUAL(CALL(wait_deadline)(object, 0, NULL), RUNDOWN_STATUS_OUTSTANDING);
     EQUAL(CALL(get_state)(object), RUNDOWN_STATE_DRAINING);
     CALL(release_many)(object, 3);
+    EQUAL(CALL(try_wait)(object, &held), RUNDOWN_STATUS_OK);
+    EQUAL(held, 0);
+    held = -1;
     EQUAL(CALL(wait_deadline)(object, 0, &held), RUNDOWN_STATUS_OK);
     EQUAL(held, 0);
 }
@@ -177,58 +124,174 @@ CASE(wait_with_a_deadline_without_a_clock)
     EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
 }
 
-/* ---- One generation ---- */
+/* Two threads that wait, one for the generation, and what their waits returned. */
+static OBJECT *awaited;
+static int returned;
 
-CASE(what_opens_an_object_says_which_generation_begins)
+static void *wait_for_any(void *status)
 {
-    uint64_t first = 77, second = 77;
-    OBJECT *object = new_object(true);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_RUN_DOWN);
-    CHECK(!CALL(try_acquire)(object));
-    EQUAL(CALL(get_generation)(object), 0);
-    EQUAL(CALL(reinit)(object, &first), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(get_generation)(object), first);
-    EQUAL(CALL(open)(object, &second), RUNDOWN_STATUS_WRONG_STATE);
-    EQUAL(CALL(reinit)(object, &second), RUNDOWN_STATUS_WRONG_STATE);
-    EQUAL(second, 77);
-    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(complete)(object), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(get_generation)(object), first);
-    EQUAL(CALL(open)(object, &second), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(get_generation)(object), second);
-    CHECK(first != 0 && second != 0 && first != second);
+    *(enum rundown_status *)status = CALL(wait)(awaited);
+    __atomic_add_fetch(&returned, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static void *wait_for_this_one(void *status)
+{
+    *(enum rundown_status *)status = CALL(wait_generation)(awaited, CALL(get_generation)(awaited));
+    __atomic_add_fetch(&returned, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+CASE(waiters_sleep_until_a_cancel_or_the_last_release)
+{
+    awaited = start_with_object();
+    CHECK(CALL(try_acquire_many)(awaited, 2));
+    for (int round = 1; round <= 2; round++) {
+        enum rundown_status any, this_one;
+        pthread_t first = host_spawn(wait_for_any, &any);
+        pthread_t second = host_spawn(wait_for_this_one, &this_one);
+        host_await_sleepers(2 * round);
+        if (round == 2)
+            CALL(release)(awaited);
+        host_linger();
+        EQUAL(__atomic_load_n(&returned, __ATOMIC_ACQUIRE), 2 * (round - 1));
+        if (round == 1)
+            EQUAL(CALL(cancel)(awaited, NULL), RUNDOWN_STATUS_OK);
+        else
+            CALL(release)(awaited);
+        host_join(first);
+        host_join(second);
+        EQUAL(any, round == 1 ? RUNDOWN_STATUS_CANCELLED : RUNDOWN_STATUS_OK);
+        EQUAL(this_one, any);
+        EQUAL(host.woken > 0, 1);
+    }
+    EQUAL(host.misused, 0);
 }
 
 CASE(a_late_wait_for_a_generation_leaves_the_next_one_alone)
 {
-    uint64_t first, second;
+    uint64_t first = 77, second = 77;
     OBJECT *object = new_object(true);
+    EQUAL(CALL(get_generation)(object), 0);
     EQUAL(CALL(open)(object, &first), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(get_generation)(object), first);
+    EQUAL(CALL(open)(object, &second), RUNDOWN_STATUS_WRONG_STATE);
+    EQUAL(CALL(reinit)(object, &second), RUNDOWN_STATUS_WRONG_STATE);
+    EQUAL(second, 77);
     EQUAL(CALL(wait_generation)(object, first), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(wait_generation)(object, first), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(complete)(object), RUNDOWN_STATUS_OK);
     EQUAL(CALL(wait_generation)(object, first), RUNDOWN_STATUS_OK);
     EQUAL(CALL(reinit)(object, &second), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(get_generation)(object), second);
+    CHECK(first != second);
     EQUAL(CALL(wait_generation)(object, first), RUNDOWN_STATUS_GENERATION_OVER);
     EQUAL(CALL(wait_generation)(object, UINT64_MAX), RUNDOWN_STATUS_GENERATION_OVER);
     CHECK(CALL(try_acquire)(object));
     /* Nor does it wait for the next one's users. */
     EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
     EQUAL(CALL(wait_generation)(object, first), RUNDOWN_STATUS_GENERATION_OVER);
-    CALL(release)(object);
-    EQUAL(CALL(wait_generation)(object, second), RUNDOWN_STATUS_OK);
 }
 
-CASE(releasing_more_than_is_held_is_reported)
+/* ---- What the last release calls, and protection that a holder takes on top ---- */
+
+/* Counts its calls in an int. */
+static void count(void *context)
+{
+    ++*(int *)context;
+}
+
+static int runs;
+static struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
+
+CASE(the_last_release_runs_the_completion_once)
 {
     OBJECT *object = start_with_object();
-    CHECK(CALL(try_acquire)(object));
+    CHECK(CALL(try_acquire_many)(object, 3));
+    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(acquire)(object), RUNDOWN_STATUS_CLOSED);
+    host_cpu = 1;
+    CALL(release_many)(object, 2);
+    EQUAL(CALL(acquire_held)(object), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(acquire_held_many)(object, 2), RUNDOWN_STATUS_OK);
     CALL(release_many)(object, 3);
-    /* Found at the latest now. */
+    EQUAL(runs, 0);
+    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_DRAINING);
+    CALL(release)(object);
+    EQUAL(runs, 1);
+    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
+    EQUAL(runs, 1);
+    EQUAL(host.misused, 0);
+}
+
+CASE(a_completion_that_is_refused_leaves_nothing_behind)
+{
+    int others = 0;
+    struct rundown_completion other = RUNDOWN_COMPLETION(count, &others);
+    OBJECT *object = new_object(false);
+    CHECK(CALL(try_acquire)(object));
+    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(close_then)(object, &other), RUNDOWN_STATUS_OCCUPIED);
+    CALL(release)(object);
+    EQUAL(runs, 1);
+    EQUAL(CALL(close_then)(object, &other), RUNDOWN_STATUS_WRONG_STATE);
+    EQUAL(CALL(reinit)(object, NULL), RUNDOWN_STATUS_OK);
+    EQUAL(others, 0);
+    /* Nothing is held: the close runs it. */
+    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
+    EQUAL(runs, 2);
+}
+
+CASE(a_cancel_gives_it_back)
+{
+    struct rundown_completion *unrun = &completion;
+    OBJECT *object = new_object(false);
+    EQUAL(CALL(cancel)(object, &unrun), RUNDOWN_STATUS_WRONG_STATE);
+    CHECK(unrun == NULL);
+    CHECK(CALL(try_acquire)(object));
+    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
+    EQUAL(CALL(cancel)(object, &unrun), RUNDOWN_STATUS_OK);
+    CHECK(unrun == &completion && unrun->run == count && unrun->context == &runs);
     EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
-    EQUAL(host.misused, 1);
-    EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_OVER_RELEASE);
-    EQUAL(host.misuse.object, (uintptr_t)object);
-    CHECK((int64_t)host.misuse.released > host.misuse.held);
-    CHECK(strstr(host.misuse_text, "released") != NULL);
+    EQUAL(CALL(cancel)(object, &unrun), RUNDOWN_STATUS_OK);
+    CHECK(unrun == NULL);
+    /* It can be left again. */
+    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
+    EQUAL(runs, 0);
+    CALL(release)(object);
+    EQUAL(runs, 1);
+}
+
+/* The object, the completion and what they guard in one piece of memory, which the call frees. */
+struct device {
+    __attribute__((aligned(RUNDOWN_ALIGNMENT))) char rundown[OBJECT_SIZE];
+    struct rundown_completion gone;
+};
+
+static int devices_gone;
+
+static void device_gone(void *context)
+{
+    struct device *device = (struct device *)context;
+    EQUAL(CALL(get_state)((OBJECT *)(void *)device->rundown), RUNDOWN_STATE_DRAINED);
+    memset(device, 0x5A, sizeof *device);
+    free(device);
+    devices_gone++;
+}
+
+CASE(a_completion_may_free_the_object_and_itself)
+{
+    host_start();
+    for (uint32_t held = 0; held < 3; held++) {
+        struct device *device = (struct device *)aligned_alloc(RUNDOWN_ALIGNMENT, sizeof *device);
+        OBJECT *object = place_object(device->rundown, false);
+        device->gone.run = device_gone;
+        device->gone.context = device;
+        CHECK(CALL(try_acquire_many)(object, held));
+        EQUAL(CALL(close_then)(object, &device->gone), RUNDOWN_STATUS_OK);
+        for (uint32_t i = 0; i < held; i++) {
+            EQUAL(devices_gone, (int)held);
+            CALL(release)(object);
+        }
+        EQUAL(devices_gone, (int)held + 1);
+    }
+    EQUAL(host.misused, 0);
 }

@@ -1,7 +1,9 @@
-/* What the public documentation of Windows' drivers promises of run-down protection, a sentence a test. The
- * calls under test are made by their Windows names only (but for a cancel, which Windows does not have).
+/* What the public documentation of Windows' drivers promises of run-down protection. The calls under test are
+ * made by their Windows names only (but for a cancel, which Windows does not have).
  * EX(AcquireRundownProtection) is ExAcquireRundownProtection or its ...CacheAware form. */
-#include "levels.h"
+#include <wdm.h>
+
+#include "host.h"
 
 #if PLAIN
 #define RUNDOWN PEX_RUNDOWN_REF
@@ -17,7 +19,7 @@
 
 static RUNDOWN start_with_object(void)
 {
-    start();
+    host_start();
 #if PLAIN
     static EX_RUNDOWN_REF RunRef;
     ExInitializeRundownProtection(&RunRef);
@@ -28,239 +30,116 @@ static RUNDOWN start_with_object(void)
 }
 
 /* An owner that waits in a thread of its own. */
-struct owner {
-    RUNDOWN RunRef;
-    pthread_t thread;
-    int returned;
-};
+static RUNDOWN awaited;
+static int returned;
 
 static void *wait_in_a_thread(void *argument)
 {
-    struct owner *owner = (struct owner *)argument;
-    EX(WaitForRundownProtectionRelease)(owner->RunRef);
-    __atomic_store_n(&owner->returned, 1, __ATOMIC_RELEASE);
-    return NULL;
+    EX(WaitForRundownProtectionRelease)(awaited);
+    __atomic_store_n(&returned, 1, __ATOMIC_RELEASE);
+    return argument;
 }
 
 /* Returns when the owner has called Wait and sleeps in it. */
-static void call_wait(struct owner *owner, RUNDOWN RunRef)
+static pthread_t call_wait(RUNDOWN RunRef)
 {
     const int before = host.slept;
-    owner->RunRef = RunRef;
-    owner->returned = 0;
-    owner->thread = host_spawn(wait_in_a_thread, owner);
+    awaited = RunRef;
+    returned = 0;
+    pthread_t owner = host_spawn(wait_in_a_thread, NULL);
     host_await_sleepers(before + 1);
+    return owner;
 }
 
-static bool has_returned(struct owner *owner)
+static bool has_returned(void)
 {
     host_linger();
-    return __atomic_load_n(&owner->returned, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&returned, __ATOMIC_ACQUIRE);
 }
 
-CASE(initialize_sets_the_count_to_zero)
+/* From the call of Wait on nothing is granted; it returns when all that was granted before is released, in
+ * whatever portions; and a re-initialization begins the contract anew. Acquire and release up to DISPATCH_LEVEL:
+ * the platform's functions check the level. */
+CASE(wait_refuses_new_requests_and_waits_for_earlier_grants)
 {
     RUNDOWN RunRef = start_with_object();
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EQUAL(host.slept, 0);
-}
-
-static void *access_in_a_thread(void *argument)
-{
-    RUNDOWN RunRef = (RUNDOWN)argument;
-    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    EX(ReleaseRundownProtection)(RunRef);
-    return NULL;
-}
-
-CASE(protection_does_not_serialize_accesses)
-{
-    RUNDOWN RunRef = start_with_object();
-    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    /* The other access begins and ends while this one lasts. */
-    host_join(host_spawn(access_in_a_thread, RunRef));
-    EX(ReleaseRundownProtection)(RunRef);
-    EQUAL(host.slept, 0);
-    EQUAL(host.misused, 0);
-}
-
-CASE(after_the_call_of_wait_no_further_request_is_granted)
-{
-    RUNDOWN RunRef = start_with_object();
-    /* After a re-initialization, the contract begins anew. */
+    const int allocated = host.allocated;
     for (int life = 0; life < 2; life++) {
-        struct owner owner;
+        host_level = DISPATCH_LEVEL;
         CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-        call_wait(&owner, RunRef);
+        CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 4) == TRUE);
+        EX_COUNT(ReleaseRundownProtection)(RunRef, 2);
+        pthread_t owner = call_wait(RunRef);
         CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
         CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 2) == FALSE);
-        CHECK(!has_returned(&owner));
+        EX_COUNT(ReleaseRundownProtection)(RunRef, 2);
+        CHECK(!has_returned());
+        /* The last one, with a waiter to wake. */
         EX(ReleaseRundownProtection)(RunRef);
-        host_join(owner.thread);
+        host_level = PASSIVE_LEVEL;
+        host_join(owner);
         CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
         EX(ReInitializeRundownProtection)(RunRef);
     }
-}
-
-CASE(wait_returns_when_all_earlier_grants_are_released)
-{
-    struct owner owner;
-    RUNDOWN RunRef = start_with_object();
-    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 2) == TRUE);
-    call_wait(&owner, RunRef);
-    EX(ReleaseRundownProtection)(RunRef);
-    CHECK(!has_returned(&owner));
-    EX(ReleaseRundownProtection)(RunRef);
-    CHECK(!has_returned(&owner));
-    EX(ReleaseRundownProtection)(RunRef);
-    host_join(owner.thread);
-    CHECK(owner.returned);
-}
-
-CASE(wait_returns_at_once_if_nothing_is_held)
-{
-    RUNDOWN RunRef = start_with_object();
-    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    EX(ReleaseRundownProtection)(RunRef);
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EQUAL(host.slept, 0);
-    EQUAL(host.misused, 0);
-    CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
-}
-
-CASE(waiting_again_has_no_effect_and_is_no_error)
-{
-    RUNDOWN RunRef = start_with_object();
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EQUAL(host.slept, 0);
-    EQUAL(host.misused, 0);
-    CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
-}
-
-CASE(completed_must_follow_wait)
-{
-    RUNDOWN RunRef = start_with_object();
-    EX(RundownCompleted)(RunRef);
-    was_illegal("RundownCompleted");
-    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    EX(ReleaseRundownProtection)(RunRef);
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EX(RundownCompleted)(RunRef);
+    EQUAL(host.allocated, allocated);
     EQUAL(host.misused, 0);
 }
 
-CASE(after_completed_waits_return_at_once_and_acquire_returns_false)
+CASE(wait_returns_at_once_if_nothing_is_held_also_again_and_after_completed)
 {
     RUNDOWN RunRef = start_with_object();
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EX(RundownCompleted)(RunRef);
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EQUAL(host.slept, 0);
-    EQUAL(host.misused, 0);
-    CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
-    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 1) == FALSE);
-}
-
-CASE(reinitialize_must_follow_wait)
-{
-    RUNDOWN RunRef = start_with_object();
-    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    EX(ReInitializeRundownProtection)(RunRef);
-    was_illegal("ReInitializeRundownProtection");
-    /* What is held is still held. */
-    EX(ReleaseRundownProtection)(RunRef);
-    EQUAL(host.misused, 0);
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EX(ReInitializeRundownProtection)(RunRef);
-    EQUAL(host.misused, 0);
-}
-
-CASE(completed_before_reinitialize_is_optional)
-{
-    RUNDOWN RunRef = start_with_object();
-    for (int life = 0; life < 10; life++) {
+    for (int life = 0; life < 4; life++) {
         EX(WaitForRundownProtectionRelease)(RunRef);
+        EX(WaitForRundownProtectionRelease)(RunRef);
+        /* Optional before a re-initialization. */
         if (life % 2)
             EX(RundownCompleted)(RunRef);
+        EX(WaitForRundownProtectionRelease)(RunRef);
+        CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
+        CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 100) == FALSE);
         EX(ReInitializeRundownProtection)(RunRef);
         CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
         EX(ReleaseRundownProtection)(RunRef);
     }
-    EQUAL(host.misused, 0);
-}
-
-CASE(counts_of_ex_and_other_calls_mix_freely)
-{
-    struct owner owner;
-    RUNDOWN RunRef = start_with_object();
-    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 4) == TRUE);
-    EX(ReleaseRundownProtection)(RunRef);
-    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    EX_COUNT(ReleaseRundownProtection)(RunRef, 2);
-    call_wait(&owner, RunRef);
-    EX(ReleaseRundownProtection)(RunRef);
-    CHECK(!has_returned(&owner));
-    EX_COUNT(ReleaseRundownProtection)(RunRef, 1);
-    host_join(owner.thread);
-    EQUAL(host.misused, 0);
-}
-
-CASE(the_count_grows_only_if_acquire_returns_true)
-{
-    RUNDOWN RunRef = start_with_object();
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 100) == FALSE);
-    EX(WaitForRundownProtectionRelease)(RunRef);
-    EX(ReInitializeRundownProtection)(RunRef);
-    EX(WaitForRundownProtectionRelease)(RunRef);
     EQUAL(host.slept, 0);
+    EQUAL(host.misused, 0);
 }
 
-CASE(acquire_and_release_up_to_dispatch_level)
+CASE(completed_and_reinitialize_must_follow_wait)
 {
-    struct owner owner;
-    int allocated;
     RUNDOWN RunRef = start_with_object();
-    allocated = host.allocated;
-    irql = DISPATCH_LEVEL;
+    EX(RundownCompleted)(RunRef);
+    host_was_illegal("RundownCompleted");
     CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    CHECK(EX_COUNT(AcquireRundownProtection)(RunRef, 2) == TRUE);
-    EX_COUNT(ReleaseRundownProtection)(RunRef, 2);
-    call_wait(&owner, RunRef);
-    CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
-    /* The last one, too, with a waiter to wake. The platform's functions check the level. */
+    EX(ReInitializeRundownProtection)(RunRef);
+    host_was_illegal("ReInitializeRundownProtection");
+    /* What is held is still held. */
     EX(ReleaseRundownProtection)(RunRef);
-    irql = PASSIVE_LEVEL;
-    host_join(owner.thread);
-    EQUAL(host.allocated, allocated);
+    EX(WaitForRundownProtectionRelease)(RunRef);
+    EX(RundownCompleted)(RunRef);
+    EQUAL(host.misused, 0);
 }
 
 CASE(wait_does_not_return_because_of_a_cancel)
 {
-    struct owner owner;
     RUNDOWN RunRef = start_with_object();
     CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    call_wait(&owner, RunRef);
+    pthread_t owner = call_wait(RunRef);
     EQUAL(CANCEL(RunRef), RUNDOWN_STATUS_OK);
     /* It is open for a moment, until the waiter closes it again. */
     while (EX(AcquireRundownProtection)(RunRef)) {
         EX(ReleaseRundownProtection)(RunRef);
         sched_yield();
     }
-    CHECK(!has_returned(&owner));
+    CHECK(!has_returned());
     EX(ReleaseRundownProtection)(RunRef);
-    host_join(owner.thread);
+    host_join(owner);
     EQUAL(host.misused, 0);
 }
 
 CASE(releasing_more_than_was_acquired_is_reported)
 {
     RUNDOWN RunRef = start_with_object();
-    CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
-    EX(ReleaseRundownProtection)(RunRef);
     EX(ReleaseRundownProtection)(RunRef);
     /* Found at the latest now. */
     EX(WaitForRundownProtectionRelease)(RunRef);

@@ -1,22 +1,81 @@
-/* The services that a hosted program supplies to rundown, on POSIX threads: what a kernel would write
- * with its own means. */
+/* What the programs share: named test cases, and the services that a hosted program supplies to rundown, on
+ * POSIX threads: what a kernel would write with its own means. C11 and C++17. */
 #ifndef HOST_H
 #define HOST_H
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rundown.h>
 
-#include "check.h"
+/* ---- Cases ---- */
+
+/* Seconds after which a case has failed by hanging. */
+#define CASE_DEADLINE 120
+
+struct test_case {
+    const char *name;
+    void (*run)(void);
+    struct test_case *next;
+};
+
+static struct test_case *all_cases;
+
+/* A test: CASE(name) { ... }. The harness reads the names from the source. A program runs the one that its
+ * command line names, in a process of its own: so each may set a platform, and one that hangs or crashes fails
+ * alone. */
+#define CASE(case_name)                                                               \
+    static void case_name(void);                                                      \
+    __attribute__((constructor)) static void register_##case_name(void)               \
+    {                                                                                 \
+        static struct test_case entry;                                                \
+        entry.name = #case_name;                                                      \
+        entry.run = case_name;                                                        \
+        entry.next = all_cases;                                                       \
+        all_cases = &entry;                                                           \
+    }                                                                                 \
+    static void case_name(void)
+
+/* Two integers that must be equal; says what they are. */
+#define EQUAL(left, right) check_equal(__FILE__, __LINE__, #left, (long long)(left), (long long)(right))
+#define CHECK(condition) EQUAL(!!(condition), 1)
+
+static inline void check_equal(const char *file, int line, const char *what, long long left,
+                               long long right)
+{
+    if (left != right) {
+        fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", file, line, what, left, right);
+        _exit(1);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct test_case *found = all_cases;
+    while (found && (argc != 2 || strcmp(found->name, argv[1]) != 0))
+        found = found->next;
+    if (!found) {
+        fprintf(stderr, "usage: %s <case>\n", argv[0]);
+        return 2;
+    }
+    alarm(CASE_DEADLINE);
+    found->run();
+    return 0;
+}
+
+/* ---- The platform ---- */
 
 #define HOST_CPUS 4
 
-/* Which "CPU" a thread is on. Each test sets its own. */
+/* Which "CPU" a thread is on, and its level of interrupts by Windows' numbers: above 1 (APC_LEVEL) it must not
+ * block or allocate. Each test sets its own. */
 static __thread size_t host_cpu;
+static __thread int host_level;
 
 static pthread_mutex_t host_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t host_rung = PTHREAD_COND_INITIALIZER;
@@ -44,6 +103,7 @@ static uint64_t host_now(void)
 
 static void host_sleep(const struct rundown_waiting *waiting, bool (*ready)(void *state), void *state)
 {
+    CHECK(host_level <= 1);
     __atomic_add_fetch(&host.slept, 1, __ATOMIC_RELAXED);
     pthread_mutex_lock(&host_lock);
     while (!ready(state)) {
@@ -74,12 +134,12 @@ static void host_wake(uintptr_t object)
 static void *host_allocate(size_t size, size_t alignment, uint32_t tag)
 {
     void *memory = NULL;
+    CHECK(host_level <= 1);
     __atomic_add_fetch(&host.allocated, 1, __ATOMIC_RELAXED);
     host.size = size;
     host.alignment = alignment;
     host.tag = tag;
-    if (posix_memalign(&memory, alignment, size) != 0)
-        return NULL;
+    EQUAL(posix_memalign(&memory, alignment, size), 0);
     return memset(memory, 0xA5, size);
 }
 
@@ -92,6 +152,7 @@ static inline void *host_no_memory(size_t size, size_t alignment, uint32_t tag)
 
 static void host_free(void *memory, size_t size)
 {
+    CHECK(host_level <= 1);
     __atomic_add_fetch(&host.freed, 1, __ATOMIC_RELAXED);
     host.freed_size = size;
     /* A use after this shall see nonsense. */
@@ -147,13 +208,13 @@ static inline void host_start(void)
 static inline pthread_t host_spawn(void *(*run)(void *), void *argument)
 {
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, run, argument) == 0);
+    EQUAL(pthread_create(&thread, NULL, run, argument), 0);
     return thread;
 }
 
 static inline void host_join(pthread_t thread)
 {
-    CHECK(pthread_join(thread, NULL) == 0);
+    EQUAL(pthread_join(thread, NULL), 0);
 }
 
 /* Returns when so many calls of `sleep` have begun: the waits that they belong to have begun, however busy
@@ -169,6 +230,15 @@ static inline void host_linger(void)
 {
     const struct timespec time = {0, 20 * 1000 * 1000};
     nanosleep(&time, NULL);
+}
+
+/* That the last routine was refused as an illegal call, and by its name. */
+static inline void host_was_illegal(const char *routine)
+{
+    EQUAL(host.misused, 1);
+    EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_ILLEGAL_CALL);
+    CHECK(strstr(host.misuse_text, routine) != NULL);
+    host.misused = 0;
 }
 
 #endif

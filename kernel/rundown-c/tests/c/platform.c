@@ -46,7 +46,6 @@ static void use_one_object(void)
     CHECK(rundown_try_acquire(object));
     rundown_release(object);
     EQUAL(rundown_wait(object), RUNDOWN_STATUS_OK);
-    EQUAL(rundown_reinit(object, NULL), RUNDOWN_STATUS_OK);
 }
 
 CASE(platform_may_lend_nothing)

@@ -104,19 +104,6 @@ CASE(a_wrong_tag_is_named_and_releases_nevertheless)
     EQUAL(host.misused, DIAGNOSIS);
 }
 
-CASE(a_release_without_a_tag_takes_any)
-{
-    OBJECT *object = start();
-    EQUAL(CALL(acquire_tagged)(object, 1, &request), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(acquire)(object), RUNDOWN_STATUS_OK);
-    CALL(release)(object);
-    /* Not this one: it had no tag to begin with. */
-    EQUAL(CALL(racy_holders)(object, NULL, 0), DIAGNOSIS);
-    CALL(release)(object);
-    EQUAL(CALL(racy_holders)(object, NULL, 0), 0);
-    EQUAL(host.misused, 0);
-}
-
 CASE(a_missed_deadline_lists_the_holders)
 {
     OBJECT *object = start();
@@ -131,18 +118,6 @@ CASE(a_missed_deadline_lists_the_holders)
     CHECK(!DIAGNOSIS || strstr(printed, tag) != NULL);
     CALL(release_tagged)(object, 1, &request);
     EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
-}
-
-CASE(an_object_that_is_freed_is_listed_no_more)
-{
-    struct rundown *object;
-    start();
-    EQUAL(rundown_allocate(1, 0, &object), RUNDOWN_STATUS_OK);
-    EQUAL(rundown_acquire_tagged(object, 1, &request), RUNDOWN_STATUS_OK);
-    rundown_release_tagged(object, 1, &request);
-    EQUAL(rundown_free(object), RUNDOWN_STATUS_OK);
-    EQUAL(prints, 0);
-    EQUAL(rundown_unlisted_holders(), 0);
 }
 
 CASE(holders_beyond_the_table_are_counted)

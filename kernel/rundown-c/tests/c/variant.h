@@ -22,16 +22,11 @@
 /* Makes an object in memory of that size. */
 static inline OBJECT *place_object(void *memory, bool closed)
 {
-#if PLAIN
     OBJECT *object = (OBJECT *)memory;
-    if (closed)
-        rundown_ref_init_closed(object);
-    else
-        rundown_ref_init(object);
+#if PLAIN
+    (closed ? rundown_ref_init_closed : rundown_ref_init)(object);
 #else
-    OBJECT *object;
-    EQUAL(closed ? rundown_init_closed(memory, OBJECT_SIZE, HOST_CPUS, &object)
-                 : rundown_init(memory, OBJECT_SIZE, HOST_CPUS, &object),
+    EQUAL((closed ? rundown_init_closed : rundown_init)(memory, OBJECT_SIZE, HOST_CPUS, &object),
           RUNDOWN_STATUS_OK);
 #endif
     return object;
@@ -49,38 +44,6 @@ static inline OBJECT *start_with_object(void)
 {
     host_start();
     return new_object(false);
-}
-
-/* A thread that waits, and what its wait returned. */
-struct waiter {
-    OBJECT *object;
-    pthread_t thread;
-    int done;
-    enum rundown_status status;
-};
-
-static inline void *wait_in_a_thread(void *argument)
-{
-    struct waiter *waiter = (struct waiter *)argument;
-    waiter->status = CALL(wait)(waiter->object);
-    __atomic_store_n(&waiter->done, 1, __ATOMIC_RELEASE);
-    return NULL;
-}
-
-/* Returns when the waiter sleeps. */
-static inline void start_waiter(struct waiter *waiter, OBJECT *object)
-{
-    const int before = __atomic_load_n(&host.slept, __ATOMIC_RELAXED);
-    waiter->object = object;
-    waiter->done = 0;
-    waiter->thread = host_spawn(wait_in_a_thread, waiter);
-    host_await_sleepers(before + 1);
-}
-
-static inline enum rundown_status join_waiter(struct waiter *waiter)
-{
-    host_join(waiter->thread);
-    return waiter->status;
 }
 
 #endif

@@ -1,7 +1,6 @@
 //! The static libraries, each built once, when a test first needs it: as the README says.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow};
@@ -18,51 +17,66 @@ pub(crate) fn once(built: &Built, build: impl FnOnce() -> Result<PathBuf>) -> Re
     path.clone().map_err(|error| anyhow!(error))
 }
 
-/// For the host, by the toolchain that runs this test; perhaps with feature `diagnosis`.
-pub(crate) fn host(diagnosis: bool) -> Result<PathBuf> {
-    static BUILT: [Built; 2] = [const { Built::new() }; 2];
-    once(&BUILT[usize::from(diagnosis)], || {
-        let mut cargo = Toolchain::active()?.cargo("build");
-        if diagnosis {
+/// A build of the library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Library {
+    /// For the host, by the toolchain that runs this test.
+    Host,
+    /// The same with feature `diagnosis`.
+    Diagnosis,
+    /// For the host, instrumented for ThreadSanitizer.
+    Tsan,
+    /// For a kernel.
+    BareMetal,
+}
+
+impl Library {
+    /// The archive's path. `None` if no toolchain here can build it.
+    pub(crate) fn archive(self) -> Result<Option<PathBuf>> {
+        static BUILT: [Built; 4] = [const { Built::new() }; 4];
+        let can = |toolchain: &Toolchain| match self {
+            Self::Host | Self::Diagnosis => true,
+            // Both halves have to be: otherwise the atomics of `core` would not be seen, and every use would look
+            // like a race.
+            Self::Tsan => toolchain.has_sources(),
+            Self::BareMetal => toolchain.has_target() || toolchain.has_sources(),
+        };
+        let toolchain = Toolchain::all().find(can);
+        let built = toolchain.map(|it| once(&BUILT[self as usize], || self.build(&it)));
+        built.transpose()
+    }
+
+    fn build(self, toolchain: &Toolchain) -> Result<PathBuf> {
+        let (kind, target) = match self {
+            Self::Host => ("host", ""),
+            Self::Diagnosis => ("diagnosis", ""),
+            Self::Tsan => ("tsan", "x86_64-unknown-linux-gnu"),
+            Self::BareMetal => ("bare-metal", BARE_METAL),
+        };
+        let mut cargo = toolchain.cargo("build");
+        cargo.args(["--lib", "--release", "--config", "library.toml"]);
+        cargo.arg("--target-dir").arg(folder(kind));
+        if self == Self::Diagnosis {
             cargo.args(["--features", "diagnosis"]);
         }
-        build(cargo, if diagnosis { "diagnosis" } else { "host" }, None)
-    })
-}
-
-/// For a kernel, by the first toolchain that can. `None` if there is none.
-pub(crate) fn bare_metal() -> Result<Option<PathBuf>> {
-    static BUILT: Built = OnceLock::new();
-    let mut all = Toolchain::all();
-    let Some(toolchain) = all.find(|it| it.has_target() || it.has_sources()) else {
-        return Ok(None);
-    };
-    let built = once(&BUILT, || {
-        let mut cargo = toolchain.cargo("build");
-        if !toolchain.has_target() {
-            build_std(&mut cargo);
+        if !target.is_empty() {
+            cargo.arg(format!("--target={target}"));
+        }
+        if self == Self::Tsan {
+            // GCC's runtime lacks LLVM's `__tsan_memcpy` and its kin, so those calls are left to its
+            // interceptors.
+            let flags = "-Zsanitizer=thread -Cllvm-args=-tsan-instrument-memintrinsics=0";
+            cargo.env("RUSTFLAGS", flags);
+        }
+        if self == Self::Tsan || self == Self::BareMetal && !toolchain.has_target() {
+            // Lets a released compiler take -Z flags; no source here uses an unstable feature.
+            cargo.env("RUSTC_BOOTSTRAP", "1");
+            cargo.arg("-Zbuild-std=core,alloc,compiler_builtins");
             cargo.arg("-Zbuild-std-features=compiler-builtins-mem");
         }
-        build(cargo, "bare-metal", Some(BARE_METAL))
-    });
-    built.map(Some)
-}
-
-/// For the host, instrumented for ThreadSanitizer; by a toolchain that has the standard library's
-/// sources.
-pub(crate) fn tsan(toolchain: &Toolchain) -> Result<PathBuf> {
-    static BUILT: Built = OnceLock::new();
-    once(&BUILT, || {
-        let mut cargo = toolchain.cargo("build");
-        build_std(&mut cargo);
-        // GCC's runtime lacks LLVM's `__tsan_memcpy` and its kin, so those calls are left to its
-        // interceptors.
-        cargo.env(
-            "RUSTFLAGS",
-            "-Zsanitizer=thread -Cllvm-args=-tsan-instrument-memintrinsics=0",
-        );
-        build(cargo, "tsan", Some("x86_64-unknown-linux-gnu"))
-    })
+        succeed(&mut cargo).with_context(|| format!("building the static library ({kind})"))?;
+        Ok(folder(kind).join(target).join("release/librundown_c.a"))
+    }
 }
 
 /// Where a kind of artefact goes.
@@ -70,21 +84,4 @@ pub(crate) fn folder(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("c-programs")
         .join(kind)
-}
-
-/// Has `core` built, too. The variable lets a released compiler take -Z flags; no source here uses an
-/// unstable feature.
-fn build_std(cargo: &mut Command) {
-    cargo.env("RUSTC_BOOTSTRAP", "1");
-    cargo.arg("-Zbuild-std=core,alloc,compiler_builtins");
-}
-
-/// The archive's path.
-fn build(mut cargo: Command, kind: &str, target: Option<&str>) -> Result<PathBuf> {
-    cargo.args(["--lib", "--release", "--config", "library.toml"]);
-    cargo.args(target.map(|target| format!("--target={target}")));
-    cargo.arg("--target-dir").arg(folder(kind));
-    succeed(&mut cargo).with_context(|| format!("building the static library ({kind})"))?;
-    let folder = folder(kind).join(target.unwrap_or_default());
-    Ok(folder.join("release/librundown_c.a"))
 }

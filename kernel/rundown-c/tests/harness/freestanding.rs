@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Completion, Trial};
 
-use crate::archive;
+use crate::archive::{self, Library};
 use crate::compiler::{Compiler, package, succeed};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -19,7 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ];
     let linked = cases.map(|(name, case)| {
         Trial::ignorable_test(format!("freestanding::{name}"), move || {
-            let Some(archive) = archive::bare_metal()? else {
+            let Some(archive) = Library::BareMetal.archive()? else {
                 return Ok(Completion::ignored_with(
                     "no toolchain here has x86_64-unknown-none, or the sources to build it",
                 ));
@@ -124,7 +124,7 @@ fn general_registers_only(archive: &Path) -> Result<()> {
 
 /// Where diagnosis is off, a call with a tag is, instruction by instruction, the one without.
 fn tags_cost_nothing(call: &str) -> Result<()> {
-    let code = disassemble(&archive::host(false)?)?;
+    let code = disassemble(&Library::Host.archive()?.context("no cargo")?)?;
     let (without, with) = (format!("{call}_many"), format!("{call}_tagged"));
     let same = function(&code, &without)? == function(&code, &with)?;
     ensure!(same, "{with} is longer, or another");

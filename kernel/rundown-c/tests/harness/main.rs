@@ -4,8 +4,8 @@
 //! - [`archive`]: the static libraries, built once each, when a test first needs one;
 //! - [`compiler`]: the compilers, as C11 and as C++17;
 //! - [`toolchain`]: the cargos on this machine;
-//! - [`program`]: what a program is made of, and which cases its source has;
-//! - [`tsan`]: programs under ThreadSanitizer, and the race that it must find;
+//! - [`program`]: what a program is made of, and which cases its source has; also under ThreadSanitizer, with a
+//!   race that it must find;
 //! - [`freestanding`]: a link without any library, and the machine code;
 //! - [`header`]: whether the header declares what the sources define.
 
@@ -15,7 +15,6 @@ mod freestanding;
 mod header;
 mod program;
 mod toolchain;
-mod tsan;
 
 use std::process::ExitCode;
 
@@ -28,7 +27,6 @@ fn main() -> ExitCode {
         || Ok(header::declares_what_the_sources_define()?),
     )];
     trials.extend(program::trials());
-    trials.extend(tsan::trials());
     trials.extend(freestanding::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,15 +1,15 @@
-//! The C programs: what each is made of, and which cases its source has.
+//! The C programs: what each is made of, which cases its source has, and how they end.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Completion, Trial};
 
-use crate::archive::{self, Built, once};
-use crate::compiler::{Compiler, package, succeed};
+use crate::archive::{Built, Library, folder, once};
+use crate::compiler::{Compiler, on_path, package, succeed};
 
 /// A program of `tests/c`.
 #[derive(Clone, Copy, Debug)]
@@ -21,64 +21,69 @@ struct Program {
     /// What is compiled apart from it, as users would, without any of the tests' definitions: another source,
     /// or the C code in the README.
     part: Option<&'static str>,
-    /// Whether it is linked with the library that has feature `diagnosis`.
-    diagnosis: bool,
+    library: Library,
 }
 
 /// The variants, and how `tests/c/variant.h` learns of them.
-pub(crate) const VARIANTS: [(&str, &str); 2] =
-    [("cache_aware", "-DPLAIN=0"), ("plain", "-DPLAIN=1")];
+const VARIANTS: [(&str, &str); 2] = [("cache_aware", "-DPLAIN=0"), ("plain", "-DPLAIN=1")];
 
 /// Compiled for each variant.
-const FOR_EACH: [Program; 6] = [
+const FOR_EACH: [Program; 5] = [
     Program::of("api"),
-    Program::of("completion"),
     Program::of("contract"),
     Program::of("stress"),
     Program::of("tags"),
-    Program {
-        name: "diagnosis",
-        diagnosis: true,
-        ..Program::of("tags")
-    },
+    Program::with("diagnosis", Library::Diagnosis, "tags"),
+];
+
+/// The same, by GCC alone: the second is the control.
+const UNDER_TSAN: [Program; 2] = [
+    Program::with("tsan::silent_about", Library::Tsan, "stress"),
+    Program::with("tsan::reports", Library::Tsan, "race"),
 ];
 
 /// Compiled once.
-const OTHERS: [Program; 5] = [
+const OTHERS: [Program; 4] = [
     Program::of("memory"),
     Program::of("platform"),
-    Program::of("windows"),
-    Program {
-        part: Some("driver.c"),
-        ..Program::of("nt_kernel")
-    },
-    Program {
-        part: Some("README.md"),
-        ..Program::of("readme")
-    },
+    Program::of("windows").beside("driver.c"),
+    Program::of("readme").beside("README.md"),
 ];
 
 /// Each case of each program, with each compiler.
 pub(crate) fn trials() -> impl Iterator<Item = Trial> {
-    Compiler::ALL.into_iter().flat_map(|compiler| {
-        let each = FOR_EACH.iter().flat_map(move |program| {
+    let each = |programs: &'static [Program], compiler| {
+        let variants = move |program: &'static Program| {
             VARIANTS.map(|variant| program.trials(compiler, Some(variant)))
-        });
-        let others = OTHERS
-            .iter()
-            .map(move |program| program.trials(compiler, None));
-        each.chain(others).flatten()
-    })
+        };
+        programs.iter().flat_map(variants)
+    };
+    let all = Compiler::ALL.into_iter().flat_map(move |compiler| {
+        let others = OTHERS.iter();
+        each(&FOR_EACH, compiler).chain(others.map(move |it| it.trials(compiler, None)))
+    });
+    all.chain(each(&UNDER_TSAN, Compiler::GCC)).flatten()
 }
 
 impl Program {
     /// One source.
-    const fn of(name: &'static str) -> Self {
+    const fn of(source: &'static str) -> Self {
+        Self::with(source, Library::Host, source)
+    }
+
+    const fn with(name: &'static str, library: Library, source: &'static str) -> Self {
         Self {
             name,
-            source: name,
+            source,
             part: None,
-            diagnosis: false,
+            library,
+        }
+    }
+
+    const fn beside(self, part: &'static str) -> Self {
+        Self {
+            part: Some(part),
+            ..self
         }
     }
 
@@ -90,13 +95,17 @@ impl Program {
         let flag = variant.map(|(_, flag)| flag);
         let built: Arc<Built> = Arc::default();
         let trial = |case: String| {
-            let (folder, built) = (archive::folder(&name.replace("::", "/")), built.clone());
+            let (folder, built) = (folder(&name.replace("::", "/")), built.clone());
             Trial::ignorable_test(format!("{name}::{case}"), move || {
                 if let Some(reason) = compiler.missing() {
                     return Ok(Completion::ignored_with(reason));
                 }
-                let program = once(&built, || self.build(compiler, flag, &folder))?;
-                succeed(Command::new(program).arg(&case))?;
+                let Some(library) = self.library.archive()? else {
+                    let reason = "no toolchain here has the standard library's sources";
+                    return Ok(Completion::ignored_with(reason));
+                };
+                let build = || self.build(compiler, flag, &library, &folder);
+                self.run(&once(&built, build)?, &case)?;
                 Ok(Completion::Completed)
             })
         };
@@ -104,20 +113,27 @@ impl Program {
     }
 
     /// The executable.
-    fn build(self, compiler: Compiler, flag: Option<&str>, folder: &Path) -> Result<PathBuf> {
+    fn build(
+        self,
+        compiler: Compiler,
+        flag: Option<&str>,
+        library: &Path,
+        folder: &Path,
+    ) -> Result<PathBuf> {
         fs::create_dir_all(folder)?;
+        let sanitize = (self.library == Library::Tsan).then_some("-fsanitize=thread");
         let object = |source: &Path, flags: &[&str]| -> Result<PathBuf> {
             let stem = source.file_stem().context("a source has a name")?;
             let object = folder.join(stem).with_extension("o");
             let mut command = compiler.command();
-            command.args(flags).arg("-c").arg(source);
+            command.args(flags).args(sanitize).arg("-c").arg(source);
             succeed(command.arg("-o").arg(&object))?;
             Ok(object)
         };
         // Tests are on POSIX; users know nothing of that.
         let mut flags = vec!["-D_GNU_SOURCE"];
         flags.extend(flag);
-        flags.extend(self.diagnosis.then_some("-DDIAGNOSIS=1"));
+        flags.extend((self.library == Library::Diagnosis).then_some("-DDIAGNOSIS=1"));
         let mut link = compiler.linker();
         link.arg(object(&source(self.source), &flags)?);
         if let Some(part) = self.part {
@@ -130,14 +146,46 @@ impl Program {
             link.arg(object(&source, &["-pedantic", "-Wno-multichar"])?);
         }
         let program = folder.join("program");
-        link.arg(archive::host(self.diagnosis)?).arg("-pthread");
+        link.arg(library).arg("-pthread").args(sanitize);
         succeed(link.arg("-o").arg(&program))?;
         Ok(program)
+    }
+
+    /// Runs one case, which must succeed; but the control must report its race.
+    fn run(self, program: &Path, case: &str) -> Result<()> {
+        /// The sanitizer's exit code when it has something to report.
+        const REPORTED: i32 = 66;
+        let mut command = Command::new(program);
+        if self.library == Library::Tsan {
+            // The runtime wants fixed places for its shadow memory, which much randomisation of addresses
+            // can take.
+            let fixed = || Command::new("setarch").args(["-R", "true"]).status();
+            if on_path("setarch") && fixed().is_ok_and(|status| status.success()) {
+                command = Command::new("setarch");
+                command.arg("-R").arg(program);
+            }
+            let options = format!("exitcode={REPORTED} halt_on_error=1");
+            command.env("TSAN_OPTIONS", options);
+        }
+        command.arg(case);
+        if self.source != "race" {
+            return succeed(&mut command).map(drop);
+        }
+        let output = command.stdin(Stdio::null()).output()?;
+        let report = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.code() == Some(REPORTED)
+                && report.contains("ThreadSanitizer: data race")
+                && report.contains("use_after_release"),
+            "the race was not reported ({})\n{report}",
+            output.status
+        );
+        Ok(())
     }
 }
 
 /// A program's source with the cases.
-pub(crate) fn source(name: &str) -> PathBuf {
+fn source(name: &str) -> PathBuf {
     package().join("tests/c").join(name).with_extension("c")
 }
 
@@ -145,7 +193,7 @@ pub(crate) fn source(name: &str) -> PathBuf {
 ///
 /// # Panics
 /// If there are none, or the file cannot be read: then this and the sources disagree.
-pub(crate) fn cases(source: &Path) -> Vec<String> {
+fn cases(source: &Path) -> Vec<String> {
     let text = fs::read_to_string(source);
     let text = text.unwrap_or_else(|error| panic!("{}: {error}", source.display()));
     let name = |line: &str| Some(line.strip_prefix("CASE(")?.strip_suffix(')')?.to_owned());

@@ -78,12 +78,15 @@ impl Toolchain {
 /// Whether a variable steers one particular build, as against the user's own settings (proxies,
 /// registries, colours).
 fn steers_a_build(name: &str) -> bool {
-    const SETTINGS: [&str; 6] = ["HOME", "HTTP_", "NET_", "REGISTR", "SOURCE_", "TERM_"];
-    let Some(rest) = name.strip_prefix("CARGO") else {
-        return ["RUSTC", "RUSTDOC", "RUSTFLAGS", "RUSTUP_TOOLCHAIN"]
-            .iter()
-            .any(|start| name.starts_with(start));
-    };
-    let setting = rest.trim_start_matches('_');
-    !SETTINGS.iter().any(|start| setting.starts_with(start))
+    const STARTS: [&str; 8] = [
+        "CARGO_BUILD_",
+        "CARGO_ENCODED_",
+        "CARGO_PROFILE_",
+        "CARGO_TARGET_",
+        "RUSTC",
+        "RUSTDOC",
+        "RUSTFLAGS",
+        "RUSTUP_TOOLCHAIN",
+    ];
+    STARTS.iter().any(|start| name.starts_with(start))
 }

@@ -10,8 +10,8 @@ use core::panic::Location;
 
 pub use self::table::Holder;
 use self::table::{Claim, Table};
-use crate::ids::{ObjectId, Tag};
 use crate::platform::Platform;
+use crate::state::{ObjectId, Tag};
 
 /// How many guards and acquires without a guard can be listed at once, over all objects.
 pub const CAPACITY: usize = 1024;

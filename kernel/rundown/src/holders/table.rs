@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering, fence};
 use core::{fmt, ptr};
 
 use super::word::{Phase, Word};
-use crate::ids::{ObjectId, Tag};
+use crate::state::{ObjectId, Tag};
 
 /// The entries of one CPU start at a multiple of this, so that CPUs rarely meet, and a CPU finds what
 /// it put there near its start.
@@ -39,10 +39,10 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.raw { " without a guard" } else { "" };
+        let (count, tick, cpu, location) = (self.count, self.tick, self.cpu, self.location);
         write!(
             f,
-            "{} held since tick {} on CPU {}, taken{how} at {}",
-            self.count, self.tick, self.cpu, self.location
+            "{count} held since tick {tick} on CPU {cpu}, taken{how} at {location}"
         )?;
         match self.tag {
             Tag::NONE => Ok(()),
@@ -76,20 +76,17 @@ impl<const N: usize> Claim<'_, N> {
 
     /// It stands for nothing any more.
     pub(crate) fn end(&mut self) {
-        self.change(self.word.freed());
+        self.change(self.word.with(Phase::Free, 0));
     }
 
     /// Changes the word, unless the entry is no longer the claim's: its object was dropped.
     fn change(&mut self, next: Word) {
         match self.entry {
             None => self.table.recount_unlisted(self.word.count(), next.count()),
-            // Only `clear` could get in the way, so the loop ends.
-            Some(entry) => loop {
-                let seen = entry.word();
-                if !seen.same_holder(self.word) || entry.exchange(seen, next) {
-                    break;
-                }
-            },
+            // Only `clear` may have come before: it fails then.
+            Some(entry) => {
+                let _ = entry.exchange(self.word, next);
+            }
         }
         self.word = next;
     }
@@ -110,7 +107,7 @@ impl<const N: usize> Table<N> {
             .filter_map(|entry| Some((entry, entry.claim()?)));
         let (entry, word) = claims.next().unzip();
         let phase = if holder.raw { Phase::Raw } else { Phase::Guard };
-        let word = word.unwrap_or(Word::NEW).with(phase, holder.count);
+        let word = word.unwrap_or_default().with(phase, holder.count);
         match entry {
             Some(entry) => entry.fill(word, object, holder),
             None => self.recount_unlisted(0, holder.count),
@@ -154,7 +151,10 @@ impl<const N: usize> Table<N> {
                     if left == 0 {
                         return 0;
                     }
-                    left -= entry.take_raw(object, whose, tag, left);
+                    left -= entry.take_raw(object, left, |holder| {
+                        let is_whose = whose.is_none_or(|whose| whose == holder.cpu);
+                        is_whose && tag.is_none_or(|tag| tag == holder.tag)
+                    });
                 }
             }
             // Each release has an acquire before it, and so the table lists (or counts as unlisted)
@@ -206,7 +206,7 @@ struct Entry {
 impl Entry {
     const fn new() -> Self {
         Self {
-            word: AtomicU64::new(Word::NEW.0),
+            word: AtomicU64::new(0),
             location: AtomicPtr::new(ptr::null_mut()),
             numbers: [const { AtomicU64::new(0) }; 4],
         }
@@ -297,25 +297,16 @@ impl Entry {
         Some((word, holder))
     }
 
-    /// Takes at most `count` off, if the entry is without a guard and of `object`, and of the CPU in
-    /// `whose` and with the tag in `tag`, where these are given; returns how many. One attempt.
-    fn take_raw(
-        &self,
-        object: ObjectId,
-        whose: Option<usize>,
-        tag: Option<Tag>,
-        count: u32,
-    ) -> u32 {
-        let fits = |(_, holder): &(Word, Holder)| {
-            let is_whose = whose.is_none_or(|whose| whose == holder.cpu);
-            holder.raw && is_whose && tag.is_none_or(|tag| tag == holder.tag)
-        };
-        let Some((seen, holder)) = self.read(object).filter(fits) else {
+    /// Takes at most `count` off, if the entry is without a guard and of `object`, and it `fits`; returns how
+    /// many. One attempt.
+    fn take_raw(&self, object: ObjectId, count: u32, fits: impl Fn(&Holder) -> bool) -> u32 {
+        let found = self.read(object);
+        let Some((seen, holder)) = found.filter(|(_, it)| it.raw && fits(it)) else {
             return 0;
         };
         let taken = count.min(holder.count);
         let next = match holder.count - taken {
-            0 => seen.freed(),
+            0 => seen.with(Phase::Free, 0),
             left => seen.with(Phase::Raw, left),
         };
         // If this succeeds, the holder has been the same all the time.
@@ -325,7 +316,8 @@ impl Entry {
     /// Frees the entry if it is of `object`, which is not used any more; returns what it counted.
     fn clear(&self, object: ObjectId) -> i64 {
         let seen = self.word();
-        if seen.is_listed() && self.is_of(object) && self.exchange(seen, seen.freed()) {
+        if seen.is_listed() && self.is_of(object) && self.exchange(seen, seen.with(Phase::Free, 0))
+        {
             i64::from(seen.count())
         } else {
             0

@@ -5,7 +5,7 @@
 /// The generation rises by one with each claim of the entry, so that what was read of one holder is
 /// not taken for another's. It wraps: only who looks away for exactly 2^30 claims of one entry can
 /// be fooled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Word(pub(super) u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +24,6 @@ impl Word {
     const GENERATION_SHIFT: u32 = 2;
     const GENERATION: u64 = ((1 << 30) - 1) << Self::GENERATION_SHIFT;
     const COUNT_SHIFT: u32 = 32;
-
-    /// Free, never claimed so far.
-    pub(super) const NEW: Self = Self(0);
 
     pub(super) const fn phase(self) -> Phase {
         match self.0 & Self::PHASE {
@@ -57,11 +54,6 @@ impl Word {
         Self(count | self.0 & Self::GENERATION | phase as u64)
     }
 
-    /// The same generation, free.
-    pub(super) const fn freed(self) -> Self {
-        self.with(Phase::Free, 0)
-    }
-
     /// Whether both are of one generation and phase: of the same holder, if that is listed.
     pub(super) const fn same_holder(self, other: Self) -> bool {
         (self.0 ^ other.0) & (Self::GENERATION | Self::PHASE) == 0
@@ -74,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_is_put_in_comes_out() {
-        let mut word = Word::NEW;
+        let mut word = Word::default();
         assert_eq!((word.phase(), word.count()), (Phase::Free, 0));
         for count in [0, 1, u32::MAX] {
             for phase in [Phase::Guard, Phase::Raw] {
@@ -85,7 +77,7 @@ mod tests {
                 assert_eq!((listed.phase(), listed.count()), (phase, count));
                 assert!(listed.same_holder(listed.with(phase, 7)));
                 assert!(!listed.same_holder(word.with(phase, count)));
-                word = listed.freed();
+                word = listed.with(Phase::Free, 0);
                 assert!(!word.same_holder(listed));
                 assert_eq!((word.phase(), word.count()), (Phase::Free, 0));
             }

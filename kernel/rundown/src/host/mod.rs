@@ -27,8 +27,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 pub use self::types::{HostPlatform, Park};
-use crate::ids::{ObjectId, Unavailable};
 use crate::platform::{AsyncPlatform, Clock, Platform, Wait, Waiting};
+use crate::state::{ObjectId, Unavailable};
 use crate::wakers::{Entry, Wakers};
 
 impl HostPlatform {
@@ -98,6 +98,7 @@ impl AsyncPlatform for HostPlatform {
 impl Wait for Park {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
         let waker = Waker::from(Arc::new(Parked(thread::current())));
+        let left = |at: u64| Duration::from_nanos(at.saturating_sub(HostPlatform::now()));
         let mut entry = pin!(Entry::new());
         loop {
             // Before each look, or a wake-up between the look and the sleep would be lost. (One that comes
@@ -109,11 +110,7 @@ impl Wait for Park {
             }
             match waiting.deadline {
                 None => thread::park(),
-                Some(at) => {
-                    thread::park_timeout(Duration::from_nanos(
-                        at.saturating_sub(HostPlatform::now()),
-                    ));
-                }
+                Some(at) => thread::park_timeout(left(at)),
             }
         }
     }

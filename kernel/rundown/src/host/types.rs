@@ -65,7 +65,8 @@
 /// a child.)
 ///
 /// # Limits
-/// There are at most 524,288 counters at a time.
+/// There are at most 524,288 counters at a time. For the first of them the process reserves 4 MiB of address space
+/// for each CPU that the machine can have, which is memory only where it is used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostPlatform;
 

@@ -1,8 +1,8 @@
 //! Systems whose threads have no per-CPU counters.
 
 use super::types::HostPlatform;
-use crate::ids::{CounterId, Unavailable};
 use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
+use crate::state::{CounterId, Unavailable};
 
 const NO_COUNTER: &str = "there is no counter";
 

@@ -12,8 +12,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::impls::default_is_new;
-use crate::primitive::{AtomicU64, Ordering, array_of, const_unless_model};
+use crate::primitive::{AtomicU64, Ordering};
 
 /// Which of 64 * `WORDS` counters are in use. Hands out the lowest that is free, so that counters
 /// lie densely. Lock-free; any context.
@@ -143,11 +142,8 @@ impl<const WORDS: usize> CounterMap<WORDS> {
 
 default_is_new!(<const WORDS: usize> Default for CounterMap<WORDS>);
 
-impl<const WORDS: usize> fmt::Debug for CounterMap<WORDS> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} in use", self.racy_in_use(), Self::COUNTERS)
-    }
-}
+text!((<const WORDS: usize> fmt::Debug for CounterMap<WORDS>) this =>
+    "{} of {} in use", this.racy_in_use(), Self::COUNTERS);
 
 #[cfg(all(test, not(rundown_loom)))]
 mod tests {

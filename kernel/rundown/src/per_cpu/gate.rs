@@ -1,12 +1,13 @@
-//! What a sequence reads: [`PerCpuGate`].
+//! What the per-CPU variant needs of the system, [`PerCpuPlatform`], and what a sequence reads: [`PerCpuGate`].
 
 use core::fmt;
 use core::mem::offset_of;
 
 use crate::gate::Gate;
-use crate::ids::CounterId;
-use crate::primitive::{AtomicUsize, Ordering, const_unless_model};
+use crate::platform::Platform;
+use crate::primitive::{AtomicUsize, Ordering};
 use crate::shared::SharedCount;
+use crate::state::{CounterId, IllegalContext, Unavailable};
 use crate::word::Word;
 
 /// What a sequence reads: the state word and, [behind it](Self::COUNTER_OFFSET), the name of the counter.
@@ -28,7 +29,6 @@ impl PerCpuGate {
 
     /// Where the state word is, for assembly that reads it. Nothing else may write there.
     #[cfg(not(rundown_loom))]
-    #[inline]
     pub const fn as_ptr(&self) -> *const u64 {
         self.gate.word().as_ptr()
     }
@@ -50,10 +50,90 @@ impl PerCpuGate {
     }
 }
 
-impl fmt::Debug for PerCpuGate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_open() { "open" } else { "not open" })
+text!((fmt::Debug for PerCpuGate) this => "{}open", if this.is_open() { "" } else { "not " });
+
+/// A platform with per-CPU counters: 8 bytes on every CPU under one name, an add to the running
+/// CPU's that restarts when it is interrupted, and a barrier.
+///
+/// # Safety
+/// `PerCpuRundown` relies on what each function promises. The heart of it:
+///
+/// - `add_if_open` is a *sequence*: look at the state word, then add to the counter of the CPU that
+///   runs it, by one instruction. If anything comes in between (an interrupt, an NMI, the thread
+///   moving to another CPU), the sequence starts again at its look. So between a look that found the
+///   object open and the add there is nothing but these instructions.
+/// - `barrier` returns once each CPU, at some moment after the call, was either interrupted (which makes
+///   a sequence look again) or not inside a sequence.
+///
+/// Together: after an object is closed and a barrier has returned, every add that found it open is
+/// done and visible, and none is to come.
+///
+/// A kernel's whole implementation is about 80 lines: `kernel/src/platform/per_cpu.rs` in this crate's
+/// repository, on [`gs`](super::gs) and [`Rounds`](super::Rounds).
+pub unsafe trait PerCpuPlatform: Platform + Sized {
+    /// Reserves a counter: the same on all CPUs, zero on each, and visible as such to every CPU that learns
+    /// of it. The implementation says in which contexts it may be called: they are those of
+    /// [`PerCpuRundown::new`](super::PerCpuRundown), and of the first opening of a lazy object.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if there is none.
+    fn allocate() -> Result<CounterId, Unavailable>;
+
+    /// Gives a counter back.
+    ///
+    /// # Safety
+    /// It came from `allocate`, is given back once, and is not used any more.
+    unsafe fn free(counter: CounterId);
+
+    /// The sequence: if the gate is open, adds `n` to the running CPU's counter of the gate, wrapping, and
+    /// returns `true`.
+    ///
+    /// The look acquires what made the gate open or closed; the [counter](PerCpuGate::counter) is read
+    /// only after it, inside the sequence; the add releases what was done before, to the barrier. Any
+    /// context, NMI included. No call of `barrier` may be missed: see the trait.
+    ///
+    /// # Safety
+    /// An open gate's counter is allocated, and not given back until a barrier after the gate was closed.
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool;
+
+    /// Whether a barrier is legal in the calling context. Asked before anything changes by every call
+    /// that finds an object open and would close it; the context does not change until that call's `barrier`.
+    ///
+    /// # Errors
+    /// [`IllegalContext`] if not: for example in an NMI handler, when the code that it interrupted may be
+    /// what the barrier would wait for.
+    fn check_barrier() -> Result<(), IllegalContext> {
+        Ok(())
     }
+
+    /// Returns when all CPUs have left or restarted their sequences: see the trait. What was done
+    /// before the call happens-before what those CPUs do in and after the restarted sequence; what
+    /// they did before happens-before the return.
+    ///
+    /// Called only after [`check_barrier`](Self::check_barrier) has said that it is legal.
+    fn barrier();
+
+    /// How many CPUs can ever have counted. Does not change once there is a counter.
+    fn cpus() -> usize;
+
+    /// What `cpu` has counted. Racy unless after a barrier. Any context.
+    ///
+    /// # Safety
+    /// `counter` is allocated, and `cpu` below [`cpus`](Self::cpus).
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64;
+
+    /// What the running CPU has counted. It may be another CPU's number, if the caller moves. Any
+    /// context.
+    ///
+    /// # Safety
+    /// `counter` is allocated.
+    unsafe fn racy_own_count(counter: CounterId) -> i64;
+
+    /// Sets to zero what `cpu` has counted. To be published by the caller.
+    ///
+    /// # Safety
+    /// The counter's gate is closed, and there has been a barrier since: nothing is added to it.
+    unsafe fn clear(counter: CounterId, cpu: usize);
 }
 
 /// Where an object names its counter. That never changes once it names one.

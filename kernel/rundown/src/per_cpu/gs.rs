@@ -46,6 +46,7 @@ use core::ptr;
 use super::gate::PerCpuGate;
 pub use super::restart::{Bounds, NotRegistered, RegisterError, RestartTable, Sequence};
 use super::restart::{Images, find};
+use crate::primitive::Ordering;
 
 /// [`PerCpuPlatform::add_if_open`](super::PerCpuPlatform::add_if_open), for counters whose
 /// [name](crate::CounterId) is their offset from the GS base.
@@ -111,11 +112,9 @@ use sequence;
 /// until it has returned, no handler of an NMI either; what calls them later happens after it.
 #[inline]
 pub unsafe fn prepare() {
-    let bounds = Bounds::of_this_image();
-    // SAFETY: the linker's section is all entries, it is writable, and nothing else refers to it.
-    let own = unsafe { bounds.into_sorted() };
-    // SAFETY: in no list, and nothing reads it yet.
-    unsafe { OWN.set(own) };
+    // SAFETY: the linker's section is all entries, it is writable, and nothing else refers to it. It stays.
+    let done = unsafe { LOADED.register(&OWN, Bounds::of_this_image()) };
+    done.expect("`prepare` is called once");
 }
 
 /// Whether code that was interrupted at this address was inside a sequence, of the kernel's or of a
@@ -126,7 +125,13 @@ pub unsafe fn prepare() {
 /// Before [`prepare`].
 #[must_use]
 pub fn restart_point(interrupted_at: u64) -> Option<u64> {
-    find(own(), interrupted_at).or_else(|| LOADED.restart_point(interrupted_at))
+    let own = own();
+    // Relaxed: pairs with nothing, as in `Images::restart_point`.
+    if ptr::eq(LOADED.first.load(Ordering::Relaxed), &OWN) {
+        // Nothing else is loaded.
+        return find(own, interrupted_at);
+    }
+    LOADED.restart_point(interrupted_at)
 }
 
 /// Adds the table of an image that was loaded, which it sorts: from here on its sequences are restarted.
@@ -142,8 +147,9 @@ pub fn restart_point(interrupted_at: u64) -> Option<u64> {
 /// # Safety
 /// As [`Images::register`](super::restart::Images::register).
 pub unsafe fn register(table: &RestartTable, bounds: Bounds) -> Result<(), RegisterError> {
+    let _ = own();
     // SAFETY: by the caller.
-    unsafe { LOADED.register_beside(own(), table, bounds) }
+    unsafe { LOADED.register(table, bounds) }
 }
 
 /// Takes the table of an image out that is about to be unloaded. Returns when no CPU is inside one of the
@@ -189,10 +195,10 @@ impl Bounds {
     }
 }
 
-/// The kernel's own table, which is there for good, in no list: nothing is counted to read it.
+/// The kernel's own table, which is there for good, the last in the list: nothing need be counted to read it.
 static OWN: RestartTable = RestartTable::new();
 
-/// Those of images that were loaded.
+/// That, and those of images that were loaded.
 static LOADED: Images = Images::new();
 
 fn own() -> &'static [Sequence] {

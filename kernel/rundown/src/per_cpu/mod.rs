@@ -9,13 +9,11 @@ mod gate;
     not(any(windows, target_os = "uefi", target_vendor = "apple", rundown_loom))
 ))]
 pub mod gs;
-mod platform;
 pub mod restart;
 mod rounds;
 mod variant;
 
 pub use self::counter_map::CounterMap;
-pub use self::gate::PerCpuGate;
-pub use self::platform::PerCpuPlatform;
+pub use self::gate::{PerCpuGate, PerCpuPlatform};
 pub use self::rounds::{Answers, Round, Rounds};
 pub use self::variant::{PerCpu, PerCpuRundown};

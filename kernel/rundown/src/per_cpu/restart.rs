@@ -10,10 +10,7 @@ use core::fmt;
 use core::ptr::{self, NonNull};
 use core::slice;
 
-use crate::impls::{default_is_new, display};
-use crate::primitive::{
-    AtomicPtr, AtomicUsize, Lock, Ordering, UnsafeCell, const_unless_model, spin_loop,
-};
+use crate::primitive::{AtomicPtr, AtomicUsize, Lock, Ordering, UnsafeCell, spin_loop};
 use crate::visits::Visits;
 
 /// A restartable sequence, from the address of its first instruction to the one behind its last: an
@@ -121,10 +118,10 @@ impl RestartTable {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// What was [set](Self::set).
+    /// What it was registered with.
     ///
     /// # Safety
-    /// Nothing sets it meanwhile: the table is in the list, or a look-up that can have found it there
+    /// Nothing registers it meanwhile: the table is in the list, or a look-up that can have found it there
     /// still counts.
     pub(super) unsafe fn sequences(&self) -> Option<&[Sequence]> {
         // SAFETY: by the caller.
@@ -132,28 +129,16 @@ impl RestartTable {
         // SAFETY: null, or what `set` was given.
         unsafe { sequences.as_ref() }
     }
-
-    /// # Safety
-    /// The table is in no list, and nothing reads it. The sequences stay for as long as it is read.
-    pub(super) unsafe fn set(&self, sequences: &[Sequence]) {
-        // SAFETY: by the caller.
-        self.sequences
-            .with_mut(|place| unsafe { *place = sequences });
-    }
 }
 
 default_is_new!(Default for RestartTable);
 
-impl fmt::Debug for RestartTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RestartTable({} restarts)", self.racy_restarts())
-    }
-}
+text!((fmt::Debug for RestartTable) this => "RestartTable({} restarts)", this.racy_restarts());
 
 /// The tables of all images that are loaded at the time. [`gs`](super::gs) has one for its sequences;
 /// a kernel whose sequences are its own (on another processor, say) makes one of its own.
 pub struct Images {
-    first: AtomicPtr<RestartTable>,
+    pub(super) first: AtomicPtr<RestartTable>,
     lookups: Visits,
     /// Held while the list is changed.
     changing: Lock<()>,
@@ -207,20 +192,6 @@ impl Images {
         table: &RestartTable,
         bounds: Bounds,
     ) -> Result<(), RegisterError> {
-        // SAFETY: by the caller.
-        unsafe { self.register_beside(&[], table, bounds) }
-    }
-
-    /// As [`register`](Self::register), beside an image that is there for good.
-    ///
-    /// # Safety
-    /// As there.
-    pub(crate) unsafe fn register_beside(
-        &self,
-        own: &[Sequence],
-        table: &RestartTable,
-        bounds: Bounds,
-    ) -> Result<(), RegisterError> {
         self.changing.with(|()| {
             if self.tables().any(|other| ptr::eq(other, table)) {
                 return Err(RegisterError::Twice);
@@ -231,12 +202,13 @@ impl Images {
             let mut others = self
                 .tables()
                 .filter_map(|other| unsafe { other.sequences() });
-            if overlap(sequences, own) || others.any(|other| overlap(sequences, other)) {
+            if others.any(|other| overlap(sequences, other)) {
                 return Err(RegisterError::Overlap);
             }
+            let place = &table.sequences;
             // SAFETY: not in the list, and no look-up from earlier times is under way:
             // `unregister` has waited for them. The caller keeps the entries until then.
-            unsafe { table.set(sequences) };
+            place.with_mut(|place| unsafe { *place = sequences });
             // Relaxed: pairs with nothing; changed only under the lock.
             let first = self.first.load(Ordering::Relaxed);
             // Relaxed: pairs with the Acquire of `next` in `tables`, by the Release below.
@@ -330,11 +302,7 @@ impl Images {
 
 default_is_new!(Default for Images);
 
-impl fmt::Debug for Images {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Images").finish_non_exhaustive()
-    }
-}
+text!((fmt::Debug for Images) _this => "Images {{ .. }}");
 
 /// Why a table cannot be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

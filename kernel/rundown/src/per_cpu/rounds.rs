@@ -1,7 +1,7 @@
 //! The bookkeeping of a barrier that is made of interrupts, for platforms: which CPUs have
 //! answered, and which interrupts callers can share.
 
-use crate::primitive::{AtomicU64, AtomicUsize, Ordering, const_unless_model};
+use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
 
 /// The rounds of a barrier: every call of it is one, and has a number.
 ///

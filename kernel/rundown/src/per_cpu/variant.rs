@@ -3,12 +3,9 @@
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
-use super::gate::{CounterCell, PerCpuGate};
-use super::platform::PerCpuPlatform;
-use crate::ids::{ObjectId, Unavailable};
-use crate::primitive::const_unless_model;
+use super::gate::{CounterCell, PerCpuGate, PerCpuPlatform};
 use crate::shared::SharedCount;
-use crate::state::{IllegalContext, Misuse, Refused};
+use crate::state::{IllegalContext, Misuse, ObjectId, Refused, Unavailable};
 use crate::variant::{Isolated, Isolation, Rundown, Sealed, Variant};
 use crate::word::Word;
 
@@ -93,7 +90,6 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     }
 
     /// The gate as the platform knows it.
-    #[inline]
     fn gate(&self) -> &PerCpuGate {
         const {
             let counter = offset_of!(Self, variant) + offset_of!(PerCpu<P, A>, counter);
@@ -123,12 +119,8 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     fn has_room(&self, n: i64) -> bool {
         // SAFETY: the counter is this object's.
         let count = |counter| unsafe { P::racy_own_count(counter) };
-        let next = self
-            .variant
-            .counter
-            .get()
-            .map_or(0, count)
-            .saturating_add(n);
+        let counted = self.variant.counter.get().map_or(0, count);
+        let next = counted.saturating_add(n);
         // Down: all that may be held, and as much again that a cancel has carried over.
         let least = -2 * SharedCount::MOST_IN_SLOTS;
         if n > 0 {
@@ -136,12 +128,6 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         } else {
             next >= least
         }
-    }
-
-    /// A release of `n` that found the object closed. Its last touch is on the shared count (S3).
-    #[cold]
-    fn release_late(&self, n: u32) {
-        self.gate.counts.release::<P>(ObjectId::of(self), n);
     }
 }
 
@@ -176,7 +162,8 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
         // If it is added, that was the last touch of the object (S3): the closer has yet to come, and
         // will find it.
         if !this.add(-i64::from(n)) {
-            this.release_late(n);
+            // The object is closed, and its last touch on the shared count (S3).
+            this.gate.counts.release::<P>(ObjectId::of(this), n);
         }
     }
 

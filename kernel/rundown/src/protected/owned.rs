@@ -15,7 +15,6 @@ impl<T, V: Variant> Sealed for Arc<Protected<T, V>> {}
 impl<T, V: Variant> Reach for Arc<Protected<T, V>> {
     type Variant = V;
 
-    #[inline]
     fn rundown(&self) -> &Rundown<V> {
         self
     }

@@ -1,19 +1,15 @@
 //! The way out: [`RunDown`], a run-down in progress, and [`Retired`], its end.
 //!
-//! `unsafe` here: a pinned field, and the value under a claim.
+//! `unsafe` here: the value under a claim.
 
 use core::fmt;
-use core::future::Future;
-use core::pin::Pin;
-use core::task::{Context, Poll, ready};
 
-use super::error::{ReplaceError, RunDownError};
-use super::value::Protected;
-use crate::drain::Drain;
-use crate::platform::{AsyncPlatform, Clock, Wait};
-use crate::state::{State, WaitOutcome};
+use super::value::{Protected, Rejected};
+use crate::drain::{Awaited, Outstanding, Waits};
+use crate::platform::Wait;
+use crate::state::{IllegalContext, State, WaitOutcome, WrongState};
 use crate::variant::Variant;
-use crate::word::{Generation, Phase, Snapshot};
+use crate::word::{Epoch, Generation, Phase, Snapshot};
 
 impl<T, V: Variant> Protected<T, V> {
     /// Closes the object, waits until every guard is dropped, and takes the value out. Until a deadline, or
@@ -38,7 +34,7 @@ impl<T, V: Variant> Protected<T, V> {
         let mut run_down = self.begin_run_down();
         match run_down.poll() {
             Some(retired) => retired?.take(),
-            None => Err(RunDownError::Outstanding(run_down.drain.outstanding())),
+            None => Err(RunDownError::Outstanding(run_down.outstanding())),
         }
     }
 
@@ -61,25 +57,19 @@ impl<T, V: Variant> Protected<T, V> {
     /// Closes the object and starts to wait: the [`RunDown`] can be polled, awaited, or waited for with a
     /// policy. Never waits for it itself; legal where [`close`](crate::Rundown::close) is.
     pub fn begin_run_down(&self) -> RunDown<'_, T, V> {
-        RunDown {
-            protected: self,
-            drain: self.drain(),
-        }
+        RunDown::start(self, None)
     }
 
     /// Like [`begin_run_down`](Self::begin_run_down), but for one generation only: if the object has been
     /// published again since, it is left alone, and the end is [`RunDownError::Taken`]. For an owner that
     /// may come late.
     pub fn begin_run_down_of(&self, generation: Generation) -> RunDown<'_, T, V> {
-        RunDown {
-            protected: self,
-            drain: self.drain_of(generation),
-        }
+        RunDown::start(self, Some(generation.0))
     }
 }
 
 /// A run-down that has begun, from [`Protected::begin_run_down`]. With an
-/// [`AsyncPlatform`] it is a future, as [`Drain`] is.
+/// [`AsyncPlatform`] it is a future, as [`Drain`](crate::Drain) is.
 ///
 /// Dropping it leaves the object closed, and the value in it.
 ///
@@ -96,85 +86,33 @@ impl<T, V: Variant> Protected<T, V> {
 /// }
 /// assert_eq!(routes.try_acquire().expect("open")[0], 4);
 /// ```
-#[must_use = "closing has begun, but nothing waits"]
-pub struct RunDown<'a, T, V: Variant> {
-    protected: &'a Protected<T, V>,
-    drain: Drain<'a, V>,
-}
+pub type RunDown<'a, T, V> = Waits<&'a Protected<T, V>>;
 
-impl<'a, T, V: Variant> RunDown<'a, T, V> {
-    /// Whether the object has drained, and how the wait ended. Never waits; see [`Drain::poll`].
-    ///
-    /// # Errors
-    /// As for [`Protected::run_down`]; but `Ok` says only that the generation has drained. Whether another
-    /// caller has taken its value, [`Retired::take`] and [`Retired::replace`] say.
-    pub fn poll(&mut self) -> Option<Result<Retired<'a, T, V>, RunDownError>> {
-        let outcome = self.drain.poll()?;
-        Some(self.end(outcome))
-    }
+/// `Ok` says only that the generation has drained. Whether another caller has taken its value,
+/// [`Retired::take`] and [`Retired::replace`] say. The errors are as for [`Protected::run_down`]; with a deadline,
+/// also [`RunDownError::Outstanding`], which says how many guards are still out.
+impl<'a, T, V: Variant> Awaited for &'a Protected<T, V> {
+    type End = Result<Retired<'a, T, V>, RunDownError>;
+    type InTime = Self::End;
 
-    /// Waits as `policy` does. Contexts as for [`Protected::run_down`].
-    ///
-    /// # Errors
-    /// As for [`poll`](Self::poll).
-    #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn wait(&mut self, policy: &dyn Wait) -> Result<Retired<'a, T, V>, RunDownError> {
-        let outcome = self.drain.wait(policy);
-        self.end(outcome)
-    }
-
-    /// Waits as `policy` does, at most until the platform's clock has reached `deadline`. May be called
-    /// again.
-    ///
-    /// # Errors
-    /// As for [`poll`](Self::poll), and [`RunDownError::Outstanding`], which says how many guards are
-    /// still out. The object stays closed then: wait again, or [cancel](crate::Rundown::cancel).
-    #[cfg_attr(feature = "diagnosis", track_caller)]
-    pub fn wait_deadline(
-        &mut self,
-        policy: &dyn Wait,
-        deadline: u64,
-    ) -> Result<Retired<'a, T, V>, RunDownError>
-    where
-        V::Platform: Clock,
-    {
-        let outcome = self
-            .drain
-            .wait_deadline(policy, deadline)
-            .map_err(RunDownError::Outstanding)?;
-        self.end(outcome)
-    }
-
-    fn end(&self, outcome: WaitOutcome) -> Result<Retired<'a, T, V>, RunDownError> {
+    fn end(&self, outcome: WaitOutcome, epoch: Option<Epoch>) -> Self::End {
         match outcome {
             WaitOutcome::Drained => Ok(Retired {
-                protected: self.protected,
-                generation: self.drain.generation().ok_or(RunDownError::Taken)?,
+                protected: self,
+                generation: epoch.ok_or(RunDownError::Taken)?.generation,
             }),
             WaitOutcome::Cancelled => Err(RunDownError::Cancelled),
             WaitOutcome::IllegalContext => Err(RunDownError::IllegalContext),
         }
     }
-}
 
-impl<'a, T, V: Variant<Platform: AsyncPlatform>> Future for RunDown<'a, T, V> {
-    type Output = Result<Retired<'a, T, V>, RunDownError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: `drain` is not moved; the other field needs no pinning.
-        let this = unsafe { self.get_unchecked_mut() };
-        // SAFETY: the future is pinned, and so is its field.
-        let drain = unsafe { Pin::new_unchecked(&mut this.drain) };
-        let outcome = ready!(Future::poll(drain, context));
-        Poll::Ready(this.end(outcome))
+    fn in_time(end: Result<Self::End, Outstanding>) -> Self::End {
+        end.map_err(RunDownError::Outstanding)?
     }
 }
 
-impl<T, V: Variant> fmt::Debug for RunDown<'_, T, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RunDown").field(&self.drain).finish()
-    }
-}
+text!((<T, V: Variant> fmt::Debug for RunDown<'_, T, V>) this =>
+    "RunDown(Drain({} is {}))", this.object(), this.outstanding().state);
 
 /// A generation of an object that has drained: what [`RunDown`] ends in. Of all callers that run it down, the first
 /// to take or replace its value gets it; until then that is still in the object.
@@ -224,12 +162,45 @@ impl<T, V: Variant> Retired<'_, T, V> {
     /// this caller. An object that was born closed and has never been open holds its value, too.
     fn holds_a_value(&self, seen: Snapshot) -> bool {
         let full = seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
-        seen.epoch.generation == self.generation && full
+        seen.word.epoch().generation == self.generation && full
     }
 }
 
-impl<T, V: Variant> fmt::Debug for Retired<'_, T, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Retired({})", self.protected.id())
+text!((<T, V: Variant> fmt::Debug for Retired<'_, T, V>) this => "Retired({})", this.protected.id());
+
+/// Why an owner did not get the value out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunDownError {
+    /// Another caller was first: the value was, or is being, taken out, or the object was [opened
+    /// again](crate::Rundown::reinit) with it.
+    Taken,
+    /// The drain was [cancelled](crate::Rundown::cancel): the object is open.
+    Cancelled,
+    /// Guards are still out, and the deadline has passed, or there was none. The object stays closed.
+    Outstanding(Outstanding),
+    /// The object is [lazy](crate::PerCpuRundown::lazy), and the system has no counter to open it with:
+    /// [`prepare`](crate::PerCpuRundown::prepare) says why. Its value is still in it.
+    NoCounter,
+    /// The per-CPU variant cannot be closed in this context: see
+    /// [`CloseOutcome::IllegalContext`](crate::CloseOutcome::IllegalContext).
+    IllegalContext,
+}
+
+display! { error RunDownError:
+    Self::Taken => "another caller has run the object down, or opened it again",
+    Self::Cancelled => "the drain was cancelled: the object is open",
+    Self::Outstanding(outstanding) => "guards are still out: {outstanding}",
+    Self::NoCounter => "there is no per-CPU counter to open the object with",
+    Self::IllegalContext => "{IllegalContext}",
+}
+
+/// Another caller's step came first.
+impl From<WrongState> for RunDownError {
+    fn from(_: WrongState) -> Self {
+        Self::Taken
     }
 }
+
+/// The new value could not be put in, because the one before could not be taken out.
+pub type ReplaceError<T> = Rejected<T, RunDownError>;

@@ -4,10 +4,10 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::{fmt, mem};
 
-use super::error::PublishError;
 use crate::guard::{Guard, Guards, Reach};
 use crate::lifecycle::NO_COUNTER;
-use crate::primitive::{UnsafeCell, const_unless_model};
+use crate::primitive::UnsafeCell;
+use crate::state::WrongState;
 use crate::variant::{Isolation, Rundown, Sealed, Variant};
 use crate::word::{Generation, Phase, Word};
 
@@ -40,9 +40,7 @@ impl<T, V: Variant> Protected<T, V> {
         pub fn new(rundown: Rundown<V>, value: T) -> Self {
             Self { start: [], rundown, value: UnsafeCell::new(Some(value)) }
         }
-    }
 
-    const_unless_model! {
         /// Without a value as yet, and so born closed, whatever `rundown` is: [`publish`](Self::publish)
         /// puts the first one in. `rundown` has not been used yet: what is held of it is forgotten.
         ///
@@ -130,7 +128,6 @@ impl<T, V: Variant> Protected<T, V> {
 impl<T, V: Variant> Deref for Protected<T, V> {
     type Target = Rundown<V>;
 
-    #[inline]
     fn deref(&self) -> &Rundown<V> {
         &self.rundown
     }
@@ -141,7 +138,6 @@ impl<T, V: Variant> Sealed for &Protected<T, V> {}
 impl<T, V: Variant> Reach for &Protected<T, V> {
     type Variant = V;
 
-    #[inline]
     fn rundown(&self) -> &Rundown<V> {
         self
     }
@@ -158,3 +154,21 @@ impl<T: fmt::Debug, V: Variant> fmt::Debug for Protected<T, V> {
         }
     }
 }
+
+/// A value that was not put in, given back.
+pub struct Rejected<T, R> {
+    /// The value.
+    pub value: T,
+    /// Why.
+    pub reason: R,
+}
+
+/// The value could not be published, because the object is not run down, or holds one.
+pub type PublishError<T> = Rejected<T, WrongState>;
+
+text!((<T, R: fmt::Debug> fmt::Debug for Rejected<T, R>) this =>
+    "Rejected {{ reason: {:?}, .. }}", this.reason);
+text!((<T, R: fmt::Display> fmt::Display for Rejected<T, R>) this =>
+    "the new value was not put in: {}", this.reason);
+
+impl<T, R: fmt::Debug + fmt::Display> core::error::Error for Rejected<T, R> {}

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use super::counters;
-use crate::ids::Unavailable;
+use crate::state::Unavailable;
 
 // Linux, `include/uapi/linux/membarrier.h`.
 const PRIVATE_EXPEDITED_RSEQ: c_int = 1 << 7;
@@ -40,9 +40,13 @@ pub(in super::super) fn rounds() -> u64 {
     *BARRIER.lock()
 }
 
-static BARRIER: Combined = Combined::new();
+static BARRIER: Combined = Combined {
+    begun: AtomicU64::new(0),
+    done: Mutex::new(0),
+};
 
 /// Rounds that callers share: each has a whole round after its call.
+#[derive(Default)]
 struct Combined {
     /// How many have begun.
     begun: AtomicU64,
@@ -51,13 +55,6 @@ struct Combined {
 }
 
 impl Combined {
-    const fn new() -> Self {
-        Self {
-            begun: AtomicU64::new(0),
-            done: Mutex::new(0),
-        }
-    }
-
     /// How many rounds have begun when the caller comes.
     fn begun(&self) -> u64 {
         // AcqRel: pairs with the addition in `have_round_since`: a round that begins later sees what the caller
@@ -122,7 +119,7 @@ mod tests {
     #[test]
     fn late_callers_share_the_next_round() {
         for second_is_well in [true, false] {
-            let barrier = Combined::new();
+            let barrier = Combined::default();
             let mut late = [0; 3];
             let first = || {
                 late = [(); 3].map(|()| barrier.begun());

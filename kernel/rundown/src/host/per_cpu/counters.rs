@@ -1,6 +1,5 @@
-//! Where the counters are: in regions of address space, each with a row of 64 KiB per CPU. A counter has
-//! the same place in every row; its id is its address in the first. Rows begin at multiples of their
-//! length.
+//! Where the counters are: in one stretch of address space, with a row of 4 MiB per CPU. A counter has the same
+//! place in every row; its id is its address in the first.
 //!
 //! Threads without `rseq` share a row, and a barrier waits for them: the rare thread that another library has
 //! registered, that a filter of system calls forbids to register, or that counts in its very last
@@ -14,74 +13,42 @@ use core::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 
 use super::rseq;
-use crate::ids::{CounterId, Unavailable};
 use crate::per_cpu::{CounterMap, PerCpuGate};
+use crate::state::{CounterId, Unavailable};
 use crate::visits::Visits;
 
-/// A row is 2^16 bytes long. A page is memory only once it was written: by the CPU whose row it is in,
+/// A row is 2^22 bytes long. A page is memory only once it was written: by the CPU whose row it is in,
 /// for the first time, hence in the memory near that CPU.
-pub(super) const ROW_SHIFT: u32 = 16;
-const ROW: usize = 1 << ROW_SHIFT;
+pub(super) const ROW_SHIFT: u32 = 22;
 
-/// How many counters a region has.
-const IN_REGION: usize = ROW / size_of::<AtomicI64>();
+/// As `HostPlatform` says.
+const COUNTERS: usize = 524_288;
+const _: () = assert!(COUNTERS * size_of::<AtomicI64>() == 1 << ROW_SHIFT);
 
-/// The regions' addresses, 0 until they are mapped. They stay for ever.
-static REGIONS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+static USED: CounterMap<{ COUNTERS / u64::BITS as usize }> = CounterMap::new();
 
-// As `HostPlatform` says.
-const _: () = assert!(REGIONS.len() * IN_REGION == 524_288);
+/// Where the first row begins, once the process is prepared. It stays mapped.
+static FIRST_ROW: AtomicUsize = AtomicUsize::new(0);
 
-/// Half a million counters: those of the first region first.
-static USED: CounterMap<{ REGIONS.len() * IN_REGION / u64::BITS as usize }> = CounterMap::new();
-
-/// [`PerCpu::allocate`](crate::PerCpuPlatform::allocate).
-pub(super) fn allocate() -> Result<CounterId, Unavailable> {
-    let counter = USED
-        .reserve()
-        .ok_or(Unavailable::Exhausted(REGIONS.len() * IN_REGION))?;
-    match address(counter / IN_REGION) {
-        Ok(base) => {
-            let offset = counter % IN_REGION * size_of::<AtomicI64>();
-            Ok(CounterId::new(base + offset))
-        }
-        Err(unavailable) => {
-            USED.free(counter);
-            Err(unavailable)
-        }
-    }
+fn first_row() -> usize {
+    // Relaxed: pairs with nothing; `prepare` is done, once, before a counter is asked for.
+    FIRST_ROW.load(Ordering::Relaxed)
 }
 
-/// [`PerCpu::free`](crate::PerCpuPlatform::free).
+/// [`PerCpu::allocate`](crate::PerCpuPlatform::allocate), in a process that is prepared.
+pub(super) fn allocate() -> Result<CounterId, Unavailable> {
+    let counter = USED.reserve().ok_or(Unavailable::Exhausted(COUNTERS))?;
+    Ok(CounterId::new(
+        first_row() + counter * size_of::<AtomicI64>(),
+    ))
+}
+
+/// Gives one back that is zero in all rows.
 ///
 /// # Safety
-/// As there.
+/// As for [`PerCpu::free`](crate::PerCpuPlatform::free).
 pub(super) unsafe fn free(counter: CounterId) {
-    for row in 0..=rseq::cpus() {
-        clear(counter, row);
-    }
-    let offset = counter.get() % ROW;
-    let base = counter.get() - offset;
-    // Relaxed: pairs with nothing; the owner of a counter has seen its region's address.
-    let is_its = |region: &AtomicUsize| region.load(Ordering::Relaxed) == base;
-    let region = REGIONS.iter().position(is_its);
-    let region = region.expect("a counter is in a region");
-    USED.free(region * IN_REGION + offset / size_of::<AtomicI64>());
-}
-
-/// What the counter has in this row.
-pub(super) fn count(counter: CounterId, row: usize) -> i64 {
-    // Relaxed: pairs with nothing; the barrier orders it, or it is racy.
-    at(counter, row).load(Ordering::Relaxed)
-}
-
-/// Sets it to zero in this row.
-pub(super) fn clear(counter: CounterId, row: usize) {
-    // What is zero already, no CPU's cache need be disturbed for, nor memory be found.
-    if count(counter, row) != 0 {
-        // Relaxed: pairs with nothing, the caller publishes it.
-        at(counter, row).store(0, Ordering::Relaxed);
-    }
+    USED.free((counter.get() - first_row()) / size_of::<AtomicI64>());
 }
 
 /// Threads (and signal handlers on top of them) between their look and their add.
@@ -106,40 +73,19 @@ pub(super) fn wait_for_unregistered() {
     ADDING.wait(thread::yield_now);
 }
 
-fn at(counter: CounterId, row: usize) -> &'static AtomicI64 {
+/// The counter in this row.
+pub(super) fn at(counter: CounterId, row: usize) -> &'static AtomicI64 {
     assert!(row <= rseq::cpus(), "no CPU has the number {row}");
     let address = counter.get() + (row << ROW_SHIFT);
     let counter = ptr::with_exposed_provenance::<AtomicI64>(address);
-    // SAFETY: an allocated counter's id is an address in a region's first row, aligned, and the row is
-    // there; regions stay mapped.
+    // SAFETY: an allocated counter's id is an address in the first row, aligned, and the row is there; all
+    // stay mapped.
     unsafe { &*counter }
 }
 
-/// The region's address: maps it the first time.
-fn address(region: usize) -> Result<usize, Unavailable> {
-    // Acquire: pairs with the Release below.
-    let base = REGIONS[region].load(Ordering::Acquire);
-    if base != 0 {
-        return Ok(base);
-    }
-    let length = (rseq::cpus() + 1) * ROW + ROW;
-    let mapped = map(length)?;
-    let base = mapped.next_multiple_of(ROW);
-    // Release: pairs with the Acquire above, and with this one of another thread: what is mapped
-    // is there for a thread that finds it.
-    let installed = REGIONS[region].compare_exchange(0, base, Ordering::Release, Ordering::Acquire);
-    match installed {
-        Ok(_) => Ok(base),
-        Err(other) => {
-            // SAFETY: just mapped, and nothing knows of it.
-            unsafe { libc::munmap(ptr::with_exposed_provenance_mut(mapped), length) };
-            Ok(other)
-        }
-    }
-}
-
-/// Zeroes, as many bytes, at any address.
-fn map(length: usize) -> Result<usize, Unavailable> {
+/// Maps the rows, which hold zeroes. Once, after [`rseq::prepare`].
+pub(super) fn prepare() -> Result<(), Unavailable> {
+    let length = (rseq::cpus() + 1) << ROW_SHIFT;
     // SAFETY: a new mapping disturbs nothing.
     let mapped = unsafe {
         libc::mmap(
@@ -153,14 +99,16 @@ fn map(length: usize) -> Result<usize, Unavailable> {
     };
     if mapped == libc::MAP_FAILED {
         return Err(Unavailable::Unsupported(
-            "no address space for more counters, 64 KiB per CPU (see `ulimit -v`)",
+            "no address space for the counters, 4 MiB per CPU (see `ulimit -v`); use CacheAwareRundown",
         ));
     }
-    // A huge page (2 MiB) would be shared by 32 CPUs' rows, near one of them. A wish: a kernel without
-    // huge pages refuses it.
+    // A huge page (2 MiB) would be memory for a quarter of a million counters as soon as one is used. A wish: a
+    // kernel without huge pages refuses it.
     // SAFETY: just mapped.
     unsafe { libc::madvise(mapped, length, libc::MADV_NOHUGEPAGE) };
-    Ok(mapped.expose_provenance())
+    // Relaxed: pairs with nothing, see `first_row`.
+    FIRST_ROW.store(mapped.expose_provenance(), Ordering::Relaxed);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -176,27 +124,26 @@ mod tests {
     use std::vec::Vec;
 
     #[test]
-    fn counters_of_many_regions_come_back() {
+    fn counters_come_back() {
         if crate::HostPlatform::per_cpu().is_err() {
             return;
         }
-        // More than two regions have.
         let counters: Vec<_> = (0..20_000)
             .map(|_| allocate().expect("there are half a million"))
             .collect();
         let different: HashSet<_> = counters.iter().collect();
-        assert_eq!(different.len(), counters.len());
-        let mut regions = HashSet::new();
+        let many = different.len();
+        assert_eq!(many, counters.len());
         for counter in &counters {
-            regions.insert(counter.get() - counter.get() % ROW);
-            // The last row ends where the mapping does, or before.
-            assert_eq!(count(*counter, rseq::cpus()), 0);
+            // The last row ends where the mapping does.
+            assert_eq!(at(*counter, rseq::cpus()).load(Ordering::Relaxed), 0);
         }
-        assert!(regions.len() >= 3);
         for counter in counters {
             // SAFETY: allocated above, and used no more.
             unsafe { free(counter) };
         }
+        // Other tests have some of their own.
+        assert!(USED.racy_in_use() < many);
     }
 
     /// Barriers of one test would wait for what another one holds, and turn its newcomers.

@@ -6,14 +6,15 @@ mod counters;
 mod rseq;
 mod sequence;
 
+use core::sync::atomic::Ordering;
 use std::sync::OnceLock;
 
 pub(super) use self::barrier::rounds as barriers;
 pub(super) use self::rseq::cpu_hint;
 pub(super) use self::sequence::restarts;
 use super::types::HostPlatform;
-use crate::ids::{CounterId, Unavailable};
 use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
+use crate::state::{CounterId, Unavailable};
 
 /// Prepares the process, the first time: what can be counted, with which threads' `rseq`, and who may
 /// ask for a barrier.
@@ -23,7 +24,8 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     static PREPARED: OnceLock<Result<(), Unavailable>> = OnceLock::new();
     *PREPARED.get_or_init(|| {
         barrier::register()?;
-        rseq::prepare()
+        rseq::prepare()?;
+        counters::prepare()
     })
 }
 
@@ -37,6 +39,10 @@ unsafe impl PerCpuPlatform for HostPlatform {
     }
 
     unsafe fn free(counter: CounterId) {
+        for row in 0..Self::cpus() {
+            // SAFETY: nothing adds to it any more.
+            unsafe { Self::clear(counter, row) };
+        }
         // SAFETY: as for this function.
         unsafe { counters::free(counter) }
     }
@@ -55,9 +61,7 @@ unsafe impl PerCpuPlatform for HostPlatform {
     /// If the process cannot have barriers, see [`HostPlatform::per_cpu`], or if a filter of
     /// system calls (seccomp) forbids `membarrier` after it had been allowed.
     fn barrier() {
-        if let Err(unavailable) = prepare() {
-            panic!("{unavailable}");
-        }
+        prepare().unwrap_or_else(|unavailable| panic!("{unavailable}"));
         barrier::barrier();
     }
 
@@ -69,14 +73,23 @@ unsafe impl PerCpuPlatform for HostPlatform {
     }
 
     unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
-        counters::count(counter, cpu)
+        // Relaxed: pairs with nothing; the barrier orders it, or it is racy.
+        counters::at(counter, cpu).load(Ordering::Relaxed)
     }
 
     unsafe fn racy_own_count(counter: CounterId) -> i64 {
-        counters::count(counter, rseq::racy_cpu().unwrap_or(rseq::cpus()))
+        let cpu = rseq::cpu_hint().unwrap_or(rseq::cpus());
+        // SAFETY: as for this function.
+        unsafe { Self::count(counter, cpu) }
     }
 
     unsafe fn clear(counter: CounterId, cpu: usize) {
-        counters::clear(counter, cpu);
+        let counter = counters::at(counter, cpu);
+        // Relaxed: pairs with nothing, as in `count`. A counter that is zero is left alone: its line may be in
+        // the CPU's cache, and its page need not exist.
+        if counter.load(Ordering::Relaxed) != 0 {
+            // Relaxed: pairs with nothing, the caller publishes it.
+            counter.store(0, Ordering::Relaxed);
+        }
     }
 }

@@ -19,7 +19,7 @@ use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
 use std::{fs, io};
 
 use super::super::key::{Key, keeping_errno};
-use crate::ids::Unavailable;
+use crate::state::Unavailable;
 
 /// What stands before the code that the kernel may send a thread to (`RSEQ_SIG` in glibc's
 /// `bits/rseq.h` for x86: an agreement among all users).
@@ -61,8 +61,8 @@ pub(super) fn offset() -> isize {
     LAYOUT.offset.load(Ordering::Relaxed)
 }
 
-/// The running CPU, if somebody has registered the thread's `rseq`: a hint. In any context, also before
-/// [`prepare`].
+/// The running CPU, below [`cpus`], if the thread's `rseq` is registered. It may be another one on return: a hint. In
+/// any context, also before [`prepare`].
 #[inline]
 pub(in super::super) fn cpu_hint() -> Option<usize> {
     let offset = match offset() {
@@ -90,12 +90,6 @@ pub(super) fn cpus() -> usize {
     LAYOUT.cpus.load(Ordering::Relaxed) as usize
 }
 
-/// The running CPU, unless the thread has no `rseq`. It may be another one on return.
-pub(super) fn racy_cpu() -> Option<usize> {
-    let cpu = cpu_id(offset()) as usize;
-    (cpu < cpus()).then_some(cpu)
-}
-
 /// Finds glibc's registration, or makes the calling thread's own. Once.
 pub(super) fn prepare() -> Result<(), Unavailable> {
     if locate() == own_offset() {
@@ -103,12 +97,9 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     }
     // Relaxed: pairs with nothing, see `Layout`.
     LAYOUT.cpus.store(possible_cpus(), Ordering::Relaxed);
-    if racy_cpu().is_none() {
-        return Err(Unavailable::Unsupported(
-            "this thread has no rseq, although its libc says so; use CacheAwareRundown",
-        ));
-    }
-    Ok(())
+    cpu_hint().map(drop).ok_or(Unavailable::Unsupported(
+        "this thread has no rseq, although its libc says so; use CacheAwareRundown",
+    ))
 }
 
 /// Registers the calling thread, if that is this module's affair and has not failed before: whether it
@@ -341,7 +332,7 @@ mod tests {
     #[test]
     fn a_thread_knows_its_cpu() {
         if crate::HostPlatform::per_cpu().is_ok() {
-            assert!(racy_cpu().is_some_and(|cpu| cpu < cpus()));
+            assert!(cpu_hint().is_some_and(|cpu| cpu < cpus()));
         }
     }
 }

@@ -112,7 +112,7 @@ use sequence;
 #[cold]
 #[inline(never)]
 fn nowhere(gate: &PerCpuGate, n: i64) -> bool {
-    if rseq::register_late() && rseq::racy_cpu().is_some() {
+    if rseq::register_late() && rseq::cpu_hint().is_some() {
         // SAFETY: as for the call that led here.
         unsafe { add_if_open(gate, n) }
     } else {
