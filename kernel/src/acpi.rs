@@ -43,29 +43,23 @@ pub(crate) fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
 /// `hide` as one that is not.
 pub(crate) fn read_cpus(options: &Options) {
     let bsp = apic::id();
-    let mut map = read(bsp).unwrap_or_else(|| {
+    let map = read(bsp).unwrap_or_else(|| {
         log!("acpi: only the BSP ({bsp}) is used");
         CpuMap::new([bsp], [], bsp).expect("one CPU, listed")
     });
-    if map.left_out() > 0 {
-        log!(
-            "acpi: there is room for {MAX_CPUS} CPUs: {} more are listed and not used",
-            map.left_out()
-        );
+    let more = map.left_out();
+    if more > 0 {
+        log!("acpi: there is room for {MAX_CPUS} CPUs: {more} more are listed and not used");
     }
+    let is_shown = |id: &ApicId| *id == bsp || Some(id.get()) != options.hide;
+    let ids = map.iter().map(|(_, id)| id).filter(is_shown);
+    let is_enabled = |id: &ApicId| {
+        map.index_of(*id)
+            .is_some_and(|cpu| cpu.get() < map.enabled())
+    };
     let ghost = options.ghost.map(ApicId::new);
-    let hidden = |id: &ApicId| *id != bsp && Some(id.get()) == options.hide;
-    if ghost.is_some() || options.hide.is_some() {
-        let enabled = map.iter_enabled().map(|(_, id)| id).chain(ghost);
-        let pluggable = map.iter().skip(map.enabled()).map(|(_, id)| id);
-        map = CpuMap::new(
-            enabled.filter(|id| !hidden(id)),
-            pluggable.filter(|id| !hidden(id)),
-            bsp,
-        )
-        .unwrap_or(map);
-    }
-    cpu::set_map(map);
+    let enabled = ids.clone().filter(is_enabled).chain(ghost);
+    cpu::set_map(CpuMap::new(enabled, ids, bsp).expect("the BSP is enabled"));
 }
 
 /// Logs the MADT's bytes: its header, then the entries, four in a line, so that a photograph of the screen has

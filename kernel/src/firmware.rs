@@ -48,8 +48,7 @@ pub(crate) fn quiet_cpus() {
     unsafe { bringup::quiet_others(apic::local()) };
 }
 
-/// Silences all interrupts of devices, and sets up this CPU's pins.
-/// One that has been sent before may still come.
+/// Silences all interrupts of devices, and sets up this CPU's pins. One that has been sent before may still come.
 ///
 /// On one CPU at a time; thread or interrupt context, not NMI.
 pub fn silence() {

@@ -95,6 +95,12 @@ impl LocalApic {
         Self { page }
     }
 
+    /// The page of registers; null in x2APIC mode: for [`at`](Self::at).
+    #[must_use]
+    pub fn page(self) -> *mut u8 {
+        self.page.cast()
+    }
+
     /// Whether it is by x2APIC.
     #[must_use]
     pub fn is_x2(self) -> bool {

@@ -43,6 +43,7 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
     let root = unsafe { tables::build(|at| kernel.virt(at), cr3, levels, low, no_execute) };
     SHARED.cr3.store(cr3, Ordering::Relaxed);
     SHARED.cr4.store(cr4, Ordering::Relaxed);
+    SHARED.low_cr3.store(root, Ordering::Relaxed);
     if SHARED.records().is_none() {
         let data = kernel.virt(low + PAGE).cast::<Data>();
         // SAFETY: the data pages, as large and as aligned as need be; no CPU uses them yet.
@@ -237,7 +238,7 @@ unsafe extern "C" {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpuid::tests::{AMD, INTEL, cpuid};
+    use crate::cpuid::{AMD, INTEL, tests::cpuid};
 
     #[test]
     fn only_intels_cpus_have_a_switch_that_forbids_nx() {

@@ -5,7 +5,7 @@
 //! that has the memory's errors, a button, or a hypervisor's NMI arrive at one CPU, which may be
 //! the one that hangs.
 
-use bringup::{CpuMap, Lint, LintUse, Madt, NmiPins};
+use bringup::{CpuMap, LintUse, Madt, NmiPins};
 use spin::Once;
 
 use crate::{apic, cpu, log};
@@ -14,22 +14,14 @@ static PINS: Once<NmiPins> = Once::new();
 
 /// Reads what the firmware says. On the BSP, before other CPUs start.
 pub(super) fn init(madt: &Madt<'_>, cpus: &CpuMap) {
-    let pins = PINS.call_once(|| NmiPins::new(madt, cpus));
-    match pins.not_covered() {
-        0 => {}
-        some => {
-            log!(
-                "acpi: the MADT has no valid NMI entry for {some} CPUs: NMIs reach the BSP by LINT1"
-            )
-        }
+    let some = PINS.call_once(|| NmiPins::new(madt, cpus)).not_covered();
+    if some > 0 {
+        log!("acpi: the MADT has no valid NMI entry for {some} CPUs: NMIs reach the BSP by LINT1");
     }
 }
 
 /// Sets up this CPU's pins: for NMIs or masked. As long as nothing is known, LINT1 stays as it is.
 pub(crate) fn program() {
     let pins = PINS.get().map(|pins| pins.of(cpu::current()));
-    let pins = pins.unwrap_or([LintUse::Masked, LintUse::AsFound]);
-    for (lint, pin) in [Lint::Lint0, Lint::Lint1].into_iter().zip(pins) {
-        apic::set_pin(lint, pin);
-    }
+    apic::set_pins(pins.unwrap_or([LintUse::Masked, LintUse::AsFound]));
 }

@@ -20,7 +20,7 @@ pub(crate) mod vector;
 use rundown::per_cpu::gs;
 
 pub use dispatch::{Handler, in_handler, restarts, set_debug_handler};
-pub(crate) use dispatch::{as_handler, forget_handlers, set_hook, set_hook_for_others};
+pub(crate) use dispatch::{OTHERS, as_handler, forget_handlers, set_hook};
 pub use frame::Frame;
 pub(crate) use idt::load;
 pub(crate) use sleep::enable_and_halt;

@@ -51,12 +51,6 @@ pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
     });
 }
 
-/// As [`map`], for registers of a device.
-pub(crate) fn map_uncached(page: VirtAddr, frame: PhysAddr) {
-    let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
-    map(page, frame, uncached | PageTableFlags::GLOBAL);
-}
-
 /// The physical address of a byte that is mapped.
 pub(crate) fn physical(address: VirtAddr) -> PhysAddr {
     with_tables(|mapper| mapper.translate_addr(address)).expect("mapped")

@@ -41,11 +41,11 @@ pub(crate) fn start(options: &Options) -> BringUp {
     emergency::LEAVE_OUT.set(Some(starter::leave_out));
     cpu::set_online(CpuIndex::BSP);
     PLAN.call_once(|| {
+        let nanos = |millis| u64::from(millis) * 1_000_000;
         let usual = Plan::default();
-        let pause = options.init_pause;
         Plan {
-            init_ns: pause.map_or(usual.init_ns, |millis| u64::from(millis) * 1_000_000),
-            timeout_ns: u64::from(options.patience) * 1_000_000,
+            init_ns: options.init_pause.map_or(usual.init_ns, nanos),
+            timeout_ns: nanos(options.patience),
             ..usual
         }
     });
@@ -93,7 +93,7 @@ fn clock_of(cpu: CpuIndex) -> ClockOffset {
 /// Starts the enabled CPUs. Those that are to fail on purpose in the trampoline, which all share, come last.
 fn start_as_asked(mode: StartMode, steps: &mut Steps) -> Result<(), Refused> {
     if mode == StartMode::Serial {
-        let mut one_by_one = cpu::map().iter_enabled();
+        let mut one_by_one = cpu::map().iter().take(cpu::listed());
         return one_by_one.try_for_each(|(index, _)| run(|cpu| cpu.cpu == index, false, steps));
     }
     let broadcast = mode == StartMode::Broadcast && !faults::chosen();

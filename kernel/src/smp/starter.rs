@@ -76,7 +76,7 @@ fn leave() -> ! {
     // As long as barriers still reach this CPU: a call's function may use objects that they guard.
     interrupts::as_handler(ipi::serve_calls);
     cpu::set_offline();
-    ipi::refuse_own_calls();
+    ipi::serve_calls();
     barrier::serve();
     apic::silence();
     // SAFETY: this CPU, which only parks after this; jobs and calls that were on its stack have ended.

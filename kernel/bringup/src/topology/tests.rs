@@ -9,8 +9,8 @@ use super::{Place, Shape, Topology};
 use crate::{
     ApicId,
     cpuid::{
-        Cpuid,
-        tests::{AMD, Answer, HYGON, INTEL, cpuid},
+        AMD, Cpuid, HYGON, INTEL,
+        tests::{Answer, cpuid},
     },
 };
 

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::{Stated, by_cpu, by_hypervisor};
 use crate::{
     cpuid::{
-        Cpuid,
-        tests::{AMD, Answer, INTEL, cpuid},
+        AMD, Cpuid, INTEL,
+        tests::{Answer, cpuid},
     },
     rate::{APIC_TIMER_HZ, TSC_HZ},
 };
