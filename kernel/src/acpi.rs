@@ -88,7 +88,6 @@ pub fn show_madt() {
 /// Where a MADT's entries begin (ACPI Specification 6.5, section 5.2.12).
 const ENTRIES_AT: usize = 44;
 
-/// Bytes as digits without spaces.
 struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -97,12 +96,8 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-static MADT: Once<Madt<'static>> = Once::new();
-
 /// The MADT, if there is one. After [`read_cpus`].
-pub(crate) fn madt() -> Option<&'static Madt<'static>> {
-    MADT.get()
-}
+pub(crate) static MADT: Once<Madt<'static>> = Once::new();
 
 /// The CPUs that the MADT lists. Without a usable one, the log says why.
 fn read(bsp: ApicId) -> Option<CpuMap> {

@@ -45,7 +45,6 @@ const TIMER_CURRENT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3e0;
 
 const LVT_MASKED: u32 = 1 << 16;
-/// Delivery mode.
 const DELIVERY: u32 = 0b111 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
 
@@ -171,7 +170,6 @@ pub(crate) fn enable() {
     listen_for_errors();
 }
 
-/// Says what this CPU's pins LINT0 and LINT1 are for.
 pub(crate) fn set_pins(uses: [LintUse; 2]) {
     const NMI: u32 = 0b100 << 8;
     const ACTIVE_LOW: u32 = 1 << 13;

@@ -10,10 +10,10 @@ use core::{
 };
 
 use crate::{
-    apic::{Ipi, LocalApic, Target},
+    apic::LocalApic,
     descriptors::{CODE_64_SELECTOR, GDT, gate},
     id::ApicId,
-    record::{self, RECORDS, Record, Records, Stage},
+    record::{self, RECORDS, Records, Stage},
     registers,
     slot::{Slot, SlotState},
 };
@@ -47,7 +47,6 @@ pub(crate) struct Shared {
     pub(crate) low_cr3: AtomicU64,
     /// The local APIC's page; null in x2APIC mode.
     pub(crate) mmio: AtomicPtr<u32>,
-    /// APIC IDs by index.
     pub(crate) ids: AtomicPtr<u32>,
     pub(crate) ids_len: AtomicU64,
     slots: AtomicPtr<Slot>,
@@ -56,7 +55,7 @@ pub(crate) struct Shared {
     main: AtomicPtr<()>,
     pub(crate) records: AtomicPtr<Records<RECORDS>>,
     /// The APIC command by which a CPU that parks reports; 0 for none.
-    bell: AtomicU64,
+    pub(crate) bell: AtomicU64,
     idt: [[AtomicU64; 2]; IDT_LEN],
 }
 
@@ -107,22 +106,13 @@ impl Shared {
         unsafe { self.records.load(Ordering::Acquire).as_ref() }
     }
 
-    /// The gates to the stubs of `entry.S`.
     pub(crate) fn idt(&self) -> [[u64; 2]; IDT_LEN] {
         let load = |half: &AtomicU64| half.load(Ordering::Relaxed);
         self.idt.each_ref().map(|gate| gate.each_ref().map(load))
     }
 
-    /// Has CPUs that park send this interrupt to this CPU.
-    pub(crate) fn set_bell(&self, vector: u8) {
-        let apic = self.apic();
-        let bell = apic.command(Target::One(apic.id()), Ipi::Vector(vector));
-        // Relaxed: a CPU that has not seen it yet is found by `Starter::poll` as before.
-        self.bell.store(bell.unwrap_or(0), Ordering::Relaxed);
-    }
-
-    /// Records this CPU and rings.
-    pub(crate) fn record(&self, id: ApicId, what: u32, address: u64) {
+    /// Records this CPU, rings, and parks it.
+    pub(crate) fn record_and_park(&self, id: ApicId, what: u32, address: u64) -> ! {
         if let Some(records) = self.records() {
             records.push(id, what, address);
         }
@@ -131,11 +121,6 @@ impl Shared {
             // SAFETY: an interrupt that the kernel has asked for (`Starter::notify`).
             unsafe { self.apic().write_command(bell) };
         }
-    }
-
-    /// As [`record`](Self::record), and parks this CPU.
-    pub(crate) fn record_and_park(&self, id: ApicId, what: u32, address: u64) -> ! {
-        self.record(id, what, address);
         // SAFETY: a CPU that was started is in ring 0.
         unsafe { registers::park() }
     }
@@ -182,11 +167,5 @@ unsafe extern "C" {
     pub(crate) fn bringup_entry() -> !;
 }
 
-const _: () = {
-    // The assembly multiplies by 16.
-    assert!(size_of::<Record>() == 16);
-    assert!(offset_of!(Record, what) == 4 && offset_of!(Record, address) == 8);
-    assert!(offset_of!(Records<RECORDS>, cursor) == 0);
-    // The CPU pushes to an aligned stack.
-    assert!((offset_of!(Shared, scratch) + SCRATCH_SIZE).is_multiple_of(16));
-};
+// The CPU pushes to an aligned stack.
+const _: () = assert!((offset_of!(Shared, scratch) + SCRATCH_SIZE).is_multiple_of(16));

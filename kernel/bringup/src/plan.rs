@@ -41,10 +41,9 @@ impl Plan {
     /// that attempt may outlast the INIT, as it does in QEMU. So it gets time for both by the book. Any
     /// other CPU waits for a SIPI, is parked or runs the firmware's code, and looks at no slot.
     pub(crate) fn pause_ns(&self, mut states: impl Iterator<Item = SlotState>) -> u64 {
-        match states.any(|state| state == SlotState::Withdrawn) {
-            true => self.init_ns.max(LONG_PAUSE_NS),
-            false => self.init_ns,
-        }
+        let was_given_up = states.any(|state| state == SlotState::Withdrawn);
+        self.init_ns
+            .max(if was_given_up { LONG_PAUSE_NS } else { 0 })
     }
 }
 

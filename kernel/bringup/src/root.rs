@@ -123,7 +123,6 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
         })
     }
 
-    /// A table, by the length that its header states.
     fn table(&self, address: u64) -> Option<&'a [u8]> {
         let header = (address != 0).then(|| (self.read)(address, HEADER))??;
         let length = read_u32(header, 4)? as usize;

@@ -66,7 +66,7 @@ pub fn rates_by(source: ClockSource) -> Option<Rates> {
             measure(Counter::PIT, &|| pit.read())
         }
         ClockSource::Hpet => {
-            let hpet = hpet::get()?.running();
+            let hpet = hpet::HPET.get()?.running();
             measure(hpet.counter, &|| hpet.read())
         }
         ClockSource::PmTimer => {

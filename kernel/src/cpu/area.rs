@@ -90,7 +90,6 @@ fn allocate(cpu: CpuIndex) {
     });
 }
 
-/// End of what is mapped in each area.
 pub(super) fn mapped() -> usize {
     // Acquire: pairs with the store in `extend`.
     PAGES.load(Ordering::Acquire) * PAGE

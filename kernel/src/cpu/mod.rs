@@ -3,12 +3,11 @@
 mod area;
 pub mod counters;
 pub(crate) mod descriptors;
-pub mod topology;
 
 use core::sync::atomic::{AtomicBool, Ordering, fence};
 
-use bringup::CpuMap;
 pub use bringup::{ApicId, CpuIndex};
+use bringup::{CpuMap, Topology};
 use spin::Once;
 
 pub(crate) use area::{allocate_up_to, bytes_up_to, settle_bsp};
@@ -19,6 +18,8 @@ use crate::per_cpu::{self, per_cpu};
 per_cpu! {
     /// This CPU takes interrupts and work.
     static ONLINE: AtomicBool = AtomicBool::new(false);
+    /// What it has said of itself: CPUID tells of the CPU that runs it, and on a machine of mixed cores CPUs differ.
+    static TOPOLOGY: Once<Topology> = Once::new();
 }
 
 static MAP: Once<CpuMap> = Once::new();
@@ -65,6 +66,21 @@ pub fn is_online(index: CpuIndex) -> bool {
     ONLINE
         .of(index)
         .is_some_and(|online| online.load(Ordering::Acquire))
+}
+
+/// Where a CPU sits; `None` if it has never started, or is none of this machine's. Any CPU, any context.
+#[must_use]
+pub fn topology(index: CpuIndex) -> Option<&'static Topology> {
+    TOPOLOGY.of(index)?.get()
+}
+
+/// Asks this CPU where it sits, unless that has been done: a CPU that is started again is the same as before. With its
+/// area installed and the index table published; allocates nothing and waits for nobody.
+pub(crate) fn read_topology() {
+    // First the one, then the other: a CPU that is reset in the midst of `call_once` could never call it
+    // again.
+    let topology = Topology::read(apic_id(current()));
+    TOPOLOGY.here().call_once(|| topology);
 }
 
 /// What the hardware calls a CPU.

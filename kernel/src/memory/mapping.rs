@@ -23,7 +23,6 @@ pub(crate) fn virt(address: PhysAddr) -> VirtAddr {
     VirtAddr::new(OFFSET.load(Ordering::Relaxed)) + address.as_u64()
 }
 
-/// Learns where physical address 0 is mapped.
 pub(super) fn init(offset: u64) {
     OFFSET.store(offset, Ordering::Relaxed);
 }

@@ -35,7 +35,6 @@ impl Registers {
         Self(page + (address - frame))
     }
 
-    /// Where they are.
     pub(crate) fn as_ptr(self) -> *mut u8 {
         self.0.as_mut_ptr()
     }

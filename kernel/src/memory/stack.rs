@@ -12,7 +12,6 @@ use x86_64::{VirtAddr, structures::paging::PageTableFlags};
 
 use super::{frames::FRAMES, mapping};
 
-/// What a stack is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Ordinary code and most interrupts.
@@ -58,7 +57,6 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// Learns where the loader's stack is.
 pub(super) fn init(boot_info: &BootInfo) {
     let bottom = boot_info.kernel_stack_bottom;
     LOADERS.call_once(|| bottom..bottom + boot_info.kernel_stack_len);

@@ -91,7 +91,6 @@ unsafe impl PerCpuPlatform for KernelPlatform {
         barrier::is_legal().then_some(()).ok_or(IllegalContext)
     }
 
-    /// [`barrier::all`].
     fn barrier() {
         barrier::all();
     }
