@@ -130,6 +130,11 @@ impl CpuMap {
         ids.map(|(place, id)| (index(place), ApicId::new(*id)))
     }
 
+    /// The enabled CPUs in index order.
+    pub fn iter_enabled(&self) -> impl ExactSizeIterator<Item = (CpuIndex, ApicId)> + Clone {
+        self.iter().take(self.enabled)
+    }
+
     /// Inserts an AP, unless it is there already, into the ascending part that begins at `from`.
     fn insert(&mut self, id: ApicId, from: usize) {
         if self.index_of(id).is_some() {

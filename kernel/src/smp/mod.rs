@@ -95,7 +95,7 @@ fn clock_of(cpu: CpuIndex) -> ClockOffset {
 /// Starts the enabled CPUs. Those that are to fail on purpose in the trampoline, which all share, come last.
 fn start_as_asked(mode: StartMode, steps: &mut Steps) -> Result<(), Refused> {
     if mode == StartMode::Serial {
-        let mut one_by_one = cpu::map().iter().take(cpu::listed());
+        let mut one_by_one = cpu::map().iter_enabled();
         return one_by_one.try_for_each(|(index, _)| run(|cpu| cpu.cpu == index, false, steps));
     }
     let broadcast = mode == StartMode::Broadcast && !faults::chosen();
