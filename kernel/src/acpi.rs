@@ -52,14 +52,12 @@ pub(crate) fn read_cpus(options: &Options) {
         log!("acpi: there is room for {MAX_CPUS} CPUs: {more} more are listed and not used");
     }
     let is_shown = |id: &ApicId| *id == bsp || Some(id.get()) != options.hide;
-    let ids = map.iter().map(|(_, id)| id).filter(is_shown);
-    let is_enabled = |id: &ApicId| {
-        map.index_of(*id)
-            .is_some_and(|cpu| cpu.get() < map.enabled())
-    };
-    let ghost = options.ghost.map(ApicId::new);
-    let enabled = ids.clone().filter(is_enabled).chain(ghost);
-    cpu::set_map(CpuMap::new(enabled, ids, bsp).expect("the BSP is enabled"));
+    let enabled = map.iter_enabled().map(|(_, id)| id);
+    let enabled = enabled.chain(options.ghost.map(ApicId::new));
+    // Those that are enabled are in the map by then.
+    let pluggable = map.iter().map(|(_, id)| id);
+    let map = CpuMap::new(enabled.filter(is_shown), pluggable.filter(is_shown), bsp);
+    cpu::set_map(map.expect("the BSP is enabled"));
 }
 
 /// Logs the MADT's bytes: its header, then the entries, four in a line, so that a photograph of the screen has
