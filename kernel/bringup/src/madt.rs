@@ -177,10 +177,9 @@ impl Entry {
     /// Reads an entry of exactly its own length; `None` if that is too short for its type.
     fn read(bytes: &[u8]) -> Option<Self> {
         let byte = |at: usize| bytes.get(at).copied();
-        // Of one and of four bytes; `None`: all.
-        let number = |at| Some(byte(at)?).map(|it| Some(it).filter(|it| *it != ALL).map(u32::from));
-        let x2_number =
-            |at| Some(read_u32(bytes, at)?).map(|it| Some(it).filter(|it| *it != X2_ALL));
+        // An ID or UID of one or of four bytes; `Some(None)`: all.
+        let number = |at| byte(at).map(|it| (it != ALL).then_some(u32::from(it)));
+        let x2_number = |at| read_u32(bytes, at).map(|it| (it != X2_ALL).then_some(it));
         let mut entry = Self::default();
         match byte(0)? {
             LOCAL_APIC => entry.cpu = cpu(number(3)?, byte(2)?.into(), read_u32(bytes, 4)?),
