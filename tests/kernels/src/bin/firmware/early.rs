@@ -8,7 +8,7 @@ use kernel::interrupts::{Frame, set_debug_handler};
 use protocol::options::Options;
 
 /// Has an NMI come when the kernel reads its options: interrupts have handlers by then, and there is no memory yet.
-pub fn arm() {
+pub(crate) fn arm() {
     // SAFETY: the handler changes nothing, and runs once, in no NMI handler.
     unsafe { set_debug_handler(Some(on_breakpoint)) };
     let at = Options::parse as *const () as u64;
