@@ -96,8 +96,8 @@ pub(super) fn mapped() -> usize {
 }
 
 /// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for the next page, or
-/// if there is no piece of memory that holds it for all CPUs: one page for each, side by side. What was mapped before
-/// that stays.
+/// if there is no piece of memory that holds it for all CPUs: one page for each, side by side. Pages that were
+/// mapped before stay.
 pub(super) fn extend(end: usize) -> Option<()> {
     if end <= mapped() {
         return Some(());

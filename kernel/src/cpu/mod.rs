@@ -18,7 +18,7 @@ use crate::per_cpu::{self, per_cpu};
 per_cpu! {
     /// This CPU takes interrupts and work.
     static ONLINE: AtomicBool = AtomicBool::new(false);
-    /// What it has said of itself: CPUID tells of the CPU that runs it, and on a machine of mixed cores CPUs differ.
+    /// By its own CPUID: on a machine of mixed cores CPUs differ.
     static TOPOLOGY: Once<Topology> = Once::new();
 }
 
@@ -75,9 +75,9 @@ pub fn topology(index: CpuIndex) -> Option<&'static Topology> {
 }
 
 /// Asks this CPU where it sits, unless that has been done: a CPU that is started again is the same as before. With its
-/// area installed and the index table published; allocates nothing and waits for nobody.
+/// area installed and the index table published; allocates nothing and waits for no other CPU.
 pub(crate) fn read_topology() {
-    // First the one, then the other: a CPU that is reset in the midst of `call_once` could never call it
+    // First the one, then the other: a CPU that is reset during `call_once` could never call it
     // again.
     let topology = Topology::read(apic_id(current()));
     TOPOLOGY.here().call_once(|| topology);

@@ -83,7 +83,7 @@ const MACHINES: [Machine; 12] = [
         &[(0b1_0_1_0, (1, 0, 1, 0)), (0b1_1_0_1, (1, 1, 0, 1))],
     ),
     (
-        "levels nobody has heard of",
+        "levels of unknown types",
         0x1f,
         INTEL,
         &[
