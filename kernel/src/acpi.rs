@@ -43,29 +43,21 @@ pub(crate) fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
 /// `hide` as one that is not.
 pub(crate) fn read_cpus(options: &Options) {
     let bsp = apic::id();
-    let mut map = read(bsp).unwrap_or_else(|| {
+    let map = read(bsp).unwrap_or_else(|| {
         log!("acpi: only the BSP ({bsp}) is used");
         CpuMap::new([bsp], [], bsp).expect("one CPU, listed")
     });
-    if map.left_out() > 0 {
-        log!(
-            "acpi: there is room for {MAX_CPUS} CPUs: {} more are listed and not used",
-            map.left_out()
-        );
+    let more = map.left_out();
+    if more > 0 {
+        log!("acpi: there is room for {MAX_CPUS} CPUs: {more} more are listed and not used");
     }
-    let ghost = options.ghost.map(ApicId::new);
-    let hidden = |id: &ApicId| *id != bsp && Some(id.get()) == options.hide;
-    if ghost.is_some() || options.hide.is_some() {
-        let enabled = map.iter_enabled().map(|(_, id)| id).chain(ghost);
-        let pluggable = map.iter().skip(map.enabled()).map(|(_, id)| id);
-        map = CpuMap::new(
-            enabled.filter(|id| !hidden(id)),
-            pluggable.filter(|id| !hidden(id)),
-            bsp,
-        )
-        .unwrap_or(map);
-    }
-    cpu::set_map(map);
+    let is_shown = |id: &ApicId| *id == bsp || Some(id.get()) != options.hide;
+    let enabled = map.iter_enabled().map(|(_, id)| id);
+    let enabled = enabled.chain(options.ghost.map(ApicId::new));
+    // Those that are enabled are in the map by then.
+    let pluggable = map.iter().map(|(_, id)| id);
+    let map = CpuMap::new(enabled.filter(is_shown), pluggable.filter(is_shown), bsp);
+    cpu::set_map(map.expect("the BSP is enabled"));
 }
 
 /// Logs the MADT's bytes: its header, then the entries, four in a line, so that a photograph of the screen has
@@ -94,7 +86,6 @@ pub fn show_madt() {
 /// Where a MADT's entries begin (ACPI Specification 6.5, section 5.2.12).
 const ENTRIES_AT: usize = 44;
 
-/// Bytes as digits without spaces.
 struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -103,12 +94,8 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-static MADT: Once<Madt<'static>> = Once::new();
-
 /// The MADT, if there is one. After [`read_cpus`].
-pub(crate) fn madt() -> Option<&'static Madt<'static>> {
-    MADT.get()
-}
+pub(crate) static MADT: Once<Madt<'static>> = Once::new();
 
 /// The CPUs that the MADT lists. Without a usable one, the log says why.
 fn read(bsp: ApicId) -> Option<CpuMap> {

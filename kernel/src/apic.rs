@@ -7,15 +7,15 @@
 
 use core::{
     ptr,
-    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering},
 };
 
-use bringup::{ApicErrors, CpuMap, Lint, LintUse, LocalApic};
+use bringup::{ApicErrors, CpuMap, LintUse, LocalApic};
 pub use bringup::{Ipi, Target};
 use protocol::{exit::ExitCode, options::ApicMode};
 use raw_cpuid::CpuId;
 use x86_64::{
-    PhysAddr, VirtAddr,
+    PhysAddr,
     registers::model_specific::{ApicBase, ApicBaseFlags},
 };
 
@@ -25,11 +25,8 @@ use crate::{
     hook::Hook,
     interrupts::{self, Frame, vector},
     log,
-    memory::mapping,
+    memory::Registers,
 };
-
-/// Where the xAPIC's page is mapped: in level-4 entry 508, as all registers of devices (`memory::registers`).
-const MMIO: u64 = 0xffff_fe00_0000_0000;
 
 const VERSION: u32 = 0x30;
 const TASK_PRIORITY: u32 = 0x80;
@@ -48,23 +45,19 @@ const TIMER_CURRENT: u32 = 0x390;
 const TIMER_DIVIDE: u32 = 0x3e0;
 
 const LVT_MASKED: u32 = 1 << 16;
-/// Delivery mode.
 const DELIVERY: u32 = 0b111 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
 
-/// How to get at the registers: one of the constants. Written once by the BSP, before other CPUs
-/// run, so Relaxed everywhere.
-static MODE: AtomicU64 = AtomicU64::new(UNKNOWN);
-const UNKNOWN: u64 = 0;
-const X_APIC: u64 = 1;
-const X2_APIC: u64 = 2;
+/// The page of registers, null in x2APIC mode. Written by the BSP, before other CPUs run, so Relaxed everywhere.
+static PAGE: AtomicPtr<u8> = AtomicPtr::new(UNKNOWN);
+const UNKNOWN: *mut u8 = ptr::without_provenance_mut(1);
 
 /// What the timer's input clock is divided by: 32 bits then last for a minute at 1 GHz.
-pub(crate) const TIMER_DIVIDER: u64 = 16;
+const TIMER_DIVIDER: u64 = 16;
 /// The same, as the register has it (Intel SDM 3A, figure 11-10).
 const DIVIDE_BY_16: u32 = 0b0011;
 
-/// Rate of the timer, divided, in Hz. Written once by the BSP, before other CPUs run, so Relaxed.
+/// Rate of the timer, before the divider, in Hz. Written once by the BSP, before other CPUs run, so Relaxed.
 static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 
 /// This CPU's APIC ID, from its APIC. (CPUID tells only the ID that it had at reset.)
@@ -77,25 +70,18 @@ pub fn id() -> ApicId {
 
 /// As [`id`]; `None` early in the boot.
 pub(crate) fn try_id() -> Option<ApicId> {
-    (MODE.load(Ordering::Relaxed) != UNKNOWN).then(id)
+    is_known().then(id)
 }
 
-/// Whether the registers are in x2APIC mode.
-#[must_use]
-pub fn is_x2() -> bool {
-    MODE.load(Ordering::Relaxed) == X2_APIC
+fn is_known() -> bool {
+    PAGE.load(Ordering::Relaxed) != UNKNOWN
 }
 
 /// The way to the registers, the same for all CPUs.
 #[must_use]
 pub fn local() -> LocalApic {
-    let page = if is_x2() {
-        ptr::null_mut()
-    } else {
-        MMIO as *mut u8
-    };
     // SAFETY: the mode is the CPU's; in xAPIC mode `init` has mapped the page.
-    unsafe { LocalApic::at(page) }
+    unsafe { LocalApic::at(PAGE.load(Ordering::Relaxed)) }
 }
 
 /// Finds the BSP's APIC, in whichever mode it is, and switches it on. Ends the kernel on a CPU without one.
@@ -120,18 +106,15 @@ pub(crate) fn init(asked: ApicMode) {
         }
     }
     set_handler(vector::APIC_ERROR, report_errors);
-    let map = |physical| {
-        mapping::map_uncached(VirtAddr::new(MMIO), PhysAddr::new(physical));
-        MMIO as *mut u8
-    };
+    // SAFETY: the APIC's registers.
+    let map = |page| unsafe { Registers::map(PhysAddr::new(page)) }.as_ptr();
     // SAFETY: in ring 0, the CPU has an APIC, and the mapping stays, in the one set of tables that there is.
     adopt(unsafe { LocalApic::find(map) });
 }
 
 /// Takes this way to the registers from now on, and sets them up.
 fn adopt(apic: LocalApic) {
-    let mode = if apic.is_x2() { X2_APIC } else { X_APIC };
-    MODE.store(mode, Ordering::Relaxed);
+    PAGE.store(apic.page(), Ordering::Relaxed);
     enable();
 }
 
@@ -146,7 +129,7 @@ pub(crate) fn fit(asked: ApicMode, map: &CpuMap, dmar: Option<&[u8]>) {
     let (apic, choice) = unsafe { apic.fit(facts) };
     adopt(apic);
     log!("apic: {choice}");
-    if let Some((_, id)) = map.iter().find(|(_, id)| !can_address(*id)) {
+    if let Some((_, id)) = map.iter().find(|(_, id)| !apic.can_address(*id)) {
         log!("apic: {id}, and all beyond it, cannot be addressed without x2APIC: left out");
     }
 }
@@ -169,43 +152,34 @@ fn listen_for_errors() {
     write(LVT_ERROR, vector::APIC_ERROR.into());
 }
 
-/// Whether an interrupt can be sent to the CPU with this ID.
-pub(crate) fn can_address(id: ApicId) -> bool {
-    local().can_address(id)
-}
-
 /// Has this CPU's APIC deliver nothing by itself any more.
 pub(crate) fn silence() {
     stop_timer();
     write(LVT_ERROR, LVT_MASKED);
-    set_pin(Lint::Lint0, LintUse::Masked);
-    set_pin(Lint::Lint1, LintUse::Masked);
+    set_pins([LintUse::Masked; 2]);
 }
 
 /// Sets this CPU's APIC up: software enable, timer masked, errors reported, nothing held back.
 pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
-    write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
+    stop_timer();
     // Bit 8: software enable. Before the pins, which are the caller's: as long as it is clear, which it is after
     // INIT, no entry of the vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
     listen_for_errors();
 }
 
-/// Says what one of this CPU's pins is for.
-pub(crate) fn set_pin(lint: Lint, lint_use: LintUse) {
+pub(crate) fn set_pins(uses: [LintUse; 2]) {
     const NMI: u32 = 0b100 << 8;
     const ACTIVE_LOW: u32 = 1 << 13;
-    let register = match lint {
-        Lint::Lint0 => LVT_LINT0,
-        Lint::Lint1 => LVT_LINT1,
-    };
-    match lint_use {
-        LintUse::Masked => write(register, LVT_MASKED),
-        LintUse::Nmi { active_low: true } => write(register, NMI | ACTIVE_LOW),
-        LintUse::Nmi { active_low: false } => write(register, NMI),
-        LintUse::AsFound => {}
+    for (register, lint_use) in [LVT_LINT0, LVT_LINT1].into_iter().zip(uses) {
+        match lint_use {
+            LintUse::Masked => write(register, LVT_MASKED),
+            LintUse::Nmi { active_low: true } => write(register, NMI | ACTIVE_LOW),
+            LintUse::Nmi { active_low: false } => write(register, NMI),
+            LintUse::AsFound => {}
+        }
     }
 }
 
@@ -264,7 +238,7 @@ pub(crate) fn end_of_interrupt() {
 pub(crate) fn is_in_service(vector: u8) -> bool {
     // Eight registers of 32 bits (Intel SDM 3A, 11.8.4).
     let register = IN_SERVICE + u32::from(vector / 32) * 0x10;
-    MODE.load(Ordering::Relaxed) != UNKNOWN && read(register) >> (vector % 32) & 1 == 1
+    is_known() && read(register) >> (vector % 32) & 1 == 1
 }
 
 /// Sends an interrupt. Any CPU, any context: see [`LocalApic::send`].
@@ -275,30 +249,30 @@ pub(crate) fn send(target: Target, ipi: Ipi) {
 
 /// Lets this CPU's timer count, without interrupts, until [`stop_timer`]: for [`counted`].
 pub(crate) fn start_counting() {
-    write(LVT_TIMER, LVT_MASKED | u32::from(vector::TIMER));
+    stop_timer();
     write(TIMER_INITIAL, u32::MAX);
 }
 
-/// What this CPU's timer has counted since [`start_counting`]. Stands after a minute at 1 GHz.
+/// What this CPU's timer has counted since [`start_counting`], before its divider. Stands after a minute at 1 GHz.
 pub(crate) fn counted() -> u64 {
-    u64::from(u32::MAX - read(TIMER_CURRENT))
+    u64::from(u32::MAX - read(TIMER_CURRENT)) * TIMER_DIVIDER
 }
 
 /// Says how fast all CPUs' timers count, in Hz before the divider. Until then they cannot be started.
 pub(crate) fn set_timer_hz(hz: u64) {
-    TIMER_HZ.store((hz / TIMER_DIVIDER).max(1), Ordering::Relaxed);
+    TIMER_HZ.store(hz, Ordering::Relaxed);
 }
 
 /// How fast the timers are taken to count, in Hz before the divider.
 #[must_use]
 pub fn timer_hz() -> u64 {
-    TIMER_HZ.load(Ordering::Relaxed) * TIMER_DIVIDER
+    TIMER_HZ.load(Ordering::Relaxed)
 }
 
 /// Starts this CPU's timer: an interrupt after `nanos`, or each `nanos`. Replaces what was set
 /// before.
 pub(crate) fn start_timer(nanos: u64, is_periodic: bool) {
-    let count = u128::from(nanos) * u128::from(TIMER_HZ.load(Ordering::Relaxed)) / 1_000_000_000;
+    let count = u128::from(nanos) * u128::from(timer_hz() / TIMER_DIVIDER) / 1_000_000_000;
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
     let mode = if is_periodic { LVT_PERIODIC } else { 0 };
     write(LVT_TIMER, mode | u32::from(vector::TIMER));

@@ -66,7 +66,7 @@ pub(crate) fn init() {
 /// interrupt that it would wait for.
 pub fn all() {
     let call = Call::begin();
-    let Err(Silent(cpu)) = call.wait_until(call.begun + REPORT_AFTER_NS) else {
+    let Err(cpu) = call.wait_until(call.begun + REPORT_AFTER_NS) else {
         return;
     };
     let answers = ANSWERS.of(cpu);
@@ -87,10 +87,6 @@ pub fn all() {
 pub fn is_legal() -> bool {
     !ipi::in_nmi()
 }
-
-/// A CPU that does not answer: one of them, if there are several.
-#[derive(Debug)]
-struct Silent(CpuIndex);
 
 /// What barriers have cost since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,9 +120,8 @@ pub fn statistics() -> Statistics {
 /// 0 for a CPU that is not there. Racy. For tests.
 #[must_use]
 pub fn racy_answered(cpu: CpuIndex) -> u64 {
-    ANSWERS
-        .of(cpu)
-        .map_or(0, |answers| answers.rounds.racy_latest())
+    let answers = ANSWERS.of(cpu);
+    answers.map_or(0, |answers| answers.rounds.racy_latest())
 }
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
@@ -142,7 +137,6 @@ const REPORT_AFTER_NS: u64 = 1_000_000_000;
 
 static ROUNDS: Rounds = Rounds::new();
 
-/// One CPU's side.
 #[derive(Debug)]
 struct Answers {
     rounds: rundown::per_cpu::Answers,
@@ -152,7 +146,6 @@ struct Answers {
     reported: AtomicBool,
 }
 
-/// A call.
 struct Call {
     round: Round,
     /// When, in nanoseconds since boot.
@@ -160,7 +153,6 @@ struct Call {
 }
 
 impl Call {
-    /// Numbers the round, and asks all CPUs.
     fn begin() -> Self {
         assert!(is_legal(), "a barrier in an NMI handler");
         let call = Self {
@@ -180,7 +172,8 @@ impl Call {
         call
     }
 
-    fn wait_until(&self, deadline: u64) -> Result<(), Silent> {
+    /// The error is a CPU that does not answer: one of them, if there are several.
+    fn wait_until(&self, deadline: u64) -> Result<(), CpuIndex> {
         // One after the other: meanwhile the rest answers.
         for (cpu, answers) in others() {
             let mut nmi_at = self.begun + NMI_AFTER_NS;
@@ -190,7 +183,7 @@ impl Call {
                 }
                 let now = time::nanos();
                 if now >= deadline {
-                    return Err(Silent(cpu));
+                    return Err(cpu);
                 }
                 if now >= nmi_at {
                     nmi_at = u64::MAX;
@@ -271,7 +264,7 @@ pub(crate) fn catch_up(cpu: CpuIndex) {
 pub(crate) fn serve() {
     let answers = ANSWERS.here();
     answers.rounds.answer(&ROUNDS);
-    // Relaxed: for the log only.
+    // Relaxed: for the log only. Read first: others wait by reading this line.
     if answers.reported.load(Ordering::Relaxed) {
         answers.reported.store(false, Ordering::Relaxed);
     }

@@ -51,11 +51,8 @@ static REPORTING: AtomicU32 = AtomicU32::new(0);
 pub fn exit(code: ExitCode) -> ! {
     static EXITING: AtomicBool = AtomicBool::new(false);
     interrupts::disable();
-    if is_reported_elsewhere() {
-        halt();
-    }
     // Relaxed: the flag orders nothing, it only has one winner.
-    if EXITING.swap(true, Ordering::Relaxed) {
+    if is_reported_elsewhere() || EXITING.swap(true, Ordering::Relaxed) {
         halt();
     }
     // SAFETY: the port is that of QEMU's exit device or of nothing; no memory is touched.
@@ -85,9 +82,8 @@ pub(crate) fn halt() -> ! {
 /// Whether a CPU has halted for good.
 pub(crate) fn has_stopped(cpu: CpuIndex) -> bool {
     // Acquire: pairs with the store in `halt`.
-    STOPPED
-        .of(cpu)
-        .is_some_and(|stopped| stopped.load(Ordering::Acquire))
+    let stopped = STOPPED.of(cpu);
+    stopped.is_some_and(|stopped| stopped.load(Ordering::Acquire))
 }
 
 /// Whether a panic is being reported: nothing may allocate, or wait for a lock.
@@ -134,7 +130,10 @@ pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn Fn
     if !all_stopped {
         log!("    some CPUs did not answer the NMI that stops them");
     }
-    let mut text = Text::new();
+    let mut text = Text {
+        bytes: [0; 512],
+        len: 0,
+    };
     // Cut at the buffer's end: `Text` never fails.
     let _ = write!(text, "{message}");
     emit(&Event::Panic {
@@ -159,13 +158,6 @@ struct Text {
 }
 
 impl Text {
-    const fn new() -> Self {
-        Self {
-            bytes: [0; 512],
-            len: 0,
-        }
-    }
-
     fn as_str(&self) -> &str {
         // Only whole characters are ever written.
         core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()

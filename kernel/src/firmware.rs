@@ -9,7 +9,7 @@
 //! |---|---|---|---|
 //! | 8259s | open lines, at the vectors of exceptions | moved, then masked | `interrupts::pic` |
 //! | LINT0 of the BSP | passes the 8259s' interrupts on | masked | [`apic`] |
-//! | LINT0, LINT1 | the NMI's pin: set on the BSP alone, masked by INIT elsewhere | as the MADT says, on each CPU | `nmi_pins` |
+//! | LINT0, LINT1 | the NMI's pin: set on the BSP alone, masked by INIT elsewhere | as the MADT says, on each CPU | below |
 //! | I/O APICs | entries that are not masked | masked, all but those for the firmware itself (SMI) | [`ioapic`] |
 //! | HPET | timers that interrupt; replacement of 8254 and clock chip | both off, the counter runs on | `hpet` |
 //! | local APIC | errors | reported | [`apic`] |
@@ -22,20 +22,34 @@
 //! system management interrupts.
 
 pub(crate) mod hpet;
-pub(crate) mod nmi_pins;
+
+use bringup::{LintUse, NmiPins};
+use spin::Once;
 
 use crate::{
     acpi, apic, cpu,
     interrupts::{self, pic},
-    ioapic, unexpected,
+    ioapic, log, unexpected,
 };
+
+/// On which of its two pins each CPU gets the board's NMIs. On almost every PC that is LINT1, on all CPUs; but it is
+/// for the firmware to say, for each CPU. It sets up the pins of the BSP alone: INIT masks those of the others. A kernel
+/// that leaves it at that has the memory's errors, a button, or a hypervisor's NMI arrive at one CPU, which may be the
+/// one that hangs.
+static NMI_PINS: Once<NmiPins> = Once::new();
 
 /// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP, when the
 /// CPU map is known; interrupts are off.
 pub(crate) fn take_over() {
-    if let Some(madt) = acpi::madt() {
+    if let Some(madt) = acpi::MADT.get() {
         ioapic::init(madt);
-        nmi_pins::init(madt, cpu::map());
+        let pins = NMI_PINS.call_once(|| NmiPins::new(madt, cpu::map()));
+        let some = pins.not_covered();
+        if some > 0 {
+            log!(
+                "acpi: the MADT has no valid NMI entry for {some} CPUs: NMIs reach the BSP by LINT1"
+            );
+        }
     }
     silence();
     unexpected::tell_of_nmi();
@@ -48,8 +62,7 @@ pub(crate) fn quiet_cpus() {
     unsafe { bringup::quiet_others(apic::local()) };
 }
 
-/// Silences all interrupts of devices, and sets up this CPU's pins.
-/// One that has been sent before may still come.
+/// Silences all interrupts of devices, and sets up this CPU's pins. One that has been sent before may still come.
 ///
 /// On one CPU at a time; thread or interrupt context, not NMI.
 pub fn silence() {
@@ -60,6 +73,12 @@ pub fn silence() {
         hpet::silence();
         apic::mask_own_sources();
         apic::end_leftovers();
-        nmi_pins::program();
+        program_nmi_pins();
     });
+}
+
+/// Sets up this CPU's pins: for NMIs or masked. As long as nothing is known, LINT1 stays as it is.
+pub(crate) fn program_nmi_pins() {
+    let pins = NMI_PINS.get().map(|pins| pins.of(cpu::current()));
+    apic::set_pins(pins.unwrap_or([LintUse::Masked, LintUse::AsFound]));
 }

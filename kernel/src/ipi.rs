@@ -155,11 +155,6 @@ pub(crate) fn serve_calls() {
     take_calls(CALLS.here(), cpu::is_online_here());
 }
 
-/// Refuses the calls that others have made to this CPU: when it leaves.
-pub(crate) fn refuse_own_calls() {
-    take_calls(CALLS.here(), false);
-}
-
 /// Forgets what this CPU has been asked before it was started (again): by a CPU that did not know that it had left,
 /// or by interrupts that INIT has swept away.
 pub(crate) fn forget() {
@@ -168,7 +163,8 @@ pub(crate) fn forget() {
     if let Some(on_nmi) = ON_NMI.get() {
         on_nmi();
     }
-    refuse_own_calls();
+    // Not online, so they are refused.
+    serve_calls();
 }
 
 /// Takes the calls in a CPU's list, and runs or refuses them. Those of a CPU that has left are refused by a caller, or
@@ -197,9 +193,9 @@ static STOPPING: AtomicU32 = AtomicU32::new(0);
 ///
 /// Any CPU, any context.
 fn stop_others() -> bool {
-    const PATIENCE_NS: u64 = 1_000_000_000;
+    const TIMEOUT_NS: u64 = 1_000_000_000;
     STOPPING.store(cpu::current().get() as u32 + 1, Ordering::SeqCst);
-    let deadline = time::nanos() + PATIENCE_NS;
+    let deadline = time::nanos() + TIMEOUT_NS;
     loop {
         let mut all = true;
         // The BSP comes first. Once it has stopped, no CPU comes online any more; those that did meanwhile

@@ -25,7 +25,7 @@
 //! | ground: available before all else | `per_cpu`, `time`, [`serial`], `screen`, [`log`](mod@log), `hook`, `emergency` |
 //! | frames, heap, mappings, stacks with guard pages | [`memory`] |
 //! | which CPUs there are; each one's area, descriptors, caches | [`cpu`] |
-//! | how interrupts get in; a table of hooks | [`interrupts`], `panic` |
+//! | how interrupts get in; a table of hooks | [`interrupts`] |
 //! | the local APIC, and what comes through it | [`apic`], [`unexpected`], [`ipi`], [`timer`], [`images`] |
 //! | the firmware's tables; what it has left live is silenced | [`acpi`], [`ioapic`], [`firmware`] |
 //! | how long a second is | [`clock`], `bringup::rate` |
@@ -65,7 +65,6 @@ pub mod ipi;
 pub mod log;
 mod machine;
 pub mod memory;
-mod panic;
 mod per_cpu;
 pub mod platform;
 mod report;

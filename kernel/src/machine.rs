@@ -59,7 +59,7 @@ pub fn start(
     if let Some(seed) = options.seed {
         clock::pit::cut_turns(seed);
     }
-    cpu::topology::read();
+    cpu::read_topology();
     let bring_up = smp::start(&options);
     interrupts::enable();
 

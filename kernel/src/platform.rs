@@ -40,7 +40,6 @@ impl rundown::Platform for KernelPlatform {
         wake_if(|sleeps_for| sleeps_for == object.get() || sleeps_for == FUTURES);
     }
 
-    /// Nanoseconds since boot.
     fn tick() -> u64 {
         time::nanos()
     }

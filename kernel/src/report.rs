@@ -11,7 +11,7 @@ use raw_cpuid::{CpuId, Hypervisor};
 use spin::Mutex;
 
 use crate::{
-    cpu::{self, ApicId, CpuIndex, topology},
+    cpu::{self, ApicId, CpuIndex},
     emergency, interrupts, log,
     log::emit,
     time,
@@ -39,13 +39,6 @@ pub fn events() -> Vec<Noticed> {
     interrupts::without(|| SEEN.lock().clone())
 }
 
-/// So many CPUs have no stacks.
-pub(crate) fn no_memory(cpus: usize) {
-    if cpus > 0 {
-        log!("no memory for the stacks of {cpus} CPUs: left out (QEMU: -m)");
-    }
-}
-
 /// Something has happened while CPUs started, or since. On the BSP, as a handler too; or at the end of a panic.
 pub(crate) fn event(event: Noticed) {
     log!("{event}");
@@ -67,7 +60,6 @@ pub(crate) fn event(event: Noticed) {
     }
 }
 
-/// The whole report, once the start is over.
 pub(crate) fn all(bring_up: &BringUp, job: Job, progress: impl Iterator<Item = Progress> + Clone) {
     // Without low memory the crate knows of no CPU, not even of the BSP.
     let online = progress.filter(|cpu| cpu.state == SlotState::Online);
@@ -85,7 +77,7 @@ fn cpus(begin: u64, online: impl Iterator<Item = Progress>) {
         log::plain(Cpu::HEADER);
     }
     for cpu in online {
-        let topology = topology::of(cpu.cpu).expect("read before it was online");
+        let topology = cpu::topology(cpu.cpu).expect("read before it was online");
         let place = topology.place;
         let row = Cpu {
             index: cpu.cpu.get() as u32,
@@ -107,7 +99,6 @@ fn cpus(begin: u64, online: impl Iterator<Item = Progress>) {
     }
 }
 
-/// When each CPU was how far.
 fn timeline(steps: &bringup::Steps, aps: impl Iterator<Item = Progress>) {
     emit(&Event::Steps(Steps {
         prepared_ns: steps.prepared_ns,
@@ -156,7 +147,6 @@ pub(crate) fn differences(
     }
 }
 
-/// Which CPUs are missing, and how many are there.
 fn summary(bring_up: &BringUp) {
     for id in &bring_up.missing {
         log!("{id} is listed by the firmware but has not started: left out");

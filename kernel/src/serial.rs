@@ -76,7 +76,6 @@ pub(crate) fn break_lock_of(cpu: CpuIndex) {
     give_up(cpu.get() as u32);
 }
 
-/// Takes the lock if nobody has it.
 fn try_take(owner: u32) -> bool {
     // First only look: that leaves the line with whoever has it.
     OWNER.load(Ordering::Relaxed) == NOBODY
@@ -86,13 +85,11 @@ fn try_take(owner: u32) -> bool {
             .is_ok()
 }
 
-/// Releases the lock if it is this one's.
 fn give_up(owner: u32) {
     // Release: pairs with the acquire of who has it next. (It may have been taken away.)
     let _ = OWNER.compare_exchange(owner, NOBODY, Ordering::Release, Ordering::Relaxed);
 }
 
-/// See [`Port`].
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Ten seconds, where reading the port's state takes the microsecond that it took on an ISA bus. 16 bytes, the most

@@ -29,7 +29,6 @@ pub(crate) fn at(ticks: u64) -> u64 {
     scale().nanos(ticks.saturating_sub(START.load(Ordering::Relaxed)))
 }
 
-/// How long so many ticks take.
 pub(crate) fn length(ticks: u64) -> Duration {
     Duration::from_nanos(scale().nanos(ticks))
 }
@@ -61,7 +60,6 @@ pub fn hz() -> u64 {
 /// Written once by the BSP before other CPUs run, so Relaxed everywhere.
 static START: AtomicU64 = AtomicU64::new(0);
 static HZ: AtomicU64 = AtomicU64::new(0);
-/// The bits of a [`Scale`].
 static SCALE: AtomicU64 = AtomicU64::new(0);
 
 /// Begins with nanosecond 0, now that the counter's rate is known. Once, on the BSP, before other CPUs run.

@@ -6,7 +6,6 @@ use core::time::Duration;
 use crate::{apic, hook::Hook, interrupts::vector, per_cpu::per_cpu};
 
 per_cpu! {
-    /// What the periodic timer calls.
     static ON_TICK: Hook = Hook::none();
 }
 
@@ -50,7 +49,6 @@ pub(crate) fn clear_alarm() {
     }
 }
 
-/// Whether this CPU's periodic timer runs.
 pub(crate) fn is_periodic() -> bool {
     ON_TICK.here().get().is_some()
 }

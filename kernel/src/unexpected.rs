@@ -47,7 +47,7 @@ per_cpu! {
 
 /// Takes over the interrupts for which there is no other hook. Before interrupts are on.
 pub(crate) fn init() {
-    interrupts::set_hook_for_others(take, apic::is_in_service);
+    interrupts::OTHERS.set(Some(take));
     apic::set_handler(vector::TELL, tell_of_nmi);
 }
 
@@ -71,24 +71,25 @@ pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
     NMIS.count_of(cpu)
 }
 
-/// Takes an interrupt with a vector that has no handler, on this CPU. As a handler.
-fn take(vector: u8) {
-    let is_stray = if apic::is_in_service(vector) {
+/// Takes an interrupt with a vector that has no handler, on this CPU. As a handler. `false`: it is an exception.
+fn take(vector: u8) -> bool {
+    let is_in_service = vector >= 16 && apic::is_in_service(vector);
+    if vector < 32 && !is_in_service {
+        return false;
+    }
+    if is_in_service {
         apic::end_of_interrupt();
-        true
-    } else {
-        vector != vector::SPURIOUS
-    };
-    let (count, what) = if is_stray {
-        (&STRAY, "an unexpected interrupt")
-    } else {
-        (&SPURIOUS, "a spurious interrupt")
+    }
+    let (count, what) = match is_in_service || vector != vector::SPURIOUS {
+        true => (&STRAY, "an unexpected interrupt"),
+        false => (&SPURIOUS, "a spurious interrupt"),
     };
     count.here().fetch_add(1, Ordering::Relaxed);
     let (word, bit) = (usize::from(vector / 64), 1 << (vector % 64));
     if LOGGED.here()[word].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
         log!("{what}, vector {vector:#x} (further ones are counted, not logged)");
     }
+    true
 }
 
 /// Takes an NMI that no CPU has sent. If the board says that it is for a hardware error, that ends the

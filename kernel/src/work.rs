@@ -5,6 +5,8 @@ use core::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
 };
 
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+
 use crate::{
     cpu::{self, CpuIndex},
     interrupts, ipi,
@@ -45,34 +47,19 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
 ///
 /// # Panics
 /// If somebody else does so; on an AP; in interrupt context; with interrupts off, for they come on meanwhile.
-pub(crate) fn exclusive(what: &str) -> Exclusive {
+pub(crate) fn exclusive(what: &str) -> SpinMutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
     assert!(cpu::current() == CpuIndex::BSP, "{what}: on an AP");
     assert!(!interrupts::in_handler(), "{what}: in interrupt context");
     assert!(interrupts::enabled(), "{what}: with interrupts off");
-    // Acquire: pairs with the store in `drop`.
-    assert!(
-        !BUSY.swap(true, Ordering::Acquire),
-        "{what}: one at a time, and not within a function that run_on_each runs"
-    );
-    Exclusive(())
+    ONE_AT_A_TIME.try_lock().unwrap_or_else(|| {
+        panic!("{what}: one at a time, and not within a function that run_on_each runs")
+    })
 }
-
-/// See [`exclusive`].
-pub(crate) struct Exclusive(());
-
-impl Drop for Exclusive {
-    fn drop(&mut self) {
-        // Release: pairs with the swap in `exclusive`.
-        BUSY.store(false, Ordering::Release);
-    }
-}
-
-static BUSY: AtomicBool = AtomicBool::new(false);
 
 /// A function to run, on its caller's stack.
 struct Job {
     function: &'static (dyn Fn(CpuIndex) + Sync),
-    /// CPUs that have not finished it.
     unfinished: AtomicUsize,
 }
 
@@ -91,7 +78,7 @@ impl Job {
 
 /// What an AP does: the jobs it is given, `hlt` in between, until it is to `leave`.
 pub(crate) fn idle(leave: fn() -> !) -> ! {
-    x86_64::instructions::interrupts::enable();
+    interrupts::enable();
     loop {
         let mut job = ptr::null_mut();
         interrupts::halt_until(|| {

@@ -95,6 +95,12 @@ impl LocalApic {
         Self { page }
     }
 
+    /// The page of registers; null in x2APIC mode: for [`at`](Self::at).
+    #[must_use]
+    pub fn page(self) -> *mut u8 {
+        self.page.cast()
+    }
+
     /// Whether it is by x2APIC.
     #[must_use]
     pub fn is_x2(self) -> bool {
@@ -111,11 +117,12 @@ impl LocalApic {
     /// Whether an interrupt can be sent to the CPU with this ID.
     #[must_use]
     pub fn can_address(self, id: ApicId) -> bool {
-        let first_too_large = match self.is_x2() {
-            true => u32::MAX,
-            false => FIRST_TOO_LARGE,
+        let too_large = if self.is_x2() {
+            u32::MAX
+        } else {
+            FIRST_TOO_LARGE
         };
-        id.get() < first_too_large
+        id.get() < too_large
     }
 
     /// Sends an interrupt. Any CPU, any context, NMI included. The CPU that takes it sees what its sender wrote

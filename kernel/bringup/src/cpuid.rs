@@ -22,12 +22,10 @@ pub(crate) struct Cpuid<'a> {
 const HYPERVISOR: u32 = 0x4000_0000;
 const EXTENDED: u32 = 0x8000_0000;
 
-const INTEL: [u32; 3] = [0x756e_6547, 0x4965_6e69, 0x6c65_746e];
-/// `AuthenticAMD`, and `HygonGenuine`, whose CPUs follow AMD's design.
-const AMD: [[u32; 3]; 2] = [
-    [0x6874_7541, 0x6974_6e65, 0x444d_4163],
-    [0x6f67_7948, 0x6e65_476e, 0x656e_6975],
-];
+/// `GenuineIntel`, `AuthenticAMD`, and `HygonGenuine`, whose CPUs follow AMD's design.
+pub(crate) const INTEL: [u32; 3] = [0x756e_6547, 0x4965_6e69, 0x6c65_746e];
+pub(crate) const AMD: [u32; 3] = [0x6874_7541, 0x6974_6e65, 0x444d_4163];
+pub(crate) const HYGON: [u32; 3] = [0x6f67_7948, 0x6e65_476e, 0x656e_6975];
 
 impl Cpuid<'static> {
     /// Of the CPU that executes this.
@@ -79,7 +77,7 @@ impl<'a> Cpuid<'a> {
 
     /// Whether this CPU is AMD's or of AMD's design.
     pub(crate) fn is_amd(&self) -> bool {
-        AMD.contains(&self.vendor)
+        [AMD, HYGON].contains(&self.vendor)
     }
 
     /// Leaf 1 EAX, extended family included.
@@ -99,15 +97,10 @@ pub(crate) mod tests {
     /// One recorded answer: leaf, sub-leaf, then EAX, EBX, ECX, EDX.
     pub(crate) type Answer = (u32, u32, [u32; 4]);
 
-    /// EBX, ECX, EDX of leaf 0.
-    pub(crate) const INTEL: [u32; 3] = [0x756e_6547, 0x6c65_746e, 0x4965_6e69];
-    pub(crate) const AMD: [u32; 3] = [0x6874_7541, 0x444d_4163, 0x6974_6e65];
-    pub(crate) const HYGON: [u32; 3] = [0x6f67_7948, 0x656e_6975, 0x6e65_476e];
-
     /// CPUID with these answers; everything else is 0.
     pub(crate) fn cpuid(
         max_leaf: u32,
-        [ebx, ecx, edx]: [u32; 3],
+        [ebx, edx, ecx]: [u32; 3],
         answers: &[Answer],
     ) -> impl Fn(u32, u32) -> CpuidResult {
         move |leaf, sub_leaf| {

@@ -15,8 +15,8 @@ bringup_entry:
     // What exceptions need comes first: the low pages go away with the next CR3, and with them the
     // trampoline's GDT.
     lea rsp, [r12 + {SCRATCH} + {SCRATCH_SIZE}]
-    lgdt [r12 + {GDTR}]
-    lidt [r12 + {IDTR}]
+    lgdt [rip + bringup_gdtr]
+    lidt [rip + bringup_idtr]
     // The kernel's page tables, then all of its CR4. PCIDE can only be set while the PCID is 0 (Intel SDM 3A,
     // 4.10.1), so the PCID follows.
     mov rax, [r12 + {CR3}]
@@ -154,11 +154,13 @@ bringup_stubs:
 bringup_fault:
     // No ring: the APIC may not be in the right mode yet.
     xor r11d, r11d
-    // On a shared stack, this one or the trampoline's below 1 MiB, the address may be another CPU's.
+    // On a shared stack, this one or the trampoline's, which goes with its page tables, the address may be another
+    // CPU's.
     mov r10d, {LONG} << 8
     xor r8d, r8d
-    cmp rsp, 1 << 20
-    jb 3f
+    mov rcx, cr3
+    cmp rcx, [rip + {SHARED} + {LOW_CR3}]
+    je 3f
     mov r10d, {ENTRY} << 8
     lea rax, [rip + {SHARED} + {SCRATCH}]
     mov rcx, rsp
@@ -174,3 +176,11 @@ bringup_fault:
     or eax, r10d
     jmp bringup_record
     .purgem cpuid_apic_id
+
+    .section .data.bringup_entry, "aw"
+bringup_gdtr:
+    .word {GDT_LIMIT}
+    .quad {GDT}
+bringup_idtr:
+    .word {IDT_LIMIT}
+    .quad {SHARED} + {IDT}

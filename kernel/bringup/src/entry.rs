@@ -10,18 +10,20 @@ use core::{
 };
 
 use crate::{
-    apic::{Ipi, LocalApic, Target},
+    apic::LocalApic,
     descriptors::{CODE_64_SELECTOR, GDT, gate},
     id::ApicId,
-    record::{self, RECORDS, Record, Records, Stage},
+    record::{self, RECORDS, Records, Stage},
     registers,
     slot::{Slot, SlotState},
 };
 
 /// What all CPUs that start read. The [`Starter`](crate::Starter) that is prepared first has it for good.
 pub(crate) static SHARED: Shared = Shared {
+    scratch: [const { AtomicU64::new(0) }; SCRATCH_SIZE / 8],
     cr3: AtomicU64::new(0),
     cr4: AtomicU64::new(0),
+    low_cr3: AtomicU64::new(0),
     mmio: AtomicPtr::new(ptr::null_mut()),
     ids: AtomicPtr::new(ptr::null_mut()),
     ids_len: AtomicU64::new(0),
@@ -30,21 +32,21 @@ pub(crate) static SHARED: Shared = Shared {
     main: AtomicPtr::new(ptr::null_mut()),
     records: AtomicPtr::new(ptr::null_mut()),
     bell: AtomicU64::new(0),
-    gdtr: Pointer::new(),
-    idtr: Pointer::new(),
     idt: [const { [const { AtomicU64::new(0) }; 2] }; IDT_LEN],
-    scratch: [const { AtomicU64::new(0) }; SCRATCH_SIZE / 8],
 };
 
 /// Written before the first SIPI, but for `scratch`.
 #[repr(C, align(16))]
 pub(crate) struct Shared {
+    /// Where exceptions push before a CPU has its own stack. Never read.
+    scratch: [AtomicU64; SCRATCH_SIZE / 8],
     /// The kernel's page tables, and all of its CR4.
     pub(crate) cr3: AtomicU64,
     pub(crate) cr4: AtomicU64,
+    /// The trampoline's page tables.
+    pub(crate) low_cr3: AtomicU64,
     /// The local APIC's page; null in x2APIC mode.
     pub(crate) mmio: AtomicPtr<u32>,
-    /// APIC IDs by index.
     pub(crate) ids: AtomicPtr<u32>,
     pub(crate) ids_len: AtomicU64,
     slots: AtomicPtr<Slot>,
@@ -53,12 +55,8 @@ pub(crate) struct Shared {
     main: AtomicPtr<()>,
     pub(crate) records: AtomicPtr<Records<RECORDS>>,
     /// The APIC command by which a CPU that parks reports; 0 for none.
-    bell: AtomicU64,
-    gdtr: Pointer,
-    idtr: Pointer,
+    pub(crate) bell: AtomicU64,
     idt: [[AtomicU64; 2]; IDT_LEN],
-    /// Where exceptions push before a CPU has its own stack. Never read.
-    scratch: [AtomicU64; SCRATCH_SIZE / 8],
 }
 
 const IDT_LEN: usize = 32;
@@ -93,9 +91,6 @@ impl Shared {
             low_half.store(gate(CODE_64_SELECTOR, stub as u32), Ordering::Relaxed);
             high_half.store(stub >> 32, Ordering::Relaxed);
         }
-        // Not the trampoline's copy, which lies in pages that are out of reach here.
-        self.gdtr.set(&GDT);
-        self.idtr.set(&self.idt);
         true
     }
 
@@ -111,22 +106,13 @@ impl Shared {
         unsafe { self.records.load(Ordering::Acquire).as_ref() }
     }
 
-    /// The gates to the stubs of `entry.S`.
     pub(crate) fn idt(&self) -> [[u64; 2]; IDT_LEN] {
         let load = |half: &AtomicU64| half.load(Ordering::Relaxed);
         self.idt.each_ref().map(|gate| gate.each_ref().map(load))
     }
 
-    /// Has CPUs that park send this interrupt to this CPU.
-    pub(crate) fn set_bell(&self, vector: u8) {
-        let apic = self.apic();
-        let bell = apic.command(Target::One(apic.id()), Ipi::Vector(vector));
-        // Relaxed: a CPU that has not seen it yet is found by `Starter::poll` as before.
-        self.bell.store(bell.unwrap_or(0), Ordering::Relaxed);
-    }
-
-    /// Records this CPU and rings.
-    pub(crate) fn record(&self, id: ApicId, what: u32, address: u64) {
+    /// Records this CPU, rings, and parks it.
+    pub(crate) fn record_and_park(&self, id: ApicId, what: u32, address: u64) -> ! {
         if let Some(records) = self.records() {
             records.push(id, what, address);
         }
@@ -135,32 +121,8 @@ impl Shared {
             // SAFETY: an interrupt that the kernel has asked for (`Starter::notify`).
             unsafe { self.apic().write_command(bell) };
         }
-    }
-
-    /// As [`record`](Self::record), and parks this CPU.
-    pub(crate) fn record_and_park(&self, id: ApicId, what: u32, address: u64) -> ! {
-        self.record(id, what, address);
         // SAFETY: a CPU that was started is in ring 0.
         unsafe { registers::park() }
-    }
-}
-
-/// What LGDT and LIDT want, from `POINTER_OFFSET` on: the limit, which is the upper 16 bits of the
-/// first word, then the base.
-#[repr(C, align(16))]
-struct Pointer([AtomicU64; 2]);
-
-const POINTER_OFFSET: usize = 6;
-
-impl Pointer {
-    const fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; 2])
-    }
-
-    fn set<T>(&self, table: &'static T) {
-        let [limit, base] = &self.0;
-        limit.store((size_of::<T>() as u64 - 1) << 48, Ordering::Relaxed);
-        base.store(ptr::from_ref(table) as u64, Ordering::Relaxed);
     }
 }
 
@@ -170,6 +132,7 @@ global_asm!(
     SHARED = sym SHARED,
     CR3 = const offset_of!(Shared, cr3),
     CR4 = const offset_of!(Shared, cr4),
+    LOW_CR3 = const offset_of!(Shared, low_cr3),
     MMIO = const offset_of!(Shared, mmio),
     IDS = const offset_of!(Shared, ids),
     IDS_LEN = const offset_of!(Shared, ids_len),
@@ -178,8 +141,10 @@ global_asm!(
     MAIN = const offset_of!(Shared, main),
     RECORDS = const offset_of!(Shared, records),
     BELL = const offset_of!(Shared, bell),
-    GDTR = const offset_of!(Shared, gdtr) + POINTER_OFFSET,
-    IDTR = const offset_of!(Shared, idtr) + POINTER_OFFSET,
+    GDT = sym GDT,
+    GDT_LIMIT = const size_of_val(&GDT) - 1,
+    IDT = const offset_of!(Shared, idt),
+    IDT_LIMIT = const IDT_LEN * 16 - 1,
     SCRATCH = const offset_of!(Shared, scratch),
     SCRATCH_SIZE = const SCRATCH_SIZE,
     ENTRIES = const offset_of!(Records<RECORDS>, entries),
@@ -202,11 +167,5 @@ unsafe extern "C" {
     pub(crate) fn bringup_entry() -> !;
 }
 
-const _: () = {
-    // The assembly multiplies by 16.
-    assert!(size_of::<Record>() == 16);
-    assert!(offset_of!(Record, what) == 4 && offset_of!(Record, address) == 8);
-    assert!(offset_of!(Records<RECORDS>, cursor) == 0);
-    // The CPU pushes to an aligned stack.
-    assert!((offset_of!(Shared, scratch) + SCRATCH_SIZE).is_multiple_of(16));
-};
+// The CPU pushes to an aligned stack.
+const _: () = assert!((offset_of!(Shared, scratch) + SCRATCH_SIZE).is_multiple_of(16));

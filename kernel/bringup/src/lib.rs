@@ -34,7 +34,7 @@ mod tables;
 mod trampoline;
 
 pub use id::{ApicId, CpuIndex};
-pub use madt::{BadEntry, CpuState, IoApic, Lint, Madt, MadtCpu};
+pub use madt::{BadEntry, CpuState, IoApic, Madt, MadtCpu};
 pub use map::{CpuMap, MAX_CPUS};
 pub use nmi::{LintUse, NmiPins};
 pub use offset::ClockOffset;

@@ -51,15 +51,6 @@ pub enum CpuState {
     Disabled,
 }
 
-/// The pins of a local APIC for interrupts that do not come from an I/O APIC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lint {
-    /// LINT0: the 8259's on a PC.
-    Lint0,
-    /// LINT1: NMI's on a PC.
-    Lint1,
-}
-
 /// An I/O APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoApic {
@@ -94,36 +85,23 @@ impl<'a> Madt<'a> {
     /// The CPUs (entry types 0 and 9), as listed: in the firmware's order, disabled ones and
     /// duplicates included.
     pub fn cpus(&self) -> impl Iterator<Item = MadtCpu> + use<'a> {
-        self.entries().filter_map(|entry| match entry {
-            Entry::Cpu(cpu) => Some(cpu),
-            _ => None,
-        })
+        self.walk().flatten().filter_map(|entry| entry.cpu)
     }
 
     /// The pins of local APICs that NMI sources are wired to (entry types 4 and 0xA), as listed,
     /// without implausible entries.
     pub(crate) fn nmis(&self) -> impl Iterator<Item = Nmi> + use<'a> {
-        self.entries().filter_map(|entry| match entry {
-            Entry::Nmi(nmi) => Some(nmi),
-            _ => None,
-        })
+        self.walk().flatten().filter_map(|entry| entry.nmi)
     }
 
     /// The I/O APICs (entry type 1), as listed.
     pub fn io_apics(&self) -> impl Iterator<Item = IoApic> + use<'a> {
-        self.entries().filter_map(|entry| match entry {
-            Entry::IoApic(io_apic) => Some(io_apic),
-            _ => None,
-        })
+        self.walk().flatten().filter_map(|entry| entry.io_apic)
     }
 
     /// The malformed entries, which are not used. For the log.
     pub fn bad_entries(&self) -> impl Iterator<Item = BadEntry> + use<'a> {
         self.walk().filter_map(Result::err)
-    }
-
-    fn entries(&self) -> impl Iterator<Item = Entry> + use<'a> {
-        self.walk().flatten()
     }
 
     /// Steps from entry to entry, each by its own length. Every step is at least 2 bytes, so it ends.
@@ -159,19 +137,20 @@ impl fmt::Display for BadEntry {
     }
 }
 
-/// What an entry says, of the kinds that are read.
-enum Entry {
-    Cpu(MadtCpu),
-    IoApic(IoApic),
-    Nmi(Nmi),
-    Other,
+/// What an entry says: one of these, or nothing that is read.
+#[derive(Default)]
+struct Entry {
+    cpu: Option<MadtCpu>,
+    io_apic: Option<IoApic>,
+    nmi: Option<Nmi>,
 }
 
 /// A pin of local APICs that an NMI source is wired to.
 pub(crate) struct Nmi {
     /// The CPUs that it is about; `None`: all.
     pub(crate) uid: Option<u32>,
-    pub(crate) lint: Lint,
+    /// LINT0 is the 8259's on a PC, LINT1 NMI's.
+    pub(crate) lint: usize,
     pub(crate) active_low: bool,
 }
 
@@ -198,71 +177,56 @@ impl Entry {
     /// Reads an entry of exactly its own length; `None` if that is too short for its type.
     fn read(bytes: &[u8]) -> Option<Self> {
         let byte = |at: usize| bytes.get(at).copied();
-        Some(match byte(0)? {
-            LOCAL_APIC => {
-                let (uid, id, flags) = (byte(2)?, byte(3)?, read_u32(bytes, 4)?);
-                match id {
-                    ALL => Self::Other,
-                    id => Self::cpu(id.into(), uid.into(), flags),
-                }
-            }
+        // An ID or UID of one or of four bytes; `Some(None)`: all.
+        let number = |at| byte(at).map(|it| (it != ALL).then_some(u32::from(it)));
+        let x2_number = |at| read_u32(bytes, at).map(|it| (it != X2_ALL).then_some(it));
+        let mut entry = Self::default();
+        match byte(0)? {
+            LOCAL_APIC => entry.cpu = cpu(number(3)?, byte(2)?.into(), read_u32(bytes, 4)?),
             LOCAL_X2APIC => {
-                let (id, flags) = (read_u32(bytes, 4)?, read_u32(bytes, 8)?);
-                let uid = read_u32(bytes, 12)?;
-                match id {
-                    X2_ALL => Self::Other,
-                    id => Self::cpu(id, uid, flags),
-                }
+                let (flags, uid) = (read_u32(bytes, 8)?, read_u32(bytes, 12)?);
+                entry.cpu = cpu(x2_number(4)?, uid, flags);
             }
-            IO_APIC => Self::IoApic(IoApic {
-                id: byte(2)?,
-                address: read_u32(bytes, 4)?,
-                gsi_base: read_u32(bytes, 8)?,
-            }),
-            LOCAL_APIC_NMI => {
-                let uid = Some(byte(2)?).filter(|uid| *uid != ALL);
-                Self::nmi(uid.map(u32::from), byte(5)?, read_u16(bytes, 3)?)
+            IO_APIC => {
+                entry.io_apic = Some(IoApic {
+                    id: byte(2)?,
+                    address: read_u32(bytes, 4)?,
+                    gsi_base: read_u32(bytes, 8)?,
+                });
             }
-            LOCAL_X2APIC_NMI => {
-                let uid = Some(read_u32(bytes, 4)?).filter(|uid| *uid != X2_ALL);
-                Self::nmi(uid, byte(8)?, read_u16(bytes, 2)?)
-            }
-            _ => Self::Other,
-        })
+            LOCAL_APIC_NMI => entry.nmi = nmi(number(2)?, byte(5)?, read_u16(bytes, 3)?),
+            LOCAL_X2APIC_NMI => entry.nmi = nmi(x2_number(4)?, byte(8)?, read_u16(bytes, 2)?),
+            _ => {}
+        }
+        Some(entry)
     }
+}
 
-    fn cpu(id: u32, uid: u32, flags: u32) -> Self {
-        // Local APIC flags (section 5.2.12.2): bit 0 is Enabled; bit 1, Online Capable, counts only
-        // where bit 0 is clear, and is reserved elsewhere.
-        let state = match (flags & 1 != 0, flags & 2 != 0) {
-            (true, _) => CpuState::Enabled,
-            (false, true) => CpuState::OnlineCapable,
-            (false, false) => CpuState::Disabled,
-        };
-        let apic_id = ApicId::new(id);
-        Self::Cpu(MadtCpu {
-            apic_id,
-            uid,
-            state,
-        })
-    }
+fn cpu(id: Option<u32>, uid: u32, flags: u32) -> Option<MadtCpu> {
+    // Local APIC flags (section 5.2.12.2): bit 0 is Enabled; bit 1, Online Capable, counts only
+    // where bit 0 is clear, and is reserved elsewhere.
+    let state = match (flags & 1 != 0, flags & 2 != 0) {
+        (true, _) => CpuState::Enabled,
+        (false, true) => CpuState::OnlineCapable,
+        (false, false) => CpuState::Disabled,
+    };
+    let apic_id = ApicId::new(id?);
+    Some(MadtCpu {
+        apic_id,
+        uid,
+        state,
+    })
+}
 
-    /// `flags`: polarity and trigger mode, 2 bits each (MPS INTI flags, section 5.2.12.5). 0 is the
-    /// bus's own, which for a PC's NMI is active high and edge-triggered; 3 is active low, or level.
-    fn nmi(uid: Option<u32>, lint: u8, flags: u16) -> Self {
-        // Bits 15:4 and the value 2 of either field are reserved.
-        let is_plausible = flags >> 4 == 0 && flags & 3 != 2 && flags >> 2 & 3 != 2;
-        let lint = match lint {
-            0 if is_plausible => Lint::Lint0,
-            1 if is_plausible => Lint::Lint1,
-            // No local APIC has more pins for this. Real tables name 6, 115 and 237.
-            _ => return Self::Other,
-        };
-        let active_low = flags & 3 == 3;
-        Self::Nmi(Nmi {
-            uid,
-            lint,
-            active_low,
-        })
-    }
+/// `flags`: polarity and trigger mode, 2 bits each (MPS INTI flags, section 5.2.12.5). 0 is the
+/// bus's own, which for a PC's NMI is active high and edge-triggered; 3 is active low, or level.
+fn nmi(uid: Option<u32>, lint: u8, flags: u16) -> Option<Nmi> {
+    // Bits 15:4 and the value 2 of either field are reserved. No local APIC has more than two pins for this;
+    // real tables name 6, 115 and 237.
+    let is_plausible = lint < 2 && flags >> 4 == 0 && flags & 3 != 2 && flags >> 2 & 3 != 2;
+    is_plausible.then_some(Nmi {
+        uid,
+        lint: lint.into(),
+        active_low: flags & 3 == 3,
+    })
 }

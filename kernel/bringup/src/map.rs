@@ -73,17 +73,15 @@ impl CpuMap {
     /// index.
     #[must_use]
     pub fn from_madt(madt: &Madt<'_>, fadt: Option<&[u8]>, bsp: ApicId) -> Option<Self> {
-        let may_come = disabled_may_come(fadt);
-        let ids = |wanted: fn(CpuState, bool) -> bool| {
-            let cpus = madt.cpus().filter(move |cpu| wanted(cpu.state, may_come));
+        let ids = |wanted: fn(CpuState) -> bool| {
+            let cpus = madt.cpus().filter(move |cpu| wanted(cpu.state));
             cpus.map(|cpu| cpu.apic_id)
         };
-        let enabled = ids(|state, _| state == CpuState::Enabled);
-        let pluggable = ids(|state, may_come| match state {
-            CpuState::Enabled => false,
-            CpuState::OnlineCapable => true,
-            CpuState::Disabled => may_come,
-        });
+        let enabled = ids(|state| state == CpuState::Enabled);
+        let pluggable = match disabled_may_come(fadt) {
+            true => ids(|state| state != CpuState::Enabled),
+            false => ids(|state| state == CpuState::OnlineCapable),
+        };
         Self::new(enabled, pluggable, bsp)
     }
 

@@ -12,7 +12,7 @@ use core::array;
 
 use crate::{
     id::CpuIndex,
-    madt::{CpuState, Lint, Madt},
+    madt::{CpuState, Madt},
     map::{CpuMap, MAX_CPUS},
 };
 
@@ -59,19 +59,15 @@ impl NmiPins {
                 of_these = &of_these[below..up_to];
             }
             for place in of_these {
-                let [lint0, lint1] = &mut pins[usize::from(*place)];
+                let pins = &mut pins[usize::from(*place)];
                 // The CPU's first valid entry settles both pins: the other one is not for NMIs.
-                if *lint1 == LintUse::AsFound {
-                    *lint1 = LintUse::Masked;
+                if pins[1] == LintUse::AsFound {
+                    pins[1] = LintUse::Masked;
                 }
-                let pin = match nmi.lint {
-                    Lint::Lint0 => lint0,
-                    Lint::Lint1 => lint1,
-                };
                 // Of contradictory entries the first wins.
-                if *pin == LintUse::Masked {
+                if pins[nmi.lint] == LintUse::Masked {
                     let active_low = nmi.active_low;
-                    *pin = LintUse::Nmi { active_low };
+                    pins[nmi.lint] = LintUse::Nmi { active_low };
                 }
             }
         }

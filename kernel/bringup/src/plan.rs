@@ -41,10 +41,9 @@ impl Plan {
     /// that attempt may outlast the INIT, as it does in QEMU. So it gets time for both by the book. Any
     /// other CPU waits for a SIPI, is parked or runs the firmware's code, and looks at no slot.
     pub(crate) fn pause_ns(&self, mut states: impl Iterator<Item = SlotState>) -> u64 {
-        match states.any(|state| state == SlotState::Withdrawn) {
-            true => self.init_ns.max(LONG_PAUSE_NS),
-            false => self.init_ns,
-        }
+        let was_given_up = states.any(|state| state == SlotState::Withdrawn);
+        self.init_ns
+            .max(if was_given_up { LONG_PAUSE_NS } else { 0 })
     }
 }
 
@@ -132,11 +131,11 @@ impl core::error::Error for Refused {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpuid::tests::{AMD, HYGON, INTEL, cpuid};
+    use crate::cpuid::{AMD, HYGON, INTEL, tests::cpuid};
 
     #[test]
     fn a_pause_after_init_is_for_cpus_that_are_not_known_to_do_without() {
-        let via = [0x746e_6543, 0x736c_7561, 0x4872_7561];
+        let via = [0x746e_6543, 0x4872_7561, 0x736c_7561];
         // Leaf 1 EAX has the family in bits 11:8, and what is added to 0xf in 27:20.
         for (vendor, leaf_1, expected) in [
             (INTEL, 0x600, 0),

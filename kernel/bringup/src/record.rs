@@ -6,6 +6,7 @@
 
 use core::{
     fmt,
+    mem::offset_of,
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -70,7 +71,6 @@ pub(crate) const NO_VECTOR: u32 = 0xff;
 /// In the place of stage and vector: no fault, but a CPU that has found no boot slot waiting for it.
 pub(crate) const NOT_EXPECTED: u32 = 0xff << 8;
 
-/// Fault records that the low pages hold.
 pub(crate) const RECORDS: usize = 479;
 
 /// One record. The order in which assembly writes it: `apic_id`, `address`, `what`.
@@ -81,6 +81,12 @@ pub(crate) struct Record {
     pub(crate) what: AtomicU32,
     pub(crate) address: AtomicU64,
 }
+
+const _: () = {
+    // What the assembly knows: the cursor comes first, and a record's number times 16 is its place.
+    assert!(size_of::<Record>() == 16 && offset_of!(Records<RECORDS>, cursor) == 0);
+    assert!(offset_of!(Record, what) == 4 && offset_of!(Record, address) == 8);
+};
 
 /// Room for `N`, for good. CPUs that find none park all the same, and count as silent.
 #[derive(Debug)]

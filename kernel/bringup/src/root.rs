@@ -40,13 +40,9 @@ pub struct Tables<'a, R> {
     root: Root<'a>,
 }
 
-/// The root table.
+/// The root table: its address, its bytes, and how many an entry has.
 #[derive(Clone, Copy, Debug)]
-struct Root<'a> {
-    address: u64,
-    bytes: &'a [u8],
-    entry_size: usize,
-}
+struct Root<'a>(u64, &'a [u8], usize);
 
 impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
     /// Finds the root table by the RSDP at `rsdp`: of XSDT and RSDT the first that leads to a MADT;
@@ -61,28 +57,19 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
         let new = read(rsdp, RSDP_2).filter(|_| old[15] >= 2);
         let xsdt = new.and_then(|bytes| read_u64(bytes, 24)).unwrap_or(0);
         let rsdt = read_u32(old, 16).unwrap_or(0).into();
-        let none = Root {
-            address: 0,
-            bytes: &[],
-            entry_size: 8,
-        };
         let mut tables = Self {
             read,
             rsdp_at: rsdp,
             rsdp: new.unwrap_or(old),
-            root: none,
+            root: Root(0, &[], 8),
         };
         let mut second_best = None;
         for (address, signature, entry_size) in [(xsdt, b"XSDT", 8), (rsdt, b"RSDT", 4)] {
-            let bytes = tables.table(address);
-            let Some(bytes) = bytes.filter(|bytes| bytes.starts_with(signature)) else {
+            let bytes = tables.table(address).unwrap_or_default();
+            if !bytes.starts_with(signature) {
                 continue;
-            };
-            tables.root = Root {
-                address,
-                bytes,
-                entry_size,
-            };
+            }
+            tables.root = Root(address, bytes, entry_size);
             if tables.find(b"APIC").is_some() {
                 return Ok(tables);
             }
@@ -103,11 +90,7 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
 
     /// Everything that is wrong but was skipped or accepted. For the log.
     pub fn flaws(&self) -> impl Iterator<Item = RootFlaw> {
-        let Root {
-            address,
-            bytes,
-            entry_size,
-        } = self.root;
+        let Root(address, bytes, entry_size) = self.root;
         let entries = bytes.len().saturating_sub(HEADER);
         let is_cut = !entries.is_multiple_of(entry_size) || entries / entry_size > MOST_ENTRIES;
         let is_rsdp_right = is_sum_right(&self.rsdp[..RSDP_1]) && is_sum_right(self.rsdp);
@@ -130,8 +113,9 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
 
     /// The addresses in the root table, each with the table found there.
     fn listed(&self) -> impl Iterator<Item = (u64, Option<&'a [u8]>)> {
-        let entries = self.root.bytes.get(HEADER..).unwrap_or(&[]);
-        let entries = entries.chunks_exact(self.root.entry_size);
+        let Root(_, bytes, entry_size) = self.root;
+        let entries = bytes.get(HEADER..).unwrap_or(&[]);
+        let entries = entries.chunks_exact(entry_size);
         entries.take(MOST_ENTRIES).map(|entry| {
             let short = || read_u32(entry, 0).map_or(0, u64::from);
             let address = read_u64(entry, 0).unwrap_or_else(short);
@@ -139,7 +123,6 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
         })
     }
 
-    /// A table, by the length that its header states.
     fn table(&self, address: u64) -> Option<&'a [u8]> {
         let header = (address != 0).then(|| (self.read)(address, HEADER))??;
         let length = read_u32(header, 4)? as usize;

@@ -15,7 +15,6 @@ pub(crate) struct Slot {
     attempts: AtomicU32,
     /// How many times it came before the slot was free.
     too_early: AtomicU32,
-    /// It is among those that are being started.
     wanted: AtomicBool,
     /// Written before the CPU is expected for the first time; 0 before.
     pub(crate) stack_top: AtomicU64,
@@ -142,7 +141,11 @@ impl Slot {
             .store(SlotState::Expected as u32, Ordering::Release);
     }
 
-    /// Keeps the time at which this CPU is at this place.
+    pub(crate) fn stamps(&self) -> [u64; STAMPS] {
+        let load = |ticks: &AtomicU64| ticks.load(Ordering::Relaxed);
+        self.stamps.each_ref().map(load)
+    }
+
     pub(crate) fn stamp(&self, place: usize) {
         // SAFETY: every CPU with long mode has it, and ring 0 may always use it.
         let ticks = unsafe { core::arch::x86_64::_rdtsc() };

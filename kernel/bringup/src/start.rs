@@ -48,14 +48,12 @@ pub unsafe fn quiet_others(apic: LocalApic) {
 pub struct Starter<K, const N: usize> {
     pub(crate) kernel: K,
     pub(crate) slots: [Slot; N],
-    /// APIC IDs by index.
     ids: [AtomicU32; N],
     /// How many there are, and how many of them the firmware lists as enabled.
     listed: AtomicUsize,
     enabled: AtomicUsize,
     /// Where the low pages are; 0 until [`prepare`](Self::prepare) has them.
     pub(crate) low: AtomicU64,
-    /// CPUs are being started.
     busy: AtomicBool,
 }
 
@@ -288,7 +286,10 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// # Safety
     /// On the CPU that starts others, after [`prepare`](Self::prepare); it has a handler for the interrupt, for good.
     pub unsafe fn notify(&'static self, vector: u8) {
-        SHARED.set_bell(vector);
+        let apic = SHARED.apic();
+        let bell = apic.command(Target::One(apic.id()), Ipi::Vector(vector));
+        // Relaxed: a CPU that has not seen it yet is found by `poll` as before.
+        SHARED.bell.store(bell.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Reports what CPUs have recorded that have parked. [`start`](Self::start) does so all the while; later calls find
@@ -333,19 +334,15 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             state: slot.state(),
             mtrr: Some(slot.mtrr.load(Ordering::Relaxed)).filter(|number| *number != 0),
             attempts: slot.attempts(),
-            stamps: slot
-                .stamps
-                .each_ref()
-                .map(|ticks| ticks.load(Ordering::Relaxed)),
+            stamps: slot.stamps(),
         })
     }
 
     /// How far a CPU has come; [`SlotState::Vacant`] if there is no such CPU. Any CPU, any context.
     #[must_use]
     pub fn state(&self, cpu: CpuIndex) -> SlotState {
-        self.slots
-            .get(cpu.get())
-            .map_or(SlotState::Vacant, Slot::state)
+        let slot = self.slots.get(cpu.get());
+        slot.map_or(SlotState::Vacant, Slot::state)
     }
 
     /// Records and parks this CPU, which has faulted before it was online, as the kernel's handlers have found.
@@ -395,8 +392,8 @@ extern "C" fn ap_main<K: Kernel, const N: usize>(
     slot.stamp(2);
     // SAFETY: a CPU that starts is in ring 0, interrupts off, and has touched nothing but the kernel's code
     // and data and its APIC, whose types no PAT changes.
-    slot.mtrr
-        .store(unsafe { memory_types::adopt() }, Ordering::Relaxed);
+    let mtrr = unsafe { memory_types::adopt() };
+    slot.mtrr.store(mtrr, Ordering::Relaxed);
     let cpu = CpuIndex::new(index as u32);
     let apic_id = starter.apic_id(cpu);
     starter.kernel.enter(Arrival { slot, cpu, apic_id })

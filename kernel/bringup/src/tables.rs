@@ -17,7 +17,6 @@ const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const PAGE: u64 = 4096;
 
-/// The most levels of tables.
 pub(crate) const MAX_LEVELS: usize = 5;
 
 type Table = [u64; 512];

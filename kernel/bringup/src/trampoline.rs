@@ -43,6 +43,7 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
     let root = unsafe { tables::build(|at| kernel.virt(at), cr3, levels, low, no_execute) };
     SHARED.cr3.store(cr3, Ordering::Relaxed);
     SHARED.cr4.store(cr4, Ordering::Relaxed);
+    SHARED.low_cr3.store(root, Ordering::Relaxed);
     if SHARED.records().is_none() {
         let data = kernel.virt(low + PAGE).cast::<Data>();
         // SAFETY: the data pages, as large and as aligned as need be; no CPU uses them yet.
@@ -116,7 +117,6 @@ pub(crate) fn fields_of(page: *mut u8) -> *mut Fields {
 
 /// Where the fields begin; the code lies before them.
 pub(crate) const FIELDS: usize = 0xa00;
-/// Distance of the stubs for exceptions, in bytes.
 const STUB_SIZE: usize = 16;
 /// Where a symbol of the trampoline is from its start.
 fn offset(symbol: *const u8) -> usize {
@@ -145,7 +145,6 @@ pub(crate) struct Fields {
     to_64: Far,
 }
 
-/// What LGDT and LIDT want: limit and base.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, packed)]
 struct Pointer {
@@ -153,7 +152,6 @@ struct Pointer {
     base: u32,
 }
 
-/// What a far jump wants.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, packed)]
 struct Far {
@@ -191,9 +189,6 @@ const _: () = {
     assert!(size_of::<Data>() <= DATA_PAGES * PAGE as usize);
     // Real mode: every offset within a segment of 64 KiB, the data pages included.
     assert!((1 + DATA_PAGES) * PAGE as usize <= 1 << 16);
-    // The assembly multiplies by 16.
-    assert!(size_of::<Record>() == 16);
-    assert!(offset_of!(Record, apic_id) == 0 && offset_of!(Record, what) == 4);
     // The CPU pushes to an aligned stack.
     assert!(STACK_TOP.is_multiple_of(16));
 };
@@ -237,7 +232,7 @@ unsafe extern "C" {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpuid::tests::{AMD, INTEL, cpuid};
+    use crate::cpuid::{AMD, INTEL, tests::cpuid};
 
     #[test]
     fn only_intels_cpus_have_a_switch_that_forbids_nx() {

@@ -7,7 +7,7 @@
 //! | CPUID leaf 0x15 or 0x16, or the hypervisor's, 0x4000_0010 | `bringup::rate` |
 //! | measured against the 8254 timer | `pit` |
 //! | measured against the HPET | `firmware::hpet` |
-//! | measured against ACPI's power management timer | `pm_timer` |
+//! | measured against ACPI's power management timer | below |
 //!
 //! A rate that is stated costs no time and is exact, so it comes first. The 8254 comes before the others since it
 //! needs no tables, and an error in those is no error of the clock; but it comes round after 55 ms, so
@@ -15,19 +15,21 @@
 //! comes from the same source, in the same measurement.
 
 pub(crate) mod pit;
-mod pm_timer;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use bringup::ClockOffset;
-use bringup::rate::{APIC_TIMER_HZ, Counter, Measured, Stated, TSC_HZ, first_sound};
+use bringup::rate::{
+    APIC_TIMER_HZ, Counter, Measured, Stated, TSC_HZ, first_sound, tables::PmTimer,
+};
 use protocol::{event::Event, exit::ExitCode, options::ClockSource};
 use spin::mutex::SpinMutex;
+use x86_64::instructions::port::Port;
 
-use self::{pit::Pit, pm_timer::PmTimer};
+use self::pit::Pit;
 pub use crate::time::{hz, nanos, spin_for};
 use crate::{
-    apic,
+    acpi, apic,
     cpu::CpuIndex,
     emergency::exit,
     firmware::hpet,
@@ -64,12 +66,14 @@ pub fn rates_by(source: ClockSource) -> Option<Rates> {
             measure(Counter::PIT, &|| pit.read())
         }
         ClockSource::Hpet => {
-            let hpet = hpet::get()?.running();
+            let hpet = hpet::HPET.get()?.running();
             measure(hpet.counter, &|| hpet.read())
         }
         ClockSource::PmTimer => {
-            let timer = PmTimer::find()?;
-            measure(timer.counter(), &|| timer.read())
+            let timer = PmTimer::from_fadt(acpi::table(b"FACP")?)?;
+            // SAFETY: the firmware says that it is there; reading an I/O port touches no memory.
+            let read = || unsafe { Port::<u32>::new(timer.port).read() };
+            measure(Counter::pm_timer(timer.is_32_bit), &|| read().into())
         }
     }
 }
@@ -85,18 +89,14 @@ const SOURCES: [(ClockSource, &str); 4] = [
     ),
 ];
 
-/// What the counter's rate is taken for if no source tells it.
-const ASSUMED_HZ: u64 = 1_000_000_000;
-
 /// Sets the clock and the rate of the APIC's timer, and says by what. Once, on the BSP, after
 /// [`apic::init`]; takes about 5 ms if the rates are to be measured.
 ///
 /// A source that is wanted, but not there, ends the kernel. Where nothing tells the rate at all, it is taken
 /// for 1 GHz, and the log says so: a kernel whose seconds have the wrong length is better than none.
 pub(crate) fn init(wanted: ClockSource) {
-    let wanted_ones = SOURCES
-        .iter()
-        .filter(|(source, _)| wanted == ClockSource::Auto || wanted == *source);
+    let is_wanted = |source| wanted == ClockSource::Auto || wanted == source;
+    let wanted_ones = SOURCES.iter().filter(|(source, _)| is_wanted(*source));
     let answers = wanted_ones.filter_map(|(source, how)| Some((source, how, rates_by(*source)?)));
     let found = first_sound(answers, |(_, how, rates)| {
         if rates.is_doubtful {
@@ -136,39 +136,38 @@ pub(crate) fn init(wanted: ClockSource) {
 /// The rates if nothing tells them. The APIC's timer is measured against the clock as it is assumed to be,
 /// so that both are wrong alike.
 fn assumed() -> Rates {
+    const GHZ: u64 = 1_000_000_000;
     log!(
         "clock: NOTHING TELLS THE RATE of the time-stamp counter: all times are wrong by the factor that it differs from {}",
-        mhz(ASSUMED_HZ)
+        mhz(GHZ)
     );
-    complete(Stated {
-        tsc_hz: ASSUMED_HZ,
+    let stated = Stated {
+        tsc_hz: GHZ,
         apic_timer_hz: None,
-    })
-    .unwrap_or(Rates {
-        tsc: ASSUMED_HZ,
-        apic_timer: ASSUMED_HZ,
+    };
+    complete(stated).unwrap_or(Rates {
+        tsc: GHZ,
+        apic_timer: GHZ,
         is_doubtful: true,
     })
 }
 
 /// Rates of which CPUID tells at least the first.
 fn complete(stated: Stated) -> Option<Rates> {
-    let rates = match stated.apic_timer_hz {
-        Some(apic_timer) => Some(Rates {
-            tsc: stated.tsc_hz,
-            apic_timer,
-            is_doubtful: false,
-        }),
-        None => measure(Counter::tsc(stated.tsc_hz)?, &ticks),
+    let apic_timer = match stated.apic_timer_hz {
+        Some(hz) => hz,
+        None => measure(Counter::tsc(stated.tsc_hz)?, &ticks)?.apic_timer,
     };
-    // As it was stated: measured against itself it may differ in the last digits.
-    rates.map(|rates| Rates {
+    Some(Rates {
+        // As it was stated: measured against itself it may differ in the last digits.
         tsc: stated.tsc_hz,
-        ..rates
+        apic_timer,
+        is_doubtful: false,
     })
 }
 
-/// Measures both counters, against the time-stamp counter itself if its rate is known. `None` if the reference stands still, or the result cannot be.
+/// Measures both counters, against the time-stamp counter itself if its rate is known. `None` if the reference stands
+/// still, or the result cannot be.
 fn measure(counter: Counter, reference: &dyn Fn() -> u64) -> Option<Rates> {
     apic::start_counting();
     let measured = bringup::rate::measure(counter, [reference, &ticks, &apic::counted]);
@@ -177,7 +176,7 @@ fn measure(counter: Counter, reference: &dyn Fn() -> u64) -> Option<Rates> {
     let [tsc, apic_timer] = rates;
     TSC_HZ.contains(&tsc).then_some(Rates {
         tsc,
-        apic_timer: apic_timer.saturating_mul(apic::TIMER_DIVIDER),
+        apic_timer,
         is_doubtful,
     })
 }

@@ -2,7 +2,6 @@
 
 use x86_64::instructions::port::Port;
 
-/// Channel 0, counting.
 pub(super) struct Pit(());
 
 /// Has the 8254 count in steps of 54 to 910 us, by this seed. It interrupts nothing (the 8259s and the I/O APIC are
@@ -34,7 +33,6 @@ impl Pit {
         (read(CHANNEL_0) & MODE == RATE_GENERATOR).then_some(Self(()))
     }
 
-    /// Its count.
     pub(super) fn read(&self) -> u64 {
         // Control word: latch the count of channel 0.
         const LATCH_0: u8 = 0;

@@ -39,10 +39,6 @@ static MAPPING: SpinMutex<()> = SpinMutex::new(());
 /// Pages that are mapped in each area. Written under the lock.
 static PAGES: AtomicUsize = AtomicUsize::new(1);
 
-/// There is no memory for more, or no room in the areas.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Full;
-
 /// Makes the areas of the CPUs up to this index, as far as there are none. On the BSP, before the CPU
 /// runs, so that a CPU that starts has nothing to allocate.
 ///
@@ -83,52 +79,49 @@ fn allocate(cpu: CpuIndex) {
                 mapping::map(area, early, PageTableFlags::GLOBAL);
                 continue;
             }
-            let frame = FRAMES.take(PAGE as u64).expect("memory for an area");
-            map(cpu, page, frame);
+            map(
+                cpu,
+                page,
+                FRAMES.take(PAGE as u64).expect("memory for an area"),
+            );
         }
         // SAFETY: just mapped, for good, and nothing else knows of it yet; the BSP's is `early`.
         unsafe { per_cpu::add_area(cpu) };
     });
 }
 
-/// End of what is mapped in each area.
 pub(super) fn mapped() -> usize {
     // Acquire: pairs with the store in `extend`.
     PAGES.load(Ordering::Acquire) * PAGE
 }
 
-/// Maps pages in all areas until they reach as far as `end`.
-///
-/// # Errors
-/// [`Full`], if the areas have no room for the next page, or if there is no piece of memory that holds
-/// it for all CPUs: one page for each, side by side. What was mapped before that stays.
-pub(super) fn extend(end: usize) -> Result<(), Full> {
+/// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for the next page, or
+/// if there is no piece of memory that holds it for all CPUs: one page for each, side by side. Pages that were
+/// mapped before stay.
+pub(super) fn extend(end: usize) -> Option<()> {
     if end <= mapped() {
-        return Ok(());
+        return Some(());
     }
     without_interrupts(|| {
         let _exclusive = MAPPING.lock();
         while end > mapped() {
             let page = PAGES.load(Ordering::Relaxed);
             if (page + 1) * PAGE > END {
-                return Err(Full);
+                return None;
             }
             let cpus = per_cpu::areas();
             // For all CPUs or for none.
-            let frames = FRAMES.take((cpus * PAGE) as u64).ok_or(Full)?;
+            let frames = FRAMES.take((cpus * PAGE) as u64)?;
             for cpu in 0..cpus {
-                map(
-                    CpuIndex::new(cpu as u32),
-                    page,
-                    frames + (cpu * PAGE) as u64,
-                );
+                let frame = frames + (cpu * PAGE) as u64;
+                map(CpuIndex::new(cpu as u32), page, frame);
             }
             // Release: pairs with the load in `mapped`. Who sees that, or learns of a counter in
             // it, finds the page: a CPU keeps no memory of a page that was not there (Intel SDM
             // 3A, 4.10.4.3).
             PAGES.store(page + 1, Ordering::Release);
         }
-        Ok(())
+        Some(())
     })
 }
 
@@ -154,9 +147,6 @@ fn map(cpu: CpuIndex, page: usize, frame: PhysAddr) {
     let bytes: *mut u8 = memory::virt(frame).as_mut_ptr();
     // SAFETY: just taken, so nobody else uses it, and all of physical memory is mapped.
     unsafe { ptr::write_bytes(bytes, 0, PAGE) };
-    mapping::map(
-        per_cpu::area(cpu, page * PAGE),
-        frame,
-        PageTableFlags::GLOBAL,
-    );
+    let area = per_cpu::area(cpu, page * PAGE);
+    mapping::map(area, frame, PageTableFlags::GLOBAL);
 }

@@ -19,28 +19,21 @@ const WORDS: usize = (area::END - area::FIRST_COUNTER) / SIZE / 64;
 
 static USED: CounterMap<WORDS> = CounterMap::new();
 
-/// All per-CPU counters are in use.
-pub(crate) struct Exhausted {
-    /// How many there are.
-    pub(crate) capacity: usize,
-}
-
 /// Takes a counter that is zero on every CPU. Returns where it is from the GS base on.
 ///
 /// Once in about 500 times, when the pages of all CPUs are full, this maps one more page for each
 /// CPU. As on the heap, a lock is held meanwhile, with interrupts off. So it is legal where
 /// allocating memory is: any CPU, thread or interrupt context, not NMI. Not before all CPUs are
 /// [listed](super::listed).
-pub(crate) fn alloc() -> Result<usize, Exhausted> {
-    let number = USED.reserve().ok_or(Exhausted {
-        capacity: CounterMap::<WORDS>::COUNTERS,
-    })?;
+///
+/// # Errors
+/// All are in use: so many.
+pub(crate) fn alloc() -> Result<usize, usize> {
+    let number = USED.reserve().ok_or(CounterMap::<WORDS>::COUNTERS)?;
     let offset = area::FIRST_COUNTER + number * SIZE;
-    if area::extend(offset + SIZE).is_err() {
+    if area::extend(offset + SIZE).is_none() {
         USED.free(number);
-        return Err(Exhausted {
-            capacity: (area::mapped() - area::FIRST_COUNTER) / SIZE,
-        });
+        return Err((area::mapped() - area::FIRST_COUNTER) / SIZE);
     }
     for cpu in 0..per_cpu::areas() {
         // Whoever had it before is done with it, and that happens-before `reserve` has returned it.

@@ -3,12 +3,11 @@
 mod area;
 pub mod counters;
 pub(crate) mod descriptors;
-pub mod topology;
 
 use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 pub use bringup::{ApicId, CpuIndex};
-use bringup::{CpuMap, MAX_CPUS};
+use bringup::{CpuMap, Topology};
 use spin::Once;
 
 pub(crate) use area::{allocate_up_to, bytes_up_to, settle_bsp};
@@ -19,6 +18,8 @@ use crate::per_cpu::{self, per_cpu};
 per_cpu! {
     /// This CPU takes interrupts and work.
     static ONLINE: AtomicBool = AtomicBool::new(false);
+    /// By its own CPUID: on a machine of mixed cores CPUs differ.
+    static TOPOLOGY: Once<Topology> = Once::new();
 }
 
 static MAP: Once<CpuMap> = Once::new();
@@ -54,10 +55,8 @@ pub fn count() -> usize {
 
 /// The CPUs that run, by ascending index.
 pub fn online() -> impl Iterator<Item = CpuIndex> + Clone {
-    map()
-        .iter()
-        .map(|(index, _)| index)
-        .filter(|index| is_online(*index))
+    let all = map().iter().map(|(index, _)| index);
+    all.filter(|index| is_online(*index))
 }
 
 /// Whether a CPU runs.
@@ -67,6 +66,21 @@ pub fn is_online(index: CpuIndex) -> bool {
     ONLINE
         .of(index)
         .is_some_and(|online| online.load(Ordering::Acquire))
+}
+
+/// Where a CPU sits; `None` if it has never started, or is none of this machine's. Any CPU, any context.
+#[must_use]
+pub fn topology(index: CpuIndex) -> Option<&'static Topology> {
+    TOPOLOGY.of(index)?.get()
+}
+
+/// Asks this CPU where it sits, unless that has been done: a CPU that is started again is the same as before. With its
+/// area installed and the index table published; allocates nothing and waits for no other CPU.
+pub(crate) fn read_topology() {
+    // First the one, then the other: a CPU that is reset during `call_once` could never call it
+    // again.
+    let topology = Topology::read(apic_id(current()));
+    TOPOLOGY.here().call_once(|| topology);
 }
 
 /// What the hardware calls a CPU.
@@ -89,7 +103,6 @@ pub fn map() -> &'static CpuMap {
 
 /// Publishes the index table. Once, by the BSP.
 pub(crate) fn set_map(map: CpuMap) {
-    const { assert!(MAX_CPUS <= u32::MAX as usize) };
     MAP.call_once(|| map);
 }
 

@@ -14,7 +14,7 @@ use x86_64::PhysAddr;
 use crate::{acpi, log, memory::Registers};
 
 /// Nothing without HPET.
-static HPET: Once<Hpet> = Once::new();
+pub(crate) static HPET: Once<Hpet> = Once::new();
 
 /// Bits 8 to 12: the number of the last timer.
 const CAPABILITIES: u64 = 0x000;
@@ -51,11 +51,6 @@ pub(crate) fn init() {
     }
 }
 
-/// The HPET, if there is one.
-pub(crate) fn get() -> Option<&'static Hpet> {
-    HPET.get()
-}
-
 impl Hpet {
     fn find(table: &[u8]) -> Option<Self> {
         /// Up to the last register of the last of 32 timers.
@@ -85,7 +80,6 @@ impl Hpet {
         self
     }
 
-    /// Its count.
     pub(crate) fn read(&self) -> u64 {
         self.registers.read(MAIN_COUNTER).into()
     }
@@ -93,7 +87,7 @@ impl Hpet {
 
 /// Turns off the interrupts of all timers.
 pub(super) fn silence() {
-    let Some(Hpet { registers, .. }) = get() else {
+    let Some(Hpet { registers, .. }) = HPET.get() else {
         return;
     };
     for number in 0..=u64::from(registers.read(CAPABILITIES) >> 8 & 0x1f) {

@@ -21,22 +21,13 @@ pub type Handler = fn(&mut Frame, interrupted_at: u64);
 
 /// By vector.
 static HOOKS: [Hook<Handler>; 256] = [const { Hook::none() }; 256];
-/// For vectors that have no hook and are none of the CPU's own.
-static OTHERS: Hook<fn(vector: u8)> = Hook::none();
-/// Whether what has come with this vector is an interrupt of the local APIC's.
-static IS_IN_SERVICE: Hook<fn(vector: u8) -> bool> = Hook::none();
+/// Takes what has come with a vector that has no hook, and returns `true`; or `false`: it is an exception.
+pub(crate) static OTHERS: Hook<fn(vector: u8) -> bool> = Hook::none();
 
 /// Says what CPUs do on an interrupt with this vector: an end of interrupt, where one is due, is up to the
-/// hook. `None`: an exception ends the kernel, all else is left to the hook [for others](set_hook_for_others).
+/// hook. `None`: an exception ends the kernel, all else is left to [`OTHERS`].
 pub(crate) fn set_hook(vector: u8, handler: Option<Handler>) {
     HOOKS[usize::from(vector)].set(handler);
-}
-
-/// Says what CPUs do on an interrupt that is no exception, and has no [hook](set_hook). Devices may send the
-/// vectors 16 to 31, which are exceptions' too: `is_in_service` tells the two apart.
-pub(crate) fn set_hook_for_others(handler: fn(vector: u8), is_in_service: fn(vector: u8) -> bool) {
-    OTHERS.set(Some(handler));
-    IS_IN_SERVICE.set(Some(is_in_service));
 }
 
 /// Says what CPUs do on a debug exception (single steps by the trap flag; breakpoints by the debug
@@ -97,21 +88,12 @@ pub(super) extern "C" fn dispatch(frame: &mut Frame) {
     }
     as_handler(|| {
         let vector = frame.vector as u8;
-        let is_exception = match vector {
-            ..16 => true,
-            16..32 => IS_IN_SERVICE
-                .get()
-                .is_none_or(|is_interrupt| !is_interrupt(vector)),
-            32.. => false,
-        };
         if let Some(handler) = HOOKS[usize::from(vector)].get() {
             handler(frame, interrupted_at);
-        } else if is_exception {
+        } else if !OTHERS.get().is_some_and(|take| take(vector)) {
             // For the report, which tells where it happened, and from which there is no return.
             frame.rip = interrupted_at;
             exceptions::report(vector, frame)
-        } else if let Some(others) = OTHERS.get() {
-            others(vector);
         }
     });
 }

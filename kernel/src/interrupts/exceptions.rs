@@ -1,6 +1,6 @@
-//! Exceptions: the kernel expects none, so each is reported in full and ends it.
+//! Exceptions: the kernel expects none, so each is reported in full and ends it. So does a panic.
 
-use core::fmt;
+use core::{fmt, panic::PanicInfo};
 
 use x86_64::{
     registers::control::{Cr2, Cr3},
@@ -21,6 +21,12 @@ pub(super) fn report(vector: u8, frame: &Frame) -> ! {
     emergency::report(format_args!("{report}"), |line| {
         backtrace::from(frame.rip, frame.rbp, line)
     })
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    emergency::leave_out(format_args!("PANIC {info}"), None, 0);
+    emergency::report(format_args!("{info}"), |line| backtrace::here(line))
 }
 
 struct Report<'a> {

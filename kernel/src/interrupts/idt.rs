@@ -49,7 +49,8 @@ fn stack_of(vector: usize) -> u16 {
 type Gates = [[u64; 2]; 256];
 
 fn gates(stack_of: impl Fn(usize) -> u16) -> Gates {
-    array::from_fn(|vector| gate(stub(vector), stack_of(vector)))
+    let first = &raw const interrupt_stubs as u64;
+    array::from_fn(|vector| gate(first + (vector * STUB_SIZE) as u64, stack_of(vector)))
 }
 
 fn load_table(gates: &'static Gates) {
@@ -73,8 +74,4 @@ fn gate(handler: u64, stack: u16) -> [u64; 2] {
         | PRESENT_INTERRUPT_GATE
         | (handler >> 16 & 0xffff) << 48;
     [low, handler >> 32]
-}
-
-fn stub(vector: usize) -> u64 {
-    &raw const interrupt_stubs as u64 + (vector * STUB_SIZE) as u64
 }

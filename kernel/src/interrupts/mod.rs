@@ -20,33 +20,19 @@ pub(crate) mod vector;
 use rundown::per_cpu::gs;
 
 pub use dispatch::{Handler, in_handler, restarts, set_debug_handler};
-pub(crate) use dispatch::{as_handler, forget_handlers, set_hook, set_hook_for_others};
+pub(crate) use dispatch::{OTHERS, as_handler, forget_handlers, set_hook};
 pub use frame::Frame;
 pub(crate) use idt::load;
 pub(crate) use sleep::enable_and_halt;
-
-/// Whether this CPU takes interrupts.
-#[must_use]
-pub fn enabled() -> bool {
-    x86_64::instructions::interrupts::are_enabled()
-}
-
-/// Lets this CPU take interrupts.
-pub fn enable() {
-    x86_64::instructions::interrupts::enable();
-}
-
-/// Runs `f` with interrupts off on this CPU. Nests.
-pub fn without<R>(f: impl FnOnce() -> R) -> R {
-    x86_64::instructions::interrupts::without_interrupts(f)
-}
+pub use x86_64::instructions::interrupts::{
+    are_enabled as enabled, disable, enable, without_interrupts as without,
+};
 
 /// Sleeps in `hlt` until `ready` says so. Asks after each interrupt: whoever makes `ready` true sends
 /// this CPU one ([`ipi::wake`](crate::ipi::wake)) afterwards.
 ///
 /// Thread context, interrupts on; they are on again when it returns.
 pub fn halt_until(mut ready: impl FnMut() -> bool) {
-    use x86_64::instructions::interrupts::{disable, enable};
     loop {
         // Interrupts off: one that comes between the question and `hlt` stays pending, and ends
         // that.

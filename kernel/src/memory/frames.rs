@@ -13,7 +13,6 @@ use x86_64::{
 /// Memory below this is left alone: firmware and the start of other CPUs need some of it.
 const FIRST_MIB: u64 = 1 << 20;
 
-/// The frames.
 pub(crate) static FRAMES: Frames = Frames(SpinMutex::new(Ranges {
     usable: &mut [],
     single: 0..0,

@@ -23,7 +23,6 @@ pub(crate) fn virt(address: PhysAddr) -> VirtAddr {
     VirtAddr::new(OFFSET.load(Ordering::Relaxed)) + address.as_u64()
 }
 
-/// Learns where physical address 0 is mapped.
 pub(super) fn init(offset: u64) {
     OFFSET.store(offset, Ordering::Relaxed);
 }
@@ -45,16 +44,11 @@ pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
         // SAFETY: the callers map frames that they have just taken or device registers, at addresses
         // that were not mapped before (else the call fails), so no reference can be broken.
         match unsafe { mapper.map_to_with_table_flags(page, frame, flags, PARENT, &mut &FRAMES) } {
-            Ok(flush) => flush.flush(),
+            // No CPU keeps that a page is not there (Intel SDM 3A, 4.10.4.3).
+            Ok(flush) => flush.ignore(),
             Err(error) => panic!("cannot map {page:?}: {error:?}"),
         }
     });
-}
-
-/// As [`map`], for registers of a device.
-pub(crate) fn map_uncached(page: VirtAddr, frame: PhysAddr) {
-    let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
-    map(page, frame, uncached | PageTableFlags::GLOBAL);
 }
 
 /// The physical address of a byte that is mapped.

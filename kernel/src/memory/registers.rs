@@ -4,12 +4,12 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use x86_64::{PhysAddr, VirtAddr};
+use x86_64::{PhysAddr, VirtAddr, structures::paging::PageTableFlags};
 
 use super::mapping;
 
-/// Behind the local APIC's page, in level-4 entry 508.
-const BASE: u64 = 0xffff_fe00_0001_0000;
+/// Level-4 entry 508.
+const BASE: u64 = 0xffff_fe00_0000_0000;
 const PAGE: u64 = 4096;
 
 /// A device's registers of 32 bits, in one page, which is mapped uncached and for good.
@@ -30,8 +30,13 @@ impl Registers {
         // Relaxed: whose page is whose, nothing else.
         let page = VirtAddr::new(BASE + PAGES.fetch_add(1, Ordering::Relaxed) * PAGE);
         let frame = address.align_down(PAGE);
-        mapping::map_uncached(page, frame);
+        let uncached = PageTableFlags::NO_CACHE | PageTableFlags::WRITE_THROUGH;
+        mapping::map(page, frame, uncached | PageTableFlags::GLOBAL);
         Self(page + (address - frame))
+    }
+
+    pub(crate) fn as_ptr(self) -> *mut u8 {
+        self.0.as_mut_ptr()
     }
 
     /// The register at this offset in bytes.

@@ -12,7 +12,6 @@ use x86_64::{VirtAddr, structures::paging::PageTableFlags};
 
 use super::{frames::FRAMES, mapping};
 
-/// What a stack is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Ordinary code and most interrupts.
@@ -35,14 +34,8 @@ const END: u64 = BASE + bringup::MAX_CPUS as u64 * PURPOSES.len() as u64 * SLOT;
 static LOADERS: Once<Range<u64>> = Once::new();
 
 /// What all stacks of a CPU take, and their page tables, at most.
-pub(crate) const BYTES_PER_CPU: u64 = {
-    let (mut bytes, mut place) = (4 * PAGE, 0);
-    while place < PURPOSES.len() {
-        bytes += PURPOSES[place].bytes();
-        place += 1;
-    }
-    bytes
-};
+pub(crate) const BYTES_PER_CPU: u64 =
+    Purpose::Main.bytes() + Purpose::Nmi.bytes() + Purpose::DoubleFault.bytes() + 4 * PAGE;
 
 impl Purpose {
     /// Size of such a stack in bytes. The last two only ever report and stop.
@@ -64,7 +57,6 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// Learns where the loader's stack is.
 pub(super) fn init(boot_info: &BootInfo) {
     let bottom = boot_info.kernel_stack_bottom;
     LOADERS.call_once(|| bottom..bottom + boot_info.kernel_stack_len);
@@ -110,11 +102,8 @@ pub(crate) fn contains(address: u64, len: u64) -> bool {
 
 /// Whose guard page `address` lies in, if in any. The whole rest of a slot counts.
 pub(crate) fn guard_hit(address: u64) -> Option<(CpuIndex, Purpose)> {
-    let guard = |stack: &Range<u64>| stack.start.saturating_sub(PAGE)..stack.start;
-    if LOADERS
-        .get()
-        .is_some_and(|stack| guard(stack).contains(&address))
-    {
+    let loaders = LOADERS.get().map_or(0, |stack| stack.start);
+    if (loaders.saturating_sub(PAGE)..loaders).contains(&address) {
         return Some((CpuIndex::BSP, Purpose::Main));
     }
     let (cpu, purpose) = owner(address)?;
@@ -129,10 +118,7 @@ fn owner(address: u64) -> Option<(CpuIndex, Purpose)> {
     if !(BASE..END).contains(&address) {
         return None;
     }
-    let slot = (address - BASE) / SLOT;
-    let purpose = PURPOSES[(slot % PURPOSES.len() as u64) as usize];
-    Some((
-        CpuIndex::new((slot / PURPOSES.len() as u64) as u32),
-        purpose,
-    ))
+    let slot = ((address - BASE) / SLOT) as usize;
+    let cpu = CpuIndex::new((slot / PURPOSES.len()) as u32);
+    Some((cpu, PURPOSES[slot % PURPOSES.len()]))
 }

@@ -23,10 +23,7 @@ use rundown::{CounterId, IllegalContext, PerCpuGate, PerCpuPlatform, Unavailable
 use super::KernelPlatform;
 use crate::{
     barrier,
-    cpu::{
-        self,
-        counters::{self, Exhausted},
-    },
+    cpu::{self, counters},
     per_cpu,
 };
 
@@ -39,10 +36,8 @@ unsafe impl PerCpuPlatform for KernelPlatform {
 
     /// Any CPU, thread or interrupt context, not NMI.
     fn allocate() -> Result<CounterId, Unavailable> {
-        match counters::alloc() {
-            Ok(offset) => Ok(CounterId::new(offset)),
-            Err(Exhausted { capacity }) => Err(Unavailable::Exhausted(capacity)),
-        }
+        let offset = counters::alloc().map_err(Unavailable::Exhausted)?;
+        Ok(CounterId::new(offset))
     }
 
     unsafe fn free(counter: CounterId) {
@@ -93,14 +88,9 @@ unsafe impl PerCpuPlatform for KernelPlatform {
 
     /// Asked before anything changes: legal in thread and interrupt context, interrupts on or off.
     fn check_barrier() -> Result<(), IllegalContext> {
-        if barrier::is_legal() {
-            Ok(())
-        } else {
-            Err(IllegalContext)
-        }
+        barrier::is_legal().then_some(()).ok_or(IllegalContext)
     }
 
-    /// [`barrier::all`].
     fn barrier() {
         barrier::all();
     }

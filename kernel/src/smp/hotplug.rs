@@ -67,7 +67,7 @@ pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     if cpu::is_online(cpu) {
         return Err(StartError::AlreadyOnline);
     }
-    if !apic::can_address(id) {
+    if !apic::local().can_address(id) {
         return Err(StartError::NotAddressable);
     }
     let before = report::events().len();

@@ -41,11 +41,11 @@ pub(crate) fn start(options: &Options) -> BringUp {
     emergency::LEAVE_OUT.set(Some(starter::leave_out));
     cpu::set_online(CpuIndex::BSP);
     PLAN.call_once(|| {
+        let nanos = |millis| u64::from(millis) * 1_000_000;
         let usual = Plan::default();
-        let pause = options.init_pause;
         Plan {
-            init_ns: pause.map_or(usual.init_ns, |millis| u64::from(millis) * 1_000_000),
-            timeout_ns: u64::from(options.patience) * 1_000_000,
+            init_ns: options.init_pause.map_or(usual.init_ns, nanos),
+            timeout_ns: nanos(options.patience),
             ..usual
         }
     });
@@ -80,12 +80,14 @@ pub(crate) fn start(options: &Options) -> BringUp {
         bring_up.micros = bring_up.micros.max(micros);
     }
     bring_up.clocks = cpu::others().map(|cpu| (cpu, clock_of(cpu))).collect();
-    report::no_memory(NO_MEMORY.load(Ordering::Relaxed));
+    let cpus = NO_MEMORY.load(Ordering::Relaxed);
+    if cpus > 0 {
+        crate::log!("no memory for the stacks of {cpus} CPUs: left out (QEMU: -m)");
+    }
     report::all(&bring_up, options.job, STARTER.progress());
     bring_up
 }
 
-/// How far a CPU's clock is from the BSP's.
 fn clock_of(cpu: CpuIndex) -> ClockOffset {
     clock::offset(cpu, faults::clock_lag(cpu::apic_id(cpu)))
 }

@@ -16,9 +16,7 @@ use x86_64::PhysAddr;
 use crate::{
     apic, barrier,
     cpu::{self, CpuIndex, Descriptors},
-    emergency, faults,
-    firmware::nmi_pins,
-    interrupts, ipi,
+    emergency, faults, firmware, interrupts, ipi,
     memory::{self, FRAMES, stack},
     per_cpu::{self, per_cpu},
     report, serial, time, timer,
@@ -42,7 +40,6 @@ pub(super) fn plan() -> Plan {
     *PLAN.get().expect("set before the start")
 }
 
-/// Starts those that are wanted.
 pub(super) fn run(
     wanted: impl Fn(Progress) -> bool,
     broadcast: bool,
@@ -72,11 +69,11 @@ pub(super) fn leave_out(message: fmt::Arguments<'_>, vector: Option<u8>, address
 fn leave() -> ! {
     let me = cpu::current();
     timer::stop();
-    x86_64::instructions::interrupts::disable();
+    interrupts::disable();
     // As long as barriers still reach this CPU: a call's function may use objects that they guard.
     interrupts::as_handler(ipi::serve_calls);
     cpu::set_offline();
-    ipi::refuse_own_calls();
+    ipi::serve_calls();
     barrier::serve();
     apic::silence();
     // SAFETY: this CPU, which only parks after this; jobs and calls that were on its stack have ended.
@@ -86,7 +83,6 @@ fn leave() -> ! {
     unsafe { bringup::park() }
 }
 
-/// This kernel, as the crate sees it.
 #[derive(Debug)]
 pub(super) struct Kernel;
 
@@ -108,7 +104,7 @@ unsafe impl bringup::Kernel for Kernel {
         interrupts::without(|| {
             timer::set_alarm(1_000_000);
             interrupts::enable_and_halt();
-            x86_64::instructions::interrupts::disable();
+            interrupts::disable();
             timer::clear_alarm();
         });
     }
@@ -161,8 +157,8 @@ unsafe impl bringup::Kernel for Kernel {
         faults::in_rust(&arrival);
         arrival.stamp(0);
         apic::enable();
-        nmi_pins::program();
-        cpu::topology::read();
+        firmware::program_nmi_pins();
+        cpu::read_topology();
         arrival.stamp(1);
         // What is asked from here on comes.
         ipi::forget();

@@ -20,7 +20,6 @@ const MAX_QUOTA: u64 = 1 << 20;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// The owner of the devices.
 pub(super) struct Closer {
     storm: &'static Storm,
     /// How long the storm is to last, in nanoseconds.

@@ -47,7 +47,6 @@ impl Device {
         }
     }
 
-    /// This CPU's.
     fn register(&self) -> &Register {
         &self.registers[cpu::current().get()]
     }

@@ -34,17 +34,14 @@ pub(super) trait Hammered: Send + Sync {
     /// tears the last device down for good.
     fn finish(&self);
 
-    /// What a CPU did.
     fn tally(&self, cpu: CpuIndex) -> &Tally;
 
-    /// Broken promises seen.
     fn violations(&self) -> u64;
 }
 
 /// How long a teardown took, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Teardown {
-    /// The close.
     pub(super) close: u64,
     /// From the return of the close until the device could be taken out.
     pub(super) drain: u64,
@@ -55,7 +52,6 @@ pub(super) struct Teardown {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Tally {
-    /// All protections granted to it.
     pub(super) grants: AtomicU64,
     /// Of those, granted in interrupt context.
     pub(super) irq_grants: AtomicU64,
@@ -64,7 +60,6 @@ pub(super) struct Tally {
     pub(super) released_for_others: AtomicU64,
 }
 
-/// See [`Hammered`].
 pub(super) struct Lane<V: Variant + 'static> {
     name: &'static str,
     device: Protected<Device, V>,
@@ -76,7 +71,6 @@ pub(super) struct Lane<V: Variant + 'static> {
     violations: AtomicU64,
     tallies: Box<[Tally]>,
     mailboxes: Box<[Mailbox<Use<V>>]>,
-    /// The CPUs that take part.
     cpus: Vec<CpuIndex>,
 }
 
@@ -112,7 +106,6 @@ impl<V: Variant + 'static> Lane<V> {
         }
     }
 
-    /// Begins a use, unless refused.
     fn begin(&'static self) -> Option<Use<V>> {
         // Acquire: pairs with `note_closed` and the store of `published` in `tear_down`. What is known to be
         // closed before the acquire below starts must not be granted by it.
@@ -181,7 +174,7 @@ impl<V: Variant + 'static> Lane<V> {
         let closed = clock::nanos();
         self.note_closed(generation);
         // This CPU must go on emptying its mailbox: what it waits for may be in there.
-        let device = self.device.run_down(&Serving { lane: self }).ok();
+        let device = self.device.run_down(&Serving(self)).ok();
         let drained = clock::nanos();
         let times = Teardown {
             close: closed - start,
@@ -296,19 +289,17 @@ impl<T> Mailbox<T> {
 
 /// Halts until woken, and releases what other CPUs have given to this one meanwhile. Panics after
 /// [`TIMEOUT`]: to say so is better than to hang.
-struct Serving<'a, V: Variant + 'static> {
-    lane: &'a Lane<V>,
-}
+struct Serving<'a, V: Variant + 'static>(&'a Lane<V>);
 
 impl<V: Variant + 'static> Wait for Serving<'_, V> {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
         let start = clock::nanos();
         Halt.wait_until(waiting, &mut || {
-            self.lane.release_given();
+            self.0.release_given();
             assert!(
                 clock::nanos() - start < TIMEOUT,
                 "{}: the device does not drain: a release, or the wait, is lost",
-                self.lane.name
+                self.0.name
             );
             ready()
         });

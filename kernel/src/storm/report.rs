@@ -26,7 +26,6 @@ use crate::{
     screen,
 };
 
-/// What the closer measures of one lane.
 #[derive(Default)]
 pub(super) struct Times {
     pub(super) teardowns: u64,

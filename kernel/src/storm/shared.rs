@@ -30,11 +30,9 @@ pub(super) struct Storm {
     pub(super) quota: AtomicU64,
     /// Number of CPUs other than the closer that have used the device.
     pub(super) arrived: AtomicUsize,
-    /// All CPUs are there.
     pub(super) begun: AtomicBool,
     /// The storm is over. Set by the closer while all lanes are open.
     pub(super) over: AtomicBool,
-    /// Period of every CPU's timer.
     pub(super) tick: Duration,
 }
 
@@ -88,7 +86,6 @@ impl Storm {
         Halt.until(&mut || self.begun.load(Ordering::Relaxed));
     }
 
-    /// What a CPU does all through the storm.
     pub(super) fn hammer(&'static self) {
         while !self.is_over() {
             let round = self.round.load(Ordering::Acquire);
@@ -114,7 +111,6 @@ impl Storm {
         (0..BATCH).all(|_| lane.step())
     }
 
-    /// There is a new device.
     pub(super) fn next_round(&self) {
         // Release: pairs with the loads in `hammer`: a CPU that sees the round finds the device open.
         self.round.fetch_add(1, Ordering::Release);

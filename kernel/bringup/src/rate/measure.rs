@@ -68,7 +68,6 @@ const WINDOW_NS: u64 = 5_000_000;
 /// From one reading to the next there was a pause if it took so many times as long as a quick one.
 const PAUSE: u64 = 16;
 
-/// How many are tried.
 const WINDOWS: u32 = 4;
 
 /// Readings in which the reference must have moved: it does so in each microsecond, and a reading takes
@@ -107,7 +106,6 @@ fn window(counter: Counter, read: [&dyn Fn() -> u64; 3]) -> Option<([u64; 2], bo
     Some((rates, away <= to.first.wrapping_sub(from.first) / 4))
 }
 
-/// All three counters at one time.
 struct Sample {
     reference: u64,
     first: u64,

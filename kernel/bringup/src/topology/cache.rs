@@ -36,7 +36,6 @@ pub(super) const MAX_CACHES: usize = 8;
 
 type Caches = [Option<Cache>; MAX_CACHES];
 
-/// The caches of the CPU whose APIC ID is `id`.
 pub(super) fn of(cpuid: &Cpuid<'_>, shape: Shape, id: ApicId) -> Caches {
     let is_empty = |caches: &Caches| caches.iter().flatten().next().is_none();
     let mut caches = deterministic(cpuid, 0x8000_001d, id, |count| amd_shift(count, shape));

@@ -41,7 +41,6 @@ pub(super) struct Shape {
 /// A die of an AMD CPU before family 17h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Node {
-    /// Its number within the package.
     pub(super) number: u32,
     /// How many CPUs it has. Node 0 has the first APIC IDs of the package, node 1 the next, and so
     /// on: with 6 each, node 0 ends at APIC ID 5 and node 1 begins at 6.
@@ -68,7 +67,6 @@ impl Shape {
         shape
     }
 
-    /// Splits this CPU's APIC ID into its fields.
     pub(super) fn locate(self, id: ApicId) -> Place {
         let id = id.get();
         let die = low_bits(id, self.package_shift) >> self.die_shift;
@@ -97,7 +95,6 @@ pub(super) struct Level {
     pub(super) kind: u32,
     /// The bit of the APIC ID at which the field above this level begins.
     shift: u32,
-    /// Logical processors of this level.
     count: u32,
     pub(super) eax: u32,
     pub(super) ebx: u32,

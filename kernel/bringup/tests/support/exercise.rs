@@ -61,6 +61,7 @@ pub(crate) fn check_order(map: &CpuMap, bsp: ApicId) {
         assert_eq!(map.apic_id(index), Some(id));
         assert_eq!(map.index_of(id), Some(index), "{id}");
     }
+    assert_eq!(map.apic_id(CpuIndex::new(map.len() as u32)), None);
     let ids: Vec<_> = map.iter().map(|(_, id)| id).collect();
     let (enabled, pluggable) = ids.split_at(map.enabled());
     assert_eq!(enabled[0], bsp);

@@ -82,14 +82,6 @@ fn die_and_l3_cache_of_opterons_are_the_nodes() {
 }
 
 #[test]
-fn a_node_that_contradicts_the_apic_id_does_no_harm() {
-    // APIC ID 1 on the second node.
-    let confused = topology(0xd, AMD, &opteron(8, 1, 4), 1);
-    assert_eq!(confused.place.die, 1);
-    assert_eq!(confused.caches().last().map(|it| it.first.get()), Some(1));
-}
-
-#[test]
 fn the_first_level_of_an_apu_is_each_cores_own_for_data() {
     // Family 15h, model 13h (A10-6800K): leaf 0x8000_001D is there, and empty.
     let answers = [

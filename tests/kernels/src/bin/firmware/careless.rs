@@ -37,7 +37,7 @@ pub(super) fn open_8259() {
     /// figure 11-8).
     const EXTERNAL: u32 = 0b111 << 8;
     write_port(0x21, 0xfe);
-    if apic::is_x2() {
+    if apic::local().is_x2() {
         // SAFETY: interrupts of the 8259s are what the test is about.
         unsafe { Msr::new(0x835).write(EXTERNAL.into()) };
     } else {
@@ -47,7 +47,7 @@ pub(super) fn open_8259() {
 
 /// Writes to a register that this CPU's APIC does not have. (In x2APIC mode that would fault.)
 pub(super) fn use_no_register() {
-    if !apic::is_x2() {
+    if !apic::local().is_x2() {
         LOCAL_APIC.registers().write(0x040, 0);
     }
 }

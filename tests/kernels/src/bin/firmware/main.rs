@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod careless;
+mod early;
 
 use alloc::vec::Vec;
 use core::arch::asm;
@@ -23,12 +24,20 @@ use protocol::exit::ExitCode;
 use spin::Mutex;
 use test_kernels::apic;
 
-kernel::main!(run);
+kernel::bootloader_api::entry_point!(start, config = &kernel::BOOTLOADER_CONFIG);
+
+fn start(boot_info: &'static mut kernel::bootloader_api::BootInfo) -> ! {
+    early::arm();
+    kernel::start(env!("CARGO_BIN_NAME"), boot_info, run)
+}
 
 fn run(machine: &'static Machine) -> ExitCode {
     kernel::testing::run(
         machine,
         &[
+            ("an_nmi_before_there_are_areas_is_counted", |_| {
+                assert!(unexpected::unhandled_nmis(CpuIndex::BSP) > 0);
+            }),
             ("nothing_comes_after_the_boot", |_| assert_silence()),
             ("nmis_come_to_every_cpu", nmis_come_to_every_cpu),
             ("strays_are_counted_and_ended", strays_are_counted_and_ended),
