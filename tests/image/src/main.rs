@@ -46,7 +46,7 @@ extern "C" fn use_often(object: &Object, times: usize) -> usize {
 }
 
 #[cfg_attr(target_os = "none", panic_handler)]
-#[cfg_attr(not(target_os = "none"), expect(dead_code, reason = "std's handler is used"))]
+#[cfg_attr(not(target_os = "none"), expect(dead_code))]
 fn panic(_: &PanicInfo<'_>) -> ! {
     loop {
         // SAFETY: an invalid opcode, which ends the kernel with a report.
