@@ -17,10 +17,7 @@ const CRATES: [&str; 5] = [
 #[test]
 fn nothing_is_inherited() {
     for folder in CRATES {
-        let manifest = manifest(folder);
-        let inherits = find(&Value::Table(manifest), &|table| {
-            table.get("workspace").is_some()
-        });
+        let inherits = text(folder).contains("workspace = true");
         assert!(!inherits, "{folder}/Cargo.toml inherits from the workspace");
     }
 }
@@ -54,10 +51,12 @@ fn what_the_workspace_says_is_the_same_there() {
     }
 }
 
+fn text(folder: &str) -> String {
+    fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest")
+}
+
 fn manifest(folder: &str) -> Table {
-    let path = root().join(folder).join("Cargo.toml");
-    let text = fs::read_to_string(&path).expect("a manifest");
-    text.parse().expect("TOML")
+    text(folder).parse().expect("TOML")
 }
 
 /// All dependencies, also of one target, also for development.
@@ -84,13 +83,4 @@ fn dependencies(manifest: &Table) -> Vec<(String, Value)> {
 fn version(dependency: &Value) -> Option<&str> {
     let version = dependency.get("version").unwrap_or(dependency);
     version.as_str()
-}
-
-/// Whether a table somewhere below is as asked for.
-fn find(value: &Value, wanted: &dyn Fn(&Table) -> bool) -> bool {
-    match value {
-        Value::Table(table) => wanted(table) || table.values().any(|value| find(value, wanted)),
-        Value::Array(values) => values.iter().any(|value| find(value, wanted)),
-        _ => false,
-    }
 }
