@@ -22,9 +22,9 @@ use crate::guarded::{guarded, look, looks, picks, picks_pointers, works};
 use crate::limits::{self, Sweep};
 
 /// Linux' form of the per-CPU variant.
-pub(crate) const PER_CPU: &str = "PerCpuRundown, HostPlatform (rseq)";
+const PER_CPU: &str = "PerCpuRundown, HostPlatform (rseq)";
 /// The cache-aware variant as a program without a kernel uses it.
-pub(crate) const HOSTED: &str = "CacheAwareRundown, boxed, HostPlatform";
+const HOSTED: &str = "CacheAwareRundown, boxed, HostPlatform";
 const KERNELS: &str = "PerCpuRundown, kernel's form (gs:)";
 const CACHE_AWARE: &str = "CacheAwareRundown";
 const PLAIN: &str = "PlainRundown";
@@ -298,33 +298,32 @@ pub(crate) fn kinds() -> Vec<Kind> {
     ) -> Box<dyn Closable> {
         Box::new((0..count).map(|_| make()).collect::<Vec<Rundown<V>>>())
     }
-    let kind = |name, beside, make| Kind {
+    let kind = |name, make| Kind {
         name,
         make,
         barriers: || 0,
-        beside,
         group: Group::Ours,
     };
     let all = vec![
-        kind(PLAIN, "", |objects, _| {
+        kind(PLAIN, |objects, _| {
             many(objects, PlainRundown::<Pinned>::new)
         }),
-        kind("PlainRundown, HostPlatform", PLAIN, |objects, _| {
+        kind("PlainRundown, HostPlatform", |objects, _| {
             many(objects, PlainRundown::<HostPlatform>::new)
         }),
-        kind(CACHE_AWARE, SWEEP, |objects, slots| {
+        kind(CACHE_AWARE, |objects, slots| {
             many(objects, || CacheAwareRundown::<Pinned>::boxed(slots))
         }),
-        kind(HOSTED, CACHE_AWARE, |objects, slots| {
+        kind(HOSTED, |objects, slots| {
             many(objects, || hosted::<Isolated>(slots))
         }),
         Kind {
             barriers: HostPlatform::barriers,
-            ..kind(PER_CPU, "", |objects, _| many(objects, threads::<Isolated>))
+            ..kind(PER_CPU, |objects, _| many(objects, threads::<Isolated>))
         },
         Kind {
             group: Group::Limit,
-            ..kind(SWEEP, "", |_, slots| Box::new(Sweep::new(slots)))
+            ..kind(SWEEP, |_, slots| Box::new(Sweep::new(slots)))
         },
     ];
     available(all, |kind| kind.name)

@@ -140,16 +140,16 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
     if wanted(Part::Objects) {
         tables.push(("objects", bench::objects(bench, &contenders::crowds())));
     }
+    let mut kinds = contenders::kinds();
     if wanted(Part::Teardowns) {
-        let kinds = contenders::kinds();
         tables.push(("teardowns", bench::teardowns(bench, &kinds, false)));
-        if bench.workers.count() > 1 {
-            tables.push(("loaded_teardowns", bench::teardowns(bench, &kinds, true)));
-        }
+    }
+    // The bare pass over slots: nothing uses them, and there is one object of it.
+    kinds.retain(|kind| kind.group != Group::Limit);
+    if wanted(Part::Teardowns) && bench.workers.count() > 1 {
+        tables.push(("loaded_teardowns", bench::teardowns(bench, &kinds, true)));
     }
     if wanted(Part::Batches) {
-        let mut kinds = contenders::kinds();
-        kinds.retain(|kind| kind.group != Group::Limit);
         tables.push(("batches", bench::batches(bench, &kinds)));
     }
     Ok(tables)
