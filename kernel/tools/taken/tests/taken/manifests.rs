@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use toml::{Table, Value};
+use toml::Table;
 
 use boot::workspace::root;
 
@@ -41,13 +41,6 @@ fn what_the_workspace_says_is_the_same_there() {
                 assert!(expected || level_here == Some(level), "{folder}: {lint}");
             }
         }
-        let versions = &workspace["dependencies"];
-        for (name, dependency) in dependencies(&own) {
-            let Some(shared) = versions.get(&name).and_then(version) else {
-                continue;
-            };
-            assert_eq!(version(&dependency), Some(shared), "{folder}: {name}");
-        }
     }
 }
 
@@ -57,30 +50,4 @@ fn text(folder: &str) -> String {
 
 fn manifest(folder: &str) -> Table {
     text(folder).parse().expect("TOML")
-}
-
-/// All dependencies, also of one target, also for development.
-fn dependencies(manifest: &Table) -> Vec<(String, Value)> {
-    let targets = manifest.get("target").and_then(Value::as_table);
-    let targets = targets.into_iter().flat_map(Table::values);
-    let tables = targets.filter_map(Value::as_table).chain([manifest]);
-    let kinds = tables.flat_map(|table| {
-        let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
-        kinds
-            .into_iter()
-            .filter_map(|kind| table.get(kind)?.as_table())
-    });
-    kinds
-        .flatten()
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .filter(|(name, value)| {
-            // The crate itself, for its tests.
-            !(name == "rundown" && value.get("version").is_none())
-        })
-        .collect()
-}
-
-fn version(dependency: &Value) -> Option<&str> {
-    let version = dependency.get("version").unwrap_or(dependency);
-    version.as_str()
 }
