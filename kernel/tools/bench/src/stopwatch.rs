@@ -125,7 +125,7 @@ pub struct Stopwatch<'a> {
     /// Whether the first has run for so long.
     finished: &'a AtomicBool,
     time: Duration,
-    /// What was found.
+    /// The result.
     pairs_per_ns: f64,
     interrupted: bool,
 }
