@@ -46,6 +46,10 @@
 
 extern crate alloc;
 
+// Checked for the host, as editors do, beside crates that link std: there is one panic handler, std's.
+#[cfg(not(target_os = "none"))]
+extern crate std;
+
 // Linked for its entry point alone.
 use direct as _;
 

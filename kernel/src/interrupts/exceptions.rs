@@ -23,7 +23,8 @@ pub(super) fn report(vector: u8, frame: &Frame) -> ! {
     })
 }
 
-#[panic_handler]
+#[cfg_attr(target_os = "none", panic_handler)]
+#[cfg_attr(not(target_os = "none"), expect(dead_code))]
 fn panic(info: &PanicInfo<'_>) -> ! {
     emergency::leave_out(format_args!("PANIC {info}"), None, 0);
     emergency::report(format_args!("{info}"), |line| backtrace::here(line))

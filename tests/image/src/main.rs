@@ -5,6 +5,10 @@
 #![no_std]
 #![no_main]
 
+// As in the kernel.
+#[cfg(not(target_os = "none"))]
+extern crate std;
+
 use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;
 
@@ -41,7 +45,8 @@ extern "C" fn use_often(object: &Object, times: usize) -> usize {
         .count()
 }
 
-#[panic_handler]
+#[cfg_attr(target_os = "none", panic_handler)]
+#[cfg_attr(not(target_os = "none"), expect(dead_code))]
 fn panic(_: &PanicInfo<'_>) -> ! {
     loop {
         // SAFETY: an invalid opcode, which ends the kernel with a report.

@@ -65,7 +65,7 @@ pub fn unmask_own_sources(vector: u8) -> usize {
 /// How many of them are neither masked nor those that the kernel reports.
 #[must_use]
 pub fn unmasked_own_sources() -> usize {
-    let reported = kernel::testing::APIC_ERROR.into();
+    let reported: u32 = kernel::testing::APIC_ERROR.into();
     own_sources()
         .map(|entry| local().read(entry))
         .filter(|value| value & MASKED == 0 && *value != reported)

@@ -30,13 +30,10 @@
 //! barriers by `membarrier`. (The per-CPU and the plain variant have no slots: their teardowns are the same
 //! for every number of them.)
 //!
-//! Three more parts, since one hot object and a pair with nothing in between are not how objects are used:
+//! Two more parts, since one hot object and a pair with nothing in between are not how objects are used:
 //!
 //! - *Work*: each user computes for 25 ns under protection.
-//! - *[Objects](objects())*: each use picks another object, up to half a million of them. With
-//!   [`Compact`](rundown::Compact), the value that users read shares the cache line of the state word; a
-//!   second table shows what happens if users [write](written) it.
-//! - *[Creation](creations)*: what an object costs to make, by how many there are.
+//! - *[Objects](objects())*: each use picks another object, up to half a million of them.
 //!
 //! `diagnosis` is measured by another build of the crate, `kernel/tools/diagnosis`, in the same table.
 //!
@@ -59,8 +56,8 @@ mod teardown;
 mod workers;
 
 pub use machine::Machine;
-pub use objects::{Crowd, creations, objects, shuffled, uses, with_objects};
-pub use pairs::{Contender, LOCKED, UNLOCKED, WINDOWS, break_even, memory, pairs, written};
+pub use objects::{objects, shuffled, uses, with_objects};
+pub use pairs::{Contender, LOCKED, UNLOCKED, WINDOWS, pairs};
 pub use pinned::{OwnWord, Pinned, cpu};
 pub use stopwatch::{Bench, Object, Stopwatch, time};
 pub use table::{Group, Rounds, Row, Table};

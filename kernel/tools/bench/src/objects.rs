@@ -1,29 +1,11 @@
-//! Many objects: what a use of one that is picked at random costs, and what making one more costs, by how
-//! many there are.
+//! Many objects: what a use of one that is picked at random costs, by how many there are.
 //!
 //! All other figures are of one object, which stays in the first cache. Here each use finds another
 //! one: what counts is how many cache lines a use touches, and what objects there are besides.
 
-use std::array;
 use std::cell::Cell;
-use std::sync::Mutex;
 
-use crate::stopwatch::median;
-use crate::{Bench, Group, Machine, Object, Rounds, Stopwatch, Table, time};
-
-/// Something of which there are many.
-pub struct Crowd {
-    /// As the table shows it.
-    pub name: &'static str,
-    /// Which part of the table it belongs to.
-    pub group: Group,
-    /// How many cache lines of one object a use touches.
-    pub lines: usize,
-    /// How much memory one takes.
-    pub bytes: usize,
-    /// Makes so many. They are used by [`uses`].
-    pub make: Box<dyn Fn(usize) -> Object>,
-}
+use crate::{Bench, Contender, Group, Machine, Rounds, Stopwatch, Table};
 
 /// How many objects there are.
 const COUNTS: [usize; 6] = [1, 100, 1_000, 10_000, 50_000, 500_000];
@@ -36,20 +18,26 @@ const ROUNDS: usize = 11;
 
 /// Measures a use of each crowd, by one thread. Objects are made anew for each measurement, so that
 /// the median is over several places in memory, too.
-pub fn objects(bench: &Bench<'_>, crowds: &[Crowd]) -> Table {
+pub fn objects(bench: &Bench<'_>, crowds: &[Contender]) -> Table {
     let title = "one of many objects, picked at random: acquire, read the value, release; one thread, ns, by objects";
-    let row = |crowd: &Crowd| (crowd.group, crowd.name.to_owned());
     let left = Cell::new(ROUNDS * crowds.len() * COUNTS.len() + 1);
     // Whether a library's memory is on huge pages would be chance.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let mut table = Table::measured(bench, title, &COUNTS, crowds, row, |crowd, &count| {
-        left.set(left.get().saturating_sub(1));
-        if left.get() == 0 || crowd.bytes * count > MEMORY {
-            return vec![];
-        }
-        tidy_heap();
-        vec![bench.pair(1, || (crowd.make)(count))]
-    });
+    let mut table = Table::measured(
+        bench,
+        title,
+        &COUNTS,
+        crowds,
+        Contender::row,
+        |crowd, &count| {
+            left.set(left.get().saturating_sub(1));
+            if left.get() == 0 || crowd.bytes * count > MEMORY {
+                return vec![];
+            }
+            tidy_heap();
+            vec![bench.pair(1, || (crowd.make)(count))]
+        },
+    );
     let _ = rustix::thread::disable_transparent_huge_pages(false);
     let lines = |name: &str| {
         crowds
@@ -121,53 +109,6 @@ impl Random {
     }
 }
 
-/// How many objects live while one more is made.
-const LIVE: [usize; 3] = [1_000, 50_000, 524_000];
-
-/// How many are made between two looks at the clock.
-const MADE: usize = 64;
-
-/// Makes objects while others live: one more, and one where others, anywhere among the living, were
-/// dropped before.
-pub fn creations<T: Send>(bench: &Bench<'_>, name: &str, make: fn() -> T) -> Table {
-    let live: Mutex<Vec<Option<T>>> = Mutex::default();
-    let title = format!("making {name} while so many live, ns");
-    let rows = |_: &()| {
-        (
-            Group::Ours,
-            "one more\none where others were dropped before".to_owned(),
-        )
-    };
-    Table::measured(bench, title, &LIVE, &[()], rows, |_, &count| {
-        let made = bench.workers.run(1, || {
-            let mut live = live.lock().expect("no thread panics");
-            live.resize_with(count, || Some(make()));
-            make_some(&mut live, make)
-        });
-        made.concat()
-    })
-}
-
-/// The medians for one more, and for one in a hole, in nanoseconds.
-fn make_some<T>(live: &mut [Option<T>], make: fn() -> T) -> Vec<f64> {
-    const SAMPLES: usize = 15;
-    let mut more: Vec<Option<T>> = Vec::with_capacity(MADE);
-    let one_more = median(SAMPLES, || {
-        let ns = time(|| more.resize_with(MADE, || Some(make())));
-        more.clear();
-        ns / MADE as f64
-    });
-    // An odd stride, so that holes are nowhere near each other.
-    let (count, stride, mut first) = (live.len(), (live.len() / MADE) | 1, 0);
-    let in_holes = median(SAMPLES, || {
-        let holes: [usize; MADE] = array::from_fn(|hole| (first + hole * stride) % count);
-        first = (first + MADE * stride) % count;
-        holes.iter().for_each(|&hole| live[hole] = None);
-        time(|| holes.iter().for_each(|&hole| live[hole] = Some(make()))) / MADE as f64
-    });
-    vec![one_more, in_holes]
-}
-
 const BEGIN: &str = "<!-- objects -->\n";
 const END: &str = "<!-- end of objects -->";
 
@@ -204,8 +145,6 @@ pub fn with_objects(readme: &str, table: &Table, machine: &Machine) -> Option<St
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     #[test]
@@ -218,7 +157,7 @@ mod tests {
 
     #[test]
     fn crowds_that_fit_are_measured_and_replace_the_table_before() {
-        let crowd = |name, bytes| Crowd {
+        let crowd = |name, bytes| Contender {
             name,
             group: Group::Ours,
             lines: 2,
@@ -251,24 +190,5 @@ mod tests {
         );
         assert_eq!(with_objects(&new, &table, &machine), Some(new));
         assert_eq!(with_objects("nothing", &table, &machine), None);
-    }
-
-    #[test]
-    fn as_many_live_as_are_said() {
-        static ALIVE: AtomicUsize = AtomicUsize::new(0);
-        static MOST: AtomicUsize = AtomicUsize::new(0);
-        struct Counted;
-        impl Drop for Counted {
-            fn drop(&mut self) {
-                ALIVE.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        let bench = Bench::new(2, 1, &|_| ()).expect("CPUs");
-        creations(&bench, "one", || {
-            MOST.fetch_max(ALIVE.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-            Counted
-        });
-        assert_eq!(MOST.load(Ordering::Relaxed), LIVE[LIVE.len() - 1] + MADE);
-        assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
     }
 }

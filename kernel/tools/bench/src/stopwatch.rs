@@ -83,17 +83,14 @@ fn measure(workers: &Workers, object: &Object, threads: usize, millis: u64) -> (
             missing: &missing,
             finished: &finished,
             time: Duration::from_millis(millis),
-            pairs_per_ns: None,
+            pairs_per_ns: f64::NAN,
             interrupted: false,
         };
         object(&mut watch);
         (watch.pairs_per_ns, watch.interrupted)
     });
-    let counted: Vec<f64> = laps
-        .iter()
-        .filter_map(|(pairs_per_ns, _)| *pairs_per_ns)
-        .collect();
-    let ns = counted.len() as f64 / counted.iter().sum::<f64>();
+    let sum: f64 = laps.iter().map(|(pairs_per_ns, _)| pairs_per_ns).sum();
+    let ns = laps.len() as f64 / sum;
     (ns, laps.iter().any(|(_, interrupted)| *interrupted))
 }
 
@@ -128,8 +125,8 @@ pub struct Stopwatch<'a> {
     /// Whether the first has run for so long.
     finished: &'a AtomicBool,
     time: Duration,
-    /// What was found; `None` if this thread only disturbed the others.
-    pairs_per_ns: Option<f64>,
+    /// The result.
+    pairs_per_ns: f64,
     interrupted: bool,
 }
 
@@ -167,15 +164,8 @@ impl Stopwatch<'_> {
                 break;
             }
         }
-        self.pairs_per_ns = Some(pairs as f64 / began.elapsed().as_nanos() as f64);
+        self.pairs_per_ns = pairs as f64 / began.elapsed().as_nanos() as f64;
         self.interrupted = interruptions() > before;
-    }
-
-    /// Does something as long as the others are measured, and is not measured itself. Not for the thread
-    /// that is there alone.
-    pub fn disturbs(&mut self, disturb: impl FnMut()) {
-        self.pairs(disturb);
-        self.pairs_per_ns = None;
     }
 }
 
@@ -186,19 +176,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_takes_as_long_as_it_takes_and_a_thread_that_disturbs_is_not_measured() {
+    fn a_pair_takes_as_long_as_it_takes() {
         let workers = Workers::new().expect("CPUs");
-        for others_disturb in [false, true] {
-            let object: Object = Box::new(move |watch| {
-                if others_disturb && crate::cpu() > 0 {
-                    watch.disturbs(|| ());
-                } else {
-                    watch.batches(|pairs| thread::sleep(Duration::from_micros(pairs)));
-                }
-            });
-            let (ns, _) = measure(&workers, &object, workers.count(), 20);
-            // A sleep lasts as long as was asked for, or longer.
-            assert!(ns >= 1000.0, "{ns} ns");
-        }
+        let object: Object = Box::new(|watch| {
+            watch.batches(|pairs| thread::sleep(Duration::from_micros(pairs)));
+        });
+        let (ns, _) = measure(&workers, &object, workers.count(), 20);
+        // A sleep lasts as long as was asked for, or longer.
+        assert!(ns >= 1000.0, "{ns} ns");
     }
 }

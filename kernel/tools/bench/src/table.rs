@@ -109,29 +109,6 @@ impl Table {
         }
     }
 
-    /// Fills each row called "  to X", below that of what was measured, with its ratios to the row X. Takes
-    /// rows out that have no figure.
-    pub fn compare(&mut self) {
-        for place in 0..self.rows.len() {
-            let name = self.rows[place].name.strip_prefix("  to ");
-            let Some(other) = name.and_then(|name| self.row(name)) else {
-                continue;
-            };
-            let above = self.rows[..place]
-                .iter()
-                .rfind(|row| !row.name.starts_with(' '));
-            let Some(above) = above else { continue };
-            let ratios = above
-                .cells
-                .iter()
-                .zip(&other.cells)
-                .map(|(of, to)| of.to(to));
-            self.rows[place].cells = ratios.collect();
-        }
-        self.rows
-            .retain(|row| row.cells.iter().any(|cell| !cell.0.is_empty()));
-    }
-
     /// Groups one after the other, the cheapest row of each first.
     pub fn sort(&mut self) {
         let first = |row: &Row| row.cells[0].median().unwrap_or(f64::INFINITY);
@@ -254,28 +231,29 @@ mod tests {
     }
 
     #[test]
-    fn rounds_go_forwards_and_backwards_and_rows_are_compared_and_sorted() {
+    fn rounds_go_forwards_and_backwards_and_rows_are_sorted() {
         let (bench, calls) = (Bench::new(3, 1, &|_| ()).expect("CPUs"), Cell::new(0.0));
-        let rows = |name: &&str| (Group::Ours, format!("{name}\n  to 1st"));
+        let rows = |name: &&str| (Group::Ours, format!("{name}\n  twice"));
         let mut table = Table::measured(&bench, "title", &[1, 2], &["1st", "2nd"], rows, |_, _| {
             calls.set(calls.get() + 1.0);
-            vec![calls.get()]
+            vec![calls.get(), 2.0 * calls.get()]
         });
-        table.compare();
         table.add(Group::Limit, "known", [0.5]);
-        table.derive("half", |row| row.cells[0].to(&Rounds(vec![2.0])));
+        let first = table.rows[0].cells[0].clone();
+        table.derive("to 1st", |row| row.cells[0].to(&first));
         let cell = |row: usize, column: usize| &table.rows[row].cells[column].0[..];
         assert_eq!(cell(0, 0), [1.0, 8.0, 9.0]);
         assert_eq!(cell(2, 1), [4.0, 5.0, 12.0]);
+        assert_eq!(cell(3, 0), [6.0, 12.0, 22.0]);
         // Within rounds.
-        assert_eq!(cell(3, 0), [3.0, 6.0 / 8.0, 11.0 / 9.0]);
+        assert_eq!(cell(2, 2), [3.0, 6.0 / 8.0, 11.0 / 9.0]);
         assert_eq!(
             (cell(4, 0), cell(4, 1), cell(4, 2)),
-            (&[0.5][..], &[][..], &[0.25][..])
+            (&[0.5][..], &[][..], &[0.5][..])
         );
         table.sort();
         let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
-        assert_eq!(names, ["  to 1st", "  to 1st", "2nd", "1st", "known"]);
+        assert_eq!(names, ["2nd", "1st", "  twice", "  twice", "known"]);
         let text = table.to_string();
         for shown in ["title", "Ours\n", "8 ±25%", "1.22 ", "0.50 ", " -"] {
             assert!(text.contains(shown), "{shown} is missing in:\n{text}");

@@ -16,9 +16,7 @@ pub struct Kind {
     pub make: fn(objects: usize, slots: usize) -> Box<dyn Closable>,
     /// How many barriers there have been; 0 if it needs none.
     pub barriers: fn() -> u64,
-    /// What its times are compared with: [`Kind::name`] of another. May be none.
-    pub beside: &'static str,
-    /// [`Group::Limit`] is never in use.
+    /// Which part of the table it belongs to.
     pub group: Group,
 }
 
@@ -67,15 +65,9 @@ fn drain<V: Variant>(closed: &Rundown<V>) {
 }
 
 impl Kind {
-    /// Its rows: itself, what else is measured, its ratio to another kind.
+    /// Its rows: itself, and what else is measured.
     fn rows(&self, more: &str) -> (Group, String) {
-        let Self {
-            name,
-            beside,
-            group,
-            ..
-        } = self;
-        (*group, format!("{name}\n  {more}\n  to {beside}"))
+        (self.group, format!("{}\n  {more}", self.name))
     }
 }
 
@@ -93,10 +85,7 @@ pub fn teardowns(bench: &Bench<'_>, kinds: &[Kind], loaded: bool) -> Table {
     };
     let title = format!("close + drain of one object, {load}, ns, by slots");
     let rows = |kind: &Kind| kind.rows("99th percentile");
-    let mut table = Table::measured(bench, title, &SLOTS, kinds, rows, |kind, &slots| {
-        if loaded && kind.group == Group::Limit {
-            return vec![];
-        }
+    Table::measured(bench, title, &SLOTS, kinds, rows, |kind, &slots| {
         // An object whose user does not run is idle.
         let samples = bench.undisturbed(|| {
             let (samples, interrupted) = attempt(bench, &*(kind.make)(1, slots), loaded);
@@ -104,9 +93,7 @@ pub fn teardowns(bench: &Bench<'_>, kinds: &[Kind], loaded: bool) -> Table {
         });
         let values = [0.5, 0.99].map(|part| samples.quantile(part));
         values.into_iter().flatten().collect()
-    });
-    table.compare();
-    table
+    })
 }
 
 /// Times of [`SAMPLES`] teardowns on the first CPU, and whether a thread was interrupted.
@@ -146,7 +133,7 @@ pub fn batches(bench: &Bench<'_>, kinds: &[Kind]) -> Table {
     const BATCHES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
     let title = "close + drain of many idle objects, a slot per CPU: all closed, then all waited for; ns each";
     let rows = |kind: &Kind| kind.rows("one by one\n  barriers to close all of them together");
-    let mut table = Table::measured(bench, title, &BATCHES, kinds, rows, |kind, &count| {
+    Table::measured(bench, title, &BATCHES, kinds, rows, |kind, &count| {
         let objects = (kind.make)(count, bench.workers.count());
         let run = || {
             // A few objects are torn down many times; never once only, as the first time finds caches cold.
@@ -172,9 +159,7 @@ pub fn batches(bench: &Bench<'_>, kinds: &[Kind]) -> Table {
             ]
         };
         bench.workers.run(1, run).concat()
-    });
-    table.compare();
-    table
+    })
 }
 
 #[cfg(test)]
@@ -182,66 +167,41 @@ mod tests {
     use rundown::{HostPlatform, PlainRundown};
 
     use super::*;
+    use crate::Row;
 
-    static BARRIERS: AtomicUsize = AtomicUsize::new(0);
-
-    /// Takes two barriers together, and three one by one.
-    struct Counting;
-
-    impl Closable for Counting {
-        fn touch(&self) {}
-
-        fn tear_down(&self) {
-            BARRIERS.fetch_add(3, Ordering::Relaxed);
-        }
-
-        fn tear_down_together(&self) -> f64 {
-            BARRIERS.fetch_add(2, Ordering::Relaxed);
-            1e9
-        }
-
-        fn reopen(&self) {}
-    }
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
 
     #[test]
-    fn every_size_is_torn_down_and_barriers_are_those_of_one_teardown_together() {
+    fn every_size_is_torn_down_and_the_barriers_are_those_of_all_together() {
         let kind = Kind {
             name: "plain",
             make: |count, _| {
-                Box::new(
-                    (0..count)
-                        .map(|_| PlainRundown::<HostPlatform>::new())
-                        .collect::<Vec<_>>(),
-                )
+                let objects = (0..count).map(|_| PlainRundown::<HostPlatform>::new());
+                Box::new(objects.collect::<Vec<_>>())
             },
-            barriers: || 0,
-            beside: "counting",
+            // One more at each call: one between any two.
+            barriers: || CALLS.fetch_add(1, Ordering::Relaxed) as u64,
             group: Group::Ours,
         };
-        let counting = Kind {
-            name: "counting",
-            make: |_, _| Box::new(Counting),
-            barriers: || BARRIERS.load(Ordering::Relaxed) as u64,
-            beside: "",
-            group: Group::Limit,
+        let (bench, kinds) = (Bench::new(2, 1, &|_| ()).expect("CPUs"), [kind]);
+        let all = |row: &Row, is: fn(f64) -> bool| {
+            let medians = row.cells.iter().filter_map(Rounds::median);
+            medians.filter(|&median| is(median)).count() == row.cells.len()
         };
-        let (bench, kinds) = (Bench::new(2, 1, &|_| ()).expect("CPUs"), [kind, counting]);
         for loaded in [false, true] {
             let table = teardowns(&bench, &kinds, loaded);
-            let medians = |row: usize| table.rows[row].cells.iter().map(Rounds::median);
-            assert!(
-                medians(0)
-                    .zip(medians(1))
-                    .all(|(ns, p99)| ns.is_some() && ns <= p99)
-            );
-            assert_eq!(table.rows.len(), if loaded { 2 } else { 5 });
+            let [median, p99] = &table.rows[..] else {
+                panic!("{table}")
+            };
+            let mut pairs = median.cells.iter().zip(&p99.cells);
+            assert!(pairs.all(|(ns, p99)| p99.median() >= ns.median()));
+            assert!(all(median, |ns| ns >= 0.0));
         }
         let table = batches(&bench, &kinds);
-        let all = |row: usize, is: fn(f64) -> bool| {
-            let mut cells = table.rows[row].cells.iter().flat_map(|cell| &cell.0);
-            cells.all(|&value| is(value))
+        let [together, singly, barriers] = &table.rows[..] else {
+            panic!("{table}")
         };
-        assert!(all(0, |ns| ns > 0.0) && all(3, |ratio| ratio < 1.0));
-        assert!(all(2, |barriers| barriers == 0.0) && all(6, |barriers| barriers == 2.0));
+        assert!(all(together, |ns| ns > 0.0) && all(singly, |ns| ns > 0.0));
+        assert!(all(barriers, |barriers| barriers == 1.0));
     }
 }

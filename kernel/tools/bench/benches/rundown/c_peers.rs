@@ -15,8 +15,9 @@ macro_rules! c_peers {
                 Contender {
                     name: $name,
                     group: bench::Group::Peer,
-                    memory: None,
-                    make: Box::new(|| -> bench::Object {
+                    lines: 0,
+                    bytes: 0,
+                    make: Box::new(|_| -> bench::Object {
                         unsafe extern "C" {
                             fn $enter() -> *mut std::ffi::c_void;
                             fn $pairs(thread: *mut std::ffi::c_void, pairs: u64);

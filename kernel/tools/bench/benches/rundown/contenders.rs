@@ -1,17 +1,15 @@
 //! All that is measured, one entry each.
 //!
 //! Other crates are used as their documentation advises, to look once at a value that may be torn
-//! down. Memory is what one object needs besides its value; what the epoch and hazard libraries keep
-//! per thread, for all objects together, is not in it. `TaskTracker` guards no value: it counts tasks, and
-//! closing it refuses none.
+//! down. `TaskTracker` guards no value: it counts tasks, and closing it refuses none.
 //!
 //! `unsafe` here: some libraries give pointers.
 
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use arc_swap::ArcSwap;
-use bench::{Closable, Contender, Crowd, Group, Kind, Object, Pinned};
+use bench::{Closable, Contender, Group, Kind, Object, Pinned};
 use left_right::Absorb;
 use rundown::{
     CacheAware, CacheAwareRundown, Compact, HostPlatform, Isolated, Isolation, PerCpu,
@@ -24,9 +22,9 @@ use crate::guarded::{guarded, look, looks, picks, picks_pointers, works};
 use crate::limits::{self, Sweep};
 
 /// Linux' form of the per-CPU variant.
-pub(crate) const PER_CPU: &str = "PerCpuRundown, HostPlatform (rseq)";
+const PER_CPU: &str = "PerCpuRundown, HostPlatform (rseq)";
 /// The cache-aware variant as a program without a kernel uses it.
-pub(crate) const HOSTED: &str = "CacheAwareRundown, boxed, HostPlatform";
+const HOSTED: &str = "CacheAwareRundown, boxed, HostPlatform";
 const KERNELS: &str = "PerCpuRundown, kernel's form (gs:)";
 const CACHE_AWARE: &str = "CacheAwareRundown";
 const PLAIN: &str = "PlainRundown";
@@ -185,66 +183,60 @@ fn left_right() -> Object {
     })
 }
 
-/// `name, memory, object`, for each contender of a group.
+/// `name, object`, for each contender of a group; for many objects `name, cache lines, bytes, objects`.
 macro_rules! contenders {
-    ($group:ident: $($name:expr, $memory:expr, $object:expr;)*) => {
+    ($group:ident: $($name:expr, $object:expr;)*) => {
+        contenders!($group, _: $($name, 0, 0, $object;)*)
+    };
+    ($group:ident, $count:tt: $($name:expr, $lines:expr, $bytes:expr, $object:expr;)*) => {
         vec![$(bench::Contender {
             name: $name,
             group: bench::Group::$group,
-            memory: $memory,
-            make: Box::new(|| $object),
+            lines: $lines,
+            bytes: $bytes,
+            make: Box::new(|$count| $object),
         }),*]
     };
 }
 pub(crate) use contenders;
 
-/// The size of `T`, and nothing for each CPU.
-const fn size<T>() -> Option<[usize; 2]> {
-    Some([size_of::<T>(), 0])
-}
-
 /// One look at one object.
 pub(crate) fn pairs() -> Vec<Contender> {
     use rundown_diagnosis as diagnosed;
 
-    /// The strong and the weak count in front of the value.
-    type ArcCounts = [AtomicUsize; 2];
-
-    let per_cpu = Some([size_of::<PerCpuRundown<Pinned>>(), size_of::<u64>()]);
-    let slot = size_of::<Slot>();
     let mut all = contenders! { Ours:
-        PLAIN, size::<PlainRundown<Pinned>>(), looks(PlainRundown::<Pinned>::new());
-        "PlainRundown, HostPlatform", None, looks(PlainRundown::<HostPlatform>::new());
-        CACHE_AWARE, Some([size_of::<Inside>() - 64 * slot, slot]), looks(Inside::new());
-        HOSTED, None, looks(hosted::<Isolated>(64));
-        KERNELS, per_cpu, looks(kernels());
-        "Protected<T, Plain>", None, looks(value(PlainRundown::<Pinned>::new()));
-        "Protected<T, CacheAware>", None, looks(value(Inside::new()));
-        "Protected<T, PerCpu>", None, looks(value(kernels()));
-        PER_CPU, per_cpu, looks(threads::<Isolated>());
-        "Protected<T, PerCpu>, HostPlatform", None, looks(value(threads::<Isolated>()));
+        PLAIN, looks(PlainRundown::<Pinned>::new());
+        "PlainRundown, HostPlatform", looks(PlainRundown::<HostPlatform>::new());
+        CACHE_AWARE, looks(Inside::new());
+        HOSTED, looks(hosted::<Isolated>(64));
+        KERNELS, looks(kernels());
+        "Protected<T, Plain>", looks(value(PlainRundown::<Pinned>::new()));
+        "Protected<T, CacheAware>", looks(value(Inside::new()));
+        "Protected<T, PerCpu>", looks(value(kernels()));
+        PER_CPU, looks(threads::<Isolated>());
+        "Protected<T, PerCpu>, HostPlatform", looks(value(threads::<Isolated>()));
     };
     all.extend(contenders! { Diagnosis:
-        "PlainRundown, HostPlatform, diagnosis", None,
+        "PlainRundown, HostPlatform, diagnosis",
             looks(diagnosed::PlainRundown::<diagnosed::HostPlatform>::new());
-        "CacheAwareRundown, boxed, diagnosis", None,
+        "CacheAwareRundown, boxed, diagnosis",
             looks(diagnosed::CacheAwareRundown::<diagnosed::HostPlatform>::boxed(64));
-        "PerCpuRundown (rseq), diagnosis", None,
+        "PerCpuRundown (rseq), diagnosis",
             looks(diagnosed::PerCpuRundown::<diagnosed::HostPlatform>::new().expect("few are in use"));
     });
     all.extend(contenders! { Peer:
-        "std Arc, clone + drop", size::<ArcCounts>(), looks(arc());
-        "std RwLock, read", size::<RwLock<()>>(), looks(lock());
-        "parking_lot RwLock, read", size::<parking_lot::RwLock<()>>(), looks(parking_lot::RwLock::new(1_u64));
-        "arc-swap, load", size::<(ArcSwap<()>, ArcCounts)>(), looks(ArcSwap::from_pointee(1_u64));
-        "crossbeam-epoch, pin", size::<Crossbeam>(), looks(crossbeam());
-        "haphazard, pointer reused", size::<haphazard::AtomicPtr<u64>>(), hazard_pointer();
-        "seize, enter", size::<AtomicPtr<u64>>(),
+        "std Arc, clone + drop", looks(arc());
+        "std RwLock, read", looks(lock());
+        "parking_lot RwLock, read", looks(parking_lot::RwLock::new(1_u64));
+        "arc-swap, load", looks(ArcSwap::from_pointee(1_u64));
+        "crossbeam-epoch, pin", looks(crossbeam());
+        "haphazard, pointer reused", hazard_pointer();
+        "seize, enter",
             looks(Seize(seize::Collector::new(), AtomicPtr::new(Box::into_raw(Box::new(1)))));
-        "kovan, pin", size::<Kovan>(), looks(kovan());
-        "sdd, guard", size::<sdd::AtomicOwned<u64>>(), looks(sdd::AtomicOwned::new(1_u64));
-        "left-right, enter", None, left_right();
-        "tokio TaskTracker, token", None, looks(TaskTracker::new());
+        "kovan, pin", looks(kovan());
+        "sdd, guard", looks(sdd::AtomicOwned::new(1_u64));
+        "left-right, enter", left_right();
+        "tokio TaskTracker, token", looks(TaskTracker::new());
     });
     all.extend(crate::c_peers::contenders());
     all.extend(limits::contenders());
@@ -260,36 +252,24 @@ pub(crate) fn missing() -> Option<(&'static str, String)> {
 /// happen to a shared word, and hides what a locked instruction costs its neighbours.
 pub(crate) fn work() -> Vec<Contender> {
     let mut all = contenders! { Ours:
-        PLAIN, None, works(value(PlainRundown::<Pinned>::new()));
-        CACHE_AWARE, None, works(value(Inside::new()));
-        PER_CPU, None, works(value(threads::<Isolated>()));
+        PLAIN, works(value(PlainRundown::<Pinned>::new()));
+        CACHE_AWARE, works(value(Inside::new()));
+        PER_CPU, works(value(threads::<Isolated>()));
     };
     all.extend(contenders! { Peer:
-        "std Arc, clone + drop", None, works(arc());
-        "crossbeam-epoch, pin", None, works(crossbeam());
-        "std RwLock, read", None, works(lock());
+        "std Arc, clone + drop", works(arc());
+        "crossbeam-epoch, pin", works(crossbeam());
+        "std RwLock, read", works(lock());
     });
-    all.extend(contenders! { Limit: "the work alone", None, works(1_u64); });
+    all.extend(contenders! { Limit: "the work alone", works(1_u64); });
     available(all, |one| one.name)
 }
 
 /// Many objects. Slots are boxed: those of all objects in one piece were no faster. (What counts is that each
 /// is a cache line of its own.)
-pub(crate) fn crowds() -> Vec<Crowd> {
+pub(crate) fn crowds() -> Vec<Contender> {
     const SLOT: usize = size_of::<Slot>();
-    /// `name, cache lines, bytes, objects`, for each crowd of a group.
-    macro_rules! crowds {
-        ($group:ident, $count:ident: $($name:expr, $lines:expr, $bytes:expr, $objects:expr;)*) => {
-            vec![$(Crowd {
-                name: $name,
-                group: Group::$group,
-                lines: $lines,
-                bytes: $bytes,
-                make: Box::new(|$count| $objects),
-            }),*]
-        };
-    }
-    let mut all = crowds! { Ours, count:
+    let mut all = contenders! { Ours, count:
         "plain", 1, 32, picks(count, || value(PlainRundown::<HostPlatform>::new()));
         "cache-aware, 2 slots, Isolated", 3, 256 + 2 * SLOT, picks(count, || value(hosted::<Isolated>(2)));
         "cache-aware, 2 slots, Compact", 2, 128 + 2 * SLOT, picks(count, || value(hosted::<Compact>(2)));
@@ -298,59 +278,16 @@ pub(crate) fn crowds() -> Vec<Crowd> {
         "per-CPU, Isolated", 3, 256, picks(count, || value(threads::<Isolated>()));
         "per-CPU, Compact", 2, 128, picks(count, || value(threads::<Compact>()));
     };
-    all.extend(crowds! { Peer, count:
+    all.extend(contenders! { Peer, count:
         "std Arc, clone + drop", 1, 32, picks_pointers(count, arc);
         "crossbeam-epoch, pin", 1, 32, picks_pointers(count, crossbeam);
         "kovan, pin", 1, 32, picks_pointers(count, kovan);
         "std RwLock, read", 1, 32, picks(count, lock);
     });
     all.extend(
-        crowds! { Limit, count: "no protection, only the value", 1, 8, picks(count, || 1_u64); },
+        contenders! { Limit, count: "no protection, only the value", 1, 8, picks(count, || 1_u64); },
     );
     available(all, |one| one.name)
-}
-
-/// One object whose value is written: by each use; or by those of all CPUs but the first, which only takes
-/// protection and gives it back.
-pub(crate) fn written() -> Vec<[Contender; 2]> {
-    fn increment<V: Variant>(object: &Protected<AtomicU64, V>) {
-        let value = object.try_acquire().expect("open");
-        value.fetch_add(1, Ordering::Relaxed);
-    }
-    fn both<V: Variant + 'static>(name: &'static str, make: fn() -> Rundown<V>) -> [Contender; 2] {
-        let writers = move || -> Object {
-            let object = Box::new(Protected::new(make(), AtomicU64::new(0)));
-            Box::new(move |watch| watch.pairs(|| increment(&object)))
-        };
-        let reader = move || -> Object {
-            let object = Box::new(Protected::new(make(), AtomicU64::new(0)));
-            Box::new(move |watch| match bench::cpu() {
-                0 => watch.pairs(|| drop(object.try_acquire().expect("open"))),
-                _ => watch.disturbs(|| increment(&object)),
-            })
-        };
-        let contender = |make| Contender {
-            name,
-            group: Group::Ours,
-            memory: None,
-            make,
-        };
-        [contender(Box::new(writers)), contender(Box::new(reader))]
-    }
-    let all = vec![
-        both("cache-aware, Isolated", || hosted::<Isolated>(64)),
-        both("cache-aware, Compact", || hosted::<Compact>(64)),
-        both("per-CPU, Isolated", threads::<Isolated>),
-        both("per-CPU, Compact", threads::<Compact>),
-    ];
-    available(all, |[one, _]| one.name)
-}
-
-/// Making an object, for the variant whose counters are shared out.
-pub(crate) fn created() -> Option<fn() -> PerCpuRundown<HostPlatform>> {
-    HostPlatform::per_cpu()
-        .is_ok()
-        .then_some(threads::<Isolated>)
 }
 
 /// For the tables of teardowns.
@@ -361,33 +298,32 @@ pub(crate) fn kinds() -> Vec<Kind> {
     ) -> Box<dyn Closable> {
         Box::new((0..count).map(|_| make()).collect::<Vec<Rundown<V>>>())
     }
-    let kind = |name, beside, make| Kind {
+    let kind = |name, make| Kind {
         name,
         make,
         barriers: || 0,
-        beside,
         group: Group::Ours,
     };
     let all = vec![
-        kind(PLAIN, "", |objects, _| {
+        kind(PLAIN, |objects, _| {
             many(objects, PlainRundown::<Pinned>::new)
         }),
-        kind("PlainRundown, HostPlatform", PLAIN, |objects, _| {
+        kind("PlainRundown, HostPlatform", |objects, _| {
             many(objects, PlainRundown::<HostPlatform>::new)
         }),
-        kind(CACHE_AWARE, SWEEP, |objects, slots| {
+        kind(CACHE_AWARE, |objects, slots| {
             many(objects, || CacheAwareRundown::<Pinned>::boxed(slots))
         }),
-        kind(HOSTED, CACHE_AWARE, |objects, slots| {
+        kind(HOSTED, |objects, slots| {
             many(objects, || hosted::<Isolated>(slots))
         }),
         Kind {
             barriers: HostPlatform::barriers,
-            ..kind(PER_CPU, "", |objects, _| many(objects, threads::<Isolated>))
+            ..kind(PER_CPU, |objects, _| many(objects, threads::<Isolated>))
         },
         Kind {
             group: Group::Limit,
-            ..kind(SWEEP, "", |_, slots| Box::new(Sweep::new(slots)))
+            ..kind(SWEEP, |_, slots| Box::new(Sweep::new(slots)))
         },
     ];
     available(all, |kind| kind.name)

@@ -16,18 +16,16 @@ use crate::guarded::{guarded, looks};
 
 pub(crate) fn contenders() -> Vec<Contender> {
     let mut all = contenders! { Shape:
-        WINDOWS, Some([size_of::<Box<[Padded]>>(), size_of::<Padded>()]), windows();
-        // A word that holds the counters' place and two flags, and a count for when it is killed.
-        "percpu_ref's shape: RCU nesting, plain inc", Some([16, 8]), percpu_ref();
-        "C++26 counting_scope's shape: one word", Some([size_of::<CountingScope>(), 0]),
-            looks(CountingScope::default());
+        WINDOWS, windows();
+        "percpu_ref's shape: RCU nesting, plain inc", percpu_ref();
+        "C++26 counting_scope's shape: one word", looks(CountingScope::default());
     };
     all.extend(contenders! { Limit:
-        UNLOCKED, None, unlocked();
-        LOCKED, None, locked::<Padded>(SLOTS);
-        "one shared word, lock xadd twice", None, locked::<Padded>(1);
+        UNLOCKED, unlocked();
+        LOCKED, locked::<Padded>(SLOTS);
+        "one shared word, lock xadd twice", locked::<Padded>(1);
         // Eight of them on a cache line.
-        "own slots, not padded, lock xadd twice", None, locked::<AtomicU64>(SLOTS);
+        "own slots, not padded, lock xadd twice", locked::<AtomicU64>(SLOTS);
     });
     all
 }

@@ -45,10 +45,8 @@ enum Part {
     Pairs,
     /// The same with 25 ns of work in between.
     Work,
-    /// Uses of many objects, picked at random; and of one whose value users write.
+    /// Uses of many objects, picked at random.
     Objects,
-    /// Making objects.
-    Creation,
     /// Closing and draining one object.
     Teardowns,
     /// Closing and draining many.
@@ -76,7 +74,6 @@ fn main() -> anyhow::Result<()> {
     println!("{}; {}", machine.hardware, machine.software);
     println!("{millis} ms each; ±: half the distance of the quartiles");
     tables.iter().for_each(|(_, table)| print!("{table}"));
-    print_break_even(&tables, bench.workers.count());
     if disturbed > 10.0 {
         eprintln!(
             "warning: this machine has other work: the figures of several threads are unreliable"
@@ -135,7 +132,6 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
         }
         pairs.sort();
         tables.push(("pairs", pairs));
-        tables.push(("memory", bench::memory(&contenders)));
     }
     if wanted(Part::Work) {
         let title = "acquire, 25 ns of work, release (the work is in the figures)";
@@ -143,39 +139,20 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
     }
     if wanted(Part::Objects) {
         tables.push(("objects", bench::objects(bench, &contenders::crowds())));
-        tables.push(("written", bench::written(bench, &contenders::written())));
     }
-    if let Some(make) = contenders::created().filter(|_| wanted(Part::Creation)) {
-        let title = "an object of the per-CPU variant (HostPlatform)";
-        tables.push(("creation", bench::creations(bench, title, make)));
-    }
+    let mut kinds = contenders::kinds();
     if wanted(Part::Teardowns) {
-        let kinds = contenders::kinds();
         tables.push(("teardowns", bench::teardowns(bench, &kinds, false)));
-        if bench.workers.count() > 1 {
-            tables.push(("loaded_teardowns", bench::teardowns(bench, &kinds, true)));
-        }
+    }
+    // The bare pass over slots: nothing uses them, and there is one object of it.
+    kinds.retain(|kind| kind.group != Group::Limit);
+    if wanted(Part::Teardowns) && bench.workers.count() > 1 {
+        tables.push(("loaded_teardowns", bench::teardowns(bench, &kinds, true)));
     }
     if wanted(Part::Batches) {
-        let mut kinds = contenders::kinds();
-        kinds.retain(|kind| kind.group != Group::Limit);
         tables.push(("batches", bench::batches(bench, &kinds)));
     }
     Ok(tables)
-}
-
-/// Of the two fastest variants, both on `HostPlatform`, whose wake-up of waiters is part of a close.
-fn print_break_even(tables: &Tables, cpus: usize) {
-    let [fast, other] = [contenders::PER_CPU, contenders::HOSTED];
-    for (closes, load) in [("teardowns", "idle"), ("loaded_teardowns", "under load")] {
-        let (pairs, closes) = (table(tables, "pairs"), table(tables, closes));
-        let pays = |(pairs, closes)| bench::break_even([fast, other], pairs, closes, cpus);
-        if let Some(pairs) = pairs.zip(closes).and_then(pays) {
-            println!(
-                "\npairs per close, {load}, above which {fast} costs less than {other}: {pairs:.0}"
-            );
-        }
-    }
 }
 
 /// The pictures of what was measured.

@@ -7,16 +7,6 @@ use std::process::{Command, Output, Stdio};
 
 use boot::workspace;
 
-/// The sets of features that the crate is built with.
-pub(crate) const FEATURES: [&str; 6] = [
-    "",
-    "alloc",
-    "std",
-    "diagnosis",
-    "alloc,diagnosis",
-    "std,diagnosis",
-];
-
 /// A command of the cargo that runs this test, in `folder`, without what that cargo has left in the
 /// environment. Proxies, registries and the like stay.
 pub(crate) fn cargo(folder: &Path) -> Command {
