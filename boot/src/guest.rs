@@ -106,7 +106,7 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
 pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
-    cargo.current_dir(folder).args(["build", "--locked"]);
+    cargo.current_dir(folder).arg("build");
     prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir());
     let mut elf = None;
     run(cargo, "it", &choice, |message| {

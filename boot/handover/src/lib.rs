@@ -19,6 +19,7 @@ use bootloader_api::{
 use x86_64::{
     VirtAddr,
     instructions::port::Port,
+    registers::control::Cr4Flags,
     structures::{DescriptorTablePointer, paging::PhysFrame},
 };
 
@@ -49,9 +50,13 @@ pub fn end_qemu() {
 /// its own. Accessed, since the CPU would otherwise write to it, and it may be read-only.
 pub const GDT: [u64; 2] = [0, 0x00af_9b00_0000_ffff];
 
-/// What a kernel asks its loader for cannot be done.
+/// What a kernel asks its loader for cannot be done, or not on this machine.
 #[derive(Clone, Copy, Debug)]
 pub enum Refusal {
+    /// Pages cannot be marked as not executable.
+    ExecuteDisable,
+    /// Paging has five levels, and going back to four means leaving long mode.
+    FiveLevels,
     /// Its configuration is not one, for the reason given.
     NotOne(&'static str),
     /// It wants physical memory at this address.
@@ -61,6 +66,12 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ExecuteDisable => f.write_str(
+                "this CPU cannot mark pages as not executable (a setting of the firmware may hide it)",
+            ),
+            Self::FiveLevels => f.write_str(
+                "the firmware uses page tables of five levels (LA57); the kernel has four: switch that off in its settings",
+            ),
             Self::NotOne(why) => write!(
                 f,
                 "the kernel's .bootloader-config is not that of bootloader_api 0.11: {why}"
@@ -70,6 +81,20 @@ impl fmt::Display for Refusal {
                 "the kernel wants physical memory at {address:#x}; this loader maps it at {PHYSICAL_MEMORY_OFFSET:#x} (use Mapping::Dynamic)"
             ),
         }
+    }
+}
+
+/// Whether the kernel's page tables suit a CPU in long mode, by what CPUID says and by its CR4.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn check_paging(has_execute_disable: bool, cr4: Cr4Flags) -> Result<(), Refusal> {
+    if !has_execute_disable {
+        return Err(Refusal::ExecuteDisable);
+    }
+    match cr4.contains(Cr4Flags::L5_PAGING) {
+        true => Err(Refusal::FiveLevels),
+        false => Ok(()),
     }
 }
 

@@ -29,7 +29,7 @@ use x86_64::{
     VirtAddr,
     instructions::{hlt, interrupts},
     registers::{
-        control::{Cr0, Cr0Flags, Cr4, Cr4Flags},
+        control::{Cr0, Cr0Flags, Cr4},
         model_specific::{Efer, EferFlags},
     },
     structures::paging::PhysFrame,
@@ -155,15 +155,8 @@ fn page_tables(
 /// Switches on what the kernel's page tables rely on.
 fn prepare_cpu() -> Result<(), String> {
     let features = CpuId::new().get_extended_processor_and_feature_identifiers();
-    if !features.is_some_and(|features| features.has_execute_disable()) {
-        return Err(
-            "this CPU cannot mark pages as not executable (a setting of the firmware may hide it)"
-                .into(),
-        );
-    }
-    if Cr4::read().contains(Cr4Flags::L5_PAGING) {
-        return Err("the firmware uses page tables of five levels (LA57); the kernel has four: switch that off in its settings".into());
-    }
+    let has_nx = features.is_some_and(|features| features.has_execute_disable());
+    handover::check_paging(has_nx, Cr4::read()).map_err(|why| why.to_string())?;
     // SAFETY: execute-disable exists, and so far no page has the bit that it gives a meaning.
     unsafe { Efer::update(|efer| efer.insert(EferFlags::NO_EXECUTE_ENABLE)) };
     Ok(())
