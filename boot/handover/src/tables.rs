@@ -39,7 +39,7 @@ impl Rights {
 /// Rights of the entries in the upper levels: the last level decides.
 const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
 
-/// A mapping could not be made: the frames were too few, or something is mapped there already.
+/// Why it cannot be done: frames that are too few, a page that is mapped already, regions that are too many.
 pub type Failure = &'static str;
 
 /// A run of zeroed physical pages that the tables and the stack are made of.

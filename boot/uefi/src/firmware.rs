@@ -6,10 +6,7 @@ use core::{ops::Range, ptr};
 use bootloader_api::info::{
     FrameBuffer, FrameBufferInfo, MemoryRegion, MemoryRegionKind, PixelFormat,
 };
-use handover::{
-    PHYSICAL_MEMORY_OFFSET,
-    regions::{RegionList, TooManyRegions},
-};
+use handover::{PHYSICAL_MEMORY_OFFSET, regions::RegionList, tables::Failure};
 use uefi::{
     CString16,
     boot::{
@@ -167,13 +164,13 @@ pub(crate) fn end_of_memory() -> Result<u64, String> {
     ];
     let map =
         boot::memory_map(MemoryType::LOADER_DATA).map_err(|why| format!("no memory map: {why}"))?;
-    regions(&map).map_err(|why| format!("{why}"))?;
+    regions(&map)?;
     let memory = map.entries().filter(|entry| !OTHER.contains(&entry.ty));
     Ok(memory.map(|entry| region(entry).end).max().unwrap_or(0))
 }
 
 /// What the firmware leaves to the kernel.
-pub(crate) fn regions(map: &impl MemoryMap) -> Result<RegionList, TooManyRegions> {
+pub(crate) fn regions(map: &impl MemoryMap) -> Result<RegionList, Failure> {
     RegionList::from_memory_map(map.entries().map(region))
 }
 
