@@ -12,11 +12,12 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Error, Result, ensure};
 use boot::toolchain::on_path;
-use boot::{Machine, Report, guest, image, workspace};
+use boot::{Action, Machine, Report, Trigger, guest, image, workspace};
 use bootloader_api::BootloaderConfig;
 use object::{LittleEndian, Object, ObjectSection, read::elf::ElfFile64};
 use protocol::event::Event;
 use protocol::storm::CpuLine;
+use serde_json::Value;
 use tests::Case;
 use tests::case::MakeStick;
 use tests::judge::{log_has, others_were_stopped, unfit};
@@ -92,19 +93,28 @@ fn on_the_screen(size: &'static str) -> Case {
     ])
 }
 
-/// What the loader finds wrong, and says before it returns to the firmware. (OVMF leaves LA57 off: see
-/// `handover::check_paging`.)
+/// What the loader finds wrong, and says. (OVMF leaves LA57 off: see `handover::check_paging`.)
 fn refusals() -> impl Iterator<Item = Case> {
-    let refused = |name, words: &'static [&str]| {
-        let case = Case::kernel("1", 1).uefi().named(name);
-        case.expecting(move |report| unfit(report, words))
-    };
+    let named = |name| Case::kernel("1", 1).uefi().named(name);
+    let refused =
+        |name, words: &'static [&str]| named(name).expecting(move |report| unfit(report, words));
+    let load_error = Trigger::Log("Load Error".to_owned());
     [
         refused("no_screen", &["no screen", "NOT_FOUND"]).qemu(["-vga", "none"]),
         refused("no_execute_disable", &["not executable"]).qemu(["-cpu", "max,-monitor,nx=off"]),
-        refused("no_options", &["no options", "EFI\\BOOT\\options"])
-            .stick(|elf, _, to| image::write(to, &[(image::LOADER, &guest::build_loader(elf)?)])),
-        refused("too_little_memory", &["too little memory: no 41"]).stick(huge_stack),
+        refused(
+            "too_little_memory",
+            &["too little memory", "OUT_OF_RESOURCES"],
+        )
+        .stick(huge_stack),
+        // Without an exit device, it returns to the firmware, which says so.
+        named("no_options")
+            .stick(|elf, _, to| image::write(to, &[(image::LOADER, &guest::build_loader(elf)?)]))
+            .qemu(["-set", "device.exit.iobase=0xf8"])
+            .act(Action::qmp(load_error, "quit", Value::Null))
+            .expecting(|report| {
+                log_has(report, &["no options", "EFI\\BOOT\\options", "Load Error"])
+            }),
     ]
     .into_iter()
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Cursor, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, Error, anyhow, bail, ensure};
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
 use gpt::{GptConfig, mbr::ProtectiveMBR, partition_types};
 use object::elf::{PF_W, PF_X, PT_LOAD};
@@ -98,7 +98,7 @@ pub(crate) fn flatten(elf: &[u8], name: &str) -> anyhow::Result<(Vec<u8>, String
     let elf = ElfFile64::<Endian>::parse(elf)?;
     let config = elf.section_by_name(".bootloader-config");
     let config = config.context("no section .bootloader-config")?.data()?;
-    let stack = handover::stack_size(config).map_err(|why| anyhow!("{why}"))?;
+    let stack = handover::stack_size(config).map_err(Error::msg)?;
     let headers = elf.elf_program_headers().iter();
     let loaded = headers.filter(|header| header.p_type(Endian) == PT_LOAD);
     let start = loaded.clone().map(|header| header.p_vaddr(Endian)).min();

@@ -2,7 +2,7 @@
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
-use crate::tables::Failure;
+use crate::Failure;
 
 /// Most regions that a [`RegionList`] holds. QEMU's maps have fewer than 10 entries, OVMF's up to 136.
 pub const MAX_REGIONS: usize = 256;

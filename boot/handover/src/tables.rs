@@ -11,7 +11,7 @@ use x86_64::{
     },
 };
 
-use crate::{PHYSICAL_MEMORY_OFFSET, STACK_TOP};
+use crate::{Failure, PHYSICAL_MEMORY_OFFSET, STACK_TOP};
 
 /// What may be done with pages. All are global: the kernel is mapped alike for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,6 @@ impl Rights {
 
 /// Rights of the entries in the upper levels: the last level decides.
 const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
-
-/// Why it cannot be done: frames that are too few, a page that is mapped already, regions that are too many.
-pub type Failure = &'static str;
 
 /// A run of zeroed physical pages that the tables and the stack are made of.
 #[derive(Debug)]

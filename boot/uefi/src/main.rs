@@ -12,7 +12,7 @@ extern crate alloc;
 
 mod firmware;
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::{convert::Infallible, mem::offset_of, ops::Range, slice, time::Duration};
 
 use bootloader_api::{BootInfo, info::MemoryRegion};
@@ -74,7 +74,7 @@ fn load() -> Result<Infallible, String> {
     let Kernel { stack, .. } = KERNEL;
     let size = KERNEL.pages.end - KERNEL.pages.start;
     let options = firmware::options()?;
-    let screen = firmware::screen()?;
+    let (framebuffer, screen) = firmware::screen()?;
     let rsdp = firmware::rsdp();
 
     let ramdisk = firmware::allocate(options.len() as u64)?;
@@ -84,7 +84,7 @@ fn load() -> Result<Infallible, String> {
     // The code that switches over, which has to be in both address spaces. It is small, but may lie across two pages.
     let switch = handover::enter as *const () as u64 & !4095;
     let switch = switch..switch + 2 * 4096;
-    let level_4 = page_tables(at.start, &screen.at, &switch)?;
+    let level_4 = page_tables(at.start, &screen, &switch)?;
     let kept = firmware::allocate(size_of::<Kept>() as u64)?.start;
     let in_kept = |offset: usize| VirtAddr::new(PHYSICAL_MEMORY_OFFSET + kept + offset as u64);
     let entry = Entry {
@@ -123,7 +123,7 @@ fn load() -> Result<Infallible, String> {
         image: at,
         image_at: KERNEL.pages.start,
         stack,
-        framebuffer: Some(screen.framebuffer()),
+        framebuffer: Some(framebuffer),
     };
     let contents = Kept {
         regions: list,
@@ -165,7 +165,7 @@ fn page_tables(at: u64, screen: &Range<u64>, switch: &Range<u64>) -> Result<Phys
 fn prepare_cpu() -> Result<(), String> {
     let features = CpuId::new().get_extended_processor_and_feature_identifiers();
     let has_nx = features.is_some_and(|features| features.has_execute_disable());
-    handover::check_paging(has_nx, Cr4::read()).map_err(|why| why.to_string())?;
+    handover::check_paging(has_nx, Cr4::read())?;
     // SAFETY: execute-disable exists, and so far no page has the bit that it gives a meaning.
     unsafe { Efer::update(|efer| efer.insert(EferFlags::NO_EXECUTE_ENABLE)) };
     Ok(())

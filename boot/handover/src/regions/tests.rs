@@ -8,7 +8,7 @@ use bootloader_api::info::MemoryRegion;
 use bootloader_api::info::MemoryRegionKind::{self, Bootloader, UnknownBios, Usable};
 
 use super::{MAX_REGIONS, RegionList, keep_usable_pages};
-use crate::tables::Failure;
+use crate::Failure;
 
 type Piece = (u64, u64, MemoryRegionKind);
 const RESERVED: MemoryRegionKind = UnknownBios(2);
