@@ -32,8 +32,8 @@ fn every_loader_finds_what_it_looks_for() {
 
     // It looks for a section of that name.
     let section = kernel.section_by_name(".bootloader-config");
-    let bytes = section.expect("a section of its own").data().unwrap();
-    let config = BootloaderConfig::deserialize(bytes).expect("bootloader_api's");
+    let section = section.expect("a section of its own").data().unwrap();
+    let config = BootloaderConfig::deserialize(section).expect("bootloader_api's");
     // The kernel's own level-4 entries begin with 507.
     let last = config.mappings.dynamic_range_end.expect("a limit");
     assert!(last >> 39 & 511 < 507, "{last:#x}");
@@ -51,4 +51,13 @@ fn every_loader_finds_what_it_looks_for() {
     let expected = (&b"Xen"[..], 18, &entry.to_le_bytes()[..]);
     assert_eq!((name, kind, note.desc()), expected);
     assert!(notes.next().unwrap().is_none(), "the only one");
+
+    // `BOOTX64.EFI` is not built of a segment that is both: the first header's flags (gABI, "Program Header").
+    let mut both = bytes.clone();
+    let headers = u64::from_le_bytes(both[0x20..0x28].try_into().unwrap());
+    both[headers as usize + 4] = 7;
+    let elf = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(elf.path(), both).expect("written");
+    let why = boot::guest::build_loader(elf.path()).expect_err("refused");
+    assert!(format!("{why:#}").contains("writable and executable"));
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use textmode::{Layout, read};
 
 /// The text in a picture that QEMU's `screendump` has written (PPM, three bytes a pixel): a line with its size, then
-/// one for each row, without the blanks at its end and the blank rows below. What is no glyph is U+FFFD.
+/// one for each row, without the blanks at its end and the blank rows below. U+FFFD stands for no glyph.
 fn text_of(ppm: &[u8]) -> Result<String> {
     let mut fields = ppm.splitn(4, |byte| byte.is_ascii_whitespace());
     let mut field = || fields.next().context("the picture's header is cut");

@@ -74,7 +74,7 @@ const DISJOINT: [Map<'_>; 5] = [
     (&[(0, 0x1000, Bootloader)], &[]),
 ];
 
-/// What is reserved wins.
+/// Reserved memory wins.
 const OVERLAPPING: [Map<'_>; 3] = [
     // Entries out of order, the reserved one inside the other.
     (
@@ -84,7 +84,7 @@ const OVERLAPPING: [Map<'_>; 3] = [
         ],
         &[(0x10_0000, 0x20_0000), (0x20_1000, 0x30_0000)],
     ),
-    // What is left beside a part of a page is whole pages.
+    // Beside a part of a page, whole pages are left.
     (
         &[
             (0x10_0000, 0x30_0000, Usable),
