@@ -20,7 +20,7 @@ mod view;
 use std::fmt::Display;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
 use self::args::{BootArgs, BringUpArgs, ExploreArgs, ImageArgs, RunArgs};
-use crate::{guest, image};
+use crate::{guest, image, template, workspace};
 
 /// The guest did not pass.
 const FAILED: u8 = 1;
@@ -78,11 +78,16 @@ enum Command {
     },
     /// Write the image of a stick that a PC with UEFI boots the kernel from.
     Image(ImageArgs),
+    /// Write a kernel of your own, which starts all CPUs by `bringup` and tears an object down under them by `rundown`.
+    New {
+        /// Its folder, which is not there yet; the last part is the kernel's name.
+        path: PathBuf,
+    },
     /// Run clippy and rustdoc on the crates that only run in the guest.
     Check,
-    /// Boot an ELF that is built already (`cargo run --target x86_64-unknown-none` does).
+    /// Boot an ELF that is built already (`cargo run --target x86_64-unknown-none` does), or a kernel by `new`.
     Elf {
-        /// The ELF.
+        /// The ELF; or the folder of a kernel, which is built first.
         path: PathBuf,
         #[command(flatten)]
         run: RunArgs,
@@ -100,7 +105,11 @@ pub fn main() -> ExitCode {
             kernel(&args.boot).and_then(|elf| bring_up::run(&elf, &args))
         }
         Some(Command::Explore(args)) => explore::run(&args),
+        Some(Command::Elf { path, run: args }) if path.is_dir() => {
+            run_or_draw(guest::build_foreign(&path), &args)
+        }
         Some(Command::Elf { path, run: args }) => run_or_draw(Ok(path), &args),
+        Some(Command::New { path }) => new(&path),
         Some(Command::Doctor) => doctor::doctor(),
         Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),
         Some(Command::Image(args)) => stick(&args),
@@ -145,6 +154,16 @@ fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
     for (_, elf) in guest::build(package)?.iter() {
         print(elf.display())?;
     }
+    Ok(0)
+}
+
+/// Writes a kernel of the user's own, and how to boot it.
+fn new(path: &Path) -> anyhow::Result<u8> {
+    template::write(path, workspace::root())?;
+    let path = path.display();
+    print(format_args!(
+        "{path}: a kernel to begin with. To build and boot it, here:\n  cargo boot elf {path} --smp 8"
+    ))?;
     Ok(0)
 }
 

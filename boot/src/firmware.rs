@@ -1,6 +1,6 @@
 //! What starts the kernel: QEMU itself, or UEFI firmware (OVMF) by the loader in `boot/uefi`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
@@ -29,33 +29,19 @@ pub(crate) fn plain(line: &str) -> String {
     text
 }
 
-/// Where distributions keep OVMF, and the variables that belong to it.
-const PLACES: [(&str, &str); 5] = [
+/// Where distributions keep OVMF, and the variables that belong to it: how both paths begin, and their ends.
+const PLACES: [[&str; 3]; 5] = [
     // Debian, Ubuntu
-    (
-        "/usr/share/OVMF/OVMF_CODE_4M.fd",
-        "/usr/share/OVMF/OVMF_VARS_4M.fd",
-    ),
-    (
-        "/usr/share/OVMF/OVMF_CODE.fd",
-        "/usr/share/OVMF/OVMF_VARS.fd",
-    ),
+    ["/usr/share/OVMF/OVMF_", "CODE_4M.fd", "VARS_4M.fd"],
+    ["/usr/share/OVMF/OVMF_", "CODE.fd", "VARS.fd"],
     // Fedora
-    (
-        "/usr/share/edk2/ovmf/OVMF_CODE.fd",
-        "/usr/share/edk2/ovmf/OVMF_VARS.fd",
-    ),
+    ["/usr/share/edk2/ovmf/OVMF_", "CODE.fd", "VARS.fd"],
     // Arch
-    (
-        "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
-        "/usr/share/edk2/x64/OVMF_VARS.4m.fd",
-    ),
+    ["/usr/share/edk2/x64/OVMF_", "CODE.4m.fd", "VARS.4m.fd"],
     // Homebrew
-    (
-        "/opt/homebrew/share/qemu/edk2-x86_64-code.fd",
-        "/opt/homebrew/share/qemu/edk2-i386-vars.fd",
-    ),
+    [HOMEBREW, "x86_64-code.fd", "i386-vars.fd"],
 ];
+const HOMEBREW: &str = "/opt/homebrew/share/qemu/edk2-";
 
 /// What to do where OVMF is missing.
 pub const REMEDY: &str = "\
@@ -82,19 +68,17 @@ impl Ovmf {
         Self::find_among(&PLACES)
     }
 
-    fn find_among(places: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let there = |(code, variables): &&(&str, &str)| {
-            Path::new(code).is_file() && Path::new(variables).is_file()
-        };
-        let (code, variables) = places.iter().find(there).with_context(|| {
+    fn find_among(places: &[[&str; 3]]) -> anyhow::Result<Self> {
+        let mut places = places.iter().map(|[start, code, variables]| Self {
+            code: format!("{start}{code}").into(),
+            variables: format!("{start}{variables}").into(),
+        });
+        let found = places.find(|ovmf| ovmf.code.is_file() && ovmf.variables.is_file());
+        found.with_context(|| {
             let remedy = REMEDY.replace('\n', "\n  ");
             format!(
                 "OVMF, UEFI's firmware for QEMU, is not on this machine. What to do:\n  {remedy}"
             )
-        })?;
-        Ok(Self {
-            code: code.into(),
-            variables: variables.into(),
         })
     }
 }
@@ -111,10 +95,11 @@ mod tests {
 
     #[test]
     fn both_files_must_be_there_and_the_package_is_named() {
-        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        let found = Ovmf::find_among(&[("/none", here), (here, "/none"), (here, here)]);
-        assert_eq!(found.expect("the last").code.to_str(), Some(here));
-        let error = Ovmf::find_among(&[("/none", here)])
+        const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+        let places = ["none", "src", "Cargo.toml"].map(|code| [HERE, code, "Cargo.toml"]);
+        let found = Ovmf::find_among(&[places[0], [HERE, "Cargo.toml", "none"], places[2]]);
+        assert!(found.expect("the last").code.ends_with("Cargo.toml"));
+        let error = Ovmf::find_among(&places[..2])
             .expect_err("missing")
             .to_string();
         assert!(

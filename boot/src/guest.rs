@@ -1,6 +1,7 @@
 //! Builds the guests.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub const IMAGE: &str = "test-image";
 /// The package of the loader for UEFI.
 pub(crate) const LOADER: &str = "uefi-loader";
 
-/// The variable that names the kernel which [`LOADER`] is to contain.
+/// The variable that names the kernel which [`LOADER`] is to contain: a file by [`image::flatten`].
 pub(crate) const KERNEL: &str = "KERNEL";
 
 /// The folders of kernels that are not part of this workspace.
@@ -106,7 +107,7 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
 pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
-    cargo.current_dir(folder).args(["build", "--locked"]);
+    cargo.current_dir(folder).arg("build");
     prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir());
     let mut elf = None;
     run(cargo, "it", &choice, |message| {
@@ -121,18 +122,23 @@ pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
 ///
 /// The ELF cannot be read; no toolchain is fit; the build failed.
 pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
-    let stripped = image::strip(&bytes).with_context(|| elf.display().to_string())?;
-    let folder = workspace::guest_target_dir().join("stripped");
+    let told = || elf.display().to_string();
+    let stem = elf.file_stem().and_then(OsStr::to_str).with_context(told)?;
+    let name = format!("{stem}.bin");
+    let (bytes, source) =
+        image::flatten(&fs::read(elf).with_context(told)?, &name).with_context(told)?;
+    let folder = workspace::guest_target_dir().join("flat");
     fs::create_dir_all(&folder)?;
     // One at a time, of all threads and processes: the next kernel's loader takes the place of this one's. The
     // lock ends with the file.
     let lock = fs::File::create(folder.join("lock"))?;
     lock.lock().context("cannot lock the loader's folder")?;
-    let kernel = folder.join(elf.file_name().context("an ELF has a name")?);
-    // Untouched, if it is the same, so that nothing is built again.
-    if fs::read(&kernel).ok().as_deref() != Some(&*stripped) {
-        fs::write(&kernel, stripped)?;
+    let (binary_file, kernel) = (folder.join(name), folder.join(format!("{stem}.rs")));
+    for (file, contents) in [(&binary_file, &*bytes), (&kernel, source.as_bytes())] {
+        // Untouched, if it is the same, so that nothing is built again.
+        if fs::read(file).ok().as_deref() != Some(contents) {
+            fs::write(file, contents)?;
+        }
     }
     let choice = toolchain::choose(&toolchain::probe(UEFI_TARGET))?;
     let mut cargo = cargo_command(&choice, "build", RELEASE);

@@ -1,16 +1,15 @@
-//! A stick that a PC with UEFI boots from, and what of a kernel's ELF file has to be on it.
+//! A stick that a PC with UEFI boots from, and a kernel in the form in which it is on it.
 
 use std::fs::File;
 use std::io::{Cursor, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, Error, anyhow, bail, ensure};
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
 use gpt::{GptConfig, mbr::ProtectiveMBR, partition_types};
-use object::LittleEndian as Endian;
-use object::elf::{FileHeader64, SHF_ALLOC, SHT_NULL};
-use object::pod::{bytes_of, bytes_of_slice};
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
+use object::elf::{PF_W, PF_X, PT_LOAD};
+use object::read::elf::{ElfFile64, ProgramHeader};
+use object::{LittleEndian as Endian, Object, ObjectSection};
 
 /// Where UEFI looks for what to boot from a stick (UEFI 2.10, 3.5.1.1).
 pub const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
@@ -92,39 +91,43 @@ fn volume(files: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A kernel's ELF file without what is not loaded: symbols and what debuggers need.
-pub(crate) fn strip(elf: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let mut header = *FileHeader64::<Endian>::parse(elf)?;
-    let headers = header.program_headers(Endian, elf)?.iter();
-    let ends = headers.map(|header| header.p_offset(Endian) + header.p_filesz(Endian));
-    let end = usize::try_from(ends.max().unwrap_or(0))?;
-    let mut stripped = elf.get(..end).context("it ends too early")?.to_vec();
-    let sections = header.section_headers(Endian, elf)?;
-    let names = usize::from(header.e_shstrndx(Endian));
-    // The sections that are loaded keep their names, which follow.
-    let is_kept = |index: usize| {
-        let section = &sections[index];
-        let loaded = section.sh_flags(Endian) & u64::from(SHF_ALLOC) != 0;
-        loaded || section.sh_type(Endian) == SHT_NULL
-    };
-    let mut kept: Vec<_> = (0..sections.len())
-        .filter(|&index| is_kept(index))
-        .map(|index| sections[index])
-        .collect();
-    let mut names = *sections.get(names).context("its sections have no names")?;
-    let text = names.data(Endian, elf)?;
-    names.sh_offset.set(Endian, stripped.len() as u64);
-    kept.push(names);
-    stripped.extend_from_slice(text);
-    stripped.resize(stripped.len().next_multiple_of(8), 0);
-    header.e_shoff.set(Endian, stripped.len() as u64);
-    header.e_shnum.set(Endian, u16::try_from(kept.len())?);
-    header
-        .e_shstrndx
-        .set(Endian, u16::try_from(kept.len() - 1)?);
-    stripped.extend_from_slice(bytes_of_slice(&kept));
-    stripped[..size_of_val(&header)].copy_from_slice(bytes_of(&header));
-    Ok(stripped)
+/// A kernel's ELF file as the loader for UEFI contains it: what its segments contain, from the first address on, which
+/// is to be in a file of this name; and a `Kernel` (`boot/uefi/src/main.rs`), in Rust, for a file beside that one.
+pub(crate) fn flatten(elf: &[u8], name: &str) -> anyhow::Result<(Vec<u8>, String)> {
+    const PAGE: u64 = 4096;
+    let elf = ElfFile64::<Endian>::parse(elf)?;
+    let config = elf.section_by_name(".bootloader-config");
+    let config = config.context("no section .bootloader-config")?.data()?;
+    let stack = handover::stack_size(config).map_err(Error::msg)?;
+    let headers = elf.elf_program_headers().iter();
+    let loaded = headers.filter(|header| header.p_type(Endian) == PT_LOAD);
+    let start = loaded.clone().map(|header| header.p_vaddr(Endian)).min();
+    let start = start.context("nothing to load")? & !(PAGE - 1);
+    let (mut bytes, mut end, mut segments) = (Vec::new(), start, String::new());
+    for header in loaded {
+        let rights = match header.p_flags(Endian) & (PF_W | PF_X) {
+            0 => "Read",
+            PF_X => "Execute",
+            PF_W => "Write",
+            _ => bail!("a segment is writable and executable"),
+        };
+        let data = header.data(Endian, elf.data());
+        let data = data.map_err(|()| anyhow!("a segment lies outside of it"))?;
+        let (address, size) = (header.p_vaddr(Endian), header.p_memsz(Endian));
+        ensure!(data.len() as u64 <= size, "a segment is cut");
+        let at = usize::try_from(address - start)?;
+        bytes.resize(bytes.len().max(at + data.len()), 0);
+        bytes[at..][..data.len()].copy_from_slice(data);
+        let pages = address & !(PAGE - 1)..(address + size).next_multiple_of(PAGE);
+        end = end.max(pages.end);
+        segments.push_str(&format!("({pages:#x?}, Rights::{rights}), "));
+    }
+    let kernel = format!(
+        "Kernel {{ bytes: include_bytes!({name:?}), pages: {:#x?}, entry: {:#x}, stack: {stack}, segments: &[{segments}] }}",
+        start..end,
+        elf.entry()
+    );
+    Ok((bytes, kernel))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! - [`Boot`] starts QEMU, reads the serial port, and never leaves QEMU behind.
 //! - An [`Action`] is what QEMU's monitor does meanwhile.
 //! - [`outcome`] tells a pass from all the ways to fail.
+//! - [`template`] is a kernel of the user's own, to begin with.
 //! - [`cli`] is the program `cargo boot`.
 
 pub mod accel;
@@ -29,6 +30,7 @@ pub mod qemu;
 mod run;
 mod serial;
 mod spread;
+pub mod template;
 mod timeline;
 pub mod toolchain;
 pub mod version;

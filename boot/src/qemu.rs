@@ -153,6 +153,13 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
         add("-drive", &format!("{flash},file={}", variables.display()));
         add("-drive", &format!("format=raw,file={}", stick.display()));
         add("-vga", &"std");
+    } else if is_stick(setup.elf) {
+        // By the BIOS.
+        add(
+            "-drive",
+            &format!("format=raw,file={}", setup.elf.display()),
+        );
+        add("-vga", &"std");
     } else {
         add(if is_disk { "-cdrom" } else { "-kernel" }, &setup.elf);
         if let Some(ramdisk) = setup.ramdisk.filter(|_| !is_disk) {

@@ -65,7 +65,7 @@ enum Missing {
 
 impl Boot {
     /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format. A file whose name
-    /// ends in `.iso` is a disk that boots by a loader of its own, one that ends in `.img` a stick for UEFI.
+    /// ends in `.iso` is a disk that boots by a loader of its own, one that ends in `.img` a stick.
     pub fn new(elf: impl Into<PathBuf>) -> Self {
         let boot = Self {
             elf: elf.into(),

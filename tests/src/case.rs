@@ -1,6 +1,5 @@
 //! One boot, and what must hold afterwards.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +27,7 @@ pub struct Case {
     machine: Machine,
     firmware: Firmware,
     stick: Option<MakeStick>,
+    screen: bool,
     rare: bool,
     accel: Accel,
     memory_mib: Option<u32>,
@@ -57,6 +57,7 @@ impl Case {
             machine: Machine::Q35,
             firmware: Firmware::Direct,
             stick: None,
+            screen: false,
             rare: false,
             accel: Accel::Auto,
             memory_mib: None,
@@ -114,6 +115,13 @@ impl Case {
         self.firmware = Firmware::Uefi;
         // What OVMF takes on a busy host.
         self.deadline += Duration::from_secs(180);
+        self
+    }
+
+    /// Started from its [`stick`](Self::stick) by a BIOS instead.
+    #[must_use]
+    pub fn bios(mut self) -> Self {
+        self.firmware = Firmware::Direct;
         self
     }
 
@@ -283,23 +291,22 @@ impl Case {
         self
     }
 
-    /// Demands on the text on the screen instead of the usual ones: nothing ends this machine but its monitor, once
-    /// the kernel says that it is done. With [`uefi`](Self::uefi): PVH has no screen.
+    /// A machine with a screen only: no serial port, and nothing that ends it but its monitor, once the kernel says that
+    /// it is done. [`Report::lines`] are then the screen's size and text, in which there are to be these words.
     #[must_use]
-    pub fn screen(self, check: impl Fn(&str) -> Result<()> + Send + 'static) -> Self {
-        let file = format!("screen-{}-{}.ppm", std::process::id(), self.name);
-        let picture = std::env::temp_dir().join(file);
-        let done = || Trigger::Log("done: switch off or press reset".to_owned());
-        let dump = format!("screendump {}", picture.display());
-        self.qemu(["-set", "device.exit.iobase=0xf8"])
-            .act(Action::hmp(done(), &dump))
-            .act(Action::qmp(done(), "quit", Value::Null))
-            .expecting(move |_| {
-                let ppm = fs::read(&picture)?;
-                fs::remove_file(&picture)?;
-                let text = screen::text_of(&ppm)?;
-                check(&text).with_context(|| format!("the screen:\n{text}"))
-            })
+    pub fn screen<const N: usize>(mut self, words: [&'static str; N]) -> Self {
+        self.screen = true;
+        // The only serial port is elsewhere.
+        self.qemu([
+            "-set",
+            "device.exit.iobase=0xf8",
+            "-global",
+            "isa-serial.iobase=0x2f8",
+        ])
+        .expecting(move |report| {
+            judge::log_has(report, &[DONE])?;
+            judge::log_has(report, &words)
+        })
     }
 
     /// Its name within the scenario.
@@ -422,10 +429,19 @@ impl Case {
         for action in &self.actions {
             boot = boot.act(action.clone());
         }
-        boot.run()
-            .with_context(|| format!("{} with -smp {}", self.guest, self.smp))
+        let tried = || format!("{} with -smp {}", self.guest, self.smp);
+        if !self.screen {
+            return boot.run().with_context(tried);
+        }
+        let (report, text) = screen::until(DONE, |arguments| boot.qemu_args(arguments).run())?;
+        let mut report = report.with_context(tried)?;
+        report.lines = text.lines().map(str::to_owned).collect();
+        Ok(report)
     }
 }
+
+/// The kernel's last line where nothing ends the machine.
+const DONE: &str = "done: switch off or press reset";
 
 /// Long enough that only a hang reaches it: many virtual CPUs on few busy host CPUs are slow.
 fn generous_deadline(cpus: u32) -> Duration {

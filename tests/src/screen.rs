@@ -1,22 +1,19 @@
 //! What a guest's screen shows: QEMU's monitor dumps it as a picture, and the kernel's font is known.
 
 use std::fs;
-use std::io::Write;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bootloader_api::info::{FrameBufferInfo, PixelFormat};
+use serde_json::{Value, json};
 use textmode::{Layout, read};
 
-/// The text in a picture that QEMU's `screendump` has written (PPM, three bytes a pixel), a line for each row, without
-/// the blanks at its end, and without the blank rows below. What is no glyph is U+FFFD.
-///
-/// # Errors
-/// It is no such picture, or not all of it, or too small for a screen.
-pub fn text_of(ppm: &[u8]) -> Result<String> {
+/// The text in a picture that QEMU's `screendump` has written (PPM, three bytes a pixel): a line with its size, then
+/// one for each row, without the blanks at its end and the blank rows below. U+FFFD stands for no glyph.
+fn text_of(ppm: &[u8]) -> Result<String> {
     let mut fields = ppm.splitn(4, |byte| byte.is_ascii_whitespace());
     let mut field = || fields.next().context("the picture's header is cut");
     let (magic, width, height, rest) = (field()?, field()?, field()?, field()?);
@@ -40,55 +37,78 @@ pub fn text_of(ppm: &[u8]) -> Result<String> {
             .iter()
             .any(|byte| *byte >= 0x80)
     };
-    let mut text = String::new();
+    let mut text = format!("{}x{}\n", info.width, info.height);
     read::text(&layout, is_lit, |character| text.push(character));
     let rows: Vec<_> = text.lines().map(str::trim_end).collect();
     Ok(rows.join("\n").trim_end().to_owned())
 }
 
-/// Starts QEMU, looks at its screen until that shows `wanted`, and returns the text that is then on it. The
-/// picture stays in the file `picture`.
+/// Has `boot` start QEMU with these further arguments, looks at its screen until that shows `wanted`, and ends it.
+/// Returns what `boot` does, and the last text that was on the screen after its size.
 ///
 /// # Errors
-/// QEMU does not start or has ended, or the text does not come by the deadline; with the last text.
-pub fn until(
-    qemu: &mut Command,
-    wanted: &str,
-    deadline: Duration,
-    picture: &Path,
-) -> Result<String> {
-    let end = Instant::now() + deadline;
-    qemu.args(["-display", "none", "-monitor", "stdio"]);
-    let qemu = qemu.stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut qemu = Killed(qemu.spawn().context("QEMU does not start")?);
-    let mut last = String::new();
-    while Instant::now() < end {
-        let monitor = qemu.0.stdin.as_mut().context("piped")?;
-        writeln!(monitor, "screendump {}", picture.display()).context("QEMU has ended")?;
+/// The monitor refuses to dump the screen.
+pub fn until<R>(wanted: &str, boot: impl FnOnce([String; 4]) -> R) -> Result<(R, String)> {
+    // QEMU connects to us: there is no moment at which its port is not there yet.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let socket = format!(
+        "socket,id=eye,host={},port={}",
+        address.ip(),
+        address.port()
+    );
+    let arguments = ["-chardev", &socket, "-mon", "chardev=eye,mode=control"].map(str::to_owned);
+    thread::scope(|scope| {
+        let eye = scope.spawn(|| look(&listener.accept()?.0, wanted));
+        let booted = boot(arguments);
+        // A QEMU that did not start has not connected. (Otherwise this waits in the queue for nothing.)
+        drop(TcpStream::connect(address));
+        let text = eye.join().map_err(|_| anyhow!("the thread panicked"))?;
+        Ok((booted, text.context("asking for the screen")?))
+    })
+}
+
+/// The text on the screen of the QEMU behind this monitor (QMP), once it shows `wanted`, or when QEMU has ended.
+fn look(mut monitor: &TcpStream, wanted: &str) -> Result<String> {
+    let folder = tempfile::tempdir()?;
+    let picture = folder.path().join("screen.ppm");
+    let mut replies = BufReader::new(monitor);
+    // Whether it was done; not if QEMU has ended instead.
+    let mut execute = |command: Value| -> Result<bool> {
+        let mut reply = String::new();
+        if writeln!(monitor, "{command}").is_err() {
+            return Ok(false);
+        }
+        loop {
+            reply.clear();
+            match replies.read_line(&mut reply) {
+                Ok(1..) if reply.contains("\"return\"") => return Ok(true),
+                Ok(1..) if reply.contains("\"error\"") => bail!("{command}: {reply}"),
+                // The greeting, or an event.
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Ok(false),
+            }
+        }
+    };
+    let dump = json!({ "execute": "screendump", "arguments": { "filename": &picture } });
+    let mut text = String::new();
+    let mut runs = execute(json!({ "execute": "qmp_capabilities" }))?;
+    while runs && !text.contains(wanted) {
+        // The pace only: QEMU answers when the picture is complete.
         thread::sleep(Duration::from_millis(500));
-        // Until the kernel runs there is no text of its own, and a picture may be half written.
-        if let Ok(text) = fs::read(picture)
+        runs = execute(dump.clone())?;
+        // The firmware's may be smaller than any screen of the kernel's.
+        if let Ok(new) = fs::read(&picture)
             .map_err(Into::into)
             .and_then(|ppm| text_of(&ppm))
         {
-            last = text;
-        }
-        if last.contains(wanted) {
-            return Ok(last);
+            text = new;
         }
     }
-    bail!("{wanted:?} is not on the screen after {deadline:?}, but:\n{last}")
-}
-
-/// Killed when dropped.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // Fails only if it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+    if runs {
+        execute(json!({ "execute": "quit" }))?;
     }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -121,19 +141,19 @@ mod tests {
         screen.large("PASSED", Colour::Green);
         assert_eq!(
             text_of(&picture).expect("a picture"),
-            "[0] two  words\n\nPASSED"
+            "1920x1280\n[0] two  words\n\nPASSED"
         );
 
         picture[header..][..3].fill(0xff);
         // Only squares' middles are looked at: the corner of one changes nothing.
-        assert!(text_of(&picture).expect("a picture").starts_with("[0]"));
+        assert!(text_of(&picture).expect("a picture").contains("\n[0]"));
         for y in 0..32 {
             picture[header + y * width * 3..][..48].fill(0xff);
         }
         assert!(
             text_of(&picture)
                 .expect("a picture")
-                .starts_with("\u{fffd}0]")
+                .contains("\n\u{fffd}0]")
         );
         picture.pop();
         assert!(text_of(&picture).is_err(), "cut");

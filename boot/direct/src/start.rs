@@ -3,7 +3,6 @@
 use core::{
     arch::global_asm,
     cell::UnsafeCell,
-    fmt,
     mem::{MaybeUninit, offset_of},
     ptr, slice,
 };
@@ -13,9 +12,9 @@ use bootloader_api::{
     info::{MemoryRegion, MemoryRegionKind},
 };
 use handover::{
-    Entry, GDT, Loaded, MAPPED_AT_LEAST,
+    Entry, Failure, GDT, Loaded, MAPPED_AT_LEAST,
     regions::RegionList,
-    tables::{Failure, Frames, Rights, Tables, bytes_needed},
+    tables::{Frames, Rights, Tables, bytes_needed},
 };
 use x86_64::{VirtAddr, structures::paging::PhysFrame};
 
@@ -196,8 +195,8 @@ fn slice_at<T: Copy + 'static>(address: u64, len: u64, what: &str) -> &'static [
     unsafe { slice::from_raw_parts((KERNEL_BASE + address) as *const T, len as usize) }
 }
 
-fn or_fail<T, E: fmt::Display>(result: Result<T, E>) -> T {
-    result.unwrap_or_else(|error| console::fail(format_args!("{error}")))
+fn or_fail<T>(result: Result<T, Failure>) -> T {
+    result.unwrap_or_else(|why| console::fail(format_args!("{why}")))
 }
 
 fn too_little_memory(regions: &RegionList, needed: u64) -> ! {

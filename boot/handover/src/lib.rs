@@ -9,7 +9,7 @@
 pub mod regions;
 pub mod tables;
 
-use core::{arch::asm, fmt, ops::Range};
+use core::{arch::asm, ops::Range};
 
 use bootloader_api::{
     BootInfo, BootloaderConfig,
@@ -19,6 +19,7 @@ use bootloader_api::{
 use x86_64::{
     VirtAddr,
     instructions::port::Port,
+    registers::control::Cr4Flags,
     structures::{DescriptorTablePointer, paging::PhysFrame},
 };
 
@@ -49,27 +50,25 @@ pub fn end_qemu() {
 /// its own. Accessed, since the CPU would otherwise write to it, and it may be read-only.
 pub const GDT: [u64; 2] = [0, 0x00af_9b00_0000_ffff];
 
-/// What a kernel asks its loader for cannot be done.
-#[derive(Clone, Copy, Debug)]
-pub enum Refusal {
-    /// Its configuration is not one, for the reason given.
-    NotOne(&'static str),
-    /// It wants physical memory at this address.
-    MemoryAt(u64),
-}
+/// Why a kernel cannot be started.
+pub type Failure = &'static str;
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotOne(why) => write!(
-                f,
-                "the kernel's .bootloader-config is not that of bootloader_api 0.11: {why}"
-            ),
-            Self::MemoryAt(address) => write!(
-                f,
-                "the kernel wants physical memory at {address:#x}; this loader maps it at {PHYSICAL_MEMORY_OFFSET:#x} (use Mapping::Dynamic)"
-            ),
-        }
+/// Whether the kernel's page tables suit a CPU in long mode, by what CPUID says and by its CR4.
+///
+/// # Errors
+/// They do not.
+pub fn check_paging(has_execute_disable: bool, cr4: Cr4Flags) -> Result<(), Failure> {
+    if !has_execute_disable {
+        return Err(
+            "this CPU cannot mark pages as not executable (a setting of the firmware may hide it)",
+        );
+    }
+    match cr4.contains(Cr4Flags::L5_PAGING) {
+        // To go back to four means to leave long mode.
+        true => Err(
+            "the firmware uses page tables of five levels (LA57); the kernel has four: switch that off in its settings",
+        ),
+        false => Ok(()),
     }
 }
 
@@ -77,13 +76,15 @@ impl fmt::Display for Refusal {
 /// its section `.bootloader-config`.
 ///
 /// # Errors
-/// [`Refusal`].
-pub fn stack_size(config: &[u8]) -> Result<u64, Refusal> {
-    let config = BootloaderConfig::deserialize(config).map_err(Refusal::NotOne)?;
+/// It is another section, or asks for what cannot be done.
+pub fn stack_size(config: &[u8]) -> Result<u64, Failure> {
+    let config = BootloaderConfig::deserialize(config);
+    let config =
+        config.map_err(|_| "the kernel's .bootloader-config is not that of bootloader_api 0.11")?;
     match config.mappings.physical_memory {
-        Some(Mapping::FixedAddress(address)) if address != PHYSICAL_MEMORY_OFFSET => {
-            Err(Refusal::MemoryAt(address))
-        }
+        Some(Mapping::FixedAddress(address)) if address != PHYSICAL_MEMORY_OFFSET => Err(
+            "the kernel wants physical memory elsewhere than at 0xffff800000000000 (use Mapping::Dynamic)",
+        ),
         _ => Ok(config.kernel_stack_size.next_multiple_of(4096)),
     }
 }

@@ -1,8 +1,8 @@
 //! Which memory is whose: a loader's memory map less what is already taken.
 
-use core::fmt;
-
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+
+use crate::Failure;
 
 /// Most regions that a [`RegionList`] holds. QEMU's maps have fewer than 10 entries, OVMF's up to 136.
 pub const MAX_REGIONS: usize = 256;
@@ -59,15 +59,8 @@ pub struct RegionList {
     len: usize,
 }
 
-/// The memory map has more pieces than [`MAX_REGIONS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyRegions;
-
-impl fmt::Display for TooManyRegions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the memory map has more than {MAX_REGIONS} regions")
-    }
-}
+const TOO_MANY: Failure = "the memory map has more than 256 regions";
+const _: () = assert!(MAX_REGIONS == 256);
 
 impl RegionList {
     const EMPTY: Self = Self {
@@ -79,10 +72,10 @@ impl RegionList {
     /// regions overlap, the one that is not usable wins.
     ///
     /// # Errors
-    /// [`TooManyRegions`].
+    /// There are more than [`MAX_REGIONS`].
     pub fn from_memory_map(
         map: impl Iterator<Item = MemoryRegion> + Clone,
-    ) -> Result<Self, TooManyRegions> {
+    ) -> Result<Self, Failure> {
         let mut list = Self::EMPTY;
         for region in map.clone().filter(is_usable) {
             list.carve(region)?;
@@ -100,8 +93,8 @@ impl RegionList {
     /// Gives `start..end` to the boot code, so that the kernel leaves it alone. Whole pages are taken.
     ///
     /// # Errors
-    /// [`TooManyRegions`].
-    pub fn reserve(&mut self, start: u64, end: u64) -> Result<(), TooManyRegions> {
+    /// There are more than [`MAX_REGIONS`].
+    pub fn reserve(&mut self, start: u64, end: u64) -> Result<(), Failure> {
         let (start, end) = (start & !(PAGE - 1), end.next_multiple_of(PAGE));
         let kind = MemoryRegionKind::Bootloader;
         self.carve(MemoryRegion { start, end, kind })
@@ -149,7 +142,7 @@ impl RegionList {
     }
 
     /// Makes `new` a region, whatever was there before: neighbours are cut, covered regions go.
-    fn carve(&mut self, new: MemoryRegion) -> Result<(), TooManyRegions> {
+    fn carve(&mut self, new: MemoryRegion) -> Result<(), Failure> {
         let MemoryRegion { start, end, .. } = new;
         let old = core::mem::replace(self, Self::EMPTY);
         for region in old.as_slice() {
@@ -169,11 +162,11 @@ impl RegionList {
     }
 
     /// Appends a region unless it is empty.
-    fn push(&mut self, region: MemoryRegion) -> Result<(), TooManyRegions> {
+    fn push(&mut self, region: MemoryRegion) -> Result<(), Failure> {
         if region.start >= region.end {
             return Ok(());
         }
-        let place = self.regions.get_mut(self.len).ok_or(TooManyRegions)?;
+        let place = self.regions.get_mut(self.len).ok_or(TOO_MANY)?;
         *place = region;
         self.len += 1;
         Ok(())

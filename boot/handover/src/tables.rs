@@ -11,7 +11,7 @@ use x86_64::{
     },
 };
 
-use crate::{PHYSICAL_MEMORY_OFFSET, STACK_TOP};
+use crate::{Failure, PHYSICAL_MEMORY_OFFSET, STACK_TOP};
 
 /// What may be done with pages. All are global: the kernel is mapped alike for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,6 @@ impl Rights {
 
 /// Rights of the entries in the upper levels: the last level decides.
 const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
-
-/// A mapping could not be made: the frames were too few, or something is mapped there already.
-pub type Failure = &'static str;
 
 /// A run of zeroed physical pages that the tables and the stack are made of.
 #[derive(Debug)]

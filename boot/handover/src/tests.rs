@@ -1,10 +1,11 @@
 extern crate std;
 
-use std::{vec, vec::Vec};
+use std::{format, vec, vec::Vec};
 
 use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping};
 use x86_64::{
     VirtAddr,
+    registers::control::Cr4Flags,
     structures::paging::{
         OffsetPageTable, PageTable, PageTableFlags, Translate,
         mapper::{MappedFrame, TranslateResult},
@@ -12,7 +13,7 @@ use x86_64::{
 };
 
 use super::{
-    Loaded, PHYSICAL_MEMORY_OFFSET, Refusal, STACK_TOP, stack_size,
+    Loaded, PHYSICAL_MEMORY_OFFSET, STACK_TOP, check_paging, stack_size,
     tables::{Frames, Rights, Tables, bytes_needed},
 };
 
@@ -152,9 +153,20 @@ fn the_stack_is_whole_pages_and_what_cannot_be_done_is_named() {
     config.mappings.physical_memory = Some(Mapping::FixedAddress(PHYSICAL_MEMORY_OFFSET));
     assert!(stack_size(&config.serialize()).is_ok());
     config.mappings.physical_memory = Some(Mapping::FixedAddress(0x1000));
-    let refusal = stack_size(&config.serialize()).expect_err("elsewhere");
-    assert!(matches!(refusal, Refusal::MemoryAt(0x1000)), "{refusal}");
-    assert!(matches!(stack_size(&[]), Err(Refusal::NotOne(_))));
+    let why = stack_size(&config.serialize()).expect_err("elsewhere");
+    assert!(
+        why.contains(&format!("{PHYSICAL_MEMORY_OFFSET:#x}")),
+        "{why}"
+    );
+    assert!(stack_size(&[]).is_err());
+    let usual = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::PAGE_GLOBAL;
+    assert!(check_paging(true, usual).is_ok());
+    let why = check_paging(false, usual).expect_err("no NX");
+    assert!(why.contains("not executable"), "{why}");
+    // Bit 12: Intel SDM 3A, 2.5.
+    let five = usual | Cr4Flags::from_bits_retain(1 << 12);
+    let why = check_paging(true, five).expect_err("five levels");
+    assert!(why.contains("LA57"), "{why}");
 }
 
 #[test]

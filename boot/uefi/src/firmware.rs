@@ -6,10 +6,7 @@ use core::{ops::Range, ptr};
 use bootloader_api::info::{
     FrameBuffer, FrameBufferInfo, MemoryRegion, MemoryRegionKind, PixelFormat,
 };
-use handover::{
-    PHYSICAL_MEMORY_OFFSET,
-    regions::{RegionList, TooManyRegions},
-};
+use handover::{Failure, PHYSICAL_MEMORY_OFFSET, regions::RegionList};
 use uefi::{
     CString16,
     boot::{
@@ -98,15 +95,8 @@ pub(crate) fn rsdp() -> Option<u64> {
     })
 }
 
-/// The screen.
-pub(crate) struct Screen {
-    /// Its physical addresses.
-    pub(crate) at: Range<u64>,
-    info: FrameBufferInfo,
-}
-
-/// The screen, in the mode that it is in.
-pub(crate) fn screen() -> Result<Screen, String> {
+/// The screen, in the mode that it is in, as the kernel gets it; and its physical addresses.
+pub(crate) fn screen() -> Result<(FrameBuffer, Range<u64>), String> {
     let none = |why| format!("no screen that a kernel could draw on (UEFI's GOP): {why}");
     let handle =
         boot::get_handle_for_protocol::<GraphicsOutput>().map_err(|why| none(format!("{why}")))?;
@@ -144,16 +134,9 @@ pub(crate) fn screen() -> Result<Screen, String> {
         bytes_per_pixel: 4,
         stride,
     };
-    let at = start..start + info.byte_len as u64;
-    Ok(Screen { at, info })
-}
-
-impl Screen {
-    /// As the kernel gets it.
-    pub(crate) fn framebuffer(&self) -> FrameBuffer {
-        // SAFETY: the kernel's tables map it there, and only the kernel draws on it.
-        unsafe { FrameBuffer::new(PHYSICAL_MEMORY_OFFSET + self.at.start, self.info) }
-    }
+    // SAFETY: the kernel's tables map it there, and only the kernel draws on it.
+    let framebuffer = unsafe { FrameBuffer::new(PHYSICAL_MEMORY_OFFSET + start, info) };
+    Ok((framebuffer, start..start + info.byte_len as u64))
 }
 
 /// End of the highest memory, tables of the firmware's among it; an error if the map cannot be handed on.
@@ -167,13 +150,13 @@ pub(crate) fn end_of_memory() -> Result<u64, String> {
     ];
     let map =
         boot::memory_map(MemoryType::LOADER_DATA).map_err(|why| format!("no memory map: {why}"))?;
-    regions(&map).map_err(|why| format!("{why}"))?;
+    regions(&map)?;
     let memory = map.entries().filter(|entry| !OTHER.contains(&entry.ty));
     Ok(memory.map(|entry| region(entry).end).max().unwrap_or(0))
 }
 
 /// What the firmware leaves to the kernel.
-pub(crate) fn regions(map: &impl MemoryMap) -> Result<RegionList, TooManyRegions> {
+pub(crate) fn regions(map: &impl MemoryMap) -> Result<RegionList, Failure> {
     RegionList::from_memory_map(map.entries().map(region))
 }
 

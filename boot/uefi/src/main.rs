@@ -11,9 +11,8 @@
 extern crate alloc;
 
 mod firmware;
-mod image;
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::{convert::Infallible, mem::offset_of, ops::Range, slice, time::Duration};
 
 use bootloader_api::{BootInfo, info::MemoryRegion};
@@ -29,19 +28,37 @@ use x86_64::{
     VirtAddr,
     instructions::{hlt, interrupts},
     registers::{
-        control::{Cr0, Cr0Flags, Cr4, Cr4Flags},
+        control::{Cr0, Cr0Flags, Cr4},
         model_specific::{Efer, EferFlags},
     },
     structures::paging::PhysFrame,
 };
 
-use crate::image::Image;
-
-/// The kernel's ELF file; none where editors check this for the host.
+/// The kernel, as `boot` has read it out of its ELF file (`boot/src/image.rs`).
 #[cfg(target_os = "uefi")]
-static KERNEL: &[u8] = include_bytes!(env!("KERNEL"));
+static KERNEL: Kernel = include!(env!("KERNEL"));
+/// None where editors check this for the host.
 #[cfg(not(target_os = "uefi"))]
-static KERNEL: &[u8] = &[];
+static KERNEL: Kernel = Kernel {
+    bytes: &[],
+    pages: 0..0,
+    entry: 0,
+    stack: 0,
+    segments: &[],
+};
+
+struct Kernel {
+    /// What its segments contain, from the first address on. All behind it is zero.
+    bytes: &'static [u8],
+    /// The addresses that they take, in whole pages.
+    pages: Range<u64>,
+    /// Where it starts.
+    entry: u64,
+    /// Bytes of its first stack.
+    stack: u64,
+    /// The pages of each segment.
+    segments: &'static [(Range<u64>, Rights)],
+}
 
 /// How long a line stays on the screen before the firmware goes on.
 const TIME_TO_READ: Duration = Duration::from_secs(10);
@@ -64,31 +81,31 @@ fn main() -> Status {
 
 fn load() -> Result<Infallible, String> {
     prepare_cpu()?;
-    let image = Image::read(KERNEL)?;
-    let stack = handover::stack_size(image.config()?).map_err(|why| why.to_string())?;
+    let Kernel { stack, .. } = KERNEL;
+    let size = KERNEL.pages.end - KERNEL.pages.start;
     let options = firmware::options()?;
-    let screen = firmware::screen()?;
+    let (framebuffer, screen) = firmware::screen()?;
     let rsdp = firmware::rsdp();
 
     let ramdisk = firmware::allocate(options.len() as u64)?;
     firmware::copy(&options, ramdisk.start);
-    let at = firmware::allocate(image.bytes())?;
-    image.load(at.start)?;
+    let at = firmware::allocate(size)?;
+    firmware::copy(KERNEL.bytes, at.start);
     // The code that switches over, which has to be in both address spaces. It is small, but may lie across two pages.
     let switch = handover::enter as *const () as u64 & !4095;
     let switch = switch..switch + 2 * 4096;
-    let level_4 = page_tables(&image, at.start, stack, &screen.at, &switch)?;
+    let level_4 = page_tables(at.start, &screen, &switch)?;
     let kept = firmware::allocate(size_of::<Kept>() as u64)?.start;
     let in_kept = |offset: usize| VirtAddr::new(PHYSICAL_MEMORY_OFFSET + kept + offset as u64);
     let entry = Entry {
         level_4,
         gdt: in_kept(offset_of!(Kept, gdt)),
         boot_info: in_kept(offset_of!(Kept, boot_info)),
-        start: VirtAddr::new(image.entry),
+        start: VirtAddr::new(KERNEL.entry),
     };
     println!(
         "uefi: starts the kernel, {} KiB at {:#x}",
-        image.bytes() >> 10,
+        size >> 10,
         at.start
     );
 
@@ -114,9 +131,9 @@ fn load() -> Result<Infallible, String> {
         rsdp,
         ramdisk: Some(ramdisk.start..ramdisk.start + options.len() as u64),
         image: at,
-        image_at: image.pages.start,
+        image_at: KERNEL.pages.start,
         stack,
-        framebuffer: Some(screen.framebuffer()),
+        framebuffer: Some(framebuffer),
     };
     let contents = Kept {
         regions: list,
@@ -132,16 +149,12 @@ fn load() -> Result<Infallible, String> {
 }
 
 /// The kernel's page tables: all memory, the image at `at`, the screen, and `switch` one to one.
-fn page_tables(
-    image: &Image,
-    at: u64,
-    stack: u64,
-    screen: &Range<u64>,
-    switch: &Range<u64>,
-) -> Result<PhysFrame, String> {
+fn page_tables(at: u64, screen: &Range<u64>, switch: &Range<u64>) -> Result<PhysFrame, String> {
+    let Kernel { pages, stack, .. } = &KERNEL;
     let mapped = firmware::end_of_memory()?.max(MAPPED_AT_LEAST);
     let mapped = mapped.next_multiple_of(2 << 20);
-    let Range { start, end } = firmware::allocate(bytes_needed(image.bytes(), mapped, stack))?;
+    let Range { start, end } =
+        firmware::allocate(bytes_needed(pages.end - pages.start, mapped, *stack))?;
     let frames = Frames { next: start, end };
     // SAFETY: UEFI maps memory one to one; the frames were just taken and zeroed.
     let mut tables = unsafe { Tables::new(frames, VirtAddr::zero()) }?;
@@ -150,23 +163,19 @@ fn page_tables(
         tables.memory(screen.clone())?;
     }
     tables.pages(switch.clone(), switch.start, Rights::Execute)?;
-    image.map(&mut tables, at)?;
-    tables.stack(stack)?;
+    for (segment, rights) in KERNEL.segments {
+        let physical = at + (segment.start - pages.start);
+        tables.pages(segment.clone(), physical, *rights)?;
+    }
+    tables.stack(*stack)?;
     Ok(tables.finish().0)
 }
 
 /// Switches on what the kernel's page tables rely on.
 fn prepare_cpu() -> Result<(), String> {
     let features = CpuId::new().get_extended_processor_and_feature_identifiers();
-    if !features.is_some_and(|features| features.has_execute_disable()) {
-        return Err(
-            "this CPU cannot mark pages as not executable (a setting of the firmware may hide it)"
-                .into(),
-        );
-    }
-    if Cr4::read().contains(Cr4Flags::L5_PAGING) {
-        return Err("the firmware uses page tables of five levels (LA57); the kernel has four: switch that off in its settings".into());
-    }
+    let has_nx = features.is_some_and(|features| features.has_execute_disable());
+    handover::check_paging(has_nx, Cr4::read())?;
     // SAFETY: execute-disable exists, and so far no page has the bit that it gives a meaning.
     unsafe { Efer::update(|efer| efer.insert(EferFlags::NO_EXECUTE_ENABLE)) };
     Ok(())

@@ -167,53 +167,33 @@ fn a_large_screen_is_readable() {
 
 #[test]
 fn nonsense_is_refused() {
-    let good = info(800, 600);
-    assert!(Layout::new(&good).is_some());
+    const MAX: usize = usize::MAX;
+    let of = |(width, height, stride, bytes_per_pixel, byte_len)| {
+        let info = FrameBufferInfo {
+            stride,
+            bytes_per_pixel,
+            byte_len,
+            ..info(width, height)
+        };
+        Layout::new(&info)
+    };
+    let all = 800 * 600 * 4;
+    assert!(of((800, 600, 800, 4, all)).is_some());
     for bad in [
-        FrameBufferInfo {
-            byte_len: good.byte_len - 1,
-            ..good
-        },
-        FrameBufferInfo {
-            stride: 799,
-            ..good
-        },
-        FrameBufferInfo {
-            stride: usize::MAX,
-            ..good
-        },
-        FrameBufferInfo {
-            stride: usize::MAX / 4,
-            byte_len: usize::MAX,
-            ..good
-        },
-        FrameBufferInfo {
-            bytes_per_pixel: 0,
-            ..good
-        },
-        FrameBufferInfo {
-            bytes_per_pixel: 2,
-            ..good
-        },
-        FrameBufferInfo {
-            bytes_per_pixel: 9,
-            byte_len: usize::MAX,
-            ..good
-        },
-        FrameBufferInfo { width: 0, ..good },
-        FrameBufferInfo { height: 0, ..good },
-        FrameBufferInfo { width: 300, ..good },
-        FrameBufferInfo {
-            height: 100,
-            ..good
-        },
-        FrameBufferInfo {
-            height: 1 << 20,
-            byte_len: usize::MAX,
-            ..good
-        },
+        (800, 600, 800, 4, all - 1),
+        (800, 600, 799, 4, all),
+        (800, 600, MAX, 4, all),
+        (800, 600, MAX / 4, 4, MAX),
+        (800, 600, 800, 0, all),
+        (800, 600, 800, 2, all),
+        (800, 600, 800, 9, MAX),
+        (0, 600, 800, 4, all),
+        (800, 0, 800, 4, all),
+        (300, 600, 800, 4, all),
+        (800, 100, 800, 4, all),
+        (800, 1 << 20, 800, 4, MAX),
     ] {
-        assert_eq!(Layout::new(&bad), None, "{bad:?}");
+        assert_eq!(of(bad), None, "{bad:?}");
     }
 }
 

@@ -7,7 +7,6 @@
 //! one compiler has built them from the same sources.
 #![no_std]
 
-use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -28,6 +27,7 @@ pub type Object = PerCpuRundown<Shared>;
 pub type Start = extern "C" fn(&'static Imports, &mut Exports);
 
 /// What the image gets: the functions of the kernel's platform.
+#[derive(Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "functions of the traits, by their names")]
 pub struct Imports {
@@ -132,11 +132,5 @@ unsafe impl PerCpuPlatform for Shared {
     unsafe fn clear(counter: CounterId, cpu: usize) {
         // SAFETY: as for this function.
         unsafe { (imports().clear)(counter, cpu) };
-    }
-}
-
-impl fmt::Debug for Imports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Imports").finish_non_exhaustive()
     }
 }

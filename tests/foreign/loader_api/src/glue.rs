@@ -4,10 +4,10 @@ use bringup::*;
 
 use crate::{enter, memory, nanos};
 
-struct Foreign;
+struct ThisKernel;
 
 // SAFETY: the functions called here do as the trait demands.
-unsafe impl Kernel for Foreign {
+unsafe impl Kernel for ThisKernel {
     fn nanos(&self) -> u64 {
         nanos()
     }
@@ -28,7 +28,7 @@ unsafe impl Kernel for Foreign {
     }
 }
 
-static CPUS: Starter<Foreign, 256> = Starter::new(Foreign);
+static CPUS: Starter<ThisKernel, 256> = Starter::new(ThisKernel);
 
 /// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a
 /// `ghost`.
