@@ -98,7 +98,7 @@ fn check(report: &Report, smp: &str, ghost: Option<u32>, outcome: &Outcome) -> R
         ..Shape::of(smp)
     };
     compare(report, &shape, ghost, outcome)
-        .with_context(|| format!("{}\n{}", report.lines.join("\n"), report.command))
+        .with_context(|| format!("{}\n{:?}", report.lines.join("\n"), report.command))
 }
 
 fn compare(report: &Report, shape: &Shape, ghost: Option<u32>, outcome: &Outcome) -> Result<()> {
