@@ -220,7 +220,10 @@ impl Killer {
 
     /// Of a guest: its row in the table.
     fn scenario(&self) -> String {
-        format!("(\"{}\", ", self.test.split("::").next().unwrap_or(&self.test))
+        format!(
+            "(\"{}\", ",
+            self.test.split("::").next().unwrap_or(&self.test)
+        )
     }
 
     /// How its function begins in the source. (That the filter finds it, the run without a mutant shows.)
