@@ -1,6 +1,7 @@
 //! The kernel's ELF file is laid out as each of its loaders wants it (`boot/direct/link.ld`).
 
 use bootloader_api::BootloaderConfig;
+use libtest_mimic::Trial;
 use object::{
     LittleEndian as Endian, Object, ObjectSection, ObjectSymbol,
     elf::{PF_W, PF_X, PT_LOAD, PT_NOTE},
@@ -10,7 +11,14 @@ use object::{
 /// Linked here, loaded here less this.
 const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
 
-#[test]
+pub(crate) fn trials() -> Vec<Trial> {
+    let test = || {
+        every_loader_finds_what_it_looks_for();
+        Ok(())
+    };
+    vec![Trial::test("layout::every_loader_finds_what_it_looks_for", test)]
+}
+
 fn every_loader_finds_what_it_looks_for() {
     let path = boot::guest::build_one("kernel", "kernel").expect("the kernel builds");
     let bytes = std::fs::read(path).expect("cargo has just built it");

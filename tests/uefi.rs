@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::{Context, Error, Result, ensure};
 use boot::toolchain::on_path;
@@ -22,7 +22,7 @@ use tests::Case;
 use tests::case::MakeStick;
 use tests::judge::{log_has, others_were_stopped, unfit};
 
-fn main() -> ExitCode {
+pub(crate) fn cases() -> Vec<Case> {
     let usual = [
         storm("4").also(|report| log_has(report, &["uefi: starts the kernel"])),
         Case::new("panic_ap", "4")
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
         eprintln!("uefi::bootloader_* skipped: no rust-web-src (see tests/bootloader/build)");
     }
     let rare = rare.into_iter().map(Case::rare);
-    tests::main("uefi", usual.into_iter().chain(rare).collect())
+    usual.into_iter().chain(rare).collect()
 }
 
 /// A storm on a machine whose CPUs all come online.

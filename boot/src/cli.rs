@@ -132,11 +132,11 @@ fn status(outcome: &Outcome) -> u8 {
     }
 }
 
-/// Builds the kernel.
+/// Builds the kernel or, for a scenario, the guest of the tests.
 fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
     // Said before the build, which may take a minute the first time.
     crate::qemu::find(args.qemu.as_deref())?;
-    guest::build_one("kernel", "kernel")
+    guest::build_for(args.kernel.0.scenario)
 }
 
 /// Writes a line, or more, of what was asked for to standard output.

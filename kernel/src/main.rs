@@ -4,12 +4,16 @@
 
 extern crate alloc;
 
-use kernel::{ExitCode, Machine, acpi, cpu};
+use kernel::{ExitCode, Machine, acpi, cpu, log};
 use protocol::options::Job;
 
 kernel::main!(run);
 
 fn run(machine: &'static Machine) -> ExitCode {
+    if let Some(scenario) = machine.options.scenario {
+        log!("scenario={scenario:?}: only the guest of the tests has scenarios");
+        return ExitCode::Unfit;
+    }
     match machine.options.job {
         Job::Storm => kernel::storm::run(machine),
         // What else was asked for has been logged while the CPUs were started.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use boot::guest::TEST_KERNELS;
 use boot::{Accel, Action, Boot, Firmware, Machine, Report, Trigger};
-use protocol::options::{Format, Options};
+use protocol::options::{Format, Options, Scenario};
 use serde_json::Value;
 
 use crate::shape::Shape;
@@ -32,6 +32,7 @@ pub struct Case {
     deadline: Duration,
     stick: Option<MakeStick>,
     screen: bool,
+    twice: bool,
     rare: bool,
     image: Option<&'static str>,
     fewer_cpus: bool,
@@ -39,22 +40,23 @@ pub struct Case {
 }
 
 impl Case {
-    /// The test guest `guest` on a q35 machine with `-smp <smp>`; it is to pass all its tests.
+    /// The test guest with this scenario, on a q35 machine with `-smp <smp>`; it is to pass all its tests.
     ///
     /// # Panics
     ///
-    /// If `smp` is not a form that [`Shape::of`] knows.
+    /// If `smp` is not a form that [`Shape::of`] knows, or the scenario is no name.
     #[must_use]
-    pub fn new(guest: &'static str, smp: &str) -> Self {
+    pub fn new(scenario: &str, smp: &str) -> Self {
         let shape = Shape::of(smp);
         Self {
             name: format!("smp_{}", smp.replace([',', '='], "_")),
             package: TEST_KERNELS,
-            guest,
+            guest: "suite",
             shape,
             boot: Boot::new("").smp(smp),
             options: Options {
                 format: Format::Json,
+                scenario: Some(Scenario::named(scenario).expect("a name")),
                 ..Options::default()
             },
             // So long that only a hang reaches it: many virtual CPUs on few busy host CPUs are slow.
@@ -62,6 +64,7 @@ impl Case {
             ramdisk: None,
             stick: None,
             screen: false,
+            twice: false,
             rare: false,
             image: None,
             fewer_cpus: false,
@@ -69,18 +72,27 @@ impl Case {
         }
     }
 
-    /// One case for each number of CPUs.
+    /// One case for each machine.
     #[must_use]
-    pub fn matrix(guest: &'static str, cpus: &[u32]) -> Vec<Self> {
-        cpus.iter()
-            .map(|cpus| Self::new(guest, &cpus.to_string()))
+    pub fn matrix(scenario: &str, machines: &[&str]) -> Vec<Self> {
+        machines
+            .iter()
+            .map(|smp| Self::new(scenario, smp))
             .collect()
+    }
+
+    /// Another binary of the package than the one with the scenarios.
+    #[must_use]
+    pub fn alone(mut self, guest: &'static str) -> Self {
+        self.guest = guest;
+        self.options.scenario = None;
+        self
     }
 
     /// The kernel itself instead of a test guest; it is to run for so many seconds and to pass.
     #[must_use]
     pub fn kernel(smp: &str, seconds: u32) -> Self {
-        let mut case = Self::new("kernel", smp);
+        let mut case = Self::new("kernel", smp).alone("kernel");
         case.package = "kernel";
         case.options.seconds = seconds;
         case.deadline += Duration::from_secs(seconds.into()) * 10;
@@ -261,6 +273,13 @@ impl Case {
     /// another seed.
     #[must_use]
     pub fn replayed(mut self, seed: u32) -> Self {
+        self.twice = true;
+        self.seeded(seed)
+    }
+
+    /// With this seed.
+    #[must_use]
+    pub fn seeded(mut self, seed: u32) -> Self {
         self.name = format!("{}_seed_{seed}", self.name);
         self.options.seed = Some(seed);
         self.deadline *= 5;
@@ -364,9 +383,9 @@ impl Case {
         })
     }
 
-    /// If it has a seed: boots it again, and compares.
+    /// If it is to run twice: boots it again, and compares.
     fn replay(&self, first: &Report) -> Result<()> {
-        let Some(seed) = self.options.seed else {
+        let Some(seed) = self.options.seed.filter(|_| self.twice) else {
             return Ok(());
         };
         let second = self.boot_with(self.options)?;
@@ -421,7 +440,7 @@ impl Case {
             boot = boot.qemu_args(["-fw_cfg".to_owned(), file]);
         }
         let boot = boot.deadline(self.deadline);
-        let tried = || format!("the guest {}", self.guest);
+        let tried = || format!("the guest {}, {}", self.guest, self.name);
         if !self.screen {
             return boot.run().with_context(tried);
         }

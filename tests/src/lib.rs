@@ -1,9 +1,8 @@
 //! The rig of the integration tests.
 //!
-//! A *scenario* is one file `tests/<scenario>.rs` and one guest `tests/kernels/src/bin/<scenario>.rs`.
-//! The file lists its [`Case`]s: the guest on one machine each, and what must hold afterwards. A case
-//! becomes a named test (`ipi::smp_8`) with libtest's flags: filters, `--exact`, `--list`,
-//! `--test-threads`; `--nocapture` shows the serial output of passing guests, too.
+//! A *scenario* is a module of the test guest, `tests/kernels/src/suite/<scenario>.rs`. `tests/guests.rs` is the table
+//! of [`Case`]s: a scenario on one machine each, and what must hold afterwards. A case becomes a named test (`ipi::smp_8`) with libtest's flags: filters, `--exact`, `--list`,
+//! `--test-threads`; `--nocapture` shows the serial output of passing guests and each case's seconds, too.
 //!
 //! - [`case`]: boots a case and hands the report to its check;
 //! - [`judge`]: says what is wrong with a report, if anything is;
@@ -34,17 +33,32 @@ use libtest_mimic::{Arguments, Trial};
 
 pub use case::Case;
 
-/// Runs a scenario's cases as the command line says: the whole `main` of a test file. Says at the end how long each took.
+/// What events of one sort say: `events!(report, Event::Missing { apic_id } => *apic_id)`.
+#[macro_export]
+macro_rules! events {
+    ($report:expr, $event:pat => $what:expr) => {
+        $report.events.iter().filter_map(|event| match event {
+            $event => Some($what),
+            _ => None,
+        })
+    };
+}
+
+/// Runs the cases of scenarios as the command line says, and `others` after them: the whole `main` of a test program. Says
+/// at the end how long each case took.
 ///
 /// Guests are built before the first case runs, those that the chosen cases need; `--list` neither builds nor boots.
 #[must_use]
-pub fn main(scenario: &str, cases: Vec<Case>) -> ExitCode {
+pub fn main(scenarios: Vec<(&str, Vec<Case>)>, others: Vec<Trial>) -> ExitCode {
     let arguments = Arguments::from_args();
     let show = arguments.nocapture;
     let times = Arc::new(Mutex::new(Vec::new()));
-    let trials = cases.into_iter().map(|case| {
-        let name = format!("{scenario}::{}", case.name());
-        let again = format!("cargo test --package tests --test {scenario} -- --exact {name}");
+    let named = scenarios.into_iter().flat_map(|(scenario, cases)| {
+        let name = move |case: Case| (format!("{scenario}::{}", case.name()), case);
+        cases.into_iter().map(name)
+    });
+    let trials = named.map(|(name, case)| {
+        let again = format!("cargo test --package tests --test guests -- --exact {name}");
         let (skipped, case) = (case.skipped(), Arc::new(case));
         let is_ignored = skipped.is_some() || case.is_rare();
         let trial = Trial::test(name.clone(), {
@@ -67,7 +81,8 @@ pub fn main(scenario: &str, cases: Vec<Case>) -> ExitCode {
         }
         trial
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let trials = trials.chain(others).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
     let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
     times.sort_unstable_by_key(|(time, _)| Reverse(*time));
     if arguments.format.is_none() && !arguments.quiet {

@@ -32,7 +32,7 @@ pub(super) struct RunArgs {
     .help("Most CPUs: a plain number")
     .long_help(None)
     .default_value("255")),
-    mut_args(hide(&["seconds", "seed", "gdb"])))]
+    mut_args(hide(&["seconds", "seed", "scenario", "gdb"])))]
 pub(super) struct BringUpArgs {
     #[command(flatten)]
     pub(super) boot: BootArgs,
@@ -67,9 +67,6 @@ pub(super) struct ExploreArgs {
     #[arg(long, value_name = "N[,N..]", value_delimiter = ',', default_value = "2,8",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) smp: Vec<u32>,
-    /// A test guest (tests/kernels/src/bin) instead of the kernel's storm.
-    #[arg(long, value_name = "NAME")]
-    pub(super) guest: Option<String>,
     #[command(flatten)]
     pub(super) kernel: KernelArgs,
     /// Runs at once [default: the host's CPUs].

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::options::Options;
+use protocol::options::{Options, Scenario};
 
 use super::args::ExploreArgs;
 use super::{print, run, status};
@@ -34,12 +34,10 @@ const SHOWN: usize = 20;
 
 /// Boots, shows how far it is, and returns the process's exit status.
 pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
-    let name = args.guest.as_deref().unwrap_or("kernel");
+    let scenario = args.kernel.0.scenario;
+    let name = scenario.as_ref().map_or("kernel", Scenario::name);
     crate::qemu::find(args.qemu.as_deref())?;
-    let elf = match name {
-        "kernel" => guest::build_one("kernel", name)?,
-        name => guest::build_one(guest::TEST_KERNELS, name)?,
-    };
+    let elf = guest::build_for(scenario)?;
     ensure!(
         args.kernel.0.seed.is_none(),
         "--seed: there are many here, --seeds A..B"

@@ -13,11 +13,13 @@
 //! on a stick, and errors follow from it.
 
 mod fault;
+mod scenario;
 mod value;
 
 use core::fmt;
 
 pub use self::fault::Fault;
+pub use self::scenario::Scenario;
 use self::value::{ANY, Value, list};
 pub use self::value::{ApicMode, ClockSource, FaultKind, Format, Job, StartMode};
 
@@ -79,6 +81,8 @@ options! {
     /// Makes the run the same, to the byte, each time it has this seed: all CPUs take turns in one thread of QEMU's TCG, and
     /// the clock counts instructions. Each seed is another interleaving.
     seed "seed": Option<u32> = None, ANY;
+    /// Instead of a storm: run this scenario of the test guest (tests/kernels/src/suite).
+    scenario "scenario": Option<Scenario> = None, ANY;
 }
 
 /// An option: a row of the table.
