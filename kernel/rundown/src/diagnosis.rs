@@ -4,7 +4,7 @@
 //! One table, shared by all objects, has an entry for each guard and for each acquire without a
 //! guard: source location, [CPU hint](crate::Platform::cpu_hint), [tick](crate::Platform::tick),
 //! count, [tag](crate::Tag). [`holders`] and [`Report`] read it, and three occasions print it by
-//! [`Platform::report`](crate::Platform::report):
+//! [`Platform::report`]:
 //!
 //! - a [deadline](crate::Rundown::wait_deadline) passes before the object has drained;
 //! - an object is dropped while something of it is held: a forgotten guard, or an acquire without a

@@ -69,7 +69,7 @@ impl<T, V: Variant> Protected<T, V> {
 }
 
 /// A run-down that has begun, from [`Protected::begin_run_down`]. With an
-/// [`AsyncPlatform`] it is a future, as [`Drain`](crate::Drain) is.
+/// [`AsyncPlatform`](crate::AsyncPlatform) it is a future, as [`Drain`](crate::Drain) is.
 ///
 /// Dropping it leaves the object closed, and the value in it.
 ///
