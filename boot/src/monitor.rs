@@ -116,6 +116,9 @@ impl Operator {
 /// For how long QEMU may say nothing when asked. It takes milliseconds, on a busy host longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is done again and again waits for as long as QEMU took for the last time, but no longer than this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+
 /// The thread's life.
 fn work(
     listener: &TcpListener,
@@ -163,9 +166,9 @@ fn work(
             }
             done.times[place] += 1;
             if action.repeats {
-                // After as long as QEMU took for it, not after a fixed time: a busy host is slow to answer, and so is the guest,
-                // which is to do something else, too.
-                repeated = Some((Instant::now() + asked.elapsed(), place));
+                // The guest is to do something else, too. A busy host is slow to answer as it is.
+                let pause = asked.elapsed().min(LONGEST_PAUSE);
+                repeated = Some((Instant::now() + pause, place));
             }
         }
         let next = match repeated {
