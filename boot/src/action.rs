@@ -1,7 +1,5 @@
 //! What QEMU's monitor is to do to a machine while its guest runs, and when.
 
-use std::time::Duration;
-
 use protocol::event::Event;
 use serde_json::{Value, json};
 
@@ -20,8 +18,8 @@ pub struct Action {
     pub command: String,
     /// Its arguments, an object; `null` if it takes none.
     pub arguments: Value,
-    /// How often it is done from then on, until the end of the guest; `None`: once.
-    pub every: Option<Duration>,
+    /// Whether it is done again and again from then on, until the end of the guest; else once.
+    pub repeats: bool,
     /// Whether it is a question: QEMU's text is then one of the report's answers, else its reason
     /// to refuse.
     pub asks: bool,
@@ -47,7 +45,7 @@ impl Action {
             when,
             command: command.into(),
             arguments,
-            every: None,
+            repeats: false,
             asks: false,
         }
     }
@@ -68,15 +66,12 @@ impl Action {
         }
     }
 
-    /// A non-maskable interrupt to each CPU that listens to its LINT1 pin, every so often.
-    pub fn nmis(when: Trigger, every: Duration) -> Self {
-        Self::qmp(when, "inject-nmi", Value::Null).every(every)
-    }
-
-    /// Has it done again and again, until the end of the guest.
-    pub fn every(mut self, every: Duration) -> Self {
-        self.every = Some(every);
-        self
+    /// A non-maskable interrupt to each CPU that listens to its LINT1 pin, again and again.
+    pub fn nmis(when: Trigger) -> Self {
+        Self {
+            repeats: true,
+            ..Self::qmp(when, "inject-nmi", Value::Null)
+        }
     }
 }
 
@@ -89,45 +84,6 @@ impl Trigger {
             (Self::TestStart(wanted), Line::Event(Event::TestStart { name }, _)) => name == wanted,
             (Self::Log(part), Line::Log(text)) => text.contains(part.as_str()),
             _ => false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use protocol::event::Event;
-
-    use super::Trigger;
-    use crate::run::Line;
-
-    #[test]
-    fn each_trigger_knows_its_line() {
-        let hello = Event::Hello {
-            kernel: "kernel".into(),
-            memory_kib: 1,
-        };
-        let start = |name: &'static str| Event::TestStart { name: name.into() };
-        let (one, two) = (start("one"), start("two"));
-        let lines = [
-            Line::Event(&hello, ""),
-            Line::Event(&one, ""),
-            Line::Event(&two, ""),
-            Line::Log("in one line of log"),
-        ];
-        for (trigger, fits) in [
-            (Trigger::Hello, [true, false, false, false]),
-            (Trigger::FirstTest, [false, true, true, false]),
-            (
-                Trigger::TestStart("two".to_string()),
-                [false, false, true, false],
-            ),
-            (
-                Trigger::Log("one line".to_string()),
-                [false, false, false, true],
-            ),
-            (Trigger::Log("another".to_string()), [false; 4]),
-        ] {
-            assert_eq!(lines.map(|line| trigger.fits(line)), fits, "{trigger:?}");
         }
     }
 }

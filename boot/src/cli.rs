@@ -8,7 +8,6 @@ mod bring_up;
 mod check;
 mod doctor;
 mod explore;
-mod job;
 mod remedy;
 mod result;
 mod run;
@@ -28,6 +27,7 @@ use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
 use self::args::{BootArgs, BringUpArgs, ExploreArgs, ImageArgs, RunArgs};
+use crate::outcome::Outcome;
 use crate::{guest, image};
 
 /// The guest did not pass.
@@ -94,13 +94,13 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        None => run_or_draw(kernel(&cli.run.boot), &cli.run),
-        Some(Command::Run(args)) => run_or_draw(kernel(&args.boot), &args),
+        None => kernel(&cli.run.boot).and_then(|elf| run::run(&elf, cli.run)),
+        Some(Command::Run(args)) => kernel(&args.boot).and_then(|elf| run::run(&elf, args)),
         Some(Command::BringUp(args)) => {
-            kernel(&args.boot).and_then(|elf| bring_up::run(&elf, &args))
+            kernel(&args.boot).and_then(|elf| bring_up::run(&elf, args))
         }
         Some(Command::Explore(args)) => explore::run(&args),
-        Some(Command::Elf { path, run: args }) => run_or_draw(Ok(path), &args),
+        Some(Command::Elf { path, run: args }) => run::run(&path, args),
         Some(Command::Doctor) => doctor::doctor(),
         Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),
         Some(Command::Image(args)) => stick(&args),
@@ -112,10 +112,14 @@ pub fn main() -> ExitCode {
     }))
 }
 
-fn run_or_draw(elf: anyhow::Result<PathBuf>, args: &RunArgs) -> anyhow::Result<u8> {
-    match &args.timeline {
-        None => run::run(&elf?, &args.boot, args.job()),
-        Some(file) => timeline::run(&elf?, &args.boot, file),
+/// The process's exit status for what came of a boot.
+fn status(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Passed => 0,
+        Outcome::Interrupted => INTERRUPTED,
+        Outcome::Incomplete { .. } => INCOMPLETE,
+        Outcome::QemuRefused { .. } => NOT_TRIED,
+        _ => FAILED,
     }
 }
 
@@ -123,7 +127,7 @@ fn run_or_draw(elf: anyhow::Result<PathBuf>, args: &RunArgs) -> anyhow::Result<u
 fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
     // Said before the build, which may take a minute the first time.
     crate::qemu::find(args.qemu.as_deref())?;
-    Ok(guest::build("kernel")?.elf("kernel").to_path_buf())
+    guest::build_one("kernel", "kernel")
 }
 
 /// Writes a line, or more, of what was asked for to standard output.
@@ -142,7 +146,7 @@ fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
         print(guest::build_c_library()?.display())?;
         return Ok(0);
     }
-    for (_, elf) in guest::build(package)?.iter() {
+    for elf in guest::build(package)? {
         print(elf.display())?;
     }
     Ok(0)
@@ -152,7 +156,7 @@ fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
 fn stick(args: &ImageArgs) -> anyhow::Result<u8> {
     let options = match &args.options {
         Some(file) => fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
-        None => Options::default().to_string().into_bytes(),
+        None => Options::template().to_string().into_bytes(),
     };
     if let Err(why) = Options::parse(&options) {
         bail!("the kernel would refuse these options: {why}");
@@ -200,9 +204,9 @@ mod tests {
             &["run", "--smp", "8"],
             &["elf", "k", "--smp", "8"],
         ] {
-            let args = run_args(line);
+            let boot = run_args(line).boot;
             assert_eq!(
-                (args.boot.smp.as_str(), args.seconds, args.boot.machine),
+                (boot.smp.as_str(), boot.kernel.0.seconds, boot.machine),
                 ("8", 5, Machine::Q35)
             );
         }
@@ -215,28 +219,24 @@ mod tests {
     }
 
     #[test]
-    fn how_cpus_start_is_passed_on() {
-        let args = run_args(&["--start", "serial", "--apic", "xapic", "--clock", "hpet"]);
-        let told = args.boot.options(args.job()).to_string();
-        assert!(
-            told.ends_with("start=serial\napic=xapic\nclock=hpet\n"),
-            "{told}"
-        );
-        let args = run_args(&[
-            "--fault",
-            "late:2:50",
-            "--patience",
-            "7",
-            "--init-pause",
-            "0",
-        ]);
-        let told = args.boot.options(args.job()).to_string();
-        assert!(
-            told.ends_with("patience=7\ninit-pause=0\nfault=late:2:50\n"),
-            "{told}"
-        );
-        let args = run_args(&[]);
-        assert_eq!(args.boot.options(args.job()), args.job().options());
+    fn options_reach_the_kernel() {
+        for (line, text) in [
+            ("", ""),
+            (
+                "--start serial --apic xapic --clock hpet",
+                "start=serial\napic=xapic\nclock=hpet\n",
+            ),
+            (
+                "--fault late:2:50 --patience 7 --init-pause 0 --seed 3 --seconds 9",
+                "seconds=9\npatience=7\ninit-pause=0\nfault=late:2:50\nseed=3\n",
+            ),
+        ] {
+            let options = run_args(&line.split_whitespace().collect::<Vec<_>>())
+                .boot
+                .kernel
+                .0;
+            assert_eq!(options.to_string().replacen("format=json\n", "", 1), text);
+        }
     }
 
     #[test]
@@ -255,22 +255,23 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_what_is_allowed() {
         for (line, part) in [
-            (&["--smp", "many"][..], "4,maxcpus=8"),
-            (&["--seconds", "0"], "1..=86400"),
-            (&["--seconds", "86401"], "1..=86400"),
-            (&["--timeline", "--seconds", "5"], "--timeline"),
-            (&["--accel", "hax"], "auto, tcg, kvm"),
-            (&["--start", "late"], "broadcast, each, serial"),
-            (&["--apic", "i486"], "auto, xapic, preset"),
-            (&["--clock", "sun"], "cpuid, pit, hpet, pm-timer"),
-            (&["--fault", "fire:2"], "real, protected, write"),
-            (&["--patience", "0"], "1..=600000"),
-            (&["--machine", "mac"], "q35, pc, microvm"),
-            (&["--memory", "1.5G"], "512M"),
-            (&["--deadline", "0"], "1.."),
-            (&["--smp", "2", "doctor"], "doctor"),
+            ("--smp many", "4,maxcpus=8"),
+            ("--seconds 0", "from 1 to 86400"),
+            ("--timeline --seconds 5", "--timeline"),
+            ("--seed 1 --gdb", "--gdb"),
+            ("--accel hax", "auto, tcg, kvm"),
+            ("--start late", "broadcast, each, serial"),
+            ("--fault fire:2", "real, protected, write"),
+            ("--machine mac", "q35, pc, microvm"),
+            ("--memory 1.5G", "512M"),
+            ("--deadline 0", "1.."),
+            ("--smp 2 doctor", "doctor"),
+            ("bring-up --rounds 0", "1..=1000"),
+            ("explore --smp 2,0", "1.."),
+            ("explore --seeds 4..4", "0..100"),
         ] {
-            let error = Cli::try_parse_from([&["cargo boot"], line].concat()).expect_err("invalid");
+            let line = [vec!["cargo boot"], line.split(' ').collect()].concat();
+            let error = Cli::try_parse_from(line).expect_err("invalid");
             assert_eq!(error.exit_code(), i32::from(super::NOT_TRIED));
             assert!(error.to_string().contains(part), "{part}: {error}");
         }

@@ -1,6 +1,5 @@
 //! Builds the guests.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,7 +13,10 @@ use crate::toolchain::{self, Choice};
 use crate::workspace::{self, TARGET, UEFI_TARGET};
 
 /// The packages whose code runs in the guest only.
-pub const PACKAGES: [&str; 3] = ["direct", "kernel", "test-kernels"];
+pub const PACKAGES: [&str; 3] = ["direct", "kernel", TEST_KERNELS];
+
+/// The package of the test guests.
+pub const TEST_KERNELS: &str = "test-kernels";
 
 /// The package that is a static library for C kernels; built for the host as well.
 pub const C_LIBRARY: &str = "rundown-c";
@@ -31,44 +33,22 @@ pub(crate) const KERNEL: &str = "KERNEL";
 /// The folders of kernels that are not part of this workspace.
 pub(crate) const FOREIGN: [&str; 2] = ["tests/foreign/loader_api", "tests/foreign/multiboot2"];
 
-/// The target directory of all of them: what does not change from one copy of a kernel to the next is not built again.
-pub(crate) fn foreign_target_dir() -> PathBuf {
-    workspace::guest_target_dir().join("foreign")
+/// The target directory for guests that a toolchain builds. Each has its own: two would take turns in throwing away each
+/// other's work.
+pub(crate) fn target_dir(choice: &Choice) -> PathBuf {
+    workspace::guest_target_dir().join(choice.toolchain.folder())
+}
+
+/// That of all [`FOREIGN`] kernels: what does not change from one copy of a kernel to the next is not built again.
+pub(crate) fn foreign_target_dir(choice: &Choice) -> PathBuf {
+    target_dir(choice).join("foreign")
 }
 
 /// Cargo's profile for guests.
 pub(crate) const RELEASE: &str = "release";
 
-/// The binaries of a guest package.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Guests {
-    elves: BTreeMap<String, PathBuf>,
-}
-
-impl Guests {
-    /// The ELF of a binary.
-    ///
-    /// # Panics
-    ///
-    /// If the package has no binary of that name.
-    #[must_use]
-    pub fn elf(&self, name: &str) -> &Path {
-        let Some(elf) = self.elves.get(name) else {
-            let names: Vec<_> = self.elves.keys().collect();
-            panic!("no guest {name:?} was built, only {names:?}")
-        };
-        elf
-    }
-
-    /// All binaries by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.elves
-            .iter()
-            .map(|(name, elf)| (name.as_str(), elf.as_path()))
-    }
-}
-
-/// Builds all binaries of a guest package, with whatever toolchain [`toolchain::choose`] finds.
+/// Builds all binaries of a guest package, with whatever toolchain [`toolchain::choose`] finds, and returns the paths of
+/// their ELFs.
 ///
 /// Cargo's progress goes to standard error. When all is built already this takes well below a
 /// second.
@@ -76,12 +56,8 @@ impl Guests {
 /// # Errors
 ///
 /// No toolchain is fit (the text says what to install), or the build failed (cargo has said why).
-pub fn build(package: &str) -> anyhow::Result<Guests> {
-    let mut guests = Guests::default();
-    run_build(package, RELEASE, &["--bins"], |message| {
-        guests.elves.extend(binary(message));
-    })?;
-    Ok(guests)
+pub fn build(package: &str) -> anyhow::Result<Vec<PathBuf>> {
+    build_package(package, &["--bins"])
 }
 
 /// Builds one binary of a guest package, and returns the path of its ELF. Otherwise like [`build`].
@@ -90,11 +66,7 @@ pub fn build(package: &str) -> anyhow::Result<Guests> {
 ///
 /// As there; or the package has no such binary.
 pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
-    let mut elf = None;
-    run_build(package, RELEASE, &["--bin", name], |message| {
-        elf = binary(message).map(|(_, elf)| elf).or_else(|| elf.take());
-    })?;
-    elf.context("cargo has built no binary")
+    one(build_package(package, &["--bin", name])?)
 }
 
 /// Builds the one binary of a kernel in `folder`, which is not part of this workspace, and returns the path of its ELF.
@@ -107,12 +79,8 @@ pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
     cargo.current_dir(folder).args(["build", "--locked"]);
-    prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir());
-    let mut elf = None;
-    run(cargo, "it", &choice, |message| {
-        elf = binary(message).map(|(_, elf)| elf).or_else(|| elf.take());
-    })?;
-    elf.context("cargo has built no binary")
+    prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir(&choice));
+    one(run(cargo, "it", &choice)?)
 }
 
 /// Builds the loader for UEFI that contains this kernel, and returns its bytes: `BOOTX64.EFI`.
@@ -137,13 +105,7 @@ pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
     let choice = toolchain::choose(&toolchain::probe(UEFI_TARGET))?;
     let mut cargo = cargo_command(&choice, "build", RELEASE);
     cargo.args(["--package", LOADER]).env(KERNEL, kernel);
-    let mut loader = None;
-    run(cargo, LOADER, &choice, |message| {
-        loader = binary(message)
-            .map(|(_, path)| path)
-            .or_else(|| loader.take());
-    })?;
-    Ok(fs::read(loader.context("cargo has built no loader")?)?)
+    Ok(fs::read(one(run(cargo, LOADER, &choice)?)?)?)
 }
 
 /// Builds [`C_LIBRARY`] for the guest's target, and returns the path of the archive. Otherwise like
@@ -153,36 +115,38 @@ pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
 ///
 /// As there.
 pub fn build_c_library() -> anyhow::Result<PathBuf> {
-    let mut archive = None;
     // One object file that does not unwind: that file says why.
     let flags = ["--lib", "--config", "kernel/rundown-c/library.toml"];
-    run_build(C_LIBRARY, RELEASE, &flags, |message| {
-        archive = static_library(message).or_else(|| archive.take());
-    })?;
-    archive.context("cargo has built no static library")
+    one(build_package(C_LIBRARY, &flags)?)
 }
 
-/// Runs `cargo build` for one package, and hands on each line of its messages.
-fn run_build(
-    package: &str,
-    profile: &str,
-    targets: &[&str],
-    each_message: impl FnMut(&str),
-) -> anyhow::Result<()> {
+/// Runs `cargo build` for one package.
+fn build_package(package: &str, targets: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
-    let mut cargo = cargo_command(&choice, "build", profile);
-    cargo.args(["--package", package]);
-    cargo.args(targets);
-    run(cargo, package, &choice, each_message)
+    let mut cargo = cargo_command(&choice, "build", RELEASE);
+    cargo.args(["--package", package]).args(targets);
+    run(cargo, package, &choice)
 }
 
-/// Runs a build of `what`, and hands on each line of its messages.
-fn run(
-    mut cargo: Command,
-    what: &str,
-    choice: &Choice,
-    mut each_message: impl FnMut(&str),
-) -> anyhow::Result<()> {
+/// The path of what was built last.
+fn one(mut built: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
+    built.pop().context("cargo has built nothing")
+}
+
+/// Runs a build of `what`, and returns the programs and static libraries of which it tells.
+fn run(mut cargo: Command, what: &str, choice: &Choice) -> anyhow::Result<Vec<PathBuf>> {
+    if !target_dir(choice).exists() {
+        let core = if choice.build_std {
+            ", `core` included,"
+        } else {
+            ""
+        };
+        let compiler = choice.toolchain.rustc.display();
+        eprintln!(
+            "The first build for {}{core} with {compiler} takes a minute or more.",
+            choice.target
+        );
+    }
     cargo.arg("--message-format=json-render-diagnostics");
     let mut child = cargo
         .stdin(Stdio::null())
@@ -193,8 +157,9 @@ fn run(
         .stdout
         .take()
         .context("cargo has no standard output")?;
+    let mut built = Vec::new();
     for line in BufReader::new(messages).lines() {
-        each_message(&line?);
+        built.extend(artifact(&line?));
     }
     let status = child.wait()?;
     if !status.success() {
@@ -204,19 +169,14 @@ fn run(
             choice.reason
         );
     }
-    Ok(())
+    Ok(built)
 }
 
 /// A cargo command for the guest's target, ready for the packages.
 pub(crate) fn cargo_command(choice: &Choice, subcommand: &str, profile: &str) -> Command {
     let mut command = workspace::clean_command(&choice.toolchain.cargo);
     command.arg(subcommand);
-    prepare(
-        &mut command,
-        choice,
-        profile,
-        &workspace::guest_target_dir(),
-    );
+    prepare(&mut command, choice, profile, &target_dir(choice));
     command
 }
 
@@ -253,26 +213,12 @@ pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, tar
     }
 }
 
-/// A binary's name and path, if this line of cargo's messages tells of one.
-fn binary(message: &str) -> Option<(String, PathBuf)> {
+/// The path of a program or static library, if this line of cargo's messages tells of one.
+fn artifact(message: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Message {
         executable: Option<PathBuf>,
-        target: Target,
-    }
-    #[derive(Deserialize)]
-    struct Target {
-        name: String,
-    }
-    // Other kinds of messages lack these fields.
-    let message: Message = serde_json::from_str(message).ok()?;
-    Some((message.target.name, message.executable?))
-}
-
-/// The archive's path, if this line of cargo's messages tells of a static library.
-fn static_library(message: &str) -> Option<PathBuf> {
-    #[derive(Deserialize)]
-    struct Message {
+        #[serde(default)]
         filenames: Vec<PathBuf>,
         target: Target,
     }
@@ -280,57 +226,51 @@ fn static_library(message: &str) -> Option<PathBuf> {
     struct Target {
         kind: Vec<String>,
     }
-    let message: Message = serde_json::from_str(message).ok()?;
-    let is_one = message.target.kind.iter().any(|kind| kind == "staticlib");
-    let mut files = message.filenames.into_iter().filter(|_| is_one);
-    files.find(|file| file.extension().is_some_and(|extension| extension == "a"))
+    // Other kinds of messages lack these fields.
+    let Message {
+        executable,
+        filenames,
+        target,
+    } = serde_json::from_str(message).ok()?;
+    let is_library = target.kind.iter().any(|kind| kind == "staticlib");
+    let archive = filenames
+        .into_iter()
+        .find(|file| is_library && file.extension().is_some_and(|it| it == "a"));
+    executable.or(archive)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
-    use super::{Guests, RELEASE, binary, cargo_command, static_library};
+    use super::{RELEASE, artifact, cargo_command};
     use crate::toolchain::{Choice, Linker, Toolchain};
     use crate::version::Version;
     use crate::workspace::TARGET;
 
     #[test]
-    fn binaries_are_found_among_the_messages() {
-        let artifact = r#"{"reason":"compiler-artifact","package_id":"p","target":{"kind":["bin"],
-            "name":"storm","src_path":"x"},"executable":"/t/storm","fresh":true}"#;
-        assert_eq!(
-            binary(artifact),
-            Some(("storm".into(), PathBuf::from("/t/storm")))
-        );
-        for other in [
-            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"l"},"executable":null}"#,
-            r#"{"reason":"build-finished","success":true}"#,
-            "not JSON",
+    fn what_was_built_is_found_among_the_messages() {
+        for (message, path) in [
+            (
+                r#"{"reason":"compiler-artifact","package_id":"p","target":{"kind":["bin"],"name":"it","src_path":"x"},
+                "executable":"/t/it","filenames":["/t/it"],"fresh":true}"#,
+                Some("/t/it"),
+            ),
+            (
+                r#"{"reason":"compiler-artifact","target":{"kind":["staticlib"],"name":"it"},
+                "filenames":["/t/it.d","/t/it.a"],"executable":null,"fresh":true}"#,
+                Some("/t/it.a"),
+            ),
+            (
+                r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"it"},"filenames":["/t/it.a"],
+                "executable":null}"#,
+                None,
+            ),
+            (r#"{"reason":"build-finished","success":true}"#, None),
+            ("not JSON", None),
         ] {
-            assert_eq!(binary(other), None, "{other}");
+            assert_eq!(artifact(message), path.map(PathBuf::from), "{message}");
         }
-    }
-
-    #[test]
-    fn the_static_library_is_found_among_the_messages() {
-        let artifact = r#"{"reason":"compiler-artifact","target":{"kind":["staticlib"],"name":"c"},
-            "filenames":["/t/libc.d","/t/libc.a"],"executable":null,"fresh":true}"#;
-        assert_eq!(static_library(artifact), Some(PathBuf::from("/t/libc.a")));
-        let other = artifact.replace("staticlib", "lib");
-        for other in [other.as_str(), r#"{"reason":"build-finished"}"#, "not JSON"] {
-            assert_eq!(static_library(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "no guest \"b\" was built, only [\"a\"]")]
-    fn asking_for_a_guest_that_is_none_names_those_there_are() {
-        let guests = Guests {
-            elves: [("a".into(), PathBuf::from("/a"))].into(),
-        };
-        assert_eq!(guests.elf("a"), Path::new("/a"));
-        let _ = guests.elf("b");
     }
 
     #[test]

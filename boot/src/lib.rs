@@ -1,8 +1,8 @@
 //! Builds a kernel, boots it in QEMU, and says what came of it.
 //!
 //! ```no_run
-//! let kernels = boot::guest::build("kernel")?;
-//! let report = boot::Boot::new(kernels.elf("kernel")).smp(8).run()?;
+//! let kernel = boot::guest::build_one("kernel", "kernel")?;
+//! let report = boot::Boot::new(kernel).smp(8).run()?;
 //! assert!(report.outcome.passed(), "{}", report.outcome);
 //! # anyhow::Ok(())
 //! ```
@@ -27,8 +27,8 @@ mod monitor;
 pub mod outcome;
 pub mod qemu;
 mod run;
-mod serial;
 mod spread;
+mod symbols;
 mod timeline;
 pub mod toolchain;
 pub mod version;
@@ -39,4 +39,4 @@ pub use action::{Action, Trigger};
 pub use firmware::Firmware;
 pub use machine::Machine;
 pub use outcome::Outcome;
-pub use run::{Boot, Ending, Line, Report};
+pub use run::{Boot, Line, Report};

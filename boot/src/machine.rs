@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 /// QEMU's board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -38,34 +39,6 @@ impl fmt::Display for Machine {
 pub struct Smp(String);
 
 impl Smp {
-    /// Takes anything that could be an argument of `-smp`. Whether it makes sense is for QEMU to
-    /// say, which knows its own limits and says it well.
-    ///
-    /// # Errors
-    ///
-    /// It could not be one, with an example of what could.
-    pub fn new(text: &str) -> Result<Self, String> {
-        let fits = |part: &str| {
-            let (key, value) = pair(part);
-            !key.is_empty()
-                && key.bytes().all(|b| b.is_ascii_lowercase())
-                && value.parse::<u32>().is_ok_and(|number| number > 0)
-        };
-        if !text.split(',').all(fits) {
-            return Err(
-                "expected a number of CPUs such as `8`, or QEMU's long form such as \
-                 `9,sockets=3,cores=3,threads=1` or `4,maxcpus=8`"
-                    .to_string(),
-            );
-        }
-        // Of two, QEMU takes the last without a word.
-        let mut keys = BTreeSet::new();
-        match pairs(text).find(|(key, _)| !keys.insert(*key)) {
-            Some((key, _)) => Err(format!("`{key}` is given twice")),
-            None => Ok(Self(text.to_string())),
-        }
-    }
-
     /// As QEMU gets it.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -111,11 +84,31 @@ impl Default for Smp {
     }
 }
 
-impl std::str::FromStr for Smp {
+impl FromStr for Smp {
     type Err = String;
 
+    /// Takes anything that could be an argument of `-smp`, else shows what could. Whether it makes sense is for QEMU to
+    /// say, which knows its own limits and says it well.
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::new(text)
+        let fits = |part: &str| {
+            let (key, value) = pair(part);
+            !key.is_empty()
+                && key.bytes().all(|b| b.is_ascii_lowercase())
+                && value.parse::<u32>().is_ok_and(|number| number > 0)
+        };
+        if !text.split(',').all(fits) {
+            return Err(
+                "expected a number of CPUs such as `8`, or QEMU's long form such as \
+                 `9,sockets=3,cores=3,threads=1` or `4,maxcpus=8`"
+                    .to_string(),
+            );
+        }
+        // Of two, QEMU takes the last without a word.
+        let mut keys = BTreeSet::new();
+        match pairs(text).find(|(key, _)| !keys.insert(*key)) {
+            Some((key, _)) => Err(format!("`{key}` is given twice")),
+            None => Ok(Self(text.to_string())),
+        }
     }
 }
 
@@ -142,7 +135,7 @@ mod tests {
             ("cores=3,cpus=6", 6, 6),
             ("sockets=4294967295,cores=2", u32::MAX, u32::MAX),
         ] {
-            let smp = Smp::new(text).expect(text);
+            let smp = text.parse::<Smp>().expect(text);
             assert_eq!(
                 (smp.as_str(), smp.present(), smp.cpus()),
                 (text, present, cpus)
@@ -152,23 +145,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_one_is_refused() {
-        for text in [
-            "",
-            "0",
-            "-1",
-            "four",
-            "4,",
-            ",4",
-            "4,=2",
-            "4,cores=",
-            "4,Cores=2",
-            "4 ",
-            "4.5",
-        ] {
-            let error = Smp::new(text).expect_err(text);
+        for text in "|0|-1|four|4,|,4|4,=2|4,cores=|4,Cores=2|4 |4.5".split('|') {
+            let error = text.parse::<Smp>().expect_err(text);
             assert!(error.contains("4,maxcpus=8"), "{error}");
         }
-        let error = Smp::new("4,cpus=5").expect_err("which is it?");
+        let error = "4,cpus=5".parse::<Smp>().expect_err("which is it?");
         assert_eq!(error, "`cpus` is given twice");
     }
 }

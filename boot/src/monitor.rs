@@ -116,6 +116,9 @@ impl Operator {
 /// For how long QEMU may say nothing when asked. It takes milliseconds, on a busy host longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is done again and again waits for as long as QEMU took for the last time, but no longer than this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+
 /// The thread's life.
 fn work(
     listener: &TcpListener,
@@ -141,12 +144,17 @@ fn work(
     if greeting.is_none() {
         return Ok(done);
     }
-    let mut agenda = Agenda::new(actions.len());
-    agenda.add(first, Instant::now());
+    let mut ordered = vec![false; actions.len()];
+    // What is done again and again: when next.
+    let mut repeated: Option<(Instant, usize)> = None;
+    let mut order = Some(first);
     loop {
-        if let Some(place) = agenda.due(Instant::now()) {
-            let action = &actions[place];
-            // A command may need another board or CPU than there is; the error is told.
+        // A second order changes nothing.
+        let is_new = |place: &usize| !std::mem::replace(&mut ordered[*place], true);
+        let due = repeated.take_if(|(at, _)| order.is_none() && *at <= Instant::now());
+        if let Some(place) = order.filter(is_new).or(due.map(|(_, place)| place)) {
+            let (action, asked) = (&actions[place], Instant::now());
+            // A command may need another board or CPU than there is; the error is reported.
             let Some(text) = monitor.execute(&action.command, &action.arguments)? else {
                 return Ok(done);
             };
@@ -157,57 +165,21 @@ fn work(
                 bail!("{action}: {}", text.trim());
             }
             done.times[place] += 1;
-            if let Some(every) = action.every {
-                agenda.repeat(place, Instant::now() + every);
+            if action.repeats {
+                // The guest is to do something else, too. A busy host is slow to answer as it is.
+                let pause = asked.elapsed().min(LONGEST_PAUSE);
+                repeated = Some((Instant::now() + pause, place));
             }
         }
-        match agenda.next_order(orders) {
-            Ok(place) => agenda.add(place, Instant::now()),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(done),
-        }
-    }
-}
-
-/// What is to be done when.
-struct Agenda {
-    /// For each action, whether it has been ordered before: a second order changes nothing.
-    ordered: Vec<bool>,
-    /// In no order: there are few.
-    todo: Vec<(Instant, usize)>,
-}
-
-impl Agenda {
-    fn new(actions: usize) -> Self {
-        Self {
-            ordered: vec![false; actions],
-            todo: Vec::new(),
-        }
-    }
-
-    /// Takes an order.
-    fn add(&mut self, place: usize, at: Instant) {
-        if !std::mem::replace(&mut self.ordered[place], true) {
-            self.todo.push((at, place));
-        }
-    }
-
-    fn repeat(&mut self, place: usize, at: Instant) {
-        self.todo.push((at, place));
-    }
-
-    /// Takes out what is due, if anything is; the one that has waited longest.
-    fn due(&mut self, now: Instant) -> Option<usize> {
-        let first = (0..self.todo.len()).min_by_key(|&entry| self.todo[entry])?;
-        (self.todo[first].0 <= now).then(|| self.todo.swap_remove(first).1)
-    }
-
-    /// Waits for the next order until something is due, or, if nothing will be, for any time.
-    fn next_order(&self, orders: &Receiver<usize>) -> Result<usize, RecvTimeoutError> {
-        match self.todo.iter().min() {
+        let next = match repeated {
             Some((at, _)) => orders.recv_timeout(at.saturating_duration_since(Instant::now())),
             None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        }
+        };
+        order = match next {
+            Ok(place) => Some(place),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return Ok(done),
+        };
     }
 }
 

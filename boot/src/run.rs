@@ -1,13 +1,13 @@
 //! Boots a guest and watches it to its end.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -16,19 +16,19 @@ use protocol::options::{Format, Options};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::accel::{Accel, Engine, Host};
-use crate::action::{Action, Trigger};
+use crate::action::Action;
 use crate::child::Guarded;
 use crate::firmware::{self, Firmware, Ovmf};
 use crate::machine::{Machine, Smp};
 use crate::monitor::{Done, Operator};
 use crate::outcome::{End, Testimony};
 use crate::qemu::{self, Setup, Uefi};
-use crate::serial::{lines_of, listen};
+use crate::symbols::Symbols;
 use crate::{guest, image};
 
 mod report;
 
-pub use self::report::{Ending, Line, Report};
+pub use self::report::{Line, Report};
 
 /// One boot of one guest, to be set up and then [`run`](Self::run).
 #[derive(Clone, Debug)]
@@ -89,6 +89,12 @@ impl Boot {
             format: Format::Json,
             ..Options::default()
         })
+    }
+
+    /// Another ELF.
+    pub fn elf(mut self, elf: impl Into<PathBuf>) -> Self {
+        self.elf = elf.into();
+        self
     }
 
     /// The QEMU to use, instead of the one on the search path.
@@ -175,12 +181,6 @@ impl Boot {
         self
     }
 
-    /// Has QEMU's monitor inject NMIs, one to each CPU that listens, every so often, from the start
-    /// of the guest's first test to its end: a guest that asks for them must be ready by then.
-    pub fn inject_nmis(self, every: Duration) -> Self {
-        self.act(Action::nmis(Trigger::FirstTest, every))
-    }
-
     /// Ends the boot soon after somebody sets the flag, with [`Outcome::Interrupted`](crate::Outcome::Interrupted).
     pub fn interrupt(mut self, flag: &'static AtomicBool) -> Self {
         self.interrupt = Some(flag);
@@ -207,31 +207,17 @@ impl Boot {
     /// As [`watch`](Self::watch).
     pub fn run(self) -> anyhow::Result<Report> {
         let (mut lines, mut events) = (Vec::new(), Vec::new());
-        let command = self.command()?;
-        let ending = self.watch(|line| match line {
+        let report = self.watch(|line| match line {
             Line::Log(text) | Line::Firmware(text) => lines.push(text.to_string()),
             Line::Event(event, text) => {
                 lines.push(text.to_string());
-                events.push(event.clone().into_owned());
+                events.push(event.clone());
             }
         })?;
-        let Ending {
-            outcome,
-            stderr,
-            elapsed,
-            done,
-            answers,
-            ..
-        } = ending;
         Ok(Report {
-            outcome,
             lines,
             events,
-            stderr,
-            elapsed,
-            done,
-            answers,
-            command,
+            ..report
         })
     }
 
@@ -242,12 +228,13 @@ impl Boot {
     /// The boot could not be tried: there is no QEMU, no ELF, `smp` cannot be one, or QEMU's monitor
     /// did not do what it was asked for. What else QEMU and the guest do wrong is an [`Outcome`](crate::Outcome),
     /// not an error.
-    pub fn watch(self, mut see: impl FnMut(Line<'_>)) -> anyhow::Result<Ending> {
+    pub fn watch(self, mut see: impl FnMut(Line<'_>)) -> anyhow::Result<Report> {
         let smp = self.checked_smp()?;
         let program = qemu::find(self.qemu.as_deref())?;
         if !self.elf.is_file() {
             bail!("there is no kernel at {}", self.elf.display());
         }
+        let by_hand = self.command()?;
         let ramdisk = self.ramdisk.as_deref().map(file_with).transpose()?;
         let mut setup = self.setup(&smp, ramdisk.as_ref().map(NamedTempFile::path));
         let uefi = self.uefi()?;
@@ -263,81 +250,14 @@ impl Boot {
         if let Some(operator) = &operator {
             command.args(operator.arguments());
         }
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = Guarded::spawn(&mut command)
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let serial = child
-            .process()
-            .stdout
-            .take()
-            .context("no standard output")?;
-        let mut errors = child.process().stderr.take().context("no standard error")?;
-        let lines = lines_of(serial);
-        let stderr = thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = errors.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
-
-        let mut see = |line: Line<'_>| {
-            if let Some(operator) = &operator {
-                operator.hear(line);
-            }
-            see(line);
-        };
-        let mut testimony = Testimony::default();
-        let is_missing = Cell::new(false);
-        let first_line = Cell::new(None);
-        let mut in_firmware = self.firmware == Firmware::Uefi;
-        let mut hear = |line: &str| {
-            in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
-            if in_firmware {
-                return see(Line::Firmware(&firmware::plain(line)));
-            }
-            if first_line.get().is_none() {
-                first_line.set(Some(start.elapsed()));
-            }
-            // A CPU that panics stops the others, maybe in the middle of a line of log.
-            let (log, event) = match line.find(MARK) {
-                Some(at) => line.split_at(at),
-                None => (line, ""),
-            };
-            match Event::from_line(event) {
-                Some(Ok(parsed)) => {
-                    if !log.is_empty() {
-                        testimony.hear_log(log);
-                        see(Line::Log(log));
-                    }
-                    testimony.hear_event(&parsed);
-                    is_missing.set(testimony.lacks_a_cpu());
-                    see(Line::Event(&parsed, event));
-                }
-                Some(Err(_)) | None => {
-                    testimony.hear_log(line);
-                    see(Line::Log(line));
-                }
-            }
-        };
-        let deadline = self.deadline_for(&smp);
-        let interrupted = || {
-            self.interrupt
-                .is_some_and(|flag| flag.load(Ordering::Relaxed))
-        };
-        let stopped = listen(&lines, &mut hear, || match deadline {
-            _ if interrupted() => Some(End::Interrupted),
-            _ if is_missing.get() && self.missing == Missing::Ends => Some(End::Incomplete),
-            // The guest may wait in vain for what was not done. Why, is said below.
-            _ if operator.as_ref().is_some_and(Operator::has_failed) => Some(End::Interrupted),
-            Some(deadline) if start.elapsed() >= deadline => Some(End::Deadline(deadline)),
-            _ => None,
-        });
+        let (mut child, lines, stderr) =
+            spawn(&mut command).with_context(|| format!("cannot start {}", program.display()))?;
+        let mut listener = Listener::new(&self, start, operator);
+        let stopped = self.listen(&lines, &mut listener, self.deadline_for(&smp), &mut see);
         if stopped.is_some() {
             child.kill();
             // What was under way when it was killed.
-            lines.iter().for_each(|line| hear(&line));
+            lines.iter().for_each(|line| listener.hear(&line, &mut see));
         }
         let status = child.wait()?;
         let end = stopped.unwrap_or_else(|| {
@@ -347,17 +267,52 @@ impl Boot {
         });
         let stderr = stderr.join().unwrap_or_default();
         let asked = (self.missing != Missing::Expected).then(|| smp.present());
-        let outcome = testimony.outcome(&end, &stderr, asked);
+        let operator = listener.operator.take();
         let Done { times, answers } =
             operator.map_or_else(|| Ok(Done::default()), Operator::end)?;
-        Ok(Ending {
-            outcome,
+        Ok(Report {
+            outcome: listener.testimony.outcome(&end, &stderr, asked),
+            lines: Vec::new(),
+            events: Vec::new(),
             stderr,
-            first_line: first_line.get(),
+            first_line: listener.first_line,
             elapsed: start.elapsed(),
             done: times,
             answers,
+            // What the monitor does is not part of it.
+            command: self.actions.is_empty().then_some(by_hand),
         })
+    }
+
+    /// Passes lines on until there are no more (`None`) or there is a reason to stop.
+    fn listen(
+        &self,
+        lines: &Receiver<String>,
+        listener: &mut Listener,
+        deadline: Option<Duration>,
+        see: &mut impl FnMut(Line<'_>),
+    ) -> Option<End> {
+        loop {
+            match lines.recv_timeout(TICK) {
+                Ok(line) => listener.hear(&line, see),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+            let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+            let is_missing = self.missing == Missing::Ends && listener.testimony.lacks_a_cpu();
+            match deadline {
+                _ if self.interrupt.is_some_and(is_set) => return Some(End::Interrupted),
+                _ if is_missing => return Some(End::Incomplete),
+                // The guest may wait in vain for what was not done. `Operator::end` says why.
+                _ if listener.operator.as_ref().is_some_and(Operator::has_failed) => {
+                    return Some(End::Interrupted);
+                }
+                Some(deadline) if listener.start.elapsed() >= deadline => {
+                    return Some(End::Deadline(deadline));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// A shell command that boots the same, for people who want to try it by hand.
@@ -374,6 +329,17 @@ impl Boot {
         Ok(qemu::by_hand(&program, &setup, self.ramdisk.as_deref()))
     }
 
+    /// What this host lacks for it, if anything: a KVM that is not native takes minutes where others take seconds.
+    #[must_use]
+    pub fn lacks(&self) -> Option<&'static str> {
+        let host = Host::probe();
+        if self.accel == Accel::Kvm && !(host.native && host.kvm_opens) {
+            return Some("no native KVM");
+        }
+        let needs_ovmf = self.firmware == Firmware::Uefi;
+        (needs_ovmf && Ovmf::find().is_err()).then_some("no OVMF: sh boot/setup.sh --tests")
+    }
+
     /// What QEMU will be started with.
     #[must_use]
     pub fn engine(&self) -> Engine {
@@ -384,7 +350,9 @@ impl Boot {
     }
 
     fn checked_smp(&self) -> anyhow::Result<Smp> {
-        Smp::new(&self.smp).map_err(|error| anyhow::anyhow!("smp {:?}: {error}", self.smp))
+        self.smp
+            .parse()
+            .map_err(|error: String| anyhow::anyhow!("smp {:?}: {error}", self.smp))
     }
 
     fn setup<'a>(&'a self, smp: &'a Smp, ramdisk: Option<&'a std::path::Path>) -> Setup<'a> {
@@ -467,6 +435,102 @@ impl Boot {
             None => Some(self.deadline.unwrap_or(usual)),
         }
     }
+}
+
+/// Makes sense of the guest's lines.
+struct Listener {
+    start: Instant,
+    /// Acts on what the guest says.
+    operator: Option<Operator>,
+    testimony: Testimony,
+    symbols: Symbols,
+    in_firmware: bool,
+    first_line: Option<Duration>,
+}
+
+impl Listener {
+    fn new(boot: &Boot, start: Instant, operator: Option<Operator>) -> Self {
+        Self {
+            start,
+            operator,
+            testimony: Testimony::default(),
+            symbols: Symbols::of(&boot.elf),
+            in_firmware: boot.firmware == Firmware::Uefi,
+            first_line: None,
+        }
+    }
+
+    fn hear(&mut self, line: &str, see: &mut impl FnMut(Line<'_>)) {
+        let operator = self.operator.as_ref();
+        let mut see = |line: Line<'_>| {
+            operator.inspect(|operator| operator.hear(line));
+            see(line);
+        };
+        self.in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
+        if self.in_firmware {
+            return see(Line::Firmware(&firmware::plain(line)));
+        }
+        self.first_line.get_or_insert_with(|| self.start.elapsed());
+        // A CPU that panics stops the others, maybe in the middle of a line of log.
+        let (log, event) = match line.find(MARK) {
+            Some(at) => line.split_at(at),
+            None => (line, ""),
+        };
+        let Some(Ok(parsed)) = Event::from_line(event) else {
+            self.testimony.hear_log(line);
+            return match self.symbols.named(line) {
+                Some(lines) => lines.iter().for_each(|line| see(Line::Log(line))),
+                None => see(Line::Log(line)),
+            };
+        };
+        if !log.is_empty() {
+            self.testimony.hear_log(log);
+            see(Line::Log(log));
+        }
+        self.testimony.hear_event(&parsed);
+        see(Line::Event(&parsed, event));
+    }
+}
+
+/// How often the end of a deadline or an interrupt is looked for.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Starts a QEMU. Its serial lines and what it writes to standard error are read in threads of their own, so that the reader
+/// can give up waiting for one; a guest that talks faster than its lines are taken has to wait.
+fn spawn(command: &mut Command) -> anyhow::Result<(Guarded, Receiver<String>, JoinHandle<String>)> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = Guarded::spawn(command)?;
+    let serial = child
+        .process()
+        .stdout
+        .take()
+        .context("no standard output")?;
+    let mut errors = child.process().stderr.take().context("no standard error")?;
+    let (sender, lines) = mpsc::sync_channel(1024);
+    thread::spawn(move || {
+        let mut serial = BufReader::new(serial);
+        let mut bytes = Vec::new();
+        while serial
+            .read_until(b'\n', &mut bytes)
+            .is_ok_and(|read| read > 0)
+        {
+            let line = String::from_utf8_lossy(&bytes);
+            let sent = sender.send(line.trim_end_matches(['\r', '\n']).to_string());
+            if sent.is_err() {
+                break;
+            }
+            bytes.clear();
+        }
+    });
+    let stderr = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = errors.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    Ok((child, lines, stderr))
 }
 
 fn file_with(contents: &[u8]) -> anyhow::Result<NamedTempFile> {

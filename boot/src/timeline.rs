@@ -62,11 +62,7 @@ impl Timeline {
     }
 
     /// Draws it as an SVG. `about` says what was booted and becomes part of the title.
-    ///
-    /// # Errors
-    ///
-    /// None that can be met: it is drawn in memory.
-    pub(crate) fn svg(&self, about: &str) -> anyhow::Result<String> {
+    pub(crate) fn svg(&self, about: &str) -> String {
         draw::svg(self, about)
     }
 

@@ -9,9 +9,11 @@
 //! Nothing is ever installed here.
 
 use std::env;
-use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use anyhow::bail;
 
 use crate::version::Version;
 use crate::workspace::{self, UEFI_TARGET};
@@ -45,6 +47,15 @@ pub struct Toolchain {
     pub has_sources: bool,
     /// Its own LLD, which rustc uses unless told otherwise.
     pub rust_lld: Option<PathBuf>,
+}
+
+impl Toolchain {
+    /// A name of its own for a folder.
+    pub(crate) fn folder(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.rustc.hash(&mut hasher);
+        format!("rustc-{}-{:08x}", self.version, hasher.finish() as u32)
+    }
 }
 
 /// What the machine has.
@@ -88,38 +99,12 @@ pub struct Linker {
     pub flavor: &'static str,
 }
 
-/// Nothing on this machine builds the guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoToolchain {
-    /// The target.
-    pub target: &'static str,
-    /// One line for each toolchain that was looked at: what it lacks.
-    pub reasons: Vec<String>,
-}
-
-impl std::error::Error for NoToolchain {}
-
-impl fmt::Display for NoToolchain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "no toolchain on this machine can build for the target {}",
-            self.target
-        )?;
-        for reason in &self.reasons {
-            writeln!(f, "  {reason}")?;
-        }
-        write!(f, "What to do:")?;
-        REMEDY.lines().try_for_each(|line| write!(f, "\n  {line}"))
-    }
-}
-
 /// Decides how to build the guest with what was found.
 ///
 /// # Errors
 ///
 /// No toolchain is fit, or there is no linker; says what is missing.
-pub fn choose(found: &Found) -> Result<Choice, NoToolchain> {
+pub fn choose(found: &Found) -> anyhow::Result<Choice> {
     let target = found.target;
     let mut reasons = Vec::new();
     let candidates = [
@@ -166,7 +151,10 @@ pub fn choose(found: &Found) -> Result<Choice, NoToolchain> {
             reason,
         });
     }
-    Err(NoToolchain { target, reasons })
+    let (reasons, remedy) = (reasons.join("\n  "), REMEDY.replace('\n', "\n  "));
+    bail!(
+        "no toolchain on this machine can build for the target {target}\n  {reasons}\nWhat to do:\n  {remedy}"
+    )
 }
 
 /// `Some(None)`: the toolchain's own. `None`: there is none at all.

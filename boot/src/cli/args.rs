@@ -1,32 +1,29 @@
 //! What the subcommands that boot take on their command lines.
 
 use std::ffi::OsString;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::path::PathBuf;
 
-use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use protocol::options::{ApicMode, ClockSource, Fault, FaultKind, Options, StartMode};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use protocol::options::{Format, Key, Options};
 
-use super::job::Job;
 use crate::accel::Accel;
 use crate::firmware::Firmware;
 use crate::machine::{Machine, Smp};
 
-/// How to boot, and for how long.
+/// How to boot, and what to do then.
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) boot: BootArgs,
-    /// Length of the storm.
-    #[arg(long, default_value_t = Options::default().seconds,
-          value_parser = clap::value_parser!(u32).range(bounds(Options::SECONDS)))]
-    pub(super) seconds: u32,
-    /// Instead of a storm: draw when each CPU was how far on its way from its first instruction to online,
-    /// and who waited for whom [default: timeline.svg].
+    /// Instead of a storm: draw each CPU's progress from its first instruction to online, and who waited for whom
+    /// [default: timeline.svg].
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "timeline.svg",
           conflicts_with = "seconds")]
     pub(super) timeline: Option<PathBuf>,
+    /// Say below the tables what their columns are.
+    #[arg(long)]
+    pub(super) explain: bool,
 }
 
 /// How to boot, and how often.
@@ -34,7 +31,8 @@ pub(super) struct RunArgs {
 #[command(mut_arg("smp", |smp| smp
     .help("Most CPUs: a plain number")
     .long_help(None)
-    .default_value("255")))]
+    .default_value("255")),
+    mut_args(hide(&["seconds", "seed", "gdb"])))]
 pub(super) struct BringUpArgs {
     #[command(flatten)]
     pub(super) boot: BootArgs,
@@ -50,7 +48,7 @@ pub(super) struct ImageArgs {
     #[arg(long, value_name = "FILE", default_value = "stick.img")]
     pub(super) out: PathBuf,
     /// A file of options for the kernel, `key=value` lines; on the stick it is EFI/BOOT/options, and can be edited
-    /// [default: a storm].
+    /// [default: all of them as comments, which is a storm].
     #[arg(long, value_name = "FILE")]
     pub(super) options: Option<PathBuf>,
     /// Another kernel: its ELF [default: this workspace's].
@@ -60,24 +58,20 @@ pub(super) struct ImageArgs {
 
 /// Which runs to try.
 #[derive(Args, Clone, Debug)]
+#[command(mut_arg("seconds", |seconds| seconds.default_value("1")), mut_args(hide(&["seed"])))]
 pub(super) struct ExploreArgs {
     /// Seeds, from the first up to but not including the last.
     #[arg(long, value_name = "A..B", default_value = "0..100", value_parser = range)]
     pub(super) seeds: Range<u32>,
     /// Numbers of CPUs: each seed runs with each of them.
-    #[arg(
-        long,
-        value_name = "N[,N..]",
-        value_delimiter = ',',
-        default_value = "2,8"
-    )]
+    #[arg(long, value_name = "N[,N..]", value_delimiter = ',', default_value = "2,8",
+          value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) smp: Vec<u32>,
     /// A test guest (tests/kernels/src/bin) instead of the kernel's storm.
     #[arg(long, value_name = "NAME")]
     pub(super) guest: Option<String>,
-    /// Length of the storm, in the guest's seconds.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(bounds(Options::SECONDS)))]
-    pub(super) seconds: u32,
+    #[command(flatten)]
+    pub(super) kernel: KernelArgs,
     /// Runs at once [default: the host's CPUs].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<usize>,
@@ -112,11 +106,7 @@ pub(super) struct BootArgs {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) deadline: Option<u32>,
     #[command(flatten)]
-    pub(super) start: StartArgs,
-    /// Make the run the same, to the byte, each time it has this seed: all CPUs take turns in one thread, and the
-    /// clock counts instructions. Each seed is another interleaving.
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) seed: Option<u32>,
+    pub(super) kernel: KernelArgs,
     /// Wait for a debugger before the first instruction; print how to attach one. (One that stops the guest
     /// would change a run with a seed.)
     #[arg(long, conflicts_with = "seed")]
@@ -135,89 +125,66 @@ pub(super) struct BootArgs {
     pub(super) qemu_args: Vec<OsString>,
 }
 
-/// How the kernel is to start its CPUs.
-#[derive(Args, Clone, Copy, Debug)]
-pub(super) struct StartArgs {
-    /// Start the CPUs all at once, by interrupts to everybody or to each; or one after the other.
-    #[arg(long, value_name = "WAY", default_value = StartMode::Broadcast.name(),
-          value_parser = one_of::<StartMode>(StartMode::names()))]
-    pub(super) start: StartMode,
-    /// How to speak to the local APICs; preset: find them switched to x2APIC, as some firmware leaves
-    /// them.
-    #[arg(long, value_name = "MODE", default_value = ApicMode::Auto.name(),
-          value_parser = one_of::<ApicMode>(ApicMode::names()))]
-    apic: ApicMode,
-    /// Where to get the rate of the clock from: auto takes the first that there is.
-    #[arg(long, value_name = "SOURCE", default_value = ClockSource::Auto.name(),
-          value_parser = one_of::<ClockSource>(ClockSource::names()))]
-    clock: ClockSource,
-    /// Have something go wrong on purpose while the CPUs start, to see it told and survived: `real:2` is an
-    /// invalid opcode on the CPU with APIC ID 2, in real mode; `panic`, without an ID, a panic on all that
-    /// are started; `late:2:1000` has one sleep for so many milliseconds.
-    #[arg(long, value_name = "KIND[:APIC ID]", value_parser = fault)]
-    fault: Option<Fault>,
-    /// After so many milliseconds without any CPU coming online, start those that are not once more, then give them up.
-    #[arg(long, value_name = "MILLIS", default_value_t = Options::default().patience,
-          value_parser = clap::value_parser!(u32).range(bounds(Options::PATIENCE)))]
-    patience: u32,
-    /// The pause between INIT and SIPI, in milliseconds [default: what the CPU needs: none, or 10].
-    #[arg(long, value_name = "MILLIS",
-          value_parser = clap::value_parser!(u32).range(bounds(Options::INIT_PAUSE)))]
-    init_pause: Option<u32>,
-}
+/// The kernel's options, but for those that follow from the command.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KernelArgs(pub(super) Options);
 
-impl BootArgs {
-    /// What the kernel is told that is to do this job.
-    pub(super) fn options(&self, job: Job) -> Options {
-        Options {
-            seed: self.seed,
-            ..self.start.added_to(job.options())
-        }
+impl KernelArgs {
+    fn keys() -> impl Iterator<Item = &'static Key> {
+        let all = Options::KEYS.iter();
+        all.filter(|key| !["format", "job"].contains(&key.name))
     }
 }
 
-impl StartArgs {
-    /// Other options, with these.
-    pub(super) fn added_to(self, options: Options) -> Options {
-        let Self {
-            start,
-            apic,
-            clock,
-            fault,
-            patience,
-            init_pause,
-        } = self;
-        Options {
-            start,
-            apic,
-            clock,
-            fault,
-            patience,
-            init_pause,
-            ..options
-        }
+impl Args for KernelArgs {
+    fn augment_args(command: Command) -> Command {
+        command.args(Self::keys().map(|key| {
+            let arg = Arg::new(key.name).long(key.name).value_name("VALUE");
+            let arg = arg.help(format!("{} Expects {}", key.about(), key.expected()));
+            let arg = arg.value_parser(|text: &str| match key.set(&mut Options::default(), text) {
+                Some(()) => Ok(text.to_string()),
+                None => Err(format!("expected {}", key.expected())),
+            });
+            let default = key.value(&Options::default()).to_string();
+            if default.is_empty() {
+                arg
+            } else {
+                arg.default_value(default)
+            }
+        }))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
     }
 }
 
-impl RunArgs {
-    /// The job it asks for.
-    pub(super) fn job(&self) -> Job {
-        Job::Storm {
-            seconds: self.seconds,
+impl FromArgMatches for KernelArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self(Options {
+            format: Format::Json,
+            ..Options::default()
+        });
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for key in Self::keys() {
+            let text = matches.get_one::<String>(key.name);
+            // Checked by the parser of its argument.
+            let _ = text.map(|text| key.set(&mut self.0, text));
         }
+        Ok(())
     }
 }
 
-/// Takes one of a few names, and shows them in the help.
-fn one_of<T>(names: impl Iterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
-where
-    T: std::str::FromStr<Err = ()> + Clone + Send + Sync + 'static,
-{
-    let known = PossibleValuesParser::new(names.collect::<Vec<_>>());
-    known.map(|name| {
-        name.parse()
-            .unwrap_or_else(|()| unreachable!("{name} is a name"))
-    })
+/// Hides arguments that a command shares with others, but refuses.
+fn hide(names: &'static [&str]) -> impl FnMut(Arg) -> Arg {
+    |arg| {
+        let refused = names.contains(&arg.get_id().as_str());
+        arg.hide(refused)
+    }
 }
 
 /// `A..B`, not empty.
@@ -227,17 +194,6 @@ fn range(text: &str) -> Result<Range<u32>, String> {
         (Ok(first), Ok(last)) if first < last => Ok(first..last),
         _ => Err("expected two numbers, the second larger, such as 0..100".to_string()),
     }
-}
-
-fn bounds(range: RangeInclusive<u32>) -> RangeInclusive<i64> {
-    i64::from(*range.start())..=i64::from(*range.end())
-}
-
-fn fault(text: &str) -> Result<Fault, String> {
-    text.parse().map_err(|()| {
-        let kinds = FaultKind::ALL.map(|(name, _)| name).join(", ");
-        format!("expected a kind such as real, real:2 or late:2:1000 (memory and bsp: no APIC ID); kinds are {kinds}")
-    })
 }
 
 /// `512`, `512M`, `2G` to MiB.

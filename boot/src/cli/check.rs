@@ -37,7 +37,7 @@ pub(super) fn check() -> anyhow::Result<u8> {
         return Ok(FAILED);
     }
     for folder in guest::FOREIGN {
-        let mut lint = lint(&choice, &clippy, &guest::foreign_target_dir());
+        let mut lint = lint(&choice, &clippy, &guest::foreign_target_dir(&choice));
         lint.current_dir(workspace::root().join(folder));
         if !succeeds(lint.args(["--locked", "--", "-D", "warnings"]))? {
             return Ok(FAILED);
@@ -68,7 +68,7 @@ fn succeeds(command: &mut Command) -> anyhow::Result<bool> {
 /// Whether these packages, built together, pass.
 fn check_packages(choice: &Choice, clippy: &Path, packages: &[&str]) -> anyhow::Result<bool> {
     let packages = || packages.iter().flat_map(|package| ["--package", package]);
-    let mut lint = lint(choice, clippy, &workspace::guest_target_dir());
+    let mut lint = lint(choice, clippy, &guest::target_dir(choice));
     lint.args(packages()).args(["--", "-D", "warnings"]);
     let mut document = guest::cargo_command(choice, "doc", guest::RELEASE);
     any_kernel(&mut document);

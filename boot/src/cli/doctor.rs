@@ -5,15 +5,17 @@ use std::fmt::Write;
 use super::{NOT_TRIED, print};
 use crate::accel::{Accel, Host};
 use crate::firmware::Ovmf;
-use crate::qemu;
 use crate::toolchain::{self, Toolchain};
-use crate::workspace::{self, TARGET, UEFI_TARGET};
+use crate::workspace::{TARGET, UEFI_TARGET};
+use crate::{guest, qemu};
 
 /// Adds a line to the page.
 macro_rules! say {
     ($out:expr, $($text:tt)*) => {
-        // A string takes all that is written to it.
-        let _ = writeln!($out, $($text)*);
+        {
+            // A string takes all that is written to it.
+            let _ = writeln!($out, $($text)*);
+        }
     };
 }
 
@@ -51,19 +53,12 @@ fn toolchain(out: &mut String, target: &'static str) -> bool {
     match toolchain::choose(&found) {
         Ok(choice) => {
             say!(out, "  chosen: {}", choice.reason);
+            let folder = guest::target_dir(&choice);
             match choice.linker {
-                Some(linker) => {
-                    say!(out, "  linked by: {}", linker.path.display());
-                }
-                None => {
-                    say!(out, "  linked by: its own rust-lld");
-                }
+                Some(linker) => say!(out, "  linked by: {}", linker.path.display()),
+                None => say!(out, "  linked by: its own rust-lld"),
             }
-            say!(
-                out,
-                "  built in: {}",
-                workspace::guest_target_dir().display()
-            );
+            say!(out, "  built in: {}", folder.display());
             true
         }
         Err(error) => {

@@ -1,6 +1,6 @@
 //! `cargo boot explore`: many seeds, until one of them fails.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
@@ -11,16 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::options::{Format, Options};
+use protocol::options::Options;
 
 use super::args::ExploreArgs;
-use super::{FAILED, INTERRUPTED, NOT_TRIED, print, run};
+use super::{print, run, status};
 use crate::outcome::Outcome;
-use crate::run::{Boot, Line};
+use crate::run::{Boot, Report};
 use crate::{guest, workspace};
-
-/// The package of the test guests.
-const GUESTS: &str = "test-kernels";
 
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,13 +27,10 @@ struct Run {
 }
 
 /// A run that did not pass.
-#[derive(Debug)]
-struct Failure {
-    run: Run,
-    outcome: Outcome,
-    /// The last lines that the guest wrote.
-    lines: VecDeque<String>,
-}
+type Failure = (Run, Report);
+
+/// Lines of a failed run that are shown: the last ones.
+const SHOWN: usize = 20;
 
 /// Boots, shows how far it is, and returns the process's exit status.
 pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
@@ -44,11 +38,11 @@ pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     crate::qemu::find(args.qemu.as_deref())?;
     let elf = match name {
         "kernel" => guest::build_one("kernel", name)?,
-        name => guest::build_one(GUESTS, name)?,
+        name => guest::build_one(guest::TEST_KERNELS, name)?,
     };
     ensure!(
-        !args.smp.contains(&0),
-        "--smp 0: a machine has a CPU at least"
+        args.kernel.0.seed.is_none(),
+        "--seed: there are many here, --seeds A..B"
     );
     let file = args.out.clone().unwrap_or_else(|| {
         workspace::guest_target_dir()
@@ -68,44 +62,39 @@ pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let start = Instant::now();
     let found = try_all(&elf, args, &todo, before, (&key, results))?;
     let seconds = start.elapsed().as_secs();
-    let Some(Failure {
-        run,
-        outcome,
-        lines,
-    }) = found
-    else {
+    let Some((Run { seed, cpus }, report)) = found else {
         print(format!(
             "{name}: {all} runs passed, {before} of them before; {seconds} s; {}",
             file.display()
         ))?;
         return Ok(0);
     };
+    let outcome = report.outcome;
     if outcome == Outcome::Interrupted {
         eprintln!(
             "interrupted; the same command goes on from here ({})",
             file.display()
         );
-        return Ok(INTERRUPTED);
+        return Ok(status(&outcome));
     }
-    for line in lines {
+    for line in &report.lines[report.lines.len().saturating_sub(SHOWN)..] {
         eprintln!("{line}");
     }
-    let Run { seed, cpus } = run;
     eprintln!("error: seed {seed} with {cpus} CPUs: {outcome}");
     let qemu = args
         .qemu
         .as_ref()
         .map_or(String::new(), |path| format!(" --qemu {}", quoted(path)));
+    let options = Options::KEYS
+        .iter()
+        .filter(|key| key.name != "format" && !key.is_default(&args.kernel.0));
+    let options = options.map(|key| format!(" --{} {}", key.name, key.value(&args.kernel.0)));
     eprintln!(
-        "Again: cargo boot elf {} --smp {cpus} --seed {seed} --seconds {}{qemu}",
-        quoted(&elf),
-        args.seconds
+        "Again: cargo boot elf {} --smp {cpus} --seed {seed}{}{qemu}",
+        quoted(&run::whole(&elf)?),
+        options.collect::<String>(),
     );
-    Ok(if matches!(outcome, Outcome::QemuRefused { .. }) {
-        NOT_TRIED
-    } else {
-        FAILED
-    })
+    Ok(status(&outcome))
 }
 
 fn quoted(path: &Path) -> String {
@@ -178,39 +167,24 @@ fn lock<T, A>(mutex: &Mutex<T>, act: impl FnOnce(&mut T) -> A) -> A {
 
 /// `None` if it passed.
 fn try_one(elf: &Path, args: &ExploreArgs, run: Run) -> anyhow::Result<Option<Failure>> {
-    const KEPT: usize = 20;
     let options = Options {
-        seconds: args.seconds,
-        format: Format::Json,
         seed: Some(run.seed),
-        ..Options::default()
+        ..args.kernel.0
     };
     let mut boot = Boot::new(elf).smp(run.cpus).options(&options);
     boot = boot.interrupt(&run::INTERRUPT);
     if let Some(qemu) = &args.qemu {
         boot = boot.qemu(qemu);
     }
-    let mut lines = VecDeque::new();
-    let ending = boot.watch(|line| {
-        let (Line::Log(text) | Line::Event(_, text) | Line::Firmware(text)) = line;
-        lines.push_back(text.to_string());
-        if lines.len() > KEPT {
-            lines.pop_front();
-        }
-    })?;
-    let outcome = ending.outcome;
-    Ok((!outcome.passed()).then_some(Failure {
-        run,
-        outcome,
-        lines,
-    }))
+    let report = boot.run()?;
+    Ok((!report.outcome.passed()).then_some((run, report)))
 }
 
-/// What results are of: this guest, for so long, in this QEMU. In each line, so that results of others stay.
+/// What results are of: this guest, with these options, in this QEMU. In each line, so that results of others stay.
 fn key(elf: &Path, args: &ExploreArgs) -> anyhow::Result<String> {
     let mut hasher = DefaultHasher::new();
     fs::read(elf)?.hash(&mut hasher);
-    args.seconds.hash(&mut hasher);
+    args.kernel.0.to_string().hash(&mut hasher);
     let qemu = crate::qemu::find(args.qemu.as_deref())?;
     crate::qemu::version(&qemu)?.to_string().hash(&mut hasher);
     Ok(format!("{:016x}", hasher.finish()))

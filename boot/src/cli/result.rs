@@ -2,65 +2,47 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use protocol::options::Job;
+use serde_json::{Value, json};
 
 use super::args::BootArgs;
-use super::job::Job;
 use super::story::Story;
 use crate::accel::Engine;
-use crate::run::Ending;
+use crate::run::Report;
 
-/// The document.
-#[derive(Debug, Serialize)]
-struct Document<'a> {
-    /// One word: see [`crate::Outcome::name`].
-    outcome: &'static str,
-    /// The same in a sentence.
-    text: String,
-    smp: &'a str,
-    machine: &'static str,
-    accel: &'static str,
-    /// Of a storm.
-    seconds: Option<u32>,
-    /// From the start of QEMU to its end.
-    elapsed_ms: u64,
-    /// From the start of QEMU to the guest's first line.
-    first_line_ms: Option<u64>,
-    /// A shell command that boots the same.
-    command: &'a str,
-    #[serde(flatten)]
-    story: &'a Story,
-}
-
-/// Writes the document.
+/// Writes the document: the story, and what is known of the boot. Keys are only ever added.
 ///
 /// # Errors
 ///
 /// None that can be met: all of it can be written as JSON.
 pub(super) fn document(
     args: &BootArgs,
-    job: Job,
     engine: Engine,
     command: &str,
-    ending: &Ending,
+    report: &Report,
     story: &Story,
-) -> anyhow::Result<String> {
+) -> serde_json::Result<String> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let seconds = match job {
-        Job::Storm { seconds } => Some(seconds),
-        Job::Timeline => None,
-    };
-    let document = Document {
-        outcome: ending.outcome.name(),
-        text: ending.outcome.to_string(),
-        smp: args.smp.as_str(),
-        machine: args.machine.name(),
-        accel: engine.name(),
-        seconds,
-        elapsed_ms: millis(ending.elapsed),
-        first_line_ms: ending.first_line.map(millis),
-        command,
-        story,
-    };
-    Ok(serde_json::to_string_pretty(&document)?)
+    let options = args.kernel.0;
+    let mut document = json!({
+        // One word: see `Outcome::name`; and a sentence.
+        "outcome": report.outcome.name(),
+        "text": report.outcome.to_string(),
+        "smp": args.smp.as_str(),
+        "machine": args.machine.name(),
+        "accel": engine.name(),
+        // Of a storm.
+        "seconds": (options.job == Job::Storm).then_some(options.seconds),
+        // From the start of QEMU to its end, and to the guest's first line.
+        "elapsed_ms": millis(report.elapsed),
+        "first_line_ms": report.first_line.map(millis),
+        // A shell command that boots the same.
+        "command": command,
+    });
+    if let (Value::Object(document), Value::Object(mut story)) =
+        (&mut document, serde_json::to_value(story)?)
+    {
+        document.append(&mut story);
+    }
+    serde_json::to_string_pretty(&document)
 }

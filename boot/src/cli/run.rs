@@ -1,24 +1,22 @@
 //! `cargo boot run`.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use console::style;
-use protocol::options::{Format, Options};
+use protocol::options::{Format, Job, Options};
 
-use super::args::BootArgs;
-use super::job::Job;
-use super::story::Story;
+use super::args::{BootArgs, RunArgs};
 use super::view::View;
-use super::{FAILED, INCOMPLETE, INTERRUPTED, NOT_TRIED, print, remedy, result};
-use crate::accel::{Accel, Engine};
+use super::{FAILED, INTERRUPTED, print, remedy, result, status, timeline};
+use crate::accel::Accel;
 use crate::firmware::Firmware;
 use crate::outcome::Outcome;
 use crate::qemu;
-use crate::run::{Boot, Ending};
+use crate::run::{Boot, Report};
 
 /// Where gdb's users expect a QEMU.
 const GDB_PORT: u16 = 1234;
@@ -26,55 +24,31 @@ const GDB_PORT: u16 = 1234;
 /// Set by Ctrl-C.
 pub(super) static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
-/// What there is at the end of a boot.
-#[derive(Debug)]
-pub(super) struct Seen<'a> {
-    pub(super) story: &'a Story,
-    pub(super) outcome: &'a Outcome,
-    pub(super) engine: Engine,
-    /// Where text for people goes; `None`: nowhere.
-    pub(super) view: Option<&'a View>,
-}
-
-impl Seen<'_> {
-    /// Prints a line that stays.
-    pub(super) fn say(&self, line: &str) {
-        if let Some(view) = self.view {
-            view.say(line);
-        }
-    }
-}
-
 /// Boots an ELF, shows what it does, and returns the process's exit status.
-pub(super) fn run(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<u8> {
-    run_then(elf, args, job, |_| Ok(()))
-}
-
-/// As [`run`], and does something with what the guest has told before the last lines are shown. If that
-/// fails, the guest has not done what it was booted for: then so does the whole.
-pub(super) fn run_then(
-    elf: &Path,
-    args: &BootArgs,
-    job: Job,
-    then: impl FnOnce(&Seen<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<u8> {
-    check(elf, args, job)?;
-    let mut boot = boot_with(elf, args, &args.options(job));
+pub(super) fn run(elf: &Path, args: RunArgs) -> anyhow::Result<u8> {
+    let RunArgs {
+        boot: mut args,
+        timeline,
+        explain,
+    } = args;
+    if timeline.is_some() {
+        args.kernel.0.job = Job::Timeline;
+    }
+    let args = &args;
+    check(elf, args)?;
+    let mut boot = boot_with(elf, args)?;
     let command = boot.command()?;
     let engine = boot.engine();
-    let mut view = View::new(args.json, args.verbose, job);
+    let mut view = View::new(args, explain);
     if args.verbose {
-        view.say(&job.describe());
         view.say(&command);
     }
     if args.gdb {
         let port = free_port()?;
         boot = boot.gdb(port);
-        let elf = elf.display();
+        let elf = qemu::quote(&whole(elf)?.to_string_lossy());
         view.say("QEMU waits for a debugger; Ctrl-C here ends it. In another terminal:");
-        view.say(&format!(
-            "  gdb -ex 'target remote 127.0.0.1:{port}' '{elf}'"
-        ));
+        view.say(&format!("  gdb -ex 'target remote 127.0.0.1:{port}' {elf}"));
     }
     catch_ctrl_c()?;
     if args.firmware == Firmware::Uefi {
@@ -82,84 +56,105 @@ pub(super) fn run_then(
     }
     let ending = boot.watch(|line| view.see(line))?;
     let story = view.finish();
-    let done = then(&Seen {
-        story: &story,
-        outcome: &ending.outcome,
-        engine,
-        view: Some(&view),
+    let drawn = timeline.map_or(Ok(String::new()), |file| {
+        timeline::draw(&story, &ending.outcome, args, engine, &file)
     });
+    if let Ok(text) = &drawn {
+        view.say(text);
+    }
     conclude(&view, args, &ending, &command);
     if args.json {
-        let document = result::document(args, job, engine, &command, &ending, &story)?;
+        let document = result::document(args, engine, &command, &ending, &story)?;
         print(&document)?;
     }
-    if let Err(error) = done {
+    if let Err(error) = drawn {
         eprintln!("{}: {error:#}", style("error").red());
         return Ok(FAILED);
     }
-    Ok(match ending.outcome {
-        Outcome::Passed => 0,
-        Outcome::Interrupted => INTERRUPTED,
-        Outcome::Incomplete { .. } => INCOMPLETE,
-        Outcome::QemuRefused { .. } => NOT_TRIED,
-        _ => FAILED,
-    })
+    Ok(status(&ending.outcome))
 }
 
 /// Refuses what could not do what it looks like.
-pub(super) fn check(elf: &Path, args: &BootArgs, job: Job) -> anyhow::Result<()> {
+pub(super) fn check(elf: &Path, args: &BootArgs) -> anyhow::Result<()> {
+    let options = args.kernel.0;
     let usual = Options {
         format: Format::Json,
         ..Options::default()
     };
     let ends_in = |name| elf.extension().is_some_and(|it| it == name);
-    match args.firmware {
-        Firmware::Uefi if ends_in("iso") => {
-            bail!("an ISO has a loader of its own: leave out --firmware uefi")
-        }
-        Firmware::Direct if ends_in("img") => {
-            bail!("a stick needs firmware to boot it: --firmware uefi")
-        }
-        _ if (ends_in("img") || ends_in("iso")) && args.options(job) != usual => bail!(
-            "{}: the options of the kernel on it are its own: leave out --seconds, --seed and the like, or write a stick \
-             with others (cargo boot image --options)",
-            elf.display()
-        ),
-        Firmware::Uefi if args.seed.is_some() => {
-            bail!("--seed: firmware does not repeat a run; leave out --firmware uefi")
-        }
-        _ => {}
-    }
-    if let Some(option) = args
-        .qemu_args
-        .iter()
-        .find(|it| *it == "-append" || *it == "-initrd")
-    {
-        bail!(
-            "{}: the kernel reads its options from the ramdisk that `cargo boot` writes; see `cargo boot --help` \
+    let (is_stick, is_iso) = (ends_in("img"), ends_in("iso"));
+    let is_uefi = args.firmware == Firmware::Uefi;
+    let is_told = |names: &[&str]| {
+        args.qemu_args
+            .iter()
+            .any(|it| names.iter().any(|name| it == name))
+    };
+    let too_short = |deadline| options.job == Job::Storm && deadline <= options.seconds;
+    let measures = options.job == Job::BringUp;
+    let refuse = |refused: bool, why: &'static str| {
+        ensure!(!refused, why);
+        Ok(())
+    };
+    refuse(
+        is_iso && is_uefi,
+        "an ISO has a loader of its own: leave out --firmware uefi",
+    )?;
+    refuse(
+        is_stick && !is_uefi,
+        "a stick needs firmware to boot it: --firmware uefi",
+    )?;
+    refuse(
+        (is_stick || is_iso) && options != usual,
+        "the options of the kernel on a disk are its own: leave out --seconds, --seed and the like, or write a stick with \
+             others (cargo boot image --options)",
+    )?;
+    refuse(
+        is_uefi && options.seed.is_some(),
+        "--seed: firmware does not repeat a run; leave out --firmware uefi",
+    )?;
+    refuse(
+        is_told(&["-append", "-initrd"]),
+        "-append, -initrd: the kernel reads its options from the ramdisk that `cargo boot` writes; see `cargo boot --help` \
              for theirs, such as --seconds",
-            option.display()
-        );
-    }
-    if args.seed.is_some() && args.accel == Accel::Kvm {
-        bail!("--seed: only TCG can repeat a run; leave out --accel kvm");
-    }
-    match (args.deadline, job) {
-        (Some(deadline), Job::Storm { seconds }) if deadline <= seconds => {
-            bail!("--deadline {deadline}: the storm alone takes {seconds} s (--seconds)")
-        }
-        _ => Ok(()),
-    }
+    )?;
+    refuse(
+        args.accel == Accel::Kvm && options.seed.is_some(),
+        "--seed: only TCG can repeat a run; leave out --accel kvm",
+    )?;
+    refuse(
+        args.deadline.is_some_and(too_short),
+        "--deadline: the storm alone takes as long (--seconds)",
+    )?;
+    refuse(
+        options.job == Job::Timeline && args.smp.cpus() < 2,
+        "--timeline: with one CPU there is nothing to draw: --smp 2 or more",
+    )?;
+    refuse(
+        measures && args.smp.as_str().parse::<u32>().is_err(),
+        "--smp: bring-up boots many numbers of CPUs up to this one, so it must be a plain number",
+    )?;
+    refuse(
+        measures && options.seed.is_some(),
+        "--seed: times of a run that counts instructions say nothing; leave it out",
+    )?;
+    refuse(
+        measures && options.seconds != usual.seconds,
+        "--seconds: bring-up has no storm; leave it out",
+    )?;
+    refuse(
+        measures && args.gdb,
+        "--gdb: there are many boots here and no one to debug; `cargo boot --gdb` has one",
+    )
 }
 
-/// A boot as the command line has it, with these options.
-pub(super) fn boot_with(elf: &Path, args: &BootArgs, options: &Options) -> Boot {
-    let mut boot = Boot::new(elf)
+/// A boot as the command line has it.
+pub(super) fn boot_with(elf: &Path, args: &BootArgs) -> anyhow::Result<Boot> {
+    let mut boot = Boot::new(whole(elf)?)
         .smp(&args.smp)
         .machine(args.machine)
         .firmware(args.firmware)
         .accel(args.accel)
-        .options(options)
+        .options(&args.kernel.0)
         .qemu_args(args.qemu_args.iter().cloned())
         .interrupt(&INTERRUPT);
     if let Some(mib) = args.memory {
@@ -171,11 +166,17 @@ pub(super) fn boot_with(elf: &Path, args: &BootArgs, options: &Options) -> Boot 
     if let Some(qemu) = &args.qemu {
         boot = boot.qemu(qemu);
     }
-    boot
+    Ok(boot)
+}
+
+/// The whole path of a kernel, so that commands with it are right in any folder.
+pub(super) fn whole(elf: &Path) -> anyhow::Result<PathBuf> {
+    elf.canonicalize()
+        .with_context(|| format!("there is no kernel at {}", elf.display()))
 }
 
 /// The last lines: the verdict and, if it is a bad one, what may help.
-fn conclude(view: &View, args: &BootArgs, ending: &Ending, command: &str) {
+fn conclude(view: &View, args: &BootArgs, ending: &Report, command: &str) {
     if ending.outcome.passed() {
         let (all, first) = (
             ending.elapsed.as_secs_f32(),
@@ -243,4 +244,63 @@ fn free_port() -> anyhow::Result<u16> {
         .context("no free port for the debugger")?
         .local_addr()?
         .port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+    use protocol::options::Job;
+
+    use super::check;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn what_could_not_do_what_it_looks_like_is_refused() {
+        for (line, part) in [
+            ("elf a.iso --firmware uefi", "loader of its own"),
+            ("elf a.img", "needs firmware"),
+            ("elf a.iso --seconds 6", "options of the kernel on a disk"),
+            (
+                "elf a.img --firmware uefi --seed 1",
+                "options of the kernel on a disk",
+            ),
+            ("elf k --firmware uefi --seed 1", "firmware does not repeat"),
+            ("elf k -- -append seconds=1", "--seconds"),
+            ("elf k -- -initrd file", "--seconds"),
+            ("elf k --seed 1 --accel kvm", "only TCG"),
+            ("elf k --deadline 5", "the storm alone"),
+            ("elf k --deadline 6", ""),
+            ("elf k --timeline --smp 1", "nothing to draw"),
+            ("elf k --timeline --deadline 1", ""),
+            ("bring-up --smp 4,maxcpus=8", "plain number"),
+            ("bring-up --seed 1", "counts instructions"),
+            ("bring-up --seconds 6", "no storm"),
+            ("bring-up --gdb", "no one to debug"),
+            ("bring-up", ""),
+        ] {
+            let words = ["cargo boot"].into_iter().chain(line.split(' '));
+            let (elf, args) = match Cli::try_parse_from(words).expect(line).command {
+                Some(Command::Elf { path, run }) => {
+                    let mut boot = run.boot;
+                    boot.kernel.0.job = run.timeline.map_or(Job::Storm, |_| Job::Timeline);
+                    (path, boot)
+                }
+                Some(Command::BringUp(args)) => {
+                    let mut boot = args.boot;
+                    boot.kernel.0.job = Job::BringUp;
+                    (Path::new("k").to_path_buf(), boot)
+                }
+                other => panic!("{other:?}"),
+            };
+            let refused = check(&elf, &args)
+                .err()
+                .map_or(String::new(), |why| why.to_string());
+            assert!(
+                refused.is_empty() == part.is_empty() && refused.contains(part),
+                "{line}: {refused}"
+            );
+        }
+    }
 }

@@ -4,14 +4,14 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use console::Term;
+use console::{Term, measure_text_width, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-/// Columns assumed where the terminal does not say.
-const COLUMNS: usize = 80;
 
 /// Steps of the progress bar: more than anybody sees.
 const BAR: u64 = 1000;
+
+/// Columns that the bar and its frame take from the first line of the live part.
+const BAR_COLUMNS: usize = 13;
 
 /// The screen.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Screen {
     pub(super) fn new(to_stderr: bool) -> Self {
         let live = ProgressBar::with_draw_target(Some(BAR), ProgressDrawTarget::hidden());
         let style =
-            ProgressStyle::with_template("[{bar:24}] {msg}").map(|s| s.progress_chars("=> "));
+            ProgressStyle::with_template("[{bar:10}] {msg}").map(|s| s.progress_chars("=> "));
         if let Ok(style) = style {
             live.set_style(style);
         }
@@ -64,25 +64,64 @@ impl Screen {
         Waiting(bar.with_message(text))
     }
 
-    /// Prints a line that stays.
-    pub(super) fn say(&self, line: &str) {
+    /// Prints lines that stay; on a terminal, broken between words.
+    pub(super) fn say(&self, text: &str) {
+        let columns = self.columns();
+        self.print(
+            &text
+                .split('\n')
+                .flat_map(|line| broken(line, columns))
+                .collect::<Vec<_>>(),
+        );
+    }
+
+    /// Prints the rows of a table; on a terminal, cut at its edge.
+    pub(super) fn table<'a>(&self, rows: impl IntoIterator<Item = &'a str>) {
+        let columns = self.columns();
+        self.print(
+            &rows
+                .into_iter()
+                .map(|row| truncate_str(row, columns, "").into_owned())
+                .collect::<Vec<_>>(),
+        );
+    }
+
+    fn print(&self, lines: &[String]) {
+        let text = lines.join("\n");
         // Whoever closes the pipe early (`| head`) has seen enough; the run goes on to its end.
         self.live.suspend(|| {
             let _ = match self.to_stderr {
-                true => writeln!(io::stderr(), "{line}"),
-                false => writeln!(io::stdout(), "{line}"),
+                true => writeln!(io::stderr(), "{text}"),
+                false => writeln!(io::stdout(), "{text}"),
             };
         });
     }
 
-    /// Redraws the live part: how much of the job is done (0 to 1), a line, and as many of the rows
+    /// Columns of the terminal that lines go to; what is no terminal has room for any line.
+    fn columns(&self) -> usize {
+        let term = if self.to_stderr {
+            Term::stderr()
+        } else {
+            Term::stdout()
+        };
+        let size = term.size_checked().filter(|_| term.is_term());
+        size.map_or(usize::MAX, |(_, columns)| usize::from(columns.max(1)))
+    }
+
+    /// Redraws the live part: how much is done (0 to 1), a line, and as many of the rows
     /// as fit.
     pub(super) fn draw(&self, done: f64, line: &str, header: &str, rows: &[String]) {
         if self.live.is_hidden() {
             self.live.set_draw_target(ProgressDrawTarget::stderr());
         }
-        let (height, width) = Term::stderr().size();
-        let text = fit(line, header, rows, usize::from(height), usize::from(width));
+        let (height, columns) = Term::stderr().size();
+        let text = fit(
+            line,
+            header,
+            rows,
+            usize::from(height),
+            usize::from(columns),
+        );
         self.live.set_message(text);
         self.live.set_position((done * BAR as f64) as u64);
     }
@@ -93,22 +132,39 @@ impl Screen {
     }
 }
 
+/// The parts of a line, none with more columns, but for single words that have; all but the first are indented.
+fn broken(line: &str, columns: usize) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    for (place, word) in line.split(' ').enumerate() {
+        let part = parts.last_mut().expect("has one");
+        if measure_text_width(part) + 1 + measure_text_width(word) > columns
+            && !part.trim().is_empty()
+        {
+            parts.push(format!("    {word}"));
+        } else {
+            part.push_str(if place == 0 { "" } else { " " });
+            part.push_str(word);
+        }
+    }
+    parts
+}
+
 /// A message of at most `height - 2` lines (the bar's own line is the first), so that redrawing
 /// never scrolls. What does not fit is counted.
-fn fit(line: &str, header: &str, rows: &[String], height: usize, width: usize) -> String {
-    let width = if width == 0 { COLUMNS } else { width };
-    let cut = |text: &str| text.chars().take(width - 1).collect::<String>();
-    let mut text = line.to_string();
+fn fit(line: &str, header: &str, rows: &[String], height: usize, columns: usize) -> String {
+    let cut = |text: &str, columns: usize| text.chars().take(columns).collect::<String>();
+    let mut text = cut(line, columns.saturating_sub(BAR_COLUMNS + 1));
     // The first line, the header, the count of what was left out, and the cursor's line.
     let room = height.saturating_sub(4);
     if room == 0 {
         return text;
     }
-    text.push('\n');
-    text.push_str(&cut(header));
-    for row in rows.iter().take(room) {
+    for row in [header]
+        .into_iter()
+        .chain(rows.iter().take(room).map(String::as_str))
+    {
         text.push('\n');
-        text.push_str(&cut(row));
+        text.push_str(&cut(row, columns.saturating_sub(1)));
     }
     if rows.len() > room {
         text.push_str(&format!("\n ... and {} more CPUs", rows.len() - room));
@@ -118,7 +174,7 @@ fn fit(line: &str, header: &str, rows: &[String], height: usize, width: usize) -
 
 #[cfg(test)]
 mod tests {
-    use super::fit;
+    use super::{broken, fit};
 
     fn rows(count: usize) -> Vec<String> {
         (0..count).map(|n| format!("row {n}")).collect()
@@ -132,6 +188,15 @@ mod tests {
                 assert!(text.lines().count() < height.max(2), "{height} {count}");
             }
         }
+        let text = fit(
+            &"a line ".repeat(9),
+            &"a header ".repeat(9),
+            &rows(1),
+            24,
+            40,
+        );
+        let columns: Vec<_> = text.lines().map(str::len).collect();
+        assert_eq!(columns, [26, 39, 5]);
     }
 
     #[test]
@@ -146,8 +211,10 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_cut_at_the_terminals_edge() {
-        let text = fit("line", "a long header", &rows(1), 24, 5);
-        assert_eq!(text, "line\na lo\nrow ");
+    fn lines_are_broken_between_words() {
+        assert_eq!(broken("  two words", 80), ["  two words"]);
+        assert_eq!(broken("  two words more", 11), ["  two words", "    more"]);
+        assert_eq!(broken("", 10), [""]);
+        assert_eq!(broken("   undivided", 5), ["   undivided"]);
     }
 }

@@ -3,54 +3,45 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 
 use super::args::BootArgs;
-use super::job::Job;
-use super::run::{self, Seen};
+use super::story::Story;
+use crate::accel::Engine;
+use crate::outcome::Outcome;
 use crate::timeline::Timeline;
 
-/// Boots an ELF, draws how its CPUs started, and returns the process's exit status.
-pub(super) fn run(elf: &Path, args: &BootArgs, file: &Path) -> anyhow::Result<u8> {
-    if args.smp.cpus() < 2 {
-        bail!("with one CPU there is nothing to draw: --smp 2 or more");
-    }
-    run::run_then(elf, args, Job::Timeline, |seen| draw(seen, args, file))
-}
-
-/// A boot in which CPUs were missing is drawn, too: that is when people want to know.
-fn draw(seen: &Seen<'_>, args: &BootArgs, file: &Path) -> anyhow::Result<()> {
-    let story = seen.story;
-    let Some(timeline) = Timeline::new(args.start.start, story.steps, &story.stamps) else {
-        if seen.outcome.passed() {
-            bail!(
-                "the kernel has not told when its CPUs started: is it this workspace's, built from the \
-                 same sources? (Event `Steps` {}, events `Stamps`: {})",
-                if story.steps.is_some() {
-                    "came"
-                } else {
-                    "is missing"
-                },
-                story.stamps.len()
-            );
-        }
-        return Ok(());
+/// Draws how the CPUs of a boot started, and returns the text that goes with it. A boot in which CPUs were missing is
+/// drawn, too: that is when people want to know.
+pub(super) fn draw(
+    story: &Story,
+    outcome: &Outcome,
+    args: &BootArgs,
+    engine: Engine,
+    file: &Path,
+) -> anyhow::Result<String> {
+    let way = args.kernel.0.start;
+    let Some(timeline) = Timeline::new(way, story.steps, &story.stamps) else {
+        ensure!(
+            !outcome.passed(),
+            "the kernel has not reported when its CPUs started: is it this workspace's, built from the same sources? \
+             (Event `Steps`: {}, events `Stamps`: {})",
+            u32::from(story.steps.is_some()),
+            story.stamps.len()
+        );
+        return Ok(String::new());
     };
     let online = story
         .online
         .map_or("?".to_string(), |online| online.to_string());
     let about = format!(
-        "Start of {online} CPUs ({}, QEMU {}, {})",
-        args.start.start.name(),
-        args.machine,
-        seen.engine
+        "Start of {online} CPUs ({}, QEMU {}, {engine})",
+        way.name(),
+        args.machine
     );
-    let svg = timeline.svg(&about)?;
-    fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
-    seen.say("");
-    timeline.to_string().lines().for_each(|line| seen.say(line));
-    seen.say(&format!("Drawn in {}", file.display()));
-    Ok(())
+    fs::write(file, timeline.svg(&about))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(format!("\n{timeline}Drawn in {}", file.display()))
 }
 
 #[cfg(test)]
@@ -62,7 +53,6 @@ mod tests {
     use super::draw;
     use crate::accel::Engine;
     use crate::cli::Cli;
-    use crate::cli::run::Seen;
     use crate::cli::story::Story;
     use crate::outcome::Outcome;
 
@@ -79,33 +69,27 @@ mod tests {
             .boot;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("a.svg");
-        let seen = Seen {
-            story: &story,
-            outcome,
-            engine: Engine::Tcg,
-            view: None,
-        };
-        let result = draw(&seen, &args, &file).map_err(|error| format!("{error:#}"));
-        (result, file.is_file())
+        let result = draw(&story, outcome, &args, Engine::Tcg, &file);
+        (
+            result.map(drop).map_err(|error| error.to_string()),
+            file.is_file(),
+        )
     }
 
     #[test]
-    fn a_kernel_that_tells_nothing_is_an_error_unless_there_is_a_worse_one() {
+    fn what_was_reported_is_drawn_and_a_pass_without_it_is_an_error() {
         let (result, exists) = drawn(&Outcome::Passed, &[]);
-        let error = result.expect_err("nothing was told");
-        assert!(error.contains("events `Stamps`: 0"), "{error}");
-        assert!(!exists);
+        let error = result.expect_err("nothing was reported");
+        assert!(error.contains("events `Stamps`: 0") && !exists, "{error}");
+        // There is a worse error.
         assert_eq!(drawn(&Outcome::Reset, &[]), (Ok(()), false));
-    }
-
-    #[test]
-    fn a_boot_that_failed_is_drawn_too() {
         let stamps = [Stamps {
             index: 1,
             at_ns: [1, 2, 3, 4, 5, 6],
             ..Stamps::default()
         }];
-        assert_eq!(drawn(&Outcome::Reset, &stamps), (Ok(()), true));
-        assert_eq!(drawn(&Outcome::Passed, &stamps), (Ok(()), true));
+        for outcome in [Outcome::Passed, Outcome::Reset] {
+            assert_eq!(drawn(&outcome, &stamps), (Ok(()), true));
+        }
     }
 }

@@ -3,33 +3,85 @@
 use protocol::event::{Cpu, Event};
 use protocol::storm::CpuLine;
 
-use super::job::Job;
+use super::args::BootArgs;
 use super::screen::{Screen, Waiting};
 use super::story::{StormReport, Story};
 use crate::run::Line;
 
-/// CPU tables longer than this are shortened, unless the user wants all.
+/// Tables with more CPUs than this are shortened, unless the user wants all.
 const SHORT_TABLE: usize = 16;
+
+/// What the columns of all tables are.
+const COLUMNS: [(&str, &str); 15] = [
+    ("CPU", "its index, dense; the BSP is 0"),
+    ("APIC ID", "what the hardware calls it"),
+    (
+        "package, die, core, thread",
+        "where it sits, according to its CPUID",
+    ),
+    ("online after", "time from the first INIT to its check-in"),
+    (
+        "plain, cache-aware, per-CPU",
+        "the variants, and how many protections each granted to this CPU",
+    ),
+    (
+        "in handler",
+        "of those, granted in its timer's interrupt handler",
+    ),
+    (
+        "for others",
+        "protections that it released, though another CPU had taken them",
+    ),
+    ("grants", "protections that the variant granted"),
+    (
+        "grants/s",
+        "the same, per second of the time in which the variant was the one in use",
+    ),
+    (
+        "refused",
+        "protections asked for while the object was closed",
+    ),
+    (
+        "teardowns",
+        "how often the object was closed, drained, freed and replaced",
+    ),
+    (
+        "violations",
+        "broken promises, such as a use after the teardown; anything but 0 is a failure",
+    ),
+    ("close", "time that `close` takes"),
+    (
+        "drain",
+        "time from the end of `close` until the last protection was released",
+    ),
+    (
+        "min, median, p99",
+        "the shortest, the middle, and what 99 of 100 do not exceed",
+    ),
+];
 
 /// Shows a run while it goes on, and remembers it.
 #[derive(Debug)]
 pub(super) struct View {
     screen: Screen,
     verbose: bool,
+    explain: bool,
     /// What is shown while the firmware works.
     firmware: Option<Waiting>,
-    job: Job,
+    /// Length of the storm.
+    seconds: u32,
     story: Story,
 }
 
 impl View {
-    /// A view of a run whose main job this is.
-    pub(super) fn new(to_stderr: bool, verbose: bool, job: Job) -> Self {
+    /// A view of a run with these arguments.
+    pub(super) fn new(args: &BootArgs, explain: bool) -> Self {
         Self {
-            screen: Screen::new(to_stderr),
-            verbose,
+            screen: Screen::new(args.json),
+            verbose: args.verbose,
+            explain,
             firmware: None,
-            job,
+            seconds: args.kernel.0.seconds,
             story: Story::default(),
         }
     }
@@ -58,99 +110,120 @@ impl View {
         }
     }
 
-    /// Prints a line that stays.
-    pub(super) fn say(&self, line: &str) {
-        self.screen.say(line);
+    /// Prints lines that stay.
+    pub(super) fn say(&self, text: &str) {
+        self.screen.say(text);
     }
 
-    /// Ends the live part and gives what was told.
+    /// Ends the live part and gives what was reported.
     pub(super) fn finish(&mut self) -> Story {
         self.firmware = None;
         self.screen.clear();
+        if self.explain {
+            self.say("");
+            COLUMNS
+                .iter()
+                .for_each(|(name, text)| self.say(&format!("{name}: {text}")));
+        }
         std::mem::take(&mut self.story)
     }
 
     fn see_event(&mut self, event: &Event<'_>) {
+        let limit = if self.verbose {
+            usize::MAX
+        } else {
+            SHORT_TABLE
+        };
         if let Some(report) = self.story.note(event) {
-            show_report(&self.screen, self.job, report, self.verbose);
+            let done = report.totals.elapsed_ms as f64 / (f64::from(self.seconds) * 1000.0);
+            show_report(&self.screen, done.min(1.0), report, limit);
         }
         // Of all else the kernel's log tells in its own words.
         if let Event::Online { .. } = event {
-            let limit = if self.verbose {
-                usize::MAX
-            } else {
-                SHORT_TABLE
-            };
-            cpu_table(&self.story.cpus, limit)
-                .iter()
-                .for_each(|row| self.say(row));
+            let rows: Vec<_> = self.story.cpus.iter().map(Cpu::to_string).collect();
+            self.screen.table(table(Cpu::HEADER, &rows, limit).lines());
         }
     }
 }
 
-/// The last report in full; a live one as far as the place allows: a table that is redrawn on a
+/// The last report, and a live one as far as the place allows: a table that is redrawn on a
 /// terminal, else one line, with the table below it only if the user wants all.
-fn show_report(screen: &Screen, job: Job, report: &StormReport, verbose: bool) {
+fn show_report(screen: &Screen, done: f64, report: &StormReport, limit: usize) {
     let rows: Vec<String> = report.cpus.iter().map(ToString::to_string).collect();
     let line = report.totals.to_string();
     if report.totals.last {
         screen.clear();
-        screen.say("");
-        screen.say(CpuLine::HEADER);
-        rows.iter().for_each(|row| screen.say(row));
-        screen.say("");
-        screen.say(&report.totals.lanes().to_string());
-        screen.say("");
+        let lanes = report.totals.lanes();
+        screen
+            .table(format!("\n{}\n\n{lanes}\n", table(CpuLine::HEADER, &rows, limit)).split('\n'));
         screen.say(&line);
     } else if screen.is_live() {
-        screen.draw(job.done(&report.totals), &line, CpuLine::HEADER, &rows);
+        screen.draw(done, &line, CpuLine::HEADER, &rows);
     } else {
         screen.say(&line);
-        if verbose {
-            screen.say(CpuLine::HEADER);
-            rows.iter().for_each(|row| screen.say(row));
+        if limit == usize::MAX {
+            screen.table(table(CpuLine::HEADER, &rows, limit).lines());
         }
     }
 }
 
-/// The CPU index table, shortened in the middle to about `limit` rows.
-fn cpu_table(cpus: &[Cpu], limit: usize) -> Vec<String> {
-    let mut table = vec![Cpu::HEADER.to_string()];
-    if cpus.len() <= limit {
-        table.extend(cpus.iter().map(Cpu::to_string));
-        return table;
-    }
+/// A table of CPUs, shortened in the middle to about `limit` rows.
+fn table(header: &str, rows: &[String], limit: usize) -> String {
+    let Some(left_out) = rows.len().checked_sub(limit).filter(|&rows| rows > 0) else {
+        return format!("{header}\n{}", rows.join("\n"));
+    };
     let tail = limit / 4;
-    let head = limit - tail;
-    table.extend(cpus[..head].iter().map(Cpu::to_string));
-    table.push(format!(
-        " ... {} more (all with --verbose) ...",
-        cpus.len() - limit
-    ));
-    table.extend(cpus[cpus.len() - tail..].iter().map(Cpu::to_string));
-    table
+    let (head, tail) = (
+        rows[..limit - tail].join("\n"),
+        rows[rows.len() - tail..].join("\n"),
+    );
+    format!("{header}\n{head}\n ... {left_out} more (all with --verbose) ...\n{tail}")
 }
 
 #[cfg(test)]
 mod tests {
     use protocol::event::Cpu;
+    use protocol::storm::{CpuLine, Lane, Totals};
 
-    use super::cpu_table;
-
-    fn cpus(count: u32) -> Vec<Cpu> {
-        let cpu = |index| Cpu {
-            index,
-            ..Cpu::default()
-        };
-        (0..count).map(cpu).collect()
-    }
+    use super::{COLUMNS, table};
 
     #[test]
     fn a_long_table_is_shortened_in_the_middle_and_says_so() {
-        let table = cpu_table(&cpus(64), 16);
-        assert_eq!(table.len(), 1 + 12 + 1 + 4);
-        assert!(table[13].contains("48 more"), "{}", table[13]);
-        assert!(table[17].starts_with("  63 "), "{}", table[17]);
-        assert_eq!(cpu_table(&cpus(64), usize::MAX).len(), 65);
+        let rows: Vec<_> = (0..64).map(|row| row.to_string()).collect();
+        let text = table("header", &rows, 16);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 1 + 12 + 1 + 4);
+        assert_eq!((lines[0], lines[17]), ("header", "63"));
+        assert!(lines[13].contains("48 more"), "{}", lines[13]);
+        assert_eq!(table("header", &rows, usize::MAX).lines().count(), 65);
+    }
+
+    #[test]
+    fn every_column_is_explained() {
+        let totals = Totals {
+            last: true,
+            elapsed_ms: 1,
+            cpus: 1,
+            variants: [Lane::default(); 3],
+        };
+        let lanes = totals.lanes().to_string();
+        let headers = lanes
+            .lines()
+            .filter(|line| line.ends_with("violations") || line.ends_with("p99"));
+        let explained: Vec<_> = COLUMNS
+            .iter()
+            .flat_map(|(names, _)| names.split(", "))
+            .collect();
+        for header in headers.chain([Cpu::HEADER, CpuLine::HEADER]) {
+            // Two spaces at least between columns; the first of two tables is of rows.
+            for name in header
+                .split("  ")
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+            {
+                let known = ["variant", "time taken", "close min", "drain min"].contains(&name);
+                assert!(known || explained.contains(&name), "{name}");
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use protocol::event::Event;
 use serde_json::json;
 
-use super::{Agenda, Done, Operator};
+use super::{Done, Operator};
 use crate::action::{Action, Trigger};
 use crate::run::Line;
 
@@ -16,7 +16,7 @@ const READY: &str = "{\"QMP\":{}}\n{\"return\":{}}\n";
 const DONE: &str = "{\"return\":{}}\n";
 
 fn nmis() -> Vec<Action> {
-    vec![Action::nmis(Trigger::FirstTest, TICK)]
+    vec![Action::nmis(Trigger::FirstTest)]
 }
 
 /// The guest starts this test.
@@ -139,60 +139,19 @@ fn text_is_an_answer_to_those_that_ask() {
 }
 
 #[test]
-fn a_failure_is_known_before_the_end() {
+fn somebody_who_says_nothing_is_an_error_that_is_known_before_the_end() {
     let operator = Operator::open_with(nmis(), TICK).expect("a port");
     assert!(!operator.has_failed());
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, operator.port)).expect("it listens");
     test_starts(&operator, "a test");
-    // Nobody answers. Only a hang lasts so long.
+    // Only a hang lasts so long.
     let start = Instant::now();
     while !operator.has_failed() && start.elapsed() < Duration::from_secs(60) {
         thread::sleep(TICK);
     }
     assert!(operator.has_failed());
-    drop(stream);
-}
-
-#[test]
-fn without_a_line_that_fits_nobody_is_asked() {
-    let operator = Operator::open(nmis()).expect("a port");
-    operator.hear(Line::Log("no event"));
-    assert_eq!(operator.end().expect("no error").times, [0]);
-}
-
-#[test]
-fn a_qemu_that_does_not_connect_is_an_error() {
-    let operator = Operator::open(nmis()).expect("a port");
-    test_starts(&operator, "a test");
-    let error = format!("{:#}", operator.end().expect_err("nobody there"));
-    assert!(error.contains("has not connected"), "{error}");
-}
-
-#[test]
-fn somebody_who_says_nothing_is_an_error() {
-    let operator = Operator::open_with(nmis(), TICK).expect("a port");
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, operator.port)).expect("it listens");
-    test_starts(&operator, "a test");
     let error = format!("{:#}", operator.end().expect_err("nobody answers"));
     assert!(error.contains("does not answer"), "{error}");
     // Until then it was there.
     drop(stream);
-}
-
-#[test]
-fn the_agenda_goes_by_time() {
-    let now = Instant::now();
-    let mut agenda = Agenda::new(3);
-    assert_eq!(agenda.due(now), None);
-    agenda.add(2, now);
-    agenda.add(1, now + TICK);
-    agenda.add(0, now + TICK * 3);
-    // Ordered once more: nothing new.
-    agenda.add(2, now);
-    assert_eq!(agenda.due(now), Some(2));
-    assert_eq!(agenda.due(now), None);
-    agenda.repeat(2, now + TICK * 2);
-    let later = now + TICK * 9;
-    let rest = [(); 4].map(|()| agenda.due(later));
-    assert_eq!(rest, [Some(1), Some(2), Some(0), None]);
 }

@@ -37,89 +37,84 @@ fn the_plain_case() {
     );
 }
 
+fn with<'a>(smp: &'a Smp, change: impl FnOnce(&mut Setup<'a>)) -> Setup<'a> {
+    let mut setup = plain(smp);
+    change(&mut setup);
+    setup
+}
+
 #[test]
 fn each_setting_reaches_the_line() {
-    let smp = Smp::new("9,sockets=3,cores=3,threads=1").expect("valid");
-    let plain = plain(&smp);
-    assert!(line(&plain).contains(" -smp 9,sockets=3,cores=3,threads=1 "));
-    let pc = Setup {
-        machine: Machine::Pc,
-        ..plain.clone()
-    };
-    assert!(line(&pc).contains("-machine pc "));
-    let microvm = Setup {
-        machine: Machine::Microvm,
-        ..plain.clone()
-    };
-    assert!(line(&microvm).contains("-machine microvm,acpi=on,"));
-    let ramdisk = Setup {
-        ramdisk: Some(Path::new("r")),
-        ..plain.clone()
-    };
-    assert!(line(&ramdisk).contains(" -initrd r "));
-    let gdb = Setup {
-        gdb: Some(4321),
-        ..plain.clone()
-    };
-    assert!(line(&gdb).contains(" -gdb tcp:127.0.0.1:4321 -S "));
-    // The user's own arguments come last: QEMU takes the later of two.
+    let smp = |text: &str| text.parse::<Smp>().expect("valid");
+    let (nine, four) = (smp("9,sockets=3,cores=3,threads=1"), smp("4"));
+    let (most, many) = (smp("255"), smp("288"));
     let extra = ["-d".into(), "int".into()];
-    assert!(
-        line(&Setup {
-            extra: &extra,
-            ..plain
-        })
-        .ends_with(" -d int")
-    );
-}
-
-#[test]
-fn kvm_that_interprets_skips_the_slow_firmware() {
-    let smp = Smp::default();
-    let native = Setup {
-        engine: Engine::Kvm { native: true },
-        ..plain(&smp)
-    };
-    let text = line(&native);
-    assert!(
-        text.contains("-accel kvm -cpu host") && !text.contains("-bios"),
-        "{text}"
-    );
-    let interpreted = Setup {
-        engine: Engine::Kvm { native: false },
-        ..native
-    };
-    let text = line(&interpreted);
-    assert!(
-        text.contains("-cpu host,arch-capabilities=off -bios qboot.rom"),
-        "{text}"
-    );
-    let text = line(&Setup {
-        machine: Machine::Microvm,
-        ..interpreted
-    });
-    assert!(!text.contains("-bios"), "{text}");
-}
-
-#[test]
-fn more_cpus_than_an_xapic_addresses_need_interrupt_remapping() {
-    let smp = Smp::new("288").expect("valid");
-    for engine in [Engine::Kvm { native: true }, Engine::Tcg] {
-        let text = line(&Setup {
-            engine,
-            ..plain(&smp)
-        });
+    let kvm = |native| Engine::Kvm { native };
+    let large = "-machine q35,kernel-irqchip=split |-device intel-iommu,intremap=on,eim=on ";
+    // What the line has, separated by bars, and what it has not.
+    for (setup, parts, absent) in [
+        (plain(&nine), "-smp 9,sockets=3,cores=3,threads=1 ", "gdb"),
+        (
+            with(&four, |it| it.machine = Machine::Pc),
+            "-machine pc ",
+            "q35",
+        ),
+        (
+            with(&four, |it| it.machine = Machine::Microvm),
+            "-machine microvm,acpi=on,",
+            "q35",
+        ),
+        (
+            with(&four, |it| it.ramdisk = Some(Path::new("r"))),
+            " -initrd r ",
+            "icount",
+        ),
+        (
+            with(&four, |it| it.gdb = Some(4321)),
+            " -gdb tcp:127.0.0.1:4321 -S ",
+            "icount",
+        ),
+        (
+            with(&four, |it| it.seed = Some(9)),
+            " -icount shift=3,sleep=off |,clock=vm ",
+            "gdb",
+        ),
+        // The user's own arguments come last: QEMU takes the later of two.
+        (
+            with(&four, |it| it.extra = &extra),
+            "-no-reboot -d int",
+            "gdb",
+        ),
+        // A KVM that interprets kernel code skips the slow firmware.
+        (
+            with(&four, |it| it.engine = kvm(true)),
+            "-accel kvm -cpu host",
+            "-bios",
+        ),
+        (
+            with(&four, |it| it.engine = kvm(false)),
+            "-accel kvm -cpu host,arch-capabilities=off -bios qboot.rom",
+            "tcg",
+        ),
+        (
+            with(&four, |it| {
+                (it.engine, it.machine) = (kvm(false), Machine::Microvm)
+            }),
+            "-accel kvm",
+            "-bios",
+        ),
+        // More CPUs than an xAPIC addresses need interrupt remapping.
+        (plain(&many), large, "kvm"),
+        (with(&many, |it| it.engine = kvm(true)), large, "tcg"),
+        (plain(&most), " -smp 255 ", "iommu"),
+    ] {
+        let text = line(&setup);
         assert!(
-            text.contains("-machine q35,kernel-irqchip=split "),
-            "{text}"
+            parts.split('|').all(|part| text.contains(part)),
+            "{parts}: {text}"
         );
-        assert!(
-            text.contains(" -device intel-iommu,intremap=on,eim=on "),
-            "{text}"
-        );
+        assert!(!text.contains(absent), "{absent}: {text}");
     }
-    let fewer = Smp::new("255").expect("valid");
-    assert!(!line(&plain(&fewer)).contains("iommu"));
 }
 
 #[test]

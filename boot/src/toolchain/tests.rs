@@ -39,64 +39,44 @@ fn with_active(change: impl FnOnce(&mut Toolchain)) -> Found {
 }
 
 #[test]
-fn the_target_comes_first() {
-    let found = with_active(|active| (active.has_target, active.has_sources) = (true, true));
-    let choice = choose(&found).expect("can build");
-    assert_eq!(choice.toolchain.rustc, PathBuf::from("/rustup/rustc"));
-    assert!(!choice.build_std);
-    assert_eq!(choice.linker, None);
-}
-
-#[test]
-fn the_sources_come_second() {
-    let choice = choose(&with_active(|active| active.has_sources = true)).expect("can build");
-    assert_eq!(choice.toolchain.rustc, PathBuf::from("/rustup/rustc"));
-    assert!(choice.build_std);
-}
-
-#[test]
-fn the_distribution_comes_third_and_says_why() {
-    let choice = choose(&debian_machine()).expect("can build");
-    assert_eq!(choice.toolchain.rustc, PathBuf::from("/usr/bin/rustc"));
-    assert!(choice.build_std);
-    assert!(
-        choice.reason.contains("neither the target nor the sources"),
-        "{}",
-        choice.reason
-    );
-    assert!(
-        choice.reason.contains("rustc 1.96 (/usr/bin/rustc)"),
-        "{}",
-        choice.reason
-    );
-}
-
-#[test]
-fn an_old_compiler_is_passed_over() {
-    let found = with_active(|active| {
-        active.has_target = true;
-        active.version = Version {
-            major: 1,
-            minor: 94,
-        };
-    });
-    let choice = choose(&found).expect("can build");
-    assert_eq!(choice.toolchain.rustc, PathBuf::from("/usr/bin/rustc"));
-    assert!(
-        choice.reason.contains("older than 1.95"),
-        "{}",
-        choice.reason
-    );
+fn the_target_comes_first_then_the_sources_then_the_distribution() {
+    let usr = "not the active toolchain, rustc 1.95 (/rustup/rustc): has neither the target nor the sources";
+    type Change = fn(&mut Toolchain);
+    let rows: [(Change, &str, bool, &str); 4] = [
+        (
+            |it| (it.has_target, it.has_sources) = (true, true),
+            "/rustup/rustc",
+            false,
+            "it has the target",
+        ),
+        (|it| it.has_sources = true, "/rustup/rustc", true, "sources"),
+        (|_| (), "/usr/bin/rustc", true, usr),
+        (
+            |it| (it.has_target, it.version.minor) = (true, 94),
+            "/usr/bin/rustc",
+            true,
+            "older than 1.95; the distribution's, rustc 1.96 (/usr/bin/rustc)",
+        ),
+    ];
+    for (change, rustc, build_std, why) in rows {
+        let choice = choose(&with_active(change)).expect("can build");
+        assert_eq!(
+            (choice.toolchain.rustc, choice.build_std),
+            (PathBuf::from(rustc), build_std)
+        );
+        assert_eq!(choice.linker.is_some(), rustc == "/usr/bin/rustc");
+        assert!(choice.reason.contains(why), "{}", choice.reason);
+    }
 }
 
 #[test]
 fn a_missing_linker_is_borrowed_in_a_fixed_order() {
-    let linker = |found: &Found| choose(found).map(|choice| choice.linker);
+    let linker = |found: &Found| choose(found).expect("can link").linker;
     let named = |path: &str, flavor| {
-        Ok(Some(Linker {
+        Some(Linker {
             path: path.into(),
             flavor,
-        }))
+        })
     };
 
     let mut found = debian_machine();
@@ -143,6 +123,14 @@ fn without_any_the_remedy_is_told_for_rustup_and_for_debian() {
     ] {
         assert!(text.contains(part), "{part:?} in {text}");
     }
+}
+
+#[test]
+fn each_builds_in_a_folder_of_its_own() {
+    let folders =
+        [("/a", 95), ("/a", 96), ("/b", 95)].map(|(home, minor)| toolchain(home, minor).folder());
+    assert!(folders[0].starts_with("rustc-1.95-"), "{}", folders[0]);
+    assert!(folders[0] != folders[1] && folders[0] != folders[2]);
 }
 
 #[test]

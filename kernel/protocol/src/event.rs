@@ -4,7 +4,6 @@
 //! people. Events are written whole (the serial lock is held for a line), by any CPU.
 
 use alloc::borrow::Cow;
-use alloc::string::ToString;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +30,6 @@ pub enum Event<'a> {
     /// The kernel's first line: serial port and memory work, options are read.
     Hello {
         /// Name of the guest binary.
-        #[serde(borrow)]
         kernel: Cow<'a, str>,
         /// Usable memory in KiB.
         memory_kib: u64,
@@ -58,7 +56,6 @@ pub enum Event<'a> {
     /// Where the rate of the clock comes from.
     Clock {
         /// Its name, as in [`ClockSource`](crate::options::ClockSource); or [`ASSUMED`].
-        #[serde(borrow)]
         source: Cow<'a, str>,
         /// Ticks of the time-stamp counter per second.
         hz: u64,
@@ -79,13 +76,11 @@ pub enum Event<'a> {
     /// A test is about to start.
     TestStart {
         /// Its name.
-        #[serde(borrow)]
         name: Cow<'a, str>,
     },
     /// The test started last has passed.
     TestPass {
         /// Its name.
-        #[serde(borrow)]
         name: Cow<'a, str>,
     },
     /// How many tests this guest has: sent first, so that missed ones are noticed.
@@ -104,7 +99,6 @@ pub enum Event<'a> {
         /// The CPU's APIC ID, if it could be read.
         apic_id: Option<u32>,
         /// The message with its place in the source.
-        #[serde(borrow)]
         message: Cow<'a, str>,
     },
     /// The last line: what came of it all.
@@ -112,28 +106,33 @@ pub enum Event<'a> {
         /// Whether everything was in order.
         passed: bool,
         /// The verdict in one line.
-        #[serde(borrow)]
         text: Cow<'a, str>,
     },
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
     /// Writes the event as one line, line feed included, and returns it.
     ///
-    /// Allocates nothing and takes no lock, so it may be called in any context. A text that would
+    /// Takes no lock, and allocates nothing if its text is borrowed, so it may be called in any context. A text that would
     /// not fit is cut; the event itself never gets lost.
     pub fn write_line<'b>(&self, buffer: &'b mut [u8; MAX_LINE]) -> &'b str {
-        let text = self.text();
-        let mut kept = text.len().min(MAX_LINE);
+        let mut event = self.clone();
+        let mut most = MAX_LINE;
         let len = loop {
-            let cut = self.with_text(Cow::Borrowed(&text[..text.floor_char_boundary(kept)]));
-            if let Some(len) = cut.try_write(buffer) {
+            if let Some(text) = event.text() {
+                most = text.floor_char_boundary(most);
+                match text {
+                    Cow::Borrowed(text) => *text = &text[..most],
+                    Cow::Owned(text) => text.truncate(most),
+                }
+            }
+            if let Some(len) = event.try_write(buffer) {
                 break len;
             }
             // Escapes make it hard to know what fits (a control character becomes six bytes).
             // Without its text every event fits (the tests try the largest numbers).
-            assert!(kept > 0, "an event without text is too long");
-            kept -= kept.div_ceil(8);
+            assert!(most > 0, "an event without text is too long");
+            most -= most.div_ceil(8);
         };
         core::str::from_utf8(&buffer[..len]).expect("JSON is UTF-8")
     }
@@ -147,6 +146,21 @@ impl Event<'_> {
         Some(MARK.len() + len + 1)
     }
 
+    /// The event's text, if it has one.
+    fn text(&mut self) -> Option<&mut Cow<'a, str>> {
+        match self {
+            Self::Hello { kernel: text, .. }
+            | Self::Clock { source: text, .. }
+            | Self::TestStart { name: text }
+            | Self::TestPass { name: text }
+            | Self::Panic { message: text, .. }
+            | Self::Verdict { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl Event<'static> {
     /// Reads a line of the serial port. `None`: it is log text, no event.
     ///
     /// # Errors
@@ -154,65 +168,8 @@ impl Event<'_> {
     /// The line has the mark of an event but is none that this version knows: it was garbled, or
     /// host and guest were not built from the same sources.
     #[cfg(feature = "host")]
-    pub fn from_line(line: &str) -> Option<Result<Event<'_>, serde_json::Error>> {
+    pub fn from_line(line: &str) -> Option<Result<Self, serde_json::Error>> {
         line.strip_prefix(MARK).map(serde_json::from_str)
-    }
-
-    /// The same event with a text of its own.
-    #[must_use]
-    pub fn into_owned(self) -> Event<'static> {
-        self.with_text(Cow::Owned(self.text().to_string()))
-    }
-
-    /// The event's text; empty for those that have none.
-    fn text(&self) -> &str {
-        match self {
-            Self::Hello { kernel: text, .. }
-            | Self::Clock { source: text, .. }
-            | Self::TestStart { name: text }
-            | Self::TestPass { name: text }
-            | Self::Panic { message: text, .. }
-            | Self::Verdict { text, .. } => text,
-            _ => "",
-        }
-    }
-
-    /// The same event with another text.
-    fn with_text<'b>(&self, text: Cow<'b, str>) -> Event<'b> {
-        match *self {
-            Self::Hello { memory_kib, .. } => Event::Hello {
-                kernel: text,
-                memory_kib,
-            },
-            Self::Cpu(cpu) => Event::Cpu(cpu),
-            Self::Missing { apic_id } => Event::Missing { apic_id },
-            Self::Faulted(fault) => Event::Faulted(fault),
-            Self::Unlisted { apic_id } => Event::Unlisted { apic_id },
-            Self::Late { apic_id } => Event::Late { apic_id },
-            Self::Clock { hz, .. } => Event::Clock { source: text, hz },
-            Self::Steps(steps) => Event::Steps(steps),
-            Self::Stamps(stamps) => Event::Stamps(stamps),
-            Self::Online {
-                online,
-                listed,
-                micros,
-            } => Event::Online {
-                online,
-                listed,
-                micros,
-            },
-            Self::TestStart { .. } => Event::TestStart { name: text },
-            Self::TestPass { .. } => Event::TestPass { name: text },
-            Self::TestPlan { tests } => Event::TestPlan { tests },
-            Self::StormCpu(line) => Event::StormCpu(line),
-            Self::Storm(totals) => Event::Storm(totals),
-            Self::Panic { cpu, apic_id, .. } => Event::Panic {
-                cpu,
-                apic_id,
-                message: text,
-            },
-            Self::Verdict { passed, .. } => Event::Verdict { passed, text },
-        }
     }
 }
 

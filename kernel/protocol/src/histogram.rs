@@ -183,16 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn one_outlier_in_a_hundred_is_beyond_the_99th_percentile() {
+    fn one_outlier_in_a_hundred_is_beyond_the_99th_percentile_and_two_are_not() {
         let mut values: Vec<u64> = [10].repeat(99);
         values.push(1_000_000);
-        let histogram = of(values.iter().copied());
-        assert_eq!(histogram.percentile(99), 10);
-        assert_eq!(
-            histogram.percentile(100),
-            1_000_000 - 1_000_000 % 32_768 + 16_384
-        );
-        // Two of them are not.
+        assert_eq!(of(values.iter().copied()).percentile(99), 10);
         values.push(1_000_000);
         assert_eq!(of(values).percentile(99) / 100_000, 9);
     }

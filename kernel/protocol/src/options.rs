@@ -8,71 +8,133 @@
 //!
 //! No ramdisk, or an empty one, means the defaults: a kernel started by hand needs no file.
 //! Nothing here allocates, so the kernel can read its options before it has a heap.
+//!
+//! One table below has all options. The text that the kernel reads, the arguments of `cargo boot` and their help, the file
+//! on a stick, and errors follow from it.
 
-mod choice;
 mod fault;
+mod value;
 
 use core::fmt;
-use core::ops::RangeInclusive;
 
-use self::choice::Choice;
-pub use self::choice::{ApicMode, ClockSource, Format, Job, StartMode};
-pub use self::fault::{Fault, FaultKind};
+pub use self::fault::Fault;
+use self::value::{ANY, Value, list};
+pub use self::value::{ApicMode, ClockSource, FaultKind, Format, Job, StartMode};
 
-/// What the kernel may be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Length of the main job in seconds, one of [`Options::SECONDS`].
-    pub seconds: u32,
-    /// How the kernel reports.
-    pub format: Format,
+/// Of each option: its description, field, name, type, default, and what a number may be.
+macro_rules! options {
+    ($( $(#[doc = $about:literal])+ $field:ident $name:literal: $type:ty = $default:expr, $limits:expr; )+) => {
+        /// What the kernel is asked to do. What is not mentioned keeps its default.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Options { $( $(#[doc = $about])+ pub $field: $type, )+ }
+
+        impl Default for Options {
+            fn default() -> Self {
+                Self { $($field: $default),+ }
+            }
+        }
+
+        impl Options {
+            /// The table.
+            pub const KEYS: &[Key] = &[$( Key {
+                name: $name,
+                about: concat!($($about),+),
+                read: |options, text| {
+                    options.$field = Value::read(text, &$limits)?;
+                    Some(())
+                },
+                write: |options, f| options.$field.write(f),
+                expected: |f| <$type as Value>::expected(&$limits, f),
+                is_default: |options| options.$field == $default,
+            } ),+];
+        }
+    };
+}
+
+options! {
+    /// Length of the storm in seconds.
+    seconds "seconds": u32 = 5, 1..=86_400;
+    /// How the kernel reports: tables for people, or events for a program on the host.
+    format "format": Format = Format::Text, ANY;
     /// What the kernel is for once its CPUs are up.
-    pub job: Job,
-    /// How the other CPUs are started.
-    pub start: StartMode,
-    /// How the local APICs are spoken to.
-    pub apic: ApicMode,
-    /// Where the rate of the clock comes from.
-    pub clock: ClockSource,
-    /// After so many milliseconds without any CPU coming online, those that are not are started once more, then given up: one
-    /// of [`Options::PATIENCE`].
-    pub patience: u32,
-    /// The pause between INIT and SIPI in milliseconds, one of [`Options::INIT_PAUSE`]; `None`: what the CPU
-    /// needs.
-    pub init_pause: Option<u32>,
-    /// An APIC ID to count as listed by the firmware, though no such CPU may exist: shows how a CPU
-    /// that does not start is retried, reported and left out. Written in decimal.
-    pub ghost: Option<u32>,
-    /// An APIC ID to take for one that the firmware does not list, though the CPU exists and starts:
-    /// shows how it parks itself and is reported.
-    pub hide: Option<u32>,
-    /// Something that goes wrong on purpose while CPUs start: shows that it is told and survived.
-    pub fault: Option<Fault>,
-    /// Of a run that is to be repeated: where, under QEMU's `-icount`, one CPU's turn ends and the next one's begins.
-    pub seed: Option<u32>,
+    job "job": Job = Job::Storm, ANY;
+    /// Start the CPUs all at once, by interrupts to everybody or to each; or one after the other.
+    start "start": StartMode = StartMode::Broadcast, ANY;
+    /// How to speak to the local APICs; preset: find them switched to x2APIC, as some firmware leaves them.
+    apic "apic": ApicMode = ApicMode::Auto, ANY;
+    /// Where the rate of the clock comes from; auto: the first that there is.
+    clock "clock": ClockSource = ClockSource::Auto, ANY;
+    /// After so many milliseconds without any CPU coming online, those that are not are started once more, then given up.
+    patience "patience": u32 = 3000, 1..=600_000;
+    /// The pause between INIT and SIPI in milliseconds; by default what the CPU needs, none or 10.
+    init_pause "init-pause": Option<u32> = None, 0..=1_000;
+    /// An APIC ID to count as listed by the firmware, though no such CPU may exist: shows how a CPU that does not start
+    /// is retried, reported and left out.
+    ghost "ghost": Option<u32> = None, ANY;
+    /// An APIC ID to count as not listed by the firmware, though the CPU exists and starts: shows how it parks itself and
+    /// is reported.
+    hide "hide": Option<u32> = None, ANY;
+    /// A fault on purpose while the CPUs start: shows that it is reported, and that the boot continues.
+    fault "fault": Option<Fault> = None, ANY;
+    /// Makes the run the same, to the byte, each time it has this seed: all CPUs take turns in one thread of QEMU's TCG, and
+    /// the clock counts instructions. Each seed is another interleaving.
+    seed "seed": Option<u32> = None, ANY;
+}
+
+/// An option: a row of the table.
+#[derive(Debug)]
+pub struct Key {
+    /// The name as it is written.
+    pub name: &'static str,
+    /// What it is for, as a sentence.
+    about: &'static str,
+    read: fn(&mut Options, &str) -> Option<()>,
+    write: fn(&Options, &mut fmt::Formatter<'_>) -> fmt::Result,
+    expected: fn(&mut fmt::Formatter<'_>) -> fmt::Result,
+    is_default: fn(&Options) -> bool,
+}
+
+impl Key {
+    /// Sets the option to a value; `None`: it allows no such value.
+    pub fn set(&self, options: &mut Options, value: &str) -> Option<()> {
+        (self.read)(options, value)
+    }
+
+    /// Whether it has its default in these options.
+    #[must_use]
+    pub fn is_default(&self, options: &Options) -> bool {
+        (self.is_default)(options)
+    }
+
+    /// Its value in these options; no text if it is not set.
+    pub fn value<'a>(&self, options: &'a Options) -> impl fmt::Display + use<'a> {
+        let write = self.write;
+        fmt::from_fn(move |f| write(options, f))
+    }
+
+    /// What it allows.
+    pub fn expected(&self) -> impl fmt::Display + use<> {
+        fmt::from_fn(self.expected)
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn about(&self) -> &'static str {
+        self.about.trim()
+    }
 }
 
 impl Options {
-    /// Allowed values of [`seconds`](Self::seconds): a second to a day.
-    pub const SECONDS: RangeInclusive<u32> = 1..=86_400;
-
-    /// Allowed values of [`patience`](Self::patience), in milliseconds: up to ten minutes.
-    pub const PATIENCE: RangeInclusive<u32> = 1..=600_000;
-
-    /// Allowed values of [`init_pause`](Self::init_pause), in milliseconds: up to a second.
-    pub const INIT_PAUSE: RangeInclusive<u32> = 0..=1_000;
-
     /// Reads options from the contents of the ramdisk.
     ///
-    /// NUL bytes at the end are ignored, since a loader may pad a ramdisk. What is not mentioned
-    /// keeps its default.
+    /// NUL bytes at the end are ignored, since a loader may pad a ramdisk.
     ///
     /// # Errors
     ///
-    /// The first line that is not understood, with the reason: see [`Problem`].
+    /// The first line that is not understood, with the reason.
     pub fn parse(ramdisk: &[u8]) -> Result<Self, OptionError<'_>> {
         let mut options = Self::default();
-        let mut seen = [false; Key::ALL.len()];
+        let mut seen = [false; Self::KEYS.len()];
         for (index, line) in unpadded(ramdisk).split(|&byte| byte == b'\n').enumerate() {
             let at = |text, problem| OptionError {
                 line: index + 1,
@@ -90,196 +152,55 @@ impl Options {
                 continue;
             }
             let (name, value) = text.split_once('=').ok_or(at(text, Problem::Malformed))?;
-            let key = Key::from_name(name.trim()).ok_or(at(text, Problem::UnknownKey))?;
-            if core::mem::replace(&mut seen[key as usize], true) {
+            let mut rows = Self::KEYS.iter().zip(&mut seen);
+            let row = rows.find(|(key, _)| key.name == name.trim());
+            let (key, seen) = row.ok_or(at(text, Problem::UnknownKey))?;
+            if core::mem::replace(seen, true) {
                 return Err(at(text, Problem::Duplicate));
             }
-            options
-                .set(key, value.trim())
-                .ok_or(at(text, Problem::BadValue(key)))?;
+            let set = key.set(&mut options, value.trim());
+            set.ok_or(at(text, Problem::BadValue(key)))?;
         }
         Ok(options)
     }
 
-    /// Sets one option; `None` if the value is not one that its key allows.
-    fn set(&mut self, key: Key, value: &str) -> Option<()> {
-        match key {
-            Key::Seconds => {
-                self.seconds = value.parse().ok().filter(|s| Self::SECONDS.contains(s))?;
-            }
-            Key::Format => self.format = Choice::from_name(value)?,
-            Key::Job => self.job = Choice::from_name(value)?,
-            Key::Start => self.start = Choice::from_name(value)?,
-            Key::Apic => self.apic = Choice::from_name(value)?,
-            Key::Clock => self.clock = Choice::from_name(value)?,
-            Key::Patience => {
-                let millis = value.parse().ok();
-                self.patience = millis.filter(|ms| Self::PATIENCE.contains(ms))?;
-            }
-            Key::InitPause => {
-                let millis = value.parse().ok();
-                self.init_pause = Some(millis.filter(|ms| Self::INIT_PAUSE.contains(ms))?);
-            }
-            Key::Ghost => self.ghost = Some(value.parse().ok()?),
-            Key::Hide => self.hide = Some(value.parse().ok()?),
-            Key::Fault => self.fault = Some(value.parse().ok()?),
-            Key::Seed => self.seed = Some(value.parse().ok()?),
-        }
-        Some(())
+    /// The table as a file of options that sets none, but says how to.
+    pub fn template() -> impl fmt::Display {
+        fmt::from_fn(|f| {
+            let options = Self::default();
+            Self::KEYS.iter().try_for_each(|key| {
+                let (name, value) = (key.name, key.value(&options));
+                writeln!(f, "# {} ({})\n#{name}={value}", key.about(), key.expected())
+            })
+        })
     }
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            seconds: 5,
-            format: Format::Text,
-            job: Job::Storm,
-            start: StartMode::Broadcast,
-            apic: ApicMode::Auto,
-            clock: ClockSource::Auto,
-            patience: 3000,
-            init_pause: None,
-            ghost: None,
-            hide: None,
-            fault: None,
-            seed: None,
-        }
-    }
-}
-
-/// Writes the lines that [`Options::parse`] reads.
+/// Writes the lines that [`Options::parse`] reads; what has its default is not mentioned.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}={}", Key::Seconds.name(), self.seconds)?;
-        writeln!(f, "{}={}", Key::Format.name(), self.format.name())?;
-        // What is as it is by default goes without saying.
-        let usual = Self::default();
-        let choices = [
-            (Key::Job, self.job.name(), usual.job.name()),
-            (Key::Start, self.start.name(), usual.start.name()),
-            (Key::Apic, self.apic.name(), usual.apic.name()),
-            (Key::Clock, self.clock.name(), usual.clock.name()),
-        ];
-        for (key, name, usual) in choices {
-            if name != usual {
-                writeln!(f, "{}={name}", key.name())?;
-            }
-        }
-        if self.patience != usual.patience {
-            writeln!(f, "{}={}", Key::Patience.name(), self.patience)?;
-        }
-        for (key, value) in [
-            (Key::InitPause, self.init_pause),
-            (Key::Ghost, self.ghost),
-            (Key::Hide, self.hide),
-            (Key::Seed, self.seed),
-        ] {
-            if let Some(value) = value {
-                writeln!(f, "{}={value}", key.name())?;
-            }
-        }
-        if let Some(fault) = self.fault {
-            writeln!(f, "{}={fault}", Key::Fault.name())?;
-        }
-        Ok(())
-    }
-}
-
-/// An option's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// [`Options::seconds`].
-    Seconds,
-    /// [`Options::format`].
-    Format,
-    /// [`Options::job`].
-    Job,
-    /// [`Options::start`].
-    Start,
-    /// [`Options::apic`].
-    Apic,
-    /// [`Options::clock`].
-    Clock,
-    /// [`Options::patience`].
-    Patience,
-    /// [`Options::init_pause`].
-    InitPause,
-    /// [`Options::ghost`].
-    Ghost,
-    /// [`Options::hide`].
-    Hide,
-    /// [`Options::fault`].
-    Fault,
-    /// [`Options::seed`].
-    Seed,
-}
-
-impl Key {
-    const ALL: [Self; 12] = [
-        Self::Seconds,
-        Self::Format,
-        Self::Job,
-        Self::Start,
-        Self::Apic,
-        Self::Clock,
-        Self::Patience,
-        Self::InitPause,
-        Self::Ghost,
-        Self::Hide,
-        Self::Fault,
-        Self::Seed,
-    ];
-
-    /// The name as it is written.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Seconds => "seconds",
-            Self::Format => "format",
-            Self::Job => "job",
-            Self::Start => "start",
-            Self::Apic => "apic",
-            Self::Clock => "clock",
-            Self::Patience => "patience",
-            Self::InitPause => "init-pause",
-            Self::Ghost => "ghost",
-            Self::Hide => "hide",
-            Self::Fault => "fault",
-            Self::Seed => "seed",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|key| key.name() == name)
+        let mut set = Self::KEYS.iter().filter(|key| !key.is_default(self));
+        set.try_for_each(|key| writeln!(f, "{}={}", key.name, key.value(self)))
     }
 }
 
 /// A line of options that was not understood. Its `Display` says what is wrong with which line,
 /// and what would be right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct OptionError<'a> {
-    /// Number of the line; the first is 1.
-    pub line: usize,
-    /// The line, without surrounding spaces; of a line that is not UTF-8, the part before that.
-    pub text: &'a str,
-    /// What is wrong with it.
-    pub problem: Problem,
+    line: usize,
+    /// Without surrounding spaces; of a line that is not UTF-8, the part before that.
+    text: &'a str,
+    problem: Problem,
 }
 
-/// What can be wrong with a line of options.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// It is not UTF-8 text: probably the ramdisk is not an options file at all.
+#[derive(Clone, Copy, Debug)]
+enum Problem {
     NotUtf8,
-    /// It has no `=`.
     Malformed,
-    /// No option has this name.
     UnknownKey,
-    /// An earlier line has set this option.
     Duplicate,
-    /// The option does not allow this value.
-    BadValue(Key),
+    BadValue(&'static Key),
 }
 
 impl fmt::Display for OptionError<'_> {
@@ -290,54 +211,19 @@ impl fmt::Display for OptionError<'_> {
             Problem::Malformed => f.write_str("expected `key=value`"),
             Problem::UnknownKey => {
                 f.write_str("unknown key; known are")?;
-                list(f, Key::ALL.map(Key::name))
+                list(f, Options::KEYS.iter().map(|key| key.name))
             }
             Problem::Duplicate => f.write_str("set twice"),
-            Problem::BadValue(Key::Seconds) => range(f, &Options::SECONDS),
-            Problem::BadValue(Key::Patience) => range(f, &Options::PATIENCE),
-            Problem::BadValue(Key::InitPause) => range(f, &Options::INIT_PAUSE),
-            Problem::BadValue(Key::Ghost | Key::Hide) => {
-                write!(f, "expected an APIC ID, a whole number up to {}", u32::MAX)
-            }
-            Problem::BadValue(Key::Seed) => {
-                write!(f, "expected a whole number up to {}", u32::MAX)
-            }
-            Problem::BadValue(Key::Format) => one_of::<Format>(f),
-            Problem::BadValue(Key::Job) => one_of::<Job>(f),
-            Problem::BadValue(Key::Start) => one_of::<StartMode>(f),
-            Problem::BadValue(Key::Apic) => one_of::<ApicMode>(f),
-            Problem::BadValue(Key::Clock) => one_of::<ClockSource>(f),
-            Problem::BadValue(Key::Fault) => {
-                f.write_str("expected `kind`, `kind:<APIC ID>` (but for memory and bsp) or `late:<APIC ID>:<milliseconds>`; kinds are")?;
-                list(f, FaultKind::ALL.iter().map(|(name, _)| *name))
-            }
+            Problem::BadValue(key) => write!(f, "expected {}", key.expected()),
         }
     }
 }
 
 impl core::error::Error for OptionError<'_> {}
 
-fn range(f: &mut fmt::Formatter<'_>, allowed: &RangeInclusive<u32>) -> fmt::Result {
-    let (from, to) = (allowed.start(), allowed.end());
-    write!(f, "expected a whole number from {from} to {to}")
-}
-
-fn one_of<C: Choice>(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str("expected one of")?;
-    list(f, C::ALL.iter().map(|(name, _)| *name))
-}
-
-fn list(f: &mut fmt::Formatter<'_>, names: impl IntoIterator<Item = &'static str>) -> fmt::Result {
-    let mut names = names.into_iter().enumerate();
-    names.try_for_each(|(index, name)| write!(f, "{}{name}", if index == 0 { " " } else { ", " }))
-}
-
 fn unpadded(bytes: &[u8]) -> &[u8] {
-    let end = bytes
-        .iter()
-        .rposition(|&byte| byte != 0)
-        .map_or(0, |last| last + 1);
-    &bytes[..end]
+    let end = bytes.iter().rposition(|&byte| byte != 0);
+    &bytes[..end.map_or(0, |last| last + 1)]
 }
 
 #[cfg(test)]

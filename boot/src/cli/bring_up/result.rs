@@ -1,13 +1,14 @@
 //! What came of many boots: tables for people, a document for programs.
 
 use std::fmt;
+use std::time::Duration;
 
 use protocol::human::Nanos;
 use protocol::options::StartMode;
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Sample;
-use crate::accel::Engine;
+use crate::accel::{Engine, Host};
 use crate::cli::args::BootArgs;
 use crate::spread::Spread;
 
@@ -33,47 +34,23 @@ struct Row {
     one_by_one: Vec<Sample>,
 }
 
-/// The document. Keys are only ever added.
-#[derive(Serialize)]
-struct Document {
-    machine: &'static str,
-    accel: &'static str,
-    host_cpus: usize,
-    /// How the CPUs were started that were not started one by one.
-    start: &'static str,
-    rounds: u32,
-    rows: Vec<RowDocument>,
-    /// How many times the time per AP grew from 64 CPUs to the most.
-    growth_per_ap: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct RowDocument {
-    cpus: u32,
-    first_line_us: Option<Spread>,
-    online_us: Option<Spread>,
-    whole_us: Option<Spread>,
-    serial_online_us: Option<Spread>,
-    serial_whole_us: Option<Spread>,
-}
-
 impl Results {
-    pub(super) fn new(args: &BootArgs, counts: &[u32], rounds: u32) -> Self {
-        let row = |&cpus| Row {
+    pub(super) fn new(args: &BootArgs, counts: impl Iterator<Item = u32>, rounds: u32) -> Self {
+        let row = |cpus| Row {
             cpus,
             all_at_once: Vec::new(),
             one_by_one: Vec::new(),
         };
         Self {
-            engine: args.accel.engine(crate::accel::Host::probe()),
+            engine: args.accel.engine(Host::probe()),
             machine: args.machine.name(),
-            way: args.start.start,
+            way: args.kernel.0.start,
             rounds,
-            rows: counts.iter().map(row).collect(),
+            rows: counts.map(row).collect(),
         }
     }
 
-    /// Takes down what a boot has told.
+    /// Adds the times of a boot.
     pub(super) fn add(&mut self, cpus: u32, way: StartMode, sample: Sample) {
         if let Some(row) = self.rows.iter_mut().find(|row| row.cpus == cpus) {
             let samples = match way == self.way {
@@ -84,55 +61,37 @@ impl Results {
         }
     }
 
-    /// The same for programs.
-    ///
-    /// # Errors
-    ///
-    /// None that can be met: all of it can be written as JSON.
-    pub(super) fn json(&self) -> anyhow::Result<String> {
-        let row = |row: &Row| RowDocument {
-            cpus: row.cpus,
-            first_line_us: first_line(&row.all_at_once),
-            online_us: online(&row.all_at_once),
-            whole_us: whole(&row.all_at_once),
-            serial_online_us: online(&row.one_by_one),
-            serial_whole_us: whole(&row.one_by_one),
+    /// The same for programs. Keys are only ever added.
+    pub(super) fn json(&self) -> Value {
+        let row = |row: &Row| {
+            let [at_once, one_by_one] = [&row.all_at_once, &row.one_by_one];
+            json!({
+                "cpus": row.cpus,
+                "first_line_us": first_line(at_once),
+                "online_us": online(at_once),
+                "whole_us": whole(at_once),
+                "serial_online_us": online(one_by_one),
+                "serial_whole_us": whole(one_by_one),
+            })
         };
-        Ok(serde_json::to_string_pretty(&Document {
-            machine: self.machine,
-            accel: self.engine.name(),
-            host_cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            start: self.way.name(),
-            rounds: self.rounds,
-            rows: self.rows.iter().map(row).collect(),
-            growth_per_ap: self.growth().map(|growth| growth.per_ap),
-        })?)
-    }
-
-    fn row(&self, cpus: u32) -> Option<&Row> {
-        self.rows.iter().find(|row| row.cpus == cpus)
-    }
-
-    /// From [`GROWTH_FROM`] CPUs to the most, if that is more.
-    fn growth(&self) -> Option<Growth> {
-        let (from, to) = (self.row(GROWTH_FROM)?, self.rows.last()?);
-        let [a, b] = [from.per_ap_ns()?, to.per_ap_ns()?];
-        (to.cpus > from.cpus && a > 0).then(|| Growth {
-            to: to.cpus,
-            per_ap: b as f64 / a as f64,
+        json!({
+            "machine": self.machine,
+            "accel": self.engine.name(),
+            "host_cpus": std::thread::available_parallelism().map_or(1, usize::from),
+            // How the CPUs were started that were not started one by one.
+            "start": self.way.name(),
+            "rounds": self.rounds,
+            "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "growth_per_ap": self.growth(),
         })
     }
-}
 
-struct Growth {
-    to: u32,
-    per_ap: f64,
-}
-
-impl Row {
-    /// The median; of the way that is not one by one.
-    fn per_ap_ns(&self) -> Option<u64> {
-        per_ap_ns(online(&self.all_at_once)?, self.cpus)
+    /// How many times the time per AP grows from [`GROWTH_FROM`] CPUs to the most, if that is more.
+    fn growth(&self) -> Option<f64> {
+        let from = self.rows.iter().find(|row| row.cpus == GROWTH_FROM)?;
+        let to = self.rows.last().filter(|row| row.cpus > GROWTH_FROM)?;
+        let [a, b] = [from, to].map(|row| per_ap_ns(online(&row.all_at_once)?, row.cpus));
+        Some(b? as f64 / a.filter(|&ns| ns > 0)? as f64)
     }
 }
 
@@ -150,10 +109,11 @@ impl fmt::Display for Results {
             "vCPUs  1st line  all online: {way:<9}           per AP  {other:<25}    per AP  ratio  whole run"
         )?;
         self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))?;
-        if let Some(Growth { to, per_ap }) = self.growth() {
+        if let (Some(growth), Some(last)) = (self.growth(), self.rows.last()) {
             writeln!(
                 f,
-                "\nFrom {GROWTH_FROM} to {to} CPUs the time per AP grows {per_ap:.2} times (1: linear; less is better)."
+                "\nFrom {GROWTH_FROM} to {} CPUs the time per AP grows {growth:.2} times (1: linear; less is better).",
+                last.cpus
             )?;
         }
         Ok(())
@@ -165,20 +125,19 @@ impl fmt::Display for Row {
         let median = |spread: Option<Spread>| or_dash(spread.map(|s| nanos(s.median)));
         let (parallel, serial) = (online(&self.all_at_once), online(&self.one_by_one));
         let per_ap = |spread: Option<Spread>| spread.and_then(|s| per_ap_ns(s, self.cpus));
+        let ratio = per_ap(serial).zip(per_ap(parallel).filter(|&ns| ns > 0));
         write!(
             f,
-            "{:>5}  {:>8}  {:>27}  {:>8}",
+            "{:>5}  {:>8}  {:>27}  {:>8}  {:>27}  {:>8}  {:>5}  {:>9}",
             self.cpus,
             median(first_line(&self.all_at_once)),
             range(parallel.filter(|_| self.cpus > 1)),
             or_dash(per_ap(parallel).map(Nanos)),
-        )?;
-        write!(
-            f,
-            "  {:>27}  {:>8}  {:>5}  {:>9}",
             range(serial),
             or_dash(per_ap(serial).map(Nanos)),
-            or_dash(ratio(per_ap(serial), per_ap(parallel))),
+            or_dash(
+                ratio.map(|(serial, parallel)| format!("{:.1}", serial as f64 / parallel as f64))
+            ),
             median(whole(&self.all_at_once)),
         )
     }
@@ -196,7 +155,7 @@ fn whole(samples: &[Sample]) -> Option<Spread> {
     Spread::of(samples.iter().map(|sample| micros(sample.whole)))
 }
 
-fn micros(time: std::time::Duration) -> u64 {
+fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -217,11 +176,6 @@ fn range(spread: Option<Spread>) -> String {
         let range = format!("{min}..{max}");
         format!("{median:>7} {range:>19}")
     }))
-}
-
-fn ratio(dividend: Option<u64>, divisor: Option<u64>) -> Option<String> {
-    let (dividend, divisor) = (dividend?, divisor.filter(|&ns| ns > 0)?);
-    Some(format!("{:.1}", dividend as f64 / divisor as f64))
 }
 
 fn or_dash(value: Option<impl fmt::Display>) -> String {

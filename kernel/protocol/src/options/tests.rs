@@ -1,185 +1,162 @@
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
 
-use super::choice::Choice;
-use super::{ApicMode, ClockSource, Fault, FaultKind, Format, Job, Options, StartMode};
+use super::{FaultKind, Format, Options};
 
-fn error(text: &[u8]) -> alloc::string::String {
-    Options::parse(text)
-        .expect_err("must be refused")
+fn parsed(text: &str) -> Options {
+    Options::parse(text.as_bytes()).expect(text)
+}
+
+fn error(text: impl AsRef<[u8]>) -> String {
+    Options::parse(text.as_ref())
+        .expect_err("refused")
         .to_string()
 }
 
 #[test]
-fn nothing_said_means_defaults() {
-    for text in ["", "\n", "\0\0\0", "# only a comment\n\n  \n"] {
-        assert_eq!(
-            Options::parse(text.as_bytes()),
-            Ok(Options::default()),
-            "{text:?}"
-        );
+fn what_is_not_mentioned_keeps_its_default() {
+    for text in [
+        "",
+        "\n",
+        "\0\0\0",
+        "# only a comment\n\n  \n",
+        &Options::template().to_string(),
+    ] {
+        assert_eq!(parsed(text), Options::default(), "{text:?}");
     }
 }
 
 #[test]
-fn what_is_written_is_read_back() {
-    for seconds in [1, 5, 86_400] {
-        for &(_, format) in Format::ALL {
-            for ghost in [None, Some(0), Some(u32::MAX)] {
-                let options = Options {
-                    seconds,
-                    format,
-                    ghost,
-                    ..Options::default()
-                };
-                assert_eq!(Options::parse(options.to_string().as_bytes()), Ok(options));
-            }
+fn every_value_of_every_option_is_read_back() {
+    for key in Options::KEYS {
+        let expected = key.expected().to_string();
+        let values: Vec<_> = match (expected.strip_prefix("one of "), key.name) {
+            (Some(names), _) => names.split(", ").map(String::from).collect(),
+            (None, "fault") => faults(),
+            (None, "seconds") => vec!["1".into(), "86400".into()],
+            (None, "patience") => vec!["1".into(), "600000".into()],
+            (None, "init-pause") => vec!["0".into(), "1000".into()],
+            (None, _) => vec!["0".into(), "4294967295".into()],
+        };
+        for value in values {
+            let line = format!("{}={value}", key.name);
+            let options = parsed(&line);
+            // What has its default is not written.
+            let written = if options == Options::default() {
+                ""
+            } else {
+                &*line
+            };
+            assert_eq!(options.to_string().trim_end(), written);
+            assert_eq!(key.value(&options).to_string(), value);
         }
     }
 }
 
+fn faults() -> Vec<String> {
+    let forms = |kind: &FaultKind| match (kind.is_a_delay(), kind.has_a_cpu()) {
+        (true, _) => vec![":0:1500", ":4294967295:1"],
+        (false, true) => vec!["", ":0", ":4294967295"],
+        (false, false) => vec![""],
+    };
+    let all = FaultKind::ALL.iter();
+    all.flat_map(|kind| {
+        forms(kind)
+            .into_iter()
+            .map(|form| format!("{}{form}", kind.name()))
+    })
+    .collect()
+}
+
 #[test]
 fn spaces_comments_line_ends_and_padding_do_not_matter() {
-    let text = b"# two\r\n  seconds = 7 \r\n\n format=json\0\0\0\0";
+    let options = Options {
+        seconds: 7,
+        format: Format::Json,
+        ..Options::default()
+    };
     assert_eq!(
-        Options::parse(text),
-        Ok(Options {
-            seconds: 7,
-            format: Format::Json,
-            ..Options::default()
-        })
+        parsed("# two\r\n  seconds = 7 \r\n\n format=json\0\0\0\0"),
+        options
     );
 }
 
 #[test]
 fn errors_name_the_line_the_text_and_what_is_allowed() {
-    assert_eq!(
-        error(b"seconds=1\n\nsecnods=2"),
-        "line 3: \"secnods=2\": unknown key; known are seconds, format, job, start, apic, clock, patience, init-pause, ghost, hide, fault, seed"
-    );
-    assert_eq!(
-        error(b"seconds"),
-        "line 1: \"seconds\": expected `key=value`"
-    );
-    assert_eq!(
-        error(b"seconds=1\nseconds=1"),
-        "line 2: \"seconds=1\": set twice"
-    );
-    assert_eq!(
-        error(b"format=xml"),
-        "line 1: \"format=xml\": expected one of text, json"
-    );
-    assert_eq!(
-        error(b"format=json\nab\xff"),
-        "line 2: \"ab\": not UTF-8 text after this"
-    );
-}
-
-#[test]
-fn seconds_have_a_range() {
-    for value in ["0", "86401", "-1", "1.5", "", "4294967296", "five", "5 s"] {
-        let line = alloc::format!("seconds={value}");
-        let said = error(line.as_bytes());
-        assert!(said.ends_with("a whole number from 1 to 86400"), "{said}");
+    for (text, said) in [
+        (
+            &b"seconds=1\n\nsecnods=2"[..],
+            "line 3: \"secnods=2\": unknown key; known are seconds, format, job, start, apic, clock, patience, \
+             init-pause, ghost, hide, fault, seed",
+        ),
+        (b"seconds", "line 1: \"seconds\": expected `key=value`"),
+        (b"seconds=1\nseconds=1", "line 2: \"seconds=1\": set twice"),
+        (
+            b"format=xml",
+            "line 1: \"format=xml\": expected one of text, json",
+        ),
+        (
+            b"start=fast",
+            "line 1: \"start=fast\": expected one of broadcast, each, serial",
+        ),
+        (
+            b"format=json\nab\xff",
+            "line 2: \"ab\": not UTF-8 text after this",
+        ),
+        // A NUL that is not padding.
+        (
+            b"seconds=1\0\nformat=json",
+            "line 1: \"seconds=1\\0\": expected a whole number from 1 to 86400",
+        ),
+    ] {
+        assert_eq!(error(text), said);
     }
 }
 
 #[test]
-fn a_ghost_is_an_apic_id() {
-    for value in ["", "-1", "0x10", "4294967296"] {
-        let said = error(alloc::format!("ghost={value}").as_bytes());
-        assert!(said.ends_with("a whole number up to 4294967295"), "{said}");
-    }
-}
-
-#[test]
-fn a_nul_in_the_middle_is_not_padding() {
-    assert!(error(b"seconds=1\0\nformat=json").contains("whole number"));
-}
-
-/// Every value of one option, written and read back with all others as they are by default.
-fn every<C: Choice>(with: impl Fn(C) -> Options) {
-    for &(name, choice) in C::ALL {
-        let options = with(choice);
-        let text = options.to_string();
-        assert_eq!(
-            Options::parse(text.as_bytes()),
-            Ok(options),
-            "{name}: {text}"
-        );
-    }
-}
-
-#[test]
-fn choices_are_read_back() {
-    let usual = Options::default();
-    every(|job: Job| Options { job, ..usual });
-    every(|start: StartMode| Options { start, ..usual });
-    every(|apic: ApicMode| Options { apic, ..usual });
-    every(|clock: ClockSource| Options { clock, ..usual });
-    assert_eq!(
-        error(b"start=fast"),
-        "line 1: \"start=fast\": expected one of broadcast, each, serial"
-    );
-}
-
-#[test]
-fn faults_are_of_a_known_kind_and_complete() {
-    let incomplete = ["", "nap", "real:", "real:x", "real:1:2", "late", "late:1"];
-    for value in incomplete.into_iter().chain(["memory:1", "bsp:1"]) {
-        let said = error(alloc::format!("fault={value}").as_bytes());
-        assert!(said.contains("kinds are real, protected"), "{said}");
-    }
-}
-
-#[test]
-fn faults_are_read_back() {
-    for (_, kind) in FaultKind::ALL {
-        for apic_id in [None, Some(0), Some(u32::MAX)] {
-            let millis = match (kind, apic_id) {
-                (FaultKind::Late | FaultKind::Slow, None) => continue,
-                (FaultKind::Memory | FaultKind::Bsp, Some(_)) => continue,
-                (FaultKind::Late | FaultKind::Slow, _) => 1500,
-                _ => 0,
-            };
-            let fault = Some(Fault {
-                kind,
-                apic_id,
-                millis,
-            });
-            let options = Options {
-                fault,
-                hide: apic_id,
-                patience: 1,
-                init_pause: apic_id.map(|_| 0),
-                ..Options::default()
-            };
-            assert_eq!(Options::parse(options.to_string().as_bytes()), Ok(options));
+fn numbers_have_limits() {
+    for (key, limits, values) in [
+        (
+            "seconds",
+            "1 to 86400",
+            &["0", "86401", "-1", "1.5", "", "4294967296", "five", "5 s"][..],
+        ),
+        (
+            "ghost",
+            "0 to 4294967295",
+            &["", "-1", "0x10", "4294967296"],
+        ),
+        ("patience", "1 to 600000", &["0", "600001"]),
+        ("init-pause", "0 to 1000", &["1001"]),
+    ] {
+        for value in values {
+            let said = error(format!("{key}={value}"));
+            assert!(
+                said.ends_with(&format!("a whole number from {limits}")),
+                "{said}"
+            );
         }
     }
 }
 
 #[test]
-fn a_fault_that_is_none_is_refused() {
+fn a_fault_is_of_a_known_kind_and_complete() {
     for value in [
         "",
+        "pit:1",
         "real:",
         "real:x",
         "real:1:2",
+        "late",
         "late:1",
         "slow:1",
-        "late",
         "late:1:2:3",
-        "pit:1",
+        "memory:1",
+        "bsp:1",
     ] {
-        let said = error(alloc::format!("fault={value}").as_bytes());
-        assert!(said.contains("kinds are real, protected"), "{said}");
+        let said = error(format!("fault={value}"));
+        assert!(said.contains("kinds real, protected"), "{said}");
     }
-}
-
-#[test]
-fn patience_and_the_pause_have_ranges() {
-    let said = error(b"patience=0");
-    assert!(said.ends_with("a whole number from 1 to 600000"), "{said}");
-    let said = error(b"init-pause=1001");
-    assert!(said.ends_with("a whole number from 0 to 1000"), "{said}");
 }
