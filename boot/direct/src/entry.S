@@ -189,8 +189,11 @@ pvh_start64:
     lea rsp, [rip + pvh_stack64_top]
     mov edi, ebp                        // start_info; the upper half of RDI is cleared
     xor ebp, ebp                        // a backtrace ends here
+    .cfi_startproc                      // in a debugger, too
+    .cfi_undefined rip
     call {main}
     ud2
+    .cfi_endproc
 
     // Used until `handover::enter` loads the same from where it stays mapped.
     .section .rodata.pvh_gdt, "a"

@@ -91,8 +91,11 @@ bringup_entry:
     mov [rbx + {SLOT_STAMPS} + 8], r15
     mov rdi, [r12 + {STARTER}]
     xor ebp, ebp                        // a backtrace ends here
+    .cfi_startproc                      // in a debugger, too
+    .cfi_undefined rip
     call [r12 + {MAIN}]
     ud2
+    .cfi_endproc
 
 // No boot slot waits for this CPU (EDI).
 7:
