@@ -1,7 +1,6 @@
 //! What firmware leaves live, and unexpected interrupts: see the guest of the same name.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use boot::{Machine, Report};
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
     for smp in ["2", "8"] {
         let case = Case::new("firmware", smp).named(&format!("nmi_storm_smp_{smp}"));
         let cpus = case.shape().cpus;
-        let case = case.inject_nmis_from_start(Duration::from_millis(2));
+        let case = case.inject_nmis_from_start();
         cases.push(case.also(move |report| told(report, cpus, "an unexpected NMI (port 0x61: ")));
     }
     tests::main("firmware", cases)

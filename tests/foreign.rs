@@ -97,7 +97,7 @@ fn check(report: &Report, smp: &str, ghost: Option<u32>) -> Result<()> {
     };
     // It does not speak this project's words, so there is nothing but its exit code.
     compare(report, &shape, ghost)
-        .with_context(|| format!("{}\n{}", report.lines.join("\n"), report.command))
+        .with_context(|| format!("{}\n{:?}", report.lines.join("\n"), report.command))
 }
 
 fn compare(report: &Report, shape: &Shape, ghost: Option<u32>) -> Result<()> {

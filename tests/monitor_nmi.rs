@@ -1,7 +1,6 @@
 //! NMIs that QEMU's monitor injects, see the guest of the same name.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use boot::Report;
@@ -14,8 +13,7 @@ fn main() -> ExitCode {
         case.also(move |report| pins_are(report, &vec![NMI; cpus as usize]))
     });
     // By KVM's APIC, too, which is stricter about its pins than TCG's.
-    let kvm = Case::new("monitor_nmi", "2").kvm();
-    let kvm = kvm.inject_nmis(Duration::from_millis(20));
+    let kvm = Case::new("monitor_nmi", "2").kvm().inject_nmis();
     let cases = cases.into_iter().chain([kvm]).chain(from_the_start());
     tests::main("monitor_nmi", cases.chain(damaged_tables()).collect())
 }
@@ -69,9 +67,7 @@ fn damaged_tables() -> impl Iterator<Item = Case> {
 
 /// With NMIs, and QEMU asked for the state of each local APIC.
 fn asked(case: Case, cpus: u32) -> Case {
-    // Under TCG the CPUs share few host CPUs; these are to do something else, too.
-    let every = Duration::from_millis(1) * u32::max(cpus, 2);
-    case.ask_lapics(cpus).inject_nmis(every)
+    case.ask_lapics(cpus).inject_nmis()
 }
 
 /// From before the first CPU starts. The guest does not end before each CPU has taken many.
@@ -79,7 +75,7 @@ fn from_the_start() -> [Case; 2] {
     [4, 16].map(|cpus: u32| {
         let case = Case::new("monitor_nmi", &cpus.to_string()).named(&format!("serial_smp_{cpus}"));
         let case = case.options(|options| options.start = StartMode::Serial);
-        let case = case.inject_nmis_from_start(Duration::from_micros(200));
+        let case = case.inject_nmis_from_start();
         case.also(move |report| cpus::are_online(report, cpus, cpus).map(drop))
     })
 }

@@ -3,155 +3,96 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::ensure;
-use boot::Outcome;
+use anyhow::{Context, Result, ensure};
+use boot::Report;
 use protocol::event::Event;
 use tests::Case;
-use tests::judge::{log_has, others_were_stopped, panicked, trouble_is, unfit};
+use tests::judge::{log_has, others_were_stopped, trouble_is, unfit};
+
+/// A case's name, its guest, its machine, what came of it, and words of the report.
+const FAILING: &str = "
+panic_on_the_bsp panic_bsp 2 panicked | CPU 0 | on purpose, on the BSP | in test panics_on_the_bsp | 1 of 3 tests missed
+panic_on_an_ap panic_ap 4 panicked | CPU 3 | on purpose, on the last CPU | in test panics_on_the_last_cpu
+panic_on_an_ap_with_sparse_apic_ids panic_ap 9,sockets=3,cores=3,threads=1 panicked | CPU 8 (APIC ID 10) | on the last CPU
+panic_everywhere panic_everywhere 8 panicked | panicked in test panics_on_every_cpu: | on purpose, on CPU
+page_fault_on_an_ap page_fault 2 panicked | CPU 1 | exception 14 (Page) | 0xffffffff0badc0d8
+stack_overflow_on_an_ap stack_overflow 2 panicked | CPU 1 | stack overflow | in test recurses_for_ever
+hang hang 2 hang | hang | deadline of 8 s | in test never_ends
+triple_fault triple_fault 2 reset | reset | triple fault | in test faults_three_times
+power_off power_off 2 reset | switched off | in test switches_off
+silent_exit silent_exit 2 silent-exit | never said
+missed_test missed_test 2 failed | 1 of 3 tests passed | in test leaves | 1 of 3 tests missed
+unknown_exit_code wrong_exit 2 unknown-exit | 0x3f
+failed_without_a_panic failed 2 failed | failed
+qemu_refuses bring_up 2 qemu-refused | -no-such-option
+";
 
 fn main() -> ExitCode {
-    let mut cases = vec![
-        Case::new("panic_bsp", "2")
-            .named("panic_on_the_bsp")
-            .expecting(|report| {
-                panicked(report, "on purpose, on the BSP", 0)?;
-                trouble_is(
+    let failing = FAILING.trim().lines().map(|line| {
+        let mut words = line.split(" | ");
+        let row: Vec<_> = words.next().unwrap_or_default().split(' ').collect();
+        let [name, guest, smp, outcome] = row[..] else {
+            panic!("{line}")
+        };
+        let words: Vec<_> = words.collect();
+        let case = Case::new(guest, smp).named(name);
+        let case = match name {
+            "hang" => case.deadline(Duration::from_secs(8)),
+            "qemu_refuses" => case.qemu(["-no-such-option"]),
+            _ => case,
+        };
+        case.expecting(move |report| {
+            ensure!(report.outcome.name() == outcome, "{}", report.outcome);
+            trouble_is(report, &words)?;
+            if outcome == "panicked" {
+                others_were_stopped(report)?;
+                let is_panic = |event: &&Event<'_>| matches!(event, Event::Panic { .. });
+                let panics = report.events.iter().filter(is_panic).count();
+                ensure!(panics == 1, "{panics} panics are reported");
+            }
+            match name {
+                "page_fault_on_an_ap" => {
+                    log_has(report, &["rip", "rsp", "rflags", "cr3", "rax"])?;
+                    backtrace(
+                        report,
+                        "page_fault.rs",
+                        include_str!("kernels/src/bin/page_fault.rs"),
+                        "read_volatile",
+                    )
+                }
+                "panic_on_an_ap" => backtrace(
                     report,
-                    &["CPU 0", "in test panics_on_the_bsp", "1 of 3 tests missed"],
-                )
-            }),
-        Case::new("panic_ap", "4")
-            .named("panic_on_an_ap")
-            .expecting(|report| {
-                panicked(report, "on purpose, on the last CPU", 3)?;
-                trouble_is(report, &["CPU 3", "in test panics_on_the_last_cpu"])?;
-                others_were_stopped(report)
-            }),
-        // CPU 8 is APIC ID 10 here: both names must be right.
-        Case::new("panic_ap", "9,sockets=3,cores=3,threads=1")
-            .named("panic_on_an_ap_with_sparse_apic_ids")
-            .expecting(|report| {
-                panicked(report, "on purpose, on the last CPU", 8)?;
-                trouble_is(report, &["CPU 8 (APIC ID 10)"])?;
-                others_were_stopped(report)
-            }),
-        Case::new("panic_everywhere", "8")
-            .named("panic_everywhere")
-            .expecting(|report| {
-                let panics = report
-                    .events
-                    .iter()
-                    .filter(|event| matches!(event, Event::Panic { .. }));
-                ensure!(panics.count() == 1, "not exactly one panic is reported");
-                trouble_is(
-                    report,
-                    &[
-                        "panicked in test panics_on_every_cpu: ",
-                        "on purpose, on CPU ",
-                    ],
-                )
-            }),
-        Case::new("page_fault", "2")
-            .named("page_fault_on_an_ap")
-            .expecting(|report| {
-                trouble_is(
-                    report,
-                    &["CPU 1", "exception 14 (Page)", "0xffffffff0badc0d8"],
-                )?;
-                log_has(
-                    report,
-                    &["rip", "rsp", "rflags", "cr3", "rax", "    at 0xffffffff8"],
-                )
-            }),
-        Case::new("stack_overflow", "2")
-            .named("stack_overflow_on_an_ap")
-            .expecting(|report| {
-                trouble_is(
-                    report,
-                    &["CPU 1", "stack overflow", "in test recurses_for_ever"],
-                )
-            }),
-        Case::new("hang", "2")
-            .named("hang")
-            .deadline(Duration::from_secs(8))
-            .expecting(|report| {
-                ensure!(
-                    matches!(report.outcome, Outcome::Hang { .. }),
-                    "{}",
-                    report.outcome
-                );
-                trouble_is(report, &["hang", "deadline of 8 s", "in test never_ends"])
-            }),
-        Case::new("triple_fault", "2")
-            .named("triple_fault")
-            .expecting(|report| {
-                ensure!(report.outcome == Outcome::Reset, "{}", report.outcome);
-                trouble_is(
-                    report,
-                    &["reset", "triple fault", "in test faults_three_times"],
-                )
-            }),
-        Case::new("power_off", "2")
-            .named("power_off")
-            .expecting(|report| {
-                ensure!(report.outcome == Outcome::Reset, "{}", report.outcome);
-                trouble_is(report, &["switched off", "in test switches_off"])
-            }),
-        Case::new("silent_exit", "2")
-            .named("silent_exit")
-            .expecting(|report| {
-                ensure!(report.outcome == Outcome::SilentExit, "{}", report.outcome);
-                trouble_is(report, &["never said"])
-            }),
-        Case::new("missed_test", "2")
-            .named("missed_test")
-            .expecting(|report| {
-                ensure!(
-                    matches!(report.outcome, Outcome::Failed { .. }),
-                    "{}",
-                    report.outcome
-                );
-                trouble_is(
-                    report,
-                    &[
-                        "1 of 3 tests passed",
-                        "in test leaves",
-                        "1 of 3 tests missed",
-                    ],
-                )
-            }),
-        Case::new("wrong_exit", "2")
-            .named("unknown_exit_code")
-            .expecting(|report| {
-                ensure!(
-                    report.outcome == Outcome::UnknownExit { value: 0x3f },
-                    "{}",
-                    report.outcome
-                );
-                trouble_is(report, &["0x3f"])
-            }),
-        Case::new("failed", "2")
-            .named("failed_without_a_panic")
-            .expecting(|report| {
-                ensure!(
-                    matches!(report.outcome, Outcome::Failed { .. }),
-                    "{}",
-                    report.outcome
-                );
-                trouble_is(report, &["failed"])
-            }),
-        Case::new("bring_up", "2")
-            .named("qemu_refuses")
-            .qemu(["-no-such-option"])
-            .expecting(|report| {
-                let refused = matches!(report.outcome, Outcome::QemuRefused { .. });
-                ensure!(refused, "{}", report.outcome);
-                trouble_is(report, &["-no-such-option"])
-            }),
-    ];
-    cases.extend(unfit_options());
-    cases.extend(unfit_machines());
-    tests::main("rig", cases)
+                    "panic_ap.rs",
+                    include_str!("kernels/src/bin/panic_ap.rs"),
+                    "panic!(",
+                ),
+                _ => Ok(()),
+            }
+        })
+    });
+    let cases = failing.chain(unfit_options()).chain(unfit_machines());
+    tests::main("rig", cases.collect())
+}
+
+/// The backtrace names the function, the file and the line of `source` that has `part`, on its way from the CPU's entry.
+fn backtrace(report: &Report, file: &str, source: &str, part: &str) -> Result<()> {
+    let number = source.lines().position(|line| line.contains(part));
+    let number = number.context("it is not in the source")? + 1;
+    let guest = file.trim_end_matches(".rs");
+    let place = format!("(tests/kernels/src/bin/{file}:{number})");
+    let is_there = |line: &String| line.contains(&format!(" {guest}::")) && line.ends_with(&place);
+    ensure!(
+        report.lines.iter().any(is_there),
+        "no line of the backtrace has {place}"
+    );
+    let is_frame = |line: &&String| line.contains("    at 0xffffffff8");
+    let mut frames = report.lines.iter().filter(is_frame);
+    let outermost = frames.next_back().context("no backtrace")?;
+    ensure!(
+        outermost.contains("bringup_"),
+        "it does not end where the CPU starts: {outermost}"
+    );
+    Ok(())
 }
 
 /// Options that the kernel does not understand: said with the line, the text and what is allowed.
@@ -183,31 +124,32 @@ fn unfit_options() -> impl Iterator<Item = Case> {
 
 /// Machines on which the kernel cannot run: said on the serial port, long before there is a kernel.
 fn unfit_machines() -> impl Iterator<Item = Case> {
-    let guest = || Case::new("bring_up", "1");
-    [
-        guest()
-            .named("too_little_memory")
-            .memory_mib(4)
-            .expecting(|report| unfit(report, &["too little memory"])),
-        guest()
-            .named("no_local_apic")
-            .qemu(["-cpu", "max,-apic"])
-            .expecting(|report| unfit(report, &["no local APIC", "-cpu max"])),
-        guest()
-            .named("no_long_mode")
-            .qemu(["-cpu", "qemu32"])
-            .expecting(|report| unfit(report, &["no long mode", "-cpu max"])),
-        guest()
-            .named("no_cpuid")
-            .qemu(["-cpu", "486"])
-            .expecting(|report| unfit(report, &["no long mode", "-cpu max"])),
-        Case::new("no_start_info", "1")
-            .named("no_start_info")
-            .expecting(|report| unfit(report, &["no start_info", "PVH loader"])),
-        guest()
-            .named("no_execute_disable")
-            .qemu(["-cpu", "max,nx=off"])
-            .expecting(|report| unfit(report, &["not executable", "-cpu max"])),
-    ]
-    .into_iter()
+    let guest = |name: &str| Case::new("bring_up", "1").named(name);
+    let no_start_info = Case::new("no_start_info", "1").named("no_start_info");
+    let cases: [(Case, &[&str]); 6] = [
+        (
+            guest("too_little_memory").memory_mib(4),
+            &["too little memory"],
+        ),
+        (
+            guest("no_local_apic").qemu(["-cpu", "max,-apic"]),
+            &["no local APIC", "-cpu max"],
+        ),
+        (
+            guest("no_long_mode").qemu(["-cpu", "qemu32"]),
+            &["no long mode", "-cpu max"],
+        ),
+        (
+            guest("no_cpuid").qemu(["-cpu", "486"]),
+            &["no long mode", "-cpu max"],
+        ),
+        (no_start_info, &["no start_info", "PVH loader"]),
+        (
+            guest("no_execute_disable").qemu(["-cpu", "max,nx=off"]),
+            &["not executable", "-cpu max"],
+        ),
+    ];
+    cases
+        .into_iter()
+        .map(|(case, words)| case.expecting(|report| unfit(report, words)))
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use boot::firmware::Ovmf;
-use boot::{Accel, Action, Boot, Firmware, Host, Machine, Report, Trigger};
+use boot::guest::TEST_KERNELS;
+use boot::{Accel, Action, Boot, Firmware, Machine, Report, Trigger};
 use protocol::options::{Format, Options};
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::shape::Shape;
 use crate::{failure, guests, judge, screen};
 
 /// What a case demands of a report.
-type Check = Box<dyn Fn(&Report) -> Result<()> + Send>;
+type Check = Box<dyn Fn(&Report) -> Result<()> + Send + Sync>;
 
 /// Makes the image of a stick, at the path given last, of a kernel's ELF and its options.
 pub type MakeStick = fn(&Path, &str, &Path) -> Result<()>;
@@ -24,19 +24,16 @@ pub struct Case {
     name: String,
     package: &'static str,
     guest: &'static str,
-    smp: String,
-    machine: Machine,
-    firmware: Firmware,
+    shape: Shape,
+    /// All but the ELF, which is built later.
+    boot: Boot,
+    options: Options,
+    /// Instead of those.
+    ramdisk: Option<Vec<u8>>,
+    deadline: Duration,
     stick: Option<MakeStick>,
     rare: bool,
-    accel: Accel,
-    memory_mib: Option<u32>,
-    options: Options,
-    ramdisk: Option<Vec<u8>>,
     image: Option<&'static str>,
-    deadline: Duration,
-    arguments: Vec<String>,
-    actions: Vec<Action>,
     fewer_cpus: bool,
     check: Check,
 }
@@ -49,26 +46,23 @@ impl Case {
     /// If `smp` is not a form that [`Shape::of`] knows.
     #[must_use]
     pub fn new(guest: &'static str, smp: &str) -> Self {
+        let shape = Shape::of(smp);
         Self {
             name: format!("smp_{}", smp.replace([',', '='], "_")),
-            package: "test-kernels",
+            package: TEST_KERNELS,
             guest,
-            smp: smp.to_owned(),
-            machine: Machine::Q35,
-            firmware: Firmware::Direct,
-            stick: None,
-            rare: false,
-            accel: Accel::Auto,
-            memory_mib: None,
+            shape,
+            boot: Boot::new("").smp(smp),
             options: Options {
                 format: Format::Json,
                 ..Options::default()
             },
+            // So long that only a hang reaches it: many virtual CPUs on few busy host CPUs are slow.
+            deadline: Duration::from_secs(60) + Duration::from_secs(2) * shape.cpus,
             ramdisk: None,
+            stick: None,
+            rare: false,
             image: None,
-            deadline: generous_deadline(Shape::of(smp).cpus),
-            arguments: Vec::new(),
-            actions: Vec::new(),
             fewer_cpus: false,
             check: Box::new(judge::all_tests_passed),
         }
@@ -93,6 +87,13 @@ impl Case {
         case
     }
 
+    fn boot(self, change: impl FnOnce(Boot) -> Boot) -> Self {
+        Self {
+            boot: change(self.boot),
+            ..self
+        }
+    }
+
     /// Gives it another name than that of its `-smp` value.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
@@ -104,17 +105,15 @@ impl Case {
     #[must_use]
     pub fn on(mut self, machine: Machine) -> Self {
         self.name = format!("{}_{}", machine, self.name);
-        self.machine = machine;
-        self
+        self.boot(|boot| boot.machine(machine))
     }
 
     /// Started by UEFI. Where there is no OVMF, the case is shown as ignored.
     #[must_use]
     pub fn uefi(mut self) -> Self {
-        self.firmware = Firmware::Uefi;
         // What OVMF takes on a busy host.
         self.deadline += Duration::from_secs(180);
-        self
+        self.boot(|boot| boot.firmware(Firmware::Uefi))
     }
 
     /// From another stick than that of [`boot::image`].
@@ -133,17 +132,15 @@ impl Case {
 
     /// With TCG even where KVM would be faster: for what only TCG lacks or has.
     #[must_use]
-    pub fn tcg(mut self) -> Self {
-        self.accel = Accel::Tcg;
-        self
+    pub fn tcg(self) -> Self {
+        self.boot(|boot| boot.accel(Accel::Tcg))
     }
 
-    /// With KVM, even one that is slow. Where /dev/kvm does not open, the case is shown as ignored.
+    /// With KVM. Where there is none, or one that is not native, the case is shown as ignored.
     #[must_use]
     pub fn kvm(mut self) -> Self {
         self.name = format!("kvm_{}", self.name);
-        self.accel = Accel::Kvm;
-        self
+        self.boot(|boot| boot.accel(Accel::Kvm))
     }
 
     /// Another CPU model than `max`. Its name becomes part of the case's.
@@ -156,9 +153,8 @@ impl Case {
 
     /// So much memory instead of what [`Boot`] gives by the number of CPUs.
     #[must_use]
-    pub fn memory_mib(mut self, mib: u32) -> Self {
-        self.memory_mib = Some(mib);
-        self
+    pub fn memory_mib(self, mib: u32) -> Self {
+        self.boot(|boot| boot.memory_mib(mib))
     }
 
     /// The firmware lists one more CPU, with this APIC ID, which never starts.
@@ -169,7 +165,7 @@ impl Case {
         self
     }
 
-    /// Other options: `.options(|o| o.start = StartMode::Serial)`. [`named`](Self::named) tells them in the
+    /// Other options: `.options(|o| o.start = StartMode::Serial)`. [`named`](Self::named) mentions them in the
     /// case's name.
     #[must_use]
     pub fn options(mut self, set: impl FnOnce(&mut Options)) -> Self {
@@ -209,17 +205,15 @@ impl Case {
 
     /// Further arguments for QEMU, after all others.
     #[must_use]
-    pub fn qemu<const N: usize>(mut self, arguments: [&str; N]) -> Self {
-        self.arguments.extend(arguments.map(str::to_owned));
-        self
+    pub fn qemu<const N: usize>(self, arguments: [&str; N]) -> Self {
+        self.boot(|boot| boot.qemu_args(arguments))
     }
 
     /// Something that QEMU's monitor is to do meanwhile: see [`Boot::act`]. How often it was done is in
     /// [`Report::done`].
     #[must_use]
-    pub fn act(mut self, action: Action) -> Self {
-        self.actions.push(action);
-        self
+    pub fn act(self, action: Action) -> Self {
+        self.boot(|boot| boot.act(action))
     }
 
     /// A command of QMP, done once when this test starts.
@@ -238,24 +232,22 @@ impl Case {
     /// QEMU is asked what the local APIC of each of the first `cpus` is set to, when the first test
     /// starts. Its answers are in [`Report::answers`].
     #[must_use]
-    pub fn ask_lapics(mut self, cpus: u32) -> Self {
-        for id in 0..cpus {
-            self = self.act(Action::ask(Trigger::FirstTest, &format!("info lapic {id}")));
-        }
-        self
+    pub fn ask_lapics(self, cpus: u32) -> Self {
+        let ask = |id| Action::ask(Trigger::FirstTest, &format!("info lapic {id}"));
+        (0..cpus).fold(self, |case, id| case.act(ask(id)))
     }
 
-    /// NMIs from QEMU's monitor, one to each CPU every so often, from the first test on: see
-    /// [`Boot::inject_nmis`].
+    /// NMIs from QEMU's monitor, one to each CPU again and again, from the first test on: a guest that asks for them must be
+    /// ready by then.
     #[must_use]
-    pub fn inject_nmis(self, every: Duration) -> Self {
-        self.act(Action::nmis(Trigger::FirstTest, every))
+    pub fn inject_nmis(self) -> Self {
+        self.act(Action::nmis(Trigger::FirstTest))
     }
 
-    /// NMIs from QEMU's monitor, one to each CPU every so often, from before any other CPU starts.
+    /// NMIs from QEMU's monitor, one to each CPU again and again, from before any other CPU starts.
     #[must_use]
-    pub fn inject_nmis_from_start(self, every: Duration) -> Self {
-        self.act(Action::nmis(Trigger::Hello, every))
+    pub fn inject_nmis_from_start(self) -> Self {
+        self.act(Action::nmis(Trigger::Hello))
     }
 
     /// Twice, with this seed: the guest is to write the same both times, to the byte; the storm something else with
@@ -270,7 +262,7 @@ impl Case {
 
     /// A further demand on the report of a guest that is to pass.
     #[must_use]
-    pub fn also(mut self, check: impl Fn(&Report) -> Result<()> + Send + 'static) -> Self {
+    pub fn also(mut self, check: impl Fn(&Report) -> Result<()> + Send + Sync + 'static) -> Self {
         let usual = self.check;
         self.check = Box::new(move |report| usual(report).and_then(|()| check(report)));
         self
@@ -278,7 +270,10 @@ impl Case {
 
     /// Other demands than that the guest passes: for guests that are to fail.
     #[must_use]
-    pub fn expecting(mut self, check: impl Fn(&Report) -> Result<()> + Send + 'static) -> Self {
+    pub fn expecting(
+        mut self,
+        check: impl Fn(&Report) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
         self.check = Box::new(check);
         self
     }
@@ -286,7 +281,7 @@ impl Case {
     /// Demands on the text on the screen instead of the usual ones: nothing ends this machine but its monitor, once
     /// the kernel says that it is done. With [`uefi`](Self::uefi): PVH has no screen.
     #[must_use]
-    pub fn screen(self, check: impl Fn(&str) -> Result<()> + Send + 'static) -> Self {
+    pub fn screen(self, check: impl Fn(&str) -> Result<()> + Send + Sync + 'static) -> Self {
         let file = format!("screen-{}-{}.ppm", std::process::id(), self.name);
         let picture = std::env::temp_dir().join(file);
         let done = || Trigger::Log("done: switch off or press reset".to_owned());
@@ -311,12 +306,7 @@ impl Case {
     /// Why it cannot be run on this host, if it cannot.
     #[must_use]
     pub fn skipped(&self) -> Option<&'static str> {
-        let needs_kvm = self.accel == Accel::Kvm;
-        if needs_kvm && !Host::probe().kvm_opens {
-            return Some("no /dev/kvm");
-        }
-        let needs_ovmf = self.firmware == Firmware::Uefi;
-        (needs_ovmf && Ovmf::find().is_err()).then_some("no OVMF: sh boot/setup.sh --tests")
+        self.boot.lacks()
     }
 
     /// Whether it is [rare](Self::rare).
@@ -328,9 +318,22 @@ impl Case {
     /// The CPUs that its machine has.
     #[must_use]
     pub fn shape(&self) -> Shape {
-        let mut shape = Shape::of(&self.smp);
-        shape.ghost = self.options.ghost;
-        shape
+        Shape {
+            ghost: self.options.ghost,
+            ..self.shape
+        }
+    }
+
+    /// Builds what it boots: nothing if that is built.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be built.
+    pub fn build(&self) -> Result<PathBuf> {
+        if let Some(package) = self.image {
+            guests::elf(package, package)?;
+        }
+        guests::elf(self.package, self.guest)
     }
 
     /// Boots it and applies its check. `again` is the command that runs this case alone; `show`
@@ -342,13 +345,17 @@ impl Case {
     /// the whole story for a person.
     pub fn run(&self, again: &str, show: bool) -> Result<(), String> {
         let report = self
-            .boot(self.options)
+            .boot_with(self.options)
             .map_err(|error| format!("{error:#}"))?;
         if show {
             println!("{}", report.lines.join("\n"));
         }
         let check = (self.check)(&report).and_then(|()| self.replay(&report));
-        check.map_err(|trouble| failure::describe(&trouble, &report, again))
+        check.map_err(|trouble| {
+            // A stick of its own is gone by then.
+            let by_hand = report.command.as_deref().filter(|_| self.stick.is_none());
+            failure::describe(&trouble, &report, again, by_hand)
+        })
     }
 
     /// If it has a seed: boots it again, and compares.
@@ -356,22 +363,20 @@ impl Case {
         let Some(seed) = self.options.seed else {
             return Ok(());
         };
-        let second = self.boot(self.options)?;
+        let second = self.boot_with(self.options)?;
         let lines = first.lines.iter().zip(&second.lines);
         if let Some((number, (first, second))) = (1..).zip(lines).find(|(_, (a, b))| a != b) {
             bail!("seed {seed}: line {number} was {first:?}, and then {second:?}");
         }
-        let lengths = (first.lines.len(), second.lines.len());
+        let (first_len, second_len) = (first.lines.len(), second.lines.len());
         ensure!(
-            lengths.0 == lengths.1,
-            "seed {seed}: {} lines, and then {}",
-            lengths.0,
-            lengths.1
+            first_len == second_len,
+            "seed {seed}: {first_len} lines, and then {second_len}"
         );
         if self.package == "kernel" {
             // An instruction takes as long with this seed, but turns end elsewhere. The storm counts what comes of it.
             let other = seed + 7;
-            let third = self.boot(Options {
+            let third = self.boot_with(Options {
                 seed: Some(other),
                 ..self.options
             })?;
@@ -383,8 +388,8 @@ impl Case {
         Ok(())
     }
 
-    fn boot(&self, options: Options) -> Result<Report> {
-        let mut elf: PathBuf = guests::elf(self.package, self.guest)?;
+    fn boot_with(&self, options: Options) -> Result<Report> {
+        let mut elf = self.build()?;
         let made = self
             .stick
             .map(|_| tempfile::Builder::new().suffix(".img").tempfile());
@@ -393,41 +398,24 @@ impl Case {
             make(&elf, &options.to_string(), stick.path())?;
             elf = stick.path().to_path_buf();
         }
-        let mut boot = Boot::new(elf)
-            .smp(&self.smp)
-            .machine(self.machine)
-            .firmware(self.firmware)
-            .accel(self.accel)
-            .options(&options)
-            .deadline(self.deadline)
-            .qemu_args(&self.arguments);
-        boot = match (options, self.fewer_cpus) {
+        let boot = self.boot.clone().elf(elf).options(&options);
+        let mut boot = match (options, self.fewer_cpus) {
             (Options { fault: Some(_), .. } | Options { hide: Some(_), .. }, _) | (_, true) => {
                 boot.cpus_may_be_missing()
             }
             (Options { ghost: Some(_), .. }, _) => boot,
             _ => boot.ends_if_a_cpu_is_missing(),
         };
-        if let Some(mib) = self.memory_mib {
-            boot = boot.memory_mib(mib);
-        }
         if let Some(contents) = &self.ramdisk {
             boot = boot.ramdisk(contents.as_slice());
         }
         if let Some(package) = self.image {
             let file = guests::elf(package, package)?;
             let file = format!("name=opt/{package},file={}", file.display());
-            boot = boot.qemu_args(&["-fw_cfg".to_owned(), file]);
+            boot = boot.qemu_args(["-fw_cfg".to_owned(), file]);
         }
-        for action in &self.actions {
-            boot = boot.act(action.clone());
-        }
-        boot.run()
-            .with_context(|| format!("{} with -smp {}", self.guest, self.smp))
+        boot.deadline(self.deadline)
+            .run()
+            .with_context(|| format!("the guest {}", self.guest))
     }
-}
-
-/// Long enough that only a hang reaches it: many virtual CPUs on few busy host CPUs are slow.
-fn generous_deadline(cpus: u32) -> Duration {
-    Duration::from_secs(60) + Duration::from_secs(2) * cpus
 }

@@ -8,9 +8,10 @@ use boot::Report;
 /// Lines of serial output that are shown: the last ones, where the trouble is.
 const LINES: usize = 60;
 
-/// The trouble first, then the serial output's end, QEMU's own words, and how to run it again.
+/// The trouble first, then the serial output's end, QEMU's own words, and how to run it again: by the command `again`, or
+/// by hand, if that is the same.
 #[must_use]
-pub fn describe(trouble: &Error, report: &Report, again: &str) -> String {
+pub fn describe(trouble: &Error, report: &Report, again: &str, by_hand: Option<&str>) -> String {
     let stderr = report.stderr.trim_end();
     let mut text = format!("{trouble:#}\n{}", last_lines(&report.lines));
     if !stderr.is_empty() {
@@ -18,11 +19,11 @@ pub fn describe(trouble: &Error, report: &Report, again: &str) -> String {
         let _ = write!(text, "--- QEMU says\n{stderr}\n");
     }
     let seconds = report.elapsed.as_secs_f32();
-    let _ = write!(
-        text,
-        "--- after {seconds:.1} s; again, or by hand:\n{again}\n{}",
-        report.command
-    );
+    let _ = write!(text, "--- after {seconds:.1} s; again");
+    let _ = match by_hand {
+        Some(by_hand) => write!(text, ", or by hand:\n{again}\n{by_hand}"),
+        None => write!(text, ":\n{again}"),
+    };
     text
 }
 

@@ -1,7 +1,5 @@
 //! Says what is wrong with a report, if anything is.
 
-use std::fmt;
-
 use anyhow::{Context, Result, bail, ensure};
 use boot::{Outcome, Report};
 use protocol::event::Event;
@@ -12,7 +10,7 @@ use protocol::event::Event;
 ///
 /// What happened instead, in which test, and how many tests were missed because of it.
 pub fn all_tests_passed(report: &Report) -> Result<()> {
-    judge(&report.outcome, &Tally::of(&report.events))
+    judge(&report.outcome, &report.events)
 }
 
 /// For guests without tests, such as the kernel itself: ended as passed, and said so.
@@ -114,68 +112,36 @@ pub fn trouble_is(report: &Report, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn judge(outcome: &Outcome, tally: &Tally<'_>) -> Result<()> {
-    match outcome {
-        Outcome::Passed => tally.is_complete(),
+fn judge(outcome: &Outcome, events: &[Event<'_>]) -> Result<()> {
+    let (mut planned, mut started, mut passed) = (None, Vec::new(), Vec::new());
+    for event in events {
+        match event {
+            Event::TestPlan { tests } => planned = Some(*tests as usize),
+            Event::TestStart { name } => started.push(name),
+            Event::TestPass { name } => passed.push(name),
+            _ => {}
+        }
+    }
+    let running = started.get(passed.len());
+    let running = running.map_or(String::new(), |name| format!(", in test {name}"));
+    let missed = match planned {
+        Some(planned) if planned > started.len() => {
+            format!("; {} of {planned} tests missed", planned - started.len())
+        }
+        _ => String::new(),
+    };
+    match (outcome, planned) {
+        (Outcome::Passed, None) => bail!("passed by its exit code, but ran no test"),
+        (Outcome::Passed, Some(0)) => bail!("has no tests"),
+        (Outcome::Passed, Some(planned)) => ensure!(
+            started.len() == planned && started == passed,
+            "passed by its exit code{running}{missed}"
+        ),
         // Names the test itself.
-        Outcome::Panicked { .. } => bail!("{outcome}{}", tally.missed()),
-        _ => bail!("{outcome}{}{}", tally.running(), tally.missed()),
+        (Outcome::Panicked { .. }, _) => bail!("{outcome}{missed}"),
+        _ => bail!("{outcome}{running}{missed}"),
     }
-}
-
-/// A guest's tests as its events tell of them.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Tally<'a> {
-    planned: Option<u32>,
-    started: Vec<&'a str>,
-    passed: Vec<&'a str>,
-}
-
-impl<'a> Tally<'a> {
-    fn of(events: &'a [Event<'_>]) -> Self {
-        let mut tally = Self::default();
-        for event in events {
-            match event {
-                Event::TestPlan { tests } => tally.planned = Some(*tests),
-                Event::TestStart { name } => tally.started.push(name),
-                Event::TestPass { name } => tally.passed.push(name),
-                _ => {}
-            }
-        }
-        tally
-    }
-
-    /// Whether as many tests passed as were planned, each one that started, in order.
-    fn is_complete(&self) -> Result<()> {
-        let Some(planned) = self.planned else {
-            bail!("passed by its exit code, but ran no test");
-        };
-        ensure!(planned > 0, "has no tests");
-        ensure!(
-            self.started.len() == planned as usize && self.started == self.passed,
-            "passed by its exit code{}{}",
-            self.running(),
-            self.missed()
-        );
-        Ok(())
-    }
-
-    /// The test that started and did not pass, as part of a sentence.
-    fn running(&self) -> impl fmt::Display {
-        let running = self.started.get(self.passed.len());
-        running.map_or(String::new(), |name| format!(", in test {name}"))
-    }
-
-    /// How many tests never started, as part of a sentence.
-    fn missed(&self) -> impl fmt::Display {
-        let started = u32::try_from(self.started.len()).unwrap_or(u32::MAX);
-        match self.planned {
-            Some(planned) if planned > started => {
-                format!("; {} of {planned} tests missed", planned - started)
-            }
-            _ => String::new(),
-        }
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -185,75 +151,68 @@ mod tests {
     use boot::Outcome;
     use protocol::event::Event;
 
-    use super::{Tally, judge};
+    use super::judge;
 
-    fn plan(tests: u32) -> Event<'static> {
-        Event::TestPlan { tests }
-    }
-
-    fn start(name: &'static str) -> Event<'static> {
-        Event::TestStart { name: name.into() }
-    }
-
-    fn pass(name: &'static str) -> Event<'static> {
-        Event::TestPass { name: name.into() }
-    }
-
-    fn trouble(outcome: &Outcome, events: &[Event<'_>]) -> String {
-        judge(outcome, &Tally::of(events))
-            .expect_err("it is not in order")
-            .to_string()
+    /// The events of a guest that plans so many tests, if any, and these: `+a` starts, `-a` passes.
+    fn events(planned: Option<u32>, tests: &'static str) -> Vec<Event<'static>> {
+        let plan = planned.map(|tests| Event::TestPlan { tests });
+        let tests = tests.split_whitespace().map(|test| match test.split_at(1) {
+            ("+", name) => Event::TestStart { name: name.into() },
+            (_, name) => Event::TestPass { name: name.into() },
+        });
+        plan.into_iter().chain(tests).collect()
     }
 
     #[test]
-    fn every_planned_test_passed() {
-        let events = [plan(2), start("a"), pass("a"), start("b"), pass("b")];
-        assert!(judge(&Outcome::Passed, &Tally::of(&events)).is_ok());
-    }
-
-    #[test]
-    fn a_pass_without_tests_is_none() {
-        let text = "passed by its exit code, but ran no test";
-        assert_eq!(trouble(&Outcome::Passed, &[]), text);
-        assert_eq!(trouble(&Outcome::Passed, &[plan(0)]), "has no tests");
-    }
-
-    #[test]
-    fn tests_left_out_are_counted() {
-        let events = [plan(3), start("a"), pass("a"), start("b")];
-        let text = "passed by its exit code, in test b; 1 of 3 tests missed";
-        assert_eq!(trouble(&Outcome::Passed, &events), text);
-    }
-
-    #[test]
-    fn a_pass_of_another_test_than_the_one_started_is_none() {
-        let events = [plan(1), start("a"), pass("b")];
-        assert_eq!(
-            trouble(&Outcome::Passed, &events),
-            "passed by its exit code"
-        );
-    }
-
-    #[test]
-    fn a_hang_names_the_test_it_happened_in() {
-        let outcome = Outcome::Hang {
+    fn what_is_wrong_is_said_with_the_test_and_what_was_missed() {
+        let hang = Outcome::Hang {
             after: Duration::from_secs(3),
         };
-        let events = [plan(3), start("a"), pass("a"), start("b")];
-        let text = "hang: still running at the deadline of 3 s, in test b; 1 of 3 tests missed";
-        assert_eq!(trouble(&outcome, &events), text);
-    }
-
-    #[test]
-    fn a_panic_names_its_test_once() {
-        let outcome = Outcome::Panicked {
+        let panic = Outcome::Panicked {
             cpu: Some(3),
             apic_id: Some(5),
             message: "message".into(),
             test: Some("b".into()),
         };
-        let events = [plan(3), start("a"), pass("a"), start("b")];
-        let text = "CPU 3 (APIC ID 5) panicked in test b: message; 1 of 3 tests missed";
-        assert_eq!(trouble(&outcome, &events), text);
+        for (outcome, planned, tests, trouble) in [
+            (&Outcome::Passed, Some(2), "+a -a +b -b", ""),
+            (
+                &Outcome::Passed,
+                None,
+                "",
+                "passed by its exit code, but ran no test",
+            ),
+            (&Outcome::Passed, Some(0), "", "has no tests"),
+            (
+                &Outcome::Passed,
+                Some(3),
+                "+a -a +b",
+                "passed by its exit code, in test b; 1 of 3 tests missed",
+            ),
+            (
+                &Outcome::Passed,
+                Some(1),
+                "+a -b",
+                "passed by its exit code",
+            ),
+            (
+                &hang,
+                Some(3),
+                "+a -a +b",
+                "hang: still running at the deadline of 3 s, in test b; 1 of 3 tests missed",
+            ),
+            (
+                &panic,
+                Some(3),
+                "+a -a +b",
+                "CPU 3 (APIC ID 5) panicked in test b: message; 1 of 3 tests missed",
+            ),
+        ] {
+            let judged = judge(outcome, &events(planned, tests));
+            assert_eq!(
+                judged.err().map_or(String::new(), |it| it.to_string()),
+                trouble
+            );
+        }
     }
 }

@@ -25,31 +25,57 @@ pub mod model;
 pub mod screen;
 pub mod shape;
 
+use std::cmp::Reverse;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 
 pub use case::Case;
 
-/// Runs a scenario's cases as the command line says: the whole `main` of a test file.
+/// Runs a scenario's cases as the command line says: the whole `main` of a test file. Says at the end how long each took.
 ///
-/// Guests are built when the first case is run, so `--list` neither builds nor boots.
+/// Guests are built before the first case runs, those that the chosen cases need; `--list` neither builds nor boots.
 #[must_use]
 pub fn main(scenario: &str, cases: Vec<Case>) -> ExitCode {
     let arguments = Arguments::from_args();
     let show = arguments.nocapture;
-    let trials = cases
-        .into_iter()
-        .map(|case| {
-            let name = format!("{scenario}::{}", case.name());
-            let again = format!("cargo test --package tests --test {scenario} -- --exact {name}");
-            let (skipped, rare) = (case.skipped(), case.is_rare());
-            Trial::test(name, move || Ok(case.run(&again, show)?))
-                .with_kind(skipped.unwrap_or_default())
-                .with_ignored_flag(skipped.is_some() || rare)
-        })
-        .collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let trials = cases.into_iter().map(|case| {
+        let name = format!("{scenario}::{}", case.name());
+        let again = format!("cargo test --package tests --test {scenario} -- --exact {name}");
+        let (skipped, case) = (case.skipped(), Arc::new(case));
+        let is_ignored = skipped.is_some() || case.is_rare();
+        let trial = Trial::test(name.clone(), {
+            let (case, times) = (Arc::clone(&case), Arc::clone(&times));
+            move || {
+                let start = Instant::now();
+                let done = case.run(&again, show);
+                let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+                times.push((start.elapsed(), name));
+                Ok(done?)
+            }
+        });
+        let trial = trial
+            .with_kind(skipped.unwrap_or_default())
+            .with_ignored_flag(is_ignored);
+        let is_chosen = !is_ignored || arguments.include_ignored || arguments.ignored;
+        if !arguments.list && is_chosen && !arguments.is_filtered_out(&trial) {
+            // What cannot be built fails the case itself.
+            let _ = case.build();
+        }
+        trial
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+    times.sort_unstable_by_key(|(time, _)| Reverse(*time));
+    if arguments.format.is_none() && !arguments.quiet {
+        for (time, name) in times.iter() {
+            println!("{:>7.1} s  {name}", time.as_secs_f32());
+        }
+    }
+    conclusion.exit_code()
 }
 
 /// The example in the README of the repository is compiled and run, like any other.

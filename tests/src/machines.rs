@@ -97,40 +97,29 @@ fn combinations() -> Vec<String> {
 /// on all levels; large ones; the highest ID on a sparse and on a full board.
 fn singly() -> impl Iterator<Item = Setup> {
     [
+        (Machine::Q35, "EPYC 30,sockets=1,dies=2,cores=5,threads=3"),
+        (Machine::Pc, "Skylake-Server 30,sockets=2,cores=5,threads=3"),
         (
             Machine::Q35,
-            "EPYC",
-            "30,sockets=1,dies=2,cores=5,threads=3",
-        ),
-        (
-            Machine::Pc,
-            "Skylake-Server",
-            "30,sockets=2,cores=5,threads=3",
-        ),
-        (
-            Machine::Q35,
-            "Skylake-Server",
-            "81,sockets=3,dies=3,cores=3,threads=3",
+            "Skylake-Server 81,sockets=3,dies=3,cores=3,threads=3",
         ),
         (
             Machine::Microvm,
-            "Opteron_G5",
-            "64,sockets=4,cores=8,threads=2",
+            "Opteron_G5 64,sockets=4,cores=8,threads=2",
         ),
         (
             Machine::Pc,
-            "EPYC-Rome",
-            "144,sockets=2,dies=3,cores=12,threads=2",
+            "EPYC-Rome 144,sockets=2,dies=3,cores=12,threads=2",
         ),
         (
             Machine::Q35,
-            "phenom",
-            "3,sockets=255,cores=1,threads=1,maxcpus=255",
+            "phenom 3,sockets=255,cores=1,threads=1,maxcpus=255",
         ),
-        (Machine::Q35, "max", "255"),
+        (Machine::Q35, "max 255"),
     ]
     .into_iter()
-    .map(|(machine, name, smp)| {
+    .map(|(machine, line)| {
+        let (name, smp) = line.split_once(' ').expect("a model and an -smp");
         let model = ALL.into_iter().find(|model| model.name == name);
         Setup {
             machine,

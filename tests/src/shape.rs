@@ -132,100 +132,55 @@ pub(crate) fn bits_for(count: u32) -> u32 {
 mod tests {
     use super::Shape;
 
-    fn apic_ids(smp: &str) -> Vec<u32> {
-        Shape::of(smp)
-            .table()
-            .iter()
-            .map(|cpu| cpu.apic_id)
-            .collect()
+    #[test]
+    fn apic_ids_have_as_many_bits_for_a_level_as_it_needs() {
+        for (smp, ids) in [
+            ("4", &[0, 1, 2, 3][..]),
+            // Three cores take two bits.
+            (
+                "9,sockets=3,cores=3,threads=1",
+                &[0, 1, 2, 4, 5, 6, 8, 9, 10],
+            ),
+            // Threads are the lowest.
+            ("6,sockets=1,cores=2,threads=3", &[0, 1, 2, 4, 5, 6]),
+            // Dies lie between cores and packages.
+            (
+                "12,sockets=2,dies=2,cores=3,threads=1",
+                &[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14],
+            ),
+            // Absent CPUs have a place, but no line; the places decide the bits.
+            ("4,maxcpus=8", &[0, 1, 2, 3]),
+            ("5,maxcpus=6,sockets=2,cores=3,threads=1", &[0, 1, 2, 4, 5]),
+        ] {
+            let table = Shape::of(smp).table();
+            let found: Vec<_> = table.iter().map(|cpu| cpu.apic_id).collect();
+            assert_eq!(found, ids, "{smp}");
+        }
     }
 
     #[test]
-    fn a_plain_number_is_one_package_of_cores() {
-        assert_eq!(apic_ids("4"), [0, 1, 2, 3]);
-        let table = Shape::of("4").table();
-        assert!(table.iter().all(|cpu| cpu.package == 0 && cpu.thread == 0));
-        assert_eq!(
-            table.iter().map(|cpu| cpu.core).collect::<Vec<_>>(),
-            [0, 1, 2, 3]
-        );
-    }
-
-    #[test]
-    fn three_cores_take_two_bits() {
-        assert_eq!(
-            apic_ids("9,sockets=3,cores=3,threads=1"),
-            [0, 1, 2, 4, 5, 6, 8, 9, 10]
-        );
-        let table = Shape::of("9,sockets=3,cores=3,threads=1").table();
-        let places: Vec<_> = table.iter().map(|cpu| (cpu.package, cpu.core)).collect();
-        assert_eq!(
-            places,
-            [
-                (0, 0),
-                (0, 1),
-                (0, 2),
-                (1, 0),
-                (1, 1),
-                (1, 2),
-                (2, 0),
-                (2, 1),
-                (2, 2)
-            ]
-        );
-    }
-
-    #[test]
-    fn threads_are_the_lowest_bits() {
-        assert_eq!(
-            apic_ids("6,sockets=1,cores=2,threads=3"),
-            [0, 1, 2, 4, 5, 6]
-        );
-        let table = Shape::of("6,sockets=1,cores=2,threads=3").table();
-        assert_eq!((table[4].core, table[4].thread), (1, 1));
-    }
-
-    #[test]
-    fn dies_lie_between_cores_and_packages() {
-        assert_eq!(
-            apic_ids("12,sockets=2,dies=2,cores=3,threads=1"),
-            [0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14]
-        );
-        let table = Shape::of("12,sockets=2,dies=2,cores=3,threads=1").table();
-        assert_eq!((table[4].package, table[4].die, table[4].core), (0, 1, 1));
-    }
-
-    #[test]
-    fn absent_cpus_have_a_place_but_no_line() {
-        assert_eq!(apic_ids("4,maxcpus=8"), [0, 1, 2, 3]);
-        assert_eq!(Shape::of("4,maxcpus=8").cores, 8);
-        // The places decide the bits: four cores of which three are present.
-        assert_eq!(
-            apic_ids("5,maxcpus=6,sockets=2,cores=3,threads=1"),
-            [0, 1, 2, 4, 5]
-        );
+    fn each_cpu_has_its_place() {
+        for (smp, cpu, place) in [
+            ("4", 3, [0, 0, 3, 0]),
+            ("9,sockets=3,cores=3,threads=1", 5, [1, 0, 2, 0]),
+            ("6,sockets=1,cores=2,threads=3", 4, [0, 0, 1, 1]),
+            ("12,sockets=2,dies=2,cores=3,threads=1", 4, [0, 1, 1, 0]),
+        ] {
+            let cpu = Shape::of(smp).table()[cpu];
+            assert_eq!([cpu.package, cpu.die, cpu.core, cpu.thread], place, "{smp}");
+        }
     }
 
     #[test]
     fn a_ghost_has_an_index_but_no_line() {
         let mut shape = Shape::of("9,sockets=3,cores=3,threads=1");
         shape.ghost = Some(3);
-        let table = shape.table();
-        let numbers: Vec<_> = table.iter().map(|cpu| (cpu.index, cpu.apic_id)).collect();
-        assert_eq!(
-            numbers,
-            [
-                (0, 0),
-                (1, 1),
-                (2, 2),
-                (4, 4),
-                (5, 5),
-                (6, 6),
-                (7, 8),
-                (8, 9),
-                (9, 10)
-            ]
-        );
+        let numbers = shape
+            .table()
+            .into_iter()
+            .map(|cpu| (cpu.index, cpu.apic_id));
+        let numbers: Vec<_> = numbers.skip(2).take(3).collect();
+        assert_eq!(numbers, [(2, 2), (4, 4), (5, 5)]);
     }
 
     #[test]
