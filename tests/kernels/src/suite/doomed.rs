@@ -14,8 +14,11 @@ use x86_64::instructions::port::Port;
 use x86_64::instructions::{self, tables};
 use x86_64::structures::DescriptorTablePointer;
 
-/// What a scenario does once the machine is up, by its name.
-pub(crate) const SCENARIOS: &[(&str, fn(&'static Machine) -> ExitCode)] = &[
+/// What a scenario does once the machine is up.
+type End = fn(&'static Machine) -> ExitCode;
+
+/// The scenarios, by name.
+pub(crate) const SCENARIOS: &[(&str, End)] = &[
     ("silent_exit", |_| ExitCode::Passed),
     // Without a panic.
     ("failed", |machine| {

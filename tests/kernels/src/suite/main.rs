@@ -77,10 +77,10 @@ fn run(machine: &'static Machine) -> ExitCode {
     if let Some((_, end)) = doomed::SCENARIOS.iter().find(|(known, _)| *known == name) {
         return end(machine);
     }
-    log!("scenario={name}: unknown; known are");
     let doomed = doomed::SCENARIOS.iter().map(|(known, _)| known);
     for known in SCENARIOS.iter().map(|(known, _)| known).chain(doomed) {
         log!("  {known}");
     }
+    log!("scenario={name}: unknown; known are those above");
     ExitCode::Unfit
 }
