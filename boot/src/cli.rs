@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use protocol::options::Options;
+use protocol::options::{Options, Scenario};
 
 use self::args::{BootArgs, BringUpArgs, ExploreArgs, ImageArgs, RunArgs};
 use crate::{guest, image};
@@ -94,10 +94,10 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        None => run_or_draw(kernel(&cli.run.boot), &cli.run),
-        Some(Command::Run(args)) => run_or_draw(kernel(&args.boot), &args),
+        None => run_or_draw(kernel(&cli.run.boot, cli.run.scenario), &cli.run),
+        Some(Command::Run(args)) => run_or_draw(kernel(&args.boot, args.scenario), &args),
         Some(Command::BringUp(args)) => {
-            kernel(&args.boot).and_then(|elf| bring_up::run(&elf, &args))
+            kernel(&args.boot, None).and_then(|elf| bring_up::run(&elf, &args))
         }
         Some(Command::Explore(args)) => explore::run(&args),
         Some(Command::Elf { path, run: args }) => run_or_draw(Ok(path), &args),
@@ -119,11 +119,11 @@ fn run_or_draw(elf: anyhow::Result<PathBuf>, args: &RunArgs) -> anyhow::Result<u
     }
 }
 
-/// Builds the kernel.
-fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
+/// Builds the kernel or, for one of its scenarios, the guest of the tests.
+fn kernel(args: &BootArgs, scenario: Option<Scenario>) -> anyhow::Result<PathBuf> {
     // Said before the build, which may take a minute the first time.
     crate::qemu::find(args.qemu.as_deref())?;
-    Ok(guest::build("kernel")?.elf("kernel").to_path_buf())
+    guest::build_for(scenario)
 }
 
 /// Writes a line, or more, of what was asked for to standard output.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
+use protocol::options::Scenario;
 use serde::Deserialize;
 
 use crate::image;
@@ -95,6 +96,18 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
         elf = binary(message).map(|(_, elf)| elf).or_else(|| elf.take());
     })?;
     elf.context("cargo has built no binary")
+}
+
+/// Builds the kernel or, for one of its scenarios, the guest of the tests. Otherwise like [`build_one`].
+///
+/// # Errors
+///
+/// As there.
+pub fn build_for(scenario: Option<Scenario>) -> anyhow::Result<PathBuf> {
+    match scenario {
+        None => build_one("kernel", "kernel"),
+        Some(_) => build_one("test-kernels", "suite"),
+    }
 }
 
 /// Builds the one binary of a kernel in `folder`, which is not part of this workspace, and returns the path of its ELF.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use protocol::options::{ApicMode, ClockSource, Fault, FaultKind, Options, StartMode};
+use protocol::options::{ApicMode, ClockSource, Fault, FaultKind, Options, Scenario, StartMode};
 
 use super::job::Job;
 use crate::accel::Accel;
@@ -27,6 +27,9 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "timeline.svg",
           conflicts_with = "seconds")]
     pub(super) timeline: Option<PathBuf>,
+    /// Instead of a storm: run this scenario of the test guest (tests/kernels/src/suite).
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["seconds", "timeline"])]
+    pub(super) scenario: Option<Scenario>,
 }
 
 /// How to boot, and how often.
@@ -72,9 +75,9 @@ pub(super) struct ExploreArgs {
         default_value = "2,8"
     )]
     pub(super) smp: Vec<u32>,
-    /// A test guest (tests/kernels/src/bin) instead of the kernel's storm.
+    /// A test guest's scenario (tests/kernels/src/suite) instead of the kernel's storm.
     #[arg(long, value_name = "NAME")]
-    pub(super) guest: Option<String>,
+    pub(super) scenario: Option<Scenario>,
     /// Length of the storm, in the guest's seconds.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(bounds(Options::SECONDS)))]
     pub(super) seconds: u32,
@@ -202,9 +205,8 @@ impl StartArgs {
 impl RunArgs {
     /// The job it asks for.
     pub(super) fn job(&self) -> Job {
-        Job::Storm {
-            seconds: self.seconds,
-        }
+        let seconds = self.seconds;
+        self.scenario.map_or(Job::Storm { seconds }, Job::Scenario)
     }
 }
 

@@ -11,16 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use protocol::options::{Format, Options};
+use protocol::options::{Format, Options, Scenario};
 
 use super::args::ExploreArgs;
 use super::{FAILED, INTERRUPTED, NOT_TRIED, print, run};
 use crate::outcome::Outcome;
 use crate::run::{Boot, Line};
 use crate::{guest, workspace};
-
-/// The package of the test guests.
-const GUESTS: &str = "test-kernels";
 
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,12 +37,9 @@ struct Failure {
 
 /// Boots, shows how far it is, and returns the process's exit status.
 pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
-    let name = args.guest.as_deref().unwrap_or("kernel");
+    let name = args.scenario.as_ref().map_or("kernel", Scenario::name);
     crate::qemu::find(args.qemu.as_deref())?;
-    let elf = match name {
-        "kernel" => guest::build_one("kernel", name)?,
-        name => guest::build_one(GUESTS, name)?,
-    };
+    let elf = guest::build_for(args.scenario)?;
     ensure!(
         !args.smp.contains(&0),
         "--smp 0: a machine has a CPU at least"
@@ -96,11 +90,11 @@ pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
         .qemu
         .as_ref()
         .map_or(String::new(), |path| format!(" --qemu {}", quoted(path)));
-    eprintln!(
-        "Again: cargo boot elf {} --smp {cpus} --seed {seed} --seconds {}{qemu}",
-        quoted(&elf),
-        args.seconds
+    let what = args.scenario.map_or_else(
+        || format!("--seconds {}", args.seconds),
+        |scenario| format!("--scenario {scenario}"),
     );
+    eprintln!("Again: cargo boot {what} --smp {cpus} --seed {seed}{qemu}");
     Ok(if matches!(outcome, Outcome::QemuRefused { .. }) {
         NOT_TRIED
     } else {
@@ -183,6 +177,7 @@ fn try_one(elf: &Path, args: &ExploreArgs, run: Run) -> anyhow::Result<Option<Fa
         seconds: args.seconds,
         format: Format::Json,
         seed: Some(run.seed),
+        scenario: args.scenario,
         ..Options::default()
     };
     let mut boot = Boot::new(elf).smp(run.cpus).options(&options);
@@ -211,6 +206,7 @@ fn key(elf: &Path, args: &ExploreArgs) -> anyhow::Result<String> {
     let mut hasher = DefaultHasher::new();
     fs::read(elf)?.hash(&mut hasher);
     args.seconds.hash(&mut hasher);
+    args.scenario.as_ref().map(Scenario::name).hash(&mut hasher);
     let qemu = crate::qemu::find(args.qemu.as_deref())?;
     crate::qemu::version(&qemu)?.to_string().hash(&mut hasher);
     Ok(format!("{:016x}", hasher.finish()))

@@ -1,6 +1,6 @@
 //! What the kernel is to do, and how far it has come.
 
-use protocol::options::{self, Format, Options};
+use protocol::options::{self, Format, Options, Scenario};
 use protocol::storm::Totals;
 
 /// The kernel's main job.
@@ -10,6 +10,8 @@ pub(super) enum Job {
     Storm { seconds: u32 },
     /// Tells when each CPU was how far while it started.
     Timeline,
+    /// One of the test guest's.
+    Scenario(Scenario),
 }
 
 impl Job {
@@ -25,6 +27,10 @@ impl Job {
                 job: options::Job::Timeline,
                 ..usual
             },
+            Self::Scenario(scenario) => Options {
+                scenario: Some(scenario),
+                ..usual
+            },
         }
     }
 
@@ -34,7 +40,7 @@ impl Job {
             Self::Storm { seconds } => {
                 (totals.elapsed_ms as f64 / (f64::from(seconds) * 1000.0)).min(1.0)
             }
-            Self::Timeline => 0.0,
+            Self::Timeline | Self::Scenario(_) => 0.0,
         }
     }
 
@@ -43,6 +49,7 @@ impl Job {
         match self {
             Self::Storm { seconds } => format!("a storm of {seconds} s"),
             Self::Timeline => "a timeline of the start".to_string(),
+            Self::Scenario(scenario) => format!("the test scenario {scenario}"),
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn document(
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let seconds = match job {
         Job::Storm { seconds } => Some(seconds),
-        Job::Timeline => None,
+        Job::Timeline | Job::Scenario(_) => None,
     };
     let document = Document {
         outcome: ending.outcome.name(),

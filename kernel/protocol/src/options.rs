@@ -11,6 +11,7 @@
 
 mod choice;
 mod fault;
+mod scenario;
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -18,6 +19,7 @@ use core::ops::RangeInclusive;
 use self::choice::Choice;
 pub use self::choice::{ApicMode, ClockSource, Format, Job, StartMode};
 pub use self::fault::{Fault, FaultKind};
+pub use self::scenario::Scenario;
 
 /// What the kernel may be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct Options {
     pub fault: Option<Fault>,
     /// Of a run that is to be repeated: where, under QEMU's `-icount`, one CPU's turn ends and the next one's begins.
     pub seed: Option<u32>,
+    /// Of a guest that has several: the scenario to run.
+    pub scenario: Option<Scenario>,
 }
 
 impl Options {
@@ -124,6 +128,7 @@ impl Options {
             Key::Hide => self.hide = Some(value.parse().ok()?),
             Key::Fault => self.fault = Some(value.parse().ok()?),
             Key::Seed => self.seed = Some(value.parse().ok()?),
+            Key::Scenario => self.scenario = Some(value.parse().ok()?),
         }
         Some(())
     }
@@ -144,6 +149,7 @@ impl Default for Options {
             hide: None,
             fault: None,
             seed: None,
+            scenario: None,
         }
     }
 }
@@ -182,6 +188,9 @@ impl fmt::Display for Options {
         if let Some(fault) = self.fault {
             writeln!(f, "{}={fault}", Key::Fault.name())?;
         }
+        if let Some(scenario) = self.scenario {
+            writeln!(f, "{}={scenario}", Key::Scenario.name())?;
+        }
         Ok(())
     }
 }
@@ -213,10 +222,12 @@ pub enum Key {
     Fault,
     /// [`Options::seed`].
     Seed,
+    /// [`Options::scenario`].
+    Scenario,
 }
 
 impl Key {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Seconds,
         Self::Format,
         Self::Job,
@@ -229,6 +240,7 @@ impl Key {
         Self::Hide,
         Self::Fault,
         Self::Seed,
+        Self::Scenario,
     ];
 
     /// The name as it is written.
@@ -247,6 +259,7 @@ impl Key {
             Self::Hide => "hide",
             Self::Fault => "fault",
             Self::Seed => "seed",
+            Self::Scenario => "scenario",
         }
     }
 
@@ -302,6 +315,7 @@ impl fmt::Display for OptionError<'_> {
             Problem::BadValue(Key::Seed) => {
                 write!(f, "expected a whole number up to {}", u32::MAX)
             }
+            Problem::BadValue(Key::Scenario) => f.write_str("expected a name"),
             Problem::BadValue(Key::Format) => one_of::<Format>(f),
             Problem::BadValue(Key::Job) => one_of::<Job>(f),
             Problem::BadValue(Key::Start) => one_of::<StartMode>(f),

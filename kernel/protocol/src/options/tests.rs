@@ -54,7 +54,7 @@ fn spaces_comments_line_ends_and_padding_do_not_matter() {
 fn errors_name_the_line_the_text_and_what_is_allowed() {
     assert_eq!(
         error(b"seconds=1\n\nsecnods=2"),
-        "line 3: \"secnods=2\": unknown key; known are seconds, format, job, start, apic, clock, patience, init-pause, ghost, hide, fault, seed"
+        "line 3: \"secnods=2\": unknown key; known are seconds, format, job, start, apic, clock, patience, init-pause, ghost, hide, fault, seed, scenario"
     );
     assert_eq!(
         error(b"seconds"),
@@ -88,6 +88,25 @@ fn a_ghost_is_an_apic_id() {
     for value in ["", "-1", "0x10", "4294967296"] {
         let said = error(alloc::format!("ghost={value}").as_bytes());
         assert!(said.ends_with("a whole number up to 4294967295"), "{said}");
+    }
+}
+
+#[test]
+fn a_scenario_is_a_name() {
+    let longest = "a_name_of_just_as_many_bytes__32";
+    for name in ["cancel", longest] {
+        let scenario = Some(name.parse().expect("a name"));
+        let options = Options {
+            scenario,
+            ..Options::default()
+        };
+        let text = options.to_string();
+        assert!(text.ends_with(&alloc::format!("scenario={name}\n")));
+        assert_eq!(Options::parse(text.as_bytes()), Ok(options));
+    }
+    for value in ["", "a name", "Cancel", &alloc::format!("{longest}3")] {
+        let said = error(alloc::format!("scenario={value}").as_bytes());
+        assert!(said.ends_with("expected a name"), "{said}");
     }
 }
 
