@@ -65,10 +65,10 @@ pub(crate) fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<Option<B
     };
     let built = messages.lines().find_map(executable);
     let mut built = built.context("cargo built no test binary")?;
-    if let (Kind::Guest, Some(scenario)) = (killer.kind, killer.binary()) {
+    if killer.kind == Kind::Guest {
         let elf = copy
             .builds("build/guest/x86_64-unknown-none/release")
-            .join(scenario);
+            .join("suite");
         let changed = || fs::metadata(&elf).and_then(|data| data.modified()).ok();
         let before = changed();
         // The rig would build it, too. But then one that does not compile would look like a failure.
@@ -82,7 +82,7 @@ pub(crate) fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<Option<B
             "--package",
             "test-kernels",
             "--bin",
-            scenario,
+            "suite",
         ]);
         if output(&mut guest, log)?.is_none() {
             return Ok(None);
@@ -107,6 +107,10 @@ pub(crate) fn run(
     without(&mut command, |name| name.starts_with("LOOM_"));
     let package = killer.folder(&copy.root);
     let started = Instant::now();
+    if killer.kind == Kind::Guest {
+        // One boot: others have names that begin so.
+        command.arg("--exact");
+    }
     let mut child = command
         .arg(&killer.test)
         // As cargo does it.

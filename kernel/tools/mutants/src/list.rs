@@ -71,7 +71,7 @@ pub(crate) enum Kind {
     Unit,
     /// A test of another package.
     Package,
-    /// A scenario in the workspace's `tests/`: boots the guest of its name.
+    /// A scenario in the table of the workspace's `tests/guests.rs`: boots the guest with it.
     Guest,
 }
 
@@ -163,7 +163,7 @@ impl Mutant {
         self.apply(&read(&self.file(root))?)?;
         let folder = self.killed_by.folder(root);
         let (place, mark) = match (self.killed_by.kind, self.killed_by.binary()) {
-            (Kind::Guest, Some(scenario)) => (folder.join(format!("{scenario}.rs")), String::new()),
+            (Kind::Guest, _) => (folder.join("guests.rs"), self.killed_by.scenario()),
             (_, Some(binary)) => (folder.join("tests").join(binary), self.killed_by.function()),
             (_, None) => (folder.join("src"), self.killed_by.function()),
         };
@@ -202,7 +202,7 @@ impl Killer {
     /// The name of the test binary; `None`: that of the library itself.
     pub(crate) fn binary(&self) -> Option<&str> {
         match self.kind {
-            Kind::Guest => self.test.split("::").next(),
+            Kind::Guest => Some("guests"),
             _ => self.binary.as_deref(),
         }
     }
@@ -216,6 +216,14 @@ impl Killer {
             Kind::Package => self.package(),
             Kind::Guest => "guest",
         }
+    }
+
+    /// Of a guest: its row in the table.
+    fn scenario(&self) -> String {
+        format!(
+            "(\"{}\", ",
+            self.test.split("::").next().unwrap_or(&self.test)
+        )
     }
 
     /// How its function begins in the source. (That the filter finds it, the run without a mutant shows.)
