@@ -1,16 +1,17 @@
 //! What firmware leaves live, and unexpected interrupts: see the guest of the same name.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use boot::{Machine, Report};
 use tests::Case;
 
-fn main() -> ExitCode {
+use crate::SPARSE;
+
+pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for machine in [Machine::Q35, Machine::Pc, Machine::Microvm] {
-        for smp in ["1", "2", "8", "9,sockets=3,cores=3,threads=1"] {
+        for smp in ["1", "2", SPARSE] {
             let case = Case::new("firmware", smp).on(machine).tcg();
             let cpus = case.shape().cpus;
             cases.push(case.also(move |report| {
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
         let case = case.inject_nmis_from_start(Duration::from_millis(2));
         cases.push(case.also(move |report| told(report, cpus, "an unexpected NMI (port 0x61: ")));
     }
-    tests::main("firmware", cases)
+    cases
 }
 
 /// So many lines of the log have these words.

@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use boot::{Accel, Boot, Outcome, Report, toolchain};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Trial;
 use tempfile::NamedTempFile;
 use tests::model;
 use tests::shape::Shape;
@@ -19,7 +19,7 @@ const LOADER_API: &str = "tests/foreign/loader_api";
 /// By GRUB, in the lower half.
 const MULTIBOOT2: &str = "tests/foreign/multiboot2";
 
-fn main() -> ExitCode {
+pub(crate) fn trials() -> Vec<Trial> {
     const SPARSE: &str = "9,sockets=3,cores=3,threads=1";
     let on = |smp: &'static str, memory: u32, ghost: Option<u32>| {
         let name = format!("foreign::smp_{}_{memory}_mib{}", cpus(smp), named(ghost));
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     if !grub_is_there() {
         eprintln!("foreign::grub_* skipped: there is no grub-mkrescue (sh boot/setup.sh --tests)");
     }
-    let trials = vec![
+    vec![
         on("2", 256, None),
         on(SPARSE, 256, None),
         // The page tables' root lies above 4 GiB.
@@ -53,8 +53,7 @@ fn main() -> ExitCode {
         by_grub(SPARSE, Some(3)),
         by_grub("64", None),
         by_grub("255", None),
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    ]
 }
 
 fn cpus(smp: &str) -> &str {

@@ -1,11 +1,30 @@
 //! The kernel's ELF file is laid out as each of its loaders wants it (`boot/direct/link.ld`).
 
 use bootloader_api::BootloaderConfig;
+use libtest_mimic::Trial;
 use object::{
     LittleEndian as Endian, Object, ObjectSection, ObjectSymbol,
     elf::{PF_W, PF_X, PT_LOAD, PT_NOTE},
     read::elf::{ElfFile64, ProgramHeader},
 };
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let tests: [(&str, fn()); 3] = [
+        (
+            "segments",
+            segments_lie_high_and_none_is_writable_and_executable,
+        ),
+        ("configuration", the_configuration_is_a_section),
+        ("note", the_note_names_the_entry),
+    ];
+    let trial = |(name, test): (&str, fn())| {
+        Trial::test(format!("layout::{name}"), move || {
+            test();
+            Ok(())
+        })
+    };
+    tests.map(trial).into()
+}
 
 /// Linked here, loaded here less this.
 const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;
@@ -18,7 +37,6 @@ fn with_kernel(test: impl FnOnce(&ElfFile64<'_, Endian>)) {
 
 /// The `bootloader` crate takes all addresses between the lowest and the highest segment for used, and maps
 /// page by page.
-#[test]
 fn segments_lie_high_and_none_is_writable_and_executable() {
     with_kernel(|kernel| {
         let headers = kernel.elf_program_headers().iter();
@@ -38,7 +56,6 @@ fn segments_lie_high_and_none_is_writable_and_executable() {
 }
 
 /// The `bootloader` crate looks for a section of that name.
-#[test]
 fn the_configuration_is_a_section() {
     with_kernel(|kernel| {
         let section = kernel.section_by_name(".bootloader-config");
@@ -51,7 +68,6 @@ fn the_configuration_is_a_section() {
 }
 
 /// QEMU enters at the physical address in the note.
-#[test]
 fn the_note_names_the_entry() {
     with_kernel(|kernel| {
         let entry = kernel.symbols().find(|it| it.name() == Ok("pvh_start32"));

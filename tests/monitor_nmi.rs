@@ -1,6 +1,5 @@
 //! NMIs that QEMU's monitor injects, see the guest of the same name.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -8,8 +7,8 @@ use boot::Report;
 use protocol::options::{ClockSource, StartMode};
 use tests::{Case, cpus};
 
-fn main() -> ExitCode {
-    let cases = [1, 2, 3, 8].map(|cpus| {
+pub(crate) fn cases() -> Vec<Case> {
+    let cases = [1, 2, 8].map(|cpus| {
         let case = asked(Case::new("monitor_nmi", &cpus.to_string()), cpus);
         case.also(move |report| pins_are(report, &vec![NMI; cpus as usize]))
     });
@@ -17,7 +16,7 @@ fn main() -> ExitCode {
     let kvm = Case::new("monitor_nmi", "2").kvm();
     let kvm = kvm.inject_nmis(Duration::from_millis(20));
     let cases = cases.into_iter().chain([kvm]).chain(from_the_start());
-    tests::main("monitor_nmi", cases.chain(damaged_tables()).collect())
+    cases.chain(damaged_tables()).collect()
 }
 
 /// What a CPU's LINT1 is set to: an NMI's, active high, or masked.

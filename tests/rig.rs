@@ -1,6 +1,5 @@
 //! The rig itself: guests that fail in every manner are reported as what they are, never as passed.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -9,7 +8,7 @@ use protocol::event::Event;
 use tests::Case;
 use tests::judge::{log_has, others_were_stopped, panicked, trouble_is, unfit};
 
-fn main() -> ExitCode {
+pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("panic_bsp", "2")
             .named("panic_on_the_bsp")
@@ -151,7 +150,7 @@ fn main() -> ExitCode {
     ];
     cases.extend(unfit_options());
     cases.extend(unfit_machines());
-    tests::main("rig", cases)
+    cases
 }
 
 /// Options that the kernel does not understand: said with the line, the text and what is allowed.
@@ -201,8 +200,9 @@ fn unfit_machines() -> impl Iterator<Item = Case> {
             .named("no_cpuid")
             .qemu(["-cpu", "486"])
             .expecting(|report| unfit(report, &["no long mode", "-cpu max"])),
-        Case::new("no_start_info", "1")
+        guest()
             .named("no_start_info")
+            .alone("no_start_info")
             .expecting(|report| unfit(report, &["no start_info", "PVH loader"])),
         guest()
             .named("no_execute_disable")

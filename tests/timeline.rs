@@ -1,8 +1,6 @@
 //! When each CPU was how far on its way to online, as the kernel itself tells it: what `cargo boot
 //! --timeline` draws.
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result, ensure};
 use boot::Report;
 use protocol::event::Event;
@@ -12,7 +10,7 @@ use tests::Case;
 /// A pause that no CPU asks for, where each CPU has its own interrupts.
 const PAUSE_MS: u32 = 30;
 
-fn main() -> ExitCode {
+pub(crate) fn cases() -> Vec<Case> {
     let case = |cpus: u32, start: StartMode| {
         let case = Case::kernel(&cpus.to_string(), 1).options(|options| {
             options.job = Job::Timeline;
@@ -30,7 +28,7 @@ fn main() -> ExitCode {
         case(8, StartMode::Each),
         case(8, StartMode::Serial),
     ];
-    tests::main("timeline", cases)
+    cases
 }
 
 /// The BSP's steps and every other CPU's phases are there before the result of it all, and in order.

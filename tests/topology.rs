@@ -1,16 +1,13 @@
 //! Every machine is seen as it is: all CPUs come up and know where they sit; for many shapes, of CPUs of many models.
 
-use std::process::ExitCode;
-
 use anyhow::{Context, Result, ensure};
 use boot::Report;
-use protocol::event::Cpu;
 use protocol::options::Job;
 use tests::machines::{self, Setup};
 use tests::shape::Shape;
 use tests::{Case, cpus, judge};
 
-fn main() -> ExitCode {
+pub(crate) fn cases() -> Vec<Case> {
     let cases = machines::all().into_iter().map(|setup| {
         Case::kernel(&setup.smp, 1)
             .options(|options| options.job = Job::BringUp)
@@ -29,7 +26,7 @@ fn main() -> ExitCode {
         cpus::are_online(report, 4, 4)?;
         the_madt_is_shown(report)
     });
-    tests::main("topology", cases.chain([report]).collect())
+    cases.chain([report]).collect()
 }
 
 /// All of it: its bytes are as many as it says, and add up to 0 (ACPI Specification 6.5, section 5.2.6).
@@ -61,20 +58,6 @@ fn all_are_online(report: &Report, setup: &Setup) -> Result<()> {
 }
 
 fn every_cpu_is_in_its_place(report: &Report, setup: &Setup) -> Result<()> {
-    let rows = cpus::rows(report);
     let expected = setup.model.table(&Shape::of(&setup.smp));
-    for (row, expected) in rows.iter().zip(&expected) {
-        let row = Cpu {
-            online_us: 0,
-            ..*row
-        };
-        ensure!(row == *expected, "{row:?}\ninstead of {expected:?}");
-    }
-    ensure!(
-        rows.len() == expected.len(),
-        "{} rows instead of {}",
-        rows.len(),
-        expected.len()
-    );
-    Ok(())
+    cpus::table_is(&cpus::rows(report), &expected)
 }

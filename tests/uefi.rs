@@ -3,22 +3,22 @@
 //! OVMF takes 8 to 40 s each time, so `cargo test` runs the first two cases; the others by
 //!
 //! ```sh
-//! cargo test --package tests --test uefi -- --include-ignored
+//! cargo test --package tests -- uefi --include-ignored
 //! ```
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use boot::toolchain::on_path;
 use boot::{Machine, Outcome, Report, guest, image};
 use protocol::event::Event;
 use protocol::storm::CpuLine;
-use tests::Case;
 use tests::judge::{log_has, others_were_stopped, panicked, trouble_is, unfit};
+use tests::{Case, events};
 
-fn main() -> ExitCode {
+pub(crate) fn cases() -> Vec<Case> {
     let storm = |smp: &str| {
         let case = Case::kernel(smp, 1).uefi();
         let shape = case.shape();
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
             "uefi::from_grubs_menu skipped: there is no GRUB for UEFI (sh boot/setup.sh --tests)"
         );
     }
-    tests::main("uefi", cases)
+    cases
 }
 
 /// The loader started a kernel whose CPUs are all online.
@@ -125,11 +125,8 @@ fn on_screen(text: &str, words: &[&str]) -> Result<()> {
 
 /// What lies above 4 GiB is the kernel's, too.
 fn has_6_gib(report: &Report) -> Result<()> {
-    let memory = report.events.iter().find_map(|event| match event {
-        Event::Hello { memory_kib, .. } => Some(*memory_kib),
-        _ => None,
-    });
-    let mib = memory.context("no hello")? >> 10;
+    let mut memory = events!(report, Event::Hello { memory_kib, .. } => *memory_kib);
+    let mib = memory.next().context("no hello")? >> 10;
     ensure!(mib > 6000, "{mib} MiB");
     Ok(())
 }

@@ -29,6 +29,7 @@ pub struct Case {
     firmware: Firmware,
     stick: Option<MakeStick>,
     rare: bool,
+    twice: bool,
     accel: Accel,
     memory_mib: Option<u32>,
     options: Options,
@@ -42,26 +43,28 @@ pub struct Case {
 }
 
 impl Case {
-    /// The test guest `guest` on a q35 machine with `-smp <smp>`; it is to pass all its tests.
+    /// The test guest with this scenario, on a q35 machine with `-smp <smp>`; it is to pass all its tests.
     ///
     /// # Panics
     ///
-    /// If `smp` is not a form that [`Shape::of`] knows.
+    /// If `smp` is not a form that [`Shape::of`] knows, or the scenario is no name.
     #[must_use]
-    pub fn new(guest: &'static str, smp: &str) -> Self {
+    pub fn new(scenario: &str, smp: &str) -> Self {
         Self {
             name: format!("smp_{}", smp.replace([',', '='], "_")),
             package: "test-kernels",
-            guest,
+            guest: "suite",
             smp: smp.to_owned(),
             machine: Machine::Q35,
             firmware: Firmware::Direct,
             stick: None,
             rare: false,
+            twice: false,
             accel: Accel::Auto,
             memory_mib: None,
             options: Options {
                 format: Format::Json,
+                scenario: Some(scenario.parse().expect("a scenario's name")),
                 ..Options::default()
             },
             ramdisk: None,
@@ -74,18 +77,27 @@ impl Case {
         }
     }
 
-    /// One case for each number of CPUs.
+    /// One case for each machine.
     #[must_use]
-    pub fn matrix(guest: &'static str, cpus: &[u32]) -> Vec<Self> {
-        cpus.iter()
-            .map(|cpus| Self::new(guest, &cpus.to_string()))
+    pub fn matrix(scenario: &str, machines: &[&str]) -> Vec<Self> {
+        machines
+            .iter()
+            .map(|smp| Self::new(scenario, smp))
             .collect()
+    }
+
+    /// Another binary of the package than the one with the scenarios.
+    #[must_use]
+    pub fn alone(mut self, guest: &'static str) -> Self {
+        self.guest = guest;
+        self.options.scenario = None;
+        self
     }
 
     /// The kernel itself instead of a test guest; it is to run for so many seconds and to pass.
     #[must_use]
     pub fn kernel(smp: &str, seconds: u32) -> Self {
-        let mut case = Self::new("kernel", smp);
+        let mut case = Self::new("kernel", smp).alone("kernel");
         case.package = "kernel";
         case.options.seconds = seconds;
         case.deadline += Duration::from_secs(seconds.into()) * 10;
@@ -262,6 +274,13 @@ impl Case {
     /// another seed.
     #[must_use]
     pub fn replayed(mut self, seed: u32) -> Self {
+        self.twice = true;
+        self.seeded(seed)
+    }
+
+    /// With this seed.
+    #[must_use]
+    pub fn seeded(mut self, seed: u32) -> Self {
         self.name = format!("{}_seed_{seed}", self.name);
         self.options.seed = Some(seed);
         self.deadline *= 5;
@@ -333,8 +352,8 @@ impl Case {
         shape
     }
 
-    /// Boots it and applies its check. `again` is the command that runs this case alone; `show`
-    /// prints the serial output of a guest that passes, too.
+    /// Boots it and applies its check. `again` is the command that runs this case alone, and is shown with the one
+    /// that replays it if it has a seed; `show` prints the serial output of a guest that passes, too.
     ///
     /// # Errors
     ///
@@ -348,12 +367,27 @@ impl Case {
             println!("{}", report.lines.join("\n"));
         }
         let check = (self.check)(&report).and_then(|()| self.replay(&report));
-        check.map_err(|trouble| failure::describe(&trouble, &report, again))
+        let again = [again].into_iter().map(str::to_owned).chain(self.by_seed());
+        let again = again.collect::<Vec<_>>().join("\n");
+        check.map_err(|trouble| failure::describe(&trouble, &report, &again))
     }
 
-    /// If it has a seed: boots it again, and compares.
+    /// If it has a seed: the command that boots exactly that.
+    fn by_seed(&self) -> Option<String> {
+        let seed = self.options.seed?;
+        let what = match self.options.scenario {
+            Some(scenario) => format!("--scenario {scenario}"),
+            None => format!("--seconds {}", self.options.seconds),
+        };
+        Some(format!(
+            "cargo boot {what} --smp {} --seed {seed}",
+            self.smp
+        ))
+    }
+
+    /// If it is to run twice: boots it again, and compares.
     fn replay(&self, first: &Report) -> Result<()> {
-        let Some(seed) = self.options.seed else {
+        let Some(seed) = self.options.seed.filter(|_| self.twice) else {
             return Ok(());
         };
         let second = self.boot(self.options)?;
@@ -423,7 +457,7 @@ impl Case {
             boot = boot.act(action.clone());
         }
         boot.run()
-            .with_context(|| format!("{} with -smp {}", self.guest, self.smp))
+            .with_context(|| format!("{} with -smp {}", self.name, self.smp))
     }
 }
 

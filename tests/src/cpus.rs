@@ -4,14 +4,28 @@ use anyhow::{Context, Result, ensure};
 use boot::Report;
 use protocol::event::{Cpu, Event};
 
+use crate::events;
+
 /// The rows of its table of CPUs.
 #[must_use]
 pub fn rows(report: &Report) -> Vec<Cpu> {
-    let rows = report.events.iter().filter_map(|event| match event {
-        Event::Cpu(cpu) => Some(*cpu),
-        _ => None,
-    });
-    rows.collect()
+    events!(report, Event::Cpu(cpu) => *cpu).collect()
+}
+
+/// That table, but for times.
+///
+/// # Errors
+///
+/// The first row that is another, or how many there are.
+pub fn table_is(rows: &[Cpu], expected: &[Cpu]) -> Result<()> {
+    for (row, expected) in rows.iter().zip(expected) {
+        let online_us = expected.online_us;
+        let row = Cpu { online_us, ..*row };
+        ensure!(row == *expected, "{row:?}\ninstead of {expected:?}");
+    }
+    let (found, expected) = (rows.len(), expected.len());
+    ensure!(found == expected, "{found} rows instead of {expected}");
+    Ok(())
 }
 
 /// So many are online, of so many that the firmware lists. Returns the microseconds until the last of them was.
@@ -20,16 +34,11 @@ pub fn rows(report: &Report) -> Vec<Cpu> {
 ///
 /// What it says instead, if anything.
 pub fn are_online(report: &Report, expected: u32, of: u32) -> Result<u64> {
-    let summary = report.events.iter().find_map(|event| match event {
-        Event::Online {
-            online,
-            listed,
-            micros,
-        } => Some((*online, *listed, *micros)),
-        _ => None,
-    });
-    let (online, listed, micros) =
-        summary.context("the kernel did not say how many CPUs are online")?;
+    let mut summary =
+        events!(report, Event::Online { online, listed, micros } => (*online, *listed, *micros));
+    let (online, listed, micros) = summary
+        .next()
+        .context("the kernel did not say how many CPUs are online")?;
     ensure!(
         (online, listed) == (expected, of),
         "{online} of {listed} CPUs online"
@@ -43,11 +52,7 @@ pub fn are_online(report: &Report, expected: u32, of: u32) -> Result<u64> {
 ///
 /// Those that it names instead.
 pub fn are_missing(report: &Report, ids: &[u32]) -> Result<()> {
-    let missing = report.events.iter().filter_map(|event| match event {
-        Event::Missing { apic_id } => Some(*apic_id),
-        _ => None,
-    });
-    let missing: Vec<u32> = missing.collect();
+    let missing: Vec<u32> = events!(report, Event::Missing { apic_id } => *apic_id).collect();
     ensure!(missing == ids, "said to be missing: {missing:?}");
     Ok(())
 }

@@ -1,9 +1,8 @@
 //! The rig of the integration tests.
 //!
-//! A *scenario* is one file `tests/<scenario>.rs` and one guest `tests/kernels/src/bin/<scenario>.rs`.
-//! The file lists its [`Case`]s: the guest on one machine each, and what must hold afterwards. A case
-//! becomes a named test (`ipi::smp_8`) with libtest's flags: filters, `--exact`, `--list`,
-//! `--test-threads`; `--nocapture` shows the serial output of passing guests, too.
+//! A *scenario* is a module of the test guest, `tests/kernels/src/suite/<scenario>.rs`. `tests/guests.rs` is the table
+//! of [`Case`]s: a scenario on one machine each, and what must hold afterwards. A case becomes a named test (`ipi::smp_8`) with libtest's flags: filters, `--exact`, `--list`,
+//! `--test-threads`; `--nocapture` shows the serial output of passing guests and each case's seconds, too.
 //!
 //! - [`case`]: boots a case and hands the report to its check;
 //! - [`judge`]: says what is wrong with a report, if anything is;
@@ -26,28 +25,52 @@ pub mod screen;
 pub mod shape;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 
 pub use case::Case;
 
-/// Runs a scenario's cases as the command line says: the whole `main` of a test file.
+/// What events of one sort say: `events!(report, Event::Missing { apic_id } => *apic_id)`.
+#[macro_export]
+macro_rules! events {
+    ($report:expr, $event:pat => $what:expr) => {
+        $report.events.iter().filter_map(|event| match event {
+            $event => Some($what),
+            _ => None,
+        })
+    };
+}
+
+/// Runs the cases of scenarios as the command line says, and `others` after them: the whole `main` of a test program.
 ///
 /// Guests are built when the first case is run, so `--list` neither builds nor boots.
 #[must_use]
-pub fn main(scenario: &str, cases: Vec<Case>) -> ExitCode {
+pub fn main(scenarios: Vec<(&str, Vec<Case>)>, others: Vec<Trial>) -> ExitCode {
     let arguments = Arguments::from_args();
     let show = arguments.nocapture;
-    let trials = cases
-        .into_iter()
-        .map(|case| {
-            let name = format!("{scenario}::{}", case.name());
-            let again = format!("cargo test --package tests --test {scenario} -- --exact {name}");
+    let named = scenarios.into_iter().flat_map(|(scenario, cases)| {
+        let name = move |case: Case| (format!("{scenario}::{}", case.name()), case);
+        cases.into_iter().map(name)
+    });
+    let trials = named
+        .map(|(name, case)| {
+            let again = format!("cargo test --package tests --test guests -- --exact {name}");
             let (skipped, rare) = (case.skipped(), case.is_rare());
-            Trial::test(name, move || Ok(case.run(&again, show)?))
+            let timed = name.clone();
+            let run = move || {
+                let start = Instant::now();
+                let done = case.run(&again, show);
+                if show {
+                    println!("{timed}: {:.1} s", start.elapsed().as_secs_f32());
+                }
+                Ok(done?)
+            };
+            Trial::test(name, run)
                 .with_kind(skipped.unwrap_or_default())
                 .with_ignored_flag(skipped.is_some() || rare)
         })
+        .chain(others)
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

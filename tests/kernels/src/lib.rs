@@ -1,7 +1,8 @@
 //! What the guests of the integration tests share.
 //!
 //! Everything here waits by `hlt`, never by spinning: under TCG many virtual CPUs share few host
-//! CPUs, and one that spins takes the time of the one it waits for.
+//! CPUs, and one that spins takes the time of the one it waits for. What does spin has `spin_loop` in its loop: with
+//! `-icount`, QEMU before 8.1 never gives a turn to the CPUs after one that executes neither `pause` nor `hlt`.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -10,22 +11,24 @@ extern crate alloc;
 #[expect(unsafe_code, reason = "registers")]
 pub mod apic;
 mod barrier;
+#[expect(unsafe_code, reason = "raw protection")]
+mod device;
+#[expect(unsafe_code, reason = "a closure behind a pointer")]
+pub mod nmi;
 mod per_cpu;
 pub mod task;
 mod tracked;
 
-use core::array;
-use core::future;
-use core::pin::Pin;
-use core::task::Poll;
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use kernel::cpu::CpuIndex;
-use kernel::platform::KernelPlatform;
+use kernel::platform::{Halt, KernelPlatform};
 use rundown::{CacheAwareRundown, Clock, PerCpuRundown, PlainRundown};
 use spin::Mutex;
 
 pub use barrier::Barrier;
+pub use device::Device;
 pub use per_cpu::PerCpu;
 pub use tracked::Tracked;
 
@@ -57,43 +60,38 @@ pub fn per_cpu() -> PerCpuRundown<KernelPlatform> {
     PerCpuRundown::new().expect("a counter")
 }
 
-/// A rundown protection of the plain variant that is born closed.
-#[must_use]
-pub fn plain_closed() -> PlainRundown<KernelPlatform> {
-    plain().born_closed()
-}
-
-/// A rundown protection with a slot for every CPU that is born closed.
-#[must_use]
-pub fn cache_aware_closed() -> CacheAwareRundown<KernelPlatform> {
-    cache_aware().born_closed()
-}
-
-/// A rundown protection with a plain counter on every CPU that is born closed. The counter is
-/// allocated when it is opened.
-#[must_use]
-pub fn per_cpu_closed() -> PerCpuRundown<KernelPlatform> {
-    PerCpuRundown::lazy()
-}
-
 /// The deadline that is so far from now.
 #[must_use]
 pub fn after(time: Duration) -> u64 {
     KernelPlatform::now() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
-/// The test table of functions that take a constructor, once for every variant; after a semicolon,
-/// others by their names.
+/// A table of tests. `each`: functions that take a constructor, once for every variant; `once`: functions
+/// without arguments; `named`: whatever else a test can be.
 #[macro_export]
-macro_rules! for_every_variant {
-    ($($test:ident),+ $(,)? $(; $(($name:expr, $other:expr)),+ $(,)?)?) => {
-        &[$(
-            (concat!(stringify!($test), "::plain"), |_| $test($crate::plain)),
-            (concat!(stringify!($test), "::cache_aware"), |_| $test($crate::cache_aware)),
-            (concat!(stringify!($test), "::one_slot"), |_| $test($crate::one_slot)),
-            (concat!(stringify!($test), "::per_cpu"), |_| $test($crate::per_cpu)),
-        )+ $($(($name, $other)),+)?]
-    };
+macro_rules! tests {
+    (
+        $(each { $($each:ident),+ $(,)? })?
+        $(once { $($once:ident),+ $(,)? })?
+        $(named { $($name:expr => $named:expr),+ $(,)? })?
+    ) => {{
+        const TESTS: &[kernel::testing::Test] = &[
+            $($(
+                (concat!(stringify!($each), "::plain"), |_| $each($crate::plain)),
+                (concat!(stringify!($each), "::cache_aware"), |_| $each($crate::cache_aware)),
+                (concat!(stringify!($each), "::one_slot"), |_| $each($crate::one_slot)),
+                (concat!(stringify!($each), "::per_cpu"), |_| $each($crate::per_cpu)),
+            )+)?
+            $($((stringify!($once), |_| $once()),)+)?
+            $($(($name, $named),)+)?
+        ];
+        TESTS
+    }};
+}
+
+/// What handlers use: it stays for ever.
+pub fn leaked<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
 }
 
 /// The online CPU after `cpu` by index; after the last, the first.
@@ -141,33 +139,31 @@ fn tick() {
     }
 }
 
-/// Runs futures side by side on one CPU: is ready when all of them are, with what they returned.
+/// How often something is repeated in which all CPUs spin: fewer times on large machines, whose CPUs share few host CPUs
+/// under TCG.
+#[must_use]
+pub fn rounds(most: u32) -> u32 {
+    let cpus = u32::try_from(kernel::cpu::count()).unwrap_or(u32::MAX);
+    (most * 4 / cpus).clamp(2, most)
+}
+
+/// How long tests go on that have no other end.
+#[must_use]
+pub fn half_a_second_from_now() -> u64 {
+    after(Duration::from_millis(500))
+}
+
+/// Calls `work` on a CPU until it is over.
 ///
-/// They are polled in order whenever one of them is woken: for a handful.
-///
-/// # Panics
-///
-/// If it is polled again after it was ready.
-pub fn join<'a, T, const N: usize>(
-    mut futures: [Pin<&'a mut dyn Future<Output = T>>; N],
-) -> impl Future<Output = [T; N]> + use<'a, T, N> {
-    let mut outputs: [Option<T>; N] = array::from_fn(|_| None);
-    future::poll_fn(move |context| {
-        for (future, output) in futures.iter_mut().zip(&mut outputs) {
-            if output.is_some() {
-                continue;
-            }
-            if let Poll::Ready(value) = future.as_mut().poll(context) {
-                *output = Some(value);
-            }
+/// On a large machine not without a break: under TCG its CPUs share few host CPUs. They then sleep until
+/// the next interrupt of any kind, or until they are woken because it is over.
+pub fn until(over: impl Fn() -> bool, mut work: impl FnMut()) {
+    while !over() {
+        for _ in 0..100 {
+            work();
         }
-        if outputs.iter().any(Option::is_none) {
-            return Poll::Pending;
-        }
-        Poll::Ready(
-            outputs
-                .each_mut()
-                .map(|output| output.take().expect("polled again after it was ready")),
-        )
-    })
+        core::hint::spin_loop();
+        let mut interrupted = kernel::cpu::count() <= 8;
+        Halt.until(&mut || core::mem::replace(&mut interrupted, true) || over());
+    }
 }

@@ -1,9 +1,0 @@
-//! Drains that are cancelled, see the guest of the same name.
-
-use std::process::ExitCode;
-
-use tests::Case;
-
-fn main() -> ExitCode {
-    tests::main("cancel", Case::matrix("cancel", &[1, 2, 3, 4, 8, 16, 64]))
-}

@@ -1,9 +1,0 @@
-//! Inter-processor interrupts, see the guest of the same name.
-
-use std::process::ExitCode;
-
-use tests::Case;
-
-fn main() -> ExitCode {
-    tests::main("ipi", Case::matrix("ipi", &[1, 2, 3, 4, 8, 16, 64]))
-}

@@ -1,0 +1,122 @@
+//! Something that is torn down while it is used.
+//!
+//! `unsafe` in this module: protection that is taken in one context and released in another.
+
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use kernel::cpu::CpuIndex;
+use kernel::platform::Halt;
+use rundown::{Rundown, Variant, Wait, WaitOutcome, Waiting};
+
+use crate::PerCpu;
+
+/// Notices when it is used after its teardown. Contexts hand protections on through a pocket of each CPU, without a
+/// lock.
+pub struct Device<V: Variant> {
+    /// What guards it.
+    pub rundown: Rundown<V>,
+    alive: AtomicBool,
+    /// Protections in each CPU's pocket.
+    pockets: PerCpu<AtomicUsize>,
+}
+
+impl<V: Variant> Device<V> {
+    /// A living one that this guards, with empty pockets.
+    #[must_use]
+    pub fn new(rundown: Rundown<V>) -> Self {
+        Self {
+            rundown,
+            alive: AtomicBool::new(true),
+            pockets: PerCpu::new(|| AtomicUsize::new(0)),
+        }
+    }
+
+    fn touch(&self) {
+        assert!(
+            self.alive.load(Ordering::Relaxed),
+            "used after its teardown"
+        );
+    }
+
+    /// Takes protection and lets it go; whether it was granted.
+    pub fn use_once(&self) -> bool {
+        let guard = self.rundown.try_acquire();
+        guard.as_ref().inspect(|_| self.touch()).is_some()
+    }
+
+    /// Takes protection and puts it into this CPU's pocket; whether it was granted.
+    pub fn fill_pocket(&self, cpu: CpuIndex) -> bool {
+        let granted = self.rundown.acquire().is_ok();
+        if granted {
+            self.touch();
+            // Release: pairs with the Acquire below.
+            self.pockets[cpu].fetch_add(1, Ordering::Release);
+        }
+        granted
+    }
+
+    /// Releases a protection from this CPU's pocket; whether there was one.
+    pub fn release_one(&self, cpu: CpuIndex) -> bool {
+        let less = |held: usize| held.checked_sub(1);
+        let taken = self.pockets[cpu].fetch_update(Ordering::Acquire, Ordering::Relaxed, less);
+        if taken.is_ok() {
+            self.touch();
+            // SAFETY: one that was in the pocket, and now is this caller's.
+            unsafe { self.rundown.release() };
+        }
+        taken.is_ok()
+    }
+
+    /// Releases a protection from this CPU's pocket, or else takes one and puts it in.
+    pub fn exchange(&self, cpu: CpuIndex) {
+        if !self.release_one(cpu) {
+            self.fill_pocket(cpu);
+        }
+    }
+
+    /// Releases all that is in this CPU's pocket.
+    pub fn empty_pocket(&self, cpu: CpuIndex) {
+        while self.release_one(cpu) {}
+    }
+
+    /// Closes it, and waits until it has drained; releases what is in these CPUs' pockets, before it sleeps and each time
+    /// that it is woken.
+    ///
+    /// # Panics
+    ///
+    /// If closing is illegal here, or another caller cancels.
+    pub fn drain(&self, cpus: &[CpuIndex]) {
+        let outcome = self.rundown.wait(&Emptying { device: self, cpus });
+        assert_eq!(outcome, WaitOutcome::Drained);
+    }
+
+    /// Once it has drained: is dead for as long as this takes, and opens again.
+    ///
+    /// # Panics
+    ///
+    /// If something is held, or another caller opens it.
+    pub fn tear_down(&self, meanwhile: impl FnOnce()) {
+        assert_eq!(self.rundown.racy_held(), 0);
+        self.alive.store(false, Ordering::Relaxed);
+        meanwhile();
+        self.alive.store(true, Ordering::Relaxed);
+        assert!(self.rundown.reinit().is_ok(), "drained, and nobody else's");
+    }
+}
+
+/// Halts, and empties pockets.
+struct Emptying<'a, V: Variant> {
+    device: &'a Device<V>,
+    cpus: &'a [CpuIndex],
+}
+
+impl<V: Variant> Wait for Emptying<'_, V> {
+    fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
+        Halt.wait_until(waiting, &mut || {
+            for &cpu in self.cpus {
+                self.device.empty_pocket(cpu);
+            }
+            ready()
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! Protection taken and released in NMI handlers, on top of threads and handlers that do the same, while
+//! the object is torn down (S5).
+//!
+//! An NMI comes anywhere: between the two steps of an acquire, in the midst of a release, of a wake-up,
+//! in a handler, with interrupts off.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use kernel::cpu::CpuIndex;
+use kernel::platform::{Halt, KernelPlatform};
+use kernel::testing::Test;
+use kernel::{barrier, clock, cpu, interrupts, ipi, smp, timer};
+use rundown::{CloseOutcome, Completion, Rundown, State, Variant};
+use test_kernels::nmi::on_nmi;
+use test_kernels::{Device, PerCpu, leaked, next, tests};
+
+pub(crate) fn tests() -> &'static [Test] {
+    tests! {
+        each {
+            a_thread_and_its_nmis_share_an_object,
+            the_last_release_is_in_an_nmi,
+            the_last_release_runs_the_completion_in_an_nmi,
+            nmis_everywhere_while_the_owner_tears_down,
+        }
+        named {
+            "closed_in_an_nmi::plain" => |_| closed_in_an_nmi(test_kernels::plain),
+            "closed_in_an_nmi::cache_aware" => |_| closed_in_an_nmi(test_kernels::cache_aware),
+            "not_closed_in_an_nmi::per_cpu" => |_| not_closed_in_an_nmi(),
+        }
+    }
+}
+
+/// Each CPU takes and releases in a loop and interrupts itself by NMI all the time; the handler does the
+/// same. Nothing may get lost: afterwards nothing is held.
+fn a_thread_and_its_nmis_share_an_object<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    const ROUNDS: u64 = 200;
+    let rundown: &'static Rundown<V> = leaked(new());
+    let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
+    on_nmi(leaked(move || {
+        assert!(interrupts::in_handler());
+        let guard = rundown.try_acquire().expect("refused although open");
+        in_nmi[cpu::current()].fetch_add(1, Ordering::Relaxed);
+        drop(guard);
+    }));
+    smp::run_on_each(&|me| {
+        for round in 1..=ROUNDS {
+            ipi::nmi(me);
+            while in_nmi[me].load(Ordering::Relaxed) < round {
+                let guard = rundown.try_acquire();
+                assert!(guard.is_some(), "refused although open");
+            }
+        }
+        let taken = in_nmi[me].load(Ordering::Relaxed);
+        assert_eq!(taken, ROUNDS, "an NMI that nobody sent");
+    });
+    ipi::set_nmi_handler(None);
+    assert_eq!(rundown.racy_held(), 0, "a count was lost");
+    assert_eq!(rundown.try_wait(), Ok(()));
+}
+
+/// The owner sleeps; an NMI on the next CPU, or on its own, releases the last protection and wakes it.
+fn the_last_release_is_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    const ROUNDS: usize = 10;
+    for round in 0..ROUNDS {
+        let device = leaked(Device::new(new()));
+        let owner = cpu::current();
+        let victim = if round % 2 == 0 { owner } else { next(owner) };
+        assert!(device.fill_pocket(owner), "refused although open");
+        // None, if the NMI of the close's barrier comes together with this one: see `ipi::nmi`.
+        on_nmi(leaked(move || device.empty_pocket(owner)));
+        assert_eq!(device.rundown.close(), CloseOutcome::Closed);
+        // From the timer of this CPU: it fires while the owner sleeps, or is about to.
+        test_kernels::set_on_tick(leaked(move || {
+            timer::stop();
+            ipi::nmi(victim);
+        }));
+        test_kernels::start_ticking();
+        device.drain(&[]);
+        device.tear_down(|| {});
+        ipi::set_nmi_handler(None);
+    }
+}
+
+/// Runs `work` in an NMI handler of this CPU, and returns when it is done.
+fn in_nmi(work: &'static (dyn Fn() + Sync)) {
+    let done = leaked(AtomicBool::new(false));
+    on_nmi(leaked(move || {
+        work();
+        done.store(true, Ordering::Release);
+    }));
+    ipi::nmi(cpu::current());
+    while !done.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    ipi::set_nmi_handler(None);
+}
+
+/// How often [`COMPLETION`] has run.
+static COMPLETED: AtomicUsize = AtomicUsize::new(0);
+static COMPLETION: Completion = Completion::of(|| {
+    COMPLETED.fetch_add(1, Ordering::Relaxed);
+});
+
+/// The owner has left a completion and does not wait; an NMI releases the last protection, and runs it (S13).
+fn the_last_release_runs_the_completion_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    let rundown: &'static Rundown<V> = leaked(new());
+    let completed = || COMPLETED.load(Ordering::Relaxed);
+    let before = completed();
+    rundown.acquire().expect("refused although open");
+    assert_eq!(rundown.close_then(&COMPLETION), Ok(()));
+    assert_eq!(completed(), before, "run while one is held");
+    in_nmi(leaked(move || {
+        // SAFETY: the one taken above.
+        unsafe { rundown.release() };
+        assert_eq!(completed(), before + 1);
+    }));
+    assert_eq!(rundown.state(), State::Drained);
+}
+
+/// The variants whose close needs no barrier are closed in an NMI handler as anywhere else.
+fn closed_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    let rundown: &'static Rundown<V> = leaked(new());
+    in_nmi(leaked(move || {
+        assert_eq!(rundown.close(), CloseOutcome::Closed);
+    }));
+    assert!(rundown.try_acquire().is_none(), "granted although closed");
+    assert_eq!(rundown.try_wait(), Ok(()));
+}
+
+/// A per-CPU object's close needs a barrier, which is illegal in an NMI handler: it returns an error there, on every
+/// CPU, and the object stays open. (So does each call that closes first: `rundown/tests/per_cpu_platform.rs`.)
+fn not_closed_in_an_nmi() {
+    let rundown = leaked(test_kernels::per_cpu());
+    let refuses = leaked(|| assert_eq!(rundown.close(), CloseOutcome::IllegalContext));
+    let barriers = || barrier::statistics().calls;
+    let before = barriers();
+    for cpu in cpu::online() {
+        smp::run_on_each(&|me| {
+            if me == cpu {
+                in_nmi(refuses);
+            }
+        });
+    }
+    assert_eq!(barriers(), before, "a barrier in an NMI handler");
+    assert!(rundown.try_acquire().is_some(), "it was closed");
+    assert_eq!(rundown.close(), CloseOutcome::Closed);
+    // What is closed needs no barrier.
+    in_nmi(leaked(|| assert_eq!(rundown.try_wait(), Ok(()))));
+}
+
+/// Threads, timer handlers and NMIs of all CPUs use the device; what one of them leaves in its CPU's
+/// pocket another one releases. Each tick sends an NMI to the next CPU. Meanwhile the BSP tears the
+/// device down again and again.
+fn nmis_everywhere_while_the_owner_tears_down<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    const TEARDOWNS: u64 = 20;
+    let device = leaked(Device::new(new()));
+    let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
+    on_nmi(leaked(|| {
+        let me = cpu::current();
+        in_nmi[me].fetch_add(1, Ordering::Relaxed);
+        device.use_once();
+        device.exchange(me);
+    }));
+    test_kernels::set_on_tick(leaked(|| {
+        device.use_once();
+        ipi::nmi(next(cpu::current()));
+    }));
+    let turn = AtomicU64::new(0);
+    smp::run_on_each(&|me| {
+        test_kernels::start_ticking();
+        for teardown in 1..=TEARDOWNS {
+            for _ in 0..100 {
+                device.use_once();
+                device.exchange(me);
+            }
+            if me.get() == 0 {
+                cpu::online().for_each(ipi::nmi);
+                device.drain(&[me]);
+                device.tear_down(|| clock::spin_for(20_000));
+                turn.store(teardown, Ordering::Release);
+                KernelPlatform::wake_all();
+            }
+            Halt.until(&mut || {
+                // What it has in its pocket would keep the owner waiting.
+                device.empty_pocket(me);
+                turn.load(Ordering::Acquire) >= teardown
+            });
+        }
+        if me.get() > 0 {
+            timer::stop();
+        }
+    });
+    // An NMI may still be on its way, so the handler stays, and this CPU keeps looking.
+    let cpus: Vec<CpuIndex> = cpu::online().collect();
+    device.drain(&cpus);
+    timer::stop();
+    // Each CPU takes its last one before it does this: the next test is not to find it.
+    smp::run_on_each(&|_| {});
+    ipi::set_nmi_handler(None);
+    for cpu in cpus {
+        let taken = in_nmi[cpu].load(Ordering::Relaxed);
+        assert!(taken > 0, "{cpu} has taken no NMI");
+    }
+}

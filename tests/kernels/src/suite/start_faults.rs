@@ -1,0 +1,220 @@
+//! Something goes wrong while CPUs start, as the option `fault` has it: it is told, who is concerned is left
+//! out, and the rest goes on.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+
+use kernel::Machine;
+use kernel::cpu::{ApicId, CpuIndex};
+use kernel::platform::Halt;
+use kernel::smp::{self, Event, StartError};
+use kernel::testing::Test;
+use kernel::{clock, cpu, interrupts, ipi, timer};
+use protocol::options::{Fault, FaultKind, Options};
+use rundown::{CloseOutcome, Rundown, Variant, WaitOutcome};
+use test_kernels::{Barrier, PerCpu, after, tests};
+
+pub(crate) fn tests() -> &'static [Test] {
+    tests! {
+        named {
+            "it_is_told" => it_is_told,
+            "the_rest_goes_on" => |_| the_rest_goes_on(),
+            "who_comes_uninvited_parks" => who_comes_uninvited_parks,
+            "it_may_be_tried_again" => it_may_be_tried_again,
+        }
+    }
+}
+
+/// The CPUs that do not start: that are listed, but not there, or that the fault keeps from it. (Of a late one it depends on how late it is: the options say
+/// by a `patience` that is shorter.)
+fn victims(options: &Options) -> impl Iterator<Item = ApicId> {
+    let (fault, ghost) = (options.fault, options.ghost);
+    let patience = options.patience;
+    let others = cpu::map().iter_enabled().skip(1).map(|(_, id)| id);
+    others.filter(move |id| {
+        let is_kept = |fault: Fault| match fault.kind {
+            FaultKind::Tsc | FaultKind::Once => false,
+            FaultKind::Late | FaultKind::Slow => fault.outlasts(patience),
+            _ => true,
+        };
+        let fault = fault.filter(|fault| fault.is_for(id.get()));
+        ghost == Some(id.get()) || fault.is_some_and(is_kept)
+    })
+}
+
+/// The CPUs that something has happened to, in the order in which it was seen.
+fn seen(of: fn(Event) -> Option<ApicId>) -> Vec<ApicId> {
+    smp::events().into_iter().filter_map(of).collect()
+}
+
+fn faults() -> Vec<ApicId> {
+    seen(|event| match event {
+        Event::Faulted(fault) => Some(fault.apic_id),
+        _ => None,
+    })
+}
+
+fn came_late() -> Vec<ApicId> {
+    seen(|event| match event {
+        Event::Late(id) => Some(id),
+        _ => None,
+    })
+}
+
+fn not_listed() -> Vec<ApicId> {
+    seen(|event| match event {
+        Event::Unlisted(id) => Some(id),
+        _ => None,
+    })
+}
+
+fn it_is_told(machine: &'static Machine) {
+    let fault = machine.options.fault.map(|fault| fault.kind);
+    let bring_up = &machine.bring_up;
+    assert!(
+        bring_up
+            .missing
+            .iter()
+            .copied()
+            .eq(victims(&machine.options)),
+        "missing: {:?}",
+        bring_up.missing
+    );
+    for id in &bring_up.missing {
+        let faults = faults().into_iter().filter(|faulted| faulted == id);
+        // Once for each time it was started. Who is late, not there or not even started has done nothing wrong.
+        let is_innocent = fault.is_none_or(|kind| kind.is_a_delay() || kind == FaultKind::Memory);
+        let expected = if is_innocent { 0 } else { 2 };
+        assert_eq!(faults.count(), expected, "{id}");
+    }
+    if let Some(fault) = machine.options.fault
+        && fault.kind == FaultKind::Once
+    {
+        let others = cpu::map().iter_enabled().skip(1).map(|(_, id)| id.get());
+        let mut expected: Vec<u32> = others.filter(|id| fault.is_for(*id)).collect();
+        let mut faulted: Vec<u32> = faults().into_iter().map(ApicId::get).collect();
+        expected.sort_unstable();
+        faulted.sort_unstable();
+        assert_eq!(faulted, expected);
+    }
+    if !fault.is_some_and(FaultKind::is_a_delay) {
+        assert_eq!(came_late(), [], "started twice");
+    }
+    // All virtual CPUs read the same counter.
+    for (cpu, clock) in &bring_up.clocks {
+        let lags = fault == Some(FaultKind::Tsc) && cpu.get() == 3;
+        let ahead = if lags { -(clock::hz() as i64) } else { 0 };
+        assert_eq!(clock.is_off(), lags, "{cpu}: {clock:?}");
+        assert!(
+            (clock.least..=clock.most).contains(&ahead),
+            "{cpu}: {clock:?}"
+        );
+    }
+    assert_eq!(bring_up.clocks.len(), cpu::count() - 1);
+}
+
+/// Everybody who is online is there, works, and an object that all of them use is torn down.
+fn the_rest_goes_on() {
+    they_are_there();
+    let runs = PerCpu::new(|| AtomicU32::new(0));
+    smp::run_on_each(&|me| {
+        assert!(interrupts::enabled() && !interrupts::in_handler(), "{me}");
+        runs[me].fetch_add(1, Ordering::Relaxed);
+    });
+    for cpu in (0..cpu::possible() as u32).map(CpuIndex::new) {
+        let expected = u32::from(cpu::is_online(cpu));
+        assert_eq!(runs[cpu].load(Ordering::Relaxed), expected, "{cpu}");
+    }
+    torn_down(&test_kernels::plain());
+    torn_down(&test_kernels::cache_aware());
+    torn_down(&test_kernels::per_cpu());
+}
+
+/// Those who are online run: what others were sent once more has not reset them.
+fn they_are_there() {
+    /// Against a hang only.
+    const LIMIT: Duration = Duration::from_secs(10);
+    let limit = after(LIMIT);
+    for cpu in cpu::online().skip(1) {
+        let taken = ipi::wakes_taken(cpu);
+        ipi::wake(cpu);
+        while ipi::wakes_taken(cpu) == taken {
+            assert!(clock::nanos() < limit, "{cpu} takes no interrupts");
+            core::hint::spin_loop();
+        }
+    }
+}
+
+/// Each CPU has a reference when the object is closed.
+fn torn_down<V: Variant>(object: &Rundown<V>) {
+    let all_have_one = Barrier::for_all();
+    let refused = Barrier::for_all();
+    smp::run_on_each(&|me| {
+        let guard = object.try_acquire().expect("it is open");
+        all_have_one.wait();
+        if me == CpuIndex::BSP {
+            assert_eq!(object.close(), CloseOutcome::Closed);
+        }
+        refused.wait();
+        assert!(object.try_acquire().is_none(), "granted after the close");
+        drop(guard);
+    });
+    assert_eq!(object.wait(&Halt), WaitOutcome::Drained);
+}
+
+/// CPUs that come too late, or that nobody has listed, are seen, and are not used.
+fn who_comes_uninvited_parks(machine: &'static Machine) {
+    /// With a tick of 1 ms: more than a virtual CPU is kept from running by others.
+    const LOOKS: u32 = 250;
+    let options = &machine.options;
+    let late = options.fault.filter(|fault| fault.kind.is_a_delay());
+    let expected_late: Vec<ApicId> = match late {
+        Some(_) => victims(options).collect(),
+        None => Vec::new(),
+    };
+    let hidden = options.hide.map(ApicId::new);
+    let all_here = || {
+        for id in &expected_late {
+            let cpu = cpu::map().index_of(*id).expect("it is listed");
+            ipi::wake(cpu);
+            let taken = ipi::wakes_taken(cpu);
+            assert_eq!(taken, 0, "{cpu} was given up, and takes interrupts");
+        }
+        came_late().len() >= expected_late.len()
+            && not_listed().len() >= usize::from(hidden.is_some())
+    };
+    // They come when they come; the ticks make this CPU look again.
+    timer::start(Duration::from_millis(1), || {});
+    // Who has told that he came, and does not park, gets the time to take one of those interrupts.
+    let mut looks = 0..if expected_late.is_empty() { 0 } else { LOOKS };
+    Halt.until(&mut || all_here() && looks.next().is_none());
+    timer::stop();
+    assert_eq!(came_late(), expected_late);
+    assert!(not_listed().into_iter().eq(hidden), "{:?}", not_listed());
+    the_rest_goes_on();
+}
+
+/// Who was late comes when he is called again; who goes wrong each time does so again.
+fn it_may_be_tried_again(machine: &'static Machine) {
+    let fault = machine.options.fault.map(|fault| fault.kind);
+    for id in machine.bring_up.missing.iter().take(2) {
+        let cpu = cpu::map().index_of(*id).expect("it is listed");
+        match fault {
+            Some(FaultKind::Late | FaultKind::Slow) => {
+                smp::online(cpu).expect("its time has come");
+                assert!(cpu::is_online(cpu));
+            }
+            Some(FaultKind::Memory) => {
+                let refused = smp::online(cpu);
+                assert!(
+                    matches!(refused, Err(StartError::Refused(_))),
+                    "{refused:?}"
+                );
+            }
+            None => assert_eq!(smp::online(cpu), Err(StartError::Silent)),
+            _ => assert_eq!(smp::online(cpu), Err(StartError::Faulted)),
+        }
+    }
+    the_rest_goes_on();
+}

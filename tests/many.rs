@@ -1,9 +1,0 @@
-//! Many protections at once, see the guest of the same name.
-
-use std::process::ExitCode;
-
-use tests::Case;
-
-fn main() -> ExitCode {
-    tests::main("many", Case::matrix("many", &[1, 2, 3, 4, 8, 16, 64]))
-}
