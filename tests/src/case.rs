@@ -16,6 +16,13 @@ use crate::{failure, guests, judge, screen};
 /// What a case demands of a report.
 type Check = Box<dyn Fn(&Report) -> Result<()> + Send>;
 
+/// Names the seed that each boot of a run is to have, in place of its case's. A guest that hangs is ended by a watchdog
+/// in its own time then, so that nothing depends on how busy the host is. The mutants' killers run like this.
+const SEED: &str = "TESTS_SEED";
+
+/// The deadline in the host's time with such a seed: of no guest whose watchdog runs.
+const NEVER: Duration = Duration::from_secs(3600);
+
 /// Makes the image of a stick, at the path given last, of a kernel's ELF and its options.
 pub type MakeStick = fn(&Path, &str, &Path) -> Result<()>;
 
@@ -383,7 +390,14 @@ impl Case {
         Ok(())
     }
 
-    fn boot(&self, options: Options) -> Result<Report> {
+    fn boot(&self, mut options: Options) -> Result<Report> {
+        let seed = std::env::var(SEED).ok().map(|seed| seed.parse());
+        let seed = seed.transpose().context(SEED)?;
+        if seed.is_some() {
+            let repeats = self.actions.is_empty() && self.accel != Accel::Kvm;
+            ensure!(repeats, "{SEED}: a seed does not repeat this run");
+            options.seed = seed;
+        }
         let mut elf: PathBuf = guests::elf(self.package, self.guest)?;
         let made = self
             .stick
@@ -399,8 +413,11 @@ impl Case {
             .firmware(self.firmware)
             .accel(self.accel)
             .options(&options)
-            .deadline(self.deadline)
+            .deadline(seed.map_or(self.deadline, |_| NEVER))
             .qemu_args(&self.arguments);
+        if seed.is_some() {
+            boot = boot.qemu_args(["-device", "ib700"]);
+        }
         boot = match (options, self.fewer_cpus) {
             (Options { fault: Some(_), .. } | Options { hide: Some(_), .. }, _) | (_, true) => {
                 boot.cpus_may_be_missing()

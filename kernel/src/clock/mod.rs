@@ -16,6 +16,7 @@
 
 pub(crate) mod pit;
 mod pm_timer;
+pub(crate) mod watchdog;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
