@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -185,17 +186,21 @@ impl Mutant {
     /// Whether the sources are still what the list speaks of: the patch applies, and the killer is there.
     pub(crate) fn fits(&self, root: &Path) -> Result<()> {
         self.apply(&read(&self.file(root))?)?;
-        let mut source = self.killed_by.source(root);
-        if !source.exists() {
-            source.set_extension("rs");
-        }
-        let name = self.killed_by.test.rsplit("::").next();
+        let killer = &self.killed_by;
+        let name = killer.test.rsplit("::").next().unwrap_or_default();
         // A scenario makes the names of its cases. (That libtest's filter finds it, the run without a mutant shows.)
-        let function = match self.killed_by.kind.is_boot() {
-            true => "fn main".to_owned(),
-            false => format!("fn {}", name.unwrap_or_default()),
-        };
-        let found = contains(&source, &function)?;
+        let name = if killer.kind.is_boot() { "main" } else { name };
+        let source = killer.source(Path::new(""));
+        let mut git = Command::new("git");
+        git.args([
+            "grep",
+            "--quiet",
+            "--untracked",
+            "-e",
+            &format!("fn {name}"),
+        ]);
+        git.arg("--").args([&source, &source.with_extension("rs")]);
+        let found = git.current_dir(root).status()?.success();
         ensure!(found, "its killer is not in {}", source.display());
         Ok(())
     }
@@ -253,19 +258,6 @@ pub(crate) fn complaints(mutants: &[Mutant], root: &Path) -> String {
 
 pub(crate) fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
-}
-
-/// Whether a file, or one of those below a folder, contains the text.
-fn contains(place: &Path, text: &str) -> Result<bool> {
-    if !place.is_dir() {
-        return Ok(read(place)?.contains(text));
-    }
-    for entry in fs::read_dir(place)? {
-        if contains(&entry?.path(), text)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A run: first every killer on the sources as they are, then each on its mutants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 
-use crate::list::{self, Killer, Kind, Mutant};
+use crate::list::{Killer, Kind, Mutant};
 use crate::tree::Tree;
 
 /// How long a killer may take on the sources as they are; and one that boots a guest, on a mutant: what ends
@@ -24,13 +23,16 @@ const DEADLINE: Duration = Duration::from_secs(600);
 const FACTOR: u32 = 10;
 const SLACK: Duration = Duration::from_secs(15);
 
-/// The variable by which `tests` learns the seed. A guest is booted with one after the other until one kills the
-/// mutant: any change of the code changes how CPUs interleave, so none is better than another.
+/// The variable by which `tests` learns the seed.
 const SEED: &str = "TESTS_SEED";
-const SEEDS: std::ops::RangeInclusive<u32> = 1..=16;
 
-/// A mutant that needs more of them is one that the next change may let live.
-const MANY_SEEDS: u32 = 8;
+/// A guest is booted with one seed after the other until one kills the mutant: any change of the code changes how the
+/// CPUs interleave. First those in which an instruction takes longest (2^(1 + seed % 7) ns): CPUs take turns most often
+/// then, and waits and hangs last the fewest instructions.
+const SEEDS: [u32; 16] = [6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 16, 1, 8, 15, 7, 14];
+
+/// A mutant that outlives so many of them is one that the next change may let live.
+const MANY_SEEDS: usize = 8;
 
 /// How many characters of a message are shown; the log has all.
 const SHOWN: usize = 100;
@@ -38,8 +40,8 @@ const SHOWN: usize = 100;
 /// The verdict on a mutant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Its killer failed, with this message; a guest under this seed.
-    Failed(Option<u32>, String),
+    /// Its killer failed, with this message.
+    Failed(String),
     /// Its killer hung, as the list says it would.
     Hung,
     /// Its killer noticed nothing.
@@ -48,43 +50,21 @@ pub(crate) enum Verdict {
     Mistake(String),
 }
 
+impl Verdict {
+    pub(crate) fn is_killed(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Hung)
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(None, message) => write!(f, "killed: {message}"),
-            Self::Failed(Some(seed @ ..=MANY_SEEDS), message) => {
-                write!(f, "killed by seed {seed}: {message}")
-            }
-            Self::Failed(Some(seed), message) => {
-                write!(f, "killed by seed {seed} (WARNING: so late): {message}")
-            }
+            Self::Failed(message) => write!(f, "killed: {message}"),
             Self::Hung => f.write_str("killed (hung)"),
             Self::Survived => f.write_str("SURVIVED"),
             Self::Mistake(what) => write!(f, "ERROR: {what}"),
         }
     }
-}
-
-/// A mutant's verdict, and how long it took to build the killer and to run it.
-pub(crate) type Judged<'a> = (&'a Mutant, Verdict, Duration);
-
-/// A killer that was built.
-#[derive(Deserialize)]
-struct Built {
-    executable: PathBuf,
-    /// Whether there was nothing to build.
-    fresh: bool,
-}
-
-/// How a killer ended.
-#[derive(Debug, PartialEq)]
-enum Ended {
-    /// So many tests passed.
-    Passed(usize),
-    /// It failed, with this message.
-    Failed(String),
-    /// It was still running at the deadline.
-    Hung,
 }
 
 /// Runs the mutants in so many copies of `root` at once, those of guests in the first: another one would build all
@@ -93,12 +73,12 @@ enum Ended {
 /// # Errors
 /// If a killer fails on the sources as they are, or there is no test of that name: then its failure on a
 /// mutant would prove nothing.
-pub(crate) fn run<'a>(
+pub(crate) fn run(
     root: &Path,
     work: &Path,
-    mutants: &[&'a Mutant],
+    mutants: &[&Mutant],
     jobs: usize,
-) -> Result<Vec<Judged<'a>>> {
+) -> Result<Vec<Verdict>> {
     let logs = work.join("log");
     fs::create_dir_all(&logs)?;
     let copies = (0..jobs.max(1)).map(|number| work.join(format!("copy-{number}")));
@@ -119,89 +99,95 @@ pub(crate) fn run<'a>(
     let ready = killers.into_iter().zip(unbroken);
     let ready = ready.map(|(killer, ready)| Ok((killer, ready?)));
     let ready: Result<BTreeMap<_, _>> = ready.collect();
-    let ready = ready.context("a killer does not pass on the sources as they are")?;
+    let ready = ready.context("on the sources as they are")?;
     let boots = |mutant: &&Mutant| mutant.killed_by.kind.is_boot();
     Ok(in_copies(&copies, mutants, boots, |copy, mutant| {
         let started = Instant::now();
         let log = logs.join(format!("{}.txt", mutant.name));
-        let (built, time) = &ready[&mutant.killed_by];
+        let (binary, time) = &ready[&mutant.killed_by];
         let verdict = match boots(mutant) {
-            true => on_guest(copy, mutant, built, &log),
+            true => on_guest(copy, mutant, binary, &log),
             false => on_mutant(copy, mutant, SLACK + *time * FACTOR, &log),
         };
         let verdict = verdict.unwrap_or_else(|error| Verdict::Mistake(format!("{error:#}")));
-        let words = format!("{}: {verdict}", mutant.name);
-        ((*mutant, verdict, started.elapsed()), words)
+        let seconds = started.elapsed().as_secs_f64();
+        let Mutant {
+            promise,
+            name,
+            killed_by,
+            ..
+        } = mutant;
+        let words = format!("{promise} {name} by {killed_by} in {seconds:.1} s: {verdict}");
+        (verdict, words)
     }))
 }
 
-/// The killer, and how long it takes.
-fn on_unbroken(copy: &Tree, killer: &Killer, logs: &Path) -> Result<(Built, Duration)> {
+/// The killer's binary, and how long it takes.
+fn on_unbroken(copy: &Tree, killer: &Killer, logs: &Path) -> Result<(PathBuf, Duration)> {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = killer.to_string().chars().map(plain).collect();
     let log = logs.join(format!("unbroken-{name}.txt"));
-    let seed = (killer.kind == Kind::Guest).then_some(*SEEDS.start());
-    let built = build(copy, killer, &log)?;
+    let seed = (killer.kind == Kind::Guest).then_some(SEEDS[0]);
+    let binary = build(copy, killer, &log)?;
     let started = Instant::now();
-    match test(copy, &built, killer, seed, DEADLINE, &log)? {
-        Ended::Passed(1..) => Ok((built, started.elapsed())),
-        Ended::Passed(0) => bail!("no test's name contains {}", killer.test),
-        ended => bail!("{killer}: {ended:?}; see {}", log.display()),
+    match test(copy, &binary, killer, seed, DEADLINE, &log)? {
+        Verdict::Survived => Ok((binary, started.elapsed())),
+        verdict => bail!("{killer}: {verdict}; see {}", log.display()),
     }
 }
 
 fn on_mutant(copy: &Tree, mutant: &Mutant, allowed: Duration, log: &Path) -> Result<Verdict> {
     let killer = &mutant.killed_by;
-    let _applied = copy.apply(mutant)?;
-    let built = build(copy, killer, log)?;
-    ensure!(!built.fresh, "its killer is not built from its file");
-    Ok(match test(copy, &built, killer, None, allowed, log)? {
-        Ended::Failed(message) => Verdict::Failed(None, message),
-        Ended::Passed(_) => Verdict::Survived,
-        Ended::Hung if mutant.hangs => Verdict::Hung,
-        Ended::Hung => bail!("after {allowed:?} it still runs; if it hangs, the list must say so"),
-    })
+    let verdict = copy.broken(mutant, || {
+        let binary = build(copy, killer, log)?;
+        test(copy, &binary, killer, None, allowed, log)
+    })?;
+    ensure!(
+        mutant.hangs || verdict != Verdict::Hung,
+        "after {allowed:?} it still runs; if it hangs, the list must say so"
+    );
+    Ok(verdict)
 }
 
 /// With the test as it was built from sources that are not broken: it builds the guest itself.
-fn on_guest(copy: &Tree, mutant: &Mutant, built: &Built, log: &Path) -> Result<Verdict> {
+fn on_guest(copy: &Tree, mutant: &Mutant, binary: &Path, log: &Path) -> Result<Verdict> {
     let killer = &mutant.killed_by;
-    let boot = |seed| test(copy, built, killer, seed, DEADLINE, log);
-    let applied = copy.apply(mutant)?;
-    let seeds: Vec<Option<u32>> = match killer.kind {
-        Kind::Guest => SEEDS.map(Some).collect(),
-        _ => vec![None],
-    };
-    for seed in seeds {
-        match boot(seed)? {
-            Ended::Passed(_) => {}
-            Ended::Hung => bail!("nothing ends it"),
-            Ended::Failed(message) => {
-                let builds = !list::read(log)?.contains("the guest cannot be built");
-                ensure!(builds, "does not compile");
-                drop(applied);
-                // Whether it passes with the first, has been seen.
-                if seed > Some(*SEEDS.start()) {
-                    let unbroken = boot(seed)?;
-                    let passes = matches!(unbroken, Ended::Passed(_));
-                    ensure!(passes, "unbroken, with {seed:?}: {unbroken:?}");
-                }
-                return Ok(Verdict::Failed(seed, message));
+    if killer.kind == Kind::Monitor {
+        return copy.broken(mutant, || test(copy, binary, killer, None, DEADLINE, log));
+    }
+    let boot = |seed| test(copy, binary, killer, Some(seed), DEADLINE, log);
+    let killed = copy.broken(mutant, || {
+        for (tried, seed) in SEEDS.into_iter().enumerate() {
+            match boot(seed)? {
+                Verdict::Survived => {}
+                Verdict::Failed(message) => return Ok(Some((tried, seed, message))),
+                verdict => bail!("{verdict}: nothing ends it"),
             }
         }
+        Ok(None)
+    })?;
+    let Some((tried, seed, message)) = killed else {
+        return Ok(Verdict::Survived);
+    };
+    // With the first it has passed already.
+    if tried > 0 {
+        let unbroken = boot(seed)?;
+        ensure!(unbroken == Verdict::Survived, "unbroken, {unbroken}");
     }
-    Ok(Verdict::Survived)
+    let many = if tried < MANY_SEEDS {
+        ""
+    } else {
+        " (WARNING: one of the last)"
+    };
+    Ok(Verdict::Failed(format!("seed {seed}{many}: {message}")))
 }
 
 /// Builds the killer's binary.
 ///
 /// # Errors
 /// If it does not compile: the log says why.
-fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<Built> {
+fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What the cargo that started us left for us alone.
-    let steers = "CARGO_BUILD_ CARGO_PROFILE_ CARGO_ENCODED_ CARGO_TARGET_ RUSTC_WRAPPER";
-    without(&mut cargo, steers);
     cargo.args([
         "test",
         "--no-run",
@@ -216,16 +202,16 @@ fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<Built> {
         cargo.args(["--features", feature]);
     }
     // Warnings that a mutant causes (an import no longer used) are not its point.
-    let mut flags = String::from("--cap-lints=warn");
-    let mut folder = "build";
+    let (mut flags, mut folder) = ("--cap-lints=warn", "build");
     if killer.kind == Kind::Loom {
         // As CI does it. A folder of its own, because other flags would build everything again.
         cargo.args(["--release", "--features", "loom"]);
-        flags.push_str(" --cfg rundown_loom");
-        folder = "loom";
+        (flags, folder) = ("--cap-lints=warn --cfg rundown_loom", "loom");
     }
     cargo
         .current_dir(&copy.root)
+        // It would overrule the other one.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", flags)
         .env("CARGO_TARGET_DIR", copy.builds(folder))
         .env("CARGO_INCREMENTAL", "1")
@@ -233,33 +219,30 @@ fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<Built> {
         .env("CARGO_PROFILE_DEV_DEBUG", "false");
     let output = cargo.stdin(Stdio::null()).output().context("cargo")?;
     fs::write(log, &output.stderr).context("writing the log")?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let error = errors.lines().find(|line| line.starts_with("error"));
     let compiles = output.status.success();
-    ensure!(compiles, "does not compile: {}", error.unwrap_or_default());
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let mut built = messages.lines().map(serde_json::from_str);
-    // Only of the test binary there is an executable.
-    let built = built.find_map(Result::ok);
-    built.context("cargo built no test binary")
+    ensure!(compiles, "does not compile; see {}", log.display());
+    // Only the message about the test binary names an executable.
+    let messages = String::from_utf8(output.stdout)?;
+    let binary = messages.lines().find_map(|message| {
+        let message: serde_json::Value = serde_json::from_str(message).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    binary.context("cargo built no test binary")
 }
 
 /// Runs the tests that the killer names.
 fn test(
     copy: &Tree,
-    built: &Built,
+    binary: &Path,
     killer: &Killer,
     seed: Option<u32>,
     deadline: Duration,
     log: &Path,
-) -> Result<Ended> {
+) -> Result<Verdict> {
     // A file, not a pipe, which would have to be emptied meanwhile.
     let file = File::create(log).context("creating the log")?;
-    let mut command = Command::new(&built.executable);
-    // What is set for loom outside would change how far the models go.
-    without(&mut command, &format!("LOOM_ {SEED}"));
-    command.envs(seed.map(|seed| (SEED, seed.to_string())));
     let package = killer.folder(&copy.root);
+    let mut command = Command::new(binary);
     command
         .arg(&killer.test)
         // As cargo does it.
@@ -267,9 +250,13 @@ fn test(
         .env("CARGO_MANIFEST_DIR", &package)
         // Where guests are built.
         .env("CARGO_TARGET_DIR", copy.builds("build"))
-        .env("RUST_BACKTRACE", "0");
-    command.stderr(file.try_clone()?).stdout(file);
-    let mut child = command.stdin(Stdio::null()).spawn().context("a killer")?;
+        .env("RUST_BACKTRACE", "0")
+        .env_remove(SEED)
+        .envs(seed.map(|seed| (SEED, seed.to_string())))
+        .stdin(Stdio::null())
+        .stderr(file.try_clone()?)
+        .stdout(file);
+    let mut child = command.spawn().context("starting the killer")?;
     let started = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -278,33 +265,18 @@ fn test(
         if started.elapsed() >= deadline {
             child.kill()?;
             child.wait()?;
-            return Ok(Ended::Hung);
+            return Ok(Verdict::Hung);
         }
         thread::sleep(Duration::from_millis(10));
     };
     let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
-    if !status.success() {
-        let message = failure(&text).unwrap_or_else(|| status.to_string());
-        return Ok(Ended::Failed(message));
-    }
-    let tests = passed(&text).context("it does not end like a libtest binary")?;
-    Ok(Ended::Passed(tests))
-}
-
-/// Without the variables whose names begin with one of these words.
-fn without(command: &mut Command, words: &str) {
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if words.split(' ').any(|word| text.starts_with(word)) {
-            command.env_remove(&name);
-        }
-    }
-}
-
-/// How many tests passed, from `test result: ok. 3 passed; ...`.
-fn passed(output: &str) -> Option<usize> {
-    let (_, rest) = output.rsplit_once("test result: ok. ")?;
-    rest.split_once(" passed")?.0.parse().ok()
+    ensure!(!text.contains("running 0 tests"), "there is no {killer}");
+    let compiles = !text.contains("the guest cannot be built");
+    ensure!(compiles, "does not compile; see {}", log.display());
+    Ok(match status.success() {
+        true => Verdict::Survived,
+        false => Verdict::Failed(failure(&text).unwrap_or_else(|| status.to_string())),
+    })
 }
 
 /// The first line of the first panic's message. A guest's failure is no panic of the test's: it follows the name of
@@ -324,18 +296,26 @@ fn failure(output: &str) -> Option<String> {
 fn in_copies<T: Sync, A: Send>(
     copies: &[Tree],
     pieces: &[T],
-    first: impl Fn(&T) -> bool,
+    first: impl Fn(&T) -> bool + Sync,
     work: impl Fn(&Tree, &T) -> (A, String) + Sync,
 ) -> Vec<A> {
-    let (firsts, others): (Vec<usize>, Vec<usize>) =
-        (0..pieces.len()).partition(|&index| first(&pieces[index]));
-    let [firsts, others] = [firsts, others].map(|queue| Mutex::new(queue.into_iter()));
-    let answers = Mutex::new(BTreeMap::new());
+    let mut order: Vec<usize> = (0..pieces.len()).collect();
+    order.sort_by_key(|&index| !first(&pieces[index]));
+    let queue = Mutex::new(VecDeque::from(order));
     let next = |number| {
-        let next = |queue: &Mutex<std::vec::IntoIter<usize>>| queue.lock().ok()?.next();
-        let first = if number == 0 { next(&firsts) } else { None };
-        first.or_else(|| next(&others))
+        let mut queue = queue.lock().expect("no thread panics with it");
+        let is_left = queue
+            .back()
+            .is_some_and(|&index| number == 0 || !first(&pieces[index]));
+        is_left.then(|| {
+            if number == 0 {
+                queue.pop_front()
+            } else {
+                queue.pop_back()
+            }
+        })?
     };
+    let answers = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
         for (number, copy) in copies.iter().enumerate() {
             let (next, work, answers) = (&next, &work, &answers);

@@ -72,32 +72,19 @@ impl Tree {
         Ok(Self { root })
     }
 
-    /// Breaks the copy; it is whole again when the returned value is gone.
-    pub(crate) fn apply(&self, mutant: &Mutant) -> Result<Applied> {
+    /// Does something in the copy while it is broken.
+    pub(crate) fn broken<T>(&self, mutant: &Mutant, act: impl FnOnce() -> Result<T>) -> Result<T> {
         let file = mutant.file(&self.root);
         let original = list::read(&file)?;
         fs::write(&file, mutant.apply(&original)?)?;
-        Ok(Applied { file, original })
+        let result = act();
+        // If this fails, the next mutant is built on top of this one: nothing to carry on with.
+        fs::write(&file, original).expect("the file was written before");
+        result
     }
 
     /// Where what is built with these compiler flags goes.
     pub(crate) fn builds(&self, name: &str) -> PathBuf {
         self.root.with_file_name(name)
-    }
-}
-
-/// A mutant in place.
-#[derive(Debug)]
-pub(crate) struct Applied {
-    file: PathBuf,
-    original: String,
-}
-
-impl Drop for Applied {
-    fn drop(&mut self) {
-        // If this fails, the next mutant is built on top of this one: nothing to carry on with.
-        if let Err(error) = fs::write(&self.file, &self.original) {
-            panic!("cannot restore {}: {error}", self.file.display());
-        }
     }
 }
