@@ -71,6 +71,15 @@ fn main() -> ExitCode {
                     &["CPU 1", "stack overflow", "in test recurses_for_ever"],
                 )
             }),
+        // By the watchdog of runs with a seed: interrupts are off.
+        Case::new("hang", "2")
+            .named("hang_in_the_guests_own_time")
+            .options(|options| options.seed = Some(6))
+            .qemu(["-device", "ib700"])
+            .expecting(|report| {
+                ensure!(report.outcome == Outcome::Reset, "{}", report.outcome);
+                log_has(report, &["test never_ends ..."])
+            }),
         Case::new("hang", "2")
             .named("hang")
             .deadline(Duration::from_secs(8))
