@@ -111,7 +111,10 @@ fn choose<'a>(
         let root = Path::new("");
         let (file, killer) = (mutant.file(root), mutant.killed_by.source(root));
         let mut files = changed.into_iter().flatten();
-        files.any(|path| *path == file || path.with_extension("").starts_with(&killer))
+        // A unit test's is any of the crate's.
+        let is_unit = mutant.killed_by.binary.is_none();
+        files
+            .any(|path| *path == file || (!is_unit && path.with_extension("").starts_with(&killer)))
     };
     let in_part = |index: usize| match options.part {
         Some((k, n)) => index % n == k - 1,

@@ -153,7 +153,10 @@ fn on_mutant(copy: &Tree, mutant: &Mutant, allowed: Duration, log: &Path) -> Res
 fn on_guest(copy: &Tree, mutant: &Mutant, binary: &Path, log: &Path) -> Result<Verdict> {
     let killer = &mutant.killed_by;
     if killer.kind == Kind::Monitor {
-        return copy.broken(mutant, || test(copy, binary, killer, None, DEADLINE, log));
+        let boot = || test(copy, binary, killer, None, DEADLINE, log);
+        let verdict = copy.broken(mutant, boot)?;
+        ensure!(verdict != Verdict::Hung, "{verdict}: nothing ends it");
+        return Ok(verdict);
     }
     let boot = |seed| test(copy, binary, killer, Some(seed), DEADLINE, log);
     let killed = copy.broken(mutant, || {
