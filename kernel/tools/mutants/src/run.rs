@@ -248,6 +248,8 @@ fn test(
     let mut command = Command::new(binary);
     command
         .arg(&killer.test)
+        // One boot: names of other cases may begin so.
+        .args(killer.kind.is_boot().then_some("--exact"))
         // As cargo does it.
         .current_dir(&package)
         .env("CARGO_MANIFEST_DIR", &package)
