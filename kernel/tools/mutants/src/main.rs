@@ -8,7 +8,7 @@
 //! Some break the kernel: what the per-CPU variant needs of one, and how it brings up its CPUs. Their killers are guests
 //! (which needs QEMU and a toolchain for guests, `cargo boot doctor`), or tests of its other packages. A guest is booted
 //! with one seed after the other, up to 16, so that the same instructions run each time: no verdict depends on how busy
-//! the host is.
+//! the host is. By hand: `TESTS_SEED=6 cargo test --package tests --test barrier -- --exact barrier::smp_2`.
 //!
 //! ```text
 //! cargo run -p mutants                        all of them
