@@ -10,6 +10,6 @@ pub(crate) fn restart(seed: u32) {
     const ENABLE: u16 = 0x443;
     // With this seed an instruction takes 2^(1 + seed % 7) ns.
     let steps = (2_u8 << (seed % 7)).min(15);
-    // SAFETY: the port is the watchdog's, or nobody's.
+    // SAFETY: the port is the watchdog's, or no device's.
     unsafe { Port::new(ENABLE).write(15 - steps) };
 }

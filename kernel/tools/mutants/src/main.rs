@@ -28,7 +28,7 @@ mod tree;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use std::{env, fs, thread};
 
@@ -64,8 +64,17 @@ struct Options {
     jobs: Option<usize>,
 }
 
-fn main() -> Result<()> {
-    let options = &Options::parse();
+fn main() -> ExitCode {
+    match act(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(options: &Options) -> Result<()> {
     let mutants = list::load(&package())?;
     let page = root().join("docs/mutants.md");
     let (old, new) = table::page(&page, &mutants)?;

@@ -68,7 +68,7 @@ impl fmt::Display for Verdict {
 }
 
 /// Runs the mutants in so many copies of `root` at once, those of guests in the first: another one would build all
-/// that guests are made of once more. What comes of it is in the folder `work`, which is this program's alone.
+/// that guests are made of again. The copies and the logs are in the folder `work`, which is this program's alone.
 ///
 /// # Errors
 /// If a killer fails on the sources as they are, or there is no test of that name: then its failure on a
