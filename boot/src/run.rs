@@ -315,6 +315,12 @@ impl Boot {
         }
     }
 
+    /// Whether a seed makes it the same each time: nothing acts on it in the host's time.
+    #[must_use]
+    pub fn repeats(&self) -> bool {
+        self.actions.is_empty() && self.accel != Accel::Kvm
+    }
+
     /// A shell command that boots the same, for people who want to try it by hand.
     ///
     /// # Errors

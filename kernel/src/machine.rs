@@ -58,6 +58,7 @@ pub fn start(
     firmware::take_over();
     if let Some(seed) = options.seed {
         clock::pit::cut_turns(seed);
+        clock::watchdog::restart(seed);
     }
     cpu::read_topology();
     let bring_up = smp::start(&options);

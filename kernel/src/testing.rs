@@ -2,7 +2,7 @@
 
 use protocol::{event::Event, exit::ExitCode};
 
-use crate::{interrupts, log, log::emit, machine::Machine};
+use crate::{clock, interrupts, log, log::emit, machine::Machine};
 
 pub use crate::interrupts::vector::{APIC_ERROR, PARKED};
 
@@ -16,6 +16,9 @@ pub fn run(machine: &'static Machine, tests: &[Test]) -> ExitCode {
         tests: tests.len() as u32,
     });
     for (name, test) in tests {
+        if let Some(seed) = machine.options.seed {
+            clock::watchdog::restart(seed);
+        }
         emit(&Event::TestStart {
             name: (*name).into(),
         });

@@ -15,6 +15,13 @@ use crate::{failure, guests, judge, screen};
 /// What a case demands of a report.
 type Check = Box<dyn Fn(&Report) -> Result<()> + Send + Sync>;
 
+/// Names the seed that each boot of a run is to have, in place of its case's. A guest that hangs is ended by a watchdog
+/// in its own time then, so that nothing depends on how busy the host is. The mutants' killers run like this.
+const SEED: &str = "TESTS_SEED";
+
+/// The deadline in the host's time with such a seed: of no guest whose watchdog runs.
+const NEVER: Duration = Duration::from_secs(3600);
+
 /// Makes the image of a stick, at the path given last, of a kernel's ELF and its options.
 pub type MakeStick = fn(&Path, &str, &Path) -> Result<()>;
 
@@ -413,7 +420,13 @@ impl Case {
         Ok(())
     }
 
-    fn boot_with(&self, options: Options) -> Result<Report> {
+    fn boot_with(&self, mut options: Options) -> Result<Report> {
+        let seed = std::env::var(SEED).ok().map(|seed| seed.parse());
+        let seed = seed.transpose().context(SEED)?;
+        if seed.is_some() {
+            ensure!(self.boot.repeats(), "{SEED}: a seed does not repeat this run");
+            options.seed = seed;
+        }
         let mut elf = self.build()?;
         let made = self
             .stick
@@ -423,7 +436,11 @@ impl Case {
             make(&elf, &options.to_string(), stick.path())?;
             elf = stick.path().to_path_buf();
         }
-        let boot = self.boot.clone().elf(elf).options(&options);
+        let mut boot = self.boot.clone().elf(elf).options(&options);
+        boot = boot.deadline(seed.map_or(self.deadline, |_| NEVER));
+        if seed.is_some() {
+            boot = boot.qemu_args(["-device", "ib700"]);
+        }
         let mut boot = match (options, self.fewer_cpus) {
             (Options { fault: Some(_), .. } | Options { hide: Some(_), .. }, _) | (_, true) => {
                 boot.cpus_may_be_missing()
@@ -439,7 +456,6 @@ impl Case {
             let file = format!("name=opt/{package},file={}", file.display());
             boot = boot.qemu_args(["-fw_cfg".to_owned(), file]);
         }
-        let boot = boot.deadline(self.deadline);
         let tried = || format!("the guest {}, {}", self.guest, self.name);
         if !self.screen {
             return boot.run().with_context(tried);

@@ -15,6 +15,7 @@
 //! comes from the same source, in the same measurement.
 
 pub(crate) mod pit;
+pub(crate) mod watchdog;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
