@@ -1,6 +1,5 @@
 //! NMIs that QEMU's monitor injects, see the guest of the same name.
 
-
 use anyhow::{Context, Result, ensure};
 use boot::Report;
 use protocol::options::{ClockSource, StartMode};

@@ -424,7 +424,10 @@ impl Case {
         let seed = std::env::var(SEED).ok().map(|seed| seed.parse());
         let seed = seed.transpose().context(SEED)?;
         if seed.is_some() {
-            ensure!(self.boot.repeats(), "{SEED}: a seed does not repeat this run");
+            ensure!(
+                self.boot.repeats(),
+                "{SEED}: a seed does not repeat this run"
+            );
             options.seed = seed;
         }
         let mut elf = self.build()?;
