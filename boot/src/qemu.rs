@@ -1,6 +1,6 @@
 //! QEMU's command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -105,7 +105,7 @@ pub(crate) fn memory_for(cpus: u32) -> u32 {
 /// The arguments for QEMU.
 pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     let mut arguments = Vec::new();
-    let mut add = |option: &str, value: &dyn AsRef<std::ffi::OsStr>| {
+    let mut add = |option: &str, value: &dyn AsRef<OsStr>| {
         arguments.push(option.into());
         arguments.push(value.as_ref().to_os_string());
     };
@@ -138,6 +138,34 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     }
     add("-smp", &setup.smp.as_str());
     add("-m", &format!("{}M", setup.memory_mib));
+    load(setup, &mut add);
+    add("-display", &"none");
+    add("-serial", &"stdio");
+    add(
+        "-device",
+        &format!(
+            "isa-debug-exit,iobase={:#x},iosize=4,id=exit",
+            protocol::exit::PORT
+        ),
+    );
+    if let Some(seed) = setup.seed {
+        // An instruction takes 2^shift ns, and all vCPUs take turns in one thread. With a shift of 0, one run of
+        // three differed.
+        add("-icount", &format!("shift={},sleep=off", 1 + seed % 7));
+        // Else the guest's clock begins at the host's time.
+        add("-rtc", &"base=2026-01-01,clock=vm");
+    }
+    if let Some(port) = setup.gdb {
+        add("-gdb", &format!("tcp:127.0.0.1:{port}"));
+        arguments.push("-S".into());
+    }
+    arguments.extend(["-nodefaults".into(), "-no-reboot".into()]);
+    arguments.extend(setup.extra.iter().cloned());
+    arguments
+}
+
+/// What is booted, and from what.
+fn load(setup: &Setup<'_>, add: &mut dyn FnMut(&str, &dyn AsRef<OsStr>)) {
     let is_disk = setup.elf.extension().is_some_and(|it| it == "iso");
     if let Some(uefi) = setup.uefi {
         let Uefi {
@@ -166,29 +194,6 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
             add("-initrd", &ramdisk);
         }
     }
-    add("-display", &"none");
-    add("-serial", &"stdio");
-    add(
-        "-device",
-        &format!(
-            "isa-debug-exit,iobase={:#x},iosize=4,id=exit",
-            protocol::exit::PORT
-        ),
-    );
-    if let Some(seed) = setup.seed {
-        // An instruction takes 2^shift ns, and all vCPUs take turns in one thread. With a shift of 0, one run of
-        // three differed.
-        add("-icount", &format!("shift={},sleep=off", 1 + seed % 7));
-        // Else the guest's clock begins at the host's time.
-        add("-rtc", &"base=2026-01-01,clock=vm");
-    }
-    if let Some(port) = setup.gdb {
-        add("-gdb", &format!("tcp:127.0.0.1:{port}"));
-        arguments.push("-S".into());
-    }
-    arguments.extend(["-nodefaults".into(), "-no-reboot".into()]);
-    arguments.extend(setup.extra.iter().cloned());
-    arguments
 }
 
 fn board(machine: Machine, large: bool) -> String {
