@@ -63,6 +63,10 @@ impl SharedCount {
     /// A release of `n` that came too late for the slots. Its last touch of `object` (S3).
     #[cold]
     pub(crate) fn release<P: Platform>(&self, object: ObjectId, n: u32) {
+        if n == 0 {
+            // Gives nothing back, so it ends nothing, and is not what released too much.
+            return;
+        }
         // Release: pairs with the Acquire in `look`; what was done under protection happens-before
         // the return of `wait` (S2).
         let before = self.count.fetch_sub(i64::from(n), Ordering::Release);

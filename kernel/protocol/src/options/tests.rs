@@ -90,7 +90,7 @@ fn errors_name_the_line_the_text_and_what_is_allowed() {
         (
             &b"seconds=1\n\nsecnods=2"[..],
             "line 3: \"secnods=2\": unknown key; known are seconds, format, job, start, apic, clock, patience, \
-             init-pause, ghost, hide, fault, seed",
+             init-pause, ghost, hide, fault, seed, scenario",
         ),
         (b"seconds", "line 1: \"seconds\": expected `key=value`"),
         (b"seconds=1\nseconds=1", "line 2: \"seconds=1\": set twice"),

@@ -101,6 +101,7 @@ scenarios! {
     fn s7_a_release_after_the_drain_is_found = [
         Close, OverRelease(1), OverRelease(2), Complete, OverRelease(1), OverRelease(2), Wait,
     ];
+    fn s7_a_release_of_none_is_never_misuse = [Acquire(1), Close, OverRelease(2), Release(0), Wait, Release(0)];
     fn s7_an_over_release_does_not_reach_the_next_generation = [
         Close, OverRelease(7), Reinit, One, Close, Drop(0),
     ];

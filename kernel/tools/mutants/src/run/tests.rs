@@ -64,7 +64,7 @@ const LIST: &str = r#"
 fn toy() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let package = |name, rest| format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest}");
-    let scenario = "[[test]]\nname = \"scenario\"\npath = \"scenario.rs\"";
+    let scenario = "[[test]]\nname = \"guests\"\npath = \"guests.rs\"";
     let workspace = "[workspace]\nmembers = [\"kernel/rundown\", \"tests\"]";
     for (file, text) in [
         ("Cargo.toml", workspace),
@@ -75,7 +75,7 @@ fn toy() -> tempfile::TempDir {
         ("kernel/rundown/src/lib.rs", SOURCE),
         ("kernel/rundown/tests/all.rs", TESTS),
         ("tests/Cargo.toml", &package("tests", scenario)),
-        ("tests/scenario.rs", SCENARIO),
+        ("tests/guests.rs", SCENARIO),
         (".gitignore", "target"),
     ] {
         let file = folder.path().join(file);
