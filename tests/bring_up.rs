@@ -30,7 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
             cases.push(Case::new(guest, smp).on(machine));
         }
     }
-    // A CPU that never starts, in the midst of the others and after them.
+    // A CPU that never starts, in the middle of the others and after them.
     cases.push(Case::new(guest, SPARSE).ghost(3));
     cases.push(Case::new(guest, "1").ghost(200));
     // One after the other, and by interrupts to each: what comes of it is the same.
@@ -138,7 +138,7 @@ fn memory() -> impl Iterator<Item = Case> {
 }
 
 /// Every CPU is there, with the APIC ID that its place makes of it. (What else the host's own CPU model
-/// tells of itself is not ours to know.)
+/// reports is not known here.)
 fn ids_are_right(report: &Report, shape: &Shape) -> Result<()> {
     let ids = |rows: &[Cpu]| -> Vec<(u32, u32)> {
         rows.iter().map(|cpu| (cpu.index, cpu.apic_id)).collect()
@@ -149,7 +149,7 @@ fn ids_are_right(report: &Report, shape: &Shape) -> Result<()> {
     Ok(())
 }
 
-/// The kernel's table says what the machine's shape makes of it; nobody but a ghost is missing.
+/// The kernel's table says what the machine's shape makes of it; only a ghost is missing.
 fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
     let expected = model::MAX.table(shape);
     let rows = cpus::rows(report);

@@ -17,13 +17,13 @@ pub(crate) fn cases() -> Vec<Case> {
             let case = case(smp).on(machine).tcg();
             let cpus = case.shape().cpus;
             cases.push(case.also(move |report| {
-                // What is told, is told once by each CPU, however often it has happened.
+                // Each of these is logged once by each CPU, however often it has happened.
                 told(report, cpus, "an unexpected NMI (port 0x61: 0x")?;
                 told(report, cpus, "an unexpected interrupt, vector 0x70")?;
                 told(report, cpus, "an unexpected interrupt, vector 0x27")?;
                 let hpets_missing = u32::from(machine == Machine::Microvm);
                 told(report, hpets_missing, "has no HPET")?;
-                // Of all CPUs, one tells.
+                // Of all CPUs, one logs it.
                 told(report, 1, "access to a register that is not there")
             }));
         }
@@ -44,7 +44,7 @@ fn told(report: &Report, times: u32, words: &str) -> Result<()> {
     let lines: Vec<_> = lines.collect();
     ensure!(
         lines.len() == times as usize,
-        "{words:?} is not told {times} times: {lines:?}"
+        "{words:?} is not logged {times} times: {lines:?}"
     );
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What may go wrong while CPUs start, one after the other: it is told, with the CPU's name and the place, who
-//! is concerned is left out, and the rest goes on; or the kernel ends with one report.
+//! Faults while CPUs start, one after the other: each is reported, with the CPU's name and the place, the CPU
+//! is left out, and the rest goes on; or the kernel ends with one report.
 
 use anyhow::{Result, ensure};
 use boot::{Outcome, Report};
@@ -139,8 +139,8 @@ fn once(report: &Report, is_it: impl Fn(&Event<'_>) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// All of them panic, and are reset and given up long before they have said so: who is in the midst of a line keeps
-/// nobody else from the log.
+/// All of them panic, and are reset and given up long before they have said so: a CPU that is reset within a line keeps
+/// no other from the log.
 fn reset_while_they_log() -> Case {
     let case = Case::kernel("16", 1).named("reset_while_they_log");
     let case = case.options(|options| {
@@ -172,7 +172,7 @@ fn fault(smp: &str, kind: FaultKind, apic_id: Option<u32>) -> Case {
     case.options(|options| (options.fault, options.patience) = (Some(fault), 600_000))
 }
 
-/// Each of these CPUs has gone wrong in this manner, so many times.
+/// Each of these CPUs has faulted in this manner, so many times.
 fn went_wrong(
     report: &Report,
     ids: &[u32],
@@ -184,7 +184,7 @@ fn went_wrong(
     for fault in &faults {
         let as_expected = (fault.stage, fault.vector) == (stage as u8, vector);
         ensure!(as_expected && ids.contains(&fault.apic_id), "{fault:?}");
-        // Before a CPU has its own stack, nobody can know the address.
+        // Before a CPU has its own stack, the address is unknown.
         let known = stage == Stage::Rust && vector.is_some();
         ensure!((fault.address != 0) == known, "{fault:?}");
     }

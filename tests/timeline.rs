@@ -1,4 +1,4 @@
-//! When each CPU was how far on its way to online, as the kernel itself tells it: what `cargo boot
+//! Each CPU's progress on its way to online, as the kernel itself reports it: what `cargo boot
 //! --timeline` draws.
 
 use anyhow::{Context, Result, ensure};

@@ -51,8 +51,8 @@ impl Action {
     }
 
     /// A line as people type it, done once: for what QMP has no command for, such as `mce`. It must be one
-    /// that QEMU answers by silence: any text is taken for its reason not to do it, since QEMU does not
-    /// tell errors from answers here.
+    /// that QEMU answers by silence: any text counts as an error, since QEMU does not
+    /// mark errors here.
     pub fn hmp(when: Trigger, line: &str) -> Self {
         Self::qmp(when, HMP, json!({ "command-line": line }))
     }

@@ -152,7 +152,7 @@ fn one(mut built: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
     built.pop().context("cargo has built nothing")
 }
 
-/// Runs a build of `what`, and returns the programs and static libraries of which it tells.
+/// Runs a build of `what`, and returns the programs and static libraries that it reports.
 fn run(mut cargo: Command, what: &str, choice: &Choice) -> anyhow::Result<Vec<PathBuf>> {
     if !target_dir(choice).exists() {
         let core = if choice.build_std {
@@ -199,7 +199,7 @@ pub(crate) fn cargo_command(choice: &Choice, subcommand: &str, profile: &str) ->
     command
 }
 
-/// Tells a cargo which compiler, profile, target, libraries and linker to use.
+/// Sets the compiler, profile, target, libraries and linker that a cargo uses.
 pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, target_dir: &Path) {
     command.env("RUSTC", &choice.toolchain.rustc);
     command.args([
@@ -232,7 +232,7 @@ pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, tar
     }
 }
 
-/// The path of a program or static library, if this line of cargo's messages tells of one.
+/// The path of a program or static library, if this line of cargo's messages reports one.
 fn artifact(message: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Message {

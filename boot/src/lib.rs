@@ -12,7 +12,7 @@
 //! - [`firmware`] and [`image`] are the way by UEFI: OVMF, and a stick with the loader that contains the kernel.
 //! - [`Boot`] starts QEMU, reads the serial port, and never leaves QEMU behind.
 //! - An [`Action`] is what QEMU's monitor does meanwhile.
-//! - [`outcome`] tells a pass from all the ways to fail.
+//! - [`outcome`] distinguishes a pass from all the ways to fail.
 //! - [`template`] is a kernel of the user's own, to begin with.
 //! - [`cli`] is the program `cargo boot`.
 

@@ -2,7 +2,7 @@
 //!
 //! The monitor speaks QMP, one JSON object a line (QEMU's `docs/interop/qmp-spec`). QEMU connects to
 //! us and not the other way round, so there is no moment at which the port is not there yet, and
-//! nobody else can get at the machine. The loopback address, since every host has it.
+//! no other program can reach the machine. The loopback address, since every host has it.
 //!
 //! A thread does the talking. It ends with QEMU, whose end closes the connection, or when told to, or
 //! when there is no answer: another program of the host may have connected to the port before QEMU did.
@@ -75,7 +75,7 @@ impl Operator {
         })
     }
 
-    /// What QEMU has to be told, so that it connects.
+    /// The arguments with which QEMU connects.
     pub(crate) fn arguments(&self) -> [OsString; 4] {
         let port = self.port;
         [
@@ -90,7 +90,7 @@ impl Operator {
     pub(crate) fn hear(&self, line: Line<'_>) {
         for (place, action) in self.actions.iter().enumerate() {
             if action.when.fits(line) {
-                // If nobody listens, the thread has failed, and `end` will say how.
+                // If the channel is closed, the thread has failed, and `end` will say how.
                 let _ = self.orders.send(place);
             }
         }

@@ -133,7 +133,7 @@ impl Boot {
         self
     }
 
-    /// What the kernel is told. Without [`Format::Json`] there are no events, and so no pass. With a seed, the run
+    /// The options for the kernel. Without [`Format::Json`] there are no events, and so no pass. With a seed, the run
     /// is the same, to the byte, whenever it is repeated, and the CPUs are interleaved differently with each
     /// seed: TCG in one thread, whose clock counts instructions. (A debugger that stops the guest changes it.)
     pub fn options(mut self, options: &Options) -> Self {
@@ -181,7 +181,7 @@ impl Boot {
         self
     }
 
-    /// Ends the boot soon after somebody sets the flag, with [`Outcome::Interrupted`](crate::Outcome::Interrupted).
+    /// Ends the boot soon after the flag is set, with [`Outcome::Interrupted`](crate::Outcome::Interrupted).
     pub fn interrupt(mut self, flag: &'static AtomicBool) -> Self {
         self.interrupt = Some(flag);
         self
@@ -422,7 +422,7 @@ impl Boot {
     }
 
     /// Whoever debugs may take any time. Otherwise: twice the time
-    /// the guest was told to work, and for bring-up and reports a minute and a second per CPU, about
+    /// that the guest is to work, and for bring-up and reports a minute and a second per CPU, about
     /// 20 times what 2 host CPUs took for 1 to 255 CPUs under TCG.
     fn deadline_for(&self, smp: &Smp) -> Option<Duration> {
         // With a seed, one thread does the work of all CPUs, and a second in the guest is half a billion

@@ -1,6 +1,6 @@
-//! How the CPUs of one boot started: when each was how far, and who waited for whom.
+//! How the CPUs of one boot started: the progress of each, and which waited for which.
 //!
-//! Made from what the kernel tells if its job is `timeline`: [`Steps`] of the BSP and [`Stamps`] of
+//! Made from what the kernel reports if its job is `timeline`: [`Steps`] of the BSP and [`Stamps`] of
 //! each other CPU, all in nanoseconds from the first INIT.
 
 mod draw;
@@ -22,7 +22,7 @@ pub(crate) struct Timeline {
     cpus: Vec<Stamps>,
 }
 
-/// A stretch of somebody's time.
+/// A stretch of one CPU's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     /// What it was spent with: a place in [`BSP_PARTS`] or in [`cpu_parts`].
@@ -49,7 +49,7 @@ fn cpu_parts() -> impl Iterator<Item = String> {
 }
 
 impl Timeline {
-    /// A timeline of what the kernel has told; `None` if that is not enough.
+    /// A timeline of what the kernel has reported; `None` if that is not enough.
     pub(crate) fn new(way: StartMode, steps: Option<Steps>, stamps: &[Stamps]) -> Option<Self> {
         // The BSP has no such moments.
         let started = stamps
@@ -134,7 +134,7 @@ impl fmt::Display for Timeline {
             "\nFrom the first INIT: the BSP was prepared after {prepared} and sent the first SIPI after {sipi};"
         )?;
         match (steps.second_sipi_ns, steps.seconds) {
-            (0, _) | (_, 0) => writeln!(f, "nobody needed a second one.")?,
+            (0, _) | (_, 0) => writeln!(f, "no CPU needed a second one.")?,
             (at, count) => writeln!(
                 f,
                 "{count} {} needed a second one, sent after {} at the latest.",

@@ -45,7 +45,7 @@ pub struct Toolchain {
     pub has_target: bool,
     /// Whether it has the standard library's sources, so that it can build `core`.
     pub has_sources: bool,
-    /// Its own LLD, which rustc uses unless told otherwise.
+    /// Its own LLD, rustc's default.
     pub rust_lld: Option<PathBuf>,
 }
 

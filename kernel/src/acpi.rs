@@ -140,6 +140,6 @@ fn memory_at(address: u64, length: usize) -> Option<&'static [u8]> {
         return None;
     }
     let start = memory::virt(PhysAddr::new(address)).as_ptr();
-    // SAFETY: all of it is mapped, as just checked, and for good; nobody writes to the tables.
+    // SAFETY: all of it is mapped, as just checked, and for good; no code writes to the tables.
     Some(unsafe { slice::from_raw_parts(start, length) })
 }

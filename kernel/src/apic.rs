@@ -60,7 +60,7 @@ const DIVIDE_BY_16: u32 = 0b0011;
 /// Rate of the timer, before the divider, in Hz. Written once by the BSP, before other CPUs run, so Relaxed.
 static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 
-/// This CPU's APIC ID, from its APIC. (CPUID tells only the ID that it had at reset.)
+/// This CPU's APIC ID, from its APIC. (CPUID reports only the ID that it had at reset.)
 ///
 /// Any CPU, any context, once the APIC is set up.
 #[must_use]
@@ -203,7 +203,7 @@ pub(crate) fn mask_own_sources() {
 
 /// Ends all interrupts that this CPU's APIC has in service, whoever has begun them: as long as there is
 /// one, none of its priority or below comes through. Firmware, or the kernel that has started this
-/// one, may have left in the midst of a handler. (On a CPU that INIT has reset there is none.)
+/// one, may have left in the middle of a handler. (On a CPU that INIT has reset there is none.)
 pub(crate) fn end_leftovers() {
     let any = || (0..8).any(|word| read(IN_SERVICE + word * 0x10) != 0);
     // At most one for each vector.
@@ -228,7 +228,7 @@ pub(crate) fn set_handler(vector: u8, handler: fn()) {
     interrupts::set_hook(vector, Some(end_and_call));
 }
 
-/// Tells the APIC that the handler of an ordinary interrupt has taken it.
+/// Signals the end of an ordinary interrupt to the APIC.
 pub(crate) fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
 }

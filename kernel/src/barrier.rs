@@ -1,6 +1,6 @@
 //! A memory barrier on all CPUs at the cost of one: what `membarrier` is on Linux.
 //!
-//! Some code runs so often that a fence in it would be too dear, while its counterpart runs rarely. Then
+//! Some code runs so often that a fence in it would cost too much, while its counterpart runs rarely. Then
 //! the rare side pays for both: it has every CPU take an interrupt, which orders like a fence on each.
 //! More than that: an interrupted [restartable sequence](rundown::per_cpu::gs) starts again.
 //!
@@ -12,7 +12,7 @@
 //! - at that moment, the CPU is not in a restartable sequence, or starts it again.
 //!
 //! # How
-//! The caller sends an interrupt to every other CPU that has not been sent one by somebody else in the
+//! The caller sends an interrupt to every other CPU that another caller has not sent one in the
 //! meantime, and waits until all have answered. The books are kept by [`Rounds`], which is model-checked in
 //! its crate. There is no lock and no leader: a handler that interrupts a caller may itself be one.
 //!
@@ -24,7 +24,7 @@
 //! - A CPU that has stopped for good, since another one reports a panic, is not waited for.
 //! - A CPU that is being started is not waited for either: it uses nothing before it is declared online, and
 //!   then sees what the caller of an earlier barrier did before that.
-//!   A caller may yet find it online while he waits; it then answers without being asked.
+//!   A caller may yet find it online while waiting; the CPU then answers without being asked.
 //! - A CPU that leaves is not in a sequence, and what it has counted is visible to who finds it gone.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -159,8 +159,8 @@ impl Call {
             round: ROUNDS.begin(),
             begun: time::nanos(),
         };
-        // Who comes online after this sees what this CPU did before; who has left, or leaves and does not see
-        // the round, is not waited for. Pairs with the fences in `cpu::set_online` and `cpu::set_offline`.
+        // A CPU that comes online after this sees what this CPU did before. The round does not wait for one
+        // that has left, or leaves without seeing it. Pairs with `cpu::set_online` and `cpu::set_offline`.
         fence(Ordering::SeqCst);
         let sent = others()
             .filter(|(cpu, answers)| !call.is_answered(*cpu, answers))
@@ -241,7 +241,7 @@ impl Answers {
     /// Whether the NMI that this CPU, whose answers these are, has just taken may be one for a barrier.
     /// To be called before it answers: callers from here on send another one.
     ///
-    /// NMIs from elsewhere that come together with a barrier's cannot be told from it. If two become
+    /// NMIs from elsewhere that come together with a barrier's cannot be distinguished from it. If two become
     /// one, that one counts as the barrier's; if both are taken, the first does.
     fn take_nmi(&self) -> bool {
         // Acquire: pairs with `send_nmi`.
@@ -252,8 +252,8 @@ impl Answers {
 /// Has a CPU that has just come online answer those who began before: they have not asked it, but wait for
 /// whoever they find online.
 pub(crate) fn catch_up(cpu: CpuIndex) {
-    // Either the caller of a barrier has seen the CPU online and asks it himself, or what follows finds his
-    // round begun: the fence in `Call::begin` and the one in `cpu::set_online`, which is behind this CPU.
+    // Either the caller of a barrier has seen the CPU online and asks it directly, or the code below finds
+    // the round begun: the fence in `Call::begin` and the one in `cpu::set_online`, which is behind this CPU.
     if let Some(answers) = ANSWERS.of(cpu) {
         answers.ask(cpu);
     }

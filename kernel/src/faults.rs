@@ -40,7 +40,7 @@ pub(crate) fn arm(fault: Option<Fault>, patience: u32) {
     MAY_BE_LATE.store(!fault.outlasts(patience), Ordering::Relaxed);
 }
 
-/// After the start: what is to be injected once more.
+/// After the start: what is to be injected again.
 pub(crate) fn start_is_over() -> Option<InjectedFault> {
     // Relaxed: nothing else is published by it.
     let waits = !MAY_BE_LATE.swap(true, Ordering::Relaxed);

@@ -14,8 +14,8 @@
 //! | HPET | timers that interrupt; replacement of 8254 and clock chip | both off, the counter runs on | `hpet` |
 //! | local APIC | errors | reported | [`apic`] |
 //! | | performance counters, temperature, corrected errors | masked, except SMIs | [`apic`] |
-//! | | interrupts in service that nobody will end | ended | [`apic`] |
-//! | | interrupts that had come before all this | taken as strays | [`unexpected`] |
+//! | | interrupts in service that no handler will end | ended | [`apic`] |
+//! | | interrupts that had come before all this | handled as unexpected | [`unexpected`] |
 //!
 //! After that nothing interrupts that the kernel has not asked for; what does nevertheless is
 //! [counted](unexpected::stray) and survived. The firmware keeps what it needs for itself: its

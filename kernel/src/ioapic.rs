@@ -58,7 +58,7 @@ impl Chip {
     /// Two for each pin.
     const ENTRIES: u32 = 0x10;
 
-    /// `None` if nobody answers at the address.
+    /// `None` if nothing answers at the address.
     fn find(address: u32) -> Option<Self> {
         let address = PhysAddr::new(address.into());
         // Intel's lie 1 KiB apart (82093AA data sheet), AMD's may lie at each multiple of 256 bytes.

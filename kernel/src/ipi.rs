@@ -71,7 +71,7 @@ pub fn wakes_taken(cpu: CpuIndex) -> u64 {
 pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
     assert!(
         try_call(cpu, function).is_ok(),
-        "{cpu} is not online: nobody runs the call"
+        "{cpu} is not online: the call does not run"
     );
 }
 
@@ -109,7 +109,7 @@ pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOn
     Ok(())
 }
 
-/// A CPU that does not run, so nobody runs the call.
+/// The CPU is not online, so the call does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOnline;
 
@@ -235,7 +235,7 @@ pub fn set_nmi_handler(handler: Option<fn()>) {
 /// [handler](set_nmi_handler). Any CPU, any context.
 ///
 /// Several that are sent before the first is taken may become one. If a [barrier](crate::barrier)'s comes at the same
-/// time, to a CPU that keeps interrupts off for long, the handler may run once more than that.
+/// time, to a CPU that keeps interrupts off for long, the handler may run one time more than that.
 ///
 /// A CPU that is not online gets none, and runs no handler.
 pub fn nmi(cpu: CpuIndex) {
@@ -258,12 +258,12 @@ pub(crate) fn in_nmi() -> bool {
 /// An NMI: another CPU wants this one to stop, to answer at a barrier, or to run the handler, or the
 /// hardware has something bad to say.
 ///
-/// NMIs tell nothing about who sent them, and two may become one. So a wish is noted before its NMI is
+/// An NMI does not say who sent it, and two may become one. So a request is recorded before its NMI is
 /// sent, and each is looked at on any NMI.
 fn on_nmi(frame: &Frame) {
     match STOPPING.load(Ordering::SeqCst) {
         0 => {}
-        // Somebody else's NMI. This CPU has a report to finish.
+        // Another sender's NMI. This CPU has a report to finish.
         by if by == cpu::current().get() as u32 + 1 => return,
         _ => emergency::halt(),
     }

@@ -24,7 +24,7 @@ macro_rules! log {
     ($($arg:tt)*) => { $crate::log::line(format_args!($($arg)*)) };
 }
 
-/// Sends one event to the host, if somebody there reads events ([`Format::Json`]).
+/// Sends one event to the host, if it reads events ([`Format::Json`]).
 ///
 /// Any CPU, any context; does not allocate.
 pub fn emit(event: &Event<'_>) {
@@ -80,8 +80,8 @@ pub(crate) fn in_place(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
     });
 }
 
-/// Whether the host reads events. Until the options are read: yes, for then nobody has said
-/// otherwise, and an early panic should reach a test.
+/// Whether the host reads events. Until the options are read: yes, since no option says
+/// otherwise yet, and an early panic should reach a test.
 #[must_use]
 pub fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)

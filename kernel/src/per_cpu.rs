@@ -30,7 +30,7 @@ use core::{
 use bringup::CpuIndex;
 use x86_64::{VirtAddr, registers::model_specific::GsBase};
 
-/// Where the areas lie: level-4 entry 507, nobody else's.
+/// Where the areas lie: level-4 entry 507, used for nothing else.
 const AREAS_AT: u64 = 0xffff_fd80_0000_0000;
 
 /// Address space of one CPU's area. Eight of them share a level-1 page table (of 2 MiB), so tables
@@ -197,12 +197,12 @@ pub(crate) fn init_bsp() {
 /// Makes a copy of the pattern, for this CPU.
 ///
 /// # Safety
-/// There is room for it, which nobody else uses, for good.
+/// There is room for it, which nothing else ever uses.
 unsafe fn copy_to(start: VirtAddr, cpu: CpuIndex) {
     let pattern = &raw const per_cpu_start;
     let bytes = &raw const per_cpu_end as usize - pattern as usize;
     let copy: *mut u8 = start.as_mut_ptr();
-    // SAFETY: the pattern, which nobody writes to, and room for it (by the caller).
+    // SAFETY: the pattern, which no code writes to, and room for it (by the caller).
     unsafe { ptr::copy_nonoverlapping(pattern, copy, bytes) };
     // SAFETY: the head comes first (`link.ld`), and has just been copied.
     let head = unsafe { &*copy.cast::<Head>() };

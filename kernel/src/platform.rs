@@ -34,7 +34,7 @@ impl rundown::Platform for KernelPlatform {
     }
 
     /// Wakes the CPUs that sleep for this object, and those that run futures: one of them will be
-    /// told whose turn it is. Any context, NMI included: no lock, one interrupt for each such CPU.
+    /// handed the task to poll. Any context, NMI included: no lock, one interrupt for each such CPU.
     fn wake_waiters(object: ObjectId) {
         WAKERS.ring(object);
         wake_if(|sleeps_for| sleeps_for == object.get() || sleeps_for == FUTURES);
@@ -125,7 +125,7 @@ static SLEEPERS: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_
 fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool) {
     if !interrupts::enabled() || interrupts::in_handler() {
         while !ready() {
-            // Who is to let this CPU go may wait for it at a barrier.
+            // The CPU that will make `ready` true may itself wait for this one at a barrier.
             barrier::serve();
             core::hint::spin_loop();
         }
@@ -134,7 +134,7 @@ fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool
     let me = cpu::current().get();
     let (word, bit) = (&SLEEPERS[me / 64], 1 << (me % 64));
     SLEEPS_FOR.here().store(what_for, Ordering::Relaxed);
-    // Release: pairs with the load in `wake_if`: who sees the bit sees what this CPU sleeps for.
+    // Release: pairs with the load in `wake_if`: a CPU that sees the bit sees what this one sleeps for.
     word.fetch_or(bit, Ordering::Release);
     // Pairs with the fence in `wake_if`.
     fence(Ordering::SeqCst);

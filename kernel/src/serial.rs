@@ -4,9 +4,9 @@
 //! finds it held by the CPU it interrupted. An exception or an NMI may; it sees its own CPU as the
 //! owner and writes past the lock: a line in the middle of another one rather than none. A panic
 //! stops the other CPUs first, and then breaks the lock if one of them held it. So does who resets a CPU:
-//! an INIT takes it out of the midst of a line.
+//! an INIT takes it out of the middle of a line.
 //!
-//! The lock is the owner's number: there is no moment at which it is held and nobody knows by whom.
+//! The lock is the owner's number: there is no moment at which it is held by an unknown owner.
 
 use core::{
     fmt::{self, Write},
@@ -23,7 +23,7 @@ use crate::per_cpu;
 /// I/O port of the first serial port (IBM PC/AT).
 const COM1: u16 = 0x3f8;
 
-/// Value of [`OWNER`] when nobody holds the lock.
+/// Value of [`OWNER`] when the lock is free.
 const NOBODY: u32 = u32::MAX;
 
 /// The port as it is set up. Not what others wait for: who owns the lock and finds this in use has broken into
@@ -39,7 +39,7 @@ pub(crate) fn init() {
         baud_rate: BaudRate::Baud115200,
         ..Config::DEFAULT
     };
-    // No device: then nobody listens, and nobody can be told.
+    // No device: then there is no log, and nowhere to report that.
     let _ = PORT.lock().init(config);
 }
 

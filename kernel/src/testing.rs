@@ -1,4 +1,4 @@
-//! For guests that are tests: runs them one by one and tells the host; and what no kernel would do.
+//! For guests that are tests: runs them one by one and reports to the host; and what no kernel would do.
 
 use protocol::{event::Event, exit::ExitCode};
 
@@ -9,7 +9,7 @@ pub use crate::interrupts::vector::{APIC_ERROR, PARKED};
 /// One test: its name, and the function, which panics if it fails.
 pub type Test = (&'static str, fn(&'static Machine));
 
-/// Runs the tests in order. The host is told how many there are before the first, and each one's
+/// Runs the tests in order. Reports to the host how many there are before the first, and each one's
 /// start, so that it can name the one that panics or hangs.
 pub fn run(machine: &'static Machine, tests: &[Test]) -> ExitCode {
     emit(&Event::TestPlan {

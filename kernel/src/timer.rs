@@ -30,7 +30,7 @@ pub fn start(period: Duration, handler: fn()) {
 /// Ends the calls on this CPU: there is none after this returns.
 pub fn stop() {
     apic::stop_timer();
-    // A tick that is on its way finds nobody.
+    // A tick that is on its way finds no handler.
     ON_TICK.here().set(None);
 }
 

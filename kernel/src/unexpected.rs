@@ -1,7 +1,7 @@
 //! Unexpected interrupts: counted, logged once, survived.
 //!
 //! A device that the firmware has set up and forgotten, a controller that has changed its mind, a
-//! message to a vector that was somebody's a moment ago: none is a reason to stop. What is a reason is
+//! message to a vector that had a handler a moment ago: none is a reason to stop. The one reason is
 //! an NMI by which the board reports a hardware error.
 //!
 //! | kind | how it is known | what is due |
@@ -41,7 +41,7 @@ per_cpu! {
     static NMIS: AtomicU64 = AtomicU64::new(0);
     /// A bit per vector that has been logged.
     static LOGGED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
-    /// What port 0x61 said at an NMI, for the log; [`NOTHING`] to tell.
+    /// What port 0x61 said at an NMI, for the log; [`NOTHING`] to report.
     static UNTOLD_NMI: AtomicU16 = AtomicU16::new(NOTHING);
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn check_nmi_reason(frame: &Frame) {
 
 /// Counts an NMI for which there is no handler. In an NMI.
 ///
-/// The log is told soon: by an interrupt that this CPU sends itself, for the code below may be about to
+/// It is logged soon: by an interrupt that this CPU sends itself, for the code below may be about to
 /// take the log's lock, or to give it back, and who holds it for longer may be waiting for this CPU.
 pub(crate) fn count_nmi() {
     if NMIS.here().fetch_add(1, Ordering::Relaxed) > 0 {
@@ -118,13 +118,13 @@ pub(crate) fn count_nmi() {
     UNTOLD_NMI
         .here()
         .store(nmi_reason().into(), Ordering::Relaxed);
-    // Early in the boot there is no APIC to send it: `firmware::silence` tells of it.
+    // Early in the boot there is no APIC to send it: `firmware::silence` logs it.
     if let Some(me) = apic::try_id() {
         apic::send(Target::One(me), Ipi::Vector(vector::TELL));
     }
 }
 
-/// Tells the log what [`count_nmi`] has left to tell. Not in an NMI.
+/// Logs what [`count_nmi`] has left to log. Not in an NMI.
 pub(crate) fn tell_of_nmi() {
     let untold = UNTOLD_NMI.here();
     if let Ok(reason) = u8::try_from(untold.swap(NOTHING, Ordering::Relaxed)) {
@@ -132,7 +132,7 @@ pub(crate) fn tell_of_nmi() {
     }
 }
 
-/// Why there is an NMI, as far as the board tells: port 0x61 (IBM PC/AT; Intel ICH9 data sheet, 13.7.1
+/// Why there is an NMI, as far as the board reports it: port 0x61 (IBM PC/AT; Intel ICH9 data sheet, 13.7.1
 /// NMI_SC).
 fn nmi_reason() -> u8 {
     // SAFETY: reading the port changes nothing.

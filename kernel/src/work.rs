@@ -46,7 +46,7 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
 /// dropped.
 ///
 /// # Panics
-/// If somebody else does so; on an AP; in interrupt context; with interrupts off, for they come on meanwhile.
+/// If another caller does so; on an AP; in interrupt context; with interrupts off, for they come on meanwhile.
 pub(crate) fn exclusive(what: &str) -> SpinMutexGuard<'static, ()> {
     static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
     assert!(cpu::current() == CpuIndex::BSP, "{what}: on an AP");

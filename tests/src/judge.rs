@@ -102,7 +102,7 @@ pub fn unfit(report: &Report, words: &[&str]) -> Result<()> {
 /// The first that it has not.
 pub fn trouble_is(report: &Report, words: &[&str]) -> Result<()> {
     let trouble = all_tests_passed(report).err();
-    let text = trouble.context("it is taken for a pass")?.to_string();
+    let text = trouble.context("it counts as a pass")?.to_string();
     for word in words {
         ensure!(
             text.contains(word),

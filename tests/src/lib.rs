@@ -8,7 +8,7 @@
 //! - [`judge`]: says what is wrong with a report, if anything is;
 //! - [`cpus`]: what the kernel says of its CPUs;
 //! - [`shape`]: which CPUs an `-smp` value stands for, computed without the kernel;
-//! - [`model`]: what of that a CPU model tells;
+//! - [`model`]: what of that a CPU model reports;
 //! - [`machines`]: a list of machines of many shapes and models;
 //! - [`screen`]: what is on a screen;
 //! - [`failure`]: what a person sees of a case that failed.

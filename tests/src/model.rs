@@ -1,4 +1,4 @@
-//! What QEMU's CPU models tell by CPUID of the machine's shape.
+//! What QEMU's CPU models report of the machine's shape by CPUID.
 //!
 //! QEMU gives CPUs APIC IDs by one rule, whatever their model. The models differ in what CPUID says of
 //! it (QEMU 7.2, `target/i386/cpu.c`, as observed under TCG):
@@ -19,11 +19,11 @@ use crate::shape::{Shape, bits_for};
 pub struct Model {
     /// For QEMU's `-cpu`.
     pub name: &'static str,
-    /// What it tells of the shape.
+    /// What it reports of the shape.
     tells: Tells,
 }
 
-/// What a model tells of the shape.
+/// What a model reports of the shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tells {
     /// Everything: leaves 0xB and 0x1F.
@@ -71,7 +71,7 @@ const fn model(name: &'static str, tells: Tells) -> Model {
 }
 
 impl Model {
-    /// Whether what QEMU has it tell of a machine of this shape fits the APIC IDs. Where it does not, no
+    /// Whether what it reports of a machine of this shape fits the APIC IDs. Where it does not, no
     /// kernel could know better.
     #[must_use]
     pub fn tells_the_truth(&self, shape: &Shape) -> bool {
@@ -89,7 +89,7 @@ impl Model {
         }
     }
 
-    /// The index table that the kernel must come to: that of the shape, levels that are not told being
+    /// The index table that the kernel must come to: that of the shape, levels that are not reported being
     /// part of the core's number, in the order of the APIC ID's bits.
     #[must_use]
     pub fn table(&self, shape: &Shape) -> Vec<Cpu> {

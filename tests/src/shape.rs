@@ -3,7 +3,7 @@
 //! This is the tests' own computation, by the rules that QEMU documents for machine types since 6.2
 //! (cores are preferred over sockets) and Intel's encoding of x2APIC IDs (SDM Vol. 3A, 9.9.1): each
 //! level takes as many bits as its largest number needs, threads lowest. The kernel never sees it. Which
-//! of it a CPU model tells is [`Model`](crate::model::Model)'s matter.
+//! of it a CPU model reports is [`Model`](crate::model::Model)'s matter.
 
 use protocol::event::Cpu;
 
@@ -87,7 +87,7 @@ impl Shape {
         self
     }
 
-    /// The index table that the kernel must come to if its CPU tells all levels: the CPUs present, in
+    /// The index table that the kernel must come to if its CPU reports all levels: the CPUs present, in
     /// ascending order of their APIC IDs. The BSP is QEMU's first CPU, so the first line is the BSP's.
     /// Times are 0. The ghost has no line, but an index: those of the CPUs after it are one higher.
     #[must_use]
@@ -123,7 +123,7 @@ impl Shape {
     }
 }
 
-/// Bits that tell `count` things apart.
+/// Bits that number `count` things.
 pub(crate) fn bits_for(count: u32) -> u32 {
     count.next_power_of_two().trailing_zeros()
 }

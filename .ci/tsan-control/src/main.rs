@@ -30,7 +30,7 @@ const LOAD: Ordering = Ordering::Relaxed;
 
 fn main() {
     let sender = std::thread::spawn(|| {
-        // SAFETY: nobody reads before `sent`.
+        // SAFETY: no thread reads before `sent`.
         unsafe { *LETTER.value.get() = 7 };
         LETTER.sent.store(true, STORE);
     });

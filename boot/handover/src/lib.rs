@@ -2,8 +2,8 @@
 //! is whose ([`regions`]), the kernel's page tables ([`tables`]), what its image asks for ([`stack_size`]), its
 //! [`BootInfo`], and the jump ([`enter`]).
 //!
-//! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot tell by
-//! which of them it was loaded.
+//! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot see
+//! which of them loaded it.
 #![no_std]
 
 pub mod regions;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use console::{Term, measure_text_width, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Steps of the progress bar: more than anybody sees.
+/// Steps of the progress bar: finer than the eye.
 const BAR: u64 = 1000;
 
 /// Columns that the bar and its frame take from the first line of the live part.

@@ -1,4 +1,4 @@
-//! What the guest has told so far.
+//! What the guest has reported so far.
 
 use protocol::event::{Cpu, Event};
 use protocol::start::{Stamps, Steps};

@@ -56,7 +56,7 @@ mod tests {
     use crate::cli::story::Story;
     use crate::outcome::Outcome;
 
-    /// What comes of a boot that has passed, or not, and told this; and whether there is a picture.
+    /// The result of a boot with this outcome and these reports; and whether there is a picture.
     fn drawn(outcome: &Outcome, stamps: &[Stamps]) -> (Result<(), String>, bool) {
         let mut story = Story::default();
         story.note(&Event::Steps(Steps::default()));

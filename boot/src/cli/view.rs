@@ -138,7 +138,7 @@ impl View {
             let done = report.totals.elapsed_ms as f64 / (f64::from(self.seconds) * 1000.0);
             show_report(&self.screen, done.min(1.0), report, limit);
         }
-        // Of all else the kernel's log tells in its own words.
+        // Everything else is in the kernel's log, in its own words.
         if let Event::Online { .. } = event {
             let rows: Vec<_> = self.story.cpus.iter().map(Cpu::to_string).collect();
             self.screen.table(table(Cpu::HEADER, &rows, limit).lines());

@@ -25,7 +25,7 @@ fn test_starts(operator: &Operator, name: &'static str) {
 }
 
 /// A QEMU that answers so many commands by these replies, each more than once if need be, and
-/// then ends, while its guest starts these tests. Returns what it was told, and what came of it.
+/// then ends, while its guest starts these tests. Returns the commands it got, and the result.
 fn fake(
     actions: Vec<Action>,
     tests: &[&'static str],
@@ -150,7 +150,7 @@ fn somebody_who_says_nothing_is_an_error_that_is_known_before_the_end() {
         thread::sleep(TICK);
     }
     assert!(operator.has_failed());
-    let error = format!("{:#}", operator.end().expect_err("nobody answers"));
+    let error = format!("{:#}", operator.end().expect_err("no answer"));
     assert!(error.contains("does not answer"), "{error}");
     // Until then it was there.
     drop(stream);

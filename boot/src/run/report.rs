@@ -1,4 +1,4 @@
-//! What a boot tells: line by line, and at its end.
+//! What a boot reports: line by line, and at its end.
 
 use std::time::Duration;
 

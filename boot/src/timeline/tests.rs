@@ -57,8 +57,8 @@ fn nobody_needed_a_second_sipi() {
     (timeline.steps.second_sipi_ns, timeline.steps.seconds) = (0, 0);
     let parts: Vec<_> = timeline.bsp().iter().map(|part| part.part).collect();
     assert_eq!(parts, [0, 1, 3]);
-    assert!(timeline.to_string().contains("nobody needed a second one."));
-    // One by one it is nobody's moment in particular.
+    assert!(timeline.to_string().contains("no CPU needed a second one."));
+    // One by one, no single moment holds for all.
     let timeline = Timeline::new(StartMode::Serial, Some(STEPS), &[cpu(1, 100_000)]);
     assert_eq!(timeline.expect("a CPU").bsp().len(), 3);
 }

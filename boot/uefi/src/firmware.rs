@@ -25,7 +25,7 @@ use uefi::{
 };
 
 /// The type of memory that the kernel gets from the loader: of the range that is the loaders' own (UEFI 2.10, table
-/// 7.10), so that it is told from what the firmware and its drivers give back.
+/// 7.10), so that it is distinct from what the firmware and its drivers give back.
 const KEPT: MemoryType = MemoryType::custom(0x8000_0000);
 
 /// File that holds the options, in the folder that the loader comes from.

@@ -2,7 +2,7 @@
 //!
 //! UEFI enters [`main`] in 64-bit mode, with memory mapped one to one. The loader reads the file `options` beside it,
 //! puts the kernel's segments, page tables and stack into memory below 4 GiB, leaves the firmware's services, and jumps
-//! to the kernel as crate [`handover`] has it: the kernel cannot tell it from the other way in. What it finds wrong before
+//! to the kernel as crate [`handover`] has it: the kernel cannot distinguish it from the other way in. An error before that
 //! is one line on the screen, and a return to the firmware. Once the firmware's services are gone nothing can fail but the
 //! last reading of the memory map, which was read before.
 #![no_std]

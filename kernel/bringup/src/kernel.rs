@@ -82,7 +82,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Faulted(fault) => fault.fmt(f),
-            Self::Retried(id) => write!(f, "{id} has not started: trying once more"),
+            Self::Retried(id) => write!(f, "{id} has not started: trying again"),
             Self::Unlisted(id) => write!(
                 f,
                 "{id} has started, but the firmware does not list it as enabled: parked"

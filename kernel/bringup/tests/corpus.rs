@@ -1,4 +1,4 @@
-//! The MADTs that QEMU 7.2 (Debian 12) makes, against what it was told to make.
+//! The MADTs that QEMU 7.2 (Debian 12) makes, against the options it was given.
 //!
 //! The name of a file in `tests/corpus` begins with the board: `pc`, `q35`, `microvm` (`acpi=on`; with 9 CPUs also
 //! `pit=on,pic=on,rtc=on`), `kvm` (q35 with `kernel-irqchip=split` and an IOMMU with `eim=on`: TCG has no APIC IDs

@@ -17,10 +17,10 @@ pub const MARK: &str = "@event ";
 /// Longest event line in bytes, mark and line feed included. Texts that would pass it are cut.
 pub const MAX_LINE: usize = 1536;
 
-/// The source in [`Event::Clock`] if nothing tells the rate.
+/// The source in [`Event::Clock`] if no source gives the rate.
 pub const ASSUMED: &str = "assumed";
 
-/// What the guest tells the host.
+/// What the guest reports to the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(
     clippy::large_enum_variant,
@@ -41,7 +41,7 @@ pub enum Event<'a> {
         /// Its APIC ID.
         apic_id: u32,
     },
-    /// A CPU went wrong while it started; it has parked itself, and is tried again or left out.
+    /// A CPU faulted while it started; it has parked itself, and is started again or left out.
     Faulted(start::Faulted),
     /// A CPU started that the firmware does not list as enabled; it has parked itself.
     Unlisted {

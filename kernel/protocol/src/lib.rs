@@ -3,7 +3,7 @@
 //! - [`options`]: host to guest, a few `key=value` lines in the ramdisk.
 //! - [`event`]: guest to host, one line of JSON each, marked by [`event::MARK`] so that it can share
 //!   the serial port with ordinary log lines.
-//! - [`start`]: how CPUs start: when each was how far, and what went wrong.
+//! - [`start`]: how CPUs start: each one's progress over time, and its faults.
 //! - [`storm`]: the figures of the main job, and how a person sees them.
 //! - [`histogram`]: counts latencies for the storm.
 //! - [`human`]: numbers as a person reads them.

@@ -1,8 +1,8 @@
-//! How CPUs start: when each was how far, and what went wrong.
+//! How CPUs start: each one's progress over time, and its faults.
 
 use serde::{Deserialize, Serialize};
 
-/// What went wrong with a CPU that was starting.
+/// A fault of a CPU that was starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faulted {
     /// The CPU.
@@ -45,7 +45,7 @@ pub struct Steps {
     pub prepared_ns: u64,
     /// The first SIPI was sent.
     pub sipi_ns: u64,
-    /// The second SIPIs were sent; 0 if nobody needed one.
+    /// The second SIPIs were sent; 0 if no CPU needed one.
     pub second_sipi_ns: u64,
     /// How many needed one.
     pub seconds: u32,

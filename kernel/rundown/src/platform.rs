@@ -6,7 +6,7 @@ use crate::primitive::spin_loop;
 use crate::state::{Misuse, ObjectId};
 use crate::wakers::Wakers;
 
-/// The services a system lends to rundown protection. Two are needed, the rest has defaults.
+/// The services a system provides to rundown protection. Two are required, the rest have defaults.
 ///
 /// They are static functions, not methods of a stored value: a release may have to call
 /// [`wake_waiters`](Platform::wake_waiters) when the object it released no longer exists (S3).
@@ -15,7 +15,7 @@ use crate::wakers::Wakers;
 /// if references are taken or dropped in interrupt handlers or in an NMI handler, they must work
 /// there: no lock that the interrupted code may hold, no allocation, no blocking.
 pub trait Platform: 'static {
-    /// A number that tells the CPUs apart, best the dense index of the running CPU (0, 1, 2...).
+    /// A number that is different on each CPU, ideally the dense index of the running CPU (0, 1, 2...).
     ///
     /// It is only a hint (S11): the caller may migrate right after it, the answer may be stale or
     /// too large, even random. A wrong hint costs speed, never correctness.
@@ -26,8 +26,8 @@ pub trait Platform: 'static {
     ///
     /// Contract: each [`Wait::wait_until`] for this object whose `ready` returned `false`, and could
     /// not yet see what the caller did before this call, calls `ready` again after it. A waiter may
-    /// be anywhere between that `false` and its sleep. An implementation that first looks whether
-    /// anybody sleeps therefore needs a `SeqCst` fence (or a lock) between the caller's last write
+    /// be anywhere between that `false` and its sleep. An implementation that first checks for
+    /// sleepers therefore needs a `SeqCst` fence (or a lock) between the caller's last write
     /// and that look, and another one on the waiter's side between announcing itself and calling
     /// `ready`. A platform whose waiters only ever spin does nothing here.
     fn wake_waiters(object: ObjectId);

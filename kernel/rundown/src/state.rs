@@ -132,7 +132,7 @@ display! { error CloseThenError:
 pub enum Misuse {
     /// More was released than was held (S7). The plain variant finds it in the very call and ignores
     /// the call; the others find it when the object closes or drains. (One release too many while
-    /// others hold takes away one of theirs: no counter can tell. It is found when they release.)
+    /// others hold takes away one of theirs: no counter shows that. It is found when they release.)
     OverRelease {
         /// Which object.
         object: ObjectId,

@@ -1,4 +1,4 @@
-//! How long a second is, in ticks of the counter that tells the time (`time`).
+//! How long a second is, in ticks of the counter that keeps the time (`time`).
 //!
 //! The counter's rate is stated or measured at the boot, by the first of these that there is:
 //!
@@ -93,8 +93,8 @@ const SOURCES: [(ClockSource, &str); 4] = [
 /// Sets the clock and the rate of the APIC's timer, and says by what. Once, on the BSP, after
 /// [`apic::init`]; takes about 5 ms if the rates are to be measured.
 ///
-/// A source that is wanted, but not there, ends the kernel. Where nothing tells the rate at all, it is taken
-/// for 1 GHz, and the log says so: a kernel whose seconds have the wrong length is better than none.
+/// A source that is wanted, but not there, ends the kernel. If no source gives the rate, 1 GHz is
+/// assumed, and the log says so: a kernel whose seconds have the wrong length is better than none.
 pub(crate) fn init(wanted: ClockSource) {
     let is_wanted = |source| wanted == ClockSource::Auto || wanted == source;
     let wanted_ones = SOURCES.iter().filter(|(source, _)| is_wanted(*source));
@@ -134,12 +134,12 @@ pub(crate) fn init(wanted: ClockSource) {
     });
 }
 
-/// The rates if nothing tells them. The APIC's timer is measured against the clock as it is assumed to be,
+/// The rates if no source gives them. The APIC's timer is measured against the clock as it is assumed to be,
 /// so that both are wrong alike.
 fn assumed() -> Rates {
     const GHZ: u64 = 1_000_000_000;
     log!(
-        "clock: NOTHING TELLS THE RATE of the time-stamp counter: all times are wrong by the factor that it differs from {}",
+        "clock: RATE UNKNOWN of the time-stamp counter: all times are off by the factor by which it differs from {}",
         mhz(GHZ)
     );
     let stated = Stated {
@@ -153,7 +153,7 @@ fn assumed() -> Rates {
     })
 }
 
-/// Rates of which CPUID tells at least the first.
+/// Rates of which CPUID states at least the first.
 fn complete(stated: Stated) -> Option<Rates> {
     let apic_timer = match stated.apic_timer_hz {
         Some(hz) => hz,

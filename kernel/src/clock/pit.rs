@@ -54,7 +54,7 @@ fn read(port: u16) -> u8 {
 }
 
 fn write(port: u16, value: u8) {
-    // SAFETY: the timer is nobody else's (the kernel uses it only here, one caller at a time), and its
+    // SAFETY: nothing else uses the timer (the kernel does so only here, one caller at a time), and its
     // ports touch no memory.
     unsafe { Port::new(port).write(value) };
 }

@@ -3,7 +3,7 @@
 
 use x86_64::instructions::port::Port;
 
-/// Starts it, or starts it again. The machine is reset if that does not happen once more within some two billion
+/// Starts it, or starts it again. The machine is reset if that does not happen again within some two billion
 /// instructions, or 30 s. Where there is none, nothing listens at this port.
 pub(crate) fn restart(seed: u32) {
     // As QEMU's hw/watchdog/wdt_ib700.c and Linux' ib700wdt.c have it: 15 is no time, and each step down 2 s.

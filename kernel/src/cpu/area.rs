@@ -116,7 +116,7 @@ pub(super) fn extend(end: usize) -> Option<()> {
                 let frame = frames + (cpu * PAGE) as u64;
                 map(CpuIndex::new(cpu as u32), page, frame);
             }
-            // Release: pairs with the load in `mapped`. Who sees that, or learns of a counter in
+            // Release: pairs with the load in `mapped`. A CPU that sees that, or learns of a counter in
             // it, finds the page: a CPU keeps no memory of a page that was not there (Intel SDM
             // 3A, 4.10.4.3).
             PAGES.store(page + 1, Ordering::Release);
@@ -145,7 +145,7 @@ pub(crate) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
 /// Clears a frame and maps it as this page of the CPU's area.
 fn map(cpu: CpuIndex, page: usize, frame: PhysAddr) {
     let bytes: *mut u8 = memory::virt(frame).as_mut_ptr();
-    // SAFETY: just taken, so nobody else uses it, and all of physical memory is mapped.
+    // SAFETY: just taken, so nothing else uses it, and all of physical memory is mapped.
     unsafe { ptr::write_bytes(bytes, 0, PAGE) };
     let area = per_cpu::area(cpu, page * PAGE);
     mapping::map(area, frame, PageTableFlags::GLOBAL);

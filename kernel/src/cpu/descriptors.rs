@@ -70,7 +70,7 @@ impl Descriptors {
         unsafe { load_tss(self.tss) };
     }
 
-    /// Says that nobody uses the TSS. LTR marks it as busy, and an INIT does not undo that; a second LTR
+    /// Marks the TSS as unused. LTR marks it as busy, and an INIT does not undo that; a second LTR
     /// would then fault (Intel SDM 3A, 8.2.3).
     fn mark_available(&self) {
         const BUSY: u64 = 1 << 41;

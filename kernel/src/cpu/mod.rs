@@ -115,8 +115,8 @@ pub(crate) fn set_online(cpu: CpuIndex) {
     let online = ONLINE.of(cpu).expect("a CPU has its area before it starts");
     // Release: pairs with the load in `is_online`.
     online.store(true, Ordering::Release);
-    // Nobody waits at a barrier for a CPU that he has not seen online. So whoever begins one after he has
-    // closed an object either sees this CPU, or this CPU, which begins to work after this, sees the object
+    // No barrier waits for a CPU that its caller has not seen online. So a caller that begins one after
+    // closing an object either sees this CPU, or this CPU, which begins to work after this, sees the object
     // closed. Pairs with the fence in `barrier::Call::begin`; `barrier::catch_up` relies on it, too.
     fence(Ordering::SeqCst);
 }

@@ -40,7 +40,7 @@ pub(crate) struct Hpet {
     registers: Registers,
 }
 
-/// Maps the registers, if the ACPI tables tell of an HPET and it answers. Once, on the BSP, after memory is
+/// Maps the registers, if the ACPI tables list an HPET and it answers. Once, on the BSP, after memory is
 /// set up.
 pub(crate) fn init() {
     if let Some(table) = acpi::table(b"HPET") {

@@ -91,7 +91,7 @@ pub(super) extern "C" fn dispatch(frame: &mut Frame) {
         if let Some(handler) = HOOKS[usize::from(vector)].get() {
             handler(frame, interrupted_at);
         } else if !OTHERS.get().is_some_and(|take| take(vector)) {
-            // For the report, which tells where it happened, and from which there is no return.
+            // For the report, which says where it happened and does not return.
             frame.rip = interrupted_at;
             exceptions::report(vector, frame)
         }

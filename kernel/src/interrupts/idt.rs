@@ -24,7 +24,7 @@ static EARLY: Once<Gates> = Once::new();
 static IDT: Once<Gates> = Once::new();
 
 /// Builds the tables, and loads an early one on the BSP, whose gates all use the current stack: there is no
-/// TSS yet that could tell another. Called once, with the loader's GDT still in use: its 64-bit code segment
+/// TSS yet that could name another. Called once, with the loader's GDT still in use: its 64-bit code segment
 /// has the same selector as the kernel's, 8.
 pub(crate) fn init() {
     IDT.call_once(|| gates(stack_of));

@@ -7,7 +7,7 @@
 //! is an exception, as far as the CPU's handler can tell. So they are moved first, then masked.
 //!
 //! Nothing is written to the interrupt mode configuration register (ports 0x22 and 0x23), which on
-//! some boards takes INTR and NMI past the BSP's local APIC until it is told otherwise
+//! some boards takes INTR and NMI past the BSP's local APIC until it is configured otherwise
 //! (MultiProcessor Specification 1.4, 3.6.2.1): that is for boards with a separate APIC, from before
 //! there was a CPU with long mode.
 //!
@@ -44,7 +44,7 @@ pub(super) fn take_over() {
             write(data, icw);
         }
     }
-    // What has been signalled meanwhile comes later, at the new vectors, and is taken for what it is.
+    // Interrupts signalled meanwhile arrive later, at the new vectors, and are recognized as such.
     mask();
 }
 

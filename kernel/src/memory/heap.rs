@@ -16,7 +16,7 @@ use crate::{emergency::exit, log};
 /// Share of the largest piece of free memory that becomes heap; stacks and page tables need the rest.
 const SHARE: u64 = 2;
 
-/// The heap does not grow, so it starts large; but first-fit over a huge list gains nobody anything.
+/// The heap does not grow, so it starts large; but first-fit over a huge list is slow.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Less than this is no machine to boot on: 64 CPUs' areas and the storm's devices fit in half.
@@ -37,7 +37,7 @@ pub(super) fn init() {
         exit(ExitCode::Unfit);
     }
     let start = virt(FRAMES.take(bytes).expect("half of the largest piece"));
-    // SAFETY: the memory was just taken, so nobody else uses it, and it is mapped for good.
+    // SAFETY: the memory was just taken, so nothing else uses it, and it is mapped for good.
     unsafe { HEAP.0.lock().init(start.as_mut_ptr(), bytes as usize) };
 }
 

@@ -21,8 +21,8 @@ pub(crate) fn ramdisk(boot_info: &BootInfo) -> &'static [u8] {
     let Some(address) = boot_info.ramdisk_addr.into_option() else {
         return &[];
     };
-    // SAFETY: the loader has mapped the ramdisk there, keeps it out of usable memory, and nobody
-    // writes to it.
+    // SAFETY: the loader has mapped the ramdisk there, keeps it out of usable memory, and no
+    // code writes to it.
     unsafe { slice::from_raw_parts(address as *const u8, boot_info.ramdisk_len as usize) }
 }
 

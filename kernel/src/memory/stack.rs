@@ -1,6 +1,6 @@
 //! Stacks, each with an unmapped page below it.
 //!
-//! Their place in the address space tells whose they are, so that a hit on a guard page can be
+//! Their place in the address space says whose they are, so that a hit on a guard page can be
 //! named without any table: one slot of address space per CPU and purpose.
 
 use core::{fmt, ops::Range};
@@ -22,7 +22,7 @@ pub(crate) enum Purpose {
     DoubleFault,
 }
 
-/// Level-4 entry 509: nobody else's.
+/// Level-4 entry 509: used for nothing else.
 const BASE: u64 = 0xffff_fe80_0000_0000;
 const PAGE: u64 = 4096;
 /// Address space per stack. The stack fills its upper end.

@@ -55,7 +55,7 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
 /// start. For the latter, the firmware must list it: indices from [`cpu::listed`](crate::cpu::listed) up to
 /// [`cpu::possible`](crate::cpu::possible).
 ///
-/// Takes about a millisecond; if the CPU does not answer, twice the patience that the kernel was told to have.
+/// Takes about a millisecond; if the CPU does not answer, twice the option `patience`.
 ///
 /// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
 ///

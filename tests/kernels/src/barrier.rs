@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use kernel::platform::{Halt, KernelPlatform};
 
-/// Lets nobody on before everybody is there. Can be used again and again.
+/// Returns when all parties have arrived. Can be used again and again.
 pub struct Barrier {
     parties: usize,
     /// Arrivals since the beginning, so that no round needs a reset.

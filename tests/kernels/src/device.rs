@@ -100,7 +100,7 @@ impl<V: Variant> Device<V> {
         self.alive.store(false, Ordering::Relaxed);
         meanwhile();
         self.alive.store(true, Ordering::Relaxed);
-        assert!(self.rundown.reinit().is_ok(), "drained, and nobody else's");
+        assert!(self.rundown.reinit().is_ok(), "drained, with one owner");
     }
 }
 

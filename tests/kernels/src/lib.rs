@@ -116,7 +116,7 @@ pub fn set_on_tick(work: &'static (dyn Fn() + Send + Sync)) {
     kernel::interrupts::without(|| *ON_TICK.lock() = Some(work));
 }
 
-/// Starts this CPU's timer, which then does what [`set_on_tick`] was told, once each [`period`].
+/// Starts this CPU's timer, which then calls the function of [`set_on_tick`] once each [`period`].
 pub fn start_ticking() {
     kernel::timer::start(period(), tick);
 }

@@ -35,7 +35,7 @@ impl PmTimer {
         if length != 4 || flags & HW_REDUCED_ACPI != 0 {
             return None;
         }
-        // Newer tables have the address once more, in the longer form, which counts if it is not 0.
+        // Newer tables repeat the address in the longer form, which counts if it is not 0.
         let port = match generic_address(table, 208) {
             Some((IO, address)) => address,
             Some(_) => return None,

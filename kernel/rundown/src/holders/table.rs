@@ -225,8 +225,8 @@ impl Entry {
         self.word
             .compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
-        // Release: pairs with the Acquire fence in `read`; who sees any of what is filled in from now
-        // on sees the claim.
+        // Release: pairs with the Acquire fence in `read`; a reader that sees any of what is filled in
+        // from now on sees the claim.
         fence(Ordering::Release);
         Some(claimed)
     }
@@ -242,14 +242,14 @@ impl Entry {
             // Relaxed: pairs with the loads in `is_of` and `read`, by way of `word`.
             place.store(number, Ordering::Relaxed);
         }
-        // Release: pairs with the Acquire in `word`; who sees it listed sees what was filled in.
+        // Release: pairs with the Acquire in `word`; a reader that sees it listed sees what was filled in.
         self.word.store(listed.0, Ordering::Release);
     }
 
     /// What the entry is at present.
     fn word(&self) -> Word {
-        // Acquire: pairs with the Release in `fill`, and in `exchange`: who finds something taken off
-        // by another release then sees what that one's acquire had listed.
+        // Acquire: pairs with the Release in `fill`, and in `exchange`: a release that finds something taken
+        // off by another one then sees what that one's acquire had listed.
         Word(self.word.load(Ordering::Acquire))
     }
 

@@ -11,7 +11,7 @@ pub(super) struct Word(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Free = 0,
-    /// Somebody is filling in the rest of the entry.
+    /// A caller is filling in the rest of the entry.
     Claimed = 1,
     /// A guard's.
     Guard = 2,

@@ -135,7 +135,7 @@ fn nanoseconds(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// How often a policy asks that is told "ready" the third time; `meanwhile` happens in each look.
+    /// How often a policy asks if the third answer is "ready"; `meanwhile` happens in each look.
     fn looks(deadline: Option<u64>, meanwhile: fn(ObjectId)) -> usize {
         let mut looks = 0;
         let object = ObjectId::of(&looks);

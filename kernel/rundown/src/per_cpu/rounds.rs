@@ -76,7 +76,7 @@ impl Answers {
         if self.asked.load(Ordering::Relaxed) == 0 {
             return;
         }
-        // First this, then the number: who asks in between sends another interrupt.
+        // First this, then the number: a caller that asks in between sends another interrupt.
         // AcqRel: pairs with the exchange in `ask`; the load below stays behind it.
         self.asked.swap(0, Ordering::AcqRel);
         // Acquire: pairs with the Release in `begin`.

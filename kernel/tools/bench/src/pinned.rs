@@ -107,7 +107,7 @@ unsafe impl PerCpuPlatform for Pinned {
             .ok_or(Unavailable::Exhausted(COUNTERS))?;
         let counter = CounterId::new(index * size_of::<AtomicI64>());
         for cpu in 0..Self::cpus() {
-            // SAFETY: nobody has it yet.
+            // SAFETY: it is not in use yet.
             unsafe { Self::clear(counter, cpu) };
         }
         Ok(counter)

@@ -141,7 +141,7 @@ impl Stopwatch<'_> {
         });
     }
 
-    /// Measures a loop that does as many pairs as it is told.
+    /// Measures a loop that does as many pairs as its argument says.
     pub fn batches(&mut self, mut batch: impl FnMut(u64)) {
         // Caches, page tables, and what a library makes when a thread comes for the first time.
         batch(BATCH);

@@ -114,7 +114,7 @@ fn no_two_cpus_share_a_stack() {
 }
 
 fn all_cpus_run_at_once() {
-    // Nobody passes a barrier unless all CPUs are in the same call: one after the other would hang.
+    // No CPU passes a barrier unless all CPUs are in the same call: one after the other would hang.
     let barrier = Barrier::for_all();
     let passed = AtomicUsize::new(0);
     smp::run_on_each(&|_| {

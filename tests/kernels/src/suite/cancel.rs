@@ -139,7 +139,7 @@ fn closers_and_cancellers_on_all_cpus<V: Variant<Platform = KernelPlatform>>(
             match (step + me.get() as u64) % 4 {
                 0 => {
                     rundown.close();
-                    // Unless somebody else is faster, or has closed it before the guard was taken.
+                    // Unless another CPU is faster, or has closed it before the guard was taken.
                     if step % 8 < 4 && rundown.cancel().is_ok() {
                         cancels.fetch_add(1, Ordering::Relaxed);
                     }
@@ -153,7 +153,7 @@ fn closers_and_cancellers_on_all_cpus<V: Variant<Platform = KernelPlatform>>(
                     // Who closed last waits for all guards but this CPU's own: not here.
                     drop(guard);
                     let _ = rundown.wait(&Halt);
-                    // Somebody else may have been faster.
+                    // Another CPU may have been faster.
                     let _ = rundown.reinit();
                 }
             }

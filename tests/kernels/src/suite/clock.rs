@@ -65,7 +65,7 @@ fn sources_agree() {
         assert_right(rates);
     }
     if there.is_empty() {
-        assert_eq!(clock::hz(), 1_000_000_000, "what it is taken for");
+        assert_eq!(clock::hz(), 1_000_000_000, "the assumed rate");
     }
 }
 
@@ -82,7 +82,7 @@ fn timers_of_all_cpus_count_alike() {
     }
 }
 
-/// Whoever sees a time that another CPU has read reads no earlier one after that.
+/// A CPU that sees a time read by another CPU reads no earlier one after that.
 fn time_never_goes_backwards() {
     let latest = AtomicU64::new(0);
     let all = Barrier::for_all();

@@ -60,7 +60,7 @@ impl Counter {
 
 impl Drop for Counter {
     fn drop(&mut self) {
-        // SAFETY: nobody else has it, and it is given back once.
+        // SAFETY: nothing else uses it, and it is given back once.
         unsafe { KernelPlatform::free(self.0) }
     }
 }

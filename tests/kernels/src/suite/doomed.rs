@@ -162,7 +162,7 @@ fn panics_on_the_last_cpu() {
             about_to_panic.store(true, Ordering::Relaxed);
             panic!("on purpose, on the last CPU");
         }
-        // Only an NMI stops these. Whoever is left running after the panic's report says so.
+        // Only an NMI stops these. A CPU left running after the panic's report says so.
         interrupts::without(|| {
             loop {
                 for _ in 0..1_000 {

@@ -83,7 +83,7 @@ fn errors_of_the_apic_are_told() {
     });
 }
 
-/// A vector that is nobody's.
+/// A vector without a handler.
 const NOBODYS: u8 = 0x70;
 /// What the local APIC gives that has nothing to say.
 const SPURIOUS: u8 = 0xff;
@@ -117,7 +117,7 @@ fn spurious_interrupts_are_counted_and_not_ended() {
     in_service(|me| {
         let (strays, before) = (unexpected::stray(me), unexpected::spurious(me));
         // By instruction: neither the local APIC nor the 8259s know of these, as if they had changed
-        // their minds. (The 8259s do it at their lines 7, and no end tells it from an interrupt of theirs.)
+        // their minds. (The 8259s do it at their lines 7, and no end sets it apart from one of theirs.)
         // SAFETY: the kernel returns from them as from any interrupt.
         unsafe { asm!("int 0xff", options(nostack)) };
         // SAFETY: as above.
@@ -131,7 +131,7 @@ fn spurious_interrupts_are_counted_and_not_ended() {
     });
 }
 
-/// As SeaBIOS leaves it; and not only the BSP listens to the 8259s, but all CPUs. Whoever asks too late
+/// As SeaBIOS leaves it; and not only the BSP listens to the 8259s, but all CPUs. One that asks too late
 /// gets a spurious interrupt.
 fn the_8254_through_the_8259s() {
     careless::start_8254();
@@ -171,7 +171,7 @@ fn the_hpet_in_place_of_the_8254() {
     firmware::silence();
 }
 
-/// As if the boot had come in the midst of a handler of the firmware's.
+/// As if the boot had come in the middle of a handler of the firmware's.
 fn leftovers_in_service_are_ended() {
     in_service(|_| {
         firmware::silence();
@@ -198,7 +198,7 @@ fn the_board_tells_of_hardware_errors() {
     }
 }
 
-/// Told by nobody, and told of a handler that is none. The log has one line for each CPU: the host
+/// With no handler, and with one that does not claim them. The log has one line for each CPU: the host
 /// counts them.
 fn nmis_that_nobody_asked_for_are_counted() {
     smp::run_on_each(&|me| {
@@ -211,7 +211,7 @@ fn nmis_that_nobody_asked_for_are_counted() {
                 }
             }
         }
-        // The log is told by an interrupt that comes after those.
+        // They are logged by an interrupt that comes after those.
         let wakes = ipi::wakes_taken(me);
         ipi::wake(me);
         Halt.until(&mut || ipi::wakes_taken(me) > wakes);

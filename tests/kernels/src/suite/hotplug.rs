@@ -113,7 +113,7 @@ fn a_cpu_that_is_busy_stays() {
     only_those_online_work();
 }
 
-/// Work is done by those who are there, and by nobody else.
+/// Work runs on the CPUs that are online, and on no others.
 fn only_those_online_work() {
     let runs = PerCpu::new(|| AtomicU32::new(0));
     smp::run_on_each(&|me| {
@@ -343,7 +343,7 @@ fn calls_are_run_or_refused() {
             Ok(()) => DONE.fetch_add(1, Ordering::Relaxed),
             Err(ipi::NotOnline) => REFUSED.fetch_add(1, Ordering::Relaxed),
         };
-        // Who waits for that sleeps.
+        // The CPU that waits for that sleeps.
         ipi::wake(CpuIndex::BSP);
     }
     for cpu in aps() {

@@ -177,7 +177,7 @@ fn loaded_and_unloaded_under_interrupts() {
                 let gone = image.swap(ptr::null_mut(), Ordering::Acquire);
                 // SAFETY: from `load`, and nothing is executed in it any more.
                 drop(unsafe { Box::from_raw(gone) });
-                // Nobody is in the object either: all was released.
+                // Nothing holds the object either: all was released.
                 assert_eq!(object.racy_held(), 0, "a count was lost");
                 clock::spin_for(10_000);
                 load();

@@ -1,7 +1,7 @@
 //! Protection taken and released in NMI handlers, on top of threads and handlers that do the same, while
 //! the object is torn down (S5).
 //!
-//! An NMI comes anywhere: between the two steps of an acquire, in the midst of a release, of a wake-up,
+//! An NMI comes anywhere: between the two steps of an acquire, in the middle of a release, of a wake-up,
 //! in a handler, with interrupts off.
 
 use alloc::vec::Vec;
@@ -52,7 +52,7 @@ fn a_thread_and_its_nmis_share_an_object<V: Variant + 'static>(new: fn() -> Rund
             }
         }
         let taken = in_nmi[me].load(Ordering::Relaxed);
-        assert_eq!(taken, ROUNDS, "an NMI that nobody sent");
+        assert_eq!(taken, ROUNDS, "an NMI that no CPU sent");
     });
     ipi::set_nmi_handler(None);
     assert_eq!(rundown.racy_held(), 0, "a count was lost");

@@ -70,7 +70,7 @@ fn closed_while_all_cpus_use_it() {
     kernel::log!("{} sequences restarted", restarts() - before);
 }
 
-/// The ticks of the BSP close, with its own thread, and those of all others, in the midst of an acquire or
+/// The ticks of the BSP close, with its own thread, and those of all others, in the middle of an acquire or
 /// a release.
 fn closed_in_a_handler_on_top_of_its_users() {
     const ROUNDS: u64 = 20;
@@ -114,7 +114,7 @@ fn cpus_close_each_others_objects() {
         let object = &in_ticks[next(me)];
         if ticks[me].load(Ordering::Relaxed) < most {
             if object.try_wait().is_ok() {
-                object.reinit().expect("drained, and nobody else's");
+                object.reinit().expect("drained, with one owner");
             }
             ticks[me].fetch_add(1, Ordering::Relaxed);
         }

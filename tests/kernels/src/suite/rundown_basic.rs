@@ -30,7 +30,7 @@ fn open_grants_and_closed_refuses_on_every_cpu<V: Variant>(new: fn() -> Rundown<
     });
     assert!(!rundown.is_drained(), "drained although open");
     rundown.close();
-    assert!(rundown.is_drained(), "not drained although nobody holds it");
+    assert!(rundown.is_drained(), "not drained although not held");
     smp::run_on_each(&|_| {
         assert!(rundown.try_acquire().is_none(), "granted although closed");
     });

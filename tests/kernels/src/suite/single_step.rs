@@ -7,7 +7,7 @@
 //! come out: the operation as a whole either came before the event or after it. The plain variant, to which
 //! both are done in that order, says what that means.
 //!
-//! Which of the two, the boundary tells: up to the last one inside the restartable sequence, the
+//! The boundary decides which of the two: up to the last one inside the restartable sequence, the
 //! operation has not happened; from the sequence's end on, it has.
 
 mod counting;
@@ -132,7 +132,7 @@ enum Deed {
     Open,
 }
 
-/// Who does it, while the operation stands still.
+/// The context that does it, while the operation stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     /// The debug handler, on top of the operation.
@@ -271,8 +271,8 @@ fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: b
     let at_the_boundary = || {
         let answered = barrier::racy_answered(me);
         who.does(&work);
-        // Who closes the object on another CPU makes this one take part in a barrier. If that is left
-        // out, this CPU is one that has merely been slow, and whom nobody told to restart.
+        // A close on another CPU makes this one take part in a barrier. If that is left
+        // out, this CPU has merely been slow, and was not made to restart.
         let by_another = !matches!(who, Who::Handler | Who::Nmi);
         let untouched = by_another && barrier::racy_answered(me) == answered;
         UNTOUCHED.store(untouched && deed == Deed::Close, Ordering::Relaxed);

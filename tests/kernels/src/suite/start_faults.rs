@@ -1,5 +1,5 @@
-//! Something goes wrong while CPUs start, as the option `fault` has it: it is told, who is concerned is left
-//! out, and the rest goes on.
+//! Faults while CPUs start, as the option `fault` asks: the fault is reported, the CPU is left out, and
+//! the rest goes on.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -83,7 +83,7 @@ fn it_is_told(machine: &'static Machine) {
     );
     for id in &bring_up.missing {
         let faults = faults().into_iter().filter(|faulted| faulted == id);
-        // Once for each time it was started. Who is late, not there or not even started has done nothing wrong.
+        // Once for each time it was started. A CPU that is late, missing or never started records no fault.
         let is_innocent = fault.is_none_or(|kind| kind.is_a_delay() || kind == FaultKind::Memory);
         let expected = if is_innocent { 0 } else { 2 };
         assert_eq!(faults.count(), expected, "{id}");
@@ -131,7 +131,7 @@ fn the_rest_goes_on() {
     torn_down(&test_kernels::per_cpu());
 }
 
-/// Those who are online run: what others were sent once more has not reset them.
+/// The CPUs online still run: the second INIT and SIPI to others have not reset them.
 fn they_are_there() {
     /// Against a hang only.
     const LIMIT: Duration = Duration::from_secs(10);
@@ -163,7 +163,7 @@ fn torn_down<V: Variant>(object: &Rundown<V>) {
     assert_eq!(object.wait(&Halt), WaitOutcome::Drained);
 }
 
-/// CPUs that come too late, or that nobody has listed, are seen, and are not used.
+/// CPUs that come too late, or that no table lists, are seen, and are not used.
 fn who_comes_uninvited_parks(machine: &'static Machine) {
     /// With a tick of 1 ms: more than a virtual CPU is kept from running by others.
     const LOOKS: u32 = 250;
@@ -186,7 +186,7 @@ fn who_comes_uninvited_parks(machine: &'static Machine) {
     };
     // They come when they come; the ticks make this CPU look again.
     timer::start(Duration::from_millis(1), || {});
-    // Who has told that he came, and does not park, gets the time to take one of those interrupts.
+    // A CPU that has reported, and does not park, gets the time to take one of those interrupts.
     let mut looks = 0..if expected_late.is_empty() { 0 } else { LOOKS };
     Halt.until(&mut || all_here() && looks.next().is_none());
     timer::stop();
@@ -195,7 +195,7 @@ fn who_comes_uninvited_parks(machine: &'static Machine) {
     the_rest_goes_on();
 }
 
-/// Who was late comes when he is called again; who goes wrong each time does so again.
+/// A CPU that was late comes when started again; one that faults each time does so again.
 fn it_may_be_tried_again(machine: &'static Machine) {
     let fault = machine.options.fault.map(|fault| fault.kind);
     for id in machine.bring_up.missing.iter().take(2) {

@@ -214,7 +214,7 @@ fn a_dropped_object_leaves_nothing() {
     assert_eq!(counts(&table, object(1)), [(0, 1), (5, 1)]);
 }
 
-/// A holder all of whose parts follow from one number, to be told from a mixture of two.
+/// A holder all of whose parts follow from one number, so that a mixture of two shows.
 fn genuine(number: u32) -> Holder {
     let (cpu, count) = (number as usize, number + 1);
     let holder = if number < 2 {

@@ -49,7 +49,7 @@ pub(super) unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
 ///
 /// `rseq` leads to this thread's `struct rseq`. What is negative there is no CPU's number; the others are below
 /// [`rseq::cpus`], as the kernel promises. (To compare them with it would be one load more, and a pair would take
-/// 1.75 ns instead of 1.4.) The counters of CPUs are a row apart. Nobody else writes this CPU's counter: another thread comes before or after the one
+/// 1.75 ns instead of 1.4.) The counters of CPUs are a row apart. Nothing else writes this CPU's counter: another thread comes before or after the one
 /// instruction that does, or the sequence restarts. Sequence and abort code change no register but
 /// `scratch` and the flags.
 macro_rules! sequence {

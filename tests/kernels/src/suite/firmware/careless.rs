@@ -1,6 +1,6 @@
 //! Leaves the machine as careless firmware does. The opposite of [`kernel::firmware::silence`].
 //!
-//! For the BSP's thread, where nothing else is said, with nobody else at the devices, which are where
+//! For the BSP's thread, where nothing else is said, with no other user of the devices, which are where
 //! QEMU's machines have them.
 //!
 //! `unsafe` in this module: device registers.
@@ -52,7 +52,7 @@ pub(super) fn use_no_register() {
     }
 }
 
-/// Opens the 8254's entry in the I/O APIC, whether or not the firmware tells of it: to this vector on
+/// Opens the 8254's entry in the I/O APIC, whether or not the firmware lists it: to this vector on
 /// one CPU, or on all.
 pub(super) fn open_io_apic(vector: u8, cpu: Option<CpuIndex>) {
     // Intel 82093AA data sheet: two registers of memory, one chooses and the other one writes; two for each pin

@@ -65,7 +65,7 @@ pub(crate) fn replace(boot_info: &mut BootInfo) {
         .into_option()
         .expect("mapped");
     let at = |address: u64, length: usize| {
-        // SAFETY: all memory is mapped at `offset`; SeaBIOS's tables are whole, and nobody writes
+        // SAFETY: all memory is mapped at `offset`; SeaBIOS's tables are whole, and no code writes
         // to them.
         unsafe { slice::from_raw_parts((offset + address) as *const u8, length) }
     };

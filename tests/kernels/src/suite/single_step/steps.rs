@@ -35,7 +35,7 @@ pub(crate) static IN_NMI: Work = Work::none();
 pub(crate) static IN_BACKGROUND: Work = Work::none();
 
 /// For each step, the address that it led to, and the one to go on at. A late release that wakes
-/// somebody takes the most.
+/// a waiter takes the most.
 pub(crate) static TRACE: [[AtomicU64; 2]; 4096] =
     [const { [const { AtomicU64::new(0) }; 2] }; 4096];
 
@@ -60,13 +60,13 @@ fn on_step(frame: &mut Frame, interrupted_at: u64) {
         untouched = UNTOUCHED.load(Ordering::Relaxed);
     }
     if untouched {
-        // A step alone is no reason to start again: nobody has closed the object meanwhile, nor
-        // counted on this CPU. And whoever restarts at every step never gets anywhere.
+        // A step alone is no reason to start again: no CPU has closed the object meanwhile, nor
+        // has this one counted. And a sequence that restarts at every step never ends.
         frame.rip = interrupted_at;
     }
 }
 
-/// What a handler is to do, which itself can only be a `fn`: a closure on somebody's stack.
+/// What a handler is to do, which itself can only be a `fn`: a closure on a caller's stack.
 pub(crate) struct Work(AtomicPtr<&'static (dyn Fn() + Sync)>);
 
 impl Work {
@@ -87,6 +87,6 @@ impl Work {
         // before those are done that it is meant for: the handler on the same CPU, one NMI, and
         // what was ordered in the background.
         let work = unsafe { self.0.load(Ordering::Acquire).as_ref() };
-        work.expect("nobody has given this handler work")();
+        work.expect("this handler has no work")();
     }
 }
