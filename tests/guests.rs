@@ -26,7 +26,7 @@ use tests::judge::log_has;
 const SPARSE: &str = "9,sockets=3,cores=3,threads=1";
 
 /// A CPU by itself, a pair, more than the host has, and far more.
-const SIZES: &[&str] = &["1", "2", SPARSE, "64"];
+const SIZES: &[&str] = &["1", "2", "4", SPARSE, "64"];
 
 /// CPUs and seeds. With these, an instruction takes 64 or 128 ns: with less, the time that a test waits for passes slowly.
 const SEEDS: [(&str, u32); 3] = [("2", 5), ("2", 12), ("4", 6)];

@@ -22,7 +22,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
@@ -106,7 +106,7 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Explore(args)) => explore::run(&args),
         Some(Command::Elf { path, run: args }) if path.is_dir() => {
-            guest::build_foreign(&path).and_then(|elf| run::run(&elf, args))
+            foreign(&path, &args).and_then(|elf| run::run(&elf, args))
         }
         Some(Command::Elf { path, run: args }) => run::run(&path, args),
         Some(Command::New { path }) => new(&path),
@@ -137,6 +137,19 @@ fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
     // Said before the build, which may take a minute the first time.
     crate::qemu::find(args.qemu.as_deref())?;
     guest::build_for(args.kernel.0.scenario)
+}
+
+/// Builds a kernel that is not this workspace's.
+fn foreign(folder: &Path, args: &RunArgs) -> anyhow::Result<PathBuf> {
+    let mut options = args.boot.kernel.0;
+    // Of QEMU's, not of the kernel's.
+    options.seed = None;
+    ensure!(
+        options.to_string() == "format=json\n",
+        "{}: a kernel of your own does not know the options of this one: leave out --seconds, --fault and the like",
+        folder.display()
+    );
+    guest::build_foreign(folder)
 }
 
 /// Writes a line, or more, of what was asked for to standard output.
@@ -177,12 +190,20 @@ fn stick(args: &ImageArgs) -> anyhow::Result<u8> {
         Some(file) => fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
         None => Options::template().to_string().into_bytes(),
     };
-    if let Err(why) = Options::parse(&options) {
-        bail!("the kernel would refuse these options: {why}");
-    }
+    let parsed = match Options::parse(&options) {
+        Ok(parsed) => parsed,
+        Err(why) => bail!("the kernel would refuse these options: {why}"),
+    };
     let kernel = match &args.kernel {
         Some(elf) => elf.clone(),
-        None => guest::build_one("kernel", "kernel")?,
+        None => {
+            let only_qemu = parsed.scenario.is_some() || parsed.seed.is_some();
+            ensure!(
+                !only_qemu,
+                "scenario, seed: for runs in QEMU, not for a stick; leave them out"
+            );
+            guest::build_one("kernel", "kernel")?
+        }
     };
     let loader = guest::build_loader(&kernel)?;
     image::write(

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use protocol::options::Scenario;
 use serde::Deserialize;
 
@@ -90,11 +90,22 @@ pub fn build_for(scenario: Option<Scenario>) -> anyhow::Result<PathBuf> {
 ///
 /// As there.
 pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
+    let shown = folder.display();
+    ensure!(
+        folder.join("Cargo.toml").is_file(),
+        "{shown} is not the folder of a kernel: it has no Cargo.toml"
+    );
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
     cargo.current_dir(folder).arg("build");
     prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir(&choice));
-    one(run(cargo, "it", &choice)?)
+    let built = run(cargo, "it", &choice)?;
+    ensure!(
+        built.len() == 1,
+        "{shown} has {} programs, not one",
+        built.len()
+    );
+    one(built)
 }
 
 /// Builds the loader for UEFI that contains this kernel, and returns its bytes: `BOOTX64.EFI`.

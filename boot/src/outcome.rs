@@ -213,7 +213,10 @@ impl Testimony {
                 self.passed += 1;
                 self.running = None;
             }
-            Event::Verdict { passed, text } => self.verdict = Some((*passed, text.to_string())),
+            Event::Verdict { passed, text } => {
+                let before = self.verdict.as_ref().is_none_or(|(passed, _)| *passed);
+                self.verdict = Some((before && *passed, text.to_string()));
+            }
             Event::Hello { .. } => self.is_ours = true,
             Event::Missing { apic_id } => self.missing.push(*apic_id),
             Event::Online { online, .. } => self.online = Some(*online),
@@ -305,7 +308,7 @@ impl Testimony {
                 (_, Some(planned)) if planned != self.passed => Outcome::Failed {
                     text: format!("{} of {planned} tests passed", self.passed),
                 },
-                (None, None) => Outcome::SilentExit,
+                (None, None | Some(0)) => Outcome::SilentExit,
                 _ => match asked {
                     Some(asked) if self.online.is_some_and(|online| online < asked) => {
                         self.incomplete(asked)

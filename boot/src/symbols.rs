@@ -52,7 +52,7 @@ impl Symbols {
         let returns = u64::from(!std::mem::take(&mut self.is_exact));
         let program = self.program.get_or_insert_with(|| Program::read(&self.elf));
         let names = program.as_ref()?.frames(address.checked_sub(returns)?)?;
-        let indent = " ".repeat(line.len());
+        let indent = " ".repeat(line.len().min(60));
         let lines = names.iter().enumerate().map(|(place, name)| match place {
             0 => format!("{line}  {name}"),
             _ => format!("{indent}  inlined into {name}"),

@@ -425,8 +425,8 @@ impl Case {
         let seed = seed.transpose().context(SEED)?;
         if seed.is_some() {
             ensure!(
-                self.boot.repeats(),
-                "{SEED}: a seed does not repeat this run"
+                self.boot.repeats() && !self.twice,
+                "{SEED}: another seed does not repeat this run"
             );
             options.seed = seed;
         }

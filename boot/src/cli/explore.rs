@@ -36,12 +36,12 @@ const SHOWN: usize = 20;
 pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let scenario = args.kernel.0.scenario;
     let name = scenario.as_ref().map_or("kernel", Scenario::name);
-    crate::qemu::find(args.qemu.as_deref())?;
-    let elf = guest::build_for(scenario)?;
     ensure!(
         args.kernel.0.seed.is_none(),
         "--seed: there are many here, --seeds A..B"
     );
+    crate::qemu::find(args.qemu.as_deref())?;
+    let elf = guest::build_for(scenario)?;
     let file = args.out.clone().unwrap_or_else(|| {
         workspace::guest_target_dir()
             .with_file_name("explore")
@@ -229,17 +229,17 @@ fn open(path: &Path, key: &str) -> anyhow::Result<(File, BTreeSet<Run>)> {
             ),
         }
     }
-    ensure!(
-        whole > 0 || text.len() < MOST_OF_A_LINE,
-        "{}: not a file of results",
-        path.display()
-    );
+    let is_cut = text[whole..]
+        .bytes()
+        .take(KEY)
+        .all(|byte| byte.is_ascii_hexdigit());
+    ensure!(is_cut, "{}: not a file of results", path.display());
     file.set_len(whole as u64).with_context(what)?;
     Ok((file, done))
 }
 
-/// No line is longer.
-const MOST_OF_A_LINE: usize = 100;
+/// Hexadecimal digits of a key.
+const KEY: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -249,27 +249,30 @@ mod tests {
 
     use super::{Run, line, open};
 
+    const KEYS: [&str; 3] = ["0123456789abcdef", "1123456789abcdef", "2123456789abcdef"];
+
     #[test]
     fn what_was_run_is_known_and_what_is_there_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("new/results.txt");
-        let (mut file, done) = open(&path, "1").expect("created");
+        let (mut file, done) = open(&path, KEYS[0]).expect("created");
         assert!(done.is_empty());
         let run = Run { seed: 7, cpus: 2 };
-        file.write_all(line("1", run, 30).as_bytes())
+        file.write_all(line(KEYS[0], run, 30).as_bytes())
             .expect("written");
-        file.write_all(b"1 seed 8 cp").expect("cut short");
-        let (mut file, done) = open(&path, "1").expect("opened");
+        file.write_all(b"0123456789abcdef seed 8 cp")
+            .expect("cut short");
+        let (mut file, done) = open(&path, KEYS[0]).expect("opened");
         assert_eq!(done, BTreeSet::from([run]));
-        file.write_all(line("2", run, 30).as_bytes())
+        file.write_all(line(KEYS[1], run, 30).as_bytes())
             .expect("written");
-        let (_, done) = open(&path, "3").expect("of another guest");
+        let (_, done) = open(&path, KEYS[2]).expect("of another guest");
         assert!(done.is_empty());
-        let both = [line("1", run, 30), line("2", run, 30)].concat();
+        let both = [line(KEYS[0], run, 30), line(KEYS[1], run, 30)].concat();
         assert_eq!(fs::read_to_string(&path).expect("a file"), both);
-        for notes in ["notes\n", &"notes ".repeat(20)] {
+        for notes in ["notes\n", "my notes"] {
             fs::write(&path, notes).expect("written");
-            let error = open(&path, "1").expect_err("notes").to_string();
+            let error = open(&path, KEYS[0]).expect_err("notes").to_string();
             assert!(error.contains("not a file of results"), "{error}");
             assert_eq!(fs::read_to_string(&path).expect("a file"), notes);
         }

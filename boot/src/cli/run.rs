@@ -74,6 +74,11 @@ pub(super) fn run(elf: &Path, args: RunArgs) -> anyhow::Result<u8> {
     Ok(status(&ending.outcome))
 }
 
+fn refuse(refused: bool, why: &'static str) -> anyhow::Result<()> {
+    ensure!(!refused, why);
+    Ok(())
+}
+
 /// Refuses what could not do what it looks like.
 pub(super) fn check(elf: &Path, args: &BootArgs) -> anyhow::Result<()> {
     let options = args.kernel.0;
@@ -89,12 +94,8 @@ pub(super) fn check(elf: &Path, args: &BootArgs) -> anyhow::Result<()> {
             .iter()
             .any(|it| names.iter().any(|name| it == name))
     };
-    let too_short = |deadline| options.job == Job::Storm && deadline <= options.seconds;
-    let measures = options.job == Job::BringUp;
-    let refuse = |refused: bool, why: &'static str| {
-        ensure!(!refused, why);
-        Ok(())
-    };
+    let is_storm = options.job == Job::Storm && options.scenario.is_none();
+    let too_short = |deadline| is_storm && deadline <= options.seconds;
     refuse(
         is_iso && is_uefi,
         "an ISO has a loader of its own: leave out --firmware uefi",
@@ -126,23 +127,40 @@ pub(super) fn check(elf: &Path, args: &BootArgs) -> anyhow::Result<()> {
         "--deadline: the storm alone takes as long (--seconds)",
     )?;
     refuse(
+        options.scenario.is_some() && options.seconds != usual.seconds,
+        "--seconds: a scenario takes the time that its tests need; leave it out",
+    )?;
+    refuse(
+        options.scenario.is_some() && options.job != Job::Storm,
+        "--scenario: neither --timeline nor bring-up runs one; leave it out",
+    )?;
+    refuse(
         options.job == Job::Timeline && args.smp.cpus() < 2,
         "--timeline: with one CPU there is nothing to draw: --smp 2 or more",
     )?;
+    if options.job == Job::BringUp {
+        check_bring_up(args)?;
+    }
+    Ok(())
+}
+
+/// The same for what only bring-up cannot do.
+fn check_bring_up(args: &BootArgs) -> anyhow::Result<()> {
+    let options = args.kernel.0;
     refuse(
-        measures && args.smp.as_str().parse::<u32>().is_err(),
+        args.smp.as_str().parse::<u32>().is_err(),
         "--smp: bring-up boots many numbers of CPUs up to this one, so it must be a plain number",
     )?;
     refuse(
-        measures && options.seed.is_some(),
+        options.seed.is_some(),
         "--seed: times of a run that counts instructions say nothing; leave it out",
     )?;
     refuse(
-        measures && options.seconds != usual.seconds,
+        options.seconds != Options::default().seconds,
         "--seconds: bring-up has no storm; leave it out",
     )?;
     refuse(
-        measures && args.gdb,
+        args.gdb,
         "--gdb: there are many boots here and no one to debug; `cargo boot --gdb` has one",
     )
 }
@@ -272,6 +290,10 @@ mod tests {
             ("elf k --seed 1 --accel kvm", "only TCG"),
             ("elf k --deadline 5", "the storm alone"),
             ("elf k --deadline 6", ""),
+            ("elf k --scenario ipi --deadline 5", ""),
+            ("elf k --scenario ipi --seconds 6", "its tests need"),
+            ("elf k --scenario ipi --timeline", "runs one"),
+            ("bring-up --scenario ipi", "runs one"),
             ("elf k --timeline --smp 1", "nothing to draw"),
             ("elf k --timeline --deadline 1", ""),
             ("bring-up --smp 4,maxcpus=8", "plain number"),

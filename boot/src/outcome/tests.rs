@@ -36,6 +36,16 @@ fn a_pass_needs_the_word_and_the_code() {
         (&[verdict(true)][..], exit(ExitCode::Passed), "passed"),
         (&[], exit(ExitCode::Passed), "silent-exit"),
         (&[verdict(false)], exit(ExitCode::Passed), "failed"),
+        (
+            &[verdict(false), verdict(true)],
+            exit(ExitCode::Passed),
+            "failed",
+        ),
+        (
+            &[Event::TestPlan { tests: 0 }],
+            exit(ExitCode::Passed),
+            "silent-exit",
+        ),
         (&[verdict(true)], exit(ExitCode::Failed), "failed"),
         // A reset is no pass, and no interruption.
         (&[verdict(true)], End::Exited(0), "reset"),

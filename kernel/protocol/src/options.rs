@@ -168,11 +168,15 @@ impl Options {
         Ok(options)
     }
 
-    /// The table as a file of options that sets none, but says how to.
+    /// The table as a file of options for a PC, that sets none, but says how to.
     pub fn template() -> impl fmt::Display {
         fmt::from_fn(|f| {
             let options = Self::default();
-            Self::KEYS.iter().try_for_each(|key| {
+            let for_qemu = ["format", "seed", "scenario"];
+            let mut keys = Self::KEYS
+                .iter()
+                .filter(|key| !for_qemu.contains(&key.name));
+            keys.try_for_each(|key| {
                 let (name, value) = (key.name, key.value(&options));
                 writeln!(f, "# {} ({})\n#{name}={value}", key.about(), key.expected())
             })

@@ -65,8 +65,9 @@
 /// a child.)
 ///
 /// # Limits
-/// There are at most 524,288 counters at a time. For the first of them the process reserves 4 MiB of address space
-/// for each CPU that the machine can have, which is memory only where it is used.
+/// There are at most 524,288 counters at a time. For the first of them, or for `HostPlatform::per_cpu`, the process
+/// reserves 4 MiB of address space for each CPU that the machine can have. It is memory only where it is used, unless
+/// `mlockall` has locked what is mapped in future. If it cannot be had, that is so for the life of the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostPlatform;
 

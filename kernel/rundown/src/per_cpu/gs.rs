@@ -110,6 +110,9 @@ use sequence;
 /// # Safety
 /// Called once, by code that is linked into the kernel. Nothing calls [`restart_point`] or [`register`]
 /// until it has returned, no handler of an NMI either; what calls them later happens after it.
+///
+/// # Panics
+/// If it was called before.
 #[inline]
 pub unsafe fn prepare() {
     // SAFETY: the linker's section is all entries, it is writable, and nothing else refers to it. It stays.

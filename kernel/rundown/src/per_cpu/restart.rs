@@ -126,7 +126,7 @@ impl RestartTable {
     pub(super) unsafe fn sequences(&self) -> Option<&[Sequence]> {
         // SAFETY: by the caller.
         let sequences = self.sequences.with(|place| unsafe { *place });
-        // SAFETY: null, or what `set` was given.
+        // SAFETY: null, or what `register` wrote.
         unsafe { sequences.as_ref() }
     }
 }

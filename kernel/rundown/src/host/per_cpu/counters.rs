@@ -99,7 +99,7 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     };
     if mapped == libc::MAP_FAILED {
         return Err(Unavailable::Unsupported(
-            "no address space for the counters, 4 MiB per CPU (see `ulimit -v`); use CacheAwareRundown",
+            "no address space for the counters, 4 MiB per CPU (`ulimit -v`, `ulimit -d`, vm.overcommit_memory); use CacheAwareRundown",
         ));
     }
     // A huge page (2 MiB) would be memory for a quarter of a million counters as soon as one is used. A wish: a
