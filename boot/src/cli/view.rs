@@ -139,7 +139,10 @@ impl View {
             show_report(&self.screen, done.min(1.0), report, limit);
         }
         // Everything else is in the kernel's log, in its own words.
-        if let Event::Online { .. } = event {
+        // A kernel that is not this workspace's lists no CPUs.
+        if let Event::Online { .. } = event
+            && !self.story.cpus.is_empty()
+        {
             let rows: Vec<_> = self.story.cpus.iter().map(Cpu::to_string).collect();
             self.screen.table(table(Cpu::HEADER, &rows, limit).lines());
         }
