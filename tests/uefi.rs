@@ -3,7 +3,7 @@
 //! OVMF takes 8 to 40 s each time, so `cargo test` runs the first two cases; the others by
 //!
 //! ```sh
-//! cargo test --package tests --test uefi -- --include-ignored
+//! cargo test --package tests -- uefi:: --include-ignored
 //! ```
 
 use std::fs;

@@ -25,7 +25,7 @@
 //! - A CPU that is being started is not waited for either: it uses nothing before it is declared online, and
 //!   then sees what the caller of an earlier barrier did before that.
 //!   A caller may yet find it online while waiting; the CPU then answers without being asked.
-//! - A CPU that leaves is not in a sequence, and what it has counted is visible to who finds it gone.
+//! - A CPU that leaves is not in a sequence, and what it has counted is visible to a caller that finds it gone.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
@@ -249,8 +249,8 @@ impl Answers {
     }
 }
 
-/// Has a CPU that has just come online answer those who began before: they have not asked it, but wait for
-/// whoever they find online.
+/// Has a CPU that has just come online answer the calls that began before: they have not asked it, but wait for
+/// every CPU that they find online.
 pub(crate) fn catch_up(cpu: CpuIndex) {
     // Either the caller of a barrier has seen the CPU online and asks it directly, or the code below finds
     // the round begun: the fence in `Call::begin` and the one in `cpu::set_online`, which is behind this CPU.

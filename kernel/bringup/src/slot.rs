@@ -29,9 +29,9 @@ pub(crate) struct Slot {
 /// ```text
 ///            INIT, SIPI           CPU: claims it            CPU: is ready
 /// VACANT  -------------------> EXPECTED ----------> ARRIVED -------------> ONLINE
-///    ^                            |                    |                      |
-///    |   times out or faults      v                    v                      v
-///    +-- WITHDRAWN <--------------+--------------------+        CPU: leaves, OFFLINE
+///                                 |                    |                      |
+///         times out or faults     v                    v                      v
+///        WITHDRAWN <--------------+--------------------+        CPU: leaves, OFFLINE
 /// ```
 ///
 /// Only the CPU that finds it EXPECTED may use the stack. From WITHDRAWN and OFFLINE the CPU may be

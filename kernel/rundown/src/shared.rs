@@ -63,14 +63,13 @@ impl SharedCount {
     /// A release of `n` that came too late for the slots. Its last touch of `object` (S3).
     #[cold]
     pub(crate) fn release<P: Platform>(&self, object: ObjectId, n: u32) {
-        if n == 0 {
-            // Gives nothing back, so it ends nothing, and is not what released too much.
-            return;
+        // A release of none ends nothing, and is not what released too much.
+        if n > 0 {
+            // Release: pairs with the Acquire in `look`; what was done under protection happens-before
+            // the return of `wait` (S2).
+            let before = self.count.fetch_sub(i64::from(n), Ordering::Release);
+            self.settle::<P>(object, before, before.wrapping_sub(n.into()), n);
         }
-        // Release: pairs with the Acquire in `look`; what was done under protection happens-before
-        // the return of `wait` (S2).
-        let before = self.count.fetch_sub(i64::from(n), Ordering::Release);
-        self.settle::<P>(object, before, before.wrapping_sub(n.into()), n);
     }
 
     /// `n` more for a caller that holds some, after the slots are closed (S12).

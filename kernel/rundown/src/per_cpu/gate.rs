@@ -68,7 +68,7 @@ text!((fmt::Debug for PerCpuGate) this => "{}open", if this.is_open() { "" } els
 /// Together: after an object is closed and a barrier has returned, every add that found it open is
 /// done and visible, and none is to come.
 ///
-/// A kernel's whole implementation is about 80 lines: `kernel/src/platform/per_cpu.rs` in this crate's
+/// A kernel's whole implementation is some 50 lines: `kernel/src/platform/per_cpu.rs` in this crate's
 /// repository, on [`gs`](super::gs) and [`Rounds`](super::Rounds).
 pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// Reserves a counter: the same on all CPUs, zero on each, and visible as such to every CPU that learns

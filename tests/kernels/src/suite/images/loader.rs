@@ -39,7 +39,7 @@ impl Image {
     pub(crate) fn fetch() -> Self {
         let buffer = alloc::vec![0; FILE_MOST].leak();
         let file = file::read("opt/test-image", buffer);
-        let file: &'static [u8] = file.expect("`cargo test --test images` has it");
+        let file: &'static [u8] = file.expect("`cargo test --package tests -- images::` has it");
         let number = |at: usize, bytes: usize| {
             let mut number = [0; 8];
             number[..bytes].copy_from_slice(&file[at..at + bytes]);
