@@ -237,6 +237,10 @@ pub(crate) fn by_hand(qemu: &Path, setup: &Setup<'_>, ramdisk: Option<&[u8]>) ->
         uefi: uefi.as_ref(),
         ..setup.clone()
     };
+    if setup.seed.is_some() {
+        // As `child::keep_to_one_cpu`.
+        line.push_str("taskset -c 0 ");
+    }
     line.push_str(&quote(&qemu.to_string_lossy()));
     for argument in arguments(&setup) {
         line.push(' ');

@@ -17,7 +17,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::accel::{Accel, Engine, Host};
 use crate::action::Action;
-use crate::child::Guarded;
+use crate::child::{self, Guarded};
 use crate::firmware::{self, Firmware, Ovmf};
 use crate::machine::{Machine, Smp};
 use crate::monitor::{Done, Operator};
@@ -249,6 +249,9 @@ impl Boot {
         };
         if let Some(operator) = &operator {
             command.args(operator.arguments());
+        }
+        if setup.seed.is_some() {
+            child::keep_to_one_cpu(&mut command)?;
         }
         let (mut child, lines, stderr) =
             spawn(&mut command).with_context(|| format!("cannot start {}", program.display()))?;
