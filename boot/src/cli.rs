@@ -26,7 +26,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
-use self::args::{BootArgs, BringUpArgs, ExploreArgs, ImageArgs, RunArgs};
+use self::args::{BootArgs, BringUpArgs, ExploreArgs, ImageArgs, KernelArgs, RunArgs};
 use crate::outcome::Outcome;
 use crate::{guest, image, template, workspace};
 
@@ -141,11 +141,13 @@ fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
 
 /// Builds a kernel that is not this workspace's.
 fn foreign(folder: &Path, args: &RunArgs) -> anyhow::Result<PathBuf> {
-    let mut options = args.boot.kernel.0;
-    // Of QEMU's, not of the kernel's.
-    options.seed = None;
+    let options = Options {
+        // Of QEMU's, not of the kernel's.
+        seed: None,
+        ..args.boot.kernel.0
+    };
     ensure!(
-        options.to_string() == "format=json\n",
+        options == KernelArgs::default().0,
         "{}: a kernel of your own does not know the options of this one: leave out --seconds, --fault and the like",
         folder.display()
     );

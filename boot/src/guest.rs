@@ -20,6 +20,9 @@ pub const PACKAGES: [&str; 3] = ["direct", "kernel", TEST_KERNELS];
 /// The package of the test guests.
 pub const TEST_KERNELS: &str = "test-kernels";
 
+/// Its binary with the scenarios.
+pub const SUITE: &str = "suite";
+
 /// The package that is a static library for C kernels; built for the host as well.
 pub const C_LIBRARY: &str = "rundown-c";
 
@@ -68,7 +71,7 @@ pub fn build(package: &str) -> anyhow::Result<Vec<PathBuf>> {
 ///
 /// As there; or the package has no such binary.
 pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
-    one(build_package(package, &["--bin", name])?)
+    one(package, build_package(package, &["--bin", name])?)
 }
 
 /// Builds the kernel or, for one of its scenarios, the guest of the tests. Otherwise like [`build_one`].
@@ -79,7 +82,7 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
 pub fn build_for(scenario: Option<Scenario>) -> anyhow::Result<PathBuf> {
     match scenario {
         None => build_one("kernel", "kernel"),
-        Some(_) => build_one("test-kernels", "suite"),
+        Some(_) => build_one(TEST_KERNELS, SUITE),
     }
 }
 
@@ -90,7 +93,7 @@ pub fn build_for(scenario: Option<Scenario>) -> anyhow::Result<PathBuf> {
 ///
 /// As there.
 pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
-    let shown = folder.display();
+    let shown = folder.display().to_string();
     ensure!(
         folder.join("Cargo.toml").is_file(),
         "{shown} is not the folder of a kernel: it has no Cargo.toml"
@@ -99,13 +102,7 @@ pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
     cargo.current_dir(folder).arg("build");
     prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir(&choice));
-    let built = run(cargo, "it", &choice)?;
-    ensure!(
-        built.len() == 1,
-        "{shown} has {} programs, not one",
-        built.len()
-    );
-    one(built)
+    one(&shown, run(cargo, &shown, &choice)?)
 }
 
 /// Builds the loader for UEFI that contains this kernel, and returns its bytes: `BOOTX64.EFI`.
@@ -135,7 +132,7 @@ pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
     let choice = toolchain::choose(&toolchain::probe(UEFI_TARGET))?;
     let mut cargo = cargo_command(&choice, "build", RELEASE);
     cargo.args(["--package", LOADER]).env(KERNEL, kernel);
-    Ok(fs::read(one(run(cargo, LOADER, &choice)?)?)?)
+    Ok(fs::read(one(LOADER, run(cargo, LOADER, &choice)?)?)?)
 }
 
 /// Builds [`C_LIBRARY`] for the guest's target, and returns the path of the archive. Otherwise like
@@ -147,7 +144,7 @@ pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
 pub fn build_c_library() -> anyhow::Result<PathBuf> {
     // One object file that does not unwind: that file says why.
     let flags = ["--lib", "--config", "kernel/rundown-c/library.toml"];
-    one(build_package(C_LIBRARY, &flags)?)
+    one(C_LIBRARY, build_package(C_LIBRARY, &flags)?)
 }
 
 /// Runs `cargo build` for one package.
@@ -158,9 +155,12 @@ fn build_package(package: &str, targets: &[&str]) -> anyhow::Result<Vec<PathBuf>
     run(cargo, package, &choice)
 }
 
-/// The path of what was built last.
-fn one(mut built: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
-    built.pop().context("cargo has built nothing")
+/// The path of the only program, or library, that was built of `what`.
+fn one(what: &str, built: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
+    let count = built.len();
+    let only = <[PathBuf; 1]>::try_from(built).ok();
+    let [path] = only.with_context(|| format!("{what} has {count} programs, not one"))?;
+    Ok(path)
 }
 
 /// Runs a build of `what`, and returns the programs and static libraries that it reports.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -234,10 +234,10 @@ impl Boot {
         if !self.elf.is_file() {
             bail!("there is no kernel at {}", self.elf.display());
         }
-        let by_hand = self.command()?;
+        let uefi = self.uefi()?;
+        let by_hand = self.by_hand(&program, &smp, uefi.as_ref());
         let ramdisk = self.ramdisk.as_deref().map(file_with).transpose()?;
         let mut setup = self.setup(&smp, ramdisk.as_ref().map(NamedTempFile::path));
-        let uefi = self.uefi()?;
         let uefi = uefi.map(|uefi| self.with_stick(uefi)).transpose()?;
         setup.uefi = uefi.as_ref().map(|(uefi, _)| uefi);
         let start = Instant::now();
@@ -332,10 +332,13 @@ impl Boot {
     pub fn command(&self) -> anyhow::Result<String> {
         let smp = self.checked_smp()?;
         let program = qemu::find(self.qemu.as_deref())?;
-        let uefi = self.uefi()?;
-        let mut setup = self.setup(&smp, None);
-        setup.uefi = uefi.as_ref();
-        Ok(qemu::by_hand(&program, &setup, self.ramdisk.as_deref()))
+        Ok(self.by_hand(&program, &smp, self.uefi()?.as_ref()))
+    }
+
+    fn by_hand(&self, program: &Path, smp: &Smp, uefi: Option<&Uefi>) -> String {
+        let mut setup = self.setup(smp, None);
+        setup.uefi = uefi;
+        qemu::by_hand(program, &setup, self.ramdisk.as_deref())
     }
 
     /// What this host lacks for it, if anything: a KVM that is not native takes minutes where others take seconds.
@@ -364,7 +367,7 @@ impl Boot {
             .map_err(|error: String| anyhow::anyhow!("smp {:?}: {error}", self.smp))
     }
 
-    fn setup<'a>(&'a self, smp: &'a Smp, ramdisk: Option<&'a std::path::Path>) -> Setup<'a> {
+    fn setup<'a>(&'a self, smp: &'a Smp, ramdisk: Option<&'a Path>) -> Setup<'a> {
         Setup {
             elf: &self.elf,
             ramdisk,

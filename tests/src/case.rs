@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use boot::guest::TEST_KERNELS;
+use boot::guest::{SUITE, TEST_KERNELS};
 use boot::{Accel, Action, Boot, Firmware, Machine, Report, Trigger};
 use protocol::options::{Format, Options, Scenario};
 use serde_json::Value;
@@ -58,7 +58,7 @@ impl Case {
         Self {
             name: format!("smp_{}", smp.replace([',', '='], "_")),
             package: TEST_KERNELS,
-            guest: "suite",
+            guest: SUITE,
             shape,
             boot: Boot::new("").smp(smp),
             options: Options {
@@ -247,12 +247,6 @@ impl Case {
     pub fn when_test(self, name: &str, command: &str, arguments: Value) -> Self {
         let when = Trigger::TestStart(name.to_owned());
         self.act(Action::qmp(when, command, arguments))
-    }
-
-    /// A command of QMP, done once when the kernel has said hello: no other CPU has started yet.
-    #[must_use]
-    pub fn when_hello(self, command: &str, arguments: Value) -> Self {
-        self.act(Action::qmp(Trigger::Hello, command, arguments))
     }
 
     /// QEMU is asked what the local APIC of each of the first `cpus` is set to, when the first test

@@ -156,12 +156,19 @@ impl Args for KernelArgs {
     }
 }
 
-impl FromArgMatches for KernelArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut args = Self(Options {
+/// What they are if none is given.
+impl Default for KernelArgs {
+    fn default() -> Self {
+        Self(Options {
             format: Format::Json,
             ..Options::default()
-        });
+        })
+    }
+}
+
+impl FromArgMatches for KernelArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = Self::default();
         args.update_from_arg_matches(matches)?;
         Ok(args)
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use console::style;
-use protocol::options::{Format, Job, Options};
+use protocol::options::{Job, Options};
 
-use super::args::{BootArgs, RunArgs};
+use super::args::{BootArgs, KernelArgs, RunArgs};
 use super::view::View;
 use super::{FAILED, INTERRUPTED, print, remedy, result, status, timeline};
 use crate::accel::Accel;
@@ -82,10 +82,7 @@ fn refuse(refused: bool, why: &'static str) -> anyhow::Result<()> {
 /// Refuses what could not do what it looks like.
 pub(super) fn check(elf: &Path, args: &BootArgs) -> anyhow::Result<()> {
     let options = args.kernel.0;
-    let usual = Options {
-        format: Format::Json,
-        ..Options::default()
-    };
+    let KernelArgs(usual) = KernelArgs::default();
     let ends_in = |name| elf.extension().is_some_and(|it| it == name);
     let (is_stick, is_iso) = (ends_in("img"), ends_in("iso"));
     let is_uefi = args.firmware == Firmware::Uefi;

@@ -13,8 +13,8 @@ fn rustc(source: &Path, output: &Path) -> Command {
     rustc
 }
 
-/// The compiler of the crate itself, with all that is in it whatever a program uses.
-fn rustc_of_the_crate(output: &Path) -> Command {
+/// Compiles the crate itself, with all that is in it whatever a program uses.
+fn compile_the_crate(output: &Path, arguments: &[&str]) {
     let mut rustc = rustc(&in_package("src/lib.rs"), output);
     rustc.args([
         "--crate-type",
@@ -24,7 +24,8 @@ fn rustc_of_the_crate(output: &Path) -> Command {
         "--cap-lints",
         "allow",
     ]);
-    rustc
+    let status = rustc.args(arguments).status();
+    assert!(status.expect("rustc is where cargo is").success());
 }
 
 fn in_package(path: &str) -> PathBuf {
@@ -39,13 +40,9 @@ fn temporary(name: &str) -> PathBuf {
 #[test]
 fn safe_code_cannot_break_the_promises() {
     let library = temporary("librundown.rmeta");
-    let mut compiler = rustc_of_the_crate(&library);
-    compiler.args(["--emit", "metadata", "--cfg", "feature=\"alloc\""]);
-    assert!(
-        compiler
-            .status()
-            .expect("rustc is where cargo is")
-            .success()
+    compile_the_crate(
+        &library,
+        &["--emit", "metadata", "--cfg", "feature=\"alloc\""],
     );
     for program in ["must_not.rs", "must_use.rs"] {
         let source = in_package("tests/compile").join(program);
@@ -93,13 +90,9 @@ fn check(program: &str, text: &str, output: &str) {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn the_crate_itself_has_no_restart_section() {
     let object = temporary("rundown.o");
-    let mut compiler = rustc_of_the_crate(&object);
-    compiler.args(["-Ccodegen-units=1", "-Copt-level=1", "--emit", "obj"]);
-    assert!(
-        compiler
-            .status()
-            .expect("rustc is where cargo is")
-            .success()
+    compile_the_crate(
+        &object,
+        &["-Ccodegen-units=1", "-Copt-level=1", "--emit", "obj"],
     );
     let names = section_names(&std::fs::read(object).expect("just written"));
     let has = |start: &str| names.iter().any(|name| name.starts_with(start));
