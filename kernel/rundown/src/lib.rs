@@ -27,9 +27,6 @@ extern crate std;
 #[cfg(all(rundown_loom, not(feature = "loom")))]
 compile_error!("models need the feature `loom` beside the cfg `rundown_loom`");
 
-#[macro_use]
-mod macros;
-
 /// All or nothing, so that a target without 64-bit atomics gets one error instead of one a module.
 /// (Under this name rustfmt finds the modules inside.)
 macro_rules! cfg_if {
@@ -41,6 +38,9 @@ macro_rules! cfg_if {
 
 cfg_if! {
     if #[cfg(target_has_atomic = "64")] {
+        #[macro_use]
+        mod macros;
+
         mod cache_aware;
         mod completion;
         #[cfg(feature = "diagnosis")]
