@@ -33,7 +33,9 @@
 //! Two more parts, since one hot object and a pair with nothing in between are not how objects are used:
 //!
 //! - *Work*: each user computes for 25 ns under protection.
-//! - *[Objects](objects())*: each use picks another object, up to half a million of them.
+//! - *[Objects](objects())*: each use picks another object, up to half a million of them; what one more
+//!   costs to [make](creation); and what [`Compact`](rundown::Compact), with the value on the state word's
+//!   line, costs if users write the value.
 //!
 //! `diagnosis` is measured by another build of the crate, `kernel/tools/diagnosis`, in the same table.
 //!
@@ -56,7 +58,7 @@ mod teardown;
 mod workers;
 
 pub use machine::Machine;
-pub use objects::{objects, shuffled, uses, with_objects};
+pub use objects::{creation, objects, shuffled, uses, with_objects};
 pub use pairs::{Contender, LOCKED, UNLOCKED, WINDOWS, pairs};
 pub use pinned::{OwnWord, Pinned, cpu};
 pub use stopwatch::{Bench, Object, Stopwatch, time};

@@ -1,11 +1,14 @@
-//! Many objects: what a use of one that is picked at random costs, by how many there are.
+//! Many objects: what a use of one that is picked at random costs, and what making one more costs, by how many
+//! there are.
 //!
 //! All other figures are of one object, which stays in the first cache. Here each use finds another
 //! one: what counts is how many cache lines a use touches, and what objects there are besides.
 
 use std::cell::Cell;
+use std::sync::Mutex;
 
-use crate::{Bench, Contender, Group, Machine, Rounds, Stopwatch, Table};
+use crate::stopwatch::median;
+use crate::{Bench, Contender, Group, Machine, Rounds, Stopwatch, Table, time};
 
 /// How many objects there are.
 const COUNTS: [usize; 6] = [1, 100, 1_000, 10_000, 50_000, 500_000];
@@ -109,6 +112,29 @@ impl Random {
     }
 }
 
+/// How many objects live while others are made.
+const LIVE: [usize; 3] = [1_000, 50_000, 524_000];
+
+/// What making one more object costs, of the variant whose counters all objects share.
+pub fn creation<T: Send>(bench: &Bench<'_>, make: fn() -> T) -> Table {
+    /// How many are made between two looks at the clock.
+    const MADE: usize = 64;
+    let live: Mutex<Vec<T>> = Mutex::default();
+    let title = "making one more per-CPU object (HostPlatform) while so many live, ns";
+    let row = |_: &()| (Group::Ours, "per-CPU".to_owned());
+    Table::measured(bench, title, &LIVE, &[()], row, |_, &count| {
+        bench.workers.run(1, || {
+            let mut live = live.lock().expect("no thread panics");
+            live.truncate(count);
+            live.resize_with(count, make);
+            median(15, || {
+                let mut more = Vec::with_capacity(MADE);
+                time(|| more.resize_with(MADE, make)) / MADE as f64
+            })
+        })
+    })
+}
+
 const BEGIN: &str = "<!-- objects -->\n";
 const END: &str = "<!-- end of objects -->";
 
@@ -145,6 +171,8 @@ pub fn with_objects(readme: &str, table: &Table, machine: &Machine) -> Option<St
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -190,5 +218,24 @@ mod tests {
         );
         assert_eq!(with_objects(&new, &table, &machine), Some(new));
         assert_eq!(with_objects("nothing", &table, &machine), None);
+    }
+
+    #[test]
+    fn as_many_live_as_are_said() {
+        static ALIVE: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        struct Counted;
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                ALIVE.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let bench = Bench::new(2, 1, &|_| ()).expect("CPUs");
+        creation(&bench, || {
+            MOST.fetch_max(ALIVE.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            Counted
+        });
+        assert_eq!(MOST.load(Ordering::Relaxed), LIVE[LIVE.len() - 1] + 64);
+        assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! `unsafe` here: some libraries give pointers.
 
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use arc_swap::ArcSwap;
@@ -288,6 +288,37 @@ pub(crate) fn crowds() -> Vec<Contender> {
         contenders! { Limit, count: "no protection, only the value", 1, 8, picks(count, || 1_u64); },
     );
     available(all, |one| one.name)
+}
+
+/// One object whose value users write: the first CPU only takes protection and gives it back, the others
+/// increment the value under it.
+pub(crate) fn written() -> Vec<Contender> {
+    fn writes<V: Variant + 'static>(rundown: Rundown<V>) -> Object {
+        let object = Protected::new(rundown, AtomicU64::new(0));
+        Box::new(move |watch| {
+            let writes = bench::cpu() != 0;
+            watch.pairs(|| {
+                let value = object.try_acquire().expect("open");
+                if writes {
+                    value.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        })
+    }
+    let all = contenders! { Ours:
+        "cache-aware, Isolated", writes(hosted::<Isolated>(64));
+        "cache-aware, Compact", writes(hosted::<Compact>(64));
+        "per-CPU, Isolated", writes(threads::<Isolated>());
+        "per-CPU, Compact", writes(threads::<Compact>());
+    };
+    available(all, |one| one.name)
+}
+
+/// Makes an object of the variant whose counters are shared out among all objects.
+pub(crate) fn created() -> Option<fn() -> PerCpuRundown<HostPlatform>> {
+    HostPlatform::per_cpu()
+        .ok()
+        .map(|_| threads::<Isolated> as _)
 }
 
 /// For the tables of teardowns.

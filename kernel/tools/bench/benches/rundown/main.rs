@@ -45,7 +45,7 @@ enum Part {
     Pairs,
     /// The same with 25 ns of work in between.
     Work,
-    /// Uses of many objects, picked at random.
+    /// Uses of many objects, picked at random; of one whose value users write; and making objects.
     Objects,
     /// Closing and draining one object.
     Teardowns,
@@ -139,6 +139,14 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
     }
     if wanted(Part::Objects) {
         tables.push(("objects", bench::objects(bench, &contenders::crowds())));
+        let title = "one CPU takes protection, the others also write the value";
+        tables.push((
+            "written",
+            bench::pairs(bench, title, &contenders::written()),
+        ));
+        if let Some(make) = contenders::created() {
+            tables.push(("creation", bench::creation(bench, make)));
+        }
     }
     let mut kinds = contenders::kinds();
     if wanted(Part::Teardowns) {
