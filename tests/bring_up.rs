@@ -34,11 +34,9 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.push(Case::new(guest, SPARSE).ghost(3));
     cases.push(Case::new(guest, "1").ghost(200));
     // One after the other, and by interrupts to each: what comes of it is the same.
-    for (start, smp) in [
-        (StartMode::Each, "8"),
-        (StartMode::Each, "64"),
-        (StartMode::Serial, SPARSE),
-    ] {
+    for (start, smp) in
+        [(StartMode::Each, "8"), (StartMode::Each, "64"), (StartMode::Serial, SPARSE)]
+    {
         let case = Case::new(guest, smp).options(|options| options.start = start);
         let name = format!("{}_{}", start.name(), case.name());
         cases.push(case.named(&name));
@@ -66,10 +64,7 @@ fn modes() -> impl Iterator<Item = Case> {
     let modes = [
         (ApicMode::Auto, "apic: x2APIC"),
         (ApicMode::Xapic, "apic: xAPIC: no listed CPU needs x2APIC"),
-        (
-            ApicMode::Preset,
-            "apic: x2APIC, as the firmware has left it",
-        ),
+        (ApicMode::Preset, "apic: x2APIC, as the firmware has left it"),
     ];
     let smps = ["4", "6,sockets=2,cores=3,threads=1"];
     let kvm = modes.into_iter().flat_map(move |(apic, words)| {
@@ -98,26 +93,16 @@ fn without_a_list() -> impl Iterator<Item = Case> {
         let case = Case::new("bring_up", "4").on(machine);
         let case = case.named(&format!("{machine}_without_acpi"));
         let machine = format!("{machine},acpi=off");
-        case.fewer_cpus()
-            .qemu(["-machine", &machine])
-            .also(|report| {
-                cpus::are_online(report, 1, 1)?;
-                log_has(
-                    report,
-                    &[
-                        "the loader has found no RSDP",
-                        "only the BSP (APIC 0) is used",
-                    ],
-                )
-            })
+        case.fewer_cpus().qemu(["-machine", &machine]).also(|report| {
+            cpus::are_online(report, 1, 1)?;
+            log_has(report, &["the loader has found no RSDP", "only the BSP (APIC 0) is used"])
+        })
     })
 }
 
 /// Too little memory for the stacks of all CPUs, and more than one level-3 table of page tables reaches.
 fn memory() -> impl Iterator<Item = Case> {
-    let little = Case::new("bring_up", "64")
-        .named("little_memory")
-        .fewer_cpus();
+    let little = Case::new("bring_up", "64").named("little_memory").fewer_cpus();
     let little = little.memory_mib(12).also(|report| {
         let online = cpus::rows(report).len();
         ensure!((30..64).contains(&online), "{online} of 64 CPUs online");
@@ -130,11 +115,7 @@ fn memory() -> impl Iterator<Item = Case> {
     let much = Case::new("bring_up", "2").named("much_memory").tcg();
     let much = much.memory_mib(GIB << 10).cpu("max,phys-bits=46");
     let much = much.qemu(["-object", &backend, "-machine", "memory-backend=much"]);
-    [
-        little,
-        much.also(move |report| cpus::are_online(report, 2, 2).map(drop)),
-    ]
-    .into_iter()
+    [little, much.also(move |report| cpus::are_online(report, 2, 2).map(drop))].into_iter()
 }
 
 /// Every CPU is there, with the APIC ID that its place makes of it. (What else the host's own CPU model
@@ -157,11 +138,7 @@ fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
     let slowest = rows.iter().map(|cpu| cpu.online_us).max();
     let all = shape.cpus + u32::from(shape.ghost.is_some());
     let micros = cpus::are_online(report, shape.cpus, all)?;
-    ensure!(
-        rows[0].online_us == 0,
-        "the BSP took {} us to come online",
-        rows[0].online_us
-    );
+    ensure!(rows[0].online_us == 0, "the BSP took {} us to come online", rows[0].online_us);
     ensure!(
         slowest <= Some(micros),
         "a CPU came online after {slowest:?} us, the last one after {micros}"

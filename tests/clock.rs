@@ -73,21 +73,14 @@ fn by(source: &'static str, there: &[ClockSource], case: Case) -> Case {
         let is_doubtful = log_has(report, &["measured against the 8254, is doubtful"]).is_ok();
         let is_next = is_doubtful && there.iter().any(|source| source.name() == found);
         ensure!(found == source || is_next, "the rate comes from {found}");
-        ensure!(
-            source != ASSUMED || hz == 1_000_000_000,
-            "taken for {hz} Hz"
-        );
+        ensure!(source != ASSUMED || hz == 1_000_000_000, "taken for {hz} Hz");
         let warned = log_has(report, &["RATE UNKNOWN"]).is_ok();
         ensure!(warned == (source == ASSUMED), "warned: {warned}");
         for source in [Cpuid, Pit, Hpet, PmTimer] {
             let text = format!("there is {}: ", source.name());
             let line = report.lines.iter().find(|line| line.contains(&text));
             let is_there = line.is_some();
-            ensure!(
-                is_there == there.contains(&source),
-                "{}: {is_there}",
-                source.name()
-            );
+            ensure!(is_there == there.contains(&source), "{}: {is_there}", source.name());
             if let Some(line) = line {
                 apic_timer_is_qemus(line)?;
             }

@@ -42,9 +42,6 @@ pub(crate) fn cases() -> Vec<Case> {
 fn told(report: &Report, times: u32, words: &str) -> Result<()> {
     let lines = report.lines.iter().filter(|line| line.contains(words));
     let lines: Vec<_> = lines.collect();
-    ensure!(
-        lines.len() == times as usize,
-        "{words:?} is not logged {times} times: {lines:?}"
-    );
+    ensure!(lines.len() == times as usize, "{words:?} is not logged {times} times: {lines:?}");
     Ok(())
 }

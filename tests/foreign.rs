@@ -92,10 +92,7 @@ fn after(report: &Report, start: &str) -> Vec<String> {
 
 /// All CPUs came, by the IDs that the machine gives them, in their order; each used the object; none is unaccounted for.
 fn check(report: &Report, smp: &str, ghost: Option<u32>, outcome: &Outcome) -> Result<()> {
-    let shape = Shape {
-        ghost,
-        ..Shape::of(smp)
-    };
+    let shape = Shape { ghost, ..Shape::of(smp) };
     compare(report, &shape, ghost, outcome)
         .with_context(|| format!("{}\n{:?}", report.lines.join("\n"), report.command))
 }
@@ -161,10 +158,6 @@ fn disk(ghost: Option<u32>) -> Result<NamedTempFile> {
     let iso = tempfile::Builder::new().suffix(".iso").tempfile()?;
     let mut grub = Command::new("grub-mkrescue");
     let made = grub.arg("-o").args([iso.path(), files.path()]).output()?;
-    ensure!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     Ok(iso)
 }

@@ -43,10 +43,7 @@ fn main() -> ExitCode {
         ("heap_and_log", heap_and_log()),
         ("hotplug", hotplug()),
         ("images", images()),
-        (
-            "interrupt_release",
-            Case::matrix("interrupt_release", SIZES),
-        ),
+        ("interrupt_release", Case::matrix("interrupt_release", SIZES)),
         ("ipi", Case::matrix("ipi", SIZES)),
         ("monitor_nmi", monitor_nmi::cases()),
         ("nmi", nmi()),
@@ -83,12 +80,10 @@ fn replay() -> Vec<Case> {
     for (seed, smp) in [(3, "2"), (5, "8")] {
         let storm = Case::kernel(smp, 1).named(&format!("storm_smp_{smp}"));
         cases.push(storm.replayed(seed));
-        cases.extend(
-            ["rundown_basic", "cross_cpu_release", "cancel"].map(|scenario| {
-                let case = Case::new(scenario, smp).named(&format!("{scenario}_smp_{smp}"));
-                case.replayed(seed)
-            }),
-        );
+        cases.extend(["rundown_basic", "cross_cpu_release", "cancel"].map(|scenario| {
+            let case = Case::new(scenario, smp).named(&format!("{scenario}_smp_{smp}"));
+            case.replayed(seed)
+        }));
     }
     cases
 }

@@ -16,10 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         every_loader_finds_what_it_looks_for();
         Ok(())
     };
-    vec![Trial::test(
-        "layout::every_loader_finds_what_it_looks_for",
-        test,
-    )]
+    vec![Trial::test("layout::every_loader_finds_what_it_looks_for", test)]
 }
 
 fn every_loader_finds_what_it_looks_for() {

@@ -25,11 +25,7 @@ const MASKED: &str = "0x00010000";
 fn damaged_tables() -> impl Iterator<Item = Case> {
     let tables = [
         ("without_nmi_entries", " ", [NMI, MASKED, MASKED]),
-        (
-            "lints_that_are_none",
-            "255.237 0.6 1.115",
-            [NMI, MASKED, MASKED],
-        ),
+        ("lints_that_are_none", "255.237 0.6 1.115", [NMI, MASKED, MASKED]),
         ("uids_from_1_on", "1.1 2.1 3.1", [NMI, NMI, NMI]),
         ("the_last_alone", "2.1", [NMI, MASKED, NMI]),
     ];
@@ -84,9 +80,7 @@ fn pins_are(report: &Report, lint1: &[&str]) -> Result<()> {
     for (answer, lint1) in report.answers.iter().zip(lint1) {
         let pin = |name: &str| {
             let mut words = answer.split_whitespace().skip_while(|word| *word != name);
-            words
-                .nth(1)
-                .with_context(|| format!("no {name} in {answer}"))
+            words.nth(1).with_context(|| format!("no {name} in {answer}"))
         };
         let found = [pin("LVT0")?, pin("LVT1")?];
         ensure!(found == [MASKED, lint1], "{found:?}: {answer}");

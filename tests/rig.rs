@@ -31,9 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let failing = FAILING.trim().lines().map(|line| {
         let mut words = line.split(" | ");
         let row: Vec<_> = words.next().unwrap_or_default().split(' ').collect();
-        let [name, guest, smp, outcome] = row[..] else {
-            panic!("{line}")
-        };
+        let [name, guest, smp, outcome] = row[..] else { panic!("{line}") };
         let words: Vec<_> = words.collect();
         let case = Case::new(guest, smp).named(name);
         let case = match name {
@@ -73,17 +71,11 @@ fn backtrace(report: &Report, part: &str) -> Result<()> {
     let number = number.context("it is not in the source")? + 1;
     let place = format!("(tests/kernels/src/suite/doomed.rs:{number})");
     let is_there = |line: &String| line.contains(" suite::doomed::") && line.ends_with(&place);
-    ensure!(
-        report.lines.iter().any(is_there),
-        "no line of the backtrace has {place}"
-    );
+    ensure!(report.lines.iter().any(is_there), "no line of the backtrace has {place}");
     let is_frame = |line: &&String| line.contains("    at 0xffffffff8");
     let mut frames = report.lines.iter().filter(is_frame);
     let outermost = frames.next_back().context("no backtrace")?;
-    ensure!(
-        outermost.contains("bringup_"),
-        "it does not end where the CPU starts: {outermost}"
-    );
+    ensure!(outermost.contains("bringup_"), "it does not end where the CPU starts: {outermost}");
     Ok(())
 }
 
@@ -96,21 +88,14 @@ fn unfit_options() -> impl Iterator<Item = Case> {
             &["line 2", "colour=red", "seconds", "format"],
         ),
         ("malformed_option", b"seconds\n", &["line 1", "seconds"]),
-        (
-            "option_out_of_range",
-            b"seconds=0\n",
-            &["line 1", "seconds=0", "86400"],
-        ),
+        ("option_out_of_range", b"seconds=0\n", &["line 1", "seconds=0", "86400"]),
         ("option_not_utf8", b"# \xff\n", &["line 1", "UTF-8"]),
     ];
     cases.into_iter().map(|(name, ramdisk, words)| {
-        Case::new("bring_up", "2")
-            .named(name)
-            .ramdisk(ramdisk)
-            .expecting(move |report| {
-                unfit(report, &[])?;
-                log_has(report, words)
-            })
+        Case::new("bring_up", "2").named(name).ramdisk(ramdisk).expecting(move |report| {
+            unfit(report, &[])?;
+            log_has(report, words)
+        })
     })
 }
 
@@ -119,29 +104,12 @@ fn unfit_machines() -> impl Iterator<Item = Case> {
     let guest = |name: &str| Case::new("bring_up", "1").named(name);
     let no_start_info = guest("no_start_info").alone("no_start_info");
     let cases: [(Case, &[&str]); 6] = [
-        (
-            guest("too_little_memory").memory_mib(4),
-            &["too little memory"],
-        ),
-        (
-            guest("no_local_apic").qemu(["-cpu", "max,-apic"]),
-            &["no local APIC", "-cpu max"],
-        ),
-        (
-            guest("no_long_mode").qemu(["-cpu", "qemu32"]),
-            &["no long mode", "-cpu max"],
-        ),
-        (
-            guest("no_cpuid").qemu(["-cpu", "486"]),
-            &["no long mode", "-cpu max"],
-        ),
+        (guest("too_little_memory").memory_mib(4), &["too little memory"]),
+        (guest("no_local_apic").qemu(["-cpu", "max,-apic"]), &["no local APIC", "-cpu max"]),
+        (guest("no_long_mode").qemu(["-cpu", "qemu32"]), &["no long mode", "-cpu max"]),
+        (guest("no_cpuid").qemu(["-cpu", "486"]), &["no long mode", "-cpu max"]),
         (no_start_info, &["no start_info", "PVH loader"]),
-        (
-            guest("no_execute_disable").qemu(["-cpu", "max,nx=off"]),
-            &["not executable", "-cpu max"],
-        ),
+        (guest("no_execute_disable").qemu(["-cpu", "max,nx=off"]), &["not executable", "-cpu max"]),
     ];
-    cases
-        .into_iter()
-        .map(|(case, words)| case.expecting(|report| unfit(report, words)))
+    cases.into_iter().map(|(case, words)| case.expecting(|report| unfit(report, words)))
 }

@@ -92,19 +92,11 @@ fn faulty() -> Vec<Case> {
 /// the trampoline, and when they have shown up already.
 fn late() -> Vec<Case> {
     let by = |scenario, kind: FaultKind, millis, patience| {
-        let name = if kind == FaultKind::Slow {
-            "slow"
-        } else {
-            "late"
-        };
+        let name = if kind == FaultKind::Slow { "slow" } else { "late" };
         let case = Case::new(scenario, "2").named(&format!("{name}_by_{millis}_ms"));
         case.options(move |options| {
             options.patience = patience;
-            options.fault = Some(Fault {
-                kind,
-                apic_id: Some(1),
-                millis,
-            });
+            options.fault = Some(Fault { kind, apic_id: Some(1), millis });
         })
     };
     let is_late = |event: &Event<'_>| *event == Event::Late { apic_id: 1 };
@@ -112,10 +104,7 @@ fn late() -> Vec<Case> {
     for kind in [FaultKind::Late, FaultKind::Slow] {
         cases.push(by("start_faults", kind, 300, 60_000).also(|report| {
             let micros = cpus::are_online(report, 2, 2)?;
-            ensure!(
-                micros >= 300_000,
-                "online after {micros} us: nothing delayed it"
-            );
+            ensure!(micros >= 300_000, "online after {micros} us: nothing delayed it");
             cpus::are_missing(report, &[])
         }));
         cases.push(by("start_faults", kind, 700, 300).also(move |report| {
@@ -146,11 +135,7 @@ fn reset_while_they_log() -> Case {
     let case = case.options(|options| {
         options.job = Job::BringUp;
         options.patience = 1;
-        options.fault = Some(Fault {
-            kind: FaultKind::Panic,
-            apic_id: None,
-            millis: 0,
-        });
+        options.fault = Some(Fault { kind: FaultKind::Panic, apic_id: None, millis: 0 });
     });
     let ids: Vec<u32> = (1..16).collect();
     case.expecting(move |report| {
@@ -161,11 +146,7 @@ fn reset_while_they_log() -> Case {
 }
 
 fn fault(smp: &str, kind: FaultKind, apic_id: Option<u32>) -> Case {
-    let fault = Fault {
-        kind,
-        apic_id,
-        millis: 0,
-    };
+    let fault = Fault { kind, apic_id, millis: 0 };
     let name = fault.to_string().replace(':', "_on_");
     let case = Case::new("start_faults", smp).named(&name);
     // A CPU that faults says so; one that its host keeps from running is not to be given up before.

@@ -14,11 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(SEEDS.map(|(smp, seed)| Case::kernel(smp, 1).seeded(seed)));
     cases.push(Case::kernel(SPARSE, 1).ghost(3));
     cases.push(Case::kernel("4", 1).on(Machine::Microvm));
-    cases.push(
-        Case::kernel("2", 3)
-            .named("live_report")
-            .also(one_report_a_second),
-    );
+    cases.push(Case::kernel("2", 3).named("live_report").also(one_report_a_second));
     let cases = cases.into_iter().map(|case| {
         let shape = case.shape();
         case.also(move |report| storm_did_its_work(report, &shape))
@@ -57,10 +53,7 @@ fn storm_did_its_work(report: &Report, shape: &Shape) -> Result<()> {
     let in_handlers = sum(&|line| line.irq_grants);
     ensure!(in_handlers > 0, "no handler was granted anything");
     let for_others = sum(&|line| line.released_for_others);
-    ensure!(
-        for_others > 0 || shape.cpus == 1,
-        "nothing was released for another CPU"
-    );
+    ensure!(for_others > 0 || shape.cpus == 1, "nothing was released for another CPU");
     Ok(())
 }
 

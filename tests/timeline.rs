@@ -42,15 +42,9 @@ fn whole(report: &Report, cpus: u32, start: StartMode) -> Result<()> {
     };
     ensure!(steps.prepared_ns <= steps.sipi_ns, "{steps:?}");
     let pause_ns = u64::from(PAUSE_MS) * 1_000_000;
-    ensure!(
-        start != StartMode::Each || steps.sipi_ns >= pause_ns,
-        "{steps:?}"
-    );
+    ensure!(start != StartMode::Each || steps.sipi_ns >= pause_ns, "{steps:?}");
     let (second, all) = (steps.second_sipi_ns, steps.all_ns);
-    ensure!(
-        second == 0 || (steps.sipi_ns..=all).contains(&second),
-        "{steps:?}"
-    );
+    ensure!(second == 0 || (steps.sipi_ns..=all).contains(&second), "{steps:?}");
     ensure!((second == 0) == (steps.seconds == 0), "{steps:?}");
 
     let stamps = others.iter().filter_map(|event| match event {

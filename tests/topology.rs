@@ -32,21 +32,14 @@ pub(crate) fn cases() -> Vec<Case> {
 /// All of it: its bytes are as many as it says, and add up to 0 (ACPI Specification 6.5, section 5.2.6).
 fn the_madt_is_shown(report: &Report) -> Result<()> {
     let mut bytes = Vec::new();
-    for (_, digits) in report
-        .lines
-        .iter()
-        .filter_map(|line| line.split_once("madt: "))
-    {
+    for (_, digits) in report.lines.iter().filter_map(|line| line.split_once("madt: ")) {
         for byte in digits.trim_end().as_bytes().chunks(2) {
             bytes.push(u8::from_str_radix(str::from_utf8(byte)?, 16)?);
         }
     }
     ensure!(bytes.starts_with(b"APIC"), "{bytes:02x?}");
     let length = bytes.get(4..8).context("cut")?.try_into()?;
-    ensure!(
-        bytes.len() == u32::from_le_bytes(length) as usize,
-        "{bytes:02x?}"
-    );
+    ensure!(bytes.len() == u32::from_le_bytes(length) as usize, "{bytes:02x?}");
     let sum = bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
     ensure!(sum == 0, "{bytes:02x?}");
     Ok(())

@@ -28,11 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("panic_ap", "4")
             .uefi()
             .named("panic_on_an_ap_on_the_screen")
-            .screen([
-                "[CPU 3] PANIC",
-                "on purpose, on the last CPU",
-                "[CPU 3]     at 0xffffffff8",
-            ])
+            .screen(["[CPU 3] PANIC", "on purpose, on the last CPU", "[CPU 3]     at 0xffffffff8"])
             .also(others_were_stopped),
     ];
     let mut rare = vec![
@@ -41,17 +37,10 @@ pub(crate) fn cases() -> Vec<Case> {
         storm("64"),
         storm("4").on(Machine::Pc),
         // ACPI's timer tells the time.
-        storm("4")
-            .named("no_pit_no_hpet")
-            .qemu(["-machine", "pit=off,hpet=off"]),
-        storm("4")
-            .named("memory_6_gib")
-            .memory_mib(6144)
-            .also(has_6_gib),
+        storm("4").named("no_pit_no_hpet").qemu(["-machine", "pit=off,hpet=off"]),
+        storm("4").named("memory_6_gib").memory_mib(6144).also(has_6_gib),
         // OVMF's APs wait by `mwait`, which TCG takes for a loop.
-        storm("32")
-            .named("spinning_aps_smp_32")
-            .qemu(["-cpu", "max"]),
+        storm("32").named("spinning_aps_smp_32").qemu(["-cpu", "max"]),
         on_the_screen("1280x800"),
     ];
     rare.extend(refusals());
@@ -102,11 +91,7 @@ fn refusals() -> impl Iterator<Item = Case> {
     [
         refused("no_screen", &["no screen", "NOT_FOUND"]).qemu(["-vga", "none"]),
         refused("no_execute_disable", &["not executable"]).qemu(["-cpu", "max,-monitor,nx=off"]),
-        refused(
-            "too_little_memory",
-            &["too little memory", "OUT_OF_RESOURCES"],
-        )
-        .stick(huge_stack),
+        refused("too_little_memory", &["too little memory", "OUT_OF_RESOURCES"]).stick(huge_stack),
         // Without an exit device, it returns to the firmware, which says so.
         named("no_options")
             .stick(|elf, _, to| image::write(to, &[(image::LOADER, &guest::build_loader(elf)?)]))

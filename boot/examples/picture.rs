@@ -26,31 +26,21 @@ struct Storm {
     cpus: Vec<CpuLine>,
 }
 
-const COLOURS: [RGBColor; VARIANTS.len()] = [
-    RGBColor(0xd9, 0x8a, 0x2b),
-    RGBColor(0x2a, 0x6f, 0xb0),
-    RGBColor(0x3a, 0x9a, 0x5b),
-];
+const COLOURS: [RGBColor; VARIANTS.len()] =
+    [RGBColor(0xd9, 0x8a, 0x2b), RGBColor(0x2a, 0x6f, 0xb0), RGBColor(0x3a, 0x9a, 0x5b)];
 /// Of the place of one CPU.
 const BAR: f64 = 0.76 / VARIANTS.len() as f64;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let document: Document = serde_json::from_reader(io::stdin())?;
     let mut svg = String::new();
-    draw(
-        &document,
-        SVGBackend::with_string(&mut svg, (900, 420)).into_drawing_area(),
-    )?;
+    draw(&document, SVGBackend::with_string(&mut svg, (900, 420)).into_drawing_area())?;
     println!("{svg}");
     Ok(())
 }
 
 fn draw(
-    Document {
-        machine,
-        accel,
-        storm,
-    }: &Document,
+    Document { machine, accel, storm }: &Document,
     area: DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
 ) -> Result<(), Box<dyn Error>> {
     let Storm { totals, cpus } = storm;
@@ -84,11 +74,7 @@ fn draw(
         // A label stands under the middle of its bars.
         .x_label_offset(400 / cpus.len().max(1) as i32)
         .x_label_formatter(&|x| {
-            if *x < cpus.len() as f64 {
-                format!("{x:.0}")
-            } else {
-                String::new()
-            }
+            if *x < cpus.len() as f64 { format!("{x:.0}") } else { String::new() }
         })
         .y_label_formatter(&|y| format!("{y:.0}"))
         .draw()?;

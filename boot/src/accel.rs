@@ -44,11 +44,7 @@ impl Host {
     pub fn probe() -> Self {
         Self {
             native: has_virtualisation(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
-            kvm_opens: File::options()
-                .read(true)
-                .write(true)
-                .open("/dev/kvm")
-                .is_ok(),
+            kvm_opens: File::options().read(true).write(true).open("/dev/kvm").is_ok(),
         }
     }
 
@@ -73,13 +69,7 @@ impl Accel {
     pub const fn engine(self, host: Host) -> Engine {
         match (self, host) {
             (Self::Kvm, Host { native, .. }) => Engine::Kvm { native },
-            (
-                Self::Auto,
-                Host {
-                    native: true,
-                    kvm_opens: true,
-                },
-            ) => Engine::Kvm { native: true },
+            (Self::Auto, Host { native: true, kvm_opens: true }) => Engine::Kvm { native: true },
             (Self::Auto | Self::Tcg, _) => Engine::Tcg,
         }
     }
@@ -103,13 +93,8 @@ impl fmt::Display for Engine {
 }
 
 fn has_virtualisation(cpuinfo: &str) -> bool {
-    let flags = cpuinfo
-        .lines()
-        .find(|line| line.starts_with("flags"))
-        .unwrap_or_default();
-    flags
-        .split_whitespace()
-        .any(|flag| flag == "vmx" || flag == "svm")
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    flags.split_whitespace().any(|flag| flag == "vmx" || flag == "svm")
 }
 
 #[cfg(test)]
@@ -127,10 +112,7 @@ mod tests {
 
     #[test]
     fn one_that_is_named_is_taken() {
-        let host = |native| Host {
-            native,
-            kvm_opens: !native,
-        };
+        let host = |native| Host { native, kvm_opens: !native };
         for native in [true, false] {
             assert_eq!(Accel::Kvm.engine(host(native)), Engine::Kvm { native });
             assert_eq!(Accel::Tcg.engine(host(native)), Engine::Tcg);
@@ -139,13 +121,9 @@ mod tests {
 
     #[test]
     fn flags_are_whole_words_of_the_flags_line() {
-        assert!(has_virtualisation(
-            "processor\t: 0\nflags\t\t: fpu vmx sse\n"
-        ));
+        assert!(has_virtualisation("processor\t: 0\nflags\t\t: fpu vmx sse\n"));
         assert!(has_virtualisation("flags\t\t: fpu svm"));
-        assert!(!has_virtualisation(
-            "flags\t\t: fpu vmx_like svm_lock\nvmx flags\t: vmx"
-        ));
+        assert!(!has_virtualisation("flags\t\t: fpu vmx_like svm_lock\nvmx flags\t: vmx"));
         assert!(!has_virtualisation(""));
     }
 }

@@ -41,13 +41,7 @@ pub enum Trigger {
 impl Action {
     /// A command of QMP, done once.
     pub fn qmp(when: Trigger, command: impl Into<String>, arguments: Value) -> Self {
-        Self {
-            when,
-            command: command.into(),
-            arguments,
-            repeats: false,
-            asks: false,
-        }
+        Self { when, command: command.into(), arguments, repeats: false, asks: false }
     }
 
     /// A line as people type it, done once: for what QMP has no command for, such as `mce`. It must be one
@@ -60,18 +54,12 @@ impl Action {
     /// A question as people type it, such as `info lapic 0`. The answer goes into
     /// [`Report::answers`](crate::Report::answers).
     pub fn ask(when: Trigger, line: &str) -> Self {
-        Self {
-            asks: true,
-            ..Self::hmp(when, line)
-        }
+        Self { asks: true, ..Self::hmp(when, line) }
     }
 
     /// A non-maskable interrupt to each CPU that listens to its LINT1 pin, again and again.
     pub fn nmis(when: Trigger) -> Self {
-        Self {
-            repeats: true,
-            ..Self::qmp(when, "inject-nmi", Value::Null)
-        }
+        Self { repeats: true, ..Self::qmp(when, "inject-nmi", Value::Null) }
     }
 }
 

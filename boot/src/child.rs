@@ -2,10 +2,7 @@
 //!
 //! A guest that hangs burns a host CPU for ever, so QEMU ends with this process in every case:
 //! dropped it is killed, and on Linux the system kills it when this process dies, however it dies.
-#![expect(
-    unsafe_code,
-    reason = "code between fork and exec can only be added by `pre_exec`"
-)]
+#![expect(unsafe_code, reason = "code between fork and exec can only be added by `pre_exec`")]
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -56,11 +53,7 @@ fn die_with_parent(command: &mut Command) {
     let arrange = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
         // If the parent died before that call there will be no signal.
-        if getppid() == Some(parent) {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
+        if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     };
     // SAFETY: between fork and exec only async-signal-safe things are allowed. The closure makes
     // two system calls, and neither allocates nor takes a lock: an `io::Error` made of an error
@@ -83,9 +76,7 @@ pub(crate) fn keep_to_one_cpu(command: &mut Command) -> io::Result<()> {
 
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let allowed = sched_getaffinity(None)?;
-    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
-        .filter(|&cpu| allowed.is_set(cpu))
-        .collect();
+    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
     let mut one = CpuSet::new();
     // Relaxed: only that the numbers differ matters.
     one.set(allowed[STARTED.fetch_add(1, Ordering::Relaxed) % allowed.len()]);

@@ -208,10 +208,7 @@ fn stick(args: &ImageArgs) -> anyhow::Result<u8> {
         }
     };
     let loader = guest::build_loader(&kernel)?;
-    image::write(
-        &args.out,
-        &[(image::LOADER, &loader), (image::OPTIONS, &options)],
-    )?;
+    image::write(&args.out, &[(image::LOADER, &loader), (image::OPTIONS, &options)])?;
     print(args.out.display())?;
     Ok(0)
 }
@@ -241,11 +238,7 @@ mod tests {
 
     #[test]
     fn run_is_the_default() {
-        for line in [
-            &["--smp", "8"][..],
-            &["run", "--smp", "8"],
-            &["elf", "k", "--smp", "8"],
-        ] {
+        for line in [&["--smp", "8"][..], &["run", "--smp", "8"], &["elf", "k", "--smp", "8"]] {
             let boot = run_args(line).boot;
             assert_eq!(
                 (boot.smp.as_str(), boot.kernel.0.seconds, boot.machine),
@@ -264,19 +257,13 @@ mod tests {
     fn options_reach_the_kernel() {
         for (line, text) in [
             ("", ""),
-            (
-                "--start serial --apic xapic --clock hpet",
-                "start=serial\napic=xapic\nclock=hpet\n",
-            ),
+            ("--start serial --apic xapic --clock hpet", "start=serial\napic=xapic\nclock=hpet\n"),
             (
                 "--fault late:2:50 --patience 7 --init-pause 0 --seed 3 --seconds 9",
                 "seconds=9\npatience=7\ninit-pause=0\nfault=late:2:50\nseed=3\n",
             ),
         ] {
-            let options = run_args(&line.split_whitespace().collect::<Vec<_>>())
-                .boot
-                .kernel
-                .0;
+            let options = run_args(&line.split_whitespace().collect::<Vec<_>>()).boot.kernel.0;
             assert_eq!(options.to_string().replacen("format=json\n", "", 1), text);
         }
     }

@@ -99,12 +99,7 @@ mod tests {
         let places = ["none", "src", "Cargo.toml"].map(|code| [HERE, code, "Cargo.toml"]);
         let found = Ovmf::find_among(&[places[0], [HERE, "Cargo.toml", "none"], places[2]]);
         assert!(found.expect("the last").code.ends_with("Cargo.toml"));
-        let error = Ovmf::find_among(&places[..2])
-            .expect_err("missing")
-            .to_string();
-        assert!(
-            error.contains("apt-get install") && error.contains("ovmf"),
-            "{error}"
-        );
+        let error = Ovmf::find_among(&places[..2]).expect_err("missing").to_string();
+        assert!(error.contains("apt-get install") && error.contains("ovmf"), "{error}");
     }
 }

@@ -166,11 +166,7 @@ fn one(what: &str, built: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
 /// Runs a build of `what`, and returns the programs and static libraries that it reports.
 fn run(mut cargo: Command, what: &str, choice: &Choice) -> anyhow::Result<Vec<PathBuf>> {
     if !target_dir(choice).exists() {
-        let core = if choice.build_std {
-            ", `core` included,"
-        } else {
-            ""
-        };
+        let core = if choice.build_std { ", `core` included," } else { "" };
         let compiler = choice.toolchain.rustc.display();
         eprintln!(
             "The first build for {}{core} with {compiler} takes a minute or more.",
@@ -183,10 +179,7 @@ fn run(mut cargo: Command, what: &str, choice: &Choice) -> anyhow::Result<Vec<Pa
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", choice.toolchain.cargo.display()))?;
-    let messages = child
-        .stdout
-        .take()
-        .context("cargo has no standard output")?;
+    let messages = child.stdout.take().context("cargo has no standard output")?;
     let mut built = Vec::new();
     for line in BufReader::new(messages).lines() {
         built.extend(artifact(&line?));
@@ -213,13 +206,7 @@ pub(crate) fn cargo_command(choice: &Choice, subcommand: &str, profile: &str) ->
 /// Sets the compiler, profile, target, libraries and linker that a cargo uses.
 pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, target_dir: &Path) {
     command.env("RUSTC", &choice.toolchain.rustc);
-    command.args([
-        "--profile",
-        profile,
-        "--target",
-        choice.target,
-        "--target-dir",
-    ]);
+    command.args(["--profile", profile, "--target", choice.target, "--target-dir"]);
     command.arg(target_dir);
     if choice.build_std {
         // Debian's toolchain is a stable one, but its `core` for this target has to be built. The
@@ -234,10 +221,7 @@ pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, tar
         // Through `--config`, since this adds to the flags in .cargo/config.toml; RUSTFLAGS would
         // replace them.
         let flavor = format!("-Clinker-flavor={}", linker.flavor);
-        command.args([
-            "--config",
-            &format!("target.{}.rustflags=[{flavor:?}]", choice.target),
-        ]);
+        command.args(["--config", &format!("target.{}.rustflags=[{flavor:?}]", choice.target)]);
         let name = choice.target.to_uppercase().replace('-', "_");
         command.env(format!("CARGO_TARGET_{name}_LINKER"), &linker.path);
     }
@@ -257,11 +241,7 @@ fn artifact(message: &str) -> Option<PathBuf> {
         kind: Vec<String>,
     }
     // Other kinds of messages lack these fields.
-    let Message {
-        executable,
-        filenames,
-        target,
-    } = serde_json::from_str(message).ok()?;
+    let Message { executable, filenames, target } = serde_json::from_str(message).ok()?;
     let is_library = target.kind.iter().any(|kind| kind == "staticlib");
     let archive = filenames
         .into_iter()
@@ -308,35 +288,20 @@ mod tests {
         let toolchain = Toolchain {
             cargo: "/usr/bin/cargo".into(),
             rustc: "/usr/bin/rustc".into(),
-            version: Version {
-                major: 1,
-                minor: 96,
-            },
+            version: Version { major: 1, minor: 96 },
             has_target: false,
             has_sources: true,
             rust_lld: None,
         };
-        let linker = Some(Linker {
-            path: "/usr/bin/ld".into(),
-            flavor: "ld",
-        });
-        let choice = Choice {
-            target: TARGET,
-            toolchain,
-            build_std: true,
-            linker,
-            reason: String::new(),
-        };
+        let linker = Some(Linker { path: "/usr/bin/ld".into(), flavor: "ld" });
+        let choice =
+            Choice { target: TARGET, toolchain, build_std: true, linker, reason: String::new() };
         let command = cargo_command(&choice, "build", RELEASE);
         let arguments: Vec<_> = command.get_args().filter_map(|a| a.to_str()).collect();
         assert!(
             arguments.contains(&r#"target.x86_64-unknown-none.rustflags=["-Clinker-flavor=ld"]"#)
         );
         assert!(arguments.contains(&"-Zbuild-std=core,alloc,compiler_builtins"));
-        assert!(
-            !command
-                .get_envs()
-                .any(|(name, value)| name == "RUSTFLAGS" && value.is_some())
-        );
+        assert!(!command.get_envs().any(|(name, value)| name == "RUSTFLAGS" && value.is_some()));
     }
 }

@@ -33,30 +33,16 @@ const STICK: u64 = VOLUME as u64 + (2 << 20);
 ///
 /// It cannot be written, or the files do not fit.
 pub fn write(to: &Path, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
-    let create = || {
-        File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(to)
-    };
+    let create = || File::options().read(true).write(true).create(true).truncate(true).open(to);
     let write = || -> anyhow::Result<()> {
         let mut file = create()?;
         file.set_len(STICK)?;
         ProtectiveMBR::with_lb_size(u32::try_from(STICK / SECTOR - 1)?)
             .overwrite_lba0(&mut file)?;
-        let mut disk = GptConfig::new()
-            .writable(true)
-            .create_from_device(file, None)?;
+        let mut disk = GptConfig::new().writable(true).create_from_device(file, None)?;
         let size = VOLUME as u64;
-        let id = disk.add_partition(
-            "rundown",
-            size,
-            partition_types::EFI,
-            0,
-            Some((1 << 20) / SECTOR),
-        )?;
+        let id =
+            disk.add_partition("rundown", size, partition_types::EFI, 0, Some((1 << 20) / SECTOR))?;
         let start = disk.partitions()[&id].first_lba * SECTOR;
         let mut file = disk.write()?;
         // What is zero already is left out: most of it.
@@ -143,9 +129,7 @@ mod tests {
         let files: [(&str, &[u8]); 2] = [(LOADER, &long), (OPTIONS, b"seconds=1\n")];
         write(image.path(), &files).expect("written");
 
-        let disk = GptConfig::new()
-            .open(image.path())
-            .expect("a table of partitions");
+        let disk = GptConfig::new().open(image.path()).expect("a table of partitions");
         let [partition] = &disk.partitions().values().collect::<Vec<_>>()[..] else {
             panic!("one partition: {:?}", disk.partitions());
         };

@@ -97,11 +97,9 @@ impl FromStr for Smp {
                 && value.parse::<u32>().is_ok_and(|number| number > 0)
         };
         if !text.split(',').all(fits) {
-            return Err(
-                "expected a number of CPUs such as `8`, or QEMU's long form such as \
+            return Err("expected a number of CPUs such as `8`, or QEMU's long form such as \
                  `9,sockets=3,cores=3,threads=1` or `4,maxcpus=8`"
-                    .to_string(),
-            );
+                .to_string());
         }
         // Of two, QEMU takes the last without a word.
         let mut keys = BTreeSet::new();
@@ -136,10 +134,7 @@ mod tests {
             ("sockets=4294967295,cores=2", u32::MAX, u32::MAX),
         ] {
             let smp = text.parse::<Smp>().expect(text);
-            assert_eq!(
-                (smp.as_str(), smp.present(), smp.cpus()),
-                (text, present, cpus)
-            );
+            assert_eq!((smp.as_str(), smp.present(), smp.cpus()), (text, present, cpus));
         }
     }
 

@@ -66,13 +66,7 @@ impl Operator {
                 done
             }
         });
-        Ok(Self {
-            port,
-            actions,
-            orders,
-            failed,
-            thread,
-        })
+        Ok(Self { port, actions, orders, failed, thread })
     }
 
     /// The arguments with which QEMU connects.
@@ -126,10 +120,7 @@ fn work(
     orders: &Receiver<usize>,
     patience: Duration,
 ) -> Result<Done> {
-    let mut done = Done {
-        times: vec![0; actions.len()],
-        answers: Vec::new(),
-    };
+    let mut done = Done { times: vec![0; actions.len()], answers: Vec::new() };
     let Ok(first) = orders.recv() else {
         return Ok(done);
     };
@@ -194,10 +185,7 @@ impl Monitor {
         // Each command is one small packet; it is not to wait for another.
         stream.set_nodelay(true)?;
         let commands = stream.try_clone()?;
-        Ok(Self {
-            replies: BufReader::new(stream),
-            commands,
-        })
+        Ok(Self { replies: BufReader::new(stream), commands })
     }
 
     /// Has a command executed, and returns the text that it answers, if any; `None` if QEMU has
@@ -253,10 +241,7 @@ fn told(command: &str, arguments: &Value) -> String {
 /// Whether this is how a connection looks whose other side has ended.
 fn is_the_end(error: &io::Error) -> bool {
     use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset
-    )
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
 #[cfg(test)]

@@ -106,26 +106,14 @@ impl fmt::Display for Outcome {
         match self {
             Self::Passed => f.write_str("passed"),
             Self::Failed { text } => write!(f, "failed: {text}"),
-            Self::Incomplete {
-                online,
-                asked,
-                missing,
-            } => {
-                write!(
-                    f,
-                    "incomplete: {online} of the {asked} CPUs asked for are online; "
-                )?;
+            Self::Incomplete { online, asked, missing } => {
+                write!(f, "incomplete: {online} of the {asked} CPUs asked for are online; ")?;
                 match &**missing {
                     [] => f.write_str("the firmware lists no more"),
                     ids => write!(f, "missing: APIC IDs {ids:?}"),
                 }
             }
-            Self::Panicked {
-                cpu,
-                apic_id,
-                message,
-                test,
-            } => {
+            Self::Panicked { cpu, apic_id, message, test } => {
                 match (cpu, apic_id) {
                     (Some(cpu), Some(id)) => write!(f, "CPU {cpu} (APIC ID {id}) panicked")?,
                     (Some(cpu), None) => write!(f, "CPU {cpu} panicked")?,
@@ -148,11 +136,7 @@ impl fmt::Display for Outcome {
                 write!(f, "the guest ended with {value:#x}, which is no exit code")
             }
             Self::Hang { after } => {
-                write!(
-                    f,
-                    "hang: still running at the deadline of {} s",
-                    after.as_secs_f32()
-                )
+                write!(f, "hang: still running at the deadline of {} s", after.as_secs_f32())
             }
             Self::QemuRefused { stderr } => write!(f, "QEMU did not start the machine:\n{stderr}"),
             Self::QemuDied { status, stderr } if stderr.is_empty() => {
@@ -220,11 +204,7 @@ impl Testimony {
             Event::Hello { .. } => self.is_ours = true,
             Event::Missing { apic_id } => self.missing.push(*apic_id),
             Event::Online { online, .. } => self.online = Some(*online),
-            Event::Panic {
-                cpu,
-                apic_id,
-                message,
-            } => {
+            Event::Panic { cpu, apic_id, message } => {
                 // The first one is the cause.
                 self.panic.get_or_insert(Outcome::Panicked {
                     cpu: *cpu,
@@ -256,10 +236,7 @@ impl Testimony {
                 panic.unwrap_or_else(|| self.incomplete(asked.unwrap_or_default()))
             }
             End::Deadline(after) => self.panic.unwrap_or(Outcome::Hang { after }),
-            End::Killed(ref status) => Outcome::QemuDied {
-                status: status.clone(),
-                stderr,
-            },
+            End::Killed(ref status) => Outcome::QemuDied { status: status.clone(), stderr },
             End::Exited(0) => self.panic.unwrap_or(Outcome::Reset),
             End::Exited(status) => match ExitCode::from_status(status) {
                 Some(code) => self.guest_ended(code, asked),
@@ -269,13 +246,10 @@ impl Testimony {
                         false => format!("it ended with status {status} and no word"),
                     },
                 },
-                None if status % 2 == 1 && !complained => self
-                    .panic
-                    .unwrap_or(Outcome::UnknownExit { value: status >> 1 }),
-                None => Outcome::QemuDied {
-                    status: format!("status {status}"),
-                    stderr,
-                },
+                None if status % 2 == 1 && !complained => {
+                    self.panic.unwrap_or(Outcome::UnknownExit { value: status >> 1 })
+                }
+                None => Outcome::QemuDied { status: format!("status {status}"), stderr },
             },
         }
     }
@@ -284,10 +258,7 @@ impl Testimony {
         if let Some(panic) = self.panic {
             return panic;
         }
-        let (verdict, text) = self
-            .verdict
-            .take()
-            .map_or((None, None), |(p, t)| (Some(p), Some(t)));
+        let (verdict, text) = self.verdict.take().map_or((None, None), |(p, t)| (Some(p), Some(t)));
         match code {
             ExitCode::Panicked => Outcome::Panicked {
                 cpu: None,
@@ -295,19 +266,13 @@ impl Testimony {
                 message: self.last_log,
                 test: self.running,
             },
-            ExitCode::Unfit => Outcome::Unfit {
-                said: self.last_log,
-            },
-            ExitCode::Failed => Outcome::Failed {
-                text: text.unwrap_or(self.last_log),
-            },
+            ExitCode::Unfit => Outcome::Unfit { said: self.last_log },
+            ExitCode::Failed => Outcome::Failed { text: text.unwrap_or(self.last_log) },
             ExitCode::Passed => match (verdict, self.planned) {
-                (Some(false), _) => Outcome::Failed {
-                    text: text.unwrap_or_default(),
-                },
-                (_, Some(planned)) if planned != self.passed => Outcome::Failed {
-                    text: format!("{} of {planned} tests passed", self.passed),
-                },
+                (Some(false), _) => Outcome::Failed { text: text.unwrap_or_default() },
+                (_, Some(planned)) if planned != self.passed => {
+                    Outcome::Failed { text: format!("{} of {planned} tests passed", self.passed) }
+                }
                 (None, None | Some(0)) => Outcome::SilentExit,
                 _ => match asked {
                     Some(asked) if self.online.is_some_and(|online| online < asked) => {

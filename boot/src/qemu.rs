@@ -86,10 +86,7 @@ pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 ///
 /// It does not start, or does not say.
 pub fn version(qemu: &Path) -> anyhow::Result<Version> {
-    let output = Command::new(qemu)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output();
+    let output = Command::new(qemu).arg("--version").stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("cannot start {}", qemu.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = Version::find(&text).filter(|_| text.contains("QEMU"));
@@ -121,11 +118,7 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
         Engine::Kvm { native } => {
             // One that is not native was seen to offer a register (IA32_ARCH_CAPABILITIES) that it then
             // refuses, and QEMU 7.2 gives up.
-            let model = if native {
-                "host"
-            } else {
-                "host,arch-capabilities=off"
-            };
+            let model = if native { "host" } else { "host,arch-capabilities=off" };
             add("-cpu", &model);
             // A KVM that interprets kernel code would take minutes for SeaBIOS.
             if !native && setup.machine != Machine::Microvm && setup.uefi.is_none() {
@@ -141,13 +134,7 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     load(setup, &mut add);
     add("-display", &"none");
     add("-serial", &"stdio");
-    add(
-        "-device",
-        &format!(
-            "isa-debug-exit,iobase={:#x},iosize=4,id=exit",
-            protocol::exit::PORT
-        ),
-    );
+    add("-device", &format!("isa-debug-exit,iobase={:#x},iosize=4,id=exit", protocol::exit::PORT));
     if let Some(seed) = setup.seed {
         // An instruction takes 2^shift ns, and all vCPUs take turns in one thread. With a shift of 0, one run of
         // three differed.
@@ -168,25 +155,15 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
 fn load(setup: &Setup<'_>, add: &mut dyn FnMut(&str, &dyn AsRef<OsStr>)) {
     let is_disk = setup.elf.extension().is_some_and(|it| it == "iso");
     if let Some(uefi) = setup.uefi {
-        let Uefi {
-            ovmf,
-            variables,
-            stick,
-        } = uefi;
+        let Uefi { ovmf, variables, stick } = uefi;
         let flash = "if=pflash,format=raw";
-        add(
-            "-drive",
-            &format!("{flash},readonly=on,file={}", ovmf.code.display()),
-        );
+        add("-drive", &format!("{flash},readonly=on,file={}", ovmf.code.display()));
         add("-drive", &format!("{flash},file={}", variables.display()));
         add("-drive", &format!("format=raw,file={}", stick.display()));
         add("-vga", &"std");
     } else if is_stick(setup.elf) {
         // By the BIOS.
-        add(
-            "-drive",
-            &format!("format=raw,file={}", setup.elf.display()),
-        );
+        add("-drive", &format!("format=raw,file={}", setup.elf.display()));
         add("-vga", &"std");
     } else {
         add(if is_disk { "-cdrom" } else { "-kernel" }, &setup.elf);
@@ -232,11 +209,8 @@ pub(crate) fn by_hand(qemu: &Path, setup: &Setup<'_>, ramdisk: Option<&[u8]>) ->
         let (from, to) = (word(&uefi.ovmf.variables), word(&uefi.variables));
         line.push_str(&format!("cp {from} {to} && "));
     }
-    let setup = Setup {
-        ramdisk: ramdisk.map(|_| Path::new(FILE)),
-        uefi: uefi.as_ref(),
-        ..setup.clone()
-    };
+    let setup =
+        Setup { ramdisk: ramdisk.map(|_| Path::new(FILE)), uefi: uefi.as_ref(), ..setup.clone() };
     if setup.seed.is_some() {
         // As `child::keep_to_one_cpu`.
         line.push_str("taskset -c 0 ");

@@ -85,10 +85,7 @@ impl Boot {
             interrupt: None,
             missing: Missing::NoPass,
         };
-        boot.options(&Options {
-            format: Format::Json,
-            ..Options::default()
-        })
+        boot.options(&Options { format: Format::Json, ..Options::default() })
     }
 
     /// Another ELF.
@@ -214,11 +211,7 @@ impl Boot {
                 events.push(event.clone());
             }
         })?;
-        Ok(Report {
-            lines,
-            events,
-            ..report
-        })
+        Ok(Report { lines, events, ..report })
     }
 
     /// Boots, and hands over each line as it comes. Keeps none, so it may run for days.
@@ -264,9 +257,7 @@ impl Boot {
         }
         let status = child.wait()?;
         let end = stopped.unwrap_or_else(|| {
-            status
-                .code()
-                .map_or_else(|| End::Killed(status.to_string()), End::Exited)
+            status.code().map_or_else(|| End::Killed(status.to_string()), End::Exited)
         });
         let stderr = stderr.join().unwrap_or_default();
         let asked = (self.missing != Missing::Expected).then(|| smp.present());
@@ -362,9 +353,7 @@ impl Boot {
     }
 
     fn checked_smp(&self) -> anyhow::Result<Smp> {
-        self.smp
-            .parse()
-            .map_err(|error: String| anyhow::anyhow!("smp {:?}: {error}", self.smp))
+        self.smp.parse().map_err(|error: String| anyhow::anyhow!("smp {:?}: {error}", self.smp))
     }
 
     fn setup<'a>(&'a self, smp: &'a Smp, ramdisk: Option<&'a Path>) -> Setup<'a> {
@@ -374,9 +363,7 @@ impl Boot {
             machine: self.machine,
             engine: self.engine(),
             smp,
-            memory_mib: self
-                .memory_mib
-                .unwrap_or_else(|| qemu::memory_for(smp.cpus())),
+            memory_mib: self.memory_mib.unwrap_or_else(|| qemu::memory_for(smp.cpus())),
             uefi: None,
             seed: self.seed,
             gdb: self.gdb,
@@ -392,11 +379,7 @@ impl Boot {
         if self.machine == Machine::Microvm {
             bail!("the board microvm has no UEFI: --machine q35 or pc");
         }
-        Ok(Some(Uefi {
-            ovmf: Ovmf::find()?,
-            variables: PathBuf::new(),
-            stick: self.elf.clone(),
-        }))
+        Ok(Some(Uefi { ovmf: Ovmf::find()?, variables: PathBuf::new(), stick: self.elf.clone() }))
     }
 
     /// Makes both, in a folder that goes with what is returned.
@@ -409,22 +392,11 @@ impl Boot {
             let loader = guest::build_loader(&stick)?;
             stick = folder.path().join("stick.img");
             let mut files = vec![(image::LOADER, &*loader)];
-            files.extend(
-                self.ramdisk
-                    .as_deref()
-                    .map(|options| (image::OPTIONS, options)),
-            );
+            files.extend(self.ramdisk.as_deref().map(|options| (image::OPTIONS, options)));
             image::write(&stick, &files)?;
         }
         let ovmf = uefi.ovmf;
-        Ok((
-            Uefi {
-                ovmf,
-                variables,
-                stick,
-            },
-            folder,
-        ))
+        Ok((Uefi { ovmf, variables, stick }, folder))
     }
 
     /// Whoever debugs may take any time. Otherwise: twice the time
@@ -510,25 +482,15 @@ const TICK: Duration = Duration::from_millis(50);
 /// Starts a QEMU. Its serial lines and what it writes to standard error are read in threads of their own, so that the reader
 /// can give up waiting for one; a guest that talks faster than its lines are taken has to wait.
 fn spawn(command: &mut Command) -> anyhow::Result<(Guarded, Receiver<String>, JoinHandle<String>)> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Guarded::spawn(command)?;
-    let serial = child
-        .process()
-        .stdout
-        .take()
-        .context("no standard output")?;
+    let serial = child.process().stdout.take().context("no standard output")?;
     let mut errors = child.process().stderr.take().context("no standard error")?;
     let (sender, lines) = mpsc::sync_channel(1024);
     thread::spawn(move || {
         let mut serial = BufReader::new(serial);
         let mut bytes = Vec::new();
-        while serial
-            .read_until(b'\n', &mut bytes)
-            .is_ok_and(|read| read > 0)
-        {
+        while serial.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
             let line = String::from_utf8_lossy(&bytes);
             let sent = sender.send(line.trim_end_matches(['\r', '\n']).to_string());
             if sent.is_err() {

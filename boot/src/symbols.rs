@@ -31,11 +31,7 @@ pub(crate) struct Symbols {
 
 impl Symbols {
     pub(crate) fn of(elf: &Path) -> Self {
-        Self {
-            elf: elf.to_path_buf(),
-            program: None,
-            is_exact: false,
-        }
+        Self { elf: elf.to_path_buf(), program: None, is_exact: false }
     }
 
     /// For a line of log that has an address of a backtrace: the same line with the name behind it, and one for each
@@ -43,9 +39,8 @@ impl Symbols {
     pub(crate) fn named(&mut self, line: &str) -> Option<Vec<String>> {
         if let Some((_, message)) = line.split_once(PANIC) {
             // An exception or an interrupt is reported with the instruction that it came upon.
-            self.is_exact = ["exception ", "non-maskable "]
-                .iter()
-                .any(|it| message.starts_with(it));
+            self.is_exact =
+                ["exception ", "non-maskable "].iter().any(|it| message.starts_with(it));
         }
         let digits = line.split_once(AT)?.1;
         let address = u64::from_str_radix(digits.trim(), 16).ok()?;
@@ -76,10 +71,7 @@ impl Program {
         let dwarf = Dwarf::load(|section| {
             let found = file.section_by_name(section.name());
             let data = found.and_then(|section| section.data().ok());
-            Ok::<_, Error>(Reader::new(
-                Rc::from(data.unwrap_or_default()),
-                LittleEndian,
-            ))
+            Ok::<_, Error>(Reader::new(Rc::from(data.unwrap_or_default()), LittleEndian))
         });
         let named =
             |symbol: ElfSymbol64<'_, '_>| Some((symbol.address(), symbol.name().ok()?.to_string()));
@@ -96,11 +88,7 @@ impl Program {
     /// The function at an address, and those that it was inlined into.
     fn frames(&self, address: u64) -> Option<Vec<String>> {
         // There are no split files of debug information to be loaded.
-        let mut frames = self
-            .debug_information
-            .find_frames(address)
-            .skip_all_loads()
-            .ok()?;
+        let mut frames = self.debug_information.find_frames(address).skip_all_loads().ok()?;
         let mut names = Vec::new();
         while let Some(frame) = frames.next().ok()? {
             names.push(name(&frame));

@@ -65,9 +65,7 @@ pub fn write(folder: &Path, checkout: &Path) -> anyhow::Result<()> {
 fn can_be_a_name(name: &str) -> bool {
     let is_used = |(_, text): &(&str, &str)| text.contains(&format!("name = {name:?}"));
     name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
         && RESERVED.split(' ').all(|it| it != name)
         && !FILES.iter().any(is_used)
 }
@@ -91,10 +89,7 @@ mod tests {
         let bringup = workspace::root().join("kernel/bringup");
         assert!(manifest.contains(&format!("{bringup:?}")), "{manifest}");
         for (file, _) in FILES {
-            assert!(
-                !read(file).contains("../") && !read(file).contains("foreign"),
-                "{file}"
-            );
+            assert!(!read(file).contains("../") && !read(file).contains("foreign"), "{file}");
         }
         let again = write(&kernel, workspace::root()).expect_err("there");
         assert!(format!("{again:#}").contains("exists"), "{again:#}");

@@ -52,9 +52,7 @@ impl Timeline {
     /// A timeline of what the kernel has reported; `None` if that is not enough.
     pub(crate) fn new(way: StartMode, steps: Option<Steps>, stamps: &[Stamps]) -> Option<Self> {
         // The BSP has no such moments.
-        let started = stamps
-            .iter()
-            .filter(|cpu| cpu.at_ns.iter().any(|&at| at > 0));
+        let started = stamps.iter().filter(|cpu| cpu.at_ns.iter().any(|&at| at > 0));
         let mut cpus: Vec<_> = started.copied().map(in_order).collect();
         cpus.sort_unstable_by_key(|cpu| cpu.index);
         let steps = steps.filter(|_| !cpus.is_empty())?;
@@ -81,12 +79,7 @@ impl Timeline {
 
     /// What the BSP did when.
     fn bsp(&self) -> Vec<Span> {
-        let Steps {
-            prepared_ns,
-            sipi_ns,
-            second_sipi_ns,
-            ..
-        } = self.steps;
+        let Steps { prepared_ns, sipi_ns, second_sipi_ns, .. } = self.steps;
         let second = match (second_sipi_ns, self.way) {
             // One by one there is such a moment for each CPU; this is the last one's.
             (0, _) | (_, StartMode::Serial) => sipi_ns,
@@ -152,16 +145,8 @@ impl fmt::Display for Timeline {
         let seen = Nanos(steps.all_ns.saturating_sub(at));
         writeln!(f, ". The BSP saw it {seen} later.")?;
         for cpu in self.cpus.iter().filter(|cpu| cpu.attempts > 1) {
-            let Stamps {
-                index,
-                apic_id,
-                attempts,
-                ..
-            } = cpu;
-            writeln!(
-                f,
-                "CPU {index} (APIC ID {apic_id}) was started {attempts} times."
-            )?;
+            let Stamps { index, apic_id, attempts, .. } = cpu;
+            writeln!(f, "CPU {index} (APIC ID {apic_id}) was started {attempts} times.")?;
         }
         Ok(())
     }
@@ -187,11 +172,7 @@ fn spans(begin_ns: u64, moments: impl IntoIterator<Item = u64>) -> Vec<Span> {
     let mut from_ns = begin_ns;
     let span = |(part, at): (usize, u64)| {
         let to_ns = at.max(from_ns);
-        let span = Span {
-            part,
-            from_ns,
-            to_ns,
-        };
+        let span = Span { part, from_ns, to_ns };
         from_ns = to_ns;
         (span.to_ns > span.from_ns).then_some(span)
     };

@@ -19,10 +19,7 @@ use crate::version::Version;
 use crate::workspace::{self, UEFI_TARGET};
 
 /// Oldest compiler that the workspace's sources allow (`rust-version` in its manifest).
-const OLDEST: Version = Version {
-    major: 1,
-    minor: 95,
-};
+const OLDEST: Version = Version { major: 1, minor: 95 };
 
 /// What to do where no toolchain can build the guest.
 pub const REMEDY: &str = "\
@@ -107,10 +104,8 @@ pub struct Linker {
 pub fn choose(found: &Found) -> anyhow::Result<Choice> {
     let target = found.target;
     let mut reasons = Vec::new();
-    let candidates = [
-        ("the active toolchain", &found.active),
-        ("the distribution's", &found.distribution),
-    ];
+    let candidates =
+        [("the active toolchain", &found.active), ("the distribution's", &found.distribution)];
     for (name, candidate) in candidates {
         let Some(toolchain) = candidate else {
             reasons.push(format!("{name}: not found"));
@@ -124,32 +119,18 @@ pub fn choose(found: &Found) -> anyhow::Result<Choice> {
         } else if toolchain.has_target {
             (false, format!("it has the target {target}"))
         } else if toolchain.has_sources {
-            (
-                true,
-                "it has the standard library's sources and can build `core` itself".to_string(),
-            )
+            (true, "it has the standard library's sources and can build `core` itself".to_string())
         } else {
-            reasons.push(format!(
-                "{what}: has neither the target nor the sources (`rust-src`)"
-            ));
+            reasons.push(format!("{what}: has neither the target nor the sources (`rust-src`)"));
             continue;
         };
         let Some(linker) = linker_for(toolchain, found) else {
             reasons.push(format!("{what}: no linker ({})", linkers(target)));
             continue;
         };
-        let reason = reasons
-            .iter()
-            .map(|r| format!("not {r}; "))
-            .collect::<String>();
+        let reason = reasons.iter().map(|r| format!("not {r}; ")).collect::<String>();
         let reason = format!("{reason}{what}: {why}");
-        return Ok(Choice {
-            target,
-            toolchain: toolchain.clone(),
-            build_std,
-            linker,
-            reason,
-        });
+        return Ok(Choice { target, toolchain: toolchain.clone(), build_std, linker, reason });
     }
     let (reasons, remedy) = (reasons.join("\n  "), REMEDY.replace('\n', "\n  "));
     bail!(
@@ -162,18 +143,12 @@ fn linker_for(toolchain: &Toolchain, found: &Found) -> Option<Option<Linker>> {
     if toolchain.rust_lld.is_some() {
         return Some(None);
     }
-    let active_lld = found
-        .active
-        .as_ref()
-        .and_then(|active| active.rust_lld.as_ref());
+    let active_lld = found.active.as_ref().and_then(|active| active.rust_lld.as_ref());
     let (flavor, lld, gnu) = match found.target {
         UEFI_TARGET => ("lld-link", &found.lld_link, &None),
         _ => ("ld.lld", &found.ld_lld, &found.gnu_ld),
     };
-    let named = |path: &PathBuf, flavor| Linker {
-        path: path.clone(),
-        flavor,
-    };
+    let named = |path: &PathBuf, flavor| Linker { path: path.clone(), flavor };
     let lld = active_lld.or(lld.as_ref()).map(|path| named(path, flavor));
     lld.or(gnu.as_ref().map(|path| named(path, "ld"))).map(Some)
 }
@@ -190,11 +165,8 @@ fn linkers(target: &str) -> &'static str {
 #[must_use]
 pub fn probe(target: &'static str) -> Found {
     let active = inspect(&active_rustc(), target);
-    let distribution = inspect(Path::new("/usr/bin/rustc"), target).filter(|other| {
-        active
-            .as_ref()
-            .is_none_or(|active| active.rustc != other.rustc)
-    });
+    let distribution = inspect(Path::new("/usr/bin/rustc"), target)
+        .filter(|other| active.as_ref().is_none_or(|active| active.rustc != other.rustc));
     Found {
         target,
         active,
@@ -208,22 +180,13 @@ pub fn probe(target: &'static str) -> Found {
 /// The compiler beside the cargo that started this process; started by hand, the one on the path.
 fn active_rustc() -> PathBuf {
     let beside_cargo = env::var_os("CARGO").map(|cargo| Path::new(&cargo).with_file_name("rustc"));
-    beside_cargo
-        .filter(|rustc| rustc.is_file())
-        .unwrap_or_else(|| "rustc".into())
+    beside_cargo.filter(|rustc| rustc.is_file()).unwrap_or_else(|| "rustc".into())
 }
 
 fn inspect(rustc: &Path, target: &str) -> Option<Toolchain> {
     let version = Version::find(&output_of(rustc, &["--version"])?)?;
-    let host_and_target = output_of(
-        rustc,
-        &[
-            "--print=sysroot",
-            "--print=target-libdir",
-            "--target",
-            target,
-        ],
-    )?;
+    let host_and_target =
+        output_of(rustc, &["--print=sysroot", "--print=target-libdir", "--target", target])?;
     let mut paths = host_and_target.lines().map(PathBuf::from);
     let (sysroot, target_libs) = (paths.next()?, paths.next()?);
     let host_libs = PathBuf::from(output_of(rustc, &["--print=target-libdir"])?.trim());
@@ -234,9 +197,7 @@ fn inspect(rustc: &Path, target: &str) -> Option<Toolchain> {
         rustc: program("rustc").unwrap_or_else(|| rustc.to_path_buf()),
         version,
         has_target: has_core(&target_libs),
-        has_sources: sysroot
-            .join("lib/rustlib/src/rust/library/core/Cargo.toml")
-            .is_file(),
+        has_sources: sysroot.join("lib/rustlib/src/rust/library/core/Cargo.toml").is_file(),
         rust_lld: Some(host_libs.with_file_name("bin").join("rust-lld"))
             .filter(|lld| lld.is_file()),
     })
@@ -244,12 +205,7 @@ fn inspect(rustc: &Path, target: &str) -> Option<Toolchain> {
 
 fn has_core(target_libs: &Path) -> bool {
     target_libs.read_dir().is_ok_and(|entries| {
-        entries.flatten().any(|entry| {
-            entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(b"libcore-")
-        })
+        entries.flatten().any(|entry| entry.file_name().as_encoded_bytes().starts_with(b"libcore-"))
     })
 }
 
@@ -261,20 +217,14 @@ fn output_of(program: &Path, arguments: &[&str]) -> Option<String> {
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8(output.stdout).ok())
-        .flatten()
+    output.status.success().then(|| String::from_utf8(output.stdout).ok()).flatten()
 }
 
 /// The first file of that name on the search path.
 #[must_use]
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|file| file.is_file())
+    env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 #[cfg(test)]

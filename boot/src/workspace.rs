@@ -24,8 +24,7 @@ pub fn root() -> &'static Path {
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
         let mut folders = now.chain(built);
         let root = folders.find(|folder| folder.join(LINKER_SCRIPT).is_file());
-        root.expect("neither cargo nor where this tool was built names a checkout")
-            .to_path_buf()
+        root.expect("neither cargo nor where this tool was built names a checkout").to_path_buf()
     });
     &ROOT
 }
@@ -56,10 +55,7 @@ pub fn copy(folder: &str, to: &Path) -> anyhow::Result<()> {
     let list = String::from_utf8(list.stdout)?;
     ensure!(!list.is_empty(), "no tracked files in {}", from.display());
     // Without those that are deleted, but not committed yet.
-    for file in list
-        .split_terminator('\0')
-        .filter(|file| from.join(file).exists())
-    {
+    for file in list.split_terminator('\0').filter(|file| from.join(file).exists()) {
         let target = to.join(file);
         fs::create_dir_all(target.parent().context("a file is in a folder")?)?;
         fs::copy(from.join(file), target)?;

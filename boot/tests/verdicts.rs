@@ -14,9 +14,7 @@ fn boot(guest: &str, arguments: &str, change: impl FnOnce(&mut Command)) -> Outp
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("guest"), guest).expect("written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_boot"));
-    command
-        .args(["elf", "guest"])
-        .args(arguments.split_whitespace());
+    command.args(["elf", "guest"]).args(arguments.split_whitespace());
     change(command.current_dir(folder.path()));
     command.output().expect("it runs")
 }
@@ -38,18 +36,10 @@ fn the_exit_status_is_the_verdict() {
     for (guest, status, said) in [
         (PASSED, 0, ""),
         (&*online(4), 0, ""),
-        (
-            &*online(3),
-            3,
-            "incomplete: 3 of the 4 CPUs asked for are online",
-        ),
+        (&*online(3), 3, "incomplete: 3 of the 4 CPUs asked for are online"),
         ("echo started; exit 35", 1, "failed: started"),
         ("exit 0", 1, "the machine was reset"),
-        (
-            "echo 'qemu: invalid option' >&2; exit 1",
-            2,
-            "What to do: the arguments after `--`",
-        ),
+        ("echo 'qemu: invalid option' >&2; exit 1", 2, "What to do: the arguments after `--`"),
     ] {
         let output = boot(guest, &format!("--smp 4 --qemu {FAKE_QEMU}"), |_| ());
         ends(&output, status, said);
@@ -58,11 +48,7 @@ fn the_exit_status_is_the_verdict() {
 
 #[test]
 fn a_broken_qemu_is_not_a_broken_guest() {
-    ends(
-        &boot("", "--qemu /bin/false", |_| ()),
-        2,
-        "Is it a QEMU? /bin/false does not say",
-    );
+    ends(&boot("", "--qemu /bin/false", |_| ()), 2, "Is it a QEMU? /bin/false does not say");
     let folder = tempfile::tempdir().expect("a folder");
     let old = folder.path().join("old-qemu");
     let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo QEMU emulator version 4.2.1\nexit 0\n";
@@ -76,23 +62,14 @@ fn a_broken_qemu_is_not_a_broken_guest() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_result_that_cannot_be_written_is_a_failure() {
-    let full = || {
-        File::options()
-            .write(true)
-            .open("/dev/full")
-            .expect("Linux has it")
-    };
+    let full = || File::options().write(true).open("/dev/full").expect("Linux has it");
     let json = format!("--json --qemu {FAKE_QEMU}");
     let output = boot(PASSED, &json, |command| {
         command.stdout(full());
     });
     ends(&output, 2, "cannot write to standard output");
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_boot"));
-    let output = doctor
-        .arg("doctor")
-        .stdout(full())
-        .output()
-        .expect("it runs");
+    let output = doctor.arg("doctor").stdout(full()).output().expect("it runs");
     ends(&output, 2, "cannot write to standard output");
 }
 
@@ -100,20 +77,11 @@ fn a_result_that_cannot_be_written_is_a_failure() {
 fn commands_that_it_prints_are_right_in_any_folder() {
     let output = boot("exit 0", &format!("--qemu {FAKE_QEMU}"), |_| ());
     let text = String::from_utf8_lossy(&output.stderr);
-    let elf = text
-        .split("-kernel ")
-        .nth(1)
-        .and_then(|rest| rest.split(' ').next());
-    assert!(
-        elf.is_some_and(|elf| Path::new(elf).is_absolute()),
-        "{text}"
-    );
+    let elf = text.split("-kernel ").nth(1).and_then(|rest| rest.split(' ').next());
+    assert!(elf.is_some_and(|elf| Path::new(elf).is_absolute()), "{text}");
     // QEMU "waits for a debugger" and ends.
     let output = boot(PASSED, &format!("--gdb --qemu {FAKE_QEMU}"), |_| ());
     let text = String::from_utf8_lossy(&output.stdout);
-    let elf = text
-        .split("' /")
-        .nth(1)
-        .and_then(|rest| rest.lines().next());
+    let elf = text.split("' /").nth(1).and_then(|rest| rest.lines().next());
     assert!(elf.is_some_and(|elf| elf.ends_with("/guest")), "{text}");
 }

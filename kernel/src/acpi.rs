@@ -74,10 +74,7 @@ pub fn show_madt() {
         for _ in 0..4 {
             // An entry's second byte is its length; one that cannot be is shown with all that is left.
             let length = rest.get(1).map_or(rest.len(), |length| (*length).into());
-            rest = rest
-                .get(length..)
-                .filter(|_| length >= 2)
-                .unwrap_or_default();
+            rest = rest.get(length..).filter(|_| length >= 2).unwrap_or_default();
         }
         log!("madt: {}", Hex(&line[..line.len() - rest.len()]));
     }

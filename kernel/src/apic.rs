@@ -86,9 +86,7 @@ pub fn local() -> LocalApic {
 
 /// Finds the BSP's APIC, in whichever mode it is, and switches it on. Ends the kernel on a CPU without one.
 pub(crate) fn init(asked: ApicMode) {
-    let features = CpuId::new()
-        .get_feature_info()
-        .expect("CPUID leaf 1 exists with long mode");
+    let features = CpuId::new().get_feature_info().expect("CPUID leaf 1 exists with long mode");
     if !features.has_apic() {
         log!("this CPU has no local APIC (QEMU: -cpu max)");
         exit(ExitCode::Unfit);

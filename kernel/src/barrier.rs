@@ -78,8 +78,7 @@ pub fn all() {
         );
     }
     LATE.fetch_add(1, Ordering::Relaxed);
-    call.wait_until(u64::MAX)
-        .expect("the deadline is 500 years off");
+    call.wait_until(u64::MAX).expect("the deadline is 500 years off");
 }
 
 /// Whether a barrier may be called here: anywhere but in an NMI handler. Any context.
@@ -155,10 +154,7 @@ struct Call {
 impl Call {
     fn begin() -> Self {
         assert!(is_legal(), "a barrier in an NMI handler");
-        let call = Self {
-            round: ROUNDS.begin(),
-            begun: time::nanos(),
-        };
+        let call = Self { round: ROUNDS.begin(), begun: time::nanos() };
         // A CPU that comes online after this sees what this CPU did before. The round does not wait for one
         // that has left, or leaves without seeing it. Pairs with `cpu::set_online` and `cpu::set_offline`.
         fence(Ordering::SeqCst);

@@ -130,10 +130,7 @@ pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn Fn
     if !all_stopped {
         log!("    some CPUs did not answer the NMI that stops them");
     }
-    let mut text = Text {
-        bytes: [0; 512],
-        len: 0,
-    };
+    let mut text = Text { bytes: [0; 512], len: 0 };
     // Cut at the buffer's end: `Text` never fails.
     let _ = write!(text, "{message}");
     emit(&Event::Panic {

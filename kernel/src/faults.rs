@@ -76,9 +76,7 @@ fn injected(kind: FaultKind, late_until: impl FnOnce() -> u64) -> Option<Injecte
         FaultKind::Write => InjectedFault::Write,
         FaultKind::Execute => InjectedFault::Execute,
         FaultKind::Entry => InjectedFault::Entry,
-        FaultKind::Late => InjectedFault::Late {
-            until: late_until(),
-        },
+        FaultKind::Late => InjectedFault::Late { until: late_until() },
         _ => return None,
     })
 }

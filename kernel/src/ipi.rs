@@ -69,10 +69,7 @@ pub fn wakes_taken(cpu: CpuIndex) -> u64 {
 /// # Panics
 /// If `cpu` is not online, or leaves before it has run the function: it would never answer.
 pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
-    assert!(
-        try_call(cpu, function).is_ok(),
-        "{cpu} is not online: the call does not run"
-    );
+    assert!(try_call(cpu, function).is_ok(), "{cpu} is not online: the call does not run");
 }
 
 /// As [`call`], for a CPU that may be [taken out](crate::smp::offline) at any time.

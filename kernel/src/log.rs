@@ -42,10 +42,7 @@ pub fn emit(event: &Event<'_>) {
 #[must_use]
 pub fn verdict(passed: bool, text: &str) -> ExitCode {
     crate::log!("{text}");
-    emit(&Event::Verdict {
-        passed,
-        text: text.into(),
-    });
+    emit(&Event::Verdict { passed, text: text.into() });
     let (word, colour, code) = match passed {
         true => ("PASSED", Colour::Green, ExitCode::Passed),
         false => ("FAILED", Colour::Red, ExitCode::Failed),

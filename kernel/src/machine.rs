@@ -41,10 +41,7 @@ pub fn start(
 
     let bytes = memory::init(boot_info);
     cpu::settle_bsp();
-    emit(&Event::Hello {
-        kernel: name.into(),
-        memory_kib: bytes >> 10,
-    });
+    emit(&Event::Hello { kernel: name.into(), memory_kib: bytes >> 10 });
     log!("{name}: {} MiB of memory", bytes >> 20);
     cpu::Descriptors::allocate(cpu::CpuIndex::BSP).load();
     interrupts::load();

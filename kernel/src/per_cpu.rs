@@ -104,8 +104,7 @@ impl<T: Sync> PerCpu<T> {
 impl PerCpu<AtomicU64> {
     /// What a CPU has counted; 0 if it has no area. Racy.
     pub(crate) fn count_of(&'static self, cpu: CpuIndex) -> u64 {
-        self.of(cpu)
-            .map_or(0, |count| count.load(Ordering::Relaxed))
+        self.of(cpu).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -121,10 +120,7 @@ struct Head {
 // SAFETY: the section has nothing else in it.
 #[used]
 #[unsafe(link_section = ".per_cpu.head")]
-static HEAD: Head = Head {
-    shift: AtomicU64::new(0),
-    index: AtomicU32::new(0),
-};
+static HEAD: Head = Head { shift: AtomicU64::new(0), index: AtomicU32::new(0) };
 
 unsafe extern "C" {
     static per_cpu_start: u8;
@@ -206,8 +202,7 @@ unsafe fn copy_to(start: VirtAddr, cpu: CpuIndex) {
     unsafe { ptr::copy_nonoverlapping(pattern, copy, bytes) };
     // SAFETY: the head comes first (`link.ld`), and has just been copied.
     let head = unsafe { &*copy.cast::<Head>() };
-    head.shift
-        .store(shift_to(start.as_u64()), Ordering::Relaxed);
+    head.shift.store(shift_to(start.as_u64()), Ordering::Relaxed);
     head.index.store(cpu.get() as u32, Ordering::Relaxed);
 }
 

@@ -138,9 +138,7 @@ pub(crate) fn differences(
         return;
     }
     let is_concerned = |cpu: &Progress| clocks.iter().any(|(concerned, _)| *concerned == cpu.cpu);
-    let mut differ = progress
-        .filter(is_concerned)
-        .filter_map(|cpu| Some((cpu.cpu, cpu.mtrr?)));
+    let mut differ = progress.filter(is_concerned).filter_map(|cpu| Some((cpu.cpu, cpu.mtrr?)));
     if let Some((cpu, register)) = differ.next() {
         let cpus = differ.count() + 1;
         log!("CPUs whose MTRRs differ from the BSP's: {cpus}, {cpu} in MSR {register:#x}");
@@ -155,16 +153,8 @@ fn summary(bring_up: &BringUp) {
     let online = cpu::count() as u32;
     let listed = cpu::listed() as u32;
     let micros = bring_up.micros;
-    log!(
-        "{online} of {listed} CPUs online after {}.{:03} ms",
-        micros / 1000,
-        micros % 1000
-    );
-    emit(&Event::Online {
-        online,
-        listed,
-        micros,
-    });
+    log!("{online} of {listed} CPUs online after {}.{:03} ms", micros / 1000, micros % 1000);
+    emit(&Event::Online { online, listed, micros });
 }
 
 /// Nanoseconds from `begin`, itself in nanoseconds since boot; 0 for what never was.

@@ -35,10 +35,7 @@ static OWNER: AtomicU32 = AtomicU32::new(NOBODY);
 /// Sets the port to 115200 baud, 8N1. A machine without one runs on silently. Once, on the BSP, before
 /// others run.
 pub(crate) fn init() {
-    let config = Config {
-        baud_rate: BaudRate::Baud115200,
-        ..Config::DEFAULT
-    };
+    let config = Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT };
     // No device: then there is no log, and nowhere to report that.
     let _ = PORT.lock().init(config);
 }
@@ -122,11 +119,7 @@ impl<'a, S: FnMut(&[u8]) -> usize> Port<'a, S> {
     /// One at the start of a line.
     pub fn at_line(mut send: S, lost: &'a AtomicU64, most_refusals: u32) -> Self {
         let has_recovered = lost.load(Ordering::Relaxed) > 0 && send(b"\n") > 0;
-        let mut port = Self {
-            send,
-            lost,
-            most_refusals,
-        };
+        let mut port = Self { send, lost, most_refusals };
         if has_recovered {
             let lost = lost.swap(0, Ordering::Relaxed);
             // Writing cannot fail.

@@ -12,22 +12,16 @@ pub type Test = (&'static str, fn(&'static Machine));
 /// Runs the tests in order. Reports to the host how many there are before the first, and each one's
 /// start, so that it can name the one that panics or hangs.
 pub fn run(machine: &'static Machine, tests: &[Test]) -> ExitCode {
-    emit(&Event::TestPlan {
-        tests: tests.len() as u32,
-    });
+    emit(&Event::TestPlan { tests: tests.len() as u32 });
     for (name, test) in tests {
         if let Some(seed) = machine.options.seed {
             clock::watchdog::restart(seed);
         }
-        emit(&Event::TestStart {
-            name: (*name).into(),
-        });
+        emit(&Event::TestStart { name: (*name).into() });
         log!("test {name} ...");
         test(machine);
         log!("test {name} ... ok");
-        emit(&Event::TestPass {
-            name: (*name).into(),
-        });
+        emit(&Event::TestPass { name: (*name).into() });
     }
     ExitCode::Passed
 }

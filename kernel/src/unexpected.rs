@@ -115,9 +115,7 @@ pub(crate) fn count_nmi() {
     if NMIS.here().fetch_add(1, Ordering::Relaxed) > 0 {
         return;
     }
-    UNTOLD_NMI
-        .here()
-        .store(nmi_reason().into(), Ordering::Relaxed);
+    UNTOLD_NMI.here().store(nmi_reason().into(), Ordering::Relaxed);
     // Early in the boot there is no APIC to send it: `firmware::silence` logs it.
     if let Some(me) = apic::try_id() {
         apic::send(Target::One(me), Ipi::Vector(vector::TELL));

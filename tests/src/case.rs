@@ -82,10 +82,7 @@ impl Case {
     /// One case for each machine.
     #[must_use]
     pub fn matrix(scenario: &str, machines: &[&str]) -> Vec<Self> {
-        machines
-            .iter()
-            .map(|smp| Self::new(scenario, smp))
-            .collect()
+        machines.iter().map(|smp| Self::new(scenario, smp)).collect()
     }
 
     /// Another binary of the package than the one with the scenarios.
@@ -108,10 +105,7 @@ impl Case {
     }
 
     fn boot(self, change: impl FnOnce(Boot) -> Boot) -> Self {
-        Self {
-            boot: change(self.boot),
-            ..self
-        }
+        Self { boot: change(self.boot), ..self }
     }
 
     /// Gives it another name than that of its `-smp` value.
@@ -311,16 +305,11 @@ impl Case {
     pub fn screen<const N: usize>(mut self, words: [&'static str; N]) -> Self {
         self.screen = true;
         // The only serial port is elsewhere.
-        self.qemu([
-            "-set",
-            "device.exit.iobase=0xf8",
-            "-global",
-            "isa-serial.iobase=0x2f8",
-        ])
-        .expecting(move |report| {
-            judge::log_has(report, &[DONE])?;
-            judge::log_has(report, &words)
-        })
+        self.qemu(["-set", "device.exit.iobase=0xf8", "-global", "isa-serial.iobase=0x2f8"])
+            .expecting(move |report| {
+                judge::log_has(report, &[DONE])?;
+                judge::log_has(report, &words)
+            })
     }
 
     /// Its name within the scenario.
@@ -344,10 +333,7 @@ impl Case {
     /// The CPUs that its machine has.
     #[must_use]
     pub fn shape(&self) -> Shape {
-        Shape {
-            ghost: self.options.ghost,
-            ..self.shape
-        }
+        Shape { ghost: self.options.ghost, ..self.shape }
     }
 
     /// Builds what it boots: nothing if that is built.
@@ -370,9 +356,7 @@ impl Case {
     /// If the guest cannot be built or QEMU not be started, with the reason; if the check fails, with
     /// the whole story for a person.
     pub fn run(&self, again: &str, show: bool) -> Result<(), String> {
-        let report = self
-            .boot_with(self.options)
-            .map_err(|error| format!("{error:#}"))?;
+        let report = self.boot_with(self.options).map_err(|error| format!("{error:#}"))?;
         if show {
             println!("{}", report.lines.join("\n"));
         }
@@ -395,21 +379,12 @@ impl Case {
             bail!("seed {seed}: line {number} was {first:?}, and then {second:?}");
         }
         let (first_len, second_len) = (first.lines.len(), second.lines.len());
-        ensure!(
-            first_len == second_len,
-            "seed {seed}: {first_len} lines, and then {second_len}"
-        );
+        ensure!(first_len == second_len, "seed {seed}: {first_len} lines, and then {second_len}");
         if self.package == "kernel" {
             // An instruction takes as long with this seed, but turns end elsewhere. The storm counts what comes of it.
             let other = seed + 7;
-            let third = self.boot_with(Options {
-                seed: Some(other),
-                ..self.options
-            })?;
-            ensure!(
-                first.lines != third.lines,
-                "seed {other} is the same run as seed {seed}"
-            );
+            let third = self.boot_with(Options { seed: Some(other), ..self.options })?;
+            ensure!(first.lines != third.lines, "seed {other} is the same run as seed {seed}");
         }
         Ok(())
     }
@@ -425,9 +400,7 @@ impl Case {
             options.seed = seed;
         }
         let mut elf = self.build()?;
-        let made = self
-            .stick
-            .map(|_| tempfile::Builder::new().suffix(".img").tempfile());
+        let made = self.stick.map(|_| tempfile::Builder::new().suffix(".img").tempfile());
         let made = made.transpose()?;
         if let (Some(make), Some(stick)) = (self.stick, &made) {
             make(&elf, &options.to_string(), stick.path())?;

@@ -36,13 +36,9 @@ pub fn table_is(rows: &[Cpu], expected: &[Cpu]) -> Result<()> {
 pub fn are_online(report: &Report, expected: u32, of: u32) -> Result<u64> {
     let mut summary =
         events!(report, Event::Online { online, listed, micros } => (*online, *listed, *micros));
-    let (online, listed, micros) = summary
-        .next()
-        .context("the kernel did not say how many CPUs are online")?;
-    ensure!(
-        (online, listed) == (expected, of),
-        "{online} of {listed} CPUs online"
-    );
+    let (online, listed, micros) =
+        summary.next().context("the kernel did not say how many CPUs are online")?;
+    ensure!((online, listed) == (expected, of), "{online} of {listed} CPUs online");
     Ok(micros)
 }
 

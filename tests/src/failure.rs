@@ -56,10 +56,7 @@ mod tests {
     fn of_many_lines_the_last_are_shown() {
         let lines: Vec<_> = (1..=LINES + 3).map(|number| number.to_string()).collect();
         let text = last_lines(&lines);
-        assert!(
-            text.starts_with("--- last 60 of 63 serial lines\n4\n5\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("--- last 60 of 63 serial lines\n4\n5\n"), "{text}");
         assert!(text.ends_with("\n63\n"), "{text}");
     }
 }

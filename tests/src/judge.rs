@@ -20,10 +20,8 @@ pub fn all_tests_passed(report: &Report) -> Result<()> {
 /// What happened instead.
 pub fn ended_well(report: &Report) -> Result<()> {
     ensure!(report.outcome.passed(), "{}", report.outcome);
-    let said = report
-        .events
-        .iter()
-        .any(|event| matches!(event, Event::Verdict { passed: true, .. }));
+    let said =
+        report.events.iter().any(|event| matches!(event, Event::Verdict { passed: true, .. }));
     ensure!(said, "passed by its exit code, but gave no verdict");
     Ok(())
 }
@@ -47,18 +45,10 @@ pub fn log_has(report: &Report, words: &[&str]) -> Result<()> {
 ///
 /// What happened instead.
 pub fn panicked(report: &Report, message: &str, cpu: u32) -> Result<()> {
-    let Outcome::Panicked {
-        cpu: found,
-        message: text,
-        ..
-    } = &report.outcome
-    else {
+    let Outcome::Panicked { cpu: found, message: text, .. } = &report.outcome else {
         bail!("{}", report.outcome);
     };
-    ensure!(
-        *found == Some(cpu),
-        "CPU {found:?} is said to have panicked"
-    );
+    ensure!(*found == Some(cpu), "CPU {found:?} is said to have panicked");
     ensure!(text.contains(message), "the message is {text:?}");
     Ok(())
 }
@@ -71,13 +61,8 @@ pub fn panicked(report: &Report, message: &str, cpu: u32) -> Result<()> {
 pub fn others_were_stopped(report: &Report) -> Result<()> {
     let panic = report.lines.iter().position(|line| line.contains("PANIC"));
     let panic = panic.context("the log does not report the panic")?;
-    let running = report.lines[panic + 1..]
-        .iter()
-        .find(|line| line.contains("still running"));
-    ensure!(
-        running.is_none(),
-        "a CPU runs on after the panic: {running:?}"
-    );
+    let running = report.lines[panic + 1..].iter().find(|line| line.contains("still running"));
+    ensure!(running.is_none(), "a CPU runs on after the panic: {running:?}");
     Ok(())
 }
 
@@ -87,11 +72,7 @@ pub fn others_were_stopped(report: &Report) -> Result<()> {
 ///
 /// What happened instead.
 pub fn unfit(report: &Report, words: &[&str]) -> Result<()> {
-    ensure!(
-        matches!(report.outcome, Outcome::Unfit { .. }),
-        "{}",
-        report.outcome
-    );
+    ensure!(matches!(report.outcome, Outcome::Unfit { .. }), "{}", report.outcome);
     trouble_is(report, words)
 }
 
@@ -104,10 +85,7 @@ pub fn trouble_is(report: &Report, words: &[&str]) -> Result<()> {
     let trouble = all_tests_passed(report).err();
     let text = trouble.context("it counts as a pass")?.to_string();
     for word in words {
-        ensure!(
-            text.contains(word),
-            "{word:?} is not in the rig's words: {text}"
-        );
+        ensure!(text.contains(word), "{word:?} is not in the rig's words: {text}");
     }
     Ok(())
 }
@@ -165,9 +143,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_the_test_and_what_was_missed() {
-        let hang = Outcome::Hang {
-            after: Duration::from_secs(3),
-        };
+        let hang = Outcome::Hang { after: Duration::from_secs(3) };
         let panic = Outcome::Panicked {
             cpu: Some(3),
             apic_id: Some(5),
@@ -176,12 +152,7 @@ mod tests {
         };
         for (outcome, planned, tests, trouble) in [
             (&Outcome::Passed, Some(2), "+a -a +b -b", ""),
-            (
-                &Outcome::Passed,
-                None,
-                "",
-                "passed by its exit code, but ran no test",
-            ),
+            (&Outcome::Passed, None, "", "passed by its exit code, but ran no test"),
             (&Outcome::Passed, Some(0), "", "has no tests"),
             (
                 &Outcome::Passed,
@@ -189,12 +160,7 @@ mod tests {
                 "+a -a +b",
                 "passed by its exit code, in test b; 1 of 3 tests missed",
             ),
-            (
-                &Outcome::Passed,
-                Some(1),
-                "+a -b",
-                "passed by its exit code",
-            ),
+            (&Outcome::Passed, Some(1), "+a -b", "passed by its exit code"),
             (
                 &hang,
                 Some(3),
@@ -209,10 +175,7 @@ mod tests {
             ),
         ] {
             let judged = judge(outcome, &events(planned, tests));
-            assert_eq!(
-                judged.err().map_or(String::new(), |it| it.to_string()),
-                trouble
-            );
+            assert_eq!(judged.err().map_or(String::new(), |it| it.to_string()), trouble);
         }
     }
 }

@@ -71,9 +71,7 @@ pub fn main(scenarios: Vec<(&str, Vec<Case>)>, others: Vec<Trial>) -> ExitCode {
                 Ok(done?)
             }
         });
-        let trial = trial
-            .with_kind(skipped.unwrap_or_default())
-            .with_ignored_flag(is_ignored);
+        let trial = trial.with_kind(skipped.unwrap_or_default()).with_ignored_flag(is_ignored);
         let is_chosen = !is_ignored || arguments.include_ignored || arguments.ignored;
         if !arguments.list && is_chosen && !arguments.is_filtered_out(&trial) {
             // What cannot be built fails the case itself.

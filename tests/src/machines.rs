@@ -37,20 +37,14 @@ const HIGHEST_ID: u32 = 254;
 /// The machines.
 #[must_use]
 pub fn all() -> Vec<Setup> {
-    let mut boards = [Machine::Q35, Machine::Pc, Machine::Microvm]
-        .into_iter()
-        .cycle();
+    let mut boards = [Machine::Q35, Machine::Pc, Machine::Microvm].into_iter().cycle();
     let mut models = ALL.into_iter().cycle();
     let small = combinations().into_iter().map(|smp| {
         let shape = Shape::of(&smp);
         let fits = |model: &Model| model.tells_the_truth(&shape);
         let model = models.find(fits).expect("some model fits every shape");
         let board = boards.find(|board| fits_board(*board, &shape));
-        Setup {
-            machine: board.expect("some board fits every shape"),
-            model,
-            smp,
-        }
+        Setup { machine: board.expect("some board fits every shape"), model, smp }
     });
     small.chain(singly()).collect()
 }
@@ -99,33 +93,17 @@ fn singly() -> impl Iterator<Item = Setup> {
     [
         (Machine::Q35, "EPYC 30,sockets=1,dies=2,cores=5,threads=3"),
         (Machine::Pc, "Skylake-Server 30,sockets=2,cores=5,threads=3"),
-        (
-            Machine::Q35,
-            "Skylake-Server 81,sockets=3,dies=3,cores=3,threads=3",
-        ),
-        (
-            Machine::Microvm,
-            "Opteron_G5 64,sockets=4,cores=8,threads=2",
-        ),
-        (
-            Machine::Pc,
-            "EPYC-Rome 144,sockets=2,dies=3,cores=12,threads=2",
-        ),
-        (
-            Machine::Q35,
-            "phenom 3,sockets=255,cores=1,threads=1,maxcpus=255",
-        ),
+        (Machine::Q35, "Skylake-Server 81,sockets=3,dies=3,cores=3,threads=3"),
+        (Machine::Microvm, "Opteron_G5 64,sockets=4,cores=8,threads=2"),
+        (Machine::Pc, "EPYC-Rome 144,sockets=2,dies=3,cores=12,threads=2"),
+        (Machine::Q35, "phenom 3,sockets=255,cores=1,threads=1,maxcpus=255"),
         (Machine::Q35, "max 255"),
     ]
     .into_iter()
     .map(|(machine, line)| {
         let (name, smp) = line.split_once(' ').expect("a model and an -smp");
         let model = ALL.into_iter().find(|model| model.name == name);
-        Setup {
-            machine,
-            model: model.expect("a model of the list"),
-            smp: smp.to_owned(),
-        }
+        Setup { machine, model: model.expect("a model of the list"), smp: smp.to_owned() }
     })
 }
 
@@ -136,15 +114,8 @@ fn fits_board(machine: Machine, shape: &Shape) -> bool {
 
 /// The highest APIC ID of the places of a board.
 fn highest_id(shape: &Shape) -> u32 {
-    let full = Shape {
-        cpus: shape.max_cpus,
-        ..*shape
-    };
-    full.table()
-        .iter()
-        .map(|cpu| cpu.apic_id)
-        .max()
-        .unwrap_or(0)
+    let full = Shape { cpus: shape.max_cpus, ..*shape };
+    full.table().iter().map(|cpu| cpu.apic_id).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -186,12 +157,6 @@ mod tests {
         let absent = shapes.iter().filter(|shape| shape.cpus < shape.max_cpus);
         assert!(absent.count() >= 15);
         assert!(shapes.iter().any(|shape| shape.cpus == 255));
-        assert!(
-            shapes
-                .iter()
-                .filter(|shape| highest_id(shape) == HIGHEST_ID)
-                .count()
-                >= 2
-        );
+        assert!(shapes.iter().filter(|shape| highest_id(shape) == HIGHEST_ID).count() >= 2);
     }
 }

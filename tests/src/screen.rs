@@ -32,11 +32,7 @@ fn text_of(ppm: &[u8]) -> Result<String> {
     };
     let layout =
         Layout::new(&info).with_context(|| format!("not all of it, or no screen: {info:?}"))?;
-    let is_lit = |x, y| {
-        pixels[(y * info.width + x) * 3..][..3]
-            .iter()
-            .any(|byte| *byte >= 0x80)
-    };
+    let is_lit = |x, y| pixels[(y * info.width + x) * 3..][..3].iter().any(|byte| *byte >= 0x80);
     let mut text = format!("{}x{}\n", info.width, info.height);
     read::text(&layout, is_lit, |character| text.push(character));
     let rows: Vec<_> = text.lines().map(str::trim_end).collect();
@@ -52,11 +48,7 @@ pub fn until<R>(wanted: &str, boot: impl FnOnce([String; 4]) -> R) -> Result<(R,
     // QEMU connects to us: there is no moment at which its port is not there yet.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
-    let socket = format!(
-        "socket,id=eye,host={},port={}",
-        address.ip(),
-        address.port()
-    );
+    let socket = format!("socket,id=eye,host={},port={}", address.ip(), address.port());
     let arguments = ["-chardev", &socket, "-mon", "chardev=eye,mode=control"].map(str::to_owned);
     thread::scope(|scope| {
         let eye = scope.spawn(|| look(&listener.accept()?.0, wanted));
@@ -98,10 +90,7 @@ fn look(mut monitor: &TcpStream, wanted: &str) -> Result<String> {
         thread::sleep(Duration::from_millis(500));
         runs = execute(dump.clone())?;
         // The firmware's may be smaller than any screen of the kernel's.
-        if let Ok(new) = fs::read(&picture)
-            .map_err(Into::into)
-            .and_then(|ppm| text_of(&ppm))
-        {
+        if let Ok(new) = fs::read(&picture).map_err(Into::into).and_then(|ppm| text_of(&ppm)) {
             text = new;
         }
     }
@@ -139,10 +128,7 @@ mod tests {
         let mut screen = Terminal::new(&grid, &layout, draw);
         writeln!(screen, "[0] two  words ").expect("written");
         screen.large("PASSED", Colour::Green);
-        assert_eq!(
-            text_of(&picture).expect("a picture"),
-            "1920x1280\n[0] two  words\n\nPASSED"
-        );
+        assert_eq!(text_of(&picture).expect("a picture"), "1920x1280\n[0] two  words\n\nPASSED");
 
         picture[header..][..3].fill(0xff);
         // Only squares' middles are looked at: the corner of one changes nothing.
@@ -150,11 +136,7 @@ mod tests {
         for y in 0..32 {
             picture[header + y * width * 3..][..48].fill(0xff);
         }
-        assert!(
-            text_of(&picture)
-                .expect("a picture")
-                .contains("\n\u{fffd}0]")
-        );
+        assert!(text_of(&picture).expect("a picture").contains("\n\u{fffd}0]"));
         picture.pop();
         assert!(text_of(&picture).is_err(), "cut");
         assert!(text_of(b"P5\n8 8\n255\n").is_err(), "grey");

@@ -35,15 +35,8 @@ impl Shape {
     /// refuse it, so it is a mistake in a test.
     #[must_use]
     pub fn of(smp: &str) -> Self {
-        let mut given = Self {
-            cpus: 0,
-            max_cpus: 0,
-            sockets: 0,
-            dies: 0,
-            cores: 0,
-            threads: 0,
-            ghost: None,
-        };
+        let mut given =
+            Self { cpus: 0, max_cpus: 0, sockets: 0, dies: 0, cores: 0, threads: 0, ghost: None };
         for part in smp.split(',') {
             let (key, value) = part.split_once('=').unwrap_or(("cpus", part));
             let field = match key {
@@ -55,9 +48,7 @@ impl Shape {
                 "threads" => &mut given.threads,
                 _ => panic!("-smp {smp}: {key} is not a level of these tests"),
             };
-            *field = value
-                .parse()
-                .unwrap_or_else(|_| panic!("-smp {smp}: {value} is no number"));
+            *field = value.parse().unwrap_or_else(|_| panic!("-smp {smp}: {value} is no number"));
         }
         let shape = given.filled_in();
         assert_eq!(
@@ -137,17 +128,11 @@ mod tests {
         for (smp, ids) in [
             ("4", &[0, 1, 2, 3][..]),
             // Three cores take two bits.
-            (
-                "9,sockets=3,cores=3,threads=1",
-                &[0, 1, 2, 4, 5, 6, 8, 9, 10],
-            ),
+            ("9,sockets=3,cores=3,threads=1", &[0, 1, 2, 4, 5, 6, 8, 9, 10]),
             // Threads are the lowest.
             ("6,sockets=1,cores=2,threads=3", &[0, 1, 2, 4, 5, 6]),
             // Dies lie between cores and packages.
-            (
-                "12,sockets=2,dies=2,cores=3,threads=1",
-                &[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14],
-            ),
+            ("12,sockets=2,dies=2,cores=3,threads=1", &[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14]),
             // Absent CPUs have a place, but no line; the places decide the bits.
             ("4,maxcpus=8", &[0, 1, 2, 3]),
             ("5,maxcpus=6,sockets=2,cores=3,threads=1", &[0, 1, 2, 4, 5]),
@@ -175,10 +160,7 @@ mod tests {
     fn a_ghost_has_an_index_but_no_line() {
         let mut shape = Shape::of("9,sockets=3,cores=3,threads=1");
         shape.ghost = Some(3);
-        let numbers = shape
-            .table()
-            .into_iter()
-            .map(|cpu| (cpu.index, cpu.apic_id));
+        let numbers = shape.table().into_iter().map(|cpu| (cpu.index, cpu.apic_id));
         let numbers: Vec<_> = numbers.skip(2).take(3).collect();
         assert_eq!(numbers, [(2, 2), (4, 4), (5, 5)]);
     }

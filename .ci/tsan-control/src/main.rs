@@ -12,10 +12,7 @@ struct Letter {
 // purpose.
 unsafe impl Sync for Letter {}
 
-static LETTER: Letter = Letter {
-    value: UnsafeCell::new(0),
-    sent: AtomicBool::new(false),
-};
+static LETTER: Letter = Letter { value: UnsafeCell::new(0), sent: AtomicBool::new(false) };
 
 // Release: pairs with the Acquire of `LOAD`.
 #[cfg(not(feature = "race"))]

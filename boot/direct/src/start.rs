@@ -53,11 +53,8 @@ extern "C" fn main(start_info_address: u64) -> ! {
     }
     let stack = or_fail(handover::stack_size(config()));
 
-    let memory_map: &[MemoryMapEntry] = slice_at(
-        info.memmap_paddr,
-        u64::from(info.memmap_entries),
-        "memory map",
-    );
+    let memory_map: &[MemoryMapEntry] =
+        slice_at(info.memmap_paddr, u64::from(info.memmap_entries), "memory map");
     let mut regions = or_fail(RegionList::from_memory_map(memory_map.iter().map(region)));
     let end_of_memory = regions.end_of_memory();
     let ramdisk: Option<Module> =
@@ -78,10 +75,7 @@ extern "C" fn main(start_info_address: u64) -> ! {
     };
     // SAFETY: the range is usable memory that nothing else has, within the first GiB, mapped.
     unsafe { ptr::write_bytes((KERNEL_BASE + start) as *mut u8, 0, needed as usize) };
-    let frames = Frames {
-        next: start,
-        end: start + needed,
-    };
+    let frames = Frames { next: start, end: start + needed };
     let (level_4, left) = or_fail(build(frames, mapped, stack));
     or_fail(regions.reserve(start, left.next));
 

@@ -149,10 +149,7 @@ pub struct Entry {
 /// `bootloader_api`'s entry point.
 #[inline(never)]
 pub unsafe fn enter(entry: Entry) -> ! {
-    let gdt = DescriptorTablePointer {
-        limit: size_of_val(&GDT) as u16 - 1,
-        base: entry.gdt,
-    };
+    let gdt = DescriptorTablePointer { limit: size_of_val(&GDT) as u16 - 1, base: entry.gdt };
     // SAFETY: as the caller promises, all of this is mapped in the new tables, but for the old stack, from which nothing
     // is read after they are loaded. Global pages (CR4 bit 7) go off, so that none of the old ones stays (Intel SDM 3A,
     // 4.10.4.1), and on again. The far return loads CS from the new GDT and leaves the stack as after a call.

@@ -63,10 +63,7 @@ const TOO_MANY: Failure = "the memory map has more than 256 regions";
 const _: () = assert!(MAX_REGIONS == 256);
 
 impl RegionList {
-    const EMPTY: Self = Self {
-        regions: [MemoryRegion::empty(); MAX_REGIONS],
-        len: 0,
-    };
+    const EMPTY: Self = Self { regions: [MemoryRegion::empty(); MAX_REGIONS], len: 0 };
 
     /// The usable memory that firmware reports, in [whole pages](keep_usable_pages), whatever the order. Where
     /// regions overlap, the one that is not usable wins.
@@ -104,14 +101,11 @@ impl RegionList {
     #[must_use]
     pub fn find_usable(&self, len: u64, from: u64, to: u64) -> Option<u64> {
         let len = len.next_multiple_of(PAGE);
-        self.as_slice()
-            .iter()
-            .filter(|region| is_usable(region))
-            .find_map(|region| {
-                let start = region.start.max(from.next_multiple_of(PAGE));
-                let end = region.end.min(to);
-                (start < end && end - start >= len).then_some(start)
-            })
+        self.as_slice().iter().filter(|region| is_usable(region)).find_map(|region| {
+            let start = region.start.max(from.next_multiple_of(PAGE));
+            let end = region.end.min(to);
+            (start < end && end - start >= len).then_some(start)
+        })
     }
 
     /// End of the highest region that is usable or was.
@@ -146,17 +140,11 @@ impl RegionList {
         let MemoryRegion { start, end, .. } = new;
         let old = core::mem::replace(self, Self::EMPTY);
         for region in old.as_slice() {
-            self.push(MemoryRegion {
-                end: region.end.min(start),
-                ..*region
-            })?;
+            self.push(MemoryRegion { end: region.end.min(start), ..*region })?;
         }
         self.push(new)?;
         for region in old.as_slice() {
-            self.push(MemoryRegion {
-                start: region.start.max(end),
-                ..*region
-            })?;
+            self.push(MemoryRegion { start: region.start.max(end), ..*region })?;
         }
         Ok(())
     }

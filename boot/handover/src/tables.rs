@@ -90,9 +90,8 @@ impl Tables {
     /// The frames are zeroed, mapped writable at their physical address plus `offset`, and nothing else refers to them.
     pub unsafe fn new(mut frames: Frames, offset: VirtAddr) -> Result<Self, Failure> {
         let level_4 = frames.allocate_frame().ok_or(TOO_FEW)?;
-        let table = (offset
-            .as_u64()
-            .wrapping_add(level_4.start_address().as_u64())) as *mut PageTable;
+        let table =
+            (offset.as_u64().wrapping_add(level_4.start_address().as_u64())) as *mut PageTable;
         // SAFETY: mapped, as the caller promises, and just taken; a zeroed page is an empty table.
         let table = unsafe { &mut *table };
         Ok(Self {
@@ -160,15 +159,12 @@ impl Tables {
     where
         OffsetPageTable<'static>: Mapper<S>,
     {
-        let (page, frame) = (
-            Page::<S>::containing_address(page),
-            PhysFrame::containing_address(frame),
-        );
+        let (page, frame) =
+            (Page::<S>::containing_address(page), PhysFrame::containing_address(frame));
         let flags = rights.flags();
         // SAFETY: the tables are not in use yet, so no mapping can break a reference.
         let done = unsafe {
-            self.mapper
-                .map_to_with_table_flags(page, frame, flags, PARENT, &mut self.frames)
+            self.mapper.map_to_with_table_flags(page, frame, flags, PARENT, &mut self.frames)
         };
         match done {
             // Not in use yet: nothing to flush.

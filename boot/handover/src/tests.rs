@@ -47,11 +47,7 @@ impl Memory {
 /// The address and the rights that a page has in the tables.
 fn look_up(mapper: &OffsetPageTable<'_>, page: u64) -> Option<(u64, PageTableFlags)> {
     match mapper.translate(VirtAddr::new(page)) {
-        TranslateResult::Mapped {
-            frame,
-            offset,
-            flags,
-        } => {
+        TranslateResult::Mapped { frame, offset, flags } => {
             let size = match frame {
                 MappedFrame::Size4KiB(_) => 4096,
                 MappedFrame::Size2MiB(_) => 2 << 20,
@@ -74,25 +70,13 @@ fn each_page_has_its_address_and_its_rights() {
     let mut tables = unsafe { Tables::new(memory.frames(), memory.offset()) }.unwrap();
     tables.memory(0..600 << 30).unwrap();
     tables.memory(SCREEN + 0x1000..SCREEN + (3 << 20)).unwrap();
-    tables
-        .pages(0x5000..0x7000, 0x5000, Rights::Execute)
-        .unwrap();
-    for (n, rights) in [Rights::Execute, Rights::Read, Rights::Write]
-        .into_iter()
-        .enumerate()
-    {
+    tables.pages(0x5000..0x7000, 0x5000, Rights::Execute).unwrap();
+    for (n, rights) in [Rights::Execute, Rights::Read, Rights::Write].into_iter().enumerate() {
         let page = IMAGE_AT + 4096 * n as u64;
-        tables
-            .pages(page..page + 4096, 0x9000 + 0x2_0000 * n as u64, rights)
-            .unwrap();
+        tables.pages(page..page + 4096, 0x9000 + 0x2_0000 * n as u64, rights).unwrap();
     }
     tables.stack(STACK).unwrap();
-    assert!(
-        tables
-            .pages(IMAGE_AT..IMAGE_AT + 1, 0, Rights::Read)
-            .is_err(),
-        "mapped twice"
-    );
+    assert!(tables.pages(IMAGE_AT..IMAGE_AT + 1, 0, Rights::Read).is_err(), "mapped twice");
     let (level_4, _) = tables.finish();
 
     let table = memory.offset() + level_4.start_address().as_u64();
@@ -105,10 +89,7 @@ fn each_page_has_its_address_and_its_rights() {
         let (found, flags) = look_up(&mapper, page).expect("mapped");
         assert_eq!(found, address, "{page:#x}");
         assert_eq!(flags & (writable | none), rights, "{page:#x}");
-        assert!(
-            flags.contains(PageTableFlags::PRESENT | PageTableFlags::GLOBAL),
-            "{page:#x}"
-        );
+        assert!(flags.contains(PageTableFlags::PRESENT | PageTableFlags::GLOBAL), "{page:#x}");
     };
     for address in [0, 0xfee0_0000, (600 << 30) - 1, SCREEN, SCREEN + (3 << 20)] {
         expect(PHYSICAL_MEMORY_OFFSET + address, address, writable | none);
@@ -154,10 +135,7 @@ fn the_stack_is_whole_pages_and_what_cannot_be_done_is_named() {
     assert!(stack_size(&config.serialize()).is_ok());
     config.mappings.physical_memory = Some(Mapping::FixedAddress(0x1000));
     let why = stack_size(&config.serialize()).expect_err("elsewhere");
-    assert!(
-        why.contains(&format!("{PHYSICAL_MEMORY_OFFSET:#x}")),
-        "{why}"
-    );
+    assert!(why.contains(&format!("{PHYSICAL_MEMORY_OFFSET:#x}")), "{why}");
     assert!(stack_size(&[]).is_err());
     let usual = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::PAGE_GLOBAL;
     assert!(check_paging(true, usual).is_ok());
@@ -180,15 +158,9 @@ fn boot_info_has_virtual_addresses_where_kernels_expect_them() {
         stack: 0x1_0000,
         framebuffer: None,
     });
-    assert_eq!(
-        info.ramdisk_addr.into_option(),
-        Some(PHYSICAL_MEMORY_OFFSET + 0x1000)
-    );
+    assert_eq!(info.ramdisk_addr.into_option(), Some(PHYSICAL_MEMORY_OFFSET + 0x1000));
     assert_eq!(info.ramdisk_len, 0x234);
     assert_eq!(info.rsdp_addr.into_option(), Some(0xf_52a0));
     assert_eq!((info.kernel_addr, info.kernel_len), (0x20_0000, 0x10_0000));
-    assert_eq!(
-        (info.kernel_stack_bottom, info.kernel_stack_len),
-        (STACK_TOP - 0x1_0000, 0x1_0000)
-    );
+    assert_eq!((info.kernel_stack_bottom, info.kernel_stack_len), (STACK_TOP - 0x1_0000, 0x1_0000));
 }

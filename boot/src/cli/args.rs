@@ -143,11 +143,7 @@ impl Args for KernelArgs {
                 None => Err(format!("expected {}", key.expected())),
             });
             let default = key.value(&Options::default()).to_string();
-            if default.is_empty() {
-                arg
-            } else {
-                arg.default_value(default)
-            }
+            if default.is_empty() { arg } else { arg.default_value(default) }
         }))
     }
 
@@ -159,10 +155,7 @@ impl Args for KernelArgs {
 /// What they are if none is given.
 impl Default for KernelArgs {
     fn default() -> Self {
-        Self(Options {
-            format: Format::Json,
-            ..Options::default()
-        })
+        Self(Options { format: Format::Json, ..Options::default() })
     }
 }
 

@@ -126,11 +126,7 @@ fn boot(
     if let (Some(first_line), Some(online_us), true) =
         (ending.first_line, online_us, ending.outcome.passed())
     {
-        return Ok(Ok(Sample {
-            first_line,
-            online_us,
-            whole: ending.elapsed,
-        }));
+        return Ok(Ok(Sample { first_line, online_us, whole: ending.elapsed }));
     }
     let outcome = ending.outcome;
     let mut story = format!("{cpus} CPUs, start={}: {outcome}", way.name());

@@ -56,10 +56,7 @@ fn lint(choice: &Choice, clippy: &Path, target_dir: &Path) -> Command {
 
 /// The loader for UEFI wants a kernel to contain; here it is never run.
 fn any_kernel(command: &mut Command) {
-    command.env(
-        guest::KERNEL,
-        workspace::root().join("boot/uefi/src/none.rs"),
-    );
+    command.env(guest::KERNEL, workspace::root().join("boot/uefi/src/none.rs"));
 }
 
 fn succeeds(command: &mut Command) -> anyhow::Result<bool> {

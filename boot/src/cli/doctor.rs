@@ -95,11 +95,7 @@ fn qemu(out: &mut String) -> bool {
         }
         Ok((version, path)) => {
             let oldest = qemu::OLDEST;
-            say!(
-                out,
-                "  {version} ({}) is too old: {oldest} or later is needed",
-                path.display()
-            );
+            say!(out, "  {version} ({}) is too old: {oldest} or later is needed", path.display());
             false
         }
         Err(error) => {
@@ -127,15 +123,7 @@ fn uefi(out: &mut String) {
 fn engine(out: &mut String) {
     let host = Host::probe();
     say!(out, "\nEngine:");
-    say!(
-        out,
-        "  --accel auto takes {}: {}",
-        Accel::Auto.engine(host),
-        host.reason()
-    );
+    say!(out, "  --accel auto takes {}: {}", Accel::Auto.engine(host), host.reason());
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    say!(
-        out,
-        "  {cpus} host CPUs: more guest CPUs than that take turns"
-    );
+    say!(out, "  {cpus} host CPUs: more guest CPUs than that take turns");
 }

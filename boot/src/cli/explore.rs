@@ -36,23 +36,16 @@ const SHOWN: usize = 20;
 pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let scenario = args.kernel.0.scenario;
     let name = scenario.as_ref().map_or("kernel", Scenario::name);
-    ensure!(
-        args.kernel.0.seed.is_none(),
-        "--seed: there are many here, --seeds A..B"
-    );
+    ensure!(args.kernel.0.seed.is_none(), "--seed: there are many here, --seeds A..B");
     crate::qemu::find(args.qemu.as_deref())?;
     let elf = guest::build_for(scenario)?;
     let file = args.out.clone().unwrap_or_else(|| {
-        workspace::guest_target_dir()
-            .with_file_name("explore")
-            .join(format!("{name}.txt"))
+        workspace::guest_target_dir().with_file_name("explore").join(format!("{name}.txt"))
     });
     let key = key(&elf, args)?;
     let (results, done) = open(&file, &key)?;
-    let all = args
-        .seeds
-        .clone()
-        .flat_map(|seed| args.smp.iter().map(move |&cpus| Run { seed, cpus }));
+    let all =
+        args.seeds.clone().flat_map(|seed| args.smp.iter().map(move |&cpus| Run { seed, cpus }));
     let todo: Vec<Run> = all.clone().filter(|run| !done.contains(run)).collect();
     let all = all.count();
     let before = all - todo.len();
@@ -69,23 +62,16 @@ pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     };
     let outcome = report.outcome;
     if outcome == Outcome::Interrupted {
-        eprintln!(
-            "interrupted; the same command goes on from here ({})",
-            file.display()
-        );
+        eprintln!("interrupted; the same command goes on from here ({})", file.display());
         return Ok(status(&outcome));
     }
     for line in &report.lines[report.lines.len().saturating_sub(SHOWN)..] {
         eprintln!("{line}");
     }
     eprintln!("error: seed {seed} with {cpus} CPUs: {outcome}");
-    let qemu = args
-        .qemu
-        .as_ref()
-        .map_or(String::new(), |path| format!(" --qemu {}", quoted(path)));
-    let options = Options::KEYS
-        .iter()
-        .filter(|key| key.name != "format" && !key.is_default(&args.kernel.0));
+    let qemu = args.qemu.as_ref().map_or(String::new(), |path| format!(" --qemu {}", quoted(path)));
+    let options =
+        Options::KEYS.iter().filter(|key| key.name != "format" && !key.is_default(&args.kernel.0));
     let options = options.map(|key| format!(" --{} {}", key.name, key.value(&args.kernel.0)));
     eprintln!(
         "Again: cargo boot elf {} --smp {cpus} --seed {seed}{}{qemu}",
@@ -114,17 +100,13 @@ fn try_all(
         bar.set_style(style.progress_chars("=> "));
     }
     bar.enable_steady_tick(Duration::from_millis(200));
-    let jobs = args
-        .jobs
-        .or_else(|| Some(thread::available_parallelism().ok()?.get()))
-        .unwrap_or(1);
+    let jobs = args.jobs.or_else(|| Some(thread::available_parallelism().ok()?.get())).unwrap_or(1);
     // What is next; the results; the first failure or error, which ends it all.
     let shared = Mutex::new((todo.iter(), results, None));
     let work = || {
         loop {
-            let Some(&run) = lock(&shared, |(next, _, end)| {
-                next.next().filter(|_| end.is_none())
-            }) else {
+            let Some(&run) = lock(&shared, |(next, _, end)| next.next().filter(|_| end.is_none()))
+            else {
                 return;
             };
             let start = Instant::now();
@@ -151,24 +133,17 @@ fn try_all(
         }
     });
     bar.finish_and_clear();
-    let (_, _, end) = shared
-        .into_inner()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let (_, _, end) = shared.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     end.transpose()
 }
 
 fn lock<T, A>(mutex: &Mutex<T>, act: impl FnOnce(&mut T) -> A) -> A {
-    act(&mut mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner()))
+    act(&mut mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
 }
 
 /// `None` if it passed.
 fn try_one(elf: &Path, args: &ExploreArgs, run: Run) -> anyhow::Result<Option<Failure>> {
-    let options = Options {
-        seed: Some(run.seed),
-        ..args.kernel.0
-    };
+    let options = Options { seed: Some(run.seed), ..args.kernel.0 };
     let mut boot = Boot::new(elf).smp(run.cpus).options(&options);
     boot = boot.interrupt(&run::INTERRUPT);
     if let Some(qemu) = &args.qemu {
@@ -190,10 +165,7 @@ fn key(elf: &Path, args: &ExploreArgs) -> anyhow::Result<String> {
 
 /// The line about a run that passed.
 fn line(key: &str, run: Run, millis: u128) -> String {
-    format!(
-        "{key} seed {} cpus {} passed {millis} ms\n",
-        run.seed, run.cpus
-    )
+    format!("{key} seed {} cpus {} passed {millis} ms\n", run.seed, run.cpus)
 }
 
 /// The file of results, to be added to, and the runs with this key that it has.
@@ -203,12 +175,7 @@ fn open(path: &Path, key: &str) -> anyhow::Result<(File, BTreeSet<Run>)> {
         fs::create_dir_all(folder).with_context(what)?;
     }
     let mut options = OpenOptions::new();
-    let mut file = options
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path)
-        .with_context(what)?;
+    let mut file = options.read(true).append(true).create(true).open(path).with_context(what)?;
     let mut text = String::new();
     file.read_to_string(&mut text).with_context(what)?;
     // Of a run whose line was cut short nothing is known.
@@ -223,16 +190,10 @@ fn open(path: &Path, key: &str) -> anyhow::Result<(File, BTreeSet<Run>)> {
                     done.insert(Run { seed, cpus });
                 }
             }
-            _ => bail!(
-                "{}: not a file of results, since it says: {line}",
-                path.display()
-            ),
+            _ => bail!("{}: not a file of results, since it says: {line}", path.display()),
         }
     }
-    let is_cut = text[whole..]
-        .bytes()
-        .take(KEY)
-        .all(|byte| byte.is_ascii_hexdigit());
+    let is_cut = text[whole..].bytes().take(KEY).all(|byte| byte.is_ascii_hexdigit());
     ensure!(is_cut, "{}: not a file of results", path.display());
     file.set_len(whole as u64).with_context(what)?;
     Ok((file, done))
@@ -258,14 +219,11 @@ mod tests {
         let (mut file, done) = open(&path, KEYS[0]).expect("created");
         assert!(done.is_empty());
         let run = Run { seed: 7, cpus: 2 };
-        file.write_all(line(KEYS[0], run, 30).as_bytes())
-            .expect("written");
-        file.write_all(b"0123456789abcdef seed 8 cp")
-            .expect("cut short");
+        file.write_all(line(KEYS[0], run, 30).as_bytes()).expect("written");
+        file.write_all(b"0123456789abcdef seed 8 cp").expect("cut short");
         let (mut file, done) = open(&path, KEYS[0]).expect("opened");
         assert_eq!(done, BTreeSet::from([run]));
-        file.write_all(line(KEYS[1], run, 30).as_bytes())
-            .expect("written");
+        file.write_all(line(KEYS[1], run, 30).as_bytes()).expect("written");
         let (_, done) = open(&path, KEYS[2]).expect("of another guest");
         assert!(done.is_empty());
         let both = [line(KEYS[0], run, 30), line(KEYS[1], run, 30)].concat();

@@ -20,9 +20,7 @@ pub(super) fn remedy(status: &str, stderr: &str) -> Option<&'static str> {
         return Some("if the system ran out of memory: fewer CPUs (255 take 1.2 GiB, 64 far less)");
     }
     let mut known = KNOWN.lines().filter_map(|line| line.split_once(" => "));
-    known
-        .find(|(said, _)| stderr.contains(said))
-        .map(|(_, remedy)| remedy)
+    known.find(|(said, _)| stderr.contains(said)).map(|(_, remedy)| remedy)
 }
 
 #[cfg(test)]
@@ -43,24 +41,13 @@ mod tests {
                 "Invalid SMP CPUs 300. The max CPUs supported by machine 'pc-q35-7.2' is 288",
                 "fewer",
             ),
-            (
-                "",
-                "Could not access KVM kernel module: No such file or directory",
-                "tcg",
-            ),
-            (
-                "",
-                "Invalid CPU topology: product of the hierarchy must match maxcpus",
-                "product",
-            ),
+            ("", "Could not access KVM kernel module: No such file or directory", "tcg"),
+            ("", "Invalid CPU topology: product of the hierarchy must match maxcpus", "product"),
             ("signal: 9 (SIGKILL)", "", "memory"),
         ] {
             let remedy = remedy(status, said).expect(said);
             assert!(remedy.contains(part), "{remedy}");
         }
-        assert_eq!(
-            remedy("signal: 11", "qemu-system-x86_64: out of cheese"),
-            None
-        );
+        assert_eq!(remedy("signal: 11", "qemu-system-x86_64: out of cheese"), None);
     }
 }

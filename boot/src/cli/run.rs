@@ -26,11 +26,7 @@ pub(super) static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// Boots an ELF, shows what it does, and returns the process's exit status.
 pub(super) fn run(elf: &Path, args: RunArgs) -> anyhow::Result<u8> {
-    let RunArgs {
-        boot: mut args,
-        timeline,
-        explain,
-    } = args;
+    let RunArgs { boot: mut args, timeline, explain } = args;
     if timeline.is_some() {
         args.kernel.0.job = Job::Timeline;
     }
@@ -86,21 +82,12 @@ pub(super) fn check(elf: &Path, args: &BootArgs) -> anyhow::Result<()> {
     let ends_in = |name| elf.extension().is_some_and(|it| it == name);
     let (is_stick, is_iso) = (ends_in("img"), ends_in("iso"));
     let is_uefi = args.firmware == Firmware::Uefi;
-    let is_told = |names: &[&str]| {
-        args.qemu_args
-            .iter()
-            .any(|it| names.iter().any(|name| it == name))
-    };
+    let is_told =
+        |names: &[&str]| args.qemu_args.iter().any(|it| names.iter().any(|name| it == name));
     let is_storm = options.job == Job::Storm && options.scenario.is_none();
     let too_short = |deadline| is_storm && deadline <= options.seconds;
-    refuse(
-        is_iso && is_uefi,
-        "an ISO has a loader of its own: leave out --firmware uefi",
-    )?;
-    refuse(
-        is_stick && !is_uefi,
-        "a stick needs firmware to boot it: --firmware uefi",
-    )?;
+    refuse(is_iso && is_uefi, "an ISO has a loader of its own: leave out --firmware uefi")?;
+    refuse(is_stick && !is_uefi, "a stick needs firmware to boot it: --firmware uefi")?;
     refuse(
         (is_stick || is_iso) && options != usual,
         "the options of the kernel on a disk are its own: leave out --seconds, --seed and the like, or write a stick with \
@@ -186,21 +173,14 @@ pub(super) fn boot_with(elf: &Path, args: &BootArgs) -> anyhow::Result<Boot> {
 
 /// The whole path of a kernel, so that commands with it are right in any folder.
 pub(super) fn whole(elf: &Path) -> anyhow::Result<PathBuf> {
-    elf.canonicalize()
-        .with_context(|| format!("there is no kernel at {}", elf.display()))
+    elf.canonicalize().with_context(|| format!("there is no kernel at {}", elf.display()))
 }
 
 /// The last lines: the verdict and, if it is a bad one, what may help.
 fn conclude(view: &View, args: &BootArgs, ending: &Report, command: &str) {
     if ending.outcome.passed() {
-        let (all, first) = (
-            ending.elapsed.as_secs_f32(),
-            ending.first_line.unwrap_or_default(),
-        );
-        let times = format!(
-            "{all:.1} s, the first line after {:.2} s",
-            first.as_secs_f32()
-        );
+        let (all, first) = (ending.elapsed.as_secs_f32(), ending.first_line.unwrap_or_default());
+        let times = format!("{all:.1} s, the first line after {:.2} s", first.as_secs_f32());
         view.say(&format!("{} ({times})", style("passed").green()));
         return;
     }
@@ -225,10 +205,7 @@ fn conclude(view: &View, args: &BootArgs, ending: &Report, command: &str) {
 fn distrust(qemu: Option<&Path>) {
     match qemu::find(qemu).and_then(|program| qemu::version(&program)) {
         Ok(version) if version < qemu::OLDEST => {
-            eprintln!(
-                "This is QEMU {version}; {} or later is needed.",
-                qemu::OLDEST
-            );
+            eprintln!("This is QEMU {version}; {} or later is needed.", qemu::OLDEST);
         }
         Ok(_) => {}
         Err(error) => eprintln!("Is it a QEMU? {error:#}"),
@@ -255,10 +232,7 @@ pub(super) fn catch_ctrl_c() -> anyhow::Result<()> {
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", GDB_PORT));
     let listener = listener.or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
-    Ok(listener
-        .context("no free port for the debugger")?
-        .local_addr()?
-        .port())
+    Ok(listener.context("no free port for the debugger")?.local_addr()?.port())
 }
 
 #[cfg(test)]
@@ -277,10 +251,7 @@ mod tests {
             ("elf a.iso --firmware uefi", "loader of its own"),
             ("elf a.img", "needs firmware"),
             ("elf a.iso --seconds 6", "options of the kernel on a disk"),
-            (
-                "elf a.img --firmware uefi --seed 1",
-                "options of the kernel on a disk",
-            ),
+            ("elf a.img --firmware uefi --seed 1", "options of the kernel on a disk"),
             ("elf k --firmware uefi --seed 1", "firmware does not repeat"),
             ("elf k -- -append seconds=1", "--seconds"),
             ("elf k -- -initrd file", "--seconds"),
@@ -313,9 +284,7 @@ mod tests {
                 }
                 other => panic!("{other:?}"),
             };
-            let refused = check(&elf, &args)
-                .err()
-                .map_or(String::new(), |why| why.to_string());
+            let refused = check(&elf, &args).err().map_or(String::new(), |why| why.to_string());
             assert!(
                 refused.is_empty() == part.is_empty() && refused.contains(part),
                 "{line}: {refused}"

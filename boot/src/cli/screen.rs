@@ -67,12 +67,7 @@ impl Screen {
     /// Prints lines that stay; on a terminal, broken between words.
     pub(super) fn say(&self, text: &str) {
         let columns = self.columns();
-        self.print(
-            &text
-                .split('\n')
-                .flat_map(|line| broken(line, columns))
-                .collect::<Vec<_>>(),
-        );
+        self.print(&text.split('\n').flat_map(|line| broken(line, columns)).collect::<Vec<_>>());
     }
 
     /// Prints the rows of a table; on a terminal, cut at its edge.
@@ -99,11 +94,7 @@ impl Screen {
 
     /// Columns of the terminal that lines go to; what is no terminal has room for any line.
     fn columns(&self) -> usize {
-        let term = if self.to_stderr {
-            Term::stderr()
-        } else {
-            Term::stdout()
-        };
+        let term = if self.to_stderr { Term::stderr() } else { Term::stdout() };
         let size = term.size_checked().filter(|_| term.is_term());
         size.map_or(usize::MAX, |(_, columns)| usize::from(columns.max(1)))
     }
@@ -115,13 +106,7 @@ impl Screen {
             self.live.set_draw_target(ProgressDrawTarget::stderr());
         }
         let (height, columns) = Term::stderr().size();
-        let text = fit(
-            line,
-            header,
-            rows,
-            usize::from(height),
-            usize::from(columns),
-        );
+        let text = fit(line, header, rows, usize::from(height), usize::from(columns));
         self.live.set_message(text);
         self.live.set_position((done * BAR as f64) as u64);
     }
@@ -159,10 +144,7 @@ fn fit(line: &str, header: &str, rows: &[String], height: usize, columns: usize)
     if room == 0 {
         return text;
     }
-    for row in [header]
-        .into_iter()
-        .chain(rows.iter().take(room).map(String::as_str))
-    {
+    for row in [header].into_iter().chain(rows.iter().take(room).map(String::as_str)) {
         text.push('\n');
         text.push_str(&cut(row, columns.saturating_sub(1)));
     }
@@ -188,13 +170,7 @@ mod tests {
                 assert!(text.lines().count() < height.max(2), "{height} {count}");
             }
         }
-        let text = fit(
-            &"a line ".repeat(9),
-            &"a header ".repeat(9),
-            &rows(1),
-            24,
-            40,
-        );
+        let text = fit(&"a line ".repeat(9), &"a header ".repeat(9), &rows(1), 24, 40);
         let columns: Vec<_> = text.lines().map(str::len).collect();
         assert_eq!(columns, [26, 39, 5]);
     }
@@ -202,10 +178,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_counted() {
         let text = fit("line", "header", &rows(10), 8, 80);
-        assert_eq!(
-            text,
-            "line\nheader\nrow 0\nrow 1\nrow 2\nrow 3\n ... and 6 more CPUs"
-        );
+        assert_eq!(text, "line\nheader\nrow 0\nrow 1\nrow 2\nrow 3\n ... and 6 more CPUs");
         let all = fit("line", "header", &rows(4), 8, 80);
         assert_eq!(all, "line\nheader\nrow 0\nrow 1\nrow 2\nrow 3");
     }

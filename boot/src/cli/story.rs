@@ -57,21 +57,14 @@ impl Story {
             }
             Event::Cpu(cpu) => self.cpus.push(*cpu),
             Event::Missing { apic_id } => self.missing.push(*apic_id),
-            Event::Online {
-                online,
-                listed,
-                micros,
-            } => {
+            Event::Online { online, listed, micros } => {
                 self.online = Some(*online);
                 self.listed = Some(*listed);
                 self.bring_up_us = Some(*micros);
             }
             Event::TestPass { name } => self.tests_passed.push(name.to_string()),
             Event::Storm(totals) => {
-                self.incoming = Some(StormReport {
-                    totals: *totals,
-                    cpus: Vec::new(),
-                });
+                self.incoming = Some(StormReport { totals: *totals, cpus: Vec::new() });
                 return self.completed();
             }
             Event::StormCpu(line) => {
@@ -105,19 +98,11 @@ mod tests {
     use super::Story;
 
     fn totals(cpus: u32, elapsed_ms: u64) -> Event<'static> {
-        Event::Storm(Totals {
-            last: false,
-            elapsed_ms,
-            cpus,
-            variants: [Lane::default(); 3],
-        })
+        Event::Storm(Totals { last: false, elapsed_ms, cpus, variants: [Lane::default(); 3] })
     }
 
     fn line(index: u32) -> Event<'static> {
-        Event::StormCpu(CpuLine {
-            index,
-            ..CpuLine::default()
-        })
+        Event::StormCpu(CpuLine { index, ..CpuLine::default() })
     }
 
     #[test]

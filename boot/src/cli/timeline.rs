@@ -31,14 +31,8 @@ pub(super) fn draw(
         );
         return Ok(String::new());
     };
-    let online = story
-        .online
-        .map_or("?".to_string(), |online| online.to_string());
-    let about = format!(
-        "Start of {online} CPUs ({}, QEMU {}, {engine})",
-        way.name(),
-        args.machine
-    );
+    let online = story.online.map_or("?".to_string(), |online| online.to_string());
+    let about = format!("Start of {online} CPUs ({}, QEMU {}, {engine})", way.name(), args.machine);
     fs::write(file, timeline.svg(&about))
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(format!("\n{timeline}Drawn in {}", file.display()))
@@ -63,17 +57,11 @@ mod tests {
         for cpu in stamps {
             story.note(&Event::Stamps(*cpu));
         }
-        let args = Cli::try_parse_from(["cargo boot", "--json"])
-            .expect("valid")
-            .run
-            .boot;
+        let args = Cli::try_parse_from(["cargo boot", "--json"]).expect("valid").run.boot;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("a.svg");
         let result = draw(&story, outcome, &args, Engine::Tcg, &file);
-        (
-            result.map(drop).map_err(|error| error.to_string()),
-            file.is_file(),
-        )
+        (result.map(drop).map_err(|error| error.to_string()), file.is_file())
     }
 
     #[test]
@@ -83,11 +71,7 @@ mod tests {
         assert!(error.contains("events `Stamps`: 0") && !exists, "{error}");
         // There is a worse error.
         assert_eq!(drawn(&Outcome::Reset, &[]), (Ok(()), false));
-        let stamps = [Stamps {
-            index: 1,
-            at_ns: [1, 2, 3, 4, 5, 6],
-            ..Stamps::default()
-        }];
+        let stamps = [Stamps { index: 1, at_ns: [1, 2, 3, 4, 5, 6], ..Stamps::default() }];
         for outcome in [Outcome::Passed, Outcome::Reset] {
             assert_eq!(drawn(&outcome, &stamps), (Ok(()), true));
         }

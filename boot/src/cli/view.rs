@@ -15,49 +15,25 @@ const SHORT_TABLE: usize = 16;
 const COLUMNS: [(&str, &str); 15] = [
     ("CPU", "its index, dense; the BSP is 0"),
     ("APIC ID", "what the hardware calls it"),
-    (
-        "package, die, core, thread",
-        "where it sits, according to its CPUID",
-    ),
+    ("package, die, core, thread", "where it sits, according to its CPUID"),
     ("online after", "time from the first INIT to its check-in"),
     (
         "plain, cache-aware, per-CPU",
         "the variants, and how many protections each granted to this CPU",
     ),
-    (
-        "in handler",
-        "of those, granted in its timer's interrupt handler",
-    ),
-    (
-        "for others",
-        "protections that it released, though another CPU had taken them",
-    ),
+    ("in handler", "of those, granted in its timer's interrupt handler"),
+    ("for others", "protections that it released, though another CPU had taken them"),
     ("grants", "protections that the variant granted"),
-    (
-        "grants/s",
-        "the same, per second of the time in which the variant was the one in use",
-    ),
-    (
-        "refused",
-        "protections asked for while the object was closed",
-    ),
-    (
-        "teardowns",
-        "how often the object was closed, drained, freed and replaced",
-    ),
+    ("grants/s", "the same, per second of the time in which the variant was the one in use"),
+    ("refused", "protections asked for while the object was closed"),
+    ("teardowns", "how often the object was closed, drained, freed and replaced"),
     (
         "violations",
         "broken promises, such as a use after the teardown; anything but 0 is a failure",
     ),
     ("close", "time that `close` takes"),
-    (
-        "drain",
-        "time from the end of `close` until the last protection was released",
-    ),
-    (
-        "min, median, p99",
-        "the shortest, the middle, and what 99 of 100 do not exceed",
-    ),
+    ("drain", "time from the end of `close` until the last protection was released"),
+    ("min, median, p99", "the shortest, the middle, and what 99 of 100 do not exceed"),
 ];
 
 /// Shows a run while it goes on, and remembers it.
@@ -88,10 +64,7 @@ impl View {
 
     /// Shows that the firmware works, until the kernel speaks.
     pub(super) fn wait_for_firmware(&mut self) {
-        self.firmware = Some(
-            self.screen
-                .wait("OVMF is at work, which takes 8 to 40 s under TCG"),
-        );
+        self.firmware = Some(self.screen.wait("OVMF is at work, which takes 8 to 40 s under TCG"));
     }
 
     /// Shows a line.
@@ -121,19 +94,13 @@ impl View {
         self.screen.clear();
         if self.explain {
             self.say("");
-            COLUMNS
-                .iter()
-                .for_each(|(name, text)| self.say(&format!("{name}: {text}")));
+            COLUMNS.iter().for_each(|(name, text)| self.say(&format!("{name}: {text}")));
         }
         std::mem::take(&mut self.story)
     }
 
     fn see_event(&mut self, event: &Event<'_>) {
-        let limit = if self.verbose {
-            usize::MAX
-        } else {
-            SHORT_TABLE
-        };
+        let limit = if self.verbose { usize::MAX } else { SHORT_TABLE };
         if let Some(report) = self.story.note(event) {
             let done = report.totals.elapsed_ms as f64 / (f64::from(self.seconds) * 1000.0);
             show_report(&self.screen, done.min(1.0), report, limit);
@@ -176,10 +143,7 @@ fn table(header: &str, rows: &[String], limit: usize) -> String {
         return format!("{header}\n{}", rows.join("\n"));
     };
     let tail = limit / 4;
-    let (head, tail) = (
-        rows[..limit - tail].join("\n"),
-        rows[rows.len() - tail..].join("\n"),
-    );
+    let (head, tail) = (rows[..limit - tail].join("\n"), rows[rows.len() - tail..].join("\n"));
     format!("{header}\n{head}\n ... {left_out} more (all with --verbose) ...\n{tail}")
 }
 
@@ -203,27 +167,14 @@ mod tests {
 
     #[test]
     fn every_column_is_explained() {
-        let totals = Totals {
-            last: true,
-            elapsed_ms: 1,
-            cpus: 1,
-            variants: [Lane::default(); 3],
-        };
+        let totals = Totals { last: true, elapsed_ms: 1, cpus: 1, variants: [Lane::default(); 3] };
         let lanes = totals.lanes().to_string();
-        let headers = lanes
-            .lines()
-            .filter(|line| line.ends_with("violations") || line.ends_with("p99"));
-        let explained: Vec<_> = COLUMNS
-            .iter()
-            .flat_map(|(names, _)| names.split(", "))
-            .collect();
+        let headers =
+            lanes.lines().filter(|line| line.ends_with("violations") || line.ends_with("p99"));
+        let explained: Vec<_> = COLUMNS.iter().flat_map(|(names, _)| names.split(", ")).collect();
         for header in headers.chain([Cpu::HEADER, CpuLine::HEADER]) {
             // Two spaces at least between columns; the first of two tables is of rows.
-            for name in header
-                .split("  ")
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-            {
+            for name in header.split("  ").map(str::trim).filter(|name| !name.is_empty()) {
                 let known = ["variant", "time taken", "close min", "drain min"].contains(&name);
                 assert!(known || explained.contains(&name), "{name}");
             }

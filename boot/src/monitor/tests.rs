@@ -53,12 +53,7 @@ fn it_counts_until_qemu_ends() {
     let (told, done) = fake(
         nmis(),
         &["a test"],
-        &[
-            READY,
-            "{\"event\":\"RESUME\"}\n{\"return\":{}}\n",
-            DONE,
-            "{\"retu",
-        ],
+        &[READY, "{\"event\":\"RESUME\"}\n{\"return\":{}}\n", DONE, "{\"retu"],
     );
     let nmi = r#"{"execute":"inject-nmi"}"#;
     assert_eq!(told, [r#"{"execute":"qmp_capabilities"}"#, nmi, nmi, nmi]);
@@ -105,25 +100,16 @@ fn a_refusal_is_told() {
         let (_, done) = fake(actions, &["a test"], replies);
         format!("{:#}", done.expect_err("refused"))
     };
-    let text = error(
-        nmis(),
-        &["{\"error\":{\"class\":\"GenericError\",\"desc\":\"not here\"}}\n"],
-    );
+    let text = error(nmis(), &["{\"error\":{\"class\":\"GenericError\",\"desc\":\"not here\"}}\n"]);
     assert!(text.ends_with("qmp_capabilities: not here"), "{text}");
     let text = error(nmis(), &[READY, "{\"error\":{}}\n"]);
-    assert!(
-        text.ends_with("inject-nmi: refused without a reason"),
-        "{text}"
-    );
+    assert!(text.ends_with("inject-nmi: refused without a reason"), "{text}");
     let text = error(nmis(), &["hello\n"]);
     assert!(text.contains("is no JSON"), "{text}");
     // QEMU's errors for people come as if they were answers.
     let hmp = vec![Action::hmp(Trigger::FirstTest, "mce 9")];
     let text = error(hmp, &[READY, "{\"return\":\"unknown command\\r\\n\"}\n"]);
-    assert!(
-        text.contains("mce 9") && text.ends_with(": unknown command"),
-        "{text}"
-    );
+    assert!(text.contains("mce 9") && text.ends_with(": unknown command"), "{text}");
 }
 
 #[test]
@@ -132,10 +118,7 @@ fn text_is_an_answer_to_those_that_ask() {
     let replies = &[READY, "{\"return\":\"LVT0 0x10000\\r\\n\"}\n"];
     let (_, done) = fake(vec![ask], &["a test"], replies);
     let done = done.expect("no error");
-    assert_eq!(
-        (done.times, done.answers),
-        (vec![1], vec!["LVT0 0x10000\r\n".to_string()])
-    );
+    assert_eq!((done.times, done.answers), (vec![1], vec!["LVT0 0x10000\r\n".to_string()]));
 }
 
 #[test]

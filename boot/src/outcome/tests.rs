@@ -16,18 +16,11 @@ fn exit(code: ExitCode) -> End {
 }
 
 fn verdict(passed: bool) -> Event<'static> {
-    Event::Verdict {
-        passed,
-        text: "the text".into(),
-    }
+    Event::Verdict { passed, text: "the text".into() }
 }
 
 fn panic(message: &'static str) -> Event<'static> {
-    Event::Panic {
-        cpu: Some(3),
-        apic_id: Some(5),
-        message: message.into(),
-    }
+    Event::Panic { cpu: Some(3), apic_id: Some(5), message: message.into() }
 }
 
 #[test]
@@ -36,16 +29,8 @@ fn a_pass_needs_the_word_and_the_code() {
         (&[verdict(true)][..], exit(ExitCode::Passed), "passed"),
         (&[], exit(ExitCode::Passed), "silent-exit"),
         (&[verdict(false)], exit(ExitCode::Passed), "failed"),
-        (
-            &[verdict(false), verdict(true)],
-            exit(ExitCode::Passed),
-            "failed",
-        ),
-        (
-            &[Event::TestPlan { tests: 0 }],
-            exit(ExitCode::Passed),
-            "silent-exit",
-        ),
+        (&[verdict(false), verdict(true)], exit(ExitCode::Passed), "failed"),
+        (&[Event::TestPlan { tests: 0 }], exit(ExitCode::Passed), "silent-exit"),
         (&[verdict(true)], exit(ExitCode::Failed), "failed"),
         // A reset is no pass, and no interruption.
         (&[verdict(true)], End::Exited(0), "reset"),
@@ -66,24 +51,15 @@ fn a_pass_by_tests_needs_all_of_them() {
     let start = |name: &'static str| Event::TestStart { name: name.into() };
     let pass = |name: &'static str| Event::TestPass { name: name.into() };
     let mut events = vec![plan, start("a"), pass("a")];
-    let missed = Outcome::Failed {
-        text: "1 of 2 tests passed".into(),
-    };
+    let missed = Outcome::Failed { text: "1 of 2 tests passed".into() };
     assert_eq!(outcome(&events, exit(ExitCode::Passed), ""), missed);
     events.extend([start("b"), pass("b")]);
-    assert_eq!(
-        outcome(&events, exit(ExitCode::Passed), ""),
-        Outcome::Passed
-    );
+    assert_eq!(outcome(&events, exit(ExitCode::Passed), ""), Outcome::Passed);
 }
 
 #[test]
 fn a_pass_needs_every_cpu_that_was_asked_for() {
-    let online = |online| Event::Online {
-        online,
-        listed: 4,
-        micros: 1,
-    };
+    let online = |online| Event::Online { online, listed: 4, micros: 1 };
     let end = || exit(ExitCode::Passed);
     assert!(outcome(&[online(4), verdict(true)], end(), "").passed());
     let missing = Event::Missing { apic_id: 6 };
@@ -95,10 +71,7 @@ fn a_pass_needs_every_cpu_that_was_asked_for() {
     assert_eq!(found.name(), "panicked");
     let found = outcome(&[missing, online(3)], End::Incomplete, "");
     assert_eq!(found.to_string(), text);
-    let hello = Event::Hello {
-        kernel: "k".into(),
-        memory_kib: 1,
-    };
+    let hello = Event::Hello { kernel: "k".into(), memory_kib: 1 };
     let found = outcome(&[hello, verdict(true)], end(), "");
     assert_eq!(found.name(), "incomplete");
     let found = outcome(&[online(1), verdict(true)], end(), "");
@@ -130,17 +103,10 @@ fn a_panic_without_an_event_shows_the_last_words() {
     let mut testimony = Testimony::default();
     testimony.hear_log("no long mode");
     testimony.hear_log("  ");
-    let found = testimony
-        .clone()
-        .outcome(&exit(ExitCode::Panicked), "", None);
+    let found = testimony.clone().outcome(&exit(ExitCode::Panicked), "", None);
     assert_eq!(found.to_string(), "a CPU panicked: no long mode");
     let found = testimony.outcome(&exit(ExitCode::Unfit), "", None);
-    assert_eq!(
-        found,
-        Outcome::Unfit {
-            said: "no long mode".into()
-        }
-    );
+    assert_eq!(found, Outcome::Unfit { said: "no long mode".into() });
 }
 
 #[test]

@@ -22,10 +22,7 @@ fn plain(smp: &Smp) -> Setup<'_> {
 }
 
 fn line(setup: &Setup<'_>) -> String {
-    arguments(setup)
-        .join(&OsString::from(" "))
-        .into_string()
-        .expect("UTF-8")
+    arguments(setup).join(&OsString::from(" ")).into_string().expect("UTF-8")
 }
 
 #[test]
@@ -54,52 +51,22 @@ fn each_setting_reaches_the_line() {
     // What the line has, separated by bars, and what it has not.
     for (setup, parts, absent) in [
         (plain(&nine), "-smp 9,sockets=3,cores=3,threads=1 ", "gdb"),
-        (
-            with(&four, |it| it.machine = Machine::Pc),
-            "-machine pc ",
-            "q35",
-        ),
-        (
-            with(&four, |it| it.machine = Machine::Microvm),
-            "-machine microvm,acpi=on,",
-            "q35",
-        ),
-        (
-            with(&four, |it| it.ramdisk = Some(Path::new("r"))),
-            " -initrd r ",
-            "icount",
-        ),
-        (
-            with(&four, |it| it.gdb = Some(4321)),
-            " -gdb tcp:127.0.0.1:4321 -S ",
-            "icount",
-        ),
-        (
-            with(&four, |it| it.seed = Some(9)),
-            " -icount shift=3,sleep=off |,clock=vm ",
-            "gdb",
-        ),
+        (with(&four, |it| it.machine = Machine::Pc), "-machine pc ", "q35"),
+        (with(&four, |it| it.machine = Machine::Microvm), "-machine microvm,acpi=on,", "q35"),
+        (with(&four, |it| it.ramdisk = Some(Path::new("r"))), " -initrd r ", "icount"),
+        (with(&four, |it| it.gdb = Some(4321)), " -gdb tcp:127.0.0.1:4321 -S ", "icount"),
+        (with(&four, |it| it.seed = Some(9)), " -icount shift=3,sleep=off |,clock=vm ", "gdb"),
         // The user's own arguments come last: QEMU takes the later of two.
-        (
-            with(&four, |it| it.extra = &extra),
-            "-no-reboot -d int",
-            "gdb",
-        ),
+        (with(&four, |it| it.extra = &extra), "-no-reboot -d int", "gdb"),
         // A KVM that interprets kernel code skips the slow firmware.
-        (
-            with(&four, |it| it.engine = kvm(true)),
-            "-accel kvm -cpu host",
-            "-bios",
-        ),
+        (with(&four, |it| it.engine = kvm(true)), "-accel kvm -cpu host", "-bios"),
         (
             with(&four, |it| it.engine = kvm(false)),
             "-accel kvm -cpu host,arch-capabilities=off -bios qboot.rom",
             "tcg",
         ),
         (
-            with(&four, |it| {
-                (it.engine, it.machine) = (kvm(false), Machine::Microvm)
-            }),
+            with(&four, |it| (it.engine, it.machine) = (kvm(false), Machine::Microvm)),
             "-accel kvm",
             "-bios",
         ),
@@ -109,10 +76,7 @@ fn each_setting_reaches_the_line() {
         (plain(&most), " -smp 255 ", "iommu"),
     ] {
         let text = line(&setup);
-        assert!(
-            parts.split('|').all(|part| text.contains(part)),
-            "{parts}: {text}"
-        );
+        assert!(parts.split('|').all(|part| text.contains(part)), "{parts}: {text}");
         assert!(!text.contains(absent), "{absent}: {text}");
     }
 }
@@ -121,20 +85,13 @@ fn each_setting_reaches_the_line() {
 fn the_line_by_hand_can_be_pasted_into_a_shell() {
     let smp = Smp::default();
     let (elf, ramdisk) = (Path::new("a b/it's"), Some(Path::new("/tmp/gone")));
-    let setup = Setup {
-        elf,
-        ramdisk,
-        ..plain(&smp)
-    };
+    let setup = Setup { elf, ramdisk, ..plain(&smp) };
     let text = by_hand(Path::new("qemu"), &setup, Some(b"a=1\n100% it's\\\xff\n"));
     assert!(
         text.starts_with(r"printf 'a=1\n100%% it\047s\134\377\n' > options.txt && qemu -machine"),
         "{text}"
     );
-    assert!(
-        text.contains(r"-kernel 'a b/it'\''s' -initrd options.txt "),
-        "{text}"
-    );
+    assert!(text.contains(r"-kernel 'a b/it'\''s' -initrd options.txt "), "{text}");
     assert!(!text.contains("/tmp/gone"), "{text}");
 }
 
@@ -142,17 +99,11 @@ fn the_line_by_hand_can_be_pasted_into_a_shell() {
 fn by_uefi_it_boots_from_the_stick() {
     let smp = Smp::default();
     let uefi = Uefi {
-        ovmf: Ovmf {
-            code: "code.fd".into(),
-            variables: "original.fd".into(),
-        },
+        ovmf: Ovmf { code: "code.fd".into(), variables: "original.fd".into() },
         variables: "/tmp/copy".into(),
         stick: "/tmp/stick".into(),
     };
-    let setup = Setup {
-        uefi: Some(&uefi),
-        ..plain(&smp)
-    };
+    let setup = Setup { uefi: Some(&uefi), ..plain(&smp) };
     let text = line(&setup);
     for part in [
         " -cpu max,-monitor ",
@@ -170,16 +121,10 @@ fn by_uefi_it_boots_from_the_stick() {
     assert!(text.starts_with(start), "{text}");
     assert!(!text.contains("/tmp/"), "{text}");
     let (elf, stick) = (Path::new("my.img"), PathBuf::from("my.img"));
-    let uefi = Uefi {
-        stick,
-        ..uefi.clone()
-    };
+    let uefi = Uefi { stick, ..uefi.clone() };
     let uefi = Some(&uefi);
     let text = by_hand(Path::new("qemu"), &Setup { elf, uefi, ..setup }, Some(b""));
-    assert!(
-        text.starts_with("cp original.fd vars.fd && qemu "),
-        "{text}"
-    );
+    assert!(text.starts_with("cp original.fd vars.fd && qemu "), "{text}");
     assert!(text.contains(",file=my.img "), "{text}");
 }
 
@@ -192,18 +137,14 @@ fn memory_grows_with_the_cpus_and_never_overflows() {
 
 #[test]
 fn a_qemu_that_is_named_but_missing_is_named_in_the_error() {
-    let error = find(Some(Path::new("/no/such/qemu")))
-        .expect_err("missing")
-        .to_string();
+    let error = find(Some(Path::new("/no/such/qemu"))).expect_err("missing").to_string();
     assert!(error.contains("/no/such/qemu"), "{error}");
 }
 
 #[test]
 fn a_program_that_is_no_qemu_has_no_version() {
     for program in ["/bin/true", "/bin/false"] {
-        let error = super::version(Path::new(program))
-            .expect_err("no QEMU")
-            .to_string();
+        let error = super::version(Path::new(program)).expect_err("no QEMU").to_string();
         assert!(error.ends_with("does not say which QEMU it is"), "{error}");
     }
 }

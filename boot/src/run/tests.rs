@@ -21,12 +21,7 @@ fn fake(script: &str) -> (Boot, NamedTempFile) {
     let mut kernel = NamedTempFile::new().expect("temporary file");
     writeln!(kernel, "{script}").expect("written");
     let qemu = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/fake-qemu.sh");
-    (
-        Boot::new(kernel.path())
-            .qemu(qemu)
-            .deadline(Duration::from_secs(60)),
-        kernel,
-    )
+    (Boot::new(kernel.path()).qemu(qemu).deadline(Duration::from_secs(60)), kernel)
 }
 
 fn run(script: &str) -> Report {
@@ -36,22 +31,11 @@ fn run(script: &str) -> Report {
 
 #[test]
 fn lines_and_events_are_told_apart_and_all_kept() {
-    let report = run(&format!(
-        "echo 'hello\r'; {VERDICT}; printf 'no line end'; {PASSED}"
-    ));
+    let report = run(&format!("echo 'hello\r'; {VERDICT}; printf 'no line end'; {PASSED}"));
     assert_eq!(report.outcome, Outcome::Passed);
-    assert_eq!(
-        report.events,
-        [Event::Verdict {
-            passed: true,
-            text: "fine".into()
-        }]
-    );
+    assert_eq!(report.events, [Event::Verdict { passed: true, text: "fine".into() }]);
     assert_eq!(report.lines.len(), 3);
-    assert_eq!(
-        (&*report.lines[0], &*report.lines[2]),
-        ("hello", "no line end")
-    );
+    assert_eq!((&*report.lines[0], &*report.lines[2]), ("hello", "no line end"));
 }
 
 #[test]
@@ -88,10 +72,7 @@ fn a_hang_ends_at_the_deadline() {
 #[test]
 fn an_endless_talker_ends_at_the_deadline_too() {
     let (boot, _kernel) = fake("exec yes");
-    let report = boot
-        .deadline(Duration::from_millis(100))
-        .watch(|_| ())
-        .expect("QEMU is there");
+    let report = boot.deadline(Duration::from_millis(100)).watch(|_| ()).expect("QEMU is there");
     assert_eq!(report.outcome.name(), "hang");
 }
 
@@ -140,15 +121,8 @@ fn what_the_monitor_cannot_do_ends_the_boot_and_is_an_error() {
     let action = Action::qmp(Trigger::Log("ready".to_string()), "device_add", Value::Null);
     let deadline = Duration::from_secs(600);
     let start = Instant::now();
-    let error = boot
-        .deadline(deadline)
-        .act(action)
-        .run()
-        .expect_err("asked");
-    assert!(
-        format!("{error:#}").contains("QEMU has not connected"),
-        "{error:#}"
-    );
+    let error = boot.deadline(deadline).act(action).run().expect_err("asked");
+    assert!(format!("{error:#}").contains("QEMU has not connected"), "{error:#}");
     assert!(start.elapsed() < deadline);
 }
 

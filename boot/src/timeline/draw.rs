@@ -26,9 +26,8 @@ const NAMED: usize = 36;
 
 /// Waiting is pale, work is not.
 const BSP_COLOURS: [&str; BSP_PARTS.len()] = ["#3a3a3a", "#b8b8b8", "#d2c2a4", "#e4e4e4"];
-const CPU_COLOURS: [&str; 7] = [
-    "#f8ecdb", "#d98a2b", "#b54a4a", "#6b4f9e", "#2a6fb0", "#2e8b57", "#e6f1ea",
-];
+const CPU_COLOURS: [&str; 7] =
+    ["#f8ecdb", "#d98a2b", "#b54a4a", "#6b4f9e", "#2a6fb0", "#2e8b57", "#e6f1ea"];
 /// All phases of a CPU, where they are shorter than this together and so could not be seen.
 const SHORT: &str = "#222222";
 const SHORT_PIXELS: f64 = 3.0;
@@ -45,17 +44,9 @@ pub(super) fn svg(timeline: &Timeline, about: &str) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<path fill=\"#fff\" d=\"M0 0h{WIDTH}v{height}H0z\"/>\n"
     ));
-    let title = format!(
-        "{about}: done {} after the first INIT",
-        Nanos(timeline.end_ns())
-    );
-    let title = title
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
-    svg.line(format_args!(
-        "<text x=\"{RIGHT}\" y=\"25\" font-size=\"20\">{title}</text>"
-    ));
+    let title = format!("{about}: done {} after the first INIT", Nanos(timeline.end_ns()));
+    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    svg.line(format_args!("<text x=\"{RIGHT}\" y=\"25\" font-size=\"20\">{title}</text>"));
     // The BSP over the whole time.
     let whole = Lanes::over(0, timeline.end_ns(), TITLE, LANE.end);
     svg.bars(&whole, &BSP_COLOURS, [(0, timeline.bsp())]);
@@ -66,11 +57,7 @@ pub(super) fn svg(timeline: &Timeline, about: &str) -> String {
     let detail = Lanes::over(timeline.steps.sipi_ns, timeline.end_ns(), top, lane);
     svg.bars(&detail, &BSP_COLOURS, [(0, timeline.bsp())]);
     let cpus = || timeline.cpus.iter().enumerate();
-    svg.bars(
-        &detail,
-        &CPU_COLOURS,
-        cpus().map(|(place, cpu)| (place + 1, timeline.cpu(cpu))),
-    );
+    svg.bars(&detail, &CPU_COLOURS, cpus().map(|(place, cpu)| (place + 1, timeline.cpu(cpu))));
     svg.marks(&detail, timeline);
     svg.axis(&detail, lanes);
     svg.legend(legend, entries.div_ceil(LEGEND_COLUMNS));
@@ -96,14 +83,7 @@ impl Lanes {
             _ => ("ms", 1e6),
         };
         let [from, to] = [from_ns, from_ns + span].map(|ns| ns as f64 / nanos);
-        Self {
-            range: from..to,
-            unit,
-            nanos,
-            decimals: usize::from(to - from < 10.0),
-            top,
-            height,
-        }
+        Self { range: from..to, unit, nanos, decimals: usize::from(to - from < 10.0), top, height }
     }
 
     /// Pixels from the left at this moment.
@@ -138,12 +118,7 @@ impl Svg {
         // Between lanes that are high enough is a gap.
         let gap = u32::from(lanes.height > 5);
         for (lane, spans) in rows {
-            for Span {
-                part,
-                from_ns,
-                to_ns,
-            } in spans
-            {
+            for Span { part, from_ns, to_ns } in spans {
                 let (from, to) = (lanes.x(from_ns), lanes.x(to_ns));
                 if to > from {
                     let (y, height) = (lanes.y(lane) + gap, lanes.height - 2 * gap);
@@ -151,11 +126,7 @@ impl Svg {
                 }
             }
         }
-        for (path, colour) in paths
-            .iter()
-            .zip(colours)
-            .filter(|(path, _)| !path.is_empty())
-        {
+        for (path, colour) in paths.iter().zip(colours).filter(|(path, _)| !path.is_empty()) {
             self.line(format_args!("<path fill=\"{colour}\" d=\"{path}\"/>"));
         }
     }
@@ -164,15 +135,9 @@ impl Svg {
     fn marks(&mut self, lanes: &Lanes, timeline: &Timeline) {
         self.name(lanes, 0, "BSP");
         let (last, _) = timeline.last();
-        let every = (timeline.cpus.len() + 1)
-            .div_ceil(NAMED)
-            .next_power_of_two();
+        let every = (timeline.cpus.len() + 1).div_ceil(NAMED).next_power_of_two();
         for (lane, cpu) in (1..).zip(&timeline.cpus) {
-            let (start, end, y) = (
-                lanes.x(cpu.at_ns[0]),
-                lanes.x(online_ns(cpu)),
-                lanes.y(lane),
-            );
+            let (start, end, y) = (lanes.x(cpu.at_ns[0]), lanes.x(online_ns(cpu)), lanes.y(lane));
             if end - start < SHORT_PIXELS {
                 let height = lanes.height;
                 self.line(format_args!(
@@ -187,9 +152,7 @@ impl Svg {
             }
             if cpu.index == last.index {
                 let (top, bottom) = (lanes.top, y + lanes.height);
-                self.line(format_args!(
-                    "<path stroke=\"{LAST}\" d=\"M{end:.1} {top}V{bottom}\"/>"
-                ));
+                self.line(format_args!("<path stroke=\"{LAST}\" d=\"M{end:.1} {top}V{bottom}\"/>"));
                 self.line(format_args!(
                     "<text x=\"{end:.1}\" y=\"{}\" fill=\"{LAST}\" text-anchor=\"end\">CPU {}, the last</text>",
                     top - 3,
@@ -200,36 +163,23 @@ impl Svg {
     }
 
     fn dot(&mut self, x: f64, y: u32) {
-        self.line(format_args!(
-            "<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"3\" fill=\"{LAST}\"/>"
-        ));
+        self.line(format_args!("<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"3\" fill=\"{LAST}\"/>"));
     }
 
     /// Writes left of a lane.
     fn name(&mut self, lanes: &Lanes, lane: usize, name: impl Display) {
         let (x, y) = (LEFT - 6, lanes.y(lane) + lanes.height / 2 + 4);
-        self.line(format_args!(
-            "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{name}</text>"
-        ));
+        self.line(format_args!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{name}</text>"));
     }
 
     /// The axis below so many lanes.
     fn axis(&mut self, lanes: &Lanes, count: u32) {
-        let Lanes {
-            range,
-            nanos,
-            unit,
-            decimals,
-            ..
-        } = lanes;
+        let Lanes { range, nanos, unit, decimals, .. } = lanes;
         let y = lanes.y(count as usize);
         let mut ticks = format!("M{LEFT} {y}H{}", WIDTH - RIGHT);
         let step = step(range.end - range.start);
         let first = (range.start / step).ceil() as u64;
-        for at in (first..)
-            .map(|n| n as f64 * step)
-            .take_while(|at| *at <= range.end)
-        {
+        for at in (first..).map(|n| n as f64 * step).take_while(|at| *at <= range.end) {
             let x = lanes.x((at * nanos) as u64);
             let _ = write!(ticks, "M{x:.1} {y}v5");
             self.line(format_args!(
@@ -272,11 +222,7 @@ impl Svg {
 
     /// Right of a colour in the legend.
     fn text(&mut self, x: u32, y: u32, text: impl Display) {
-        self.line(format_args!(
-            "<text x=\"{}\" y=\"{}\">{text}</text>",
-            x + 20,
-            y + 10
-        ));
+        self.line(format_args!("<text x=\"{}\" y=\"{}\">{text}</text>", x + 20, y + 10));
     }
 }
 
@@ -284,8 +230,5 @@ impl Svg {
 fn step(length: f64) -> f64 {
     let power = 10_f64.powf((length / 10.0).log10().floor());
     let steps = [1.0, 2.0, 5.0].map(|factor| factor * power);
-    steps
-        .into_iter()
-        .find(|step| length / step <= 10.0)
-        .unwrap_or(10.0 * power)
+    steps.into_iter().find(|step| length / step <= 10.0).unwrap_or(10.0 * power)
 }

@@ -17,12 +17,7 @@ fn cpu(index: u32, each_ns: u64) -> Stamps {
     for (place, at) in at_ns.iter_mut().enumerate() {
         *at += each_ns * (place as u64 + 1);
     }
-    Stamps {
-        index,
-        apic_id: index * 2,
-        attempts: 1,
-        at_ns,
-    }
+    Stamps { index, apic_id: index * 2, attempts: 1, at_ns }
 }
 
 fn timeline(cpus: &[Stamps]) -> Timeline {
@@ -65,17 +60,10 @@ fn nobody_needed_a_second_sipi() {
 
 #[test]
 fn time_never_runs_backwards() {
-    let backwards = Stamps {
-        at_ns: [5, 0, 7, 6, 6, 9],
-        ..Stamps::default()
-    };
+    let backwards = Stamps { at_ns: [5, 0, 7, 6, 6, 9], ..Stamps::default() };
     assert_eq!(in_order(backwards).at_ns, [5, 5, 7, 7, 7, 9]);
     // What took no time is left out.
-    let span = |part, from_ns, to_ns| Span {
-        part,
-        from_ns,
-        to_ns,
-    };
+    let span = |part, from_ns, to_ns| Span { part, from_ns, to_ns };
     assert_eq!(spans(3, [5, 5, 4, 9]), [span(0, 3, 5), span(3, 5, 9)]);
 }
 
@@ -95,11 +83,7 @@ fn the_story_names_who_was_last_and_who_was_started_again() {
     }
     let rows: Vec<_> = text.lines().take_while(|line| !line.is_empty()).collect();
     assert_eq!(rows.len(), 1 + cpu_parts().count());
-    assert!(
-        rows[1].ends_with("100 us   200 us   300 us  CPU 3"),
-        "{}",
-        rows[1]
-    );
+    assert!(rows[1].ends_with("100 us   200 us   300 us  CPU 3"), "{}", rows[1]);
 }
 
 #[test]
@@ -112,11 +96,7 @@ fn the_picture_has_a_lane_for_each_cpu_and_says_what_it_shows() {
         assert!(svg.contains(&format!("CPU {count}, the last")));
         // A bar of the phase that ends online for each of them, in one path.
         let path = svg.lines().find(|line| line.contains("\"#2e8b57\" d="));
-        assert_eq!(
-            path.expect("drawn").matches('M').count(),
-            count as usize,
-            "{count} CPUs"
-        );
+        assert_eq!(path.expect("drawn").matches('M').count(), count as usize, "{count} CPUs");
         // CPU 1 has worked for 5 us, and 3 pixels are 6; there is such a mark in the legend, too.
         assert_eq!(svg.matches("#222222").count(), 2, "{count} CPUs");
     }

@@ -17,11 +17,7 @@ fn toolchain(home: &str, minor: u32) -> Toolchain {
 
 /// A rustup toolchain without anything, and a Debian one with sources but without LLD.
 fn debian_machine() -> Found {
-    let distribution = Toolchain {
-        has_sources: true,
-        rust_lld: None,
-        ..toolchain("/usr/bin", 96)
-    };
+    let distribution = Toolchain { has_sources: true, rust_lld: None, ..toolchain("/usr/bin", 96) };
     Found {
         target: TARGET,
         active: Some(toolchain("/rustup", 95)),
@@ -60,10 +56,7 @@ fn the_target_comes_first_then_the_sources_then_the_distribution() {
     ];
     for (change, rustc, build_std, why) in rows {
         let choice = choose(&with_active(change)).expect("can build");
-        assert_eq!(
-            (choice.toolchain.rustc, choice.build_std),
-            (PathBuf::from(rustc), build_std)
-        );
+        assert_eq!((choice.toolchain.rustc, choice.build_std), (PathBuf::from(rustc), build_std));
         assert_eq!(choice.linker.is_some(), rustc == "/usr/bin/rustc");
         assert!(choice.reason.contains(why), "{}", choice.reason);
     }
@@ -72,12 +65,7 @@ fn the_target_comes_first_then_the_sources_then_the_distribution() {
 #[test]
 fn a_missing_linker_is_borrowed_in_a_fixed_order() {
     let linker = |found: &Found| choose(found).expect("can link").linker;
-    let named = |path: &str, flavor| {
-        Some(Linker {
-            path: path.into(),
-            flavor,
-        })
-    };
+    let named = |path: &str, flavor| Some(Linker { path: path.into(), flavor });
 
     let mut found = debian_machine();
     assert_eq!(linker(&found), named("/rustup/rust-lld", "ld.lld"));
@@ -97,10 +85,7 @@ fn for_uefi_gnu_ld_is_no_linker() {
     found.target = UEFI_TARGET;
     found.active = None;
     let linker = choose(&found).expect("can link").linker.expect("borrowed");
-    assert_eq!(
-        (linker.path, linker.flavor),
-        ("/usr/bin/lld-link".into(), "lld-link")
-    );
+    assert_eq!((linker.path, linker.flavor), ("/usr/bin/lld-link".into(), "lld-link"));
     found.lld_link = None;
     let text = choose(&found).expect_err("cannot link").to_string();
     assert!(text.contains("lld-link"), "{text}");
@@ -109,10 +94,7 @@ fn for_uefi_gnu_ld_is_no_linker() {
 
 #[test]
 fn without_any_the_remedy_is_told_for_rustup_and_for_debian() {
-    let found = Found {
-        active: Some(toolchain("/rustup", 95)),
-        ..Found::default()
-    };
+    let found = Found { active: Some(toolchain("/rustup", 95)), ..Found::default() };
     let text = choose(&found).expect_err("cannot build").to_string();
     for part in [
         "/rustup/rustc",

@@ -38,17 +38,12 @@ pub(crate) fn options() -> Result<Vec<u8>, String> {
         let image =
             image.map_err(|why| format!("no word of where the loader comes from: {why}"))?;
         let path = image.file_path();
-        let text = path.and_then(|path| {
-            path.to_string16(DisplayOnly(true), AllowShortcuts(false))
-                .ok()
-        });
+        let text =
+            path.and_then(|path| path.to_string16(DisplayOnly(true), AllowShortcuts(false)).ok());
         text.map(|text| String::from(&text)).unwrap_or_default()
     };
     // GRUB passes folder and file as two nodes.
-    let mut parts: Vec<_> = path
-        .split(['/', '\\'])
-        .filter(|part| !part.is_empty())
-        .collect();
+    let mut parts: Vec<_> = path.split(['/', '\\']).filter(|part| !part.is_empty()).collect();
     parts.pop();
     parts.push(OPTIONS);
     let path = parts.join("\\");
@@ -56,23 +51,15 @@ pub(crate) fn options() -> Result<Vec<u8>, String> {
     let volume = boot::get_image_file_system(boot::image_handle());
     let volume = volume.map_err(|why| trouble(format!("{why}")))?;
     let name = CString16::try_from(&*path).map_err(|why| trouble(format!("{why}")))?;
-    FileSystem::new(volume)
-        .read(&*name)
-        .map_err(|why| trouble(format!("{why}")))
+    FileSystem::new(volume).read(&*name).map_err(|why| trouble(format!("{why}")))
 }
 
 /// Zeroed pages for `bytes`, which the kernel is to keep. Below 4 GiB, as high as they go: firmware may give the
 /// lowest first, and the start of other CPUs needs some of those.
 pub(crate) fn allocate(bytes: u64) -> Result<Range<u64>, String> {
     let pages = (bytes as usize).div_ceil(PAGE_SIZE).max(1);
-    let start = boot::allocate_pages(AllocateType::MaxAddress(0xffff_ffff), KEPT, pages).map_err(
-        |why| {
-            format!(
-                "too little memory: no {} KiB in one piece ({why})",
-                4 * pages
-            )
-        },
-    )?;
+    let start = boot::allocate_pages(AllocateType::MaxAddress(0xffff_ffff), KEPT, pages)
+        .map_err(|why| format!("too little memory: no {} KiB in one piece ({why})", 4 * pages))?;
     // SAFETY: just allocated, and mapped one to one.
     unsafe { ptr::write_bytes(start.as_ptr(), 0, pages * PAGE_SIZE) };
     let start = start.as_ptr() as u64;
@@ -100,11 +87,7 @@ pub(crate) fn screen() -> Result<(FrameBuffer, Range<u64>), String> {
     let none = |why| format!("no screen that a kernel could draw on (UEFI's GOP): {why}");
     let handle =
         boot::get_handle_for_protocol::<GraphicsOutput>().map_err(|why| none(format!("{why}")))?;
-    let params = OpenProtocolParams {
-        handle,
-        agent: boot::image_handle(),
-        controller: None,
-    };
+    let params = OpenProtocolParams { handle, agent: boot::image_handle(), controller: None };
     // SAFETY: it is not taken away meanwhile. Opened exclusively, the firmware would have no console any more.
     let gop = unsafe {
         boot::open_protocol::<GraphicsOutput>(params, OpenProtocolAttributes::GetProtocol)

@@ -39,13 +39,7 @@ use x86_64::{
 static KERNEL: Kernel = include!(env!("KERNEL"));
 /// None where editors check this for the host.
 #[cfg(not(target_os = "uefi"))]
-static KERNEL: Kernel = Kernel {
-    bytes: &[],
-    pages: 0..0,
-    entry: 0,
-    stack: 0,
-    segments: &[],
-};
+static KERNEL: Kernel = Kernel { bytes: &[], pages: 0..0, entry: 0, stack: 0, segments: &[] };
 
 struct Kernel {
     /// What its segments contain, from the first address on. All behind it is zero.
@@ -103,11 +97,7 @@ fn load() -> Result<Infallible, String> {
         boot_info: in_kept(offset_of!(Kept, boot_info)),
         start: VirtAddr::new(KERNEL.entry),
     };
-    println!(
-        "uefi: starts the kernel, {} KiB at {:#x}",
-        size >> 10,
-        at.start
-    );
+    println!("uefi: starts the kernel, {} KiB at {:#x}", size >> 10, at.start);
 
     // SAFETY: nothing of the firmware's is used any more but the map itself, in memory that only the kernel will reuse.
     let memory_map = unsafe { boot::exit_boot_services(None) };
@@ -119,9 +109,7 @@ fn load() -> Result<Infallible, String> {
     unsafe { bringup::quiet_others(apic) };
     // The map was read without an error just now, and has hardly changed.
     let mut regions = firmware::regions(&memory_map).unwrap_or_else(|_| stop());
-    regions
-        .reserve(switch.start, switch.end)
-        .unwrap_or_else(|_| stop());
+    regions.reserve(switch.start, switch.end).unwrap_or_else(|_| stop());
     let (regions, mut list) = (regions.as_slice(), [MemoryRegion::empty(); MAX_REGIONS]);
     list[..regions.len()].copy_from_slice(regions);
     let at_last = in_kept(offset_of!(Kept, regions)).as_mut_ptr();
@@ -135,11 +123,7 @@ fn load() -> Result<Infallible, String> {
         stack,
         framebuffer: Some(framebuffer),
     };
-    let contents = Kept {
-        regions: list,
-        boot_info: loaded.into(),
-        gdt: GDT,
-    };
+    let contents = Kept { regions: list, boot_info: loaded.into(), gdt: GDT };
     // SAFETY: allocated for it, and nothing else refers to it.
     unsafe { (kept as *mut Kept).write(contents) };
     // SAFETY: only now, since the firmware may write to what it has marked as read-only.

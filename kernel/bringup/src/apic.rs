@@ -117,11 +117,7 @@ impl LocalApic {
     /// Whether an interrupt can be sent to the CPU with this ID.
     #[must_use]
     pub fn can_address(self, id: ApicId) -> bool {
-        let too_large = if self.is_x2() {
-            u32::MAX
-        } else {
-            FIRST_TOO_LARGE
-        };
+        let too_large = if self.is_x2() { u32::MAX } else { FIRST_TOO_LARGE };
         id.get() < too_large
     }
 
@@ -218,10 +214,7 @@ impl LocalApic {
     /// If no register is there: offsets are multiples of 16 below 4096.
     #[must_use]
     pub fn read(self, register: u32) -> u32 {
-        assert!(
-            register < 4096 && register.is_multiple_of(16),
-            "no register of the APIC"
-        );
+        assert!(register < 4096 && register.is_multiple_of(16), "no register of the APIC");
         if self.is_x2() {
             // SAFETY: reading an APIC register has no effect on memory. 32 bits are defined.
             unsafe { registers::read_msr(x2(register)) as u32 }

@@ -58,12 +58,7 @@ impl<'a> Cpuid<'a> {
         if leaf <= highest {
             return (self.read)(leaf, sub_leaf);
         }
-        CpuidResult {
-            eax: 0,
-            ebx: 0,
-            ecx: 0,
-            edx: 0,
-        }
+        CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 }
     }
 
     /// A hypervisor runs the machine: leaf 1 ECX, bit 31.

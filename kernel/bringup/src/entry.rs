@@ -84,8 +84,7 @@ impl Shared {
             return false;
         }
         self.main.store(main, Ordering::Relaxed);
-        self.slots
-            .store(slots.as_ptr().cast_mut(), Ordering::Relaxed);
+        self.slots.store(slots.as_ptr().cast_mut(), Ordering::Relaxed);
         for (vector, [low_half, high_half]) in self.idt.iter().enumerate() {
             let stub = &raw const bringup_stubs as u64 + (vector * STUB_SIZE) as u64;
             low_half.store(gate(CODE_64_SELECTOR, stub as u32), Ordering::Relaxed);

@@ -68,9 +68,9 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
             InjectedFault::Protected => undefine(MOV_CR3),
             InjectedFault::Write => enter(bringup_write_code as *const () as u64),
             InjectedFault::Execute => enter(low + PAGE),
-            InjectedFault::Entry => SHARED
-                .ids
-                .store(ptr::without_provenance_mut(8), Ordering::Relaxed),
+            InjectedFault::Entry => {
+                SHARED.ids.store(ptr::without_provenance_mut(8), Ordering::Relaxed)
+            }
             InjectedFault::Late { until } => {
                 LATE_UNTIL.store(until, Ordering::Relaxed);
                 enter(bringup_late as *const () as u64);

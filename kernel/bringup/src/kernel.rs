@@ -83,10 +83,9 @@ impl fmt::Display for Event {
         match self {
             Self::Faulted(fault) => fault.fmt(f),
             Self::Retried(id) => write!(f, "{id} has not started: trying again"),
-            Self::Unlisted(id) => write!(
-                f,
-                "{id} has started, but the firmware does not list it as enabled: parked"
-            ),
+            Self::Unlisted(id) => {
+                write!(f, "{id} has started, but the firmware does not list it as enabled: parked")
+            }
             Self::Late(id) => write!(f, "{id} has started after it was given up: parked"),
             Self::NotSent(errors) => {
                 write!(f, "the APIC that has sent INIT and SIPI reports {errors}")

@@ -117,11 +117,7 @@ impl<'a> Madt<'a> {
             // an entry states less, or more than there is.
             let bytes = rest.get(..usize::from(length)).filter(|_| length >= 2);
             at += bytes.map_or(rest.len(), <[u8]>::len);
-            let bad = BadEntry {
-                offset,
-                kind,
-                length,
-            };
+            let bad = BadEntry { offset, kind, length };
             Some(bytes.and_then(Entry::read).ok_or(bad))
         })
     }
@@ -130,10 +126,7 @@ impl<'a> Madt<'a> {
 impl fmt::Display for BadEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (at, kind, length) = (self.offset, self.kind, self.length);
-        write!(
-            f,
-            "the MADT's entry at byte {at} (type {kind}) has an impossible length, {length}"
-        )
+        write!(f, "the MADT's entry at byte {at} (type {kind}) has an impossible length, {length}")
     }
 }
 
@@ -211,11 +204,7 @@ fn cpu(id: Option<u32>, uid: u32, flags: u32) -> Option<MadtCpu> {
         (false, false) => CpuState::Disabled,
     };
     let apic_id = ApicId::new(id?);
-    Some(MadtCpu {
-        apic_id,
-        uid,
-        state,
-    })
+    Some(MadtCpu { apic_id, uid, state })
 }
 
 /// `flags`: polarity and trigger mode, 2 bits each (MPS INTI flags, section 5.2.12.5). 0 is the
@@ -224,9 +213,5 @@ fn nmi(uid: Option<u32>, lint: u8, flags: u16) -> Option<Nmi> {
     // Bits 15:4 and the value 2 of either field are reserved. No local APIC has more than two pins for this;
     // real tables name 6, 115 and 237.
     let is_plausible = lint < 2 && flags >> 4 == 0 && flags & 3 != 2 && flags >> 2 & 3 != 2;
-    is_plausible.then_some(Nmi {
-        uid,
-        lint: lint.into(),
-        active_low: flags & 3 == 3,
-    })
+    is_plausible.then_some(Nmi { uid, lint: lint.into(), active_low: flags & 3 == 3 })
 }

@@ -49,12 +49,7 @@ impl CpuMap {
         pluggable: impl IntoIterator<Item = ApicId>,
         bsp: ApicId,
     ) -> Option<Self> {
-        let mut map = Self {
-            ids: [0; MAX_CPUS],
-            enabled: 1,
-            len: 1,
-            left_out: 0,
-        };
+        let mut map = Self { ids: [0; MAX_CPUS], enabled: 1, len: 1, left_out: 0 };
         map.ids[0] = bsp.get();
         let mut is_bsp_listed = false;
         for id in enabled {
@@ -153,9 +148,7 @@ impl CpuMap {
     /// The place of an ID in the ascending part from `from` to `to`, or (`Err`) where it belongs.
     fn place_in(&self, id: ApicId, from: usize, to: usize) -> Result<usize, usize> {
         let found = self.ids[from..to].binary_search(&id.get());
-        found
-            .map(|place| from + place)
-            .map_err(|place| from + place)
+        found.map(|place| from + place).map_err(|place| from + place)
     }
 }
 

@@ -13,10 +13,7 @@ pub struct ClockOffset {
 
 impl ClockOffset {
     /// Before the first question.
-    pub const UNKNOWN: Self = Self {
-        least: i64::MIN,
-        most: i64::MAX,
-    };
+    pub const UNKNOWN: Self = Self { least: i64::MIN, most: i64::MAX };
 
     /// What is known after another question: asked at `before`, answered with `there`, which was here at
     /// `after`. Each question takes part in the result.
@@ -24,10 +21,7 @@ impl ClockOffset {
     pub fn narrowed(self, before: u64, there: u64, after: u64) -> Self {
         // A counter of 64 bits does not wrap, but one that was set to something may lie anywhere.
         let ahead_of = |here: u64| there.wrapping_sub(here) as i64;
-        Self {
-            least: self.least.max(ahead_of(after)),
-            most: self.most.min(ahead_of(before)),
-        }
+        Self { least: self.least.max(ahead_of(after)), most: self.most.min(ahead_of(before)) }
     }
 
     /// Whether the counters differ for certain.

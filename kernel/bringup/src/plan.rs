@@ -25,11 +25,7 @@ pub struct Plan {
 impl Default for Plan {
     /// As is right for this CPU, which CPUID names.
     fn default() -> Self {
-        Self {
-            broadcast: true,
-            init_ns: usual_pause_ns(&Cpuid::here()),
-            timeout_ns: 3_000_000_000,
-        }
+        Self { broadcast: true, init_ns: usual_pause_ns(&Cpuid::here()), timeout_ns: 3_000_000_000 }
     }
 }
 
@@ -42,8 +38,7 @@ impl Plan {
     /// other CPU waits for a SIPI, is parked or runs the firmware's code, and looks at no slot.
     pub(crate) fn pause_ns(&self, mut states: impl Iterator<Item = SlotState>) -> u64 {
         let was_given_up = states.any(|state| state == SlotState::Withdrawn);
-        self.init_ns
-            .max(if was_given_up { LONG_PAUSE_NS } else { 0 })
+        self.init_ns.max(if was_given_up { LONG_PAUSE_NS } else { 0 })
     }
 }
 
@@ -158,10 +153,7 @@ mod tests {
     fn a_cpu_that_was_given_up_gets_the_long_pause() {
         use SlotState::{Offline, Vacant, Withdrawn};
         let pause_ns = |init_ns, states: &[SlotState]| {
-            let plan = Plan {
-                init_ns,
-                ..Plan::default()
-            };
+            let plan = Plan { init_ns, ..Plan::default() };
             plan.pause_ns(states.iter().copied())
         };
         assert_eq!(pause_ns(0, &[Vacant, Offline]), 0);

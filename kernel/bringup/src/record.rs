@@ -128,13 +128,8 @@ impl<const N: usize> Records<N> {
     ///
     /// One that is not complete holds up no other: the CPU that was writing it may have been reset.
     pub(crate) fn next(&self) -> Option<(ApicId, Option<Fault>)> {
-        const STAGES: [Stage; 5] = [
-            Stage::Real,
-            Stage::Protected,
-            Stage::Long,
-            Stage::Entry,
-            Stage::Rust,
-        ];
+        const STAGES: [Stage; 5] =
+            [Stage::Real, Stage::Protected, Stage::Long, Stage::Entry, Stage::Rust];
         let begun = (self.cursor.load(Ordering::Relaxed) as usize).min(N);
         self.entries[..begun].iter().find_map(|record| {
             if record.what.load(Ordering::Relaxed) & VALID == 0 {
@@ -174,12 +169,7 @@ mod tests {
         records.push(faulted, (Stage::Rust as u32) << 8 | NO_VECTOR, 0x1234);
         records.push(no_room, NOT_EXPECTED, 0);
         assert_eq!(records.next(), Some((late, None)));
-        let fault = Fault {
-            apic_id: faulted,
-            stage: Stage::Rust,
-            vector: None,
-            address: 0x1234,
-        };
+        let fault = Fault { apic_id: faulted, stage: Stage::Rust, vector: None, address: 0x1234 };
         assert_eq!(records.next(), Some((faulted, Some(fault))));
         assert_eq!(records.next(), None);
     }

@@ -57,12 +57,8 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
         let new = read(rsdp, RSDP_2).filter(|_| old[15] >= 2);
         let xsdt = new.and_then(|bytes| read_u64(bytes, 24)).unwrap_or(0);
         let rsdt = read_u32(old, 16).unwrap_or(0).into();
-        let mut tables = Self {
-            read,
-            rsdp_at: rsdp,
-            rsdp: new.unwrap_or(old),
-            root: Root(0, &[], 8),
-        };
+        let mut tables =
+            Self { read, rsdp_at: rsdp, rsdp: new.unwrap_or(old), root: Root(0, &[], 8) };
         let mut second_best = None;
         for (address, signature, entry_size) in [(xsdt, b"XSDT", 8), (rsdt, b"RSDT", 4)] {
             let bytes = tables.table(address).unwrap_or_default();
@@ -151,10 +147,9 @@ impl fmt::Display for RootError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rsdp(address) => write!(f, "there is no RSDP at {address:#x}"),
-            Self::Root(xsdt, rsdt) => write!(
-                f,
-                "no table is listed by an XSDT at {xsdt:#x} or an RSDT at {rsdt:#x}"
-            ),
+            Self::Root(xsdt, rsdt) => {
+                write!(f, "no table is listed by an XSDT at {xsdt:#x} or an RSDT at {rsdt:#x}")
+            }
         }
     }
 }

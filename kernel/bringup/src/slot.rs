@@ -54,14 +54,8 @@ pub enum SlotState {
 }
 
 impl SlotState {
-    const ALL: [Self; 6] = [
-        Self::Vacant,
-        Self::Expected,
-        Self::Arrived,
-        Self::Online,
-        Self::Withdrawn,
-        Self::Offline,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Vacant, Self::Expected, Self::Arrived, Self::Online, Self::Withdrawn, Self::Offline];
 }
 
 impl Slot {
@@ -137,8 +131,7 @@ impl Slot {
         }
         self.attempts.fetch_add(1, Ordering::Relaxed);
         // Release: pairs with the exchange in `entry.S`; what is prepared is visible to the CPU.
-        self.state
-            .store(SlotState::Expected as u32, Ordering::Release);
+        self.state.store(SlotState::Expected as u32, Ordering::Release);
     }
 
     pub(crate) fn stamps(&self) -> [u64; STAMPS] {

@@ -57,10 +57,7 @@ pub(crate) unsafe fn build(
             // SAFETY: an entry of one of the kernel's tables. It may change meanwhile, hence one
             // load.
             Source::Table(table) => unsafe {
-                virt(table)
-                    .cast::<u64>()
-                    .wrapping_add(index)
-                    .read_volatile()
+                virt(table).cast::<u64>().wrapping_add(index).read_volatile()
             },
             Source::Page(page) => part(page, level, index),
             Source::Absent => 0,
@@ -154,11 +151,7 @@ mod tests {
             let mut memory = Memory::new();
             memory.table(ROOT)[511] = 0x7777_7003;
             memory.build(levels, true);
-            assert_eq!(
-                memory.table(FIRST)[511],
-                0x7777_7003,
-                "the kernel's half is there"
-            );
+            assert_eq!(memory.table(FIRST)[511], 0x7777_7003, "the kernel's half is there");
             assert_eq!(memory.walk(FIRST, levels, CODE), (CODE | PRESENT, 1));
             let data = PRESENT | WRITABLE | NO_EXECUTE;
             for page in [DATA, DATA + PAGE] {
@@ -169,10 +162,7 @@ mod tests {
                 assert_eq!(entry & PRESENT, 0, "{other:#x}");
             }
             memory.build(levels, false);
-            assert_eq!(
-                memory.walk(FIRST, levels, DATA),
-                (DATA | PRESENT | WRITABLE, 1)
-            );
+            assert_eq!(memory.walk(FIRST, levels, DATA), (DATA | PRESENT | WRITABLE, 1));
         }
     }
 

@@ -82,14 +82,8 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
         idtr_16: pointer(offset_of!(Fields, ivt), 32 * 4),
         idtr_32: pointer(offset_of!(Fields, idt_32), 32 * 8),
         idtr_64: pointer(offset_of!(Fields, idt_64), 32 * 16),
-        to_32: Far {
-            offset: address(&raw const trampoline_32),
-            selector: CODE_32_SELECTOR,
-        },
-        to_64: Far {
-            offset: address(&raw const trampoline_64),
-            selector: CODE_64_SELECTOR,
-        },
+        to_32: Far { offset: address(&raw const trampoline_32), selector: CODE_32_SELECTOR },
+        to_64: Far { offset: address(&raw const trampoline_64), selector: CODE_64_SELECTOR },
     };
     let copy = kernel.virt(low.into());
     // SAFETY: `FIELDS` bytes of code between two labels (`.org` in the assembly), into the first
@@ -103,11 +97,7 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
 /// in use; 0: there is none. Intel's CPUs have it from family 6 on (Intel SDM 4, table 2-2).
 fn nx_switch(efer: u64, cpuid: &Cpuid<'_>) -> u32 {
     let is_there = cpuid.is_intel() && cpuid.family() >= 6;
-    if is_there && efer & EFER_NXE != 0 {
-        MISC_ENABLE
-    } else {
-        0
-    }
+    if is_there && efer & EFER_NXE != 0 { MISC_ENABLE } else { 0 }
 }
 
 /// Where the fields lie in the first page, which lies at `page`.

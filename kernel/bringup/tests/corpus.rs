@@ -21,12 +21,7 @@ const MACHINES: [Machine; 20] = [
     ("q35-5-of-6-sockets-2-cores-3", 5, [2, 1, 3, 1], 1),
     ("q35-12-sockets-2-cores-3-threads-2", 12, [2, 1, 3, 2], 1),
     ("q35-12-sockets-2-dies-2-cores-3", 12, [2, 2, 3, 1], 1),
-    (
-        "q35-7-of-30-sockets-3-cores-5-threads-2",
-        7,
-        [3, 1, 5, 2],
-        1,
-    ),
+    ("q35-7-of-30-sockets-3-cores-5-threads-2", 7, [3, 1, 5, 2], 1),
     ("q35-189-sockets-63-cores-3", 189, [63, 1, 3, 1], 1),
     ("q35-255", 255, [1, 1, 255, 1], 1),
     ("pc-1", 1, [1, 1, 1, 1], 1),
@@ -44,9 +39,7 @@ const MACHINES: [Machine; 20] = [
 #[test]
 fn every_machine_has_a_table_and_every_table_a_machine() {
     let files = fs::read_dir(folder()).expect("readable");
-    let files: BTreeSet<_> = files
-        .map(|file| file.expect("readable").file_name())
-        .collect();
+    let files: BTreeSet<_> = files.map(|file| file.expect("readable").file_name()).collect();
     let machines = MACHINES.map(|(name, ..)| format!("{name}.madt").into());
     assert_eq!(files, BTreeSet::from(machines));
 }
@@ -63,11 +56,7 @@ fn each_table_says_what_qemu_was_told() {
         let cpu = |(place, id): (usize, &u32)| MadtCpu {
             apic_id: ApicId::new(*id),
             uid: place as u32,
-            state: if place < enabled {
-                CpuState::Enabled
-            } else {
-                CpuState::Disabled
-            },
+            state: if place < enabled { CpuState::Enabled } else { CpuState::Disabled },
         };
         let expected: Vec<_> = ids.iter().enumerate().map(cpu).collect();
         assert_eq!(madt.cpus().collect::<Vec<_>>(), expected, "{name}");
@@ -77,10 +66,7 @@ fn each_table_says_what_qemu_was_told() {
             address: 0xfec0_0000 + 0x1_0000 * u32::from(id),
             gsi_base: 24 * u32::from(id),
         };
-        assert!(
-            madt.io_apics().eq((0..io_apics as u8).map(io_apic)),
-            "{name}"
-        );
+        assert!(madt.io_apics().eq((0..io_apics as u8).map(io_apic)), "{name}");
 
         check_map(name, &madt, &ids, enabled);
     }

@@ -113,11 +113,7 @@ fn check_map(enabled: Vec<u32>, pluggable: Vec<u32>, bsp: u32) {
     assert!((0..40).all(|id| is_known(&id) == (first.contains(&id) || second.contains(&id))));
     let found: Vec<_> = map.iter().map(|(_, id)| id.get()).collect();
     let (enabled, pluggable) = found.split_at(map.enabled());
-    assert!(
-        first
-            .iter()
-            .eq(&BTreeSet::from_iter(enabled.iter().copied()))
-    );
+    assert!(first.iter().eq(&BTreeSet::from_iter(enabled.iter().copied())));
     assert!(second.iter().eq(pluggable));
     assert_eq!(map.left_out(), left_out);
 }
@@ -174,11 +170,7 @@ fn cpu(id: u32, uid: u32, flags: u32) -> MadtCpu {
         _ => CpuState::Enabled,
     };
     let apic_id = ApicId::new(id);
-    MadtCpu {
-        apic_id,
-        uid,
-        state,
-    }
+    MadtCpu { apic_id, uid, state }
 }
 
 /// A type that means something more often than not, any content, and a length that may be another's.

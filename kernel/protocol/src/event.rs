@@ -22,10 +22,7 @@ pub const ASSUMED: &str = "assumed";
 
 /// What the guest reports to the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nothing here allocates, and events are few"
-)]
+#[expect(clippy::large_enum_variant, reason = "nothing here allocates, and events are few")]
 pub enum Event<'a> {
     /// The kernel's first line: serial port and memory work, options are read.
     Hello {
@@ -221,20 +218,8 @@ impl Cpu {
 /// One row of the table below [`Cpu::HEADER`]; behind it the kind of core, if there are several.
 impl fmt::Display for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            index,
-            apic_id,
-            package,
-            die,
-            core,
-            thread,
-            kind,
-            online_us,
-        } = *self;
-        write!(
-            f,
-            "{index:>4}  {apic_id:>7}  {package:>7}  {die:>3}  {core:>4}  {thread:>6}  "
-        )?;
+        let Self { index, apic_id, package, die, core, thread, kind, online_us } = *self;
+        write!(f, "{index:>4}  {apic_id:>7}  {package:>7}  {die:>3}  {core:>4}  {thread:>6}  ")?;
         match online_us {
             0 => write!(f, "{:>12}", "(BSP)")?,
             micros => write!(f, "{:>12}", Nanos(micros.saturating_mul(1000)))?,

@@ -19,12 +19,7 @@ impl Histogram {
     /// A histogram of nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            buckets: [0; BUCKETS],
-            count: 0,
-            min: u64::MAX,
-            max: 0,
-        }
+        Self { buckets: [0; BUCKETS], count: 0, min: u64::MAX, max: 0 }
     }
 
     /// Counts one value; after 2^32 - 1 of them, no more.
@@ -130,11 +125,7 @@ mod tests {
     #[test]
     fn one_value_is_every_percentile() {
         for value in [0, 1, 15, 16, 17, 1_000_003, u64::MAX] {
-            let expected = Latency {
-                min_ns: value,
-                median_ns: value,
-                p99_ns: value,
-            };
+            let expected = Latency { min_ns: value, median_ns: value, p99_ns: value };
             assert_eq!(of([value]).latency(), expected);
         }
     }

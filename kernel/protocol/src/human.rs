@@ -61,10 +61,7 @@ impl Short {
 impl fmt::Write for Short {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.len + text.len();
-        self.bytes
-            .get_mut(self.len..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.len = end;
         Ok(())
     }
@@ -110,9 +107,6 @@ mod tests {
 
     #[test]
     fn widths_line_up() {
-        assert_eq!(
-            format!("{:>8}|{:<8}|", Count(1_500), Nanos(20)),
-            "  1.50 k|20 ns   |"
-        );
+        assert_eq!(format!("{:>8}|{:<8}|", Count(1_500), Nanos(20)), "  1.50 k|20 ns   |");
     }
 }

@@ -140,11 +140,7 @@ impl Options {
         let mut options = Self::default();
         let mut seen = [false; Self::KEYS.len()];
         for (index, line) in unpadded(ramdisk).split(|&byte| byte == b'\n').enumerate() {
-            let at = |text, problem| OptionError {
-                line: index + 1,
-                text,
-                problem,
-            };
+            let at = |text, problem| OptionError { line: index + 1, text, problem };
             let text = match core::str::from_utf8(line) {
                 Ok(text) => text.trim(),
                 Err(error) => {
@@ -173,9 +169,7 @@ impl Options {
         fmt::from_fn(|f| {
             let options = Self::default();
             let for_qemu = ["format", "seed", "scenario"];
-            let mut keys = Self::KEYS
-                .iter()
-                .filter(|key| !for_qemu.contains(&key.name));
+            let mut keys = Self::KEYS.iter().filter(|key| !for_qemu.contains(&key.name));
             keys.try_for_each(|key| {
                 let (name, value) = (key.name, key.value(&options));
                 writeln!(f, "# {} ({})\n#{name}={value}", key.about(), key.expected())

@@ -157,11 +157,7 @@ impl fmt::Display for Lanes {
 /// `min / median / p99`, always of the same width.
 impl fmt::Display for Latency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (min, median, p99) = (
-            Nanos(self.min_ns),
-            Nanos(self.median_ns),
-            Nanos(self.p99_ns),
-        );
+        let (min, median, p99) = (Nanos(self.min_ns), Nanos(self.median_ns), Nanos(self.p99_ns));
         write!(f, "{min:>9}  {median:>7}  {p99:>7}")
     }
 }
@@ -218,23 +214,10 @@ per-CPU               0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
             refusals: 89,
             teardowns: 42,
             violations: 0,
-            close: Latency {
-                min_ns: 850,
-                median_ns: 4_500,
-                p99_ns: 12_345_678,
-            },
-            drain: Latency {
-                min_ns: 1,
-                median_ns: 2,
-                p99_ns: 3,
-            },
+            close: Latency { min_ns: 850, median_ns: 4_500, p99_ns: 12_345_678 },
+            drain: Latency { min_ns: 1, median_ns: 2, p99_ns: 3 },
         };
-        let plain = Lane {
-            grants: 1_000,
-            busy_ms: 500,
-            violations: 2,
-            ..Lane::default()
-        };
+        let plain = Lane { grants: 1_000, busy_ms: 500, violations: 2, ..Lane::default() };
         Totals {
             last: false,
             elapsed_ms: 1_999,
@@ -257,16 +240,8 @@ per-CPU               0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
 
     #[test]
     fn columns_end_below_their_headings() {
-        let cpu = CpuLine {
-            index: 7,
-            apic_id: 10,
-            grants: [0, 5, 0],
-            ..CpuLine::default()
-        };
+        let cpu = CpuLine { index: 7, apic_id: 10, grants: [0, 5, 0], ..CpuLine::default() };
         assert_eq!(totals().lanes().to_string(), LANES.trim());
-        assert_eq!(
-            format!("{}\n{cpu}", CpuLine::HEADER),
-            CPUS.trim_matches('\n')
-        );
+        assert_eq!(format!("{}\n{cpu}", CpuLine::HEADER), CPUS.trim_matches('\n'));
     }
 }

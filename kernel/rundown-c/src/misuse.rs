@@ -32,14 +32,7 @@ pub struct rundown_misuse {
 impl rundown_misuse {
     /// Without what only some kinds have.
     const fn of(kind: rundown_misuse_kind, object: usize) -> Self {
-        Self {
-            kind,
-            object,
-            held: 0,
-            released: 0,
-            tag: ptr::null(),
-            text: ptr::null(),
-        }
+        Self { kind, object, held: 0, released: 0, tag: ptr::null(), text: ptr::null() }
     }
 }
 
@@ -47,21 +40,11 @@ impl rundown_misuse {
 pub(crate) fn report(misuse: &Misuse) {
     use rundown_misuse_kind::{Other, OutOfRange, OverRelease, WrongTag};
     let what = match *misuse {
-        Misuse::OverRelease {
-            object,
-            held,
-            released,
-        } => rundown_misuse {
-            held,
-            released,
-            ..rundown_misuse::of(OverRelease, object.get())
-        },
+        Misuse::OverRelease { object, held, released } => {
+            rundown_misuse { held, released, ..rundown_misuse::of(OverRelease, object.get()) }
+        }
         Misuse::OutOfRange { object } => rundown_misuse::of(OutOfRange, object.get()),
-        Misuse::WrongTag {
-            object,
-            tag,
-            released,
-        } => rundown_misuse {
+        Misuse::WrongTag { object, tag, released } => rundown_misuse {
             released: released.into(),
             tag: ptr::without_provenance(tag.0),
             ..rundown_misuse::of(WrongTag, object.get())
@@ -93,8 +76,5 @@ pub unsafe extern "C" fn rundown_illegal_call(
     let why = rundown_status::text(status).to_str();
     let (call, why) = (call.unwrap_or("a call"), why.unwrap_or(""));
     let what = rundown_misuse::of(rundown_misuse_kind::IllegalCall, object.addr());
-    hand_over(
-        what,
-        format_args!("rundown: {call} on the object at {object:p}: {why}"),
-    );
+    hand_over(what, format_args!("rundown: {call} on the object at {object:p}: {why}"));
 }

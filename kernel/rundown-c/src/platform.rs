@@ -80,9 +80,7 @@ fn choose(table: *const rundown_platform) -> Result<(), rundown_status> {
         Ordering::Release,
         Ordering::Relaxed,
     );
-    chosen
-        .map(|_| ())
-        .map_err(|_| rundown_status::PlatformInUse)
+    chosen.map(|_| ()).map_err(|_| rundown_status::PlatformInUse)
 }
 
 #[unsafe(no_mangle)]
@@ -163,9 +161,7 @@ impl Wait for Sleep {
         let Some(sleep) = platform.sleep else {
             while !ready() {
                 // SAFETY: the platform's function, in the context of a wait.
-                platform
-                    .pause
-                    .map_or_else(spin_loop, |pause| unsafe { pause() });
+                platform.pause.map_or_else(spin_loop, |pause| unsafe { pause() });
             }
             return;
         };

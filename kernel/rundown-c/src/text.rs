@@ -11,10 +11,7 @@ pub(crate) struct Text<const CAPACITY: usize = 256> {
 
 impl<const CAPACITY: usize> Text<CAPACITY> {
     pub(crate) fn of(message: impl fmt::Display) -> Self {
-        let mut text = Self {
-            bytes: [0; CAPACITY],
-            length: 0,
-        };
+        let mut text = Self { bytes: [0; CAPACITY], length: 0 };
         // `write_str` never fails; a `Display` that does has written what it could.
         let _ = fmt::write(&mut text, format_args!("{message}"));
         text

@@ -77,10 +77,7 @@ struct Closed {
 
 /// Hangs up when so many replies are through.
 async fn hang_up(connection: Arc<Connection>, replies: u64) -> Result<Closed, RunDownError> {
-    while connection
-        .try_acquire()
-        .is_some_and(|socket| socket.finished.load(Relaxed) < replies)
-    {
+    while connection.try_acquire().is_some_and(|socket| socket.finished.load(Relaxed) < replies) {
         network(1).await;
     }
     // Not racy here: no other task runs before the next `.await`.

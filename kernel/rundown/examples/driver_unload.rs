@@ -89,10 +89,7 @@ fn interrupts() {
 
 /// Returns when some requests and interrupts are through.
 fn load(version: u32) -> Result<(), PublishError<Device>> {
-    DEVICE.publish(Device {
-        version,
-        ..Device::default()
-    })?;
+    DEVICE.publish(Device { version, ..Device::default() })?;
     println!("version {version} is loaded; {CPUS} CPUs submit requests");
     while DEVICE.try_acquire().is_some_and(|device| {
         device.completed.load(Relaxed) < 1000 || device.interrupts.load(Relaxed) < 10

@@ -126,10 +126,7 @@ fn main() {
     }
     let last = tables.run_down(&Park).expect("nothing else runs it down");
 
-    println!(
-        "{} lookups, {} refused, {} in a wrong table",
-        sum.lookups, sum.refused, sum.wrong
-    );
+    println!("{} lookups, {} refused, {} in a wrong table", sum.lookups, sum.refused, sum.wrong);
     println!("a replacement takes {time:.1?}, waiting included");
     println!("table {} is the last", last.route(0));
     assert_eq!(sum.wrong, 0, "a table was freed in use");

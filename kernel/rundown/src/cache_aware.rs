@@ -99,9 +99,7 @@ impl<P: Platform, A: Isolation> Rundown<CacheAware<P, Box<[Slot]>, A>> {
     /// [`SlotsError::NoSlots`], or [`SlotsError::OutOfMemory`] if they are too many for the heap.
     pub fn try_boxed(slots: usize) -> Result<Self, SlotsError> {
         let mut memory = Vec::new();
-        memory
-            .try_reserve_exact(slots)
-            .map_err(|_| SlotsError::OutOfMemory)?;
+        memory.try_reserve_exact(slots).map_err(|_| SlotsError::OutOfMemory)?;
         memory.resize_with(slots, Slot::new);
         Self::with_slots(memory.into_boxed_slice())
     }
@@ -210,9 +208,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
         let slots = self.slots();
         let hint = P::cpu_hint();
         // The division is for wrong hints only.
-        slots
-            .get(hint)
-            .unwrap_or_else(|| &slots[hint % slots.len()])
+        slots.get(hint).unwrap_or_else(|| &slots[hint % slots.len()])
     }
 
     #[inline]
@@ -271,11 +267,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
         // The slot has the last word: the object may close between the two.
         let slot = this.slot();
         let found = slot.add(n);
-        if found.grants() {
-            Ok(())
-        } else {
-            Err(this.not_granted(slot, found, n))
-        }
+        if found.grants() { Ok(()) } else { Err(this.not_granted(slot, found, n)) }
     }
 
     #[inline]

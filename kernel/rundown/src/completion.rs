@@ -58,10 +58,7 @@ impl Completion {
             // SAFETY: `of` made the context of a `fn()`.
             unsafe { core::mem::transmute::<*mut (), fn()>(context)() }
         }
-        Self {
-            run: call,
-            context: run as *mut (),
-        }
+        Self { run: call, context: run as *mut () }
     }
 
     /// # Safety

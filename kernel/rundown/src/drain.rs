@@ -67,12 +67,7 @@ impl<V: Variant + ?Sized> Awaited for &Rundown<V> {
 impl<R: Awaited> Waits<R> {
     /// For `generation` only, if that is given; if it is over, so is the wait.
     pub(crate) fn start(of: R, generation: Option<u64>) -> Self {
-        let mut this = Self {
-            of,
-            epoch: None,
-            generation,
-            entry: Entry::new(),
-        };
+        let mut this = Self { of, epoch: None, generation, entry: Entry::new() };
         // If the object is claimed, or may not be closed here, a later look finds out.
         let _ = this.closed();
         this
@@ -190,10 +185,9 @@ impl<R: Awaited> Waits<R> {
                 Err(NotClosed::IllegalContext) => return Err(WaitOutcome::IllegalContext),
                 Err(NotClosed::Found(seen)) => match self.generation {
                     // Over: any epoch of it says so.
-                    Some(generation) if generation != seen.word.epoch().generation => Some(Epoch {
-                        generation,
-                        cancels: 0,
-                    }),
+                    Some(generation) if generation != seen.word.epoch().generation => {
+                        Some(Epoch { generation, cancels: 0 })
+                    }
                     _ if seen.state == State::Claimed => None,
                     _ => Some(seen.word.epoch()),
                 },
@@ -243,11 +237,7 @@ pub struct Outstanding {
 
 impl fmt::Display for Outstanding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            object,
-            state,
-            held,
-        } = self;
+        let Self { object, state, held } = self;
         write!(f, "the object at {object} is {state}, {held} held")?;
         crate::holders::list(self.object, f)
     }

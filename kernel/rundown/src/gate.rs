@@ -108,11 +108,8 @@ impl<C: Counts> Gate<C> {
 
     /// Open to closed. In the plain variant, `then` publishes the completion's slot.
     pub(crate) fn try_close(&self, open: Snapshot, then: bool) -> bool {
-        let phase = if then && self.counts.shared().is_none() {
-            Phase::ClosedThen
-        } else {
-            Phase::Closed
-        };
+        let phase =
+            if then && self.counts.shared().is_none() { Phase::ClosedThen } else { Phase::Closed };
         self.change(open.word, open.word.with_phase(phase))
     }
 
@@ -152,9 +149,7 @@ impl<C: Counts> Gate<C> {
 
     /// Whether so little is held that a cancel may carry it over.
     pub(crate) fn may_reopen_held(&self) -> bool {
-        self.counts
-            .shared()
-            .is_none_or(SharedCount::may_be_carried_over)
+        self.counts.shared().is_none_or(SharedCount::may_be_carried_over)
     }
 
     /// Draining to open, with what is held. In the plain variant this is all; in the others the caller
@@ -214,9 +209,7 @@ impl<C: Counts> Gate<C> {
         // and in `finish`. The caller's look is not enough: the same word may have come back since, by
         // a step that the caller has not seen (in plain, of users; of owners, after a whole wrap of the
         // generations). A failure is followed by another look.
-        self.word
-            .compare_exchange(from.bits, to.bits, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        self.word.compare_exchange(from.bits, to.bits, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// A store will do: only the caller may write the word.

@@ -19,9 +19,7 @@ pub(crate) enum NotClosed {
 }
 
 /// What an opening finds if the system has no counter for the object.
-pub(crate) const NO_COUNTER: WrongState = WrongState {
-    found: State::RunDown,
-};
+pub(crate) const NO_COUNTER: WrongState = WrongState { found: State::RunDown };
 
 impl<V: Variant + ?Sized> Rundown<V> {
     /// Closes the object if it is open, and of `generation` if that is given. With `then`, also

@@ -56,10 +56,7 @@ mod native {
 
     impl<T> Lock<T> {
         pub(crate) const fn new(value: T) -> Self {
-            Self {
-                locked: AtomicBool::new(false),
-                value: UnsafeCell::new(value),
-            }
+            Self { locked: AtomicBool::new(false), value: UnsafeCell::new(value) }
         }
 
         /// Runs `work` with the value. `work` must not panic, nor lock the same lock.

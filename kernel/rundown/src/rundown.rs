@@ -175,11 +175,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         // SAFETY: the same contract.
         unsafe { V::release(self, n) }
         if wrong > 0 {
-            V::Platform::misuse(&Misuse::WrongTag {
-                object,
-                tag,
-                released: wrong,
-            });
+            V::Platform::misuse(&Misuse::WrongTag { object, tag, released: wrong });
         }
     }
 
@@ -373,8 +369,6 @@ pub(crate) struct BySlot<'a, V: Variant + ?Sized>(pub(crate) &'a Rundown<V>);
 impl<V: Variant + ?Sized> fmt::Debug for BySlot<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.0.racy_counts().enumerate();
-        f.debug_map()
-            .entries(counts.filter(|&(_, count)| count != 0))
-            .finish()
+        f.debug_map().entries(counts.filter(|&(_, count)| count != 0)).finish()
     }
 }

@@ -133,9 +133,7 @@ impl SharedCount {
         // by another look at the state.
         let before = (self.count).fetch_update(Ordering::Acquire, Ordering::Relaxed, |count| {
             let held = Range::held(count)?;
-            (1..=Self::MOST_IN_SLOTS)
-                .contains(&held)
-                .then(|| held + Self::BIAS)
+            (1..=Self::MOST_IN_SLOTS).contains(&held).then(|| held + Self::BIAS)
         });
         Some(Range::of(before.ok()?) == Range::Completion)
     }

@@ -210,9 +210,7 @@ impl<const UNIT: u32> SlotWord<UNIT> {
     /// The count, with its sign, whatever the marks.
     pub(crate) const fn count(self, capacity: Capacity) -> i64 {
         let open = self.0 & !Self::CLOSED;
-        open.cast_signed()
-            .wrapping_sub(Self::open(capacity).0.cast_signed())
-            >> UNIT
+        open.cast_signed().wrapping_sub(Self::open(capacity).0.cast_signed()) >> UNIT
     }
 }
 

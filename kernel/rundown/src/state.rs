@@ -162,11 +162,7 @@ pub enum Misuse {
 impl Misuse {
     #[cold]
     pub(crate) const fn over_release(object: ObjectId, held: i64, released: u64) -> Self {
-        Self::OverRelease {
-            object,
-            held,
-            released,
-        }
+        Self::OverRelease { object, held, released }
     }
 }
 

@@ -44,8 +44,7 @@ impl Wakers {
         // Release: pairs with the Acquire in `deliver`; what was done before the ring (the last
         // release) is visible to the futures that it wakes, and by the lock to those that enter the
         // list too late to be woken.
-        self.rung
-            .fetch_or(1 << object.bucket(BUCKETS), Ordering::Release);
+        self.rung.fetch_or(1 << object.bucket(BUCKETS), Ordering::Release);
     }
 
     /// Whether there is something to [deliver](Self::deliver): for an executor that is about to
@@ -159,11 +158,7 @@ unsafe impl Sync for Entry {}
 impl Entry {
     pub(crate) const fn new() -> Self {
         Self {
-            link: UnsafeCell::new(Link {
-                waker: None,
-                previous: ptr::null(),
-                next: ptr::null(),
-            }),
+            link: UnsafeCell::new(Link { waker: None, previous: ptr::null(), next: ptr::null() }),
             entered: None,
             _pinned: PhantomPinned,
         }
@@ -216,11 +211,7 @@ struct List {
 unsafe impl Send for List {}
 
 impl List {
-    const EMPTY: Self = Self {
-        first: ptr::null(),
-        last: ptr::null(),
-        length: 0,
-    };
+    const EMPTY: Self = Self { first: ptr::null(), last: ptr::null(), length: 0 };
 
     /// Links `entry` at the end, or gives it another waker if it is linked; returns the old one.
     ///

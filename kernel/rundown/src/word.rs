@@ -69,18 +69,10 @@ pub struct Layout {
 
 impl Layout {
     /// The plain variant.
-    pub(crate) const PLAIN: Self = Self {
-        count: 22,
-        generation: 28,
-        cancels: 12,
-    };
+    pub(crate) const PLAIN: Self = Self { count: 22, generation: 28, cancels: 12 };
 
     /// The variants with a count per CPU.
-    pub(crate) const SHARDED: Self = Self {
-        count: 0,
-        generation: 40,
-        cancels: 22,
-    };
+    pub(crate) const SHARDED: Self = Self { count: 0, generation: 40, cancels: 22 };
 
     /// The greatest count.
     pub(crate) const fn max_count(self) -> u64 {
@@ -160,38 +152,25 @@ impl Word {
 
     /// Open again, with the count as it is, in the epoch after a cancelled drain.
     pub(crate) const fn revived(self) -> Self {
-        let epoch = Epoch {
-            cancels: self.epoch().cancels + 1,
-            ..self.epoch()
-        };
+        let epoch = Epoch { cancels: self.epoch().cancels + 1, ..self.epoch() };
         self.counting_on(Self::of(self.layout, epoch, Phase::Open))
     }
 
     /// `next`, with this word's count.
     const fn counting_on(self, next: Self) -> Self {
-        Self {
-            bits: self.bits & !ones(self.layout.count_shift()) | next.bits,
-            ..next
-        }
+        Self { bits: self.bits & !ones(self.layout.count_shift()) | next.bits, ..next }
     }
 
     /// Open, in the generation after a drain.
     pub(crate) const fn reborn(layout: Layout, epoch: Epoch) -> Self {
-        let next = Epoch {
-            generation: epoch.generation + 1,
-            cancels: 0,
-        };
+        let next = Epoch { generation: epoch.generation + 1, cancels: 0 };
         Self::of(layout, next, Phase::Open)
     }
 
     /// `n` more protections, if it is open.
     #[inline]
     pub(crate) fn acquired(self, n: u32) -> Result<Self, Refused> {
-        if self.is_open() {
-            self.acquired_held(n)
-        } else {
-            Err(Refused::Closed)
-        }
+        if self.is_open() { self.acquired_held(n) } else { Err(Refused::Closed) }
     }
 
     /// `n` more protections for a caller that holds some, in whatever phase (S12).
@@ -200,10 +179,7 @@ impl Word {
         if u64::from(n) > self.layout.max_count() - self.count() {
             return Err(full());
         }
-        Ok(Self {
-            bits: self.bits + self.times(n),
-            ..self
-        })
+        Ok(Self { bits: self.bits + self.times(n), ..self })
     }
 
     /// `n` fewer protections; `None` if fewer than `n` are held.

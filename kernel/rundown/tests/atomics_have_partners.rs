@@ -5,14 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What makes a line an atomic operation.
-const OPERATIONS: [&str; 6] = [
-    ".load(",
-    ".store(",
-    ".swap(",
-    ".fetch_",
-    ".compare_exchange",
-    "fence(",
-];
+const OPERATIONS: [&str; 6] =
+    [".load(", ".store(", ".swap(", ".fetch_", ".compare_exchange", "fence("];
 
 /// What the comment must say ("pairs with" or "Pairs with").
 const PARTNER: &str = "airs with";
@@ -26,10 +20,7 @@ fn every_atomic_operation_names_its_partner() {
         let lonely = checked.lonely.iter();
         complaints.extend(lonely.map(|line| format!("{}:{line}", file.display())));
     }
-    assert!(
-        operations >= 15,
-        "only {operations} atomic operations found: is the scan broken?"
-    );
+    assert!(operations >= 15, "only {operations} atomic operations found: is the scan broken?");
     assert!(
         complaints.is_empty(),
         "no comment \"pairs with ...\" just above the statement at:\n{}",
@@ -41,13 +32,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder exists");
     let paths = entries.map(|entry| entry.expect("the folder is readable").path());
     paths
-        .flat_map(|path| {
-            if path.is_dir() {
-                files_in(&path)
-            } else {
-                vec![path]
-            }
-        })
+        .flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] })
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .collect()
 }
@@ -65,10 +50,7 @@ fn check(text: &str) -> Checked {
         .map(str::trim)
         .take_while(|line| !(line.starts_with("#[cfg(") && line.contains("test")))
         .collect();
-    let mut checked = Checked {
-        operations: 0,
-        lonely: Vec::new(),
-    };
+    let mut checked = Checked { operations: 0, lonely: Vec::new() };
     for (index, line) in lines.iter().enumerate() {
         if !is_comment(line) && OPERATIONS.iter().any(|operation| line.contains(operation)) {
             checked.operations += 1;
@@ -85,15 +67,8 @@ fn comment_above<'a>(lines: &'a [&'a str], index: usize) -> impl Iterator<Item =
     let starts_here = |above: &&str| {
         above.is_empty() || is_comment(above) || above.ends_with([';', '{', '}', ','])
     };
-    let first = lines[..index]
-        .iter()
-        .rposition(starts_here)
-        .map_or(0, |above| above + 1);
-    lines[..first]
-        .iter()
-        .rev()
-        .copied()
-        .take_while(|line| is_comment(line))
+    let first = lines[..index].iter().rposition(starts_here).map_or(0, |above| above + 1);
+    lines[..first].iter().rev().copied().take_while(|line| is_comment(line))
 }
 
 fn is_comment(line: &str) -> bool {

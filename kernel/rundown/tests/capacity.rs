@@ -39,10 +39,7 @@ impl<const N: usize> Exposed<N> {
     fn pretend(&self, cpu: usize, taken: i64) {
         let before = self.count(cpu);
         // SAFETY: inside the object, as `layout` documents it.
-        let slot = unsafe {
-            self.object
-                .byte_add(BEFORE_THE_SLOTS + cpu * size_of::<Slot>())
-        };
+        let slot = unsafe { self.object.byte_add(BEFORE_THE_SLOTS + cpu * size_of::<Slot>()) };
         // SAFETY: a slot starts with its count, which is only ever used by atomic operations.
         let count = unsafe { AtomicU64::from_ptr(slot.cast()) };
         // Relaxed: one thread.
@@ -105,10 +102,7 @@ fn a_refusal_does_not_ask_for_the_slot_twice() {
         // The acquire goes to the full slot, and whatever asks next to the other one.
         next_hints(&[0, 1]);
         assert_eq!(object.acquire_many(n), Err(Refused::Full));
-        assert_eq!(
-            (exposed.count(0), exposed.count(1)),
-            (exposed.capacity(), 0)
-        );
+        assert_eq!((exposed.count(0), exposed.count(1)), (exposed.capacity(), 0));
     }
 }
 
@@ -198,11 +192,8 @@ fn the_greatest_sum_is_counted() {
     let found = misuses(|| {
         object.close();
     });
-    let over = Misuse::OverRelease {
-        object: object.id(),
-        held: 0,
-        released: LIMIT.cast_unsigned(),
-    };
+    let over =
+        Misuse::OverRelease { object: object.id(), held: 0, released: LIMIT.cast_unsigned() };
     assert_eq!(found, [over]);
     assert_eq!(object.state(), State::Drained);
 }
@@ -215,9 +206,7 @@ fn slots_that_are_more_than_full_close_and_drain() {
     for cpu in 0..2 {
         on_cpu(cpu);
         exposed.pretend(cpu, exposed.capacity() - 1);
-        object
-            .acquire_many(u32::MAX)
-            .expect("there is room for one");
+        object.acquire_many(u32::MAX).expect("there is room for one");
         assert_eq!(object.acquire(), Err(Refused::Full));
     }
     let found = misuses(|| {

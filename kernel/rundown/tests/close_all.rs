@@ -26,13 +26,7 @@ fn released_too_often<R: Make + ?Sized>() -> Box<Rundown<R>> {
 fn a_batch_is_closed_although_misuse_panics<R: Make + ?Sized>() {
     for bad in 0..4 {
         let objects: Vec<_> = (0..4)
-            .map(|index| {
-                if index == bad {
-                    released_too_often::<R>()
-                } else {
-                    R::make()
-                }
-            })
+            .map(|index| if index == bad { released_too_often::<R>() } else { R::make() })
             .collect();
         let guards: Vec<_> = objects[2..].iter().map(|object| object.acquire()).collect();
         assert_eq!(guards, [Ok(()), Ok(())]);
@@ -46,11 +40,7 @@ fn a_batch_is_closed_although_misuse_panics<R: Make + ?Sized>() {
         }
         for (index, object) in objects.iter().enumerate() {
             let held = index >= 2 && (R::PLAIN || index != bad);
-            let state = if held {
-                State::Draining
-            } else {
-                State::Drained
-            };
+            let state = if held { State::Draining } else { State::Drained };
             assert_eq!(object.state(), state, "object {index}, {bad} was released");
             assert!(object.try_acquire().is_none());
         }
@@ -58,12 +48,7 @@ fn a_batch_is_closed_although_misuse_panics<R: Make + ?Sized>() {
 }
 
 fn a_batch_is_closed_although_misuse_is_found<R: Make + ?Sized>() {
-    let objects = [
-        released_too_often::<R>(),
-        R::make(),
-        released_too_often::<R>(),
-        R::make(),
-    ];
+    let objects = [released_too_often::<R>(), R::make(), released_too_often::<R>(), R::make()];
     let mut list = objects.each_ref().map(|object| &**object);
     let found = misuses(|| assert_eq!(Rundown::close_all(&mut list), Ok(4)));
     assert_eq!(found.len(), if R::PLAIN { 0 } else { 2 });

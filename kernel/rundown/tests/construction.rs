@@ -53,15 +53,8 @@ fn the_layout_grows_by_a_stride_per_slot() {
     }
     assert_eq!(of(3).size(), size_of::<Rundown<Inline<3>>>());
     assert_eq!(Rundown::<Placed>::layout(0), Err(SlotsError::NoSlots));
-    for slots in [
-        usize::MAX,
-        usize::MAX / STRIDE,
-        isize::MAX as usize / STRIDE,
-    ] {
-        assert_eq!(
-            Rundown::<Placed>::layout(slots),
-            Err(SlotsError::TooManySlots)
-        );
+    for slots in [usize::MAX, usize::MAX / STRIDE, isize::MAX as usize / STRIDE] {
+        assert_eq!(Rundown::<Placed>::layout(slots), Err(SlotsError::TooManySlots));
     }
 }
 
@@ -79,10 +72,7 @@ fn an_object_in_place_is_like_any_other() {
     assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
     // The memory is the caller's again, for another object.
     let object = Rundown::<Placed>::place(&mut memory.0, 1).expect("more than enough");
-    assert_eq!(
-        (object.state(), object.racy_counts().len()),
-        (State::Open, 1)
-    );
+    assert_eq!((object.state(), object.racy_counts().len()), (State::Open, 1));
 }
 
 /// The whole is lent, the object takes no more than its layout.
@@ -104,29 +94,17 @@ fn memory_that_does_not_do_is_refused_and_left_alone() {
     }
     let required = 2 * STRIDE;
     for given in [0, 1, required - 1] {
-        assert_eq!(
-            refused(&mut memory, 0, given, 1),
-            SlotsError::TooSmall { required, given }
-        );
+        assert_eq!(refused(&mut memory, 0, given, 1), SlotsError::TooSmall { required, given });
     }
     assert_eq!(refused(&mut memory, 0, STRIDE, 0), SlotsError::NoSlots);
-    assert_eq!(
-        refused(&mut memory, 0, STRIDE, usize::MAX),
-        SlotsError::TooManySlots
-    );
+    assert_eq!(refused(&mut memory, 0, STRIDE, usize::MAX), SlotsError::TooManySlots);
 }
 
 #[test]
 fn boxes_say_why_there_is_none() {
-    assert_eq!(
-        Rundown::<Boxed>::try_boxed(0).err(),
-        Some(SlotsError::NoSlots)
-    );
+    assert_eq!(Rundown::<Boxed>::try_boxed(0).err(), Some(SlotsError::NoSlots));
     for slots in [usize::MAX, isize::MAX as usize / STRIDE] {
-        assert_eq!(
-            Rundown::<Boxed>::try_boxed(slots).err(),
-            Some(SlotsError::OutOfMemory)
-        );
+        assert_eq!(Rundown::<Boxed>::try_boxed(slots).err(), Some(SlotsError::OutOfMemory));
     }
     let boxed = Rundown::<Boxed>::try_boxed(5).expect("five slots");
     assert_eq!((boxed.state(), boxed.racy_counts().len()), (State::Open, 5));
@@ -159,10 +137,7 @@ fn slots_that_served_before_start_at_zero() {
 fn defaults_are_open() {
     assert_eq!(Rundown::<Plain>::default().state(), State::Open);
     assert_eq!(Rundown::<Inline<2>>::default().state(), State::Open);
-    assert_eq!(
-        format!("{:?}", Wakers::default()),
-        "Wakers { waiting: 0, .. }"
-    );
+    assert_eq!(format!("{:?}", Wakers::default()), "Wakers { waiting: 0, .. }");
 }
 
 fn rundowns_show_state_and_counts<R: Make + ?Sized>() {
@@ -170,9 +145,7 @@ fn rundowns_show_state_and_counts<R: Make + ?Sized>() {
     R::on_cpu(0);
     let _guard = rundown.try_acquire_many(2).expect("open");
     let shown = format!("{rundown:?}");
-    let variant = shown
-        .strip_prefix("Rundown { variant: ")
-        .and_then(|rest| rest.split(',').next());
+    let variant = shown.strip_prefix("Rundown { variant: ").and_then(|rest| rest.split(',').next());
     let variant = variant.expect("its variant comes first");
     assert!(["plain", "cache-aware", "per-CPU"].contains(&variant));
     assert_eq!(variant == "plain", R::PLAIN);
@@ -180,10 +153,7 @@ fn rundowns_show_state_and_counts<R: Make + ?Sized>() {
     let expected = format!("state: Open, held: 2, counts: {{{slot}: 2}} }}");
     assert!(shown.ends_with(&expected), "{shown}");
     let drain = rundown.drain();
-    assert_eq!(
-        format!("{drain:?}"),
-        format!("Drain({} is draining)", rundown.id())
-    );
+    assert_eq!(format!("{drain:?}"), format!("Drain({} is draining)", rundown.id()));
     assert!(format!("{rundown:?}").contains("state: Draining, held: 2"));
 }
 
@@ -197,9 +167,7 @@ fn guards_show_their_object<R: Make + ?Sized>() {
     assert_eq!(format!("{many:?}"), format!("RefGuard(3 on {id})"));
     let outstanding = rundown.try_wait().expect_err("four are held");
     assert!(
-        outstanding
-            .to_string()
-            .starts_with(&format!("the object at {id} is draining, 4 held"))
+        outstanding.to_string().starts_with(&format!("the object at {id} is draining, 4 held"))
     );
     assert!(format!("{outstanding:?}").contains("held: 4"));
 }
@@ -228,9 +196,7 @@ fn values_show_what_protection_allows() {
 fn errors_are_sentences() {
     use State::{Claimed, Closing, Drained, Draining, Open, RunDown};
     let states = [Open, Closing, Draining, Drained, RunDown, Claimed].map(|it| it.to_string());
-    let shown = [
-        "open", "closing", "draining", "drained", "run down", "claimed",
-    ];
+    let shown = ["open", "closing", "draining", "drained", "run down", "claimed"];
     assert_eq!(states, shown);
     let wrong = WrongState { found: Drained }.to_string();
     assert_eq!(wrong, "not legal while the object is drained");
@@ -269,9 +235,7 @@ fn object_ids_spread_over_buckets() {
         let first = block.as_ptr().addr().next_multiple_of(8);
         let mut hit = [0; 64];
         for index in 0..64 {
-            let at = block
-                .as_ptr()
-                .wrapping_add(first - block.as_ptr().addr() + index * stride);
+            let at = block.as_ptr().wrapping_add(first - block.as_ptr().addr() + index * stride);
             // SAFETY: inside the block, aligned to eight, zeroed: an atomic word, never written.
             let object = unsafe { &*at.cast::<Rundown<Plain>>() };
             hit[object.id().bucket(64)] += 1;

@@ -63,9 +63,8 @@ fn many_futures_and_threads_wait_together<R: Make + ?Sized>() {
     let rundown = shared::<R>();
     for _ in 0..5 {
         let guards = rundown.try_acquire_many(4).expect("open");
-        let tasks: Vec<_> = (0..TASKS)
-            .map(|_| executor.spawn(rundown.drain().into_future()))
-            .collect();
+        let tasks: Vec<_> =
+            (0..TASKS).map(|_| executor.spawn(rundown.drain().into_future())).collect();
         thread::scope(|scope| {
             scope.spawn(|| assert_eq!(rundown.wait(&Park), WaitOutcome::Drained));
             scope.spawn(|| {
@@ -97,11 +96,7 @@ fn a_dropped_future_leaves_no_trace<R: Make + ?Sized>() {
     {
         let mut future = pin!(rundown.drain().into_future());
         assert!(poll_with(future.as_mut(), &waker).is_pending());
-        assert_eq!(
-            Arc::strong_count(&counter),
-            references + 1,
-            "the table has the waker"
-        );
+        assert_eq!(Arc::strong_count(&counter), references + 1, "the table has the waker");
     }
     assert_eq!(Arc::strong_count(&counter), references, "a waker was kept");
     rundown.cancel().expect("draining");
@@ -194,10 +189,7 @@ impl<'a> Waiter<'a> {
     /// One that is in the table.
     fn of(object: &'a Object) -> Self {
         let future = Box::pin(ManuallyDrop::new(object.drain()));
-        let mut waiter = Self {
-            future: ManuallyDrop::new(future),
-            counter: Arc::default(),
-        };
+        let mut waiter = Self { future: ManuallyDrop::new(future), counter: Arc::default() };
         assert!(waiter.poll().is_pending());
         waiter
     }
@@ -240,11 +232,7 @@ fn rings_are_kept_until_they_are_delivered() {
     // SAFETY: acquired by `held`.
     unsafe { object.release() };
     let calls = |waiters: &[Waiter<'_>; 2]| waiters.each_ref().map(Waiter::calls);
-    assert_eq!(
-        (calls(&waiters), waiting()),
-        ([0; 2], 2),
-        "only rung so far"
-    );
+    assert_eq!((calls(&waiters), waiting()), ([0; 2], 2), "only rung so far");
     assert!(table.deliver());
     assert_eq!((calls(&waiters), waiting()), ([1; 2], 0));
     assert!(!table.deliver(), "each ring is delivered once");
@@ -282,10 +270,7 @@ fn a_future_keeps_to_its_table() {
     assert_eq!(waiting(), 1, "it entered another table, too");
     waiter.end();
     assert_eq!(waiting(), 0, "it left another table");
-    assert_eq!(
-        format!("{:?}", TABLES.get()[1]),
-        "Wakers { waiting: 0, .. }"
-    );
+    assert_eq!(format!("{:?}", TABLES.get()[1]), "Wakers { waiting: 0, .. }");
 }
 
 /// Four futures, of which some end and others come, in every order of ends: exactly those that are left are
@@ -299,11 +284,7 @@ fn entries_come_and_go_in_any_order() {
                 (0..4).map(|_| Some(Waiter::of(&object))).collect();
             for gone in [first, second] {
                 // If it is the same, the one that came last.
-                let gone = if waiters[gone].is_some() {
-                    gone
-                } else {
-                    waiters.len() - 1
-                };
+                let gone = if waiters[gone].is_some() { gone } else { waiters.len() - 1 };
                 waiters[gone].take().expect("not ended yet").end();
                 waiters.push(Some(Waiter::of(&object)));
                 assert_eq!(waiting(), 4, "{first} and {second} ended");

@@ -64,10 +64,7 @@ fn every_guard_is_cloned_while_draining<R: Make>() {
     assert_eq!((object.state(), object.racy_held()), (State::Draining, 5));
     assert_eq!([&**owned_clone, &**clone, &**many], ["value"; 3]);
     assert_eq!(&*part_clone, "alue");
-    assert_eq!(
-        format!("{owned_clone} {owned_clone:?}"),
-        "value Guard(\"value\")"
-    );
+    assert_eq!(format!("{owned_clone} {owned_clone:?}"), "value Guard(\"value\")");
     drop((clone, many, part_clone));
     assert!(object.try_run_down().is_err(), "a clone holds it");
     // Not a scoped thread: the guard borrows nothing.
@@ -120,9 +117,7 @@ fn a_map_that_panics_releases<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
     let text = panic_of(|| {
-        drop(Guard::map(guard, |_: &i32| -> &i32 {
-            panic!("no such part")
-        }));
+        drop(Guard::map(guard, |_: &i32| -> &i32 { panic!("no such part") }));
     });
     assert_eq!(text, "no such part");
     assert_eq!(object.run_down(&Spin), Ok(7));

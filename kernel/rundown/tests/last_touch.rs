@@ -70,10 +70,7 @@ fn the_last_release_leaves_the_object_alone<R: Variant + 'static>(rundown: Rundo
     })));
     // SAFETY: the other of the two.
     unsafe { rundown.release() };
-    assert!(
-        ON_WAKE.take().is_none(),
-        "the last release did not wake the waiter"
-    );
+    assert!(ON_WAKE.take().is_none(), "the last release did not wake the waiter");
     // SAFETY: the memory was written to the last byte.
     let bytes = unsafe { slice::from_raw_parts(object.cast::<u8>(), size_of::<Rundown<R>>()) };
     let touched = bytes.iter().position(|&byte| byte != POISON);
@@ -109,10 +106,7 @@ fn the_completion_frees_the_object<R: Variant + 'static>(rundown: Rundown<R>, he
     let completion = unsafe { Completion::new(free::<R>, device.cast()) };
     // SAFETY: the memory is this function's own, and fits.
     unsafe {
-        device.write(Device {
-            rundown,
-            completion,
-        });
+        device.write(Device { rundown, completion });
     }
     // SAFETY: it was just written, and lives until the completion has run.
     let object = unsafe { &(*device).rundown };
@@ -186,11 +180,7 @@ static COUNTING: Counting = Counting;
 fn a_whole_life_allocates_nothing(rundown: Rundown<impl Variant>) {
     static NOTHING: Completion = Completion::of(|| {});
     let before = ALLOCATIONS.get();
-    let guards = [
-        rundown.try_acquire(),
-        rundown.try_acquire(),
-        rundown.try_acquire(),
-    ];
+    let guards = [rundown.try_acquire(), rundown.try_acquire(), rundown.try_acquire()];
     rundown.close();
     assert!(rundown.try_acquire().is_none());
     drop(guards);
@@ -206,11 +196,7 @@ fn a_whole_life_allocates_nothing(rundown: Rundown<impl Variant>) {
 #[test]
 fn s5_nothing_allocates() {
     drop(Box::new(1));
-    assert_ne!(
-        ALLOCATIONS.get(),
-        0,
-        "the allocator under test is not in use"
-    );
+    assert_ne!(ALLOCATIONS.get(), 0, "the allocator under test is not in use");
     a_whole_life_allocates_nothing(PlainRundown::<Impatient>::new());
     a_whole_life_allocates_nothing(CacheAwareRundown::<Impatient, [Slot; 3]>::new());
     if let Some(object) = per_cpu() {

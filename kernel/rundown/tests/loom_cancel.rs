@@ -162,10 +162,7 @@ fn s10_a_stale_acquire_across_a_cancel<R: Make>() {
         }
     });
     shared.0.close();
-    shared
-        .0
-        .cancel()
-        .unwrap_or_else(|error| panic!("held: {error}"));
+    shared.0.cancel().unwrap_or_else(|error| panic!("held: {error}"));
     shared.0.close();
     on_cpu(1);
     // SAFETY: acquired above.

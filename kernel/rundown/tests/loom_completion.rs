@@ -67,10 +67,7 @@ impl<R: Make> Left<R> {
         // SAFETY: any thread may run it.
         let completion = || Plainly::new(unsafe { Completion::new(run::<R>, context) });
         let completions = [completion(), completion()];
-        Self {
-            shared,
-            completions,
-        }
+        Self { shared, completions }
     }
 
     fn object(&self) -> &Rundown<R> {
@@ -146,10 +143,7 @@ fn s13_left_late_against_the_last_release<R: Make>() {
         Err(other) => panic!("{other}"),
     };
     user.join().unwrap();
-    assert_eq!(
-        (left.runs(), left.object().state()),
-        (is_left, State::Drained)
-    );
+    assert_eq!((left.runs(), left.object().state()), (is_left, State::Drained));
 }
 
 fn s13_against_an_acquire<R: Make>() {
@@ -220,10 +214,7 @@ fn s13_after_a_cancel_another_is_left<R: Make>() {
     };
     left.shared.use_and_release(0);
     left.object().close();
-    assert_eq!(
-        (left.runs(), left.object().state()),
-        (is_left, State::Drained)
-    );
+    assert_eq!((left.runs(), left.object().state()), (is_left, State::Drained));
 }
 
 /// The waiter sleeps: the thread that runs the completion must wake it, and both see what users did.

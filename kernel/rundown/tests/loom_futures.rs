@@ -97,10 +97,7 @@ struct Sleeper {
 
 impl Sleeper {
     fn new() -> StdArc<Self> {
-        StdArc::new(Self {
-            woken: Mutex::new(false),
-            bell: Condvar::new(),
-        })
+        StdArc::new(Self { woken: Mutex::new(false), bell: Condvar::new() })
     }
 
     fn sleep(&self) {

@@ -42,9 +42,8 @@ use Call::{
     Cancel, Close, CloseThen, Complete, Open, Publish, Reinit, Replace, RunDown, TryRunDown, Wait,
 };
 
-const CALLS: [Call; 11] = [
-    Publish, Open, Reinit, Complete, RunDown, TryRunDown, Replace, Close, CloseThen, Cancel, Wait,
-];
+const CALLS: [Call; 11] =
+    [Publish, Open, Reinit, Complete, RunDown, TryRunDown, Replace, Close, CloseThen, Cancel, Wait];
 
 #[derive(Clone, Copy, Debug)]
 enum Start {
@@ -196,10 +195,7 @@ fn pair<R: Make>(start: Start, [first, second]: [Call; 2], early: bool) {
 /// Whatever came of it: what is left comes out, and the object serves on.
 fn ends_well<R: Make>(object: &Object<R>, mut tally: Tally, runs: usize) {
     let state = object.state();
-    assert!(
-        matches!(state, State::Open | State::Drained | State::RunDown),
-        "{state} at the end"
-    );
+    assert!(matches!(state, State::Open | State::Drained | State::RunDown), "{state} at the end");
     if let Ok(value) = object.run_down(&Sleep) {
         tally.comes_out(value);
     }

@@ -48,11 +48,7 @@ enum Said {
 
 /// What each step does alone.
 fn alone(step: Step, (state, held): (State, bool)) -> (Said, State) {
-    let closed = if held {
-        State::Draining
-    } else {
-        State::Drained
-    };
+    let closed = if held { State::Draining } else { State::Drained };
     match (step, state) {
         (Open, State::RunDown) => (Said::Done, State::Open),
         (Reinit, State::Drained | State::RunDown) => (Said::Done, State::Open),
@@ -152,10 +148,7 @@ fn both<R: Make>(start: (State, bool), steps: [Step; 2]) {
     let first = made(steps[0], &object, &left);
     let answers = [first, other.join().unwrap()];
     let seen = (answers, object.state());
-    assert!(
-        possible(start, steps).contains(&seen),
-        "{start:?}, {steps:?}: {seen:?}"
-    );
+    assert!(possible(start, steps).contains(&seen), "{start:?}, {steps:?}: {seen:?}");
     assert_eq!(object.try_acquire().is_some(), seen.1 == State::Open);
     // Whatever came of it, the object counts right, and completions are accounted for.
     assert_eq!(object.racy_held(), i64::from(held));

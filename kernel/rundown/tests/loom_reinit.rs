@@ -98,10 +98,7 @@ fn a_wait_during_a_reinit_misses_no_grant<R: Make>() {
     let held_before = shared.1.load(Ordering::SeqCst);
     assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
     if held_before {
-        assert!(
-            !shared.1.load(Ordering::SeqCst),
-            "returned although protection is held"
-        );
+        assert!(!shared.1.load(Ordering::SeqCst), "returned although protection is held");
     }
     user.join().unwrap();
     owner.join().unwrap();

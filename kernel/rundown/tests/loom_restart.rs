@@ -17,20 +17,14 @@ struct System {
 
 impl System {
     fn new() -> Self {
-        Self {
-            images: Images::new(),
-            tables: [RestartTable::new(), RestartTable::new()],
-        }
+        Self { images: Images::new(), tables: [RestartTable::new(), RestartTable::new()] }
     }
 
     /// An image with one sequence.
     fn register(&self, table: usize, start: u64) {
         let entries = Box::leak(Box::new([Sequence::new(start, start + 10)]));
         let range = entries.as_mut_ptr_range();
-        let bounds = Bounds {
-            start: range.start,
-            end: range.end,
-        };
+        let bounds = Bounds { start: range.start, end: range.end };
         // SAFETY: leaked; there is no code.
         unsafe { self.images.register(&self.tables[table], bounds) }.expect("not in the list");
     }

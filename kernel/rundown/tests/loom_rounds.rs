@@ -50,17 +50,11 @@ impl System {
         Self {
             rounds: Rounds::new(),
             answers: Answers::new(),
-            line: Mutex::new(Line {
-                pending: false,
-                sent: 0,
-                callers: CALLERS,
-            }),
+            line: Mutex::new(Line { pending: false, sent: 0, callers: CALLERS }),
             interrupted: Condvar::new(),
             answered: Condvar::new(),
-            objects: [(); CALLERS].map(|()| Object {
-                closed: AtomicUsize::new(0),
-                counter: AtomicUsize::new(0),
-            }),
+            objects: [(); CALLERS]
+                .map(|()| Object { closed: AtomicUsize::new(0), counter: AtomicUsize::new(0) }),
         }
     }
 
@@ -164,10 +158,7 @@ fn one_caller(ask: fn(&Answers)) {
         closed.store(1, Ordering::Relaxed);
         let round = system.rounds.begin();
         ask(&system.answers);
-        let found = system
-            .answers
-            .has_answered(round)
-            .then(|| counter.load(Ordering::Relaxed));
+        let found = system.answers.has_answered(round).then(|| counter.load(Ordering::Relaxed));
         cpu.join().unwrap();
         if let Some(found) = found {
             assert_eq!(counter.load(Ordering::Relaxed), found);

@@ -59,10 +59,7 @@ fn a_late_run_down_against_the_next_publication<R: Make>() {
     let mine = object.try_run_down().map(torn_down);
     let next = object.publish(UnsafeCell::new(2)).is_ok();
     let late = late.join().unwrap();
-    assert!(matches!(
-        (mine, late),
-        (Ok(1), Err(RunDownError::Taken)) | (Err(_), Ok(1))
-    ));
+    assert!(matches!((mine, late), (Ok(1), Err(RunDownError::Taken)) | (Err(_), Ok(1))));
     if next {
         assert_eq!(used(&object), Some(2), "it has run down the next one");
     } else {

@@ -117,10 +117,7 @@ fn a_lazy_object_with_a_value() {
 fn a_lazy_object_whose_value_is_replaced() {
     static BORN: Held<u32> = Protected::new(Object::lazy(), 7);
     let refused = without_counters(|| BORN.replace(&Spin, 8).expect_err("no counters"));
-    assert_eq!(
-        (refused.value, refused.reason),
-        (8, RunDownError::NoCounter)
-    );
+    assert_eq!((refused.value, refused.reason), (8, RunDownError::NoCounter));
     assert_eq!(BORN.state(), State::RunDown);
     assert_eq!(BORN.replace(&Spin, 9).expect("there are counters now"), 7);
     let guard = BORN.try_acquire().expect("open");
@@ -132,19 +129,9 @@ fn a_lazy_object_whose_value_is_replaced() {
 fn an_illegal_opening_allocates_nothing() {
     let given = GIVEN.get();
     let vacant: Held<u32> = Protected::vacant(Object::lazy());
-    assert_eq!(
-        vacant.open().map_err(|error| error.found),
-        Err(State::RunDown)
-    );
-    let refused = vacant
-        .begin_run_down()
-        .wait(&Spin)
-        .expect("drained")
-        .replace(7);
-    assert_eq!(
-        refused.map_err(|error| error.reason),
-        Err(RunDownError::Taken)
-    );
+    assert_eq!(vacant.open().map_err(|error| error.found), Err(State::RunDown));
+    let refused = vacant.begin_run_down().wait(&Spin).expect("drained").replace(7);
+    assert_eq!(refused.map_err(|error| error.reason), Err(RunDownError::Taken));
     assert_eq!(GIVEN.get(), given);
 }
 
@@ -163,11 +150,7 @@ fn many_prepare_at_once() {
             })
         });
         let answers = threads.map(|thread| thread.join().expect("it does not fail"));
-        assert!(
-            answers
-                .iter()
-                .all(|(opened, given, _)| opened.is_ok() && *given == 1)
-        );
+        assert!(answers.iter().all(|(opened, given, _)| opened.is_ok() && *given == 1));
         let opened = answers.iter().filter(|(opened, ..)| *opened == Ok(true));
         assert_eq!(opened.count(), 1, "one opens it");
         let freed: usize = answers.iter().map(|(.., freed)| freed).sum();
@@ -241,25 +224,16 @@ fn where_a_barrier_is_illegal_no_value_goes() {
         assert_eq!(Object::close_all(&mut [&object]), Err(IllegalContext));
         assert_eq!(object.wait(&Spin), WaitOutcome::IllegalContext);
         assert_eq!(object.run_down(&Spin), Err(illegal));
-        assert_eq!(
-            object.begin_run_down().wait_deadline(&Spin, 0).err(),
-            Some(illegal)
-        );
+        assert_eq!(object.begin_run_down().wait_deadline(&Spin, 0).err(), Some(illegal));
         assert_eq!(object.try_run_down(), Err(illegal));
         let refused = object.replace(&Spin, 8).expect_err("illegal");
         assert_eq!((refused.value, refused.reason), (8, illegal));
         let generation = object.generation();
-        for mut handle in [
-            object.begin_run_down(),
-            object.begin_run_down_of(generation),
-        ] {
+        for mut handle in [object.begin_run_down(), object.begin_run_down_of(generation)] {
             let polled = handle.poll().expect("it cannot wait").map(drop);
             assert_eq!(polled, Err(illegal));
             let polled = pin!(handle).poll(&mut Context::from_waker(Waker::noop()));
-            assert!(matches!(
-                polled,
-                Poll::Ready(Err(RunDownError::IllegalContext))
-            ));
+            assert!(matches!(polled, Poll::Ready(Err(RunDownError::IllegalContext))));
         }
         assert_eq!((object.state(), object.racy_held()), (State::Open, 1));
         assert_eq!(
@@ -342,8 +316,5 @@ fn ready_never_wakes() {
     });
     OPENED.wait();
     let outcome = waiter.recv().expect("spawned during the claim").join();
-    assert_eq!(
-        outcome.expect("no wake-up in `ready`"),
-        WaitOutcome::Drained
-    );
+    assert_eq!(outcome.expect("no wake-up in `ready`"), WaitOutcome::Drained);
 }

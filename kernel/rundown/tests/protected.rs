@@ -187,8 +187,5 @@ fn misses_and_refusals_are_told<R: Make>() {
         "the new value was not put in: another caller has run the object down, or opened it again"
     );
     assert!(format!("{error:?}").starts_with("Rejected { reason: Taken"));
-    assert_eq!(
-        RunDownError::Cancelled.to_string(),
-        "the drain was cancelled: the object is open"
-    );
+    assert_eq!(RunDownError::Cancelled.to_string(), "the drain was cancelled: the object is open");
 }

@@ -7,16 +7,11 @@ use rundown::per_cpu::restart::{
 
 /// A table's entries, leaked: for images that stay.
 fn bounds(entries: &[(u64, u64)]) -> Bounds {
-    let mut entries: Vec<Sequence> = entries
-        .iter()
-        .map(|&(start, end)| Sequence::new(start, end))
-        .collect();
+    let mut entries: Vec<Sequence> =
+        entries.iter().map(|&(start, end)| Sequence::new(start, end)).collect();
     let range = entries.as_mut_ptr_range();
     std::mem::forget(entries);
-    Bounds {
-        start: range.start,
-        end: range.end,
-    }
+    Bounds { start: range.start, end: range.end }
 }
 
 fn register(
@@ -60,14 +55,7 @@ fn tables_come_and_go_in_any_order() {
     let tables = [(); 3].map(|()| RestartTable::new());
     let found = || [15, 25, 35].map(|at| images.restart_point(at));
     assert_eq!(found(), [None; 3]);
-    for order in [
-        [0, 1, 2],
-        [2, 1, 0],
-        [1, 0, 2],
-        [1, 2, 0],
-        [0, 2, 1],
-        [2, 0, 1],
-    ] {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0], [0, 2, 1], [2, 0, 1]] {
         let mut expected = [None; 3];
         for (image, table) in tables.iter().enumerate() {
             let start = 10 * (image as u64 + 1);

@@ -23,10 +23,7 @@ for_every_sized_variant!(
 
 fn many_guards_of_one_value<R: Make>() {
     let object = Protected::new(*R::make(), 7);
-    assert!(
-        object.try_acquire_many(0).is_none(),
-        "that protects nothing"
-    );
+    assert!(object.try_acquire_many(0).is_none(), "that protects nothing");
     R::on_cpu(0);
     let guards = object.try_acquire_many(3).expect("open");
     assert_eq!((*guards, Guards::count(&guards)), (7, 3));
@@ -46,10 +43,7 @@ fn many_guards_are_handed_out<R: Make>() {
     let mut guards = object.try_acquire_many(3).expect("open");
     let one = Guards::take_one(&mut guards).expect("two are left");
     let two = Guards::take_one(&mut guards).expect("one is left");
-    assert!(
-        Guards::take_one(&mut guards).is_none(),
-        "the last one stays"
-    );
+    assert!(Guards::take_one(&mut guards).is_none(), "the last one stays");
     assert_eq!((*one, *two, *guards), (7, 7, 7));
     assert_eq!(object.racy_held(), 3);
     drop((one, two));
@@ -144,10 +138,7 @@ fn the_first_of_two_replaces_the_value<R: Make>() {
     // Closed and drained again: but that is the next generation's value.
     object.close();
     assert_eq!(second.take(), Err(RunDownError::Taken));
-    assert_eq!(
-        (object.state(), object.run_down(&Spin)),
-        (State::Drained, Ok(8))
-    );
+    assert_eq!((object.state(), object.run_down(&Spin)), (State::Drained, Ok(8)));
 }
 
 fn try_run_down_never_waits<R: Make>() {
@@ -186,10 +177,7 @@ fn a_late_run_down_leaves_the_next_generation_alone<R: Make>() {
     object.close();
     let refused = object.begin_run_down_of(first).wait(&Spin).expect("over");
     assert_eq!(refused.take(), Err(RunDownError::Taken));
-    let own = object
-        .begin_run_down_of(second)
-        .wait(&Spin)
-        .expect("drained");
+    let own = object.begin_run_down_of(second).wait(&Spin).expect("drained");
     assert_eq!(own.take(), Ok(2));
 }
 
@@ -219,10 +207,7 @@ fn an_end_of_the_first_generation_does_not_take_from_the_next<R: Make>() {
     let opened = object.open().expect("born closed");
     object.close();
     assert_eq!(born_closed.take(), Err(RunDownError::Taken));
-    let own = object
-        .begin_run_down_of(opened)
-        .wait(&Spin)
-        .expect("drained");
+    let own = object.begin_run_down_of(opened).wait(&Spin).expect("drained");
     assert_eq!(own.take(), Ok(1));
 }
 

@@ -202,10 +202,7 @@ impl<R: Make> Soak<R> {
 
 impl Value {
     fn new(generation: u64) -> Box<Self> {
-        Box::new(Self {
-            pattern: AtomicU64::new(ALIVE),
-            generation: AtomicU64::new(generation),
-        })
+        Box::new(Self { pattern: AtomicU64::new(ALIVE), generation: AtomicU64::new(generation) })
     }
 }
 

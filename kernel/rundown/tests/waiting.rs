@@ -160,13 +160,8 @@ fn an_impatient_policy_does_not_end_the_patience<R: Make>() {
     let rundown = R::make();
     let guard = rundown.try_acquire().expect("open");
     let deadline = HostPlatform::after(Duration::from_millis(2));
-    let policy = Impatient {
-        returns: Cell::new(usize::MAX),
-        at_last: Cell::new(Some(|| ())),
-    };
-    let outstanding = rundown
-        .wait_deadline(&policy, deadline)
-        .expect_err("one is held");
+    let policy = Impatient { returns: Cell::new(usize::MAX), at_last: Cell::new(Some(|| ())) };
+    let outstanding = rundown.wait_deadline(&policy, deadline).expect_err("one is held");
     assert!(TestPlatform::now() >= deadline, "gave up early");
     assert_eq!(outstanding.held, 1);
     drop(guard);
@@ -297,11 +292,9 @@ impl Wait for At<'_> {
 fn a_deadline_passes_at_its_own_tick() {
     let rundown = PlainRundown::<Stopped>::new();
     let guard = rundown.try_acquire().expect("open");
-    for (times, deadline) in [
-        (&[0][..], 0),
-        (&[1, 7, 8, 9], 9),
-        (&[u64::MAX - 1, u64::MAX], u64::MAX),
-    ] {
+    for (times, deadline) in
+        [(&[0][..], 0), (&[1, 7, 8, 9], 9), (&[u64::MAX - 1, u64::MAX], u64::MAX)]
+    {
         NOW.set(0);
         let missed = rundown.wait_deadline(&At(times), deadline);
         assert_eq!(missed.expect_err("one is held").held, 1);

@@ -84,10 +84,7 @@ const SOURCES: [(ClockSource, &str); 4] = [
     (ClockSource::Cpuid, "as CPUID has it"),
     (ClockSource::Pit, "measured against the 8254"),
     (ClockSource::Hpet, "measured against the HPET"),
-    (
-        ClockSource::PmTimer,
-        "measured against ACPI's power management timer",
-    ),
+    (ClockSource::PmTimer, "measured against ACPI's power management timer"),
 ];
 
 /// Sets the clock and the rate of the APIC's timer, and says by what. Once, on the BSP, after
@@ -128,10 +125,7 @@ pub(crate) fn init(wanted: ClockSource) {
     }
     apic::set_timer_hz(rates.apic_timer);
     time::start(rates.tsc);
-    emit(&Event::Clock {
-        source: name.into(),
-        hz: rates.tsc,
-    });
+    emit(&Event::Clock { source: name.into(), hz: rates.tsc });
 }
 
 /// The rates if no source gives them. The APIC's timer is measured against the clock as it is assumed to be,
@@ -142,15 +136,8 @@ fn assumed() -> Rates {
         "clock: RATE UNKNOWN of the time-stamp counter: all times are off by the factor by which it differs from {}",
         mhz(GHZ)
     );
-    let stated = Stated {
-        tsc_hz: GHZ,
-        apic_timer_hz: None,
-    };
-    complete(stated).unwrap_or(Rates {
-        tsc: GHZ,
-        apic_timer: GHZ,
-        is_doubtful: true,
-    })
+    let stated = Stated { tsc_hz: GHZ, apic_timer_hz: None };
+    complete(stated).unwrap_or(Rates { tsc: GHZ, apic_timer: GHZ, is_doubtful: true })
 }
 
 /// Rates of which CPUID states at least the first.
@@ -175,11 +162,7 @@ fn measure(counter: Counter, reference: &dyn Fn() -> u64) -> Option<Rates> {
     apic::stop_timer();
     let Measured { rates, is_doubtful } = measured?;
     let [tsc, apic_timer] = rates;
-    TSC_HZ.contains(&tsc).then_some(Rates {
-        tsc,
-        apic_timer,
-        is_doubtful,
-    })
+    TSC_HZ.contains(&tsc).then_some(Rates { tsc, apic_timer, is_doubtful })
 }
 
 /// How far the counter of a CPU that is online is from this CPU's: hardware and firmware start them together, but one

@@ -79,11 +79,7 @@ fn allocate(cpu: CpuIndex) {
                 mapping::map(area, early, PageTableFlags::GLOBAL);
                 continue;
             }
-            map(
-                cpu,
-                page,
-                FRAMES.take(PAGE as u64).expect("memory for an area"),
-            );
+            map(cpu, page, FRAMES.take(PAGE as u64).expect("memory for an area"));
         }
         // SAFETY: just mapped, for good, and nothing else knows of it yet; the BSP's is `early`.
         unsafe { per_cpu::add_area(cpu) };

@@ -41,10 +41,9 @@ impl Descriptors {
     /// If memory runs out.
     pub(crate) fn allocate(cpu: CpuIndex) -> &'static Self {
         let mut tss = TaskStateSegment::new();
-        for (place, purpose) in [
-            (NMI_STACK, Purpose::Nmi),
-            (DOUBLE_FAULT_STACK, Purpose::DoubleFault),
-        ] {
+        for (place, purpose) in
+            [(NMI_STACK, Purpose::Nmi), (DOUBLE_FAULT_STACK, Purpose::DoubleFault)]
+        {
             tss.interrupt_stack_table[usize::from(place)] = stack::allocate(cpu, purpose);
         }
         let tss: &'static TaskStateSegment = Box::leak(Box::new(tss));

@@ -63,9 +63,7 @@ pub fn online() -> impl Iterator<Item = CpuIndex> + Clone {
 #[must_use]
 pub fn is_online(index: CpuIndex) -> bool {
     // Acquire: pairs with the store in `set_online`; what that CPU set up is visible.
-    ONLINE
-        .of(index)
-        .is_some_and(|online| online.load(Ordering::Acquire))
+    ONLINE.of(index).is_some_and(|online| online.load(Ordering::Acquire))
 }
 
 /// Where a CPU sits; `None` if it has never started, or is none of this machine's. Any CPU, any context.
@@ -140,7 +138,5 @@ pub(crate) fn is_online_here() -> bool {
 pub(crate) fn others() -> impl Iterator<Item = CpuIndex> + Clone {
     let me = current();
     let listed = MAP.get().map_or(0, CpuMap::len);
-    (0..listed as u32)
-        .map(CpuIndex::new)
-        .filter(move |index| *index != me && is_online(*index))
+    (0..listed as u32).map(CpuIndex::new).filter(move |index| *index != me && is_online(*index))
 }

@@ -18,9 +18,7 @@ const PAGE_FAULT: u8 = 14;
 pub(super) fn report(vector: u8, frame: &Frame) -> ! {
     let report = Report { vector, frame };
     emergency::leave_out(format_args!("{report}"), Some(vector), frame.rip);
-    emergency::report(format_args!("{report}"), |line| {
-        backtrace::from(frame.rip, frame.rbp, line)
-    })
+    emergency::report(format_args!("{report}"), |line| backtrace::from(frame.rip, frame.rbp, line))
 }
 
 #[cfg_attr(target_os = "none", panic_handler)]

@@ -13,11 +13,8 @@ use x86_64::{
 /// Memory below this is left alone: firmware and the start of other CPUs need some of it.
 const FIRST_MIB: u64 = 1 << 20;
 
-pub(crate) static FRAMES: Frames = Frames(SpinMutex::new(Ranges {
-    usable: &mut [],
-    single: 0..0,
-    low: 0..0,
-}));
+pub(crate) static FRAMES: Frames =
+    Frames(SpinMutex::new(Ranges { usable: &mut [], single: 0..0, low: 0..0 }));
 
 /// An allocator of frames. What the kernel takes above 1 MiB (heap, stacks, tables) it keeps.
 pub(crate) struct Frames(SpinMutex<Ranges>);

@@ -58,9 +58,7 @@ pub(crate) fn physical(address: VirtAddr) -> PhysAddr {
 
 /// Whether this physical address is mapped where all of memory is.
 pub(crate) fn is_mapped(address: PhysAddr) -> bool {
-    let page = virt(PhysAddr::zero())
-        .as_u64()
-        .checked_add(address.as_u64());
+    let page = virt(PhysAddr::zero()).as_u64().checked_add(address.as_u64());
     let Some(page) = page.and_then(|page| VirtAddr::try_new(page).ok()) else {
         return false;
     };

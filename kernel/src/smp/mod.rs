@@ -65,10 +65,7 @@ pub(crate) fn start(options: &Options) -> BringUp {
     if let Some(fault) = faults::start_is_over() {
         STARTER.inject(fault);
     }
-    let mut bring_up = BringUp {
-        steps,
-        ..BringUp::default()
-    };
+    let mut bring_up = BringUp { steps, ..BringUp::default() };
     for listed in STARTER.progress().filter(|cpu| cpu.is_enabled) {
         let cpu = listed.cpu;
         if listed.state != SlotState::Online {

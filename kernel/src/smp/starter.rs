@@ -45,10 +45,7 @@ pub(super) fn run(
     broadcast: bool,
     steps: &mut Steps,
 ) -> Result<(), Refused> {
-    let plan = Plan {
-        broadcast,
-        ..plan()
-    };
+    let plan = Plan { broadcast, ..plan() };
     STARTER.start(wanted, &plan, steps)
 }
 

@@ -121,11 +121,7 @@ impl Closer {
     /// ones and never sleep would let this one run every 100 ms, and nothing would be torn down.
     fn adapt(&self, took: u64) {
         let quota = self.storm.quota.load(Ordering::Relaxed);
-        let quota = if took > 4 * self.tick() {
-            quota - quota / 4
-        } else {
-            quota + quota / 4
-        };
+        let quota = if took > 4 * self.tick() { quota - quota / 4 } else { quota + quota / 4 };
         let quota = quota.clamp(MIN_QUOTA, MAX_QUOTA);
         self.storm.quota.store(quota, Ordering::Relaxed);
     }

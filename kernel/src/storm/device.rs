@@ -42,9 +42,7 @@ impl Device {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
         };
-        Self {
-            registers: (0..cpus).map(|_| register()).collect(),
-        }
+        Self { registers: (0..cpus).map(|_| register()).collect() }
     }
 
     fn register(&self) -> &Register {
@@ -71,10 +69,7 @@ impl Device {
     /// Uses begun but not ended. Exact once protection is drained: what users did is visible then.
     pub(super) fn in_use(&self) -> i64 {
         let sum = |of: fn(&Register) -> &AtomicU64| -> u64 {
-            let counts = self
-                .registers
-                .iter()
-                .map(|register| of(register).load(Ordering::Relaxed));
+            let counts = self.registers.iter().map(|register| of(register).load(Ordering::Relaxed));
             counts.fold(0, u64::wrapping_add)
         };
         let in_use = sum(|register| &register.begun).wrapping_sub(sum(|register| &register.ended));
@@ -85,12 +80,7 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         for register in &self.registers {
-            let words = [
-                &register.magic,
-                &register.generation,
-                &register.begun,
-                &register.ended,
-            ];
+            let words = [&register.magic, &register.generation, &register.begun, &register.ended];
             for word in words {
                 word.store(POISON, Ordering::Relaxed);
             }

@@ -127,11 +127,7 @@ impl<V: Variant + 'static> Lane<V> {
                 "device {generation} was granted although {closed} was known to be closed"
             ));
         }
-        Some(Use {
-            device,
-            generation,
-            begun_on: cpu::current(),
-        })
+        Some(Use { device, generation, begun_on: cpu::current() })
     }
 
     /// Ends a use and releases its protection, on this CPU.
@@ -176,10 +172,7 @@ impl<V: Variant + 'static> Lane<V> {
         // This CPU must go on emptying its mailbox: what it waits for may be in there.
         let device = self.device.run_down(&Serving(self)).ok();
         let drained = clock::nanos();
-        let times = Teardown {
-            close: closed - start,
-            drain: drained - closed,
-        };
+        let times = Teardown { close: closed - start, drain: drained - closed };
         match device.as_ref().map(Device::in_use) {
             Some(0) => {}
             // S2: the wait returned, but so many uses have not ended.

@@ -63,12 +63,7 @@ pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Times]) -
             drain: times.drain.latency(),
         }
     });
-    Totals {
-        last,
-        elapsed_ms: elapsed / 1_000_000,
-        cpus: cpu::count() as u32,
-        variants,
-    }
+    Totals { last, elapsed_ms: elapsed / 1_000_000, cpus: cpu::count() as u32, variants }
 }
 
 /// A report: everything for a host; for a person at the serial port one line while the storm goes on and tables
@@ -97,10 +92,7 @@ fn on_screen(
     const ELSE: usize = 19;
     let room = screen::rows().saturating_sub(ELSE);
     writeln!(out, "\n{totals}\n{}", CpuLine::HEADER)?;
-    lines
-        .by_ref()
-        .take(room)
-        .try_for_each(|line| writeln!(out, "{line}"))?;
+    lines.by_ref().take(room).try_for_each(|line| writeln!(out, "{line}"))?;
     match lines.count() {
         0 => {}
         more => writeln!(out, " ... and {more} more CPUs")?,

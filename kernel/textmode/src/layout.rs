@@ -61,14 +61,8 @@ impl Layout {
             _ => (1, [[0xff; MAX_PIXEL]; 3]),
         };
         let scale = (width / (120 * WIDTH)).min(height / (40 * HEIGHT));
-        let layout = Self {
-            width,
-            height,
-            pitch,
-            pixel,
-            scale: scale.clamp(1, MAX_SCALE),
-            colours,
-        };
+        let layout =
+            Self { width, height, pitch, pixel, scale: scale.clamp(1, MAX_SCALE), colours };
         let makes_sense = (channels..=MAX_PIXEL).contains(&pixel)
             && layout.columns() >= MIN_COLUMNS
             && layout.rows() >= MIN_ROWS

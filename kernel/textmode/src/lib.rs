@@ -111,12 +111,7 @@ pub struct Terminal<'a, D> {
 impl<'a, D: FnMut(usize, &[u8])> Terminal<'a, D> {
     /// Draws nothing yet. A grid keeps to one layout.
     pub fn new(grid: &'a Grid, layout: &'a Layout, draw: D) -> Self {
-        Self {
-            grid,
-            layout,
-            draw,
-            is_in_block: false,
-        }
+        Self { grid, layout, draw, is_in_block: false }
     }
 
     /// Draws everything anew, and what lies around the grid in black: after the framebuffer has moved, or

@@ -89,14 +89,7 @@ fn every_character_is_read_back_on_every_kind_of_framebuffer() {
         (PixelFormat::Rgb, 4),
         (PixelFormat::U8, 1),
         (PixelFormat::U8, 2),
-        (
-            PixelFormat::Unknown {
-                red_position: 11,
-                green_position: 5,
-                blue_position: 0,
-            },
-            2,
-        ),
+        (PixelFormat::Unknown { red_position: 11, green_position: 5, blue_position: 0 }, 2),
     ];
     for (pixel_format, bytes_per_pixel) in formats {
         for padding in [0, 1, 24] {
@@ -115,9 +108,7 @@ fn every_character_is_read_back_on_every_kind_of_framebuffer() {
             screen.with(|screen| screen.redraw());
             assert_eq!(screen.text(), printable(), "{:?}", screen.info);
             let lines = screen.memory.chunks(stride * bytes_per_pixel);
-            let mut behind = lines
-                .filter_map(|line| line.get(width * bytes_per_pixel..))
-                .flatten();
+            let mut behind = lines.filter_map(|line| line.get(width * bytes_per_pixel..)).flatten();
             assert!(behind.all(|byte| *byte == UNTOUCHED), "{:?}", screen.info);
         }
     }
@@ -126,16 +117,11 @@ fn every_character_is_read_back_on_every_kind_of_framebuffer() {
 #[test]
 fn each_format_has_its_order_of_colours() {
     let red = |pixel_format, bytes_per_pixel| {
-        let mut screen = Screen::new(FrameBufferInfo {
-            pixel_format,
-            bytes_per_pixel,
-            ..info(640, 480)
-        });
+        let mut screen =
+            Screen::new(FrameBufferInfo { pixel_format, bytes_per_pixel, ..info(640, 480) });
         screen.with(|screen| screen.large("#", Colour::Red));
         let pixels = (0..480).flat_map(|y| (0..24).map(move |x| (x, y)));
-        let mut lit = pixels
-            .map(|(x, y)| screen.pixel(x, y))
-            .filter(|pixel| pixel[0] > 0x40);
+        let mut lit = pixels.map(|(x, y)| screen.pixel(x, y)).filter(|pixel| pixel[0] > 0x40);
         lit.next().expect("drawn").to_vec()
     };
     assert_eq!(red(PixelFormat::Rgb, 4), [0xff, 0x70, 0x60, 0]);
@@ -169,12 +155,7 @@ fn a_large_screen_is_readable() {
 fn nonsense_is_refused() {
     const MAX: usize = usize::MAX;
     let of = |(width, height, stride, bytes_per_pixel, byte_len)| {
-        let info = FrameBufferInfo {
-            stride,
-            bytes_per_pixel,
-            byte_len,
-            ..info(width, height)
-        };
+        let info = FrameBufferInfo { stride, bytes_per_pixel, byte_len, ..info(width, height) };
         Layout::new(&info)
     };
     let all = 800 * 600 * 4;
@@ -210,11 +191,7 @@ fn text_wraps_and_scrolls() {
     // The last row is not wasted on the cursor.
     assert_eq!(screen.text(), lines[70..].join("\n"));
     screen.write("5µs naïve →\n");
-    assert!(
-        screen.text().ends_with("line 99\n5us na?ve ?"),
-        "{}",
-        screen.text()
-    );
+    assert!(screen.text().ends_with("line 99\n5us na?ve ?"), "{}", screen.text());
 }
 
 #[test]
@@ -240,10 +217,7 @@ fn a_block_is_redrawn_in_place() {
     screen.block(&format!("five {}\nsix", "x".repeat(100)));
     let five = format!("five {}", "x".repeat(75));
     // Where the one above ended with a blank line, that stays.
-    assert_eq!(
-        screen.text(),
-        format!("before\nfour\n\nbetween\n{five}\nsix")
-    );
+    assert_eq!(screen.text(), format!("before\nfour\n\nbetween\n{five}\nsix"));
     screen.block("seven");
     screen.write("\nafter");
     assert_eq!(screen.text(), "before\nfour\n\nbetween\nseven\nafter");
@@ -253,11 +227,7 @@ fn a_block_is_redrawn_in_place() {
 fn a_block_scrolls_up_to_the_top_and_is_cut_there() {
     let mut screen = Screen::new(info(640, 480));
     (0..25).for_each(|line| screen.write(&format!("{line}\n")));
-    let rows = |count: usize| {
-        (0..count)
-            .map(|row| format!("row {row}\n"))
-            .collect::<String>()
-    };
+    let rows = |count: usize| (0..count).map(|row| format!("row {row}\n")).collect::<String>();
     for _ in 0..2 {
         screen.block(&rows(10));
         assert!(screen.text().starts_with("5\n6\n"), "{}", screen.text());
@@ -284,11 +254,7 @@ fn large_text_is_read_back_wherever_it_scrolls() {
     screen.write("done\n");
     assert_eq!(screen.text(), "small\n\nPASSED\ndone");
     (0..25).for_each(|_| screen.write("\n."));
-    assert!(
-        screen.text().starts_with("PASSED\ndone"),
-        "{}",
-        screen.text()
-    );
+    assert!(screen.text().starts_with("PASSED\ndone"), "{}", screen.text());
 }
 
 #[test]

@@ -13,22 +13,15 @@ const C_PEERS: [(&str, &str, &str); 3] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let rustc = Command::new(env::var_os("RUSTC").ok_or("cargo sets RUSTC")?)
-        .arg("--version")
-        .output()?;
-    println!(
-        "cargo:rustc-env=BENCH_RUSTC={}",
-        String::from_utf8(rustc.stdout)?.trim()
-    );
+    let rustc =
+        Command::new(env::var_os("RUSTC").ok_or("cargo sets RUSTC")?).arg("--version").output()?;
+    println!("cargo:rustc-env=BENCH_RUSTC={}", String::from_utf8(rustc.stdout)?.trim());
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=c");
     println!("cargo:rerun-if-env-changed=PKG_CONFIG");
     for (cfg, package, source) in C_PEERS {
         println!("cargo:rustc-check-cfg=cfg({cfg})");
-        let Ok(library) = pkg_config::Config::new()
-            .cargo_metadata(false)
-            .probe(package)
-        else {
+        let Ok(library) = pkg_config::Config::new().cargo_metadata(false).probe(package) else {
             // A file that does not exist: look again each time, it may have been installed.
             println!("cargo:rerun-if-changed=c/missing");
             continue;
@@ -37,11 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if package == "liburcu-bp" {
             build.define("BP", None);
         }
-        build
-            .file(source)
-            .includes(library.include_paths)
-            .opt_level(2)
-            .try_compile(cfg)?;
+        build.file(source).includes(library.include_paths).opt_level(2).try_compile(cfg)?;
         println!("cargo:rustc-cfg={cfg}");
         // Only now: a static library must come before those that it needs.
         pkg_config::Config::new().probe(package)?;

@@ -14,10 +14,6 @@ fn main() {
         .expect("KERNEL RAMDISK FOLDER");
     let mut images = DiskImageBuilder::new(kernel);
     images.set_ramdisk(ramdisk);
-    images
-        .create_bios_image(&folder.join("bios.img"))
-        .expect("the BIOS image");
-    images
-        .create_uefi_image(&folder.join("uefi.img"))
-        .expect("the UEFI image");
+    images.create_bios_image(&folder.join("bios.img")).expect("the BIOS image");
+    images.create_uefi_image(&folder.join("uefi.img")).expect("the UEFI image");
 }

@@ -22,12 +22,7 @@ global_asm!(".globl image_base", ".set image_base, {base}", base = const BASE);
 #[unsafe(no_mangle)]
 extern "C" fn _start(imports: &'static Imports, exports: &mut Exports) {
     import(imports);
-    *exports = Exports {
-        sequences: Bounds::of_this_image(),
-        acquire,
-        release,
-        use_often,
-    };
+    *exports = Exports { sequences: Bounds::of_this_image(), acquire, release, use_often };
 }
 
 extern "C" fn acquire(object: &Object) -> bool {
@@ -40,9 +35,7 @@ unsafe extern "C" fn release(object: &Object) {
 }
 
 extern "C" fn use_often(object: &Object, times: usize) -> usize {
-    (0..times)
-        .filter(|_| object.try_acquire().is_some())
-        .count()
+    (0..times).filter(|_| object.try_acquire().is_some()).count()
 }
 
 #[cfg_attr(target_os = "none", panic_handler)]

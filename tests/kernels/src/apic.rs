@@ -76,8 +76,7 @@ pub fn unmasked_own_sources() -> usize {
 fn own_sources() -> impl Iterator<Item = u32> {
     let last = local().read(VERSION) >> 16 & 0xff;
     let all = (3..).zip([ERROR, PERFORMANCE, TEMPERATURE, CORRECTED_ERRORS]);
-    all.filter(move |(number, _)| last >= *number)
-        .map(|(_, entry)| entry)
+    all.filter(move |(number, _)| last >= *number).map(|(_, entry)| entry)
 }
 
 /// A vector's bit in one of the registers of 256 bits: eight of 32 (Intel SDM 3A, 11.8.4).

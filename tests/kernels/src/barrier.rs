@@ -15,10 +15,7 @@ impl Barrier {
     /// A barrier for `parties` CPUs.
     #[must_use]
     pub const fn new(parties: usize) -> Self {
-        Self {
-            parties,
-            arrivals: AtomicUsize::new(0),
-        }
+        Self { parties, arrivals: AtomicUsize::new(0) }
     }
 
     /// A barrier for all CPUs that run.

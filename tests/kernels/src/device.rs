@@ -24,18 +24,11 @@ impl<V: Variant> Device<V> {
     /// A living one that this guards, with empty pockets.
     #[must_use]
     pub fn new(rundown: Rundown<V>) -> Self {
-        Self {
-            rundown,
-            alive: AtomicBool::new(true),
-            pockets: PerCpu::new(|| AtomicUsize::new(0)),
-        }
+        Self { rundown, alive: AtomicBool::new(true), pockets: PerCpu::new(|| AtomicUsize::new(0)) }
     }
 
     fn touch(&self) {
-        assert!(
-            self.alive.load(Ordering::Relaxed),
-            "used after its teardown"
-        );
+        assert!(self.alive.load(Ordering::Relaxed), "used after its teardown");
     }
 
     /// Takes protection and lets it go; whether it was granted.

@@ -102,10 +102,7 @@ pub fn leaked<T>(value: T) -> &'static T {
 #[must_use]
 pub fn next(cpu: CpuIndex) -> CpuIndex {
     let mut later = kernel::cpu::online().filter(|&other| other > cpu);
-    later
-        .next()
-        .or_else(|| kernel::cpu::online().next())
-        .expect("this CPU is online")
+    later.next().or_else(|| kernel::cpu::online().next()).expect("this CPU is online")
 }
 
 /// What [`tick`] does.

@@ -17,10 +17,7 @@ impl Tracked {
     /// A living object of this generation.
     #[must_use]
     pub const fn new(generation: u64) -> Self {
-        Self {
-            mark: AtomicU64::new(ALIVE),
-            generation,
-        }
+        Self { mark: AtomicU64::new(ALIVE), generation }
     }
 
     /// Uses the object and returns its generation.
@@ -30,11 +27,7 @@ impl Tracked {
     /// If it has been dropped.
     pub fn touch(&self) -> u64 {
         let mark = self.mark.load(Ordering::Relaxed);
-        assert_eq!(
-            mark, ALIVE,
-            "used after its teardown, generation {}",
-            self.generation
-        );
+        assert_eq!(mark, ALIVE, "used after its teardown, generation {}", self.generation);
         self.generation
     }
 }

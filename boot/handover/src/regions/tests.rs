@@ -15,8 +15,7 @@ const RESERVED: MemoryRegionKind = UnknownBios(2);
 
 fn regions(map: &[Piece]) -> Vec<MemoryRegion> {
     let map = map.iter();
-    map.map(|&(start, end, kind)| MemoryRegion { start, end, kind })
-        .collect()
+    map.map(|&(start, end, kind)| MemoryRegion { start, end, kind }).collect()
 }
 
 fn list(map: &[Piece]) -> Result<RegionList, Failure> {
@@ -78,24 +77,15 @@ const DISJOINT: [Map<'_>; 5] = [
 const OVERLAPPING: [Map<'_>; 3] = [
     // Entries out of order, the reserved one inside the other.
     (
-        &[
-            (0x20_0000, 0x20_1000, RESERVED),
-            (0x10_0000, 0x30_0000, Usable),
-        ],
+        &[(0x20_0000, 0x20_1000, RESERVED), (0x10_0000, 0x30_0000, Usable)],
         &[(0x10_0000, 0x20_0000), (0x20_1000, 0x30_0000)],
     ),
     // Beside a part of a page, whole pages are left.
     (
-        &[
-            (0x10_0000, 0x30_0000, Usable),
-            (0x20_0800, 0x20_0c00, RESERVED),
-        ],
+        &[(0x10_0000, 0x30_0000, Usable), (0x20_0800, 0x20_0c00, RESERVED)],
         &[(0x10_0000, 0x20_0000), (0x20_1000, 0x30_0000)],
     ),
-    (
-        &[(!0x800, u64::MAX, Usable), (!0x400, u64::MAX, RESERVED)],
-        &[],
-    ),
+    (&[(!0x800, u64::MAX, Usable), (!0x400, u64::MAX, RESERVED)], &[]),
 ];
 
 #[test]
@@ -125,9 +115,8 @@ fn all_of_a_long_map_is_kept_up_to_a_limit() {
     assert_eq!(keep_usable_pages(&mut regions(&more)), more.len());
     // OVMF's map is of this kind: long, but most of its descriptors are neighbours.
     let many = 4 * MAX_REGIONS as u64;
-    let neighbours: Vec<_> = (0..many)
-        .map(|n| ((many - n) * 0x1000, (many - n + 1) * 0x1000, Usable))
-        .collect();
+    let neighbours: Vec<_> =
+        (0..many).map(|n| ((many - n) * 0x1000, (many - n + 1) * 0x1000, Usable)).collect();
     let merged = list(&neighbours).expect("one region");
     let all = vec![(0x1000, (many + 1) * 0x1000, Usable)];
     assert_eq!(pieces(merged.as_slice()), all);
@@ -144,10 +133,7 @@ fn reservations_split_regions_and_may_touch_and_overlap() {
     assert_eq!(found.last(), Some(&(0x41_0000, 0x3fd_f000, Usable)));
     let reserved = &found[2..found.len() - 1];
     assert!(reserved.iter().all(|(_, _, kind)| *kind == Bootloader));
-    assert!(
-        found[1..].windows(2).all(|w| w[0].1 == w[1].0),
-        "{found:x?}"
-    );
+    assert!(found[1..].windows(2).all(|w| w[0].1 == w[1].0), "{found:x?}");
 }
 
 #[test]

@@ -36,11 +36,7 @@ struct Row {
 
 impl Results {
     pub(super) fn new(args: &BootArgs, counts: impl Iterator<Item = u32>, rounds: u32) -> Self {
-        let row = |cpus| Row {
-            cpus,
-            all_at_once: Vec::new(),
-            one_by_one: Vec::new(),
-        };
+        let row = |cpus| Row { cpus, all_at_once: Vec::new(), one_by_one: Vec::new() };
         Self {
             engine: args.accel.engine(Host::probe()),
             machine: args.machine.name(),

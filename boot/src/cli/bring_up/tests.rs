@@ -50,23 +50,10 @@ fn both_ways_are_measured_at_each_count() {
     let rows = document["rows"].as_array().expect("rows");
     let figures: Vec<_> = rows
         .iter()
-        .map(|row| {
-            (
-                row["cpus"].as_u64(),
-                row["serial_online_us"]["median"].as_u64(),
-            )
-        })
+        .map(|row| (row["cpus"].as_u64(), row["serial_online_us"]["median"].as_u64()))
         .collect();
     let (serial, none) = (Some(5000), None);
-    assert_eq!(
-        figures,
-        [
-            (Some(1), none),
-            (Some(2), serial),
-            (Some(4), serial),
-            (Some(5), serial)
-        ]
-    );
+    assert_eq!(figures, [(Some(1), none), (Some(2), serial), (Some(4), serial), (Some(5), serial)]);
     assert_eq!(rows[3]["online_us"]["max"].as_u64(), Some(1000));
     assert!(document["growth_per_ap"].is_null());
 }
@@ -76,10 +63,7 @@ fn who_asks_for_one_by_one_has_nothing_to_compare() {
     let line = ["--smp", "2", "--rounds", "1", "--start", "serial"];
     let text = measured(HONEST, &line).expect("no trouble").to_string();
     let row = text.lines().last().expect("a row");
-    assert!(
-        row.starts_with("    2 ") && row.contains(" 5.00 ms "),
-        "{row}"
-    );
+    assert!(row.starts_with("    2 ") && row.contains(" 5.00 ms "), "{row}");
 }
 
 #[test]
@@ -88,17 +72,11 @@ fn a_boot_that_fails_ends_it_and_is_told() {
     let stopped = measured(&script, &["--smp", "8", "--rounds", "1"]).expect_err("a reset");
     assert_eq!(stopped.outcome, Outcome::Reset);
     let story = stopped.story;
-    assert!(
-        story.starts_with("4 CPUs, start=broadcast: the machine was reset"),
-        "{story}"
-    );
+    assert!(story.starts_with("4 CPUs, start=broadcast: the machine was reset"), "{story}");
     assert!(story.contains("By hand: "), "{story}");
     // A pass without figures is none.
     let mute = r#"echo '@event {"Verdict":{"passed":true,"text":"fine"}}'; exit 33"#;
-    assert_eq!(
-        measured(mute, &["--smp", "1"]).expect_err("mute").outcome,
-        Outcome::Passed
-    );
+    assert_eq!(measured(mute, &["--smp", "1"]).expect_err("mute").outcome, Outcome::Passed);
 }
 
 #[test]
@@ -114,11 +92,7 @@ fn counts_are_powers_of_two_and_the_most() {
 }
 
 fn sample(online_us: u64) -> Sample {
-    Sample {
-        first_line: Duration::from_millis(120),
-        online_us,
-        whole: Duration::from_millis(900),
-    }
+    Sample { first_line: Duration::from_millis(120), online_us, whole: Duration::from_millis(900) }
 }
 
 #[test]
@@ -132,22 +106,13 @@ fn the_tables_compare_per_cpu_that_is_started() {
     }
     results.add(255, StartMode::Broadcast, sample(25_400));
     let text = results.to_string();
-    let rows: Vec<Vec<_>> = text
-        .lines()
-        .map(|line| line.split_whitespace().collect())
-        .collect();
-    let row = |first: &str| {
-        rows.iter()
-            .filter(|row| row.first() == Some(&first))
-            .collect::<Vec<_>>()
-    };
+    let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    let row =
+        |first: &str| rows.iter().filter(|row| row.first() == Some(&first)).collect::<Vec<_>>();
     assert_eq!(row("1")[0].join(" "), "1 120 ms - - - - - 900 ms", "{text}");
     assert_eq!(
         row("64")[0].join(" "),
         "64 120 ms 12.6 ms 6.30 ms..63.0 ms 200 us 126 ms 63.0 ms..630 ms 2.00 ms 10.0 900 ms"
     );
-    assert!(
-        text.contains("From 64 to 255 CPUs the time per AP grows 0.50 times"),
-        "{text}"
-    );
+    assert!(text.contains("From 64 to 255 CPUs the time per AP grows 0.50 times"), "{text}");
 }

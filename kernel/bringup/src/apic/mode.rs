@@ -41,9 +41,7 @@ impl ApicFacts {
             Self { is_x2: true, .. } => (true, "x2APIC, as the firmware has left it"),
             Self { has_x2: false, .. } => (false, "xAPIC: this CPU has no x2APIC"),
             Self { opts_out: true, .. } => (false, "xAPIC, as the firmware asks (DMAR)"),
-            Self {
-                is_virtual: true, ..
-            } => (true, "x2APIC, under a hypervisor"),
+            Self { is_virtual: true, .. } => (true, "x2APIC, under a hypervisor"),
             _ if self.highest.get() >= FIRST_TOO_LARGE => {
                 (true, "x2APIC: a listed CPU's ID needs it")
             }
@@ -115,19 +113,11 @@ mod tests {
             (true, true, false, true, 3, true, "left"),
             (true, true, true, false, 300, true, "left"),
         ] {
-            let facts = ApicFacts {
-                is_x2,
-                has_x2,
-                is_virtual,
-                opts_out,
-                highest: ApicId::new(highest),
-            };
+            let facts =
+                ApicFacts { is_x2, has_x2, is_virtual, opts_out, highest: ApicId::new(highest) };
             let (chosen, text) = facts.choose();
             assert_eq!(chosen, expected, "{facts:?}");
-            assert!(
-                text.contains(why) && text.starts_with("x2") == chosen,
-                "{facts:?}"
-            );
+            assert!(text.contains(why) && text.starts_with("x2") == chosen, "{facts:?}");
         }
     }
 

@@ -17,11 +17,7 @@ impl Counter {
     ///
     /// Its input clock is a third of the NTSC colour carrier, 315/88 MHz (Intel 8254 data sheet; IBM PC
     /// technical reference).
-    pub const PIT: Self = Self {
-        mask: 0xffff,
-        counts_down: true,
-        period_fs: 838_095_238,
-    };
+    pub const PIT: Self = Self { mask: 0xffff, counts_down: true, period_fs: 838_095_238 };
 
     /// ACPI's power management timer: the colour carrier itself, rounded 3.579545 MHz (ACPI 6.5, section
     /// 4.8.2.1). With 24 bits it comes round after 4.7 s; with 32 (flag `TMR_VAL_EXT` of the FADT) after
@@ -52,11 +48,7 @@ impl Counter {
     }
 
     const fn up(mask: u64, period_fs: u64) -> Self {
-        Self {
-            mask,
-            counts_down: false,
-            period_fs,
-        }
+        Self { mask, counts_down: false, period_fs }
     }
 
     /// Clocks from one reading to a later one. Right if less time has passed than the counter takes to
@@ -114,10 +106,7 @@ mod tests {
     #[test]
     fn rates_are_those_of_the_data_sheets() {
         let clocks = all().map(|counter| counter.clocks_in(1_000_000_000));
-        assert_eq!(
-            clocks,
-            [1_193_181, 3_579_545, 3_579_545, 100_000_000, 2_000_000_000]
-        );
+        assert_eq!(clocks, [1_193_181, 3_579_545, 3_579_545, 100_000_000, 2_000_000_000]);
         // 14.318 MHz, as in real chipsets.
         let hpet = Counter::hpet(0x0429_b17f_8086_a701).expect("valid");
         assert_eq!(hpet.clocks_in(1_000_000_000), 14_318_179);
@@ -146,10 +135,7 @@ mod tests {
             let elapsed = counter.elapsed(from, to);
             assert_eq!(elapsed, expected, "{counter:?}: {from:#x} to {to:#x}");
         }
-        assert_eq!(
-            all().map(Counter::outlasts_pauses),
-            [false, true, true, true, true]
-        );
+        assert_eq!(all().map(Counter::outlasts_pauses), [false, true, true, true, true]);
     }
 
     #[test]

@@ -30,10 +30,7 @@ pub fn measure(counter: Counter, read: [&dyn Fn() -> u64; 3]) -> Option<Measured
     let start = reference();
     (0..TRIES_TO_MOVE).find(|_| counter.elapsed(start, reference()) > 0)?;
 
-    let mut measured = Measured {
-        rates: [u64::MAX; 2],
-        is_doubtful: true,
-    };
+    let mut measured = Measured { rates: [u64::MAX; 2], is_doubtful: true };
     for _ in 0..WINDOWS {
         let (rates, is_without_pause) = window(counter, read)?;
         measured.rates = measured.rates.min(rates);
@@ -121,12 +118,7 @@ impl Sample {
             let before = first();
             let (reference, second) = (reference(), second());
             let length = first().wrapping_sub(before);
-            Self {
-                reference,
-                first: before.wrapping_add(length / 2),
-                second,
-                length,
-            }
+            Self { reference, first: before.wrapping_add(length / 2), second, length }
         });
         let best = tries.min_by_key(|sample| sample.length);
         best.expect("there are eight")

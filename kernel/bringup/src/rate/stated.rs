@@ -54,12 +54,8 @@ fn by_cpu(cpuid: &Cpuid<'_>) -> Option<Stated> {
             apic_timer_hz: Some(crystal_hz).filter(is_timer),
         })
     };
-    let by_base = || {
-        TSC_HZ.contains(&base_hz).then_some(Stated {
-            tsc_hz: base_hz,
-            apic_timer_hz: None,
-        })
-    };
+    let by_base =
+        || TSC_HZ.contains(&base_hz).then_some(Stated { tsc_hz: base_hz, apic_timer_hz: None });
     by_ratio().or_else(by_base)
 }
 
@@ -99,7 +95,5 @@ fn crystal_of(cpuid: &Cpuid<'_>) -> Option<u64> {
 fn crystal_by(base_hz: u64, tsc_hz: impl Fn(u64) -> Option<u64>) -> Option<u64> {
     const CRYSTALS_HZ: [u64; 4] = [19_200_000, 24_000_000, 25_000_000, 38_400_000];
     let fits = |hz: u64| hz.abs_diff(base_hz) <= base_hz / 100;
-    CRYSTALS_HZ
-        .into_iter()
-        .find(|&crystal_hz| tsc_hz(crystal_hz).is_some_and(fits))
+    CRYSTALS_HZ.into_iter().find(|&crystal_hz| tsc_hz(crystal_hz).is_some_and(fits))
 }

@@ -81,11 +81,7 @@ mod tests {
 
     /// As QEMU's for its pc machine, whose FADT has the first revision.
     fn short_fadt() -> Vec<u8> {
-        table(
-            b"FACP",
-            116,
-            &[(76, &[8, 6]), (91, &[4]), (112, &[0xa5, 0x80])],
-        )
+        table(b"FACP", 116, &[(76, &[8, 6]), (91, &[4]), (112, &[0xa5, 0x80])])
     }
 
     /// As QEMU's for q35.

@@ -62,9 +62,7 @@ impl Memory {
         for (at, length, place) in [(RSDP, 20, 8), (RSDP, 36, 32)].into_iter().chain(lengths) {
             let bytes = &mut self.0[at as usize..][..length];
             bytes[place] = 0;
-            let sum = bytes
-                .iter()
-                .fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
+            let sum = bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
             bytes[place] = sum.wrapping_neg();
         }
     }
@@ -176,9 +174,7 @@ fn a_list_that_is_none_is_not_followed_for_ever() {
     let mut memory = Memory::intact(0);
     // As a RSDT of 2 MiB, all zero but for its start, would read.
     memory.0.resize(3 << 20, 0);
-    memory
-        .0
-        .copy_within(RSDT as usize..RSDT as usize + 48, 1 << 20);
+    memory.0.copy_within(RSDT as usize..RSDT as usize + 48, 1 << 20);
     memory.put((1 << 20) + 4, &(2_u32 << 20).to_le_bytes());
     memory.put(RSDP + 16, &(1_u32 << 20).to_le_bytes());
     let tables = Tables::new(RSDP, |at, length| memory.read(at, length)).expect("usable");
@@ -220,8 +216,7 @@ fn without_an_rsdp_or_a_root_table_there_is_an_error_that_says_where() {
     }
     // The second half of an RSDP at the end of memory is missing; its first half will do.
     let mut cut = memory.clone();
-    cut.0
-        .copy_within(RSDP as usize..RSDP as usize + 20, END as usize - 20);
+    cut.0.copy_within(RSDP as usize..RSDP as usize + 20, END as usize - 20);
     assert_eq!(cut.error(END - 20), None);
 
     let mut memory = Memory::new(2, &[0], &[]);

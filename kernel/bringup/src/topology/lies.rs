@@ -23,20 +23,13 @@ struct Liar {
 
 impl Liar {
     fn all() -> impl Iterator<Item = Self> {
-        (0..MACHINES).map(|number| Self {
-            number,
-            questions: Cell::new(0),
-        })
+        (0..MACHINES).map(|number| Self { number, questions: Cell::new(0) })
     }
 
     /// Any APIC ID; for every second machine one of 8 bits.
     fn id(&self) -> u32 {
         let id = mixed(self.number) as u32;
-        if self.number.is_multiple_of(2) {
-            id
-        } else {
-            id & 0xff
-        }
+        if self.number.is_multiple_of(2) { id } else { id & 0xff }
     }
 
     fn shape(&self) -> Shape {
@@ -71,12 +64,7 @@ impl Liar {
                 edx,
             },
             // Absent every second time: otherwise later leaves would never be read.
-            _ if random(7) % 2 == 0 => CpuidResult {
-                eax: 0,
-                ebx: 0,
-                ecx: 0,
-                edx: 0,
-            },
+            _ if random(7) % 2 == 0 => CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 },
             _ => CpuidResult { eax, ebx, ecx, edx },
         }
     }
@@ -120,18 +108,12 @@ fn every_place_is_one_cpus_alone_and_those_that_share_a_cache_agree_on_it() {
         for cache in topology.caches() {
             let is_likely = cache.level > 0 && cache.first.get() <= id;
             let theirs = liar.topology(cache.first.get()).caches;
-            assert!(
-                is_likely && theirs.contains(&Some(cache)),
-                "{liar:?}: {cache:?}"
-            );
+            assert!(is_likely && theirs.contains(&Some(cache)), "{liar:?}: {cache:?}");
         }
         caches += topology.caches().count() as u64;
         dies += u64::from(place.die > 0);
         nodes += u64::from(shape.node.is_some());
     }
     // The data is plausible enough to reach the code behind the first checks.
-    assert!(
-        caches > MACHINES / 2 && dies > 1000 && nodes > 1000,
-        "{caches}, {dies}, {nodes}"
-    );
+    assert!(caches > MACHINES / 2 && dies > 1000 && nodes > 1000, "{caches}, {dies}, {nodes}");
 }

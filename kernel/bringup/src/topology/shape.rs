@@ -189,10 +189,8 @@ fn amd(cpuid: &Cpuid<'_>) -> Option<Shape> {
         package_shift,
         threads,
         is_compute_unit: cpuid.family() == 0x15,
-        node: has_no_bits.then_some(Node {
-            number: node % nodes,
-            cpus: ((size & 0xff) + 1) / nodes,
-        }),
+        node: has_no_bits
+            .then_some(Node { number: node % nodes, cpus: ((size & 0xff) + 1) / nodes }),
     })
 }
 

@@ -30,34 +30,20 @@ fn topology(max_leaf: u32, vendor: [u32; 3], answers: &[Answer], id: u32) -> Top
 
 /// Package, die, core and thread of the CPU with this APIC ID.
 fn place(shape: Shape, id: u32) -> (u32, u32, u32, u32) {
-    let Place {
-        package,
-        die,
-        core,
-        thread,
-    } = shape.locate(ApicId::new(id));
+    let Place { package, die, core, thread } = shape.locate(ApicId::new(id));
     (package, die, core, thread)
 }
 
 /// A name, the highest leaf, the vendor, the answers; by APIC ID: package, die, core and thread.
-type Machine = (
-    &'static str,
-    u32,
-    [u32; 3],
-    &'static [Answer],
-    &'static [(u32, (u32, u32, u32, u32))],
-);
+type Machine =
+    (&'static str, u32, [u32; 3], &'static [Answer], &'static [(u32, (u32, u32, u32, u32))]);
 
 const MACHINES: [Machine; 12] = [
     (
         "leaf 0xB: 2 threads, 4 cores",
         0xb,
         INTEL,
-        &[
-            (0xb, 0, [1, 2, 0x100, 5]),
-            (0xb, 1, [3, 8, 0x201, 5]),
-            (0xb, 2, [0, 0, 2, 5]),
-        ],
+        &[(0xb, 0, [1, 2, 0x100, 5]), (0xb, 1, [3, 8, 0x201, 5]), (0xb, 2, [0, 0, 2, 5])],
         &[(0b0_10_1, (0, 0, 2, 1)), (0b10_11_1, (2, 0, 3, 1))],
     ),
     (
@@ -138,10 +124,7 @@ const MACHINES: [Machine; 12] = [
         "AMD, 6 cores of 1 thread, no ApicIdSize and no leaf 0x8000_001E",
         1,
         AMD,
-        &[
-            (0x8000_0000, 0, [0x8000_0008, 0, 0, 0]),
-            (0x8000_0008, 0, [0, 0, 5, 0]),
-        ],
+        &[(0x8000_0000, 0, [0x8000_0008, 0, 0, 0]), (0x8000_0008, 0, [0, 0, 5, 0])],
         &[(0b10_101, (2, 0, 5, 0))],
     ),
     (
@@ -161,10 +144,7 @@ const MACHINES: [Machine; 12] = [
         "Intel, 16 IDs per package, 8 of them cores; HTT",
         4,
         INTEL,
-        &[
-            (1, 0, [0, 16 << 16, 0, 1 << 28]),
-            (4, 0, [7 << 26 | 1, 0, 0, 0]),
-        ],
+        &[(1, 0, [0, 16 << 16, 0, 1 << 28]), (4, 0, [7 << 26 | 1, 0, 0, 0])],
         &[(0b1_110_1, (1, 0, 6, 1))],
     ),
     (
@@ -197,11 +177,7 @@ fn the_place_by_each_leaf() {
 #[test]
 fn an_empty_leaf_0x1f_falls_back_to_leaf_0xb() {
     // QEMU 7.2, `-smp 9,sockets=3,cores=3,threads=1`.
-    let answers = [
-        (0xb, 0, [0, 1, 0x100, 0]),
-        (0xb, 1, [2, 3, 0x201, 0]),
-        (0xb, 2, [0, 0, 2, 0]),
-    ];
+    let answers = [(0xb, 0, [0, 1, 0x100, 0]), (0xb, 1, [2, 3, 0x201, 0]), (0xb, 2, [0, 0, 2, 0])];
     for max_leaf in [0xd, 0x1f] {
         let shape = shape(max_leaf, AMD, &answers);
         for id in [0, 1, 2, 4, 6, 8, 10] {
@@ -213,12 +189,8 @@ fn an_empty_leaf_0x1f_falls_back_to_leaf_0xb() {
 #[test]
 fn a_list_of_levels_without_end_is_cut() {
     // 0x1f is both the highest leaf and the shift of every level.
-    let shape = Shape::of(&Cpuid::by(&|_, _| CpuidResult {
-        eax: 0x1f,
-        ebx: 1,
-        ecx: 0x200,
-        edx: 0,
-    }));
+    let shape =
+        Shape::of(&Cpuid::by(&|_, _| CpuidResult { eax: 0x1f, ebx: 1, ecx: 0x200, edx: 0 }));
     assert_eq!(place(shape, u32::MAX), (1, 0, 0x7fff_ffff, 0));
 }
 

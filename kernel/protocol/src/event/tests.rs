@@ -36,11 +36,7 @@ fn largest(text: &str) -> Vec<Event<'static>> {
 }
 
 fn parse(line: &str) -> Event<'static> {
-    let json = line
-        .strip_prefix(MARK)
-        .expect("marked")
-        .strip_suffix('\n')
-        .expect("ended");
+    let json = line.strip_prefix(MARK).expect("marked").strip_suffix('\n').expect("ended");
     assert!(!json.contains('\n'), "one line: {json:?}");
     serde_json::from_str(json).expect(json)
 }
@@ -102,8 +98,5 @@ fn log_text_is_no_event_and_a_garbled_event_is_an_error() {
     assert!(Event::from_line("@event {\"TestPlan\":{\"tes").is_some_and(|e| e.is_err()));
     assert!(Event::from_line("@event {\"NoSuch\":{}}").is_some_and(|e| e.is_err()));
     let plan = Event::from_line("@event {\"TestPlan\":{\"tests\":3}}\r");
-    assert_eq!(
-        plan.expect("marked").expect("whole"),
-        Event::TestPlan { tests: 3 }
-    );
+    assert_eq!(plan.expect("marked").expect("whole"), Event::TestPlan { tests: 3 });
 }

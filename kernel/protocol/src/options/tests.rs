@@ -10,20 +10,12 @@ fn parsed(text: &str) -> Options {
 }
 
 fn error(text: impl AsRef<[u8]>) -> String {
-    Options::parse(text.as_ref())
-        .expect_err("refused")
-        .to_string()
+    Options::parse(text.as_ref()).expect_err("refused").to_string()
 }
 
 #[test]
 fn what_is_not_mentioned_keeps_its_default() {
-    for text in [
-        "",
-        "\n",
-        "\0\0\0",
-        "# only a comment\n\n  \n",
-        &Options::template().to_string(),
-    ] {
+    for text in ["", "\n", "\0\0\0", "# only a comment\n\n  \n", &Options::template().to_string()] {
         assert_eq!(parsed(text), Options::default(), "{text:?}");
     }
 }
@@ -45,11 +37,7 @@ fn every_value_of_every_option_is_read_back() {
             let line = format!("{}={value}", key.name);
             let options = parsed(&line);
             // What has its default is not written.
-            let written = if options == Options::default() {
-                ""
-            } else {
-                &*line
-            };
+            let written = if options == Options::default() { "" } else { &*line };
             assert_eq!(options.to_string().trim_end(), written);
             assert_eq!(key.value(&options).to_string(), value);
         }
@@ -63,25 +51,14 @@ fn faults() -> Vec<String> {
         (false, false) => vec![""],
     };
     let all = FaultKind::ALL.iter();
-    all.flat_map(|kind| {
-        forms(kind)
-            .into_iter()
-            .map(|form| format!("{}{form}", kind.name()))
-    })
-    .collect()
+    all.flat_map(|kind| forms(kind).into_iter().map(|form| format!("{}{form}", kind.name())))
+        .collect()
 }
 
 #[test]
 fn spaces_comments_line_ends_and_padding_do_not_matter() {
-    let options = Options {
-        seconds: 7,
-        format: Format::Json,
-        ..Options::default()
-    };
-    assert_eq!(
-        parsed("# two\r\n  seconds = 7 \r\n\n format=json\0\0\0\0"),
-        options
-    );
+    let options = Options { seconds: 7, format: Format::Json, ..Options::default() };
+    assert_eq!(parsed("# two\r\n  seconds = 7 \r\n\n format=json\0\0\0\0"), options);
 }
 
 #[test]
@@ -94,18 +71,9 @@ fn errors_name_the_line_the_text_and_what_is_allowed() {
         ),
         (b"seconds", "line 1: \"seconds\": expected `key=value`"),
         (b"seconds=1\nseconds=1", "line 2: \"seconds=1\": set twice"),
-        (
-            b"format=xml",
-            "line 1: \"format=xml\": expected one of text, json",
-        ),
-        (
-            b"start=fast",
-            "line 1: \"start=fast\": expected one of broadcast, each, serial",
-        ),
-        (
-            b"format=json\nab\xff",
-            "line 2: \"ab\": not UTF-8 text after this",
-        ),
+        (b"format=xml", "line 1: \"format=xml\": expected one of text, json"),
+        (b"start=fast", "line 1: \"start=fast\": expected one of broadcast, each, serial"),
+        (b"format=json\nab\xff", "line 2: \"ab\": not UTF-8 text after this"),
         // A NUL that is not padding.
         (
             b"seconds=1\0\nformat=json",
@@ -124,20 +92,13 @@ fn numbers_have_limits() {
             "1 to 86400",
             &["0", "86401", "-1", "1.5", "", "4294967296", "five", "5 s"][..],
         ),
-        (
-            "ghost",
-            "0 to 4294967295",
-            &["", "-1", "0x10", "4294967296"],
-        ),
+        ("ghost", "0 to 4294967295", &["", "-1", "0x10", "4294967296"]),
         ("patience", "1 to 600000", &["0", "600001"]),
         ("init-pause", "0 to 1000", &["1001"]),
     ] {
         for value in values {
             let said = error(format!("{key}={value}"));
-            assert!(
-                said.ends_with(&format!("a whole number from {limits}")),
-                "{said}"
-            );
+            assert!(said.ends_with(&format!("a whole number from {limits}")), "{said}");
         }
     }
 }

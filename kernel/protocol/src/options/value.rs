@@ -33,12 +33,7 @@ impl Value for u32 {
     }
 
     fn expected(limits: &Limits, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "a whole number from {} to {}",
-            limits.start(),
-            limits.end()
-        )
+        write!(f, "a whole number from {} to {}", limits.start(), limits.end())
     }
 }
 
@@ -205,11 +200,7 @@ impl Value for Fault {
             && millis.is_some() == kind.is_a_delay()
             && (apic_id.is_none() || kind.has_a_cpu());
         let millis = millis.unwrap_or(0);
-        fits.then_some(Self {
-            kind,
-            apic_id,
-            millis,
-        })
+        fits.then_some(Self { kind, apic_id, millis })
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -81,7 +81,5 @@ impl Library {
 
 /// Where a kind of artefact goes.
 pub(crate) fn folder(kind: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("c-programs")
-        .join(kind)
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("c-programs").join(kind)
 }

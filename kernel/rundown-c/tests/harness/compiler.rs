@@ -33,11 +33,7 @@ impl Compiler {
         program: &'static str,
         language: &'static [&'static str],
     ) -> Self {
-        Self {
-            name,
-            program,
-            language,
-        }
+        Self { name, program, language }
     }
 
     /// Why this compiler cannot be used here, if it cannot. GCC has to be there: cargo links with

@@ -32,9 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let calls =
         calls.map(|prefix| ["acquire", "acquire_held", "release"].map(|it| prefix.to_owned() + it));
     let tagged = calls.into_iter().flatten().map(|call| {
-        Trial::test(format!("tags::cost_nothing::{call}"), move || {
-            Ok(tags_cost_nothing(&call)?)
-        })
+        Trial::test(format!("tags::cost_nothing::{call}"), move || Ok(tags_cost_nothing(&call)?))
     });
     linked.into_iter().chain(tagged).collect()
 }
@@ -50,11 +48,7 @@ fn link(name: &str, own: &str, archive: &Path) -> Result<PathBuf> {
     command.args(["-Ttext=0xffffffff80200000", "-e", "kernel_entry"]);
     std::fs::write(folder.join("own.c"), own)?;
     let tests = package().join("tests/c");
-    for source in [
-        tests.join("freestanding.c"),
-        tests.join("driver.c"),
-        folder.join("own.c"),
-    ] {
+    for source in [tests.join("freestanding.c"), tests.join("driver.c"), folder.join("own.c")] {
         command.arg(compile(&source, &folder)?);
     }
     command.arg("--whole-archive").arg(archive);
@@ -140,9 +134,7 @@ fn disassemble(file: &Path) -> Result<String> {
 /// A function's instructions, without what is relative to its place.
 fn function(code: &str, name: &str) -> Result<Vec<String>> {
     let start = format!("<{name}>:\n");
-    let (_, rest) = code
-        .split_once(&start)
-        .with_context(|| format!("no {name}"))?;
+    let (_, rest) = code.split_once(&start).with_context(|| format!("no {name}"))?;
     let (body, _) = rest.split_once("\n\n").unwrap_or((rest, ""));
     let instructions = body.lines().map(|line| {
         let line = line.split(['<', '#']).next().unwrap_or_default();

@@ -22,10 +22,9 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let mut trials = vec![Trial::test(
-        "header::declares_what_the_sources_define",
-        || Ok(header::declares_what_the_sources_define()?),
-    )];
+    let mut trials = vec![Trial::test("header::declares_what_the_sources_define", || {
+        Ok(header::declares_what_the_sources_define()?)
+    })];
     trials.extend(program::trials());
     trials.extend(freestanding::trials());
     libtest_mimic::run(&arguments, trials).exit_code()

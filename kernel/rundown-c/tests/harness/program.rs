@@ -72,19 +72,11 @@ impl Program {
     }
 
     const fn with(name: &'static str, library: Library, source: &'static str) -> Self {
-        Self {
-            name,
-            source,
-            part: None,
-            library,
-        }
+        Self { name, source, part: None, library }
     }
 
     const fn beside(self, part: &'static str) -> Self {
-        Self {
-            part: Some(part),
-            ..self
-        }
+        Self { part: Some(part), ..self }
     }
 
     fn trials(self, compiler: Compiler, variant: Option<(&str, &'static str)>) -> Vec<Trial> {
@@ -206,9 +198,7 @@ fn cases(source: &Path) -> Vec<String> {
 fn code_in(text: &str) -> Result<String> {
     let text = fs::read_to_string(package().join(text))?;
     let blocks = text.split("```c\n").skip(1);
-    let code: String = blocks
-        .filter_map(|block| block.split("```").next())
-        .collect();
+    let code: String = blocks.filter_map(|block| block.split("```").next()).collect();
     ensure!(!code.is_empty(), "no C code");
     Ok(code)
 }

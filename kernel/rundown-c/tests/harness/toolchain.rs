@@ -23,11 +23,8 @@ impl Toolchain {
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let active = env::var_os("CARGO").map(PathBuf::from);
         let all = active.into_iter().chain(["/usr/bin/cargo".into()]);
-        all.map(|cargo| Self {
-            rustc: cargo.with_file_name("rustc"),
-            cargo,
-        })
-        .filter(|toolchain| toolchain.cargo.is_file() && toolchain.rustc.is_file())
+        all.map(|cargo| Self { rustc: cargo.with_file_name("rustc"), cargo })
+            .filter(|toolchain| toolchain.cargo.is_file() && toolchain.rustc.is_file())
     }
 
     /// The one that runs this test.
@@ -48,8 +45,7 @@ impl Toolchain {
     /// Whether it has the standard library's sources, so that it can build `core`.
     pub(crate) fn has_sources(&self) -> bool {
         const CORE: &str = "lib/rustlib/src/rust/library/core/Cargo.toml";
-        self.print(&["sysroot"])
-            .is_some_and(|sysroot| sysroot.join(CORE).is_file())
+        self.print(&["sysroot"]).is_some_and(|sysroot| sysroot.join(CORE).is_file())
     }
 
     /// `cargo build` or the like, started in this package's folder.

@@ -69,14 +69,7 @@ pub(crate) fn release_raw<P: Platform>(object: ObjectId, count: u32, tag: Tag) -
 /// Here and now, by the caller of the caller.
 #[track_caller]
 fn taken_now<P: Platform>(count: u32, raw: bool, tag: Tag) -> Holder {
-    Holder {
-        location: Location::caller(),
-        cpu: P::cpu_hint(),
-        tick: P::tick(),
-        count,
-        raw,
-        tag,
-    }
+    Holder { location: Location::caller(), cpu: P::cpu_hint(), tick: P::tick(), count, raw, tag }
 }
 
 /// Continues a text: a line for each holder, each with the line break before it.
@@ -84,10 +77,7 @@ pub(crate) fn list(object: ObjectId, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     write!(f, "{}", Lines(holders(object)))?;
     match unlisted() {
         0 => Ok(()),
-        n => write!(
-            f,
-            "\n  not listed, of this or other objects, because the table was full: {n}"
-        ),
+        n => write!(f, "\n  not listed, of this or other objects, because the table was full: {n}"),
     }
 }
 
@@ -119,8 +109,6 @@ struct Lines<H>(H);
 
 impl<H: Iterator<Item = Holder> + Clone> fmt::Display for Lines<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .clone()
-            .try_for_each(|holder| write!(f, "\n  {holder}"))
+        self.0.clone().try_for_each(|holder| write!(f, "\n  {holder}"))
     }
 }

@@ -40,10 +40,7 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.raw { " without a guard" } else { "" };
         let (count, tick, cpu, location) = (self.count, self.tick, self.cpu, self.location);
-        write!(
-            f,
-            "{count} held since tick {tick} on CPU {cpu}, taken{how} at {location}"
-        )?;
+        write!(f, "{count} held since tick {tick} on CPU {cpu}, taken{how} at {location}")?;
         match self.tag {
             Tag::NONE => Ok(()),
             tag => write!(f, " under tag {tag}"),
@@ -94,17 +91,12 @@ impl<const N: usize> Claim<'_, N> {
 
 impl<const N: usize> Table<N> {
     pub(super) const fn new() -> Self {
-        Self {
-            entries: [const { Entry::new() }; N],
-            unlisted: AtomicI64::new(0),
-        }
+        Self { entries: [const { Entry::new() }; N], unlisted: AtomicI64::new(0) }
     }
 
     /// Lists `holder`, or counts it as unlisted if there is no room.
     pub(super) fn add(&self, object: ObjectId, holder: &Holder) -> Claim<'_, N> {
-        let mut claims = self
-            .nearest(holder.cpu)
-            .filter_map(|entry| Some((entry, entry.claim()?)));
+        let mut claims = self.nearest(holder.cpu).filter_map(|entry| Some((entry, entry.claim()?)));
         let (entry, word) = claims.next().unzip();
         let phase = if holder.raw { Phase::Raw } else { Phase::Guard };
         let word = word.unwrap_or_default().with(phase, holder.count);
@@ -112,11 +104,7 @@ impl<const N: usize> Table<N> {
             Some(entry) => entry.fill(word, object, holder),
             None => self.recount_unlisted(0, holder.count),
         }
-        Claim {
-            table: self,
-            entry,
-            word,
-        }
+        Claim { table: self, entry, word }
     }
 
     /// Of what is not listed, `before` has become `after`.
@@ -222,9 +210,7 @@ impl Entry {
         let claimed = seen.claimed();
         // Acquire: pairs with the Release in `exchange`; the call that freed the entry has read it
         // before it is filled anew.
-        self.word
-            .compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed)
-            .ok()?;
+        self.word.compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed).ok()?;
         // Release: pairs with the Acquire fence in `read`; a reader that sees any of what is filled in
         // from now on sees the claim.
         fence(Ordering::Release);
@@ -256,9 +242,7 @@ impl Entry {
     /// Goes from `seen`, whose generation is one of its own, to `next`.
     fn exchange(&self, seen: Word, next: Word) -> bool {
         // Release: pairs with the Acquire in `claim` and in `word`. A failure changes nothing.
-        self.word
-            .compare_exchange(seen.0, next.0, Ordering::Release, Ordering::Relaxed)
-            .is_ok()
+        self.word.compare_exchange(seen.0, next.0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     fn is_of(&self, object: ObjectId) -> bool {

@@ -12,11 +12,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 /// Threads set their values when they first count, also in a signal handler: that must not allocate. glibc
 /// has room for the first 32 keys' values in the thread itself (`PTHREAD_KEY_2NDLEVEL_SIZE` in its
 /// `internaltypes.h`) and allocates it for the others; musl has room for all.
-const WITHOUT_ALLOCATION: libc::pthread_key_t = if cfg!(target_env = "gnu") {
-    32
-} else {
-    libc::pthread_key_t::MAX
-};
+const WITHOUT_ALLOCATION: libc::pthread_key_t =
+    if cfg!(target_env = "gnu") { 32 } else { libc::pthread_key_t::MAX };
 
 /// A key with a destructor, which is called when a thread ends that has [set](Self::set) it.
 pub(super) struct Key {
@@ -30,10 +27,7 @@ const NO_KEY: u32 = u32::MAX;
 impl Key {
     /// The destructor is sound for any value.
     pub(super) const fn new(destructor: extern "C" fn(*mut c_void)) -> Self {
-        Self {
-            destructor,
-            number: AtomicU32::new(NO_KEY),
-        }
+        Self { destructor, number: AtomicU32::new(NO_KEY) }
     }
 
     /// Has the destructor called when the calling thread ends. Whether that succeeded: not if all
@@ -64,8 +58,7 @@ impl Key {
         }
         let take = |key| {
             // Relaxed, twice: pairs with the load in `known`.
-            self.number
-                .compare_exchange(NO_KEY, key, Ordering::Relaxed, Ordering::Relaxed)
+            self.number.compare_exchange(NO_KEY, key, Ordering::Relaxed, Ordering::Relaxed)
         };
         if key < WITHOUT_ALLOCATION && take(key).is_ok() {
             return Some(key);

@@ -141,9 +141,7 @@ mod tests {
                     number
                 })
             });
-            threads
-                .map(|thread| thread.join().expect("no panic"))
-                .into()
+            threads.map(|thread| thread.join().expect("no panic")).into()
         });
         assert_eq!(numbers.len(), 50);
         assert!(numbers.iter().all(|&number| number < THREADS));

@@ -179,10 +179,7 @@ mod tests {
         let phases = [Phase::Open, Phase::Closed, Phase::RunDown, Phase::Claimed];
         for phase in phases {
             for cancels in 0..1 << 6 {
-                let epoch = Epoch {
-                    generation: 0,
-                    cancels,
-                };
+                let epoch = Epoch { generation: 0, cancels };
                 let mut gate = Gate::new(SharedCount::new());
                 gate.begin_with(Word::of(Layout::SHARDED, epoch, phase).bits);
                 let counter = CounterCell::new();

@@ -191,10 +191,7 @@ impl Bounds {
                 options(nomem, nostack, preserves_flags),
             );
         }
-        Self {
-            start: &raw mut __start_rundown_restart,
-            end: &raw mut __stop_rundown_restart,
-        }
+        Self { start: &raw mut __start_rundown_restart, end: &raw mut __stop_rundown_restart }
     }
 }
 

@@ -199,9 +199,7 @@ impl Images {
             // SAFETY: by the caller; and the entries are in no list.
             let sequences = unsafe { bounds.into_sorted() };
             // SAFETY: in the list, which stays as it is while the lock is held.
-            let mut others = self
-                .tables()
-                .filter_map(|other| unsafe { other.sequences() });
+            let mut others = self.tables().filter_map(|other| unsafe { other.sequences() });
             if others.any(|other| overlap(sequences, other)) {
                 return Err(RegisterError::Overlap);
             }

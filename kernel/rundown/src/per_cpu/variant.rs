@@ -123,11 +123,7 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         let next = counted.saturating_add(n);
         // Down: all that may be held, and as much again that a cancel has carried over.
         let least = -2 * SharedCount::MOST_IN_SLOTS;
-        if n > 0 {
-            next <= Self::most()
-        } else {
-            next >= least
-        }
+        if n > 0 { next <= Self::most() } else { next >= least }
     }
 }
 
@@ -146,11 +142,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
         if n > 1 && this.gate.is_open() && !this.has_room(n.into()) {
             return Err(Refused::Full);
         }
-        if this.add(n.into()) {
-            Ok(())
-        } else {
-            Err(Refused::Closed)
-        }
+        if this.add(n.into()) { Ok(()) } else { Err(Refused::Closed) }
     }
 
     #[inline]

@@ -3,22 +3,12 @@
 use super::*;
 
 /// Eight bits.
-const NARROW: Layout = Layout {
-    count: 3,
-    generation: 1,
-    cancels: 2,
-};
+const NARROW: Layout = Layout { count: 3, generation: 1, cancels: 2 };
 const MOST: u64 = 7;
 const GENERATIONS: u64 = 2;
 const CANCELS: u64 = 4;
-const PHASES: [Phase; 6] = [
-    Phase::Open,
-    Phase::Closed,
-    Phase::ClosedThen,
-    Phase::RunDown,
-    Phase::Claimed,
-    Phase::Vacant,
-];
+const PHASES: [Phase; 6] =
+    [Phase::Open, Phase::Closed, Phase::ClosedThen, Phase::RunDown, Phase::Claimed, Phase::Vacant];
 
 /// What a word of [`NARROW`] means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,34 +21,25 @@ struct Model {
 /// Every word, and what it must mean. Phase 3 has three meanings, by the field of the cancels, and no
 /// count.
 fn every() -> impl Iterator<Item = (Word, Model)> {
-    (0..256)
-        .filter(|bits: &u64| bits & 3 < 3 || bits >> 2 & 3 < 3 && bits >> 5 == 0)
-        .map(|bits| {
-            let cancels = bits >> 2 & 3;
-            let model = Model {
-                count: bits >> 5,
-                epoch: Epoch {
-                    generation: bits >> 4 & 1,
-                    cancels,
-                },
-                phase: match (bits & 3, cancels) {
-                    (3, 0) => Phase::RunDown,
-                    (3, 1) => Phase::Claimed,
-                    (3, _) => Phase::Vacant,
-                    (code, _) => PHASES[code as usize],
-                },
-            };
-            (Word::new(NARROW, bits), model)
-        })
+    (0..256).filter(|bits: &u64| bits & 3 < 3 || bits >> 2 & 3 < 3 && bits >> 5 == 0).map(|bits| {
+        let cancels = bits >> 2 & 3;
+        let model = Model {
+            count: bits >> 5,
+            epoch: Epoch { generation: bits >> 4 & 1, cancels },
+            phase: match (bits & 3, cancels) {
+                (3, 0) => Phase::RunDown,
+                (3, 1) => Phase::Claimed,
+                (3, _) => Phase::Vacant,
+                (code, _) => PHASES[code as usize],
+            },
+        };
+        (Word::new(NARROW, bits), model)
+    })
 }
 
 fn meaning(word: Word) -> Model {
     assert!(word.bits < 256, "{word:?} has bits outside");
-    Model {
-        count: word.count(),
-        epoch: word.epoch(),
-        phase: word.phase(),
-    }
+    Model { count: word.count(), epoch: word.epoch(), phase: word.phase() }
 }
 
 fn has_count(phase: Phase) -> bool {
@@ -76,14 +57,7 @@ fn a_word_means_its_fields() {
                 Phase::Vacant => 2,
                 _ => model.epoch.cancels,
             };
-            let emptied = Model {
-                count: 0,
-                epoch: Epoch {
-                    cancels,
-                    ..model.epoch
-                },
-                phase,
-            };
+            let emptied = Model { count: 0, epoch: Epoch { cancels, ..model.epoch }, phase };
             assert_eq!(meaning(word.emptied(phase)), emptied);
         }
     }
@@ -102,11 +76,8 @@ fn acquiring_adds_all_or_nothing() {
     for (word, model) in every().filter(|(_, model)| has_count(model.phase)) {
         for n in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, u32::MAX] {
             let count = model.count + u64::from(n);
-            let held = if count <= MOST {
-                Ok(Model { count, ..model })
-            } else {
-                Err(Refused::Full)
-            };
+            let held =
+                if count <= MOST { Ok(Model { count, ..model }) } else { Err(Refused::Full) };
             assert_eq!(word.acquired_held(n).map(meaning), held, "{model:?} + {n}");
             let expected = match model.phase {
                 Phase::Open => held,
@@ -144,15 +115,8 @@ fn a_change_of_phase_changes_nothing_else() {
 #[test]
 fn a_cancelled_drain_keeps_count_and_generation() {
     for (word, model) in every().filter(|(_, model)| has_count(model.phase)) {
-        let epoch = Epoch {
-            cancels: (model.epoch.cancels + 1) % CANCELS,
-            ..model.epoch
-        };
-        let open = Model {
-            epoch,
-            phase: Phase::Open,
-            ..model
-        };
+        let epoch = Epoch { cancels: (model.epoch.cancels + 1) % CANCELS, ..model.epoch };
+        let open = Model { epoch, phase: Phase::Open, ..model };
         assert_eq!(meaning(word.revived()), open);
     }
 }

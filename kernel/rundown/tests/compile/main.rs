@@ -7,23 +7,14 @@ use std::process::Command;
 /// The compiler, about to write into the folder of these tests.
 fn rustc(source: &Path, output: &Path) -> Command {
     let mut rustc = Command::new(Path::new(env!("CARGO")).with_file_name("rustc"));
-    rustc
-        .args(["--edition", "2024", "-o"])
-        .args([output, source]);
+    rustc.args(["--edition", "2024", "-o"]).args([output, source]);
     rustc
 }
 
 /// Compiles the crate itself, with all that is in it whatever a program uses.
 fn compile_the_crate(output: &Path, arguments: &[&str]) {
     let mut rustc = rustc(&in_package("src/lib.rs"), output);
-    rustc.args([
-        "--crate-type",
-        "lib",
-        "--crate-name",
-        "rundown",
-        "--cap-lints",
-        "allow",
-    ]);
+    rustc.args(["--crate-type", "lib", "--crate-name", "rundown", "--cap-lints", "allow"]);
     let status = rustc.args(arguments).status();
     assert!(status.expect("rustc is where cargo is").success());
 }
@@ -40,10 +31,7 @@ fn temporary(name: &str) -> PathBuf {
 #[test]
 fn safe_code_cannot_break_the_promises() {
     let library = temporary("librundown.rmeta");
-    compile_the_crate(
-        &library,
-        &["--emit", "metadata", "--cfg", "feature=\"alloc\""],
-    );
+    compile_the_crate(&library, &["--emit", "metadata", "--cfg", "feature=\"alloc\""]);
     for program in ["must_not.rs", "must_use.rs"] {
         let source = in_package("tests/compile").join(program);
         let mut compiler = rustc(&source, &temporary("none.rmeta"));
@@ -62,9 +50,7 @@ fn check(program: &str, text: &str, output: &str) {
         let (_, place) = line.split_once(&format!("{program}:"))?;
         let (number, message) = place.split_once(':')?;
         let number: usize = number.parse().ok()?;
-        message
-            .contains("error")
-            .then(|| (number, message.to_owned()))
+        message.contains("error").then(|| (number, message.to_owned()))
     };
     let errors: Vec<(usize, String)> = output.lines().filter_map(error).collect();
     let mut named = 0;
@@ -76,11 +62,7 @@ fn check(program: &str, text: &str, output: &str) {
             Some(expected) => here().any(|(_, message)| message.contains(expected)),
             None => here().next().is_none(),
         };
-        assert!(
-            comes,
-            "{program}:{}: {expected:?}, but\n{output}",
-            index + 1
-        );
+        assert!(comes, "{program}:{}: {expected:?}, but\n{output}", index + 1);
     }
     assert!(named > 0, "{program} names no errors");
 }
@@ -90,10 +72,7 @@ fn check(program: &str, text: &str, output: &str) {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn the_crate_itself_has_no_restart_section() {
     let object = temporary("rundown.o");
-    compile_the_crate(
-        &object,
-        &["-Ccodegen-units=1", "-Copt-level=1", "--emit", "obj"],
-    );
+    compile_the_crate(&object, &["-Ccodegen-units=1", "-Copt-level=1", "--emit", "obj"]);
     let names = section_names(&std::fs::read(object).expect("just written"));
     let has = |start: &str| names.iter().any(|name| name.starts_with(start));
     assert!(has(".text") && has(".bss"), "{names:?}");

@@ -75,10 +75,7 @@ fn s7_by_default_misuse_panics<R: Make + ?Sized>() {
     // SAFETY: too many: this is the misuse. The object guards nothing.
     let text = panic_of(|| unsafe { rundown.release_many(3) });
     let object = rundown.id();
-    assert_eq!(
-        text,
-        format!("rundown: 3 released but 1 held, on the object at {object}")
-    );
+    assert_eq!(text, format!("rundown: 3 released but 1 held, on the object at {object}"));
 }
 
 #[test]

@@ -115,11 +115,7 @@ impl Model {
     pub(crate) fn new(plain: bool, born_closed: bool) -> Self {
         Self {
             plain,
-            state: if born_closed {
-                State::RunDown
-            } else {
-                State::Open
-            },
+            state: if born_closed { State::RunDown } else { State::Open },
             held: 0,
             guards: Vec::new(),
             drains: Vec::new(),
@@ -367,11 +363,7 @@ impl Model {
 
     fn only_if(&self, legal: bool) -> Result<(), WrongState> {
         let found = self.state;
-        if legal {
-            Ok(())
-        } else {
-            Err(WrongState { found })
-        }
+        if legal { Ok(()) } else { Err(WrongState { found }) }
     }
 
     fn wait_for(&mut self, generation: usize) {
@@ -379,10 +371,7 @@ impl Model {
         if !over {
             self.close(None);
         }
-        self.drains.push(Some(Since {
-            drained: over || self.is_drained(),
-            cancelled: false,
-        }));
+        self.drains.push(Some(Since { drained: over || self.is_drained(), cancelled: false }));
     }
 
     pub(crate) fn is_drained(&self) -> bool {

@@ -162,11 +162,7 @@ impl<'a, R: Make + ?Sized> Real<'a, R> {
 /// If they differ.
 pub(crate) fn follow<R: Make + ?Sized>(calls: &[Call]) {
     let born_closed = calls.first() == Some(&Call::BornClosed);
-    let object = if born_closed {
-        R::make_closed()
-    } else {
-        R::make()
-    };
+    let object = if born_closed { R::make_closed() } else { R::make() };
     let mut model = Model::new(R::PLAIN, born_closed);
     let mut real = Real {
         rundown: &*object,
@@ -183,11 +179,7 @@ pub(crate) fn follow<R: Make + ?Sized>(calls: &[Call]) {
     for _ in 0..model.guards.len() {
         step(&mut model, &mut real, Call::Drop(0), calls);
     }
-    for call in [
-        Call::Release(u32::MAX),
-        Call::Release(u32::MAX),
-        Call::Close,
-    ] {
+    for call in [Call::Release(u32::MAX), Call::Release(u32::MAX), Call::Close] {
         step(&mut model, &mut real, call, calls);
     }
 }
@@ -208,14 +200,11 @@ fn step<R: Make + ?Sized>(model: &mut Model, real: &mut Real<'_, R>, call: Call,
     let object = real.rundown;
     let id = object.id();
     assert_eq!(woken, vec![id; model.wakes], "woken by {}", context());
-    let reported = model
-        .misuses
-        .iter()
-        .map(|&(held, released)| Misuse::OverRelease {
-            object: id,
-            held,
-            released,
-        });
+    let reported = model.misuses.iter().map(|&(held, released)| Misuse::OverRelease {
+        object: id,
+        held,
+        released,
+    });
     assert_eq!(found, reported.collect::<Vec<_>>(), "misuse, {}", context());
     assert_eq!(object.state(), model.state, "{}", context());
     assert_eq!(object.is_drained(), model.is_drained(), "{}", context());

@@ -7,10 +7,7 @@ use crate::model::Call::{self, *};
 use crate::object::follow;
 use crate::support::{Make, Random, for_every_variant};
 
-for_every_variant!(
-    s8_every_two_calls_in_every_state,
-    any_sequence_of_calls_follows_the_model,
-);
+for_every_variant!(s8_every_two_calls_in_every_state, any_sequence_of_calls_follows_the_model,);
 
 /// What objects are brought to first.
 const STARTS: [&[Call]; 7] = [
@@ -49,10 +46,7 @@ const EVERY: [Call; 20] = [
 /// In all states that an object can be in between calls; the models have the others.
 fn s8_every_two_calls_in_every_state<R: Make + ?Sized>() {
     // A wait closes what is open.
-    for (start, watch) in STARTS
-        .iter()
-        .flat_map(|start| [(start, &[][..]), (start, &[Drain])])
-    {
+    for (start, watch) in STARTS.iter().flat_map(|start| [(start, &[][..]), (start, &[Drain])]) {
         for first in EVERY {
             for second in EVERY {
                 follow::<R>(&[start, watch, &[On(1), first, second]].concat());

@@ -67,11 +67,7 @@ fn cpu_tick_and_count_are_those_of_the_acquire<R: Make>(object: Box<Rundown<R>>)
     on(usize::MAX, u64::MAX);
     object.acquire_many(7).expect("open");
     on(0, 0);
-    let expected = [
-        (2, 200, 5, false),
-        (3, 100, 1, false),
-        (usize::MAX, u64::MAX, 7, true),
-    ];
+    let expected = [(2, 200, 5, false), (3, 100, 1, false), (usize::MAX, u64::MAX, 7, true)];
     assert_eq!(facts(object.id()), expected);
     drop((one, many));
     // SAFETY: the seven taken above.

@@ -164,10 +164,7 @@ fn a_wait_by_the_holders_own_cpu_is_warned_of<R: Make>(object: Box<Rundown<R>>) 
 fn assert_warned_at(line: u32) {
     let start = format!("rundown: the wait at {}:{line}:", file!());
     let text = the_one_text();
-    assert!(
-        text.starts_with(&start),
-        "{text}\nshould start with\n{start}"
-    );
+    assert!(text.starts_with(&start), "{text}\nshould start with\n{start}");
 }
 
 fn every_wait_is_warned_of_where_it_waits<R: Make>(object: Box<Rundown<R>>) {
@@ -271,8 +268,5 @@ fn slots_elsewhere_are_dropped_after_the_report() {
     object.acquire_many(4).expect("open");
     drop(object);
     let text = the_one_text();
-    assert!(
-        text.contains("\n  by slot, where not zero: {2: 4}\n"),
-        "{text}"
-    );
+    assert!(text.contains("\n  by slot, where not zero: {2: 4}\n"), "{text}");
 }

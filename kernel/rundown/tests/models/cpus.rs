@@ -80,10 +80,7 @@ pub(crate) fn interrupt(cpu: usize) {
 }
 
 pub(crate) fn allocate() -> Result<CounterId, Unavailable> {
-    let free = SYSTEM
-        .in_use
-        .reserve()
-        .filter(|&counter| counter < COUNTERS);
+    let free = SYSTEM.in_use.reserve().filter(|&counter| counter < COUNTERS);
     let counter = free.ok_or(Unavailable::Exhausted(COUNTERS))?;
     for cpu in &SYSTEM.cpus {
         cpu.counts[counter].store(0, Ordering::Relaxed);

@@ -47,13 +47,7 @@ fn each_of_many_callers_has_a_round() {
             }
         });
         let rounds = HostPlatform::barriers() - before;
-        assert!(
-            rounds >= CALLS,
-            "each call of a thread begins after its last"
-        );
-        assert!(
-            rounds <= THREADS * CALLS,
-            "{rounds} rounds: one caller had two"
-        );
+        assert!(rounds >= CALLS, "each call of a thread begins after its last");
+        assert!(rounds <= THREADS * CALLS, "{rounds} rounds: one caller had two");
     });
 }

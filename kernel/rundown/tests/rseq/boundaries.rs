@@ -95,13 +95,7 @@ fn interrupt(call: Call, boundary: usize) -> Option<(Interrupted, Outcome)> {
         // If nothing was interrupted, the closer is still waiting.
         let _ = TURN.compare_exchange(IDLE, CLOSE, Ordering::SeqCst, Ordering::SeqCst);
         let (closed, held) = closer.join().expect("the closer does not fail");
-        let outcome = Outcome {
-            granted,
-            closed,
-            held,
-            restarts,
-            end: object.state(),
-        };
+        let outcome = Outcome { granted, closed, held, restarts, end: object.state() };
         Some((interrupted, outcome))
     })
 }
@@ -115,10 +109,7 @@ fn a_sequence_restarts_wherever_it_is_interrupted() {
         // The thread stays where it is: without its note, it must not be moved in the middle.
         thread::spawn(|| {
             affinity::move_to(affinity::allowed(0));
-            for call in [1, 3]
-                .into_iter()
-                .flat_map(|n| [Call::Acquire(n), Call::Release(n)])
-            {
+            for call in [1, 3].into_iter().flat_map(|n| [Call::Acquire(n), Call::Release(n)]) {
                 all_boundaries(call);
             }
         })
@@ -147,11 +138,7 @@ fn all_boundaries(call: Call) {
             Call::Release(_) => (n, 0),
         };
         let state = |held| {
-            if held == 0 {
-                State::Drained
-            } else {
-                State::Draining
-            }
+            if held == 0 { State::Drained } else { State::Draining }
         };
         match interrupted {
             // The kernel happened to look at the wrong time.

@@ -34,10 +34,7 @@ impl Counted {
             let pointer = ptr::from_ref(context).cast_mut().cast();
             // SAFETY: it runs on the threads of one test, one after the other.
             let completion = unsafe { Completion::new(run::<F>, pointer) };
-            Counted {
-                completion,
-                runs: &context.runs,
-            }
+            Counted { completion, runs: &context.runs }
         }
         Box::leak(Box::new(leaked(then)))
     }

@@ -110,11 +110,7 @@ unsafe impl PerCpuPlatform for Wayward {
     }
 
     fn check_barrier() -> Result<(), IllegalContext> {
-        if ILLEGAL.get() {
-            Err(IllegalContext)
-        } else {
-            Ok(())
-        }
+        if ILLEGAL.get() { Err(IllegalContext) } else { Ok(()) }
     }
 
     fn barrier() {

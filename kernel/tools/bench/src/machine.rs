@@ -25,10 +25,7 @@ impl Machine {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let field = |name| field(&cpuinfo, name).unwrap_or("?");
         let output = |program: &str, argument: &str| {
-            let output = Command::new(program)
-                .env("TZ", "UTC")
-                .arg(argument)
-                .output();
+            let output = Command::new(program).env("TZ", "UTC").arg(argument).output();
             let output = output.map_or_else(|_| b"?".to_vec(), |output| output.stdout);
             String::from_utf8_lossy(&output).trim().to_owned()
         };

@@ -26,31 +26,19 @@ pub fn objects(bench: &Bench<'_>, crowds: &[Contender]) -> Table {
     let left = Cell::new(ROUNDS * crowds.len() * COUNTS.len() + 1);
     // Whether a library's memory is on huge pages would be chance.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let mut table = Table::measured(
-        bench,
-        title,
-        &COUNTS,
-        crowds,
-        Contender::row,
-        |crowd, &count| {
+    let mut table =
+        Table::measured(bench, title, &COUNTS, crowds, Contender::row, |crowd, &count| {
             left.set(left.get().saturating_sub(1));
             if left.get() == 0 || crowd.bytes * count > MEMORY {
                 return vec![];
             }
             tidy_heap();
             vec![bench.pair(1, || (crowd.make)(count))]
-        },
-    );
+        });
     let _ = rustix::thread::disable_transparent_huge_pages(false);
-    let lines = |name: &str| {
-        crowds
-            .iter()
-            .find(|crowd| crowd.name == name)
-            .map(|crowd| crowd.lines as f64)
-    };
-    table.derive("lines", |row| {
-        Rounds(lines(&row.name).into_iter().collect())
-    });
+    let lines =
+        |name: &str| crowds.iter().find(|crowd| crowd.name == name).map(|crowd| crowd.lines as f64);
+    table.derive("lines", |row| Rounds(lines(&row.name).into_iter().collect()));
     table.note = "lines: cache lines of the object that a use touches, besides the table where it is looked up. -: more than\n\
                   1 GiB.\n";
     table
@@ -104,10 +92,8 @@ impl Random {
     /// Knuth's constants (MMIX); the upper half is the better one.
     #[inline]
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (((self.0 >> 32) * bound as u64) >> 32) as usize
     }
 }
@@ -151,16 +137,12 @@ pub fn with_objects(readme: &str, table: &Table, machine: &Machine) -> Option<St
         let mark = if row.group == Group::Ours { "*" } else { "" };
         text += &format!("\n| {mark}{}{mark} |", row.name);
         for cell in &row.cells[..COUNTS.len()] {
-            text += &cell
-                .median()
-                .map_or_else(|| " |".to_owned(), |ns| format!(" {ns:.1} |"));
+            text += &cell.median().map_or_else(|| " |".to_owned(), |ns| format!(" {ns:.1} |"));
         }
     }
     let caches =
         COUNTS.map(|count| format!("{:.2}", (count * 64) as f64 / machine.l2_bytes as f64));
-    let Machine {
-        hardware, software, ..
-    } = machine;
+    let Machine { hardware, software, .. } = machine;
     text += &format!(
         "\n\nOne thread: acquire, read the value, release. {hardware}; {software}. One cache line of each object is {} L2 \
          caches. `cargo bench --package bench -- --part objects`, in the repository, measures it anew.\n",
@@ -196,21 +178,14 @@ mod tests {
         };
         let bench = Bench::new(1, 1, &|_| ()).expect("CPUs");
         let table = objects(&bench, &[crowd("small", 0), crowd("large", MEMORY / 100)]);
-        let measured = |row: usize| {
-            table.rows[row]
-                .cells
-                .iter()
-                .filter(|cell| cell.median().is_some())
-        };
+        let measured =
+            |row: usize| table.rows[row].cells.iter().filter(|cell| cell.median().is_some());
         assert_eq!((measured(0).count(), measured(1).count()), (7, 3));
 
         let machine = Machine::here();
         let readme = format!("above\n{BEGIN}old\n{END}\nbelow\n");
         let new = with_objects(&readme, &table, &machine).expect("there is a place");
-        assert!(
-            new.starts_with("above\n<!-- objects -->\n| one of many"),
-            "{new}"
-        );
+        assert!(new.starts_with("above\n<!-- objects -->\n| one of many"), "{new}");
         assert!(new.ends_with("\n<!-- end of objects -->\nbelow\n"), "{new}");
         assert!(
             !new.contains("old") && new.contains("| *large* |") && new.contains(" | | | | |\n"),

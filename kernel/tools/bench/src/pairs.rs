@@ -37,9 +37,7 @@ pub fn pairs(bench: &Bench<'_>, title: &str, contenders: &[Contender]) -> Table 
     let mut table = Table::measured(bench, title, &steps, contenders, Contender::row, ns);
     if let [1, .., all] = steps[..] {
         table.derive("scaling", |row| {
-            row.cells[0]
-                .to(&row.cells[steps.len() - 1])
-                .times(all as f64)
+            row.cells[0].to(&row.cells[steps.len() - 1]).times(all as f64)
         });
     }
     let alone = |table: &Table, name| Some(table.row(name)?.cells[0].clone());

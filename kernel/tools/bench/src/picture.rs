@@ -29,10 +29,7 @@ pub fn of_pairs(pairs: &Table, machine: &Machine) -> String {
     bars.sort_by(|a, b| a.figures[0].total_cmp(&b.figures[0]));
     let longest = bars.iter().map(|bars| bars.figures[0]).fold(1.0, f64::max) * 1.2;
     let title = "One acquire and one release of an object that all threads share, ns per thread";
-    let legend = format!(
-        "dark: 1 thread; light: {} threads at once",
-        pairs.columns[all]
-    );
+    let legend = format!("dark: 1 thread; light: {} threads at once", pairs.columns[all]);
     draw(title, &legend, &bars, longest, machine)
 }
 
@@ -45,20 +42,11 @@ pub fn of_teardowns(idle: &Table, loaded: Option<&Table>, machine: &Machine) -> 
         bars.extend((0..idle.columns.len()).step_by(2).map(|column| Bars {
             group: row.group,
             name: format!("{}: {}", row.name, idle.columns[column]),
-            figures: [
-                figure(row, column),
-                loaded.map_or(0.0, |row| figure(row, column)),
-            ],
+            figures: [figure(row, column), loaded.map_or(0.0, |row| figure(row, column))],
         }));
     }
     let title = "Closing and draining one object, by the number of its slots, ns";
-    draw(
-        title,
-        "dark: idle; light: while all other CPUs use it",
-        &bars,
-        1_500.0,
-        machine,
-    )
+    draw(title, "dark: idle; light: while all other CPUs use it", &bars, 1_500.0, machine)
 }
 
 /// Bars that are longer than this are cut: they would press all else together.
@@ -79,12 +67,7 @@ fn draw(title: &str, legend: &str, bars: &[Bars], longest: f64, machine: &Machin
     };
     text(12.0, 26.0, "font-size=\"18\"", title);
     let colours = "blue: rundown; grey: bare instructions; orange: others; with a gap: cut short";
-    text(
-        12.0,
-        48.0,
-        "font-size=\"14\"",
-        &format!("{legend}; {colours}"),
-    );
+    text(12.0, 48.0, "font-size=\"14\"", &format!("{legend}; {colours}"));
     text(12.0, foot + 20.0, "font-size=\"12\"", &machine.hardware);
     text(12.0, foot + 38.0, "font-size=\"12\"", &machine.software);
     let length = |ns: f64| ns.min(longest) / longest * LONGEST;
@@ -93,16 +76,8 @@ fn draw(title: &str, legend: &str, bars: &[Bars], longest: f64, machine: &Machin
         text(LEFT - 8.0, y, "font-size=\"13\" text-anchor=\"end\"", name);
         let end = LEFT + length(figures[0].max(figures[1])) + 6.0;
         let digits = if longest > 100.0 { 0 } else { 1 };
-        let shown = figures
-            .iter()
-            .filter(|&&ns| ns > 0.0)
-            .map(|ns| format!("{ns:.digits$}"));
-        text(
-            end,
-            y,
-            "font-size=\"12\"",
-            &shown.collect::<Vec<_>>().join(" / "),
-        );
+        let shown = figures.iter().filter(|&&ns| ns > 0.0).map(|ns| format!("{ns:.digits$}"));
+        text(end, y, "font-size=\"12\"", &shown.collect::<Vec<_>>().join(" / "));
     }
     for (place, Bars { group, figures, .. }) in bars.iter().enumerate() {
         let colours = match group {

@@ -102,9 +102,7 @@ impl Platform for Pinned {
 // large as a page.
 unsafe impl PerCpuPlatform for Pinned {
     fn allocate() -> Result<CounterId, Unavailable> {
-        let index = COUNTER_MAP
-            .reserve()
-            .ok_or(Unavailable::Exhausted(COUNTERS))?;
+        let index = COUNTER_MAP.reserve().ok_or(Unavailable::Exhausted(COUNTERS))?;
         let counter = CounterId::new(index * size_of::<AtomicI64>());
         for cpu in 0..Self::cpus() {
             // SAFETY: it is not in use yet.
@@ -170,10 +168,7 @@ impl OwnWord {
     pub fn here(number: usize) -> Self {
         assert!(HAS_AREA.get(), "this thread stands for no CPU");
         assert!(number < OWN_WORDS, "there are only {OWN_WORDS}");
-        Self {
-            offset: (COUNTERS + number) * size_of::<AtomicI64>(),
-            here: PhantomData,
-        }
+        Self { offset: (COUNTERS + number) * size_of::<AtomicI64>(), here: PhantomData }
     }
 
     /// One instruction, not locked.
@@ -216,10 +211,7 @@ mod tests {
         let counts: Vec<i64> = object.racy_counts().collect();
         assert_eq!(counts[..taken.len()], taken);
         for (cpu, times) in taken.into_iter().enumerate() {
-            assert_eq!(
-                AREAS[cpu].0[COUNTERS + 1].load(Ordering::Relaxed),
-                times - 1
-            );
+            assert_eq!(AREAS[cpu].0[COUNTERS + 1].load(Ordering::Relaxed), times - 1);
         }
     }
 }

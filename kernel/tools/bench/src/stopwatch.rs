@@ -69,8 +69,7 @@ impl<'a> Bench<'a> {
                 (result, disturbed) = attempt();
             }
         }
-        self.disturbed
-            .set(self.disturbed.get() + u32::from(disturbed));
+        self.disturbed.set(self.disturbed.get() + u32::from(disturbed));
         result
     }
 }

@@ -68,12 +68,7 @@ impl Table {
         };
         let mut cases = Vec::new();
         for subject in subjects {
-            cases.extend(
-                columns
-                    .iter()
-                    .enumerate()
-                    .map(|case| (table.rows.len(), subject, case)),
-            );
+            cases.extend(columns.iter().enumerate().map(|case| (table.rows.len(), subject, case)));
             let (group, names) = rows(subject);
             names.lines().for_each(|name| table.add(group, name, []));
         }
@@ -94,11 +89,7 @@ impl Table {
         let known = figures.into_iter().map(|figure| Rounds(vec![figure]));
         let mut cells: Vec<Rounds> = known.collect();
         cells.resize_with(self.columns.len(), Rounds::default);
-        self.rows.push(Row {
-            group,
-            name: name.to_owned(),
-            cells,
-        });
+        self.rows.push(Row { group, name: name.to_owned(), cells });
     }
 
     /// One more column, made of those that there are, round by round.
@@ -112,8 +103,7 @@ impl Table {
     /// Groups one after the other, the cheapest row of each first.
     pub fn sort(&mut self) {
         let first = |row: &Row| row.cells[0].median().unwrap_or(f64::INFINITY);
-        self.rows
-            .sort_by(|a, b| a.group.cmp(&b.group).then(first(a).total_cmp(&first(b))));
+        self.rows.sort_by(|a, b| a.group.cmp(&b.group).then(first(a).total_cmp(&first(b))));
     }
 
     /// The row of this name.
@@ -209,9 +199,7 @@ impl Rounds {
 /// The quartiles, the median in the middle; or null.
 impl Serialize for Rounds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        [0.25, 0.5, 0.75]
-            .map(|part| self.quantile(part))
-            .serialize(serializer)
+        [0.25, 0.5, 0.75].map(|part| self.quantile(part)).serialize(serializer)
     }
 }
 
@@ -247,10 +235,7 @@ mod tests {
         assert_eq!(cell(3, 0), [6.0, 12.0, 22.0]);
         // Within rounds.
         assert_eq!(cell(2, 2), [3.0, 6.0 / 8.0, 11.0 / 9.0]);
-        assert_eq!(
-            (cell(4, 0), cell(4, 1), cell(4, 2)),
-            (&[0.5][..], &[][..], &[0.5][..])
-        );
+        assert_eq!((cell(4, 0), cell(4, 1), cell(4, 2)), (&[0.5][..], &[][..], &[0.5][..]));
         table.sort();
         let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, ["2nd", "1st", "  twice", "  twice", "known"]);

@@ -78,11 +78,7 @@ const SAMPLES: usize = 200;
 /// them.
 pub fn teardowns(bench: &Bench<'_>, kinds: &[Kind], loaded: bool) -> Table {
     const SLOTS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
-    let load = if loaded {
-        "while all other CPUs use it"
-    } else {
-        "idle"
-    };
+    let load = if loaded { "while all other CPUs use it" } else { "idle" };
     let title = format!("close + drain of one object, {load}, ns, by slots");
     let rows = |kind: &Kind| kind.rows("99th percentile");
     Table::measured(bench, title, &SLOTS, kinds, rows, |kind, &slots| {
@@ -152,11 +148,7 @@ pub fn batches(bench: &Bench<'_>, kinds: &[Kind]) -> Table {
                 most = most.max((kind.barriers)() - before);
                 ns
             });
-            vec![
-                together,
-                each(&mut || time(|| objects.tear_down())),
-                most as f64,
-            ]
+            vec![together, each(&mut || time(|| objects.tear_down())), most as f64]
         };
         bench.workers.run(1, run).concat()
     })
@@ -190,17 +182,13 @@ mod tests {
         };
         for loaded in [false, true] {
             let table = teardowns(&bench, &kinds, loaded);
-            let [median, p99] = &table.rows[..] else {
-                panic!("{table}")
-            };
+            let [median, p99] = &table.rows[..] else { panic!("{table}") };
             let mut pairs = median.cells.iter().zip(&p99.cells);
             assert!(pairs.all(|(ns, p99)| p99.median() >= ns.median()));
             assert!(all(median, |ns| ns >= 0.0));
         }
         let table = batches(&bench, &kinds);
-        let [together, singly, barriers] = &table.rows[..] else {
-            panic!("{table}")
-        };
+        let [together, singly, barriers] = &table.rows[..] else { panic!("{table}") };
         assert!(all(together, |ns| ns > 0.0) && all(singly, |ns| ns > 0.0));
         assert!(all(barriers, |barriers| barriers == 1.0));
     }

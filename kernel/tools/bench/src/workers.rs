@@ -63,9 +63,7 @@ impl Workers {
             let start = |(index, &cpu)| scope.spawn(move || work(index, cpu));
             let threads: Vec<_> = cpus.map(start).collect();
             let results = threads.into_iter().map(|thread| thread.join());
-            results
-                .map(|result| result.expect("it does not panic"))
-                .collect()
+            results.map(|result| result.expect("it does not panic")).collect()
         })
     }
 }
@@ -82,24 +80,12 @@ mod tests {
             (pinned::cpu(), allowed, rustix::thread::sched_getcpu())
         });
         let expected = workers.cpus.iter().enumerate();
-        assert!(
-            places
-                .into_iter()
-                .eq(expected.map(|(index, &cpu)| (index, 1, cpu)))
-        );
+        assert!(places.into_iter().eq(expected.map(|(index, &cpu)| (index, 1, cpu))));
     }
 
     #[test]
     fn steps_double_and_end_with_all() {
-        let steps = |count| {
-            Workers {
-                cpus: vec![0; count],
-            }
-            .steps()
-        };
-        assert_eq!(
-            [steps(1), steps(2), steps(6)].concat(),
-            [1, 1, 2, 1, 2, 4, 6]
-        );
+        let steps = |count| Workers { cpus: vec![0; count] }.steps();
+        assert_eq!([steps(1), steps(2), steps(6)].concat(), [1, 1, 2, 1, 2, 4, 6]);
     }
 }

@@ -95,10 +95,7 @@ impl TryFrom<String> for Killer {
             "unit" => (Kind::Threads, "rundown", false),
             package => (Kind::Threads, package, binary.is_some()),
         };
-        ensure!(
-            binary.is_some() == has_binary,
-            "`{words}` has a word too few or too many"
-        );
+        ensure!(binary.is_some() == has_binary, "`{words}` has a word too few or too many");
         if kind.is_boot() {
             // The table of all scenarios.
             binary = Some("guests");
@@ -192,13 +189,7 @@ impl Mutant {
         let name = if killer.kind.is_boot() { "main" } else { name };
         let source = killer.source(Path::new(""));
         let mut git = Command::new("git");
-        git.args([
-            "grep",
-            "--quiet",
-            "--untracked",
-            "-e",
-            &format!("fn {name}"),
-        ]);
+        git.args(["grep", "--quiet", "--untracked", "-e", &format!("fn {name}")]);
         git.arg("--").args([&source, &source.with_extension("rs")]);
         let found = git.current_dir(root).status()?.success();
         ensure!(found, "its killer is not in {}", source.display());
@@ -208,10 +199,8 @@ impl Mutant {
 
 /// Reads the files of the list below this package's folder.
 pub(crate) fn load(package: &Path) -> Result<Vec<Mutant>> {
-    let mut files: Vec<PathBuf> = fs::read_dir(package.join("list"))?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(package.join("list"))?.flatten().map(|entry| entry.path()).collect();
     files.sort();
     let mut mutants = Vec::new();
     for file in files {

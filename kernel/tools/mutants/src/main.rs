@@ -84,18 +84,12 @@ fn act(options: &Options) -> Result<()> {
     let changed = options.changed.as_deref().map(changed_since).transpose()?;
     let chosen = choose(&mutants, options, changed.as_ref());
     let only = &options.only;
-    ensure!(
-        !chosen.is_empty() || only.is_empty(),
-        "no mutant is called {only:?}"
-    );
+    ensure!(!chosen.is_empty() || only.is_empty(), "no mutant is called {only:?}");
     // All of the list, and before time is spent on a part of it.
     let complaints = list::complaints(&mutants, &root());
     ensure!(complaints.is_empty(), "{complaints}");
     if options.check {
-        ensure!(
-            old == new,
-            "the table in docs/mutants.md is stale: `--table` renews it"
-        );
+        ensure!(old == new, "the table in docs/mutants.md is stale: `--table` renews it");
         println!("all {} mutants apply; the table is current", mutants.len());
         return Ok(());
     }
@@ -175,8 +169,7 @@ fn run(mutants: &[&Mutant], jobs: Option<usize>) -> Result<()> {
     fs::create_dir_all(&work)?;
     // One run at a time works in this folder. The lock ends with the file.
     let lock = fs::File::create(work.join("lock"))?;
-    lock.try_lock()
-        .with_context(|| format!("another run is at work in {}", work.display()))?;
+    lock.try_lock().with_context(|| format!("another run is at work in {}", work.display()))?;
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let jobs = jobs.unwrap_or(cpus.min(MOST_JOBS)).min(mutants.len());
     let verdicts = run::run(&root, &work, mutants, jobs)?;
@@ -213,10 +206,7 @@ mod tests {
             )
         });
         let mutants = list::parse(&list.concat()).expect("a list");
-        let files = [
-            "kernel/rundown/src/one.rs",
-            "kernel/rundown/tests/two/main.rs",
-        ];
+        let files = ["kernel/rundown/src/one.rs", "kernel/rundown/tests/two/main.rs"];
         let files = BTreeSet::from(files.map(PathBuf::from));
         for (line, expected) in [
             ("", "one one-more two"),

@@ -111,12 +111,7 @@ pub(crate) fn run(
         };
         let verdict = verdict.unwrap_or_else(|error| Verdict::Mistake(format!("{error:#}")));
         let seconds = started.elapsed().as_secs_f64();
-        let Mutant {
-            promise,
-            name,
-            killed_by,
-            ..
-        } = mutant;
+        let Mutant { promise, name, killed_by, .. } = mutant;
         let words = format!("{promise} {name} by {killed_by} in {seconds:.1} s: {verdict}");
         (verdict, words)
     }))
@@ -177,11 +172,7 @@ fn on_guest(copy: &Tree, mutant: &Mutant, binary: &Path, log: &Path) -> Result<V
         let unbroken = boot(seed)?;
         ensure!(unbroken == Verdict::Survived, "unbroken, {unbroken}");
     }
-    let many = if tried < MANY_SEEDS {
-        ""
-    } else {
-        " (WARNING: one of the last)"
-    };
+    let many = if tried < MANY_SEEDS { "" } else { " (WARNING: one of the last)" };
     Ok(Verdict::Failed(format!("seed {seed}{many}: {message}")))
 }
 
@@ -191,11 +182,7 @@ fn on_guest(copy: &Tree, mutant: &Mutant, binary: &Path, log: &Path) -> Result<V
 /// If it does not compile: the log says why.
 fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "test",
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-    ]);
+    cargo.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
     cargo.args(["--package", &killer.package]);
     match &killer.binary {
         Some(binary) => cargo.args(["--test", binary]),
@@ -309,16 +296,8 @@ fn in_copies<T: Sync, A: Send>(
     let queue = Mutex::new(VecDeque::from(order));
     let next = |number| {
         let mut queue = queue.lock().expect("no thread panics with it");
-        let is_left = queue
-            .back()
-            .is_some_and(|&index| number == 0 || !first(&pieces[index]));
-        is_left.then(|| {
-            if number == 0 {
-                queue.pop_front()
-            } else {
-                queue.pop_back()
-            }
-        })?
+        let is_left = queue.back().is_some_and(|&index| number == 0 || !first(&pieces[index]));
+        is_left.then(|| if number == 0 { queue.pop_front() } else { queue.pop_back() })?
     };
     let answers = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {

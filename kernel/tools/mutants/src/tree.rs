@@ -20,25 +20,12 @@ impl Tree {
     pub(crate) fn ready(original: &Path, folder: &Path) -> Result<Self> {
         let root = folder.join("tree");
         let mut git = Command::new("git");
-        git.args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ]);
+        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
         let output = git.current_dir(original).output().context("starting git")?;
-        ensure!(
-            output.status.success(),
-            "git does not know {}",
-            original.display()
-        );
+        ensure!(output.status.success(), "git does not know {}", original.display());
         let files = String::from_utf8(output.stdout)?;
         let copied = folder.join("files");
-        for old in fs::read_to_string(&copied)
-            .unwrap_or_default()
-            .split_terminator('\0')
-        {
+        for old in fs::read_to_string(&copied).unwrap_or_default().split_terminator('\0') {
             if !original.join(old).exists() && root.join(old).exists() {
                 fs::remove_file(root.join(old))?;
             }
@@ -58,9 +45,7 @@ impl Tree {
                 // Guests and models are release builds: incremental ones take a third of the time.
                 let manifest = String::from_utf8(content)?;
                 let incremental = "[profile.release]\nincremental = true\n";
-                content = manifest
-                    .replace("[profile.release]\n", incremental)
-                    .into_bytes();
+                content = manifest.replace("[profile.release]\n", incremental).into_bytes();
             }
             let to = root.join(file);
             if !fs::read(&to).is_ok_and(|present| present == content) {

@@ -59,10 +59,7 @@ fn sleeping_cpus_answer_once_each() {
     let after = barrier::statistics();
     let others = cpu::count() as u64 - 1;
     assert_eq!(after.calls - before.calls, CALLS);
-    assert_eq!(
-        after.rounds - before.rounds,
-        if others > 0 { CALLS } else { 0 }
-    );
+    assert_eq!(after.rounds - before.rounds, if others > 0 { CALLS } else { 0 });
     assert_eq!(after.interrupts - before.interrupts, CALLS * others);
 }
 
@@ -164,10 +161,7 @@ fn callers_share_what_is_on_its_way() {
     });
     let after = barrier::statistics();
     assert_eq!(after.calls - before.calls, callers);
-    let (interrupts, most) = (
-        after.interrupts - before.interrupts,
-        1 + callers * (callers - 1),
-    );
+    let (interrupts, most) = (after.interrupts - before.interrupts, 1 + callers * (callers - 1));
     assert!(
         (1..=most).contains(&interrupts),
         "{interrupts} interrupts for {callers} callers, {most} at most"
@@ -214,9 +208,7 @@ static ENDS_AT: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 const NEVER: u64 = u64::MAX;
 
 fn runs_of_the_nmi_handler() -> [usize; 2] {
-    NMI_HANDLER
-        .each_ref()
-        .map(|runs| runs.load(Ordering::Acquire))
+    NMI_HANDLER.each_ref().map(|runs| runs.load(Ordering::Acquire))
 }
 
 /// Has the last CPU stay in an NMI handler, in which it takes neither interrupts nor NMIs, until there
@@ -227,9 +219,7 @@ fn silence_the_last_cpu(calls: u64, late: u64) {
     for (end, at) in ENDS_AT.iter().zip([calls, late]) {
         end.store(at, Ordering::Relaxed);
     }
-    NMI_HANDLER
-        .iter()
-        .for_each(|runs| runs.store(0, Ordering::Relaxed));
+    NMI_HANDLER.iter().for_each(|runs| runs.store(0, Ordering::Relaxed));
     ipi::set_nmi_handler(Some(|| {
         let [calls, late] = &ENDS_AT;
         NMI_HANDLER[0].fetch_add(1, Ordering::Release);
@@ -254,11 +244,7 @@ fn silence_the_last_cpu(calls: u64, late: u64) {
 
 /// The handler has run once: the barrier's own NMIs, which came meanwhile, were not for it.
 fn last_cpu_is_back() {
-    assert_eq!(
-        runs_of_the_nmi_handler(),
-        [1, 1],
-        "passed without the last CPU"
-    );
+    assert_eq!(runs_of_the_nmi_handler(), [1, 1], "passed without the last CPU");
     // It answers in thread context.
     ipi::call(last(), &|| {});
     barrier::all();

@@ -29,10 +29,7 @@ pub(crate) fn tests() -> &'static [Test] {
 fn the_bsp_has_index_0() {
     assert_eq!(cpu::current().get(), 0);
     assert!(interrupts::enabled(), "interrupts are disabled on the BSP");
-    assert!(
-        !interrupts::in_handler(),
-        "the BSP believes itself in a handler"
-    );
+    assert!(!interrupts::in_handler(), "the BSP believes itself in a handler");
 }
 
 /// Indices are dense over the CPUs that are listed; those that did not start keep theirs.
@@ -40,14 +37,8 @@ fn indices_are_dense_and_apic_ids_distinct(machine: &'static Machine) {
     let missing = &machine.bring_up.missing;
     assert_eq!(cpu::listed(), cpu::count() + missing.len());
     let listed = (0..).map(CpuIndex::new).take(cpu::listed());
-    let expected = listed
-        .clone()
-        .filter(|&cpu| !missing.contains(&cpu::apic_id(cpu)));
-    assert!(
-        cpu::online().eq(expected),
-        "{:?}",
-        cpu::online().collect::<Vec<_>>()
-    );
+    let expected = listed.clone().filter(|&cpu| !missing.contains(&cpu::apic_id(cpu)));
+    assert!(cpu::online().eq(expected), "{:?}", cpu::online().collect::<Vec<_>>());
     assert_eq!(cpu::online().count(), cpu::count());
     let mut ids: Vec<_> = listed.map(|cpu| cpu::apic_id(cpu).get()).collect();
     ids.sort_unstable();
@@ -92,24 +83,13 @@ fn no_two_cpus_share_a_stack() {
         let mine = AtomicUsize::new(me.get());
         places[me].store(&raw const mine as usize, Ordering::Relaxed);
         all_wrote.wait();
-        assert_eq!(
-            black_box(&mine).load(Ordering::Relaxed),
-            me.get(),
-            "stack overwritten"
-        );
+        assert_eq!(black_box(&mine).load(Ordering::Relaxed), me.get(), "stack overwritten");
         all_wrote.wait();
     });
-    let mut places: Vec<_> = cpu::online()
-        .map(|cpu| places[cpu].load(Ordering::Relaxed))
-        .collect();
+    let mut places: Vec<_> = cpu::online().map(|cpu| places[cpu].load(Ordering::Relaxed)).collect();
     places.sort_unstable();
     for pair in places.windows(2) {
-        assert!(
-            pair[1] - pair[0] >= 4096,
-            "stacks {:#x} and {:#x}",
-            pair[0],
-            pair[1]
-        );
+        assert!(pair[1] - pair[0] >= 4096, "stacks {:#x} and {:#x}", pair[0], pair[1]);
     }
 }
 

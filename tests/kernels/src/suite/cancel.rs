@@ -49,9 +49,7 @@ fn waiters_on_other_cpus_learn_it<V: Variant<Platform = KernelPlatform>>(new: fn
             KernelPlatform::wake_all();
             let outcome = match me.get() % 3 {
                 0 => drain.wait(&Halt),
-                1 => drain
-                    .wait_deadline(&Halt, after(Duration::from_secs(3600)))
-                    .expect("in time"),
+                1 => drain.wait_deadline(&Halt, after(Duration::from_secs(3600))).expect("in time"),
                 _ => task::block_on(drain),
             };
             assert_eq!(outcome, WaitOutcome::Cancelled, "round {round}");
@@ -101,11 +99,7 @@ fn a_cancel_and_the_last_release_have_one_winner<V: Variant<Platform = KernelPla
                 let outcome = drain.wait(&Halt);
                 if place == 1 {
                     let cancelled = cancelled.load(Ordering::Relaxed);
-                    assert_eq!(
-                        outcome == WaitOutcome::Cancelled,
-                        cancelled,
-                        "round {round}"
-                    );
+                    assert_eq!(outcome == WaitOutcome::Cancelled, cancelled, "round {round}");
                 }
                 let state = rundown.state();
                 let expected = match outcome {

@@ -24,12 +24,8 @@ pub(crate) fn tests() -> &'static [Test] {
     }
 }
 
-const SOURCES: [ClockSource; 4] = [
-    ClockSource::Cpuid,
-    ClockSource::Pit,
-    ClockSource::Hpet,
-    ClockSource::PmTimer,
-];
+const SOURCES: [ClockSource; 4] =
+    [ClockSource::Cpuid, ClockSource::Pit, ClockSource::Hpet, ClockSource::PmTimer];
 
 fn sources_there() -> impl Iterator<Item = (ClockSource, Rates)> {
     let rates = |source| Some((source, clock::rates_by(source)?));
@@ -38,10 +34,7 @@ fn sources_there() -> impl Iterator<Item = (ClockSource, Rates)> {
 
 /// To 5 %: a wrong divider or the neighbour's register is further off.
 fn assert_close(one: u64, other: u64) {
-    assert!(
-        one.abs_diff(other) <= one.min(other) / 20,
-        "{one} Hz and {other} Hz"
-    );
+    assert!(one.abs_diff(other) <= one.min(other) / 20, "{one} Hz and {other} Hz");
 }
 
 /// Unless they say themselves that they may be wrong.
@@ -58,9 +51,7 @@ fn sources_agree() {
     let there: Vec<_> = sources_there().collect();
     for (source, rates) in &there {
         let name = source.name();
-        let Rates {
-            tsc, apic_timer, ..
-        } = rates;
+        let Rates { tsc, apic_timer, .. } = rates;
         kernel::log!("there is {name}: counter {tsc} Hz, APIC timer {apic_timer} Hz");
         assert_right(rates);
     }
@@ -113,10 +104,7 @@ fn ticks_do_not_come_early() {
         timer::stop();
         let took = Duration::from_nanos(clock::nanos() - start);
         // 5 % for what the measurement of the rates may be off.
-        assert!(
-            took >= all * 19 / 20,
-            "ticks of {all:?} were there after {took:?}"
-        );
+        assert!(took >= all * 19 / 20, "ticks of {all:?} were there after {took:?}");
     });
 }
 

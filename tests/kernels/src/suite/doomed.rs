@@ -32,35 +32,16 @@ pub(crate) const SCENARIOS: &[(&str, End)] = &[
         code
     }),
     ("missed_test", |machine| {
-        testing::run(
-            machine,
-            tests! { once { passes, leaves, is_never_reached } },
-        )
+        testing::run(machine, tests! { once { passes, leaves, is_never_reached } })
     }),
-    ("hang", |machine| {
-        testing::run(machine, tests! { once { passes, never_ends } })
-    }),
-    ("power_off", |machine| {
-        testing::run(machine, tests! { once { switches_off } })
-    }),
-    ("triple_fault", |machine| {
-        testing::run(machine, tests! { once { faults_three_times } })
-    }),
-    ("page_fault", |machine| {
-        testing::run(machine, tests! { once { reads_where_nothing_is } })
-    }),
-    ("stack_overflow", |machine| {
-        testing::run(machine, tests! { once { recurses_for_ever } })
-    }),
-    ("panic_bsp", |machine| {
-        testing::run(machine, PANIC_ON_THE_BSP)
-    }),
-    ("panic_ap", |machine| {
-        testing::run(machine, tests! { once { panics_on_the_last_cpu } })
-    }),
-    ("panic_everywhere", |machine| {
-        testing::run(machine, tests! { once { panics_on_every_cpu } })
-    }),
+    ("hang", |machine| testing::run(machine, tests! { once { passes, never_ends } })),
+    ("power_off", |machine| testing::run(machine, tests! { once { switches_off } })),
+    ("triple_fault", |machine| testing::run(machine, tests! { once { faults_three_times } })),
+    ("page_fault", |machine| testing::run(machine, tests! { once { reads_where_nothing_is } })),
+    ("stack_overflow", |machine| testing::run(machine, tests! { once { recurses_for_ever } })),
+    ("panic_bsp", |machine| testing::run(machine, PANIC_ON_THE_BSP)),
+    ("panic_ap", |machine| testing::run(machine, tests! { once { panics_on_the_last_cpu } })),
+    ("panic_everywhere", |machine| testing::run(machine, tests! { once { panics_on_every_cpu } })),
 ];
 
 const PASSES: &[Test] = tests! { once { passes } };
@@ -98,10 +79,7 @@ fn switches_off() {
 }
 
 fn faults_three_times() {
-    let no_gates = DescriptorTablePointer {
-        limit: 0,
-        base: VirtAddr::zero(),
-    };
+    let no_gates = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
     // SAFETY: nothing relies on the interrupt table after this, for the processor finds no gate for
     // the breakpoint, none for the fault that this is, none for the double fault, and gives up.
     unsafe { tables::lidt(&no_gates) };

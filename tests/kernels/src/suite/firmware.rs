@@ -58,10 +58,7 @@ fn sources_inside_the_cpu_are_masked() {
     smp::run_on_each(&|me| {
         assert_eq!(apic::unmasked_own_sources(), 0, "{me}");
         let all = apic::unmask_own_sources(NOBODYS);
-        assert!(
-            all >= 3 && apic::unmasked_own_sources() == all,
-            "{me}: {all}"
-        );
+        assert!(all >= 3 && apic::unmasked_own_sources() == all, "{me}: {all}");
     });
     for cpu in cpu::online() {
         ipi::call(cpu, &firmware::silence);

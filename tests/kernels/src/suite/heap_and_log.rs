@@ -28,16 +28,11 @@ pub(crate) fn tests() -> &'static [Test] {
 fn no_memory_is_given_out_twice() {
     let all_filled = Barrier::for_all();
     smp::run_on_each(&|me| {
-        let blocks: Vec<Vec<usize>> = (1..40)
-            .map(|size| alloc::vec![me.get() << 16 | size; size])
-            .collect();
+        let blocks: Vec<Vec<usize>> =
+            (1..40).map(|size| alloc::vec![me.get() << 16 | size; size]).collect();
         all_filled.wait();
         for block in &blocks {
-            assert!(
-                block
-                    .iter()
-                    .all(|&word| word == me.get() << 16 | block.len())
-            );
+            assert!(block.iter().all(|&word| word == me.get() << 16 | block.len()));
         }
     });
 }
@@ -96,10 +91,7 @@ fn log_lines_stay_whole() {
     smp::run_on_each(&|me| {
         start.wait();
         for number in 0..5 {
-            kernel::log!(
-                "thread line {number} of cpu {} abcdefghijklmnopqrstuvwxyz",
-                me.get()
-            );
+            kernel::log!("thread line {number} of cpu {} abcdefghijklmnopqrstuvwxyz", me.get());
         }
     });
 }
@@ -111,19 +103,13 @@ fn log_lines_stay_whole_among_interrupts() {
         let me = cpu::current();
         let number = ticks[me].fetch_add(1, Ordering::Relaxed);
         if number < 3 {
-            kernel::log!(
-                "handler line {number} of cpu {} abcdefghijklmnopqrstuvwxyz",
-                me.get()
-            );
+            kernel::log!("handler line {number} of cpu {} abcdefghijklmnopqrstuvwxyz", me.get());
         }
     })));
     smp::run_on_each(&|me| {
         test_kernels::start_ticking();
         for number in 5..10 {
-            kernel::log!(
-                "thread line {number} of cpu {} abcdefghijklmnopqrstuvwxyz",
-                me.get()
-            );
+            kernel::log!("thread line {number} of cpu {} abcdefghijklmnopqrstuvwxyz", me.get());
         }
         Halt.until(&mut || ticks[me].load(Ordering::Relaxed) >= 3);
         timer::stop();

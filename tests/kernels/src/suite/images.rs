@@ -61,10 +61,7 @@ fn what_lies_in_the_way_is_refused() {
     ] {
         let mut entries = [Sequence::new(start, end)];
         let range = entries.as_mut_ptr_range();
-        let bounds = Bounds {
-            start: range.start,
-            end: range.end,
-        };
+        let bounds = Bounds { start: range.start, end: range.end };
         // SAFETY: refused, after a look at these entries.
         let refused = unsafe { images::register(&table, bounds) };
         assert_eq!(refused, Err(RegisterError::Overlap), "{start:#x}");
@@ -146,12 +143,7 @@ fn quiet() {
 fn loaded_and_unloaded_under_interrupts() {
     let guarded = leaked(per_cpu());
     let image: &AtomicPtr<Loaded> = leaked(AtomicPtr::new(ptr::null_mut()));
-    let load = || {
-        image.store(
-            Box::into_raw(Box::new(Loaded::new(true))),
-            Ordering::Release,
-        )
-    };
+    let load = || image.store(Box::into_raw(Box::new(Loaded::new(true))), Ordering::Release);
     let object = leaked(Object::new().expect("a counter"));
     let use_once = move || {
         let Some(_inside) = guarded.try_acquire() else {

@@ -101,10 +101,6 @@ fn taken_and_released_by_the_timer<V: Variant + 'static>(new: fn() -> Rundown<V>
         let seen = refusals[me].load(Ordering::Relaxed);
         Halt.until(&mut || refusals[me].load(Ordering::Acquire) >= seen + 2);
         timer::stop();
-        assert_eq!(
-            grants[me].load(Ordering::Relaxed),
-            before,
-            "granted after the teardown"
-        );
+        assert_eq!(grants[me].load(Ordering::Relaxed), before, "granted after the teardown");
     });
 }

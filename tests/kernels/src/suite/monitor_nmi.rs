@@ -112,10 +112,7 @@ fn interrupted_sequences() {
     });
     on_nmi(leaked(|| {}));
     let sum = |counts: &PerCpu<AtomicU64>| -> u64 {
-        counts
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum()
+        counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     };
     let (nmis, restarts) = (sum(in_nmi), sum(&restarts));
     kernel::log!("{nmis} NMIs, {restarts} of them within a sequence");

@@ -37,10 +37,7 @@ fn every_cpu_sees_every_generation<V: Variant>(new: fn() -> Rundown<V>) {
                 assert_eq!(old.touch(), generation);
             }
             step.wait();
-            assert!(
-                object.try_acquire().is_none(),
-                "granted although there is no value"
-            );
+            assert!(object.try_acquire().is_none(), "granted although there is no value");
             step.wait();
             if me == owner {
                 assert!(object.publish(Tracked::new(generation + 1)).is_ok());
@@ -79,18 +76,12 @@ fn users_race_with_reinit<V: Variant>(new: fn() -> Rundown<V>) {
             if let Some(guard) = object.try_acquire() {
                 let generation = guard.touch();
                 assert!(generation >= known, "generation {generation} after {known}");
-                assert!(
-                    generation >= newest,
-                    "generation {generation} after {newest}"
-                );
+                assert!(generation >= newest, "generation {generation} after {newest}");
                 newest = generation;
                 grants[me].fetch_add(1, Ordering::Relaxed);
                 core::hint::spin_loop();
             } else {
-                assert!(
-                    !last_round,
-                    "refused although the last value is never taken away"
-                );
+                assert!(!last_round, "refused although the last value is never taken away");
                 Halt.until(&mut || published.load(Ordering::Acquire) != known);
             }
             if last_round {
@@ -101,10 +92,7 @@ fn users_race_with_reinit<V: Variant>(new: fn() -> Rundown<V>) {
     });
     let users = cpu::online().filter(|&user| user != owner);
     for user in users {
-        assert!(
-            grants[user].load(Ordering::Relaxed) > 0,
-            "{user} was never granted"
-        );
+        assert!(grants[user].load(Ordering::Relaxed) > 0, "{user} was never granted");
     }
 }
 

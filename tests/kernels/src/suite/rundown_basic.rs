@@ -85,10 +85,7 @@ fn wait_is_over_with_the_last_release<V: Variant>(new: fn() -> Rundown<V>) {
         // One after the other, the owner last.
         let my_turn = (me.get() + cpu::count() - 1) % cpu::count();
         Halt.until(&mut || turn.load(Ordering::Acquire) == my_turn);
-        assert!(
-            !rundown.is_drained(),
-            "drained while this CPU holds a protection"
-        );
+        assert!(!rundown.is_drained(), "drained while this CPU holds a protection");
         drop(guard);
         turn.store(my_turn + 1, Ordering::Release);
         KernelPlatform::wake_all();

@@ -66,11 +66,7 @@ struct Operation {
 }
 
 const OPERATIONS: [Operation; 8] = {
-    let mut all = [Operation {
-        takes: false,
-        n: 1,
-        closed: false,
-    }; 8];
+    let mut all = [Operation { takes: false, n: 1, closed: false }; 8];
     let mut i = 0;
     while i < all.len() {
         all[i].takes = i & 1 == 0;
@@ -97,9 +93,7 @@ impl Operation {
     #[inline(never)]
     fn perform<V: Variant>(self, object: &Rundown<V>) -> bool {
         match self {
-            Self {
-                takes: true, n: 1, ..
-            } => object.acquire().is_ok(),
+            Self { takes: true, n: 1, .. } => object.acquire().is_ok(),
             Self { takes: true, n, .. } => object.acquire_many(n).is_ok(),
             Self { n, .. } => {
                 // SAFETY: taken in `prepare`.
@@ -358,10 +352,7 @@ fn boundaries_of(operation: Operation) -> Vec<Boundary> {
 
 fn boundary(place: usize) -> Boundary {
     let [at, goes_on_at] = &TRACE[place];
-    Boundary {
-        at: at.load(Ordering::Relaxed),
-        goes_on_at: goes_on_at.load(Ordering::Relaxed),
-    }
+    Boundary { at: at.load(Ordering::Relaxed), goes_on_at: goes_on_at.load(Ordering::Relaxed) }
 }
 
 /// Which of them are inside the operation's one sequence: those that lead back to its start.
@@ -383,9 +374,6 @@ fn steps() {
     for operation in OPERATIONS {
         let boundaries = boundaries_of(operation);
         let inside = inner(operation, &boundaries).len();
-        kernel::log!(
-            "{operation:?}: {} boundaries, {inside} inside",
-            boundaries.len()
-        );
+        kernel::log!("{operation:?}: {} boundaries, {inside} inside", boundaries.len());
     }
 }

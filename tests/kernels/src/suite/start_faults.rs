@@ -73,11 +73,7 @@ fn it_is_told(machine: &'static Machine) {
     let fault = machine.options.fault.map(|fault| fault.kind);
     let bring_up = &machine.bring_up;
     assert!(
-        bring_up
-            .missing
-            .iter()
-            .copied()
-            .eq(victims(&machine.options)),
+        bring_up.missing.iter().copied().eq(victims(&machine.options)),
         "missing: {:?}",
         bring_up.missing
     );
@@ -106,10 +102,7 @@ fn it_is_told(machine: &'static Machine) {
         let lags = fault == Some(FaultKind::Tsc) && cpu.get() == 3;
         let ahead = if lags { -(clock::hz() as i64) } else { 0 };
         assert_eq!(clock.is_off(), lags, "{cpu}: {clock:?}");
-        assert!(
-            (clock.least..=clock.most).contains(&ahead),
-            "{cpu}: {clock:?}"
-        );
+        assert!((clock.least..=clock.most).contains(&ahead), "{cpu}: {clock:?}");
     }
     assert_eq!(bring_up.clocks.len(), cpu::count() - 1);
 }
@@ -207,10 +200,7 @@ fn it_may_be_tried_again(machine: &'static Machine) {
             }
             Some(FaultKind::Memory) => {
                 let refused = smp::online(cpu);
-                assert!(
-                    matches!(refused, Err(StartError::Refused(_))),
-                    "{refused:?}"
-                );
+                assert!(matches!(refused, Err(StartError::Refused(_))), "{refused:?}");
             }
             None => assert_eq!(smp::online(cpu), Err(StartError::Silent)),
             _ => assert_eq!(smp::online(cpu), Err(StartError::Faulted)),

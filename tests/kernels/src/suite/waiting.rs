@@ -127,10 +127,7 @@ fn a_release_on_another_cpu_comes_before_the_deadline<V: Variant<Platform = Kern
         });
     }
     let took = Duration::from_nanos(clock::nanos() - start);
-    assert!(
-        took < LONG_BEFORE_LATE,
-        "woken by the alarm, not by the release"
-    );
+    assert!(took < LONG_BEFORE_LATE, "woken by the alarm, not by the release");
 }
 
 /// Half of the CPUs hold guards and release them one after the other; all others wait, in turns by

@@ -74,12 +74,7 @@ impl Machine {
 
 fn references() -> [Counter; 4] {
     let hpet = Counter::hpet(0x0098_9680_8086_a201).expect("valid");
-    [
-        Counter::PIT,
-        Counter::pm_timer(false),
-        Counter::pm_timer(true),
-        hpet,
-    ]
+    [Counter::PIT, Counter::pm_timer(false), Counter::pm_timer(true), hpet]
 }
 
 /// To one part in 1000.
@@ -103,10 +98,7 @@ fn both_rates_are_right_after_one_window() {
         let rates = machine.measure();
         assert!(is_right(rates), "{reference:?}: {rates:?}");
         let took_us = (machine.now.get() - began) / 1_000_000;
-        assert!(
-            (5_000..5_200).contains(&took_us),
-            "{reference:?}: {took_us} us"
-        );
+        assert!((5_000..5_200).contains(&took_us), "{reference:?}: {took_us} us");
     }
 }
 
@@ -157,10 +149,7 @@ fn a_reference_that_stands_still_is_none() {
     for reference in references() {
         for stops_after in [0, 1, 100, 2_000] {
             let machine = Machine::new(reference);
-            let machine = Machine {
-                stops_after,
-                ..machine
-            };
+            let machine = Machine { stops_after, ..machine };
             assert_eq!(machine.measure(), None, "{reference:?} after {stops_after}");
         }
     }

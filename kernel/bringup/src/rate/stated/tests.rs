@@ -45,16 +45,8 @@ fn what_the_cpu_states() {
             &[model(0x5e, 0), ratio(2, 292, 0)],
             Some((3_504_000_000, 24_000_000)),
         ),
-        (
-            "the same",
-            &[model(0x5c, 0), ratio(2, 114, 0)],
-            Some((1_094_400_000, 19_200_000)),
-        ),
-        (
-            "the same",
-            &[model(0x5f, 0), ratio(2, 144, 0)],
-            Some((1_800_000_000, 25_000_000)),
-        ),
+        ("the same", &[model(0x5c, 0), ratio(2, 114, 0)], Some((1_094_400_000, 19_200_000))),
+        ("the same", &[model(0x5f, 0), ratio(2, 144, 0)], Some((1_800_000_000, 25_000_000))),
         (
             "the number of a model of another family",
             &[(1, 0, [0x0005_0fe0, 0, 0, 0]), ratio(2, 292, 0)],
@@ -109,12 +101,7 @@ fn what_the_hypervisor_states() {
     let kvm = [0x4b4d_564b, 0x564b_4d56, 0x4d];
     for (features, highest, [eax, ebx], expected) in [
         // QEMU with KVM and `vmware-cpuid-freq`.
-        (
-            HYPERVISOR,
-            0x10,
-            [2_294_608, 1_000_000],
-            Some((2_294_608_000, 1_000_000_000)),
-        ),
+        (HYPERVISOR, 0x10, [2_294_608, 1_000_000], Some((2_294_608_000, 1_000_000_000))),
         // No hypervisor; one without the leaf; an empty one.
         (0, 0x10, [2_294_608, 1_000_000], None),
         (HYPERVISOR, 0xf, [2_294_608, 1_000_000], None),
@@ -125,11 +112,7 @@ fn what_the_hypervisor_states() {
     ] {
         let answers = [
             model(0x55, features),
-            (
-                0x4000_0000,
-                0,
-                [0x4000_0000 | highest, kvm[0], kvm[1], kvm[2]],
-            ),
+            (0x4000_0000, 0, [0x4000_0000 | highest, kvm[0], kvm[1], kvm[2]]),
             (0x4000_0010, 0, [eax, ebx, 0, 0]),
         ];
         let found = rates(by_hypervisor(&Cpuid::by(&cpuid(0xd, INTEL, &answers))));

@@ -66,11 +66,7 @@ fn die_and_l3_cache_of_opterons_are_the_nodes() {
         for (id, topology) in &all {
             let core = id & ((1 << size) - 1);
             let place = (topology.place.package, topology.place.die);
-            assert_eq!(
-                place,
-                (id >> size, core / cores),
-                "{cores} cores, APIC {id}"
-            );
+            assert_eq!(place, (id >> size, core / cores), "{cores} cores, APIC {id}");
             let place = (topology.place.core, topology.place.thread);
             assert_eq!(place, (core / 2, core % 2), "{cores} cores, APIC {id}");
         }

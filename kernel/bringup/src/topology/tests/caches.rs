@@ -18,14 +18,8 @@ const L2: (u8, CacheKind) = (2, CacheKind::Unified);
 const L3: (u8, CacheKind) = (3, CacheKind::Unified);
 
 /// The highest leaf, the vendor, the answers, an APIC ID; the caches, each with the lowest ID that shares it.
-type Machine = (
-    &'static str,
-    u32,
-    [u32; 3],
-    &'static [Answer],
-    u32,
-    &'static [((u8, CacheKind), u32)],
-);
+type Machine =
+    (&'static str, u32, [u32; 3], &'static [Answer], u32, &'static [((u8, CacheKind), u32)]);
 
 const MACHINES: [Machine; 6] = [
     (
@@ -44,12 +38,7 @@ const MACHINES: [Machine; 6] = [
             (0x8000_0005, 0, [0, 0, 0x4002_0140, 0x4002_0140]),
         ],
         0b1_01_1,
-        &[
-            (L1D, 0b1_01_1),
-            (L1I, 0b1_01_1),
-            (L2, 0b1_01_0),
-            (L3, 0b1_00_0),
-        ],
+        &[(L1D, 0b1_01_1), (L1I, 0b1_01_1), (L2, 0b1_01_0), (L3, 0b1_00_0)],
     ),
     (
         "AMD by leaf 0x8000_001D",
@@ -57,12 +46,7 @@ const MACHINES: [Machine; 6] = [
         AMD,
         &QEMU_EPYC,
         0b1_1_1_1,
-        &[
-            (L1D, 0b1_1_1_0),
-            (L1I, 0b1_1_1_0),
-            (L2, 0b1_1_1_0),
-            (L3, 0b1_1_0_0),
-        ],
+        &[(L1D, 0b1_1_1_0), (L1I, 0b1_1_1_0), (L2, 0b1_1_1_0), (L3, 0b1_1_0_0)],
     ),
     (
         // 15 CPUs share an L3 cache, among 32 IDs: AMD counts CPUs.
@@ -89,20 +73,11 @@ const MACHINES: [Machine; 6] = [
             (0xb, 0, [1, 2, 0x100, 0]),
             (0xb, 1, [3, 6, 0x201, 0]),
             (0x8000_0000, 0, [0x8000_000a, 0, 0, 0]),
-            (
-                0x8000_0005,
-                0,
-                [0x01ff_01ff, 0x01ff_01ff, 0x4002_0140, 0x40ff_0140],
-            ),
+            (0x8000_0005, 0, [0x01ff_01ff, 0x01ff_01ff, 0x4002_0140, 0x40ff_0140]),
             (0x8000_0006, 0, [0, 0x4200_4200, 0x0200_8140, 0x0080_8140]),
         ],
         0b1_10_1,
-        &[
-            (L1D, 0b1_10_0),
-            (L1I, 0b1_10_0),
-            (L2, 0b1_10_0),
-            (L3, 0b1_00_0),
-        ],
+        &[(L1D, 0b1_10_0), (L1I, 0b1_10_0), (L2, 0b1_10_0), (L3, 0b1_00_0)],
     ),
     (
         "the real CPU's L3 cache, of 64 IDs, in a guest whose packages have 2",
@@ -120,11 +95,7 @@ const MACHINES: [Machine; 6] = [
         "level 0, an unknown kind, and one that is there",
         4,
         INTEL,
-        &[
-            (4, 0, [0x01, 0, 0, 0]),
-            (4, 1, [0x24, 0, 0, 0]),
-            (4, 2, [0x221, 0x1fc0_003f, 0, 0]),
-        ],
+        &[(4, 0, [0x01, 0, 0, 0]), (4, 1, [0x24, 0, 0, 0]), (4, 2, [0x221, 0x1fc0_003f, 0, 0])],
         0,
         &[(L1D, 0)],
     ),
@@ -134,21 +105,14 @@ const MACHINES: [Machine; 6] = [
 fn caches_and_who_shares_them() {
     for (name, max_leaf, vendor, answers, id, expected) in MACHINES {
         let found = topology(max_leaf, vendor, answers, id);
-        let expected = expected
-            .iter()
-            .map(|&((level, kind), first)| cache(level, kind, first));
+        let expected = expected.iter().map(|&((level, kind), first)| cache(level, kind, first));
         assert!(found.caches().eq(expected), "{name}: {found:?}");
     }
 }
 
 #[test]
 fn caches_without_end_are_cut() {
-    let endless = |_, _| CpuidResult {
-        eax: !0x1f | 3,
-        ebx: u32::MAX,
-        ecx: u32::MAX,
-        edx: 0,
-    };
+    let endless = |_, _| CpuidResult { eax: !0x1f | 3, ebx: u32::MAX, ecx: u32::MAX, edx: 0 };
     let topology = Topology::by(&Cpuid::by(&endless), ApicId::new(u32::MAX));
     assert_eq!(topology.caches().count(), 8);
 }

@@ -30,11 +30,7 @@ fn intel_mixed_cores() {
     // small cores that share one; the package has 64 IDs per L3 cache.
     let machine = |model: u32, l2: u32, id| {
         let answers = [
-            (
-                4,
-                0,
-                [0xfc00_4143 & !0x03ff_c000 | l2 << 14, 0x0240_003f, 0x7ff, 0],
-            ),
+            (4, 0, [0xfc00_4143 & !0x03ff_c000 | l2 << 14, 0x0240_003f, 0x7ff, 0]),
             (4, 1, [0xfc1f_c163, 0x0240_003f, 0xbfff, 4]),
             (7, 0, [1, 0, 0, 1 << 15]),
             (0xb, 0, [1, 2, 0x100, id]),

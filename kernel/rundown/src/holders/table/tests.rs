@@ -16,23 +16,13 @@ fn object(index: usize) -> ObjectId {
 
 #[track_caller]
 fn guard(cpu: usize, count: u32) -> Holder {
-    Holder {
-        location: Location::caller(),
-        cpu,
-        tick: 0,
-        count,
-        raw: false,
-        tag: Tag::NONE,
-    }
+    Holder { location: Location::caller(), cpu, tick: 0, count, raw: false, tag: Tag::NONE }
 }
 
 #[track_caller]
 fn raw(cpu: usize, count: u32) -> Holder {
     let raw = true;
-    Holder {
-        raw,
-        ..guard(cpu, count)
-    }
+    Holder { raw, ..guard(cpu, count) }
 }
 
 /// There is room for it.
@@ -74,10 +64,7 @@ fn what_finds_no_room_is_counted() {
 #[test]
 fn a_holder_is_listed_as_it_was_given() {
     let table = Table::<2>::new();
-    let holder = Holder {
-        tick: u64::MAX,
-        ..raw(usize::MAX, u32::MAX)
-    };
+    let holder = Holder { tick: u64::MAX, ..raw(usize::MAX, u32::MAX) };
     add(&table, object(0), &holder);
     assert_eq!(listed(&table, object(0)), [holder]);
     assert_eq!(listed(&table, object(1)), []);
@@ -92,10 +79,7 @@ fn a_count_of_zero_is_kept_but_not_listed() {
     assert_eq!(counts(&table, object(0)), [(3, 2)]);
     claim.recount(0);
     assert_eq!(counts(&table, object(0)), []);
-    assert!(
-        table.add(object(0), &guard(0, 0)).entry.is_none(),
-        "still taken"
-    );
+    assert!(table.add(object(0), &guard(0, 0)).entry.is_none(), "still taken");
 }
 
 #[test]
@@ -104,11 +88,7 @@ fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
     let half = table.entries[0].claim().expect("free");
     // What a handler might do just then.
     let mut claim = add(&table, object(0), &guard(0, 1));
-    assert!(
-        claim
-            .entry
-            .is_some_and(|entry| ptr::eq(entry, &table.entries[1]))
-    );
+    assert!(claim.entry.is_some_and(|entry| ptr::eq(entry, &table.entries[1])));
     assert_eq!(listed(&table, object(0)).len(), 1);
     let _ = table.take_raw(object(0), 0, 1, Tag::NONE);
     claim.end();
@@ -145,10 +125,7 @@ fn tags<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, usize
 }
 
 fn tagged(cpu: usize, tag: usize, count: u32) -> Holder {
-    Holder {
-        tag: Tag(tag),
-        ..raw(cpu, count)
-    }
+    Holder { tag: Tag(tag), ..raw(cpu, count) }
 }
 
 #[test]
@@ -162,13 +139,7 @@ fn a_tagged_release_takes_its_own_tag_before_its_own_cpu() {
     assert_eq!(tags(&table, object(0)), [(0, 7, 1), (1, 0, 2), (1, 8, 2)]);
     // Of one less than there is under this tag: another entry pays, and the result says so.
     assert_eq!(table.take_raw(object(0), 1, 2, Tag(7)), 1);
-    assert_eq!(
-        listed(&table, object(0))
-            .iter()
-            .map(|it| it.count)
-            .sum::<u32>(),
-        3
-    );
+    assert_eq!(listed(&table, object(0)).iter().map(|it| it.count).sum::<u32>(), 3);
     assert_eq!(tags(&table, object(1)), [(1, 7, 5)]);
 }
 
@@ -190,10 +161,7 @@ fn a_wrong_tag_goes_unnoticed_while_something_is_unlisted() {
     add(&table, object(0), &tagged(0, 7, 1));
     assert!(table.add(object(0), &tagged(0, 8, 1)).entry.is_none());
     assert_eq!(table.take_raw(object(0), 0, 1, Tag(8)), 0);
-    assert_eq!(
-        (tags(&table, object(0)), table.unlisted()),
-        (Vec::from([(0, 7, 1)]), 0)
-    );
+    assert_eq!((tags(&table, object(0)), table.unlisted()), (Vec::from([(0, 7, 1)]), 0));
     assert_eq!(table.take_raw(object(0), 0, 1, Tag(8)), 1);
 }
 
@@ -217,16 +185,8 @@ fn a_dropped_object_leaves_nothing() {
 /// A holder all of whose parts follow from one number, so that a mixture of two shows.
 fn genuine(number: u32) -> Holder {
     let (cpu, count) = (number as usize, number + 1);
-    let holder = if number < 2 {
-        guard(cpu, count)
-    } else {
-        raw(cpu, count)
-    };
-    Holder {
-        tick: u64::from(number),
-        tag: Tag(cpu),
-        ..holder
-    }
+    let holder = if number < 2 { guard(cpu, count) } else { raw(cpu, count) };
+    Holder { tick: u64::from(number), tag: Tag(cpu), ..holder }
 }
 
 #[test]

@@ -40,10 +40,7 @@ pub(in super::super) fn rounds() -> u64 {
     *BARRIER.lock()
 }
 
-static BARRIER: Combined = Combined {
-    begun: AtomicU64::new(0),
-    done: Mutex::new(0),
-};
+static BARRIER: Combined = Combined { begun: AtomicU64::new(0), done: Mutex::new(0) };
 
 /// Rounds that callers share: each has a whole round after its call.
 #[derive(Default)]
@@ -104,11 +101,7 @@ fn membarrier(command: c_int) -> io::Result<()> {
     let (flags, cpu): (c_int, c_int) = (0, 0);
     // SAFETY: touches no memory of ours.
     let done: c_long = unsafe { libc::syscall(libc::SYS_membarrier, command, flags, cpu) };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
@@ -131,9 +124,7 @@ mod tests {
             let [second, others @ ..] = late;
             let answer = barrier.have_round_since(second, || {
                 rounds += 1;
-                second_is_well
-                    .then_some(())
-                    .ok_or(io::ErrorKind::Other.into())
+                second_is_well.then_some(()).ok_or(io::ErrorKind::Other.into())
             });
             assert_eq!(answer.is_ok(), second_is_well);
             for other in others {

@@ -38,9 +38,7 @@ fn first_row() -> usize {
 /// [`PerCpu::allocate`](crate::PerCpuPlatform::allocate), in a process that is prepared.
 pub(super) fn allocate() -> Result<CounterId, Unavailable> {
     let counter = USED.reserve().ok_or(Unavailable::Exhausted(COUNTERS))?;
-    Ok(CounterId::new(
-        first_row() + counter * size_of::<AtomicI64>(),
-    ))
+    Ok(CounterId::new(first_row() + counter * size_of::<AtomicI64>()))
 }
 
 /// Gives one back that is zero in all rows.
@@ -128,9 +126,8 @@ mod tests {
         if crate::HostPlatform::per_cpu().is_err() {
             return;
         }
-        let counters: Vec<_> = (0..20_000)
-            .map(|_| allocate().expect("there are half a million"))
-            .collect();
+        let counters: Vec<_> =
+            (0..20_000).map(|_| allocate().expect("there are half a million")).collect();
         let different: HashSet<_> = counters.iter().collect();
         let many = different.len();
         assert_eq!(many, counters.len());

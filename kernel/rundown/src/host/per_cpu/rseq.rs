@@ -49,10 +49,7 @@ pub(super) struct Layout {
     cpus: AtomicU32,
 }
 
-static LAYOUT: Layout = Layout {
-    offset: AtomicIsize::new(0),
-    cpus: AtomicU32::new(0),
-};
+static LAYOUT: Layout = Layout { offset: AtomicIsize::new(0), cpus: AtomicU32::new(0) };
 
 /// From the thread pointer to the thread's `struct rseq`.
 #[inline]
@@ -288,14 +285,8 @@ fn cpus_in_a_mask() -> u32 {
     const MOST: u32 = 1 << 13;
     let mut mask = [0_u8; MOST as usize / 8];
     // SAFETY: a place for so many bytes. (The C library's own function does not say how many were written.)
-    let written = unsafe {
-        libc::syscall(
-            libc::SYS_sched_getaffinity,
-            0,
-            mask.len(),
-            mask.as_mut_ptr(),
-        )
-    };
+    let written =
+        unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, mask.len(), mask.as_mut_ptr()) };
     u32::try_from(written).map_or(MOST, |bytes| bytes * 8)
 }
 

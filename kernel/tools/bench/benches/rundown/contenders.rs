@@ -316,9 +316,7 @@ pub(crate) fn written() -> Vec<Contender> {
 
 /// Makes an object of the variant whose counters are shared out among all objects.
 pub(crate) fn created() -> Option<fn() -> PerCpuRundown<HostPlatform>> {
-    HostPlatform::per_cpu()
-        .ok()
-        .map(|_| threads::<Isolated> as _)
+    HostPlatform::per_cpu().ok().map(|_| threads::<Isolated> as _)
 }
 
 /// For the tables of teardowns.
@@ -329,33 +327,21 @@ pub(crate) fn kinds() -> Vec<Kind> {
     ) -> Box<dyn Closable> {
         Box::new((0..count).map(|_| make()).collect::<Vec<Rundown<V>>>())
     }
-    let kind = |name, make| Kind {
-        name,
-        make,
-        barriers: || 0,
-        group: Group::Ours,
-    };
+    let kind = |name, make| Kind { name, make, barriers: || 0, group: Group::Ours };
     let all = vec![
-        kind(PLAIN, |objects, _| {
-            many(objects, PlainRundown::<Pinned>::new)
-        }),
+        kind(PLAIN, |objects, _| many(objects, PlainRundown::<Pinned>::new)),
         kind("PlainRundown, HostPlatform", |objects, _| {
             many(objects, PlainRundown::<HostPlatform>::new)
         }),
         kind(CACHE_AWARE, |objects, slots| {
             many(objects, || CacheAwareRundown::<Pinned>::boxed(slots))
         }),
-        kind(HOSTED, |objects, slots| {
-            many(objects, || hosted::<Isolated>(slots))
-        }),
+        kind(HOSTED, |objects, slots| many(objects, || hosted::<Isolated>(slots))),
         Kind {
             barriers: HostPlatform::barriers,
             ..kind(PER_CPU, |objects, _| many(objects, threads::<Isolated>))
         },
-        Kind {
-            group: Group::Limit,
-            ..kind(SWEEP, |_, slots| Box::new(Sweep::new(slots)))
-        },
+        Kind { group: Group::Limit, ..kind(SWEEP, |_, slots| Box::new(Sweep::new(slots))) },
     ];
     available(all, |kind| kind.name)
 }

@@ -52,10 +52,7 @@ pub(crate) fn picks<T: Guarded>(count: usize, make: impl Fn() -> T) -> Object {
 pub(crate) fn picks_pointers<T: Guarded>(count: usize, make: impl Fn() -> T) -> Object {
     let mut made: Vec<Option<T>> = (0..count).map(|_| Some(make())).collect();
     let order = shuffled(count);
-    let table: Box<[T]> = order
-        .iter()
-        .filter_map(|&place| made[place].take())
-        .collect();
+    let table: Box<[T]> = order.iter().filter_map(|&place| made[place].take()).collect();
     Box::new(move |watch| uses(watch, count, |pick| table[pick].with(look)))
 }
 
@@ -92,9 +89,7 @@ fn turns() -> u32 {
         // Short enough that some of them are not interrupted.
         const SOME: u32 = 10_000;
         let mut product = 1;
-        let ns = (0..1_000)
-            .map(|_| time(|| work(SOME, &mut product, 1)))
-            .fold(f64::MAX, f64::min);
+        let ns = (0..1_000).map(|_| time(|| work(SOME, &mut product, 1))).fold(f64::MAX, f64::min);
         (WORK * f64::from(SOME) / ns).round() as u32
     })
 }

@@ -99,11 +99,7 @@ fn main() -> anyhow::Result<()> {
         let text = fs::read_to_string(folder.join(name))?;
         let objects = table(&tables, "objects").context("all parts were measured")?;
         let text = bench::with_objects(&text, objects, &machine);
-        write(
-            &folder,
-            name,
-            &text.context("it has no place for the table of many objects")?,
-        )?;
+        write(&folder, name, &text.context("it has no place for the table of many objects")?)?;
     }
     Ok(())
 }
@@ -140,10 +136,7 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
     if wanted(Part::Objects) {
         tables.push(("objects", bench::objects(bench, &contenders::crowds())));
         let title = "one CPU takes protection, the others also write the value";
-        tables.push((
-            "written",
-            bench::pairs(bench, title, &contenders::written()),
-        ));
+        tables.push(("written", bench::pairs(bench, title, &contenders::written())));
         if let Some(make) = contenders::created() {
             tables.push(("creation", bench::creation(bench, make)));
         }

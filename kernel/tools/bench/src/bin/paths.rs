@@ -54,9 +54,7 @@ const PATHS: [&[Path]; 5] = [
         CacheAwareRundown::<Pinned, [Slot; 64]>::new()
     ),
     &[
-        ("cache-aware-boxed-guard", |times| {
-            guard(&CacheAwareRundown::<Pinned>::boxed(64), times)
-        }),
+        ("cache-aware-boxed-guard", |times| guard(&CacheAwareRundown::<Pinned>::boxed(64), times)),
         ("cache-aware-hosted-guard", |times| {
             guard(&CacheAwareRundown::<HostPlatform>::boxed(64), times)
         }),
@@ -74,16 +72,10 @@ fn main() {
     pinned::stand_for(0).expect("the GS base can be set");
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.as_slice() {
-        [] => PATHS
-            .concat()
-            .iter()
-            .for_each(|(name, _)| println!("{name}")),
+        [] => PATHS.concat().iter().for_each(|(name, _)| println!("{name}")),
         [path, times] => {
             let paths = PATHS.concat();
-            let (_, run) = paths
-                .iter()
-                .find(|(name, _)| name == path)
-                .expect("a path's name");
+            let (_, run) = paths.iter().find(|(name, _)| name == path).expect("a path's name");
             run(times.parse().expect("a number of times"));
         }
         _ => panic!("a path and a number of times, or nothing"),
@@ -92,11 +84,7 @@ fn main() {
 
 type PerCpu = PerCpuRundown<HostPlatform>;
 
-type Functions = (
-    fn(&PerCpu) -> Result<(), Refused>,
-    unsafe fn(&PerCpu),
-    fn(&PerCpu),
-);
+type Functions = (fn(&PerCpu) -> Result<(), Refused>, unsafe fn(&PerCpu), fn(&PerCpu));
 
 /// Keeps them in the binary.
 #[used]

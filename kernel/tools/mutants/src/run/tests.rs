@@ -68,10 +68,7 @@ fn toy() -> tempfile::TempDir {
     let workspace = "[workspace]\nmembers = [\"kernel/rundown\", \"tests\"]";
     for (file, text) in [
         ("Cargo.toml", workspace),
-        (
-            "kernel/rundown/Cargo.toml",
-            &package("rundown", "[features]\nloom = []"),
-        ),
+        ("kernel/rundown/Cargo.toml", &package("rundown", "[features]\nloom = []")),
         ("kernel/rundown/src/lib.rs", SOURCE),
         ("kernel/rundown/tests/all.rs", TESTS),
         ("tests/Cargo.toml", &package("tests", scenario)),

@@ -40,17 +40,10 @@ fn the_c_library_builds_and_its_example_runs() {
 
     let mut blocks = readme.split("```c\n").skip(1).peekable();
     assert!(blocks.peek().is_some(), "no C code in the README");
-    let example: String = blocks
-        .filter_map(|block| block.split("```").next())
-        .collect();
+    let example: String = blocks.filter_map(|block| block.split("```").next()).collect();
     fs::write(package.join("example.c"), example).expect("a source");
     let mut gcc = Command::new("gcc");
-    gcc.args([
-        "-std=c11",
-        "-D_GNU_SOURCE",
-        "-Iinclude",
-        "-Iinclude/windows",
-    ]);
+    gcc.args(["-std=c11", "-D_GNU_SOURCE", "-Iinclude", "-Iinclude/windows"]);
     gcc.args(["tests/c/readme.c", "example.c"]);
     gcc.args(["target/release/librundown_c.a", "-pthread", "-o", "example"]);
     succeed(gcc.current_dir(&package));

@@ -26,18 +26,11 @@ fn a_git_dependency_resolves_and_builds() {
 
     let user = folder.path().join("user");
     let url = format!("file://{}", repository.display());
-    empty_crate(
-        &user,
-        &format!("rundown = {{ git = {url:?}, features = [\"alloc\"] }}"),
-    );
+    empty_crate(&user, &format!("rundown = {{ git = {url:?}, features = [\"alloc\"] }}"));
     // Not offline, since cargo then fetches no repository, not even this one. Nothing else is needed:
     // without the feature `std` the crate has no dependency.
     let home = cargo_home(folder.path());
-    succeed(
-        cargo(&user)
-            .args(["check", "--quiet"])
-            .env("CARGO_HOME", home),
-    );
+    succeed(cargo(&user).args(["check", "--quiet"]).env("CARGO_HOME", home));
 }
 
 /// The user's own, except for its checkouts: those of a repository that is gone in a moment would stay
@@ -48,12 +41,7 @@ fn cargo_home(folder: &Path) -> PathBuf {
         .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")));
     let home = folder.join("cargo-home");
     fs::create_dir(&home).expect("a folder");
-    for entry in users
-        .and_then(|users| users.read_dir().ok())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for entry in users.and_then(|users| users.read_dir().ok()).into_iter().flatten().flatten() {
         if entry.file_name() != "git" {
             symlink(entry.path(), home.join(entry.file_name())).expect("a link");
         }

@@ -9,11 +9,9 @@ use boot::workspace::copy;
 /// fetches, for all targets and whatever cfg.
 #[test]
 fn an_empty_crate_locks_three_packages_at_most() {
-    for (features, most) in [
-        ("", 2),
-        ("\"alloc\", \"diagnosis\"", 2),
-        ("\"std\", \"diagnosis\"", 3),
-    ] {
+    for (features, most) in
+        [("", 2), ("\"alloc\", \"diagnosis\"", 2), ("\"std\", \"diagnosis\"", 3)]
+    {
         let folder = tempfile::tempdir().expect("a folder");
         copy("kernel/rundown", &folder.path().join("rundown")).expect("a copy");
         let user = folder.path().join("user");

@@ -6,13 +6,8 @@ use toml::Table;
 
 use boot::workspace::root;
 
-const CRATES: [&str; 5] = [
-    "kernel/rundown",
-    "kernel/rundown-c",
-    "kernel/bringup",
-    "boot/direct",
-    "boot/handover",
-];
+const CRATES: [&str; 5] =
+    ["kernel/rundown", "kernel/rundown-c", "kernel/bringup", "boot/direct", "boot/handover"];
 
 #[test]
 fn nothing_is_inherited() {
@@ -28,10 +23,7 @@ fn what_the_workspace_says_is_the_same_there() {
     for folder in CRATES {
         let own = manifest(folder);
         for key in ["version", "edition", "license"] {
-            assert_eq!(
-                own["package"][key], workspace["package"][key],
-                "{folder}: {key}"
-            );
+            assert_eq!(own["package"][key], workspace["package"][key], "{folder}: {key}");
         }
         for (tool, lints) in workspace["lints"].as_table().expect("lints") {
             for (lint, level) in lints.as_table().expect("lints") {

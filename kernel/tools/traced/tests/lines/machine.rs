@@ -81,10 +81,7 @@ impl Machine {
                 });
             });
         });
-        Arc::new(Self {
-            cpus,
-            state: Mutex::default(),
-        })
+        Arc::new(Self { cpus, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -117,9 +114,7 @@ pub(crate) struct Simulator;
 
 /// The machine and the CPU that this thread plays.
 fn played() -> (Arc<Machine>, usize) {
-    PLAYS
-        .with_borrow(Clone::clone)
-        .expect("a machine is simulated")
+    PLAYS.with_borrow(Clone::clone).expect("a machine is simulated")
 }
 
 /// Where things would be that are not in this process's memory. Nothing else is at such addresses.
@@ -165,9 +160,7 @@ unsafe impl PerCpuPlatform for Simulator {
     unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
         let is_open = gate.is_open();
         if is_open {
-            counter(gate.counter(), Self::cpu_hint(), Access::Write, |count| {
-                *count += n
-            });
+            counter(gate.counter(), Self::cpu_hint(), Access::Write, |count| *count += n);
         }
         is_open
     }

@@ -76,10 +76,7 @@ fn costs<V: Variant>(machine: &Arc<Machine>, object: &Rundown<V>) -> Vec<(&'stat
     let steps: [(_, &[&dyn Fn()]); 11] = [
         ("a pair, by the CPU that made the last one", &[&again]),
         ("a pair, by another CPU", &[&pairs]),
-        (
-            "a pair, when others come between acquire and release",
-            &[&hold, &let_go],
-        ),
+        ("a pair, when others come between acquire and release", &[&hold, &let_go]),
         ("close", &[&close, &look]),
         ("first refusal of each CPU", &[&refused]),
         ("re-init after refusals", &[&reinit]),
@@ -90,10 +87,7 @@ fn costs<V: Variant>(machine: &Arc<Machine>, object: &Rundown<V>) -> Vec<(&'stat
         ("first pair of each CPU in a new generation", &[&pairs]),
     ];
     let costs = steps.map(|(name, step)| (name, machine.count(step)));
-    costs
-        .into_iter()
-        .filter(|(name, _)| !name.is_empty())
-        .collect()
+    costs.into_iter().filter(|(name, _)| !name.is_empty()).collect()
 }
 
 /// The rows of the document's table below this text, cell by cell.
@@ -101,15 +95,10 @@ fn table(title: &str) -> Vec<Vec<String>> {
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/cost.md");
     let document = fs::read_to_string(document).expect("the document is there");
     let (_, below) = document.split_once(title).expect("it has the table");
-    let rows = below
-        .lines()
-        .skip_while(|line| !line.starts_with('|'))
-        .skip(2);
+    let rows = below.lines().skip_while(|line| !line.starts_with('|')).skip(2);
     let trimmed = |cell: &str| cell.trim().to_owned();
     let cells = |row: &str| row.trim_matches('|').split('|').map(trimmed).collect();
-    rows.take_while(|row| row.starts_with('|'))
-        .map(cells)
-        .collect()
+    rows.take_while(|row| row.starts_with('|')).map(cells).collect()
 }
 
 /// A sum of numbers, and of the letters that the document explains, for so many CPUs.
@@ -136,11 +125,7 @@ fn formula(cell: &str, cpus: usize) -> Cost {
         None => (cell, [0; 3]),
     };
     let (fetches, takes) = own.split_once('/').unwrap_or(("0", own));
-    [
-        sum(fetches) + barrier[0],
-        sum(takes) + barrier[1],
-        barrier[2],
-    ]
+    [sum(fetches) + barrier[0], sum(takes) + barrier[1], barrier[2]]
 }
 
 #[test]
@@ -154,11 +139,7 @@ fn every_step_costs_what_its_formula_says() {
                 let expected = formula(&row.expect("it has a formula")[1 + column], cpus);
                 // A pair's is that of each CPU; and alone, a CPU finds all its lines.
                 let is_pair = step.starts_with("a pair");
-                let times = if is_pair {
-                    cpus as u64 * sum("m", cpus)
-                } else {
-                    1
-                };
+                let times = if is_pair { cpus as u64 * sum("m", cpus) } else { 1 };
                 assert_eq!(
                     counted,
                     expected.map(|one| one * times),
@@ -190,12 +171,8 @@ fn the_tables_of_numbers_say_the_same() {
         steps.iter().fold([0; 2], add)
     };
     // The fourth step is a close, the seventh is the first pair after it.
-    check("**One close", |variant, cpus| {
-        transfers(&costs_of(variant, cpus)[3..4])
-    });
-    check("**A generation", |variant, cpus| {
-        transfers(&costs_of(variant, cpus)[3..7])
-    });
+    check("**One close", |variant, cpus| transfers(&costs_of(variant, cpus)[3..4]));
+    check("**A generation", |variant, cpus| transfers(&costs_of(variant, cpus)[3..7]));
     check("**Memory of one object", |variant, cpus| {
         let bytes = match variant {
             "plain" => size_of::<PlainRundown<Simulator>>(),
@@ -226,11 +203,7 @@ fn objects_that_are_closed_together() {
         machine.on(0, || objects.iter().for_each(reinit));
         use_all();
         let (count, cpus) = (objects.len(), machine.cpus);
-        assert_eq!(
-            machine.count(&[&close_all]),
-            expected,
-            "{count} objects, {cpus} CPUs"
-        );
+        assert_eq!(machine.count(&[&close_all]), expected, "{count} objects, {cpus} CPUs");
         machine.on(0, || objects.iter().for_each(look));
     }
     for cpus in [1, 2, 8, 64, 255, 4096] {
@@ -246,11 +219,7 @@ fn objects_that_are_closed_together() {
             let many: Vec<_> = (0..count).map(|_| counters(&machine)).collect();
             let [fetches, takes, interrupts] = formula("0 / 0, a barrier", cpus);
             let lines = n * b.div_ceil(8);
-            check(
-                &machine,
-                &many,
-                [fetches + lines, takes + b * m, interrupts],
-            );
+            check(&machine, &many, [fetches + lines, takes + b * m, interrupts]);
         }
     }
 }
@@ -282,10 +251,7 @@ fn a_reinit_writes_the_counters_that_are_not_zero() {
         }
         machine.on(0, || close(&object));
         let reinit = || machine.on(0, || reinit(&object));
-        assert_eq!(
-            machine.count(&[&reinit]),
-            formula(&format!("0 / {}", 2 * moved), 64)
-        );
+        assert_eq!(machine.count(&[&reinit]), formula(&format!("0 / {}", 2 * moved), 64));
     }
 }
 
@@ -331,8 +297,5 @@ fn all_at_once_on_threads() {
     });
     look(&object);
     let bounds = 3..=4 + 4 * 3;
-    assert!(
-        bounds.contains(&(cost[0] + cost[1])),
-        "{cost:?} is not within {bounds:?}"
-    );
+    assert!(bounds.contains(&(cost[0] + cost[1])), "{cost:?} is not within {bounds:?}");
 }

@@ -108,10 +108,7 @@ static HPET: Device = Device::at(0xfed0_0000);
 
 impl Device {
     const fn at(address: u64) -> Self {
-        Self {
-            address,
-            registers: Once::new(),
-        }
+        Self { address, registers: Once::new() }
     }
 
     fn registers(&self) -> Registers {

@@ -63,11 +63,7 @@ impl Image {
                 found += 1;
             }
         }
-        let image = Self {
-            file,
-            entry: number(0x18, 8),
-            segments,
-        };
+        let image = Self { file, entry: number(0x18, 8), segments };
         image.map();
         image
     }

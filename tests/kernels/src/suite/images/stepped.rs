@@ -57,10 +57,7 @@ impl Operation {
         assert_eq!(object.racy_held(), i64::from(self == Self::Acquire));
         let boundary = |place: usize| {
             let [at, goes_on_at] = &TRACE[place];
-            let (at, goes_on_at) = (
-                at.load(Ordering::Relaxed),
-                goes_on_at.load(Ordering::Relaxed),
-            );
+            let (at, goes_on_at) = (at.load(Ordering::Relaxed), goes_on_at.load(Ordering::Relaxed));
             IMAGE.has_code_at(at).then_some((place, at != goes_on_at))
         };
         (0..steps).filter_map(boundary).collect()
@@ -90,10 +87,7 @@ pub(crate) fn its_sequences_are_found() {
             boundaries.iter().map(|(place, _)| *place).collect()
         };
         assert_eq!(places(&unregistered), places(&boundaries));
-        kernel::log!(
-            "{operation:?}: {} boundaries in the image",
-            boundaries.len()
-        );
+        kernel::log!("{operation:?}: {} boundaries in the image", boundaries.len());
     }
 }
 
@@ -109,11 +103,7 @@ pub(crate) fn closed_inside_it_starts_again() {
                 Operation::Acquire => assert!(!granted, "granted although closed"),
                 Operation::Release => assert_eq!(held, 0, "released late"),
             }
-            assert_eq!(
-                state,
-                State::Drained,
-                "{operation:?} at {place}: {held} held"
-            );
+            assert_eq!(state, State::Drained, "{operation:?} at {place}: {held} held");
             assert_eq!(object.try_wait(), Ok(()));
         }
     }
@@ -132,11 +122,7 @@ pub(crate) fn unregistered_it_does_not() {
                 assert_eq!(object.state(), State::Drained);
             }
             Operation::Release => {
-                assert_eq!(
-                    object.state(),
-                    State::Draining,
-                    "released: it has started again"
-                );
+                assert_eq!(object.state(), State::Draining, "released: it has started again");
                 assert_eq!(object.racy_held(), 1, "for ever");
                 // What the release should have done.
                 // SAFETY: nothing else does.

@@ -60,10 +60,7 @@ pub(crate) fn replace(boot_info: &mut BootInfo) {
         return;
     };
     let entries = core::str::from_utf8(entries).expect("text");
-    let offset = boot_info
-        .physical_memory_offset
-        .into_option()
-        .expect("mapped");
+    let offset = boot_info.physical_memory_offset.into_option().expect("mapped");
     let at = |address: u64, length: usize| {
         // SAFETY: all memory is mapped at `offset`; SeaBIOS's tables are whole, and no code writes
         // to them.
@@ -76,9 +73,7 @@ pub(crate) fn replace(boot_info: &mut BootInfo) {
 
     // SAFETY: as said at `Once`.
     let memory = unsafe { &mut *MEMORY.0.get() };
-    let image = boot_info
-        .kernel_addr
-        .wrapping_sub(boot_info.kernel_image_offset);
+    let image = boot_info.kernel_addr.wrapping_sub(boot_info.kernel_image_offset);
     let physical = |bytes: *const u8| image.wrapping_add(bytes.addr() as u64);
     let madt_at = physical(ptr::from_ref(&memory.madt).cast());
     // First an address behind all that is mapped, last a NULL, as VMware has it.
@@ -132,9 +127,7 @@ fn make_madt(new: &mut Table<4096>, old: &[u8], entries: &str) {
 
 /// Sets a checksum wrong: by one, so that no table has a right one by chance.
 fn spoil(bytes: &mut [u8], checksum: usize) {
-    let sum = bytes
-        .iter()
-        .fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
+    let sum = bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
     bytes[checksum] = bytes[checksum].wrapping_sub(sum).wrapping_add(1);
 }
 

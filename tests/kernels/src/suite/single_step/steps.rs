@@ -76,8 +76,7 @@ impl Work {
 
     /// Runs `f`; meanwhile the work is `work`.
     pub(crate) fn while_it_is(&self, work: &(dyn Fn() + Sync), f: impl FnOnce()) {
-        self.0
-            .store((&raw const work).cast_mut().cast(), Ordering::Release);
+        self.0.store((&raw const work).cast_mut().cast(), Ordering::Release);
         f();
         self.0.store(ptr::null_mut(), Ordering::Release);
     }
