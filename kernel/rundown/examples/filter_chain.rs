@@ -1,21 +1,15 @@
-//! Packets pass a chain of filters on many threads. One filter is loaded and unloaded meanwhile.
+//! Packets pass a filter on many threads while it is loaded, vetoes its unload, and is unloaded.
 //!
-//! **The problem.** A filter is code that others call: a file system minifilter, a packet hook. It
-//! must not be called before its set-up is complete, nor leave memory while calls are in it or it
-//! keeps packets to finish later.
-//!
-//! **The trap.** Taking the filter off the list stops the calls that come later, not those on their
-//! way: a thread may have read the list, and not called yet. A lock held during the calls stops
-//! them, but all packets write its cache line, and it knows nothing of the packets that are kept.
-//!
-//! **With rundown protection.** Each place in the chain has a [`CacheAwareRundown`], for ever. What
-//! it guards is code, not a value, so this goes without [`Protected`](rundown::Protected):
-//! - It is [born closed](CacheAwareRundown::born_closed): packets go past the place, until the set-up
-//!   is complete. Then [`open`](Rundown::open) publishes it.
-//! - [`try_acquire_many`](Rundown::try_acquire_many) admits a burst of packets in one step, all or
-//!   none. [`take_one`](rundown::RefGuards::take_one) gives a packet its own protection to take along.
-//! - [`wait`](Rundown::wait) closes the place and returns when the last packet is out. If a filter
-//!   vetoes, [`cancel`](Rundown::cancel) opens it again, and the wait says so.
+//! A filter is code that others call: a file system minifilter, a packet hook. It must not be
+//! called before its set-up is complete, nor leave memory while calls are in it or it keeps packets
+//! to finish later. (Taking it off a list stops only calls that have not begun.) Rundown protection
+//! guards code here, not a value, so this goes without [`Protected`](rundown::Protected):
+//! - The object is [born closed](CacheAwareRundown::born_closed): packets pass the filter by until
+//!   it is [opened](Rundown::open).
+//! - [`try_acquire_many`](Rundown::try_acquire_many) admits a burst of packets, all or none, and
+//!   [`take_one`](rundown::RefGuards::take_one) gives a packet its own protection to take along.
+//! - [`wait`](Rundown::wait) closes the object and returns when the last packet is out. If the
+//!   filter vetoes, [`cancel`](Rundown::cancel) opens it again, and the wait says so.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -24,7 +18,6 @@ use std::thread;
 
 use rundown::{
     CacheAware, CacheAwareRundown, HostPlatform, Park, RefGuard, Rundown, Slot, State, WaitOutcome,
-    WrongState,
 };
 
 const THREADS: usize = 3;
@@ -32,126 +25,75 @@ const BURST: u32 = 8;
 
 type Variant = CacheAware<HostPlatform, [Slot; THREADS + 5]>;
 
-static CHAIN: [Filter; 2] = [Filter::new("firewall"), Filter::new("scanner")];
+static SCANNER: Rundown<Variant> = CacheAwareRundown::new().born_closed();
+/// Stands for the filter's code and data. (`Relaxed` will do: the rundown orders it.)
+static IN_MEMORY: AtomicBool = AtomicBool::new(false);
+static CALLS: AtomicU64 = AtomicU64::new(0);
 static WILD_CALLS: AtomicU64 = AtomicU64::new(0);
 
-/// A place in the chain, and the filter in it.
-struct Filter {
-    name: &'static str,
-    rundown: Rundown<Variant>,
-    /// Stands for code and data of the filter. `Relaxed` will do: the rundown orders it.
-    in_memory: AtomicBool,
-    calls: AtomicU64,
-}
-
-impl Filter {
-    const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            rundown: CacheAwareRundown::new().born_closed(),
-            in_memory: AtomicBool::new(false),
-            calls: AtomicU64::new(0),
-        }
-    }
-
-    fn load(&self) -> Result<(), WrongState> {
-        // Whatever the set-up takes: there is no caller yet.
-        self.in_memory.store(true, Relaxed);
-        self.rundown.open()?;
-        println!("{} is loaded", self.name);
-        Ok(())
-    }
-
-    fn unload(&self) -> Result<WaitOutcome, WrongState> {
-        let outcome = self.rundown.wait(&Park);
-        match outcome {
-            WaitOutcome::Drained => {
-                self.in_memory.store(false, Relaxed);
-                self.rundown.complete()?;
-                println!("{} is unloaded, after {} calls", self.name, self.calls());
-            }
-            WaitOutcome::Cancelled => println!("{} stays: its unload was vetoed", self.name),
-            WaitOutcome::IllegalContext => unreachable!("only where a close needs a barrier"),
-        }
-        Ok(outcome)
-    }
-
-    fn call(&self) {
-        self.calls.fetch_add(1, Relaxed);
-        if !self.in_memory.load(Relaxed) {
-            WILD_CALLS.fetch_add(1, Relaxed);
-        }
-    }
-
-    fn calls(&self) -> u64 {
-        self.calls.load(Relaxed)
-    }
-
-    fn wait_for_calls(&self) {
-        let enough = self.calls() + 1000;
-        while self.calls() < enough {
-            thread::yield_now();
-        }
+fn call() {
+    CALLS.fetch_add(1, Relaxed);
+    if !IN_MEMORY.load(Relaxed) {
+        WILD_CALLS.fetch_add(1, Relaxed);
     }
 }
 
-/// A packet that a filter keeps, with its protection.
-type Kept = (&'static Filter, RefGuard<'static, Variant>);
+fn wait_for_calls() {
+    let enough = CALLS.load(Relaxed) + 1000;
+    while CALLS.load(Relaxed) < enough {
+        thread::yield_now();
+    }
+}
 
-/// Bursts of packets run through the chain. A filter keeps the last of each, for another thread.
-fn traffic(keep: &SyncSender<Kept>) {
+/// Bursts of packets. The filter keeps the last of each, with its protection, for another thread.
+fn traffic(keep: &SyncSender<RefGuard<'static, Variant>>) {
     loop {
-        for filter in &CHAIN {
-            // `None`: the place is empty, or the filter is on its way out.
-            let Some(mut burst) = filter.rundown.try_acquire_many(BURST) else {
-                continue;
-            };
-            while let Some(protection) = burst.take_one() {
-                if burst.count() > 0 {
-                    filter.call();
-                } else if keep.send((filter, protection)).is_err() {
-                    return; // that thread has failed
-                }
+        // `None`: no filter is loaded, or it is on its way out.
+        let Some(mut burst) = SCANNER.try_acquire_many(BURST) else {
+            thread::yield_now();
+            continue;
+        };
+        while let Some(protection) = burst.take_one() {
+            if burst.count() > 0 {
+                call();
+            } else if keep.send(protection).is_err() {
+                return; // that thread has failed
             }
         }
     }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (keep, kept) = mpsc::sync_channel::<Kept>(64);
+    let (keep, kept) = mpsc::sync_channel(64);
     // These threads go on until the program ends.
-    thread::spawn(move || kept.iter().for_each(|(filter, _protection)| filter.call()));
+    thread::spawn(move || kept.iter().for_each(|_protection| call()));
     for _ in 0..THREADS {
         let keep = keep.clone();
         thread::spawn(move || traffic(&keep));
     }
 
-    let [firewall, scanner] = &CHAIN;
-    firewall.load()?;
-    firewall.wait_for_calls();
-    assert_eq!(scanner.calls(), 0, "called before it was loaded");
-    scanner.load()?;
-    scanner.wait_for_calls();
+    assert_eq!(CALLS.load(Relaxed), 0, "called before it was loaded");
+    IN_MEMORY.store(true, Relaxed); // whatever the set-up takes: there is no caller yet
+    SCANNER.open()?;
+    wait_for_calls();
 
-    println!("scanner is to be unloaded; it has a packet in quarantine");
-    let quarantine = scanner.rundown.try_acquire().ok_or("not loaded")?;
-    let unload = thread::spawn(|| scanner.unload());
-    while matches!(scanner.rundown.state(), State::Open | State::Closing) {
+    println!("the scanner is to be unloaded; it has a packet in quarantine");
+    let quarantine = SCANNER.try_acquire().ok_or("not loaded")?;
+    let unload = thread::spawn(|| SCANNER.wait(&Park));
+    while matches!(SCANNER.state(), State::Open | State::Closing) {
         thread::yield_now();
     }
-    scanner.rundown.cancel()?; // the veto; what is in quarantine stays protected
-    let outcome = unload.join().map_err(|_| "the unload failed")??;
-    assert_eq!(outcome, WaitOutcome::Cancelled, "unloaded against a veto");
-    scanner.wait_for_calls();
+    SCANNER.cancel()?; // the veto; what is in quarantine stays protected
+    assert_eq!(unload.join().ok(), Some(WaitOutcome::Cancelled), "unloaded against a veto");
+    wait_for_calls();
 
-    println!("scanner is to be unloaded; its quarantine is empty");
+    println!("the quarantine is empty; {} calls so far", CALLS.load(Relaxed));
     drop(quarantine);
-    assert_eq!(scanner.unload()?, WaitOutcome::Drained, "no filter vetoed");
-    let last = scanner.calls();
-    firewall.wait_for_calls();
-    assert_eq!(scanner.calls(), last, "called after its unload");
-    println!("firewall goes on, {} calls so far", firewall.calls());
-    assert_eq!(WILD_CALLS.load(Relaxed), 0, "a filter was not in memory");
+    assert_eq!(SCANNER.wait(&Park), WaitOutcome::Drained, "no filter vetoed");
+    SCANNER.complete()?;
+    IN_MEMORY.store(false, Relaxed);
+    println!("the scanner is unloaded, after {} calls", CALLS.load(Relaxed));
+    assert_eq!(WILD_CALLS.load(Relaxed), 0, "the filter was not in memory");
     Ok(())
 }
 
