@@ -297,14 +297,14 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     unsafe fn reset_slots(this: &Rundown<Self>) -> u64 {
         let capacity = this.slot_capacity();
         // A slot is still open only if the object was born closed, and then nothing was granted.
-        let stray: i64 = this
+        let surplus: i64 = this
             .slots()
             .iter()
             .map(|slot| slot.open(capacity))
             .filter(|before| !before.is_closed())
             .map(|before| before.count(capacity))
             .fold(0, i64::wrapping_add);
-        stray.min(0).unsigned_abs()
+        surplus.min(0).unsigned_abs()
     }
 }
 

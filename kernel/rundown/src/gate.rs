@@ -1,5 +1,5 @@
-//! What the life cycle is kept in: [`Gate`], the state word and the count of what a closed object has
-//! out. Every transition of the state word is a method here.
+//! [`Gate`]: the state word, and what a closed object counts by. Every transition of the state word is
+//! a method here.
 
 use crate::completion::CompletionSlot;
 use crate::platform::Platform;
@@ -8,8 +8,7 @@ use crate::shared::SharedCount;
 use crate::state::{ObjectId, Refused};
 use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
 
-/// The state word, which every acquire looks at first, and right behind it what the variant counts a
-/// closed object by.
+/// The state word, which every acquire looks at first, and right behind it the counts.
 ///
 /// ```text
 ///                     +- try_reopen_held <---+
@@ -91,8 +90,8 @@ impl<C> Gate<C> {
 }
 
 impl<C: Counts> Gate<C> {
-    /// The life cycle. A snapshot that says `Drained` (or anything later in that generation) makes
-    /// what was done under protection visible to the caller (S2).
+    /// After a snapshot that says `Drained`, or anything later in that generation, what was done
+    /// under protection is visible to the caller (S2).
     pub(crate) fn snapshot(&self) -> Snapshot {
         // Acquire: pairs with the Release of a plain release (S2: all writes between are
         // read-modify-writes, so one load sees every release); with the one in `finish`: a load
@@ -123,8 +122,8 @@ impl<C: Counts> Gate<C> {
         self.change(seen.word, seen.word.emptied(Phase::Claimed))
     }
 
-    /// Draining without to draining with a completion, whose slot this publishes. The caller's last
-    /// touch if it succeeds.
+    /// Draining, from without a completion to with one, whose slot this publishes. If it succeeds,
+    /// that was the caller's last touch.
     pub(crate) fn try_leave_completion(&self, draining: Snapshot) -> bool {
         match self.counts.shared() {
             Some(shared) => shared.leave_completion(),
@@ -152,9 +151,9 @@ impl<C: Counts> Gate<C> {
         self.counts.shared().is_none_or(SharedCount::may_be_carried_over)
     }
 
-    /// Draining to open, with what is held. In the plain variant this is all; in the others the caller
-    /// now has the closed object to itself, opens the slots, and calls `finish_reopen_held`. Says
-    /// whether a completion was left, which is the caller's now.
+    /// Draining to open, with what is held. In the plain variant this is all; in the others the
+    /// caller now has the closed object to itself, opens the slots, and calls `finish_reopen_held`.
+    /// Returns whether a completion was left, which is the caller's now.
     pub(crate) fn try_reopen_held(&self, draining: Snapshot) -> Option<bool> {
         match self.counts.shared() {
             Some(shared) => shared.begin_cancel(),
@@ -184,8 +183,8 @@ impl<C: Counts> Gate<C> {
         self.finish(Word::of(C::LAYOUT, claimed, Phase::Vacant));
     }
 
-    /// The plain variant's last release of a closed object, which is `left` so: wakes its waiters. With
-    /// a completion, first takes that out and publishes that the object is drained.
+    /// The plain variant's last release of a closed object, which it has `left` so: wakes waiters.
+    /// With a completion, first takes that out and publishes that the object is drained.
     #[cold]
     pub(crate) fn finish_drain<P: Platform>(&self, object: ObjectId, left: Word) {
         if left.phase() != Phase::ClosedThen {
@@ -205,10 +204,9 @@ impl<C: Counts> Gate<C> {
 
     fn change(&self, from: Word, to: Word) -> bool {
         // AcqRel, so that the owner's steps, by whichever thread, happen one after the other (S8).
-        // Release: pairs with the Acquire here and in `snapshot`. Acquire: pairs with the Release here
-        // and in `finish`. The caller's look is not enough: the same word may have come back since, by
-        // a step that the caller has not seen (in plain, of users; of owners, after a whole wrap of the
-        // generations). A failure is followed by another look.
+        // Release: pairs with the Acquire here and in `snapshot`. Acquire: pairs with the Release
+        // here and in `finish`; the snapshot's does not do, since the same word may have come back
+        // (README, race 10). A failure is followed by another look.
         self.word.compare_exchange(from.bits, to.bits, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 

@@ -1,6 +1,7 @@
 //! The owner's steps, once for all variants.
 
 use core::ptr::NonNull;
+use core::slice;
 
 use crate::completion::Completion;
 use crate::gate::Counts;
@@ -23,8 +24,7 @@ pub(crate) const NO_COUNTER: WrongState = WrongState { found: State::RunDown };
 
 impl<V: Variant + ?Sized> Rundown<V> {
     /// Closes the object if it is open, and of `generation` if that is given. With `then`, also
-    /// leaves the completion, whose slot the caller has filled (so no other is left), and the
-    /// object may be gone.
+    /// leaves the completion, whose slot the caller has filled: the object may be gone then.
     pub(crate) fn try_close(
         &self,
         generation: Option<u64>,
@@ -41,19 +41,18 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Ok(open.word.epoch())
     }
 
-    /// Closes those of the objects that are open, moves them to the front of the list, and returns how
-    /// many they are. Like [`close`](Rundown::close) for each, but with one
-    /// [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one; until all are done, the
-    /// last is [closing](State::Closing). The same object may be in the list twice. The list may also be one of
-    /// [`Protected`](crate::Protected) objects.
+    /// Closes those of the objects that are open, moves them to the front of the list, and returns
+    /// their number. Like [`close`](Rundown::close) for each, but with one
+    /// [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one. The same object
+    /// may be in the list twice. [`Protected`](crate::Protected) objects may be in it, too.
     ///
     /// # Errors
     /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
     ///
     /// # Panics
-    /// Only as [`Platform::misuse`](crate::Platform::misuse) does: if more was released than taken of
-    /// one of them, the others are closed nevertheless (a second panic among those ends the program).
-    /// If the platform's barrier itself panics, the objects stay [closing](State::Closing) for ever.
+    /// Only as [`Platform::misuse`](crate::Platform::misuse) does: if more was released than taken
+    /// of one object, the others are closed nevertheless (a second panic among those ends the
+    /// program). If the platform's barrier panics, the objects stay [closing](State::Closing).
     ///
     /// ```
     /// use rundown::{HostPlatform, PlainRundown, Spin};
@@ -82,20 +81,11 @@ impl<V: Variant + ?Sized> Rundown<V> {
         if closed > 0 {
             V::barrier();
         }
-        let mut closed_here = objects[..closed].iter();
-        let finish_next = || {
-            let object = closed_here.next()?.rundown();
-            // SAFETY: closed by this call, and there has been a barrier.
-            unsafe { object.finish_close(false) };
-            Some(())
-        };
-        let mut rest = Rest(finish_next);
-        while (rest.0)().is_some() {}
+        Unfinished(objects[..closed].iter()).finish();
         Ok(closed)
     }
 
-    /// The first half of a close. The caller that gets what was open has closed it, and goes on
-    /// with the barrier and `finish_close`.
+    /// The first half of a close: if it succeeds, the barrier and `finish_close` are to follow.
     pub(crate) fn begin_close(
         &self,
         generation: Option<u64>,
@@ -108,17 +98,15 @@ impl<V: Variant + ?Sized> Rundown<V> {
                 return Err(NotClosed::Found(seen));
             }
             V::check_barrier().map_err(|IllegalContext| NotClosed::IllegalContext)?;
-            // If another owner's step came first or, in the plain variant, an acquire or release: look
-            // again.
+            // Fails if another owner's step came first or, in the plain variant, an acquire or release.
             if self.gate.try_close(seen, then) {
                 return Ok(seen);
             }
         }
     }
 
-    /// The second half of a close, after the barrier: closes the slots and adds what they counted to the
-    /// shared count. May wake waiters. With `then`, also publishes the completion, and the object may be
-    /// gone.
+    /// The second half of a close: drains the slots into the shared count. May wake waiters. With
+    /// `then`, also publishes the completion: the object may be gone then.
     ///
     /// # Safety
     /// The caller has closed the object (`begin_close`), and there has been a barrier since.
@@ -130,8 +118,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// As `try_close` with a completion; or leaves that with an object that drains. `Ok` was the
-    /// last touch.
+    /// `try_close` with a completion, or leaves it with an object that drains. `Ok` was the last touch.
     pub(crate) fn try_close_then(&self) -> Result<(), NotClosed> {
         loop {
             match self.try_close(None, true) {
@@ -139,7 +126,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
                     if self.gate.try_leave_completion(seen) {
                         return Ok(());
                     }
-                    // Another step came first: look again.
                 }
                 closed => return closed.map(drop),
             }
@@ -154,12 +140,11 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// drained since. Against a concurrent close, the later of the two wins.
     ///
     /// # Errors
-    /// [`WrongState`] if it is open, drained, or another caller is at work on it
-    /// ([`State::Closing`], [`State::Claimed`]); or if more than 2^60 are held of an object that
-    /// counts per CPU, which are too many to be carried over. Nothing changed.
+    /// [`WrongState`] unless it is draining, or if more than 2^60 are held of an object that counts
+    /// per CPU, too many to be carried over. Nothing changed.
     ///
-    /// The object must outlive this call, which may still take the completion out of it when waiters
-    /// already return.
+    /// The object must outlive this call, which may still take the completion out of it when
+    /// waiters already return.
     pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
         loop {
             let seen = self.gate.snapshot();
@@ -170,10 +155,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
                 continue;
             };
             // The slot is this caller's: another completion finds it full until this one is out.
-            let completion = match has_completion {
-                true => self.gate.counts.completion().take(),
-                false => None,
-            };
+            let completion = has_completion.then(|| self.gate.counts.completion().take()).flatten();
             if self.gate.counts.shared().is_some() {
                 // SAFETY: `try_reopen_held` has left the closed object to this caller.
                 unsafe { V::reset_slots(self) };
@@ -195,8 +177,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
             match seen.state {
                 State::RunDown => return Ok(()),
                 State::Drained if self.gate.try_complete(seen) => return Ok(()),
-                // Another owner's step came first: look again.
-                State::Drained => {}
+                State::Drained => {} // another owner's step came first
                 found => return Err(WrongState { found }),
             }
         }
@@ -217,23 +198,22 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Ok(Generation(self.reopen(epoch)))
     }
 
-    /// Opens an object that is run down, such as one that was born closed (S9). The same step as
-    /// [`reinit`](Rundown::reinit), but not legal on an object that was closed and not marked run
-    /// down.
+    /// Like [`reinit`](Rundown::reinit), but only for an object that is run down, such as one that
+    /// was born closed (S9).
     ///
     /// # Errors
-    /// [`WrongState`] unless the object is run down; nothing changed. With [`State::RunDown`] found, it
-    /// is [lazy](crate::PerCpuRundown::lazy), and the system has no counter for it
-    /// ([`prepare`](crate::PerCpuRundown::prepare) says why); or a [`Protected`](crate::Protected) without
-    /// its value ([`publish`](crate::Protected::publish) one).
+    /// [`WrongState`] unless the object is run down; nothing changed. With [`State::RunDown`] found,
+    /// it is [lazy](crate::PerCpuRundown::lazy), and the system has no counter for it
+    /// ([`prepare`](crate::PerCpuRundown::prepare) says why); or a [`Protected`](crate::Protected)
+    /// without its value ([`publish`](crate::Protected::publish) one).
     pub fn open(&self) -> Result<Generation, WrongState> {
         let epoch = self.claim_to_open(|seen| seen.word.phase() == Phase::RunDown, NO_COUNTER)?;
         Ok(Generation(self.reopen(epoch)))
     }
 
-    /// Claims the object, if `legal` says so of its snapshot: until [`reopen`](Self::reopen) or
-    /// [`vacate`](Self::vacate) the caller has it to itself. After this, everything done
-    /// under protection and by earlier claimers is visible.
+    /// Claims the object, if its snapshot is `legal`: the caller has it to itself until
+    /// [`reopen`](Self::reopen) or [`vacate`](Self::vacate), and sees everything done under
+    /// protection and by earlier claimers.
     pub(crate) fn claim(&self, legal: impl Fn(Snapshot) -> bool) -> Result<Epoch, WrongState> {
         loop {
             let seen = self.gate.snapshot();
@@ -246,8 +226,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// The same for a caller that will open the object: makes sure first that it can be opened, and answers
-    /// `no_counter` if the system has none for it.
+    /// The same for a caller that will open the object. Fails with `no_counter` if that is missing.
     pub(crate) fn claim_to_open<E: From<WrongState>>(
         &self,
         legal: impl Fn(Snapshot) -> bool,
@@ -264,19 +243,19 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// Ends a claim: the object opens, in the next generation, which this returns.
     pub(crate) fn reopen(&self, claimed: Epoch) -> u64 {
-        let mut stray = 0;
+        let mut surplus = 0;
         if let Some(shared) = self.gate.counts.shared() {
-            // Before the first slot opens: protection that one slot grants may be released on a slot
-            // still closed, that is to say here.
+            // Before the first slot opens: what that grants may be released on a slot still closed,
+            // and so on the shared count.
             // SAFETY: claimed.
-            stray = shared.reset() + unsafe { V::reset_slots(self) };
+            surplus = shared.reset() + unsafe { V::reset_slots(self) };
         }
         let generation = self.gate.finish_reopen(claimed);
         // A waiter of the last generation may have looked while the slots were opened, and one that came
         // during the claim waits for its end.
         V::Platform::wake_waiters(self.id());
-        if stray > 0 {
-            V::Platform::misuse(&Misuse::over_release(self.id(), 0, stray));
+        if surplus > 0 {
+            V::Platform::misuse(&Misuse::over_release(self.id(), 0, surplus));
         }
         generation
     }
@@ -289,12 +268,21 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 }
 
-/// What is left to do of [`Rundown::close_all`], after the barrier: the second half of each close. Goes on if one
-/// of them panics, since nothing else will do the rest.
-struct Rest<F: FnMut() -> Option<()>>(F);
+/// Objects that [`Rundown::close_all`] has closed, and is to finish closing after the barrier: all of
+/// them, also if one panics.
+struct Unfinished<'a, R: Reach>(slice::Iter<'a, R>);
 
-impl<F: FnMut() -> Option<()>> Drop for Rest<F> {
+impl<R: Reach> Unfinished<'_, R> {
+    fn finish(&mut self) {
+        for object in self.0.by_ref() {
+            // SAFETY: closed by `close_all`, and there has been a barrier.
+            unsafe { object.rundown().finish_close(false) };
+        }
+    }
+}
+
+impl<R: Reach> Drop for Unfinished<'_, R> {
     fn drop(&mut self) {
-        while (self.0)().is_some() {}
+        self.finish();
     }
 }

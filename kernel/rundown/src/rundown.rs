@@ -26,8 +26,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Some(RefGuard::new(self, One))
     }
 
-    /// Takes `n` protections at once, all or none (S7). With `n` = 0 it only asks whether the object
-    /// is open, and protects nothing. Same contexts as `try_acquire`.
+    /// [`try_acquire`](Self::try_acquire) of `n` protections at once, all or none (S7). With `n` = 0
+    /// it only asks whether the object is open, and protects nothing.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, V>> {
@@ -35,10 +35,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Some(RefGuard::new(self, Many(n)))
     }
 
-    /// Takes protection without a guard. Pair it with one [`release`](Rundown::release).
-    ///
-    /// Forgetting the release is safe, but the object will never drain. Same contexts as
-    /// `try_acquire`.
+    /// Like [`try_acquire`](Self::try_acquire), but without a guard: pair it with one
+    /// [`release`](Rundown::release). Forgetting that is safe, but the object will never drain.
     ///
     /// # Errors
     /// [`Refused`] says why; nothing is held then.
@@ -48,24 +46,22 @@ impl<V: Variant + ?Sized> Rundown<V> {
         self.acquire_many(1)
     }
 
-    /// Takes `n` protections without guards, all or none (S7).
-    ///
-    /// They may be [released](Rundown::release_many) in other portions than they were taken in. Same
-    /// contexts as `try_acquire`.
+    /// [`acquire`](Self::acquire) of `n` at once, all or none (S7). They may be
+    /// [released](Rundown::release_many) in other portions.
     ///
     /// # Errors
-    /// [`Refused`] says why; nothing is held then.
+    /// As there.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn acquire_many(&self, n: u32) -> Result<(), Refused> {
         self.acquire_tagged(n, Tag::NONE)
     }
 
-    /// Takes `n` protections without guards, like [`acquire_many`](Self::acquire_many), under a tag that
-    /// says what for. Pair it with [`release_tagged`](Self::release_tagged).
+    /// [`acquire_many`](Self::acquire_many) under a tag that says what for. Pair it with
+    /// [`release_tagged`](Self::release_tagged).
     ///
     /// # Errors
-    /// [`Refused`] says why; nothing is held then.
+    /// As for [`acquire`](Self::acquire).
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn acquire_tagged(&self, n: u32, tag: Tag) -> Result<(), Refused> {
@@ -74,12 +70,11 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Ok(())
     }
 
-    /// Takes one more protection for a caller that holds one, without a guard, in any state of the object
-    /// (S12): also while it drains, which then waits for this one as well. Same contexts as
-    /// `try_acquire`.
+    /// [`acquire`](Self::acquire) for a caller that holds one already: granted in any state of the
+    /// object (S12), also while it drains, which then waits for this one as well.
     ///
     /// # Errors
-    /// [`Refused::Full`] if the object cannot count one more.
+    /// [`Refused::Full`] if the object cannot count so many.
     ///
     /// # Safety
     /// The caller holds protection of this object, by a guard or without.
@@ -90,11 +85,10 @@ impl<V: Variant + ?Sized> Rundown<V> {
         unsafe { self.acquire_held_many(1) }
     }
 
-    /// Takes `n` more protections for a caller that holds one: all or none, see
-    /// [`acquire_held`](Self::acquire_held).
+    /// [`acquire_held`](Self::acquire_held) of `n` more at once, all or none.
     ///
     /// # Errors
-    /// [`Refused::Full`] if the object cannot count so many more.
+    /// As there.
     ///
     /// # Safety
     /// As there.
@@ -105,14 +99,13 @@ impl<V: Variant + ?Sized> Rundown<V> {
         unsafe { self.acquire_held_tagged(n, Tag::NONE) }
     }
 
-    /// Takes `n` more protections for a caller that holds one, like
-    /// [`acquire_held_many`](Self::acquire_held_many), under a tag that says what for.
+    /// [`acquire_held_many`](Self::acquire_held_many) under a tag that says what for.
     ///
     /// # Errors
-    /// [`Refused::Full`] if the object cannot count so many more.
+    /// As for [`acquire_held`](Self::acquire_held).
     ///
     /// # Safety
-    /// As for [`acquire_held`](Self::acquire_held).
+    /// As there.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub unsafe fn acquire_held_tagged(&self, n: u32, tag: Tag) -> Result<(), Refused> {
@@ -122,7 +115,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Ok(())
     }
 
-    /// `n` more, which the table of holders does not know of.
+    /// [`acquire_held_many`](Self::acquire_held_many), not in the table of holders.
     ///
     /// # Safety
     /// As for [`acquire_held`](Self::acquire_held).
@@ -135,11 +128,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Gives protection back. Any CPU and any context may do it, also another one than took it
-    /// (S4).
-    ///
-    /// The moment this lets the last waiter go, the object may be gone: the caller must not
-    /// touch it again through what the protection guarded, and this function does not either (S3).
+    /// Gives protection back, on any CPU and in any context (S4). The moment this lets the last
+    /// waiter go, the object may be gone: neither this function nor the caller may touch it again
+    /// (S3).
     ///
     /// # Safety
     /// The caller owns one protection, from [`acquire`](Rundown::acquire) on this object, and gives
@@ -150,21 +141,19 @@ impl<V: Variant + ?Sized> Rundown<V> {
         unsafe { self.release_many(1) }
     }
 
-    /// Gives `n` protections back, like [`release`](Rundown::release).
+    /// [`release`](Rundown::release) of `n` at once.
     ///
     /// # Safety
-    /// The caller owns `n` protections, from [`acquire`](Rundown::acquire) or
-    /// [`acquire_many`](Rundown::acquire_many) on this object, and gives them up. If it does not,
-    /// [`Platform::misuse`](crate::Platform::misuse) is called, at the latest when the object drains.
+    /// The caller owns `n` protections of this object without guards, and gives them up. If it does
+    /// not, [`Platform::misuse`] is called, at the latest when the object drains.
     #[inline]
     pub unsafe fn release_many(&self, n: u32) {
         // SAFETY: the same contract.
         unsafe { self.release_tagged(n, Tag::NONE) }
     }
 
-    /// Gives `n` protections back, like [`release_many`](Self::release_many), that were taken under this
-    /// tag. With feature `diagnosis`, [`Platform::misuse`](crate::Platform::misuse) is called if so many
-    /// are not held under it, after the release ([`Misuse::WrongTag`]).
+    /// [`release_many`](Self::release_many) of what was taken under this tag. With feature
+    /// `diagnosis`, [`Misuse::WrongTag`] is reported after the release if less is held under it.
     ///
     /// # Safety
     /// As for [`release_many`](Self::release_many); a wrong tag breaks no memory.
@@ -182,13 +171,10 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Closes the object: every acquire that starts after this returns is refused (S1), until it is
     /// opened again.
     ///
-    /// Never waits; legal in any context. Takes one step per slot (in the plain variant, one
-    /// compare-and-swap, again if a user comes in between).
-    ///
-    /// Only [`PerCpuRundown`](crate::PerCpuRundown) waits, for a
+    /// Never waits; legal in any context. Only [`PerCpuRundown`](crate::PerCpuRundown) waits, for a
     /// [barrier](crate::PerCpuPlatform::barrier), and only there it may be
-    /// [illegal](CloseOutcome::IllegalContext): in an NMI handler, as a rule. The same holds for all calls
-    /// here that close the object first.
+    /// [illegal](CloseOutcome::IllegalContext): in an NMI handler, as a rule. The same holds for
+    /// all calls here that close the object first.
     pub fn close(&self) -> CloseOutcome {
         match self.try_close(None, false) {
             Ok(_) => CloseOutcome::Closed,
@@ -198,11 +184,11 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes the object, or finds it draining, and leaves `completion` with it: the last release runs it,
-    /// exactly once, after its last touch of the object (S13). If nothing is held, this call runs it.
-    /// Never waits for that; legal where [`close`](Self::close) is.
+    /// Closes the object, or finds it draining, and leaves `completion` with it: the last release
+    /// runs it, exactly once, after its last touch of the object (S13). If nothing is held, this
+    /// call runs it. Never waits for that; legal where [`close`](Self::close) is.
     ///
-    /// A [`cancel`](Self::cancel) gives the completion back, unrun. Waiters are woken as ever, just before
+    /// A [`cancel`](Self::cancel) gives the completion back, unrun. Waiters are woken just before
     /// it runs.
     ///
     /// # Errors
@@ -247,22 +233,21 @@ impl<V: Variant + ?Sized> Rundown<V> {
     ///
     /// What was done under protection happens-before the return. Any number of callers may wait, at
     /// the same time or later; all return (S6). If another caller is [re-opening](State::Claimed)
-    /// the object when this starts, this comes after it: it closes the new generation.
+    /// the object when this starts, this closes the new generation.
     ///
-    /// Thread context only, and not while the caller holds protection itself: it would wait for
-    /// itself.
+    /// Thread context only, and not while the caller holds protection itself.
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait(&self, policy: &dyn Wait) -> WaitOutcome {
         self.drain().wait(policy)
     }
 
     /// Like [`wait`](Rundown::wait), but gives up when the platform's clock has reached `deadline`.
-    /// Contexts as there.
+    /// A deadline in the past makes one attempt.
     ///
     /// # Errors
     /// [`Outstanding`] says how many are still held. The object stays closed and drains on: wait
     /// again, or [`cancel`](Rundown::cancel). (If another caller had it [claimed](State::Claimed)
-    /// all the time, it is not closed yet.) A deadline in the past makes one attempt.
+    /// all the time, it is not closed yet.)
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait_deadline(
         &self,
@@ -275,13 +260,13 @@ impl<V: Variant + ?Sized> Rundown<V> {
         self.drain().wait_deadline(policy, deadline)
     }
 
-    /// Closes the object if it is open, and says whether it has drained. Never waits for that; legal
-    /// where [`close`](Rundown::close) is.
+    /// Closes the object if it is open, and returns whether it has drained. Never waits for that;
+    /// legal where [`close`](Rundown::close) is.
     ///
     /// # Errors
-    /// [`Outstanding`] says how many are still held, and the state: closed, unless another caller had
-    /// the object [claimed](State::Claimed), or cancelled the drain at this very moment, or it may not be
-    /// [closed](Self::close) here.
+    /// [`Outstanding`] says how many are still held, and the state: closed, unless another caller
+    /// had the object [claimed](State::Claimed), or cancelled the drain at this very moment, or it
+    /// may not be [closed](Self::close) here.
     pub fn try_wait(&self) -> Result<(), Outstanding> {
         let mut drain = self.drain();
         match drain.poll() {
@@ -290,36 +275,34 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes the object if it is open, and starts to wait: the [`Drain`] can be polled, awaited, or
-    /// waited for with a policy. Never waits for it itself; legal where [`close`](Rundown::close) is.
+    /// Closes the object if it is open, and returns the wait as a [`Drain`], to be polled, awaited,
+    /// or waited for with a policy. Legal where [`close`](Rundown::close) is.
     pub fn drain(&self) -> Drain<'_, V> {
         Drain::start(self, None)
     }
 
-    /// Like [`drain`](Self::drain), but for one generation only: if the object has been opened again since,
-    /// it is left alone, and what was waited for has [drained](WaitOutcome::Drained). For an owner that may
-    /// come late: [`generation`](Self::generation) says afterwards whether it did. It bounds the wait alone: of
-    /// two owners of one generation both may get that, and which one opens the object again is for them to settle.
+    /// Like [`drain`](Self::drain), but for one generation only: if the object has been opened again
+    /// since, it is left alone, and what was waited for has [drained](WaitOutcome::Drained). For an
+    /// owner that may come late: [`generation`](Self::generation) says afterwards whether it did.
+    /// Two owners of one generation may both get that.
     pub fn drain_of(&self, generation: Generation) -> Drain<'_, V> {
         Drain::start(self, Some(generation.0))
     }
 
     /// Whether the object is closed and nothing is held. If so, what was done under protection
-    /// happens-before this return. Any context.
-    ///
-    /// It stays so until an owner's next step; `false` while another caller has the object
-    /// [claimed](State::Claimed), since it may be about to open.
+    /// happens-before this return, and it stays so until an owner's next step. `false` while another
+    /// caller has the object [claimed](State::Claimed), since it may be about to open. Any context.
     pub fn is_drained(&self) -> bool {
         matches!(self.gate.snapshot().state, State::Drained | State::RunDown)
     }
 
-    /// The generation that the object is in. It stays what it is while the caller holds protection. Any
-    /// context.
+    /// The generation that the object is in. It does not change while the caller holds protection.
+    /// Any context.
     pub fn generation(&self) -> Generation {
         Generation(self.gate.snapshot().word.epoch().generation)
     }
 
-    /// The object's address, as [`Platform::wake_waiters`] will hear it.
+    /// The object's address, as [`Platform::wake_waiters`] gets it.
     pub fn id(&self) -> ObjectId {
         ObjectId::of(self)
     }
@@ -344,9 +327,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// was released there. Single counts may be negative; the plain variant has just one. Racy, see
     /// [`racy_held`](Rundown::racy_held).
     ///
-    /// Closing an object does not clear the counts. In the cache-aware variant late releases of one at a
-    /// time still subtract there, and an acquire that lost the race against the close is in them as well; in the
-    /// per-CPU variant they stand still.
+    /// Closing an object does not clear the counts. In the cache-aware variant late releases still
+    /// subtract there, and an acquire that lost the race against the close is in them as well; in
+    /// the per-CPU variant they stand still.
     pub fn racy_counts(&self) -> impl ExactSizeIterator<Item = i64> + Clone + '_ {
         V::racy_counts(self)
     }

@@ -1,47 +1,32 @@
-//! What is held once the slots are closed: [`SharedCount`], and why its sum is right.
+//! What is held once the slots are closed: [`SharedCount`], and why its sum is right (the long form,
+//! with cancels and completions, is in the README).
 //!
-//! The words: a *slot* counts what one CPU has taken less what it has released, and may be negative.
-//! The shared count starts at `BIAS`, which no number of references reaches.
+//! A *slot* counts what one CPU has taken less what it has released, and may be negative. The
+//! shared count starts at `BIAS`, which no number of references reaches.
 //!
-//! 1. Every acquire and every release is one read-modify-write of one slot, and the value that it
-//!    returns says whether the slot was open. On an open slot it counts. On a closed slot an acquire
-//!    is refused, and what it added means nothing; a release goes on to the shared count.
-//! 2. The closer closes each slot once, by a read-modify-write that returns what it counted. So each
-//!    operation on a slot comes either before its closing, and is in the sum, or after it, and is not.
-//! 3. Let `sum` be what all slots had counted when they were closed, and `late` what has been
-//!    released on the shared count. Then `sum - late` is what is held: each acquire that was granted
-//!    is in `sum` once, each release in `sum` or in `late` once (4. says why none is in both).
-//! 4. A release subtracts from the shared count only if its slot did not count it: after the slot, or
-//!    in its place, if several are released at once on an object that is closed. So it may come before
-//!    the closer adds `sum`. `BIAS` keeps the count above zero until then: at most 2^60 are in the
-//!    slots, less than `BIAS / 2`.
+//! 1. An acquire or release is one read-modify-write of one slot, and the value that it returns
+//!    says whether the slot was open. On an open slot it counts. On a closed one an acquire is
+//!    refused, and what it added means nothing; a release goes on to the shared count.
+//! 2. The closer closes each slot once, by a read-modify-write that returns what it counted. So
+//!    every operation on the slot comes before that, and is in the `sum`, or after it, and is not.
+//! 3. Let `late` be what has been released on the shared count: then `sum - late` is held.
+//! 4. A late release may come before the closer adds the sum. `BIAS` keeps the count above zero
+//!    until then: at most 2^60 are in the slots, less than `BIAS / 2`.
 //! 5. The closer adds `sum - BIAS`. From then on the count is exact, nothing adds to it but holders
-//!    (S12), and the one step that takes it from above zero to zero or below ends the drain: it may
-//!    be the closer's own.
-//! 6. Everything done under protection happens-before its release, which happens-before the closing
-//!    of the slot that counted it, or is itself a step of the shared count; all of those are
-//!    read-modify-writes with Release, so that a load with Acquire which sees zero has seen them all.
+//!    (S12), and the one step that takes it from above zero to zero or below ends the drain.
+//! 6. Everything done under protection happens-before its release, and that before the closing of
+//!    its slot, or it is itself a step of the shared count. All of those are read-modify-writes
+//!    with Release: a load with Acquire that sees zero has seen them all.
 //!
-//! The per-CPU variant has a barrier in the place of 1. and 2.: when it returns, every add that found
-//! the state word open is in its counter, and no other will come.
-//!
-//! A completion that is left moves the whole range down by `BIAS`, and in place of 0 the count then
-//! ends at `-BIAS`: that is not read as drained, and the step that reaches it has the object to
-//! itself until it has taken the completion out and added `BIAS` again.
+//! The per-CPU variant has a barrier in the place of 1. and 2.: when it returns, every add that
+//! found the state word open is in its counter, and no other will come.
 
 use crate::completion::CompletionSlot;
 use crate::platform::Platform;
 use crate::primitive::{AtomicI64, Ordering};
 use crate::state::{Misuse, ObjectId, Refused, State};
 
-/// The shared count, in four ranges:
-///
-/// ```text
-///           above 2^61   2^62 less late releases: the slots are not drained yet
-///            1 .. 2^61   held
-///  above -2^61 .. 0      drained (below 0: more was released than held)
-///    -2^61 and below     a completion is left: -2^62 and what is held
-/// ```
+/// The shared count. README, "The words", has its ranges: a [`Range`] each.
 pub struct SharedCount {
     count: AtomicI64,
     pub(crate) completion: CompletionSlot,
@@ -97,8 +82,8 @@ impl SharedCount {
             _ => return P::misuse(&Misuse::OutOfRange { object }),
         };
         let mark = if then { Self::BIAS } else { 0 };
-        // With a completion and a negative sum (of what a cancel has carried over, released since) this is
-        // below the least number, while the count that it leads to is not.
+        // Wraps with a completion and a negative sum (what a cancel carried over was released); the
+        // count that it leads to does not.
         let change = (sum - Self::BIAS).wrapping_sub(mark);
         // Release: pairs with the Acquire in `look`; what the closer saw of the slots' releases
         // happens-before the return of `wait`, whichever caller waits (S2), and the completion's
@@ -141,7 +126,7 @@ impl SharedCount {
     /// Readies the count for the next generation. Only the claimer of a drained object does this.
     /// Returns what was released before anything was ever granted, on an object that was born closed.
     pub(crate) fn reset(&self) -> u64 {
-        let stray = match self.look() {
+        let surplus = match self.look() {
             count if Range::of(count) == Range::Undrained => {
                 (Self::BIAS - count).max(0).unsigned_abs()
             }
@@ -151,7 +136,7 @@ impl SharedCount {
         // `Gate::finish` publish it, and no step subtracts from the count, or trusts it, that has
         // not seen one of those.
         self.count.store(Self::BIAS, Ordering::Relaxed);
-        stray
+        surplus
     }
 
     /// Where a closed object stands.
@@ -182,8 +167,8 @@ impl SharedCount {
         self.count.load(Ordering::Acquire)
     }
 
-    /// After a step from `before` to `after`, by a release of `released` or, if that is 0, by the closer.
-    /// Unless it ends a drain with a completion, the object may be gone.
+    /// After a step from `before` to `after`, by a release of `released` or, if that is 0, by the
+    /// closer. The object may be gone, unless this ends a drain with a completion.
     fn settle<P: Platform>(&self, object: ObjectId, before: i64, after: i64, released: u32) {
         let Some(left @ ..=0) = Range::held(after) else {
             return;
@@ -219,11 +204,14 @@ impl SharedCount {
     }
 }
 
-/// What a value of the shared count is about.
+/// What a value of the shared count means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Range {
+    /// The slots are not drained yet: `BIAS` less late releases.
     Undrained,
     Held,
+    /// A completion is left: everything is `BIAS` lower. -`BIAS` is not read as drained; the step
+    /// that reaches it has the object to itself until it adds `BIAS` again.
     Completion,
 }
 

@@ -1,44 +1,27 @@
-//! The bits of the state word: phase, epoch and, in the plain variant, the count.
+//! The bits of the state word: phase, epoch and, in the plain variant, the count. The README,
+//! "The words", draws them, and says what follows when generation and cancels wrap.
 //!
-//! ```text
-//!              63        42 41            14 13         2 1   0
-//!   plain      count    22 | generation  28 | cancels 12 | phase
-//!              63                  24 23                2 1   0
-//!   others     generation         40 | cancels 22 | phase
-//! ```
-//!
-//! In phase 3 nothing is held and no drain can be cancelled any more, so the field of the cancels says
-//! more: 0 is run down, 1 is claimed, 2 is vacant.
-//!
-//! Generation and cancels wrap. What a wrap can do:
-//!
-//! - A waiter that looks away for exactly 2^28 generations (2^40) mistakes one for another, and waits
-//!   for the end of that one. At a close, drain and re-init every 100 ns, 2^28 take 27 s; at one every
-//!   microsecond, 2^40 take 12 days.
-//! - An owner that is interrupted for exactly as many generations between its look and its step takes
-//!   a later generation for the one that it saw.
-//! - A waiter that looks away for exactly 2^12 cancels (2^22) of one generation, the last of them
-//!   followed by a close, does not learn of them and waits on: 0.4 ms (0.4 s) at one every 100 ns.
+//! In phase 3 nothing is held and no drain can be cancelled any more, so the field of the cancels
+//! says more: run down, claimed or vacant.
 
 use crate::state::{Refused, State};
 
-/// The part of a [`State`] that the word itself says, with the bits that say it. Which of `Closing`, `Draining` and
-/// `Drained` a closed object is, the count says.
+/// The part of a [`State`] that the word itself says, with its bits. Whether a closed object is
+/// `Closing`, `Draining` or `Drained`, the count says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Open = 0,
     Closed = 1,
-    /// Closed, and a completion is left for the last release. In the plain variant only: the others
-    /// have that mark in the shared count.
+    /// Closed, and a completion is left. Plain only: the others have that mark in the shared count.
     ClosedThen = 2,
     RunDown = 3,
     Claimed = 3 | 1 << Word::PHASE_BITS,
-    /// Run down, and without the value that belongs to the object: it opens with the next value only.
+    /// Run down, and without its value: it opens with the next one only.
     Vacant = 3 | 2 << Word::PHASE_BITS,
 }
 
-/// Which stretch of open and closed time. A waiter remembers the epoch that it closed, so that it is
-/// not fooled by what came after, however late it looks (S6, S10).
+/// A generation, from one opening to the next, and its cancelled drains. A waiter remembers the
+/// epoch that it closed, so that it is not fooled by what came after (S6, S10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch {
     /// One more after every drain that was followed by a re-init.
@@ -47,8 +30,8 @@ pub struct Epoch {
     pub(crate) cancels: u64,
 }
 
-/// Which generation of an object: the one that ends when the object drains and is opened again. They
-/// wrap: after 2^28 in the plain variant, after 2^40 in the others.
+/// A generation of an object: it ends when the object has drained and is opened again. They wrap,
+/// after 2^28 in the plain variant, after 2^40 in the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generation(pub u64);
 
