@@ -1,51 +1,42 @@
-//! Who holds protection, since when, from where: feature `diagnosis`. Without the feature nothing of
+//! The current holders, since when, from where: feature `diagnosis`. Without the feature nothing of
 //! this is there, not a byte and not an instruction.
 //!
 //! One table, shared by all objects, has an entry for each guard and for each acquire without a
 //! guard: source location, [CPU hint](crate::Platform::cpu_hint), [tick](crate::Platform::tick),
-//! count, [tag](crate::Tag). [`holders`] and [`Report`] read it, and three occasions print it by
-//! [`Platform::report`]:
+//! count, [tag](crate::Tag). [`holders`] and [`Report`] read it, as does the `Display` of
+//! [`Outstanding`](crate::Outstanding). Three occasions print it by [`Platform::report`]:
 //!
 //! - a [deadline](crate::Rundown::wait_deadline) passes before the object has drained;
-//! - an object is dropped while something of it is held: a forgotten guard, or an acquire without a
-//!   release;
-//! - a wait with a policy (no future, no poll) begins on the very CPU that protection of the object was taken on: it may wait for
-//!   itself. This is a warning, since that protection may have been handed over. The wait goes on.
-//!
-//! A release under a tag that nothing is held under is [misuse](crate::Misuse::WrongTag); the text names
-//! the object and the tag.
-//!
-//! [`Outstanding`](crate::Outstanding), when displayed, lists the holders of that moment, too.
+//! - an object is dropped while something of it is held;
+//! - a wait with a policy (no future, no poll) begins on the very CPU that protection of the object
+//!   was taken on: it may wait for itself. This is a warning, since that protection may have been
+//!   handed over. The wait goes on.
 //!
 //! # Contexts and costs
 //!
-//! Never allocates, blocks or takes a lock; everything here is legal wherever an acquire is, in NMI,
-//! too, except that printing is as legal as the platform's `report` is. The table is
-//! 64 KiB of zeroed static memory. An acquire looks for a free entry, starting at its CPU's own: mostly
-//! the first is free, at worst it looks at all [`CAPACITY`]. Dropping a guard finds its entry at
-//! once. A release without a guard looks for the object's entries; if the acquire was on another CPU,
-//! that is the whole table, and at worst a few times. Dropping an object, listing its holders, and
-//! each wait that has to wait look at the whole table once or twice.
+//! Never allocates, blocks or takes a lock; legal wherever an acquire is, in NMI, too, except that
+//! printing is as legal as the platform's `report` is. The table is 64 KiB of zeroed static memory.
+//! An acquire looks for a free entry, starting at its CPU's own: mostly the first is free, at worst
+//! it looks at all [`CAPACITY`]. A release without a guard looks for the object's entries; if the
+//! acquire was on another CPU, that is the whole table, and at worst a few times. So do dropping an
+//! object, listing its holders, and each wait that has to wait.
 //!
 //! # Limits
 //!
-//! - When the table is full, protection is granted, but not listed. [`unlisted`] says how many there
-//!   are, and so does every list of holders.
-//! - A list is a racy snapshot: holders come and go while it is made. Each line in it is true of one
-//!   moment.
-//! - Protection without a guard has no identity but its [tag](crate::Tag). A release ends an entry of its
-//!   own tag and CPU first, then of its tag, then (if it has no tag, or a wrong one) any of the object's:
-//!   the number that is listed is right, which ones they are is a guess.
-//! - A wrong tag is not noticed while something is [unlisted].
+//! - When the table is full, protection is granted, but not listed: see [`unlisted`].
+//! - A list is a racy snapshot. Each line in it is true of one moment.
+//! - Protection without a guard has no identity but its [tag](crate::Tag). A release ends an entry
+//!   of its own tag and CPU first, then of its tag, then (if it has no tag, or a wrong one) any of
+//!   the object's: the number that is listed is right, which ones they are is a guess. A wrong tag
+//!   is not noticed while something is [unlisted].
 //! - The table knows an object by its address. If an object moves while protection of it is taken
-//!   without a guard, or a guard forgotten, that stays listed at the old address. So does what is
-//!   leaked from an object that is never dropped although its memory is used again, such as one
+//!   without a guard, or a guard forgotten, that stays listed at the old address; so does what is
+//!   leaked from an object that is never dropped, such as one
 //!   [placed](crate::CacheAwareRundown::place).
 //! - A guard that is forgotten and then released without a guard, against the contract of
 //!   [`release`](crate::Rundown::release), stays listed until its object is dropped.
-//! - CPU and tick are those of the acquire, and stay when a guard moves to another CPU. What is split
-//!   off other guards counts as taken there and then; what is merged into others is listed as they
-//!   are.
+//! - CPU and tick are those of the acquire, and stay when a guard moves to another CPU. What is
+//!   split off counts as taken there and then; what is merged into others is listed as they are.
 
 use core::fmt;
 

@@ -1,42 +1,27 @@
 //! The sequence for kernels on x86-64 that find the running CPU's area by the GS segment, and what
-//! their interrupt entry asks to restart it.
-//!
-//! # How a kernel uses it
-//!
-//! 1. Give every CPU an area of the same layout, and load its GS base before it uses objects.
-//! 2. Call [`prepare`] once, before the first interrupt.
-//! 3. On every entry by interrupt, exception or NMI, whatever its vector: if
-//!    [`restart_point`] of the saved instruction pointer is `Some(start)`, save `start` in its
-//!    place. Do it before the handler answers a barrier or lets other interrupts in.
-//! 4. Make [`PerCpuPlatform::barrier`](super::PerCpuPlatform::barrier) of an interrupt to all other CPUs that each
-//!    of them acknowledges.
-//! 5. Link the section `rundown_restart` as data. It is there if the program has a sequence or calls
-//!    `prepare`. Linkers define its bounds,
-//!    `__start_rundown_restart` and `__stop_rundown_restart`, by themselves; a linker script that
-//!    lists its sections may have to name it.
+//! their interrupt entry asks to restart it. [README, "Your own kernel"](crate#your-own-kernel), has
+//! the steps for a kernel.
 //!
 //! # How a loader of modules uses it
 //!
 //! A module that is linked by itself has the sequences that its compiler inlined, and a section
-//! `rundown_restart` of its own. Until the loader registers that, they are not restarted: protection gets
-//! lost, and nothing says so.
+//! `rundown_restart` of its own. Until the loader registers that, they are not restarted:
+//! protection gets lost, and nothing reports it.
 //!
 //! 1. Load and relocate the module, its section `rundown_restart` included, into writable memory.
-//! 2. Find the section's bounds: by the module's symbols, or by asking the module, whose code gets them
-//!    from [`Bounds::of_this_image`]. (That one function runs unregistered, so it must not use objects.)
+//! 2. Find the section's bounds: by the module's symbols, or by asking the module, whose code gets
+//!    them from [`Bounds::of_this_image`]. (That one function runs unregistered, so it must not use
+//!    objects.)
 //! 3. [`register`] them, with a [`RestartTable`] that lives as long as the module. Then call it.
-//! 4. Give the module an object of rundown protection, and take protection *in the kernel's code* around
-//!    each call into the module, timers and interrupt handlers of its included. Threads of the module
-//!    hold it for as long as they live.
+//! 4. Give the module an object of rundown protection, and take protection *in the kernel's code*
+//!    around each call into the module, its timers and interrupt handlers included. Threads of the
+//!    module hold it for as long as they live.
 //! 5. To unload, run that object down: now nothing is executed in the module, nor suspended there.
-//! 6. [`unregister`] the table: what is left then are handlers that look up what they interrupted
-//!    elsewhere, and it waits for those. Free the memory.
+//! 6. [`unregister`] the table: that waits for handlers which look up what they interrupted
+//!    elsewhere. Free the memory.
 //!
 //! Not for targets whose objects are not ELF (UEFI applications, Windows, Apple's), which have no
 //! such section. A kernel that a UEFI loader starts is ELF as a rule.
-//!
-//! Single-stepping by the trap flag never gets to the end of a sequence, as of any sequence that
-//! restarts.
 //!
 //! `unsafe` in this module: inline assembly, and the table between two of the linker's symbols.
 
@@ -60,25 +45,21 @@ use crate::primitive::Ordering;
 #[inline(always)]
 #[must_use]
 pub unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
-    // One by one, the number is part of the instruction. On recent processors (Intel Golden Cove) an add
-    // to memory then takes no time to get at what the last one stored; added from a register, a pair
-    // costs six times as much.
-    //
-    // SAFETY (all three): the gate is borrowed; nothing else writes this CPU's counter, except in an
-    // interrupt, which comes before or after the one instruction that does.
+    // For one, the number is part of the instruction: recent processors (Intel Golden Cove) then
+    // forward what the last add stored; with the number in a register, a pair costs six times as much.
     match n {
-        // SAFETY: see above.
+        // SAFETY: the gate is borrowed; nothing else writes this CPU's counter, except in an
+        // interrupt, which comes before or after the one instruction that does.
         1 => unsafe { sequence!(gate, const 1) },
-        // SAFETY: see above.
+        // SAFETY: as above.
         -1 => unsafe { sequence!(gate, const -1) },
-        // SAFETY: see above.
+        // SAFETY: as above.
         n => unsafe { sequence!(gate, in(reg) n) },
     }
     true
 }
 
-/// The assembly of [`add_if_open`], which returns `false` if it finds the gate closed. What is added is
-/// the third, as an operand.
+/// The assembly of [`add_if_open`], which returns `false` if it finds the gate closed.
 macro_rules! sequence {
     ($gate:expr, $($n:tt)+) => {
         asm!(
@@ -108,8 +89,8 @@ use sequence;
 /// Puts the kernel's own table of sequences in order. Until then, [`restart_point`] panics.
 ///
 /// # Safety
-/// Called once, by code that is linked into the kernel. Nothing calls [`restart_point`] or [`register`]
-/// until it has returned, no handler of an NMI either; what calls them later happens after it.
+/// Called once, by code that is linked into the kernel. Nothing calls [`restart_point`] or
+/// [`register`] until it has returned, no handler of an NMI either.
 ///
 /// # Panics
 /// If it was called before.
@@ -120,9 +101,9 @@ pub unsafe fn prepare() {
     done.expect("`prepare` is called once");
 }
 
-/// Whether code that was interrupted at this address was inside a sequence, of the kernel's or of a
-/// [registered](register) table, and if so, where it must go on: at the sequence's start. Any CPU, any
-/// context; a binary search for each table.
+/// Where code that was interrupted at this address must go on, if it was inside a sequence of the
+/// kernel's or of a [registered](register) table: at the sequence's start. Any CPU, any context; a
+/// binary search for each table.
 ///
 /// # Panics
 /// Before [`prepare`].
@@ -137,34 +118,29 @@ pub fn restart_point(interrupted_at: u64) -> Option<u64> {
     LOADED.restart_point(interrupted_at)
 }
 
-/// Adds the table of an image that was loaded, which it sorts: from here on its sequences are restarted.
-///
-/// Thread context: a lock is held for a moment.
+/// [`Images::register`](super::restart::Images::register), beside the kernel's own table.
 ///
 /// # Errors
-/// [`RegisterError`]: nothing has changed, but for the order of the image's entries.
+/// As there.
 ///
 /// # Panics
 /// Before [`prepare`].
 ///
 /// # Safety
-/// As [`Images::register`](super::restart::Images::register).
+/// As there.
 pub unsafe fn register(table: &RestartTable, bounds: Bounds) -> Result<(), RegisterError> {
     let _ = own();
     // SAFETY: by the caller.
     unsafe { LOADED.register(table, bounds) }
 }
 
-/// Takes the table of an image out that is about to be unloaded. Returns when no CPU is inside one of the
-/// image's sequences and no handler reads the table.
-///
-/// Thread context.
+/// [`Images::unregister`](super::restart::Images::unregister), which says what `barrier` must do.
 ///
 /// # Errors
-/// [`NotRegistered`].
+/// As there.
 ///
 /// # Safety
-/// As [`Images::unregister`](super::restart::Images::unregister), which says what `barrier` must do.
+/// As there.
 pub unsafe fn unregister(table: &RestartTable, barrier: impl FnMut()) -> Result<(), NotRegistered> {
     // SAFETY: by the caller.
     unsafe { LOADED.unregister(table, barrier) }
@@ -178,8 +154,8 @@ impl Bounds {
             static mut __start_rundown_restart: Sequence;
             static mut __stop_rundown_restart: Sequence;
         }
-        // An entry that holds nothing: without any, the section and its symbols would not exist. Not by
-        // `global_asm!`, which would be in every program that links this crate.
+        // An entry that holds nothing: without any, the section and its symbols would not exist. (By
+        // `global_asm!` it would be in every program that links this crate.)
         //
         // SAFETY: it is no instruction.
         unsafe {
@@ -195,7 +171,7 @@ impl Bounds {
     }
 }
 
-/// The kernel's own table, which is there for good, the last in the list: nothing need be counted to read it.
+/// The kernel's own table, the last in the list for good: nothing need be counted to read it.
 static OWN: RestartTable = RestartTable::new();
 
 /// That, and those of images that were loaded.

@@ -1,10 +1,7 @@
-//! Tables of restartable sequences, one for each linked image: a kernel's own and those of the modules
-//! that it loads. Interrupt handlers look addresses up in them; a loader registers and unregisters
-//! them meanwhile.
-//!
-//! # Why no look-up reads a table that is gone
-//! [`unregister`](Images::unregister) takes the table out of the list first, and then waits for all
-//! look-ups that may have found it there: see `visits`.
+//! Tables of restartable sequences, one for each linked image: a kernel's own and those of the
+//! modules that it loads. Interrupt handlers look addresses up in them; a loader registers and
+//! unregisters them meanwhile. [`unregister`](Images::unregister) takes a table out of the list
+//! first, and then waits for all look-ups that may have found it there (`visits`).
 
 use core::fmt;
 use core::ptr::{self, NonNull};
@@ -29,8 +26,8 @@ impl Sequence {
     }
 }
 
-/// Where an image's table lies: between these two addresses, the second not included. A loader finds
-/// them as the image's symbols `__start_rundown_restart` and `__stop_rundown_restart`.
+/// Where an image's table lies. A loader finds the two addresses as the image's symbols
+/// `__start_rundown_restart` and `__stop_rundown_restart`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Bounds {
@@ -84,8 +81,7 @@ pub(crate) fn overlap(one: &[Sequence], other: &[Sequence]) -> bool {
     }
 }
 
-/// One image's table, as it stands in the list of [`Images`]: in the loader's memory, beside what else
-/// the loader keeps about the image.
+/// One image's table, in the loader's memory, as it stands in the list of [`Images`].
 pub struct RestartTable {
     /// The next one in the list. Written under its lock.
     next: AtomicPtr<RestartTable>,
@@ -135,8 +131,8 @@ default_is_new!(Default for RestartTable);
 
 text!((fmt::Debug for RestartTable) this => "RestartTable({} restarts)", this.racy_restarts());
 
-/// The tables of all images that are loaded at the time. [`gs`](super::gs) has one for its sequences;
-/// a kernel whose sequences are its own (on another processor, say) makes one of its own.
+/// The tables of all images that are loaded. [`gs`](super::gs) has one for its sequences; a kernel
+/// with sequences of its own (on another processor, say) makes one.
 pub struct Images {
     pub(super) first: AtomicPtr<RestartTable>,
     lookups: Visits,
@@ -156,15 +152,13 @@ impl Images {
         }
     }
 
-    /// Whether code that was interrupted at this address was inside a sequence of a loaded image, and
-    /// if so, where it must go on: at the sequence's start.
-    ///
-    /// Any CPU, any context, NMI included. One load where no image is loaded; else a binary search
-    /// for each.
+    /// Where code that was interrupted at this address must go on, if it was inside a sequence of a
+    /// loaded image: at the sequence's start. Any CPU, any context, NMI included. A binary search
+    /// for each image.
     #[must_use]
     pub fn restart_point(&self, interrupted_at: u64) -> Option<u64> {
-        // Relaxed: pairs with nothing. An image whose code runs on this CPU was registered before the
-        // CPU learned of that code, and is not taken out before it is done with it.
+        // Relaxed: pairs with nothing. An image whose code runs on this CPU was registered before,
+        // and is not taken out before the CPU is done with it.
         if self.first.load(Ordering::Relaxed).is_null() {
             return None;
         }
@@ -174,15 +168,14 @@ impl Images {
         found
     }
 
-    /// Adds an image's table, which it sorts: from here on its sequences are restarted.
-    ///
-    /// Thread context, since a lock is held for a moment.
+    /// Adds an image's table, which it sorts: from here on its sequences are restarted. Thread
+    /// context, since a lock is held for a moment.
     ///
     /// # Errors
     /// [`RegisterError`]: nothing has changed, but for the order of the image's entries.
     ///
     /// # Safety
-    /// - None of the image's code has run yet; but for what gave the bounds.
+    /// - None of the image's code has run yet, except what gave the bounds.
     /// - Between the bounds there are the image's entries and nothing else, relocated and writable. Each
     ///   is a sequence that may be started again as long as it has not come to its end.
     /// - Neither the entries nor `table` are moved, written to or freed until
@@ -204,8 +197,8 @@ impl Images {
                 return Err(RegisterError::Overlap);
             }
             let place = &table.sequences;
-            // SAFETY: not in the list, and no look-up from earlier times is under way:
-            // `unregister` has waited for them. The caller keeps the entries until then.
+            // SAFETY: not in the list, and no earlier look-up is under way: `unregister` has waited
+            // for them.
             place.with_mut(|place| unsafe { *place = sequences });
             // Relaxed: pairs with nothing; changed only under the lock.
             let first = self.first.load(Ordering::Relaxed);
@@ -218,11 +211,9 @@ impl Images {
         })
     }
 
-    /// Takes an image's table out again.
-    ///
-    /// Returns when no CPU is inside one of the image's sequences and no look-up reads the table.
-    /// `barrier` is called until no CPU was found inside during a call: once, as a rule. Sequences that
-    /// are under way meanwhile are restarted as ever.
+    /// Takes an image's table out again. Returns when no CPU is inside one of the image's sequences
+    /// and no look-up reads the table. `barrier` is called until no CPU was found inside during a
+    /// call: once, as a rule.
     ///
     /// Thread context, with interrupts on if `barrier` needs that. Not within `barrier`.
     ///
@@ -243,7 +234,7 @@ impl Images {
         mut barrier: impl FnMut(),
     ) -> Result<(), NotRegistered> {
         loop {
-            // By the contract none is inside. A second line of defence: one that is found inside counts.
+            // By the contract none is inside. This is a second line of defence.
             let before = table.racy_restarts();
             barrier();
             if table.racy_restarts() == before {
@@ -262,7 +253,6 @@ impl Images {
         })
     }
 
-    /// In a look-up.
     fn search(&self, interrupted_at: u64) -> Option<u64> {
         self.tables().find_map(|table| {
             // SAFETY: it was in the list, and the look-up counts.
@@ -308,8 +298,8 @@ text!((fmt::Debug for Images) _this => "Images {{ .. }}");
 pub enum RegisterError {
     /// It is registered already.
     Twice,
-    /// Its sequences lie among those of another image: one of the two was relocated wrongly, or not
-    /// unregistered before its memory was used again.
+    /// Its sequences lie among those of another image: one of the two was relocated wrongly, or its
+    /// memory used again before it was unregistered.
     Overlap,
 }
 
