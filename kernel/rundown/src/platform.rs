@@ -7,18 +7,15 @@ use crate::state::{Misuse, ObjectId};
 use crate::wakers::Wakers;
 
 /// The services a system provides to rundown protection. Two are required, the rest have defaults.
+/// They are static functions, since a release may have to call
+/// [`wake_waiters`](Platform::wake_waiters) when the object no longer exists (S3).
 ///
-/// They are static functions, not methods of a stored value: a release may have to call
-/// [`wake_waiters`](Platform::wake_waiters) when the object it released no longer exists (S3).
-///
-/// `cpu_hint`, `wake_waiters` and `tick` are called from whatever context acquires or releases, so
-/// if references are taken or dropped in interrupt handlers or in an NMI handler, they must work
-/// there: no lock that the interrupted code may hold, no allocation, no blocking.
+/// `cpu_hint`, `wake_waiters` and `tick` are called in whatever context acquires or releases. If
+/// that may be an interrupt or NMI handler, they must work there: no lock that the interrupted code
+/// may hold, no allocation, no blocking.
 pub trait Platform: 'static {
-    /// A number that is different on each CPU, ideally the dense index of the running CPU (0, 1, 2...).
-    ///
-    /// It is only a hint (S11): the caller may migrate right after it, the answer may be stale or
-    /// too large, even random. A wrong hint costs speed, never correctness.
+    /// A number that is different on each CPU, ideally the dense index of the running CPU. Only a
+    /// hint (S11): it may be stale, too large, even random. That costs speed, never correctness.
     fn cpu_hint() -> usize;
 
     /// Makes every waiter of `object` look again. Others may look, too: spurious wake-ups are
@@ -33,10 +30,8 @@ pub trait Platform: 'static {
     fn wake_waiters(object: ObjectId);
 
     /// A caller has broken the contract (S7). Called in the context that found it, after the last
-    /// touch of the object, which may be gone.
-    ///
-    /// Panics unless implemented otherwise. If it returns, the call that found the misuse returns, too,
-    /// and the object is as [`Misuse`] says.
+    /// touch of the object, which may be gone. Panics unless implemented otherwise. If it returns,
+    /// the object is as [`Misuse`] says.
     fn misuse(what: &Misuse) {
         panic!("{what}");
     }
@@ -46,18 +41,16 @@ pub trait Platform: 'static {
         0
     }
 
-    /// Prints a report of feature `diagnosis`: a missed deadline, an object dropped while held, a
-    /// wait that looks like a self-deadlock. In the context of the call that found it. Unless
-    /// implemented, reports are lost.
+    /// Prints a report of feature `diagnosis`, in the context of the call that found something.
+    /// Unless implemented, reports are lost.
     fn report(text: fmt::Arguments<'_>) {
         let _ = text;
     }
 }
 
-/// A platform that can tell the time: what [`wait_deadline`](crate::Rundown::wait_deadline) needs.
+/// A platform with a clock: what [`wait_deadline`](crate::Rundown::wait_deadline) needs.
 pub trait Clock: Platform {
-    /// The time now. Never goes backwards, on any CPU. The unit is the platform's own; deadlines are
-    /// in the same unit.
+    /// The time now, in the platform's unit, as deadlines are. Never goes backwards, on any CPU.
     fn now() -> u64;
 }
 
@@ -79,7 +72,7 @@ pub trait AsyncPlatform: Platform {
 pub struct Waiting {
     /// The object to be drained: [`Platform::wake_waiters`] will name it.
     pub object: ObjectId,
-    /// The time after which the waiter has no more patience, by the platform's [`Clock`].
+    /// When the wait times out, by the platform's [`Clock`].
     pub deadline: Option<u64>,
 }
 
@@ -92,8 +85,8 @@ impl Waiting {
 
 /// How a waiter passes the time until an object is drained.
 ///
-/// A policy that sleeps belongs to the [`Platform`] whose `wake_waiters` ends that sleep; with an object
-/// of another platform it sleeps for ever.
+/// A policy that sleeps belongs to the [`Platform`] whose `wake_waiters` ends that sleep; with an
+/// object of another platform it sleeps for ever.
 pub trait Wait {
     /// Returns once `ready()` has returned `true`.
     ///
@@ -104,10 +97,8 @@ pub trait Wait {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool);
 }
 
-/// Spins with the CPU's pause hint. Needs no wake-up, works on every platform, burns the CPU.
-///
-/// Not for a context that keeps the last holder from running: a handler that spins above the code
-/// that holds a guard on the same CPU waits for ever.
+/// Spins with the CPU's pause hint, on any platform. Not for a context that keeps the last holder
+/// from running: a handler that spins above the code that holds a guard waits for ever.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spin;
 

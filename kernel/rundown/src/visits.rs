@@ -1,22 +1,18 @@
 //! Visits that are waited for: [`Visits`], such as look-ups in a list that something is about to
-//! leave.
-//!
-//! A visit may come at any time on any CPU, in an NMI, too, and on top of another visit. So it
-//! takes no lock, and its steps are bounded: it counts itself, does what it does, and counts itself
-//! off.
+//! leave. A visit may come at any time on any CPU, in an NMI, too, and on top of another visit. So
+//! it takes no lock: it counts itself, does what it does, and counts itself off.
 //!
 //! # Why a wait misses none
-//! The caller of [`wait`](Visits::wait) first changes what visits see. From then on it waits until
-//! it has found each of the two counts at zero, once, by an atomic add of zero. A count's
-//! operations come one after the other, so a visit that counts itself there does it either
+//! The caller of [`wait`](Visits::wait) first changes what visits see. Then it waits until it has
+//! found each of the two counts at zero, once, by an atomic add of zero. A visit counts itself
+//! there either
 //!
 //! - before that add: then it has counted itself off, too, or the count would not be zero; or
 //! - after it: then it has acquired what the add released, and sees the change.
 //!
 //! One count would do for that. There are two so that the wait ends however many visits come: while
 //! one count is awaited, new visits go to the other. (Linux's sleepable RCU,
-//! `kernel/rcu/srcutree.c`, waits in this way for its readers.) Which one a visit takes is of no
-//! importance to the argument above.
+//! `kernel/rcu/srcutree.c`, waits in this way for its readers.)
 
 use crate::primitive::{AtomicUsize, Ordering};
 
@@ -40,8 +36,7 @@ impl Visits {
 
     /// Begins a visit. Any context.
     pub(crate) fn begin(&self) -> Visit<'_> {
-        // Relaxed: pairs with nothing; either side will do. An old one costs a wait time, once a
-        // visit.
+        // Relaxed: pairs with nothing; either side will do.
         self.begin_on(self.side.load(Ordering::Relaxed))
     }
 
@@ -54,9 +49,9 @@ impl Visits {
         Visit(under_way)
     }
 
-    /// Returns when all visits are over that may have missed what the caller has changed before.
-    /// Calls `pause` between two looks. One call at a time: two could turn newcomers back and
-    /// forth, so that neither count runs out.
+    /// Returns when all visits are over that may have missed what the caller has changed. Calls
+    /// `pause` between two looks. One call at a time: two could turn newcomers back and forth, so
+    /// that neither count runs out.
     pub(crate) fn wait(&self, pause: impl Fn()) {
         for side in [0, 1] {
             // Relaxed: pairs with nothing; either side will do.
@@ -73,8 +68,7 @@ impl Visits {
 impl Visit<'_> {
     /// Its last touch of the count.
     pub(crate) fn end(self) {
-        // Release: pairs with the add of zero in `Visits::wait`: what the visit did comes before
-        // its end.
+        // Release: pairs with the add of zero in `Visits::wait`, which sees what the visit did.
         self.0.fetch_sub(1, Ordering::Release);
     }
 }

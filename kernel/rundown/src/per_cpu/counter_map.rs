@@ -1,13 +1,13 @@
 //! Which counters are in use: for platforms.
 //!
-//! A leaf is a word with a bit for each counter. Above are *marks*, so that a search is short among half a
-//! million, too: runs of words that were found full are marked. A search goes to the first run without a mark,
-//! and so to the lowest counter that is free.
+//! There is a bit for each counter. Above are *marks*, so that a search is short among half a
+//! million, too: runs of words that were found full are marked, and a search goes to the first run
+//! without a mark, and so to the lowest counter that is free.
 //!
-//! Why nothing that is free stays behind a mark: a mark is set *before* a second look at what it stands
-//! for, and taken away *after* something there has become free, both by read-modify-writes of one word. If the
-//! mark comes first, it is taken away; if it comes second, the second look sees what has become free. For as
-//! long as such a call is under way, a search may pass a free counter, and find a higher one.
+//! Why nothing that is free stays behind a mark: a mark is set *before* a second look at what it
+//! stands for, and taken away *after* something there has become free, both by read-modify-writes
+//! of one word. If the mark comes first, it is taken away; if it comes second, the second look sees
+//! what has become free. Meanwhile a search may pass a free counter, and find a higher one.
 
 use core::fmt;
 use core::ops::Range;
@@ -15,10 +15,8 @@ use core::ops::Range;
 use crate::primitive::{AtomicU64, Ordering};
 
 /// Which of 64 * `WORDS` counters are in use. Hands out the lowest that is free, so that counters
-/// lie densely. Lock-free; any context.
-///
-/// A search looks at one word for every 4,096 counters in front that are in use, and at one more; above 262,144
-/// counters, at 64 words and two or more.
+/// lie densely. Lock-free; any context. A search looks at one word for every 4,096 counters in front
+/// that are in use, and at one more; above 262,144 counters, at 64 words and two or more.
 pub struct CounterMap<const WORDS: usize> {
     /// A mark for each [`RUN`](Self::RUN) words of `used`.
     full_runs: [AtomicU64; FAN],
@@ -52,8 +50,7 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     /// What was done before it was [freed](Self::free) happens-before the return.
     #[must_use]
     pub fn reserve(&self) -> Option<usize> {
-        // Another round means that another call has taken or freed something meanwhile, or that there is
-        // one mark more than before.
+        // Again if another call took or freed something, or if there is one mark more.
         while let Some(run) = self.first_run() {
             let counter = self.reserve_in(Self::words(run));
             if counter.is_some() {
@@ -61,7 +58,7 @@ impl<const WORDS: usize> CounterMap<WORDS> {
             }
             self.mark(run);
         }
-        // Not a word of `None` because of a mark that is about to go.
+        // A mark that is about to go is no reason for `None`.
         self.reserve_in(0..WORDS)
     }
 

@@ -1,4 +1,5 @@
-//! What the per-CPU variant needs of the system, [`PerCpuPlatform`], and what a sequence reads: [`PerCpuGate`].
+//! What the per-CPU variant needs of the system: [`PerCpuPlatform`]. What a sequence reads:
+//! [`PerCpuGate`].
 
 use core::fmt;
 use core::mem::offset_of;
@@ -10,9 +11,8 @@ use crate::shared::SharedCount;
 use crate::state::{CounterId, IllegalContext, Unavailable};
 use crate::word::Word;
 
-/// What a sequence reads: the state word and, [behind it](Self::COUNTER_OFFSET), the name of the counter.
-///
-/// An object of the per-CPU variant begins like this.
+/// What a sequence reads: the state word and, [behind it](Self::COUNTER_OFFSET), the name of the
+/// counter. An object of the per-CPU variant begins like this.
 #[repr(C)]
 pub struct PerCpuGate {
     gate: Gate<SharedCount>,
@@ -60,10 +60,9 @@ text!((fmt::Debug for PerCpuGate) this => "{}open", if this.is_open() { "" } els
 ///
 /// - `add_if_open` is a *sequence*: look at the state word, then add to the counter of the CPU that
 ///   runs it, by one instruction. If anything comes in between (an interrupt, an NMI, the thread
-///   moving to another CPU), the sequence starts again at its look. So between a look that found the
-///   object open and the add there is nothing but these instructions.
-/// - `barrier` returns once each CPU, at some moment after the call, was either interrupted (which makes
-///   a sequence look again) or not inside a sequence.
+///   moving to another CPU), the sequence starts again at its look.
+/// - `barrier` returns once each CPU, at some moment after the call, was either interrupted (which
+///   makes a sequence look again) or not inside a sequence.
 ///
 /// Together: after an object is closed and a barrier has returned, every add that found it open is
 /// done and visible, and none is to come.
@@ -71,8 +70,8 @@ text!((fmt::Debug for PerCpuGate) this => "{}open", if this.is_open() { "" } els
 /// A kernel's whole implementation is some 50 lines: `kernel/src/platform/per_cpu.rs` in this crate's
 /// repository, on [`gs`](super::gs) and [`Rounds`](super::Rounds).
 pub unsafe trait PerCpuPlatform: Platform + Sized {
-    /// Reserves a counter: the same on all CPUs, zero on each, and visible as such to every CPU that learns
-    /// of it. The implementation says in which contexts it may be called: they are those of
+    /// Reserves a counter, zero on each CPU, and visible as such to every CPU that learns of it. The
+    /// contexts in which the implementation allows this are those of
     /// [`PerCpuRundown::new`](super::PerCpuRundown), and of the first opening of a lazy object.
     ///
     /// # Errors
@@ -85,32 +84,31 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// It came from `allocate`, is given back once, and is not used any more.
     unsafe fn free(counter: CounterId);
 
-    /// The sequence: if the gate is open, adds `n` to the running CPU's counter of the gate, wrapping, and
-    /// returns `true`.
+    /// The sequence: if the gate is open, adds `n` to the running CPU's counter of the gate,
+    /// wrapping, and returns `true`. Any context, NMI included.
     ///
-    /// The look acquires what made the gate open or closed; the [counter](PerCpuGate::counter) is read
-    /// only after it, inside the sequence; the add releases what was done before, to the barrier. Any
-    /// context, NMI included. No call of `barrier` may be missed: see the trait.
+    /// The look acquires what made the gate open or closed; the [counter](PerCpuGate::counter) is
+    /// read only after it, inside the sequence; the add releases what was done before, to the
+    /// barrier.
     ///
     /// # Safety
     /// An open gate's counter is allocated, and not given back until a barrier after the gate was closed.
     unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool;
 
-    /// Whether a barrier is legal in the calling context. Asked before anything changes by every call
-    /// that finds an object open and would close it; the context does not change until that call's `barrier`.
+    /// Whether a barrier is legal in the calling context. Asked before anything changes, by every
+    /// call that finds an object open and would close it.
     ///
     /// # Errors
-    /// [`IllegalContext`] if not: for example in an NMI handler, when the code that it interrupted may be
-    /// what the barrier would wait for.
+    /// [`IllegalContext`] if not: for example in an NMI handler, since the barrier may wait for the
+    /// code that it interrupted.
     fn check_barrier() -> Result<(), IllegalContext> {
         Ok(())
     }
 
     /// Returns when all CPUs have left or restarted their sequences: see the trait. What was done
     /// before the call happens-before what those CPUs do in and after the restarted sequence; what
-    /// they did before happens-before the return.
-    ///
-    /// Called only after [`check_barrier`](Self::check_barrier) has said that it is legal.
+    /// they did before happens-before the return. [`check_barrier`](Self::check_barrier) comes
+    /// first.
     fn barrier();
 
     /// How many CPUs can ever have counted. Does not change once there is a counter.
@@ -122,8 +120,7 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// `counter` is allocated, and `cpu` below [`cpus`](Self::cpus).
     unsafe fn count(counter: CounterId, cpu: usize) -> i64;
 
-    /// What the running CPU has counted. It may be another CPU's number, if the caller moves. Any
-    /// context.
+    /// What the running CPU has counted; another CPU's, if the caller moves. Any context.
     ///
     /// # Safety
     /// `counter` is allocated.
@@ -151,8 +148,8 @@ impl CounterCell {
     /// The counter, if there is one yet.
     #[inline]
     pub(super) fn get(&self) -> Option<CounterId> {
-        // Acquire: pairs with the Release in `name`: a caller that finds a counter which another one has
-        // just allocated sees its zeroes. (Users need no more than the open gate, which came later.)
+        // Acquire: pairs with the Release in `name`: an owner that finds a counter which another one
+        // has just allocated sees its zeroes.
         match self.0.load(Ordering::Acquire) {
             Self::NO_COUNTER => None,
             counter => Some(CounterId::new(counter)),

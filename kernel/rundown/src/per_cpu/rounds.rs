@@ -3,11 +3,8 @@
 
 use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
 
-/// The rounds of a barrier: every call of it is one, and has a number.
-///
-/// A caller [begins](Self::begin) a round, and [asks](Answers::ask) every other CPU that has not
-/// answered it; where that says so, it sends the CPU an interrupt. In the handler that CPU
-/// [answers](Answers::answer) all rounds that have begun. The caller waits until all have.
+/// The rounds of a barrier: every call of it is one, and has a number. The README, "Your own
+/// kernel", has the whole barrier in pseudocode.
 ///
 /// - Callers share interrupts: one that is sent and not served yet does for every caller that asks
 ///   meanwhile, and a CPU that has answered a later round has answered this one.
@@ -43,7 +40,7 @@ impl Rounds {
 
     /// Begins a round. Any context.
     pub fn begin(&self) -> Round {
-        // Release: pairs with the Acquire in `answer`; who answers this round sees what its caller did
+        // Release: pairs with the Acquire in `answer`; a CPU that answers sees what the caller did
         // before. Acquire, for the callers of the rounds before, whose numbers this one replaces.
         Round(self.latest.fetch_add(1, Ordering::AcqRel) + 1)
     }
@@ -57,9 +54,9 @@ impl Answers {
         }
     }
 
-    /// Asks the CPU whose answers these are. `true`: the caller must send it an interrupt, now, and
-    /// nothing that itself asks may come in between on this CPU, since that would wait for the
-    /// interrupt (so: interrupts off). `false`: one is on its way.
+    /// Asks this CPU. `true`: the caller must send it an interrupt, now, and nothing that itself
+    /// asks may come in between, since that would wait for it (so: interrupts off). `false`: one is
+    /// on its way.
     #[must_use]
     pub fn ask(&self) -> bool {
         // AcqRel: pairs with the exchange in `answer`, which reads this or what another caller wrote
@@ -67,9 +64,9 @@ impl Answers {
         self.asked.swap(1, Ordering::AcqRel) == 0
     }
 
-    /// Answers all rounds that have begun, if asked. Called on the CPU whose answers these are, outside
-    /// of restartable sequences, such as in an interrupt handler. Any context, NMI included; one may
-    /// interrupt another.
+    /// Answers all rounds that have begun, if asked. Called on this CPU, outside of restartable
+    /// sequences, such as in an interrupt handler. Any context, NMI included; one may interrupt
+    /// another.
     pub fn answer(&self, rounds: &Rounds) {
         // Relaxed: pairs with nothing; a caller that asks makes sure by an interrupt that this CPU
         // comes here again.

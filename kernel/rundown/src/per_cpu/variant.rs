@@ -13,19 +13,14 @@ use crate::word::Word;
 /// *unlocked* add, together a sequence that restarts if it is interrupted.
 ///
 /// The cheapest variant to use, and the most expensive to close: [`close`](Rundown::close) waits
-/// for a [barrier](PerCpuPlatform::barrier), so it is legal only where a barrier is. Closing many objects
-/// together costs [one barrier](Rundown::close_all).
-///
-/// The object takes 32 bytes, on cache lines of its own unless it is [`Compact`](crate::Compact), and 8
-/// bytes on every CPU, packed densely with those of other objects: the lines of one CPU's counters are
-/// written by that CPU alone while objects are in use. (Opening an object again clears the counters that
-/// its last generation has left other than zero.)
+/// for a [barrier](PerCpuPlatform::barrier), so it is legal only where a barrier is. Closing many
+/// objects together costs [one barrier](Rundown::close_all).
 ///
 /// # Capacity
-/// How many more protections than were released on a CPU can be taken there: 2^59 divided by the number
+/// On each CPU, 2^59 more protections can be taken than were released there, divided by the number
 /// of CPUs, rounded up to a power of two. Only [`acquire_many`](Rundown::acquire_many) and
-/// [`release_many`](Rundown::release_many) of more than one look at it: one at a time, every nanosecond
-/// on each of 64 CPUs, those that are never released fill it in 100 days.
+/// [`release_many`](Rundown::release_many) of more than one check it: of those taken one at a time,
+/// every nanosecond on each of 64 CPUs, and never released, it takes 100 days to fill it.
 pub type PerCpuRundown<P> = Rundown<PerCpu<P>>;
 
 /// The per-CPU variant: see [`PerCpuRundown`]. `A` is [`Isolated`] or [`Compact`](crate::Compact).
@@ -40,7 +35,7 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     /// An open object.
     ///
     /// # Errors
-    /// [`Unavailable`] if the system has no counter for it. Where there are none at all,
+    /// [`Unavailable`] if the system has no counter for it. Then
     /// [`CacheAwareRundown`](crate::CacheAwareRundown) is the next best.
     pub fn new() -> Result<Self, Unavailable> {
         let mut object = Self::lazy();
@@ -113,8 +108,8 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         unsafe { P::add_if_open(self.gate(), n) }
     }
 
-    /// Whether the running CPU's counter has room for `n` more, or fewer. Another CPU's, if the thread
-    /// moves: each has room for more than what the threads of all others may add in between.
+    /// Whether the running CPU's counter has room for `n` more, or fewer. Another CPU's, if the
+    /// thread moves: each has room for more than threads may add in between.
     #[cold]
     fn has_room(&self, n: i64) -> bool {
         // SAFETY: the counter is this object's.
@@ -151,10 +146,8 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
             let object = ObjectId::of(this);
             return P::misuse(&Misuse::OutOfRange { object });
         }
-        // If it is added, that was the last touch of the object (S3): the closer has yet to come, and
-        // will find it.
+        // If it is added, that was the last touch of the object (S3): the closer will find it.
         if !this.add(-i64::from(n)) {
-            // The object is closed, and its last touch on the shared count (S3).
             this.gate.counts.release::<P>(ObjectId::of(this), n);
         }
     }
@@ -180,8 +173,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     }
 
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {
-        // The barrier has been: whatever found the gate open has added, and whatever has not will find
-        // it closed.
+        // After the barrier: what found the gate open has added, all else will find it closed.
         this.racy_counts().map(i128::from).sum()
     }
 
