@@ -23,21 +23,18 @@ type DefaultSlots = Box<[Slot]>;
 type DefaultSlots = &'static mut [Slot];
 
 /// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
-/// line.
+/// line. Acquire is one load and one atomic add on the CPU's own slot, release the add alone.
 ///
-/// Acquire is one load and one atomic add on the CPU's own slot, release the add alone, both
-/// wait-free. `S` is where the slots live: `[Slot; N]` inside the object, a `Box<[Slot]>` (feature
-/// `alloc`, the default there), `&'static mut [Slot]`, memory of the caller's, or `[Slot]`: all in
-/// one piece of the caller's memory, see [`place`](Self::place). One slot per CPU is best; with
-/// fewer, CPUs share (S11).
+/// `S` is where the slots live: `[Slot; N]` inside the object, a `Box<[Slot]>` (feature `alloc`, the
+/// default there), `&'static mut [Slot]`, or `[Slot]`: all in one piece of the caller's memory, see
+/// [`place`](Self::place). One slot per CPU is best; with fewer, CPUs share (S11).
 pub type CacheAwareRundown<P, S = DefaultSlots> = Rundown<CacheAware<P, S>>;
 
 /// The cache-aware variant: see [`CacheAwareRundown`]. `A` is [`Isolated`] or
 /// [`Compact`](crate::Compact).
 pub struct CacheAware<P: Platform, S: Slots + ?Sized = DefaultSlots, A: Isolation = Isolated> {
     kind: PhantomData<fn() -> (P, A)>,
-    // Last, since their number may be known only at run time. Either a pointer that never changes, on the
-    // line of the state word, or an array with an alignment of its own.
+    // Last, since their number may be known only at run time.
     slots: S,
 }
 
@@ -121,8 +118,7 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
         Ok(whole.pad_to_align())
     }
 
-    /// Makes an open object with `slots` slots in the caller's memory, at its start. Whatever was
-    /// there is overwritten. It needs no drop.
+    /// Makes an open object with `slots` slots at the start of the caller's memory. It needs no drop.
     ///
     /// ```
     /// use core::mem::MaybeUninit;
@@ -178,17 +174,14 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
     }
 }
 
-/// An object without slots: the part before them, as the fields stand in the order in which they are
-/// declared. Its size is a multiple of the slots' alignment, as it has the same.
+/// An object without slots: the part before them. It is as aligned as the slots, and so as long.
 type Head<P> = CacheAwareRundown<P, [Slot; 0]>;
 
 impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> {
-    /// How many more protections than were released on a slot can be taken there: 2^59 divided by the
-    /// number of slots, rounded up to a power of two. Beyond it, an acquire is
-    /// [refused](Refused::Full).
-    ///
-    /// A CPU that only takes, one every 10 ns, while others release, needs almost 3 years for that
-    /// with 64 slots; `u32::MAX` at a time, 2^21 calls.
+    /// How many more protections than were released on a slot can be taken there: 2^59 divided by
+    /// the number of slots, rounded up to a power of two. Beyond it, an acquire is
+    /// [refused](Refused::Full): with 64 slots, after 3 years of taking one every 10 ns there, or
+    /// 2^21 calls for `u32::MAX` at a time.
     pub fn capacity(&self) -> u64 {
         self.slot_capacity().0
     }
@@ -227,19 +220,18 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
             // What it added has no meaning and stays there: see `Slot`.
             return Refused::Closed;
         }
-        // It counts, though, so this caller holds `n`, and gives them back as any holder would; but on
-        // this very slot, which would stay full for ever if the hint were another now.
+        // It counts, though, so this caller holds `n`, and gives them back; on this very slot, which
+        // would stay full for ever if the hint were another now.
         self.release_on(slot, n);
         Refused::Full
     }
 
-    /// A release of `n` that its slot, `found` so, did not count. Its last touch is on the shared count
-    /// (S3).
+    /// A release of `n` that its slot, `found` so, did not count.
     #[cold]
     fn release_late(&self, found: SlotWord<0>, n: u32) {
         let object = ObjectId::of(self);
         if found.is_closed() {
-            // The closer has come and put these references on the shared count, or is about to.
+            // The closer has put these on the shared count, or is about to.
             self.gate.counts.release::<P>(object, n);
         } else {
             P::misuse(&Misuse::OutOfRange { object });
@@ -260,8 +252,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         if !this.gate.is_open() {
-            // Nor does a holder's attempt to take more (S12) wear out a closed slot: see
-            // `SlotWord`.
+            // Nor does a holder's attempt to take more (S12) wear out a closed slot: see `SlotWord`.
             return Err(Refused::Closed);
         }
         // The slot has the last word: the object may close between the two.
@@ -273,8 +264,8 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     #[inline]
     unsafe fn release(this: &Rundown<Self>, n: u32) {
         if n > 1 && !this.gate.is_open() {
-            // A drain may last, and holders that take more and give it back then must not wear out
-            // a closed slot: see `SlotWord`. One at a time wears out nothing in a hundred years.
+            // Holders that take more while the object drains must not wear out a closed slot with
+            // what they give back: see `SlotWord`.
             return this.gate.counts.release::<P>(ObjectId::of(this), n);
         }
         this.release_on(this.slot(), n);
@@ -287,8 +278,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     }
 
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {
-        // Only now, after the state word: a slot that refuses must find every later acquire refused
-        // (S1).
+        // Only now, after the state word: once a slot refuses, every later acquire is refused (S1).
         let capacity = this.slot_capacity();
         let counts = this.slots().iter().map(|slot| slot.close(capacity));
         counts.map(i128::from).sum()

@@ -3,14 +3,13 @@
 use crate::primitive::{AtomicU64, Ordering};
 use crate::shared::SharedCount;
 
-/// One CPU's counter, alone on its 128 bytes: x86 prefetches cache lines of 64 bytes in pairs
+/// One CPU's counter, with 128 bytes to itself: x86 prefetches cache lines of 64 bytes in pairs
 /// (Intel 64 and IA-32 Architectures Optimization Reference Manual, "Data Prefetching": the spatial
 /// prefetcher).
 ///
 /// Every operation of a user is *one* read-modify-write, and the marks in the value it returns say
 /// what it was: on an open slot it counts, and the next close will find it; on a closed slot it
-/// means nothing, and what it added is thrown away when the slot opens again. So nothing is ever
-/// undone, and no operation is ever half done (README, "Why nothing is undone").
+/// means nothing, and what it added is discarded when the slot opens again. Nothing is ever undone.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Slot(AtomicU64);
@@ -38,8 +37,8 @@ impl Slot {
     #[inline]
     pub(crate) fn add(&self, n: u32) -> Word {
         // Acquire: pairs with the Release in `open` when it counts (what the owner prepared is
-        // visible under protection), and with the Release in `close` when it does not (the state word
-        // is seen closed from now on, S1).
+        // visible), and with the Release in `close` when it does not (the state word is seen closed
+        // from now on, S1).
         Word::at(self.0.fetch_add(Word::times(n), Ordering::Acquire))
     }
 
@@ -51,11 +50,11 @@ impl Slot {
         Word::at(self.0.fetch_sub(Word::times(n), Ordering::Release))
     }
 
-    /// Closes the slot and returns what it counted. May be negative, only the sum over all slots means
-    /// something (S4). The count stays, for people to read.
+    /// Closes the slot and returns what it counted; only the sum over all slots means something
+    /// (S4). The count stays, for people to read.
     pub(crate) fn close(&self, capacity: Capacity) -> i64 {
-        // An addition sets the mark, as only one closer at a time meets the slot, open; it is one
-        // instruction on x86, an OR that returns the old value is a loop.
+        // An addition sets the mark, since the slot is open: it is one instruction on x86, an OR that
+        // returns the old value is a loop.
         //
         // AcqRel. Acquire: pairs with the Release in `take` (S2; every write of an open slot is a
         // read-modify-write, so this one sees all releases). Release: pairs with the Acquire in
@@ -63,12 +62,11 @@ impl Slot {
         Word::at(self.0.fetch_add(Word::CLOSED, Ordering::AcqRel)).count(capacity)
     }
 
-    /// Opens the slot, at zero. Only the caller that has claimed the object, or is cancelling its
-    /// drain, does this. Returns what it was, for the search for misuse only.
+    /// Opens the slot, at zero: by the caller that has claimed the object, or cancels its drain.
+    /// Returns what it was, for the search for misuse only.
     pub(crate) fn open(&self, capacity: Capacity) -> Word {
-        // Release: pairs with the Acquire in `add`. What it overwrites means nothing, so a
-        // store would do; but loom does not order a store against concurrent read-modify-writes as
-        // strictly as C11 does.
+        // Release: pairs with the Acquire in `add`. A store would do, but loom does not order a store
+        // against concurrent read-modify-writes as strictly as C11 does.
         Word::at(self.0.swap(Word::open(capacity).0, Ordering::Release))
     }
 
@@ -89,8 +87,8 @@ impl Capacity {
     /// For each of so many slots.
     pub(crate) const fn of(slots: usize) -> Self {
         let most = SharedCount::MOST_IN_SLOTS.unsigned_abs();
-        // Half of it: the acquire that fills a slot, and those that are refused meanwhile, go beyond by less
-        // than 2^32 each. (No object has 2^59 slots: each has 128 bytes.)
+        // Half of it: the acquire that fills a slot, and those that are refused meanwhile, go beyond by
+        // less than 2^32 each. (No object has 2^59 slots.)
         Self((most / 2) >> slots.next_power_of_two().trailing_zeros())
     }
 }
@@ -100,9 +98,9 @@ default_is_new!(Default for Slot);
 /// Memory that holds a rundown's slots.
 ///
 /// # Safety
-/// Protection rests on it: an implementation returns the same slots every time, and shares them
-/// with no other object. (That is why it is `&'static mut`, not `&'static`.) It neither blocks,
-/// allocates nor panics: every acquire and release calls it, in any context.
+/// An implementation returns the same slots every time, and shares them with no other object. (That
+/// is why it is `&'static mut`, not `&'static`.) It neither blocks, allocates nor panics: every
+/// acquire and release calls it, in any context.
 pub unsafe trait Slots: AsRef<[Slot]> + Send + Sync {}
 
 // SAFETY: they are the slots.
@@ -158,17 +156,17 @@ type Word = SlotWord<0>;
 ///   00...  open: 2^62 - capacity + count
 /// ```
 ///
-/// - Up: an acquire is granted below 2^62. One that finds more is counted until it has given back; an
-///   acquire that finds the slot closed has seen the object open before, and adds once. So above 2^62,
-///   or 2^63, there are at most 2^32 from each CPU and each handler that interrupts another on it.
-///   Holders that take more look at the object each time (S12), so they add once, too.
-/// - Down: at most 2^60 protections are held of an object through its slots, and as many after a cancel
-///   (`SharedCount`). If all of them are released on one slot, open or closed, it has 2^62 - 2^60 to go.
-///   What holders take more while the object drains can be without end; it comes back one at a time, at
-///   one every nanosecond for a hundred years, or many at once, and then not here.
+/// - Up: an acquire is granted below 2^62. One that finds more is counted until it has given back;
+///   one that finds the slot closed has seen the object open before (as do holders that take more,
+///   S12), and adds once. So above 2^62, or 2^63, there are at most 2^32 from each CPU and each
+///   handler that interrupts another on it.
+/// - Down: at most 2^60 protections are held of an object through its slots, and as many after a
+///   cancel. If all of them are released on one slot, it has 2^62 - 2^60 to go. What holders take
+///   more while the object drains comes back one at a time, at one every nanosecond for a hundred
+///   years, or many at once, and then not here.
 ///
-/// `UNIT` is the bit that counts one. It is 0, and only in tests greater: then the word is narrow
-/// enough to try all its values.
+/// `UNIT` is the bit that counts one: 0, but greater in tests, where the word is narrow enough to try
+/// all its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) struct SlotWord<const UNIT: u32>(u64);
@@ -196,8 +194,8 @@ impl<const UNIT: u32> SlotWord<UNIT> {
         self.0 < Self::FULL
     }
 
-    /// Whether the release of `n` that found this word was counted here: the slot was open, and has
-    /// not fallen out of its range.
+    /// Whether the release of `n` that found this word was counted here: the slot was open, and
+    /// stays in its range.
     pub(crate) const fn counts_release(self, n: u32) -> bool {
         // One signed comparison for both: closed words are negative.
         self.0.cast_signed() >= Self::times(n).cast_signed()

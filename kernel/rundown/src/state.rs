@@ -1,18 +1,17 @@
-//! What users see: the states of a rundown object, what calls answer, and numbers by which things are known:
-//! [`ObjectId`], [`CounterId`], [`Tag`].
+//! The states of a rundown object, outcomes and errors, and the numbers by which things are known.
 
 use core::fmt;
 
-/// Where an object stands in its life. What [`Rundown::state`](crate::Rundown::state) returns is a
-/// snapshot: other CPUs may have moved on already. (Two variants read two words for it: if the object
-/// is drained, claimed and opened in between, the answer is `Closing`.)
+/// A stage of the life cycle. [`Rundown::state`](crate::Rundown::state) returns a snapshot: other
+/// CPUs may have moved on already. (Two variants read two words for it: if the object is drained,
+/// claimed and opened in between, it returns `Closing`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Grants protection.
     Open,
-    /// Closed: refuses new protection. A caller is still counting what is held (in `close`; in the
-    /// per-CPU variant that takes a barrier), or about to open the object again (in `cancel`), or about
-    /// to run its [completion](crate::Completion). Bounded by that step, but lasts for ever after
+    /// Closed: refuses new protection. A caller is still counting what is held (in `close`, with the
+    /// per-CPU variant's barrier), or about to open the object again (in `cancel`), or about to run
+    /// its [completion](crate::Completion). Bounded by that step, but lasts for ever after
     /// [`Misuse::OutOfRange`] in `close`, or if the platform's barrier panics.
     Closing,
     /// Closed. Some protection that it granted is still held.
@@ -44,8 +43,7 @@ pub enum CloseOutcome {
     /// It was closed before; nothing changed.
     AlreadyClosed,
     /// It was closed before, and another caller's re-init (or value removal) is under way; nothing
-    /// changed. What is in progress is later in the order than this close, so it wins: the object
-    /// will be open, or run down.
+    /// changed. What is in progress is later in the order, so it wins.
     Superseded,
     /// The per-CPU variant closes with a barrier, which is illegal in this context (for example in an
     /// NMI handler): see [`PerCpuPlatform::check_barrier`](crate::PerCpuPlatform::check_barrier).
@@ -62,8 +60,7 @@ pub enum WaitOutcome {
     Drained,
     /// [`cancel`](crate::Rundown::cancel) has opened the object again: it is in use (S10).
     Cancelled,
-    /// The object could not be closed in this context: see [`CloseOutcome::IllegalContext`]. It is as it
-    /// was, open perhaps. Only in the per-CPU variant.
+    /// The object could not be closed in this context: see [`CloseOutcome::IllegalContext`].
     IllegalContext,
 }
 
@@ -94,8 +91,7 @@ display! { error WrongState:
     Self { found } => "not legal while the object is {found}",
 }
 
-/// A barrier is illegal in the context of the call: the per-CPU variant cannot be closed there. Nothing
-/// changed.
+/// See [`CloseOutcome::IllegalContext`]. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IllegalContext;
 
@@ -113,7 +109,7 @@ pub enum CloseThenError {
     /// Another completion is in the object's slot: left by an earlier call, or by one in progress, or
     /// about to be given back by a cancel. (Or the completion was null.)
     Occupied,
-    /// The per-CPU variant cannot be closed in this context: see [`CloseOutcome::IllegalContext`].
+    /// See [`CloseOutcome::IllegalContext`].
     IllegalContext,
 }
 
@@ -123,16 +119,14 @@ display! { error CloseThenError:
     Self::IllegalContext => "{IllegalContext}",
 }
 
-/// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse).
-///
-/// Safe code cannot bring about any of them, except that the per-CPU variant does not check single
-/// acquires against its capacity: 2^59 in all, 18 years of them at one a nanosecond.
+/// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse). Safe code
+/// breaks none, except that the per-CPU variant does not check single acquires against its capacity:
+/// 2^59 in all, 18 years of them at one a nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {
     /// More was released than was held (S7). The plain variant finds it in the very call and ignores
-    /// the call; the others find it when the object closes or drains. (One release too many while
-    /// others hold takes away one of theirs: no counter shows that. It is found when they release.)
+    /// the call; the others find it when the object closes or drains.
     OverRelease {
         /// Which object.
         object: ObjectId,
@@ -141,14 +135,14 @@ pub enum Misuse {
         /// How many were released: by the call that found it, or, found while closing, in excess.
         released: u64,
     },
-    /// A slot, or the sum of them all, left the range that it can count: by releases without an acquire,
-    /// more than 2^60 of them. An object that is closing stays so.
+    /// A slot, or the sum of them all, left the range that it can count: by more than 2^60 releases
+    /// without an acquire. An object that is closing stays so.
     OutOfRange {
         /// Which object.
         object: ObjectId,
     },
-    /// A [release under a tag](crate::Rundown::release_tagged) that less was held under. It has released
-    /// nevertheless. Only with feature `diagnosis`.
+    /// A [release under a tag](crate::Rundown::release_tagged) that less was held under. It has
+    /// released nevertheless. Only with feature `diagnosis`.
     WrongTag {
         /// Which object.
         object: ObjectId,
@@ -194,10 +188,10 @@ impl ObjectId {
     /// # Panics
     /// If `buckets` is zero.
     pub const fn bucket(self, buckets: usize) -> usize {
-        // Multiplicative hashing (Knuth, "The Art of Computer Programming", volume 3, section 6.4): the
-        // low bits of addresses are alike, the high bits of the product are not. Objects are 16 bytes or
-        // more. The factor is 2^64 divided by the positive root of x^4 = x + 1: with the golden ratio,
-        // the usual choice, objects every 128 bytes would meet in a quarter of the buckets.
+        // Multiplicative hashing (Knuth, "The Art of Computer Programming", volume 3, section 6.4).
+        // Objects are 16 bytes or more. The factor is 2^64 divided by the positive root of
+        // x^4 = x + 1: with the golden ratio, the usual choice, objects every 128 bytes would meet in
+        // a quarter of the buckets.
         let product = (self.0 as u64 >> 4).wrapping_mul(0xD1B5_4A32_D192_ED03);
         assert!(buckets > 0, "a table needs buckets");
         // The high 32 bits, as a fraction of the buckets.
@@ -211,8 +205,8 @@ display! { ObjectId:
 
 text!((fmt::Debug for ObjectId) this => "ObjectId({this})");
 
-/// The name of a counter: the same for all CPUs. What the number means (an offset, an address) is
-/// up to the platform; `usize::MAX` names none.
+/// The name of a counter, the same for all CPUs: an offset or an address, as the platform likes;
+/// `usize::MAX` names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CounterId(usize);
 
@@ -243,11 +237,9 @@ display! { error Unavailable:
     Self::Unsupported(why) => "no per-CPU counters here: {why}",
 }
 
-/// What a protection without a guard is for, in the caller's own terms: any number, such as the address
-/// of a request. Feature `diagnosis` lists holders by it, and names a release under a tag that nothing is
-/// held under. Without the feature it is ignored, and costs nothing.
-///
-/// See [`Rundown::acquire_tagged`](crate::Rundown::acquire_tagged).
+/// What a protection without a guard is [for](crate::Rundown::acquire_tagged), in the caller's own
+/// terms: any number, such as the address of a request. Feature `diagnosis` lists holders by it;
+/// without the feature it is ignored, and costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag(pub usize);
 
