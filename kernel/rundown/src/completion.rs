@@ -8,18 +8,18 @@ use crate::platform::Platform;
 use crate::primitive::{AtomicPtr, Ordering};
 use crate::state::ObjectId;
 
-/// What the last release is to call once an object has drained (S13): a function and its context, in
-/// the caller's memory. Leave it with [`close_then`](crate::Rundown::close_then).
+/// A function and its context, in the caller's memory, that the last release calls once an object
+/// has drained (S13). Leave it with [`close_then`](crate::Rundown::close_then).
 ///
 /// It runs exactly once, after the last touch of the object, so it may free the object, and the
-/// completion itself. It runs on the CPU and in the context of the last release, NMI included (which may be
-/// that of an acquire that is refused as full), or inside `close_then` if nothing is held by then. If protection may be released in an NMI handler,
-/// the function may do only what is legal there: no lock that the interrupted code may hold, no
+/// completion itself. It runs in the context of the last release, NMI included (which may be that of
+/// an acquire that is refused as full), or inside `close_then` if nothing is held by then. It may do
+/// only what is legal there: in an NMI handler, no lock that the interrupted code may hold, no
 /// allocation, no blocking. It must not unwind where a release must not.
 ///
-/// Waiters are woken just before it runs. They may return first: memory that a waiter frees is no place
-/// for the completion. And they may look at the object later: if the completion frees it, nothing may
-/// wait for it.
+/// Waiters are woken just before it runs. They may return first: memory that a waiter frees is no
+/// place for the completion. And they may look at the object later: if the completion frees it,
+/// nothing may wait for it.
 #[derive(Debug)]
 pub struct Completion {
     run: unsafe fn(*mut ()),

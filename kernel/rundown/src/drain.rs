@@ -15,21 +15,20 @@ use crate::variant::{Rundown, Variant};
 use crate::wakers::Entry;
 use crate::word::{Epoch, Snapshot};
 
-/// A wait that has begun, from [`Rundown::drain`]: it remembers what it waits for. So it gives the
-/// right answer however late it is asked, even if the object has been opened and closed again
-/// since (S6).
+/// A wait that has begun, from [`Rundown::drain`]: it remembers which epoch it waits for, and so
+/// gives the right answer even if the object has been opened and closed again since (S6).
 ///
 /// With an [`AsyncPlatform`] it is a future, for any executor; `poll` and `drop` of the future take a
-/// short spin lock then: see [`Wakers`](crate::Wakers) for where that is legal. Dropping it ends the wait and leaves no
-/// trace; the object stays as it is.
+/// short spin lock then: see [`Wakers`](crate::Wakers) for where that is legal. Dropping it ends the
+/// wait; the object stays as it is.
 pub type Drain<'a, V> = Waits<&'a Rundown<V>>;
 
 /// A wait for the object that `R` leads to: a [`Drain`], or a [`RunDown`](crate::RunDown).
 #[must_use = "closing has begun, but nothing waits"]
 pub struct Waits<R: Awaited> {
     of: R,
-    /// What it closed or found closed. `None` while another caller has the object claimed, or where it
-    /// may not be closed.
+    /// The one that it closed or found closed. `None` while another caller has the object claimed, or
+    /// where it may not be closed.
     epoch: Option<Epoch>,
     /// The only generation that it closes, if there is one.
     generation: Option<u64>,
@@ -73,11 +72,10 @@ impl<R: Awaited> Waits<R> {
         this
     }
 
-    /// Whether the wait is over, and how it ended. Never waits for that; any context.
-    ///
-    /// A few loads; but if the object was [claimed](State::Claimed) when the wait began, this also
-    /// closes it, as soon as that is over (so it is legal where [`Rundown::close`] is, and elsewhere
-    /// returns [`WaitOutcome::IllegalContext`]).
+    /// Whether the wait is over, and how it ended: a few loads. But if the object was
+    /// [claimed](State::Claimed) when the wait began, this also closes it, as soon as that is over
+    /// (so it is legal where [`Rundown::close`] is, and elsewhere returns
+    /// [`WaitOutcome::IllegalContext`]).
     pub fn poll(&mut self) -> Option<R::End> {
         let outcome = self.ended()?;
         Some(self.end(outcome))
@@ -90,12 +88,10 @@ impl<R: Awaited> Waits<R> {
         self.end(ended.expect("it is never too late"))
     }
 
-    /// Waits as `policy` does, at most until the platform's clock has reached `deadline`. May be
-    /// called again.
+    /// Waits as `policy` does, at most until the platform's clock has reached `deadline`.
     ///
     /// # Errors
-    /// [`Outstanding`] says how many are still held. The object stays as it is: closed, unless another
-    /// caller has it [claimed](State::Claimed); wait again, or [cancel](Rundown::cancel).
+    /// As for [`Rundown::wait_deadline`].
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait_deadline(&mut self, policy: &dyn Wait, deadline: u64) -> R::InTime
     where
@@ -247,8 +243,7 @@ impl core::error::Error for Outstanding {}
 
 /// How the wait for the end of `epoch` ended, judged by what is seen now.
 fn outcome(epoch: Epoch, seen: Snapshot) -> Option<WaitOutcome> {
-    // Another generation can only come after this one has drained, and so can a claim in this one. What
-    // was carried over from a cancelled drain is in the later one.
+    // Another generation can only come after this one has drained, and so can a claim in this one.
     if seen.word.epoch().generation != epoch.generation {
         return Some(WaitOutcome::Drained);
     }

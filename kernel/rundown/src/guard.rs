@@ -10,10 +10,8 @@ use crate::holders::Record;
 use crate::state::Refused;
 use crate::variant::{Rundown, Sealed, Variant};
 
-/// How a guard, or [`close_all`](Rundown::close_all), reaches an object: by a borrow, or by a share in its memory,
-/// for a guard that is to outlive the borrow.
-///
-/// Sealed: it is the same object each time, which `unsafe` code relies on.
+/// How a guard, or [`close_all`](Rundown::close_all), reaches an object: by a borrow, or by a share
+/// in its memory. Sealed: it is the same object each time, which `unsafe` code relies on.
 pub trait Reach: Clone + Sealed {
     #[doc(hidden)]
     type Variant: Variant + ?Sized;
@@ -61,9 +59,8 @@ impl Number for Many {
     }
 }
 
-/// One protection, or several (`N` is [`Many`] then, see [`RefGuards`]), of the object that `R` leads to:
-/// a [`RefGuard`]. Dropping it releases. May be sent to another CPU or thread and dropped there (S4).
-///
+/// One protection, or several (`N` is [`Many`] then), of the object that `R` leads to: a
+/// [`RefGuard`]. Dropping it releases. May be sent to another CPU or thread and dropped there (S4).
 /// Forgetting it is safe, but the object will never drain.
 #[must_use = "protection ends when the guard is dropped"]
 pub struct Protection<R: Reach, N: Number = One> {
@@ -75,8 +72,7 @@ pub struct Protection<R: Reach, N: Number = One> {
 /// [Protection] of an object that it borrows.
 pub type RefGuard<'a, V, N = One> = Protection<&'a Rundown<V>, N>;
 
-/// Several protections on one object; dropping it releases them all at once. May be sent to another
-/// CPU or thread, or [split](RefGuards::split_off) among several.
+/// Several protections of one object; they can be [split](RefGuards::split_off).
 pub type RefGuards<'a, V> = RefGuard<'a, V, Many>;
 
 impl<R: Reach, N: Number> Protection<R, N> {
@@ -99,8 +95,6 @@ impl<R: Reach, N: Number> Protection<R, N> {
 
     /// As many protections again of the same object, in any state of it (S12): also while it
     /// drains, which then waits for the clone as well. Same contexts as [`Rundown::try_acquire`].
-    ///
-    /// Guards that are cloned again and again keep a drain from ending.
     ///
     /// # Errors
     /// [`Refused::Full`] if the object cannot count as many more.
@@ -138,8 +132,7 @@ impl<R: Reach, N: Number> Drop for Protection<R, N> {
     fn drop(&mut self) {
         self.record.end();
         if self.count() > 0 {
-            // SAFETY: the guard owns so many protections (`new`), whatever was handed over is
-            // subtracted, and this is the only place that gives them up.
+            // SAFETY: the guard owns so many protections, less what it handed over, and gives them up.
             unsafe { R::Variant::release(self.object.rundown(), self.count()) }
         }
     }
@@ -192,11 +185,8 @@ impl<R: Reach> Protection<R, Many> {
     }
 }
 
-/// Protection together with the value, or a part of it: a [`Guard`]. Dereferences to `T`, releases on
-/// drop. `N` is how much protection: [`One`], or [`Many`].
-///
-/// May be sent to another CPU or thread and dropped there (S4). Forgetting it is safe, but the
-/// object will never drain.
+/// [`Protection`] together with the value, or a part of it: a [`Guard`]. Dereferences to `T`, whose
+/// methods its own do not hide: they are associated functions.
 #[must_use = "protection ends when the guard is dropped"]
 pub struct Access<T: ?Sized, R: Reach, N: Number = One> {
     /// Not a `&T`: that would have to stay valid until the end of `drop`, after the release.
@@ -207,8 +197,7 @@ pub struct Access<T: ?Sized, R: Reach, N: Number = One> {
 /// [Access] to the value of an object that it borrows.
 pub type Guard<'a, T, V, N = One> = Access<T, &'a Rundown<V>, N>;
 
-/// Several protections together with the value: dereferences to `T`, releases them all at once on
-/// drop.
+/// Several protections together with the value.
 pub type Guards<'a, T, V> = Guard<'a, T, V, Many>;
 
 // SAFETY: a guard gives a `&T`, and its drop releases, which any thread may do (S4); it never moves
@@ -225,8 +214,7 @@ impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
         Self { value, protection }
     }
 
-    /// Narrows the guard to a part of the value. An associated function, so as not to hide a method
-    /// of `T`.
+    /// Narrows the guard to a part of the value.
     ///
     /// ```
     /// # use rundown::{Guard, HostPlatform, Plain, PlainRundown, Protected};
@@ -240,7 +228,7 @@ impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
         unsafe { Access::new(part, guard.protection) }
     }
 
-    /// Narrows the guard to a part of the value, if it is there; gives the guard back if not.
+    /// Narrows the guard to a part of the value, if it is there.
     ///
     /// # Errors
     /// The guard, if `part` returned `None`.
@@ -260,8 +248,7 @@ impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
         guard.protection.count()
     }
 
-    /// As much protection again of the same value, in any state of the object (S12): see
-    /// [`Protection::try_clone`]. An associated function, so as not to hide a method of `T`.
+    /// As much protection again of the same value: see [`Protection::try_clone`].
     ///
     /// # Errors
     /// [`Refused::Full`] if the object cannot count as many more.
@@ -274,8 +261,7 @@ impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
 }
 
 impl<T: ?Sized, R: Reach> Access<T, R, Many> {
-    /// Hands one of them over as a guard of its own, or `None` if it is the last. Never touches the
-    /// object.
+    /// Hands one of them over as a guard of its own, or `None` if it is the last.
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn take_one(guards: &mut Self) -> Option<Access<T, R>> {
         if Self::count(guards) == 1 {
@@ -297,7 +283,7 @@ impl<T: ?Sized, R: Reach> Access<T, R, Many> {
     }
 }
 
-/// As [`try_clone`](Access::try_clone). To clone the value, write `(*guard).clone()`.
+/// As [`try_clone`](Access::try_clone); `(*guard).clone()` clones the value.
 ///
 /// # Panics
 /// If the object is full.
@@ -313,8 +299,7 @@ impl<T: ?Sized, R: Reach, N: Number> Deref for Access<T, R, N> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: while protection is held nothing moves or writes the value: that takes a claim,
-        // and a claim a drained object.
+        // SAFETY: to move or write the value takes a claim, and a claim takes a drained object.
         unsafe { self.value.as_ref() }
     }
 }

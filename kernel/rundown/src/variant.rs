@@ -8,11 +8,10 @@ use crate::word::Word;
 /// Rundown protection: the contract that all variants keep (S1 to S13 in the [crate
 /// documentation](crate)).
 ///
-/// Users: [`try_acquire`](Self::try_acquire). Owner: [`wait`](Self::wait), then free the guarded thing,
-/// or [`reinit`](Self::reinit). `V` is the variant: [`Plain`](crate::Plain),
-/// [`CacheAware`](crate::CacheAware) or [`PerCpu`](crate::PerCpu); each has constructors of its own
-/// under the names [`PlainRundown`](crate::PlainRundown),
-/// [`CacheAwareRundown`](crate::CacheAwareRundown) and [`PerCpuRundown`](crate::PerCpuRundown).
+/// Users: [`try_acquire`](Self::try_acquire). Owner: [`wait`](Self::wait), then free the guarded
+/// thing, or [`reinit`](Self::reinit). The variants, and their constructors:
+/// [`PlainRundown`](crate::PlainRundown), [`CacheAwareRundown`](crate::CacheAwareRundown) and
+/// [`PerCpuRundown`](crate::PerCpuRundown).
 // In this order in memory: slots must come last, since their number may be known only at run time, and
 // what every acquire reads stands together.
 #[repr(C)]
@@ -22,8 +21,7 @@ pub struct Rundown<V: Variant + ?Sized> {
     pub(crate) variant: V,
 }
 
-/// A variant of rundown protection. Sealed; its methods are for [`Rundown`], whose steps they are parts
-/// of.
+/// A variant of rundown protection. Sealed; its methods are parts of the steps of [`Rundown`].
 pub trait Variant: Sealed + Send + Sync {
     /// The system it runs on.
     type Platform: Platform;
@@ -51,8 +49,7 @@ pub trait Variant: Sealed + Send + Sync {
     #[doc(hidden)]
     unsafe fn release(this: &Rundown<Self>, n: u32);
 
-    /// What each slot counts: see [`Rundown::racy_counts`]. Exact if nothing adds to it. None until a
-    /// lazy object has a counter.
+    /// What each slot counts: see [`Rundown::racy_counts`]. None until a lazy object has a counter.
     #[doc(hidden)]
     fn racy_counts(this: &Rundown<Self>) -> impl ExactSizeIterator<Item = i64> + Clone;
 
@@ -62,8 +59,8 @@ pub trait Variant: Sealed + Send + Sync {
         Ok(())
     }
 
-    /// Returns when every acquire and release that was in progress either has counted, or will see
-    /// which objects were closed before this call. Between the step to closed and `drain_slots`.
+    /// Between the step to closed and `drain_slots`: returns when every acquire and release that was
+    /// in progress either has counted, or will see which objects were closed before this call.
     #[doc(hidden)]
     fn barrier() {}
 
@@ -82,8 +79,8 @@ pub trait Variant: Sealed + Send + Sync {
         0
     }
 
-    /// Sets the slots to zero and opens them. Returns what was released on slots that were open: on an
-    /// object that was born closed.
+    /// Sets the slots to zero and opens them. Returns what was released on an object that was born
+    /// closed, whose slots were open.
     ///
     /// # Safety
     /// The caller has the closed object to itself, and is about to open it.
@@ -139,13 +136,12 @@ pub trait Isolation: Send + Sync {
 #[repr(align(64))]
 pub struct Isolated;
 
-/// A small object: what stands behind it shares the cache line of the state word, such as the value of a
-/// [`Protected`](crate::Protected). A use then touches one line less, which counts when there are more
-/// objects than fit into the cache. Only for values that users do not write: each write would take the
-/// line that every acquire reads from all other CPUs.
+/// A small object: what stands behind it shares the cache line of the state word, such as the value
+/// of a [`Protected`](crate::Protected), so a use touches one line less. Only for values that users
+/// do not write: each write would take the line that every acquire reads from all other CPUs.
 ///
-/// It makes a difference for [`PerCpu`](crate::PerCpu), and for [`CacheAware`](crate::CacheAware) whose
-/// slots are elsewhere: slots inside the object are on lines of their own anyway.
+/// For [`PerCpu`](crate::PerCpu), and for [`CacheAware`](crate::CacheAware) whose slots are
+/// elsewhere: slots inside the object are on lines of their own anyway.
 #[derive(Clone, Copy, Debug)]
 pub struct Compact;
 

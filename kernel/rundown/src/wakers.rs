@@ -11,16 +11,14 @@ use core::{fmt, ptr};
 use crate::primitive::{AtomicU64, AtomicUsize, Lock, Ordering, fence};
 use crate::state::ObjectId;
 
-/// A platform's futures that wait for objects to drain. One per platform, in a static; needs no
-/// allocation.
+/// A platform's futures that wait for objects to drain. One per platform, in a static.
 ///
 /// [`ring`](Self::ring) belongs into [`Platform::wake_waiters`](crate::Platform::wake_waiters): one
-/// atomic operation, legal in any context, NMI included. [`deliver`](Self::deliver) then calls the
-/// wakers: foreign code, and a spin lock that the futures' `poll` and `drop` take, too. So it is for
-/// thread context (the executor's loop, before it looks for work), or for a handler that cannot
-/// interrupt those on the same CPU. The same holds for [`wake`](Self::wake).
-///
-/// A waker must not panic: others in its bucket would not be woken.
+/// atomic operation, legal in any context. [`deliver`](Self::deliver) then calls the wakers: foreign
+/// code, and a spin lock that the futures' `poll` and `drop` take, too. So it is for thread context
+/// (the executor's loop, before it looks for work), or for a handler that cannot interrupt those on
+/// the same CPU. So is [`wake`](Self::wake). A waker must not panic: others in its bucket would not
+/// be woken.
 pub struct Wakers {
     /// A bit per bucket that was rung since it was last delivered.
     rung: AtomicU64,
@@ -38,12 +36,11 @@ impl Wakers {
         }
     }
 
-    /// Remembers that the futures that wait for `object` are to be woken. Any context, NMI included.
+    /// Records that the futures that wait for `object` are to be woken. Any context, NMI included.
     #[inline]
     pub fn ring(&self, object: ObjectId) {
-        // Release: pairs with the Acquire in `deliver`; what was done before the ring (the last
-        // release) is visible to the futures that it wakes, and by the lock to those that enter the
-        // list too late to be woken.
+        // Release: pairs with the Acquire in `deliver`; the last release is visible to the futures
+        // that it wakes, and by the lock to those that enter the list too late to be woken.
         self.rung.fetch_or(1 << object.bucket(BUCKETS), Ordering::Release);
     }
 
@@ -55,9 +52,7 @@ impl Wakers {
     }
 
     /// Wakes the futures that [`ring`](Self::ring) was called for since the last time, and some
-    /// others that share their buckets. Says whether there was anything to deliver.
-    ///
-    /// Takes a spin lock and calls wakers: see [`Wakers`] for where that is legal.
+    /// others that share their buckets. Returns whether there was anything to deliver.
     pub fn deliver(&self) -> bool {
         // Acquire: pairs with the Release in `ring`.
         let rung = self.rung.swap(0, Ordering::Acquire);
@@ -122,8 +117,8 @@ impl Bucket {
 /// the list: its future may be gone then.
 #[cold]
 fn wake_all(bucket: &Bucket) {
-    // So many and no more: a future that enters from now on, at the end, looks by itself. Without
-    // the limit futures that enter as fast as this wakes them would keep it here for ever.
+    // No more than that: futures that enter as fast as this wakes them would keep it here for ever.
+    // (A future that enters from now on, at the end, looks by itself.)
     let mut left = bucket.with(|list| list.length);
     while left > 0 {
         let Some(waker) = bucket.with(List::pop) else {
@@ -138,7 +133,7 @@ fn wake_all(bucket: &Bucket) {
 pub(crate) struct Entry {
     /// Belongs to the lock of its bucket.
     link: UnsafeCell<Link>,
-    /// The table that it may be in, and for which object: the same for good, whatever the platform answers later.
+    /// The table that it may be in, and for which object. Never changes.
     entered: Option<(&'static Wakers, ObjectId)>,
     _pinned: PhantomPinned,
 }
@@ -164,10 +159,8 @@ impl Entry {
         }
     }
 
-    /// Enters the list of `object` in the platform's table, or replaces the waker if it is there. The same
-    /// object every time.
-    ///
-    /// The caller must look at the object after this: a wake-up may have come before.
+    /// Enters the list of `object` (the same every time) in the platform's table, or replaces the
+    /// waker if it is there. The caller must look at the object after this.
     pub(crate) fn enter(
         self: Pin<&mut Self>,
         wakers: fn() -> &'static Wakers,

@@ -1,7 +1,7 @@
-//! Thread-specific keys: for what a thread that ends must give back, and signal handlers may have taken.
+//! Thread-specific keys: what a thread that ends must give back, and a signal handler may have taken.
 //!
-//! Rust's own thread-local variables with destructors register them in allocated memory, which a signal handler
-//! must not do. The value of a key can be set without, within limits.
+//! Rust's own thread-local variables with destructors register them in allocated memory, which a
+//! signal handler must not do. The value of a key can be set without, within limits.
 //!
 //! `unsafe` in this module: the C library's functions.
 
@@ -9,9 +9,8 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// Threads set their values when they first count, also in a signal handler: that must not allocate. glibc
-/// has room for the first 32 keys' values in the thread itself (`PTHREAD_KEY_2NDLEVEL_SIZE` in its
-/// `internaltypes.h`) and allocates it for the others; musl has room for all.
+/// Keys whose values can be set without allocating: glibc has room for the first 32 in the thread
+/// itself (`PTHREAD_KEY_2NDLEVEL_SIZE` in its `internaltypes.h`), musl for all.
 const WITHOUT_ALLOCATION: libc::pthread_key_t =
     if cfg!(target_env = "gnu") { 32 } else { libc::pthread_key_t::MAX };
 
@@ -30,8 +29,8 @@ impl Key {
         Self { destructor, number: AtomicU32::new(NO_KEY) }
     }
 
-    /// Has the destructor called when the calling thread ends. Whether that succeeded: not if all
-    /// keys are in use, or if to set this one would allocate memory. Also in a signal handler.
+    /// Has the destructor called when the calling thread ends. `false` if all keys are in use, or if
+    /// to set this one would allocate memory. Also in a signal handler.
     pub(super) fn set(&self) -> bool {
         // Anything but null has the destructor called.
         self.known().or_else(|| self.create()).is_some_and(|key| {

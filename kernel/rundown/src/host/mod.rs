@@ -32,14 +32,13 @@ use crate::state::{ObjectId, Unavailable};
 use crate::wakers::{Entry, Wakers};
 
 impl HostPlatform {
-    /// The deadline that is so far from now, for
-    /// [`wait_deadline`](crate::Rundown::wait_deadline).
+    /// The deadline that is `time` from now, for [`wait_deadline`](crate::Rundown::wait_deadline).
     pub fn after(time: Duration) -> u64 {
         Self::now().saturating_add(nanoseconds(time))
     }
 
     /// Whether [`PerCpuRundown`](crate::PerCpuRundown) can be used in this process: it needs the
-    /// system calls `rseq` (Linux 4.18) and `membarrier` for it (Linux 5.10), on x86-64. The answer
+    /// system calls `rseq` (Linux 4.18) and `membarrier` for it (Linux 5.10), on x86-64. The result
     /// does not change. Not in a signal handler.
     ///
     /// # Errors
@@ -48,14 +47,14 @@ impl HostPlatform {
         per_cpu::prepare()
     }
 
-    /// How many [barriers](crate::PerCpuPlatform::barrier) the process has had. Those that were asked for
-    /// while another one was under way count once.
+    /// How many [barriers](crate::PerCpuPlatform::barrier) the process has had. Calls that share one
+    /// count once.
     pub fn barriers() -> u64 {
         per_cpu::barriers()
     }
 
     /// How often an acquire or release of a [`PerCpuRundown`](crate::PerCpuRundown) was interrupted
-    /// before it had counted, and started again. For tests, and for the curious.
+    /// before it had counted, and started again.
     pub fn restarts() -> u64 {
         per_cpu::restarts()
     }
@@ -101,8 +100,7 @@ impl Wait for Park {
         let left = |at: u64| Duration::from_nanos(at.saturating_sub(HostPlatform::now()));
         let mut entry = pin!(Entry::new());
         loop {
-            // Before each look, or a wake-up between the look and the sleep would be lost. (One that comes
-            // earlier than the sleep ends that at once.)
+            // Before each look, or a wake-up between the look and the sleep would be lost.
             let entry = entry.as_mut();
             entry.enter(HostPlatform::wakers, waiting.object, &waker);
             if ready() {

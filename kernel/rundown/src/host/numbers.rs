@@ -1,20 +1,19 @@
-//! Numbers for threads, where the system does not name the running CPU: the lowest that no other living thread
-//! has. A thread that ends gives its number back.
+//! Numbers for threads, where the system does not name the running CPU: the lowest that no other
+//! living thread has. A thread that ends gives its number back.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::thread_local;
 
 use crate::per_cpu::CounterMap;
 
-/// So many threads at a time have numbers of their own. Others count on from there, and give nothing back.
+/// For so many threads at a time. Others count on from there, and give nothing back.
 static IN_USE: CounterMap<64> = CounterMap::new();
 
 /// No thread's number.
 const UNASKED: usize = usize::MAX;
 
 thread_local! {
-    // A constant first value, and no destructor: reading it is one load, without a test whether it is
-    // initialised. Atomic because of signal handlers.
+    // Constant, without a destructor: reading it is one load. Atomic because of signal handlers.
     static NUMBER: AtomicUsize = const { AtomicUsize::new(UNASKED) };
 }
 

@@ -12,10 +12,10 @@ use crate::variant::Variant;
 use crate::word::{Epoch, Generation, Phase, Snapshot};
 
 impl<T, V: Variant> Protected<T, V> {
-    /// Closes the object, waits until every guard is dropped, and takes the value out. Until a deadline, or
-    /// as a future: [`begin_run_down`](Self::begin_run_down), then [`Retired::take`].
+    /// Closes the object, waits until every guard is dropped, and takes the value out. Until a
+    /// deadline, or as a future: [`begin_run_down`](Self::begin_run_down), then [`Retired::take`].
     ///
-    /// Thread context only, and not while the caller holds a guard: it would wait for itself.
+    /// Thread context only, and not while the caller holds a guard.
     ///
     /// # Errors
     /// Any number of callers may run the object down; all wait, and one gets the value. The others,
@@ -38,11 +38,8 @@ impl<T, V: Variant> Protected<T, V> {
         }
     }
 
-    /// Closes the object, waits until every guard is dropped, and opens it again with `value`;
-    /// returns the one before. Users are refused in between. With a deadline or as a future:
-    /// [`begin_run_down`](Self::begin_run_down), then [`Retired::replace`].
-    ///
-    /// Thread context only, and not while the caller holds a guard: it would wait for itself.
+    /// Like [`run_down`](Self::run_down), but then opens the object again with `value`, and returns
+    /// the one before. Users are refused in between.
     ///
     /// # Errors
     /// As for [`run_down`](Self::run_down); `value` comes back.
@@ -54,15 +51,15 @@ impl<T, V: Variant> Protected<T, V> {
         }
     }
 
-    /// Closes the object and starts to wait: the [`RunDown`] can be polled, awaited, or waited for with a
-    /// policy. Never waits for it itself; legal where [`close`](crate::Rundown::close) is.
+    /// Closes the object, and returns the wait as a [`RunDown`], to be polled, awaited, or waited for
+    /// with a policy. Legal where [`close`](crate::Rundown::close) is.
     pub fn begin_run_down(&self) -> RunDown<'_, T, V> {
         RunDown::start(self, None)
     }
 
-    /// Like [`begin_run_down`](Self::begin_run_down), but for one generation only: if the object has been
-    /// published again since, it is left alone, and the end is [`RunDownError::Taken`]. For an owner that
-    /// may come late.
+    /// Like [`begin_run_down`](Self::begin_run_down), but for one generation only, by an owner that
+    /// may come late: if the object has been published again since, it is left alone, and the end is
+    /// [`RunDownError::Taken`].
     pub fn begin_run_down_of(&self, generation: Generation) -> RunDown<'_, T, V> {
         RunDown::start(self, Some(generation.0))
     }
@@ -88,9 +85,9 @@ impl<T, V: Variant> Protected<T, V> {
 /// ```
 pub type RunDown<'a, T, V> = Waits<&'a Protected<T, V>>;
 
-/// `Ok` says only that the generation has drained. Whether another caller has taken its value,
-/// [`Retired::take`] and [`Retired::replace`] say. The errors are as for [`Protected::run_down`]; with a deadline,
-/// also [`RunDownError::Outstanding`], which says how many guards are still out.
+/// `Ok` says only that the generation has drained; [`Retired::take`] and [`Retired::replace`] say
+/// whether another caller was first. The errors are as for [`Protected::run_down`]; with a deadline,
+/// also [`RunDownError::Outstanding`].
 impl<'a, T, V: Variant> Awaited for &'a Protected<T, V> {
     type End = Result<Retired<'a, T, V>, RunDownError>;
     type InTime = Self::End;
@@ -114,10 +111,9 @@ impl<'a, T, V: Variant> Awaited for &'a Protected<T, V> {
 text!((<T, V: Variant> fmt::Debug for RunDown<'_, T, V>) this =>
     "RunDown(Drain({} is {}))", this.object(), this.outstanding().state);
 
-/// A generation of an object that has drained: what [`RunDown`] ends in. Of all callers that run it down, the first
-/// to take or replace its value gets it; until then that is still in the object.
-///
-/// Dropping it leaves the object drained, with its value.
+/// A generation of an object that has drained: what [`RunDown`] ends in. Of all callers that run it
+/// down, the first to take or replace its value gets it. Until then it stays in the object, also if
+/// this is dropped.
 #[must_use = "the value may still be in the object"]
 pub struct Retired<'a, T, V: Variant> {
     protected: &'a Protected<T, V>,
@@ -137,29 +133,28 @@ impl<T, V: Variant> Retired<'_, T, V> {
         value.ok_or(RunDownError::Taken)
     }
 
-    /// Puts `value` in the place of the one before, which it returns, and opens the object. Never waits;
-    /// any context (for a [lazy](crate::PerCpuRundown::lazy) object that has never been open, those of
-    /// [`prepare`](crate::PerCpuRundown::prepare)).
+    /// Puts `value` in the place of the one before, which it returns, and opens the object. Never
+    /// waits; any context (for a [lazy](crate::PerCpuRundown::lazy) object that has never been open,
+    /// those of [`prepare`](crate::PerCpuRundown::prepare)).
     ///
     /// # Errors
-    /// [`RunDownError::Taken`] if another caller was first, or [`RunDownError::NoCounter`]; `value` comes
-    /// back.
+    /// [`RunDownError::Taken`] if another caller was first, or [`RunDownError::NoCounter`]; `value`
+    /// comes back.
     pub fn replace(self, value: T) -> Result<T, ReplaceError<T>> {
-        // Only a lazy object that has never been open may need a counter.
-        let no_counter = RunDownError::NoCounter;
-        let claimed = (self.protected).claim_to_open(|seen| self.holds_a_value(seen), no_counter);
-        let epoch = match claimed {
-            Ok(epoch) => epoch,
-            Err(reason) => return Err(ReplaceError { value, reason }),
-        };
-        // SAFETY: claimed, after the object had drained.
-        let before = unsafe { self.protected.put(Some(value)) };
-        self.protected.reopen(epoch);
-        Ok(before.expect("a drained object holds a value"))
+        let legal = |seen| self.holds_a_value(seen);
+        match self.protected.claim_to_open(legal, RunDownError::NoCounter) {
+            Ok(epoch) => {
+                // SAFETY: claimed, after the object had drained.
+                let before = unsafe { self.protected.put(Some(value)) };
+                self.protected.reopen(epoch);
+                Ok(before.expect("a drained object holds a value"))
+            }
+            Err(reason) => Err(ReplaceError { value, reason }),
+        }
     }
 
-    /// By the generation: if another caller took the value and published the next one, that is not for
-    /// this caller. An object that was born closed and has never been open holds its value, too.
+    /// By the generation: a value that was published since is not for this caller. An object that was
+    /// born closed and has never been open holds its value, too.
     fn holds_a_value(&self, seen: Snapshot) -> bool {
         let full = seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
         seen.word.epoch().generation == self.generation && full
@@ -172,18 +167,17 @@ text!((<T, V: Variant> fmt::Debug for Retired<'_, T, V>) this => "Retired({})", 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunDownError {
-    /// Another caller was first: the value was, or is being, taken out, or the object was [opened
-    /// again](crate::Rundown::reinit) with it.
+    /// Another caller was first: it took the value out, or [opened](crate::Rundown::reinit) the object
+    /// again with it.
     Taken,
     /// The drain was [cancelled](crate::Rundown::cancel): the object is open.
     Cancelled,
     /// Guards are still out, and the deadline has passed, or there was none. The object stays closed.
     Outstanding(Outstanding),
-    /// The object is [lazy](crate::PerCpuRundown::lazy), and the system has no counter to open it with:
-    /// [`prepare`](crate::PerCpuRundown::prepare) says why. Its value is still in it.
+    /// The object is [lazy](crate::PerCpuRundown::lazy), and the system has no counter to open it
+    /// with: [`prepare`](crate::PerCpuRundown::prepare) says why. Its value is still in it.
     NoCounter,
-    /// The per-CPU variant cannot be closed in this context: see
-    /// [`CloseOutcome::IllegalContext`](crate::CloseOutcome::IllegalContext).
+    /// See [`CloseOutcome::IllegalContext`](crate::CloseOutcome::IllegalContext).
     IllegalContext,
 }
 

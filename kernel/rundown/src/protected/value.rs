@@ -14,12 +14,10 @@ use crate::word::{Generation, Phase, Word};
 /// A `T` that users share under protection and the owner can take out again.
 ///
 /// It dereferences to its [`Rundown`], with all that this can do: close, wait, cancel, and so on. The
-/// value stays in, and is the same when the object opens again. (Protection that is taken [without a
-/// guard](Rundown::acquire) counts, and gives no access.)
+/// value stays in, and is the same when the object opens again.
 ///
 /// Invariant: the object holds its value unless it is vacant or claimed. Only the caller that has
-/// [claimed](crate::State::Claimed) it takes the value out or puts one in, and a vacant object opens
-/// with the next value only.
+/// [claimed](crate::State::Claimed) it takes the value out or puts one in.
 // In this order in memory: with a `Compact` variant the value follows the state word.
 #[repr(C)]
 pub struct Protected<T, V: Variant> {
@@ -29,8 +27,7 @@ pub struct Protected<T, V: Variant> {
 }
 
 // SAFETY: the value is reached by reference under protection, from many threads (`T: Sync`), and by
-// move under a claim, which excludes protection, from whichever thread (`T: Send`). The rundown is
-// `Sync` itself.
+// move under a claim, which excludes protection, from any thread (`T: Send`).
 unsafe impl<T: Send + Sync, V: Variant> Sync for Protected<T, V> {}
 
 impl<T, V: Variant> Protected<T, V> {
@@ -41,8 +38,8 @@ impl<T, V: Variant> Protected<T, V> {
             Self { start: [], rundown, value: UnsafeCell::new(Some(value)) }
         }
 
-        /// Without a value as yet, and so born closed, whatever `rundown` is: [`publish`](Self::publish)
-        /// puts the first one in. `rundown` has not been used yet: what is held of it is forgotten.
+        /// Without a value as yet, and so born closed: [`publish`](Self::publish) puts the first one
+        /// in. `rundown` has not been used yet: what is held of it is forgotten.
         ///
         /// ```
         /// use rundown::{HostPlatform, Plain, PlainRundown, Protected};
@@ -59,10 +56,7 @@ impl<T, V: Variant> Protected<T, V> {
         }
     }
 
-    /// Takes protection and gives access to the value, or `None` if the object is closed (or
-    /// [full](crate::Refused::Full)).
-    ///
-    /// Legal in any context, NMI included (S5).
+    /// [`Rundown::try_acquire`], with access to the value.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire(&self) -> Option<Guard<'_, T, V>> {
@@ -71,8 +65,7 @@ impl<T, V: Variant> Protected<T, V> {
         Some(unsafe { Guard::new(self.protected_value(), protection) })
     }
 
-    /// Takes `n` protections at once, all or none (S7). `None` also if `n` is 0, which protects nothing.
-    /// Same contexts as `try_acquire`.
+    /// [`Rundown::try_acquire_many`], with access to the value. `None` also if `n` is 0.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire_many(&self, n: u32) -> Option<Guards<'_, T, V>> {
@@ -85,9 +78,8 @@ impl<T, V: Variant> Protected<T, V> {
     }
 
     /// Opens an object whose value was taken out, or that never had one, with a new value. Never
-    /// waits; legal in any context (the first time, that of
-    /// [`prepare`](crate::PerCpuRundown::prepare)). Returns the new generation, which a run-down can
-    /// be [bound](Self::begin_run_down_of) to.
+    /// waits; any context (the first time, that of [`prepare`](crate::PerCpuRundown::prepare)).
+    /// Returns the new generation, which a run-down can be [bound](Self::begin_run_down_of) to.
     ///
     /// # Errors
     /// If the object is not run down, or holds a value, or has no

@@ -1,10 +1,9 @@
-//! Where the counters are: in one stretch of address space, with a row of 4 MiB per CPU. A counter has the same
+//! The counters: one stretch of address space, with a row of 4 MiB per CPU. A counter has the same
 //! place in every row; its id is its address in the first.
 //!
-//! Threads without `rseq` share a row, and a barrier waits for them: the rare thread that another library has
-//! registered, that a filter of system calls forbids to register, or that counts in its very last
-//! destructors. That is slower, but right. A barrier waits for those that came before it only, however many
-//! come after: see `visits`.
+//! Threads without `rseq` share a row, and a barrier waits for them (`visits`): the rare thread that
+//! another library has registered, that a filter of system calls forbids to register, or that counts
+//! in its very last destructors.
 //!
 //! `unsafe` in this module: mapping memory, and access to what is mapped.
 
@@ -17,8 +16,7 @@ use crate::per_cpu::{CounterMap, PerCpuGate};
 use crate::state::{CounterId, Unavailable};
 use crate::visits::Visits;
 
-/// A row is 2^22 bytes long. A page is memory only once it was written: by the CPU whose row it is in,
-/// for the first time, hence in the memory near that CPU.
+/// A row is 2^22 bytes long. A page becomes memory when its CPU first writes it, hence near that CPU.
 pub(super) const ROW_SHIFT: u32 = 22;
 
 /// As `HostPlatform` says.
@@ -65,7 +63,7 @@ pub(super) fn add_unregistered(gate: &PerCpuGate, n: i64) -> bool {
 }
 
 /// This part of a barrier: returns when those that may have looked before the call have added. One
-/// call at a time (the barrier has one round at a time).
+/// call at a time.
 pub(super) fn wait_for_unregistered() {
     // One of them may have been interrupted there.
     ADDING.wait(thread::yield_now);
@@ -76,8 +74,7 @@ pub(super) fn at(counter: CounterId, row: usize) -> &'static AtomicI64 {
     assert!(row <= rseq::cpus(), "no CPU has the number {row}");
     let address = counter.get() + (row << ROW_SHIFT);
     let counter = ptr::with_exposed_provenance::<AtomicI64>(address);
-    // SAFETY: an allocated counter's id is an address in the first row, aligned, and the row is there; all
-    // stay mapped.
+    // SAFETY: an allocated counter's id is an aligned address in the first row, and all rows stay mapped.
     unsafe { &*counter }
 }
 
@@ -97,11 +94,12 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     };
     if mapped == libc::MAP_FAILED {
         return Err(Unavailable::Unsupported(
-            "no address space for the counters, 4 MiB per CPU (`ulimit -v`, `ulimit -d`, vm.overcommit_memory); use CacheAwareRundown",
+            "no address space for the counters, 4 MiB per CPU (`ulimit -v`, `ulimit -d`, \
+             vm.overcommit_memory); use CacheAwareRundown",
         ));
     }
-    // A huge page (2 MiB) would be memory for a quarter of a million counters as soon as one is used. A wish: a
-    // kernel without huge pages refuses it.
+    // A huge page (2 MiB) would be memory for a quarter of a million counters as soon as one is used.
+    // (A kernel without huge pages refuses this.)
     // SAFETY: just mapped.
     unsafe { libc::madvise(mapped, length, libc::MADV_NOHUGEPAGE) };
     // Relaxed: pairs with nothing, see `first_row`.

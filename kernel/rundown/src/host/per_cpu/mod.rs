@@ -16,10 +16,7 @@ use super::types::HostPlatform;
 use crate::per_cpu::{PerCpuGate, PerCpuPlatform};
 use crate::state::{CounterId, Unavailable};
 
-/// Prepares the process, the first time: what can be counted, with which threads' `rseq`, and who may
-/// ask for a barrier.
-///
-/// Not in a signal handler.
+/// Prepares the process, the first time. Not in a signal handler.
 pub(super) fn prepare() -> Result<(), Unavailable> {
     static PREPARED: OnceLock<Result<(), Unavailable>> = OnceLock::new();
     *PREPARED.get_or_init(|| {
@@ -32,7 +29,7 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
 // SAFETY: `add_if_open` is a sequence that the kernel restarts or, on a thread that has none, one that
 // `barrier` waits for; each row of counters is written by one CPU at a time, or atomically.
 unsafe impl PerCpuPlatform for HostPlatform {
-    /// By a thread; not in a signal handler.
+    /// Not in a signal handler.
     fn allocate() -> Result<CounterId, Unavailable> {
         prepare()?;
         counters::allocate()
@@ -54,8 +51,7 @@ unsafe impl PerCpuPlatform for HostPlatform {
         unsafe { sequence::add_if_open(gate, n) }
     }
 
-    /// By a thread; not in a signal handler. Calls that arrive while another one is under way share
-    /// the next.
+    /// Not in a signal handler. Calls that arrive while another one is under way share the next.
     ///
     /// # Panics
     /// If the process cannot have barriers, see [`HostPlatform::per_cpu`], or if a filter of
@@ -65,8 +61,8 @@ unsafe impl PerCpuPlatform for HostPlatform {
         barrier::barrier();
     }
 
-    /// All that the machine can ever have, as Linux numbers them, and one more that the threads without
-    /// `rseq` share. 1 while the process has no counters.
+    /// All that the machine can ever have, as Linux numbers them, and one more that the threads
+    /// without `rseq` share.
     #[inline]
     fn cpus() -> usize {
         rseq::cpus() + 1
@@ -85,8 +81,8 @@ unsafe impl PerCpuPlatform for HostPlatform {
 
     unsafe fn clear(counter: CounterId, cpu: usize) {
         let counter = counters::at(counter, cpu);
-        // Relaxed: pairs with nothing, as in `count`. A counter that is zero is left alone: its line may be in
-        // the CPU's cache, and its page need not exist.
+        // Relaxed: pairs with nothing, as in `count`. A counter that is zero is left alone: its line
+        // may be in the CPU's cache, and its page need not exist.
         if counter.load(Ordering::Relaxed) != 0 {
             // Relaxed: pairs with nothing, the caller publishes it.
             counter.store(0, Ordering::Relaxed);

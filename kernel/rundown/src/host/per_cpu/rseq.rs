@@ -1,14 +1,12 @@
 //! Where each thread's `struct rseq` is, and who has registered it.
 //!
 //! The kernel writes into this piece of thread-local memory on which CPU the thread runs, and reads
-//! there which sequence it is in (Linux, `include/uapi/linux/rseq.h`). A thread has one, shared by all
-//! libraries of the process. Since version 2.35 glibc registers one for each thread and says where it
-//! is, at the same distance from the thread pointer in every thread (glibc manual, "Restartable
-//! Sequences"). Where it does not (an older version, another libc, or the tunable `glibc.pthread.rseq`
-//! is 0), this module has one of its own, which a thread registers when it first counts.
-//!
-//! Its own lies in *static* thread-local memory, at one distance in every thread as well, so that a
-//! signal handler may reach it, and all code finds either in the same way.
+//! there which sequence it is in (Linux, `include/uapi/linux/rseq.h`). A thread has one, shared by
+//! all libraries of the process. Since version 2.35 glibc registers it, at the same distance from
+//! the thread pointer in every thread (glibc manual, "Restartable Sequences"). Where it does not (an
+//! older version, another libc, or the tunable `glibc.pthread.rseq` is 0), this module has one of its
+//! own, which a thread registers when it first counts: in *static* thread-local memory, at one
+//! distance as well, so that a signal handler may reach it.
 //!
 //! `unsafe` in this module: linker symbols, thread-local memory by assembly, system calls.
 
@@ -21,8 +19,8 @@ use std::{fs, io};
 use super::super::key::{Key, keeping_errno};
 use crate::state::Unavailable;
 
-/// What stands before the code that the kernel may send a thread to (`RSEQ_SIG` in glibc's
-/// `bits/rseq.h` for x86: an agreement among all users).
+/// Stands before the code that the kernel may send a thread to (`RSEQ_SIG` in glibc's `bits/rseq.h`
+/// for x86: an agreement among all users).
 pub(super) const SIGNATURE: u32 = 0x5305_3053;
 
 /// Where `struct rseq` has its `cpu_id`. (`uapi/linux/rseq.h`; so are the following.)
@@ -38,12 +36,10 @@ const FAILED: u32 = u32::MAX - 1;
 /// The flag of the system call that ends a registration.
 const UNREGISTER: c_int = 1;
 
-/// What every sequence reads. Written before there is a counter, always the same; a thread that has a counter
-/// has got it from one that saw this.
+/// What every sequence reads. Written before there is a counter, always the same.
 #[repr(align(128))] // Nothing near it is written.
 pub(super) struct Layout {
-    /// From the thread pointer to the thread's `struct rseq`; 0 until it is known. (The C library's own
-    /// data begins at 0.)
+    /// See [`offset`]; 0 until it is known. (The C library's own data begins at 0.)
     offset: AtomicIsize,
     /// How many CPUs have rows of their own: no CPU has this number, or a higher one.
     cpus: AtomicU32,
@@ -58,20 +54,20 @@ pub(super) fn offset() -> isize {
     LAYOUT.offset.load(Ordering::Relaxed)
 }
 
-/// The running CPU, below [`cpus`], if the thread's `rseq` is registered. It may be another one on return: a hint. In
-/// any context, also before [`prepare`].
+/// The running CPU, below [`cpus`], if the thread's `rseq` is registered. A hint: it may be another one
+/// on return. Any context, also before [`prepare`].
 #[inline]
 pub(in super::super) fn cpu_hint() -> Option<usize> {
     let offset = match offset() {
         0 => locate(),
         offset => offset,
     };
-    // What is negative is no CPU: neither are `UNINITIALIZED` and `FAILED`.
+    // `UNINITIALIZED` and `FAILED` are negative.
     usize::try_from(cpu_id(offset).cast_signed()).ok()
 }
 
-/// Finds the thread's `struct rseq`, the first time: glibc's or this module's own. Its distance is the same
-/// for all threads, so that more than one may find it at a time.
+/// Finds the thread's `struct rseq`, the first time: glibc's or this module's own. Its distance is the
+/// same for all threads, so more than one may find it at a time.
 #[cold]
 fn locate() -> isize {
     let offset = glibc_offset().unwrap_or_else(own_offset);
@@ -99,8 +95,8 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     ))
 }
 
-/// Registers the calling thread, if that is this module's affair and has not failed before: whether it
-/// may go and count. Also in a signal handler, also in one that comes in the middle of this.
+/// Registers the calling thread, if glibc does not and it has not failed before: `true` if it may
+/// count. Also in a signal handler, also in one that comes in the middle of this.
 #[cold]
 pub(super) fn register_late() -> bool {
     if offset() != own_offset() || cpu_id(own_offset()) != UNINITIALIZED {
@@ -108,8 +104,7 @@ pub(super) fn register_late() -> bool {
     }
     let registered = keeping_errno(|| register().is_ok());
     if !registered {
-        // Another library has registered this thread, or a filter forbids it. It shall not try again
-        // each time.
+        // Another library has registered this thread, or a filter forbids it. It does not try again.
         set_cpu_id(FAILED);
     }
     registered
@@ -138,9 +133,8 @@ fn register() -> Result<(), Unavailable> {
     Err(Unavailable::Unsupported(failure))
 }
 
-/// The memory of a `struct rseq` must not be freed while the kernel writes there; a thread's may be
-/// freed before the kernel ends the thread. So the registration ends first, by the destructor of a
-/// thread-specific value.
+/// A thread's memory may be freed before the kernel ends the thread, and must not be while the kernel
+/// writes there. So the registration ends first, by the destructor of a thread-specific value.
 static AT_EXIT: Key = Key::new(unregister);
 
 extern "C" fn unregister(_: *mut c_void) {
@@ -196,9 +190,9 @@ fn set_cpu_id(cpu_id: u32) {
     unsafe { place.write_volatile(cpu_id) }
 }
 
-/// Defines and finds the module's own `struct rseq`: its name carries those of the crate and its version,
-/// so that two versions of this crate, or two builds of it, get along. (Weak: two static libraries that
-/// contain the same one share it.)
+/// Defines and finds the module's own `struct rseq`. Its name carries those of the crate and its
+/// version, so that two versions of this crate, or two builds of it, get along. (Weak: two static
+/// libraries that contain the same one share it.)
 macro_rules! own_area {
     ($name:expr) => {
         global_asm!(
@@ -268,8 +262,8 @@ fn glibc_offset() -> Option<isize> {
     (size != 0).then(|| unsafe { *offset })
 }
 
-/// One more than the highest number that Linux may ever give a CPU of this machine. Sequences rely on it: too low,
-/// and they would write behind the rows.
+/// One more than the highest number that Linux may ever give a CPU of this machine. Were it too low,
+/// sequences would write behind the rows.
 fn possible_cpus() -> u32 {
     // It says what the kernel's own tables per CPU are made for: `cpu_id` is below, always.
     let listed = fs::read_to_string("/sys/devices/system/cpu/possible");

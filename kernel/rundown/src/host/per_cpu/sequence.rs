@@ -1,14 +1,14 @@
 //! The sequence: look at the gate, add to the running CPU's counter. The kernel restarts it.
 //!
 //! Before it delivers a signal, moves the thread to another CPU or lets another one run, and in a
-//! barrier, the kernel looks whether the thread's instruction pointer lies inside the sequence that the
-//! thread has noted in its `struct rseq`. If so, the thread goes on at the sequence's *abort* address.
+//! barrier, the kernel looks whether the thread's instruction pointer lies inside the sequence that
+//! the thread has named in its `struct rseq`. If so, the thread goes on at the sequence's *abort*
+//! address.
 //!
-//! The note stays when the sequence is over: the kernel takes no notice of it outside, and removes it
-//! when it happens to look. So the library that this code is part of must not be unloaded (`dlclose`)
-//! while threads run that have counted: the kernel would look for the noted descriptor in vain, and end
-//! the process. (The C library's own thread-local destructors forbid unloading in most cases anyway;
-//! the linker's option `-z nodelete` does in all.)
+//! The name stays when the sequence is over, until the kernel happens to look. So the library that
+//! this code is part of must not be unloaded (`dlclose`) while threads run that have counted: the
+//! kernel would find no descriptor, and end the process. (The C library's own thread-local
+//! destructors forbid unloading in most cases anyway; the linker's option `-z nodelete` does in all.)
 //!
 //! `unsafe` in this module: inline assembly.
 
@@ -20,19 +20,17 @@ use super::counters::{ROW_SHIFT, add_unregistered};
 use super::rseq;
 use crate::per_cpu::PerCpuGate;
 
-/// [`PerCpu::add_if_open`](crate::PerCpuPlatform::add_if_open).
-///
-/// The processor neither moves the add before the test nor what comes after before the add's load
-/// (x86-TSO: Intel SDM 3A, 10.2.2), and the compiler does not move memory accesses across the assembly.
-/// So the test acquires and the add releases.
+/// [`PerCpu::add_if_open`](crate::PerCpuPlatform::add_if_open). The processor neither moves the add
+/// before the test nor what comes after before the add's load (x86-TSO: Intel SDM 3A, 10.2.2), and
+/// the compiler does not move memory accesses across the assembly. So the test acquires and the add
+/// releases.
 ///
 /// # Safety
 /// As there; and the process is prepared.
 #[inline(always)]
 pub(super) unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
-    // One at a time, the number is part of the instruction: today's processors (measured on Intel's
-    // Golden Cove) then pass what such an add stores on to the load of the next without a delay. With the
-    // number in a register, a pair takes four times as long.
+    // For one, the number is part of the instruction: recent processors (Intel Golden Cove) then
+    // forward what the last add stored; with the number in a register, a pair takes four times as long.
     match n {
         // SAFETY: as for this function.
         1 => unsafe { sequence!(gate, 1, const 1) },
@@ -47,18 +45,18 @@ pub(super) unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
 /// The assembly of [`add_if_open`], which returns from it unless it adds. The number comes twice: as a
 /// value, and as an operand.
 ///
-/// `rseq` leads to this thread's `struct rseq`. What is negative there is no CPU's number; the others are below
-/// [`rseq::cpus`], as the kernel promises. (To compare them with it would be one load more, and a pair would take
-/// 1.75 ns instead of 1.4.) The counters of CPUs are a row apart. Nothing else writes this CPU's counter: another thread comes before or after the one
-/// instruction that does, or the sequence restarts. Sequence and abort code change no register but
-/// `scratch` and the flags.
+/// `rseq` leads to this thread's `struct rseq`. A negative number there is no CPU's; the others are
+/// below [`rseq::cpus`], as the kernel promises. (To compare them would be one load more, and a pair
+/// would take 1.75 ns instead of 1.4.) The counters of CPUs are a row apart. Nothing else writes this
+/// CPU's counter: another thread comes before or after the one instruction that does, or the sequence
+/// restarts. Sequence and abort code change no register but `scratch` and the flags.
 macro_rules! sequence {
     ($gate:expr, $value:expr, $($n:tt)+) => {
         asm!(
-            // Notes the sequence.
+            // Names the sequence.
             "2:",
             "lea {scratch}, [rip + 5f]",
-            "mov qword ptr fs:[{rseq} + {note}], {scratch}",
+            "mov qword ptr fs:[{rseq} + {sequence}], {scratch}",
             // The sequence.
             "3:",
             "test byte ptr [{gate}], {not_open}",
@@ -93,7 +91,7 @@ macro_rules! sequence {
             n = $($n)+,
             rseq = in(reg) rseq::offset(),
             scratch = out(reg) _,
-            note = const rseq::SEQUENCE,
+            sequence = const rseq::SEQUENCE,
             cpu_id = const rseq::CPU_ID,
             not_open = const PerCpuGate::NOT_OPEN,
             counter = const PerCpuGate::COUNTER_OFFSET,
