@@ -161,9 +161,6 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
     }
 
     /// The same, born closed: run down, until it is [opened](crate::Rundown::open) (S9).
-    ///
-    /// # Errors
-    /// As for [`place`](Self::place).
     pub fn place_closed(
         memory: &mut [MaybeUninit<u8>],
         slots: usize,

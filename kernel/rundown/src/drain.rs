@@ -88,10 +88,7 @@ impl<R: Awaited> Waits<R> {
         self.end(ended.expect("it is never too late"))
     }
 
-    /// Waits as `policy` does, at most until the platform's clock has reached `deadline`.
-    ///
-    /// # Errors
-    /// As for [`Rundown::wait_deadline`].
+    /// Waits as `policy` does, until `deadline` at most: see [`Rundown::wait_deadline`].
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn wait_deadline(&mut self, policy: &dyn Wait, deadline: u64) -> R::InTime
     where

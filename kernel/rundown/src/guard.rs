@@ -248,10 +248,7 @@ impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
         guard.protection.count()
     }
 
-    /// As much protection again of the same value: see [`Protection::try_clone`].
-    ///
-    /// # Errors
-    /// [`Refused::Full`] if the object cannot count as many more.
+    /// [`Protection::try_clone`], with access to the value.
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_clone(guard: &Self) -> Result<Self, Refused> {
         let protection = guard.protection.try_clone()?;

@@ -166,11 +166,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Marks a drained object run down. Doing it twice is no error. Any context. The value of a
-    /// [`Protected`](crate::Protected) stays in.
-    ///
-    /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed; nothing changed.
+    /// Marks a drained object run down, unless it is marked already. [`WrongState`] if it is open,
+    /// draining or claimed. The value of a [`Protected`](crate::Protected) stays in. Any context.
     pub fn complete(&self) -> Result<(), WrongState> {
         loop {
             let seen = self.gate.snapshot();
@@ -203,9 +200,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     ///
     /// # Errors
     /// [`WrongState`] unless the object is run down; nothing changed. With [`State::RunDown`] found,
-    /// it is [lazy](crate::PerCpuRundown::lazy), and the system has no counter for it
-    /// ([`prepare`](crate::PerCpuRundown::prepare) says why); or a [`Protected`](crate::Protected)
-    /// without its value ([`publish`](crate::Protected::publish) one).
+    /// it is a [`Protected`](crate::Protected) without its value, or the system has no counter for
+    /// it ([`prepare`](crate::PerCpuRundown::prepare) says why).
     pub fn open(&self) -> Result<Generation, WrongState> {
         let epoch = self.claim_to_open(|seen| seen.word.phase() == Phase::RunDown, NO_COUNTER)?;
         Ok(Generation(self.reopen(epoch)))

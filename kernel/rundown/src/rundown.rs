@@ -48,9 +48,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// [`acquire`](Self::acquire) of `n` at once, all or none (S7). They may be
     /// [released](Rundown::release_many) in other portions.
-    ///
-    /// # Errors
-    /// As there.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn acquire_many(&self, n: u32) -> Result<(), Refused> {
@@ -59,9 +56,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// [`acquire_many`](Self::acquire_many) under a tag that says what for. Pair it with
     /// [`release_tagged`](Self::release_tagged).
-    ///
-    /// # Errors
-    /// As for [`acquire`](Self::acquire).
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn acquire_tagged(&self, n: u32, tag: Tag) -> Result<(), Refused> {
@@ -87,9 +81,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// [`acquire_held`](Self::acquire_held) of `n` more at once, all or none.
     ///
-    /// # Errors
-    /// As there.
-    ///
     /// # Safety
     /// As there.
     #[inline]
@@ -100,9 +91,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 
     /// [`acquire_held_many`](Self::acquire_held_many) under a tag that says what for.
-    ///
-    /// # Errors
-    /// As for [`acquire_held`](Self::acquire_held).
     ///
     /// # Safety
     /// As there.
@@ -199,9 +187,6 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 
     /// The same for a completion in memory that is not static: in the object's own, for example.
-    ///
-    /// # Errors
-    /// As for [`close_then`](Self::close_then).
     ///
     /// # Safety
     /// `completion` points to a completion that stays valid until it has run, or a

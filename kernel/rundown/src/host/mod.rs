@@ -37,12 +37,9 @@ impl HostPlatform {
         Self::now().saturating_add(nanoseconds(time))
     }
 
-    /// Whether [`PerCpuRundown`](crate::PerCpuRundown) can be used in this process: it needs the
-    /// system calls `rseq` (Linux 4.18) and `membarrier` for it (Linux 5.10), on x86-64. The result
-    /// does not change. Not in a signal handler.
-    ///
-    /// # Errors
-    /// [`Unavailable::Unsupported`], with what is missing.
+    /// Whether [`PerCpuRundown`](crate::PerCpuRundown) can be used in this process, or what is
+    /// missing: it needs the system calls `rseq` (Linux 4.18) and `membarrier` for it (Linux 5.10),
+    /// on x86-64. The result does not change. Not in a signal handler.
     pub fn per_cpu() -> Result<(), Unavailable> {
         per_cpu::prepare()
     }

@@ -73,9 +73,6 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// Reserves a counter, zero on each CPU, and visible as such to every CPU that learns of it. The
     /// contexts in which the implementation allows this are those of
     /// [`PerCpuRundown::new`](super::PerCpuRundown), and of the first opening of a lazy object.
-    ///
-    /// # Errors
-    /// [`Unavailable`] if there is none.
     fn allocate() -> Result<CounterId, Unavailable>;
 
     /// Gives a counter back.

@@ -120,9 +120,6 @@ pub fn restart_point(interrupted_at: u64) -> Option<u64> {
 
 /// [`Images::register`](super::restart::Images::register), beside the kernel's own table.
 ///
-/// # Errors
-/// As there.
-///
 /// # Panics
 /// Before [`prepare`].
 ///
@@ -135,9 +132,6 @@ pub unsafe fn register(table: &RestartTable, bounds: Bounds) -> Result<(), Regis
 }
 
 /// [`Images::unregister`](super::restart::Images::unregister), which says what `barrier` must do.
-///
-/// # Errors
-/// As there.
 ///
 /// # Safety
 /// As there.

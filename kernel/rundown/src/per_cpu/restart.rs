@@ -217,9 +217,6 @@ impl Images {
     ///
     /// Thread context, with interrupts on if `barrier` needs that. Not within `barrier`.
     ///
-    /// # Errors
-    /// [`NotRegistered`].
-    ///
     /// # Safety
     /// - The image's code is not entered any more, no CPU executes it, and none of it is suspended: no
     ///   thread of it is switched away, and no handler that came on top of it is still at work. Calls

@@ -39,10 +39,7 @@ impl<T, V: Variant> Protected<T, V> {
     }
 
     /// Like [`run_down`](Self::run_down), but then opens the object again with `value`, and returns
-    /// the one before. Users are refused in between.
-    ///
-    /// # Errors
-    /// As for [`run_down`](Self::run_down); `value` comes back.
+    /// the one before. Users are refused in between. With an error, `value` comes back.
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn replace(&self, policy: &dyn Wait, value: T) -> Result<T, ReplaceError<T>> {
         match self.begin_run_down().wait(policy) {
