@@ -102,16 +102,6 @@ impl<V: Variant> Rundown<V> {
 
         /// The same object, born closed: run down, until it is [opened](Self::open) (S9). For an object
         /// that has not been used yet: what is held is forgotten.
-        ///
-        /// ```
-        /// use rundown::{CacheAwareRundown, HostPlatform, Slot};
-        ///
-        /// static LATER: CacheAwareRundown<HostPlatform, [Slot; 4]> =
-        ///     CacheAwareRundown::new().born_closed();
-        /// assert!(LATER.try_acquire().is_none());
-        /// LATER.open().expect("born closed");
-        /// assert!(LATER.try_acquire().is_some());
-        /// ```
         #[must_use]
         pub fn born_closed(mut self) -> Self {
             self.gate.begin_with(Word::RUN_DOWN);

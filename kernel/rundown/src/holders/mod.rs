@@ -1,6 +1,5 @@
-//! Which guards are out: the table of holders and the hooks that keep it. Its documentation is that
-//! of the public module `diagnosis`. Without the feature, the hooks of `no_holders.rs` stand in its
-//! place.
+//! The table of holders, and the hooks that keep it, behind the public module `diagnosis`. Without the
+//! feature, the hooks of `no_holders.rs` stand in their place.
 
 mod table;
 mod word;
@@ -19,17 +18,6 @@ pub const CAPACITY: usize = 1024;
 pub(crate) static TABLE: Table<CAPACITY> = Table::new();
 
 /// The holders of protection of `object`, in no particular order. Legal in any context.
-///
-/// ```
-/// use rundown::{diagnosis, HostPlatform, PlainRundown};
-///
-/// let object = PlainRundown::<HostPlatform>::new();
-/// let _guard = object.try_acquire();
-/// for holder in diagnosis::holders(object.id()) {
-///     println!("{holder}"); // 1 held since tick 12345 on CPU 0, taken at src/main.rs:4:21
-/// }
-/// # assert_eq!(diagnosis::holders(object.id()).count(), 1);
-/// ```
 pub fn holders(object: ObjectId) -> impl Iterator<Item = Holder> + Clone {
     TABLE.holders(object)
 }
@@ -60,8 +48,8 @@ pub(crate) fn took_raw<P: Platform>(object: ObjectId, count: u32, tag: Tag) {
     }
 }
 
-/// `count` protections without a guard are about to be released. Returns how many of them were not held
-/// under this tag; a release without a tag is for all.
+/// `count` protections without a guard are about to be released. Returns how many of them were not
+/// held under this tag; a release without a tag is for all.
 pub(crate) fn release_raw<P: Platform>(object: ObjectId, count: u32, tag: Tag) -> u32 {
     TABLE.take_raw(object, P::cpu_hint(), count, tag)
 }

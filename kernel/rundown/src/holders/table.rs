@@ -9,12 +9,11 @@ use core::{fmt, ptr};
 use super::word::{Phase, Word};
 use crate::state::{ObjectId, Tag};
 
-/// The entries of one CPU start at a multiple of this, so that CPUs rarely meet, and a CPU finds what
-/// it put there near its start.
+/// The entries of one CPU start at a multiple of this, so that CPUs rarely meet.
 const PER_CPU: usize = 16;
 
-/// How often a release without a guard goes through the table for what must be there. It can miss it
-/// only if others move about behind its back, each time anew.
+/// How often a release without a guard goes through the table for what must be there. It misses that
+/// only if others change the table behind it, each time anew.
 const ATTEMPTS: usize = 8;
 
 /// Protection that is held: one guard, or what is left of one acquire without a guard.
@@ -145,9 +144,8 @@ impl<const N: usize> Table<N> {
                     });
                 }
             }
-            // Each release has an acquire before it, and so the table lists (or counts as unlisted)
-            // at least what is still to be taken off. But where this CPU has looked already it may
-            // come after the look, while another release takes what stands further on.
+            // Each release has an acquire before it, so the table lists (or counts as unlisted) what
+            // is still to be taken off; but perhaps where this CPU has looked already.
             let unlisted = u32::try_from(self.unlisted()).unwrap_or(u32::MAX);
             if unlisted > 0 {
                 // What those were taken under is not known.
@@ -184,8 +182,7 @@ impl<const N: usize> Table<N> {
 #[repr(align(64))]
 struct Entry {
     word: AtomicU64,
-    /// This and the next belong to the call that has claimed the entry, until it is listed; from then on they
-    /// stay as they are until the entry is free.
+    /// This and the next are filled in by the call that has claimed the entry.
     location: AtomicPtr<Location<'static>>,
     /// Object, CPU, tick and tag.
     numbers: [AtomicU64; 4],
@@ -234,8 +231,8 @@ impl Entry {
 
     /// What the entry is at present.
     fn word(&self) -> Word {
-        // Acquire: pairs with the Release in `fill`, and in `exchange`: a release that finds something taken
-        // off by another one then sees what that one's acquire had listed.
+        // Acquire: pairs with the Release in `fill`, and in `exchange`: a release that finds something
+        // taken off by another one sees what that one's acquire had listed.
         Word(self.word.load(Ordering::Acquire))
     }
 
@@ -281,8 +278,8 @@ impl Entry {
         Some((word, holder))
     }
 
-    /// Takes at most `count` off, if the entry is without a guard and of `object`, and it `fits`; returns how
-    /// many. One attempt.
+    /// Takes at most `count` off, if the entry is without a guard and of `object`, and it `fits`;
+    /// returns how many. One attempt.
     fn take_raw(&self, object: ObjectId, count: u32, fits: impl Fn(&Holder) -> bool) -> u32 {
         let found = self.read(object);
         let Some((seen, holder)) = found.filter(|(_, it)| it.raw && fits(it)) else {

@@ -2,9 +2,8 @@
 
 /// `count | generation | phase`, from the highest bit to the lowest: 32, 30 and 2 bits.
 ///
-/// The generation rises by one with each claim of the entry, so that what was read of one holder is
-/// not taken for another's. It wraps: only who looks away for exactly 2^30 claims of one entry can
-/// be fooled.
+/// The generation rises by one with each claim of the entry, so that a reader does not mix two
+/// holders, unless there were exactly 2^30 claims of one entry meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Word(pub(super) u64);
 

@@ -11,23 +11,8 @@
 /// # Per-CPU counters
 /// On Linux on x86-64 it is a [`PerCpuPlatform`](crate::PerCpuPlatform), so threads may use
 /// [`PerCpuRundown`](crate::PerCpuRundown), the cheapest variant. Not every kernel allows that, nor
-/// every sandbox; then [`CacheAwareRundown`](crate::CacheAwareRundown) is the next best:
-///
-/// ```
-/// use rundown::{CacheAware, CacheAwareRundown, HostPlatform, PerCpu, PerCpuRundown, Rundown};
-///
-/// enum Either {
-///     Fast(Rundown<PerCpu<HostPlatform>>),
-///     Portable(Rundown<CacheAware<HostPlatform>>),
-/// }
-///
-/// let object = match PerCpuRundown::new() {
-///     Ok(rundown) => Either::Fast(rundown),
-///     Err(_why) => Either::Portable(CacheAwareRundown::boxed(8)), // `_why` is for the log
-/// };
-/// # assert!(matches!(&object, Either::Fast(it) if it.try_acquire().is_some())
-/// #     || matches!(&object, Either::Portable(it) if it.try_acquire().is_some()));
-/// ```
+/// every sandbox: if its `new` fails, [`CacheAwareRundown`](crate::CacheAwareRundown) is the next
+/// best.
 ///
 /// At most 524,288 counters exist at a time. For the first of them, or for `HostPlatform::per_cpu`,
 /// the process reserves 4 MiB of address space for each CPU that the machine can have. It becomes

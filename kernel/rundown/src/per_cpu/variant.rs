@@ -16,11 +16,7 @@ use crate::word::Word;
 /// for a [barrier](PerCpuPlatform::barrier), so it is legal only where a barrier is. Closing many
 /// objects together costs [one barrier](Rundown::close_all).
 ///
-/// # Capacity
-/// On each CPU, 2^59 more protections can be taken than were released there, divided by the number
-/// of CPUs, rounded up to a power of two. Only [`acquire_many`](Rundown::acquire_many) and
-/// [`release_many`](Rundown::release_many) of more than one check it: of those taken one at a time,
-/// every nanosecond on each of 64 CPUs, and never released, it takes 100 days to fill it.
+/// Only calls for several at once check the [capacity](crate#the-words) of a CPU's counter.
 pub type PerCpuRundown<P> = Rundown<PerCpu<P>>;
 
 /// The per-CPU variant: see [`PerCpuRundown`]. `A` is [`Isolated`] or [`Compact`](crate::Compact).

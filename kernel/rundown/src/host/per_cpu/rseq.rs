@@ -190,51 +190,52 @@ fn set_cpu_id(cpu_id: u32) {
     unsafe { place.write_volatile(cpu_id) }
 }
 
-/// Defines and finds the module's own `struct rseq`. Its name carries those of the crate and its
-/// version, so that two versions of this crate, or two builds of it, get along. (Weak: two static
-/// libraries that contain the same one share it.)
+/// The name of the module's own `struct rseq`. It carries those of the crate and its version, so that
+/// two versions of this crate, or two builds of it, get along. (Weak: two static libraries that
+/// contain the same one share it.)
 macro_rules! own_area {
-    ($name:expr) => {
-        global_asm!(
-            ".pushsection .tdata.rundown_rseq, \"awT\", @progbits",
-            concat!(".weak ", $name),
-            concat!(".hidden ", $name),
-            concat!(".type ", $name, ", @tls_object"),
-            concat!(".size ", $name, ", 32"),
-            ".balign 32",
-            concat!($name, ":"),
-            // cpu_id_start, cpu_id; rseq_cs; flags; padding.
-            ".long 0, {uninitialized}",
-            ".quad 0",
-            ".long 0, 0, 0, 0",
-            ".popsection",
-            uninitialized = const UNINITIALIZED,
-        );
-
-        /// From the thread pointer to the thread's own `struct rseq`.
-        fn own_offset() -> isize {
-            let offset: isize;
-            // SAFETY: loads what the linker or the loader computed ("initial exec").
-            unsafe {
-                asm!(
-                    concat!("mov {}, qword ptr [rip + ", $name, "@GOTTPOFF]"),
-                    out(reg) offset,
-                    options(nostack, pure, readonly, preserves_flags),
-                );
-            }
-            offset
-        }
+    () => {
+        concat!(
+            env!("CARGO_CRATE_NAME"),
+            "_rseq_",
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_MINOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_PATCH")
+        )
     };
 }
-own_area!(concat!(
-    env!("CARGO_CRATE_NAME"),
-    "_rseq_",
-    env!("CARGO_PKG_VERSION_MAJOR"),
-    "_",
-    env!("CARGO_PKG_VERSION_MINOR"),
-    "_",
-    env!("CARGO_PKG_VERSION_PATCH")
-));
+
+global_asm!(
+    ".pushsection .tdata.rundown_rseq, \"awT\", @progbits",
+    concat!(".weak ", own_area!()),
+    concat!(".hidden ", own_area!()),
+    concat!(".type ", own_area!(), ", @tls_object"),
+    concat!(".size ", own_area!(), ", 32"),
+    ".balign 32",
+    concat!(own_area!(), ":"),
+    // cpu_id_start, cpu_id; rseq_cs; flags; padding.
+    ".long 0, {uninitialized}",
+    ".quad 0",
+    ".long 0, 0, 0, 0",
+    ".popsection",
+    uninitialized = const UNINITIALIZED,
+);
+
+/// From the thread pointer to the thread's own `struct rseq`.
+fn own_offset() -> isize {
+    let offset: isize;
+    // SAFETY: loads what the linker or the loader computed ("initial exec").
+    unsafe {
+        asm!(
+            concat!("mov {}, qword ptr [rip + ", own_area!(), "@GOTTPOFF]"),
+            out(reg) offset,
+            options(nostack, pure, readonly, preserves_flags),
+        );
+    }
+    offset
+}
 
 /// From the thread pointer to glibc's `struct rseq`, if it has registered one.
 fn glibc_offset() -> Option<isize> {
