@@ -7,8 +7,7 @@
 //! - A request carries its [`Guard`] along, to whatever thread completes it.
 //! - [`begin_run_down`](Protected::begin_run_down) refuses new users and waits for the guards. If
 //!   that takes too long, it says what is outstanding (with `--features diagnosis`, a list).
-//! - [`publish`](Protected::publish) puts the next device in; [`replace`](Protected::replace) does
-//!   all of this in one call.
+//! - [`publish`](Protected::publish) opens the next one; [`replace`](Protected::replace) does both.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -4,8 +4,8 @@
 //! called before its set-up is complete, nor leave memory while calls are in it or it keeps packets
 //! to finish later. (Taking it off a list stops only calls that have not begun.) Rundown protection
 //! guards code here, not a value, so this goes without [`Protected`](rundown::Protected):
-//! - The object is [born closed](CacheAwareRundown::born_closed): packets pass the filter by until
-//!   it is [opened](Rundown::open).
+//! - The object is [born closed](CacheAwareRundown::born_closed): packets pass by until it is
+//!   [opened](Rundown::open).
 //! - [`try_acquire_many`](Rundown::try_acquire_many) admits a burst of packets, all or none, and
 //!   [`take_one`](rundown::RefGuards::take_one) gives a packet its own protection to take along.
 //! - [`wait`](Rundown::wait) closes the object and returns when the last packet is out. If the

@@ -25,9 +25,9 @@ type DefaultSlots = &'static mut [Slot];
 /// Rundown protection with a counter per CPU: users on different CPUs never write the same cache
 /// line. Acquire is one load and one atomic add on the CPU's own slot, release the add alone.
 ///
-/// `S` is where the slots live: `[Slot; N]` inside the object, a `Box<[Slot]>` (feature `alloc`, the
-/// default there), `&'static mut [Slot]`, or `[Slot]`: all in one piece of the caller's memory, see
-/// [`place`](Self::place). One slot per CPU is best; with fewer, CPUs share (S11).
+/// `S` is where the slots live: `[Slot; N]` inside the object, a `Box<[Slot]>` (feature `alloc`,
+/// the default there), `&'static mut [Slot]`, or `[Slot]`: all in one piece of the caller's memory,
+/// see [`place`](Self::place). One slot per CPU is best; with fewer, CPUs share (S11).
 pub type CacheAwareRundown<P, S = DefaultSlots> = Rundown<CacheAware<P, S>>;
 
 /// The cache-aware variant: see [`CacheAwareRundown`]. `A` is [`Isolated`] or
@@ -118,7 +118,7 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
         Ok(whole.pad_to_align())
     }
 
-    /// Makes an open object with `slots` slots at the start of the caller's memory. It needs no drop.
+    /// Makes an open object with `slots` slots at the start of the memory. It needs no drop.
     ///
     /// ```
     /// use core::mem::MaybeUninit;
@@ -156,7 +156,7 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
         }
         // The length of the slice is the number of slots: the cast keeps it.
         let object = ptr::slice_from_raw_parts_mut(memory.as_mut_ptr(), slots) as *mut Self;
-        // SAFETY: every field is initialised, and the memory is lent for as long as the result lives.
+        // SAFETY: every field is initialised, and the memory is lent for as long.
         Ok(unsafe { &mut *object })
     }
 
@@ -217,8 +217,8 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
             // What it added has no meaning and stays there: see `Slot`.
             return Refused::Closed;
         }
-        // It counts, though, so this caller holds `n`, and gives them back; on this very slot, which
-        // would stay full for ever if the hint were another now.
+        // It counts, though, so this caller holds `n`, and gives them back; on this very slot,
+        // which would stay full for ever if the hint were another now.
         self.release_on(slot, n);
         Refused::Full
     }
@@ -249,7 +249,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         if !this.gate.is_open() {
-            // Nor does a holder's attempt to take more (S12) wear out a closed slot: see `SlotWord`.
+            // Nor does a holder that takes more (S12) wear out a closed slot: see `SlotWord`.
             return Err(Refused::Closed);
         }
         // The slot has the last word: the object may close between the two.

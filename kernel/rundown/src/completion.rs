@@ -12,14 +12,14 @@ use crate::state::ObjectId;
 /// has drained (S13). Leave it with [`close_then`](crate::Rundown::close_then).
 ///
 /// It runs exactly once, after the last touch of the object, so it may free the object, and the
-/// completion itself. It runs in the context of the last release, NMI included (which may be that of
-/// an acquire that is refused as full), or inside `close_then` if nothing is held by then. It may do
-/// only what is legal there: in an NMI handler, no lock that the interrupted code may hold, no
-/// allocation, no blocking. It must not unwind where a release must not.
+/// completion itself. It runs in the context of the last release, NMI included (which may be that
+/// of an acquire that is refused as full), or inside `close_then` if nothing is held by then. It
+/// may do only what is legal there: in an NMI handler, no lock that the interrupted code may hold,
+/// no allocation, no blocking. It must not unwind where a release must not.
 ///
 /// Waiters are woken just before it runs. They may return first: memory that a waiter frees is no
-/// place for the completion. And they may look at the object later: if the completion frees it,
-/// nothing may wait for it.
+/// place for the completion. And they may look at the object later: none waits for one that the
+/// completion frees.
 #[derive(Debug)]
 pub struct Completion {
     run: unsafe fn(*mut ()),
@@ -35,8 +35,7 @@ impl Completion {
     /// Calls `run(context)`.
     ///
     /// # Safety
-    /// The call is sound on any CPU and in every context in which protection of the object is
-    /// released.
+    /// The call is sound on any CPU and in every context in which the object is released.
     pub const unsafe fn new(run: unsafe fn(*mut ()), context: *mut ()) -> Self {
         Self { run, context }
     }
@@ -72,8 +71,8 @@ impl Completion {
 }
 
 /// Where an object keeps the completion that is left with it. An empty slot belongs to the first
-/// caller that fills it; a full one to that caller until the completion is published by a mark in the
-/// count, and then to the step that takes the mark away.
+/// caller that fills it; a full one to that caller until the completion is published by a mark in
+/// the count, and then to the step that takes the mark away.
 pub struct CompletionSlot(AtomicPtr<Completion>);
 
 impl CompletionSlot {

@@ -9,8 +9,7 @@
 //! - a [deadline](crate::Rundown::wait_deadline) passes before the object has drained;
 //! - an object is dropped while something of it is held;
 //! - a wait with a policy (no future, no poll) begins on the very CPU that protection of the object
-//!   was taken on: it may wait for itself. This is a warning, since that protection may have been
-//!   handed over. The wait goes on.
+//!   was taken on: it may wait for itself. A warning: that protection may have been handed over.
 //!
 //! # Contexts and costs
 //!

@@ -18,24 +18,24 @@ use crate::word::{Epoch, Snapshot};
 /// A wait that has begun, from [`Rundown::drain`]: it remembers which epoch it waits for, and so
 /// gives the right answer even if the object has been opened and closed again since (S6).
 ///
-/// With an [`AsyncPlatform`] it is a future, for any executor; `poll` and `drop` of the future take a
-/// short spin lock then: see [`Wakers`](crate::Wakers) for where that is legal. Dropping it ends the
-/// wait; the object stays as it is.
+/// With an [`AsyncPlatform`] it is a future, for any executor; `poll` and `drop` of the future take
+/// a short spin lock then: see [`Wakers`](crate::Wakers) for where that is legal. Dropping it ends
+/// the wait; the object stays as it is.
 pub type Drain<'a, V> = Waits<&'a Rundown<V>>;
 
 /// A wait for the object that `R` leads to: a [`Drain`], or a [`RunDown`](crate::RunDown).
 #[must_use = "closing has begun, but nothing waits"]
 pub struct Waits<R: Awaited> {
     of: R,
-    /// The one that it closed or found closed. `None` while another caller has the object claimed, or
-    /// where it may not be closed.
+    /// The one that it closed or found closed. `None` while another caller has the object claimed,
+    /// or where it may not be closed.
     epoch: Option<Epoch>,
     /// The only generation that it closes, if there is one.
     generation: Option<u64>,
     entry: Entry,
 }
 
-/// The way to an object that can be waited for, and how a wait for it ends. Sealed, as is [`Reach`].
+/// The way to an object that is waited for, and how the wait ends. Sealed, as is [`Reach`].
 pub trait Awaited: Reach {
     /// How a wait ends.
     type End;

@@ -1,5 +1,4 @@
-//! [`Gate`]: the state word, and what a closed object counts by. Every transition of the state word is
-//! a method here.
+//! [`Gate`]: the state word, and what a closed object counts by. Each of its transitions is a method here.
 
 use crate::completion::CompletionSlot;
 use crate::platform::Platform;
@@ -78,8 +77,8 @@ impl<C> Gate<C> {
     /// Whether the object is open. It may close at any time.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        // Acquire: pairs with the Release in `finish`; an acquire that sees the object re-opened finds
-        // every slot open, so that a refusal means closed.
+        // Acquire: pairs with the Release in `finish`; an acquire that sees the object re-opened
+        // finds every slot open, so that a refusal means closed.
         Word::new(Layout::SHARDED, self.word.load(Ordering::Acquire)).is_open()
     }
 
@@ -117,7 +116,7 @@ impl<C: Counts> Gate<C> {
         self.change(drained.word, drained.word.emptied(Phase::RunDown))
     }
 
-    /// Drained, run down or vacant to claimed: until `finish_*` the caller has the object to itself.
+    /// Drained, run down or vacant to claimed: the caller has the object until `finish_*`.
     pub(crate) fn try_claim(&self, seen: Snapshot) -> bool {
         self.change(seen.word, seen.word.emptied(Phase::Claimed))
     }
@@ -190,8 +189,8 @@ impl<C: Counts> Gate<C> {
         if left.phase() != Phase::ClosedThen {
             return P::wake_waiters(object);
         }
-        // Acquire: pairs with the Release of every plain release, as in `snapshot`, and with the one
-        // that published the completion's slot (`change`).
+        // Acquire: pairs with the Release of every plain release, as in `snapshot`, and with the
+        // one that published the completion's slot (`change`).
         let last = self.at(self.word.load(Ordering::Acquire));
         self.counts.completion().end_drain::<P>(object, || {
             self.finish(last.emptied(Phase::Closed));

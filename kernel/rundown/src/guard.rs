@@ -132,7 +132,7 @@ impl<R: Reach, N: Number> Drop for Protection<R, N> {
     fn drop(&mut self) {
         self.record.end();
         if self.count() > 0 {
-            // SAFETY: the guard owns so many protections, less what it handed over, and gives them up.
+            // SAFETY: the guard owns so many protections, and gives them up.
             unsafe { R::Variant::release(self.object.rundown(), self.count()) }
         }
     }
@@ -208,8 +208,7 @@ unsafe impl<T: Sync + ?Sized, R: Reach + Sync, N: Number> Sync for Access<T, R, 
 
 impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
     /// # Safety
-    /// There is at least one protection, and `value` is not moved, written or dropped while it is
-    /// held.
+    /// There is at least one protection, and `value` is not moved, written or dropped meanwhile.
     pub(crate) unsafe fn new(value: NonNull<T>, protection: Protection<R, N>) -> Self {
         Self { value, protection }
     }

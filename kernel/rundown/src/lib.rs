@@ -1,5 +1,5 @@
-// Where the README's links lead in rustdoc: the first definition of a link counts. On a forge those at
-// the README's end count, and lead to the files.
+// Where the README's links lead in rustdoc: the first definition of a link counts. On a forge those
+// at the README's end count, and lead to the files.
 //! [`Rundown`]: crate::Rundown
 //! [`Protected`]: crate::Protected
 //! [`Drain`]: crate::Drain

@@ -98,7 +98,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
                 return Err(NotClosed::Found(seen));
             }
             V::check_barrier().map_err(|IllegalContext| NotClosed::IllegalContext)?;
-            // Fails if another owner's step came first or, in the plain variant, an acquire or release.
+            // Fails if another owner's step came first or, on plain, an acquire or release.
             if self.gate.try_close(seen, then) {
                 return Ok(seen);
             }
@@ -118,7 +118,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// `try_close` with a completion, or leaves it with an object that drains. `Ok` was the last touch.
+    /// `try_close` with a completion, or leaves it with a draining object. `Ok`: the last touch.
     pub(crate) fn try_close_then(&self) -> Result<(), NotClosed> {
         loop {
             match self.try_close(None, true) {
@@ -136,15 +136,14 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Returns the [completion](Self::close_then) that was left, if there was one: it will not run.
     ///
     /// Every waiter whose wait began before this returns
-    /// [`WaitOutcome::Cancelled`](crate::WaitOutcome::Cancelled), unless it finds that the object has
-    /// drained since. Against a concurrent close, the later of the two wins.
+    /// [`WaitOutcome::Cancelled`](crate::WaitOutcome::Cancelled), unless it finds that the object
+    /// has drained since. Against a concurrent close, the later of the two wins.
     ///
     /// # Errors
     /// [`WrongState`] unless it is draining, or if more than 2^60 are held of an object that counts
     /// per CPU, too many to be carried over. Nothing changed.
     ///
-    /// The object must outlive this call, which may still take the completion out of it when
-    /// waiters already return.
+    /// The object must outlive this call, which may take the completion out after waiters return.
     pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
         loop {
             let seen = self.gate.snapshot();
@@ -181,13 +180,13 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 
     /// Opens a drained object again, whether it was marked run down or not. Any context (the first
-    /// time, that of [`prepare`](crate::PerCpuRundown::prepare)). Returns the generation that begins.
+    /// time, that of [`prepare`](crate::PerCpuRundown::prepare)). Returns the new generation.
     ///
     /// What the caller did before happens-before every protection granted from then on.
     ///
     /// # Errors
-    /// [`WrongState`] if it is open, draining or claimed by another caller; or, with [`State::RunDown`]
-    /// found, as for [`open`](Self::open). Nothing changed.
+    /// [`WrongState`] if it is open, draining or claimed by another caller; or, with
+    /// [`State::RunDown`] found, as for [`open`](Self::open). Nothing changed.
     pub fn reinit(&self) -> Result<Generation, WrongState> {
         let drained =
             |seen: Snapshot| seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
@@ -195,13 +194,12 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Ok(Generation(self.reopen(epoch)))
     }
 
-    /// Like [`reinit`](Rundown::reinit), but only for an object that is run down, such as one that
-    /// was born closed (S9).
+    /// Like [`reinit`](Rundown::reinit), but only if it is run down, such as one born closed (S9).
     ///
     /// # Errors
-    /// [`WrongState`] unless the object is run down; nothing changed. With [`State::RunDown`] found,
-    /// it is a [`Protected`](crate::Protected) without its value, or the system has no counter for
-    /// it ([`prepare`](crate::PerCpuRundown::prepare) says why).
+    /// [`WrongState`] unless the object is run down; nothing changed. With [`State::RunDown`]
+    /// found, it is a [`Protected`](crate::Protected) without its value, or the system has no
+    /// counter for it ([`prepare`](crate::PerCpuRundown::prepare) says why).
     pub fn open(&self) -> Result<Generation, WrongState> {
         let epoch = self.claim_to_open(|seen| seen.word.phase() == Phase::RunDown, NO_COUNTER)?;
         Ok(Generation(self.reopen(epoch)))
@@ -241,14 +239,14 @@ impl<V: Variant + ?Sized> Rundown<V> {
     pub(crate) fn reopen(&self, claimed: Epoch) -> u64 {
         let mut surplus = 0;
         if let Some(shared) = self.gate.counts.shared() {
-            // Before the first slot opens: what that grants may be released on a slot still closed,
-            // and so on the shared count.
+            // Before the first slot opens: what that grants may be released here, by a slot still
+            // closed.
             // SAFETY: claimed.
             surplus = shared.reset() + unsafe { V::reset_slots(self) };
         }
         let generation = self.gate.finish_reopen(claimed);
-        // A waiter of the last generation may have looked while the slots were opened, and one that came
-        // during the claim waits for its end.
+        // A waiter of the last generation may have looked while the slots were opened, and one that
+        // came during the claim waits for its end.
         V::Platform::wake_waiters(self.id());
         if surplus > 0 {
             V::Platform::misuse(&Misuse::over_release(self.id(), 0, surplus));
@@ -264,8 +262,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 }
 
-/// Objects that [`Rundown::close_all`] has closed, and is to finish closing after the barrier: all of
-/// them, also if one panics.
+/// Objects that [`Rundown::close_all`] has closed, and is to finish after the barrier: all, also if
+/// one panics.
 struct Unfinished<'a, R: Reach>(slice::Iter<'a, R>);
 
 impl<R: Reach> Unfinished<'_, R> {

@@ -1,5 +1,5 @@
-//! What is written once for many types and functions: implementations of the core library's traits, and constructors
-//! that are constants except in a model.
+//! What is written once for many types and functions: implementations of the core library's traits,
+//! and constructors that are constants except in a model.
 
 /// `Display` by a text for each pattern, and `Error` for what is said to be one.
 macro_rules! display {
@@ -18,7 +18,7 @@ macro_rules! display {
     };
 }
 
-/// `Debug` or `Display` by one text. The header behind the `impl` is given, and a name for the value.
+/// `Debug` or `Display` by one text. The header of the `impl` is given, and a name for the value.
 macro_rules! text {
     (($($header:tt)*) $this:ident => $($text:tt)*) => {
         impl $($header)* {

@@ -1,5 +1,4 @@
-//! In the place of `holders` without feature `diagnosis`: every hook is empty, and compiles to
-//! nothing.
+//! In the place of `holders` without feature `diagnosis`: every hook compiles to nothing.
 #![expect(
     clippy::extra_unused_type_parameters,
     reason = "the hooks look the same with the feature and without"

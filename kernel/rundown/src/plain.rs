@@ -1,4 +1,4 @@
-//! The plain variant: phase, epoch and count in one word. The reference implementation, obviously right.
+//! The plain variant: phase, epoch and count in one word. The reference, obviously right.
 
 use core::iter;
 use core::marker::PhantomData;
@@ -12,7 +12,7 @@ use crate::word::Layout;
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 ///
-/// Acquire and release are lock-free. It needs no CPU hint; of [`Platform`] it uses the wake-up only.
+/// Acquire and release are lock-free. Of [`Platform`] it uses the wake-up only.
 pub type PlainRundown<P> = Rundown<Plain<P>>;
 
 /// The plain variant: see [`PlainRundown`].
@@ -46,14 +46,12 @@ impl<P: Platform> Variant for Plain<P> {
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         let word = this.gate.word();
         // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. A
-        // refusal needs no more either: a caller that learns of it reads this word at least as new
-        // (coherence, S1).
+        // refusal needs no more either: a caller that learns of it reads one as new (S1).
         let mut seen = word.load(Ordering::Relaxed);
         loop {
             let taken = this.gate.at(seen).acquired(n)?.bits;
-            // Acquire: pairs with the Release in `Gate::finish` and `Gate::change`; what the owner did
-            // before it opened the object is visible under protection. A failure is as good as the
-            // load above.
+            // Acquire: pairs with the Release in `Gate::finish` and `Gate::change`; what the owner
+            // did before is visible. A failure is as good as the load above.
             match word.compare_exchange_weak(seen, taken, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => seen = now,
@@ -78,8 +76,7 @@ impl<P: Platform> Variant for Plain<P> {
             };
             // Release: pairs with the Acquire in `Gate::snapshot`; what was done under protection
             // happens-before the return of `wait` (S2). Its success is the last touch, unless a
-            // completion is left (S3): the object may be gone then. A failure is as good as the load
-            // above.
+            // completion is left (S3). A failure is as good as the load above.
             match word.compare_exchange_weak(seen, left.bits, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) if left.count() > 0 || left.is_open() => return,

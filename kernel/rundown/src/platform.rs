@@ -21,12 +21,12 @@ pub trait Platform: 'static {
     /// Makes every waiter of `object` look again. Others may look, too: spurious wake-ups are
     /// harmless. The object may be gone, or another one may live at its address.
     ///
-    /// Contract: each [`Wait::wait_until`] for this object whose `ready` returned `false`, and could
-    /// not yet see what the caller did before this call, calls `ready` again after it. A waiter may
-    /// be anywhere between that `false` and its sleep. An implementation that first checks for
-    /// sleepers therefore needs a `SeqCst` fence (or a lock) between the caller's last write
-    /// and that look, and another one on the waiter's side between announcing itself and calling
-    /// `ready`. A platform whose waiters only ever spin does nothing here.
+    /// Contract: each [`Wait::wait_until`] for this object whose `ready` returned `false`, and
+    /// could not yet see what the caller did before this call, calls `ready` again after it. A
+    /// waiter may be anywhere between that `false` and its sleep. An implementation that first
+    /// checks for sleepers therefore needs a `SeqCst` fence (or a lock) between the caller's last
+    /// write and that look, and another one on the waiter's side between announcing itself and
+    /// calling `ready`. A platform whose waiters only ever spin does nothing here.
     fn wake_waiters(object: ObjectId);
 
     /// A caller has broken the contract (S7). Called in the context that found it, after the last
@@ -58,9 +58,8 @@ pub trait Clock: Platform {
 ///
 /// Its [`wake_waiters`](Platform::wake_waiters) must also [ring](Wakers::ring) this table, and the
 /// executor must [deliver](Wakers::deliver) the rings before it looks for work. An executor that is
-/// about to halt the CPU asks [`is_rung`](Wakers::is_rung) with interrupts off, and enables them only
-/// by the instruction that halts (`sti; hlt`): a ring between the question and `hlt` would otherwise
-/// not wake it.
+/// about to halt the CPU asks [`is_rung`](Wakers::is_rung) with interrupts off, and enables them
+/// only by the instruction that halts (`sti; hlt`): otherwise a ring in between would not wake it.
 pub trait AsyncPlatform: Platform {
     /// The platform's one table of wakers.
     fn wakers() -> &'static Wakers;
@@ -92,8 +91,7 @@ pub trait Wait {
     ///
     /// Calls `ready` at least once, again after each [`Platform::wake_waiters`] for
     /// `waiting.object`, and again soon after `waiting.deadline` has passed, if there is one
-    /// (`ready` returns `true` then). `ready` takes a few loads, never blocks, and may run with
-    /// interrupts disabled.
+    /// (`ready` returns `true` then). `ready` takes a few loads, and may run with interrupts off.
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool);
 }
 

@@ -1,5 +1,5 @@
-//! The atomics and the cell that the protocol is built on: `core`'s, or loom's in a model, or those of
-//! the package `rundown-traced`, whose accesses can be counted. And a spin lock, or loom's mutex.
+//! The atomics and the cell that the protocol is built on: `core`'s, or loom's in a model, or those
+//! of the package `rundown-traced`, whose accesses are counted; and a spin lock.
 //!
 //! Loom's atomics cannot be made in a constant, so constructors go through `const_unless_model!`.
 
@@ -44,8 +44,8 @@ mod native {
         }
     }
 
-    /// For the tables of wakers and the list of restart tables. Held for a change of one bucket, or of the
-    /// list and the look-ups that may have seen the list before; never while foreign code runs.
+    /// For the tables of wakers and the list of restart tables. Held for a change of one, and for
+    /// look-ups that saw the list before; never while foreign code runs.
     pub(crate) struct Lock<T> {
         locked: AtomicBool,
         value: UnsafeCell<T>,
@@ -61,8 +61,8 @@ mod native {
 
         /// Runs `work` with the value. `work` must not panic, nor lock the same lock.
         pub(crate) fn with<A>(&self, work: impl FnOnce(&mut T) -> A) -> A {
-            // Test and test-and-set. Acquire: pairs with the Release below; what the last holder did is
-            // visible. A failure is followed by another try.
+            // Test and test-and-set. Acquire: pairs with the Release below; what the last holder
+            // did is visible. A failure is followed by another try.
             while self
                 .locked
                 .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)

@@ -26,8 +26,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Some(RefGuard::new(self, One))
     }
 
-    /// [`try_acquire`](Self::try_acquire) of `n` protections at once, all or none (S7). With `n` = 0
-    /// it only asks whether the object is open, and protects nothing.
+    /// [`try_acquire`](Self::try_acquire) of `n` protections at once, all or none (S7). With `n` =
+    /// 0 it only asks whether the object is open, and protects nothing.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, V>> {
@@ -117,12 +117,10 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 
     /// Gives protection back, on any CPU and in any context (S4). The moment this lets the last
-    /// waiter go, the object may be gone: neither this function nor the caller may touch it again
-    /// (S3).
+    /// waiter go, the object may be gone: neither this call nor the caller touches it again (S3).
     ///
     /// # Safety
-    /// The caller owns one protection, from [`acquire`](Rundown::acquire) on this object, and gives
-    /// it up.
+    /// The caller owns one protection of this object without a guard, and gives it up.
     #[inline]
     pub unsafe fn release(&self) {
         // SAFETY: the same contract.
@@ -156,8 +154,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes the object: every acquire that starts after this returns is refused (S1), until it is
-    /// opened again.
+    /// Closes the object: every acquire that starts after this returns is refused (S1).
     ///
     /// Never waits; legal in any context. Only [`PerCpuRundown`](crate::PerCpuRundown) waits, for a
     /// [barrier](crate::PerCpuPlatform::barrier), and only there it may be
@@ -176,8 +173,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// runs it, exactly once, after its last touch of the object (S13). If nothing is held, this
     /// call runs it. Never waits for that; legal where [`close`](Self::close) is.
     ///
-    /// A [`cancel`](Self::cancel) gives the completion back, unrun. Waiters are woken just before
-    /// it runs.
+    /// A [`cancel`](Self::cancel) gives it back, unrun. Waiters are woken just before it runs.
     ///
     /// # Errors
     /// [`CloseThenError`]: nothing changed, and the completion will not run.
@@ -190,8 +186,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     ///
     /// # Safety
     /// `completion` points to a completion that stays valid until it has run, or a
-    /// [`cancel`](Self::cancel) has given it back, or this call has failed. If it frees the object, no
-    /// waiter and no other call uses that when it runs.
+    /// [`cancel`](Self::cancel) has given it back, or this call has failed. If it frees the object,
+    /// no waiter and no other call uses that when it runs.
     pub unsafe fn close_then_unchecked(
         &self,
         completion: *const Completion,
@@ -266,23 +262,22 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Drain::start(self, None)
     }
 
-    /// Like [`drain`](Self::drain), but for one generation only: if the object has been opened again
-    /// since, it is left alone, and what was waited for has [drained](WaitOutcome::Drained). For an
-    /// owner that may come late: [`generation`](Self::generation) says afterwards whether it did.
-    /// Two owners of one generation may both get that.
+    /// Like [`drain`](Self::drain), but for one generation only: if the object has been opened
+    /// again since, it is left alone, and what was waited for has [drained](WaitOutcome::Drained).
+    /// For an owner that may come late: [`generation`](Self::generation) says afterwards whether it
+    /// did. Two owners of one generation may both get that.
     pub fn drain_of(&self, generation: Generation) -> Drain<'_, V> {
         Drain::start(self, Some(generation.0))
     }
 
     /// Whether the object is closed and nothing is held. If so, what was done under protection
-    /// happens-before this return, and it stays so until an owner's next step. `false` while another
-    /// caller has the object [claimed](State::Claimed), since it may be about to open. Any context.
+    /// happens-before this return, and it stays so until an owner's next step. `false` while
+    /// another caller has the object [claimed](State::Claimed), which may be about to open it.
     pub fn is_drained(&self) -> bool {
         matches!(self.gate.snapshot().state, State::Drained | State::RunDown)
     }
 
-    /// The generation that the object is in. It does not change while the caller holds protection.
-    /// Any context.
+    /// The generation that the object is in, which does not change while protection is held.
     pub fn generation(&self) -> Generation {
         Generation(self.gate.snapshot().word.epoch().generation)
     }

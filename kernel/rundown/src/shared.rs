@@ -1,5 +1,5 @@
-//! What is held once the slots are closed: [`SharedCount`], and why its sum is right (the long form,
-//! with cancels and completions, is in the README).
+//! What is held once the slots are closed: [`SharedCount`], and why its sum is right (the long
+//! form, with cancels and completions, is in the README).
 //!
 //! A *slot* counts what one CPU has taken less what it has released, and may be negative. The
 //! shared count starts at `BIAS`, which no number of references reaches.
@@ -50,8 +50,8 @@ impl SharedCount {
     pub(crate) fn release<P: Platform>(&self, object: ObjectId, n: u32) {
         // A release of none ends nothing, and is not what released too much.
         if n > 0 {
-            // Release: pairs with the Acquire in `look`; what was done under protection happens-before
-            // the return of `wait` (S2).
+            // Release: pairs with the Acquire in `look`; what was done under protection
+            // happens-before the return of `wait` (S2).
             let before = self.count.fetch_sub(i64::from(n), Ordering::Release);
             self.settle::<P>(object, before, before.wrapping_sub(n.into()), n);
         }
@@ -73,8 +73,8 @@ impl SharedCount {
         added.map(drop).map_err(|_| Refused::Full)
     }
 
-    /// The slots of `object` are closed, and count `sum`. With `then`, the slot of the completion is
-    /// filled, and this publishes it. The closer's last touch, unless nothing is held.
+    /// The slots of `object` are closed, and count `sum`. With `then`, the slot of the completion
+    /// is filled, and this publishes it. The closer's last touch, unless nothing is held.
     pub(crate) fn add_slots<P: Platform>(&self, object: ObjectId, sum: i128, then: bool) {
         let sum = match i64::try_from(sum) {
             Ok(sum) if sum.abs() <= Self::MOST_IN_SLOTS => sum,
@@ -93,8 +93,7 @@ impl SharedCount {
         self.settle::<P>(object, before, before.wrapping_add(change), 0);
     }
 
-    /// Marks that the slot of the completion is filled, while something is held. The caller's last
-    /// touch if so.
+    /// Marks that a completion is left, while something is held. The caller's last touch if so.
     pub(crate) fn leave_completion(&self) -> bool {
         // Release: pairs with the Acquire in `complete` and in `begin_cancel`: a step that sees
         // the mark finds the slot filled. A failure changes nothing.
@@ -110,12 +109,12 @@ impl SharedCount {
         Range::held(self.look()).is_none_or(|held| held <= Self::MOST_IN_SLOTS)
     }
 
-    /// A cancel: makes sure that the object cannot drain while its slots open, if it is draining and
-    /// not too much is held to be carried over. From then on the caller has the closed object to
-    /// itself. Says whether a completion was left, which is the caller's now.
+    /// A cancel: makes sure that the object cannot drain while its slots open, if it is draining
+    /// and not too much is held to be carried over. From then on the caller has the closed object
+    /// to itself. Says whether a completion was left, which is the caller's now.
     pub(crate) fn begin_cancel(&self) -> Option<bool> {
-        // Acquire: pairs with the Release in `add_slots` and `leave_completion`. A failure is followed
-        // by another look at the state.
+        // Acquire: pairs with the Release in `add_slots` and `leave_completion`. A failure is
+        // followed by another look at the state.
         let before = (self.count).fetch_update(Ordering::Acquire, Ordering::Relaxed, |count| {
             let held = Range::held(count)?;
             (1..=Self::MOST_IN_SLOTS).contains(&held).then(|| held + Self::BIAS)
@@ -124,7 +123,7 @@ impl SharedCount {
     }
 
     /// Readies the count for the next generation. Only the claimer of a drained object does this.
-    /// Returns what was released before anything was ever granted, on an object that was born closed.
+    /// Returns what was released of an object that was born closed.
     pub(crate) fn reset(&self) -> u64 {
         let surplus = match self.look() {
             count if Range::of(count) == Range::Undrained => {
@@ -133,8 +132,7 @@ impl SharedCount {
             _ => 0,
         };
         // Relaxed: pairs with nothing itself; `Slot::open` (where there are slots) and
-        // `Gate::finish` publish it, and no step subtracts from the count, or trusts it, that has
-        // not seen one of those.
+        // `Gate::finish` publish it, and a step that has not seen one of those does not use it.
         self.count.store(Self::BIAS, Ordering::Relaxed);
         surplus
     }
@@ -194,8 +192,7 @@ impl SharedCount {
     /// itself, and publishes that it is drained.
     #[cold]
     fn complete<P: Platform>(&self, object: ObjectId) {
-        // For the completion: acquires every release, as a wait does (S2), and what published the
-        // completion's slot.
+        // For the completion: acquires every release, as a wait does (S2), and the slot.
         let _ = self.look();
         self.completion.end_drain::<P>(object, || {
             // Release: pairs with the Acquire in `look`. The last touch of the object (S3).

@@ -4,8 +4,7 @@ use crate::primitive::{AtomicU64, Ordering};
 use crate::shared::SharedCount;
 
 /// One CPU's counter, with 128 bytes to itself: x86 prefetches cache lines of 64 bytes in pairs
-/// (Intel 64 and IA-32 Architectures Optimization Reference Manual, "Data Prefetching": the spatial
-/// prefetcher).
+/// (Intel 64 and IA-32 Architectures Optimization Reference Manual, "Data Prefetching").
 ///
 /// Every operation of a user is *one* read-modify-write, and the marks in the value it returns say
 /// what it was: on an open slot it counts, and the next close will find it; on a closed slot it
@@ -36,37 +35,34 @@ impl Slot {
     /// An acquire of `n`.
     #[inline]
     pub(crate) fn add(&self, n: u32) -> Word {
-        // Acquire: pairs with the Release in `open` when it counts (what the owner prepared is
-        // visible), and with the Release in `close` when it does not (the state word is seen closed
-        // from now on, S1).
+        // Acquire: pairs with the Release in `open` when it counts (the value is visible), and with
+        // the Release in `close` when it does not (the state word is seen closed, S1).
         Word::at(self.0.fetch_add(Word::times(n), Ordering::Acquire))
     }
 
     /// A release of `n`. If it counts, this was its last touch of the object (S3).
     #[inline]
     pub(crate) fn take(&self, n: u32) -> Word {
-        // Release: pairs with the Acquire in `close`; what was done under protection is visible to
-        // the closer (S2).
+        // Release: pairs with the Acquire in `close`; the closer sees what was done before (S2).
         Word::at(self.0.fetch_sub(Word::times(n), Ordering::Release))
     }
 
     /// Closes the slot and returns what it counted; only the sum over all slots means something
     /// (S4). The count stays, for people to read.
     pub(crate) fn close(&self, capacity: Capacity) -> i64 {
-        // An addition sets the mark, since the slot is open: it is one instruction on x86, an OR that
-        // returns the old value is a loop.
+        // An addition sets the mark, since the slot is open: it is one instruction on x86, an OR
+        // that returns the old value is a loop.
         //
-        // AcqRel. Acquire: pairs with the Release in `take` (S2; every write of an open slot is a
-        // read-modify-write, so this one sees all releases). Release: pairs with the Acquire in
-        // `add` (S1).
+        // AcqRel. Acquire: pairs with the Release in `take` (S2; all writes of an open slot are
+        // read-modify-writes, so it sees them all). Release: pairs with the Acquire in `add` (S1).
         Word::at(self.0.fetch_add(Word::CLOSED, Ordering::AcqRel)).count(capacity)
     }
 
     /// Opens the slot, at zero: by the caller that has claimed the object, or cancels its drain.
     /// Returns what it was, for the search for misuse only.
     pub(crate) fn open(&self, capacity: Capacity) -> Word {
-        // Release: pairs with the Acquire in `add`. A store would do, but loom does not order a store
-        // against concurrent read-modify-writes as strictly as C11 does.
+        // Release: pairs with the Acquire in `add`. A store would do, but loom does not order a
+        // store against concurrent read-modify-writes as strictly as C11 does.
         Word::at(self.0.swap(Word::open(capacity).0, Ordering::Release))
     }
 
@@ -87,8 +83,8 @@ impl Capacity {
     /// For each of so many slots.
     pub(crate) const fn of(slots: usize) -> Self {
         let most = SharedCount::MOST_IN_SLOTS.unsigned_abs();
-        // Half of it: the acquire that fills a slot, and those that are refused meanwhile, go beyond by
-        // less than 2^32 each. (No object has 2^59 slots.)
+        // Half of it: the acquire that fills a slot, and those that are refused meanwhile, go
+        // beyond by less than 2^32 each. (No object has 2^59 slots.)
         Self((most / 2) >> slots.next_power_of_two().trailing_zeros())
     }
 }
@@ -147,8 +143,8 @@ display! { error SlotsError:
 
 type Word = SlotWord<0>;
 
-/// The two highest bits are marks. The count below starts so far from both ends that neither what is
-/// granted nor what is released can disturb them:
+/// The two highest bits are marks. The count below starts so far from both ends that neither what
+/// is granted nor what is released can disturb them:
 ///
 /// ```text
 ///   1x...  closed
@@ -165,8 +161,7 @@ type Word = SlotWord<0>;
 ///   more while the object drains comes back one at a time, at one every nanosecond for a hundred
 ///   years, or many at once, and then not here.
 ///
-/// `UNIT` is the bit that counts one: 0, but greater in tests, where the word is narrow enough to try
-/// all its values.
+/// `UNIT` is the bit that counts one: 0, but greater in tests, which try all narrow words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) struct SlotWord<const UNIT: u32>(u64);
@@ -194,8 +189,8 @@ impl<const UNIT: u32> SlotWord<UNIT> {
         self.0 < Self::FULL
     }
 
-    /// Whether the release of `n` that found this word was counted here: the slot was open, and
-    /// stays in its range.
+    /// Whether the release of `n` that found this word was counted: the slot was open, and is in
+    /// range.
     pub(crate) const fn counts_release(self, n: u32) -> bool {
         // One signed comparison for both: closed words are negative.
         self.0.cast_signed() >= Self::times(n).cast_signed()

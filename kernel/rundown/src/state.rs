@@ -9,9 +9,9 @@ use core::fmt;
 pub enum State {
     /// Grants protection.
     Open,
-    /// Closed: refuses new protection. A caller is still counting what is held (in `close`, with the
-    /// per-CPU variant's barrier), or about to open the object again (in `cancel`), or about to run
-    /// its [completion](crate::Completion). Bounded by that step, but lasts for ever after
+    /// Closed: refuses new protection. A caller is still counting what is held (in `close`, with
+    /// the per-CPU variant's barrier), or about to open the object again (in `cancel`), or about to
+    /// run its [completion](crate::Completion). Bounded by that step, but lasts for ever after
     /// [`Misuse::OutOfRange`] in `close`, or if the platform's barrier panics.
     Closing,
     /// Closed. Some protection that it granted is still held.
@@ -45,9 +45,10 @@ pub enum CloseOutcome {
     /// It was closed before, and another caller's re-init (or value removal) is under way; nothing
     /// changed. What is in progress is later in the order, so it wins.
     Superseded,
-    /// The per-CPU variant closes with a barrier, which is illegal in this context (for example in an
-    /// NMI handler): see [`PerCpuPlatform::check_barrier`](crate::PerCpuPlatform::check_barrier).
-    /// Nothing changed: the object is as it was, open perhaps.
+    /// The per-CPU variant closes with a barrier, which is illegal in this context (for example in
+    /// an NMI handler): see
+    /// [`PerCpuPlatform::check_barrier`](crate::PerCpuPlatform::check_barrier). Nothing changed:
+    /// the object is as it was, open perhaps.
     IllegalContext,
 }
 
@@ -69,9 +70,8 @@ pub enum WaitOutcome {
 pub enum Refused {
     /// The object is closed.
     Closed,
-    /// The object cannot count that many more: see
-    /// [`PlainRundown::CAPACITY`](crate::PlainRundown) and
-    /// [`CacheAwareRundown::capacity`](crate::CacheAwareRundown).
+    /// The object cannot count that many more: see [`PlainRundown::CAPACITY`](crate::PlainRundown)
+    /// and [`CacheAwareRundown::capacity`](crate::CacheAwareRundown).
     Full,
 }
 
@@ -106,8 +106,8 @@ pub enum CloseThenError {
     /// The object is neither open nor draining: perhaps another caller is closing it right now
     /// ([`State::Closing`]), and this call may be repeated.
     WrongState(WrongState),
-    /// Another completion is in the object's slot: left by an earlier call, or by one in progress, or
-    /// about to be given back by a cancel. (Or the completion was null.)
+    /// Another completion is in the object's slot: left by an earlier call, or by one in progress,
+    /// or about to be given back by a cancel. (Or the completion was null.)
     Occupied,
     /// See [`CloseOutcome::IllegalContext`].
     IllegalContext,
@@ -120,13 +120,13 @@ display! { error CloseThenError:
 }
 
 /// A broken promise of a caller, given to [`Platform::misuse`](crate::Platform::misuse). Safe code
-/// breaks none, except that the per-CPU variant does not check single acquires against its capacity:
-/// 2^59 in all, 18 years of them at one a nanosecond.
+/// breaks none, except that the per-CPU variant does not check single acquires against its
+/// capacity: 2^59 in all, 18 years of them at one a nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// More was released than was held (S7). The plain variant finds it in the very call and ignores
-    /// the call; the others find it when the object closes or drains.
+    /// More was released than was held (S7). The plain variant finds it in the very call and
+    /// ignores the call; the others find it when the object closes or drains.
     OverRelease {
         /// Which object.
         object: ObjectId,
@@ -189,9 +189,9 @@ impl ObjectId {
     /// If `buckets` is zero.
     pub const fn bucket(self, buckets: usize) -> usize {
         // Multiplicative hashing (Knuth, "The Art of Computer Programming", volume 3, section 6.4).
-        // Objects are 16 bytes or more. The factor is 2^64 divided by the positive root of
-        // x^4 = x + 1: with the golden ratio, the usual choice, objects every 128 bytes would meet in
-        // a quarter of the buckets.
+        // Objects are 16 bytes or more. The factor is 2^64 divided by the positive root of x^4 = x
+        // + 1: with the golden ratio, the usual choice, objects every 128 bytes share a quarter of
+        // the buckets.
         let product = (self.0 as u64 >> 4).wrapping_mul(0xD1B5_4A32_D192_ED03);
         assert!(buckets > 0, "a table needs buckets");
         // The high 32 bits, as a fraction of the buckets.
@@ -205,8 +205,7 @@ display! { ObjectId:
 
 text!((fmt::Debug for ObjectId) this => "ObjectId({this})");
 
-/// The name of a counter, the same for all CPUs: an offset or an address, as the platform likes;
-/// `usize::MAX` names none.
+/// The name of a counter, the same for all CPUs, such as an offset. `usize::MAX` names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CounterId(usize);
 

@@ -5,15 +5,14 @@ use crate::platform::Platform;
 use crate::state::{IllegalContext, Refused, Unavailable};
 use crate::word::Word;
 
-/// Rundown protection: the contract that all variants keep (S1 to S13 in the [crate
-/// documentation](crate)).
+/// Rundown protection. All variants keep one contract: [S1 to S13](crate#what-it-promises).
 ///
 /// Users: [`try_acquire`](Self::try_acquire). Owner: [`wait`](Self::wait), then free the guarded
 /// thing, or [`reinit`](Self::reinit). The variants, and their constructors:
 /// [`PlainRundown`](crate::PlainRundown), [`CacheAwareRundown`](crate::CacheAwareRundown) and
 /// [`PerCpuRundown`](crate::PerCpuRundown).
-// In this order in memory: slots must come last, since their number may be known only at run time, and
-// what every acquire reads stands together.
+// In this order in memory: slots must come last, since their number may be known only at run time,
+// and what every acquire reads stands together.
 #[repr(C)]
 pub struct Rundown<V: Variant + ?Sized> {
     pub(crate) isolation: [V::Isolation; 0],
@@ -59,8 +58,8 @@ pub trait Variant: Sealed + Send + Sync {
         Ok(())
     }
 
-    /// Between the step to closed and `drain_slots`: returns when every acquire and release that was
-    /// in progress either has counted, or will see which objects were closed before this call.
+    /// Between the step to closed and `drain_slots`: returns when every acquire and release that
+    /// was in progress either has counted, or will see which objects were closed before this call.
     #[doc(hidden)]
     fn barrier() {}
 
@@ -79,8 +78,8 @@ pub trait Variant: Sealed + Send + Sync {
         0
     }
 
-    /// Sets the slots to zero and opens them. Returns what was released on an object that was born
-    /// closed, whose slots were open.
+    /// Sets the slots to zero and opens them. Returns what was released of an object that was born
+    /// closed.
     ///
     /// # Safety
     /// The caller has the closed object to itself, and is about to open it.
@@ -100,8 +99,8 @@ impl<V: Variant> Rundown<V> {
             Self { isolation: [], gate: Gate::new(counts), variant }
         }
 
-        /// The same object, born closed: run down, until it is [opened](Self::open) (S9). For an object
-        /// that has not been used yet: what is held is forgotten.
+        /// The same object, born closed: run down, until it is [opened](Self::open) (S9). For an
+        /// object that has not been used yet: what is held is forgotten.
         #[must_use]
         pub fn born_closed(mut self) -> Self {
             self.gate.begin_with(Word::RUN_DOWN);
@@ -120,8 +119,8 @@ pub trait Isolation: Send + Sync {
     type PerCpu: Isolation;
 }
 
-/// The cache line of the state word, which every acquire reads, holds nothing that anything else may
-/// write: the object starts and ends at a multiple of 64 bytes.
+/// The cache line of the state word, which every acquire reads, holds nothing that anything else
+/// may write: the object starts and ends at a multiple of 64 bytes.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub struct Isolated;

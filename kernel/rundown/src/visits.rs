@@ -4,8 +4,7 @@
 //!
 //! # Why a wait misses none
 //! The caller of [`wait`](Visits::wait) first changes what visits see. Then it waits until it has
-//! found each of the two counts at zero, once, by an atomic add of zero. A visit counts itself
-//! there either
+//! found each of the two counts at zero, once, by an atomic add of zero. A visit counts
 //!
 //! - before that add: then it has counted itself off, too, or the count would not be zero; or
 //! - after it: then it has acquired what the add released, and sees the change.
@@ -43,8 +42,7 @@ impl Visits {
     /// The same on this side, where an old look at `side` may have led.
     pub(crate) fn begin_on(&self, side: usize) -> Visit<'_> {
         let under_way = &self.under_way[side];
-        // Acquire: pairs with the add of zero in `wait`; behind that, the visit sees what the
-        // caller of `wait` has changed.
+        // Acquire: pairs with the add of zero in `wait`; behind that, the visit sees the change.
         under_way.fetch_add(1, Ordering::Acquire);
         Visit(under_way)
     }

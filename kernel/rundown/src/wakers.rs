@@ -14,11 +14,10 @@ use crate::state::ObjectId;
 /// A platform's futures that wait for objects to drain. One per platform, in a static.
 ///
 /// [`ring`](Self::ring) belongs into [`Platform::wake_waiters`](crate::Platform::wake_waiters): one
-/// atomic operation, legal in any context. [`deliver`](Self::deliver) then calls the wakers: foreign
-/// code, and a spin lock that the futures' `poll` and `drop` take, too. So it is for thread context
-/// (the executor's loop, before it looks for work), or for a handler that cannot interrupt those on
-/// the same CPU. So is [`wake`](Self::wake). A waker must not panic: others in its bucket would not
-/// be woken.
+/// atomic operation, legal in any context. [`deliver`](Self::deliver) then calls the wakers:
+/// foreign code, and a spin lock that the futures' `poll` and `drop` take, too. So it is for thread
+/// context (the executor's loop, before it looks for work), or for a handler that cannot interrupt
+/// those on the same CPU. So is [`wake`](Self::wake). A waker must not panic.
 pub struct Wakers {
     /// A bit per bucket that was rung since it was last delivered.
     rung: AtomicU64,
@@ -44,8 +43,7 @@ impl Wakers {
         self.rung.fetch_or(1 << object.bucket(BUCKETS), Ordering::Release);
     }
 
-    /// Whether there is something to [deliver](Self::deliver): for an executor that is about to
-    /// sleep. Any context.
+    /// Whether there is something to [deliver](Self::deliver), before an executor sleeps.
     pub fn is_rung(&self) -> bool {
         // Relaxed: pairs with nothing itself; `deliver` acquires what was rung.
         self.rung.load(Ordering::Relaxed) != 0
@@ -66,8 +64,8 @@ impl Wakers {
 
     /// Both in one: for a platform that may call wakers right where it wakes.
     pub fn wake(&self, object: ObjectId) {
-        // SeqCst: pairs with the fence in `Entry::enter`: either that future sees, when it looks, what
-        // was done before this call, or it is found here.
+        // SeqCst: pairs with the fence in `Entry::enter`: either that future sees, when it looks,
+        // what was done before this call, or it is found here.
         fence(Ordering::SeqCst);
         let bucket = self.bucket(object);
         // Relaxed: pairs with the store in `Bucket::with`, by way of the fences.
@@ -113,8 +111,8 @@ impl Bucket {
     }
 }
 
-/// Empties the list. Each waker is called without the lock, and no entry is touched after it has left
-/// the list: its future may be gone then.
+/// Empties the list. Each waker is called without the lock, and no entry is touched after it has
+/// left the list: its future may be gone then.
 #[cold]
 fn wake_all(bucket: &Bucket) {
     // No more than that: futures that enter as fast as this wakes them would keep it here for ever.
@@ -209,8 +207,7 @@ impl List {
     /// Links `entry` at the end, or gives it another waker if it is linked; returns the old one.
     ///
     /// # Safety
-    /// The caller has the lock of the entry's bucket; the entry stays valid and in place until it is
-    /// removed or popped.
+    /// The caller has the lock of the entry's bucket; the entry stays in place until removed.
     unsafe fn put(&mut self, entry: &Entry, waker: Waker) -> Option<Waker> {
         // SAFETY: the caller has the lock.
         let old = unsafe { (*entry.link.get()).waker.replace(waker) };
@@ -239,7 +236,7 @@ impl List {
         Some(waker)
     }
 
-    /// Behind `previous`, or at the front if that is null, comes `next`, or nothing if that is null.
+    /// Behind `previous`, or in front if that is null, comes `next`, or nothing.
     ///
     /// # Safety
     /// The caller has the lock; both are valid, and no link is borrowed.

@@ -1,5 +1,5 @@
-//! The table of holders, and the hooks that keep it, behind the public module `diagnosis`. Without the
-//! feature, the hooks of `no_holders.rs` stand in their place.
+//! The table of holders, and the hooks that keep it, behind the public module `diagnosis`. Without
+//! the feature, the hooks of `no_holders.rs` stand in their place.
 
 mod table;
 mod word;
@@ -76,8 +76,7 @@ pub(crate) fn missed_deadline<P: Platform>(outstanding: &dyn fmt::Display) {
     P::report(format_args!("rundown: deadline missed: {outstanding}"));
 }
 
-/// The caller is about to wait for `object`, and something is still held: perhaps by the CPU that
-/// waits.
+/// The caller is about to wait for `object`, which may be held by the same CPU.
 #[track_caller]
 pub(crate) fn about_to_wait<P: Platform>(object: ObjectId) {
     let (location, cpu) = (Location::caller(), P::cpu_hint());

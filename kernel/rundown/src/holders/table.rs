@@ -12,8 +12,8 @@ use crate::state::{ObjectId, Tag};
 /// The entries of one CPU start at a multiple of this, so that CPUs rarely meet.
 const PER_CPU: usize = 16;
 
-/// How often a release without a guard goes through the table for what must be there. It misses that
-/// only if others change the table behind it, each time anew.
+/// How often a release without a guard goes through the table for what must be there. It misses
+/// that only if others change the table behind it, each time anew.
 const ATTEMPTS: usize = 8;
 
 /// Protection that is held: one guard, or what is left of one acquire without a guard.
@@ -50,8 +50,7 @@ impl fmt::Display for Holder {
 /// `core`'s atomics, in models, too: the table is no part of the protocol.
 pub(crate) struct Table<const N: usize> {
     entries: [Entry; N],
-    /// Protections that found no free entry. May fall below zero while one CPU takes off what
-    /// another has yet to add.
+    /// Protections that found no free entry. May be below zero for a moment.
     unlisted: AtomicI64,
 }
 
@@ -120,8 +119,8 @@ impl<const N: usize> Table<N> {
         u64::try_from(self.unlisted.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Takes `count` off the entries without a guard of `object`: first those with `tag`, and of these
-    /// first those of `cpu`. Returns how many of them had another tag, unless that is none.
+    /// Takes `count` off the entries without a guard of `object`: first those with `tag`, and of
+    /// these first those of `cpu`. Returns how many of them had another tag, unless that is none.
     pub(super) fn take_raw(&self, object: ObjectId, cpu: usize, count: u32, tag: Tag) -> u32 {
         let other = self.take_matching(object, cpu, count, Some(tag));
         // Something is released, under whatever tag it was taken.
@@ -144,8 +143,8 @@ impl<const N: usize> Table<N> {
                     });
                 }
             }
-            // Each release has an acquire before it, so the table lists (or counts as unlisted) what
-            // is still to be taken off; but perhaps where this CPU has looked already.
+            // Each release has an acquire before it, so the table lists (or counts as unlisted)
+            // what is still to be taken off; but perhaps where this CPU has looked already.
             let unlisted = u32::try_from(self.unlisted()).unwrap_or(u32::MAX);
             if unlisted > 0 {
                 // What those were taken under is not known.
@@ -206,10 +205,10 @@ impl Entry {
         }
         let claimed = seen.claimed();
         // Acquire: pairs with the Release in `exchange`; the call that freed the entry has read it
-        // before it is filled anew.
+        // before.
         self.word.compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        // Release: pairs with the Acquire fence in `read`; a reader that sees any of what is filled in
-        // from now on sees the claim.
+        // Release: pairs with the Acquire fence in `read`; a reader that sees any of the new entry
+        // sees the claim.
         fence(Ordering::Release);
         Some(claimed)
     }
@@ -225,14 +224,14 @@ impl Entry {
             // Relaxed: pairs with the loads in `is_of` and `read`, by way of `word`.
             place.store(number, Ordering::Relaxed);
         }
-        // Release: pairs with the Acquire in `word`; a reader that sees it listed sees what was filled in.
+        // Release: pairs with the Acquire in `word`; a reader that sees it listed sees all of it.
         self.word.store(listed.0, Ordering::Release);
     }
 
     /// What the entry is at present.
     fn word(&self) -> Word {
-        // Acquire: pairs with the Release in `fill`, and in `exchange`: a release that finds something
-        // taken off by another one sees what that one's acquire had listed.
+        // Acquire: pairs with the Release in `fill`, and in `exchange`: a release that finds
+        // something taken off by another one sees what that one's acquire had listed.
         Word(self.word.load(Ordering::Acquire))
     }
 
@@ -278,8 +277,8 @@ impl Entry {
         Some((word, holder))
     }
 
-    /// Takes at most `count` off, if the entry is without a guard and of `object`, and it `fits`;
-    /// returns how many. One attempt.
+    /// Takes at most `count` off, if the entry is without a guard, of `object`, and `fits`; returns
+    /// how many.
     fn take_raw(&self, object: ObjectId, count: u32, fits: impl Fn(&Holder) -> bool) -> u32 {
         let found = self.read(object);
         let Some((seen, holder)) = found.filter(|(_, it)| it.raw && fits(it)) else {

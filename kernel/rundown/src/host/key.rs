@@ -1,4 +1,4 @@
-//! Thread-specific keys: what a thread that ends must give back, and a signal handler may have taken.
+//! Thread-specific keys: what a thread gives back at its end, and a signal handler may have taken.
 //!
 //! Rust's own thread-local variables with destructors register them in allocated memory, which a
 //! signal handler must not do. The value of a key can be set without, within limits.
@@ -29,8 +29,8 @@ impl Key {
         Self { destructor, number: AtomicU32::new(NO_KEY) }
     }
 
-    /// Has the destructor called when the calling thread ends. `false` if all keys are in use, or if
-    /// to set this one would allocate memory. Also in a signal handler.
+    /// Has the destructor called when the calling thread ends. `false` if all keys are in use, or
+    /// if to set this one would allocate memory. Also in a signal handler.
     pub(super) fn set(&self) -> bool {
         // Anything but null has the destructor called.
         self.known().or_else(|| self.create()).is_some_and(|key| {
@@ -47,8 +47,7 @@ impl Key {
         }
     }
 
-    /// Also in a signal handler: glibc takes a key by a compare-exchange, musl under a lock, with
-    /// signals blocked.
+    /// Also in a signal handler: glibc compares and exchanges, musl has a lock and blocks signals.
     fn create(&self) -> Option<u32> {
         let mut key = 0;
         // SAFETY: `key` is a place for the key, and the destructor is sound for any value.

@@ -1,5 +1,4 @@
-//! Rundown protection for the threads of a hosted program: [`HostPlatform`] and its wait policy,
-//! [`Park`].
+//! Rundown protection for threads: [`HostPlatform`] and its wait policy, [`Park`].
 
 #[cfg(target_os = "linux")]
 mod key;
@@ -44,8 +43,7 @@ impl HostPlatform {
         per_cpu::prepare()
     }
 
-    /// How many [barriers](crate::PerCpuPlatform::barrier) the process has had. Calls that share one
-    /// count once.
+    /// How many [barriers](crate::PerCpuPlatform::barrier) the process had; shared ones count once.
     pub fn barriers() -> u64 {
         per_cpu::barriers()
     }

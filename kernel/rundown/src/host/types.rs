@@ -1,23 +1,21 @@
 //! [`HostPlatform`] and [`Park`] as types; their functions are in the module around.
 
-/// Threads instead of CPUs. Its [clock](crate::Clock) counts nanoseconds, its reports go to the
-/// standard error.
+/// Threads instead of CPUs. Its [clock](crate::Clock) counts nanoseconds.
 ///
 /// [`cpu_hint`](crate::Platform::cpu_hint) is the number of the CPU that runs the thread, where
-/// Linux keeps it in the thread's memory (`rseq`: on x86-64 with glibc 2.35 or later, and on threads
-/// that use per-CPU counters): give a cache-aware object as many slots as the machine has CPUs.
-/// Elsewhere it is the lowest number that no other living thread has.
+/// Linux keeps it in the thread's memory (`rseq`: on x86-64 with glibc 2.35 or later, and on
+/// threads that use per-CPU counters): give a cache-aware object as many slots as the machine has
+/// CPUs. Elsewhere it is the lowest number that no other living thread has.
 ///
 /// # Per-CPU counters
 /// On Linux on x86-64 it is a [`PerCpuPlatform`](crate::PerCpuPlatform), so threads may use
 /// [`PerCpuRundown`](crate::PerCpuRundown), the cheapest variant. Not every kernel allows that, nor
-/// every sandbox: if its `new` fails, [`CacheAwareRundown`](crate::CacheAwareRundown) is the next
-/// best.
+/// every sandbox: if its `new` fails, use [`CacheAwareRundown`](crate::CacheAwareRundown).
 ///
 /// At most 524,288 counters exist at a time. For the first of them, or for `HostPlatform::per_cpu`,
 /// the process reserves 4 MiB of address space for each CPU that the machine can have. It becomes
-/// memory only where it is used, unless `mlockall` has locked what is mapped in future. A failure
-/// is final for the process.
+/// memory where it is used (unless `mlockall` has locked what is mapped in future). A failure is
+/// final.
 ///
 /// # Signal handlers
 /// Acquire and release are legal in them, on any thread, and leave `errno` alone; but no release of
@@ -41,8 +39,8 @@ pub struct HostPlatform;
 
 /// Blocks the thread until the object is drained. For [`HostPlatform`] only.
 ///
-/// It [parks](std::thread::park) the thread, and allocates what wakes it. An `unpark` that was meant
-/// for other code of the thread does no harm here, but is used up.
+/// It [parks](std::thread::park) the thread, and allocates what wakes it. An `unpark` that was
+/// meant for other code of the thread does no harm here, but is used up.
 ///
 /// The list of waiters has a spin lock, held for a few instructions. A thread of a higher real-time
 /// priority (`SCHED_FIFO`) than its holder's may spin on it for ever: give both the same, or poll.

@@ -15,8 +15,8 @@ use core::ops::Range;
 use crate::primitive::{AtomicU64, Ordering};
 
 /// Which of 64 * `WORDS` counters are in use. Hands out the lowest that is free, so that counters
-/// lie densely. Lock-free; any context. A search looks at one word for every 4,096 counters in front
-/// that are in use, and at one more; above 262,144 counters, at 64 words and two or more.
+/// lie densely. Lock-free; any context. A search looks at one word for every 4,096 counters in
+/// front that are in use, and at one more; above 262,144 counters, at 64 words and two or more.
 pub struct CounterMap<const WORDS: usize> {
     /// A mark for each [`RUN`](Self::RUN) words of `used`.
     full_runs: [AtomicU64; FAN],
@@ -24,7 +24,7 @@ pub struct CounterMap<const WORDS: usize> {
     used: [AtomicU64; WORDS],
 }
 
-/// How many marks a word has, and how many words of them there are. Fewer in a model, which follows each word.
+/// Marks a word, and words of marks. Fewer in a model, which follows each word.
 const FAN: usize = if cfg!(rundown_loom) { 2 } else { 64 };
 
 impl<const WORDS: usize> CounterMap<WORDS> {
@@ -118,8 +118,8 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     /// The run was found full.
     #[cold]
     fn mark(&self, run: usize) {
-        // Acquire: pairs with the Release in `unmark`, if that came first: then what was freed before
-        // it is seen here.
+        // Acquire: pairs with the Release in `unmark`, if that came first: this sees what was
+        // freed.
         self.full_runs[run / FAN].fetch_or(1 << (run % FAN), Ordering::Acquire);
         let is_full = Self::words(run)
             // Relaxed: pairs with the change in `free`, by way of the mark.

@@ -1,5 +1,4 @@
-//! What the per-CPU variant needs of the system: [`PerCpuPlatform`]. What a sequence reads:
-//! [`PerCpuGate`].
+//! [`PerCpuPlatform`]: the system below the per-CPU variant. [`PerCpuGate`]: what a sequence reads.
 
 use core::fmt;
 use core::mem::offset_of;
@@ -39,8 +38,7 @@ impl PerCpuGate {
         self.gate.is_open()
     }
 
-    /// The counter, for platforms whose sequence is not assembly. The caller has found the gate
-    /// [open](Self::is_open).
+    /// The counter of a gate found [open](Self::is_open): for sequences that are not assembly.
     ///
     /// # Panics
     /// If there is none: the gate has never been open.
@@ -67,11 +65,11 @@ text!((fmt::Debug for PerCpuGate) this => "{}open", if this.is_open() { "" } els
 /// Together: after an object is closed and a barrier has returned, every add that found it open is
 /// done and visible, and none is to come.
 ///
-/// A kernel's whole implementation is some 50 lines: `kernel/src/platform/per_cpu.rs` in this crate's
-/// repository, on [`gs`](super::gs) and [`Rounds`](super::Rounds).
+/// A kernel's whole implementation is some 50 lines: `kernel/src/platform/per_cpu.rs` in this
+/// crate's repository, on [`gs`](super::gs) and [`Rounds`](super::Rounds).
 pub unsafe trait PerCpuPlatform: Platform + Sized {
-    /// Reserves a counter, zero on each CPU, and visible as such to every CPU that learns of it. The
-    /// contexts in which the implementation allows this are those of
+    /// Reserves a counter, zero on each CPU, and visible as such to every CPU that learns of it.
+    /// The contexts in which the implementation allows this are those of
     /// [`PerCpuRundown::new`](super::PerCpuRundown), and of the first opening of a lazy object.
     fn allocate() -> Result<CounterId, Unavailable>;
 
@@ -85,27 +83,25 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// wrapping, and returns `true`. Any context, NMI included.
     ///
     /// The look acquires what made the gate open or closed; the [counter](PerCpuGate::counter) is
-    /// read only after it, inside the sequence; the add releases what was done before, to the
-    /// barrier.
+    /// read after it, inside the sequence; the add releases what was done before, to the barrier.
     ///
     /// # Safety
-    /// An open gate's counter is allocated, and not given back until a barrier after the gate was closed.
+    /// An open gate's counter is allocated, and not given back before a barrier after its close.
     unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool;
 
     /// Whether a barrier is legal in the calling context. Asked before anything changes, by every
     /// call that finds an object open and would close it.
     ///
     /// # Errors
-    /// [`IllegalContext`] if not: for example in an NMI handler, since the barrier may wait for the
-    /// code that it interrupted.
+    /// [`IllegalContext`] if not: in an NMI handler, say: the barrier may wait for the code
+    /// interrupted.
     fn check_barrier() -> Result<(), IllegalContext> {
         Ok(())
     }
 
     /// Returns when all CPUs have left or restarted their sequences: see the trait. What was done
     /// before the call happens-before what those CPUs do in and after the restarted sequence; what
-    /// they did before happens-before the return. [`check_barrier`](Self::check_barrier) comes
-    /// first.
+    /// they did before happens-before the return.
     fn barrier();
 
     /// How many CPUs can ever have counted. Does not change once there is a counter.
@@ -145,8 +141,8 @@ impl CounterCell {
     /// The counter, if there is one yet.
     #[inline]
     pub(super) fn get(&self) -> Option<CounterId> {
-        // Acquire: pairs with the Release in `name`: an owner that finds a counter which another one
-        // has just allocated sees its zeroes.
+        // Acquire: pairs with the Release in `name`: an owner that finds a counter which another
+        // one has just allocated sees its zeroes.
         match self.0.load(Ordering::Acquire) {
             Self::NO_COUNTER => None,
             counter => Some(CounterId::new(counter)),

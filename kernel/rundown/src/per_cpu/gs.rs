@@ -1,6 +1,5 @@
 //! The sequence for kernels on x86-64 that find the running CPU's area by the GS segment, and what
-//! their interrupt entry asks to restart it. [README, "Your own kernel"](crate#your-own-kernel), has
-//! the steps for a kernel.
+//! their interrupt entry asks to restart it: see ["Your own kernel"](crate#your-own-kernel).
 //!
 //! # How a loader of modules uses it
 //!
@@ -10,15 +9,14 @@
 //!
 //! 1. Load and relocate the module, its section `rundown_restart` included, into writable memory.
 //! 2. Find the section's bounds: by the module's symbols, or by asking the module, whose code gets
-//!    them from [`Bounds::of_this_image`]. (That one function runs unregistered, so it must not use
-//!    objects.)
+//!    them from [`Bounds::of_this_image`]. (It runs unregistered: it must not use objects.)
 //! 3. [`register`] them, with a [`RestartTable`] that lives as long as the module. Then call it.
 //! 4. Give the module an object of rundown protection, and take protection *in the kernel's code*
 //!    around each call into the module, its timers and interrupt handlers included. Threads of the
 //!    module hold it for as long as they live.
 //! 5. To unload, run that object down: now nothing is executed in the module, nor suspended there.
-//! 6. [`unregister`] the table: that waits for handlers which look up what they interrupted
-//!    elsewhere. Free the memory.
+//! 6. [`unregister`] the table: that waits for handlers that are looking an address up. Free the
+//!    memory.
 //!
 //! Not for targets whose objects are not ELF (UEFI applications, Windows, Apple's), which have no
 //! such section. A kernel that a UEFI loader starts is ELF as a rule.
@@ -36,9 +34,9 @@ use crate::primitive::Ordering;
 /// [`PerCpuPlatform::add_if_open`](super::PerCpuPlatform::add_if_open), for counters whose
 /// [name](crate::CounterId) is their offset from the GS base.
 ///
-/// Four instructions: test, jump, load, add. The processor neither moves the add before the test nor
-/// what comes after before the add's load (x86-TSO: Intel SDM 3A, 10.2.2), and the compiler does not
-/// move memory accesses across the assembly. So the test acquires and the add releases.
+/// Four instructions: test, jump, load, add. The processor neither moves the add before the test
+/// nor what comes after before the add's load (x86-TSO: Intel SDM 3A, 10.2.2), and the compiler
+/// does not move memory accesses across the assembly. So the test acquires and the add releases.
 ///
 /// # Safety
 /// As there; and the running CPU's GS base + the counter's name is the counter, aligned to 8 bytes.
@@ -46,7 +44,7 @@ use crate::primitive::Ordering;
 #[must_use]
 pub unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
     // For one, the number is part of the instruction: recent processors (Intel Golden Cove) then
-    // forward what the last add stored; with the number in a register, a pair costs six times as much.
+    // forward what the last add stored; from a register, a pair costs six times as much.
     match n {
         // SAFETY: the gate is borrowed; nothing else writes this CPU's counter, except in an
         // interrupt, which comes before or after the one instruction that does.
@@ -96,14 +94,14 @@ use sequence;
 /// If it was called before.
 #[inline]
 pub unsafe fn prepare() {
-    // SAFETY: the linker's section is all entries, it is writable, and nothing else refers to it. It stays.
+    // SAFETY: the linker's section is all entries, writable, and nothing else's. It stays.
     let done = unsafe { LOADED.register(&OWN, Bounds::of_this_image()) };
     done.expect("`prepare` is called once");
 }
 
 /// Where code that was interrupted at this address must go on, if it was inside a sequence of the
-/// kernel's or of a [registered](register) table: at the sequence's start. Any CPU, any context; a
-/// binary search for each table.
+/// kernel's or of a [registered](register) table: at its start. Any CPU, any context; a binary
+/// search for each table.
 ///
 /// # Panics
 /// Before [`prepare`].
@@ -141,15 +139,15 @@ pub unsafe fn unregister(table: &RestartTable, barrier: impl FnMut()) -> Result<
 }
 
 impl Bounds {
-    /// Those of the image that this code is linked into: each image has its own copy of this function.
+    /// Those of the image that this code is linked into: each has its own copy of it.
     #[inline(always)]
     pub fn of_this_image() -> Self {
         unsafe extern "C" {
             static mut __start_rundown_restart: Sequence;
             static mut __stop_rundown_restart: Sequence;
         }
-        // An entry that holds nothing: without any, the section and its symbols would not exist. (By
-        // `global_asm!` it would be in every program that links this crate.)
+        // An entry that holds nothing: without any, the section and its symbols would not exist.
+        // (By `global_asm!` it would be in every program that links this crate.)
         //
         // SAFETY: it is no instruction.
         unsafe {

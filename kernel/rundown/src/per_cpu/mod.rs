@@ -1,5 +1,5 @@
-//! The per-CPU variant: plain counters, without a lock prefix, and a barrier when the object closes; and
-//! what a platform that has them is made of.
+//! The per-CPU variant: plain counters, without a lock prefix, and a barrier when the object
+//! closes; and what a platform that has them is made of.
 
 mod counter_map;
 mod gate;

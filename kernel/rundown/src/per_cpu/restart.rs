@@ -46,8 +46,8 @@ impl Bounds {
     /// Sorts the table, and leaves out entries that hold nothing.
     ///
     /// # Safety
-    /// Between the bounds there are entries and nothing else, writable, and the caller's alone until
-    /// this returns. They stay as they are for as long as the slice is used.
+    /// Between the bounds there are entries and nothing else, writable, and the caller's alone
+    /// until this returns. They stay as they are for as long as the slice is used.
     pub(crate) unsafe fn into_sorted<'a>(self) -> &'a [Sequence] {
         let bytes = self.end.addr() - self.start.addr();
         if bytes == 0 {
@@ -61,8 +61,8 @@ impl Bounds {
     }
 }
 
-/// Where code that was interrupted at this address must go on, if it is inside one of the sequences:
-/// at that sequence's start. They are sorted and do not overlap.
+/// Where code that was interrupted at this address must go on, if it is inside one of the
+/// sequences: at that sequence's start. They are sorted and do not overlap.
 pub(crate) fn find(sequences: &[Sequence], interrupted_at: u64) -> Option<u64> {
     // At its very start, a sequence has done nothing yet.
     let started = sequences.partition_point(|sequence| sequence.start < interrupted_at);
@@ -117,8 +117,7 @@ impl RestartTable {
     /// What it was registered with.
     ///
     /// # Safety
-    /// Nothing registers it meanwhile: the table is in the list, or a look-up that can have found it there
-    /// still counts.
+    /// Nothing registers it meanwhile: it is in the list, or a look-up that found it there counts.
     pub(super) unsafe fn sequences(&self) -> Option<&[Sequence]> {
         // SAFETY: by the caller.
         let sequences = self.sequences.with(|place| unsafe { *place });
@@ -153,8 +152,7 @@ impl Images {
     }
 
     /// Where code that was interrupted at this address must go on, if it was inside a sequence of a
-    /// loaded image: at the sequence's start. Any CPU, any context, NMI included. A binary search
-    /// for each image.
+    /// loaded image: at its start. Any CPU, any context. A binary search for each image.
     #[must_use]
     pub fn restart_point(&self, interrupted_at: u64) -> Option<u64> {
         // Relaxed: pairs with nothing. An image whose code runs on this CPU was registered before,
@@ -176,8 +174,8 @@ impl Images {
     ///
     /// # Safety
     /// - None of the image's code has run yet, except what gave the bounds.
-    /// - Between the bounds there are the image's entries and nothing else, relocated and writable. Each
-    ///   is a sequence that may be started again as long as it has not come to its end.
+    /// - Between the bounds there are the image's entries and nothing else, relocated and writable.
+    ///   Each is a sequence that may be started again as long as it has not come to its end.
     /// - Neither the entries nor `table` are moved, written to or freed until
     ///   [`unregister`](Self::unregister) has returned.
     pub unsafe fn register(
@@ -197,8 +195,7 @@ impl Images {
                 return Err(RegisterError::Overlap);
             }
             let place = &table.sequences;
-            // SAFETY: not in the list, and no earlier look-up is under way: `unregister` has waited
-            // for them.
+            // SAFETY: not in the list; for earlier look-ups `unregister` has waited.
             place.with_mut(|place| unsafe { *place = sequences });
             // Relaxed: pairs with nothing; changed only under the lock.
             let first = self.first.load(Ordering::Relaxed);
@@ -212,16 +209,15 @@ impl Images {
     }
 
     /// Takes an image's table out again. Returns when no CPU is inside one of the image's sequences
-    /// and no look-up reads the table. `barrier` is called until no CPU was found inside during a
-    /// call: once, as a rule.
+    /// and no look-up reads the table. `barrier` is called until it finds no CPU inside.
     ///
     /// Thread context, with interrupts on if `barrier` needs that. Not within `barrier`.
     ///
     /// # Safety
-    /// - The image's code is not entered any more, no CPU executes it, and none of it is suspended: no
-    ///   thread of it is switched away, and no handler that came on top of it is still at work. Calls
-    ///   that hold a protection of their own, taken and released by code outside of the image, are the
-    ///   way to get there: see [`gs`](super::gs#how-a-loader-of-modules-uses-it).
+    /// - The image's code is not entered any more, no CPU executes it, and none of it is suspended:
+    ///   no thread of it is switched away, and no handler that came on top of it is still at work.
+    ///   Calls that hold a protection of their own, taken and released by code outside of the
+    ///   image, are the way to get there: see [`gs`](super::gs#how-a-loader-of-modules-uses-it).
     /// - When `barrier` returns, every other CPU has since the call either taken an interrupt whose
     ///   handler had looked up what it interrupted, and no NMI, which can come on top of a handler
     ///   that has yet to look up; or has been in no code of the image by its own account.
@@ -271,8 +267,8 @@ impl Images {
             // Acquire: pairs with the Release in `unregister`.
             NonNull::new(table.next.load(Ordering::Acquire))
         })
-        // SAFETY: tables in the list exist, by the contract of `register`; and those that have left it,
-        // until `unregister` has waited for this look-up.
+        // SAFETY: tables in the list exist, by the contract of `register`; and those that have left
+        // it, until `unregister` has waited for this look-up.
         .map(|table| unsafe { table.as_ref() })
     }
 

@@ -9,8 +9,7 @@ use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
 /// - Callers share interrupts: one that is sent and not served yet does for every caller that asks
 ///   meanwhile, and a CPU that has answered a later round has answered this one.
 /// - There is no lock and no leader, so a handler that interrupts a caller may itself be one.
-/// - A caller that waits with interrupts off must answer for its own CPU meanwhile, or two of them wait
-///   for each other.
+/// - A caller that waits with interrupts off answers for its own CPU, lest two wait for each other.
 #[derive(Debug, Default)]
 pub struct Rounds {
     latest: AtomicU64,
@@ -55,21 +54,20 @@ impl Answers {
     }
 
     /// Asks this CPU. `true`: the caller must send it an interrupt, now, and nothing that itself
-    /// asks may come in between, since that would wait for it (so: interrupts off). `false`: one is
-    /// on its way.
+    /// asks may come in between, since that would wait for it (interrupts off). `false`: one is
+    /// under way.
     #[must_use]
     pub fn ask(&self) -> bool {
-        // AcqRel: pairs with the exchange in `answer`, which reads this or what another caller wrote
-        // after it, so that its load of the latest round finds this caller's.
+        // AcqRel: pairs with the exchange in `answer`, which reads this or what another caller
+        // wrote after it, so that its load of the latest round finds this caller's.
         self.asked.swap(1, Ordering::AcqRel) == 0
     }
 
     /// Answers all rounds that have begun, if asked. Called on this CPU, outside of restartable
-    /// sequences, such as in an interrupt handler. Any context, NMI included; one may interrupt
-    /// another.
+    /// sequences, in any context; one may interrupt another.
     pub fn answer(&self, rounds: &Rounds) {
-        // Relaxed: pairs with nothing; a caller that asks makes sure by an interrupt that this CPU
-        // comes here again.
+        // Relaxed: pairs with nothing; a caller that asks interrupts this CPU, which comes here
+        // again.
         if self.asked.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -78,8 +76,8 @@ impl Answers {
         self.asked.swap(0, Ordering::AcqRel);
         // Acquire: pairs with the Release in `begin`.
         let latest = rounds.latest.load(Ordering::Acquire);
-        // Release: pairs with the Acquire in `has_answered`; what this CPU did before is visible to the
-        // caller. The maximum, since one that interrupts this may have answered a later round.
+        // Release: pairs with the Acquire in `has_answered`; what this CPU did before is visible to
+        // the caller. The maximum, since one that interrupts this may have answered a later round.
         self.answered.fetch_max(latest, Ordering::Release);
     }
 

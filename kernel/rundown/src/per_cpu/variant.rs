@@ -63,7 +63,7 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         }
     }
 
-    /// Allocates the counter of a [lazy](Self::lazy) object, unless it has one. In the contexts of
+    /// Allocates the counter of a [lazy](Self::lazy) object, unless it has one. Contexts:
     /// [`PerCpuPlatform::allocate`].
     ///
     /// # Errors
@@ -98,9 +98,9 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
     /// Adds to the running CPU's counter, if the object is open.
     #[inline]
     fn add(&self, n: i64) -> bool {
-        // SAFETY: the counter is this object's, whose gate is closed and followed by a barrier before
-        // anything relies on the counter (`drain_slots`). It is given back (`drop`) when nothing can reach
-        // the object any more.
+        // SAFETY: the counter is this object's, whose gate is closed and followed by a barrier
+        // before anything relies on the counter (`drain_slots`). It is given back (`drop`) when
+        // nothing can reach the object any more.
         unsafe { P::add_if_open(self.gate(), n) }
     }
 
@@ -176,8 +176,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     unsafe fn reset_slots(this: &Rundown<Self>) -> u64 {
         if let Some(counter) = this.variant.counter.get() {
             for cpu in 0..P::cpus() {
-                // SAFETY: the object is closed, and drained or being cancelled: nothing adds until
-                // it opens.
+                // SAFETY: the object is drained or being cancelled: nothing adds until it opens.
                 unsafe { P::clear(counter, cpu) };
             }
         }

@@ -6,8 +6,8 @@ use super::value::Protected;
 use crate::guard::{Access, Number, One, Protection, Reach};
 use crate::variant::{Rundown, Sealed, Variant};
 
-/// A [`Guard`](crate::Guard) without a lifetime, from [`Protected::try_acquire_owned`]: for a task or a
-/// thread that outlives the borrow. It keeps the memory of the object as well as the value.
+/// A [`Guard`](crate::Guard) without a lifetime, from [`Protected::try_acquire_owned`]: for a task
+/// or a thread that outlives the borrow. It keeps the memory of the object as well as the value.
 pub type OwnedGuard<T, V> = Access<T, Arc<Protected<T, V>>>;
 
 impl<T, V: Variant> Sealed for Arc<Protected<T, V>> {}

@@ -48,15 +48,15 @@ impl<T, V: Variant> Protected<T, V> {
         }
     }
 
-    /// Closes the object, and returns the wait as a [`RunDown`], to be polled, awaited, or waited for
-    /// with a policy. Legal where [`close`](crate::Rundown::close) is.
+    /// Closes the object, and returns the wait as a [`RunDown`], to be polled, awaited, or waited
+    /// for with a policy. Legal where [`close`](crate::Rundown::close) is.
     pub fn begin_run_down(&self) -> RunDown<'_, T, V> {
         RunDown::start(self, None)
     }
 
     /// Like [`begin_run_down`](Self::begin_run_down), but for one generation only, by an owner that
-    /// may come late: if the object has been published again since, it is left alone, and the end is
-    /// [`RunDownError::Taken`].
+    /// may come late: if the object has been published again since, it is left alone, and the end
+    /// is [`RunDownError::Taken`].
     pub fn begin_run_down_of(&self, generation: Generation) -> RunDown<'_, T, V> {
         RunDown::start(self, Some(generation.0))
     }
@@ -83,8 +83,8 @@ impl<T, V: Variant> Protected<T, V> {
 pub type RunDown<'a, T, V> = Waits<&'a Protected<T, V>>;
 
 /// `Ok` says only that the generation has drained; [`Retired::take`] and [`Retired::replace`] say
-/// whether another caller was first. The errors are as for [`Protected::run_down`]; with a deadline,
-/// also [`RunDownError::Outstanding`].
+/// whether another caller was first. The errors are as for [`Protected::run_down`]; with a
+/// deadline, also [`RunDownError::Outstanding`].
 impl<'a, T, V: Variant> Awaited for &'a Protected<T, V> {
     type End = Result<Retired<'a, T, V>, RunDownError>;
     type InTime = Self::End;
@@ -109,8 +109,7 @@ text!((<T, V: Variant> fmt::Debug for RunDown<'_, T, V>) this =>
     "RunDown(Drain({} is {}))", this.object(), this.outstanding().state);
 
 /// A generation of an object that has drained: what [`RunDown`] ends in. Of all callers that run it
-/// down, the first to take or replace its value gets it. Until then it stays in the object, also if
-/// this is dropped.
+/// down, the first to take or replace its value gets it. Dropping this leaves it in the object.
 #[must_use = "the value may still be in the object"]
 pub struct Retired<'a, T, V: Variant> {
     protected: &'a Protected<T, V>,
@@ -131,12 +130,11 @@ impl<T, V: Variant> Retired<'_, T, V> {
     }
 
     /// Puts `value` in the place of the one before, which it returns, and opens the object. Never
-    /// waits; any context (for a [lazy](crate::PerCpuRundown::lazy) object that has never been open,
-    /// those of [`prepare`](crate::PerCpuRundown::prepare)).
+    /// waits; any context (for a [lazy](crate::PerCpuRundown::lazy) object that has never been
+    /// open, those of [`prepare`](crate::PerCpuRundown::prepare)).
     ///
     /// # Errors
-    /// [`RunDownError::Taken`] if another caller was first, or [`RunDownError::NoCounter`]; `value`
-    /// comes back.
+    /// [`RunDownError::Taken`] if another caller was first; [`RunDownError::NoCounter`].
     pub fn replace(self, value: T) -> Result<T, ReplaceError<T>> {
         let legal = |seen| self.holds_a_value(seen);
         match self.protected.claim_to_open(legal, RunDownError::NoCounter) {
@@ -150,8 +148,8 @@ impl<T, V: Variant> Retired<'_, T, V> {
         }
     }
 
-    /// By the generation: a value that was published since is not for this caller. An object that was
-    /// born closed and has never been open holds its value, too.
+    /// By the generation: a value that was published since is not for this caller. An object that
+    /// was born closed and has never been open holds its value, too.
     fn holds_a_value(&self, seen: Snapshot) -> bool {
         let full = seen.state == State::Drained || seen.word.phase() == Phase::RunDown;
         seen.word.epoch().generation == self.generation && full
@@ -164,12 +162,12 @@ text!((<T, V: Variant> fmt::Debug for Retired<'_, T, V>) this => "Retired({})", 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunDownError {
-    /// Another caller was first: it took the value out, or [opened](crate::Rundown::reinit) the object
-    /// again with it.
+    /// Another caller was first: it took the value, or [re-opened](crate::Rundown::reinit) the
+    /// object.
     Taken,
     /// The drain was [cancelled](crate::Rundown::cancel): the object is open.
     Cancelled,
-    /// Guards are still out, and the deadline has passed, or there was none. The object stays closed.
+    /// Guards are still out, and the deadline, if any, has passed. The object stays closed.
     Outstanding(Outstanding),
     /// The object is [lazy](crate::PerCpuRundown::lazy), and the system has no counter to open it
     /// with: [`prepare`](crate::PerCpuRundown::prepare) says why. Its value is still in it.

@@ -13,8 +13,8 @@ use crate::word::{Generation, Phase, Word};
 
 /// A `T` that users share under protection and the owner can take out again.
 ///
-/// It dereferences to its [`Rundown`], with all that this can do: close, wait, cancel, and so on. The
-/// value stays in, and is the same when the object opens again.
+/// It dereferences to its [`Rundown`], with all that this can do: close, wait, cancel, and so on.
+/// The value stays in, and is the same when the object opens again.
 ///
 /// Invariant: the object holds its value unless it is vacant or claimed. Only the caller that has
 /// [claimed](crate::State::Claimed) it takes the value out or puts one in.
@@ -32,14 +32,13 @@ unsafe impl<T: Send + Sync, V: Variant> Sync for Protected<T, V> {}
 
 impl<T, V: Variant> Protected<T, V> {
     const_unless_model! {
-        /// Puts `value` behind `rundown`. If that was born closed, so is the object, until it is
-        /// [opened](Rundown::open) (S9).
+        /// Puts `value` behind `rundown`. If that was born closed, so is the object.
         pub fn new(rundown: Rundown<V>, value: T) -> Self {
             Self { start: [], rundown, value: UnsafeCell::new(Some(value)) }
         }
 
-        /// Without a value as yet, and so born closed: [`publish`](Self::publish) puts the first one
-        /// in. `rundown` has not been used yet: what is held of it is forgotten.
+        /// Without a value as yet, and so born closed: [`publish`](Self::publish) puts the first
+        /// one in. `rundown` has not been used yet: what is held of it is forgotten.
         ///
         /// ```
         /// use rundown::{HostPlatform, Plain, PlainRundown, Protected};

@@ -54,8 +54,8 @@ struct Combined {
 impl Combined {
     /// How many rounds have begun when the caller comes.
     fn begun(&self) -> u64 {
-        // AcqRel: pairs with the addition in `have_round_since`: a round that begins later sees what the
-        // caller did before. An addition of zero, since a load would release nothing.
+        // AcqRel: pairs with the addition in `have_round_since`: a round that begins later sees
+        // what the caller did before. An addition of zero, since a load would release nothing.
         self.begun.fetch_add(0, Ordering::AcqRel)
     }
 

@@ -1,9 +1,9 @@
 //! The counters: one stretch of address space, with a row of 4 MiB per CPU. A counter has the same
 //! place in every row; its id is its address in the first.
 //!
-//! Threads without `rseq` share a row, and a barrier waits for them (`visits`): the rare thread that
-//! another library has registered, that a filter of system calls forbids to register, or that counts
-//! in its very last destructors.
+//! Threads without `rseq` share a row, and a barrier waits for them (`visits`): the rare thread
+//! that another library has registered, that a filter of system calls forbids to register, or that
+//! counts in its very last destructors.
 //!
 //! `unsafe` in this module: mapping memory, and access to what is mapped.
 
@@ -16,7 +16,7 @@ use crate::per_cpu::{CounterMap, PerCpuGate};
 use crate::state::{CounterId, Unavailable};
 use crate::visits::Visits;
 
-/// A row is 2^22 bytes long. A page becomes memory when its CPU first writes it, hence near that CPU.
+/// A row is 2^22 bytes long. A page becomes memory, near its CPU, when that first writes it.
 pub(super) const ROW_SHIFT: u32 = 22;
 
 /// As `HostPlatform` says.
@@ -62,8 +62,7 @@ pub(super) fn add_unregistered(gate: &PerCpuGate, n: i64) -> bool {
     open
 }
 
-/// This part of a barrier: returns when those that may have looked before the call have added. One
-/// call at a time.
+/// A part of a barrier: returns when those that may have looked before have added. One at a time.
 pub(super) fn wait_for_unregistered() {
     // One of them may have been interrupted there.
     ADDING.wait(thread::yield_now);
@@ -74,7 +73,7 @@ pub(super) fn at(counter: CounterId, row: usize) -> &'static AtomicI64 {
     assert!(row <= rseq::cpus(), "no CPU has the number {row}");
     let address = counter.get() + (row << ROW_SHIFT);
     let counter = ptr::with_exposed_provenance::<AtomicI64>(address);
-    // SAFETY: an allocated counter's id is an aligned address in the first row, and all rows stay mapped.
+    // SAFETY: a counter's id is an aligned address in the first row, and all rows stay mapped.
     unsafe { &*counter }
 }
 
@@ -98,8 +97,8 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
              vm.overcommit_memory); use CacheAwareRundown",
         ));
     }
-    // A huge page (2 MiB) would be memory for a quarter of a million counters as soon as one is used.
-    // (A kernel without huge pages refuses this.)
+    // A huge page (2 MiB) would be memory for a quarter of a million counters as soon as one is
+    // used. (A kernel without huge pages refuses this.)
     // SAFETY: just mapped.
     unsafe { libc::madvise(mapped, length, libc::MADV_NOHUGEPAGE) };
     // Relaxed: pairs with nothing, see `first_row`.

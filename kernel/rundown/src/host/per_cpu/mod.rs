@@ -26,8 +26,8 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     })
 }
 
-// SAFETY: `add_if_open` is a sequence that the kernel restarts or, on a thread that has none, one that
-// `barrier` waits for; each row of counters is written by one CPU at a time, or atomically.
+// SAFETY: `add_if_open` is a sequence that the kernel restarts or, on a thread that has none, one
+// that `barrier` waits for; each row of counters is written by one CPU at a time, or atomically.
 unsafe impl PerCpuPlatform for HostPlatform {
     /// Not in a signal handler.
     fn allocate() -> Result<CounterId, Unavailable> {
@@ -61,8 +61,7 @@ unsafe impl PerCpuPlatform for HostPlatform {
         barrier::barrier();
     }
 
-    /// All that the machine can ever have, as Linux numbers them, and one more that the threads
-    /// without `rseq` share.
+    /// All that the machine can ever have, and one more, which threads without `rseq` share.
     #[inline]
     fn cpus() -> usize {
         rseq::cpus() + 1
@@ -81,8 +80,8 @@ unsafe impl PerCpuPlatform for HostPlatform {
 
     unsafe fn clear(counter: CounterId, cpu: usize) {
         let counter = counters::at(counter, cpu);
-        // Relaxed: pairs with nothing, as in `count`. A counter that is zero is left alone: its line
-        // may be in the CPU's cache, and its page need not exist.
+        // Relaxed: pairs with nothing, as in `count`. A counter that is zero is left alone: its
+        // line may be in the CPU's cache, and its page need not exist.
         if counter.load(Ordering::Relaxed) != 0 {
             // Relaxed: pairs with nothing, the caller publishes it.
             counter.store(0, Ordering::Relaxed);

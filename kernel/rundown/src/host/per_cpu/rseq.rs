@@ -3,10 +3,10 @@
 //! The kernel writes into this piece of thread-local memory on which CPU the thread runs, and reads
 //! there which sequence it is in (Linux, `include/uapi/linux/rseq.h`). A thread has one, shared by
 //! all libraries of the process. Since version 2.35 glibc registers it, at the same distance from
-//! the thread pointer in every thread (glibc manual, "Restartable Sequences"). Where it does not (an
-//! older version, another libc, or the tunable `glibc.pthread.rseq` is 0), this module has one of its
-//! own, which a thread registers when it first counts: in *static* thread-local memory, at one
-//! distance as well, so that a signal handler may reach it.
+//! the thread pointer in every thread (glibc manual, "Restartable Sequences"). Where it does not
+//! (an older version, another libc, or the tunable `glibc.pthread.rseq` is 0), this module has one
+//! of its own, which a thread registers when it first counts: in *static* thread-local memory, at
+//! one distance as well, so that a signal handler may reach it.
 //!
 //! `unsafe` in this module: linker symbols, thread-local memory by assembly, system calls.
 
@@ -54,8 +54,8 @@ pub(super) fn offset() -> isize {
     LAYOUT.offset.load(Ordering::Relaxed)
 }
 
-/// The running CPU, below [`cpus`], if the thread's `rseq` is registered. A hint: it may be another one
-/// on return. Any context, also before [`prepare`].
+/// The running CPU, below [`cpus`], if the thread's `rseq` is registered. A hint: it may be another
+/// one on return. Any context, also before [`prepare`].
 #[inline]
 pub(in super::super) fn cpu_hint() -> Option<usize> {
     let offset = match offset() {
@@ -66,8 +66,8 @@ pub(in super::super) fn cpu_hint() -> Option<usize> {
     usize::try_from(cpu_id(offset).cast_signed()).ok()
 }
 
-/// Finds the thread's `struct rseq`, the first time: glibc's or this module's own. Its distance is the
-/// same for all threads, so more than one may find it at a time.
+/// Finds the thread's `struct rseq`, the first time: glibc's or this module's own. Its distance is
+/// the same for all threads, so more than one may find it at a time.
 #[cold]
 fn locate() -> isize {
     let offset = glibc_offset().unwrap_or_else(own_offset);
@@ -104,7 +104,7 @@ pub(super) fn register_late() -> bool {
     }
     let registered = keeping_errno(|| register().is_ok());
     if !registered {
-        // Another library has registered this thread, or a filter forbids it. It does not try again.
+        // Another library registered this thread, or a filter forbids it. It does not try again.
         set_cpu_id(FAILED);
     }
     registered
@@ -133,8 +133,8 @@ fn register() -> Result<(), Unavailable> {
     Err(Unavailable::Unsupported(failure))
 }
 
-/// A thread's memory may be freed before the kernel ends the thread, and must not be while the kernel
-/// writes there. So the registration ends first, by the destructor of a thread-specific value.
+/// A thread's memory may be freed before the kernel ends the thread, and must not be while the
+/// kernel writes there. So a thread-specific destructor ends the registration first.
 static AT_EXIT: Key = Key::new(unregister);
 
 extern "C" fn unregister(_: *mut c_void) {
@@ -156,8 +156,7 @@ fn own_area() -> *mut u32 {
 
 /// The system call, for this thread's own `struct rseq`; the error is an `errno`.
 fn rseq(flags: c_int) -> Result<(), c_int> {
-    // SAFETY: the area is thread-local and of this size and alignment; it is unregistered before its
-    // memory goes.
+    // SAFETY: the area has this size and alignment, and is unregistered before its memory goes.
     let done: c_long = unsafe { libc::syscall(libc::SYS_rseq, own_area(), SIZE, flags, SIGNATURE) };
     match done {
         0 => Ok(()),
@@ -169,8 +168,7 @@ fn rseq(flags: c_int) -> Result<(), c_int> {
 #[inline]
 fn cpu_id(offset: isize) -> u32 {
     let cpu_id: u32;
-    // SAFETY: the thread's `struct rseq`, or before `prepare` the thread control block: both are
-    // mapped.
+    // SAFETY: the thread's `struct rseq` or, before `prepare`, its control block: both are mapped.
     unsafe {
         asm!(
             "mov {cpu_id:e}, dword ptr fs:[{rseq} + {field}]",
@@ -190,9 +188,9 @@ fn set_cpu_id(cpu_id: u32) {
     unsafe { place.write_volatile(cpu_id) }
 }
 
-/// The name of the module's own `struct rseq`. It carries those of the crate and its version, so that
-/// two versions of this crate, or two builds of it, get along. (Weak: two static libraries that
-/// contain the same one share it.)
+/// The name of the module's own `struct rseq`. It carries those of the crate and its version, so
+/// that two versions of this crate, or two builds of it, get along. (Weak: two static libraries
+/// that contain the same one share it.)
 macro_rules! own_area {
     () => {
         concat!(
@@ -263,8 +261,8 @@ fn glibc_offset() -> Option<isize> {
     (size != 0).then(|| unsafe { *offset })
 }
 
-/// One more than the highest number that Linux may ever give a CPU of this machine. Were it too low,
-/// sequences would write behind the rows.
+/// One more than the highest number that Linux may ever give a CPU of this machine. Were it too
+/// low, sequences would write behind the rows.
 fn possible_cpus() -> u32 {
     // It says what the kernel's own tables per CPU are made for: `cpu_id` is below, always.
     let listed = fs::read_to_string("/sys/devices/system/cpu/possible");
@@ -279,7 +277,7 @@ fn cpus_in_a_mask() -> u32 {
     // Linux has at most 8,192 CPUs on x86-64 (`NR_CPUS`, arch/x86/Kconfig).
     const MOST: u32 = 1 << 13;
     let mut mask = [0_u8; MOST as usize / 8];
-    // SAFETY: a place for so many bytes. (The C library's own function does not say how many were written.)
+    // SAFETY: a place for so many bytes. (The C library's function does not return their number.)
     let written =
         unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, mask.len(), mask.as_mut_ptr()) };
     u32::try_from(written).map_or(MOST, |bytes| bytes * 8)

@@ -2,13 +2,12 @@
 //!
 //! Before it delivers a signal, moves the thread to another CPU or lets another one run, and in a
 //! barrier, the kernel looks whether the thread's instruction pointer lies inside the sequence that
-//! the thread has named in its `struct rseq`. If so, the thread goes on at the sequence's *abort*
-//! address.
+//! the thread has named in its `struct rseq`. If so, the thread goes on at its *abort* address.
 //!
 //! The name stays when the sequence is over, until the kernel happens to look. So the library that
 //! this code is part of must not be unloaded (`dlclose`) while threads run that have counted: the
-//! kernel would find no descriptor, and end the process. (The C library's own thread-local
-//! destructors forbid unloading in most cases anyway; the linker's option `-z nodelete` does in all.)
+//! kernel would find no descriptor, and end the process. (Thread-local destructors mostly forbid
+//! unloading anyway; the linker's option `-z nodelete` always does.)
 //!
 //! `unsafe` in this module: inline assembly.
 
@@ -22,15 +21,14 @@ use crate::per_cpu::PerCpuGate;
 
 /// [`PerCpu::add_if_open`](crate::PerCpuPlatform::add_if_open). The processor neither moves the add
 /// before the test nor what comes after before the add's load (x86-TSO: Intel SDM 3A, 10.2.2), and
-/// the compiler does not move memory accesses across the assembly. So the test acquires and the add
-/// releases.
+/// the compiler moves nothing across the assembly: the test acquires and the add releases.
 ///
 /// # Safety
 /// As there; and the process is prepared.
 #[inline(always)]
 pub(super) unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
     // For one, the number is part of the instruction: recent processors (Intel Golden Cove) then
-    // forward what the last add stored; with the number in a register, a pair takes four times as long.
+    // forward what the last add stored; from a register, a pair takes four times as long.
     match n {
         // SAFETY: as for this function.
         1 => unsafe { sequence!(gate, 1, const 1) },
@@ -42,14 +40,14 @@ pub(super) unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
     true
 }
 
-/// The assembly of [`add_if_open`], which returns from it unless it adds. The number comes twice: as a
-/// value, and as an operand.
+/// The assembly of [`add_if_open`], which returns unless it adds. The number comes as a value and
+/// as an operand.
 ///
 /// `rseq` leads to this thread's `struct rseq`. A negative number there is no CPU's; the others are
-/// below [`rseq::cpus`], as the kernel promises. (To compare them would be one load more, and a pair
-/// would take 1.75 ns instead of 1.4.) The counters of CPUs are a row apart. Nothing else writes this
-/// CPU's counter: another thread comes before or after the one instruction that does, or the sequence
-/// restarts. Sequence and abort code change no register but `scratch` and the flags.
+/// below [`rseq::cpus`], as the kernel promises. (To compare them would be one load more, and a
+/// pair would take 1.75 ns instead of 1.4.) The counters of CPUs are a row apart. Nothing else
+/// writes this CPU's counter: another thread comes before or after the one instruction that does,
+/// or the sequence restarts. Sequence and abort code change only `scratch` and flags.
 macro_rules! sequence {
     ($gate:expr, $value:expr, $($n:tt)+) => {
         asm!(
@@ -78,8 +76,8 @@ macro_rules! sequence {
             ".popsection",
             // Where it goes on after an interruption.
             ".pushsection .text.unlikely.rundown_rseq, \"ax\", @progbits",
-            // The signature as part of an undefined instruction, `ud1 edi, [rip + signature]`, so that
-            // disassemblers stay in step.
+            // The signature as part of an undefined instruction, `ud1 edi, [rip + signature]`, so
+            // that disassemblers stay in step.
             ".byte 0x0f, 0xb9, 0x3d",
             ".long {signature}",
             "6:",
