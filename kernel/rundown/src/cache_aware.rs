@@ -33,7 +33,7 @@ pub type CacheAwareRundown<P, S = DefaultSlots> = Rundown<CacheAware<P, S>>;
 /// The cache-aware variant: see [`CacheAwareRundown`]. `A` is [`Isolated`] or
 /// [`Compact`](crate::Compact).
 pub struct CacheAware<P: Platform, S: Slots + ?Sized = DefaultSlots, A: Isolation = Isolated> {
-    kind: PhantomData<fn() -> (P, A)>,
+    marker: PhantomData<fn() -> (P, A)>,
     // Last, since their number may be known only at run time.
     slots: S,
 }
@@ -75,7 +75,7 @@ impl<P: Platform, S: Slots, A: Isolation> Rundown<CacheAware<P, S, A>> {
     const_unless_model! {
         /// An open object over slots that are open and count nothing.
         pub(crate) fn over_slots(slots: S) -> Self {
-            Self::over(SharedCount::new(), CacheAware { kind: PhantomData, slots })
+            Self::over(SharedCount::new(), CacheAware { marker: PhantomData, slots })
         }
     }
 }

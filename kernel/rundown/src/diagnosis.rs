@@ -45,7 +45,7 @@ use crate::platform::Platform;
 use crate::rundown::BySlot;
 use crate::variant::{Rundown, Variant};
 
-/// An object as people want to see it: state, counts, and who holds it. As racy as all that.
+/// An object for people: its state, counts, and holders. As racy as those.
 ///
 /// ```
 /// use rundown::{diagnosis::Report, HostPlatform, PlainRundown};

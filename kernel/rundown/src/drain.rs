@@ -215,7 +215,7 @@ type PlatformOf<R> = <<R as Reach>::Variant as Variant>::Platform;
 
 /// The object has not drained yet.
 ///
-/// With feature `diagnosis`, its `Display` also lists who holds.
+/// With feature `diagnosis`, its `Display` also lists the holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outstanding {

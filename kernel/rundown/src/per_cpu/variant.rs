@@ -24,7 +24,7 @@ pub type PerCpuRundown<P> = Rundown<PerCpu<P>>;
 pub struct PerCpu<P: PerCpuPlatform, A: Isolation = Isolated> {
     /// Where [`PerCpuGate`] says.
     counter: CounterCell,
-    kind: PhantomData<fn() -> (P, A)>,
+    marker: PhantomData<fn() -> (P, A)>,
 }
 
 impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
@@ -57,7 +57,7 @@ impl<P: PerCpuPlatform, A: Isolation> Rundown<PerCpu<P, A>> {
         pub fn lazy() -> Self {
             let variant = PerCpu {
                 counter: CounterCell::new(),
-                kind: PhantomData,
+                marker: PhantomData,
             };
             Self::over(SharedCount::new(), variant).born_closed()
         }

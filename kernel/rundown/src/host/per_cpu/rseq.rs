@@ -1,4 +1,4 @@
-//! Where each thread's `struct rseq` is, and who has registered it.
+//! Where each thread's `struct rseq` is, and whether glibc or this module registers it.
 //!
 //! The kernel writes into this piece of thread-local memory on which CPU the thread runs, and reads
 //! there which sequence it is in (Linux, `include/uapi/linux/rseq.h`). A thread has one, shared by
