@@ -239,8 +239,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     pub(crate) fn reopen(&self, claimed: Epoch) -> u64 {
         let mut surplus = 0;
         if let Some(shared) = self.gate.counts.shared() {
-            // Before the first slot opens: what that grants may be released here, by a slot still
-            // closed.
+            // Before the first slot opens: releases come here from slots still closed.
             // SAFETY: claimed.
             surplus = shared.reset() + unsafe { V::reset_slots(self) };
         }
@@ -262,8 +261,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 }
 
-/// Objects that [`Rundown::close_all`] has closed, and is to finish after the barrier: all, also if
-/// one panics.
+/// What [`Rundown::close_all`] has closed, to be finished after the barrier even if one panics.
 struct Unfinished<'a, R: Reach>(slice::Iter<'a, R>);
 
 impl<R: Reach> Unfinished<'_, R> {

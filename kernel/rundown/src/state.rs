@@ -191,7 +191,7 @@ impl ObjectId {
         // Multiplicative hashing (Knuth, "The Art of Computer Programming", volume 3, section 6.4).
         // Objects are 16 bytes or more. The factor is 2^64 divided by the positive root of x^4 = x
         // + 1: with the golden ratio, the usual choice, objects every 128 bytes share a quarter of
-        // the buckets.
+        // them.
         let product = (self.0 as u64 >> 4).wrapping_mul(0xD1B5_4A32_D192_ED03);
         assert!(buckets > 0, "a table needs buckets");
         // The high 32 bits, as a fraction of the buckets.

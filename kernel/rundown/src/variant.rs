@@ -78,8 +78,7 @@ pub trait Variant: Sealed + Send + Sync {
         0
     }
 
-    /// Sets the slots to zero and opens them. Returns what was released of an object that was born
-    /// closed.
+    /// Sets the slots to zero and opens them. Returns what was released of one born closed.
     ///
     /// # Safety
     /// The caller has the closed object to itself, and is about to open it.

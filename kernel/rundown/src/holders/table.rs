@@ -204,8 +204,7 @@ impl Entry {
             return None;
         }
         let claimed = seen.claimed();
-        // Acquire: pairs with the Release in `exchange`; the call that freed the entry has read it
-        // before.
+        // Acquire: pairs with the Release in `exchange`; its last owner is done with it.
         self.word.compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed).ok()?;
         // Release: pairs with the Acquire fence in `read`; a reader that sees any of the new entry
         // sees the claim.
@@ -277,8 +276,7 @@ impl Entry {
         Some((word, holder))
     }
 
-    /// Takes at most `count` off, if the entry is without a guard, of `object`, and `fits`; returns
-    /// how many.
+    /// Takes at most `count` off, if the entry is a raw one of `object` and `fits`.
     fn take_raw(&self, object: ObjectId, count: u32, fits: impl Fn(&Holder) -> bool) -> u32 {
         let found = self.read(object);
         let Some((seen, holder)) = found.filter(|(_, it)| it.raw && fits(it)) else {

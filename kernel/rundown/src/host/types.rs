@@ -14,7 +14,7 @@
 ///
 /// At most 524,288 counters exist at a time. For the first of them, or for `HostPlatform::per_cpu`,
 /// the process reserves 4 MiB of address space for each CPU that the machine can have. It becomes
-/// memory where it is used (unless `mlockall` has locked what is mapped in future). A failure is
+/// memory where it is used (or all at once, after `mlockall` with `MCL_FUTURE`). A failure is
 /// final.
 ///
 /// # Signal handlers

@@ -118,8 +118,7 @@ impl<const WORDS: usize> CounterMap<WORDS> {
     /// The run was found full.
     #[cold]
     fn mark(&self, run: usize) {
-        // Acquire: pairs with the Release in `unmark`, if that came first: this sees what was
-        // freed.
+        // Acquire: pairs with the Release in `unmark`, if that came first: this sees the free bit.
         self.full_runs[run / FAN].fetch_or(1 << (run % FAN), Ordering::Acquire);
         let is_full = Self::words(run)
             // Relaxed: pairs with the change in `free`, by way of the mark.

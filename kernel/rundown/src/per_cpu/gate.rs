@@ -93,8 +93,7 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// call that finds an object open and would close it.
     ///
     /// # Errors
-    /// [`IllegalContext`] if not: in an NMI handler, say: the barrier may wait for the code
-    /// interrupted.
+    /// [`IllegalContext`] if not, as in an NMI handler: the barrier may wait for interrupted code.
     fn check_barrier() -> Result<(), IllegalContext> {
         Ok(())
     }

@@ -54,8 +54,7 @@ impl Answers {
     }
 
     /// Asks this CPU. `true`: the caller must send it an interrupt, now, and nothing that itself
-    /// asks may come in between, since that would wait for it (interrupts off). `false`: one is
-    /// under way.
+    /// asks may come in between, since that would wait (interrupts off). `false`: one is under way.
     #[must_use]
     pub fn ask(&self) -> bool {
         // AcqRel: pairs with the exchange in `answer`, which reads this or what another caller
@@ -66,8 +65,7 @@ impl Answers {
     /// Answers all rounds that have begun, if asked. Called on this CPU, outside of restartable
     /// sequences, in any context; one may interrupt another.
     pub fn answer(&self, rounds: &Rounds) {
-        // Relaxed: pairs with nothing; a caller that asks interrupts this CPU, which comes here
-        // again.
+        // Relaxed: pairs with nothing; a caller that asks interrupts this CPU: it comes again.
         if self.asked.load(Ordering::Relaxed) == 0 {
             return;
         }

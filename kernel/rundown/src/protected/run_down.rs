@@ -162,8 +162,7 @@ text!((<T, V: Variant> fmt::Debug for Retired<'_, T, V>) this => "Retired({})", 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunDownError {
-    /// Another caller was first: it took the value, or [re-opened](crate::Rundown::reinit) the
-    /// object.
+    /// Another caller was first: it took the value, or [re-opened](crate::Rundown::reinit) it.
     Taken,
     /// The drain was [cancelled](crate::Rundown::cancel): the object is open.
     Cancelled,
