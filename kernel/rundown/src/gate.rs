@@ -1,4 +1,4 @@
-//! [`Gate`]: the state word, and what a closed object counts by. Each of its transitions is a method here.
+//! [`Gate`]: the state word, each transition of it a method, and what a closed object counts by.
 
 use crate::completion::CompletionSlot;
 use crate::platform::Platform;
@@ -10,16 +10,16 @@ use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
 /// The state word, which every acquire looks at first, and right behind it the counts.
 ///
 /// ```text
-///                     +- try_reopen_held <---+
-///                     v                      |
-///   born open ---> Open -- try_close --> Closed, draining
-///                     ^                      | the last release
-///                     |                      v
-///                     |                  Closed, drained -- try_complete --> RunDown <--- born closed
-///                     |                      |                                 |
-///                     |                      +---------- try_claim ------------+---- Vacant <--- born so
-///                     |                                      v                          ^
-///                     +--------- finish_reopen --------- Claimed ----- finish_vacant ---+
+///                 +- try_reopen_held <---+
+///                 v                      |
+/// born open --> Open -- try_close --> Closed, draining
+///                 ^                      | the last release
+///                 |                      v
+///                 |                   Closed, drained -- try_complete --> RunDown <-- born closed
+///                 |                      |                                   |
+///                 |                      +------------ try_claim ------------+-- Vacant <- born so
+///                 |                                        v                       ^
+///                 +---------- finish_reopen ---------- Claimed -- finish_vacant ---+
 /// ```
 #[repr(C)]
 pub(crate) struct Gate<C> {

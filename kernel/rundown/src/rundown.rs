@@ -26,8 +26,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Some(RefGuard::new(self, One))
     }
 
-    /// [`try_acquire`](Self::try_acquire) of `n` protections at once, all or none (S7). With `n` =
-    /// 0 it only asks whether the object is open, and protects nothing.
+    /// [`try_acquire`](Self::try_acquire) of `n` protections at once, all or none (S7). `n` = 0
+    /// only asks whether the object is open.
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, V>> {

@@ -53,7 +53,7 @@ impl Answers {
         }
     }
 
-    /// Asks this CPU. `true`: the caller must send it an interrupt, now, and nothing that itself
+    /// Asks the CPU. `true`: the caller must send it an interrupt, now, and nothing that itself
     /// asks may come in between, since that would wait (interrupts off). `false`: one is under way.
     #[must_use]
     pub fn ask(&self) -> bool {
@@ -62,7 +62,7 @@ impl Answers {
         self.asked.swap(1, Ordering::AcqRel) == 0
     }
 
-    /// Answers all rounds that have begun, if asked. Called on this CPU, outside of restartable
+    /// Answers all rounds that have begun, if asked. Called on that CPU, outside of restartable
     /// sequences, in any context; one may interrupt another.
     pub fn answer(&self, rounds: &Rounds) {
         // Relaxed: pairs with nothing; a caller that asks interrupts this CPU: it comes again.
