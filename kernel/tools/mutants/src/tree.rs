@@ -18,13 +18,9 @@ impl Tree {
     /// Makes the copy in `folder` like the original, as far as git knows its files. One that is the same already stays
     /// untouched, so that cargo need not build it again.
     pub(crate) fn ready(original: &Path, folder: &Path) -> Result<Self> {
-        let root = folder.join("tree");
-        let mut git = Command::new("git");
-        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-        let output = git.current_dir(original).output().context("starting git")?;
-        ensure!(output.status.success(), "git does not know {}", original.display());
-        let files = String::from_utf8(output.stdout)?;
-        let copied = folder.join("files");
+        let (root, copied) = (folder.join("tree"), folder.join("files"));
+        let files =
+            git(original, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
         for old in fs::read_to_string(&copied).unwrap_or_default().split_terminator('\0') {
             if !original.join(old).exists() && root.join(old).exists() {
                 fs::remove_file(root.join(old))?;
@@ -67,9 +63,12 @@ impl Tree {
         fs::write(&file, original).expect("the file was written before");
         result
     }
+}
 
-    /// Where what is built with these compiler flags goes.
-    pub(crate) fn builds(&self, name: &str) -> PathBuf {
-        self.root.with_file_name(name)
-    }
+/// What git says in this folder.
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new("git").args(arguments).current_dir(folder).output();
+    let output = output.context("starting git")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8(output.stdout)?)
 }
