@@ -165,8 +165,7 @@ fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<PathBuf> {
         .env("CARGO_PROFILE_DEV_DEBUG", "false");
     let output = cargo.stdin(Stdio::null()).output().context("cargo")?;
     fs::write(log, &output.stderr).context("writing the log")?;
-    let compiles = output.status.success();
-    ensure!(compiles, "does not compile; see {}", log.display());
+    ensure!(output.status.success(), "does not compile; see {}", log.display());
     // Only the message about the test binary names an executable.
     let messages = String::from_utf8(output.stdout)?;
     let binary = messages.lines().find_map(|message| {
@@ -223,8 +222,7 @@ fn test(
     ensure!(!text.contains("running 0 tests"), "there is no {}", killer.words);
     let compiles = !text.contains("the guest cannot be built");
     ensure!(compiles, "does not compile; see {}", log.display());
-    let failed = !status.success();
-    Ok(failed.then(|| failure(&text).unwrap_or_else(|| status.to_string())))
+    Ok((!status.success()).then(|| failure(&text).unwrap_or_else(|| status.to_string())))
 }
 
 /// The first line of the first panic's message. A guest's failure is no panic of the test's: it follows the name of

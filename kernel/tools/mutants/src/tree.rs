@@ -35,20 +35,16 @@ impl Tree {
             if !from.is_file() || (configured && file.starts_with(".cargo/")) {
                 continue;
             }
-            let mut content =
-                fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
-            if file == "Cargo.toml" {
-                // Guests and models are release builds: incremental ones take a third of the time.
-                let manifest = String::from_utf8(content)?;
-                let incremental = "[profile.release]\nincremental = true\n";
-                content = manifest.replace("[profile.release]\n", incremental).into_bytes();
-            }
+            let content = fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
             let to = root.join(file);
             if !fs::read(&to).is_ok_and(|present| present == content) {
                 fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
                 fs::write(&to, content).with_context(|| format!("writing {}", to.display()))?;
             }
         }
+        // Guests and models are release builds: incremental ones take a third of the time.
+        fs::create_dir_all(folder.join(".cargo"))?;
+        fs::write(folder.join(".cargo/config.toml"), "profile.release.incremental = true\n")?;
         fs::write(copied, files)?;
         Ok(Self { root })
     }

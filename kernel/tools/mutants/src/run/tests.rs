@@ -1,5 +1,6 @@
 use super::*;
 use crate::list;
+use crate::tree::git;
 
 /// A crate with the name of the real one.
 const SOURCE: &str = "
@@ -74,9 +75,7 @@ fn toy() -> tempfile::TempDir {
         fs::create_dir_all(file.parent().expect("a folder")).expect("created");
         fs::write(file, text).expect("written");
     }
-    let mut git = Command::new("git");
-    let made = git.args(["init", "-q"]).current_dir(folder.path()).status();
-    assert!(made.expect("git").success());
+    git(folder.path(), &["init", "-q"]).expect("git");
     folder
 }
 
