@@ -20,7 +20,6 @@ pub struct Machine {
 
 impl Machine {
     /// This one, now.
-    #[must_use]
     pub fn here() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let field = |name| field(&cpuinfo, name).unwrap_or("?");

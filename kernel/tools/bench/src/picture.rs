@@ -16,7 +16,6 @@ fn figure(row: &Row, column: usize) -> f64 {
 }
 
 /// The pairs, the cheapest first: by one thread, and by all.
-#[must_use]
 pub fn of_pairs(pairs: &Table, machine: &Machine) -> String {
     let is_number = |column: &String| column.parse::<usize>().is_ok();
     let all = pairs.columns.iter().rposition(is_number).unwrap_or(0);
@@ -34,7 +33,6 @@ pub fn of_pairs(pairs: &Table, machine: &Machine) -> String {
 }
 
 /// The teardowns, with some numbers of slots: idle, and under load.
-#[must_use]
 pub fn of_teardowns(idle: &Table, loaded: Option<&Table>, machine: &Machine) -> String {
     let mut bars = Vec::new();
     for row in idle.rows.iter().filter(|row| !row.name.starts_with(' ')) {
