@@ -44,12 +44,8 @@ impl Machine {
                 thread::available_parallelism().map_or(1, usize::from),
                 if is_virtual { ", virtual machine" } else { "" },
             ),
-            software: format!(
-                "{}; {}; {}",
-                output("uname", "-sr"),
-                env!("BENCH_RUSTC"),
-                output("date", "+%Y-%m-%d"),
-            ),
+            software: [&output("uname", "-sr"), env!("BENCH_RUSTC"), &output("date", "+%Y-%m-%d")]
+                .join("; "),
             l2_bytes: (l2_kib as usize) << 10,
         }
     }

@@ -4,9 +4,7 @@ use crate::{Bench, Group, Object, Table};
 
 /// Something that can be measured.
 pub struct Contender {
-    /// As the table shows it.
     pub name: &'static str,
-    /// Which part of the table it belongs to.
     pub group: Group,
     /// For the table of [many objects](crate::objects()): how many cache lines of one a use touches.
     pub lines: usize,
@@ -41,8 +39,8 @@ pub fn pairs(bench: &Bench, title: &str, contenders: &[Contender]) -> Table {
     }
     let alone = |table: &Table, name| Some(table.row(name)?.cells[0].clone());
     for (column, yardstick) in [("/lock", LOCKED), ("/plain", UNLOCKED)] {
-        if let Some(yardstick) = alone(&table, yardstick) {
-            table.derive(column, |row| row.cells[0].to(&yardstick, 1.0));
+        if let Some(limit) = alone(&table, yardstick) {
+            table.derive(column, |row| row.cells[0].to(&limit, 1.0));
         }
     }
     if let Some(windows) = alone(&table, WINDOWS) {

@@ -28,20 +28,17 @@ const BATCH: u64 = 8192;
 const ATTEMPTS: usize = 10;
 
 impl Bench {
-    /// For so many rounds.
     pub fn new(rounds: usize, millis: u64) -> io::Result<Self> {
         let (workers, measured, disturbed) = (Workers::new()?, Cell::new(0), Cell::new(0));
         Ok(Self { workers, rounds, millis, measured, disturbed })
     }
 
-    /// How many threads measure at most.
     pub fn threads(&self) -> usize {
         self.workers.count()
     }
 
-    /// How many figures, in percent, are of a thread that another process interrupted, and that was
-    /// interrupted again whenever it was measured anew. If they are many, the machine was too busy to
-    /// measure on.
+    /// How many figures, in percent, are of a thread that another process interrupted, and again whenever it was
+    /// measured anew. If they are many, the machine was too busy to measure on.
     pub fn disturbed_percent(&self) -> f64 {
         100.0 * f64::from(self.disturbed.get()) / f64::from(self.measured.get().max(1))
     }

@@ -10,24 +10,18 @@ use crate::Bench;
 /// A table: a cell for each row and column, each with a value of every round.
 #[derive(Debug, Serialize)]
 pub struct Table {
-    /// What its figures are.
     pub title: String,
-    /// What its columns are.
     pub columns: Vec<String>,
-    /// In the order in which they are printed.
     pub rows: Vec<Row>,
-    /// What a reader needs to know; may be empty.
     pub note: &'static str,
 }
 
 /// A line of a table.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// Which part of the table it belongs to.
     pub group: Group,
     /// What was measured. With two spaces before it: something else about the row above.
     pub name: String,
-    /// By column.
     pub cells: Vec<Rounds>,
 }
 
@@ -105,7 +99,6 @@ impl Table {
         self.rows.sort_by(|a, b| a.group.cmp(&b.group).then(first(a).total_cmp(&first(b))));
     }
 
-    /// The row of this name.
     pub fn row(&self, name: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.name == name)
     }
@@ -152,11 +145,8 @@ impl fmt::Display for Table {
 
 /// With as many digits as mean something.
 fn shown(figure: f64) -> String {
-    let digits = match figure {
-        figure if figure.fract() == 0.0 || figure >= 100.0 => 0,
-        figure if figure >= 10.0 => 1,
-        _ => 2,
-    };
+    let digits =
+        if figure.fract() == 0.0 || figure >= 100.0 { 0 } else { 2 - usize::from(figure >= 10.0) };
     format!("{figure:.digits$}")
 }
 
@@ -174,7 +164,6 @@ impl Rounds {
         Some(sorted[below] + (sorted[above] - sorted[below]) * place.fract())
     }
 
-    /// As many values are below as above.
     pub fn median(&self) -> Option<f64> {
         self.quantile(0.5)
     }

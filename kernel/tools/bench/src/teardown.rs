@@ -10,11 +10,9 @@ use crate::{Bench, Group, Rounds, Table, time};
 
 /// A kind of object, for the tables of teardowns.
 pub struct Kind {
-    /// As the table shows it.
     pub name: &'static str,
     /// Makes so many open objects, each with so many slots (where the kind has slots).
     pub make: fn(objects: usize, slots: usize) -> Box<dyn Closable>,
-    /// Which part of the table it belongs to.
     pub group: Group,
 }
 
@@ -58,15 +56,7 @@ impl<V: Variant> Closable for Vec<Rundown<V>> {
 }
 
 fn drain<V: Variant>(closed: &Rundown<V>) {
-    let outcome = closed.wait(&Spin);
-    assert_eq!(outcome, WaitOutcome::Drained, "nothing cancels");
-}
-
-impl Kind {
-    /// Its rows: itself, and what else is measured.
-    fn rows(&self, more: &str) -> (Group, String) {
-        (self.group, format!("{}\n  {more}", self.name))
-    }
+    assert_eq!(closed.wait(&Spin), WaitOutcome::Drained, "nothing cancels");
 }
 
 /// Teardowns of one object in one round.
@@ -78,7 +68,7 @@ pub fn teardowns(bench: &Bench, kinds: &[Kind], loaded: bool) -> Table {
     const SLOTS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
     let load = if loaded { "while all other CPUs use it" } else { "idle" };
     let title = format!("close + drain of one object, {load}, ns, by slots");
-    let rows = |kind: &Kind| kind.rows("99th percentile");
+    let rows = |kind: &Kind| (kind.group, format!("{}\n  99th percentile", kind.name));
     Table::measured(bench, title, &SLOTS, kinds, rows, |kind, &slots| {
         // An object whose user does not run is idle.
         let samples = bench.undisturbed(|| {
@@ -122,11 +112,12 @@ fn attempt(bench: &Bench, object: &dyn Closable, loaded: bool) -> (Rounds, bool)
 }
 
 /// Closes and drains many idle objects of every kind, by one CPU, with a slot per CPU: together, and one by
-/// one, nanoseconds each; and, where they are counted, the most barriers that a teardown of all together took.
+/// one, nanoseconds each; and the most barriers that a teardown of all together took.
 pub fn batches(bench: &Bench, kinds: &[Kind]) -> Table {
     const BATCHES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
     let title = "close + drain of many idle objects, a slot per CPU: all closed, then all waited for; ns each";
-    let rows = |kind: &Kind| kind.rows("one by one\n  barriers to close all of them together");
+    let more = "\n  one by one\n  barriers to close all of them together";
+    let rows = |kind: &Kind| (kind.group, kind.name.to_owned() + more);
     Table::measured(bench, title, &BATCHES, kinds, rows, |kind, &count| {
         let objects = (kind.make)(count, bench.workers.count());
         let run = || {

@@ -20,7 +20,6 @@ impl Workers {
         Ok(Self { cpus: (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect() })
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.cpus.len()
     }

@@ -1,5 +1,4 @@
-//! Breaks the crate `rundown` and the kernel on purpose, one small patch at a time, and shows that a named
-//! test notices.
+//! Breaks the crate `rundown` and the kernel on purpose, one small patch at a time, and shows that a named test notices.
 //!
 //! The patches are in `list/`: each says what it breaks and which test must notice (its killer). A run first shows that
 //! every killer passes on the sources as they are, then that each one fails on its mutant. It works on copies in the
@@ -19,7 +18,7 @@ mod tree;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use std::{env, fs, thread};
+use std::{env, fs, process, thread};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -49,8 +48,11 @@ struct Options {
     jobs: Option<usize>,
 }
 
-fn main() -> Result<()> {
-    act(&Options::parse())
+fn main() {
+    if let Err(error) = act(&Options::parse()) {
+        eprintln!("error: {error:#}");
+        process::exit(1);
+    }
 }
 
 fn act(options: &Options) -> Result<()> {

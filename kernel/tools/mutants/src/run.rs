@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::list::{Killer, Kind, Mutant};
 use crate::tree::Tree;
 
-/// How long a killer may take on the sources as they are; and one that boots a guest, on a mutant: what ends
-/// that one is a watchdog, long before.
+/// How long a killer may take on the sources as they are; and one that boots a guest, which a watchdog ends long before,
+/// on a mutant.
 const DEADLINE: Duration = Duration::from_secs(600);
 
 /// On a mutant, any other may take this many times what it took without, and some slack: the machine may have become
@@ -33,9 +33,6 @@ const SEEDS: [u32; 16] = [6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 16, 1, 8, 15, 7, 14]
 /// A mutant that outlives so many of them is one that the next change may let live.
 const MANY_SEEDS: usize = 8;
 
-/// How many characters of a message are shown; the log has all.
-const SHOWN: usize = 100;
-
 /// Of a test: how it failed, if it did. So of a mutant: what killed it; or an error, if the list is wrong about it.
 pub(crate) type Verdict = Result<Option<String>>;
 
@@ -49,10 +46,8 @@ pub(crate) fn words(verdict: &Verdict) -> String {
 
 /// Runs the mutants in so many copies of `root` at once, those of guests in the first: another one would build all
 /// that guests are made of again. The copies and the logs are in the folder `work`, which is this program's alone.
-///
-/// # Errors
-/// If a killer fails on the sources as they are, or there is no test of that name: then its failure on a
-/// mutant would prove nothing.
+/// An error if a killer fails on the sources as they are, or there is no test of that name: then its failure on a mutant
+/// would prove nothing.
 pub(crate) fn run(
     root: &Path,
     work: &Path,
@@ -134,9 +129,6 @@ fn on_mutant(
 }
 
 /// Builds the killer's binary.
-///
-/// # Errors
-/// If it does not compile: the log says why.
 fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
@@ -220,8 +212,8 @@ fn test(
     };
     let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
     ensure!(!text.contains("running 0 tests"), "there is no {}", killer.words);
-    let compiles = !text.contains("the guest cannot be built");
-    ensure!(compiles, "does not compile; see {}", log.display());
+    let refused = text.contains("the guest cannot be built");
+    ensure!(!refused, "does not compile; see {}", log.display());
     Ok((!status.success()).then(|| failure(&text).unwrap_or_else(|| status.to_string())))
 }
 
@@ -234,7 +226,8 @@ fn failure(output: &str) -> Option<String> {
         lines.next()
     };
     let message = after(" panicked at ").or_else(|| after("---- "))?;
-    Some(message.chars().take(SHOWN).collect())
+    // The log has all of it.
+    Some(message.chars().take(100).collect())
 }
 
 /// Does the work in all copies at once, what boots guests in the first, each other piece in the copy that is free; a line

@@ -38,10 +38,9 @@ macro_rules! c_peers {
 
         /// Those that were not found, each with a remedy.
         pub(crate) fn missing() -> Vec<(&'static str, String)> {
-            let mut all = vec![$((cfg!($cfg), $name, $package)),*];
-            all.retain(|(found, ..)| !found);
-            let reason = |package| format!("not installed: apt install {package} pkg-config");
-            all.into_iter().map(|(_, name, package)| (name, reason(package))).collect()
+            let remedy = |package| format!("not installed: apt install {package} pkg-config");
+            let all = [$((cfg!($cfg), $name, $package)),*].into_iter();
+            all.filter(|one| !one.0).map(|(_, name, package)| (name, remedy(package))).collect()
         }
     };
 }

@@ -79,8 +79,7 @@ fn main() -> anyhow::Result<()> {
         "disturbed_percent": disturbed,
         "tables": tables.iter().map(|(name, table)| (name, table)).collect::<BTreeMap<_, _>>(),
     });
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = root.ancestors().nth(3).context("no workspace above")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let folder = target.join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
