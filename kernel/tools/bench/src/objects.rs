@@ -23,16 +23,22 @@ pub fn objects(bench: &Bench, crowds: &[Contender]) -> Table {
     /// How many rounds, at most: to make the objects anew takes long.
     const ROUNDS: usize = 11;
     let title = "one of many objects, picked at random: acquire, read the value, release; one thread, ns, by objects";
-    let left = Cell::new(ROUNDS * crowds.len() * COUNTS.len() + 1);
+    let left = Cell::new(ROUNDS * crowds.len() * COUNTS.len());
     // Whether a library's memory is on huge pages would be chance.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let mut table =
         Table::measured(bench, title, &COUNTS, crowds, Contender::row, |crowd, &count| {
-            left.set(left.get().saturating_sub(1));
-            if left.get() == 0 || crowd.bytes * count > MEMORY {
+            let is_late = left.replace(left.get().saturating_sub(1)) == 0;
+            if is_late || crowd.bytes * count > MEMORY {
                 return vec![];
             }
-            tidy_heap();
+            // Joins freed memory, so that small objects are made side by side, as in a new process, whatever was
+            // measured before.
+            #[cfg(target_env = "gnu")]
+            // SAFETY: any thread may ask at any time.
+            unsafe {
+                libc::malloc_trim(0)
+            };
             vec![bench.pair(1, || (crowd.make)(count))]
         });
     let _ = rustix::thread::disable_transparent_huge_pages(false);
@@ -42,16 +48,6 @@ pub fn objects(bench: &Bench, crowds: &[Contender]) -> Table {
     table.note = "lines: cache lines of the object that a use touches, besides the table where it is looked up. -: more than\n\
                   1 GiB.\n";
     table
-}
-
-/// Joins freed memory, so that small objects are made side by side, as in a new process,
-/// whatever was measured before.
-fn tidy_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: any thread may ask at any time.
-    unsafe {
-        libc::malloc_trim(0)
-    };
 }
 
 /// Uses objects picked at random, as the stopwatch asks, after each was used a few times.

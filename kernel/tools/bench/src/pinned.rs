@@ -16,11 +16,9 @@ use rundown::{
     CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform, Platform, Unavailable,
 };
 
-/// The benchmark's threads are pinned, one on each CPU, and none sleeps: as in a kernel whose waiters
-/// spin.
-///
-/// Its [`PerCpuPlatform`] is for objects that stay open. What a kernel's interrupt entry does, restart a
-/// sequence, a thread cannot do to another: there is no barrier here.
+/// The benchmark's threads are pinned, one on each CPU, and none sleeps: as in a kernel whose waiters spin. Its
+/// [`PerCpuPlatform`] is for objects that stay open: a kernel's interrupt entry restarts a sequence, but a thread cannot
+/// do so to another, and there is no barrier here.
 #[derive(Debug)]
 pub struct Pinned;
 
@@ -36,18 +34,15 @@ pub fn cpu() -> usize {
     CPU.get()
 }
 
-/// How many CPUs a thread can stand for: as many as an affinity mask has.
-const CPUS: usize = rustix::thread::CpuSet::MAX_CPU;
-
-/// Counters of 8 bytes.
 const COUNTERS: usize = 448;
 
 #[repr(align(4096))]
 struct Area([AtomicI64; COUNTERS + OWN_WORDS]);
 
-/// Takes memory only where it is used.
-static AREAS: [Area; CPUS] =
-    [const { Area([const { AtomicI64::new(0) }; COUNTERS + OWN_WORDS]) }; CPUS];
+/// For as many CPUs as an affinity mask has; takes memory only where it is used.
+static AREAS: [Area; rustix::thread::CpuSet::MAX_CPU] =
+    [const { Area([const { AtomicI64::new(0) }; COUNTERS + OWN_WORDS]) };
+        rustix::thread::CpuSet::MAX_CPU];
 
 /// One more than the highest index a thread stands for.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
@@ -107,7 +102,6 @@ unsafe impl PerCpuPlatform for Pinned {
         unsafe { gs::add_if_open(gate, n) }
     }
 
-    /// An object on pinned threads stays open: nothing restarts their sequences.
     fn check_barrier() -> Result<(), IllegalContext> {
         Err(IllegalContext)
     }
@@ -136,7 +130,6 @@ unsafe impl PerCpuPlatform for Pinned {
 /// One of the words behind the counters of this thread's CPU, for the bare instructions; the same for all that ask.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnWord {
-    /// From the GS base.
     offset: usize,
     /// Only in the thread that asked.
     here: PhantomData<*const ()>,
@@ -151,14 +144,12 @@ impl OwnWord {
         Self { offset: (COUNTERS + number) * size_of::<AtomicI64>(), here: PhantomData }
     }
 
-    /// One instruction, not locked.
     #[inline(always)]
     pub fn inc(self) {
         // SAFETY: the word is in this thread's area, and is only ever written there.
         unsafe { asm!("inc qword ptr gs:[{}]", in(reg) self.offset, options(nostack)) };
     }
 
-    /// One instruction, not locked.
     #[inline(always)]
     pub fn dec(self) {
         // SAFETY: as above.

@@ -5,7 +5,6 @@
 //! `unsafe` here: inline assembly.
 
 use std::arch::asm;
-use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bench::{Closable, Contender, LOCKED, Object, OwnWord, UNLOCKED, WINDOWS, time};
@@ -36,7 +35,6 @@ struct Padded(AtomicU64);
 /// More threads than these share slots.
 const SLOTS: usize = 256;
 
-/// So many counters, one for each thread.
 fn slots<T: Default>(count: usize) -> Box<[T]> {
     (0..count).map(|_| T::default()).collect()
 }
@@ -107,24 +105,15 @@ fn windows() -> Object {
     let slots = slots::<Padded>(SLOTS);
     Box::new(move |watch| {
         watch.pairs(|| {
-            change_unless_closed(&slots[bench::cpu() % SLOTS].0, 2);
-            change_unless_closed(&slots[bench::cpu() % SLOTS].0, 2_u64.wrapping_neg());
+            for by in [2, 2_u64.wrapping_neg()] {
+                let slot = &slots[bench::cpu() % SLOTS].0;
+                let changed = slot.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |seen| {
+                    (seen & 1 == 0).then_some(seen.wrapping_add(by))
+                });
+                changed.expect("nothing closes it");
+            }
         });
     })
-}
-
-#[inline]
-fn change_unless_closed(slot: &AtomicU64, by: u64) {
-    let mut seen = slot.load(Ordering::Relaxed);
-    loop {
-        assert_eq!(seen & 1, 0, "nothing closes it");
-        let next = seen.wrapping_add(by);
-        match slot.compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => return,
-            Err(now) => seen = now,
-        }
-        spin_loop();
-    }
 }
 
 /// Get and put of `percpu_ref`, as far as they make sense in user space: each is an RCU read section
@@ -143,7 +132,6 @@ fn percpu_ref() -> Object {
             assert!(is_percpu(), "nothing kills it");
             counter.inc();
             nesting.dec();
-
             nesting.inc();
             assert!(is_percpu(), "nothing kills it");
             counter.dec();
