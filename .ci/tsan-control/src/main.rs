@@ -14,24 +14,19 @@ unsafe impl Sync for Letter {}
 
 static LETTER: Letter = Letter { value: UnsafeCell::new(0), sent: AtomicBool::new(false) };
 
-// Release: pairs with the Acquire of `LOAD`.
-#[cfg(not(feature = "race"))]
-const STORE: Ordering = Ordering::Release;
-// Acquire: pairs with the Release of `STORE`.
-#[cfg(not(feature = "race"))]
-const LOAD: Ordering = Ordering::Acquire;
-#[cfg(feature = "race")]
-const STORE: Ordering = Ordering::Relaxed;
-#[cfg(feature = "race")]
-const LOAD: Ordering = Ordering::Relaxed;
+// Release and Acquire: the store pairs with the load.
+const ORDERINGS: (Ordering, Ordering) = match cfg!(feature = "race") {
+    false => (Ordering::Release, Ordering::Acquire),
+    true => (Ordering::Relaxed, Ordering::Relaxed),
+};
 
 fn main() {
     let sender = std::thread::spawn(|| {
         // SAFETY: no thread reads before `sent`.
         unsafe { *LETTER.value.get() = 7 };
-        LETTER.sent.store(true, STORE);
+        LETTER.sent.store(true, ORDERINGS.0);
     });
-    while !LETTER.sent.load(LOAD) {
+    while !LETTER.sent.load(ORDERINGS.1) {
         std::thread::yield_now();
     }
     // SAFETY: sent, and never written again.

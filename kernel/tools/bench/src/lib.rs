@@ -5,14 +5,13 @@
 //! cargo bench --package bench                     # tables; target/bench/{pairs.json,pairs.svg,teardowns.svg}
 //! cargo bench --package bench -- --part objects   # only some of it: here, many objects
 //! cargo bench --package bench -- --docs           # the same pictures in docs/, too, and a table in rundown's README
-//! cargo bench --package bench -- --help           # shorter, longer
 //! ```
 //!
 //! The contenders themselves are in `benches/rundown/contenders.rs`, one entry each.
 //!
 //! # Why a loop of its own
 //!
-//! What is asked is a *ratio* (ours to the bare instruction, two threads to one), on machines whose
+//! The question is for a *ratio* (ours to the bare instruction, two threads to one), on machines whose
 //! speed drifts by more than the answer. So every contender must be measured once before any is
 //! measured again, and ratios must be taken within such a round. Criterion (0.8) and divan (0.1) both
 //! measure one contender to its end before the next, and neither gives the threads of one sample to
@@ -20,9 +19,9 @@
 //!
 //! # What is measured
 //!
-//! A *pair*: protection is taken and given back, by the same thread, with nothing in between. All
-//! threads use the same object. Where a peer needs something per thread (a hazard pointer, a read
-//! handle), it is made before and used again, as its documentation advises.
+//! A *pair*: protection is taken and given back, by the same thread, with nothing in between, on an object that all
+//! threads use. Where a peer needs something per thread (a hazard pointer, a read handle), it is made before and used
+//! again, as its documentation advises.
 //!
 //! The per-CPU variant is measured in both its forms. As in a kernel, relative to GS: each thread is pinned
 //! and has an [area](pinned) that its GS base points to. Nothing restarts a thread's sequence there, and
@@ -30,22 +29,14 @@
 //! barriers by `membarrier`. (The per-CPU and the plain variant have no slots: their teardowns are the same
 //! for every number of them.)
 //!
-//! Two more parts, since one hot object and a pair with nothing in between are not how objects are used:
-//!
-//! - *Work*: each user computes for 25 ns under protection.
-//! - *[Objects](objects())*: each use picks another object, up to half a million of them; what one more
-//!   costs to [make](creation); and what [`Compact`](rundown::Compact), with the value on the state word's
-//!   line, costs if users write the value.
-//!
 //! `diagnosis` is measured by another build of the crate, `kernel/tools/diagnosis`, in the same table.
 //!
-//! Everything is compiled with fat LTO. Without it, `Arc` stores its pointer on the stack before each
-//! decrement, for the function that frees the value; on some processors (Intel, family 6, model 167) the
-//! locked instruction waits 3 ns for that store, and `Arc` looks slower than a slot of one's own.
-//!
-//! A measurement during which another process took a CPU is repeated a few times; how many figures
-//! were disturbed nevertheless stands above the tables. What a hypervisor takes is not seen: that is
-//! what medians are for.
+//! Everything is compiled with fat LTO; the workspace's manifest says why. A measurement during which another process
+//! took a CPU is repeated a few times; how many figures were disturbed nevertheless stands above the tables. What a
+//! hypervisor takes is not seen: that is what medians are for.
+
+// Only this package uses it.
+#![expect(missing_docs)]
 
 mod machine;
 mod objects;
@@ -62,6 +53,6 @@ pub use objects::{creation, objects, shuffled, uses, with_objects};
 pub use pairs::{Contender, LOCKED, UNLOCKED, WINDOWS, pairs};
 pub use pinned::{OwnWord, Pinned, cpu};
 pub use stopwatch::{Bench, Object, Stopwatch, time};
-pub use table::{Group, Rounds, Row, Table};
+pub use table::{Group, Rounds, Row, Table, progress};
 pub use teardown::{Closable, Kind, batches, teardowns};
 pub use workers::Workers;

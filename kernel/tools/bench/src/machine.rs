@@ -20,7 +20,6 @@ pub struct Machine {
 
 impl Machine {
     /// This one, now.
-    #[must_use]
     pub fn here() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let field = |name| field(&cpuinfo, name).unwrap_or("?");
@@ -45,12 +44,8 @@ impl Machine {
                 thread::available_parallelism().map_or(1, usize::from),
                 if is_virtual { ", virtual machine" } else { "" },
             ),
-            software: format!(
-                "{}; {}; {}",
-                output("uname", "-sr"),
-                env!("BENCH_RUSTC"),
-                output("date", "+%Y-%m-%d"),
-            ),
+            software: [&output("uname", "-sr"), env!("BENCH_RUSTC"), &output("date", "+%Y-%m-%d")]
+                .join("; "),
             l2_bytes: (l2_kib as usize) << 10,
         }
     }

@@ -7,32 +7,38 @@
 use std::cell::Cell;
 use std::sync::Mutex;
 
+use rundown::{HostPlatform, PerCpuRundown};
+
 use crate::stopwatch::median;
 use crate::{Bench, Contender, Group, Machine, Rounds, Stopwatch, Table, time};
 
 /// How many objects there are.
 const COUNTS: [usize; 6] = [1, 100, 1_000, 10_000, 50_000, 500_000];
 
-/// A crowd that takes more memory than this is left out.
-const MEMORY: usize = 1 << 30;
-
-/// How many rounds, at most: to make the objects anew takes long.
-const ROUNDS: usize = 11;
-
 /// Measures a use of each crowd, by one thread. Objects are made anew for each measurement, so that
 /// the median is over several places in memory, too.
-pub fn objects(bench: &Bench<'_>, crowds: &[Contender]) -> Table {
+pub fn objects(bench: &Bench, crowds: &[Contender]) -> Table {
+    /// A crowd that takes more memory than this is left out.
+    const MEMORY: usize = 1 << 30;
+    /// How many rounds, at most: to make the objects anew takes long.
+    const ROUNDS: usize = 11;
     let title = "one of many objects, picked at random: acquire, read the value, release; one thread, ns, by objects";
-    let left = Cell::new(ROUNDS * crowds.len() * COUNTS.len() + 1);
+    let left = Cell::new(ROUNDS * crowds.len() * COUNTS.len());
     // Whether a library's memory is on huge pages would be chance.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let mut table =
         Table::measured(bench, title, &COUNTS, crowds, Contender::row, |crowd, &count| {
-            left.set(left.get().saturating_sub(1));
-            if left.get() == 0 || crowd.bytes * count > MEMORY {
+            let is_late = left.replace(left.get().saturating_sub(1)) == 0;
+            if is_late || crowd.bytes * count > MEMORY {
                 return vec![];
             }
-            tidy_heap();
+            // Joins freed memory, so that small objects are made side by side, as in a new process, whatever was
+            // measured before.
+            #[cfg(target_env = "gnu")]
+            // SAFETY: any thread may ask at any time.
+            unsafe {
+                libc::malloc_trim(0)
+            };
             vec![bench.pair(1, || (crowd.make)(count))]
         });
     let _ = rustix::thread::disable_transparent_huge_pages(false);
@@ -42,16 +48,6 @@ pub fn objects(bench: &Bench<'_>, crowds: &[Contender]) -> Table {
     table.note = "lines: cache lines of the object that a use touches, besides the table where it is looked up. -: more than\n\
                   1 GiB.\n";
     table
-}
-
-/// Joins freed memory, so that small objects are made side by side, as in a new process,
-/// whatever was measured before.
-fn tidy_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: any thread may ask at any time.
-    unsafe {
-        libc::malloc_trim(0)
-    };
 }
 
 /// Uses objects picked at random, as the stopwatch asks, after each was used a few times.
@@ -72,7 +68,6 @@ pub fn uses(watch: &mut Stopwatch<'_>, objects: usize, mut one: impl FnMut(usize
 
 /// The numbers below `count` in random order, always the same: the way from an object's number to its
 /// place in memory. It stands for the table of pointers in which a program looks its objects up.
-#[must_use]
 pub fn shuffled(count: usize) -> Box<[usize]> {
     let mut order: Box<[usize]> = (0..count).collect();
     let mut random = Random::NEW;
@@ -98,14 +93,14 @@ impl Random {
     }
 }
 
-/// How many objects live while others are made.
-const LIVE: [usize; 3] = [1_000, 50_000, 524_000];
-
 /// What making one more object costs, of the variant whose counters all objects share.
-pub fn creation<T: Send>(bench: &Bench<'_>, make: fn() -> T) -> Table {
+pub fn creation(bench: &Bench) -> Table {
+    /// How many objects live while others are made.
+    const LIVE: [usize; 3] = [1_000, 50_000, 524_000];
     /// How many are made between two looks at the clock.
     const MADE: usize = 64;
-    let live: Mutex<Vec<T>> = Mutex::default();
+    let make = || PerCpuRundown::<HostPlatform>::new().expect("there are counters for all of them");
+    let live = Mutex::new(Vec::new());
     let title = "making one more per-CPU object (HostPlatform) while so many live, ns";
     let row = |_: &()| (Group::Ours, "per-CPU".to_owned());
     Table::measured(bench, title, &LIVE, &[()], row, |_, &count| {
@@ -121,12 +116,10 @@ pub fn creation<T: Send>(bench: &Bench<'_>, make: fn() -> T) -> Table {
     })
 }
 
-const BEGIN: &str = "<!-- objects -->\n";
-const END: &str = "<!-- end of objects -->";
-
 /// `readme` with the table of many objects in its place; `None` if it has none.
-#[must_use]
 pub fn with_objects(readme: &str, table: &Table, machine: &Machine) -> Option<String> {
+    const BEGIN: &str = "<!-- objects -->\n";
+    const END: &str = "<!-- end of objects -->";
     let (before, rest) = readme.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
     let mut text = String::from(
@@ -140,9 +133,8 @@ pub fn with_objects(readme: &str, table: &Table, machine: &Machine) -> Option<St
             text += &cell.median().map_or_else(|| " |".to_owned(), |ns| format!(" {ns:.1} |"));
         }
     }
-    let caches =
-        COUNTS.map(|count| format!("{:.2}", (count * 64) as f64 / machine.l2_bytes as f64));
-    let Machine { hardware, software, .. } = machine;
+    let Machine { hardware, software, l2_bytes } = machine;
+    let caches = COUNTS.map(|count| format!("{:.2}", (count * 64) as f64 / *l2_bytes as f64));
     text += &format!(
         "\n\nOne thread: acquire, read the value, release. {hardware}; {software}. One cache line of each object is {} L2 \
          caches. `cargo bench --package bench -- --part objects`, in the repository, measures it anew.\n",
@@ -153,8 +145,6 @@ pub fn with_objects(readme: &str, table: &Table, machine: &Machine) -> Option<St
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     #[test]
@@ -176,41 +166,25 @@ mod tests {
                 Box::new(move |watch| uses(watch, count, |pick| assert!(pick < count)))
             }),
         };
-        let bench = Bench::new(1, 1, &|_| ()).expect("CPUs");
-        let table = objects(&bench, &[crowd("small", 0), crowd("large", MEMORY / 100)]);
+        let bench = Bench::new(1, 1).expect("CPUs");
+        let table = objects(&bench, &[crowd("small", 0), crowd("large", (1 << 30) / 100)]);
         let measured =
             |row: usize| table.rows[row].cells.iter().filter(|cell| cell.median().is_some());
         assert_eq!((measured(0).count(), measured(1).count()), (7, 3));
 
         let machine = Machine::here();
-        let readme = format!("above\n{BEGIN}old\n{END}\nbelow\n");
-        let new = with_objects(&readme, &table, &machine).expect("there is a place");
-        assert!(new.starts_with("above\n<!-- objects -->\n| one of many"), "{new}");
-        assert!(new.ends_with("\n<!-- end of objects -->\nbelow\n"), "{new}");
-        assert!(
-            !new.contains("old") && new.contains("| *large* |") && new.contains(" | | | | |\n"),
-            "{new}"
-        );
+        let readme = "above\n<!-- objects -->\nold\n<!-- end of objects -->\nbelow\n";
+        let new = with_objects(readme, &table, &machine).expect("there is a place");
+        for (text, is_there) in [
+            ("above\n<!-- objects -->\n| one of many", true),
+            ("\n<!-- end of objects -->\nbelow\n", true),
+            ("old", false),
+            ("| *large* |", true),
+            (" | | | | |\n", true),
+        ] {
+            assert_eq!(new.contains(text), is_there, "{text} in {new}");
+        }
         assert_eq!(with_objects(&new, &table, &machine), Some(new));
         assert_eq!(with_objects("nothing", &table, &machine), None);
-    }
-
-    #[test]
-    fn as_many_live_as_are_said() {
-        static ALIVE: AtomicUsize = AtomicUsize::new(0);
-        static MOST: AtomicUsize = AtomicUsize::new(0);
-        struct Counted;
-        impl Drop for Counted {
-            fn drop(&mut self) {
-                ALIVE.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        let bench = Bench::new(2, 1, &|_| ()).expect("CPUs");
-        creation(&bench, || {
-            MOST.fetch_max(ALIVE.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-            Counted
-        });
-        assert_eq!(MOST.load(Ordering::Relaxed), LIVE[LIVE.len() - 1] + 64);
-        assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
     }
 }

@@ -4,9 +4,7 @@ use crate::{Bench, Group, Object, Table};
 
 /// Something that can be measured.
 pub struct Contender {
-    /// As the table shows it.
     pub name: &'static str,
-    /// Which part of the table it belongs to.
     pub group: Group,
     /// For the table of [many objects](crate::objects()): how many cache lines of one a use touches.
     pub lines: usize,
@@ -30,24 +28,23 @@ pub const LOCKED: &str = "own slot, lock xadd twice";
 pub const UNLOCKED: &str = "own word, test flag, inc gs:, dec gs:";
 
 /// What a pair costs each of 1, 2, 4... threads on the same object.
-pub fn pairs(bench: &Bench<'_>, title: &str, contenders: &[Contender]) -> Table {
+pub fn pairs(bench: &Bench, title: &str, contenders: &[Contender]) -> Table {
     let title = format!("{title}; ns per pair and thread, by threads");
     let steps = bench.workers.steps();
     let ns = |one: &Contender, threads: &usize| vec![bench.pair(*threads, || (one.make)(1))];
     let mut table = Table::measured(bench, title, &steps, contenders, Contender::row, ns);
     if let [1, .., all] = steps[..] {
-        table.derive("scaling", |row| {
-            row.cells[0].to(&row.cells[steps.len() - 1]).times(all as f64)
-        });
+        let last = steps.len() - 1;
+        table.derive("scaling", |row| row.cells[0].to(&row.cells[last], all as f64));
     }
     let alone = |table: &Table, name| Some(table.row(name)?.cells[0].clone());
     for (column, yardstick) in [("/lock", LOCKED), ("/plain", UNLOCKED)] {
-        if let Some(yardstick) = alone(&table, yardstick) {
-            table.derive(column, |row| row.cells[0].to(&yardstick));
+        if let Some(limit) = alone(&table, yardstick) {
+            table.derive(column, |row| row.cells[0].to(&limit, 1.0));
         }
     }
     if let Some(windows) = alone(&table, WINDOWS) {
-        table.derive("Windows/", |row| windows.to(&row.cells[0]));
+        table.derive("Windows/", |row| windows.to(&row.cells[0], 1.0));
     }
     table.sort();
     table.note = "scaling: throughput of all threads to that of one. /lock, /plain: one thread to the limit with a lock\n\

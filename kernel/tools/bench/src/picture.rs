@@ -1,10 +1,7 @@
 //! Tables as pictures, in SVG: two bars for each of some things.
 
-use std::fmt::Write;
-
 use crate::{Group, Machine, Row, Table};
 
-/// Two bars for one thing.
 struct Bars {
     group: Group,
     name: String,
@@ -16,7 +13,6 @@ fn figure(row: &Row, column: usize) -> f64 {
 }
 
 /// The pairs, the cheapest first: by one thread, and by all.
-#[must_use]
 pub fn of_pairs(pairs: &Table, machine: &Machine) -> String {
     let is_number = |column: &String| column.parse::<usize>().is_ok();
     let all = pairs.columns.iter().rposition(is_number).unwrap_or(0);
@@ -34,7 +30,6 @@ pub fn of_pairs(pairs: &Table, machine: &Machine) -> String {
 }
 
 /// The teardowns, with some numbers of slots: idle, and under load.
-#[must_use]
 pub fn of_teardowns(idle: &Table, loaded: Option<&Table>, machine: &Machine) -> String {
     let mut bars = Vec::new();
     for row in idle.rows.iter().filter(|row| !row.name.starts_with(' ')) {
@@ -61,39 +56,36 @@ fn draw(title: &str, legend: &str, bars: &[Bars], longest: f64, machine: &Machin
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
         foot + 48.0
     );
-    let mut text = |x: f64, y: f64, style: &str, text: &str| {
+    let text = |x: f64, y: f64, style: &str, text: &str| {
         let text = text.replace('&', "&amp;").replace('<', "&lt;");
-        let _ = writeln!(svg, "<text x=\"{x:.0}\" y=\"{y:.0}\" {style}>{text}</text>");
+        format!("<text x=\"{x:.0}\" y=\"{y:.0}\" {style}>{text}</text>\n")
     };
-    text(12.0, 26.0, "font-size=\"18\"", title);
+    let bar = |x: f64, y: f64, width: f64, colour| {
+        let place = format!("x=\"{x:.1}\" y=\"{y:.0}\" width=\"{width:.1}\" height=\"8\"");
+        format!("<rect {place} fill=\"{colour}\"/>\n")
+    };
     let colours = "blue: rundown; grey: bare instructions; orange: others; with a gap: cut short";
-    text(12.0, 48.0, "font-size=\"14\"", &format!("{legend}; {colours}"));
-    text(12.0, foot + 20.0, "font-size=\"12\"", &machine.hardware);
-    text(12.0, foot + 38.0, "font-size=\"12\"", &machine.software);
+    svg += &text(12.0, 26.0, "font-size=\"18\"", title);
+    svg += &text(12.0, 48.0, "font-size=\"14\"", &format!("{legend}; {colours}"));
+    svg += &text(12.0, foot + 20.0, "font-size=\"12\"", &machine.hardware);
+    svg += &text(12.0, foot + 38.0, "font-size=\"12\"", &machine.software);
     let length = |ns: f64| ns.min(longest) / longest * LONGEST;
-    for (place, Bars { name, figures, .. }) in bars.iter().enumerate() {
+    for (place, Bars { group, name, figures }) in bars.iter().enumerate() {
         let y = 75.0 + LINE * place as f64;
-        text(LEFT - 8.0, y, "font-size=\"13\" text-anchor=\"end\"", name);
+        svg += &text(LEFT - 8.0, y, "font-size=\"13\" text-anchor=\"end\"", name);
         let end = LEFT + length(figures[0].max(figures[1])) + 6.0;
         let digits = if longest > 100.0 { 0 } else { 1 };
         let shown = figures.iter().filter(|&&ns| ns > 0.0).map(|ns| format!("{ns:.digits$}"));
-        text(end, y, "font-size=\"12\"", &shown.collect::<Vec<_>>().join(" / "));
-    }
-    for (place, Bars { group, figures, .. }) in bars.iter().enumerate() {
+        svg += &text(end, y, "font-size=\"12\"", &shown.collect::<Vec<_>>().join(" / "));
         let colours = match group {
             Group::Ours | Group::Diagnosis => ["#2a6fb0", "#9cc1e2"],
             Group::Peer | Group::Shape => ["#d98a2b", "#f0cd9c"],
             Group::Limit => ["#6b6b6b", "#c4c4c4"],
         };
-        let mut bar = |x: f64, y: f64, width: f64, colour| {
-            let place = format!("x=\"{x:.1}\" y=\"{y:.0}\" width=\"{width:.1}\" height=\"8\"");
-            let _ = writeln!(svg, "<rect {place} fill=\"{colour}\"/>");
-        };
-        for (bar_of, (&ns, colour)) in figures.iter().zip(colours).enumerate() {
-            let y = 63.0 + LINE * place as f64 + 8.0 * bar_of as f64;
-            bar(LEFT, y, length(ns), colour);
+        for ((&ns, colour), y) in figures.iter().zip(colours).zip([y - 12.0, y - 4.0]) {
+            svg += &bar(LEFT, y, length(ns), colour);
             if ns > longest {
-                bar(LEFT + LONGEST - 12.0, y, 4.0, "white");
+                svg += &bar(LEFT + LONGEST - 12.0, y, 4.0, "white");
             }
         }
     }

@@ -16,40 +16,33 @@ use rundown::{
     CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform, Platform, Unavailable,
 };
 
-/// The benchmark's threads are pinned, one on each CPU, and none sleeps: as in a kernel whose waiters
-/// spin.
-///
-/// Its [`PerCpuPlatform`] is for objects that stay open. What a kernel's interrupt entry does, restart a
-/// sequence, a thread cannot do to another: there is no barrier here.
+/// The benchmark's threads are pinned, one on each CPU, and none sleeps: as in a kernel whose waiters spin. Its
+/// [`PerCpuPlatform`] is for objects that stay open: a kernel's interrupt entry restarts a sequence, but a thread cannot
+/// do so to another, and there is no barrier here.
 #[derive(Debug)]
 pub struct Pinned;
 
 thread_local! {
     // A constant first value: reading it is one load, without a test whether it is initialised.
     static CPU: Cell<usize> = const { Cell::new(0) };
-    static HAS_AREA: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The dense index of the worker that asks: 0, 1, 2...; 0 for all other threads. One load, as from a
 /// kernel's per-CPU area.
 #[inline]
-#[must_use]
 pub fn cpu() -> usize {
     CPU.get()
 }
 
-/// How many CPUs a thread can stand for: as many as an affinity mask has.
-const CPUS: usize = rustix::thread::CpuSet::MAX_CPU;
-
-/// Counters of 8 bytes.
 const COUNTERS: usize = 448;
 
 #[repr(align(4096))]
 struct Area([AtomicI64; COUNTERS + OWN_WORDS]);
 
-/// Takes memory only where it is used.
-static AREAS: [Area; CPUS] =
-    [const { Area([const { AtomicI64::new(0) }; COUNTERS + OWN_WORDS]) }; CPUS];
+/// For as many CPUs as an affinity mask has; takes memory only where it is used.
+static AREAS: [Area; rustix::thread::CpuSet::MAX_CPU] =
+    [const { Area([const { AtomicI64::new(0) }; COUNTERS + OWN_WORDS]) };
+        rustix::thread::CpuSet::MAX_CPU];
 
 /// One more than the highest index a thread stands for.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
@@ -59,28 +52,16 @@ static COUNTER_MAP: CounterMap<{ COUNTERS / 64 }> = CounterMap::new();
 /// arch_prctl(2), asm/prctl.h.
 const ARCH_SET_GS: libc::c_int = 0x1001;
 
-/// From now on this thread, which is pinned, stands for the CPU with this index. Others may stand for the
-/// same one if they are pinned to the same CPU. It starts no threads: Linux hands the GS base on to
-/// them.
-///
-/// # Errors
-/// The operating system's, if it does not set the GS base.
-///
-/// # Panics
-/// If it already stands for one, or no CPU has such an index.
-pub fn stand_for(index: usize) -> io::Result<()> {
-    assert!(!HAS_AREA.get(), "this thread already stands for a CPU");
+/// From now on this thread, which is pinned, stands for the CPU with this index. Others may stand for the same one if
+/// they are pinned to the same CPU. It starts no threads: Linux hands the GS base on to them.
+pub fn stand_for(index: usize) {
     let area = AREAS[index].0.as_ptr();
     // SAFETY: nothing else in this process uses GS.
     let result = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_GS, area) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
     // Relaxed: pairs with nothing. Before its first thread, an area counts nothing.
     IN_USE.fetch_max(index + 1, Ordering::Relaxed);
     CPU.set(index);
-    HAS_AREA.set(true);
-    Ok(())
 }
 
 /// The counter's word in a CPU's area. Counters are named by their offset in it.
@@ -121,7 +102,6 @@ unsafe impl PerCpuPlatform for Pinned {
         unsafe { gs::add_if_open(gate, n) }
     }
 
-    /// An object on pinned threads stays open: nothing restarts their sequences.
     fn check_barrier() -> Result<(), IllegalContext> {
         Err(IllegalContext)
     }
@@ -147,38 +127,29 @@ unsafe impl PerCpuPlatform for Pinned {
     }
 }
 
-/// A word of this thread's CPU, for the bare instructions. There are [`OWN_WORDS`]; the same for all that ask.
+/// One of the words behind the counters of this thread's CPU, for the bare instructions; the same for all that ask.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnWord {
-    /// From the GS base.
     offset: usize,
     /// Only in the thread that asked.
     here: PhantomData<*const ()>,
 }
 
-/// They lie behind the counters.
-pub const OWN_WORDS: usize = 2;
+const OWN_WORDS: usize = 2;
 
 impl OwnWord {
-    /// The word with this number.
-    ///
-    /// # Panics
-    /// If there is none, or the thread stands for no CPU.
-    #[must_use]
+    /// The word with this number. In a thread that stands for no CPU, its use faults.
     pub fn here(number: usize) -> Self {
-        assert!(HAS_AREA.get(), "this thread stands for no CPU");
         assert!(number < OWN_WORDS, "there are only {OWN_WORDS}");
         Self { offset: (COUNTERS + number) * size_of::<AtomicI64>(), here: PhantomData }
     }
 
-    /// One instruction, not locked.
     #[inline(always)]
     pub fn inc(self) {
         // SAFETY: the word is in this thread's area, and is only ever written there.
         unsafe { asm!("inc qword ptr gs:[{}]", in(reg) self.offset, options(nostack)) };
     }
 
-    /// One instruction, not locked.
     #[inline(always)]
     pub fn dec(self) {
         // SAFETY: as above.
@@ -196,22 +167,21 @@ mod tests {
     #[test]
     fn each_cpu_counts_in_its_own_area_and_so_do_the_bare_instructions() {
         let workers = Workers::new().expect("CPUs");
-        let object: &PerCpuRundown<Pinned> =
-            Box::leak(Box::new(PerCpuRundown::new().expect("few are in use")));
+        let object: PerCpuRundown<Pinned> = PerCpuRundown::new().expect("few are in use");
         let taken = workers.run(workers.count(), || {
-            let times = 10 + u32::try_from(cpu()).expect("small");
-            let word = OwnWord::here(1);
+            let (times, word) = (10 + cpu(), OwnWord::here(1));
             for _ in 0..times {
                 object.acquire().expect("open");
                 word.inc();
             }
             word.dec();
-            i64::from(times)
+            times as i64
         });
         let counts: Vec<i64> = object.racy_counts().collect();
         assert_eq!(counts[..taken.len()], taken);
-        for (cpu, times) in taken.into_iter().enumerate() {
-            assert_eq!(AREAS[cpu].0[COUNTERS + 1].load(Ordering::Relaxed), times - 1);
+        for (area, times) in AREAS.iter().zip(taken) {
+            assert_eq!(area.0[COUNTERS + 1].load(Ordering::Relaxed), times - 1);
         }
+        std::mem::forget(object);
     }
 }

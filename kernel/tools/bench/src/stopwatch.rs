@@ -11,16 +11,12 @@ use crate::{Rounds, Workers};
 /// loop to the stopwatch.
 pub type Object = Box<dyn Fn(&mut Stopwatch<'_>) + Send + Sync>;
 
-/// What all measurements need.
-pub struct Bench<'a> {
-    /// The threads.
-    pub workers: Workers,
-    /// How often everything is measured.
-    pub rounds: usize,
-    /// How long each contender runs in a round, with each number of threads, in milliseconds.
-    pub millis: u64,
-    /// Is given a line for people now and then.
-    pub progress: &'a dyn Fn(&str),
+/// What all measurements need: the threads, how often everything is measured, and how long each contender runs in a round,
+/// with each number of threads.
+pub struct Bench {
+    pub(crate) workers: Workers,
+    pub(crate) rounds: usize,
+    millis: u64,
     measured: Cell<u32>,
     disturbed: Cell<u32>,
 }
@@ -31,26 +27,18 @@ const BATCH: u64 = 8192;
 /// How often a measurement that was disturbed is repeated in its round.
 const ATTEMPTS: usize = 10;
 
-impl<'a> Bench<'a> {
-    /// For so many rounds.
-    ///
-    /// # Errors
-    /// The operating system's, if it does not say which CPUs there are.
-    pub fn new(rounds: usize, millis: u64, progress: &'a dyn Fn(&str)) -> io::Result<Self> {
-        Ok(Self {
-            workers: Workers::new()?,
-            rounds,
-            millis,
-            progress,
-            measured: Cell::new(0),
-            disturbed: Cell::new(0),
-        })
+impl Bench {
+    pub fn new(rounds: usize, millis: u64) -> io::Result<Self> {
+        let (workers, measured, disturbed) = (Workers::new()?, Cell::new(0), Cell::new(0));
+        Ok(Self { workers, rounds, millis, measured, disturbed })
     }
 
-    /// How many figures, in percent, are of a thread that another process interrupted, and that was
-    /// interrupted again whenever it was measured anew. If they are many, the machine was too busy to
-    /// measure on.
-    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.workers.count()
+    }
+
+    /// How many figures, in percent, are of a thread that another process interrupted, and again whenever it was
+    /// measured anew. If they are many, the machine was too busy to measure on.
     pub fn disturbed_percent(&self) -> f64 {
         100.0 * f64::from(self.disturbed.get()) / f64::from(self.measured.get().max(1))
     }

@@ -1,6 +1,7 @@
 //! All that is measured goes into tables of one form: printed, saved as JSON, drawn.
 
 use std::fmt;
+use std::io::{IsTerminal, stderr};
 
 use serde::{Serialize, Serializer};
 
@@ -9,24 +10,18 @@ use crate::Bench;
 /// A table: a cell for each row and column, each with a value of every round.
 #[derive(Debug, Serialize)]
 pub struct Table {
-    /// What its figures are.
     pub title: String,
-    /// What its columns are.
     pub columns: Vec<String>,
-    /// In the order in which they are printed.
     pub rows: Vec<Row>,
-    /// What a reader needs to know; may be empty.
     pub note: &'static str,
 }
 
 /// A line of a table.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// Which part of the table it belongs to.
     pub group: Group,
     /// What was measured. With two spaces before it: something else about the row above.
     pub name: String,
-    /// By column.
     pub cells: Vec<Rounds>,
 }
 
@@ -53,7 +48,7 @@ impl Table {
     /// All cells are measured once before any is measured again, forwards and backwards in turn: none is
     /// always first after the same neighbour.
     pub fn measured<S, C: ToString>(
-        bench: &Bench<'_>,
+        bench: &Bench,
         title: impl Into<String>,
         columns: &[C],
         subjects: &[S],
@@ -70,10 +65,10 @@ impl Table {
         for subject in subjects {
             cases.extend(columns.iter().enumerate().map(|case| (table.rows.len(), subject, case)));
             let (group, names) = rows(subject);
-            names.lines().for_each(|name| table.add(group, name, []));
+            names.lines().for_each(|name| table.add(group, name));
         }
         for round in 1..=bench.rounds {
-            (bench.progress)(&format!("{}, round {round}", table.title));
+            progress(&format!("{}, round {round}", table.title));
             for &(row, subject, (column, value)) in &cases {
                 for (row, value) in table.rows[row..].iter_mut().zip(measure(subject, value)) {
                     row.cells[column].0.push(value);
@@ -84,17 +79,15 @@ impl Table {
         table
     }
 
-    /// One more row, of known figures; as many as there are.
-    pub fn add(&mut self, group: Group, name: &str, figures: impl IntoIterator<Item = f64>) {
-        let known = figures.into_iter().map(|figure| Rounds(vec![figure]));
-        let mut cells: Vec<Rounds> = known.collect();
-        cells.resize_with(self.columns.len(), Rounds::default);
+    /// One more row, without figures.
+    pub fn add(&mut self, group: Group, name: &str) {
+        let cells = vec![Rounds::default(); self.columns.len()];
         self.rows.push(Row { group, name: name.to_owned(), cells });
     }
 
     /// One more column, made of those that there are, round by round.
-    pub fn derive(&mut self, column: impl Into<String>, cell: impl Fn(&Row) -> Rounds) {
-        self.columns.push(column.into());
+    pub fn derive(&mut self, column: &str, cell: impl Fn(&Row) -> Rounds) {
+        self.columns.push(column.to_owned());
         for row in &mut self.rows {
             row.cells.push(cell(row));
         }
@@ -106,10 +99,15 @@ impl Table {
         self.rows.sort_by(|a, b| a.group.cmp(&b.group).then(first(a).total_cmp(&first(b))));
     }
 
-    /// The row of this name.
-    #[must_use]
     pub fn row(&self, name: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.name == name)
+    }
+}
+
+/// For people: one line, which the next overwrites.
+pub fn progress(what: &str) {
+    if stderr().is_terminal() {
+        eprint!("\r\x1b[K{what}");
     }
 }
 
@@ -147,11 +145,8 @@ impl fmt::Display for Table {
 
 /// With as many digits as mean something.
 fn shown(figure: f64) -> String {
-    let digits = match figure {
-        figure if figure.fract() == 0.0 || figure >= 100.0 => 0,
-        figure if figure >= 10.0 => 1,
-        _ => 2,
-    };
+    let digits =
+        if figure.fract() == 0.0 || figure >= 100.0 { 0 } else { 2 - usize::from(figure >= 10.0) };
     format!("{figure:.digits$}")
 }
 
@@ -161,7 +156,6 @@ pub struct Rounds(pub Vec<f64>);
 
 impl Rounds {
     /// The value below which this part of the values lies, interpolated; `None` without values.
-    #[must_use]
     pub fn quantile(&self, part: f64) -> Option<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -170,29 +164,19 @@ impl Rounds {
         Some(sorted[below] + (sorted[above] - sorted[below]) * place.fract())
     }
 
-    /// As many values are below as above.
-    #[must_use]
     pub fn median(&self) -> Option<f64> {
         self.quantile(0.5)
     }
 
     /// Half the distance of the quartiles, in percent of the median.
-    #[must_use]
     pub fn percent(&self) -> Option<f64> {
         Some((self.quantile(0.75)? - self.quantile(0.25)?) / 2.0 / self.median()? * 100.0)
     }
 
-    /// Each so many times.
-    #[must_use]
-    pub fn times(self, factor: f64) -> Self {
-        Self(self.0.into_iter().map(|value| value * factor).collect())
-    }
-
-    /// To another cell's, each pair taken in the same round: what slows the machine for a while slows
-    /// both.
-    #[must_use]
-    pub fn to(&self, other: &Self) -> Self {
-        Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect())
+    /// So many times its ratio to another cell, each pair taken in the same round: what slows the machine for a while
+    /// slows both.
+    pub fn to(&self, other: &Self, times: f64) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b * times).collect())
     }
 }
 
@@ -214,33 +198,34 @@ mod tests {
         let rounds = Rounds(vec![3.0, 1.0, 2.0, 1000.0, 4.0]);
         assert_eq!(rounds.median(), Some(3.0));
         assert!((rounds.percent().expect("values") - 100.0 / 3.0).abs() < 1e-9);
-        assert_eq!(Rounds(vec![1.0, 2.0]).median(), Some(1.5));
-        assert_eq!(Rounds::default().median(), None);
+        assert_eq!(
+            (Rounds(vec![1.0, 2.0]).median(), Rounds::default().median()),
+            (Some(1.5), None)
+        );
     }
 
     #[test]
     fn rounds_go_forwards_and_backwards_and_rows_are_sorted() {
-        let (bench, calls) = (Bench::new(3, 1, &|_| ()).expect("CPUs"), Cell::new(0.0));
+        let (bench, calls) = (Bench::new(3, 1).expect("CPUs"), Cell::new(0.0));
         let rows = |name: &&str| (Group::Ours, format!("{name}\n  twice"));
         let mut table = Table::measured(&bench, "title", &[1, 2], &["1st", "2nd"], rows, |_, _| {
             calls.set(calls.get() + 1.0);
             vec![calls.get(), 2.0 * calls.get()]
         });
-        table.add(Group::Limit, "known", [0.5]);
+        table.add(Group::Limit, "unknown");
         let first = table.rows[0].cells[0].clone();
-        table.derive("to 1st", |row| row.cells[0].to(&first));
+        table.derive("to 1st", |row| row.cells[0].to(&first, 1.0));
         let cell = |row: usize, column: usize| &table.rows[row].cells[column].0[..];
         assert_eq!(cell(0, 0), [1.0, 8.0, 9.0]);
         assert_eq!(cell(2, 1), [4.0, 5.0, 12.0]);
         assert_eq!(cell(3, 0), [6.0, 12.0, 22.0]);
         // Within rounds.
         assert_eq!(cell(2, 2), [3.0, 6.0 / 8.0, 11.0 / 9.0]);
-        assert_eq!((cell(4, 0), cell(4, 1), cell(4, 2)), (&[0.5][..], &[][..], &[0.5][..]));
         table.sort();
         let names: Vec<&str> = table.rows.iter().map(|row| row.name.as_str()).collect();
-        assert_eq!(names, ["2nd", "1st", "  twice", "  twice", "known"]);
+        assert_eq!(names, ["2nd", "1st", "  twice", "  twice", "unknown"]);
         let text = table.to_string();
-        for shown in ["title", "Ours\n", "8 ±25%", "1.22 ", "0.50 ", " -"] {
+        for shown in ["title", "Ours\n", "8 ±25%", "1.22 ", " -"] {
             assert!(text.contains(shown), "{shown} is missing in:\n{text}");
         }
     }

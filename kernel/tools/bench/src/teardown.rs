@@ -3,20 +3,16 @@
 use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rundown::{Rundown, Spin, Variant, WaitOutcome};
+use rundown::{HostPlatform, Rundown, Spin, Variant, WaitOutcome};
 
 use crate::stopwatch::{interruptions, median};
 use crate::{Bench, Group, Rounds, Table, time};
 
 /// A kind of object, for the tables of teardowns.
 pub struct Kind {
-    /// As the table shows it.
     pub name: &'static str,
     /// Makes so many open objects, each with so many slots (where the kind has slots).
     pub make: fn(objects: usize, slots: usize) -> Box<dyn Closable>,
-    /// How many barriers there have been; 0 if it needs none.
-    pub barriers: fn() -> u64,
-    /// Which part of the table it belongs to.
     pub group: Group,
 }
 
@@ -38,10 +34,10 @@ impl<V: Variant> Closable for Vec<Rundown<V>> {
     }
 
     fn tear_down(&self) {
-        self.iter().for_each(|object| {
+        for object in self {
             object.close();
             drain(object);
-        });
+        }
     }
 
     fn tear_down_together(&self) -> f64 {
@@ -60,15 +56,7 @@ impl<V: Variant> Closable for Vec<Rundown<V>> {
 }
 
 fn drain<V: Variant>(closed: &Rundown<V>) {
-    let outcome = closed.wait(&Spin);
-    assert_eq!(outcome, WaitOutcome::Drained, "nothing cancels");
-}
-
-impl Kind {
-    /// Its rows: itself, and what else is measured.
-    fn rows(&self, more: &str) -> (Group, String) {
-        (self.group, format!("{}\n  {more}", self.name))
-    }
+    assert_eq!(closed.wait(&Spin), WaitOutcome::Drained, "nothing cancels");
 }
 
 /// Teardowns of one object in one round.
@@ -76,11 +64,11 @@ const SAMPLES: usize = 200;
 
 /// Closes and drains objects of every kind, by their number of slots: idle, or while all other CPUs use
 /// them.
-pub fn teardowns(bench: &Bench<'_>, kinds: &[Kind], loaded: bool) -> Table {
+pub fn teardowns(bench: &Bench, kinds: &[Kind], loaded: bool) -> Table {
     const SLOTS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
     let load = if loaded { "while all other CPUs use it" } else { "idle" };
     let title = format!("close + drain of one object, {load}, ns, by slots");
-    let rows = |kind: &Kind| kind.rows("99th percentile");
+    let rows = |kind: &Kind| (kind.group, format!("{}\n  99th percentile", kind.name));
     Table::measured(bench, title, &SLOTS, kinds, rows, |kind, &slots| {
         // An object whose user does not run is idle.
         let samples = bench.undisturbed(|| {
@@ -93,7 +81,7 @@ pub fn teardowns(bench: &Bench<'_>, kinds: &[Kind], loaded: bool) -> Table {
 }
 
 /// Times of [`SAMPLES`] teardowns on the first CPU, and whether a thread was interrupted.
-fn attempt(bench: &Bench<'_>, object: &dyn Closable, loaded: bool) -> (Rounds, bool) {
+fn attempt(bench: &Bench, object: &dyn Closable, loaded: bool) -> (Rounds, bool) {
     let (users, finished) = (AtomicUsize::new(0), AtomicBool::new(false));
     let threads = if loaded { bench.workers.count() } else { 1 };
     let per_thread = bench.workers.run(threads, || {
@@ -124,11 +112,12 @@ fn attempt(bench: &Bench<'_>, object: &dyn Closable, loaded: bool) -> (Rounds, b
 }
 
 /// Closes and drains many idle objects of every kind, by one CPU, with a slot per CPU: together, and one by
-/// one, nanoseconds each; and, where they are counted, the most barriers that a teardown of all together took.
-pub fn batches(bench: &Bench<'_>, kinds: &[Kind]) -> Table {
+/// one, nanoseconds each; and the most barriers that a teardown of all together took.
+pub fn batches(bench: &Bench, kinds: &[Kind]) -> Table {
     const BATCHES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
     let title = "close + drain of many idle objects, a slot per CPU: all closed, then all waited for; ns each";
-    let rows = |kind: &Kind| kind.rows("one by one\n  barriers to close all of them together");
+    let more = "\n  one by one\n  barriers to close all of them together";
+    let rows = |kind: &Kind| (kind.group, kind.name.to_owned() + more);
     Table::measured(bench, title, &BATCHES, kinds, rows, |kind, &count| {
         let objects = (kind.make)(count, bench.workers.count());
         let run = || {
@@ -143,9 +132,9 @@ pub fn batches(bench: &Bench<'_>, kinds: &[Kind]) -> Table {
             };
             let mut most = 0;
             let together = each(&mut || {
-                let before = (kind.barriers)();
+                let before = HostPlatform::barriers();
                 let ns = objects.tear_down_together();
-                most = most.max((kind.barriers)() - before);
+                most = most.max(HostPlatform::barriers() - before);
                 ns
             });
             vec![together, each(&mut || time(|| objects.tear_down())), most as f64]
@@ -156,40 +145,36 @@ pub fn batches(bench: &Bench<'_>, kinds: &[Kind]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use rundown::{HostPlatform, PlainRundown};
+    use rundown::PerCpuRundown;
 
     use super::*;
     use crate::Row;
 
-    static CALLS: AtomicUsize = AtomicUsize::new(0);
-
     #[test]
-    fn every_size_is_torn_down_and_the_barriers_are_those_of_all_together() {
+    fn every_size_is_torn_down_and_all_together_take_one_barrier() {
+        if let Err(reason) = HostPlatform::per_cpu() {
+            return eprintln!("skipped: {reason}");
+        }
+        const MAKE: fn(usize) -> PerCpuRundown<HostPlatform> =
+            |_| PerCpuRundown::new().expect("few are in use");
         let kind = Kind {
-            name: "plain",
-            make: |count, _| {
-                let objects = (0..count).map(|_| PlainRundown::<HostPlatform>::new());
-                Box::new(objects.collect::<Vec<_>>())
-            },
-            // One more at each call: one between any two.
-            barriers: || CALLS.fetch_add(1, Ordering::Relaxed) as u64,
+            name: "per-CPU",
+            make: |count, _| Box::new((0..count).map(MAKE).collect::<Vec<_>>()),
             group: Group::Ours,
         };
-        let (bench, kinds) = (Bench::new(2, 1, &|_| ()).expect("CPUs"), [kind]);
-        let all = |row: &Row, is: fn(f64) -> bool| {
-            let medians = row.cells.iter().filter_map(Rounds::median);
-            medians.filter(|&median| is(median)).count() == row.cells.len()
+        let (bench, kinds) = (Bench::new(2, 1).expect("CPUs"), [kind]);
+        let medians = |row: &Row| -> Vec<f64> {
+            row.cells.iter().map(|cell| cell.median().expect("measured")).collect()
         };
         for loaded in [false, true] {
             let table = teardowns(&bench, &kinds, loaded);
             let [median, p99] = &table.rows[..] else { panic!("{table}") };
-            let mut pairs = median.cells.iter().zip(&p99.cells);
-            assert!(pairs.all(|(ns, p99)| p99.median() >= ns.median()));
-            assert!(all(median, |ns| ns >= 0.0));
+            let mut pairs = medians(median).into_iter().zip(medians(p99));
+            assert!(pairs.all(|(ns, p99)| 0.0 <= ns && ns <= p99));
         }
         let table = batches(&bench, &kinds);
         let [together, singly, barriers] = &table.rows[..] else { panic!("{table}") };
-        assert!(all(together, |ns| ns > 0.0) && all(singly, |ns| ns > 0.0));
-        assert!(all(barriers, |barriers| barriers == 1.0));
+        assert!(medians(together).iter().chain(&medians(singly)).all(|&ns| ns > 0.0));
+        assert!(medians(barriers).iter().all(|&barriers| barriers == 1.0));
     }
 }

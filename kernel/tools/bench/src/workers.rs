@@ -15,24 +15,16 @@ pub struct Workers {
 
 impl Workers {
     /// For the CPUs that this process may use.
-    ///
-    /// # Errors
-    /// The operating system's, if it does not say which.
     pub fn new() -> io::Result<Self> {
         let allowed = sched_getaffinity(None)?;
-        let cpus = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu));
-        let cpus = cpus.collect();
-        Ok(Self { cpus })
+        Ok(Self { cpus: (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect() })
     }
 
-    /// How many there are.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.cpus.len()
     }
 
     /// How many threads to measure with: 1, 2, 4..., and all there are.
-    #[must_use]
     pub fn steps(&self) -> Vec<usize> {
         let powers = (0..).map(|power| 1 << power);
         let mut steps: Vec<usize> = powers.take_while(|&step| step < self.count()).collect();
@@ -40,30 +32,25 @@ impl Workers {
         steps
     }
 
-    /// Runs `job` on the first `threads` workers at once, and returns what each made of it.
-    ///
-    /// A job that panics ends the process: the other threads may wait for it for ever.
-    ///
-    /// # Panics
-    /// If there are fewer workers.
+    /// Runs `job` on the first `threads` workers at once, and returns what each made of it. A job that panics ends the
+    /// process: the other threads may wait for it for ever.
     pub fn run<T: Send>(&self, threads: usize, job: impl Fn() -> T + Sync) -> Vec<T> {
         let pinned = |index, cpu| {
             let mut only = CpuSet::new();
             only.set(cpu);
             sched_setaffinity(None, &only).expect("an allowed CPU");
-            pinned::stand_for(index).expect("the GS base can be set");
+            pinned::stand_for(index);
             job()
         };
-        let work = |index, cpu| {
+        let work = &|index, cpu| {
             let result = panic::catch_unwind(AssertUnwindSafe(|| pinned(index, cpu)));
             result.unwrap_or_else(|_| process::exit(101))
         };
         thread::scope(|scope| {
             let cpus = self.cpus[..threads].iter().enumerate();
-            let start = |(index, &cpu)| scope.spawn(move || work(index, cpu));
-            let threads: Vec<_> = cpus.map(start).collect();
-            let results = threads.into_iter().map(|thread| thread.join());
-            results.map(|result| result.expect("it does not panic")).collect()
+            let threads = cpus.map(|(index, &cpu)| scope.spawn(move || work(index, cpu)));
+            let threads: Vec<_> = threads.collect();
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
         })
     }
 }

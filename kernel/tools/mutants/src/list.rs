@@ -1,17 +1,18 @@
-//! The list of mutants: the files in `list/`.
+//! The list of mutants: the files in `list/`, and the table in docs/mutants.md.
 //!
-//! Each mutant is a table, `[PROMISE.NAME]`. The promise is `S1` to `S13`, `diagnosis` for what that feature of the
-//! crate promises, or `bring-up` for the kernel below it. `file` at the top of a list is that of all its mutants which
-//! have none of their own.
+//! Each mutant is a table, `[PROMISE.NAME]`, with the fields of [`Mutant`]. The promise is `S1` to `S13`, `diagnosis` for
+//! that feature of the crate, or `bring-up` for the kernel below it. A field at the top of a list is that of all its
+//! mutants which have none of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::tree::git;
 
 /// The promise of the kernel below the crate: every CPU there is runs, as itself, whatever the firmware
 /// says and leaves behind, and whatever fails on one of them.
@@ -22,12 +23,9 @@ const BRING_UP: &str = "bring-up";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mutant {
     /// Unique; it also names a log file.
-    #[serde(skip)]
     pub(crate) name: String,
-    #[serde(skip)]
     pub(crate) promise: String,
     /// The source file, relative to the workspace; if it begins with `src/`, to the crate `rundown`.
-    #[serde(default)]
     file: String,
     /// The exact text to replace, which must occur once.
     find: String,
@@ -35,11 +33,12 @@ pub(crate) struct Mutant {
     #[serde(default)]
     replace: String,
     /// Why the result is wrong: one sentence.
-    pub(crate) wrong: String,
+    wrong: String,
     /// The test that must notice.
     pub(crate) killed_by: Killer,
-    /// The mutant makes its killer, a test on threads, hang, and that is how it is noticed. Without this, a
-    /// killer that does not end is an error: it may only have become slow.
+    /// The mutant makes its killer, a test on threads, hang, and that is how it is noticed. Without this, a killer that
+    /// does not end is an error: it may only have become slow. (Loom itself reports threads that wait for each other,
+    /// and a watchdog ends a guest.)
     #[serde(default)]
     pub(crate) hangs: bool,
 }
@@ -51,11 +50,13 @@ pub(crate) struct Mutant {
 #[serde(try_from = "String")]
 pub(crate) struct Killer {
     pub(crate) kind: Kind,
-    words: String,
-    /// The package whose test it is.
-    pub(crate) package: String,
+    pub(crate) words: String,
+    /// The folder of the package whose test it is.
+    pub(crate) folder: String,
     /// `tests/<binary>.rs` or `tests/<binary>/`; none: a unit test in `src/`.
     pub(crate) binary: Option<String>,
+    /// Its source, or the folder that this is in, without the extension.
+    pub(crate) source: String,
     /// The crate's feature besides `std`.
     pub(crate) feature: Option<String>,
     /// What libtest filters by. Of a guest, the scenario and the machine.
@@ -79,79 +80,45 @@ impl TryFrom<String> for Killer {
     type Error = anyhow::Error;
 
     fn try_from(words: String) -> Result<Self> {
-        let mut rest: Vec<&str> = words.split_whitespace().collect();
-        let feature = rest.iter().position(|word| word.starts_with('+'));
-        let feature = feature.map(|at| rest.remove(at)[1..].to_owned());
-        let (word, mut binary, test) = match rest[..] {
-            [word, test] => (word, None, test),
-            [word, binary, test] => (word, Some(binary), test),
+        let (features, rest): (Vec<&str>, Vec<&str>) =
+            words.split_whitespace().partition(|word| word.starts_with('+'));
+        let (kind, package, binary, test) = match rest[..] {
+            ["guest", test] => (Kind::Guest, "tests", Some("guests"), test),
+            ["monitor", test] => (Kind::Monitor, "tests", Some("guests"), test),
+            ["loom", binary, test] => (Kind::Loom, "rundown", Some(binary), test),
+            ["host", binary, test] => (Kind::Threads, "rundown", Some(binary), test),
+            ["unit", test] => (Kind::Threads, "rundown", None, test),
+            ["guest" | "monitor" | "loom" | "host" | "unit", ..] => {
+                bail!("`{words}` has a word too few or too many")
+            }
+            [package, test] => (Kind::Threads, package, None, test),
+            [package, binary, test] => (Kind::Threads, package, Some(binary), test),
             _ => bail!("`{words}` is not `KIND [BINARY] [+FEATURE] TEST`"),
         };
-        let (kind, package, has_binary) = match word {
-            "guest" => (Kind::Guest, "tests", false),
-            "monitor" => (Kind::Monitor, "tests", false),
-            "loom" => (Kind::Loom, "rundown", true),
-            "host" => (Kind::Threads, "rundown", true),
-            "unit" => (Kind::Threads, "rundown", false),
-            package => (Kind::Threads, package, binary.is_some()),
-        };
-        ensure!(binary.is_some() == has_binary, "`{words}` has a word too few or too many");
-        if kind.is_boot() {
+        let folder = if kind.boots() { package.to_owned() } else { format!("kernel/{package}") };
+        let source = match binary {
             // The table of all scenarios.
-            binary = Some("guests");
-        }
-        Ok(Self {
-            kind,
-            package: package.to_owned(),
-            binary: binary.map(str::to_owned),
-            feature,
-            test: test.to_owned(),
-            words,
-        })
-    }
-}
-
-impl fmt::Display for Killer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
+            Some(table) if kind.boots() => format!("{folder}/{table}"),
+            Some(binary) => format!("{folder}/tests/{binary}"),
+            None => format!("{folder}/src"),
+        };
+        let feature = features.first().map(|feature| feature[1..].to_owned());
+        let (binary, test) = (binary.map(str::to_owned), test.to_owned());
+        Ok(Self { kind, folder, binary, source, feature, test, words })
     }
 }
 
 impl Kind {
     /// Whether it boots a guest.
-    pub(crate) fn is_boot(self) -> bool {
+    pub(crate) fn boots(self) -> bool {
         matches!(self, Self::Guest | Self::Monitor)
     }
 }
 
-impl Killer {
-    /// Its package's folder.
-    pub(crate) fn folder(&self, root: &Path) -> PathBuf {
-        let above = if self.kind.is_boot() { "" } else { "kernel" };
-        root.join(above).join(&self.package)
-    }
-
-    /// Its source, or the folder that this is in, without the extension.
-    pub(crate) fn source(&self, root: &Path) -> PathBuf {
-        let folder = self.folder(root);
-        match &self.binary {
-            Some(scenario) if self.kind.is_boot() => folder.join(scenario),
-            Some(binary) => folder.join("tests").join(binary),
-            None => folder.join("src"),
-        }
-    }
-}
-
 impl Mutant {
-    /// Whether it breaks what the crate promises to its users.
-    pub(crate) fn is_of_the_crate(&self) -> bool {
-        self.promise != BRING_UP
-    }
-
     /// The file it changes, in this workspace.
     pub(crate) fn file(&self, root: &Path) -> PathBuf {
-        let crate_s = self.file.starts_with("src/");
-        let above = if crate_s { "kernel/rundown" } else { "" };
+        let above = if self.file.starts_with("src/") { "kernel/rundown" } else { "" };
         root.join(above).join(&self.file)
     }
 
@@ -162,48 +129,32 @@ impl Mutant {
         Ok(source.replacen(&self.find, &self.replace, 1))
     }
 
-    /// Checks all that can be checked without the sources.
-    fn check(&self) -> Result<()> {
-        let number = self.promise.strip_prefix('S').map(str::parse::<u8>);
-        ensure!(
-            matches!(number, Some(Ok(1..=13))) || ["diagnosis", BRING_UP].contains(&&*self.promise),
-            "its promise is `{}`, not one of S1 to S13, nor `diagnosis` or `{BRING_UP}`",
-            self.promise
-        );
-        ensure!(!self.file.is_empty(), "neither it nor its list has a file");
-        ensure!(self.find != self.replace, "it changes nothing");
-        // Loom itself reports threads that wait for each other, and a watchdog ends a guest.
-        ensure!(
-            !self.hangs || self.killed_by.kind == Kind::Threads,
-            "a model or a guest that does not end is no kill"
-        );
-        Ok(())
+    /// Whether the sources are still what the list speaks of: the patch applies, and the killer is there.
+    fn fits(&self, root: &Path) -> Result<()> {
+        self.apply(&read(&self.file(root))?)?;
+        let Killer { kind, test, source, .. } = &self.killed_by;
+        // A scenario makes the names of its cases. (That libtest's filter finds it, the run without a mutant shows.)
+        let name = if kind.boots() { "main" } else { test.rsplit("::").next().unwrap_or_default() };
+        let pattern = format!("fn {name}");
+        let files = [source, &*format!("{source}.rs")];
+        let found =
+            git(root, &[&["grep", "--untracked", "-e", &pattern, "--"], &files[..]].concat());
+        found.map(drop).with_context(|| format!("its killer is not in {source}"))
     }
 
-    /// Whether the sources are still what the list speaks of: the patch applies, and the killer is there.
-    pub(crate) fn fits(&self, root: &Path) -> Result<()> {
-        self.apply(&read(&self.file(root))?)?;
-        let killer = &self.killed_by;
-        let name = killer.test.rsplit("::").next().unwrap_or_default();
-        // A scenario makes the names of its cases. (That libtest's filter finds it, the run without a mutant shows.)
-        let name = if killer.kind.is_boot() { "main" } else { name };
-        let source = killer.source(Path::new(""));
-        let mut git = Command::new("git");
-        git.args(["grep", "--quiet", "--untracked", "-e", &format!("fn {name}")]);
-        git.arg("--").args([&source, &source.with_extension("rs")]);
-        let found = git.current_dir(root).status()?.success();
-        ensure!(found, "its killer is not in {}", source.display());
-        Ok(())
+    /// Its row of the table in docs/mutants.md, if it breaks what the crate promises to its users.
+    fn row(&self) -> Option<String> {
+        let Self { name, promise, killed_by: Killer { words, .. }, .. } = self;
+        let wrong = self.wrong.replace('|', "\\|");
+        (promise != BRING_UP).then(|| format!("| `{name}` | {wrong} | {promise} | {words} |\n"))
     }
 }
 
 /// Reads the files of the list below this package's folder.
 pub(crate) fn load(package: &Path) -> Result<Vec<Mutant>> {
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(package.join("list"))?.flatten().map(|entry| entry.path()).collect();
-    files.sort();
+    let files = fs::read_dir(package.join("list"))?.flatten().map(|entry| entry.path());
     let mut mutants = Vec::new();
-    for file in files {
+    for file in BTreeSet::from_iter(files) {
         mutants.extend(parse(&read(&file)?).with_context(|| format!("in {}", file.display()))?);
     }
     let mut names = BTreeSet::new();
@@ -215,27 +166,28 @@ pub(crate) fn load(package: &Path) -> Result<Vec<Mutant>> {
 
 /// One file of a list, from its text.
 pub(crate) fn parse(text: &str) -> Result<Vec<Mutant>> {
-    #[derive(Deserialize)]
-    struct List {
-        #[serde(default)]
-        file: String,
-        #[serde(flatten)]
-        promises: BTreeMap<String, BTreeMap<String, Mutant>>,
+    let list: BTreeMap<String, Value> = toml::from_str(text)?;
+    let (mut shared, mut mutants) = (Table::new(), Vec::new());
+    for (promise, value) in list {
+        let Value::Table(named) = value else {
+            shared.insert(promise, value);
+            continue;
+        };
+        mutants.extend(named.into_iter().map(|(name, fields)| (promise.clone(), name, fields)));
     }
-    let List { file, promises } = toml::from_str(text)?;
-    let mut mutants = Vec::new();
-    for (promise, named) in promises {
-        for (name, mut mutant) in named {
-            (mutant.name, mutant.promise) = (name, promise.clone());
-            if mutant.file.is_empty() {
-                mutant.file.clone_from(&file);
-            }
-            let checked = mutant.check();
-            checked.with_context(|| format!("mutant `{}`", mutant.name))?;
-            mutants.push(mutant);
-        }
-    }
-    Ok(mutants)
+    let complete = |(promise, name, own): (String, String, Value)| {
+        let number = promise.strip_prefix('S').map(str::parse::<u8>);
+        ensure!(
+            matches!(number, Some(Ok(1..=13))) || ["diagnosis", BRING_UP].contains(&&*promise),
+            "`{promise}` is not one of S1 to S13, nor `diagnosis` or `{BRING_UP}`"
+        );
+        let context = format!("mutant `{name}`");
+        let mut fields = shared.clone();
+        fields.extend([("name".to_owned(), name.into()), ("promise".to_owned(), promise.into())]);
+        fields.extend(own.try_into::<Table>()?);
+        fields.try_into().context(context)
+    };
+    mutants.into_iter().map(complete).collect()
 }
 
 /// All that no longer fits these sources, a line each.
@@ -243,6 +195,20 @@ pub(crate) fn complaints(mutants: &[Mutant], root: &Path) -> String {
     let fits = mutants.iter().map(|mutant| (mutant, mutant.fits(root)));
     fits.filter_map(|(mutant, fits)| Some(format!("`{}`: {:#}\n", mutant.name, fits.err()?)))
         .collect()
+}
+
+/// The page with the table, as it is and as it is to be.
+pub(crate) fn page(file: &Path, mutants: &[Mutant]) -> Result<(String, String)> {
+    const BEGIN: &str = "<!-- mutants: begin -->\n";
+    const END: &str = "<!-- mutants: end -->";
+    let old = read(file)?;
+    let missing = "the page lacks its two marks, each on a line of its own";
+    let (before, rest) = old.split_once(BEGIN).context(missing)?;
+    let (_, after) = rest.split_once(END).context(missing)?;
+    let rows: String = mutants.iter().filter_map(Mutant::row).collect();
+    let head = "| mutant | what is wrong with it | breaks | killed by |\n|---|---|---|---|\n";
+    let new = [before, BEGIN, head, &rows, END, after].concat();
+    Ok((old, new))
 }
 
 pub(crate) fn read(file: &Path) -> Result<String> {
@@ -272,22 +238,14 @@ mod tests {
         }
         for (from, to, why) in [
             ("S1", "S14", "S1 to S13"),
-            ("file = \"src/lib.rs\"", "", "has a file"),
-            ("\"2\"", "\"1\"", "changes nothing"),
-            ("host b t", "host", "is not `KIND"),
+            ("file = \"src/lib.rs\"", "", "`file`"),
+            ("host b t", "host", "too few"),
+            ("host b t", "rundown", "is not `KIND"),
             ("host b t", "unit b t", "too many"),
-            ("host b t", "loom +f t", "too few"),
             ("replace", "replaces", "replaces"),
-            ("host b t\"", "loom b t\"\nhangs = true", "is no kill"),
         ] {
             let error = parse(&ONE.replace(from, to)).expect_err(to);
             assert!(format!("{error:#}").contains(why), "{to}: {error:#}");
         }
-    }
-
-    #[test]
-    fn every_mutant_applies_and_every_killer_exists() {
-        let mutants = load(&crate::package()).expect("the list");
-        assert_eq!(complaints(&mutants, &crate::root()), "");
     }
 }

@@ -1,5 +1,4 @@
-//! Breaks the crate `rundown` and the kernel on purpose, one small patch at a time, and shows that a named
-//! test notices.
+//! Breaks the crate `rundown` and the kernel on purpose, one small patch at a time, and shows that a named test notices.
 //!
 //! The patches are in `list/`: each says what it breaks and which test must notice (its killer). A run first shows that
 //! every killer passes on the sources as they are, then that each one fails on its mutant. It works on copies in the
@@ -10,36 +9,21 @@
 //! with one seed after the other, up to 16, so that the same instructions run each time: no verdict depends on how busy
 //! the host is. By hand: `TESTS_SEED=6 cargo test --package tests --test guests -- --exact barrier::smp_2`.
 //!
-//! ```text
-//! cargo run -p mutants                        all of them
-//! cargo run -p mutants -- --only central      those whose names contain this
-//! cargo run -p mutants -- --changed main      those whose file or killer differs from that commit's
-//! cargo run -p mutants -- --part today/7      a seventh, another one every day
-//! cargo run -p mutants -- --check             only: does the list still fit the sources?
-//! cargo run -p mutants -- --table             renews the table in docs/mutants.md
-//! ```
-//!
-//! Ends with 0 if all of them were killed.
+//! `cargo run -p mutants -- --help` lists the options. Ends with 0 if all of them were killed.
 
 mod list;
 mod run;
-mod table;
 mod tree;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use std::{env, fs, thread};
+use std::{env, fs, process, thread};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use crate::list::Mutant;
-
-/// Copies at work at once, unless the caller says otherwise: each builds its dependencies itself,
-/// which more copies do not make up for.
-const MOST_JOBS: usize = 2;
 
 /// Breaks `rundown` and the kernel on purpose, one small patch at a time, and shows that a named test notices.
 #[derive(Debug, Parser)]
@@ -64,27 +48,23 @@ struct Options {
     jobs: Option<usize>,
 }
 
-fn main() -> ExitCode {
-    match act(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+fn main() {
+    if let Err(error) = act(&Options::parse()) {
+        eprintln!("error: {error:#}");
+        process::exit(1);
     }
 }
 
 fn act(options: &Options) -> Result<()> {
     let mutants = list::load(&package())?;
     let page = root().join("docs/mutants.md");
-    let (old, new) = table::page(&page, &mutants)?;
+    let (old, new) = list::page(&page, &mutants)?;
     if options.table {
         return Ok(fs::write(page, &new)?);
     }
     let changed = options.changed.as_deref().map(changed_since).transpose()?;
     let chosen = choose(&mutants, options, changed.as_ref());
-    let only = &options.only;
-    ensure!(!chosen.is_empty() || only.is_empty(), "no mutant is called {only:?}");
+    ensure!(!chosen.is_empty() || options.only.is_empty(), "no mutant has such a name");
     // All of the list, and before time is spent on a part of it.
     let complaints = list::complaints(&mutants, &root());
     ensure!(complaints.is_empty(), "{complaints}");
@@ -102,33 +82,24 @@ fn choose<'a>(
     options: &Options,
     changed: Option<&BTreeSet<PathBuf>>,
 ) -> Vec<&'a Mutant> {
-    let exact = |text: &String| mutants.iter().any(|mutant| mutant.name == *text);
-    let named = |mutant: &Mutant| {
-        let is = |text: &String| match exact(text) {
-            true => mutant.name == *text,
-            false => mutant.name.contains(text),
-        };
-        options.only.is_empty() || options.only.iter().any(is)
+    let Options { only, part, .. } = options;
+    let is_name = |text: &String| mutants.iter().any(|mutant| mutant.name == *text);
+    let is_named = |Mutant { name, .. }: &Mutant| {
+        let fits = |text: &String| name == text || !is_name(text) && name.contains(text);
+        only.is_empty() || only.iter().any(fits)
     };
     let differs = |mutant: &Mutant| {
-        let root = Path::new("");
-        let (file, killer) = (mutant.file(root), mutant.killed_by.source(root));
+        let (file, killer) = (mutant.file(Path::new("")), &mutant.killed_by);
+        // A unit test's source is any of the crate's.
+        let tests = |path: &Path| killer.binary.is_some() && path.starts_with(&killer.source);
         let mut files = changed.into_iter().flatten();
-        // A unit test's is any of the crate's.
-        let is_unit = mutant.killed_by.binary.is_none();
-        files
-            .any(|path| *path == file || (!is_unit && path.with_extension("").starts_with(&killer)))
+        files.any(|path| *path == file || tests(&path.with_extension("")))
     };
-    let in_part = |index: usize| match options.part {
-        Some((k, n)) => index % n == k - 1,
-        None => changed.is_none(),
-    };
+    let is_in_part = |index: usize| part.map_or(changed.is_none(), |(k, n)| index % n == k - 1);
     // Every n-th of those named, so that each part has a little of everything.
-    let named = mutants.iter().filter(|mutant| named(mutant)).enumerate();
-    named
-        .filter(|(index, mutant)| in_part(*index) || differs(mutant))
-        .map(|(_, mutant)| mutant)
-        .collect()
+    let named = mutants.iter().filter(|mutant| is_named(mutant)).enumerate();
+    let chosen = named.filter(|(index, mutant)| is_in_part(*index) || differs(mutant));
+    chosen.map(|(_, mutant)| mutant).collect()
 }
 
 /// `k/n`, or `today/n`.
@@ -138,43 +109,35 @@ fn part(text: &str) -> Result<(usize, usize)> {
     let n: usize = n.parse()?;
     ensure!(n > 0, "a list has at least one part");
     let day = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / SECONDS_PER_DAY;
-    let k = match k {
-        "today" => usize::try_from(day)? % n + 1,
-        k => k.parse()?,
-    };
+    let k = if k == "today" { usize::try_from(day)? % n + 1 } else { k.parse()? };
     ensure!((1..=n).contains(&k), "`k` in `k/n` is between 1 and n");
     Ok((k, n))
 }
 
 /// The files of the working tree that differ from a commit's.
 fn changed_since(commit: &str) -> Result<BTreeSet<PathBuf>> {
-    let mut git = Command::new("git");
-    git.args(["diff", "--name-only", "--no-relative", commit, "--"]);
-    let output = git.current_dir(root()).output().context("starting git")?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}", error.trim());
-    let files = String::from_utf8(output.stdout)?;
+    let files = tree::git(&root(), &["diff", "--name-only", "--no-relative", commit, "--"])?;
     Ok(files.lines().map(PathBuf::from).collect())
 }
 
 fn run(mutants: &[&Mutant], jobs: Option<usize>) -> Result<()> {
     let started = Instant::now();
     let root = root();
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || root.join("target"),
+    let work = match env::var_os("CARGO_TARGET_DIR") {
         // A relative one is relative to where cargo was started, as this program was.
-        |outer| env::current_dir().unwrap_or_default().join(outer),
-    );
-    let work = target.join("mutants");
+        Some(outer) => env::current_dir()?.join(outer).join("mutants"),
+        None => root.join("target/mutants"),
+    };
     fs::create_dir_all(&work)?;
     // One run at a time works in this folder. The lock ends with the file.
     let lock = fs::File::create(work.join("lock"))?;
     lock.try_lock().with_context(|| format!("another run is at work in {}", work.display()))?;
+    // More copies do not make up for the dependencies, which each builds itself.
     let cpus = thread::available_parallelism().map_or(1, usize::from);
-    let jobs = jobs.unwrap_or(cpus.min(MOST_JOBS)).min(mutants.len());
+    let jobs = jobs.unwrap_or(cpus.min(2)).min(mutants.len());
     let verdicts = run::run(&root, &work, mutants, jobs)?;
-    let killed = verdicts.iter().filter(|verdict| verdict.is_killed());
-    let (killed, all) = (killed.count(), mutants.len());
+    let killed = verdicts.iter().filter(|verdict| matches!(verdict, Ok(Some(_)))).count();
+    let all = mutants.len();
     let (seconds, work) = (started.elapsed().as_secs(), work.display());
     println!("{killed} of {all} mutants killed in {seconds} s; logs in {work}/log");
     ensure!(killed == all, "not all of them were killed");
@@ -184,19 +147,23 @@ fn run(mutants: &[&Mutant], jobs: Option<usize>) -> Result<()> {
 /// This package's folder: as cargo says now, rather than when it was built, since two checkouts may
 /// share a target folder.
 fn package() -> PathBuf {
-    env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+    let now = env::var_os("CARGO_MANIFEST_DIR");
+    PathBuf::from(now.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()))
 }
 
 /// The workspace that it belongs to: it is in kernel/tools/mutants.
 fn root() -> PathBuf {
-    let root = package().join("../../..").canonicalize();
-    root.unwrap_or_default()
+    package().join("../../..").canonicalize().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_fits_the_sources_and_the_table_the_list() {
+        act(&Options::parse_from(["mutants", "--check"])).expect("`--table` renews the table");
+    }
 
     #[test]
     fn options_choose() {
@@ -214,24 +181,22 @@ mod tests {
             ("--only more --only tw", "one-more two"),
             ("--only o --part 2/3", "one-more"),
             ("--only three", ""),
+            ("--part today/1", "one one-more two"),
+            ("--part yesterday/2", "-"),
+            ("--part 3/2", "-"),
+            ("--part 1/0", "-"),
             ("--changed main", "one two"),
             ("--changed main --part 2/3", "one one-more two"),
         ] {
             let words = ["mutants"].into_iter().chain(line.split_whitespace());
-            let options = Options::try_parse_from(words).expect(line);
+            let Ok(options) = Options::try_parse_from(words) else {
+                assert_eq!(expected, "-", "{line}");
+                continue;
+            };
             let changed = options.changed.as_ref().map(|_| &files);
             let chosen = choose(&mutants, &options, changed).into_iter();
             let names: Vec<&str> = chosen.map(|mutant| &*mutant.name).collect();
             assert_eq!(names.join(" "), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn parts_are_read() {
-        assert_eq!(part("2/3").expect("a part"), (2, 3));
-        assert!(matches!(part("today/3").expect("a part"), (1..=3, 3)));
-        for text in ["1", "0/2", "3/2", "1/0", "a/2", "1/a", "yesterday/2"] {
-            assert!(part(text).is_err(), "{text}");
         }
     }
 }

@@ -18,13 +18,9 @@ impl Tree {
     /// Makes the copy in `folder` like the original, as far as git knows its files. One that is the same already stays
     /// untouched, so that cargo need not build it again.
     pub(crate) fn ready(original: &Path, folder: &Path) -> Result<Self> {
-        let root = folder.join("tree");
-        let mut git = Command::new("git");
-        git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-        let output = git.current_dir(original).output().context("starting git")?;
-        ensure!(output.status.success(), "git does not know {}", original.display());
-        let files = String::from_utf8(output.stdout)?;
-        let copied = folder.join("files");
+        let (root, copied) = (folder.join("tree"), folder.join("files"));
+        let files =
+            git(original, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
         for old in fs::read_to_string(&copied).unwrap_or_default().split_terminator('\0') {
             if !original.join(old).exists() && root.join(old).exists() {
                 fs::remove_file(root.join(old))?;
@@ -39,20 +35,16 @@ impl Tree {
             if !from.is_file() || (configured && file.starts_with(".cargo/")) {
                 continue;
             }
-            let mut content =
-                fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
-            if file == "Cargo.toml" {
-                // Guests and models are release builds: incremental ones take a third of the time.
-                let manifest = String::from_utf8(content)?;
-                let incremental = "[profile.release]\nincremental = true\n";
-                content = manifest.replace("[profile.release]\n", incremental).into_bytes();
-            }
+            let content = fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
             let to = root.join(file);
             if !fs::read(&to).is_ok_and(|present| present == content) {
                 fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
                 fs::write(&to, content).with_context(|| format!("writing {}", to.display()))?;
             }
         }
+        // Guests and models are release builds: incremental ones take a third of the time.
+        fs::create_dir_all(folder.join(".cargo"))?;
+        fs::write(folder.join(".cargo/config.toml"), "profile.release.incremental = true\n")?;
         fs::write(copied, files)?;
         Ok(Self { root })
     }
@@ -67,9 +59,12 @@ impl Tree {
         fs::write(&file, original).expect("the file was written before");
         result
     }
+}
 
-    /// Where what is built with these compiler flags goes.
-    pub(crate) fn builds(&self, name: &str) -> PathBuf {
-        self.root.with_file_name(name)
-    }
+/// What git says in this folder.
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new("git").args(arguments).current_dir(folder).output();
+    let output = output.context("starting git")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8(output.stdout)?)
 }

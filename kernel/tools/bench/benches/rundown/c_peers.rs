@@ -24,12 +24,12 @@ macro_rules! c_peers {
                             fn $leave(thread: *mut std::ffi::c_void);
                         }
                         Box::new(|watch| {
-                            // SAFETY: this thread is not registered, it leaves below.
-                            let thread = alone(|| unsafe { $enter() });
+                            // SAFETY: this thread is not registered, it leaves below. Others may do so now.
+                            let thread = unsafe { $enter() };
                             // SAFETY: this thread is registered, as this.
                             watch.batches(|pairs| unsafe { $pairs(thread, pairs) });
                             // SAFETY: it was registered above, and is in no section.
-                            alone(|| unsafe { $leave(thread) });
+                            unsafe { $leave(thread) };
                         })
                     }),
                 },
@@ -38,10 +38,9 @@ macro_rules! c_peers {
 
         /// Those that were not found, each with a remedy.
         pub(crate) fn missing() -> Vec<(&'static str, String)> {
-            let mut all = vec![$((cfg!($cfg), $name, $package)),*];
-            all.retain(|(found, ..)| !found);
-            let reason = |package| format!("not installed: apt install {package} pkg-config");
-            all.into_iter().map(|(_, name, package)| (name, reason(package))).collect()
+            let remedy = |package| format!("not installed: apt install {package} pkg-config");
+            let all = [$((cfg!($cfg), $name, $package)),*].into_iter();
+            all.filter(|one| !one.0).map(|(_, name, package)| (name, remedy(package))).collect()
         }
     };
 }
@@ -50,13 +49,4 @@ c_peers! {
     has_urcu_memb: "liburcu memb, read section", "liburcu-dev", peer_memb_enter, peer_memb_pairs, peer_memb_leave;
     has_urcu_bp: "liburcu bp, read section", "liburcu-dev", peer_bp_enter, peer_bp_pairs, peer_bp_leave;
     has_ck: "concurrencykit ck_epoch, section", "libck-dev", peer_ck_enter, peer_ck_pairs, peer_ck_leave;
-}
-
-/// Threads come and go one at a time, to be on the safe side.
-#[cfg(any(has_urcu_memb, has_urcu_bp, has_ck))]
-fn alone<T>(work: impl FnOnce() -> T) -> T {
-    use std::sync::{Mutex, PoisonError};
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    work()
 }

@@ -103,6 +103,8 @@ guarded! {
 }
 
 struct Crossbeam(crossbeam_epoch::Atomic<u64>);
+struct Kovan(kovan::Atomic<u64>);
+struct Seize(seize::Collector, AtomicPtr<u64>);
 
 impl Drop for Crossbeam {
     fn drop(&mut self) {
@@ -110,8 +112,6 @@ impl Drop for Crossbeam {
         drop(unsafe { std::mem::take(&mut self.0).into_owned() });
     }
 }
-
-struct Kovan(kovan::Atomic<u64>);
 
 impl Drop for Kovan {
     fn drop(&mut self) {
@@ -121,21 +121,11 @@ impl Drop for Kovan {
     }
 }
 
-struct Seize(seize::Collector, AtomicPtr<u64>);
-
 impl Drop for Seize {
     fn drop(&mut self) {
         // SAFETY: from a box, and its users are gone.
         drop(unsafe { Box::from_raw(*self.1.get_mut()) });
     }
-}
-
-fn arc() -> Arc<u64> {
-    Arc::new(1)
-}
-
-fn lock() -> RwLock<u64> {
-    RwLock::new(1)
 }
 
 fn crossbeam() -> Crossbeam {
@@ -225,8 +215,8 @@ pub(crate) fn pairs() -> Vec<Contender> {
             looks(diagnosed::PerCpuRundown::<diagnosed::HostPlatform>::new().expect("few are in use"));
     });
     all.extend(contenders! { Peer:
-        "std Arc, clone + drop", looks(arc());
-        "std RwLock, read", looks(lock());
+        "std Arc, clone + drop", looks(Arc::new(1_u64));
+        "std RwLock, read", looks(RwLock::new(1_u64));
         "parking_lot RwLock, read", looks(parking_lot::RwLock::new(1_u64));
         "arc-swap, load", looks(ArcSwap::from_pointee(1_u64));
         "crossbeam-epoch, pin", looks(crossbeam());
@@ -257,9 +247,9 @@ pub(crate) fn work() -> Vec<Contender> {
         PER_CPU, works(value(threads::<Isolated>()));
     };
     all.extend(contenders! { Peer:
-        "std Arc, clone + drop", works(arc());
+        "std Arc, clone + drop", works(Arc::new(1_u64));
         "crossbeam-epoch, pin", works(crossbeam());
-        "std RwLock, read", works(lock());
+        "std RwLock, read", works(RwLock::new(1_u64));
     });
     all.extend(contenders! { Limit: "the work alone", works(1_u64); });
     available(all, |one| one.name)
@@ -279,10 +269,10 @@ pub(crate) fn crowds() -> Vec<Contender> {
         "per-CPU, Compact", 2, 128, picks(count, || value(threads::<Compact>()));
     };
     all.extend(contenders! { Peer, count:
-        "std Arc, clone + drop", 1, 32, picks_pointers(count, arc);
+        "std Arc, clone + drop", 1, 32, picks_pointers(count, || Arc::new(1_u64));
         "crossbeam-epoch, pin", 1, 32, picks_pointers(count, crossbeam);
         "kovan, pin", 1, 32, picks_pointers(count, kovan);
-        "std RwLock, read", 1, 32, picks(count, lock);
+        "std RwLock, read", 1, 32, picks(count, || RwLock::new(1_u64));
     });
     all.extend(
         contenders! { Limit, count: "no protection, only the value", 1, 8, picks(count, || 1_u64); },
@@ -314,11 +304,6 @@ pub(crate) fn written() -> Vec<Contender> {
     available(all, |one| one.name)
 }
 
-/// Makes an object of the variant whose counters are shared out among all objects.
-pub(crate) fn created() -> Option<fn() -> PerCpuRundown<HostPlatform>> {
-    HostPlatform::per_cpu().ok().map(|_| threads::<Isolated> as _)
-}
-
 /// For the tables of teardowns.
 pub(crate) fn kinds() -> Vec<Kind> {
     fn many<V: Variant + 'static>(
@@ -327,7 +312,7 @@ pub(crate) fn kinds() -> Vec<Kind> {
     ) -> Box<dyn Closable> {
         Box::new((0..count).map(|_| make()).collect::<Vec<Rundown<V>>>())
     }
-    let kind = |name, make| Kind { name, make, barriers: || 0, group: Group::Ours };
+    let kind = |name, make| Kind { name, make, group: Group::Ours };
     let all = vec![
         kind(PLAIN, |objects, _| many(objects, PlainRundown::<Pinned>::new)),
         kind("PlainRundown, HostPlatform", |objects, _| {
@@ -337,10 +322,7 @@ pub(crate) fn kinds() -> Vec<Kind> {
             many(objects, || CacheAwareRundown::<Pinned>::boxed(slots))
         }),
         kind(HOSTED, |objects, slots| many(objects, || hosted::<Isolated>(slots))),
-        Kind {
-            barriers: HostPlatform::barriers,
-            ..kind(PER_CPU, |objects, _| many(objects, threads::<Isolated>))
-        },
+        kind(PER_CPU, |objects, _| many(objects, threads::<Isolated>)),
         Kind { group: Group::Limit, ..kind(SWEEP, |_, slots| Box::new(Sweep::new(slots))) },
     ];
     available(all, |kind| kind.name)

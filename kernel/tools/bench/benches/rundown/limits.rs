@@ -5,27 +5,24 @@
 //! `unsafe` here: inline assembly.
 
 use std::arch::asm;
-use std::borrow::Borrow;
-use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bench::{Closable, Contender, LOCKED, Object, OwnWord, UNLOCKED, WINDOWS, time};
 
 use crate::contenders::contenders;
-use crate::guarded::{guarded, looks};
 
 pub(crate) fn contenders() -> Vec<Contender> {
     let mut all = contenders! { Shape:
         WINDOWS, windows();
         "percpu_ref's shape: RCU nesting, plain inc", percpu_ref();
-        "C++26 counting_scope's shape: one word", looks(CountingScope::default());
+        "C++26 counting_scope's shape: one word", counting_scope();
     };
     all.extend(contenders! { Limit:
         UNLOCKED, unlocked();
-        LOCKED, locked::<Padded>(SLOTS);
-        "one shared word, lock xadd twice", locked::<Padded>(1);
+        LOCKED, locked(SLOTS, |slot: &Padded| &slot.0);
+        "one shared word, lock xadd twice", locked(1, |slot: &Padded| &slot.0);
         // Eight of them on a cache line.
-        "own slots, not padded, lock xadd twice", locked::<AtomicU64>(SLOTS);
+        "own slots, not padded, lock xadd twice", locked(SLOTS, |word: &AtomicU64| word);
     });
     all
 }
@@ -35,16 +32,9 @@ pub(crate) fn contenders() -> Vec<Contender> {
 #[derive(Default)]
 struct Padded(AtomicU64);
 
-impl Borrow<AtomicU64> for Padded {
-    fn borrow(&self) -> &AtomicU64 {
-        &self.0
-    }
-}
-
 /// More threads than these share slots.
 const SLOTS: usize = 256;
 
-/// So many counters, one for each thread.
 fn slots<T: Default>(count: usize) -> Box<[T]> {
     (0..count).map(|_| T::default()).collect()
 }
@@ -61,10 +51,10 @@ fn unlocked() -> Object {
     })
 }
 
-fn locked<T: Default + Borrow<AtomicU64> + Send + Sync + 'static>(count: usize) -> Object {
+fn locked<T: Default + Send + Sync + 'static>(count: usize, word: fn(&T) -> &AtomicU64) -> Object {
     let slots = slots::<T>(count);
     Box::new(move |watch| {
-        let slot = slots[bench::cpu() % slots.len()].borrow();
+        let slot = word(&slots[bench::cpu() % slots.len()]);
         watch.pairs(|| {
             lock_xadd(slot, 1);
             lock_xadd(slot, u64::MAX);
@@ -75,11 +65,9 @@ fn locked<T: Default + Borrow<AtomicU64> + Send + Sync + 'static>(count: usize) 
 /// The instruction that `fetch_add` is when its result is used.
 #[inline]
 fn lock_xadd(word: &AtomicU64, add: u64) -> u64 {
-    let mut value = add;
+    let (word, mut value) = (word.as_ptr(), add);
     // SAFETY: an atomic read-modify-write of a word that is borrowed and atomic.
-    unsafe {
-        asm!("lock xadd qword ptr [{word}], {value}", word = in(reg) word.as_ptr(), value = inout(reg) value, options(nostack));
-    }
+    unsafe { asm!("lock xadd [{}], {}", in(reg) word, inout(reg) value, options(nostack)) };
     value
 }
 
@@ -117,24 +105,15 @@ fn windows() -> Object {
     let slots = slots::<Padded>(SLOTS);
     Box::new(move |watch| {
         watch.pairs(|| {
-            change_unless_closed(&slots[bench::cpu() % SLOTS].0, 2);
-            change_unless_closed(&slots[bench::cpu() % SLOTS].0, 2_u64.wrapping_neg());
+            for by in [2, 2_u64.wrapping_neg()] {
+                let slot = &slots[bench::cpu() % SLOTS].0;
+                let changed = slot.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |seen| {
+                    (seen & 1 == 0).then_some(seen.wrapping_add(by))
+                });
+                changed.expect("nothing closes it");
+            }
         });
     })
-}
-
-#[inline]
-fn change_unless_closed(slot: &AtomicU64, by: u64) {
-    let mut seen = slot.load(Ordering::Relaxed);
-    loop {
-        assert_eq!(seen & 1, 0, "nothing closes it");
-        let next = seen.wrapping_add(by);
-        match slot.compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => return,
-            Err(now) => seen = now,
-        }
-        spin_loop();
-    }
 }
 
 /// Get and put of `percpu_ref`, as far as they make sense in user space: each is an RCU read section
@@ -153,7 +132,6 @@ fn percpu_ref() -> Object {
             assert!(is_percpu(), "nothing kills it");
             counter.inc();
             nesting.dec();
-
             nesting.inc();
             assert!(is_percpu(), "nothing kills it");
             counter.dec();
@@ -162,49 +140,25 @@ fn percpu_ref() -> Object {
     })
 }
 
-/// C++26's `counting_scope` ([exec.counting.scopes]): state and count share one word.
-#[derive(Default)]
-struct CountingScope(AtomicU64);
-
-/// The scope is closed: it refuses. The count stands above.
-const CLOSED: u64 = 1;
-/// Something joins the scope: it waits for the count to reach zero.
-const JOINING: u64 = 2;
-const ONE: u64 = 4;
-
-impl CountingScope {
-    /// `try_associate`. The count must not rise in a closed scope, so it is a compare-exchange loop.
-    #[inline]
-    fn try_associate(&self) -> Option<Association<'_>> {
-        let mut seen = self.0.load(Ordering::Relaxed);
-        while seen & CLOSED == 0 {
-            let result = self.0.compare_exchange_weak(
-                seen,
-                seen + ONE,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            );
-            match result {
-                Ok(_) => return Some(Association(self)),
-                Err(now) => seen = now,
-            }
-        }
-        None
-    }
-}
-
-/// `scope_association`: RAII. Its copy constructor is another `try_associate`, and costs as much.
-struct Association<'a>(&'a CountingScope);
-
-impl Drop for Association<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        let before = self.0.0.fetch_sub(ONE, Ordering::AcqRel);
-        // The joiner would be resumed here.
-        assert_ne!(before, ONE | CLOSED | JOINING, "it is never joined");
-    }
-}
-
-guarded! {
-    CountingScope: |scope, _look| drop(scope.try_associate().expect("open"));
+/// C++26's `counting_scope` ([exec.counting.scopes]): state and count share one word. `try_associate` and the end of the
+/// association.
+fn counting_scope() -> Object {
+    /// The scope is closed: it refuses. The count stands above.
+    const CLOSED: u64 = 1;
+    /// Something joins the scope: it waits for the count to reach zero.
+    const JOINING: u64 = 2;
+    const ONE: u64 = 4;
+    let scope = AtomicU64::new(0);
+    Box::new(move |watch| {
+        watch.pairs(|| {
+            // The count must not rise in a closed scope, so it is a compare-exchange loop.
+            let joined = scope.fetch_update(Ordering::Acquire, Ordering::Relaxed, |seen| {
+                (seen & CLOSED == 0).then_some(seen + ONE)
+            });
+            joined.expect("nothing closes it");
+            let before = scope.fetch_sub(ONE, Ordering::AcqRel);
+            // The joiner would be resumed here.
+            assert_ne!(before, ONE | CLOSED | JOINING, "it is never joined");
+        });
+    })
 }

@@ -7,13 +7,13 @@ mod guarded;
 mod limits;
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context, ensure};
-use bench::{Bench, Group, LOCKED, Machine, Table, UNLOCKED, WINDOWS, picture};
+use bench::{Bench, Group, LOCKED, Machine, Table, UNLOCKED, WINDOWS, picture, progress};
 use clap::{Parser, ValueEnum};
+use rundown::HostPlatform;
 use serde_json::json;
 
 /// Measures rundown protection and its peers in one run.
@@ -58,16 +58,9 @@ type Tables = Vec<(&'static str, Table)>;
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let progress = |what: &str| {
-        if stderr().is_terminal() {
-            // One line that the next overwrites, for people.
-            eprint!("\r\x1b[K{what}");
-        }
-    };
-    let bench = Bench::new(options.rounds.into(), options.millis, &progress)?;
+    let bench = Bench::new(options.rounds.into(), options.millis)?;
     let tables = measure(&options, &bench)?;
     progress("");
-
     let (mut machine, disturbed) = (Machine::here(), bench.disturbed_percent());
     let Options { rounds, millis, .. } = options;
     machine.software += &format!("; medians of {rounds} rounds, {disturbed:.0}% disturbed");
@@ -76,18 +69,17 @@ fn main() -> anyhow::Result<()> {
     tables.iter().for_each(|(_, table)| print!("{table}"));
     if disturbed > 10.0 {
         eprintln!(
-            "warning: this machine has other work: the figures of several threads are unreliable"
+            "warning: this machine has other work: figures of several threads are unreliable"
         );
     }
     let report = json!({
         "machine": machine,
-        "rounds": bench.rounds,
-        "millis": bench.millis,
+        "rounds": rounds,
+        "millis": millis,
         "disturbed_percent": disturbed,
         "tables": tables.iter().map(|(name, table)| (name, table)).collect::<BTreeMap<_, _>>(),
     });
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = root.ancestors().nth(3).context("no workspace above")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let folder = target.join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -109,7 +101,7 @@ fn table<'a>(tables: &'a Tables, wanted: &str) -> Option<&'a Table> {
     tables.find_map(|(name, table)| (*name == wanted).then_some(table))
 }
 
-fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
+fn measure(options: &Options, bench: &Bench) -> anyhow::Result<Tables> {
     let mut tables = Tables::new();
     let wanted = |part| options.part.is_empty() || options.part.contains(&part);
     if wanted(Part::Pairs) {
@@ -124,7 +116,7 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
         }
         let mut pairs = bench::pairs(bench, "acquire + release", &contenders);
         for (name, reason) in c_peers::missing().into_iter().chain(contenders::missing()) {
-            pairs.add(Group::Peer, &format!("{name}: {reason}"), []);
+            pairs.add(Group::Peer, &format!("{name}: {reason}"));
         }
         pairs.sort();
         tables.push(("pairs", pairs));
@@ -137,8 +129,8 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
         tables.push(("objects", bench::objects(bench, &contenders::crowds())));
         let title = "one CPU takes protection, the others also write the value";
         tables.push(("written", bench::pairs(bench, title, &contenders::written())));
-        if let Some(make) = contenders::created() {
-            tables.push(("creation", bench::creation(bench, make)));
+        if HostPlatform::per_cpu().is_ok() {
+            tables.push(("creation", bench::creation(bench)));
         }
     }
     let mut kinds = contenders::kinds();
@@ -147,7 +139,7 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
     }
     // The bare pass over slots: nothing uses them, and there is one object of it.
     kinds.retain(|kind| kind.group != Group::Limit);
-    if wanted(Part::Teardowns) && bench.workers.count() > 1 {
+    if wanted(Part::Teardowns) && bench.threads() > 1 {
         tables.push(("loaded_teardowns", bench::teardowns(bench, &kinds, true)));
     }
     if wanted(Part::Batches) {
@@ -159,8 +151,7 @@ fn measure(options: &Options, bench: &Bench<'_>) -> anyhow::Result<Tables> {
 /// The pictures of what was measured.
 fn draw(tables: &Tables, machine: &Machine, folder: &Path) -> anyhow::Result<()> {
     if let Some(pairs) = table(tables, "pairs") {
-        let picture = picture::of_pairs(pairs, machine);
-        write(folder, "pairs.svg", &picture)?;
+        write(folder, "pairs.svg", &picture::of_pairs(pairs, machine))?;
     }
     if let Some(idle) = table(tables, "teardowns") {
         let picture = picture::of_teardowns(idle, table(tables, "loaded_teardowns"), machine);

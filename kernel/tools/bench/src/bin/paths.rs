@@ -1,9 +1,6 @@
 //! Runs one fast path so many times, for `.ci/callgrind` to count its instructions.
 //!
-//! ```sh
-//! paths                               # the names of the paths
-//! paths cache-aware-acquire 1000      # this one, a thousand times
-//! ```
+//! `paths cache-aware-acquire 1000` runs this one a thousand times; `instructions.txt` has all names.
 //!
 //! Only what runs inside [`collected`] counts, and the script takes the difference of two numbers of
 //! times, so that neither the start of the program nor the call itself is in the result. The loop is,
@@ -26,64 +23,62 @@ static PLAIN: PlainRundown<Pinned> = PlainRundown::new();
 /// The number of slots is a power of two, so that a wrong hint is masked, not divided.
 static CACHE_AWARE: CacheAwareRundown<Pinned, [Slot; 64]> = CacheAwareRundown::new();
 
-/// A name, and what it does so many times.
-type Path = (&'static str, fn(u32));
-
-/// A variant's three fast paths, the pair as guards do it, and the pair around one look at a value.
-macro_rules! paths {
-    ($name:literal, $open:expr, $closed:expr, $new:expr) => {
-        [
-            (concat!($name, "-acquire"), |times| acquire($open, times)),
-            (concat!($name, "-release"), |times| release($open, times)),
-            (concat!($name, "-refused"), |times| refused($closed, times)),
-            (concat!($name, "-guard"), |times| guard($open, times)),
-            (concat!($name, "-protected"), |times| protected($new, times)),
-        ]
-    };
-}
-
-/// And the pair where the number of slots is known at run time only, with the index as above and as
-/// `HostPlatform` finds it.
-const PATHS: [&[Path]; 5] = [
-    &[("empty-loop", |times| repeat(times, || ()))],
-    &paths!("plain", &PLAIN, &PLAIN, PlainRundown::<Pinned>::new()),
-    &paths!(
-        "cache-aware",
-        &CACHE_AWARE,
-        &CACHE_AWARE,
-        CacheAwareRundown::<Pinned, [Slot; 64]>::new()
-    ),
-    &[
-        ("cache-aware-boxed-guard", |times| guard(&CacheAwareRundown::<Pinned>::boxed(64), times)),
-        ("cache-aware-hosted-guard", |times| {
-            guard(&CacheAwareRundown::<HostPlatform>::boxed(64), times)
-        }),
-    ],
-    // Born closed: closing it would take a barrier.
-    &paths!("per-cpu", &per_cpu(), &per_cpu().born_closed(), per_cpu()),
-];
-
 /// In the kernel's form.
 fn per_cpu() -> PerCpuRundown<Pinned> {
     PerCpuRundown::new().expect("few are in use")
 }
 
 fn main() {
-    pinned::stand_for(0).expect("the GS base can be set");
+    pinned::stand_for(0);
     let arguments: Vec<String> = env::args().skip(1).collect();
-    match arguments.as_slice() {
-        [] => PATHS.concat().iter().for_each(|(name, _)| println!("{name}")),
-        [path, times] => {
-            let paths = PATHS.concat();
-            let (_, run) = paths.iter().find(|(name, _)| name == path).expect("a path's name");
-            run(times.parse().expect("a number of times"));
+    let [name, times] = &arguments[..] else { panic!("a path and a number of times") };
+    let times = times.parse().expect("a number of times");
+    match name.rsplit_once('-').expect("VARIANT-PATH") {
+        ("empty", "loop") => repeat(times, || ()),
+        ("plain", path) => run(path, times, &PLAIN, PlainRundown::new),
+        ("cache-aware", path) => run(path, times, &CACHE_AWARE, CacheAwareRundown::new),
+        // The number of slots is known at run time only, with the index as above and as `HostPlatform` finds it.
+        ("cache-aware-boxed", "guard") => guard(&CacheAwareRundown::<Pinned>::boxed(64), times),
+        ("cache-aware-hosted", "guard") => {
+            guard(&CacheAwareRundown::<HostPlatform>::boxed(64), times);
         }
-        _ => panic!("a path and a number of times, or nothing"),
+        ("per-cpu", path) => run(path, times, &per_cpu(), per_cpu),
+        _ => panic!("there is no {name}"),
     }
 }
 
-type PerCpu = PerCpuRundown<HostPlatform>;
+/// A variant's three fast paths, the pair as guards do it, and the pair around one look at a value.
+fn run<V: Variant>(path: &str, times: u32, open: &Rundown<V>, new: fn() -> Rundown<V>) {
+    match path {
+        "acquire" => repeat(times, || open.acquire().expect("open")),
+        "release" => {
+            open.acquire_many(times).expect("open");
+            // SAFETY: acquired just above, so many times.
+            repeat(times, || unsafe { open.release() });
+        }
+        "refused" => {
+            // Closing one of the per-CPU variant would take a barrier.
+            let closed = new().born_closed();
+            repeat(times, || {
+                closed.acquire().expect_err("closed");
+            });
+        }
+        "guard" => guard(open, times),
+        "protected" => {
+            let object = Protected::new(new(), 1_u64);
+            repeat(times, || {
+                black_box(*object.try_acquire().expect("open"));
+            });
+        }
+        _ => panic!("there is no {path}"),
+    }
+}
 
+fn guard<V: Variant>(rundown: &Rundown<V>, times: u32) {
+    repeat(times, || drop(rundown.try_acquire().expect("open")));
+}
+
+type PerCpu = PerCpuRundown<HostPlatform>;
 type Functions = (fn(&PerCpu) -> Result<(), Refused>, unsafe fn(&PerCpu), fn(&PerCpu));
 
 /// Keeps them in the binary.
@@ -123,33 +118,5 @@ fn repeat(times: u32, mut path: impl FnMut()) {
             path();
             black_box(());
         }
-    });
-}
-
-fn acquire<V: Variant>(rundown: &Rundown<V>, times: u32) {
-    repeat(times, || rundown.acquire().expect("open"));
-}
-
-fn release<V: Variant>(rundown: &Rundown<V>, times: u32) {
-    rundown.acquire_many(times).expect("open");
-    // SAFETY: acquired just above, so many times.
-    repeat(times, || unsafe { rundown.release() });
-}
-
-fn refused<V: Variant>(rundown: &Rundown<V>, times: u32) {
-    rundown.close();
-    repeat(times, || {
-        rundown.acquire().expect_err("closed");
-    });
-}
-
-fn guard<V: Variant>(rundown: &Rundown<V>, times: u32) {
-    repeat(times, || drop(rundown.try_acquire().expect("open")));
-}
-
-fn protected<V: Variant>(rundown: Rundown<V>, times: u32) {
-    let object = Protected::new(rundown, 1_u64);
-    repeat(times, || {
-        black_box(*object.try_acquire().expect("open"));
     });
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::list;
+use crate::tree::git;
 
 /// A crate with the name of the real one.
 const SOURCE: &str = "
@@ -33,31 +34,26 @@ const SCENARIO: &str = r#"
 
 const LIST: &str = r#"
     file = "src/lib.rs"
+    wrong = "It is."
+    killed_by = "host all two"
     [S1.failing]
     find = "(1, 1)"
     replace = "(1, 0)"
-    wrong = "One is not zero."
     killed_by = "unit one"
     [S1.failing-model]
     find = "{ 3 }"
     replace = "{ 4 }"
-    wrong = "Three is not four."
     killed_by = "loom all three"
     [S1.no-rust]
     find = "{ 2 }"
     replace = "{ }"
-    wrong = "It is not even a program."
-    killed_by = "host all two"
     [S1.seeded]
     find = "{ 7 }"
     replace = "{ 8 }"
-    wrong = "Two seeds do not show it."
     killed_by = "guest scenario::smp_2"
     [S1.surviving]
     find = "{ 2 }"
     replace = "{ 3 }"
-    wrong = "Two is not three."
-    killed_by = "host all two"
 "#;
 
 /// A workspace with that crate.
@@ -79,9 +75,7 @@ fn toy() -> tempfile::TempDir {
         fs::create_dir_all(file.parent().expect("a folder")).expect("created");
         fs::write(file, text).expect("written");
     }
-    let mut git = Command::new("git");
-    let made = git.args(["init", "-q"]).current_dir(folder.path()).status();
-    assert!(made.expect("git").success());
+    git(folder.path(), &["init", "-q"]).expect("git");
     folder
 }
 
@@ -94,7 +88,6 @@ fn each_end_has_its_verdict() {
     let folder = toy();
     let list = list::parse(LIST).expect("a list");
     let verdicts = run(folder.path(), &Vec::from_iter(&list)).expect("all killers pass");
-    let verdicts: Vec<String> = verdicts.iter().map(Verdict::to_string).collect();
     let expected = [
         "killed: assertion",
         "killed: assertion",
@@ -103,15 +96,14 @@ fn each_end_has_its_verdict() {
         "SURVIVED",
     ];
     assert_eq!(verdicts.len(), expected.len());
-    for (verdict, expected) in verdicts.iter().zip(expected) {
+    for (verdict, expected) in verdicts.iter().map(words).zip(expected) {
         assert!(verdict.starts_with(expected), "{verdict}\nnot {expected}");
     }
     let source = folder.path().join("kernel/rundown/src/lib.rs");
     let original = list::read(&source).expect("a file");
     assert_eq!(original, SOURCE, "the original was touched");
 
-    let surviving = list.iter().find(|mutant| mutant.name == "surviving");
-    let mut surviving = surviving.expect("it is there").clone();
+    let mut surviving = list[4].clone();
     let refused = |mutant: &Mutant| format!("{:#}", run(folder.path(), &[mutant]).expect_err(""));
     // The copies that are there are made like the original.
     fs::write(&source, SOURCE.replace("{ 2 }", "{ 0 }")).expect("written");
