@@ -4,8 +4,8 @@
 mod support;
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use rundown::per_cpu::restart::{Bounds, Images, RestartTable, Sequence};
@@ -280,7 +280,7 @@ fn s13_a_whole_life_of_races<R: Make>() {
 /// two orders.
 fn two_owners_at_once<R: Make>() {
     let object = Protected::vacant(*R::make_closed());
-    for round in 0..300 {
+    for round in 0..1_000 {
         let (published, taken) =
             at_once(|| object.publish(round).is_ok(), || object.run_down(&Park).ok());
         assert!(published, "nothing else puts a value in");
@@ -307,14 +307,21 @@ fn two_owners_at_once<R: Make>() {
     }
 }
 
+/// Starts both as close together as threads can: a barrier that sleeps would let one finish first.
 fn at_once<A, B: Send>(first: impl FnOnce() -> A, second: impl FnOnce() -> B + Send) -> (A, B) {
-    let start = Barrier::new(2);
+    let ready = AtomicUsize::new(0);
+    let meet = || {
+        ready.fetch_add(1, Ordering::Relaxed);
+        while ready.load(Ordering::Relaxed) < 2 {
+            thread::yield_now();
+        }
+    };
     thread::scope(|scope| {
         let other = scope.spawn(|| {
-            start.wait();
+            meet();
             second()
         });
-        start.wait();
+        meet();
         (first(), other.join().expect("no failure"))
     })
 }
