@@ -7,8 +7,8 @@ mod models;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
-use models::{Make, Sleep, models, on_cpu, spawn};
-use rundown::{Protected, Refused, Spin, State, WaitOutcome};
+use models::{Make, Sleep, models, on_cpu, release, release_there, spawn};
+use rundown::{Protected, Spin, State, WaitOutcome};
 
 models!(
     acquire_against_run_down,
@@ -16,10 +16,7 @@ models!(
     release_on_another_cpu,
     two_waiters_see_what_was_done bound: 3,
     s3_the_memory_may_serve_another_object,
-    s7_many_against_close,
     s7_portions_against_a_waiter,
-    s7_split_guards_on_two_cpus bound: 4,
-    an_early_release_does_not_drain,
     no_state_comes_back,
 );
 
@@ -79,8 +76,7 @@ fn two_waiters_see_what_was_done<R: Make>() {
         on_cpu(1);
         // SAFETY: only the holder of this one reference writes.
         shared.1.with_mut(|value| unsafe { *value = 1 });
-        // SAFETY: acquired above.
-        unsafe { shared.0.release() };
+        release(&shared.0);
     });
     let waiter = spawn(&shared, |shared| {
         assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
@@ -109,11 +105,8 @@ fn s3_the_memory_may_serve_another_object<R: Make>() {
     unsafe { &*object }.acquire().unwrap();
     let user = thread::spawn(move || {
         let address = address;
-        on_cpu(1);
         // SAFETY: it is held, so alive until the release has let the waiter go.
-        let object = unsafe { &*address.0 };
-        // SAFETY: acquired above.
-        unsafe { object.release() };
+        release_there(unsafe { &*address.0 });
     });
     // SAFETY: alive: only this thread ends it.
     let outcome = unsafe { &*object }.wait(&Sleep);
@@ -128,36 +121,13 @@ fn s3_the_memory_may_serve_another_object<R: Make>() {
     user.join().unwrap();
     assert_eq!((other.state(), other.racy_held()), (State::Open, 1));
     other.close();
-    // SAFETY: acquired above.
-    unsafe { other.release() };
+    release(other);
     assert_eq!(other.state(), State::Drained);
     // SAFETY: from a box, and nothing uses it any more.
     drop(unsafe { Box::from_raw(object) });
 }
 
 /// All or none: a waiter never sees a part of a portion.
-fn s7_many_against_close<R: Make>() {
-    let rundown = Arc::new(R::new());
-    let user = spawn(&rundown, |rundown| {
-        on_cpu(1);
-        let granted = rundown.acquire_many(3);
-        assert_ne!(granted, Err(Refused::Full));
-        granted.is_ok()
-    });
-    rundown.close();
-    let held = if user.join().unwrap() { 3 } else { 0 };
-    assert_eq!(rundown.racy_held(), held);
-    assert_eq!(rundown.is_drained(), held == 0);
-    if held > 0 {
-        // SAFETY: three were acquired.
-        unsafe { rundown.release_many(2) };
-        assert!(!rundown.is_drained());
-        // SAFETY: the last of the three.
-        unsafe { rundown.release() };
-        assert!(rundown.is_drained());
-    }
-}
-
 fn s7_portions_against_a_waiter<R: Make>() {
     let shared = Arc::new((R::new(), UnsafeCell::new(0)));
     let user = spawn(&shared, |shared| {
@@ -180,49 +150,6 @@ fn s7_portions_against_a_waiter<R: Make>() {
     user.join().unwrap();
 }
 
-/// One thread takes, others release their share: the wait outlasts each of them.
-fn s7_split_guards_on_two_cpus<R: Make>() {
-    let shared = Arc::new((R::new(), [UnsafeCell::new(0), UnsafeCell::new(0)]));
-    shared.0.acquire_many(2).unwrap();
-    let users: Vec<_> = (0..2)
-        .map(|cpu| {
-            spawn(&shared, move |shared| {
-                on_cpu(cpu);
-                // SAFETY: each user has a cell of its own.
-                shared.1[cpu].with_mut(|value| unsafe { *value = 1 });
-                // SAFETY: one of the two acquired above.
-                unsafe { shared.0.release() };
-            })
-        })
-        .collect();
-    assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
-    for cell in &shared.1 {
-        // SAFETY: drained.
-        cell.with(|value| assert_eq!(unsafe { *value }, 1));
-    }
-    for user in users {
-        user.join().unwrap();
-    }
-}
-
-/// Two are held. One is released on a slot that the closer may have passed, before the closer knows
-/// how many there are.
-fn an_early_release_does_not_drain<R: Make>() {
-    let rundown = Arc::new(R::new());
-    on_cpu(1);
-    rundown.acquire_many(2).unwrap();
-    let closer = spawn(&rundown, |rundown| rundown.close());
-    on_cpu(0);
-    // SAFETY: one of the two acquired above.
-    unsafe { rundown.release() };
-    assert!(!rundown.is_drained(), "the other one is held");
-    closer.join().unwrap();
-    assert_eq!(rundown.state(), State::Draining);
-    // SAFETY: the other one.
-    unsafe { rundown.release() };
-    assert_eq!(rundown.state(), State::Drained);
-}
-
 /// A thread that looks twice sees the life cycle go on, never back.
 fn no_state_comes_back<R: Make>() {
     let place = |state| match state {
@@ -236,9 +163,7 @@ fn no_state_comes_back<R: Make>() {
     rundown.acquire().unwrap();
     let closer = spawn(&rundown, |rundown| {
         rundown.close();
-        on_cpu(1);
-        // SAFETY: acquired above.
-        unsafe { rundown.release() };
+        release_there(rundown);
     });
     let seen = [rundown.state(), rundown.state()].map(place);
     assert!(seen[0] <= seen[1], "{seen:?}");

@@ -2,8 +2,10 @@
 //! same time. In a model a word has two marks; words of counters have 64 bits.
 #![cfg(rundown_loom)]
 
+mod models;
+
 use loom::sync::Arc;
-use loom::thread;
+use models::spawn;
 use rundown::per_cpu::CounterMap;
 
 fn model(preemptions: usize, run: fn()) {
@@ -23,32 +25,28 @@ fn in_use<const WORDS: usize>(counters: usize) -> Arc<CounterMap<WORDS>> {
     Arc::new(map)
 }
 
-/// The search goes past `full` counters, while one of them becomes free.
-fn freed_while_it_is_marked<const WORDS: usize>(full: usize) {
-    let map = in_use::<WORDS>(full);
-    let other = Arc::clone(&map);
-    let other = thread::spawn(move || other.free(5));
-    let counter = map.reserve().unwrap();
-    other.join().unwrap();
-    // The other one of the two, although more are free behind them.
-    let next = map.reserve();
-    match counter {
-        5 => assert_eq!(next, Some(full)),
-        _ => assert_eq!((counter, next), (full, Some(5))),
-    }
-}
-
+/// The search goes past 64 counters, while one of them becomes free.
 #[test]
 fn freed_while_its_word_is_marked() {
-    model(5, || freed_while_it_is_marked::<2>(64));
+    model(5, || {
+        let map = in_use::<2>(64);
+        let other = spawn(&map, |map| map.free(5));
+        let counter = map.reserve().unwrap();
+        other.join().unwrap();
+        // The other one of the two, although more are free behind them.
+        let next = map.reserve();
+        match counter {
+            5 => assert_eq!(next, Some(64)),
+            _ => assert_eq!((counter, next), (64, Some(5))),
+        }
+    });
 }
 
 #[test]
 fn freed_behind_a_mark() {
     model(4, || {
         let map = in_use::<4>(129);
-        let other = Arc::clone(&map);
-        let other = thread::spawn(move || other.free(5));
+        let other = spawn(&map, |map| map.free(5));
         map.free(70);
         other.join().unwrap();
         assert_eq!(map.reserve(), Some(5));
@@ -65,8 +63,7 @@ fn two_that_reserve_and_free() {
         map.free(3);
         map.free(70);
         let threads = [(); 2].map(|()| {
-            let map = Arc::clone(&map);
-            thread::spawn(move || {
+            spawn(&map, |map| {
                 let counter = map.reserve().expect("two are free, for two");
                 map.free(counter);
             })

@@ -12,64 +12,49 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
-use models::cpus::{Flaw, per_cpu_platform};
-use models::{models, spawn};
-use rundown::{
-    AsyncPlatform, CacheAware, ObjectId, PerCpu, Plain, Platform, Rundown, Slot, Variant,
-    WaitOutcome, Wakers,
-};
+use models::{Model, Traits, models, release, spawn};
+use rundown::{AsyncPlatform, ObjectId, Rundown, Variant, WaitOutcome, Wakers};
 
 loom::lazy_static! {
     static ref WAKERS: Wakers = Wakers::new();
     static ref RUNG: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 }
 
-macro_rules! platform {
-    ($(#[doc = $doc:literal])* $platform:ident, $wake:expr) => {
-        $(#[doc = $doc])*
-        struct $platform;
+/// Calls the wakers right where it wakes.
+struct AtOnce;
 
-        impl Platform for $platform {
-            fn cpu_hint() -> usize {
-                0
-            }
-
-            fn wake_waiters(object: ObjectId) {
-                let wake: fn(ObjectId) = $wake;
-                wake(object);
-            }
-        }
-
-        impl AsyncPlatform for $platform {
-            fn wakers() -> &'static Wakers {
-                &WAKERS
-            }
-        }
-    };
+impl Traits for AtOnce {
+    fn wake(object: ObjectId) {
+        WAKERS.wake(object);
+    }
 }
 
-platform!(
-    /// Calls the wakers right where it wakes.
-    AtOnce,
-    |object| WAKERS.wake(object)
-);
-platform!(
-    /// Only rings; the executor's thread delivers. As in a kernel whose last release may be in an
-    /// interrupt handler.
-    Later,
-    |object| {
+/// Only rings; the executor's thread delivers. As in a kernel whose last release may be in an
+/// interrupt handler.
+struct Later;
+
+impl Traits for Later {
+    fn wake(object: ObjectId) {
         WAKERS.ring(object);
         *RUNG.0.lock().unwrap() = true;
         RUNG.1.notify_one();
     }
-);
-platform!(
-    /// Only rings, too, and makes no noise that would order anything.
-    Silent,
-    |object| WAKERS.ring(object)
-);
+}
 
-per_cpu_platform!(AtOnce, Flaw::Nothing);
+/// Only rings, too, and makes no noise that would order anything.
+struct Silent;
+
+impl Traits for Silent {
+    fn wake(object: ObjectId) {
+        WAKERS.ring(object);
+    }
+}
+
+impl<T: Traits> AsyncPlatform for Model<T> {
+    fn wakers() -> &'static Wakers {
+        &WAKERS
+    }
+}
 
 /// What a model needs of a variant.
 trait Make: models::Make + Variant<Platform: AsyncPlatform> {}
@@ -77,17 +62,17 @@ impl<R: models::Make + Variant<Platform: AsyncPlatform>> Make for R {}
 
 macro_rules! at_once {
     ($variant:ident, $type:ty, $bound:literal) => {
-        models!(@variant $variant, $type, no_wake_up_is_lost, a_cancel_wakes, dropped_while_it_is_woken,
+        models!(@variant $variant, $type, no_wake_up_is_lost, dropped_while_it_is_woken,
             the_last_waker_counts, two_futures_are_woken bound: $bound);
     };
 }
 
-at_once!(plain, super::Plain<super::AtOnce>, 3);
-at_once!(slots_1, super::CacheAware<super::AtOnce, [super::Slot; 1]>, 3);
-at_once!(per_cpu, super::PerCpu<super::AtOnce>, 2);
-models!(@variant plain_rung, super::Plain<super::Later>, a_ring_is_delivered);
-models!(@variant slots_1_rung, super::CacheAware<super::Later, [super::Slot; 1]>, a_ring_is_delivered);
-models!(@variant plain_silent, super::Plain<super::Silent>, a_ring_is_delivered_by_another_thread);
+at_once!(plain, crate::models::Plain<crate::AtOnce>, 3);
+at_once!(slots_1, crate::models::Slots<1, crate::AtOnce>, 3);
+at_once!(per_cpu, crate::models::Counters<crate::AtOnce>, 2);
+models!(@variant plain_rung, crate::models::Plain<crate::Later>, a_ring_is_delivered);
+models!(@variant slots_1_rung, crate::models::Slots<1, crate::Later>, a_ring_is_delivered);
+models!(@variant plain_silent, crate::models::Plain<crate::Silent>, a_ring_is_delivered_by_another_thread);
 
 /// A thread that sleeps until its waker is called.
 struct Sleeper {
@@ -136,15 +121,11 @@ fn block_on<F: Future>(future: F) -> F::Output {
 fn held<R: Make>() -> (Arc<Rundown<R>>, thread::JoinHandle<()>) {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
-    let user = {
-        let rundown = Arc::clone(&rundown);
-        // SAFETY: acquired above.
-        thread::spawn(move || unsafe { rundown.release() })
-    };
+    let user = spawn(&rundown, release);
     (rundown, user)
 }
 
-fn nobody_waits() {
+fn none_waits() {
     assert_eq!(format!("{:?}", *WAKERS), "Wakers { waiting: 0, .. }");
 }
 
@@ -154,17 +135,7 @@ fn no_wake_up_is_lost<R: Make>() {
     let outcome = block_on(rundown.drain().into_future());
     assert_eq!(outcome, WaitOutcome::Drained);
     user.join().unwrap();
-    nobody_waits();
-}
-
-fn a_cancel_wakes<R: Make>() {
-    let rundown = Arc::new(R::new());
-    rundown.acquire().unwrap();
-    let drain = rundown.drain();
-    let canceller = spawn(&rundown, |rundown| rundown.cancel().unwrap());
-    assert_eq!(block_on(drain.into_future()), WaitOutcome::Cancelled);
-    canceller.join().unwrap();
-    nobody_waits();
+    none_waits();
 }
 
 /// The entry lives inside the future: a thread that wakes it must not touch it after it has left the list.
@@ -176,7 +147,7 @@ fn dropped_while_it_is_woken<R: Make>() {
         let mut future = pin!(rundown.drain().into_future());
         let _ = poll_with(future.as_mut(), &waker);
     }
-    nobody_waits();
+    none_waits();
     user.join().unwrap();
     drop(waker);
     assert_eq!(StdArc::strong_count(&sleeper), 1, "a waker was kept");
@@ -202,7 +173,7 @@ fn two_futures_are_woken<R: Make>() {
     assert_eq!(outcome, WaitOutcome::Drained);
     assert_eq!(other.join().unwrap(), WaitOutcome::Drained);
     user.join().unwrap();
-    nobody_waits();
+    none_waits();
 }
 
 /// The releaser only rings. This thread is the executor: it delivers, polls if it was woken, and

@@ -6,14 +6,12 @@ mod models;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use models::{Make, Sleep, models, on_cpu, spawn};
+use models::{Make, Sleep, models, on_cpu, release, release_there, spawn};
 use rundown::{Protected, Rundown, State, WaitOutcome};
 
 models!(
     /// The clone is in a slot or on the shared count, and in the drain in either case.
     s12_a_clone_against_a_close,
-    s12_a_clone_against_a_cancel,
-    s12_a_clone_against_the_last_other_release,
     s12_a_clone_protects_the_value bound: 3,
     s12_a_clone_against_a_cancel_and_a_close bound: 3,
     s12_two_clones_while_draining bound: 3,
@@ -25,72 +23,36 @@ fn clone_and_drop<R: Make>(rundown: &Rundown<R>) {
     // SAFETY: the caller's model has acquired one for this thread.
     unsafe { rundown.acquire_held() }.unwrap();
     assert!(!rundown.is_drained(), "two are held");
-    on_cpu(1);
-    // SAFETY: the one that was acquired for this thread; the other one is left.
-    unsafe { rundown.release() };
+    release_there(rundown);
     assert!(!rundown.is_drained(), "one is held");
 }
 
 fn s12_a_clone_against_a_close<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
-    let user = spawn(&rundown, |rundown| clone_and_drop(rundown));
+    let user = spawn(&rundown, clone_and_drop);
     rundown.close();
     assert!(!rundown.is_drained(), "one is held");
     user.join().unwrap();
-    assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
-    // SAFETY: the clone.
-    unsafe { rundown.release() };
-    assert_eq!(rundown.state(), State::Drained);
+    one_is_left(&rundown);
 }
 
-fn s12_a_clone_against_a_cancel<R: Make>() {
-    against_a_cancel::<R>(false);
+fn one_is_left<R: Make>(rundown: &Rundown<R>) {
+    assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
+    release(rundown);
+    assert_eq!(rundown.state(), State::Drained);
 }
 
 fn s12_a_clone_against_a_cancel_and_a_close<R: Make>() {
-    against_a_cancel::<R>(true);
-}
-
-fn against_a_cancel<R: Make>(and_a_close: bool) {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
     rundown.close();
-    let user = spawn(&rundown, |rundown| clone_and_drop(rundown));
+    let user = spawn(&rundown, clone_and_drop);
     rundown.cancel().unwrap();
-    if and_a_close {
-        rundown.close();
-        assert!(!rundown.is_drained(), "one is held");
-    }
+    rundown.close();
+    assert!(!rundown.is_drained(), "one is held");
     user.join().unwrap();
-    assert_eq!(rundown.state() == State::Draining, and_a_close);
-    rundown.close();
-    assert_eq!((rundown.state(), rundown.racy_held()), (State::Draining, 1));
-    // SAFETY: the clone.
-    unsafe { rundown.release() };
-    assert_eq!(rundown.state(), State::Drained);
-}
-
-fn s12_a_clone_against_the_last_other_release<R: Make>() {
-    let rundown = Arc::new(R::new());
-    rundown.acquire_many(2).unwrap();
-    rundown.close();
-    let other = spawn(&rundown, |rundown| {
-        on_cpu(1);
-        // SAFETY: one of the two.
-        unsafe { rundown.release() };
-    });
-    let mut drain = rundown.drain();
-    // SAFETY: the other of the two.
-    unsafe { rundown.acquire_held() }.unwrap();
-    // SAFETY: the other of the two, and not the clone.
-    unsafe { rundown.release() };
-    assert_eq!(drain.poll(), None, "the clone is held");
-    other.join().unwrap();
-    assert_eq!(drain.poll(), None, "the clone is held");
-    // SAFETY: the clone.
-    unsafe { rundown.release() };
-    assert_eq!(drain.poll(), Some(WaitOutcome::Drained));
+    one_is_left(&rundown);
 }
 
 /// The clone is used after its original is gone, and the run-down sees all of it.
@@ -123,11 +85,9 @@ fn s12_two_clones_while_draining<R: Make>() {
         on_cpu(cpu);
         // SAFETY: one of the two is this thread's, until it is released.
         unsafe { shared.0.acquire_held() }.unwrap();
-        // SAFETY: this thread's, and not its clone.
-        unsafe { shared.0.release() };
+        release(&shared.0);
         shared.1.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: the clone.
-        unsafe { shared.0.release() };
+        release(&shared.0);
     };
     let other = spawn(&shared, move |shared| user(shared, 1));
     user(&shared, 0);

@@ -6,12 +6,9 @@ mod models;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use models::cpus::{self, Flaw, per_cpu_platform};
-use models::{Make, Model, Sleep, models, on_cpu, spawn};
-use rundown::{
-    ObjectId, PerCpu, PerCpuPlatform, PerCpuRundown, Platform, Protected, Rundown, State,
-    WaitOutcome,
-};
+use models::cpus::{self, Flaw};
+use models::{Make, Model, Sleep, Traits, models, on_cpu, release, release_there, spawn};
+use rundown::{PerCpu, PerCpuPlatform, PerCpuRundown, Protected, Rundown, State, WaitOutcome};
 
 models!(@variant per_cpu, super::Model,
     every_grant_is_counted,
@@ -40,11 +37,7 @@ fn every_grant_is_counted<P: PerCpuPlatform>() {
 fn every_release_is_counted<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
-    let user = spawn(&rundown, |rundown| {
-        on_cpu(1);
-        // SAFETY: acquired above.
-        unsafe { rundown.release() };
-    });
+    let user = spawn(&rundown, release_there);
     rundown.close();
     user.join().unwrap();
     assert!(rundown.is_drained(), "a release is not counted");
@@ -90,8 +83,7 @@ fn a_release_and_an_acquire_on_one_cpu<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
     let other = spawn(&rundown, |rundown| rundown.acquire().is_ok());
-    // SAFETY: acquired above.
-    unsafe { rundown.release() };
+    release(&rundown);
     rundown.close();
     let held = other.join().unwrap();
     assert_eq!(rundown.racy_held(), i64::from(held));
@@ -99,9 +91,9 @@ fn a_release_and_an_acquire_on_one_cpu<P: PerCpuPlatform>() {
 }
 
 /// What two objects guard, each a value.
-type Pair<P> = Arc<[(PerCpuRundown<P>, UnsafeCell<u32>); 2]>;
+type Pair<P> = [(PerCpuRundown<P>, UnsafeCell<u32>); 2];
 
-fn pair<P: PerCpuPlatform>() -> Pair<P> {
+fn pair<P: PerCpuPlatform>() -> Arc<Pair<P>> {
     Arc::new([(); 2].map(|()| (PerCpuRundown::new().unwrap(), UnsafeCell::new(0))))
 }
 
@@ -133,61 +125,43 @@ fn one_barrier_closes_two_objects<P: PerCpuPlatform>() {
 
 /// Whichever of them closes an object also sums it, once.
 fn two_batches_sum_each_object_once<P: PerCpuPlatform>() {
-    let pair = pair::<P>();
-    for (rundown, _) in &*pair {
-        rundown.acquire().unwrap();
-    }
-    let other = spawn(&pair, |pair| {
-        on_cpu(1);
-        Rundown::close_all(&mut [&pair[1].0, &pair[0].0]).unwrap();
+    a_batch_against::<P>(|[first, second]| {
+        Rundown::close_all(&mut [&second.0, &first.0]).unwrap();
     });
-    Rundown::close_all(&mut [&pair[0].0, &pair[1].0]).unwrap();
-    other.join().unwrap();
-    all_drain_when_released(&pair);
 }
 
 fn a_batch_against_a_close<P: PerCpuPlatform>() {
-    let pair = pair::<P>();
-    for (rundown, _) in &*pair {
-        rundown.acquire().unwrap();
-    }
-    let other = spawn(&pair, |pair| {
-        on_cpu(1);
-        pair[1].0.close();
-    });
-    Rundown::close_all(&mut [&pair[0].0, &pair[1].0]).unwrap();
-    other.join().unwrap();
-    all_drain_when_released(&pair);
-}
-
-/// One is held of each, and both are closed.
-fn all_drain_when_released<P: PerCpuPlatform>(pair: &Pair<P>) {
-    for (rundown, _) in &**pair {
-        let counted = (rundown.state(), rundown.racy_held());
-        assert_eq!(counted, (State::Draining, 1));
-        // SAFETY: the one that is held.
-        unsafe { rundown.release() };
-        assert_eq!(rundown.state(), State::Drained);
-    }
+    a_batch_against::<P>(|[_, second]| _ = second.0.close());
 }
 
 /// The other opens an object that this batch has closed and summed, and closes it again before the
 /// batch ends: that closing is not the batch's to sum.
 fn a_batch_against_a_cancel_and_a_close<P: PerCpuPlatform>() {
+    a_batch_against::<P>(|[first, _]| {
+        if first.0.cancel().is_ok() {
+            first.0.close();
+        }
+    });
+}
+
+/// One is held of each, and both are closed in the end. One of them is in the batch twice.
+fn a_batch_against<P: PerCpuPlatform>(other: fn(&Pair<P>)) {
     let pair = pair::<P>();
     for (rundown, _) in &*pair {
         rundown.acquire().unwrap();
     }
-    let other = spawn(&pair, |pair| {
+    let other = spawn(&pair, move |pair| {
         on_cpu(1);
-        let cancelled = pair[0].0.cancel().is_ok();
-        if cancelled {
-            pair[0].0.close();
-        }
+        other(pair);
     });
     Rundown::close_all(&mut [&pair[0].0, &pair[1].0, &pair[0].0]).unwrap();
     other.join().unwrap();
-    all_drain_when_released(&pair);
+    for (rundown, _) in &*pair {
+        let counted = (rundown.state(), rundown.racy_held());
+        assert_eq!(counted, (State::Draining, 1));
+        release(rundown);
+        assert_eq!(rundown.state(), State::Drained);
+    }
 }
 
 /// One was released late, so the counters of the first generation add up to one. A grant
@@ -197,8 +171,7 @@ fn a_second_generation_counts_from_zero<P: PerCpuPlatform>() {
     on_cpu(1);
     rundown.acquire().unwrap();
     rundown.close();
-    // SAFETY: acquired above.
-    unsafe { rundown.release() };
+    release(&rundown);
     on_cpu(0);
     let user = spawn(&rundown, |rundown| {
         on_cpu(1);
@@ -219,26 +192,20 @@ macro_rules! controls {
 
             struct Flawed;
 
-            impl Platform for Flawed {
-                fn cpu_hint() -> usize {
-                    models::cpu()
-                }
-
-                fn wake_waiters(_: ObjectId) {}
+            impl Traits for Flawed {
+                const FLAW: Flaw = $flaw;
             }
-
-            per_cpu_platform!(Flawed, $flaw);
 
             #[test]
             #[should_panic(expected = "a grant is not counted")]
             fn loses_a_grant() {
-                loom::model(every_grant_is_counted::<Flawed>);
+                loom::model(every_grant_is_counted::<Model<Flawed>>);
             }
 
             #[test]
             #[should_panic(expected = "a release is not counted")]
             fn loses_a_release() {
-                loom::model(every_release_is_counted::<Flawed>);
+                loom::model(every_release_is_counted::<Model<Flawed>>);
             }
         }
     )* };

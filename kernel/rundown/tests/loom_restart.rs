@@ -4,20 +4,25 @@
 //! that reads the table while it is written.
 #![cfg(rundown_loom)]
 
+mod models;
+
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
+use models::{check, spawn};
 use rundown::per_cpu::restart::{Bounds, Images, RestartTable, Sequence};
 
 /// Two images and a place for a third table.
 struct System {
     images: Images,
     tables: [RestartTable; 2],
+    /// Of the first image's code, once it is known.
+    entry_point: AtomicUsize,
 }
 
 impl System {
     fn new() -> Self {
-        Self { images: Images::new(), tables: [RestartTable::new(), RestartTable::new()] }
+        let tables = [(); 2].map(|()| RestartTable::new());
+        Self { images: Images::new(), tables, entry_point: AtomicUsize::new(0) }
     }
 
     /// An image with one sequence.
@@ -41,10 +46,7 @@ fn no_look_up_reads_a_table_that_is_out() {
     loom::model(|| {
         let system = Arc::new(System::new());
         system.register(0, 10);
-        let handler = {
-            let system = Arc::clone(&system);
-            thread::spawn(move || system.images.restart_point(15))
-        };
+        let handler = spawn(&system, |system| system.images.restart_point(15));
         system.unregister(0, || {});
         system.register(0, 20);
         let found = handler.join().unwrap();
@@ -57,15 +59,11 @@ fn no_look_up_reads_a_table_that_is_out() {
 #[test]
 fn on_whichever_side_it_counts() {
     // bound: 3; without one it takes minutes.
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(|| {
+    check(Some(3), || {
         let system = Arc::new(System::new());
         system.register(0, 10);
-        let handlers = [15, 35].map(|at| {
-            let system = Arc::clone(&system);
-            thread::spawn(move || system.images.restart_point(at))
-        });
+        let handlers =
+            [15, 35].map(|at| spawn(&system, move |system| system.images.restart_point(at)));
         system.unregister(0, || {});
         system.register(0, 30);
         let [first, second] = handlers.map(|handler| handler.join().unwrap());
@@ -82,10 +80,7 @@ fn the_image_behind_is_found() {
         let system = Arc::new(System::new());
         system.register(1, 30);
         system.register(0, 10);
-        let handler = {
-            let system = Arc::clone(&system);
-            thread::spawn(move || system.images.restart_point(35))
-        };
+        let handler = spawn(&system, |system| system.images.restart_point(35));
         system.unregister(0, || {});
         system.register(0, 50);
         assert_eq!(handler.join().unwrap(), Some(30));
@@ -99,39 +94,14 @@ fn the_image_behind_is_found() {
 fn code_that_knows_the_image_is_restarted_in_it() {
     loom::model(|| {
         let system = Arc::new(System::new());
-        let entry_point = Arc::new(AtomicUsize::new(0));
-        let cpu = {
-            let (system, entry_point) = (Arc::clone(&system), Arc::clone(&entry_point));
-            thread::spawn(move || {
-                let known = entry_point.load(Ordering::Acquire) != 0;
-                (known, system.images.restart_point(15))
-            })
-        };
+        let cpu = spawn(&system, |system| {
+            let known = system.entry_point.load(Ordering::Acquire) != 0;
+            (known, system.images.restart_point(15))
+        });
         system.register(0, 10);
-        entry_point.store(1, Ordering::Release);
+        system.entry_point.store(1, Ordering::Release);
         system.register(1, 30);
         let (known, found) = cpu.join().unwrap();
         assert!(!known || found == Some(10), "{found:?}");
-    });
-}
-
-/// A CPU that is inside when the barrier interrupts it is restarted, and awaited by another barrier.
-#[test]
-fn a_cpu_inside_is_awaited() {
-    loom::model(|| {
-        let system = Arc::new(System::new());
-        system.register(0, 10);
-        let mut barriers = 0;
-        system.unregister(0, || {
-            barriers += 1;
-            let inside = barriers == 1;
-            let handler = {
-                let system = Arc::clone(&system);
-                thread::spawn(move || system.images.restart_point(if inside { 15 } else { 5 }))
-            };
-            let restarted = handler.join().unwrap().is_some();
-            assert_eq!(restarted, inside);
-        });
-        assert_eq!(barriers, 2);
     });
 }

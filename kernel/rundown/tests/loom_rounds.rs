@@ -1,9 +1,11 @@
 //! Model of a barrier made of interrupts: `Rounds` and `Answers`.
 #![cfg(rundown_loom)]
 
+mod models;
+
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
-use loom::thread;
+use models::{check, spawn};
 use rundown::per_cpu::{Answers, Rounds};
 
 /// Two callers, each of which closes a state word, passes a barrier and then reads a counter; and a CPU that
@@ -106,14 +108,9 @@ impl System {
 #[test]
 fn after_a_barrier_nothing_is_counted_any_more() {
     // bound: 2; without one it takes minutes.
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(|| {
+    check(Some(2), || {
         let system = Arc::new(System::new());
-        let callers = [0, 1].map(|object| {
-            let system = Arc::clone(&system);
-            thread::spawn(move || system.close(object))
-        });
+        let callers = [0, 1].map(|object| spawn(&system, move |system| system.close(object)));
         system.run();
         let found = callers.map(|caller| caller.join().unwrap());
         for (object, found) in system.objects.iter().zip(found) {
@@ -147,14 +144,11 @@ fn one_caller(ask: fn(&Answers)) {
         let system = Arc::new(System::new());
         assert!(system.answers.ask(), "not asked yet");
         let Object { closed, counter } = &system.objects[0];
-        let cpu = {
-            let system = Arc::clone(&system);
-            thread::spawn(move || {
-                system.objects[0].add_if_open();
-                system.answers.answer(&system.rounds);
-                system.objects[0].add_if_open();
-            })
-        };
+        let cpu = spawn(&system, |system| {
+            system.objects[0].add_if_open();
+            system.answers.answer(&system.rounds);
+            system.objects[0].add_if_open();
+        });
         closed.store(1, Ordering::Relaxed);
         let round = system.rounds.begin();
         ask(&system.answers);

@@ -6,12 +6,11 @@ mod models;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use models::{Counters, Make, Model, Sleep, check, models, on_cpu, spawn};
-use rundown::{PerCpuRundown, Protected, RunDownError, State, WaitOutcome, WrongState};
+use models::{Make, Model, Sleep, check, models, on_cpu, release, release_there, spawn};
+use rundown::{PerCpuRundown, Protected, RunDownError, State, WrongState};
 
 models!(
     replace_against_an_acquire bound: 3,
-    s9_open_against_acquire,
     s9_publish_against_acquire,
     a_late_run_down_against_the_next_publication bound: 3,
     an_early_release_and_a_cancel_during_anothers_drain bound: 3,
@@ -67,24 +66,6 @@ fn a_late_run_down_against_the_next_publication<R: Make>() {
     }
 }
 
-/// What the owner prepared before it opened is visible under the first protection.
-fn s9_open_against_acquire<R: Make>() {
-    let shared = Arc::new((R::closed(), UnsafeCell::new(0)));
-    let user = spawn(&shared, |shared| {
-        on_cpu(1);
-        if let Some(_guard) = shared.0.try_acquire() {
-            // SAFETY: open, so the owner has written.
-            shared.1.with(|value| assert_eq!(unsafe { *value }, 1));
-        }
-    });
-    // SAFETY: nothing has access before it opens.
-    shared.1.with_mut(|value| unsafe { *value = 1 });
-    shared.0.open().unwrap();
-    assert!(shared.0.try_acquire().is_some());
-    assert_eq!(shared.0.wait(&Sleep), WaitOutcome::Drained);
-    user.join().unwrap();
-}
-
 fn s9_publish_against_acquire<R: Make>() {
     let object = Arc::new(Protected::vacant(R::closed()));
     let user = spawn(&object, |object| {
@@ -104,9 +85,7 @@ fn an_early_release_and_a_cancel_during_anothers_drain<R: Make>() {
     rundown.acquire_many(2).unwrap();
     let closer = spawn(&rundown, |rundown| rundown.close());
     let user = spawn(&rundown, |rundown| {
-        on_cpu(1);
-        // SAFETY: one of the two.
-        unsafe { rundown.release() };
+        release_there(rundown);
         let state = rundown.state();
         assert!(
             matches!(state, State::Open | State::Closing | State::Draining),
@@ -124,8 +103,7 @@ fn an_early_release_and_a_cancel_during_anothers_drain<R: Make>() {
     };
     assert_eq!(rundown.state() == State::Open, cancelled);
     assert_eq!(rundown.racy_held(), 1);
-    // SAFETY: the other of the two.
-    unsafe { rundown.release() };
+    release(&rundown);
     rundown.close();
     assert_eq!(rundown.state(), State::Drained);
 }
@@ -167,18 +145,5 @@ fn two_prepare_a_lazy_object() {
         assert!(second.is_ok() && third.is_err());
         object.close();
         assert_eq!(object.is_drained(), !held);
-    });
-}
-
-#[test]
-fn two_publish_into_a_lazy_object() {
-    check(Some(3), || {
-        let object = Arc::new(Protected::<_, Counters>::vacant(PerCpuRundown::lazy()));
-        let other = spawn(&object, |object| object.publish(UnsafeCell::new(2)).is_ok());
-        let published = object.publish(UnsafeCell::new(1)).is_ok();
-        assert!(published != other.join().unwrap());
-        let value = if published { 1 } else { 2 };
-        assert_eq!(used(&object), Some(value));
-        assert_eq!(object.run_down(&Sleep).map(torn_down), Ok(value));
     });
 }

@@ -1,4 +1,4 @@
-//! Owners and users of one object, all at once, on threads.
+//! Owners and users of one object, all at once, on threads; and look-ups and a loader.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -8,12 +8,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use rundown::{Guard, Park, Protected, Spin, WaitOutcome};
+use rundown::per_cpu::restart::{Bounds, Images, RestartTable, Sequence};
+use rundown::{CloseOutcome, Guard, Park, Protected, Spin, State, WaitOutcome};
 use support::{
     Borrowed, Counted, Counters, Make, Plain, Random, for_every_sized_variant, there_is,
 };
 
-for_every_sized_variant!(a_value_is_used_and_torn_down, s13_a_whole_life_of_races);
+for_every_sized_variant!(
+    a_value_is_used_and_torn_down,
+    s13_a_whole_life_of_races,
+    two_owners_at_once,
+);
 
 fn a_value_is_used_and_torn_down<R: Make>() {
     Soak::<R>::run(400_000, 100);
@@ -269,4 +274,89 @@ fn s13_a_whole_life_of_races<R: Make>() {
     let runs: usize = counted.iter().map(|counted| counted.runs()).sum();
     assert_eq!(runs + back.into_inner(), left.into_inner());
     assert_eq!(rundown.racy_held(), 0);
+}
+
+/// Two calls of owners on two threads, again and again: what they answer and how it ends is as in one of the
+/// two orders.
+fn two_owners_at_once<R: Make>() {
+    let object = Protected::vacant(*R::make_closed());
+    for round in 0..1_000 {
+        let (published, taken) =
+            at_once(|| object.publish(round).is_ok(), || object.run_down(&Park).ok());
+        assert!(published, "nothing else puts a value in");
+        if let Some(value) = taken.or_else(|| object.run_down(&Park).ok()) {
+            assert_eq!((value, object.state()), (round, State::RunDown));
+        }
+        assert!(object.publish(round).is_ok(), "the value of this round was left");
+
+        object.close();
+        let (opened, closed) = at_once(|| object.reinit().is_ok(), || object.close());
+        assert!(opened, "nothing else opens it");
+        let state = object.state();
+        assert_eq!(state == State::Drained, closed == CloseOutcome::Closed, "{state}, {closed:?}");
+        let _ = object.reinit();
+
+        let guard = object.try_acquire().expect("open");
+        let (closed, cancelled) = at_once(|| object.close(), || object.cancel().is_ok());
+        assert_ne!(closed, CloseOutcome::AlreadyClosed);
+        let end = if cancelled { State::Open } else { State::Draining };
+        assert_eq!((object.state(), object.racy_held()), (end, 1));
+        assert_eq!(object.try_acquire().is_some(), cancelled);
+        drop(guard);
+        assert_eq!(object.run_down(&Park), Ok(round));
+    }
+}
+
+/// Starts both as close together as threads can: a barrier that sleeps would let one finish first.
+fn at_once<A, B: Send>(first: impl FnOnce() -> A, second: impl FnOnce() -> B + Send) -> (A, B) {
+    let ready = AtomicUsize::new(0);
+    let meet = || {
+        ready.fetch_add(1, Ordering::Relaxed);
+        while ready.load(Ordering::Relaxed) < 2 {
+            thread::yield_now();
+        }
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            meet();
+            second()
+        });
+        meet();
+        (first(), other.join().expect("no failure"))
+    })
+}
+
+/// Memory of a table that is out is written at once: a look-up that still reads it finds what never was.
+#[test]
+fn no_look_up_reads_a_table_that_is_out() {
+    const ENTRIES: u64 = 1_000;
+    let images = Images::new();
+    let table = RestartTable::new();
+    let mut entries = vec![Sequence::new(0, 0); ENTRIES as usize];
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for at in [15, 10 * ENTRIES - 5] {
+            let (images, over) = (&images, &over);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let found = images.restart_point(at);
+                    assert!(found.is_none_or(|start| start == at - 5), "{at}: {found:?}");
+                }
+            });
+        }
+        for _ in 0..2_000 {
+            for (place, start) in entries.iter_mut().zip((0..10 * ENTRIES).step_by(10)) {
+                *place = Sequence::new(start, start + 10);
+            }
+            let range = entries.as_mut_ptr_range();
+            // SAFETY: there is no code, and the entries stay as they are until the table is out.
+            unsafe { images.register(&table, Bounds { start: range.start, end: range.end }) }
+                .expect("not in the list");
+            thread::yield_now();
+            // SAFETY: there is no code.
+            unsafe { images.unregister(&table, || {}) }.expect("in the list");
+            entries.fill(Sequence::new(1, u64::MAX));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }

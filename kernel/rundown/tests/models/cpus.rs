@@ -23,7 +23,9 @@ use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicI64, Ordering};
 use loom::thread;
 use rundown::per_cpu::CounterMap;
-use rundown::{CounterId, PerCpuGate, Unavailable};
+use rundown::{CounterId, PerCpuGate, PerCpuPlatform, Unavailable};
+
+use super::{Model, Traits, cpu};
 
 /// One's own and another: each thread of a model says on which of them it runs.
 pub(crate) const CPUS: usize = 2;
@@ -79,95 +81,65 @@ pub(crate) fn interrupt(cpu: usize) {
     *SYSTEM.cpus[cpu].interrupts.lock().unwrap() += 1;
 }
 
-pub(crate) fn allocate() -> Result<CounterId, Unavailable> {
-    let free = SYSTEM.in_use.reserve().filter(|&counter| counter < COUNTERS);
-    let counter = free.ok_or(Unavailable::Exhausted(COUNTERS))?;
-    for cpu in &SYSTEM.cpus {
-        cpu.counts[counter].store(0, Ordering::Relaxed);
-    }
-    Ok(CounterId::new(counter))
-}
-
-pub(crate) fn free(counter: CounterId) {
-    SYSTEM.in_use.free(counter.get());
-}
-
-/// The sequence, on `cpu`.
-pub(crate) fn add_if_open(flaw: Flaw, cpu: usize, gate: &PerCpuGate, n: i64) -> bool {
-    let cpu = &SYSTEM.cpus[cpu];
-    loop {
-        let started = *cpu.interrupts.lock().unwrap();
-        if !gate.is_open() {
-            return false;
+// SAFETY: as the trait demands, if there is no flaw; with one, models are to fail.
+unsafe impl<T: Traits> PerCpuPlatform for Model<T> {
+    fn allocate() -> Result<CounterId, Unavailable> {
+        let free = SYSTEM.in_use.reserve().filter(|&counter| counter < COUNTERS);
+        let counter = free.ok_or(Unavailable::Exhausted(COUNTERS))?;
+        for cpu in &SYSTEM.cpus {
+            cpu.counts[counter].store(0, Ordering::Relaxed);
         }
-        let interrupts = cpu.interrupts.lock().unwrap();
-        if *interrupts == started || flaw == Flaw::DoesNotRestart {
-            let count = &cpu.counts[gate.counter().get()];
-            count.store(count.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-            return true;
-        }
+        Ok(CounterId::new(counter))
     }
-}
 
-/// Interrupts all CPUs. The caller's own as well: that stands for the switch to this thread, in
-/// which a thread that is in a sequence there was interrupted.
-pub(crate) fn barrier(flaw: Flaw) {
-    SYSTEM.barriers.fetch_add(1, Ordering::Relaxed);
-    for cpu in 0..CPUS {
-        if flaw == Flaw::AcknowledgesEarly(cpu) {
-            thread::spawn(move || interrupt(cpu));
-        } else if flaw != Flaw::Skips(cpu) {
-            interrupt(cpu);
+    unsafe fn free(counter: CounterId) {
+        SYSTEM.in_use.free(counter.get());
+    }
+
+    /// The sequence.
+    unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
+        let cpu = &SYSTEM.cpus[cpu()];
+        loop {
+            let started = *cpu.interrupts.lock().unwrap();
+            if !gate.is_open() {
+                return false;
+            }
+            let interrupts = cpu.interrupts.lock().unwrap();
+            if *interrupts == started || T::FLAW == Flaw::DoesNotRestart {
+                let count = &cpu.counts[gate.counter().get()];
+                count.store(count.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+                return true;
+            }
         }
     }
-}
 
-pub(crate) fn count(counter: CounterId, cpu: usize) -> i64 {
-    SYSTEM.cpus[cpu].counts[counter.get()].load(Ordering::Relaxed)
-}
-
-pub(crate) fn clear(counter: CounterId, cpu: usize) {
-    SYSTEM.cpus[cpu].counts[counter.get()].store(0, Ordering::Relaxed);
-}
-
-/// Makes a platform of loom threads one with per-CPU counters: those of this module, with a flaw.
-macro_rules! per_cpu_platform {
-    ($platform:ty, $flaw:expr) => {
-        // SAFETY: as the trait demands, if there is no flaw; with one, models are to fail.
-        unsafe impl rundown::PerCpuPlatform for $platform {
-            fn allocate() -> Result<rundown::CounterId, rundown::Unavailable> {
-                $crate::models::cpus::allocate()
-            }
-
-            unsafe fn free(counter: rundown::CounterId) {
-                $crate::models::cpus::free(counter);
-            }
-
-            unsafe fn add_if_open(gate: &rundown::PerCpuGate, n: i64) -> bool {
-                let cpu = $crate::models::cpu();
-                $crate::models::cpus::add_if_open($flaw, cpu, gate, n)
-            }
-
-            fn barrier() {
-                $crate::models::cpus::barrier($flaw);
-            }
-
-            fn cpus() -> usize {
-                $crate::models::cpus::CPUS
-            }
-
-            unsafe fn count(counter: rundown::CounterId, cpu: usize) -> i64 {
-                $crate::models::cpus::count(counter, cpu)
-            }
-
-            unsafe fn racy_own_count(counter: rundown::CounterId) -> i64 {
-                $crate::models::cpus::count(counter, $crate::models::cpu())
-            }
-
-            unsafe fn clear(counter: rundown::CounterId, cpu: usize) {
-                $crate::models::cpus::clear(counter, cpu);
+    /// Interrupts all CPUs. The caller's own as well: that stands for the switch to this thread, in
+    /// which a thread that is in a sequence there was interrupted.
+    fn barrier() {
+        SYSTEM.barriers.fetch_add(1, Ordering::Relaxed);
+        for cpu in 0..CPUS {
+            if T::FLAW == Flaw::AcknowledgesEarly(cpu) {
+                thread::spawn(move || interrupt(cpu));
+            } else if T::FLAW != Flaw::Skips(cpu) {
+                interrupt(cpu);
             }
         }
-    };
+    }
+
+    fn cpus() -> usize {
+        CPUS
+    }
+
+    unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
+        SYSTEM.cpus[cpu].counts[counter.get()].load(Ordering::Relaxed)
+    }
+
+    unsafe fn racy_own_count(counter: CounterId) -> i64 {
+        // SAFETY: as for this function.
+        unsafe { Self::count(counter, cpu()) }
+    }
+
+    unsafe fn clear(counter: CounterId, cpu: usize) {
+        SYSTEM.cpus[cpu].counts[counter.get()].store(0, Ordering::Relaxed);
+    }
 }
-pub(crate) use per_cpu_platform;

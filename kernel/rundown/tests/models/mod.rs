@@ -9,6 +9,7 @@
 pub(crate) mod cpus;
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::Arc as Plainly;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -19,10 +20,20 @@ use rundown::{
     Platform, Rundown, Slot, Variant, Wait, Waiting,
 };
 
-use self::cpus::{Flaw, per_cpu_platform};
+use self::cpus::Flaw;
 
-/// A platform of loom threads.
-pub(crate) struct Model;
+/// A platform of loom threads. The models' platforms differ in `T`.
+pub(crate) struct Model<T = Bell>(PhantomData<T>);
+
+pub(crate) trait Traits: 'static {
+    /// What its per-CPU counters get wrong.
+    const FLAW: Flaw = Flaw::Nothing;
+
+    fn wake(_: ObjectId) {}
+}
+
+/// Wakes the threads that [`Sleep`].
+pub(crate) struct Bell;
 
 loom::thread_local! {
     static HINT: Cell<usize> = Cell::new(0);
@@ -32,18 +43,22 @@ loom::lazy_static! {
     static ref BELL: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 }
 
-impl Platform for Model {
-    fn cpu_hint() -> usize {
-        HINT.with(Cell::get)
-    }
-
-    fn wake_waiters(_: ObjectId) {
+impl Traits for Bell {
+    fn wake(_: ObjectId) {
         *BELL.0.lock().unwrap() += 1;
         BELL.1.notify_all();
     }
 }
 
-per_cpu_platform!(Model, Flaw::Nothing);
+impl<T: Traits> Platform for Model<T> {
+    fn cpu_hint() -> usize {
+        HINT.with(Cell::get)
+    }
+
+    fn wake_waiters(object: ObjectId) {
+        T::wake(object);
+    }
+}
 
 /// Sets the calling thread's CPU hint, and so the CPU that it runs on: [`cpu`].
 pub(crate) fn on_cpu(index: usize) {
@@ -69,6 +84,18 @@ pub(crate) fn spawn<S: 'static, T: 'static>(
 ) -> JoinHandle<T> {
     let shared = Arc::clone(shared);
     thread::spawn(move || run(&shared))
+}
+
+/// Gives up one of those that the model has acquired.
+pub(crate) fn release<R: Make>(rundown: &Rundown<R>) {
+    // SAFETY: the model has acquired it, and gives it up once.
+    unsafe { rundown.release() };
+}
+
+/// The same on CPU 1: what the other thread of many models does.
+pub(crate) fn release_there<R: Make>(rundown: &Rundown<R>) {
+    on_cpu(1);
+    release(rundown);
 }
 
 /// Sleeps until the platform wakes it. If nothing does, loom reports the deadlock.
@@ -158,9 +185,9 @@ impl<P: PerCpuPlatform> Make for PerCpu<P> {
     }
 }
 
-pub(crate) type Plain = PlainOf<Model>;
-pub(crate) type Slots<const N: usize> = CacheAware<Model, [Slot; N]>;
-pub(crate) type Counters = PerCpu<Model>;
+pub(crate) type Plain<T = Bell> = PlainOf<Model<T>>;
+pub(crate) type Slots<const N: usize, T = Bell> = CacheAware<Model<T>, [Slot; N]>;
+pub(crate) type Counters<T = Bell> = PerCpu<Model<T>>;
 
 /// Runs each generic model over the variants, exhaustively unless it says `bound: n` (at most n
 /// preemptions); in the per-CPU variant, whose add takes more of loom's steps, also if it says

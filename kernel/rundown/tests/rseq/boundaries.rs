@@ -63,7 +63,7 @@ fn interrupt(call: Call, boundary: usize) -> Option<(Interrupted, Outcome)> {
     const CLOSED: usize = 2;
     static TURN: AtomicUsize = AtomicUsize::new(IDLE);
 
-    let object = object()?;
+    let (object, handlers) = (object()?, object()?);
     if let Call::Release(n) = call {
         object.acquire_many(n).expect("open");
     }
@@ -85,6 +85,10 @@ fn interrupt(call: Call, boundary: usize) -> Option<(Interrupted, Outcome)> {
             boundary,
             || granted = call.on(object),
             || {
+                // On top of the call, the handler counts as well, and its thread is moved.
+                let guard = handlers.try_acquire().expect("open");
+                affinity::move_to(affinity::allowed(boundary));
+                drop(guard);
                 TURN.store(CLOSE, Ordering::SeqCst);
                 while TURN.load(Ordering::SeqCst) != CLOSED {
                     hint::spin_loop();
@@ -95,6 +99,7 @@ fn interrupt(call: Call, boundary: usize) -> Option<(Interrupted, Outcome)> {
         // If nothing was interrupted, the closer is still waiting.
         let _ = TURN.compare_exchange(IDLE, CLOSE, Ordering::SeqCst, Ordering::SeqCst);
         let (closed, held) = closer.join().expect("the closer does not fail");
+        assert_eq!(handlers.racy_held(), 0);
         let outcome = Outcome { granted, closed, held, restarts, end: object.state() };
         Some((interrupted, outcome))
     })

@@ -4,10 +4,10 @@
 
 mod barriers;
 mod boundaries;
+mod counters;
 mod hints;
 mod registration;
 mod stepper;
-mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 

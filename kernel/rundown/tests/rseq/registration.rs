@@ -119,41 +119,6 @@ fn lose_rseq() {
     }
 }
 
-/// A barrier waits for those who came before it, not for a moment in which no thread counts.
-#[test]
-fn threads_without_rseq_hold_up_no_barrier() {
-    const THREADS: usize = 8;
-    alone(|| {
-        let Some(busy) = object() else {
-            return;
-        };
-        let stop = AtomicBool::new(false);
-        let hammering = AtomicU64::new(0);
-        thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    lose_rseq();
-                    drop(busy.try_acquire().expect("open"));
-                    hammering.fetch_add(1, Ordering::Relaxed);
-                    while !stop.load(Ordering::Relaxed) {
-                        drop(busy.try_acquire());
-                    }
-                });
-            }
-            while hammering.load(Ordering::Relaxed) < THREADS as u64 {
-                thread::yield_now();
-            }
-            for _ in 0..20 {
-                let object = object().expect("one of many");
-                object.close();
-                assert!(object.is_drained());
-            }
-            stop.store(true, Ordering::Relaxed);
-        });
-        assert_eq!(busy.racy_held(), 0);
-    });
-}
-
 /// The child is this test program again, with one test.
 pub(crate) fn run_without_glibcs_rseq(test: &str) {
     let output = Command::new(env::current_exe().expect("this program"))

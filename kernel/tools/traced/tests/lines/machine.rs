@@ -145,8 +145,8 @@ fn counter<T>(
     then(state.counters.entry((counter.get(), cpu)).or_default())
 }
 
-// SAFETY: a machine whose objects are closed is played by one thread, and none is ever interrupted: every
-// sequence runs to its end, so a barrier has nothing to wait for.
+// SAFETY: a machine is played by one thread, and is never interrupted: every sequence runs to its end, so a
+// barrier has nothing to wait for.
 unsafe impl PerCpuPlatform for Simulator {
     fn allocate() -> Result<CounterId, Unavailable> {
         let (machine, _) = played();

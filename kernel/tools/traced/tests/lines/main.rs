@@ -5,8 +5,8 @@
 
 mod machine;
 
-use std::sync::{Arc, Barrier};
-use std::{fs, thread};
+use std::fs;
+use std::sync::Arc;
 
 use machine::{Cost, Machine, Simulator};
 use rundown_traced::{
@@ -253,49 +253,4 @@ fn a_reinit_writes_the_counters_that_are_not_zero() {
         let reinit = || machine.on(0, || reinit(&object));
         assert_eq!(machine.count(&[&reinit]), formula(&format!("0 / {}", 2 * moved), 64));
     }
-}
-
-/// CPUs that use one object at the same time cost each other nothing, however they interleave. Then they go
-/// on until they find it closed: that costs what a close costs, and at most four transfers for each CPU that
-/// it meets in the middle of a pair: the state word again, the two lines of a release that comes late, and one
-/// more for a race that was reported in another order than it happened in.
-#[test]
-fn all_at_once_on_threads() {
-    const CPUS: usize = 4;
-    fn at_once(machine: &Arc<Machine>, work: &(dyn Fn(usize) + Sync)) -> Cost {
-        let start = Barrier::new(CPUS);
-        let all = || {
-            thread::scope(|scope| {
-                (0..CPUS).for_each(|cpu| {
-                    let start = &start;
-                    scope.spawn(move || {
-                        start.wait();
-                        machine.on(cpu, || work(cpu));
-                    });
-                });
-            });
-        };
-        machine.count(&[&all])
-    }
-    fn pairs<V: Variant>(machine: &Arc<Machine>, object: &Rundown<V>) {
-        machine.each(|| pair(object));
-        let cost = at_once(machine, &|_| (0..500).for_each(|_| pair(object)));
-        assert_eq!(cost, [0; 3], "pairs stay on their own CPU");
-    }
-    let machine = Machine::new(CPUS);
-    // It is not closed: its barrier is simulated, by one thread alone.
-    pairs(&machine, &counters(&machine));
-    let object = slots(CPUS);
-    pairs(&machine, &object);
-    let cost = at_once(&machine, &|cpu| match cpu {
-        0 => close(&object),
-        _ => {
-            while object.acquire().is_ok() {
-                release(&object);
-            }
-        }
-    });
-    look(&object);
-    let bounds = 3..=4 + 4 * 3;
-    assert!(bounds.contains(&(cost[0] + cost[1])), "{cost:?} is not within {bounds:?}");
 }
