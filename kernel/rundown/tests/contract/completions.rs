@@ -2,14 +2,13 @@
 
 use std::ptr;
 
-use rundown::{CloseThenError, Rundown, State, WaitOutcome};
+use rundown::{CloseThenError, Rundown, State};
 
-use crate::support::{Counted, Make, executor, for_every_variant, wake_ups};
+use crate::support::{Counted, Make, for_every_variant, wake_ups};
 
 for_every_variant!(
     s13_the_object_is_drained_and_waiters_woken_when_it_runs,
     s13_it_may_leave_the_next_one,
-    s13_together_with_futures,
     s13_none_at_all_is_refused,
     s13_an_object_that_goes_before_never_runs_it,
 );
@@ -48,19 +47,6 @@ fn s13_it_may_leave_the_next_one<R: Make + ?Sized>() {
     drop(guard);
     assert_eq!((outer.runs(), inner.runs()), (1, 1));
     assert_eq!(rundown.state(), State::Drained);
-}
-
-fn s13_together_with_futures<R: Make + ?Sized>() {
-    let rundown = R::make();
-    let counted = Counted::new();
-    let guard = rundown.try_acquire().expect("open");
-    let drain = rundown.drain();
-    assert_eq!(rundown.close_then(&counted.completion), Ok(()));
-    std::thread::scope(|scope| {
-        scope.spawn(move || drop(guard));
-        assert_eq!(executor().block_on(drain), WaitOutcome::Drained);
-    });
-    assert_eq!(counted.runs(), 1);
 }
 
 fn s13_none_at_all_is_refused<R: Make + ?Sized>() {
