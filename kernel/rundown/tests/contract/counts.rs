@@ -1,9 +1,9 @@
 //! Counts (S7), beyond what the model knows of them: by slot, of two objects, over very many calls; and how
 //! misuse is reported.
 
-use rundown::{Drain, Misuse, Rundown, WaitOutcome};
+use rundown::{Drain, Rundown, WaitOutcome};
 
-use crate::support::{Inline, Make, Plain, for_every_variant, panic_of};
+use crate::support::{Make, Plain, for_every_variant, panic_of};
 
 for_every_variant!(
     racy_counts_are_those_of_each_slot,
@@ -76,15 +76,6 @@ fn s7_by_default_misuse_panics<R: Make + ?Sized>() {
     let text = panic_of(|| unsafe { rundown.release_many(3) });
     let object = rundown.id();
     assert_eq!(text, format!("rundown: 3 released but 1 held, on the object at {object}"));
-}
-
-#[test]
-fn misuse_is_described() {
-    let object = Rundown::<Inline<1>>::new().id();
-    assert_eq!(
-        Misuse::OutOfRange { object }.to_string(),
-        format!("rundown: a count is out of range, on the object at {object}")
-    );
 }
 
 /// The state word tells apart 2^12 cancels of one generation in the plain variant, 2^22 in the others; a count
