@@ -16,10 +16,10 @@ use rundown::{
     CloseOutcome, CloseThenError, Completion, IllegalContext, PerCpu, PerCpuRundown, Protected,
     RunDownError, Spin, State, Unavailable, WaitOutcome, WrongState,
 };
+use support::policy;
 use support::wayward::{
-    BARRIERS, COUNTERS, EXHAUSTED, FREED, GIVEN, ILLEGAL, IN_READY, LOOKER, MEETING, Wayward,
+    BARRIERS, COUNTERS, EXHAUSTED, FREED, GIVEN, ILLEGAL, IN_READY, INTERRUPT, LOOKER, Wayward,
 };
-use support::{policy, within_a_minute};
 
 type Object = PerCpuRundown<Wayward>;
 type Held<T> = Protected<T, PerCpu<Wayward>>;
@@ -133,32 +133,17 @@ fn an_illegal_opening_allocates_nothing() {
     assert_eq!(GIVEN.get(), given);
 }
 
-/// All are given a counter; one of them becomes the object's, the others are freed.
+/// As in an interrupt: both are given a counter; one becomes the object's, the other is freed.
 #[test]
-fn many_prepare_at_once() {
-    const THREADS: usize = 4;
+fn two_prepare_at_once() {
     static OBJECT: Object = Object::lazy();
-    static MEET: Barrier = Barrier::new(THREADS);
-    within_a_minute(|| {
-        let threads = [(); THREADS].map(|()| {
-            thread::spawn(|| {
-                MEETING.set(Some(&MEET));
-                let opened = OBJECT.prepare().map(|()| OBJECT.open().is_ok());
-                (opened, GIVEN.get(), FREED.get())
-            })
-        });
-        let answers = threads.map(|thread| thread.join().expect("it does not fail"));
-        assert!(answers.iter().all(|(opened, given, _)| opened.is_ok() && *given == 1));
-        let opened = answers.iter().filter(|(opened, ..)| *opened == Ok(true));
-        assert_eq!(opened.count(), 1, "one opens it");
-        let freed: usize = answers.iter().map(|(.., freed)| freed).sum();
-        assert_eq!(freed, THREADS - 1);
-    });
-    let guards = OBJECT.try_acquire_many(3).expect("open");
+    INTERRUPT.set(Some(Box::new(|| OBJECT.prepare().expect("there are counters"))));
+    OBJECT.prepare().expect("there are counters");
+    assert_eq!((GIVEN.get(), FREED.get()), (2, 1));
+    OBJECT.open().expect("run down");
+    OBJECT.acquire_many(3).expect("open");
     OBJECT.close();
     assert_eq!(OBJECT.racy_held(), 3);
-    drop(guards);
-    assert!(OBJECT.is_drained());
 }
 
 /// Every call that closes says so, and leaves the object as it was.

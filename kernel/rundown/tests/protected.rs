@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use rundown::{
     CloseOutcome, Generation, Park, Protected, Retired, RunDownError, Spin, State, WaitOutcome,
 };
@@ -14,7 +12,6 @@ for_every_sized_variant!(
     a_vacant_object_is_closed_whatever_the_rundown_is,
     waiting_leaves_the_value_in,
     publish_gives_the_value_back_if_it_may_not,
-    dropping_it_drops_the_value_once,
     replace_waits_and_gives_the_old_value,
     replace_gives_the_value_back_if_it_may_not,
     born_closed_with_its_value,
@@ -78,16 +75,6 @@ fn publish_gives_the_value_back_if_it_may_not<R: Make>() {
     // Drained is not enough: the value is still in.
     refused(State::Drained);
     assert_eq!(object.run_down(&Spin), Ok(1));
-}
-
-fn dropping_it_drops_the_value_once<R: Make>() {
-    let value = Arc::new(());
-    let full = Protected::new(*R::make(), Arc::clone(&value));
-    let empty = Protected::new(*R::make(), Arc::clone(&value));
-    drop(empty.run_down(&Spin));
-    assert_eq!(Arc::strong_count(&value), 2);
-    drop((full, empty));
-    assert_eq!(Arc::strong_count(&value), 1);
 }
 
 fn replace_waits_and_gives_the_old_value<R: Make>() {

@@ -1,9 +1,9 @@
 //! Counts (S7), beyond what the model knows of them: by slot, of two objects, over very many calls; and how
 //! misuse is reported.
 
-use rundown::{Drain, Rundown, WaitOutcome};
+use rundown::{Drain, WaitOutcome};
 
-use crate::support::{Make, Plain, for_every_variant, panic_of};
+use crate::support::{Make, for_every_variant, panic_of};
 
 for_every_variant!(
     racy_counts_are_those_of_each_slot,
@@ -122,10 +122,4 @@ fn s12_clones_that_come_and_go_wear_out_nothing<R: Make + ?Sized>() {
     assert_eq!(rundown.racy_counts().collect::<Vec<_>>(), counts);
     drop(held);
     assert!(rundown.is_drained());
-}
-
-/// It is a count of the word, and not more.
-#[test]
-fn s7_the_plain_variants_capacity() {
-    assert_eq!(Rundown::<Plain>::CAPACITY, (1 << 22) - 1);
 }

@@ -16,7 +16,6 @@ use crate::script::script;
 
 on_every_variant!(
     a_forgotten_guard_is_printed_when_its_object_is_dropped,
-    the_next_object_at_an_address_inherits_nothing,
     a_missed_deadline_prints_the_holders,
     a_wait_by_the_holders_own_cpu_is_warned_of,
     every_wait_is_warned_of_where_it_waits,
@@ -50,12 +49,15 @@ fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Make>(object: Box<
     assert_eq!(facts(id), []);
 }
 
-fn the_next_object_at_an_address_inherits_nothing<R: Make>(mut place: Box<Rundown<R>>) {
+#[test]
+fn the_next_object_at_an_address_inherits_nothing() {
+    let _alone = alone();
+    let mut place = Box::new(Plain::new());
     mem::forget(place.try_acquire());
     place.acquire().expect("open");
     assert_eq!(facts(place.id()).len(), 2);
     // Drops the old one where it is.
-    *place = R::make().expect("there was one");
+    *place = Plain::new();
     assert_eq!(facts(place.id()), []);
     assert!(the_one_text().contains("dropped while held"));
     // The new one is diagnosed like any other, and dropped in silence: it is free.

@@ -1,7 +1,6 @@
 //! A platform whose CPUs are numbers, and which is as the test has set it.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use rundown::{
@@ -33,8 +32,8 @@ thread_local! {
     pub(crate) static BARRIER_PANICS: Cell<bool> = const { Cell::new(false) };
     /// Whether there are no counters for this thread.
     pub(crate) static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
-    /// Where threads meet that are about to be given a counter.
-    pub(crate) static MEETING: Cell<Option<&'static Barrier>> = const { Cell::new(None) };
+    /// Called when a counter has been allocated, and is not the object's yet.
+    pub(crate) static INTERRUPT: RefCell<Option<Looker>> = const { RefCell::new(None) };
     pub(crate) static GIVEN: Cell<usize> = const { Cell::new(0) };
     pub(crate) static FREED: Cell<usize> = const { Cell::new(0) };
     pub(crate) static BARRIERS: Cell<usize> = const { Cell::new(0) };
@@ -92,8 +91,8 @@ unsafe impl PerCpuPlatform for Wayward {
         assert!(counter < COUNTERS, "more than the tests need");
         GIVEN.set(GIVEN.get() + 1);
         LATEST.set(counter);
-        if let Some(meeting) = MEETING.get() {
-            meeting.wait();
+        if let Some(interrupt) = INTERRUPT.take() {
+            interrupt();
         }
         Ok(CounterId::new(counter))
     }
