@@ -113,39 +113,6 @@ fn a_refusal_does_not_ask_for_the_slot_twice() {
     }
 }
 
-/// All that may be held, on all slots, is released on one of them after the close: nothing reaches the
-/// slot's mark, nothing hangs, and the drain ends with the very last.
-#[test]
-fn all_that_may_be_held_is_released_on_one_closed_slot() {
-    let capacity = Exposed::<3>::with([0; 3]).capacity();
-    let (exposed, held) = (Exposed::<3>::with([capacity; 3]), 3 * capacity);
-    let object = exposed.get();
-    object.close();
-    exposed.is(State::Draining, held);
-    // The slot as if all but a few had been released there: these are on the shared count as well.
-    on_cpu(2);
-    exposed.pretend(2, -held);
-    // SAFETY: so many are held.
-    unsafe { object.release_many(3) };
-    exposed.is(State::Draining, held - 3);
-    assert!(object.try_acquire().is_none(), "the slot reads open");
-}
-
-/// More than that cannot be: see `Slot`. With all of it released on one open slot before the close, too.
-#[test]
-fn all_that_may_be_held_is_released_on_one_open_slot() {
-    let capacity = Exposed::<3>::with([0; 3]).capacity();
-    let exposed = Exposed::<3>::with([capacity, capacity, -2 * capacity]);
-    let object = exposed.get();
-    on_cpu(2);
-    object.acquire_many(5).expect("open");
-    // SAFETY: acquired above.
-    let found = misuses(|| unsafe { object.release_many(5) });
-    assert_eq!(found, []);
-    object.close();
-    assert_eq!(object.state(), State::Drained);
-}
-
 #[test]
 fn a_slot_that_falls_out_of_its_range_is_found() {
     let exposed = Exposed::<1>::with([0; 1]);

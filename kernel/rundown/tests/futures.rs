@@ -167,15 +167,6 @@ fn rings_are_kept_until_they_are_delivered() {
         assert_eq!(waiter.poll(), Poll::Ready(WaitOutcome::Drained));
         waiter.end();
     }
-    // A ring that comes before the entry is no use to it: the future looks by itself.
-    table.ring(object.id());
-    object.reinit().expect("drained");
-    object.acquire().expect("open");
-    let mut late = Waiter::of(&object);
-    assert!(table.deliver());
-    assert_eq!(late.calls(), 1, "a spurious wake-up is harmless");
-    assert!(late.poll().is_pending());
-    late.end();
 }
 
 #[test]

@@ -1,10 +1,8 @@
-//! A batch of objects of which one was released too often: the others are closed nevertheless.
-#![cfg(not(rundown_loom))]
-
-mod support;
+//! Batches of objects: of one that was released too often, the others are closed nevertheless.
 
 use rundown::{Rundown, State};
-use support::{Make, for_every_variant, misuses, panic_of};
+
+use crate::support::{Make, for_every_variant, misuses, panic_of};
 
 for_every_variant!(a_batch_is_closed_although_misuse_panics, a_batch_of_any_states,);
 
