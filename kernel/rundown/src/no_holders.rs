@@ -42,17 +42,10 @@ pub(crate) fn list(_: ObjectId, _: &mut fmt::Formatter<'_>) -> fmt::Result {
 mod tests {
     use core::mem::needs_drop;
 
-    use super::*;
     use crate::{CacheAware, Guard, HostPlatform, Plain, RefGuard, RefGuards, Rundown, Slot};
 
     type Word = Plain<HostPlatform>;
     type Slots = CacheAware<HostPlatform, [Slot; 2]>;
-
-    #[test]
-    fn a_record_is_nothing() {
-        assert_eq!(size_of::<Record>(), 0);
-        assert!(!needs_drop::<Record>());
-    }
 
     #[test]
     fn guards_are_as_small_as_without_diagnosis() {

@@ -47,37 +47,22 @@ fn polled<F: Future>(future: F) -> Poll<F::Output> {
 
 #[test]
 fn a_lazy_object_has_no_counter_before_it_opens() {
-    static OBJECT: Object = Object::lazy();
-    let given = GIVEN.get();
-    assert_eq!(OBJECT.state(), State::RunDown);
-    assert!(OBJECT.try_acquire().is_none());
-    assert_eq!((OBJECT.racy_held(), OBJECT.racy_counts().count()), (0, 0));
-    assert_eq!(OBJECT.close(), CloseOutcome::AlreadyClosed);
-    assert_eq!(OBJECT.wait(&Spin), WaitOutcome::Drained);
-    assert_eq!(OBJECT.complete(), Ok(()));
-    assert_eq!(GIVEN.get(), given, "nothing of that needs one");
-    OBJECT.open().expect("run down");
-    assert_eq!(GIVEN.get(), given + 1);
-    let guard = OBJECT.try_acquire().expect("open");
-    assert_eq!(OBJECT.racy_counts().collect::<Vec<_>>(), [1, 0, 0, 0]);
-    drop(guard);
-    for _ in 0..3 {
-        assert_eq!(OBJECT.wait(&Spin), WaitOutcome::Drained);
-        OBJECT.reinit().expect("drained");
-    }
-    assert_eq!(GIVEN.get(), given + 1, "one for good");
-}
-
-#[test]
-fn a_lazy_object_that_is_never_opened_frees_nothing() {
-    let freed = FREED.get();
-    drop(Object::lazy());
-    assert_eq!(FREED.get(), freed);
     let object = Object::lazy();
-    assert_eq!(object.prepare(), Ok(()));
-    assert_eq!((object.state(), FREED.get()), (State::RunDown, freed));
-    drop(object);
-    assert_eq!(FREED.get(), freed + 1);
+    assert_eq!(object.state(), State::RunDown);
+    assert!(object.try_acquire().is_none());
+    assert_eq!((object.racy_held(), object.racy_counts().count()), (0, 0));
+    assert_eq!(object.close(), CloseOutcome::AlreadyClosed);
+    assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
+    assert_eq!(object.complete(), Ok(()));
+    assert_eq!(GIVEN.get(), 0, "nothing of that needs one");
+    object.open().expect("run down");
+    drop(object.try_acquire().expect("open"));
+    assert_eq!(object.racy_counts().collect::<Vec<_>>(), [0; 4]);
+    object.close();
+    object.reinit().expect("drained");
+    assert_eq!(GIVEN.get(), 1, "one for good");
+    drop((object, Object::lazy()));
+    assert_eq!(FREED.get(), 1, "what was never opened has none");
 }
 
 #[test]

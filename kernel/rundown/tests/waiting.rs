@@ -7,9 +7,10 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use rundown::{
-    Clock, HostPlatform, ObjectId, Park, PlainRundown, Platform, Protected, RunDownError, Spin,
-    State, Wait, WaitOutcome,
+    Clock, HostPlatform, Park, PlainRundown, Protected, RunDownError, Spin, State, Wait,
+    WaitOutcome,
 };
+use support::wayward::{NOW, Wayward};
 use support::{Make, TestPlatform, for_every_sized_variant, policy};
 
 for_every_sized_variant!(
@@ -101,31 +102,10 @@ fn a_cancelled_run_down_leaves_a_later_drain_alone<R: Make>() {
     assert_eq!(object.run_down(&Spin), Ok(7), "the other drain's value");
 }
 
-thread_local! {
-    static NOW: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Its clock stands still.
-struct Stopped;
-
-impl Platform for Stopped {
-    fn cpu_hint() -> usize {
-        0
-    }
-
-    fn wake_waiters(_: ObjectId) {}
-}
-
-impl Clock for Stopped {
-    fn now() -> u64 {
-        NOW.get()
-    }
-}
-
 /// Not one before, and not one after.
 #[test]
 fn a_deadline_passes_at_its_own_tick() {
-    let rundown = PlainRundown::<Stopped>::new();
+    let rundown = PlainRundown::<Wayward>::new();
     rundown.acquire().expect("open");
     for times in [&[0][..], &[1, 7, 8, 9], &[u64::MAX - 1, u64::MAX]] {
         NOW.set(0);

@@ -22,7 +22,9 @@ fn a_batch_is_closed_although_misuse_panics<R: Make + ?Sized>() {
             assert_eq!(Rundown::close_all(&mut list), Ok(objects.len()));
         } else {
             let text = panic_of(|| _ = Rundown::close_all(&mut list));
-            assert!(text.contains("released but 0 held"), "{text}");
+            let object = objects[bad].id();
+            let expected = format!("rundown: 1 released but 0 held, on the object at {object}");
+            assert_eq!(text, expected);
         }
         for (index, object) in objects.iter().enumerate() {
             let held = index >= 2 && (R::PLAIN || index != bad);

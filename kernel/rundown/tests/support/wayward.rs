@@ -26,6 +26,8 @@ thread_local! {
     pub(crate) static CPU: Cell<usize> = const { Cell::new(0) };
     /// The counter that the thread was given last.
     static LATEST: Cell<usize> = const { Cell::new(0) };
+    /// What time it is.
+    pub(crate) static NOW: Cell<u64> = const { Cell::new(0) };
     static MISUSES: RefCell<Vec<Misuse>> = const { RefCell::new(Vec::new()) };
     /// Whether a barrier is illegal on this thread, or panics.
     pub(crate) static ILLEGAL: Cell<bool> = const { Cell::new(false) };
@@ -69,13 +71,13 @@ pub(crate) fn pretend(cpu: usize, taken: i64) {
 
 impl Clock for Wayward {
     fn now() -> u64 {
-        0
+        NOW.get()
     }
 }
 
 impl AsyncPlatform for Wayward {
     fn wakers() -> &'static Wakers {
-        pub(crate) static WAKERS: Wakers = Wakers::new();
+        static WAKERS: Wakers = Wakers::new();
         &WAKERS
     }
 }

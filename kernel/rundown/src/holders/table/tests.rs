@@ -121,6 +121,7 @@ fn nobody_sees_a_mixture_of_two_holders() {
                 let other = table.take_raw(object, holder.cpu, holder.count, holder.tag);
                 assert_eq!(other, 0);
             } else {
+                claim.recount(holder.count);
                 claim.end();
             }
         }
@@ -144,21 +145,26 @@ fn nobody_sees_a_mixture_of_two_holders() {
     assert_eq!(table.unlisted(), 0);
 }
 
+/// With tags they find their own.
 #[test]
-fn tagged_releases_that_chase_each_other_find_their_own() {
+fn releases_that_chase_each_other_leave_nothing() {
     let table = Table::<16>::new();
     thread::scope(|scope| {
         for cpu in 0..3 {
             let table = &table;
             scope.spawn(move || {
-                for _ in 0..100_000 {
+                for round in 0..100_000 {
                     table.add(object(0), &tagged(cpu, cpu + 1, 2));
+                    table.add(object(1), &raw(cpu, 2));
+                    table.add(object(1), &raw(cpu, 1));
                     // As if on another CPU.
                     let other = table.take_raw(object(0), cpu + 1, 2, Tag(cpu + 1));
                     assert_eq!(other, 0);
+                    let _ = table.take_raw(object(1), (cpu + round) % 3, 3, Tag::NONE);
                 }
             });
         }
     });
-    assert_eq!((listed(&table, object(0)).len(), table.unlisted()), (0, 0));
+    let left = [0, 1].map(|index| listed(&table, object(index)).len());
+    assert_eq!((left, table.unlisted()), ([0; 2], 0));
 }
