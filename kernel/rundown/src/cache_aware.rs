@@ -295,29 +295,20 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     }
 }
 
-#[cfg(all(test, not(rundown_loom)))]
+#[cfg(all(test, feature = "std", not(rundown_loom)))]
 mod tests {
     use core::mem::offset_of;
 
     use super::*;
+    use crate::host::HostPlatform;
     use crate::variant::Compact;
-
-    struct Single;
-
-    impl Platform for Single {
-        fn cpu_hint() -> usize {
-            0
-        }
-
-        fn wake_waiters(_: ObjectId) {}
-    }
 
     /// In bytes: a pair of cache lines, see [`Slot`].
     const STRIDE: usize = 128;
 
-    type Inside = CacheAware<Single, [Slot; 2]>;
-    type Elsewhere = CacheAware<Single, &'static mut [Slot]>;
-    type Small = CacheAware<Single, &'static mut [Slot], Compact>;
+    type Inside = CacheAware<HostPlatform, [Slot; 2]>;
+    type Elsewhere = CacheAware<HostPlatform, &'static mut [Slot]>;
+    type Small = CacheAware<HostPlatform, &'static mut [Slot], Compact>;
 
     #[test]
     fn what_users_write_is_on_no_line_that_others_read() {

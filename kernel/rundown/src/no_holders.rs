@@ -37,31 +37,14 @@ pub(crate) fn list(_: ObjectId, _: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-#[cfg(all(test, not(rundown_loom)))]
+#[cfg(all(test, feature = "std", not(rundown_loom)))]
 mod tests {
     use core::mem::needs_drop;
 
-    use super::*;
-    use crate::{CacheAware, Guard, Plain, RefGuard, RefGuards, Rundown, Slot};
+    use crate::{CacheAware, Guard, HostPlatform, Plain, RefGuard, RefGuards, Rundown, Slot};
 
-    struct Single;
-
-    impl Platform for Single {
-        fn cpu_hint() -> usize {
-            0
-        }
-
-        fn wake_waiters(_: ObjectId) {}
-    }
-
-    type Word = Plain<Single>;
-    type Slots = CacheAware<Single, [Slot; 2]>;
-
-    #[test]
-    fn a_record_is_nothing() {
-        assert_eq!(size_of::<Record>(), 0);
-        assert!(!needs_drop::<Record>());
-    }
+    type Word = Plain<HostPlatform>;
+    type Slots = CacheAware<HostPlatform, [Slot; 2]>;
 
     #[test]
     fn guards_are_as_small_as_without_diagnosis() {

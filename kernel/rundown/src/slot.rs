@@ -273,9 +273,4 @@ mod tests {
             assert!(Word::at(open + capacity.0 + Word::CLOSED + refused).is_closed());
         }
     }
-
-    #[test]
-    fn a_slot_has_a_stride_of_its_own() {
-        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (128, 128));
-    }
 }

@@ -81,25 +81,16 @@ fn the_check_finds_what_it_should() {
         // Acquire: pairs with the Release in `b`.
         let a = word.load(Ordering::Acquire);
         let b = word.load(Ordering::Acquire);
-        // Release: for some reason.
-        word.store(1, Ordering::Release);
-
         // Pairs with nothing.
 
         word.swap(1, Ordering::Release);
         // Release: it pairs with
         // the Acquire in `a`.
         match word
-            .one
             .compare_exchange(a, b, Ordering::Release, Ordering::Relaxed)
-        {
-            // word.load( in a comment
-            _ => other.fetch_add(1, Ordering::Relaxed),
-        }
         #[cfg(test)]
         mod tests { word.load(Ordering::Relaxed) }
     ";
     let checked = check(sample);
-    assert_eq!(checked.operations, 6);
-    assert_eq!(checked.lonely, [4, 6, 10, 18]);
+    assert_eq!((checked.operations, checked.lonely), (4, vec![4, 7]));
 }

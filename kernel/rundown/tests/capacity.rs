@@ -25,9 +25,14 @@ const MOST: i64 = 1 << 59;
 const LIMIT: i64 = 1 << 60;
 
 impl<const N: usize> Exposed<N> {
-    fn new() -> Self {
+    /// As if so many had been taken on each CPU.
+    fn with(taken: [i64; N]) -> Self {
         let object = Box::into_raw(Box::new(Rundown::<Inline<_>>::new()));
-        Self { object }
+        let exposed = Self { object };
+        for (cpu, taken) in taken.into_iter().enumerate() {
+            exposed.pretend(cpu, taken);
+        }
+        exposed
     }
 
     fn get(&self) -> &Rundown<Inline<N>> {
@@ -68,34 +73,36 @@ impl<const N: usize> Drop for Exposed<N> {
     }
 }
 
+/// Acquires and a holder's clones (S12).
 #[test]
 fn a_full_slot_refuses_and_still_drains() {
-    let exposed = Exposed::<2>::new();
+    let exposed = Exposed::<2>::with([0; 2]);
     let (object, capacity) = (exposed.get(), exposed.capacity());
     assert_eq!(2 * capacity, MOST);
     on_cpu(0);
     exposed.pretend(0, capacity - 1);
-    object.acquire().expect("there is room for one");
+    let guard = object.try_acquire().expect("there is room for one");
     for n in [1, 2, u32::MAX] {
         assert_eq!(object.acquire_many(n), Err(Refused::Full));
+        // SAFETY: the guard holds protection.
+        assert_eq!(unsafe { object.acquire_held_many(n) }, Err(Refused::Full));
+        assert_eq!(guard.try_clone().map(drop), Err(Refused::Full));
         assert_eq!(exposed.count(0), capacity, "a refusal left a trace");
     }
     on_cpu(1);
-    let guard = object.try_acquire().expect("another CPU has room");
+    let others = [object.try_acquire().expect("another CPU has room"), guard.clone()];
     exposed.pretend(0, 1 - capacity);
     object.close();
-    exposed.is(State::Draining, 2);
-    drop(guard);
-    // SAFETY: acquired above.
-    unsafe { object.release() };
-    assert_eq!(object.state(), State::Drained);
+    exposed.is(State::Draining, 3);
+    drop((guard, others));
+    exposed.is(State::Drained, 0);
 }
 
 /// A refused acquire gives back on the very slot that it took from, even if the hint is another by then.
 /// Otherwise the full slot would keep what was refused, and 2^30 such calls would reach the closed mark.
 #[test]
 fn a_refusal_does_not_ask_for_the_slot_twice() {
-    let exposed = Exposed::<2>::new();
+    let exposed = Exposed::<2>::with([0; 2]);
     let object = exposed.get();
     exposed.pretend(0, exposed.capacity());
     for n in [1, 7, u32::MAX] {
@@ -106,58 +113,9 @@ fn a_refusal_does_not_ask_for_the_slot_twice() {
     }
 }
 
-/// All that may be held, on all slots, is released on one of them after the close: nothing reaches the
-/// slot's mark, nothing hangs, and the drain ends with the very last.
-#[test]
-fn all_that_may_be_held_is_released_on_one_closed_slot() {
-    fn check<const N: usize>() {
-        let exposed = Exposed::<N>::new();
-        let object = exposed.get();
-        for cpu in 0..N {
-            exposed.pretend(cpu, exposed.capacity());
-        }
-        let mut held = exposed.capacity() * i64::try_from(N).expect("few");
-        assert!(held <= MOST);
-        object.close();
-        exposed.is(State::Draining, held);
-        // The slot as if all but a few had been released there: these are on the shared count as well.
-        on_cpu(N - 1);
-        exposed.pretend(N - 1, -held);
-        let few = 3;
-        // SAFETY: so many are held.
-        unsafe { object.release_many(few) };
-        held -= i64::from(few);
-        exposed.is(State::Draining, held);
-        assert!(object.try_acquire().is_none(), "the slot reads open");
-    }
-    check::<1>();
-    check::<2>();
-    check::<3>();
-    check::<64>();
-}
-
-/// More than that cannot be: see `Slot`. With all of it released on one open slot before the close, too.
-#[test]
-fn all_that_may_be_held_is_released_on_one_open_slot() {
-    let exposed = Exposed::<3>::new();
-    let object = exposed.get();
-    on_cpu(2);
-    object.acquire_many(5).expect("open");
-    let held = 3 * exposed.capacity();
-    for cpu in 0..3 {
-        exposed.pretend(cpu, exposed.capacity());
-    }
-    exposed.pretend(2, -held);
-    // SAFETY: acquired above.
-    let found = misuses(|| unsafe { object.release_many(5) });
-    assert_eq!(found, []);
-    object.close();
-    assert_eq!(object.state(), State::Drained);
-}
-
 #[test]
 fn a_slot_that_falls_out_of_its_range_is_found() {
-    let exposed = Exposed::<1>::new();
+    let exposed = Exposed::<1>::with([0; 1]);
     let object = exposed.get();
     object.acquire_many(2).expect("open");
     // An open slot starts so far from zero.
@@ -174,116 +132,61 @@ fn a_slot_that_falls_out_of_its_range_is_found() {
 
 #[test]
 fn the_greatest_sum_is_counted() {
-    let exposed = Exposed::<2>::new();
-    let object = exposed.get();
-    exposed.pretend(0, LIMIT / 2);
-    exposed.pretend(1, LIMIT / 2);
-    let found = misuses(|| {
-        object.close();
-    });
+    let close_with = |slots| {
+        let exposed = Exposed::<2>::with(slots);
+        let found = misuses(|| _ = exposed.get().close());
+        (exposed, found)
+    };
+    let (exposed, found) = close_with([LIMIT / 2; 2]);
     assert_eq!(found, []);
-    assert_eq!(object.racy_held(), LIMIT);
-    assert!(!object.is_drained());
+    exposed.is(State::Draining, LIMIT);
 
-    let exposed = Exposed::<2>::new();
+    let (exposed, found) = close_with([-LIMIT / 2; 2]);
+    let (object, released) = (exposed.get().id(), LIMIT.cast_unsigned());
+    assert_eq!(found, [Misuse::OverRelease { object, held: 0, released }]);
+    exposed.is(State::Drained, 0);
+
+    let (exposed, found) = close_with([LIMIT, 1]);
     let object = exposed.get();
-    exposed.pretend(0, -LIMIT / 2);
-    exposed.pretend(1, -LIMIT / 2);
-    let found = misuses(|| {
-        object.close();
-    });
-    let over =
-        Misuse::OverRelease { object: object.id(), held: 0, released: LIMIT.cast_unsigned() };
-    assert_eq!(found, [over]);
-    assert_eq!(object.state(), State::Drained);
+    assert_eq!(found, [Misuse::OutOfRange { object: object.id() }]);
+    assert_eq!(object.state(), State::Closing, "nothing else is safe");
+    assert!(object.try_acquire().is_none());
 }
 
 /// The acquire that fills a slot goes beyond its capacity, by almost 2^32 at the most.
 #[test]
 fn slots_that_are_more_than_full_close_and_drain() {
-    let exposed = Exposed::<2>::new();
+    let capacity = Exposed::<2>::with([0; 2]).capacity();
+    let exposed = Exposed::<2>::with([capacity - 1; 2]);
     let object = exposed.get();
     for cpu in 0..2 {
         on_cpu(cpu);
-        exposed.pretend(cpu, exposed.capacity() - 1);
         object.acquire_many(u32::MAX).expect("there is room for one");
         assert_eq!(object.acquire(), Err(Refused::Full));
     }
-    let found = misuses(|| {
-        object.close();
-    });
+    let found = misuses(|| _ = object.close());
     assert_eq!((found, object.state()), (vec![], State::Draining));
 }
 
-#[test]
-fn a_sum_beyond_the_shared_count_is_found() {
-    let exposed = Exposed::<3>::new();
-    let object = exposed.get();
-    exposed.pretend(0, LIMIT);
-    exposed.pretend(1, 1);
-    let found = misuses(|| {
-        object.close();
-    });
-    let id = object.id();
-    assert_eq!(found, [Misuse::OutOfRange { object: id }]);
-    assert_eq!(object.state(), State::Closing, "nothing else is safe");
-    assert!(object.try_acquire().is_none());
-}
-
-/// A holder's clone is refused as any acquire is, and leaves no trace; another CPU's slot has room (S12).
-#[test]
-fn a_full_slot_refuses_a_clone() {
-    let exposed = Exposed::<2>::new();
-    let (object, capacity) = (exposed.get(), exposed.capacity());
-    on_cpu(0);
-    exposed.pretend(0, capacity - 1);
-    let guard = object.try_acquire().expect("there is room for one");
-    let refused = guard.try_clone().map(drop);
-    assert_eq!(refused, Err(Refused::Full));
-    // SAFETY: the guard holds protection.
-    assert_eq!(unsafe { object.acquire_held_many(7) }, Err(Refused::Full));
-    assert_eq!(exposed.count(0), capacity, "a refusal left a trace");
-    on_cpu(1);
-    drop(guard.try_clone().expect("another CPU has room"));
-    exposed.pretend(0, 1 - capacity);
-    object.close();
-    assert_eq!(object.racy_held(), 1);
-    drop(guard);
-    assert_eq!(object.state(), State::Drained);
-}
-
-/// An object that drains with so much held that it cannot count one more: 2^61.
-fn held_to_the_brim() -> (Exposed<2>, i64) {
-    let exposed = Exposed::<2>::new();
-    let object = exposed.get();
-    for round in 1..=2 {
-        exposed.pretend(0, LIMIT / 2);
-        exposed.pretend(1, LIMIT / 2);
-        if round == 1 {
-            object.close();
-            object.cancel().expect("no more than can be carried over");
-        }
-    }
-    (exposed, 2 * LIMIT)
-}
-
-/// What a cancel carries over counts again at the next close, on top of what the slots hold then. More
-/// than 2^60 are not carried over.
-#[test]
-fn the_most_that_is_carried_over() {
-    let (exposed, held) = held_to_the_brim();
+/// An object that drains, or is about to, with so much held that it cannot count one more: 2^61. What a cancel
+/// carries over counts again at the next close, on top of what the slots hold then.
+fn held_to_the_brim() -> Exposed<2> {
+    let exposed = Exposed::<2>::with([LIMIT / 2; 2]);
     exposed.get().close();
-    exposed.is(State::Draining, held);
-    let found = State::Draining;
-    assert_eq!(exposed.get().cancel(), Err(WrongState { found }));
+    exposed.get().cancel().expect("no more than can be carried over");
+    exposed.pretend(0, LIMIT / 2);
+    exposed.pretend(1, LIMIT / 2);
+    exposed
 }
 
 #[test]
 fn a_full_shared_count_refuses_a_clone() {
-    let (exposed, held) = held_to_the_brim();
+    let (exposed, held) = (held_to_the_brim(), 2 * LIMIT);
     let object = exposed.get();
     object.close();
-    assert_eq!(object.racy_held(), held);
+    exposed.is(State::Draining, held);
+    // More than 2^60 are not carried over.
+    assert_eq!(object.cancel(), Err(WrongState { found: State::Draining }));
     for n in [1, 2, u32::MAX] {
         // SAFETY: as if so many were held.
         assert_eq!(unsafe { object.acquire_held_many(n) }, Err(Refused::Full));
@@ -294,7 +197,7 @@ fn a_full_shared_count_refuses_a_clone() {
     // SAFETY: as if so many were held.
     let taken = [2, 2, 1].map(|n| unsafe { object.acquire_held_many(n) });
     assert_eq!(taken, [Ok(()), Err(Refused::Full), Ok(())]);
-    assert_eq!(object.racy_held(), held);
+    exposed.is(State::Draining, held);
 }
 
 /// The range of a count with a completion ends right above the other: what is held to the brim must not be
@@ -303,22 +206,20 @@ fn a_full_shared_count_refuses_a_clone() {
 fn a_full_shared_count_takes_a_completion() {
     static NEVER: Completion = Completion::of(|| panic!("it is held"));
     for closed_before in [false, true] {
-        let (exposed, held) = held_to_the_brim();
+        let exposed = held_to_the_brim();
         let object = exposed.get();
         if closed_before {
             object.close();
         }
         assert_eq!(object.close_then(&NEVER), Ok(()));
-        let still = |held| exposed.is(State::Draining, held);
-        still(held);
+        exposed.is(State::Draining, 2 * LIMIT);
         // SAFETY: as if so many were held.
         assert_eq!(unsafe { object.acquire_held() }, Err(Refused::Full));
-        still(held);
         // SAFETY: as if so many were held.
         unsafe { object.release_many(2) };
-        still(held - 2);
+        exposed.is(State::Draining, 2 * LIMIT - 2);
         // SAFETY: as if so many were held.
         assert_eq!(unsafe { object.acquire_held_many(2) }, Ok(()));
-        still(held);
+        exposed.is(State::Draining, 2 * LIMIT);
     }
 }

@@ -52,35 +52,7 @@ fn per_cpu() -> Option<PerCpuRundown<Impatient>> {
     object.ok()
 }
 
-fn the_last_release_leaves_the_object_alone<R: Variant + 'static>(rundown: Rundown<R>) {
-    let memory: *mut MaybeUninit<Rundown<R>> = Box::leak(Box::new(MaybeUninit::uninit()));
-    // SAFETY: the memory is this function's own, and fits an `R`.
-    let object: *mut Rundown<R> = unsafe { &mut *memory }.write(rundown);
-    // SAFETY: it was just written, and lives until the wake-up.
-    let rundown = unsafe { &*object };
-    for _ in 0..2 {
-        rundown.acquire().expect("open");
-    }
-    rundown.close();
-    // SAFETY: one of the two acquired above.
-    unsafe { rundown.release() };
-    ON_WAKE.set(Some(Box::new(move || {
-        // SAFETY: drained: the owner may free the object. All its bytes are atomics or padding.
-        unsafe { ptr::write_bytes(object.cast::<u8>(), POISON, size_of::<Rundown<R>>()) };
-    })));
-    // SAFETY: the other of the two.
-    unsafe { rundown.release() };
-    assert!(ON_WAKE.take().is_none(), "the last release did not wake the waiter");
-    // SAFETY: the memory was written to the last byte.
-    let bytes = unsafe { slice::from_raw_parts(object.cast::<u8>(), size_of::<Rundown<R>>()) };
-    let touched = bytes.iter().position(|&byte| byte != POISON);
-    assert_eq!(touched, None, "this byte was touched after the wake-up");
-    // What the object had besides its memory (a counter, in the per-CPU variant) stays lost.
-    // SAFETY: the pointer came from a box, and what is there now needs no drop.
-    drop(unsafe { Box::from_raw(memory) });
-}
-
-/// An object that is freed by the completion that lives beside it, in the same piece of memory.
+/// An object that is freed by its waiter, or by the completion that lives beside it in the same piece of memory.
 #[repr(C)]
 struct Device<R: Variant> {
     rundown: Rundown<R>,
@@ -89,72 +61,76 @@ struct Device<R: Variant> {
 
 /// Fills the memory that the device is in, as far as the device has been.
 unsafe fn free<R: Variant>(device: *mut ()) {
-    let device = device.cast::<Device<R>>();
     // SAFETY: drained, and this is the owner. What is there needs no drop, but for a counter, which stays
     // lost.
-    unsafe {
-        ptr::write_bytes(device.cast::<u8>(), POISON, size_of::<Device<R>>());
-    }
+    unsafe { ptr::write_bytes(device.cast::<u8>(), POISON, size_of::<Device<R>>()) };
     FREES.set(FREES.get() + 1);
 }
 
-/// The step that runs the completion: the last release, or the close if nothing is held.
-fn the_completion_frees_the_object<R: Variant + 'static>(rundown: Rundown<R>, held: u32) {
-    let memory: *mut MaybeUninit<Device<R>> = Box::leak(Box::new(MaybeUninit::uninit()));
-    let device: *mut Device<R> = memory.cast();
+/// The step that ends the drain, the last release or the close, is the last that touches the object, which is freed
+/// in it: by the wake-up or by the completion.
+fn the_last_step_leaves_the_object_alone<R: Variant + 'static>(
+    rundown: Rundown<R>,
+    held: u32,
+    by_completion: bool,
+) {
+    let device: *mut MaybeUninit<Device<R>> = Box::leak(Box::new(MaybeUninit::uninit()));
+    let device: *mut Device<R> = device.cast();
     // SAFETY: the device is the context, and any thread may free it.
     let completion = unsafe { Completion::new(free::<R>, device.cast()) };
     // SAFETY: the memory is this function's own, and fits.
-    unsafe {
-        device.write(Device { rundown, completion });
-    }
-    // SAFETY: it was just written, and lives until the completion has run.
+    unsafe { device.write(Device { rundown, completion }) };
+    // SAFETY: it was just written, and lives until it is freed.
     let object = unsafe { &(*device).rundown };
     object.acquire_many(held).expect("open");
     let before = FREES.get();
-    // SAFETY: inside the device.
-    let completion = unsafe { &raw const (*device).completion };
-    // SAFETY: it lives until it runs: it frees itself.
-    let left = unsafe { object.close_then_unchecked(completion) };
-    assert_eq!(left, Ok(()));
+    if by_completion {
+        // SAFETY: inside the device.
+        let completion = unsafe { &raw const (*device).completion };
+        // SAFETY: it lives until it runs: it frees itself.
+        let left = unsafe { object.close_then_unchecked(completion) };
+        assert_eq!(left, Ok(()));
+    } else {
+        object.close();
+        // SAFETY: at the wake-up, the object has drained.
+        ON_WAKE.set(Some(Box::new(move || unsafe { free::<R>(device.cast()) })));
+    }
     for _ in 0..held {
         assert_eq!(FREES.get(), before, "too early");
         // SAFETY: acquired above; the object is there, since so many are held.
         unsafe { object.release() };
     }
     assert_eq!(FREES.get(), before + 1);
-    let bytes = device.cast::<u8>();
     // SAFETY: the memory was written to the last byte.
-    let bytes = unsafe { slice::from_raw_parts(bytes, size_of::<Device<R>>()) };
+    let bytes = unsafe { slice::from_raw_parts(device.cast::<u8>(), size_of::<Device<R>>()) };
     let touched = bytes.iter().position(|&byte| byte != POISON);
-    assert_eq!(touched, None, "this byte was touched after the completion");
+    assert_eq!(touched, None, "this byte was touched after the object was freed");
     // SAFETY: the pointer came from a box, and what is there now needs no drop.
-    drop(unsafe { Box::from_raw(memory) });
+    drop(unsafe { Box::from_raw(device.cast::<MaybeUninit<Device<R>>>()) });
 }
 
-macro_rules! on_every_variant {
-    ($(fn $s3:ident, fn $s13:ident: $($object:expr),*;)*) => { $(
-        #[test]
-        fn $s3() {
-            $($object.map(the_last_release_leaves_the_object_alone);)*
+fn on_each_way<R: Variant + 'static>(make: impl Fn() -> Option<Rundown<R>>) {
+    for (held, by_completion) in [(1, false), (2, false), (0, true), (1, true), (2, true)] {
+        if let Some(object) = make() {
+            the_last_step_leaves_the_object_alone(object, held, by_completion);
         }
-
-        #[test]
-        fn $s13() {
-            for held in 0..3 {
-                $($object.map(|object| the_completion_frees_the_object(object, held));)*
-            }
-        }
-    )* };
+    }
 }
 
-on_every_variant!(
-    fn s3_plain, fn s13_a_completion_frees_a_plain_object: Some(PlainRundown::<Impatient>::new());
-    fn s3_cache_aware, fn s13_a_completion_frees_a_cache_aware_object:
-        Some(CacheAwareRundown::<Impatient, [Slot; 1]>::new()),
-        Some(CacheAwareRundown::<Impatient, [Slot; 3]>::new());
-    fn s3_per_cpu, fn s13_a_completion_frees_a_per_cpu_object: per_cpu();
-);
+#[test]
+fn s3_plain() {
+    on_each_way(|| Some(PlainRundown::<Impatient>::new()));
+}
+
+#[test]
+fn s3_cache_aware() {
+    on_each_way(|| Some(CacheAwareRundown::<Impatient, [Slot; 3]>::new()));
+}
+
+#[test]
+fn s3_per_cpu() {
+    on_each_way(per_cpu);
+}
 
 /// Counts what each thread allocates.
 struct Counting;

@@ -113,64 +113,36 @@ fn a_late_release_needs_no_room() {
 }
 
 #[test]
-fn a_sum_out_of_range_is_found() {
-    let object = object();
-    for cpu in 0..CPUS {
-        pretend(cpu, 2 * CAPACITY);
-    }
-    pretend(0, 1);
-    object.close();
-    let id = object.id();
-    assert_eq!(misuses(), [Misuse::OutOfRange { object: id }]);
-    assert_eq!(object.state(), State::Closing, "nothing else is safe");
-}
-
-#[test]
-fn a_close_costs_one_barrier_and_nothing_else_costs_any() {
-    let object = object();
-    acquire(&object, 0, 1);
-    release(&object, 1, 1);
-    assert_eq!(BARRIERS.get(), 0);
-    object.close();
-    assert_eq!(BARRIERS.get(), 1);
-    object.close();
-    object.complete().expect("drained");
-    object.reinit().expect("run down");
-    assert_eq!(BARRIERS.get(), 1);
-}
-
-#[test]
-fn a_batch_costs_one_barrier() {
+fn closing_costs_one_barrier_and_nothing_else_costs_any() {
     let objects = [(); 3].map(|()| object());
     for (cpu, object) in objects.iter().enumerate() {
-        acquire(object, cpu, 1);
-    }
-    PerCpuRundown::close_all(&mut objects.each_ref()).expect("legal here");
-    assert_eq!(BARRIERS.get(), 1);
-    for object in &objects {
-        assert_eq!((object.state(), object.racy_held()), (State::Draining, 1));
-    }
-    PerCpuRundown::close_all(&mut objects.each_ref()).expect("legal here");
-    PerCpuRundown::close_all(&mut [] as &mut [&Object]).expect("legal here");
-    assert_eq!(BARRIERS.get(), 1, "nothing was open");
-    for object in &objects {
+        acquire(object, cpu, 2);
         release(object, 3, 1);
-        assert_eq!(object.state(), State::Drained);
     }
-    objects[1].reinit().expect("drained");
-    PerCpuRundown::close_all(&mut objects.each_ref()).expect("legal here");
-    assert_eq!(BARRIERS.get(), 2, "one was open");
-    assert_eq!(objects.each_ref().map(Object::state), [State::Drained; 3]);
-}
-
-#[test]
-fn an_object_may_be_in_a_batch_twice() {
-    let object = object();
-    acquire(&object, 0, 1);
-    PerCpuRundown::close_all(&mut [&object, &object]).expect("legal here");
-    assert_eq!((object.state(), object.racy_held()), (State::Draining, 1));
-    release(&object, 1, 1);
-    assert_eq!(object.state(), State::Drained);
+    assert_eq!(BARRIERS.get(), 0);
+    let [one, ..] = &objects;
+    one.close();
+    assert_eq!(BARRIERS.get(), 1);
+    one.close();
+    release(one, 3, 1);
+    one.complete().expect("drained");
+    one.reinit().expect("run down");
+    assert_eq!(BARRIERS.get(), 1);
+    // A batch, too, and one that has an object twice.
+    let close_all =
+        |objects: &mut [&Object]| PerCpuRundown::close_all(objects).expect("legal here");
+    let [one, two, three] = &objects;
+    assert_eq!(close_all(&mut [three, one, two, three]), 3);
+    assert_eq!(BARRIERS.get(), 2);
+    assert_eq!(objects.each_ref().map(|it| it.racy_held()), [0, 1, 1]);
+    assert_eq!(close_all(&mut objects.each_ref()), 0);
+    assert_eq!(close_all(&mut []), 0);
+    assert_eq!(BARRIERS.get(), 2, "nothing was open");
+    for object in &objects[1..] {
+        assert_eq!(object.state(), State::Draining);
+        release(object, 3, 1);
+    }
+    assert_eq!(objects.each_ref().map(|it| it.state()), [State::Drained; 3]);
     assert_eq!(misuses(), []);
 }
 

@@ -8,71 +8,61 @@ mod support;
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::task::{Context, Poll, Waker};
-use std::thread;
+use std::thread::{self, LocalKey};
 
 use rundown::{
     CloseOutcome, CloseThenError, Completion, IllegalContext, PerCpu, PerCpuRundown, Protected,
-    RunDownError, Spin, State, Unavailable, Wait, WaitOutcome, Waiting, WrongState,
+    RunDownError, Spin, State, Unavailable, WaitOutcome, WrongState,
 };
+use support::policy;
 use support::wayward::{
-    BARRIERS, COUNTERS, EXHAUSTED, FREED, GIVEN, ILLEGAL, IN_READY, LOOKER, MEETING, Wayward,
+    BARRIERS, COUNTERS, EXHAUSTED, FREED, GIVEN, ILLEGAL, IN_READY, INTERRUPT, LOOKER, Wayward,
 };
-use support::within_a_minute;
 
 type Object = PerCpuRundown<Wayward>;
 type Held<T> = Protected<T, PerCpu<Wayward>>;
 
-/// What `call` does where a barrier is illegal.
-fn illegally<A>(call: impl FnOnce() -> A) -> A {
-    ILLEGAL.set(true);
+/// What `call` does while `flag` is set: where a barrier is illegal, or there are no counters.
+fn under<A>(flag: &'static LocalKey<Cell<bool>>, call: impl FnOnce() -> A) -> A {
+    flag.set(true);
     let answer = call();
-    ILLEGAL.set(false);
+    flag.set(false);
     answer
 }
 
+fn illegally<A>(call: impl FnOnce() -> A) -> A {
+    under(&ILLEGAL, call)
+}
+
 fn without_counters<A>(call: impl FnOnce() -> A) -> A {
-    EXHAUSTED.set(true);
-    let answer = call();
-    EXHAUSTED.set(false);
-    answer
+    under(&EXHAUSTED, call)
+}
+
+/// What a task finds that polls once.
+fn polled<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[test]
 fn a_lazy_object_has_no_counter_before_it_opens() {
-    static OBJECT: Object = Object::lazy();
-    let given = GIVEN.get();
-    assert_eq!(OBJECT.state(), State::RunDown);
-    assert!(OBJECT.try_acquire().is_none());
-    assert_eq!((OBJECT.racy_held(), OBJECT.racy_counts().count()), (0, 0));
-    assert_eq!(OBJECT.close(), CloseOutcome::AlreadyClosed);
-    assert_eq!(OBJECT.wait(&Spin), WaitOutcome::Drained);
-    assert_eq!(OBJECT.complete(), Ok(()));
-    assert_eq!(GIVEN.get(), given, "nothing of that needs one");
-    OBJECT.open().expect("run down");
-    assert_eq!(GIVEN.get(), given + 1);
-    let guard = OBJECT.try_acquire().expect("open");
-    assert_eq!(OBJECT.racy_counts().collect::<Vec<_>>(), [1, 0, 0, 0]);
-    drop(guard);
-    for _ in 0..3 {
-        assert_eq!(OBJECT.wait(&Spin), WaitOutcome::Drained);
-        OBJECT.reinit().expect("drained");
-    }
-    assert_eq!(GIVEN.get(), given + 1, "one for good");
-}
-
-#[test]
-fn a_lazy_object_that_is_never_opened_frees_nothing() {
-    let freed = FREED.get();
-    drop(Object::lazy());
-    assert_eq!(FREED.get(), freed);
     let object = Object::lazy();
-    assert_eq!(object.prepare(), Ok(()));
-    assert_eq!((object.state(), FREED.get()), (State::RunDown, freed));
-    drop(object);
-    assert_eq!(FREED.get(), freed + 1);
+    assert_eq!(object.state(), State::RunDown);
+    assert!(object.try_acquire().is_none());
+    assert_eq!((object.racy_held(), object.racy_counts().count()), (0, 0));
+    assert_eq!(object.close(), CloseOutcome::AlreadyClosed);
+    assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
+    assert_eq!(object.complete(), Ok(()));
+    assert_eq!(GIVEN.get(), 0, "nothing of that needs one");
+    object.open().expect("run down");
+    drop(object.try_acquire().expect("open"));
+    assert_eq!(object.racy_counts().collect::<Vec<_>>(), [0; 4]);
+    object.close();
+    object.reinit().expect("drained");
+    assert_eq!(GIVEN.get(), 1, "one for good");
+    drop((object, Object::lazy()));
+    assert_eq!(FREED.get(), 1, "what was never opened has none");
 }
 
 #[test]
@@ -93,35 +83,28 @@ fn without_counters_a_lazy_object_stays_run_down() {
     assert!(OBJECT.try_acquire().is_some());
 }
 
+/// It is opened by the calls that put one in: not without a counter.
 #[test]
 fn a_lazy_object_with_a_value() {
+    let found = State::RunDown;
     static VACANT: Held<u32> = Protected::vacant(Object::lazy());
     let refused = without_counters(|| VACANT.publish(7).expect_err("no counters"));
-    assert_eq!((refused.value, refused.reason.found), (7, State::RunDown));
-    let generation = VACANT.publish(8).expect("there are counters now");
+    assert_eq!((refused.value, refused.reason), (7, WrongState { found }));
+    VACANT.publish(8).expect("there are counters now");
     assert_eq!(VACANT.try_acquire().map(|guard| *guard), Some(8));
-    let ended = VACANT.begin_run_down_of(generation).wait(&Spin);
-    assert_eq!(ended.expect("drained").take(), Ok(8));
 
     static BORN: Held<u32> = Protected::new(Object::lazy(), 7);
     let refused = without_counters(|| BORN.open().expect_err("no counters"));
-    assert_eq!(refused.found, State::RunDown);
-    // Its value can go without ever having been in use.
-    assert_eq!(BORN.run_down(&Spin), Ok(7));
-    BORN.publish(9).expect("run down");
-    assert_eq!(BORN.try_acquire().map(|guard| *guard), Some(9));
-}
-
-/// Also by a replacement, which opens it: not without a counter.
-#[test]
-fn a_lazy_object_whose_value_is_replaced() {
-    static BORN: Held<u32> = Protected::new(Object::lazy(), 7);
+    assert_eq!(refused, WrongState { found });
     let refused = without_counters(|| BORN.replace(&Spin, 8).expect_err("no counters"));
     assert_eq!((refused.value, refused.reason), (8, RunDownError::NoCounter));
-    assert_eq!(BORN.state(), State::RunDown);
+    assert_eq!(BORN.state(), found);
     assert_eq!(BORN.replace(&Spin, 9).expect("there are counters now"), 7);
-    let guard = BORN.try_acquire().expect("open");
-    assert_eq!((*guard, BORN.racy_held()), (9, 1));
+    assert_eq!(BORN.try_acquire().map(|guard| *guard), Some(9));
+
+    // Its value can go without ever having been in use.
+    let unused = Held::new(Object::lazy(), 7);
+    assert_eq!(without_counters(|| unused.run_down(&Spin)), Ok(7));
 }
 
 /// A call that is illegal changes nothing, and takes no counter.
@@ -135,32 +118,17 @@ fn an_illegal_opening_allocates_nothing() {
     assert_eq!(GIVEN.get(), given);
 }
 
-/// All are given a counter; one of them becomes the object's, the others are freed.
+/// As in an interrupt: both are given a counter; one becomes the object's, the other is freed.
 #[test]
-fn many_prepare_at_once() {
-    const THREADS: usize = 4;
+fn two_prepare_at_once() {
     static OBJECT: Object = Object::lazy();
-    static MEET: Barrier = Barrier::new(THREADS);
-    within_a_minute(|| {
-        let threads = [(); THREADS].map(|()| {
-            thread::spawn(|| {
-                MEETING.set(Some(&MEET));
-                let opened = OBJECT.prepare().map(|()| OBJECT.open().is_ok());
-                (opened, GIVEN.get(), FREED.get())
-            })
-        });
-        let answers = threads.map(|thread| thread.join().expect("it does not fail"));
-        assert!(answers.iter().all(|(opened, given, _)| opened.is_ok() && *given == 1));
-        let opened = answers.iter().filter(|(opened, ..)| *opened == Ok(true));
-        assert_eq!(opened.count(), 1, "one opens it");
-        let freed: usize = answers.iter().map(|(.., freed)| freed).sum();
-        assert_eq!(freed, THREADS - 1);
-    });
-    let guards = OBJECT.try_acquire_many(3).expect("open");
+    INTERRUPT.set(Some(Box::new(|| OBJECT.prepare().expect("there are counters"))));
+    OBJECT.prepare().expect("there are counters");
+    assert_eq!((GIVEN.get(), FREED.get()), (2, 1));
+    OBJECT.open().expect("run down");
+    OBJECT.acquire_many(3).expect("open");
     OBJECT.close();
     assert_eq!(OBJECT.racy_held(), 3);
-    drop(guards);
-    assert!(OBJECT.is_drained());
 }
 
 /// Every call that closes says so, and leaves the object as it was.
@@ -172,31 +140,21 @@ fn where_a_barrier_is_illegal_nothing_closes() {
     let barriers = BARRIERS.get();
     illegally(|| {
         assert_eq!(object.close(), CloseOutcome::IllegalContext);
-        let mut batch = [&object, &object];
-        assert_eq!(Object::close_all(&mut batch), Err(IllegalContext));
-        let refused = object.close_then(&NEVER);
-        assert_eq!(refused, Err(CloseThenError::IllegalContext));
+        assert_eq!(Object::close_all(&mut [&object, &object]), Err(IllegalContext));
+        assert_eq!(object.close_then(&NEVER), Err(CloseThenError::IllegalContext));
         assert_eq!(object.drain().poll(), Some(WaitOutcome::IllegalContext));
         assert_eq!(object.wait(&Spin), WaitOutcome::IllegalContext);
-        let late = object.wait_deadline(&Spin, 0);
-        assert_eq!(late, Ok(WaitOutcome::IllegalContext));
+        assert_eq!(object.wait_deadline(&Spin, 0), Ok(WaitOutcome::IllegalContext));
+        assert_eq!(polled(object.drain()), Poll::Ready(WaitOutcome::IllegalContext));
         let outstanding = object.try_wait().expect_err("open");
         assert_eq!((outstanding.state, outstanding.held), (State::Open, 1));
-        let mut drain = pin!(object.drain());
-        let polled = drain.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert_eq!(polled, Poll::Ready(WaitOutcome::IllegalContext));
-        assert_eq!((object.state(), object.racy_held()), (State::Open, 1));
         drop(object.try_acquire().expect("open"));
     });
     assert_eq!(BARRIERS.get(), barriers);
     // Nothing is left behind: a completion, for one.
-    static RUNS: AtomicUsize = AtomicUsize::new(0);
-    static ONCE: Completion = Completion::of(|| {
-        RUNS.fetch_add(1, Ordering::Relaxed);
-    });
-    assert_eq!(object.close_then(&ONCE), Ok(()));
+    object.close();
     drop(guard);
-    assert_eq!(RUNS.load(Ordering::Relaxed), 1);
+    assert!(object.is_drained());
 }
 
 /// A wait that could not begin there begins when it is asked elsewhere.
@@ -218,30 +176,20 @@ fn a_wait_from_an_illegal_context_goes_on_elsewhere() {
 fn where_a_barrier_is_illegal_no_value_goes() {
     let object = Held::new(Object::new().expect("there are counters"), 7);
     let guard = object.try_acquire().expect("open");
+    let illegal = RunDownError::IllegalContext;
     illegally(|| {
-        let illegal = RunDownError::IllegalContext;
-        assert_eq!(object.close(), CloseOutcome::IllegalContext);
-        assert_eq!(Object::close_all(&mut [&object]), Err(IllegalContext));
-        assert_eq!(object.wait(&Spin), WaitOutcome::IllegalContext);
         assert_eq!(object.run_down(&Spin), Err(illegal));
         assert_eq!(object.begin_run_down().wait_deadline(&Spin, 0).err(), Some(illegal));
         assert_eq!(object.try_run_down(), Err(illegal));
         let refused = object.replace(&Spin, 8).expect_err("illegal");
         assert_eq!((refused.value, refused.reason), (8, illegal));
-        let generation = object.generation();
-        for mut handle in [object.begin_run_down(), object.begin_run_down_of(generation)] {
-            let polled = handle.poll().expect("it cannot wait").map(drop);
-            assert_eq!(polled, Err(illegal));
-            let polled = pin!(handle).poll(&mut Context::from_waker(Waker::noop()));
-            assert!(matches!(polled, Poll::Ready(Err(RunDownError::IllegalContext))));
+        for handle in [object.begin_run_down(), object.begin_run_down_of(object.generation())] {
+            assert_eq!(polled(handle).map_ok(drop), Poll::Ready(Err(illegal)));
         }
         assert_eq!((object.state(), object.racy_held()), (State::Open, 1));
-        assert_eq!(
-            illegal.to_string(),
-            "the per-CPU variant cannot be closed in this context: a barrier is illegal here"
-        );
     });
-    assert_eq!(*guard, 7);
+    let text = "the per-CPU variant cannot be closed in this context: a barrier is illegal here";
+    assert_eq!(illegal.to_string(), text);
     drop(guard);
     assert_eq!(object.run_down(&Spin), Ok(7));
     // What needs no barrier is legal everywhere: publishing, taking a value that has drained.
@@ -290,27 +238,20 @@ fn ready_never_wakes() {
     static IN_POLICY: Barrier = Barrier::new(2);
     static OPENED: Barrier = Barrier::new(2);
 
-    struct Locked;
-
-    impl Wait for Locked {
-        fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
-            if !PASSED.replace(true) {
-                IN_POLICY.wait();
-                OPENED.wait();
-            }
-            IN_READY.set(true);
-            assert!(ready(), "the claim is over");
-            IN_READY.set(false);
-        }
-    }
-
-    thread_local! {
-        static PASSED: Cell<bool> = const { Cell::new(false) };
-    }
-
     let (give, waiter) = mpsc::channel();
     opening(&OBJECT, move |_| {
-        let waiter = thread::spawn(|| OBJECT.wait(&Locked));
+        let waiter = thread::spawn(|| {
+            let mut passed = false;
+            OBJECT.wait(&policy(|_, ready| {
+                if !std::mem::replace(&mut passed, true) {
+                    IN_POLICY.wait();
+                    OPENED.wait();
+                }
+                IN_READY.set(true);
+                assert!(ready(), "the claim is over");
+                IN_READY.set(false);
+            }))
+        });
         IN_POLICY.wait();
         give.send(waiter).expect("it is received below");
     });

@@ -1,26 +1,36 @@
-//! `Protected` and its guards, over every variant that can be moved.
+//! What owners of a `Protected` call: how values get in and out, run-down handles, generations.
 #![cfg(not(rundown_loom))]
 
 mod support;
 
-use std::sync::Arc;
-use std::thread;
-
-use rundown::{Protected, RunDown, RunDownError, Spin, State, WaitOutcome};
-use support::{Make, Script, executor, for_every_sized_variant};
+use rundown::{
+    CloseOutcome, Generation, Park, Protected, Retired, RunDownError, Spin, State, WaitOutcome,
+};
+use support::{Make, for_every_sized_variant, script};
 
 for_every_sized_variant!(
     a_vacant_object_is_closed_whatever_the_rundown_is,
     waiting_leaves_the_value_in,
-    a_late_owner_does_not_take_the_next_value,
     publish_gives_the_value_back_if_it_may_not,
-    dropping_it_drops_the_value_once,
     replace_waits_and_gives_the_old_value,
     replace_gives_the_value_back_if_it_may_not,
-    run_down_as_a_future,
     born_closed_with_its_value,
-    misses_and_refusals_are_told,
+    a_value_that_it_was_born_with_is_taken,
+    a_handle_may_be_asked_again,
+    the_first_of_two_takes_the_value,
+    the_first_of_two_replaces_the_value,
+    a_late_run_down_leaves_the_next_generation_alone,
+    a_generation_ends_once,
 );
+
+/// A run-down of an object that nothing holds.
+fn retired<T, R: Make>(object: &Protected<T, R>) -> Retired<'_, T, R> {
+    object.begin_run_down().wait(&Spin).expect("drained")
+}
+
+fn retired_of<T, R: Make>(object: &Protected<T, R>, generation: Generation) -> Retired<'_, T, R> {
+    object.begin_run_down_of(generation).wait(&Spin).expect("drained")
+}
 
 fn a_vacant_object_is_closed_whatever_the_rundown_is<R: Make>() {
     for rundown in [R::make_closed(), R::make()] {
@@ -33,7 +43,6 @@ fn a_vacant_object_is_closed_whatever_the_rundown_is<R: Make>() {
 fn waiting_leaves_the_value_in<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
-    assert_eq!(object.state(), State::Drained);
     object.reinit().expect("drained");
     assert_eq!(*object.try_acquire().expect("open"), 7);
     // Marked run down, it holds its value as well.
@@ -41,22 +50,14 @@ fn waiting_leaves_the_value_in<R: Make>() {
     object.complete().expect("drained");
     object.publish(8).expect_err("it holds a value");
     object.open().expect("run down");
-    assert_eq!(object.try_wait(), Ok(()));
-    object.complete().expect("drained");
-    assert_eq!(object.run_down(&Spin), Ok(7));
-}
-
-fn a_late_owner_does_not_take_the_next_value<R: Make>() {
-    let object = Protected::new(*R::make(), 1);
     let guard = object.try_acquire().expect("open");
-    let script = Script::new(|| {
-        drop(guard);
-        assert_eq!(object.run_down(&Spin), Ok(1));
-        object.publish(2).expect("run down");
-        object.close();
-    });
-    assert_eq!(object.run_down(&script), Err(RunDownError::Taken));
-    assert_eq!(object.run_down(&Spin), Ok(2));
+    let outstanding = object.try_wait().expect_err("one is held");
+    assert_eq!(object.try_run_down(), Err(RunDownError::Outstanding(outstanding)));
+    assert_eq!(*guard, 7);
+    drop(guard);
+    object.complete().expect("drained");
+    assert_eq!(object.try_run_down(), Ok(7));
+    assert_eq!(object.try_run_down(), Err(RunDownError::Taken));
 }
 
 fn publish_gives_the_value_back_if_it_may_not<R: Make>() {
@@ -76,30 +77,16 @@ fn publish_gives_the_value_back_if_it_may_not<R: Make>() {
     assert_eq!(object.run_down(&Spin), Ok(1));
 }
 
-fn dropping_it_drops_the_value_once<R: Make>() {
-    let value = Arc::new(());
-    let object = Protected::new(*R::make(), Arc::clone(&value));
-    drop(object);
-    assert_eq!(Arc::strong_count(&value), 1);
-
-    let object = Protected::new(*R::make(), Arc::clone(&value));
-    drop(object.run_down(&Spin));
-    assert_eq!(Arc::strong_count(&value), 1);
-    drop(object);
-    assert_eq!(Arc::strong_count(&value), 1);
-}
-
 fn replace_waits_and_gives_the_old_value<R: Make>() {
     let object = Protected::new(*R::make(), 1);
     let guard = object.try_acquire().expect("open");
-    let script = Script::new(|| {
+    let script = script(|| {
         assert!(object.try_acquire().is_none(), "refused in between");
         assert_eq!(*guard, 1, "the old one stays while it is in use");
         drop(guard);
     });
     assert_eq!(object.replace(&script, 2).expect("drained"), 1);
-    assert!(script.played());
-    assert_eq!(object.state(), State::Open);
+    assert_eq!((object.state(), object.racy_held()), (State::Open, 0));
     assert_eq!(*object.try_acquire().expect("open"), 2);
     // A closed object that drained opens, too.
     object.close();
@@ -110,12 +97,9 @@ fn replace_waits_and_gives_the_old_value<R: Make>() {
 fn replace_gives_the_value_back_if_it_may_not<R: Make>() {
     let object = Protected::new(*R::make(), 1);
     let guard = object.try_acquire().expect("open");
-    let script = Script::new(|| {
-        object.cancel().expect("draining");
-    });
+    let script = script(|| _ = object.cancel().expect("draining"));
     let error = object.replace(&script, 2).expect_err("cancelled");
     assert_eq!((error.value, error.reason), (2, RunDownError::Cancelled));
-    assert_eq!(*guard, 1);
     drop(guard);
     assert_eq!(object.run_down(&Spin), Ok(1));
     let error = object.replace(&Spin, 3).expect_err("taken");
@@ -123,33 +107,8 @@ fn replace_gives_the_value_back_if_it_may_not<R: Make>() {
     assert_eq!(object.state(), State::RunDown);
 }
 
-async fn taken<T, R: Make>(run_down: RunDown<'_, T, R>) -> Result<T, RunDownError> {
-    run_down.await?.take()
-}
-
-fn run_down_as_a_future<R: Make>() {
-    let executor = executor();
-    let object = Protected::new(*R::make(), 7);
-    let guard = object.try_acquire().expect("open");
-    thread::scope(|scope| {
-        let future = taken(object.begin_run_down());
-        assert_eq!(object.state(), State::Draining, "it closes at once");
-        scope.spawn(move || drop(guard));
-        assert_eq!(executor.block_on(future), Ok(7));
-    });
-    let again = executor.block_on(taken(object.begin_run_down()));
-    assert_eq!(again, Err(RunDownError::Taken));
-    object.publish(8).expect("run down");
-    let guard = object.try_acquire().expect("open");
-    let future = taken(object.begin_run_down());
-    object.cancel().expect("draining");
-    assert_eq!(executor.block_on(future), Err(RunDownError::Cancelled));
-    assert_eq!(*guard, 8);
-}
-
 fn born_closed_with_its_value<R: Make>() {
     let object = Protected::new(*R::make_closed(), 7);
-    assert_eq!(object.state(), State::RunDown);
     assert!(object.try_acquire().is_none());
     object.open().expect("born closed");
     assert_eq!(*object.try_acquire().expect("open"), 7);
@@ -166,26 +125,91 @@ fn born_closed_with_its_value<R: Make>() {
     assert_eq!(*object.try_acquire().expect("open"), 8);
 }
 
-fn misses_and_refusals_are_told<R: Make>() {
-    let object = Protected::new(*R::make(), 7);
-    let error = object.publish(8).expect_err("open");
-    assert_eq!(
-        error.to_string(),
-        "the new value was not put in: not legal while the object is open"
-    );
-    assert!(format!("{error:?}").starts_with("Rejected { reason: WrongState"));
-    let guard = object.try_acquire().expect("open");
-    let error = object.try_run_down().expect_err("held");
-    let text = error.to_string();
-    assert!(text.starts_with("guards are still out: the object at 0x"));
-    assert!(text.contains("is draining, 1 held"), "{text}");
-    drop(guard);
+/// Without being opened: it was born closed, and is to go.
+fn a_value_that_it_was_born_with_is_taken<R: Make>() {
+    let object = Protected::new(*R::make_closed(), 7);
+    let refused = object.publish(8).expect_err("it holds a value");
+    assert_eq!((refused.value, refused.reason.found), (8, State::RunDown));
+    assert_eq!(object.close(), CloseOutcome::AlreadyClosed);
     assert_eq!(object.run_down(&Spin), Ok(7));
-    let error = object.replace(&Spin, 9).expect_err("taken");
-    assert_eq!(
-        error.to_string(),
-        "the new value was not put in: another caller has run the object down, or opened it again"
-    );
-    assert!(format!("{error:?}").starts_with("Rejected { reason: Taken"));
-    assert_eq!(RunDownError::Cancelled.to_string(), "the drain was cancelled: the object is open");
+    // Or it is replaced.
+    let object = Protected::new(*R::make_closed(), 7);
+    assert_eq!(object.replace(&Spin, 8).expect("run down"), 7);
+    assert_eq!(*object.try_acquire().expect("open"), 8);
+}
+
+fn a_handle_may_be_asked_again<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let guard = object.try_acquire().expect("open");
+    let mut run_down = object.begin_run_down();
+    assert_eq!(object.state(), State::Draining, "it closes at once");
+    assert!(run_down.poll().is_none());
+    let outstanding = run_down.outstanding();
+    assert_eq!((outstanding.state, outstanding.held), (State::Draining, 1));
+    for _ in 0..2 {
+        let missed = run_down.wait_deadline(&Park, 0).map(drop);
+        assert_eq!(missed, Err(RunDownError::Outstanding(outstanding)));
+    }
+    let retired = run_down.wait(&script(|| drop(guard))).expect("drained");
+    assert_eq!(object.state(), State::Drained);
+    assert_eq!(retired.take(), Ok(7));
+    assert_eq!(object.state(), State::RunDown);
+    // Still the same generation, which has ended: but its value is gone.
+    let again = run_down.poll().expect("drained").expect("not cancelled");
+    assert_eq!(again.take(), Err(RunDownError::Taken));
+}
+
+fn the_first_of_two_takes_the_value<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let [first, second, third] = [(); 3].map(|()| retired(&object));
+    drop(first);
+    assert_eq!(object.state(), State::Drained, "the value is in");
+    assert_eq!(second.take(), Ok(7));
+    let refused = third.replace(8).expect_err("taken");
+    assert_eq!((refused.value, refused.reason), (8, RunDownError::Taken));
+    assert_eq!(object.state(), State::RunDown, "and nothing was published");
+}
+
+fn the_first_of_two_replaces_the_value<R: Make>() {
+    let object = Protected::new(*R::make(), 7);
+    let [first, second] = [(); 2].map(|()| retired(&object));
+    assert_eq!(first.replace(8).expect("the first"), 7);
+    // Closed and drained again: but that is the next generation's value.
+    object.close();
+    assert_eq!(second.take(), Err(RunDownError::Taken));
+    assert_eq!((object.state(), object.run_down(&Spin)), (State::Drained, Ok(8)));
+}
+
+/// The owner of the first value is late: another one has run it down, and published another one.
+fn a_late_run_down_leaves_the_next_generation_alone<R: Make>() {
+    let object = Protected::vacant(*R::make_closed());
+    let first = object.publish(1).expect("vacant");
+    assert_eq!(object.run_down(&Spin), Ok(1));
+    let second = object.publish(2).expect("run down");
+    assert_ne!(first, second);
+    assert_eq!(retired_of(&object, first).take(), Err(RunDownError::Taken));
+    let refused = retired_of(&object, first).replace(3);
+    assert_eq!(refused.expect_err("not its own").value, 3);
+    assert_eq!(object.state(), State::Open, "it was closed");
+    // Closed, too.
+    object.close();
+    assert_eq!(retired_of(&object, first).take(), Err(RunDownError::Taken));
+    assert_eq!(retired_of(&object, second).take(), Ok(2));
+}
+
+fn a_generation_ends_once<R: Make>() {
+    let object = Protected::vacant(*R::make_closed());
+    let generation = object.publish(1).expect("vacant");
+    let guard = object.try_acquire().expect("open");
+    let mut run_down = object.begin_run_down_of(generation);
+    assert_eq!(object.state(), State::Draining);
+    // A cancel is in the same generation.
+    object.cancel().expect("draining");
+    let cancelled = run_down.poll().expect("over").map(drop);
+    assert_eq!(cancelled, Err(RunDownError::Cancelled));
+    assert_eq!(object.generation(), generation);
+    drop(guard);
+    assert_eq!(retired_of(&object, generation).take(), Ok(1));
+    assert_eq!(retired_of(&object, generation).take(), Err(RunDownError::Taken));
+    assert_eq!(object.state(), State::RunDown);
 }

@@ -78,6 +78,10 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(unregister(&images, &one, || {}), Err(NotRegistered));
     assert_eq!(register(&images, &one, &[(10, 20), (30, 40)]), Ok(()));
     assert_eq!(register(&images, &one, &[]), Err(RegisterError::Twice));
+    // An image without sequences is one, too.
+    let empty = RestartTable::new();
+    assert_eq!(register(&images, &empty, &[(0, 0)]), Ok(()));
+    assert_eq!(register(&images, &empty, &[]), Err(RegisterError::Twice));
     for entries in [(15, 16), (20, 30), (0, 11), (39, 50), (0, 100)] {
         let refused = register(&images, &other, &[entries]);
         assert_eq!(refused, Err(RegisterError::Overlap), "{entries:?}");
@@ -90,19 +94,6 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(register(&images, &other, &[(40, 50)]), Ok(()));
     assert_eq!(images.restart_point(35), Some(30));
     assert_eq!(images.restart_point(45), Some(40));
-}
-
-#[test]
-fn an_image_without_sequences_is_one_too() {
-    let images = Images::new();
-    let [empty, full] = [(); 2].map(|()| RestartTable::new());
-    assert_eq!(register(&images, &full, &[(10, 20)]), Ok(()));
-    assert_eq!(register(&images, &empty, &[(0, 0)]), Ok(()));
-    assert_eq!(register(&images, &empty, &[]), Err(RegisterError::Twice));
-    assert_eq!(images.restart_point(15), Some(10));
-    assert_eq!(unregister(&images, &full, || {}), Ok(()));
-    assert_eq!(images.restart_point(15), None);
-    assert_eq!(unregister(&images, &empty, || {}), Ok(()));
 }
 
 /// A barrier that finds a CPU inside twice; then a third time.

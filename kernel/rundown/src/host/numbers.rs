@@ -108,8 +108,7 @@ mod at_exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
-    use std::sync::{Barrier, Mutex, PoisonError};
+    use std::sync::{Mutex, PoisonError};
     use std::thread;
 
     /// Each counts the numbers in use.
@@ -125,25 +124,6 @@ mod tests {
             let number = thread::spawn(of_this_thread).join().expect("no panic");
             assert!(number < THREADS, "{number} for one thread");
         }
-    }
-
-    #[test]
-    fn threads_that_live_have_different_ones() {
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let all_have = Barrier::new(50);
-        let numbers: HashSet<_> = thread::scope(|scope| {
-            let threads = [(); 50].map(|()| {
-                scope.spawn(|| {
-                    let number = of_this_thread();
-                    all_have.wait();
-                    assert_eq!(of_this_thread(), number);
-                    number
-                })
-            });
-            threads.map(|thread| thread.join().expect("no panic")).into()
-        });
-        assert_eq!(numbers.len(), 50);
-        assert!(numbers.iter().all(|&number| number < THREADS));
     }
 
     /// More threads than there are numbers.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rundown::{
-    Completion, Guard, ObjectId, Plain, PlainRundown, Platform, Protected, Reach, Rundown, Slot, Slots, Spin,
+    Awaited, Completion, Guard, ObjectId, Plain, PlainRundown, Platform, Protected, Reach, Rundown, Slot, Slots, Spin,
     Variant,
 };
 
@@ -145,6 +145,11 @@ async fn a_platform_without_wakers_is_awaited(object: &Object) {
 struct Mine;
 
 impl Variant for Mine {} //~ error[E0277]: the trait bound `Mine: rundown::variant::Sealed` is not satisfied
+
+impl Awaited for Mine { //~ error[E0277]: the trait bound `Mine: Reach` is not satisfied
+    type End = ();
+    type InTime = ();
+}
 
 fn a_variants_step_from_outside(object: &Object) {
     <Plain<Bare> as Variant>::reset_slots(object); //~ error[E0133]: call to unsafe function

@@ -62,7 +62,6 @@ scenarios! {
     ]);
     /// As in an interrupt handler on top of a holder, also one that comes while the holder's object drains.
     fn s5_protection_nests = [One, One, Close, One, Drop(0), Drop(1)];
-    fn s6_a_second_wait_returns = [Wait, Wait, Complete, Wait, TryWait];
     /// The first waits sleep through a whole cycle.
     fn s6_a_late_waiter_survives_a_reinit = [
         One, Drain, Drop(0), Drain, Wait, Reinit, One, Close, Poll(0), Poll(1), Drain, Poll(2), Drop(1), Poll(2),
@@ -132,17 +131,11 @@ scenarios! {
     ];
     /// It is reported by the first opening, which goes on; the plain variant reports it at once.
     fn s9_a_release_before_the_first_opening_is_found = [BornClosed, OverRelease(1), Open, One];
-    fn s9_releases_before_the_first_opening_are_found = [
-        BornClosed, OverRelease(2), On(1), OverRelease(3), Open, One,
-    ];
     fn s10_a_cancelled_object_grants_again = around(
         &[One, Close, Acquire(1), Cancel],
         |cpu| [On(cpu), One, Drop(1)],
         &[Close, One, Drop(0)],
     );
-    fn s10_what_is_held_counts_in_the_next_drain = on_each(|released_on| [
-        On(0), Many(2), Close, Cancel, On(1), One, Close, On(released_on), Drop(1), Drop(0), Reinit,
-    ]);
     fn s10_what_was_released_late_stays_released = [
         Many(5), Close, On(1), TakeOne(0), Drop(1), Cancel, On(2), Many(3), TakeOne(0), Drop(3), Close, Drop(0),
     ];
@@ -155,9 +148,6 @@ scenarios! {
     /// As many cancels as the waiter has seen, in another generation.
     fn s10_a_waiter_may_sleep_through_a_cancel_and_a_generation = [
         One, Drain, Cancel, Close, Drop(0), Wait, Reinit, One, Close, Cancel, Close, Poll(0), Drop(1),
-    ];
-    fn s10_one_that_is_refused_changes_nothing = [
-        Cancel, One, Close, Cancel, Cancel, Close, Drop(0), Cancel, Complete, Cancel,
     ];
     fn s10_many_cancels_of_one_generation = around(
         &[One],
@@ -186,12 +176,6 @@ scenarios! {
     fn s12_raw_protection_taken_by_a_holder = [
         Acquire(1), AcquireHeld(1), Close, AcquireHeld(5), AcquireHeld(0), On(1), Release(6), Release(1),
     ];
-    fn s12_late_releases_on_every_cpu = around(
-        &around(&[One, Close], |cpu| [On(cpu), Clone(0)], &[Drop(0)]), |cpu| [On(cpu), Drop(0)], &[],
-    );
-    fn s12_the_next_generation_counts_from_zero = on_each(|cpu| [
-        On(cpu), One, Clone(0), Close, Clone(0), On(cpu + 1), Drop(0), Drop(0), Drop(0), Reinit,
-    ]);
     /// Of the plain variant, whose capacity is 2^22 - 1; open and draining.
     fn s12_a_full_object_refuses_clones = [
         Many((1 << 22) - 2), One, Clone(0), Clone(1), AcquireHeld(1), Drop(1), Clone(0), AcquireHeld(2),
@@ -209,17 +193,11 @@ scenarios! {
         |round| [On(round), CloseThen(round % 2), Cancel, Acquire(1), Release(1)],
         &[Poll(0), Close, Drop(0)],
     );
-    fn s13_a_cancel_gives_back_nothing_else = [
-        One, Close, Cancel, CloseThen(0), Cancel, Close, Cancel, CloseThen(1), Drop(0), Cancel,
-    ];
     /// The slots then count less than nothing.
     fn s13_what_a_cancel_carried_over_and_slots_gave_back = on_each(|round| [
         On(0), Many(3), Close, Cancel, On(1), Split(0, round as u32 % 4), Drop(1), CloseThen(0), Drop(0), Reinit,
     ]);
     fn s13_it_waits_for_clones = [One, CloseThen(0), On(1), Clone(0), Drop(0), On(2), Drop(1)];
-    fn s13_in_every_generation_anew = on_each(|round| [
-        On(round), if round % 2 == 0 { One } else { Close }, Reinit, CloseThen(round % 2), Drop(0), Reinit,
-    ]);
     fn s13_a_second_one_is_refused = [One, CloseThen(0), CloseThen(0), CloseThen(1), Drop(0)];
     fn s13_refused_in_wrong_states = [
         Close, CloseThen(0), Complete, CloseThen(0), Reinit, CloseThen(1), CloseThen(0), Reinit, One,

@@ -7,3 +7,5 @@ mod listing;
 mod platform;
 mod printing;
 mod reentrance;
+#[path = "../support/script.rs"]
+mod script;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rundown::diagnosis::{Holder, holders};
 use rundown::{
     CacheAwareRundown, Clock, HostPlatform, Misuse, ObjectId, PerCpuRundown, PlainRundown,
-    Platform, Rundown, Slot, Variant,
+    Platform, Slot, Variant,
 };
 
 use crate::host_counters::counters_of_the_host;
@@ -58,31 +58,18 @@ impl Clock for Watched {
 
 counters_of_the_host!(Watched);
 
-/// A variant, if the system has it.
-pub(crate) trait Make: Variant<Platform = Watched> + Sized {
-    fn make() -> Option<Rundown<Self>>;
-}
+/// A variant.
+pub(crate) trait Make: Variant<Platform = Watched> {}
 
-impl Make for rundown::Plain<Watched> {
-    fn make() -> Option<Rundown<Self>> {
-        Some(Plain::new())
-    }
-}
+impl<R: Variant<Platform = Watched>> Make for R {}
 
-impl Make for rundown::CacheAware<Watched, [Slot; 4]> {
-    fn make() -> Option<Rundown<Self>> {
-        Some(CacheAware::new())
+/// A per-CPU object, if the system has it.
+pub(crate) fn per_cpu() -> Option<PerCpuRundown<Watched>> {
+    let object = PerCpuRundown::new();
+    if let Err(why) = &object {
+        assert_eq!(HostPlatform::per_cpu().as_ref(), Err(why));
     }
-}
-
-impl Make for rundown::PerCpu<Watched> {
-    fn make() -> Option<Rundown<Self>> {
-        let object = PerCpuRundown::new();
-        if let Err(why) = &object {
-            assert_eq!(HostPlatform::per_cpu().as_ref(), Err(why));
-        }
-        object.ok()
-    }
+    object.ok()
 }
 
 /// The thread pretends to be on this CPU, at this time.
@@ -138,20 +125,17 @@ pub(crate) fn facts(object: ObjectId) -> Vec<(usize, u64, u32, bool)> {
 /// Each test function as a test of its own for each variant. It gets an object that stays where it is.
 macro_rules! on_every_variant {
     ($($test:ident),* $(,)?) => {
-        on_every_variant!(@variant plain, rundown::Plain<$crate::platform::Watched>, $($test),*);
-        on_every_variant!(@variant cache_aware,
-            rundown::CacheAware<$crate::platform::Watched, [rundown::Slot; 4]>, $($test),*);
-        on_every_variant!(@variant per_cpu, rundown::PerCpu<$crate::platform::Watched>, $($test),*);
+        on_every_variant!(@variant plain, Some($crate::platform::Plain::new()), $($test),*);
+        on_every_variant!(@variant cache_aware, Some($crate::platform::CacheAware::new()), $($test),*);
+        on_every_variant!(@variant per_cpu, $crate::platform::per_cpu(), $($test),*);
     };
-    (@variant $variant:ident, $type:ty, $($test:ident),*) => {
+    (@variant $variant:ident, $object:expr, $($test:ident),*) => {
         mod $variant {
-            use $crate::platform::Make;
-
             $(#[test]
             fn $test() {
                 let _alone = $crate::platform::alone();
-                if let Some(object) = <$type>::make() {
-                    super::$test::<$type>(Box::new(object));
+                if let Some(object) = $object {
+                    super::$test(Box::new(object));
                 }
             })*
         }

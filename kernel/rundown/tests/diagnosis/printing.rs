@@ -4,42 +4,23 @@
     reason = "an object that is moved would be another one, and some tests drop theirs"
 )]
 
-use std::cell::Cell;
 use std::mem;
 
 use rundown::diagnosis::{Report, holders};
-use rundown::{CacheAwareRundown, Protected, Rundown, Slot, Spin, Wait, WaitOutcome, Waiting};
+use rundown::{CacheAwareRundown, Protected, Rundown, Slot, Spin, WaitOutcome};
 
 use crate::platform::{
     CacheAware, Make, Plain, Watched, alone, facts, on, on_every_variant, printed,
 };
+use crate::script::script;
 
 on_every_variant!(
     a_forgotten_guard_is_printed_when_its_object_is_dropped,
-    a_raw_acquire_is_printed_when_its_object_is_dropped,
-    an_object_that_is_free_is_dropped_in_silence,
-    the_next_object_at_an_address_inherits_nothing,
     a_missed_deadline_prints_the_holders,
     a_wait_by_the_holders_own_cpu_is_warned_of,
     every_wait_is_warned_of_where_it_waits,
     a_wait_on_another_cpu_is_not_warned_of,
-    a_wait_for_a_free_object_is_not_warned_of,
 );
-
-/// Waits for nothing but `then`, which must make the object ready.
-struct Until<F>(Cell<Option<F>>);
-
-impl<F: FnOnce()> Wait for Until<F> {
-    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
-        assert!(!ready());
-        self.0.take().expect("one wait")();
-        assert!(ready());
-    }
-}
-
-fn until<F: FnOnce()>(then: F) -> Until<F> {
-    Until(Cell::new(Some(then)))
-}
 
 fn the_one_text() -> String {
     let mut printed = printed();
@@ -47,56 +28,44 @@ fn the_one_text() -> String {
     printed.remove(0)
 }
 
+/// And what was taken without a guard.
 fn a_forgotten_guard_is_printed_when_its_object_is_dropped<R: Make>(object: Box<Rundown<R>>) {
     on(3, 42);
     let id = object.id();
-    let (_, line) = (mem::forget(object.try_acquire_many(2)), line!());
+    let (_, guard) = (mem::forget(object.try_acquire_many(2)), line!());
+    on(4, 43);
+    let (_, raw) = (object.acquire().expect("open"), line!());
     object.close();
-    assert_eq!(facts(id), [(3, 42, 2, false)], "it stays listed");
+    assert_eq!(facts(id), [(3, 42, 2, false), (4, 43, 1, true)], "they stay listed");
     assert_eq!(printed(), [""; 0]);
     drop(object);
     let text = the_one_text();
-    let start = format!("rundown: dropped while held: the object at {id} is draining, 2 held\n");
+    let start = format!("rundown: dropped while held: the object at {id} is draining, 3 held\n");
     assert!(text.starts_with(&start), "{text}");
-    let holder = "\n  2 held since tick 42 on CPU 3, taken at ";
-    let end = format!("{holder}{}:{line}:", file!());
-    assert!(text.contains(&end), "{text}");
+    let guard = format!("\n  2 held since tick 42 on CPU 3, taken at {}:{guard}:", file!());
+    let raw =
+        format!("\n  1 held since tick 43 on CPU 4, taken without a guard at {}:{raw}:", file!());
+    assert!(text.contains(&guard) && text.contains(&raw), "{text}");
     assert_eq!(facts(id), []);
 }
 
-fn a_raw_acquire_is_printed_when_its_object_is_dropped<R: Make>(object: Box<Rundown<R>>) {
-    on(1, 7);
-    let id = object.id();
-    let (_, line) = (object.acquire().expect("open"), line!());
-    drop(object);
-    let holder = "\n  1 held since tick 7 on CPU 1, taken without a guard at ";
-    let end = format!("{holder}{}:{line}:", file!());
-    let text = the_one_text();
-    assert!(text.contains(&end), "{text}");
-    assert_eq!(facts(id), []);
-}
-
-fn an_object_that_is_free_is_dropped_in_silence<R: Make>(object: Box<Rundown<R>>) {
-    drop(object.try_acquire());
-    object.acquire_many(2).expect("open");
-    // SAFETY: the two taken above.
-    unsafe { object.release_many(2) };
-    drop(object);
-    assert_eq!(printed(), [""; 0]);
-}
-
-fn the_next_object_at_an_address_inherits_nothing<R: Make>(mut place: Box<Rundown<R>>) {
+#[test]
+fn the_next_object_at_an_address_inherits_nothing() {
+    let _alone = alone();
+    let mut place = Box::new(Plain::new());
     mem::forget(place.try_acquire());
     place.acquire().expect("open");
     assert_eq!(facts(place.id()).len(), 2);
     // Drops the old one where it is.
-    *place = R::make().expect("there was one");
+    *place = Plain::new();
     assert_eq!(facts(place.id()), []);
     assert!(the_one_text().contains("dropped while held"));
-    // The new one is diagnosed like any other.
+    // The new one is diagnosed like any other, and dropped in silence: it is free.
     let guard = place.try_acquire();
     assert_eq!(facts(place.id()).len(), 1);
     drop(guard);
+    drop(place);
+    assert_eq!(printed(), [""; 0]);
 }
 
 fn a_missed_deadline_prints_the_holders<R: Make>(object: Box<Rundown<R>>) {
@@ -116,108 +85,76 @@ fn a_missed_deadline_prints_the_holders<R: Make>(object: Box<Rundown<R>>) {
     assert_eq!(printed(), [""; 0]);
 }
 
-/// The wait at this location was warned of, and nothing else was printed.
-fn assert_warned<R: Make>(object: &Rundown<R>, line: u32, cpu: usize, holders: &str) {
-    let file = file!();
+/// The wait at this line was warned of, and nothing else was printed; the rest of the text.
+fn warned_of(line: u32) -> String {
     let text = the_one_text();
-    let start = format!("rundown: the wait at {file}:{line}:");
-    assert!(text.starts_with(&start), "{text}");
-    let id = object.id();
-    let rest = format!(
-        " may wait for itself: the object at {id} is held by the same CPU, {cpu}\n  {holders}\n  \
-         no harm if that was handed over to another CPU or thread; it waits on"
-    );
-    assert!(text.ends_with(&rest), "{text}\nshould end with\n{rest}");
+    let start = format!("rundown: the wait at {}:{line}:", file!());
+    assert!(text.starts_with(&start), "{text}\nshould start with\n{start}");
+    text[start.len()..].to_owned()
 }
 
 fn a_wait_by_the_holders_own_cpu_is_warned_of<R: Make>(object: Box<Rundown<R>>) {
+    let id = object.id();
     on(5, 1);
-    let guard = object.try_acquire();
-    let holder = holders(object.id()).next().expect("one").to_string();
+    object.acquire().expect("open");
+    let holder = holders(id).next().expect("one").to_string();
     on(6, 2);
     let other = object.try_acquire();
     on(5, 3);
-    let (outcome, line) = (object.wait(&until(|| drop((guard, other)))), line!());
+    let policy = script(|| {
+        drop(other);
+        // SAFETY: acquired above.
+        unsafe { object.release() }
+    });
+    let (outcome, line) = (object.wait(&policy), line!());
     assert_eq!(outcome, WaitOutcome::Drained, "it waits on");
-    assert_warned(&*object, line, 5, &holder);
-
-    object.reinit().expect("drained");
-    let guard = object.try_acquire();
-    let holder = holders(object.id()).next().expect("one").to_string();
-    let policy = until(|| drop(guard));
-    let (outcome, line) = (object.wait_deadline(&policy, 9), line!());
-    assert_eq!(outcome, Ok(WaitOutcome::Drained));
-    assert_warned(&*object, line, 5, &holder);
-
-    object.reinit().expect("drained");
-    object.acquire().expect("open");
-    let holder = holders(object.id()).next().expect("one").to_string();
-    let mut drain = object.drain();
-    // SAFETY: the one just taken.
-    let policy = until(|| unsafe { object.release() });
-    let (outcome, line) = (drain.wait(&policy), line!());
-    assert_eq!(outcome, WaitOutcome::Drained);
-    assert_warned(&*object, line, 5, &holder);
-}
-
-/// Of the warning, only where the wait is.
-fn assert_warned_at(line: u32) {
-    let start = format!("rundown: the wait at {}:{line}:", file!());
-    let text = the_one_text();
-    assert!(text.starts_with(&start), "{text}\nshould start with\n{start}");
+    let rest = format!(
+        " may wait for itself: the object at {id} is held by the same CPU, 5\n  {holder}\n  \
+         no harm if that was handed over to another CPU or thread; it waits on"
+    );
+    let text = warned_of(line);
+    assert!(text.ends_with(&rest), "{text}\nshould end with\n{rest}");
 }
 
 fn every_wait_is_warned_of_where_it_waits<R: Make>(object: Box<Rundown<R>>) {
     let far = u64::MAX;
     let object = Protected::new(*object, 7);
-    let guard = object.try_acquire();
-    let (before, line) = (object.replace(&until(|| drop(guard)), 8), line!());
-    assert_eq!(before.expect("drained"), 7);
-    assert_warned_at(line);
-    let guard = object.try_acquire();
-    let (value, line) = (object.run_down(&until(|| drop(guard))), line!());
-    assert_eq!(value, Ok(8));
-    assert_warned_at(line);
+    /// How it ends.
+    macro_rules! warned {
+        ($policy:ident => $wait:expr) => {{
+            let guard = object.try_acquire();
+            let $policy = script(|| drop(guard));
+            let (ended, line) = ($wait, line!());
+            warned_of(line);
+            ended
+        }};
+    }
+    assert_eq!(warned!(policy => object.replace(&policy, 8)).expect("drained"), 7);
+    assert_eq!(warned!(policy => object.run_down(&policy)), Ok(8));
     object.publish(9).expect("run down");
-    let guard = object.try_acquire();
-    let (outcome, line) = (object.wait(&until(|| drop(guard))), line!());
-    assert_eq!(outcome, WaitOutcome::Drained);
-    assert_warned_at(line);
-    // Begun before.
+    assert_eq!(warned!(policy => object.wait(&policy)), WaitOutcome::Drained);
     object.reinit().expect("drained");
-    let guard = object.try_acquire();
-    let mut drain = object.drain();
-    let policy = until(|| drop(guard));
-    let (outcome, line) = (drain.wait_deadline(&policy, far), line!());
-    assert_eq!(outcome, Ok(WaitOutcome::Drained));
-    assert_warned_at(line);
+    assert_eq!(warned!(policy => object.wait_deadline(&policy, far)), Ok(WaitOutcome::Drained));
     object.reinit().expect("drained");
-    let guard = object.try_acquire();
-    let mut run_down = object.begin_run_down();
-    let (retired, line) = (run_down.wait(&until(|| drop(guard))), line!());
+    assert_eq!(warned!(policy => object.drain().wait(&policy)), WaitOutcome::Drained);
+    object.reinit().expect("drained");
+    let ended = warned!(policy => object.drain().wait_deadline(&policy, far));
+    assert_eq!(ended, Ok(WaitOutcome::Drained));
+    object.reinit().expect("drained");
+    let retired = warned!(policy => object.begin_run_down().wait(&policy));
     assert_eq!(retired.expect("drained").replace(8).expect("ours"), 9);
-    assert_warned_at(line);
-    let guard = object.try_acquire();
-    let policy = until(|| drop(guard));
-    let mut run_down = object.begin_run_down();
-    let (retired, line) = (run_down.wait_deadline(&policy, far), line!());
+    let retired = warned!(policy => object.begin_run_down().wait_deadline(&policy, far));
     assert_eq!(retired.expect("in time").take(), Ok(8));
-    assert_warned_at(line);
 }
 
+/// Nor is one for a free object while another one is held.
 fn a_wait_on_another_cpu_is_not_warned_of<R: Make>(object: Box<Rundown<R>>) {
     on(5, 1);
     let guard = object.try_acquire();
     on(6, 1);
-    assert_eq!(object.wait(&until(|| drop(guard))), WaitOutcome::Drained);
-    assert_eq!(printed(), [""; 0]);
-}
-
-fn a_wait_for_a_free_object_is_not_warned_of<R: Make>(object: Box<Rundown<R>>) {
-    // Another object is held.
+    assert_eq!(object.wait(&script(|| drop(guard))), WaitOutcome::Drained);
     let other = Plain::new();
     let _guard = other.try_acquire();
-    drop(object.try_acquire());
     assert_eq!(object.wait(&Spin), WaitOutcome::Drained);
     assert_eq!(printed(), [""; 0]);
 }
@@ -236,27 +173,15 @@ fn a_report_shows_state_counts_and_holders() {
     );
     assert_eq!(Report(&object).to_string(), text);
     assert_eq!(format!("{:?}", Report(&object)), text);
-    drop(guard);
-}
-
-#[test]
-fn a_report_of_one_counter_does_not_say_it_twice() {
-    let _alone = alone();
-    let object = Plain::new();
-    let text = format!("the object at {} is open, 0 held", object.id());
-    assert_eq!(Report(&object).to_string(), text);
-}
-
-#[test]
-fn holders_show_everything_in_debug() {
-    let _alone = alone();
-    let object = Plain::new();
-    on(4, 9);
-    let _guard = object.try_acquire();
     let text = format!("{:?}", holders(object.id()).collect::<Vec<_>>());
     assert!(text.starts_with("[Holder { location: Location {"), "{text}");
-    let end = "cpu: 4, tick: 9, count: 1, raw: false, tag: Tag(0) }]";
+    let end = "cpu: 1, tick: 10, count: 2, raw: false, tag: Tag(0) }]";
     assert!(text.ends_with(end), "{text}");
+    drop(guard);
+    // One counter is not said twice.
+    let plain = Plain::new();
+    let text = format!("the object at {} is open, 0 held", plain.id());
+    assert_eq!(Report(&plain).to_string(), text);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub(crate) use counted::Counted;
 pub(crate) use platform::{TestPlatform, misuses, next_hints, on_cpu, wake_ups};
-pub(crate) use script::Script;
+pub(crate) use script::{policy, script};
 pub(crate) use variants::{
     Borrowed, Boxed, Counters, Inline, Make, Placed, Plain, for_every_sized_variant,
     for_every_variant, there_is,
@@ -53,14 +53,6 @@ pub(crate) fn panic_of(call: impl FnOnce()) -> String {
         Ok(text) => *text,
         Err(other) => (*other.downcast::<&str>().expect("a panic's message is text")).to_owned(),
     }
-}
-
-/// An executor with two threads.
-pub(crate) fn executor() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .expect("threads can be started")
 }
 
 /// A small generator of numbers that look random (Marsaglia, "Xorshift RNGs", 2003).

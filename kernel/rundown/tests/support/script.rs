@@ -1,32 +1,30 @@
-//! A wait policy that a test writes the play for.
+//! Wait policies that a test writes the play for.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use rundown::{Wait, Waiting};
 
-/// A wait policy that is a script: must find the object not ready, does `then`, must find it ready.
-pub(crate) struct Script<F>(Cell<Option<F>>);
+/// A closure as a wait policy.
+pub(crate) struct Policy<F>(RefCell<F>);
 
-impl<F: FnOnce()> Script<F> {
-    pub(crate) fn new(then: F) -> Self {
-        Self(Cell::new(Some(then)))
-    }
+pub(crate) fn policy<F: FnMut(Waiting, &mut dyn FnMut() -> bool)>(wait: F) -> Policy<F> {
+    Policy(RefCell::new(wait))
+}
 
-    /// Whether a waiter has played it.
-    pub(crate) fn played(&self) -> bool {
-        let then = self.0.take();
-        let played = then.is_none();
-        self.0.set(then);
-        played
+impl<F: FnMut(Waiting, &mut dyn FnMut() -> bool)> Wait for Policy<F> {
+    fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
+        (self.0.borrow_mut())(waiting, ready);
     }
 }
 
-impl<F: FnOnce()> Wait for Script<F> {
-    fn wait_until(&self, _: Waiting, ready: &mut dyn FnMut() -> bool) {
-        if let Some(then) = self.0.take() {
+/// A policy that must find the object not ready, does `then`, and must find it ready.
+pub(crate) fn script(then: impl FnOnce()) -> impl Wait {
+    let mut then = Some(then);
+    policy(move |_, ready| {
+        if let Some(then) = then.take() {
             assert!(!ready(), "ready too early");
             then();
         }
         assert!(ready(), "not ready although drained");
-    }
+    })
 }

@@ -1,6 +1,6 @@
 //! Every variant under test, and the tables that run a test over all of them.
 
-use std::alloc::{Layout, alloc, handle_alloc_error};
+use std::alloc::Layout;
 use std::io::Write;
 use std::mem::MaybeUninit;
 use std::slice;
@@ -142,19 +142,18 @@ impl Make for Counters {
 /// A `place` or `place_closed`.
 type Place = fn(&mut [MaybeUninit<u8>], usize) -> Result<&mut Rundown<Placed>, SlotsError>;
 
+#[repr(align(128))]
+struct Stride(#[expect(dead_code, reason = "memory")] [MaybeUninit<u8>; 128]);
+
 /// Memory as large and aligned as `layout` says, and the object in it. A box frees it by the layout
 /// of the object itself.
 fn in_place(place: Place) -> Box<Rundown<Placed>> {
-    let layout = Rundown::<Placed>::layout(Placed::slots()).expect("four slots");
-    // SAFETY: the size is not zero.
-    let memory = unsafe { alloc(layout) };
-    if memory.is_null() {
-        handle_alloc_error(layout);
-    }
-    let memory = memory.cast::<MaybeUninit<u8>>();
-    // SAFETY: just allocated, of this size, and not shared.
-    let memory = unsafe { slice::from_raw_parts_mut(memory, layout.size()) };
-    let object = place(memory, Placed::slots()).expect("as `layout` said");
+    let memory = (0..=Placed::slots()).map(|_| Stride([MaybeUninit::uninit(); 128]));
+    let memory: &'static mut [Stride] = Box::leak(memory.collect());
+    let layout = Layout::for_value(memory);
+    // SAFETY: the same memory, as bytes.
+    let bytes = unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), layout.size()) };
+    let object = place(bytes, Placed::slots()).expect("as `layout` says");
     assert_eq!(Layout::for_value(object), layout);
     // SAFETY: allocated with this layout, as just checked.
     unsafe { Box::from_raw(object) }

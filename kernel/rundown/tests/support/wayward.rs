@@ -1,7 +1,6 @@
 //! A platform whose CPUs are numbers, and which is as the test has set it.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use rundown::{
@@ -27,14 +26,16 @@ thread_local! {
     pub(crate) static CPU: Cell<usize> = const { Cell::new(0) };
     /// The counter that the thread was given last.
     static LATEST: Cell<usize> = const { Cell::new(0) };
+    /// What time it is.
+    pub(crate) static NOW: Cell<u64> = const { Cell::new(0) };
     static MISUSES: RefCell<Vec<Misuse>> = const { RefCell::new(Vec::new()) };
     /// Whether a barrier is illegal on this thread, or panics.
     pub(crate) static ILLEGAL: Cell<bool> = const { Cell::new(false) };
     pub(crate) static BARRIER_PANICS: Cell<bool> = const { Cell::new(false) };
     /// Whether there are no counters for this thread.
     pub(crate) static EXHAUSTED: Cell<bool> = const { Cell::new(false) };
-    /// Where threads meet that are about to be given a counter.
-    pub(crate) static MEETING: Cell<Option<&'static Barrier>> = const { Cell::new(None) };
+    /// Called when a counter has been allocated, and is not the object's yet.
+    pub(crate) static INTERRUPT: RefCell<Option<Looker>> = const { RefCell::new(None) };
     pub(crate) static GIVEN: Cell<usize> = const { Cell::new(0) };
     pub(crate) static FREED: Cell<usize> = const { Cell::new(0) };
     pub(crate) static BARRIERS: Cell<usize> = const { Cell::new(0) };
@@ -70,13 +71,13 @@ pub(crate) fn pretend(cpu: usize, taken: i64) {
 
 impl Clock for Wayward {
     fn now() -> u64 {
-        0
+        NOW.get()
     }
 }
 
 impl AsyncPlatform for Wayward {
     fn wakers() -> &'static Wakers {
-        pub(crate) static WAKERS: Wakers = Wakers::new();
+        static WAKERS: Wakers = Wakers::new();
         &WAKERS
     }
 }
@@ -92,8 +93,8 @@ unsafe impl PerCpuPlatform for Wayward {
         assert!(counter < COUNTERS, "more than the tests need");
         GIVEN.set(GIVEN.get() + 1);
         LATEST.set(counter);
-        if let Some(meeting) = MEETING.get() {
-            meeting.wait();
+        if let Some(interrupt) = INTERRUPT.take() {
+            interrupt();
         }
         Ok(CounterId::new(counter))
     }

@@ -14,3 +14,5 @@ mod platform;
 mod printing;
 #[path = "../../../rundown/tests/diagnosis/reentrance.rs"]
 mod reentrance;
+#[path = "../../../rundown/tests/support/script.rs"]
+mod script;

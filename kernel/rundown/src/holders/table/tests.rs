@@ -45,41 +45,12 @@ fn counts<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, u32
 }
 
 #[test]
-fn what_finds_no_room_is_counted() {
-    let table = Table::<2>::new();
-    let holder = guard(0, 1);
-    let mut claims = [(); 2].map(|()| add(&table, object(0), &holder));
-    assert!(table.add(object(0), &guard(0, 5)).entry.is_none());
-    assert!(table.add(object(1), &raw(0, 3)).entry.is_none());
-    assert_eq!((table.unlisted(), listed(&table, object(1)).len()), (8, 0));
-    table.recount_unlisted(5, 2);
-    assert_eq!(table.unlisted(), 5);
-    let _ = table.take_raw(object(1), 0, 3, Tag::NONE);
-    assert_eq!(table.unlisted(), 2);
-    claims[1].end();
-    assert_eq!(counts(&table, object(0)), [(0, 1)]);
-    assert!(table.add(object(1), &holder).entry.is_some(), "room again");
-}
-
-#[test]
 fn a_holder_is_listed_as_it_was_given() {
     let table = Table::<2>::new();
     let holder = Holder { tick: u64::MAX, ..raw(usize::MAX, u32::MAX) };
     add(&table, object(0), &holder);
     assert_eq!(listed(&table, object(0)), [holder]);
     assert_eq!(listed(&table, object(1)), []);
-}
-
-#[test]
-fn a_count_of_zero_is_kept_but_not_listed() {
-    let table = Table::<1>::new();
-    let mut claim = add(&table, object(0), &guard(3, 0));
-    assert_eq!(counts(&table, object(0)), []);
-    claim.recount(2);
-    assert_eq!(counts(&table, object(0)), [(3, 2)]);
-    claim.recount(0);
-    assert_eq!(counts(&table, object(0)), []);
-    assert!(table.add(object(0), &guard(0, 0)).entry.is_none(), "still taken");
 }
 
 #[test]
@@ -98,70 +69,18 @@ fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
     assert_eq!(counts(&table, object(0)), [(0, 1)]);
 }
 
-#[test]
-fn a_raw_release_takes_its_own_cpu_first_and_never_a_guard() {
-    let table = Table::<8>::new();
-    for holder in [guard(1, 9), raw(0, 2), raw(1, 2), raw(1, 2)] {
-        add(&table, object(0), &holder);
-    }
-    add(&table, object(1), &raw(1, 7));
-    let _ = table.take_raw(object(0), 1, 3, Tag::NONE);
-    assert_eq!(counts(&table, object(0)), [(0, 2), (1, 1), (1, 9)]);
-    let _ = table.take_raw(object(0), 1, 2, Tag::NONE);
-    assert_eq!(counts(&table, object(0)), [(0, 1), (1, 9)]);
-    // More than there is: a misuse, which is found elsewhere.
-    let _ = table.take_raw(object(0), 1, 5, Tag::NONE);
-    assert_eq!(counts(&table, object(0)), [(1, 9)]);
-    assert_eq!(counts(&table, object(1)), [(1, 7)]);
-    assert_eq!(table.unlisted(), 0);
-}
-
-/// CPU, tag and count of each holder, sorted.
-fn tags<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, usize, u32)> {
-    let holders = listed(table, object).into_iter();
-    let mut tags: Vec<_> = holders.map(|it| (it.cpu, it.tag.0, it.count)).collect();
-    tags.sort_unstable();
-    tags
-}
-
 fn tagged(cpu: usize, tag: usize, count: u32) -> Holder {
     Holder { tag: Tag(tag), ..raw(cpu, count) }
 }
 
 #[test]
-fn a_tagged_release_takes_its_own_tag_before_its_own_cpu() {
-    let table = Table::<8>::new();
-    for holder in [tagged(0, 7, 2), tagged(1, 8, 2), raw(1, 2)] {
-        add(&table, object(0), &holder);
-    }
-    add(&table, object(1), &tagged(1, 7, 5));
-    assert_eq!(table.take_raw(object(0), 1, 1, Tag(7)), 0);
-    assert_eq!(tags(&table, object(0)), [(0, 7, 1), (1, 0, 2), (1, 8, 2)]);
-    // Of one less than there is under this tag: another entry pays, and the result says so.
-    assert_eq!(table.take_raw(object(0), 1, 2, Tag(7)), 1);
-    assert_eq!(listed(&table, object(0)).iter().map(|it| it.count).sum::<u32>(), 3);
-    assert_eq!(tags(&table, object(1)), [(1, 7, 5)]);
-}
-
-#[test]
-fn a_release_without_a_tag_takes_tagged_entries_last() {
-    let table = Table::<8>::new();
-    for holder in [tagged(1, 8, 2), raw(0, 2)] {
-        add(&table, object(0), &holder);
-    }
-    assert_eq!(table.take_raw(object(0), 1, 2, Tag::NONE), 0);
-    assert_eq!(tags(&table, object(0)), [(1, 8, 2)]);
-    assert_eq!(table.take_raw(object(0), 1, 2, Tag::NONE), 0);
-    assert_eq!(tags(&table, object(0)), []);
-}
-
-#[test]
 fn a_wrong_tag_goes_unnoticed_while_something_is_unlisted() {
     let table = Table::<1>::new();
-    add(&table, object(0), &tagged(0, 7, 1));
+    let listed_one = tagged(0, 7, 1);
+    add(&table, object(0), &listed_one);
     assert!(table.add(object(0), &tagged(0, 8, 1)).entry.is_none());
     assert_eq!(table.take_raw(object(0), 0, 1, Tag(8)), 0);
-    assert_eq!((tags(&table, object(0)), table.unlisted()), (Vec::from([(0, 7, 1)]), 0));
+    assert_eq!((listed(&table, object(0)), table.unlisted()), (Vec::from([listed_one]), 0));
     assert_eq!(table.take_raw(object(0), 0, 1, Tag(8)), 1);
 }
 
@@ -202,6 +121,7 @@ fn nobody_sees_a_mixture_of_two_holders() {
                 let other = table.take_raw(object, holder.cpu, holder.count, holder.tag);
                 assert_eq!(other, 0);
             } else {
+                claim.recount(holder.count);
                 claim.end();
             }
         }
@@ -225,40 +145,26 @@ fn nobody_sees_a_mixture_of_two_holders() {
     assert_eq!(table.unlisted(), 0);
 }
 
+/// With tags they find their own.
 #[test]
-fn raw_releases_that_chase_each_other_leave_nothing() {
+fn releases_that_chase_each_other_leave_nothing() {
     let table = Table::<16>::new();
     thread::scope(|scope| {
         for cpu in 0..3 {
             let table = &table;
             scope.spawn(move || {
                 for round in 0..100_000 {
-                    table.add(object(0), &raw(cpu, 2));
-                    table.add(object(0), &raw(cpu, 1));
-                    // On the CPU of another thread.
-                    let _ = table.take_raw(object(0), (cpu + round) % 3, 3, Tag::NONE);
-                }
-            });
-        }
-    });
-    assert_eq!((listed(&table, object(0)).len(), table.unlisted()), (0, 0));
-}
-
-#[test]
-fn tagged_releases_that_chase_each_other_find_their_own() {
-    let table = Table::<16>::new();
-    thread::scope(|scope| {
-        for cpu in 0..3 {
-            let table = &table;
-            scope.spawn(move || {
-                for _ in 0..100_000 {
                     table.add(object(0), &tagged(cpu, cpu + 1, 2));
+                    table.add(object(1), &raw(cpu, 2));
+                    table.add(object(1), &raw(cpu, 1));
                     // As if on another CPU.
                     let other = table.take_raw(object(0), cpu + 1, 2, Tag(cpu + 1));
                     assert_eq!(other, 0);
+                    let _ = table.take_raw(object(1), (cpu + round) % 3, 3, Tag::NONE);
                 }
             });
         }
     });
-    assert_eq!((listed(&table, object(0)).len(), table.unlisted()), (0, 0));
+    let left = [0, 1].map(|index| listed(&table, object(index)).len());
+    assert_eq!((left, table.unlisted()), ([0; 2], 0));
 }
