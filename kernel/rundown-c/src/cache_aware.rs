@@ -91,7 +91,6 @@ pub(crate) unsafe fn get<'a>(object: *const rundown) -> &'a Object {
 }
 
 #[unsafe(no_mangle)]
-#[must_use]
 pub unsafe extern "C" fn rundown_init(
     memory: *mut c_void,
     size: size_t,
@@ -103,7 +102,6 @@ pub unsafe extern "C" fn rundown_init(
 }
 
 #[unsafe(no_mangle)]
-#[must_use]
 pub unsafe extern "C" fn rundown_init_closed(
     memory: *mut c_void,
     size: size_t,
@@ -115,7 +113,6 @@ pub unsafe extern "C" fn rundown_init_closed(
 }
 
 #[unsafe(no_mangle)]
-#[must_use]
 pub unsafe extern "C" fn rundown_allocate(
     slots: size_t,
     tag: u32,
@@ -148,7 +145,6 @@ pub unsafe extern "C" fn rundown_allocate(
 }
 
 #[unsafe(no_mangle)]
-#[must_use]
 pub unsafe extern "C" fn rundown_free(object: *mut rundown) -> rundown_status {
     if object.is_null() {
         return rundown_status::Ok;

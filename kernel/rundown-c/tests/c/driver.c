@@ -1,10 +1,6 @@
-/*
- * A driver as its author would write it from the public documentation: nothing in this file knows
- * that there is no Windows below. It owns
- *  - a table that every CPU reads and that is replaced while they do, behind cache-aware run-down
- *    protection in memory of its own;
- *  - a device that is stopped and started, behind plain run-down protection.
- */
+/* A driver as its author would write it from the public documentation: nothing in this file knows that there is no
+ * Windows below. It owns a table that every CPU reads and that is replaced while they do, behind cache-aware run-down
+ * protection in memory of its own, and a device that is stopped and started, behind plain run-down protection. */
 #include "driver.h"
 
 #define TABLE_TAG 'lbaT'
@@ -26,10 +22,9 @@ static PTABLE TableCreate(_In_ ULONG Factor)
     ULONG Key;
     PTABLE NewTable = (PTABLE)ExAllocatePool2(POOL_FLAG_NON_PAGED, sizeof(TABLE), TABLE_TAG);
 
-    if (NewTable == NULL)
-        return NULL;
-    for (Key = 0; Key < TABLE_ENTRIES; Key++)
-        NewTable->Entry[Key] = Key * Factor;
+    if (NewTable != NULL)
+        for (Key = 0; Key < TABLE_ENTRIES; Key++)
+            NewTable->Entry[Key] = Key * Factor;
     return NewTable;
 }
 
@@ -42,15 +37,10 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
     PAGED_CODE();
 
     Table = TableCreate(1);
-    if (Table == NULL)
-        return STATUS_INSUFFICIENT_RESOURCES;
-
     TableRundown =
         (PEX_RUNDOWN_REF_CACHE_AWARE)ExAllocatePool2(POOL_FLAG_NON_PAGED, Size, TABLE_TAG);
-    if (TableRundown == NULL) {
-        ExFreePoolWithTag(Table, TABLE_TAG);
+    if (Table == NULL || TableRundown == NULL)
         return STATUS_INSUFFICIENT_RESOURCES;
-    }
     ExInitializeRundownProtectionCacheAware(TableRundown, Size);
 
     ExInitializeRundownProtection(&DeviceRundown);
@@ -103,14 +93,12 @@ NTSTATUS TableReplace(ULONG Factor)
 }
 
 _Use_decl_annotations_
-BOOLEAN DeviceBeginBurst(ULONG Requests)
+BOOLEAN DeviceRequest(ULONG Requests)
 {
-    return ExAcquireRundownProtectionEx(&DeviceRundown, Requests);
-}
-
-VOID DeviceEndRequest(VOID)
-{
-    ExReleaseRundownProtection(&DeviceRundown);
+    if (!ExAcquireRundownProtectionEx(&DeviceRundown, Requests))
+        return FALSE;
+    ExReleaseRundownProtectionEx(&DeviceRundown, Requests);
+    return TRUE;
 }
 
 VOID DeviceStop(VOID)

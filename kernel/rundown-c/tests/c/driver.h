@@ -12,9 +12,8 @@ NTSTATUS TableLookup(_In_ ULONG Key, _Out_ ULONG *Value);
 /* Puts another table in force; each value in it is Factor times its key. */
 NTSTATUS TableReplace(_In_ ULONG Factor);
 
-/* Starts and ends a burst of requests to the device; refused while it is stopped. */
-BOOLEAN DeviceBeginBurst(_In_ ULONG Requests);
-VOID DeviceEndRequest(VOID);
+/* A burst of requests to the device; refused while it is stopped. */
+BOOLEAN DeviceRequest(_In_ ULONG Requests);
 VOID DeviceStop(VOID);
 VOID DeviceStart(VOID);
 

@@ -47,17 +47,7 @@ fn the_c_library_builds_and_its_example_runs() {
     gcc.args(["tests/c/readme.c", "example.c"]);
     gcc.args(["target/release/librundown_c.a", "-pthread", "-o", "example"]);
     succeed(gcc.current_dir(&package));
-    let source = fs::read_to_string(package.join("tests/c/readme.c")).expect("a source");
-    let cases = source.lines().filter_map(|line| {
-        let case = line.strip_prefix("CASE(")?;
-        case.strip_suffix(")")
-    });
-    let mut ran = 0;
-    for case in cases {
-        succeed(Command::new(package.join("example")).arg(case));
-        ran += 1;
-    }
-    assert!(ran > 0, "no cases in tests/c/readme.c");
+    succeed(&mut Command::new(package.join("example")));
 }
 
 /// A copied folder brings its licences.
