@@ -41,7 +41,7 @@ fn declarations(header: &str) -> BTreeSet<String> {
         // Comments in this style, and what is for C++, stand on lines of their own.
         hidden |= line.starts_with("/*") || line.starts_with("#ifdef __cplusplus");
         if !hidden && !line.starts_with(['#', '/']) {
-            words.push_str(line);
+            words.push_str(line.split("//").next().unwrap_or_default());
             words.push(' ');
         }
         hidden &= !line.ends_with("*/") && !line.starts_with("#endif");
