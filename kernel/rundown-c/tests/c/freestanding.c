@@ -6,22 +6,16 @@
 
 void kernel_entry(void);
 
-static unsigned char heap[RUNDOWN_SIZE(64)];
-
-static size_t cpu_index(void)
+PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag)
 {
-    return 0;
+    static unsigned char heap[RUNDOWN_SIZE(64)];
+    (void)Flags, (void)Tag;
+    return NumberOfBytes <= sizeof heap ? heap : NULL;
 }
 
-static void *allocate(size_t size, size_t alignment, uint32_t tag)
+VOID ExFreePoolWithTag(PVOID P, ULONG Tag)
 {
-    (void)alignment, (void)tag;
-    return size <= sizeof heap ? heap : NULL;
-}
-
-static void deallocate(void *memory, size_t size)
-{
-    (void)memory, (void)size;
+    (void)P, (void)Tag;
 }
 
 static void halt(const char *text)
@@ -31,23 +25,9 @@ static void halt(const char *text)
         __asm__ volatile("cli; hlt");
 }
 
-PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag)
-{
-    (void)Flags;
-    return allocate(NumberOfBytes, 16, Tag);
-}
-
-VOID ExFreePoolWithTag(PVOID P, ULONG Tag)
-{
-    deallocate(P, Tag);
-}
-
 static const struct rundown_platform platform = {
     .size = sizeof(struct rundown_platform),
     .cpu_count = 4,
-    .cpu_index = cpu_index,
-    .allocate = allocate,
-    .free = deallocate,
     .panic = halt,
 };
 

@@ -27,13 +27,11 @@ const COMPILERS: [(&str, &str, [&str; 3]); 4] = [
 ];
 
 /// The programs: name, sources in `tests/c`, flags, library. `README.md` stands for the C code in it.
-const PROGRAMS: [(&str, &[&str], &str, &LazyLock<PathBuf>); 14] = [
+const PROGRAMS: [(&str, &[&str], &str, &LazyLock<PathBuf>); 12] = [
     ("api::cache_aware", &["api.c"], "-DPLAIN=0", &HOST),
     ("api::plain", &["api.c"], "-DPLAIN=1", &HOST),
     ("contract::cache_aware", &["contract.c"], "-DPLAIN=0", &HOST),
     ("contract::plain", &["contract.c"], "-DPLAIN=1", &HOST),
-    ("stress::cache_aware", &["stress.c"], "-DPLAIN=0", &HOST),
-    ("stress::plain", &["stress.c"], "-DPLAIN=1", &HOST),
     ("tags::cache_aware", &["tags.c"], "-DPLAIN=0", &HOST),
     ("tags::plain", &["tags.c"], "-DPLAIN=1", &HOST),
     ("diagnosis::cache_aware", &["tags.c", "-DDIAGNOSIS=1"], "-DPLAIN=0", &DIAGNOSIS),
