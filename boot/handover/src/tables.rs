@@ -83,9 +83,6 @@ pub struct Tables {
 impl Tables {
     /// Tables without an entry.
     ///
-    /// # Errors
-    /// There is no frame.
-    ///
     /// # Safety
     /// The frames are zeroed, mapped writable at their physical address plus `offset`, and nothing else refers to them.
     pub unsafe fn new(mut frames: Frames, offset: VirtAddr) -> Result<Self, Failure> {
@@ -103,9 +100,6 @@ impl Tables {
     }
 
     /// Maps physical memory at [`PHYSICAL_MEMORY_OFFSET`], in pages of 2 MiB, so rounded outwards.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub fn memory(&mut self, range: Range<u64>) -> Result<(), Failure> {
         let start = range.start & !(Size2MiB::SIZE - 1);
         for address in (start..range.end).step_by(Size2MiB::SIZE as usize) {
@@ -116,9 +110,6 @@ impl Tables {
     }
 
     /// Maps pages of the image, which lie together at `physical`.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub fn pages(
         &mut self,
         pages: Range<u64>,
@@ -133,9 +124,6 @@ impl Tables {
     }
 
     /// Maps a stack of `bytes` (whole pages) below [`STACK_TOP`]; the page below it is left out.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub fn stack(&mut self, bytes: u64) -> Result<(), Failure> {
         for page in (STACK_TOP - bytes..STACK_TOP).step_by(Size4KiB::SIZE as usize) {
             let frame = self.frames.allocate_frame().ok_or(TOO_FEW)?;
