@@ -49,20 +49,14 @@
 enum rundown_status {
     RUNDOWN_STATUS_OK = 0, // Done.
     RUNDOWN_STATUS_CLOSED = 1, // Acquire: refused, the object is closed.
-    // Acquire: refused, the object is open but cannot count that many more.
-    RUNDOWN_STATUS_FULL = 2,
-    // Close: it was closed before. Nothing changed. Not a failure.
-    RUNDOWN_STATUS_ALREADY_CLOSED = 3,
+    RUNDOWN_STATUS_FULL = 2, // Acquire: refused, the object cannot count that many more.
+    RUNDOWN_STATUS_ALREADY_CLOSED = 3, // Close: it was closed before. Not a failure.
     // Close: another caller is opening the object again right now. That is later in the order than
     // this close and wins: the object will open. Nothing changed.
     RUNDOWN_STATUS_SUPERSEDED = 4,
-    // Wait: rundown_cancel has opened the object again. It is in use: free nothing.
-    RUNDOWN_STATUS_CANCELLED = 5,
-    // Something is still held: the object has not drained yet (try_wait, a missed deadline), or
-    // must not be freed.
-    RUNDOWN_STATUS_OUTSTANDING = 6,
-    // The call is not legal in the state the object is in. Nothing changed.
-    RUNDOWN_STATUS_WRONG_STATE = 7,
+    RUNDOWN_STATUS_CANCELLED = 5, // Wait: rundown_cancel has opened it again. Free nothing.
+    RUNDOWN_STATUS_OUTSTANDING = 6, // Something is still held.
+    RUNDOWN_STATUS_WRONG_STATE = 7, // Not legal in the object's state. Nothing changed.
     RUNDOWN_STATUS_NO_SLOTS = 8, // An object needs at least one slot.
     RUNDOWN_STATUS_TOO_MANY_SLOTS = 9, // No address space holds so many slots.
     RUNDOWN_STATUS_MISALIGNED = 10, // The memory is not aligned as RUNDOWN_ALIGNMENT says.
@@ -70,18 +64,13 @@ enum rundown_status {
     RUNDOWN_STATUS_NO_MEMORY = 12, // The platform's allocator has no memory.
     RUNDOWN_STATUS_NO_ALLOCATOR = 13, // The platform has no allocator.
     RUNDOWN_STATUS_NO_CLOCK = 14, // The platform has no clock.
-    // The platform was set before, or an object was made without one: too late to set it.
-    RUNDOWN_STATUS_PLATFORM_IN_USE = 15,
+    RUNDOWN_STATUS_PLATFORM_IN_USE = 15, // One was set before, or an object was made without.
     // Of two functions that need each other the table has only one; or its `size` is not the
     // library's: header and library are not of one version.
     RUNDOWN_STATUS_PLATFORM_INVALID = 16,
-    // Only from the Windows names: flags that have no documented meaning.
-    RUNDOWN_STATUS_BAD_FLAGS = 17,
-    // Close-then: the object has a completion already. Nothing changed; this one will not run.
-    RUNDOWN_STATUS_OCCUPIED = 18,
-    // Wait for a generation: it is over, and the object has been opened again since, which is for
-    // its next users. This call changed nothing of that.
-    RUNDOWN_STATUS_GENERATION_OVER = 19,
+    RUNDOWN_STATUS_BAD_FLAGS = 17, // Windows' names: flags that have no documented meaning.
+    RUNDOWN_STATUS_OCCUPIED = 18, // Close-then: the object has a completion already.
+    RUNDOWN_STATUS_GENERATION_OVER = 19, // Wait: the object was opened again since.
 };
 
 // Which promise was broken.
@@ -90,11 +79,10 @@ enum rundown_misuse_kind {
     // A count left the range that it can have. The object is of no use any more: once closed, it
     // stays RUNDOWN_STATE_CLOSING for ever, and a wait never returns.
     RUNDOWN_MISUSE_KIND_OUT_OF_RANGE = 1,
-    // A call that cannot return an error (the Windows names) was not legal.
-    RUNDOWN_MISUSE_KIND_ILLEGAL_CALL = 2,
+    RUNDOWN_MISUSE_KIND_ILLEGAL_CALL = 2, // By the Windows names, which return no errors.
     RUNDOWN_MISUSE_KIND_OTHER = 3, // Something else: see the text.
-    // More was released under a tag than is held under it. It was released nevertheless. Only a
-    // library with feature `diagnosis` finds this.
+    // More was released under a tag than is held under it, and released nevertheless. Found by a
+    // library with feature `diagnosis` only.
     RUNDOWN_MISUSE_KIND_WRONG_TAG = 4,
 };
 

@@ -62,8 +62,15 @@ CASE(objects_can_be_full)
     EQUAL(rundown_capacity(object), (1ull << 59) / HOST_CPUS);
 }
 
-CASE(allocate_and_free)
+/* An object of the platform's allocator goes back there. */
+static void free_object(void *object)
 {
+    EQUAL(rundown_free((struct rundown *)object), RUNDOWN_STATUS_OK);
+}
+
+CASE(allocate_and_free_also_in_the_completion)
+{
+    struct rundown_completion gone = RUNDOWN_COMPLETION(free_object, NULL);
     struct rundown *object;
     host_start();
     EQUAL(rundown_allocate(3, 0x1234, &object), RUNDOWN_STATUS_OK);
@@ -72,9 +79,11 @@ CASE(allocate_and_free)
     EQUAL(host.tag, 0x1234);
     CHECK(rundown_try_acquire(object));
     EQUAL(rundown_free(object), RUNDOWN_STATUS_OUTSTANDING);
+    gone.context = object;
+    EQUAL(rundown_close_then(object, &gone), RUNDOWN_STATUS_OK);
     EQUAL(host.freed, 0);
+    host_cpu = 2;
     rundown_release(object);
-    EQUAL(rundown_free(object), RUNDOWN_STATUS_OK);
     EQUAL(host.allocated, 1);
     EQUAL(host.freed, 1);
     EQUAL(host.freed_size, RUNDOWN_SIZE(3));
@@ -127,24 +136,4 @@ CASE(allocate_and_free_without_an_allocator)
     CHECK(object == NULL);
     EQUAL(rundown_free(new_object(false)), RUNDOWN_STATUS_NO_ALLOCATOR);
     EQUAL(rundown_free(NULL), RUNDOWN_STATUS_OK);
-}
-
-/* An object of the platform's allocator goes back there. */
-static void free_object(void *object)
-{
-    EQUAL(rundown_free((struct rundown *)object), RUNDOWN_STATUS_OK);
-}
-
-CASE(a_completion_may_give_the_object_back_to_the_allocator)
-{
-    static struct rundown_completion gone = RUNDOWN_COMPLETION(free_object, NULL);
-    struct rundown *object;
-    host_start();
-    EQUAL(rundown_allocate(HOST_CPUS, 0, &object), RUNDOWN_STATUS_OK);
-    gone.context = object;
-    CHECK(rundown_try_acquire(object));
-    EQUAL(rundown_close_then(object, &gone), RUNDOWN_STATUS_OK);
-    host_cpu = 2;
-    rundown_release(object);
-    EQUAL(host.freed, 1);
 }

@@ -114,16 +114,12 @@ static void over_release(void)
     rundown_ref_release(&over_released);
 }
 
-/* The text for over_release: the misuse, in one line, and then the place. */
+/* The text for over_release: the misuse, and then the place, in one line. */
 static void panic_of_over_release(const char *text)
 {
-    char misuse[128];
-    int length = snprintf(misuse, sizeof misuse, "rundown: 1 released but 0 held, on the object at %#zx (",
-                          (size_t)&over_released);
-    CHECK(length > 0 && strncmp(text, misuse, (size_t)length) == 0);
-    CHECK(strstr(text + length, "misuse.rs:") != NULL);
+    CHECK(strstr(text, "rundown: 1 released but 0 held") == text);
+    CHECK(strstr(text, "misuse.rs:") != NULL);
     CHECK(strchr(text, '\n') == NULL);
-    EQUAL(text[strlen(text) - 1], ')');
     host_panic(text);
 }
 
