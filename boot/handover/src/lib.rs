@@ -89,22 +89,19 @@ pub fn stack_size(config: &[u8]) -> Result<u64, Failure> {
     }
 }
 
-/// What was loaded, and where.
+/// What was loaded, and where: physical addresses, where nothing else is said.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Loaded {
     /// All usable memory, and what the loader has taken of it.
     pub regions: MemoryRegions,
-    /// Physical address of ACPI's RSDP.
     pub rsdp: Option<u64>,
-    /// The ramdisk's physical addresses.
     pub ramdisk: Option<Range<u64>>,
-    /// The image's physical addresses.
     pub image: Range<u64>,
     /// Where the image is mapped.
     pub image_at: u64,
-    /// Size of the stack below [`STACK_TOP`].
+    /// Bytes, below [`STACK_TOP`].
     pub stack: u64,
-    /// The screen.
     pub framebuffer: Option<FrameBuffer>,
 }
 

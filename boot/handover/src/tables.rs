@@ -13,14 +13,12 @@ use x86_64::{
 
 use crate::{Failure, PHYSICAL_MEMORY_OFFSET, STACK_TOP};
 
-/// What may be done with pages. All are global: the kernel is mapped alike for ever.
+/// What may be done with pages, besides reading them. All are global: the kernel is mapped alike for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Rights {
-    /// Read and executed.
     Execute,
-    /// Read.
     Read,
-    /// Read and written.
     Write,
 }
 

@@ -174,15 +174,6 @@ pub enum CoreKind {
     Efficiency,
 }
 
-impl CoreKind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Performance => "performance",
-            Self::Efficiency => "efficiency",
-        }
-    }
-}
-
 impl Cpu {
     /// What stands above the rows of the table.
     pub const HEADER: &str = " CPU  APIC ID  package  die  core  thread  online after";
@@ -197,7 +188,11 @@ impl fmt::Display for Cpu {
             0 => write!(f, "{:>12}", "(BSP)")?,
             micros => write!(f, "{:>12}", Nanos(micros.saturating_mul(1000)))?,
         }
-        kind.map_or(Ok(()), |kind| write!(f, "  {}", kind.name()))
+        f.write_str(match kind {
+            Some(CoreKind::Performance) => "  performance",
+            Some(CoreKind::Efficiency) => "  efficiency",
+            None => "",
+        })
     }
 }
 

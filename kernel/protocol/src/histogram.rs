@@ -16,12 +16,6 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// A histogram of nothing.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { buckets: [0; BUCKETS], count: 0, min: u64::MAX, max: 0 }
-    }
-
     /// Counts one value; after 2^32 - 1 of them, no more.
     pub fn record(&mut self, value: u64) {
         let Some(count) = self.count.checked_add(1) else {
@@ -31,12 +25,6 @@ impl Histogram {
         self.buckets[bucket(value)] += 1;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
-    }
-
-    /// How many values were recorded.
-    #[must_use]
-    pub const fn count(&self) -> u32 {
-        self.count
     }
 
     /// The smallest value that at least `percent` (1 to 100) of all values do not exceed; 0 if
@@ -68,7 +56,7 @@ impl Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self::new()
+        Self { buckets: [0; BUCKETS], count: 0, min: u64::MAX, max: 0 }
     }
 }
 
@@ -109,14 +97,14 @@ mod tests {
     use crate::storm::Latency;
 
     fn of(values: impl IntoIterator<Item = u64>) -> Histogram {
-        let mut histogram = Histogram::new();
+        let mut histogram = Histogram::default();
         values.into_iter().for_each(|value| histogram.record(value));
         histogram
     }
 
     #[test]
     fn nothing_is_all_zero_and_one_value_is_every_percentile() {
-        assert_eq!(Histogram::new().latency(), Latency::default());
+        assert_eq!(Histogram::default().latency(), Latency::default());
         for value in [0, 1, 15, 16, 17, 1_000_003, u64::MAX] {
             let expected = Latency { min_ns: value, median_ns: value, p99_ns: value };
             assert_eq!(of([value]).latency(), expected);
@@ -145,7 +133,7 @@ mod tests {
             let given = histogram.percentile(percent);
             assert!(given.abs_diff(truth) <= truth / 31, "{percent} %: {given}, not {truth}");
         }
-        assert_eq!((histogram.latency().min_ns, histogram.count()), (1, 1000));
+        assert_eq!((histogram.latency().min_ns, histogram.count), (1, 1000));
         // One outlier in a hundred is beyond the 99th percentile, and two are not.
         let with_outliers =
             |count| of([10].repeat(99).into_iter().chain([1_000_000].repeat(count)));

@@ -72,9 +72,27 @@ pub struct CpuLine {
 
 impl Totals {
     /// The variants below each other: two tables, the counts and the times. No wider than 80 columns.
-    #[must_use]
-    pub const fn lanes(&self) -> Lanes {
-        Lanes(self.variants)
+    pub fn lanes(&self) -> impl fmt::Display + use<> {
+        let variants = self.variants;
+        fmt::from_fn(move |f| {
+            f.write_str("variant            grants  grants/s  refused  teardowns  violations")?;
+            let rows = || VARIANTS.iter().zip(&variants);
+            for (name, lane) in rows() {
+                write!(
+                    f,
+                    "\n{name:<15}  {:>8}  {:>8}  {:>7}  {:>9}  {:>10}",
+                    Count(lane.grants),
+                    Count(lane.grants_per_second()),
+                    Count(lane.refusals),
+                    Count(lane.teardowns),
+                    lane.violations,
+                )?;
+            }
+            f.write_str(
+                "\n\ntime taken       close min   median      p99  drain min   median      p99",
+            )?;
+            rows().try_for_each(|(name, it)| write!(f, "\n{name:<15}  {}  {}", it.close, it.drain))
+        })
     }
 
     /// Broken promises seen, under all variants together.
@@ -114,35 +132,6 @@ impl Lane {
             0 => 0,
             busy_ms => self.grants.saturating_mul(1000) / busy_ms,
         }
-    }
-}
-
-/// What [`Totals::lanes`] shows.
-#[derive(Clone, Copy, Debug)]
-pub struct Lanes([Lane; VARIANTS.len()]);
-
-impl fmt::Display for Lanes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("variant            grants  grants/s  refused  teardowns  violations")?;
-        let rows = || VARIANTS.iter().zip(&self.0);
-        for (name, lane) in rows() {
-            write!(
-                f,
-                "\n{name:<15}  {:>8}  {:>8}  {:>7}  {:>9}  {:>10}",
-                Count(lane.grants),
-                Count(lane.grants_per_second()),
-                Count(lane.refusals),
-                Count(lane.teardowns),
-                lane.violations,
-            )?;
-        }
-        f.write_str(
-            "\n\ntime taken       close min   median      p99  drain min   median      p99",
-        )?;
-        for (name, lane) in rows() {
-            write!(f, "\n{name:<15}  {}  {}", lane.close, lane.drain)?;
-        }
-        Ok(())
     }
 }
 

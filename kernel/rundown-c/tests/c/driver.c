@@ -1,6 +1,6 @@
 /* A driver as its author would write it from the public documentation: nothing in this file knows that there is no
  * Windows below. It owns a table that every CPU reads and that is replaced while they do, behind cache-aware run-down
- * protection in memory of its own, and a device that is stopped and started, behind plain run-down protection. */
+ * protection in memory of its own, and a device that is stopped by the unload, behind plain run-down protection. */
 #include "driver.h"
 
 #define TABLE_TAG 'lbaT'
@@ -54,7 +54,8 @@ static VOID DriverUnload(PDRIVER_OBJECT DriverObject)
     UNREFERENCED_PARAMETER(DriverObject);
     PAGED_CODE();
 
-    DeviceStop();
+    ExWaitForRundownProtectionRelease(&DeviceRundown);
+    ExRundownCompleted(&DeviceRundown);
     ExWaitForRundownProtectionReleaseCacheAware(TableRundown);
     ExRundownCompletedCacheAware(TableRundown);
     ExFreePoolWithTag(Table, TABLE_TAG);
@@ -99,15 +100,4 @@ BOOLEAN DeviceRequest(ULONG Requests)
         return FALSE;
     ExReleaseRundownProtectionEx(&DeviceRundown, Requests);
     return TRUE;
-}
-
-VOID DeviceStop(VOID)
-{
-    ExWaitForRundownProtectionRelease(&DeviceRundown);
-    ExRundownCompleted(&DeviceRundown);
-}
-
-VOID DeviceStart(VOID)
-{
-    ExReInitializeRundownProtection(&DeviceRundown);
 }

@@ -12,9 +12,7 @@ NTSTATUS TableLookup(_In_ ULONG Key, _Out_ ULONG *Value);
 /* Puts another table in force; each value in it is Factor times its key. */
 NTSTATUS TableReplace(_In_ ULONG Factor);
 
-/* A burst of requests to the device; refused while it is stopped. */
+/* A burst of requests to the device; refused when it is stopped. */
 BOOLEAN DeviceRequest(_In_ ULONG Requests);
-VOID DeviceStop(VOID);
-VOID DeviceStart(VOID);
 
 #endif

@@ -176,10 +176,6 @@ CASE(a_driver_loads_serves_and_unloads)
     EQUAL(TableLookup(7, &value), STATUS_SUCCESS);
     EQUAL(value, 21);
     CHECK(DeviceRequest(5) == TRUE);
-    DeviceStop();
-    CHECK(DeviceRequest(5) == FALSE);
-    DeviceStart();
-    CHECK(DeviceRequest(5) == TRUE);
     /* Another CPU looks up in the table while it is replaced. */
     user = host_spawn(use_the_driver, NULL);
     for (ULONG round = 1; round < 1000 || __atomic_load_n(&served, __ATOMIC_RELAXED) == 0; round++)
@@ -187,6 +183,7 @@ CASE(a_driver_loads_serves_and_unloads)
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     pthread_join(user, NULL);
     driver.DriverUnload(&driver);
+    CHECK(DeviceRequest(5) == FALSE);
     EQUAL(blocks, 0);
     EQUAL(host.misused, 0);
 }
