@@ -2,7 +2,7 @@ extern crate std;
 
 use std::{format, vec};
 
-use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping};
+use bootloader_api::{BootloaderConfig, config::Mapping};
 use x86_64::{
     VirtAddr,
     registers::control::Cr4Flags,
@@ -12,7 +12,7 @@ use x86_64::{
 };
 
 use super::{
-    Loaded, PHYSICAL_MEMORY_OFFSET, STACK_TOP, check_paging, stack_size,
+    PHYSICAL_MEMORY_OFFSET, STACK_TOP, check_paging, stack_size,
     tables::{Frames, Rights, Tables, bytes_needed},
 };
 
@@ -123,22 +123,4 @@ fn the_stack_is_whole_pages_and_what_cannot_be_done_is_named() {
     let five = usual | Cr4Flags::from_bits_retain(1 << 12);
     let why = check_paging(true, five).expect_err("five levels");
     assert!(why.contains("LA57"), "{why}");
-}
-
-#[test]
-fn boot_info_has_virtual_addresses_where_kernels_expect_them() {
-    let info = BootInfo::from(Loaded {
-        regions: (&mut [][..]).into(),
-        rsdp: Some(0xf_52a0),
-        ramdisk: Some(0x1000..0x1234),
-        image: 0x20_0000..0x30_0000,
-        image_at: IMAGE_AT,
-        stack: 0x1_0000,
-        framebuffer: None,
-    });
-    assert_eq!(info.ramdisk_addr.into_option(), Some(PHYSICAL_MEMORY_OFFSET + 0x1000));
-    assert_eq!(info.ramdisk_len, 0x234);
-    assert_eq!(info.rsdp_addr.into_option(), Some(0xf_52a0));
-    assert_eq!((info.kernel_addr, info.kernel_len), (0x20_0000, 0x10_0000));
-    assert_eq!((info.kernel_stack_bottom, info.kernel_stack_len), (STACK_TOP - 0x1_0000, 0x1_0000));
 }

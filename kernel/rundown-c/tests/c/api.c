@@ -225,31 +225,3 @@ CASE(a_cancel_gives_it_back)
     CALL(release)(object);
     EQUAL(runs, 1);
 }
-
-/* The object, the completion and what they guard in one piece of memory, which the call frees. */
-struct device {
-    __attribute__((aligned(RUNDOWN_ALIGNMENT))) char rundown[OBJECT_SIZE];
-    struct rundown_completion gone;
-};
-
-static void device_gone(void *device)
-{
-    memset(device, 0x5A, sizeof(struct device));
-    free(device);
-    runs++;
-}
-
-CASE(a_completion_may_free_the_object_and_itself)
-{
-    for (uint32_t held = 0; held < 2; held++) {
-        struct device *device = (struct device *)aligned_alloc(RUNDOWN_ALIGNMENT, sizeof *device);
-        OBJECT *object = place_object(device->rundown, false);
-        device->gone.run = device_gone;
-        device->gone.context = device;
-        CHECK(CALL(try_acquire_many)(object, held));
-        EQUAL(CALL(close_then)(object, &device->gone), RUNDOWN_STATUS_OK);
-        if (held > 0)
-            CALL(release)(object);
-        EQUAL(runs, (int)held + 1);
-    }
-}

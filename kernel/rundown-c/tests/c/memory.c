@@ -40,17 +40,6 @@ CASE(init_keeps_to_memory_that_fits)
     block_is_untouched_from(RUNDOWN_SIZE(4));
 }
 
-CASE(static_initialisers_of_the_plain_variant)
-{
-    static struct rundown_ref zero;
-    static struct rundown_ref open = RUNDOWN_REF_OPEN;
-    static struct rundown_ref closed = RUNDOWN_REF_CLOSED;
-    EQUAL(rundown_ref_get_state(&zero), RUNDOWN_STATE_OPEN);
-    EQUAL(rundown_ref_get_state(&open), RUNDOWN_STATE_OPEN);
-    EQUAL(rundown_ref_get_state(&closed), RUNDOWN_STATE_RUN_DOWN);
-    EQUAL(sizeof(struct rundown_ref), 16);
-}
-
 CASE(objects_can_be_full)
 {
     static struct rundown_ref word = RUNDOWN_REF_OPEN, *plain = &word;

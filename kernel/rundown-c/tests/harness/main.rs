@@ -1,5 +1,5 @@
 //! Compiles and runs the C programs of `tests/c`, a named test for each of them, each variant and each compiler:
-//! `contract::cache_aware::gcc_c11`.
+//! `windows::cache_aware::gcc_c11`.
 //!
 //! - [`library`]: the static libraries, built once each, when a test first needs one;
 //! - [`freestanding`]: a link without any library, and the machine code;
@@ -27,18 +27,17 @@ const COMPILERS: [(&str, &str, [&str; 3]); 4] = [
 ];
 
 /// The programs: name, sources in `tests/c`, flags, library. `README.md` stands for the C code in it.
-const PROGRAMS: [(&str, &[&str], &str, &LazyLock<PathBuf>); 12] = [
+const PROGRAMS: [(&str, &[&str], &str, &LazyLock<PathBuf>); 11] = [
     ("api::cache_aware", &["api.c"], "-DPLAIN=0", &HOST),
     ("api::plain", &["api.c"], "-DPLAIN=1", &HOST),
-    ("contract::cache_aware", &["contract.c"], "-DPLAIN=0", &HOST),
-    ("contract::plain", &["contract.c"], "-DPLAIN=1", &HOST),
+    ("windows::cache_aware", &["windows.c", "driver.c"], "-DPLAIN=0", &HOST),
+    ("windows::plain", &["windows.c", "driver.c"], "-DPLAIN=1", &HOST),
     ("tags::cache_aware", &["tags.c"], "-DPLAIN=0", &HOST),
     ("tags::plain", &["tags.c"], "-DPLAIN=1", &HOST),
     ("diagnosis::cache_aware", &["tags.c", "-DDIAGNOSIS=1"], "-DPLAIN=0", &DIAGNOSIS),
     ("diagnosis::plain", &["tags.c", "-DDIAGNOSIS=1"], "-DPLAIN=1", &DIAGNOSIS),
     ("memory", &["memory.c"], "-DPLAIN=0", &HOST),
     ("platform", &["platform.c"], "-DPLAIN=0", &HOST),
-    ("windows", &["windows.c", "driver.c"], "-DPLAIN=0", &HOST),
     ("readme", &["readme.c", "README.md"], "-DPLAIN=0", &HOST),
 ];
 
