@@ -7,7 +7,6 @@ use crate::Failure;
 /// Most regions that a [`RegionList`] holds. QEMU's maps have fewer than 10 entries, OVMF's up to 136.
 pub const MAX_REGIONS: usize = 256;
 
-/// Page size; usable regions consist of whole pages.
 const PAGE: u64 = 4096;
 
 /// Leaves of `regions` the usable ones, in whole pages: sorted, neighbours merged, rounded inwards. They come
@@ -67,9 +66,6 @@ impl RegionList {
 
     /// The usable memory that firmware reports, in [whole pages](keep_usable_pages), whatever the order. Where
     /// regions overlap, the one that is not usable wins.
-    ///
-    /// # Errors
-    /// There are more than [`MAX_REGIONS`].
     pub fn from_memory_map(
         map: impl Iterator<Item = MemoryRegion> + Clone,
     ) -> Result<Self, Failure> {
@@ -115,13 +111,12 @@ impl RegionList {
         usable.map(|region| region.end - region.start).sum()
     }
 
-    /// The regions by ascending address.
+    /// By ascending address.
     #[must_use]
     pub fn as_slice(&self) -> &[MemoryRegion] {
         &self.regions[..self.len]
     }
 
-    /// The same, mutable: what `BootInfo` wants.
     pub fn as_mut_slice(&mut self) -> &mut [MemoryRegion] {
         &mut self.regions[..self.len]
     }

@@ -15,7 +15,6 @@ use crate::{Failure, PHYSICAL_MEMORY_OFFSET, STACK_TOP};
 
 /// What may be done with pages, besides reading them. All are global: the kernel is mapped alike for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Rights {
     Execute,
     Read,
@@ -37,12 +36,10 @@ impl Rights {
 /// Rights of the entries in the upper levels: the last level decides.
 const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
 
-/// A run of zeroed physical pages that the tables and the stack are made of.
+/// The zeroed physical pages that are left for the tables and the stack.
 #[derive(Debug)]
 pub struct Frames {
-    /// The first that is left.
     pub next: u64,
-    /// The end.
     pub end: u64,
 }
 
@@ -70,7 +67,6 @@ pub fn bytes_needed(image: u64, mapped: u64, stack: u64) -> u64 {
     tables * Size4KiB::SIZE + stack
 }
 
-/// Tables in the making.
 #[derive(Debug)]
 pub struct Tables {
     mapper: OffsetPageTable<'static>,

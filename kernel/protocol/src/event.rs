@@ -2,7 +2,6 @@
 //!
 //! A line is [`MARK`] and the event as JSON. All other lines on the serial port are log text for
 //! people. Events are written whole (the serial lock is held for a line), by any CPU.
-#![expect(missing_docs, reason = "many fields say by their names what they are")]
 
 use alloc::borrow::Cow;
 use core::fmt;

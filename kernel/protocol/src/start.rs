@@ -1,5 +1,4 @@
 //! How CPUs start: each one's progress over time, and its faults.
-#![expect(missing_docs, reason = "many fields say by their names what they are")]
 
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,6 @@
 //! Lane::HEADER             one row per variant: "{}", totals.lanes()
 //! "{totals}"               one line: how long, how many, how often
 //! ```
-#![expect(missing_docs, reason = "many fields say by their names what they are")]
 
 use core::fmt;
 
@@ -34,7 +33,7 @@ pub const VARIANTS: [&str; 3] = ["plain", "cache-aware", "per-CPU"];
 /// What one variant of rundown protection did since the storm began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lane {
-    /// Milliseconds for which this variant was the one in use.
+    /// For which this variant was the one in use.
     pub busy_ms: u64,
     pub grants: u64,
     /// Because the device was closed.

@@ -247,32 +247,26 @@ static inline void host_was_illegal(const char *routine)
 
 #if PLAIN
 #define OBJECT struct rundown_ref
-#define OBJECT_SIZE sizeof(struct rundown_ref)
 #define CALL(name) rundown_ref_##name
 #else
 #define OBJECT struct rundown
-#define OBJECT_SIZE RUNDOWN_SIZE(HOST_CPUS)
 #define CALL(name) rundown_##name
 #endif
-
-/* Makes an object in memory of that size. */
-static inline OBJECT *place_object(void *memory, bool closed)
-{
-    OBJECT *object = (OBJECT *)memory;
-#if PLAIN
-    (closed ? rundown_ref_init_closed : rundown_ref_init)(object);
-#else
-    EQUAL((closed ? rundown_init_closed : rundown_init)(memory, OBJECT_SIZE, HOST_CPUS, &object),
-          RUNDOWN_STATUS_OK);
-#endif
-    return object;
-}
 
 /* In static memory; one at a time. */
 static inline OBJECT *new_object(bool closed)
 {
-    __attribute__((aligned(RUNDOWN_ALIGNMENT))) static char memory[OBJECT_SIZE];
-    return place_object(memory, closed);
+#if PLAIN
+    static struct rundown_ref object;
+    (closed ? rundown_ref_init_closed : rundown_ref_init)(&object);
+    return &object;
+#else
+    __attribute__((aligned(RUNDOWN_ALIGNMENT))) static char memory[RUNDOWN_SIZE(HOST_CPUS)];
+    struct rundown *object;
+    EQUAL((closed ? rundown_init_closed : rundown_init)(memory, sizeof memory, HOST_CPUS, &object),
+          RUNDOWN_STATUS_OK);
+    return object;
+#endif
 }
 
 /* With the whole platform. */
