@@ -1,7 +1,7 @@
 /* A driver as its author would write it from the public documentation: nothing in this file knows that there is no
  * Windows below. It owns a table that every CPU reads and that is replaced while they do, behind cache-aware run-down
  * protection in memory of its own, and a device that is stopped by the unload, behind plain run-down protection. */
-#include "driver.h"
+#include <ntddk.h>
 
 #define TABLE_TAG 'lbaT'
 #define TABLE_ENTRIES 64
@@ -15,6 +15,7 @@ static PEX_RUNDOWN_REF_CACHE_AWARE TableRundown;
 
 static EX_RUNDOWN_REF DeviceRundown;
 
+DRIVER_INITIALIZE DriverEntry;
 static DRIVER_UNLOAD DriverUnload;
 
 static PTABLE TableCreate(_In_ ULONG Factor)
@@ -62,8 +63,8 @@ static VOID DriverUnload(PDRIVER_OBJECT DriverObject)
     ExFreePoolWithTag(TableRundown, TABLE_TAG);
 }
 
-_Use_decl_annotations_
-NTSTATUS TableLookup(ULONG Key, ULONG *Value)
+/* Looks a key up in the table that is in force. */
+static NTSTATUS TableLookup(_In_ ULONG Key, _Out_ ULONG *Value)
 {
     if (Key >= TABLE_ENTRIES)
         return STATUS_INVALID_PARAMETER;
@@ -75,8 +76,8 @@ NTSTATUS TableLookup(ULONG Key, ULONG *Value)
     return STATUS_SUCCESS;
 }
 
-_Use_decl_annotations_
-NTSTATUS TableReplace(ULONG Factor)
+/* Puts another table in force; each value in it is Factor times its key. */
+static NTSTATUS TableReplace(_In_ ULONG Factor)
 {
     PTABLE OldTable;
     PTABLE NewTable = TableCreate(Factor);
@@ -93,8 +94,8 @@ NTSTATUS TableReplace(ULONG Factor)
     return STATUS_SUCCESS;
 }
 
-_Use_decl_annotations_
-BOOLEAN DeviceRequest(ULONG Requests)
+/* A burst of requests to the device; refused when it is stopped. */
+static BOOLEAN DeviceRequest(_In_ ULONG Requests)
 {
     if (!ExAcquireRundownProtectionEx(&DeviceRundown, Requests))
         return FALSE;

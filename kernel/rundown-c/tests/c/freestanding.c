@@ -1,8 +1,8 @@
 /* A C kernel's half around driver.c, as freestanding as it gets: no library, no start-up code, no operating
- * system. Both are linked with the archive for bare metal, and not run. */
+ * system. It is linked with the archive for bare metal, and not run. */
 #include <ntifs.h>
 
-#include "driver.h"
+#include "driver.c"
 
 void kernel_entry(void);
 
@@ -34,7 +34,9 @@ static const struct rundown_platform platform = {
 void kernel_entry(void)
 {
     static DRIVER_OBJECT driver;
+    ULONG Value;
     if (rundown_set_platform(&platform) == RUNDOWN_STATUS_OK && NT_SUCCESS(DriverEntry(&driver, NULL)))
-        driver.DriverUnload(&driver);
+        if (DeviceRequest(1) && NT_SUCCESS(TableReplace(3)) && NT_SUCCESS(TableLookup(2, &Value)))
+            driver.DriverUnload(&driver);
     halt("done");
 }

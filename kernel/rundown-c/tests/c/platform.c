@@ -158,11 +158,8 @@ CASE(an_illegal_call_is_misuse_and_a_text_that_is_too_long_is_cut_off)
 
 CASE(every_status_has_a_text_of_its_own)
 {
-    for (int status = 0; status <= RUNDOWN_STATUS_GENERATION_OVER; status++) {
-        CHECK(strlen(rundown_status_text(status)) > 3);
-        for (int other = 0; other < status; other++)
+    for (int status = 0; status <= RUNDOWN_STATUS_GENERATION_OVER; status++)
+        for (int other = -1; other < status; other++)
             CHECK(strcmp(rundown_status_text(status), rundown_status_text(other)) != 0);
-        CHECK(strcmp(rundown_status_text(status), rundown_status_text(-1)) != 0);
-    }
     EQUAL(strcmp(rundown_status_text(-1), rundown_status_text(1000)), 0);
 }

@@ -1,7 +1,7 @@
 /* What the public documentation of Windows' drivers promises: of run-down protection, of its memory, of remove locks; and
  * a kernel for the driver in driver.c. The calls under test are made by their Windows names only (but for a cancel, which
  * Windows does not have). EX(AcquireRundownProtection) is ExAcquireRundownProtection or its ...CacheAware form. */
-#include "driver.h"
+#include "driver.c"
 
 #include "host.h"
 

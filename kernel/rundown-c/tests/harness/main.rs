@@ -30,8 +30,8 @@ const COMPILERS: [(&str, &str, [&str; 3]); 4] = [
 const PROGRAMS: [(&str, &[&str], &str, &LazyLock<PathBuf>); 11] = [
     ("api::cache_aware", &["api.c"], "-DPLAIN=0", &HOST),
     ("api::plain", &["api.c"], "-DPLAIN=1", &HOST),
-    ("windows::cache_aware", &["windows.c", "driver.c"], "-DPLAIN=0", &HOST),
-    ("windows::plain", &["windows.c", "driver.c"], "-DPLAIN=1", &HOST),
+    ("windows::cache_aware", &["windows.c"], "-DPLAIN=0", &HOST),
+    ("windows::plain", &["windows.c"], "-DPLAIN=1", &HOST),
     ("tags::cache_aware", &["tags.c"], "-DPLAIN=0", &HOST),
     ("tags::plain", &["tags.c"], "-DPLAIN=1", &HOST),
     ("diagnosis::cache_aware", &["tags.c", "-DDIAGNOSIS=1"], "-DPLAIN=0", &DIAGNOSIS),
