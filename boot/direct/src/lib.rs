@@ -20,13 +20,13 @@
 //! To use it, depend on it, link with `boot/direct/link.ld`, and mention it once: `use direct as _;`.
 #![no_std]
 
-pub mod start_info;
-
-// Code for the bare machine; the module above is pure.
+// Code for the bare machine.
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
 mod start;
+#[cfg(target_os = "none")]
+mod start_info;
 
 /// What `link.ld` adds to the physical addresses of the kernel's image.
 pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;

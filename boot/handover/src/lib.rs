@@ -5,6 +5,7 @@
 //! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot see
 //! which of them loaded it.
 #![no_std]
+#![expect(missing_docs, reason = "names that say it need no other words")]
 
 pub mod regions;
 pub mod tables;
@@ -37,7 +38,6 @@ pub const MAPPED_AT_LEAST: u64 = 4 << 30;
 /// I/O port of QEMU's `isa-debug-exit` device, and what is written there: the machine is unfit. (Crate `protocol`
 /// has the same.)
 pub const EXIT_PORT: u16 = 0xf4;
-/// See [`EXIT_PORT`].
 pub const UNFIT: u32 = 0x13;
 
 /// Ends QEMU: the machine is unfit. Elsewhere it does nothing.
@@ -50,13 +50,9 @@ pub fn end_qemu() {
 /// its own. Accessed, since the CPU would otherwise write to it, and it may be read-only.
 pub const GDT: [u64; 2] = [0, 0x00af_9b00_0000_ffff];
 
-/// Why a kernel cannot be started.
 pub type Failure = &'static str;
 
 /// Whether the kernel's page tables suit a CPU in long mode, by what CPUID says and by its CR4.
-///
-/// # Errors
-/// They do not.
 pub fn check_paging(has_execute_disable: bool, cr4: Cr4Flags) -> Result<(), Failure> {
     if !has_execute_disable {
         return Err(
@@ -89,22 +85,18 @@ pub fn stack_size(config: &[u8]) -> Result<u64, Failure> {
     }
 }
 
-/// What was loaded, and where.
+/// What was loaded, and where: physical addresses, where nothing else is said.
 #[derive(Debug)]
 pub struct Loaded {
     /// All usable memory, and what the loader has taken of it.
     pub regions: MemoryRegions,
-    /// Physical address of ACPI's RSDP.
     pub rsdp: Option<u64>,
-    /// The ramdisk's physical addresses.
     pub ramdisk: Option<Range<u64>>,
-    /// The image's physical addresses.
     pub image: Range<u64>,
     /// Where the image is mapped.
     pub image_at: u64,
-    /// Size of the stack below [`STACK_TOP`].
+    /// Bytes, below [`STACK_TOP`].
     pub stack: u64,
-    /// The screen.
     pub framebuffer: Option<FrameBuffer>,
 }
 
@@ -128,14 +120,11 @@ impl From<Loaded> for BootInfo {
     }
 }
 
-/// Where to go.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The kernel's tables.
     pub level_4: PhysFrame,
     /// A copy of [`GDT`].
     pub gdt: VirtAddr,
-    /// The kernel's [`BootInfo`].
     pub boot_info: VirtAddr,
     /// Its `_start`, which never returns.
     pub start: VirtAddr,

@@ -7,7 +7,6 @@ use crate::Failure;
 /// Most regions that a [`RegionList`] holds. QEMU's maps have fewer than 10 entries, OVMF's up to 136.
 pub const MAX_REGIONS: usize = 256;
 
-/// Page size; usable regions consist of whole pages.
 const PAGE: u64 = 4096;
 
 /// Leaves of `regions` the usable ones, in whole pages: sorted, neighbours merged, rounded inwards. They come
@@ -67,20 +66,14 @@ impl RegionList {
 
     /// The usable memory that firmware reports, in [whole pages](keep_usable_pages), whatever the order. Where
     /// regions overlap, the one that is not usable wins.
-    ///
-    /// # Errors
-    /// There are more than [`MAX_REGIONS`].
     pub fn from_memory_map(
         map: impl Iterator<Item = MemoryRegion> + Clone,
     ) -> Result<Self, Failure> {
         let mut list = Self::EMPTY;
-        for region in map.clone().filter(is_usable) {
+        let usable = map.clone().filter(is_usable);
+        for region in usable.chain(map.filter(|region| !is_usable(region))) {
             list.carve(region)?;
             // At once: firmware's maps are long, since neighbours differ in what it used them for.
-            list.len = merge_usable(list.as_mut_slice());
-        }
-        for region in map.filter(|region| !is_usable(region)) {
-            list.carve(region)?;
             list.len = merge_usable(list.as_mut_slice());
         }
         list.len = keep_usable_pages(list.as_mut_slice());
@@ -88,9 +81,6 @@ impl RegionList {
     }
 
     /// Gives `start..end` to the boot code, so that the kernel leaves it alone. Whole pages are taken.
-    ///
-    /// # Errors
-    /// There are more than [`MAX_REGIONS`].
     pub fn reserve(&mut self, start: u64, end: u64) -> Result<(), Failure> {
         let (start, end) = (start & !(PAGE - 1), end.next_multiple_of(PAGE));
         let kind = MemoryRegionKind::Bootloader;
@@ -117,20 +107,16 @@ impl RegionList {
     /// Bytes that the kernel may use.
     #[must_use]
     pub fn usable_bytes(&self) -> u64 {
-        self.as_slice()
-            .iter()
-            .filter(|region| is_usable(region))
-            .map(|region| region.end - region.start)
-            .sum()
+        let usable = self.as_slice().iter().filter(|region| is_usable(region));
+        usable.map(|region| region.end - region.start).sum()
     }
 
-    /// The regions by ascending address.
+    /// By ascending address.
     #[must_use]
     pub fn as_slice(&self) -> &[MemoryRegion] {
         &self.regions[..self.len]
     }
 
-    /// The same, mutable: what `BootInfo` wants.
     pub fn as_mut_slice(&mut self) -> &mut [MemoryRegion] {
         &mut self.regions[..self.len]
     }

@@ -13,14 +13,11 @@ use x86_64::{
 
 use crate::{Failure, PHYSICAL_MEMORY_OFFSET, STACK_TOP};
 
-/// What may be done with pages. All are global: the kernel is mapped alike for ever.
+/// What may be done with pages, besides reading them. All are global: the kernel is mapped alike for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
-    /// Read and executed.
     Execute,
-    /// Read.
     Read,
-    /// Read and written.
     Write,
 }
 
@@ -39,12 +36,10 @@ impl Rights {
 /// Rights of the entries in the upper levels: the last level decides.
 const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
 
-/// A run of zeroed physical pages that the tables and the stack are made of.
+/// The zeroed physical pages that are left for the tables and the stack.
 #[derive(Debug)]
 pub struct Frames {
-    /// The first that is left.
     pub next: u64,
-    /// The end.
     pub end: u64,
 }
 
@@ -72,7 +67,6 @@ pub fn bytes_needed(image: u64, mapped: u64, stack: u64) -> u64 {
     tables * Size4KiB::SIZE + stack
 }
 
-/// Tables in the making.
 #[derive(Debug)]
 pub struct Tables {
     mapper: OffsetPageTable<'static>,
@@ -82,9 +76,6 @@ pub struct Tables {
 
 impl Tables {
     /// Tables without an entry.
-    ///
-    /// # Errors
-    /// There is no frame.
     ///
     /// # Safety
     /// The frames are zeroed, mapped writable at their physical address plus `offset`, and nothing else refers to them.
@@ -103,9 +94,6 @@ impl Tables {
     }
 
     /// Maps physical memory at [`PHYSICAL_MEMORY_OFFSET`], in pages of 2 MiB, so rounded outwards.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub fn memory(&mut self, range: Range<u64>) -> Result<(), Failure> {
         let start = range.start & !(Size2MiB::SIZE - 1);
         for address in (start..range.end).step_by(Size2MiB::SIZE as usize) {
@@ -116,9 +104,6 @@ impl Tables {
     }
 
     /// Maps pages of the image, which lie together at `physical`.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub fn pages(
         &mut self,
         pages: Range<u64>,
@@ -133,9 +118,6 @@ impl Tables {
     }
 
     /// Maps a stack of `bytes` (whole pages) below [`STACK_TOP`]; the page below it is left out.
-    ///
-    /// # Errors
-    /// [`Failure`].
     pub fn stack(&mut self, bytes: u64) -> Result<(), Failure> {
         for page in (STACK_TOP - bytes..STACK_TOP).step_by(Size4KiB::SIZE as usize) {
             let frame = self.frames.allocate_frame().ok_or(TOO_FEW)?;

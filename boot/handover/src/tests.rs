@@ -1,19 +1,18 @@
 extern crate std;
 
-use std::{format, vec, vec::Vec};
+use std::{format, vec};
 
-use bootloader_api::{BootInfo, BootloaderConfig, config::Mapping};
+use bootloader_api::{BootloaderConfig, config::Mapping};
 use x86_64::{
     VirtAddr,
     registers::control::Cr4Flags,
     structures::paging::{
-        OffsetPageTable, PageTable, PageTableFlags, Translate,
-        mapper::{MappedFrame, TranslateResult},
+        OffsetPageTable, PageTable, PageTableFlags, Translate, mapper::TranslateResult,
     },
 };
 
 use super::{
-    Loaded, PHYSICAL_MEMORY_OFFSET, STACK_TOP, check_paging, stack_size,
+    PHYSICAL_MEMORY_OFFSET, STACK_TOP, check_paging, stack_size,
     tables::{Frames, Rights, Tables, bytes_needed},
 };
 
@@ -21,39 +20,18 @@ const IMAGE_AT: u64 = 0xffff_ffff_8020_0000;
 /// Somewhere; not where the host keeps the frames.
 const FRAMES: u64 = 0x7abc_d000;
 
-/// Frames of a machine that are memory of this process.
-struct Memory {
-    bytes: Vec<[u64; 512]>,
-    at: usize,
-}
-
-impl Memory {
-    fn new(bytes: u64) -> Self {
-        let mut bytes = vec![[0; 512]; bytes as usize / 4096 + 1];
-        let at = (bytes.as_mut_ptr() as usize).next_multiple_of(4096);
-        Self { bytes, at }
-    }
-
-    fn frames(&self) -> Frames {
-        let end = FRAMES + 4096 * (self.bytes.len() as u64 - 1);
-        Frames { next: FRAMES, end }
-    }
-
-    fn offset(&self) -> VirtAddr {
-        VirtAddr::new(self.at as u64 - FRAMES)
-    }
+/// Memory of this process, as so many bytes of frames of a machine; and where it is mapped.
+fn frames(bytes: u64) -> (Frames, VirtAddr) {
+    let memory = vec![[0_u64; 512]; bytes as usize / 4096 + 1].leak();
+    let at = (memory.as_mut_ptr() as u64).next_multiple_of(4096);
+    (Frames { next: FRAMES, end: FRAMES + bytes }, VirtAddr::new(at - FRAMES))
 }
 
 /// The address and the rights that a page has in the tables.
 fn look_up(mapper: &OffsetPageTable<'_>, page: u64) -> Option<(u64, PageTableFlags)> {
     match mapper.translate(VirtAddr::new(page)) {
         TranslateResult::Mapped { frame, offset, flags } => {
-            let size = match frame {
-                MappedFrame::Size4KiB(_) => 4096,
-                MappedFrame::Size2MiB(_) => 2 << 20,
-                MappedFrame::Size1GiB(_) => 1 << 30,
-            };
-            assert!(offset < size);
+            assert!(offset < frame.size());
             Some((frame.start_address().as_u64() + offset, flags))
         }
         _ => None,
@@ -65,9 +43,9 @@ fn each_page_has_its_address_and_its_rights() {
     const STACK: u64 = 5 * 4096;
     const SCREEN: u64 = 3 << 40;
     let needed = bytes_needed(0x3000, 600 << 30, STACK);
-    let memory = Memory::new(needed);
+    let (frames, offset) = frames(needed);
     // SAFETY: zeroed memory of this process, which nothing else refers to.
-    let mut tables = unsafe { Tables::new(memory.frames(), memory.offset()) }.unwrap();
+    let mut tables = unsafe { Tables::new(frames, offset) }.unwrap();
     tables.memory(0..600 << 30).unwrap();
     tables.memory(SCREEN + 0x1000..SCREEN + (3 << 20)).unwrap();
     tables.pages(0x5000..0x7000, 0x5000, Rights::Execute).unwrap();
@@ -79,11 +57,11 @@ fn each_page_has_its_address_and_its_rights() {
     assert!(tables.pages(IMAGE_AT..IMAGE_AT + 1, 0, Rights::Read).is_err(), "mapped twice");
     let (level_4, _) = tables.finish();
 
-    let table = memory.offset() + level_4.start_address().as_u64();
+    let table = offset + level_4.start_address().as_u64();
     // SAFETY: the root, of which there is no other reference any more.
     let table = unsafe { &mut *table.as_mut_ptr::<PageTable>() };
-    // SAFETY: all tables lie in `memory`.
-    let mapper = unsafe { OffsetPageTable::new(table, memory.offset()) };
+    // SAFETY: all tables lie in that memory.
+    let mapper = unsafe { OffsetPageTable::new(table, offset) };
     let (writable, none) = (PageTableFlags::WRITABLE, PageTableFlags::NO_EXECUTE);
     let expect = |page: u64, address: u64, rights: PageTableFlags| {
         let (found, flags) = look_up(&mapper, page).expect("mapped");
@@ -119,9 +97,9 @@ fn each_page_has_its_address_and_its_rights() {
 
 #[test]
 fn too_few_frames_are_an_error() {
-    let memory = Memory::new(3 * 4096);
+    let (frames, offset) = frames(3 * 4096);
     // SAFETY: zeroed memory of this process, which nothing else refers to.
-    let mut tables = unsafe { Tables::new(memory.frames(), memory.offset()) }.unwrap();
+    let mut tables = unsafe { Tables::new(frames, offset) }.unwrap();
     assert!(tables.memory(0..2 << 20).is_ok(), "three levels");
     assert!(tables.stack(4096).is_err());
 }
@@ -145,22 +123,4 @@ fn the_stack_is_whole_pages_and_what_cannot_be_done_is_named() {
     let five = usual | Cr4Flags::from_bits_retain(1 << 12);
     let why = check_paging(true, five).expect_err("five levels");
     assert!(why.contains("LA57"), "{why}");
-}
-
-#[test]
-fn boot_info_has_virtual_addresses_where_kernels_expect_them() {
-    let info = BootInfo::from(Loaded {
-        regions: (&mut [][..]).into(),
-        rsdp: Some(0xf_52a0),
-        ramdisk: Some(0x1000..0x1234),
-        image: 0x20_0000..0x30_0000,
-        image_at: IMAGE_AT,
-        stack: 0x1_0000,
-        framebuffer: None,
-    });
-    assert_eq!(info.ramdisk_addr.into_option(), Some(PHYSICAL_MEMORY_OFFSET + 0x1000));
-    assert_eq!(info.ramdisk_len, 0x234);
-    assert_eq!(info.rsdp_addr.into_option(), Some(0xf_52a0));
-    assert_eq!((info.kernel_addr, info.kernel_len), (0x20_0000, 0x10_0000));
-    assert_eq!((info.kernel_stack_bottom, info.kernel_stack_len), (STACK_TOP - 0x1_0000, 0x1_0000));
 }

@@ -26,30 +26,20 @@ pub const ASSUMED: &str = "assumed";
 pub enum Event<'a> {
     /// The kernel's first line: serial port and memory work, options are read.
     Hello {
-        /// Name of the guest binary.
         kernel: Cow<'a, str>,
-        /// Usable memory in KiB.
+        /// Usable.
         memory_kib: u64,
     },
     /// One CPU of the index table. Sent in index order, once bring-up is over.
     Cpu(Cpu),
     /// A CPU that the firmware lists as enabled but that never checked in.
-    Missing {
-        /// Its APIC ID.
-        apic_id: u32,
-    },
+    Missing { apic_id: u32 },
     /// A CPU faulted while it started; it has parked itself, and is started again or left out.
     Faulted(start::Faulted),
     /// A CPU started that the firmware does not list as enabled; it has parked itself.
-    Unlisted {
-        /// Its APIC ID.
-        apic_id: u32,
-    },
+    Unlisted { apic_id: u32 },
     /// A CPU started after it had been given up; it has parked itself.
-    Late {
-        /// Its APIC ID.
-        apic_id: u32,
-    },
+    Late { apic_id: u32 },
     /// Where the rate of the clock comes from.
     Clock {
         /// Its name, as in [`ClockSource`](crate::options::ClockSource); or [`ASSUMED`].
@@ -71,20 +61,11 @@ pub enum Event<'a> {
         micros: u64,
     },
     /// A test is about to start.
-    TestStart {
-        /// Its name.
-        name: Cow<'a, str>,
-    },
+    TestStart { name: Cow<'a, str> },
     /// The test started last has passed.
-    TestPass {
-        /// Its name.
-        name: Cow<'a, str>,
-    },
+    TestPass { name: Cow<'a, str> },
     /// How many tests this guest has: sent first, so that missed ones are noticed.
-    TestPlan {
-        /// Number of tests.
-        tests: u32,
-    },
+    TestPlan { tests: u32 },
     /// One CPU's line of a storm report: follows [`Event::Storm`], in index order.
     StormCpu(storm::CpuLine),
     /// A storm report's totals. `cpus` lines of [`Event::StormCpu`] follow.
@@ -98,13 +79,8 @@ pub enum Event<'a> {
         /// The message with its place in the source.
         message: Cow<'a, str>,
     },
-    /// The last line: what came of it all.
-    Verdict {
-        /// Whether everything was in order.
-        passed: bool,
-        /// The verdict in one line.
-        text: Cow<'a, str>,
-    },
+    /// The last line.
+    Verdict { passed: bool, text: Cow<'a, str> },
 }
 
 impl<'a> Event<'a> {
@@ -173,19 +149,17 @@ impl Event<'static> {
 /// One row of the CPU index table. The default is the BSP of a machine without any structure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cpu {
-    /// Dense index; the BSP is 0.
+    /// Dense; the BSP is 0.
     pub index: u32,
-    /// What the hardware calls it.
     pub apic_id: u32,
-    /// Physical package (socket).
     pub package: u32,
-    /// Die within the package; 0 where the CPU knows no dies.
+    /// Within the package; 0 where the CPU knows no dies.
     pub die: u32,
-    /// Core within the die.
+    /// Within the die.
     pub core: u32,
-    /// Thread within the core.
+    /// Within the core.
     pub thread: u32,
-    /// The kind of its core, on a machine that has several.
+    /// On a machine that has several.
     pub kind: Option<CoreKind>,
     /// Microseconds from the first INIT to this CPU's check-in; 0 for the BSP.
     pub online_us: u64,
@@ -195,19 +169,8 @@ pub struct Cpu {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CoreKind {
-    /// Fast.
     Performance,
-    /// Small.
     Efficiency,
-}
-
-impl CoreKind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Performance => "performance",
-            Self::Efficiency => "efficiency",
-        }
-    }
 }
 
 impl Cpu {
@@ -224,7 +187,11 @@ impl fmt::Display for Cpu {
             0 => write!(f, "{:>12}", "(BSP)")?,
             micros => write!(f, "{:>12}", Nanos(micros.saturating_mul(1000)))?,
         }
-        kind.map_or(Ok(()), |kind| write!(f, "  {}", kind.name()))
+        f.write_str(match kind {
+            Some(CoreKind::Performance) => "  performance",
+            Some(CoreKind::Efficiency) => "  efficiency",
+            None => "",
+        })
     }
 }
 

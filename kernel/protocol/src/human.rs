@@ -75,38 +75,20 @@ mod tests {
     use super::{Count, Nanos};
 
     #[test]
-    fn counts() {
-        for (value, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1.00 k"),
-            (1_239, "1.23 k"),
-            (45_678, "45.6 k"),
-            (999_999, "999 k"),
-            (1_050_000, "1.05 M"),
-            (u64::MAX, "18.4 E"),
+    fn numbers_have_three_digits_and_a_unit_and_widths_line_up() {
+        for (value, count, nanos) in [
+            (0, "0", "0 ns"),
+            (999, "999", "999 ns"),
+            (1_239, "1.23 k", "1.23 us"),
+            (45_678, "45.6 k", "45.6 us"),
+            (999_999, "999 k", "999 us"),
+            (1_050_000, "1.05 M", "1.05 ms"),
+            (5_000_000_000_000, "5.00 T", "5000 s"),
+            (u64::MAX, "18.4 E", "18446744073 s"),
         ] {
-            assert_eq!(Count(value).to_string(), text);
+            assert_eq!(Count(value).to_string(), count);
+            assert_eq!(Nanos(value).to_string(), nanos);
         }
-    }
-
-    #[test]
-    fn times() {
-        for (value, text) in [
-            (0, "0 ns"),
-            (850, "850 ns"),
-            (4_500, "4.50 us"),
-            (12_345_678, "12.3 ms"),
-            (1_000_000_000, "1.00 s"),
-            (5_000_000_000_000, "5000 s"),
-            (u64::MAX, "18446744073 s"),
-        ] {
-            assert_eq!(Nanos(value).to_string(), text);
-        }
-    }
-
-    #[test]
-    fn widths_line_up() {
         assert_eq!(format!("{:>8}|{:<8}|", Count(1_500), Nanos(20)), "  1.50 k|20 ns   |");
     }
 }

@@ -12,6 +12,7 @@
 //! Both sides compile this crate, so they cannot drift apart.
 #![no_std]
 #![forbid(unsafe_code)]
+#![expect(missing_docs, reason = "names that say it need no other words")]
 
 extern crate alloc;
 

@@ -37,7 +37,6 @@ macro_rules! options {
         }
 
         impl Options {
-            /// The table.
             pub const KEYS: &[Key] = &[$( Key {
                 name: $name,
                 about: concat!($($about),+),
@@ -88,7 +87,6 @@ options! {
 /// An option: a row of the table.
 #[derive(Debug)]
 pub struct Key {
-    /// The name as it is written.
     pub name: &'static str,
     /// What it is for, as a sentence.
     about: &'static str,
@@ -116,12 +114,10 @@ impl Key {
         fmt::from_fn(move |f| write(options, f))
     }
 
-    /// What it allows.
     pub fn expected(&self) -> impl fmt::Display + use<> {
         fmt::from_fn(self.expected)
     }
 
-    /// What it is for.
     #[must_use]
     pub fn about(&self) -> &'static str {
         self.about.trim()

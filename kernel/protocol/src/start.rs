@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 /// A fault of a CPU that was starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faulted {
-    /// The CPU.
     pub apic_id: u32,
     /// How far it had come: a `bringup::Stage`, as a number.
     pub stage: u8,
@@ -28,9 +27,7 @@ pub const PHASES: [&str; 6] = [
 /// One CPU's way from its first instruction to online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamps {
-    /// Its index.
     pub index: u32,
-    /// What the hardware calls it.
     pub apic_id: u32,
     /// How many times it was started.
     pub attempts: u32,

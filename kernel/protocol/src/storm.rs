@@ -20,9 +20,8 @@ use crate::human::{Count, Nanos};
 pub struct Totals {
     /// Whether the storm is over; otherwise this is the live report of one second.
     pub last: bool,
-    /// Milliseconds since the storm began.
     pub elapsed_ms: u64,
-    /// Number of CPUs, and so of [`CpuLine`]s that follow.
+    /// So many [`CpuLine`]s follow.
     pub cpus: u32,
     /// The same device and work, guarded by each of the [`VARIANTS`].
     pub variants: [Lane; VARIANTS.len()],
@@ -34,45 +33,37 @@ pub const VARIANTS: [&str; 3] = ["plain", "cache-aware", "per-CPU"];
 /// What one variant of rundown protection did since the storm began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lane {
-    /// Milliseconds for which this variant was the one in use.
+    /// For which this variant was the one in use.
     pub busy_ms: u64,
-    /// Protections granted.
     pub grants: u64,
-    /// Protections refused because the device was closed.
+    /// Because the device was closed.
     pub refusals: u64,
     /// Devices closed, drained, freed and replaced.
     pub teardowns: u64,
     /// Broken promises seen. Anything but 0 is a failure.
     pub violations: u64,
-    /// Time of `close`.
     pub close: Latency,
-    /// Time from the end of `close` until the last protection was released.
+    /// From the end of `close` until the last protection was released.
     pub drain: Latency,
 }
 
 /// Distribution of a latency, in nanoseconds of guest time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
-    /// Shortest.
     pub min_ns: u64,
-    /// Median.
     pub median_ns: u64,
-    /// 99th percentile.
     pub p99_ns: u64,
 }
 
 /// What one CPU did since the storm began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuLine {
-    /// Dense index.
     pub index: u32,
-    /// What the hardware calls it.
     pub apic_id: u32,
     /// Protections granted to it, under each of the [`VARIANTS`] (interrupt context included).
     pub grants: [u64; VARIANTS.len()],
     /// Of those, granted in timer-interrupt context.
     pub irq_grants: u64,
-    /// Protections refused.
     pub refusals: u64,
     /// Protections it released that another CPU had taken.
     pub released_for_others: u64,
@@ -80,9 +71,27 @@ pub struct CpuLine {
 
 impl Totals {
     /// The variants below each other: two tables, the counts and the times. No wider than 80 columns.
-    #[must_use]
-    pub const fn lanes(&self) -> Lanes {
-        Lanes(self.variants)
+    pub fn lanes(&self) -> impl fmt::Display + use<> {
+        let variants = self.variants;
+        fmt::from_fn(move |f| {
+            f.write_str("variant            grants  grants/s  refused  teardowns  violations")?;
+            let rows = || VARIANTS.iter().zip(&variants);
+            for (name, lane) in rows() {
+                write!(
+                    f,
+                    "\n{name:<15}  {:>8}  {:>8}  {:>7}  {:>9}  {:>10}",
+                    Count(lane.grants),
+                    Count(lane.grants_per_second()),
+                    Count(lane.refusals),
+                    Count(lane.teardowns),
+                    lane.violations,
+                )?;
+            }
+            f.write_str(
+                "\n\ntime taken       close min   median      p99  drain min   median      p99",
+            )?;
+            rows().try_for_each(|(name, it)| write!(f, "\n{name:<15}  {}  {}", it.close, it.drain))
+        })
     }
 
     /// Broken promises seen, under all variants together.
@@ -122,35 +131,6 @@ impl Lane {
             0 => 0,
             busy_ms => self.grants.saturating_mul(1000) / busy_ms,
         }
-    }
-}
-
-/// What [`Totals::lanes`] shows.
-#[derive(Clone, Copy, Debug)]
-pub struct Lanes([Lane; VARIANTS.len()]);
-
-impl fmt::Display for Lanes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("variant            grants  grants/s  refused  teardowns  violations")?;
-        let rows = || VARIANTS.iter().zip(&self.0);
-        for (name, lane) in rows() {
-            write!(
-                f,
-                "\n{name:<15}  {:>8}  {:>8}  {:>7}  {:>9}  {:>10}",
-                Count(lane.grants),
-                Count(lane.grants_per_second()),
-                Count(lane.refusals),
-                Count(lane.teardowns),
-                lane.violations,
-            )?;
-        }
-        f.write_str(
-            "\n\ntime taken       close min   median      p99  drain min   median      p99",
-        )?;
-        for (name, lane) in rows() {
-            write!(f, "\n{name:<15}  {}  {}", lane.close, lane.drain)?;
-        }
-        Ok(())
     }
 }
 
@@ -227,19 +207,9 @@ per-CPU               0 ns     0 ns     0 ns       0 ns     0 ns     0 ns
     }
 
     #[test]
-    fn the_totals_are_one_line() {
-        let text = "1.9 s, 8 CPUs: 1.23 M grants, 42 teardowns, 2 violations";
-        assert_eq!(totals().to_string(), text);
-    }
-
-    #[test]
-    fn rates_count_only_the_time_in_use() {
-        assert_eq!(totals().variants[1].grants_per_second(), 2_469_134);
-        assert_eq!(Lane::default().grants_per_second(), 0);
-    }
-
-    #[test]
-    fn columns_end_below_their_headings() {
+    fn a_report_is_one_line_and_columns_below_their_headings() {
+        let line = "1.9 s, 8 CPUs: 1.23 M grants, 42 teardowns, 2 violations";
+        assert_eq!(totals().to_string(), line);
         let cpu = CpuLine { index: 7, apic_id: 10, grants: [0, 5, 0], ..CpuLine::default() };
         assert_eq!(totals().lanes().to_string(), LANES.trim());
         assert_eq!(format!("{}\n{cpu}", CpuLine::HEADER), CPUS.trim_matches('\n'));

@@ -13,12 +13,10 @@ macro_rules! statuses {
             $($name = $number,)*
         }
 
-        impl rundown_status {
-            pub(crate) fn text(status: c_int) -> &'static CStr {
-                match status {
-                    $($number => $text,)*
-                    _ => c"unknown status",
-                }
+        pub(crate) fn text(status: c_int) -> &'static CStr {
+            match status {
+                $($number => $text,)*
+                _ => c"unknown status",
             }
         }
     };
@@ -49,7 +47,7 @@ statuses! {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn rundown_status_text(status: c_int) -> *const c_char {
-    rundown_status::text(status).as_ptr()
+    text(status).as_ptr()
 }
 
 /// How each of Rust's answers is said in C.

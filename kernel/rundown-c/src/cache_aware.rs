@@ -68,21 +68,14 @@ fn place(
     Ok(block)
 }
 
-/// `place`, answered as C wants it.
-unsafe fn init(
-    memory: *mut c_void,
-    size: usize,
-    slots: usize,
-    closed: bool,
+/// What `place` has made, as C wants it.
+unsafe fn answer(
+    made: Result<NonNull<rundown>, rundown_status>,
     object: *mut *mut rundown,
 ) -> rundown_status {
-    let (made, status) = match place(memory, size, slots, closed) {
-        Ok(made) => (made.as_ptr(), rundown_status::Ok),
-        Err(status) => (ptr::null_mut(), status),
-    };
     // SAFETY: the caller's out pointer.
-    unsafe { object.write(made) };
-    status
+    unsafe { object.write(made.map_or(ptr::null_mut(), NonNull::as_ptr)) };
+    made.err().unwrap_or(rundown_status::Ok)
 }
 
 pub(crate) unsafe fn get<'a>(object: *const rundown) -> &'a Object {
@@ -91,31 +84,28 @@ pub(crate) unsafe fn get<'a>(object: *const rundown) -> &'a Object {
 }
 
 #[unsafe(no_mangle)]
-#[must_use]
 pub unsafe extern "C" fn rundown_init(
     memory: *mut c_void,
     size: size_t,
     slots: size_t,
     object: *mut *mut rundown,
 ) -> rundown_status {
-    // SAFETY: the same contract.
-    unsafe { init(memory, size, slots, false, object) }
+    // SAFETY: the caller's out pointer.
+    unsafe { answer(place(memory, size, slots, false), object) }
 }
 
 #[unsafe(no_mangle)]
-#[must_use]
 pub unsafe extern "C" fn rundown_init_closed(
     memory: *mut c_void,
     size: size_t,
     slots: size_t,
     object: *mut *mut rundown,
 ) -> rundown_status {
-    // SAFETY: the same contract.
-    unsafe { init(memory, size, slots, true, object) }
+    // SAFETY: the caller's out pointer.
+    unsafe { answer(place(memory, size, slots, true), object) }
 }
 
 #[unsafe(no_mangle)]
-#[must_use]
 pub unsafe extern "C" fn rundown_allocate(
     slots: size_t,
     tag: u32,
@@ -135,12 +125,9 @@ pub unsafe extern "C" fn rundown_allocate(
     if memory.is_null() {
         return rundown_status::NoMemory;
     }
-    // SAFETY: the caller's out pointer; the memory is the allocator's.
-    let status = unsafe { rundown_init(memory, needed.size(), slots, object) };
-    if status == rundown_status::Ok {
-        return status;
-    }
-    if let Some(free) = platform::table().free {
+    // SAFETY: the caller's out pointer.
+    let status = unsafe { answer(place(memory, needed.size(), slots, false), object) };
+    if let (true, Some(free)) = (status != rundown_status::Ok, platform::table().free) {
         // SAFETY: the platform gave this memory, with this size, and no object is in it.
         unsafe { free(memory, needed.size()) };
     }
@@ -148,7 +135,6 @@ pub unsafe extern "C" fn rundown_allocate(
 }
 
 #[unsafe(no_mangle)]
-#[must_use]
 pub unsafe extern "C" fn rundown_free(object: *mut rundown) -> rundown_status {
     if object.is_null() {
         return rundown_status::Ok;
@@ -158,20 +144,18 @@ pub unsafe extern "C" fn rundown_free(object: *mut rundown) -> rundown_status {
     if unused.racy_held() != 0 {
         return rundown_status::Outstanding;
     }
-    let slots = unused.racy_counts().len();
     let Some(free) = platform::table().free else {
         return rundown_status::NoAllocator;
     };
-    match layout(slots) {
-        Ok((layout, _)) => {
-            // SAFETY: an initialised object, not in use any more. (Only diagnosis has something to do.)
-            unsafe { object.drop_in_place() };
-            // SAFETY: the platform gave this memory, with this size.
-            unsafe { free(object.cast(), layout.size()) };
-            rundown_status::Ok
-        }
-        Err(status) => status,
-    }
+    let layout = match layout(unused.racy_counts().len()) {
+        Ok((layout, _)) => layout,
+        Err(status) => return status,
+    };
+    // SAFETY: an initialised object, not in use any more. (Only diagnosis has something to do.)
+    unsafe { object.drop_in_place() };
+    // SAFETY: the platform gave this memory, with this size.
+    unsafe { free(object.cast(), layout.size()) };
+    rundown_status::Ok
 }
 
 #[unsafe(no_mangle)]

@@ -17,12 +17,10 @@ use crate::size_t;
 /// variants have.
 macro_rules! calls {
     ($(
-        $(#[$attribute:meta])*
         fn $name:ident | $ref_name:ident(
             $mutability:tt $object:ident $(, $argument:ident: $type:ty)*
         ) $(-> $answer:ty)? $body:block
     )*) => {$(
-        $(#[$attribute])*
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(
             $object: *$mutability rundown $(, $argument: $type)*
@@ -32,7 +30,6 @@ macro_rules! calls {
             $body
         }
 
-        $(#[$attribute])*
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $ref_name(
             $object: *$mutability rundown_ref $(, $argument: $type)*
@@ -45,33 +42,27 @@ macro_rules! calls {
 }
 
 calls! {
-    #[must_use]
     fn rundown_try_acquire | rundown_ref_try_acquire(mut object) -> bool {
         object.acquire().is_ok()
     }
 
-    #[must_use]
     fn rundown_try_acquire_many | rundown_ref_try_acquire_many(mut object, n: u32) -> bool {
         object.acquire_many(n).is_ok()
     }
 
-    #[must_use]
     fn rundown_acquire | rundown_ref_acquire(mut object) -> rundown_status {
         object.acquire().into()
     }
 
-    #[must_use]
     fn rundown_acquire_many | rundown_ref_acquire_many(mut object, n: u32) -> rundown_status {
         object.acquire_many(n).into()
     }
 
-    #[must_use]
     fn rundown_acquire_held | rundown_ref_acquire_held(mut object) -> rundown_status {
         // SAFETY: the caller holds protection.
         unsafe { object.acquire_held() }.into()
     }
 
-    #[must_use]
     fn rundown_acquire_held_many | rundown_ref_acquire_held_many(
         mut object, n: u32
     ) -> rundown_status {
@@ -79,14 +70,12 @@ calls! {
         unsafe { object.acquire_held_many(n) }.into()
     }
 
-    #[must_use]
     fn rundown_acquire_tagged | rundown_ref_acquire_tagged(
         mut object, n: u32, tag: *const c_void
     ) -> rundown_status {
         object.acquire_tagged(n, Tag(tag.addr())).into()
     }
 
-    #[must_use]
     fn rundown_acquire_held_tagged | rundown_ref_acquire_held_tagged(
         mut object, n: u32, tag: *const c_void
     ) -> rundown_status {
@@ -115,7 +104,6 @@ calls! {
         object.close().into()
     }
 
-    #[must_use]
     fn rundown_close_then | rundown_ref_close_then(
         mut object, completion: *mut rundown_completion
     ) -> rundown_status {
@@ -123,19 +111,16 @@ calls! {
         unsafe { completion::close_then(object, completion) }
     }
 
-    #[must_use]
     fn rundown_wait | rundown_ref_wait(mut object) -> rundown_status {
         object.wait(&Sleep).into()
     }
 
-    #[must_use]
     fn rundown_try_wait | rundown_ref_try_wait(mut object, held: *mut i64) -> rundown_status {
         let outcome = object.try_wait().map(|()| WaitOutcome::Drained);
         // SAFETY: the caller's out pointer.
         unsafe { waited(outcome, held) }
     }
 
-    #[must_use]
     fn rundown_wait_deadline | rundown_ref_wait_deadline(
         mut object, deadline: u64, held: *mut i64
     ) -> rundown_status {
@@ -147,7 +132,6 @@ calls! {
         unsafe { waited(outcome, held) }
     }
 
-    #[must_use]
     fn rundown_wait_generation | rundown_ref_wait_generation(
         mut object, generation: u64
     ) -> rundown_status {
@@ -161,7 +145,6 @@ calls! {
         }
     }
 
-    #[must_use]
     fn rundown_cancel | rundown_ref_cancel(
         mut object, unrun: *mut *mut rundown_completion
     ) -> rundown_status {
@@ -169,18 +152,15 @@ calls! {
         unsafe { completion::cancel(object, unrun) }
     }
 
-    #[must_use]
     fn rundown_complete | rundown_ref_complete(mut object) -> rundown_status {
         object.complete().into()
     }
 
-    #[must_use]
     fn rundown_reinit | rundown_ref_reinit(mut object, generation: *mut u64) -> rundown_status {
         // SAFETY: the caller's out pointer.
         unsafe { opened(object.reinit(), generation) }
     }
 
-    #[must_use]
     fn rundown_open | rundown_ref_open(mut object, generation: *mut u64) -> rundown_status {
         // SAFETY: the caller's out pointer.
         unsafe { opened(object.open(), generation) }

@@ -5,7 +5,7 @@ use core::{fmt, ptr};
 
 use ::rundown::Misuse;
 
-use crate::answer::rundown_status;
+use crate::answer;
 use crate::platform;
 use crate::text::Text;
 
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn rundown_illegal_call(
 ) {
     // SAFETY: the caller's text, ended by a zero.
     let call = unsafe { CStr::from_ptr(call) }.to_str();
-    let why = rundown_status::text(status).to_str();
+    let why = answer::text(status).to_str();
     let (call, why) = (call.unwrap_or("a call"), why.unwrap_or(""));
     let what = rundown_misuse::of(rundown_misuse_kind::IllegalCall, object.addr());
     hand_over(what, format_args!("rundown: {call} on the object at {object:p}: {why}"));

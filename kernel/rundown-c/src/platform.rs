@@ -84,7 +84,6 @@ fn choose(table: *const rundown_platform) -> Result<(), rundown_status> {
 }
 
 #[unsafe(no_mangle)]
-#[must_use]
 pub unsafe extern "C" fn rundown_set_platform(platform: *const rundown_platform) -> rundown_status {
     // SAFETY: the first member, which every version of the table has, before the others are trusted.
     let size = unsafe { (*platform).size };

@@ -17,19 +17,14 @@ const MAX_BYTES: usize = 1 << 30;
 const MIN_COLUMNS: usize = 40;
 const MIN_ROWS: usize = 10;
 
-/// Text's colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
-    /// What text usually has.
     White,
-    /// It went well.
     Green,
-    /// It did not.
     Red,
 }
 
 impl Colour {
-    /// Red, green and blue.
     const ALL: [[u8; 3]; 3] = [[0xe0, 0xe0, 0xe0], [0x50, 0xe0, 0x70], [0xff, 0x70, 0x60]];
 }
 
@@ -72,13 +67,11 @@ impl Layout {
         makes_sense.then_some(layout)
     }
 
-    /// Cells in a row.
     #[must_use]
     pub fn columns(&self) -> usize {
         (self.width / (WIDTH * self.scale)).min(MAX_COLUMNS)
     }
 
-    /// Rows of cells.
     #[must_use]
     pub fn rows(&self) -> usize {
         (self.height / (HEIGHT * self.scale)).min(MAX_ROWS)
@@ -134,7 +127,6 @@ impl Layout {
         }
     }
 
-    /// Makes everything black.
     pub(crate) fn clear(&self, draw: &mut impl FnMut(usize, &[u8])) {
         const BLACK: [u8; 512] = [0; 512];
         let line = self.width * self.pixel;

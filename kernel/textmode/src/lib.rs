@@ -2,15 +2,15 @@
 //!
 //! A framebuffer is slow to write and far slower to read, so nothing is ever read back from it: the
 //! [`Grid`] knows what is on the screen, and scrolling draws only the cells that differ from those above
-//! them. The grid is made of atomics, because whoever writes to it may be interrupted by an NMI or an
-//! exception that writes, too: then lines may be mixed up until the next [`redraw`](Terminal::redraw), but
-//! there is nothing to wait for.
+//! them. The grid is made of atomics, because a write may be interrupted by an NMI or an exception that
+//! writes, too: then lines may be mixed up until the next [`redraw`](Terminal::redraw), but nothing waits.
 //!
 //! - [`layout`]: where cells lie in a framebuffer, and what their pixels are made of;
 //! - [`font`]: the glyphs;
 //! - [`read`]: from pixels back to text, for tests.
 #![no_std]
 #![forbid(unsafe_code)]
+#![expect(missing_docs, reason = "names that say it need no other words")]
 
 pub mod font;
 pub mod layout;
@@ -25,7 +25,6 @@ pub use layout::{Colour, Layout};
 
 /// Cells in a row, and rows, that a grid has room for. More of a framebuffer stays black.
 pub const MAX_COLUMNS: usize = 240;
-/// See [`MAX_COLUMNS`].
 pub const MAX_ROWS: usize = 80;
 
 /// How many times as wide and high [large](Terminal::large) text is.

@@ -42,47 +42,37 @@ impl Screen {
         }
     }
 
-    fn with<R>(
-        &mut self,
-        f: impl FnOnce(&mut Terminal<'_, &mut dyn FnMut(usize, &[u8])>) -> R,
-    ) -> R {
-        let (memory, drawn) = (&mut self.memory, &mut self.drawn);
+    fn with(&mut self, f: impl FnOnce(&mut Terminal<'_, &mut dyn FnMut(usize, &[u8])>)) {
         let mut draw = |at: usize, bytes: &[u8]| {
-            memory[at..][..bytes.len()].copy_from_slice(bytes);
-            *drawn += bytes.len();
+            self.memory[at..][..bytes.len()].copy_from_slice(bytes);
+            self.drawn += bytes.len();
         };
-        f(&mut Terminal::new(&self.grid, &self.layout, &mut draw))
+        f(&mut Terminal::new(&self.grid, &self.layout, &mut draw));
     }
 
     fn write(&mut self, text: &str) {
-        self.with(|screen| screen.write_str(text)).expect("written");
+        self.with(|screen| screen.write_str(text).expect("written"));
     }
 
     fn block(&mut self, text: &str) {
         self.with(|screen| screen.block(|out| out.write_str(text).expect("written")));
     }
 
-    fn pixel(&self, x: usize, y: usize) -> &[u8] {
-        let bytes = self.info.bytes_per_pixel;
-        &self.memory[(y * self.info.stride + x) * bytes..][..bytes]
-    }
-
     /// The rows, without blanks at their ends and the blank ones below.
     fn text(&self) -> String {
         let mut text = String::new();
-        let is_lit = |x, y| self.pixel(x, y).iter().any(|byte| *byte > 0x80);
+        let bytes = self.info.bytes_per_pixel;
+        let pixel = |x, y| &self.memory[(y * self.info.stride + x) * bytes..][..bytes];
+        let is_lit = |x, y| pixel(x, y).iter().any(|byte| *byte > 0x80);
         read::text(&self.layout, is_lit, |character| text.push(character));
         let rows: Vec<_> = text.lines().map(str::trim_end).collect();
         rows.join("\n").trim_end().to_string()
     }
 }
 
-fn printable() -> String {
-    (b' '..=b'~').map(char::from).collect()
-}
-
 #[test]
 fn every_character_is_read_back_on_every_kind_of_framebuffer() {
+    let printable: String = (b' '..=b'~').map(char::from).collect();
     let formats = [
         (PixelFormat::Rgb, 3),
         (PixelFormat::Bgr, 3),
@@ -91,9 +81,9 @@ fn every_character_is_read_back_on_every_kind_of_framebuffer() {
         (PixelFormat::U8, 2),
         (PixelFormat::Unknown { red_position: 11, green_position: 5, blue_position: 0 }, 2),
     ];
+    let (width, height) = (800, 600);
     for (pixel_format, bytes_per_pixel) in formats {
         for padding in [0, 1, 24] {
-            let (width, height) = (800, 600);
             let stride = width + padding;
             let mut screen = Screen::new(FrameBufferInfo {
                 // Behind the last pixel there need be nothing.
@@ -103,10 +93,10 @@ fn every_character_is_read_back_on_every_kind_of_framebuffer() {
                 stride,
                 ..info(width, height)
             });
-            screen.write(&printable());
-            assert_eq!(screen.text(), printable(), "{:?}", screen.info);
+            screen.write(&printable);
+            assert_eq!(screen.text(), printable, "{:?}", screen.info);
             screen.with(|screen| screen.redraw());
-            assert_eq!(screen.text(), printable(), "{:?}", screen.info);
+            assert_eq!(screen.text(), printable, "{:?}", screen.info);
             let lines = screen.memory.chunks(stride * bytes_per_pixel);
             let mut behind = lines.filter_map(|line| line.get(width * bytes_per_pixel..)).flatten();
             assert!(behind.all(|byte| *byte == UNTOUCHED), "{:?}", screen.info);
@@ -116,28 +106,24 @@ fn every_character_is_read_back_on_every_kind_of_framebuffer() {
 
 #[test]
 fn each_format_has_its_order_of_colours() {
-    let red = |pixel_format, bytes_per_pixel| {
-        let mut screen =
-            Screen::new(FrameBufferInfo { pixel_format, bytes_per_pixel, ..info(640, 480) });
+    for (pixel_format, bytes_per_pixel, red) in [
+        (PixelFormat::Rgb, 4, &[0xff, 0x70, 0x60, 0][..]),
+        (PixelFormat::Bgr, 3, &[0x60, 0x70, 0xff]),
+        (PixelFormat::U8, 1, &[0xe0]),
+    ] {
+        let info = FrameBufferInfo { pixel_format, bytes_per_pixel, ..info(640, 480) };
+        let mut screen = Screen::new(info);
         screen.with(|screen| screen.large("#", Colour::Red));
-        let pixels = (0..480).flat_map(|y| (0..24).map(move |x| (x, y)));
-        let mut lit = pixels.map(|(x, y)| screen.pixel(x, y)).filter(|pixel| pixel[0] > 0x40);
-        lit.next().expect("drawn").to_vec()
-    };
-    assert_eq!(red(PixelFormat::Rgb, 4), [0xff, 0x70, 0x60, 0]);
-    assert_eq!(red(PixelFormat::Bgr, 3), [0x60, 0x70, 0xff]);
-    assert_eq!(red(PixelFormat::U8, 1), [0xe0]);
+        assert!(screen.memory.chunks(bytes_per_pixel).any(|pixel| pixel == red), "{info:?}");
+    }
 }
 
 #[test]
 fn a_large_screen_is_readable() {
     for (width, height, scale, columns, rows) in [
         (640, 480, 1, 80, 30),
-        (1024, 768, 1, 128, 48),
-        (1366, 768, 1, 170, 48),
         (1920, 1080, 1, 240, 67),
         (2560, 1440, 2, 160, 45),
-        (3840, 2160, 3, 160, 45),
         (7680, 4320, 6, 160, 45),
         // What is too wide stays black on the right.
         (5120, 600, 1, 240, 37),
@@ -166,7 +152,6 @@ fn nonsense_is_refused() {
         (800, 600, MAX, 4, all),
         (800, 600, MAX / 4, 4, MAX),
         (800, 600, 800, 0, all),
-        (800, 600, 800, 2, all),
         (800, 600, 800, 9, MAX),
         (0, 600, 800, 4, all),
         (800, 0, 800, 4, all),
@@ -179,30 +164,21 @@ fn nonsense_is_refused() {
 }
 
 #[test]
-fn text_wraps_and_scrolls() {
+fn text_wraps_and_scrolls_and_only_what_changes_is_drawn() {
     let mut screen = Screen::new(info(640, 480));
-    let long = "x".repeat(85);
-    screen.write(&format!("{long}\n"));
+    screen.write(&format!("{}\n", "x".repeat(85)));
     assert_eq!(screen.text(), format!("{}\nxxxxx", "x".repeat(80)));
-    let lines: Vec<_> = (0..100).map(|line| format!("line {line}")).collect();
-    for line in &lines {
-        screen.write(&format!("{line}\n"));
-    }
+    let lines = (0..100).map(|line| format!("line {line}\n")).collect::<Vec<_>>();
+    screen.write(&lines.concat());
     // The last row is not wasted on the cursor.
-    assert_eq!(screen.text(), lines[70..].join("\n"));
+    assert_eq!(screen.text(), lines[70..].concat().trim_end());
     screen.write("5µs naïve →\n");
     assert!(screen.text().ends_with("line 99\n5us na?ve ?"), "{}", screen.text());
-}
-
-#[test]
-fn only_what_changes_is_drawn() {
-    let mut screen = Screen::new(info(640, 480));
-    let cell = font::WIDTH * font::HEIGHT * 4;
-    (0..30).for_each(|_| screen.write("the same\n"));
+    screen.write(&"the same\n".repeat(30));
     screen.drawn = 0;
     screen.write("the same!\n");
     // It scrolls: in the last row the cursor writes over blanks, and the others stay as they are.
-    assert_eq!(screen.drawn, (2 * "thesame".len() + 1) * cell);
+    assert_eq!(screen.drawn, (2 * "thesame".len() + 1) * font::WIDTH * font::HEIGHT * 4);
 }
 
 #[test]
@@ -226,16 +202,12 @@ fn a_block_is_redrawn_in_place() {
 #[test]
 fn a_block_scrolls_up_to_the_top_and_is_cut_there() {
     let mut screen = Screen::new(info(640, 480));
-    (0..25).for_each(|line| screen.write(&format!("{line}\n")));
     let rows = |count: usize| (0..count).map(|row| format!("row {row}\n")).collect::<String>();
+    screen.write(&rows(25));
     for _ in 0..2 {
         screen.block(&rows(10));
-        assert!(screen.text().starts_with("5\n6\n"), "{}", screen.text());
-        assert!(
-            screen.text().ends_with(
-                "24\nrow 0\nrow 1\nrow 2\nrow 3\nrow 4\nrow 5\nrow 6\nrow 7\nrow 8\nrow 9"
-            )
-        );
+        assert!(screen.text().starts_with("row 5\nrow 6\n"), "{}", screen.text());
+        assert!(screen.text().ends_with(&format!("row 24\n{}", rows(10).trim_end())));
     }
     for _ in 0..2 {
         screen.block(&rows(64));
@@ -280,7 +252,7 @@ fn a_write_within_a_write_does_not_panic_and_a_redraw_repairs_the_screen() {
     let mut screen = Screen::new(info);
     screen.grid = grid;
     screen.with(|screen| screen.redraw());
-    let lines: Vec<_> = (0..30).map(|line| format!("after {line}")).collect();
-    screen.write(&format!("\n{}", lines.join("\n")));
-    assert_eq!(screen.text(), lines.join("\n"));
+    let lines: String = (0..30).map(|line| format!("\nafter {line}")).collect();
+    screen.write(&lines);
+    assert_eq!(screen.text(), lines[1..]);
 }

@@ -9,7 +9,6 @@ use super::FaultKind;
 /// `late:<APIC ID>:<milliseconds>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What.
     pub kind: FaultKind,
     /// On the CPU with this APIC ID; without one, on every CPU that is started.
     pub apic_id: Option<u32>,

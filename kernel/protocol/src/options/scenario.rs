@@ -9,7 +9,6 @@ use super::value::{ANY, Limits, Value};
 pub struct Scenario([u8; Self::LONGEST]);
 
 impl Scenario {
-    /// The most bytes of a name.
     pub const LONGEST: usize = 32;
 
     /// The scenario of this name, if it is one.
@@ -18,7 +17,6 @@ impl Scenario {
         Value::read(name, &ANY)
     }
 
-    /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
         let length = self.0.iter().position(|&byte| byte == 0);

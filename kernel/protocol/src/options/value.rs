@@ -72,7 +72,6 @@ macro_rules! choices {
         pub enum $choice { $( $(#[$variant_about])* $variant, )+ }
 
         impl $choice {
-            /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// How it is written.
@@ -110,7 +109,6 @@ choices! {
 
     /// What the kernel is for once its CPUs are up. (A test guest runs its tests, whatever is asked.)
     Job {
-        /// The storm.
         Storm = "storm",
         /// Nothing more: it ends when all CPUs are online.
         BringUp = "bring-up",
@@ -148,11 +146,9 @@ choices! {
         Auto = "auto",
         /// CPUID: leaves 0x15 and 0x16, or the hypervisor's leaf.
         Cpuid = "cpuid",
-        /// Measured against the 8254 timer.
+        /// Measured against the 8254, or another timer.
         Pit = "pit",
-        /// Measured against the HPET.
         Hpet = "hpet",
-        /// Measured against ACPI's power management timer.
         PmTimer = "pm-timer",
     }
 
@@ -170,7 +166,6 @@ choices! {
         Entry = "entry",
         /// An invalid opcode in the first line of Rust.
         Rust = "rust",
-        /// A panic in Rust, while the CPU starts.
         Panic = "panic",
         /// The CPU runs out of stack while it starts.
         Stack = "stack",

@@ -2,31 +2,28 @@
  * ex_rundown.h - run-down protection under its documented Windows names, on rundown.h.
  *
  * The eight routines on an EX_RUNDOWN_REF and the eleven on a PEX_RUNDOWN_REF_CACHE_AWARE, with the
- * signatures of the public driver documentation, and two that have no description there: one
- * reserved (ExInitializeRundownProtectionCacheAwareEx), one only declared
- * (ExCleanupRundownProtectionCacheAware). Source compatible, not binary compatible: recompile.
- * (Remove locks, whose references have tags, are in wdm.h.)
+ * signatures of the public driver documentation, and two that have no description there: one reserved
+ * (ExInitializeRundownProtectionCacheAwareEx), one only declared (ExCleanupRundownProtectionCacheAware).
+ * Source compatible, not binary compatible: recompile. (Remove locks, whose references have tags, are in
+ * wdm.h.) The same but for this:
  *
- * The same but for this:
  *  - Acquire and release are legal in any context, NMI included. Wait needs a context in which the
  *    platform's `sleep` may be called.
- *  - The routines return no errors, so what is illegal goes to the platform's `misuse` and changes
- *    nothing: completing or re-initialising what was not waited for, initialising too small a buffer,
- *    unknown flags, freeing or cleaning up what is held, releasing more than was acquired. Two
- *    exceptions: protection that is acquired during ExCleanupRundownProtectionCacheAware may make it
- *    illegal and leave the object closed; and on a cache-aware object, a release too many counts, and
- *    is reported when the object closes or drains.
+ *  - The routines return no errors, so an illegal call goes to the platform's `misuse` and changes nothing:
+ *    completing or re-initialising without a wait before, initialising too small a buffer, unknown flags,
+ *    freeing or cleaning up while protection is held, releasing more than was acquired. Two exceptions:
+ *    protection that is acquired during ExCleanupRundownProtectionCacheAware may make it illegal and leave
+ *    the object closed; and on a cache-aware object, a release too many counts, and is reported when the
+ *    object closes or drains.
  *  - A PoolType is ignored. The memory is the platform's, and must be resident.
  *  - An EX_RUNDOWN_REF is opaque, and 16 bytes: the word of Windows, and room for a completion
  *    (rundown_ref_close_then), which Windows does not have. So code that stores one as a pointer, overlays
- *    it, or counts on sizeof(EX_RUNDOWN_REF) == sizeof(PVOID), does not fit. At most 4194303
- *    protections are held of one; beyond that, acquire returns FALSE.
+ *    it, or counts on its size, does not fit. At most 4194303 protections are held of one; beyond that,
+ *    acquire returns FALSE.
  *  - It has no member Count, and there is no EX_RUNDOWN_ACTIVE: Windows' headers have them, its
  *    documentation does not. What replaces them:
- *
  *        EX_RUNDOWN_REF Ref = { .Count = EX_RUNDOWN_ACTIVE };   EX_RUNDOWN_REF Ref = {RUNDOWN_REF_CLOSED};
  *        EX_RUNDOWN_REF Ref = { 0 };                            EX_RUNDOWN_REF Ref = {RUNDOWN_REF_OPEN};
- *
  *    The first is born run down: ExReInitializeRundownProtection opens it. Memory of zeros is open, too.
  */
 #ifndef EX_RUNDOWN_H
@@ -86,12 +83,11 @@ typedef enum _POOL_TYPE {
     NonPagedPoolNxCacheAligned = 516
 } POOL_TYPE;
 
-/* 16 bytes, 8-byte aligned. Opaque. */
+/* 16 bytes, 8-byte aligned. */
 typedef struct _EX_RUNDOWN_REF {
     struct rundown_ref Opaque;
 } EX_RUNDOWN_REF, *PEX_RUNDOWN_REF;
 
-/* Opaque. */
 typedef struct _EX_RUNDOWN_REF_CACHE_AWARE EX_RUNDOWN_REF_CACHE_AWARE, *PEX_RUNDOWN_REF_CACHE_AWARE;
 
 /* Reports what is illegal, under the routine's name. */
@@ -102,7 +98,10 @@ typedef struct _EX_RUNDOWN_REF_CACHE_AWARE EX_RUNDOWN_REF_CACHE_AWARE, *PEX_RUND
             rundown_illegal_call(__func__, (object), Result);                          \
     } while (0)
 
-/* ---- Plain: by value ---- */
+/* ---- Plain: by value ----
+ *
+ * Acquire: TRUE if protection was acquired, the whole Count of it; FALSE if the run down has started.
+ * RundownCompleted: after a wait. ReInitialize: after a wait, completed or not. The same below. */
 
 /* <= APC_LEVEL (here: any). The structure must not be in use yet. */
 FORCEINLINE VOID ExInitializeRundownProtection(_Out_ PEX_RUNDOWN_REF RunRef)
@@ -110,14 +109,12 @@ FORCEINLINE VOID ExInitializeRundownProtection(_Out_ PEX_RUNDOWN_REF RunRef)
     rundown_ref_init(&RunRef->Opaque);
 }
 
-/* TRUE if protection was acquired; FALSE if the run down has started. */
 _Must_inspect_result_
 FORCEINLINE BOOLEAN ExAcquireRundownProtection(_Inout_ PEX_RUNDOWN_REF RunRef)
 {
     return rundown_ref_try_acquire(&RunRef->Opaque) ? TRUE : FALSE;
 }
 
-/* Count protections, all or none. */
 _Must_inspect_result_
 FORCEINLINE BOOLEAN ExAcquireRundownProtectionEx(_Inout_ PEX_RUNDOWN_REF RunRef, _In_ ULONG Count)
 {
@@ -142,13 +139,11 @@ FORCEINLINE VOID ExWaitForRundownProtectionRelease(_Inout_ PEX_RUNDOWN_REF RunRe
     }
 }
 
-/* After a wait. */
 FORCEINLINE VOID ExRundownCompleted(_Out_ PEX_RUNDOWN_REF RunRef)
 {
     EXP_RUNDOWN_CHECK(RunRef, rundown_ref_complete(&RunRef->Opaque));
 }
 
-/* After a wait, completed or not. */
 FORCEINLINE VOID ExReInitializeRundownProtection(_Inout_ PEX_RUNDOWN_REF RunRef)
 {
     EXP_RUNDOWN_CHECK(RunRef, rundown_ref_reinit(&RunRef->Opaque, NULL));
@@ -223,7 +218,6 @@ FORCEINLINE VOID ExCleanupRundownProtectionCacheAware(
                                             : rundown_try_wait(Object, NULL));
 }
 
-/* TRUE if protection was acquired; FALSE if the run down has started. */
 _Must_inspect_result_
 FORCEINLINE BOOLEAN ExAcquireRundownProtectionCacheAware(
     _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
@@ -231,7 +225,6 @@ FORCEINLINE BOOLEAN ExAcquireRundownProtectionCacheAware(
     return rundown_try_acquire(ExpRundownObject(RunRefCacheAware)) ? TRUE : FALSE;
 }
 
-/* Count protections, all or none. */
 _Must_inspect_result_
 FORCEINLINE BOOLEAN ExAcquireRundownProtectionCacheAwareEx(
     _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware, _In_ ULONG Count)
@@ -259,13 +252,11 @@ FORCEINLINE VOID ExWaitForRundownProtectionReleaseCacheAware(
     }
 }
 
-/* After a wait. */
 FORCEINLINE VOID ExRundownCompletedCacheAware(_Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
 {
     EXP_RUNDOWN_CHECK(RunRefCacheAware, rundown_complete(ExpRundownObject(RunRefCacheAware)));
 }
 
-/* After a wait, completed or not. */
 FORCEINLINE VOID ExReInitializeRundownProtectionCacheAware(
     _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
 {

@@ -1,5 +1,5 @@
 /* Every call on an object reaches it, with its arguments, and every answer of it comes back. */
-#include "variant.h"
+#include "host.h"
 
 CASE(acquire_and_release_in_other_portions)
 {
@@ -11,7 +11,6 @@ CASE(acquire_and_release_in_other_portions)
     EQUAL(CALL(racy_held)(object), 9);
     CALL(release_many)(object, 8);
     CALL(release)(object);
-    EQUAL(CALL(racy_held)(object), 0);
     EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
     CHECK(!CALL(try_acquire)(object));
     EQUAL(CALL(acquire)(object), RUNDOWN_STATUS_CLOSED);
@@ -38,7 +37,6 @@ CASE(counts_are_per_cpu_and_may_be_negative)
     EQUAL(counts[0], PLAIN ? 3 : 0);
     EQUAL(counts[1], PLAIN ? 77 : 5);
     EQUAL(counts[3], PLAIN ? 77 : -2);
-    EQUAL(CALL(racy_held)(object), 3);
 }
 
 static void stands(OBJECT *object, enum rundown_state state)
@@ -55,16 +53,12 @@ CASE(an_owners_steps)
     EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_WRONG_STATE);
     EQUAL(CALL(complete)(object), RUNDOWN_STATUS_WRONG_STATE);
     EQUAL(CALL(reinit)(object, NULL), RUNDOWN_STATUS_WRONG_STATE);
-    EQUAL(CALL(open)(object, NULL), RUNDOWN_STATUS_WRONG_STATE);
     stands(object, RUNDOWN_STATE_OPEN);
     CHECK(CALL(try_acquire)(object));
     EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
     EQUAL(CALL(close)(object), RUNDOWN_STATUS_ALREADY_CLOSED);
     stands(object, RUNDOWN_STATE_DRAINING);
-    EQUAL(CALL(cancel)(object, NULL), RUNDOWN_STATUS_OK);
-    stands(object, RUNDOWN_STATE_OPEN);
     CALL(release)(object);
-    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
     stands(object, RUNDOWN_STATE_DRAINED);
     EQUAL(CALL(open)(object, NULL), RUNDOWN_STATUS_WRONG_STATE);
     EQUAL(CALL(complete)(object), RUNDOWN_STATUS_OK);
@@ -97,16 +91,13 @@ CASE(waits_that_end_with_something_held)
     CHECK(CALL(try_acquire_many)(object, 3));
     EQUAL(CALL(try_wait)(object, &held), RUNDOWN_STATUS_OUTSTANDING);
     EQUAL(held, 3);
+    held = -1;
     EQUAL(CALL(wait_deadline)(object, before + 5000000, &held), RUNDOWN_STATUS_OUTSTANDING);
     CHECK(host_now() - before >= 5000000);
     EQUAL(held, 3);
-    EQUAL(CALL(try_wait)(object, NULL), RUNDOWN_STATUS_OUTSTANDING);
     EQUAL(CALL(wait_deadline)(object, 0, NULL), RUNDOWN_STATUS_OUTSTANDING);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_DRAINING);
     CALL(release_many)(object, 3);
-    EQUAL(CALL(try_wait)(object, &held), RUNDOWN_STATUS_OK);
-    EQUAL(held, 0);
-    held = -1;
+    EQUAL(CALL(try_wait)(object, NULL), RUNDOWN_STATUS_OK);
     EQUAL(CALL(wait_deadline)(object, 0, &held), RUNDOWN_STATUS_OK);
     EQUAL(held, 0);
 }
@@ -115,10 +106,9 @@ CASE(wait_with_a_deadline_without_a_clock)
 {
     struct rundown_platform platform = host_platform();
     int64_t held = 7;
-    OBJECT *object;
     platform.now = NULL;
     host_lend(platform);
-    object = new_object(false);
+    OBJECT *object = new_object(false);
     EQUAL(CALL(wait_deadline)(object, 1, &held), RUNDOWN_STATUS_NO_CLOCK);
     EQUAL(held, 7);
     EQUAL(CALL(get_state)(object), RUNDOWN_STATE_OPEN);
@@ -126,44 +116,40 @@ CASE(wait_with_a_deadline_without_a_clock)
 
 /* Two threads that wait, one for the generation, and what their waits returned. */
 static OBJECT *awaited;
-static int returned;
 
 static void *wait_for_any(void *status)
 {
     *(enum rundown_status *)status = CALL(wait)(awaited);
-    __atomic_add_fetch(&returned, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&host.returned, 1, __ATOMIC_RELEASE);
     return NULL;
 }
 
 static void *wait_for_this_one(void *status)
 {
     *(enum rundown_status *)status = CALL(wait_generation)(awaited, CALL(get_generation)(awaited));
-    __atomic_add_fetch(&returned, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&host.returned, 1, __ATOMIC_RELEASE);
     return NULL;
 }
 
 CASE(waiters_sleep_until_a_cancel_or_the_last_release)
 {
     awaited = start_with_object();
-    CHECK(CALL(try_acquire_many)(awaited, 2));
+    CHECK(CALL(try_acquire)(awaited));
     for (int round = 1; round <= 2; round++) {
         enum rundown_status any, this_one;
         pthread_t first = host_spawn(wait_for_any, &any);
         pthread_t second = host_spawn(wait_for_this_one, &this_one);
         host_await_sleepers(2 * round);
-        if (round == 2)
-            CALL(release)(awaited);
-        host_linger();
-        EQUAL(__atomic_load_n(&returned, __ATOMIC_ACQUIRE), 2 * (round - 1));
+        EQUAL(host_linger(), 2 * (round - 1));
         if (round == 1)
             EQUAL(CALL(cancel)(awaited, NULL), RUNDOWN_STATUS_OK);
         else
             CALL(release)(awaited);
-        host_join(first);
-        host_join(second);
+        pthread_join(first, NULL);
+        pthread_join(second, NULL);
         EQUAL(any, round == 1 ? RUNDOWN_STATUS_CANCELLED : RUNDOWN_STATUS_OK);
         EQUAL(this_one, any);
-        EQUAL(host.woken > 0, 1);
+        CHECK(host.woken > 0);
     }
     EQUAL(host.misused, 0);
 }
@@ -176,19 +162,13 @@ CASE(a_late_wait_for_a_generation_leaves_the_next_one_alone)
     EQUAL(CALL(open)(object, &first), RUNDOWN_STATUS_OK);
     EQUAL(CALL(get_generation)(object), first);
     EQUAL(CALL(open)(object, &second), RUNDOWN_STATUS_WRONG_STATE);
-    EQUAL(CALL(reinit)(object, &second), RUNDOWN_STATUS_WRONG_STATE);
     EQUAL(second, 77);
-    EQUAL(CALL(wait_generation)(object, first), RUNDOWN_STATUS_OK);
     EQUAL(CALL(wait_generation)(object, first), RUNDOWN_STATUS_OK);
     EQUAL(CALL(reinit)(object, &second), RUNDOWN_STATUS_OK);
     EQUAL(CALL(get_generation)(object), second);
     CHECK(first != second);
     EQUAL(CALL(wait_generation)(object, first), RUNDOWN_STATUS_GENERATION_OVER);
-    EQUAL(CALL(wait_generation)(object, UINT64_MAX), RUNDOWN_STATUS_GENERATION_OVER);
     CHECK(CALL(try_acquire)(object));
-    /* Nor does it wait for the next one's users. */
-    EQUAL(CALL(close)(object), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(wait_generation)(object, first), RUNDOWN_STATUS_GENERATION_OVER);
 }
 
 /* ---- What the last release calls, and protection that a holder takes on top ---- */
@@ -204,40 +184,26 @@ static struct rundown_completion completion = RUNDOWN_COMPLETION(count, &runs);
 
 CASE(the_last_release_runs_the_completion_once)
 {
+    int others = 0;
+    struct rundown_completion other = RUNDOWN_COMPLETION(count, &others);
     OBJECT *object = start_with_object();
-    CHECK(CALL(try_acquire_many)(object, 3));
+    CHECK(CALL(try_acquire)(object));
     EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(acquire)(object), RUNDOWN_STATUS_CLOSED);
+    EQUAL(CALL(close_then)(object, &other), RUNDOWN_STATUS_OCCUPIED);
     host_cpu = 1;
-    CALL(release_many)(object, 2);
     EQUAL(CALL(acquire_held)(object), RUNDOWN_STATUS_OK);
     EQUAL(CALL(acquire_held_many)(object, 2), RUNDOWN_STATUS_OK);
     CALL(release_many)(object, 3);
     EQUAL(runs, 0);
-    EQUAL(CALL(get_state)(object), RUNDOWN_STATE_DRAINING);
     CALL(release)(object);
     EQUAL(runs, 1);
     EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
-    EQUAL(runs, 1);
-    EQUAL(host.misused, 0);
-}
-
-CASE(a_completion_that_is_refused_leaves_nothing_behind)
-{
-    int others = 0;
-    struct rundown_completion other = RUNDOWN_COMPLETION(count, &others);
-    OBJECT *object = new_object(false);
-    CHECK(CALL(try_acquire)(object));
-    EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
-    EQUAL(CALL(close_then)(object, &other), RUNDOWN_STATUS_OCCUPIED);
-    CALL(release)(object);
-    EQUAL(runs, 1);
     EQUAL(CALL(close_then)(object, &other), RUNDOWN_STATUS_WRONG_STATE);
     EQUAL(CALL(reinit)(object, NULL), RUNDOWN_STATUS_OK);
-    EQUAL(others, 0);
     /* Nothing is held: the close runs it. */
     EQUAL(CALL(close_then)(object, &completion), RUNDOWN_STATUS_OK);
     EQUAL(runs, 2);
+    EQUAL(others + host.misused, 0);
 }
 
 CASE(a_cancel_gives_it_back)
@@ -258,40 +224,4 @@ CASE(a_cancel_gives_it_back)
     EQUAL(runs, 0);
     CALL(release)(object);
     EQUAL(runs, 1);
-}
-
-/* The object, the completion and what they guard in one piece of memory, which the call frees. */
-struct device {
-    __attribute__((aligned(RUNDOWN_ALIGNMENT))) char rundown[OBJECT_SIZE];
-    struct rundown_completion gone;
-};
-
-static int devices_gone;
-
-static void device_gone(void *context)
-{
-    struct device *device = (struct device *)context;
-    EQUAL(CALL(get_state)((OBJECT *)(void *)device->rundown), RUNDOWN_STATE_DRAINED);
-    memset(device, 0x5A, sizeof *device);
-    free(device);
-    devices_gone++;
-}
-
-CASE(a_completion_may_free_the_object_and_itself)
-{
-    host_start();
-    for (uint32_t held = 0; held < 3; held++) {
-        struct device *device = (struct device *)aligned_alloc(RUNDOWN_ALIGNMENT, sizeof *device);
-        OBJECT *object = place_object(device->rundown, false);
-        device->gone.run = device_gone;
-        device->gone.context = device;
-        CHECK(CALL(try_acquire_many)(object, held));
-        EQUAL(CALL(close_then)(object, &device->gone), RUNDOWN_STATUS_OK);
-        for (uint32_t i = 0; i < held; i++) {
-            EQUAL(devices_gone, (int)held);
-            CALL(release)(object);
-        }
-        EQUAL(devices_gone, (int)held + 1);
-    }
-    EQUAL(host.misused, 0);
 }

@@ -1,11 +1,7 @@
-/*
- * A driver as its author would write it from the public documentation: nothing in this file knows
- * that there is no Windows below. It owns
- *  - a table that every CPU reads and that is replaced while they do, behind cache-aware run-down
- *    protection in memory of its own;
- *  - a device that is stopped and started, behind plain run-down protection.
- */
-#include "driver.h"
+/* A driver as its author would write it from the public documentation: nothing in this file knows that there is no
+ * Windows below. It owns a table that every CPU reads and that is replaced while they do, behind cache-aware run-down
+ * protection in memory of its own, and a device that is stopped by the unload, behind plain run-down protection. */
+#include <ntddk.h>
 
 #define TABLE_TAG 'lbaT'
 #define TABLE_ENTRIES 64
@@ -19,6 +15,7 @@ static PEX_RUNDOWN_REF_CACHE_AWARE TableRundown;
 
 static EX_RUNDOWN_REF DeviceRundown;
 
+DRIVER_INITIALIZE DriverEntry;
 static DRIVER_UNLOAD DriverUnload;
 
 static PTABLE TableCreate(_In_ ULONG Factor)
@@ -26,10 +23,9 @@ static PTABLE TableCreate(_In_ ULONG Factor)
     ULONG Key;
     PTABLE NewTable = (PTABLE)ExAllocatePool2(POOL_FLAG_NON_PAGED, sizeof(TABLE), TABLE_TAG);
 
-    if (NewTable == NULL)
-        return NULL;
-    for (Key = 0; Key < TABLE_ENTRIES; Key++)
-        NewTable->Entry[Key] = Key * Factor;
+    if (NewTable != NULL)
+        for (Key = 0; Key < TABLE_ENTRIES; Key++)
+            NewTable->Entry[Key] = Key * Factor;
     return NewTable;
 }
 
@@ -42,15 +38,10 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
     PAGED_CODE();
 
     Table = TableCreate(1);
-    if (Table == NULL)
-        return STATUS_INSUFFICIENT_RESOURCES;
-
     TableRundown =
         (PEX_RUNDOWN_REF_CACHE_AWARE)ExAllocatePool2(POOL_FLAG_NON_PAGED, Size, TABLE_TAG);
-    if (TableRundown == NULL) {
-        ExFreePoolWithTag(Table, TABLE_TAG);
+    if (Table == NULL || TableRundown == NULL)
         return STATUS_INSUFFICIENT_RESOURCES;
-    }
     ExInitializeRundownProtectionCacheAware(TableRundown, Size);
 
     ExInitializeRundownProtection(&DeviceRundown);
@@ -64,15 +55,16 @@ static VOID DriverUnload(PDRIVER_OBJECT DriverObject)
     UNREFERENCED_PARAMETER(DriverObject);
     PAGED_CODE();
 
-    DeviceStop();
+    ExWaitForRundownProtectionRelease(&DeviceRundown);
+    ExRundownCompleted(&DeviceRundown);
     ExWaitForRundownProtectionReleaseCacheAware(TableRundown);
     ExRundownCompletedCacheAware(TableRundown);
     ExFreePoolWithTag(Table, TABLE_TAG);
     ExFreePoolWithTag(TableRundown, TABLE_TAG);
 }
 
-_Use_decl_annotations_
-NTSTATUS TableLookup(ULONG Key, ULONG *Value)
+/* Looks a key up in the table that is in force. */
+static NTSTATUS TableLookup(_In_ ULONG Key, _Out_ ULONG *Value)
 {
     if (Key >= TABLE_ENTRIES)
         return STATUS_INVALID_PARAMETER;
@@ -84,8 +76,8 @@ NTSTATUS TableLookup(ULONG Key, ULONG *Value)
     return STATUS_SUCCESS;
 }
 
-_Use_decl_annotations_
-NTSTATUS TableReplace(ULONG Factor)
+/* Puts another table in force; each value in it is Factor times its key. */
+static NTSTATUS TableReplace(_In_ ULONG Factor)
 {
     PTABLE OldTable;
     PTABLE NewTable = TableCreate(Factor);
@@ -102,24 +94,11 @@ NTSTATUS TableReplace(ULONG Factor)
     return STATUS_SUCCESS;
 }
 
-_Use_decl_annotations_
-BOOLEAN DeviceBeginBurst(ULONG Requests)
+/* A burst of requests to the device; refused when it is stopped. */
+static BOOLEAN DeviceRequest(_In_ ULONG Requests)
 {
-    return ExAcquireRundownProtectionEx(&DeviceRundown, Requests);
-}
-
-VOID DeviceEndRequest(VOID)
-{
-    ExReleaseRundownProtection(&DeviceRundown);
-}
-
-VOID DeviceStop(VOID)
-{
-    ExWaitForRundownProtectionRelease(&DeviceRundown);
-    ExRundownCompleted(&DeviceRundown);
-}
-
-VOID DeviceStart(VOID)
-{
-    ExReInitializeRundownProtection(&DeviceRundown);
+    if (!ExAcquireRundownProtectionEx(&DeviceRundown, Requests))
+        return FALSE;
+    ExReleaseRundownProtectionEx(&DeviceRundown, Requests);
+    return TRUE;
 }

@@ -1,5 +1,5 @@
-/* What the programs share: named test cases, and the services that a hosted program supplies to rundown, on
- * POSIX threads: what a kernel would write with its own means. C11 and C++17. */
+/* What the programs share: named test cases; the services that a hosted program supplies to rundown, on POSIX
+ * threads, as a kernel would with its own means; and the variant that a program is compiled for. C11 and C++17. */
 #ifndef HOST_H
 #define HOST_H
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,9 +27,8 @@ struct test_case {
 
 static struct test_case *all_cases;
 
-/* A test: CASE(name) { ... }. The harness reads the names from the source. A program runs the one that its
- * command line names, in a process of its own: so each may set a platform, and one that hangs or crashes fails
- * alone. */
+/* A test: CASE(name) { ... }. A program runs all, or the one that its command line names, each in a process of
+ * its own: so each may set a platform, and one that hangs or crashes fails alone. */
 #define CASE(case_name)                                                               \
     static void case_name(void);                                                      \
     __attribute__((constructor)) static void register_##case_name(void)               \
@@ -54,18 +54,33 @@ static inline void check_equal(const char *file, int line, const char *what, lon
     }
 }
 
+/* Runs it in a child; returns how that ended, as waitpid says. */
+static int ending_of(void (*run)(void))
+{
+    int status;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(CASE_DEADLINE);
+        run();
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
-    const struct test_case *found = all_cases;
-    while (found && (argc != 2 || strcmp(found->name, argv[1]) != 0))
-        found = found->next;
-    if (!found) {
-        fprintf(stderr, "usage: %s <case>\n", argv[0]);
-        return 2;
+    int passed = 0, failed = 0;
+    for (const struct test_case *it = all_cases; it; it = it->next) {
+        if (argc > 1 && strcmp(it->name, argv[1]) != 0)
+            continue;
+        const int status = ending_of(it->run);
+        *(status ? &failed : &passed) += 1;
+        if (status)
+            fprintf(stderr, "%s failed (waitpid: %#x)\n", it->name, (unsigned)status);
     }
-    alarm(CASE_DEADLINE);
-    found->run();
-    return 0;
+    return failed > 0 || passed == 0;
 }
 
 /* ---- The platform ---- */
@@ -80,9 +95,10 @@ static __thread int host_level;
 static pthread_mutex_t host_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t host_rung = PTHREAD_COND_INITIALIZER;
 
-/* What happened so far. */
+/* What happened so far. `returned`: waits, as far as a test counts them. */
 static struct {
-    int slept, woken, allocated, freed, paused, misused;
+    int slept, woken, returned, allocated, freed, misused;
+    bool out_of_memory;
     size_t size, alignment, freed_size;
     uint32_t tag;
     struct rundown_misuse misuse;
@@ -108,13 +124,9 @@ static void host_sleep(const struct rundown_waiting *waiting, bool (*ready)(void
     pthread_mutex_lock(&host_lock);
     while (!ready(state)) {
         if (waiting->has_deadline) {
-            /* By the condition's own clock, a millisecond at a time. */
-            struct timespec soon;
-            clock_gettime(CLOCK_REALTIME, &soon);
-            soon.tv_nsec += 1000000;
-            soon.tv_sec += soon.tv_nsec / 1000000000;
-            soon.tv_nsec %= 1000000000;
-            pthread_cond_timedwait(&host_rung, &host_lock, &soon);
+            pthread_mutex_unlock(&host_lock);
+            usleep(1000);
+            pthread_mutex_lock(&host_lock);
         } else {
             pthread_cond_wait(&host_rung, &host_lock);
         }
@@ -136,18 +148,13 @@ static void *host_allocate(size_t size, size_t alignment, uint32_t tag)
     void *memory = NULL;
     CHECK(host_level <= 1);
     __atomic_add_fetch(&host.allocated, 1, __ATOMIC_RELAXED);
+    if (host.out_of_memory)
+        return NULL;
     host.size = size;
     host.alignment = alignment;
     host.tag = tag;
     EQUAL(posix_memalign(&memory, alignment, size), 0);
     return memset(memory, 0xA5, size);
-}
-
-/* Of a system that is out of memory. */
-static inline void *host_no_memory(size_t size, size_t alignment, uint32_t tag)
-{
-    (void)size, (void)alignment, (void)tag;
-    return NULL;
 }
 
 static void host_free(void *memory, size_t size)
@@ -212,11 +219,6 @@ static inline pthread_t host_spawn(void *(*run)(void *), void *argument)
     return thread;
 }
 
-static inline void host_join(pthread_t thread)
-{
-    EQUAL(pthread_join(thread, NULL), 0);
-}
-
 /* Returns when so many calls of `sleep` have begun: the waits that they belong to have begun, however busy
  * the machine is. */
 static inline void host_await_sleepers(int count)
@@ -225,11 +227,11 @@ static inline void host_await_sleepers(int count)
         sched_yield();
 }
 
-/* Gives the others time to do what they must not do: to return from a wait, for example. */
-static inline void host_linger(void)
+/* Gives waits time to return that must not; how many have, by now. */
+static inline int host_linger(void)
 {
-    const struct timespec time = {0, 20 * 1000 * 1000};
-    nanosleep(&time, NULL);
+    usleep(20 * 1000);
+    return __atomic_load_n(&host.returned, __ATOMIC_ACQUIRE);
 }
 
 /* That the last routine was refused as an illegal call, and by its name. */
@@ -239,6 +241,39 @@ static inline void host_was_illegal(const char *routine)
     EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_ILLEGAL_CALL);
     CHECK(strstr(host.misuse_text, routine) != NULL);
     host.misused = 0;
+}
+
+/* ---- The variant: a struct rundown_ref if PLAIN is 1, else a struct rundown. Its calls are CALL(name). ---- */
+
+#if PLAIN
+#define OBJECT struct rundown_ref
+#define CALL(name) rundown_ref_##name
+#else
+#define OBJECT struct rundown
+#define CALL(name) rundown_##name
+#endif
+
+/* In static memory; one at a time. */
+static inline OBJECT *new_object(bool closed)
+{
+#if PLAIN
+    static struct rundown_ref object;
+    (closed ? rundown_ref_init_closed : rundown_ref_init)(&object);
+    return &object;
+#else
+    __attribute__((aligned(RUNDOWN_ALIGNMENT))) static char memory[RUNDOWN_SIZE(HOST_CPUS)];
+    struct rundown *object;
+    EQUAL((closed ? rundown_init_closed : rundown_init)(memory, sizeof memory, HOST_CPUS, &object),
+          RUNDOWN_STATUS_OK);
+    return object;
+#endif
+}
+
+/* With the whole platform. */
+static inline OBJECT *start_with_object(void)
+{
+    host_start();
+    return new_object(false);
 }
 
 #endif

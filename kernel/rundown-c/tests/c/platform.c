@@ -1,30 +1,20 @@
 /* What a program supplies to rundown, when, and what happens without; misuse and panics. */
-#include "variant.h"
-
-#include <sys/wait.h>
+#include "host.h"
 
 CASE(platform_may_be_set_once)
 {
     static struct rundown_platform other;
     host_start();
-    EQUAL(rundown_cpu_count(), HOST_CPUS);
     other = host_platform();
     other.cpu_count = 99;
     EQUAL(rundown_set_platform(&other), RUNDOWN_STATUS_PLATFORM_IN_USE);
     EQUAL(rundown_cpu_count(), HOST_CPUS);
 }
 
-CASE(platform_comes_too_late_after_the_first_object)
-{
-    host_table = host_platform();
-    new_object(false);
-    EQUAL(rundown_set_platform(&host_table), RUNDOWN_STATUS_PLATFORM_IN_USE);
-}
-
 CASE(platform_with_half_of_a_pair_or_of_another_version)
 {
-    struct rundown_platform platforms[7];
-    for (int i = 0; i < 7; i++)
+    struct rundown_platform platforms[6];
+    for (int i = 0; i < 6; i++)
         platforms[i] = host_platform();
     platforms[0].sleep = NULL;
     platforms[1].wake = NULL;
@@ -32,8 +22,7 @@ CASE(platform_with_half_of_a_pair_or_of_another_version)
     platforms[3].free = NULL;
     platforms[4].size -= sizeof(void *);
     platforms[5].size += sizeof(void *);
-    platforms[6].size = 0;
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 6; i++)
         EQUAL(rundown_set_platform(&platforms[i]), RUNDOWN_STATUS_PLATFORM_INVALID);
     /* None of them was taken. */
     host_start();
@@ -56,17 +45,20 @@ CASE(platform_may_lend_nothing)
     use_one_object();
 }
 
-CASE(without_a_platform_everything_spins)
+CASE(without_a_platform_everything_spins_and_then_it_comes_too_late)
 {
     use_one_object();
+    host_table = host_platform();
+    EQUAL(rundown_set_platform(&host_table), RUNDOWN_STATUS_PLATFORM_IN_USE);
 }
 
 /* Pauses, and after the tenth time lets the waiter go. */
 static struct rundown *released_by_pause;
+static int pauses;
 
 static void pause_and_release(void)
 {
-    if (++host.paused == 10)
+    if (++pauses == 10)
         rundown_release(released_by_pause);
 }
 
@@ -80,7 +72,7 @@ CASE(a_waiter_that_spins_pauses)
     released_by_pause = new_object(false);
     CHECK(rundown_try_acquire(released_by_pause));
     EQUAL(rundown_wait(released_by_pause), RUNDOWN_STATUS_OK);
-    EQUAL(host.paused, 10);
+    EQUAL(pauses, 10);
 }
 
 /* What a waiter gave to its platform. */
@@ -114,20 +106,6 @@ CASE(a_sleeper_knows_the_object_and_the_deadline)
     EQUAL(given.object, (uintptr_t)object);
 }
 
-/* Runs it in a child; returns how that ended, as waitpid says. */
-static int ending_of(void (*run)(void))
-{
-    int status;
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        run();
-        _exit(0);
-    }
-    CHECK(waitpid(child, &status, 0) == child);
-    return status;
-}
-
 static struct rundown_ref over_released;
 
 static void over_release(void)
@@ -136,16 +114,12 @@ static void over_release(void)
     rundown_ref_release(&over_released);
 }
 
-/* The text for over_release: the misuse, in one line, and then the place. */
+/* The text for over_release: the misuse, and then the place, in one line. */
 static void panic_of_over_release(const char *text)
 {
-    char misuse[128];
-    int length = snprintf(misuse, sizeof misuse, "rundown: 1 released but 0 held, on the object at %#zx (",
-                          (size_t)&over_released);
-    CHECK(length > 0 && strncmp(text, misuse, (size_t)length) == 0);
-    CHECK(strstr(text + length, "misuse.rs:") != NULL);
+    CHECK(strstr(text, "rundown: 1 released but 0 held") == text);
+    CHECK(strstr(text, "misuse.rs:") != NULL);
     CHECK(strchr(text, '\n') == NULL);
-    EQUAL(text[strlen(text) - 1], ')');
     host_panic(text);
 }
 
@@ -158,48 +132,34 @@ static void over_release_with_panic(void)
     over_release();
 }
 
-CASE(misuse_without_a_function_panics)
+CASE(misuse_without_a_function_panics_and_a_panic_without_one_traps)
 {
     int status = ending_of(over_release_with_panic);
     CHECK(WIFEXITED(status));
     EQUAL(WEXITSTATUS(status), 3);
-}
-
-CASE(a_panic_without_a_function_traps)
-{
-    int status = ending_of(over_release);
+    status = ending_of(over_release);
     CHECK(WIFSIGNALED(status));
     EQUAL(WTERMSIG(status), SIGILL);
 }
 
-CASE(an_illegal_call_is_misuse)
-{
-    host_start();
-    rundown_illegal_call("Unload", &host, RUNDOWN_STATUS_OUTSTANDING);
-    EQUAL(host.misused, 1);
-    EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_ILLEGAL_CALL);
-    EQUAL(host.misuse.object, (uintptr_t)&host);
-    CHECK(strstr(host.misuse_text, "Unload") != NULL);
-    CHECK(strstr(host.misuse_text, rundown_status_text(RUNDOWN_STATUS_OUTSTANDING)) != NULL);
-}
-
-CASE(a_text_that_is_too_long_is_cut_off)
+CASE(an_illegal_call_is_misuse_and_a_text_that_is_too_long_is_cut_off)
 {
     char name[1000];
+    host_start();
+    rundown_illegal_call("Unload", &host, RUNDOWN_STATUS_OUTSTANDING);
+    EQUAL(host.misuse.object, (uintptr_t)&host);
+    CHECK(strstr(host.misuse_text, rundown_status_text(RUNDOWN_STATUS_OUTSTANDING)) != NULL);
+    host_was_illegal("Unload");
     memset(name, 'x', sizeof name);
     name[sizeof name - 1] = 0;
-    host_start();
     rundown_illegal_call(name, &host, 0);
     EQUAL(strlen(host.misuse_text), 255);
 }
 
 CASE(every_status_has_a_text_of_its_own)
 {
-    for (int status = 0; status <= RUNDOWN_STATUS_GENERATION_OVER; status++) {
-        CHECK(strlen(rundown_status_text(status)) > 3);
-        for (int other = 0; other < status; other++)
+    for (int status = 0; status <= RUNDOWN_STATUS_GENERATION_OVER; status++)
+        for (int other = -1; other < status; other++)
             CHECK(strcmp(rundown_status_text(status), rundown_status_text(other)) != 0);
-        CHECK(strcmp(rundown_status_text(status), rundown_status_text(-1)) != 0);
-    }
     EQUAL(strcmp(rundown_status_text(-1), rundown_status_text(1000)), 0);
 }

@@ -10,19 +10,20 @@ struct card_files {
     struct rundown_completion gone;
 };
 
-size_t my_cpu(void);
-void my_panic(const char *text);
-
+/* The example's. */
 bool card_files_close(struct card_files *files);
-void my_free(void *memory);
-
 bool card_plug(struct card *plugged);
 bool card_poll(unsigned *frames);
 struct card *card_swap(struct card *plugged);
 
+/* What it needs. */
+size_t my_cpu(void);
+void my_panic(const char *text);
+void my_free(void *memory);
+
 size_t my_cpu(void)
 {
-    return host_cpu_index();
+    return host_cpu;
 }
 
 void my_panic(const char *text)
@@ -68,7 +69,7 @@ CASE(polls_while_the_card_is_swapped)
     }
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     for (int i = 0; i < 3; i++)
-        host_join(threads[i]);
+        pthread_join(threads[i], NULL);
 }
 
 CASE(the_file_that_is_closed_last_frees_them)

@@ -1,6 +1,6 @@
 /* References under tags. Compiled twice: for the library as it is, which ignores them, and with DIAGNOSIS
  * for one with feature `diagnosis`, which lists holders by them and names a wrong one. */
-#include "variant.h"
+#include "host.h"
 
 #ifndef DIAGNOSIS
 #define DIAGNOSIS 0
@@ -8,12 +8,6 @@
 
 /* Their addresses are the tags. */
 static int request, reset;
-
-CASE(the_library_says_what_it_is)
-{
-    EQUAL(rundown_has_diagnosis(), DIAGNOSIS);
-    EQUAL(rundown_unlisted_holders(), 0);
-}
 
 /* What the platform was asked to print. */
 static char printed[1024];
@@ -39,6 +33,14 @@ static OBJECT *start(void)
     return new_object(false);
 }
 
+/* That a text names a request. */
+static void names(const char *text, const void *of)
+{
+    char tag[32];
+    snprintf(tag, sizeof tag, "tag %#zx", (size_t)of);
+    CHECK(strstr(text, tag) != NULL);
+}
+
 CASE(tagged_references_count_like_others)
 {
     OBJECT *object = start();
@@ -58,28 +60,22 @@ CASE(tagged_references_count_like_others)
 
 CASE(holders_are_listed_by_tag)
 {
-    struct rundown_holder holders[3], first, second;
+    struct rundown_holder holders[3], it;
     OBJECT *object = start();
     memset(holders, 0, sizeof holders);
+    EQUAL(rundown_has_diagnosis(), DIAGNOSIS);
     host_cpu = 2;
     EQUAL(CALL(acquire_tagged)(object, 2, &request), RUNDOWN_STATUS_OK);
     EQUAL(CALL(acquire_held_tagged)(object, 1, &reset), RUNDOWN_STATUS_OK);
     EQUAL(CALL(racy_holders)(object, NULL, 0), DIAGNOSIS ? 2 : 0);
     EQUAL(CALL(racy_holders)(object, holders, 1), DIAGNOSIS ? 2 : 0);
     EQUAL(holders[1].count, 0);
-    EQUAL(CALL(racy_holders)(object, holders, 3), DIAGNOSIS ? 2 : 0);
-    if (DIAGNOSIS) {
-        first = holders[0].tag == &request ? holders[0] : holders[1];
-        second = holders[0].tag == &request ? holders[1] : holders[0];
-        CHECK(first.tag == &request && second.tag == &reset);
-        EQUAL(first.count, 2);
-        EQUAL(second.count, 1);
-        EQUAL(first.cpu, 2);
-        EQUAL(first.tick, 77);
-    }
-    CALL(release_tagged)(object, 2, &request);
-    EQUAL(CALL(racy_holders)(object, holders, 3), DIAGNOSIS ? 1 : 0);
     CALL(release_tagged)(object, 1, &reset);
+    EQUAL(CALL(racy_holders)(object, holders, 3), DIAGNOSIS);
+    it = holders[0];
+    if (DIAGNOSIS)
+        CHECK(it.tag == &request && it.count == 2 && it.cpu == 2 && it.tick == 77);
+    CALL(release_tagged)(object, 2, &request);
     EQUAL(CALL(racy_holders)(object, holders, 3), 0);
 }
 
@@ -90,34 +86,26 @@ CASE(a_wrong_tag_is_named_and_releases_nevertheless)
     CALL(release_tagged)(object, 1, &reset);
     EQUAL(host.misused, DIAGNOSIS);
     if (DIAGNOSIS) {
-        char tag[32];
-        snprintf(tag, sizeof tag, "tag %#zx ", (size_t)&reset);
         EQUAL(host.misuse.kind, RUNDOWN_MISUSE_KIND_WRONG_TAG);
         EQUAL(host.misuse.object, (uintptr_t)object);
         EQUAL(host.misuse.released, 1);
         CHECK(host.misuse.tag == &reset);
-        CHECK(strstr(host.misuse_text, tag) != NULL);
+        names(host.misuse_text, &reset);
     }
     EQUAL(CALL(racy_held)(object), 1);
-    CALL(release_tagged)(object, 1, &request);
-    EQUAL(CALL(try_wait)(object, NULL), RUNDOWN_STATUS_OK);
-    EQUAL(host.misused, DIAGNOSIS);
 }
 
 CASE(a_missed_deadline_lists_the_holders)
 {
     OBJECT *object = start();
-    char tag[32];
     /* By another CPU, or the wait would warn of itself. */
     host_cpu = 1;
     EQUAL(CALL(acquire_tagged)(object, 1, &request), RUNDOWN_STATUS_OK);
     host_cpu = 0;
     EQUAL(CALL(wait_deadline)(object, 0, NULL), RUNDOWN_STATUS_OUTSTANDING);
     EQUAL(prints, DIAGNOSIS);
-    snprintf(tag, sizeof tag, "tag %#zx", (size_t)&request);
-    CHECK(!DIAGNOSIS || strstr(printed, tag) != NULL);
-    CALL(release_tagged)(object, 1, &request);
-    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
+    if (DIAGNOSIS)
+        names(printed, &request);
 }
 
 CASE(holders_beyond_the_table_are_counted)
@@ -126,9 +114,6 @@ CASE(holders_beyond_the_table_are_counted)
     for (int i = 0; i < 1030; i++)
         EQUAL(CALL(acquire_tagged)(object, 1, &request), RUNDOWN_STATUS_OK);
     EQUAL(rundown_unlisted_holders(), DIAGNOSIS ? 6 : 0);
-    EQUAL(CALL(racy_holders)(object, NULL, 0), DIAGNOSIS ? 1024 : 0);
     CALL(release_tagged)(object, 1030, &request);
     EQUAL(rundown_unlisted_holders(), 0);
-    EQUAL(CALL(racy_holders)(object, NULL, 0), 0);
-    EQUAL(CALL(wait)(object), RUNDOWN_STATUS_OK);
 }

@@ -52,13 +52,7 @@ fn the_c_library_builds_and_its_example_runs() {
     gcc.args(["tests/c/readme.c", "example.c"]);
     gcc.args(["target/release/librundown_c.a", "-pthread", "-o", "example"]);
     succeed(gcc.current_dir(&package));
-    let source = fs::read_to_string(package.join("tests/c/readme.c")).expect("a source");
-    let cases = source.lines().filter_map(|line| line.strip_prefix("CASE(")?.strip_suffix(")"));
-    let cases: Vec<&str> = cases.collect();
-    assert!(!cases.is_empty(), "no cases in tests/c/readme.c");
-    for case in cases {
-        succeed(Command::new(package.join("example")).arg(case));
-    }
+    succeed(&mut Command::new(package.join("example")));
 }
 
 /// A copied folder brings its licences.
