@@ -1,7 +1,7 @@
 //! What firmware leaves live, and unexpected interrupts: see the guest of the same name.
 
 use anyhow::{Result, ensure};
-use boot::{Machine, Report};
+use boot::{Accel, Machine, Report, Trigger};
 use tests::Case;
 
 use crate::SPARSE;
@@ -14,7 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for machine in [Machine::Q35, Machine::Pc, Machine::Microvm] {
         for smp in ["1", "2", SPARSE] {
-            let case = case(smp).on(machine).tcg();
+            let case = case(smp).on(machine).boot(|boot| boot.accel(Accel::Tcg));
             let cpus = case.shape().cpus;
             cases.push(case.also(move |report| {
                 // Each of these is logged once by each CPU, however often it has happened.
@@ -32,7 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
     for smp in ["2", "8"] {
         let case = case(smp).named(&format!("nmi_storm_smp_{smp}"));
         let cpus = case.shape().cpus;
-        let case = case.inject_nmis_from_start();
+        let case = case.inject_nmis(Trigger::Hello);
         cases.push(case.also(move |report| told(report, cpus, "an unexpected NMI (port 0x61: ")));
     }
     cases

@@ -9,9 +9,9 @@ use kernel::cpu::{self, CpuIndex};
 use kernel::platform::Halt;
 use kernel::smp::{self, OfflineError, StartError};
 use kernel::testing::{self, Test};
-use kernel::{barrier, interrupts, ipi, timer};
+use kernel::{barrier, ipi, timer};
 use rundown::{CloseOutcome, Rundown, Variant, WaitOutcome};
-use test_kernels::{Device, PerCpu, apic, leaked, next, tests};
+use test_kernels::{Device, apic, leaked, next, only_those_online_work, tests};
 use x86_64::registers::model_specific::Msr;
 
 pub(crate) fn tests() -> &'static [Test] {
@@ -111,20 +111,6 @@ fn a_cpu_that_is_busy_stays() {
         assert!(ipi::try_call(cpu, &|| {}).is_ok(), "{cpu} has left");
     }
     only_those_online_work();
-}
-
-/// Work runs on the CPUs that are online, and on no others.
-fn only_those_online_work() {
-    let runs = PerCpu::new(|| AtomicU32::new(0));
-    smp::run_on_each(&|me| {
-        assert_eq!(cpu::current(), me);
-        assert!(interrupts::enabled() && !interrupts::in_handler());
-        runs[me].fetch_add(1, Ordering::Relaxed);
-    });
-    for cpu in (0..cpu::possible() as u32).map(CpuIndex::new) {
-        let expected = u32::from(cpu::is_online(cpu));
-        assert_eq!(runs[cpu].load(Ordering::Relaxed), expected, "{cpu}");
-    }
 }
 
 /// A CPU that starts takes over the BSP's PAT. Where its firmware forbids NX (Intel's only), it allows it: its first
