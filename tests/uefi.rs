@@ -36,7 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
         storm("9,sockets=3,cores=3,threads=1"),
         storm("64"),
         storm("4").on(Machine::Pc),
-        // ACPI's timer tells the time.
+        // ACPI's timer is the only clock.
         storm("4").named("no_pit_no_hpet").qemu(["-machine", "pit=off,hpet=off"]),
         storm("4").named("memory_6_gib").boot(|boot| boot.memory_mib(6144)).also(has_6_gib),
         // OVMF's APs wait by `mwait`, which TCG takes for a loop.

@@ -41,7 +41,7 @@ pub fn all() -> Vec<Setup> {
     let mut models = ALL.into_iter().cycle();
     let small = combinations().into_iter().map(|smp| {
         let shape = Shape::of(&smp);
-        let fits = |model: &Model| model.tells_the_truth(&shape);
+        let fits = |model: &Model| model.fits(&shape);
         let model = models.find(fits).expect("some model fits every shape");
         let board = boards.find(|board| fits_board(*board, &shape));
         Setup { machine: board.expect("some board fits every shape"), model, smp }

@@ -24,7 +24,7 @@ macro_rules! races {
     };
 }
 
-races!(only_the_last_release_drains, torn_down_again_and_again, everybody_is_an_owner);
+races!(only_the_last_release_drains, torn_down_again_and_again, every_worker_is_an_owner);
 
 /// Four threads, which begin on CPUs of their own, or on slots of their own.
 struct Crew(Barrier);

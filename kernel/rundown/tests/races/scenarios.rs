@@ -59,7 +59,7 @@ pub(crate) fn torn_down_again_and_again<V: Variant>(new: fn() -> Rundown<V>) {
     };
     // Whether it was granted.
     let use_it = |n: u32| {
-        // Acquire: pairs with the Releases of those who close, open or are refused.
+        // Acquire: pairs with the Releases of workers that close, open or are refused.
         let known = closed.load(Ordering::Acquire);
         let latest = opened.load(Ordering::Acquire);
         let Some(mut guards) = rundown.try_acquire_many(n) else {
@@ -113,7 +113,7 @@ pub(crate) fn torn_down_again_and_again<V: Variant>(new: fn() -> Rundown<V>) {
 
 /// S8, S10, S13: every worker uses, closes, cancels, waits and opens as it likes. No call hangs, nothing is lost, and
 /// each completion that was left has run once or come back once.
-pub(crate) fn everybody_is_an_owner<V: Variant>(new: fn() -> Rundown<V>) {
+pub(crate) fn every_worker_is_an_owner<V: Variant>(new: fn() -> Rundown<V>) {
     unsafe fn count(runs: *mut ()) {
         // SAFETY: leaked below, and only read.
         unsafe { &*runs.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);

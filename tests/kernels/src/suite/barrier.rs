@@ -1,5 +1,5 @@
-//! The barrier: every CPU calls it, from every context, with others asleep or deaf; what it orders and
-//! what it costs.
+//! The barrier: every CPU calls it, from every context, with others asleep or with interrupts off; its ordering and
+//! its cost.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 
@@ -22,7 +22,7 @@ pub(crate) fn tests() -> &'static [Test] {
         }
         named {
             "callers_with_interrupts_off_answer_each_other" => |_| both_with_interrupts_off(barrier::all, barrier::all),
-            "who_waits_for_a_call_answers_the_barrier" => |_| {
+            "a_caller_that_waits_answers_the_barrier" => |_| {
                 both_with_interrupts_off(|| ipi::call(CpuIndex::new(1), &|| {}), barrier::all);
             },
         }
@@ -162,7 +162,7 @@ fn callers_share_what_is_on_its_way() {
     last_cpu_is_back();
 }
 
-/// The handler for others' NMIs must not hear of it.
+/// The handler for others' NMIs is not called.
 fn a_cpu_with_interrupts_off_gets_an_nmi() {
     if cpu::count() == 1 {
         return;

@@ -86,8 +86,8 @@ fn quiet() {
 }
 
 /// Calls into the image are guarded by an object of the kernel's; all CPUs make them, in threads, ticks and
-/// NMIs, while the BSP unloads the image and loads it again. What comes in while there is no image is turned
-/// away by that object.
+/// NMIs, while the BSP unloads the image and loads it again. Calls that come
+/// while there is no image are refused by that object.
 fn loaded_and_unloaded_under_interrupts() {
     let guarded = leaked(per_cpu());
     let image: &AtomicPtr<Loaded> = leaked(AtomicPtr::new(ptr::null_mut()));

@@ -9,11 +9,11 @@ use kernel::{cpu, smp};
 use test_kernels::{Barrier, tests};
 
 pub(crate) use scenarios::only_the_last_release_drains;
-use scenarios::{everybody_is_an_owner, torn_down_again_and_again};
+use scenarios::{every_worker_is_an_owner, torn_down_again_and_again};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
-        each { only_the_last_release_drains, torn_down_again_and_again, everybody_is_an_owner }
+        each { only_the_last_release_drains, torn_down_again_and_again, every_worker_is_an_owner }
     }
 }
 

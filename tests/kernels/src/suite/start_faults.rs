@@ -18,9 +18,9 @@ use crate::races::only_the_last_release_drains;
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
         named {
-            "it_is_told" => it_is_told,
+            "it_is_reported" => it_is_reported,
             "the_rest_goes_on" => |_| the_rest_goes_on(),
-            "who_comes_uninvited_parks" => who_comes_uninvited_parks,
+            "uninvited_cpus_park" => uninvited_cpus_park,
             "it_may_be_tried_again" => it_may_be_tried_again,
         }
     }
@@ -43,8 +43,8 @@ fn not_listed() -> Vec<ApicId> {
     seen(|event| if let Event::Unlisted(id) = event { Some(id) } else { None })
 }
 
-/// The host checks that those are missing that the options keep from starting.
-fn it_is_told(machine: &'static Machine) {
+/// The host checks that exactly the CPUs are missing that an option keeps from starting.
+fn it_is_reported(machine: &'static Machine) {
     let fault = machine.options.fault.map(|fault| fault.kind);
     let bring_up = &machine.bring_up;
     for id in &bring_up.missing {
@@ -77,17 +77,17 @@ fn it_is_told(machine: &'static Machine) {
     assert_eq!(bring_up.clocks.len(), cpu::count() - 1);
 }
 
-/// Everybody who is online is there, works, and an object that all of them use is torn down.
+/// All CPUs that are online take interrupts and run work, and an object that all of them use is torn down.
 fn the_rest_goes_on() {
-    they_are_there();
+    they_take_interrupts();
     only_those_online_work();
     only_the_last_release_drains(test_kernels::plain);
     only_the_last_release_drains(test_kernels::cache_aware);
     only_the_last_release_drains(test_kernels::per_cpu);
 }
 
-/// The CPUs online still run: the second INIT and SIPI to others have not reset them.
-fn they_are_there() {
+/// The second INIT and SIPI to others have not reset them.
+fn they_take_interrupts() {
     /// Against a hang only.
     const LIMIT: Duration = Duration::from_secs(10);
     let limit = after(LIMIT);
@@ -102,7 +102,7 @@ fn they_are_there() {
 }
 
 /// CPUs that come too late, or that no table lists, are seen, and are not used.
-fn who_comes_uninvited_parks(machine: &'static Machine) {
+fn uninvited_cpus_park(machine: &'static Machine) {
     /// With a tick of 1 ms: more than a virtual CPU is kept from running by others.
     const LOOKS: u32 = 250;
     let options = &machine.options;

@@ -1,4 +1,4 @@
-//! Waiting with a deadline, by polling, and in several manners at once; and who is woken for what.
+//! Waiting with a deadline, by polling, and in several manners at once; and which waiters are woken.
 
 use alloc::format;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -50,7 +50,7 @@ fn a_missed_deadline_ends_the_wait() {
 }
 
 /// Half of the CPUs hold guards. All others wait: by halting, with a deadline far off, with many deadlines, and as a future;
-/// the last one spins. The holders release one after the other; or one of them cancels, and closes again at once: whoever
+/// the last one spins. The holders release one after the other; or one of them cancels, and closes again at once: a waiter that
 /// looks late must not wait for that drain.
 fn waiters_of_every_manner_return<V: Variant<Platform = KernelPlatform>>(new: fn() -> Rundown<V>) {
     let holders = cpu::count() / 2;
@@ -165,7 +165,7 @@ fn only_waiters_of_that_object_are_woken<V: Variant<Platform = KernelPlatform>>(
 }
 
 /// No future is in the table of those that wait.
-fn nobody_waits() -> bool {
+fn no_future_waits() -> bool {
     format!("{:?}", KernelPlatform::wakers()).contains("waiting: 0")
 }
 
@@ -192,5 +192,5 @@ where
         };
         assert_eq!(outcome, WaitOutcome::Drained);
     }
-    assert!(nobody_waits());
+    assert!(no_future_waits());
 }
