@@ -59,7 +59,8 @@ fn damaged_tables() -> impl Iterator<Item = Case> {
     })
 }
 
-/// With NMIs, and QEMU asked what each local APIC is set to: its answers are in [`Report::answers`].
+/// With NMIs, and QEMU asked what each local APIC is set to: its answers are in
+/// [`Report::answers`].
 fn asked(case: Case, cpus: u32) -> Case {
     let ask = |id| Action::ask(Trigger::FirstTest, &format!("info lapic {id}"));
     let asked = (0..cpus).fold(case, |case, id| case.boot(|boot| boot.act(ask(id))));

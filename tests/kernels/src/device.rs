@@ -72,8 +72,8 @@ impl<V: Variant> Device<V> {
         while self.release_one(cpu) {}
     }
 
-    /// Closes it, and waits until it has drained; releases what is in these CPUs' pockets, each time that this CPU's timer
-    /// ticks.
+    /// Closes it, and waits until it has drained; releases what is in these CPUs' pockets, each
+    /// time that this CPU's timer ticks.
     pub fn drain(&self, cpus: &[CpuIndex]) {
         assert_eq!(self.rundown.close(), CloseOutcome::Closed);
         Halt.until(&mut || {

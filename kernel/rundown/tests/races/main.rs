@@ -1,4 +1,5 @@
-//! Races of users and owners, on threads. (The workspace's guests run the same on the CPUs of a kernel.)
+//! Races of users and owners, on threads. (The workspace's guests run the same on the CPUs of a
+//! kernel.)
 #![cfg(not(rundown_loom))]
 
 extern crate alloc;

@@ -1,8 +1,10 @@
-//! Users and owners of one object on many workers, whatever runs those: threads, or the CPUs of a kernel. No `std`.
+//! Users and owners of one object on many workers, whatever runs those: threads, or the CPUs of a
+//! kernel. No `std`.
 //!
-//! The module around this one has a `Crew`: `gather` makes one of `workers()` workers, `run` has each do some work at
-//! the same time, and `meet` returns when all have called it. `until` returns when something is true that a worker
-//! has made so before it called `wake_all`. An owner waits by `WAIT`.
+//! The module around this one has a `Crew`: `gather` makes one of `workers()` workers, `run` has
+//! each do some work at the same time, and `meet` returns when all have called it. `until` returns
+//! when something is true that a worker has made so before it called `wake_all`. An owner waits by
+//! `WAIT`.
 
 use alloc::boxed::Box;
 use core::mem;
@@ -13,8 +15,8 @@ use rundown::{CloseOutcome, Completion, Rundown, Variant, WaitOutcome};
 
 use super::Crew;
 
-/// S1, S2, S4: each worker takes a portion, one closes, and all are refused. Then each in turn releases as much as its
-/// neighbour has taken. No wait ends before the last of them.
+/// S1, S2, S4: each worker takes a portion, one closes, and all are refused. Then each in turn
+/// releases as much as its neighbour has taken. No wait ends before the last of them.
 pub(crate) fn only_the_last_release_drains<V: Variant>(new: fn() -> Rundown<V>) {
     let (rundown, crew) = (new(), Crew::gather());
     let turn = AtomicUsize::new(0);
@@ -41,13 +43,13 @@ pub(crate) fn only_the_last_release_drains<V: Variant>(new: fn() -> Rundown<V>) 
     assert_eq!(rundown.racy_held(), 0);
 }
 
-/// S1, S2, S4, S7, S8: one worker tears the object down again and again. All use it in portions, and leave them in a
-/// pocket for whichever worker comes next to release.
+/// S1, S2, S4, S7, S8: one worker tears the object down again and again. All use it in portions,
+/// and leave them in a pocket for whichever worker comes next to release.
 pub(crate) fn torn_down_again_and_again<V: Variant>(new: fn() -> Rundown<V>) {
     let (rundown, crew) = (new(), Crew::gather());
     let last = crew.rounds(20);
-    // The generation of what is guarded, 0 while there is none; the latest that was opened; and the latest of which a
-    // worker knows that it is closed.
+    // The generation of what is guarded, 0 while there is none; the latest that was opened; and the
+    // latest of which a worker knows that it is closed.
     let [alive, opened, closed] = [1, 1, 0].map(AtomicU64::new);
     let pocket = AtomicU32::new(0);
     let empty_pocket = || {
@@ -111,8 +113,8 @@ pub(crate) fn torn_down_again_and_again<V: Variant>(new: fn() -> Rundown<V>) {
     assert_eq!(rundown.racy_held(), 0);
 }
 
-/// S8, S10, S13: every worker uses, closes, cancels, waits and opens as it likes. No call hangs, nothing is lost, and
-/// each completion that was left has run once or come back once.
+/// S8, S10, S13: every worker uses, closes, cancels, waits and opens as it likes. No call hangs,
+/// nothing is lost, and each completion that was left has run once or come back once.
 pub(crate) fn every_worker_is_an_owner<V: Variant>(new: fn() -> Rundown<V>) {
     unsafe fn count(runs: *mut ()) {
         // SAFETY: leaked below, and only read.

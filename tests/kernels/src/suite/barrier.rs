@@ -1,5 +1,5 @@
-//! The barrier: every CPU calls it, from every context, with others asleep or with interrupts off; its ordering and
-//! its cost.
+//! The barrier: every CPU calls it, from every context, with others asleep or with interrupts off;
+//! its ordering and its cost.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 
@@ -62,7 +62,8 @@ fn sleeping_cpus_answer_once_each() {
     assert_eq!(after.interrupts - before.interrupts, CALLS * others);
 }
 
-/// Every CPU calls in its thread, with interrupts on and off, and in ticks that interrupt this thread anywhere.
+/// Every CPU calls in its thread, with interrupts on and off, and in ticks that interrupt this
+/// thread anywhere.
 fn all_cpus_call_in_threads_and_handlers() {
     let in_ticks: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
     let most = (200 / cpu::count() as u64).max(2);

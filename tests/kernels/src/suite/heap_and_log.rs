@@ -83,7 +83,8 @@ fn a_port_that_stands_still_is_given_up() {
     );
 }
 
-/// Every CPU writes lines, and interrupts itself to write others. The host checks that each is there, once and whole.
+/// Every CPU writes lines, and interrupts itself to write others. The host checks that each is
+/// there, once and whole.
 fn log_lines_stay_whole_among_interrupts() {
     let ticks: &PerCpu<AtomicUsize> = leaked(PerCpu::new(|| AtomicUsize::new(0)));
     test_kernels::set_on_tick(leaked(|| {

@@ -1,10 +1,10 @@
 //! An image that is linked by itself and loaded while the kernel runs, as a driver would be: it inlines the
 //! restartable sequences of the per-CPU variant, so it has a table of its own.
 //!
-//! First, interrupted at every instruction boundary of an acquire and a release in the image: with its table
-//! registered, both start again when the object is closed at that boundary; and without, they do not,
-//! and protection is granted of what has drained. Then under interrupts, barriers and NMIs on all CPUs.
-//! Then loaded, called, and unloaded again and again while all CPUs are interrupted; each time its memory is
+//! First, interrupted at every instruction boundary of an acquire and a release in the image: with
+//! its table registered, both start again when the object is closed at that boundary; and without,
+//! they do not, and protection is granted of what has drained. Then loaded, called, and unloaded
+//! again and again, under interrupts, barriers and NMIs on all CPUs; each time its memory is
 //! overwritten by what would end this guest.
 
 mod loaded;

@@ -91,8 +91,8 @@ fn call_runs_in_interrupt_context_there() {
 
 /// With interrupts on, and off: then they serve each other while they wait.
 fn all_cpus_call_each_other_at_once() {
-    // A caller spins until the work is done, which few host CPUs make expensive: on large machines each CPU calls its
-    // neighbours only.
+    // A caller spins until the work is done, which few host CPUs make expensive: on large machines
+    // each CPU calls its neighbours only.
     let targets = cpu::count().min(16);
     let rounds = rounds(100) as usize;
     let calls = PerCpu::new(|| AtomicUsize::new(0));

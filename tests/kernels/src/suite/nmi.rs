@@ -32,8 +32,8 @@ static COMPLETION: Completion = Completion::of(|| {
     COMPLETED.fetch_add(1, Ordering::Relaxed);
 });
 
-/// The owner sleeps; an NMI on the next CPU, or on its own, releases the last protection, wakes it, and runs the
-/// completion (S13).
+/// The owner sleeps; an NMI on the next CPU, or on its own, releases the last protection, wakes it,
+/// and runs the completion (S13).
 fn the_last_release_is_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     let completed = || COMPLETED.load(Ordering::Relaxed);
     for round in 0..10 {
@@ -62,8 +62,8 @@ fn the_last_release_is_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) 
     }
 }
 
-/// The ticks of the BSP close, with its own thread, and those of all others, in the middle of an acquire or
-/// a release.
+/// The ticks of the BSP close, with its own thread, and those of all others, in the middle of an
+/// acquire or a release.
 fn closed_in_a_handler_on_top_of_its_users<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     let device = leaked(Device::new(new()));
     let closed: &AtomicU64 = leaked(AtomicU64::new(0));

@@ -77,7 +77,8 @@ fn it_is_reported(machine: &'static Machine) {
     assert_eq!(bring_up.clocks.len(), cpu::count() - 1);
 }
 
-/// All CPUs that are online take interrupts and run work, and an object that all of them use is torn down.
+/// All CPUs that are online take interrupts and run work, and an object that all of them use is
+/// torn down.
 fn the_rest_goes_on() {
     they_take_interrupts();
     only_those_online_work();

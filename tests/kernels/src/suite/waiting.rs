@@ -1,4 +1,5 @@
-//! Waiting with a deadline, by polling, and in several manners at once; and which waiters are woken.
+//! Waiting with a deadline, by polling, and in several manners at once; and which waiters are
+//! woken.
 
 use alloc::format;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -26,8 +27,8 @@ pub(crate) fn tests() -> &'static [Test] {
     }
 }
 
-/// By its own interrupt, by looking where interrupts are off, beside a timer that ticks and goes on ticking, and where a
-/// timer that the sleeper relied on stops meanwhile.
+/// By its own interrupt, by looking where interrupts are off, beside a timer that ticks and goes on
+/// ticking, and where a timer that the sleeper relied on stops meanwhile.
 fn a_missed_deadline_ends_the_wait() {
     static TICKS: AtomicUsize = AtomicUsize::new(0);
     let rundown = plain();
@@ -49,9 +50,10 @@ fn a_missed_deadline_ends_the_wait() {
     miss(SOON * 4);
 }
 
-/// Half of the CPUs hold guards. All others wait: by halting, with a deadline far off, with many deadlines, and as a future;
-/// the last one spins. The holders release one after the other; or one of them cancels, and closes again at once: a waiter that
-/// looks late must not wait for that drain.
+/// Half of the CPUs hold guards. All others wait: by halting, with a deadline far off, with many
+/// deadlines, and as a future; the last one spins. The holders release one after the other; or one
+/// of them cancels, and closes again at once: a waiter that looks late must not wait for that
+/// drain.
 fn waiters_of_every_manner_return<V: Variant<Platform = KernelPlatform>>(new: fn() -> Rundown<V>) {
     let holders = cpu::count() / 2;
     for round in 0..8 {
@@ -169,8 +171,8 @@ fn no_future_waits() -> bool {
     format!("{:?}", KernelPlatform::wakers()).contains("waiting: 0")
 }
 
-/// The last release comes in a handler of the very CPU that halts: it must not come unnoticed between the waiter's or the
-/// executor's last look and its `hlt`.
+/// The last release comes in a handler of the very CPU that halts: it must not come unnoticed
+/// between the waiter's or the executor's last look and its `hlt`.
 fn an_interrupt_releases_what_the_cpu_waits_for<V>(new: fn() -> Rundown<V>)
 where
     V: Variant<Platform = KernelPlatform> + 'static,
