@@ -197,8 +197,7 @@ impl Who {
                 let before = barrier::statistics().interrupts;
                 ORDERED.fetch_add(1, Ordering::Release);
                 KernelPlatform::wake_all();
-                // There is none if the object is closed already.
-                while barrier::statistics().interrupts == before && !background_is_done() {
+                while barrier::statistics().interrupts == before {
                     core::hint::spin_loop();
                 }
             }
@@ -237,8 +236,13 @@ fn background_is_done() -> bool {
 /// All operations with the deed at every boundary.
 fn all(who: Who, deed: Deed) {
     for operation in OPERATIONS {
-        // An open object cannot be opened.
-        if deed == Deed::Open && !operation.closed {
+        // An open object cannot be opened, and the close of a closed one sends no interrupt.
+        let is_void = match deed {
+            Deed::Open => !operation.closed,
+            Deed::Close => who == Who::InBackground && operation.closed,
+            Deed::Use => false,
+        };
+        if is_void {
             continue;
         }
         let boundaries = boundaries_of(operation);
