@@ -77,11 +77,8 @@ pub(crate) fn torn_down_again_and_again<V: Variant>(new: fn() -> Rundown<V>) {
         assert_eq!(alive.load(Ordering::Relaxed), generation, "torn down while in use");
         true
     };
-    crew.run(&|me| {
-        assert!(use_it(2), "refused although open");
-        crew.meet();
-        let mut n = me as u32;
-        while me > 0 {
+    let use_to_the_end = |mut n: u32| {
+        loop {
             n = n % 20 + 1;
             let latest = opened.load(Ordering::Acquire);
             if use_it(n) {
@@ -91,23 +88,32 @@ pub(crate) fn torn_down_again_and_again<V: Variant>(new: fn() -> Rundown<V>) {
             // What this worker has left there would keep the owner waiting.
             empty_pocket();
             if latest == last {
-                return;
+                break;
             }
             crew.until(&mut || opened.load(Ordering::Acquire) > latest);
         }
-        for generation in 1..=last {
-            assert!(use_it(20), "refused although open");
-            assert_eq!(rundown.close(), CloseOutcome::Closed);
-            empty_pocket();
-            assert_eq!(rundown.wait(&Crew::WAIT), WaitOutcome::Drained);
-            alive.store(0, Ordering::Relaxed);
-            closed.fetch_max(generation, Ordering::AcqRel);
-            if generation < last {
-                alive.store(generation + 1, Ordering::Relaxed);
-                assert!(rundown.reinit().is_ok(), "drained, with one owner");
-                opened.store(generation + 1, Ordering::Release);
-                crew.wake_all();
-            }
+    };
+    let tear_down = |generation| {
+        assert!(use_it(20), "refused although open");
+        assert_eq!(rundown.close(), CloseOutcome::Closed);
+        empty_pocket();
+        assert_eq!(rundown.wait(&Crew::WAIT), WaitOutcome::Drained);
+        alive.store(0, Ordering::Relaxed);
+        closed.fetch_max(generation, Ordering::AcqRel);
+        if generation < last {
+            alive.store(generation + 1, Ordering::Relaxed);
+            assert!(rundown.reinit().is_ok(), "drained, with one owner");
+            opened.store(generation + 1, Ordering::Release);
+            crew.wake_all();
+        }
+    };
+    crew.run(&|me| {
+        assert!(use_it(2), "refused although open");
+        crew.meet();
+        if me == 0 {
+            (1..=last).for_each(tear_down);
+        } else {
+            use_to_the_end(me as u32);
         }
     });
     assert_eq!(rundown.racy_held(), 0);
