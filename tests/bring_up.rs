@@ -1,7 +1,7 @@
 //! All CPUs are found, started and numbered: on every machine, in every shape, up to 255.
 
 use anyhow::{Result, ensure};
-use boot::{Machine, Report};
+use boot::{Accel, Machine, Report};
 use protocol::event::Cpu;
 use protocol::options::{ApicMode, StartMode};
 use tests::judge::{log_has, unfit};
@@ -56,7 +56,7 @@ fn modes() -> impl Iterator<Item = Case> {
         let name = format!("{}_{}", apic.name(), case.name());
         case.named(&name)
     };
-    let absent = case("2", ApicMode::Preset).tcg();
+    let absent = case("2", ApicMode::Preset).boot(|boot| boot.accel(Accel::Tcg));
     let absent = absent.qemu(["-cpu", "max,-x2apic"]);
     let absent = absent.named("preset_that_is_not_there");
     let why = "x2APIC is asked for, and this CPU does not have it";
@@ -103,7 +103,7 @@ fn without_a_list() -> impl Iterator<Item = Case> {
 /// Too little memory for the stacks of all CPUs, and more than one level-3 table of page tables reaches.
 fn memory() -> impl Iterator<Item = Case> {
     let little = Case::new("bring_up", "64").named("little_memory").fewer_cpus();
-    let little = little.memory_mib(12).also(|report| {
+    let little = little.boot(|boot| boot.memory_mib(12)).also(|report| {
         let online = cpus::rows(report).len();
         ensure!((30..64).contains(&online), "{online} of 64 CPUs online");
         let left_out = format!("no memory for the stacks of {} CPUs", 64 - online);
@@ -112,8 +112,8 @@ fn memory() -> impl Iterator<Item = Case> {
     // The host has to back only what is written.
     const GIB: u32 = 2500;
     let backend = format!("memory-backend-ram,id=much,size={GIB}G,reserve=off");
-    let much = Case::new("bring_up", "2").named("much_memory").tcg();
-    let much = much.memory_mib(GIB << 10).cpu("max,phys-bits=46");
+    let much = Case::new("bring_up", "2").named("much_memory").cpu("max,phys-bits=46");
+    let much = much.boot(|boot| boot.accel(Accel::Tcg).memory_mib(GIB << 10));
     let much = much.qemu(["-object", &backend, "-machine", "memory-backend=much"]);
     [little, much.also(move |report| cpus::are_online(report, 2, 2).map(drop))].into_iter()
 }

@@ -2,7 +2,7 @@
 //! same name.
 
 use anyhow::{Context, Result, ensure};
-use boot::{Machine, Report};
+use boot::{Accel, Machine, Report};
 use protocol::event::{ASSUMED, Event};
 use protocol::options::ClockSource::{self, Cpuid, Hpet, Pit, PmTimer};
 use tests::judge::{log_has, unfit};
@@ -47,7 +47,8 @@ pub(crate) fn cases() -> Vec<Case> {
     ] {
         let name = format!("{machine}_{}_forced_but_absent", source.name());
         let case = Case::new("clock", "1").on(machine).named(&name);
-        let case = wanting(source, case).tcg().qemu(["-machine", without]);
+        let case =
+            wanting(source, case).qemu(["-machine", without]).boot(|boot| boot.accel(Accel::Tcg));
         cases.push(case.expecting(move |report| is_unfit(report, source)));
     }
     // The only accelerator that has the leaf. QEMU shows it if the counter's rate cannot change. A KVM that

@@ -1,7 +1,7 @@
 //! What firmware leaves live, and unexpected interrupts: see the guest of the same name.
 
 use anyhow::{Result, ensure};
-use boot::{Machine, Report};
+use boot::{Accel, Machine, Report, Trigger};
 use tests::Case;
 
 use crate::SPARSE;
@@ -14,17 +14,17 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for machine in [Machine::Q35, Machine::Pc, Machine::Microvm] {
         for smp in ["1", "2", SPARSE] {
-            let case = case(smp).on(machine).tcg();
+            let case = case(smp).on(machine).boot(|boot| boot.accel(Accel::Tcg));
             let cpus = case.shape().cpus;
             cases.push(case.also(move |report| {
                 // Each of these is logged once by each CPU, however often it has happened.
-                told(report, cpus, "an unexpected NMI (port 0x61: 0x")?;
-                told(report, cpus, "an unexpected interrupt, vector 0x70")?;
-                told(report, cpus, "an unexpected interrupt, vector 0x27")?;
+                logged(report, cpus, "an unexpected NMI (port 0x61: 0x")?;
+                logged(report, cpus, "an unexpected interrupt, vector 0x70")?;
+                logged(report, cpus, "an unexpected interrupt, vector 0x27")?;
                 let hpets_missing = u32::from(machine == Machine::Microvm);
-                told(report, hpets_missing, "has no HPET")?;
+                logged(report, hpets_missing, "has no HPET")?;
                 // Of all CPUs, one logs it.
-                told(report, 1, "access to a register that is not there")
+                logged(report, 1, "access to a register that is not there")
             }));
         }
     }
@@ -32,14 +32,14 @@ pub(crate) fn cases() -> Vec<Case> {
     for smp in ["2", "8"] {
         let case = case(smp).named(&format!("nmi_storm_smp_{smp}"));
         let cpus = case.shape().cpus;
-        let case = case.inject_nmis_from_start();
-        cases.push(case.also(move |report| told(report, cpus, "an unexpected NMI (port 0x61: ")));
+        let case = case.inject_nmis(Trigger::Hello);
+        cases.push(case.also(move |report| logged(report, cpus, "an unexpected NMI (port 0x61: ")));
     }
     cases
 }
 
 /// So many lines of the log have these words.
-fn told(report: &Report, times: u32, words: &str) -> Result<()> {
+fn logged(report: &Report, times: u32, words: &str) -> Result<()> {
     let lines = report.lines.iter().filter(|line| line.contains(words));
     let lines: Vec<_> = lines.collect();
     ensure!(lines.len() == times as usize, "{words:?} is not logged {times} times: {lines:?}");

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use boot::version::Version;
-use boot::{Machine, Report, qemu};
+use boot::{Accel, Action, Machine, Report, Trigger, qemu};
 use serde_json::json;
 use tests::Case;
 use tests::judge::log_has;
@@ -35,30 +35,25 @@ fn main() -> ExitCode {
     let scenarios = vec![
         ("barrier", barrier()),
         ("bring_up", bring_up::cases()),
-        ("cancel", with_seeds("cancel", SIZES)),
         ("clock", clock::cases()),
         ("counters", Case::matrix("counters", SIZES)),
-        ("cross_cpu_release", with_seeds("cross_cpu_release", SIZES)),
         ("firmware", firmware::cases()),
         ("heap_and_log", heap_and_log()),
         ("hotplug", hotplug()),
         ("images", images()),
-        ("interrupt_release", Case::matrix("interrupt_release", SIZES)),
-        ("ipi", Case::matrix("ipi", SIZES)),
+        ("ipi", with_seeds("ipi", SIZES)),
         ("monitor_nmi", monitor_nmi::cases()),
         ("nmi", nmi()),
-        ("per_cpu", with_seeds("per_cpu", SIZES)),
-        ("reinit", with_seeds("reinit", SIZES)),
+        ("races", with_seeds("races", SIZES)),
         ("replay", replay()),
         ("rig", rig::cases()),
-        ("rundown_basic", with_seeds("rundown_basic", SIZES)),
         ("single_step", Case::matrix("single_step", &["1", "2"])),
         ("start_faults", start_faults::cases()),
         ("storm", storm::cases()),
         ("timeline", timeline::cases()),
         ("topology", topology::cases()),
         ("uefi", uefi::cases()),
-        ("waiting", Case::matrix("waiting", SIZES)),
+        ("waiting", with_seeds("waiting", SIZES)),
     ];
     let mut others = layout::trials();
     others.extend(foreign::trials());
@@ -80,7 +75,7 @@ fn replay() -> Vec<Case> {
     for (seed, smp) in [(3, "2"), (5, "8")] {
         let storm = Case::kernel(smp, 1).named(&format!("storm_smp_{smp}"));
         cases.push(storm.replayed(seed));
-        cases.extend(["rundown_basic", "cross_cpu_release", "cancel"].map(|scenario| {
+        cases.extend(["races", "waiting"].map(|scenario| {
             let case = Case::new(scenario, smp).named(&format!("{scenario}_smp_{smp}"));
             case.replayed(seed)
         }));
@@ -96,7 +91,7 @@ fn barrier() -> Vec<Case> {
         ensure!(lines.is_empty() == (cpus == 1), "named: {lines:?}");
         Ok(())
     };
-    let cases = Case::matrix("barrier", SIZES).into_iter().map(|case| {
+    let cases = with_seeds("barrier", SIZES).into_iter().map(|case| {
         let cpus = case.shape().cpus;
         case.also(move |report| silent_cpu_is_named(report, cpus))
     });
@@ -131,7 +126,7 @@ fn hotplug() -> Vec<Case> {
     let mut cases = with_seeds("hotplug", &["2", "8", "6,sockets=2,cores=3,threads=1"]);
     // Intel's: their firmware may forbid NX. QEMU clears an AP's MTRRs at INIT; that it is QEMU, it does not say here.
     let intel = case("3").cpu("max,vendor=GenuineIntel,-hypervisor");
-    cases.push(intel.named("intel").tcg().also(|report| {
+    cases.push(intel.named("intel").boot(|boot| boot.accel(Accel::Tcg)).also(|report| {
         let differ = "CPUs whose MTRRs differ from the BSP's: 2, CPU 1 in MSR 0x2ff";
         log_has(report, &[differ])
     }));
@@ -142,8 +137,9 @@ fn hotplug() -> Vec<Case> {
             "driver": "max-x86_64-cpu", "id": "plugged",
             "socket-id": 0, "die-id": 0, "core-id": 2, "thread-id": 0,
         });
+        let when = Trigger::TestStart("a_cpu_is_plugged_in".to_owned());
         let case = case("2,maxcpus=4").on(machine);
-        let case = case.when_test("a_cpu_is_plugged_in", "device_add", plugged);
+        let case = case.boot(|boot| boot.act(Action::qmp(when, "device_add", plugged)));
         cases.push(case.also(|report| log_has(report, &["CPU 2 (APIC 2) is online"])));
     }
     cases
@@ -155,7 +151,7 @@ fn images() -> Vec<Case> {
 }
 
 fn nmi() -> Vec<Case> {
-    let mut cases = Case::matrix("nmi", SIZES);
+    let mut cases = with_seeds("nmi", SIZES);
     // TCG lets an interrupt in between blocks of instructions only, so an acquire that took several
     // steps would look like one. This lets it in after each instruction. Later versions have no such option.
     let version = qemu::find(None).and_then(|program| qemu::version(&program));

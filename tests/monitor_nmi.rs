@@ -1,7 +1,7 @@
 //! NMIs that QEMU's monitor injects, see the guest of the same name.
 
 use anyhow::{Context, Result, ensure};
-use boot::Report;
+use boot::{Action, Report, Trigger};
 use protocol::options::{ClockSource, StartMode};
 use tests::{Case, cpus};
 
@@ -11,7 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case.also(move |report| pins_are(report, &vec![NMI; cpus as usize]))
     });
     // By KVM's APIC, too, which is stricter about its pins than TCG's.
-    let kvm = Case::new("monitor_nmi", "2").kvm().inject_nmis();
+    let kvm = Case::new("monitor_nmi", "2").kvm().inject_nmis(Trigger::FirstTest);
     let cases = cases.into_iter().chain([kvm]).chain(from_the_start());
     cases.chain(damaged_tables()).collect()
 }
@@ -59,9 +59,12 @@ fn damaged_tables() -> impl Iterator<Item = Case> {
     })
 }
 
-/// With NMIs, and QEMU asked for the state of each local APIC.
+/// With NMIs, and QEMU asked what each local APIC is set to: its answers are in
+/// [`Report::answers`].
 fn asked(case: Case, cpus: u32) -> Case {
-    case.ask_lapics(cpus).inject_nmis()
+    let ask = |id| Action::ask(Trigger::FirstTest, &format!("info lapic {id}"));
+    let asked = (0..cpus).fold(case, |case, id| case.boot(|boot| boot.act(ask(id))));
+    asked.inject_nmis(Trigger::FirstTest)
 }
 
 /// From before the first CPU starts. The guest does not end before each CPU has taken many.
@@ -69,7 +72,7 @@ fn from_the_start() -> [Case; 2] {
     [4, 16].map(|cpus: u32| {
         let case = Case::new("monitor_nmi", &cpus.to_string()).named(&format!("serial_smp_{cpus}"));
         let case = case.options(|options| options.start = StartMode::Serial);
-        let case = case.inject_nmis_from_start();
+        let case = case.inject_nmis(Trigger::Hello);
         case.also(move |report| cpus::are_online(report, cpus, cpus).map(drop))
     })
 }

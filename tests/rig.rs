@@ -104,7 +104,7 @@ fn unfit_machines() -> impl Iterator<Item = Case> {
     let guest = |name: &str| Case::new("bring_up", "1").named(name);
     let no_start_info = guest("no_start_info").alone("no_start_info");
     let cases: [(Case, &[&str]); 6] = [
-        (guest("too_little_memory").memory_mib(4), &["too little memory"]),
+        (guest("too_little_memory").boot(|boot| boot.memory_mib(4)), &["too little memory"]),
         (guest("no_local_apic").qemu(["-cpu", "max,-apic"]), &["no local APIC", "-cpu max"]),
         (guest("no_long_mode").qemu(["-cpu", "qemu32"]), &["no long mode", "-cpu max"]),
         (guest("no_cpuid").qemu(["-cpu", "486"]), &["no long mode", "-cpu max"]),

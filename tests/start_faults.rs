@@ -49,7 +49,10 @@ pub(crate) fn cases() -> Vec<Case> {
         let case = Case::new("start_faults", smp).named(&format!("hide_{id}_of_{}", &smp[..1]));
         let case = case.options(|options| options.hide = Some(id));
         let is_it = move |event: &Event<'_>| *event == Event::Unlisted { apic_id: id };
-        cases.push(case.also(move |report| once(report, is_it)));
+        cases.push(case.also(move |report| {
+            cpus::are_missing(report, &[])?;
+            once(report, is_it)
+        }));
     }
     cases
 }

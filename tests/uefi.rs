@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Error, Result, ensure};
 use boot::toolchain::on_path;
-use boot::{Action, Machine, Report, Trigger, guest, image, workspace};
+use boot::{Action, Firmware, Machine, Report, Trigger, guest, image, workspace};
 use bootloader_api::BootloaderConfig;
 use object::{LittleEndian, Object, ObjectSection, read::elf::ElfFile64};
 use protocol::event::Event;
@@ -36,9 +36,9 @@ pub(crate) fn cases() -> Vec<Case> {
         storm("9,sockets=3,cores=3,threads=1"),
         storm("64"),
         storm("4").on(Machine::Pc),
-        // ACPI's timer tells the time.
+        // ACPI's timer is the only clock.
         storm("4").named("no_pit_no_hpet").qemu(["-machine", "pit=off,hpet=off"]),
-        storm("4").named("memory_6_gib").memory_mib(6144).also(has_6_gib),
+        storm("4").named("memory_6_gib").boot(|boot| boot.memory_mib(6144)).also(has_6_gib),
         // OVMF's APs wait by `mwait`, which TCG takes for a loop.
         storm("32").named("spinning_aps_smp_32").qemu(["-cpu", "max"]),
         on_the_screen("1280x800"),
@@ -96,7 +96,7 @@ fn refusals() -> impl Iterator<Item = Case> {
         named("no_options")
             .stick(|elf, _, to| image::write(to, &[(image::LOADER, &guest::build_loader(elf)?)]))
             .qemu(["-set", "device.exit.iobase=0xf8"])
-            .act(Action::qmp(load_error, "quit", Value::Null))
+            .boot(|boot| boot.act(Action::qmp(load_error, "quit", Value::Null)))
             .expecting(|report| {
                 log_has(report, &["no options", "EFI\\BOOT\\options", "Load Error"])
             }),
@@ -112,8 +112,8 @@ fn bootloader_crate() -> impl Iterator<Item = Case> {
     ];
     let with = |case: Case, (name, make): (&str, MakeStick), what: &str| {
         let case = case.named(&format!("bootloader_{name}_{what}"));
-        let case = case.stick(make).memory_mib(512);
-        if name == "bios" { case.bios() } else { case }
+        let case = case.stick(make).boot(|boot| boot.memory_mib(512));
+        if name == "bios" { case.boot(|boot| boot.firmware(Firmware::Direct)) } else { case }
     };
     let storms = STAGES.into_iter().flat_map(move |stage| {
         ["1", "4", "64"].map(|smp| with(storm(smp), stage, &format!("smp_{smp}")))

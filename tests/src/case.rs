@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail, ensure};
 use boot::guest::{SUITE, TEST_KERNELS};
 use boot::{Accel, Action, Boot, Firmware, Machine, Report, Trigger};
 use protocol::options::{Format, Options, Scenario};
-use serde_json::Value;
 
 use crate::shape::Shape;
 use crate::{failure, guests, judge, screen};
@@ -32,7 +31,7 @@ pub struct Case {
     guest: &'static str,
     shape: Shape,
     /// All but the ELF, which is built later.
-    boot: Boot,
+    pub(crate) boot: Boot,
     options: Options,
     /// Instead of those.
     ramdisk: Option<Vec<u8>>,
@@ -40,7 +39,7 @@ pub struct Case {
     stick: Option<MakeStick>,
     screen: bool,
     twice: bool,
-    rare: bool,
+    pub(crate) rare: bool,
     image: Option<&'static str>,
     fewer_cpus: bool,
     check: Check,
@@ -48,10 +47,6 @@ pub struct Case {
 
 impl Case {
     /// The test guest with this scenario, on a q35 machine with `-smp <smp>`; it is to pass all its tests.
-    ///
-    /// # Panics
-    ///
-    /// If `smp` is not a form that [`Shape::of`] knows, or the scenario is no name.
     #[must_use]
     pub fn new(scenario: &str, smp: &str) -> Self {
         let shape = Shape::of(smp);
@@ -104,7 +99,9 @@ impl Case {
         case
     }
 
-    fn boot(self, change: impl FnOnce(Boot) -> Boot) -> Self {
+    /// Another QEMU: `.boot(|boot| boot.memory_mib(12))`.
+    #[must_use]
+    pub fn boot(self, change: impl FnOnce(Boot) -> Boot) -> Self {
         Self { boot: change(self.boot), ..self }
     }
 
@@ -130,12 +127,6 @@ impl Case {
         self.boot(|boot| boot.firmware(Firmware::Uefi))
     }
 
-    /// Started from its [`stick`](Self::stick) by a BIOS instead.
-    #[must_use]
-    pub fn bios(self) -> Self {
-        self.boot(|boot| boot.firmware(Firmware::Direct))
-    }
-
     /// From another stick than that of [`boot::image`].
     #[must_use]
     pub fn stick(mut self, make: MakeStick) -> Self {
@@ -148,12 +139,6 @@ impl Case {
     pub fn rare(mut self) -> Self {
         self.rare = true;
         self
-    }
-
-    /// With TCG even where KVM would be faster: for what only TCG lacks or has.
-    #[must_use]
-    pub fn tcg(self) -> Self {
-        self.boot(|boot| boot.accel(Accel::Tcg))
     }
 
     /// With KVM. Where there is none, or one that is not native, the case is shown as ignored.
@@ -169,12 +154,6 @@ impl Case {
         self.name = format!("{model}_{}", self.name);
         // Of two, QEMU takes the last.
         self.qemu(["-cpu", model])
-    }
-
-    /// So much memory instead of what [`Boot`] gives by the number of CPUs.
-    #[must_use]
-    pub fn memory_mib(self, mib: u32) -> Self {
-        self.boot(|boot| boot.memory_mib(mib))
     }
 
     /// The firmware lists one more CPU, with this APIC ID, which never starts.
@@ -229,39 +208,10 @@ impl Case {
         self.boot(|boot| boot.qemu_args(arguments))
     }
 
-    /// Something that QEMU's monitor is to do meanwhile: see [`Boot::act`]. How often it was done is in
-    /// [`Report::done`].
+    /// NMIs from QEMU's monitor, one to each CPU again and again, from then on.
     #[must_use]
-    pub fn act(self, action: Action) -> Self {
-        self.boot(|boot| boot.act(action))
-    }
-
-    /// A command of QMP, done once when this test starts.
-    #[must_use]
-    pub fn when_test(self, name: &str, command: &str, arguments: Value) -> Self {
-        let when = Trigger::TestStart(name.to_owned());
-        self.act(Action::qmp(when, command, arguments))
-    }
-
-    /// QEMU is asked what the local APIC of each of the first `cpus` is set to, when the first test
-    /// starts. Its answers are in [`Report::answers`].
-    #[must_use]
-    pub fn ask_lapics(self, cpus: u32) -> Self {
-        let ask = |id| Action::ask(Trigger::FirstTest, &format!("info lapic {id}"));
-        (0..cpus).fold(self, |case, id| case.act(ask(id)))
-    }
-
-    /// NMIs from QEMU's monitor, one to each CPU again and again, from the first test on: a guest that asks for them must be
-    /// ready by then.
-    #[must_use]
-    pub fn inject_nmis(self) -> Self {
-        self.act(Action::nmis(Trigger::FirstTest))
-    }
-
-    /// NMIs from QEMU's monitor, one to each CPU again and again, from before any other CPU starts.
-    #[must_use]
-    pub fn inject_nmis_from_start(self) -> Self {
-        self.act(Action::nmis(Trigger::Hello))
+    pub fn inject_nmis(self, from: Trigger) -> Self {
+        self.boot(|boot| boot.act(Action::nmis(from)))
     }
 
     /// Twice, with this seed: the guest is to write the same both times, to the byte; the storm something else with
@@ -318,18 +268,6 @@ impl Case {
         &self.name
     }
 
-    /// Why it cannot be run on this host, if it cannot.
-    #[must_use]
-    pub fn skipped(&self) -> Option<&'static str> {
-        self.boot.lacks()
-    }
-
-    /// Whether it is [rare](Self::rare).
-    #[must_use]
-    pub fn is_rare(&self) -> bool {
-        self.rare
-    }
-
     /// The CPUs that its machine has.
     #[must_use]
     pub fn shape(&self) -> Shape {
@@ -337,10 +275,6 @@ impl Case {
     }
 
     /// Builds what it boots: nothing if that is built.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be built.
     pub fn build(&self) -> Result<PathBuf> {
         if let Some(package) = self.image {
             guests::elf(package, package)?;
@@ -350,11 +284,6 @@ impl Case {
 
     /// Boots it and applies its check. `again` is the command that runs this case alone; `show`
     /// prints the serial output of a guest that passes, too.
-    ///
-    /// # Errors
-    ///
-    /// If the guest cannot be built or QEMU not be started, with the reason; if the check fails, with
-    /// the whole story for a person.
     pub fn run(&self, again: &str, show: bool) -> Result<(), String> {
         let report = self.boot_with(self.options).map_err(|error| format!("{error:#}"))?;
         if show {

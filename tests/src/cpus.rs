@@ -13,10 +13,6 @@ pub fn rows(report: &Report) -> Vec<Cpu> {
 }
 
 /// That table, but for times.
-///
-/// # Errors
-///
-/// The first row that is another, or how many there are.
 pub fn table_is(rows: &[Cpu], expected: &[Cpu]) -> Result<()> {
     for (row, expected) in rows.iter().zip(expected) {
         let online_us = expected.online_us;
@@ -29,10 +25,6 @@ pub fn table_is(rows: &[Cpu], expected: &[Cpu]) -> Result<()> {
 }
 
 /// So many are online, of so many that the firmware lists. Returns the microseconds until the last of them was.
-///
-/// # Errors
-///
-/// What it says instead, if anything.
 pub fn are_online(report: &Report, expected: u32, of: u32) -> Result<u64> {
     let mut summary =
         events!(report, Event::Online { online, listed, micros } => (*online, *listed, *micros));
@@ -43,10 +35,6 @@ pub fn are_online(report: &Report, expected: u32, of: u32) -> Result<u64> {
 }
 
 /// The APIC IDs that it says are missing: exactly these, in this order.
-///
-/// # Errors
-///
-/// Those that it names instead.
 pub fn are_missing(report: &Report, ids: &[u32]) -> Result<()> {
     let missing: Vec<u32> = events!(report, Event::Missing { apic_id } => *apic_id).collect();
     ensure!(missing == ids, "said to be missing: {missing:?}");

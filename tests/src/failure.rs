@@ -40,23 +40,3 @@ fn last_lines(lines: &[String]) -> String {
     }
     text
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{LINES, last_lines};
-
-    #[test]
-    fn few_lines_are_shown_in_full() {
-        let lines = ["a".to_owned(), "b".to_owned()];
-        assert_eq!(last_lines(&lines), "--- serial lines\na\nb\n");
-        assert_eq!(last_lines(&[]), "--- nothing on the serial port\n");
-    }
-
-    #[test]
-    fn of_many_lines_the_last_are_shown() {
-        let lines: Vec<_> = (1..=LINES + 3).map(|number| number.to_string()).collect();
-        let text = last_lines(&lines);
-        assert!(text.starts_with("--- last 60 of 63 serial lines\n4\n5\n"), "{text}");
-        assert!(text.ends_with("\n63\n"), "{text}");
-    }
-}

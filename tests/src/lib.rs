@@ -59,8 +59,8 @@ pub fn main(scenarios: Vec<(&str, Vec<Case>)>, others: Vec<Trial>) -> ExitCode {
     });
     let trials = named.map(|(name, case)| {
         let again = format!("cargo test --package tests --test guests -- --exact {name}");
-        let (skipped, case) = (case.skipped(), Arc::new(case));
-        let is_ignored = skipped.is_some() || case.is_rare();
+        let (skipped, case) = (case.boot.lacks(), Arc::new(case));
+        let is_ignored = skipped.is_some() || case.rare;
         let trial = Trial::test(name.clone(), {
             let (case, times) = (Arc::clone(&case), Arc::clone(&times));
             move || {

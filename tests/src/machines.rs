@@ -41,7 +41,7 @@ pub fn all() -> Vec<Setup> {
     let mut models = ALL.into_iter().cycle();
     let small = combinations().into_iter().map(|smp| {
         let shape = Shape::of(&smp);
-        let fits = |model: &Model| model.tells_the_truth(&shape);
+        let fits = |model: &Model| model.fits(&shape);
         let model = models.find(fits).expect("some model fits every shape");
         let board = boards.find(|board| fits_board(*board, &shape));
         Setup { machine: board.expect("some board fits every shape"), model, smp }
@@ -124,16 +124,13 @@ mod tests {
 
     use boot::Machine;
 
-    use super::{ALL, HIGHEST_ID, all, fits_board, highest_id};
-    use crate::shape::Shape;
+    use super::{ALL, Shape, all};
 
     #[test]
     fn the_list_is_long_and_has_everything() {
         let machines = all();
-        let shapes: Vec<_> = machines.iter().map(|setup| Shape::of(&setup.smp)).collect();
         let different: BTreeSet<_> = machines.iter().map(|setup| &setup.smp).collect();
-        assert!(different.len() >= 60, "{} shapes", different.len());
-        assert_eq!(different.len(), machines.len());
+        assert!(different.len() >= 60 && different.len() == machines.len());
         for model in ALL {
             let dealt = machines.iter().filter(|setup| setup.model == model);
             assert!(dealt.count() >= 2, "{}", model.name);
@@ -142,21 +139,9 @@ mod tests {
             let dealt = machines.iter().filter(|setup| setup.machine == board);
             assert!(dealt.count() >= 10, "{board}");
         }
-        for (setup, shape) in machines.iter().zip(&shapes) {
-            assert!(fits_board(setup.machine, shape), "{setup:?}");
-            assert!(setup.model.tells_the_truth(shape), "{setup:?}");
-            assert!(highest_id(shape) <= HIGHEST_ID, "{setup:?}");
-        }
-        // Threes on every level, alone and together.
+        let shapes: Vec<_> = machines.iter().map(|setup| Shape::of(&setup.smp)).collect();
         let levels = |shape: &Shape| [shape.sockets, shape.dies, shape.cores, shape.threads];
-        for level in 0..4 {
-            let threes = shapes.iter().filter(|shape| levels(shape)[level] == 3);
-            assert!(threes.count() >= 5, "level {level}");
-        }
         assert!(shapes.iter().any(|shape| levels(shape) == [3; 4]));
-        let absent = shapes.iter().filter(|shape| shape.cpus < shape.max_cpus);
-        assert!(absent.count() >= 15);
-        assert!(shapes.iter().any(|shape| shape.cpus == 255));
-        assert!(shapes.iter().filter(|shape| highest_id(shape) == HIGHEST_ID).count() >= 2);
+        assert!(shapes.iter().filter(|shape| shape.cpus < shape.max_cpus).count() >= 15);
     }
 }

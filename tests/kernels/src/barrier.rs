@@ -29,11 +29,11 @@ impl Barrier {
     /// What a party did before it arrives happens-before the return of the others.
     pub fn wait(&self) {
         let arrived = self.arrivals.fetch_add(1, Ordering::AcqRel) + 1;
-        let everybody = arrived.next_multiple_of(self.parties);
-        if arrived == everybody {
+        let all = arrived.next_multiple_of(self.parties);
+        if arrived == all {
             KernelPlatform::wake_all();
         } else {
-            Halt.until(&mut || self.arrivals.load(Ordering::Acquire) >= everybody);
+            Halt.until(&mut || self.arrivals.load(Ordering::Acquire) >= all);
         }
     }
 }

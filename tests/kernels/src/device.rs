@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use kernel::cpu::CpuIndex;
 use kernel::platform::Halt;
-use rundown::{Rundown, Variant, Wait, WaitOutcome, Waiting};
+use rundown::{CloseOutcome, Rundown, Variant};
 
 use crate::PerCpu;
 
@@ -72,44 +72,22 @@ impl<V: Variant> Device<V> {
         while self.release_one(cpu) {}
     }
 
-    /// Closes it, and waits until it has drained; releases what is in these CPUs' pockets, before it sleeps and each time
-    /// that it is woken.
-    ///
-    /// # Panics
-    ///
-    /// If closing is illegal here, or another caller cancels.
+    /// Closes it, and waits until it has drained; releases what is in these CPUs' pockets, each
+    /// time that this CPU's timer ticks.
     pub fn drain(&self, cpus: &[CpuIndex]) {
-        let outcome = self.rundown.wait(&Emptying { device: self, cpus });
-        assert_eq!(outcome, WaitOutcome::Drained);
+        assert_eq!(self.rundown.close(), CloseOutcome::Closed);
+        Halt.until(&mut || {
+            cpus.iter().for_each(|cpu| self.empty_pocket(*cpu));
+            self.rundown.try_wait().is_ok()
+        });
     }
 
     /// Once it has drained: is dead for as long as this takes, and opens again.
-    ///
-    /// # Panics
-    ///
-    /// If something is held, or another caller opens it.
     pub fn tear_down(&self, meanwhile: impl FnOnce()) {
         assert_eq!(self.rundown.racy_held(), 0);
         self.alive.store(false, Ordering::Relaxed);
         meanwhile();
         self.alive.store(true, Ordering::Relaxed);
         assert!(self.rundown.reinit().is_ok(), "drained, with one owner");
-    }
-}
-
-/// Halts, and empties pockets.
-struct Emptying<'a, V: Variant> {
-    device: &'a Device<V>,
-    cpus: &'a [CpuIndex],
-}
-
-impl<V: Variant> Wait for Emptying<'_, V> {
-    fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
-        Halt.wait_until(waiting, &mut || {
-            for &cpu in self.cpus {
-                self.device.empty_pocket(cpu);
-            }
-            ready()
-        });
     }
 }

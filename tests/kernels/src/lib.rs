@@ -17,12 +17,13 @@ mod device;
 pub mod nmi;
 mod per_cpu;
 pub mod task;
-mod tracked;
 
 use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-use kernel::cpu::CpuIndex;
+use kernel::cpu::{self, CpuIndex};
+use kernel::interrupts;
 use kernel::platform::{Halt, KernelPlatform};
 use rundown::{CacheAwareRundown, Clock, PerCpuRundown, PlainRundown};
 use spin::Mutex;
@@ -30,7 +31,6 @@ use spin::Mutex;
 pub use barrier::Barrier;
 pub use device::Device;
 pub use per_cpu::PerCpu;
-pub use tracked::Tracked;
 
 /// An open rundown protection of the plain variant.
 #[must_use]
@@ -41,7 +41,7 @@ pub fn plain() -> PlainRundown<KernelPlatform> {
 /// An open rundown protection with a slot for every CPU.
 #[must_use]
 pub fn cache_aware() -> CacheAwareRundown<KernelPlatform> {
-    CacheAwareRundown::boxed(kernel::cpu::listed())
+    CacheAwareRundown::boxed(cpu::listed())
 }
 
 /// An open rundown protection with a single slot: every CPU but the first hints one too large (S11).
@@ -51,10 +51,6 @@ pub fn one_slot() -> CacheAwareRundown<KernelPlatform> {
 }
 
 /// An open rundown protection with a plain counter on every CPU.
-///
-/// # Panics
-///
-/// If the kernel has no counter left.
 #[must_use]
 pub fn per_cpu() -> PerCpuRundown<KernelPlatform> {
     PerCpuRundown::new().expect("a counter")
@@ -95,14 +91,10 @@ pub fn leaked<T>(value: T) -> &'static T {
 }
 
 /// The online CPU after `cpu` by index; after the last, the first.
-///
-/// # Panics
-///
-/// If no CPU is online, which cannot be: this code runs on one.
 #[must_use]
 pub fn next(cpu: CpuIndex) -> CpuIndex {
-    let mut later = kernel::cpu::online().filter(|&other| other > cpu);
-    later.next().or_else(|| kernel::cpu::online().next()).expect("this CPU is online")
+    let mut later = cpu::online().filter(|&other| other > cpu);
+    later.next().or_else(|| cpu::online().next()).expect("this CPU is online")
 }
 
 /// What [`tick`] does.
@@ -110,7 +102,7 @@ static ON_TICK: Mutex<Option<&'static (dyn Fn() + Send + Sync)>> = Mutex::new(No
 
 /// Says what the timer interrupts of all CPUs are to do. The timers must not run yet.
 pub fn set_on_tick(work: &'static (dyn Fn() + Send + Sync)) {
-    kernel::interrupts::without(|| *ON_TICK.lock() = Some(work));
+    interrupts::without(|| *ON_TICK.lock() = Some(work));
 }
 
 /// Starts this CPU's timer, which then calls the function of [`set_on_tick`] once each [`period`].
@@ -124,7 +116,7 @@ pub fn start_ticking() {
 /// one tick a millisecond the host would do nothing but deliver ticks.
 #[must_use]
 pub fn period() -> Duration {
-    let cpus = u32::try_from(kernel::cpu::count()).unwrap_or(u32::MAX);
+    let cpus = u32::try_from(cpu::count()).unwrap_or(u32::MAX);
     Duration::from_micros(500) * cpus.max(2)
 }
 
@@ -140,8 +132,22 @@ fn tick() {
 /// under TCG.
 #[must_use]
 pub fn rounds(most: u32) -> u32 {
-    let cpus = u32::try_from(kernel::cpu::count()).unwrap_or(u32::MAX);
+    let cpus = u32::try_from(cpu::count()).unwrap_or(u32::MAX);
     (most * 4 / cpus).clamp(2, most)
+}
+
+/// Work runs once on each CPU that is online, in thread context, and on no others.
+pub fn only_those_online_work() {
+    let runs = PerCpu::new(|| AtomicU32::new(0));
+    kernel::smp::run_on_each(&|me| {
+        assert_eq!(cpu::current(), me);
+        assert!(interrupts::enabled() && !interrupts::in_handler(), "{me}");
+        runs[me].fetch_add(1, Ordering::Relaxed);
+    });
+    for cpu in (0..cpu::possible() as u32).map(CpuIndex::new) {
+        let expected = u32::from(cpu::is_online(cpu));
+        assert_eq!(runs[cpu].load(Ordering::Relaxed), expected, "{cpu}");
+    }
 }
 
 /// How long tests go on that have no other end.
@@ -160,7 +166,7 @@ pub fn until(over: impl Fn() -> bool, mut work: impl FnMut()) {
             work();
         }
         core::hint::spin_loop();
-        let mut interrupted = kernel::cpu::count() <= 8;
+        let mut interrupted = cpu::count() <= 8;
         Halt.until(&mut || core::mem::replace(&mut interrupted, true) || over());
     }
 }

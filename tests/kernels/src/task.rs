@@ -29,9 +29,6 @@ fn woken(cpu: CpuIndex) -> &'static AtomicBool {
 /// Runs a future on this CPU to its end; halts while it is pending. Nests.
 ///
 /// Any CPU, thread context, interrupts on.
-///
-/// # Panics
-/// In interrupt context or with interrupts off: nothing would end its `hlt`.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     assert!(
         interrupts::enabled() && !interrupts::in_handler(),

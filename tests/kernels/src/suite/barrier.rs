@@ -1,10 +1,11 @@
-//! The barrier: every CPU calls it, from every context, with others asleep or deaf; what it orders and
-//! what it costs.
+//! The barrier: every CPU calls it, from every context, with others asleep or with interrupts off;
+//! its ordering and its cost.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 
 use kernel::barrier;
 use kernel::cpu::CpuIndex;
+use kernel::platform::Halt;
 use kernel::testing::Test;
 use kernel::{clock, cpu, interrupts, ipi, smp, timer};
 use test_kernels::{Barrier, PerCpu, leaked, tests};
@@ -13,17 +14,15 @@ pub(crate) fn tests() -> &'static [Test] {
     tests! {
         once {
             sleeping_cpus_answer_once_each,
-            handlers_call_on_top_of_callers,
+            all_cpus_call_in_threads_and_handlers,
             callers_share_what_is_on_its_way,
             a_cpu_with_interrupts_off_gets_an_nmi,
             all_waits_for_a_silent_cpu,
             it_stands_in_for_a_fence,
         }
         named {
-            "all_cpus_call_at_once" => |_| all_cpus_call_at_once(barrier::all),
-            "all_cpus_call_at_once_uninterrupted" => |_| all_cpus_call_at_once(|| interrupts::without(barrier::all)),
             "callers_with_interrupts_off_answer_each_other" => |_| both_with_interrupts_off(barrier::all, barrier::all),
-            "who_waits_for_a_call_answers_the_barrier" => |_| {
+            "a_caller_that_waits_answers_the_barrier" => |_| {
                 both_with_interrupts_off(|| ipi::call(CpuIndex::new(1), &|| {}), barrier::all);
             },
         }
@@ -63,43 +62,38 @@ fn sleeping_cpus_answer_once_each() {
     assert_eq!(after.interrupts - before.interrupts, CALLS * others);
 }
 
-fn all_cpus_call_at_once(call: impl Fn() + Sync) {
-    let start = Barrier::for_all();
-    let calls = AtomicU64::new(0);
-    let before = barrier::statistics();
-    smp::run_on_each(&|_| {
-        start.wait();
-        let rounds = again_and_again(5000, |_| call());
-        calls.fetch_add(rounds, Ordering::Relaxed);
-    });
-    let calls = calls.into_inner();
-    let after = barrier::statistics();
-    assert_eq!(after.calls - before.calls, calls);
-    // No more than one for each other CPU, were nothing shared.
-    let most = calls * (cpu::count() as u64 - 1);
-    assert!(after.interrupts - before.interrupts <= most);
-}
-
-/// Every CPU calls in its thread, and in ticks that interrupt this thread anywhere.
-fn handlers_call_on_top_of_callers() {
-    let in_ticks: &PerCpu<AtomicUsize> = leaked(PerCpu::new(|| AtomicUsize::new(0)));
-    let goal = (200 / cpu::count()).max(2);
+/// Every CPU calls in its thread, with interrupts on and off, and in ticks that interrupt this
+/// thread anywhere.
+fn all_cpus_call_in_threads_and_handlers() {
+    let in_ticks: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
+    let most = (200 / cpu::count() as u64).max(2);
     test_kernels::set_on_tick(leaked(move || {
         assert!(interrupts::in_handler());
         let calls = &in_ticks[cpu::current()];
         // No more than that: calls that take longer than a tick would leave no time to the thread.
-        if calls.load(Ordering::Relaxed) < goal {
+        if calls.load(Ordering::Relaxed) < most {
             barrier::all();
             calls.fetch_add(1, Ordering::Relaxed);
         }
     }));
+    let start = Barrier::for_all();
+    let in_threads = AtomicU64::new(0);
+    let before = barrier::statistics();
     smp::run_on_each(&|me| {
+        start.wait();
         test_kernels::start_ticking();
-        while in_ticks[me].load(Ordering::Relaxed) < goal {
-            barrier::all();
-        }
+        let rounds = again_and_again(5000, |_| barrier::all())
+            + again_and_again(5000, |_| interrupts::without(barrier::all));
+        in_threads.fetch_add(rounds, Ordering::Relaxed);
+        Halt.until(&mut || in_ticks[me].load(Ordering::Relaxed) == most);
         timer::stop();
     });
+    let calls = in_threads.into_inner() + most * cpu::count() as u64;
+    let after = barrier::statistics();
+    assert_eq!(after.calls - before.calls, calls);
+    // No more than one for each other CPU, were nothing shared.
+    let interrupts = calls * (cpu::count() as u64 - 1);
+    assert!(after.interrupts - before.interrupts <= interrupts);
 }
 
 /// Two CPUs turn interrupts off, and only when both have done so, each begins to wait for the other.
@@ -169,7 +163,7 @@ fn callers_share_what_is_on_its_way() {
     last_cpu_is_back();
 }
 
-/// The handler for others' NMIs must not hear of it.
+/// The handler for others' NMIs is not called.
 fn a_cpu_with_interrupts_off_gets_an_nmi() {
     if cpu::count() == 1 {
         return;

@@ -3,33 +3,25 @@
 use alloc::vec::Vec;
 use core::arch::x86_64::__cpuid_count;
 use core::hint::black_box;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use kernel::Machine;
 use kernel::cpu::{self, ApicId, CpuIndex};
+use kernel::smp;
 use kernel::testing::Test;
-use kernel::{interrupts, smp};
-use test_kernels::{Barrier, PerCpu, tests};
+use test_kernels::{Barrier, PerCpu, only_those_online_work, tests};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
         once {
-            the_bsp_has_index_0,
-            work_is_done_once_by_every_cpu,
+            only_those_online_work,
             every_cpu_has_the_apic_id_of_its_index,
             no_two_cpus_share_a_stack,
-            all_cpus_run_at_once,
         }
         named {
             "indices_are_dense_and_apic_ids_distinct" => indices_are_dense_and_apic_ids_distinct,
         }
     }
-}
-
-fn the_bsp_has_index_0() {
-    assert_eq!(cpu::current().get(), 0);
-    assert!(interrupts::enabled(), "interrupts are disabled on the BSP");
-    assert!(!interrupts::in_handler(), "the BSP believes itself in a handler");
 }
 
 /// Indices are dense over the CPUs that are listed; those that did not start keep theirs.
@@ -44,22 +36,6 @@ fn indices_are_dense_and_apic_ids_distinct(machine: &'static Machine) {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), cpu::listed(), "an APIC ID is there twice");
-}
-
-fn work_is_done_once_by_every_cpu() {
-    const ROUNDS: u32 = 5;
-    let runs = PerCpu::new(|| AtomicU32::new(0));
-    for _ in 0..ROUNDS {
-        smp::run_on_each(&|me| {
-            assert_eq!(cpu::current(), me);
-            assert!(interrupts::enabled(), "interrupts are disabled");
-            assert!(!interrupts::in_handler(), "not in thread context");
-            runs[me].fetch_add(1, Ordering::Relaxed);
-        });
-    }
-    for cpu in cpu::online() {
-        assert_eq!(runs[cpu].load(Ordering::Relaxed), ROUNDS, "{cpu}");
-    }
 }
 
 fn every_cpu_has_the_apic_id_of_its_index() {
@@ -91,19 +67,4 @@ fn no_two_cpus_share_a_stack() {
     for pair in places.windows(2) {
         assert!(pair[1] - pair[0] >= 4096, "stacks {:#x} and {:#x}", pair[0], pair[1]);
     }
-}
-
-fn all_cpus_run_at_once() {
-    // No CPU passes a barrier unless all CPUs are in the same call: one after the other would hang.
-    let barrier = Barrier::for_all();
-    let passed = AtomicUsize::new(0);
-    smp::run_on_each(&|_| {
-        for round in 1..=10 {
-            barrier.wait();
-            passed.fetch_add(1, Ordering::Relaxed);
-            barrier.wait();
-            assert_eq!(passed.load(Ordering::Relaxed), round * cpu::count());
-            barrier.wait();
-        }
-    });
 }

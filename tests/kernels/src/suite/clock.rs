@@ -1,6 +1,5 @@
 //! The clock: each source of its rate says the same, it never goes backwards, and the timers keep its time.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
@@ -10,7 +9,7 @@ use kernel::platform::Halt;
 use kernel::testing::Test;
 use kernel::{apic, cpu, smp, timer};
 use protocol::options::ClockSource;
-use test_kernels::{Barrier, PerCpu, tests};
+use test_kernels::{Barrier, PerCpu, leaked, tests};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
@@ -92,10 +91,10 @@ fn time_never_goes_backwards() {
 /// Ticks may be late or lost, as the host pleases; so many are never there before their time.
 fn ticks_do_not_come_early() {
     const TICKS: u32 = 20;
-    let ticks: &PerCpu<AtomicU32> = Box::leak(Box::new(PerCpu::new(|| AtomicU32::new(0))));
-    test_kernels::set_on_tick(Box::leak(Box::new(|| {
+    let ticks: &PerCpu<AtomicU32> = leaked(PerCpu::new(|| AtomicU32::new(0)));
+    test_kernels::set_on_tick(leaked(|| {
         ticks[cpu::current()].fetch_add(1, Ordering::Relaxed);
-    })));
+    }));
     let all = test_kernels::period() * TICKS;
     smp::run_on_each(&|me| {
         let start = clock::nanos();

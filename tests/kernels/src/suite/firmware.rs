@@ -26,16 +26,16 @@ pub(crate) fn tests() -> &'static [Test] {
             an_nmi_before_there_are_areas_is_counted,
             nothing_comes_after_the_boot,
             nmis_come_to_every_cpu,
-            strays_are_counted_and_ended,
+            unexpected_interrupts_are_counted_and_ended,
             spurious_interrupts_are_counted_and_not_ended,
             the_8254_through_the_8259s,
             the_8254_through_the_io_apic,
             the_hpet_in_place_of_the_8254,
             sources_inside_the_cpu_are_masked,
-            errors_of_the_apic_are_told,
+            errors_of_the_apic_are_logged,
             leftovers_in_service_are_ended,
-            the_board_tells_of_hardware_errors,
-            nmis_that_nobody_asked_for_are_counted,
+            hardware_errors_are_recognised,
+            unexpected_nmis_are_counted,
         }
     }
 }
@@ -57,7 +57,7 @@ fn nmis_come_to_every_cpu() {
 fn sources_inside_the_cpu_are_masked() {
     smp::run_on_each(&|me| {
         assert_eq!(apic::unmasked_own_sources(), 0, "{me}");
-        let all = apic::unmask_own_sources(NOBODYS);
+        let all = apic::unmask_own_sources(UNHANDLED);
         assert!(all >= 3 && apic::unmasked_own_sources() == all, "{me}: {all}");
     });
     for cpu in cpu::online() {
@@ -67,7 +67,7 @@ fn sources_inside_the_cpu_are_masked() {
 }
 
 /// QEMU's APIC keeps an error, but does not interrupt for it.
-fn errors_of_the_apic_are_told() {
+fn errors_of_the_apic_are_logged() {
     smp::run_on_each(&|me| {
         careless::use_no_register();
         for _ in 0..2 {
@@ -81,8 +81,8 @@ fn errors_of_the_apic_are_told() {
 }
 
 /// A vector without a handler.
-const NOBODYS: u8 = 0x70;
-/// What the local APIC gives that has nothing to say.
+const UNHANDLED: u8 = 0x70;
+/// The local APIC's spurious interrupt.
 const SPURIOUS: u8 = 0xff;
 
 /// Vectors of exceptions that may come as interrupts, too: some exceptions have an error code,
@@ -92,11 +92,11 @@ const EXCEPTIONS: Range<u8> = 16..32;
 /// Interrupts to wait for, each a millisecond after the one before.
 const SOME: u64 = 20;
 
-fn strays_are_counted_and_ended() {
+fn unexpected_interrupts_are_counted_and_ended() {
     smp::run_on_each(&|me| {
         let strays = unexpected::stray(me);
         // One that comes as an interrupt is in service, whatever its vector.
-        let others = [NOBODYS, NOBODYS, SPURIOUS, SPURIOUS, 0x20, 0x2f];
+        let others = [UNHANDLED, UNHANDLED, SPURIOUS, SPURIOUS, 0x20, 0x2f];
         for (sent, vector) in (1..).zip(EXCEPTIONS.chain(others)) {
             apic::send(me, vector);
             Halt.until(&mut || unexpected::stray(me) == strays + sent);
@@ -141,10 +141,10 @@ fn the_8254_through_the_io_apic() {
     careless::start_8254();
     let cpus: Vec<CpuIndex> = cpu::online().collect();
     for &cpu in &cpus {
-        careless::open_io_apic(NOBODYS, Some(cpu));
+        careless::open_io_apic(UNHANDLED, Some(cpu));
         wait_for(&|| unexpected::stray(cpu), SOME);
     }
-    careless::open_io_apic(NOBODYS, None);
+    careless::open_io_apic(UNHANDLED, None);
     for &cpu in &cpus {
         wait_for(&|| unexpected::stray(cpu), SOME);
     }
@@ -157,13 +157,13 @@ fn the_hpet_in_place_of_the_8254() {
         kernel::log!("this machine has no HPET");
         return;
     }
-    careless::open_io_apic(NOBODYS, None);
+    careless::open_io_apic(UNHANDLED, None);
     for cpu in cpu::online() {
         wait_for(&|| unexpected::stray(cpu), SOME);
     }
     assert_silenced();
     // It is not only the I/O APIC that holds them back.
-    careless::open_io_apic(NOBODYS, None);
+    careless::open_io_apic(UNHANDLED, None);
     assert_silence();
     firmware::silence();
 }
@@ -177,8 +177,8 @@ fn leftovers_in_service_are_ended() {
     assert_silence();
 }
 
-/// No machine here has such errors; but this is how one would say so.
-fn the_board_tells_of_hardware_errors() {
+/// No machine here has such errors; this is how one would report them.
+fn hardware_errors_are_recognised() {
     for (port, is_error) in [
         // SERR#, IOCHK#, both.
         (0x80, true),
@@ -197,7 +197,7 @@ fn the_board_tells_of_hardware_errors() {
 
 /// With no handler, and with one that does not claim them. The log has one line for each CPU: the host
 /// counts them.
-fn nmis_that_nobody_asked_for_are_counted() {
+fn unexpected_nmis_are_counted() {
     smp::run_on_each(&|me| {
         for send in [apic::send_nmi, ipi::nmi] {
             for _ in 0..SOME {
@@ -254,7 +254,7 @@ fn assert_silence() {
         let both = |cpu| (unexpected::stray(cpu), unexpected::spurious(cpu));
         cpu::online().map(both).collect()
     };
-    // What has been sent before may still be on its way.
+    // Interrupts that were sent before may still be on their way.
     cpu::online().for_each(settle);
     let before = counts();
     sleep_for(3 * SOME);

@@ -1,6 +1,5 @@
 //! What all CPUs share and lock: the heap and the serial port.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::fmt::Write;
@@ -10,14 +9,13 @@ use kernel::platform::Halt;
 use kernel::serial::Port;
 use kernel::testing::Test;
 use kernel::{cpu, smp, timer};
-use test_kernels::{Barrier, PerCpu, tests};
+use test_kernels::{Barrier, PerCpu, leaked, tests};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
         once {
             no_memory_is_given_out_twice,
             freed_memory_comes_back,
-            log_lines_stay_whole,
             a_port_that_stands_still_is_given_up,
             log_lines_stay_whole_among_interrupts,
         }
@@ -85,30 +83,22 @@ fn a_port_that_stands_still_is_given_up() {
     );
 }
 
-/// The host checks that each of these lines is there, once and whole.
-fn log_lines_stay_whole() {
-    let start = Barrier::for_all();
-    smp::run_on_each(&|me| {
-        start.wait();
-        for number in 0..5 {
-            kernel::log!("thread line {number} of cpu {} abcdefghijklmnopqrstuvwxyz", me.get());
-        }
-    });
-}
-
-/// The same with a second writer on every CPU, which interrupts the first.
+/// Every CPU writes lines, and interrupts itself to write others. The host checks that each is
+/// there, once and whole.
 fn log_lines_stay_whole_among_interrupts() {
-    let ticks: &PerCpu<AtomicUsize> = Box::leak(Box::new(PerCpu::new(|| AtomicUsize::new(0))));
-    test_kernels::set_on_tick(Box::leak(Box::new(|| {
+    let ticks: &PerCpu<AtomicUsize> = leaked(PerCpu::new(|| AtomicUsize::new(0)));
+    test_kernels::set_on_tick(leaked(|| {
         let me = cpu::current();
         let number = ticks[me].fetch_add(1, Ordering::Relaxed);
         if number < 3 {
             kernel::log!("handler line {number} of cpu {} abcdefghijklmnopqrstuvwxyz", me.get());
         }
-    })));
+    }));
+    let start = Barrier::for_all();
     smp::run_on_each(&|me| {
+        start.wait();
         test_kernels::start_ticking();
-        for number in 5..10 {
+        for number in 0..10 {
             kernel::log!("thread line {number} of cpu {} abcdefghijklmnopqrstuvwxyz", me.get());
         }
         Halt.until(&mut || ticks[me].load(Ordering::Relaxed) >= 3);

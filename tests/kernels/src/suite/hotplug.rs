@@ -9,16 +9,16 @@ use kernel::cpu::{self, CpuIndex};
 use kernel::platform::Halt;
 use kernel::smp::{self, OfflineError, StartError};
 use kernel::testing::{self, Test};
-use kernel::{barrier, interrupts, ipi, timer};
+use kernel::{barrier, ipi, timer};
 use rundown::{CloseOutcome, Rundown, Variant, WaitOutcome};
-use test_kernels::{Device, PerCpu, apic, leaked, next, tests};
+use test_kernels::{Device, apic, leaked, next, only_those_online_work, tests};
 use x86_64::registers::model_specific::Msr;
 
 pub(crate) fn tests() -> &'static [Test] {
     if cpu::possible() > cpu::listed() {
         return tests! {
             named {
-                "who_is_not_plugged_in_is_silent" => |_| who_is_not_plugged_in_is_silent(),
+                "a_cpu_that_is_not_plugged_in_is_silent" => |_| a_cpu_that_is_not_plugged_in_is_silent(),
                 "a_cpu_is_plugged_in" => |_| a_cpu_is_plugged_in(),
                 "it_is_a_cpu_like_any_other" => |_| every_cpu_leaves_and_comes_back(),
                 "it_counts::plain" => |_| references_outlive_their_cpu(test_kernels::plain),
@@ -82,7 +82,7 @@ fn what_is_illegal_is_refused() {
     }
 }
 
-/// It is in a handler for longer than it has to leave. After that, nothing is left of the wish.
+/// It is in a handler for longer than it has to leave. After that the request is forgotten.
 fn a_cpu_that_is_busy_stays() {
     const VECTOR: u8 = 0x72;
     static BUSY: AtomicBool = AtomicBool::new(false);
@@ -111,20 +111,6 @@ fn a_cpu_that_is_busy_stays() {
         assert!(ipi::try_call(cpu, &|| {}).is_ok(), "{cpu} has left");
     }
     only_those_online_work();
-}
-
-/// Work runs on the CPUs that are online, and on no others.
-fn only_those_online_work() {
-    let runs = PerCpu::new(|| AtomicU32::new(0));
-    smp::run_on_each(&|me| {
-        assert_eq!(cpu::current(), me);
-        assert!(interrupts::enabled() && !interrupts::in_handler());
-        runs[me].fetch_add(1, Ordering::Relaxed);
-    });
-    for cpu in (0..cpu::possible() as u32).map(CpuIndex::new) {
-        let expected = u32::from(cpu::is_online(cpu));
-        assert_eq!(runs[cpu].load(Ordering::Relaxed), expected, "{cpu}");
-    }
 }
 
 /// A CPU that starts takes over the BSP's PAT. Where its firmware forbids NX (Intel's only), it allows it: its first
@@ -240,14 +226,14 @@ fn used_by_interrupts_meanwhile<V: Variant + 'static>(new: fn() -> Rundown<V>) {
         for cpu in aps() {
             take_out(cpu);
             if round % 2 == 1 {
-                // While it is away. What is in the pocket, the others' next ticks release.
+                // While it is away. The others' next ticks release what is in the pocket.
                 assert_eq!(device.rundown.wait(&Halt), WaitOutcome::Drained);
                 device.tear_down(|| smp::online(cpu).expect("it comes back"));
             } else {
                 smp::online(cpu).expect("it comes back");
             }
         }
-        // Those who came back have no timer any more.
+        // Those that came back have no timer any more.
         smp::run_on_each(&|_| test_kernels::start_ticking());
     }
     assert_eq!(device.rundown.wait(&Halt), WaitOutcome::Drained);
@@ -386,7 +372,7 @@ fn first_pluggable() -> CpuIndex {
     CpuIndex::new(cpu::listed() as u32)
 }
 
-fn who_is_not_plugged_in_is_silent() {
+fn a_cpu_that_is_not_plugged_in_is_silent() {
     assert_eq!(smp::online(first_pluggable()), Err(StartError::Silent));
     assert!(!cpu::is_online(first_pluggable()));
     only_those_online_work();

@@ -1,10 +1,10 @@
 //! An image that is linked by itself and loaded while the kernel runs, as a driver would be: it inlines the
 //! restartable sequences of the per-CPU variant, so it has a table of its own.
 //!
-//! First, interrupted at every instruction boundary of an acquire and a release in the image: with its table
-//! registered, both start again when the object is closed at that boundary; and without, they do not,
-//! and protection is granted of what has drained. Then under interrupts, barriers and NMIs on all CPUs.
-//! Then loaded, called, and unloaded again and again while all CPUs are interrupted; each time its memory is
+//! First, interrupted at every instruction boundary of an acquire and a release in the image: with
+//! its table registered, both start again when the object is closed at that boundary; and without,
+//! they do not, and protection is granted of what has drained. Then loaded, called, and unloaded
+//! again and again, under interrupts, barriers and NMIs on all CPUs; each time its memory is
 //! overwritten by what would end this guest.
 
 mod loaded;
@@ -40,7 +40,6 @@ pub(crate) fn tests() -> &'static [Test] {
             closed_inside_it_starts_again,
             unregistered_it_does_not,
             what_lies_in_the_way_is_refused,
-            closed_while_all_cpus_use_it,
             loaded_and_unloaded_under_interrupts,
         }
     }
@@ -79,57 +78,6 @@ fn in_ticks_and_nmis(work: &'static (dyn Fn() + Sync + Send)) {
     }));
 }
 
-/// Threads, ticks and NMIs of all CPUs take and release protection in the image; the BSP closes the object
-/// and opens it again, sometimes when it has drained and sometimes before. At the end, as much is released as
-/// was granted: counts that got lost would leave something.
-fn closed_while_all_cpus_use_it() {
-    let image = leaked(Loaded::new(true));
-    let object = leaked(Object::new().expect("a counter"));
-    let uses = leaked(AtomicU64::new(0));
-    let use_often = move |times| {
-        let granted = (image.exports.use_often)(object, times);
-        uses.fetch_add(granted as u64, Ordering::Relaxed);
-    };
-    in_ticks_and_nmis(leaked(move || use_often(1)));
-    let over = AtomicBool::new(false);
-    let start = Barrier::for_all();
-    smp::run_on_each(&|me| {
-        test_kernels::start_ticking();
-        start.wait();
-        if me == CpuIndex::BSP {
-            let (end, mut rounds) = (half_a_second_from_now(), 0_u64);
-            while rounds < 10 || clock::nanos() < end {
-                use_often(10);
-                if rounds % 2 == 0 {
-                    object.close();
-                    // Too late if all was released already.
-                    if object.cancel().is_err() {
-                        object.reinit().expect("drained, and no other owner");
-                    }
-                } else {
-                    assert_eq!(object.wait(&Halt), WaitOutcome::Drained);
-                    object.reinit().expect("drained, and no other owner");
-                }
-                rounds += 1;
-            }
-            over.store(true, Ordering::Relaxed);
-            KernelPlatform::wake_all();
-        }
-        until(|| over.load(Ordering::Relaxed), || use_often(1));
-        timer::stop();
-    });
-    quiet();
-    assert_eq!(object.racy_held(), 0, "a count was lost");
-    assert_eq!(object.try_wait(), Ok(()));
-    kernel::log!(
-        "{} uses, {} sequences restarted in the image",
-        uses.load(Ordering::Relaxed),
-        image.restarts(),
-    );
-    // SAFETY: leaked, and not used any more, since all timers and NMIs are silent.
-    drop(unsafe { ptr::read(image) });
-}
-
 /// Returns when no handler does any work any more: the timers are stopped. An NMI may still be on its way.
 fn quiet() {
     ipi::set_nmi_handler(Some(|| {}));
@@ -138,8 +86,8 @@ fn quiet() {
 }
 
 /// Calls into the image are guarded by an object of the kernel's; all CPUs make them, in threads, ticks and
-/// NMIs, while the BSP unloads the image and loads it again. What comes in while there is no image is turned
-/// away by that object.
+/// NMIs, while the BSP unloads the image and loads it again. Calls that come
+/// while there is no image are refused by that object.
 fn loaded_and_unloaded_under_interrupts() {
     let guarded = leaked(per_cpu());
     let image: &AtomicPtr<Loaded> = leaked(AtomicPtr::new(ptr::null_mut()));

@@ -13,45 +13,11 @@ use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr7, Dr7Flags};
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
         once {
-            wake_ends_halt,
             halt_ends_with_the_first_yes,
             no_wake_up_is_lost_in_front_of_hlt,
             call_runs_in_interrupt_context_there,
             all_cpus_call_each_other_at_once,
         }
-        named {
-            "two_cpus_call_each_other" => |_| call_each_other(|call| call()),
-            "two_cpus_call_each_other_uninterrupted" => |_| call_each_other(|call| interrupts::without(call)),
-        }
-    }
-}
-
-/// The BSP hands a number to each other CPU in turn, which halts until it has come. No timer runs: a
-/// wake-up that is lost between a CPU's last look and its `hlt` is never made good.
-fn wake_ends_halt() {
-    let rounds = rounds(50);
-    let given = PerCpu::new(|| AtomicU32::new(0));
-    let taken = PerCpu::new(|| AtomicU32::new(0));
-    let bsp = cpu::current();
-    smp::run_on_each(&|me| {
-        for round in 1..=rounds {
-            if me == bsp {
-                for other in cpu::online().filter(|&other| other != bsp) {
-                    given[other].store(round, Ordering::Release);
-                    ipi::wake(other);
-                }
-                for other in cpu::online().filter(|&other| other != bsp) {
-                    Halt.until(&mut || taken[other].load(Ordering::Acquire) == round);
-                }
-            } else {
-                Halt.until(&mut || given[me].load(Ordering::Acquire) == round);
-                taken[me].store(round, Ordering::Release);
-                ipi::wake(bsp);
-            }
-        }
-    });
-    for other in cpu::online().filter(|&other| other != bsp) {
-        assert_eq!(taken[other].load(Ordering::Relaxed), rounds, "{other}");
     }
 }
 
@@ -123,51 +89,32 @@ fn call_runs_in_interrupt_context_there() {
     }
 }
 
+/// With interrupts on, and off: then they serve each other while they wait.
 fn all_cpus_call_each_other_at_once() {
-    // Whoever calls spins until the work is done. On few host CPUs that makes a call expensive, so
-    // on large machines each CPU calls its neighbours only.
+    // A caller spins until the work is done, which few host CPUs make expensive: on large machines
+    // each CPU calls its neighbours only.
     let targets = cpu::count().min(16);
+    let rounds = rounds(100) as usize;
     let calls = PerCpu::new(|| AtomicUsize::new(0));
     let start = Barrier::for_all();
     smp::run_on_each(&|me| {
-        start.wait();
-        let mut target = me;
-        for _ in 0..targets {
-            target = next(target);
-            ipi::call(target, &|| {
-                assert_eq!(cpu::current(), target);
-                calls[target].fetch_add(1, Ordering::Relaxed);
-            });
+        for round in 0..rounds {
+            start.wait();
+            let mut target = me;
+            for _ in 0..targets {
+                target = next(target);
+                let call = || {
+                    ipi::call(target, &|| {
+                        assert_eq!(cpu::current(), target);
+                        calls[target].fetch_add(1, Ordering::Relaxed);
+                    });
+                };
+                if round % 2 == 0 { call() } else { interrupts::without(call) }
+            }
         }
     });
     for target in cpu::online() {
         let calls = calls[target].load(Ordering::Relaxed);
-        assert_eq!(calls, targets, "{target}");
+        assert_eq!(calls, rounds * targets, "{target}");
     }
-}
-
-fn call_each_other(context: impl Fn(&mut dyn FnMut()) + Sync) {
-    const ROUNDS: usize = 100;
-    let last = cpu::online().last().expect("the BSP is online");
-    let first = cpu::current();
-    let calls = PerCpu::new(|| AtomicUsize::new(0));
-    let start = Barrier::new(if first == last { 1 } else { 2 });
-    smp::run_on_each(&|me| {
-        let other = match me {
-            me if me == first => last,
-            me if me == last => first,
-            _ => return,
-        };
-        for _ in 0..ROUNDS {
-            start.wait();
-            context(&mut || {
-                ipi::call(other, &|| {
-                    assert_eq!(cpu::current(), other);
-                    calls[other].fetch_add(1, Ordering::Relaxed);
-                });
-            });
-        }
-    });
-    assert_eq!(calls[first].load(Ordering::Relaxed), ROUNDS);
-    assert_eq!(calls[last].load(Ordering::Relaxed), ROUNDS);
 }

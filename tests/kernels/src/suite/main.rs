@@ -6,23 +6,18 @@ extern crate alloc;
 
 mod barrier;
 mod bring_up;
-mod cancel;
 mod clock;
 mod counters;
-mod cross_cpu_release;
 mod doomed;
 mod file;
 mod firmware;
 mod heap_and_log;
 mod hotplug;
 mod images;
-mod interrupt_release;
 mod ipi;
 mod monitor_nmi;
 mod nmi;
-mod per_cpu;
-mod reinit;
-mod rundown_basic;
+mod races;
 mod single_step;
 mod start_faults;
 mod waiting;
@@ -48,21 +43,16 @@ type Tests = fn() -> &'static [Test];
 const SCENARIOS: &[(&str, Tests)] = &[
     ("barrier", barrier::tests),
     ("bring_up", bring_up::tests),
-    ("cancel", cancel::tests),
     ("clock", clock::tests),
     ("counters", counters::tests),
-    ("cross_cpu_release", cross_cpu_release::tests),
     ("firmware", firmware::tests),
     ("heap_and_log", heap_and_log::tests),
     ("hotplug", hotplug::tests),
     ("images", images::tests),
-    ("interrupt_release", interrupt_release::tests),
     ("ipi", ipi::tests),
     ("monitor_nmi", monitor_nmi::tests),
     ("nmi", nmi::tests),
-    ("per_cpu", per_cpu::tests),
-    ("reinit", reinit::tests),
-    ("rundown_basic", rundown_basic::tests),
+    ("races", races::tests),
     ("single_step", single_step::tests),
     ("start_faults", start_faults::tests),
     ("waiting", waiting::tests),

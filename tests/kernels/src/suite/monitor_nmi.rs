@@ -63,7 +63,7 @@ fn torn_down_under_nmis<V: Variant + 'static>(new: fn() -> Rundown<V>) {
         let mut listeners = cpu::online().filter(|cpu| listens(*cpu));
         listeners.all(|cpu| in_nmi[cpu].load(Ordering::Relaxed) >= NMIS)
     };
-    // What is still in a pocket the next NMI releases, or that CPU's thread.
+    // The next NMI releases what is still in a pocket, or that CPU's thread does.
     let drain = || assert_eq!(device.rundown.wait(&Halt), WaitOutcome::Drained);
     let over = AtomicBool::new(false);
     smp::run_on_each(&|me| {

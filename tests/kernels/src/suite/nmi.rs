@@ -11,75 +11,83 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::testing::Test;
 use kernel::{barrier, clock, cpu, interrupts, ipi, smp, timer};
-use rundown::{CloseOutcome, Completion, Rundown, State, Variant};
+use rundown::{CloseOutcome, Completion, Rundown, Variant, WaitOutcome};
 use test_kernels::nmi::on_nmi;
-use test_kernels::{Device, PerCpu, leaked, next, tests};
+use test_kernels::{Device, PerCpu, leaked, next, tests, until};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
         each {
-            a_thread_and_its_nmis_share_an_object,
             the_last_release_is_in_an_nmi,
-            the_last_release_runs_the_completion_in_an_nmi,
+            closed_in_a_handler_on_top_of_its_users,
             nmis_everywhere_while_the_owner_tears_down,
         }
-        named {
-            "closed_in_an_nmi::plain" => |_| closed_in_an_nmi(test_kernels::plain),
-            "closed_in_an_nmi::cache_aware" => |_| closed_in_an_nmi(test_kernels::cache_aware),
-            "not_closed_in_an_nmi::per_cpu" => |_| not_closed_in_an_nmi(),
-        }
+        once { not_closed_in_an_nmi }
     }
 }
 
-/// Each CPU takes and releases in a loop and interrupts itself by NMI all the time; the handler does the
-/// same. Nothing may get lost: afterwards nothing is held.
-fn a_thread_and_its_nmis_share_an_object<V: Variant + 'static>(new: fn() -> Rundown<V>) {
-    const ROUNDS: u64 = 200;
-    let rundown: &'static Rundown<V> = leaked(new());
-    let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
-    on_nmi(leaked(move || {
-        assert!(interrupts::in_handler());
-        let guard = rundown.try_acquire().expect("refused although open");
-        in_nmi[cpu::current()].fetch_add(1, Ordering::Relaxed);
-        drop(guard);
-    }));
-    smp::run_on_each(&|me| {
-        for round in 1..=ROUNDS {
-            ipi::nmi(me);
-            while in_nmi[me].load(Ordering::Relaxed) < round {
-                let guard = rundown.try_acquire();
-                assert!(guard.is_some(), "refused although open");
-            }
-        }
-        let taken = in_nmi[me].load(Ordering::Relaxed);
-        assert_eq!(taken, ROUNDS, "an NMI that no CPU sent");
-    });
-    ipi::set_nmi_handler(None);
-    assert_eq!(rundown.racy_held(), 0, "a count was lost");
-    assert_eq!(rundown.try_wait(), Ok(()));
-}
+/// How often [`COMPLETION`] has run.
+static COMPLETED: AtomicUsize = AtomicUsize::new(0);
+static COMPLETION: Completion = Completion::of(|| {
+    COMPLETED.fetch_add(1, Ordering::Relaxed);
+});
 
-/// The owner sleeps; an NMI on the next CPU, or on its own, releases the last protection and wakes it.
+/// The owner sleeps; an NMI on the next CPU, or on its own, releases the last protection, wakes it,
+/// and runs the completion (S13).
 fn the_last_release_is_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
-    const ROUNDS: usize = 10;
-    for round in 0..ROUNDS {
+    let completed = || COMPLETED.load(Ordering::Relaxed);
+    for round in 0..10 {
         let device = leaked(Device::new(new()));
         let owner = cpu::current();
         let victim = if round % 2 == 0 { owner } else { next(owner) };
         assert!(device.fill_pocket(owner), "refused although open");
         // None, if the NMI of the close's barrier comes together with this one: see `ipi::nmi`.
         on_nmi(leaked(move || device.empty_pocket(owner)));
-        assert_eq!(device.rundown.close(), CloseOutcome::Closed);
+        let before = completed();
+        assert_eq!(device.rundown.close_then(&COMPLETION), Ok(()));
         // From the timer of this CPU: it fires while the owner sleeps, or is about to.
         test_kernels::set_on_tick(leaked(move || {
             timer::stop();
             ipi::nmi(victim);
         }));
         test_kernels::start_ticking();
-        device.drain(&[]);
+        assert_eq!(device.rundown.wait(&Halt), WaitOutcome::Drained);
+        // It is run after the wake-up.
+        while completed() == before {
+            core::hint::spin_loop();
+        }
+        assert_eq!(completed(), before + 1);
         device.tear_down(|| {});
         ipi::set_nmi_handler(None);
     }
+}
+
+/// The ticks of the BSP close, with its own thread, and those of all others, in the middle of an
+/// acquire or a release.
+fn closed_in_a_handler_on_top_of_its_users<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    let device = leaked(Device::new(new()));
+    let closed: &AtomicU64 = leaked(AtomicU64::new(0));
+    test_kernels::set_on_tick(leaked(move || {
+        assert!(interrupts::in_handler());
+        // Never waits: it drains now, or by a later tick.
+        if device.rundown.try_wait().is_ok() {
+            device.tear_down(|| clock::spin_for(10_000));
+            closed.fetch_add(1, Ordering::Relaxed);
+        }
+    }));
+    smp::run_on_each(&|me| {
+        if me == CpuIndex::BSP {
+            test_kernels::start_ticking();
+        }
+        let over = || closed.load(Ordering::Relaxed) >= 20;
+        until(over, || {
+            device.use_once();
+        });
+        KernelPlatform::wake_all();
+        if me == CpuIndex::BSP {
+            timer::stop();
+        }
+    });
 }
 
 /// Runs `work` in an NMI handler of this CPU, and returns when it is done.
@@ -94,38 +102,6 @@ fn in_nmi(work: &'static (dyn Fn() + Sync)) {
         core::hint::spin_loop();
     }
     ipi::set_nmi_handler(None);
-}
-
-/// How often [`COMPLETION`] has run.
-static COMPLETED: AtomicUsize = AtomicUsize::new(0);
-static COMPLETION: Completion = Completion::of(|| {
-    COMPLETED.fetch_add(1, Ordering::Relaxed);
-});
-
-/// The owner has left a completion and does not wait; an NMI releases the last protection, and runs it (S13).
-fn the_last_release_runs_the_completion_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
-    let rundown: &'static Rundown<V> = leaked(new());
-    let completed = || COMPLETED.load(Ordering::Relaxed);
-    let before = completed();
-    rundown.acquire().expect("refused although open");
-    assert_eq!(rundown.close_then(&COMPLETION), Ok(()));
-    assert_eq!(completed(), before, "run while one is held");
-    in_nmi(leaked(move || {
-        // SAFETY: the one taken above.
-        unsafe { rundown.release() };
-        assert_eq!(completed(), before + 1);
-    }));
-    assert_eq!(rundown.state(), State::Drained);
-}
-
-/// The variants whose close needs no barrier are closed in an NMI handler as anywhere else.
-fn closed_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
-    let rundown: &'static Rundown<V> = leaked(new());
-    in_nmi(leaked(move || {
-        assert_eq!(rundown.close(), CloseOutcome::Closed);
-    }));
-    assert!(rundown.try_acquire().is_none(), "granted although closed");
-    assert_eq!(rundown.try_wait(), Ok(()));
 }
 
 /// A per-CPU object's close needs a barrier, which is illegal in an NMI handler: it returns an error there, on every

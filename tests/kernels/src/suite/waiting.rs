@@ -1,152 +1,82 @@
-//! Waiting with a deadline, by polling, and in several manners at once; and who is woken for what.
+//! Waiting with a deadline, by polling, and in several manners at once; and which waiters are
+//! woken.
 
 use alloc::format;
-use alloc::vec::Vec;
-use core::future;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use core::task::{Poll, Waker};
 use core::time::Duration;
 
 use kernel::platform::{Halt, KernelPlatform};
 use kernel::testing::Test;
 use kernel::{clock, cpu, interrupts, ipi, smp, timer};
 use rundown::{AsyncPlatform, Clock, Rundown, Spin, State, Variant, WaitOutcome};
-use spin::Mutex;
-use test_kernels::{Barrier, PerCpu, after, leaked, plain, task, tests};
+use test_kernels::{Barrier, after, leaked, plain, task, tests};
 
 /// Soon, for an emulated CPU on a busy host.
 const SOON: Duration = Duration::from_millis(2);
 /// A deadline that is never reached: the rig's own is shorter.
 const LATE: Duration = Duration::from_secs(3600);
-/// An alarm that is set for so late rings after about a minute, to be set again: a wake-up that is lost
-/// would come by it.
-const LONG_BEFORE_LATE: Duration = Duration::from_secs(30);
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
         each {
-            a_missed_deadline_says_what_is_outstanding,
-            a_release_on_another_cpu_comes_before_the_deadline,
             waiters_of_every_manner_return,
             only_waiters_of_that_object_are_woken,
             an_interrupt_releases_what_the_cpu_waits_for,
         }
-        once {
-            a_deadline_outlives_the_timer,
-            a_deadline_leaves_a_ticking_timer_alone,
-            a_deadline_holds_with_interrupts_off,
-            a_waker_works_from_any_cpu,
-        }
+        once { a_missed_deadline_ends_the_wait }
     }
 }
 
-/// No interrupt comes but that of the deadline.
-fn a_missed_deadline_says_what_is_outstanding<V: Variant<Platform = KernelPlatform>>(
-    new: fn() -> Rundown<V>,
-) {
-    let rundown = new();
-    let mut guards = Vec::new();
-    for held in 1..=3 {
-        let guard = rundown.try_acquire();
-        guards.push(guard.expect("refused although open"));
-        let deadline = after(SOON);
-        let missed = rundown.wait_deadline(&Halt, deadline);
-        assert!(KernelPlatform::now() >= deadline, "gave up too early");
-        let outstanding = missed.expect_err("drained while a guard is out");
-        assert_eq!(outstanding.object, rundown.id());
-        assert_eq!(outstanding.state, State::Draining);
-        assert_eq!(outstanding.held, held);
-        // Who could not wait any longer goes on as if nothing had been.
-        assert!(rundown.cancel().is_ok());
-    }
-    rundown.close();
-    drop(guards);
-    let met = rundown.wait_deadline(&Halt, after(LATE));
-    assert_eq!(met, Ok(WaitOutcome::Drained));
-}
-
-/// `hlt` would never end; the wait must not use it.
-fn a_deadline_holds_with_interrupts_off() {
-    let rundown = plain();
-    let _guard = rundown.try_acquire().expect("refused although open");
-    let missed = interrupts::without(|| rundown.wait_deadline(&Halt, after(SOON)));
-    assert!(missed.is_err(), "drained while a guard is out");
-}
-
-/// A CPU that has periodic ticks looks at its deadlines then, and goes on ticking.
-fn a_deadline_leaves_a_ticking_timer_alone() {
+/// By its own interrupt, by looking where interrupts are off, beside a timer that ticks and goes on
+/// ticking, and where a timer that the sleeper relied on stops meanwhile.
+fn a_missed_deadline_ends_the_wait() {
     static TICKS: AtomicUsize = AtomicUsize::new(0);
     let rundown = plain();
     let _guard = rundown.try_acquire().expect("refused although open");
+    let miss = |time| {
+        let deadline = after(time);
+        assert!(rundown.wait_deadline(&Halt, deadline).is_err(), "drained while a guard is out");
+        assert!(KernelPlatform::now() >= deadline, "gave up too early");
+    };
+    miss(SOON);
+    interrupts::without(|| miss(SOON));
     timer::start(SOON, || {
         TICKS.fetch_add(1, Ordering::Relaxed);
     });
-    for _ in 0..3 {
-        assert!(rundown.wait_deadline(&Halt, after(SOON)).is_err());
-    }
+    (0..3).for_each(|_| miss(SOON));
     let before = TICKS.load(Ordering::Relaxed);
     Halt.until(&mut || TICKS.load(Ordering::Relaxed) > before + 1);
-    timer::stop();
-}
-
-/// The ticks that a sleeper relies on end while it sleeps: it must not sleep on.
-fn a_deadline_outlives_the_timer() {
-    let rundown = plain();
-    let _guard = rundown.try_acquire().expect("refused although open");
     timer::start(SOON, timer::stop);
-    assert!(rundown.wait_deadline(&Halt, after(SOON * 4)).is_err());
+    miss(SOON * 4);
 }
 
-/// The release ends the wait, not the deadline.
-fn a_release_on_another_cpu_comes_before_the_deadline<V: Variant<Platform = KernelPlatform>>(
-    new: fn() -> Rundown<V>,
-) {
-    if cpu::count() == 1 {
-        return;
-    }
-    let start = clock::nanos();
-    for _ in 0..10 {
-        let rundown = new();
-        let holds = Barrier::new(2);
-        smp::run_on_each(&|me| match me.get() {
-            0 => {
-                holds.wait();
-                let met = rundown.wait_deadline(&Halt, after(LATE));
-                assert_eq!(met, Ok(WaitOutcome::Drained));
-            }
-            1 => {
-                let guard = rundown.try_acquire();
-                holds.wait();
-                // Lets go only when the waiter has closed.
-                while rundown.state() == State::Open {
-                    core::hint::spin_loop();
-                }
-                drop(guard);
-            }
-            _ => {}
-        });
-    }
-    let took = Duration::from_nanos(clock::nanos() - start);
-    assert!(took < LONG_BEFORE_LATE, "woken by the alarm, not by the release");
-}
-
-/// Half of the CPUs hold guards and release them one after the other; all others wait, in turns by
-/// halting, with a deadline far off, with many deadlines, and as a future; the last one spins.
+/// Half of the CPUs hold guards. All others wait: by halting, with a deadline far off, with many
+/// deadlines, and as a future; the last one spins. The holders release one after the other; or one
+/// of them cancels, and closes again at once: a waiter that looks late must not wait for that
+/// drain.
 fn waiters_of_every_manner_return<V: Variant<Platform = KernelPlatform>>(new: fn() -> Rundown<V>) {
-    for round in 0..3 {
+    let holders = cpu::count() / 2;
+    for round in 0..8 {
         let rundown = new();
         let begun = Barrier::for_all();
+        let returned = Barrier::for_all();
         let waiting = AtomicUsize::new(0);
         let released = AtomicUsize::new(0);
-        let holders = cpu::count() / 2;
+        let cancels = round >= 4 && holders > 0;
         smp::run_on_each(&|me| {
-            // One CPU waits by itself.
             let place = me.get();
             let guard = (place < holders).then(|| rundown.try_acquire().expect("open"));
             begun.wait();
             if let Some(guard) = guard {
                 let waiters = cpu::count() - holders;
                 Halt.until(&mut || waiting.load(Ordering::Acquire) == waiters);
+                if cancels && place == 0 {
+                    assert!(rundown.cancel().is_ok());
+                    rundown.close();
+                }
+                if cancels {
+                    returned.wait();
+                }
                 released.fetch_add(1, Ordering::Relaxed);
                 drop(guard);
                 return;
@@ -154,8 +84,8 @@ fn waiters_of_every_manner_return<V: Variant<Platform = KernelPlatform>>(new: fn
             let mut drain = rundown.drain();
             waiting.fetch_add(1, Ordering::AcqRel);
             KernelPlatform::wake_all();
-            let outcome = match place % 4 {
-                _ if place + 1 == cpu::count() => drain.wait(&Spin),
+            let outcome = match (place + round) % 4 {
+                _ if place > 2 && place + 1 == cpu::count() => drain.wait(&Spin),
                 0 => drain.wait_deadline(&Halt, after(LATE)).expect("in time"),
                 1 => loop {
                     if let Ok(outcome) = drain.wait_deadline(&Halt, after(SOON)) {
@@ -165,11 +95,16 @@ fn waiters_of_every_manner_return<V: Variant<Platform = KernelPlatform>>(new: fn
                 2 => task::block_on(drain),
                 _ => drain.wait(&Halt),
             };
-            assert_eq!(outcome, WaitOutcome::Drained);
-            let released = released.load(Ordering::Relaxed);
-            assert_eq!(released, holders, "a wait ended early, round {round}");
+            if cancels {
+                assert_eq!(outcome, WaitOutcome::Cancelled, "round {round}");
+                returned.wait();
+            } else {
+                assert_eq!(outcome, WaitOutcome::Drained, "round {round}");
+                let released = released.load(Ordering::Relaxed);
+                assert_eq!(released, holders, "a wait ended early, round {round}");
+            }
         });
-        assert!(rundown.is_drained());
+        assert_eq!(rundown.wait(&Halt), WaitOutcome::Drained);
     }
 }
 
@@ -232,58 +167,32 @@ fn only_waiters_of_that_object_are_woken<V: Variant<Platform = KernelPlatform>>(
 }
 
 /// No future is in the table of those that wait.
-fn nobody_waits() -> bool {
+fn no_future_waits() -> bool {
     format!("{:?}", KernelPlatform::wakers()).contains("waiting: 0")
 }
 
-/// The release comes in a handler of the very CPU that halts: it must not come between the
-/// executor's last look and its `hlt` unnoticed.
+/// The last release comes in a handler of the very CPU that halts: it must not come unnoticed
+/// between the waiter's or the executor's last look and its `hlt`.
 fn an_interrupt_releases_what_the_cpu_waits_for<V>(new: fn() -> Rundown<V>)
 where
     V: Variant<Platform = KernelPlatform> + 'static,
 {
-    for _ in 0..10 {
+    for round in 0..20 {
         let rundown: &'static Rundown<V> = leaked(new());
-        let guard = Mutex::new(rundown.try_acquire());
-        assert!(guard.lock().is_some(), "refused although open");
+        assert!(rundown.acquire().is_ok(), "refused although open");
         test_kernels::set_on_tick(leaked(move || {
-            drop(guard.lock().take());
+            // SAFETY: the one taken above.
+            unsafe { rundown.release() };
             // One release is one wake-up; no later tick is to help.
             timer::stop();
         }));
-        let drain = rundown.drain();
+        let mut drain = rundown.drain();
         test_kernels::start_ticking();
-        assert_eq!(task::block_on(drain), WaitOutcome::Drained);
+        let outcome = match round % 2 {
+            0 => drain.wait(&Halt),
+            _ => task::block_on(drain),
+        };
+        assert_eq!(outcome, WaitOutcome::Drained);
     }
-    assert!(nobody_waits());
-}
-
-/// The BSP wakes the future of each other CPU in turn, which sleeps then, or is about to. No object is in
-/// it, so nothing but the waker can end that sleep.
-fn a_waker_works_from_any_cpu() {
-    const ROUNDS: usize = 20;
-    let wakers = PerCpu::new(|| Mutex::new(None));
-    let events = PerCpu::new(|| AtomicUsize::new(0));
-    smp::run_on_each(&|me| {
-        for round in 1..=ROUNDS {
-            if me.get() > 0 {
-                task::block_on(future::poll_fn(|context| {
-                    *wakers[me].lock() = Some(context.waker().clone());
-                    // The BSP may have come before it found the waker.
-                    match events[me].load(Ordering::Acquire) >= round {
-                        true => Poll::Ready(()),
-                        false => Poll::Pending,
-                    }
-                }));
-                continue;
-            }
-            for other in cpu::online().filter(|other| other.get() > 0) {
-                events[other].store(round, Ordering::Release);
-                let waker: Option<Waker> = wakers[other].lock().take();
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-            }
-        }
-    });
+    assert!(no_future_waits());
 }

@@ -15,7 +15,7 @@ use x86_64::registers::model_specific::Msr;
 /// How often the timers below tick, in Hz.
 const RATE: u32 = 1_000;
 
-/// Has the 8254 tick 1,000 times a second. What it interrupts, if anything, is up to the others.
+/// Has the 8254 tick 1,000 times a second. Whether it interrupts anything depends on the others.
 pub(super) fn start_8254() {
     // Intel 8254 data sheet: channel 0, low byte then high byte, mode 2. Its clock: see `kernel::clock`.
     let count = (1_193_182 / RATE) as u16;
