@@ -38,9 +38,8 @@ pub(crate) fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
     TABLES.get()?.find(signature)
 }
 
-/// Reads the CPUs from the MADT and publishes the index table. A machine without one that can be
-/// read runs on its BSP alone, and says why. The option `ghost` counts as one more that is listed,
-/// `hide` as one that is not.
+/// Reads the CPUs from the MADT and publishes the index table. Without one that can be read, the BSP runs
+/// alone, and the log says why. The option `ghost` lists a phantom CPU, `hide` hides one.
 pub(crate) fn read_cpus(options: &Options) {
     let bsp = apic::id();
     let map = read(bsp).unwrap_or_else(|| {
@@ -60,8 +59,7 @@ pub(crate) fn read_cpus(options: &Options) {
     cpu::set_map(map.expect("the BSP is enabled"));
 }
 
-/// Logs the MADT's bytes: its header, then the entries, four in a line, so that a photograph of the screen has
-/// those of many CPUs.
+/// Logs the MADT's bytes: its header, then the entries, four in a line.
 pub fn show_madt() {
     let Some((header, mut rest)) =
         table(b"APIC").and_then(|madt| madt.split_at_checked(ENTRIES_AT))
@@ -125,7 +123,7 @@ fn log_flaws(mut flaws: impl Iterator<Item = impl fmt::Display>) {
     }
 }
 
-/// Firmware's bytes at this physical address; `None` if not all of them are memory that is mapped.
+/// The bytes at this physical address; `None` if not all of them are mapped.
 fn memory_at(address: u64, length: usize) -> Option<&'static [u8]> {
     let end = address.checked_add(length as u64)?;
     // No CPU has more address lines (Intel SDM 3A, 4.1.4).

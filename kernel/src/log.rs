@@ -1,5 +1,5 @@
-//! What the kernel says: log lines for people, on the serial port and the screen; event lines for a program on
-//! the host, on the serial port.
+//! The log: lines for people, on the serial port and the screen; events for a program on the host, on
+//! the serial port.
 
 use core::{
     fmt,
@@ -31,14 +31,12 @@ pub fn emit(event: &Event<'_>) {
     if is_json() {
         let mut buffer = [0; MAX_LINE];
         let line = event.write_line(&mut buffer);
-        serial::with_port(|port| {
-            // Writing to the port cannot fail.
-            let _ = port.write_str(line);
-        });
+        // Writing to the port cannot fail.
+        serial::with_port(|port| _ = port.write_str(line));
     }
 }
 
-/// Says what came of it all, on the screen in large letters, too, and how the kernel is to end.
+/// Reports the verdict, on the screen in large letters, too, and returns how the kernel is to end.
 #[must_use]
 pub fn verdict(passed: bool, text: &str) -> ExitCode {
     crate::log!("{text}");
@@ -60,21 +58,14 @@ pub fn plain(text: impl fmt::Display) {
 
 /// As [`plain`], for what the screen shows [in place](in_place).
 pub(crate) fn to_serial(text: impl fmt::Display) {
-    serial::with_port(|port| {
-        let _ = writeln!(port, "{text}");
-    });
+    serial::with_port(|port| _ = writeln!(port, "{text}"));
 }
 
 /// Shows text on the screen in place of that of the last call.
 pub(crate) fn in_place(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
-    serial::with_port(|_| {
-        screen::with(|screen| {
-            screen.block(|out| {
-                // Writing to a screen cannot fail.
-                let _ = write(out);
-            });
-        });
-    });
+    // Writing to a screen cannot fail.
+    let write = |out: &mut dyn fmt::Write| _ = write(out);
+    serial::with_port(|_| screen::with(|screen| screen.block(write)));
 }
 
 /// Whether the host reads events. Until the options are read: yes, since no option says
@@ -91,10 +82,8 @@ pub fn line(text: fmt::Arguments<'_>) {
 }
 
 fn with_both(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
-    serial::with_port(|port| {
-        // Writing to either cannot fail.
-        let _ = write(&mut Both(port));
-    });
+    // Writing to either cannot fail.
+    serial::with_port(|port| _ = write(&mut Both(port)));
 }
 
 /// The serial port, and the screen that shows the same.
@@ -102,9 +91,7 @@ struct Both<'a>(&'a mut dyn fmt::Write);
 
 impl fmt::Write for Both<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        screen::with(|screen| {
-            let _ = screen.write_str(text);
-        });
+        screen::with(|screen| _ = screen.write_str(text));
         self.0.write_str(text)
     }
 }

@@ -21,9 +21,7 @@ per_cpu! {
 }
 
 /// Runs `function` on every online CPU, this one included, in thread context with interrupts on,
-/// all at the same time. Returns when it has returned everywhere.
-///
-/// BSP, thread context, one at a time: the APs wait for such work, the BSP runs the main function.
+/// all at the same time. Returns when it has returned everywhere. BSP, thread context, one at a time.
 ///
 /// # Panics
 /// If called on an AP, from within itself, from interrupt context, or with interrupts off.
@@ -42,11 +40,10 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
     interrupts::halt_until(|| job.unfinished.load(Ordering::Acquire) == 0);
 }
 
-/// Sees to it that one at a time gives APs work, or takes them out or in: until what it returns is
-/// dropped.
+/// Lets one caller at a time give APs work, or take them out or in, until the guard is dropped.
 ///
 /// # Panics
-/// If another caller does so; on an AP; in interrupt context; with interrupts off, for they come on meanwhile.
+/// If there is another caller; on an AP; in interrupt context; with interrupts off.
 pub(crate) fn exclusive(what: &str) -> SpinMutexGuard<'static, ()> {
     static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
     assert!(cpu::current() == CpuIndex::BSP, "{what}: on an AP");
@@ -76,7 +73,7 @@ impl Job {
     }
 }
 
-/// What an AP does: the jobs it is given, `hlt` in between, until it is to `leave`.
+/// An AP's loop: the jobs it is given, `hlt` in between, until it is to `leave`.
 pub(crate) fn idle(leave: fn() -> !) -> ! {
     interrupts::enable();
     loop {

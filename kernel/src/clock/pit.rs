@@ -4,9 +4,8 @@ use x86_64::instructions::port::Port;
 
 pub(super) struct Pit(());
 
-/// Has the 8254 count in steps of 54 to 910 us, by this seed. It interrupts nothing (the 8259s and the I/O APIC are
-/// masked); but QEMU with `-icount`, where all CPUs take turns in one thread, ends a turn when a timer is due. Once
-/// the rate of the clock is known.
+/// Has the 8254 count in steps of 54 to 910 us, by this seed. It interrupts nothing; but QEMU with
+/// `-icount`, where all CPUs take turns in one thread, ends a turn when a timer is due.
 pub(crate) fn cut_turns(seed: u32) {
     // Knuth's multiplicative hash: neighbouring seeds are to be far apart.
     let [_, _, low, high] = seed.wrapping_mul(2_654_435_769).to_le_bytes();
@@ -19,8 +18,7 @@ pub(crate) fn cut_turns(seed: u32) {
 impl Pit {
     /// Lets channel 0 of the 8254 count down from 65536, again and again. `None` if there is no 8254.
     ///
-    /// Channel 0, not channel 2 as often seen: that one needs the speaker's port, which QEMU's
-    /// microvm lacks. Channel 0 would interrupt, but the 8259s are masked.
+    /// Not channel 2, which needs the speaker's port, which QEMU's microvm lacks. The 8259s are masked.
     pub(super) fn start() -> Option<Self> {
         // Read-back command: latch the status of channel 0.
         const READ_BACK_STATUS_0: u8 = 0b1110_0010;

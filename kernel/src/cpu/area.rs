@@ -42,8 +42,7 @@ static PAGES: AtomicUsize = AtomicUsize::new(1);
 /// Makes the areas of the CPUs up to this index, as far as there are none. On the BSP, before the CPU
 /// runs, so that a CPU that starts has nothing to allocate.
 ///
-/// There are no gaps, so that counts go over all areas: a CPU that is plugged in with a high index brings
-/// along those of the CPUs before it, that may come or not.
+/// There are no gaps, so that counts go over all areas.
 ///
 /// # Panics
 /// If memory runs out.
@@ -53,7 +52,7 @@ pub(crate) fn allocate_up_to(cpu: CpuIndex) {
     }
 }
 
-/// What the areas of the CPUs up to this index take that there are not yet, and their page tables, at most.
+/// The most that the missing areas of the CPUs up to this index take, with their page tables.
 pub(crate) fn bytes_up_to(cpu: CpuIndex) -> u64 {
     let missing = (cpu.get() + 1).saturating_sub(per_cpu::areas());
     // A table for each would be too many: eight areas share one.
@@ -91,9 +90,8 @@ pub(super) fn mapped() -> usize {
     PAGES.load(Ordering::Acquire) * PAGE
 }
 
-/// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for the next page, or
-/// if there is no piece of memory that holds it for all CPUs: one page for each, side by side. Pages that were
-/// mapped before stay.
+/// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for the
+/// next page, or if no piece of memory holds it for all CPUs, side by side.
 pub(super) fn extend(end: usize) -> Option<()> {
     if end <= mapped() {
         return Some(());
@@ -133,8 +131,7 @@ pub(crate) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
     );
     let counter = per_cpu::area(CpuIndex::new(cpu as u32), offset);
     // SAFETY: mapped, as just checked, and for good; behind the variables there are only counters. The
-    // CPU itself adds by a plain instruction, which is one aligned access of 8 bytes to load and one
-    // to store: to others it is as if it were two atomic ones.
+    // CPU itself adds by a plain instruction: an aligned load and an aligned store, both atomic.
     unsafe { &*counter.as_ptr::<AtomicI64>() }
 }
 

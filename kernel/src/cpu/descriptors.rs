@@ -34,8 +34,7 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Builds them, and the stacks, for a CPU. Once per CPU, on the BSP, so that an AP that starts
-    /// has nothing to allocate and no lock to wait for.
+    /// Builds them, and the stacks, for a CPU. Once per CPU, on the BSP.
     ///
     /// # Panics
     /// If memory runs out.
@@ -69,8 +68,8 @@ impl Descriptors {
         unsafe { load_tss(self.tss) };
     }
 
-    /// Marks the TSS as unused. LTR marks it as busy, and an INIT does not undo that; a second LTR
-    /// would then fault (Intel SDM 3A, 8.2.3).
+    /// Marks the TSS as unused: LTR marks it as busy, which an INIT does not undo, and a second LTR would
+    /// fault (Intel SDM 3A, 8.2.3).
     fn mark_available(&self) {
         const BUSY: u64 = 1 << 41;
         let low = &self.gdt.entries()[usize::from(self.tss.index())];

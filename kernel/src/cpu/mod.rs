@@ -26,22 +26,20 @@ static MAP: Once<CpuMap> = Once::new();
 
 /// The CPU that this code runs on.
 ///
-/// Any context; one load from the per-CPU area. A kernel thread never moves to another CPU here, so
-/// the answer stays true.
+/// Any context; one load. A kernel thread never moves to another CPU, so the answer stays true.
 #[must_use]
 pub fn current() -> CpuIndex {
     per_cpu::index()
 }
 
-/// Number of CPUs that the firmware lists as enabled: their indices are below this. For the size of per-CPU
-/// arrays, unless CPUs may be plugged in: see [`possible`].
+/// Number of CPUs that the firmware lists as enabled: their indices are below this.
 #[must_use]
 pub fn listed() -> usize {
     map().enabled()
 }
 
-/// Number of CPUs that there may ever be: those that are [listed], and behind them those that the
-/// firmware has a place for, and that [`smp::online`](crate::smp::online) starts when they have been plugged in.
+/// Number of CPUs that there may ever be: those that are [listed], and behind them those that may be
+/// plugged in, and that [`smp::online`](crate::smp::online) then starts.
 #[must_use]
 pub fn possible() -> usize {
     map().len()
@@ -72,8 +70,8 @@ pub fn topology(index: CpuIndex) -> Option<&'static Topology> {
     TOPOLOGY.of(index)?.get()
 }
 
-/// Asks this CPU where it sits, unless that has been done: a CPU that is started again is the same as before. With its
-/// area installed and the index table published; allocates nothing and waits for no other CPU.
+/// Asks this CPU where it sits, unless that has been done. With its area installed and the index table
+/// published; allocates nothing and waits for no other CPU.
 pub(crate) fn read_topology() {
     // First the one, then the other: a CPU that is reset during `call_once` could never call it
     // again.
@@ -104,8 +102,7 @@ pub(crate) fn set_map(map: CpuMap) {
     MAP.call_once(|| map);
 }
 
-/// Declares a CPU online: it takes interrupts and work. By the BSP, so that the set of online CPUs
-/// changes only while it starts them.
+/// Declares a CPU online: it takes interrupts and work. By the BSP.
 ///
 /// # Panics
 /// If it has no area.
