@@ -1,4 +1,4 @@
-//! The local APIC: what the ID of this CPU is, and interrupts to others.
+//! The local APIC: the ID of this CPU, and interrupts to others.
 //!
 //! There are two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, with
 //! IDs of 8 bits; and x2APIC, model-specific registers, with IDs of 32 bits. Register numbers here
@@ -19,8 +19,7 @@ use crate::{
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
 };
 
-/// What the local APIC does with an interrupt that it sends: bits of its command register (Intel
-/// SDM 3A, figure 11-12).
+/// An interrupt that the local APIC sends: bits of its command register (Intel SDM 3A, figure 11-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ipi {
     /// An ordinary interrupt.
@@ -56,7 +55,7 @@ const FIRST_TOO_LARGE: u32 = 255;
 /// The way to the local APIC of whichever CPU uses it.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalApic {
-    /// The page of registers; null: x2APIC mode.
+    /// Null: x2APIC mode.
     pub(crate) page: *mut u32,
 }
 
@@ -121,11 +120,9 @@ impl LocalApic {
         id.get() < too_large
     }
 
-    /// Sends an interrupt. Any CPU, any context, NMI included. The CPU that takes it sees what its sender wrote
-    /// before.
-    ///
-    /// An ID that this mode's command register [cannot name](Self::can_address) gets nothing: cut
-    /// to 8 bits it would address another CPU, or all.
+    /// Sends an interrupt. Any CPU, any context, NMI included. The CPU that takes it sees what its sender
+    /// wrote before. An ID that [cannot be addressed](Self::can_address) gets nothing: cut to 8 bits it
+    /// would be another CPU's, or stand for all.
     ///
     /// # Safety
     /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away what they are doing.
@@ -188,8 +185,7 @@ impl LocalApic {
         unsafe { registers::without_interrupts(send) };
     }
 
-    /// Waits until the xAPIC has sent the command. Bounded: one that never does must not hang a CPU that has
-    /// interrupts off.
+    /// Waits until the xAPIC has sent the command. Bounded: one that never does must not hang a CPU.
     fn wait_until_sent(self) {
         const PENDING: u32 = 1 << 12;
         for _ in 0..100_000 {
@@ -246,7 +242,7 @@ const fn x2(register: u32) -> u32 {
     0x800 + (register >> 4)
 }
 
-/// What a local APIC has found wrong: bits of the error status register (Intel SDM 3A, 11.5.3).
+/// Errors of a local APIC: bits of the error status register (Intel SDM 3A, 11.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApicErrors(pub u8);
 

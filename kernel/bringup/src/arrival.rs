@@ -1,4 +1,4 @@
-//! A CPU that has come so far that the kernel takes over.
+//! A CPU on its own stack, which the kernel takes over.
 
 use crate::{
     entry::SHARED,
@@ -35,7 +35,7 @@ impl Arrival {
         self.slot.attempts()
     }
 
-    /// Keeps the moment at which the kernel's own set-up was so far: 0 or 1, stamps 3 and 4 of
+    /// Stamps a place of the kernel's own set-up, 0 or 1: 3 and 4 of
     /// [`Progress::stamps`](crate::Progress::stamps).
     ///
     /// # Panics
@@ -45,8 +45,7 @@ impl Arrival {
         self.slot.stamp(3 + place);
     }
 
-    /// Marks the CPU as ready for work. Parks it if it has been given up meanwhile: then it does
-    /// not return.
+    /// Marks the CPU as ready for work, or parks it if it has been given up meanwhile.
     pub fn online(self) {
         self.slot.stamp(5);
         if !self.slot.transition(SlotState::Arrived, SlotState::Online) {

@@ -6,8 +6,7 @@
 //! | 2 and 3 | a stack and fault records, which CPUs write: `Data` | writable, not executable |
 //! | the rest | the tables by which paging is switched on: [`tables`] | not at all |
 //!
-//! They are the crate's for good: a CPU that was given up may wake up there one day, and so may one
-//! that is not listed and that a broadcast has reached.
+//! They are the crate's for good: a CPU that was given up, or is not listed, may wake up there one day.
 //!
 //! `unsafe` in this module: the pages are written through raw pointers.
 

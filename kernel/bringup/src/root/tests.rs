@@ -104,16 +104,10 @@ fn entries_that_lead_nowhere_are_stepped_over() {
     // table.
     let nowhere = [0, END, END - 35, 0xffff_ff00, OTHER + 1];
     let flaws = nowhere.map(RootFlaw::NoTable);
-    let rsdt = nowhere.map(|address| address as u32);
     let good = [OTHER, MADT, HPET];
-    for first in [true, false] {
-        let mut entries = [&nowhere[..], &good].concat();
-        if !first {
-            entries = [&good[..], &nowhere].concat();
-        }
+    for entries in [[&nowhere[..], &good].concat(), [&good[..], &nowhere].concat()] {
         Memory::new(2, &[], &entries).leads_to_both(&flaws);
         let entries: Vec<_> = entries.iter().map(|entry| *entry as u32).collect();
-        assert!(entries.contains(&rsdt[3]));
         Memory::new(0, &entries, &[]).leads_to_both(&flaws);
     }
     let address = u64::MAX;
