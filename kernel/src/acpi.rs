@@ -38,8 +38,8 @@ pub(crate) fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
     TABLES.get()?.find(signature)
 }
 
-/// Reads the CPUs from the MADT and publishes the index table. Without one that can be read, the BSP runs
-/// alone, and the log says why. The option `ghost` lists a phantom CPU, `hide` hides one.
+/// Reads the CPUs from the MADT and publishes the index table. Without one that can be read, the
+/// BSP runs alone, and the log says why. The option `ghost` lists a phantom CPU, `hide` hides one.
 pub(crate) fn read_cpus(options: &Options) {
     let bsp = apic::id();
     let map = read(bsp).unwrap_or_else(|| {
@@ -66,7 +66,10 @@ pub fn show_madt() {
     else {
         return;
     };
-    log!("madt: {}", Hex(header));
+    let hex = |bytes: &'static [u8]| {
+        fmt::from_fn(|f| bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")))
+    };
+    log!("madt: {}", hex(header));
     while !rest.is_empty() {
         let line = rest;
         for _ in 0..4 {
@@ -74,20 +77,12 @@ pub fn show_madt() {
             let length = rest.get(1).map_or(rest.len(), |length| (*length).into());
             rest = rest.get(length..).filter(|_| length >= 2).unwrap_or_default();
         }
-        log!("madt: {}", Hex(&line[..line.len() - rest.len()]));
+        log!("madt: {}", hex(&line[..line.len() - rest.len()]));
     }
 }
 
 /// Where a MADT's entries begin (ACPI Specification 6.5, section 5.2.12).
 const ENTRIES_AT: usize = 44;
-
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
 
 /// The MADT, if there is one. After [`read_cpus`].
 pub(crate) static MADT: Once<Madt<'static>> = Once::new();

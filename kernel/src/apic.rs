@@ -58,7 +58,6 @@ const DIVIDE_BY_16: u32 = 0b0011;
 static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 
 /// This CPU's APIC ID, from its APIC. Any CPU, any context, once the APIC is set up.
-#[must_use]
 pub fn id() -> ApicId {
     local().id()
 }
@@ -73,7 +72,6 @@ fn is_known() -> bool {
 }
 
 /// The way to the registers, the same for all CPUs.
-#[must_use]
 pub fn local() -> LocalApic {
     // SAFETY: the mode is the CPU's; in xAPIC mode `init` has mapped the page.
     unsafe { LocalApic::at(PAGE.load(Ordering::Relaxed)) }
@@ -116,7 +114,8 @@ pub(crate) fn fit(asked: ApicMode, map: &CpuMap, dmar: Option<&[u8]>) {
     let apic = local();
     let mut facts = apic.facts(map, dmar);
     facts.is_virtual &= asked != ApicMode::Xapic;
-    // The APIC before `PAGE`: an NMI in between reads nothing; by registers not there yet it would fault.
+    // The APIC before `PAGE`: an NMI in between reads nothing; by registers not there yet it would
+    // fault.
     // SAFETY: the BSP; `has_x2` is as found.
     let (apic, choice) = unsafe { apic.fit(facts) };
     adopt(apic);
@@ -175,8 +174,9 @@ pub(crate) fn set_pins(uses: [LintUse; 2]) {
     }
 }
 
-/// Masks the interrupt sources inside this CPU (performance counters, temperature, corrected machine
-/// checks), except those that the firmware handles itself, by SMI, and errors, which the kernel reports.
+/// Masks the interrupt sources inside this CPU (performance counters, temperature, corrected
+/// machine checks), except those that the firmware handles itself, by SMI, and errors, which the
+/// kernel reports.
 pub(crate) fn mask_own_sources() {
     const SMI: u32 = 0b010 << 8;
     // The number of the last entry says which there are (Intel SDM 3A, figures 11-7 and 11-8); a register
@@ -192,8 +192,9 @@ pub(crate) fn mask_own_sources() {
     listen_for_errors();
 }
 
-/// Ends all interrupts that this CPU's APIC has in service: firmware, or the kernel that has started this
-/// one, may have left in the middle of a handler, and none of that priority or below would come through.
+/// Ends all interrupts that this CPU's APIC has in service: firmware, or the kernel that has
+/// started this one, may have left in the middle of a handler, and none of that priority or below
+/// would come through.
 pub(crate) fn end_leftovers() {
     let any = || (0..8).any(|word| read(IN_SERVICE + word * 0x10) != 0);
     // At most one for each vector.
@@ -247,13 +248,13 @@ pub(crate) fn counted() -> u64 {
     u64::from(u32::MAX - read(TIMER_CURRENT)) * TIMER_DIVIDER
 }
 
-/// Sets how fast all CPUs' timers count, in Hz before the divider. Until then they cannot be started.
+/// Sets how fast all CPUs' timers count, in Hz before the divider. Until then they cannot be
+/// started.
 pub(crate) fn set_timer_hz(hz: u64) {
     TIMER_HZ.store(hz, Ordering::Relaxed);
 }
 
 /// How fast the timers count, in Hz before the divider.
-#[must_use]
 pub fn timer_hz() -> u64 {
     TIMER_HZ.load(Ordering::Relaxed)
 }

@@ -12,8 +12,9 @@
 //!
 //! # How
 //! The caller sends an interrupt to every other CPU that another caller has not sent one in the
-//! meantime, and waits until all have answered. The book-keeping is [`Rounds`], which is model-checked in
-//! its crate. There is no lock and no leader: a handler that interrupts a caller may itself be one.
+//! meantime, and waits until all have answered. The book-keeping is [`Rounds`], which is
+//! model-checked in its crate. There is no lock and no leader: a handler that interrupts a caller
+//! may itself be one.
 //!
 //! - A CPU that waits with interrupts off, here, in [`ipi::call`] or in
 //!   [`Halt`](crate::platform::Halt), answers meanwhile.
@@ -36,7 +37,11 @@ use crate::{
 };
 
 per_cpu! {
-    static ANSWERS: Answers = Answers::none();
+    static ANSWERS: Answers = Answers {
+        rounds: rundown::per_cpu::Answers::new(),
+        nmi_sent: AtomicBool::new(false),
+        reported: AtomicBool::new(false),
+    };
 }
 
 /// Takes over the barriers' interrupts, and lets CPUs answer while they wait for others. Before the BSP has a
@@ -49,12 +54,10 @@ pub(crate) fn init() {
 
 /// Returns when every other CPU has passed a barrier.
 ///
-/// Any CPU, thread or interrupt context, interrupts on or off; not NMI. A CPU that does not even answer
-/// the NMI within a second is named in the log, once until it answers; the wait goes on.
-///
-/// # Panics
-/// In an NMI handler, where it is not [legal](is_legal): the code below may be about to send the
-/// interrupt that it would wait for.
+/// Any CPU, thread or interrupt context, interrupts on or off; not NMI. A CPU that does not even
+/// answer the NMI within a second is named in the log, once until it answers; the wait goes on.
+/// Panics in an NMI handler, where it is not [legal](is_legal): the code below may be about to send
+/// the interrupt that it would wait for.
 pub fn all() {
     let call = Call::begin();
     let Err(cpu) = call.wait_until(call.begun + REPORT_AFTER_NS) else {
@@ -73,7 +76,6 @@ pub fn all() {
 }
 
 /// Whether a barrier may be called here: anywhere but in an NMI handler. Any context.
-#[must_use]
 pub fn is_legal() -> bool {
     !ipi::in_nmi()
 }
@@ -94,7 +96,6 @@ pub struct Statistics {
 }
 
 /// What barriers have cost since boot. Racy: others may be at it.
-#[must_use]
 pub fn statistics() -> Statistics {
     // Relaxed: numbers for people and tests.
     Statistics {
@@ -107,7 +108,6 @@ pub fn statistics() -> Statistics {
 }
 
 /// The latest round that a CPU has answered; 0 if there is no such CPU. Racy. For tests.
-#[must_use]
 pub fn racy_answered(cpu: CpuIndex) -> u64 {
     let answers = ANSWERS.of(cpu);
     answers.map_or(0, |answers| answers.rounds.racy_latest())
@@ -187,14 +187,6 @@ impl Call {
 }
 
 impl Answers {
-    const fn none() -> Self {
-        Self {
-            rounds: rundown::per_cpu::Answers::new(),
-            nmi_sent: AtomicBool::new(false),
-            reported: AtomicBool::new(false),
-        }
-    }
-
     /// Sends the CPU, whose answers these are, an interrupt, if none is on its way. Whether one was
     /// sent.
     fn ask(&self, cpu: CpuIndex) -> bool {
@@ -214,8 +206,8 @@ impl Answers {
     fn send_nmi(&self, cpu: CpuIndex) {
         // With interrupts off, as in `ask`.
         interrupts::without(|| {
-            // Release: pairs with the swap in `on_nmi`, which reads this or what another caller wrote
-            // after it, so that the CPU then finds itself asked.
+            // Release: pairs with the swap in `on_nmi`, which reads this or what another caller
+            // wrote after it, so that the CPU then finds itself asked.
             if !self.nmi_sent.swap(true, Ordering::Release) {
                 apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
                 NMIS.fetch_add(1, Ordering::Relaxed);
@@ -244,11 +236,11 @@ pub(crate) fn serve() {
     }
 }
 
-/// Answers on an NMI. Whether that may be one for a barrier: of several that come together, the first
-/// counts as the barrier's.
+/// Answers on an NMI. Whether that may be one for a barrier: of several that come together, the
+/// first counts as the barrier's.
 fn on_nmi() -> bool {
-    // Acquire: pairs with `send_nmi`. Before the answer: a caller that found an NMI on its way, and sent
-    // none, is answered by this one; callers from here on send another one.
+    // Acquire: pairs with `send_nmi`. Before the answer: a caller that found an NMI on its way, and
+    // sent none, is answered by this one; callers from here on send another one.
     let for_barrier = ANSWERS.here().nmi_sent.swap(false, Ordering::Acquire);
     serve();
     for_barrier

@@ -28,8 +28,8 @@ pub(crate) static STOP_OTHERS: Hook<fn() -> bool> = Hook::none();
 /// This CPU's APIC ID, from its APIC. Any context.
 pub(crate) static OWN_APIC_ID: Hook<fn() -> Option<u32>> = Hook::none();
 
-/// Called first when code on this CPU cannot go on, with a message, and the exception's vector (if it
-/// is one) and address. Does not return if the rest of the kernel can do without this CPU.
+/// Called first when code on this CPU cannot go on, with a message, and the exception's vector (if
+/// it is one) and address. Does not return if the rest of the kernel can do without this CPU.
 pub(crate) static LEAVE_OUT: Hook<fn(fmt::Arguments<'_>, Option<u8>, u64)> = Hook::none();
 
 /// Called when a panic has been reported, and all other CPUs have stopped.

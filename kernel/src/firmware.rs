@@ -1,5 +1,5 @@
-//! Interrupt sources that firmware leaves live, silenced: 8259s, pins, I/O APICs, HPET, the local APIC's
-//! own. `docs/bring-up.md`, section 6, lists them. Interrupts that come nevertheless are
+//! Interrupt sources that firmware leaves live, silenced: 8259s, pins, I/O APICs, HPET, the local
+//! APIC's own. `docs/bring-up.md`, section 6, lists them. Interrupts that come nevertheless are
 //! [counted](unexpected::stray); the firmware keeps its system management interrupts.
 
 pub(crate) mod hpet;
@@ -13,8 +13,9 @@ use crate::{
     ioapic, log, unexpected,
 };
 
-/// On which of its two pins each CPU gets the board's NMIs. Firmware sets up those of the BSP alone, and
-/// INIT masks those of the others: NMIs would arrive at one CPU, which may be the one that hangs.
+/// On which of its two pins each CPU gets the board's NMIs. Firmware sets up those of the BSP
+/// alone, and INIT masks those of the others: NMIs would arrive at one CPU, which may be the one
+/// that hangs.
 static NMI_PINS: Once<NmiPins> = Once::new();
 
 /// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP, when the
@@ -34,8 +35,8 @@ pub(crate) fn take_over() {
     unexpected::log_nmi();
 }
 
-/// Stops all other CPUs, which the firmware may have left spinning: they would falsify the measurement of
-/// time. Once, on the BSP, after [`apic::init`].
+/// Stops all other CPUs, which the firmware may have left spinning: they would falsify the
+/// measurement of time. Once, on the BSP, after [`apic::init`].
 pub(crate) fn quiet_cpus() {
     // SAFETY: on these CPUs there is only firmware, which has handed over.
     unsafe { bringup::quiet_others(apic::local()) };

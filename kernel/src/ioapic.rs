@@ -1,4 +1,5 @@
-//! The I/O APICs (Intel 82093AA data sheet): each pin's entry, which names a vector and a CPU, masked.
+//! The I/O APICs (Intel 82093AA data sheet): each pin's entry, which names a vector and a CPU,
+//! masked.
 //!
 //! `unsafe` in this module: the address of the registers.
 

@@ -55,7 +55,6 @@ pub fn wake(cpu: CpuIndex) {
 }
 
 /// How many wake interrupts this CPU has taken.
-#[must_use]
 pub fn wakes_taken(cpu: CpuIndex) -> u64 {
     WAKES.count_of(cpu)
 }
@@ -63,22 +62,25 @@ pub fn wakes_taken(cpu: CpuIndex) -> u64 {
 /// Calls `function` in interrupt context on `cpu` (this one included) and returns when it has run.
 ///
 /// Any CPU; thread or interrupt context, not NMI. Interrupts may be off: while it waits, this CPU
-/// serves the calls that others make to it. The other CPU must have, or get, interrupts on.
-///
-/// # Panics
-/// If `cpu` is not online, or leaves before it has run the function.
+/// serves the calls that others make to it. The other CPU must have, or get, interrupts on. Panics
+/// if `cpu` is not online, or leaves before it has run the function.
 pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
     assert!(try_call(cpu, function).is_ok(), "{cpu} is not online: the call does not run");
 }
 
-/// As [`call`], for a CPU that may be [taken out](crate::smp::offline) at any time.
-///
-/// # Errors
+/// As [`call`], for a CPU that may be [taken out](crate::smp::offline) at any time. Error:
 /// [`NotOnline`]: the function has not been run, and will not be.
 pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOnline> {
     let calls = CALLS.of(cpu).filter(|_| cpu::is_online(cpu));
     let calls = calls.ok_or(NotOnline)?;
-    let call = Call::new(function);
+    let call = Call {
+        // SAFETY: only the lifetime changes. This function does not return before the other one has
+        // run, or has been refused, and it is not run again.
+        function: unsafe { mem::transmute::<&(dyn Fn() + Sync), &(dyn Fn() + Sync)>(function) },
+        next: AtomicPtr::new(ptr::null_mut()),
+        done: AtomicBool::new(false),
+        refused: AtomicBool::new(false),
+    };
     call.push(calls);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::CALL));
     // Pairs with the fence in `cpu::set_offline`: either this CPU sees below that the other one has left,
@@ -119,17 +121,6 @@ struct Call {
 }
 
 impl Call {
-    fn new(function: &(dyn Fn() + Sync)) -> Self {
-        Self {
-            // SAFETY: only the lifetime changes. `call` does not return before the function has
-            // run, and it is not run again.
-            function: unsafe { mem::transmute::<&(dyn Fn() + Sync), &(dyn Fn() + Sync)>(function) },
-            next: AtomicPtr::new(ptr::null_mut()),
-            done: AtomicBool::new(false),
-            refused: AtomicBool::new(false),
-        }
-    }
-
     /// Puts the call before the others in `list`.
     fn push(&self, list: &AtomicPtr<Call>) {
         let this = ptr::from_ref(self).cast_mut();
@@ -145,12 +136,14 @@ impl Call {
     }
 }
 
-/// Runs the calls that others have made to this CPU, or refuses them if it is not online. As a handler.
+/// Runs the calls that others have made to this CPU, or refuses them if it is not online. As a
+/// handler.
 pub(crate) fn serve_calls() {
     take_calls(CALLS.here(), cpu::is_online_here());
 }
 
-/// Refuses or answers requests to this CPU from before it was started (again), whose interrupts are lost.
+/// Refuses or answers requests to this CPU from before it was started (again), whose interrupts are
+/// lost.
 pub(crate) fn forget() {
     IN_NMI.here().store(false, Ordering::Relaxed);
     NMI_ASKED.here().store(false, Ordering::Relaxed);
@@ -161,8 +154,8 @@ pub(crate) fn forget() {
     serve_calls();
 }
 
-/// Takes the calls in a CPU's list, and runs or refuses them. Those of a CPU that has left are refused by
-/// a caller, or by that CPU when it leaves and when it comes back.
+/// Takes the calls in a CPU's list, and runs or refuses them. Those of a CPU that has left are
+/// refused by a caller, or by that CPU when it leaves and when it comes back.
 fn take_calls(list: &AtomicPtr<Call>, run: bool) {
     // Acquire: pairs with `push`.
     let mut next = list.swap(ptr::null_mut(), Ordering::Acquire);
@@ -211,11 +204,11 @@ fn stop_others() -> bool {
     }
 }
 
-/// Sets the handler of NMIs that [`nmi`] sends, or the hardware (unless the board reports a hardware error,
-/// which ends the kernel). `None`: they are [counted](unexpected::unhandled_nmis).
+/// Sets the handler of NMIs that [`nmi`] sends, or the hardware (unless the board reports a
+/// hardware error, which ends the kernel). `None`: they are [counted](unexpected::unhandled_nmis).
 ///
-/// It runs on a stack of its own, on top of whatever it interrupted, so it may neither lock nor allocate,
-/// nor wait at a [barrier](crate::barrier).
+/// It runs on a stack of its own, on top of whatever it interrupted, so it may neither lock nor
+/// allocate, nor wait at a [barrier](crate::barrier).
 pub fn set_nmi_handler(handler: Option<fn()>) {
     NMI_HANDLER.set(handler);
 }
@@ -223,8 +216,8 @@ pub fn set_nmi_handler(handler: Option<fn()>) {
 /// Sends a non-maskable interrupt to a CPU, this one included, for which there is a
 /// [handler](set_nmi_handler). A CPU that is not online gets none. Any CPU, any context.
 ///
-/// Several that are sent before the first is taken may become one. If a [barrier](crate::barrier)'s comes
-/// at the same time, the handler may run one time more.
+/// Several that are sent before the first is taken may become one. If a [barrier](crate::barrier)'s
+/// comes at the same time, the handler may run one time more.
 pub fn nmi(cpu: CpuIndex) {
     let Some(asked) = NMI_ASKED.of(cpu).filter(|_| cpu::is_online(cpu)) else {
         return;
@@ -242,9 +235,9 @@ pub(crate) fn in_nmi() -> bool {
     IN_NMI.here().load(Ordering::Relaxed)
 }
 
-/// An NMI: another CPU wants this one to stop, to answer at a barrier, or to run the handler, or it is the
-/// hardware's. It does not say which, and two may become one, so a request is recorded before its NMI is
-/// sent, and each is looked at on any NMI.
+/// An NMI: another CPU wants this one to stop, to answer at a barrier, or to run the handler, or it
+/// is the hardware's. It does not say which, and two may become one, so a request is recorded
+/// before its NMI is sent, and each is looked at on any NMI.
 fn on_nmi(frame: &Frame) {
     match STOPPING.load(Ordering::SeqCst) {
         0 => {}

@@ -15,10 +15,11 @@
 //! }
 //! ```
 //!
-//! Modules lie on floors (`kernel/floors`, `docs/architecture.md`): each imports from lower ones only.
+//! Modules lie on floors (`kernel/floors`, `docs/architecture.md`): each imports from lower ones
+//! only.
 //!
-//! The way here (long mode, page tables, the jump) is in the crates `direct`, which QEMU's `-kernel`
-//! enters, and `handover`, which the loader for UEFI (`boot/uefi`) uses as well.
+//! The way here (long mode, page tables, the jump) is in the crates `direct`, which QEMU's
+//! `-kernel` enters, and `handover`, which the loader for UEFI (`boot/uefi`) uses as well.
 #![no_std]
 
 extern crate alloc;

@@ -1,8 +1,8 @@
-//! The log: lines for people, on the serial port and the screen; events for a program on the host, on
-//! the serial port.
+//! The log: lines for people, on the serial port and the screen; events for a program on the host,
+//! on the serial port.
 
 use core::{
-    fmt,
+    fmt::{self, Write as _},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -37,7 +37,6 @@ pub fn emit(event: &Event<'_>) {
 }
 
 /// Reports the verdict, on the screen in large letters, too, and returns how the kernel is to end.
-#[must_use]
 pub fn verdict(passed: bool, text: &str) -> ExitCode {
     crate::log!("{text}");
     emit(&Event::Verdict { passed, text: text.into() });
@@ -53,7 +52,7 @@ pub fn verdict(passed: bool, text: &str) -> ExitCode {
 ///
 /// Any CPU, any context; does not allocate.
 pub fn plain(text: impl fmt::Display) {
-    with_both(|out| writeln!(out, "{text}"));
+    both(format_args!("{text}\n"));
 }
 
 /// As [`plain`], for what the screen shows [in place](in_place).
@@ -70,7 +69,6 @@ pub(crate) fn in_place(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
 
 /// Whether the host reads events. Until the options are read: yes, since no option says
 /// otherwise yet, and an early panic should reach a test.
-#[must_use]
 pub fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)
 }
@@ -78,22 +76,15 @@ pub fn is_json() -> bool {
 /// Where [`log!`](crate::log!) leads.
 #[doc(hidden)]
 pub fn line(text: fmt::Arguments<'_>) {
-    with_both(|out| writeln!(out, "[{}] {text}", per_cpu::index()));
+    both(format_args!("[{}] {text}\n", per_cpu::index()));
 }
 
-fn with_both(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
-    // Writing to either cannot fail.
-    serial::with_port(|port| _ = write(&mut Both(port)));
-}
-
-/// The serial port, and the screen that shows the same.
-struct Both<'a>(&'a mut dyn fmt::Write);
-
-impl fmt::Write for Both<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        screen::with(|screen| _ = screen.write_str(text));
-        self.0.write_str(text)
-    }
+/// Writes to the serial port, and to the screen, which cannot fail.
+fn both(text: fmt::Arguments<'_>) {
+    serial::with_port(|port| {
+        screen::with(|screen| _ = screen.write_fmt(text));
+        _ = port.write_fmt(text);
+    });
 }
 
 /// Written once, before other CPUs run: Relaxed everywhere.

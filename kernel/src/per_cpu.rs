@@ -11,8 +11,9 @@
 //! ```
 //!
 //! The linker gathers the declarations, with their initial values, in a pattern (`per_cpu_start` in
-//! `link.ld`) of which each CPU has a copy at the start of its [area](mod@crate::cpu), where its GS base
-//! points. A variable is atomic or written once, so a reference is safe on any CPU, in any context.
+//! `link.ld`) of which each CPU has a copy at the start of its [area](mod@crate::cpu), where its GS
+//! base points. A variable is atomic or written once, so a reference is safe on any CPU, in any
+//! context.
 //!
 //! `unsafe` in this module: GS, and references into the areas.
 

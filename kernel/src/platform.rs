@@ -33,7 +33,8 @@ impl rundown::Platform for KernelPlatform {
         cpu::current().get()
     }
 
-    /// Wakes the CPUs that sleep for this object, and those that run futures. Any context, NMI included.
+    /// Wakes the CPUs that sleep for this object, and those that run futures. Any context, NMI
+    /// included.
     fn wake_waiters(object: ObjectId) {
         WAKERS.ring(object);
         wake_if(|sleeps_for| sleeps_for == object.get() || sleeps_for == FUTURES);
@@ -84,8 +85,8 @@ impl rundown::Wait for Halt {
 }
 
 impl Halt {
-    /// Returns once `ready()` has returned `true`; asks again after every interrupt. For events whose
-    /// makers call [`KernelPlatform::wake_all`] or send this CPU an interrupt.
+    /// Returns once `ready()` has returned `true`; asks again after every interrupt. For events
+    /// whose makers call [`KernelPlatform::wake_all`] or send this CPU an interrupt.
     pub fn until(&self, ready: &mut dyn FnMut() -> bool) {
         sleep(ANYTHING, None, ready);
     }
@@ -111,8 +112,8 @@ impl Halt {
 const ANYTHING: usize = 1;
 const FUTURES: usize = 2;
 
-/// A bit per CPU that sleeps in [`Halt`], or is about to. Outlives every object, so waking touches none
-/// (S3).
+/// A bit per CPU that sleeps in [`Halt`], or is about to. Outlives every object, so waking touches
+/// none (S3).
 static SLEEPERS: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_CPUS / 64];
 
 /// Sleeps until `ready()`, which is asked after each interrupt and soon after `deadline`.

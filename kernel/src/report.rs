@@ -33,12 +33,12 @@ pub struct BringUp {
 static SEEN: Mutex<Vec<Noticed>> = Mutex::new(Vec::new());
 
 /// Everything that has happened to CPUs that started, since boot. Thread context.
-#[must_use]
 pub fn events() -> Vec<Noticed> {
     interrupts::without(|| SEEN.lock().clone())
 }
 
-/// Reports what has happened to a CPU that starts. On the BSP, as a handler too; or at the end of a panic.
+/// Reports what has happened to a CPU that starts. On the BSP, as a handler too; or at the end of a
+/// panic.
 pub(crate) fn event(event: Noticed) {
     log!("{event}");
     match event {

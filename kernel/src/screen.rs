@@ -1,7 +1,7 @@
 //! The screen, where the loader gives a framebuffer: it shows the log.
 //!
-//! Its lock is the serial port's: [`log`](mod@crate::log) writes to both at once. Code that breaks into
-//! that lock writes past it here, too, since a grid is made of atomics.
+//! Its lock is the serial port's: [`log`](mod@crate::log) writes to both at once. Code that breaks
+//! into that lock writes past it here, too, since a grid is made of atomics.
 //!
 //! `unsafe` in this module: the framebuffer.
 
@@ -22,8 +22,8 @@ static LAYOUT: Once<Layout> = Once::new();
 /// Where the framebuffer is mapped. Written before other CPUs run, so Relaxed everywhere.
 static FRAMEBUFFER: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 
-/// Takes over the loader's framebuffer, if there is one. Once, on the BSP, before others run. The error
-/// is one that no screen can have.
+/// Takes over the loader's framebuffer, if there is one. Once, on the BSP, before others run. The
+/// error is one that no screen can have.
 pub(crate) fn init(boot_info: &mut BootInfo) -> Result<(), FrameBufferInfo> {
     let Some(framebuffer) = boot_info.framebuffer.take() else {
         return Ok(());

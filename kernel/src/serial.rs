@@ -3,8 +3,9 @@
 //! The port is behind a spin lock that is held with interrupts off, so an interrupt handler never
 //! finds it held by the CPU it interrupted. An exception or an NMI may; it sees its own CPU as the
 //! owner and writes past the lock: a line in the middle of another one rather than none. A panic
-//! stops the other CPUs first, and then breaks the lock if one of them held it. So does the BSP when it
-//! resets a CPU: an INIT may come in the middle of a line. So the lock is its owner's number.
+//! stops the other CPUs first, and then breaks the lock if one of them held it. So does the BSP
+//! when it resets a CPU: an INIT may come in the middle of a line. So the lock is its owner's
+//! number.
 //!
 //! `unsafe` in this module: port accesses.
 
@@ -27,8 +28,8 @@ const FREE: u32 = u32::MAX;
 /// Index of the CPU that holds the lock.
 static OWNER: AtomicU32 = AtomicU32::new(FREE);
 
-/// Sets the port to 115200 baud, 8N1 (PC16550D data sheet, section 8). On a machine without one there
-/// is no log, and nowhere to report that. Once, on the BSP, before others run.
+/// Sets the port to 115200 baud, 8N1 (PC16550D data sheet, section 8). On a machine without one
+/// there is no log, and nowhere to report that. Once, on the BSP, before others run.
 pub(crate) fn init() {
     // No interrupts; a divisor of 1; 8 bits, no parity, 1 stop bit; empty FIFOs; DTR and RTS.
     for (register, value) in [(1, 0), (3, 0x80), (0, 1), (1, 0), (3, 0x03), (2, 0x07), (4, 0x03)] {
@@ -98,8 +99,8 @@ fn give_up(owner: u32) {
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Ten seconds, where reading the port's state takes the microsecond that it took on an ISA bus. The 16
-/// bytes of the FIFO are out after 1.4 ms.
+/// Ten seconds, where reading the port's state takes the microsecond that it took on an ISA bus.
+/// The 16 bytes of the FIFO are out after 1.4 ms.
 const MOST_REFUSALS: u32 = 10_000_000;
 
 /// A writer to a port that may not take it.

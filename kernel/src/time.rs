@@ -17,7 +17,6 @@ use bringup::rate::Scale;
 /// kernel compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)) and corrects nothing.
 ///
 /// Any CPU, any context.
-#[must_use]
 pub fn nanos() -> u64 {
     at(ticks())
 }
@@ -50,7 +49,6 @@ pub fn spin_for(nanos: u64) {
 }
 
 /// The time-stamp counter's rate, in ticks per second, as the clock takes it to be. Any CPU, any context.
-#[must_use]
 pub fn hz() -> u64 {
     HZ.load(Ordering::Relaxed)
 }
@@ -67,12 +65,13 @@ pub(crate) fn start(hz: u64) {
     START.store(ticks(), Ordering::Relaxed);
 }
 
-/// The time-stamp counter after all earlier loads of this CPU: without `lfence` it may be read before
-/// them (Intel SDM 2B, RDTSC), and a CPU that sees what another did would find its clock behind.
+/// The time-stamp counter after all earlier loads of this CPU: without `lfence` it may be read
+/// before them (Intel SDM 2B, RDTSC), and a CPU that sees what another did would find its clock
+/// behind.
 pub(crate) fn ticks() -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: every CPU with long mode has the instructions, and CR4.TSD does not concern ring 0. No
-    // `nomem`, so that the compiler does not move loads across it either.
+    // SAFETY: every CPU with long mode has the instructions, and CR4.TSD does not concern ring 0.
+    // No `nomem`, so that the compiler does not move loads across it either.
     unsafe {
         asm!("lfence", "rdtsc", out("eax") low, out("edx") high, options(nostack, preserves_flags));
     }

@@ -1,4 +1,5 @@
-//! Unexpected interrupts: counted, logged once, survived, unless the board reports a hardware error.
+//! Unexpected interrupts: counted, logged once, survived, unless the board reports a hardware
+//! error.
 //!
 //! | kind | sign | due |
 //! |---|---|---|
@@ -46,19 +47,16 @@ pub(crate) fn init() {
 }
 
 /// Unexpected interrupts that a device has sent this CPU.
-#[must_use]
 pub fn stray(cpu: CpuIndex) -> u64 {
     UNEXPECTED.count_of(cpu)
 }
 
 /// Signals of the local APIC that were gone when this CPU acknowledged them.
-#[must_use]
 pub fn spurious(cpu: CpuIndex) -> u64 {
     SPURIOUS.count_of(cpu)
 }
 
 /// Unexpected NMIs, and those for which there was [no handler](crate::ipi::set_nmi_handler).
-#[must_use]
 pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
     NMIS.count_of(cpu)
 }
@@ -98,8 +96,8 @@ pub(crate) fn check_nmi_reason(frame: &Frame) {
     }
 }
 
-/// Counts an NMI for which there is no handler. In an NMI. It is logged by an interrupt that this CPU
-/// sends itself, for the code below may hold the log's lock, or its holder wait for this CPU.
+/// Counts an NMI for which there is no handler. In an NMI. It is logged by an interrupt that this
+/// CPU sends itself, for the code below may hold the log's lock, or its holder wait for this CPU.
 pub(crate) fn count_nmi() {
     if NMIS.here().fetch_add(1, Ordering::Relaxed) > 0 {
         return;
@@ -125,7 +123,6 @@ fn nmi_reason() -> u8 {
 }
 
 /// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.
-#[must_use]
 pub fn is_hardware_error(reason: u8) -> bool {
     /// A device on PCI or the memory controller has found an error that it cannot report otherwise.
     const SERR: u8 = 1 << 7;

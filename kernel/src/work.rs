@@ -21,14 +21,20 @@ per_cpu! {
 }
 
 /// Runs `function` on every online CPU, this one included, in thread context with interrupts on,
-/// all at the same time. Returns when it has returned everywhere. BSP, thread context, one at a time.
-///
-/// # Panics
-/// If called on an AP, from within itself, from interrupt context, or with interrupts off.
+/// all at the same time. Returns when it has returned everywhere. BSP, thread context, one at a
+/// time. Panics if called on an AP, from within itself, from interrupt context, or with interrupts
+/// off.
 pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
     let _exclusive = exclusive("run_on_each");
     let others = cpu::others();
-    let job = Job::new(function, others.clone().count());
+    let job = Job {
+        // SAFETY: only the lifetime changes. This function does not return before every CPU has
+        // finished, and none touches the job after that.
+        function: unsafe {
+            mem::transmute::<&(dyn Fn(CpuIndex) + Sync), &(dyn Fn(CpuIndex) + Sync)>(function)
+        },
+        unfinished: AtomicUsize::new(others.clone().count()),
+    };
     for other in others {
         let slot = JOB.of(other).expect("online CPUs have an area");
         // Release: pairs with the swap in `idle`; the job's fields are visible there.
@@ -41,9 +47,7 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
 }
 
 /// Lets one caller at a time give APs work, or take them out or in, until the guard is dropped.
-///
-/// # Panics
-/// If there is another caller; on an AP; in interrupt context; with interrupts off.
+/// Panics if there is another caller; on an AP; in interrupt context; with interrupts off.
 pub(crate) fn exclusive(what: &str) -> SpinMutexGuard<'static, ()> {
     static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
     assert!(cpu::current() == CpuIndex::BSP, "{what}: on an AP");
@@ -58,19 +62,6 @@ pub(crate) fn exclusive(what: &str) -> SpinMutexGuard<'static, ()> {
 struct Job {
     function: &'static (dyn Fn(CpuIndex) + Sync),
     unfinished: AtomicUsize,
-}
-
-impl Job {
-    fn new(function: &(dyn Fn(CpuIndex) + Sync), cpus: usize) -> Self {
-        Self {
-            // SAFETY: only the lifetime changes. `run_on_each` does not return before every CPU
-            // has finished, and none touches the job after that.
-            function: unsafe {
-                mem::transmute::<&(dyn Fn(CpuIndex) + Sync), &(dyn Fn(CpuIndex) + Sync)>(function)
-            },
-            unfinished: AtomicUsize::new(cpus),
-        }
-    }
 }
 
 /// An AP's loop: the jobs it is given, `hlt` in between, until it is to `leave`.

@@ -19,7 +19,8 @@ use crate::{
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
 };
 
-/// An interrupt that the local APIC sends: bits of its command register (Intel SDM 3A, figure 11-12).
+/// An interrupt that the local APIC sends: bits of its command register (Intel SDM 3A, figure
+/// 11-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ipi {
     /// An ordinary interrupt.
@@ -120,9 +121,9 @@ impl LocalApic {
         id.get() < too_large
     }
 
-    /// Sends an interrupt. Any CPU, any context, NMI included. The CPU that takes it sees what its sender
-    /// wrote before. An ID that [cannot be addressed](Self::can_address) gets nothing: cut to 8 bits it
-    /// would be another CPU's, or stand for all.
+    /// Sends an interrupt. Any CPU, any context, NMI included. The CPU that takes it sees what its
+    /// sender wrote before. An ID that [cannot be addressed](Self::can_address) gets nothing: cut
+    /// to 8 bits it would be another CPU's, or stand for all.
     ///
     /// # Safety
     /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away what they are doing.
@@ -185,7 +186,8 @@ impl LocalApic {
         unsafe { registers::without_interrupts(send) };
     }
 
-    /// Waits until the xAPIC has sent the command. Bounded: one that never does must not hang a CPU.
+    /// Waits until the xAPIC has sent the command. Bounded: one that never does must not hang a
+    /// CPU.
     fn wait_until_sent(self) {
         const PENDING: u32 = 1 << 12;
         for _ in 0..100_000 {

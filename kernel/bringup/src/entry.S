@@ -1,6 +1,6 @@
-// An AP's first instructions in the kernel's address space, still without a stack. It asks its APIC for its
-// ID, finds itself among the listed CPUs, claims its boot slot, and takes the stack. A CPU that finds no
-// slot, or one that is not waiting for it, parks.
+// An AP's first instructions in the kernel's address space, still without a stack. It asks its APIC
+// for its ID, finds itself among the listed CPUs, claims its boot slot, and takes the stack. A CPU
+// that finds no slot, or one that is not waiting for it, parks.
 //
 // From long mode on, until it has loaded an interrupt table of the kernel's, exceptions lead to the stubs below. Until
 // it has its own stack, they push to a stack that is never read.

@@ -27,8 +27,8 @@ pub enum InjectedFault {
     /// Without a stack: the list of CPUs is out of reach when the CPU looks for itself in it:
     /// exception 14.
     Entry,
-    /// No fault: in long mode the CPU waits until its time-stamp counter has come so far. May be injected
-    /// again, at any time, for an earlier end.
+    /// No fault: in long mode the CPU waits until its time-stamp counter has come so far. May be
+    /// injected again, at any time, for an earlier end.
     Late {
         /// In ticks.
         until: u64,

@@ -47,8 +47,9 @@ pub unsafe trait Kernel: Sync + 'static {
     }
 
     /// Reports an event. Called where [`poll`](crate::Starter::poll) is: with
-    /// [`notify`](crate::Starter::notify) also in that interrupt's handler, which may interrupt anything,
-    /// this function included. So a lock that it takes is taken elsewhere with interrupts off only.
+    /// [`notify`](crate::Starter::notify) also in that interrupt's handler, which may interrupt
+    /// anything, this function included. So a lock that it takes is taken elsewhere with interrupts
+    /// off only.
     fn report(&self, event: Event) {
         let _ = event;
     }

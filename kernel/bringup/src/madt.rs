@@ -3,9 +3,9 @@
 //! Layout: ACPI Specification 6.5, section 5.2.12. The entries that concern CPUs, their pins and
 //! I/O APICs are read; the others are stepped over.
 //!
-//! A damaged table is used as far as it makes sense: an entry that is too short for its type is skipped,
-//! and one whose length is below 2 or passes the end is the last. [`Madt::bad_entries`] lists them. The
-//! checksum is ignored here; [`Tables::flaws`](crate::Tables::flaws) reports it.
+//! A damaged table is used as far as it makes sense: an entry that is too short for its type is
+//! skipped, and one whose length is below 2 or passes the end is the last. [`Madt::bad_entries`]
+//! lists them. The checksum is ignored here; [`Tables::flaws`](crate::Tables::flaws) reports it.
 
 #[cfg(test)]
 pub(crate) mod tests;

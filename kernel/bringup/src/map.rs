@@ -20,11 +20,13 @@ pub const MAX_CPUS: usize = 1024;
 /// | up to [`enabled()`](Self::enabled) | the other enabled CPUs, by ascending APIC ID |
 /// | up to [`len()`](Self::len) | listed CPUs that may be plugged in, by ascending APIC ID |
 ///
-/// The order does not depend on the firmware's, so a machine's CPUs have the same indices on every boot,
-/// and the threads of a core are neighbours. A CPU keeps its index if it or another one fails to start.
+/// The order does not depend on the firmware's, so a machine's CPUs have the same indices on every
+/// boot, and the threads of a core are neighbours. A CPU keeps its index if it or another one fails
+/// to start.
 ///
-/// Takes some 4 KiB. Index to ID is one load; ID to index is O(log n). Building the map from n entries takes
-/// O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most 4 KiB, whatever the firmware lists.
+/// Takes some 4 KiB. Index to ID is one load; ID to index is O(log n). Building the map from n
+/// entries takes O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most 4 KiB, whatever the
+/// firmware lists.
 #[derive(Clone, Debug)]
 pub struct CpuMap {
     /// APIC IDs by index, each once: the BSP's, the enabled CPUs' ascending, the others' ascending.
@@ -156,9 +158,9 @@ fn index(place: usize) -> CpuIndex {
     CpuIndex::new(place as u32)
 }
 
-/// Whether a CPU that is neither enabled nor online capable may be plugged in later: before ACPI 6.3, by
-/// the FADT's version (ACPI 6.5, section 5.2.9: the major one in byte 8, the minor one in the lower half
-/// of byte 131). Firmware often does not update the MADT's own revision.
+/// Whether a CPU that is neither enabled nor online capable may be plugged in later: before ACPI
+/// 6.3, by the FADT's version (ACPI 6.5, section 5.2.9: the major one in byte 8, the minor one in
+/// the lower half of byte 131). Firmware often does not update the MADT's own revision.
 fn disabled_may_come(fadt: Option<&[u8]>) -> bool {
     let byte = |at: usize| fadt.and_then(|bytes| bytes.get(at)).copied().unwrap_or(0);
     !matches!((byte(8), byte(131) & 0xf), (6, 3..) | (7.., _))

@@ -1,8 +1,8 @@
 //! The local APIC pins by which CPUs get the board's NMIs.
 //!
-//! The MADT lists these pins (ACPI 6.5, sections 5.2.12.7 and 5.2.12.13), often wrongly: of 536 real
-//! tables 114 do not cover the BSP. So implausible entries are ignored, and a BSP without a valid entry
-//! gets NMIs at LINT1, where PCs wire them and where Linux always takes them.
+//! The MADT lists these pins (ACPI 6.5, sections 5.2.12.7 and 5.2.12.13), often wrongly: of 536
+//! real tables 114 do not cover the BSP. So implausible entries are ignored, and a BSP without a
+//! valid entry gets NMIs at LINT1, where PCs wire them and where Linux always takes them.
 
 #[cfg(test)]
 mod tests;

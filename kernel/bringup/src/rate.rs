@@ -1,8 +1,8 @@
 //! How fast a machine's counters count.
 //!
-//! The time-stamp counter's (TSC) rate is [stated](Stated) by CPUID, or [measured](measure()) against a
-//! [`Counter`] whose rate is fixed: the 8254, the HPET or ACPI's power management timer ([`tables`] finds
-//! the last two). A [`Scale`] then makes nanoseconds of ticks.
+//! The time-stamp counter's (TSC) rate is [stated](Stated) by CPUID, or [measured](measure())
+//! against a [`Counter`] whose rate is fixed: the 8254, the HPET or ACPI's power management timer
+//! ([`tables`] finds the last two). A [`Scale`] then makes nanoseconds of ticks.
 //!
 //! No input makes this code panic, and what cannot be true counts as not stated.
 

@@ -119,8 +119,9 @@ impl<const N: usize> Records<N> {
         }
     }
 
-    /// Takes the first record that is complete: a CPU, and its fault, or `None` if no boot slot waited for
-    /// it. One that is not complete holds up no other: the CPU that was writing it may have been reset.
+    /// Takes the first record that is complete: a CPU, and its fault, or `None` if no boot slot
+    /// waited for it. One that is not complete holds up no other: the CPU that was writing it may
+    /// have been reset.
     pub(crate) fn next(&self) -> Option<(ApicId, Option<Fault>)> {
         const STAGES: [Stage; 5] =
             [Stage::Real, Stage::Protected, Stage::Long, Stage::Entry, Stage::Rust];

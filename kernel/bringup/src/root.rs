@@ -2,10 +2,10 @@
 //!
 //! Layout: ACPI Specification 6.5, sections 5.2.5 (RSDP), 5.2.6 (header), 5.2.7 and 5.2.8 (RSDT, XSDT).
 //!
-//! Real firmware often damages this path, and the tables themselves are usable all the same. So a bad
-//! entry is skipped, a wrong checksum is accepted, and [`Tables::flaws`] lists both for the log. Linux does
-//! the same. (Of the `acpi` crate, 5.2.0 and 6.1.1, one bad entry costs all tables, and a root table shorter
-//! than its own header is read to the end of the address space.)
+//! Real firmware often damages this path, and the tables themselves are usable all the same. So a
+//! bad entry is skipped, a wrong checksum is accepted, and [`Tables::flaws`] lists both for the
+//! log. Linux does the same. (Of the `acpi` crate, 5.2.0 and 6.1.1, one bad entry costs all tables,
+//! and a root table shorter than its own header is read to the end of the address space.)
 
 #[cfg(test)]
 mod tests;

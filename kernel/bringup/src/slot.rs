@@ -112,8 +112,8 @@ impl Slot {
         }
     }
 
-    /// Whether the CPU, which has parked without its slot, is expected by now, so came too early. Then
-    /// the attempt is over, and does not count, at most eight times.
+    /// Whether the CPU, which has parked without its slot, is expected by now, so came too early.
+    /// Then the attempt is over, and does not count, at most eight times.
     pub(crate) fn was_too_early(&self) -> bool {
         const MOST: u32 = 8;
         let too_early = self.transition(SlotState::Expected, SlotState::Withdrawn);

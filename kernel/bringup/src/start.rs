@@ -1,9 +1,9 @@
 //! Starting CPUs: all at once.
 //!
 //! INIT; a stack for every CPU, and a pause where one is needed ([`Plan::init_ns`]); SIPI; after
-//! 200 us a second one if any boot slot is still EXPECTED (Intel SDM 3A, 9.4.4.1). CPUs make their way
-//! in parallel; nothing is locked. A CPU that times out or faults is withdrawn and started once more,
-//! with all others that did, and is then given up.
+//! 200 us a second one if any boot slot is still EXPECTED (Intel SDM 3A, 9.4.4.1). CPUs make their
+//! way in parallel; nothing is locked. A CPU that times out or faults is withdrawn and started once
+//! more, with all others that did, and is then given up.
 
 use core::{
     ptr,
@@ -31,8 +31,8 @@ const BETWEEN_SIPIS_NS: u64 = 200_000;
 /// How many times a CPU is started before it is given up.
 const ATTEMPTS: u32 = 2;
 
-/// Stops all CPUs but this one until they are started. Before time is measured, since firmware may leave
-/// its APs spinning, which slows this CPU.
+/// Stops all CPUs but this one until they are started. Before time is measured, since firmware may
+/// leave its APs spinning, which slows this CPU.
 ///
 /// # Safety
 /// Ring 0, before anything but the firmware's waiting loops runs on another CPU, and nothing waits
@@ -106,8 +106,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// Starts those of the listed CPUs that are `wanted` and not online, and returns when each of
-    /// them is online or given up: none comes online after that. On a CPU that is online, as a rule the
-    /// BSP; interrupts may be on or off. Fills in `steps`.
+    /// them is online or given up: none comes online after that. On a CPU that is online, as a rule
+    /// the BSP; interrupts may be on or off. Fills in `steps`.
     ///
     /// # Errors
     /// [`Refused::NotPrepared`], [`Refused::Busy`].
@@ -275,8 +275,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
-    /// Has CPUs that park send this interrupt to this CPU, whose handler [polls](Self::poll): a CPU that
-    /// wakes up late is then reported when it comes.
+    /// Has CPUs that park send this interrupt to this CPU, whose handler [polls](Self::poll): a CPU
+    /// that wakes up late is then reported when it comes.
     ///
     /// # Safety
     /// On the CPU that starts others, after [`prepare`](Self::prepare); it has a handler for the interrupt, for good.
@@ -287,9 +287,9 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         SHARED.bell.store(bell.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Reports the records of CPUs that have parked. [`start`](Self::start) does so all the while; later
-    /// calls find CPUs that have woken up late. On the BSP, also in a handler (even one that interrupts
-    /// this function); or on another CPU when the BSP has stopped for good.
+    /// Reports the records of CPUs that have parked. [`start`](Self::start) does so all the while;
+    /// later calls find CPUs that have woken up late. On the BSP, also in a handler (even one that
+    /// interrupts this function); or on another CPU when the BSP has stopped for good.
     pub fn poll(&'static self) {
         let Some(records) = SHARED.records() else {
             return;
@@ -338,7 +338,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         slot.map_or(SlotState::Vacant, Slot::state)
     }
 
-    /// Records and parks this CPU, which has faulted before it was online. For the kernel's handlers.
+    /// Records and parks this CPU, which has faulted before it was online. For the kernel's
+    /// handlers.
     ///
     /// # Panics
     /// If there is no such CPU.
@@ -380,8 +381,8 @@ extern "C" fn ap_main<K: Kernel, const N: usize>(
 ) -> ! {
     let slot = &starter.slots[index];
     slot.stamp(2);
-    // SAFETY: a CPU that starts is in ring 0, interrupts off, and has touched nothing but the kernel's
-    // code and data and its APIC, whose types no PAT changes.
+    // SAFETY: a CPU that starts is in ring 0, interrupts off, and has touched nothing but the
+    // kernel's code and data and its APIC, whose types no PAT changes.
     let mtrr = unsafe { memory_types::adopt() };
     slot.mtrr.store(mtrr, Ordering::Relaxed);
     let cpu = CpuIndex::new(index as u32);

@@ -6,7 +6,8 @@
 //! | 2 and 3 | a stack and fault records, which CPUs write: `Data` | writable, not executable |
 //! | the rest | the tables by which paging is switched on: [`tables`] | not at all |
 //!
-//! They are the crate's for good: a CPU that was given up, or is not listed, may wake up there one day.
+//! They are the crate's for good: a CPU that was given up, or is not listed, may wake up there one
+//! day.
 //!
 //! `unsafe` in this module: the pages are written through raw pointers.
 

@@ -75,6 +75,30 @@ fn a_table_of_64_ki_cpus_is_no_burden() {
     assert_eq!(NmiPins::new(&madt, &map).not_covered(), 0);
 }
 
+/// MADTs of QEMU 7.2: the board, how many CPUs are there of how many, the options (`kvm`: with an
+/// IOMMU and `eim=on`; `microvm`: with `pit=on,pic=on,rtc=on`). From the machine's memory, by the
+/// monitor's `pmemsave`.
+#[test]
+fn the_tables_of_qemu_say_what_it_was_told() {
+    for (name, enabled, listed, last, io_apics) in [
+        ("q35-12-sockets-2-dies-2-cores-3", 12, 12, 14, 1),
+        ("q35-7-of-30-sockets-3-cores-5-threads-2", 7, 30, 41, 1),
+        ("pc-2-of-255", 2, 255, 254, 1),
+        ("microvm-9-sockets-3-cores-3", 9, 9, 10, 2),
+        ("kvm-288", 288, 288, 287, 1),
+    ] {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
+        let bytes = std::fs::read(format!("{folder}/{name}.madt")).expect("readable");
+        exercise(&bytes).expect(name);
+        let madt = Madt::parse(&bytes).expect(name);
+        assert_eq!((madt.bad_entries().count(), madt.io_apics().count()), (0, io_apics), "{name}");
+        let map = CpuMap::from_madt(&madt, None, ApicId::new(0)).expect(name);
+        assert_eq!((map.enabled(), map.len()), (enabled, listed), "{name}");
+        assert_eq!(map.iter().last().map(|(_, id)| id.get()), Some(last), "{name}");
+        assert_eq!(NmiPins::new(&madt, &map).not_covered(), 0, "{name}");
+    }
+}
+
 /// The map of these, against sets.
 fn check_map(enabled: Vec<u32>, pluggable: Vec<u32>, bsp: u32) {
     let ids = |ids: &[u32]| ids.iter().copied().map(ApicId::new).collect::<Vec<_>>();

@@ -1,5 +1,6 @@
 //! How long a second is, in ticks of the counter that keeps the time (`time`): stated by CPUID, or
-//! measured at the boot against the first of several timers. `docs/bring-up.md`, section 5, has the why.
+//! measured at the boot against the first of several timers. `docs/bring-up.md`, section 5, has the
+//! why.
 
 pub(crate) mod pit;
 pub(crate) mod watchdog;
@@ -14,7 +15,6 @@ use protocol::{event::Event, exit::ExitCode, options::ClockSource};
 use spin::mutex::SpinMutex;
 use x86_64::instructions::port::Port;
 
-use self::pit::Pit;
 pub use crate::time::{hz, nanos, spin_for};
 use crate::{
     acpi, apic,
@@ -37,21 +37,18 @@ pub struct Rates {
     pub is_doubtful: bool,
 }
 
-/// The rates of this CPU's counters by this source, which takes about 5 ms if it is one to measure against.
-/// `None` if the source is not there, or [`ClockSource::Auto`]. Changes nothing about the clock.
+/// The rates of this CPU's counters by this source, which takes about 5 ms if it is one to measure
+/// against. `None` if the source is not there, or [`ClockSource::Auto`]. Changes nothing about the
+/// clock.
 ///
 /// One caller at a time, others wait. Thread context, not while this CPU's [timer](crate::timer) is in use.
-#[must_use]
 pub fn rates_by(source: ClockSource) -> Option<Rates> {
     static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
     let _turn = ONE_AT_A_TIME.lock();
     match source {
         ClockSource::Auto => None,
         ClockSource::Cpuid => complete(Stated::read()?),
-        ClockSource::Pit => {
-            let pit = Pit::start()?;
-            measure(Counter::PIT, &|| pit.read())
-        }
+        ClockSource::Pit => pit::start().then(|| measure(Counter::PIT, &pit::count))?,
         ClockSource::Hpet => {
             let hpet = hpet::HPET.get()?.running();
             measure(hpet.counter, &|| hpet.read())
@@ -74,8 +71,8 @@ const SOURCES: [(ClockSource, &str); 4] = [
 ];
 
 /// Sets the clock and the rate of the APIC's timer, and logs by what. Once, on the BSP, after
-/// [`apic::init`]. A source that is wanted, but not there, ends the kernel. If no source gives the rate,
-/// 1 GHz is assumed: a kernel whose seconds have the wrong length is better than none.
+/// [`apic::init`]. A source that is wanted, but not there, ends the kernel. If no source gives the
+/// rate, 1 GHz is assumed: a kernel whose seconds have the wrong length is better than none.
 pub(crate) fn init(wanted: ClockSource) {
     let is_wanted = |source| wanted == ClockSource::Auto || wanted == source;
     let wanted_ones = SOURCES.iter().filter(|(source, _)| is_wanted(*source));
@@ -148,8 +145,9 @@ fn measure(counter: Counter, reference: &dyn Fn() -> u64) -> Option<Rates> {
     TSC_HZ.contains(&tsc).then_some(Rates { tsc, apic_timer, is_doubtful })
 }
 
-/// How far the counter of a CPU that is online is from this CPU's. The CPU is [called](crate::ipi::call),
-/// and answers between two counts of this one's. `lag` ticks are taken off, as a fault on purpose.
+/// How far the counter of a CPU that is online is from this CPU's. The CPU is
+/// [called](crate::ipi::call), and answers between two counts of this one's. `lag` ticks are taken
+/// off, as a fault on purpose.
 pub(crate) fn offset(cpu: CpuIndex, lag: u64) -> ClockOffset {
     /// The first has to wake the CPU.
     const QUESTIONS: usize = 2;

@@ -1,13 +1,8 @@
 //! Where the per-CPU areas lie: a region of address space for every CPU, all of the same layout.
 //!
-//! | in an area | |
-//! |---|---|
-//! | at its start, where the CPU's GS base points | its copy of the [per-CPU variables](crate::per_cpu) |
-//! | behind it, to the end of the pages that are mapped | [counters](super::counters), 8 bytes each |
-//! | behind those | pages to come, mapped on all CPUs at once as counters are needed |
-//! | the last page | never mapped: who runs over the end faults |
-//!
-//! So `gs:[offset]` is the same counter on each CPU, and each CPU's own.
+//! At its start, where the CPU's GS base points, is its copy of the [per-CPU
+//! variables](crate::per_cpu); then [counters](super::counters), in pages that are mapped on all
+//! CPUs at once as they are needed; the last page is never mapped.
 //!
 //! `unsafe` in this module: the areas' memory, whose layout is decided here.
 
@@ -42,10 +37,7 @@ static PAGES: AtomicUsize = AtomicUsize::new(1);
 /// Makes the areas of the CPUs up to this index, as far as there are none. On the BSP, before the CPU
 /// runs, so that a CPU that starts has nothing to allocate.
 ///
-/// There are no gaps, so that counts go over all areas.
-///
-/// # Panics
-/// If memory runs out.
+/// There are no gaps, so that counts go over all areas. Panics if memory runs out.
 pub(crate) fn allocate_up_to(cpu: CpuIndex) {
     for index in per_cpu::areas()..=cpu.get() {
         allocate(CpuIndex::new(index as u32));
@@ -59,10 +51,7 @@ pub(crate) fn bytes_up_to(cpu: CpuIndex) -> u64 {
     (missing * (mapped() + PAGE) + 4 * PAGE) as u64
 }
 
-/// Gives the BSP its area, as soon as there is memory.
-///
-/// # Panics
-/// If memory runs out.
+/// Gives the BSP its area, as soon as there is memory. Panics if memory runs out.
 pub(crate) fn settle_bsp() {
     allocate(CpuIndex::BSP);
     per_cpu::install(CpuIndex::BSP);
@@ -90,8 +79,8 @@ pub(super) fn mapped() -> usize {
     PAGES.load(Ordering::Acquire) * PAGE
 }
 
-/// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for the
-/// next page, or if no piece of memory holds it for all CPUs, side by side.
+/// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for
+/// the next page, or if no piece of memory holds it for all CPUs, side by side.
 pub(super) fn extend(end: usize) -> Option<()> {
     if end <= mapped() {
         return Some(());
@@ -119,10 +108,7 @@ pub(super) fn extend(end: usize) -> Option<()> {
     })
 }
 
-/// The counter at this offset in the area of a CPU. Any context.
-///
-/// # Panics
-/// If there is none there.
+/// The counter at this offset in the area of a CPU. Any context. Panics if there is none there.
 pub(crate) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
     assert!(cpu < per_cpu::areas(), "CPU {cpu} has no area");
     assert!(

@@ -1,7 +1,8 @@
 //! Per-CPU counters: 8 bytes at the same offset in every CPU's area, so that each CPU adds to its own
 //! by one instruction, `add gs:[offset], n`, without a lock prefix.
 //!
-//! No other CPU writes there: 8 objects share a cache line that never leaves its CPU. There are some 30,000.
+//! No other CPU writes there: 8 objects share a cache line that never leaves its CPU. There are
+//! some 30,000.
 
 use core::sync::atomic::Ordering;
 
@@ -20,11 +21,8 @@ static USED: CounterMap<WORDS> = CounterMap::new();
 
 /// Takes a counter that is zero on every CPU. Returns where it is from the GS base on.
 ///
-/// May map a page for each CPU, under a lock: any CPU, thread or interrupt context, not NMI. Not before
-/// all CPUs are [listed](super::listed).
-///
-/// # Errors
-/// All are in use: so many.
+/// May map a page for each CPU, under a lock: any CPU, thread or interrupt context, not NMI. Not
+/// before all CPUs are [listed](super::listed). Error: so many, all in use.
 pub(crate) fn alloc() -> Result<usize, usize> {
     let number = USED.reserve().ok_or(CounterMap::<WORDS>::COUNTERS)?;
     let offset = area::FIRST_COUNTER + number * SIZE;
@@ -45,7 +43,6 @@ pub(crate) fn free(offset: usize) {
 }
 
 /// How many are in use. Racy.
-#[must_use]
 pub fn racy_in_use() -> usize {
     USED.racy_in_use()
 }

@@ -34,10 +34,7 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Builds them, and the stacks, for a CPU. Once per CPU, on the BSP.
-    ///
-    /// # Panics
-    /// If memory runs out.
+    /// Builds them, and the stacks, for a CPU. Once per CPU, on the BSP. Panics if memory runs out.
     pub(crate) fn allocate(cpu: CpuIndex) -> &'static Self {
         let mut tss = TaskStateSegment::new();
         for (place, purpose) in
@@ -68,8 +65,8 @@ impl Descriptors {
         unsafe { load_tss(self.tss) };
     }
 
-    /// Marks the TSS as unused: LTR marks it as busy, which an INIT does not undo, and a second LTR would
-    /// fault (Intel SDM 3A, 8.2.3).
+    /// Marks the TSS as unused: LTR marks it as busy, which an INIT does not undo, and a second LTR
+    /// would fault (Intel SDM 3A, 8.2.3).
     fn mark_available(&self) {
         const BUSY: u64 = 1 << 41;
         let low = &self.gdt.entries()[usize::from(self.tss.index())];

@@ -1,7 +1,8 @@
 //! The HPET (IA-PC HPET Specification 1.0a, section 2.3): its timers, silenced, and its counter.
 //!
-//! Each timer can interrupt through the I/O APIC, by a message straight to a local APIC, past all masks
-//! ("FSB delivery", today's MSI), or in the place of 8254 and clock chip ("legacy replacement").
+//! Each timer can interrupt through the I/O APIC, by a message straight to a local APIC, past all
+//! masks ("FSB delivery", today's MSI), or in the place of 8254 and clock chip ("legacy
+//! replacement").
 //!
 //! `unsafe` in this module: the address of the registers.
 

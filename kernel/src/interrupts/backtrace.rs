@@ -1,7 +1,7 @@
 //! Return addresses from the chain of frame pointers.
 //!
-//! The guest is built with frame pointers (`.cargo/config.toml`). `addr2line -e <elf> <address>` names
-//! the lines.
+//! The guest is built with frame pointers (`.cargo/config.toml`). `addr2line -e <elf> <address>`
+//! names the lines.
 
 use crate::memory::stack;
 

@@ -15,8 +15,8 @@ per_cpu! {
     static RESTARTS: AtomicU64 = AtomicU64::new(0);
 }
 
-/// Gets what is saved, with `rip` where the code will go on, and the address that was interrupted, which
-/// is another one inside a restartable sequence.
+/// Gets what is saved, with `rip` where the code will go on, and the address that was interrupted,
+/// which is another one inside a restartable sequence.
 pub type Handler = fn(&mut Frame, interrupted_at: u64);
 
 /// By vector.
@@ -24,14 +24,14 @@ static HOOKS: [Hook<Handler>; 256] = [const { Hook::none() }; 256];
 /// Takes what has come with a vector that has no hook, and returns `true`; or `false`: it is an exception.
 pub(crate) static OTHERS: Hook<fn(vector: u8) -> bool> = Hook::none();
 
-/// Sets the handler of a vector, which also signals the end of interrupt, where one is due. `None`: an
-/// exception ends the kernel, all else is left to [`OTHERS`].
+/// Sets the handler of a vector, which also signals the end of interrupt, where one is due. `None`:
+/// an exception ends the kernel, all else is left to [`OTHERS`].
 pub(crate) fn set_hook(vector: u8, handler: Option<Handler>) {
     HOOKS[usize::from(vector)].set(handler);
 }
 
-/// Sets the handler of debug exceptions. `None`: they end the kernel. It runs on the stack of what it
-/// interrupted, with interrupts off, and may turn them on for a while.
+/// Sets the handler of debug exceptions. `None`: they end the kernel. It runs on the stack of what
+/// it interrupted, with interrupts off, and may turn them on for a while.
 ///
 /// # Safety
 /// - Of the frame, the handler changes nothing but the trap flag and `rip`. The latter only to
@@ -45,7 +45,6 @@ pub unsafe fn set_debug_handler(handler: Option<Handler>) {
 }
 
 /// Whether this code runs in an interrupt, exception or NMI handler.
-#[must_use]
 pub fn in_handler() -> bool {
     // Relaxed: only this CPU writes it.
     HANDLERS.here().load(Ordering::Relaxed) > 0
@@ -67,7 +66,6 @@ pub(crate) fn forget_handlers() {
 }
 
 /// How often this CPU was interrupted within a restartable sequence.
-#[must_use]
 pub fn restarts(cpu: CpuIndex) -> u64 {
     RESTARTS.count_of(cpu)
 }

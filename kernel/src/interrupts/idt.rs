@@ -22,8 +22,9 @@ const STUB_SIZE: usize = 16;
 static EARLY: Once<Gates> = Once::new();
 static IDT: Once<Gates> = Once::new();
 
-/// Builds the tables, and loads an early one on the BSP, whose gates all use the current stack: there is no
-/// TSS yet. The loader's GDT is still in use, whose 64-bit code segment has the kernel's selector, 8.
+/// Builds the tables, and loads an early one on the BSP, whose gates all use the current stack:
+/// there is no TSS yet. The loader's GDT is still in use, whose 64-bit code segment has the
+/// kernel's selector, 8.
 pub(crate) fn init() {
     IDT.call_once(|| gates(stack_of));
     load_table(EARLY.call_once(|| gates(|_| 0)));

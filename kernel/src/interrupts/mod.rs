@@ -1,8 +1,8 @@
 //! Interrupts: how they get in, and whose they are.
 //!
-//! `entry.S` has a stub for each of the 256 vectors; all lead to one entry that saves the registers and
-//! calls `dispatch` with a [`Frame`]. There a restartable sequence that was interrupted is sent back to
-//! its start. Then the hook of the vector runs, which its owner, on a floor above, has set.
+//! `entry.S` has a stub for each of the 256 vectors; all lead to one entry that saves the registers
+//! and calls `dispatch` with a [`Frame`]. There a restartable sequence that was interrupted is sent
+//! back to its start. Then the hook of the vector runs, which its owner, on a floor above, has set.
 //!
 //! `unsafe` in this module: the call that puts the table of those sequences in order.
 

@@ -1,11 +1,12 @@
 //! The two 8259 interrupt controllers: silenced, not used.
 //!
-//! The firmware leaves them at vectors that are exceptions in protected mode, with lines open. An 8259
-//! whose request goes away, for example because it has just been masked, answers with its line 7 (Intel
-//! 8259A data sheet, "interrupt sequence"): at the old vectors, an exception. So they are moved first.
+//! The firmware leaves them at vectors that are exceptions in protected mode, with lines open. An
+//! 8259 whose request goes away, for example because it has just been masked, answers with its line
+//! 7 (Intel 8259A data sheet, "interrupt sequence"): at the old vectors, an exception. So they are
+//! moved first.
 //!
-//! The interrupt mode configuration register (MultiProcessor Specification 1.4, 3.6.2.1) is for boards
-//! from before there was a CPU with long mode.
+//! The interrupt mode configuration register (MultiProcessor Specification 1.4, 3.6.2.1) is for
+//! boards from before there was a CPU with long mode.
 //!
 //! `unsafe` in this module: port accesses.
 
@@ -19,8 +20,9 @@ const SECOND: [u16; 2] = [0xa0, 0xa1];
 /// The line of the first to which the second is connected (IBM PC/AT).
 const CASCADE: u8 = 2;
 
-/// Moves the vectors to [`vector::FIRST_8259`] and [masks](mask) all lines. Once, by the BSP, with interrupts
-/// off and before other CPUs listen: in the middle of this an 8259 has all lines open and no vectors.
+/// Moves the vectors to [`vector::FIRST_8259`] and [masks](mask) all lines. Once, by the BSP, with
+/// interrupts off and before other CPUs listen: in the middle of this an 8259 has all lines open
+/// and no vectors.
 ///
 /// What comes from an 8259 nevertheless wants no end of interrupt: the first one ends its own as soon as a CPU takes
 /// it, and a line of the second one may stay in service, since it stays masked.

@@ -47,8 +47,8 @@ impl Frames {
     /// Takes `bytes` (whole pages) in one piece, from the largest range; `None` if there is no
     /// such piece.
     ///
-    /// Single pages, which are written at once, lie close together: a host that backs memory by pages of
-    /// 2 MiB, as QEMU asks it to, clears each of those at the first touch.
+    /// Single pages, which are written at once, lie close together: a host that backs memory by
+    /// pages of 2 MiB, as QEMU asks it to, clears each of those at the first touch.
     pub(crate) fn take(&self, bytes: u64) -> Option<PhysAddr> {
         self.locked(|ranges| {
             if bytes != Size4KiB::SIZE {

@@ -61,10 +61,7 @@ pub(super) fn init(boot_info: &BootInfo) {
     LOADERS.call_once(|| bottom..bottom + boot_info.kernel_stack_len);
 }
 
-/// Maps a stack for a CPU and returns its top. Once per CPU and purpose.
-///
-/// # Panics
-/// If memory runs out.
+/// Maps a stack for a CPU and returns its top. Once per CPU and purpose. Panics if memory runs out.
 pub(crate) fn allocate(cpu: CpuIndex, purpose: Purpose) -> VirtAddr {
     let top = slot(cpu, purpose) + SLOT;
     let bytes = purpose.bytes();

@@ -1,7 +1,7 @@
 //! CPUs that come and go while the kernel runs.
 //!
-//! A CPU that is taken out leaves its area behind, and with it its part of every per-CPU count. Bringing
-//! it back is a start like any other; so is the start of a CPU that has been plugged in.
+//! A CPU that is taken out leaves its area behind, and with it its part of every per-CPU count.
+//! Bringing it back is a start like any other; so is the start of a CPU that has been plugged in.
 
 use core::sync::atomic::Ordering;
 
@@ -19,13 +19,11 @@ use crate::{
 
 /// Takes a CPU out: it halts, and takes neither interrupts nor work.
 ///
-/// Returns when it has left. Calls to it are run, or refused if they come too late; barriers do not wait
-/// for it. Its periodic timer stops.
+/// Returns when it has left. Calls to it are run, or refused if they come too late; barriers do not
+/// wait for it. Its periodic timer stops.
 ///
-/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
-///
-/// # Panics
-/// If called on an AP, from interrupt context, with interrupts off, or from within `run_on_each`.
+/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work. Panics if called
+/// on an AP, from interrupt context, with interrupts off, or from within `run_on_each`.
 pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     let _exclusive = work::exclusive("offline");
     if cpu == CpuIndex::BSP {
@@ -49,14 +47,13 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     Ok(())
 }
 
-/// Brings a CPU online: one that was taken out, that was given up, or that has been plugged in (indices
-/// from [`cpu::listed`](crate::cpu::listed) up to [`cpu::possible`](crate::cpu::possible)). Takes about a
-/// millisecond; if the CPU does not answer, twice the timeout.
+/// Brings a CPU online: one that was taken out, that was given up, or that has been plugged in
+/// (indices from [`cpu::listed`](crate::cpu::listed) up to
+/// [`cpu::possible`](crate::cpu::possible)). Takes about a millisecond; if the CPU does not answer,
+/// twice the timeout.
 ///
-/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
-///
-/// # Panics
-/// As [`offline`].
+/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work. Panics as
+/// [`offline`].
 pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     let _exclusive = work::exclusive("online");
     let id = cpu::map().apic_id(cpu).ok_or(StartError::NotListed)?;

@@ -1,5 +1,6 @@
-//! The other CPUs (APs): started all at once by crate [`bringup`], then idle until there is work; taken
-//! out and brought back. `docs/bring-up.md` describes it step by step, with the traps on the way.
+//! The other CPUs (APs): started all at once by crate [`bringup`], then idle until there is work;
+//! taken out and brought back. `docs/bring-up.md` describes it step by step, with the traps on the
+//! way.
 
 mod hotplug;
 mod starter;

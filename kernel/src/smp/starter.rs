@@ -49,9 +49,9 @@ pub(super) fn run(
     STARTER.start(wanted, &plan, steps)
 }
 
-/// The end of a CPU that has failed while it started: no other CPU waits for it, so it is recorded and
-/// halts, and the rest goes on. Returns on any other CPU. A CPU counts as starting until it is ONLINE, and
-/// again when it has left.
+/// The end of a CPU that has failed while it started: no other CPU waits for it, so it is recorded
+/// and halts, and the rest goes on. Returns on any other CPU. A CPU counts as starting until it is
+/// ONLINE, and again when it has left.
 pub(super) fn leave_out(message: fmt::Arguments<'_>, vector: Option<u8>, address: u64) {
     let cpu = cpu::current();
     if cpu != CpuIndex::BSP && STARTER.state(cpu) != SlotState::Online {
@@ -88,7 +88,8 @@ unsafe impl bringup::Kernel for Kernel {
         time::nanos()
     }
 
-    /// Halts for about a millisecond. Where the timer is in use, whose period may be a minute, does not halt.
+    /// Halts for about a millisecond. Where the timer is in use, whose period may be a minute, does
+    /// not halt.
     fn pause(&self) {
         faults::on_the_bsp();
         if timer::is_periodic() {

@@ -106,8 +106,8 @@ impl Closer {
         });
     }
 
-    /// Adapts how much all CPUs may do to how long it took from one device to the next: 64 virtual CPUs
-    /// that share two real ones and never sleep would let this one run every 100 ms only.
+    /// Adapts how much all CPUs may do to how long it took from one device to the next: 64 virtual
+    /// CPUs that share two real ones and never sleep would let this one run every 100 ms only.
     fn adapt(&self, took: u64) {
         let quota = self.storm.quota.load(Ordering::Relaxed);
         let quota = if took > 4 * self.tick() { quota - quota / 4 } else { quota + quota / 4 };

@@ -10,8 +10,9 @@ use crate::cpu;
 
 /// A device with one register of each CPU's, in heap memory that is poisoned before it is freed.
 ///
-/// A use that comes too late finds the poison, what the heap or a later device wrote over it, or another
-/// device's generation; all of it atomics, so that a broken protection is seen and not undefined.
+/// A use that comes too late finds the poison, what the heap or a later device wrote over it, or
+/// another device's generation; all of it atomics, so that a broken protection is seen and not
+/// undefined.
 pub(super) struct Device {
     registers: Box<[Register]>,
 }
@@ -47,8 +48,8 @@ impl Device {
         &self.registers[cpu::current().get()]
     }
 
-    /// Begins a use on this CPU, and returns the device's generation, for [`end`](Self::end). `None`:
-    /// this is no live device. Any context.
+    /// Begins a use on this CPU, and returns the device's generation, for [`end`](Self::end).
+    /// `None`: this is no live device. Any context.
     pub(super) fn begin(&self) -> Option<u64> {
         let register = self.register();
         let generation = register.generation.load(Ordering::Relaxed);

@@ -62,8 +62,8 @@ pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Times]) -
     Totals { last, elapsed_ms: elapsed / 1_000_000, cpus: cpu::count() as u32, variants }
 }
 
-/// Everything for a host; for a person at the serial port one line while the storm goes on and tables
-/// at the end, at the screen the tables all the time.
+/// Everything for a host; for a person at the serial port one line while the storm goes on and
+/// tables at the end, at the screen the tables all the time.
 pub(super) fn show(totals: &Totals, storm: &Storm) {
     let lines = cpu::online().map(|cpu| cpu_line(storm, cpu));
     log::in_place(|out| on_screen(out, totals, lines.clone()));

@@ -76,15 +76,12 @@ impl Storm {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Uses the device once, and waits for the other CPUs: those that have begun to hammer it would
-    /// keep those that are still to come from running, where CPUs are virtual and many.
-    pub(super) fn arrive(&'static self) {
+    /// The part of every CPU but the closer.
+    pub(super) fn hammer(&'static self) {
         self.batch();
         self.arrived.fetch_add(1, Ordering::Relaxed);
+        // Otherwise virtual CPUs would keep those that are still to come from running.
         Halt.until(&mut || self.begun.load(Ordering::Relaxed));
-    }
-
-    pub(super) fn hammer(&'static self) {
         while !self.is_over() {
             let round = self.round.load(Ordering::Acquire);
             let quota = self.quota.load(Ordering::Relaxed);

@@ -26,9 +26,9 @@ pub(super) trait Hammered: Send + Sync {
     /// Releases what other CPUs have given to this one. Any context but NMI; never blocks.
     fn release_given(&self);
 
-    /// Closes the device, waits until it is drained, frees it, and publishes the next one. Returns how
-    /// many nanoseconds the close took, and from then on the drain. Thread context, one CPU at a time.
-    /// Panics if the device does not drain.
+    /// Closes the device, waits until it is drained, frees it, and publishes the next one. Returns
+    /// how many nanoseconds the close took, and from then on the drain. Thread context, one CPU at
+    /// a time. Panics if the device does not drain.
     fn tear_down(&self) -> [u64; 2];
 
     /// Releases what is left in mailboxes, and tears the last device down for good. At the end.
@@ -66,7 +66,8 @@ pub(super) struct Stormed<V: Variant + 'static> {
     cpus: Box<[CpuIndex]>,
 }
 
-/// A use of the device that has begun: protection, and the generation that it is to find at its end.
+/// A use of the device that has begun: protection, and the generation that it is to find at its
+/// end.
 type Use<V> = (Guard<'static, Device, V>, u64);
 
 /// One protection in so many is released by another CPU.
@@ -231,8 +232,8 @@ impl<V: Variant + 'static> Hammered for Stormed<V> {
     }
 }
 
-/// How a protection gets to another CPU: room for one. Nothing blocks, since a CPU that holds the lock
-/// may be a virtual one that is not running: a mailbox that is full or locked refuses.
+/// How a protection gets to another CPU: room for one. Nothing blocks, since a CPU that holds the
+/// lock may be a virtual one that is not running: a mailbox that is full or locked refuses.
 struct Mailbox<T>(Mutex<Option<T>>);
 
 impl<T> Mailbox<T> {

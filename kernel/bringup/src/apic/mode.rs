@@ -1,10 +1,10 @@
 //! xAPIC or x2APIC.
 //!
-//! On bare metal the interrupts of devices reach CPUs in x2APIC mode by interrupt remapping (Intel VT-d
-//! specification, 5.1.4), which takes a driver. So the mode stays as the firmware left it, unless a CPU
-//! cannot be addressed otherwise. Under a hypervisor x2APIC costs fewer exits, and needs no remapping as
-//! long as the IDs fit. Nothing here leads back to xAPIC, which would lose the APIC's settings (Intel SDM
-//! 3A, figure 11-27).
+//! On bare metal the interrupts of devices reach CPUs in x2APIC mode by interrupt remapping (Intel
+//! VT-d specification, 5.1.4), which takes a driver. So the mode stays as the firmware left it,
+//! unless a CPU cannot be addressed otherwise. Under a hypervisor x2APIC costs fewer exits, and
+//! needs no remapping as long as the IDs fit. Nothing here leads back to xAPIC, which would lose
+//! the APIC's settings (Intel SDM 3A, figure 11-27).
 
 use core::ptr;
 
@@ -63,9 +63,9 @@ impl LocalApic {
         }
     }
 
-    /// Switches this CPU over to x2APIC if the facts want it; the APIC's settings stay (Intel SDM 3A,
-    /// 11.12.1). From then on only the way that is returned leads to its registers; the text says
-    /// [why](ApicFacts::choose).
+    /// Switches this CPU over to x2APIC if the facts want it; the APIC's settings stay (Intel SDM
+    /// 3A, 11.12.1). From then on only the way that is returned leads to its registers; the text
+    /// says [why](ApicFacts::choose).
     ///
     /// # Safety
     /// On the BSP, in ring 0, before other CPUs are started. The facts are the machine's, or a kernel's

@@ -74,8 +74,8 @@ fn by_hypervisor(cpuid: &Cpuid<'_>) -> Option<Stated> {
 /// The crystal's rate where leaf 0x15 has the ratio, but 0 for the crystal (Intel SDM 3B, 20.7.3, table
 /// of nominal core crystal clock frequencies).
 ///
-/// Signature 06_55 is left out, though the table says 25 MHz: the Xeon W of that signature have 24. 06_5F
-/// (Denverton) is not in the table: 25 MHz by Linux (`turbostat`, commit 7268d407ad4c).
+/// Signature 06_55 is left out, though the table says 25 MHz: the Xeon W of that signature have 24.
+/// 06_5F (Denverton) is not in the table: 25 MHz by Linux (`turbostat`, commit 7268d407ad4c).
 fn crystal_of(cpuid: &Cpuid<'_>) -> Option<u64> {
     if !cpuid.is_intel() || cpuid.family() != 6 {
         return None;

@@ -14,8 +14,8 @@ pub struct Cache {
     pub level: u8,
     /// What it holds.
     pub kind: CacheKind,
-    /// The lowest APIC ID that a CPU sharing it could have. Unlike this CPU's ID shifted right, it is
-    /// unique to the cache even where kinds of cores share caches by different numbers of bits.
+    /// The lowest APIC ID that a CPU sharing it could have. Unlike this CPU's ID shifted right, it
+    /// is unique to the cache even where kinds of cores share caches by different numbers of bits.
     pub first: ApicId,
 }
 
