@@ -56,7 +56,7 @@ pub(crate) fn read_cpus(options: &Options) {
     // Those that are enabled are in the map by then.
     let pluggable = map.iter().map(|(_, id)| id);
     let map = CpuMap::new(enabled.filter(is_shown), pluggable.filter(is_shown), bsp);
-    cpu::set_map(map.expect("the BSP is enabled"));
+    cpu::MAP.call_once(|| map.expect("the BSP is enabled"));
 }
 
 /// Logs the MADT's bytes: its header, then the entries, four in a line.

@@ -125,7 +125,6 @@ const REPORT_AFTER_NS: u64 = 1_000_000_000;
 
 static ROUNDS: Rounds = Rounds::new();
 
-#[derive(Debug)]
 struct Answers {
     rounds: rundown::per_cpu::Answers,
     /// An NMI is sent, or is about to be, that it has not taken.

@@ -7,7 +7,6 @@ use core::{
 };
 
 /// A function pointer `F`, or none. Any CPU, any context.
-#[derive(Debug)]
 pub(crate) struct Hook<F = fn()>(AtomicPtr<()>, PhantomData<F>);
 
 impl<F: Copy> Hook<F> {

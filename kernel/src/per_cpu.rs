@@ -41,7 +41,6 @@ pub(crate) const ROOM: usize = 1024;
 static AREAS: AtomicUsize = AtomicUsize::new(0);
 
 /// A variable of which every CPU has its own. Declared by [`per_cpu!`].
-#[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct PerCpu<T>(T);
 
@@ -106,7 +105,6 @@ impl PerCpu<AtomicU64> {
 }
 
 /// The first of a CPU's variables, at GS itself: `link.ld` puts this section before the others.
-#[derive(Debug)]
 #[repr(C)]
 struct Head {
     /// From a variable in the pattern to this CPU's.

@@ -59,7 +59,8 @@ fn send(bytes: &[u8], most: usize) -> usize {
 /// Any CPU, any context.
 pub fn with_port(write: impl FnOnce(&mut dyn fmt::Write)) {
     without_interrupts(|| {
-        let me = per_cpu::index().get() as u32;
+        let cpu = per_cpu::index();
+        let me = cpu.get() as u32;
         // Relaxed: only this CPU ever writes its own index, and program order covers that.
         let is_nested = OWNER.load(Ordering::Relaxed) == me;
         while !is_nested && !try_take(me) {
@@ -69,20 +70,21 @@ pub fn with_port(write: impl FnOnce(&mut dyn fmt::Write)) {
         let send = |bytes: &[u8]| send(bytes, if is_nested { 1 } else { 16 });
         write(&mut Port::at_line(send, &LOST, MOST_REFUSALS));
         if !is_nested {
-            give_up(me);
+            break_lock_of(cpu);
         }
     });
 }
 
-/// Takes the lock away from whoever holds it. All other CPUs have stopped for good, or else lines are
-/// mixed up.
+/// Takes the lock away from its owner. All other CPUs have stopped, or else lines are mixed up.
 pub(crate) fn break_lock() {
     OWNER.store(FREE, Ordering::Release);
 }
 
-/// Takes the lock away from a CPU that has been reset, if it has held it. On another CPU.
+/// Takes the lock away from a CPU, if it holds it: on this CPU, or on the BSP after a reset.
 pub(crate) fn break_lock_of(cpu: CpuIndex) {
-    give_up(cpu.get() as u32);
+    let owner = cpu.get() as u32;
+    // Release: pairs with the acquire of the next owner.
+    let _ = OWNER.compare_exchange(owner, FREE, Ordering::Release, Ordering::Relaxed);
 }
 
 fn try_take(owner: u32) -> bool {
@@ -90,11 +92,6 @@ fn try_take(owner: u32) -> bool {
     OWNER.load(Ordering::Relaxed) == FREE
         // Acquire: pairs with the release of the owner before.
         && OWNER.compare_exchange(FREE, owner, Ordering::Acquire, Ordering::Relaxed).is_ok()
-}
-
-fn give_up(owner: u32) {
-    // Release: pairs with the acquire of the next owner. (It may have been taken away.)
-    let _ = OWNER.compare_exchange(owner, FREE, Ordering::Release, Ordering::Relaxed);
 }
 
 static LOST: AtomicU64 = AtomicU64::new(0);

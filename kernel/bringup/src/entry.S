@@ -59,8 +59,7 @@ bringup_entry:
 4:
     or eax, 1 << 11
     wrmsr
-    // A CPU that has an ID of more than 8 bits, which no CPU of the table has in this mode, would show the
-    // lower 8 as if they were all: another CPU's. Leaf 0xB has the whole.
+    // The APIC shows the lower 8 bits of a longer ID: another CPU's. Leaf 0xB has the whole.
     cpuid_apic_id
     mov edi, edx
     cmp edx, 0xff
@@ -137,8 +136,8 @@ bringup_record:
     hlt
     jmp 8b
 
-// Stubs for exceptions until the kernel's own table is loaded: each pushes an error code where the CPU
-// has not (Intel SDM 3A, 6.13), so that the address is always the second word.
+// Stubs for exceptions until the kernel's own table is loaded: each pushes an error code where the CPU has
+// not (Intel SDM 3A, 6.13).
     .balign 16
 bringup_stubs:
     .set vector, 0
@@ -156,8 +155,7 @@ bringup_stubs:
 bringup_fault:
     // No ring: the APIC may not be in the right mode yet.
     xor r11d, r11d
-    // On a shared stack, this one or the trampoline's, which goes with its page tables, the address may be another
-    // CPU's.
+    // On a shared stack, this one or the trampoline's, the address may be another CPU's.
     mov r10d, {LONG} << 8
     xor r8d, r8d
     mov rcx, cr3

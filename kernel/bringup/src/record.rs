@@ -70,7 +70,6 @@ pub(crate) const NOT_EXPECTED: u32 = 0xff << 8;
 pub(crate) const RECORDS: usize = 479;
 
 /// One record. The order in which assembly writes it: `apic_id`, `address`, `what`.
-#[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Record {
     pub(crate) apic_id: AtomicU32,
@@ -85,7 +84,6 @@ const _: () = {
 };
 
 /// Room for `N`, for good. CPUs that find none park all the same, and count as silent.
-#[derive(Debug)]
 #[repr(C, align(16))]
 pub(crate) struct Records<const N: usize> {
     /// Records begun, counted on beyond `N`.

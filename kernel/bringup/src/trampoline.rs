@@ -114,7 +114,6 @@ fn offset(symbol: *const u8) -> usize {
 }
 
 /// What `trampoline.S` reads.
-#[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Fields {
     gdt: [u64; 4],
@@ -150,7 +149,6 @@ struct Far {
 }
 
 /// The pages that are written.
-#[derive(Debug)]
 #[repr(C)]
 struct Data {
     /// What exceptions push. Never read.

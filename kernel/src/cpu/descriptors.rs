@@ -26,7 +26,6 @@ pub(crate) const NMI_STACK: u16 = 0;
 pub(crate) const DOUBLE_FAULT_STACK: u16 = 1;
 
 /// A CPU's GDT, with the TSS that one of its entries points to.
-#[derive(Debug)]
 pub(crate) struct Descriptors {
     gdt: GlobalDescriptorTable,
     code: SegmentSelector,

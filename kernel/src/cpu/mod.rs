@@ -22,7 +22,8 @@ per_cpu! {
     static TOPOLOGY: Once<Topology> = Once::new();
 }
 
-static MAP: Once<CpuMap> = Once::new();
+/// Set once, by the BSP.
+pub(crate) static MAP: Once<CpuMap> = Once::new();
 
 /// The CPU that this code runs on.
 ///
@@ -82,11 +83,6 @@ pub fn apic_id(index: CpuIndex) -> ApicId {
 /// Panics before the firmware's tables are read.
 pub fn map() -> &'static CpuMap {
     MAP.get().expect("the CPU map is read before it is used")
-}
-
-/// Publishes the index table. Once, by the BSP.
-pub(crate) fn set_map(map: CpuMap) {
-    MAP.call_once(|| map);
 }
 
 /// Declares a CPU online: it takes interrupts and work. By the BSP. Panics if it has no area.

@@ -78,7 +78,6 @@ fn leave() -> ! {
     unsafe { bringup::park() }
 }
 
-#[derive(Debug)]
 pub(super) struct Kernel;
 
 // SAFETY: the low pages come from the memory map and are never given back; all of physical memory is mapped

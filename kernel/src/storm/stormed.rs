@@ -77,7 +77,7 @@ const GIVE_EVERY: u64 = 16;
 /// the longest seen took 0.8 s.
 const TIMEOUT: u64 = 20_000_000_000;
 
-/// More violations than this are only counted: the first ones tell the story.
+/// More violations than this are only counted.
 const MAX_REPORTED: u64 = 8;
 
 impl<V: Variant + 'static> Stormed<V> {
