@@ -59,30 +59,14 @@ pub(crate) fn read_cpus(options: &Options) {
     cpu::MAP.call_once(|| map.expect("the BSP is enabled"));
 }
 
-/// Logs the MADT's bytes: its header, then the entries, four in a line.
+/// Logs the MADT's bytes: the 44 before its entries (ACPI Specification 6.5, section 5.2.12), then as many
+/// in each line.
 pub fn show_madt() {
-    let Some((header, mut rest)) =
-        table(b"APIC").and_then(|madt| madt.split_at_checked(ENTRIES_AT))
-    else {
-        return;
-    };
-    let hex = |bytes: &'static [u8]| {
-        fmt::from_fn(|f| bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")))
-    };
-    log!("madt: {}", hex(header));
-    while !rest.is_empty() {
-        let line = rest;
-        for _ in 0..4 {
-            // An entry's second byte is its length; one that cannot be is shown with all that is left.
-            let length = rest.get(1).map_or(rest.len(), |length| (*length).into());
-            rest = rest.get(length..).filter(|_| length >= 2).unwrap_or_default();
-        }
-        log!("madt: {}", hex(&line[..line.len() - rest.len()]));
+    for bytes in table(b"APIC").unwrap_or_default().chunks(44) {
+        let hex = fmt::from_fn(|f| bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")));
+        log!("madt: {hex}");
     }
 }
-
-/// Where a MADT's entries begin (ACPI Specification 6.5, section 5.2.12).
-const ENTRIES_AT: usize = 44;
 
 /// The MADT, if there is one. After [`read_cpus`].
 pub(crate) static MADT: Once<Madt<'static>> = Once::new();
