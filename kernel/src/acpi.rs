@@ -38,9 +38,8 @@ pub(crate) fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
     TABLES.get()?.find(signature)
 }
 
-/// Reads the CPUs from the MADT and publishes the index table. A machine without one that can be
-/// read runs on its BSP alone, and says why. The option `ghost` counts as one more that is listed,
-/// `hide` as one that is not.
+/// Reads the CPUs from the MADT and publishes the index table. Without one that can be read, the
+/// BSP runs alone, and the log says why. The option `ghost` lists a phantom CPU, `hide` hides one.
 pub(crate) fn read_cpus(options: &Options) {
     let bsp = apic::id();
     let map = read(bsp).unwrap_or_else(|| {
@@ -57,37 +56,15 @@ pub(crate) fn read_cpus(options: &Options) {
     // Those that are enabled are in the map by then.
     let pluggable = map.iter().map(|(_, id)| id);
     let map = CpuMap::new(enabled.filter(is_shown), pluggable.filter(is_shown), bsp);
-    cpu::set_map(map.expect("the BSP is enabled"));
+    cpu::MAP.call_once(|| map.expect("the BSP is enabled"));
 }
 
-/// Logs the MADT's bytes: its header, then the entries, four in a line, so that a photograph of the screen has
-/// those of many CPUs.
+/// Logs the MADT's bytes: the 44 before its entries (ACPI Specification 6.5, section 5.2.12), then as many
+/// in each line.
 pub fn show_madt() {
-    let Some((header, mut rest)) =
-        table(b"APIC").and_then(|madt| madt.split_at_checked(ENTRIES_AT))
-    else {
-        return;
-    };
-    log!("madt: {}", Hex(header));
-    while !rest.is_empty() {
-        let line = rest;
-        for _ in 0..4 {
-            // An entry's second byte is its length; one that cannot be is shown with all that is left.
-            let length = rest.get(1).map_or(rest.len(), |length| (*length).into());
-            rest = rest.get(length..).filter(|_| length >= 2).unwrap_or_default();
-        }
-        log!("madt: {}", Hex(&line[..line.len() - rest.len()]));
-    }
-}
-
-/// Where a MADT's entries begin (ACPI Specification 6.5, section 5.2.12).
-const ENTRIES_AT: usize = 44;
-
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    for bytes in table(b"APIC").unwrap_or_default().chunks(44) {
+        let hex = fmt::from_fn(|f| bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")));
+        log!("madt: {hex}");
     }
 }
 
@@ -125,7 +102,7 @@ fn log_flaws(mut flaws: impl Iterator<Item = impl fmt::Display>) {
     }
 }
 
-/// Firmware's bytes at this physical address; `None` if not all of them are memory that is mapped.
+/// The bytes at this physical address; `None` if not all of them are mapped.
 fn memory_at(address: u64, length: usize) -> Option<&'static [u8]> {
     let end = address.checked_add(length as u64)?;
     // No CPU has more address lines (Intel SDM 3A, 4.1.4).

@@ -1,9 +1,6 @@
-//! The local APIC: who this CPU is, and interrupts to others.
+//! The local APIC's settings, on top of [`bringup::LocalApic`], by which its registers are reached.
 //!
-//! Two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, IDs of 8 bits; and
-//! x2APIC, model-specific registers, IDs of 32 bits. All CPUs are in the same mode; [`bringup::ApicFacts`] chooses it.
-//! Register numbers below are offsets into the xAPIC page; the x2APIC number is
-//! 0x800 + offset / 16.
+//! Register numbers below are offsets into the xAPIC page (Intel SDM 3A, table 11-1).
 
 use core::{
     ptr,
@@ -60,10 +57,7 @@ const DIVIDE_BY_16: u32 = 0b0011;
 /// Rate of the timer, before the divider, in Hz. Written once by the BSP, before other CPUs run, so Relaxed.
 static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 
-/// This CPU's APIC ID, from its APIC. (CPUID reports only the ID that it had at reset.)
-///
-/// Any CPU, any context, once the APIC is set up.
-#[must_use]
+/// This CPU's APIC ID, from its APIC. Any CPU, any context, once the APIC is set up.
 pub fn id() -> ApicId {
     local().id()
 }
@@ -78,13 +72,12 @@ fn is_known() -> bool {
 }
 
 /// The way to the registers, the same for all CPUs.
-#[must_use]
 pub fn local() -> LocalApic {
     // SAFETY: the mode is the CPU's; in xAPIC mode `init` has mapped the page.
     unsafe { LocalApic::at(PAGE.load(Ordering::Relaxed)) }
 }
 
-/// Finds the BSP's APIC, in whichever mode it is, and switches it on. Ends the kernel on a CPU without one.
+/// Finds the BSP's APIC, in its mode, and switches it on. Ends the kernel on a CPU without one.
 pub(crate) fn init(asked: ApicMode) {
     let features = CpuId::new().get_feature_info().expect("CPUID leaf 1 exists with long mode");
     if !features.has_apic() {
@@ -116,13 +109,13 @@ fn adopt(apic: LocalApic) {
     enable();
 }
 
-/// Decides about the mode, now that the CPUs are known, and switches over. On the BSP, before others run.
+/// Switches to the mode that the CPUs demand. On the BSP, before others run.
 pub(crate) fn fit(asked: ApicMode, map: &CpuMap, dmar: Option<&[u8]>) {
     let apic = local();
     let mut facts = apic.facts(map, dmar);
     facts.is_virtual &= asked != ApicMode::Xapic;
-    // First the APIC, then the mode that is known: with the page that is no longer there an NMI in between reads
-    // nothing; by registers that are not there yet it would fault.
+    // The APIC before `PAGE`: an NMI in between reads nothing; by registers not there yet it would
+    // fault.
     // SAFETY: the BSP; `has_x2` is as found.
     let (apic, choice) = unsafe { apic.fit(facts) };
     adopt(apic);
@@ -144,7 +137,7 @@ fn report_errors() {
     }
 }
 
-/// Has this CPU interrupted when its APIC finds an error; what it has found before is forgotten.
+/// Has this CPU interrupted when its APIC finds an error from now on.
 fn listen_for_errors() {
     let _ = local().take_errors();
     write(LVT_ERROR, vector::APIC_ERROR.into());
@@ -181,9 +174,9 @@ pub(crate) fn set_pins(uses: [LintUse; 2]) {
     }
 }
 
-/// Masks the interrupt sources inside this CPU, each with an entry in the vector table: performance counters, the
-/// temperature sensor, corrected machine checks; except those that the firmware handles itself, by SMI, and errors,
-/// which the kernel reports.
+/// Masks the interrupt sources inside this CPU (performance counters, temperature, corrected
+/// machine checks), except those that the firmware handles itself, by SMI, and errors, which the
+/// kernel reports.
 pub(crate) fn mask_own_sources() {
     const SMI: u32 = 0b010 << 8;
     // The number of the last entry says which there are (Intel SDM 3A, figures 11-7 and 11-8); a register
@@ -199,9 +192,9 @@ pub(crate) fn mask_own_sources() {
     listen_for_errors();
 }
 
-/// Ends all interrupts that this CPU's APIC has in service, whoever has begun them: as long as there is
-/// one, none of its priority or below comes through. Firmware, or the kernel that has started this
-/// one, may have left in the middle of a handler. (On a CPU that INIT has reset there is none.)
+/// Ends all interrupts that this CPU's APIC has in service: firmware, or the kernel that has
+/// started this one, may have left in the middle of a handler, and none of that priority or below
+/// would come through.
 pub(crate) fn end_leftovers() {
     let any = || (0..8).any(|word| read(IN_SERVICE + word * 0x10) != 0);
     // At most one for each vector.
@@ -232,7 +225,6 @@ pub(crate) fn end_of_interrupt() {
 }
 
 /// Whether this CPU has taken an interrupt with this vector from its APIC and not ended it yet.
-/// Early in the boot no APIC is known, and so none in service.
 pub(crate) fn is_in_service(vector: u8) -> bool {
     // Eight registers of 32 bits (Intel SDM 3A, 11.8.4).
     let register = IN_SERVICE + u32::from(vector / 32) * 0x10;
@@ -256,19 +248,18 @@ pub(crate) fn counted() -> u64 {
     u64::from(u32::MAX - read(TIMER_CURRENT)) * TIMER_DIVIDER
 }
 
-/// Says how fast all CPUs' timers count, in Hz before the divider. Until then they cannot be started.
+/// Sets how fast all CPUs' timers count, in Hz before the divider. Until then they cannot be
+/// started.
 pub(crate) fn set_timer_hz(hz: u64) {
     TIMER_HZ.store(hz, Ordering::Relaxed);
 }
 
-/// How fast the timers are taken to count, in Hz before the divider.
-#[must_use]
+/// How fast the timers count, in Hz before the divider.
 pub fn timer_hz() -> u64 {
     TIMER_HZ.load(Ordering::Relaxed)
 }
 
-/// Starts this CPU's timer: an interrupt after `nanos`, or each `nanos`. Replaces what was set
-/// before.
+/// Starts this CPU's timer anew: an interrupt after `nanos`, or each `nanos`.
 pub(crate) fn start_timer(nanos: u64, is_periodic: bool) {
     let count = u128::from(nanos) * u128::from(timer_hz() / TIMER_DIVIDER) / 1_000_000_000;
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);

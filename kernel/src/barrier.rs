@@ -1,8 +1,7 @@
 //! A memory barrier on all CPUs at the cost of one: what `membarrier` is on Linux.
 //!
-//! Some code runs so often that a fence in it would cost too much, while its counterpart runs rarely. Then
-//! the rare side pays for both: it has every CPU take an interrupt, which orders like a fence on each.
-//! More than that: an interrupted [restartable sequence](rundown::per_cpu::gs) starts again.
+//! Every other CPU takes an interrupt, which orders like a fence there; and an interrupted
+//! [restartable sequence](rundown::per_cpu::gs) starts again.
 //!
 //! # What it promises
 //! For every other CPU that runs there is a moment between the start of [`all`] and its return such that
@@ -13,19 +12,15 @@
 //!
 //! # How
 //! The caller sends an interrupt to every other CPU that another caller has not sent one in the
-//! meantime, and waits until all have answered. The books are kept by [`Rounds`], which is model-checked in
-//! its crate. There is no lock and no leader: a handler that interrupts a caller may itself be one.
+//! meantime, and waits until all have answered. The book-keeping is [`Rounds`], which is
+//! model-checked in its crate. There is no lock and no leader: a handler that interrupts a caller
+//! may itself be one.
 //!
-//! - A caller with interrupts off serves the requests made to it while it waits, so callers that wait
-//!   for each other all return. So does [`ipi::call`], and a CPU that
-//!   [waits](crate::platform::Halt) with interrupts off.
-//! - A CPU in `hlt` is woken by the interrupt, and sleeps on.
+//! - A CPU that waits with interrupts off, here, in [`ipi::call`] or in
+//!   [`Halt`](crate::platform::Halt), answers meanwhile.
 //! - A CPU that has interrupts off for long is sent an NMI after 100 ms, which callers share, too.
 //! - A CPU that has stopped for good, since another one reports a panic, is not waited for.
-//! - A CPU that is being started is not waited for either: it uses nothing before it is declared online, and
-//!   then sees what the caller of an earlier barrier did before that.
-//!   A caller may yet find it online while waiting; the CPU then answers without being asked.
-//! - A CPU that leaves is not in a sequence, and what it has counted is visible to a caller that finds it gone.
+//! - CPUs that start or leave: `docs/bring-up.md`, "Why rundown counters stay right".
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
@@ -42,7 +37,11 @@ use crate::{
 };
 
 per_cpu! {
-    static ANSWERS: Answers = Answers::none();
+    static ANSWERS: Answers = Answers {
+        rounds: rundown::per_cpu::Answers::new(),
+        nmi_sent: AtomicBool::new(false),
+        reported: AtomicBool::new(false),
+    };
 }
 
 /// Takes over the barriers' interrupts, and lets CPUs answer while they wait for others. Before the BSP has a
@@ -55,15 +54,10 @@ pub(crate) fn init() {
 
 /// Returns when every other CPU has passed a barrier.
 ///
-/// Any CPU, thread or interrupt context, interrupts on or off; not NMI. Takes as long as the slowest
-/// CPU needs to take an interrupt: microseconds, or as long as it keeps interrupts off, up to 100 ms.
-///
-/// A CPU that does not even answer the NMI within a second is named in the log, once until it answers;
-/// the wait goes on, for without its answer there is no going on.
-///
-/// # Panics
-/// In an NMI handler, where it is not [legal](is_legal): what that interrupts may be about to send the
-/// interrupt that it would wait for.
+/// Any CPU, thread or interrupt context, interrupts on or off; not NMI. A CPU that does not even
+/// answer the NMI within a second is named in the log, once until it answers; the wait goes on.
+/// Panics in an NMI handler, where it is not [legal](is_legal): the code below may be about to send
+/// the interrupt that it would wait for.
 pub fn all() {
     let call = Call::begin();
     let Err(cpu) = call.wait_until(call.begun + REPORT_AFTER_NS) else {
@@ -82,7 +76,6 @@ pub fn all() {
 }
 
 /// Whether a barrier may be called here: anywhere but in an NMI handler. Any context.
-#[must_use]
 pub fn is_legal() -> bool {
     !ipi::in_nmi()
 }
@@ -92,7 +85,7 @@ pub fn is_legal() -> bool {
 pub struct Statistics {
     /// Calls of [`all`].
     pub calls: u64,
-    /// Calls that sent an interrupt, to one CPU at least. (The others found all they needed sent.)
+    /// Calls that sent an interrupt, to one CPU at least.
     pub rounds: u64,
     /// Interrupts sent.
     pub interrupts: u64,
@@ -103,7 +96,6 @@ pub struct Statistics {
 }
 
 /// What barriers have cost since boot. Racy: others may be at it.
-#[must_use]
 pub fn statistics() -> Statistics {
     // Relaxed: numbers for people and tests.
     Statistics {
@@ -115,9 +107,7 @@ pub fn statistics() -> Statistics {
     }
 }
 
-/// The latest round that a CPU has answered: grows when the CPU takes part in a barrier of another one.
-/// 0 for a CPU that is not there. Racy. For tests.
-#[must_use]
+/// The latest round that a CPU has answered; 0 if there is no such CPU. Racy. For tests.
 pub fn racy_answered(cpu: CpuIndex) -> u64 {
     let answers = ANSWERS.of(cpu);
     answers.map_or(0, |answers| answers.rounds.racy_latest())
@@ -129,14 +119,12 @@ static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 static NMIS: AtomicU64 = AtomicU64::new(0);
 static LATE: AtomicU64 = AtomicU64::new(0);
 
-/// For how long a CPU may leave the interrupt unanswered. Longer than code should have interrupts off,
-/// and than a virtual CPU is usually kept from running by its host.
+/// For how long a CPU may leave the interrupt unanswered.
 const NMI_AFTER_NS: u64 = 100_000_000;
 const REPORT_AFTER_NS: u64 = 1_000_000_000;
 
 static ROUNDS: Rounds = Rounds::new();
 
-#[derive(Debug)]
 struct Answers {
     rounds: rundown::per_cpu::Answers,
     /// An NMI is sent, or is about to be, that it has not taken.
@@ -191,21 +179,13 @@ impl Call {
         Ok(())
     }
 
-    /// Whether the CPU has answered this round, or will never do anything again.
+    /// Whether the CPU has answered this round, or has stopped for good.
     fn is_answered(&self, cpu: CpuIndex, answers: &Answers) -> bool {
         answers.rounds.has_answered(self.round) || emergency::has_stopped(cpu)
     }
 }
 
 impl Answers {
-    const fn none() -> Self {
-        Self {
-            rounds: rundown::per_cpu::Answers::new(),
-            nmi_sent: AtomicBool::new(false),
-            reported: AtomicBool::new(false),
-        }
-    }
-
     /// Sends the CPU, whose answers these are, an interrupt, if none is on its way. Whether one was
     /// sent.
     fn ask(&self, cpu: CpuIndex) -> bool {
@@ -225,23 +205,13 @@ impl Answers {
     fn send_nmi(&self, cpu: CpuIndex) {
         // With interrupts off, as in `ask`.
         interrupts::without(|| {
-            // Release: pairs with the swap in `take_nmi`, which reads this or what another caller wrote
-            // after it, so that the CPU then finds itself asked.
+            // Release: pairs with the swap in `on_nmi`, which reads this or what another caller
+            // wrote after it, so that the CPU then finds itself asked.
             if !self.nmi_sent.swap(true, Ordering::Release) {
                 apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
                 NMIS.fetch_add(1, Ordering::Relaxed);
             }
         });
-    }
-
-    /// Whether the NMI that this CPU, whose answers these are, has just taken may be one for a barrier.
-    /// To be called before it answers: callers from here on send another one.
-    ///
-    /// NMIs from elsewhere that come together with a barrier's cannot be distinguished from it. If two become
-    /// one, that one counts as the barrier's; if both are taken, the first does.
-    fn take_nmi(&self) -> bool {
-        // Acquire: pairs with `send_nmi`.
-        self.nmi_sent.swap(false, Ordering::Acquire)
     }
 }
 
@@ -255,8 +225,7 @@ pub(crate) fn catch_up(cpu: CpuIndex) {
     }
 }
 
-/// Answers what this CPU has been asked. Its code is in no restartable sequence, so it is as good as an
-/// interrupt. Any context; one may interrupt another.
+/// Answers what this CPU has been asked: its code is in no restartable sequence. Any context.
 pub(crate) fn serve() {
     let answers = ANSWERS.here();
     answers.rounds.answer(&ROUNDS);
@@ -266,10 +235,12 @@ pub(crate) fn serve() {
     }
 }
 
-/// Answers on an NMI. Whether that may be one for a barrier.
+/// Answers on an NMI. Whether that may be one for a barrier: of several that come together, the
+/// first counts as the barrier's.
 fn on_nmi() -> bool {
-    // First this, then the answer: a caller that found an NMI on its way, and sent none, is answered by this one.
-    let for_barrier = ANSWERS.here().take_nmi();
+    // Acquire: pairs with `send_nmi`. Before the answer: a caller that found an NMI on its way, and
+    // sent none, is answered by this one; callers from here on send another one.
+    let for_barrier = ANSWERS.here().nmi_sent.swap(false, Ordering::Acquire);
     serve();
     for_barrier
 }

@@ -1,7 +1,6 @@
-//! The ends of a CPU and of the kernel: exit, halt, the report of what no CPU can go on from.
+//! The ends of a CPU and of the kernel: exit, halt, the report of a panic or exception.
 //!
-//! All floors end here, so this is one of the lowest; what it takes from higher ones they leave as hooks:
-//! [`STOP_OTHERS`], [`OWN_APIC_ID`], [`LEAVE_OUT`], [`LAST_LOOK`]. Without a hook there is nothing to do for it yet.
+//! All floors end here, so this is one of the lowest; higher ones leave hooks.
 
 use core::{
     fmt::{self, Write},
@@ -26,14 +25,14 @@ use crate::{
 /// Stops all other CPUs for good; returns whether all have [stopped](has_stopped) within a while. Any context.
 pub(crate) static STOP_OTHERS: Hook<fn() -> bool> = Hook::none();
 
-/// What this CPU's APIC says that its ID is. Any context.
+/// This CPU's APIC ID, from its APIC. Any context.
 pub(crate) static OWN_APIC_ID: Hook<fn() -> Option<u32>> = Hook::none();
 
-/// What is to happen when code on this CPU cannot go on, before anything else: does not return if the rest of
-/// the kernel can do without this CPU. Gets a message, and the exception's vector (if it is one) and address.
+/// Called first when code on this CPU cannot go on, with a message, and the exception's vector (if
+/// it is one) and address. Does not return if the rest of the kernel can do without this CPU.
 pub(crate) static LEAVE_OUT: Hook<fn(fmt::Arguments<'_>, Option<u8>, u64)> = Hook::none();
 
-/// What is left to report when a panic has been reported. All other CPUs have stopped.
+/// Called when a panic has been reported, and all other CPUs have stopped.
 pub(crate) static LAST_LOOK: Hook = Hook::none();
 
 per_cpu! {
@@ -55,7 +54,7 @@ pub fn exit(code: ExitCode) -> ! {
     if is_reported_elsewhere() || EXITING.swap(true, Ordering::Relaxed) {
         halt();
     }
-    // SAFETY: the port is that of QEMU's exit device or of nothing; no memory is touched.
+    // SAFETY: the port is that of QEMU's exit device or of nothing.
     unsafe { Port::new(exit::PORT).write(code.value()) };
     stop_others();
     // From QEMU 10 on, it ends a little later: 2^32 ticks are a second or more below 4.3 GHz.
@@ -91,7 +90,7 @@ pub(crate) fn is_reporting() -> bool {
     REPORTING.load(Ordering::Relaxed) != 0
 }
 
-/// Whether another CPU reports a panic: then the end is its business.
+/// Whether another CPU reports a panic.
 pub(crate) fn is_reported_elsewhere() -> bool {
     let reporter = REPORTING.load(Ordering::Relaxed);
     reporter != 0 && reporter != per_cpu::index().get() as u32 + 1

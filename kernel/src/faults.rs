@@ -22,12 +22,11 @@ use crate::{
 
 static FAULT: Once<Fault> = Once::new();
 
-/// CPUs that are delayed beyond the timeout may come: before that a slow host must not make them come in time.
+/// CPUs that are delayed beyond the timeout may come.
 static MAY_BE_LATE: AtomicBool = AtomicBool::new(true);
 
-/// Sets what is to fail, with which `patience`. Before the start. A fault that no CPU can have ends the kernel: it
-/// would pass without it.
-pub(crate) fn arm(fault: Option<Fault>, patience: u32) {
+/// Sets the fault, and the timeout in milliseconds. A fault that no CPU can have ends the kernel.
+pub(crate) fn arm(fault: Option<Fault>, timeout: u32) {
     let Some(fault) = fault else {
         return;
     };
@@ -37,10 +36,10 @@ pub(crate) fn arm(fault: Option<Fault>, patience: u32) {
         emergency::exit(ExitCode::Unfit);
     }
     FAULT.call_once(|| fault);
-    MAY_BE_LATE.store(!fault.outlasts(patience), Ordering::Relaxed);
+    MAY_BE_LATE.store(!fault.outlasts(timeout), Ordering::Relaxed);
 }
 
-/// After the start: what is to be injected again.
+/// After the start: the fault that is to be injected again.
 pub(crate) fn start_is_over() -> Option<InjectedFault> {
     // Relaxed: nothing else is published by it.
     let waits = !MAY_BE_LATE.swap(true, Ordering::Relaxed);
@@ -48,7 +47,7 @@ pub(crate) fn start_is_over() -> Option<InjectedFault> {
     injected(fault.kind, || late_until(*fault))
 }
 
-/// What is to fail on this CPU.
+/// The fault of this CPU.
 fn of(id: ApicId) -> Option<Fault> {
     FAULT.get().copied().filter(|fault| fault.is_for(id.get()))
 }
@@ -68,7 +67,7 @@ pub(crate) fn is_last(id: ApicId) -> bool {
     chosen() && of(id).is_some()
 }
 
-/// Of the kinds in the trampoline, what the crate injects; `late_until` is asked for one of them.
+/// The crate's name of a fault in the trampoline.
 fn injected(kind: FaultKind, late_until: impl FnOnce() -> u64) -> Option<InjectedFault> {
     Some(match kind {
         FaultKind::Real => InjectedFault::Real,
@@ -150,7 +149,7 @@ fn descend(depth: u64) -> u64 {
     descend(depth + 1) + black_box(frame)[0]
 }
 
-/// So many ticks less its counter seems to have counted.
+/// The ticks that are taken off this CPU's counter.
 pub(crate) fn clock_lag(id: ApicId) -> u64 {
     let lags = of(id).is_some_and(|fault| fault.kind == FaultKind::Tsc);
     if lags { time::hz() } else { 0 }

@@ -1,25 +1,6 @@
-//! What firmware leaves live, and how it is silenced.
-//!
-//! A firmware has used interrupts itself (SeaBIOS: the 8254, the keyboard, the disk), and does not
-//! put everything back before it jumps into a kernel. What it leaves behind interrupts as soon as the
-//! kernel allows it, at vectors that mean something else by then. A kernel that was started by
-//! another kernel finds still more.
-//!
-//! | source | what is left live | what is done | where |
-//! |---|---|---|---|
-//! | 8259s | open lines, at the vectors of exceptions | moved, then masked | `interrupts::pic` |
-//! | LINT0 of the BSP | passes the 8259s' interrupts on | masked | [`apic`] |
-//! | LINT0, LINT1 | the NMI's pin: set on the BSP alone, masked by INIT elsewhere | as the MADT says, on each CPU | below |
-//! | I/O APICs | entries that are not masked | masked, all but those for the firmware itself (SMI) | [`ioapic`] |
-//! | HPET | timers that interrupt; replacement of 8254 and clock chip | both off, the counter runs on | `hpet` |
-//! | local APIC | errors | reported | [`apic`] |
-//! | | performance counters, temperature, corrected errors | masked, except SMIs | [`apic`] |
-//! | | interrupts in service that no handler will end | ended | [`apic`] |
-//! | | interrupts that had come before all this | handled as unexpected | [`unexpected`] |
-//!
-//! After that nothing interrupts that the kernel has not asked for; what does nevertheless is
-//! [counted](unexpected::stray) and survived. The firmware keeps what it needs for itself: its
-//! system management interrupts.
+//! Interrupt sources that firmware leaves live, silenced: 8259s, pins, I/O APICs, HPET, the local
+//! APIC's own. `docs/bring-up.md`, section 6, lists them. Interrupts that come nevertheless are
+//! [counted](unexpected::stray); the firmware keeps its system management interrupts.
 
 pub(crate) mod hpet;
 
@@ -32,10 +13,9 @@ use crate::{
     ioapic, log, unexpected,
 };
 
-/// On which of its two pins each CPU gets the board's NMIs. On almost every PC that is LINT1, on all CPUs; but it is
-/// for the firmware to say, for each CPU. It sets up the pins of the BSP alone: INIT masks those of the others. A kernel
-/// that leaves it at that has the memory's errors, a button, or a hypervisor's NMI arrive at one CPU, which may be the
-/// one that hangs.
+/// On which of its two pins each CPU gets the board's NMIs. Firmware sets up those of the BSP
+/// alone, and INIT masks those of the others: NMIs would arrive at one CPU, which may be the one
+/// that hangs.
 static NMI_PINS: Once<NmiPins> = Once::new();
 
 /// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP, when the
@@ -52,13 +32,13 @@ pub(crate) fn take_over() {
         }
     }
     silence();
-    unexpected::tell_of_nmi();
+    unexpected::log_nmi();
 }
 
-/// Stops all other CPUs, which the firmware may have left spinning: they slow this one, and would falsify what
-/// it measures. Once, on the BSP, after [`apic::init`].
+/// Stops all other CPUs, which the firmware may have left spinning: they would falsify the
+/// measurement of time. Once, on the BSP, after [`apic::init`].
 pub(crate) fn quiet_cpus() {
-    // SAFETY: on these CPUs there is only firmware, which has handed over and is not needed any more.
+    // SAFETY: on these CPUs there is only firmware, which has handed over.
     unsafe { bringup::quiet_others(apic::local()) };
 }
 
@@ -77,7 +57,7 @@ pub fn silence() {
     });
 }
 
-/// Sets up this CPU's pins: for NMIs or masked. As long as nothing is known, LINT1 stays as it is.
+/// Sets up this CPU's pins: for NMIs or masked. Without a MADT, LINT1 stays as it is.
 pub(crate) fn program_nmi_pins() {
     let pins = NMI_PINS.get().map(|pins| pins.of(cpu::current()));
     apic::set_pins(pins.unwrap_or([LintUse::Masked, LintUse::AsFound]));

@@ -7,7 +7,6 @@ use core::{
 };
 
 /// A function pointer `F`, or none. Any CPU, any context.
-#[derive(Debug)]
 pub(crate) struct Hook<F = fn()>(AtomicPtr<()>, PhantomData<F>);
 
 impl<F: Copy> Hook<F> {
@@ -25,8 +24,7 @@ impl<F: Copy> Hook<F> {
     }
 
     pub(crate) fn get(&self) -> Option<F> {
-        // Acquire: pairs with the Release in `set`; what was prepared for the function is visible
-        // to it.
+        // Acquire: pairs with the Release in `set`; what was prepared for the function is visible.
         let function = self.0.load(Ordering::Acquire);
         // SAFETY: it is what `set` made of an `Option<F>`, or null, which is `None`: every `F` here is
         // a function pointer.

@@ -11,17 +11,14 @@ use crate::{cpu, ipi};
 /// Takes an image's table out again. When this returns, the image's memory may be used for something
 /// else.
 ///
-/// Thread context, interrupts on.
-///
-/// # Errors
-/// [`NotRegistered`].
+/// Thread context, interrupts on. Error: [`NotRegistered`].
 ///
 /// # Safety
 /// The image's code is not entered any more, no CPU executes it, and none of it is suspended: see
 /// [`gs::unregister`].
 pub unsafe fn unregister(table: &RestartTable) -> Result<(), NotRegistered> {
-    // Calls, not a barrier: a barrier may be answered by an NMI, on top of a handler that has yet to look
-    // up what it has interrupted.
+    // Not a barrier: it may be answered by an NMI, on top of a handler that has yet to look up what
+    // it has interrupted.
     let called_everywhere = || {
         for cpu in cpu::others() {
             // A CPU that is not online executes nothing of the image.

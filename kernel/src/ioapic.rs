@@ -1,8 +1,5 @@
-//! The I/O APICs: every interrupt of a device that goes through them, masked.
-//!
-//! Each pin of an I/O APIC has an entry that names a vector and a CPU (Intel 82093AA data sheet). The
-//! firmware lists the controllers. This kernel has no drivers, so it routes nothing; it only sees to it that what
-//! the firmware has routed does not interrupt.
+//! The I/O APICs (Intel 82093AA data sheet): each pin's entry, which names a vector and a CPU,
+//! masked.
 //!
 //! `unsafe` in this module: the address of the registers.
 
@@ -43,8 +40,7 @@ pub(crate) fn silence() {
     }
 }
 
-/// One controller. Two registers of memory lead to all others: one chooses, the other one reads and
-/// writes.
+/// One controller. Of its two registers in memory one chooses what the other one reads and writes.
 struct Chip {
     registers: Registers,
     pins: u32,

@@ -28,10 +28,10 @@ per_cpu! {
     static STOP_SENT: AtomicBool = AtomicBool::new(false);
 }
 
-/// What a CPU does for others while it waits with interrupts off. Any context.
+/// Called while a CPU waits with interrupts off. Any context.
 pub(crate) static WHILE_WAITING: Hook = Hook::none();
 
-/// What a CPU does for others on any NMI. Whether the NMI may have been sent for that.
+/// Called on any NMI. Returns whether the NMI may have been sent for that.
 pub(crate) static ON_NMI: Hook<fn() -> bool> = Hook::none();
 
 /// Takes over the interrupts between CPUs, and NMIs. Before the BSP has a table of interrupts: NMIs may
@@ -55,7 +55,6 @@ pub fn wake(cpu: CpuIndex) {
 }
 
 /// How many wake interrupts this CPU has taken.
-#[must_use]
 pub fn wakes_taken(cpu: CpuIndex) -> u64 {
     WAKES.count_of(cpu)
 }
@@ -63,23 +62,25 @@ pub fn wakes_taken(cpu: CpuIndex) -> u64 {
 /// Calls `function` in interrupt context on `cpu` (this one included) and returns when it has run.
 ///
 /// Any CPU; thread or interrupt context, not NMI. Interrupts may be off: while it waits, this CPU
-/// serves the calls that others make to it, so two CPUs that call each other both get through. The
-/// other CPU must have, or get, interrupts on.
-///
-/// # Panics
-/// If `cpu` is not online, or leaves before it has run the function: it would never answer.
+/// serves the calls that others make to it. The other CPU must have, or get, interrupts on. Panics
+/// if `cpu` is not online, or leaves before it has run the function.
 pub fn call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) {
     assert!(try_call(cpu, function).is_ok(), "{cpu} is not online: the call does not run");
 }
 
-/// As [`call`], for a CPU that may be [taken out](crate::smp::offline) at any time.
-///
-/// # Errors
+/// As [`call`], for a CPU that may be [taken out](crate::smp::offline) at any time. Error:
 /// [`NotOnline`]: the function has not been run, and will not be.
 pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOnline> {
     let calls = CALLS.of(cpu).filter(|_| cpu::is_online(cpu));
     let calls = calls.ok_or(NotOnline)?;
-    let call = Call::new(function);
+    let call = Call {
+        // SAFETY: only the lifetime changes. This function does not return before the other one has
+        // run, or has been refused, and it is not run again.
+        function: unsafe { mem::transmute::<&(dyn Fn() + Sync), &(dyn Fn() + Sync)>(function) },
+        next: AtomicPtr::new(ptr::null_mut()),
+        done: AtomicBool::new(false),
+        refused: AtomicBool::new(false),
+    };
     call.push(calls);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::CALL));
     // Pairs with the fence in `cpu::set_offline`: either this CPU sees below that the other one has left,
@@ -115,22 +116,11 @@ struct Call {
     function: &'static (dyn Fn() + Sync),
     next: AtomicPtr<Call>,
     done: AtomicBool,
-    /// It is done with, but has not been run.
+    /// It has not been run, and will not be.
     refused: AtomicBool,
 }
 
 impl Call {
-    fn new(function: &(dyn Fn() + Sync)) -> Self {
-        Self {
-            // SAFETY: only the lifetime changes. `call` does not return before the function has
-            // run, and it is not run again.
-            function: unsafe { mem::transmute::<&(dyn Fn() + Sync), &(dyn Fn() + Sync)>(function) },
-            next: AtomicPtr::new(ptr::null_mut()),
-            done: AtomicBool::new(false),
-            refused: AtomicBool::new(false),
-        }
-    }
-
     /// Puts the call before the others in `list`.
     fn push(&self, list: &AtomicPtr<Call>) {
         let this = ptr::from_ref(self).cast_mut();
@@ -146,14 +136,14 @@ impl Call {
     }
 }
 
-/// Runs the calls that others have made to this CPU. As a handler. On a CPU that is not online (a caller may be
-/// late to notice), refuses them.
+/// Runs the calls that others have made to this CPU, or refuses them if it is not online. As a
+/// handler.
 pub(crate) fn serve_calls() {
     take_calls(CALLS.here(), cpu::is_online_here());
 }
 
-/// Forgets what this CPU has been asked before it was started (again): by a CPU that did not know that it had left,
-/// or by interrupts that INIT has swept away.
+/// Refuses or answers requests to this CPU from before it was started (again), whose interrupts are
+/// lost.
 pub(crate) fn forget() {
     IN_NMI.here().store(false, Ordering::Relaxed);
     NMI_ASKED.here().store(false, Ordering::Relaxed);
@@ -164,8 +154,8 @@ pub(crate) fn forget() {
     serve_calls();
 }
 
-/// Takes the calls in a CPU's list, and runs or refuses them. Those of a CPU that has left are refused by a caller, or
-/// by that CPU when it leaves and when it comes back; of several, each call is taken by one.
+/// Takes the calls in a CPU's list, and runs or refuses them. Those of a CPU that has left are
+/// refused by a caller, or by that CPU when it leaves and when it comes back.
 fn take_calls(list: &AtomicPtr<Call>, run: bool) {
     // Acquire: pairs with `push`.
     let mut next = list.swap(ptr::null_mut(), Ordering::Acquire);
@@ -185,10 +175,7 @@ fn take_calls(list: &AtomicPtr<Call>, run: bool) {
 /// Index + 1 of the CPU that stops the others; 0 while none does.
 static STOPPING: AtomicU32 = AtomicU32::new(0);
 
-/// Stops all other CPUs for good, by NMI, so that interrupts being off does not save them. Returns
-/// whether all have answered within a second.
-///
-/// Any CPU, any context.
+/// Stops all other CPUs for good, by NMI. Whether all have answered within a second. Any context.
 fn stop_others() -> bool {
     const TIMEOUT_NS: u64 = 1_000_000_000;
     STOPPING.store(cpu::current().get() as u32 + 1, Ordering::SeqCst);
@@ -217,24 +204,20 @@ fn stop_others() -> bool {
     }
 }
 
-/// Says what CPUs do on an NMI that [`nmi`] sends, or the hardware. `None`: it is
-/// [counted](unexpected::unhandled_nmis). Before either, an NMI that no CPU has asked for ends the kernel if the board
-/// says that it reports a hardware error.
+/// Sets the handler of NMIs that [`nmi`] sends, or the hardware (unless the board reports a
+/// hardware error, which ends the kernel). `None`: they are [counted](unexpected::unhandled_nmis).
 ///
-/// The handler runs on a stack of its own, on top of whatever it interrupted: interrupt handlers, code
-/// with interrupts off, a holder of a lock. So it may neither lock nor allocate, nor wait at a
-/// [barrier](crate::barrier).
+/// It runs on a stack of its own, on top of whatever it interrupted, so it may neither lock nor
+/// allocate, nor wait at a [barrier](crate::barrier).
 pub fn set_nmi_handler(handler: Option<fn()>) {
     NMI_HANDLER.set(handler);
 }
 
 /// Sends a non-maskable interrupt to a CPU, this one included, for which there is a
-/// [handler](set_nmi_handler). Any CPU, any context.
+/// [handler](set_nmi_handler). A CPU that is not online gets none. Any CPU, any context.
 ///
-/// Several that are sent before the first is taken may become one. If a [barrier](crate::barrier)'s comes at the same
-/// time, to a CPU that keeps interrupts off for long, the handler may run one time more than that.
-///
-/// A CPU that is not online gets none, and runs no handler.
+/// Several that are sent before the first is taken may become one. If a [barrier](crate::barrier)'s
+/// comes at the same time, the handler may run one time more.
 pub fn nmi(cpu: CpuIndex) {
     let Some(asked) = NMI_ASKED.of(cpu).filter(|_| cpu::is_online(cpu)) else {
         return;
@@ -252,11 +235,9 @@ pub(crate) fn in_nmi() -> bool {
     IN_NMI.here().load(Ordering::Relaxed)
 }
 
-/// An NMI: another CPU wants this one to stop, to answer at a barrier, or to run the handler, or the
-/// hardware has something bad to say.
-///
-/// An NMI does not say who sent it, and two may become one. So a request is recorded before its NMI is
-/// sent, and each is looked at on any NMI.
+/// An NMI: another CPU wants this one to stop, to answer at a barrier, or to run the handler, or it
+/// is the hardware's. It does not say which, and two may become one, so a request is recorded
+/// before its NMI is sent, and each is looked at on any NMI.
 fn on_nmi(frame: &Frame) {
     match STOPPING.load(Ordering::SeqCst) {
         0 => {}
@@ -275,8 +256,7 @@ fn on_nmi(frame: &Frame) {
     }
     IN_NMI.here().store(true, Ordering::Relaxed);
     match NMI_HANDLER.get() {
-        // Not on a CPU that starts or has left: the handler may use objects that are guarded by barriers, which
-        // pass over this CPU.
+        // Not on a CPU that starts or has left: barriers, which guard objects, pass over it.
         Some(handler) if cpu::is_online_here() => handler(),
         _ => unexpected::count_nmi(),
     }

@@ -15,33 +15,11 @@
 //! }
 //! ```
 //!
-//! # Floors
+//! Modules lie on floors (`kernel/floors`, `docs/architecture.md`): each imports from lower ones
+//! only.
 //!
-//! A module imports only what is on lower floors (or beside it, without a circle); `kernel/floors` lists them for
-//! the check in CI. From the bottom:
-//!
-//! | floor | modules |
-//! |---|---|
-//! | ground: available before all else | `per_cpu`, `time`, [`serial`], `screen`, [`log`](mod@log), `hook`, `emergency` |
-//! | frames, heap, mappings, stacks with guard pages | [`memory`] |
-//! | which CPUs there are; each one's area, descriptors, caches | [`cpu`] |
-//! | how interrupts get in; a table of hooks | [`interrupts`] |
-//! | the local APIC, and what comes through it | [`apic`], [`unexpected`], [`ipi`], [`timer`], [`images`] |
-//! | the firmware's tables; what it has left live is silenced | [`acpi`], [`ioapic`], [`firmware`] |
-//! | how long a second is | [`clock`], `bringup::rate` |
-//! | this kernel's `membarrier`; what `rundown` asks of a kernel; the idle loop and its work; the report about the start of CPUs, and faults on purpose in it | [`barrier`], [`platform`], `work`, `report`, `faults` |
-//! | all other CPUs | [`smp`] |
-//! | all of the above, in the order of the boot | `machine` |
-//! | the main job; tests | [`storm`], [`testing`] |
-//!
-//! What a lower floor needs of a higher one, it gets in one of two ways, and so knows nothing of it:
-//!
-//! - **Per-CPU variables** (`per_cpu`) are declared where they are used; the linker puts them together.
-//! - **Hooks** are set from above: for each vector in [`interrupts`], for the end of the kernel in `emergency`,
-//!   for a CPU that waits in [`ipi`].
-//!
-//! The way here (long mode, page tables, the jump) is in the crates `direct`, which QEMU's `-kernel` enters, and
-//! `handover`, which the loader for UEFI (`boot/uefi`) uses as well.
+//! The way here (long mode, page tables, the jump) is in the crates `direct`, which QEMU's
+//! `-kernel` enters, and `handover`, which the loader for UEFI (`boot/uefi`) uses as well.
 #![no_std]
 
 extern crate alloc;

@@ -1,8 +1,8 @@
-//! What the kernel says: log lines for people, on the serial port and the screen; event lines for a program on
-//! the host, on the serial port.
+//! The log: lines for people, on the serial port and the screen; events for a program on the host,
+//! on the serial port.
 
 use core::{
-    fmt,
+    fmt::{self, Write as _},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -31,15 +31,12 @@ pub fn emit(event: &Event<'_>) {
     if is_json() {
         let mut buffer = [0; MAX_LINE];
         let line = event.write_line(&mut buffer);
-        serial::with_port(|port| {
-            // Writing to the port cannot fail.
-            let _ = port.write_str(line);
-        });
+        // Writing to the port cannot fail.
+        serial::with_port(|port| _ = port.write_str(line));
     }
 }
 
-/// Says what came of it all, on the screen in large letters, too, and how the kernel is to end.
-#[must_use]
+/// Reports the verdict, on the screen in large letters, too, and returns how the kernel is to end.
 pub fn verdict(passed: bool, text: &str) -> ExitCode {
     crate::log!("{text}");
     emit(&Event::Verdict { passed, text: text.into() });
@@ -55,31 +52,23 @@ pub fn verdict(passed: bool, text: &str) -> ExitCode {
 ///
 /// Any CPU, any context; does not allocate.
 pub fn plain(text: impl fmt::Display) {
-    with_both(|out| writeln!(out, "{text}"));
+    both(format_args!("{text}\n"));
 }
 
 /// As [`plain`], for what the screen shows [in place](in_place).
 pub(crate) fn to_serial(text: impl fmt::Display) {
-    serial::with_port(|port| {
-        let _ = writeln!(port, "{text}");
-    });
+    serial::with_port(|port| _ = writeln!(port, "{text}"));
 }
 
 /// Shows text on the screen in place of that of the last call.
 pub(crate) fn in_place(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
-    serial::with_port(|_| {
-        screen::with(|screen| {
-            screen.block(|out| {
-                // Writing to a screen cannot fail.
-                let _ = write(out);
-            });
-        });
-    });
+    // Writing to a screen cannot fail.
+    let write = |out: &mut dyn fmt::Write| _ = write(out);
+    serial::with_port(|_| screen::with(|screen| screen.block(write)));
 }
 
 /// Whether the host reads events. Until the options are read: yes, since no option says
 /// otherwise yet, and an early panic should reach a test.
-#[must_use]
 pub fn is_json() -> bool {
     IS_JSON.load(Ordering::Relaxed)
 }
@@ -87,26 +76,15 @@ pub fn is_json() -> bool {
 /// Where [`log!`](crate::log!) leads.
 #[doc(hidden)]
 pub fn line(text: fmt::Arguments<'_>) {
-    with_both(|out| writeln!(out, "[{}] {text}", per_cpu::index()));
+    both(format_args!("[{}] {text}\n", per_cpu::index()));
 }
 
-fn with_both(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) {
+/// Writes to the serial port, and to the screen, which cannot fail.
+fn both(text: fmt::Arguments<'_>) {
     serial::with_port(|port| {
-        // Writing to either cannot fail.
-        let _ = write(&mut Both(port));
+        screen::with(|screen| _ = screen.write_fmt(text));
+        _ = port.write_fmt(text);
     });
-}
-
-/// The serial port, and the screen that shows the same.
-struct Both<'a>(&'a mut dyn fmt::Write);
-
-impl fmt::Write for Both<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        screen::with(|screen| {
-            let _ = screen.write_str(text);
-        });
-        self.0.write_str(text)
-    }
 }
 
 /// Written once, before other CPUs run: Relaxed everywhere.

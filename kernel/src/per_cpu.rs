@@ -10,13 +10,10 @@
 //! WAKES.of(cpu).map(|wakes| ...);              // another CPU's, if it has an area
 //! ```
 //!
-//! The linker gathers the declarations in one place (`per_cpu_start` in `link.ld`), with their initial
-//! values. That place is a pattern and never used itself: each CPU has a copy at the start of its
-//! [area](mod@crate::cpu), where its GS base points. So a variable lies as far from a CPU's area as the
-//! pattern's does from the pattern, and nothing here knows which variables there are.
-//!
-//! A variable is atomic or written once, and most are only ever touched by their own CPU, so a reference to
-//! any of them is safe on any CPU and in any context.
+//! The linker gathers the declarations, with their initial values, in a pattern (`per_cpu_start` in
+//! `link.ld`) of which each CPU has a copy at the start of its [area](mod@crate::cpu), where its GS
+//! base points. A variable is atomic or written once, so a reference is safe on any CPU, in any
+//! context.
 //!
 //! `unsafe` in this module: GS, and references into the areas.
 
@@ -44,7 +41,6 @@ pub(crate) const ROOM: usize = 1024;
 static AREAS: AtomicUsize = AtomicUsize::new(0);
 
 /// A variable of which every CPU has its own. Declared by [`per_cpu!`].
-#[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct PerCpu<T>(T);
 
@@ -109,7 +105,6 @@ impl PerCpu<AtomicU64> {
 }
 
 /// The first of a CPU's variables, at GS itself: `link.ld` puts this section before the others.
-#[derive(Debug)]
 #[repr(C)]
 struct Head {
     /// From a variable in the pattern to this CPU's.

@@ -33,8 +33,8 @@ impl rundown::Platform for KernelPlatform {
         cpu::current().get()
     }
 
-    /// Wakes the CPUs that sleep for this object, and those that run futures: one of them will be
-    /// handed the task to poll. Any context, NMI included: no lock, one interrupt for each such CPU.
+    /// Wakes the CPUs that sleep for this object, and those that run futures. Any context, NMI
+    /// included.
     fn wake_waiters(object: ObjectId) {
         WAKERS.ring(object);
         wake_if(|sleeps_for| sleeps_for == object.get() || sleeps_for == FUTURES);
@@ -44,15 +44,12 @@ impl rundown::Platform for KernelPlatform {
         time::nanos()
     }
 
-    /// One line of log (or several), from any context.
     fn report(text: fmt::Arguments<'_>) {
         log!("{text}");
     }
 }
 
 impl rundown::Clock for KernelPlatform {
-    /// Nanoseconds since boot, see [`time::nanos`], which says what "never goes backwards" rests
-    /// on.
     fn now() -> u64 {
         time::nanos()
     }
@@ -88,9 +85,8 @@ impl rundown::Wait for Halt {
 }
 
 impl Halt {
-    /// Returns once `ready()` has returned `true`; asks again after every interrupt. For events of
-    /// any kind, whose makers then call [`KernelPlatform::wake_all`] or send this CPU an interrupt.
-    /// (The last release of a rundown object wakes only those who [wait](rundown::Wait) for it.)
+    /// Returns once `ready()` has returned `true`; asks again after every interrupt. For events
+    /// whose makers call [`KernelPlatform::wake_all`] or send this CPU an interrupt.
     pub fn until(&self, ready: &mut dyn FnMut() -> bool) {
         sleep(ANYTHING, None, ready);
     }
@@ -106,19 +102,18 @@ impl Halt {
         is_ready
     }
 
-    /// As `until`, woken by every drained object, too: for an executor, whose futures may wait for
-    /// any of them.
+    /// As `until`, woken by every drained object, too: for an executor.
     pub fn until_futures(&self, ready: &mut dyn FnMut() -> bool) {
         sleep(FUTURES, None, ready);
     }
 }
 
-/// What a CPU sleeps for, if not for an object: those have addresses that are aligned.
+/// What a CPU sleeps for, if not for an object, whose address is aligned.
 const ANYTHING: usize = 1;
 const FUTURES: usize = 2;
 
-/// A bit per CPU that sleeps in [`Halt`], or is about to; what for is in its per-CPU area. Outlives
-/// every rundown object, so waking touches none (S3).
+/// A bit per CPU that sleeps in [`Halt`], or is about to. Outlives every object, so waking touches
+/// none (S3).
 static SLEEPERS: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_CPUS / 64];
 
 /// Sleeps until `ready()`, which is asked after each interrupt and soon after `deadline`.

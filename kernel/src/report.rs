@@ -1,4 +1,4 @@
-//! What is said about the start of the CPUs.
+//! The report about the start of the CPUs.
 
 use alloc::vec::Vec;
 use bringup::{ClockOffset, Event as Noticed, Progress, SlotState};
@@ -32,14 +32,13 @@ pub struct BringUp {
 
 static SEEN: Mutex<Vec<Noticed>> = Mutex::new(Vec::new());
 
-/// What has happened to CPUs that started, since boot; each is logged when it is seen. CPUs that are late or not
-/// listed have parked themselves. Thread context.
-#[must_use]
+/// Everything that has happened to CPUs that started, since boot. Thread context.
 pub fn events() -> Vec<Noticed> {
     interrupts::without(|| SEEN.lock().clone())
 }
 
-/// Something has happened while CPUs started, or since. On the BSP, as a handler too; or at the end of a panic.
+/// Reports what has happened to a CPU that starts. On the BSP, as a handler too; or at the end of a
+/// panic.
 pub(crate) fn event(event: Noticed) {
     log!("{event}");
     match event {
@@ -55,13 +54,12 @@ pub(crate) fn event(event: Noticed) {
     }
     // A CPU that has stopped may hold the heap's lock, or this one.
     if !emergency::is_reporting() {
-        // The locks are this CPU's alone, and a handler must not find them held.
+        // A handler must not find the locks held.
         interrupts::without(|| SEEN.lock().push(event));
     }
 }
 
 pub(crate) fn all(bring_up: &BringUp, job: Job, progress: impl Iterator<Item = Progress> + Clone) {
-    // Without low memory the crate knows of no CPU, not even of the BSP.
     let online = progress.filter(|cpu| cpu.state == SlotState::Online);
     cpus(bring_up.steps.begin, online.clone());
     if job == Job::Timeline {

@@ -1,8 +1,7 @@
-//! The screen, where the loader gives a framebuffer: it shows what the log says.
+//! The screen, where the loader gives a framebuffer: it shows the log.
 //!
-//! Its lock is the serial port's: [`log`](mod@crate::log) writes to both at once. Whoever breaks into that lock (an
-//! NMI, an exception, a panic) writes past it here, too, since a grid is made of atomics; a panic draws everything
-//! anew first, for a CPU may have been stopped while it drew.
+//! Its lock is the serial port's: [`log`](mod@crate::log) writes to both at once. Code that breaks
+//! into that lock writes past it here, too, since a grid is made of atomics.
 //!
 //! `unsafe` in this module: the framebuffer.
 
@@ -23,10 +22,8 @@ static LAYOUT: Once<Layout> = Once::new();
 /// Where the framebuffer is mapped. Written before other CPUs run, so Relaxed everywhere.
 static FRAMEBUFFER: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 
-/// Takes over the loader's framebuffer, if there is one. Once, on the BSP, before others run.
-///
-/// # Errors
-/// No screen can be like that, so none is used.
+/// Takes over the loader's framebuffer, if there is one. Once, on the BSP, before others run. The
+/// error is one that no screen can have.
 pub(crate) fn init(boot_info: &mut BootInfo) -> Result<(), FrameBufferInfo> {
     let Some(framebuffer) = boot_info.framebuffer.take() else {
         return Ok(());
@@ -58,7 +55,7 @@ pub(crate) fn rows() -> usize {
     LAYOUT.get().map_or(0, Layout::rows)
 }
 
-/// Calls `f` with the screen, if there is one. For those who hold the serial port's lock, or break into it.
+/// Calls `f` with the screen, if there is one. With the serial port's lock, or breaking into it.
 pub(crate) fn with(f: impl FnOnce(&mut Terminal<'_, fn(usize, &[u8])>)) {
     if let Some(layout) = LAYOUT.get() {
         f(&mut Terminal::new(&GRID, layout, draw));

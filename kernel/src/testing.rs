@@ -26,8 +26,7 @@ pub fn run(machine: &'static Machine, tests: &[Test]) -> ExitCode {
     ExitCode::Passed
 }
 
-/// Has a function handle, and end, the interrupts with a vector that has no handler; `None`: it
-/// has none again.
+/// Has a function handle, and end, the interrupts with this vector.
 pub fn set_handler(vector: u8, handler: Option<interrupts::Handler>) {
     interrupts::set_hook(vector, handler);
 }

@@ -13,13 +13,10 @@ use bringup::rate::Scale;
 
 /// Nanoseconds since the boot learnt the counter's rate (see [`clock`](crate::clock)); 0 before that.
 ///
-/// Never goes backwards on one CPU, nor from one CPU to another as far as their counters agree: in
-/// QEMU all vCPUs read the same one, and on a PC the firmware resets them together (invariant TSC, see
-/// above). The kernel compares them while CPUs start, and reports what it finds
-/// ([`BringUp::clocks`](crate::smp::BringUp::clocks)); it corrects nothing.
+/// Never goes backwards on one CPU, nor from one CPU to another as far as their counters agree: the
+/// kernel compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)) and corrects nothing.
 ///
 /// Any CPU, any context.
-#[must_use]
 pub fn nanos() -> u64 {
     at(ticks())
 }
@@ -52,7 +49,6 @@ pub fn spin_for(nanos: u64) {
 }
 
 /// The time-stamp counter's rate, in ticks per second, as the clock takes it to be. Any CPU, any context.
-#[must_use]
 pub fn hz() -> u64 {
     HZ.load(Ordering::Relaxed)
 }
@@ -69,13 +65,13 @@ pub(crate) fn start(hz: u64) {
     START.store(ticks(), Ordering::Relaxed);
 }
 
-/// What the time-stamp counter has come to after all earlier loads of this CPU: without `lfence` it may be
-/// read before them (Intel SDM 2B, RDTSC), and a CPU that sees what another did would find its clock
-/// behind the other's.
+/// The time-stamp counter after all earlier loads of this CPU: without `lfence` it may be read
+/// before them (Intel SDM 2B, RDTSC), and a CPU that sees what another did would find its clock
+/// behind.
 pub(crate) fn ticks() -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: every CPU with long mode has the instructions, CR4.TSD does not concern ring 0, and no
-    // memory is touched. No `nomem`, so that the compiler does not move loads across it either.
+    // SAFETY: every CPU with long mode has the instructions, and CR4.TSD does not concern ring 0.
+    // No `nomem`, so that the compiler does not move loads across it either.
     unsafe {
         asm!("lfence", "rdtsc", out("eax") low, out("edx") high, options(nostack, preserves_flags));
     }

@@ -1,20 +1,15 @@
-//! Unexpected interrupts: counted, logged once, survived.
+//! Unexpected interrupts: counted, logged once, survived, unless the board reports a hardware
+//! error.
 //!
-//! A device that the firmware has set up and forgotten, a controller that has changed its mind, a
-//! message to a vector that had a handler a moment ago: none is a reason to stop. The one reason is
-//! an NMI by which the board reports a hardware error.
-//!
-//! | kind | how it is known | what is due |
+//! | kind | sign | due |
 //! |---|---|---|
-//! | stray, through the local APIC | the vector's bit in the in-service register | end of interrupt |
-//! | stray, from an 8259; or spurious there, which is its line 7 (8259A data sheet) | its vectors, no bit | nothing: it ends its own |
+//! | from a device, through the local APIC | the vector's bit in the in-service register | end of interrupt |
+//! | from an 8259; or spurious there, which is its line 7 (8259A data sheet) | its vectors, no bit | nothing: it ends its own |
 //! | spurious, of the local APIC | vector 0xff, no bit (Intel SDM 3A, 11.9) | nothing |
 //!
-//! An end of interrupt too many would end another interrupt: the one that this one has interrupted,
-//! if its handler has interrupts on. One too few blocks all vectors of that priority and below for
-//! ever. So the in-service bit decides, and not the vector alone; also between a stray and an
-//! exception: the local APIC takes interrupts with the vectors 16 to 31, which are exceptions'
-//! (Intel SDM 3A, 11.5.2).
+//! An end of interrupt too many would end the interrupt that this one has interrupted; one too few
+//! blocks all vectors of that priority and below. So the in-service bit decides, also between an
+//! interrupt and an exception: APICs take vectors from 16 on (Intel SDM 3A, 11.5.2).
 //!
 //! `unsafe` in this module: one port access.
 
@@ -36,37 +31,32 @@ const NOTHING: u16 = 0x100;
 
 // Written by their own CPU only, so Relaxed everywhere.
 per_cpu! {
-    static STRAY: AtomicU64 = AtomicU64::new(0);
+    static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
     static SPURIOUS: AtomicU64 = AtomicU64::new(0);
     static NMIS: AtomicU64 = AtomicU64::new(0);
     /// A bit per vector that has been logged.
     static LOGGED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
-    /// What port 0x61 said at an NMI, for the log; [`NOTHING`] to report.
-    static UNTOLD_NMI: AtomicU16 = AtomicU16::new(NOTHING);
+    /// What port 0x61 said at an NMI that is to be logged, or [`NOTHING`].
+    static NMI_TO_LOG: AtomicU16 = AtomicU16::new(NOTHING);
 }
 
 /// Takes over the interrupts for which there is no other hook. Before interrupts are on.
 pub(crate) fn init() {
     interrupts::OTHERS.set(Some(take));
-    apic::set_handler(vector::TELL, tell_of_nmi);
+    apic::set_handler(vector::LOG_NMI, log_nmi);
 }
 
-/// Unexpected interrupts that a device has sent this CPU. 0 for a CPU that is not there.
-#[must_use]
+/// Unexpected interrupts that a device has sent this CPU.
 pub fn stray(cpu: CpuIndex) -> u64 {
-    STRAY.count_of(cpu)
+    UNEXPECTED.count_of(cpu)
 }
 
-/// Interrupts that no device is behind: a signal of the local APIC that was gone when the CPU acknowledged
-/// it. 0 for a CPU that is not there.
-#[must_use]
+/// Signals of the local APIC that were gone when this CPU acknowledged them.
 pub fn spurious(cpu: CpuIndex) -> u64 {
     SPURIOUS.count_of(cpu)
 }
 
 /// Unexpected NMIs, and those for which there was [no handler](crate::ipi::set_nmi_handler).
-/// 0 for a CPU that is not there.
-#[must_use]
 pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
     NMIS.count_of(cpu)
 }
@@ -81,7 +71,7 @@ fn take(vector: u8) -> bool {
         apic::end_of_interrupt();
     }
     let (count, what) = match is_in_service || vector != vector::SPURIOUS {
-        true => (&STRAY, "an unexpected interrupt"),
+        true => (&UNEXPECTED, "an unexpected interrupt"),
         false => (&SPURIOUS, "a spurious interrupt"),
     };
     count.here().fetch_add(1, Ordering::Relaxed);
@@ -92,8 +82,7 @@ fn take(vector: u8) -> bool {
     true
 }
 
-/// Takes an NMI that no CPU has sent. If the board says that it is for a hardware error, that ends the
-/// kernel; otherwise returns.
+/// Takes an NMI that no CPU has sent. Returns unless the board reports a hardware error.
 pub(crate) fn check_nmi_reason(frame: &Frame) {
     let reason = nmi_reason();
     if is_hardware_error(reason) {
@@ -107,38 +96,33 @@ pub(crate) fn check_nmi_reason(frame: &Frame) {
     }
 }
 
-/// Counts an NMI for which there is no handler. In an NMI.
-///
-/// It is logged soon: by an interrupt that this CPU sends itself, for the code below may be about to
-/// take the log's lock, or to give it back, and who holds it for longer may be waiting for this CPU.
+/// Counts an NMI for which there is no handler. In an NMI. It is logged by an interrupt that this
+/// CPU sends itself, for the code below may hold the log's lock, or its holder wait for this CPU.
 pub(crate) fn count_nmi() {
     if NMIS.here().fetch_add(1, Ordering::Relaxed) > 0 {
         return;
     }
-    UNTOLD_NMI.here().store(nmi_reason().into(), Ordering::Relaxed);
+    NMI_TO_LOG.here().store(nmi_reason().into(), Ordering::Relaxed);
     // Early in the boot there is no APIC to send it: `firmware::silence` logs it.
     if let Some(me) = apic::try_id() {
-        apic::send(Target::One(me), Ipi::Vector(vector::TELL));
+        apic::send(Target::One(me), Ipi::Vector(vector::LOG_NMI));
     }
 }
 
-/// Logs what [`count_nmi`] has left to log. Not in an NMI.
-pub(crate) fn tell_of_nmi() {
-    let untold = UNTOLD_NMI.here();
-    if let Ok(reason) = u8::try_from(untold.swap(NOTHING, Ordering::Relaxed)) {
+/// Logs an NMI that [`count_nmi`] has counted. Not in an NMI.
+pub(crate) fn log_nmi() {
+    if let Ok(reason) = u8::try_from(NMI_TO_LOG.here().swap(NOTHING, Ordering::Relaxed)) {
         log!("an unexpected NMI (port 0x61: {reason:#04x}; further ones are counted, not logged)");
     }
 }
 
-/// Why there is an NMI, as far as the board reports it: port 0x61 (IBM PC/AT; Intel ICH9 data sheet, 13.7.1
-/// NMI_SC).
+/// The reason that the board gives: port 0x61 (IBM PC/AT; Intel ICH9 data sheet, 13.7.1 NMI_SC).
 fn nmi_reason() -> u8 {
     // SAFETY: reading the port changes nothing.
     unsafe { Port::new(0x61).read() }
 }
 
 /// Whether an NMI is for a hardware error, if port 0x61 reads so. That ends the kernel.
-#[must_use]
 pub fn is_hardware_error(reason: u8) -> bool {
     /// A device on PCI or the memory controller has found an error that it cannot report otherwise.
     const SERR: u8 = 1 << 7;

@@ -21,16 +21,20 @@ per_cpu! {
 }
 
 /// Runs `function` on every online CPU, this one included, in thread context with interrupts on,
-/// all at the same time. Returns when it has returned everywhere.
-///
-/// BSP, thread context, one at a time: the APs wait for such work, the BSP runs the main function.
-///
-/// # Panics
-/// If called on an AP, from within itself, from interrupt context, or with interrupts off.
+/// all at the same time. Returns when it has returned everywhere. BSP, thread context, one at a
+/// time. Panics if called on an AP, from within itself, from interrupt context, or with interrupts
+/// off.
 pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
     let _exclusive = exclusive("run_on_each");
     let others = cpu::others();
-    let job = Job::new(function, others.clone().count());
+    let job = Job {
+        // SAFETY: only the lifetime changes. This function does not return before every CPU has
+        // finished, and none touches the job after that.
+        function: unsafe {
+            mem::transmute::<&(dyn Fn(CpuIndex) + Sync), &(dyn Fn(CpuIndex) + Sync)>(function)
+        },
+        unfinished: AtomicUsize::new(others.clone().count()),
+    };
     for other in others {
         let slot = JOB.of(other).expect("online CPUs have an area");
         // Release: pairs with the swap in `idle`; the job's fields are visible there.
@@ -42,11 +46,8 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
     interrupts::halt_until(|| job.unfinished.load(Ordering::Acquire) == 0);
 }
 
-/// Sees to it that one at a time gives APs work, or takes them out or in: until what it returns is
-/// dropped.
-///
-/// # Panics
-/// If another caller does so; on an AP; in interrupt context; with interrupts off, for they come on meanwhile.
+/// Lets one caller at a time give APs work, or take them out or in, until the guard is dropped.
+/// Panics if there is another caller; on an AP; in interrupt context; with interrupts off.
 pub(crate) fn exclusive(what: &str) -> SpinMutexGuard<'static, ()> {
     static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
     assert!(cpu::current() == CpuIndex::BSP, "{what}: on an AP");
@@ -63,20 +64,7 @@ struct Job {
     unfinished: AtomicUsize,
 }
 
-impl Job {
-    fn new(function: &(dyn Fn(CpuIndex) + Sync), cpus: usize) -> Self {
-        Self {
-            // SAFETY: only the lifetime changes. `run_on_each` does not return before every CPU
-            // has finished, and none touches the job after that.
-            function: unsafe {
-                mem::transmute::<&(dyn Fn(CpuIndex) + Sync), &(dyn Fn(CpuIndex) + Sync)>(function)
-            },
-            unfinished: AtomicUsize::new(cpus),
-        }
-    }
-}
-
-/// What an AP does: the jobs it is given, `hlt` in between, until it is to `leave`.
+/// An AP's loop: the jobs it is given, `hlt` in between, until it is to `leave`.
 pub(crate) fn idle(leave: fn() -> !) -> ! {
     interrupts::enable();
     loop {

@@ -1,4 +1,4 @@
-//! The local APIC: what the ID of this CPU is, and interrupts to others.
+//! The local APIC: the ID of this CPU, and interrupts to others.
 //!
 //! There are two ways to its registers (Intel SDM 3A, chapter 11): xAPIC, a page of memory, with
 //! IDs of 8 bits; and x2APIC, model-specific registers, with IDs of 32 bits. Register numbers here
@@ -19,8 +19,8 @@ use crate::{
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
 };
 
-/// What the local APIC does with an interrupt that it sends: bits of its command register (Intel
-/// SDM 3A, figure 11-12).
+/// An interrupt that the local APIC sends: bits of its command register (Intel SDM 3A, figure
+/// 11-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ipi {
     /// An ordinary interrupt.
@@ -56,7 +56,7 @@ const FIRST_TOO_LARGE: u32 = 255;
 /// The way to the local APIC of whichever CPU uses it.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalApic {
-    /// The page of registers; null: x2APIC mode.
+    /// Null: x2APIC mode.
     pub(crate) page: *mut u32,
 }
 
@@ -89,43 +89,36 @@ impl LocalApic {
     ///
     /// # Safety
     /// The APICs of the CPUs that use it are in that mode; the page is mapped there, uncached, for good.
-    #[must_use]
     pub const unsafe fn at(page: *mut u8) -> Self {
         let page = page.cast();
         Self { page }
     }
 
     /// The page of registers; null in x2APIC mode: for [`at`](Self::at).
-    #[must_use]
     pub fn page(self) -> *mut u8 {
         self.page.cast()
     }
 
     /// Whether it is by x2APIC.
-    #[must_use]
     pub fn is_x2(self) -> bool {
         self.page.is_null()
     }
 
     /// This CPU's APIC ID, from its APIC. (CPUID only knows the ID that it had at reset.)
-    #[must_use]
     pub fn id(self) -> ApicId {
         let id = self.read(ID);
         ApicId::new(if self.is_x2() { id } else { id >> 24 })
     }
 
     /// Whether an interrupt can be sent to the CPU with this ID.
-    #[must_use]
     pub fn can_address(self, id: ApicId) -> bool {
         let too_large = if self.is_x2() { u32::MAX } else { FIRST_TOO_LARGE };
         id.get() < too_large
     }
 
-    /// Sends an interrupt. Any CPU, any context, NMI included. The CPU that takes it sees what its sender wrote
-    /// before.
-    ///
-    /// An ID that this mode's command register [cannot name](Self::can_address) gets nothing: cut
-    /// to 8 bits it would address another CPU, or all.
+    /// Sends an interrupt. Any CPU, any context, NMI included. The CPU that takes it sees what its
+    /// sender wrote before. An ID that [cannot be addressed](Self::can_address) gets nothing: cut
+    /// to 8 bits it would be another CPU's, or stand for all.
     ///
     /// # Safety
     /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away what they are doing.
@@ -188,8 +181,8 @@ impl LocalApic {
         unsafe { registers::without_interrupts(send) };
     }
 
-    /// Waits until the xAPIC has sent the command. Bounded: one that never does must not hang a CPU that has
-    /// interrupts off.
+    /// Waits until the xAPIC has sent the command. Bounded: one that never does must not hang a
+    /// CPU.
     fn wait_until_sent(self) {
         const PENDING: u32 = 1 << 12;
         for _ in 0..100_000 {
@@ -201,7 +194,6 @@ impl LocalApic {
     }
 
     /// The errors of this CPU's APIC since they were last taken. Any context.
-    #[must_use]
     pub fn take_errors(self) -> ApicErrors {
         // SAFETY: a write moves what has gathered to where it is read, and does no more.
         unsafe { self.write(ERROR_STATUS, 0) };
@@ -212,7 +204,6 @@ impl LocalApic {
     ///
     /// # Panics
     /// If no register is there: offsets are multiples of 16 below 4096.
-    #[must_use]
     pub fn read(self, register: u32) -> u32 {
         assert!(register < 4096 && register.is_multiple_of(16), "no register of the APIC");
         if self.is_x2() {
@@ -246,7 +237,7 @@ const fn x2(register: u32) -> u32 {
     0x800 + (register >> 4)
 }
 
-/// What a local APIC has found wrong: bits of the error status register (Intel SDM 3A, 11.5.3).
+/// Errors of a local APIC: bits of the error status register (Intel SDM 3A, 11.5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApicErrors(pub u8);
 

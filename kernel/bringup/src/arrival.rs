@@ -1,4 +1,4 @@
-//! A CPU that has come so far that the kernel takes over.
+//! A CPU on its own stack, which the kernel takes over.
 
 use crate::{
     entry::SHARED,
@@ -18,24 +18,21 @@ pub struct Arrival {
 
 impl Arrival {
     /// This CPU's index.
-    #[must_use]
     pub fn cpu(&self) -> CpuIndex {
         self.cpu
     }
 
     /// This CPU's APIC ID.
-    #[must_use]
     pub fn apic_id(&self) -> ApicId {
         self.apic_id
     }
 
     /// Which attempt to start it this is: 1, or 2.
-    #[must_use]
     pub fn attempt(&self) -> u32 {
         self.slot.attempts()
     }
 
-    /// Keeps the moment at which the kernel's own set-up was so far: 0 or 1, stamps 3 and 4 of
+    /// Stamps a place of the kernel's own set-up, 0 or 1: 3 and 4 of
     /// [`Progress::stamps`](crate::Progress::stamps).
     ///
     /// # Panics
@@ -45,8 +42,7 @@ impl Arrival {
         self.slot.stamp(3 + place);
     }
 
-    /// Marks the CPU as ready for work. Parks it if it has been given up meanwhile: then it does
-    /// not return.
+    /// Marks the CPU as ready for work, or parks it if it has been given up meanwhile.
     pub fn online(self) {
         self.slot.stamp(5);
         if !self.slot.transition(SlotState::Arrived, SlotState::Online) {

@@ -1,7 +1,7 @@
 //! CPUID, by the numbers of its leaves.
 //!
-//! Not by a crate with accessors: those of `raw_cpuid` panic on unknown levels of the topology, enumerate
-//! caches for as long as CPUID answers, and hide leaves by the vendor's name.
+//! Not by `raw_cpuid`, which panics on unknown levels of the topology and enumerates caches for as
+//! long as CPUID answers.
 
 use core::arch::x86_64::{__cpuid_count, CpuidResult};
 

@@ -1,7 +1,6 @@
-// An AP's first instructions in the kernel's address space: still without a stack of its own, since two
-// CPUs must never share one. It asks its APIC for its ID, finds itself among the listed CPUs, claims the
-// boot slot that is prepared for it, and takes the stack that lies there. A CPU that finds no slot, or one that
-// is not waiting for it, parks.
+// An AP's first instructions in the kernel's address space, still without a stack. It asks its APIC
+// for its ID, finds itself among the listed CPUs, claims its boot slot, and takes the stack. A CPU
+// that finds no slot, or one that is not waiting for it, parks.
 //
 // From long mode on, until it has loaded an interrupt table of the kernel's, exceptions lead to the stubs below. Until
 // it has its own stack, they push to a stack that is never read.
@@ -60,8 +59,7 @@ bringup_entry:
 4:
     or eax, 1 << 11
     wrmsr
-    // A CPU that has an ID of more than 8 bits, which no CPU of the table has in this mode, would show the
-    // lower 8 as if they were all: another CPU's. Leaf 0xB has the whole.
+    // The APIC shows the lower 8 bits of a longer ID: another CPU's. Leaf 0xB has the whole.
     cpuid_apic_id
     mov edi, edx
     cmp edx, 0xff
@@ -138,8 +136,8 @@ bringup_record:
     hlt
     jmp 8b
 
-// Stubs for exceptions until the kernel's own table is loaded: each pushes an error code where the CPU
-// has not (Intel SDM 3A, 6.13), so that the address is always the second word.
+// Stubs for exceptions until the kernel's own table is loaded: each pushes an error code where the CPU has
+// not (Intel SDM 3A, 6.13).
     .balign 16
 bringup_stubs:
     .set vector, 0
@@ -157,8 +155,7 @@ bringup_stubs:
 bringup_fault:
     // No ring: the APIC may not be in the right mode yet.
     xor r11d, r11d
-    // On a shared stack, this one or the trampoline's, which goes with its page tables, the address may be another
-    // CPU's.
+    // On a shared stack, this one or the trampoline's, the address may be another CPU's.
     mov r10d, {LONG} << 8
     xor r8d, r8d
     mov rcx, cr3

@@ -18,7 +18,8 @@ use crate::{
     slot::{Slot, SlotState},
 };
 
-/// What all CPUs that start read. The [`Starter`](crate::Starter) that is prepared first has it for good.
+/// Read by all CPUs that start. The [`Starter`](crate::Starter) that is prepared first has it for
+/// good.
 pub(crate) static SHARED: Shared = Shared {
     scratch: [const { AtomicU64::new(0) }; SCRATCH_SIZE / 8],
     cr3: AtomicU64::new(0),

@@ -1,9 +1,7 @@
-//! Faults on purpose: what comes of it when CPUs fail on their way through the crate. Feature
-//! `faults`, for tests.
+//! Faults on purpose, of CPUs on their way through the crate. Feature `faults`, for tests.
 //!
 //! A kernel injects them in [`Kernel::stopped`], when everything is ready for the SIPI. They last
-//! until the next [`Starter::start`], and all CPUs that this one starts have them: a test that
-//! wants one CPU to fail among others starts it after them.
+//! until the next [`Starter::start`], and all CPUs that this one starts have them.
 //!
 //! `unsafe` in this module: the trampoline is changed.
 
@@ -29,8 +27,8 @@ pub enum InjectedFault {
     /// Without a stack: the list of CPUs is out of reach when the CPU looks for itself in it:
     /// exception 14.
     Entry,
-    /// No fault: in long mode the CPU waits until its time-stamp counter has come so far. To be injected again, at any
-    /// time, for an earlier end.
+    /// No fault: in long mode the CPU waits until its time-stamp counter has come so far. May be
+    /// injected again, at any time, for an earlier end.
     Late {
         /// In ticks.
         until: u64,
@@ -81,8 +79,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
 
 static LATE_UNTIL: AtomicU64 = AtomicU64::new(0);
 
-// What the trampoline leads to instead of `bringup_entry`, and what that finds in registers stays
-// there: RBX, ESI, EDI.
+// Instead of `bringup_entry`; its registers RBX, ESI and EDI stay as they are.
 global_asm!(
     ".section .text.bringup_faults, \"ax\"",
     ".global bringup_write_code, bringup_late",

@@ -46,9 +46,10 @@ pub unsafe trait Kernel: Sync + 'static {
         let _ = cpu;
     }
 
-    /// Something has happened; in the order in which it was noticed. Called where [`poll`](crate::Starter::poll) is:
-    /// with [`notify`](crate::Starter::notify) also in that interrupt's handler, which may interrupt anything, this
-    /// function included. So a lock that it takes is taken elsewhere with interrupts off only.
+    /// Reports an event. Called where [`poll`](crate::Starter::poll) is: with
+    /// [`notify`](crate::Starter::notify) also in that interrupt's handler, which may interrupt
+    /// anything, this function included. So a lock that it takes is taken elsewhere with interrupts
+    /// off only.
     fn report(&self, event: Event) {
         let _ = event;
     }
@@ -56,9 +57,7 @@ pub unsafe trait Kernel: Sync + 'static {
     /// A CPU has arrived: on its stack, with the page tables, CR0, CR4, EFER and PAT of the CPU that has
     /// started it; a GDT with code at 0x08 and data at 0x10; an IDT by which every exception is
     /// recorded and parks the CPU; interrupts off, APIC in the right mode but disabled by software.
-    /// Nothing else: no TSS, FS and GS base 0, no FPU state.
-    ///
-    /// It sets up what it needs, says that it is [online](Arrival::online), and waits for work.
+    /// Nothing else: no TSS, FS and GS base 0, no FPU state. Calls [`Arrival::online`].
     fn enter(&'static self, arrival: Arrival) -> !;
 }
 
@@ -73,8 +72,7 @@ pub enum Event {
     Unlisted(ApicId),
     /// A CPU has started after it was given up. It has parked.
     Late(ApicId),
-    /// The local APIC of the CPU that starts others has found an error while it sent INIT and SIPI: CPUs may be missing
-    /// for that.
+    /// The local APIC that sent INIT and SIPI has found an error: CPUs may be missing for that.
     NotSent(ApicErrors),
 }
 

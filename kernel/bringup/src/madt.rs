@@ -3,10 +3,9 @@
 //! Layout: ACPI Specification 6.5, section 5.2.12. The entries that concern CPUs, their pins and
 //! I/O APICs are read; the others are stepped over.
 //!
-//! Every read is bounds-checked, so a damaged table is used as far as it makes sense: an entry that
-//! is too short for its type is skipped, and one whose length is below 2 or passes the end is the
-//! last. [`Madt::bad_entries`] lists them. The checksum is ignored here;
-//! [`Tables::flaws`](crate::Tables::flaws) reports it.
+//! A damaged table is used as far as it makes sense: an entry that is too short for its type is
+//! skipped, and one whose length is below 2 or passes the end is the last. [`Madt::bad_entries`]
+//! lists them. The checksum is ignored here; [`Tables::flaws`](crate::Tables::flaws) reports it.
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -18,10 +17,7 @@ use crate::{
     id::ApicId,
 };
 
-/// A MADT that has a header.
-///
-/// Each of its iterators walks the entries anew: a step costs a few loads, a table of 255 CPUs has
-/// some 260 entries.
+/// A MADT that has a header. Each of its iterators walks the entries anew.
 #[derive(Clone, Copy, Debug)]
 pub struct Madt<'a> {
     entries: &'a [u8],
@@ -38,9 +34,7 @@ pub struct MadtCpu {
     pub state: CpuState,
 }
 
-/// What can be done with a CPU that the MADT lists.
-///
-/// The more, the earlier in the order.
+/// What can be done with a CPU that the MADT lists: the more, the earlier in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CpuState {
     /// The firmware has it ready to be started.
@@ -76,7 +70,6 @@ pub struct BadEntry {
 impl<'a> Madt<'a> {
     /// The table in `bytes`, which begin with its header; what follows the length that this states is
     /// ignored. `None` if it is another table, or ends before its length or its first entry.
-    #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let entries = table(bytes, b"APIC")?.get(ENTRIES_AT..)?;
         Some(Self { entries })

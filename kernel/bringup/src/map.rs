@@ -20,12 +20,13 @@ pub const MAX_CPUS: usize = 1024;
 /// | up to [`enabled()`](Self::enabled) | the other enabled CPUs, by ascending APIC ID |
 /// | up to [`len()`](Self::len) | listed CPUs that may be plugged in, by ascending APIC ID |
 ///
-/// The order does not depend on the firmware's, so a machine's CPUs have the same indices on every boot,
-/// and the threads of a core are neighbours. A CPU keeps its index if it or another one fails to start;
-/// a CPU that is plugged in later has had its index all along.
+/// The order does not depend on the firmware's, so a machine's CPUs have the same indices on every
+/// boot, and the threads of a core are neighbours. A CPU keeps its index if it or another one fails
+/// to start.
 ///
-/// Takes 4120 bytes. Index to ID is one load; ID to index is O(log n). Building the map from n entries takes
-/// O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most 4 KiB, whatever the firmware lists.
+/// Takes some 4 KiB. Index to ID is one load; ID to index is O(log n). Building the map from n
+/// entries takes O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most 4 KiB, whatever the
+/// firmware lists.
 #[derive(Clone, Debug)]
 pub struct CpuMap {
     /// APIC IDs by index, each once: the BSP's, the enabled CPUs' ascending, the others' ascending.
@@ -66,7 +67,6 @@ impl CpuMap {
     /// Numbers the CPUs that `madt` lists, as [`new`](Self::new). `fadt` has the version of ACPI, on which it
     /// depends whether a CPU that is neither enabled nor online capable may be plugged in later, or gets no
     /// index.
-    #[must_use]
     pub fn from_madt(madt: &Madt<'_>, fadt: Option<&[u8]>, bsp: ApicId) -> Option<Self> {
         let ids = |wanted: fn(CpuState) -> bool| {
             let cpus = madt.cpus().filter(move |cpu| wanted(cpu.state));
@@ -81,13 +81,11 @@ impl CpuMap {
     }
 
     /// Number of enabled CPUs: at least 1, at most [`len`](Self::len). Their indices are those below it.
-    #[must_use]
     pub fn enabled(&self) -> usize {
         self.enabled
     }
 
     /// Number of CPUs, including those that may be plugged in later: at most [`MAX_CPUS`].
-    #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "the BSP is always there")]
     pub fn len(&self) -> usize {
         self.len
@@ -95,20 +93,17 @@ impl CpuMap {
 
     /// Number of entries that were not taken because the map was full. A CPU that is listed twice may
     /// be counted twice.
-    #[must_use]
     pub fn left_out(&self) -> usize {
         self.left_out
     }
 
     /// The APIC ID of a CPU, if there is one with this index.
-    #[must_use]
     pub fn apic_id(&self, index: CpuIndex) -> Option<ApicId> {
         let ids = &self.ids[..self.len];
         ids.get(index.get()).map(|id| ApicId::new(*id))
     }
 
     /// The index of a CPU, if one with this APIC ID is listed. O(log n).
-    #[must_use]
     pub fn index_of(&self, id: ApicId) -> Option<CpuIndex> {
         if id.get() == self.ids[0] {
             return Some(CpuIndex::BSP);
@@ -157,13 +152,9 @@ fn index(place: usize) -> CpuIndex {
     CpuIndex::new(place as u32)
 }
 
-/// Whether a CPU that is neither enabled nor online capable may be plugged in later. Before ACPI 6.3 firmware
-/// has no other way to say so; since then it marks such CPUs as online capable, and all others must never be
-/// used.
-///
-/// The version is in the FADT (ACPI 6.5, section 5.2.9: the major one in byte 8, the minor one in the lower half
-/// of byte 131). The MADT's own revision is not reliable: firmware often does not update it. Linux goes by the
-/// FADT, too.
+/// Whether a CPU that is neither enabled nor online capable may be plugged in later: before ACPI
+/// 6.3, by the FADT's version (ACPI 6.5, section 5.2.9: the major one in byte 8, the minor one in
+/// the lower half of byte 131). Firmware often does not update the MADT's own revision.
 fn disabled_may_come(fadt: Option<&[u8]>) -> bool {
     let byte = |at: usize| fadt.and_then(|bytes| bytes.get(at)).copied().unwrap_or(0);
     !matches!((byte(8), byte(131) & 0xf), (6, 3..) | (7.., _))

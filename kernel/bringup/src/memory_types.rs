@@ -1,8 +1,6 @@
-//! PAT and MTRRs: the types of memory (cached, write-combining, ...), which must be the same on all CPUs
-//! (Intel SDM 3A, 12.11.8 and 12.12.4).
-//!
-//! The PAT is the kernel's, since its page tables index it: a CPU takes over that of the CPU that
-//! starts it. The MTRRs are the firmware's: they are compared, and stay as they are.
+//! PAT and MTRRs: the types of memory, which must be the same on all CPUs (Intel SDM 3A, 12.11.8
+//! and 12.12.4). A CPU takes over the PAT, which the kernel's page tables index, of the CPU that
+//! starts it; the MTRRs, which are the firmware's, are compared.
 //!
 //! `unsafe` in this module: model-specific registers, where CPUID says that they are there.
 

@@ -1,9 +1,8 @@
 //! The local APIC pins by which CPUs get the board's NMIs.
 //!
 //! The MADT lists these pins (ACPI 6.5, sections 5.2.12.7 and 5.2.12.13), often wrongly: of 536
-//! real tables 114 do not cover the BSP, and 80 cover no CPU: no such entries, UIDs 1 to N where the CPUs
-//! have 0 to N-1, pins that no APIC has. So implausible entries are ignored, and a BSP without a valid
-//! entry gets NMIs at LINT1, where PCs wire them and where Linux always takes them.
+//! real tables 114 do not cover the BSP. So implausible entries are ignored, and a BSP without a
+//! valid entry gets NMIs at LINT1, where PCs wire them and where Linux always takes them.
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +40,6 @@ impl NmiPins {
     /// Reads from `madt` the pins of the CPUs in `cpus`.
     ///
     /// Takes 12 KiB of stack. Reads all entries twice and sorts the CPUs.
-    #[must_use]
     pub fn new(madt: &Madt<'_>, cpus: &CpuMap) -> Self {
         let uids = uids(madt, cpus);
         let uid = |place: &u16| uids[usize::from(*place)].map(|(_, uid)| uid);
@@ -80,13 +78,11 @@ impl NmiPins {
     }
 
     /// The uses of LINT0 and LINT1 on this CPU.
-    #[must_use]
     pub fn of(&self, cpu: CpuIndex) -> [LintUse; 2] {
         self.pins[cpu.get()]
     }
 
     /// Number of CPUs without a valid entry. Of these, only the BSP gets NMIs.
-    #[must_use]
     pub fn not_covered(&self) -> usize {
         self.not_covered
     }

@@ -1,4 +1,4 @@
-//! How CPUs are to be started, and what has come of it.
+//! How CPUs are started, and how far they have come.
 
 use core::fmt;
 
@@ -11,8 +11,8 @@ use crate::{
 /// How CPUs are started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// By interrupts to all others at once, if all that are enabled are wanted and none is online. CPUs that
-    /// the firmware does not list start as well, then, and park. Else to one after the other.
+    /// By interrupts to all others at once, if all that are enabled are wanted and none is online.
+    /// CPUs that the firmware does not list then start as well, and park.
     pub broadcast: bool,
     /// Between INIT and SIPI, in which the stacks are asked for: at least so long. 10 ms by the book
     /// (Intel SDM 3A, 9.4.4.1), of which the CPUs that [`default`](Self::default) knows need nothing.
@@ -32,10 +32,9 @@ impl Default for Plan {
 impl Plan {
     /// The pause between INIT and SIPI for CPUs whose boot slots are in these states.
     ///
-    /// A CPU that was given up, in this start or one before, may still be on its way when the INIT is
-    /// sent, and would claim its boot slot if it found it EXPECTED before the INIT stops it; or a SIPI of
-    /// that attempt may outlast the INIT, as it does in QEMU. So it gets time for both by the book. Any
-    /// other CPU waits for a SIPI, is parked or runs the firmware's code, and looks at no slot.
+    /// A CPU that was given up may still be on its way when the INIT is sent, and would claim its
+    /// boot slot if it found it EXPECTED before the INIT stops it; or a SIPI of that attempt may
+    /// outlast the INIT, as it does in QEMU. So it gets time by the book.
     pub(crate) fn pause_ns(&self, mut states: impl Iterator<Item = SlotState>) -> u64 {
         let was_given_up = states.any(|state| state == SlotState::Withdrawn);
         self.init_ns.max(if was_given_up { LONG_PAUSE_NS } else { 0 })
@@ -45,17 +44,17 @@ impl Plan {
 /// The pause by the book.
 const LONG_PAUSE_NS: u64 = 10_000_000;
 
-/// The pause that this CPU and its like need. The 10 ms are from the days of separate APICs (MultiProcessor
+/// The pause that this CPU and its like need. The 10 ms are for separate APICs (MultiProcessor
 /// Specification 1.4, B.4). Linux makes no pause for Intel's CPUs from family 6 on, AMD's from 0xf and
-/// Hygon's from 0x18 on, their first (`smp_set_init_udelay`, `arch/x86/kernel/smpboot.c`).
+/// Hygon's (`smp_set_init_udelay`, `arch/x86/kernel/smpboot.c`).
 fn usual_pause_ns(cpuid: &Cpuid<'_>) -> u64 {
     let family = cpuid.family();
     let needs_none = cpuid.is_intel() && family >= 6 || cpuid.is_amd() && family >= 0xf;
     if needs_none { 0 } else { LONG_PAUSE_NS }
 }
 
-/// When a start, or several in a row, was how far: `begin` by
-/// [`Kernel::nanos`](crate::Kernel::nanos), the others from then on.
+/// Times of a start, or several in a row: `begin` by [`Kernel::nanos`](crate::Kernel::nanos), the
+/// others from then on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// Just after the first INIT; 0 if none was sent.
@@ -83,8 +82,8 @@ pub struct Progress {
     pub is_enabled: bool,
     /// The state of its boot slot.
     pub state: SlotState,
-    /// The first of its memory type range registers that is not as that of the CPU that started it, by its number as a
-    /// model-specific register: the firmware has set them differently.
+    /// The first of its memory type range registers (by number as a model-specific register) that
+    /// differs from that of the CPU that started it.
     pub mtrr: Option<u32>,
     /// How many times it was started, when last asked to.
     pub attempts: u32,

@@ -1,16 +1,10 @@
 //! How fast a machine's counters count.
 //!
-//! The time-stamp counter (TSC) is a CPU's cheapest clock, but its rate differs from one machine to the
-//! next. There are two ways to it:
+//! The time-stamp counter's (TSC) rate is [stated](Stated) by CPUID, or [measured](measure())
+//! against a [`Counter`] whose rate is fixed: the 8254, the HPET or ACPI's power management timer
+//! ([`tables`] finds the last two). A [`Scale`] then makes nanoseconds of ticks.
 //!
-//! - the CPU or the hypervisor [states](Stated) it by CPUID;
-//! - it is [measured](measure()) against a [`Counter`] whose rate is fixed: the 8254, the HPET or ACPI's power
-//!   management timer ([`tables`] finds the last two).
-//!
-//! A [`Scale`] then makes nanoseconds of ticks.
-//!
-//! Firmware and hypervisors may say what they like: no input makes this code panic, and what cannot be true
-//! counts as not stated.
+//! No input makes this code panic, and what cannot be true counts as not stated.
 
 mod counter;
 mod measure;

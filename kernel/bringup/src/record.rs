@@ -1,8 +1,5 @@
-//! Fault records: what a CPU leaves behind that cannot continue. It has no stack, or no boot slot,
-//! or must not log.
-//!
-//! Assembly fills the records in, in the low pages and by their kernel address; the CPU that starts
-//! the others reads them while it waits, and later when it is asked.
+//! Fault records of CPUs that cannot continue, and have no stack, no boot slot, or must not log.
+//! Assembly fills them in; the CPU that starts the others reads them.
 
 use core::{
     fmt,
@@ -37,8 +34,7 @@ pub struct Fault {
     pub stage: Stage,
     /// The exception; `None` for a panic.
     pub vector: Option<u8>,
-    /// Address of the instruction; 0 where it cannot be known: before the CPU has a stack of its
-    /// own.
+    /// Address of the instruction; 0 before the CPU has a stack of its own.
     pub address: u64,
 }
 
@@ -66,7 +62,7 @@ impl fmt::Display for Fault {
 /// In `Record::what`: the record is complete. Then a [`Stage`] in bits 8 to 15, a vector in bits 0 to
 /// 7.
 pub(crate) const VALID: u32 = 1 << 31;
-/// A vector that is none: a panic.
+/// In place of a vector: a panic.
 pub(crate) const NO_VECTOR: u32 = 0xff;
 /// In the place of stage and vector: no fault, but a CPU that has found no boot slot waiting for it.
 pub(crate) const NOT_EXPECTED: u32 = 0xff << 8;
@@ -74,7 +70,6 @@ pub(crate) const NOT_EXPECTED: u32 = 0xff << 8;
 pub(crate) const RECORDS: usize = 479;
 
 /// One record. The order in which assembly writes it: `apic_id`, `address`, `what`.
-#[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Record {
     pub(crate) apic_id: AtomicU32,
@@ -89,7 +84,6 @@ const _: () = {
 };
 
 /// Room for `N`, for good. CPUs that find none park all the same, and count as silent.
-#[derive(Debug)]
 #[repr(C, align(16))]
 pub(crate) struct Records<const N: usize> {
     /// Records begun, counted on beyond `N`.
@@ -123,10 +117,9 @@ impl<const N: usize> Records<N> {
         }
     }
 
-    /// Takes the first record that is complete and has not been read: a CPU, and its fault, or `None` if it has
-    /// found no boot slot waiting for it.
-    ///
-    /// One that is not complete holds up no other: the CPU that was writing it may have been reset.
+    /// Takes the first record that is complete: a CPU, and its fault, or `None` if no boot slot
+    /// waited for it. One that is not complete holds up no other: the CPU that was writing it may
+    /// have been reset.
     pub(crate) fn next(&self) -> Option<(ApicId, Option<Fault>)> {
         const STAGES: [Stage; 5] =
             [Stage::Real, Stage::Protected, Stage::Long, Stage::Entry, Stage::Rust];

@@ -2,14 +2,10 @@
 //!
 //! Layout: ACPI Specification 6.5, sections 5.2.5 (RSDP), 5.2.6 (header), 5.2.7 and 5.2.8 (RSDT, XSDT).
 //!
-//! Real firmware often damages this path: NULLs in root tables (VMware's ends with one) and addresses
-//! without memory, lengths that are no whole number of entries, stale checksums. The tables themselves
-//! are usable all the same. So a bad entry is skipped, a wrong checksum is accepted, and
-//! [`Tables::flaws`] lists both for the log. Linux does the same.
-//!
-//! Why not the `acpi` crate (5.2.0 and 6.1.1 read): one bad entry costs all tables, a wrong checksum or a
-//! vendor's name that is not UTF-8 costs the table; and every length is trusted, so a root table shorter
-//! than its own header is read to the end of the address space.
+//! Real firmware often damages this path, and the tables themselves are usable all the same. So a
+//! bad entry is skipped, a wrong checksum is accepted, and [`Tables::flaws`] lists both for the
+//! log. Linux does the same. (Of the `acpi` crate, 5.2.0 and 6.1.1, one bad entry costs all tables,
+//! and a root table shorter than its own header is read to the end of the address space.)
 
 #[cfg(test)]
 mod tests;
@@ -78,7 +74,6 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
 
     /// The bytes of the first table with this signature, as many as its header states. (Linux takes
     /// the first, too.)
-    #[must_use]
     pub fn find(&self, signature: &[u8; 4]) -> Option<&'a [u8]> {
         let mut tables = self.listed().filter_map(|(_, table)| table);
         tables.find(|table| table.starts_with(signature))

@@ -2,10 +2,10 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// Moments that are kept of a CPU's way: see [`Progress::stamps`](crate::Progress::stamps).
+/// See [`Progress::stamps`](crate::Progress::stamps).
 pub const STAMPS: usize = 6;
 
-/// What a CPU finds when it has looked itself up.
+/// The boot slot of one CPU.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Slot {
@@ -112,10 +112,9 @@ impl Slot {
         }
     }
 
-    /// Whether the CPU, which has found the slot not waiting and has parked, is expected by now, so came too
-    /// early. Then the attempt is over, and does not count, unless this happens time and again.
+    /// Whether the CPU, which has parked without its slot, is expected by now, so came too early.
+    /// Then the attempt is over, and does not count, at most eight times.
     pub(crate) fn was_too_early(&self) -> bool {
-        /// Each costs a SIPI that is served late, so even a second one is rare.
         const MOST: u32 = 8;
         let too_early = self.transition(SlotState::Expected, SlotState::Withdrawn);
         if too_early && self.too_early.fetch_add(1, Ordering::Relaxed) < MOST {
@@ -163,19 +162,5 @@ mod tests {
         slot.expect();
         assert!(slot.was_too_early());
         assert_eq!(slot.attempts(), 1);
-    }
-
-    #[test]
-    fn neither_online_nor_offline_is_withdrawn() {
-        for state in SlotState::ALL {
-            let slot = Slot::new();
-            slot.state.store(state as u32, Ordering::Relaxed);
-            slot.withdraw();
-            let expected = match state {
-                SlotState::Expected | SlotState::Arrived => SlotState::Withdrawn,
-                other => other,
-            };
-            assert_eq!(slot.state(), expected);
-        }
     }
 }

@@ -1,10 +1,9 @@
 //! Starting CPUs: all at once.
 //!
 //! INIT; a stack for every CPU, and a pause where one is needed ([`Plan::init_ns`]); SIPI; after
-//! 200 us a second one if any have not been heard of (Intel SDM 3A, 9.4.4.1). They make their way in
-//! parallel; nothing is locked. A CPU that times out or faults is withdrawn and started once more,
-//! with all others that did, and is then given up: its boot slot stays withdrawn, so that a CPU that
-//! wakes up later parks itself.
+//! 200 us a second one if any boot slot is still EXPECTED (Intel SDM 3A, 9.4.4.1). CPUs make their
+//! way in parallel; nothing is locked. A CPU that times out or faults is withdrawn and started once
+//! more, with all others that did, and is then given up.
 
 use core::{
     ptr,
@@ -32,8 +31,8 @@ const BETWEEN_SIPIS_NS: u64 = 200_000;
 /// How many times a CPU is started before it is given up.
 const ATTEMPTS: u32 = 2;
 
-/// Stops all CPUs but this one, wherever they are, until they are started. Needs no clock: firmware may leave
-/// its APs spinning, which slows this CPU and falsifies how long a second is, so they are stopped first.
+/// Stops all CPUs but this one until they are started. Before time is measured, since firmware may
+/// leave its APs spinning, which slows this CPU.
 ///
 /// # Safety
 /// Ring 0, before anything but the firmware's waiting loops runs on another CPU, and nothing waits
@@ -59,7 +58,6 @@ pub struct Starter<K, const N: usize> {
 
 impl<K: Kernel, const N: usize> Starter<K, N> {
     /// One that knows no CPU yet.
-    #[must_use]
     pub const fn new(kernel: K) -> Self {
         const { assert!(N > 0) };
         Self {
@@ -74,8 +72,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// Learns which CPUs there are, and takes the low pages. On the BSP; once, or again while there
-    /// are no low pages. Of more than `N` CPUs the first `N` are used; others that a broadcast reaches
-    /// count as unlisted.
+    /// are no low pages. Of more than `N` CPUs the first `N` are used.
     ///
     /// # Errors
     /// [`Refused::NoLowPages`], [`Refused::AlreadyPrepared`].
@@ -108,10 +105,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// Starts those of the listed CPUs that are `wanted` and not online, and returns when each of
-    /// them is online or given up. On a CPU that is online, as a rule the BSP; interrupts may be on
-    /// or off.
-    ///
-    /// No CPU comes online after this has returned. When the start was how far is added to `steps`.
+    /// them is online or given up: none comes online after that. On a CPU that is online, as a rule
+    /// the BSP; interrupts may be on or off. Fills in `steps`.
     ///
     /// # Errors
     /// [`Refused::NotPrepared`], [`Refused::Busy`].
@@ -128,7 +123,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         if self.busy.swap(true, Ordering::Acquire) {
             return Err(Refused::Busy);
         }
-        // What an earlier start has left is not this one's.
+        // Records and errors of an earlier start.
         self.poll();
         let _ = SHARED.apic().take_errors();
         for cpu in self.progress() {
@@ -256,8 +251,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// Waits until each is online or has faulted, or none has come online for too long. The timeout
-    /// restarts whenever a CPU comes online: a slow machine is only slow. Hardware takes well under a
-    /// millisecond for each; 255 vCPUs on two busy host CPUs were seen to pause for 0.2 s.
+    /// restarts whenever a CPU comes online: a slow machine is only slow.
     fn wait(&'static self, timeout_ns: u64) {
         let mut online = 0;
         let mut deadline = self.kernel.nanos().saturating_add(timeout_ns);
@@ -280,8 +274,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         }
     }
 
-    /// Has CPUs that park send this interrupt to this CPU, whose handler [polls](Self::poll): a CPU that wakes up
-    /// late, perhaps minutes after [`start`](Self::start), is then reported when it comes.
+    /// Has CPUs that park send this interrupt to this CPU, whose handler [polls](Self::poll): a CPU
+    /// that wakes up late is then reported when it comes.
     ///
     /// # Safety
     /// On the CPU that starts others, after [`prepare`](Self::prepare); it has a handler for the interrupt, for good.
@@ -292,9 +286,9 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         SHARED.bell.store(bell.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Reports what CPUs have recorded that have parked. [`start`](Self::start) does so all the while; later calls find
-    /// CPUs that have woken up late. On the BSP, also in a handler (even one that interrupts this function); or on
-    /// another CPU when the BSP has stopped for good.
+    /// Reports the records of CPUs that have parked. [`start`](Self::start) does so all the while;
+    /// later calls find CPUs that have woken up late. On the BSP, also in a handler (even one that
+    /// interrupts this function); or on another CPU when the BSP has stopped for good.
     pub fn poll(&'static self) {
         let Some(records) = SHARED.records() else {
             return;
@@ -309,13 +303,11 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                     slot.inspect(|slot| slot.withdraw());
                     Event::Faulted(fault)
                 }
-                // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT (and
-                // hardware does): it came before its slot was free. The SIPI of this attempt is in
-                // vain. Or it is being started anew.
+                // By a SIPI of an earlier attempt, which QEMU does not forget at an INIT: it came
+                // before its slot was free. Or it is being started anew.
                 (None, Some(slot)) if slot.was_too_early() || slot.is_wanted() => continue,
                 (None, Some(slot)) if slot.attempts() > 0 => Event::Late(apic_id),
-                // A broadcast reaches others, too, such as CPUs that are listed, but not as
-                // enabled.
+                // A broadcast reaches CPUs that are not listed as enabled.
                 (None, _) => Event::Unlisted(apic_id),
             });
         }
@@ -326,11 +318,11 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         // Acquire: pairs with the store in `prepare`.
         let listed = self.listed.load(Ordering::Acquire);
         let enabled = self.enabled.load(Ordering::Relaxed);
-        let slots = self.slots.iter().zip(0..).take(listed);
-        slots.map(move |(slot, index)| Progress {
-            cpu: CpuIndex::new(index),
-            apic_id: self.apic_id(CpuIndex::new(index)),
-            is_enabled: (index as usize) < enabled,
+        let slots = self.slots.iter().zip((0..).map(CpuIndex::new)).take(listed);
+        slots.map(move |(slot, cpu)| Progress {
+            cpu,
+            apic_id: self.apic_id(cpu),
+            is_enabled: cpu.get() < enabled,
             state: slot.state(),
             mtrr: Some(slot.mtrr.load(Ordering::Relaxed)).filter(|number| *number != 0),
             attempts: slot.attempts(),
@@ -339,14 +331,13 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// How far a CPU has come; [`SlotState::Vacant`] if there is no such CPU. Any CPU, any context.
-    #[must_use]
     pub fn state(&self, cpu: CpuIndex) -> SlotState {
         let slot = self.slots.get(cpu.get());
         slot.map_or(SlotState::Vacant, Slot::state)
     }
 
-    /// Records and parks this CPU, which has faulted before it was online, as the kernel's handlers have found.
-    /// The start goes on without it.
+    /// Records and parks this CPU, which has faulted before it was online. For the kernel's
+    /// handlers.
     ///
     /// # Panics
     /// If there is no such CPU.
@@ -371,9 +362,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     fn wanted(&self) -> impl Iterator<Item = (CpuIndex, &Slot)> {
-        let wanted = self.slots.iter().zip(0..);
-        let wanted = wanted.filter(|(slot, _)| slot.is_wanted());
-        wanted.map(|(slot, index)| (CpuIndex::new(index), slot))
+        (0..).map(CpuIndex::new).zip(&self.slots).filter(|(_, slot)| slot.is_wanted())
     }
 
     fn spin_until(&self, nanos: u64) {
@@ -390,8 +379,8 @@ extern "C" fn ap_main<K: Kernel, const N: usize>(
 ) -> ! {
     let slot = &starter.slots[index];
     slot.stamp(2);
-    // SAFETY: a CPU that starts is in ring 0, interrupts off, and has touched nothing but the kernel's code
-    // and data and its APIC, whose types no PAT changes.
+    // SAFETY: a CPU that starts is in ring 0, interrupts off, and has touched nothing but the
+    // kernel's code and data and its APIC, whose types no PAT changes.
     let mtrr = unsafe { memory_types::adopt() };
     slot.mtrr.store(mtrr, Ordering::Relaxed);
     let cpu = CpuIndex::new(index as u32);

@@ -1,11 +1,10 @@
 //! Page tables for the way: the kernel's, with the trampoline's pages mapped at their own addresses.
 //!
 //! The code that switches paging on must be mapped at its own physical address, by a root that
-//! 32-bit code can load. A kernel's root may lie above 4 GiB, and its lower half may be in use, or empty
-//! for good. So a CPU first loads a root in low memory: a copy of the kernel's in which only the entries
-//! that lead to the first 2 MiB are replaced, level by level, each by a copy of what the kernel has there.
-//! Pages of 1 GiB or 2 MiB that cover these addresses are split. Everything that the kernel maps is still
-//! there, except at the addresses of the trampoline's pages.
+//! 32-bit code can load, and the kernel's may lie above 4 GiB. So a CPU first loads a root in low
+//! memory: a copy of the kernel's in which only the entries that lead to the first 2 MiB are
+//! replaced, level by level, each by a copy of what the kernel has there. Pages of 1 GiB or 2 MiB
+//! that cover these addresses are split.
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
@@ -32,9 +31,9 @@ enum Source {
     Absent,
 }
 
-/// Writes the tables to the `levels` frames behind the trampoline's pages, which begin at `low`; the root first.
-/// `root` is the kernel's; `no_execute`: the kernel uses that bit. CPUs may still be using tables from an earlier
-/// call: each entry then only changes to what the kernel has now. Returns the address of the root.
+/// Writes the tables to the `levels` frames behind the trampoline's pages, which begin at `low`;
+/// the root first. `root` is the kernel's; `no_execute`: the kernel uses that bit. CPUs may still
+/// be using tables from an earlier call. Returns the address of the root.
 ///
 /// # Safety
 /// `virt` leads to memory at these physical addresses: to the frames, which are free, and

@@ -3,8 +3,7 @@
 //! An APIC ID is made of bit fields: thread within core in the lowest bits, core within die above
 //! them, then die within package, then package. CPUID gives the widths (`shape.rs`), and for each
 //! cache the number of low bits in which CPUs that share it may differ ([`Cache`]). Levels between
-//! core and die (Intel's module and tile, AMD's core complex) are part of the core's number: to
-//! software they matter only as caches that their cores share, and the caches show that.
+//! core and die (Intel's module and tile, AMD's core complex) are part of the core's number.
 //!
 //! | what | from, the first that there is |
 //! |---|---|
@@ -52,7 +51,6 @@ impl Topology {
     /// Reads the topology of the current CPU, whose APIC ID is `id`.
     ///
     /// Executes CPUID some 20 times; under a hypervisor each is an exit.
-    #[must_use]
     pub fn read(id: ApicId) -> Self {
         Self::by(&Cpuid::here(), id)
     }
@@ -103,7 +101,5 @@ fn intel_kind(cpuid: &Cpuid<'_>) -> Option<CoreKind> {
     }
 }
 
-#[cfg(test)]
-mod lies;
 #[cfg(test)]
 mod tests;

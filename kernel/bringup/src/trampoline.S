@@ -5,13 +5,12 @@
 //   FIELDS .. 0x1000     what it reads: descriptor tables, control registers (`Fields`)
 //   0x1000 .. 0x3000     two pages that it writes: a stack and fault records (`Data`)
 //
-// The first page is only read, so many CPUs run through it at once. They share the stack, too, and may:
-// the only thing that is ever pushed there is what an exception pushes, and that is never read.
+// Many CPUs run through it at once. They share the stack, and may: only exceptions push there, and
+// nothing of that is ever read.
 //
-// Real mode -> protected mode -> long mode, by the book (Intel SDM 3A, 10.9.1 and 10.8.5). In each of
-// them an exception leads to stubs of that mode, which record which CPU it was and park it: without
-// them the first exception would become a triple fault, which resets the machine. (Those of long mode are in
-// `entry.S`: the kernel is mapped as soon as paging is on.)
+// Real mode -> protected mode -> long mode, by the book (Intel SDM 3A, 10.9.1 and 10.8.5). In each of them
+// an exception leads to stubs of that mode, which record the CPU and park it, instead of a triple fault.
+// (Those of long mode are in `entry.S`: the kernel is mapped as soon as paging is on.)
 //
 // Registers that are kept to the end: EBX, where the page lies; ESI:EDI, when the CPU woke up.
 

@@ -6,8 +6,8 @@
 //! | 2 and 3 | a stack and fault records, which CPUs write: `Data` | writable, not executable |
 //! | the rest | the tables by which paging is switched on: [`tables`] | not at all |
 //!
-//! They are the crate's for good: a CPU that was given up may wake up there one day, and so may one
-//! that is not listed and that a broadcast has reached.
+//! They are the crate's for good: a CPU that was given up, or is not listed, may wake up there one
+//! day.
 //!
 //! `unsafe` in this module: the pages are written through raw pointers.
 
@@ -114,7 +114,6 @@ fn offset(symbol: *const u8) -> usize {
 }
 
 /// What `trampoline.S` reads.
-#[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Fields {
     gdt: [u64; 4],
@@ -150,7 +149,6 @@ struct Far {
 }
 
 /// The pages that are written.
-#[derive(Debug)]
 #[repr(C)]
 struct Data {
     /// What exceptions push. Never read.

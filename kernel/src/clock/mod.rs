@@ -1,18 +1,6 @@
-//! How long a second is, in ticks of the counter that keeps the time (`time`).
-//!
-//! The counter's rate is stated or measured at the boot, by the first of these that there is:
-//!
-//! | source | where |
-//! |---|---|
-//! | CPUID leaf 0x15 or 0x16, or the hypervisor's, 0x4000_0010 | `bringup::rate` |
-//! | measured against the 8254 timer | `pit` |
-//! | measured against the HPET | `firmware::hpet` |
-//! | measured against ACPI's power management timer | below |
-//!
-//! A rate that is stated costs no time and is exact, so it comes first. The 8254 comes before the others since it
-//! needs no tables, and an error in those is no error of the clock; but it comes round after 55 ms, so
-//! where the CPU was away for long in each of its windows, the others are asked, and the log says so. The rate of the local APIC's timer
-//! comes from the same source, in the same measurement.
+//! How long a second is, in ticks of the counter that keeps the time (`time`): stated by CPUID, or
+//! measured at the boot against the first of several timers. `docs/bring-up.md`, section 5, has the
+//! why.
 
 pub(crate) mod pit;
 pub(crate) mod watchdog;
@@ -27,7 +15,6 @@ use protocol::{event::Event, exit::ExitCode, options::ClockSource};
 use spin::mutex::SpinMutex;
 use x86_64::instructions::port::Port;
 
-use self::pit::Pit;
 pub use crate::time::{hz, nanos, spin_for};
 use crate::{
     acpi, apic,
@@ -50,22 +37,18 @@ pub struct Rates {
     pub is_doubtful: bool,
 }
 
-/// What this source says of the rates now: of this CPU's counters, if it is one to measure against, which
-/// takes about 5 ms. `None` if the source is not there, or [`ClockSource::Auto`]. Changes nothing about
-/// the clock.
+/// The rates of this CPU's counters by this source, which takes about 5 ms if it is one to measure
+/// against. `None` if the source is not there, or [`ClockSource::Auto`]. Changes nothing about the
+/// clock.
 ///
 /// One caller at a time, others wait. Thread context, not while this CPU's [timer](crate::timer) is in use.
-#[must_use]
 pub fn rates_by(source: ClockSource) -> Option<Rates> {
     static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
     let _turn = ONE_AT_A_TIME.lock();
     match source {
         ClockSource::Auto => None,
         ClockSource::Cpuid => complete(Stated::read()?),
-        ClockSource::Pit => {
-            let pit = Pit::start()?;
-            measure(Counter::PIT, &|| pit.read())
-        }
+        ClockSource::Pit => pit::start().then(|| measure(Counter::PIT, &pit::count))?,
         ClockSource::Hpet => {
             let hpet = hpet::HPET.get()?.running();
             measure(hpet.counter, &|| hpet.read())
@@ -87,11 +70,9 @@ const SOURCES: [(ClockSource, &str); 4] = [
     (ClockSource::PmTimer, "measured against ACPI's power management timer"),
 ];
 
-/// Sets the clock and the rate of the APIC's timer, and says by what. Once, on the BSP, after
-/// [`apic::init`]; takes about 5 ms if the rates are to be measured.
-///
-/// A source that is wanted, but not there, ends the kernel. If no source gives the rate, 1 GHz is
-/// assumed, and the log says so: a kernel whose seconds have the wrong length is better than none.
+/// Sets the clock and the rate of the APIC's timer, and logs by what. Once, on the BSP, after
+/// [`apic::init`]. A source that is wanted, but not there, ends the kernel. If no source gives the
+/// rate, 1 GHz is assumed: a kernel whose seconds have the wrong length is better than none.
 pub(crate) fn init(wanted: ClockSource) {
     let is_wanted = |source| wanted == ClockSource::Auto || wanted == source;
     let wanted_ones = SOURCES.iter().filter(|(source, _)| is_wanted(*source));
@@ -154,8 +135,7 @@ fn complete(stated: Stated) -> Option<Rates> {
     })
 }
 
-/// Measures both counters, against the time-stamp counter itself if its rate is known. `None` if the reference stands
-/// still, or the result cannot be.
+/// Measures both counters. `None` if the reference stands still, or the result cannot be.
 fn measure(counter: Counter, reference: &dyn Fn() -> u64) -> Option<Rates> {
     apic::start_counting();
     let measured = bringup::rate::measure(counter, [reference, &ticks, &apic::counted]);
@@ -165,11 +145,9 @@ fn measure(counter: Counter, reference: &dyn Fn() -> u64) -> Option<Rates> {
     TSC_HZ.contains(&tsc).then_some(Rates { tsc, apic_timer, is_doubtful })
 }
 
-/// How far the counter of a CPU that is online is from this CPU's: hardware and firmware start them together, but one
-/// of a CPU that was reset alone, or plugged in, may be off, and firmware may have written to some. The CPU is
-/// [called](crate::ipi::call), and answers between two counts of this one's.
-///
-/// `lag`: so many ticks are taken off, to show what comes of it.
+/// How far the counter of a CPU that is online is from this CPU's. The CPU is
+/// [called](crate::ipi::call), and answers between two counts of this one's. `lag` ticks are taken
+/// off, as a fault on purpose.
 pub(crate) fn offset(cpu: CpuIndex, lag: u64) -> ClockOffset {
     /// The first has to wake the CPU.
     const QUESTIONS: usize = 2;

@@ -2,11 +2,8 @@
 
 use x86_64::instructions::port::Port;
 
-pub(super) struct Pit(());
-
-/// Has the 8254 count in steps of 54 to 910 us, by this seed. It interrupts nothing (the 8259s and the I/O APIC are
-/// masked); but QEMU with `-icount`, where all CPUs take turns in one thread, ends a turn when a timer is due. Once
-/// the rate of the clock is known.
+/// Has the 8254 count in steps of 54 to 910 us, by this seed. It interrupts nothing; but QEMU with
+/// `-icount`, where all CPUs take turns in one thread, ends a turn when a timer is due.
 pub(crate) fn cut_turns(seed: u32) {
     // Knuth's multiplicative hash: neighbouring seeds are to be far apart.
     let [_, _, low, high] = seed.wrapping_mul(2_654_435_769).to_le_bytes();
@@ -16,29 +13,25 @@ pub(crate) fn cut_turns(seed: u32) {
     write(CHANNEL_0, high);
 }
 
-impl Pit {
-    /// Lets channel 0 of the 8254 count down from 65536, again and again. `None` if there is no 8254.
-    ///
-    /// Channel 0, not channel 2 as often seen: that one needs the speaker's port, which QEMU's
-    /// microvm lacks. Channel 0 would interrupt, but the 8259s are masked.
-    pub(super) fn start() -> Option<Self> {
-        // Read-back command: latch the status of channel 0.
-        const READ_BACK_STATUS_0: u8 = 0b1110_0010;
-        // Status: the lower six bits repeat the control word.
-        const MODE: u8 = 0x3f;
-        write(CONTROL, RATE_GENERATOR);
-        write(CHANNEL_0, 0);
-        write(CHANNEL_0, 0);
-        write(CONTROL, READ_BACK_STATUS_0);
-        (read(CHANNEL_0) & MODE == RATE_GENERATOR).then_some(Self(()))
-    }
+/// Lets channel 0 of the 8254 count down from 65536, again and again. `false` if there is no 8254.
+/// (Channel 2 needs the speaker's port, which QEMU's microvm lacks.)
+pub(super) fn start() -> bool {
+    // Read-back command: latch the status of channel 0.
+    const READ_BACK_STATUS_0: u8 = 0b1110_0010;
+    // Status: the lower six bits repeat the control word.
+    const MODE: u8 = 0x3f;
+    write(CONTROL, RATE_GENERATOR);
+    write(CHANNEL_0, 0);
+    write(CHANNEL_0, 0);
+    write(CONTROL, READ_BACK_STATUS_0);
+    read(CHANNEL_0) & MODE == RATE_GENERATOR
+}
 
-    pub(super) fn read(&self) -> u64 {
-        // Control word: latch the count of channel 0.
-        const LATCH_0: u8 = 0;
-        write(CONTROL, LATCH_0);
-        u16::from_le_bytes([read(CHANNEL_0), read(CHANNEL_0)]).into()
-    }
+pub(super) fn count() -> u64 {
+    // Control word: latch the count of channel 0.
+    const LATCH_0: u8 = 0;
+    write(CONTROL, LATCH_0);
+    u16::from_le_bytes([read(CHANNEL_0), read(CHANNEL_0)]).into()
 }
 
 /// Intel 8254 data sheet: control word for channel 0, low byte then high byte, mode 2 (rate generator); a count of 0

@@ -1,13 +1,8 @@
 //! Where the per-CPU areas lie: a region of address space for every CPU, all of the same layout.
 //!
-//! | in an area | |
-//! |---|---|
-//! | at its start, where the CPU's GS base points | its copy of the [per-CPU variables](crate::per_cpu) |
-//! | behind it, to the end of the pages that are mapped | [counters](super::counters), 8 bytes each |
-//! | behind those | pages to come, mapped on all CPUs at once as counters are needed |
-//! | the last page | never mapped: who runs over the end faults |
-//!
-//! So `gs:[offset]` is the same counter on each CPU, and each CPU's own.
+//! At its start, where the CPU's GS base points, is its copy of the [per-CPU
+//! variables](crate::per_cpu); then [counters](super::counters), in pages that are mapped on all
+//! CPUs at once as they are needed; the last page is never mapped.
 //!
 //! `unsafe` in this module: the areas' memory, whose layout is decided here.
 
@@ -42,28 +37,21 @@ static PAGES: AtomicUsize = AtomicUsize::new(1);
 /// Makes the areas of the CPUs up to this index, as far as there are none. On the BSP, before the CPU
 /// runs, so that a CPU that starts has nothing to allocate.
 ///
-/// There are no gaps, so that counts go over all areas: a CPU that is plugged in with a high index brings
-/// along those of the CPUs before it, that may come or not.
-///
-/// # Panics
-/// If memory runs out.
+/// There are no gaps, so that counts go over all areas. Panics if memory runs out.
 pub(crate) fn allocate_up_to(cpu: CpuIndex) {
     for index in per_cpu::areas()..=cpu.get() {
         allocate(CpuIndex::new(index as u32));
     }
 }
 
-/// What the areas of the CPUs up to this index take that there are not yet, and their page tables, at most.
+/// The most that the missing areas of the CPUs up to this index take, with their page tables.
 pub(crate) fn bytes_up_to(cpu: CpuIndex) -> u64 {
     let missing = (cpu.get() + 1).saturating_sub(per_cpu::areas());
     // A table for each would be too many: eight areas share one.
     (missing * (mapped() + PAGE) + 4 * PAGE) as u64
 }
 
-/// Gives the BSP its area, as soon as there is memory.
-///
-/// # Panics
-/// If memory runs out.
+/// Gives the BSP its area, as soon as there is memory. Panics if memory runs out.
 pub(crate) fn settle_bsp() {
     allocate(CpuIndex::BSP);
     per_cpu::install(CpuIndex::BSP);
@@ -91,9 +79,8 @@ pub(super) fn mapped() -> usize {
     PAGES.load(Ordering::Acquire) * PAGE
 }
 
-/// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for the next page, or
-/// if there is no piece of memory that holds it for all CPUs: one page for each, side by side. Pages that were
-/// mapped before stay.
+/// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for
+/// the next page, or if no piece of memory holds it for all CPUs, side by side.
 pub(super) fn extend(end: usize) -> Option<()> {
     if end <= mapped() {
         return Some(());
@@ -121,10 +108,7 @@ pub(super) fn extend(end: usize) -> Option<()> {
     })
 }
 
-/// The counter at this offset in the area of a CPU. Any context.
-///
-/// # Panics
-/// If there is none there.
+/// The counter at this offset in the area of a CPU. Any context. Panics if there is none there.
 pub(crate) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
     assert!(cpu < per_cpu::areas(), "CPU {cpu} has no area");
     assert!(
@@ -133,8 +117,7 @@ pub(crate) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
     );
     let counter = per_cpu::area(CpuIndex::new(cpu as u32), offset);
     // SAFETY: mapped, as just checked, and for good; behind the variables there are only counters. The
-    // CPU itself adds by a plain instruction, which is one aligned access of 8 bytes to load and one
-    // to store: to others it is as if it were two atomic ones.
+    // CPU itself adds by a plain instruction: an aligned load and an aligned store, both atomic.
     unsafe { &*counter.as_ptr::<AtomicI64>() }
 }
 

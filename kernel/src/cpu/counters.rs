@@ -1,8 +1,8 @@
 //! Per-CPU counters: 8 bytes at the same offset in every CPU's area, so that each CPU adds to its own
 //! by one instruction, `add gs:[offset], n`, without a lock prefix.
 //!
-//! The counters of one CPU lie densely, and no other CPU writes there: 8 objects share a cache line that
-//! never leaves its CPU. There are some 30,000. What [`PerCpuRundown`](rundown::PerCpuRundown) is made of.
+//! No other CPU writes there: 8 objects share a cache line that never leaves its CPU. There are
+//! some 30,000.
 
 use core::sync::atomic::Ordering;
 
@@ -21,13 +21,8 @@ static USED: CounterMap<WORDS> = CounterMap::new();
 
 /// Takes a counter that is zero on every CPU. Returns where it is from the GS base on.
 ///
-/// Once in about 500 times, when the pages of all CPUs are full, this maps one more page for each
-/// CPU. As on the heap, a lock is held meanwhile, with interrupts off. So it is legal where
-/// allocating memory is: any CPU, thread or interrupt context, not NMI. Not before all CPUs are
-/// [listed](super::listed).
-///
-/// # Errors
-/// All are in use: so many.
+/// May map a page for each CPU, under a lock: any CPU, thread or interrupt context, not NMI. Not
+/// before all CPUs are [listed](super::listed). Error: so many, all in use.
 pub(crate) fn alloc() -> Result<usize, usize> {
     let number = USED.reserve().ok_or(CounterMap::<WORDS>::COUNTERS)?;
     let offset = area::FIRST_COUNTER + number * SIZE;
@@ -48,7 +43,6 @@ pub(crate) fn free(offset: usize) {
 }
 
 /// How many are in use. Racy.
-#[must_use]
 pub fn racy_in_use() -> usize {
     USED.racy_in_use()
 }

@@ -26,7 +26,6 @@ pub(crate) const NMI_STACK: u16 = 0;
 pub(crate) const DOUBLE_FAULT_STACK: u16 = 1;
 
 /// A CPU's GDT, with the TSS that one of its entries points to.
-#[derive(Debug)]
 pub(crate) struct Descriptors {
     gdt: GlobalDescriptorTable,
     code: SegmentSelector,
@@ -34,11 +33,7 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Builds them, and the stacks, for a CPU. Once per CPU, on the BSP, so that an AP that starts
-    /// has nothing to allocate and no lock to wait for.
-    ///
-    /// # Panics
-    /// If memory runs out.
+    /// Builds them, and the stacks, for a CPU. Once per CPU, on the BSP. Panics if memory runs out.
     pub(crate) fn allocate(cpu: CpuIndex) -> &'static Self {
         let mut tss = TaskStateSegment::new();
         for (place, purpose) in
@@ -69,8 +64,8 @@ impl Descriptors {
         unsafe { load_tss(self.tss) };
     }
 
-    /// Marks the TSS as unused. LTR marks it as busy, and an INIT does not undo that; a second LTR
-    /// would then fault (Intel SDM 3A, 8.2.3).
+    /// Marks the TSS as unused: LTR marks it as busy, which an INIT does not undo, and a second LTR
+    /// would fault (Intel SDM 3A, 8.2.3).
     fn mark_available(&self) {
         const BUSY: u64 = 1 << 41;
         let low = &self.gdt.entries()[usize::from(self.tss.index())];

@@ -22,33 +22,28 @@ per_cpu! {
     static TOPOLOGY: Once<Topology> = Once::new();
 }
 
-static MAP: Once<CpuMap> = Once::new();
+/// Set once, by the BSP.
+pub(crate) static MAP: Once<CpuMap> = Once::new();
 
 /// The CPU that this code runs on.
 ///
-/// Any context; one load from the per-CPU area. A kernel thread never moves to another CPU here, so
-/// the answer stays true.
-#[must_use]
+/// Any context; one load. A kernel thread never moves to another CPU, so the answer stays true.
 pub fn current() -> CpuIndex {
     per_cpu::index()
 }
 
-/// Number of CPUs that the firmware lists as enabled: their indices are below this. For the size of per-CPU
-/// arrays, unless CPUs may be plugged in: see [`possible`].
-#[must_use]
+/// Number of CPUs that the firmware lists as enabled: their indices are below this.
 pub fn listed() -> usize {
     map().enabled()
 }
 
-/// Number of CPUs that there may ever be: those that are [listed], and behind them those that the
-/// firmware has a place for, and that [`smp::online`](crate::smp::online) starts when they have been plugged in.
-#[must_use]
+/// Number of CPUs that there may ever be: those that are [listed], and behind them those that may
+/// be plugged in, and that [`smp::online`](crate::smp::online) then starts.
 pub fn possible() -> usize {
     map().len()
 }
 
 /// Number of CPUs that run.
-#[must_use]
 pub fn count() -> usize {
     online().count()
 }
@@ -60,20 +55,18 @@ pub fn online() -> impl Iterator<Item = CpuIndex> + Clone {
 }
 
 /// Whether a CPU runs.
-#[must_use]
 pub fn is_online(index: CpuIndex) -> bool {
     // Acquire: pairs with the store in `set_online`; what that CPU set up is visible.
     ONLINE.of(index).is_some_and(|online| online.load(Ordering::Acquire))
 }
 
 /// Where a CPU sits; `None` if it has never started, or is none of this machine's. Any CPU, any context.
-#[must_use]
 pub fn topology(index: CpuIndex) -> Option<&'static Topology> {
     TOPOLOGY.of(index)?.get()
 }
 
-/// Asks this CPU where it sits, unless that has been done: a CPU that is started again is the same as before. With its
-/// area installed and the index table published; allocates nothing and waits for no other CPU.
+/// Asks this CPU where it sits, unless that has been done. With its area installed and the index
+/// table published; allocates nothing and waits for no other CPU.
 pub(crate) fn read_topology() {
     // First the one, then the other: a CPU that is reset during `call_once` could never call it
     // again.
@@ -81,34 +74,18 @@ pub(crate) fn read_topology() {
     TOPOLOGY.here().call_once(|| topology);
 }
 
-/// What the hardware calls a CPU.
-///
-/// # Panics
-/// If the machine has no CPU with this index.
-#[must_use]
+/// What the hardware calls a CPU. Panics if the machine has no CPU with this index.
 pub fn apic_id(index: CpuIndex) -> ApicId {
     map().apic_id(index).expect("an index from this machine")
 }
 
 /// The index table: every CPU that the firmware lists, those that may be plugged in later included.
-///
-/// # Panics
-/// Before the firmware's tables are read.
-#[must_use]
+/// Panics before the firmware's tables are read.
 pub fn map() -> &'static CpuMap {
     MAP.get().expect("the CPU map is read before it is used")
 }
 
-/// Publishes the index table. Once, by the BSP.
-pub(crate) fn set_map(map: CpuMap) {
-    MAP.call_once(|| map);
-}
-
-/// Declares a CPU online: it takes interrupts and work. By the BSP, so that the set of online CPUs
-/// changes only while it starts them.
-///
-/// # Panics
-/// If it has no area.
+/// Declares a CPU online: it takes interrupts and work. By the BSP. Panics if it has no area.
 pub(crate) fn set_online(cpu: CpuIndex) {
     let online = ONLINE.of(cpu).expect("a CPU has its area before it starts");
     // Release: pairs with the load in `is_online`.

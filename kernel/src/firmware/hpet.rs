@@ -1,9 +1,8 @@
-//! The HPET: its timers, silenced, and its counter, which is good for a [clock](crate::clock) and keeps running.
+//! The HPET (IA-PC HPET Specification 1.0a, section 2.3): its timers, silenced, and its counter.
 //!
-//! IA-PC HPET Specification 1.0a, section 2.3. Each timer can interrupt through the I/O APIC, by a
-//! message of its own straight to a local APIC, past all masks ("FSB delivery", today's MSI), or,
-//! the first two, in the place of 8254 and clock chip ("legacy replacement"). A firmware that
-//! has its ticks from there leaves them running.
+//! Each timer can interrupt through the I/O APIC, by a message straight to a local APIC, past all
+//! masks ("FSB delivery", today's MSI), or in the place of 8254 and clock chip ("legacy
+//! replacement").
 //!
 //! `unsafe` in this module: the address of the registers.
 
@@ -64,14 +63,12 @@ impl Hpet {
         // SAFETY: the table's word; what is written below touches no memory.
         let registers = unsafe { Registers::map(address) };
         let [low, high] = [CAPABILITIES, CAPABILITIES + 4].map(|half| registers.read(half));
-        // The lower half of the count alone: it lasts for 43 s at 100 MHz, and one access cannot see half
-        // of it before a carry and half after.
+        // The lower half of the count alone: one access cannot see half of it before a carry.
         let counter = Counter::hpet(u64::from(high) << 32 | u64::from(low))?;
         Some(Self { counter, registers })
     }
 
-    /// Lets the counter count, if the firmware has not. Nothing else of what the firmware has set is
-    /// changed, and the counter goes on afterwards.
+    /// Lets the counter count, if the firmware has not.
     pub(crate) fn running(&self) -> &Self {
         let configuration = self.registers.read(CONFIGURATION);
         if configuration & ENABLE == 0 {

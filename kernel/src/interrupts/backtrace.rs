@@ -1,11 +1,11 @@
 //! Return addresses from the chain of frame pointers.
 //!
-//! The guest is built with frame pointers (`.cargo/config.toml`): RBP points to the caller's RBP,
-//! and the return address lies above it. `addr2line -e <elf> <address>` names the lines.
+//! The guest is built with frame pointers (`.cargo/config.toml`). `addr2line -e <elf> <address>`
+//! names the lines.
 
 use crate::memory::stack;
 
-/// More frames than any sane stack has; ends the walk through a stack that is not sane.
+/// More frames than any sane stack has.
 const MAX_FRAMES: usize = 32;
 
 /// Calls `line` with each return address of the current call chain, innermost first.

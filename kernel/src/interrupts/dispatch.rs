@@ -15,8 +15,8 @@ per_cpu! {
     static RESTARTS: AtomicU64 = AtomicU64::new(0);
 }
 
-/// What happens on an interrupt: gets what is saved, with `rip` as the code will go on, and the
-/// address that was interrupted, which is another one if that was inside a restartable sequence.
+/// Gets what is saved, with `rip` where the code will go on, and the address that was interrupted,
+/// which is another one inside a restartable sequence.
 pub type Handler = fn(&mut Frame, interrupted_at: u64);
 
 /// By vector.
@@ -24,17 +24,14 @@ static HOOKS: [Hook<Handler>; 256] = [const { Hook::none() }; 256];
 /// Takes what has come with a vector that has no hook, and returns `true`; or `false`: it is an exception.
 pub(crate) static OTHERS: Hook<fn(vector: u8) -> bool> = Hook::none();
 
-/// Says what CPUs do on an interrupt with this vector: an end of interrupt, where one is due, is up to the
-/// hook. `None`: an exception ends the kernel, all else is left to [`OTHERS`].
+/// Sets the handler of a vector, which also signals the end of interrupt, where one is due. `None`:
+/// an exception ends the kernel, all else is left to [`OTHERS`].
 pub(crate) fn set_hook(vector: u8, handler: Option<Handler>) {
     HOOKS[usize::from(vector)].set(handler);
 }
 
-/// Says what CPUs do on a debug exception (single steps by the trap flag; breakpoints by the debug
-/// registers). `None`: it ends the kernel.
-///
-/// The handler runs on the stack of what it interrupted, with interrupts off, and may turn them on for
-/// a while.
+/// Sets the handler of debug exceptions. `None`: they end the kernel. It runs on the stack of what
+/// it interrupted, with interrupts off, and may turn them on for a while.
 ///
 /// # Safety
 /// - Of the frame, the handler changes nothing but the trap flag and `rip`. The latter only to
@@ -48,13 +45,12 @@ pub unsafe fn set_debug_handler(handler: Option<Handler>) {
 }
 
 /// Whether this code runs in an interrupt, exception or NMI handler.
-#[must_use]
 pub fn in_handler() -> bool {
     // Relaxed: only this CPU writes it.
     HANDLERS.here().load(Ordering::Relaxed) > 0
 }
 
-/// Runs `f` as a handler: [`in_handler`] says so meanwhile. Interrupts are off.
+/// Runs `f` as a handler ([`in_handler`]). Interrupts are off.
 pub(crate) fn as_handler(f: impl FnOnce()) {
     let handlers = HANDLERS.here();
     // Relaxed: only this CPU writes it; a nested handler restores what it found.
@@ -70,7 +66,6 @@ pub(crate) fn forget_handlers() {
 }
 
 /// How often this CPU was interrupted within a restartable sequence.
-#[must_use]
 pub fn restarts(cpu: CpuIndex) -> u64 {
     RESTARTS.count_of(cpu)
 }

@@ -1,7 +1,6 @@
 //! The interrupt descriptor table: 256 gates to the stubs of `entry.S`.
 //!
-//! One table for all CPUs: it never changes after [`init`], and each CPU loads it. What differs
-//! between CPUs, the stacks, is in their TSS.
+//! One table for all CPUs. What differs between them, the stacks, is in their TSS.
 
 use core::{arch::global_asm, array};
 
@@ -23,9 +22,9 @@ const STUB_SIZE: usize = 16;
 static EARLY: Once<Gates> = Once::new();
 static IDT: Once<Gates> = Once::new();
 
-/// Builds the tables, and loads an early one on the BSP, whose gates all use the current stack: there is no
-/// TSS yet that could name another. Called once, with the loader's GDT still in use: its 64-bit code segment
-/// has the same selector as the kernel's, 8.
+/// Builds the tables, and loads an early one on the BSP, whose gates all use the current stack:
+/// there is no TSS yet. The loader's GDT is still in use, whose 64-bit code segment has the
+/// kernel's selector, 8.
 pub(crate) fn init() {
     IDT.call_once(|| gates(stack_of));
     load_table(EARLY.call_once(|| gates(|_| 0)));

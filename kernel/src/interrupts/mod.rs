@@ -1,10 +1,8 @@
 //! Interrupts: how they get in, and whose they are.
 //!
-//! On stable Rust, without `extern "x86-interrupt"`: `entry.S` has a stub of two instructions for
-//! each of the 256 vectors; all lead to one entry that saves the registers and calls `dispatch`
-//! with a [`Frame`]. There, in one place for interrupts, exceptions and NMIs, a restartable sequence
-//! that was interrupted is sent back to its start. Then the hook of the vector runs, which its
-//! owner, on a floor above, has set; this module knows none of them.
+//! `entry.S` has a stub for each of the 256 vectors; all lead to one entry that saves the registers
+//! and calls `dispatch` with a [`Frame`]. There a restartable sequence that was interrupted is sent
+//! back to its start. Then the hook of the vector runs, which its owner, on a floor above, has set.
 //!
 //! `unsafe` in this module: the call that puts the table of those sequences in order.
 
@@ -34,8 +32,7 @@ pub use x86_64::instructions::interrupts::{
 /// Thread context, interrupts on; they are on again when it returns.
 pub fn halt_until(mut ready: impl FnMut() -> bool) {
     loop {
-        // Interrupts off: one that comes between the question and `hlt` stays pending, and ends
-        // that.
+        // One that comes between the question and `hlt` stays pending, and ends that.
         disable();
         if ready() {
             enable();

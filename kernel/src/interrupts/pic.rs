@@ -1,15 +1,12 @@
 //! The two 8259 interrupt controllers: silenced, not used.
 //!
-//! The firmware leaves them as DOS wants them: at vectors that are exceptions in protected mode, some
-//! lines open (the 8254's, in SeaBIOS). To mask them is not enough. An 8259 whose request goes away
-//! between its signal and the CPU's acknowledgement, for example because it has just been masked,
-//! answers with its line 7 (Intel 8259A data sheet, "interrupt sequence"): at the old vectors, 8 to 15, that
-//! is an exception, as far as the CPU's handler can tell. So they are moved first, then masked.
+//! The firmware leaves them at vectors that are exceptions in protected mode, with lines open. An
+//! 8259 whose request goes away, for example because it has just been masked, answers with its line
+//! 7 (Intel 8259A data sheet, "interrupt sequence"): at the old vectors, an exception. So they are
+//! moved first.
 //!
-//! Nothing is written to the interrupt mode configuration register (ports 0x22 and 0x23), which on
-//! some boards takes INTR and NMI past the BSP's local APIC until it is configured otherwise
-//! (MultiProcessor Specification 1.4, 3.6.2.1): that is for boards with a separate APIC, from before
-//! there was a CPU with long mode.
+//! The interrupt mode configuration register (MultiProcessor Specification 1.4, 3.6.2.1) is for
+//! boards from before there was a CPU with long mode.
 //!
 //! `unsafe` in this module: port accesses.
 
@@ -23,14 +20,12 @@ const SECOND: [u16; 2] = [0xa0, 0xa1];
 /// The line of the first to which the second is connected (IBM PC/AT).
 const CASCADE: u8 = 2;
 
-/// Moves the vectors to [`vector::FIRST_8259`] and [masks](mask) all lines. Once, by the BSP, with interrupts
-/// off and before other CPUs listen: in the middle of this an 8259 has all lines open and no vectors, and
-/// a CPU that asks it gets what QEMU, for one, answers with 0, a divide error.
+/// Moves the vectors to [`vector::FIRST_8259`] and [masks](mask) all lines. Once, by the BSP, with
+/// interrupts off and before other CPUs listen: in the middle of this an 8259 has all lines open
+/// and no vectors.
 ///
 /// What comes from an 8259 nevertheless wants no end of interrupt: the first one ends its own as soon as a CPU takes
 /// it, and a line of the second one may stay in service, since it stays masked.
-///
-/// Chipsets have long done without the pauses that the chips needed between two writes.
 pub(super) fn take_over() {
     // Intel 8259A data sheet: ICW1 = edge-triggered, cascaded, ICW4 follows; ICW4 = 8086 mode, with bit 1
     // automatic end of interrupt, which is for the first one only.

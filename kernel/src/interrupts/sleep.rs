@@ -3,12 +3,8 @@
 //! The usual sequence is `sti; hlt`: STI delays interrupts by one instruction, so a pending one is
 //! taken when the CPU already waits in HLT (Intel SDM 2B, STI). But an NMI or an exception can hit
 //! between the two. Its IRET ends the delay, the pending interrupt is taken in front of HLT, and
-//! HLT then waits for another one, which may never come. (Seen in 7 of 14,556 rounds of an NMI
-//! followed by a wake-up.)
-//!
-//! So the two instructions are a restartable sequence, like those of `rundown`, which restarts at
-//! its end: a handler that has interrupted it at the HLT returns behind it. The caller only waits
-//! for an interrupt, and has had one.
+//! HLT then waits for another one, which may never come. So a handler that has interrupted the
+//! sequence at the HLT returns behind it: the caller waits for an interrupt, and has had one.
 
 use core::arch::global_asm;
 

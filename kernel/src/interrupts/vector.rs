@@ -16,10 +16,10 @@ pub(crate) const CALL: u8 = 0x51;
 /// Another CPU waits at a barrier.
 pub(crate) const BARRIER: u8 = 0x52;
 /// This CPU has taken an NMI that is to be logged.
-pub(crate) const TELL: u8 = 0x53;
+pub(crate) const LOG_NMI: u8 = 0x53;
 /// A CPU has started that is not used: it came late, or is not listed.
 pub const PARKED: u8 = 0x54;
 /// This CPU's APIC has found an error.
 pub const APIC_ERROR: u8 = 0x55;
-/// The local APIC has nothing to say after all; wants no end of interrupt (Intel SDM 3A, 11.9).
+/// A signal that is gone; wants no end of interrupt (Intel SDM 3A, 11.9).
 pub(crate) const SPURIOUS: u8 = 0xff;

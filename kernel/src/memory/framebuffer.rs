@@ -1,5 +1,5 @@
-//! The screen's framebuffer, mapped so that the CPU gathers what is written to it: by the memory types that
-//! firmware gives it, each write is one transaction on the bus.
+//! The screen's framebuffer, mapped as write-combining: by the memory types that firmware gives it,
+//! each write is one transaction on the bus.
 
 use raw_cpuid::CpuId;
 use x86_64::{

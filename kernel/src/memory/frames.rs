@@ -47,9 +47,8 @@ impl Frames {
     /// Takes `bytes` (whole pages) in one piece, from the largest range; `None` if there is no
     /// such piece.
     ///
-    /// Single pages lie close together, however much is taken between them: most of them are written at once,
-    /// of larger pieces little. A host that backs memory by pages of 2 MiB, as QEMU asks it to, clears each of
-    /// those at the first touch, and so has fewer to clear.
+    /// Single pages, which are written at once, lie close together: a host that backs memory by
+    /// pages of 2 MiB, as QEMU asks it to, clears each of those at the first touch.
     pub(crate) fn take(&self, bytes: u64) -> Option<PhysAddr> {
         self.locked(|ranges| {
             if bytes != Size4KiB::SIZE {

@@ -18,7 +18,6 @@ use super::frames::FRAMES;
 static OFFSET: AtomicU64 = AtomicU64::new(0);
 
 /// Where a physical address is mapped.
-#[must_use]
 pub(crate) fn virt(address: PhysAddr) -> VirtAddr {
     VirtAddr::new(OFFSET.load(Ordering::Relaxed)) + address.as_u64()
 }
@@ -31,10 +30,8 @@ pub(super) fn init(offset: u64) {
 /// nothing that a CPU may have cached is taken away, so there is nothing to flush on other CPUs.
 static TABLES: SpinMutex<()> = SpinMutex::new(());
 
-/// Maps the page at `page` to `frame`, writable, not executable, with `extra` flags.
-///
-/// # Panics
-/// If the page is mapped already or memory for tables runs out.
+/// Maps the page at `page` to `frame`, writable, not executable, with `extra` flags. Panics if the
+/// page is mapped already or memory for tables runs out.
 pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
     const PARENT: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
     let flags = PARENT | PageTableFlags::NO_EXECUTE | extra;

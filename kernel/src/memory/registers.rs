@@ -21,10 +21,7 @@ impl Registers {
     ///
     /// # Safety
     /// There are such registers or nothing, and what the caller writes to them touches no memory.
-    ///
-    /// # Panics
-    /// If memory for page tables runs out.
-    #[must_use]
+    /// Panics if memory for page tables runs out.
     pub unsafe fn map(address: PhysAddr) -> Self {
         static PAGES: AtomicU64 = AtomicU64::new(0);
         // Relaxed: whose page is whose, nothing else.
@@ -40,7 +37,6 @@ impl Registers {
     }
 
     /// The register at this offset in bytes.
-    #[must_use]
     pub fn read(self, register: u64) -> u32 {
         // SAFETY: mapped, and checked to lie in the page.
         unsafe { self.pointer(register).read_volatile() }

@@ -1,7 +1,6 @@
 //! Stacks, each with an unmapped page below it.
 //!
-//! Their place in the address space says whose they are, so that a hit on a guard page can be
-//! named without any table: one slot of address space per CPU and purpose.
+//! One slot of address space per CPU and purpose, so that a hit on a guard page can be named.
 
 use core::{fmt, ops::Range};
 
@@ -62,10 +61,7 @@ pub(super) fn init(boot_info: &BootInfo) {
     LOADERS.call_once(|| bottom..bottom + boot_info.kernel_stack_len);
 }
 
-/// Maps a stack for a CPU and returns its top. Once per CPU and purpose.
-///
-/// # Panics
-/// If memory runs out.
+/// Maps a stack for a CPU and returns its top. Once per CPU and purpose. Panics if memory runs out.
 pub(crate) fn allocate(cpu: CpuIndex, purpose: Purpose) -> VirtAddr {
     let top = slot(cpu, purpose) + SLOT;
     let bytes = purpose.bytes();
@@ -84,8 +80,7 @@ pub(crate) fn allocate(cpu: CpuIndex, purpose: Purpose) -> VirtAddr {
     VirtAddr::new(top)
 }
 
-/// Whether `len` bytes at `address` lie in a stack. Says nothing false of stacks that were allocated;
-/// of others it may.
+/// Whether `len` bytes at `address` lie in a stack, provided that it was allocated.
 pub(crate) fn contains(address: u64, len: u64) -> bool {
     let Some(end) = address.checked_add(len) else {
         return false;

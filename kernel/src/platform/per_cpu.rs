@@ -1,6 +1,4 @@
-//! Per-CPU counters for `rundown`: how a kernel implements [`PerCpuPlatform`].
-//!
-//! What it takes, on x86-64:
+//! Per-CPU counters for `rundown`: what an implementation of [`PerCpuPlatform`] takes, on x86-64.
 //!
 //! 1. **Counters.** Every CPU has an area of the same layout, and GS points to the running CPU's. A counter
 //!    is 8 bytes at the same offset in all of them, and that offset is its name ([`counters`]).
@@ -32,8 +30,6 @@ use crate::{
 // `barrier::all` returns when every CPU has been interrupted, or has called `serve`, which no sequence
 // does.
 unsafe impl PerCpuPlatform for KernelPlatform {
-    // Step 1: counters.
-
     /// Any CPU, thread or interrupt context, not NMI.
     fn allocate() -> Result<CounterId, Unavailable> {
         let offset = counters::alloc().map_err(Unavailable::Exhausted)?;
@@ -76,17 +72,12 @@ unsafe impl PerCpuPlatform for KernelPlatform {
         }
     }
 
-    // Steps 2 and 3: the sequence, which reads the counter's offset behind the state word.
-
     #[inline]
     unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
         // SAFETY: an open gate's counter lies at its offset in every area, aligned.
         unsafe { gs::add_if_open(gate, n) }
     }
 
-    // Steps 4 and 5: the barrier, and where it is illegal.
-
-    /// Asked before anything changes: legal in thread and interrupt context, interrupts on or off.
     fn check_barrier() -> Result<(), IllegalContext> {
         barrier::is_legal().then_some(()).ok_or(IllegalContext)
     }

@@ -1,9 +1,7 @@
 //! CPUs that come and go while the kernel runs.
 //!
-//! Taking one out: its idle loop leaves the set of online CPUs, answers what it has been asked, and halts
-//! with interrupts off. Its area stays, and with it its part of every per-CPU count: a reference that was
-//! taken there is released elsewhere as always. Bringing it back is a start like any other, by INIT and
-//! SIPI; so is the start of a CPU that has been plugged in, if the firmware lists it as one that may be.
+//! A CPU that is taken out leaves its area behind, and with it its part of every per-CPU count.
+//! Bringing it back is a start like any other; so is the start of a CPU that has been plugged in.
 
 use core::sync::atomic::Ordering;
 
@@ -21,13 +19,11 @@ use crate::{
 
 /// Takes a CPU out: it halts, and takes neither interrupts nor work.
 ///
-/// Returns when it has left. What others have asked of it is answered: calls are run, or refused if they come
-/// too late; barriers do not wait for it. Its periodic timer stops.
+/// Returns when it has left. Calls to it are run, or refused if they come too late; barriers do not
+/// wait for it. Its periodic timer stops.
 ///
-/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
-///
-/// # Panics
-/// If called on an AP, from interrupt context, with interrupts off, or from within `run_on_each`.
+/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work. Panics if called
+/// on an AP, from interrupt context, with interrupts off, or from within `run_on_each`.
 pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     let _exclusive = work::exclusive("offline");
     if cpu == CpuIndex::BSP {
@@ -51,16 +47,13 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     Ok(())
 }
 
-/// Brings a CPU online: one that was taken out, that was given up, or that has been plugged in since the
-/// start. For the latter, the firmware must list it: indices from [`cpu::listed`](crate::cpu::listed) up to
-/// [`cpu::possible`](crate::cpu::possible).
+/// Brings a CPU online: one that was taken out, that was given up, or that has been plugged in
+/// (indices from [`cpu::listed`](crate::cpu::listed) up to
+/// [`cpu::possible`](crate::cpu::possible)). Takes about a millisecond; if the CPU does not answer,
+/// twice the timeout.
 ///
-/// Takes about a millisecond; if the CPU does not answer, twice the option `patience`.
-///
-/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work.
-///
-/// # Panics
-/// As [`offline`].
+/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work. Panics as
+/// [`offline`].
 pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     let _exclusive = work::exclusive("online");
     let id = cpu::map().apic_id(cpu).ok_or(StartError::NotListed)?;
@@ -97,8 +90,7 @@ pub enum OfflineError {
     Bsp,
     /// It is not online.
     NotOnline,
-    /// It has not begun to leave before the timeout of a start had passed: it keeps interrupts off, or is in a handler. It
-    /// stays online.
+    /// It has not begun to leave within the timeout of a start. It stays online.
     Silent,
 }
 

@@ -1,12 +1,6 @@
-//! The other CPUs (APs): started all at once by crate [`bringup`], then idle until there is work; taken out and
-//! brought back.
-//!
-//! | | where |
-//! |---|---|
-//! | what the crate asks of this kernel; an AP's set-up, and its way out | `starter` |
-//! | [`offline`], [`online`], CPUs that are plugged in | `hotplug` |
-//!
-//! `docs/bring-up.md` describes it step by step, with the traps on the way.
+//! The other CPUs (APs): started all at once by crate [`bringup`], then idle until there is work;
+//! taken out and brought back. `docs/bring-up.md` describes it step by step, with the traps on the
+//! way.
 
 mod hotplug;
 mod starter;

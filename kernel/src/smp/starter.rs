@@ -49,11 +49,9 @@ pub(super) fn run(
     STARTER.start(wanted, &plan, steps)
 }
 
-/// The end of a CPU that has failed while it started: it has no lock, and no other CPU waits for it, so it is
-/// reported and left out, and the rest goes on. It is recorded and halts. Of any other CPU, returns.
-///
-/// A CPU counts as starting before it says that it is ready, when it may be declared online at any time, and
-/// again when it has answered everything and left.
+/// The end of a CPU that has failed while it started: no other CPU waits for it, so it is recorded
+/// and halts, and the rest goes on. Returns on any other CPU. A CPU counts as starting until it is
+/// ONLINE, and again when it has left.
 pub(super) fn leave_out(message: fmt::Arguments<'_>, vector: Option<u8>, address: u64) {
     let cpu = cpu::current();
     if cpu != CpuIndex::BSP && STARTER.state(cpu) != SlotState::Online {
@@ -67,7 +65,7 @@ fn leave() -> ! {
     let me = cpu::current();
     timer::stop();
     interrupts::disable();
-    // As long as barriers still reach this CPU: a call's function may use objects that they guard.
+    // While barriers still reach this CPU: a call's function may use objects that they guard.
     interrupts::as_handler(ipi::serve_calls);
     cpu::set_offline();
     ipi::serve_calls();
@@ -80,7 +78,6 @@ fn leave() -> ! {
     unsafe { bringup::park() }
 }
 
-#[derive(Debug)]
 pub(super) struct Kernel;
 
 // SAFETY: the low pages come from the memory map and are never given back; all of physical memory is mapped
@@ -90,8 +87,8 @@ unsafe impl bringup::Kernel for Kernel {
         time::nanos()
     }
 
-    /// Halts for about a millisecond, whether interrupts are on or off. Where the timer is in use, whose period
-    /// may be a minute, waits for less than that and does not halt.
+    /// Halts for about a millisecond. Where the timer is in use, whose period may be a minute, does
+    /// not halt.
     fn pause(&self) {
         faults::on_the_bsp();
         if timer::is_periodic() {

@@ -7,12 +7,12 @@ use protocol::{exit::ExitCode, storm::Totals};
 
 use super::{
     report::{self, Times},
-    shared::{LANES, MIN_QUOTA, Storm},
+    shared::{MIN_QUOTA, Storm},
 };
 use crate::{clock, cpu, platform::Halt};
 
-/// How long one lane is used before it is the next one's turn: long enough for many teardowns, short
-/// enough that a disturbance of a second hits all alike.
+/// How long one variant is used before it is the next one's turn: long enough for many teardowns,
+/// short enough that a disturbance of a second hits all alike.
 const SLICE: u64 = 100_000_000;
 
 /// Most batches that a CPU may do per device: as good as no limit, no device is open for that long.
@@ -22,42 +22,35 @@ const SECOND: u64 = 1_000_000_000;
 
 pub(super) struct Closer {
     storm: &'static Storm,
-    /// How long the storm is to last, in nanoseconds.
-    length: u64,
     /// When it began, on the kernel's clock.
     start: u64,
     /// When the last slice ended.
     now: u64,
-    /// By lane. (Too large for the stack.)
+    /// By variant. (Too large for the stack.)
     times: Vec<Times>,
 }
 
 impl Closer {
-    pub(super) fn new(storm: &'static Storm, seconds: u32) -> Self {
-        Self {
-            storm,
-            length: u64::from(seconds) * SECOND,
-            start: 0,
-            now: 0,
-            times: storm.lanes.iter().map(|_| Times::default()).collect(),
-        }
+    pub(super) fn new(storm: &'static Storm) -> Self {
+        let times = storm.variants.iter().map(|_| Times::default()).collect();
+        Self { storm, start: 0, now: 0, times }
     }
 
     /// The storm, from the moment when all CPUs take part.
-    pub(super) fn run(&mut self) {
+    pub(super) fn run(&mut self, seconds: u32) {
         let others = cpu::count() - 1;
         Halt.until(&mut || self.storm.arrived.load(Ordering::Relaxed) == others);
         self.storm.begun.store(true, Ordering::Relaxed);
         self.start = clock::nanos();
         self.now = self.start;
-        let end = self.start + self.length;
+        let end = self.start + u64::from(seconds) * SECOND;
         let mut next_report = self.start + SECOND;
-        for lane in (0..LANES).cycle() {
-            // Every lane does something.
+        for variant in (0..self.times.len()).cycle() {
+            // Every variant does something.
             if self.now >= end && self.times.iter().all(|times| times.teardowns > 0) {
                 break;
             }
-            self.slice(lane, end);
+            self.slice(variant, end);
             if self.now >= next_report {
                 report::show(&self.totals(false), self.storm);
                 next_report += SECOND;
@@ -68,33 +61,31 @@ impl Closer {
 
     /// Clears up, once no CPU is in the storm any more; reports for the last time; judges.
     pub(super) fn finish(self) -> ExitCode {
-        for lane in &self.storm.lanes {
-            lane.finish();
-        }
+        self.storm.variants.iter().for_each(|variant| variant.finish());
         let totals = self.totals(true);
         report::show(&totals, self.storm);
         report::verdict(&totals, self.storm)
     }
 
-    /// Uses one lane for a while: at least one teardown.
-    fn slice(&mut self, lane: usize, end: u64) {
+    /// Uses one variant for a while: at least one teardown.
+    fn slice(&mut self, variant: usize, end: u64) {
         let begin = clock::nanos();
-        self.storm.active.store(lane, Ordering::Relaxed);
+        self.storm.active.store(variant, Ordering::Relaxed);
         let end = end.min(begin + SLICE);
         loop {
             let start = clock::nanos();
             self.storm.next_round();
             // Meanwhile every CPU's timer ticks once.
             self.use_device(start + self.tick());
-            let teardown = self.storm.lanes[lane].tear_down();
-            self.times[lane].record(teardown);
+            let took = self.storm.variants[variant].tear_down();
+            self.times[variant].record(took);
             self.now = clock::nanos();
             self.adapt(self.now - start);
             if self.now >= end {
                 break;
             }
         }
-        self.times[lane].busy += self.now - begin;
+        self.times[variant].busy += self.now - begin;
     }
 
     fn tick(&self) -> u64 {
@@ -115,10 +106,8 @@ impl Closer {
         });
     }
 
-    /// Adapts how much all CPUs may do to how long it took from one device to the next.
-    ///
-    /// On CPUs of their own they may hammer without end. But 64 virtual CPUs that share two real
-    /// ones and never sleep would let this one run every 100 ms, and nothing would be torn down.
+    /// Adapts how much all CPUs may do to how long it took from one device to the next: 64 virtual
+    /// CPUs that share two real ones and never sleep would let this one run every 100 ms only.
     fn adapt(&self, took: u64) {
         let quota = self.storm.quota.load(Ordering::Relaxed);
         let quota = if took > 4 * self.tick() { quota - quota / 4 } else { quota + quota / 4 };

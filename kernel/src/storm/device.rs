@@ -8,11 +8,11 @@ use core::{
 
 use crate::cpu;
 
-/// A device with one register of each CPU's, in heap memory.
+/// A device with one register of each CPU's, in heap memory that is poisoned before it is freed.
 ///
-/// Dropping it poisons that memory before it is freed. A use that comes too late finds the poison, what the
-/// heap or a later device wrote over it, or another device's generation; all of it atomics, so
-/// that even a broken protection is seen and not undefined.
+/// A use that comes too late finds the poison, what the heap or a later device wrote over it, or
+/// another device's generation; all of it atomics, so that a broken protection is seen and not
+/// undefined.
 pub(super) struct Device {
     registers: Box<[Register]>,
 }
@@ -24,8 +24,7 @@ struct Register {
     magic: AtomicU64,
     /// Which device this is: counts from 1.
     generation: AtomicU64,
-    /// Uses begun and ended on this CPU. One may end on another CPU than it began on: only the
-    /// sums over all CPUs agree.
+    /// Uses begun and ended on this CPU. Only the sums over all CPUs agree.
     begun: AtomicU64,
     ended: AtomicU64,
 }
@@ -49,8 +48,8 @@ impl Device {
         &self.registers[cpu::current().get()]
     }
 
-    /// Begins a use on this CPU, and returns the device's generation, for [`end`](Self::end). `None`: this is no
-    /// live device. Any context.
+    /// Begins a use on this CPU, and returns the device's generation, for [`end`](Self::end).
+    /// `None`: this is no live device. Any context.
     pub(super) fn begin(&self) -> Option<u64> {
         let register = self.register();
         let generation = register.generation.load(Ordering::Relaxed);
@@ -58,7 +57,7 @@ impl Device {
         (register.magic.load(Ordering::Relaxed) == ALIVE).then_some(generation)
     }
 
-    /// Ends a use that began on any CPU, on this one. Whether this is still the device, and alive. Any context.
+    /// Ends a use on this CPU. Whether this is still the device, and alive. Any context.
     pub(super) fn end(&self, generation: u64) -> bool {
         let register = self.register();
         register.ended.fetch_add(1, Ordering::Relaxed);

@@ -9,16 +9,15 @@
 //!   every 16th protection goes to another CPU's mailbox and is released there
 //! ```
 //!
-//! Three lanes do the same work in turns, a slice of 100 ms each, so that all see the same
-//! disturbances from outside: each guards its device by another variant of rundown protection.
-//! `device` is what is guarded, `lane` says what counts as a violation, `closer` how the
-//! storm stays alive where many virtual CPUs share few real ones, `shared` what each of them does.
+//! The three variants of rundown protection each guard a device, and take turns, a slice of 100 ms
+//! each, so that all see the same disturbances from outside. `stormed` says what counts as a
+//! violation, `closer` how the storm stays alive where many virtual CPUs share few real ones.
 
 mod closer;
 mod device;
-mod lane;
 mod report;
 mod shared;
+mod stormed;
 
 use protocol::exit::ExitCode;
 
@@ -31,21 +30,18 @@ use crate::{cpu::CpuIndex, machine::Machine, smp, timer};
 /// Runs the storm for as long as the options say; reports each second and at the end, and gives the
 /// verdict: passed if nothing was violated and every online CPU took part.
 ///
-/// Thread context on the BSP, once per boot; uses every CPU and its timer.
-///
-/// # Panics
-/// If it is called a second time, if memory runs out, or if a device does not drain within 20 s.
+/// Thread context on the BSP, once per boot; uses every CPU and its timer. Panics if it is called a
+/// second time, if memory runs out, or if a device does not drain within 20 s.
 pub fn run(machine: &'static Machine) -> ExitCode {
     assert!(STORM.get().is_none(), "one storm per boot");
     let storm = STORM.call_once(Storm::new);
-    let closer = spin::Mutex::new(Closer::new(storm, machine.options.seconds));
+    let closer = spin::Mutex::new(Closer::new(storm));
     smp::run_on_each(&|cpu| {
         timer::start(storm.tick, on_tick);
         if cpu == CpuIndex::BSP {
             // No other CPU ever takes this lock.
-            closer.lock().run();
+            closer.lock().run(machine.options.seconds);
         } else {
-            storm.arrive();
             storm.hammer();
         }
         timer::stop();

@@ -1,4 +1,4 @@
-//! What the storm shows: each second, at the end, and in one line.
+//! The storm's reports, each second and at the end, and its verdict.
 
 use alloc::{format, string::String};
 use core::{
@@ -15,10 +15,7 @@ use protocol::{
     storm::{CpuLine, Lane, Totals},
 };
 
-use super::{
-    lane::{Tally, Teardown},
-    shared::{LANES, Storm},
-};
+use super::{shared::Storm, stormed::Tally};
 use crate::{
     cpu::{self, CpuIndex},
     log,
@@ -26,39 +23,38 @@ use crate::{
     screen,
 };
 
+/// What the teardowns of one variant took.
 #[derive(Default)]
 pub(super) struct Times {
     pub(super) teardowns: u64,
-    /// How long this lane was the one in use, in nanoseconds.
+    /// How long this variant was the one in use, in nanoseconds.
     pub(super) busy: u64,
     close: Histogram,
     drain: Histogram,
 }
 
 impl Times {
-    pub(super) fn record(&mut self, teardown: Teardown) {
+    pub(super) fn record(&mut self, [close, drain]: [u64; 2]) {
         self.teardowns += 1;
-        self.close.record(teardown.close);
-        self.drain.record(teardown.drain);
+        self.close.record(close);
+        self.drain.record(drain);
     }
 }
 
-/// Over all CPUs. While they are at work, counts that belong together may be a few uses apart.
-fn sum(storm: &Storm, lane: usize, of: fn(&Tally) -> &AtomicU64) -> u64 {
-    let lane = &storm.lanes[lane];
-    cpu::online().map(|cpu| get(of(lane.tally(cpu)))).sum()
-}
-
-/// The figures up to now. `elapsed` is in nanoseconds.
+/// The figures up to now. `elapsed` is in nanoseconds. While CPUs are at work, counts that belong
+/// together may be a few uses apart.
 pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Times]) -> Totals {
-    let variants = array::from_fn(|lane| {
-        let times = &times[lane];
+    let variants = array::from_fn(|place| {
+        let (variant, times) = (&storm.variants[place], &times[place]);
+        let sum = |of: fn(&Tally) -> &AtomicU64| {
+            cpu::online().map(|cpu| get(of(variant.tally(cpu)))).sum()
+        };
         Lane {
             busy_ms: times.busy / 1_000_000,
-            grants: sum(storm, lane, |tally| &tally.grants),
-            refusals: sum(storm, lane, |tally| &tally.refusals),
+            grants: sum(|tally| &tally.grants),
+            refusals: sum(|tally| &tally.refusals),
             teardowns: times.teardowns,
-            violations: storm.lanes[lane].violations(),
+            violations: variant.violations(),
             close: times.close.latency(),
             drain: times.drain.latency(),
         }
@@ -66,8 +62,8 @@ pub(super) fn totals(last: bool, elapsed: u64, storm: &Storm, times: &[Times]) -
     Totals { last, elapsed_ms: elapsed / 1_000_000, cpus: cpu::count() as u32, variants }
 }
 
-/// A report: everything for a host; for a person at the serial port one line while the storm goes on and tables
-/// at the end, at the screen the tables all the time.
+/// Everything for a host; for a person at the serial port one line while the storm goes on and
+/// tables at the end, at the screen the tables all the time.
 pub(super) fn show(totals: &Totals, storm: &Storm) {
     let lines = cpu::online().map(|cpu| cpu_line(storm, cpu));
     log::in_place(|out| on_screen(out, totals, lines.clone()));
@@ -101,12 +97,12 @@ fn on_screen(
 }
 
 fn cpu_line(storm: &Storm, cpu: CpuIndex) -> CpuLine {
-    let tallies = || storm.lanes.iter().map(|lane| lane.tally(cpu));
-    let sum = |of: fn(&Tally) -> &AtomicU64| tallies().map(|tally| get(of(tally))).sum();
+    let tallies = storm.variants.each_ref().map(|variant| variant.tally(cpu));
+    let sum = |of: fn(&Tally) -> &AtomicU64| tallies.iter().map(|tally| get(of(tally))).sum();
     CpuLine {
         index: cpu.get() as u32,
         apic_id: cpu::apic_id(cpu).get(),
-        grants: array::from_fn(|lane| get(&storm.lanes[lane].tally(cpu).grants)),
+        grants: tallies.map(|tally| get(&tally.grants)),
         irq_grants: sum(|tally| &tally.irq_grants),
         refusals: sum(|tally| &tally.refusals),
         released_for_others: sum(|tally| &tally.released_for_others),
@@ -118,8 +114,7 @@ fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// Judges the last report, logs the verdict, and says how the kernel is to end. CPUs that never came online have been
-/// named by bring-up; they are named again, but the promises were kept among those that run.
+/// Judges the last report, logs the verdict, and returns how the kernel is to end.
 pub(super) fn verdict(totals: &Totals, storm: &Storm) -> ExitCode {
     let fault = match totals.violations() {
         0 => missing(totals, storm),
@@ -133,17 +128,17 @@ pub(super) fn verdict(totals: &Totals, storm: &Storm) -> ExitCode {
         "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations: {verdict}",
         totals.cpus,
         cpu::listed(),
-        totals.sum(|lane| lane.teardowns),
-        Count(totals.sum(|lane| lane.grants)),
+        totals.sum(|variant| variant.teardowns),
+        Count(totals.sum(|variant| variant.grants)),
         totals.violations(),
     );
     log::verdict(fault.is_none(), &text)
 }
 
-/// What should have happened in the storm but did not: a storm that was none must not pass.
+/// What should have happened in the storm but did not.
 fn missing(totals: &Totals, storm: &Storm) -> Option<String> {
     let lines = || cpu::online().map(|cpu| cpu_line(storm, cpu));
-    if let Some(line) = lines().find(|line| line.grants == [0; LANES]) {
+    if let Some(line) = lines().find(|line| line.grants.iter().all(|grants| *grants == 0)) {
         return Some(format!("CPU {} was never granted protection", line.index));
     }
     let what = if lines().all(|line| line.irq_grants == 0) {

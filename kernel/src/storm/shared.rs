@@ -10,7 +10,7 @@ use protocol::storm::VARIANTS;
 use rundown::{CacheAwareRundown, PerCpuRundown, PlainRundown};
 use spin::Once;
 
-use super::lane::{Hammered, Lane};
+use super::stormed::{Hammered, Stormed};
 use crate::{
     cpu::{self, CpuIndex},
     platform::{Halt, KernelPlatform},
@@ -21,41 +21,39 @@ pub(super) static STORM: Once<Storm> = Once::new();
 
 pub(super) struct Storm {
     /// One for each of the [`VARIANTS`].
-    pub(super) lanes: [Box<dyn Hammered>; LANES],
+    pub(super) variants: [Box<dyn Hammered>; VARIANTS.len()],
     /// The place of the one in use.
     pub(super) active: AtomicUsize,
-    /// Counts the devices that were published, in any lane.
+    /// Counts the devices that were published, by any variant.
     pub(super) round: AtomicU64,
     /// How many batches each CPU may do per device: see [`closer`](super::closer).
     pub(super) quota: AtomicU64,
     /// Number of CPUs other than the closer that have used the device.
     pub(super) arrived: AtomicUsize,
     pub(super) begun: AtomicBool,
-    /// The storm is over. Set by the closer while all lanes are open.
+    /// The storm is over. Set by the closer while all devices are open.
     pub(super) over: AtomicBool,
     pub(super) tick: Duration,
 }
-
-pub(super) const LANES: usize = VARIANTS.len();
 
 /// Least batches that a CPU may do per device. They take an emulated CPU some 70 us, so that all of them
 /// together are done within a tick (100 us per CPU) even if one real CPU has to do it all.
 pub(super) const MIN_QUOTA: u64 = 16;
 
-/// Acquires between two looks at what else there is to do.
+/// Acquires before a CPU looks for other work.
 const BATCH: usize = 32;
 
 impl Storm {
     pub(super) fn new() -> Self {
         let cpus: Vec<CpuIndex> = cpu::online().collect();
         let [plain, cache_aware, per_cpu] = VARIANTS;
-        let plain = Lane::new(plain, PlainRundown::<KernelPlatform>::new(), &cpus);
+        let plain = Stormed::new(plain, PlainRundown::<KernelPlatform>::new(), &cpus);
         let rundown = CacheAwareRundown::<KernelPlatform>::boxed(cpu::listed());
-        let cache_aware = Lane::new(cache_aware, rundown, &cpus);
+        let cache_aware = Stormed::new(cache_aware, rundown, &cpus);
         let rundown = PerCpuRundown::<KernelPlatform>::new().expect("a counter");
-        let per_cpu = Lane::new(per_cpu, rundown, &cpus);
+        let per_cpu = Stormed::new(per_cpu, rundown, &cpus);
         Self {
-            lanes: [Box::new(plain), Box::new(cache_aware), Box::new(per_cpu)],
+            variants: [Box::new(plain), Box::new(cache_aware), Box::new(per_cpu)],
             active: AtomicUsize::new(0),
             round: AtomicU64::new(0),
             quota: AtomicU64::new(MIN_QUOTA),
@@ -69,8 +67,8 @@ impl Storm {
     }
 
     fn active(&'static self) -> &'static dyn Hammered {
-        // Relaxed: a late look costs nothing, all lanes are always ready for use.
-        &*self.lanes[self.active.load(Ordering::Relaxed)]
+        // Relaxed: all variants are always ready for use.
+        &*self.variants[self.active.load(Ordering::Relaxed)]
     }
 
     fn is_over(&self) -> bool {
@@ -78,15 +76,12 @@ impl Storm {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Uses the device once, and waits for the other CPUs: those that have begun to hammer it would
-    /// keep those that are still to come from running, where CPUs are virtual and many.
-    pub(super) fn arrive(&'static self) {
+    /// The part of every CPU but the closer.
+    pub(super) fn hammer(&'static self) {
         self.batch();
         self.arrived.fetch_add(1, Ordering::Relaxed);
+        // Otherwise virtual CPUs would keep those that are still to come from running.
         Halt.until(&mut || self.begun.load(Ordering::Relaxed));
-    }
-
-    pub(super) fn hammer(&'static self) {
         while !self.is_over() {
             let round = self.round.load(Ordering::Acquire);
             let quota = self.quota.load(Ordering::Relaxed);
@@ -106,9 +101,9 @@ impl Storm {
 
     /// Uses the device a number of times, in thread context; `false` once it is closed.
     pub(super) fn batch(&'static self) -> bool {
-        let lane = self.active();
+        let variant = self.active();
         self.release_given();
-        (0..BATCH).all(|_| lane.step())
+        (0..BATCH).all(|_| variant.step())
     }
 
     pub(super) fn next_round(&self) {
@@ -119,7 +114,7 @@ impl Storm {
 
     /// Releases what other CPUs have put into this one's mailboxes. Any context; never blocks.
     pub(super) fn release_given(&self) {
-        self.lanes.iter().for_each(|lane| lane.release_given());
+        self.variants.iter().for_each(|variant| variant.release_given());
     }
 }
 

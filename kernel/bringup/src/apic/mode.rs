@@ -1,12 +1,10 @@
 //! xAPIC or x2APIC.
 //!
-//! On bare metal the interrupts of devices reach CPUs in x2APIC mode by interrupt remapping (Intel VT-d
-//! specification, 5.1.4), which is a driver's and not this crate's. So the mode stays as the firmware
-//! left it, unless a CPU cannot be addressed otherwise. Under a hypervisor x2APIC costs fewer exits, and
-//! needs no remapping as long as the IDs fit.
-//!
-//! Nothing here leads back to xAPIC, which would lose what the APIC is set to (Intel SDM 3A, figure
-//! 11-27), and which newer CPUs can forbid (LEGACY_XAPIC_DISABLED in IA32_XAPIC_DISABLE_STATUS).
+//! On bare metal the interrupts of devices reach CPUs in x2APIC mode by interrupt remapping (Intel
+//! VT-d specification, 5.1.4), which takes a driver. So the mode stays as the firmware left it,
+//! unless a CPU cannot be addressed otherwise. Under a hypervisor x2APIC costs fewer exits, and
+//! needs no remapping as long as the IDs fit. Nothing here leads back to xAPIC, which would lose
+//! the APIC's settings (Intel SDM 3A, figure 11-27).
 
 use core::ptr;
 
@@ -35,7 +33,6 @@ pub struct ApicFacts {
 
 impl ApicFacts {
     /// Whether it is to be x2APIC mode, and why; for the log.
-    #[must_use]
     pub fn choose(self) -> (bool, &'static str) {
         match self {
             Self { is_x2: true, .. } => (true, "x2APIC, as the firmware has left it"),
@@ -52,7 +49,6 @@ impl ApicFacts {
 
 impl LocalApic {
     /// What decides about the mode on this machine: its CPUs, and its DMAR, if there is one.
-    #[must_use]
     pub fn facts(self, map: &CpuMap, dmar: Option<&[u8]>) -> ApicFacts {
         const X2APIC: u32 = 1 << 21;
         let cpuid = Cpuid::here();
@@ -65,9 +61,9 @@ impl LocalApic {
         }
     }
 
-    /// Switches this CPU over to x2APIC if the facts want it; what the APIC is set to stays (Intel
-    /// SDM 3A, 11.12.1). From then on only the way that is returned leads to its registers; the text says
-    /// [why](ApicFacts::choose).
+    /// Switches this CPU over to x2APIC if the facts want it; the APIC's settings stay (Intel SDM
+    /// 3A, 11.12.1). From then on only the way that is returned leads to its registers; the text
+    /// says [why](ApicFacts::choose).
     ///
     /// # Safety
     /// On the BSP, in ring 0, before other CPUs are started. The facts are the machine's, or a kernel's

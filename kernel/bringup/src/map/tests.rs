@@ -34,8 +34,3 @@ fn from_acpi_6_3_on_a_disabled_cpu_stays_away() {
     check(Some(&fadt), may_come);
     check(None, may_come);
 }
-
-#[test]
-fn it_takes_as_much_memory_as_its_documentation_says() {
-    assert_eq!(size_of::<CpuMap>(), 4120);
-}

@@ -18,13 +18,12 @@ pub struct Measured {
 /// Rates of two counters that count up, measured together, within some 5 ms. `read` reads the reference, which counts
 /// as `counter` says, then both others. `None` if the reference stands still; 0 for another counter that does.
 ///
-/// A hypervisor or other CPUs may take the CPU away at any moment. At both ends of the window all counters
-/// are read as nearly at the same time as can be (the best of a few tries), and whatever happens in between
-/// does no harm, unless it lasts for longer than the reference takes to come round, which is 55 ms for the
-/// 8254 and seconds for the others. A full round of the 8254 cannot be seen, and makes the rates too high by
-/// a factor of two or more. But it is most of the window then: if all pauses together were no longer than a
-/// quarter of it, all is well. Else there is another window, four at most. If each had such pauses, the
-/// lowest rates are the best guess, and [doubtful](Measured::is_doubtful).
+/// A hypervisor may take the CPU away at any moment. At both ends of the window all counters are
+/// read as nearly together as possible (the best of a few tries), and a pause in between does no
+/// harm, unless it is longer than the reference takes to come round: 55 ms for the 8254, seconds
+/// for the others. A full round cannot be seen, but is most of the window then. So a window of
+/// which pauses were more than a quarter is repeated, four at most. If each was such, the lowest
+/// rates are the best guess, and [doubtful](Measured::is_doubtful).
 pub fn measure(counter: Counter, read: [&dyn Fn() -> u64; 3]) -> Option<Measured> {
     let [reference, ..] = read;
     let start = reference();

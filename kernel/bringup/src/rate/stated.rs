@@ -18,7 +18,6 @@ pub struct Stated {
 
 impl Stated {
     /// What the CPU or else the hypervisor says of the current CPU's counters.
-    #[must_use]
     pub fn read() -> Option<Self> {
         let cpuid = Cpuid::here();
         by_cpu(&cpuid).or_else(|| by_hypervisor(&cpuid))
@@ -75,8 +74,7 @@ fn by_hypervisor(cpuid: &Cpuid<'_>) -> Option<Stated> {
 /// of nominal core crystal clock frequencies).
 ///
 /// Signature 06_55 is left out, though the table says 25 MHz: the Xeon W of that signature have 24.
-/// Leaf 0x16 distinguishes them. 06_5F (Denverton) is not in the table, and has no leaf 0x16: 25 MHz by Linux
-/// (`turbostat`, commit 7268d407ad4c).
+/// 06_5F (Denverton) is not in the table: 25 MHz by Linux (`turbostat`, commit 7268d407ad4c).
 fn crystal_of(cpuid: &Cpuid<'_>) -> Option<u64> {
     if !cpuid.is_intel() || cpuid.family() != 6 {
         return None;

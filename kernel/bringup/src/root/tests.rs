@@ -104,30 +104,15 @@ fn entries_that_lead_nowhere_are_stepped_over() {
     // table.
     let nowhere = [0, END, END - 35, 0xffff_ff00, OTHER + 1];
     let flaws = nowhere.map(RootFlaw::NoTable);
-    let rsdt = nowhere.map(|address| address as u32);
     let good = [OTHER, MADT, HPET];
-    for first in [true, false] {
-        let mut entries = [&nowhere[..], &good].concat();
-        if !first {
-            entries = [&good[..], &nowhere].concat();
-        }
+    for entries in [[&nowhere[..], &good].concat(), [&good[..], &nowhere].concat()] {
         Memory::new(2, &[], &entries).leads_to_both(&flaws);
         let entries: Vec<_> = entries.iter().map(|entry| *entry as u32).collect();
-        assert!(entries.contains(&rsdt[3]));
         Memory::new(0, &entries, &[]).leads_to_both(&flaws);
     }
     let address = u64::MAX;
     let far = Memory::new(2, &[], &[MADT, address, HPET]);
     far.leads_to_both(&[RootFlaw::NoTable(address)]);
-}
-
-#[test]
-fn tables_of_an_impossible_length_are_stepped_over() {
-    for length in [0, 35, (END - OTHER) as u32 + 1, u32::MAX] {
-        let mut memory = Memory::intact(2);
-        memory.put(OTHER + 4, &length.to_le_bytes());
-        memory.leads_to_both(&[RootFlaw::NoTable(OTHER)]);
-    }
 }
 
 #[test]

@@ -14,9 +14,8 @@ pub struct Cache {
     pub level: u8,
     /// What it holds.
     pub kind: CacheKind,
-    /// The lowest APIC ID that a CPU sharing it could have: this CPU's ID with the bits cleared in
-    /// which those CPUs differ. Unlike the ID shifted right by these bits, it is unique to the cache
-    /// even on machines whose kinds of cores share caches by different numbers of bits.
+    /// The lowest APIC ID that a CPU sharing it could have. Unlike this CPU's ID shifted right, it
+    /// is unique to the cache even where kinds of cores share caches by different numbers of bits.
     pub first: ApicId,
 }
 
@@ -58,10 +57,7 @@ pub(super) fn of(cpuid: &Cpuid<'_>, shape: Shape, id: ApicId) -> Caches {
 
 /// Leaf 4 (Deterministic Cache Parameters: Intel) or 0x8000_001D (Cache Topology: AMD since family
 /// 15h), which have the same layout: one sub-leaf per cache. `shift` converts the number of sharing
-/// CPUs to a number of APIC ID bits.
-///
-/// AMD's leaf is reserved unless a flag is set (leaf 0x8000_0001 ECX bit 22). Some hypervisors, QEMU
-/// among them, hide the flag but not the leaf, so the leaf itself is checked.
+/// CPUs to a number of APIC ID bits. (AMD's flag for it, leaf 0x8000_0001 ECX bit 22, QEMU hides.)
 fn deterministic(cpuid: &Cpuid<'_>, leaf: u32, id: ApicId, shift: impl Fn(u32) -> u32) -> Caches {
     let mut caches = [None; MAX_CACHES];
     for (sub_leaf, cache) in caches.iter_mut().enumerate() {

@@ -165,9 +165,8 @@ fn amd_extended(cpuid: &Cpuid<'_>) -> Option<Shape> {
 }
 
 /// AMD before leaf 0xB: leaf 0x8000_0008 has the width of the fields below the package, leaf
-/// 0x8000_001E the number of threads of a core. (On family 15h it counts the cores of a compute unit,
-/// which share an FPU and the L2 cache; they count as threads of one core.) QEMU sets ECX of the
-/// former on Intel's models as well, where it is reserved.
+/// 0x8000_001E the number of threads of a core. (On family 15h, the cores of a compute unit count
+/// as threads of one core.)
 ///
 /// Before family 17h, packages with several nodes (Opteron 6200 and 6300) have no bits for the node in
 /// the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family 10h with

@@ -20,7 +20,7 @@ fn amd_mixed_cores() {
     assert_eq!(kind(0, 1), Some(CoreKind::Performance));
     assert_eq!(kind(1, 1), Some(CoreKind::Efficiency));
     assert_eq!(kind(2, 1), None);
-    // All of a kind: nothing to tell apart.
+    // All of a kind.
     assert_eq!(kind(0, 0), None);
 }
 
@@ -48,10 +48,7 @@ fn intel_mixed_cores() {
     // 18 >> 1 and 76 >> 3 are both 9: the caches have different names all the same.
     assert_eq!((small[0].first, small[1]), (ApicId::new(72), l3));
     assert_eq!(machine(0x3000_0000, 1, 0).kind, None);
-}
-
-#[test]
-fn a_machine_of_equal_cores_has_no_kinds() {
+    // Not mixed.
     let answers = [(0x1a, 0, [0x4000_0001, 0, 0, 0])];
     assert_eq!(topology(0x20, INTEL, &answers, 0).kind, None);
 }

@@ -1,6 +1,6 @@
 //! One variant of rundown protection, the device behind it, and every CPU's tally.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 use core::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
@@ -17,7 +17,7 @@ use crate::{
     platform::Halt,
 };
 
-/// A lane without its type, so that all three can be treated alike.
+/// Any of the three variants.
 pub(super) trait Hammered: Send + Sync {
     /// Acquires, uses the device, and releases or gives the protection away; `false` if refused.
     /// Any context but NMI.
@@ -26,25 +26,17 @@ pub(super) trait Hammered: Send + Sync {
     /// Releases what other CPUs have given to this one. Any context but NMI; never blocks.
     fn release_given(&self);
 
-    /// Closes the device, waits until it is drained, frees it, and publishes the next one. Thread
-    /// context, one CPU at a time. Panics if the device does not drain.
-    fn tear_down(&self) -> Teardown;
+    /// Closes the device, waits until it is drained, frees it, and publishes the next one. Returns
+    /// how many nanoseconds the close took, and from then on the drain. Thread context, one CPU at
+    /// a time. Panics if the device does not drain.
+    fn tear_down(&self) -> [u64; 2];
 
-    /// Ends the lane, once no CPU uses it any more: releases what is left in mailboxes, and
-    /// tears the last device down for good.
+    /// Releases what is left in mailboxes, and tears the last device down for good. At the end.
     fn finish(&self);
 
     fn tally(&self, cpu: CpuIndex) -> &Tally;
 
     fn violations(&self) -> u64;
-}
-
-/// How long a teardown took, in nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Teardown {
-    pub(super) close: u64,
-    /// From the return of the close until the device could be taken out.
-    pub(super) drain: u64,
 }
 
 /// What one CPU did. Written by that CPU only, but both in thread and in interrupt context, hence
@@ -56,11 +48,11 @@ pub(super) struct Tally {
     /// Of those, granted in interrupt context.
     pub(super) irq_grants: AtomicU64,
     pub(super) refusals: AtomicU64,
-    /// Protections that it released and another CPU had taken.
+    /// Protections that it released and another CPU had acquired.
     pub(super) released_for_others: AtomicU64,
 }
 
-pub(super) struct Lane<V: Variant + 'static> {
+pub(super) struct Stormed<V: Variant + 'static> {
     name: &'static str,
     device: Protected<Device, V>,
     /// Generation of the latest device published. Only the closer writes it.
@@ -71,15 +63,12 @@ pub(super) struct Lane<V: Variant + 'static> {
     violations: AtomicU64,
     tallies: Box<[Tally]>,
     mailboxes: Box<[Mailbox<Use<V>>]>,
-    cpus: Vec<CpuIndex>,
+    cpus: Box<[CpuIndex]>,
 }
 
-/// A use of the device that has begun: protection, and what has to be true at its end.
-struct Use<V: Variant + 'static> {
-    device: Guard<'static, Device, V>,
-    generation: u64,
-    begun_on: CpuIndex,
-}
+/// A use of the device that has begun: protection, and the generation that it is to find at its
+/// end.
+type Use<V> = (Guard<'static, Device, V>, u64);
 
 /// One protection in so many is released by another CPU.
 const GIVE_EVERY: u64 = 16;
@@ -88,11 +77,11 @@ const GIVE_EVERY: u64 = 16;
 /// the longest seen took 0.8 s.
 const TIMEOUT: u64 = 20_000_000_000;
 
-/// More violations than this are only counted: the first ones tell the story.
+/// More violations than this are only counted.
 const MAX_REPORTED: u64 = 8;
 
-impl<V: Variant + 'static> Lane<V> {
-    /// A lane whose first device, generation 1, is open.
+impl<V: Variant + 'static> Stormed<V> {
+    /// With an open device, generation 1.
     pub(super) fn new(name: &'static str, rundown: Rundown<V>, cpus: &[CpuIndex]) -> Self {
         Self {
             name,
@@ -101,8 +90,8 @@ impl<V: Variant + 'static> Lane<V> {
             closed: AtomicU64::new(0),
             violations: AtomicU64::new(0),
             tallies: (0..cpu::listed()).map(|_| Tally::default()).collect(),
-            mailboxes: (0..cpu::listed()).map(|_| Mailbox::new()).collect(),
-            cpus: cpus.to_vec(),
+            mailboxes: (0..cpu::listed()).map(|_| Mailbox(Mutex::new(None))).collect(),
+            cpus: cpus.into(),
         }
     }
 
@@ -127,31 +116,21 @@ impl<V: Variant + 'static> Lane<V> {
                 "device {generation} was granted although {closed} was known to be closed"
             ));
         }
-        Some(Use { device, generation, begun_on: cpu::current() })
+        Some((device, generation))
     }
 
-    /// Ends a use and releases its protection, on this CPU.
-    fn end(&self, used: Use<V>) {
-        let generation = used.generation;
-        if !used.device.end(generation) {
+    /// Ends a use and, by dropping the guard, releases its protection, on this CPU.
+    fn end(&self, (device, generation): Use<V>) {
+        if !device.end(generation) {
             // S2: it was poisoned, freed or replaced.
             self.violation(format_args!("device {generation} is gone under protection"));
         }
-        let me = cpu::current();
-        if used.begun_on != me {
-            let tally = &self.tallies[me.get()];
-            tally.released_for_others.fetch_add(1, Ordering::Relaxed);
-        }
-        // Dropping the guard releases the protection.
     }
 
-    /// The CPU that is to release this CPU's protection number `turn`, if it is another one: each in its turn.
-    fn receiver(&self, turn: u64) -> Option<CpuIndex> {
-        if !turn.is_multiple_of(GIVE_EVERY) {
-            return None;
-        }
-        let other = self.cpus[(turn / GIVE_EVERY) as usize % self.cpus.len()];
-        (other != cpu::current()).then_some(other)
+    /// The CPU that is to release this CPU's protection with this number, if it is another one.
+    fn receiver(&self, number: u64) -> Option<CpuIndex> {
+        let other = self.cpus[(number / GIVE_EVERY) as usize % self.cpus.len()];
+        (number.is_multiple_of(GIVE_EVERY) && other != cpu::current()).then_some(other)
     }
 
     /// Remembers, for all CPUs, that the devices up to this generation are closed.
@@ -164,15 +143,14 @@ impl<V: Variant + 'static> Lane<V> {
     }
 
     /// Closes and empties the device: the part of a teardown that is timed.
-    fn take_out(&self, generation: u64) -> (Option<Device>, Teardown) {
+    fn take_out(&self, generation: u64) -> (Option<Device>, [u64; 2]) {
         let start = clock::nanos();
         self.device.close();
         let closed = clock::nanos();
         self.note_closed(generation);
         // This CPU must go on emptying its mailbox: what it waits for may be in there.
         let device = self.device.run_down(&Serving(self)).ok();
-        let drained = clock::nanos();
-        let times = Teardown { close: closed - start, drain: drained - closed };
+        let times = [closed - start, clock::nanos() - closed];
         match device.as_ref().map(Device::in_use) {
             Some(0) => {}
             // S2: the wait returned, but so many uses have not ended.
@@ -193,18 +171,18 @@ impl<V: Variant + 'static> Lane<V> {
     }
 }
 
-impl<V: Variant + 'static> Hammered for Lane<V> {
+impl<V: Variant + 'static> Hammered for Stormed<V> {
     fn step(&'static self) -> bool {
         let tally = &self.tallies[cpu::current().get()];
         let Some(used) = self.begin() else {
             tally.refusals.fetch_add(1, Ordering::Relaxed);
             return false;
         };
-        let turn = tally.grants.fetch_add(1, Ordering::Relaxed);
+        let number = tally.grants.fetch_add(1, Ordering::Relaxed);
         if interrupts::in_handler() {
             tally.irq_grants.fetch_add(1, Ordering::Relaxed);
         }
-        let kept = match self.receiver(turn) {
+        let kept = match self.receiver(number) {
             Some(other) => self.mailboxes[other.get()].put(used).err(),
             None => Some(used),
         };
@@ -215,15 +193,16 @@ impl<V: Variant + 'static> Hammered for Lane<V> {
     }
 
     fn release_given(&self) {
-        if let Some(used) = self.mailboxes[cpu::current().get()].take() {
+        let me = cpu::current().get();
+        if let Some(used) = self.mailboxes[me].take() {
+            self.tallies[me].released_for_others.fetch_add(1, Ordering::Relaxed);
             self.end(used);
         }
     }
 
-    fn tear_down(&self) -> Teardown {
+    fn tear_down(&self) -> [u64; 2] {
         let generation = self.published.load(Ordering::Relaxed);
         let (device, times) = self.take_out(generation);
-        // Poisons and frees it.
         drop(device);
         let generation = generation + 1;
         let next = Device::new(generation, self.tallies.len());
@@ -253,15 +232,11 @@ impl<V: Variant + 'static> Hammered for Lane<V> {
     }
 }
 
-/// How a protection gets to another CPU: room for one. Nothing blocks, since a CPU that holds the lock may be a
-/// virtual one that is not running: a mailbox that is full or locked refuses.
+/// How a protection gets to another CPU: room for one. Nothing blocks, since a CPU that holds the
+/// lock may be a virtual one that is not running: a mailbox that is full or locked refuses.
 struct Mailbox<T>(Mutex<Option<T>>);
 
 impl<T> Mailbox<T> {
-    fn new() -> Self {
-        Self(Mutex::new(None))
-    }
-
     /// Puts something in, or gives it back. Any CPU, any context but NMI.
     fn put(&self, thing: T) -> Result<(), T> {
         // With interrupts off, so that a handler on this CPU never finds the lock taken below it.
@@ -274,15 +249,15 @@ impl<T> Mailbox<T> {
         })
     }
 
-    /// Takes out what is in it. `None` also if another CPU is putting something in just now: look again later.
+    /// Takes out what is in it. `None` also while another CPU is putting something in.
     fn take(&self) -> Option<T> {
         interrupts::without(|| self.0.try_lock()?.take())
     }
 }
 
 /// Halts until woken, and releases what other CPUs have given to this one meanwhile. Panics after
-/// [`TIMEOUT`]: to say so is better than to hang.
-struct Serving<'a, V: Variant + 'static>(&'a Lane<V>);
+/// [`TIMEOUT`].
+struct Serving<'a, V: Variant + 'static>(&'a Stormed<V>);
 
 impl<V: Variant + 'static> Wait for Serving<'_, V> {
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool) {
