@@ -8,6 +8,7 @@ mod bring_up;
 mod check;
 mod doctor;
 mod explore;
+mod refuse;
 mod remedy;
 mod result;
 mod run;
@@ -22,11 +23,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
-use self::args::{BootArgs, BringUpArgs, ExploreArgs, ImageArgs, KernelArgs, RunArgs};
+use self::args::{BringUpArgs, ExploreArgs, ImageArgs, RunArgs};
 use crate::outcome::Outcome;
 use crate::{guest, image, template, workspace};
 
@@ -98,22 +99,16 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command {
-        None => kernel(&cli.run.boot).and_then(|elf| run::run(&elf, cli.run)),
-        Some(Command::Run(args)) => kernel(&args.boot).and_then(|elf| run::run(&elf, args)),
-        Some(Command::BringUp(args)) => {
-            kernel(&args.boot).and_then(|elf| bring_up::run(&elf, args))
-        }
-        Some(Command::Explore(args)) => explore::run(&args),
-        Some(Command::Elf { path, run: args }) if path.is_dir() => {
-            foreign(&path, &args).and_then(|elf| run::run(&elf, args))
-        }
-        Some(Command::Elf { path, run: args }) => run::run(&path, args),
-        Some(Command::New { path }) => new(&path),
-        Some(Command::Doctor) => doctor::doctor(),
-        Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),
-        Some(Command::Image(args)) => stick(&args),
-        Some(Command::Check) => check::check(),
+    let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run::run(None, args),
+        Command::Elf { path, run: args } => run::run(Some(&path), args),
+        Command::BringUp(args) => bring_up::run(args),
+        Command::Explore(args) => explore::run(&args),
+        Command::New { path } => new(&path),
+        Command::Doctor => doctor::doctor(),
+        Command::Build { package, bin } => build(&package, bin.as_deref()),
+        Command::Image(args) => stick(&args),
+        Command::Check => check::check(),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -132,26 +127,21 @@ fn status(outcome: &Outcome) -> u8 {
     }
 }
 
-/// Builds the kernel or, for a scenario, the guest of the tests.
-fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
-    // Said before the build, which may take a minute the first time.
-    crate::qemu::find(args.qemu.as_deref())?;
-    guest::build_for(args.kernel.0.scenario)
-}
-
-/// Builds a kernel that is not this workspace's.
-fn foreign(folder: &Path, args: &RunArgs) -> anyhow::Result<PathBuf> {
-    let options = Options {
-        // Of QEMU's, not of the kernel's.
-        seed: None,
-        ..args.boot.kernel.0
-    };
-    ensure!(
-        options == KernelArgs::default().0,
-        "{}: a kernel of your own does not know the options of this one: leave out --seconds, --fault and the like",
-        folder.display()
-    );
-    guest::build_foreign(folder)
+/// The ELF to boot: the one named, or built in the folder named; else this workspace's kernel or, for a scenario, the
+/// guest of the tests.
+fn kernel(named: Option<&Path>, qemu: Option<&Path>, options: &Options) -> anyhow::Result<PathBuf> {
+    if let Some(elf) = named.filter(|path| !path.is_dir()) {
+        return Ok(elf.to_path_buf());
+    }
+    // Looked for before the build, which may take a minute the first time.
+    crate::qemu::find(qemu)?;
+    match named {
+        Some(folder) => {
+            refuse::foreign(folder, options)?;
+            guest::build_foreign(folder)
+        }
+        None => guest::build_for(options.scenario),
+    }
 }
 
 /// Writes a line, or more, of what was asked for to standard output.
@@ -162,17 +152,12 @@ fn print(text: impl Display) -> anyhow::Result<()> {
 }
 
 fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
-    if let Some(name) = bin {
-        print(guest::build_one(package, name)?.display())?;
-        return Ok(0);
-    }
-    if package == guest::C_LIBRARY {
-        print(guest::build_c_library()?.display())?;
-        return Ok(0);
-    }
-    for elf in guest::build(package)? {
-        print(elf.display())?;
-    }
+    let built = match bin {
+        Some(name) => vec![guest::build_one(package, name)?],
+        None if package == guest::C_LIBRARY => vec![guest::build_c_library()?],
+        None => guest::build(package)?,
+    };
+    built.iter().try_for_each(|path| print(path.display()))?;
     Ok(0)
 }
 
@@ -199,11 +184,7 @@ fn stick(args: &ImageArgs) -> anyhow::Result<u8> {
     let kernel = match &args.kernel {
         Some(elf) => elf.clone(),
         None => {
-            let only_qemu = parsed.scenario.is_some() || parsed.seed.is_some();
-            ensure!(
-                !only_qemu,
-                "scenario, seed: for runs in QEMU, not for a stick; leave them out"
-            );
+            refuse::stick(&parsed)?;
             guest::build_one("kernel", "kernel")?
         }
     };
@@ -291,6 +272,8 @@ mod tests {
             ("--accel hax", "auto, tcg, kvm"),
             ("--start late", "broadcast, each, serial"),
             ("--fault fire:2", "real, protected, write"),
+            ("--scenario cancle", "similar value exists: 'cancel'"),
+            ("--scenario nope", "silent_exit"),
             ("--machine mac", "q35, pc, microvm"),
             ("--memory 1.5G", "512M"),
             ("--deadline 0", "1.."),

@@ -23,6 +23,19 @@ pub const TEST_KERNELS: &str = "test-kernels";
 /// Its binary with the scenarios.
 pub const SUITE: &str = "suite";
 
+/// Names of the scenarios: the rows of the two tables in its sources.
+pub(crate) fn scenarios() -> impl Iterator<Item = &'static str> {
+    let tables = [
+        include_str!("../../tests/kernels/src/suite/main.rs"),
+        include_str!("../../tests/kernels/src/suite/doomed.rs"),
+    ];
+    let rows = tables
+        .into_iter()
+        .filter_map(|source| source.split_once("SCENARIOS: ")?.1.split_once("\n];"));
+    let lines = rows.flat_map(|(rows, _)| rows.lines());
+    lines.filter_map(|line| Some(line.strip_prefix("    (\"")?.split_once('"')?.0))
+}
+
 /// The package that is a static library for C kernels; built for the host as well.
 pub const C_LIBRARY: &str = "rundown-c";
 

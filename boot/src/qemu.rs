@@ -153,7 +153,7 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
 
 /// What is booted, and from what.
 fn load(setup: &Setup<'_>, add: &mut dyn FnMut(&str, &dyn AsRef<OsStr>)) {
-    let is_disk = setup.elf.extension().is_some_and(|it| it == "iso");
+    let is_disk = is_iso(setup.elf);
     if let Some(uefi) = setup.uefi {
         let Uefi { ovmf, variables, stick } = uefi;
         let flash = "if=pflash,format=raw";
@@ -226,6 +226,11 @@ pub(crate) fn by_hand(qemu: &Path, setup: &Setup<'_>, ramdisk: Option<&[u8]>) ->
 /// Whether it is the image of a stick, with a loader and its options on it, rather than an ELF.
 pub(crate) fn is_stick(path: &Path) -> bool {
     path.extension().is_some_and(|it| it == "img")
+}
+
+/// Whether it is a disk that boots by a loader of its own.
+pub(crate) fn is_iso(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "iso")
 }
 
 /// A format for `printf`, to stand between single quotes, that yields these bytes.

@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use protocol::options::{Format, Key, Options};
 
 use crate::accel::Accel;
 use crate::firmware::Firmware;
+use crate::guest;
 use crate::machine::{Machine, Smp};
 
 /// How to boot, and what to do then.
@@ -137,11 +139,18 @@ impl Args for KernelArgs {
     fn augment_args(command: Command) -> Command {
         command.args(Self::keys().map(|key| {
             let arg = Arg::new(key.name).long(key.name).value_name("VALUE");
-            let arg = arg.help(format!("{} Expects {}", key.about(), key.expected()));
-            let arg = arg.value_parser(|text: &str| match key.set(&mut Options::default(), text) {
-                Some(()) => Ok(text.to_string()),
-                None => Err(format!("expected {}", key.expected())),
-            });
+            let arg = if key.name == "scenario" {
+                // Shows them, and the one that was meant.
+                arg.help(key.about()).value_parser(PossibleValuesParser::new(guest::scenarios()))
+            } else {
+                let expected = format!("expected {}", key.expected());
+                arg.help(format!("{} Expects {}", key.about(), key.expected())).value_parser(
+                    move |text: &str| match key.set(&mut Options::default(), text) {
+                        Some(()) => Ok(text.to_string()),
+                        None => Err(expected.clone()),
+                    },
+                )
+            };
             let default = key.value(&Options::default()).to_string();
             if default.is_empty() { arg } else { arg.default_value(default) }
         }))

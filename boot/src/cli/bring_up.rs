@@ -13,7 +13,7 @@ use protocol::options::{Job, StartMode};
 use self::result::Results;
 use super::args::{BootArgs, BringUpArgs};
 use super::screen::Screen;
-use super::{print, run, status};
+use super::{kernel, print, refuse, run, status};
 use crate::outcome::Outcome;
 use crate::run::Line;
 
@@ -36,9 +36,10 @@ struct Stopped {
 }
 
 /// Boots again and again, shows what came of it, and returns the process's exit status.
-pub(super) fn run(elf: &Path, mut args: BringUpArgs) -> anyhow::Result<u8> {
+pub(super) fn run(mut args: BringUpArgs) -> anyhow::Result<u8> {
     args.boot.kernel.0.job = Job::BringUp;
-    run::check(elf, &args.boot)?;
+    refuse::boot(None, &args.boot)?;
+    let elf = &kernel(None, args.boot.qemu.as_deref(), &args.boot.kernel.0)?;
     run::catch_ctrl_c()?;
     let screen = Screen::new(args.boot.json);
     let results = measure(elf, &args, Some(&screen));

@@ -14,10 +14,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use protocol::options::{Options, Scenario};
 
 use super::args::ExploreArgs;
-use super::{print, run, status};
+use super::{kernel, print, refuse, run, status};
 use crate::outcome::Outcome;
 use crate::run::{Boot, Report};
-use crate::{guest, workspace};
+use crate::workspace;
 
 /// One run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,11 +34,10 @@ const SHOWN: usize = 20;
 
 /// Boots, shows how far it is, and returns the process's exit status.
 pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
-    let scenario = args.kernel.0.scenario;
-    let name = scenario.as_ref().map_or("kernel", Scenario::name);
-    ensure!(args.kernel.0.seed.is_none(), "--seed: there are many here, --seeds A..B");
-    crate::qemu::find(args.qemu.as_deref())?;
-    let elf = guest::build_for(scenario)?;
+    let options = &args.kernel.0;
+    let name = options.scenario.as_ref().map_or("kernel", Scenario::name);
+    refuse::explore(options)?;
+    let elf = kernel(None, args.qemu.as_deref(), options)?;
     let file = args.out.clone().unwrap_or_else(|| {
         workspace::guest_target_dir().with_file_name("explore").join(format!("{name}.txt"))
     });

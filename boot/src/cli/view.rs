@@ -42,6 +42,8 @@ pub(super) struct View {
     screen: Screen,
     verbose: bool,
     explain: bool,
+    /// Those of the tables that were shown.
+    headers: String,
     /// What is shown while the firmware works.
     firmware: Option<Waiting>,
     /// Length of the storm.
@@ -56,6 +58,7 @@ impl View {
             screen: Screen::new(args.json),
             verbose: args.verbose,
             explain,
+            headers: String::new(),
             firmware: None,
             seconds: args.kernel.0.seconds,
             story: Story::default(),
@@ -92,9 +95,10 @@ impl View {
     pub(super) fn finish(&mut self) -> Story {
         self.firmware = None;
         self.screen.clear();
-        if self.explain {
-            self.say("");
-            COLUMNS.iter().for_each(|(name, text)| self.say(&format!("{name}: {text}")));
+        let is_shown =
+            |(names, _): &&(&str, _)| names.split(", ").any(|name| self.headers.contains(name));
+        for (names, text) in COLUMNS.iter().filter(is_shown).filter(|_| self.explain) {
+            self.say(&format!("{names}: {text}"));
         }
         std::mem::take(&mut self.story)
     }
@@ -104,6 +108,9 @@ impl View {
         if let Some(report) = self.story.note(event) {
             let done = report.totals.elapsed_ms as f64 / (f64::from(self.seconds) * 1000.0);
             show_report(&self.screen, done.min(1.0), report, limit);
+            if report.totals.last {
+                self.headers += &format!("{}{}", CpuLine::HEADER, report.totals.lanes());
+            }
         }
         // Everything else is in the kernel's log, in its own words.
         // A kernel that is not this workspace's lists no CPUs.
@@ -112,6 +119,7 @@ impl View {
         {
             let rows: Vec<_> = self.story.cpus.iter().map(Cpu::to_string).collect();
             self.screen.table(table(Cpu::HEADER, &rows, limit).lines());
+            self.headers += Cpu::HEADER;
         }
     }
 }
