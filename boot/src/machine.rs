@@ -80,7 +80,13 @@ fn pair(part: &str) -> (&str, &str) {
 
 impl Default for Smp {
     fn default() -> Self {
-        Self("4".to_string())
+        Self::from(4)
+    }
+}
+
+impl From<u32> for Smp {
+    fn from(cpus: u32) -> Self {
+        Self(cpus.to_string())
     }
 }
 
@@ -107,12 +113,6 @@ impl FromStr for Smp {
             Some((key, _)) => Err(format!("`{key}` is given twice")),
             None => Ok(Self(text.to_string())),
         }
-    }
-}
-
-impl fmt::Display for Smp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
     }
 }
 

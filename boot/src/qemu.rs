@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 
 use crate::accel::Engine;
 use crate::firmware::Ovmf;
-use crate::machine::{Machine, Smp};
+use crate::machine::Machine;
+use crate::run::Boot;
 use crate::toolchain::on_path;
 use crate::version::Version;
 
@@ -32,24 +33,6 @@ const VARIABLE: &str = "BOOT_QEMU";
 
 /// Most CPUs that an xAPIC, with its 8-bit IDs, can address; QEMU's TCG has no other before 9.0.
 const XAPIC_CPUS: u32 = 255;
-
-/// Everything that the command line depends on.
-#[derive(Clone, Debug)]
-pub(crate) struct Setup<'a> {
-    pub(crate) elf: &'a Path,
-    pub(crate) ramdisk: Option<&'a Path>,
-    pub(crate) machine: Machine,
-    pub(crate) engine: Engine,
-    pub(crate) smp: &'a Smp,
-    pub(crate) memory_mib: u32,
-    /// The stick to boot from by UEFI, instead of the ELF.
-    pub(crate) uefi: Option<&'a Uefi>,
-    /// Makes the run the same each time, and another one for each seed.
-    pub(crate) seed: Option<u32>,
-    /// Port on which QEMU waits for a debugger before the first instruction.
-    pub(crate) gdb: Option<u16>,
-    pub(crate) extra: &'a [OsString],
-}
 
 /// What UEFI takes.
 #[derive(Clone, Debug)]
@@ -99,21 +82,26 @@ pub(crate) fn memory_for(cpus: u32) -> u32 {
     256_u32.saturating_add(cpus.saturating_mul(2))
 }
 
-/// The arguments for QEMU.
-pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
+/// The arguments for QEMU: what `boot` asks for, by this engine, with these files.
+pub(crate) fn arguments(
+    boot: &Boot,
+    engine: Engine,
+    ramdisk: Option<&Path>,
+    uefi: Option<&Uefi>,
+) -> Vec<OsString> {
     let mut arguments = Vec::new();
     let mut add = |option: &str, value: &dyn AsRef<OsStr>| {
         arguments.push(option.into());
         arguments.push(value.as_ref().to_os_string());
     };
     // More CPUs than the xAPIC can address need x2APIC, and interrupts that reach 32-bit IDs.
-    let large = setup.machine == Machine::Q35 && setup.smp.cpus() > XAPIC_CPUS;
-    add("-machine", &board(setup.machine, large));
-    add("-accel", &setup.engine.name());
-    match setup.engine {
+    let large = boot.machine == Machine::Q35 && boot.smp.cpus() > XAPIC_CPUS;
+    add("-machine", &board(boot.machine, large));
+    add("-accel", &engine.name());
+    match engine {
         // OVMF's APs wait by `mwait` where they can, which TCG does not implement: they would spin, and take the time
         // of all others.
-        Engine::Tcg if setup.uefi.is_some() => add("-cpu", &"max,-monitor"),
+        Engine::Tcg if uefi.is_some() => add("-cpu", &"max,-monitor"),
         Engine::Tcg => add("-cpu", &"max"),
         Engine::Kvm { native } => {
             // One that is not native was seen to offer a register (IA32_ARCH_CAPABILITIES) that it then
@@ -121,7 +109,7 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
             let model = if native { "host" } else { "host,arch-capabilities=off" };
             add("-cpu", &model);
             // A KVM that interprets kernel code would take minutes for SeaBIOS.
-            if !native && setup.machine != Machine::Microvm && setup.uefi.is_none() {
+            if !native && boot.machine != Machine::Microvm && uefi.is_none() {
                 add("-bios", &"qboot.rom");
             }
         }
@@ -129,45 +117,51 @@ pub(crate) fn arguments(setup: &Setup<'_>) -> Vec<OsString> {
     if large {
         add("-device", &"intel-iommu,intremap=on,eim=on");
     }
-    add("-smp", &setup.smp.as_str());
-    add("-m", &format!("{}M", setup.memory_mib));
-    load(setup, &mut add);
+    add("-smp", &boot.smp.as_str());
+    let memory = boot.memory_mib.unwrap_or_else(|| memory_for(boot.smp.cpus()));
+    add("-m", &format!("{memory}M"));
+    load(&boot.elf, ramdisk, uefi, &mut add);
     add("-display", &"none");
     add("-serial", &"stdio");
     add("-device", &format!("isa-debug-exit,iobase={:#x},iosize=4,id=exit", protocol::exit::PORT));
-    if let Some(seed) = setup.seed {
+    if let Some(seed) = boot.seed {
         // An instruction takes 2^shift ns, and all vCPUs take turns in one thread. With a shift of 0, one run of
         // three differed.
         add("-icount", &format!("shift={},sleep=off", 1 + seed % 7));
         // Else the guest's clock begins at the host's time.
         add("-rtc", &"base=2026-01-01,clock=vm");
     }
-    if let Some(port) = setup.gdb {
+    if let Some(port) = boot.gdb {
         add("-gdb", &format!("tcp:127.0.0.1:{port}"));
         arguments.push("-S".into());
     }
     arguments.extend(["-nodefaults".into(), "-no-reboot".into()]);
-    arguments.extend(setup.extra.iter().cloned());
+    arguments.extend(boot.qemu_args.iter().cloned());
     arguments
 }
 
 /// What is booted, and from what.
-fn load(setup: &Setup<'_>, add: &mut dyn FnMut(&str, &dyn AsRef<OsStr>)) {
-    let is_disk = is_iso(setup.elf);
-    if let Some(uefi) = setup.uefi {
-        let Uefi { ovmf, variables, stick } = uefi;
+fn load(
+    elf: &Path,
+    ramdisk: Option<&Path>,
+    uefi: Option<&Uefi>,
+    add: &mut dyn FnMut(&str, &dyn AsRef<OsStr>),
+) {
+    if let Some(Uefi { ovmf, variables, stick }) = uefi {
         let flash = "if=pflash,format=raw";
         add("-drive", &format!("{flash},readonly=on,file={}", ovmf.code.display()));
         add("-drive", &format!("{flash},file={}", variables.display()));
         add("-drive", &format!("format=raw,file={}", stick.display()));
         add("-vga", &"std");
-    } else if is_stick(setup.elf) {
+    } else if is_stick(elf) {
         // By the BIOS.
-        add("-drive", &format!("format=raw,file={}", setup.elf.display()));
+        add("-drive", &format!("format=raw,file={}", elf.display()));
         add("-vga", &"std");
+    } else if is_iso(elf) {
+        add("-cdrom", &elf);
     } else {
-        add(if is_disk { "-cdrom" } else { "-kernel" }, &setup.elf);
-        if let Some(ramdisk) = setup.ramdisk.filter(|_| !is_disk) {
+        add("-kernel", &elf);
+        if let Some(ramdisk) = ramdisk {
             add("-initrd", &ramdisk);
         }
     }
@@ -185,40 +179,35 @@ fn board(machine: Machine, large: bool) -> String {
 }
 
 /// A command line that does the same by hand: writes the ramdisk or the stick, then starts QEMU.
-pub(crate) fn by_hand(qemu: &Path, setup: &Setup<'_>, ramdisk: Option<&[u8]>) -> String {
+pub(crate) fn by_hand(qemu: &Path, boot: &Boot, engine: Engine, uefi: Option<&Uefi>) -> String {
     const FILE: &str = "options.txt";
+    let word = |path: &Path| quote(&path.to_string_lossy());
+    let ramdisk = boot.ramdisk.as_ref().map(|_| Path::new(FILE));
     let mut line = String::new();
-    if let Some(bytes) = ramdisk {
+    if let Some(bytes) = &boot.ramdisk {
         line = format!("printf '{}' > {FILE} && ", for_printf(bytes));
     }
-    let mut uefi = setup.uefi.cloned();
+    let mut uefi = uefi.cloned();
     if let Some(uefi) = &mut uefi {
-        let word = |path: &Path| quote(&path.to_string_lossy());
         uefi.variables = "vars.fd".into();
-        if is_stick(setup.elf) {
+        if is_stick(&boot.elf) {
             line.clear();
         } else {
             uefi.stick = "stick.img".into();
             let options = ramdisk.map_or(String::new(), |_| format!(" --options {FILE}"));
-            line.push_str(&format!(
-                "cargo boot image --kernel {}{options} --out {} && ",
-                word(setup.elf),
-                word(&uefi.stick),
-            ));
+            let (elf, stick) = (word(&boot.elf), word(&uefi.stick));
+            line += &format!("cargo boot image --kernel {elf}{options} --out {stick} && ");
         }
-        let (from, to) = (word(&uefi.ovmf.variables), word(&uefi.variables));
-        line.push_str(&format!("cp {from} {to} && "));
+        line += &format!("cp {} {} && ", word(&uefi.ovmf.variables), word(&uefi.variables));
     }
-    let setup =
-        Setup { ramdisk: ramdisk.map(|_| Path::new(FILE)), uefi: uefi.as_ref(), ..setup.clone() };
-    if setup.seed.is_some() {
+    if boot.seed.is_some() {
         // As `child::keep_to_one_cpu`.
         line.push_str("taskset -c 0 ");
     }
-    line.push_str(&quote(&qemu.to_string_lossy()));
-    for argument in arguments(&setup) {
+    line.push_str(&word(qemu));
+    for argument in arguments(boot, engine, ramdisk, uefi.as_ref()) {
         line.push(' ');
-        line.push_str(&quote(&argument.to_string_lossy()));
+        line.push_str(&word(argument.as_ref()));
     }
     line
 }

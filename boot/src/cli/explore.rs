@@ -143,12 +143,8 @@ fn lock<T, A>(mutex: &Mutex<T>, act: impl FnOnce(&mut T) -> A) -> A {
 /// `None` if it passed.
 fn try_one(elf: &Path, args: &ExploreArgs, run: Run) -> anyhow::Result<Option<Failure>> {
     let options = Options { seed: Some(run.seed), ..args.kernel.0 };
-    let mut boot = Boot::new(elf).smp(run.cpus).options(&options);
-    boot = boot.interrupt(&run::INTERRUPT);
-    if let Some(qemu) = &args.qemu {
-        boot = boot.qemu(qemu);
-    }
-    let report = boot.run()?;
+    let boot = Boot::new(elf).qemu(args.qemu.clone()).smp(run.cpus).options(&options);
+    let report = boot.interrupt(&run::INTERRUPT).run()?;
     Ok((!report.outcome.passed()).then_some((run, report)))
 }
 

@@ -72,24 +72,17 @@ pub(super) fn run(named: Option<&Path>, args: RunArgs) -> anyhow::Result<u8> {
 
 /// A boot as the command line has it.
 pub(super) fn boot_with(elf: &Path, args: &BootArgs) -> anyhow::Result<Boot> {
-    let mut boot = Boot::new(whole(elf)?)
-        .smp(&args.smp)
+    Ok(Boot::new(whole(elf)?)
+        .qemu(args.qemu.clone())
+        .smp(args.smp.clone())
         .machine(args.machine)
         .firmware(args.firmware)
         .accel(args.accel)
+        .memory_mib(args.memory)
+        .deadline(args.deadline.map(|seconds| Duration::from_secs(seconds.into())))
         .options(&args.kernel.0)
         .qemu_args(args.qemu_args.iter().cloned())
-        .interrupt(&INTERRUPT);
-    if let Some(mib) = args.memory {
-        boot = boot.memory_mib(mib);
-    }
-    if let Some(seconds) = args.deadline {
-        boot = boot.deadline(Duration::from_secs(seconds.into()));
-    }
-    if let Some(qemu) = &args.qemu {
-        boot = boot.qemu(qemu);
-    }
-    Ok(boot)
+        .interrupt(&INTERRUPT))
 }
 
 /// The whole path of a kernel, so that commands with it are right in any folder.
