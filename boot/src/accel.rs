@@ -103,19 +103,13 @@ mod tests {
 
     #[test]
     fn auto_takes_kvm_only_where_it_is_the_real_thing() {
-        let auto = |native, kvm_opens| Accel::Auto.engine(Host { native, kvm_opens });
-        assert_eq!(auto(true, true), Engine::Kvm { native: true });
-        assert_eq!(auto(true, false), Engine::Tcg);
-        assert_eq!(auto(false, true), Engine::Tcg);
-        assert_eq!(auto(false, false), Engine::Tcg);
-    }
-
-    #[test]
-    fn one_that_is_named_is_taken() {
-        let host = |native| Host { native, kvm_opens: !native };
-        for native in [true, false] {
-            assert_eq!(Accel::Kvm.engine(host(native)), Engine::Kvm { native });
-            assert_eq!(Accel::Tcg.engine(host(native)), Engine::Tcg);
+        for (native, kvm_opens) in [(true, true), (true, false), (false, true), (false, false)] {
+            let host = Host { native, kvm_opens };
+            let both = native && kvm_opens;
+            let auto = if both { Engine::Kvm { native: true } } else { Engine::Tcg };
+            assert_eq!(Accel::Auto.engine(host), auto);
+            assert_eq!(Accel::Kvm.engine(host), Engine::Kvm { native });
+            assert_eq!(Accel::Tcg.engine(host), Engine::Tcg);
         }
     }
 

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use protocol::options::Scenario;
 use serde::Deserialize;
 
@@ -180,11 +180,8 @@ fn one(what: &str, built: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
 fn run(mut cargo: Command, what: &str, choice: &Choice) -> anyhow::Result<Vec<PathBuf>> {
     if !target_dir(choice).exists() {
         let core = if choice.build_std { ", `core` included," } else { "" };
-        let compiler = choice.toolchain.rustc.display();
-        eprintln!(
-            "The first build for {}{core} with {compiler} takes a minute or more.",
-            choice.target
-        );
+        let (target, rustc) = (choice.target, choice.toolchain.rustc.display());
+        eprintln!("The first build for {target}{core} with {rustc} takes a minute or more.");
     }
     cargo.arg("--message-format=json-render-diagnostics");
     let mut child = cargo
@@ -197,14 +194,11 @@ fn run(mut cargo: Command, what: &str, choice: &Choice) -> anyhow::Result<Vec<Pa
     for line in BufReader::new(messages).lines() {
         built.extend(artifact(&line?));
     }
-    let status = child.wait()?;
-    if !status.success() {
-        bail!(
-            "building {what} for {} failed ({status})\n  toolchain: {}",
-            choice.target,
-            choice.reason
-        );
-    }
+    let (status, Choice { target, reason, .. }) = (child.wait()?, choice);
+    ensure!(
+        status.success(),
+        "building {what} for {target} failed ({status})\n  toolchain: {reason}"
+    );
     Ok(built)
 }
 
@@ -264,37 +258,10 @@ fn artifact(message: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use super::{RELEASE, artifact, cargo_command};
+    use super::{RELEASE, cargo_command};
     use crate::toolchain::{Choice, Linker, Toolchain};
     use crate::version::Version;
     use crate::workspace::TARGET;
-
-    #[test]
-    fn what_was_built_is_found_among_the_messages() {
-        for (message, path) in [
-            (
-                r#"{"reason":"compiler-artifact","package_id":"p","target":{"kind":["bin"],"name":"it","src_path":"x"},
-                "executable":"/t/it","filenames":["/t/it"],"fresh":true}"#,
-                Some("/t/it"),
-            ),
-            (
-                r#"{"reason":"compiler-artifact","target":{"kind":["staticlib"],"name":"it"},
-                "filenames":["/t/it.d","/t/it.a"],"executable":null,"fresh":true}"#,
-                Some("/t/it.a"),
-            ),
-            (
-                r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"it"},"filenames":["/t/it.a"],
-                "executable":null}"#,
-                None,
-            ),
-            (r#"{"reason":"build-finished","success":true}"#, None),
-            ("not JSON", None),
-        ] {
-            assert_eq!(artifact(message), path.map(PathBuf::from), "{message}");
-        }
-    }
 
     #[test]
     fn the_linker_adds_to_the_workspaces_flags_and_does_not_replace_them() {

@@ -13,20 +13,17 @@ use crate::run::Boot;
 use crate::toolchain::on_path;
 use crate::version::Version;
 
-/// The program.
-pub const PROGRAM: &str = "qemu-system-x86_64";
-
 /// Oldest QEMU that has all that the command lines use. The youngest part is ACPI on microvm
 /// (5.2); booting an ELF by its PVH note came with 4.0. Tried with 7.2.
 pub const OLDEST: Version = Version { major: 5, minor: 2 };
 
-/// What to do where QEMU is missing.
-pub const REMEDY: &str = "\
-Debian, Ubuntu:  sh boot/setup.sh   (or: apt-get install --no-install-recommends qemu-system-x86)
-Fedora:          dnf install qemu-system-x86-core
-Arch:            pacman -S qemu-system-x86
-macOS:           brew install qemu
-or name the program: --qemu PATH, or BOOT_QEMU=PATH in the environment";
+const MISSING: &str = "\
+qemu-system-x86_64 is not on the search path. What to do:
+  Debian, Ubuntu:  sh boot/setup.sh   (or: apt-get install --no-install-recommends qemu-system-x86)
+  Fedora:          dnf install qemu-system-x86-core
+  Arch:            pacman -S qemu-system-x86
+  macOS:           brew install qemu
+  or name the program: --qemu PATH, or BOOT_QEMU=PATH in the environment";
 
 /// Environment variable that names the QEMU to use, for tests, too.
 const VARIABLE: &str = "BOOT_QEMU";
@@ -56,10 +53,7 @@ pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
             bail!("there is no QEMU at {}", path.display())
         }
         Some(path) => Ok(path),
-        None => on_path(PROGRAM).with_context(|| {
-            let remedy = REMEDY.replace('\n', "\n  ");
-            format!("{PROGRAM} is not on the search path. What to do:\n  {remedy}")
-        }),
+        None => on_path("qemu-system-x86_64").context(MISSING),
     }
 }
 

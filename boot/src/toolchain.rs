@@ -21,13 +21,13 @@ use crate::workspace::{self, UEFI_TARGET};
 /// Oldest compiler that the workspace's sources allow (`rust-version` in its manifest).
 const OLDEST: Version = Version { major: 1, minor: 95 };
 
-/// What to do where no toolchain can build the guest.
-pub const REMEDY: &str = "\
-with rustup:        rustup target add x86_64-unknown-none x86_64-unknown-uefi
-on Debian, Ubuntu:  sh boot/setup.sh
-                    (installs the packages rustc-web, cargo-web and rust-web-src)
-elsewhere:          install these targets or the sources of the standard library
-                    (`rust-src`) for your rustc 1.95 or later";
+const REMEDY: &str = "\
+What to do:
+  with rustup:        rustup target add x86_64-unknown-none x86_64-unknown-uefi
+  on Debian, Ubuntu:  sh boot/setup.sh
+                      (installs the packages rustc-web, cargo-web and rust-web-src)
+  elsewhere:          install these targets or the sources of the standard library
+                      (`rust-src`) for your rustc 1.95 or later";
 
 /// A toolchain as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,10 +132,8 @@ pub fn choose(found: &Found) -> anyhow::Result<Choice> {
         let reason = format!("{reason}{what}: {why}");
         return Ok(Choice { target, toolchain: toolchain.clone(), build_std, linker, reason });
     }
-    let (reasons, remedy) = (reasons.join("\n  "), REMEDY.replace('\n', "\n  "));
-    bail!(
-        "no toolchain on this machine can build for the target {target}\n  {reasons}\nWhat to do:\n  {remedy}"
-    )
+    let reasons = reasons.join("\n  ");
+    bail!("no toolchain on this machine can build for the target {target}\n  {reasons}\n{REMEDY}")
 }
 
 /// `Some(None)`: the toolchain's own. `None`: there is none at all.
