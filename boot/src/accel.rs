@@ -40,7 +40,6 @@ pub struct Host {
 
 impl Host {
     /// Looks at this machine. Where there is no /proc/cpuinfo there is no KVM either.
-    #[must_use]
     pub fn probe() -> Self {
         Self {
             native: has_virtualisation(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
@@ -49,7 +48,6 @@ impl Host {
     }
 
     /// Why [`Accel::Auto`] decides as it does, for people.
-    #[must_use]
     pub const fn reason(self) -> &'static str {
         match (self.native, self.kvm_opens) {
             (true, true) => "the CPU has vmx or svm, and /dev/kvm opens",
@@ -65,7 +63,6 @@ impl Host {
 
 impl Accel {
     /// Decides.
-    #[must_use]
     pub const fn engine(self, host: Host) -> Engine {
         match (self, host) {
             (Self::Kvm, Host { native, .. }) => Engine::Kvm { native },
@@ -77,7 +74,6 @@ impl Accel {
 
 impl Engine {
     /// Name of the engine for QEMU's `-accel`.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tcg => "tcg",

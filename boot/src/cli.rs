@@ -28,6 +28,7 @@ use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
 use self::args::{BringUpArgs, ExploreArgs, ImageArgs, RunArgs};
+use crate::guest::{SUITE, TEST_KERNELS};
 use crate::outcome::Outcome;
 use crate::{guest, image, template, workspace};
 
@@ -96,7 +97,6 @@ enum Command {
 }
 
 /// Does what the command line says, and returns the process's exit status.
-#[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
@@ -140,7 +140,8 @@ fn kernel(named: Option<&Path>, qemu: Option<&Path>, options: &Options) -> anyho
             refuse::foreign(folder, options)?;
             guest::build_foreign(folder)
         }
-        None => guest::build_for(options.scenario),
+        None if options.scenario.is_some() => guest::build_one(TEST_KERNELS, SUITE),
+        None => guest::build_one("kernel", "kernel"),
     }
 }
 
@@ -152,12 +153,7 @@ fn print(text: impl Display) -> anyhow::Result<()> {
 }
 
 fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
-    let built = match bin {
-        Some(name) => vec![guest::build_one(package, name)?],
-        None if package == guest::C_LIBRARY => vec![guest::build_c_library()?],
-        None => guest::build(package)?,
-    };
-    built.iter().try_for_each(|path| print(path.display()))?;
+    guest::build(package, bin)?.iter().try_for_each(|path| print(path.display()))?;
     Ok(0)
 }
 
@@ -203,8 +199,9 @@ mod tests {
     use super::{Cli, Command, RunArgs};
     use crate::machine::Machine;
 
-    fn run_args(line: &[&str]) -> RunArgs {
-        let cli = Cli::try_parse_from([&["cargo boot"], line].concat()).expect("valid");
+    fn run_args(line: &str) -> RunArgs {
+        let words = ["cargo boot"].into_iter().chain(line.split_whitespace());
+        let cli = Cli::try_parse_from(words).expect("valid");
         match cli.command {
             None => cli.run,
             Some(Command::Run(run) | Command::Elf { run, .. }) => run,
@@ -218,45 +215,28 @@ mod tests {
     }
 
     #[test]
-    fn run_is_the_default() {
-        for line in [&["--smp", "8"][..], &["run", "--smp", "8"], &["elf", "k", "--smp", "8"]] {
-            let boot = run_args(line).boot;
-            assert_eq!(
-                (boot.smp.as_str(), boot.kernel.0.seconds, boot.machine),
-                ("8", 5, Machine::Q35)
-            );
-        }
-    }
-
-    #[test]
-    fn what_follows_two_dashes_is_qemus() {
-        let args = run_args(&["--machine", "pc", "--", "-d", "int"]);
-        assert_eq!(args.boot.qemu_args, ["-d", "int"]);
-    }
-
-    #[test]
-    fn options_reach_the_kernel() {
+    fn options_reach_the_kernel_with_and_without_a_subcommand() {
         for (line, text) in [
             ("", ""),
             ("--start serial --apic xapic --clock hpet", "start=serial\napic=xapic\nclock=hpet\n"),
-            (
-                "--fault late:2:50 --patience 7 --init-pause 0 --seed 3 --seconds 9",
-                "seconds=9\npatience=7\ninit-pause=0\nfault=late:2:50\nseed=3\n",
-            ),
+            ("run --fault late:2:50 --seed 3", "fault=late:2:50\nseed=3\n"),
+            ("elf k --patience 7 --init-pause 0", "patience=7\ninit-pause=0\n"),
         ] {
-            let options = run_args(&line.split_whitespace().collect::<Vec<_>>()).boot.kernel.0;
-            assert_eq!(options.to_string().replacen("format=json\n", "", 1), text);
+            let boot = run_args(line).boot;
+            assert_eq!((boot.smp.as_str(), boot.machine), ("4", Machine::Q35));
+            assert_eq!(boot.kernel.0.to_string(), format!("format=json\n{text}"));
         }
+        let args = run_args("--machine pc -- -d int");
+        assert_eq!(args.boot.qemu_args, ["-d", "int"], "QEMU's");
     }
 
     #[test]
     fn a_timeline_goes_to_the_file_that_is_named() {
         for (line, file) in [
-            (&["--smp", "8"][..], None),
-            (&["--timeline"], Some("timeline.svg")),
-            (&["--timeline", "--smp", "8"], Some("timeline.svg")),
-            (&["--timeline", "a.svg"], Some("a.svg")),
-            (&["run", "--timeline=a.svg"], Some("a.svg")),
+            ("--smp 8", None),
+            ("--timeline --smp 8", Some("timeline.svg")),
+            ("--timeline a.svg", Some("a.svg")),
+            ("run --timeline=a.svg", Some("a.svg")),
         ] {
             assert_eq!(run_args(line).timeline.as_deref(), file.map(Path::new));
         }

@@ -60,10 +60,6 @@ pub struct Ovmf {
 
 impl Ovmf {
     /// The one on this machine.
-    ///
-    /// # Errors
-    ///
-    /// There is none; says where to get it.
     pub fn find() -> anyhow::Result<Self> {
         let mut places = PLACES.iter().map(|[start, code, variables]| Self {
             code: format!("{start}{code}").into(),

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
-use protocol::options::Scenario;
 use serde::Deserialize;
 
 use crate::image;
@@ -62,49 +61,36 @@ pub(crate) fn foreign_target_dir(choice: &Choice) -> PathBuf {
     target_dir(choice).join("foreign")
 }
 
-/// Cargo's profile for guests.
-pub(crate) const RELEASE: &str = "release";
-
-/// Builds all binaries of a guest package, with whatever toolchain [`toolchain::choose`] finds, and returns the paths of
-/// their ELFs.
+/// Builds all binaries of a guest package, or one of them, with whatever toolchain [`toolchain::choose`] finds, and returns
+/// the paths of their ELFs; of [`C_LIBRARY`] that of the archive.
 ///
-/// Cargo's progress goes to standard error. When all is built already this takes well below a
-/// second.
+/// Cargo's progress goes to standard error. When all is built already this takes well below a second.
 ///
 /// # Errors
 ///
 /// No toolchain is fit (the text says what to install), or the build failed (cargo has said why).
-pub fn build(package: &str) -> anyhow::Result<Vec<PathBuf>> {
-    build_package(package, &["--bins"])
+pub fn build(package: &str, bin: Option<&str>) -> anyhow::Result<Vec<PathBuf>> {
+    let choice = toolchain::choose(&toolchain::probe(TARGET))?;
+    let mut cargo = cargo_command(&choice, "build");
+    cargo.args(["--package", package]);
+    match bin {
+        Some(name) => cargo.args(["--bin", name]),
+        // One object file that does not unwind: that file says why.
+        None if package == C_LIBRARY => {
+            cargo.args(["--lib", "--config", "kernel/rundown-c/library.toml"])
+        }
+        None => cargo.arg("--bins"),
+    };
+    run(cargo, package, &choice)
 }
 
-/// Builds one binary of a guest package, and returns the path of its ELF. Otherwise like [`build`].
-///
-/// # Errors
-///
-/// As there; or the package has no such binary.
+/// Builds one binary of a guest package, and returns the path of its ELF.
 pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
-    one(package, build_package(package, &["--bin", name])?)
-}
-
-/// Builds the kernel or, for one of its scenarios, the guest of the tests. Otherwise like [`build_one`].
-///
-/// # Errors
-///
-/// As there.
-pub fn build_for(scenario: Option<Scenario>) -> anyhow::Result<PathBuf> {
-    match scenario {
-        None => build_one("kernel", "kernel"),
-        Some(_) => build_one(TEST_KERNELS, SUITE),
-    }
+    one(package, build(package, Some(name))?)
 }
 
 /// Builds the one binary of a kernel in `folder`, which is not part of this workspace, and returns the path of its ELF.
 /// Otherwise like [`build`].
-///
-/// # Errors
-///
-/// As there.
 pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let shown = folder.display().to_string();
     ensure!(
@@ -114,21 +100,17 @@ pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
     cargo.current_dir(folder).arg("build");
-    prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir(&choice));
+    prepare(&mut cargo, &choice, &foreign_target_dir(&choice));
     one(&shown, run(cargo, &shown, &choice)?)
 }
 
 /// Builds the loader for UEFI that contains this kernel, and returns its bytes: `BOOTX64.EFI`.
-///
-/// # Errors
-///
-/// The ELF cannot be read; no toolchain is fit; the build failed.
 pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
-    let told = || elf.display().to_string();
-    let stem = elf.file_stem().and_then(OsStr::to_str).with_context(told)?;
+    let named = || elf.display().to_string();
+    let stem = elf.file_stem().and_then(OsStr::to_str).with_context(named)?;
     let name = format!("{stem}.bin");
     let (bytes, source) =
-        image::flatten(&fs::read(elf).with_context(told)?, &name).with_context(told)?;
+        image::flatten(&fs::read(elf).with_context(named)?, &name).with_context(named)?;
     let folder = workspace::guest_target_dir().join("flat");
     fs::create_dir_all(&folder)?;
     // One at a time, of all threads and processes: the next kernel's loader takes the place of this one's. The
@@ -143,29 +125,9 @@ pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
         }
     }
     let choice = toolchain::choose(&toolchain::probe(UEFI_TARGET))?;
-    let mut cargo = cargo_command(&choice, "build", RELEASE);
+    let mut cargo = cargo_command(&choice, "build");
     cargo.args(["--package", LOADER]).env(KERNEL, kernel);
     Ok(fs::read(one(LOADER, run(cargo, LOADER, &choice)?)?)?)
-}
-
-/// Builds [`C_LIBRARY`] for the guest's target, and returns the path of the archive. Otherwise like
-/// [`build`].
-///
-/// # Errors
-///
-/// As there.
-pub fn build_c_library() -> anyhow::Result<PathBuf> {
-    // One object file that does not unwind: that file says why.
-    let flags = ["--lib", "--config", "kernel/rundown-c/library.toml"];
-    one(C_LIBRARY, build_package(C_LIBRARY, &flags)?)
-}
-
-/// Runs `cargo build` for one package.
-fn build_package(package: &str, targets: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    let choice = toolchain::choose(&toolchain::probe(TARGET))?;
-    let mut cargo = cargo_command(&choice, "build", RELEASE);
-    cargo.args(["--package", package]).args(targets);
-    run(cargo, package, &choice)
 }
 
 /// The path of the only program, or library, that was built of `what`.
@@ -188,7 +150,7 @@ fn run(mut cargo: Command, what: &str, choice: &Choice) -> anyhow::Result<Vec<Pa
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start {}", choice.toolchain.cargo.display()))?;
+        .with_context(|| format!("cannot start {:?}", cargo.get_program()))?;
     let messages = child.stdout.take().context("cargo has no standard output")?;
     let mut built = Vec::new();
     for line in BufReader::new(messages).lines() {
@@ -203,17 +165,17 @@ fn run(mut cargo: Command, what: &str, choice: &Choice) -> anyhow::Result<Vec<Pa
 }
 
 /// A cargo command for the guest's target, ready for the packages.
-pub(crate) fn cargo_command(choice: &Choice, subcommand: &str, profile: &str) -> Command {
+pub(crate) fn cargo_command(choice: &Choice, subcommand: &str) -> Command {
     let mut command = workspace::clean_command(&choice.toolchain.cargo);
     command.arg(subcommand);
-    prepare(&mut command, choice, profile, &target_dir(choice));
+    prepare(&mut command, choice, &target_dir(choice));
     command
 }
 
-/// Sets the compiler, profile, target, libraries and linker that a cargo uses.
-pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, target_dir: &Path) {
+/// Sets the compiler, target, libraries and linker that a cargo uses.
+pub(crate) fn prepare(command: &mut Command, choice: &Choice, target_dir: &Path) {
     command.env("RUSTC", &choice.toolchain.rustc);
-    command.args(["--profile", profile, "--target", choice.target, "--target-dir"]);
+    command.args(["--release", "--target", choice.target, "--target-dir"]);
     command.arg(target_dir);
     if choice.build_std {
         // Debian's toolchain is a stable one, but its `core` for this target has to be built. The
@@ -258,10 +220,19 @@ fn artifact(message: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{RELEASE, cargo_command};
+    use super::{artifact, cargo_command};
     use crate::toolchain::{Choice, Linker, Toolchain};
     use crate::version::Version;
     use crate::workspace::TARGET;
+
+    #[test]
+    fn a_static_library_is_found_among_the_messages() {
+        for (kind, path) in [("staticlib", Some("/t/it.a".into())), ("lib", None)] {
+            let files = r#""filenames":["/t/it.d","/t/it.a"],"executable":null"#;
+            let message = format!(r#"{{"target":{{"kind":["{kind}"]}},{files}}}"#);
+            assert_eq!(artifact(&message), path);
+        }
+    }
 
     #[test]
     fn the_linker_adds_to_the_workspaces_flags_and_does_not_replace_them() {
@@ -276,7 +247,7 @@ mod tests {
         let linker = Some(Linker { path: "/usr/bin/ld".into(), flavor: "ld" });
         let choice =
             Choice { target: TARGET, toolchain, build_std: true, linker, reason: String::new() };
-        let command = cargo_command(&choice, "build", RELEASE);
+        let command = cargo_command(&choice, "build");
         let arguments: Vec<_> = command.get_args().filter_map(|a| a.to_str()).collect();
         assert!(
             arguments.contains(&r#"target.x86_64-unknown-none.rustflags=["-Clinker-flavor=ld"]"#)

@@ -28,10 +28,6 @@ const VOLUME: usize = 34 << 20;
 const STICK: u64 = VOLUME as u64 + (2 << 20);
 
 /// Writes the image of a stick: a table of partitions (GPT) with one volume (FAT32) that holds these files.
-///
-/// # Errors
-///
-/// It cannot be written, or the files do not fit.
 pub fn write(to: &Path, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
     let create = || File::options().read(true).write(true).create(true).truncate(true).open(to);
     let write = || -> anyhow::Result<()> {

@@ -18,7 +18,6 @@ pub enum Machine {
 
 impl Machine {
     /// QEMU's name for it.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Q35 => "q35",
@@ -40,21 +39,18 @@ pub struct Smp(String);
 
 impl Smp {
     /// As QEMU gets it.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Number of CPUs that the machine has room for. QEMU's rule: `maxcpus`, else `cpus`, else the
     /// product of the topology.
-    #[must_use]
     pub fn cpus(&self) -> u32 {
         self.value_of("maxcpus").unwrap_or_else(|| self.present())
     }
 
     /// Number of CPUs that the machine starts with: the others can be plugged in. QEMU's rule: `cpus`, else
     /// `maxcpus`, else the product of the topology.
-    #[must_use]
     pub fn present(&self) -> u32 {
         let given = self.value_of("cpus").or_else(|| self.value_of("maxcpus"));
         given.unwrap_or_else(|| {

@@ -96,9 +96,6 @@ impl Operator {
     }
 
     /// Stops, after QEMU has ended, and returns the monitor's work.
-    ///
-    /// # Errors
-    /// The monitor could not be reached, would not do it, or has not answered for 10 s.
     pub(crate) fn end(self) -> Result<Done> {
         drop(self.orders);
         let done = self.thread.join();

@@ -42,10 +42,6 @@ pub(crate) struct Uefi {
 }
 
 /// The QEMU to use: the one named, else that of `BOOT_QEMU`, else the one on the search path.
-///
-/// # Errors
-///
-/// There is none; says where to get it.
 pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let named = named.map(Path::to_path_buf);
     match named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
@@ -58,10 +54,6 @@ pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 }
 
 /// Asks a QEMU for its version.
-///
-/// # Errors
-///
-/// It does not start, or does not say.
 pub fn version(qemu: &Path) -> anyhow::Result<Version> {
     let output = Command::new(qemu).arg("--version").stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("cannot start {}", qemu.display()))?;
@@ -71,7 +63,6 @@ pub fn version(qemu: &Path) -> anyhow::Result<Version> {
 }
 
 /// Memory that suits a number of CPUs: the kernel itself, and stacks and an area for each of them.
-#[must_use]
 pub(crate) fn memory_for(cpus: u32) -> u32 {
     256_u32.saturating_add(cpus.saturating_mul(2))
 }

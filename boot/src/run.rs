@@ -169,10 +169,6 @@ impl Boot {
     }
 
     /// Boots, and keeps all that the guest writes.
-    ///
-    /// # Errors
-    ///
-    /// As [`watch`](Self::watch).
     pub fn run(self) -> anyhow::Result<Report> {
         let (mut lines, mut events) = (Vec::new(), Vec::new());
         let report = self.watch(|line| match line {
@@ -279,23 +275,17 @@ impl Boot {
     }
 
     /// Whether a seed makes it the same each time: nothing acts on it in the host's time.
-    #[must_use]
     pub fn repeats(&self) -> bool {
         self.actions.is_empty() && self.accel != Accel::Kvm
     }
 
     /// A shell command that boots the same, for people who want to try it by hand.
-    ///
-    /// # Errors
-    ///
-    /// There is no QEMU, or no OVMF.
     pub fn command(&self) -> anyhow::Result<String> {
         let program = qemu::find(self.qemu.as_deref())?;
         Ok(qemu::by_hand(&program, self, self.engine(), self.uefi()?.as_ref()))
     }
 
     /// What this host lacks for it, if anything: a KVM that is not native takes minutes where others take seconds.
-    #[must_use]
     pub fn lacks(&self) -> Option<&'static str> {
         let host = Host::probe();
         if self.accel == Accel::Kvm && !(host.native && host.kvm_opens) {
@@ -306,7 +296,6 @@ impl Boot {
     }
 
     /// What QEMU will be started with.
-    #[must_use]
     pub fn engine(&self) -> Engine {
         match self.seed {
             Some(_) => Engine::Tcg,

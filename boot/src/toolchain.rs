@@ -97,10 +97,6 @@ pub struct Linker {
 }
 
 /// Decides how to build the guest with what was found.
-///
-/// # Errors
-///
-/// No toolchain is fit, or there is no linker; says what is missing.
 pub fn choose(found: &Found) -> anyhow::Result<Choice> {
     let target = found.target;
     let mut reasons = Vec::new();
@@ -160,7 +156,6 @@ fn linkers(target: &str) -> &'static str {
 }
 
 /// Looks at the machine. Runs `rustc --version` and the like, about 0.1 s.
-#[must_use]
 pub fn probe(target: &'static str) -> Found {
     let active = inspect(&active_rustc(), target);
     let distribution = inspect(Path::new("/usr/bin/rustc"), target)
@@ -219,7 +214,6 @@ fn output_of(program: &Path, arguments: &[&str]) -> Option<String> {
 }
 
 /// The first file of that name on the search path.
-#[must_use]
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())

@@ -13,7 +13,6 @@ pub struct Version {
 
 impl Version {
     /// The first `<number>.<number>` in what a program says of itself with `--version`.
-    #[must_use]
     pub fn find(text: &str) -> Option<Self> {
         text.split_whitespace().find_map(|word| {
             let mut numbers = word.split(|c: char| !c.is_ascii_digit()).map(str::parse);

@@ -21,11 +21,11 @@ use crate::run::Line;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sample {
     /// From the start of QEMU to the guest's first line.
-    first_line: Duration,
+    first_line_us: u64,
     /// From the first INIT to the last check-in, by the guest's clock.
     online_us: u64,
     /// From the start of QEMU to its end.
-    whole: Duration,
+    whole_us: u64,
 }
 
 /// A boot that ended otherwise than it was to end.
@@ -124,12 +124,14 @@ fn boot(
             online_us = Some(*micros);
         }
     })?;
-    if let (Some(first_line), Some(online_us), true) =
-        (ending.first_line, online_us, ending.outcome.passed())
-    {
-        return Ok(Ok(Sample { first_line, online_us, whole: ending.elapsed }));
-    }
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let (first_line_us, whole_us) = (ending.first_line.map(micros), micros(ending.elapsed));
     let outcome = ending.outcome;
+    if let (Some(first_line_us), Some(online_us), true) =
+        (first_line_us, online_us, outcome.passed())
+    {
+        return Ok(Ok(Sample { first_line_us, online_us, whole_us }));
+    }
     let mut story = format!("{cpus} CPUs, start={}: {outcome}", way.name());
     if outcome != Outcome::Interrupted {
         story.push_str(&format!("\nBy hand: {command}"));

@@ -48,7 +48,7 @@ fn lint(choice: &Choice, clippy: &Path, target_dir: &Path) -> Command {
     let mut lint = workspace::clean_command(clippy);
     lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
     any_kernel(&mut lint);
-    guest::prepare(&mut lint, choice, guest::RELEASE, target_dir);
+    guest::prepare(&mut lint, choice, target_dir);
     lint
 }
 
@@ -68,7 +68,7 @@ fn check_packages(choice: &Choice, clippy: &Path, packages: &[&str]) -> anyhow::
     let packages = || packages.iter().flat_map(|package| ["--package", package]);
     let mut lint = lint(choice, clippy, &guest::target_dir(choice));
     lint.args(packages()).args(["--", "-D", "warnings"]);
-    let mut document = guest::cargo_command(choice, "doc", guest::RELEASE);
+    let mut document = guest::cargo_command(choice, "doc");
     any_kernel(&mut document);
     document
         .env("RUSTDOC", choice.toolchain.rustc.with_file_name("rustdoc"))

@@ -11,10 +11,6 @@ use crate::accel::Engine;
 use crate::run::Report;
 
 /// Writes the document: the story, and what is known of the boot. Keys are only ever added.
-///
-/// # Errors
-///
-/// None that can be met: all of it can be written as JSON.
 pub(super) fn document(
     args: &BootArgs,
     engine: Engine,
