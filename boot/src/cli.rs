@@ -10,11 +10,9 @@ mod doctor;
 mod explore;
 mod refuse;
 mod remedy;
-mod result;
 mod run;
 mod screen;
 mod story;
-mod timeline;
 mod view;
 
 use std::fmt::Display;

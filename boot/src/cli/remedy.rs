@@ -27,20 +27,14 @@ pub(super) fn remedy(status: &str, stderr: &str) -> Option<&'static str> {
 mod tests {
     use super::remedy;
 
+    /// As QEMU 7.2 says it.
     #[test]
     fn known_complaints_have_a_remedy() {
-        // As QEMU 7.2 says it.
+        let irqchip = "current -smp configuration requires kernel irqchip and X2APIC API support.";
+        let most = "Invalid SMP CPUs 300. The max CPUs supported by machine 'pc-q35-7.2' is 288";
         for (status, said, part) in [
-            (
-                "",
-                "qemu-system-x86_64: current -smp configuration requires kernel irqchip and X2APIC API support.",
-                "255",
-            ),
-            (
-                "",
-                "Invalid SMP CPUs 300. The max CPUs supported by machine 'pc-q35-7.2' is 288",
-                "fewer",
-            ),
+            ("", irqchip, "255"),
+            ("", most, "fewer"),
             ("", "Could not access KVM kernel module: No such file or directory", "tcg"),
             ("", "Invalid CPU topology: product of the hierarchy must match maxcpus", "product"),
             ("signal: 9 (SIGKILL)", "", "memory"),

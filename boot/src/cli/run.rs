@@ -1,21 +1,25 @@
 //! `cargo boot run`.
 
+use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use console::style;
 use protocol::options::Job;
 
 use super::args::{BootArgs, RunArgs};
+use super::story::Story;
 use super::view::View;
-use super::{FAILED, INTERRUPTED, kernel, print, refuse, remedy, result, status, timeline};
+use super::{FAILED, INTERRUPTED, kernel, print, refuse, remedy, status};
+use crate::accel::Engine;
 use crate::firmware::Firmware;
 use crate::outcome::Outcome;
 use crate::qemu;
 use crate::run::{Boot, Report};
+use crate::timeline::Timeline;
 
 /// Where gdb's users expect a QEMU.
 const GDB_PORT: u16 = 1234;
@@ -52,15 +56,14 @@ pub(super) fn run(named: Option<&Path>, args: RunArgs) -> anyhow::Result<u8> {
     }
     let ending = boot.watch(|line| view.see(line))?;
     let story = view.finish();
-    let drawn = timeline.map_or(Ok(String::new()), |file| {
-        timeline::draw(&story, &ending.outcome, args, engine, &file)
-    });
+    let drawn = timeline
+        .map_or(Ok(String::new()), |file| draw(&story, &ending.outcome, args, engine, &file));
     if let Ok(text) = &drawn {
         view.say(text);
     }
     conclude(&view, args, &ending, &command);
     if args.json {
-        let document = result::document(args, engine, &command, &ending, &story)?;
+        let document = story.document(args, engine, &command, &ending)?;
         print(&document)?;
     }
     if let Err(error) = drawn {
@@ -68,6 +71,33 @@ pub(super) fn run(named: Option<&Path>, args: RunArgs) -> anyhow::Result<u8> {
         return Ok(FAILED);
     }
     Ok(status(&ending.outcome))
+}
+
+/// Draws how the CPUs of a boot started, and returns the text that goes with it. A boot in which CPUs were missing is
+/// drawn, too: that is when people want to know.
+fn draw(
+    story: &Story,
+    outcome: &Outcome,
+    args: &BootArgs,
+    engine: Engine,
+    file: &Path,
+) -> anyhow::Result<String> {
+    let way = args.kernel.0.start;
+    let Some(timeline) = Timeline::new(way, story.steps, &story.stamps) else {
+        ensure!(
+            !outcome.passed(),
+            "the kernel has not reported when its CPUs started: is it this workspace's, built from the same sources? \
+             (Event `Steps`: {}, events `Stamps`: {})",
+            u32::from(story.steps.is_some()),
+            story.stamps.len()
+        );
+        return Ok(String::new());
+    };
+    let online = story.online.map_or("?".to_string(), |online| online.to_string());
+    let about = format!("Start of {online} CPUs ({}, QEMU {}, {engine})", way.name(), args.machine);
+    fs::write(file, timeline.svg(&about))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(format!("\n{timeline}Drawn in {}", file.display()))
 }
 
 /// A boot as the command line has it.

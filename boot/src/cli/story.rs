@@ -1,9 +1,17 @@
 //! What the guest has reported so far.
 
+use std::time::Duration;
+
 use protocol::event::{Cpu, Event};
+use protocol::options::Job;
 use protocol::start::{Stamps, Steps};
 use protocol::storm::{CpuLine, Totals};
 use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::args::BootArgs;
+use crate::accel::Engine;
+use crate::run::Report;
 
 /// Everything that the final tables and the JSON document show. Grows with the number of CPUs and
 /// tests, not with time.
@@ -83,6 +91,39 @@ impl Story {
         None
     }
 
+    /// The result as one JSON document: the story, and what is known of the boot. Keys are only ever added.
+    pub(super) fn document(
+        &self,
+        args: &BootArgs,
+        engine: Engine,
+        command: &str,
+        report: &Report,
+    ) -> serde_json::Result<String> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let options = args.kernel.0;
+        let mut document = json!({
+            // One word: see `Outcome::name`; and a sentence.
+            "outcome": report.outcome.name(),
+            "text": report.outcome.to_string(),
+            "smp": args.smp.as_str(),
+            "machine": args.machine.name(),
+            "accel": engine.name(),
+            // Of a storm.
+            "seconds": (options.job == Job::Storm).then_some(options.seconds),
+            // From the start of QEMU to its end, and to the guest's first line.
+            "elapsed_ms": millis(report.elapsed),
+            "first_line_ms": report.first_line.map(millis),
+            // A shell command that boots the same.
+            "command": command,
+        });
+        if let (Value::Object(document), Value::Object(mut story)) =
+            (&mut document, serde_json::to_value(self)?)
+        {
+            document.append(&mut story);
+        }
+        serde_json::to_string_pretty(&document)
+    }
+
     fn completed(&mut self) -> Option<&StormReport> {
         let whole = |report: &mut StormReport| report.cpus.len() >= report.totals.cpus as usize;
         let report = self.incoming.take_if(whole)?;
@@ -97,32 +138,21 @@ mod tests {
 
     use super::Story;
 
-    fn totals(cpus: u32, elapsed_ms: u64) -> Event<'static> {
-        Event::Storm(Totals { last: false, elapsed_ms, cpus, variants: [Lane::default(); 3] })
-    }
-
-    fn line(index: u32) -> Event<'static> {
-        Event::StormCpu(CpuLine { index, ..CpuLine::default() })
-    }
-
     #[test]
-    fn a_report_is_shown_when_its_last_line_is_there() {
+    fn a_report_counts_when_its_last_line_is_there() {
+        let variants = [Lane::default(); 3];
+        let totals =
+            |elapsed_ms| Event::Storm(Totals { last: false, elapsed_ms, cpus: 2, variants });
+        let line = |index| Event::StormCpu(CpuLine { index, ..CpuLine::default() });
         let mut story = Story::default();
-        assert!(story.note(&totals(2, 1000)).is_none());
+        // Without a report of its own it changes nothing.
+        assert!(story.note(&line(0)).is_none());
+        assert!(story.note(&totals(1000)).is_none());
         assert!(story.note(&line(0)).is_none());
         assert_eq!(story.note(&line(1)).expect("whole").cpus.len(), 2);
-    }
-
-    #[test]
-    fn a_report_cut_short_leaves_the_one_before() {
-        let mut story = Story::default();
-        story.note(&totals(1, 1000));
+        // One that is cut short leaves the one before.
+        story.note(&totals(2000));
         story.note(&line(0));
-        story.note(&totals(1, 2000));
-        assert_eq!(story.storm.as_ref().expect("whole").totals.elapsed_ms, 1000);
-        // Nor do lines without a report of their own change anything.
-        let mut story = Story::default();
-        assert!(story.note(&line(0)).is_none());
-        assert!(story.storm.is_none());
+        assert_eq!(story.storm.expect("whole").totals.elapsed_ms, 1000);
     }
 }
