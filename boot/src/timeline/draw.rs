@@ -1,7 +1,7 @@
 //! The timeline as a picture: the BSP's steps over the whole time, and below, from the first SIPI on, a
 //! lane for the BSP and one for each other CPU. All bars of one colour are one path, which keeps the file small.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::ops::Range;
 
 use protocol::human::Nanos;
@@ -46,7 +46,7 @@ pub(super) fn svg(timeline: &Timeline, about: &str) -> String {
     ));
     let title = format!("{about}: done {} after the first INIT", Nanos(timeline.end_ns()));
     let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    svg.line(format_args!("<text x=\"{RIGHT}\" y=\"25\" font-size=\"20\">{title}</text>"));
+    svg.0 += &format!("<text x=\"{RIGHT}\" y=\"25\" font-size=\"20\">{title}</text>\n");
     // The BSP over the whole time.
     let whole = Lanes::over(0, timeline.end_ns(), TITLE, LANE.end);
     svg.bars(&whole, &BSP_COLOURS, [(0, timeline.bsp())]);
@@ -102,9 +102,17 @@ impl Lanes {
 struct Svg(String);
 
 impl Svg {
-    fn line(&mut self, text: impl Display) {
-        // A string takes all that is written to it.
-        let _ = writeln!(self.0, "{text}");
+    /// `look` is its attributes.
+    fn path(&mut self, look: impl Display, path: impl Display) {
+        self.0 += &format!("<path {look} d=\"{path}\"/>\n");
+    }
+
+    fn text(&mut self, x: impl Display, y: u32, anchor: &str, text: impl Display) {
+        self.0 += &format!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>\n");
+    }
+
+    fn dot(&mut self, x: f64, y: u32) {
+        self.0 += &format!("<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"3\" fill=\"{LAST}\"/>\n");
     }
 
     /// A path of each colour, for the spans in lanes.
@@ -122,12 +130,12 @@ impl Svg {
                 let (from, to) = (lanes.x(from_ns), lanes.x(to_ns));
                 if to > from {
                     let (y, height) = (lanes.y(lane) + gap, lanes.height - 2 * gap);
-                    let _ = write!(paths[part], "M{from:.1} {y}H{to:.1}v{height}H{from:.1}z");
+                    paths[part] += &format!("M{from:.1} {y}H{to:.1}v{height}H{from:.1}z");
                 }
             }
         }
         for (path, colour) in paths.iter().zip(colours).filter(|(path, _)| !path.is_empty()) {
-            self.line(format_args!("<path fill=\"{colour}\" d=\"{path}\"/>"));
+            self.path(format_args!("fill=\"{colour}\""), path);
         }
     }
 
@@ -139,10 +147,7 @@ impl Svg {
         for (lane, cpu) in (1..).zip(&timeline.cpus) {
             let (start, end, y) = (lanes.x(cpu.at_ns[0]), lanes.x(online_ns(cpu)), lanes.y(lane));
             if end - start < SHORT_PIXELS {
-                let height = lanes.height;
-                self.line(format_args!(
-                    "<path fill=\"{SHORT}\" d=\"M{start:.1} {y}h{SHORT_PIXELS}v{height}h-{SHORT_PIXELS}z\"/>"
-                ));
+                self.short(start, y, lanes.height);
             }
             if (cpu.index as usize).is_multiple_of(every) {
                 self.name(lanes, lane, format_args!("CPU {}", cpu.index));
@@ -152,24 +157,23 @@ impl Svg {
             }
             if cpu.index == last.index {
                 let (top, bottom) = (lanes.top, y + lanes.height);
-                self.line(format_args!("<path stroke=\"{LAST}\" d=\"M{end:.1} {top}V{bottom}\"/>"));
-                self.line(format_args!(
-                    "<text x=\"{end:.1}\" y=\"{}\" fill=\"{LAST}\" text-anchor=\"end\">CPU {}, the last</text>",
-                    top - 3,
-                    cpu.index
-                ));
+                let look = format!("stroke=\"{LAST}\"");
+                self.path(look, format_args!("M{end:.1} {top}V{bottom}"));
+                let label = format!("<tspan fill=\"{LAST}\">CPU {}, the last</tspan>", cpu.index);
+                self.text(format_args!("{end:.1}"), top - 3, "end", label);
             }
         }
     }
 
-    fn dot(&mut self, x: f64, y: u32) {
-        self.line(format_args!("<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"3\" fill=\"{LAST}\"/>"));
+    /// A mark for phases that are too short.
+    fn short(&mut self, x: f64, y: u32, height: u32) {
+        let path = format!("M{x:.1} {y}h{SHORT_PIXELS}v{height}h-{SHORT_PIXELS}z");
+        self.path(format_args!("fill=\"{SHORT}\""), path);
     }
 
     /// Writes left of a lane.
     fn name(&mut self, lanes: &Lanes, lane: usize, name: impl Display) {
-        let (x, y) = (LEFT - 6, lanes.y(lane) + lanes.height / 2 + 4);
-        self.line(format_args!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{name}</text>"));
+        self.text(LEFT - 6, lanes.y(lane) + lanes.height / 2 + 4, "end", name);
     }
 
     /// The axis below so many lanes.
@@ -180,19 +184,13 @@ impl Svg {
         let step = step(range.end - range.start);
         let first = (range.start / step).ceil() as u64;
         for at in (first..).map(|n| n as f64 * step).take_while(|at| *at <= range.end) {
-            let x = lanes.x((at * nanos) as u64);
-            let _ = write!(ticks, "M{x:.1} {y}v5");
-            self.line(format_args!(
-                "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{at:.decimals$}</text>",
-                y + 18
-            ));
+            let x = format!("{:.1}", lanes.x((at * nanos) as u64));
+            ticks += &format!("M{x} {y}v5");
+            self.text(x, y + 18, "middle", format_args!("{at:.decimals$}"));
         }
-        self.line(format_args!("<path stroke=\"#000\" d=\"{ticks}\"/>"));
-        self.line(format_args!(
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{unit} from the first INIT</text>",
-            (WIDTH + LEFT) / 2,
-            y + 34
-        ));
+        self.path("stroke=\"#000\"", ticks);
+        let label = format_args!("{unit} from the first INIT");
+        self.text((WIDTH + LEFT) / 2, y + 34, "middle", label);
     }
 
     fn legend(&mut self, top: u32, rows: u32) {
@@ -204,25 +202,15 @@ impl Svg {
         let colours = BSP_COLOURS.iter().chain(&CPU_COLOURS);
         for (entry, (text, colour)) in (0..).zip(bsp.chain(cpu_parts()).zip(colours)) {
             let (x, y) = place(entry);
-            self.line(format_args!(
-                "<path fill=\"{colour}\" stroke=\"#bbb\" d=\"M{x} {y}h14v11h-14z\"/>"
-            ));
-            self.text(x, y, text);
+            let look = format!("fill=\"{colour}\" stroke=\"#bbb\"");
+            self.path(look, format_args!("M{x} {y}h14v11h-14z"));
+            self.text(x + 20, y + 10, "start", text);
         }
-        let y = top + rows * LEGEND_ROW;
+        let (x, y) = (place(rows).0, top + rows * LEGEND_ROW);
         self.dot(f64::from(LEFT + 7), y + 6);
-        self.text(LEFT, y, "had to be started once more");
-        let (x, _) = place(rows);
-        self.line(format_args!(
-            "<path fill=\"{SHORT}\" d=\"M{} {y}h{SHORT_PIXELS}v11h-{SHORT_PIXELS}z\"/>",
-            x + 6
-        ));
-        self.text(x, y, "all of these, too short to be seen");
-    }
-
-    /// Right of a colour in the legend.
-    fn text(&mut self, x: u32, y: u32, text: impl Display) {
-        self.line(format_args!("<text x=\"{}\" y=\"{}\">{text}</text>", x + 20, y + 10));
+        self.text(LEFT + 20, y + 10, "start", "had to be started once more");
+        self.short(f64::from(x + 6), y, 11);
+        self.text(x + 20, y + 10, "start", "all of these, too short to be seen");
     }
 }
 
