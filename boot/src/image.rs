@@ -29,9 +29,9 @@ const STICK: u64 = VOLUME as u64 + (2 << 20);
 
 /// Writes the image of a stick: a table of partitions (GPT) with one volume (FAT32) that holds these files.
 pub fn write(to: &Path, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
-    let create = || File::options().read(true).write(true).create(true).truncate(true).open(to);
     let write = || -> anyhow::Result<()> {
-        let mut file = create()?;
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(true).open(to)?;
         file.set_len(STICK)?;
         ProtectiveMBR::with_lb_size(u32::try_from(STICK / SECTOR - 1)?)
             .overwrite_lba0(&mut file)?;

@@ -67,11 +67,7 @@ impl Smp {
 
 /// The parts of an `-smp`; one without a name is `cpus`.
 fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.split(',').map(pair)
-}
-
-fn pair(part: &str) -> (&str, &str) {
-    part.split_once('=').unwrap_or(("cpus", part))
+    text.split(',').map(|part| part.split_once('=').unwrap_or(("cpus", part)))
 }
 
 impl Default for Smp {
@@ -92,13 +88,11 @@ impl FromStr for Smp {
     /// Takes anything that could be an argument of `-smp`, else shows what could. Whether it makes sense is for QEMU to
     /// say, which knows its own limits and says it well.
     fn from_str(text: &str) -> Result<Self, String> {
-        let fits = |part: &str| {
-            let (key, value) = pair(part);
-            !key.is_empty()
-                && key.bytes().all(|b| b.is_ascii_lowercase())
-                && value.parse::<u32>().is_ok_and(|number| number > 0)
+        let fits = |(key, value): (&str, &str)| {
+            let is_name = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase());
+            is_name && value.parse::<u32>().is_ok_and(|number| number > 0)
         };
-        if !text.split(',').all(fits) {
+        if !pairs(text).all(fits) {
             return Err("expected a number of CPUs such as `8`, or QEMU's long form such as \
                  `9,sockets=3,cores=3,threads=1` or `4,maxcpus=8`"
                 .to_string());

@@ -10,10 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use protocol::options::{Options, Scenario};
 
 use super::args::ExploreArgs;
+use super::screen::styled;
 use super::{kernel, print, refuse, run, status};
 use crate::outcome::Outcome;
 use crate::run::{Boot, Report};
@@ -93,11 +94,7 @@ fn try_all(
     (key, results): (&str, File),
 ) -> anyhow::Result<Option<Failure>> {
     let bar = ProgressBar::new((before + todo.len()) as u64).with_position(before as u64);
-    if let Ok(style) =
-        ProgressStyle::with_template("[{bar:24}] {pos}/{len}, {elapsed}, {eta} to go; {msg}")
-    {
-        bar.set_style(style.progress_chars("=> "));
-    }
+    let bar = styled(bar, "[{bar:24}] {pos}/{len}, {elapsed}, {eta} to go; {msg}");
     bar.enable_steady_tick(Duration::from_millis(200));
     let jobs = args.jobs.or_else(|| Some(thread::available_parallelism().ok()?.get())).unwrap_or(1);
     // What is next; the results; the first failure or error, which ends it all.

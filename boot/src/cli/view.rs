@@ -36,7 +36,7 @@ const COLUMNS: [(&str, &str); 15] = [
     ("min, median, p99", "the shortest, the middle, and what 99 of 100 do not exceed"),
 ];
 
-/// Shows a run while it goes on, and remembers it.
+/// Shows a run while it goes on, and keeps its story.
 #[derive(Debug)]
 pub(super) struct View {
     screen: Screen,
@@ -65,24 +65,20 @@ impl View {
         }
     }
 
-    /// Shows that the firmware works, until the kernel speaks.
+    /// Shows that the firmware works, until the kernel has a line.
     pub(super) fn wait_for_firmware(&mut self) {
         self.firmware = Some(self.screen.wait("OVMF is at work, which takes 8 to 40 s under TCG"));
     }
 
     /// Shows a line.
     pub(super) fn see(&mut self, line: Line<'_>) {
+        if !matches!(line, Line::Firmware(_)) {
+            self.firmware = None;
+        }
         match line {
-            Line::Firmware(text) if self.verbose && !text.is_empty() => self.screen.say(text),
-            Line::Firmware(_) => {}
-            Line::Log(text) => {
-                self.firmware = None;
-                self.screen.say(text);
-            }
-            Line::Event(event, _) => {
-                self.firmware = None;
-                self.see_event(event);
-            }
+            Line::Firmware(text) if !self.verbose || text.is_empty() => {}
+            Line::Firmware(text) | Line::Log(text) => self.screen.say(text),
+            Line::Event(event, _) => self.see_event(event),
         }
     }
 
@@ -177,15 +173,13 @@ mod tests {
     fn every_column_is_explained() {
         let totals = Totals { last: true, elapsed_ms: 1, cpus: 1, variants: [Lane::default(); 3] };
         let lanes = totals.lanes().to_string();
-        let headers =
-            lanes.lines().filter(|line| line.ends_with("violations") || line.ends_with("p99"));
+        let headers = lanes.lines().filter(|it| it.ends_with("violations") || it.ends_with("p99"));
         let explained: Vec<_> = COLUMNS.iter().flat_map(|(names, _)| names.split(", ")).collect();
-        for header in headers.chain([Cpu::HEADER, CpuLine::HEADER]) {
-            // Two spaces at least between columns; the first of two tables is of rows.
-            for name in header.split("  ").map(str::trim).filter(|name| !name.is_empty()) {
-                let known = ["variant", "time taken", "close min", "drain min"].contains(&name);
-                assert!(known || explained.contains(&name), "{name}");
-            }
+        let rows = ["variant", "time taken", "close min", "drain min", ""];
+        // Two spaces at least between columns.
+        let names = headers.chain([Cpu::HEADER, CpuLine::HEADER]).flat_map(|it| it.split("  "));
+        for name in names.map(str::trim).filter(|name| !rows.contains(name)) {
+            assert!(explained.contains(&name), "{name}");
         }
     }
 }

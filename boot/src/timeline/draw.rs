@@ -34,35 +34,38 @@ const SHORT_PIXELS: f64 = 3.0;
 /// The last CPU, for which the BSP waited.
 const LAST: &str = "#c02020";
 
-pub(super) fn svg(timeline: &Timeline, about: &str) -> String {
-    let lanes = timeline.cpus.len() as u32 + 1;
-    let lane = (LANES / lanes).clamp(LANE.start, LANE.end);
-    let entries = (BSP_PARTS.len() + CPU_COLOURS.len()) as u32;
-    let legend = TITLE + LANE.end + AXIS + 14 + lane * lanes + AXIS;
-    let height = legend + LEGEND_ROW * (entries.div_ceil(LEGEND_COLUMNS) + 1);
-    let mut svg = Svg(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" \
+impl Timeline {
+    /// Draws it as an SVG. `about` says what was booted and becomes part of the title.
+    pub(crate) fn svg(&self, about: &str) -> String {
+        let lanes = self.cpus.len() as u32 + 1;
+        let lane = (LANES / lanes).clamp(LANE.start, LANE.end);
+        let entries = (BSP_PARTS.len() + CPU_COLOURS.len()) as u32;
+        let legend = TITLE + LANE.end + AXIS + 14 + lane * lanes + AXIS;
+        let height = legend + LEGEND_ROW * (entries.div_ceil(LEGEND_COLUMNS) + 1);
+        let mut svg = Svg(format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<path fill=\"#fff\" d=\"M0 0h{WIDTH}v{height}H0z\"/>\n"
-    ));
-    let title = format!("{about}: done {} after the first INIT", Nanos(timeline.end_ns()));
-    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    svg.0 += &format!("<text x=\"{RIGHT}\" y=\"25\" font-size=\"20\">{title}</text>\n");
-    // The BSP over the whole time.
-    let whole = Lanes::over(0, timeline.end_ns(), TITLE, LANE.end);
-    svg.bars(&whole, &BSP_COLOURS, [(0, timeline.bsp())]);
-    svg.name(&whole, 0, "BSP");
-    svg.axis(&whole, 1);
-    // All, from the first SIPI on.
-    let top = TITLE + LANE.end + AXIS + 14;
-    let detail = Lanes::over(timeline.steps.sipi_ns, timeline.end_ns(), top, lane);
-    svg.bars(&detail, &BSP_COLOURS, [(0, timeline.bsp())]);
-    let cpus = || timeline.cpus.iter().enumerate();
-    svg.bars(&detail, &CPU_COLOURS, cpus().map(|(place, cpu)| (place + 1, timeline.cpu(cpu))));
-    svg.marks(&detail, timeline);
-    svg.axis(&detail, lanes);
-    svg.legend(legend, entries.div_ceil(LEGEND_COLUMNS));
-    svg.0.push_str("</svg>\n");
-    svg.0
+        ));
+        let title = format!("{about}: done {} after the first INIT", Nanos(self.end_ns()));
+        let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        svg.0 += &format!("<text x=\"{RIGHT}\" y=\"25\" font-size=\"20\">{title}</text>\n");
+        // The BSP over the whole time.
+        let whole = Lanes::over(0, self.end_ns(), TITLE, LANE.end);
+        svg.bars(&whole, &BSP_COLOURS, [(0, self.bsp())]);
+        svg.name(&whole, 0, "BSP");
+        svg.axis(&whole, 1);
+        // All, from the first SIPI on.
+        let top = TITLE + LANE.end + AXIS + 14;
+        let detail = Lanes::over(self.steps.sipi_ns, self.end_ns(), top, lane);
+        svg.bars(&detail, &BSP_COLOURS, [(0, self.bsp())]);
+        let cpus = || self.cpus.iter().enumerate();
+        svg.bars(&detail, &CPU_COLOURS, cpus().map(|(place, cpu)| (place + 1, self.cpu(cpu))));
+        svg.marks(&detail, self);
+        svg.axis(&detail, lanes);
+        svg.legend(legend, entries.div_ceil(LEGEND_COLUMNS));
+        svg.0.push_str("</svg>\n");
+        svg.0
+    }
 }
 
 /// Where lanes are, and which time they show, in a unit that suits it.
