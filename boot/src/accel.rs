@@ -72,19 +72,10 @@ impl Accel {
     }
 }
 
-impl Engine {
-    /// Name of the engine for QEMU's `-accel`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcg => "tcg",
-            Self::Kvm { .. } => "kvm",
-        }
-    }
-}
-
+/// The name for QEMU's `-accel`.
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(if *self == Self::Tcg { "tcg" } else { "kvm" })
     }
 }
 

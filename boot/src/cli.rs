@@ -62,7 +62,7 @@ enum Command {
     /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn.
     BringUp(BringUpArgs),
     /// Boot again and again, each time with another seed, so that the CPUs run interleaved in another way. Stops at
-    /// the first run that does not pass and prints the line that repeats it; goes on where it was stopped.
+    /// the first run that does not pass and prints the line that repeats it; after Ctrl-C, the seeds that are left.
     Explore(ExploreArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,
@@ -101,7 +101,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(None, args),
         Command::Elf { path, run: args } => run::run(Some(&path), args),
         Command::BringUp(args) => bring_up::run(args),
-        Command::Explore(args) => explore::run(&args),
+        Command::Explore(args) => explore::run(args),
         Command::New { path } => new(&path),
         Command::Doctor => doctor::doctor(),
         Command::Build { package, bin } => build(&package, bin.as_deref()),

@@ -16,20 +16,14 @@ pub enum Machine {
     Microvm,
 }
 
-impl Machine {
-    /// QEMU's name for it.
-    pub const fn name(self) -> &'static str {
-        match self {
+/// QEMU's name for it.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
             Self::Q35 => "q35",
             Self::Pc => "pc",
             Self::Microvm => "microvm",
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        })
     }
 }
 

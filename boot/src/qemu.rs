@@ -62,11 +62,6 @@ pub fn version(qemu: &Path) -> anyhow::Result<Version> {
     version.with_context(|| format!("{} does not say which QEMU it is", qemu.display()))
 }
 
-/// Memory that suits a number of CPUs: the kernel itself, and stacks and an area for each of them.
-pub(crate) fn memory_for(cpus: u32) -> u32 {
-    256_u32.saturating_add(cpus.saturating_mul(2))
-}
-
 /// The arguments for QEMU: what `boot` asks for, by this engine, with these files.
 pub(crate) fn arguments(
     boot: &Boot,
@@ -82,7 +77,7 @@ pub(crate) fn arguments(
     // More CPUs than the xAPIC can address need x2APIC, and interrupts that reach 32-bit IDs.
     let large = boot.machine == Machine::Q35 && boot.smp.cpus() > XAPIC_CPUS;
     add("-machine", &board(boot.machine, large));
-    add("-accel", &engine.name());
+    add("-accel", &engine.to_string());
     match engine {
         // OVMF's APs wait by `mwait` where they can, which TCG does not implement: they would spin, and take the time
         // of all others.
@@ -103,7 +98,9 @@ pub(crate) fn arguments(
         add("-device", &"intel-iommu,intremap=on,eim=on");
     }
     add("-smp", &boot.smp.as_str());
-    let memory = boot.memory_mib.unwrap_or_else(|| memory_for(boot.smp.cpus()));
+    // The kernel itself, and stacks and an area for each CPU.
+    let usual = boot.smp.cpus().saturating_mul(2).saturating_add(256);
+    let memory = boot.memory_mib.unwrap_or(usual);
     add("-m", &format!("{memory}M"));
     load(&boot.elf, ramdisk, uefi, &mut add);
     add("-display", &"none");

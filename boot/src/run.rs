@@ -28,7 +28,7 @@ use crate::{guest, image};
 mod report;
 
 /// One boot of one guest, to be set up and then [`run`](Self::run).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "a boot does nothing until it is run"]
 pub struct Boot {
     pub(crate) elf: PathBuf,
@@ -50,8 +50,9 @@ pub struct Boot {
 }
 
 /// What it means that a CPU is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Missing {
+    #[default]
     /// The guest may go on; it has not passed in the end.
     NoPass,
     /// The boot ends at once.
@@ -100,24 +101,7 @@ impl Boot {
     /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format. A file whose name
     /// ends in `.iso` is a disk that boots by a loader of its own, one that ends in `.img` a stick.
     pub fn new(elf: impl Into<PathBuf>) -> Self {
-        let boot = Self {
-            elf: elf.into(),
-            qemu: None,
-            smp: Smp::default(),
-            machine: Machine::default(),
-            firmware: Firmware::default(),
-            accel: Accel::default(),
-            memory_mib: None,
-            ramdisk: None,
-            seconds: 0,
-            seed: None,
-            deadline: None,
-            gdb: None,
-            qemu_args: Vec::new(),
-            actions: Vec::new(),
-            interrupt: None,
-            missing: Missing::NoPass,
-        };
+        let boot = Self { elf: elf.into(), ..Self::default() };
         boot.options(&Options { format: Format::Json, ..Options::default() })
     }
 

@@ -73,29 +73,11 @@ pub fn clean_command(program: impl AsRef<OsStr>) -> Command {
 /// Whether a variable steers one particular cargo or rustc, as against the user's own settings
 /// (proxies, registries, colours), which hold for every cargo.
 fn is_left_over(name: &str) -> bool {
-    const SETTINGS: [&str; 7] = [
-        "CARGO_HOME",
-        "CARGO_HTTP_",
-        "CARGO_NET_",
-        "CARGO_REGISTRIES_",
-        "CARGO_REGISTRY_",
-        "CARGO_SOURCE_",
-        "CARGO_TERM_",
-    ];
-    const COMPILER: [&str; 10] = [
-        "RUSTC",
-        "RUSTC_BOOTSTRAP",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTC_WRAPPER",
-        "RUSTDOC",
-        "RUSTDOCFLAGS",
-        "RUSTFLAGS",
-        "RUSTUP_TOOLCHAIN",
-        "RUSTUP_TOOLCHAIN_SOURCE",
-        "RUST_RECURSION_COUNT",
-    ];
-    let settings = SETTINGS.iter().any(|setting| name.starts_with(setting));
-    (name.starts_with("CARGO") && !settings) || COMPILER.contains(&name)
+    const SETTINGS: &str = "CARGO_HOME CARGO_HTTP_ CARGO_NET_ CARGO_REGISTRIES_ CARGO_REGISTRY_ CARGO_SOURCE_ CARGO_TERM_";
+    const COMPILER: &str = "RUSTC RUSTC_BOOTSTRAP RUSTC_WORKSPACE_WRAPPER RUSTC_WRAPPER RUSTDOC RUSTDOCFLAGS RUSTFLAGS \
+                            RUSTUP_TOOLCHAIN RUSTUP_TOOLCHAIN_SOURCE RUST_RECURSION_COUNT";
+    let is_setting = SETTINGS.split(' ').any(|setting| name.starts_with(setting));
+    (name.starts_with("CARGO") && !is_setting) || COMPILER.split(' ').any(|it| it == name)
 }
 
 #[cfg(test)]

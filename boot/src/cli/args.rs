@@ -58,9 +58,12 @@ pub(super) struct ImageArgs {
     pub(super) kernel: Option<PathBuf>,
 }
 
+/// Length of an explored storm.
+pub(super) const EXPLORED_SECONDS: &str = "1";
+
 /// Which runs to try.
 #[derive(Args, Clone, Debug)]
-#[command(mut_arg("seconds", |seconds| seconds.default_value("1")), mut_args(hide(&["seed"])))]
+#[command(mut_arg("seconds", |seconds| seconds.default_value(EXPLORED_SECONDS)), mut_args(hide(&["seed"])))]
 pub(super) struct ExploreArgs {
     /// Seeds, from the first up to but not including the last.
     #[arg(long, value_name = "A..B", default_value = "0..100", value_parser = range)]
@@ -74,10 +77,6 @@ pub(super) struct ExploreArgs {
     /// Runs at once [default: the host's CPUs].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<usize>,
-    /// Results, a line for each run; what is there already, of the same guest, is not run again [default:
-    /// target/explore/GUEST.txt].
-    #[arg(long, value_name = "FILE")]
-    pub(super) out: Option<PathBuf>,
     /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,

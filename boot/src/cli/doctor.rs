@@ -1,7 +1,5 @@
 //! `cargo boot doctor`.
 
-use std::path::Path;
-
 use super::{NOT_TRIED, print};
 use crate::accel::{Accel, Host};
 use crate::firmware::Ovmf;
@@ -38,12 +36,11 @@ fn toolchain(target: &'static str) -> anyhow::Result<bool> {
     print(format_args!("Toolchains for {target}:"))?;
     describe("active", found.active.as_ref())?;
     describe("distribution's", found.distribution.as_ref())?;
-    let linkers = [("ld.lld", &found.ld_lld), ("lld-link", &found.lld_link), ("ld", &found.gnu_ld)];
-    let linkers = linkers.map(|(name, path)| {
-        let path = path.as_deref().map_or("not found".into(), Path::to_string_lossy);
-        format!("{name}: {path}")
-    });
-    print(format_args!("  {}", linkers.join("; ")))?;
+    for flavor in toolchain::flavors(target) {
+        let linker = found.linkers.iter().find(|linker| linker.flavor == *flavor);
+        let path = linker.map_or("not found".into(), |linker| linker.path.to_string_lossy());
+        print(format_args!("  {flavor}: {path}"))?;
+    }
     let choice = match toolchain::choose(&found) {
         Ok(choice) => choice,
         Err(error) => {

@@ -5,10 +5,13 @@ use std::path::Path;
 use anyhow::{bail, ensure};
 use protocol::options::{Job, Options};
 
-use super::args::{BootArgs, KernelArgs};
+use super::args::{BootArgs, EXPLORED_SECONDS, KernelArgs};
 use crate::accel::Accel;
 use crate::firmware::Firmware;
 use crate::qemu;
+
+const SECONDS_OF_A_SCENARIO: &str =
+    "--seconds: a scenario takes the time that its tests need; leave it out";
 
 /// The first row that holds is the reason.
 fn first<const N: usize>(rows: [(bool, &'static str); N]) -> anyhow::Result<()> {
@@ -52,10 +55,7 @@ pub(super) fn boot(named: Option<&Path>, args: &BootArgs) -> anyhow::Result<()> 
             args.deadline.is_some_and(too_short),
             "--deadline: the storm alone takes as long (--seconds)",
         ),
-        (
-            options.scenario.is_some() && options.seconds != usual.seconds,
-            "--seconds: a scenario takes the time that its tests need; leave it out",
-        ),
+        (options.scenario.is_some() && options.seconds != usual.seconds, SECONDS_OF_A_SCENARIO),
         (
             options.scenario.is_some() && options.job != Job::Storm,
             "--scenario: neither --timeline nor bring-up runs one; leave it out",
@@ -86,7 +86,11 @@ pub(super) fn boot(named: Option<&Path>, args: &BootArgs) -> anyhow::Result<()> 
 }
 
 pub(super) fn explore(options: &Options) -> anyhow::Result<()> {
-    first([(options.seed.is_some(), "--seed: there are many here, --seeds A..B")])
+    let has_seconds = options.seconds.to_string() != EXPLORED_SECONDS;
+    first([
+        (options.seed.is_some(), "--seed: there are many here, --seeds A..B"),
+        (options.scenario.is_some() && has_seconds, SECONDS_OF_A_SCENARIO),
+    ])
 }
 
 /// The kernel in `folder`, which is not this workspace's.
@@ -143,6 +147,7 @@ mod tests {
             ("bring-up --gdb", "no one to debug"),
             ("bring-up", ""),
             ("explore --seed 1", "--seeds"),
+            ("explore --scenario ipi --seconds 2", "its tests need"),
             ("explore --scenario ipi", ""),
         ] {
             let words = ["cargo boot"].into_iter().chain(line.split(' '));

@@ -106,8 +106,8 @@ impl Story {
             "outcome": report.outcome.name(),
             "text": report.outcome.to_string(),
             "smp": args.smp.as_str(),
-            "machine": args.machine.name(),
-            "accel": engine.name(),
+            "machine": args.machine.to_string(),
+            "accel": engine.to_string(),
             // Of a storm.
             "seconds": (options.job == Job::Storm).then_some(options.seconds),
             // From the start of QEMU to its end, and to the guest's first line.

@@ -12,29 +12,27 @@ use crate::run::Line;
 const SHORT_TABLE: usize = 16;
 
 /// What the columns of all tables are.
-const COLUMNS: [(&str, &str); 15] = [
-    ("CPU", "its index, dense; the BSP is 0"),
-    ("APIC ID", "what the hardware calls it"),
-    ("package, die, core, thread", "where it sits, according to its CPUID"),
-    ("online after", "time from the first INIT to its check-in"),
-    (
-        "plain, cache-aware, per-CPU",
-        "the variants, and how many protections each granted to this CPU",
-    ),
-    ("in handler", "of those, granted in its timer's interrupt handler"),
-    ("for others", "protections that it released, though another CPU had taken them"),
-    ("grants", "protections that the variant granted"),
-    ("grants/s", "the same, per second of the time in which the variant was the one in use"),
-    ("refused", "protections asked for while the object was closed"),
-    ("teardowns", "how often the object was closed, drained, freed and replaced"),
-    (
-        "violations",
-        "broken promises, such as a use after the teardown; anything but 0 is a failure",
-    ),
-    ("close", "time that `close` takes"),
-    ("drain", "time from the end of `close` until the last protection was released"),
-    ("min, median, p99", "the shortest, the middle, and what 99 of 100 do not exceed"),
-];
+const COLUMNS: &str = "\
+CPU: its index, dense; the BSP is 0
+APIC ID: what the hardware calls it
+package, die, core, thread: where it sits, according to its CPUID
+online after: time from the first INIT to its check-in
+plain, cache-aware, per-CPU: the variants, and how many protections each granted to this CPU
+in handler: of those, granted in its timer's interrupt handler
+for others: protections that it released, though another CPU had taken them
+grants: protections that the variant granted
+grants/s: the same, per second of the time in which the variant was the one in use
+refused: protections asked for while the object was closed
+teardowns: how often the object was closed, drained, freed and replaced
+violations: broken promises, such as a use after the teardown; anything but 0 is a failure
+close: time that `close` takes
+drain: time from the end of `close` until the last protection was released
+min, median, p99: the shortest, the middle, and what 99 of 100 do not exceed";
+
+/// The names in a line of them.
+fn names(line: &str) -> impl Iterator<Item = &str> {
+    line.split(": ").take(1).flat_map(|names| names.split(", "))
+}
 
 /// Shows a run while it goes on, and keeps its story.
 #[derive(Debug)]
@@ -91,11 +89,8 @@ impl View {
     pub(super) fn finish(&mut self) -> Story {
         self.firmware = None;
         self.screen.clear();
-        let is_shown =
-            |(names, _): &&(&str, _)| names.split(", ").any(|name| self.headers.contains(name));
-        for (names, text) in COLUMNS.iter().filter(is_shown).filter(|_| self.explain) {
-            self.say(&format!("{names}: {text}"));
-        }
+        let is_shown = |line: &&str| names(line).any(|name| self.headers.contains(name));
+        COLUMNS.lines().filter(|_| self.explain).filter(is_shown).for_each(|line| self.say(line));
         std::mem::take(&mut self.story)
     }
 
@@ -174,11 +169,11 @@ mod tests {
         let totals = Totals { last: true, elapsed_ms: 1, cpus: 1, variants: [Lane::default(); 3] };
         let lanes = totals.lanes().to_string();
         let headers = lanes.lines().filter(|it| it.ends_with("violations") || it.ends_with("p99"));
-        let explained: Vec<_> = COLUMNS.iter().flat_map(|(names, _)| names.split(", ")).collect();
+        let explained: Vec<_> = COLUMNS.lines().flat_map(super::names).collect();
         let rows = ["variant", "time taken", "close min", "drain min", ""];
         // Two spaces at least between columns.
-        let names = headers.chain([Cpu::HEADER, CpuLine::HEADER]).flat_map(|it| it.split("  "));
-        for name in names.map(str::trim).filter(|name| !rows.contains(name)) {
+        let all = headers.chain([Cpu::HEADER, CpuLine::HEADER]).flat_map(|it| it.split("  "));
+        for name in all.map(str::trim).filter(|name| !rows.contains(name)) {
             assert!(explained.contains(&name), "{name}");
         }
     }

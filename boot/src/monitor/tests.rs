@@ -100,14 +100,6 @@ fn a_refusal_is_reported() {
 }
 
 #[test]
-fn text_is_an_answer_to_those_that_ask() {
-    let ask = Action::ask(Trigger::FirstTest, "info lapic 0");
-    let replies = &[READY, "{\"return\":\"LVT0 0x10000\\r\\n\"}\n"];
-    let done = fake(&[ask], &["a test"], replies).1.expect("no error");
-    assert_eq!((done.times, done.answers), (vec![1], vec!["LVT0 0x10000\r\n".to_string()]));
-}
-
-#[test]
 fn silence_is_an_error_that_is_known_before_the_end() {
     let operator = Operator::open_with(vec![nmis()], TICK).expect("a port");
     assert!(!operator.has_failed());

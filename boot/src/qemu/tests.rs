@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Uefi, arguments, by_hand, find, memory_for};
+use super::{Uefi, arguments, by_hand, find};
 use crate::accel::Engine;
 use crate::firmware::Ovmf;
 use crate::machine::{Machine, Smp};
@@ -85,12 +85,6 @@ fn by_uefi_it_boots_from_the_stick() {
     let text = by_hand(Path::new("qemu"), &boot.elf("my.img"), Engine::Tcg, Some(&uefi));
     assert!(text.starts_with("cp original.fd vars.fd && qemu "), "{text}");
     assert!(text.contains(",file=my.img "), "{text}");
-}
-
-#[test]
-fn memory_grows_with_the_cpus_and_never_overflows() {
-    let memory = [1, 255, u32::MAX].map(memory_for);
-    assert_eq!(memory, [258, 766, u32::MAX]);
 }
 
 #[test]

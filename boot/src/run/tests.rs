@@ -98,15 +98,3 @@ fn an_action_whose_line_never_comes_is_never_done() {
     assert_eq!((report.outcome, report.done), (Outcome::Passed, vec![0]));
     assert_eq!(report.command, None, "without the NMIs it is another boot");
 }
-
-#[test]
-fn a_kernel_that_is_not_ours_gets_no_ramdisk() {
-    let (boot, kernel) = fake(r#"echo "$@""#);
-    let report = boot.clone().no_ramdisk().run().expect("QEMU is there");
-    assert!(!report.lines[0].contains("-initrd"), "{}", report.lines[0]);
-    let command = report.command.expect("nothing acts on it");
-    assert!(!command.contains("-initrd"), "{command}");
-    drop(kernel);
-    let error = boot.run().expect_err("no kernel").to_string();
-    assert!(error.contains("there is no kernel at"), "{error}");
-}

@@ -69,17 +69,17 @@ impl Timeline {
 }
 
 /// Where lanes are, and which time they show, in a unit that suits it.
-pub(super) struct Lanes {
-    pub(super) range: Range<f64>,
-    pub(super) unit: &'static str,
+struct Lanes {
+    range: Range<f64>,
+    unit: &'static str,
     nanos: f64,
-    pub(super) decimals: usize,
+    decimals: usize,
     top: u32,
     height: u32,
 }
 
 impl Lanes {
-    pub(super) fn over(from_ns: u64, to_ns: u64, top: u32, height: u32) -> Self {
+    fn over(from_ns: u64, to_ns: u64, top: u32, height: u32) -> Self {
         let span = to_ns.saturating_sub(from_ns).max(1);
         let (unit, nanos) = match span {
             0..2_000_000 => ("us", 1e3),

@@ -1,7 +1,7 @@
 use protocol::options::StartMode;
 use protocol::start::{PHASES, Stamps, Steps};
 
-use super::{Span, Timeline, draw, in_order, spans};
+use super::{Span, Timeline, in_order, spans};
 
 const STEPS: Steps = Steps {
     prepared_ns: 2_000_000,
@@ -87,19 +87,5 @@ fn the_picture_has_a_lane_for_each_cpu_and_says_what_it_shows() {
         assert_eq!(path.expect("drawn").matches('M').count(), count as usize, "{count} CPUs");
         // CPU 1 has worked for 5 us, and 3 pixels are 6; there is such a mark in the legend, too.
         assert_eq!(svg.matches("#222222").count(), 2, "{count} CPUs");
-    }
-}
-
-#[test]
-fn axes_have_a_unit_that_suits() {
-    for (from, to, expected) in [
-        (0, 250_000_000, ("ms", 0.0..250.0, 0)),
-        (10_000_000, 12_500_000, ("ms", 10.0..12.5, 1)),
-        (10_000_000, 10_700_000, ("us", 10_000.0..10_700.0, 0)),
-        // Nothing at all is drawn as something.
-        (5_000, 5_000, ("us", 5.0..5.001, 1)),
-    ] {
-        let axis = draw::Lanes::over(from, to, 0, 9);
-        assert_eq!((axis.unit, axis.range, axis.decimals), expected);
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Sample;
 use crate::accel::{Engine, Host};
 use crate::cli::args::BootArgs;
+use crate::machine::Machine;
 use crate::spread::Spread;
 
 /// From this number of CPUs on, what comes before the first SIPI no longer matters much, so growth means something.
@@ -18,7 +19,7 @@ const GROWTH_FROM: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Results {
     engine: Engine,
-    machine: &'static str,
+    machine: Machine,
     /// How the CPUs are started that are not started one by one.
     way: StartMode,
     rounds: u32,
@@ -38,7 +39,7 @@ impl Results {
         let row = |cpus| Row { cpus, samples: Default::default() };
         Self {
             engine: args.accel.engine(Host::probe()),
-            machine: args.machine.name(),
+            machine: args.machine,
             way: args.kernel.0.start,
             rounds,
             rows: counts.map(row).collect(),
@@ -66,8 +67,8 @@ impl Results {
             })
         };
         json!({
-            "machine": self.machine,
-            "accel": self.engine.name(),
+            "machine": self.machine.to_string(),
+            "accel": self.engine.to_string(),
             "host_cpus": std::thread::available_parallelism().map_or(1, usize::from),
             // How the CPUs were started that were not started one by one.
             "start": self.way.name(),

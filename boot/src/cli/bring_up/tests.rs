@@ -5,7 +5,7 @@ use protocol::options::{Job, StartMode};
 use tempfile::NamedTempFile;
 
 use super::result::Results;
-use super::{Sample, Stopped, counts, measure};
+use super::{Sample, Stopped, measure};
 use crate::cli::args::BringUpArgs;
 use crate::cli::{Cli, Command};
 use crate::outcome::Outcome;
@@ -70,18 +70,6 @@ fn a_boot_that_fails_ends_it_and_is_reported() {
     // A pass without figures is none.
     let mute = r#"echo '@event {"Verdict":{"passed":true,"text":"fine"}}'; exit 33"#;
     assert_eq!(measured(mute, &["--smp", "1"]).expect_err("mute").outcome, Outcome::Passed);
-}
-
-#[test]
-fn counts_are_powers_of_two_and_the_most() {
-    for (all, expected) in [
-        (255, &[1, 2, 4, 8, 16, 32, 64, 128, 255][..]),
-        (1, &[1]),
-        (8, &[1, 2, 4, 8]),
-        (6, &[1, 2, 4, 6]),
-    ] {
-        assert_eq!(counts(all).collect::<Vec<_>>(), expected);
-    }
 }
 
 #[test]
