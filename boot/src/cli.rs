@@ -1,7 +1,7 @@
 //! The program `cargo boot`.
 //!
-//! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried; 3 it passed, but not with all
-//! CPUs; 130 Ctrl-C.
+//! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried: wrong usage, or something is missing; 3
+//! it passed, but a CPU that was asked for was not online; 130 Ctrl-C.
 
 mod args;
 mod bring_up;
@@ -21,7 +21,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
@@ -30,13 +30,11 @@ use crate::guest::{SUITE, TEST_KERNELS};
 use crate::outcome::Outcome;
 use crate::{guest, image, template, workspace};
 
-/// The guest did not pass.
 const FAILED: u8 = 1;
-/// It could not be tried: wrong usage, or something is missing. Clap uses the same number.
+/// Clap uses the same number.
 const NOT_TRIED: u8 = 2;
-/// It passed, but a CPU that was asked for was not online.
 const INCOMPLETE: u8 = 3;
-/// Ended by Ctrl-C: 128 and the number of the signal, as shells have it.
+/// 128 and the number of the signal, as shells have it.
 const INTERRUPTED: u8 = 130;
 
 /// Boots the kernel in QEMU and watches a storm: all CPUs use an object that is torn down again
@@ -171,10 +169,8 @@ fn stick(args: &ImageArgs) -> anyhow::Result<u8> {
         Some(file) => fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
         None => Options::template().to_string().into_bytes(),
     };
-    let parsed = match Options::parse(&options) {
-        Ok(parsed) => parsed,
-        Err(why) => bail!("the kernel would refuse these options: {why}"),
-    };
+    let parsed = Options::parse(&options)
+        .map_err(|why| anyhow!("the kernel would refuse these options: {why}"))?;
     let kernel = match &args.kernel {
         Some(elf) => elf.clone(),
         None => {

@@ -16,7 +16,7 @@ use crate::workspace::{self, TARGET, UEFI_TARGET};
 /// The packages whose code runs in the guest only.
 pub const PACKAGES: [&str; 3] = ["direct", "kernel", TEST_KERNELS];
 
-/// The package of the test guests.
+/// That of the test guests.
 pub const TEST_KERNELS: &str = "test-kernels";
 
 /// Its binary with the scenarios.

@@ -43,13 +43,8 @@ pub(crate) struct Done {
 }
 
 impl Operator {
-    /// Opens a port for a QEMU that is yet to be started.
-    pub(crate) fn open(actions: Vec<Action>) -> Result<Self> {
-        Self::open_with(actions, PATIENCE)
-    }
-
-    /// As `open`, with a time after which a monitor that does not answer is given up.
-    fn open_with(actions: Vec<Action>, patience: Duration) -> Result<Self> {
+    /// Opens a port for a QEMU that is yet to be started, and whose monitor is given up if it does not answer for so long.
+    pub(crate) fn open(actions: Vec<Action>, patience: Duration) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = listener.context("no port for QEMU's monitor")?;
         let port = listener.local_addr()?.port();
@@ -103,7 +98,7 @@ impl Operator {
 }
 
 /// For how long QEMU may say nothing when asked. It takes milliseconds, on a busy host longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is done again and again waits for as long as QEMU took for the last time, but no longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);

@@ -225,6 +225,8 @@ impl Testimony {
             // QEMU answers SIGINT and SIGTERM itself, and may be faster than we are.
             End::Exited(0) if stderr.contains("terminating on signal") => Outcome::Interrupted,
             End::Interrupted => Outcome::Interrupted,
+            // Before it has begun to do so.
+            End::Killed(ref status) if status.contains("(SIGINT)") => Outcome::Interrupted,
             End::Incomplete => {
                 let panic = self.panic.take();
                 panic.unwrap_or_else(|| self.incomplete(asked.unwrap_or_default()))

@@ -20,7 +20,7 @@ use crate::action::Action;
 use crate::child::{self, Guarded};
 use crate::firmware::{Firmware, Ovmf};
 use crate::machine::{Machine, Smp};
-use crate::monitor::{Done, Operator};
+use crate::monitor::{Done, Operator, PATIENCE};
 use crate::outcome::End;
 use crate::qemu::{self, Uefi};
 use crate::{guest, image};
@@ -187,7 +187,7 @@ impl Boot {
         command.args(qemu::arguments(&self, engine, ramdisk, uefi));
         let operator = match &*self.actions {
             [] => None,
-            actions => Some(Operator::open(actions.to_vec())?),
+            actions => Some(Operator::open(actions.to_vec(), PATIENCE)?),
         };
         if let Some(operator) = &operator {
             command.args(operator.arguments());

@@ -13,7 +13,6 @@ const BAR: u64 = 1000;
 /// Columns that the bar and its frame take from the first line of the live part.
 const BAR_COLUMNS: usize = 13;
 
-/// The screen.
 #[derive(Debug)]
 pub(super) struct Screen {
     /// Lines that stay go to standard error, since standard output is for a program.
@@ -34,7 +33,6 @@ impl Drop for Waiting {
 }
 
 impl Screen {
-    /// A screen.
     pub(super) fn new(to_stderr: bool) -> Self {
         let live = ProgressBar::with_draw_target(Some(BAR), ProgressDrawTarget::hidden());
         Self { to_stderr, live: styled(live, "[{bar:10}] {msg}") }

@@ -17,9 +17,7 @@ use crate::run::Report;
 /// tests, not with time.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Story {
-    /// Name of the guest binary.
     pub(super) kernel: Option<String>,
-    /// Usable memory in KiB.
     pub(super) memory_kib: Option<u64>,
     /// CPUs that run, the BSP included.
     pub(super) online: Option<u32>,
@@ -27,19 +25,14 @@ pub(super) struct Story {
     pub(super) listed: Option<u32>,
     /// Microseconds from the first INIT to the last check-in.
     pub(super) bring_up_us: Option<u64>,
-    /// The CPU index table.
     pub(super) cpus: Vec<Cpu>,
-    /// The BSP's steps of the start.
     pub(super) steps: Option<Steps>,
-    /// When each other CPU was how far.
     pub(super) stamps: Vec<Stamps>,
     /// APIC IDs of the CPUs that never checked in.
     pub(super) missing: Vec<u32>,
-    /// Names of the tests that passed.
     pub(super) tests_passed: Vec<String>,
     /// The last whole report of the storm.
     pub(super) storm: Option<StormReport>,
-    /// The kernel's own verdict.
     pub(super) verdict: Option<String>,
     /// The report that is coming in.
     #[serde(skip)]
@@ -49,14 +42,12 @@ pub(super) struct Story {
 /// One report of the storm, live or final.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct StormReport {
-    /// The totals.
     pub(super) totals: Totals,
-    /// A line for each CPU.
     pub(super) cpus: Vec<CpuLine>,
 }
 
 impl Story {
-    /// Takes an event down. Returns a storm report when this event has completed it.
+    /// Keeps an event. Returns a storm report when this event has completed it.
     pub(super) fn note(&mut self, event: &Event<'_>) -> Option<&StormReport> {
         match event {
             Event::Hello { kernel, memory_kib } => {

@@ -50,7 +50,6 @@ pub(super) struct View {
 }
 
 impl View {
-    /// A view of a run with these arguments.
     pub(super) fn new(args: &BootArgs, explain: bool) -> Self {
         Self {
             screen: Screen::new(args.json),
@@ -68,7 +67,6 @@ impl View {
         self.firmware = Some(self.screen.wait("OVMF is at work, which takes 8 to 40 s under TCG"));
     }
 
-    /// Shows a line.
     pub(super) fn see(&mut self, line: Line<'_>) {
         if !matches!(line, Line::Firmware(_)) {
             self.firmware = None;
@@ -80,7 +78,6 @@ impl View {
         }
     }
 
-    /// Prints lines that stay.
     pub(super) fn say(&self, text: &str) {
         self.screen.say(text);
     }

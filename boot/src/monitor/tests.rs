@@ -7,7 +7,7 @@ use anyhow::Result;
 use protocol::event::Event;
 use serde_json::json;
 
-use super::{Done, Operator};
+use super::{Done, Operator, PATIENCE};
 use crate::action::{Action, Trigger};
 use crate::run::Line;
 
@@ -31,7 +31,7 @@ fn fake(
     tests: &[&'static str],
     replies: &'static [&'static str],
 ) -> (Vec<String>, Result<Done>) {
-    let operator = Operator::open(actions.to_vec()).expect("a port");
+    let operator = Operator::open(actions.to_vec(), PATIENCE).expect("a port");
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, operator.port)).expect("it listens");
     tests.iter().for_each(|name| test_starts(&operator, name));
     let qemu = thread::spawn(move || {
@@ -101,7 +101,7 @@ fn a_refusal_is_reported() {
 
 #[test]
 fn silence_is_an_error_that_is_known_before_the_end() {
-    let operator = Operator::open_with(vec![nmis()], TICK).expect("a port");
+    let operator = Operator::open(vec![nmis()], TICK).expect("a port");
     assert!(!operator.has_failed());
     // There until the end.
     let _stream = TcpStream::connect((Ipv4Addr::LOCALHOST, operator.port)).expect("it listens");

@@ -31,6 +31,7 @@ fn a_pass_needs_the_word_and_the_code() {
         // A reset is no pass, and no interruption.
         (&[verdict(true)], End::Exited(0), "the machine was reset"),
         (&[verdict(true)], End::Interrupted, "interrupted"),
+        (&[], End::Killed("signal: 2 (SIGINT)".into()), "interrupted"),
     ] {
         let found = outcome(events, end, "").to_string();
         assert!(found.contains(text), "{text}: {found}");
