@@ -3,10 +3,7 @@
 # Run it as often as you like; where nothing is missing it does nothing, in a moment.
 #
 #   sh boot/setup.sh            what building, booting and testing need
-#   sh boot/setup.sh --tests    also that without which some tests are skipped: g++ and clang for
-#                               those of `rundown-c`, g++ for .ci/fuzz, valgrind for
-#                               .ci/callgrind, GRUB for a kernel that is not ours, OVMF for boots
-#                               by UEFI (some 600 MB)
+#   sh boot/setup.sh --tests    also that without which some tests are skipped (some 600 MB)
 #
 # Where the active Rust toolchain has neither the target x86_64-unknown-none nor the standard
 # library's sources (`rust-src`), Debian's second toolchain is installed beside it, below /usr:

@@ -9,7 +9,6 @@ mod check;
 mod doctor;
 mod explore;
 mod refuse;
-mod remedy;
 mod run;
 mod screen;
 mod story;
@@ -186,8 +185,6 @@ fn stick(args: &ImageArgs) -> anyhow::Result<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use clap::{CommandFactory, Parser};
 
     use super::{Cli, Command, RunArgs};
@@ -222,18 +219,6 @@ mod tests {
         }
         let args = run_args("--machine pc -- -d int");
         assert_eq!(args.boot.qemu_args, ["-d", "int"], "QEMU's");
-    }
-
-    #[test]
-    fn a_timeline_goes_to_the_file_that_is_named() {
-        for (line, file) in [
-            ("--smp 8", None),
-            ("--timeline --smp 8", Some("timeline.svg")),
-            ("--timeline a.svg", Some("a.svg")),
-            ("run --timeline=a.svg", Some("a.svg")),
-        ] {
-            assert_eq!(run_args(line).timeline.as_deref(), file.map(Path::new));
-        }
     }
 
     #[test]

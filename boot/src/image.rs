@@ -111,37 +111,3 @@ pub(crate) fn flatten(elf: &[u8], name: &str) -> anyhow::Result<(Vec<u8>, String
     );
     Ok((bytes, kernel))
 }
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    #[test]
-    fn the_stick_has_one_partition_with_the_files() {
-        let image = tempfile::NamedTempFile::new().expect("temporary file");
-        let long = [7; 300_000];
-        let files: [(&str, &[u8]); 2] = [(LOADER, &long), (OPTIONS, b"seconds=1\n")];
-        write(image.path(), &files).expect("written");
-
-        let disk = GptConfig::new().open(image.path()).expect("a table of partitions");
-        let [partition] = &disk.partitions().values().collect::<Vec<_>>()[..] else {
-            panic!("one partition: {:?}", disk.partitions());
-        };
-        assert_eq!(partition.part_type_guid, partition_types::EFI);
-        let start = partition.first_lba * SECTOR;
-        let whole = std::fs::read(image.path()).expect("readable");
-        assert_eq!(whole.len() as u64, STICK);
-        assert_eq!(whole[510..512], [0x55, 0xaa], "the protective MBR's mark");
-        let mut volume = whole[start as usize..][..VOLUME].to_vec();
-        let volume = FileSystem::new(Cursor::new(&mut volume[..]), FsOptions::new()).expect("FAT");
-        assert_eq!(volume.fat_type(), FatType::Fat32);
-        for (name, contents) in files {
-            let mut found = Vec::new();
-            let mut file = volume.root_dir().open_file(name).expect(name);
-            file.read_to_end(&mut found).expect(name);
-            assert!(found == contents, "{name}");
-        }
-    }
-}

@@ -76,7 +76,14 @@ pub(crate) fn arguments(
     };
     // More CPUs than the xAPIC can address need x2APIC, and interrupts that reach 32-bit IDs.
     let large = boot.machine == Machine::Q35 && boot.smp.cpus() > XAPIC_CPUS;
-    add("-machine", &board(boot.machine, large));
+    let details = match boot.machine {
+        Machine::Q35 if large => ",kernel-irqchip=split",
+        Machine::Q35 | Machine::Pc => "",
+        // ACPI for the list of CPUs. Timer, interrupt controller and clock as on any PC, so that
+        // the kernel has one machine to know and not two.
+        Machine::Microvm => ",acpi=on,pit=on,pic=on,rtc=on",
+    };
+    add("-machine", &format!("{}{details}", boot.machine));
     add("-accel", &engine.to_string());
     match engine {
         // OVMF's APs wait by `mwait` where they can, which TCG does not implement: they would spin, and take the time
@@ -147,17 +154,6 @@ fn load(
             add("-initrd", &ramdisk);
         }
     }
-}
-
-fn board(machine: Machine, large: bool) -> String {
-    let details = match machine {
-        Machine::Q35 if large => ",kernel-irqchip=split",
-        Machine::Q35 | Machine::Pc => "",
-        // ACPI for the list of CPUs. Timer, interrupt controller and clock as on any PC, so that
-        // the kernel has one machine to know and not two.
-        Machine::Microvm => ",acpi=on,pit=on,pic=on,rtc=on",
-    };
-    format!("{machine}{details}")
 }
 
 /// A command line that does the same by hand: writes the ramdisk or the stick, then starts QEMU.

@@ -12,7 +12,6 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// `None` of no numbers.
     pub(crate) fn of(numbers: impl IntoIterator<Item = u64>) -> Option<Self> {
         let mut numbers: Vec<_> = numbers.into_iter().collect();
         numbers.sort_unstable();
@@ -23,7 +22,6 @@ impl Spread {
         })
     }
 
-    /// In this order.
     pub(crate) fn all(self) -> [u64; 3] {
         [self.min, self.median, self.max]
     }

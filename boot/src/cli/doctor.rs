@@ -71,24 +71,17 @@ fn describe(name: &str, toolchain: Option<&Toolchain>) -> anyhow::Result<()> {
 }
 
 fn qemu() -> anyhow::Result<bool> {
-    print("\nQEMU:")?;
-    match qemu::find(None).and_then(|path| Ok((qemu::version(&path)?, path))) {
-        Ok((version, path)) => {
-            let (is_new, oldest) = (version >= qemu::OLDEST, qemu::OLDEST);
-            let path = path.display();
-            match is_new {
-                true => print(format_args!("  {version} ({path})"))?,
-                false => print(format_args!(
-                    "  {version} ({path}) is too old: {oldest} or later is needed"
-                ))?,
-            }
-            Ok(is_new)
-        }
-        Err(error) => {
-            print(indented(&error))?;
-            Ok(false)
-        }
+    let found = qemu::find(None).and_then(|path| Ok((qemu::version(&path)?, path)));
+    let text = match &found {
+        Ok((version, path)) => format!("  {version} ({})", path.display()),
+        Err(error) => indented(error),
+    };
+    print(format_args!("\nQEMU:\n{text}"))?;
+    let is_old = found.as_ref().is_ok_and(|(version, _)| *version < qemu::OLDEST);
+    if is_old {
+        print(format_args!("  is too old: {} or later is needed", qemu::OLDEST))?;
     }
+    Ok(found.is_ok() && !is_old)
 }
 
 fn indented(error: &anyhow::Error) -> String {

@@ -13,7 +13,7 @@ use protocol::options::Job;
 use super::args::{BootArgs, RunArgs};
 use super::story::Story;
 use super::view::View;
-use super::{FAILED, INTERRUPTED, kernel, print, refuse, remedy, status};
+use super::{FAILED, INTERRUPTED, kernel, print, refuse, status};
 use crate::accel::Engine;
 use crate::firmware::Firmware;
 use crate::outcome::Outcome;
@@ -23,6 +23,20 @@ use crate::timeline::Timeline;
 
 /// Where gdb's users expect a QEMU.
 const GDB_PORT: u16 = 1234;
+
+/// A part of what QEMU says, and the remedy. The first that fits counts.
+const KNOWN: &str = "\
+requires kernel irqchip and X2APIC => more than 255 CPUs need KVM (--accel kvm), or a QEMU whose TCG has x2APIC (9.0)
+The max CPUs supported by machine => fewer CPUs: --smp with at most the number it names
+Invalid CPU topology => the product of sockets, cores and threads must be the CPUs
+Invalid parameter => `cargo boot --help` shows the forms of --smp
+Could not access KVM => --accel tcg, or become a member of the group kvm
+failed to initialize kvm => --accel tcg, or become a member of the group kvm
+KVM => --accel tcg
+unsupported machine type => a QEMU that has this board: --machine q35, or a newer QEMU
+cannot set up guest memory => less memory: --memory 256M
+without PVH ELF Note => an ELF that was built with this workspace, or a newer QEMU
+invalid option => the arguments after `--` must be options of this QEMU";
 
 /// Set by Ctrl-C.
 pub(super) static INTERRUPT: AtomicBool = AtomicBool::new(false);
@@ -156,10 +170,17 @@ fn distrust(qemu: Option<&Path>) {
     }
 }
 
+/// Shows what to do about a QEMU that ended in this way and with this complaint, if it is a known one.
 fn advise(status: &str, stderr: &str) {
-    if let Some(remedy) = remedy::remedy(status, stderr) {
-        eprintln!("What to do: {remedy}");
-    }
+    let mut known = KNOWN.lines().filter_map(|line| line.split_once(" => "));
+    let remedy = match known.find(|(said, _)| stderr.contains(said)) {
+        _ if status.contains("SIGKILL") => {
+            "if the system ran out of memory: fewer CPUs (255 take 1.2 GiB, 64 far less)"
+        }
+        Some((_, remedy)) => remedy,
+        None => return,
+    };
+    eprintln!("What to do: {remedy}");
 }
 
 /// Only the first Ctrl-C waits for QEMU's end; the second ends this process at once, and QEMU with

@@ -22,16 +22,6 @@ pub(super) struct Screen {
     live: ProgressBar,
 }
 
-/// Shown until dropped.
-#[derive(Debug)]
-pub(super) struct Waiting(ProgressBar);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
 impl Screen {
     pub(super) fn new(to_stderr: bool) -> Self {
         let live = ProgressBar::with_draw_target(Some(BAR), ProgressDrawTarget::hidden());
@@ -43,15 +33,15 @@ impl Screen {
         Term::stderr().is_term()
     }
 
-    /// Shows a text, and for how long it has been there; where nothing can be redrawn, a line that stays.
-    pub(super) fn wait(&self, text: &'static str) -> Waiting {
+    /// Shows a text until dropped, and for how long it has been there; where nothing can be redrawn, a line that stays.
+    pub(super) fn wait(&self, text: &'static str) -> ProgressBar {
         if !self.is_live() {
             self.say(text);
-            return Waiting(ProgressBar::hidden());
+            return ProgressBar::hidden();
         }
         let bar = styled(ProgressBar::new_spinner(), "{spinner} {msg}: {elapsed}");
         bar.enable_steady_tick(Duration::from_millis(200));
-        Waiting(bar.with_message(text))
+        bar.with_message(text)
     }
 
     /// Prints lines that stay; on a terminal, broken between words.

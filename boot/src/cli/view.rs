@@ -1,10 +1,11 @@
 //! The guest's events as a person sees them.
 
+use indicatif::ProgressBar;
 use protocol::event::{Cpu, Event};
 use protocol::storm::CpuLine;
 
 use super::args::BootArgs;
-use super::screen::{Screen, Waiting};
+use super::screen::Screen;
 use super::story::{StormReport, Story};
 use crate::run::Line;
 
@@ -43,7 +44,7 @@ pub(super) struct View {
     /// Those of the tables that were shown.
     headers: String,
     /// What is shown while the firmware works.
-    firmware: Option<Waiting>,
+    firmware: Option<ProgressBar>,
     /// Length of the storm.
     seconds: u32,
     story: Story,

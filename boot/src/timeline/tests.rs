@@ -25,14 +25,6 @@ fn timeline(cpus: &[Stamps]) -> Timeline {
 }
 
 #[test]
-fn without_moments_there_is_none() {
-    let none = |steps, cpu| Timeline::new(StartMode::Broadcast, steps, &[cpu]).is_none();
-    assert!(none(None, cpu(1, 10)));
-    // The BSP alone.
-    assert!(none(Some(STEPS), Stamps::default()));
-}
-
-#[test]
 fn every_part_has_its_stretch_of_time() {
     let mut timeline = timeline(&[Stamps::default(), cpu(1, 100_000)]);
     let parts = timeline.cpu(&timeline.cpus[0]);

@@ -52,14 +52,6 @@ fn both_ways_are_measured_at_each_count() {
 }
 
 #[test]
-fn one_by_one_alone_is_compared_with_nothing() {
-    let line = ["--smp", "2", "--rounds", "1", "--start", "serial"];
-    let text = measured(HONEST, &line).expect("no trouble").to_string();
-    let row = text.lines().last().expect("a row");
-    assert!(row.starts_with("    2 ") && row.contains(" 5.00 ms "), "{row}");
-}
-
-#[test]
 fn a_boot_that_fails_ends_it_and_is_reported() {
     let script = format!("{}\n{HONEST}", r#"case "$*" in *"-smp 4"*) exit 0;; esac"#);
     let stopped = measured(&script, &["--smp", "8", "--rounds", "1"]).expect_err("a reset");
