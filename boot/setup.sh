@@ -3,19 +3,11 @@
 # Run it as often as you like; where nothing is missing it does nothing, in a moment.
 #
 #   sh boot/setup.sh            what building, booting and testing need
-#   sh boot/setup.sh --tests    also that without which some tests are skipped: g++ and clang for
-#                               those of `rundown-c`, g++ for .ci/fuzz, valgrind for
-#                               .ci/callgrind, GRUB for a kernel that is not ours, OVMF for boots
-#                               by UEFI (some 600 MB)
+#   sh boot/setup.sh --tests    also that without which some tests are skipped (some 600 MB)
 #
-# What it looks for, and why:
-# - qemu-system-x86_64, which boots the kernel;
-# - gcc, by which rustc links for the host, and which the tests of the C interface compile with;
-# - a Rust toolchain that can build for the target x86_64-unknown-none, which the kernel runs on.
-#   The active one can if it has that target or the standard library's sources (`rust-src`). Only
-#   where it has neither, Debian's second toolchain is installed beside it: packages rustc-web,
-#   cargo-web, rust-web-src and rust-web-clippy, below /usr. `cargo boot` finds it there; your own
-#   cargo stays the active one.
+# Where the active Rust toolchain has neither the target x86_64-unknown-none nor the standard
+# library's sources (`rust-src`), Debian's second toolchain is installed beside it, below /usr:
+# `cargo boot` finds it there; your own cargo stays the active one.
 # It installs packages of the distribution only, without recommended extras, never removes one, and
 # never asks rustup to install anything. One it may take to an older version: a qemu-utils from
 # another release (backports, say), beside which this release's QEMU cannot be installed.
@@ -50,27 +42,23 @@ builds_the_guest() {
     return 1
 }
 
-have_qemu() {
-    command -v qemu-system-x86_64 >/dev/null
-}
-
-have_gcc() {
-    command -v gcc >/dev/null
-}
-
-have_toolchain() {
-    builds_the_guest rustc || have_second_toolchain
+have() {
+    command -v "$1" >/dev/null
 }
 
 have_second_toolchain() {
     [ -x /usr/bin/cargo ] && builds_the_guest /usr/bin/rustc
 }
 
+have_all() {
+    have qemu-system-x86_64 && have gcc && { builds_the_guest rustc || have_second_toolchain; }
+}
+
 # Runs a command as root.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
-    elif command -v sudo >/dev/null; then
+    elif have sudo; then
         sudo "$@"
     else
         fail "this needs root, and there is no sudo. As root, run:" "  $*"
@@ -116,16 +104,10 @@ install() {
 }
 
 how_to_do_it_by_hand() {
-    fail_lines=
-    have_qemu || fail_lines="QEMU for x86-64 is missing (qemu-system-x86_64). It is called
-  qemu-system-x86 on Debian and Ubuntu, qemu-system-x86-core on Fedora, qemu-system-x86_64 on
-  Alpine, qemu-system-x86 on Arch, qemu in Homebrew."
-    have_gcc || fail_lines="${fail_lines:+$fail_lines
-}A C compiler is missing: gcc."
-    have_toolchain || fail_lines="${fail_lines:+$fail_lines
-}The Rust target $target is missing. With rustup: rustup target add $target
-  Otherwise install the sources of the standard library (rust-src) for your rustc 1.$oldest_minor or later."
-    fail "$fail_lines"
+    fail "install it by hand: QEMU for x86-64 (called qemu-system-x86 on Debian, Ubuntu and Arch,
+  qemu-system-x86-core on Fedora, qemu-system-x86_64 on Alpine, qemu in Homebrew), a C compiler
+  (gcc), or the Rust target $target. With rustup: rustup target add $target
+  Otherwise the sources of the standard library (rust-src) for your rustc 1.$oldest_minor or later."
 }
 
 for_tests=no
@@ -139,40 +121,31 @@ esac
 cd "$(dirname "$0")/.."
 
 missing=
-if ! have_qemu; then
-    say "QEMU is missing: it boots the kernel."
-    missing=qemu-system-x86
-fi
-if ! have_gcc; then
-    say "gcc is missing: rustc links with it."
-    missing="${missing:+$missing }gcc libc6-dev"
-fi
+# Packages, and what they are for.
+need() {
+    say "$2"
+    missing="${missing:+$missing }$1"
+}
+
+have qemu-system-x86_64 || need qemu-system-x86 "QEMU is missing: it boots the kernel."
+have gcc || need "gcc libc6-dev" "gcc is missing: rustc links with it."
 if [ "$for_tests" = yes ]; then
     for compiler in g++ clang; do
-        command -v "$compiler" >/dev/null && continue
-        say "$compiler is missing: the C interface is tested with it."
-        missing="${missing:+$missing }$compiler"
+        have "$compiler" || need "$compiler" "$compiler is missing: the C interface is tested with it."
     done
-    if ! command -v grub-mkrescue >/dev/null || ! command -v xorriso >/dev/null || [ ! -d /usr/lib/grub/i386-pc ]; then
-        say "GRUB is missing: a kernel that is not ours boots by it."
-        missing="${missing:+$missing }grub-common grub-pc-bin xorriso"
-    fi
-    if [ ! -e /usr/share/OVMF/OVMF_CODE_4M.fd ] && [ ! -e /usr/share/OVMF/OVMF_CODE.fd ] || [ ! -d /usr/lib/grub/x86_64-efi ]; then
-        say "OVMF or GRUB for UEFI is missing: the kernel boots by them as on a PC."
-        missing="${missing:+$missing }ovmf grub-common grub-efi-amd64-bin"
-    fi
-    if ! command -v valgrind >/dev/null; then
-        say "valgrind is missing: it counts the instructions of the fast paths."
-        missing="${missing:+$missing }valgrind"
-    fi
+    have grub-mkrescue && have xorriso && [ -d /usr/lib/grub/i386-pc ] ||
+        need "grub-common grub-pc-bin xorriso" "GRUB is missing: a kernel that is not ours boots by it."
+    { [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || [ -e /usr/share/OVMF/OVMF_CODE.fd ]; } &&
+        [ -d /usr/lib/grub/x86_64-efi ] ||
+        need "ovmf grub-common grub-efi-amd64-bin" "OVMF or GRUB for UEFI is missing: the kernel boots by them as on a PC."
+    have valgrind || need valgrind "valgrind is missing: it counts the instructions of the fast paths."
 fi
 if ! builds_the_guest rustc; then
     if ! have_second_toolchain; then
-        say "no toolchain here builds for $target: Debian's second one does."
-        missing="${missing:+$missing }rustc-web cargo-web rust-web-src rust-web-clippy"
-    elif [ ! -x /usr/bin/cargo-clippy ] && command -v apt-get >/dev/null; then
-        say "the toolchain below /usr has no clippy: \`cargo boot check\` needs it."
-        missing="${missing:+$missing }rust-web-clippy"
+        need "rustc-web cargo-web rust-web-src rust-web-clippy" \
+            "no toolchain here builds for $target: Debian's second one does."
+    elif [ ! -x /usr/bin/cargo-clippy ] && have apt-get; then
+        need rust-web-clippy "the toolchain below /usr has no clippy: \`cargo boot check\` needs it."
     fi
 fi
 if [ -z "$missing" ]; then
@@ -180,7 +153,7 @@ if [ -z "$missing" ]; then
     exit 0
 fi
 
-command -v apt-get >/dev/null || how_to_do_it_by_hand
+have apt-get || how_to_do_it_by_hand
 say "installing: $missing"
 # Split on purpose: it is a list of package names.
 # shellcheck disable=SC2086
@@ -188,8 +161,5 @@ install $missing || {
     say "the packages could not be installed from this system's sources."
     how_to_do_it_by_hand
 }
-if have_qemu && have_gcc && have_toolchain; then
-    say "done: QEMU, gcc and a toolchain for $target are there."
-else
-    how_to_do_it_by_hand
-fi
+have_all || how_to_do_it_by_hand
+say "done: QEMU, gcc and a toolchain for $target are there."

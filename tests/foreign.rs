@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use boot::machine::Smp;
 use boot::{Accel, Boot, Outcome, Report, toolchain};
 use libtest_mimic::Trial;
 use tempfile::{NamedTempFile, TempDir};
@@ -67,7 +68,7 @@ fn named(ghost: Option<u32>) -> String {
 }
 
 fn boot(image: &Path, smp: &str, memory: u32, ghost: Option<u32>) -> Result<Report> {
-    let boot = Boot::new(image).smp(smp).memory_mib(memory);
+    let boot = Boot::new(image).smp(smp.parse::<Smp>().expect("valid")).memory_mib(memory);
     let boot = boot.accel(Accel::Tcg).deadline(Duration::from_secs(120));
     match ghost {
         Some(id) => boot.ramdisk(id.to_string()),

@@ -32,18 +32,10 @@ const COLOURS: [RGBColor; VARIANTS.len()] =
 const BAR: f64 = 0.76 / VARIANTS.len() as f64;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let document: Document = serde_json::from_reader(io::stdin())?;
-    let mut svg = String::new();
-    draw(&document, SVGBackend::with_string(&mut svg, (900, 420)).into_drawing_area())?;
-    println!("{svg}");
-    Ok(())
-}
-
-fn draw(
-    Document { machine, accel, storm }: &Document,
-    area: DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-) -> Result<(), Box<dyn Error>> {
+    let Document { machine, accel, storm } = serde_json::from_reader(io::stdin())?;
     let Storm { totals, cpus } = storm;
+    let mut svg = String::new();
+    let area = SVGBackend::with_string(&mut svg, (900, 420)).into_drawing_area();
     // Thousands of grants per second in which the variant was in use.
     let rate = |cpu: &CpuLine, variant: usize| {
         cpu.grants[variant] as f64 / totals.variants[variant].busy_ms.max(1) as f64
@@ -99,5 +91,7 @@ fn draw(
         .label_font(("sans-serif", 15))
         .draw()?;
     area.present()?;
+    drop((chart, area));
+    println!("{svg}");
     Ok(())
 }

@@ -40,7 +40,6 @@ pub struct Host {
 
 impl Host {
     /// Looks at this machine. Where there is no /proc/cpuinfo there is no KVM either.
-    #[must_use]
     pub fn probe() -> Self {
         Self {
             native: has_virtualisation(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
@@ -49,7 +48,6 @@ impl Host {
     }
 
     /// Why [`Accel::Auto`] decides as it does, for people.
-    #[must_use]
     pub const fn reason(self) -> &'static str {
         match (self.native, self.kvm_opens) {
             (true, true) => "the CPU has vmx or svm, and /dev/kvm opens",
@@ -65,7 +63,6 @@ impl Host {
 
 impl Accel {
     /// Decides.
-    #[must_use]
     pub const fn engine(self, host: Host) -> Engine {
         match (self, host) {
             (Self::Kvm, Host { native, .. }) => Engine::Kvm { native },
@@ -75,20 +72,10 @@ impl Accel {
     }
 }
 
-impl Engine {
-    /// Name of the engine for QEMU's `-accel`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tcg => "tcg",
-            Self::Kvm { .. } => "kvm",
-        }
-    }
-}
-
+/// The name for QEMU's `-accel`.
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(if *self == Self::Tcg { "tcg" } else { "kvm" })
     }
 }
 
@@ -103,19 +90,13 @@ mod tests {
 
     #[test]
     fn auto_takes_kvm_only_where_it_is_the_real_thing() {
-        let auto = |native, kvm_opens| Accel::Auto.engine(Host { native, kvm_opens });
-        assert_eq!(auto(true, true), Engine::Kvm { native: true });
-        assert_eq!(auto(true, false), Engine::Tcg);
-        assert_eq!(auto(false, true), Engine::Tcg);
-        assert_eq!(auto(false, false), Engine::Tcg);
-    }
-
-    #[test]
-    fn one_that_is_named_is_taken() {
-        let host = |native| Host { native, kvm_opens: !native };
-        for native in [true, false] {
-            assert_eq!(Accel::Kvm.engine(host(native)), Engine::Kvm { native });
-            assert_eq!(Accel::Tcg.engine(host(native)), Engine::Tcg);
+        for (native, kvm_opens) in [(true, true), (true, false), (false, true), (false, false)] {
+            let host = Host { native, kvm_opens };
+            let both = native && kvm_opens;
+            let auto = if both { Engine::Kvm { native: true } } else { Engine::Tcg };
+            assert_eq!(Accel::Auto.engine(host), auto);
+            assert_eq!(Accel::Kvm.engine(host), Engine::Kvm { native });
+            assert_eq!(Accel::Tcg.engine(host), Engine::Tcg);
         }
     }
 

@@ -4,8 +4,12 @@
 //! dropped it is killed, and on Linux the system kills it when this process dies, however it dies.
 #![expect(unsafe_code, reason = "code between fork and exec can only be added by `pre_exec`")]
 
-use std::io;
-use std::process::{Child, Command, ExitStatus};
+use std::io::{self, BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+
+use anyhow::Context;
 
 /// A running process; killed and reaped when dropped.
 #[derive(Debug)]
@@ -19,9 +23,33 @@ impl Guarded {
         command.spawn().map(Self)
     }
 
-    /// The process, for its pipes.
-    pub(crate) fn process(&mut self) -> &mut Child {
-        &mut self.0
+    /// Starts one whose lines of standard output, and text on standard error, are read in threads of their own, so that the
+    /// reader can give up waiting for one; a process that talks faster than its lines are taken has to wait.
+    pub(crate) fn with_lines(
+        command: &mut Command,
+    ) -> anyhow::Result<(Self, Receiver<String>, JoinHandle<String>)> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Self::spawn(command)?;
+        let output = child.0.stdout.take().context("no standard output")?;
+        let mut errors = child.0.stderr.take().context("no standard error")?;
+        let (sender, lines) = mpsc::sync_channel(1024);
+        thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut bytes = Vec::new();
+            while output.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
+                let line = String::from_utf8_lossy(&bytes);
+                if sender.send(line.trim_end_matches(['\r', '\n']).to_string()).is_err() {
+                    break;
+                }
+                bytes.clear();
+            }
+        });
+        let stderr = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = errors.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        Ok((child, lines, stderr))
     }
 
     /// Waits for its end, which should be near.
@@ -105,8 +133,8 @@ mod tests {
     fn it_keeps_to_one_cpu() {
         let mut command = Command::new("sleep");
         keep_to_one_cpu(command.arg("600")).expect("there is one");
-        let mut child = Guarded::spawn(&mut command).expect("starts");
-        let status = format!("/proc/{}/status", child.process().id());
+        let child = Guarded::spawn(&mut command).expect("starts");
+        let status = format!("/proc/{}/status", child.0.id());
         let status = std::fs::read_to_string(status).expect("it runs");
         let mut lines = status.lines();
         let cpus = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
@@ -116,8 +144,8 @@ mod tests {
 
     #[test]
     fn dropping_ends_it() {
-        let mut child = Guarded::spawn(Command::new("sleep").arg("600")).expect("starts");
-        let id = child.process().id();
+        let child = Guarded::spawn(Command::new("sleep").arg("600")).expect("starts");
+        let id = child.0.id();
         assert!(Path::new(&format!("/proc/{id}")).exists());
         drop(child);
         assert!(!Path::new(&format!("/proc/{id}")).exists());

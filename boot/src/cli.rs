@@ -1,19 +1,17 @@
 //! The program `cargo boot`.
 //!
-//! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried; 3 it passed, but not with all
-//! CPUs; 130 Ctrl-C.
+//! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried: wrong usage, or something is missing; 3
+//! it passed, but a CPU that was asked for was not online; 130 Ctrl-C.
 
 mod args;
 mod bring_up;
 mod check;
 mod doctor;
 mod explore;
-mod remedy;
-mod result;
+mod refuse;
 mod run;
 mod screen;
 mod story;
-mod timeline;
 mod view;
 
 use std::fmt::Display;
@@ -22,21 +20,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
 use protocol::options::Options;
 
-use self::args::{BootArgs, BringUpArgs, ExploreArgs, ImageArgs, KernelArgs, RunArgs};
+use self::args::{BringUpArgs, ExploreArgs, ImageArgs, RunArgs};
+use crate::guest::{SUITE, TEST_KERNELS};
 use crate::outcome::Outcome;
 use crate::{guest, image, template, workspace};
 
-/// The guest did not pass.
 const FAILED: u8 = 1;
-/// It could not be tried: wrong usage, or something is missing. Clap uses the same number.
+/// Clap uses the same number.
 const NOT_TRIED: u8 = 2;
-/// It passed, but a CPU that was asked for was not online.
 const INCOMPLETE: u8 = 3;
-/// Ended by Ctrl-C: 128 and the number of the signal, as shells have it.
+/// 128 and the number of the signal, as shells have it.
 const INTERRUPTED: u8 = 130;
 
 /// Boots the kernel in QEMU and watches a storm: all CPUs use an object that is torn down again
@@ -62,7 +59,7 @@ enum Command {
     /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn.
     BringUp(BringUpArgs),
     /// Boot again and again, each time with another seed, so that the CPUs run interleaved in another way. Stops at
-    /// the first run that does not pass and prints the line that repeats it; goes on where it was stopped.
+    /// the first run that does not pass and prints the line that repeats it; after Ctrl-C, the seeds that are left.
     Explore(ExploreArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,
@@ -95,25 +92,18 @@ enum Command {
 }
 
 /// Does what the command line says, and returns the process's exit status.
-#[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command {
-        None => kernel(&cli.run.boot).and_then(|elf| run::run(&elf, cli.run)),
-        Some(Command::Run(args)) => kernel(&args.boot).and_then(|elf| run::run(&elf, args)),
-        Some(Command::BringUp(args)) => {
-            kernel(&args.boot).and_then(|elf| bring_up::run(&elf, args))
-        }
-        Some(Command::Explore(args)) => explore::run(&args),
-        Some(Command::Elf { path, run: args }) if path.is_dir() => {
-            foreign(&path, &args).and_then(|elf| run::run(&elf, args))
-        }
-        Some(Command::Elf { path, run: args }) => run::run(&path, args),
-        Some(Command::New { path }) => new(&path),
-        Some(Command::Doctor) => doctor::doctor(),
-        Some(Command::Build { package, bin }) => build(&package, bin.as_deref()),
-        Some(Command::Image(args)) => stick(&args),
-        Some(Command::Check) => check::check(),
+    let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run::run(None, args),
+        Command::Elf { path, run: args } => run::run(Some(&path), args),
+        Command::BringUp(args) => bring_up::run(args),
+        Command::Explore(args) => explore::run(args),
+        Command::New { path } => new(&path),
+        Command::Doctor => doctor::doctor(),
+        Command::Build { package, bin } => build(&package, bin.as_deref()),
+        Command::Image(args) => stick(&args),
+        Command::Check => check::check(),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -132,26 +122,22 @@ fn status(outcome: &Outcome) -> u8 {
     }
 }
 
-/// Builds the kernel or, for a scenario, the guest of the tests.
-fn kernel(args: &BootArgs) -> anyhow::Result<PathBuf> {
-    // Said before the build, which may take a minute the first time.
-    crate::qemu::find(args.qemu.as_deref())?;
-    guest::build_for(args.kernel.0.scenario)
-}
-
-/// Builds a kernel that is not this workspace's.
-fn foreign(folder: &Path, args: &RunArgs) -> anyhow::Result<PathBuf> {
-    let options = Options {
-        // Of QEMU's, not of the kernel's.
-        seed: None,
-        ..args.boot.kernel.0
-    };
-    ensure!(
-        options == KernelArgs::default().0,
-        "{}: a kernel of your own does not know the options of this one: leave out --seconds, --fault and the like",
-        folder.display()
-    );
-    guest::build_foreign(folder)
+/// The ELF to boot: the one named, or built in the folder named; else this workspace's kernel or, for a scenario, the
+/// guest of the tests.
+fn kernel(named: Option<&Path>, qemu: Option<&Path>, options: &Options) -> anyhow::Result<PathBuf> {
+    if let Some(elf) = named.filter(|path| !path.is_dir()) {
+        return Ok(elf.to_path_buf());
+    }
+    // Looked for before the build, which may take a minute the first time.
+    crate::qemu::find(qemu)?;
+    match named {
+        Some(folder) => {
+            refuse::foreign(folder, options)?;
+            guest::build_foreign(folder)
+        }
+        None if options.scenario.is_some() => guest::build_one(TEST_KERNELS, SUITE),
+        None => guest::build_one("kernel", "kernel"),
+    }
 }
 
 /// Writes a line, or more, of what was asked for to standard output.
@@ -162,17 +148,7 @@ fn print(text: impl Display) -> anyhow::Result<()> {
 }
 
 fn build(package: &str, bin: Option<&str>) -> anyhow::Result<u8> {
-    if let Some(name) = bin {
-        print(guest::build_one(package, name)?.display())?;
-        return Ok(0);
-    }
-    if package == guest::C_LIBRARY {
-        print(guest::build_c_library()?.display())?;
-        return Ok(0);
-    }
-    for elf in guest::build(package)? {
-        print(elf.display())?;
-    }
+    guest::build(package, bin)?.iter().try_for_each(|path| print(path.display()))?;
     Ok(0)
 }
 
@@ -192,18 +168,12 @@ fn stick(args: &ImageArgs) -> anyhow::Result<u8> {
         Some(file) => fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
         None => Options::template().to_string().into_bytes(),
     };
-    let parsed = match Options::parse(&options) {
-        Ok(parsed) => parsed,
-        Err(why) => bail!("the kernel would refuse these options: {why}"),
-    };
+    let parsed = Options::parse(&options)
+        .map_err(|why| anyhow!("the kernel would refuse these options: {why}"))?;
     let kernel = match &args.kernel {
         Some(elf) => elf.clone(),
         None => {
-            let only_qemu = parsed.scenario.is_some() || parsed.seed.is_some();
-            ensure!(
-                !only_qemu,
-                "scenario, seed: for runs in QEMU, not for a stick; leave them out"
-            );
+            refuse::stick(&parsed)?;
             guest::build_one("kernel", "kernel")?
         }
     };
@@ -215,15 +185,14 @@ fn stick(args: &ImageArgs) -> anyhow::Result<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use clap::{CommandFactory, Parser};
 
     use super::{Cli, Command, RunArgs};
     use crate::machine::Machine;
 
-    fn run_args(line: &[&str]) -> RunArgs {
-        let cli = Cli::try_parse_from([&["cargo boot"], line].concat()).expect("valid");
+    fn run_args(line: &str) -> RunArgs {
+        let words = ["cargo boot"].into_iter().chain(line.split_whitespace());
+        let cli = Cli::try_parse_from(words).expect("valid");
         match cli.command {
             None => cli.run,
             Some(Command::Run(run) | Command::Elf { run, .. }) => run,
@@ -237,48 +206,19 @@ mod tests {
     }
 
     #[test]
-    fn run_is_the_default() {
-        for line in [&["--smp", "8"][..], &["run", "--smp", "8"], &["elf", "k", "--smp", "8"]] {
-            let boot = run_args(line).boot;
-            assert_eq!(
-                (boot.smp.as_str(), boot.kernel.0.seconds, boot.machine),
-                ("8", 5, Machine::Q35)
-            );
-        }
-    }
-
-    #[test]
-    fn what_follows_two_dashes_is_qemus() {
-        let args = run_args(&["--machine", "pc", "--", "-d", "int"]);
-        assert_eq!(args.boot.qemu_args, ["-d", "int"]);
-    }
-
-    #[test]
-    fn options_reach_the_kernel() {
+    fn options_reach_the_kernel_with_and_without_a_subcommand() {
         for (line, text) in [
             ("", ""),
             ("--start serial --apic xapic --clock hpet", "start=serial\napic=xapic\nclock=hpet\n"),
-            (
-                "--fault late:2:50 --patience 7 --init-pause 0 --seed 3 --seconds 9",
-                "seconds=9\npatience=7\ninit-pause=0\nfault=late:2:50\nseed=3\n",
-            ),
+            ("run --fault late:2:50 --seed 3", "fault=late:2:50\nseed=3\n"),
+            ("elf k --patience 7 --init-pause 0", "patience=7\ninit-pause=0\n"),
         ] {
-            let options = run_args(&line.split_whitespace().collect::<Vec<_>>()).boot.kernel.0;
-            assert_eq!(options.to_string().replacen("format=json\n", "", 1), text);
+            let boot = run_args(line).boot;
+            assert_eq!((boot.smp.as_str(), boot.machine), ("4", Machine::Q35));
+            assert_eq!(boot.kernel.0.to_string(), format!("format=json\n{text}"));
         }
-    }
-
-    #[test]
-    fn a_timeline_goes_to_the_file_that_is_named() {
-        for (line, file) in [
-            (&["--smp", "8"][..], None),
-            (&["--timeline"], Some("timeline.svg")),
-            (&["--timeline", "--smp", "8"], Some("timeline.svg")),
-            (&["--timeline", "a.svg"], Some("a.svg")),
-            (&["run", "--timeline=a.svg"], Some("a.svg")),
-        ] {
-            assert_eq!(run_args(line).timeline.as_deref(), file.map(Path::new));
-        }
+        let args = run_args("--machine pc -- -d int");
+        assert_eq!(args.boot.qemu_args, ["-d", "int"], "QEMU's");
     }
 
     #[test]
@@ -291,6 +231,8 @@ mod tests {
             ("--accel hax", "auto, tcg, kvm"),
             ("--start late", "broadcast, each, serial"),
             ("--fault fire:2", "real, protected, write"),
+            ("--scenario cancle", "similar value exists: 'cancel'"),
+            ("--scenario nope", "silent_exit"),
             ("--machine mac", "q35, pc, microvm"),
             ("--memory 1.5G", "512M"),
             ("--deadline 0", "1.."),

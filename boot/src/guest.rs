@@ -6,8 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
-use protocol::options::Scenario;
+use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 use crate::image;
@@ -17,11 +16,24 @@ use crate::workspace::{self, TARGET, UEFI_TARGET};
 /// The packages whose code runs in the guest only.
 pub const PACKAGES: [&str; 3] = ["direct", "kernel", TEST_KERNELS];
 
-/// The package of the test guests.
+/// That of the test guests.
 pub const TEST_KERNELS: &str = "test-kernels";
 
 /// Its binary with the scenarios.
 pub const SUITE: &str = "suite";
+
+/// Names of the scenarios: the rows of the two tables in its sources.
+pub(crate) fn scenarios() -> impl Iterator<Item = &'static str> {
+    let tables = [
+        include_str!("../../tests/kernels/src/suite/main.rs"),
+        include_str!("../../tests/kernels/src/suite/doomed.rs"),
+    ];
+    let rows = tables
+        .into_iter()
+        .filter_map(|source| source.split_once("SCENARIOS: ")?.1.split_once("\n];"));
+    let lines = rows.flat_map(|(rows, _)| rows.lines());
+    lines.filter_map(|line| Some(line.strip_prefix("    (\"")?.split_once('"')?.0))
+}
 
 /// The package that is a static library for C kernels; built for the host as well.
 pub const C_LIBRARY: &str = "rundown-c";
@@ -49,49 +61,36 @@ pub(crate) fn foreign_target_dir(choice: &Choice) -> PathBuf {
     target_dir(choice).join("foreign")
 }
 
-/// Cargo's profile for guests.
-pub(crate) const RELEASE: &str = "release";
-
-/// Builds all binaries of a guest package, with whatever toolchain [`toolchain::choose`] finds, and returns the paths of
-/// their ELFs.
+/// Builds all binaries of a guest package, or one of them, with whatever toolchain [`toolchain::choose`] finds, and returns
+/// the paths of their ELFs; of [`C_LIBRARY`] that of the archive.
 ///
-/// Cargo's progress goes to standard error. When all is built already this takes well below a
-/// second.
+/// Cargo's progress goes to standard error. When all is built already this takes well below a second.
 ///
 /// # Errors
 ///
 /// No toolchain is fit (the text says what to install), or the build failed (cargo has said why).
-pub fn build(package: &str) -> anyhow::Result<Vec<PathBuf>> {
-    build_package(package, &["--bins"])
+pub fn build(package: &str, bin: Option<&str>) -> anyhow::Result<Vec<PathBuf>> {
+    let choice = toolchain::choose(&toolchain::probe(TARGET))?;
+    let mut cargo = cargo_command(&choice, "build");
+    cargo.args(["--package", package]);
+    match bin {
+        Some(name) => cargo.args(["--bin", name]),
+        // One object file that does not unwind: that file says why.
+        None if package == C_LIBRARY => {
+            cargo.args(["--lib", "--config", "kernel/rundown-c/library.toml"])
+        }
+        None => cargo.arg("--bins"),
+    };
+    run(cargo, package, &choice)
 }
 
-/// Builds one binary of a guest package, and returns the path of its ELF. Otherwise like [`build`].
-///
-/// # Errors
-///
-/// As there; or the package has no such binary.
+/// Builds one binary of a guest package, and returns the path of its ELF.
 pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
-    one(package, build_package(package, &["--bin", name])?)
-}
-
-/// Builds the kernel or, for one of its scenarios, the guest of the tests. Otherwise like [`build_one`].
-///
-/// # Errors
-///
-/// As there.
-pub fn build_for(scenario: Option<Scenario>) -> anyhow::Result<PathBuf> {
-    match scenario {
-        None => build_one("kernel", "kernel"),
-        Some(_) => build_one(TEST_KERNELS, SUITE),
-    }
+    one(package, build(package, Some(name))?)
 }
 
 /// Builds the one binary of a kernel in `folder`, which is not part of this workspace, and returns the path of its ELF.
 /// Otherwise like [`build`].
-///
-/// # Errors
-///
-/// As there.
 pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let shown = folder.display().to_string();
     ensure!(
@@ -101,21 +100,17 @@ pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
     cargo.current_dir(folder).arg("build");
-    prepare(&mut cargo, &choice, RELEASE, &foreign_target_dir(&choice));
+    prepare(&mut cargo, &choice, &foreign_target_dir(&choice));
     one(&shown, run(cargo, &shown, &choice)?)
 }
 
 /// Builds the loader for UEFI that contains this kernel, and returns its bytes: `BOOTX64.EFI`.
-///
-/// # Errors
-///
-/// The ELF cannot be read; no toolchain is fit; the build failed.
 pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
-    let told = || elf.display().to_string();
-    let stem = elf.file_stem().and_then(OsStr::to_str).with_context(told)?;
+    let named = || elf.display().to_string();
+    let stem = elf.file_stem().and_then(OsStr::to_str).with_context(named)?;
     let name = format!("{stem}.bin");
     let (bytes, source) =
-        image::flatten(&fs::read(elf).with_context(told)?, &name).with_context(told)?;
+        image::flatten(&fs::read(elf).with_context(named)?, &name).with_context(named)?;
     let folder = workspace::guest_target_dir().join("flat");
     fs::create_dir_all(&folder)?;
     // One at a time, of all threads and processes: the next kernel's loader takes the place of this one's. The
@@ -130,29 +125,9 @@ pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
         }
     }
     let choice = toolchain::choose(&toolchain::probe(UEFI_TARGET))?;
-    let mut cargo = cargo_command(&choice, "build", RELEASE);
+    let mut cargo = cargo_command(&choice, "build");
     cargo.args(["--package", LOADER]).env(KERNEL, kernel);
     Ok(fs::read(one(LOADER, run(cargo, LOADER, &choice)?)?)?)
-}
-
-/// Builds [`C_LIBRARY`] for the guest's target, and returns the path of the archive. Otherwise like
-/// [`build`].
-///
-/// # Errors
-///
-/// As there.
-pub fn build_c_library() -> anyhow::Result<PathBuf> {
-    // One object file that does not unwind: that file says why.
-    let flags = ["--lib", "--config", "kernel/rundown-c/library.toml"];
-    one(C_LIBRARY, build_package(C_LIBRARY, &flags)?)
-}
-
-/// Runs `cargo build` for one package.
-fn build_package(package: &str, targets: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    let choice = toolchain::choose(&toolchain::probe(TARGET))?;
-    let mut cargo = cargo_command(&choice, "build", RELEASE);
-    cargo.args(["--package", package]).args(targets);
-    run(cargo, package, &choice)
 }
 
 /// The path of the only program, or library, that was built of `what`.
@@ -167,46 +142,40 @@ fn one(what: &str, built: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
 fn run(mut cargo: Command, what: &str, choice: &Choice) -> anyhow::Result<Vec<PathBuf>> {
     if !target_dir(choice).exists() {
         let core = if choice.build_std { ", `core` included," } else { "" };
-        let compiler = choice.toolchain.rustc.display();
-        eprintln!(
-            "The first build for {}{core} with {compiler} takes a minute or more.",
-            choice.target
-        );
+        let (target, rustc) = (choice.target, choice.toolchain.rustc.display());
+        eprintln!("The first build for {target}{core} with {rustc} takes a minute or more.");
     }
     cargo.arg("--message-format=json-render-diagnostics");
     let mut child = cargo
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start {}", choice.toolchain.cargo.display()))?;
+        .with_context(|| format!("cannot start {:?}", cargo.get_program()))?;
     let messages = child.stdout.take().context("cargo has no standard output")?;
     let mut built = Vec::new();
     for line in BufReader::new(messages).lines() {
         built.extend(artifact(&line?));
     }
-    let status = child.wait()?;
-    if !status.success() {
-        bail!(
-            "building {what} for {} failed ({status})\n  toolchain: {}",
-            choice.target,
-            choice.reason
-        );
-    }
+    let (status, Choice { target, reason, .. }) = (child.wait()?, choice);
+    ensure!(
+        status.success(),
+        "building {what} for {target} failed ({status})\n  toolchain: {reason}"
+    );
     Ok(built)
 }
 
 /// A cargo command for the guest's target, ready for the packages.
-pub(crate) fn cargo_command(choice: &Choice, subcommand: &str, profile: &str) -> Command {
+pub(crate) fn cargo_command(choice: &Choice, subcommand: &str) -> Command {
     let mut command = workspace::clean_command(&choice.toolchain.cargo);
     command.arg(subcommand);
-    prepare(&mut command, choice, profile, &target_dir(choice));
+    prepare(&mut command, choice, &target_dir(choice));
     command
 }
 
-/// Sets the compiler, profile, target, libraries and linker that a cargo uses.
-pub(crate) fn prepare(command: &mut Command, choice: &Choice, profile: &str, target_dir: &Path) {
+/// Sets the compiler, target, libraries and linker that a cargo uses.
+pub(crate) fn prepare(command: &mut Command, choice: &Choice, target_dir: &Path) {
     command.env("RUSTC", &choice.toolchain.rustc);
-    command.args(["--profile", profile, "--target", choice.target, "--target-dir"]);
+    command.args(["--release", "--target", choice.target, "--target-dir"]);
     command.arg(target_dir);
     if choice.build_std {
         // Debian's toolchain is a stable one, but its `core` for this target has to be built. The
@@ -251,57 +220,39 @@ fn artifact(message: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use super::{RELEASE, artifact, cargo_command};
+    use super::{artifact, cargo_command};
     use crate::toolchain::{Choice, Linker, Toolchain};
     use crate::version::Version;
     use crate::workspace::TARGET;
 
     #[test]
-    fn what_was_built_is_found_among_the_messages() {
-        for (message, path) in [
-            (
-                r#"{"reason":"compiler-artifact","package_id":"p","target":{"kind":["bin"],"name":"it","src_path":"x"},
-                "executable":"/t/it","filenames":["/t/it"],"fresh":true}"#,
-                Some("/t/it"),
-            ),
-            (
-                r#"{"reason":"compiler-artifact","target":{"kind":["staticlib"],"name":"it"},
-                "filenames":["/t/it.d","/t/it.a"],"executable":null,"fresh":true}"#,
-                Some("/t/it.a"),
-            ),
-            (
-                r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"it"},"filenames":["/t/it.a"],
-                "executable":null}"#,
-                None,
-            ),
-            (r#"{"reason":"build-finished","success":true}"#, None),
-            ("not JSON", None),
-        ] {
-            assert_eq!(artifact(message), path.map(PathBuf::from), "{message}");
+    fn a_static_library_is_found_among_the_messages() {
+        for (kind, path) in [("staticlib", Some("/t/it.a".into())), ("lib", None)] {
+            let files = r#""filenames":["/t/it.d","/t/it.a"],"executable":null"#;
+            let message = format!(r#"{{"target":{{"kind":["{kind}"]}},{files}}}"#);
+            assert_eq!(artifact(&message), path);
         }
     }
 
     #[test]
     fn the_linker_adds_to_the_workspaces_flags_and_does_not_replace_them() {
-        let toolchain = Toolchain {
-            cargo: "/usr/bin/cargo".into(),
-            rustc: "/usr/bin/rustc".into(),
-            version: Version { major: 1, minor: 96 },
-            has_target: false,
-            has_sources: true,
-            rust_lld: None,
+        let choice = Choice {
+            target: TARGET,
+            toolchain: Toolchain {
+                cargo: "/usr/bin/cargo".into(),
+                rustc: "/usr/bin/rustc".into(),
+                version: Version { major: 1, minor: 96 },
+                has_target: false,
+                has_sources: true,
+                rust_lld: None,
+            },
+            build_std: true,
+            linker: Some(Linker { path: "/usr/bin/ld".into(), flavor: "ld" }),
+            reason: String::new(),
         };
-        let linker = Some(Linker { path: "/usr/bin/ld".into(), flavor: "ld" });
-        let choice =
-            Choice { target: TARGET, toolchain, build_std: true, linker, reason: String::new() };
-        let command = cargo_command(&choice, "build", RELEASE);
-        let arguments: Vec<_> = command.get_args().filter_map(|a| a.to_str()).collect();
-        assert!(
-            arguments.contains(&r#"target.x86_64-unknown-none.rustflags=["-Clinker-flavor=ld"]"#)
-        );
-        assert!(arguments.contains(&"-Zbuild-std=core,alloc,compiler_builtins"));
+        let command = cargo_command(&choice, "build");
+        let flags = r#"target.x86_64-unknown-none.rustflags=["-Clinker-flavor=ld"]"#;
+        assert!(command.get_args().any(|it| it == flags));
         assert!(!command.get_envs().any(|(name, value)| name == "RUSTFLAGS" && value.is_some()));
     }
 }

@@ -28,14 +28,10 @@ const VOLUME: usize = 34 << 20;
 const STICK: u64 = VOLUME as u64 + (2 << 20);
 
 /// Writes the image of a stick: a table of partitions (GPT) with one volume (FAT32) that holds these files.
-///
-/// # Errors
-///
-/// It cannot be written, or the files do not fit.
 pub fn write(to: &Path, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
-    let create = || File::options().read(true).write(true).create(true).truncate(true).open(to);
     let write = || -> anyhow::Result<()> {
-        let mut file = create()?;
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(true).open(to)?;
         file.set_len(STICK)?;
         ProtectiveMBR::with_lb_size(u32::try_from(STICK / SECTOR - 1)?)
             .overwrite_lba0(&mut file)?;
@@ -114,45 +110,4 @@ pub(crate) fn flatten(elf: &[u8], name: &str) -> anyhow::Result<(Vec<u8>, String
         elf.entry()
     );
     Ok((bytes, kernel))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use super::*;
-
-    #[test]
-    fn the_stick_has_one_partition_with_the_files() {
-        let image = tempfile::NamedTempFile::new().expect("temporary file");
-        let long = [7; 300_000];
-        let files: [(&str, &[u8]); 2] = [(LOADER, &long), (OPTIONS, b"seconds=1\n")];
-        write(image.path(), &files).expect("written");
-
-        let disk = GptConfig::new().open(image.path()).expect("a table of partitions");
-        let [partition] = &disk.partitions().values().collect::<Vec<_>>()[..] else {
-            panic!("one partition: {:?}", disk.partitions());
-        };
-        assert_eq!(partition.part_type_guid, partition_types::EFI);
-        let start = partition.first_lba * SECTOR;
-        let whole = std::fs::read(image.path()).expect("readable");
-        assert_eq!(whole.len() as u64, STICK);
-        assert_eq!(whole[510..512], [0x55, 0xaa], "the protective MBR's mark");
-        let mut volume = whole[start as usize..][..VOLUME].to_vec();
-        let volume = FileSystem::new(Cursor::new(&mut volume[..]), FsOptions::new()).expect("FAT");
-        assert_eq!(volume.fat_type(), FatType::Fat32);
-        for (name, contents) in files {
-            let mut found = Vec::new();
-            let mut file = volume.root_dir().open_file(name).expect(name);
-            file.read_to_end(&mut found).expect(name);
-            assert!(found == contents, "{name}");
-        }
-    }
-
-    #[test]
-    fn files_that_do_not_fit_are_an_error() {
-        let image = tempfile::NamedTempFile::new().expect("temporary file");
-        let error = write(image.path(), &[(LOADER, &vec![1; VOLUME])]).expect_err("too large");
-        assert!(error.to_string().contains("cannot write"), "{error:#}");
-    }
 }

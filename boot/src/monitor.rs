@@ -4,8 +4,8 @@
 //! us and not the other way round, so there is no moment at which the port is not there yet, and
 //! no other program can reach the machine. The loopback address, since every host has it.
 //!
-//! A thread does the talking. It ends with QEMU, whose end closes the connection, or when told to, or
-//! when there is no answer: another program of the host may have connected to the port before QEMU did.
+//! A thread sends the commands. It ends with QEMU, whose end closes the connection, or when there is no answer: another
+//! program of the host may have connected to the port before QEMU did.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -22,9 +22,7 @@ use serde_json::{Value, json};
 use crate::action::{Action, HMP};
 use crate::run::Line;
 
-/// Someone who watches what the guest says, and acts on it.
-///
-/// Dropped, it ends without a word, as soon as QEMU does.
+/// Acts on the guest's lines. Dropped, it ends as soon as QEMU does.
 #[derive(Debug)]
 pub(crate) struct Operator {
     port: u16,
@@ -45,13 +43,8 @@ pub(crate) struct Done {
 }
 
 impl Operator {
-    /// Opens a port for a QEMU that is yet to be started.
-    pub(crate) fn open(actions: Vec<Action>) -> Result<Self> {
-        Self::open_with(actions, PATIENCE)
-    }
-
-    /// As `open`, with a time after which a monitor that does not answer is given up.
-    fn open_with(actions: Vec<Action>, patience: Duration) -> Result<Self> {
+    /// Opens a port for a QEMU that is yet to be started, and whose monitor is given up if it does not answer for so long.
+    pub(crate) fn open(actions: Vec<Action>, patience: Duration) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = listener.context("no port for QEMU's monitor")?;
         let port = listener.local_addr()?.port();
@@ -96,9 +89,6 @@ impl Operator {
     }
 
     /// Stops, after QEMU has ended, and returns the monitor's work.
-    ///
-    /// # Errors
-    /// The monitor could not be reached, would not do it, or has not answered for 10 s.
     pub(crate) fn end(self) -> Result<Done> {
         drop(self.orders);
         let done = self.thread.join();
@@ -108,7 +98,7 @@ impl Operator {
 }
 
 /// For how long QEMU may say nothing when asked. It takes milliseconds, on a busy host longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is done again and again waits for as long as QEMU took for the last time, but no longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
@@ -129,10 +119,11 @@ fn work(
     let (stream, _) = listener.accept().context("QEMU has not connected")?;
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(patience))?;
-    let mut monitor = Monitor::new(stream)?;
-    // QEMU speaks first, and obeys nothing before this command.
-    let greeting = monitor.execute("qmp_capabilities", &Value::Null)?;
-    if greeting.is_none() {
+    // Each command is one small packet; it is not to wait for another.
+    stream.set_nodelay(true)?;
+    let mut monitor = Monitor(BufReader::new(stream));
+    // QEMU obeys nothing before this command.
+    if monitor.execute("qmp_capabilities", &Value::Null)?.is_none() {
         return Ok(done);
     }
     let mut ordered = vec![false; actions.len()];
@@ -152,7 +143,7 @@ fn work(
             if action.asks {
                 done.answers.push(text);
             } else if action.command == HMP && !text.trim().is_empty() {
-                let action = told(&action.command, &action.arguments);
+                let action = shown(&action.command, &action.arguments);
                 bail!("{action}: {}", text.trim());
             }
             done.times[place] += 1;
@@ -175,19 +166,9 @@ fn work(
 }
 
 /// A connection to QEMU.
-struct Monitor {
-    replies: BufReader<TcpStream>,
-    commands: TcpStream,
-}
+struct Monitor(BufReader<TcpStream>);
 
 impl Monitor {
-    fn new(stream: TcpStream) -> Result<Self> {
-        // Each command is one small packet; it is not to wait for another.
-        stream.set_nodelay(true)?;
-        let commands = stream.try_clone()?;
-        Ok(Self { replies: BufReader::new(stream), commands })
-    }
-
     /// Has a command executed, and returns the text that it answers, if any; `None` if QEMU has
     /// ended instead.
     fn execute(&mut self, command: &str, arguments: &Value) -> Result<Option<String>> {
@@ -195,43 +176,46 @@ impl Monitor {
         if !arguments.is_null() {
             object["arguments"] = arguments.clone();
         }
-        match self.commands.write_all(format!("{object}\n").as_bytes()) {
+        match self.0.get_mut().write_all(format!("{object}\n").as_bytes()) {
             Err(error) if is_the_end(&error) => return Ok(None),
             written => written?,
         }
         // The greeting and events come in between.
-        while let Some(reply) = self.line()? {
-            let reply: Value = serde_json::from_str(&reply)
+        loop {
+            let mut reply = String::new();
+            match self.0.read_line(&mut reply) {
+                Err(error) if is_the_end(&error) => return Ok(None),
+                // Which of them, depends on the host.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    bail!("the monitor does not answer")
+                }
+                read => read?,
+            };
+            // Half a line is what a QEMU leaves that is killed while it writes.
+            if !reply.ends_with('\n') {
+                return Ok(None);
+            }
+            let json: Value = serde_json::from_str(&reply)
                 .with_context(|| format!("the monitor's {reply:?} is no JSON"))?;
-            if let Some(error) = reply.get("error") {
+            if let Some(error) = json.get("error") {
                 let text = error.get("desc").and_then(Value::as_str);
-                let text = text.unwrap_or("refused without a reason");
-                bail!("{}: {text}", told(command, arguments));
+                bail!(
+                    "{}: {}",
+                    shown(command, arguments),
+                    text.unwrap_or("refused without a reason")
+                );
             }
-            if let Some(reply) = reply.get("return") {
-                return Ok(Some(reply.as_str().unwrap_or_default().to_string()));
+            if let Some(text) = json.get("return") {
+                return Ok(Some(text.as_str().unwrap_or_default().to_string()));
             }
-        }
-        Ok(None)
-    }
-
-    /// The next line; `None` if QEMU has ended.
-    fn line(&mut self) -> io::Result<Option<String>> {
-        let mut line = String::new();
-        match self.replies.read_line(&mut line) {
-            Err(error) if is_the_end(&error) => Ok(None),
-            // Which of them, depends on the host.
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Err(io::Error::new(error.kind(), "the monitor does not answer"))
-            }
-            // Half a line is what a QEMU leaves that is killed while it speaks.
-            read => Ok((read? > 0 && line.ends_with('\n')).then_some(line)),
         }
     }
 }
 
 /// A command in an error.
-fn told(command: &str, arguments: &Value) -> String {
+fn shown(command: &str, arguments: &Value) -> String {
     match arguments {
         Value::Null => command.to_string(),
         _ => format!("{command} {arguments}"),

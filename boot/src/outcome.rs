@@ -76,13 +76,11 @@ pub enum Outcome {
 
 impl Outcome {
     /// Whether it is a pass.
-    #[must_use]
     pub fn passed(&self) -> bool {
         *self == Self::Passed
     }
 
     /// One word, for programs that read the result.
-    #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -115,15 +113,13 @@ impl fmt::Display for Outcome {
             }
             Self::Panicked { cpu, apic_id, message, test } => {
                 match (cpu, apic_id) {
-                    (Some(cpu), Some(id)) => write!(f, "CPU {cpu} (APIC ID {id}) panicked")?,
-                    (Some(cpu), None) => write!(f, "CPU {cpu} panicked")?,
-                    (None, Some(id)) => write!(f, "the CPU with APIC ID {id} panicked")?,
-                    (None, None) => write!(f, "a CPU panicked")?,
+                    (Some(cpu), Some(id)) => write!(f, "CPU {cpu} (APIC ID {id})")?,
+                    (Some(cpu), None) => write!(f, "CPU {cpu}")?,
+                    (None, Some(id)) => write!(f, "the CPU with APIC ID {id}")?,
+                    (None, None) => write!(f, "a CPU")?,
                 }
-                if let Some(test) = test {
-                    write!(f, " in test {test}")?;
-                }
-                write!(f, ": {message}")
+                let test = test.as_ref().map_or(String::new(), |test| format!(" in test {test}"));
+                write!(f, " panicked{test}: {message}")
             }
             Self::Unfit { said } => write!(f, "the kernel refused to run: {said}"),
             Self::Reset => {
@@ -179,7 +175,6 @@ pub(crate) struct Testimony {
 }
 
 impl Testimony {
-    /// Takes down a line of log.
     pub(crate) fn hear_log(&mut self, line: &str) {
         self.said_anything |= !line.is_empty();
         if !line.trim().is_empty() {
@@ -187,7 +182,6 @@ impl Testimony {
         }
     }
 
-    /// Takes down an event.
     pub(crate) fn hear_event(&mut self, event: &Event<'_>) {
         self.said_anything = true;
         match event {
@@ -231,6 +225,8 @@ impl Testimony {
             // QEMU answers SIGINT and SIGTERM itself, and may be faster than we are.
             End::Exited(0) if stderr.contains("terminating on signal") => Outcome::Interrupted,
             End::Interrupted => Outcome::Interrupted,
+            // Before it has begun to do so.
+            End::Killed(ref status) if status.contains("(SIGINT)") => Outcome::Interrupted,
             End::Incomplete => {
                 let panic = self.panic.take();
                 panic.unwrap_or_else(|| self.incomplete(asked.unwrap_or_default()))
@@ -254,34 +250,32 @@ impl Testimony {
         }
     }
 
-    fn guest_ended(mut self, code: ExitCode, asked: Option<u32>) -> Outcome {
+    fn guest_ended(self, code: ExitCode, asked: Option<u32>) -> Outcome {
         if let Some(panic) = self.panic {
             return panic;
         }
-        let (verdict, text) = self.verdict.take().map_or((None, None), |(p, t)| (Some(p), Some(t)));
-        match code {
-            ExitCode::Panicked => Outcome::Panicked {
+        match (code, &self.verdict, self.planned) {
+            (ExitCode::Panicked, ..) => Outcome::Panicked {
                 cpu: None,
                 apic_id: None,
                 message: self.last_log,
                 test: self.running,
             },
-            ExitCode::Unfit => Outcome::Unfit { said: self.last_log },
-            ExitCode::Failed => Outcome::Failed { text: text.unwrap_or(self.last_log) },
-            ExitCode::Passed => match (verdict, self.planned) {
-                (Some(false), _) => Outcome::Failed { text: text.unwrap_or_default() },
-                (_, Some(planned)) if planned != self.passed => {
-                    Outcome::Failed { text: format!("{} of {planned} tests passed", self.passed) }
+            (ExitCode::Unfit, ..) => Outcome::Unfit { said: self.last_log },
+            (ExitCode::Failed, Some((_, text)), _) | (_, Some((false, text)), _) => {
+                Outcome::Failed { text: text.clone() }
+            }
+            (ExitCode::Failed, None, _) => Outcome::Failed { text: self.last_log },
+            (ExitCode::Passed, _, Some(planned)) if planned != self.passed => {
+                Outcome::Failed { text: format!("{} of {planned} tests passed", self.passed) }
+            }
+            (ExitCode::Passed, None, None | Some(0)) => Outcome::SilentExit,
+            (ExitCode::Passed, ..) => match asked {
+                // A kernel of ours says how many there are.
+                Some(asked) if self.online.map_or(self.is_ours, |online| online < asked) => {
+                    self.incomplete(asked)
                 }
-                (None, None | Some(0)) => Outcome::SilentExit,
-                _ => match asked {
-                    Some(asked) if self.online.is_some_and(|online| online < asked) => {
-                        self.incomplete(asked)
-                    }
-                    // A kernel of ours says how many there are.
-                    Some(asked) if self.online.is_none() && self.is_ours => self.incomplete(asked),
-                    _ => Outcome::Passed,
-                },
+                _ => Outcome::Passed,
             },
         }
     }

@@ -2,59 +2,57 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use protocol::event::{Event, MARK};
 use protocol::options::{Format, Options};
 use tempfile::{NamedTempFile, TempDir};
 
+use self::report::Listener;
+pub use self::report::{Line, Report};
 use crate::accel::{Accel, Engine, Host};
 use crate::action::Action;
 use crate::child::{self, Guarded};
-use crate::firmware::{self, Firmware, Ovmf};
+use crate::firmware::{Firmware, Ovmf};
 use crate::machine::{Machine, Smp};
-use crate::monitor::{Done, Operator};
-use crate::outcome::{End, Testimony};
-use crate::qemu::{self, Setup, Uefi};
-use crate::symbols::Symbols;
+use crate::monitor::{Done, Operator, PATIENCE};
+use crate::outcome::End;
+use crate::qemu::{self, Uefi};
 use crate::{guest, image};
 
 mod report;
 
-pub use self::report::{Line, Report};
-
 /// One boot of one guest, to be set up and then [`run`](Self::run).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use = "a boot does nothing until it is run"]
 pub struct Boot {
-    elf: PathBuf,
+    pub(crate) elf: PathBuf,
     qemu: Option<PathBuf>,
-    smp: String,
-    machine: Machine,
+    pub(crate) smp: Smp,
+    pub(crate) machine: Machine,
     firmware: Firmware,
     accel: Accel,
-    memory_mib: Option<u32>,
-    ramdisk: Option<Vec<u8>>,
+    pub(crate) memory_mib: Option<u32>,
+    pub(crate) ramdisk: Option<Vec<u8>>,
     seconds: u32,
-    seed: Option<u32>,
+    pub(crate) seed: Option<u32>,
     deadline: Option<Duration>,
-    gdb: Option<u16>,
-    qemu_args: Vec<OsString>,
+    pub(crate) gdb: Option<u16>,
+    pub(crate) qemu_args: Vec<OsString>,
     actions: Vec<Action>,
     interrupt: Option<&'static AtomicBool>,
     missing: Missing,
 }
 
 /// What it means that a CPU is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Missing {
+    #[default]
     /// The guest may go on; it has not passed in the end.
     NoPass,
     /// The boot ends at once.
@@ -63,71 +61,48 @@ enum Missing {
     Expected,
 }
 
+/// Methods that set a field each.
+macro_rules! settings {
+    ($( $(#[$about:meta])* $field:ident: $type:ty; )+) => {
+        impl Boot { $(
+            $(#[$about])*
+            pub fn $field(mut self, $field: impl Into<$type>) -> Self {
+                self.$field = $field.into();
+                self
+            }
+        )+ }
+    };
+}
+
+settings! {
+    /// Another ELF.
+    elf: PathBuf;
+    /// The QEMU to use, instead of the one on the search path.
+    qemu: Option<PathBuf>;
+    /// CPUs: a number, or a form of QEMU's `-smp`.
+    smp: Smp;
+    /// The board.
+    machine: Machine;
+    /// What starts the kernel. By UEFI, the contents of the ramdisk are the file of options beside the loader.
+    firmware: Firmware;
+    /// The engine.
+    accel: Accel;
+    /// Memory in MiB; by default as much as suits the number of CPUs.
+    memory_mib: Option<u32>;
+    /// Longest time from the start of QEMU to its end; by default far more than a healthy guest needs on a slow host.
+    deadline: Option<Duration>;
+    /// Lets QEMU wait for a debugger on this local port before the first instruction. There is no deadline then.
+    gdb: Option<u16>;
+    /// Ends the boot soon after the flag is set, with [`Outcome::Interrupted`](crate::Outcome::Interrupted).
+    interrupt: Option<&'static AtomicBool>;
+}
+
 impl Boot {
     /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format. A file whose name
     /// ends in `.iso` is a disk that boots by a loader of its own, one that ends in `.img` a stick.
     pub fn new(elf: impl Into<PathBuf>) -> Self {
-        let boot = Self {
-            elf: elf.into(),
-            qemu: None,
-            smp: Smp::default().to_string(),
-            machine: Machine::default(),
-            firmware: Firmware::default(),
-            accel: Accel::default(),
-            memory_mib: None,
-            ramdisk: None,
-            seconds: 0,
-            seed: None,
-            deadline: None,
-            gdb: None,
-            qemu_args: Vec::new(),
-            actions: Vec::new(),
-            interrupt: None,
-            missing: Missing::NoPass,
-        };
+        let boot = Self { elf: elf.into(), ..Self::default() };
         boot.options(&Options { format: Format::Json, ..Options::default() })
-    }
-
-    /// Another ELF.
-    pub fn elf(mut self, elf: impl Into<PathBuf>) -> Self {
-        self.elf = elf.into();
-        self
-    }
-
-    /// The QEMU to use, instead of the one on the search path.
-    pub fn qemu(mut self, program: impl Into<PathBuf>) -> Self {
-        self.qemu = Some(program.into());
-        self
-    }
-
-    /// CPUs: all forms of QEMU's `-smp`.
-    pub fn smp(mut self, smp: impl ToString) -> Self {
-        self.smp = smp.to_string();
-        self
-    }
-
-    /// The board.
-    pub fn machine(mut self, machine: Machine) -> Self {
-        self.machine = machine;
-        self
-    }
-
-    /// What starts the kernel. By UEFI, the contents of the ramdisk are the file of options beside the loader.
-    pub fn firmware(mut self, firmware: Firmware) -> Self {
-        self.firmware = firmware;
-        self
-    }
-
-    /// The engine.
-    pub fn accel(mut self, accel: Accel) -> Self {
-        self.accel = accel;
-        self
-    }
-
-    /// Memory in MiB; by default as much as suits the number of CPUs.
-    pub fn memory_mib(mut self, mib: u32) -> Self {
-        self.memory_mib = Some(mib);
-        self
     }
 
     /// The options for the kernel. Without [`Format::Json`] there are no events, and so no pass. With a seed, the run
@@ -151,20 +126,6 @@ impl Boot {
         self
     }
 
-    /// Longest time from the start of QEMU to its end; by default far more than a healthy guest
-    /// needs on a slow host.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
-        self
-    }
-
-    /// Lets QEMU wait for a debugger on this local port before the first instruction. There is no
-    /// deadline then.
-    pub fn gdb(mut self, port: u16) -> Self {
-        self.gdb = Some(port);
-        self
-    }
-
     /// More arguments for QEMU, after all others.
     pub fn qemu_args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.qemu_args.extend(arguments.into_iter().map(Into::into));
@@ -175,12 +136,6 @@ impl Boot {
     /// the same line is done in the order in which it was given.
     pub fn act(mut self, action: Action) -> Self {
         self.actions.push(action);
-        self
-    }
-
-    /// Ends the boot soon after the flag is set, with [`Outcome::Interrupted`](crate::Outcome::Interrupted).
-    pub fn interrupt(mut self, flag: &'static AtomicBool) -> Self {
-        self.interrupt = Some(flag);
         self
     }
 
@@ -198,10 +153,6 @@ impl Boot {
     }
 
     /// Boots, and keeps all that the guest writes.
-    ///
-    /// # Errors
-    ///
-    /// As [`watch`](Self::watch).
     pub fn run(self) -> anyhow::Result<Report> {
         let (mut lines, mut events) = (Vec::new(), Vec::new());
         let report = self.watch(|line| match line {
@@ -218,38 +169,36 @@ impl Boot {
     ///
     /// # Errors
     ///
-    /// The boot could not be tried: there is no QEMU, no ELF, `smp` cannot be one, or QEMU's monitor
-    /// did not do what it was asked for. What else QEMU and the guest do wrong is an [`Outcome`](crate::Outcome),
-    /// not an error.
+    /// The boot could not be tried: there is no QEMU, no ELF, or QEMU's monitor did not do what it was asked for. What
+    /// else QEMU and the guest do wrong is an [`Outcome`](crate::Outcome), not an error.
     pub fn watch(self, mut see: impl FnMut(Line<'_>)) -> anyhow::Result<Report> {
-        let smp = self.checked_smp()?;
         let program = qemu::find(self.qemu.as_deref())?;
         if !self.elf.is_file() {
             bail!("there is no kernel at {}", self.elf.display());
         }
-        let uefi = self.uefi()?;
-        let by_hand = self.by_hand(&program, &smp, uefi.as_ref());
+        let (uefi, engine) = (self.uefi()?, self.engine());
+        let by_hand = qemu::by_hand(&program, &self, engine, uefi.as_ref());
         let ramdisk = self.ramdisk.as_deref().map(file_with).transpose()?;
-        let mut setup = self.setup(&smp, ramdisk.as_ref().map(NamedTempFile::path));
+        let ramdisk = ramdisk.as_ref().map(NamedTempFile::path);
         let uefi = uefi.map(|uefi| self.with_stick(uefi)).transpose()?;
-        setup.uefi = uefi.as_ref().map(|(uefi, _)| uefi);
+        let uefi = uefi.as_ref().map(|(uefi, _)| uefi);
         let start = Instant::now();
         let mut command = Command::new(&program);
-        command.args(qemu::arguments(&setup));
+        command.args(qemu::arguments(&self, engine, ramdisk, uefi));
         let operator = match &*self.actions {
             [] => None,
-            actions => Some(Operator::open(actions.to_vec())?),
+            actions => Some(Operator::open(actions.to_vec(), PATIENCE)?),
         };
         if let Some(operator) = &operator {
             command.args(operator.arguments());
         }
-        if setup.seed.is_some() {
+        if self.seed.is_some() {
             child::keep_to_one_cpu(&mut command)?;
         }
-        let (mut child, lines, stderr) =
-            spawn(&mut command).with_context(|| format!("cannot start {}", program.display()))?;
+        let (mut child, lines, stderr) = Guarded::with_lines(&mut command)
+            .with_context(|| format!("cannot start {}", program.display()))?;
         let mut listener = Listener::new(&self, start, operator);
-        let stopped = self.listen(&lines, &mut listener, self.deadline_for(&smp), &mut see);
+        let stopped = self.listen(&lines, &mut listener, self.time_limit(), &mut see);
         if stopped.is_some() {
             child.kill();
             // What was under way when it was killed.
@@ -260,7 +209,7 @@ impl Boot {
             status.code().map_or_else(|| End::Killed(status.to_string()), End::Exited)
         });
         let stderr = stderr.join().unwrap_or_default();
-        let asked = (self.missing != Missing::Expected).then(|| smp.present());
+        let asked = (self.missing != Missing::Expected).then(|| self.smp.present());
         let operator = listener.operator.take();
         let Done { times, answers } =
             operator.map_or_else(|| Ok(Done::default()), Operator::end)?;
@@ -310,30 +259,17 @@ impl Boot {
     }
 
     /// Whether a seed makes it the same each time: nothing acts on it in the host's time.
-    #[must_use]
     pub fn repeats(&self) -> bool {
         self.actions.is_empty() && self.accel != Accel::Kvm
     }
 
     /// A shell command that boots the same, for people who want to try it by hand.
-    ///
-    /// # Errors
-    ///
-    /// There is no QEMU, or `smp` cannot be one.
     pub fn command(&self) -> anyhow::Result<String> {
-        let smp = self.checked_smp()?;
         let program = qemu::find(self.qemu.as_deref())?;
-        Ok(self.by_hand(&program, &smp, self.uefi()?.as_ref()))
-    }
-
-    fn by_hand(&self, program: &Path, smp: &Smp, uefi: Option<&Uefi>) -> String {
-        let mut setup = self.setup(smp, None);
-        setup.uefi = uefi;
-        qemu::by_hand(program, &setup, self.ramdisk.as_deref())
+        Ok(qemu::by_hand(&program, self, self.engine(), self.uefi()?.as_ref()))
     }
 
     /// What this host lacks for it, if anything: a KVM that is not native takes minutes where others take seconds.
-    #[must_use]
     pub fn lacks(&self) -> Option<&'static str> {
         let host = Host::probe();
         if self.accel == Accel::Kvm && !(host.native && host.kvm_opens) {
@@ -344,30 +280,10 @@ impl Boot {
     }
 
     /// What QEMU will be started with.
-    #[must_use]
     pub fn engine(&self) -> Engine {
         match self.seed {
             Some(_) => Engine::Tcg,
             None => self.accel.engine(Host::probe()),
-        }
-    }
-
-    fn checked_smp(&self) -> anyhow::Result<Smp> {
-        self.smp.parse().map_err(|error: String| anyhow::anyhow!("smp {:?}: {error}", self.smp))
-    }
-
-    fn setup<'a>(&'a self, smp: &'a Smp, ramdisk: Option<&'a Path>) -> Setup<'a> {
-        Setup {
-            elf: &self.elf,
-            ramdisk,
-            machine: self.machine,
-            engine: self.engine(),
-            smp,
-            memory_mib: self.memory_mib.unwrap_or_else(|| qemu::memory_for(smp.cpus())),
-            uefi: None,
-            seed: self.seed,
-            gdb: self.gdb,
-            extra: &self.qemu_args,
         }
     }
 
@@ -399,113 +315,23 @@ impl Boot {
         Ok((Uefi { ovmf, variables, stick }, folder))
     }
 
-    /// Whoever debugs may take any time. Otherwise: twice the time
-    /// that the guest is to work, and for bring-up and reports a minute and a second per CPU, about
-    /// 20 times what 2 host CPUs took for 1 to 255 CPUs under TCG.
-    fn deadline_for(&self, smp: &Smp) -> Option<Duration> {
+    /// None for a debugger. By default twice the time that the guest is to work, and for bring-up and reports a minute and
+    /// a second per CPU, about 20 times what 2 host CPUs took for 1 to 255 CPUs under TCG.
+    fn time_limit(&self) -> Option<Duration> {
         // With a seed, one thread does the work of all CPUs, and a second in the guest is half a billion
         // instructions at most.
         let slower = if self.seed.is_some() { 30 } else { 1 };
+        let cpus = u64::from(self.smp.cpus());
         let work = u64::from(self.seconds) * 2 * slower;
-        let boot = 60 + u64::from(smp.cpus()) * slower;
         // OVMF takes 8 to 40 s on 2 quiet host CPUs under TCG, and longer with many CPUs.
-        let firmware = match self.firmware {
-            Firmware::Direct => 0,
-            Firmware::Uefi => 180 + u64::from(smp.cpus()),
-        };
-        let usual = Duration::from_secs(work + boot + firmware);
-        match self.gdb {
-            Some(_) => None,
-            None => Some(self.deadline.unwrap_or(usual)),
-        }
-    }
-}
-
-/// Makes sense of the guest's lines.
-struct Listener {
-    start: Instant,
-    /// Acts on what the guest says.
-    operator: Option<Operator>,
-    testimony: Testimony,
-    symbols: Symbols,
-    in_firmware: bool,
-    first_line: Option<Duration>,
-}
-
-impl Listener {
-    fn new(boot: &Boot, start: Instant, operator: Option<Operator>) -> Self {
-        Self {
-            start,
-            operator,
-            testimony: Testimony::default(),
-            symbols: Symbols::of(&boot.elf),
-            in_firmware: boot.firmware == Firmware::Uefi,
-            first_line: None,
-        }
-    }
-
-    fn hear(&mut self, line: &str, see: &mut impl FnMut(Line<'_>)) {
-        let operator = self.operator.as_ref();
-        let mut see = |line: Line<'_>| {
-            operator.inspect(|operator| operator.hear(line));
-            see(line);
-        };
-        self.in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
-        if self.in_firmware {
-            return see(Line::Firmware(&firmware::plain(line)));
-        }
-        self.first_line.get_or_insert_with(|| self.start.elapsed());
-        // A CPU that panics stops the others, maybe in the middle of a line of log.
-        let (log, event) = match line.find(MARK) {
-            Some(at) => line.split_at(at),
-            None => (line, ""),
-        };
-        let Some(Ok(parsed)) = Event::from_line(event) else {
-            self.testimony.hear_log(line);
-            return match self.symbols.named(line) {
-                Some(lines) => lines.iter().for_each(|line| see(Line::Log(line))),
-                None => see(Line::Log(line)),
-            };
-        };
-        if !log.is_empty() {
-            self.testimony.hear_log(log);
-            see(Line::Log(log));
-        }
-        self.testimony.hear_event(&parsed);
-        see(Line::Event(&parsed, event));
+        let firmware = if self.firmware == Firmware::Uefi { 180 + cpus } else { 0 };
+        let usual = Duration::from_secs(work + 60 + cpus * slower + firmware);
+        self.gdb.is_none().then(|| self.deadline.unwrap_or(usual))
     }
 }
 
 /// How often the end of a deadline or an interrupt is looked for.
 const TICK: Duration = Duration::from_millis(50);
-
-/// Starts a QEMU. Its serial lines and what it writes to standard error are read in threads of their own, so that the reader
-/// can give up waiting for one; a guest that talks faster than its lines are taken has to wait.
-fn spawn(command: &mut Command) -> anyhow::Result<(Guarded, Receiver<String>, JoinHandle<String>)> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = Guarded::spawn(command)?;
-    let serial = child.process().stdout.take().context("no standard output")?;
-    let mut errors = child.process().stderr.take().context("no standard error")?;
-    let (sender, lines) = mpsc::sync_channel(1024);
-    thread::spawn(move || {
-        let mut serial = BufReader::new(serial);
-        let mut bytes = Vec::new();
-        while serial.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
-            let line = String::from_utf8_lossy(&bytes);
-            let sent = sender.send(line.trim_end_matches(['\r', '\n']).to_string());
-            if sent.is_err() {
-                break;
-            }
-            bytes.clear();
-        }
-    });
-    let stderr = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = errors.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    });
-    Ok((child, lines, stderr))
-}
 
 fn file_with(contents: &[u8]) -> anyhow::Result<NamedTempFile> {
     let mut file = NamedTempFile::with_prefix("boot-options-")?;

@@ -12,7 +12,6 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// `None` of no numbers.
     pub(crate) fn of(numbers: impl IntoIterator<Item = u64>) -> Option<Self> {
         let mut numbers: Vec<_> = numbers.into_iter().collect();
         numbers.sort_unstable();
@@ -23,22 +22,7 @@ impl Spread {
         })
     }
 
-    /// In this order.
     pub(crate) fn all(self) -> [u64; 3] {
         [self.min, self.median, self.max]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Spread;
-
-    #[test]
-    fn the_order_of_the_numbers_does_not_matter() {
-        let of = |numbers: &[u64]| Spread::of(numbers.iter().copied()).map(Spread::all);
-        assert_eq!(of(&[3, 1, 2]), Some([1, 2, 3]));
-        assert_eq!(of(&[9, 1]), Some([1, 9, 9]));
-        assert_eq!(of(&[7]), Some([7, 7, 7]));
-        assert_eq!(of(&[]), None);
     }
 }

@@ -73,16 +73,12 @@ impl Program {
             let data = found.and_then(|section| section.data().ok());
             Ok::<_, Error>(Reader::new(Rc::from(data.unwrap_or_default()), LittleEndian))
         });
-        let named =
-            |symbol: ElfSymbol64<'_, '_>| Some((symbol.address(), symbol.name().ok()?.to_string()));
-        Some(Self {
-            debug_information: Context::from_dwarf(dwarf.ok()?).ok()?,
-            symbols: file
-                .symbols()
-                .filter_map(named)
-                .filter(|(_, name)| !name.is_empty())
-                .collect(),
-        })
+        let named = |symbol: ElfSymbol64<'_, '_>| {
+            let name = symbol.name().ok().filter(|name| !name.is_empty())?;
+            Some((symbol.address(), name.to_string()))
+        };
+        let symbols = file.symbols().filter_map(named).collect();
+        Some(Self { debug_information: Context::from_dwarf(dwarf.ok()?).ok()?, symbols })
     }
 
     /// The function at an address, and those that it was inlined into.
@@ -101,11 +97,10 @@ impl Program {
 }
 
 fn name(frame: &Frame<'_, Reader>) -> String {
-    let function = frame.function.as_ref().and_then(|it| it.demangle().ok());
-    let mut text = function.map_or_else(|| "?".to_string(), |name| name.into_owned());
-    if let Some(file) = frame.location.as_ref().and_then(|at| at.file) {
-        let line = frame.location.as_ref().and_then(|at| at.line).unwrap_or(0);
-        text.push_str(&format!(" ({}:{line})", short(file)));
+    let function = frame.function.as_ref().and_then(|it| Some(it.demangle().ok()?.into_owned()));
+    let mut text = function.unwrap_or_else(|| "?".to_string());
+    if let Some((file, at)) = frame.location.as_ref().and_then(|at| Some((at.file?, at))) {
+        text.push_str(&format!(" ({}:{})", short(file), at.line.unwrap_or(0)));
     }
     text
 }

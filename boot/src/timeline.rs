@@ -59,11 +59,6 @@ impl Timeline {
         Some(Self { way, steps, cpus })
     }
 
-    /// Draws it as an SVG. `about` says what was booted and becomes part of the title.
-    pub(crate) fn svg(&self, about: &str) -> String {
-        draw::svg(self, about)
-    }
-
     /// The end of the story.
     fn end_ns(&self) -> u64 {
         let last = self.cpus.iter().map(online_ns).max();
@@ -121,19 +116,18 @@ impl fmt::Display for Timeline {
             writeln!(f, "{name:<32} {min:>8} {median:>8} {max:>8}  CPU {slowest}")?;
         }
         let steps = &self.steps;
-        let (prepared, sipi) = (Nanos(steps.prepared_ns), Nanos(steps.sipi_ns));
+        let [prepared, sipi, second] =
+            [steps.prepared_ns, steps.sipi_ns, steps.second_sipi_ns].map(Nanos);
         writeln!(
             f,
             "\nFrom the first INIT: the BSP was prepared after {prepared} and sent the first SIPI after {sipi};"
         )?;
         match (steps.second_sipi_ns, steps.seconds) {
             (0, _) | (_, 0) => writeln!(f, "no CPU needed a second one.")?,
-            (at, count) => writeln!(
-                f,
-                "{count} {} needed a second one, sent after {} at the latest.",
-                if count == 1 { "CPU" } else { "CPUs" },
-                Nanos(at)
-            )?,
+            (_, 1) => writeln!(f, "1 CPU needed a second one, sent after {second}.")?,
+            (_, n) => {
+                writeln!(f, "{n} CPUs needed a second one, sent after {second} at the latest.")?
+            }
         }
         let (last, before) = self.last();
         let at = online_ns(last);

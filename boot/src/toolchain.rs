@@ -21,13 +21,13 @@ use crate::workspace::{self, UEFI_TARGET};
 /// Oldest compiler that the workspace's sources allow (`rust-version` in its manifest).
 const OLDEST: Version = Version { major: 1, minor: 95 };
 
-/// What to do where no toolchain can build the guest.
-pub const REMEDY: &str = "\
-with rustup:        rustup target add x86_64-unknown-none x86_64-unknown-uefi
-on Debian, Ubuntu:  sh boot/setup.sh
-                    (installs the packages rustc-web, cargo-web and rust-web-src)
-elsewhere:          install these targets or the sources of the standard library
-                    (`rust-src`) for your rustc 1.95 or later";
+const REMEDY: &str = "\
+What to do:
+  with rustup:        rustup target add x86_64-unknown-none x86_64-unknown-uefi
+  on Debian, Ubuntu:  sh boot/setup.sh
+                      (installs the packages rustc-web, cargo-web and rust-web-src)
+  elsewhere:          install these targets or the sources of the standard library
+                      (`rust-src`) for your rustc 1.95 or later";
 
 /// A toolchain as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,12 +64,8 @@ pub struct Found {
     pub active: Option<Toolchain>,
     /// The one below `/usr`, if that is not the active one.
     pub distribution: Option<Toolchain>,
-    /// LLVM's linker on the search path.
-    pub ld_lld: Option<PathBuf>,
-    /// The same in the form that links for UEFI.
-    pub lld_link: Option<PathBuf>,
-    /// GNU's linker on the search path, which cannot.
-    pub gnu_ld: Option<PathBuf>,
+    /// Linkers for the target on the search path, the best first.
+    pub linkers: Vec<Linker>,
 }
 
 /// How the guest is built.
@@ -92,15 +88,11 @@ pub struct Choice {
 pub struct Linker {
     /// The program.
     pub path: PathBuf,
-    /// For rustc's `-Clinker-flavor`.
+    /// For rustc's `-Clinker-flavor`; also the program's usual name.
     pub flavor: &'static str,
 }
 
 /// Decides how to build the guest with what was found.
-///
-/// # Errors
-///
-/// No toolchain is fit, or there is no linker; says what is missing.
 pub fn choose(found: &Found) -> anyhow::Result<Choice> {
     let target = found.target;
     let mut reasons = Vec::new();
@@ -125,17 +117,15 @@ pub fn choose(found: &Found) -> anyhow::Result<Choice> {
             continue;
         };
         let Some(linker) = linker_for(toolchain, found) else {
-            reasons.push(format!("{what}: no linker ({})", linkers(target)));
+            reasons.push(format!("{what}: no linker (rust-lld, {})", flavors(target).join(", ")));
             continue;
         };
         let reason = reasons.iter().map(|r| format!("not {r}; ")).collect::<String>();
         let reason = format!("{reason}{what}: {why}");
         return Ok(Choice { target, toolchain: toolchain.clone(), build_std, linker, reason });
     }
-    let (reasons, remedy) = (reasons.join("\n  "), REMEDY.replace('\n', "\n  "));
-    bail!(
-        "no toolchain on this machine can build for the target {target}\n  {reasons}\nWhat to do:\n  {remedy}"
-    )
+    let reasons = reasons.join("\n  ");
+    bail!("no toolchain on this machine can build for the target {target}\n  {reasons}\n{REMEDY}")
 }
 
 /// `Some(None)`: the toolchain's own. `None`: there is none at all.
@@ -143,38 +133,26 @@ fn linker_for(toolchain: &Toolchain, found: &Found) -> Option<Option<Linker>> {
     if toolchain.rust_lld.is_some() {
         return Some(None);
     }
-    let active_lld = found.active.as_ref().and_then(|active| active.rust_lld.as_ref());
-    let (flavor, lld, gnu) = match found.target {
-        UEFI_TARGET => ("lld-link", &found.lld_link, &None),
-        _ => ("ld.lld", &found.ld_lld, &found.gnu_ld),
-    };
-    let named = |path: &PathBuf, flavor| Linker { path: path.clone(), flavor };
-    let lld = active_lld.or(lld.as_ref()).map(|path| named(path, flavor));
-    lld.or(gnu.as_ref().map(|path| named(path, "ld"))).map(Some)
+    let active_lld = found.active.as_ref().and_then(|active| active.rust_lld.clone());
+    let flavor = flavors(found.target)[0];
+    let active_lld = active_lld.map(|path| Linker { path, flavor });
+    active_lld.or_else(|| found.linkers.first().cloned()).map(Some)
 }
 
-/// The linkers that serve, the best first.
-fn linkers(target: &str) -> &'static str {
-    match target {
-        UEFI_TARGET => "rust-lld or lld-link",
-        _ => "rust-lld, ld.lld or ld",
-    }
+/// The linkers that serve a target beside rust-lld, the best first. UEFI's files are of Windows' format, which GNU's
+/// linker for Linux does not know.
+pub(crate) fn flavors(target: &str) -> &'static [&'static str] {
+    if target == UEFI_TARGET { &["lld-link"] } else { &["ld.lld", "ld"] }
 }
 
 /// Looks at the machine. Runs `rustc --version` and the like, about 0.1 s.
-#[must_use]
 pub fn probe(target: &'static str) -> Found {
     let active = inspect(&active_rustc(), target);
     let distribution = inspect(Path::new("/usr/bin/rustc"), target)
         .filter(|other| active.as_ref().is_none_or(|active| active.rustc != other.rustc));
-    Found {
-        target,
-        active,
-        distribution,
-        lld_link: on_path("lld-link"),
-        ld_lld: on_path("ld.lld"),
-        gnu_ld: on_path("ld"),
-    }
+    let linker = |&flavor| on_path(flavor).map(|path| Linker { path, flavor });
+    let linkers = flavors(target).iter().filter_map(linker).collect();
+    Found { target, active, distribution, linkers }
 }
 
 /// The compiler beside the cargo that started this process; started by hand, the one on the path.
@@ -221,7 +199,6 @@ fn output_of(program: &Path, arguments: &[&str]) -> Option<String> {
 }
 
 /// The first file of that name on the search path.
-#[must_use]
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())

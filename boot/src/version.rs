@@ -13,7 +13,6 @@ pub struct Version {
 
 impl Version {
     /// The first `<number>.<number>` in what a program says of itself with `--version`.
-    #[must_use]
     pub fn find(text: &str) -> Option<Self> {
         text.split_whitespace().find_map(|word| {
             let mut numbers = word.split(|c: char| !c.is_ascii_digit()).map(str::parse);
@@ -35,16 +34,13 @@ mod tests {
 
     #[test]
     fn versions_are_found_in_what_programs_say_and_compare_as_numbers() {
-        for (text, major, minor) in [
-            ("rustc 1.95.0 (59807616e 2026-04-14)", 1, 95),
-            ("rustc 1.97.0-nightly (0123456 2026-06-01)", 1, 97),
-            ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright 2003", 7, 2),
-            ("QEMU emulator version 10.0.2", 10, 0),
-        ] {
+        let debian = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright 2003";
+        for (text, major, minor) in
+            [("rustc 1.97.0-nightly (0123456 2026-06-01)", 1, 97), (debian, 7, 2)]
+        {
             assert_eq!(Version::find(text), Some(Version { major, minor }), "{text}");
         }
         assert_eq!(Version::find("no number here. 7"), None);
         assert!(Version::find("10.0") > Version::find("7.2"));
-        assert!(Version::find("1.100") > Version::find("1.95"));
     }
 }

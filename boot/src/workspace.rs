@@ -16,7 +16,6 @@ pub const UEFI_TARGET: &str = "x86_64-unknown-uefi";
 
 /// Root of the workspace: around the package that cargo runs or, without cargo, where this tool was built.
 /// (A checkout may be moved, and cargo does not build again then.)
-#[must_use]
 pub fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
@@ -36,7 +35,6 @@ const LINKER_SCRIPT: &str = "boot/direct/link.ld";
 ///
 /// Not the one of the surrounding `cargo run` or `cargo test`: a cargo locks its target directory
 /// while it builds, and the toolchains would take turns in throwing away each other's work.
-#[must_use]
 pub fn guest_target_dir() -> PathBuf {
     let outer = std::env::var_os("CARGO_TARGET_DIR").map(|dir| root().join(dir));
     outer.unwrap_or_else(|| root().join("target")).join("guest")
@@ -44,10 +42,6 @@ pub fn guest_target_dir() -> PathBuf {
 
 /// Copies the tracked files below `folder` (empty: all) into `to`, as they are in the working tree, under their paths
 /// below `folder`.
-///
-/// # Errors
-///
-/// There are none, or they cannot be copied.
 pub fn copy(folder: &str, to: &Path) -> anyhow::Result<()> {
     let from = root().join(folder);
     let mut git = Command::new("git");
@@ -65,7 +59,6 @@ pub fn copy(folder: &str, to: &Path) -> anyhow::Result<()> {
 
 /// A command that starts in the workspace's root and sees nothing that a surrounding cargo or
 /// rustup left in the environment.
-#[must_use]
 pub fn clean_command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root());
@@ -80,29 +73,11 @@ pub fn clean_command(program: impl AsRef<OsStr>) -> Command {
 /// Whether a variable steers one particular cargo or rustc, as against the user's own settings
 /// (proxies, registries, colours), which hold for every cargo.
 fn is_left_over(name: &str) -> bool {
-    const SETTINGS: [&str; 7] = [
-        "CARGO_HOME",
-        "CARGO_HTTP_",
-        "CARGO_NET_",
-        "CARGO_REGISTRIES_",
-        "CARGO_REGISTRY_",
-        "CARGO_SOURCE_",
-        "CARGO_TERM_",
-    ];
-    const COMPILER: [&str; 10] = [
-        "RUSTC",
-        "RUSTC_BOOTSTRAP",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "RUSTC_WRAPPER",
-        "RUSTDOC",
-        "RUSTDOCFLAGS",
-        "RUSTFLAGS",
-        "RUSTUP_TOOLCHAIN",
-        "RUSTUP_TOOLCHAIN_SOURCE",
-        "RUST_RECURSION_COUNT",
-    ];
-    let settings = SETTINGS.iter().any(|setting| name.starts_with(setting));
-    (name.starts_with("CARGO") && !settings) || COMPILER.contains(&name)
+    const SETTINGS: &str = "CARGO_HOME CARGO_HTTP_ CARGO_NET_ CARGO_REGISTRIES_ CARGO_REGISTRY_ CARGO_SOURCE_ CARGO_TERM_";
+    const COMPILER: &str = "RUSTC RUSTC_BOOTSTRAP RUSTC_WORKSPACE_WRAPPER RUSTC_WRAPPER RUSTDOC RUSTDOCFLAGS RUSTFLAGS \
+                            RUSTUP_TOOLCHAIN RUSTUP_TOOLCHAIN_SOURCE RUST_RECURSION_COUNT";
+    let is_setting = SETTINGS.split(' ').any(|setting| name.starts_with(setting));
+    (name.starts_with("CARGO") && !is_setting) || COMPILER.split(' ').any(|it| it == name)
 }
 
 #[cfg(test)]

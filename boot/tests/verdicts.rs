@@ -61,7 +61,9 @@ fn a_broken_qemu_is_not_a_broken_guest() {
 /// `/dev/full` takes nothing.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_result_that_cannot_be_written_is_a_failure() {
+fn a_result_that_cannot_be_shown_is_a_failure() {
+    let output = boot(PASSED, &format!("--timeline --qemu {FAKE_QEMU}"), |_| ());
+    ends(&output, 1, "the kernel has not reported when its CPUs started");
     let full = || File::options().write(true).open("/dev/full").expect("Linux has it");
     let json = format!("--json --qemu {FAKE_QEMU}");
     let output = boot(PASSED, &json, |command| {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use boot::guest::{SUITE, TEST_KERNELS};
+use boot::machine::Smp;
 use boot::{Accel, Action, Boot, Firmware, Machine, Report, Trigger};
 use protocol::options::{Format, Options, Scenario};
 
@@ -55,7 +56,7 @@ impl Case {
             package: TEST_KERNELS,
             guest: SUITE,
             shape,
-            boot: Boot::new("").smp(smp),
+            boot: Boot::new("").smp(smp.parse::<Smp>().expect("a form of -smp")),
             options: Options {
                 format: Format::Json,
                 scenario: Some(Scenario::named(scenario).expect("a name")),

@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use protocol::options::{Format, Key, Options};
 
 use crate::accel::Accel;
 use crate::firmware::Firmware;
+use crate::guest;
 use crate::machine::{Machine, Smp};
 
 /// How to boot, and what to do then.
@@ -56,9 +58,12 @@ pub(super) struct ImageArgs {
     pub(super) kernel: Option<PathBuf>,
 }
 
+/// Length of an explored storm.
+pub(super) const EXPLORED_SECONDS: &str = "1";
+
 /// Which runs to try.
 #[derive(Args, Clone, Debug)]
-#[command(mut_arg("seconds", |seconds| seconds.default_value("1")), mut_args(hide(&["seed"])))]
+#[command(mut_arg("seconds", |seconds| seconds.default_value(EXPLORED_SECONDS)), mut_args(hide(&["seed"])))]
 pub(super) struct ExploreArgs {
     /// Seeds, from the first up to but not including the last.
     #[arg(long, value_name = "A..B", default_value = "0..100", value_parser = range)]
@@ -72,10 +77,6 @@ pub(super) struct ExploreArgs {
     /// Runs at once [default: the host's CPUs].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<usize>,
-    /// Results, a line for each run; what is there already, of the same guest, is not run again [default:
-    /// target/explore/GUEST.txt].
-    #[arg(long, value_name = "FILE")]
-    pub(super) out: Option<PathBuf>,
     /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,
@@ -137,11 +138,18 @@ impl Args for KernelArgs {
     fn augment_args(command: Command) -> Command {
         command.args(Self::keys().map(|key| {
             let arg = Arg::new(key.name).long(key.name).value_name("VALUE");
-            let arg = arg.help(format!("{} Expects {}", key.about(), key.expected()));
-            let arg = arg.value_parser(|text: &str| match key.set(&mut Options::default(), text) {
-                Some(()) => Ok(text.to_string()),
-                None => Err(format!("expected {}", key.expected())),
-            });
+            let arg = if key.name == "scenario" {
+                // Shows them, and the one that was meant.
+                arg.help(key.about()).value_parser(PossibleValuesParser::new(guest::scenarios()))
+            } else {
+                let expected = format!("expected {}", key.expected());
+                arg.help(format!("{} Expects {}", key.about(), key.expected())).value_parser(
+                    move |text: &str| match key.set(&mut Options::default(), text) {
+                        Some(()) => Ok(text.to_string()),
+                        None => Err(expected.clone()),
+                    },
+                )
+            };
             let default = key.value(&Options::default()).to_string();
             if default.is_empty() { arg } else { arg.default_value(default) }
         }))

@@ -13,7 +13,7 @@ use protocol::options::{Job, StartMode};
 use self::result::Results;
 use super::args::{BootArgs, BringUpArgs};
 use super::screen::Screen;
-use super::{print, run, status};
+use super::{kernel, print, refuse, run, status};
 use crate::outcome::Outcome;
 use crate::run::Line;
 
@@ -21,11 +21,11 @@ use crate::run::Line;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sample {
     /// From the start of QEMU to the guest's first line.
-    first_line: Duration,
+    first_line_us: u64,
     /// From the first INIT to the last check-in, by the guest's clock.
     online_us: u64,
     /// From the start of QEMU to its end.
-    whole: Duration,
+    whole_us: u64,
 }
 
 /// A boot that ended otherwise than it was to end.
@@ -36,9 +36,10 @@ struct Stopped {
 }
 
 /// Boots again and again, shows what came of it, and returns the process's exit status.
-pub(super) fn run(elf: &Path, mut args: BringUpArgs) -> anyhow::Result<u8> {
+pub(super) fn run(mut args: BringUpArgs) -> anyhow::Result<u8> {
     args.boot.kernel.0.job = Job::BringUp;
-    run::check(elf, &args.boot)?;
+    refuse::boot(None, &args.boot)?;
+    let elf = &kernel(None, args.boot.qemu.as_deref(), &args.boot.kernel.0)?;
     run::catch_ctrl_c()?;
     let screen = Screen::new(args.boot.json);
     let results = measure(elf, &args, Some(&screen));
@@ -123,12 +124,14 @@ fn boot(
             online_us = Some(*micros);
         }
     })?;
-    if let (Some(first_line), Some(online_us), true) =
-        (ending.first_line, online_us, ending.outcome.passed())
-    {
-        return Ok(Ok(Sample { first_line, online_us, whole: ending.elapsed }));
-    }
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let (first_line_us, whole_us) = (ending.first_line.map(micros), micros(ending.elapsed));
     let outcome = ending.outcome;
+    if let (Some(first_line_us), Some(online_us), true) =
+        (first_line_us, online_us, outcome.passed())
+    {
+        return Ok(Ok(Sample { first_line_us, online_us, whole_us }));
+    }
     let mut story = format!("{cpus} CPUs, start={}: {outcome}", way.name());
     if outcome != Outcome::Interrupted {
         story.push_str(&format!("\nBy hand: {command}"));

@@ -3,17 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 
 use super::FAILED;
 use crate::guest;
 use crate::toolchain::{self, Choice};
 use crate::workspace::{self, TARGET, UEFI_TARGET};
 
-/// What to do where clippy is missing.
-const REMEDY: &str = "\
-Debian, Ubuntu:  apt-get install --no-install-recommends rust-web-clippy
-rustup:          rustup component add clippy";
+const MISSING: &str = "What to do:
+  Debian, Ubuntu:  apt-get install --no-install-recommends rust-web-clippy
+  rustup:          rustup component add clippy";
 
 /// Runs clippy and rustdoc on the guest crates, and clippy on the kernels that are not of this workspace,
 /// warnings being errors. Returns the process's exit status.
@@ -22,19 +21,18 @@ pub(super) fn check() -> anyhow::Result<u8> {
     // By its full name: `cargo clippy` would first look into CARGO_HOME, where rustup keeps a
     // proxy for another toolchain.
     let clippy = choice.toolchain.cargo.with_file_name("cargo-clippy");
-    if !clippy.is_file() {
-        let remedy = REMEDY.replace('\n', "\n  ");
-        bail!("there is no {}. What to do:\n  {remedy}", clippy.display());
-    }
+    ensure!(clippy.is_file(), "there is no {}. {MISSING}", clippy.display());
+    let uefi = toolchain::choose(&toolchain::probe(UEFI_TARGET))?;
     // Each by itself: beside the kernel it would have the kernel's features, and want an allocator.
-    for packages in [&guest::PACKAGES[..], &[guest::C_LIBRARY], &[guest::IMAGE]] {
-        if !check_packages(&choice, &clippy, packages)? {
+    for (choice, packages) in [
+        (&choice, &guest::PACKAGES[..]),
+        (&choice, &[guest::C_LIBRARY]),
+        (&choice, &[guest::IMAGE]),
+        (&uefi, &[guest::LOADER]),
+    ] {
+        if !check_packages(choice, &clippy, packages)? {
             return Ok(FAILED);
         }
-    }
-    let uefi = toolchain::choose(&toolchain::probe(UEFI_TARGET))?;
-    if !check_packages(&uefi, &clippy, &[guest::LOADER])? {
-        return Ok(FAILED);
     }
     for folder in guest::FOREIGN {
         let mut lint = lint(&choice, &clippy, &guest::foreign_target_dir(&choice));
@@ -50,7 +48,7 @@ fn lint(choice: &Choice, clippy: &Path, target_dir: &Path) -> Command {
     let mut lint = workspace::clean_command(clippy);
     lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
     any_kernel(&mut lint);
-    guest::prepare(&mut lint, choice, guest::RELEASE, target_dir);
+    guest::prepare(&mut lint, choice, target_dir);
     lint
 }
 
@@ -70,7 +68,7 @@ fn check_packages(choice: &Choice, clippy: &Path, packages: &[&str]) -> anyhow::
     let packages = || packages.iter().flat_map(|package| ["--package", package]);
     let mut lint = lint(choice, clippy, &guest::target_dir(choice));
     lint.args(packages()).args(["--", "-D", "warnings"]);
-    let mut document = guest::cargo_command(choice, "doc", guest::RELEASE);
+    let mut document = guest::cargo_command(choice, "doc");
     any_kernel(&mut document);
     document
         .env("RUSTDOC", choice.toolchain.rustc.with_file_name("rustdoc"))

@@ -1,5 +1,6 @@
 //! `cargo boot run`.
 
+use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,31 +8,48 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use console::style;
-use protocol::options::{Job, Options};
+use protocol::options::Job;
 
-use super::args::{BootArgs, KernelArgs, RunArgs};
+use super::args::{BootArgs, RunArgs};
+use super::story::Story;
 use super::view::View;
-use super::{FAILED, INTERRUPTED, print, remedy, result, status, timeline};
-use crate::accel::Accel;
+use super::{FAILED, INTERRUPTED, kernel, print, refuse, status};
+use crate::accel::Engine;
 use crate::firmware::Firmware;
 use crate::outcome::Outcome;
 use crate::qemu;
 use crate::run::{Boot, Report};
+use crate::timeline::Timeline;
 
 /// Where gdb's users expect a QEMU.
 const GDB_PORT: u16 = 1234;
 
+/// A part of what QEMU says, and the remedy. The first that fits counts.
+const KNOWN: &str = "\
+requires kernel irqchip and X2APIC => more than 255 CPUs need KVM (--accel kvm), or a QEMU whose TCG has x2APIC (9.0)
+The max CPUs supported by machine => fewer CPUs: --smp with at most the number it names
+Invalid CPU topology => the product of sockets, cores and threads must be the CPUs
+Invalid parameter => `cargo boot --help` shows the forms of --smp
+Could not access KVM => --accel tcg, or become a member of the group kvm
+failed to initialize kvm => --accel tcg, or become a member of the group kvm
+KVM => --accel tcg
+unsupported machine type => a QEMU that has this board: --machine q35, or a newer QEMU
+cannot set up guest memory => less memory: --memory 256M
+without PVH ELF Note => an ELF that was built with this workspace, or a newer QEMU
+invalid option => the arguments after `--` must be options of this QEMU";
+
 /// Set by Ctrl-C.
 pub(super) static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
-/// Boots an ELF, shows what it does, and returns the process's exit status.
-pub(super) fn run(elf: &Path, args: RunArgs) -> anyhow::Result<u8> {
+/// Boots the kernel named, or this workspace's, shows what it does, and returns the process's exit status.
+pub(super) fn run(named: Option<&Path>, args: RunArgs) -> anyhow::Result<u8> {
     let RunArgs { boot: mut args, timeline, explain } = args;
     if timeline.is_some() {
         args.kernel.0.job = Job::Timeline;
     }
     let args = &args;
-    check(elf, args)?;
+    refuse::boot(named, args)?;
+    let elf = &kernel(named, args.qemu.as_deref(), &args.kernel.0)?;
     let mut boot = boot_with(elf, args)?;
     let command = boot.command()?;
     let engine = boot.engine();
@@ -52,15 +70,14 @@ pub(super) fn run(elf: &Path, args: RunArgs) -> anyhow::Result<u8> {
     }
     let ending = boot.watch(|line| view.see(line))?;
     let story = view.finish();
-    let drawn = timeline.map_or(Ok(String::new()), |file| {
-        timeline::draw(&story, &ending.outcome, args, engine, &file)
-    });
+    let drawn = timeline
+        .map_or(Ok(String::new()), |file| draw(&story, &ending.outcome, args, engine, &file));
     if let Ok(text) = &drawn {
         view.say(text);
     }
     conclude(&view, args, &ending, &command);
     if args.json {
-        let document = result::document(args, engine, &command, &ending, &story)?;
+        let document = story.document(args, engine, &command, &ending)?;
         print(&document)?;
     }
     if let Err(error) = drawn {
@@ -70,105 +87,46 @@ pub(super) fn run(elf: &Path, args: RunArgs) -> anyhow::Result<u8> {
     Ok(status(&ending.outcome))
 }
 
-fn refuse(refused: bool, why: &'static str) -> anyhow::Result<()> {
-    ensure!(!refused, why);
-    Ok(())
-}
-
-/// Refuses what could not do what it looks like.
-pub(super) fn check(elf: &Path, args: &BootArgs) -> anyhow::Result<()> {
-    let options = args.kernel.0;
-    let KernelArgs(usual) = KernelArgs::default();
-    let ends_in = |name| elf.extension().is_some_and(|it| it == name);
-    let (is_stick, is_iso) = (ends_in("img"), ends_in("iso"));
-    let is_uefi = args.firmware == Firmware::Uefi;
-    let is_told =
-        |names: &[&str]| args.qemu_args.iter().any(|it| names.iter().any(|name| it == name));
-    let is_storm = options.job == Job::Storm && options.scenario.is_none();
-    let too_short = |deadline| is_storm && deadline <= options.seconds;
-    refuse(is_iso && is_uefi, "an ISO has a loader of its own: leave out --firmware uefi")?;
-    refuse(is_stick && !is_uefi, "a stick needs firmware to boot it: --firmware uefi")?;
-    refuse(
-        (is_stick || is_iso) && options != usual,
-        "the options of the kernel on a disk are its own: leave out --seconds, --seed and the like, or write a stick with \
-             others (cargo boot image --options)",
-    )?;
-    refuse(
-        is_uefi && options.seed.is_some(),
-        "--seed: firmware does not repeat a run; leave out --firmware uefi",
-    )?;
-    refuse(
-        is_told(&["-append", "-initrd"]),
-        "-append, -initrd: the kernel reads its options from the ramdisk that `cargo boot` writes; see `cargo boot --help` \
-             for theirs, such as --seconds",
-    )?;
-    refuse(
-        args.accel == Accel::Kvm && options.seed.is_some(),
-        "--seed: only TCG can repeat a run; leave out --accel kvm",
-    )?;
-    refuse(
-        args.deadline.is_some_and(too_short),
-        "--deadline: the storm alone takes as long (--seconds)",
-    )?;
-    refuse(
-        options.scenario.is_some() && options.seconds != usual.seconds,
-        "--seconds: a scenario takes the time that its tests need; leave it out",
-    )?;
-    refuse(
-        options.scenario.is_some() && options.job != Job::Storm,
-        "--scenario: neither --timeline nor bring-up runs one; leave it out",
-    )?;
-    refuse(
-        options.job == Job::Timeline && args.smp.cpus() < 2,
-        "--timeline: with one CPU there is nothing to draw: --smp 2 or more",
-    )?;
-    if options.job == Job::BringUp {
-        check_bring_up(args)?;
-    }
-    Ok(())
-}
-
-/// The same for what only bring-up cannot do.
-fn check_bring_up(args: &BootArgs) -> anyhow::Result<()> {
-    let options = args.kernel.0;
-    refuse(
-        args.smp.as_str().parse::<u32>().is_err(),
-        "--smp: bring-up boots many numbers of CPUs up to this one, so it must be a plain number",
-    )?;
-    refuse(
-        options.seed.is_some(),
-        "--seed: times of a run that counts instructions say nothing; leave it out",
-    )?;
-    refuse(
-        options.seconds != Options::default().seconds,
-        "--seconds: bring-up has no storm; leave it out",
-    )?;
-    refuse(
-        args.gdb,
-        "--gdb: there are many boots here and no one to debug; `cargo boot --gdb` has one",
-    )
+/// Draws how the CPUs of a boot started, and returns the text that goes with it. A boot in which CPUs were missing is
+/// drawn, too: that is when people want to know.
+fn draw(
+    story: &Story,
+    outcome: &Outcome,
+    args: &BootArgs,
+    engine: Engine,
+    file: &Path,
+) -> anyhow::Result<String> {
+    let way = args.kernel.0.start;
+    let Some(timeline) = Timeline::new(way, story.steps, &story.stamps) else {
+        ensure!(
+            !outcome.passed(),
+            "the kernel has not reported when its CPUs started: is it this workspace's, built from the same sources? \
+             (Event `Steps`: {}, events `Stamps`: {})",
+            u32::from(story.steps.is_some()),
+            story.stamps.len()
+        );
+        return Ok(String::new());
+    };
+    let online = story.online.map_or("?".to_string(), |online| online.to_string());
+    let about = format!("Start of {online} CPUs ({}, QEMU {}, {engine})", way.name(), args.machine);
+    fs::write(file, timeline.svg(&about))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(format!("\n{timeline}Drawn in {}", file.display()))
 }
 
 /// A boot as the command line has it.
 pub(super) fn boot_with(elf: &Path, args: &BootArgs) -> anyhow::Result<Boot> {
-    let mut boot = Boot::new(whole(elf)?)
-        .smp(&args.smp)
+    Ok(Boot::new(whole(elf)?)
+        .qemu(args.qemu.clone())
+        .smp(args.smp.clone())
         .machine(args.machine)
         .firmware(args.firmware)
         .accel(args.accel)
+        .memory_mib(args.memory)
+        .deadline(args.deadline.map(|seconds| Duration::from_secs(seconds.into())))
         .options(&args.kernel.0)
         .qemu_args(args.qemu_args.iter().cloned())
-        .interrupt(&INTERRUPT);
-    if let Some(mib) = args.memory {
-        boot = boot.memory_mib(mib);
-    }
-    if let Some(seconds) = args.deadline {
-        boot = boot.deadline(Duration::from_secs(seconds.into()));
-    }
-    if let Some(qemu) = &args.qemu {
-        boot = boot.qemu(qemu);
-    }
-    Ok(boot)
+        .interrupt(&INTERRUPT))
 }
 
 /// The whole path of a kernel, so that commands with it are right in any folder.
@@ -212,10 +170,17 @@ fn distrust(qemu: Option<&Path>) {
     }
 }
 
+/// Shows what to do about a QEMU that ended in this way and with this complaint, if it is a known one.
 fn advise(status: &str, stderr: &str) {
-    if let Some(remedy) = remedy::remedy(status, stderr) {
-        eprintln!("What to do: {remedy}");
-    }
+    let mut known = KNOWN.lines().filter_map(|line| line.split_once(" => "));
+    let remedy = match known.find(|(said, _)| stderr.contains(said)) {
+        _ if status.contains("SIGKILL") => {
+            "if the system ran out of memory: fewer CPUs (255 take 1.2 GiB, 64 far less)"
+        }
+        Some((_, remedy)) => remedy,
+        None => return,
+    };
+    eprintln!("What to do: {remedy}");
 }
 
 /// Only the first Ctrl-C waits for QEMU's end; the second ends this process at once, and QEMU with
@@ -233,62 +198,4 @@ fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", GDB_PORT));
     let listener = listener.or_else(|_| TcpListener::bind(("127.0.0.1", 0)));
     Ok(listener.context("no free port for the debugger")?.local_addr()?.port())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use clap::Parser;
-    use protocol::options::Job;
-
-    use super::check;
-    use crate::cli::{Cli, Command};
-
-    #[test]
-    fn what_could_not_do_what_it_looks_like_is_refused() {
-        for (line, part) in [
-            ("elf a.iso --firmware uefi", "loader of its own"),
-            ("elf a.img", "needs firmware"),
-            ("elf a.iso --seconds 6", "options of the kernel on a disk"),
-            ("elf a.img --firmware uefi --seed 1", "options of the kernel on a disk"),
-            ("elf k --firmware uefi --seed 1", "firmware does not repeat"),
-            ("elf k -- -append seconds=1", "--seconds"),
-            ("elf k -- -initrd file", "--seconds"),
-            ("elf k --seed 1 --accel kvm", "only TCG"),
-            ("elf k --deadline 5", "the storm alone"),
-            ("elf k --deadline 6", ""),
-            ("elf k --scenario ipi --deadline 5", ""),
-            ("elf k --scenario ipi --seconds 6", "its tests need"),
-            ("elf k --scenario ipi --timeline", "runs one"),
-            ("bring-up --scenario ipi", "runs one"),
-            ("elf k --timeline --smp 1", "nothing to draw"),
-            ("elf k --timeline --deadline 1", ""),
-            ("bring-up --smp 4,maxcpus=8", "plain number"),
-            ("bring-up --seed 1", "counts instructions"),
-            ("bring-up --seconds 6", "no storm"),
-            ("bring-up --gdb", "no one to debug"),
-            ("bring-up", ""),
-        ] {
-            let words = ["cargo boot"].into_iter().chain(line.split(' '));
-            let (elf, args) = match Cli::try_parse_from(words).expect(line).command {
-                Some(Command::Elf { path, run }) => {
-                    let mut boot = run.boot;
-                    boot.kernel.0.job = run.timeline.map_or(Job::Storm, |_| Job::Timeline);
-                    (path, boot)
-                }
-                Some(Command::BringUp(args)) => {
-                    let mut boot = args.boot;
-                    boot.kernel.0.job = Job::BringUp;
-                    (Path::new("k").to_path_buf(), boot)
-                }
-                other => panic!("{other:?}"),
-            };
-            let refused = check(&elf, &args).err().map_or(String::new(), |why| why.to_string());
-            assert!(
-                refused.is_empty() == part.is_empty() && refused.contains(part),
-                "{line}: {refused}"
-            );
-        }
-    }
 }

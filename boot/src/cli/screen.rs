@@ -13,7 +13,6 @@ const BAR: u64 = 1000;
 /// Columns that the bar and its frame take from the first line of the live part.
 const BAR_COLUMNS: usize = 13;
 
-/// The screen.
 #[derive(Debug)]
 pub(super) struct Screen {
     /// Lines that stay go to standard error, since standard output is for a program.
@@ -23,26 +22,10 @@ pub(super) struct Screen {
     live: ProgressBar,
 }
 
-/// Shown until dropped.
-#[derive(Debug)]
-pub(super) struct Waiting(ProgressBar);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
 impl Screen {
-    /// A screen.
     pub(super) fn new(to_stderr: bool) -> Self {
         let live = ProgressBar::with_draw_target(Some(BAR), ProgressDrawTarget::hidden());
-        let style =
-            ProgressStyle::with_template("[{bar:10}] {msg}").map(|s| s.progress_chars("=> "));
-        if let Ok(style) = style {
-            live.set_style(style);
-        }
-        Self { to_stderr, live }
+        Self { to_stderr, live: styled(live, "[{bar:10}] {msg}") }
     }
 
     /// Whether a part can be redrawn.
@@ -50,18 +33,15 @@ impl Screen {
         Term::stderr().is_term()
     }
 
-    /// Shows a text, and for how long it has been there; where nothing can be redrawn, a line that stays.
-    pub(super) fn wait(&self, text: &'static str) -> Waiting {
-        let style = ProgressStyle::with_template("{spinner} {msg}: {elapsed}");
-        let bar = match (self.is_live(), style) {
-            (true, Ok(style)) => ProgressBar::new_spinner().with_style(style),
-            _ => {
-                self.say(text);
-                ProgressBar::hidden()
-            }
-        };
+    /// Shows a text until dropped, and for how long it has been there; where nothing can be redrawn, a line that stays.
+    pub(super) fn wait(&self, text: &'static str) -> ProgressBar {
+        if !self.is_live() {
+            self.say(text);
+            return ProgressBar::hidden();
+        }
+        let bar = styled(ProgressBar::new_spinner(), "{spinner} {msg}: {elapsed}");
         bar.enable_steady_tick(Duration::from_millis(200));
-        Waiting(bar.with_message(text))
+        bar.with_message(text)
     }
 
     /// Prints lines that stay; on a terminal, broken between words.
@@ -73,12 +53,8 @@ impl Screen {
     /// Prints the rows of a table; on a terminal, cut at its edge.
     pub(super) fn table<'a>(&self, rows: impl IntoIterator<Item = &'a str>) {
         let columns = self.columns();
-        self.print(
-            &rows
-                .into_iter()
-                .map(|row| truncate_str(row, columns, "").into_owned())
-                .collect::<Vec<_>>(),
-        );
+        let cut = rows.into_iter().map(|row| truncate_str(row, columns, "").into_owned());
+        self.print(&cut.collect::<Vec<_>>());
     }
 
     fn print(&self, lines: &[String]) {
@@ -115,6 +91,12 @@ impl Screen {
     pub(super) fn clear(&self) {
         self.live.finish_and_clear();
     }
+}
+
+/// The bar in this form.
+pub(super) fn styled(bar: ProgressBar, form: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(form).expect("a form");
+    bar.with_style(style.progress_chars("=> "))
 }
 
 /// The parts of a line, none with more columns, but for single words that have; all but the first are indented.
@@ -158,12 +140,9 @@ fn fit(line: &str, header: &str, rows: &[String], height: usize, columns: usize)
 mod tests {
     use super::{broken, fit};
 
-    fn rows(count: usize) -> Vec<String> {
-        (0..count).map(|n| format!("row {n}")).collect()
-    }
-
     #[test]
-    fn the_live_part_never_exceeds_the_terminal() {
+    fn the_live_part_never_exceeds_the_terminal_and_counts_what_it_leaves_out() {
+        let rows = |count| (0..count).map(|n| format!("row {n}")).collect::<Vec<_>>();
         for height in 0..40 {
             for count in [0, 1, 8, 64, 255] {
                 let text = fit("line", "header", &rows(count), height, 80);
@@ -173,14 +152,8 @@ mod tests {
         let text = fit(&"a line ".repeat(9), &"a header ".repeat(9), &rows(1), 24, 40);
         let columns: Vec<_> = text.lines().map(str::len).collect();
         assert_eq!(columns, [26, 39, 5]);
-    }
-
-    #[test]
-    fn what_is_left_out_is_counted() {
         let text = fit("line", "header", &rows(10), 8, 80);
         assert_eq!(text, "line\nheader\nrow 0\nrow 1\nrow 2\nrow 3\n ... and 6 more CPUs");
-        let all = fit("line", "header", &rows(4), 8, 80);
-        assert_eq!(all, "line\nheader\nrow 0\nrow 1\nrow 2\nrow 3");
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! What the guest has reported so far.
 
+use std::time::Duration;
+
 use protocol::event::{Cpu, Event};
+use protocol::options::Job;
 use protocol::start::{Stamps, Steps};
 use protocol::storm::{CpuLine, Totals};
 use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::args::BootArgs;
+use crate::accel::Engine;
+use crate::run::Report;
 
 /// Everything that the final tables and the JSON document show. Grows with the number of CPUs and
 /// tests, not with time.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Story {
-    /// Name of the guest binary.
     pub(super) kernel: Option<String>,
-    /// Usable memory in KiB.
     pub(super) memory_kib: Option<u64>,
     /// CPUs that run, the BSP included.
     pub(super) online: Option<u32>,
@@ -19,19 +25,14 @@ pub(super) struct Story {
     pub(super) listed: Option<u32>,
     /// Microseconds from the first INIT to the last check-in.
     pub(super) bring_up_us: Option<u64>,
-    /// The CPU index table.
     pub(super) cpus: Vec<Cpu>,
-    /// The BSP's steps of the start.
     pub(super) steps: Option<Steps>,
-    /// When each other CPU was how far.
     pub(super) stamps: Vec<Stamps>,
     /// APIC IDs of the CPUs that never checked in.
     pub(super) missing: Vec<u32>,
-    /// Names of the tests that passed.
     pub(super) tests_passed: Vec<String>,
     /// The last whole report of the storm.
     pub(super) storm: Option<StormReport>,
-    /// The kernel's own verdict.
     pub(super) verdict: Option<String>,
     /// The report that is coming in.
     #[serde(skip)]
@@ -41,14 +42,12 @@ pub(super) struct Story {
 /// One report of the storm, live or final.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct StormReport {
-    /// The totals.
     pub(super) totals: Totals,
-    /// A line for each CPU.
     pub(super) cpus: Vec<CpuLine>,
 }
 
 impl Story {
-    /// Takes an event down. Returns a storm report when this event has completed it.
+    /// Keeps an event. Returns a storm report when this event has completed it.
     pub(super) fn note(&mut self, event: &Event<'_>) -> Option<&StormReport> {
         match event {
             Event::Hello { kernel, memory_kib } => {
@@ -83,6 +82,39 @@ impl Story {
         None
     }
 
+    /// The result as one JSON document: the story, and what is known of the boot. Keys are only ever added.
+    pub(super) fn document(
+        &self,
+        args: &BootArgs,
+        engine: Engine,
+        command: &str,
+        report: &Report,
+    ) -> serde_json::Result<String> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let options = args.kernel.0;
+        let mut document = json!({
+            // One word: see `Outcome::name`; and a sentence.
+            "outcome": report.outcome.name(),
+            "text": report.outcome.to_string(),
+            "smp": args.smp.as_str(),
+            "machine": args.machine.to_string(),
+            "accel": engine.to_string(),
+            // Of a storm.
+            "seconds": (options.job == Job::Storm).then_some(options.seconds),
+            // From the start of QEMU to its end, and to the guest's first line.
+            "elapsed_ms": millis(report.elapsed),
+            "first_line_ms": report.first_line.map(millis),
+            // A shell command that boots the same.
+            "command": command,
+        });
+        if let (Value::Object(document), Value::Object(mut story)) =
+            (&mut document, serde_json::to_value(self)?)
+        {
+            document.append(&mut story);
+        }
+        serde_json::to_string_pretty(&document)
+    }
+
     fn completed(&mut self) -> Option<&StormReport> {
         let whole = |report: &mut StormReport| report.cpus.len() >= report.totals.cpus as usize;
         let report = self.incoming.take_if(whole)?;
@@ -97,32 +129,21 @@ mod tests {
 
     use super::Story;
 
-    fn totals(cpus: u32, elapsed_ms: u64) -> Event<'static> {
-        Event::Storm(Totals { last: false, elapsed_ms, cpus, variants: [Lane::default(); 3] })
-    }
-
-    fn line(index: u32) -> Event<'static> {
-        Event::StormCpu(CpuLine { index, ..CpuLine::default() })
-    }
-
     #[test]
-    fn a_report_is_shown_when_its_last_line_is_there() {
+    fn a_report_counts_when_its_last_line_is_there() {
+        let variants = [Lane::default(); 3];
+        let totals =
+            |elapsed_ms| Event::Storm(Totals { last: false, elapsed_ms, cpus: 2, variants });
+        let line = |index| Event::StormCpu(CpuLine { index, ..CpuLine::default() });
         let mut story = Story::default();
-        assert!(story.note(&totals(2, 1000)).is_none());
+        // Without a report of its own it changes nothing.
+        assert!(story.note(&line(0)).is_none());
+        assert!(story.note(&totals(1000)).is_none());
         assert!(story.note(&line(0)).is_none());
         assert_eq!(story.note(&line(1)).expect("whole").cpus.len(), 2);
-    }
-
-    #[test]
-    fn a_report_cut_short_leaves_the_one_before() {
-        let mut story = Story::default();
-        story.note(&totals(1, 1000));
+        // One that is cut short leaves the one before.
+        story.note(&totals(2000));
         story.note(&line(0));
-        story.note(&totals(1, 2000));
-        assert_eq!(story.storm.as_ref().expect("whole").totals.elapsed_ms, 1000);
-        // Nor do lines without a report of their own change anything.
-        let mut story = Story::default();
-        assert!(story.note(&line(0)).is_none());
-        assert!(story.storm.is_none());
+        assert_eq!(story.storm.expect("whole").totals.elapsed_ms, 1000);
     }
 }

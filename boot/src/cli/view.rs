@@ -1,10 +1,11 @@
 //! The guest's events as a person sees them.
 
+use indicatif::ProgressBar;
 use protocol::event::{Cpu, Event};
 use protocol::storm::CpuLine;
 
 use super::args::BootArgs;
-use super::screen::{Screen, Waiting};
+use super::screen::Screen;
 use super::story::{StormReport, Story};
 use crate::run::Line;
 
@@ -12,78 +13,72 @@ use crate::run::Line;
 const SHORT_TABLE: usize = 16;
 
 /// What the columns of all tables are.
-const COLUMNS: [(&str, &str); 15] = [
-    ("CPU", "its index, dense; the BSP is 0"),
-    ("APIC ID", "what the hardware calls it"),
-    ("package, die, core, thread", "where it sits, according to its CPUID"),
-    ("online after", "time from the first INIT to its check-in"),
-    (
-        "plain, cache-aware, per-CPU",
-        "the variants, and how many protections each granted to this CPU",
-    ),
-    ("in handler", "of those, granted in its timer's interrupt handler"),
-    ("for others", "protections that it released, though another CPU had taken them"),
-    ("grants", "protections that the variant granted"),
-    ("grants/s", "the same, per second of the time in which the variant was the one in use"),
-    ("refused", "protections asked for while the object was closed"),
-    ("teardowns", "how often the object was closed, drained, freed and replaced"),
-    (
-        "violations",
-        "broken promises, such as a use after the teardown; anything but 0 is a failure",
-    ),
-    ("close", "time that `close` takes"),
-    ("drain", "time from the end of `close` until the last protection was released"),
-    ("min, median, p99", "the shortest, the middle, and what 99 of 100 do not exceed"),
-];
+const COLUMNS: &str = "\
+CPU: its index, dense; the BSP is 0
+APIC ID: what the hardware calls it
+package, die, core, thread: where it sits, according to its CPUID
+online after: time from the first INIT to its check-in
+plain, cache-aware, per-CPU: the variants, and how many protections each granted to this CPU
+in handler: of those, granted in its timer's interrupt handler
+for others: protections that it released, though another CPU had taken them
+grants: protections that the variant granted
+grants/s: the same, per second of the time in which the variant was the one in use
+refused: protections asked for while the object was closed
+teardowns: how often the object was closed, drained, freed and replaced
+violations: broken promises, such as a use after the teardown; anything but 0 is a failure
+close: time that `close` takes
+drain: time from the end of `close` until the last protection was released
+min, median, p99: the shortest, the middle, and what 99 of 100 do not exceed";
 
-/// Shows a run while it goes on, and remembers it.
+/// The names in a line of them.
+fn names(line: &str) -> impl Iterator<Item = &str> {
+    line.split(": ").take(1).flat_map(|names| names.split(", "))
+}
+
+/// Shows a run while it goes on, and keeps its story.
 #[derive(Debug)]
 pub(super) struct View {
     screen: Screen,
     verbose: bool,
     explain: bool,
+    /// Those of the tables that were shown.
+    headers: String,
     /// What is shown while the firmware works.
-    firmware: Option<Waiting>,
+    firmware: Option<ProgressBar>,
     /// Length of the storm.
     seconds: u32,
     story: Story,
 }
 
 impl View {
-    /// A view of a run with these arguments.
     pub(super) fn new(args: &BootArgs, explain: bool) -> Self {
         Self {
             screen: Screen::new(args.json),
             verbose: args.verbose,
             explain,
+            headers: String::new(),
             firmware: None,
             seconds: args.kernel.0.seconds,
             story: Story::default(),
         }
     }
 
-    /// Shows that the firmware works, until the kernel speaks.
+    /// Shows that the firmware works, until the kernel has a line.
     pub(super) fn wait_for_firmware(&mut self) {
         self.firmware = Some(self.screen.wait("OVMF is at work, which takes 8 to 40 s under TCG"));
     }
 
-    /// Shows a line.
     pub(super) fn see(&mut self, line: Line<'_>) {
+        if !matches!(line, Line::Firmware(_)) {
+            self.firmware = None;
+        }
         match line {
-            Line::Firmware(text) if self.verbose && !text.is_empty() => self.screen.say(text),
-            Line::Firmware(_) => {}
-            Line::Log(text) => {
-                self.firmware = None;
-                self.screen.say(text);
-            }
-            Line::Event(event, _) => {
-                self.firmware = None;
-                self.see_event(event);
-            }
+            Line::Firmware(text) if !self.verbose || text.is_empty() => {}
+            Line::Firmware(text) | Line::Log(text) => self.screen.say(text),
+            Line::Event(event, _) => self.see_event(event),
         }
     }
 
-    /// Prints lines that stay.
     pub(super) fn say(&self, text: &str) {
         self.screen.say(text);
     }
@@ -92,10 +87,8 @@ impl View {
     pub(super) fn finish(&mut self) -> Story {
         self.firmware = None;
         self.screen.clear();
-        if self.explain {
-            self.say("");
-            COLUMNS.iter().for_each(|(name, text)| self.say(&format!("{name}: {text}")));
-        }
+        let is_shown = |line: &&str| names(line).any(|name| self.headers.contains(name));
+        COLUMNS.lines().filter(|_| self.explain).filter(is_shown).for_each(|line| self.say(line));
         std::mem::take(&mut self.story)
     }
 
@@ -104,6 +97,9 @@ impl View {
         if let Some(report) = self.story.note(event) {
             let done = report.totals.elapsed_ms as f64 / (f64::from(self.seconds) * 1000.0);
             show_report(&self.screen, done.min(1.0), report, limit);
+            if report.totals.last {
+                self.headers += &format!("{}{}", CpuLine::HEADER, report.totals.lanes());
+            }
         }
         // Everything else is in the kernel's log, in its own words.
         // A kernel that is not this workspace's lists no CPUs.
@@ -112,6 +108,7 @@ impl View {
         {
             let rows: Vec<_> = self.story.cpus.iter().map(Cpu::to_string).collect();
             self.screen.table(table(Cpu::HEADER, &rows, limit).lines());
+            self.headers += Cpu::HEADER;
         }
     }
 }
@@ -169,15 +166,13 @@ mod tests {
     fn every_column_is_explained() {
         let totals = Totals { last: true, elapsed_ms: 1, cpus: 1, variants: [Lane::default(); 3] };
         let lanes = totals.lanes().to_string();
-        let headers =
-            lanes.lines().filter(|line| line.ends_with("violations") || line.ends_with("p99"));
-        let explained: Vec<_> = COLUMNS.iter().flat_map(|(names, _)| names.split(", ")).collect();
-        for header in headers.chain([Cpu::HEADER, CpuLine::HEADER]) {
-            // Two spaces at least between columns; the first of two tables is of rows.
-            for name in header.split("  ").map(str::trim).filter(|name| !name.is_empty()) {
-                let known = ["variant", "time taken", "close min", "drain min"].contains(&name);
-                assert!(known || explained.contains(&name), "{name}");
-            }
+        let headers = lanes.lines().filter(|it| it.ends_with("violations") || it.ends_with("p99"));
+        let explained: Vec<_> = COLUMNS.lines().flat_map(super::names).collect();
+        let rows = ["variant", "time taken", "close min", "drain min", ""];
+        // Two spaces at least between columns.
+        let all = headers.chain([Cpu::HEADER, CpuLine::HEADER]).flat_map(|it| it.split("  "));
+        for name in all.map(str::trim).filter(|name| !rows.contains(name)) {
+            assert!(explained.contains(&name), "{name}");
         }
     }
 }

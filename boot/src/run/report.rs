@@ -1,10 +1,14 @@
 //! What a boot reports: line by line, and at its end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use protocol::event::Event;
+use protocol::event::{Event, MARK};
 
-use crate::outcome::Outcome;
+use super::Boot;
+use crate::firmware::{self, Firmware};
+use crate::monitor::Operator;
+use crate::outcome::{Outcome, Testimony};
+use crate::symbols::Symbols;
 
 /// One line that the guest wrote to its serial port.
 #[derive(Clone, Copy, Debug)]
@@ -39,4 +43,59 @@ pub struct Report {
     pub answers: Vec<String>,
     /// A shell command that boots the same, if nothing was to be done from outside meanwhile.
     pub command: Option<String>,
+}
+
+/// Makes sense of the guest's lines.
+pub(super) struct Listener {
+    pub(super) start: Instant,
+    /// Acts on what the guest says.
+    pub(super) operator: Option<Operator>,
+    pub(super) testimony: Testimony,
+    symbols: Symbols,
+    in_firmware: bool,
+    pub(super) first_line: Option<Duration>,
+}
+
+impl Listener {
+    pub(super) fn new(boot: &Boot, start: Instant, operator: Option<Operator>) -> Self {
+        Self {
+            start,
+            operator,
+            testimony: Testimony::default(),
+            symbols: Symbols::of(&boot.elf),
+            in_firmware: boot.firmware == Firmware::Uefi,
+            first_line: None,
+        }
+    }
+
+    pub(super) fn hear(&mut self, line: &str, see: &mut impl FnMut(Line<'_>)) {
+        let operator = self.operator.as_ref();
+        let mut see = |line: Line<'_>| {
+            operator.inspect(|operator| operator.hear(line));
+            see(line);
+        };
+        self.in_firmware &= !line.contains(firmware::LOADER_SPEAKS) && !line.contains(MARK);
+        if self.in_firmware {
+            return see(Line::Firmware(&firmware::plain(line)));
+        }
+        self.first_line.get_or_insert_with(|| self.start.elapsed());
+        // A CPU that panics stops the others, maybe in the middle of a line of log.
+        let (log, event) = match line.find(MARK) {
+            Some(at) => line.split_at(at),
+            None => (line, ""),
+        };
+        let Some(Ok(parsed)) = Event::from_line(event) else {
+            self.testimony.hear_log(line);
+            return match self.symbols.named(line) {
+                Some(lines) => lines.iter().for_each(|line| see(Line::Log(line))),
+                None => see(Line::Log(line)),
+            };
+        };
+        if !log.is_empty() {
+            self.testimony.hear_log(log);
+            see(Line::Log(log));
+        }
+        self.testimony.hear_event(&parsed);
+        see(Line::Event(&parsed, event));
+    }
 }

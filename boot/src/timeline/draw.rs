@@ -1,7 +1,7 @@
 //! The timeline as a picture: the BSP's steps over the whole time, and below, from the first SIPI on, a
 //! lane for the BSP and one for each other CPU. All bars of one colour are one path, which keeps the file small.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::ops::Range;
 
 use protocol::human::Nanos;
@@ -34,49 +34,52 @@ const SHORT_PIXELS: f64 = 3.0;
 /// The last CPU, for which the BSP waited.
 const LAST: &str = "#c02020";
 
-pub(super) fn svg(timeline: &Timeline, about: &str) -> String {
-    let lanes = timeline.cpus.len() as u32 + 1;
-    let lane = (LANES / lanes).clamp(LANE.start, LANE.end);
-    let entries = (BSP_PARTS.len() + CPU_COLOURS.len()) as u32;
-    let legend = TITLE + LANE.end + AXIS + 14 + lane * lanes + AXIS;
-    let height = legend + LEGEND_ROW * (entries.div_ceil(LEGEND_COLUMNS) + 1);
-    let mut svg = Svg(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" \
+impl Timeline {
+    /// Draws it as an SVG. `about` says what was booted and becomes part of the title.
+    pub(crate) fn svg(&self, about: &str) -> String {
+        let lanes = self.cpus.len() as u32 + 1;
+        let lane = (LANES / lanes).clamp(LANE.start, LANE.end);
+        let entries = (BSP_PARTS.len() + CPU_COLOURS.len()) as u32;
+        let legend = TITLE + LANE.end + AXIS + 14 + lane * lanes + AXIS;
+        let height = legend + LEGEND_ROW * (entries.div_ceil(LEGEND_COLUMNS) + 1);
+        let mut svg = Svg(format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<path fill=\"#fff\" d=\"M0 0h{WIDTH}v{height}H0z\"/>\n"
-    ));
-    let title = format!("{about}: done {} after the first INIT", Nanos(timeline.end_ns()));
-    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    svg.line(format_args!("<text x=\"{RIGHT}\" y=\"25\" font-size=\"20\">{title}</text>"));
-    // The BSP over the whole time.
-    let whole = Lanes::over(0, timeline.end_ns(), TITLE, LANE.end);
-    svg.bars(&whole, &BSP_COLOURS, [(0, timeline.bsp())]);
-    svg.name(&whole, 0, "BSP");
-    svg.axis(&whole, 1);
-    // All, from the first SIPI on.
-    let top = TITLE + LANE.end + AXIS + 14;
-    let detail = Lanes::over(timeline.steps.sipi_ns, timeline.end_ns(), top, lane);
-    svg.bars(&detail, &BSP_COLOURS, [(0, timeline.bsp())]);
-    let cpus = || timeline.cpus.iter().enumerate();
-    svg.bars(&detail, &CPU_COLOURS, cpus().map(|(place, cpu)| (place + 1, timeline.cpu(cpu))));
-    svg.marks(&detail, timeline);
-    svg.axis(&detail, lanes);
-    svg.legend(legend, entries.div_ceil(LEGEND_COLUMNS));
-    svg.0.push_str("</svg>\n");
-    svg.0
+        ));
+        let title = format!("{about}: done {} after the first INIT", Nanos(self.end_ns()));
+        let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        svg.0 += &format!("<text x=\"{RIGHT}\" y=\"25\" font-size=\"20\">{title}</text>\n");
+        // The BSP over the whole time.
+        let whole = Lanes::over(0, self.end_ns(), TITLE, LANE.end);
+        svg.bars(&whole, &BSP_COLOURS, [(0, self.bsp())]);
+        svg.name(&whole, 0, "BSP");
+        svg.axis(&whole, 1);
+        // All, from the first SIPI on.
+        let top = TITLE + LANE.end + AXIS + 14;
+        let detail = Lanes::over(self.steps.sipi_ns, self.end_ns(), top, lane);
+        svg.bars(&detail, &BSP_COLOURS, [(0, self.bsp())]);
+        let cpus = || self.cpus.iter().enumerate();
+        svg.bars(&detail, &CPU_COLOURS, cpus().map(|(place, cpu)| (place + 1, self.cpu(cpu))));
+        svg.marks(&detail, self);
+        svg.axis(&detail, lanes);
+        svg.legend(legend, entries.div_ceil(LEGEND_COLUMNS));
+        svg.0.push_str("</svg>\n");
+        svg.0
+    }
 }
 
 /// Where lanes are, and which time they show, in a unit that suits it.
-pub(super) struct Lanes {
-    pub(super) range: Range<f64>,
-    pub(super) unit: &'static str,
+struct Lanes {
+    range: Range<f64>,
+    unit: &'static str,
     nanos: f64,
-    pub(super) decimals: usize,
+    decimals: usize,
     top: u32,
     height: u32,
 }
 
 impl Lanes {
-    pub(super) fn over(from_ns: u64, to_ns: u64, top: u32, height: u32) -> Self {
+    fn over(from_ns: u64, to_ns: u64, top: u32, height: u32) -> Self {
         let span = to_ns.saturating_sub(from_ns).max(1);
         let (unit, nanos) = match span {
             0..2_000_000 => ("us", 1e3),
@@ -102,9 +105,17 @@ impl Lanes {
 struct Svg(String);
 
 impl Svg {
-    fn line(&mut self, text: impl Display) {
-        // A string takes all that is written to it.
-        let _ = writeln!(self.0, "{text}");
+    /// `look` is its attributes.
+    fn path(&mut self, look: impl Display, path: impl Display) {
+        self.0 += &format!("<path {look} d=\"{path}\"/>\n");
+    }
+
+    fn text(&mut self, x: impl Display, y: u32, anchor: &str, text: impl Display) {
+        self.0 += &format!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>\n");
+    }
+
+    fn dot(&mut self, x: f64, y: u32) {
+        self.0 += &format!("<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"3\" fill=\"{LAST}\"/>\n");
     }
 
     /// A path of each colour, for the spans in lanes.
@@ -122,12 +133,12 @@ impl Svg {
                 let (from, to) = (lanes.x(from_ns), lanes.x(to_ns));
                 if to > from {
                     let (y, height) = (lanes.y(lane) + gap, lanes.height - 2 * gap);
-                    let _ = write!(paths[part], "M{from:.1} {y}H{to:.1}v{height}H{from:.1}z");
+                    paths[part] += &format!("M{from:.1} {y}H{to:.1}v{height}H{from:.1}z");
                 }
             }
         }
         for (path, colour) in paths.iter().zip(colours).filter(|(path, _)| !path.is_empty()) {
-            self.line(format_args!("<path fill=\"{colour}\" d=\"{path}\"/>"));
+            self.path(format_args!("fill=\"{colour}\""), path);
         }
     }
 
@@ -139,10 +150,7 @@ impl Svg {
         for (lane, cpu) in (1..).zip(&timeline.cpus) {
             let (start, end, y) = (lanes.x(cpu.at_ns[0]), lanes.x(online_ns(cpu)), lanes.y(lane));
             if end - start < SHORT_PIXELS {
-                let height = lanes.height;
-                self.line(format_args!(
-                    "<path fill=\"{SHORT}\" d=\"M{start:.1} {y}h{SHORT_PIXELS}v{height}h-{SHORT_PIXELS}z\"/>"
-                ));
+                self.short(start, y, lanes.height);
             }
             if (cpu.index as usize).is_multiple_of(every) {
                 self.name(lanes, lane, format_args!("CPU {}", cpu.index));
@@ -152,24 +160,23 @@ impl Svg {
             }
             if cpu.index == last.index {
                 let (top, bottom) = (lanes.top, y + lanes.height);
-                self.line(format_args!("<path stroke=\"{LAST}\" d=\"M{end:.1} {top}V{bottom}\"/>"));
-                self.line(format_args!(
-                    "<text x=\"{end:.1}\" y=\"{}\" fill=\"{LAST}\" text-anchor=\"end\">CPU {}, the last</text>",
-                    top - 3,
-                    cpu.index
-                ));
+                let look = format!("stroke=\"{LAST}\"");
+                self.path(look, format_args!("M{end:.1} {top}V{bottom}"));
+                let label = format!("<tspan fill=\"{LAST}\">CPU {}, the last</tspan>", cpu.index);
+                self.text(format_args!("{end:.1}"), top - 3, "end", label);
             }
         }
     }
 
-    fn dot(&mut self, x: f64, y: u32) {
-        self.line(format_args!("<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"3\" fill=\"{LAST}\"/>"));
+    /// A mark for phases that are too short.
+    fn short(&mut self, x: f64, y: u32, height: u32) {
+        let path = format!("M{x:.1} {y}h{SHORT_PIXELS}v{height}h-{SHORT_PIXELS}z");
+        self.path(format_args!("fill=\"{SHORT}\""), path);
     }
 
     /// Writes left of a lane.
     fn name(&mut self, lanes: &Lanes, lane: usize, name: impl Display) {
-        let (x, y) = (LEFT - 6, lanes.y(lane) + lanes.height / 2 + 4);
-        self.line(format_args!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{name}</text>"));
+        self.text(LEFT - 6, lanes.y(lane) + lanes.height / 2 + 4, "end", name);
     }
 
     /// The axis below so many lanes.
@@ -180,19 +187,13 @@ impl Svg {
         let step = step(range.end - range.start);
         let first = (range.start / step).ceil() as u64;
         for at in (first..).map(|n| n as f64 * step).take_while(|at| *at <= range.end) {
-            let x = lanes.x((at * nanos) as u64);
-            let _ = write!(ticks, "M{x:.1} {y}v5");
-            self.line(format_args!(
-                "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{at:.decimals$}</text>",
-                y + 18
-            ));
+            let x = format!("{:.1}", lanes.x((at * nanos) as u64));
+            ticks += &format!("M{x} {y}v5");
+            self.text(x, y + 18, "middle", format_args!("{at:.decimals$}"));
         }
-        self.line(format_args!("<path stroke=\"#000\" d=\"{ticks}\"/>"));
-        self.line(format_args!(
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{unit} from the first INIT</text>",
-            (WIDTH + LEFT) / 2,
-            y + 34
-        ));
+        self.path("stroke=\"#000\"", ticks);
+        let label = format_args!("{unit} from the first INIT");
+        self.text((WIDTH + LEFT) / 2, y + 34, "middle", label);
     }
 
     fn legend(&mut self, top: u32, rows: u32) {
@@ -204,25 +205,15 @@ impl Svg {
         let colours = BSP_COLOURS.iter().chain(&CPU_COLOURS);
         for (entry, (text, colour)) in (0..).zip(bsp.chain(cpu_parts()).zip(colours)) {
             let (x, y) = place(entry);
-            self.line(format_args!(
-                "<path fill=\"{colour}\" stroke=\"#bbb\" d=\"M{x} {y}h14v11h-14z\"/>"
-            ));
-            self.text(x, y, text);
+            let look = format!("fill=\"{colour}\" stroke=\"#bbb\"");
+            self.path(look, format_args!("M{x} {y}h14v11h-14z"));
+            self.text(x + 20, y + 10, "start", text);
         }
-        let y = top + rows * LEGEND_ROW;
+        let (x, y) = (place(rows).0, top + rows * LEGEND_ROW);
         self.dot(f64::from(LEFT + 7), y + 6);
-        self.text(LEFT, y, "had to be started once more");
-        let (x, _) = place(rows);
-        self.line(format_args!(
-            "<path fill=\"{SHORT}\" d=\"M{} {y}h{SHORT_PIXELS}v11h-{SHORT_PIXELS}z\"/>",
-            x + 6
-        ));
-        self.text(x, y, "all of these, too short to be seen");
-    }
-
-    /// Right of a colour in the legend.
-    fn text(&mut self, x: u32, y: u32, text: impl Display) {
-        self.line(format_args!("<text x=\"{}\" y=\"{}\">{text}</text>", x + 20, y + 10));
+        self.text(LEFT + 20, y + 10, "start", "had to be started once more");
+        self.short(f64::from(x + 6), y, 11);
+        self.text(x + 20, y + 10, "start", "all of these, too short to be seen");
     }
 }
 

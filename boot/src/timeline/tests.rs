@@ -1,7 +1,7 @@
 use protocol::options::StartMode;
 use protocol::start::{PHASES, Stamps, Steps};
 
-use super::{BSP_PARTS, Span, Timeline, cpu_parts, draw, in_order, spans};
+use super::{Span, Timeline, in_order, spans};
 
 const STEPS: Steps = Steps {
     prepared_ns: 2_000_000,
@@ -25,37 +25,21 @@ fn timeline(cpus: &[Stamps]) -> Timeline {
 }
 
 #[test]
-fn without_moments_there_is_none() {
-    assert!(Timeline::new(StartMode::Broadcast, None, &[cpu(1, 10)]).is_none());
-    assert!(Timeline::new(StartMode::Broadcast, Some(STEPS), &[]).is_none());
-    // The BSP alone.
-    assert!(Timeline::new(StartMode::Broadcast, Some(STEPS), &[Stamps::default()]).is_none());
-}
-
-#[test]
 fn every_part_has_its_stretch_of_time() {
-    let timeline = timeline(&[Stamps::default(), cpu(1, 100_000)]);
-    assert_eq!(timeline.cpus.len(), 1);
+    let mut timeline = timeline(&[Stamps::default(), cpu(1, 100_000)]);
     let parts = timeline.cpu(&timeline.cpus[0]);
-    assert_eq!(parts.len(), cpu_parts().count());
     let lengths: Vec<_> = parts.iter().map(|part| part.to_ns - part.from_ns).collect();
-    assert_eq!(lengths[..6], [100_000; 6]);
-    assert_eq!(lengths[6], 12_000_000 - 10_600_000);
+    assert_eq!(lengths, [[100_000; 6].as_slice(), &[12_000_000 - 10_600_000]].concat());
     let bsp: Vec<_> = timeline.bsp().iter().map(|part| part.to_ns).collect();
     assert_eq!(bsp, [2_000_000, 10_000_000, 10_300_000, 12_000_000]);
-    assert_eq!(bsp.len(), BSP_PARTS.len());
-}
-
-#[test]
-fn nobody_needed_a_second_sipi() {
-    let mut timeline = timeline(&[cpu(1, 100_000)]);
+    // No CPU needed a second SIPI.
     (timeline.steps.second_sipi_ns, timeline.steps.seconds) = (0, 0);
     let parts: Vec<_> = timeline.bsp().iter().map(|part| part.part).collect();
     assert_eq!(parts, [0, 1, 3]);
     assert!(timeline.to_string().contains("no CPU needed a second one."));
     // One by one, no single moment holds for all.
-    let timeline = Timeline::new(StartMode::Serial, Some(STEPS), &[cpu(1, 100_000)]);
-    assert_eq!(timeline.expect("a CPU").bsp().len(), 3);
+    timeline.way = StartMode::Serial;
+    assert_eq!(timeline.bsp().len(), 3);
 }
 
 #[test]
@@ -68,11 +52,11 @@ fn time_never_runs_backwards() {
 }
 
 #[test]
-fn the_story_names_who_was_last_and_who_was_started_again() {
-    let mut slow = cpu(3, 300_000);
-    slow.attempts = 2;
+fn the_text_names_the_last_cpu_and_those_started_again() {
+    let slow = Stamps { attempts: 2, ..cpu(3, 300_000) };
     let text = timeline(&[cpu(1, 100_000), cpu(2, 200_000), slow]).to_string();
     for part in [
+        "100 us   200 us   300 us  CPU 3\n",
         "prepared after 2.00 ms and sent the first SIPI after 10.0 ms",
         "2 CPUs needed a second one, sent after 10.3 ms at the latest.",
         "CPU 3 was online last, after 11.8 ms: 600 us after CPU 2",
@@ -81,17 +65,13 @@ fn the_story_names_who_was_last_and_who_was_started_again() {
     ] {
         assert!(text.contains(part), "{part:?} is not in:\n{text}");
     }
-    let rows: Vec<_> = text.lines().take_while(|line| !line.is_empty()).collect();
-    assert_eq!(rows.len(), 1 + cpu_parts().count());
-    assert!(rows[1].ends_with("100 us   200 us   300 us  CPU 3"), "{}", rows[1]);
 }
 
 #[test]
 fn the_picture_has_a_lane_for_each_cpu_and_says_what_it_shows() {
-    for count in [1, 3, 35, 36, 63, 254, 287] {
+    for count in [1, 36, 287] {
         let cpus: Vec<_> = (1..=count).map(|n| cpu(n, 1_000 * u64::from(n))).collect();
         let svg = timeline(&cpus).svg("A machine <n>");
-        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
         assert!(svg.contains("A machine &lt;n&gt;: done 12.0 ms after the first INIT"));
         assert!(svg.contains(&format!("CPU {count}, the last")));
         // A bar of the phase that ends online for each of them, in one path.
@@ -100,17 +80,4 @@ fn the_picture_has_a_lane_for_each_cpu_and_says_what_it_shows() {
         // CPU 1 has worked for 5 us, and 3 pixels are 6; there is such a mark in the legend, too.
         assert_eq!(svg.matches("#222222").count(), 2, "{count} CPUs");
     }
-}
-
-#[test]
-fn axes_have_a_unit_that_suits() {
-    let axis = |from, to| {
-        let axis = draw::Lanes::over(from, to, 0, 9);
-        (axis.unit, axis.range, axis.decimals)
-    };
-    assert_eq!(axis(0, 250_000_000), ("ms", 0.0..250.0, 0));
-    assert_eq!(axis(10_000_000, 12_500_000), ("ms", 10.0..12.5, 1));
-    assert_eq!(axis(10_000_000, 10_700_000), ("us", 10_000.0..10_700.0, 0));
-    // Nothing at all is drawn as something.
-    assert_eq!(axis(5_000, 5_000), ("us", 5.0..5.001, 1));
 }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use super::{Found, Linker, Toolchain, choose, probe};
+use super::{Found, Linker, Toolchain, choose};
 use crate::version::Version;
 use crate::workspace::{TARGET, UEFI_TARGET};
 
@@ -16,108 +16,67 @@ fn toolchain(home: &str, minor: u32) -> Toolchain {
 }
 
 /// A rustup toolchain without anything, and a Debian one with sources but without LLD.
-fn debian_machine() -> Found {
+fn debian_machine(change: impl FnOnce(&mut Toolchain)) -> Found {
+    let mut active = toolchain("/rustup", 95);
+    change(&mut active);
     let distribution = Toolchain { has_sources: true, rust_lld: None, ..toolchain("/usr/bin", 96) };
     Found {
         target: TARGET,
-        active: Some(toolchain("/rustup", 95)),
+        active: Some(active),
         distribution: Some(distribution),
-        lld_link: Some("/usr/bin/lld-link".into()),
-        ld_lld: Some("/usr/bin/ld.lld".into()),
-        gnu_ld: Some("/usr/bin/ld".into()),
+        linkers: vec![named("/usr/bin/ld.lld", "ld.lld"), named("/usr/bin/ld", "ld")],
     }
-}
-
-fn with_active(change: impl FnOnce(&mut Toolchain)) -> Found {
-    let mut found = debian_machine();
-    change(found.active.as_mut().expect("has one"));
-    found
 }
 
 #[test]
 fn the_target_comes_first_then_the_sources_then_the_distribution() {
     let usr = "not the active toolchain, rustc 1.95 (/rustup/rustc): has neither the target nor the sources";
-    type Change = fn(&mut Toolchain);
-    let rows: [(Change, &str, bool, &str); 4] = [
-        (
-            |it| (it.has_target, it.has_sources) = (true, true),
-            "/rustup/rustc",
-            false,
-            "it has the target",
-        ),
-        (|it| it.has_sources = true, "/rustup/rustc", true, "sources"),
-        (|_| (), "/usr/bin/rustc", true, usr),
-        (
-            |it| (it.has_target, it.version.minor) = (true, 94),
-            "/usr/bin/rustc",
-            true,
-            "older than 1.95; the distribution's, rustc 1.96 (/usr/bin/rustc)",
-        ),
-    ];
-    for (change, rustc, build_std, why) in rows {
-        let choice = choose(&with_active(change)).expect("can build");
+    let old = "older than 1.95; the distribution's, rustc 1.96 (/usr/bin/rustc)";
+    // Whether it has the target and the sources, and its version.
+    for (has_target, has_sources, minor, rustc, build_std, why) in [
+        (true, true, 95, "/rustup/rustc", false, "it has the target"),
+        (false, true, 95, "/rustup/rustc", true, "sources"),
+        (false, false, 95, "/usr/bin/rustc", true, usr),
+        (true, false, 94, "/usr/bin/rustc", true, old),
+    ] {
+        let found = debian_machine(|it| {
+            (it.has_target, it.has_sources, it.version.minor) = (has_target, has_sources, minor);
+        });
+        let choice = choose(&found).expect("can build");
         assert_eq!((choice.toolchain.rustc, choice.build_std), (PathBuf::from(rustc), build_std));
         assert_eq!(choice.linker.is_some(), rustc == "/usr/bin/rustc");
         assert!(choice.reason.contains(why), "{}", choice.reason);
     }
 }
 
+fn named(path: &str, flavor: &'static str) -> Linker {
+    Linker { path: path.into(), flavor }
+}
+
 #[test]
 fn a_missing_linker_is_borrowed_in_a_fixed_order() {
+    let mut found = debian_machine(|_| ());
     let linker = |found: &Found| choose(found).expect("can link").linker;
-    let named = |path: &str, flavor| Some(Linker { path: path.into(), flavor });
-
-    let mut found = debian_machine();
-    assert_eq!(linker(&found), named("/rustup/rust-lld", "ld.lld"));
-    found.active = None;
-    assert_eq!(linker(&found), named("/usr/bin/ld.lld", "ld.lld"));
-    found.ld_lld = None;
-    assert_eq!(linker(&found), named("/usr/bin/ld", "ld"));
-    found.gnu_ld = None;
-    let text = choose(&found).expect_err("cannot link").to_string();
-    assert!(text.contains("no linker"), "{text}");
-}
-
-/// UEFI's files are of Windows' format, which GNU's linker for Linux does not know.
-#[test]
-fn for_uefi_gnu_ld_is_no_linker() {
-    let mut found = debian_machine();
+    assert_eq!(linker(&found), Some(named("/rustup/rust-lld", "ld.lld")));
     found.target = UEFI_TARGET;
+    assert_eq!(linker(&found), Some(named("/rustup/rust-lld", "lld-link")));
     found.active = None;
-    let linker = choose(&found).expect("can link").linker.expect("borrowed");
-    assert_eq!((linker.path, linker.flavor), ("/usr/bin/lld-link".into(), "lld-link"));
-    found.lld_link = None;
+    assert_eq!(linker(&found), Some(named("/usr/bin/ld.lld", "ld.lld")));
+    found.linkers.clear();
     let text = choose(&found).expect_err("cannot link").to_string();
-    assert!(text.contains("lld-link"), "{text}");
-    assert!(text.contains(UEFI_TARGET), "{text}");
+    assert!(
+        text.contains("no linker (rust-lld, lld-link)") && text.contains(UEFI_TARGET),
+        "{text}"
+    );
 }
 
 #[test]
-fn without_any_the_remedy_is_told_for_rustup_and_for_debian() {
+fn without_any_the_error_has_the_remedy_for_rustup_and_for_debian() {
     let found = Found { active: Some(toolchain("/rustup", 95)), ..Found::default() };
     let text = choose(&found).expect_err("cannot build").to_string();
-    for part in [
-        "/rustup/rustc",
-        "the distribution's: not found",
-        "rustup target add x86_64-unknown-none",
-        "sh boot/setup.sh",
-        "rustc-web",
-    ] {
+    for part in
+        ["/rustup/rustc", "the distribution's: not found", "rustup target add", "boot/setup.sh"]
+    {
         assert!(text.contains(part), "{part:?} in {text}");
     }
-}
-
-#[test]
-fn each_builds_in_a_folder_of_its_own() {
-    let folders =
-        [("/a", 95), ("/a", 96), ("/b", 95)].map(|(home, minor)| toolchain(home, minor).folder());
-    assert!(folders[0].starts_with("rustc-1.95-"), "{}", folders[0]);
-    assert!(folders[0] != folders[1] && folders[0] != folders[2]);
-}
-
-#[test]
-fn the_toolchain_that_built_this_test_is_found() {
-    let active = probe(TARGET).active.expect("cargo runs the tests");
-    assert!(active.cargo.is_file() && active.rustc.is_file());
-    assert!(active.version >= super::OLDEST);
 }

@@ -23,9 +23,13 @@ pub use self::scenario::Scenario;
 use self::value::{ANY, Value, list};
 pub use self::value::{ApicMode, ClockSource, FaultKind, Format, Job, StartMode};
 
-/// Of each option: its description, field, name, type, default, and what a number may be.
+/// In a row of the table: the option is for runs in QEMU, not for a PC.
+const QEMU: bool = true;
+
+/// Of each option: its description, field, name, type, default, what a number may be, and where it is of use.
 macro_rules! options {
-    ($( $(#[doc = $about:literal])+ $field:ident $name:literal: $type:ty = $default:expr, $limits:expr; )+) => {
+    ($( $(#[doc = $about:literal])+
+        $field:ident $name:literal: $type:ty = $default:expr, $limits:expr $(, $place:ident)?; )+) => {
         /// What the kernel is asked to do. What is not mentioned keeps its default.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Options { $( $(#[doc = $about])+ pub $field: $type, )+ }
@@ -40,6 +44,7 @@ macro_rules! options {
             pub const KEYS: &[Key] = &[$( Key {
                 name: $name,
                 about: concat!($($about),+),
+                only_qemu: false $(|| $place)?,
                 read: |options, text| {
                     options.$field = Value::read(text, &$limits)?;
                     Some(())
@@ -79,9 +84,9 @@ options! {
     fault "fault": Option<Fault> = None, ANY;
     /// Makes the run the same, to the byte, each time it has this seed: all CPUs take turns in one thread of QEMU's TCG, and
     /// the clock counts instructions. Each seed is another interleaving.
-    seed "seed": Option<u32> = None, ANY;
+    seed "seed": Option<u32> = None, ANY, QEMU;
     /// Instead of a storm: run this scenario of the test guest (tests/kernels/src/suite).
-    scenario "scenario": Option<Scenario> = None, ANY;
+    scenario "scenario": Option<Scenario> = None, ANY, QEMU;
 }
 
 /// An option: a row of the table.
@@ -90,6 +95,8 @@ pub struct Key {
     pub name: &'static str,
     /// What it is for, as a sentence.
     about: &'static str,
+    /// Whether it is for runs in QEMU, not for a PC.
+    pub only_qemu: bool,
     read: fn(&mut Options, &str) -> Option<()>,
     write: fn(&Options, &mut fmt::Formatter<'_>) -> fmt::Result,
     expected: fn(&mut fmt::Formatter<'_>) -> fmt::Result,
@@ -164,8 +171,7 @@ impl Options {
     pub fn template() -> impl fmt::Display {
         fmt::from_fn(|f| {
             let options = Self::default();
-            let for_qemu = ["format", "seed", "scenario"];
-            let mut keys = Self::KEYS.iter().filter(|key| !for_qemu.contains(&key.name));
+            let mut keys = Self::KEYS.iter().filter(|key| !key.only_qemu);
             keys.try_for_each(|key| {
                 let (name, value) = (key.name, key.value(&options));
                 writeln!(f, "# {} ({})\n#{name}={value}", key.about(), key.expected())

@@ -1,7 +1,6 @@
 //! What came of many boots: tables for people, a document for programs.
 
 use std::fmt;
-use std::time::Duration;
 
 use protocol::human::Nanos;
 use protocol::options::StartMode;
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use super::Sample;
 use crate::accel::{Engine, Host};
 use crate::cli::args::BootArgs;
+use crate::machine::Machine;
 use crate::spread::Spread;
 
 /// From this number of CPUs on, what comes before the first SIPI no longer matters much, so growth means something.
@@ -19,7 +19,7 @@ const GROWTH_FROM: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Results {
     engine: Engine,
-    machine: &'static str,
+    machine: Machine,
     /// How the CPUs are started that are not started one by one.
     way: StartMode,
     rounds: u32,
@@ -30,16 +30,16 @@ pub(super) struct Results {
 #[derive(Debug)]
 struct Row {
     cpus: u32,
-    all_at_once: Vec<Sample>,
-    one_by_one: Vec<Sample>,
+    /// All at once, and one by one.
+    samples: [Vec<Sample>; 2],
 }
 
 impl Results {
     pub(super) fn new(args: &BootArgs, counts: impl Iterator<Item = u32>, rounds: u32) -> Self {
-        let row = |cpus| Row { cpus, all_at_once: Vec::new(), one_by_one: Vec::new() };
+        let row = |cpus| Row { cpus, samples: Default::default() };
         Self {
             engine: args.accel.engine(Host::probe()),
-            machine: args.machine.name(),
+            machine: args.machine,
             way: args.kernel.0.start,
             rounds,
             rows: counts.map(row).collect(),
@@ -49,30 +49,26 @@ impl Results {
     /// Adds the times of a boot.
     pub(super) fn add(&mut self, cpus: u32, way: StartMode, sample: Sample) {
         if let Some(row) = self.rows.iter_mut().find(|row| row.cpus == cpus) {
-            let samples = match way == self.way {
-                true => &mut row.all_at_once,
-                false => &mut row.one_by_one,
-            };
-            samples.push(sample);
+            row.samples[usize::from(way != self.way)].push(sample);
         }
     }
 
     /// The same for programs. Keys are only ever added.
     pub(super) fn json(&self) -> Value {
         let row = |row: &Row| {
-            let [at_once, one_by_one] = [&row.all_at_once, &row.one_by_one];
+            let [at_once, one_by_one] = &row.samples;
             json!({
                 "cpus": row.cpus,
-                "first_line_us": first_line(at_once),
-                "online_us": online(at_once),
-                "whole_us": whole(at_once),
-                "serial_online_us": online(one_by_one),
-                "serial_whole_us": whole(one_by_one),
+                "first_line_us": spread(at_once, |it| it.first_line_us),
+                "online_us": spread(at_once, |it| it.online_us),
+                "whole_us": spread(at_once, |it| it.whole_us),
+                "serial_online_us": spread(one_by_one, |it| it.online_us),
+                "serial_whole_us": spread(one_by_one, |it| it.whole_us),
             })
         };
         json!({
-            "machine": self.machine,
-            "accel": self.engine.name(),
+            "machine": self.machine.to_string(),
+            "accel": self.engine.to_string(),
             "host_cpus": std::thread::available_parallelism().map_or(1, usize::from),
             // How the CPUs were started that were not started one by one.
             "start": self.way.name(),
@@ -86,7 +82,7 @@ impl Results {
     fn growth(&self) -> Option<f64> {
         let from = self.rows.iter().find(|row| row.cpus == GROWTH_FROM)?;
         let to = self.rows.last().filter(|row| row.cpus > GROWTH_FROM)?;
-        let [a, b] = [from, to].map(|row| per_ap_ns(online(&row.all_at_once)?, row.cpus));
+        let [a, b] = [from, to].map(|row| row.per_ap_ns()[0]);
         Some(b? as f64 / a.filter(|&ns| ns > 0)? as f64)
     }
 }
@@ -116,49 +112,45 @@ impl fmt::Display for Results {
     }
 }
 
+impl Row {
+    /// From the first INIT to the last check-in, all at once and one by one.
+    fn online(&self) -> [Option<Spread>; 2] {
+        self.samples.each_ref().map(|samples| spread(samples, |it| it.online_us))
+    }
+
+    /// The medians' share of each CPU that had to be started.
+    fn per_ap_ns(&self) -> [Option<u64>; 2] {
+        let aps = u64::from(self.cpus) - 1;
+        self.online().map(|online| online?.median.saturating_mul(1000).checked_div(aps))
+    }
+}
+
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let median = |spread: Option<Spread>| or_dash(spread.map(|s| nanos(s.median)));
-        let (parallel, serial) = (online(&self.all_at_once), online(&self.one_by_one));
-        let per_ap = |spread: Option<Spread>| spread.and_then(|s| per_ap_ns(s, self.cpus));
-        let ratio = per_ap(serial).zip(per_ap(parallel).filter(|&ns| ns > 0));
+        let (at_once, aps) = (&self.samples[0], self.cpus - 1);
+        let median = |spread: Option<Spread>| or_dash(spread.map(|it| nanos(it.median)));
+        let [parallel, serial] = self.online();
+        let [parallel_ns, serial_ns] = self.per_ap_ns();
+        let ratio = serial_ns.zip(parallel_ns.filter(|&ns| ns > 0));
         write!(
             f,
             "{:>5}  {:>8}  {:>27}  {:>8}  {:>27}  {:>8}  {:>5}  {:>9}",
             self.cpus,
-            median(first_line(&self.all_at_once)),
-            range(parallel.filter(|_| self.cpus > 1)),
-            or_dash(per_ap(parallel).map(Nanos)),
+            median(spread(at_once, |it| it.first_line_us)),
+            range(parallel.filter(|_| aps > 0)),
+            or_dash(parallel_ns.map(Nanos)),
             range(serial),
-            or_dash(per_ap(serial).map(Nanos)),
+            or_dash(serial_ns.map(Nanos)),
             or_dash(
                 ratio.map(|(serial, parallel)| format!("{:.1}", serial as f64 / parallel as f64))
             ),
-            median(whole(&self.all_at_once)),
+            median(spread(at_once, |it| it.whole_us)),
         )
     }
 }
 
-fn first_line(samples: &[Sample]) -> Option<Spread> {
-    Spread::of(samples.iter().map(|sample| micros(sample.first_line)))
-}
-
-fn online(samples: &[Sample]) -> Option<Spread> {
-    Spread::of(samples.iter().map(|sample| sample.online_us))
-}
-
-fn whole(samples: &[Sample]) -> Option<Spread> {
-    Spread::of(samples.iter().map(|sample| micros(sample.whole)))
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The median's share of each CPU that had to be started.
-fn per_ap_ns(online_us: Spread, cpus: u32) -> Option<u64> {
-    let aps = u64::from(cpus.checked_sub(1).filter(|&aps| aps > 0)?);
-    Some(online_us.median.saturating_mul(1000) / aps)
+fn spread(samples: &[Sample], figure: impl Fn(&Sample) -> u64) -> Option<Spread> {
+    Spread::of(samples.iter().map(figure))
 }
 
 fn nanos(micros: u64) -> Nanos {
