@@ -317,10 +317,7 @@ mod tests {
         assert_eq!(align_of::<Rundown<Inside>>(), STRIDE);
         assert_eq!(size_of::<Rundown<Inside>>(), 3 * STRIDE);
         assert_eq!(size_of::<Rundown<Elsewhere>>(), 64);
-    }
-
-    #[test]
-    fn an_acquire_finds_the_state_word_and_the_way_to_its_slot_on_one_line() {
+        // An acquire finds the state word and the way to its slot on one line.
         let slots = offset_of!(Rundown<Elsewhere>, variant) + offset_of!(Elsewhere, slots);
         assert!(slots + size_of::<&[Slot]>() <= 64);
         assert_eq!(size_of::<Rundown<Small>>(), 40);

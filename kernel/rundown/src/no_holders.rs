@@ -47,17 +47,13 @@ mod tests {
     type Slots = CacheAware<HostPlatform, [Slot; 2]>;
 
     #[test]
-    fn guards_are_as_small_as_without_diagnosis() {
+    fn guards_and_objects_are_small_and_objects_need_no_drop() {
         let pointer = size_of::<&()>();
         assert_eq!(size_of::<RefGuard<'_, Word>>(), pointer);
         assert_eq!(size_of::<RefGuard<'_, Slots>>(), pointer);
         assert_eq!(size_of::<Option<RefGuard<'_, Word>>>(), pointer);
         assert_eq!(size_of::<RefGuards<'_, Word>>(), 2 * pointer);
         assert_eq!(size_of::<Guard<'_, u64, Word>>(), 2 * pointer);
-    }
-
-    #[test]
-    fn objects_need_no_drop() {
         // The state word, and where a completion is left.
         assert_eq!(size_of::<Rundown<Word>>(), 2 * size_of::<u64>());
         assert!(!needs_drop::<Rundown<Word>>() && !needs_drop::<Rundown<Slots>>());

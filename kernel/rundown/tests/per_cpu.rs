@@ -6,9 +6,7 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rundown::{Misuse, PerCpuRundown, Refused, State};
-use support::wayward::{
-    BARRIER_PANICS, BARRIERS, CPU, CPUS, FREED, GIVEN, Wayward, misuses, pretend,
-};
+use support::wayward::{BARRIER_PANICS, BARRIERS, CPU, CPUS, Wayward, misuses, pretend};
 
 type Object = PerCpuRundown<Wayward>;
 
@@ -52,14 +50,6 @@ fn counts_of_all_cpus_add_up() {
     release(&object, 2, 1);
     assert_eq!((object.state(), object.racy_held()), (State::Drained, 0));
     assert_eq!(misuses(), []);
-}
-
-#[test]
-fn a_dropped_object_gives_its_counter_back() {
-    for made in 1..3 {
-        drop(object());
-        assert_eq!((GIVEN.get(), FREED.get()), (made, made));
-    }
 }
 
 #[test]

@@ -48,9 +48,6 @@ scenarios! {
     fn s2_a_wait_outlasts_every_reference = [
         One, On(1), One, On(2), One, Drain, Poll(0), Drop(0), Poll(0), Drop(1), Poll(0), Drop(2), Poll(0),
     ];
-    fn s2_an_idle_object_drains_at_once = around(
-        &[], |cpu| [On(cpu), One, On(cpu + 1), Drop(0)], &[Close, TryWait, Wait],
-    );
     fn s2_a_drain_may_be_dropped = [One, Drain, DropDrain(0), Drain, Drop(0), Poll(0)];
     fn s2_a_wait_asked_again = [
         Many(3), Wait, TryWait, Wait, Split(0, 1), Drop(0), Wait, Drop(0), Wait, TryWait,
@@ -67,7 +64,6 @@ scenarios! {
         One, Drain, Drop(0), Drain, Wait, Reinit, One, Close, Poll(0), Poll(1), Drain, Poll(2), Drop(1), Poll(2),
         Reinit, Poll(0), Poll(2), Close, Reinit, Poll(0), Poll(2),
     ];
-    fn s7_many_are_granted_all_or_none = [Many(5), Close, Many(5), Acquire(5), Drop(0)];
     fn s7_many_and_single_mix = [Many(3), One, Acquire(1), Acquire(2), Close, Drop(0), Drop(1), Release(3)];
     fn s7_many_are_released_in_other_portions = on_each(|round| {
         let close_at = |portion| if round % 4 == portion { Close } else { On(portion) };
@@ -122,9 +118,6 @@ scenarios! {
         |cpu| [On(cpu), Acquire(1), One],
         &[Close],
     );
-    fn s9_born_closed_is_run_down = [
-        BornClosed, Close, TryWait, Wait, Complete, Cancel, CloseThen(0), Reinit, Open,
-    ];
     /// It asked for the end of the time before.
     fn s9_a_wait_for_the_unopened_object_is_over = [
         BornClosed, Drain, Open, One, Poll(0), Drain, Poll(1), Drop(0), Poll(1),
@@ -136,9 +129,6 @@ scenarios! {
         |cpu| [On(cpu), One, Drop(1)],
         &[Close, One, Drop(0)],
     );
-    fn s10_what_was_released_late_stays_released = [
-        Many(5), Close, On(1), TakeOne(0), Drop(1), Cancel, On(2), Many(3), TakeOne(0), Drop(3), Close, Drop(0),
-    ];
     fn s10_the_waiter_learns_it = [One, Drain, Poll(0), Cancel, Poll(0), Drop(0), Poll(0)];
     fn s10_a_waiter_learns_it_although_the_object_is_closed_again = [
         One, Drain, Cancel, Close, Poll(0), Drop(0), Poll(0),
@@ -186,7 +176,6 @@ scenarios! {
         Wait, Complete, Reinit,
     ]);
     fn s13_the_closer_runs_it_if_nothing_is_held = [One, On(1), Drop(0), CloseThen(0), Wait];
-    fn s13_it_is_left_with_a_draining_object = [One, Close, CloseThen(0), On(1), Drop(0)];
     fn s13_together_with_waiters = [One, Drain, CloseThen(0), Drain, Poll(0), Drop(0), Poll(0), Poll(1)];
     fn s13_a_cancel_gives_it_back = around(
         &[One, Drain],
@@ -205,6 +194,5 @@ scenarios! {
     fn s13_an_over_release_that_ends_the_drain_runs_it_once = [
         Acquire(1), CloseThen(0), OverRelease(1), Release(1), OverRelease(1),
     ];
-    fn s13_an_over_release_that_the_closer_finds_runs_it_once = [OverRelease(1), CloseThen(0)];
     fn s13_a_release_of_none_ends_nothing = [One, CloseThen(0), Release(0), Drop(0), Release(0)];
 }

@@ -97,7 +97,9 @@ fn raw_releases_end_raw_entries_of_their_cpu_first<R: Make>(object: Box<Rundown<
     on(1, 1);
     let guard = object.try_acquire();
     object.acquire_many(3).expect("open");
-    on(2, 2);
+    // Its entries come after those of the other one, from the same place on.
+    let cpu = 1 + CAPACITY;
+    on(cpu, 2);
     object.acquire_many(2).expect("open");
     let release = |n| {
         // SAFETY: five are taken above, and five released here in all.
@@ -105,7 +107,7 @@ fn raw_releases_end_raw_entries_of_their_cpu_first<R: Make>(object: Box<Rundown<
     };
     let (kept, first) = ((1, 1, 1, false), (1, 1, 3, true));
     release(1);
-    assert_eq!(facts(object.id()), [kept, first, (2, 2, 1, true)]);
+    assert_eq!(facts(object.id()), [kept, first, (cpu, 2, 1, true)]);
     release(2);
     assert_eq!(facts(object.id()), [kept, (1, 1, 2, true)]);
     release(2);

@@ -45,15 +45,6 @@ fn counts<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, u32
 }
 
 #[test]
-fn a_holder_is_listed_as_it_was_given() {
-    let table = Table::<2>::new();
-    let holder = Holder { tick: u64::MAX, ..raw(usize::MAX, u32::MAX) };
-    add(&table, object(0), &holder);
-    assert_eq!(listed(&table, object(0)), [holder]);
-    assert_eq!(listed(&table, object(1)), []);
-}
-
-#[test]
 fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
     let table = Table::<2>::new();
     let half = table.entries[0].claim().expect("free");
