@@ -10,7 +10,7 @@
 //! | step | where |
 //! |---|---|
 //! | 32-bit entry, CPU checks, first page tables, long mode | `entry.S` |
-//! | what the loader handed over | [`start_info`] |
+//! | what the loader handed over | `start_info.rs` |
 //! | memory map, final page tables, `BootInfo`, jump | `start`, by crate [`handover`] |
 //! | where the parts of the ELF lie | `link.ld` |
 //!
