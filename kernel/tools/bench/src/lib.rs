@@ -1,13 +1,8 @@
 //! How `rundown` and its peers are measured: [pinned threads](Workers), and [tables](Table) of [paired
 //! rounds](Table::measured) that are printed, saved as JSON and [drawn](picture).
 //!
-//! ```sh
-//! cargo bench --package bench                     # tables; target/bench/{pairs.json,pairs.svg,teardowns.svg}
-//! cargo bench --package bench -- --part objects   # only some of it: here, many objects
-//! cargo bench --package bench -- --docs           # the same pictures in docs/, too, and a table in rundown's README
-//! ```
-//!
-//! The contenders themselves are in `benches/rundown/contenders.rs`, one entry each.
+//! `cargo bench --package bench` prints the tables and writes `target/bench/{pairs.json,pairs.svg,teardowns.svg}`; `--
+//! --help` lists its parts. The contenders themselves are in `benches/rundown/contenders.rs`, one entry each.
 //!
 //! # Why a loop of its own
 //!
