@@ -136,8 +136,8 @@ if [ "$for_tests" = yes ]; then
     have grub-mkrescue && have xorriso && [ -d /usr/lib/grub/i386-pc ] ||
         need "grub-common grub-pc-bin xorriso" "GRUB is missing: a kernel that is not ours boots by it."
     { [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || [ -e /usr/share/OVMF/OVMF_CODE.fd ]; } &&
-        [ -d /usr/lib/grub/x86_64-efi ] ||
-        need "ovmf grub-common grub-efi-amd64-bin" "OVMF or GRUB for UEFI is missing: the kernel boots by them as on a PC."
+        [ -d /usr/lib/grub/x86_64-efi ] && have mformat ||
+        need "ovmf grub-common grub-efi-amd64-bin mtools" "OVMF or GRUB for UEFI is missing: the kernel boots by them as on a PC."
     have valgrind || need valgrind "valgrind is missing: it counts the instructions of the fast paths."
 fi
 if ! builds_the_guest rustc; then

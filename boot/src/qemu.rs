@@ -25,9 +25,6 @@ qemu-system-x86_64 is not on the search path. What to do:
   macOS:           brew install qemu
   or name the program: --qemu PATH, or BOOT_QEMU=PATH in the environment";
 
-/// Environment variable that names the QEMU to use, for tests, too.
-const VARIABLE: &str = "BOOT_QEMU";
-
 /// Most CPUs that an xAPIC, with its 8-bit IDs, can address; QEMU's TCG has no other before 9.0.
 const XAPIC_CPUS: u32 = 255;
 
@@ -44,7 +41,7 @@ pub(crate) struct Uefi {
 /// The QEMU to use: the one named, else that of `BOOT_QEMU`, else the one on the search path.
 pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let named = named.map(Path::to_path_buf);
-    match named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
+    match named.or_else(|| std::env::var_os("BOOT_QEMU").map(PathBuf::from)) {
         Some(path) if path.components().count() > 1 && !path.is_file() => {
             bail!("there is no QEMU at {}", path.display())
         }

@@ -21,8 +21,9 @@ use crate::child::{self, Guarded};
 use crate::firmware::{Firmware, Ovmf};
 use crate::machine::{Machine, Smp};
 use crate::monitor::{Done, Operator, PATIENCE};
-use crate::outcome::End;
+use crate::outcome::{End, Testimony};
 use crate::qemu::{self, Uefi};
+use crate::symbols::Symbols;
 use crate::{guest, image};
 
 mod report;
@@ -197,7 +198,14 @@ impl Boot {
         }
         let (mut child, lines, stderr) = Guarded::with_lines(&mut command)
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut listener = Listener::new(&self, start, operator);
+        let mut listener = Listener {
+            start,
+            operator,
+            testimony: Testimony::default(),
+            symbols: Symbols::of(&self.elf),
+            in_firmware: self.firmware == Firmware::Uefi,
+            first_line: None,
+        };
         let stopped = self.listen(&lines, &mut listener, self.time_limit(), &mut see);
         if stopped.is_some() {
             child.kill();

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use protocol::event::{Event, MARK};
 
-use super::Boot;
-use crate::firmware::{self, Firmware};
+use crate::firmware;
 use crate::monitor::Operator;
 use crate::outcome::{Outcome, Testimony};
 use crate::symbols::Symbols;
@@ -51,23 +50,12 @@ pub(super) struct Listener {
     /// Acts on what the guest says.
     pub(super) operator: Option<Operator>,
     pub(super) testimony: Testimony,
-    symbols: Symbols,
-    in_firmware: bool,
+    pub(super) symbols: Symbols,
+    pub(super) in_firmware: bool,
     pub(super) first_line: Option<Duration>,
 }
 
 impl Listener {
-    pub(super) fn new(boot: &Boot, start: Instant, operator: Option<Operator>) -> Self {
-        Self {
-            start,
-            operator,
-            testimony: Testimony::default(),
-            symbols: Symbols::of(&boot.elf),
-            in_firmware: boot.firmware == Firmware::Uefi,
-            first_line: None,
-        }
-    }
-
     pub(super) fn hear(&mut self, line: &str, see: &mut impl FnMut(Line<'_>)) {
         let operator = self.operator.as_ref();
         let mut see = |line: Line<'_>| {

@@ -90,11 +90,3 @@ fn what_the_monitor_cannot_do_ends_the_boot_and_is_an_error() {
     assert!(format!("{error:#}").contains("QEMU has not connected"), "{error:#}");
     assert!(start.elapsed() < deadline);
 }
-
-#[test]
-fn an_action_whose_line_never_comes_is_never_done() {
-    let (boot, _kernel) = fake(&format!("{VERDICT}; exit 33"));
-    let report = boot.act(Action::nmis(Trigger::FirstTest)).run().expect("QEMU is there");
-    assert_eq!((report.outcome, report.done), (Outcome::Passed, vec![0]));
-    assert_eq!(report.command, None, "without the NMIs it is another boot");
-}
