@@ -236,10 +236,11 @@ fn background_is_done() -> bool {
 /// All operations with the deed at every boundary.
 fn all(who: Who, deed: Deed) {
     for operation in OPERATIONS {
-        // An open object cannot be opened, and the close of a closed one sends no interrupt.
+        // An open object cannot be opened, and another CPU's close of a closed one does not even
+        // interrupt this one.
         let is_void = match deed {
             Deed::Open => !operation.closed,
-            Deed::Close => who == Who::InBackground && operation.closed,
+            Deed::Close => who != Who::Handler && operation.closed,
             Deed::Use => false,
         };
         if is_void {
