@@ -97,9 +97,6 @@ scenarios! {
         Close, OverRelease(1), OverRelease(2), Complete, OverRelease(1), OverRelease(2), Wait,
     ];
     fn s7_a_release_of_none_is_never_misuse = [Acquire(1), Close, OverRelease(2), Release(0), Wait, Release(0)];
-    fn s7_an_over_release_does_not_reach_the_next_generation = [
-        Close, OverRelease(7), Reinit, One, Close, Drop(0),
-    ];
     /// Nothing that is balanced is misuse, whatever it leaves in the slots.
     fn s7_balanced_calls_are_never_misuse = on_each(|round| [
         Many(round as u32 + 2), On(round), TakeOne(0), Drop(1), if round % 3 == 0 { Close } else { Acquire(0) },
@@ -190,9 +187,6 @@ scenarios! {
     fn s13_a_second_one_is_refused = [One, CloseThen(0), CloseThen(0), CloseThen(1), Drop(0)];
     fn s13_refused_in_wrong_states = [
         Close, CloseThen(0), Complete, CloseThen(0), Reinit, CloseThen(1), CloseThen(0), Reinit, One,
-    ];
-    fn s13_an_over_release_that_ends_the_drain_runs_it_once = [
-        Acquire(1), CloseThen(0), OverRelease(1), Release(1), OverRelease(1),
     ];
     fn s13_a_release_of_none_ends_nothing = [One, CloseThen(0), Release(0), Drop(0), Release(0)];
 }
