@@ -59,7 +59,7 @@ enum Command {
     /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn.
     BringUp(BringUpArgs),
     /// Boot again and again, each time with another seed, so that the CPUs run interleaved in another way. Stops at
-    /// the first run that does not pass and prints the line that repeats it; after Ctrl-C, the seeds that are left.
+    /// the first run that does not pass and prints the line that repeats it; goes on where it was stopped.
     Explore(ExploreArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,
@@ -231,7 +231,7 @@ mod tests {
             ("--accel hax", "auto, tcg, kvm"),
             ("--start late", "broadcast, each, serial"),
             ("--fault fire:2", "real, protected, write"),
-            ("--scenario cancle", "similar value exists: 'cancel'"),
+            ("--scenario race", "similar value exists: 'races'"),
             ("--scenario nope", "silent_exit"),
             ("--machine mac", "q35, pc, microvm"),
             ("--memory 1.5G", "512M"),

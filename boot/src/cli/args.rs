@@ -77,6 +77,10 @@ pub(super) struct ExploreArgs {
     /// Runs at once [default: the host's CPUs].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<usize>,
+    /// Results, a line for each run; what is there already, of the same guest, is not run again [default:
+    /// target/explore/GUEST.txt].
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
     /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,
