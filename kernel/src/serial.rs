@@ -3,11 +3,10 @@
 //! The port is behind a spin lock that is held with interrupts off, so an interrupt handler never
 //! finds it held by the CPU it interrupted. An exception or an NMI may; it sees its own CPU as the
 //! owner and writes past the lock: a line in the middle of another one rather than none. A panic
-//! stops the other CPUs first, and then breaks the lock if one of them held it. So does the BSP
-//! when it resets a CPU: an INIT may come in the middle of a line. So the lock is its owner's
-//! number.
+//! stops the other CPUs first, and then breaks the lock if one of them held it. So does who resets a CPU:
+//! an INIT takes it out of the middle of a line.
 //!
-//! `unsafe` in this module: port accesses.
+//! The lock is the owner's number: there is no moment at which it is held by an unknown owner.
 
 use core::{
     fmt::{self, Write},
@@ -15,7 +14,9 @@ use core::{
 };
 
 use bringup::CpuIndex;
-use x86_64::instructions::{interrupts::without_interrupts, port};
+use spin::mutex::SpinMutex;
+use uart_16550::{BaudRate, Config, Uart16550, backend::PioBackend};
+use x86_64::instructions::interrupts::without_interrupts;
 
 use crate::per_cpu;
 
@@ -23,35 +24,20 @@ use crate::per_cpu;
 const COM1: u16 = 0x3f8;
 
 /// Value of [`OWNER`] when the lock is free.
-const FREE: u32 = u32::MAX;
+const NOBODY: u32 = u32::MAX;
 
+/// The port as it is set up. Not what others wait for: who owns the lock and finds this in use has broken into
+/// a line, and writes to the port as it is by default, byte by byte.
+static PORT: SpinMutex<Uart16550<PioBackend>> = SpinMutex::new(com1());
 /// Index of the CPU that holds the lock.
-static OWNER: AtomicU32 = AtomicU32::new(FREE);
+static OWNER: AtomicU32 = AtomicU32::new(NOBODY);
 
-/// Sets the port to 115200 baud, 8N1 (PC16550D data sheet, section 8). On a machine without one
-/// there is no log, and nowhere to report that. Once, on the BSP, before others run.
+/// Sets the port to 115200 baud, 8N1. A machine without one runs on silently. Once, on the BSP, before
+/// others run.
 pub(crate) fn init() {
-    // No interrupts; a divisor of 1; 8 bits, no parity, 1 stop bit; empty FIFOs; DTR and RTS.
-    for (register, value) in [(1, 0), (3, 0x80), (0, 1), (1, 0), (3, 0x03), (2, 0x07), (4, 0x03)] {
-        // SAFETY: on a PC these ports belong to the first serial port or to nothing.
-        unsafe { port::Port::<u8>::new(COM1 + register).write(value) };
-    }
-}
-
-/// Sends as many bytes as there is room for, `most` at most, and returns how many.
-fn send(bytes: &[u8], most: usize) -> usize {
-    /// In the line status: nothing waits to be sent.
-    const EMPTY: u8 = 1 << 5;
-    // SAFETY: as in `init`.
-    if unsafe { port::Port::<u8>::new(COM1 + 5).read() } & EMPTY == 0 {
-        return 0;
-    }
-    let bytes = &bytes[..bytes.len().min(most)];
-    for byte in bytes {
-        // SAFETY: as in `init`.
-        unsafe { port::Port::new(COM1).write(*byte) };
-    }
-    bytes.len()
+    let config = Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT };
+    // No device: then there is no log, and nowhere to report that.
+    let _ = PORT.lock().init(config);
 }
 
 /// Calls `write` with the port. What it writes comes out in one piece.
@@ -59,51 +45,66 @@ fn send(bytes: &[u8], most: usize) -> usize {
 /// Any CPU, any context.
 pub fn with_port(write: impl FnOnce(&mut dyn fmt::Write)) {
     without_interrupts(|| {
-        let cpu = per_cpu::index();
-        let me = cpu.get() as u32;
+        let me = per_cpu::index().get() as u32;
         // Relaxed: only this CPU ever writes its own index, and program order covers that.
         let is_nested = OWNER.load(Ordering::Relaxed) == me;
         while !is_nested && !try_take(me) {
             core::hint::spin_loop();
         }
-        // The code that was broken into may be about to fill the FIFO, which has room for 16 bytes.
-        let send = |bytes: &[u8]| send(bytes, if is_nested { 1 } else { 16 });
+        let mut port = PORT.try_lock();
+        let mut broken_into = com1();
+        let uart = port.as_deref_mut().unwrap_or(&mut broken_into);
+        let send = |bytes: &[u8]| uart.send_bytes(bytes);
         write(&mut Port::at_line(send, &LOST, MOST_REFUSALS));
         if !is_nested {
-            break_lock_of(cpu);
+            give_up(me);
         }
     });
 }
 
-/// Takes the lock away from its owner. All other CPUs have stopped, or else lines are mixed up.
+/// Takes the lock away from whoever holds it. All other CPUs have stopped for good, or else lines are
+/// mixed up.
 pub(crate) fn break_lock() {
-    OWNER.store(FREE, Ordering::Release);
+    OWNER.store(NOBODY, Ordering::Release);
 }
 
-/// Takes the lock away from a CPU, if it holds it: on this CPU, or on the BSP after a reset.
+/// Takes the lock away from a CPU that has been reset, if it has held it. On another CPU.
 pub(crate) fn break_lock_of(cpu: CpuIndex) {
-    let owner = cpu.get() as u32;
-    // Release: pairs with the acquire of the next owner.
-    let _ = OWNER.compare_exchange(owner, FREE, Ordering::Release, Ordering::Relaxed);
+    give_up(cpu.get() as u32);
 }
 
 fn try_take(owner: u32) -> bool {
-    // Read first: that leaves the cache line with its owner.
-    OWNER.load(Ordering::Relaxed) == FREE
-        // Acquire: pairs with the release of the owner before.
-        && OWNER.compare_exchange(FREE, owner, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    // First only look: that leaves the line with whoever has it.
+    OWNER.load(Ordering::Relaxed) == NOBODY
+        // Acquire: pairs with the release of who has had the lock before.
+        && OWNER
+            .compare_exchange(NOBODY, owner, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+}
+
+fn give_up(owner: u32) {
+    // Release: pairs with the acquire of who has it next. (It may have been taken away.)
+    let _ = OWNER.compare_exchange(owner, NOBODY, Ordering::Release, Ordering::Relaxed);
 }
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Ten seconds, where reading the port's state takes the microsecond that it took on an ISA bus.
-/// The 16 bytes of the FIFO are out after 1.4 ms.
+/// Ten seconds, where reading the port's state takes the microsecond that it took on an ISA bus. 16 bytes, the most
+/// there are to wait for, are out after 1.4 ms.
 const MOST_REFUSALS: u32 = 10_000_000;
 
-/// A writer to a port that may not take it.
+const fn com1() -> Uart16550<PioBackend> {
+    // SAFETY: on a PC these ports belong to the first serial port or to nothing.
+    match unsafe { Uart16550::new_port(COM1) } {
+        Ok(port) => port,
+        Err(_) => panic!("a valid port"),
+    }
+}
+
+/// What is written to a port that may not take it.
 ///
-/// A transmitter that stays full is given up: bytes after that are lost and counted, until the port
-/// takes the start of another line, which then reports how many.
+/// A transmitter that does not get empty for far longer than it takes is given up: what comes after that is
+/// lost and counted, until the port takes the start of another line, which then says how much it was.
 #[derive(Debug)]
 pub struct Port<'a, S> {
     /// Sends the first of these bytes, without waiting; returns how many.

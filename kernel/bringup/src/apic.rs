@@ -89,28 +89,33 @@ impl LocalApic {
     ///
     /// # Safety
     /// The APICs of the CPUs that use it are in that mode; the page is mapped there, uncached, for good.
+    #[must_use]
     pub const unsafe fn at(page: *mut u8) -> Self {
         let page = page.cast();
         Self { page }
     }
 
     /// The page of registers; null in x2APIC mode: for [`at`](Self::at).
+    #[must_use]
     pub fn page(self) -> *mut u8 {
         self.page.cast()
     }
 
     /// Whether it is by x2APIC.
+    #[must_use]
     pub fn is_x2(self) -> bool {
         self.page.is_null()
     }
 
     /// This CPU's APIC ID, from its APIC. (CPUID only knows the ID that it had at reset.)
+    #[must_use]
     pub fn id(self) -> ApicId {
         let id = self.read(ID);
         ApicId::new(if self.is_x2() { id } else { id >> 24 })
     }
 
     /// Whether an interrupt can be sent to the CPU with this ID.
+    #[must_use]
     pub fn can_address(self, id: ApicId) -> bool {
         let too_large = if self.is_x2() { u32::MAX } else { FIRST_TOO_LARGE };
         id.get() < too_large
@@ -194,6 +199,7 @@ impl LocalApic {
     }
 
     /// The errors of this CPU's APIC since they were last taken. Any context.
+    #[must_use]
     pub fn take_errors(self) -> ApicErrors {
         // SAFETY: a write moves what has gathered to where it is read, and does no more.
         unsafe { self.write(ERROR_STATUS, 0) };
@@ -204,6 +210,7 @@ impl LocalApic {
     ///
     /// # Panics
     /// If no register is there: offsets are multiples of 16 below 4096.
+    #[must_use]
     pub fn read(self, register: u32) -> u32 {
         assert!(register < 4096 && register.is_multiple_of(16), "no register of the APIC");
         if self.is_x2() {

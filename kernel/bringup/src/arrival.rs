@@ -18,16 +18,19 @@ pub struct Arrival {
 
 impl Arrival {
     /// This CPU's index.
+    #[must_use]
     pub fn cpu(&self) -> CpuIndex {
         self.cpu
     }
 
     /// This CPU's APIC ID.
+    #[must_use]
     pub fn apic_id(&self) -> ApicId {
         self.apic_id
     }
 
     /// Which attempt to start it this is: 1, or 2.
+    #[must_use]
     pub fn attempt(&self) -> u32 {
         self.slot.attempts()
     }

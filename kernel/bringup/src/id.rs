@@ -10,11 +10,13 @@ pub struct ApicId(u32);
 
 impl ApicId {
     /// Wraps an ID read from the APIC, from CPUID or from the firmware's tables.
+    #[must_use]
     pub const fn new(id: u32) -> Self {
         Self(id)
     }
 
     /// The ID as the hardware wants it.
+    #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -38,11 +40,13 @@ impl CpuIndex {
     pub const BSP: Self = Self(0);
 
     /// Wraps a number that is known to be an index, such as a position in a per-CPU array.
+    #[must_use]
     pub const fn new(index: u32) -> Self {
         Self(index)
     }
 
     /// The index, for use on arrays.
+    #[must_use]
     pub const fn get(self) -> usize {
         self.0 as usize
     }

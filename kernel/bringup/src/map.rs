@@ -67,6 +67,7 @@ impl CpuMap {
     /// Numbers the CPUs that `madt` lists, as [`new`](Self::new). `fadt` has the version of ACPI, on which it
     /// depends whether a CPU that is neither enabled nor online capable may be plugged in later, or gets no
     /// index.
+    #[must_use]
     pub fn from_madt(madt: &Madt<'_>, fadt: Option<&[u8]>, bsp: ApicId) -> Option<Self> {
         let ids = |wanted: fn(CpuState) -> bool| {
             let cpus = madt.cpus().filter(move |cpu| wanted(cpu.state));
@@ -81,11 +82,13 @@ impl CpuMap {
     }
 
     /// Number of enabled CPUs: at least 1, at most [`len`](Self::len). Their indices are those below it.
+    #[must_use]
     pub fn enabled(&self) -> usize {
         self.enabled
     }
 
     /// Number of CPUs, including those that may be plugged in later: at most [`MAX_CPUS`].
+    #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "the BSP is always there")]
     pub fn len(&self) -> usize {
         self.len
@@ -93,17 +96,20 @@ impl CpuMap {
 
     /// Number of entries that were not taken because the map was full. A CPU that is listed twice may
     /// be counted twice.
+    #[must_use]
     pub fn left_out(&self) -> usize {
         self.left_out
     }
 
     /// The APIC ID of a CPU, if there is one with this index.
+    #[must_use]
     pub fn apic_id(&self, index: CpuIndex) -> Option<ApicId> {
         let ids = &self.ids[..self.len];
         ids.get(index.get()).map(|id| ApicId::new(*id))
     }
 
     /// The index of a CPU, if one with this APIC ID is listed. O(log n).
+    #[must_use]
     pub fn index_of(&self, id: ApicId) -> Option<CpuIndex> {
         if id.get() == self.ids[0] {
             return Some(CpuIndex::BSP);

@@ -40,6 +40,7 @@ impl NmiPins {
     /// Reads from `madt` the pins of the CPUs in `cpus`.
     ///
     /// Takes 12 KiB of stack. Reads all entries twice and sorts the CPUs.
+    #[must_use]
     pub fn new(madt: &Madt<'_>, cpus: &CpuMap) -> Self {
         let uids = uids(madt, cpus);
         let uid = |place: &u16| uids[usize::from(*place)].map(|(_, uid)| uid);
@@ -78,11 +79,13 @@ impl NmiPins {
     }
 
     /// The uses of LINT0 and LINT1 on this CPU.
+    #[must_use]
     pub fn of(&self, cpu: CpuIndex) -> [LintUse; 2] {
         self.pins[cpu.get()]
     }
 
     /// Number of CPUs without a valid entry. Of these, only the BSP gets NMIs.
+    #[must_use]
     pub fn not_covered(&self) -> usize {
         self.not_covered
     }

@@ -17,6 +17,7 @@ impl ClockOffset {
 
     /// What is known after another question: asked at `before`, answered with `there`, which was here at
     /// `after`. Each question takes part in the result.
+    #[must_use]
     pub fn narrowed(self, before: u64, there: u64, after: u64) -> Self {
         // A counter of 64 bits does not wrap, but one that was set to something may lie anywhere.
         let ahead_of = |here: u64| there.wrapping_sub(here) as i64;
@@ -24,16 +25,19 @@ impl ClockOffset {
     }
 
     /// Whether the counters differ for certain.
+    #[must_use]
     pub fn is_off(self) -> bool {
         self.least > 0 || self.most < 0
     }
 
     /// It is no further off than this, ahead or behind.
+    #[must_use]
     pub fn bound(self) -> u64 {
         self.least.unsigned_abs().max(self.most.unsigned_abs())
     }
 
     /// The middle of what it may be, and how far it may be from that.
+    #[must_use]
     pub fn estimate(self) -> (i64, u64) {
         let half = self.most.saturating_sub(self.least) / 2;
         (self.least.saturating_add(half), half.unsigned_abs())

@@ -74,6 +74,7 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
 
     /// The bytes of the first table with this signature, as many as its header states. (Linux takes
     /// the first, too.)
+    #[must_use]
     pub fn find(&self, signature: &[u8; 4]) -> Option<&'a [u8]> {
         let mut tables = self.listed().filter_map(|(_, table)| table);
         tables.find(|table| table.starts_with(signature))

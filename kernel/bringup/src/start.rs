@@ -58,6 +58,7 @@ pub struct Starter<K, const N: usize> {
 
 impl<K: Kernel, const N: usize> Starter<K, N> {
     /// One that knows no CPU yet.
+    #[must_use]
     pub const fn new(kernel: K) -> Self {
         const { assert!(N > 0) };
         Self {
@@ -331,6 +332,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// How far a CPU has come; [`SlotState::Vacant`] if there is no such CPU. Any CPU, any context.
+    #[must_use]
     pub fn state(&self, cpu: CpuIndex) -> SlotState {
         let slot = self.slots.get(cpu.get());
         slot.map_or(SlotState::Vacant, Slot::state)

@@ -51,6 +51,7 @@ impl Topology {
     /// Reads the topology of the current CPU, whose APIC ID is `id`.
     ///
     /// Executes CPUID some 20 times; under a hypervisor each is an exit.
+    #[must_use]
     pub fn read(id: ApicId) -> Self {
         Self::by(&Cpuid::here(), id)
     }

@@ -33,6 +33,7 @@ pub struct ApicFacts {
 
 impl ApicFacts {
     /// Whether it is to be x2APIC mode, and why; for the log.
+    #[must_use]
     pub fn choose(self) -> (bool, &'static str) {
         match self {
             Self { is_x2: true, .. } => (true, "x2APIC, as the firmware has left it"),
@@ -49,6 +50,7 @@ impl ApicFacts {
 
 impl LocalApic {
     /// What decides about the mode on this machine: its CPUs, and its DMAR, if there is one.
+    #[must_use]
     pub fn facts(self, map: &CpuMap, dmar: Option<&[u8]>) -> ApicFacts {
         const X2APIC: u32 = 1 << 21;
         let cpuid = Cpuid::here();

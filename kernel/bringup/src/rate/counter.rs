@@ -22,6 +22,7 @@ impl Counter {
     /// ACPI's power management timer: the colour carrier itself, rounded 3.579545 MHz (ACPI 6.5, section
     /// 4.8.2.1). With 24 bits it comes round after 4.7 s; with 32 (flag `TMR_VAL_EXT` of the FADT) after
     /// 20 minutes.
+    #[must_use]
     pub const fn pm_timer(is_32_bit: bool) -> Self {
         Self::up(if is_32_bit { 0xffff_ffff } else { 0xff_ffff }, 279_365_079)
     }
@@ -31,6 +32,7 @@ impl Counter {
     ///
     /// `None` if there is no HPET, whose registers then read as zeros or ones: the period must be at
     /// most 100 ns; and at least 0.1 ns, so that 32 bits last for longer than any measurement.
+    #[must_use]
     pub fn hpet(capabilities: u64) -> Option<Self> {
         let period_fs = capabilities >> 32;
         let is_likely = (100_000..=100_000_000).contains(&period_fs);
@@ -39,6 +41,7 @@ impl Counter {
 
     /// A 64-bit counter that counts up at this rate: a TSC whose rate is known. `None` if that is none
     /// of [`TSC_HZ`].
+    #[must_use]
     pub fn tsc(hz: u64) -> Option<Self> {
         let is_likely = TSC_HZ.contains(&hz);
         is_likely.then(|| Self::up(u64::MAX, FEMTOS_PER_SECOND / hz))

@@ -9,6 +9,7 @@ pub struct Scale(u64);
 
 impl Scale {
     /// The scale of a counter with this rate, from 1 Hz on. (0 Hz counts as 1 Hz.)
+    #[must_use]
     pub const fn of_hz(hz: u64) -> Self {
         let hz = if hz == 0 { 1 } else { hz };
         // At most 10^9 << 32, which is less than 2^62.
@@ -16,17 +17,20 @@ impl Scale {
     }
 
     /// The scale with these bits, which [`bits`](Self::bits) has returned.
+    #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
     /// The fraction, to be kept in an atomic variable.
+    #[must_use]
     pub const fn bits(self) -> u64 {
         self.0
     }
 
     /// So many ticks in nanoseconds, rounded down. Never less for more ticks. What does not fit in 64
     /// bits, after 584 years, is cut to them.
+    #[must_use]
     pub fn nanos(self, ticks: u64) -> u64 {
         let nanos = (u128::from(ticks) * u128::from(self.0)) >> 32;
         u64::try_from(nanos).unwrap_or(u64::MAX)

@@ -18,6 +18,7 @@ pub struct Stated {
 
 impl Stated {
     /// What the CPU or else the hypervisor says of the current CPU's counters.
+    #[must_use]
     pub fn read() -> Option<Self> {
         let cpuid = Cpuid::here();
         by_cpu(&cpuid).or_else(|| by_hypervisor(&cpuid))

@@ -7,6 +7,7 @@ use crate::bytes::{read_u32, read_u64, table};
 
 /// Physical address of the HPET's registers (IA-PC HPET 1.0a, section 3.2.4). `None` if the table cannot be
 /// read, or the address is not one of memory.
+#[must_use]
 pub fn hpet_address(bytes: &[u8]) -> Option<u64> {
     let (space, address) = generic_address(table(bytes, b"HPET")?, 40)?;
     (space == MEMORY).then_some(address)
@@ -24,6 +25,7 @@ pub struct PmTimer {
 impl PmTimer {
     /// The timer, from the FADT (ACPI 6.5, sections 5.2.9 and 4.8.3.3). `None` if the table cannot be
     /// read, the platform has no such timer, or it is not at an I/O port.
+    #[must_use]
     pub fn from_fadt(bytes: &[u8]) -> Option<Self> {
         const TMR_VAL_EXT: u32 = 1 << 8;
         const HW_REDUCED_ACPI: u32 = 1 << 20;
