@@ -1,10 +1,11 @@
 //! What a guest's screen shows: QEMU's monitor dumps it as a picture, and the kernel's font is known.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
+use std::{env, fs};
 
 use anyhow::{Context, Result, anyhow, bail};
 use bootloader_api::info::{FrameBufferInfo, PixelFormat};
@@ -90,6 +91,12 @@ fn look(mut monitor: &TcpStream, wanted: &str) -> Result<String> {
         if let Ok(new) = fs::read(&picture).map_err(Into::into).and_then(|ppm| text_of(&ppm)) {
             text = new;
         }
+    }
+    // For documents.
+    let kept = env::var_os("TESTS_SCREEN").map(PathBuf::from).filter(|_| runs);
+    if let Some(file) = kept {
+        let png = json!({ "filename": file, "format": "png" });
+        execute(json!({ "execute": "screendump", "arguments": png }))?;
     }
     if runs {
         execute(json!({ "execute": "quit" }))?;

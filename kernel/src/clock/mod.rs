@@ -5,7 +5,7 @@
 pub(crate) mod pit;
 pub(crate) mod watchdog;
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bringup::ClockOffset;
 use bringup::rate::{
@@ -104,9 +104,18 @@ pub(crate) fn init(wanted: ClockSource) {
             "clock: the APIC's timer counts at {rate} Hz, which cannot be: expect no tick in time"
         );
     }
+    // Relaxed: written once, before other CPUs run.
+    IS_DOUBTFUL.store(rates.is_doubtful, Ordering::Relaxed);
     apic::set_timer_hz(rates.apic_timer);
     time::start(rates.tsc);
     emit(&Event::Clock { source: name.into(), hz: rates.tsc });
+}
+
+static IS_DOUBTFUL: AtomicBool = AtomicBool::new(false);
+
+/// Whether the clock's rate is [a guess only](Rates::is_doubtful): no source gave a better one. Any CPU, any context.
+pub fn is_doubtful() -> bool {
+    IS_DOUBTFUL.load(Ordering::Relaxed)
 }
 
 /// The rates if no source gives them. The APIC's timer is measured against the clock as it is assumed to be,
