@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::human::Nanos;
 use crate::{start, storm};
 
-/// What an event's line begins with. No log line does.
+/// The prefix of an event's line. No log line has it.
 pub const MARK: &str = "@event ";
 
 /// Longest event line in bytes, mark and line feed included. Texts that would pass it are cut.
@@ -20,7 +20,7 @@ pub const MAX_LINE: usize = 1536;
 /// The source in [`Event::Clock`] if no source gives the rate.
 pub const ASSUMED: &str = "assumed";
 
-/// What the guest reports to the host.
+/// A report from the guest to the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "nothing here allocates, and events are few")]
 pub enum Event<'a> {
@@ -174,7 +174,7 @@ pub enum CoreKind {
 }
 
 impl Cpu {
-    /// What stands above the rows of the table.
+    /// The heading above the rows of the table.
     pub const HEADER: &str = " CPU  APIC ID  package  die  core  thread  online after";
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel and the host say to each other.
+//! The protocol between the kernel and the host.
 //!
 //! - [`options`]: host to guest, a few `key=value` lines in the ramdisk.
 //! - [`event`]: guest to host, one line of JSON each, marked by [`event::MARK`] so that it can share

@@ -26,11 +26,11 @@ pub use self::value::{ApicMode, ClockSource, FaultKind, Format, Job, StartMode};
 /// In a row of the table: the option is for runs in QEMU, not for a PC.
 const QEMU: bool = true;
 
-/// Of each option: its description, field, name, type, default, what a number may be, and where it is of use.
+/// Of each option: its description, field, name, type, default, limits of a number, and where it is of use.
 macro_rules! options {
     ($( $(#[doc = $about:literal])+
         $field:ident $name:literal: $type:ty = $default:expr, $limits:expr $(, $place:ident)?; )+) => {
-        /// What the kernel is asked to do. What is not mentioned keeps its default.
+        /// The options of the kernel. Those not mentioned keep their defaults.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Options { $( $(#[doc = $about])+ pub $field: $type, )+ }
 
@@ -62,7 +62,7 @@ options! {
     seconds "seconds": u32 = 5, 1..=86_400;
     /// How the kernel reports: tables for people, or events for a program on the host.
     format "format": Format = Format::Text, ANY;
-    /// What the kernel is for once its CPUs are up.
+    /// The kernel's job once its CPUs are up.
     job "job": Job = Job::Storm, ANY;
     /// Start the CPUs all at once, by interrupts to everybody or to each; or one after the other.
     start "start": StartMode = StartMode::Broadcast, ANY;
@@ -70,7 +70,7 @@ options! {
     apic "apic": ApicMode = ApicMode::Auto, ANY;
     /// Where the rate of the clock comes from; auto: the first that there is.
     clock "clock": ClockSource = ClockSource::Auto, ANY;
-    /// After so many milliseconds without any CPU coming online, those that are not are started once more, then given up.
+    /// After so many milliseconds without any CPU coming online, those that are not are started again, then given up.
     patience "patience": u32 = 3000, 1..=600_000;
     /// The pause between INIT and SIPI in milliseconds; by default what the CPU needs, none or 10.
     init_pause "init-pause": Option<u32> = None, 0..=1_000;
@@ -93,7 +93,7 @@ options! {
 #[derive(Debug)]
 pub struct Key {
     pub name: &'static str,
-    /// What it is for, as a sentence.
+    /// Its purpose, as a sentence.
     about: &'static str,
     /// Whether it is for runs in QEMU, not for a PC.
     pub only_qemu: bool,
@@ -180,7 +180,7 @@ impl Options {
     }
 }
 
-/// Writes the lines that [`Options::parse`] reads; what has its default is not mentioned.
+/// Writes the lines that [`Options::parse`] reads; options at their defaults are left out.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut set = Self::KEYS.iter().filter(|key| !key.is_default(self));

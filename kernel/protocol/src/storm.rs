@@ -30,7 +30,7 @@ pub struct Totals {
 /// The variants of rundown protection, in the order in which figures of each are listed.
 pub const VARIANTS: [&str; 3] = ["plain", "cache-aware", "per-CPU"];
 
-/// What one variant of rundown protection did since the storm began.
+/// The figures of one variant of rundown protection since the storm began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lane {
     /// For which this variant was the one in use.
@@ -55,7 +55,7 @@ pub struct Latency {
     pub p99_ns: u64,
 }
 
-/// What one CPU did since the storm began.
+/// The figures of one CPU since the storm began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuLine {
     pub index: u32,
@@ -143,7 +143,7 @@ impl fmt::Display for Latency {
 }
 
 impl CpuLine {
-    /// What stands above the rows.
+    /// The heading above the rows.
     pub const HEADER: &str =
         " CPU  APIC ID     plain  cache-aware   per-CPU  in handler   refused  for others";
 }

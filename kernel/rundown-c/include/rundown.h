@@ -45,7 +45,7 @@
 #define RUNDOWN_ALIGNMENT 128
 #define RUNDOWN_SIZE(slots) (128 + 128 * (size_t)(slots))
 
-// What a call did. Zero is what was asked for.
+// The result of a call. Zero: it did as asked.
 enum rundown_status {
     RUNDOWN_STATUS_OK = 0, // Done.
     RUNDOWN_STATUS_CLOSED = 1, // Acquire: refused, the object is closed.
@@ -187,8 +187,8 @@ struct rundown_platform {
     void (*report)(const char *text);
 };
 
-// What the last release is to call: see rundown_close_then. In the caller's memory, so that nothing
-// is allocated: an object has room for a pointer, and not for both of these. Set `run` and
+// The call of the last release: see rundown_close_then. In the caller's memory, so that nothing is
+// allocated: an object has room for a pointer, and not for both of these. Set `run` and
 // `context`, or write `struct rundown_completion gone = RUNDOWN_COMPLETION(run, context);`.
 //
 // It must stay where it is, unchanged, until it runs or comes back: from a rundown_close_then that
@@ -196,16 +196,16 @@ struct rundown_platform {
 // object, if that memory is freed by the call and by nothing else: a waiter may return before the
 // call begins.
 struct rundown_completion {
-    // What to call. Any CPU may call it, in every context in which protection of the object is
+    // The function. Any CPU may call it, in every context in which protection of the object is
     // released, NMI included if that happens there.
     void (*run)(void *context);
-    void *context; // What it is called with.
+    void *context; // Its argument.
     void *opaque[2]; // The library's.
 };
 
-// Protection that is held: what is left of one acquire.
+// Protection that is held: the unreleased part of one acquire.
 struct rundown_holder {
-    const void *tag; // What it was acquired under, or NULL.
+    const void *tag; // The tag it was acquired under, or NULL.
     size_t cpu; // The platform's `cpu_index` when it was acquired.
     uint64_t tick; // The platform's `tick` when it was acquired.
     uint32_t count; // How many protections it is.
@@ -216,7 +216,7 @@ struct rundown_holder {
 // leave its members alone. It must not be copied or moved while it is in use.
 struct rundown_ref {
     uint64_t word; // Opaque: state and count.
-    void *completion; // Opaque: what rundown_ref_close_then left.
+    void *completion; // Opaque: left by rundown_ref_close_then.
 };
 
 #ifdef __cplusplus
@@ -279,7 +279,7 @@ RUNDOWN_MUST_USE enum rundown_status rundown_free(struct rundown *object);
 void rundown_ref_init(struct rundown_ref *object);
 void rundown_ref_init_closed(struct rundown_ref *object);
 
-// ---- The calls: each for both variants; what is said of one name holds for the other ----
+// ---- The calls: each for both variants; a comment on one name holds for the other ----
 
 // Takes protection, one or `n` at once, all or none: true or RUNDOWN_STATUS_OK (mind that it is
 // zero) if it was granted, else false or why not, RUNDOWN_STATUS_CLOSED or RUNDOWN_STATUS_FULL.
@@ -359,7 +359,7 @@ rundown_ref_close_then(struct rundown_ref *object, struct rundown_completion *co
 
 // Closes the object if it is open, and returns when everything it granted is released
 // (RUNDOWN_STATUS_OK), or when rundown_cancel has opened it again (RUNDOWN_STATUS_CANCELLED: it is
-// in use, free nothing). What was done under protection happens before the return. Any number of
+// in use, free nothing). All work under protection happens before the return. Any number of
 // callers may wait, at the same time or later. Thread context, and not while the caller holds
 // protection itself. (It closes the object that it finds open. For an owner that may come late,
 // when another has opened the object for its next users: rundown_wait_generation.)
@@ -407,7 +407,7 @@ RUNDOWN_MUST_USE enum rundown_status rundown_complete(struct rundown *object);
 RUNDOWN_MUST_USE enum rundown_status rundown_ref_complete(struct rundown_ref *object);
 
 // Opens a drained object again: rundown_reinit if it was completed or not, rundown_open only if it
-// was completed or born closed. Else RUNDOWN_STATUS_WRONG_STATE. What the caller did before happens
+// was completed or born closed. Else RUNDOWN_STATUS_WRONG_STATE. All that the caller did happens
 // before every protection granted from then on. The generation that begins is in `*generation`
 // (which may be NULL, and is left alone after an error), for rundown_wait_generation. Any context.
 RUNDOWN_MUST_USE enum rundown_status rundown_reinit(struct rundown *object, uint64_t *generation);
@@ -428,7 +428,7 @@ uint64_t rundown_get_generation(const struct rundown *object);
 uint64_t rundown_ref_get_generation(const struct rundown_ref *object);
 
 // Whether the object is closed and nothing is held. True stays true until it is opened again, and
-// what was done under protection happens before it. Any context.
+// all work under protection happens before it. Any context.
 bool rundown_is_drained(const struct rundown *object);
 bool rundown_ref_is_drained(const struct rundown_ref *object);
 

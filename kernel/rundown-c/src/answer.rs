@@ -1,4 +1,4 @@
-//! What calls answer: states and status codes.
+//! The answers of calls: states and status codes.
 
 use core::ffi::{CStr, c_char, c_int};
 

@@ -68,7 +68,7 @@ fn place(
     Ok(block)
 }
 
-/// What `place` has made, as C wants it.
+/// The result of `place`, as C wants it.
 unsafe fn answer(
     made: Result<NonNull<rundown>, rundown_status>,
     object: *mut *mut rundown,

@@ -1,4 +1,4 @@
-//! What users and owners call. Each call stands here once, and is there for both variants.
+//! The calls of users and owners. Each is written here once, and exists for both variants.
 
 use core::ffi::c_void;
 

@@ -1,4 +1,4 @@
-//! What runs when an object has drained, as C leaves it.
+//! A completion, as C leaves it: it runs when the object has drained.
 
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -15,7 +15,7 @@ pub struct rundown_completion {
     pub opaque: [*mut c_void; 2],
 }
 
-// What the object keeps is a pointer to `opaque`.
+// The object keeps a pointer to `opaque`.
 const _: () = assert!(size_of::<Completion>() == size_of::<[*mut c_void; 2]>());
 const _: () = assert!(align_of::<Completion>() <= align_of::<rundown_completion>());
 

@@ -1,4 +1,4 @@
-//! What is held of an object, as a library with feature `diagnosis` lists it.
+//! The holders of an object, as a library with feature `diagnosis` lists them.
 
 use core::ffi::c_void;
 

@@ -1,4 +1,4 @@
-//! What happens when the library itself panics: the platform's `panic`, then a trap.
+//! A panic of the library itself: the platform's `panic`, then a trap.
 
 use core::panic::PanicInfo;
 

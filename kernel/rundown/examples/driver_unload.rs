@@ -31,7 +31,7 @@ type Request = Guard<'static, Device, Variant>;
 static DEVICE: Protected<Device, Variant> = Protected::vacant(CacheAwareRundown::new());
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
-/// What the unload frees. (`Relaxed` will do inside: the rundown orders it.)
+/// The memory that the unload frees. (`Relaxed` will do inside: the rundown orders it.)
 #[derive(Default)]
 struct Device {
     version: u32,

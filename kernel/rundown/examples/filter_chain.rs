@@ -83,7 +83,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     while matches!(SCANNER.state(), State::Open | State::Closing) {
         thread::yield_now();
     }
-    SCANNER.cancel()?; // the veto; what is in quarantine stays protected
+    SCANNER.cancel()?; // the veto; the packet in quarantine stays protected
     assert_eq!(unload.join().ok(), Some(WaitOutcome::Cancelled), "unloaded against a veto");
     wait_for_calls();
 

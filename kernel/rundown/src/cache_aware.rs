@@ -214,7 +214,7 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> 
     #[cold]
     fn not_granted(&self, slot: &Slot, found: SlotWord<0>, n: u32) -> Refused {
         if found.is_closed() {
-            // What it added has no meaning and stays there: see `Slot`.
+            // Its addition has no meaning and stays there: see `Slot`.
             return Refused::Closed;
         }
         // It counts, though, so this caller holds `n`, and gives them back; on this very slot,
@@ -261,8 +261,8 @@ impl<P: Platform, S: Slots + ?Sized, A: Isolation> Variant for CacheAware<P, S, 
     #[inline]
     unsafe fn release(this: &Rundown<Self>, n: u32) {
         if n > 1 && !this.gate.is_open() {
-            // Holders that take more while the object drains must not wear out a closed slot with
-            // what they give back: see `SlotWord`.
+            // Holders that take more while the object drains must not wear out a closed slot by
+            // their releases: see `SlotWord`.
             return this.gate.counts.release::<P>(ObjectId::of(this), n);
         }
         this.release_on(this.slot(), n);

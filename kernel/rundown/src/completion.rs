@@ -85,8 +85,8 @@ impl CompletionSlot {
     /// Fills the slot, if it is empty.
     pub(crate) fn fill(&self, completion: NonNull<Completion>) -> bool {
         let (empty, full) = (ptr::null_mut(), completion.as_ptr());
-        // Acquire: pairs with the Release in `take`; the slot's last owner is done with it. What is
-        // written here is published by the mark. A failure changes nothing.
+        // Acquire: pairs with the Release in `take`; the slot's last owner is done with it. The
+        // mark publishes what is written here. A failure changes nothing.
         let filled = (self.0).compare_exchange(empty, full, Ordering::Acquire, Ordering::Relaxed);
         filled.is_ok()
     }

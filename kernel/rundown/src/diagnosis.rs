@@ -29,13 +29,13 @@
 //!   the object's: the number that is listed is right, which ones they are is a guess. A wrong tag
 //!   is not noticed while something is [unlisted].
 //! - The table knows an object by its address. If an object moves while protection of it is taken
-//!   without a guard, or a guard forgotten, that stays listed at the old address; so does what is
-//!   leaked from an object that is never dropped, such as one
+//!   without a guard, or a guard forgotten, that stays listed at the old address; so do leaked
+//!   holders of an object that is never dropped, such as one
 //!   [placed](crate::CacheAwareRundown::place).
 //! - A guard that is forgotten and then released without a guard, against the contract of
 //!   [`release`](crate::Rundown::release), stays listed until its object is dropped.
-//! - CPU and tick are those of the acquire, and stay when a guard moves to another CPU. What is
-//!   split off counts as taken there and then; what is merged into others is listed as they are.
+//! - CPU and tick are those of the acquire, and stay when a guard moves to another CPU. A part
+//!   split off counts as taken there and then; a guard merged into another is listed as that one.
 
 use core::fmt;
 

@@ -103,7 +103,7 @@ impl<R: Awaited> Waits<R> {
         }))
     }
 
-    /// What is still held. As racy as [`Rundown::racy_held`].
+    /// The protections still held. As racy as [`Rundown::racy_held`].
     pub fn outstanding(&self) -> Outstanding {
         Outstanding {
             object: self.object(),

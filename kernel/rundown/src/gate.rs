@@ -27,7 +27,7 @@ pub(crate) struct Gate<C> {
     pub(crate) counts: C,
 }
 
-/// What a closed object counts by.
+/// How a closed object counts.
 pub trait Counts: Send + Sync {
     /// Of the state word.
     const LAYOUT: Layout = Layout::SHARDED;
@@ -89,7 +89,7 @@ impl<C> Gate<C> {
 }
 
 impl<C: Counts> Gate<C> {
-    /// After a snapshot that says `Drained`, or anything later in that generation, what was done
+    /// After a snapshot that says `Drained`, or anything later in that generation, all work
     /// under protection is visible to the caller (S2).
     pub(crate) fn snapshot(&self) -> Snapshot {
         // Acquire: pairs with the Release of a plain release (S2: all writes between are

@@ -19,7 +19,7 @@ pub(crate) enum NotClosed {
     IllegalContext,
 }
 
-/// What an opening finds if the system has no counter for the object.
+/// The answer of an opening if the system has no counter for the object.
 pub(crate) const NO_COUNTER: WrongState = WrongState { found: State::RunDown };
 
 impl<V: Variant + ?Sized> Rundown<V> {
@@ -182,7 +182,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Opens a drained object again, whether it was marked run down or not. Any context (the first
     /// time, that of [`prepare`](crate::PerCpuRundown::prepare)). Returns the new generation.
     ///
-    /// What the caller did before happens-before every protection granted from then on.
+    /// All that the caller did before happens-before every protection granted from then on.
     ///
     /// # Errors
     /// [`WrongState`] if it is open, draining or claimed by another caller; or, with
@@ -261,7 +261,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 }
 
-/// What [`Rundown::close_all`] has closed, to be finished after the barrier even if one panics.
+/// The objects closed by [`Rundown::close_all`], to be finished after the barrier even if one
+/// panics.
 struct Unfinished<'a, R: Reach>(slice::Iter<'a, R>);
 
 impl<R: Reach> Unfinished<'_, R> {

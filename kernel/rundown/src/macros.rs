@@ -1,4 +1,4 @@
-//! What is written once for many types and functions: implementations of the core library's traits,
+//! Code written once for many types and functions: implementations of the core library's traits,
 //! and constructors that are constants except in a model.
 
 /// `Display` by a text for each pattern, and `Error` for what is said to be one.
@@ -30,7 +30,7 @@ macro_rules! text {
     };
 }
 
-/// `Default` by `new`, which is also a constant. What comes behind the `impl` is given.
+/// `Default` by `new`, which is also a constant. The header after `impl` is given.
 macro_rules! default_is_new {
     ($($header:tt)*) => {
         impl $($header)* {

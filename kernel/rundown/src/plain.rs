@@ -50,7 +50,7 @@ impl<P: Platform> Variant for Plain<P> {
         let mut seen = word.load(Ordering::Relaxed);
         loop {
             let taken = this.gate.at(seen).acquired(n)?.bits;
-            // Acquire: pairs with the Release in `Gate::finish` and `Gate::change`; what the owner
+            // Acquire: pairs with the Release in `Gate::finish` and `Gate::change`; all the owner
             // did before is visible. A failure is as good as the load above.
             match word.compare_exchange_weak(seen, taken, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
@@ -74,7 +74,7 @@ impl<P: Platform> Variant for Plain<P> {
                 let held = this.gate.at(seen).count().cast_signed();
                 return P::misuse(&Misuse::over_release(object, held, n.into()));
             };
-            // Release: pairs with the Acquire in `Gate::snapshot`; what was done under protection
+            // Release: pairs with the Acquire in `Gate::snapshot`; all work under protection
             // happens-before the return of `wait` (S2). Its success is the last touch, unless a
             // completion is left (S3). A failure is as good as the load above.
             match word.compare_exchange_weak(seen, left.bits, Ordering::Release, Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! What the component needs from the system it runs on, and how a waiter passes the time.
+//! The system below the component, as the component needs it, and how a waiter passes the time.
 
 use core::fmt;
 
@@ -48,7 +48,7 @@ pub trait Platform: 'static {
     }
 }
 
-/// A platform with a clock: what [`wait_deadline`](crate::Rundown::wait_deadline) needs.
+/// A platform with a clock, as [`wait_deadline`](crate::Rundown::wait_deadline) needs one.
 pub trait Clock: Platform {
     /// The time now, in the platform's unit, as deadlines are. Never goes backwards, on any CPU.
     fn now() -> u64;
@@ -65,7 +65,7 @@ pub trait AsyncPlatform: Platform {
     fn wakers() -> &'static Wakers;
 }
 
-/// What a waiter waits for.
+/// The condition that a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {

@@ -61,8 +61,8 @@ mod native {
 
         /// Runs `work` with the value. `work` must not panic, nor lock the same lock.
         pub(crate) fn with<A>(&self, work: impl FnOnce(&mut T) -> A) -> A {
-            // Test and test-and-set. Acquire: pairs with the Release below; what the last holder
-            // did is visible. A failure is followed by another try.
+            // Test and test-and-set. Acquire: pairs with the Release below; all that the last
+            // holder did is visible. A failure is followed by another try.
             while self
                 .locked
                 .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)

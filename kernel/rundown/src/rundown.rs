@@ -1,4 +1,4 @@
-//! What users and owners call: the inherent methods of [`Rundown`], for all variants.
+//! The calls of users and owners: the inherent methods of [`Rundown`], for all variants.
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -110,7 +110,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     #[inline]
     pub(crate) unsafe fn take_more(&self, n: u32) -> Result<(), Refused> {
         match V::acquire(self, n) {
-            // What the caller holds keeps the object from draining.
+            // The caller's own protection keeps the object from draining.
             Err(Refused::Closed) => self.gate.acquire_held(n),
             granted_or_full => granted_or_full,
         }
@@ -212,7 +212,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Closes the object if it is open, and returns when everything it granted is released (S2), or
     /// when the drain is [cancelled](Rundown::cancel).
     ///
-    /// What was done under protection happens-before the return. Any number of callers may wait, at
+    /// All work under protection happens-before the return. Any number of callers may wait, at
     /// the same time or later; all return (S6). If another caller is [re-opening](State::Claimed)
     /// the object when this starts, this closes the new generation.
     ///
@@ -270,7 +270,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         Drain::start(self, Some(generation.0))
     }
 
-    /// Whether the object is closed and nothing is held. If so, what was done under protection
+    /// Whether the object is closed and nothing is held. If so, all work under protection
     /// happens-before this return, and it stays so until an owner's next step. `false` while
     /// another caller has the object [claimed](State::Claimed), which may be about to open it.
     pub fn is_drained(&self) -> bool {
@@ -303,8 +303,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// The net count of every slot, in the order of the CPU index: what was taken there less what
-    /// was released there. Single counts may be negative; the plain variant has just one. Racy, see
+    /// The net count of every slot, in the order of the CPU index: the number taken there less the
+    /// number released. Single counts may be negative; the plain variant has just one. Racy, see
     /// [`racy_held`](Rundown::racy_held).
     ///
     /// Closing an object does not clear the counts. In the cache-aware variant late releases still

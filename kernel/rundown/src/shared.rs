@@ -1,5 +1,5 @@
-//! What is held once the slots are closed: [`SharedCount`], and why its sum is right (the long
-//! form, with cancels and completions, is in the README).
+//! The references held once the slots are closed: [`SharedCount`], and why its sum is right (the
+//! long form, with cancels and completions, is in the README).
 //!
 //! A *slot* counts what one CPU has taken less what it has released, and may be negative. The
 //! shared count starts at `BIAS`, which no number of references reaches.
@@ -50,7 +50,7 @@ impl SharedCount {
     pub(crate) fn release<P: Platform>(&self, object: ObjectId, n: u32) {
         // A release of none ends nothing, and is not what released too much.
         if n > 0 {
-            // Release: pairs with the Acquire in `look`; what was done under protection
+            // Release: pairs with the Acquire in `look`; all work under protection
             // happens-before the return of `wait` (S2).
             let before = self.count.fetch_sub(i64::from(n), Ordering::Release);
             self.settle::<P>(object, before, before.wrapping_sub(n.into()), n);
@@ -85,7 +85,7 @@ impl SharedCount {
         // Wraps with a completion and a negative sum (what a cancel carried over was released); the
         // count that it leads to does not.
         let change = (sum - Self::BIAS).wrapping_sub(mark);
-        // Release: pairs with the Acquire in `look`; what the closer saw of the slots' releases
+        // Release: pairs with the Acquire in `look`; each release in a slot that the closer saw
         // happens-before the return of `wait`, whichever caller waits (S2), and the completion's
         // slot is filled for every step that sees the mark. And with the Acquire in `begin_cancel`:
         // the canceller sees the state word closed, in this epoch.
@@ -201,7 +201,7 @@ impl SharedCount {
     }
 }
 
-/// What a value of the shared count means.
+/// The meaning of a value of the shared count.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Range {
     /// The slots are not drained yet: `BIAS` less late releases.

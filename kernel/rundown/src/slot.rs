@@ -8,7 +8,7 @@ use crate::shared::SharedCount;
 ///
 /// Every operation of a user is *one* read-modify-write, and the marks in the value it returns say
 /// what it was: on an open slot it counts, and the next close will find it; on a closed slot it
-/// means nothing, and what it added is discarded when the slot opens again. Nothing is ever undone.
+/// means nothing, and its addition is discarded when the slot opens again. Nothing is ever undone.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Slot(AtomicU64);
@@ -66,7 +66,7 @@ impl Slot {
         Word::at(self.0.swap(Word::open(capacity).0, Ordering::Release))
     }
 
-    /// What was taken here less what was released here, whether the slot is open or closed.
+    /// The number taken here less the number released here, whether the slot is open or closed.
     pub(crate) fn racy_count(&self, capacity: Capacity) -> i64 {
         // Relaxed: pairs with nothing, the answer is for people.
         Word::at(self.0.load(Ordering::Relaxed)).count(capacity)
@@ -157,9 +157,9 @@ type Word = SlotWord<0>;
 ///   S12), and adds once. So above 2^62, or 2^63, there are at most 2^32 from each CPU and each
 ///   handler that interrupts another on it.
 /// - Down: at most 2^60 protections are held of an object through its slots, and as many after a
-///   cancel. If all of them are released on one slot, it has 2^62 - 2^60 to go. What holders take
-///   more while the object drains comes back one at a time, at one every nanosecond for a hundred
-///   years, or many at once, and then not here.
+///   cancel. If all of them are released on one slot, it has 2^62 - 2^60 to go. Protections that
+///   holders add while the object drains come back one at a time, at one every nanosecond for a
+///   hundred years, or many at once, and then not here.
 ///
 /// `UNIT` is the bit that counts one: 0, but greater in tests, which try all narrow words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl<const UNIT: u32> SlotWord<UNIT> {
         Self(bits)
     }
 
-    /// What to add for `n`.
+    /// The number to add for `n`.
     const fn times(n: u32) -> u64 {
         (n as u64) << UNIT
     }

@@ -35,7 +35,7 @@ display! { State:
     Self::Claimed => "claimed",
 }
 
-/// What [`close`](crate::Rundown::close) did. Only the last of these is a failure.
+/// The result of [`close`](crate::Rundown::close). Only the last of these is a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseOutcome {
     /// This call closed the object.
@@ -43,7 +43,7 @@ pub enum CloseOutcome {
     /// It was closed before; nothing changed.
     AlreadyClosed,
     /// It was closed before, and another caller's re-init (or value removal) is under way; nothing
-    /// changed. What is in progress is later in the order, so it wins.
+    /// changed. The step in progress is later in the order, so it wins.
     Superseded,
     /// The per-CPU variant closes with a barrier, which is illegal in this context (for example in
     /// an NMI handler): see
@@ -56,8 +56,8 @@ pub enum CloseOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use = "after a cancelled drain the object is in use again"]
 pub enum WaitOutcome {
-    /// Everything that was granted before the object closed is released. What was done under
-    /// protection happens-before the return.
+    /// Everything that was granted before the object closed is released. All work under protection
+    /// happens-before the return.
     Drained,
     /// [`cancel`](crate::Rundown::cancel) has opened the object again: it is in use (S10).
     Cancelled,
@@ -146,7 +146,7 @@ pub enum Misuse {
     WrongTag {
         /// Which object.
         object: ObjectId,
-        /// What it was released under.
+        /// The tag it was released under.
         tag: Tag,
         /// How many of those that were released were not held under it.
         released: u32,
@@ -215,7 +215,7 @@ impl CounterId {
         Self(id)
     }
 
-    /// What the platform calls it.
+    /// The platform's number for it.
     pub const fn get(self) -> usize {
         self.0
     }
@@ -236,14 +236,14 @@ display! { error Unavailable:
     Self::Unsupported(why) => "no per-CPU counters here: {why}",
 }
 
-/// What a protection without a guard is [for](crate::Rundown::acquire_tagged), in the caller's own
-/// terms: any number, such as the address of a request. Feature `diagnosis` lists holders by it;
-/// without the feature it is ignored, and costs nothing.
+/// The [purpose](crate::Rundown::acquire_tagged) of a protection without a guard, in the caller's
+/// own terms: any number, such as the address of a request. Feature `diagnosis` lists holders by
+/// it; without the feature it is ignored, and costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag(pub usize);
 
 impl Tag {
-    /// Zero: what [`acquire`](crate::Rundown::acquire) takes under.
+    /// Zero: the tag that [`acquire`](crate::Rundown::acquire) takes under.
     pub const NONE: Self = Self(0);
 }
 

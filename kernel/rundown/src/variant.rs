@@ -25,11 +25,11 @@ pub trait Variant: Sealed + Send + Sync {
     /// The system it runs on.
     type Platform: Platform;
 
-    /// What people call it.
+    /// Its name in output.
     #[doc(hidden)]
     const NAME: &'static str;
 
-    /// What a closed object counts by.
+    /// How a closed object counts.
     #[doc(hidden)]
     type Counts: Counts;
 
@@ -48,7 +48,7 @@ pub trait Variant: Sealed + Send + Sync {
     #[doc(hidden)]
     unsafe fn release(this: &Rundown<Self>, n: u32);
 
-    /// What each slot counts: see [`Rundown::racy_counts`]. None until a lazy object has a counter.
+    /// The counts of the slots: [`Rundown::racy_counts`]. None until a lazy object has a counter.
     #[doc(hidden)]
     fn racy_counts(this: &Rundown<Self>) -> impl ExactSizeIterator<Item = i64> + Clone;
 
@@ -88,7 +88,7 @@ pub trait Variant: Sealed + Send + Sync {
     }
 }
 
-/// What other crates cannot implement.
+/// The part that other crates cannot implement.
 pub trait Sealed {}
 
 impl<V: Variant> Rundown<V> {
@@ -99,7 +99,7 @@ impl<V: Variant> Rundown<V> {
         }
 
         /// The same object, born closed: run down, until it is [opened](Self::open) (S9). For an
-        /// object that has not been used yet: what is held is forgotten.
+        /// object that has not been used yet: any protection is forgotten.
         #[must_use]
         pub fn born_closed(mut self) -> Self {
             self.gate.begin_with(Word::RUN_DOWN);
@@ -124,7 +124,7 @@ pub trait Isolation: Send + Sync {
 #[repr(align(64))]
 pub struct Isolated;
 
-/// A small object: what stands behind it shares the cache line of the state word, such as the value
+/// A small object: a field after it shares the cache line of the state word, such as the value
 /// of a [`Protected`](crate::Protected), so a use touches one line less. Only for values that users
 /// do not write: each write would take the line that every acquire reads from all other CPUs.
 ///
@@ -149,7 +149,7 @@ impl Isolation for Compact {
     type PerCpu = HalfLine;
 }
 
-/// What is as long as this lies in one cache line wherever it is: a compact per-CPU object.
+/// An object as long as this lies in one cache line wherever it is: a compact per-CPU object.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]

@@ -65,7 +65,7 @@ impl Wakers {
     /// Both in one: for a platform that may call wakers right where it wakes.
     pub fn wake(&self, object: ObjectId) {
         // SeqCst: pairs with the fence in `Entry::enter`: either that future sees, when it looks,
-        // what was done before this call, or it is found here.
+        // everything done before this call, or it is found here.
         fence(Ordering::SeqCst);
         let bucket = self.bucket(object);
         // Relaxed: pairs with the store in `Bucket::with`, by way of the fences.

@@ -201,7 +201,7 @@ impl Word {
         Self { bits, layout }
     }
 
-    /// What to add for `n`, which is not more than the greatest count.
+    /// The number to add for `n`, which is not more than the greatest count.
     const fn times(self, n: u32) -> u64 {
         (n as u64) << self.layout.count_shift()
     }

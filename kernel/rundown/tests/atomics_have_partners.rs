@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What makes a line an atomic operation.
+/// The marks of an atomic operation in a line.
 const OPERATIONS: [&str; 6] =
     [".load(", ".store(", ".swap(", ".fetch_", ".compare_exchange", "fence("];
 
-/// What the comment must say ("pairs with" or "Pairs with").
+/// The words that the comment must have ("pairs with" or "Pairs with").
 const PARTNER: &str = "airs with";
 
 #[test]

@@ -166,8 +166,8 @@ fn slots_that_are_more_than_full_close_and_drain() {
     assert_eq!((found, object.state()), (vec![], State::Draining));
 }
 
-/// An object that drains, or is about to, with so much held that it cannot count one more: 2^61. What a cancel
-/// carries over counts again at the next close, on top of what the slots hold then.
+/// An object that drains, or is about to, with so much held that it cannot count one more: 2^61. The count
+/// that a cancel carries over is added at the next close to the slots' counts then.
 fn held_to_the_brim() -> Exposed<2> {
     let exposed = Exposed::<2>::with([LIMIT / 2; 2]);
     exposed.get().close();
@@ -198,8 +198,8 @@ fn a_full_shared_count_refuses_a_clone() {
     exposed.is(State::Draining, held);
 }
 
-/// The range of a count with a completion ends right above the other: what is held to the brim must not be
-/// taken for drained.
+/// The range of a count with a completion ends right above the other: a full count must not read
+/// as drained.
 #[test]
 fn a_full_shared_count_takes_a_completion() {
     static NEVER: Completion = Completion::of(|| panic!("it is held"));

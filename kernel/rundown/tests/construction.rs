@@ -173,7 +173,7 @@ fn object_ids_spread_over_buckets() {
     for buckets in [1, 2, 7, 64, 1000] {
         assert!(object.id().bucket(buckets) < buckets);
     }
-    // What allocators hand out: neighbours on the usual strides.
+    // Addresses from allocators: neighbours on the usual strides.
     for stride in [16, 64, 128, 256, 384, 4096] {
         let block: Vec<AtomicU64> = (0..8 * stride).map(|_| AtomicU64::new(0)).collect();
         let mut hit = [0; 64];

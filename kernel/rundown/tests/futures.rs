@@ -107,8 +107,8 @@ fn waiting() -> usize {
     digits.parse().expect("`Wakers { waiting: 2, .. }`")
 }
 
-/// A future whose memory stays when it is dropped: what the table still finds there is a failure, but no
-/// accident.
+/// A future whose memory stays when it is dropped: an entry that the table still finds there is a
+/// failure, but no accident.
 struct Waiter<'a> {
     future: &'a mut ManuallyDrop<Drain<'a, Variant>>,
     counter: Arc<Counter>,

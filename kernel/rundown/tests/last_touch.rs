@@ -15,7 +15,7 @@ use rundown::{
 #[path = "support/host_counters.rs"]
 mod host_counters;
 
-/// What freed memory is filled with.
+/// The byte that fills freed memory.
 const POISON: u8 = 0xA5;
 
 /// A platform whose waiter is quicker than any: the wake-up itself frees the object.
@@ -61,8 +61,8 @@ struct Device<R: Variant> {
 
 /// Fills the memory that the device is in, as far as the device has been.
 unsafe fn free<R: Variant>(device: *mut ()) {
-    // SAFETY: drained, and this is the owner. What is there needs no drop, but for a counter, which stays
-    // lost.
+    // SAFETY: drained, and this is the owner. Nothing there needs a drop, but for a counter,
+    // which stays lost.
     unsafe { ptr::write_bytes(device.cast::<u8>(), POISON, size_of::<Device<R>>()) };
     FREES.set(FREES.get() + 1);
 }

@@ -11,7 +11,7 @@ use rundown::per_cpu::CounterMap;
 fn model(preemptions: usize, run: fn()) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
-    // What fills the map counts, too.
+    // The steps that fill the map count, too.
     builder.max_branches = 5_000;
     builder.check(run);
 }

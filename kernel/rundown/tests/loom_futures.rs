@@ -56,7 +56,7 @@ impl<T: Traits> AsyncPlatform for Model<T> {
     }
 }
 
-/// What a model needs of a variant.
+/// A variant, as a model needs it.
 trait Make: models::Make + Variant<Platform: AsyncPlatform> {}
 impl<R: models::Make + Variant<Platform: AsyncPlatform>> Make for R {}
 

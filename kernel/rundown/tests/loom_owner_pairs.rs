@@ -2,8 +2,8 @@
 //! calls. No value is lost or comes out twice, no completion either, what an owner wrote is seen by the one
 //! that takes it out, and the object is as good as new afterwards.
 //!
-//! A call that is not about the value is one point in time: what two of them answer, and where the object ends,
-//! is as if one came after the other, in one of the two orders. Or one finds the other at work, and is refused.
+//! A call that is not about the value is one point in time: the answers of two of them, and the state at the end,
+//! are as if one came after the other, in one of the two orders. Or one finds the other at work, and is refused.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -99,7 +99,7 @@ enum Dropped {
     Last,
 }
 
-/// What a call answers.
+/// The answer of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Done,
@@ -118,7 +118,7 @@ impl<T> From<Result<T, WrongState>> for Answer {
     }
 }
 
-/// What each call does alone.
+/// The effect of each call alone.
 fn alone(call: Call, state: State, held: bool) -> (Answer, State) {
     let closed = if held { State::Draining } else { State::Drained };
     match (call, state) {
@@ -148,7 +148,7 @@ fn possible([first, second]: [Call; 2], start: State, held: bool) -> [([Answer; 
     ]
 }
 
-/// What has gone into an object, and what has come out.
+/// Values and completions that went into an object, and those that came out.
 #[derive(Default)]
 struct Tally {
     values_in: Vec<u32>,
@@ -298,7 +298,7 @@ fn pair<R: Make>(start: Start, calls: [Call; 2], dropped: Dropped) {
     ends_well(&object, tally.and(first).and(second), completion.runs());
 }
 
-/// Whatever came of it: what is left comes out, and the object serves on.
+/// Whatever the outcome: the rest comes out, and the object works on.
 fn ends_well<R: Make>(object: &Object<R>, mut tally: Tally, runs: usize) {
     let state = object.state();
     assert!(matches!(state, State::Open | State::Drained | State::RunDown), "{state} at the end");

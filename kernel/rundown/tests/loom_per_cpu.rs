@@ -78,7 +78,7 @@ fn a_handler_in_the_middle_of_a_sequence<P: PerCpuPlatform>() {
     }
 }
 
-/// What the one takes away from the counter and the other adds to it, both are there.
+/// The counter has both the one's subtraction and the other's addition.
 fn a_release_and_an_acquire_on_one_cpu<P: PerCpuPlatform>() {
     let rundown = Arc::new(PerCpuRundown::<P>::new().unwrap());
     rundown.acquire().unwrap();
@@ -90,7 +90,7 @@ fn a_release_and_an_acquire_on_one_cpu<P: PerCpuPlatform>() {
     assert_eq!(rundown.is_drained(), !held);
 }
 
-/// What two objects guard, each a value.
+/// The values that two objects guard, one each.
 type Pair<P> = [(PerCpuRundown<P>, UnsafeCell<u32>); 2];
 
 fn pair<P: PerCpuPlatform>() -> Arc<Pair<P>> {

@@ -36,7 +36,7 @@ fn a_stale_acquire_meets_the_next_generation<R: Make>() {
     user.join().unwrap();
 }
 
-/// What refused acquires leave on closed slots must not count in the next generation.
+/// The additions of refused acquires to closed slots must not count in the next generation.
 fn refused_acquires_do_not_reach_the_next_generation<R: Make>() {
     let rundown = Arc::new(R::new());
     let user = spawn(&rundown, |rundown| drop(rundown.try_acquire_many(5)));

@@ -37,7 +37,7 @@ struct Object {
 }
 
 impl Object {
-    /// What `PerCpu::add_if_open` is: no interrupt comes in between here, since the CPU takes them
+    /// As `PerCpu::add_if_open`: no interrupt comes in between here, since the CPU takes them
     /// only when it looks at its line.
     fn add_if_open(&self) {
         if self.closed.load(Ordering::Relaxed) == 0 {

@@ -19,7 +19,7 @@ models!(
 /// A value that its owner writes before it is published, and again after it is taken out.
 type Value = UnsafeCell<u32>;
 
-/// What a user finds, if anything.
+/// The value that a user finds, if any.
 fn used<R: Make>(object: &Protected<Value, R>) -> Option<u32> {
     let guard = object.try_acquire()?;
     // SAFETY: protected, so nothing writes it. Loom checks it.
@@ -79,7 +79,7 @@ fn s9_publish_against_acquire<R: Make>() {
     user.join().unwrap();
 }
 
-/// While the slots are drained, what has been released early is not taken for the whole count.
+/// While the slots are drained, an early release does not read as the whole count.
 fn an_early_release_and_a_cancel_during_anothers_drain<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire_many(2).unwrap();

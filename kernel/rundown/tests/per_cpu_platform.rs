@@ -1,5 +1,5 @@
-//! What the per-CPU variant asks of its platform: for a counter, when a lazy object first needs one; and
-//! whether a barrier is legal, before anything changes. And what other callers see while one has the object claimed
+//! The requests of the per-CPU variant to its platform: for a counter, when a lazy object first needs one;
+//! and whether a barrier is legal, before anything changes. And what other callers see while one has the object claimed
 //! (S8): the platform is called in the middle of a claim, to clear a counter, and looks at the object.
 #![cfg(not(rundown_loom))]
 
@@ -24,7 +24,7 @@ use support::wayward::{
 type Object = PerCpuRundown<Wayward>;
 type Held<T> = Protected<T, PerCpu<Wayward>>;
 
-/// What `call` does while `flag` is set: where a barrier is illegal, or there are no counters.
+/// The answer of `call` while `flag` is set: where a barrier is illegal, or there are no counters.
 fn under<A>(flag: &'static LocalKey<Cell<bool>>, call: impl FnOnce() -> A) -> A {
     flag.set(true);
     let answer = call();
@@ -40,7 +40,7 @@ fn without_counters<A>(call: impl FnOnce() -> A) -> A {
     under(&EXHAUSTED, call)
 }
 
-/// What a task finds that polls once.
+/// The result of a task that polls once.
 fn polled<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -192,7 +192,7 @@ fn where_a_barrier_is_illegal_no_value_goes() {
     assert_eq!(illegal.to_string(), text);
     drop(guard);
     assert_eq!(object.run_down(&Spin), Ok(7));
-    // What needs no barrier is legal everywhere: publishing, taking a value that has drained.
+    // Calls without a barrier are legal everywhere: publishing, taking a value that has drained.
     illegally(|| object.publish(8).expect("run down"));
     let retired = object.begin_run_down().wait(&Spin).expect("drained");
     assert_eq!(illegally(|| retired.take()), Ok(8));

@@ -1,4 +1,4 @@
-//! What owners of a `Protected` call: how values get in and out, run-down handles, generations. And its guards: many
+//! Owners' calls of a `Protected`: how values get in and out, run-down handles, generations. And its guards: many
 //! at once, clones (S12), parts of a value, guards that own their way to the object.
 #![cfg(not(rundown_loom))]
 

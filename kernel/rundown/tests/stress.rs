@@ -38,11 +38,11 @@ fn soak() {
     run::<Plain>();
 }
 
-/// A value that threads use while it is torn down again and again. What is checked:
+/// A value that threads use while it is torn down again and again. The checks:
 ///
 /// - it is alive under protection, and the same at the end of a use as at the beginning (S2);
 /// - when the owner has taken it out, every use that began has ended, and is visible (S2);
-/// - what was known to be closed before an acquire began is not granted by it (S1);
+/// - an acquire does not grant a value known to be closed before it began (S1);
 /// - protection that one thread takes and another one gives back counts (S4).
 struct Soak<R: Make> {
     value: Protected<Box<Value>, R>,
@@ -54,7 +54,7 @@ struct Soak<R: Make> {
     users: [User; 4],
 }
 
-/// What is torn down. Atomics, so that even a broken protection is seen and not undefined.
+/// The value torn down. Atomics, so that even a broken protection is seen and not undefined.
 struct Value {
     pattern: AtomicU64,
     generation: AtomicU64,
@@ -113,7 +113,7 @@ impl<R: Make> Soak<R> {
             // Wrong on purpose, as if the thread migrated all the time (S11).
             R::wander(&mut random);
             let Some(used) = self.begin(user) else {
-                // What lies in the drawer would keep the owner waiting.
+                // Guards in the drawer would keep the owner waiting.
                 self.clear(user, drawer);
                 thread::yield_now();
                 continue;
@@ -140,7 +140,7 @@ impl<R: Make> Soak<R> {
     }
 
     fn begin(&self, user: &User) -> Option<Use<'_, R>> {
-        // Acquire: pairs with the Release in `tear_down`; what is known to be closed here must not
+        // Acquire: pairs with the Release in `tear_down`; a value known to be closed here must not
         // be granted below.
         let closed = self.closed.load(Ordering::Acquire);
         let latest = self.published.load(Ordering::Acquire);
@@ -276,8 +276,8 @@ fn s13_a_whole_life_of_races<R: Make>() {
     assert_eq!(rundown.racy_held(), 0);
 }
 
-/// Two calls of owners on two threads, again and again: what they answer and how it ends is as in one of the
-/// two orders.
+/// Two calls of owners on two threads, again and again: their answers and the end are as in one of the two
+/// orders.
 fn two_owners_at_once<R: Make>() {
     let object = Protected::vacant(*R::make_closed());
     for round in 0..1_000 {

@@ -1,4 +1,4 @@
-//! What waits ask of their policies, and when deadlines end them.
+//! The calls of waits to their policies, and the deadlines that end them.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -26,7 +26,7 @@ fn a_missed_deadline_says_what_is_outstanding<R: Make>() {
     let mut drain = rundown.drain();
     for policy in [&Spin as &dyn Wait, &Park] {
         let deadline = HostPlatform::after(Duration::from_millis(3));
-        // The same wait, once more.
+        // The same wait, again.
         let outstanding = drain.wait_deadline(policy, deadline).expect_err("held");
         assert!(TestPlatform::now() >= deadline, "gave up early");
         assert_eq!(outstanding, drain.outstanding());

@@ -1,4 +1,4 @@
-//! Switches the tracing on, for this package alone. (A feature would be switched on for all who share
+//! Switches the tracing on, for this package alone. (A feature would be switched on for all users of
 //! the package.)
 
 fn main() {

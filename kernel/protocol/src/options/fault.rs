@@ -1,4 +1,4 @@
-//! What may fail on purpose.
+//! Faults injected on purpose.
 
 use core::fmt;
 

@@ -38,7 +38,7 @@ fn every_value_of_every_option_is_read_back() {
         for value in values {
             let line = format!("{}={value}", key.name);
             let options = parsed(&line);
-            // What has its default is not written.
+            // An option at its default is not written.
             let written = if options == Options::default() { "" } else { &*line };
             assert_eq!(options.to_string().trim_end(), written);
             assert_eq!(key.value(&options).to_string(), value);

@@ -5,13 +5,13 @@ use core::ops::RangeInclusive;
 
 use super::Fault;
 
-/// What a number may be. Other values have limits of their own.
+/// The limits of a number. Other values have limits of their own.
 pub(super) type Limits = RangeInclusive<u32>;
 
 /// Any number.
 pub(super) const ANY: Limits = 0..=u32::MAX;
 
-/// What an option may be set to.
+/// The values that an option may be set to.
 pub(super) trait Value: Copy + PartialEq + Sized {
     /// The value that is written so; `None`: it is none, or beyond the limits.
     fn read(text: &str, limits: &Limits) -> Option<Self>;
@@ -101,21 +101,21 @@ macro_rules! choices {
 choices! {
     /// How the kernel reports on the serial port.
     Format {
-        /// Tables for people: what a kernel started by hand shows.
+        /// Tables for people, as a kernel started by hand shows them.
         Text = "text",
         /// Event lines ([`crate::event`]) for a program on the host.
         Json = "json",
     }
 
-    /// What the kernel is for once its CPUs are up. (A test guest runs its tests, whatever is asked.)
+    /// The kernel's job once its CPUs are up. (A test guest runs its tests, whatever is asked.)
     Job {
         Storm = "storm",
         /// Nothing more: it ends when all CPUs are online.
         BringUp = "bring-up",
         /// It reports each CPU's progress through start-up, and ends.
         Timeline = "timeline",
-        /// As [`BringUp`](Self::BringUp), and it shows the firmware's list of CPUs byte by byte: what a report of a
-        /// missing CPU should have.
+        /// As [`BringUp`](Self::BringUp), and it shows the firmware's list of CPUs byte by byte, for a
+        /// report of a missing CPU.
         Report = "report",
     }
 
@@ -152,7 +152,7 @@ choices! {
         PmTimer = "pm-timer",
     }
 
-    /// What may fail on purpose while CPUs start.
+    /// Faults injected while CPUs start.
     FaultKind {
         /// An invalid opcode in the trampoline, in real mode.
         Real = "real",
@@ -169,7 +169,7 @@ choices! {
         Panic = "panic",
         /// The CPU runs out of stack while it starts.
         Stack = "stack",
-        /// An invalid opcode in Rust, the first time that the CPU is started: not when it is started once more.
+        /// An invalid opcode in Rust, the first time that the CPU is started: not when it is started again.
         Once = "once",
         /// The CPU sleeps in the trampoline for a while.
         Late = "late",

@@ -21,7 +21,7 @@
  *    it, or counts on its size, does not fit. At most 4194303 protections are held of one; beyond that,
  *    acquire returns FALSE.
  *  - It has no member Count, and there is no EX_RUNDOWN_ACTIVE: Windows' headers have them, its
- *    documentation does not. What replaces them:
+ *    documentation does not. Write instead:
  *        EX_RUNDOWN_REF Ref = { .Count = EX_RUNDOWN_ACTIVE };   EX_RUNDOWN_REF Ref = {RUNDOWN_REF_CLOSED};
  *        EX_RUNDOWN_REF Ref = { 0 };                            EX_RUNDOWN_REF Ref = {RUNDOWN_REF_OPEN};
  *    The first is born run down: ExReInitializeRundownProtection opens it. Memory of zeros is open, too.
@@ -206,7 +206,7 @@ FORCEINLINE VOID ExInitializeRundownProtectionCacheAwareEx(
         rundown_illegal_call(__func__, RunRefCacheAware, RUNDOWN_STATUS_BAD_FLAGS);
 }
 
-/* Declared, but not documented. Here: ends the life of an object in the caller's buffer. Nothing may
+/* Declared, but not documented. Here: the end of an object in the caller's buffer. Nothing may
  * be held; an acquire afterwards, while the buffer still exists, is refused. */
 FORCEINLINE VOID ExCleanupRundownProtectionCacheAware(
     _Inout_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)

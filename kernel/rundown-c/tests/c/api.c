@@ -171,7 +171,7 @@ CASE(a_late_wait_for_a_generation_leaves_the_next_one_alone)
     CHECK(CALL(try_acquire)(object));
 }
 
-/* ---- What the last release calls, and protection that a holder takes on top ---- */
+/* ---- The call of the last release, and protection that a holder takes on top ---- */
 
 /* Counts its calls in an int. */
 static void count(void *context)

@@ -30,7 +30,7 @@ pub struct Holder {
     pub count: u32,
     /// Whether it was taken without a guard.
     pub raw: bool,
-    /// What it was [taken under](crate::Rundown::acquire_tagged).
+    /// The tag it was [taken under](crate::Rundown::acquire_tagged).
     pub tag: Tag,
 }
 
@@ -54,12 +54,12 @@ pub(crate) struct Table<const N: usize> {
     unlisted: AtomicI64,
 }
 
-/// What is held by one guard, or has been taken at once without: its entry.
+/// The entry of one guard, or of one acquire without a guard.
 pub(crate) struct Claim<'a, const N: usize> {
     table: &'a Table<N>,
     /// `None` if the table was full.
     entry: Option<&'a Entry>,
-    /// What the entry is, as far as this claim has changed it.
+    /// The entry's word, as this claim has last changed it.
     word: Word,
 }
 
@@ -144,10 +144,10 @@ impl<const N: usize> Table<N> {
                 }
             }
             // Each release has an acquire before it, so the table lists (or counts as unlisted)
-            // what is still to be taken off; but perhaps where this CPU has looked already.
+            // the protections still to be taken off; but perhaps where this CPU has looked already.
             let unlisted = u32::try_from(self.unlisted()).unwrap_or(u32::MAX);
             if unlisted > 0 {
-                // What those were taken under is not known.
+                // The tags of those are not known.
                 self.recount_unlisted(left.min(unlisted), 0);
                 return 0;
             }
@@ -227,7 +227,7 @@ impl Entry {
         self.word.store(listed.0, Ordering::Release);
     }
 
-    /// What the entry is at present.
+    /// The entry's present word.
     fn word(&self) -> Word {
         // Acquire: pairs with the Release in `fill`, and in `exchange`: a release that finds
         // something taken off by another one sees what that one's acquire had listed.

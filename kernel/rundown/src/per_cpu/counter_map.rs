@@ -47,7 +47,7 @@ impl<const WORDS: usize> CounterMap<WORDS> {
 
     /// Reserves a counter; `None` if none was found free.
     ///
-    /// What was done before it was [freed](Self::free) happens-before the return.
+    /// All that was done before it was [freed](Self::free) happens-before the return.
     #[must_use]
     pub fn reserve(&self) -> Option<usize> {
         // Again if another call took or freed something, or if there is one mark more.

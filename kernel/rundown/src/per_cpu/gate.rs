@@ -1,4 +1,4 @@
-//! [`PerCpuPlatform`]: the system below the per-CPU variant. [`PerCpuGate`]: what a sequence reads.
+//! [`PerCpuPlatform`]: the system below the per-CPU variant. [`PerCpuGate`]: a sequence's input.
 
 use core::fmt;
 use core::mem::offset_of;
@@ -10,7 +10,7 @@ use crate::shared::SharedCount;
 use crate::state::{CounterId, IllegalContext, Unavailable};
 use crate::word::Word;
 
-/// What a sequence reads: the state word and, [behind it](Self::COUNTER_OFFSET), the name of the
+/// A sequence's input: the state word and, [behind it](Self::COUNTER_OFFSET), the name of the
 /// counter. An object of the per-CPU variant begins like this.
 #[repr(C)]
 pub struct PerCpuGate {
@@ -98,21 +98,21 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
         Ok(())
     }
 
-    /// Returns when all CPUs have left or restarted their sequences: see the trait. What was done
-    /// before the call happens-before what those CPUs do in and after the restarted sequence; what
-    /// they did before happens-before the return.
+    /// Returns when all CPUs have left or restarted their sequences: see the trait. Everything done
+    /// before the call happens-before all that those CPUs do in and after the restarted sequence;
+    /// all that they did before happens-before the return.
     fn barrier();
 
     /// How many CPUs can ever have counted. Does not change once there is a counter.
     fn cpus() -> usize;
 
-    /// What `cpu` has counted. Racy unless after a barrier. Any context.
+    /// The count of `cpu`. Racy unless after a barrier. Any context.
     ///
     /// # Safety
     /// `counter` is allocated, and `cpu` below [`cpus`](Self::cpus).
     unsafe fn count(counter: CounterId, cpu: usize) -> i64;
 
-    /// What the running CPU has counted; another CPU's, if the caller moves. Any context.
+    /// The count of the running CPU; another CPU's, if the caller moves. Any context.
     ///
     /// # Safety
     /// `counter` is allocated.

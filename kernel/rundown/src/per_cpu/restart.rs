@@ -114,7 +114,7 @@ impl RestartTable {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// What it was registered with.
+    /// The sequences it was registered with.
     ///
     /// # Safety
     /// Nothing registers it meanwhile: it is in the list, or a look-up that found it there counts.
@@ -202,7 +202,7 @@ impl Images {
             // Relaxed: pairs with the Acquire of `next` in `tables`, by the Release below.
             table.next.store(first, Ordering::Relaxed);
             let this = ptr::from_ref(table).cast_mut();
-            // Release: pairs with the Acquire in `tables`; what is above is visible.
+            // Release: pairs with the Acquire in `tables`; the writes above are visible.
             self.first.store(this, Ordering::Release);
             Ok(())
         })
@@ -272,7 +272,7 @@ impl Images {
         .map(|table| unsafe { table.as_ref() })
     }
 
-    /// What points to this table. Under the lock.
+    /// The pointer to this table. Under the lock.
     fn link_to<'a>(&'a self, table: &RestartTable) -> Option<&'a AtomicPtr<RestartTable>> {
         core::iter::once(&self.first)
             .chain(self.tables().map(|other| &other.next))

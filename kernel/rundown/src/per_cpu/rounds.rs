@@ -74,7 +74,7 @@ impl Answers {
         self.asked.swap(0, Ordering::AcqRel);
         // Acquire: pairs with the Release in `begin`.
         let latest = rounds.latest.load(Ordering::Acquire);
-        // Release: pairs with the Acquire in `has_answered`; what this CPU did before is visible to
+        // Release: pairs with the Acquire in `has_answered`; all this CPU did before is visible to
         // the caller. The maximum, since one that interrupts this may have answered a later round.
         self.answered.fetch_max(latest, Ordering::Release);
     }

@@ -169,7 +169,7 @@ impl<P: PerCpuPlatform, A: Isolation> Variant for PerCpu<P, A> {
     }
 
     unsafe fn drain_slots(this: &Rundown<Self>) -> i128 {
-        // After the barrier: what found the gate open has added, all else will find it closed.
+        // After the barrier: each add that found the gate open is done, all others find it closed.
         this.racy_counts().map(i128::from).sum()
     }
 

@@ -108,7 +108,7 @@ impl<'a, T, V: Variant> Awaited for &'a Protected<T, V> {
 text!((<T, V: Variant> fmt::Debug for RunDown<'_, T, V>) this =>
     "RunDown(Drain({} is {}))", this.object(), this.outstanding().state);
 
-/// A generation of an object that has drained: what [`RunDown`] ends in. Of all callers that run it
+/// A generation of an object that has drained: [`RunDown`] ends in it. Of all callers that run it
 /// down, the first to take or replace its value gets it. Dropping this leaves it in the object.
 #[must_use = "the value may still be in the object"]
 pub struct Retired<'a, T, V: Variant> {

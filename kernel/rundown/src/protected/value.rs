@@ -1,4 +1,4 @@
-//! [`Protected`]: what its users call, and how a value gets in.
+//! [`Protected`]: the calls of its users, and how a value gets in.
 
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -38,7 +38,7 @@ impl<T, V: Variant> Protected<T, V> {
         }
 
         /// Without a value as yet, and so born closed: [`publish`](Self::publish) puts the first
-        /// one in. `rundown` has not been used yet: what is held of it is forgotten.
+        /// one in. `rundown` has not been used yet: any protection of it is forgotten.
         ///
         /// ```
         /// use rundown::{HostPlatform, Plain, PlainRundown, Protected};

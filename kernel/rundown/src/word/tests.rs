@@ -10,7 +10,7 @@ const CANCELS: u64 = 4;
 const PHASES: [Phase; 6] =
     [Phase::Open, Phase::Closed, Phase::ClosedThen, Phase::RunDown, Phase::Claimed, Phase::Vacant];
 
-/// What a word of [`NARROW`] means.
+/// The meaning of a word of [`NARROW`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Model {
     count: u64,

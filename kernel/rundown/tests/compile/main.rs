@@ -1,4 +1,4 @@
-//! What the compiler makes of the crate, and of programs that use it wrongly.
+//! The compiler's output for the crate, and its errors for programs that use it wrongly.
 #![cfg(not(rundown_loom))]
 
 use std::path::{Path, PathBuf};

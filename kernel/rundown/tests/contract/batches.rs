@@ -18,7 +18,7 @@ fn a_batch_is_closed_although_misuse_panics<R: Make + ?Sized>() {
         assert_eq!(guards, [Ok(()), Ok(())]);
         let mut list: Vec<&Rundown<R>> = objects.iter().map(|object| &**object).collect();
         if R::PLAIN || bad >= 2 {
-            // What was released too often has been acquired since.
+            // An acquire has made up for the surplus release since.
             assert_eq!(Rundown::close_all(&mut list), Ok(objects.len()));
         } else {
             let text = panic_of(|| _ = Rundown::close_all(&mut list));

@@ -1,4 +1,4 @@
-//! A completion that is left with an object (S13): what it may do when it runs, and where it never does.
+//! A completion that is left with an object (S13): the calls it may make, and where it never runs.
 
 use std::cell::RefCell;
 use std::ptr;
@@ -15,7 +15,7 @@ for_every_variant!(
 );
 
 thread_local! {
-    /// What it does when it runs on this thread.
+    /// The work it does when it runs on this thread.
     static RUNS: RefCell<Vec<Box<dyn FnOnce()>>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -44,7 +44,7 @@ pub(crate) enum Call {
     DropDrain(usize),
 }
 
-/// What a call may answer.
+/// The possible answers of a call.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
     Nothing,
@@ -57,7 +57,7 @@ pub(crate) enum Answer {
     /// Which completion came back.
     Cancelled(Result<Option<usize>, WrongState>),
     Step(Result<(), WrongState>),
-    /// What is outstanding.
+    /// Or the state and the number outstanding.
     Waited(Result<WaitOutcome, (State, i64)>),
     Poll(Option<WaitOutcome>),
 }
@@ -66,7 +66,7 @@ pub(crate) use Answer::{
     Cancelled, Closed, Grant, Guard, Left, Merged, Nothing, Poll, Step, Waited,
 };
 
-/// What has happened since a wait began.
+/// Events since a wait began.
 #[derive(Clone, Copy, Default)]
 struct Since {
     drained: bool,
@@ -76,7 +76,7 @@ struct Since {
 impl Since {
     fn outcome(self) -> Option<WaitOutcome> {
         if self.drained {
-            // What was waited for has come true, whatever came before.
+            // The drain that was waited for has ended, whatever came before.
             return Some(WaitOutcome::Drained);
         }
         self.cancelled.then_some(WaitOutcome::Cancelled)
@@ -95,7 +95,7 @@ pub(crate) struct Kept {
 pub(crate) struct Model {
     plain: bool,
     pub(crate) state: State,
-    /// What was taken less what was released. Negative only by misuse.
+    /// The number taken less the number released. Negative only by misuse.
     pub(crate) held: i64,
     pub(crate) guards: Vec<Option<Kept>>,
     drains: Vec<Option<Since>>,
@@ -103,7 +103,7 @@ pub(crate) struct Model {
     /// The completion that is left with it, and how often each has run.
     left: Option<usize>,
     pub(crate) runs: [usize; 2],
-    /// What this call must report, and how often it must wake.
+    /// The misuses that this call must report, and how often it must wake.
     pub(crate) misuses: Vec<(i64, u64)>,
     pub(crate) wakes: usize,
     /// Of a born-closed object: its slots have never been closed, so what is released there is found

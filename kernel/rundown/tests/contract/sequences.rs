@@ -9,7 +9,7 @@ use crate::support::{Make, Random, for_every_variant};
 
 for_every_variant!(s8_every_two_calls_in_every_state, any_sequence_of_calls_follows_the_model,);
 
-/// What objects are brought to first.
+/// The states that objects are brought to first.
 const STARTS: [&[Call]; 7] = [
     &[],
     &[Many(2)],

@@ -1,4 +1,4 @@
-//! What is in the list of holders.
+//! The entries in the list of holders.
 #![expect(
     clippy::boxed_local,
     reason = "an object that is moved would be another one, and some tests drop theirs"
@@ -61,7 +61,7 @@ fn cpu_tick_and_count_are_those_of_the_acquire<R: Make>(object: Box<Rundown<R>>)
     drop((one, many));
     // SAFETY: the seven taken above.
     unsafe { object.release_many(7) };
-    // What is refused is not listed.
+    // A refused acquire is not listed.
     object.close();
     assert!(object.try_acquire().is_none());
     assert!(object.acquire_many(2).is_err());
@@ -115,7 +115,7 @@ fn raw_releases_end_raw_entries_of_their_cpu_first<R: Make>(object: Box<Rundown<
     drop(guard);
 }
 
-/// What each holder was taken under, and how many it is, sorted.
+/// The tag and the count of each holder, sorted.
 fn tags(object: ObjectId) -> Vec<(usize, u32)> {
     let mut tags: Vec<_> = holders(object).map(|it| (it.tag.0, it.count)).collect();
     tags.sort_unstable();
@@ -172,7 +172,7 @@ fn a_full_table_grants_protection_and_says_so<R: Make>(object: Box<Rundown<R>>) 
     assert!(text.contains("7 held"), "{text}");
     let end = "\n  not listed, of this or other objects, because the table was full: 7";
     assert!(text.ends_with(end), "{text}");
-    // What ends is no longer counted, listed or not.
+    // A holder that ends is no longer counted, listed or not.
     let split = guards.split_off(1);
     drop(guards);
     assert_eq!(unlisted(), 4);

@@ -91,7 +91,7 @@ fn interrupt() {
     }
 }
 
-/// What this thread has printed since it last asked.
+/// The lines this thread has printed since it last asked.
 pub(crate) fn printed() -> Vec<String> {
     REPORTS.take()
 }

@@ -1,4 +1,4 @@
-//! What is printed, and when.
+//! The lines that are printed, and when.
 #![expect(
     clippy::boxed_local,
     reason = "an object that is moved would be another one, and some tests drop theirs"

@@ -1,4 +1,4 @@
-//! Diagnosis in the middle of diagnosis: what an NMI handler may do while it is at work.
+//! Diagnosis in the middle of diagnosis: the calls an NMI handler may make while it is at work.
 
 use std::cell::Cell;
 

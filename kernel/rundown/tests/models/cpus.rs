@@ -4,7 +4,7 @@
 //! state word and then find the lock taken is to be interrupted between two instructions. All that the
 //! lock orders is ordered on hardware, too:
 //!
-//! - What threads do on the same CPU comes one after the other.
+//! - Steps of threads on the same CPU come one after the other.
 //! - The barrier takes the lock of a CPU only to interrupt it. The return from an interrupt is
 //!   serialising (IRET: Intel SDM 3A, 10.3), and an acknowledgement is a store that the sender awaits.
 //!   So what the closer did before the barrier is visible on that CPU from then on, and what that CPU
@@ -33,7 +33,7 @@ pub(crate) const CPUS: usize = 2;
 /// Objects at a time: few, because each costs every execution of a model some time.
 const COUNTERS: usize = 2;
 
-/// What a platform gets wrong.
+/// The fault of a platform.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
     Nothing,

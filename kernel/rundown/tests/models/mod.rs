@@ -1,4 +1,4 @@
-//! What the loom models share: a platform, a wait policy that sleeps, and the variants.
+//! The parts that the loom models share: a platform, a wait policy that sleeps, and the variants.
 #![allow(
     dead_code,
     unused_imports,
@@ -26,7 +26,7 @@ use self::cpus::Flaw;
 pub(crate) struct Model<T = Bell>(PhantomData<T>);
 
 pub(crate) trait Traits: 'static {
-    /// What its per-CPU counters get wrong.
+    /// The fault of its per-CPU counters.
     const FLAW: Flaw = Flaw::Nothing;
 
     fn wake(_: ObjectId) {}
@@ -92,7 +92,7 @@ pub(crate) fn release<R: Make>(rundown: &Rundown<R>) {
     unsafe { rundown.release() };
 }
 
-/// The same on CPU 1: what the other thread of many models does.
+/// The same on CPU 1, as the other thread of many models does it.
 pub(crate) fn release_there<R: Make>(rundown: &Rundown<R>) {
     on_cpu(1);
     release(rundown);

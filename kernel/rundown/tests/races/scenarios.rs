@@ -85,7 +85,7 @@ pub(crate) fn torn_down_again_and_again<V: Variant>(new: fn() -> Rundown<V>) {
                 core::hint::spin_loop();
                 continue;
             }
-            // What this worker has left there would keep the owner waiting.
+            // Guards that this worker has left there would keep the owner waiting.
             empty_pocket();
             if latest == last {
                 break;

@@ -1,4 +1,4 @@
-//! What closing costs: rounds of the barrier, counted.
+//! The cost of closing: rounds of the barrier, counted.
 
 use std::thread;
 

@@ -11,7 +11,7 @@ use crate::stepper::{self, Interrupted};
 use crate::support::affinity;
 use crate::{Object, alone, object};
 
-/// What is interrupted: an acquire or a release of so many.
+/// The interrupted call: an acquire or a release of so many.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Call {
     Acquire(u32),
@@ -43,11 +43,11 @@ impl Call {
     }
 }
 
-/// What came of it.
+/// The outcome of an interrupted call.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     granted: bool,
-    /// What the closer found.
+    /// The state that the closer found.
     closed: State,
     held: i64,
     /// How often the sequence started again.
@@ -111,7 +111,7 @@ fn a_sequence_restarts_wherever_it_is_interrupted() {
         if object().is_none() {
             return;
         }
-        // The thread stays where it is: without its note, it must not be moved in the middle.
+        // The thread stays where it is: with `rseq_cs` cleared, it must not be moved in the middle.
         thread::spawn(|| {
             affinity::move_to(affinity::allowed(0));
             for call in [1, 3].into_iter().flat_map(|n| [Call::Acquire(n), Call::Release(n)]) {
@@ -137,7 +137,7 @@ fn all_boundaries(call: Call) {
     let (mut boundary, mut lost) = (0, 0);
     loop {
         let (interrupted, outcome) = interrupt(call, boundary).expect("there was one");
-        // What the closer found if the call had not added yet, and if it had.
+        // The count that the closer found if the call had not added yet, and if it had.
         let (without, with) = match call {
             Call::Acquire(_) => (0, n),
             Call::Release(_) => (n, 0),

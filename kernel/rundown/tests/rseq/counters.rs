@@ -4,7 +4,7 @@ use rundown::Unavailable;
 
 use crate::{Object, alone, object};
 
-/// Each of them leaves counters that are not zero: what was acquired is released after the close.
+/// Each of them leaves counters that are not zero: its protections are released after the close.
 #[test]
 fn no_count_is_carried_over_to_the_next_object() {
     alone(|| {

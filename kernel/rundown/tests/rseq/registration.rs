@@ -26,7 +26,7 @@ unsafe fn rseq(area: *mut u8, flags: c_int) -> c_long {
     unsafe { libc::syscall(libc::SYS_rseq, area, SIZE, flags, SIGNATURE) }
 }
 
-/// What was counted by threads without `rseq`: in the last slot.
+/// The count of threads without `rseq`: in the last slot.
 fn without(object: &Object) -> i64 {
     object.racy_counts().last().expect("there is one")
 }

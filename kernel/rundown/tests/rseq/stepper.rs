@@ -1,8 +1,8 @@
 //! Interrupts a restartable sequence at an instruction of one's choice.
 //!
-//! A debugger's single steps do not lead through a sequence: each of them restarts it. So the note of the
-//! sequence in the thread's `struct rseq` is hidden while the trap flag leads up to the boundary, and put
-//! back for the interruption itself, which is a signal that waits to be delivered there.
+//! A debugger's single steps do not lead through a sequence: each of them restarts it. So `rseq_cs`, the
+//! pointer to the sequence in the thread's `struct rseq`, is hidden while the trap flag leads up to the
+//! boundary, and put back for the interruption itself, which is a signal that waits to be delivered there.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -17,7 +17,7 @@ pub(crate) enum Interrupted {
     Inside,
     /// The boundary was behind the last instruction.
     AtTheEnd,
-    /// The kernel has removed the note before the signal came. Try again.
+    /// The kernel has cleared `rseq_cs` before the signal came. Try again.
     Lost,
     /// There is no such boundary.
     Never,
@@ -36,7 +36,7 @@ struct Descriptor {
 
 #[derive(Clone, Copy)]
 struct Plan {
-    /// Of the thread's `struct rseq`: the note.
+    /// Of the thread's `struct rseq`: `rseq_cs`.
     note: *mut *const Descriptor,
     descriptor: *const Descriptor,
     sequence: Descriptor,
@@ -56,7 +56,7 @@ thread_local! {
 /// The flag in RFLAGS that interrupts after each instruction (Intel SDM 3A, 2.3).
 const TRAP: i64 = 1 << 8;
 
-/// Notes which sequence `call` runs through. `false` if the thread's `struct rseq` is not glibc's.
+/// Records which sequence `call` runs through. `false` if the thread's `struct rseq` is not glibc's.
 pub(crate) fn learn(call: impl Fn()) -> bool {
     let Some(note) = note() else {
         return false;
@@ -71,7 +71,7 @@ pub(crate) fn learn(call: impl Fn()) -> bool {
             return true;
         }
     }
-    panic!("no sequence was noted");
+    panic!("no sequence was recorded");
 }
 
 /// Makes the call, interrupts it at this boundary of the sequence that was learnt, and does `then` in the
@@ -79,7 +79,7 @@ pub(crate) fn learn(call: impl Fn()) -> bool {
 pub(crate) fn interrupt(boundary: usize, call: impl FnOnce(), then: impl Fn()) -> Interrupted {
     let descriptor = LEARNT.get();
     let then: &dyn Fn() = &then;
-    // SAFETY: only lengthens its life; the plan ends with this call.
+    // SAFETY: only lengthens its lifetime; the plan ends with this call.
     let then: *const (dyn Fn() + 'static) = unsafe { mem::transmute(then) };
     handle(libc::SIGTRAP, stepped);
     handle(libc::SIGUSR1, interrupted);
@@ -103,15 +103,15 @@ pub(crate) fn interrupt(boundary: usize, call: impl FnOnce(), then: impl Fn()) -
 
 /// After each instruction.
 extern "C" fn stepped(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: what the kernel gives to a handler.
+    // SAFETY: as the kernel gives it to a handler.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let mut plan = PLAN.get().expect("only this plan traps");
     let sequence = plan.sequence;
     let registers = &mut context.uc_mcontext.gregs;
     let ip = registers[libc::REG_RIP as usize].cast_unsigned();
     plan.at = match plan.at {
-        // The step behind the note was at the sequence's start: the kernel has sent the thread away and
-        // removed the note. From here on it goes through the sequence without.
+        // The step after `rseq_cs` was set was at the sequence's start: the kernel has sent the thread
+        // away and cleared it. From here on the thread goes through the sequence without.
         None if ip == sequence.abort => {
             registers[libc::REG_RIP as usize] = sequence.start.cast_signed();
             Some(0)
@@ -131,7 +131,7 @@ extern "C" fn stepped(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
 
 /// At the boundary.
 extern "C" fn interrupted(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: what the kernel gives to a handler.
+    // SAFETY: as the kernel gives it to a handler.
     let context = unsafe { &*context.cast::<libc::ucontext_t>() };
     let mut plan = PLAN.get().expect("only this plan raises it");
     let sequence = plan.sequence;
@@ -148,7 +148,7 @@ extern "C" fn interrupted(_: c_int, _: *mut libc::siginfo_t, context: *mut c_voi
     }
 }
 
-/// Where glibc's `struct rseq` of this thread has its note, if there is one.
+/// Where glibc's `struct rseq` of this thread has its `rseq_cs`, if there is one.
 fn note() -> Option<*mut *const Descriptor> {
     // Linux, `include/uapi/linux/rseq.h`.
     const NOTE: usize = 8;

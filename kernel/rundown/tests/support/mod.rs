@@ -1,4 +1,4 @@
-//! What the host tests share: a platform whose hint a test can set, every variant under test, a
+//! The parts that the host tests share: a platform whose hint a test can set, every variant under test, a
 //! deadline.
 #![allow(
     dead_code,
@@ -45,7 +45,7 @@ pub(crate) fn within_a_minute(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// What a panic said.
+/// The text of a panic.
 pub(crate) fn panic_of(call: impl FnOnce()) -> String {
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
         .expect_err("this call must panic");

@@ -26,7 +26,7 @@ thread_local! {
     pub(crate) static CPU: Cell<usize> = const { Cell::new(0) };
     /// The counter that the thread was given last.
     static LATEST: Cell<usize> = const { Cell::new(0) };
-    /// What time it is.
+    /// The time now.
     pub(crate) static NOW: Cell<u64> = const { Cell::new(0) };
     static MISUSES: RefCell<Vec<Misuse>> = const { RefCell::new(Vec::new()) };
     /// Whether a barrier is illegal on this thread, or panics.
@@ -59,7 +59,7 @@ impl Platform for Wayward {
     }
 }
 
-/// What has been reported on this thread since it last asked.
+/// The misuses reported on this thread since it last asked.
 pub(crate) fn misuses() -> Vec<Misuse> {
     MISUSES.take()
 }

@@ -27,8 +27,8 @@
 //! `diagnosis` is measured by another build of the crate, `kernel/tools/diagnosis`, in the same table.
 //!
 //! Everything is compiled with fat LTO; the workspace's manifest says why. A measurement during which another process
-//! took a CPU is repeated a few times; how many figures were disturbed nevertheless stands above the tables. What a
-//! hypervisor takes is not seen: that is what medians are for.
+//! took a CPU is repeated a few times; how many figures were disturbed nevertheless stands above the tables. A
+//! hypervisor's share is not seen: the medians are for that.
 
 // Only this package uses it.
 #![expect(missing_docs)]

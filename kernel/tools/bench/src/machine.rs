@@ -6,7 +6,7 @@ use std::{fs, thread};
 
 use serde::Serialize;
 
-/// The machine, the date, and what compiled the benchmark. What the system does not say is "?".
+/// The machine, the date, and what compiled the benchmark. Unknown facts are "?".
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     /// The model's name as the CPU reports it, with family, model and stepping, since some models share a

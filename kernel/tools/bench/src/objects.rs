@@ -1,4 +1,4 @@
-//! Many objects: what a use of one that is picked at random costs, and what making one more costs, by how many
+//! Many objects: the cost of using one that is picked at random, and of making one more, by how many
 //! there are.
 //!
 //! All other figures are of one object, which stays in the first cache. Here each use finds another
@@ -93,7 +93,7 @@ impl Random {
     }
 }
 
-/// What making one more object costs, of the variant whose counters all objects share.
+/// The cost of making one more object, of the variant whose counters all objects share.
 pub fn creation(bench: &Bench) -> Table {
     /// How many objects live while others are made.
     const LIVE: [usize; 3] = [1_000, 50_000, 524_000];

@@ -20,14 +20,14 @@ impl Contender {
     }
 }
 
-/// What Windows does.
+/// A pair as Windows does it.
 pub const WINDOWS: &str = "Windows' shape: own slot, load + lock cmpxchg";
 /// The limit for counters in slots: locked instructions on a slot of the thread's own.
 pub const LOCKED: &str = "own slot, lock xadd twice";
 /// The limit for plain counters: no lock prefix.
 pub const UNLOCKED: &str = "own word, test flag, inc gs:, dec gs:";
 
-/// What a pair costs each of 1, 2, 4... threads on the same object.
+/// The cost of a pair to each of 1, 2, 4... threads on the same object.
 pub fn pairs(bench: &Bench, title: &str, contenders: &[Contender]) -> Table {
     let title = format!("{title}; ns per pair and thread, by threads");
     let steps = bench.workers.steps();

@@ -11,7 +11,7 @@ use crate::{Rounds, Workers};
 /// loop to the stopwatch.
 pub type Object = Box<dyn Fn(&mut Stopwatch<'_>) + Send + Sync>;
 
-/// What all measurements need: the threads, how often everything is measured, and how long each contender runs in a round,
+/// The setup of all measurements: the threads, how often each is made, and how long each contender runs in a round,
 /// with each number of threads.
 pub struct Bench {
     pub(crate) workers: Workers,
@@ -43,12 +43,12 @@ impl Bench {
         100.0 * f64::from(self.disturbed.get()) / f64::from(self.measured.get().max(1))
     }
 
-    /// What a pair takes each of so many threads, in nanoseconds.
+    /// The time of a pair in each of so many threads, in nanoseconds.
     pub fn pair(&self, threads: usize, make: impl Fn() -> Object) -> f64 {
         self.undisturbed(|| measure(&self.workers, &make(), threads, self.millis))
     }
 
-    /// What `attempt` measures: anew, a few times, if it says that a thread was interrupted.
+    /// The result of `attempt`, repeated a few times if it says that a thread was interrupted.
     pub(crate) fn undisturbed<T>(&self, mut attempt: impl FnMut() -> (T, bool)) -> T {
         self.measured.set(self.measured.get() + 1);
         let (mut result, mut disturbed) = attempt();
@@ -62,7 +62,7 @@ impl Bench {
     }
 }
 
-/// What a pair takes each of so many threads, and whether one was interrupted.
+/// The time of a pair in each of so many threads, and whether one was interrupted.
 fn measure(workers: &Workers, object: &Object, threads: usize, millis: u64) -> (f64, bool) {
     let (missing, finished) = (AtomicUsize::new(threads), AtomicBool::new(false));
     let laps = workers.run(threads, || {

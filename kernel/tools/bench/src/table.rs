@@ -20,12 +20,12 @@ pub struct Table {
 #[derive(Debug, Serialize)]
 pub struct Row {
     pub group: Group,
-    /// What was measured. With two spaces before it: something else about the row above.
+    /// The thing measured. With two spaces before it: something else about the row above.
     pub name: String,
     pub cells: Vec<Rounds>,
 }
 
-/// What a contender is.
+/// The origin of a contender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
@@ -35,7 +35,7 @@ pub enum Group {
     Diagnosis,
     /// Another library.
     Peer,
-    /// What a well-known kernel does, rebuilt here.
+    /// A well-known kernel's scheme, rebuilt here.
     Shape,
     /// The bare instructions, which nothing of their sort can beat.
     Limit,
@@ -150,7 +150,7 @@ fn shown(figure: f64) -> String {
     format!("{figure:.digits$}")
 }
 
-/// What one cell measured: a value a round.
+/// The values of one cell: one a round.
 #[derive(Clone, Debug, Default)]
 pub struct Rounds(pub Vec<f64>);
 
@@ -173,7 +173,7 @@ impl Rounds {
         Some((self.quantile(0.75)? - self.quantile(0.25)?) / 2.0 / self.median()? * 100.0)
     }
 
-    /// So many times its ratio to another cell, each pair taken in the same round: what slows the machine for a while
+    /// So many times its ratio to another cell, each pair taken in the same round: a machine that is slow for a while
     /// slows both.
     pub fn to(&self, other: &Self, times: f64) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b * times).collect())

@@ -1,4 +1,4 @@
-//! What the owner pays: closing objects and draining them.
+//! The owner's costs: closing objects and draining them.
 
 use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -29,7 +29,7 @@ pub(crate) struct Mutant {
     file: String,
     /// The exact text to replace, which must occur once.
     find: String,
-    /// What comes in its place: nothing, unless the list says so.
+    /// Its replacement: nothing, unless the list says so.
     #[serde(default)]
     replace: String,
     /// Why the result is wrong: one sentence.
@@ -59,11 +59,11 @@ pub(crate) struct Killer {
     pub(crate) source: String,
     /// The crate's feature besides `std`.
     pub(crate) feature: Option<String>,
-    /// What libtest filters by. Of a guest, the scenario and the machine.
+    /// The filter for libtest. Of a guest, the scenario and the machine.
     pub(crate) test: String,
 }
 
-/// What runs a killer.
+/// The runner of a killer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// `guest`: a scenario in the workspace's `tests/`, which boots a guest under seeds.

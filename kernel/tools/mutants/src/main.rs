@@ -4,7 +4,7 @@
 //! every killer passes on the sources as they are, then that each one fails on its mutant. It works on copies in the
 //! target folder and never touches the sources.
 //!
-//! Some break the kernel: what the per-CPU variant needs of one, and how it brings up its CPUs. Their killers are guests
+//! Some break the kernel: the parts that the per-CPU variant needs, and the bring-up of CPUs. Their killers are guests
 //! (which needs QEMU and a toolchain for guests, `cargo boot doctor`), or tests of its other packages. A guest is booted
 //! with one seed after the other, up to 16, so that the same instructions run each time: no verdict depends on how busy
 //! the host is. By hand: `TESTS_SEED=6 cargo test --package tests --test guests -- --exact barrier::smp_2`.

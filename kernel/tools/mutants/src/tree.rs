@@ -61,7 +61,7 @@ impl Tree {
     }
 }
 
-/// What git says in this folder.
+/// Git's answer in this folder.
 pub(crate) fn git(folder: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new("git").args(arguments).current_dir(folder).output();
     let output = output.context("starting git")?;

@@ -1,4 +1,4 @@
-//! What people do to take the crates, done in temporary folders with no workspace around them: `cp -r`, `git`, a path.
+//! The ways people take the crates, tried in temporary folders with no workspace around them: `cp -r`, `git`, a path.
 //!
 //! Cargo is run offline first. Only if that fails, because a package was never downloaded on this
 //! machine, it is run again and may use the network.

@@ -48,7 +48,7 @@ fn counts<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, u32
 fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
     let table = Table::<2>::new();
     let half = table.entries[0].claim().expect("free");
-    // What a handler might do just then.
+    // As a handler might do just then.
     let mut claim = add(&table, object(0), &guard(0, 1));
     assert!(claim.entry.is_some_and(|entry| ptr::eq(entry, &table.entries[1])));
     assert_eq!(listed(&table, object(0)).len(), 1);
@@ -85,7 +85,7 @@ fn a_dropped_object_leaves_nothing() {
     assert_eq!(table.unlisted(), 6);
     table.clear(object(0), 5);
     assert_eq!((table.unlisted(), counts(&table, object(0)).len()), (2, 0));
-    // The late end of a guard of the dropped object does not touch who came after.
+    // The late end of a guard of the dropped object does not touch the next one's entry.
     add(&table, object(1), &guard(5, 1));
     claim.end();
     claim.recount(7);

@@ -36,7 +36,7 @@ const FAILED: u32 = u32::MAX - 1;
 /// The flag of the system call that ends a registration.
 const UNREGISTER: c_int = 1;
 
-/// What every sequence reads. Written before there is a counter, always the same.
+/// The data that every sequence reads. Written before there is a counter, always the same.
 #[repr(align(128))] // Nothing near it is written.
 pub(super) struct Layout {
     /// See [`offset`]; 0 until it is known. (The C library's own data begins at 0.)
@@ -272,7 +272,7 @@ fn possible_cpus() -> u32 {
         .map_or_else(cpus_in_a_mask, |highest| highest.saturating_add(1))
 }
 
-/// What there is room for in the kernel's masks of CPUs: as many as are possible, or some more.
+/// The capacity of the kernel's masks of CPUs: as many as are possible, or some more.
 fn cpus_in_a_mask() -> u32 {
     // Linux has at most 8,192 CPUs on x86-64 (`NR_CPUS`, arch/x86/Kconfig).
     const MOST: u32 = 1 << 13;

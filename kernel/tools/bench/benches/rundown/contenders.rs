@@ -48,7 +48,7 @@ fn kernels() -> PerCpuRundown<Pinned> {
     PerCpuRundown::new().expect("few are in use")
 }
 
-/// What this system has: all, or all but what is counted by `rseq`.
+/// The contenders on this system: all, or all but those that count by `rseq`.
 fn available<T>(mut all: Vec<T>, name: fn(&T) -> &'static str) -> Vec<T> {
     const BY_RSEQ: [&str; 3] = ["rseq", "PerCpu>, HostPlatform", "per-CPU"];
     if HostPlatform::per_cpu().is_err() {
@@ -147,7 +147,7 @@ fn hazard_pointer() -> Object {
     })
 }
 
-/// What a writer of the left-right pair does: it adds.
+/// The step of a writer of the left-right pair: it adds.
 struct Add(u64);
 
 impl Absorb<Add> for u64 {

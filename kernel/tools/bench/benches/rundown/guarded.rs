@@ -13,7 +13,7 @@ pub(crate) trait Guarded: Send + Sync + 'static {
     fn with(&self, look: impl FnOnce(u64));
 }
 
-/// What uses of these types are: `|object, look| ...`.
+/// The uses of these types, as `|object, look| ...`.
 macro_rules! guarded {
     ($($(@[$($generics:tt)*])? $type:ty: |$object:ident, $look:ident| $use:expr;)*) => {$(
         impl$(<$($generics)*>)? crate::guarded::Guarded for $type {

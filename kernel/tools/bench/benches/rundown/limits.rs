@@ -71,7 +71,7 @@ fn lock_xadd(word: &AtomicU64, add: u64) -> u64 {
     value
 }
 
-/// What any close of a slot per CPU must do at least: one locked instruction on each.
+/// The least that any close of a slot per CPU must do: one locked instruction on each.
 pub(crate) struct Sweep(Box<[Padded]>);
 
 impl Sweep {

@@ -1,4 +1,4 @@
-//! `cargo bench --package bench`: what a use of an object costs, and what its teardown costs.
+//! `cargo bench --package bench`: the cost of using an object, and of its teardown.
 //! How it is measured: `src/lib.rs`.
 
 mod c_peers;
@@ -107,7 +107,7 @@ fn measure(options: &Options, bench: &Bench) -> anyhow::Result<Tables> {
     if wanted(Part::Pairs) {
         let mut contenders = contenders::pairs();
         if let Some(part) = &options.filter {
-            // What others are compared with is always measured.
+            // The yardsticks are always measured.
             let yardsticks = [LOCKED, UNLOCKED, WINDOWS];
             let named = |name: &str| name.contains(part);
             let found = contenders.iter().any(|one| named(one.name));

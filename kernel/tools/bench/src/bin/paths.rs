@@ -103,7 +103,7 @@ fn rseq_guard(object: &PerCpu) {
     drop(object.try_acquire());
 }
 
-/// What callgrind collects, by this name.
+/// The code that callgrind measures, by this name.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub fn collected(work: &mut dyn FnMut()) {

@@ -7,7 +7,7 @@
 use core::ptr;
 use core::sync::atomic::{self, AtomicPtr, Ordering};
 
-/// What an instruction does to the cache line that it touches.
+/// The effect of an instruction on the cache line that it touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// It needs a copy of the line.
@@ -53,7 +53,7 @@ macro_rules! traced {
                 Self(atomic::$name::new(value))
             }
 
-            /// As `core`'s. What is done through the pointer is not reported.
+            /// As `core`'s. Accesses through the pointer are not reported.
             pub const fn as_ptr(&self) -> *mut $value {
                 self.0.as_ptr()
             }

@@ -10,7 +10,7 @@ use rundown_traced::{CounterId, ObjectId, PerCpuGate, PerCpuPlatform, Platform, 
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
-/// What something costs, on all CPUs together: fetches (reads of a line of which the CPU had no valid copy),
+/// The cost of something, on all CPUs together: fetches (reads of a line of which the CPU had no valid copy),
 /// takes (writes to a line that it did not have for itself: it had no copy, or others had one, too), and
 /// interrupts sent to other CPUs.
 pub(crate) type Cost = [u64; 3];
@@ -101,7 +101,7 @@ impl Machine {
         (0..self.cpus).for_each(|cpu| self.on(cpu, &work));
     }
 
-    /// What these cost together.
+    /// The cost of these together.
     pub(crate) fn count(&self, work: &[&dyn Fn()]) -> Cost {
         self.state().cost = [0; 3];
         work.iter().for_each(|work| work());

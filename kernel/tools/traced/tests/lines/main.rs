@@ -51,7 +51,7 @@ fn reinit<V: Variant>(object: &Rundown<V>) {
     object.reinit().expect("it is drained");
 }
 
-/// What each step costs, by its name in the document.
+/// The cost of each step, by its name in the document.
 fn costs_of(variant: &str, cpus: usize) -> Vec<(&'static str, Cost)> {
     let machine = Machine::new(cpus);
     match variant {
@@ -224,7 +224,7 @@ fn objects_that_are_closed_together() {
     }
 }
 
-/// What the dense packing of per-CPU counters costs: draining one object leaves the lines of its
+/// The cost of packing per-CPU counters densely: draining one object leaves the lines of its
 /// neighbours' counters shared, so each other CPU has to take its line back, once.
 #[test]
 fn a_close_disturbs_its_neighbours_once() {
