@@ -33,7 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
     // A CPU that never starts, in the middle of the others and after them.
     cases.push(Case::new(guest, SPARSE).ghost(3));
     cases.push(Case::new(guest, "1").ghost(200));
-    // One after the other, and by interrupts to each: what comes of it is the same.
+    // One after the other, and by interrupts to each: the result is the same.
     for (start, smp) in
         [(StartMode::Each, "8"), (StartMode::Each, "64"), (StartMode::Serial, SPARSE)]
     {
@@ -130,7 +130,7 @@ fn ids_are_right(report: &Report, shape: &Shape) -> Result<()> {
     Ok(())
 }
 
-/// The kernel's table says what the machine's shape makes of it; only a ghost is missing.
+/// The kernel's table says what the machine's shape makes of it; only a phantom CPU is missing.
 fn index_table_is_right(report: &Report, shape: &Shape) -> Result<()> {
     let expected = model::MAX.table(shape);
     let rows = cpus::rows(report);

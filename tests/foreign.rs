@@ -84,7 +84,7 @@ fn root_is_high(report: &Report, is_high: bool) -> Result<()> {
     Ok(())
 }
 
-/// What lines say that start so.
+/// The rest of each line that starts so.
 fn after(report: &Report, start: &str) -> Vec<String> {
     let lines = report.lines.iter();
     let ends = lines.filter_map(|line| line.strip_prefix(start));
@@ -142,7 +142,7 @@ fn grub_is_there() -> bool {
     toolchain::on_path("grub-mkrescue").is_some()
 }
 
-/// A disk by which GRUB starts the kernel, with the ghost's APIC ID on its command line.
+/// A disk by which GRUB starts the kernel, with the phantom CPU's APIC ID on its command line.
 fn disk(ghost: Option<u32>) -> Result<NamedTempFile> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let build = || boot::guest::build_foreign(&copy(&[MULTIBOOT2])?.path().join(MULTIBOOT2));

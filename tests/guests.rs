@@ -1,4 +1,5 @@
-//! All guests: the table of scenarios and machines. What needs more than a line is a module.
+//! All guests: the table of scenarios and machines. A guest that needs more than a line is a
+//! module.
 
 mod bring_up;
 mod clock;
@@ -60,7 +61,8 @@ fn main() -> ExitCode {
     tests::main(scenarios, others)
 }
 
-/// These machines, where CPUs run at the same time, and small ones with a seed: what is found there is found again.
+/// These machines, where CPUs run at the same time, and small ones with a seed, where a failure is
+/// found again.
 fn with_seeds(scenario: &str, machines: &[&str]) -> Vec<Case> {
     let mut cases = Case::matrix(scenario, machines);
     for (smp, seed) in SEEDS {
@@ -69,7 +71,7 @@ fn with_seeds(scenario: &str, machines: &[&str]) -> Vec<Case> {
     cases
 }
 
-/// Runs with a seed: what the guest does is the same each time, byte for byte.
+/// Runs with a seed: the guest does the same each time, byte for byte.
 fn replay() -> Vec<Case> {
     let mut cases = Vec::new();
     for (seed, smp) in [(3, "2"), (5, "8")] {

@@ -71,7 +71,7 @@ fn faulty() -> Vec<Case> {
         (FaultKind::Stack, Stage::Rust, Some(8)),
     ] {
         cases.push(fault(SPARSE, kind, Some(5)).also(move |report| {
-            // Twice by itself, and once more when the guest calls it: each call is two attempts.
+            // Twice by itself, and again when the guest calls it: each call is two attempts.
             went_wrong(report, &[5], 4, stage, vector)?;
             counts(report, 5, 6, &[5])
         }));

@@ -131,7 +131,7 @@ fn bootloader_crate() -> impl Iterator<Item = Case> {
     storms.chain(screens)
 }
 
-/// What lies above 4 GiB is the kernel's, too.
+/// Memory above 4 GiB is the kernel's, too.
 fn has_6_gib(report: &Report) -> Result<()> {
     let memory = report.events.iter().find_map(|event| match event {
         Event::Hello { memory_kib, .. } => Some(*memory_kib),

@@ -27,7 +27,7 @@ pub enum Engine {
     },
 }
 
-/// What of the machine bears on the choice.
+/// Facts of the machine that bear on the choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host {
     /// The CPU has Intel VT-x or AMD-V (`vmx` or `svm` among the flags in /proc/cpuinfo). A KVM

@@ -12,7 +12,7 @@ pub(crate) const HMP: &str = "human-monitor-command";
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "an action does nothing unless a boot is given it"]
 pub struct Action {
-    /// What it waits for.
+    /// The event that starts it.
     pub when: Trigger,
     /// The command's name in QMP: `inject-nmi`, `device_add`.
     pub command: String,
@@ -25,7 +25,7 @@ pub struct Action {
     pub asks: bool,
 }
 
-/// What of the guest's lines starts an action. Only the first line that fits does.
+/// The line of the guest that starts an action. Only the first line that fits does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// The guest's first event: its memory and its serial port work, no other CPU has started yet.

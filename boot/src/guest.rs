@@ -56,7 +56,8 @@ pub(crate) fn target_dir(choice: &Choice) -> PathBuf {
     workspace::guest_target_dir().join(choice.toolchain.folder())
 }
 
-/// That of all [`FOREIGN`] kernels: what does not change from one copy of a kernel to the next is not built again.
+/// That of all [`FOREIGN`] kernels: crates that are the same in each copy of a kernel are not built
+/// again.
 pub(crate) fn foreign_target_dir(choice: &Choice) -> PathBuf {
     target_dir(choice).join("foreign")
 }

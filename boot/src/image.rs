@@ -41,7 +41,7 @@ pub fn write(to: &Path, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
             disk.add_partition("rundown", size, partition_types::EFI, 0, Some((1 << 20) / SECTOR))?;
         let start = disk.partitions()[&id].first_lba * SECTOR;
         let mut file = disk.write()?;
-        // What is zero already is left out: most of it.
+        // Pieces that are all zero are left out: most of them.
         const PIECE: usize = 1 << 16;
         for (index, piece) in volume(files)?.chunks(PIECE).enumerate() {
             if piece.iter().any(|&byte| byte != 0) {
@@ -73,8 +73,9 @@ fn volume(files: &[(&str, &[u8])]) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A kernel's ELF file as the loader for UEFI contains it: what its segments contain, from the first address on, which
-/// is to be in a file of this name; and a `Kernel` (`boot/uefi/src/main.rs`), in Rust, for a file beside that one.
+/// A kernel's ELF file as the loader for UEFI contains it: its segments' contents, from the first
+/// address on, which is to be in a file of this name; and a `Kernel` (`boot/uefi/src/main.rs`), in
+/// Rust, for a file beside that one.
 pub(crate) fn flatten(elf: &[u8], name: &str) -> anyhow::Result<(Vec<u8>, String)> {
     const PAGE: u64 = 4096;
     let elf = ElfFile64::<Endian>::parse(elf)?;

@@ -100,7 +100,7 @@ impl Operator {
 /// For how long QEMU may say nothing when asked. It takes milliseconds, on a busy host longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is done again and again waits for as long as QEMU took for the last time, but no longer than this.
+/// A repeated action pauses for as long as QEMU took for it the last time, but no longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 /// The thread's life.
@@ -127,7 +127,7 @@ fn work(
         return Ok(done);
     }
     let mut ordered = vec![false; actions.len()];
-    // What is done again and again: when next.
+    // The action that repeats, and its next time.
     let mut repeated: Option<(Instant, usize)> = None;
     let mut order = Some(first);
     loop {

@@ -16,7 +16,7 @@ pub enum Outcome {
     Passed,
     /// The guest ran to its end and found something wrong.
     Failed {
-        /// What it said.
+        /// Its message.
         text: String,
     },
     /// All that ran passed, but not all CPUs did run.
@@ -41,7 +41,7 @@ pub enum Outcome {
     },
     /// The guest refused the machine or its options.
     Unfit {
-        /// What it said: the last line of its log.
+        /// Its message: the last line of its log.
         said: String,
     },
     /// The machine was reset or switched off. A triple fault does that.
@@ -159,7 +159,7 @@ pub(crate) enum End {
     Incomplete,
 }
 
-/// What a guest said that bears on the outcome. Small, however long the guest runs.
+/// The facts in a guest's log that bear on the outcome. Small, however long the guest runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Testimony {
     said_anything: bool,

@@ -126,7 +126,7 @@ pub(crate) fn arguments(
     arguments
 }
 
-/// What is booted, and from what.
+/// Adds the arguments for the program that is booted, and for its source.
 fn load(
     elf: &Path,
     ramdisk: Option<&Path>,

@@ -50,7 +50,7 @@ pub struct Boot {
     missing: Missing,
 }
 
-/// What it means that a CPU is missing.
+/// The consequence of a missing CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Missing {
     #[default]
@@ -133,8 +133,8 @@ impl Boot {
         self
     }
 
-    /// Has QEMU's monitor do something while the guest runs. Can be called more than once; what waits for
-    /// the same line is done in the order in which it was given.
+    /// Has QEMU's monitor do something while the guest runs. Can be called more than once; actions
+    /// for the same line are done in the order given.
     pub fn act(mut self, action: Action) -> Self {
         self.actions.push(action);
         self
@@ -170,8 +170,9 @@ impl Boot {
     ///
     /// # Errors
     ///
-    /// The boot could not be tried: there is no QEMU, no ELF, or QEMU's monitor did not do what it was asked for. What
-    /// else QEMU and the guest do wrong is an [`Outcome`](crate::Outcome), not an error.
+    /// The boot could not be tried: there is no QEMU, no ELF, or QEMU's monitor did not do what it
+    /// was asked for. Any other failure of QEMU or the guest is an [`Outcome`](crate::Outcome), not
+    /// an error.
     pub fn watch(self, mut see: impl FnMut(Line<'_>)) -> anyhow::Result<Report> {
         let program = qemu::find(self.qemu.as_deref())?;
         if !self.elf.is_file() {
@@ -209,7 +210,7 @@ impl Boot {
         let stopped = self.listen(&lines, &mut listener, self.time_limit(), &mut see);
         if stopped.is_some() {
             child.kill();
-            // What was under way when it was killed.
+            // Lines that were on their way when it was killed.
             lines.iter().for_each(|line| listener.hear(&line, &mut see));
         }
         let status = child.wait()?;
@@ -230,7 +231,7 @@ impl Boot {
             elapsed: start.elapsed(),
             done: times,
             answers,
-            // What the monitor does is not part of it.
+            // It cannot contain the monitor's actions.
             command: self.actions.is_empty().then_some(by_hand),
         })
     }

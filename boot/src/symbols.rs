@@ -12,10 +12,10 @@ use object::{Object, ObjectSection, ObjectSymbol};
 
 use crate::workspace;
 
-/// What begins a line of a backtrace; the address follows.
+/// The start of a line of a backtrace; the address follows.
 const AT: &str = "    at 0x";
 
-/// What begins the report that a backtrace belongs to.
+/// The start of the report that a backtrace belongs to.
 const PANIC: &str = "PANIC ";
 
 type Reader = EndianRcSlice<LittleEndian>;
@@ -56,7 +56,7 @@ impl Symbols {
     }
 }
 
-/// What is known of a program's addresses.
+/// A program's debug information and symbols.
 struct Program {
     debug_information: Context<Reader>,
     /// Addresses and names: all that there is of assembly code.

@@ -25,7 +25,7 @@ pub(crate) struct Timeline {
 /// A stretch of one CPU's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
-    /// What it was spent with: a place in [`BSP_PARTS`] or in [`cpu_parts`].
+    /// Its activity: a place in [`BSP_PARTS`] or in [`cpu_parts`].
     part: usize,
     from_ns: u64,
     to_ns: u64,

@@ -49,7 +49,7 @@ const LVT_PERIODIC: u32 = 1 << 17;
 static PAGE: AtomicPtr<u8> = AtomicPtr::new(UNKNOWN);
 const UNKNOWN: *mut u8 = ptr::without_provenance_mut(1);
 
-/// What the timer's input clock is divided by: 32 bits then last for a minute at 1 GHz.
+/// The divisor of the timer's input clock: 32 bits then last for a minute at 1 GHz.
 const TIMER_DIVIDER: u64 = 16;
 /// The same, as the register has it (Intel SDM 3A, figure 11-10).
 const DIVIDE_BY_16: u32 = 0b0011;

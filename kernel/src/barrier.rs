@@ -1,4 +1,4 @@
-//! A memory barrier on all CPUs at the cost of one: what `membarrier` is on Linux.
+//! A memory barrier on all CPUs at the cost of one, like `membarrier` on Linux.
 //!
 //! Every other CPU takes an interrupt, which orders like a fence there; and an interrupted
 //! [restartable sequence](rundown::per_cpu::gs) starts again.

@@ -110,7 +110,7 @@ pub(crate) fn leave_out(message: fmt::Arguments<'_>, vector: Option<u8>, address
 pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn FnMut(u64))) -> ! {
     interrupts::disable();
     let me = per_cpu::index().get() as u32 + 1;
-    // Relaxed: one winner; what it goes on to report is its own.
+    // Relaxed: one winner; it reports only data of its own.
     match REPORTING.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {}
         // A panic in the report of a panic: nothing of this code can be trusted any more.
@@ -147,7 +147,7 @@ fn stop_others() -> bool {
     STOP_OTHERS.get().is_none_or(|stop_others| stop_others())
 }
 
-/// Text in a fixed buffer; what does not fit is cut at a character.
+/// Text in a fixed buffer; text that does not fit is cut at a character.
 struct Text {
     bytes: [u8; 512],
     len: usize,

@@ -48,7 +48,7 @@ pub(crate) fn quiet_cpus() {
 pub fn silence() {
     interrupts::without(|| {
         pic::mask();
-        // The controllers first: what the timers still ask for meanwhile goes nowhere.
+        // The controllers first: interrupts that the timers still raise meanwhile go nowhere.
         ioapic::silence();
         hpet::silence();
         apic::mask_own_sources();

@@ -24,7 +24,7 @@ impl<F: Copy> Hook<F> {
     }
 
     pub(crate) fn get(&self) -> Option<F> {
-        // Acquire: pairs with the Release in `set`; what was prepared for the function is visible.
+        // Acquire: pairs with the Release in `set`; all preparations for the function are visible.
         let function = self.0.load(Ordering::Acquire);
         // SAFETY: it is what `set` made of an `Option<F>`, or null, which is `None`: every `F` here is
         // a function pointer.

@@ -1,7 +1,7 @@
 //! Images that are loaded while the kernel runs, such as drivers: their
 //! [restartable sequences](rundown::per_cpu::gs), which the interrupt entry must know.
 //!
-//! `unsafe` in this module: what the loader promises.
+//! `unsafe` in this module: the loader's promises.
 
 use rundown::per_cpu::gs;
 pub use rundown::per_cpu::gs::{Bounds, NotRegistered, RegisterError, RestartTable, register};

@@ -49,7 +49,8 @@ pub(crate) fn init() {
 
 /// Gets a CPU out of `hlt`. It takes an interrupt that does nothing else.
 ///
-/// Any CPU, any context, NMI included. What this CPU wrote before is visible to the other one after.
+/// Any CPU, any context, NMI included. Earlier writes of this CPU are visible to the other one
+/// after.
 pub fn wake(cpu: CpuIndex) {
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::WAKE));
 }
@@ -86,7 +87,7 @@ pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOn
     // Pairs with the fence in `cpu::set_offline`: either this CPU sees below that the other one has left,
     // or that one sees the call.
     fence(Ordering::SeqCst);
-    // Acquire: pairs with the store in `take_calls`; what the function did is visible.
+    // Acquire: pairs with the store in `take_calls`; the function's writes are visible.
     while !call.done.load(Ordering::Acquire) {
         if !cpu::is_online(cpu) {
             take_calls(calls, false);
@@ -222,7 +223,7 @@ pub fn nmi(cpu: CpuIndex) {
     let Some(asked) = NMI_ASKED.of(cpu).filter(|_| cpu::is_online(cpu)) else {
         return;
     };
-    // Release: pairs with the swap in `on_nmi`; what the sender did is visible to the handler.
+    // Release: pairs with the swap in `on_nmi`; the sender's writes are visible to the handler.
     asked.store(true, Ordering::Release);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi);
 }

@@ -71,9 +71,9 @@ pub use self::{
 };
 pub use protocol::exit::ExitCode;
 
-/// What a loader has to provide: all physical memory mapped, and a first stack of 64 KiB. What it maps where it
-/// likes has to lie in the upper half, below the level-4 entries that are the kernel's own: 507 (`per_cpu`), 508
-/// (`memory::registers`) and 509 (`memory::stack`).
+/// A loader has to provide: all physical memory mapped, and a first stack of 64 KiB. Mappings whose
+/// place it chooses have to lie in the upper half, below the level-4 entries that are the kernel's
+/// own: 507 (`per_cpu`), 508 (`memory::registers`) and 509 (`memory::stack`).
 pub static BOOTLOADER_CONFIG: BootloaderConfig = {
     let mut config = BootloaderConfig::new_default();
     config.mappings.physical_memory = Some(Mapping::Dynamic);

@@ -68,8 +68,8 @@ pub fn start(
     exit(code)
 }
 
-/// The options in the ramdisk. What cannot be understood ends the kernel: it would do something else
-/// than it was asked for.
+/// The options in the ramdisk. One that cannot be understood ends the kernel: it would do something
+/// else than it was asked for.
 fn read_options(boot_info: &BootInfo) -> Options {
     Options::parse(memory::ramdisk(boot_info)).unwrap_or_else(|error| {
         log!("options: {error}");

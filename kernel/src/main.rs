@@ -16,7 +16,7 @@ fn run(machine: &'static Machine) -> ExitCode {
     }
     match machine.options.job {
         Job::Storm => kernel::storm::run(machine),
-        // What else was asked for has been logged while the CPUs were started.
+        // The output of other jobs was logged while the CPUs were started.
         job => {
             if job == Job::Report {
                 acpi::show_madt();

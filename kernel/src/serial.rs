@@ -26,8 +26,8 @@ const COM1: u16 = 0x3f8;
 /// Value of [`OWNER`] when the lock is free.
 const NOBODY: u32 = u32::MAX;
 
-/// The port as it is set up. Not what others wait for: who owns the lock and finds this in use has broken into
-/// a line, and writes to the port as it is by default, byte by byte.
+/// The port as it is set up. Others wait for [`OWNER`], not for this: an owner that finds this in
+/// use has broken into a line, and writes to the port as it is by default, byte by byte.
 static PORT: SpinMutex<Uart16550<PioBackend>> = SpinMutex::new(com1());
 /// Index of the CPU that holds the lock.
 static OWNER: AtomicU32 = AtomicU32::new(NOBODY);
@@ -40,7 +40,7 @@ pub(crate) fn init() {
     let _ = PORT.lock().init(config);
 }
 
-/// Calls `write` with the port. What it writes comes out in one piece.
+/// Calls `write` with the port. Its output comes out in one piece.
 ///
 /// Any CPU, any context.
 pub fn with_port(write: impl FnOnce(&mut dyn fmt::Write)) {
@@ -101,10 +101,10 @@ const fn com1() -> Uart16550<PioBackend> {
     }
 }
 
-/// What is written to a port that may not take it.
+/// A writer to a port that may not take the bytes.
 ///
-/// A transmitter that does not get empty for far longer than it takes is given up: what comes after that is
-/// lost and counted, until the port takes the start of another line, which then says how much it was.
+/// A transmitter that does not get empty for far longer than it takes is given up: bytes after that
+/// are lost and counted, until the port takes the start of another line, which then says how many.
 #[derive(Debug)]
 pub struct Port<'a, S> {
     /// Sends the first of these bytes, without waiting; returns how many.

@@ -128,7 +128,7 @@ pub fn is_hardware_error(reason: u8) -> bool {
     const SERR: u8 = 1 << 7;
     /// A device on the ISA bus has.
     const IOCHK: u8 = 1 << 6;
-    /// What a port reads that is not there (QEMU's microvm).
+    /// The value of a port that is not there (QEMU's microvm).
     const NO_PORT: u8 = 0xff;
     reason != NO_PORT && reason & (SERR | IOCHK) != 0
 }

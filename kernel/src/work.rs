@@ -42,7 +42,7 @@ pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
         ipi::wake(other);
     }
     function(cpu::current());
-    // Acquire: pairs with the subtraction in `idle`; what the others did is visible.
+    // Acquire: pairs with the subtraction in `idle`; the others' writes are visible.
     interrupts::halt_until(|| job.unfinished.load(Ordering::Acquire) == 0);
 }
 

@@ -311,7 +311,8 @@ impl Case {
         let (first_len, second_len) = (first.lines.len(), second.lines.len());
         ensure!(first_len == second_len, "seed {seed}: {first_len} lines, and then {second_len}");
         if self.package == "kernel" {
-            // An instruction takes as long with this seed, but turns end elsewhere. The storm counts what comes of it.
+            // An instruction takes as long with this seed, but turns end elsewhere, and the storm's
+            // counts differ.
             let other = seed + 7;
             let third = self.boot_with(Options { seed: Some(other), ..self.options })?;
             ensure!(first.lines != third.lines, "seed {other} is the same run as seed {seed}");

@@ -9,11 +9,11 @@ use anyhow::{Result, anyhow};
 /// Package and name.
 type Guest = (&'static str, &'static str);
 
-/// What came of building each. A failure is kept as well: it is not tried again for each case.
+/// The result of building each. A failure is kept as well: it is not tried again for each case.
 static BUILT: Mutex<BTreeMap<Guest, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
 
-/// Path of the guest `name`; builds it, once, and no other: who works on one scenario is not to wait
-/// for the guests of all. Cases that run in parallel wait for that.
+/// Path of the guest `name`; builds it, once, and no other: work on one scenario does not wait for
+/// the guests of all. Cases that run in parallel wait for that.
 pub(crate) fn elf(package: &'static str, name: &'static str) -> Result<PathBuf> {
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let guest = built.entry((package, name)).or_insert_with(|| {

@@ -8,9 +8,9 @@
 //! - [`judge`]: says what is wrong with a report, if anything is;
 //! - [`cpus`]: what the kernel says of its CPUs;
 //! - [`shape`]: which CPUs an `-smp` value stands for, computed without the kernel;
-//! - [`model`]: what of that a CPU model reports;
+//! - [`model`]: the part of that shape that a CPU model reports;
 //! - [`machines`]: a list of machines of many shapes and models;
-//! - [`screen`]: what is on a screen;
+//! - [`screen`]: the text on a screen;
 //! - [`failure`]: what a person sees of a case that failed.
 #![forbid(unsafe_code)]
 
@@ -74,7 +74,7 @@ pub fn main(scenarios: Vec<(&str, Vec<Case>)>, others: Vec<Trial>) -> ExitCode {
         let trial = trial.with_kind(skipped.unwrap_or_default()).with_ignored_flag(is_ignored);
         let is_chosen = !is_ignored || arguments.include_ignored || arguments.ignored;
         if !arguments.list && is_chosen && !arguments.is_filtered_out(&trial) {
-            // What cannot be built fails the case itself.
+            // A guest that cannot be built fails the case itself.
             let _ = case.build();
         }
         trial

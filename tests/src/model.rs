@@ -19,11 +19,11 @@ use crate::shape::{Shape, bits_for};
 pub struct Model {
     /// For QEMU's `-cpu`.
     pub name: &'static str,
-    /// What it reports of the shape.
+    /// The part of the shape that it reports.
     reports: Reported,
 }
 
-/// What a model reports of the shape.
+/// The part of the shape that a model reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reported {
     /// Everything: leaves 0xB and 0x1F.

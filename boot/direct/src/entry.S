@@ -6,7 +6,7 @@
 // instruction exists, and at KERNEL_BASE, where the kernel is linked), switch to long mode, leave
 // for the high half.
 //
-// Until then the code runs KERNEL_BASE below where it is linked: what it names by address it names
+// Until then the code runs KERNEL_BASE below where it is linked, so every address in it is written
 // less `BASE`. (Jumps are relative.)
     .set BASE, {KERNEL_BASE}
 

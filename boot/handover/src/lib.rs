@@ -35,12 +35,12 @@ pub const STACK_TOP: u64 = 0xffff_ff00_1000_0000;
 /// tables lie there.
 pub const MAPPED_AT_LEAST: u64 = 4 << 30;
 
-/// I/O port of QEMU's `isa-debug-exit` device, and what is written there: the machine is unfit. (Crate `protocol`
-/// has the same.)
+/// I/O port of QEMU's `isa-debug-exit` device, and the value for it: the machine is unsupported.
+/// (Crate `protocol` has the same.)
 pub const EXIT_PORT: u16 = 0xf4;
 pub const UNFIT: u32 = 0x13;
 
-/// Ends QEMU: the machine is unfit. Elsewhere it does nothing.
+/// Ends QEMU: the machine is unsupported. Elsewhere it does nothing.
 pub fn end_qemu() {
     // SAFETY: QEMU's exit device, or no device at all; either way no memory is touched.
     unsafe { Port::new(EXIT_PORT).write(UNFIT) };
@@ -85,7 +85,7 @@ pub fn stack_size(config: &[u8]) -> Result<u64, Failure> {
     }
 }
 
-/// What was loaded, and where: physical addresses, where nothing else is said.
+/// Everything that was loaded, and its place: physical addresses unless stated otherwise.
 #[derive(Debug)]
 pub struct Loaded {
     /// All usable memory, and what the loader has taken of it.

@@ -43,7 +43,7 @@ pub(super) struct BringUpArgs {
     pub(super) rounds: u32,
 }
 
-/// What is to be on the stick.
+/// The contents of the stick.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ImageArgs {
     /// The image, to be copied to a stick as a whole (`dd`).
@@ -77,8 +77,8 @@ pub(super) struct ExploreArgs {
     /// Runs at once [default: the host's CPUs].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<usize>,
-    /// Results, a line for each run; what is there already, of the same guest, is not run again [default:
-    /// target/explore/GUEST.txt].
+    /// Results, a line for each run; runs of the same guest that it already has are not repeated
+    /// [default: target/explore/GUEST.txt].
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
     /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
@@ -164,7 +164,7 @@ impl Args for KernelArgs {
     }
 }
 
-/// What they are if none is given.
+/// Their values if none is given.
 impl Default for KernelArgs {
     fn default() -> Self {
         Self(Options { format: Format::Json, ..Options::default() })

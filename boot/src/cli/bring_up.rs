@@ -83,7 +83,7 @@ fn measure(
                 screen.draw(f64::from(done) / all, &name, "", &[]);
             }
             let mut figures = Vec::new();
-            // What drifts on this machine is to hit both ways alike.
+            // Drift on this machine is to hit both ways alike.
             let ways = match round % 2 {
                 _ if cpus == 1 || parallel == StartMode::Serial => vec![parallel],
                 0 => vec![parallel, StartMode::Serial],

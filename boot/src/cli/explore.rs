@@ -100,7 +100,7 @@ fn try_all(
     let bar = styled(bar, "[{bar:24}] {pos}/{len}, {elapsed}, {eta} to go; {msg}");
     bar.enable_steady_tick(Duration::from_millis(200));
     let jobs = args.jobs.or_else(|| Some(thread::available_parallelism().ok()?.get())).unwrap_or(1);
-    // What is next; the results; the first failure or error, which ends it all.
+    // The runs still to do; the results; the first failure or error, which ends it all.
     let shared = Mutex::new((todo.iter(), results, None));
     let work = || {
         loop {
@@ -148,7 +148,8 @@ fn try_one(elf: &Path, args: &ExploreArgs, run: Run) -> anyhow::Result<Option<Fa
     Ok((!report.outcome.passed()).then_some((run, report)))
 }
 
-/// What results are of: this guest, with these options, in this QEMU. In each line, so that results of others stay.
+/// The subject of results: this guest, with these options, in this QEMU. In each line, so that
+/// those of others stay.
 fn key(elf: &Path, args: &ExploreArgs) -> anyhow::Result<String> {
     let mut hasher = DefaultHasher::new();
     fs::read(elf)?.hash(&mut hasher);

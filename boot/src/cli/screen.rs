@@ -59,7 +59,7 @@ impl Screen {
 
     fn print(&self, lines: &[String]) {
         let text = lines.join("\n");
-        // Whoever closes the pipe early (`| head`) has seen enough; the run goes on to its end.
+        // A reader that closes the pipe early (`| head`) has seen enough; the run goes on.
         self.live.suspend(|| {
             let _ = match self.to_stderr {
                 true => writeln!(io::stderr(), "{text}"),
@@ -68,7 +68,7 @@ impl Screen {
         });
     }
 
-    /// Columns of the terminal that lines go to; what is no terminal has room for any line.
+    /// Columns of the terminal that lines go to; a file or pipe has room for any line.
     fn columns(&self) -> usize {
         let term = if self.to_stderr { Term::stderr() } else { Term::stdout() };
         let size = term.size_checked().filter(|_| term.is_term());
@@ -117,7 +117,7 @@ fn broken(line: &str, columns: usize) -> Vec<String> {
 }
 
 /// A message of at most `height - 2` lines (the bar's own line is the first), so that redrawing
-/// never scrolls. What does not fit is counted.
+/// never scrolls. Lines that do not fit are counted.
 fn fit(line: &str, header: &str, rows: &[String], height: usize, columns: usize) -> String {
     let cut = |text: &str, columns: usize| text.chars().take(columns).collect::<String>();
     let mut text = cut(line, columns.saturating_sub(BAR_COLUMNS + 1));

@@ -43,7 +43,7 @@ pub(super) struct View {
     explain: bool,
     /// Those of the tables that were shown.
     headers: String,
-    /// What is shown while the firmware works.
+    /// The progress bar while the firmware works.
     firmware: Option<ProgressBar>,
     /// Length of the storm.
     seconds: u32,

@@ -54,7 +54,7 @@ fn a_pass_needs_every_cpu_that_was_asked_for() {
         (&[missing.clone(), panic, online(3)], End::Incomplete, "a CPU panicked: it"),
         (&[hello, verdict(true)], passed(), "incomplete: 0 of the 4"),
         (&[online(1), verdict(true)], passed(), "the firmware lists no more"),
-        // What failed besides is worth more.
+        // A failure besides is worth more.
         (&[online(3), verdict(false)], passed(), "failed: the text"),
     ] {
         let found = outcome(events, end, "").to_string();

@@ -27,7 +27,7 @@ fn each_setting_reaches_the_line() {
     let large = "-machine q35,kernel-irqchip=split |-device intel-iommu,intremap=on,eim=on ";
     let mut seeded = on("4");
     seeded.seed = Some(9);
-    // What the line has, separated by bars, and what it has not.
+    // Parts that the line has, separated by bars, and one that it has not.
     for (boot, engine, parts, absent) in [
         (on("9,sockets=3,cores=3,threads=1"), tcg, "-smp 9,sockets=3,cores=3,threads=1 ", "gdb"),
         (on("4").machine(Machine::Pc), tcg, "-machine pc ", "q35"),

@@ -211,7 +211,7 @@ impl Svg {
         }
         let (x, y) = (place(rows).0, top + rows * LEGEND_ROW);
         self.dot(f64::from(LEFT + 7), y + 6);
-        self.text(LEFT + 20, y + 10, "start", "had to be started once more");
+        self.text(LEFT + 20, y + 10, "start", "had to be started again");
         self.short(f64::from(x + 6), y, 11);
         self.text(x + 20, y + 10, "start", "all of these, too short to be seen");
     }

@@ -46,7 +46,7 @@ fn every_part_has_its_stretch_of_time() {
 fn time_never_runs_backwards() {
     let backwards = Stamps { at_ns: [5, 0, 7, 6, 6, 9], ..Stamps::default() };
     assert_eq!(in_order(backwards).at_ns, [5, 5, 7, 7, 7, 9]);
-    // What took no time is left out.
+    // Spans that took no time are left out.
     let span = |part, from_ns, to_ns| Span { part, from_ns, to_ns };
     assert_eq!(spans(3, [5, 5, 4, 9]), [span(0, 3, 5), span(3, 5, 9)]);
 }

@@ -42,7 +42,7 @@ static KERNEL: Kernel = include!(env!("KERNEL"));
 static KERNEL: Kernel = Kernel { bytes: &[], pages: 0..0, entry: 0, stack: 0, segments: &[] };
 
 struct Kernel {
-    /// What its segments contain, from the first address on. All behind it is zero.
+    /// The contents of its segments, from the first address on. All behind it is zero.
     bytes: &'static [u8],
     /// The addresses that they take, in whole pages.
     pages: Range<u64>,
@@ -57,7 +57,7 @@ struct Kernel {
 /// How long a line stays on the screen before the firmware goes on.
 const TIME_TO_READ: Duration = Duration::from_secs(10);
 
-/// What the kernel keeps of the loader's memory, besides image, tables and ramdisk.
+/// The loader's memory that the kernel keeps, besides image, tables and ramdisk.
 struct Kept {
     regions: [MemoryRegion; MAX_REGIONS],
     boot_info: BootInfo,

@@ -218,7 +218,7 @@ impl LocalApic {
             unsafe { registers::read_msr(x2(register)) as u32 }
         } else {
             let register = self.page.wrapping_byte_add(register as usize);
-            // SAFETY: whoever made `self` has mapped the page.
+            // SAFETY: the maker of `self` has mapped the page.
             unsafe { register.read_volatile() }
         }
     }
@@ -233,7 +233,7 @@ impl LocalApic {
             unsafe { registers::write_msr(x2(register), value.into()) }
         } else {
             let register = self.page.wrapping_byte_add(register as usize);
-            // SAFETY: whoever made `self` has mapped the page; the rest is the caller's promise.
+            // SAFETY: the maker of `self` has mapped the page; the rest is the caller's promise.
             unsafe { register.write_volatile(value) }
         }
     }

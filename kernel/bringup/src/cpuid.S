@@ -1,5 +1,5 @@
-// This CPU's APIC ID by CPUID, in EDX (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A): what it was at
-// reset.
+// This CPU's APIC ID by CPUID, in EDX (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A):
+// its value at reset.
     .macro cpuid_apic_id
     xor eax, eax
     cpuid

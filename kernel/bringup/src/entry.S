@@ -11,8 +11,8 @@
     .global bringup_entry, bringup_stubs
 bringup_entry:
     lea r12, [rip + {SHARED}]
-    // What exceptions need comes first: the low pages go away with the next CR3, and with them the
-    // trampoline's GDT.
+    // The stack and tables that exceptions need come first: the low pages go away with the next
+    // CR3, and with them the trampoline's GDT.
     lea rsp, [r12 + {SCRATCH} + {SCRATCH_SIZE}]
     lgdt [rip + bringup_gdtr]
     lidt [rip + bringup_idtr]

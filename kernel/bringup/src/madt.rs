@@ -68,8 +68,8 @@ pub struct BadEntry {
 }
 
 impl<'a> Madt<'a> {
-    /// The table in `bytes`, which begin with its header; what follows the length that this states is
-    /// ignored. `None` if it is another table, or ends before its length or its first entry.
+    /// The table in `bytes`, which begin with its header; bytes after the length that this states
+    /// are ignored. `None` if it is another table, or ends before its length or its first entry.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let entries = table(bytes, b"APIC")?.get(ENTRIES_AT..)?;

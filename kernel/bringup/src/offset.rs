@@ -15,8 +15,8 @@ impl ClockOffset {
     /// Before the first question.
     pub const UNKNOWN: Self = Self { least: i64::MIN, most: i64::MAX };
 
-    /// What is known after another question: asked at `before`, answered with `there`, which was here at
-    /// `after`. Each question takes part in the result.
+    /// The bounds after another question: asked at `before`, answered with `there`, which arrived
+    /// at `after`. Each question contributes to the result.
     #[must_use]
     pub fn narrowed(self, before: u64, there: u64, after: u64) -> Self {
         // A counter of 64 bits does not wrap, but one that was set to something may lie anywhere.

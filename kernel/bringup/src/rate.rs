@@ -20,7 +20,7 @@ pub use scale::Scale;
 pub use stated::Stated;
 
 /// Rates, in Hz, that a time-stamp counter may have. No CPU with 64 bits has counted slower or
-/// faster: what lies outside is a mistake.
+/// faster: a rate outside is a mistake.
 pub const TSC_HZ: RangeInclusive<u64> = 100_000_000..=20_000_000_000;
 
 /// Rates, in Hz, that the local APIC's timer may have before its divider: crystals of 19.2 MHz and more,

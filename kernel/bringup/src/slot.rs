@@ -1,4 +1,4 @@
-//! A boot slot: what is prepared for a CPU before it is started, and how far it has come.
+//! A boot slot: the set-up of one CPU, prepared before it is started, and the CPU's progress.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -72,7 +72,7 @@ impl Slot {
     }
 
     pub(crate) fn state(&self) -> SlotState {
-        // Acquire: pairs with `transition`; what the CPU has done before is visible.
+        // Acquire: pairs with `transition`; the CPU's earlier writes are visible.
         SlotState::ALL[self.state.load(Ordering::Acquire) as usize]
     }
 
@@ -129,7 +129,7 @@ impl Slot {
             stamp.store(0, Ordering::Relaxed);
         }
         self.attempts.fetch_add(1, Ordering::Relaxed);
-        // Release: pairs with the exchange in `entry.S`; what is prepared is visible to the CPU.
+        // Release: pairs with the exchange in `entry.S`; the CPU sees all that was prepared.
         self.state.store(SlotState::Expected as u32, Ordering::Release);
     }
 

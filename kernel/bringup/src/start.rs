@@ -38,7 +38,7 @@ const ATTEMPTS: u32 = 2;
 /// Ring 0, before anything but the firmware's waiting loops runs on another CPU, and nothing waits
 /// for what another CPU does.
 pub unsafe fn quiet_others(apic: LocalApic) {
-    // SAFETY: the caller's promise: what they lose is not missed.
+    // SAFETY: the caller's promise: nothing needs the state that they lose.
     unsafe { apic.send(Target::AllOthers, Ipi::Init) };
 }
 

@@ -1,4 +1,4 @@
-//! What holds for any well-formed table, and for any lists of CPUs. `.ci/fuzz` tries any bytes.
+//! Properties of any well-formed table, and of any lists of CPUs. `.ci/fuzz` tries any bytes.
 
 #[path = "support/exercise.rs"]
 mod exercise;

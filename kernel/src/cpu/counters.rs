@@ -31,7 +31,7 @@ pub(crate) fn alloc() -> Result<usize, usize> {
         return Err((area::mapped() - area::FIRST_COUNTER) / SIZE);
     }
     for cpu in 0..per_cpu::areas() {
-        // Whoever had it before is done with it, and that happens-before `reserve` has returned it.
+        // Its previous owner is done with it, and that happens-before `reserve` has returned it.
         slot(offset, cpu).store(0, Ordering::Relaxed);
     }
     Ok(offset)

@@ -1,4 +1,4 @@
-//! Each CPU's own GDT and TSS: what is left of segmentation.
+//! Each CPU's own GDT and TSS: the remains of segmentation.
 //!
 //! The TSS names the stacks for the two interrupts that must work whatever the current stack is
 //! like: NMI and double fault (Intel SDM 3A, 6.14.5).

@@ -56,7 +56,7 @@ pub fn online() -> impl Iterator<Item = CpuIndex> + Clone {
 
 /// Whether a CPU runs.
 pub fn is_online(index: CpuIndex) -> bool {
-    // Acquire: pairs with the store in `set_online`; what that CPU set up is visible.
+    // Acquire: pairs with the store in `set_online`; that CPU's set-up is visible.
     ONLINE.of(index).is_some_and(|online| online.load(Ordering::Acquire))
 }
 
@@ -98,8 +98,8 @@ pub(crate) fn set_online(cpu: CpuIndex) {
 
 /// Marks this CPU as not online any more: from here on no CPU begins to wait for it.
 pub(crate) fn set_offline() {
-    // Release: pairs with the load in `is_online`; what it has counted is visible to a CPU that
-    // finds it gone, and so does not wait for it.
+    // Release: pairs with the load in `is_online`; its counts are visible to a CPU that finds it
+    // gone, and so does not wait for it.
     ONLINE.here().store(false, Ordering::Release);
     // A CPU that has begun to wait before either sees, when it looks again, that this one is gone, or what it has
     // asked is seen after this. Pairs with the fences in `ipi::try_call` and `barrier::Call::begin`.

@@ -60,7 +60,7 @@ impl Hpet {
         if !address.is_aligned(8_u64) || address.as_u64() % 4096 + SIZE > 4096 {
             return None;
         }
-        // SAFETY: the table's word; what is written below touches no memory.
+        // SAFETY: by the table, an HPET is there; no write below touches memory.
         let registers = unsafe { Registers::map(address) };
         let [low, high] = [CAPABILITIES, CAPABILITIES + 4].map(|half| registers.read(half));
         // The lower half of the count alone: one access cannot see half of it before a carry.

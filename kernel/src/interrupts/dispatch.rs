@@ -35,7 +35,7 @@ pub(crate) fn set_hook(vector: u8, handler: Option<Handler>) {
 ///
 /// # Safety
 /// - Of the frame, the handler changes nothing but the trap flag and `rip`. The latter only to
-///   `interrupted_at`: whoever steps through a restartable sequence never gets to its end, since each
+///   `interrupted_at`: stepping through a restartable sequence never gets to its end, since each
 ///   step interrupts it; a handler that is sure that nothing else has happened to the sequence since
 ///   its start (no other handler on this CPU, no barrier) may let it go on where it was.
 /// - While there is a handler, no debug exception comes within an NMI handler. The return from it

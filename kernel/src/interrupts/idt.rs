@@ -1,6 +1,6 @@
 //! The interrupt descriptor table: 256 gates to the stubs of `entry.S`.
 //!
-//! One table for all CPUs. What differs between them, the stacks, is in their TSS.
+//! One table for all CPUs. The stacks, which differ between them, are in their TSS.
 
 use core::{arch::global_asm, array};
 

@@ -26,8 +26,8 @@ pub use x86_64::instructions::interrupts::{
     are_enabled as enabled, disable, enable, without_interrupts as without,
 };
 
-/// Sleeps in `hlt` until `ready` says so. Asks after each interrupt: whoever makes `ready` true sends
-/// this CPU one ([`ipi::wake`](crate::ipi::wake)) afterwards.
+/// Sleeps in `hlt` until `ready` says so. Asks after each interrupt: a CPU that makes `ready` true
+/// sends this CPU one ([`ipi::wake`](crate::ipi::wake)) afterwards.
 ///
 /// Thread context, interrupts on; they are on again when it returns.
 pub fn halt_until(mut ready: impl FnMut() -> bool) {

@@ -24,8 +24,9 @@ const CASCADE: u8 = 2;
 /// interrupts off and before other CPUs listen: in the middle of this an 8259 has all lines open
 /// and no vectors.
 ///
-/// What comes from an 8259 nevertheless wants no end of interrupt: the first one ends its own as soon as a CPU takes
-/// it, and a line of the second one may stay in service, since it stays masked.
+/// An interrupt that an 8259 sends nevertheless needs no end of interrupt: the first one ends its
+/// own as soon as a CPU takes it, and a line of the second one may stay in service, since it stays
+/// masked.
 pub(super) fn take_over() {
     // Intel 8259A data sheet: ICW1 = edge-triggered, cascaded, ICW4 follows; ICW4 = 8086 mode, with bit 1
     // automatic end of interrupt, which is for the first one only.

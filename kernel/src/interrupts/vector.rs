@@ -1,5 +1,5 @@
 //! Vectors of this kernel's own interrupts. The upper four bits are the priority class (Intel SDM
-//! 3A, 11.8.3): what other CPUs ask for comes before the timer.
+//! 3A, 11.8.3): requests of other CPUs come before the timer.
 
 /// Single steps and breakpoints.
 pub(crate) const DEBUG: u8 = 1;

@@ -16,15 +16,15 @@ const FIRST_MIB: u64 = 1 << 20;
 pub(crate) static FRAMES: Frames =
     Frames(SpinMutex::new(Ranges { usable: &mut [], single: 0..0, low: 0..0 }));
 
-/// An allocator of frames. What the kernel takes above 1 MiB (heap, stacks, tables) it keeps.
+/// An allocator of frames. The kernel keeps all that it takes above 1 MiB (heap, stacks, tables).
 pub(crate) struct Frames(SpinMutex<Ranges>);
 
 struct Ranges {
-    /// What is left, above the first MiB: in the loader's own list, so that no length is too long.
+    /// Free memory above the first MiB: in the loader's own list, so that no length is too long.
     usable: &'static mut [MemoryRegion],
-    /// What is left of the piece that single pages come from.
+    /// The rest of the piece that single pages come from.
     single: Range<u64>,
-    /// What is left of the largest piece below.
+    /// The rest of the largest piece below.
     low: Range<u64>,
 }
 

@@ -66,7 +66,7 @@ unsafe impl PerCpuPlatform for KernelPlatform {
         }
         let count = counters::slot(counter.get(), cpu);
         // Most are zero, and reading leaves the line with its CPU. Relaxed: published by the caller,
-        // who opens the object.
+        // which opens the object.
         if count.load(Ordering::Relaxed) != 0 {
             count.store(0, Ordering::Relaxed);
         }

@@ -1,6 +1,6 @@
-//! This kernel as crate [`bringup`] sees it: what the crate asks of it, an AP's set-up, and the way out.
+//! This kernel as crate [`bringup`] sees it: the functions it calls, an AP's set-up, the way out.
 //!
-//! `unsafe` in this module: what is promised to the crate.
+//! `unsafe` in this module: promises to the crate.
 
 use core::{
     fmt,
@@ -74,7 +74,7 @@ fn leave() -> ! {
     // SAFETY: this CPU, which only parks after this; jobs and calls that were on its stack have ended.
     unsafe { STARTER.leave(me) };
     ipi::wake(CpuIndex::BSP);
-    // SAFETY: this CPU has left; whatever would wait for it has seen that.
+    // SAFETY: this CPU has left; any CPU that would wait for it has seen that.
     unsafe { bringup::park() }
 }
 
@@ -154,7 +154,7 @@ unsafe impl bringup::Kernel for Kernel {
         firmware::program_nmi_pins();
         cpu::read_topology();
         arrival.stamp(1);
-        // What is asked from here on comes.
+        // Requests from here on arrive.
         ipi::forget();
         if emergency::is_reported_elsewhere() {
             emergency::halt();

@@ -65,7 +65,7 @@ impl Device {
             && register.generation.load(Ordering::Relaxed) == generation
     }
 
-    /// Uses begun but not ended. Exact once protection is drained: what users did is visible then.
+    /// Uses begun but not ended. Exact once protection is drained: users' writes are visible then.
     pub(super) fn in_use(&self) -> i64 {
         let sum = |of: fn(&Register) -> &AtomicU64| -> u64 {
             let counts = self.registers.iter().map(|register| of(register).load(Ordering::Relaxed));

@@ -96,8 +96,8 @@ impl<V: Variant + 'static> Stormed<V> {
     }
 
     fn begin(&'static self) -> Option<Use<V>> {
-        // Acquire: pairs with `note_closed` and the store of `published` in `tear_down`. What is known to be
-        // closed before the acquire below starts must not be granted by it.
+        // Acquire: pairs with `note_closed` and the store of `published` in `tear_down`. A device
+        // known to be closed before the acquire below starts must not be granted by it.
         let closed = self.closed.load(Ordering::Acquire);
         let latest = self.published.load(Ordering::Acquire);
         let Some(device) = self.device.try_acquire() else {
@@ -137,7 +137,7 @@ impl<V: Variant + 'static> Stormed<V> {
     fn note_closed(&self, generation: u64) {
         // Looked at first: writing a line that all CPUs read is expensive, and it is rarely news.
         if self.closed.load(Ordering::Relaxed) < generation {
-            // Release: pairs with the load in `begin`. (AcqRel: with other CPUs' notes.)
+            // Release: pairs with the load in `begin`. (AcqRel: with other CPUs' calls.)
             self.closed.fetch_max(generation, Ordering::AcqRel);
         }
     }
@@ -148,7 +148,7 @@ impl<V: Variant + 'static> Stormed<V> {
         self.device.close();
         let closed = clock::nanos();
         self.note_closed(generation);
-        // This CPU must go on emptying its mailbox: what it waits for may be in there.
+        // This CPU must go on emptying its mailbox: the protection it waits for may be in there.
         let device = self.device.run_down(&Serving(self)).ok();
         let times = [closed - start, clock::nanos() - closed];
         match device.as_ref().map(Device::in_use) {

@@ -73,8 +73,8 @@ fn imports() -> &'static Imports {
     unsafe { IMPORTS.load(Ordering::Acquire).as_ref() }.expect("`import` comes first")
 }
 
-/// The kernel's platform, seen from both sides. What it is to be quick in is inlined; the rest goes through
-/// the table.
+/// The kernel's platform, seen from both sides. Functions that must be fast are inlined; the
+/// rest go through the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Shared;
 

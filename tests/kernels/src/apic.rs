@@ -86,6 +86,6 @@ fn is_set(first: u32, vector: u8) -> bool {
 }
 
 fn write(register: u32, value: u32) {
-    // SAFETY: what is written here interrupts at most, which the tests that call this are about.
+    // SAFETY: a write here interrupts at most, which the tests that call this are about.
     unsafe { local().write(register, value) }
 }

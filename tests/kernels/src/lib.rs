@@ -1,8 +1,9 @@
 //! What the guests of the integration tests share.
 //!
 //! Everything here waits by `hlt`, never by spinning: under TCG many virtual CPUs share few host
-//! CPUs, and one that spins takes the time of the one it waits for. What does spin has `spin_loop` in its loop: with
-//! `-icount`, QEMU before 8.1 never gives a turn to the CPUs after one that executes neither `pause` nor `hlt`.
+//! CPUs, and one that spins takes the time of the one it waits for. Code that spins has
+//! `spin_loop` in its loop: with `-icount`, QEMU before 8.1 never gives a turn to the CPUs after one
+//! that executes neither `pause` nor `hlt`.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -85,7 +86,7 @@ macro_rules! tests {
     }};
 }
 
-/// What handlers use: it stays for ever.
+/// A value for handlers: it stays for ever.
 pub fn leaked<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }

@@ -10,7 +10,7 @@ mod exercise;
 use exercise::{exercise, seal};
 
 fuzz_target!(|bytes: &[u8]| {
-    // What is no table may be refused; what is one must not panic, and be read to its end.
+    // Bytes that are no table may be refused; a table must be read to its end without a panic.
     let _ = exercise(bytes);
     if bytes.len() >= 44 {
         let mut bytes = bytes.to_vec();

@@ -12,7 +12,7 @@ use crate::{cpuid::Cpuid, id::ApicId};
 pub struct Cache {
     /// 1 is next to the core.
     pub level: u8,
-    /// What it holds.
+    /// Its contents.
     pub kind: CacheKind,
     /// The lowest APIC ID that a CPU sharing it could have. Unlike this CPU's ID shifted right, it
     /// is unique to the cache even where kinds of cores share caches by different numbers of bits.

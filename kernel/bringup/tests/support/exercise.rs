@@ -1,4 +1,4 @@
-//! What holds for any bytes whatever. For the property tests and for the fuzz target.
+//! Properties that hold for any bytes. For the property tests and for the fuzz target.
 
 use bringup::{ApicId, CpuIndex, CpuMap, CpuState, LintUse, Madt, NmiPins};
 

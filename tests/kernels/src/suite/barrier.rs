@@ -208,7 +208,7 @@ fn runs_of_the_nmi_handler() -> [usize; 2] {
 /// Has the last CPU stay in an NMI handler, in which it takes neither interrupts nor NMIs, until there
 /// have been so many `calls` of barriers, or so many `late` ones: events, not times.
 fn silence_the_last_cpu(calls: u64, late: u64) {
-    // What a barrier has sent before, it has taken then.
+    // After this call it has taken all that barriers have sent before.
     ipi::call(last(), &|| {});
     for (end, at) in ENDS_AT.iter().zip([calls, late]) {
         end.store(at, Ordering::Relaxed);

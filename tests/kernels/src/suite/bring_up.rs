@@ -42,7 +42,7 @@ fn every_cpu_has_the_apic_id_of_its_index() {
     smp::run_on_each(&|me| assert_eq!(cpu::apic_id(me), initial_apic_id()));
 }
 
-/// This CPU's APIC ID by CPUID: what the hardware gave it, whatever the kernel believes.
+/// This CPU's APIC ID by CPUID: the hardware's, whatever the kernel believes.
 /// (Intel SDM Vol. 2A, CPUID: leaf 0xB EDX is the x2APIC ID, leaf 1 EBX 31:24 the initial APIC ID.)
 fn initial_apic_id() -> ApicId {
     let leaf_b = (__cpuid_count(0, 0).eax >= 0xb).then(|| __cpuid_count(0xb, 0));

@@ -70,7 +70,7 @@ fn no_wake_up_is_lost_in_front_of_hlt() {
     unsafe { asm!("pushfq", "or qword ptr [rsp], {}", "popfq", const TRAP) };
     // For ever, if the wake-up is lost.
     interrupts::halt_until(|| READY.load(Ordering::Relaxed));
-    // SAFETY: no handler is no danger: what calls it is off, or `halt_until` had not returned.
+    // SAFETY: no handler is no danger: its source is off, or `halt_until` had not returned.
     unsafe { interrupts::set_debug_handler(None) };
 }
 

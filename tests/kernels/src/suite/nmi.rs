@@ -121,13 +121,13 @@ fn not_closed_in_an_nmi() {
     assert_eq!(barriers(), before, "a barrier in an NMI handler");
     assert!(rundown.try_acquire().is_some(), "it was closed");
     assert_eq!(rundown.close(), CloseOutcome::Closed);
-    // What is closed needs no barrier.
+    // A closed object needs no barrier.
     in_nmi(leaked(|| assert_eq!(rundown.try_wait(), Ok(()))));
 }
 
-/// Threads, timer handlers and NMIs of all CPUs use the device; what one of them leaves in its CPU's
-/// pocket another one releases. Each tick sends an NMI to the next CPU. Meanwhile the BSP tears the
-/// device down again and again.
+/// Threads, timer handlers and NMIs of all CPUs use the device; protection that one of them leaves
+/// in its CPU's pocket is released by another. Each tick sends an NMI to the next CPU. Meanwhile
+/// the BSP tears the device down again and again.
 fn nmis_everywhere_while_the_owner_tears_down<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const TEARDOWNS: u64 = 20;
     let device = leaked(Device::new(new()));
@@ -158,7 +158,7 @@ fn nmis_everywhere_while_the_owner_tears_down<V: Variant + 'static>(new: fn() ->
                 KernelPlatform::wake_all();
             }
             Halt.until(&mut || {
-                // What it has in its pocket would keep the owner waiting.
+                // Protection in its pocket would keep the owner waiting.
                 device.empty_pocket(me);
                 turn.load(Ordering::Acquire) >= teardown
             });

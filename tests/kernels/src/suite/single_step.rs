@@ -53,7 +53,7 @@ pub(crate) fn tests() -> &'static [Test] {
     tests.leak()
 }
 
-/// What is interrupted.
+/// The operation that is interrupted.
 #[derive(Clone, Copy, Debug)]
 struct Operation {
     /// Protection is taken; or else released.
@@ -140,7 +140,7 @@ enum Who {
     InBackground,
 }
 
-/// What a deed finds: whether it took effect, and for the one who closes, how many are held.
+/// A deed's findings: whether it took effect, and for a close, how many are held.
 type Found = (bool, Option<i64>);
 
 impl Deed {
@@ -225,7 +225,7 @@ fn with_a_closer(f: impl Fn() + Sync) {
     });
 }
 
-/// What was ordered of the other CPU, and what that has done.
+/// How much work was ordered of the other CPU, and how much it has done.
 static ORDERED: AtomicUsize = AtomicUsize::new(0);
 static DONE: AtomicUsize = AtomicUsize::new(0);
 
@@ -310,7 +310,7 @@ fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: b
     assert_eq!(object.racy_held(), model.racy_held(), "held: {context:?}");
     assert_eq!(object.state(), model.state(), "state: {context:?}");
 
-    // The end: what is held is released, and the object drains.
+    // The end: all that is held is released, and the object drains.
     let held = u32::try_from(object.racy_held()).expect("a count");
     // SAFETY: as many as were granted and not released, as the model confirms.
     unsafe { release(&object, held) };

@@ -9,7 +9,7 @@ use test_image::Object;
 use super::loaded::{IMAGE, Loaded};
 use crate::single_step::steps::{TRACE, step};
 
-/// What is interrupted.
+/// The operation that is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Acquire,

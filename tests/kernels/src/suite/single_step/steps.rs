@@ -84,7 +84,7 @@ impl Work {
     pub(crate) fn run(&self) {
         // SAFETY: null, or from `while_it_is`, which does not return, nor its caller's closure go,
         // before those are done that it is meant for: the handler on the same CPU, one NMI, and
-        // what was ordered in the background.
+        // the work ordered in the background.
         let work = unsafe { self.0.load(Ordering::Acquire).as_ref() };
         work.expect("this handler has no work")();
     }
