@@ -1,4 +1,4 @@
-//! Explains why `cargo boot` cannot be built for the guest's target, where that is the target of every build.
+//! Fails with an explanation if `cargo boot` is built for the guest's target, as where that is set for every build.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

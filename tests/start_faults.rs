@@ -83,7 +83,10 @@ fn faulty() -> Vec<Case> {
         }));
     }
     let stack = fault("4", FaultKind::Stack, Some(2)).named("the_stack_that_ran_over_is_named");
-    cases.push(stack.also(|report| log_has(report, &["stack overflow: main stack of CPU 2"])));
+    cases.push(stack.also(|report| {
+        counts(report, 3, 4, &[2])?;
+        log_has(report, &["stack overflow: main stack of CPU 2"])
+    }));
     cases.push(fault("4", FaultKind::Memory, None).also(|report| {
         counts(report, 1, 4, &[1, 2, 3])?;
         log_has(report, &["usable pages below 1 MiB side by side"])

@@ -112,3 +112,15 @@ pub(crate) fn flatten(elf: &[u8], name: &str) -> anyhow::Result<(Vec<u8>, String
     );
     Ok((bytes, kernel))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_do_not_fit_are_an_error() {
+        let image = tempfile::NamedTempFile::new().expect("temporary file");
+        let error = write(image.path(), &[(LOADER, &vec![1; VOLUME])]).expect_err("too large");
+        assert!(error.to_string().contains("cannot write"), "{error:#}");
+    }
+}

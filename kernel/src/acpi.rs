@@ -59,8 +59,8 @@ pub(crate) fn read_cpus(options: &Options) {
     cpu::MAP.call_once(|| map.expect("the BSP is enabled"));
 }
 
-/// Logs the MADT's bytes: the 44 before its entries (ACPI Specification 6.5, section 5.2.12), then as many
-/// in each line.
+/// Logs the MADT's bytes, 44 in a line: the first line is all that comes before its entries (ACPI
+/// Specification 6.5, section 5.2.12).
 pub fn show_madt() {
     for bytes in table(b"APIC").unwrap_or_default().chunks(44) {
         let hex = fmt::from_fn(|f| bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")));

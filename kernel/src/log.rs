@@ -82,8 +82,8 @@ pub fn line(text: fmt::Arguments<'_>) {
 /// Writes to the serial port, and to the screen, which cannot fail.
 fn both(text: fmt::Arguments<'_>) {
     serial::with_port(|port| {
-        screen::with(|screen| _ = screen.write_fmt(text));
         _ = port.write_fmt(text);
+        screen::with(|screen| _ = screen.write_fmt(text));
     });
 }
 

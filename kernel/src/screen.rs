@@ -22,8 +22,8 @@ static LAYOUT: Once<Layout> = Once::new();
 /// Where the framebuffer is mapped. Written before other CPUs run, so Relaxed everywhere.
 static FRAMEBUFFER: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 
-/// Takes over the loader's framebuffer, if there is one. Once, on the BSP, before others run. The
-/// error is one that no screen can have.
+/// Takes over the loader's framebuffer, if there is one. Once, on the BSP, before others run.
+/// `Err`: a description that fits no screen, so none is used.
 pub(crate) fn init(boot_info: &mut BootInfo) -> Result<(), FrameBufferInfo> {
     let Some(framebuffer) = boot_info.framebuffer.take() else {
         return Ok(());

@@ -26,7 +26,7 @@ pub fn run(machine: &'static Machine, tests: &[Test]) -> ExitCode {
     ExitCode::Passed
 }
 
-/// Has a function handle, and end, the interrupts with this vector.
+/// Has a function handle, and end, the interrupts with this vector; `None` removes it.
 pub fn set_handler(vector: u8, handler: Option<interrupts::Handler>) {
     interrupts::set_hook(vector, handler);
 }

@@ -19,7 +19,7 @@ pub(crate) fn init() {
 }
 
 /// Calls `handler` on this CPU, in interrupt context, once each `period` until [`stop`]. Replaces
-/// any earlier setting. `period` is cut to about 100 ns to a minute.
+/// any earlier setting. `period` is clamped to between about 100 ns and a minute.
 pub fn start(period: Duration, handler: fn()) {
     ON_TICK.here().set(Some(handler));
     let nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);

@@ -100,7 +100,7 @@ impl Case {
         case
     }
 
-    /// Another QEMU: `.boot(|boot| boot.memory_mib(12))`.
+    /// Changes the boot: `.boot(|boot| boot.memory_mib(12))`.
     #[must_use]
     pub fn boot(self, change: impl FnOnce(Boot) -> Boot) -> Self {
         Self { boot: change(self.boot), ..self }

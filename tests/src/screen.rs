@@ -92,7 +92,7 @@ fn look(mut monitor: &TcpStream, wanted: &str) -> Result<String> {
             text = new;
         }
     }
-    // For documents.
+    // A picture for the documents: see CONTRIBUTING.md.
     let kept = env::var_os("TESTS_SCREEN").map(PathBuf::from).filter(|_| runs);
     if let Some(file) = kept {
         let png = json!({ "filename": file, "format": "png" });

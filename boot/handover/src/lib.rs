@@ -5,7 +5,7 @@
 //! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot see
 //! which of them loaded it.
 #![no_std]
-#![expect(missing_docs, reason = "names that say it need no other words")]
+#![expect(missing_docs, reason = "self-explanatory names need no doc comment")]
 
 pub mod regions;
 pub mod tables;

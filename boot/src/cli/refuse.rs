@@ -1,4 +1,4 @@
-//! Command lines that are refused, since they could not do what they look like.
+//! Refuses command lines that would not do what they appear to ask for.
 
 use std::path::Path;
 

@@ -88,6 +88,9 @@ impl View {
         self.firmware = None;
         self.screen.clear();
         let is_shown = |line: &&str| names(line).any(|name| self.headers.contains(name));
+        if self.explain && !self.headers.is_empty() {
+            self.say("");
+        }
         COLUMNS.lines().filter(|_| self.explain).filter(is_shown).for_each(|line| self.say(line));
         std::mem::take(&mut self.story)
     }

@@ -35,7 +35,7 @@ impl Arrival {
         self.slot.attempts()
     }
 
-    /// Stamps a place of the kernel's own set-up, 0 or 1: 3 and 4 of
+    /// Records when the kernel's own set-up reached point 0 or 1: stamps 3 and 4 of
     /// [`Progress::stamps`](crate::Progress::stamps).
     ///
     /// # Panics

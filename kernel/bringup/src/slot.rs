@@ -163,4 +163,18 @@ mod tests {
         assert!(slot.was_too_early());
         assert_eq!(slot.attempts(), 1);
     }
+
+    #[test]
+    fn neither_online_nor_offline_is_withdrawn() {
+        for state in SlotState::ALL {
+            let slot = Slot::new();
+            slot.state.store(state as u32, Ordering::Relaxed);
+            slot.withdraw();
+            let expected = match state {
+                SlotState::Expected | SlotState::Arrived => SlotState::Withdrawn,
+                other => other,
+            };
+            assert_eq!(slot.state(), expected);
+        }
+    }
 }

@@ -33,7 +33,8 @@ enum Source {
 
 /// Writes the tables to the `levels` frames behind the trampoline's pages, which begin at `low`;
 /// the root first. `root` is the kernel's; `no_execute`: the kernel uses that bit. CPUs may still
-/// be using tables from an earlier call. Returns the address of the root.
+/// be using tables from an earlier call: each entry then only changes to what the kernel has now.
+/// Returns the address of the root.
 ///
 /// # Safety
 /// `virt` leads to memory at these physical addresses: to the frames, which are free, and

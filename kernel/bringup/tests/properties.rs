@@ -1,4 +1,4 @@
-//! Properties of any well-formed table, and of any lists of CPUs. `.ci/fuzz` tries any bytes.
+//! Properties of damaged tables, of any well-formed one, and of any lists of CPUs. `.ci/fuzz` tries any bytes.
 
 #[path = "support/exercise.rs"]
 mod exercise;
@@ -11,6 +11,12 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    /// Lengths that are often right, so that the walk comes far.
+    #[test]
+    fn entries_of_any_content_are_read_to_an_end(entries in vec(shapeless_entry(), 0..40)) {
+        exercise(&table(&entries.concat())).expect("a header");
+    }
 
     #[test]
     fn what_is_listed_is_what_is_read(entries in vec(entry(), 0..60)) {
@@ -179,4 +185,14 @@ fn cpu(id: u32, uid: u32, flags: u32) -> MadtCpu {
     };
     let apic_id = ApicId::new(id);
     MadtCpu { apic_id, uid, state }
+}
+
+/// A type that means something more often than not, any content, and a length that may be another's.
+fn shapeless_entry() -> impl Strategy<Value = Vec<u8>> {
+    let length = prop_oneof![20 => Just(None), 1 => any::<u8>().prop_map(Some)];
+    let kind = prop_oneof![0u8..12, any::<u8>()];
+    (kind, length, vec(any::<u8>(), 4..20)).prop_map(|(kind, length, content)| {
+        let own = content.len() as u8 + 2;
+        [&[kind, length.unwrap_or(own)], &content[..]].concat()
+    })
 }

@@ -12,7 +12,7 @@
 //! Both sides compile this crate, so they cannot drift apart.
 #![no_std]
 #![forbid(unsafe_code)]
-#![expect(missing_docs, reason = "names that say it need no other words")]
+#![expect(missing_docs, reason = "self-explanatory names need no doc comment")]
 
 extern crate alloc;
 

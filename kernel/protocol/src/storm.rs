@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! CpuLine::HEADER          one row per CPU:  "{cpu_line}"
-//! Lane::HEADER             one row per variant: "{}", totals.lanes()
+//! "{}", totals.lanes()     two tables, each with its heading and a row per variant
 //! "{totals}"               one line: how long, how many, how often
 //! ```
 

@@ -64,7 +64,7 @@ enum rundown_status {
     RUNDOWN_STATUS_NO_MEMORY = 12, // The platform's allocator has no memory.
     RUNDOWN_STATUS_NO_ALLOCATOR = 13, // The platform has no allocator.
     RUNDOWN_STATUS_NO_CLOCK = 14, // The platform has no clock.
-    RUNDOWN_STATUS_PLATFORM_IN_USE = 15, // One was set before, or an object was made without.
+    RUNDOWN_STATUS_PLATFORM_IN_USE = 15, // One was set before, or an object exists already.
     // Of two functions that need each other the table has only one; or its `size` is not the
     // library's: header and library are not of one version.
     RUNDOWN_STATUS_PLATFORM_INVALID = 16,
@@ -79,7 +79,7 @@ enum rundown_misuse_kind {
     // A count left the range that it can have. The object is of no use any more: once closed, it
     // stays RUNDOWN_STATE_CLOSING for ever, and a wait never returns.
     RUNDOWN_MISUSE_KIND_OUT_OF_RANGE = 1,
-    RUNDOWN_MISUSE_KIND_ILLEGAL_CALL = 2, // By the Windows names, which return no errors.
+    RUNDOWN_MISUSE_KIND_ILLEGAL_CALL = 2, // By a Windows name, which returns no error.
     RUNDOWN_MISUSE_KIND_OTHER = 3, // Something else: see the text.
     // More was released under a tag than is held under it, and released nevertheless. Found by a
     // library with feature `diagnosis` only.
@@ -443,7 +443,7 @@ int64_t rundown_ref_racy_held(const struct rundown_ref *object);
 size_t rundown_racy_counts(const struct rundown *object, int64_t *counts, size_t room);
 size_t rundown_ref_racy_counts(const struct rundown_ref *object, int64_t *counts, size_t room);
 
-// Beyond how many protections acquires return RUNDOWN_STATUS_FULL. Cache-aware: more on a slot than
+// The capacity: beyond it, acquires return RUNDOWN_STATUS_FULL. Cache-aware: more on a slot than
 // were released there, 2^59 by the number of slots, rounded up to a power of two. Plain: held at
 // once, 4194303. Any context.
 uint64_t rundown_capacity(const struct rundown *object);

@@ -156,7 +156,7 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
         }
         // The length of the slice is the number of slots: the cast keeps it.
         let object = ptr::slice_from_raw_parts_mut(memory.as_mut_ptr(), slots) as *mut Self;
-        // SAFETY: every field is initialised, and the memory is lent for as long.
+        // SAFETY: every field is initialised, and the memory is borrowed for as long as the result.
         Ok(unsafe { &mut *object })
     }
 
@@ -171,7 +171,8 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
     }
 }
 
-/// An object without slots: the part before them. It is as aligned as the slots, and so as long.
+/// An object without slots: the part before them, with the fields in the same order. It is aligned
+/// as slots are, so its size is a multiple of that, and the first slot follows directly.
 type Head<P> = CacheAwareRundown<P, [Slot; 0]>;
 
 impl<P: Platform, S: Slots + ?Sized, A: Isolation> Rundown<CacheAware<P, S, A>> {

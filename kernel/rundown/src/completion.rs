@@ -18,8 +18,8 @@ use crate::state::ObjectId;
 /// no allocation, no blocking. It must not unwind where a release must not.
 ///
 /// Waiters are woken just before it runs. They may return first: memory that a waiter frees is no
-/// place for the completion. And they may look at the object later: none waits for one that the
-/// completion frees.
+/// place for the completion. And they may look at the object later: nothing may wait for one that
+/// the completion frees.
 #[derive(Debug)]
 pub struct Completion {
     run: unsafe fn(*mut ()),
@@ -35,7 +35,7 @@ impl Completion {
     /// Calls `run(context)`.
     ///
     /// # Safety
-    /// The call is sound on any CPU and in every context in which the object is released.
+    /// The call is sound on any CPU and in every context in which protection is released.
     pub const unsafe fn new(run: unsafe fn(*mut ()), context: *mut ()) -> Self {
         Self { run, context }
     }

@@ -204,7 +204,7 @@ impl<C: Counts> Gate<C> {
     fn change(&self, from: Word, to: Word) -> bool {
         // AcqRel, so that the owner's steps, by whichever thread, happen one after the other (S8).
         // Release: pairs with the Acquire here and in `snapshot`. Acquire: pairs with the Release
-        // here and in `finish`; the snapshot's does not do, since the same word may have come back
+        // here and in `finish`; the snapshot's is not enough: the same word may have come back
         // (README, race 7). A failure is followed by another look.
         self.word.compare_exchange(from.bits, to.bits, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }

@@ -185,8 +185,8 @@ impl<R: Reach> Protection<R, Many> {
     }
 }
 
-/// [`Protection`] together with the value, or a part of it: a [`Guard`]. Dereferences to `T`, whose
-/// methods its own do not hide: they are associated functions.
+/// [`Protection`] together with the value, or a part of it: a [`Guard`]. Dereferences to `T`, none
+/// of whose methods it hides: its own are associated functions.
 #[must_use = "protection ends when the guard is dropped"]
 pub struct Access<T: ?Sized, R: Reach, N: Number = One> {
     /// Not a `&T`: that would have to stay valid until the end of `drop`, after the release.
@@ -208,7 +208,8 @@ unsafe impl<T: Sync + ?Sized, R: Reach + Sync, N: Number> Sync for Access<T, R, 
 
 impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
     /// # Safety
-    /// There is at least one protection, and `value` is not moved, written or dropped meanwhile.
+    /// There is at least one protection, and `value` is not moved, written or dropped while it is
+    /// held.
     pub(crate) unsafe fn new(value: NonNull<T>, protection: Protection<R, N>) -> Self {
         Self { value, protection }
     }

@@ -43,8 +43,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// Closes those of the objects that are open, moves them to the front of the list, and returns
     /// their number. Like [`close`](Rundown::close) for each, but with one
-    /// [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one. The same object
-    /// may be in the list twice. [`Protected`](crate::Protected) objects may be in it, too.
+    /// [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one: an object may stay
+    /// [closing](State::Closing) until all are done. The same object may be in the list twice.
+    /// [`Protected`](crate::Protected) objects may be in it, too.
     ///
     /// # Errors
     /// [`IllegalContext`] if a barrier is illegal here; nothing changed.
@@ -140,8 +141,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// has drained since. Against a concurrent close, the later of the two wins.
     ///
     /// # Errors
-    /// [`WrongState`] unless it is draining, or if more than 2^60 are held of an object that counts
-    /// per CPU, too many to be carried over. Nothing changed.
+    /// [`WrongState`] if it is not draining, or if more than 2^60 are held of an object that counts
+    /// per CPU: too many to be carried over. Nothing changed.
     ///
     /// The object must outlive this call, which may take the completion out after waiters return.
     pub fn cancel(&self) -> Result<Option<NonNull<Completion>>, WrongState> {
@@ -165,7 +166,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Marks a drained object run down, unless it is marked already. [`WrongState`] if it is open,
+    /// Marks a drained object run down; twice is no error. Fails with [`WrongState`] if it is open,
     /// draining or claimed. The value of a [`Protected`](crate::Protected) stays in. Any context.
     pub fn complete(&self) -> Result<(), WrongState> {
         loop {
@@ -220,7 +221,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// The same for a caller that will open the object. Fails with `no_counter` if that is missing.
+    /// The same for a caller that will open the object. Returns `no_counter` if the system has no
+    /// counter for it.
     pub(crate) fn claim_to_open<E: From<WrongState>>(
         &self,
         legal: impl Fn(Snapshot) -> bool,

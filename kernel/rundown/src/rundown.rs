@@ -272,12 +272,14 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// Whether the object is closed and nothing is held. If so, all work under protection
     /// happens-before this return, and it stays so until an owner's next step. `false` while
-    /// another caller has the object [claimed](State::Claimed), which may be about to open it.
+    /// another caller has the object [claimed](State::Claimed), which may be about to open it. Any
+    /// context.
     pub fn is_drained(&self) -> bool {
         matches!(self.gate.snapshot().state, State::Drained | State::RunDown)
     }
 
-    /// The generation that the object is in, which does not change while protection is held.
+    /// The generation that the object is in, which does not change while protection is held. Any
+    /// context.
     pub fn generation(&self) -> Generation {
         Generation(self.gate.snapshot().word.epoch().generation)
     }

@@ -126,7 +126,8 @@ display! { error CloseThenError:
 #[non_exhaustive]
 pub enum Misuse {
     /// More was released than was held (S7). The plain variant finds it in the very call and
-    /// ignores the call; the others find it when the object closes or drains.
+    /// ignores the call; the others find it when the object closes or drains. One release too many
+    /// while others hold takes one of theirs: it is found when they release.
     OverRelease {
         /// Which object.
         object: ObjectId,
@@ -189,9 +190,9 @@ impl ObjectId {
     /// If `buckets` is zero.
     pub const fn bucket(self, buckets: usize) -> usize {
         // Multiplicative hashing (Knuth, "The Art of Computer Programming", volume 3, section 6.4).
-        // Objects are 16 bytes or more. The factor is 2^64 divided by the positive root of x^4 = x
-        // + 1: with the golden ratio, the usual choice, objects every 128 bytes share a quarter of
-        // them.
+        // Objects are 16 bytes or more. The factor is 2^64 divided by the positive root of
+        // x^4 = x + 1: with the golden ratio, the usual choice, objects 128 bytes apart would use
+        // only a quarter of the buckets.
         let product = (self.0 as u64 >> 4).wrapping_mul(0xD1B5_4A32_D192_ED03);
         assert!(buckets > 0, "a table needs buckets");
         // The high 32 bits, as a fraction of the buckets.

@@ -43,7 +43,7 @@ impl Wakers {
         self.rung.fetch_or(1 << object.bucket(BUCKETS), Ordering::Release);
     }
 
-    /// Whether there is something to [deliver](Self::deliver), before an executor sleeps.
+    /// Whether there is something to [deliver](Self::deliver), before an executor sleeps. Any context.
     pub fn is_rung(&self) -> bool {
         // Relaxed: pairs with nothing itself; `deliver` acquires what was rung.
         self.rung.load(Ordering::Relaxed) != 0
@@ -115,7 +115,7 @@ impl Bucket {
 /// left the list: its future may be gone then.
 #[cold]
 fn wake_all(bucket: &Bucket) {
-    // No more than that: futures that enter as fast as this wakes them would keep it here for ever.
+    // Only as many as are in it now: futures that enter as fast as they are woken would keep it here.
     // (A future that enters from now on, at the end, looks by itself.)
     let mut left = bucket.with(|list| list.length);
     while left > 0 {

@@ -16,6 +16,7 @@ models!(
     s13_against_two_releases bound: 3,
     s13_left_late_against_the_last_release,
     s13_against_an_acquire per_cpu: 5,
+    s13_against_a_clone,
     s13_the_object_may_be_used_again,
     s13_against_a_release_of_none,
     s13_a_drained_object_takes_the_next bound: 4,
@@ -140,6 +141,21 @@ fn s13_left_late_against_the_last_release<R: Make>() {
     };
     user.join().unwrap();
     assert_eq!((left.runs(), left.object().state()), (is_left, State::Drained));
+}
+
+fn s13_against_a_clone<R: Make>() {
+    let left = Left::<R>::new(1);
+    let user = left.spawn(|shared, _| {
+        on_cpu(1);
+        // SAFETY: one is held.
+        unsafe { shared.object.acquire_held() }.unwrap();
+        shared.use_and_release(0);
+        assert_eq!(shared.runs.load(Relaxed), 0, "the clone is held");
+        shared.use_and_release(0);
+    });
+    assert_eq!(left.close_then(0), Ok(()));
+    user.join().unwrap();
+    assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
 }
 
 fn s13_against_an_acquire<R: Make>() {

@@ -145,6 +145,13 @@ fn a_value_that_it_was_born_with_is_taken<R: Make>() {
     let object = Protected::new(*R::make_closed(), 7);
     assert_eq!(object.replace(&Spin, 8).expect("run down"), 7);
     assert_eq!(*object.try_acquire().expect("open"), 8);
+    // A handle from before the first opening does not take from the next generation.
+    let object = Protected::new(*R::make_closed(), 1);
+    let early = retired(&object);
+    let opened = object.open().expect("born closed");
+    object.close();
+    assert_eq!(early.take(), Err(RunDownError::Taken));
+    assert_eq!(retired_of(&object, opened).take(), Ok(1));
 }
 
 fn a_handle_may_be_asked_again<R: Make>() {

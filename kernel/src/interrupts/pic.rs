@@ -5,8 +5,8 @@
 //! 7 (Intel 8259A data sheet, "interrupt sequence"): at the old vectors, an exception. So they are
 //! moved first.
 //!
-//! The interrupt mode configuration register (MultiProcessor Specification 1.4, 3.6.2.1) is for
-//! boards from before there was a CPU with long mode.
+//! The interrupt mode configuration register (MultiProcessor Specification 1.4, 3.6.2.1) is not
+//! written: it is for boards from before there was a CPU with long mode.
 //!
 //! `unsafe` in this module: port accesses.
 

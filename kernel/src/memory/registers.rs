@@ -18,10 +18,10 @@ pub struct Registers(VirtAddr);
 
 impl Registers {
     /// Maps the page in which these registers lie. Each call takes another page of address space.
+    /// Panics if memory for page tables runs out.
     ///
     /// # Safety
     /// There are such registers or nothing, and what the caller writes to them touches no memory.
-    /// Panics if memory for page tables runs out.
     pub unsafe fn map(address: PhysAddr) -> Self {
         static PAGES: AtomicU64 = AtomicU64::new(0);
         // Relaxed: whose page is whose, nothing else.

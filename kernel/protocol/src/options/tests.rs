@@ -32,7 +32,7 @@ fn every_value_of_every_option_is_read_back() {
             (None, "seconds") => vec!["1".into(), "86400".into()],
             (None, "patience") => vec!["1".into(), "600000".into()],
             (None, "init-pause") => vec!["0".into(), "1000".into()],
-            (None, "scenario") => vec!["cancel".into(), "a_name_of_just_as_many_bytes__32".into()],
+            (None, "scenario") => vec!["races".into(), "a_name_of_just_as_many_bytes__32".into()],
             (None, _) => vec!["0".into(), "4294967295".into()],
         };
         for value in values {

@@ -146,7 +146,7 @@ choices! {
         Auto = "auto",
         /// CPUID: leaves 0x15 and 0x16, or the hypervisor's leaf.
         Cpuid = "cpuid",
-        /// Measured against the 8254, or another timer.
+        /// Measured against the 8254; the next two against the timers of their names.
         Pit = "pit",
         Hpet = "hpet",
         PmTimer = "pm-timer",

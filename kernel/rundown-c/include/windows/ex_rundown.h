@@ -5,7 +5,7 @@
  * signatures of the public driver documentation, and two that have no description there: one reserved
  * (ExInitializeRundownProtectionCacheAwareEx), one only declared (ExCleanupRundownProtectionCacheAware).
  * Source compatible, not binary compatible: recompile. (Remove locks, whose references have tags, are in
- * wdm.h.) The same but for this:
+ * wdm.h.) What differs from Windows:
  *
  *  - Acquire and release are legal in any context, NMI included. Wait needs a context in which the
  *    platform's `sleep` may be called.
@@ -13,7 +13,7 @@
  *    completing or re-initialising without a wait before, initialising too small a buffer, unknown flags,
  *    freeing or cleaning up while protection is held, releasing more than was acquired. Two exceptions:
  *    protection that is acquired during ExCleanupRundownProtectionCacheAware may make it illegal and leave
- *    the object closed; and on a cache-aware object, a release too many counts, and is reported when the
+ *    the object closed; and on a cache-aware object, one release too many is counted, and reported when the
  *    object closes or drains.
  *  - A PoolType is ignored. The memory is the platform's, and must be resident.
  *  - An EX_RUNDOWN_REF is opaque, and 16 bytes: the word of Windows, and room for a completion

@@ -70,6 +70,7 @@ CASE(wait_refuses_new_requests_and_waits_for_earlier_grants)
         pthread_join(owner, NULL);
         if (generation == 0)
             EX(RundownCompleted)(RunRef);
+        EX(WaitForRundownProtectionRelease)(RunRef); /* Again, completed or not: at once. */
         CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
         EX(ReInitializeRundownProtection)(RunRef);
     }

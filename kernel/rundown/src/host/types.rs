@@ -1,6 +1,7 @@
 //! [`HostPlatform`] and [`Park`] as types; their functions are in the module around.
 
-/// Threads instead of CPUs. Its [clock](crate::Clock) counts nanoseconds.
+/// Threads instead of CPUs. Its [clock](crate::Clock) counts nanoseconds; its reports go to the
+/// standard error.
 ///
 /// [`cpu_hint`](crate::Platform::cpu_hint) is the number of the CPU that runs the thread, where
 /// Linux keeps it in the thread's memory (`rseq`: on x86-64 with glibc 2.35 or later, and on

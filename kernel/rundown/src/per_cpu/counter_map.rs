@@ -24,7 +24,7 @@ pub struct CounterMap<const WORDS: usize> {
     used: [AtomicU64; WORDS],
 }
 
-/// Marks a word, and words of marks. Fewer in a model, which follows each word.
+/// Marks per word, and words of marks. Fewer in a model, which follows each word.
 const FAN: usize = if cfg!(rundown_loom) { 2 } else { 64 };
 
 impl<const WORDS: usize> CounterMap<WORDS> {

@@ -89,8 +89,9 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// An open gate's counter is allocated, and not given back before a barrier after its close.
     unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool;
 
-    /// Whether a barrier is legal in the calling context. Asked before anything changes, by every
-    /// call that finds an object open and would close it.
+    /// Whether a barrier is legal in the calling context, which does not change until that call's
+    /// [`barrier`](Self::barrier). Asked before anything changes, by every call that finds an object
+    /// open and would close it.
     ///
     /// # Errors
     /// [`IllegalContext`] if not, as in an NMI handler: the barrier may wait for interrupted code.
@@ -100,7 +101,8 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
 
     /// Returns when all CPUs have left or restarted their sequences: see the trait. Everything done
     /// before the call happens-before all that those CPUs do in and after the restarted sequence;
-    /// all that they did before happens-before the return.
+    /// all that they did before happens-before the return. Called only where
+    /// [`check_barrier`](Self::check_barrier) has allowed it.
     fn barrier();
 
     /// How many CPUs can ever have counted. Does not change once there is a counter.

@@ -87,7 +87,8 @@ use sequence;
 ///
 /// # Safety
 /// Called once, by code that is linked into the kernel. Nothing calls [`restart_point`] or
-/// [`register`] until it has returned, no handler of an NMI either.
+/// [`register`] until it has returned, no handler of an NMI either; later calls, on any CPU,
+/// happen after it.
 ///
 /// # Panics
 /// If it was called before.

@@ -23,6 +23,10 @@ pub(crate) fn tests() -> &'static [Test] {
             nmis_everywhere_while_the_owner_tears_down,
         }
         once { not_closed_in_an_nmi }
+        named {
+            "closed_in_an_nmi::plain" => |_| closed_in_an_nmi(test_kernels::plain),
+            "closed_in_an_nmi::cache_aware" => |_| closed_in_an_nmi(test_kernels::cache_aware),
+        }
     }
 }
 
@@ -102,6 +106,14 @@ fn in_nmi(work: &'static (dyn Fn() + Sync)) {
         core::hint::spin_loop();
     }
     ipi::set_nmi_handler(None);
+}
+
+/// The variants whose close needs no barrier are closed in an NMI handler as anywhere else.
+fn closed_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
+    let rundown = leaked(new());
+    in_nmi(leaked(|| assert_eq!(rundown.close(), CloseOutcome::Closed)));
+    assert!(rundown.try_acquire().is_none(), "granted although closed");
+    assert_eq!(rundown.try_wait(), Ok(()));
 }
 
 /// A per-CPU object's close needs a barrier, which is illegal in an NMI handler: it returns an error there, on every

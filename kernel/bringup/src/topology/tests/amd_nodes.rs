@@ -94,3 +94,23 @@ fn the_first_level_of_an_apu_is_each_cores_own_for_data() {
     assert_eq!(sharers(&all, 2, CacheKind::Unified), (2, 2));
     assert!(all.iter().all(|(_, topology)| topology.place.die == 0));
 }
+
+#[test]
+fn before_family_15h_a_package_counts_as_one_die() {
+    // An Opteron 6174, of family 10h, has two nodes of 6 cores, and no leaf that says so.
+    let answers = [
+        (1, 0, [0x0010_0f91, 0, 0, 1 << 28]),
+        (0x8000_0000, 0, [0x8000_001b, 0, 0, 0]),
+        (0x8000_0005, 0, [0, 0, 0x4002_0140, 0x4002_0140]),
+        (0x8000_0006, 0, [0, 0, 0x0200_8140, 0x0030_b140]),
+        (0x8000_0008, 0, [0x3030, 0, 0x400b, 0]),
+        (0x8000_001e, 0, [0, 0, 0x101, 0]),
+    ];
+    for id in [0, 5, 6, 11] {
+        let topology = topology(5, AMD, &answers, 0x10 | id);
+        assert_eq!((topology.place.package, topology.place.die), (1, 0));
+        // No compute units: each core has caches of its own.
+        let firsts: Vec<_> = topology.caches().map(|it| it.first.get()).collect();
+        assert_eq!(firsts, [0x10 | id, 0x10 | id, 0x10 | id, 0x10]);
+    }
+}

@@ -36,10 +36,11 @@ const FAILED: u32 = u32::MAX - 1;
 /// The flag of the system call that ends a registration.
 const UNREGISTER: c_int = 1;
 
-/// The data that every sequence reads. Written before there is a counter, always the same.
+/// The data that every sequence reads. Written before there is a counter, always the same: a thread
+/// that has a counter got it from one that had seen this, so all loads are Relaxed.
 #[repr(align(128))] // Nothing near it is written.
 pub(super) struct Layout {
-    /// See [`offset`]; 0 until it is known. (The C library's own data begins at 0.)
+    /// From the thread pointer to the thread's `struct rseq`; 0 until it is known. (The C library's own data begins at 0.)
     offset: AtomicIsize,
     /// How many CPUs have rows of their own: no CPU has this number, or a higher one.
     cpus: AtomicU32,
@@ -188,8 +189,8 @@ fn set_cpu_id(cpu_id: u32) {
     unsafe { place.write_volatile(cpu_id) }
 }
 
-/// The name of the module's own `struct rseq`. It carries those of the crate and its version, so
-/// that two versions of this crate, or two builds of it, get along. (Weak: two static libraries
+/// The name of the module's own `struct rseq`, made of the crate's name and version, so that
+/// two versions of this crate, or two builds of it, get along. (Weak: two static libraries
 /// that contain the same one share it.)
 macro_rules! own_area {
     () => {
