@@ -1,4 +1,5 @@
-//! Fails with an explanation if `cargo boot` is built for the guest's target, as where that is set for every build.
+//! Fails with an explanation if `cargo boot` is built for the guest's target, as where that is set
+//! for every build.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -79,8 +79,8 @@ known_to_apt() {
     done
 }
 
-# The qemu-utils of this system's release, as apt wants it named, if another version is installed that
-# QEMU's packages do not go with (Breaks: qemu-system-common, in Debian 13 and 12's backports).
+# The qemu-utils of this system's release, as apt wants it named, if another version is installed
+# that QEMU's packages do not go with (Breaks: qemu-system-common, in Debian 13 and 12's backports).
 misfit_qemu_utils() {
     installed=$(dpkg-query -W -f='${Version}' qemu-utils 2>/dev/null) || return 0
     fitting=$(apt-cache policy qemu-system-x86 | sed -n 's/^ *Candidate: //p')

@@ -100,7 +100,8 @@ fn without_a_list() -> impl Iterator<Item = Case> {
     })
 }
 
-/// Too little memory for the stacks of all CPUs, and more than one level-3 table of page tables reaches.
+/// Too little memory for the stacks of all CPUs, and more than one level-3 table of page tables
+/// reaches.
 fn memory() -> impl Iterator<Item = Case> {
     let little = Case::new("bring_up", "64").named("little_memory").fewer_cpus();
     let little = little.boot(|boot| boot.memory_mib(12)).also(|report| {
@@ -118,8 +119,8 @@ fn memory() -> impl Iterator<Item = Case> {
     [little, much.also(move |report| cpus::are_online(report, 2, 2).map(drop))].into_iter()
 }
 
-/// Every CPU is there, with the APIC ID that its place makes of it. (What else the host's own CPU model
-/// reports is not known here.)
+/// Every CPU is there, with the APIC ID that its place makes of it. (What else the host's own CPU
+/// model reports is not known here.)
 fn ids_are_right(report: &Report, shape: &Shape) -> Result<()> {
     let ids = |rows: &[Cpu]| -> Vec<(u32, u32)> {
         rows.iter().map(|cpu| (cpu.index, cpu.apic_id)).collect()

@@ -1,5 +1,6 @@
-//! `bringup` and `rundown` in two kernels that are not ours, each built outside of the repository, as the crates are
-//! that it takes. The first is the one that `cargo boot new` writes, as it writes it.
+//! `bringup` and `rundown` in two kernels that are not ours, each built outside of the repository,
+//! as the crates are that it takes. The first is the one that `cargo boot new` writes, as it writes
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ use tempfile::{NamedTempFile, TempDir};
 use tests::model;
 use tests::shape::Shape;
 
-/// By GRUB, in the lower half. (The other is started by `boot/direct`, on page tables of its own, which are in use in
-/// both halves.)
+/// By GRUB, in the lower half. (The other is started by `boot/direct`, on page tables of its own,
+/// which are in use in both halves.)
 const MULTIBOOT2: &str = "tests/foreign/multiboot2";
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -91,7 +92,8 @@ fn after(report: &Report, start: &str) -> Vec<String> {
     ends.map(String::from).collect()
 }
 
-/// All CPUs came, by the IDs that the machine gives them, in their order; each used the object; none is unaccounted for.
+/// All CPUs came, by the IDs that the machine gives them, in their order; each used the object;
+/// none is unaccounted for.
 fn check(report: &Report, smp: &str, ghost: Option<u32>, outcome: &Outcome) -> Result<()> {
     let shape = Shape { ghost, ..Shape::of(smp) };
     compare(report, &shape, ghost, outcome)

@@ -29,7 +29,8 @@ const SPARSE: &str = "9,sockets=3,cores=3,threads=1";
 /// A CPU by itself, a pair, more than the host has, and far more.
 const SIZES: &[&str] = &["1", "2", "4", SPARSE, "64"];
 
-/// CPUs and seeds. With these, an instruction takes 64 or 128 ns: with less, the time that a test waits for passes slowly.
+/// CPUs and seeds. With these, an instruction takes 64 or 128 ns: with less, the time that a test
+/// waits for passes slowly.
 const SEEDS: [(&str, u32); 3] = [("2", 5), ("2", 12), ("4", 6)];
 
 fn main() -> ExitCode {
@@ -126,7 +127,8 @@ fn every_line_is_there_once_and_whole(report: &Report, cpus: u32) -> Result<()> 
 fn hotplug() -> Vec<Case> {
     let case = |smp| Case::new("hotplug", smp);
     let mut cases = with_seeds("hotplug", &["2", "8", "6,sockets=2,cores=3,threads=1"]);
-    // Intel's: their firmware may forbid NX. QEMU clears an AP's MTRRs at INIT; that it is QEMU, it does not say here.
+    // Intel's: their firmware may forbid NX. QEMU clears an AP's MTRRs at INIT; that it is QEMU, it
+    // does not say here.
     let intel = case("3").cpu("max,vendor=GenuineIntel,-hypervisor");
     cases.push(intel.named("intel").boot(|boot| boot.accel(Accel::Tcg)).also(|report| {
         let differ = "CPUs whose MTRRs differ from the BSP's: 2, CPU 1 in MSR 0x2ff";
@@ -155,7 +157,8 @@ fn images() -> Vec<Case> {
 fn nmi() -> Vec<Case> {
     let mut cases = with_seeds("nmi", SIZES);
     // TCG lets an interrupt in between blocks of instructions only, so an acquire that took several
-    // steps would look like one. This lets it in after each instruction. Later versions have no such option.
+    // steps would look like one. This lets it in after each instruction. Later versions have no
+    // such option.
     let version = qemu::find(None).and_then(|program| qemu::version(&program));
     if version.is_ok_and(|version| version < Version { major: 9, minor: 0 }) {
         let case = Case::new("nmi", "1").named("singlestep_smp_1");

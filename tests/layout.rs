@@ -24,8 +24,8 @@ fn every_loader_finds_what_it_looks_for() {
     let bytes = std::fs::read(path).expect("cargo has just built it");
     let kernel = ElfFile64::<Endian>::parse(&*bytes).expect("an ELF file");
 
-    // The `bootloader` crate takes all addresses between the lowest and the highest segment for used, and maps page
-    // by page.
+    // The `bootloader` crate takes all addresses between the lowest and the highest segment for
+    // used, and maps page by page.
     let headers = kernel.elf_program_headers().iter();
     let mut loaded = headers.filter(|header| header.p_type(Endian) == PT_LOAD);
     assert!(loaded.clone().count() >= 3, "code, constants, data");
@@ -60,7 +60,8 @@ fn every_loader_finds_what_it_looks_for() {
     assert_eq!((name, kind, note.desc()), expected);
     assert!(notes.next().unwrap().is_none(), "the only one");
 
-    // `BOOTX64.EFI` is not built of a segment that is both: the first header's flags (gABI, "Program Header").
+    // `BOOTX64.EFI` is not built of a segment that is both: the first header's flags (gABI,
+    // "Program Header").
     let mut both = bytes.clone();
     let headers = u64::from_le_bytes(both[0x20..0x28].try_into().unwrap());
     both[headers as usize + 4] = 7;

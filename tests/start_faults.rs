@@ -1,5 +1,5 @@
-//! Faults while CPUs start, one after the other: each is reported, with the CPU's name and the place, the CPU
-//! is left out, and the rest goes on; or the kernel ends with one report.
+//! Faults while CPUs start, one after the other: each is reported, with the CPU's name and the
+//! place, the CPU is left out, and the rest goes on; or the kernel ends with one report.
 
 use anyhow::{Result, ensure};
 use boot::{Outcome, Report};
@@ -26,7 +26,8 @@ pub(crate) fn cases() -> Vec<Case> {
         went_wrong(report, &ids, 1, Stage::Rust, Some(6))?;
         counts(report, 8, 8, &[])
     }));
-    // The BSP is not started, and APIC ID 77 is not there: passed without its fault, such a run would prove nothing.
+    // The BSP is not started, and APIC ID 77 is not there: passed without its fault, such a run
+    // would prove nothing.
     for apic_id in [0, 77] {
         let nowhere = fault("2", FaultKind::Real, Some(apic_id));
         let why = "no CPU that is started by another has this APIC ID";
@@ -94,8 +95,8 @@ fn faulty() -> Vec<Case> {
     cases
 }
 
-/// CPUs that come later than the others, but in time; and those that come when they have been given up: in
-/// the trampoline, and when they have shown up already.
+/// CPUs that come later than the others, but in time; and those that come when they have been given
+/// up: in the trampoline, and when they have shown up already.
 fn late() -> Vec<Case> {
     let by = |scenario, kind: FaultKind, millis, patience| {
         let name = if kind == FaultKind::Slow { "slow" } else { "late" };
@@ -134,8 +135,8 @@ fn once(report: &Report, is_it: impl Fn(&Event<'_>) -> bool) -> Result<()> {
     Ok(())
 }
 
-/// All of them panic, and are reset and given up long before they have said so: a CPU that is reset within a line keeps
-/// no other from the log.
+/// All of them panic, and are reset and given up long before they have said so: a CPU that is reset
+/// within a line keeps no other from the log.
 fn reset_while_they_log() -> Case {
     let case = Case::kernel("16", 1).named("reset_while_they_log");
     let case = case.options(|options| {

@@ -31,7 +31,8 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// The BSP's steps and every other CPU's phases are there before the result of it all, and in order.
+/// The BSP's steps and every other CPU's phases are there before the result of it all, and in
+/// order.
 fn whole(report: &Report, cpus: u32, start: StartMode) -> Result<()> {
     let place = |wanted: fn(&Event<'_>) -> bool| report.events.iter().position(wanted);
     let online = place(|event| matches!(event, Event::Online { .. })).context("no `Online`")?;
@@ -55,7 +56,8 @@ fn whole(report: &Report, cpus: u32, start: StartMode) -> Result<()> {
     for cpu in stamps {
         ensure!(cpu.index == next, "CPU {next} is left out");
         ensure!(cpu.attempts >= 1, "{cpu:?}");
-        // A CPU's own clock never runs backwards. How far those of two CPUs are apart, is another matter.
+        // A CPU's own clock never runs backwards. How far those of two CPUs are apart, is another
+        // matter.
         ensure!(cpu.at_ns[0] > 0 && cpu.at_ns.is_sorted(), "{cpu:?}");
         next += 1;
     }

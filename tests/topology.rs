@@ -1,4 +1,5 @@
-//! Every machine is seen as it is: all CPUs come up and know where they sit; for many shapes, of CPUs of many models.
+//! Every machine is seen as it is: all CPUs come up and know where they sit; for many shapes, of
+//! CPUs of many models.
 
 use anyhow::{Context, Result, ensure};
 use boot::Report;
@@ -29,7 +30,8 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.chain([report]).collect()
 }
 
-/// All of it: its bytes are as many as it says, and add up to 0 (ACPI Specification 6.5, section 5.2.6).
+/// All of it: its bytes are as many as it says, and add up to 0 (ACPI Specification 6.5, section
+/// 5.2.6).
 fn the_madt_is_shown(report: &Report) -> Result<()> {
     let mut bytes = Vec::new();
     for (_, digits) in report.lines.iter().filter_map(|line| line.split_once("madt: ")) {

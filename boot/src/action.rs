@@ -44,9 +44,9 @@ impl Action {
         Self { when, command: command.into(), arguments, repeats: false, asks: false }
     }
 
-    /// A line as people type it, done once: for what QMP has no command for, such as `mce`. It must be one
-    /// that QEMU answers by silence: any text counts as an error, since QEMU does not
-    /// mark errors here.
+    /// A line as people type it, done once: for what QMP has no command for, such as `mce`. It must
+    /// be one that QEMU answers by silence: any text counts as an error, since QEMU does not mark
+    /// errors here.
     pub fn hmp(when: Trigger, line: &str) -> Self {
         Self::qmp(when, HMP, json!({ "command-line": line }))
     }

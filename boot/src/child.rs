@@ -23,8 +23,9 @@ impl Guarded {
         command.spawn().map(Self)
     }
 
-    /// Starts one whose lines of standard output, and text on standard error, are read in threads of their own, so that the
-    /// reader can give up waiting for one; a process that talks faster than its lines are taken has to wait.
+    /// Starts one whose lines of standard output, and text on standard error, are read in threads
+    /// of their own, so that the reader can give up waiting for one; a process that talks faster
+    /// than its lines are taken has to wait.
     pub(crate) fn with_lines(
         command: &mut Command,
     ) -> anyhow::Result<(Self, Receiver<String>, JoinHandle<String>)> {
@@ -89,12 +90,12 @@ fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(arrange) };
 }
 
-/// Has the process keep to one of the CPUs that this one may use; each time to the next one, since several may run at
-/// once.
+/// Has the process keep to one of the CPUs that this one may use; each time to the next one, since
+/// several may run at once.
 ///
-/// With `-icount`, QEMU's main loop may run a timer that is due before the thread of the vCPUs does, and the next vCPU
-/// then has another turn. On two CPUs that is a race: of 40 runs of a storm with one seed, 6 differed from the others. On
-/// one CPU all were the same, beside other load, too.
+/// With `-icount`, QEMU's main loop may run a timer that is due before the thread of the vCPUs
+/// does, and the next vCPU then has another turn. On two CPUs that is a race: of 40 runs of a storm
+/// with one seed, 6 differed from the others. On one CPU all were the same, beside other load, too.
 #[cfg(target_os = "linux")]
 pub(crate) fn keep_to_one_cpu(command: &mut Command) -> io::Result<()> {
     use std::os::unix::process::CommandExt;

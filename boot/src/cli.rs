@@ -1,7 +1,7 @@
 //! The program `cargo boot`.
 //!
-//! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried: wrong usage, or something is missing; 3
-//! it passed, but a CPU that was asked for was not online; 130 Ctrl-C.
+//! Exit status: 0 only if the guest passed; 1 it failed; 2 it could not be tried: wrong usage, or
+//! something is missing; 3 it passed, but a CPU that was asked for was not online; 130 Ctrl-C.
 
 mod args;
 mod bring_up;
@@ -56,10 +56,12 @@ struct Cli {
 enum Command {
     /// Build the kernel and boot it (the default).
     Run(RunArgs),
-    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in turn.
+    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in
+    /// turn.
     BringUp(BringUpArgs),
-    /// Boot again and again, each time with another seed, so that the CPUs run interleaved in another way. Stops at
-    /// the first run that does not pass and prints the line that repeats it; goes on where it was stopped.
+    /// Boot again and again, each time with another seed, so that the CPUs run interleaved in
+    /// another way. Stops at the first run that does not pass and prints the line that repeats it;
+    /// goes on where it was stopped.
     Explore(ExploreArgs),
     /// Show what was found on this machine, what was chosen and why, and what is missing.
     Doctor,
@@ -75,14 +77,16 @@ enum Command {
     },
     /// Write the image of a stick that a PC with UEFI boots the kernel from.
     Image(ImageArgs),
-    /// Write a kernel of your own, which starts all CPUs by `bringup` and tears an object down under them by `rundown`.
+    /// Write a kernel of your own, which starts all CPUs by `bringup` and tears an object down
+    /// under them by `rundown`.
     New {
         /// Its folder, which is not there yet; the last part is the kernel's name.
         path: PathBuf,
     },
     /// Run clippy and rustdoc on the crates that only run in the guest.
     Check,
-    /// Boot an ELF that is built already (`cargo run --target x86_64-unknown-none` does), or a kernel by `new`.
+    /// Boot an ELF that is built already (`cargo run --target x86_64-unknown-none` does), or a
+    /// kernel by `new`.
     Elf {
         /// The ELF; or the folder of a kernel, which is built first.
         path: PathBuf,
@@ -122,8 +126,8 @@ fn status(outcome: &Outcome) -> u8 {
     }
 }
 
-/// The ELF to boot: the one named, or built in the folder named; else this workspace's kernel or, for a scenario, the
-/// guest of the tests.
+/// The ELF to boot: the one named, or built in the folder named; else this workspace's kernel or,
+/// for a scenario, the guest of the tests.
 fn kernel(named: Option<&Path>, qemu: Option<&Path>, options: &Options) -> anyhow::Result<PathBuf> {
     if let Some(elf) = named.filter(|path| !path.is_dir()) {
         return Ok(elf.to_path_buf());

@@ -50,8 +50,8 @@ pub(crate) const KERNEL: &str = "KERNEL";
 /// The folders of kernels that are not part of this workspace.
 pub(crate) const FOREIGN: [&str; 2] = ["tests/foreign/loader_api", "tests/foreign/multiboot2"];
 
-/// The target directory for guests that a toolchain builds. Each has its own: two would take turns in throwing away each
-/// other's work.
+/// The target directory for guests that a toolchain builds. Each has its own: two would take turns
+/// in throwing away each other's work.
 pub(crate) fn target_dir(choice: &Choice) -> PathBuf {
     workspace::guest_target_dir().join(choice.toolchain.folder())
 }
@@ -62,10 +62,12 @@ pub(crate) fn foreign_target_dir(choice: &Choice) -> PathBuf {
     target_dir(choice).join("foreign")
 }
 
-/// Builds all binaries of a guest package, or one of them, with whatever toolchain [`toolchain::choose`] finds, and returns
-/// the paths of their ELFs; of [`C_LIBRARY`] that of the archive.
+/// Builds all binaries of a guest package, or one of them, with whatever toolchain
+/// [`toolchain::choose`] finds, and returns the paths of their ELFs; of [`C_LIBRARY`] that of the
+/// archive.
 ///
-/// Cargo's progress goes to standard error. When all is built already this takes well below a second.
+/// Cargo's progress goes to standard error. When all is built already this takes well below a
+/// second.
 ///
 /// # Errors
 ///
@@ -90,8 +92,8 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
     one(package, build(package, Some(name))?)
 }
 
-/// Builds the one binary of a kernel in `folder`, which is not part of this workspace, and returns the path of its ELF.
-/// Otherwise like [`build`].
+/// Builds the one binary of a kernel in `folder`, which is not part of this workspace, and returns
+/// the path of its ELF. Otherwise like [`build`].
 pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let shown = folder.display().to_string();
     ensure!(
@@ -114,8 +116,8 @@ pub fn build_loader(elf: &Path) -> anyhow::Result<Vec<u8>> {
         image::flatten(&fs::read(elf).with_context(named)?, &name).with_context(named)?;
     let folder = workspace::guest_target_dir().join("flat");
     fs::create_dir_all(&folder)?;
-    // One at a time, of all threads and processes: the next kernel's loader takes the place of this one's. The
-    // lock ends with the file.
+    // One at a time, of all threads and processes: the next kernel's loader takes the place of this
+    // one's. The lock ends with the file.
     let lock = fs::File::create(folder.join("lock"))?;
     lock.lock().context("cannot lock the loader's folder")?;
     let (binary_file, kernel) = (folder.join(name), folder.join(format!("{stem}.rs")));

@@ -20,14 +20,15 @@ pub const OPTIONS: &str = "EFI/BOOT/options";
 /// Bytes in a sector.
 const SECTOR: u64 = 512;
 
-/// The volume: the smallest that can be FAT32, which has at least 65,525 clusters (here sectors). All firmware reads
-/// that; some has no other.
+/// The volume: the smallest that can be FAT32, which has at least 65,525 clusters (here sectors).
+/// All firmware reads that; some has no other.
 const VOLUME: usize = 34 << 20;
 
 /// The stick: the volume from its first MiB on, and the second table of partitions.
 const STICK: u64 = VOLUME as u64 + (2 << 20);
 
-/// Writes the image of a stick: a table of partitions (GPT) with one volume (FAT32) that holds these files.
+/// Writes the image of a stick: a table of partitions (GPT) with one volume (FAT32) that holds
+/// these files.
 pub fn write(to: &Path, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
     let write = || -> anyhow::Result<()> {
         let mut file =

@@ -43,8 +43,8 @@ impl Smp {
         self.value_of("maxcpus").unwrap_or_else(|| self.present())
     }
 
-    /// Number of CPUs that the machine starts with: the others can be plugged in. QEMU's rule: `cpus`, else
-    /// `maxcpus`, else the product of the topology.
+    /// Number of CPUs that the machine starts with: the others can be plugged in. QEMU's rule:
+    /// `cpus`, else `maxcpus`, else the product of the topology.
     pub fn present(&self) -> u32 {
         let given = self.value_of("cpus").or_else(|| self.value_of("maxcpus"));
         given.unwrap_or_else(|| {
@@ -79,8 +79,8 @@ impl From<u32> for Smp {
 impl FromStr for Smp {
     type Err = String;
 
-    /// Takes anything that could be an argument of `-smp`, else shows what could. Whether it makes sense is for QEMU to
-    /// say, which knows its own limits and says it well.
+    /// Takes anything that could be an argument of `-smp`, else shows what could. Whether it makes
+    /// sense is for QEMU to say, which knows its own limits and says it well.
     fn from_str(text: &str) -> Result<Self, String> {
         let fits = |(key, value): (&str, &str)| {
             let is_name = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase());

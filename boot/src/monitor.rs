@@ -1,11 +1,11 @@
 //! QEMU's monitor: does to a machine, while it runs, what [`Action`]s ask for.
 //!
-//! The monitor speaks QMP, one JSON object a line (QEMU's `docs/interop/qmp-spec`). QEMU connects to
-//! us and not the other way round, so there is no moment at which the port is not there yet, and
+//! The monitor speaks QMP, one JSON object a line (QEMU's `docs/interop/qmp-spec`). QEMU connects
+//! to us and not the other way round, so there is no moment at which the port is not there yet, and
 //! no other program can reach the machine. The loopback address, since every host has it.
 //!
-//! A thread sends the commands. It ends with QEMU, whose end closes the connection, or when there is no answer: another
-//! program of the host may have connected to the port before QEMU did.
+//! A thread sends the commands. It ends with QEMU, whose end closes the connection, or when there
+//! is no answer: another program of the host may have connected to the port before QEMU did.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -43,7 +43,8 @@ pub(crate) struct Done {
 }
 
 impl Operator {
-    /// Opens a port for a QEMU that is yet to be started, and whose monitor is given up if it does not answer for so long.
+    /// Opens a port for a QEMU that is yet to be started, and whose monitor is given up if it does
+    /// not answer for so long.
     pub(crate) fn open(actions: Vec<Action>, patience: Duration) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = listener.context("no port for QEMU's monitor")?;

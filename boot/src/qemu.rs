@@ -83,13 +83,13 @@ pub(crate) fn arguments(
     add("-machine", &format!("{}{details}", boot.machine));
     add("-accel", &engine.to_string());
     match engine {
-        // OVMF's APs wait by `mwait` where they can, which TCG does not implement: they would spin, and take the time
-        // of all others.
+        // OVMF's APs wait by `mwait` where they can, which TCG does not implement: they would spin,
+        // and take the time of all others.
         Engine::Tcg if uefi.is_some() => add("-cpu", &"max,-monitor"),
         Engine::Tcg => add("-cpu", &"max"),
         Engine::Kvm { native } => {
-            // One that is not native was seen to offer a register (IA32_ARCH_CAPABILITIES) that it then
-            // refuses, and QEMU 7.2 gives up.
+            // One that is not native was seen to offer a register (IA32_ARCH_CAPABILITIES) that it
+            // then refuses, and QEMU 7.2 gives up.
             let model = if native { "host" } else { "host,arch-capabilities=off" };
             add("-cpu", &model);
             // A KVM that interprets kernel code would take minutes for SeaBIOS.
@@ -111,8 +111,8 @@ pub(crate) fn arguments(
     add("-serial", &"stdio");
     add("-device", &format!("isa-debug-exit,iobase={:#x},iosize=4,id=exit", protocol::exit::PORT));
     if let Some(seed) = boot.seed {
-        // An instruction takes 2^shift ns, and all vCPUs take turns in one thread. With a shift of 0, one run of
-        // three differed.
+        // An instruction takes 2^shift ns, and all vCPUs take turns in one thread. With a shift of
+        // 0, one run of three differed.
         add("-icount", &format!("shift={},sleep=off", 1 + seed % 7));
         // Else the guest's clock begins at the host's time.
         add("-rtc", &"base=2026-01-01,clock=vm");

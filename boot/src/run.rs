@@ -84,31 +84,37 @@ settings! {
     smp: Smp;
     /// The board.
     machine: Machine;
-    /// What starts the kernel. By UEFI, the contents of the ramdisk are the file of options beside the loader.
+    /// What starts the kernel. By UEFI, the contents of the ramdisk are the file of options beside
+    /// the loader.
     firmware: Firmware;
     /// The engine.
     accel: Accel;
     /// Memory in MiB; by default as much as suits the number of CPUs.
     memory_mib: Option<u32>;
-    /// Longest time from the start of QEMU to its end; by default far more than a healthy guest needs on a slow host.
+    /// Longest time from the start of QEMU to its end; by default far more than a healthy guest
+    /// needs on a slow host.
     deadline: Option<Duration>;
-    /// Lets QEMU wait for a debugger on this local port before the first instruction. There is no deadline then.
+    /// Lets QEMU wait for a debugger on this local port before the first instruction. There is no
+    /// deadline then.
     gdb: Option<u16>;
-    /// Ends the boot soon after the flag is set, with [`Outcome::Interrupted`](crate::Outcome::Interrupted).
+    /// Ends the boot soon after the flag is set, with
+    /// [`Outcome::Interrupted`](crate::Outcome::Interrupted).
     interrupt: Option<&'static AtomicBool>;
 }
 
 impl Boot {
-    /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format. A file whose name
-    /// ends in `.iso` is a disk that boots by a loader of its own, one that ends in `.img` a stick.
+    /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format. A file
+    /// whose name ends in `.iso` is a disk that boots by a loader of its own, one that ends in
+    /// `.img` a stick.
     pub fn new(elf: impl Into<PathBuf>) -> Self {
         let boot = Self { elf: elf.into(), ..Self::default() };
         boot.options(&Options { format: Format::Json, ..Options::default() })
     }
 
-    /// The options for the kernel. Without [`Format::Json`] there are no events, and so no pass. With a seed, the run
-    /// is the same, to the byte, whenever it is repeated, and the CPUs are interleaved differently with each
-    /// seed: TCG in one thread, whose clock counts instructions. (A debugger that stops the guest changes it.)
+    /// The options for the kernel. Without [`Format::Json`] there are no events, and so no pass.
+    /// With a seed, the run is the same, to the byte, whenever it is repeated, and the CPUs are
+    /// interleaved differently with each seed: TCG in one thread, whose clock counts instructions.
+    /// (A debugger that stops the guest changes it.)
     pub fn options(mut self, options: &Options) -> Self {
         self.seconds = options.seconds;
         self.seed = options.seed;
@@ -140,14 +146,15 @@ impl Boot {
         self
     }
 
-    /// Ends the boot as soon as the guest reports a CPU as missing. Otherwise it goes on, and is at best
-    /// [`Outcome::Incomplete`](crate::Outcome::Incomplete) in the end.
+    /// Ends the boot as soon as the guest reports a CPU as missing. Otherwise it goes on, and is at
+    /// best [`Outcome::Incomplete`](crate::Outcome::Incomplete) in the end.
     pub fn ends_if_a_cpu_is_missing(mut self) -> Self {
         self.missing = Missing::Ends;
         self
     }
 
-    /// For a boot that loses CPUs on purpose: it may pass with fewer than the machine was asked to have.
+    /// For a boot that loses CPUs on purpose: it may pass with fewer than the machine was asked to
+    /// have.
     pub fn cpus_may_be_missing(mut self) -> Self {
         self.missing = Missing::Expected;
         self
@@ -278,7 +285,8 @@ impl Boot {
         Ok(qemu::by_hand(&program, self, self.engine(), self.uefi()?.as_ref()))
     }
 
-    /// What this host lacks for it, if anything: a KVM that is not native takes minutes where others take seconds.
+    /// What this host lacks for it, if anything: a KVM that is not native takes minutes where
+    /// others take seconds.
     pub fn lacks(&self) -> Option<&'static str> {
         let host = Host::probe();
         if self.accel == Accel::Kvm && !(host.native && host.kvm_opens) {
@@ -296,7 +304,8 @@ impl Boot {
         }
     }
 
-    /// What UEFI takes, if it is to start the kernel; the stick and the copy of the variables are still to be made.
+    /// What UEFI takes, if it is to start the kernel; the stick and the copy of the variables are
+    /// still to be made.
     fn uefi(&self) -> anyhow::Result<Option<Uefi>> {
         if self.firmware == Firmware::Direct {
             return Ok(None);
@@ -324,11 +333,12 @@ impl Boot {
         Ok((Uefi { ovmf, variables, stick }, folder))
     }
 
-    /// None for a debugger. By default twice the time that the guest is to work, and for bring-up and reports a minute and
-    /// a second per CPU, about 20 times what 2 host CPUs took for 1 to 255 CPUs under TCG.
+    /// None for a debugger. By default twice the time that the guest is to work, and for bring-up
+    /// and reports a minute and a second per CPU, about 20 times what 2 host CPUs took for 1 to 255
+    /// CPUs under TCG.
     fn time_limit(&self) -> Option<Duration> {
-        // With a seed, one thread does the work of all CPUs, and a second in the guest is half a billion
-        // instructions at most.
+        // With a seed, one thread does the work of all CPUs, and a second in the guest is half a
+        // billion instructions at most.
         let slower = if self.seed.is_some() { 30 } else { 1 };
         let cpus = u64::from(self.smp.cpus());
         let work = u64::from(self.seconds) * 2 * slower;

@@ -23,9 +23,11 @@ type Reader = EndianRcSlice<LittleEndian>;
 /// Adds names to backtraces: function, file and line, and what was inlined there.
 pub(crate) struct Symbols {
     elf: PathBuf,
-    /// Read when the first address comes: most guests do not panic. `Some(None)`: it has no debug information.
+    /// Read when the first address comes: most guests do not panic. `Some(None)`: it has no debug
+    /// information.
     program: Option<Option<Program>>,
-    /// The next address is that of an instruction; all others are return addresses, one after their call.
+    /// The next address is that of an instruction; all others are return addresses, one after their
+    /// call.
     is_exact: bool,
 }
 
@@ -34,8 +36,8 @@ impl Symbols {
         Self { elf: elf.to_path_buf(), program: None, is_exact: false }
     }
 
-    /// For a line of log that has an address of a backtrace: the same line with the name behind it, and one for each
-    /// caller that it was inlined into.
+    /// For a line of log that has an address of a backtrace: the same line with the name behind it,
+    /// and one for each caller that it was inlined into.
     pub(crate) fn named(&mut self, line: &str) -> Option<Vec<String>> {
         if let Some((_, message)) = line.split_once(PANIC) {
             // An exception or an interrupt is reported with the instruction that it came upon.

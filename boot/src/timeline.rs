@@ -1,7 +1,7 @@
 //! How the CPUs of one boot started: the progress of each, and which waited for which.
 //!
-//! Made from what the kernel reports if its job is `timeline`: [`Steps`] of the BSP and [`Stamps`] of
-//! each other CPU, all in nanoseconds from the first INIT.
+//! Made from what the kernel reports if its job is `timeline`: [`Steps`] of the BSP and [`Stamps`]
+//! of each other CPU, all in nanoseconds from the first INIT.
 
 mod draw;
 
@@ -39,8 +39,8 @@ const BSP_PARTS: [&str; 4] = [
     "waits for the CPUs",
 ];
 
-/// What any other CPU does from the first SIPI on, in this order: it waits until it runs, goes through the
-/// phases, and waits for the last one.
+/// What any other CPU does from the first SIPI on, in this order: it waits until it runs, goes
+/// through the phases, and waits for the last one.
 fn cpu_parts() -> impl Iterator<Item = String> {
     let started = std::iter::once("does not run yet".to_string());
     let phases = PHASES[1..].iter().map(|phase| format!("to: {phase}"));
@@ -150,8 +150,8 @@ fn online_ns(cpu: &Stamps) -> u64 {
     cpu.at_ns[PHASES.len() - 1]
 }
 
-/// A moment that was not kept counts as that before it, and so does one that was taken by a clock that is
-/// behind: nothing takes less than no time.
+/// A moment that was not kept counts as that before it, and so does one that was taken by a clock
+/// that is behind: nothing takes less than no time.
 fn in_order(mut cpu: Stamps) -> Stamps {
     let mut latest = 0;
     for at in &mut cpu.at_ns {

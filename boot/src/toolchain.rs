@@ -139,8 +139,8 @@ fn linker_for(toolchain: &Toolchain, found: &Found) -> Option<Option<Linker>> {
     active_lld.or_else(|| found.linkers.first().cloned()).map(Some)
 }
 
-/// The linkers that serve a target beside rust-lld, the best first. UEFI's files are of Windows' format, which GNU's
-/// linker for Linux does not know.
+/// The linkers that serve a target beside rust-lld, the best first. UEFI's files are of Windows'
+/// format, which GNU's linker for Linux does not know.
 pub(crate) fn flavors(target: &str) -> &'static [&'static str] {
     if target == UEFI_TARGET { &["lld-link"] } else { &["ld.lld", "ld"] }
 }

@@ -14,8 +14,8 @@ pub const TARGET: &str = "x86_64-unknown-none";
 /// The target that the loader for UEFI is built for.
 pub const UEFI_TARGET: &str = "x86_64-unknown-uefi";
 
-/// Root of the workspace: around the package that cargo runs or, without cargo, where this tool was built.
-/// (A checkout may be moved, and cargo does not build again then.)
+/// Root of the workspace: around the package that cargo runs or, without cargo, where this tool was
+/// built. (A checkout may be moved, and cargo does not build again then.)
 pub fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
@@ -40,8 +40,8 @@ pub fn guest_target_dir() -> PathBuf {
     outer.unwrap_or_else(|| root().join("target")).join("guest")
 }
 
-/// Copies the tracked files below `folder` (empty: all) into `to`, as they are in the working tree, under their paths
-/// below `folder`.
+/// Copies the tracked files below `folder` (empty: all) into `to`, as they are in the working tree,
+/// under their paths below `folder`.
 pub fn copy(folder: &str, to: &Path) -> anyhow::Result<()> {
     let from = root().join(folder);
     let mut git = Command::new("git");

@@ -1,4 +1,5 @@
-//! The program as a whole: its exit status, and what it says when something is wrong. QEMU is a shell script.
+//! The program as a whole: its exit status, and what it says when something is wrong. QEMU is a
+//! shell script.
 #![cfg(unix)]
 
 use std::fs::{self, File, Permissions};

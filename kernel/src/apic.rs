@@ -45,7 +45,8 @@ const LVT_MASKED: u32 = 1 << 16;
 const DELIVERY: u32 = 0b111 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
 
-/// The page of registers, null in x2APIC mode. Written by the BSP, before other CPUs run, so Relaxed everywhere.
+/// The page of registers, null in x2APIC mode. Written by the BSP, before other CPUs run, so
+/// Relaxed everywhere.
 static PAGE: AtomicPtr<u8> = AtomicPtr::new(UNKNOWN);
 const UNKNOWN: *mut u8 = ptr::without_provenance_mut(1);
 
@@ -54,7 +55,8 @@ const TIMER_DIVIDER: u64 = 16;
 /// The same, as the register has it (Intel SDM 3A, figure 11-10).
 const DIVIDE_BY_16: u32 = 0b0011;
 
-/// Rate of the timer, before the divider, in Hz. Written once by the BSP, before other CPUs run, so Relaxed.
+/// Rate of the timer, before the divider, in Hz. Written once by the BSP, before other CPUs run, so
+/// Relaxed.
 static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 
 /// This CPU's APIC ID, from its APIC. Any CPU, any context, once the APIC is set up.
@@ -99,7 +101,8 @@ pub(crate) fn init(asked: ApicMode) {
     set_handler(vector::APIC_ERROR, report_errors);
     // SAFETY: the APIC's registers.
     let map = |page| unsafe { Registers::map(PhysAddr::new(page)) }.as_ptr();
-    // SAFETY: in ring 0, the CPU has an APIC, and the mapping stays, in the one set of tables that there is.
+    // SAFETY: in ring 0, the CPU has an APIC, and the mapping stays, in the one set of tables that
+    // there is.
     adopt(unsafe { LocalApic::find(map) });
 }
 
@@ -155,8 +158,9 @@ pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     stop_timer();
-    // Bit 8: software enable. Before the pins, which are the caller's: as long as it is clear, which it is after
-    // INIT, no entry of the vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
+    // Bit 8: software enable. Before the pins, which are the caller's: as long as it is clear,
+    // which it is after INIT, no entry of the vector table can be unmasked (Intel SDM 3A,
+    // 11.4.7.2).
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
     listen_for_errors();
 }
@@ -179,8 +183,8 @@ pub(crate) fn set_pins(uses: [LintUse; 2]) {
 /// kernel reports.
 pub(crate) fn mask_own_sources() {
     const SMI: u32 = 0b010 << 8;
-    // The number of the last entry says which there are (Intel SDM 3A, figures 11-7 and 11-8); a register
-    // that is not there must not be touched in x2APIC mode.
+    // The number of the last entry says which there are (Intel SDM 3A, figures 11-7 and 11-8); a
+    // register that is not there must not be touched in x2APIC mode.
     let last = read(VERSION) >> 16 & 0xff;
     let all = (3..).zip([LVT_ERROR, LVT_PERFORMANCE, LVT_TEMPERATURE, LVT_CORRECTED]);
     for (_, entry) in all.filter(|(number, _)| last >= *number) {
@@ -243,7 +247,8 @@ pub(crate) fn start_counting() {
     write(TIMER_INITIAL, u32::MAX);
 }
 
-/// What this CPU's timer has counted since [`start_counting`], before its divider. Stands after a minute at 1 GHz.
+/// What this CPU's timer has counted since [`start_counting`], before its divider. Stands after a
+/// minute at 1 GHz.
 pub(crate) fn counted() -> u64 {
     u64::from(u32::MAX - read(TIMER_CURRENT)) * TIMER_DIVIDER
 }

@@ -4,7 +4,8 @@
 //! [restartable sequence](rundown::per_cpu::gs) starts again.
 //!
 //! # What it promises
-//! For every other CPU that runs there is a moment between the start of [`all`] and its return such that
+//! For every other CPU that runs there is a moment between the start of [`all`] and its return such
+//! that
 //!
 //! - what the caller did before `all` is visible to what that CPU does after that moment;
 //! - what that CPU did before that moment is visible to the caller after `all`;
@@ -44,8 +45,8 @@ per_cpu! {
     };
 }
 
-/// Takes over the barriers' interrupts, and lets CPUs answer while they wait for others. Before the BSP has a
-/// table of interrupts.
+/// Takes over the barriers' interrupts, and lets CPUs answer while they wait for others. Before the
+/// BSP has a table of interrupts.
 pub(crate) fn init() {
     ipi::WHILE_WAITING.set(Some(serve));
     ipi::ON_NMI.set(Some(on_nmi));
@@ -143,8 +144,9 @@ impl Call {
     fn begin() -> Self {
         assert!(is_legal(), "a barrier in an NMI handler");
         let call = Self { round: ROUNDS.begin(), begun: time::nanos() };
-        // A CPU that comes online after this sees what this CPU did before. The round does not wait for one
-        // that has left, or leaves without seeing it. Pairs with `cpu::set_online` and `cpu::set_offline`.
+        // A CPU that comes online after this sees what this CPU did before. The round does not wait
+        // for one that has left, or leaves without seeing it. Pairs with `cpu::set_online` and
+        // `cpu::set_offline`.
         fence(Ordering::SeqCst);
         let sent = others()
             .filter(|(cpu, answers)| !call.is_answered(*cpu, answers))
@@ -189,8 +191,8 @@ impl Answers {
     /// Sends the CPU, whose answers these are, an interrupt, if none is on its way. Whether one was
     /// sent.
     fn ask(&self, cpu: CpuIndex) -> bool {
-        // With interrupts off: a handler that came in between would find the CPU asked, and wait for
-        // an interrupt that the code below it has not sent.
+        // With interrupts off: a handler that came in between would find the CPU asked, and wait
+        // for an interrupt that the code below it has not sent.
         interrupts::without(|| {
             let send = self.rounds.ask();
             if send {
@@ -215,11 +217,12 @@ impl Answers {
     }
 }
 
-/// Has a CPU that has just come online answer the calls that began before: they have not asked it, but wait for
-/// every CPU that they find online.
+/// Has a CPU that has just come online answer the calls that began before: they have not asked it,
+/// but wait for every CPU that they find online.
 pub(crate) fn catch_up(cpu: CpuIndex) {
-    // Either the caller of a barrier has seen the CPU online and asks it directly, or the code below finds
-    // the round begun: the fence in `Call::begin` and the one in `cpu::set_online`, which is behind this CPU.
+    // Either the caller of a barrier has seen the CPU online and asks it directly, or the code
+    // below finds the round begun: the fence in `Call::begin` and the one in `cpu::set_online`,
+    // which is behind this CPU.
     if let Some(answers) = ANSWERS.of(cpu) {
         answers.ask(cpu);
     }

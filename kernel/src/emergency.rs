@@ -22,7 +22,8 @@ use crate::{
     screen, serial, time,
 };
 
-/// Stops all other CPUs for good; returns whether all have [stopped](has_stopped) within a while. Any context.
+/// Stops all other CPUs for good; returns whether all have [stopped](has_stopped) within a while.
+/// Any context.
 pub(crate) static STOP_OTHERS: Hook<fn() -> bool> = Hook::none();
 
 /// This CPU's APIC ID, from its APIC. Any context.
@@ -45,8 +46,8 @@ static REPORTING: AtomicU32 = AtomicU32::new(0);
 
 /// Ends QEMU with `code`. On a machine without the exit device, halts all CPUs.
 ///
-/// Any CPU, any context. The first caller decides; others halt. A CPU that reports a panic comes before
-/// all others.
+/// Any CPU, any context. The first caller decides; others halt. A CPU that reports a panic comes
+/// before all others.
 pub fn exit(code: ExitCode) -> ! {
     static EXITING: AtomicBool = AtomicBool::new(false);
     interrupts::disable();
@@ -119,8 +120,8 @@ pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn Fn
         Err(_) => halt(),
     }
     let all_stopped = stop_others();
-    // Every CPU that acknowledged has stopped for good. One that did not is beyond reach (NMIs are blocked
-    // or it is dead), or is only starting; a report that may be garbled beats none.
+    // Every CPU that acknowledged has stopped for good. One that did not is beyond reach (NMIs are
+    // blocked or it is dead), or is only starting; a report that may be garbled beats none.
     serial::break_lock();
     log!("PANIC {message}");
     trace(&mut |address| log!("    at {address:#018x}"));

@@ -18,8 +18,8 @@ use crate::{
 /// that hangs.
 static NMI_PINS: Once<NmiPins> = Once::new();
 
-/// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP, when the
-/// CPU map is known; interrupts are off.
+/// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP,
+/// when the CPU map is known; interrupts are off.
 pub(crate) fn take_over() {
     if let Some(madt) = acpi::MADT.get() {
         ioapic::init(madt);
@@ -42,7 +42,8 @@ pub(crate) fn quiet_cpus() {
     unsafe { bringup::quiet_others(apic::local()) };
 }
 
-/// Silences all interrupts of devices, and sets up this CPU's pins. One that has been sent before may still come.
+/// Silences all interrupts of devices, and sets up this CPU's pins. One that has been sent before
+/// may still come.
 ///
 /// On one CPU at a time; thread or interrupt context, not NMI.
 pub fn silence() {

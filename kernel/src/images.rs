@@ -8,8 +8,8 @@ pub use rundown::per_cpu::gs::{Bounds, NotRegistered, RegisterError, RestartTabl
 
 use crate::{cpu, ipi};
 
-/// Takes an image's table out again. When this returns, the image's memory may be used for something
-/// else.
+/// Takes an image's table out again. When this returns, the image's memory may be used for
+/// something else.
 ///
 /// Thread context, interrupts on. Error: [`NotRegistered`].
 ///
@@ -25,7 +25,8 @@ pub unsafe fn unregister(table: &RestartTable) -> Result<(), NotRegistered> {
             let _ = ipi::try_call(cpu, &|| {});
         }
     };
-    // SAFETY: by the caller. A call is run by a handler for which interrupts were on, so every handler
-    // below it has looked up what it interrupted; or by kernel code that waits for something.
+    // SAFETY: by the caller. A call is run by a handler for which interrupts were on, so every
+    // handler below it has looked up what it interrupted; or by kernel code that waits for
+    // something.
     unsafe { gs::unregister(table, called_everywhere) }
 }

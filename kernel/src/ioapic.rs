@@ -57,7 +57,8 @@ impl Chip {
     /// `None` if nothing answers at the address.
     fn find(address: u32) -> Option<Self> {
         let address = PhysAddr::new(address.into());
-        // Intel's lie 1 KiB apart (82093AA data sheet), AMD's may lie at each multiple of 256 bytes.
+        // Intel's lie 1 KiB apart (82093AA data sheet), AMD's may lie at each multiple of 256
+        // bytes.
         if !address.is_aligned(0x100_u64) {
             return None;
         }

@@ -34,8 +34,8 @@ pub(crate) static WHILE_WAITING: Hook = Hook::none();
 /// Called on any NMI. Returns whether the NMI may have been sent for that.
 pub(crate) static ON_NMI: Hook<fn() -> bool> = Hook::none();
 
-/// Takes over the interrupts between CPUs, and NMIs. Before the BSP has a table of interrupts: NMIs may
-/// come as soon as it has.
+/// Takes over the interrupts between CPUs, and NMIs. Before the BSP has a table of interrupts: NMIs
+/// may come as soon as it has.
 pub(crate) fn init() {
     emergency::STOP_OTHERS.set(Some(stop_others));
     emergency::OWN_APIC_ID.set(Some(|| apic::try_id().map(cpu::ApicId::get)));
@@ -84,8 +84,8 @@ pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOn
     };
     call.push(calls);
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::CALL));
-    // Pairs with the fence in `cpu::set_offline`: either this CPU sees below that the other one has left,
-    // or that one sees the call.
+    // Pairs with the fence in `cpu::set_offline`: either this CPU sees below that the other one has
+    // left, or that one sees the call.
     fence(Ordering::SeqCst);
     // Acquire: pairs with the store in `take_calls`; the function's writes are visible.
     while !call.done.load(Ordering::Acquire) {
@@ -95,7 +95,8 @@ pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOn
         if !interrupts::enabled() {
             // Not in a handler, but what it calls is promised interrupt context.
             interrupts::as_handler(serve_calls);
-            // The other CPU may have interrupts off, too, and wait for this one, for example at a barrier.
+            // The other CPU may have interrupts off, too, and wait for this one, for example at a
+            // barrier.
             if let Some(serve) = WHILE_WAITING.get() {
                 serve();
             }
@@ -183,8 +184,8 @@ fn stop_others() -> bool {
     let deadline = time::nanos() + TIMEOUT_NS;
     loop {
         let mut all = true;
-        // The BSP comes first. Once it has stopped, no CPU comes online any more; those that did meanwhile
-        // get their NMI now.
+        // The BSP comes first. Once it has stopped, no CPU comes online any more; those that did
+        // meanwhile get their NMI now.
         for other in cpu::others() {
             let Some(sent) = STOP_SENT.of(other) else {
                 continue;

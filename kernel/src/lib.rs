@@ -24,7 +24,8 @@
 
 extern crate alloc;
 
-// Checked for the host, as editors do, beside crates that link std: there is one panic handler, std's.
+// Checked for the host, as editors do, beside crates that link std: there is one panic handler,
+// std's.
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
@@ -84,8 +85,8 @@ pub static BOOTLOADER_CONFIG: BootloaderConfig = {
 };
 
 /// Defines the entry point of a guest binary: brings the machine up, calls the named
-/// `fn(&'static Machine) -> ExitCode` on the BSP with interrupts enabled, and ends QEMU with the code
-/// it returns.
+/// `fn(&'static Machine) -> ExitCode` on the BSP with interrupts enabled, and ends QEMU with the
+/// code it returns.
 #[macro_export]
 macro_rules! main {
     ($run:path) => {

@@ -59,8 +59,8 @@ pub(crate) use per_cpu;
 
 impl<T: Sync> PerCpu<T> {
     /// # Safety
-    /// The value is that of a static in section `.per_cpu`. Copies of its bytes are values as good as it
-    /// is (so it does not point to itself).
+    /// The value is that of a static in section `.per_cpu`. Copies of its bytes are values as good
+    /// as it is (so it does not point to itself).
     pub(crate) const unsafe fn new(initial: T) -> Self {
         Self(initial)
     }
@@ -68,8 +68,8 @@ impl<T: Sync> PerCpu<T> {
     /// This CPU's. A kernel thread never moves to another CPU, so it stays this CPU's.
     pub(crate) fn here(&'static self) -> &'static T {
         let shift: u64;
-        // SAFETY: every CPU runs `install` before any other Rust code, so GS points to its copy, whose
-        // head is set.
+        // SAFETY: every CPU runs `install` before any other Rust code, so GS points to its copy,
+        // whose head is set.
         unsafe {
             asm!(
                 "mov {}, gs:[{offset}]",
@@ -151,7 +151,8 @@ pub(crate) fn area(cpu: CpuIndex, offset: usize) -> VirtAddr {
 /// Fills the area of the CPU with this index, the first that has none. One caller at a time.
 ///
 /// # Safety
-/// Its first [`ROOM`] bytes are mapped for good, and nothing else's; the BSP's are those of [`early`].
+/// Its first [`ROOM`] bytes are mapped for good, and nothing else's; the BSP's are those of
+/// [`early`].
 pub(crate) unsafe fn add_area(cpu: CpuIndex) {
     if cpu != CpuIndex::BSP {
         // SAFETY: by the caller.
@@ -172,15 +173,16 @@ struct Early(#[expect(dead_code, reason = "read through GS")] [u8; 4096]);
 
 static mut EARLY: Early = Early([0; 4096]);
 
-/// Where the BSP's variables are from the kernel's first step on. Its area has the same page, so what has been counted
-/// until then (NMIs may have come) is not lost.
+/// Where the BSP's variables are from the kernel's first step on. Its area has the same page, so
+/// what has been counted until then (NMIs may have come) is not lost.
 pub(crate) fn early() -> VirtAddr {
     VirtAddr::from_ptr(&raw const EARLY)
 }
 
 /// Gives the BSP something to find at GS. The kernel's first step.
 pub(crate) fn init_bsp() {
-    // SAFETY: there is room for the pattern (`ROOM`, which `link.ld` checks), and nothing else uses it.
+    // SAFETY: there is room for the pattern (`ROOM`, which `link.ld` checks), and nothing else uses
+    // it.
     unsafe { copy_to(early(), CpuIndex::BSP) };
     GsBase::write(early());
 }

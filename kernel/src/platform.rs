@@ -1,5 +1,5 @@
-//! What the `rundown` crate needs of a kernel: a CPU's number, the time, a way to sleep and be woken,
-//! and per-CPU counters.
+//! What the `rundown` crate needs of a kernel: a CPU's number, the time, a way to sleep and be
+//! woken, and per-CPU counters.
 
 mod per_cpu;
 
@@ -129,7 +129,8 @@ fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool
     let me = cpu::current().get();
     let (word, bit) = (&SLEEPERS[me / 64], 1 << (me % 64));
     SLEEPS_FOR.here().store(what_for, Ordering::Relaxed);
-    // Release: pairs with the load in `wake_if`: a CPU that sees the bit sees what this one sleeps for.
+    // Release: pairs with the load in `wake_if`: a CPU that sees the bit sees what this one sleeps
+    // for.
     word.fetch_or(bit, Ordering::Release);
     // Pairs with the fence in `wake_if`.
     fence(Ordering::SeqCst);

@@ -3,8 +3,8 @@
 //! The port is behind a spin lock that is held with interrupts off, so an interrupt handler never
 //! finds it held by the CPU it interrupted. An exception or an NMI may; it sees its own CPU as the
 //! owner and writes past the lock: a line in the middle of another one rather than none. A panic
-//! stops the other CPUs first, and then breaks the lock if one of them held it. So does who resets a CPU:
-//! an INIT takes it out of the middle of a line.
+//! stops the other CPUs first, and then breaks the lock if one of them held it. So does who resets
+//! a CPU: an INIT takes it out of the middle of a line.
 //!
 //! The lock is the owner's number: there is no moment at which it is held by an unknown owner.
 
@@ -32,8 +32,8 @@ static PORT: SpinMutex<Uart16550<PioBackend>> = SpinMutex::new(com1());
 /// Index of the CPU that holds the lock.
 static OWNER: AtomicU32 = AtomicU32::new(NOBODY);
 
-/// Sets the port to 115200 baud, 8N1. A machine without one runs on silently. Once, on the BSP, before
-/// others run.
+/// Sets the port to 115200 baud, 8N1. A machine without one runs on silently. Once, on the BSP,
+/// before others run.
 pub(crate) fn init() {
     let config = Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT };
     // No device: then there is no log, and nowhere to report that.
@@ -62,8 +62,8 @@ pub fn with_port(write: impl FnOnce(&mut dyn fmt::Write)) {
     });
 }
 
-/// Takes the lock away from whoever holds it. All other CPUs have stopped for good, or else lines are
-/// mixed up.
+/// Takes the lock away from whoever holds it. All other CPUs have stopped for good, or else lines
+/// are mixed up.
 pub(crate) fn break_lock() {
     OWNER.store(NOBODY, Ordering::Release);
 }
@@ -89,8 +89,8 @@ fn give_up(owner: u32) {
 
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Ten seconds, where reading the port's state takes the microsecond that it took on an ISA bus. 16 bytes, the most
-/// there are to wait for, are out after 1.4 ms.
+/// Ten seconds, where reading the port's state takes the microsecond that it took on an ISA bus. 16
+/// bytes, the most there are to wait for, are out after 1.4 ms.
 const MOST_REFUSALS: u32 = 10_000_000;
 
 const fn com1() -> Uart16550<PioBackend> {

@@ -1,4 +1,5 @@
-//! For guests that are tests: runs them one by one and reports to the host; and what no kernel would do.
+//! For guests that are tests: runs them one by one and reports to the host; and what no kernel
+//! would do.
 
 use protocol::{event::Event, exit::ExitCode};
 

@@ -61,7 +61,8 @@ pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
     NMIS.count_of(cpu)
 }
 
-/// Takes an interrupt with a vector that has no handler, on this CPU. As a handler. `false`: it is an exception.
+/// Takes an interrupt with a vector that has no handler, on this CPU. As a handler. `false`: it is
+/// an exception.
 fn take(vector: u8) -> bool {
     let is_in_service = vector >= 16 && apic::is_in_service(vector);
     if vector < 32 && !is_in_service {

@@ -15,8 +15,9 @@ use crate::{failure, guests, judge, screen};
 /// What a case demands of a report.
 type Check = Box<dyn Fn(&Report) -> Result<()> + Send + Sync>;
 
-/// Names the seed that each boot of a run is to have, in place of its case's. A guest that hangs is ended by a watchdog
-/// in its own time then, so that nothing depends on how busy the host is. The mutants' killers run like this.
+/// Names the seed that each boot of a run is to have, in place of its case's. A guest that hangs is
+/// ended by a watchdog in its own time then, so that nothing depends on how busy the host is. The
+/// mutants' killers run like this.
 const SEED: &str = "TESTS_SEED";
 
 /// The deadline in the host's time with such a seed: of no guest whose watchdog runs.
@@ -47,7 +48,8 @@ pub struct Case {
 }
 
 impl Case {
-    /// The test guest with this scenario, on a q35 machine with `-smp <smp>`; it is to pass all its tests.
+    /// The test guest with this scenario, on a q35 machine with `-smp <smp>`; it is to pass all its
+    /// tests.
     #[must_use]
     pub fn new(scenario: &str, smp: &str) -> Self {
         let shape = Shape::of(smp);
@@ -62,7 +64,8 @@ impl Case {
                 scenario: Some(Scenario::named(scenario).expect("a name")),
                 ..Options::default()
             },
-            // So long that only a hang reaches it: many virtual CPUs on few busy host CPUs are slow.
+            // So long that only a hang reaches it: many virtual CPUs on few busy host CPUs are
+            // slow.
             deadline: Duration::from_secs(60) + Duration::from_secs(2) * shape.cpus,
             ramdisk: None,
             stick: None,
@@ -165,8 +168,8 @@ impl Case {
         self
     }
 
-    /// Other options: `.options(|o| o.start = StartMode::Serial)`. [`named`](Self::named) mentions them in the
-    /// case's name.
+    /// Other options: `.options(|o| o.start = StartMode::Serial)`. [`named`](Self::named) mentions
+    /// them in the case's name.
     #[must_use]
     pub fn options(mut self, set: impl FnOnce(&mut Options)) -> Self {
         set(&mut self.options);
@@ -180,8 +183,8 @@ impl Case {
         self
     }
 
-    /// An image that is linked by itself, for the guest to load: the package, whose binary is named like it.
-    /// The guest finds it as QEMU's file `opt/<package>`.
+    /// An image that is linked by itself, for the guest to load: the package, whose binary is named
+    /// like it. The guest finds it as QEMU's file `opt/<package>`.
     #[must_use]
     pub fn image(mut self, package: &'static str) -> Self {
         self.image = Some(package);
@@ -195,8 +198,8 @@ impl Case {
         self
     }
 
-    /// Not all CPUs of the machine are to come online. Otherwise the first that is missing ends the case. (A
-    /// case with a fault in the start says so itself.)
+    /// Not all CPUs of the machine are to come online. Otherwise the first that is missing ends the
+    /// case. (A case with a fault in the start says so itself.)
     #[must_use]
     pub fn fewer_cpus(mut self) -> Self {
         self.fewer_cpus = true;
@@ -215,8 +218,8 @@ impl Case {
         self.boot(|boot| boot.act(Action::nmis(from)))
     }
 
-    /// Twice, with this seed: the guest is to write the same both times, to the byte; the storm something else with
-    /// another seed.
+    /// Twice, with this seed: the guest is to write the same both times, to the byte; the storm
+    /// something else with another seed.
     #[must_use]
     pub fn replayed(mut self, seed: u32) -> Self {
         self.twice = true;
@@ -250,8 +253,9 @@ impl Case {
         self
     }
 
-    /// A machine with a screen only: no serial port, and nothing that ends it but its monitor, once the kernel says that
-    /// it is done. [`Report::lines`] are then the screen's size and text, in which there are to be these words.
+    /// A machine with a screen only: no serial port, and nothing that ends it but its monitor, once
+    /// the kernel says that it is done. [`Report::lines`] are then the screen's size and text, in
+    /// which there are to be these words.
     #[must_use]
     pub fn screen<const N: usize>(mut self, words: [&'static str; N]) -> Self {
         self.screen = true;

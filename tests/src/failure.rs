@@ -8,8 +8,8 @@ use boot::Report;
 /// Lines of serial output that are shown: the last ones, where the trouble is.
 const LINES: usize = 60;
 
-/// The trouble first, then the serial output's end, QEMU's own words, and how to run it again: by the command `again`, or
-/// by hand, if that is the same.
+/// The trouble first, then the serial output's end, QEMU's own words, and how to run it again: by
+/// the command `again`, or by hand, if that is the same.
 #[must_use]
 pub fn describe(trouble: &Error, report: &Report, again: &str, by_hand: Option<&str>) -> String {
     let stderr = report.stderr.trim_end();

@@ -1,8 +1,8 @@
 //! Machines of many shapes and models: what the kernel must bring up and see right.
 //!
-//! All combinations of a few numbers of sockets, dies, cores and threads would be some hundreds; each
-//! CPU model on each board with each of them, many thousands. [`all`] takes every second shape, and deals
-//! models and boards out to them in turn, so that each meets shapes of all sorts.
+//! All combinations of a few numbers of sockets, dies, cores and threads would be some hundreds;
+//! each CPU model on each board with each of them, many thousands. [`all`] takes every second
+//! shape, and deals models and boards out to them in turn, so that each meets shapes of all sorts.
 
 use boot::Machine;
 
@@ -20,8 +20,8 @@ pub struct Setup {
     pub smp: String,
 }
 
-/// A level's numbers: powers of two, and those that leave holes in the APIC IDs. An odd number of each, so
-/// that every second combination has all of them.
+/// A level's numbers: powers of two, and those that leave holes in the APIC IDs. An odd number of
+/// each, so that every second combination has all of them.
 const SOCKETS: [u32; 5] = [1, 2, 3, 4, 5];
 const DIES: [u32; 3] = [1, 2, 3];
 const CORES: [u32; 7] = [1, 2, 3, 4, 5, 6, 7];
@@ -87,8 +87,8 @@ fn combinations() -> Vec<String> {
         .collect()
 }
 
-/// Machines for a reason of their own: more IDs to an L3 cache than CPUs by more than a power of two; holes
-/// on all levels; large ones; the highest ID on a sparse and on a full board.
+/// Machines for a reason of their own: more IDs to an L3 cache than CPUs by more than a power of
+/// two; holes on all levels; large ones; the highest ID on a sparse and on a full board.
 fn singly() -> impl Iterator<Item = Setup> {
     [
         (Machine::Q35, "EPYC 30,sockets=1,dies=2,cores=5,threads=3"),

@@ -1,14 +1,15 @@
 //! What QEMU's CPU models report of the machine's shape by CPUID.
 //!
-//! QEMU gives CPUs APIC IDs by one rule, whatever their model. The models differ in what CPUID says of
-//! it (QEMU 7.2, `target/i386/cpu.c`, as observed under TCG):
+//! QEMU gives CPUs APIC IDs by one rule, whatever their model. The models differ in what CPUID says
+//! of it (QEMU 7.2, `target/i386/cpu.c`, as observed under TCG):
 //!
 //! - Intel's have leaf 0xB, and leaf 0x1F as soon as there are several dies: all levels. The oldest
 //!   have only leaves 1 and 4 as long as there is one die.
-//! - AMD's from EPYC on have leaf 0xB, which has no dies, and leaf 0x8000_001E, which calls them nodes.
+//! - AMD's from EPYC on have leaf 0xB, which has no dies, and leaf 0x8000_001E, which calls them
+//!   nodes.
 //! - Those before that, `qemu64` and `max` have leaf 0xB alone. Their dies' cores are numbered on.
-//! - The oldest have leaf 0x8000_0008 alone, which has no threads either. (QEMU warns that "this family of
-//!   AMD CPU doesn't support hyperthreading", and gives them some all the same.)
+//! - The oldest have leaf 0x8000_0008 alone, which has no threads either. (QEMU warns that "this
+//!   family of AMD CPU doesn't support hyperthreading", and gives them some all the same.)
 
 use protocol::event::Cpu;
 
@@ -41,8 +42,8 @@ enum Reported {
 /// What the kernel runs on unless another model is asked for.
 pub const MAX: Model = model("max", Reported::NoDies);
 
-/// Every model that QEMU 7.2 has and that the kernel runs on, of those that differ in what is looked at
-/// here at least one, the newest and the oldest of each vendor included.
+/// Every model that QEMU 7.2 has and that the kernel runs on, of those that differ in what is
+/// looked at here at least one, the newest and the oldest of each vendor included.
 pub const ALL: [Model; 20] = [
     MAX,
     model("Skylake-Server", Reported::Intel),
@@ -89,8 +90,8 @@ impl Model {
         }
     }
 
-    /// The index table that the kernel must come to: that of the shape, levels that are not reported being
-    /// part of the core's number, in the order of the APIC ID's bits.
+    /// The index table that the kernel must come to: that of the shape, levels that are not
+    /// reported being part of the core's number, in the order of the APIC ID's bits.
     #[must_use]
     pub fn table(&self, shape: &Shape) -> Vec<Cpu> {
         let [_, core_bits, thread_bits] = shape.bits();

@@ -1,4 +1,5 @@
-//! What a guest's screen shows: QEMU's monitor dumps it as a picture, and the kernel's font is known.
+//! What a guest's screen shows: QEMU's monitor dumps it as a picture, and the kernel's font is
+//! known.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -12,8 +13,9 @@ use bootloader_api::info::{FrameBufferInfo, PixelFormat};
 use serde_json::{Value, json};
 use textmode::{Layout, read};
 
-/// The text in a picture that QEMU's `screendump` has written (PPM, three bytes a pixel): a line with its size, then
-/// one for each row, without the blanks at its end and the blank rows below. U+FFFD stands for no glyph.
+/// The text in a picture that QEMU's `screendump` has written (PPM, three bytes a pixel): a line
+/// with its size, then one for each row, without the blanks at its end and the blank rows below.
+/// U+FFFD stands for no glyph.
 fn text_of(ppm: &[u8]) -> Result<String> {
     let mut fields = ppm.splitn(4, |byte| byte.is_ascii_whitespace());
     let mut field = || fields.next().context("the picture's header is cut");
@@ -40,8 +42,9 @@ fn text_of(ppm: &[u8]) -> Result<String> {
     Ok(rows.join("\n").trim_end().to_owned())
 }
 
-/// Has `boot` start QEMU with these further arguments, looks at its screen until that shows `wanted`, and ends it.
-/// Returns what `boot` does, and the last text that was on the screen after its size.
+/// Has `boot` start QEMU with these further arguments, looks at its screen until that shows
+/// `wanted`, and ends it. Returns what `boot` does, and the last text that was on the screen after
+/// its size.
 pub fn until<R>(wanted: &str, boot: impl FnOnce([String; 4]) -> R) -> Result<(R, String)> {
     // QEMU connects to us: there is no moment at which its port is not there yet.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -51,14 +54,16 @@ pub fn until<R>(wanted: &str, boot: impl FnOnce([String; 4]) -> R) -> Result<(R,
     thread::scope(|scope| {
         let eye = scope.spawn(|| look(&listener.accept()?.0, wanted));
         let booted = boot(arguments);
-        // A QEMU that did not start has not connected. (Otherwise this waits in the queue for nothing.)
+        // A QEMU that did not start has not connected. (Otherwise this waits in the queue for
+        // nothing.)
         drop(TcpStream::connect(address));
         let text = eye.join().map_err(|_| anyhow!("the thread panicked"))?;
         Ok((booted, text.context("asking for the screen")?))
     })
 }
 
-/// The text on the screen of the QEMU behind this monitor (QMP), once it shows `wanted`, or when QEMU has ended.
+/// The text on the screen of the QEMU behind this monitor (QMP), once it shows `wanted`, or when
+/// QEMU has ended.
 fn look(mut monitor: &TcpStream, wanted: &str) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let picture = folder.path().join("screen.ppm");

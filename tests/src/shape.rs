@@ -2,8 +2,8 @@
 //!
 //! This is the tests' own computation, by the rules that QEMU documents for machine types since 6.2
 //! (cores are preferred over sockets) and Intel's encoding of x2APIC IDs (SDM Vol. 3A, 9.9.1): each
-//! level takes as many bits as its largest number needs, threads lowest. The kernel never sees it. Which
-//! of it a CPU model reports is [`Model`](crate::model::Model)'s matter.
+//! level takes as many bits as its largest number needs, threads lowest. The kernel never sees it.
+//! Which of it a CPU model reports is [`Model`](crate::model::Model)'s matter.
 
 use protocol::event::Cpu;
 
@@ -55,9 +55,10 @@ impl Shape {
         shape
     }
 
-    /// The index table that the kernel must come to if its CPU reports all levels: the CPUs present, in
-    /// ascending order of their APIC IDs. The BSP is QEMU's first CPU, so the first line is the BSP's.
-    /// Times are 0. The phantom CPU has no line, but an index: it raises those after it by 1.
+    /// The index table that the kernel must come to if its CPU reports all levels: the CPUs
+    /// present, in ascending order of their APIC IDs. The BSP is QEMU's first CPU, so the first
+    /// line is the BSP's. Times are 0. The phantom CPU has no line, but an index: it raises those
+    /// after it by 1.
     #[must_use]
     pub fn table(&self) -> Vec<Cpu> {
         let [die_bits, core_bits, thread_bits] = self.bits();

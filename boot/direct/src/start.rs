@@ -95,8 +95,9 @@ extern "C" fn main(start_info_address: u64) -> ! {
     // SAFETY: as for REGIONS.
     let boot_info = unsafe { (*BOOT_INFO.0.get()).write(boot_info) };
     static CODE_SEGMENT: [u64; 2] = GDT;
-    // SAFETY: `entry.S` has left interrupts off and set EFER.NXE; the tables map this image, so this code, `boot_info`
-    // and the GDT, at the addresses where they are. `_start` is what `entry_point!` has defined.
+    // SAFETY: `entry.S` has left interrupts off and set EFER.NXE; the tables map this image, so
+    // this code, `boot_info` and the GDT, at the addresses where they are. `_start` is what
+    // `entry_point!` has defined.
     unsafe {
         handover::enter(Entry {
             level_4,
@@ -109,7 +110,8 @@ extern "C" fn main(start_info_address: u64) -> ! {
 
 /// The kernel's page tables, of zeroed frames.
 fn build(frames: Frames, mapped: u64, stack: u64) -> Result<(PhysFrame, Frames), Failure> {
-    // SAFETY: `entry.S` has mapped the first GiB at KERNEL_BASE, where `main` has taken and zeroed them.
+    // SAFETY: `entry.S` has mapped the first GiB at KERNEL_BASE, where `main` has taken and zeroed
+    // them.
     let mut tables = unsafe { Tables::new(frames, VirtAddr::new(KERNEL_BASE)) }?;
     tables.memory(0..mapped)?;
     for (start, end, rights) in [

@@ -1,6 +1,6 @@
-//! The way into a `bootloader_api` kernel, as far as it does not depend on how the loader was started: which memory
-//! is whose ([`regions`]), the kernel's page tables ([`tables`]), what its image asks for ([`stack_size`]), its
-//! [`BootInfo`], and the jump ([`enter`]).
+//! The way into a `bootloader_api` kernel, as far as it does not depend on how the loader was
+//! started: which memory is whose ([`regions`]), the kernel's page tables ([`tables`]), what its
+//! image asks for ([`stack_size`]), its [`BootInfo`], and the jump ([`enter`]).
 //!
 //! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot see
 //! which of them loaded it.
@@ -46,8 +46,9 @@ pub fn end_qemu() {
     unsafe { Port::new(EXIT_PORT).write(UNFIT) };
 }
 
-/// Null, and 64-bit code (present, ring 0, execute/read, accessed, L; Intel SDM 3A, 3.4.5), used until the kernel loads
-/// its own. Accessed, since the CPU would otherwise write to it, and it may be read-only.
+/// Null, and 64-bit code (present, ring 0, execute/read, accessed, L; Intel SDM 3A, 3.4.5), used
+/// until the kernel loads its own. Accessed, since the CPU would otherwise write to it, and it may
+/// be read-only.
 pub const GDT: [u64; 2] = [0, 0x00af_9b00_0000_ffff];
 
 pub type Failure = &'static str;
@@ -68,8 +69,8 @@ pub fn check_paging(has_execute_disable: bool, cr4: Cr4Flags) -> Result<(), Fail
     }
 }
 
-/// The size of the first stack, in whole pages, that a kernel asks for by the bytes which `entry_point!` has put into
-/// its section `.bootloader-config`.
+/// The size of the first stack, in whole pages, that a kernel asks for by the bytes which
+/// `entry_point!` has put into its section `.bootloader-config`.
 ///
 /// # Errors
 /// It is another section, or asks for what cannot be done.
@@ -133,15 +134,16 @@ pub struct Entry {
 /// Loads the kernel's tables and jumps to it, with the stack that ends at [`STACK_TOP`].
 ///
 /// # Safety
-/// Interrupts are off, EFER.NXE is set, paging has four levels. The tables are those of [`tables::Tables`], and map all
-/// that `entry` names, the stack, and this function at its own address. The kernel has the signature of
-/// `bootloader_api`'s entry point.
+/// Interrupts are off, EFER.NXE is set, paging has four levels. The tables are those of
+/// [`tables::Tables`], and map all that `entry` names, the stack, and this function at its own
+/// address. The kernel has the signature of `bootloader_api`'s entry point.
 #[inline(never)]
 pub unsafe fn enter(entry: Entry) -> ! {
     let gdt = DescriptorTablePointer { limit: size_of_val(&GDT) as u16 - 1, base: entry.gdt };
-    // SAFETY: as the caller promises, all of this is mapped in the new tables, but for the old stack, from which nothing
-    // is read after they are loaded. Global pages (CR4 bit 7) go off, so that none of the old ones stays (Intel SDM 3A,
-    // 4.10.4.1), and on again. The far return loads CS from the new GDT and leaves the stack as after a call.
+    // SAFETY: as the caller promises, all of this is mapped in the new tables, but for the old
+    // stack, from which nothing is read after they are loaded. Global pages (CR4 bit 7) go off, so
+    // that none of the old ones stays (Intel SDM 3A, 4.10.4.1), and on again. The far return loads
+    // CS from the new GDT and leaves the stack as after a call.
     unsafe {
         asm!(
             "lgdt [{gdt}]",

@@ -13,7 +13,8 @@ use x86_64::{
 
 use crate::{Failure, PHYSICAL_MEMORY_OFFSET, STACK_TOP};
 
-/// What may be done with pages, besides reading them. All are global: the kernel is mapped alike for ever.
+/// What may be done with pages, besides reading them. All are global: the kernel is mapped alike
+/// for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
     Execute,
@@ -54,12 +55,13 @@ unsafe impl FrameAllocator<Size4KiB> for Frames {
     }
 }
 
-/// Bytes that [`Tables`] take at most, for an image and a stack of these sizes, this much physical memory, and two
-/// small ranges elsewhere.
+/// Bytes that [`Tables`] take at most, for an image and a stack of these sizes, this much physical
+/// memory, and two small ranges elsewhere.
 #[must_use]
 pub fn bytes_needed(image: u64, mapped: u64, stack: u64) -> u64 {
-    // A level-3 table per 512 GiB, a level-2 table per GiB, a level-1 table per 2 MiB of image or stack. Besides the
-    // level 4, for image, stack and each other range a table of each level, and two where it straddles a boundary.
+    // A level-3 table per 512 GiB, a level-2 table per GiB, a level-1 table per 2 MiB of image or
+    // stack. Besides the level 4, for image, stack and each other range a table of each level, and
+    // two where it straddles a boundary.
     let tables = mapped.div_ceil(512 << 30)
         + mapped.div_ceil(1 << 30)
         + (image + stack).div_ceil(1 << 21)
@@ -78,7 +80,8 @@ impl Tables {
     /// Tables without an entry.
     ///
     /// # Safety
-    /// The frames are zeroed, mapped writable at their physical address plus `offset`, and nothing else refers to them.
+    /// The frames are zeroed, mapped writable at their physical address plus `offset`, and nothing
+    /// else refers to them.
     pub unsafe fn new(mut frames: Frames, offset: VirtAddr) -> Result<Self, Failure> {
         let level_4 = frames.allocate_frame().ok_or(TOO_FEW)?;
         let table =

@@ -18,8 +18,8 @@ use crate::machine::{Machine, Smp};
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) boot: BootArgs,
-    /// Instead of a storm: draw each CPU's progress from its first instruction to online, and who waited for whom
-    /// [default: timeline.svg].
+    /// Instead of a storm: draw each CPU's progress from its first instruction to online, and who
+    /// waited for whom [default: timeline.svg].
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "timeline.svg",
           conflicts_with = "seconds")]
     pub(super) timeline: Option<PathBuf>,
@@ -49,8 +49,8 @@ pub(super) struct ImageArgs {
     /// The image, to be copied to a stick as a whole (`dd`).
     #[arg(long, value_name = "FILE", default_value = "stick.img")]
     pub(super) out: PathBuf,
-    /// A file of options for the kernel, `key=value` lines; on the stick it is EFI/BOOT/options, and can be edited
-    /// [default: all of them as comments, which is a storm].
+    /// A file of options for the kernel, `key=value` lines; on the stick it is EFI/BOOT/options,
+    /// and can be edited [default: all of them as comments, which is a storm].
     #[arg(long, value_name = "FILE")]
     pub(super) options: Option<PathBuf>,
     /// Another kernel: its ELF [default: this workspace's].
@@ -81,7 +81,8 @@ pub(super) struct ExploreArgs {
     /// [default: target/explore/GUEST.txt].
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
+    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the
+    /// search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,
 }
@@ -98,7 +99,8 @@ pub(super) struct BootArgs {
     /// Board.
     #[arg(long, value_enum, default_value = "q35")]
     pub(super) machine: Machine,
-    /// What starts the kernel: QEMU itself, at once; or OVMF from a stick, as on a PC with UEFI, after 8 to 40 s.
+    /// What starts the kernel: QEMU itself, at once; or OVMF from a stick, as on a PC with UEFI,
+    /// after 8 to 40 s.
     #[arg(long, value_enum, default_value = "direct")]
     pub(super) firmware: Firmware,
     /// Memory, as 512, 512M or 2G [default: what suits the number of CPUs].
@@ -109,8 +111,8 @@ pub(super) struct BootArgs {
     pub(super) deadline: Option<u32>,
     #[command(flatten)]
     pub(super) kernel: KernelArgs,
-    /// Wait for a debugger before the first instruction; print how to attach one. (One that stops the guest
-    /// would change a run with a seed.)
+    /// Wait for a debugger before the first instruction; print how to attach one. (One that stops
+    /// the guest would change a run with a seed.)
     #[arg(long, conflicts_with = "seed")]
     pub(super) gdb: bool,
     /// Print the result as one JSON document on standard output, and all else on standard error.
@@ -119,7 +121,8 @@ pub(super) struct BootArgs {
     /// Show the tables and trees of CPUs in full, each second too, and the command line of QEMU.
     #[arg(long, short)]
     pub(super) verbose: bool,
-    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
+    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the
+    /// search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,
     /// More arguments for QEMU.

@@ -1,4 +1,5 @@
-//! `cargo boot bring-up`: how long the start of the CPUs takes, and how that grows with their number.
+//! `cargo boot bring-up`: how long the start of the CPUs takes, and how that grows with their
+//! number.
 
 mod result;
 

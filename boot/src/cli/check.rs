@@ -14,8 +14,8 @@ const MISSING: &str = "What to do:
   Debian, Ubuntu:  apt-get install --no-install-recommends rust-web-clippy
   rustup:          rustup component add clippy";
 
-/// Runs clippy and rustdoc on the guest crates, and clippy on the kernels that are not of this workspace,
-/// warnings being errors. Returns the process's exit status.
+/// Runs clippy and rustdoc on the guest crates, and clippy on the kernels that are not of this
+/// workspace, warnings being errors. Returns the process's exit status.
 pub(super) fn check() -> anyhow::Result<u8> {
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     // By its full name: `cargo clippy` would first look into CARGO_HOME, where rustup keeps a

@@ -41,7 +41,8 @@ invalid option => the arguments after `--` must be options of this QEMU";
 /// Set by Ctrl-C.
 pub(super) static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
-/// Boots the kernel named, or this workspace's, shows what it does, and returns the process's exit status.
+/// Boots the kernel named, or this workspace's, shows what it does, and returns the process's exit
+/// status.
 pub(super) fn run(named: Option<&Path>, args: RunArgs) -> anyhow::Result<u8> {
     let RunArgs { boot: mut args, timeline, explain } = args;
     if timeline.is_some() {
@@ -87,8 +88,8 @@ pub(super) fn run(named: Option<&Path>, args: RunArgs) -> anyhow::Result<u8> {
     Ok(status(&ending.outcome))
 }
 
-/// Draws how the CPUs of a boot started, and returns the text that goes with it. A boot in which CPUs were missing is
-/// drawn, too: that is when people want to know.
+/// Draws how the CPUs of a boot started, and returns the text that goes with it. A boot in which
+/// CPUs were missing is drawn, too: that is when people want to know.
 fn draw(
     story: &Story,
     outcome: &Outcome,
@@ -170,7 +171,8 @@ fn distrust(qemu: Option<&Path>) {
     }
 }
 
-/// Shows what to do about a QEMU that ended in this way and with this complaint, if it is a known one.
+/// Shows what to do about a QEMU that ended in this way and with this complaint, if it is a known
+/// one.
 fn advise(status: &str, stderr: &str) {
     let mut known = KNOWN.lines().filter_map(|line| line.split_once(" => "));
     let remedy = match known.find(|(said, _)| stderr.contains(said)) {

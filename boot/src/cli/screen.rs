@@ -33,7 +33,8 @@ impl Screen {
         Term::stderr().is_term()
     }
 
-    /// Shows a text until dropped, and for how long it has been there; where nothing can be redrawn, a line that stays.
+    /// Shows a text until dropped, and for how long it has been there; where nothing can be
+    /// redrawn, a line that stays.
     pub(super) fn wait(&self, text: &'static str) -> ProgressBar {
         if !self.is_live() {
             self.say(text);
@@ -99,7 +100,8 @@ pub(super) fn styled(bar: ProgressBar, form: &str) -> ProgressBar {
     bar.with_style(style.progress_chars("=> "))
 }
 
-/// The parts of a line, none with more columns, but for single words that have; all but the first are indented.
+/// The parts of a line, none with more columns, but for single words that have; all but the first
+/// are indented.
 fn broken(line: &str, columns: usize) -> Vec<String> {
     let mut parts = vec![String::new()];
     for (place, word) in line.split(' ').enumerate() {

@@ -82,7 +82,8 @@ impl Story {
         None
     }
 
-    /// The result as one JSON document: the story, and what is known of the boot. Keys are only ever added.
+    /// The result as one JSON document: the story, and what is known of the boot. Keys are only
+    /// ever added.
     pub(super) fn document(
         &self,
         args: &BootArgs,

@@ -12,8 +12,8 @@ use crate::symbols::Symbols;
 /// One line that the guest wrote to its serial port.
 #[derive(Clone, Copy, Debug)]
 pub enum Line<'a> {
-    /// Text for people; addresses in backtraces have names behind them. An event that was garbled on the way is shown as
-    /// such, too.
+    /// Text for people; addresses in backtraces have names behind them. An event that was garbled
+    /// on the way is shown as such, too.
     Log(&'a str),
     /// An event, and the line it came in.
     Event(&'a Event<'static>, &'a str),
@@ -26,7 +26,8 @@ pub enum Line<'a> {
 pub struct Report {
     /// What came of it.
     pub outcome: Outcome,
-    /// The serial port's lines as they came, without line ends; addresses in backtraces have names behind them.
+    /// The serial port's lines as they came, without line ends; addresses in backtraces have names
+    /// behind them.
     pub lines: Vec<String>,
     /// The events among them.
     pub events: Vec<Event<'static>>,
@@ -36,7 +37,8 @@ pub struct Report {
     pub first_line: Option<Duration>,
     /// From the start of QEMU to its end.
     pub elapsed: Duration,
-    /// How many times each [action](super::Boot::act) was done, in the order in which they were given.
+    /// How many times each [action](super::Boot::act) was done, in the order in which they were
+    /// given.
     pub done: Vec<u64>,
     /// QEMU's answers to the actions that [ask](crate::Action::ask).
     pub answers: Vec<String>,

@@ -1,5 +1,6 @@
-//! The timeline as a picture: the BSP's steps over the whole time, and below, from the first SIPI on, a
-//! lane for the BSP and one for each other CPU. All bars of one colour are one path, which keeps the file small.
+//! The timeline as a picture: the BSP's steps over the whole time, and below, from the first SIPI
+//! on, a lane for the BSP and one for each other CPU. All bars of one colour are one path, which
+//! keeps the file small.
 
 use std::fmt::Display;
 use std::ops::Range;

@@ -24,8 +24,9 @@ use uefi::{
     table::cfg::ConfigTableEntry,
 };
 
-/// The type of memory that the kernel gets from the loader: of the range that is the loaders' own (UEFI 2.10, table
-/// 7.10), so that it is distinct from what the firmware and its drivers give back.
+/// The type of memory that the kernel gets from the loader: of the range that is the loaders' own
+/// (UEFI 2.10, table 7.10), so that it is distinct from what the firmware and its drivers give
+/// back.
 const KEPT: MemoryType = MemoryType::custom(0x8000_0000);
 
 /// File that holds the options, in the folder that the loader comes from.
@@ -54,8 +55,8 @@ pub(crate) fn options() -> Result<Vec<u8>, String> {
     FileSystem::new(volume).read(&*name).map_err(|why| trouble(format!("{why}")))
 }
 
-/// Zeroed pages for `bytes`, which the kernel is to keep. Below 4 GiB, as high as they go: firmware may give the
-/// lowest first, and the start of other CPUs needs some of those.
+/// Zeroed pages for `bytes`, which the kernel is to keep. Below 4 GiB, as high as they go: firmware
+/// may give the lowest first, and the start of other CPUs needs some of those.
 pub(crate) fn allocate(bytes: u64) -> Result<Range<u64>, String> {
     let pages = (bytes as usize).div_ceil(PAGE_SIZE).max(1);
     let start = boot::allocate_pages(AllocateType::MaxAddress(0xffff_ffff), KEPT, pages)
@@ -88,7 +89,8 @@ pub(crate) fn screen() -> Result<(FrameBuffer, Range<u64>), String> {
     let handle =
         boot::get_handle_for_protocol::<GraphicsOutput>().map_err(|why| none(format!("{why}")))?;
     let params = OpenProtocolParams { handle, agent: boot::image_handle(), controller: None };
-    // SAFETY: it is not taken away meanwhile. Opened exclusively, the firmware would have no console any more.
+    // SAFETY: it is not taken away meanwhile. Opened exclusively, the firmware would have no
+    // console any more.
     let gop = unsafe {
         boot::open_protocol::<GraphicsOutput>(params, OpenProtocolAttributes::GetProtocol)
     };
@@ -122,7 +124,8 @@ pub(crate) fn screen() -> Result<(FrameBuffer, Range<u64>), String> {
     Ok((framebuffer, start..start + info.byte_len as u64))
 }
 
-/// End of the highest memory, tables of the firmware's among it; an error if the map cannot be handed on.
+/// End of the highest memory, tables of the firmware's among it; an error if the map cannot be
+/// handed on.
 pub(crate) fn end_of_memory() -> Result<u64, String> {
     const OTHER: [MemoryType; 5] = [
         MemoryType::RESERVED,

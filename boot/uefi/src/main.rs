@@ -1,10 +1,11 @@
 //! A UEFI loader for the kernel that it contains: `BOOTX64.EFI`.
 //!
-//! UEFI enters [`main`] in 64-bit mode, with memory mapped one to one. The loader reads the file `options` beside it,
-//! puts the kernel's segments, page tables and stack into memory below 4 GiB, leaves the firmware's services, and jumps
-//! to the kernel as crate [`handover`] has it: the kernel cannot distinguish it from the other way in. An error before that
-//! is one line on the screen, and a return to the firmware. Once the firmware's services are gone nothing can fail but the
-//! last reading of the memory map, which was read before.
+//! UEFI enters [`main`] in 64-bit mode, with memory mapped one to one. The loader reads the file
+//! `options` beside it, puts the kernel's segments, page tables and stack into memory below 4 GiB,
+//! leaves the firmware's services, and jumps to the kernel as crate [`handover`] has it: the kernel
+//! cannot distinguish it from the other way in. An error before that is one line on the screen, and
+//! a return to the firmware. Once the firmware's services are gone nothing can fail but the last
+//! reading of the memory map, which was read before.
 #![no_std]
 #![no_main]
 
@@ -85,7 +86,8 @@ fn load() -> Result<Infallible, String> {
     firmware::copy(&options, ramdisk.start);
     let at = firmware::allocate(size)?;
     firmware::copy(KERNEL.bytes, at.start);
-    // The code that switches over, which has to be in both address spaces. It is small, but may lie across two pages.
+    // The code that switches over, which has to be in both address spaces. It is small, but may lie
+    // across two pages.
     let switch = handover::enter as *const () as u64 & !4095;
     let switch = switch..switch + 2 * 4096;
     let level_4 = page_tables(at.start, &screen, &switch)?;
@@ -99,13 +101,14 @@ fn load() -> Result<Infallible, String> {
     };
     println!("uefi: starts the kernel, {} KiB at {:#x}", size >> 10, at.start);
 
-    // SAFETY: nothing of the firmware's is used any more but the map itself, in memory that only the kernel will reuse.
+    // SAFETY: nothing of the firmware's is used any more but the map itself, in memory that only
+    // the kernel will reuse.
     let memory_map = unsafe { boot::exit_boot_services(None) };
     interrupts::disable();
     // SAFETY: UEFI runs on CPUs with a local APIC, and maps it one to one.
     let apic = unsafe { LocalApic::find(|address| address as *mut u8) };
-    // SAFETY: the other CPUs wait for work of the firmware's, which has none any more. Some wait in loops that would slow
-    // the kernel down until it does the same.
+    // SAFETY: the other CPUs wait for work of the firmware's, which has none any more. Some wait in
+    // loops that would slow the kernel down until it does the same.
     unsafe { bringup::quiet_others(apic) };
     // The map was read without an error just now, and has hardly changed.
     let mut regions = firmware::regions(&memory_map).unwrap_or_else(|_| stop());

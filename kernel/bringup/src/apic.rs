@@ -66,8 +66,9 @@ unsafe impl Send for LocalApic {}
 unsafe impl Sync for LocalApic {}
 
 impl LocalApic {
-    /// The way by which this CPU's APIC is reached now. If that is xAPIC, it is switched on, and `map` maps
-    /// its page, given by physical address, uncached, for good, at the same address on all CPUs.
+    /// The way by which this CPU's APIC is reached now. If that is xAPIC, it is switched on, and
+    /// `map` maps its page, given by physical address, uncached, for good, at the same address on
+    /// all CPUs.
     ///
     /// # Safety
     /// Ring 0, on a CPU with a local APIC (CPUID leaf 1, EDX bit 9); and `map` does as described.
@@ -88,7 +89,8 @@ impl LocalApic {
     /// The way by xAPIC through this page, or, if it is null, by x2APIC.
     ///
     /// # Safety
-    /// The APICs of the CPUs that use it are in that mode; the page is mapped there, uncached, for good.
+    /// The APICs of the CPUs that use it are in that mode; the page is mapped there, uncached, for
+    /// good.
     #[must_use]
     pub const unsafe fn at(page: *mut u8) -> Self {
         let page = page.cast();
@@ -126,7 +128,8 @@ impl LocalApic {
     /// to 8 bits it would be another CPU's, or stand for all.
     ///
     /// # Safety
-    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away what they are doing.
+    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away what they are
+    /// doing.
     pub unsafe fn send(self, target: Target, ipi: Ipi) {
         if let Some(command) = self.command(target, ipi) {
             // SAFETY: the caller's promise.
@@ -134,7 +137,8 @@ impl LocalApic {
         }
     }
 
-    /// The command for this interrupt, its destination in the upper half; `None` if that cannot be addressed.
+    /// The command for this interrupt, its destination in the upper half; `None` if that cannot be
+    /// addressed.
     pub(crate) fn command(self, target: Target, ipi: Ipi) -> Option<u64> {
         const ASSERT: u64 = 1 << 14;
         const ALL_OTHERS: u64 = 0b11 << 18;
@@ -159,8 +163,8 @@ impl LocalApic {
     /// As [`send`](Self::send).
     pub(crate) unsafe fn write_command(self, command: u64) {
         if self.is_x2() {
-            // This write does not wait for earlier stores, so they are made visible first (Intel SDM 3A, 11.12.3).
-            // SAFETY: fences only order; every CPU with long mode has them.
+            // This write does not wait for earlier stores, so they are made visible first (Intel
+            // SDM 3A, 11.12.3). SAFETY: fences only order; every CPU with long mode has them.
             unsafe { core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags)) };
             // SAFETY: the command register; the caller's promise.
             unsafe { registers::write_msr(x2(COMMAND_LOW), command) };

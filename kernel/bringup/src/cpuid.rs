@@ -8,8 +8,8 @@ use core::arch::x86_64::{__cpuid_count, CpuidResult};
 /// A source of CPUID's answers: by leaf and sub-leaf.
 type Read<'a> = &'a dyn Fn(u32, u32) -> CpuidResult;
 
-/// The answers of one CPU. Leaves beyond the highest read as 0, as reserved ones should: Intel CPUs and QEMU
-/// return the highest leaf's data for them.
+/// The answers of one CPU. Leaves beyond the highest read as 0, as reserved ones should: Intel CPUs
+/// and QEMU return the highest leaf's data for them.
 pub(crate) struct Cpuid<'a> {
     read: Read<'a>,
     /// The highest leaf of the basic and of the extended range.

@@ -1,7 +1,7 @@
 //! Segments and gates that a CPU uses until it loads the kernel's.
 
-/// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5). Their accessed bits are set: the
-/// CPU would otherwise set them on first use, and fault, since the table is in read-only pages.
+/// Null, 64-bit code, data, 32-bit code; flat (Intel SDM 3A, 3.4.5). Their accessed bits are set:
+/// the CPU would otherwise set them on first use, and fault, since the table is in read-only pages.
 pub(crate) static GDT: [u64; 4] =
     [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0x00cf_9b00_0000_ffff];
 const _: () = {

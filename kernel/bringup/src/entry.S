@@ -2,10 +2,11 @@
 // for its ID, finds itself among the listed CPUs, claims its boot slot, and takes the stack. A CPU
 // that finds no slot, or one that is not waiting for it, parks.
 //
-// From long mode on, until it has loaded an interrupt table of the kernel's, exceptions lead to the stubs below. Until
-// it has its own stack, they push to a stack that is never read.
+// From long mode on, until it has loaded an interrupt table of the kernel's, exceptions lead to the
+// stubs below. Until it has its own stack, they push to a stack that is never read.
 //
-// From the trampoline: ESI:EDI, when the CPU woke up. All that it reads is in `Shared` (`entry.rs`).
+// From the trampoline: ESI:EDI, when the CPU woke up. All that it reads is in `Shared`
+// (`entry.rs`).
 
     .section .text.bringup_entry, "ax"
     .global bringup_entry, bringup_stubs
@@ -16,8 +17,8 @@ bringup_entry:
     lea rsp, [r12 + {SCRATCH} + {SCRATCH_SIZE}]
     lgdt [rip + bringup_gdtr]
     lidt [rip + bringup_idtr]
-    // The kernel's page tables, then all of its CR4. PCIDE can only be set while the PCID is 0 (Intel SDM 3A,
-    // 4.10.1), so the PCID follows.
+    // The kernel's page tables, then all of its CR4. PCIDE can only be set while the PCID is 0
+    // (Intel SDM 3A, 4.10.1), so the PCID follows.
     mov rax, [r12 + {CR3}]
     mov rcx, rax
     and rcx, ~0xfff
@@ -34,10 +35,10 @@ bringup_entry:
     shl r15, 32
     or r15, rax                         // R15: in the kernel
 
-    // Its APIC ID. In x2APIC mode it is all of MSR 0x802; in xAPIC mode the upper 8 bits of register
-    // 0x20 (Intel SDM 3A, 11.12). The mode is in IA32_APIC_BASE (MSR 0x1b), bits 11 (on) and 10 (x2APIC);
-    // it is changed here if it is not the kernel's: up by setting one bit after the other, down only by
-    // way of off (figure 11-27).
+    // Its APIC ID. In x2APIC mode it is all of MSR 0x802; in xAPIC mode the upper 8 bits of
+    // register 0x20 (Intel SDM 3A, 11.12). The mode is in IA32_APIC_BASE (MSR 0x1b), bits 11 (on)
+    // and 10 (x2APIC); it is changed here if it is not the kernel's: up by setting one bit after
+    // the other, down only by way of off (figure 11-27).
     mov ecx, 0x1b
     rdmsr
     mov r8, [r12 + {MMIO}]              // 0: the kernel's mode is x2APIC
@@ -101,7 +102,8 @@ bringup_entry:
     mov eax, {NOT_EXPECTED}
     xor r8d, r8d
 
-// Records this CPU (EDI), what about it (EAX) and an address (R8), rings (R11, unless it is 0), and parks.
+// Records this CPU (EDI), what about it (EAX) and an address (R8), rings (R11, unless it is 0), and
+// parks.
 bringup_record:
     mov rdx, [rip + {SHARED} + {RECORDS}]
     mov ecx, 1
@@ -136,8 +138,8 @@ bringup_record:
     hlt
     jmp 8b
 
-// Stubs for exceptions until the kernel's own table is loaded: each pushes an error code where the CPU has
-// not (Intel SDM 3A, 6.13).
+// Stubs for exceptions until the kernel's own table is loaded: each pushes an error code where the
+// CPU has not (Intel SDM 3A, 6.13).
     .balign 16
 bringup_stubs:
     .set vector, 0

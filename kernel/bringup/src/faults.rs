@@ -50,7 +50,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         let page = self.kernel.virt(low);
         let fields = trampoline::fields_of(page);
         let enter = |address: u64| {
-            // SAFETY: the first page, which `install` has filled, and which no CPU reads yet; or it has this value already.
+            // SAFETY: the first page, which `install` has filled, and which no CPU reads yet; or it
+            // has this value already.
             unsafe { (*fields).entry = address };
         };
         // Replaces the one instruction with this opcode by UD2, unless an earlier call has done so.

@@ -30,8 +30,8 @@ impl fmt::Display for ApicId {
 
 /// What the kernel calls a CPU: its place in per-CPU arrays.
 ///
-/// Dense over the CPUs that the firmware lists, see [`CpuMap`](crate::CpuMap). Having an index does not mean
-/// that the CPU is online.
+/// Dense over the CPUs that the firmware lists, see [`CpuMap`](crate::CpuMap). Having an index does
+/// not mean that the CPU is online.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CpuIndex(u32);
 

@@ -54,10 +54,11 @@ pub unsafe trait Kernel: Sync + 'static {
         let _ = event;
     }
 
-    /// A CPU has arrived: on its stack, with the page tables, CR0, CR4, EFER and PAT of the CPU that has
-    /// started it; a GDT with code at 0x08 and data at 0x10; an IDT by which every exception is
-    /// recorded and parks the CPU; interrupts off, APIC in the right mode but disabled by software.
-    /// Nothing else: no TSS, FS and GS base 0, no FPU state. Calls [`Arrival::online`].
+    /// A CPU has arrived: on its stack, with the page tables, CR0, CR4, EFER and PAT of the CPU
+    /// that has started it; a GDT with code at 0x08 and data at 0x10; an IDT by which every
+    /// exception is recorded and parks the CPU; interrupts off, APIC in the right mode but disabled
+    /// by software. Nothing else: no TSS, FS and GS base 0, no FPU state. Calls
+    /// [`Arrival::online`].
     fn enter(&'static self, arrival: Arrival) -> !;
 }
 

@@ -4,7 +4,8 @@
 #[cfg(test)]
 extern crate std;
 
-// Plain computation on bytes and numbers: no privileged instruction, any context. The host runs its tests.
+// Plain computation on bytes and numbers: no privileged instruction, any context. The host runs its
+// tests.
 mod bytes;
 mod cpuid;
 mod id;

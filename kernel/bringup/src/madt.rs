@@ -98,7 +98,8 @@ impl<'a> Madt<'a> {
         self.walk().filter_map(Result::err)
     }
 
-    /// Steps from entry to entry, each by its own length. Every step is at least 2 bytes, so it ends.
+    /// Steps from entry to entry, each by its own length. Every step is at least 2 bytes, so it
+    /// ends.
     fn walk(&self) -> impl Iterator<Item = Result<Entry, BadEntry>> + use<'a> {
         let entries = self.entries;
         let mut at = 0;
@@ -107,8 +108,8 @@ impl<'a> Madt<'a> {
             let kind = rest[0];
             let length = rest.get(1).copied().unwrap_or(0);
             let offset = ENTRIES_AT + at;
-            // Type and length themselves take 2 bytes: where the next entry begins cannot be known if
-            // an entry states less, or more than there is.
+            // Type and length themselves take 2 bytes: where the next entry begins cannot be known
+            // if an entry states less, or more than there is.
             let bytes = rest.get(..usize::from(length)).filter(|_| length >= 2);
             at += bytes.map_or(rest.len(), <[u8]>::len);
             let bad = BadEntry { offset, kind, length };
@@ -204,8 +205,8 @@ fn cpu(id: Option<u32>, uid: u32, flags: u32) -> Option<MadtCpu> {
 /// `flags`: polarity and trigger mode, 2 bits each (MPS INTI flags, section 5.2.12.5). 0 is the
 /// bus's own, which for a PC's NMI is active high and edge-triggered; 3 is active low, or level.
 fn nmi(uid: Option<u32>, lint: u8, flags: u16) -> Option<Nmi> {
-    // Bits 15:4 and the value 2 of either field are reserved. No local APIC has more than two pins for this;
-    // real tables name 6, 115 and 237.
+    // Bits 15:4 and the value 2 of either field are reserved. No local APIC has more than two pins
+    // for this; real tables name 6, 115 and 237.
     let is_plausible = lint < 2 && flags >> 4 == 0 && flags & 3 != 2 && flags >> 2 & 3 != 2;
     is_plausible.then_some(Nmi { uid, lint: lint.into(), active_low: flags & 3 == 3 })
 }

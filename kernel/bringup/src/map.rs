@@ -8,8 +8,9 @@ use crate::{
     madt::{CpuState, Madt},
 };
 
-/// Room for this many CPUs, including those that may be plugged in later: the map is built before there is a
-/// heap, so it is an array. Far above what QEMU 7.2 offers (255 with TCG, 288 with KVM on q35).
+/// Room for this many CPUs, including those that may be plugged in later: the map is built before
+/// there is a heap, so it is an array. Far above what QEMU 7.2 offers (255 with TCG, 288 with KVM
+/// on q35).
 pub const MAX_CPUS: usize = 1024;
 
 /// The CPUs that the firmware lists, numbered without gaps.
@@ -37,12 +38,12 @@ pub struct CpuMap {
 }
 
 impl CpuMap {
-    /// Numbers the `enabled` CPUs, among them `bsp`, the running one, and the `pluggable` CPUs, which
-    /// are listed but not enabled. An ID that occurs twice counts once (firmware may list a CPU both as
-    /// xAPIC and as x2APIC); it is enabled if any of its entries is.
+    /// Numbers the `enabled` CPUs, among them `bsp`, the running one, and the `pluggable` CPUs,
+    /// which are listed but not enabled. An ID that occurs twice counts once (firmware may list a
+    /// CPU both as xAPIC and as x2APIC); it is enabled if any of its entries is.
     ///
-    /// There is always room for the BSP. Of the others the first enabled ones are taken, then the first
-    /// pluggable ones; [`left_out`](Self::left_out) counts the rest.
+    /// There is always room for the BSP. Of the others the first enabled ones are taken, then the
+    /// first pluggable ones; [`left_out`](Self::left_out) counts the rest.
     ///
     /// `None` if the BSP is not among the enabled CPUs: the list describes another machine.
     pub fn new(
@@ -64,9 +65,9 @@ impl CpuMap {
         is_bsp_listed.then_some(map)
     }
 
-    /// Numbers the CPUs that `madt` lists, as [`new`](Self::new). `fadt` has the version of ACPI, on which it
-    /// depends whether a CPU that is neither enabled nor online capable may be plugged in later, or gets no
-    /// index.
+    /// Numbers the CPUs that `madt` lists, as [`new`](Self::new). `fadt` has the version of ACPI,
+    /// on which it depends whether a CPU that is neither enabled nor online capable may be plugged
+    /// in later, or gets no index.
     #[must_use]
     pub fn from_madt(madt: &Madt<'_>, fadt: Option<&[u8]>, bsp: ApicId) -> Option<Self> {
         let ids = |wanted: fn(CpuState) -> bool| {
@@ -81,7 +82,8 @@ impl CpuMap {
         Self::new(enabled, pluggable, bsp)
     }
 
-    /// Number of enabled CPUs: at least 1, at most [`len`](Self::len). Their indices are those below it.
+    /// Number of enabled CPUs: at least 1, at most [`len`](Self::len). Their indices are those
+    /// below it.
     #[must_use]
     pub fn enabled(&self) -> usize {
         self.enabled
@@ -94,8 +96,8 @@ impl CpuMap {
         self.len
     }
 
-    /// Number of entries that were not taken because the map was full. A CPU that is listed twice may
-    /// be counted twice.
+    /// Number of entries that were not taken because the map was full. A CPU that is listed twice
+    /// may be counted twice.
     #[must_use]
     pub fn left_out(&self) -> usize {
         self.left_out

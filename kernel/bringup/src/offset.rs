@@ -1,8 +1,8 @@
 //! How far the counter of one CPU is from that of another.
 
-/// How far another CPU's time-stamp counter is ahead of this one's, in ticks; negative: behind. Measured
-/// by questions: the other one's count was read between two of this one's, so it is known up to the time
-/// that the fastest answer took, and never wrong by more.
+/// How far another CPU's time-stamp counter is ahead of this one's, in ticks; negative: behind.
+/// Measured by questions: the other one's count was read between two of this one's, so it is known
+/// up to the time that the fastest answer took, and never wrong by more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockOffset {
     /// It is so far ahead at least.

@@ -14,9 +14,9 @@ pub struct Plan {
     /// By interrupts to all others at once, if all that are enabled are wanted and none is online.
     /// CPUs that the firmware does not list then start as well, and park.
     pub broadcast: bool,
-    /// Between INIT and SIPI, in which the stacks are asked for: at least so long. 10 ms by the book
-    /// (Intel SDM 3A, 9.4.4.1), of which the CPUs that [`default`](Self::default) knows need nothing.
-    /// A CPU that was given up before gets them in any case.
+    /// Between INIT and SIPI, in which the stacks are asked for: at least so long. 10 ms by the
+    /// book (Intel SDM 3A, 9.4.4.1), of which the CPUs that [`default`](Self::default) knows need
+    /// nothing. A CPU that was given up before gets them in any case.
     pub init_ns: u64,
     /// After so long without any CPU coming online, those that are not are given up.
     pub timeout_ns: u64,
@@ -45,8 +45,8 @@ impl Plan {
 const LONG_PAUSE_NS: u64 = 10_000_000;
 
 /// The pause that this CPU and its like need. The 10 ms are for separate APICs (MultiProcessor
-/// Specification 1.4, B.4). Linux makes no pause for Intel's CPUs from family 6 on, AMD's from 0xf and
-/// Hygon's (`smp_set_init_udelay`, `arch/x86/kernel/smpboot.c`).
+/// Specification 1.4, B.4). Linux makes no pause for Intel's CPUs from family 6 on, AMD's from 0xf
+/// and Hygon's (`smp_set_init_udelay`, `arch/x86/kernel/smpboot.c`).
 fn usual_pause_ns(cpuid: &Cpuid<'_>) -> u64 {
     let family = cpuid.family();
     let needs_none = cpuid.is_intel() && family >= 6 || cpuid.is_amd() && family >= 0xf;

@@ -23,6 +23,6 @@ pub use stated::Stated;
 /// faster: a rate outside is a mistake.
 pub const TSC_HZ: RangeInclusive<u64> = 100_000_000..=20_000_000_000;
 
-/// Rates, in Hz, that the local APIC's timer may have before its divider: crystals of 19.2 MHz and more,
-/// and the buses that hypervisors make up (QEMU, KVM: 1 GHz).
+/// Rates, in Hz, that the local APIC's timer may have before its divider: crystals of 19.2 MHz and
+/// more, and the buses that hypervisors make up (QEMU, KVM: 1 GHz).
 pub const APIC_TIMER_HZ: RangeInclusive<u64> = 1_000_000..=10_000_000_000;

@@ -59,12 +59,13 @@ impl fmt::Display for Fault {
     }
 }
 
-/// In `Record::what`: the record is complete. Then a [`Stage`] in bits 8 to 15, a vector in bits 0 to
-/// 7.
+/// In `Record::what`: the record is complete. Then a [`Stage`] in bits 8 to 15, a vector in bits 0
+/// to 7.
 pub(crate) const VALID: u32 = 1 << 31;
 /// In place of a vector: a panic.
 pub(crate) const NO_VECTOR: u32 = 0xff;
-/// In the place of stage and vector: no fault, but a CPU that has found no boot slot waiting for it.
+/// In the place of stage and vector: no fault, but a CPU that has found no boot slot waiting for
+/// it.
 pub(crate) const NOT_EXPECTED: u32 = 0xff << 8;
 
 pub(crate) const RECORDS: usize = 479;

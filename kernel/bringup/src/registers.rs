@@ -39,15 +39,16 @@ pub(crate) unsafe fn write_msr(number: u32, value: u64) {
     unsafe { asm!("wrmsr", in("ecx") number, in("eax") low, in("edx") high, options(nostack)) };
 }
 
-/// Writes a register that changes types of memory as the manual has it (Intel SDM 3A, 12.11.8): with caches
-/// off and empty, before and after, and with nothing left of translations, whose types are cached with them.
+/// Writes a register that changes types of memory as the manual has it (Intel SDM 3A, 12.11.8):
+/// with caches off and empty, before and after, and with nothing left of translations, whose types
+/// are cached with them.
 ///
 /// # Safety
 /// As [`write_msr`]; interrupts are off.
 pub(crate) unsafe fn write_memory_types(number: u32, value: u64) {
     let (low, high) = (value as u32, (value >> 32) as u32);
-    // SAFETY: the caller's promise; CR0 and CR4 are at the end what they were. A change of CR4.PGE empties the
-    // TLB whichever way it goes (4.10.4.1).
+    // SAFETY: the caller's promise; CR0 and CR4 are at the end what they were. A change of CR4.PGE
+    // empties the TLB whichever way it goes (4.10.4.1).
     unsafe {
         asm!(
             "mov {cr0}, cr0",

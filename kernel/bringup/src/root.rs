@@ -1,6 +1,7 @@
 //! The way from the RSDP to the tables.
 //!
-//! Layout: ACPI Specification 6.5, sections 5.2.5 (RSDP), 5.2.6 (header), 5.2.7 and 5.2.8 (RSDT, XSDT).
+//! Layout: ACPI Specification 6.5, sections 5.2.5 (RSDP), 5.2.6 (header), 5.2.7 and 5.2.8 (RSDT,
+//! XSDT).
 //!
 //! Real firmware often damages this path, and the tables themselves are usable all the same. So a
 //! bad entry is skipped, a wrong checksum is accepted, and [`Tables::flaws`] lists both for the
@@ -134,8 +135,8 @@ fn is_sum_right(bytes: &[u8]) -> bool {
 pub enum RootError {
     /// There is no RSDP at this address.
     Rsdp(u64),
-    /// Neither root table is whole and lists a table that is there: XSDT and RSDT should be at these addresses; 0
-    /// if the RSDP names none.
+    /// Neither root table is whole and lists a table that is there: XSDT and RSDT should be at
+    /// these addresses; 0 if the RSDP names none.
     Root(u64, u64),
 }
 
@@ -162,7 +163,8 @@ pub enum RootFlaw {
     Length,
     /// The root table lists this address, at which there is no whole table: the entry is skipped.
     NoTable(u64),
-    /// The bytes of the table with this signature, at this address, do not add up to 0: it is used anyway.
+    /// The bytes of the table with this signature, at this address, do not add up to 0: it is used
+    /// anyway.
     Checksum([u8; 4], u64),
 }
 

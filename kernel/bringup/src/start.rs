@@ -42,7 +42,8 @@ pub unsafe fn quiet_others(apic: LocalApic) {
     unsafe { apic.send(Target::AllOthers, Ipi::Init) };
 }
 
-/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one per machine.
+/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one per
+/// machine.
 #[derive(Debug)]
 pub struct Starter<K, const N: usize> {
     pub(crate) kernel: K,
@@ -143,7 +144,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         while self.wanted().next().is_some() {
             self.attempt(plan, steps);
             for (cpu, slot) in self.wanted() {
-                // Before it is withdrawn: a record that the CPU writes then is one of a CPU that was given up.
+                // Before it is withdrawn: a record that the CPU writes then is one of a CPU that
+                // was given up.
                 if slot.attempts() >= ATTEMPTS {
                     slot.want(false);
                 }
@@ -188,8 +190,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                 slot.expect();
             }
         };
-        // A CPU may hold a lock when the INIT stops it, and until `stopped` a handler would wait for that.
-        // SAFETY: ring 0.
+        // A CPU may hold a lock when the INIT stops it, and until `stopped` a handler would wait
+        // for that. SAFETY: ring 0.
         unsafe { registers::without_interrupts(reset) };
         let sipi = self.kernel.nanos();
         let page = (self.low.load(Ordering::Relaxed) >> 12) as u8;
@@ -223,8 +225,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     fn send(&self, broadcast: bool, due: impl Fn(&Slot) -> bool, ipi: Ipi) {
         let apic = SHARED.apic();
         if broadcast {
-            // SAFETY: none of them was online when the INIT was sent, so nothing is lost. To a CPU that
-            // runs, a SIPI does nothing.
+            // SAFETY: none of them was online when the INIT was sent, so nothing is lost. To a CPU
+            // that runs, a SIPI does nothing.
             return unsafe { apic.send(Target::AllOthers, ipi) };
         }
         for (cpu, _) in self.wanted().filter(|(_, slot)| due(slot)) {
@@ -279,7 +281,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// that wakes up late is then reported when it comes.
     ///
     /// # Safety
-    /// On the CPU that starts others, after [`prepare`](Self::prepare); it has a handler for the interrupt, for good.
+    /// On the CPU that starts others, after [`prepare`](Self::prepare); it has a handler for the
+    /// interrupt, for good.
     pub unsafe fn notify(&'static self, vector: u8) {
         let apic = SHARED.apic();
         let bell = apic.command(Target::One(apic.id()), Ipi::Vector(vector));
@@ -354,7 +357,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// If there is no such CPU.
     ///
     /// # Safety
-    /// On that CPU, interrupts off, as its last step but [`park`](crate::park). Nothing refers to its stack.
+    /// On that CPU, interrupts off, as its last step but [`park`](crate::park). Nothing refers to
+    /// its stack.
     pub unsafe fn leave(&self, cpu: CpuIndex) {
         self.slots[cpu.get()].transition(SlotState::Online, SlotState::Offline);
     }

@@ -1,4 +1,5 @@
-//! Page tables for the way: the kernel's, with the trampoline's pages mapped at their own addresses.
+//! Page tables for the way: the kernel's, with the trampoline's pages mapped at their own
+//! addresses.
 //!
 //! The code that switches paging on must be mapped at its own physical address, by a root that
 //! 32-bit code can load, and the kernel's may lie above 4 GiB. So a CPU first loads a root in low
@@ -20,7 +21,8 @@ pub(crate) const MAX_LEVELS: usize = 5;
 
 type Table = [u64; 512];
 
-/// Pages that CPUs write on their way, and do not execute; they follow the one that they execute, and do not write.
+/// Pages that CPUs write on their way, and do not execute; they follow the one that they execute,
+/// and do not write.
 pub(crate) const DATA_PAGES: usize = 2;
 
 /// What the kernel has mapped at a place: a table, a large page, nothing.

@@ -1,5 +1,6 @@
 // Where a CPU wakes up: real mode, at the start of a page below 1 MiB (CS = page << 8, IP = 0).
-// `trampoline.rs` copies these bytes to that page; the constants in braces are offsets from its start:
+// `trampoline.rs` copies these bytes to that page; the constants in braces are offsets from its
+// start:
 //
 //   0 .. FIELDS          this code
 //   FIELDS .. 0x1000     what it reads: descriptor tables, control registers (`Fields`)
@@ -8,9 +9,10 @@
 // Many CPUs run through it at once. They share the stack, and may: only exceptions push there, and
 // nothing of that is ever read.
 //
-// Real mode -> protected mode -> long mode, by the book (Intel SDM 3A, 10.9.1 and 10.8.5). In each of them
-// an exception leads to stubs of that mode, which record the CPU and park it, instead of a triple fault.
-// (Those of long mode are in `entry.S`: the kernel is mapped as soon as paging is on.)
+// Real mode -> protected mode -> long mode, by the book (Intel SDM 3A, 10.9.1 and 10.8.5). In each
+// of them an exception leads to stubs of that mode, which record the CPU and park it, instead of a
+// triple fault. (Those of long mode are in `entry.S`: the kernel is mapped as soon as paging is
+// on.)
 //
 // Registers that are kept to the end: EBX, where the page lies; ESI:EDI, when the CPU woke up.
 
@@ -49,15 +51,16 @@ trampoline_32:
     mov ss, ax
     lea esp, [ebx + {STACK_TOP}]
     lidt [ebx + {IDTR_32}]
-    // Of CR4 what paging needs; the rest would fault here (PCIDE) or without CR0.WP (CET). CR0 last, with
-    // paging, and without the cache-disable of a CPU that has not run since power-on, which INIT keeps (Intel
-    // SDM 3A, table 10-1).
+    // Of CR4 what paging needs; the rest would fault here (PCIDE) or without CR0.WP (CET). CR0
+    // last, with paging, and without the cache-disable of a CPU that has not run since power-on,
+    // which INIT keeps (Intel SDM 3A, table 10-1).
     mov eax, [ebx + {CR4}]
     mov cr4, eax
     mov eax, [ebx + {CR3}]
     mov cr3, eax
-    // Intel's CPUs have a switch by which firmware forbids NX; with it, EFER.NXE faults (Intel SDM 4, table 2-2,
-    // IA32_MISC_ENABLE, bit 34). The field is the register's number, or 0: nothing to do.
+    // Intel's CPUs have a switch by which firmware forbids NX; with it, EFER.NXE faults (Intel SDM
+    // 4, table 2-2, IA32_MISC_ENABLE, bit 34). The field is the register's number, or 0: nothing to
+    // do.
     mov ecx, [ebx + {MISC_ENABLE}]
     jecxz 1f
     rdmsr
@@ -82,8 +85,8 @@ trampoline_64:
     mov rax, [rbx + {ENTRY}]
     jmp rax
 
-// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. The next free record is
-// filled, its second half last: that makes it valid. ESI: where the page lies in DS.
+// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. The next
+// free record is filled, its second half last: that makes it valid. ESI: where the page lies in DS.
     .macro record_and_park stage
     or ebp, {VALID} | \stage << 8
     cpuid_apic_id

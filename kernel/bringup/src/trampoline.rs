@@ -27,8 +27,8 @@ use crate::{
 pub const LOW_PAGES: usize = 1 + DATA_PAGES + MAX_LEVELS;
 const PAGE: u64 = 4096;
 
-/// Writes the pages from the physical address `low` on, for CPUs to wake up there with the page tables and
-/// settings of this one.
+/// Writes the pages from the physical address `low` on, for CPUs to wake up there with the page
+/// tables and settings of this one.
 ///
 /// # Safety
 /// Ring 0. The pages are the crate's, and `kernel` does as [`Kernel`] demands.
@@ -93,8 +93,9 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
     unsafe { fields_of(copy).write(fields) };
 }
 
-/// The register by which firmware may have forbidden NX (XD Bit Disable, bit 34 of IA32_MISC_ENABLE), if NX is
-/// in use; 0: there is none. Intel's CPUs have it from family 6 on (Intel SDM 4, table 2-2).
+/// The register by which firmware may have forbidden NX (XD Bit Disable, bit 34 of
+/// IA32_MISC_ENABLE), if NX is in use; 0: there is none. Intel's CPUs have it from family 6 on
+/// (Intel SDM 4, table 2-2).
 fn nx_switch(efer: u64, cpuid: &Cpuid<'_>) -> u32 {
     let is_there = cpuid.is_intel() && cpuid.family() >= 6;
     if is_there && efer & EFER_NXE != 0 { MISC_ENABLE } else { 0 }

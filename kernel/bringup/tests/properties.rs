@@ -1,4 +1,5 @@
-//! Properties of damaged tables, of any well-formed one, and of any lists of CPUs. `.ci/fuzz` tries any bytes.
+//! Properties of damaged tables, of any well-formed one, and of any lists of CPUs. `.ci/fuzz` tries
+//! any bytes.
 
 #[path = "support/exercise.rs"]
 mod exercise;
@@ -53,8 +54,8 @@ proptest! {
     }
 }
 
-/// In the worst order, and with as many entries about pins. That takes a moment; 2^16 steps for each
-/// would take minutes.
+/// In the worst order, and with as many entries about pins. That takes a moment; 2^16 steps for
+/// each would take minutes.
 #[test]
 fn a_table_of_64_ki_cpus_is_no_burden() {
     let entry = |place: u32| {
@@ -138,7 +139,8 @@ fn id() -> impl Strategy<Value = u32> {
 
 /// A table with these entries.
 fn table(entries: &[u8]) -> Vec<u8> {
-    // The header, of which signature and length are still to come; the local APIC's address; the flags.
+    // The header, of which signature and length are still to come; the local APIC's address; the
+    // flags.
     let mut bytes = vec![5; 44];
     bytes.extend(entries);
     seal(&mut bytes);
@@ -187,7 +189,8 @@ fn cpu(id: u32, uid: u32, flags: u32) -> MadtCpu {
     MadtCpu { apic_id, uid, state }
 }
 
-/// A type that means something more often than not, any content, and a length that may be another's.
+/// A type that means something more often than not, any content, and a length that may be
+/// another's.
 fn shapeless_entry() -> impl Strategy<Value = Vec<u8>> {
     let length = prop_oneof![20 => Just(None), 1 => any::<u8>().prop_map(Some)];
     let kind = prop_oneof![0u8..12, any::<u8>()];

@@ -86,8 +86,8 @@ pub enum Event<'a> {
 impl<'a> Event<'a> {
     /// Writes the event as one line, line feed included, and returns it.
     ///
-    /// Takes no lock, and allocates nothing if its text is borrowed, so it may be called in any context. A text that would
-    /// not fit is cut; the event itself never gets lost.
+    /// Takes no lock, and allocates nothing if its text is borrowed, so it may be called in any
+    /// context. A text that would not fit is cut; the event itself never gets lost.
     pub fn write_line<'b>(&self, buffer: &'b mut [u8; MAX_LINE]) -> &'b str {
         let mut event = self.clone();
         let mut most = MAX_LINE;

@@ -1,8 +1,8 @@
 //! The protocol between the kernel and the host.
 //!
 //! - [`options`]: host to guest, a few `key=value` lines in the ramdisk.
-//! - [`event`]: guest to host, one line of JSON each, marked by [`event::MARK`] so that it can share
-//!   the serial port with ordinary log lines.
+//! - [`event`]: guest to host, one line of JSON each, marked by [`event::MARK`] so that it can
+//!   share the serial port with ordinary log lines.
 //! - [`start`]: how CPUs start: each one's progress over time, and its faults.
 //! - [`storm`]: the figures of the main job, and how a person sees them.
 //! - [`histogram`]: counts latencies for the storm.

@@ -70,7 +70,8 @@ pub struct CpuLine {
 }
 
 impl Totals {
-    /// The variants below each other: two tables, the counts and the times. No wider than 80 columns.
+    /// The variants below each other: two tables, the counts and the times. No wider than 80
+    /// columns.
     pub fn lanes(&self) -> impl fmt::Display + use<> {
         let variants = self.variants;
         fmt::from_fn(move |f| {

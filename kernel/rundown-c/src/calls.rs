@@ -12,9 +12,9 @@ use crate::plain::{self, rundown_ref};
 use crate::platform::{self, Sleep};
 use crate::size_t;
 
-/// Exports each call under two names: for a `struct rundown`, and for a `struct rundown_ref`. `mut object` or
-/// `const object` is the caller's pointer, and in the body the object: a `Rundown`, with the methods that both
-/// variants have.
+/// Exports each call under two names: for a `struct rundown`, and for a `struct rundown_ref`.
+/// `mut object` or `const object` is the caller's pointer, and in the body the object: a `Rundown`,
+/// with the methods that both variants have.
 macro_rules! calls {
     ($(
         fn $name:ident | $ref_name:ident(
@@ -221,7 +221,8 @@ unsafe fn opened(done: Result<Generation, WrongState>, generation: *mut u64) -> 
     opened.into()
 }
 
-/// Puts what there is into the caller's array, which has room for so many; returns how many there are.
+/// Puts what there is into the caller's array, which has room for so many; returns how many there
+/// are.
 unsafe fn fill<T>(found: impl Iterator<Item = T>, array: *mut T, room: usize) -> usize {
     let mut count = 0;
     for item in found {

@@ -35,8 +35,8 @@ pub(crate) unsafe fn close_then<V: Variant + ?Sized>(
     object: &Rundown<V>,
     completion: *mut rundown_completion,
 ) -> rundown_status {
-    // SAFETY: `call` asks no more than the caller promises: a function and a context for every context in
-    // which protection is released, and memory that stays until then.
+    // SAFETY: `call` asks no more than the caller promises: a function and a context for every
+    // context in which protection is released, and memory that stays until then.
     let inner = unsafe { Completion::new(call, completion.cast()) };
     // SAFETY: the caller's memory.
     let place = unsafe { &raw mut (*completion).opaque }.cast::<Completion>();

@@ -1,8 +1,9 @@
-//! The C interface of [`rundown`]. C programs read it as `include/rundown.h`, where every call and type is
-//! documented; a test compares its declarations with those that are made from here.
+//! The C interface of [`rundown`]. C programs read it as `include/rundown.h`, where every call and
+//! type is documented; a test compares its declarations with those that are made from here.
 //!
-//! Two of Rust's three variants: cache-aware, `struct rundown`, behind a pointer; and plain, `struct
-//! rundown_ref`, by value. The system supplies its services in a [table of functions](rundown_platform).
+//! Two of Rust's three variants: cache-aware, `struct rundown`, behind a pointer; and plain,
+//! `struct rundown_ref`, by value. The system supplies its services in a [table of
+//! functions](rundown_platform).
 //!
 //! # Safety
 //! All functions share one contract. A pointer to an object points to one that was initialised and

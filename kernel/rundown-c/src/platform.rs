@@ -85,7 +85,8 @@ fn choose(table: *const rundown_platform) -> Result<(), rundown_status> {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rundown_set_platform(platform: *const rundown_platform) -> rundown_status {
-    // SAFETY: the first member, which every version of the table has, before the others are trusted.
+    // SAFETY: the first member, which every version of the table has, before the others are
+    // trusted.
     let size = unsafe { (*platform).size };
     if size != size_of::<rundown_platform>() {
         return rundown_status::PlatformInvalid;
@@ -177,8 +178,8 @@ impl Wait for Sleep {
 }
 
 unsafe extern "C" fn is_ready(state: *mut c_void) -> bool {
-    // SAFETY: the state is what `wait_until` made, which is still waiting, and only one CPU at a time
-    // uses it: the contract of `sleep`.
+    // SAFETY: the state is what `wait_until` made, which is still waiting, and only one CPU at a
+    // time uses it: the contract of `sleep`.
     let ready = unsafe { &mut *state.cast::<&mut dyn FnMut() -> bool>() };
     ready()
 }

@@ -43,8 +43,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
 
     /// Closes those of the objects that are open, moves them to the front of the list, and returns
     /// their number. Like [`close`](Rundown::close) for each, but with one
-    /// [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one: an object may stay
-    /// [closing](State::Closing) until all are done. The same object may be in the list twice.
+    /// [barrier](crate::PerCpuPlatform::barrier) for all, if the variant needs one: an object may
+    /// stay [closing](State::Closing) until all are done. The same object may be in the list twice.
     /// [`Protected`](crate::Protected) objects may be in it, too.
     ///
     /// # Errors

@@ -252,9 +252,9 @@ mod tests {
         }
     }
 
-    /// All that may be held of an object is released on one slot, closed or not: what its own slots have
-    /// granted, and as much that a cancel has carried over; on top of a slot that others have taken
-    /// down as far already. And more is refused there than CPUs can try at a time.
+    /// All that may be held of an object is released on one slot, closed or not: what its own slots
+    /// have granted, and as much that a cancel has carried over; on top of a slot that others have
+    /// taken down as far already. And more is refused there than CPUs can try at a time.
     #[test]
     fn all_that_may_be_held_leaves_the_marks_alone() {
         let held = SharedCount::MOST_IN_SLOTS;

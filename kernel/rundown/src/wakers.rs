@@ -43,7 +43,8 @@ impl Wakers {
         self.rung.fetch_or(1 << object.bucket(BUCKETS), Ordering::Release);
     }
 
-    /// Whether there is something to [deliver](Self::deliver), before an executor sleeps. Any context.
+    /// Whether there is something to [deliver](Self::deliver), before an executor sleeps. Any
+    /// context.
     pub fn is_rung(&self) -> bool {
         // Relaxed: pairs with nothing itself; `deliver` acquires what was rung.
         self.rung.load(Ordering::Relaxed) != 0
@@ -115,8 +116,8 @@ impl Bucket {
 /// left the list: its future may be gone then.
 #[cold]
 fn wake_all(bucket: &Bucket) {
-    // Only as many as are in it now: futures that enter as fast as they are woken would keep it here.
-    // (A future that enters from now on, at the end, looks by itself.)
+    // Only as many as are in it now: futures that enter as fast as they are woken would keep it
+    // here. (A future that enters from now on, at the end, looks by itself.)
     let mut left = bucket.with(|list| list.length);
     while left > 0 {
         let Some(waker) = bucket.with(List::pop) else {

@@ -1,5 +1,5 @@
-//! Counts at the ends of their range (S7), in the cache-aware variant. To count up to there would take
-//! minutes, so the tests write to the slots what so many calls would have left.
+//! Counts at the ends of their range (S7), in the cache-aware variant. To count up to there would
+//! take minutes, so the tests write to the slots what so many calls would have left.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -17,8 +17,8 @@ struct Exposed<const N: usize> {
 /// Of [`CacheAwareRundown::layout`](rundown::CacheAwareRundown::layout): in bytes.
 const BEFORE_THE_SLOTS: usize = 128;
 
-/// The most that a close finds in order, either way: twice what may be held, since the acquire that fills a slot goes
-/// beyond, and so do those that are refused meanwhile.
+/// The most that a close finds in order, either way: twice what may be held, since the acquire that
+/// fills a slot goes beyond, and so do those that are refused meanwhile.
 const LIMIT: i64 = 1 << 60;
 
 impl<const N: usize> Exposed<N> {
@@ -96,8 +96,9 @@ fn a_full_slot_refuses_and_still_drains() {
     exposed.is(State::Drained, 0);
 }
 
-/// A refused acquire gives back on the very slot that it took from, even if the hint is another by then.
-/// Otherwise the full slot would keep what was refused, and 2^30 such calls would reach the closed mark.
+/// A refused acquire gives back on the very slot that it took from, even if the hint is another by
+/// then. Otherwise the full slot would keep what was refused, and 2^30 such calls would reach the
+/// closed mark.
 #[test]
 fn a_refusal_does_not_ask_for_the_slot_twice() {
     let exposed = Exposed::<2>::with([0; 2]);
@@ -166,8 +167,8 @@ fn slots_that_are_more_than_full_close_and_drain() {
     assert_eq!((found, object.state()), (vec![], State::Draining));
 }
 
-/// An object that drains, or is about to, with so much held that it cannot count one more: 2^61. The count
-/// that a cancel carries over is added at the next close to the slots' counts then.
+/// An object that drains, or is about to, with so much held that it cannot count one more: 2^61.
+/// The count that a cancel carries over is added at the next close to the slots' counts then.
 fn held_to_the_brim() -> Exposed<2> {
     let exposed = Exposed::<2>::with([LIMIT / 2; 2]);
     exposed.get().close();

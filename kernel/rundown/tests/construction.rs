@@ -54,7 +54,8 @@ fn the_layout_grows_by_a_stride_per_slot() {
     }
 }
 
-/// The whole is lent, the object takes no more than its layout; and after it, the memory is the caller's again.
+/// The whole is lent, the object takes no more than its layout; and after it, the memory is the
+/// caller's again.
 #[test]
 fn an_object_in_place_stays_inside_its_layout() {
     let mut memory = Memory::new();
@@ -164,8 +165,8 @@ fn what_values_and_their_errors_show() {
     assert_eq!(format!("{retired:?}"), format!("Retired({})", object.id()));
 }
 
-/// Addresses modulo 64 would all be in one bucket from a stride of 64 on. Balls thrown at random: 40 buckets in use,
-/// about 4 in the fullest.
+/// Addresses modulo 64 would all be in one bucket from a stride of 64 on. Balls thrown at random:
+/// 40 buckets in use, about 4 in the fullest.
 #[test]
 fn object_ids_spread_over_buckets() {
     let object = Rundown::<Inline<1>>::new();

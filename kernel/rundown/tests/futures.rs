@@ -1,5 +1,5 @@
-//! Waiters that are futures: under a real executor; and the table of wakers, entry by entry, on tables that no other
-//! test rings.
+//! Waiters that are futures: under a real executor; and the table of wakers, entry by entry, on
+//! tables that no other test rings.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -197,8 +197,8 @@ fn a_future_keeps_to_its_table() {
     assert_eq!(format!("{:?}", TABLES.get()[1]), "Wakers { waiting: 0, .. }");
 }
 
-/// Four futures, of which some end and others come, in every order of ends: exactly those that are left are
-/// woken, each once.
+/// Four futures, of which some end and others come, in every order of ends: exactly those that are
+/// left are woken, each once.
 #[test]
 fn entries_come_and_go_in_any_order() {
     for first in 0..4 {

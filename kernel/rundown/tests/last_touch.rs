@@ -52,7 +52,8 @@ fn per_cpu() -> Option<PerCpuRundown<Impatient>> {
     object.ok()
 }
 
-/// An object that is freed by its waiter, or by the completion that lives beside it in the same piece of memory.
+/// An object that is freed by its waiter, or by the completion that lives beside it in the same
+/// piece of memory.
 #[repr(C)]
 struct Device<R: Variant> {
     rundown: Rundown<R>,
@@ -67,8 +68,8 @@ unsafe fn free<R: Variant>(device: *mut ()) {
     FREES.set(FREES.get() + 1);
 }
 
-/// The step that ends the drain, the last release or the close, is the last that touches the object, which is freed
-/// in it: by the wake-up or by the completion.
+/// The step that ends the drain, the last release or the close, is the last that touches the
+/// object, which is freed in it: by the wake-up or by the completion.
 fn the_last_step_leaves_the_object_alone<R: Variant + 'static>(
     rundown: Rundown<R>,
     held: u32,

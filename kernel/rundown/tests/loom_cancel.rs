@@ -17,8 +17,8 @@ models!(
     s10_a_grant_after_a_cancel_sees_what_came_before,
 );
 
-/// Drained or cancelled, never both, never neither: a thread that sees the object drained may free what it
-/// guards.
+/// Drained or cancelled, never both, never neither: a thread that sees the object drained may free
+/// what it guards.
 fn s10_cancel_against_the_last_release<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
@@ -45,8 +45,8 @@ fn s10_cancel_against_the_last_release<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// Slots are set to zero by another CPU than those that they belong to: nothing may be lost that is released
-/// before, meanwhile or after.
+/// Slots are set to zero by another CPU than those that they belong to: nothing may be lost that is
+/// released before, meanwhile or after.
 fn s10_cancel_against_one_release_of_two<R: Make>() {
     let rundown = Arc::new(R::new());
     on_cpu(1);
@@ -63,8 +63,8 @@ fn s10_cancel_against_one_release_of_two<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// Both may cancel, and then the other one's was the second drain: a waiter for its end learns of it,
-/// even after a third close.
+/// Both may cancel, and then the other one's was the second drain: a waiter for its end learns of
+/// it, even after a third close.
 fn s10_a_canceller_sees_the_latest_closing<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
@@ -84,7 +84,8 @@ fn s10_a_canceller_sees_the_latest_closing<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// It sleeps while one thread releases and another cancels: it must be woken, and learn which came first.
+/// It sleeps while one thread releases and another cancels: it must be woken, and learn which came
+/// first.
 fn s10_the_waiter_learns_what_happened<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
@@ -102,9 +103,9 @@ fn s10_the_waiter_learns_what_happened<R: Make>() {
     }
 }
 
-/// The user may read the state word before the close and come to its slot after the cancel, or in the
-/// middle of it, and release on a slot that is still closed, or after the cancel: the run-down afterwards
-/// sees all that was done under protection.
+/// The user may read the state word before the close and come to its slot after the cancel, or in
+/// the middle of it, and release on a slot that is still closed, or after the cancel: the run-down
+/// afterwards sees all that was done under protection.
 fn s10_a_late_acquire_and_release_across_a_cancel<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), UnsafeCell::new(0)));
     let guard = object.try_acquire().unwrap();

@@ -1,4 +1,5 @@
-//! Models: a completion that is left with an object (S13), against everything that may happen meanwhile.
+//! Models: a completion that is left with an object (S13), against everything that may happen
+//! meanwhile.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -124,7 +125,8 @@ fn s13_against_two_releases<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
 }
 
-/// The object drains already: it is left in time, or refused. It sees what was done before it was left, too.
+/// The object drains already: it is left in time, or refused. It sees what was done before it was
+/// left, too.
 fn s13_left_late_against_the_last_release<R: Make>() {
     let left = Left::<R>::new(1);
     left.object().close();
@@ -173,7 +175,8 @@ fn s13_against_an_acquire<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
 }
 
-/// From the completion on, no late step of another call reaches the object: it may be another one's by then.
+/// From the completion on, no late step of another call reaches the object: it may be another one's
+/// by then.
 fn s13_the_object_may_be_used_again<R: Make>() {
     let left = Left::<R>::and(1, |shared| {
         for work in &shared.work {
@@ -206,8 +209,9 @@ fn s13_against_a_release_of_none<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (1, State::Open));
 }
 
-/// The waiter sleeps: the thread that runs the completion must wake it. A thread that finds the object drained
-/// finds the completion's place empty, and sees what users did: nothing touches it any more.
+/// The waiter sleeps: the thread that runs the completion must wake it. A thread that finds the
+/// object drained finds the completion's place empty, and sees what users did: nothing touches it
+/// any more.
 fn s13_a_drained_object_takes_the_next<R: Make>() {
     let left = Left::<R>::new(1);
     assert_eq!(left.close_then(0), Ok(()));

@@ -1,5 +1,5 @@
-//! Models of the map of counters: nothing that is free stays behind a mark, whichever threads mark and free at the
-//! same time. In a model a word has two marks; words of counters have 64 bits.
+//! Models of the map of counters: nothing that is free stays behind a mark, whichever threads mark
+//! and free at the same time. In a model a word has two marks; words of counters have 64 bits.
 #![cfg(rundown_loom)]
 
 mod models;

@@ -138,7 +138,8 @@ fn no_wake_up_is_lost<R: Make>() {
     none_waits();
 }
 
-/// The entry lives inside the future: a thread that wakes it must not touch it after it has left the list.
+/// The entry lives inside the future: a thread that wakes it must not touch it after it has left
+/// the list.
 fn dropped_while_it_is_woken<R: Make>() {
     let (rundown, user) = held::<R>();
     let sleeper = Sleeper::new();
@@ -207,8 +208,8 @@ fn a_ring_is_delivered<R: Make>() {
     user.join().unwrap();
 }
 
-/// The thread that delivers is not the one that polls: if it has delivered a ring, what came before the
-/// ring is visible to a poll that comes after.
+/// The thread that delivers is not the one that polls: if it has delivered a ring, what came before
+/// the ring is visible to a poll that comes after.
 fn a_ring_is_delivered_by_another_thread<R: Make>() {
     let (rundown, user) = held::<R>();
     rundown.close();

@@ -1,9 +1,10 @@
-//! Models: every two calls of owners against each other, from every state in which an object may be between
-//! calls. No value is lost or comes out twice, no completion either, what an owner wrote is seen by the one
-//! that takes it out, and the object is as good as new afterwards.
+//! Models: every two calls of owners against each other, from every state in which an object may be
+//! between calls. No value is lost or comes out twice, no completion either, what an owner wrote is
+//! seen by the one that takes it out, and the object is as good as new afterwards.
 //!
-//! A call that is not about the value is one point in time: the answers of two of them, and the state at the end,
-//! are as if one came after the other, in one of the two orders. Or one finds the other at work, and is refused.
+//! A call that is not about the value is one point in time: the answers of two of them, and the
+//! state at the end, are as if one came after the other, in one of the two orders. Or one finds the
+//! other at work, and is refused.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -75,8 +76,8 @@ impl Start {
     }
 }
 
-/// The state at the start, if answers are checked against the two orders: the calls are not about the value, and
-/// the guard stays.
+/// The state at the start, if answers are checked against the two orders: the calls are not about
+/// the value, and the guard stays.
 fn checked(start: Start, calls: [Call; 2], dropped: Dropped) -> Option<State> {
     let stays = start.is_held() == (dropped == Dropped::Last);
     if !stays || calls.into_iter().any(Call::is_about_the_value) {
@@ -91,7 +92,8 @@ fn checked(start: Start, calls: [Call; 2], dropped: Dropped) -> Option<State> {
     }
 }
 
-/// When the guard is dropped, if one is out: before the first call, or after it; during the second; or after both.
+/// When the guard is dropped, if one is out: before the first call, or after it; during the second;
+/// or after both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Dropped {
     Early,
@@ -323,8 +325,8 @@ fn ends_well<R: Make>(object: &Object<R>, mut tally: Tally, runs: usize) {
     assert!(object.try_run_down().is_ok());
 }
 
-/// Of two calls each way round, since threads differ in what they have seen. `bound` is for pairs whose answers
-/// are checked; the others take more of loom's steps.
+/// Of two calls each way round, since threads differ in what they have seen. `bound` is for pairs
+/// whose answers are checked; the others take more of loom's steps.
 fn every_pair<R: Make>(start: Start, bound: Option<usize>, other_bound: usize) {
     for calls in CALLS.into_iter().flat_map(|first| CALLS.map(|second| [first, second])) {
         let value = calls.into_iter().any(Call::is_about_the_value);

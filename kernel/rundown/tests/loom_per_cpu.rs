@@ -1,5 +1,5 @@
-//! Models of the per-CPU variant alone: sequences that restart, barriers, several objects closed by one
-//! barrier. And that the models would notice a platform that does not keep its promises.
+//! Models of the per-CPU variant alone: sequences that restart, barriers, several objects closed by
+//! one barrier. And that the models would notice a platform that does not keep its promises.
 #![cfg(rundown_loom)]
 
 mod models;

@@ -1,5 +1,5 @@
-//! Models: re-init against acquires that started in the generation before, and the hand-over between
-//! owners (S8).
+//! Models: re-init against acquires that started in the generation before, and the hand-over
+//! between owners (S8).
 #![cfg(rundown_loom)]
 
 mod models;
@@ -19,8 +19,8 @@ models!(
     a_wait_during_a_reinit_misses_no_grant bound: 3,
 );
 
-/// The user may read the state word in the first generation, be granted protection on a slot that just
-/// re-opened, and release it on one that has not.
+/// The user may read the state word in the first generation, be granted protection on a slot that
+/// just re-opened, and release it on one that has not.
 fn a_stale_acquire_meets_the_next_generation<R: Make>() {
     let object = Arc::new(Protected::new(R::new(), 1));
     let user = spawn(&object, |object| {

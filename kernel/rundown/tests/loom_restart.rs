@@ -1,7 +1,8 @@
-//! Model of the tables of restartable sequences: look-ups against a loader that registers and unregisters.
+//! Model of the tables of restartable sequences: look-ups against a loader that registers and
+//! unregisters.
 //!
-//! Memory that is freed is a table that is registered again with other sequences: loom reports a look-up
-//! that reads the table while it is written.
+//! Memory that is freed is a table that is registered again with other sequences: loom reports a
+//! look-up that reads the table while it is written.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -54,8 +55,8 @@ fn no_look_up_reads_a_table_that_is_out() {
     });
 }
 
-/// The same with two handlers, which may count on different sides (an NMI on top of a look-up, say); and a
-/// second time, when the sides have been through once.
+/// The same with two handlers, which may count on different sides (an NMI on top of a look-up,
+/// say); and a second time, when the sides have been through once.
 #[test]
 fn on_whichever_side_it_counts() {
     // bound: 3; without one it takes minutes.
@@ -72,8 +73,8 @@ fn on_whichever_side_it_counts() {
     });
 }
 
-/// A look-up for an image that stays finds it, while the one before it in the list goes: on the way it may
-/// be at that one.
+/// A look-up for an image that stays finds it, while the one before it in the list goes: on the way
+/// it may be at that one.
 #[test]
 fn the_image_behind_is_found() {
     loom::model(|| {

@@ -8,8 +8,8 @@ use loom::sync::{Arc, Condvar, Mutex};
 use models::{check, spawn};
 use rundown::per_cpu::{Answers, Rounds};
 
-/// Two callers, each of which closes a state word, passes a barrier and then reads a counter; and a CPU that
-/// reads both state words again and again, and counts while they are open.
+/// Two callers, each of which closes a state word, passes a barrier and then reads a counter; and a
+/// CPU that reads both state words again and again, and counts while they are open.
 const CALLERS: usize = 2;
 
 struct System {
@@ -104,7 +104,8 @@ impl System {
     }
 }
 
-/// After a barrier a counter stands still, and what it counts is visible, whichever caller's interrupt it was.
+/// After a barrier a counter stands still, and what it counts is visible, whichever caller's
+/// interrupt it was.
 #[test]
 fn after_a_barrier_nothing_is_counted_any_more() {
     // bound: 2; without one it takes minutes.
@@ -122,8 +123,8 @@ fn after_a_barrier_nothing_is_counted_any_more() {
     });
 }
 
-/// An answer shows what the CPU did before, and that it knows what the caller did; without a lock in
-/// between.
+/// An answer shows what the CPU did before, and that it knows what the caller did; without a lock
+/// in between.
 #[test]
 fn an_answer_is_a_fence() {
     one_caller(|answers| {

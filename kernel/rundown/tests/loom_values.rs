@@ -1,5 +1,5 @@
-//! Models: a value goes in before the object opens (S9), and out before the next one; a lazy object gets its
-//! counter before that.
+//! Models: a value goes in before the object opens (S9), and out before the next one; a lazy object
+//! gets its counter before that.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -125,7 +125,8 @@ fn a_lazy_object_opens_against_an_acquire() {
     });
 }
 
-/// One of two counters becomes the object's, and is all that the object ever uses; the other is free again.
+/// One of two counters becomes the object's, and is all that the object ever uses; the other is
+/// free again.
 #[test]
 fn two_prepare_a_lazy_object() {
     check(Some(3), || {

@@ -136,8 +136,8 @@ fn closing_costs_one_barrier_and_nothing_else_costs_any() {
     assert_eq!(misuses(), []);
 }
 
-/// A call whose barrier panicked leaves the object closing. A later call closes nothing itself, so it makes no
-/// barrier, and must not count what is held.
+/// A call whose barrier panicked leaves the object closing. A later call closes nothing itself, so
+/// it makes no barrier, and must not count what is held.
 #[test]
 fn a_batch_after_a_barrier_that_panicked_leaves_the_object_closing() {
     let object = object();

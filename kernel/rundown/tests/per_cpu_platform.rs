@@ -1,6 +1,7 @@
-//! The requests of the per-CPU variant to its platform: for a counter, when a lazy object first needs one;
-//! and whether a barrier is legal, before anything changes. And what other callers see while one has the object claimed
-//! (S8): the platform is called in the middle of a claim, to clear a counter, and looks at the object.
+//! The requests of the per-CPU variant to its platform: for a counter, when a lazy object first
+//! needs one; and whether a barrier is legal, before anything changes. And what other callers see
+//! while one has the object claimed (S8): the platform is called in the middle of a claim, to clear
+//! a counter, and looks at the object.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -230,8 +231,9 @@ fn a_claimed_object_is_neither_open_nor_drained() {
     assert!(OBJECT.try_acquire().is_some());
 }
 
-/// A policy may hold a lock while it asks `ready`, the lock that `wake_waiters` takes. So a wait that began
-/// during a claim, and is to close the object when that is over, must not close it in `ready`.
+/// A policy may hold a lock while it asks `ready`, the lock that `wake_waiters` takes. So a wait
+/// that began during a claim, and is to close the object when that is over, must not close it in
+/// `ready`.
 #[test]
 fn ready_never_wakes() {
     static OBJECT: Object = Object::lazy();

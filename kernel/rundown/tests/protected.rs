@@ -1,5 +1,6 @@
-//! Owners' calls of a `Protected`: how values get in and out, run-down handles, generations. And its guards: many
-//! at once, clones (S12), parts of a value, guards that own their way to the object.
+//! Owners' calls of a `Protected`: how values get in and out, run-down handles, generations. And
+//! its guards: many at once, clones (S12), parts of a value, guards that own their way to the
+//! object.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -307,7 +308,8 @@ fn mapped_guards_protect<R: Make>() {
     assert_eq!((text.as_str(), object.racy_held()), ("no such part", 0));
 }
 
-/// A guard is as its value is shared: a `MutexGuard` is `Sync`, but must be dropped where it was made.
+/// A guard is as its value is shared: a `MutexGuard` is `Sync`, but must be dropped where it was
+/// made.
 #[test]
 fn guards_and_objects_are_send_and_sync() {
     fn shared<T: Send + Sync>() {}

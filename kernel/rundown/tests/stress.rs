@@ -63,8 +63,8 @@ struct Value {
 const ALIVE: u64 = 0x600D_600D_600D_600D;
 const POISON: u64 = 0xDEAD_DEAD_DEAD_DEAD;
 
-/// Uses that one thread began and ended, not always the same ones: only the sums agree. On cache lines of its
-/// own, and only this thread writes them.
+/// Uses that one thread began and ended, not always the same ones: only the sums agree. On cache
+/// lines of its own, and only this thread writes them.
 #[derive(Default)]
 #[repr(align(128))]
 struct User {
@@ -167,8 +167,8 @@ impl<R: Make> Soak<R> {
         count_one(&user.ended);
     }
 
-    /// The owner's work: values are torn down at such a pace that both counts are reached together, or
-    /// as fast as it goes.
+    /// The owner's work: values are torn down at such a pace that both counts are reached together,
+    /// or as fast as it goes.
     fn tear_down(&self, pairs: u64, teardowns: u64) {
         let mut graveyard = VecDeque::new();
         let mut done = 0;
@@ -191,8 +191,8 @@ impl<R: Make> Soak<R> {
             self.closed.fetch_max(generation, Ordering::AcqRel);
             let next = self.value.publish(Value::new(generation + 1));
             assert!(next.is_ok(), "a new value was refused");
-            // Release: pairs with the Acquire in `begin`: a thread that is refused after it knows that this
-            // very value is closed.
+            // Release: pairs with the Acquire in `begin`: a thread that is refused after it knows
+            // that this very value is closed.
             self.published.store(generation + 1, Ordering::Release);
             done += 1;
         }
@@ -216,8 +216,8 @@ fn count_one(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-/// Owners that close with a completion of their own, cancel, wait and re-open, while users come and go:
-/// each completion that was left has run once or come back once, and nothing is lost.
+/// Owners that close with a completion of their own, cancel, wait and re-open, while users come and
+/// go: each completion that was left has run once or come back once, and nothing is lost.
 fn s13_a_whole_life_of_races<R: Make>() {
     const OWNERS: usize = 2;
     const EACH: usize = 150;
@@ -276,8 +276,8 @@ fn s13_a_whole_life_of_races<R: Make>() {
     assert_eq!(rundown.racy_held(), 0);
 }
 
-/// Two calls of owners on two threads, again and again: their answers and the end are as in one of the two
-/// orders.
+/// Two calls of owners on two threads, again and again: their answers and the end are as in one of
+/// the two orders.
 fn two_owners_at_once<R: Make>() {
     let object = Protected::vacant(*R::make_closed());
     for round in 0..1_000 {
@@ -326,7 +326,8 @@ fn at_once<A, B: Send>(first: impl FnOnce() -> A, second: impl FnOnce() -> B + S
     })
 }
 
-/// Memory of a table that is out is written at once: a look-up that still reads it finds what never was.
+/// Memory of a table that is out is written at once: a look-up that still reads it finds what never
+/// was.
 #[test]
 fn no_look_up_reads_a_table_that_is_out() {
     const ENTRIES: u64 = 1_000;

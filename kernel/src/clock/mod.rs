@@ -41,7 +41,8 @@ pub struct Rates {
 /// against. `None` if the source is not there, or [`ClockSource::Auto`]. Changes nothing about the
 /// clock.
 ///
-/// One caller at a time, others wait. Thread context, not while this CPU's [timer](crate::timer) is in use.
+/// One caller at a time, others wait. Thread context, not while this CPU's [timer](crate::timer) is
+/// in use.
 pub fn rates_by(source: ClockSource) -> Option<Rates> {
     static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
     let _turn = ONE_AT_A_TIME.lock();
@@ -113,13 +114,14 @@ pub(crate) fn init(wanted: ClockSource) {
 
 static IS_DOUBTFUL: AtomicBool = AtomicBool::new(false);
 
-/// Whether the clock's rate is [a guess only](Rates::is_doubtful): no source gave a better one. Any CPU, any context.
+/// Whether the clock's rate is [a guess only](Rates::is_doubtful): no source gave a better one. Any
+/// CPU, any context.
 pub fn is_doubtful() -> bool {
     IS_DOUBTFUL.load(Ordering::Relaxed)
 }
 
-/// The rates if no source gives them. The APIC's timer is measured against the clock as it is assumed to be,
-/// so that both are wrong alike.
+/// The rates if no source gives them. The APIC's timer is measured against the clock as it is
+/// assumed to be, so that both are wrong alike.
 fn assumed() -> Rates {
     const GHZ: u64 = 1_000_000_000;
     log!(

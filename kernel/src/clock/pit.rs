@@ -34,8 +34,8 @@ pub(super) fn count() -> u64 {
     u16::from_le_bytes([read(CHANNEL_0), read(CHANNEL_0)]).into()
 }
 
-/// Intel 8254 data sheet: control word for channel 0, low byte then high byte, mode 2 (rate generator); a count of 0
-/// stands for 65536.
+/// Intel 8254 data sheet: control word for channel 0, low byte then high byte, mode 2 (rate
+/// generator); a count of 0 stands for 65536.
 const RATE_GENERATOR: u8 = 0x34;
 
 const CHANNEL_0: u16 = 0x40;
@@ -47,7 +47,7 @@ fn read(port: u16) -> u8 {
 }
 
 fn write(port: u16, value: u8) {
-    // SAFETY: nothing else uses the timer (the kernel does so only here, one caller at a time), and its
-    // ports touch no memory.
+    // SAFETY: nothing else uses the timer (the kernel does so only here, one caller at a time), and
+    // its ports touch no memory.
     unsafe { Port::new(port).write(value) };
 }

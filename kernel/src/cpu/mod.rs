@@ -60,7 +60,8 @@ pub fn is_online(index: CpuIndex) -> bool {
     ONLINE.of(index).is_some_and(|online| online.load(Ordering::Acquire))
 }
 
-/// Where a CPU sits; `None` if it has never started, or is none of this machine's. Any CPU, any context.
+/// Where a CPU sits; `None` if it has never started, or is none of this machine's. Any CPU, any
+/// context.
 pub fn topology(index: CpuIndex) -> Option<&'static Topology> {
     TOPOLOGY.of(index)?.get()
 }
@@ -90,9 +91,10 @@ pub(crate) fn set_online(cpu: CpuIndex) {
     let online = ONLINE.of(cpu).expect("a CPU has its area before it starts");
     // Release: pairs with the load in `is_online`.
     online.store(true, Ordering::Release);
-    // No barrier waits for a CPU that its caller has not seen online. So a caller that begins one after
-    // closing an object either sees this CPU, or this CPU, which begins to work after this, sees the object
-    // closed. Pairs with the fence in `barrier::Call::begin`; `barrier::catch_up` relies on it, too.
+    // No barrier waits for a CPU that its caller has not seen online. So a caller that begins one
+    // after closing an object either sees this CPU, or this CPU, which begins to work after this,
+    // sees the object closed. Pairs with the fence in `barrier::Call::begin`; `barrier::catch_up`
+    // relies on it, too.
     fence(Ordering::SeqCst);
 }
 
@@ -101,8 +103,9 @@ pub(crate) fn set_offline() {
     // Release: pairs with the load in `is_online`; its counts are visible to a CPU that finds it
     // gone, and so does not wait for it.
     ONLINE.here().store(false, Ordering::Release);
-    // A CPU that has begun to wait before either sees, when it looks again, that this one is gone, or what it has
-    // asked is seen after this. Pairs with the fences in `ipi::try_call` and `barrier::Call::begin`.
+    // A CPU that has begun to wait before either sees, when it looks again, that this one is gone,
+    // or what it has asked is seen after this. Pairs with the fences in `ipi::try_call` and
+    // `barrier::Call::begin`.
     fence(Ordering::SeqCst);
 }
 

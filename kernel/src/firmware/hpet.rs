@@ -39,8 +39,8 @@ pub(crate) struct Hpet {
     registers: Registers,
 }
 
-/// Maps the registers, if the ACPI tables list an HPET and it answers. Once, on the BSP, after memory is
-/// set up.
+/// Maps the registers, if the ACPI tables list an HPET and it answers. Once, on the BSP, after
+/// memory is set up.
 pub(crate) fn init() {
     if let Some(table) = acpi::table(b"HPET") {
         match Hpet::find(table) {
@@ -93,6 +93,7 @@ pub(super) fn silence() {
     }
     let configuration = registers.read(CONFIGURATION);
     registers.write(CONFIGURATION, configuration & !LEGACY_REPLACEMENT);
-    // A one clears what a level-triggered timer still asks for; the others' bits are to be left zero.
+    // A one clears what a level-triggered timer still asks for; the others' bits are to be left
+    // zero.
     registers.write(INTERRUPT_STATUS, registers.read(INTERRUPT_STATUS));
 }

@@ -21,7 +21,8 @@ pub type Handler = fn(&mut Frame, interrupted_at: u64);
 
 /// By vector.
 static HOOKS: [Hook<Handler>; 256] = [const { Hook::none() }; 256];
-/// Takes what has come with a vector that has no hook, and returns `true`; or `false`: it is an exception.
+/// Takes what has come with a vector that has no hook, and returns `true`; or `false`: it is an
+/// exception.
 pub(crate) static OTHERS: Hook<fn(vector: u8) -> bool> = Hook::none();
 
 /// Sets the handler of a vector, which also signals the end of interrupt, where one is due. `None`:
@@ -36,8 +37,8 @@ pub(crate) fn set_hook(vector: u8, handler: Option<Handler>) {
 /// # Safety
 /// - Of the frame, the handler changes nothing but the trap flag and `rip`. The latter only to
 ///   `interrupted_at`: stepping through a restartable sequence never gets to its end, since each
-///   step interrupts it; a handler that is sure that nothing else has happened to the sequence since
-///   its start (no other handler on this CPU, no barrier) may let it go on where it was.
+///   step interrupts it; a handler that is sure that nothing else has happened to the sequence
+///   since its start (no other handler on this CPU, no barrier) may let it go on where it was.
 /// - While there is a handler, no debug exception comes within an NMI handler. The return from it
 ///   would let the next NMI in (Intel SDM 3A, 6.7.1), on the stack that the first is still using.
 pub unsafe fn set_debug_handler(handler: Option<Handler>) {

@@ -13,8 +13,8 @@ use crate::{emergency, memory::stack};
 const DOUBLE_FAULT: u8 = 8;
 const PAGE_FAULT: u8 = 14;
 
-/// Reports the exception with registers, CPU and backtrace, and ends the kernel; or this CPU alone, if the
-/// kernel [can do without it](emergency::LEAVE_OUT).
+/// Reports the exception with registers, CPU and backtrace, and ends the kernel; or this CPU alone,
+/// if the kernel [can do without it](emergency::LEAVE_OUT).
 pub(super) fn report(vector: u8, frame: &Frame) -> ! {
     let text = fmt::from_fn(|f| describe(vector, frame, f));
     emergency::leave_out(format_args!("{text}"), Some(vector), frame.rip);

@@ -44,7 +44,8 @@ fn stack_of(vector: usize) -> u16 {
     }
 }
 
-/// The table. `x86_64`'s own type wants a typed handler for each gate, which stable Rust cannot write.
+/// The table. `x86_64`'s own type wants a typed handler for each gate, which stable Rust cannot
+/// write.
 type Gates = [[u64; 2]; 256];
 
 fn gates(stack_of: impl Fn(usize) -> u16) -> Gates {

@@ -28,8 +28,8 @@ const CASCADE: u8 = 2;
 /// own as soon as a CPU takes it, and a line of the second one may stay in service, since it stays
 /// masked.
 pub(super) fn take_over() {
-    // Intel 8259A data sheet: ICW1 = edge-triggered, cascaded, ICW4 follows; ICW4 = 8086 mode, with bit 1
-    // automatic end of interrupt, which is for the first one only.
+    // Intel 8259A data sheet: ICW1 = edge-triggered, cascaded, ICW4 follows; ICW4 = 8086 mode, with
+    // bit 1 automatic end of interrupt, which is for the first one only.
     const ICW1: u8 = 0x11;
     for ([command, data], base, cascade, icw4) in [
         (FIRST, vector::FIRST_8259, 1 << CASCADE, 0x03),

@@ -13,9 +13,9 @@ use crate::screen;
 const BASE: u64 = 0xffff_fe00_4000_0000;
 const PAGE: u64 = 4096;
 
-/// IA32_PAT: eight memory types, a byte each. Entry 1, by default write-through, is that of pages with
-/// [`PageTableFlags::WRITE_THROUGH`] alone; 1 is write-combining, whatever an MTRR says (Intel SDM 3A, 12.5.2.2
-/// and 12.12). The other CPUs take it over when they are started.
+/// IA32_PAT: eight memory types, a byte each. Entry 1, by default write-through, is that of pages
+/// with [`PageTableFlags::WRITE_THROUGH`] alone; 1 is write-combining, whatever an MTRR says (Intel
+/// SDM 3A, 12.5.2.2 and 12.12). The other CPUs take it over when they are started.
 const PAT: u32 = 0x277;
 const ENTRY_1: u64 = 0xff << 8;
 const WRITE_COMBINING: u64 = 1 << 8;
@@ -32,7 +32,8 @@ pub(super) fn init() {
     let mut pat = Msr::new(PAT);
     // SAFETY: the register is there (CPUID).
     let types = unsafe { pat.read() };
-    // SAFETY: nothing is cached by this entry, since no page of the kernel or of a loader is write-through.
+    // SAFETY: nothing is cached by this entry, since no page of the kernel or of a loader is
+    // write-through.
     unsafe { pat.write(types & !ENTRY_1 | WRITE_COMBINING) };
     let loaders = VirtAddr::from_ptr(loaders);
     let first = loaders.align_down(PAGE);

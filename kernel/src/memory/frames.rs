@@ -70,8 +70,8 @@ impl Frames {
         })
     }
 
-    /// Takes `bytes` (whole pages) below 1 MiB, for code that starts in real mode, from the upper end: firmware
-    /// keeps its data at the bottom.
+    /// Takes `bytes` (whole pages) below 1 MiB, for code that starts in real mode, from the upper
+    /// end: firmware keeps its data at the bottom.
     pub(crate) fn take_low(&self, bytes: u64) -> Option<PhysAddr> {
         self.locked(|ranges| {
             let low = &mut ranges.low;

@@ -1,4 +1,5 @@
-//! All of physical memory, as the loader has mapped it, and new mappings in the kernel's page tables.
+//! All of physical memory, as the loader has mapped it, and new mappings in the kernel's page
+//! tables.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,8 +27,9 @@ pub(super) fn init(offset: u64) {
     OFFSET.store(offset, Ordering::Relaxed);
 }
 
-/// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings only:
-/// nothing that a CPU may have cached is taken away, so there is nothing to flush on other CPUs.
+/// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings
+/// only: nothing that a CPU may have cached is taken away, so there is nothing to flush on other
+/// CPUs.
 static TABLES: SpinMutex<()> = SpinMutex::new(());
 
 /// Maps the page at `page` to `frame`, writable, not executable, with `extra` flags. Panics if the
@@ -38,8 +40,9 @@ pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
     let page = Page::<Size4KiB>::containing_address(page);
     let frame = PhysFrame::containing_address(frame);
     with_tables(|mapper| {
-        // SAFETY: the callers map frames that they have just taken or device registers, at addresses
-        // that were not mapped before (else the call fails), so no reference can be broken.
+        // SAFETY: the callers map frames that they have just taken or device registers, at
+        // addresses that were not mapped before (else the call fails), so no reference can be
+        // broken.
         match unsafe { mapper.map_to_with_table_flags(page, frame, flags, PARENT, &mut &FRAMES) } {
             // No CPU keeps that a page is not there (Intel SDM 3A, 4.10.4.3).
             Ok(flush) => flush.ignore(),

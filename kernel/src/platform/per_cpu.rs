@@ -1,16 +1,19 @@
 //! Per-CPU counters for `rundown`: what an implementation of [`PerCpuPlatform`] takes, on x86-64.
 //!
-//! 1. **Counters.** Every CPU has an area of the same layout, and GS points to the running CPU's. A counter
-//!    is 8 bytes at the same offset in all of them, and that offset is its name ([`counters`]).
-//! 2. **The sequence.** [`gs::add_if_open`] tests the state word and adds to `gs:[offset]`. Where each
-//!    sequence starts and ends is in a table that the linker puts together.
-//! 3. **Restarts.** Every interrupt, exception and NMI asks [`gs::restart_point`] about the interrupted
-//!    instruction; inside a sequence, it returns to the sequence's start (`interrupts::dispatch`).
+//! 1. **Counters.** Every CPU has an area of the same layout, and GS points to the running CPU's. A
+//!    counter is 8 bytes at the same offset in all of them, and that offset is its name
+//!    ([`counters`]).
+//! 2. **The sequence.** [`gs::add_if_open`] tests the state word and adds to `gs:[offset]`. Where
+//!    each sequence starts and ends is in a table that the linker puts together.
+//! 3. **Restarts.** Every interrupt, exception and NMI asks [`gs::restart_point`] about the
+//!    interrupted instruction; inside a sequence, it returns to the sequence's start
+//!    (`interrupts::dispatch`).
 //! 4. **The barrier.** An interrupt to every other CPU, and the wait until all have answered
 //!    ([`barrier`](crate::barrier), on [`Rounds`](rundown::per_cpu::Rounds)).
-//! 5. **Where it is illegal.** In an NMI handler, since the code below it may be about to send the very
-//!    interrupt that the barrier would wait for. [`check_barrier`](PerCpuPlatform::check_barrier) is asked
-//!    before an object closes, so the call returns an error and the object stays open.
+//! 5. **Where it is illegal.** In an NMI handler, since the code below it may be about to send the
+//!    very interrupt that the barrier would wait for.
+//!    [`check_barrier`](PerCpuPlatform::check_barrier) is asked before an object closes, so the
+//!    call returns an error and the object stays open.
 //!
 //! `unsafe` in this module: the promises of the trait.
 
@@ -25,10 +28,10 @@ use crate::{
     per_cpu,
 };
 
-// SAFETY: the sequence is the one of `gs`: GS points to the running CPU's area, where the counter lies;
-// `interrupts::dispatch` restarts it if it was interrupted. Threads do not move to other CPUs. And
-// `barrier::all` returns when every CPU has been interrupted, or has called `serve`, which no sequence
-// does.
+// SAFETY: the sequence is the one of `gs`: GS points to the running CPU's area, where the counter
+// lies; `interrupts::dispatch` restarts it if it was interrupted. Threads do not move to other
+// CPUs. And `barrier::all` returns when every CPU has been interrupted, or has called `serve`,
+// which no sequence does.
 unsafe impl PerCpuPlatform for KernelPlatform {
     /// Any CPU, thread or interrupt context, not NMI.
     fn allocate() -> Result<CounterId, Unavailable> {
@@ -46,8 +49,8 @@ unsafe impl PerCpuPlatform for KernelPlatform {
     }
 
     unsafe fn count(counter: CounterId, cpu: usize) -> i64 {
-        // A CPU that has never run has counted nothing. One that has run got its area before the barrier
-        // that the caller has passed.
+        // A CPU that has never run has counted nothing. One that has run got its area before the
+        // barrier that the caller has passed.
         if cpu >= per_cpu::areas() {
             return 0;
         }
@@ -65,8 +68,8 @@ unsafe impl PerCpuPlatform for KernelPlatform {
             return;
         }
         let count = counters::slot(counter.get(), cpu);
-        // Most are zero, and reading leaves the line with its CPU. Relaxed: published by the caller,
-        // which opens the object.
+        // Most are zero, and reading leaves the line with its CPU. Relaxed: published by the
+        // caller, which opens the object.
         if count.load(Ordering::Relaxed) != 0 {
             count.store(0, Ordering::Relaxed);
         }

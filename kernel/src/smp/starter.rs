@@ -71,7 +71,8 @@ fn leave() -> ! {
     ipi::serve_calls();
     barrier::serve();
     apic::silence();
-    // SAFETY: this CPU, which only parks after this; jobs and calls that were on its stack have ended.
+    // SAFETY: this CPU, which only parks after this; jobs and calls that were on its stack have
+    // ended.
     unsafe { STARTER.leave(me) };
     ipi::wake(CpuIndex::BSP);
     // SAFETY: this CPU has left; any CPU that would wait for it has seen that.
@@ -80,8 +81,9 @@ fn leave() -> ! {
 
 pub(super) struct Kernel;
 
-// SAFETY: the low pages come from the memory map and are never given back; all of physical memory is mapped
-// where `virt` says; stacks are each CPU's own, mapped in the one set of tables that there is.
+// SAFETY: the low pages come from the memory map and are never given back; all of physical memory
+// is mapped where `virt` says; stacks are each CPU's own, mapped in the one set of tables that
+// there is.
 unsafe impl bringup::Kernel for Kernel {
     fn nanos(&self) -> u64 {
         time::nanos()

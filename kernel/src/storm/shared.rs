@@ -36,8 +36,8 @@ pub(super) struct Storm {
     pub(super) tick: Duration,
 }
 
-/// Least batches that a CPU may do per device. They take an emulated CPU some 70 us, so that all of them
-/// together are done within a tick (100 us per CPU) even if one real CPU has to do it all.
+/// Least batches that a CPU may do per device. They take an emulated CPU some 70 us, so that all of
+/// them together are done within a tick (100 us per CPU) even if one real CPU has to do it all.
 pub(super) const MIN_QUOTA: u64 = 16;
 
 /// Acquires before a CPU looks for other work.
@@ -60,8 +60,8 @@ impl Storm {
             arrived: AtomicUsize::new(0),
             begun: AtomicBool::new(false),
             over: AtomicBool::new(false),
-            // 10,000 interrupts a second on the whole machine, which emulated CPUs (some 10 us each) can
-            // bear, but no more than 1,000 on one CPU.
+            // 10,000 interrupts a second on the whole machine, which emulated CPUs (some 10 us
+            // each) can bear, but no more than 1,000 on one CPU.
             tick: Duration::from_micros(100 * cpus.len().max(10) as u64),
         }
     }
@@ -107,7 +107,8 @@ impl Storm {
     }
 
     pub(super) fn next_round(&self) {
-        // Release: pairs with the loads in `hammer`: a CPU that sees the round finds the device open.
+        // Release: pairs with the loads in `hammer`: a CPU that sees the round finds the device
+        // open.
         self.round.fetch_add(1, Ordering::Release);
         KernelPlatform::wake_all();
     }

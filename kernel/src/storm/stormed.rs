@@ -210,8 +210,8 @@ impl<V: Variant + 'static> Hammered for Stormed<V> {
             // S8: the old one has been taken out.
             self.violation(format_args!("device {generation} could not be published"));
         }
-        // Release: pairs with the load in `begin`. An acquire that is refused after it knows that this
-        // very device is closed.
+        // Release: pairs with the load in `begin`. An acquire that is refused after it knows that
+        // this very device is closed.
         self.published.store(generation, Ordering::Release);
         times
     }

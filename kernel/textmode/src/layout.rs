@@ -28,8 +28,8 @@ impl Colour {
     const ALL: [[u8; 3]; 3] = [[0xe0, 0xe0, 0xe0], [0x50, 0xe0, 0x70], [0xff, 0x70, 0x60]];
 }
 
-/// A framebuffer whose geometry makes sense, and the grid on it: from the upper left corner on, each pixel of
-/// the font a square of so many pixels that a large screen is readable.
+/// A framebuffer whose geometry makes sense, and the grid on it: from the upper left corner on,
+/// each pixel of the font a square of so many pixels that a large screen is readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     width: usize,
@@ -83,7 +83,8 @@ impl Layout {
         self.scale
     }
 
-    /// Bytes of the framebuffer that are written to. (Of the last line, what lies behind its last pixel is not.)
+    /// Bytes of the framebuffer that are written to. (Of the last line, what lies behind its last
+    /// pixel is not.)
     #[must_use]
     pub fn bytes(&self) -> usize {
         (self.height - 1) * self.pitch + self.width * self.pixel
@@ -95,7 +96,8 @@ impl Layout {
         (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)))
     }
 
-    /// Draws a cell, a line of pixels at a time: neighbours are written at once, as write-combining likes it.
+    /// Draws a cell, a line of pixels at a time: neighbours are written at once, as write-combining
+    /// likes it.
     pub(crate) fn draw(
         &self,
         row: usize,

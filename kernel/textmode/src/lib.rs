@@ -1,9 +1,10 @@
 //! Text on a framebuffer: a grid of characters, of which only those that change are drawn.
 //!
 //! A framebuffer is slow to write and far slower to read, so nothing is ever read back from it: the
-//! [`Grid`] knows what is on the screen, and scrolling draws only the cells that differ from those above
-//! them. The grid is made of atomics, because a write may be interrupted by an NMI or an exception that
-//! writes, too: then lines may be mixed up until the next [`redraw`](Terminal::redraw), but nothing waits.
+//! [`Grid`] knows what is on the screen, and scrolling draws only the cells that differ from those
+//! above them. The grid is made of atomics, because a write may be interrupted by an NMI or an
+//! exception that writes, too: then lines may be mixed up until the next
+//! [`redraw`](Terminal::redraw), but nothing waits.
 //!
 //! - [`layout`]: where cells lie in a framebuffer, and what their pixels are made of;
 //! - [`font`]: the glyphs;
@@ -30,8 +31,8 @@ pub const MAX_ROWS: usize = 80;
 /// How many times as wide and high [large](Terminal::large) text is.
 pub const LARGE: usize = 3;
 
-/// One cell: a character, or one of the parts that a large one is cut into, so that scrolling need not know
-/// of large text. Zero is a blank.
+/// One cell: a character, or one of the parts that a large one is cut into, so that scrolling need
+/// not know of large text. Zero is a blank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cell(u16);
 
@@ -67,16 +68,17 @@ impl Cell {
     }
 }
 
-/// What is on the screen. All accesses are relaxed: a lock of the user's orders them, or nothing does
-/// (see the crate's documentation).
+/// What is on the screen. All accesses are relaxed: a lock of the user's orders them, or nothing
+/// does (see the crate's documentation).
 #[derive(Debug)]
 pub struct Grid {
     cells: [AtomicU16; MAX_COLUMNS * MAX_ROWS],
-    /// The row of the next character. One past the last row until there is one: only then does the text
-    /// scroll, so that the last row is no blank one.
+    /// The row of the next character. One past the last row until there is one: only then does the
+    /// text scroll, so that the last row is no blank one.
     row: AtomicUsize,
     column: AtomicUsize,
-    /// 1 + the first row of the [block](Terminal::block) that the next one replaces; 0: there is none.
+    /// 1 + the first row of the [block](Terminal::block) that the next one replaces; 0: there is
+    /// none.
     block: AtomicUsize,
 }
 
@@ -113,8 +115,8 @@ impl<'a, D: FnMut(usize, &[u8])> Terminal<'a, D> {
         Self { grid, layout, draw, is_in_block: false }
     }
 
-    /// Draws everything anew, and what lies around the grid in black: after the framebuffer has moved, or
-    /// when its contents may be wrong.
+    /// Draws everything anew, and what lies around the grid in black: after the framebuffer has
+    /// moved, or when its contents may be wrong.
     pub fn redraw(&mut self) {
         self.layout.clear(&mut self.draw);
         for (row, column) in self.layout.cells() {
@@ -125,8 +127,8 @@ impl<'a, D: FnMut(usize, &[u8])> Terminal<'a, D> {
         }
     }
 
-    /// Text that replaces the block before it, in place, unless other text has come in between. Its lines are
-    /// cut at the screen's edge, and what does not fit below is left out.
+    /// Text that replaces the block before it, in place, unless other text has come in between. Its
+    /// lines are cut at the screen's edge, and what does not fit below is left out.
     pub fn block(&mut self, write: impl FnOnce(&mut dyn fmt::Write)) {
         match self.grid.block.load(Relaxed) {
             0 => {
@@ -165,7 +167,8 @@ impl<'a, D: FnMut(usize, &[u8])> Terminal<'a, D> {
         }
     }
 
-    /// Scrolls if that takes it, and returns the row of the cursor; `None`: a block fills the screen.
+    /// Scrolls if that takes it, and returns the row of the cursor; `None`: a block fills the
+    /// screen.
     fn room(&mut self) -> Option<usize> {
         let row = self.grid.row.load(Relaxed);
         if row < self.layout.rows() {

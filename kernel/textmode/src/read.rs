@@ -8,8 +8,8 @@ use crate::{
     layout::Layout,
 };
 
-/// Reads a screen whose pixels are lit or not, row by row, each ended by a line feed. A row of large text is one
-/// row; what is no glyph is U+FFFD.
+/// Reads a screen whose pixels are lit or not, row by row, each ended by a line feed. A row of
+/// large text is one row; what is no glyph is U+FFFD.
 pub fn text(
     layout: &Layout,
     is_lit: impl Fn(usize, usize) -> bool,
@@ -32,8 +32,8 @@ pub fn text(
     }
 }
 
-/// The character, `zoom` times enlarged, of this row and this (enlarged) column: all of a pixel's square
-/// is as its middle.
+/// The character, `zoom` times enlarged, of this row and this (enlarged) column: all of a pixel's
+/// square is as its middle.
 fn glyph_at(
     layout: &Layout,
     row: usize,

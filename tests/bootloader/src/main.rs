@@ -1,5 +1,5 @@
-//! Disk images of a kernel with the `bootloader` crate: `bootloader-images KERNEL RAMDISK FOLDER` writes
-//! `bios.img` and `uefi.img`.
+//! Disk images of a kernel with the `bootloader` crate: `bootloader-images KERNEL RAMDISK FOLDER`
+//! writes `bios.img` and `uefi.img`.
 
 use std::{env, path::PathBuf};
 

@@ -1,10 +1,10 @@
-//! What a loadable image and the guest that loads it know of each other. Both are linked with this crate,
-//! each with a copy of its own.
+//! What a loadable image and the guest that loads it know of each other. Both are linked with this
+//! crate, each with a copy of its own.
 //!
-//! The image is a driver as kernels load them: linked by itself, to an address of its own; it has no
-//! symbol in common with the kernel, gets the kernel's functions in a table, and gives back a table of
-//! its own. The objects that both use are of one type, [`Object`]. Its layout is the same in both, as long as
-//! one compiler has built them from the same sources.
+//! The image is a driver as kernels load them: linked by itself, to an address of its own; it has
+//! no symbol in common with the kernel, gets the kernel's functions in a table, and gives back a
+//! table of its own. The objects that both use are of one type, [`Object`]. Its layout is the same
+//! in both, as long as one compiler has built them from the same sources.
 #![no_std]
 
 use core::ptr;
@@ -16,8 +16,8 @@ use rundown::{
     Unavailable,
 };
 
-/// Where the image lies: 1 GiB above the kernel, in the part of the address space that the code model
-/// `kernel` reaches.
+/// Where the image lies: 1 GiB above the kernel, in the part of the address space that the code
+/// model `kernel` reaches.
 pub const BASE: u64 = 0xffff_ffff_c000_0000;
 
 /// An object that the kernel and the image use.
@@ -89,8 +89,8 @@ impl Platform for Shared {
     }
 }
 
-// SAFETY: the table leads to a platform that keeps the promises, and whose counters lie at GS base + their
-// number. The sequences are restarted while the image's table is registered.
+// SAFETY: the table leads to a platform that keeps the promises, and whose counters lie at GS base
+// + their number. The sequences are restarted while the image's table is registered.
 unsafe impl PerCpuPlatform for Shared {
     fn allocate() -> Result<CounterId, Unavailable> {
         (imports().allocate)()

@@ -1,7 +1,7 @@
 //! The image: see the crate's library.
 //!
-//! It is linked by the kernel's linker script, but to another address, and by itself: nothing of the kernel
-//! is in it.
+//! It is linked by the kernel's linker script, but to another address, and by itself: nothing of
+//! the kernel is in it.
 #![no_std]
 #![no_main]
 

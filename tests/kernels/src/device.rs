@@ -10,8 +10,8 @@ use rundown::{CloseOutcome, Rundown, Variant};
 
 use crate::PerCpu;
 
-/// Notices when it is used after its teardown. Contexts hand protections on through a pocket of each CPU, without a
-/// lock.
+/// Notices when it is used after its teardown. Contexts hand protections on through a pocket of
+/// each CPU, without a lock.
 pub struct Device<V: Variant> {
     /// What guards it.
     pub rundown: Rundown<V>,

@@ -1,9 +1,9 @@
 //! What the guests of the integration tests share.
 //!
 //! Everything here waits by `hlt`, never by spinning: under TCG many virtual CPUs share few host
-//! CPUs, and one that spins takes the time of the one it waits for. Code that spins has
-//! `spin_loop` in its loop: with `-icount`, QEMU before 8.1 never gives a turn to the CPUs after one
-//! that executes neither `pause` nor `hlt`.
+//! CPUs, and one that spins takes the time of the one it waits for. Code that spins has `spin_loop`
+//! in its loop: with `-icount`, QEMU before 8.1 never gives a turn to the CPUs after one that
+//! executes neither `pause` nor `hlt`.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -45,7 +45,8 @@ pub fn cache_aware() -> CacheAwareRundown<KernelPlatform> {
     CacheAwareRundown::boxed(cpu::listed())
 }
 
-/// An open rundown protection with a single slot: every CPU but the first hints one too large (S11).
+/// An open rundown protection with a single slot: every CPU but the first hints one too large
+/// (S11).
 #[must_use]
 pub fn one_slot() -> CacheAwareRundown<KernelPlatform> {
     CacheAwareRundown::boxed(1)
@@ -63,8 +64,8 @@ pub fn after(time: Duration) -> u64 {
     KernelPlatform::now() + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
-/// A table of tests. `each`: functions that take a constructor, once for every variant; `once`: functions
-/// without arguments; `named`: whatever else a test can be.
+/// A table of tests. `each`: functions that take a constructor, once for every variant; `once`:
+/// functions without arguments; `named`: whatever else a test can be.
 #[macro_export]
 macro_rules! tests {
     (
@@ -129,8 +130,8 @@ fn tick() {
     }
 }
 
-/// How often something is repeated in which all CPUs spin: fewer times on large machines, whose CPUs share few host CPUs
-/// under TCG.
+/// How often something is repeated in which all CPUs spin: fewer times on large machines, whose
+/// CPUs share few host CPUs under TCG.
 #[must_use]
 pub fn rounds(most: u32) -> u32 {
     let cpus = u32::try_from(cpu::count()).unwrap_or(u32::MAX);
@@ -159,8 +160,8 @@ pub fn half_a_second_from_now() -> u64 {
 
 /// Calls `work` on a CPU until it is over.
 ///
-/// On a large machine not without a break: under TCG its CPUs share few host CPUs. They then sleep until
-/// the next interrupt of any kind, or until they are woken because it is over.
+/// On a large machine not without a break: under TCG its CPUs share few host CPUs. They then sleep
+/// until the next interrupt of any kind, or until they are woken because it is over.
 pub fn until(over: impl Fn() -> bool, mut work: impl FnMut()) {
     while !over() {
         for _ in 0..100 {

@@ -1,7 +1,7 @@
 //! Futures on a CPU: the smallest executor there is.
 //!
-//! Each CPU has one flag: "poll again". To wake is to set it and to get the CPU out of `hlt`. So there is no
-//! queue; several futures on one CPU are joined to one and polled together.
+//! Each CPU has one flag: "poll again". To wake is to set it and to get the CPU out of `hlt`. So
+//! there is no queue; several futures on one CPU are joined to one and polled together.
 //!
 //! A drained object only [rings](rundown::Wakers::ring), from whatever context; it is the executors
 //! that call wakers, in thread context: whichever comes first does it for all.
@@ -48,7 +48,8 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         wakers.deliver();
         // Acquire: pairs with the Release in `wake`; the future sees what it was woken for.
         while !woken.swap(false, Ordering::Acquire) {
-            // With interrupts off, where it must not wait for a lock that others hold with interrupts on.
+            // With interrupts off, where it must not wait for a lock that others hold with
+            // interrupts on.
             Halt.until_futures(&mut || woken.load(Ordering::Relaxed) || wakers.is_rung());
             wakers.deliver();
         }
@@ -62,7 +63,8 @@ impl Wake for Waker {
     fn wake(self: Arc<Self>) {
         // Release: pairs with the Acquire in `block_on`.
         woken(self.0).store(true, Ordering::Release);
-        // This CPU itself looks at its flag before the next `hlt`, which no handler can come before.
+        // This CPU itself looks at its flag before the next `hlt`, which no handler can come
+        // before.
         if self.0 != cpu::current() {
             ipi::wake(self.0);
         }

@@ -12,7 +12,8 @@ use crate::cli::args::BootArgs;
 use crate::machine::Machine;
 use crate::spread::Spread;
 
-/// From this number of CPUs on, what comes before the first SIPI no longer matters much, so growth means something.
+/// From this number of CPUs on, what comes before the first SIPI no longer matters much, so growth
+/// means something.
 const GROWTH_FROM: u32 = 64;
 
 /// All of it.

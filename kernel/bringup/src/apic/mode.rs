@@ -68,8 +68,8 @@ impl LocalApic {
     /// says [why](ApicFacts::choose).
     ///
     /// # Safety
-    /// On the BSP, in ring 0, before other CPUs are started. The facts are the machine's, or a kernel's
-    /// reasons to prefer one mode, and `has_x2` is true only if the CPU has it.
+    /// On the BSP, in ring 0, before other CPUs are started. The facts are the machine's, or a
+    /// kernel's reasons to prefer one mode, and `has_x2` is true only if the CPU has it.
     pub unsafe fn fit(self, facts: ApicFacts) -> (Self, &'static str) {
         let (wants_x2, why) = facts.choose();
         if self.is_x2() || !wants_x2 {
@@ -84,8 +84,8 @@ impl LocalApic {
     }
 }
 
-/// Whether the DMAR says so: X2APIC_OPT_OUT, flag 1, which counts if INTR_REMAP, flag 0, is set (Intel
-/// VT-d specification, 8.1).
+/// Whether the DMAR says so: X2APIC_OPT_OUT, flag 1, which counts if INTR_REMAP, flag 0, is set
+/// (Intel VT-d specification, 8.1).
 fn opts_out(dmar: &[u8]) -> bool {
     const FLAGS: usize = 37;
     dmar.get(FLAGS).is_some_and(|flags| flags & 0b11 == 0b11)

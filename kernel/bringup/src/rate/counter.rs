@@ -15,23 +15,24 @@ pub struct Counter {
 impl Counter {
     /// A channel of the 8254 that counts down from 65536: comes round after 55 ms.
     ///
-    /// Its input clock is a third of the NTSC colour carrier, 315/88 MHz (Intel 8254 data sheet; IBM PC
-    /// technical reference).
+    /// Its input clock is a third of the NTSC colour carrier, 315/88 MHz (Intel 8254 data sheet;
+    /// IBM PC technical reference).
     pub const PIT: Self = Self { mask: 0xffff, counts_down: true, period_fs: 838_095_238 };
 
-    /// ACPI's power management timer: the colour carrier itself, rounded 3.579545 MHz (ACPI 6.5, section
-    /// 4.8.2.1). With 24 bits it comes round after 4.7 s; with 32 (flag `TMR_VAL_EXT` of the FADT) after
-    /// 20 minutes.
+    /// ACPI's power management timer: the colour carrier itself, rounded 3.579545 MHz (ACPI 6.5,
+    /// section 4.8.2.1). With 24 bits it comes round after 4.7 s; with 32 (flag `TMR_VAL_EXT` of
+    /// the FADT) after 20 minutes.
     #[must_use]
     pub const fn pm_timer(is_32_bit: bool) -> Self {
         Self::up(if is_32_bit { 0xffff_ffff } else { 0xff_ffff }, 279_365_079)
     }
 
-    /// The lower 32 bits of the HPET's main counter, which all chipsets can read at once; `capabilities` is the
-    /// register of that name (IA-PC HPET 1.0a, section 2.3.4), whose upper half is the period in femtoseconds.
+    /// The lower 32 bits of the HPET's main counter, which all chipsets can read at once;
+    /// `capabilities` is the register of that name (IA-PC HPET 1.0a, section 2.3.4), whose upper
+    /// half is the period in femtoseconds.
     ///
-    /// `None` if there is no HPET, whose registers then read as zeros or ones: the period must be at
-    /// most 100 ns; and at least 0.1 ns, so that 32 bits last for longer than any measurement.
+    /// `None` if there is no HPET, whose registers then read as zeros or ones: the period must be
+    /// at most 100 ns; and at least 0.1 ns, so that 32 bits last for longer than any measurement.
     #[must_use]
     pub fn hpet(capabilities: u64) -> Option<Self> {
         let period_fs = capabilities >> 32;
@@ -39,8 +40,8 @@ impl Counter {
         is_likely.then_some(Self::up(0xffff_ffff, period_fs))
     }
 
-    /// A 64-bit counter that counts up at this rate: a TSC whose rate is known. `None` if that is none
-    /// of [`TSC_HZ`].
+    /// A 64-bit counter that counts up at this rate: a TSC whose rate is known. `None` if that is
+    /// none of [`TSC_HZ`].
     #[must_use]
     pub fn tsc(hz: u64) -> Option<Self> {
         let is_likely = TSC_HZ.contains(&hz);
@@ -51,8 +52,8 @@ impl Counter {
         Self { mask, counts_down: false, period_fs }
     }
 
-    /// Clocks from one reading to a later one. Right if less time has passed than the counter takes to
-    /// come round: full rounds cannot be seen. Bits above the counter's own are ignored.
+    /// Clocks from one reading to a later one. Right if less time has passed than the counter takes
+    /// to come round: full rounds cannot be seen. Bits above the counter's own are ignored.
     pub(super) fn elapsed(self, from: u64, to: u64) -> u64 {
         let forward = match self.counts_down {
             true => from.wrapping_sub(to),
@@ -61,7 +62,8 @@ impl Counter {
         forward & self.mask
     }
 
-    /// Whether it takes longer to come round than anything takes a CPU away: a second. The 8254 does not.
+    /// Whether it takes longer to come round than anything takes a CPU away: a second. The 8254
+    /// does not.
     pub(super) fn outlasts_pauses(self) -> bool {
         self.clocks_in(1_000_000_000) <= self.mask
     }
@@ -72,8 +74,8 @@ impl Counter {
         u64::try_from(clocks).unwrap_or(u64::MAX).max(1)
     }
 
-    /// The rate in Hz, rounded to the nearest, of another counter that has counted `counted` while this one
-    /// has counted `clocks`. No clocks count as one.
+    /// The rate in Hz, rounded to the nearest, of another counter that has counted `counted` while
+    /// this one has counted `clocks`. No clocks count as one.
     pub(super) fn rate_of(self, counted: u64, clocks: u64) -> u64 {
         let femtos = u128::from(clocks.max(1)) * u128::from(self.period_fs);
         // Less than 2^64 * 2^50.

@@ -10,13 +10,15 @@ use super::Counter;
 pub struct Measured {
     /// Of the first and the second counter, in Hz.
     pub rates: [u64; 2],
-    /// No window was free of long pauses, and the reference may have come round in each of them unseen:
-    /// the rates may be too high by any factor. Another reference is to be preferred, if there is one.
+    /// No window was free of long pauses, and the reference may have come round in each of them
+    /// unseen: the rates may be too high by any factor. Another reference is to be preferred, if
+    /// there is one.
     pub is_doubtful: bool,
 }
 
-/// Rates of two counters that count up, measured together, within some 5 ms. `read` reads the reference, which counts
-/// as `counter` says, then both others. `None` if the reference stands still; 0 for another counter that does.
+/// Rates of two counters that count up, measured together, within some 5 ms. `read` reads the
+/// reference, which counts as `counter` says, then both others. `None` if the reference stands
+/// still; 0 for another counter that does.
 ///
 /// A hypervisor may take the CPU away at any moment. At both ends of the window all counters are
 /// read as nearly together as possible (the best of a few tries), and a pause in between does no
@@ -41,8 +43,8 @@ pub fn measure(counter: Counter, read: [&dyn Fn() -> u64; 3]) -> Option<Measured
     Some(measured)
 }
 
-/// Of the answers of several sources, in the order in which they are preferred, the first that is not
-/// doubtful; else the first. Later ones are not asked for.
+/// Of the answers of several sources, in the order in which they are preferred, the first that is
+/// not doubtful; else the first. Later ones are not asked for.
 pub fn first_sound<T>(
     answers: impl Iterator<Item = T>,
     mut is_doubtful: impl FnMut(&T) -> bool,
@@ -57,8 +59,8 @@ pub fn first_sound<T>(
     first
 }
 
-/// Length of one measurement, in nanoseconds. A reading of a PC's counters takes up to 3 us, which is
-/// 0.06 % of this.
+/// Length of one measurement, in nanoseconds. A reading of a PC's counters takes up to 3 us, which
+/// is 0.06 % of this.
 const WINDOW_NS: u64 = 5_000_000;
 
 /// From one reading to the next there was a pause if it took so many times as long as a quick one.
@@ -66,15 +68,15 @@ const PAUSE: u64 = 16;
 
 const WINDOWS: u32 = 4;
 
-/// Readings in which the reference must have moved: it does so in each microsecond, and a reading takes
-/// that long.
+/// Readings in which the reference must have moved: it does so in each microsecond, and a reading
+/// takes that long.
 const TRIES_TO_MOVE: u32 = 10_000;
 
 /// Readings in which a window must be over: it is, even where a reading takes 5 ns.
 const TRIES_TO_END: u32 = 1_000_000;
 
-/// The rates in one window, and whether it was without long pauses; `None` if the reference does not get to the
-/// window's end.
+/// The rates in one window, and whether it was without long pauses; `None` if the reference does
+/// not get to the window's end.
 fn window(counter: Counter, read: [&dyn Fn() -> u64; 3]) -> Option<([u64; 2], bool)> {
     let [reference, first, _] = read;
     let clocks = counter.clocks_in(WINDOW_NS);

@@ -11,8 +11,8 @@ use crate::cpuid::Cpuid;
 pub struct Stated {
     /// The TSC's rate in Hz, one of [`TSC_HZ`].
     pub tsc_hz: u64,
-    /// The rate in Hz of the local APIC's timer before its divider, one of [`APIC_TIMER_HZ`]; `None` if
-    /// it is not stated.
+    /// The rate in Hz of the local APIC's timer before its divider, one of [`APIC_TIMER_HZ`];
+    /// `None` if it is not stated.
     pub apic_timer_hz: Option<u64>,
 }
 
@@ -25,9 +25,10 @@ impl Stated {
     }
 }
 
-/// What the CPU says: leaf 0x15, the TSC's ratio to the core crystal clock, or 0x16, the processor's base frequency in
-/// whole MHz, which is the TSC's but for rounding (Intel SDM 2A, CPUID; 3B, 20.7.3, "Determining the Processor Base
-/// Frequency"). `None` if it says nothing, as AMD's do, or nothing that could be true.
+/// What the CPU says: leaf 0x15, the TSC's ratio to the core crystal clock, or 0x16, the
+/// processor's base frequency in whole MHz, which is the TSC's but for rounding (Intel SDM 2A,
+/// CPUID; 3B, 20.7.3, "Determining the Processor Base Frequency"). `None` if it says nothing, as
+/// AMD's do, or nothing that could be true.
 ///
 /// The local APIC's timer runs at the crystal's rate where leaf 0x15 has it (SDM 3A, 11.5.4), but
 /// not in a virtual machine: there the leaf may be the host's, while the timer is the hypervisor's
@@ -60,8 +61,8 @@ fn by_cpu(cpuid: &Cpuid<'_>) -> Option<Stated> {
 }
 
 /// What the hypervisor says: leaf 0x4000_0010, EAX the TSC's rate and EBX the APIC timer's, in kHz.
-/// VMware's convention, which others have taken over (QEMU with KVM: `vmware-cpuid-freq`). `None` if
-/// there is no hypervisor, or none that says so.
+/// VMware's convention, which others have taken over (QEMU with KVM: `vmware-cpuid-freq`). `None`
+/// if there is no hypervisor, or none that says so.
 fn by_hypervisor(cpuid: &Cpuid<'_>) -> Option<Stated> {
     let timing = cpuid.get(0x4000_0010, 0);
     let hz = |khz: u32| u64::from(khz) * 1_000;
@@ -71,8 +72,8 @@ fn by_hypervisor(cpuid: &Cpuid<'_>) -> Option<Stated> {
     })
 }
 
-/// The crystal's rate where leaf 0x15 has the ratio, but 0 for the crystal (Intel SDM 3B, 20.7.3, table
-/// of nominal core crystal clock frequencies).
+/// The crystal's rate where leaf 0x15 has the ratio, but 0 for the crystal (Intel SDM 3B, 20.7.3,
+/// table of nominal core crystal clock frequencies).
 ///
 /// Signature 06_55 is left out, though the table says 25 MHz: the Xeon W of that signature have 24.
 /// 06_5F (Denverton) is not in the table: 25 MHz by Linux (`turbostat`, commit 7268d407ad4c).

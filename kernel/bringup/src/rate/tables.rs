@@ -1,12 +1,12 @@
 //! Where the firmware says that the counters are: two ACPI tables.
 //!
-//! Each function takes the bytes of a table, which begin with its header, and ignores what follows the
-//! length that the header states; the checksum is not looked at.
+//! Each function takes the bytes of a table, which begin with its header, and ignores what follows
+//! the length that the header states; the checksum is not looked at.
 
 use crate::bytes::{read_u32, read_u64, table};
 
-/// Physical address of the HPET's registers (IA-PC HPET 1.0a, section 3.2.4). `None` if the table cannot be
-/// read, or the address is not one of memory.
+/// Physical address of the HPET's registers (IA-PC HPET 1.0a, section 3.2.4). `None` if the table
+/// cannot be read, or the address is not one of memory.
 #[must_use]
 pub fn hpet_address(bytes: &[u8]) -> Option<u64> {
     let (space, address) = generic_address(table(bytes, b"HPET")?, 40)?;
@@ -23,8 +23,8 @@ pub struct PmTimer {
 }
 
 impl PmTimer {
-    /// The timer, from the FADT (ACPI 6.5, sections 5.2.9 and 4.8.3.3). `None` if the table cannot be
-    /// read, the platform has no such timer, or it is not at an I/O port.
+    /// The timer, from the FADT (ACPI 6.5, sections 5.2.9 and 4.8.3.3). `None` if the table cannot
+    /// be read, the platform has no such timer, or it is not at an I/O port.
     #[must_use]
     pub fn from_fadt(bytes: &[u8]) -> Option<Self> {
         const TMR_VAL_EXT: u32 = 1 << 8;
@@ -51,8 +51,8 @@ impl PmTimer {
 const MEMORY: u8 = 0;
 const IO: u8 = 1;
 
-/// ACPI's generic address structure (ACPI 6.5, section 5.2.3.2), as far as it matters here: an address space,
-/// and an address that is not 0.
+/// ACPI's generic address structure (ACPI 6.5, section 5.2.3.2), as far as it matters here: an
+/// address space, and an address that is not 0.
 fn generic_address(table: &[u8], at: usize) -> Option<(u8, u64)> {
     let address = read_u64(table, at + 4).filter(|address| *address != 0)?;
     Some((*table.get(at)?, address))

@@ -76,9 +76,9 @@ fn deterministic(cpuid: &Cpuid<'_>, leaf: u32, id: ApicId, shift: impl Fn(u32) -
     caches
 }
 
-/// Intel counts the APIC IDs that share a cache, AMD the CPUs. The two differ only where the number of
-/// threads in a core is not a power of two (QEMU allows that): then IDs have holes, and whole cores
-/// count.
+/// Intel counts the APIC IDs that share a cache, AMD the CPUs. The two differ only where the number
+/// of threads in a core is not a power of two (QEMU allows that): then IDs have holes, and whole
+/// cores count.
 fn amd_shift(count: u32, shape: Shape) -> u32 {
     let threads = shape.threads.max(1);
     if count < threads || count == 1 {
@@ -88,9 +88,9 @@ fn amd_shift(count: u32, shape: Shape) -> u32 {
 }
 
 /// AMD's leaves 0x8000_0005 (L1 Cache and TLB) and 0x8000_0006 (L2 Cache and TLB and L3 Cache).
-/// They do not say which CPUs share a cache. On CPUs that have no other leaf (AMD before family 15h;
-/// that family's first APUs, where it is empty; QEMU's models without one), the threads of a core share
-/// its L1 and L2 caches, and the cores of a die share its L3 cache.
+/// They do not say which CPUs share a cache. On CPUs that have no other leaf (AMD before family
+/// 15h; that family's first APUs, where it is empty; QEMU's models without one), the threads of a
+/// core share its L1 and L2 caches, and the cores of a die share its L3 cache.
 fn legacy(cpuid: &Cpuid<'_>, shape: Shape, id: ApicId) -> Caches {
     use CacheKind::{Data, Instruction, Unified};
     let l1 = cpuid.get(0x8000_0005, 0);

@@ -17,8 +17,8 @@ pub struct Place {
     pub thread: u32,
 }
 
-/// The bit fields of this machine's APIC IDs, as one CPU reports them: the widths are the same on all
-/// CPUs, the other fields describe this CPU's core.
+/// The bit fields of this machine's APIC IDs, as one CPU reports them: the widths are the same on
+/// all CPUs, the other fields describe this CPU's core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
     /// Width of the thread field in bits.
@@ -26,8 +26,8 @@ pub(super) struct Shape {
     /// Width of the thread and core fields in bits; the die's number begins there. Not below
     /// `thread_bits`.
     pub(super) die_shift: u32,
-    /// Width of the thread, core and die fields in bits; the package's number begins there. Not below
-    /// `die_shift`, and below 32.
+    /// Width of the thread, core and die fields in bits; the package's number begins there. Not
+    /// below `die_shift`, and below 32.
     pub(super) package_shift: u32,
     /// How many threads the core has; 0 if CPUID does not say.
     pub(super) threads: u32,
@@ -58,9 +58,9 @@ impl Shape {
             true => amd(cpuid).map(|shape| with_nodes(shape, cpuid)),
             false => intel(cpuid),
         });
-        // A shift is never below that of the field underneath, whatever CPUID returns: the difference is
-        // the field's width. All shifts are below 32: CPUID's fields for them have 5 bits, and numbers of
-        // CPUs 8.
+        // A shift is never below that of the field underneath, whatever CPUID returns: the
+        // difference is the field's width. All shifts are below 32: CPUID's fields for them have 5
+        // bits, and numbers of CPUs 8.
         let mut shape = found.unwrap_or_default();
         shape.die_shift = shape.die_shift.max(shape.thread_bits);
         shape.package_shift = shape.package_shift.max(shape.die_shift);
@@ -144,8 +144,8 @@ fn extended(cpuid: &Cpuid<'_>, leaf: u32) -> Option<Shape> {
 }
 
 /// Leaf 0x8000_0026 (Extended CPU Topology: AMD since Zen 4). A level's shift leads to the level
-/// itself, not to the one above as in leaf 0xB; but the types are one further up as well, so the fields
-/// are the same.
+/// itself, not to the one above as in leaf 0xB; but the types are one further up as well, so the
+/// fields are the same.
 fn amd_extended(cpuid: &Cpuid<'_>) -> Option<Shape> {
     const CORE: u32 = 1;
     const DIE: u32 = 3;
@@ -168,10 +168,10 @@ fn amd_extended(cpuid: &Cpuid<'_>) -> Option<Shape> {
 /// 0x8000_001E the number of threads of a core. (On family 15h, the cores of a compute unit count
 /// as threads of one core.)
 ///
-/// Before family 17h, packages with several nodes (Opteron 6200 and 6300) have no bits for the node in
-/// the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family 10h with
-/// two nodes (Opteron 6100) has no such leaf, only a model-specific register: such a package counts as
-/// one die.
+/// Before family 17h, packages with several nodes (Opteron 6200 and 6300) have no bits for the node
+/// in the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family
+/// 10h with two nodes (Opteron 6100) has no such leaf, only a model-specific register: such a
+/// package counts as one die.
 fn amd(cpuid: &Cpuid<'_>) -> Option<Shape> {
     let size = cpuid.get(0x8000_0008, 0).ecx;
     let package_shift = match size >> 12 & 0xf {
@@ -201,7 +201,8 @@ fn nodes(cpuid: &Cpuid<'_>) -> (u32, u32) {
 }
 
 /// From family 17h on, AMD's nodes are the highest bits below the package's number, on CPUs with
-/// several nodes (Zen 1) and in QEMU; the manual does not say so. Before, they have no bits: see [`amd`].
+/// several nodes (Zen 1) and in QEMU; the manual does not say so. Before, they have no bits: see
+/// [`amd`].
 fn with_nodes(mut shape: Shape, cpuid: &Cpuid<'_>) -> Shape {
     if cpuid.is_amd() && shape.die_shift == shape.package_shift && shape.node.is_none() {
         let (nodes, _) = nodes(cpuid);

@@ -2,8 +2,8 @@
 
 use bringup::{ApicId, CpuIndex, CpuMap, CpuState, LintUse, Madt, NmiPins};
 
-/// Reads all that can be read from `bytes` as a MADT, and checks what always holds of it. `None` if they have no
-/// header of one.
+/// Reads all that can be read from `bytes` as a MADT, and checks what always holds of it. `None` if
+/// they have no header of one.
 pub(crate) fn exercise(bytes: &[u8]) -> Option<()> {
     let madt = Madt::parse(bytes)?;
     // An iterator that came to the same entry twice would not end at this.

@@ -17,8 +17,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Whether it delays a CPU so long that it is given up first, with this [`patience`](super::Options::patience): a CPU
-    /// has two attempts.
+    /// Whether it delays a CPU so long that it is given up first, with this
+    /// [`patience`](super::Options::patience): a CPU has two attempts.
     #[must_use]
     pub fn outlasts(self, patience: u32) -> bool {
         self.kind.is_a_delay() && self.millis > patience.saturating_mul(2)

@@ -114,8 +114,8 @@ choices! {
         BringUp = "bring-up",
         /// It reports each CPU's progress through start-up, and ends.
         Timeline = "timeline",
-        /// As [`BringUp`](Self::BringUp), and it shows the firmware's list of CPUs byte by byte, for a
-        /// report of a missing CPU.
+        /// As [`BringUp`](Self::BringUp), and it shows the firmware's list of CPUs byte by byte,
+        /// for a report of a missing CPU.
         Report = "report",
     }
 
@@ -125,18 +125,21 @@ choices! {
         Broadcast = "broadcast",
         /// All at once, by interrupts to one after the other.
         Each = "each",
-        /// One after the other: the next when the one before is online. As most kernels do it; to compare.
+        /// One after the other: the next when the one before is online. As most kernels do it; to
+        /// compare.
         Serial = "serial",
     }
 
     /// How the local APICs are spoken to.
     ApicMode {
-        /// As x2APIC where the firmware has left it on or a CPU's ID demands it, and under a hypervisor.
+        /// As x2APIC where the firmware has left it on or a CPU's ID demands it, and under a
+        /// hypervisor.
         Auto = "auto",
         /// The same, but as if there were no hypervisor.
         Xapic = "xapic",
-        /// As x2APIC, which the kernel switches to before it does anything else: then it finds what it would
-        /// find after a firmware that has done so. It is an error if the CPU does not have it.
+        /// As x2APIC, which the kernel switches to before it does anything else: then it finds what
+        /// it would find after a firmware that has done so. It is an error if the CPU does not have
+        /// it.
         Preset = "preset",
     }
 
@@ -169,12 +172,13 @@ choices! {
         Panic = "panic",
         /// The CPU runs out of stack while it starts.
         Stack = "stack",
-        /// An invalid opcode in Rust, the first time that the CPU is started: not when it is started again.
+        /// An invalid opcode in Rust, the first time that the CPU is started: not when it is
+        /// started again.
         Once = "once",
         /// The CPU sleeps in the trampoline for a while.
         Late = "late",
-        /// The CPU sleeps in Rust, when it has shown up for the first time: until so long after that, however often it is
-        /// started.
+        /// The CPU sleeps in Rust, when it has shown up for the first time: until so long after
+        /// that, however often it is started.
         Slow = "slow",
         /// The CPU's time-stamp counter seems to be behind by a second.
         Tsc = "tsc",

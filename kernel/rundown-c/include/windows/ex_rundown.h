@@ -2,29 +2,31 @@
  * ex_rundown.h - run-down protection under its documented Windows names, on rundown.h.
  *
  * The eight routines on an EX_RUNDOWN_REF and the eleven on a PEX_RUNDOWN_REF_CACHE_AWARE, with the
- * signatures of the public driver documentation, and two that have no description there: one reserved
- * (ExInitializeRundownProtectionCacheAwareEx), one only declared (ExCleanupRundownProtectionCacheAware).
- * Source compatible, not binary compatible: recompile. (Remove locks, whose references have tags, are in
- * wdm.h.) What differs from Windows:
+ * signatures of the public driver documentation, and two that have no description there: one
+ * reserved (ExInitializeRundownProtectionCacheAwareEx), one only declared
+ * (ExCleanupRundownProtectionCacheAware). Source compatible, not binary compatible: recompile.
+ * (Remove locks, whose references have tags, are in wdm.h.) What differs from Windows:
  *
  *  - Acquire and release are legal in any context, NMI included. Wait needs a context in which the
  *    platform's `sleep` may be called.
- *  - The routines return no errors, so an illegal call goes to the platform's `misuse` and changes nothing:
- *    completing or re-initialising without a wait before, initialising too small a buffer, unknown flags,
- *    freeing or cleaning up while protection is held, releasing more than was acquired. Two exceptions:
- *    protection that is acquired during ExCleanupRundownProtectionCacheAware may make it illegal and leave
- *    the object closed; and on a cache-aware object, one release too many is counted, and reported when the
- *    object closes or drains.
+ *  - The routines return no errors, so an illegal call goes to the platform's `misuse` and changes
+ *    nothing: completing or re-initialising without a wait before, initialising too small a buffer,
+ *    unknown flags, freeing or cleaning up while protection is held, releasing more than was
+ *    acquired. Two exceptions: protection that is acquired during
+ *    ExCleanupRundownProtectionCacheAware may make it illegal and leave the object closed; and on a
+ *    cache-aware object, one release too many is counted, and reported when the object closes or
+ *    drains.
  *  - A PoolType is ignored. The memory is the platform's, and must be resident.
  *  - An EX_RUNDOWN_REF is opaque, and 16 bytes: the word of Windows, and room for a completion
- *    (rundown_ref_close_then), which Windows does not have. So code that stores one as a pointer, overlays
- *    it, or counts on its size, does not fit. At most 4194303 protections are held of one; beyond that,
- *    acquire returns FALSE.
+ *    (rundown_ref_close_then), which Windows does not have. So code that stores one as a pointer,
+ *    overlays it, or counts on its size, does not fit. At most 4194303 protections are held of one;
+ *    beyond that, acquire returns FALSE.
  *  - It has no member Count, and there is no EX_RUNDOWN_ACTIVE: Windows' headers have them, its
  *    documentation does not. Write instead:
  *        EX_RUNDOWN_REF Ref = { .Count = EX_RUNDOWN_ACTIVE };   EX_RUNDOWN_REF Ref = {RUNDOWN_REF_CLOSED};
  *        EX_RUNDOWN_REF Ref = { 0 };                            EX_RUNDOWN_REF Ref = {RUNDOWN_REF_OPEN};
- *    The first is born run down: ExReInitializeRundownProtection opens it. Memory of zeros is open, too.
+ *    The first is born run down: ExReInitializeRundownProtection opens it. Memory of zeros is open,
+ *    too.
  */
 #ifndef EX_RUNDOWN_H
 #define EX_RUNDOWN_H
@@ -100,8 +102,9 @@ typedef struct _EX_RUNDOWN_REF_CACHE_AWARE EX_RUNDOWN_REF_CACHE_AWARE, *PEX_RUND
 
 /* ---- Plain: by value ----
  *
- * Acquire: TRUE if protection was acquired, the whole Count of it; FALSE if the run down has started.
- * RundownCompleted: after a wait. ReInitialize: after a wait, completed or not. The same below. */
+ * Acquire: TRUE if protection was acquired, the whole Count of it; FALSE if the run down has
+ * started. RundownCompleted: after a wait. ReInitialize: after a wait, completed or not. The same
+ * below. */
 
 /* <= APC_LEVEL (here: any). The structure must not be in use yet. */
 FORCEINLINE VOID ExInitializeRundownProtection(_Out_ PEX_RUNDOWN_REF RunRef)

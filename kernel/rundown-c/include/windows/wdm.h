@@ -1,10 +1,10 @@
 /*
  * wdm.h - as much of it as a driver's code around run-down protection needs.
  *
- * Not a driver kit: types, status codes and macros, and hardly a routine but those of ex_rundown.h and of
- * remove locks. The two pool routines are declared, so that a driver can allocate the buffer that
- * ExInitializeRundownProtectionCacheAware wants; your kernel defines them if it has drivers that do.
- */
+ * Not a driver kit: types, status codes and macros, and hardly a routine but those of ex_rundown.h
+ * and of remove locks. The two pool routines are declared, so that a driver can allocate the buffer
+ * that ExInitializeRundownProtectionCacheAware wants; your kernel defines them if it has drivers
+ * that do. /
 #ifndef _WDMDDK_
 #define _WDMDDK_
 
@@ -40,12 +40,12 @@ extern "C" {
 
 /* ---- Remove locks ----
  *
- * IO_REMOVE_LOCK by the documentation, on a struct rundown_ref: a reference has a tag, which is NULL or any
- * value that tells one use from another, and is released under the same. The library reports a wrong tag
- * (to the platform's `misuse`) if it was built with feature `diagnosis`, as Windows does in checked builds;
- * otherwise tags are ignored. Different from Windows:
- *  - The pool tag, the minutes and the high-water mark of IoInitializeRemoveLock are ignored: a holder that
- *    keeps its reference too long is found by rundown_ref_racy_holders.
+ * IO_REMOVE_LOCK by the documentation, on a struct rundown_ref: a reference has a tag, which is
+ * NULL or any value that tells one use from another, and is released under the same. The library
+ * reports a wrong tag (to the platform's `misuse`) if it was built with feature `diagnosis`, as
+ * Windows does in checked builds; otherwise tags are ignored. Different from Windows:
+ *  - The pool tag, the minutes and the high-water mark of IoInitializeRemoveLock are ignored: a
+ *    holder that keeps its reference too long is found by rundown_ref_racy_holders.
  *  - Acquire and release are legal in any context, NMI included.
  *  - With 4194303 references held, acquire returns STATUS_INSUFFICIENT_RESOURCES. */
 typedef struct _IO_REMOVE_LOCK {

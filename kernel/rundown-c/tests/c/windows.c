@@ -1,6 +1,7 @@
 /* What the public documentation of Windows' drivers promises: of run-down protection, of its memory, of remove locks; and
- * a kernel for the driver in driver.c. The calls under test are made by their Windows names only (but for a cancel, which
- * Windows does not have). EX(AcquireRundownProtection) is ExAcquireRundownProtection or its ...CacheAware form. */
+ * a kernel for the driver in driver.c. The calls under test are made by their Windows names only
+ * (but for a cancel, which Windows does not have). EX(AcquireRundownProtection) is
+ * ExAcquireRundownProtection or its ...CacheAware form. */
 #include "driver.c"
 
 #include "host.h"
@@ -48,8 +49,8 @@ static pthread_t call_wait(RUNDOWN RunRef)
 }
 
 /* From the call of Wait on nothing is granted; it returns when all that was granted before is released, in
- * whatever portions; and a re-initialization begins the contract anew, completed or not. Acquire and release up to
- * DISPATCH_LEVEL: the platform's functions check the level. */
+ * whatever portions; and a re-initialization begins the contract anew, completed or not. Acquire
+ * and release up to DISPATCH_LEVEL: the platform's functions check the level. */
 CASE(wait_refuses_new_requests_and_waits_for_earlier_grants)
 {
     RUNDOWN RunRef = start();

@@ -1,5 +1,5 @@
-//! The archive for bare metal, linked with a C kernel's half and a driver, and without any library; and what
-//! the machine code shows.
+//! The archive for bare metal, linked with a C kernel's half and a driver, and without any library;
+//! and what the machine code shows.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,8 +27,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![linked, tags]
 }
 
-/// The linker fails if anything is undefined. `memcpy` is the library's as long as the kernel has none of its own. An
-/// interrupt handler of a kernel saves general registers only.
+/// The linker fails if anything is undefined. `memcpy` is the library's as long as the kernel has
+/// none of its own. An interrupt handler of a kernel saves general registers only.
 fn links_and_uses_general_registers_only(archive: &Path) {
     let kernel = link(archive);
     let symbols = succeed(Command::new("nm").arg(&kernel));

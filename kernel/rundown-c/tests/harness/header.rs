@@ -17,8 +17,8 @@ pub(crate) fn declares_what_the_sources_define() {
     );
 }
 
-/// The declarations that cbindgen makes. It does not know what macros make, so it gets the sources with
-/// all of them expanded.
+/// The declarations that cbindgen makes. It does not know what macros make, so it gets the sources
+/// with all of them expanded.
 fn from_the_sources() -> String {
     let folder = library::folder("expanded");
     let mut rustc = cargo(CARGO, "rustc");
@@ -33,8 +33,8 @@ fn from_the_sources() -> String {
     String::from_utf8(made).expect("UTF-8")
 }
 
-/// Each declaration, in one spelling: without comments and preprocessor lines, and with single spaces
-/// between words and marks. Which answers must be looked at, the header says alone.
+/// Each declaration, in one spelling: without comments and preprocessor lines, and with single
+/// spaces between words and marks. Which answers must be looked at, the header says alone.
 fn declarations(header: &str) -> BTreeSet<String> {
     let (mut words, mut hidden) = (String::new(), false);
     for line in header.lines().map(str::trim) {

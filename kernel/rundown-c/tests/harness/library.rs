@@ -50,9 +50,9 @@ fn build(cargo: &str, kind: &str, flags: &[&str]) -> PathBuf {
     folder.join(target).join("release/librundown_c.a")
 }
 
-/// `cargo build` or the like in this package's folder, which sees nothing of the build that runs these tests, but the
-/// user's own settings (proxies, registries, colours). A released compiler takes `-Z` flags; no source here uses an
-/// unstable feature.
+/// `cargo build` or the like in this package's folder, which sees nothing of the build that runs
+/// these tests, but the user's own settings (proxies, registries, colours). A released compiler
+/// takes `-Z` flags; no source here uses an unstable feature.
 pub(crate) fn cargo(cargo: &str, subcommand: &str) -> Command {
     const OF_A_BUILD: [&str; 5] =
         ["CARGO_BUILD_", "CARGO_ENCODED_", "CARGO_PROFILE_", "CARGO_TARGET_", "RUST"];

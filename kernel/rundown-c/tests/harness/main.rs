@@ -1,5 +1,5 @@
-//! Compiles and runs the C programs of `tests/c`, a named test for each of them, each variant and each compiler:
-//! `windows::cache_aware::gcc_c11`.
+//! Compiles and runs the C programs of `tests/c`, a named test for each of them, each variant and
+//! each compiler: `windows::cache_aware::gcc_c11`.
 //!
 //! - [`library`]: the static libraries, built once each, when a test first needs one;
 //! - [`freestanding`]: a link without any library, and the machine code;
@@ -26,7 +26,8 @@ const COMPILERS: [(&str, &str, [&str; 3]); 4] = [
     ("clang_cpp17", "clang++", ["-std=c++17", "-x", "c++"]),
 ];
 
-/// The programs: name, sources in `tests/c`, flags, library. `README.md` stands for the C code in it.
+/// The programs: name, sources in `tests/c`, flags, library. `README.md` stands for the C code in
+/// it.
 const PROGRAMS: [(&str, &[&str], &str, &LazyLock<PathBuf>); 11] = [
     ("api::cache_aware", &["api.c"], "-DPLAIN=0", &HOST),
     ("api::plain", &["api.c"], "-DPLAIN=1", &HOST),
@@ -84,7 +85,8 @@ fn compile(compiler: &str, language: &[&str]) -> Command {
     command
 }
 
-/// A source of `tests/c`; a flag as it is; and of a text the C code in it, all of it as one file in `folder`.
+/// A source of `tests/c`; a flag as it is; and of a text the C code in it, all of it as one file in
+/// `folder`.
 fn path(source: &str, folder: &Path) -> PathBuf {
     if source.starts_with('-') {
         return source.into();

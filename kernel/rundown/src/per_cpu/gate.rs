@@ -90,8 +90,8 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool;
 
     /// Whether a barrier is legal in the calling context, which does not change until that call's
-    /// [`barrier`](Self::barrier). Asked before anything changes, by every call that finds an object
-    /// open and would close it.
+    /// [`barrier`](Self::barrier). Asked before anything changes, by every call that finds an
+    /// object open and would close it.
     ///
     /// # Errors
     /// [`IllegalContext`] if not, as in an NMI handler: the barrier may wait for interrupted code.

@@ -1,5 +1,5 @@
-//! No way in safe code to unbalance, to outlive the drain, or to touch a value after it. The compiler refuses each
-//! line with `//~`, for the reason that stands there, and no other.
+//! No way in safe code to unbalance, to outlive the drain, or to touch a value after it. The
+//! compiler refuses each line with `//~`, for the reason that stands there, and no other.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -159,8 +159,8 @@ fn an_owners_step_from_outside<V: Variant>(object: &Rundown<V>) {
     let _ = object.gate.finish_reopen(0); //~ error[E0616]: field `gate` of struct `Rundown` is private
 }
 
-/// `close_all` asks twice which object an entry of its list is, and a guard at each step: the answer must be the
-/// same each time.
+/// `close_all` asks twice which object an entry of its list is, and a guard at each step: the
+/// answer must be the same each time.
 #[derive(Clone)]
 struct Flip<'a>(&'a Object, &'a Object, Cell<bool>);
 

@@ -59,8 +59,8 @@ fn s7_more_than_there_are_cannot_be_split_off<R: Make + ?Sized>() {
     assert_eq!((guards.count(), rundown.racy_held()), (2, 2));
 }
 
-/// The state word tells apart 2^12 cancels of one generation in the plain variant, 2^22 in the others; a count
-/// that wraps does not reach the generation.
+/// The state word tells apart 2^12 cancels of one generation in the plain variant, 2^22 in the
+/// others; a count that wraps does not reach the generation.
 fn s10_a_waiter_that_looks_now_and_then<R: Make + ?Sized>() {
     for looks_every in [1, 63, 64, 1000, 4095] {
         let rundown = R::make();
@@ -85,8 +85,8 @@ fn s10_a_waiter_that_looks_now_and_then<R: Make + ?Sized>() {
     }
 }
 
-/// A drain may last, and clones come on one CPU and go on another all the while, many at a time: if that
-/// moved what is in a closed slot, 2^30 of them would reach its marks.
+/// A drain may last, and clones come on one CPU and go on another all the while, many at a time: if
+/// that moved what is in a closed slot, 2^30 of them would reach its marks.
 fn s12_clones_that_come_and_go_wear_out_nothing<R: Make + ?Sized>() {
     let most = if R::PLAIN { 1 << 20 } else { u32::MAX };
     let rundown = R::make();

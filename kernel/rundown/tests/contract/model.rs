@@ -4,8 +4,8 @@ use rundown::{CloseOutcome, CloseThenError, Refused, Rundown, State, WaitOutcome
 
 use crate::support::Plain;
 
-/// A call. Guards, waits and generations go by their number, in the order in which they began; if that one is
-/// gone, the next is meant that is still there.
+/// A call. Guards, waits and generations go by their number, in the order in which they began; if
+/// that one is gone, the next is meant that is still there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Call {
     /// Only as the first: the object is born closed.
@@ -106,8 +106,8 @@ pub(crate) struct Model {
     /// The misuses that this call must report, and how often it must wake.
     pub(crate) misuses: Vec<(i64, u64)>,
     pub(crate) wakes: usize,
-    /// Of a born-closed object: its slots have never been closed, so what is released there is found
-    /// when it opens.
+    /// Of a born-closed object: its slots have never been closed, so what is released there is
+    /// found when it opens.
     never_closed: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Every call is made on an object and on the model, and both must answer, report, wake and count the same.
+//! Every call is made on an object and on the model, and both must answer, report, wake and count
+//! the same.
 
 use std::cell::Cell;
 

@@ -1,5 +1,5 @@
-//! The table: what users and owners rely on, promise by promise (S1 to S13 in the README), as sequences of calls
-//! whose answers the model knows. Each runs over every variant.
+//! The table: what users and owners rely on, promise by promise (S1 to S13 in the README), as
+//! sequences of calls whose answers the model knows. Each runs over every variant.
 
 use crate::model::Call::{
     self, Acquire, AcquireHeld, BornClosed, Cancel, Clone, Close, CloseThen, Complete, Drain,
@@ -57,7 +57,8 @@ scenarios! {
         On(taken_on), One, One, Close, On(taken_on + 3), Drop(0), Drop(0), Reinit,
         On(taken_on), One, Close, Drop(0), Reinit,
     ]);
-    /// As in an interrupt handler on top of a holder, also one that comes while the holder's object drains.
+    /// As in an interrupt handler on top of a holder, also one that comes while the holder's object
+    /// drains.
     fn s5_protection_nests = [One, One, Close, One, Drop(0), Drop(1)];
     /// The first waits sleep through a whole cycle.
     fn s6_a_late_waiter_survives_a_reinit = [

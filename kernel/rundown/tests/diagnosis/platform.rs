@@ -122,7 +122,8 @@ pub(crate) fn facts(object: ObjectId) -> Vec<(usize, u64, u32, bool)> {
     facts
 }
 
-/// Each test function as a test of its own for each variant. It gets an object that stays where it is.
+/// Each test function as a test of its own for each variant. It gets an object that stays where it
+/// is.
 macro_rules! on_every_variant {
     ($($test:ident),* $(,)?) => {
         on_every_variant!(@variant plain, Some($crate::platform::Plain::new()), $($test),*);

@@ -1,21 +1,21 @@
 //! CPUs for the per-CPU variant: loom's threads run on them, several on one if need be.
 //!
 //! A CPU's state is behind a lock that is held for what is one instruction there: to have read the
-//! state word and then find the lock taken is to be interrupted between two instructions. All that the
-//! lock orders is ordered on hardware, too:
+//! state word and then find the lock taken is to be interrupted between two instructions. All that
+//! the lock orders is ordered on hardware, too:
 //!
 //! - Steps of threads on the same CPU come one after the other.
 //! - The barrier takes the lock of a CPU only to interrupt it. The return from an interrupt is
-//!   serialising (IRET: Intel SDM 3A, 10.3), and an acknowledgement is a store that the sender awaits.
-//!   So what the closer did before the barrier is visible on that CPU from then on, and what that CPU
-//!   did before is visible to the closer.
+//!   serialising (IRET: Intel SDM 3A, 10.3), and an acknowledgement is a store that the sender
+//!   awaits. So what the closer did before the barrier is visible on that CPU from then on, and
+//!   what that CPU did before is visible to the closer.
 //!
 //! That is the asymmetric fence: `fence(SeqCst)` on both sides, where the closer issues the other
-//! side's at a moment of its choice. The lock is that and no more: it orders the closer with just the
-//! CPUs that it interrupts, from the moment when it does.
+//! side's at a moment of its choice. The lock is that and no more: it orders the closer with just
+//! the CPUs that it interrupts, from the moment when it does.
 //!
-//! The counters themselves are behind no lock. An add is a load and a store, both relaxed, since the
-//! instruction is neither atomic for other CPUs nor a fence. Any CPU may read them at any time.
+//! The counters themselves are behind no lock. An add is a load and a store, both relaxed, since
+//! the instruction is neither atomic for other CPUs nor a fence. Any CPU may read them at any time.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -51,8 +51,8 @@ struct Cpu {
     counts: [AtomicI64; COUNTERS],
 }
 
-/// All of it in one, made before a model's threads start: a thread that makes something for all of them would
-/// be ordered before them.
+/// All of it in one, made before a model's threads start: a thread that makes something for all of
+/// them would be ordered before them.
 struct System {
     cpus: [Cpu; CPUS],
     in_use: CounterMap<1>,

@@ -1,5 +1,5 @@
-//! A sequence is interrupted before each of its instructions, and after the last, while another thread
-//! closes the object: all places, not random ones.
+//! A sequence is interrupted before each of its instructions, and after the last, while another
+//! thread closes the object: all places, not random ones.
 
 use std::hint;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! Which number a thread has ([`Platform::cpu_hint`]): its CPU's, or the lowest that no other thread has; and
-//! that no first call in a signal handler changes `errno`.
+//! Which number a thread has ([`Platform::cpu_hint`]): its CPU's, or the lowest that no other
+//! thread has; and that no first call in a signal handler changes `errno`.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
@@ -18,7 +18,8 @@ const ENDED: usize = 2_000;
 #[test]
 fn a_hint_is_the_cpus_number() {
     alone(|| {
-        // Without glibc's: `a_process_without_glibcs_rseq_has_hints`. Without any, there is nothing to name.
+        // Without glibc's: `a_process_without_glibcs_rseq_has_hints`. Without any, there is nothing
+        // to name.
         if glibc_area().is_none() || object().is_none() {
             return;
         }
@@ -97,8 +98,8 @@ extern "C" fn acquire(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
 static SLOTS: CacheAwareRundown<HostPlatform, [Slot; 4]> = CacheAwareRundown::new();
 static OBJECT: AtomicPtr<Object> = AtomicPtr::new(ptr::null_mut());
 
-/// The first acquire of a thread, in a handler; with per-CPU counters, also on a thread whose `rseq` another
-/// library has registered (`elsewhere`), so that ours is refused.
+/// The first acquire of a thread, in a handler; with per-CPU counters, also on a thread whose
+/// `rseq` another library has registered (`elsewhere`), so that ours is refused.
 pub(crate) fn in_a_handler(object: Option<&Object>, elsewhere: bool) {
     handle(libc::SIGUSR2, acquire);
     let address = object.map_or(ptr::null(), ptr::from_ref);

@@ -1,5 +1,5 @@
-//! `HostPlatform`'s per-CPU counters on Linux: that a sequence restarts wherever it is interrupted, that
-//! signal handlers may count, which threads can, and what a barrier costs.
+//! `HostPlatform`'s per-CPU counters on Linux: that a sequence restarts wherever it is interrupted,
+//! that signal handlers may count, which threads can, and what a barrier costs.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(rundown_loom)))]
 
 mod barriers;
@@ -17,8 +17,8 @@ use rundown::{HostPlatform, PerCpuRundown};
 
 type Object = PerCpuRundown<HostPlatform>;
 
-/// An open object, or nothing to test if the system has no counters; `HostPlatform::per_cpu` must say so,
-/// too.
+/// An open object, or nothing to test if the system has no counters; `HostPlatform::per_cpu` must
+/// say so, too.
 fn object() -> Option<Object> {
     let object = Object::new();
     if let Err(why) = &object {
@@ -27,8 +27,8 @@ fn object() -> Option<Object> {
     object.ok()
 }
 
-/// Runs a test, in a minute at most. Restarts and barriers are counted for the whole process: one test at
-/// a time.
+/// Runs a test, in a minute at most. Restarts and barriers are counted for the whole process: one
+/// test at a time.
 fn alone(test: impl FnOnce() + Send + 'static) {
     static ALONE: Mutex<()> = Mutex::new(());
     // A test that has failed is nothing to those that follow.

@@ -1,8 +1,9 @@
 //! Interrupts a restartable sequence at an instruction of one's choice.
 //!
-//! A debugger's single steps do not lead through a sequence: each of them restarts it. So `rseq_cs`, the
-//! pointer to the sequence in the thread's `struct rseq`, is hidden while the trap flag leads up to the
-//! boundary, and put back for the interruption itself, which is a signal that waits to be delivered there.
+//! A debugger's single steps do not lead through a sequence: each of them restarts it. So
+//! `rseq_cs`, the pointer to the sequence in the thread's `struct rseq`, is hidden while the trap
+//! flag leads up to the boundary, and put back for the interruption itself, which is a signal that
+//! waits to be delivered there.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -56,7 +57,8 @@ thread_local! {
 /// The flag in RFLAGS that interrupts after each instruction (Intel SDM 3A, 2.3).
 const TRAP: i64 = 1 << 8;
 
-/// Records which sequence `call` runs through. `false` if the thread's `struct rseq` is not glibc's.
+/// Records which sequence `call` runs through. `false` if the thread's `struct rseq` is not
+/// glibc's.
 pub(crate) fn learn(call: impl Fn()) -> bool {
     let Some(note) = note() else {
         return false;
@@ -74,8 +76,8 @@ pub(crate) fn learn(call: impl Fn()) -> bool {
     panic!("no sequence was recorded");
 }
 
-/// Makes the call, interrupts it at this boundary of the sequence that was learnt, and does `then` in the
-/// middle.
+/// Makes the call, interrupts it at this boundary of the sequence that was learnt, and does `then`
+/// in the middle.
 pub(crate) fn interrupt(boundary: usize, call: impl FnOnce(), then: impl Fn()) -> Interrupted {
     let descriptor = LEARNT.get();
     let then: &dyn Fn() = &then;
@@ -110,8 +112,8 @@ extern "C" fn stepped(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     let registers = &mut context.uc_mcontext.gregs;
     let ip = registers[libc::REG_RIP as usize].cast_unsigned();
     plan.at = match plan.at {
-        // The step after `rseq_cs` was set was at the sequence's start: the kernel has sent the thread
-        // away and cleared it. From here on the thread goes through the sequence without.
+        // The step after `rseq_cs` was set was at the sequence's start: the kernel has sent the
+        // thread away and cleared it. From here on the thread goes through the sequence without.
         None if ip == sequence.abort => {
             registers[libc::REG_RIP as usize] = sequence.start.cast_signed();
             Some(0)

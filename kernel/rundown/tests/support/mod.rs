@@ -1,5 +1,5 @@
-//! The parts that the host tests share: a platform whose hint a test can set, every variant under test, a
-//! deadline.
+//! The parts that the host tests share: a platform whose hint a test can set, every variant under
+//! test, a deadline.
 #![allow(
     dead_code,
     unused_imports,

@@ -119,7 +119,8 @@ impl Make for Counters {
         affinity::move_to(affinity::allowed(cpu));
     }
 
-    /// Now and then only. A move takes context switches, and on a busy machine the thread queues up again.
+    /// Now and then only. A move takes context switches, and on a busy machine the thread queues up
+    /// again.
     fn wander(random: &mut Random) {
         if random.below(128) == 0 {
             Self::on_cpu(random.next() as usize);

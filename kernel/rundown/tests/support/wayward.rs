@@ -8,8 +8,8 @@ use rundown::{
     Platform, Unavailable, Wakers,
 };
 
-/// Each thread plays the CPUs in turn, so that a test says what is counted where, on any system. Says what the test
-/// wants to hear, and lets it look in the middle of a claim.
+/// Each thread plays the CPUs in turn, so that a test says what is counted where, on any system.
+/// Says what the test wants to hear, and lets it look in the middle of a claim.
 pub(crate) struct Wayward;
 
 pub(crate) type Looker = Box<dyn FnOnce()>;
@@ -64,7 +64,8 @@ pub(crate) fn misuses() -> Vec<Misuse> {
     MISUSES.take()
 }
 
-/// As if so many had been taken on this CPU, or released if negative, of the object that was made last.
+/// As if so many had been taken on this CPU, or released if negative, of the object that was made
+/// last.
 pub(crate) fn pretend(cpu: usize, taken: i64) {
     COUNTS[LATEST.get()][cpu].fetch_add(taken, Ordering::Relaxed);
 }
@@ -82,8 +83,8 @@ impl AsyncPlatform for Wayward {
     }
 }
 
-// SAFETY: each counter is given out once. Each test has objects of its own, whose users are all on one
-// thread: nothing interrupts a sequence.
+// SAFETY: each counter is given out once. Each test has objects of its own, whose users are all on
+// one thread: nothing interrupts a sequence.
 unsafe impl PerCpuPlatform for Wayward {
     fn allocate() -> Result<CounterId, Unavailable> {
         if EXHAUSTED.get() {

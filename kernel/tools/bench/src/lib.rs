@@ -1,34 +1,37 @@
-//! How `rundown` and its peers are measured: [pinned threads](Workers), and [tables](Table) of [paired
-//! rounds](Table::measured) that are printed, saved as JSON and [drawn](picture).
+//! How `rundown` and its peers are measured: [pinned threads](Workers), and [tables](Table) of
+//! [paired rounds](Table::measured) that are printed, saved as JSON and [drawn](picture).
 //!
-//! `cargo bench --package bench` prints the tables and writes `target/bench/{pairs.json,pairs.svg,teardowns.svg}`; `--
-//! --help` lists its parts. The contenders themselves are in `benches/rundown/contenders.rs`, one entry each.
+//! `cargo bench --package bench` prints the tables and writes
+//! `target/bench/{pairs.json,pairs.svg,teardowns.svg}`; `-- --help` lists its parts. The contenders
+//! themselves are in `benches/rundown/contenders.rs`, one entry each.
 //!
 //! # Why a loop of its own
 //!
-//! The question is for a *ratio* (ours to the bare instruction, two threads to one), on machines whose
-//! speed drifts by more than the answer. So every contender must be measured once before any is
-//! measured again, and ratios must be taken within such a round. Criterion (0.8) and divan (0.1) both
-//! measure one contender to its end before the next, and neither gives the threads of one sample to
-//! the benchmark pinned, one per CPU, started together.
+//! The question is for a *ratio* (ours to the bare instruction, two threads to one), on machines
+//! whose speed drifts by more than the answer. So every contender must be measured once before any
+//! is measured again, and ratios must be taken within such a round. Criterion (0.8) and divan (0.1)
+//! both measure one contender to its end before the next, and neither gives the threads of one
+//! sample to the benchmark pinned, one per CPU, started together.
 //!
 //! # What is measured
 //!
-//! A *pair*: protection is taken and given back, by the same thread, with nothing in between, on an object that all
-//! threads use. Where a peer needs something per thread (a hazard pointer, a read handle), it is made before and used
-//! again, as its documentation advises.
+//! A *pair*: protection is taken and given back, by the same thread, with nothing in between, on an
+//! object that all threads use. Where a peer needs something per thread (a hazard pointer, a read
+//! handle), it is made before and used again, as its documentation advises.
 //!
-//! The per-CPU variant is measured in both its forms. As in a kernel, relative to GS: each thread is pinned
-//! and has an [area](pinned) that its GS base points to. Nothing restarts a thread's sequence there, and
-//! nothing has to, as those objects stay open. And as on Linux, by `rseq`; its teardowns are real, with
-//! barriers by `membarrier`. (The per-CPU and the plain variant have no slots: their teardowns are the same
-//! for every number of them.)
+//! The per-CPU variant is measured in both its forms. As in a kernel, relative to GS: each thread
+//! is pinned and has an [area](pinned) that its GS base points to. Nothing restarts a thread's
+//! sequence there, and nothing has to, as those objects stay open. And as on Linux, by `rseq`; its
+//! teardowns are real, with barriers by `membarrier`. (The per-CPU and the plain variant have no
+//! slots: their teardowns are the same for every number of them.)
 //!
-//! `diagnosis` is measured by another build of the crate, `kernel/tools/diagnosis`, in the same table.
+//! `diagnosis` is measured by another build of the crate, `kernel/tools/diagnosis`, in the same
+//! table.
 //!
-//! Everything is compiled with fat LTO; the workspace's manifest says why. A measurement during which another process
-//! took a CPU is repeated a few times; how many figures were disturbed nevertheless stands above the tables. A
-//! hypervisor's share is not seen: the medians are for that.
+//! Everything is compiled with fat LTO; the workspace's manifest says why. A measurement during
+//! which another process took a CPU is repeated a few times; how many figures were disturbed
+//! nevertheless stands above the tables. A hypervisor's share is not seen: the medians are for
+//! that.
 
 // Only this package uses it.
 #![expect(missing_docs)]

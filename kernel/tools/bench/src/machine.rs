@@ -9,8 +9,8 @@ use serde::Serialize;
 /// The machine, the date, and what compiled the benchmark. Unknown facts are "?".
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
-    /// The model's name as the CPU reports it, with family, model and stepping, since some models share a
-    /// name; how many CPUs this process may use; whether it is a virtual machine.
+    /// The model's name as the CPU reports it, with family, model and stepping, since some models
+    /// share a name; how many CPUs this process may use; whether it is a virtual machine.
     pub hardware: String,
     /// Name and release of the operating system's kernel; `rustc --version`; the day, UTC.
     pub software: String,

@@ -1,5 +1,5 @@
-//! Many objects: the cost of using one that is picked at random, and of making one more, by how many
-//! there are.
+//! Many objects: the cost of using one that is picked at random, and of making one more, by how
+//! many there are.
 //!
 //! All other figures are of one object, which stays in the first cache. Here each use finds another
 //! one: what counts is how many cache lines a use touches, and what objects there are besides.
@@ -32,8 +32,8 @@ pub fn objects(bench: &Bench, crowds: &[Contender]) -> Table {
             if is_late || crowd.bytes * count > MEMORY {
                 return vec![];
             }
-            // Joins freed memory, so that small objects are made side by side, as in a new process, whatever was
-            // measured before.
+            // Joins freed memory, so that small objects are made side by side, as in a new process,
+            // whatever was measured before.
             #[cfg(target_env = "gnu")]
             // SAFETY: any thread may ask at any time.
             unsafe {
@@ -66,8 +66,9 @@ pub fn uses(watch: &mut Stopwatch<'_>, objects: usize, mut one: impl FnMut(usize
     watch.batches(some);
 }
 
-/// The numbers below `count` in random order, always the same: the way from an object's number to its
-/// place in memory. It stands for the table of pointers in which a program looks its objects up.
+/// The numbers below `count` in random order, always the same: the way from an object's number to
+/// its place in memory. It stands for the table of pointers in which a program looks its objects
+/// up.
 pub fn shuffled(count: usize) -> Box<[usize]> {
     let mut order: Box<[usize]> = (0..count).collect();
     let mut random = Random::NEW;

@@ -6,7 +6,8 @@ use crate::{Bench, Group, Object, Table};
 pub struct Contender {
     pub name: &'static str,
     pub group: Group,
-    /// For the table of [many objects](crate::objects()): how many cache lines of one a use touches.
+    /// For the table of [many objects](crate::objects()): how many cache lines of one a use
+    /// touches.
     pub lines: usize,
     /// And how much memory one takes.
     pub bytes: usize,

@@ -1,5 +1,6 @@
-//! A thread that stands for a CPU: it has the CPU's index, and an area of its own that the GS segment
-//! points to, as kernels have it. So the kernel's form of the per-CPU variant can be measured on threads.
+//! A thread that stands for a CPU: it has the CPU's index, and an area of its own that the GS
+//! segment points to, as kernels have it. So the kernel's form of the per-CPU variant can be
+//! measured on threads.
 //!
 //! `unsafe` in this module: the system call that sets the GS base, assembly relative to it, and the
 //! platform's promises. x86-64 Linux only, which leaves GS to programs (its thread-local data is
@@ -16,9 +17,9 @@ use rundown::{
     CounterId, IllegalContext, ObjectId, PerCpuGate, PerCpuPlatform, Platform, Unavailable,
 };
 
-/// The benchmark's threads are pinned, one on each CPU, and none sleeps: as in a kernel whose waiters spin. Its
-/// [`PerCpuPlatform`] is for objects that stay open: a kernel's interrupt entry restarts a sequence, but a thread cannot
-/// do so to another, and there is no barrier here.
+/// The benchmark's threads are pinned, one on each CPU, and none sleeps: as in a kernel whose
+/// waiters spin. Its [`PerCpuPlatform`] is for objects that stay open: a kernel's interrupt entry
+/// restarts a sequence, but a thread cannot do so to another, and there is no barrier here.
 #[derive(Debug)]
 pub struct Pinned;
 
@@ -27,8 +28,8 @@ thread_local! {
     static CPU: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The dense index of the worker that asks: 0, 1, 2...; 0 for all other threads. One load, as from a
-/// kernel's per-CPU area.
+/// The dense index of the worker that asks: 0, 1, 2...; 0 for all other threads. One load, as from
+/// a kernel's per-CPU area.
 #[inline]
 pub fn cpu() -> usize {
     CPU.get()
@@ -52,8 +53,9 @@ static COUNTER_MAP: CounterMap<{ COUNTERS / 64 }> = CounterMap::new();
 /// arch_prctl(2), asm/prctl.h.
 const ARCH_SET_GS: libc::c_int = 0x1001;
 
-/// From now on this thread, which is pinned, stands for the CPU with this index. Others may stand for the same one if
-/// they are pinned to the same CPU. It starts no threads: Linux hands the GS base on to them.
+/// From now on this thread, which is pinned, stands for the CPU with this index. Others may stand
+/// for the same one if they are pinned to the same CPU. It starts no threads: Linux hands the GS
+/// base on to them.
 pub fn stand_for(index: usize) {
     let area = AREAS[index].0.as_ptr();
     // SAFETY: nothing else in this process uses GS.
@@ -127,7 +129,8 @@ unsafe impl PerCpuPlatform for Pinned {
     }
 }
 
-/// One of the words behind the counters of this thread's CPU, for the bare instructions; the same for all that ask.
+/// One of the words behind the counters of this thread's CPU, for the bare instructions; the same
+/// for all that ask.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnWord {
     offset: usize,

@@ -7,12 +7,12 @@ use std::{fs, hint, io};
 
 use crate::{Rounds, Workers};
 
-/// An object that threads use, each by calling this: it readies what the thread needs, and hands its
-/// loop to the stopwatch.
+/// An object that threads use, each by calling this: it readies what the thread needs, and hands
+/// its loop to the stopwatch.
 pub type Object = Box<dyn Fn(&mut Stopwatch<'_>) + Send + Sync>;
 
-/// The setup of all measurements: the threads, how often each is made, and how long each contender runs in a round,
-/// with each number of threads.
+/// The setup of all measurements: the threads, how often each is made, and how long each contender
+/// runs in a round, with each number of threads.
 pub struct Bench {
     pub(crate) workers: Workers,
     pub(crate) rounds: usize,
@@ -21,7 +21,8 @@ pub struct Bench {
     disturbed: Cell<u32>,
 }
 
-/// Between two looks at the clock. At 0.7 ns a pair they are 6 us apart: a look takes under 1 % of it.
+/// Between two looks at the clock. At 0.7 ns a pair they are 6 us apart: a look takes under 1 % of
+/// it.
 const BATCH: u64 = 8192;
 
 /// How often a measurement that was disturbed is repeated in its round.
@@ -37,8 +38,8 @@ impl Bench {
         self.workers.count()
     }
 
-    /// How many figures, in percent, are of a thread that another process interrupted, and again whenever it was
-    /// measured anew. If they are many, the machine was too busy to measure on.
+    /// How many figures, in percent, are of a thread that another process interrupted, and again
+    /// whenever it was measured anew. If they are many, the machine was too busy to measure on.
     pub fn disturbed_percent(&self) -> f64 {
         100.0 * f64::from(self.disturbed.get()) / f64::from(self.measured.get().max(1))
     }
@@ -105,7 +106,8 @@ pub(crate) fn median(samples: usize, sample: impl FnMut() -> f64) -> f64 {
     Rounds(samples.collect()).median().unwrap_or(f64::NAN)
 }
 
-/// Times one thread's loop, from when all threads are ready until the first has run for long enough.
+/// Times one thread's loop, from when all threads are ready until the first has run for long
+/// enough.
 pub struct Stopwatch<'a> {
     /// How many threads are not ready as yet.
     missing: &'a AtomicUsize,
@@ -132,7 +134,8 @@ impl Stopwatch<'_> {
     pub fn batches(&mut self, mut batch: impl FnMut(u64)) {
         // Caches, page tables, and what a library makes when a thread comes for the first time.
         batch(BATCH);
-        // Before the start: a thread that misses it, because another process has its CPU, measures alone.
+        // Before the start: a thread that misses it, because another process has its CPU, measures
+        // alone.
         let before = interruptions();
         // Relaxed, here and below: pairs with nothing, only time is kept by it.
         self.missing.fetch_sub(1, Ordering::Relaxed);

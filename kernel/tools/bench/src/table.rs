@@ -42,11 +42,11 @@ pub enum Group {
 }
 
 impl Table {
-    /// Measures each of `subjects` in each column once a round. It has a row for each line that `rows`
-    /// returns, and `measure` a value for each; or none, for a cell that stays empty.
+    /// Measures each of `subjects` in each column once a round. It has a row for each line that
+    /// `rows` returns, and `measure` a value for each; or none, for a cell that stays empty.
     ///
-    /// All cells are measured once before any is measured again, forwards and backwards in turn: none is
-    /// always first after the same neighbour.
+    /// All cells are measured once before any is measured again, forwards and backwards in turn:
+    /// none is always first after the same neighbour.
     pub fn measured<S, C: ToString>(
         bench: &Bench,
         title: impl Into<String>,
@@ -173,8 +173,8 @@ impl Rounds {
         Some((self.quantile(0.75)? - self.quantile(0.25)?) / 2.0 / self.median()? * 100.0)
     }
 
-    /// So many times its ratio to another cell, each pair taken in the same round: a machine that is slow for a while
-    /// slows both.
+    /// So many times its ratio to another cell, each pair taken in the same round: a machine that
+    /// is slow for a while slows both.
     pub fn to(&self, other: &Self, times: f64) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b * times).collect())
     }

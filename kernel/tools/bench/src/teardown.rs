@@ -62,8 +62,8 @@ fn drain<V: Variant>(closed: &Rundown<V>) {
 /// Teardowns of one object in one round.
 const SAMPLES: usize = 200;
 
-/// Closes and drains objects of every kind, by their number of slots: idle, or while all other CPUs use
-/// them.
+/// Closes and drains objects of every kind, by their number of slots: idle, or while all other CPUs
+/// use them.
 pub fn teardowns(bench: &Bench, kinds: &[Kind], loaded: bool) -> Table {
     const SLOTS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
     let load = if loaded { "while all other CPUs use it" } else { "idle" };
@@ -111,8 +111,8 @@ fn attempt(bench: &Bench, object: &dyn Closable, loaded: bool) -> (Rounds, bool)
     (Rounds(samples.collect()), interrupted)
 }
 
-/// Closes and drains many idle objects of every kind, by one CPU, with a slot per CPU: together, and one by
-/// one, nanoseconds each; and the most barriers that a teardown of all together took.
+/// Closes and drains many idle objects of every kind, by one CPU, with a slot per CPU: together,
+/// and one by one, nanoseconds each; and the most barriers that a teardown of all together took.
 pub fn batches(bench: &Bench, kinds: &[Kind]) -> Table {
     const BATCHES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
     let title = "close + drain of many idle objects, a slot per CPU: all closed, then all waited for; ns each";
@@ -121,7 +121,8 @@ pub fn batches(bench: &Bench, kinds: &[Kind]) -> Table {
     Table::measured(bench, title, &BATCHES, kinds, rows, |kind, &count| {
         let objects = (kind.make)(count, bench.workers.count());
         let run = || {
-            // A few objects are torn down many times; never once only, as the first time finds caches cold.
+            // A few objects are torn down many times; never once only, as the first time finds
+            // caches cold.
             let times = (2_000 / count).clamp(3, SAMPLES);
             let each = |teardown: &mut dyn FnMut() -> f64| {
                 median(times, || {

@@ -32,8 +32,8 @@ impl Workers {
         steps
     }
 
-    /// Runs `job` on the first `threads` workers at once, and returns what each made of it. A job that panics ends the
-    /// process: the other threads may wait for it for ever.
+    /// Runs `job` on the first `threads` workers at once, and returns what each made of it. A job
+    /// that panics ends the process: the other threads may wait for it for ever.
     pub fn run<T: Send>(&self, threads: usize, job: impl Fn() -> T + Sync) -> Vec<T> {
         let pinned = |index, cpu| {
             let mut only = CpuSet::new();

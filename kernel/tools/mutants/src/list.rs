@@ -1,8 +1,8 @@
 //! The list of mutants: the files in `list/`, and the table in docs/mutants.md.
 //!
-//! Each mutant is a table, `[PROMISE.NAME]`, with the fields of [`Mutant`]. The promise is `S1` to `S13`, `diagnosis` for
-//! that feature of the crate, or `bring-up` for the kernel below it. A field at the top of a list is that of all its
-//! mutants which have none of their own.
+//! Each mutant is a table, `[PROMISE.NAME]`, with the fields of [`Mutant`]. The promise is `S1` to
+//! `S13`, `diagnosis` for that feature of the crate, or `bring-up` for the kernel below it. A field
+//! at the top of a list is that of all its mutants which have none of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,8 +14,8 @@ use toml::{Table, Value};
 
 use crate::tree::git;
 
-/// The promise of the kernel below the crate: every CPU there is runs, as itself, whatever the firmware
-/// says and leaves behind, and whatever fails on one of them.
+/// The promise of the kernel below the crate: every CPU there is runs, as itself, whatever the
+/// firmware says and leaves behind, and whatever fails on one of them.
 const BRING_UP: &str = "bring-up";
 
 /// One way to break the crate, or the kernel below it, and the test that must notice.
@@ -25,7 +25,8 @@ pub(crate) struct Mutant {
     /// Unique; it also names a log file.
     pub(crate) name: String,
     pub(crate) promise: String,
-    /// The source file, relative to the workspace; if it begins with `src/`, to the crate `rundown`.
+    /// The source file, relative to the workspace; if it begins with `src/`, to the crate
+    /// `rundown`.
     file: String,
     /// The exact text to replace, which must occur once.
     find: String,
@@ -36,16 +37,17 @@ pub(crate) struct Mutant {
     wrong: String,
     /// The test that must notice.
     pub(crate) killed_by: Killer,
-    /// The mutant makes its killer, a test on threads, hang, and that is how it is noticed. Without this, a killer that
-    /// does not end is an error: it may only have become slow. (Loom itself reports threads that wait for each other,
-    /// and a watchdog ends a guest.)
+    /// The mutant makes its killer, a test on threads, hang, and that is how it is noticed. Without
+    /// this, a killer that does not end is an error: it may only have become slow. (Loom itself
+    /// reports threads that wait for each other, and a watchdog ends a guest.)
     #[serde(default)]
     pub(crate) hangs: bool,
 }
 
-/// A test, or several of the same binary: all whose names contain `test`. A list has it in words, `KIND [BINARY]
-/// [+FEATURE] TEST`: `loom loom_close slots_2::a_refusal_is_final`, `unit +std further_threads_count_on`,
-/// `guest single_step::smp_2`, `bringup the_fastest_answers_count`.
+/// A test, or several of the same binary: all whose names contain `test`. A list has it in words,
+/// `KIND [BINARY] [+FEATURE] TEST`: `loom loom_close slots_2::a_refusal_is_final`,
+/// `unit +std further_threads_count_on`, `guest single_step::smp_2`,
+/// `bringup the_fastest_answers_count`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(try_from = "String")]
 pub(crate) struct Killer {
@@ -68,11 +70,13 @@ pub(crate) struct Killer {
 pub(crate) enum Kind {
     /// `guest`: a scenario in the workspace's `tests/`, which boots a guest under seeds.
     Guest,
-    /// `monitor`: the same, but QEMU's monitor acts upon the guest at times of the host's, which no seed repeats.
+    /// `monitor`: the same, but QEMU's monitor acts upon the guest at times of the host's, which no
+    /// seed repeats.
     Monitor,
     /// `loom`: a model of the crate, built with `--cfg rundown_loom`, in release mode.
     Loom,
-    /// Threads: `host`, in the crate's `tests/`; `unit`, in the crate; or another package below `kernel/`.
+    /// Threads: `host`, in the crate's `tests/`; `unit`, in the crate; or another package below
+    /// `kernel/`.
     Threads,
 }
 
@@ -129,11 +133,13 @@ impl Mutant {
         Ok(source.replacen(&self.find, &self.replace, 1))
     }
 
-    /// Whether the sources are still what the list speaks of: the patch applies, and the killer is there.
+    /// Whether the sources are still what the list speaks of: the patch applies, and the killer is
+    /// there.
     fn fits(&self, root: &Path) -> Result<()> {
         self.apply(&read(&self.file(root))?)?;
         let Killer { kind, test, source, .. } = &self.killed_by;
-        // A scenario makes the names of its cases. (That libtest's filter finds it, the run without a mutant shows.)
+        // A scenario makes the names of its cases. (That libtest's filter finds it, the run without
+        // a mutant shows.)
         let name = if kind.boots() { "main" } else { test.rsplit("::").next().unwrap_or_default() };
         let pattern = format!("fn {name}");
         let files = [source, &*format!("{source}.rs")];

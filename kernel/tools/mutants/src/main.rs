@@ -1,13 +1,15 @@
-//! Breaks the crate `rundown` and the kernel on purpose, one small patch at a time, and shows that a named test notices.
+//! Breaks the crate `rundown` and the kernel on purpose, one small patch at a time, and shows that
+//! a named test notices.
 //!
-//! The patches are in `list/`: each says what it breaks and which test must notice (its killer). A run first shows that
-//! every killer passes on the sources as they are, then that each one fails on its mutant. It works on copies in the
-//! target folder and never touches the sources.
+//! The patches are in `list/`: each says what it breaks and which test must notice (its killer). A
+//! run first shows that every killer passes on the sources as they are, then that each one fails on
+//! its mutant. It works on copies in the target folder and never touches the sources.
 //!
-//! Some break the kernel: the parts that the per-CPU variant needs, and the bring-up of CPUs. Their killers are guests
-//! (which needs QEMU and a toolchain for guests, `cargo boot doctor`), or tests of its other packages. A guest is booted
-//! with one seed after the other, up to 16, so that the same instructions run each time: no verdict depends on how busy
-//! the host is. By hand: `TESTS_SEED=6 cargo test --package tests --test guests -- --exact barrier::smp_2`.
+//! Some break the kernel: the parts that the per-CPU variant needs, and the bring-up of CPUs. Their
+//! killers are guests (which needs QEMU and a toolchain for guests, `cargo boot doctor`), or tests
+//! of its other packages. A guest is booted with one seed after the other, up to 16, so that the
+//! same instructions run each time: no verdict depends on how busy the host is. By hand:
+//! `TESTS_SEED=6 cargo test --package tests --test guests -- --exact barrier::smp_2`.
 //!
 //! `cargo run -p mutants -- --help` lists the options. Ends with 0 if all of them were killed.
 
@@ -25,7 +27,8 @@ use clap::Parser;
 
 use crate::list::Mutant;
 
-/// Breaks `rundown` and the kernel on purpose, one small patch at a time, and shows that a named test notices.
+/// Breaks `rundown` and the kernel on purpose, one small patch at a time, and shows that a named
+/// test notices.
 #[derive(Debug, Parser)]
 struct Options {
     /// Check that the list fits the sources and the table in docs/mutants.md the list; run nothing
@@ -40,7 +43,8 @@ struct Options {
     /// Only part K of N; `today/N` is another one every day
     #[arg(long, value_name = "K/N", value_parser = part)]
     part: Option<(usize, usize)>,
-    /// Only those whose file or killer differs from this commit's; with `--part`, these besides the part
+    /// Only those whose file or killer differs from this commit's; with `--part`, these besides the
+    /// part
     #[arg(long, value_name = "COMMIT")]
     changed: Option<String>,
     /// How many copies of the workspace are at work at once [default: 2, or the number of CPUs]

@@ -13,27 +13,29 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::list::{Killer, Kind, Mutant};
 use crate::tree::Tree;
 
-/// How long a killer may take on the sources as they are; and one that boots a guest, which a watchdog ends long before,
-/// on a mutant.
+/// How long a killer may take on the sources as they are; and one that boots a guest, which a
+/// watchdog ends long before, on a mutant.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// On a mutant, any other may take this many times what it took without, and some slack: the machine may have become
-/// busy in between.
+/// On a mutant, any other may take this many times what it took without, and some slack: the
+/// machine may have become busy in between.
 const FACTOR: u32 = 10;
 const SLACK: Duration = Duration::from_secs(15);
 
 /// The variable by which `tests` learns the seed.
 const SEED: &str = "TESTS_SEED";
 
-/// A guest is booted with one seed after the other until one kills the mutant: any change of the code changes how the
-/// CPUs interleave. First those in which an instruction takes longest (2^(1 + seed % 7) ns): CPUs take turns most often
-/// then, and waits and hangs last the fewest instructions.
+/// A guest is booted with one seed after the other until one kills the mutant: any change of the
+/// code changes how the CPUs interleave. First those in which an instruction takes longest (2^(1 +
+/// seed % 7) ns): CPUs take turns most often then, and waits and hangs last the fewest
+/// instructions.
 const SEEDS: [u32; 16] = [6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 16, 1, 8, 15, 7, 14];
 
 /// A mutant that outlives so many of them is one that the next change may let live.
 const MANY_SEEDS: usize = 8;
 
-/// Of a test: how it failed, if it did. So of a mutant: what killed it; or an error, if the list is wrong about it.
+/// Of a test: how it failed, if it did. So of a mutant: what killed it; or an error, if the list is
+/// wrong about it.
 pub(crate) type Verdict = Result<Option<String>>;
 
 pub(crate) fn words(verdict: &Verdict) -> String {
@@ -44,10 +46,10 @@ pub(crate) fn words(verdict: &Verdict) -> String {
     }
 }
 
-/// Runs the mutants in so many copies of `root` at once, those of guests in the first: another one would build all
-/// that guests are made of again. The copies and the logs are in the folder `work`, which is this program's alone.
-/// An error if a killer fails on the sources as they are, or there is no test of that name: then its failure on a mutant
-/// would prove nothing.
+/// Runs the mutants in so many copies of `root` at once, those of guests in the first: another one
+/// would build all that guests are made of again. The copies and the logs are in the folder `work`,
+/// which is this program's alone. An error if a killer fails on the sources as they are, or there
+/// is no test of that name: then its failure on a mutant would prove nothing.
 pub(crate) fn run(
     root: &Path,
     work: &Path,
@@ -217,8 +219,8 @@ fn test(
     Ok((!status.success()).then(|| failure(&text).unwrap_or_else(|| status.to_string())))
 }
 
-/// The first line of the first panic's message. A guest's failure is no panic of the test's: it follows the name of
-/// its case.
+/// The first line of the first panic's message. A guest's failure is no panic of the test's: it
+/// follows the name of its case.
 fn failure(output: &str) -> Option<String> {
     let after = |mark: &str| {
         let mut lines = output.lines();
@@ -230,8 +232,8 @@ fn failure(output: &str) -> Option<String> {
     Some(message.chars().take(100).collect())
 }
 
-/// Does the work in all copies at once, what boots guests in the first, each other piece in the copy that is free; a line
-/// says what came of each. The answers are in the order of the pieces.
+/// Does the work in all copies at once, what boots guests in the first, each other piece in the
+/// copy that is free; a line says what came of each. The answers are in the order of the pieces.
 fn in_copies<'a, A: Send>(
     copies: &[Tree],
     pieces: &[&'a Mutant],

@@ -15,8 +15,8 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Makes the copy in `folder` like the original, as far as git knows its files. One that is the same already stays
-    /// untouched, so that cargo need not build it again.
+    /// Makes the copy in `folder` like the original, as far as git knows its files. One that is the
+    /// same already stays untouched, so that cargo need not build it again.
     pub(crate) fn ready(original: &Path, folder: &Path) -> Result<Self> {
         let (root, copied) = (folder.join("tree"), folder.join("files"));
         let files =
@@ -26,8 +26,8 @@ impl Tree {
                 fs::remove_file(root.join(old))?;
             }
         }
-        // Cargo joins the configurations of all folders above the one it starts in: below the original, with a
-        // copy of it, each linker argument would come twice.
+        // Cargo joins the configurations of all folders above the one it starts in: below the
+        // original, with a copy of it, each linker argument would come twice.
         let configured = root.starts_with(original);
         for file in files.split_terminator('\0') {
             let from = original.join(file);

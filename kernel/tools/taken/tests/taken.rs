@@ -1,4 +1,5 @@
-//! The ways people take the crates, tried in temporary folders with no workspace around them: `cp -r`, `git`, a path.
+//! The ways people take the crates, tried in temporary folders with no workspace around them:
+//! `cp -r`, `git`, a path.
 //!
 //! Cargo is run offline first. Only if that fails, because a package was never downloaded on this
 //! machine, it is run again and may use the network.
@@ -86,14 +87,14 @@ fn a_git_dependency_resolves_and_builds() {
     let user = folder.path().join("user");
     let url = format!("file://{}", repository.display());
     empty_crate(&user, &format!("rundown = {{ git = {url:?}, features = [\"alloc\"] }}"));
-    // Not offline, since cargo then fetches no repository, not even this one. Nothing else is needed:
-    // without the feature `std` the crate has no dependency.
+    // Not offline, since cargo then fetches no repository, not even this one. Nothing else is
+    // needed: without the feature `std` the crate has no dependency.
     let home = cargo_home(folder.path());
     succeed(cargo(&user).args(["check", "--quiet"]).env("CARGO_HOME", home));
 }
 
-/// The user's own, except for its checkouts: those of a repository that is gone in a moment would stay
-/// there for months.
+/// The user's own, except for its checkouts: those of a repository that is gone in a moment would
+/// stay there for months.
 fn cargo_home(folder: &Path) -> PathBuf {
     let users = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -108,8 +109,8 @@ fn cargo_home(folder: &Path) -> PathBuf {
     home
 }
 
-/// How many packages a user's lock file gets: the user's own crate, this one, and libc with the feature `std`. That is
-/// also what `cargo vendor` fetches, for all targets and whatever cfg.
+/// How many packages a user's lock file gets: the user's own crate, this one, and libc with the
+/// feature `std`. That is also what `cargo vendor` fetches, for all targets and whatever cfg.
 #[test]
 fn an_empty_crate_locks_three_packages_at_most() {
     for (features, most) in

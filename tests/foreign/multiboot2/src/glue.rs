@@ -6,7 +6,8 @@ use crate::{enter, memory, nanos};
 
 struct Foreign;
 
-// SAFETY: the functions called here do as the trait demands; all of the first 4 GiB is mapped to itself.
+// SAFETY: the functions called here do as the trait demands; all of the first 4 GiB is mapped to
+// itself.
 unsafe impl Kernel for Foreign {
     fn nanos(&self) -> u64 {
         nanos()
@@ -27,7 +28,8 @@ unsafe impl Kernel for Foreign {
 
 static CPUS: Starter<Foreign, 256> = Starter::new(Foreign);
 
-/// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a `ghost`.
+/// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a
+/// `ghost`.
 pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     // SAFETY: all of the first 4 GiB is mapped, and the firmware's tables do not change.
     let is_mapped = |at: u64, len| at.checked_add(len as u64).is_some_and(|end| end <= 1 << 32);

@@ -1,5 +1,5 @@
-//! A kernel of another house, in the lower half, booted by GRUB: it starts all CPUs by `bringup` (`glue.rs`), and has all
-//! of them use one object, guarded by `rundown`, while it is torn down.
+//! A kernel of another house, in the lower half, booted by GRUB: it starts all CPUs by `bringup`
+//! (`glue.rs`), and has all of them use one object, guarded by `rundown`, while it is torn down.
 #![no_std]
 #![no_main]
 
@@ -122,7 +122,8 @@ unsafe extern "C" {
     fn wake();
 }
 
-/// As if the counter ran at 5 GHz: no CPU's is faster, so waits are longer than asked for, never shorter.
+/// As if the counter ran at 5 GHz: no CPU's is faster, so waits are longer than asked for, never
+/// shorter.
 fn nanos() -> u64 {
     // SAFETY: every CPU with long mode has it.
     unsafe { _rdtsc() / 5 }

@@ -31,8 +31,8 @@ pub(crate) fn tests() -> &'static [Test] {
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Calls `work` so often, or for half a second: under TCG many CPUs that spin share few host CPUs. At
-/// least twice. Returns how often.
+/// Calls `work` so often, or for half a second: under TCG many CPUs that spin share few host CPUs.
+/// At least twice. Returns how often.
 fn again_and_again(most: u64, mut work: impl FnMut(u64)) -> u64 {
     let end = clock::nanos() + SECOND / 2;
     for round in 1..=most {
@@ -96,10 +96,10 @@ fn all_cpus_call_in_threads_and_handlers() {
     assert!(after.interrupts - before.interrupts <= interrupts);
 }
 
-/// Two CPUs turn interrupts off, and only when both have done so, each begins to wait for the other.
-/// Without serving each other they would need an NMI in every round; a CPU that its host keeps from
-/// running needs one now and then. So it goes on until a round has had none. (Of many CPUs one may be
-/// slow in every round.)
+/// Two CPUs turn interrupts off, and only when both have done so, each begins to wait for the
+/// other. Without serving each other they would need an NMI in every round; a CPU that its host
+/// keeps from running needs one now and then. So it goes on until a round has had none. (Of many
+/// CPUs one may be slow in every round.)
 fn both_with_interrupts_off(first: impl Fn() + Sync, second: impl Fn() + Sync) {
     const ROUNDS: u64 = 5;
     if cpu::count() == 1 {
@@ -205,8 +205,8 @@ fn runs_of_the_nmi_handler() -> [usize; 2] {
     NMI_HANDLER.each_ref().map(|runs| runs.load(Ordering::Acquire))
 }
 
-/// Has the last CPU stay in an NMI handler, in which it takes neither interrupts nor NMIs, until there
-/// have been so many `calls` of barriers, or so many `late` ones: events, not times.
+/// Has the last CPU stay in an NMI handler, in which it takes neither interrupts nor NMIs, until
+/// there have been so many `calls` of barriers, or so many `late` ones: events, not times.
 fn silence_the_last_cpu(calls: u64, late: u64) {
     // After this call it has taken all that barriers have sent before.
     ipi::call(last(), &|| {});
@@ -260,9 +260,9 @@ fn all_waits_for_a_silent_cpu() {
     last_cpu_is_back();
 }
 
-/// Two CPUs each write a word of their own and then read the other's. With a fence between the write and
-/// the read on both sides, at least one sees what the other has written. Here one side has none, and the
-/// other one has the barrier.
+/// Two CPUs each write a word of their own and then read the other's. With a fence between the
+/// write and the read on both sides, at least one sees what the other has written. Here one side
+/// has none, and the other one has the barrier.
 fn it_stands_in_for_a_fence() {
     if cpu::count() == 1 {
         return;

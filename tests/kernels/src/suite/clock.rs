@@ -1,4 +1,5 @@
-//! The clock: each source of its rate says the same, it never goes backwards, and the timers keep its time.
+//! The clock: each source of its rate says the same, it never goes backwards, and the timers keep
+//! its time.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -44,7 +45,8 @@ fn assert_right(rates: &Rates) {
     }
 }
 
-/// The host checks that those are there that its machine has, and what they say of the APIC's timer.
+/// The host checks that those are there that its machine has, and what they say of the APIC's
+/// timer.
 fn sources_agree() {
     assert_eq!(clock::rates_by(ClockSource::Auto), None);
     let there: Vec<_> = sources_there().collect();

@@ -109,13 +109,14 @@ fn unexpected_interrupts_are_counted_and_ended() {
     });
 }
 
-/// In a handler whose interrupt is in service meanwhile: an end of interrupt that is not due would end that one.
+/// In a handler whose interrupt is in service meanwhile: an end of interrupt that is not due would
+/// end that one.
 fn spurious_interrupts_are_counted_and_not_ended() {
     in_service(|me| {
         let (strays, before) = (unexpected::stray(me), unexpected::spurious(me));
-        // By instruction: neither the local APIC nor the 8259s know of these, as if they had changed
-        // their minds. (The 8259s do it at their lines 7, and no end sets it apart from one of theirs.)
-        // SAFETY: the kernel returns from them as from any interrupt.
+        // By instruction: neither the local APIC nor the 8259s know of these, as if they had
+        // changed their minds. (The 8259s do it at their lines 7, and no end sets it apart from one
+        // of theirs.) SAFETY: the kernel returns from them as from any interrupt.
         unsafe { asm!("int 0xff", options(nostack)) };
         // SAFETY: as above.
         unsafe { asm!("int 0x27", options(nostack)) };
@@ -128,8 +129,8 @@ fn spurious_interrupts_are_counted_and_not_ended() {
     });
 }
 
-/// As SeaBIOS leaves it; and not only the BSP listens to the 8259s, but all CPUs. One that asks too late
-/// gets a spurious interrupt.
+/// As SeaBIOS leaves it; and not only the BSP listens to the 8259s, but all CPUs. One that asks too
+/// late gets a spurious interrupt.
 fn the_8254_through_the_8259s() {
     careless::start_8254();
     smp::run_on_each(&|_| careless::open_8259());
@@ -195,8 +196,8 @@ fn hardware_errors_are_recognised() {
     }
 }
 
-/// With no handler, and with one that does not claim them. The log has one line for each CPU: the host
-/// counts them.
+/// With no handler, and with one that does not claim them. The log has one line for each CPU: the
+/// host counts them.
 fn unexpected_nmis_are_counted() {
     smp::run_on_each(&|me| {
         for send in [apic::send_nmi, ipi::nmi] {

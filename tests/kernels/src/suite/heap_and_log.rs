@@ -35,7 +35,8 @@ fn no_memory_is_given_out_twice() {
     });
 }
 
-/// More than there is memory, if nothing came back: 1 GiB in pieces of 64 KiB, from a heap of 64 MiB.
+/// More than there is memory, if nothing came back: 1 GiB in pieces of 64 KiB, from a heap of 64
+/// MiB.
 fn freed_memory_comes_back() {
     let pieces = 16 * 1024 / cpu::count();
     smp::run_on_each(&|_| {

@@ -49,7 +49,8 @@ fn aps() -> impl Iterator<Item = CpuIndex> {
     (1..cpu::listed() as u32).map(CpuIndex::new)
 }
 
-/// Takes it out. One that its host keeps from running for so long that it is given up is asked again.
+/// Takes it out. One that its host keeps from running for so long that it is given up is asked
+/// again.
 fn take_out(cpu: CpuIndex) {
     loop {
         match smp::offline(cpu) {
@@ -113,8 +114,9 @@ fn a_cpu_that_is_busy_stays() {
     only_those_online_work();
 }
 
-/// A CPU that starts takes over the BSP's PAT. Where its firmware forbids NX (Intel's only), it allows it: its first
-/// write to EFER would fault. (TCG keeps both through an INIT, and uses neither.)
+/// A CPU that starts takes over the BSP's PAT. Where its firmware forbids NX (Intel's only), it
+/// allows it: its first write to EFER would fault. (TCG keeps both through an INIT, and uses
+/// neither.)
 fn it_comes_back_as_the_bsp_is() {
     const PAT: u32 = 0x277;
     const MISC_ENABLE: u32 = 0x1a0;
@@ -126,7 +128,8 @@ fn it_comes_back_as_the_bsp_is() {
     for cpu in aps() {
         ipi::call(cpu, &|| {
             for (register, change) in [(PAT, 1 << 56), (MISC_ENABLE, NX_FORBIDDEN)] {
-                // SAFETY: nothing uses the last entry of the PAT, and TCG does not look at the other.
+                // SAFETY: nothing uses the last entry of the PAT, and TCG does not look at the
+                // other.
                 unsafe { Msr::new(register).write(read(register) ^ change) };
             }
         });
@@ -166,8 +169,8 @@ fn every_cpu_leaves_and_comes_back() {
     only_those_online_work();
 }
 
-/// References that were taken on a CPU that has left are released elsewhere, while it is away and after it
-/// has come back; the object drains when the last of them is gone, not before.
+/// References that were taken on a CPU that has left are released elsewhere, while it is away and
+/// after it has come back; the object drains when the last of them is gone, not before.
 fn references_outlive_their_cpu<V: Variant>(new: fn() -> Rundown<V>) {
     let object = new();
     let others: Vec<CpuIndex> = cpu::online().skip(1).collect();
@@ -205,8 +208,8 @@ fn references_outlive_their_cpu<V: Variant>(new: fn() -> Rundown<V>) {
     assert_eq!(object.racy_held(), 0);
 }
 
-/// The timer interrupts of all CPUs use an object, and keep references from one to the next, which another
-/// CPU may have taken; meanwhile CPUs leave and come back, and the object is torn down.
+/// The timer interrupts of all CPUs use an object, and keep references from one to the next, which
+/// another CPU may have taken; meanwhile CPUs leave and come back, and the object is torn down.
 fn used_by_interrupts_meanwhile<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const ROUNDS: u64 = 4;
     let device = leaked(Device::new(new()));
@@ -241,8 +244,8 @@ fn used_by_interrupts_meanwhile<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     assert_eq!(device.rundown.racy_held(), 0);
 }
 
-/// The timer interrupts of one CPU do this meanwhile, every so often that the rest gets on with it, even where
-/// virtual CPUs wait for their turn.
+/// The timer interrupts of one CPU do this meanwhile, every so often that the rest gets on with it,
+/// even where virtual CPUs wait for their turn.
 fn on_ticks_of(cpu: CpuIndex, work: fn()) {
     const PERIOD: Duration = Duration::from_millis(50);
     smp::run_on_each(&|me| {
@@ -271,8 +274,8 @@ fn barriers_do_not_wait_for_it() {
     }
 }
 
-/// A CPU comes online while another one is at a barrier, and waits for a third. It answers, although it has not
-/// been asked, before the caller looks at it.
+/// A CPU comes online while another one is at a barrier, and waits for a third. It answers,
+/// although it has not been asked, before the caller looks at it.
 fn barriers_that_did_not_ask_it_are_answered() {
     static DEAF: AtomicBool = AtomicBool::new(false);
     static BEGUN: AtomicBool = AtomicBool::new(false);
@@ -313,7 +316,8 @@ fn barriers_that_did_not_ask_it_are_answered() {
     ipi::set_nmi_handler(None);
 }
 
-/// Another CPU calls functions on the one that leaves and comes back: each call is run there, or refused.
+/// Another CPU calls functions on the one that leaves and comes back: each call is run there, or
+/// refused.
 fn calls_are_run_or_refused() {
     static VICTIM: AtomicU32 = AtomicU32::new(0);
     static RUN: AtomicU64 = AtomicU64::new(0);
@@ -348,8 +352,8 @@ fn calls_are_run_or_refused() {
     assert_eq!(RUN.load(Ordering::Relaxed), DONE.load(Ordering::Relaxed));
 }
 
-/// An NMI's handler does not run on a CPU that has left: barriers pass over it, so the handler might use what
-/// has been torn down.
+/// An NMI's handler does not run on a CPU that has left: barriers pass over it, so the handler
+/// might use what has been torn down.
 fn nmis_run_no_handler_there() {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     ipi::set_nmi_handler(Some(|| {

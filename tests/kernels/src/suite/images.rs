@@ -1,5 +1,5 @@
-//! An image that is linked by itself and loaded while the kernel runs, as a driver would be: it inlines the
-//! restartable sequences of the per-CPU variant, so it has a table of its own.
+//! An image that is linked by itself and loaded while the kernel runs, as a driver would be: it
+//! inlines the restartable sequences of the per-CPU variant, so it has a table of its own.
 //!
 //! First, interrupted at every instruction boundary of an acquire and a release in the image: with
 //! its table registered, both start again when the object is closed at that boundary; and without,
@@ -78,16 +78,17 @@ fn in_ticks_and_nmis(work: &'static (dyn Fn() + Sync + Send)) {
     }));
 }
 
-/// Returns when no handler does any work any more: the timers are stopped. An NMI may still be on its way.
+/// Returns when no handler does any work any more: the timers are stopped. An NMI may still be on
+/// its way.
 fn quiet() {
     ipi::set_nmi_handler(Some(|| {}));
     // An NMI handler that has begun is over before its CPU takes a call.
     smp::run_on_each(&|_| {});
 }
 
-/// Calls into the image are guarded by an object of the kernel's; all CPUs make them, in threads, ticks and
-/// NMIs, while the BSP unloads the image and loads it again. Calls that come
-/// while there is no image are refused by that object.
+/// Calls into the image are guarded by an object of the kernel's; all CPUs make them, in threads,
+/// ticks and NMIs, while the BSP unloads the image and loads it again. Calls that come while there
+/// is no image are refused by that object.
 fn loaded_and_unloaded_under_interrupts() {
     let guarded = leaked(per_cpu());
     let image: &AtomicPtr<Loaded> = leaked(AtomicPtr::new(ptr::null_mut()));

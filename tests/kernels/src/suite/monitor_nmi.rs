@@ -89,8 +89,8 @@ fn torn_down_under_nmis<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     assert_eq!(device.rundown.racy_held(), 0);
 }
 
-/// Nothing else than NMIs interrupts these threads, until one of them has come within a sequence on each CPU,
-/// which then began again; and yet everything was counted once.
+/// Nothing else than NMIs interrupts these threads, until one of them has come within a sequence on
+/// each CPU, which then began again; and yet everything was counted once.
 fn interrupted_sequences() {
     let object = leaked(test_kernels::per_cpu());
     let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));

@@ -1,8 +1,8 @@
-//! Protection taken and released in NMI handlers, on top of threads and handlers that do the same, while
-//! the object is torn down (S5).
+//! Protection taken and released in NMI handlers, on top of threads and handlers that do the same,
+//! while the object is torn down (S5).
 //!
-//! An NMI comes anywhere: between the two steps of an acquire, in the middle of a release, of a wake-up,
-//! in a handler, with interrupts off.
+//! An NMI comes anywhere: between the two steps of an acquire, in the middle of a release, of a
+//! wake-up, in a handler, with interrupts off.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -116,8 +116,9 @@ fn closed_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     assert_eq!(rundown.try_wait(), Ok(()));
 }
 
-/// A per-CPU object's close needs a barrier, which is illegal in an NMI handler: it returns an error there, on every
-/// CPU, and the object stays open. (So does each call that closes first: `rundown/tests/per_cpu_platform.rs`.)
+/// A per-CPU object's close needs a barrier, which is illegal in an NMI handler: it returns an
+/// error there, on every CPU, and the object stays open. (So does each call that closes first:
+/// `rundown/tests/per_cpu_platform.rs`.)
 fn not_closed_in_an_nmi() {
     let rundown = leaked(test_kernels::per_cpu());
     let refuses = leaked(|| assert_eq!(rundown.close(), CloseOutcome::IllegalContext));

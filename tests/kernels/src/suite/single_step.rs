@@ -1,11 +1,11 @@
 //! The per-CPU variant, interrupted at every instruction boundary: not at random, at each, once.
 //!
-//! A CPU takes or releases protection with the trap flag set, so that each instruction ends in a debug
-//! exception. At one boundary, another one in every run, its handler lets something happen to the
-//! object: this CPU or another one closes it, uses it, or opens it again. From there on the operation
-//! runs freely. Before and after that boundary nothing else happens, so it is known exactly what must
-//! come out: the operation as a whole either came before the event or after it. The plain variant, to which
-//! both are done in that order, says what that means.
+//! A CPU takes or releases protection with the trap flag set, so that each instruction ends in a
+//! debug exception. At one boundary, another one in every run, its handler lets something happen to
+//! the object: this CPU or another one closes it, uses it, or opens it again. From there on the
+//! operation runs freely. Before and after that boundary nothing else happens, so it is known
+//! exactly what must come out: the operation as a whole either came before the event or after it.
+//! The plain variant, to which both are done in that order, says what that means.
 //!
 //! The boundary decides which of the two: up to the last one inside the restartable sequence, the
 //! operation has not happened; from the sequence's end on, it has.
@@ -129,14 +129,15 @@ enum Deed {
 enum Who {
     /// The debug handler, on top of the operation.
     Handler,
-    /// An NMI handler, on top of the debug handler; the NMI comes from another CPU, if there is one.
+    /// An NMI handler, on top of the debug handler; the NMI comes from another CPU, if there is
+    /// one.
     Nmi,
     /// Another CPU, in an interrupt. The debug handler waits for it with interrupts on...
     Another,
     /// ... or off.
     AnotherWhileOff,
-    /// Another CPU, in its thread. The debug handler waits until the interrupt of its barrier is on its
-    /// way, and returns as if nothing had happened: the interrupt comes at the very boundary.
+    /// Another CPU, in its thread. The debug handler waits until the interrupt of its barrier is on
+    /// its way, and returns as if nothing had happened: the interrupt comes at the very boundary.
     InBackground,
 }
 
@@ -256,8 +257,8 @@ fn all(who: Who, deed: Deed) {
     }
 }
 
-/// One run: the deed at the boundary with this number, which is returned. `before`: the operation comes
-/// first.
+/// One run: the deed at the boundary with this number, which is returned. `before`: the operation
+/// comes first.
 fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: bool) -> Boundary {
     let nmis = barrier::statistics().nmis;
     let object = operation.prepare(per_cpu());
@@ -283,8 +284,9 @@ fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: b
     });
     assert_eq!(steps, place + 1, "it did not come to this boundary");
     if who == Who::InBackground && barrier::statistics().nmis != nmis {
-        // Its host has kept this CPU from running, and the barrier's NMI may have come inside the debug handler
-        // and not at the boundary: this run shows nothing, and its counts may be wrong.
+        // Its host has kept this CPU from running, and the barrier's NMI may have come inside the
+        // debug handler and not at the boundary: this run shows nothing, and its counts may be
+        // wrong.
         core::mem::forget(object);
         return interfere(operation, who, deed, place, before);
     }
@@ -318,9 +320,9 @@ fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: b
     boundary
 }
 
-/// Performs the operation step by step up to the boundary with the number `place`, where `work` is done.
-/// Returns whether it was granted, and the number of steps. Never inlined: the steps are to be the same
-/// in all runs.
+/// Performs the operation step by step up to the boundary with the number `place`, where `work` is
+/// done. Returns whether it was granted, and the number of steps. Never inlined: the steps are to
+/// be the same in all runs.
 #[inline(never)]
 fn step_through(
     operation: Operation,
@@ -356,7 +358,8 @@ fn boundary(place: usize) -> Boundary {
 fn inner(operation: Operation, boundaries: &[Boundary]) -> Vec<usize> {
     let is_inside = |place: &usize| boundaries[*place].at != boundaries[*place].goes_on_at;
     let inside: Vec<usize> = (0..boundaries.len()).filter(is_inside).collect();
-    // Behind the test, the jump and the load of the offset; a jump that is taken leaves the sequence.
+    // Behind the test, the jump and the load of the offset; a jump that is taken leaves the
+    // sequence.
     let expected = if operation.closed { 1 } else { 3 };
     assert_eq!(inside.len(), expected, "{operation:?}: {boundaries:x?}");
     let first = inside[0];

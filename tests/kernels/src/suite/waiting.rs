@@ -155,7 +155,8 @@ fn only_waiters_of_that_object_are_woken<V: Variant<Platform = KernelPlatform>>(
             clock::spin_for(SOON.as_nanos() as u64);
             for round in 1..=ROUNDS {
                 while rounds.load(Ordering::Acquire) < round {
-                    // Taken before the waiter closes, if it can be; released when it sleeps, or soon.
+                    // Taken before the waiter closes, if it can be; released when it sleeps, or
+                    // soon.
                     let guard = busy.try_acquire();
                     clock::spin_for(20_000);
                     drop(guard);

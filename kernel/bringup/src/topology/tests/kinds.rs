@@ -26,8 +26,8 @@ fn amd_mixed_cores() {
 
 #[test]
 fn intel_mixed_cores() {
-    // Leaves 4 and 0x1A of a Core i9-12900K: cores with an L2 cache of their own, and modules of four
-    // small cores that share one; the package has 64 IDs per L3 cache.
+    // Leaves 4 and 0x1A of a Core i9-12900K: cores with an L2 cache of their own, and modules of
+    // four small cores that share one; the package has 64 IDs per L3 cache.
     let machine = |model: u32, l2: u32, id| {
         let answers = [
             (4, 0, [0xfc00_4143 & !0x03ff_c000 | l2 << 14, 0x0240_003f, 0x7ff, 0]),

@@ -5,9 +5,9 @@
 //! the thread has named in its `struct rseq`. If so, the thread goes on at its *abort* address.
 //!
 //! `struct rseq` names the sequence after its end, until the kernel happens to look. So the library
-//! that this code is part of must not be unloaded (`dlclose`) while threads run that have counted: the
-//! kernel would find no descriptor, and end the process. (Thread-local destructors mostly forbid
-//! unloading anyway; the linker's option `-z nodelete` always does.)
+//! that this code is part of must not be unloaded (`dlclose`) while threads run that have counted:
+//! the kernel would find no descriptor, and end the process. (Thread-local destructors mostly
+//! forbid unloading anyway; the linker's option `-z nodelete` always does.)
 //!
 //! `unsafe` in this module: inline assembly.
 

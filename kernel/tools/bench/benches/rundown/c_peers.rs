@@ -1,5 +1,5 @@
-//! Peers written in C, where their packages were found when this was built. Their loops are in `c/`,
-//! so that they are inlined there as they are for their users.
+//! Peers written in C, where their packages were found when this was built. Their loops are in
+//! `c/`, so that they are inlined there as they are for their users.
 //!
 //! `unsafe` here: calls into C.
 
@@ -24,7 +24,8 @@ macro_rules! c_peers {
                             fn $leave(thread: *mut std::ffi::c_void);
                         }
                         Box::new(|watch| {
-                            // SAFETY: this thread is not registered, it leaves below. Others may do so now.
+                            // SAFETY: this thread is not registered, it leaves below. Others may do
+                            // so now.
                             let thread = unsafe { $enter() };
                             // SAFETY: this thread is registered, as this.
                             watch.batches(|pairs| unsafe { $pairs(thread, pairs) });

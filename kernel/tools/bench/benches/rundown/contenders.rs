@@ -43,7 +43,8 @@ fn threads<A: Isolation>() -> Rundown<PerCpu<HostPlatform, A>> {
     Rundown::<PerCpu<HostPlatform, A>>::new().expect("there are counters for all of them")
 }
 
-/// Counted relative to GS. The sequence is the kernel's; it is never restarted, as these objects stay open.
+/// Counted relative to GS. The sequence is the kernel's; it is never restarted, as these objects
+/// stay open.
 fn kernels() -> PerCpuRundown<Pinned> {
     PerCpuRundown::new().expect("few are in use")
 }
@@ -173,7 +174,8 @@ fn left_right() -> Object {
     })
 }
 
-/// `name, object`, for each contender of a group; for many objects `name, cache lines, bytes, objects`.
+/// `name, object`, for each contender of a group; for many objects
+/// `name, cache lines, bytes, objects`.
 macro_rules! contenders {
     ($group:ident: $($name:expr, $object:expr;)*) => {
         contenders!($group, _: $($name, 0, 0, $object;)*)
@@ -238,8 +240,8 @@ pub(crate) fn missing() -> Option<(&'static str, String)> {
     Some((PER_CPU, HostPlatform::per_cpu().err()?.to_string()))
 }
 
-/// Users that do something while they hold protection. A pair with nothing in between is the worst that may
-/// happen to a shared word, and hides what a locked instruction costs its neighbours.
+/// Users that do something while they hold protection. A pair with nothing in between is the worst
+/// that may happen to a shared word, and hides what a locked instruction costs its neighbours.
 pub(crate) fn work() -> Vec<Contender> {
     let mut all = contenders! { Ours:
         PLAIN, works(value(PlainRundown::<Pinned>::new()));
@@ -255,8 +257,8 @@ pub(crate) fn work() -> Vec<Contender> {
     available(all, |one| one.name)
 }
 
-/// Many objects. Slots are boxed: those of all objects in one piece were no faster. (What counts is that each
-/// is a cache line of its own.)
+/// Many objects. Slots are boxed: those of all objects in one piece were no faster. (What counts is
+/// that each is a cache line of its own.)
 pub(crate) fn crowds() -> Vec<Contender> {
     const SLOT: usize = size_of::<Slot>();
     let mut all = contenders! { Ours, count:
@@ -280,8 +282,8 @@ pub(crate) fn crowds() -> Vec<Contender> {
     available(all, |one| one.name)
 }
 
-/// One object whose value users write: the first CPU only takes protection and gives it back, the others
-/// increment the value under it.
+/// One object whose value users write: the first CPU only takes protection and gives it back, the
+/// others increment the value under it.
 pub(crate) fn written() -> Vec<Contender> {
     fn writes<V: Variant + 'static>(rundown: Rundown<V>) -> Object {
         let object = Protected::new(rundown, AtomicU64::new(0));

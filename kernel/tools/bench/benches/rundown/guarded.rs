@@ -56,8 +56,8 @@ pub(crate) fn picks_pointers<T: Guarded>(count: usize, make: impl Fn() -> T) -> 
     Box::new(move |watch| uses(watch, count, |pick| table[pick].with(look)))
 }
 
-/// Looks at a value. [`black_box`](std::hint::black_box) would write it to memory first, and the next
-/// locked instruction would wait for that.
+/// Looks at a value. [`black_box`](std::hint::black_box) would write it to memory first, and the
+/// next locked instruction would wait for that.
 #[inline(always)]
 pub(crate) fn look(value: u64) {
     // SAFETY: no instruction at all; it only takes the value into a register.
@@ -67,8 +67,8 @@ pub(crate) fn look(value: u64) {
 /// How long a user computes, in nanoseconds.
 const WORK: f64 = 25.0;
 
-/// Multiplications, each of which waits for the one before, those of the last use included. They touch
-/// no memory.
+/// Multiplications, each of which waits for the one before, those of the last use included. They
+/// touch no memory.
 #[inline]
 fn work(turns: u32, product: &mut u64, value: u64) {
     let mut factor = *product ^ value;

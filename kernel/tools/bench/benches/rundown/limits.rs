@@ -1,6 +1,6 @@
-//! The bare instructions: no design that uses them can be faster. And the fast paths of other kernels,
-//! rebuilt from what their documentation says, so that designs are compared and not implementations: only
-//! acquire and release; nothing closes these. x86-64 only.
+//! The bare instructions: no design that uses them can be faster. And the fast paths of other
+//! kernels, rebuilt from what their documentation says, so that designs are compared and not
+//! implementations: only acquire and release; nothing closes these. x86-64 only.
 //!
 //! `unsafe` here: inline assembly.
 
@@ -99,8 +99,8 @@ impl Closable for Sweep {
     }
 }
 
-/// Windows' cache-aware rundown protection: the lowest bit of a slot says closed, the rest counts by
-/// twos; the running CPU's number is looked up each time.
+/// Windows' cache-aware rundown protection: the lowest bit of a slot says closed, the rest counts
+/// by twos; the running CPU's number is looked up each time.
 fn windows() -> Object {
     let slots = slots::<Padded>(SLOTS);
     Box::new(move |watch| {
@@ -116,11 +116,12 @@ fn windows() -> Object {
     })
 }
 
-/// Get and put of `percpu_ref`, as far as they make sense in user space: each is an RCU read section
-/// (the nesting counter that a preemptible Linux kernel keeps for the running task; where it is not
-/// preemptible, this costs nothing), a test of the flags, and a plain addition to the running CPU's
-/// counter. The threads are pinned, so the task's nesting is kept as the counter is, per CPU. What
-/// waits for the sections to end (the grace period) is left out: it costs users nothing.
+/// Get and put of `percpu_ref`, as far as they make sense in user space: each is an RCU read
+/// section (the nesting counter that a preemptible Linux kernel keeps for the running task; where
+/// it is not preemptible, this costs nothing), a test of the flags, and a plain addition to the
+/// running CPU's counter. The threads are pinned, so the task's nesting is kept as the counter is,
+/// per CPU. What waits for the sections to end (the grace period) is left out: it costs users
+/// nothing.
 fn percpu_ref() -> Object {
     let place_and_flags = AtomicU64::new(0);
     Box::new(move |watch| {
@@ -140,8 +141,8 @@ fn percpu_ref() -> Object {
     })
 }
 
-/// C++26's `counting_scope` ([exec.counting.scopes]): state and count share one word. `try_associate` and the end of the
-/// association.
+/// C++26's `counting_scope` ([exec.counting.scopes]): state and count share one word.
+/// `try_associate` and the end of the association.
 fn counting_scope() -> Object {
     /// The scope is closed: it refuses. The count stands above.
     const CLOSED: u64 = 1;

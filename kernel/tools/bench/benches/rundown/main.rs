@@ -31,7 +31,8 @@ struct Options {
     /// How long each contender runs in a round, with each number of threads, in milliseconds.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     millis: u64,
-    /// Also writes the pictures into docs/, and the table of many objects into the README of `rundown`.
+    /// Also writes the pictures into docs/, and the table of many objects into the README of
+    /// `rundown`.
     #[arg(long, conflicts_with_all = ["filter", "part"])]
     docs: bool,
     /// Cargo passes it.

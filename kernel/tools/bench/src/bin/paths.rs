@@ -1,14 +1,15 @@
 //! Runs one fast path so many times, for `.ci/callgrind` to count its instructions.
 //!
-//! `paths cache-aware-acquire 1000` runs this one a thousand times; `instructions.txt` has all names.
+//! `paths cache-aware-acquire 1000` runs this one a thousand times; `instructions.txt` has all
+//! names.
 //!
-//! Only what runs inside [`collected`] counts, and the script takes the difference of two numbers of
-//! times, so that neither the start of the program nor the call itself is in the result. The loop is,
-//! and stands in the list by its own name.
+//! Only what runs inside [`collected`] counts, and the script takes the difference of two numbers
+//! of times, so that neither the start of the program nor the call itself is in the result. The
+//! loop is, and stands in the list by its own name.
 //!
-//! Valgrind has no restartable sequences (it answers `ENOSYS` to rseq(2)), so the per-CPU variant for
-//! threads does not run there. The script counts the instructions of the functions `rseq_*` as they
-//! stand in the binary: on the fast path, no jump is taken.
+//! Valgrind has no restartable sequences (it answers `ENOSYS` to rseq(2)), so the per-CPU variant
+//! for threads does not run there. The script counts the instructions of the functions `rseq_*` as
+//! they stand in the binary: on the fast path, no jump is taken.
 
 use std::env;
 use std::hint::black_box;
@@ -37,7 +38,8 @@ fn main() {
         ("empty", "loop") => repeat(times, || ()),
         ("plain", path) => run(path, times, &PLAIN, PlainRundown::new),
         ("cache-aware", path) => run(path, times, &CACHE_AWARE, CacheAwareRundown::new),
-        // The number of slots is known at run time only, with the index as above and as `HostPlatform` finds it.
+        // The number of slots is known at run time only, with the index as above and as
+        // `HostPlatform` finds it.
         ("cache-aware-boxed", "guard") => guard(&CacheAwareRundown::<Pinned>::boxed(64), times),
         ("cache-aware-hosted", "guard") => {
             guard(&CacheAwareRundown::<HostPlatform>::boxed(64), times);

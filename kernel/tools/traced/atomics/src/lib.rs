@@ -78,8 +78,8 @@ macro_rules! traced {
                 old: $value, new: $value, success: Ordering, failure: Ordering
             ) -> Result<$value, $value>);
 
-            /// A load, and an exchange unless `change` finds nothing to do. (Repeated exchanges count
-            /// as one.)
+            /// A load, and an exchange unless `change` finds nothing to do. (Repeated exchanges
+            /// count as one.)
             pub fn fetch_update(
                 &self,
                 success: Ordering,

@@ -10,14 +10,14 @@ use rundown_traced::{CounterId, ObjectId, PerCpuGate, PerCpuPlatform, Platform, 
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
-/// The cost of something, on all CPUs together: fetches (reads of a line of which the CPU had no valid copy),
-/// takes (writes to a line that it did not have for itself: it had no copy, or others had one, too), and
-/// interrupts sent to other CPUs.
+/// The cost of something, on all CPUs together: fetches (reads of a line of which the CPU had no
+/// valid copy), takes (writes to a line that it did not have for itself: it had no copy, or others
+/// had one, too), and interrupts sent to other CPUs.
 pub(crate) type Cost = [u64; 3];
 
-/// Which CPU has which line, and what that cost: a coherence directory (the simplest there is, MSI: Sorin,
-/// Hill, Wood, "A Primer on Memory Consistency and Cache Coherence", chapter 7). Caches are endless: a line
-/// is only lost to another CPU.
+/// Which CPU has which line, and what that cost: a coherence directory (the simplest there is, MSI:
+/// Sorin, Hill, Wood, "A Primer on Memory Consistency and Cache Coherence", chapter 7). Caches are
+/// endless: a line is only lost to another CPU.
 #[derive(Default)]
 struct State {
     lines: HashMap<usize, Line>,
@@ -145,8 +145,8 @@ fn counter<T>(
     then(state.counters.entry((counter.get(), cpu)).or_default())
 }
 
-// SAFETY: a machine is played by one thread, and is never interrupted: every sequence runs to its end, so a
-// barrier has nothing to wait for.
+// SAFETY: a machine is played by one thread, and is never interrupted: every sequence runs to its
+// end, so a barrier has nothing to wait for.
 unsafe impl PerCpuPlatform for Simulator {
     fn allocate() -> Result<CounterId, Unavailable> {
         let (machine, _) = played();
@@ -165,8 +165,9 @@ unsafe impl PerCpuPlatform for Simulator {
         is_open
     }
 
-    /// As the kernel does it (`kernel/src/barrier.rs`). A CPU's area has two lines that matter: one that every
-    /// interrupt of that CPU writes, and that says whether it is online; one with the request and the answer.
+    /// As the kernel does it (`kernel/src/barrier.rs`). A CPU's area has two lines that matter: one
+    /// that every interrupt of that CPU writes, and that says whether it is online; one with the
+    /// request and the answer.
     fn barrier() {
         let (machine, caller) = played();
         let mut state = machine.state();
@@ -181,7 +182,8 @@ unsafe impl PerCpuPlatform for Simulator {
             state.cost[2] += 1;
         }
         for cpu in others() {
-            // Into the interrupt; whether there is a request; there is; its number; the answer; back.
+            // Into the interrupt; whether there is a request; there is; its number; the answer;
+            // back.
             state.access(cpu, online(cpu), Access::Write);
             state.access(cpu, answer(cpu), Access::Read);
             state.access(cpu, answer(cpu), Access::Write);

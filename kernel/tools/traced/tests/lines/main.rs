@@ -1,5 +1,5 @@
-//! What each variant touches, counted in cache lines on simulated machines of 1 to 4,096 CPUs, is what
-//! `docs/cost.md` says, exactly. The formulas are there, and are read from there.
+//! What each variant touches, counted in cache lines on simulated machines of 1 to 4,096 CPUs, is
+//! what `docs/cost.md` says, exactly. The formulas are there, and are read from there.
 //!
 //! One thread plays all CPUs, one after the other, so that counts are exact.
 
@@ -29,8 +29,8 @@ fn acquire<V: Variant>(object: &Rundown<V>) {
 }
 
 fn release<V: Variant>(object: &Rundown<V>) {
-    // SAFETY: the scripts release as often as they were granted. One release too many would be reported
-    // as misuse, and do no more harm, since the object guards nothing.
+    // SAFETY: the scripts release as often as they were granted. One release too many would be
+    // reported as misuse, and do no more harm, since the object guards nothing.
     unsafe { object.release() };
 }
 
@@ -131,7 +131,8 @@ fn formula(cell: &str, cpus: usize) -> Cost {
 #[test]
 fn every_step_costs_what_its_formula_says() {
     let rows = table("## Formulas");
-    // Small numbers of CPUs, those around a full line of counters, and the largest the model is meant for.
+    // Small numbers of CPUs, those around a full line of counters, and the largest the model is
+    // meant for.
     for cpus in [1, 2, 3, 7, 8, 9, 17, 64, 65, 255, 1024, 4096] {
         for (column, variant) in VARIANTS.iter().enumerate() {
             for (step, counted) in costs_of(variant, cpus) {

@@ -9,8 +9,8 @@ use protocol::options::Options;
 
 use crate::file;
 
-/// If QEMU has a file `opt/early_nmi`: has an NMI come when the kernel reads its options. Interrupts have handlers by
-/// then, and there is no memory yet.
+/// If QEMU has a file `opt/early_nmi`: has an NMI come when the kernel reads its options.
+/// Interrupts have handlers by then, and there is no memory yet.
 pub(crate) fn arm() {
     if file::read("opt/early_nmi", &mut [0; 8]).is_none() {
         return;

@@ -91,8 +91,9 @@ impl Image {
         unsafe { exports.assume_init() }
     }
 
-    /// Overwrites the image: code by breakpoints, which would end this guest; all else by entries of a table
-    /// of sequences that say that every address is within one that starts at 0, which would, too.
+    /// Overwrites the image: code by breakpoints, which would end this guest; all else by entries
+    /// of a table of sequences that say that every address is within one that starts at 0, which
+    /// would, too.
     ///
     /// # Safety
     /// It is loaded, and nothing uses it any more.
@@ -119,13 +120,14 @@ impl Image {
         code.any(|s| (s.address..s.address + s.bytes as u64).contains(&address))
     }
 
-    /// Maps the pages of each segment with its rights, at the image's address. (Its memory is mapped a second
-    /// time as part of this guest, where it is written.)
+    /// Maps the pages of each segment with its rights, at the image's address. (Its memory is
+    /// mapped a second time as part of this guest, where it is written.)
     fn map(&self) {
         let parent = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
         let [level_2, level_1] = [&LEVEL_2, &LEVEL_1].map(|table| table.0.get());
         let level_4 = table(Cr3::read().0.start_address());
-        // Nothing else changes this part of the tables, and no CPU remembers an entry that was absent.
+        // Nothing else changes this part of the tables, and no CPU remembers an entry that was
+        // absent.
         //
         // SAFETY: the table that this CPU uses, and its entry for the kernel.
         let upper = unsafe { entry(level_4, 511) };

@@ -19,9 +19,9 @@ enum Operation {
 const OPERATIONS: [Operation; 2] = [Operation::Acquire, Operation::Release];
 
 impl Operation {
-    /// Performs it in the image, step by step up to the boundary with the number `place`, where `work` is done,
-    /// and freely from there on. Returns whether it was granted, and the number of steps. Never inlined: the
-    /// steps are to be the same in all runs.
+    /// Performs it in the image, step by step up to the boundary with the number `place`, where
+    /// `work` is done, and freely from there on. Returns whether it was granted, and the number of
+    /// steps. Never inlined: the steps are to be the same in all runs.
     #[inline(never)]
     fn stepped(
         self,
@@ -48,8 +48,8 @@ impl Operation {
         object
     }
 
-    /// For each boundary in the image's code, its number and whether it is inside a sequence: leads to
-    /// another address.
+    /// For each boundary in the image's code, its number and whether it is inside a sequence: leads
+    /// to another address.
     fn boundaries(self, image: &Loaded) -> Vec<(usize, bool)> {
         let object = self.object();
         let (granted, steps) = self.stepped(image, &object, usize::MAX, &|| {});
@@ -71,8 +71,8 @@ impl Operation {
     }
 }
 
-/// Three boundaries inside, behind the test, the jump and the load, if the table is registered; and none if
-/// not.
+/// Three boundaries inside, behind the test, the jump and the load, if the table is registered; and
+/// none if not.
 pub(crate) fn its_sequences_are_found() {
     for operation in OPERATIONS {
         let registered = Loaded::new(true);
@@ -91,8 +91,8 @@ pub(crate) fn its_sequences_are_found() {
     }
 }
 
-/// The object is closed at a boundary inside, by the handler that the boundary leads to, on the same CPU. Then
-/// the operation finds it closed.
+/// The object is closed at a boundary inside, by the handler that the boundary leads to, on the
+/// same CPU. Then the operation finds it closed.
 pub(crate) fn closed_inside_it_starts_again() {
     for operation in OPERATIONS {
         for place in operation.inside() {
@@ -109,8 +109,8 @@ pub(crate) fn closed_inside_it_starts_again() {
     }
 }
 
-/// The negative control: the same with an image whose table is not registered. The operation goes on where it
-/// was, and counts where it is not seen any more.
+/// The negative control: the same with an image whose table is not registered. The operation goes
+/// on where it was, and counts where it is not seen any more.
 pub(crate) fn unregistered_it_does_not() {
     for operation in OPERATIONS {
         let last = *operation.inside().last().expect("there are three");

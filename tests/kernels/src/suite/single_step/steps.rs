@@ -10,8 +10,8 @@ use kernel::ipi;
 /// The trap flag (Intel SDM 3A, 2.3).
 const TRAP: i32 = 1 << 8;
 
-/// Runs `f` step by step up to the boundary with the number `place`, where `work` is done, and freely
-/// from there on. Returns the number of steps.
+/// Runs `f` step by step up to the boundary with the number `place`, where `work` is done, and
+/// freely from there on. Returns the number of steps.
 pub(crate) fn step(place: usize, work: &(dyn Fn() + Sync), f: impl FnOnce()) -> usize {
     PLACE.store(place, Ordering::Relaxed);
     STEPS.store(0, Ordering::Relaxed);
@@ -41,8 +41,8 @@ pub(crate) static TRACE: [[AtomicU64; 2]; 4096] =
 
 /// Has single steps of this boot be taken so, and NMIs do this.
 pub(crate) fn step_by(on_nmi: fn()) {
-    // SAFETY: the handler changes the trap flag, and puts `rip` back where it was unless something has
-    // happened there; the trap flag is off in NMI handlers, which do not turn it on.
+    // SAFETY: the handler changes the trap flag, and puts `rip` back where it was unless something
+    // has happened there; the trap flag is off in NMI handlers, which do not turn it on.
     unsafe { interrupts::set_debug_handler(Some(on_step)) };
     ipi::set_nmi_handler(Some(on_nmi));
 }
