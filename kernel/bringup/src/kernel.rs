@@ -37,11 +37,12 @@ pub unsafe trait Kernel: Sync + 'static {
     fn virt(&self, physical: u64) -> *mut u8;
 
     /// The top of a stack for this CPU. Called once per CPU, before it is first started, on the CPU
-    /// that starts it: the place to allocate whatever else it needs. `None`: the CPU is left out.
+    /// that starts it, with interrupts off: the place to allocate whatever else it needs. `None`:
+    /// the CPU is left out.
     fn stack(&self, cpu: CpuIndex) -> Option<*mut u8>;
 
     /// INIT has stopped this CPU, wherever it was: a lock that it held in an earlier attempt can be
-    /// released.
+    /// released. Called with interrupts off.
     fn stopped(&self, cpu: CpuIndex) {
         let _ = cpu;
     }

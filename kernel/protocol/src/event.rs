@@ -119,7 +119,7 @@ impl<'a> Event<'a> {
         Some(MARK.len() + len + 1)
     }
 
-    /// The event's text, if it has one.
+    /// The event's text, if it has one. Without an arm here, a text that is too long panics.
     fn text(&mut self) -> Option<&mut Cow<'a, str>> {
         match self {
             Self::Hello { kernel: text, .. }

@@ -73,7 +73,8 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// [`PerCpuRundown::new`](super::PerCpuRundown), and of the first opening of a lazy object.
     fn allocate() -> Result<CounterId, Unavailable>;
 
-    /// Gives a counter back.
+    /// Gives a counter back. The contexts in which the implementation allows this are those in
+    /// which an object may be dropped.
     ///
     /// # Safety
     /// It came from `allocate`, is given back once, and is not used any more.
@@ -95,6 +96,7 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     ///
     /// # Errors
     /// [`IllegalContext`] if not, as in an NMI handler: the barrier may wait for interrupted code.
+    /// With the default, a close in an NMI handler is not refused and may hang.
     fn check_barrier() -> Result<(), IllegalContext> {
         Ok(())
     }
@@ -108,7 +110,7 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// How many CPUs can ever have counted. Does not change once there is a counter.
     fn cpus() -> usize;
 
-    /// The count of `cpu`. Racy unless after a barrier. Any context.
+    /// The count of `cpu`, 0 if it has no counters yet. Racy unless after a barrier. Any context.
     ///
     /// # Safety
     /// `counter` is allocated, and `cpu` below [`cpus`](Self::cpus).

@@ -85,6 +85,10 @@ use sequence;
 
 /// Puts the kernel's own table of sequences in order. Until then, [`restart_point`] panics.
 ///
+/// The table is the section `rundown_restart`. A linker script that places it must put it into
+/// writable data, with `KEEP`, aligned to 8, between `__start_rundown_restart` and
+/// `__stop_rundown_restart`: a linker defines these by itself only where no script places it.
+///
 /// # Safety
 /// Called once, by code that is linked into the kernel. Nothing calls [`restart_point`] or
 /// [`register`] until it has returned, no handler of an NMI either; later calls, on any CPU,

@@ -53,9 +53,10 @@ impl Answers {
         }
     }
 
-    /// Asks the CPU. `true`: the caller must send it an interrupt, now; nothing that itself asks
-    /// may run in between on the caller's CPU, where it would wait for that interrupt (so:
-    /// interrupts off). `false`: one is under way.
+    /// Asks the CPU. `true`: the caller must send it an interrupt, now, which must not overtake the
+    /// stores before it (in x2APIC mode: `mfence; lfence` first); nothing that itself asks may run
+    /// in between on the caller's CPU, where it would wait for that interrupt (so: interrupts off).
+    /// `false`: one is under way.
     #[must_use]
     pub fn ask(&self) -> bool {
         // AcqRel: pairs with the exchange in `answer`, which reads this or what another caller

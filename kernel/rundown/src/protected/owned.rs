@@ -7,7 +7,8 @@ use crate::guard::{Access, Number, One, Protection, Reach};
 use crate::variant::{Rundown, Sealed, Variant};
 
 /// A [`Guard`](crate::Guard) without a lifetime, from [`Protected::try_acquire_owned`]: for a task
-/// or a thread that outlives the borrow. It keeps the memory of the object as well as the value.
+/// or a thread that outlives the borrow. It keeps the memory of the object as well as the value;
+/// the last one frees it, so drop it only where its [`Arc`] may be freed.
 pub type OwnedGuard<T, V> = Access<T, Arc<Protected<T, V>>>;
 
 impl<T, V: Variant> Sealed for Arc<Protected<T, V>> {}
