@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use boot::machine::Smp;
-use boot::{Accel, Boot, Outcome, Report, toolchain};
+use boot::{Accel, Boot, Outcome, Report, toolchain, workspace};
 use libtest_mimic::Trial;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 use tests::model;
 use tests::shape::Shape;
 
@@ -25,7 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let on = |smp: &'static str, memory: u32, ghost: Option<u32>| {
         let name = format!("foreign::smp_{}_{memory}_mib{}", cpus(smp), named(ghost));
         Trial::test(name, move || {
-            let report = boot(elf()?, smp, memory, ghost)?;
+            let report = boot(by_template()?, smp, memory, ghost)?;
             let passed = Outcome::Passed;
             let checked = check(&report, smp, ghost, &passed);
             Ok(checked.and_then(|()| root_is_high(&report, memory > 4096))?)
@@ -116,28 +116,38 @@ fn compare(report: &Report, shape: &Shape, ghost: Option<u32>, outcome: &Outcome
     Ok(())
 }
 
-/// The kernel's ELF; built when the first case asks for it.
-fn elf() -> Result<&'static Path> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+/// The one that `cargo boot new` writes.
+fn by_template() -> Result<&'static Path> {
+    static BUILT: Built = OnceLock::new();
+    elf(&BUILT, &["boot/direct", "boot/handover"], |folder, checkout| {
+        let kernel = folder.join("my_kernel");
+        boot::template::write(&kernel, checkout)?;
+        Ok(kernel)
+    })
+}
+
+type Built = OnceLock<Result<PathBuf, String>>;
+
+/// The ELF of a kernel, which `write` puts into a folder or a checkout there that has nothing but
+/// the two crates and `more`; built when the first case asks for it.
+fn elf(
+    built: &'static Built,
+    more: &[&str],
+    write: impl FnOnce(&Path, &Path) -> Result<PathBuf>,
+) -> Result<&'static Path> {
+    let build = || -> Result<PathBuf> {
+        let away = tempfile::tempdir()?;
+        let checkout = away.path().join("checkout");
+        for folder in ["kernel/bringup", "kernel/rundown"].iter().chain(more) {
+            workspace::copy(folder, &checkout.join(folder))?;
+        }
+        let elf = boot::guest::build_foreign(&write(away.path(), &checkout)?)?;
+        let kept = workspace::guest_target_dir().join(elf.file_name().context("a file")?);
+        fs::copy(elf, &kept)?;
+        Ok(kept)
+    };
+    let built = built.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     built.as_deref().map_err(|error| anyhow!("{error}"))
-}
-
-fn build() -> Result<PathBuf> {
-    let away = copy(&["boot/direct", "boot/handover"])?;
-    let folder = tempfile::tempdir()?;
-    let kernel = folder.path().join("my_kernel");
-    boot::template::write(&kernel, away.path())?;
-    boot::guest::build_foreign(&kernel)
-}
-
-/// The two crates, and `more` folders, where nothing else of this repository is.
-fn copy(more: &[&str]) -> Result<TempDir> {
-    let away = tempfile::tempdir()?;
-    for folder in ["kernel/bringup", "kernel/rundown"].iter().chain(more) {
-        boot::workspace::copy(folder, &away.path().join(folder))?;
-    }
-    Ok(away)
 }
 
 fn grub_is_there() -> bool {
@@ -146,11 +156,8 @@ fn grub_is_there() -> bool {
 
 /// A disk by which GRUB starts the kernel, with the phantom CPU's APIC ID on its command line.
 fn disk(ghost: Option<u32>) -> Result<NamedTempFile> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let build = || boot::guest::build_foreign(&copy(&[MULTIBOOT2])?.path().join(MULTIBOOT2));
-    let built = || build().map_err(|error| format!("{error:#}"));
-    let elf = BUILT.get_or_init(built).as_ref();
-    let elf = elf.map_err(|error| anyhow!("{error}"))?;
+    static BUILT: Built = OnceLock::new();
+    let elf = elf(&BUILT, &[MULTIBOOT2], |_, checkout| Ok(checkout.join(MULTIBOOT2)))?;
     let files = tempfile::tempdir()?;
     let menu = files.path().join("boot/grub");
     fs::create_dir_all(&menu)?;

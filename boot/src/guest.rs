@@ -56,12 +56,6 @@ pub(crate) fn target_dir(choice: &Choice) -> PathBuf {
     workspace::guest_target_dir().join(choice.toolchain.folder())
 }
 
-/// That of all [`FOREIGN`] kernels: crates that are the same in each copy of a kernel are not built
-/// again.
-pub(crate) fn foreign_target_dir(choice: &Choice) -> PathBuf {
-    target_dir(choice).join("foreign")
-}
-
 /// Builds all binaries of a guest package, or one of them, with whatever toolchain
 /// [`toolchain::choose`] finds, and returns the paths of their ELFs; of [`C_LIBRARY`] that of the
 /// archive.
@@ -93,7 +87,7 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Builds the one binary of a kernel in `folder`, which is not part of this workspace, and returns
-/// the path of its ELF. Otherwise like [`build`].
+/// the path of its ELF, below `target` there. Otherwise like [`build`].
 pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let shown = folder.display().to_string();
     ensure!(
@@ -103,7 +97,7 @@ pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
     cargo.current_dir(folder).arg("build");
-    prepare(&mut cargo, &choice, &foreign_target_dir(&choice));
+    prepare_foreign(&mut cargo, &choice);
     one(&shown, run(cargo, &shown, &choice)?)
 }
 
@@ -173,6 +167,13 @@ pub(crate) fn cargo_command(choice: &Choice, subcommand: &str) -> Command {
     command.arg(subcommand);
     prepare(&mut command, choice, &target_dir(choice));
     command
+}
+
+/// [`prepare`], for a kernel that is not part of this workspace. Its ELF is where its user looks for
+/// it; but `core` and other crates are not built again, if its flags and its profile are the guests'.
+pub(crate) fn prepare_foreign(command: &mut Command, choice: &Choice) {
+    prepare(command, choice, Path::new("target"));
+    command.env("CARGO_BUILD_BUILD_DIR", target_dir(choice));
 }
 
 /// Sets the compiler, target, libraries and linker that a cargo uses.

@@ -13,8 +13,8 @@ macro_rules! files {
 }
 
 /// A kernel that is tested here, and built elsewhere by its tests: names and contents.
-const FILES: [(&str, &str); 8] = files! {
-    ".cargo/config.toml" "Cargo.lock" "Cargo.toml" "build.rs" "rustfmt.toml" "src/glue.rs" "src/main.rs" "src/memory.rs"
+const FILES: [(&str, &str); 9] = files! {
+    ".cargo/config.toml" ".gitignore" "Cargo.lock" "Cargo.toml" "build.rs" "rustfmt.toml" "src/glue.rs" "src/main.rs" "src/memory.rs"
 };
 
 /// Its package's name, and the checkout as seen from there.

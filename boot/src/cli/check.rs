@@ -35,7 +35,7 @@ pub(super) fn check() -> anyhow::Result<u8> {
         }
     }
     for folder in guest::FOREIGN {
-        let mut lint = lint(&choice, &clippy, &guest::foreign_target_dir(&choice));
+        let mut lint = lint(&choice, &clippy);
         lint.current_dir(workspace::root().join(folder));
         if !succeeds(lint.args(["--locked", "--", "-D", "warnings"]))? {
             return Ok(FAILED);
@@ -44,11 +44,11 @@ pub(super) fn check() -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn lint(choice: &Choice, clippy: &Path, target_dir: &Path) -> Command {
+fn lint(choice: &Choice, clippy: &Path) -> Command {
     let mut lint = workspace::clean_command(clippy);
     lint.env("CARGO", &choice.toolchain.cargo).arg("clippy");
     any_kernel(&mut lint);
-    guest::prepare(&mut lint, choice, target_dir);
+    guest::prepare(&mut lint, choice, &guest::target_dir(choice));
     lint
 }
 
@@ -66,7 +66,7 @@ fn succeeds(command: &mut Command) -> anyhow::Result<bool> {
 /// Whether these packages, built together, pass.
 fn check_packages(choice: &Choice, clippy: &Path, packages: &[&str]) -> anyhow::Result<bool> {
     let packages = || packages.iter().flat_map(|package| ["--package", package]);
-    let mut lint = lint(choice, clippy, &guest::target_dir(choice));
+    let mut lint = lint(choice, clippy);
     lint.args(packages()).args(["--", "-D", "warnings"]);
     let mut document = guest::cargo_command(choice, "doc");
     any_kernel(&mut document);

@@ -1,0 +1,4 @@
+fn main() {
+    println!("cargo::rustc-link-arg=-Tlink.ld");
+    println!("cargo::rerun-if-changed=link.ld");
+}
