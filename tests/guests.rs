@@ -35,6 +35,8 @@ const SEEDS: [(&str, u32); 3] = [("2", 5), ("2", 12), ("4", 6)];
 
 fn main() -> ExitCode {
     let scenarios = vec![
+        // First: its loader is built while others run.
+        ("uefi", uefi::cases()),
         ("barrier", barrier()),
         ("bring_up", bring_up::cases()),
         ("clock", clock::cases()),
@@ -54,7 +56,6 @@ fn main() -> ExitCode {
         ("storm", storm::cases()),
         ("timeline", timeline::cases()),
         ("topology", topology::cases()),
-        ("uefi", uefi::cases()),
         ("waiting", with_seeds("waiting", SIZES)),
     ];
     let mut others = layout::trials();
