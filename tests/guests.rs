@@ -79,7 +79,7 @@ fn replay() -> Vec<Case> {
     for (seed, smp) in [(3, "2"), (5, "8")] {
         let storm = Case::kernel(smp, 1).named(&format!("storm_smp_{smp}"));
         cases.push(storm.replayed(seed));
-        cases.extend(["races", "waiting"].map(|scenario| {
+        cases.extend(["ipi", "races", "waiting"].map(|scenario| {
             let case = Case::new(scenario, smp).named(&format!("{scenario}_smp_{smp}"));
             case.replayed(seed)
         }));
