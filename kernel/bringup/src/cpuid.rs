@@ -1,7 +1,6 @@
 //! CPUID, by the numbers of its leaves.
 //!
-//! Not by `raw_cpuid`, which panics on unknown levels of the topology and enumerates caches for as
-//! long as CPUID answers.
+//! Not by `raw_cpuid`, which panics on unknown topology levels and enumerates caches without bound.
 
 use core::arch::x86_64::{__cpuid_count, CpuidResult};
 

@@ -18,8 +18,7 @@ use crate::{
     slot::{Slot, SlotState},
 };
 
-/// Read by all CPUs that start. The [`Starter`](crate::Starter) that is prepared first has it for
-/// good.
+/// Read by all CPUs that start. The first [`Starter`](crate::Starter) prepared has it for good.
 pub(crate) static SHARED: Shared = Shared {
     scratch: [const { AtomicU64::new(0) }; SCRATCH_SIZE / 8],
     cr3: AtomicU64::new(0),
@@ -101,8 +100,7 @@ impl Shared {
 
     /// The records; `None` before the low pages are set up.
     pub(crate) fn records(&self) -> Option<&'static Records<RECORDS>> {
-        // SAFETY: null, or the records in the low pages, which are the crate's for good and written
-        // to atomically.
+        // SAFETY: null, or the records in the low pages, which stay the crate's, and are atomics.
         unsafe { self.records.load(Ordering::Acquire).as_ref() }
     }
 

@@ -4,8 +4,7 @@
 #[cfg(test)]
 extern crate std;
 
-// Plain computation on bytes and numbers: no privileged instruction, any context. The host runs its
-// tests.
+// Plain computation on bytes and numbers: nothing privileged, any context, tested on the host.
 mod bytes;
 mod cpuid;
 mod id;

@@ -76,8 +76,7 @@ impl<'a> Madt<'a> {
         Some(Self { entries })
     }
 
-    /// The CPUs (entry types 0 and 9), as listed: in the firmware's order, disabled ones and
-    /// duplicates included.
+    /// The CPUs (entry types 0 and 9) in the firmware's order, with disabled ones and duplicates.
     pub fn cpus(&self) -> impl Iterator<Item = MadtCpu> + use<'a> {
         self.walk().flatten().filter_map(|entry| entry.cpu)
     }
@@ -98,8 +97,7 @@ impl<'a> Madt<'a> {
         self.walk().filter_map(Result::err)
     }
 
-    /// Steps from entry to entry, each by its own length. Every step is at least 2 bytes, so it
-    /// ends.
+    /// Steps from entry to entry by their lengths. Every step is at least 2 bytes, so it ends.
     fn walk(&self) -> impl Iterator<Item = Result<Entry, BadEntry>> + use<'a> {
         let entries = self.entries;
         let mut at = 0;
@@ -153,8 +151,7 @@ const IO_APIC: u8 = 1;
 const LOCAL_APIC_NMI: u8 = 4;
 /// Type 9, Processor Local x2APIC: type, length, 2 reserved bytes, ID, flags, UID (32 bits each).
 const LOCAL_X2APIC: u8 = 9;
-/// Type 0xA, Local x2APIC NMI: type, length, flags (16 bits), UID (32 bits), LINT (8 bits), 3
-/// reserved bytes.
+/// Type 0xA, Local x2APIC NMI: type, length, flags (16 bits), UID (32), LINT (8), 3 reserved bytes.
 const LOCAL_X2APIC_NMI: u8 = 0xa;
 
 /// These address all CPUs. As an ID they name none; firmware uses them for "no CPU here".

@@ -42,8 +42,7 @@ pub unsafe fn quiet_others(apic: LocalApic) {
     unsafe { apic.send(Target::AllOthers, Ipi::Init) };
 }
 
-/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one per
-/// machine.
+/// Starts a machine's CPUs, up to `N` with the BSP, for kernel `K`. One per machine, in a static.
 #[derive(Debug)]
 pub struct Starter<K, const N: usize> {
     pub(crate) kernel: K,
@@ -144,8 +143,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         while self.wanted().next().is_some() {
             self.attempt(plan, steps);
             for (cpu, slot) in self.wanted() {
-                // Before it is withdrawn: a record that the CPU writes then is one of a CPU that
-                // was given up.
+                // Before it is withdrawn: later records of this CPU are those of a CPU given up.
                 if slot.attempts() >= ATTEMPTS {
                     slot.want(false);
                 }
@@ -190,8 +188,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                 slot.expect();
             }
         };
-        // A CPU may hold a lock when the INIT stops it, and until `stopped` a handler would wait
-        // for that. SAFETY: ring 0.
+        // INIT may stop a CPU that holds a lock, for which a handler would wait until `stopped`.
+        // SAFETY: ring 0.
         unsafe { registers::without_interrupts(reset) };
         let sipi = self.kernel.nanos();
         let page = (self.low.load(Ordering::Relaxed) >> 12) as u8;
@@ -341,8 +339,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         slot.map_or(SlotState::Vacant, Slot::state)
     }
 
-    /// Records and parks this CPU, which has faulted before it was online. For the kernel's
-    /// handlers.
+    /// Records and parks this CPU, which faulted before it was online. For the kernel's handlers.
     ///
     /// # Panics
     /// If there is no such CPU.
@@ -357,8 +354,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// If there is no such CPU.
     ///
     /// # Safety
-    /// On that CPU, interrupts off, as its last step but [`park`](crate::park). Nothing refers to
-    /// its stack.
+    /// On that CPU, interrupts off, last before [`park`](crate::park). Nothing refers to its stack.
     pub unsafe fn leave(&self, cpu: CpuIndex) {
         self.slots[cpu.get()].transition(SlotState::Online, SlotState::Offline);
     }

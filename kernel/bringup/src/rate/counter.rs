@@ -40,8 +40,7 @@ impl Counter {
         is_likely.then_some(Self::up(0xffff_ffff, period_fs))
     }
 
-    /// A 64-bit counter that counts up at this rate: a TSC whose rate is known. `None` if that is
-    /// none of [`TSC_HZ`].
+    /// A 64-bit counter that counts up at this rate, such as a TSC; `None` if outside [`TSC_HZ`].
     #[must_use]
     pub fn tsc(hz: u64) -> Option<Self> {
         let is_likely = TSC_HZ.contains(&hz);
@@ -62,8 +61,7 @@ impl Counter {
         forward & self.mask
     }
 
-    /// Whether it takes longer to come round than anything takes a CPU away: a second. The 8254
-    /// does not.
+    /// Whether it takes longer to come round than a CPU is ever away: a second. The 8254 does not.
     pub(super) fn outlasts_pauses(self) -> bool {
         self.clocks_in(1_000_000_000) <= self.mask
     }

@@ -1,7 +1,6 @@
 //! Ticks to nanoseconds.
 
-/// Nanoseconds per tick of a counter, as a binary fraction: 32 bits before the point and 32 after
-/// it.
+/// Nanoseconds per tick of a counter, as a binary fraction: 32 bits before the point, 32 after.
 ///
 /// The bits cut off after the point make the clock run slow by less than one part in
 /// `2^32 / nanoseconds per tick`: at 3 GHz by less than a second in 40 years.

@@ -31,8 +31,7 @@ impl Stated {
 /// AMD's do, or nothing that could be true.
 ///
 /// The local APIC's timer runs at the crystal's rate where leaf 0x15 has it (SDM 3A, 11.5.4), but
-/// not in a virtual machine: there the leaf may be the host's, while the timer is the hypervisor's
-/// (KVM's: 1 GHz).
+/// not in a virtual machine: the leaf may be the host's, the timer the hypervisor's (KVM: 1 GHz).
 fn by_cpu(cpuid: &Cpuid<'_>) -> Option<Stated> {
     let base_mhz = cpuid.get(0x16, 0).eax & 0xffff;
     let base_hz = u64::from(base_mhz) * 1_000_000;

@@ -76,9 +76,8 @@ fn deterministic(cpuid: &Cpuid<'_>, leaf: u32, id: ApicId, shift: impl Fn(u32) -
     caches
 }
 
-/// Intel counts the APIC IDs that share a cache, AMD the CPUs. The two differ only where the number
-/// of threads in a core is not a power of two (QEMU allows that): then IDs have holes, and whole
-/// cores count.
+/// Intel counts the APIC IDs that share a cache, AMD the CPUs. They differ only where a core's
+/// threads are no power of two (QEMU allows it): IDs then have holes, and whole cores count.
 fn amd_shift(count: u32, shape: Shape) -> u32 {
     let threads = shape.threads.max(1);
     if count < threads || count == 1 {

@@ -23,8 +23,7 @@ pub struct Place {
 pub(super) struct Shape {
     /// Width of the thread field in bits.
     pub(super) thread_bits: u32,
-    /// Width of the thread and core fields in bits; the die's number begins there. Not below
-    /// `thread_bits`.
+    /// Bits below the die's number: the thread and core fields; at least `thread_bits`.
     pub(super) die_shift: u32,
     /// Width of the thread, core and die fields in bits; the package's number begins there. Not
     /// below `die_shift`, and below 32.
@@ -143,9 +142,8 @@ fn extended(cpuid: &Cpuid<'_>, leaf: u32) -> Option<Shape> {
     shape
 }
 
-/// Leaf 0x8000_0026 (Extended CPU Topology: AMD since Zen 4). A level's shift leads to the level
-/// itself, not to the one above as in leaf 0xB; but the types are one further up as well, so the
-/// fields are the same.
+/// Leaf 0x8000_0026 (Extended CPU Topology: AMD since Zen 4). A level's shift leads to itself, not
+/// to the one above as in leaf 0xB; but the types, too, are one further up, so fields are the same.
 fn amd_extended(cpuid: &Cpuid<'_>) -> Option<Shape> {
     const CORE: u32 = 1;
     const DIE: u32 = 3;
@@ -165,8 +163,7 @@ fn amd_extended(cpuid: &Cpuid<'_>) -> Option<Shape> {
 }
 
 /// AMD before leaf 0xB: leaf 0x8000_0008 has the width of the fields below the package, leaf
-/// 0x8000_001E the number of threads of a core. (On family 15h, the cores of a compute unit count
-/// as threads of one core.)
+/// 0x8000_001E a core's threads. (On family 15h, the cores of a compute unit count as threads.)
 ///
 /// Before family 17h, packages with several nodes (Opteron 6200 and 6300) have no bits for the node
 /// in the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family
@@ -193,16 +190,14 @@ fn amd(cpuid: &Cpuid<'_>) -> Option<Shape> {
     })
 }
 
-/// AMD's leaf 0x8000_001E: how many nodes (dies) a package has, and the machine-wide number of this
-/// CPU's.
+/// AMD's leaf 0x8000_001E: nodes (dies) of a package, and the machine-wide number of this CPU's.
 fn nodes(cpuid: &Cpuid<'_>) -> (u32, u32) {
     let ecx = cpuid.get(0x8000_001e, 0).ecx;
     ((ecx >> 8 & 0b111) + 1, ecx & 0xff)
 }
 
 /// From family 17h on, AMD's nodes are the highest bits below the package's number, on CPUs with
-/// several nodes (Zen 1) and in QEMU; the manual does not say so. Before, they have no bits: see
-/// [`amd`].
+/// several (Zen 1) and in QEMU; the manual does not say so. Before, they have no bits: [`amd`].
 fn with_nodes(mut shape: Shape, cpuid: &Cpuid<'_>) -> Shape {
     if cpuid.is_amd() && shape.die_shift == shape.package_shift && shape.node.is_none() {
         let (nodes, _) = nodes(cpuid);

@@ -9,8 +9,7 @@ use crate::rate::Counter;
 const TSC_HZ: u64 = 2_294_608_000;
 const APIC_HZ: u64 = 62_500_000;
 
-/// A machine whose time goes on with every reading of a counter, and which loses its CPU now and
-/// then.
+/// A machine whose time goes on with every counter reading, and which loses its CPU now and then.
 struct Machine {
     reference: Counter,
     /// In picoseconds.

@@ -17,8 +17,7 @@ const L1I: (u8, CacheKind) = (1, CacheKind::Instruction);
 const L2: (u8, CacheKind) = (2, CacheKind::Unified);
 const L3: (u8, CacheKind) = (3, CacheKind::Unified);
 
-/// The highest leaf, the vendor, the answers, an APIC ID; the caches, each with the lowest ID that
-/// shares it.
+/// Highest leaf, vendor, answers, an APIC ID; the caches, each with the lowest ID that shares it.
 type Machine =
     (&'static str, u32, [u32; 3], &'static [Answer], u32, &'static [((u8, CacheKind), u32)]);
 

@@ -4,8 +4,7 @@ use core::{arch::x86_64::CpuidResult, cell::Cell};
 
 use super::{AMD, ApicId, Cpuid, HYGON, INTEL, Shape, Topology};
 
-/// Number of machines to try. Each is derived from its number alone, so a failure can be
-/// reproduced.
+/// Number of machines to try. Each is derived from its number alone: failures reproduce.
 const MACHINES: u64 = 200_000;
 
 /// A machine whose CPUID returns anything.
