@@ -45,9 +45,8 @@ impl<P: Platform> Variant for Plain<P> {
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         let word = this.gate.word();
-        // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. A
-        // refusal needs no more either: a caller that learns of it reads this word at least
-        // as new (S1).
+        // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. It
+        // is enough for a refusal: a caller that learns of it reads this word at least as new (S1).
         let mut seen = word.load(Ordering::Relaxed);
         loop {
             let taken = this.gate.at(seen).acquired(n)?.bits;

@@ -189,8 +189,7 @@ impl<const UNIT: u32> SlotWord<UNIT> {
         self.0 < Self::FULL
     }
 
-    /// Whether the release of `n` that found this word was counted: the slot was open, and in
-    /// range.
+    /// Whether the release of `n` that found this word was counted: the slot was open, in range.
     pub(crate) const fn counts_release(self, n: u32) -> bool {
         // One signed comparison for both: closed words are negative.
         self.0.cast_signed() >= Self::times(n).cast_signed()

@@ -96,9 +96,8 @@ fn a_full_slot_refuses_and_still_drains() {
     exposed.is(State::Drained, 0);
 }
 
-/// A refused acquire gives back on the very slot that it took from, even if the hint is another by
-/// then. Otherwise the full slot would keep what was refused, and 2^30 such calls would reach the
-/// closed mark.
+/// A refused acquire gives back on the slot that it took from, whatever the hint is by then. Else
+/// the full slot would keep the refused count, and 2^30 such calls would reach the closed mark.
 #[test]
 fn a_refusal_does_not_ask_for_the_slot_twice() {
     let exposed = Exposed::<2>::with([0; 2]);
@@ -199,8 +198,7 @@ fn a_full_shared_count_refuses_a_clone() {
     exposed.is(State::Draining, held);
 }
 
-/// The range of a count with a completion ends right above the other: a full count must not read
-/// as drained.
+/// The two ranges of a count, with and without completion, adjoin: full must not read as drained.
 #[test]
 fn a_full_shared_count_takes_a_completion() {
     static NEVER: Completion = Completion::of(|| panic!("it is held"));

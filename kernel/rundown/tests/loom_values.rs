@@ -125,8 +125,7 @@ fn a_lazy_object_opens_against_an_acquire() {
     });
 }
 
-/// One of two counters becomes the object's, and is all that the object ever uses; the other is
-/// free again.
+/// One of two counters becomes the object's only one; the other is free again.
 #[test]
 fn two_prepare_a_lazy_object() {
     check(Some(3), || {

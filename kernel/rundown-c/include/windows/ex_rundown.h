@@ -10,12 +10,11 @@
  *  - Acquire and release are legal in any context, NMI included. Wait needs a context in which the
  *    platform's `sleep` may be called.
  *  - The routines return no errors, so an illegal call goes to the platform's `misuse` and changes
- *    nothing: completing or re-initialising without a wait before, initialising too small a buffer,
- *    unknown flags, freeing or cleaning up while protection is held, releasing more than was
- *    acquired. Two exceptions: protection that is acquired during
- *    ExCleanupRundownProtectionCacheAware may make it illegal and leave the object closed; and on a
- *    cache-aware object, one release too many is counted, and reported when the object closes or
- *    drains.
+ *    nothing: completing or re-initialising without a wait before, too small a buffer, unknown
+ *    flags, freeing or cleaning up while protection is held, releasing more than was acquired. Two
+ *    exceptions: protection acquired during ExCleanupRundownProtectionCacheAware may make it
+ *    illegal and leave the object closed; and on a cache-aware object, one release too many is
+ *    counted, and reported when the object closes or drains.
  *  - A PoolType is ignored. The memory is the platform's, and must be resident.
  *  - An EX_RUNDOWN_REF is opaque, and 16 bytes: the word of Windows, and room for a completion
  *    (rundown_ref_close_then), which Windows does not have. So code that stores one as a pointer,
@@ -25,8 +24,7 @@
  *    documentation does not. Write instead:
  *        EX_RUNDOWN_REF Ref = { .Count = EX_RUNDOWN_ACTIVE };   EX_RUNDOWN_REF Ref = {RUNDOWN_REF_CLOSED};
  *        EX_RUNDOWN_REF Ref = { 0 };                            EX_RUNDOWN_REF Ref = {RUNDOWN_REF_OPEN};
- *    The first is born run down: ExReInitializeRundownProtection opens it. Memory of zeros is open,
- *    too.
+ *    The first is born run down: ExReInitializeRundownProtection opens it. Zeroed memory is open.
  */
 #ifndef EX_RUNDOWN_H
 #define EX_RUNDOWN_H
@@ -102,9 +100,8 @@ typedef struct _EX_RUNDOWN_REF_CACHE_AWARE EX_RUNDOWN_REF_CACHE_AWARE, *PEX_RUND
 
 /* ---- Plain: by value ----
  *
- * Acquire: TRUE if protection was acquired, the whole Count of it; FALSE if the run down has
- * started. RundownCompleted: after a wait. ReInitialize: after a wait, completed or not. The same
- * below. */
+ * Acquire: TRUE if protection was acquired, the whole Count; FALSE if the run down has begun.
+ * RundownCompleted: after a wait. ReInitialize: after a wait, completed or not. The same below. */
 
 /* <= APC_LEVEL (here: any). The structure must not be in use yet. */
 FORCEINLINE VOID ExInitializeRundownProtection(_Out_ PEX_RUNDOWN_REF RunRef)

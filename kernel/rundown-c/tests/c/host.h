@@ -1,6 +1,5 @@
 /* What the programs share: named test cases; the services that a hosted program supplies to rundown, on POSIX
- * threads, as a kernel would with its own means; and the variant that a program is compiled for.
- * C11 and C++17. */
+ * threads, as a kernel would by its own means; and a program's variant. C11 and C++17. */
 #ifndef HOST_H
 #define HOST_H
 

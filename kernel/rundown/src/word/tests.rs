@@ -18,8 +18,7 @@ struct Model {
     phase: Phase,
 }
 
-/// Every word, and what it must mean. Phase 3 has three meanings, by the field of the cancels, and
-/// no count.
+/// Every word and its meaning. Phase 3 has three, by the field of the cancels, and no count.
 fn every() -> impl Iterator<Item = (Word, Model)> {
     (0..256).filter(|bits: &u64| bits & 3 < 3 || bits >> 2 & 3 < 3 && bits >> 5 == 0).map(|bits| {
         let cancels = bits >> 2 & 3;

@@ -1,5 +1,4 @@
-//! Every call is made on an object and on the model, and both must answer, report, wake and count
-//! the same.
+//! Calls go to an object and to the model; both must answer, report, wake and count the same.
 
 use std::cell::Cell;
 

@@ -57,8 +57,7 @@ scenarios! {
         On(taken_on), One, One, Close, On(taken_on + 3), Drop(0), Drop(0), Reinit,
         On(taken_on), One, Close, Drop(0), Reinit,
     ]);
-    /// As in an interrupt handler on top of a holder, also one that comes while the holder's object
-    /// drains.
+    /// As in an interrupt handler on top of a holder, also while the holder's object drains.
     fn s5_protection_nests = [One, One, Close, One, Drop(0), Drop(1)];
     /// The first waits sleep through a whole cycle.
     fn s6_a_late_waiter_survives_a_reinit = [

@@ -190,8 +190,7 @@ pub(crate) type Slots<const N: usize, T = Bell> = CacheAware<Model<T>, [Slot; N]
 pub(crate) type Counters<T = Bell> = PerCpu<Model<T>>;
 
 /// Runs each generic model over the variants, exhaustively unless it says `bound: n` (at most n
-/// preemptions); in the per-CPU variant, whose add takes more of loom's steps, also if it says
-/// `per_cpu: n`.
+/// preemptions); per-CPU, whose add takes more of loom's steps, also if it says `per_cpu: n`.
 macro_rules! models {
     ($($(#[doc = $doc:literal])* $model:ident
         $(bound: $bound:literal)? $(per_cpu: $per_cpu:literal)?),* $(,)?) => {

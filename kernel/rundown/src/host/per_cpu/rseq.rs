@@ -40,8 +40,7 @@ const UNREGISTER: c_int = 1;
 /// that has a counter got it from one that had seen this, so all loads are Relaxed.
 #[repr(align(128))] // Nothing near it is written.
 pub(super) struct Layout {
-    /// From the thread pointer to the thread's `struct rseq`; 0 until it is known. (The C library's
-    /// own data begins at 0.)
+    /// From thread pointer to the thread's `struct rseq`; 0 (the C library's data): not yet known.
     offset: AtomicIsize,
     /// How many CPUs have rows of their own: no CPU has this number, or a higher one.
     cpus: AtomicU32,
