@@ -22,8 +22,7 @@ use crate::{
     screen, serial, time,
 };
 
-/// Stops all other CPUs for good; returns whether all have [stopped](has_stopped) within a while.
-/// Any context.
+/// Stops all other CPUs for good; returns whether all [stopped](has_stopped) in time. Any context.
 pub(crate) static STOP_OTHERS: Hook<fn() -> bool> = Hook::none();
 
 /// This CPU's APIC ID, from its APIC. Any context.
@@ -46,8 +45,7 @@ static REPORTING: AtomicU32 = AtomicU32::new(0);
 
 /// Ends QEMU with `code`. On a machine without the exit device, halts all CPUs.
 ///
-/// Any CPU, any context. The first caller decides; others halt. A CPU that reports a panic comes
-/// before all others.
+/// Any CPU, any context. The first caller decides, others halt; a panicking CPU comes first.
 pub fn exit(code: ExitCode) -> ! {
     static EXITING: AtomicBool = AtomicBool::new(false);
     interrupts::disable();

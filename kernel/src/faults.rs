@@ -1,5 +1,4 @@
-//! Faults on purpose while CPUs start, as the option `fault` has it: each in the place that a hook
-//! names.
+//! Faults on purpose while CPUs start, by the option `fault`: each in the place that a hook names.
 //!
 //! `unsafe` in this module: exceptions, on purpose.
 
@@ -57,8 +56,7 @@ fn is(kind: FaultKind) -> bool {
     FAULT.get().is_some_and(|fault| fault.kind == kind)
 }
 
-/// Whether the fault is in the trampoline and concerns one CPU, which is then started after all
-/// others.
+/// Whether the fault is in the trampoline, for one CPU, which is then started after all others.
 pub(crate) fn chosen() -> bool {
     let fault = FAULT.get();
     fault.is_some_and(|fault| fault.apic_id.is_some() && injected(fault.kind, || 0).is_some())

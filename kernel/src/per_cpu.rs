@@ -12,8 +12,7 @@
 //!
 //! The linker gathers the declarations, with their initial values, in a pattern (`per_cpu_start` in
 //! `link.ld`) of which each CPU has a copy at the start of its [area](mod@crate::cpu), where its GS
-//! base points. A variable is atomic or written once, so a reference is safe on any CPU, in any
-//! context.
+//! base points. A variable is atomic or written once: references are safe on any CPU and context.
 //!
 //! `unsafe` in this module: GS, and references into the areas.
 
@@ -68,8 +67,7 @@ impl<T: Sync> PerCpu<T> {
     /// This CPU's. A kernel thread never moves to another CPU, so it stays this CPU's.
     pub(crate) fn here(&'static self) -> &'static T {
         let shift: u64;
-        // SAFETY: every CPU runs `install` before any other Rust code, so GS points to its copy,
-        // whose head is set.
+        // SAFETY: every CPU first runs `install`, so GS points to its copy, whose head is set.
         unsafe {
             asm!(
                 "mov {}, gs:[{offset}]",
@@ -151,8 +149,7 @@ pub(crate) fn area(cpu: CpuIndex, offset: usize) -> VirtAddr {
 /// Fills the area of the CPU with this index, the first that has none. One caller at a time.
 ///
 /// # Safety
-/// Its first [`ROOM`] bytes are mapped for good, and nothing else's; the BSP's are those of
-/// [`early`].
+/// Its first [`ROOM`] bytes are mapped for good, and only its own; the BSP's are [`early`]'s.
 pub(crate) unsafe fn add_area(cpu: CpuIndex) {
     if cpu != CpuIndex::BSP {
         // SAFETY: by the caller.
@@ -181,8 +178,7 @@ pub(crate) fn early() -> VirtAddr {
 
 /// Gives the BSP something to find at GS. The kernel's first step.
 pub(crate) fn init_bsp() {
-    // SAFETY: there is room for the pattern (`ROOM`, which `link.ld` checks), and nothing else uses
-    // it.
+    // SAFETY: there is room for the pattern (`ROOM`; `link.ld` checks it), used by nothing else.
     unsafe { copy_to(early(), CpuIndex::BSP) };
     GsBase::write(early());
 }

@@ -1,5 +1,4 @@
-//! Unexpected interrupts: counted, logged once, survived, unless the board reports a hardware
-//! error.
+//! Unexpected interrupts: counted, logged once, survived, except the board's hardware errors.
 //!
 //! | kind | sign | due |
 //! |---|---|---|
@@ -61,8 +60,7 @@ pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
     NMIS.count_of(cpu)
 }
 
-/// Takes an interrupt with a vector that has no handler, on this CPU. As a handler. `false`: it is
-/// an exception.
+/// Takes an interrupt whose vector has no handler. As a handler. `false`: it is an exception.
 fn take(vector: u8) -> bool {
     let is_in_service = vector >= 16 && apic::is_in_service(vector);
     if vector < 32 && !is_in_service {

@@ -70,8 +70,7 @@ pub struct CpuLine {
 }
 
 impl Totals {
-    /// The variants below each other: two tables, the counts and the times. No wider than 80
-    /// columns.
+    /// The variants, one below the other, as two tables, counts and times, at most 80 columns wide.
     pub fn lanes(&self) -> impl fmt::Display + use<> {
         let variants = self.variants;
         fmt::from_fn(move |f| {

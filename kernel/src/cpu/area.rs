@@ -100,8 +100,7 @@ pub(super) fn extend(end: usize) -> Option<()> {
                 map(CpuIndex::new(cpu as u32), page, frame);
             }
             // Release: pairs with the load in `mapped`. A CPU that sees that, or learns of a
-            // counter in it, finds the page: a CPU keeps no memory of a page that was not there
-            // (Intel SDM 3A, 4.10.4.3).
+            // counter in it, finds the page: absent pages are not cached (Intel SDM 3A, 4.10.4.3).
             PAGES.store(page + 1, Ordering::Release);
         }
         Some(())
@@ -116,9 +115,8 @@ pub(crate) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
         "no counter at {offset:#x}"
     );
     let counter = per_cpu::area(CpuIndex::new(cpu as u32), offset);
-    // SAFETY: mapped, as just checked, and for good; behind the variables there are only counters.
-    // The CPU itself adds by a plain instruction: an aligned load and an aligned store, both
-    // atomic.
+    // SAFETY: mapped, as just checked, and for good; behind the variables are only counters. The
+    // CPU adds by a plain instruction: an aligned load and an aligned store, each atomic.
     unsafe { &*counter.as_ptr::<AtomicI64>() }
 }
 

@@ -47,13 +47,11 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     Ok(())
 }
 
-/// Brings a CPU online: one that was taken out, that was given up, or that has been plugged in
-/// (indices from [`cpu::listed`](crate::cpu::listed) up to
-/// [`cpu::possible`](crate::cpu::possible)). Takes about a millisecond; if the CPU does not answer,
-/// twice the timeout.
+/// Brings a CPU online: one taken out, given up, or plugged in (indices from
+/// [`cpu::listed`](crate::cpu::listed) up to [`cpu::possible`](crate::cpu::possible)). Takes about
+/// a millisecond; if the CPU does not answer, twice the timeout.
 ///
-/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work. Panics as
-/// [`offline`].
+/// BSP, thread context, not during [`run_on_each`](super::run_on_each). Panics as [`offline`].
 pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     let _exclusive = work::exclusive("online");
     let id = cpu::map().apic_id(cpu).ok_or(StartError::NotListed)?;

@@ -107,8 +107,7 @@ impl Storm {
     }
 
     pub(super) fn next_round(&self) {
-        // Release: pairs with the loads in `hammer`: a CPU that sees the round finds the device
-        // open.
+        // Release: pairs with the loads in `hammer`: CPUs that see the round find the device open.
         self.round.fetch_add(1, Ordering::Release);
         KernelPlatform::wake_all();
     }

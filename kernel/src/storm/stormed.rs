@@ -19,8 +19,7 @@ use crate::{
 
 /// Any of the three variants.
 pub(super) trait Hammered: Send + Sync {
-    /// Acquires, uses the device, and releases or gives the protection away; `false` if refused.
-    /// Any context but NMI.
+    /// Acquires, uses the device, releases or hands it on; `false` if refused. Any context but NMI.
     fn step(&'static self) -> bool;
 
     /// Releases what other CPUs have given to this one. Any context but NMI; never blocks.
@@ -66,8 +65,7 @@ pub(super) struct Stormed<V: Variant + 'static> {
     cpus: Box<[CpuIndex]>,
 }
 
-/// A use of the device that has begun: protection, and the generation that it is to find at its
-/// end.
+/// A use of the device that has begun: protection, and the generation to find at its end.
 type Use<V> = (Guard<'static, Device, V>, u64);
 
 /// One protection in so many is released by another CPU.
@@ -255,8 +253,7 @@ impl<T> Mailbox<T> {
     }
 }
 
-/// Halts until woken, and releases what other CPUs have given to this one meanwhile. Panics after
-/// [`TIMEOUT`].
+/// Halts until woken, and releases what other CPUs gave to this one. Panics after [`TIMEOUT`].
 struct Serving<'a, V: Variant + 'static>(&'a Stormed<V>);
 
 impl<V: Variant + 'static> Wait for Serving<'_, V> {

@@ -83,8 +83,7 @@ impl Layout {
         self.scale
     }
 
-    /// Bytes of the framebuffer that are written to. (Of the last line, what lies behind its last
-    /// pixel is not.)
+    /// Bytes of the framebuffer that are written to. (Those behind its last pixel are not.)
     #[must_use]
     pub fn bytes(&self) -> usize {
         (self.height - 1) * self.pitch + self.width * self.pixel
@@ -96,8 +95,7 @@ impl Layout {
         (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)))
     }
 
-    /// Draws a cell, a line of pixels at a time: neighbours are written at once, as write-combining
-    /// likes it.
+    /// Draws a cell, a line of pixels at a time: neighbours together, as write-combining likes it.
     pub(crate) fn draw(
         &self,
         row: usize,

@@ -77,8 +77,7 @@ pub struct Grid {
     /// text scroll, so that the last row is no blank one.
     row: AtomicUsize,
     column: AtomicUsize,
-    /// 1 + the first row of the [block](Terminal::block) that the next one replaces; 0: there is
-    /// none.
+    /// 1 + the first row of the [block](Terminal::block) that the next one replaces; 0: none.
     block: AtomicUsize,
 }
 
@@ -167,8 +166,7 @@ impl<'a, D: FnMut(usize, &[u8])> Terminal<'a, D> {
         }
     }
 
-    /// Scrolls if that takes it, and returns the row of the cursor; `None`: a block fills the
-    /// screen.
+    /// Scrolls if necessary, and returns the cursor's row; `None`: a block fills the screen.
     fn room(&mut self) -> Option<usize> {
         let row = self.grid.row.load(Relaxed);
         if row < self.layout.rows() {
