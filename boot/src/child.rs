@@ -90,8 +90,7 @@ fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(arrange) };
 }
 
-/// Has the process keep to one of the CPUs that this one may use; each time to the next one, since
-/// several may run at once.
+/// Pins the process to one of the CPUs that this one may use, each to the next: several may run.
 ///
 /// With `-icount`, QEMU's main loop may run a timer that is due before the thread of the vCPUs
 /// does, and the next vCPU then has another turn. On two CPUs that is a race: of 40 runs of a storm

@@ -29,8 +29,7 @@ pub(crate) fn plain(line: &str) -> String {
     text
 }
 
-/// Where distributions keep OVMF, and the variables that belong to it: how both paths begin, and
-/// their ends.
+/// Where distributions keep OVMF and its variables: how both paths begin, and their ends.
 const PLACES: [[&str; 3]; 5] = [
     // Debian, Ubuntu
     ["/usr/share/OVMF/OVMF_", "CODE_4M.fd", "VARS_4M.fd"],

@@ -40,8 +40,7 @@ global_asm!(
 /// End of what `entry.S` has mapped.
 const FIRST_MAP_END: u64 = 1 << 30;
 
-/// Called by `entry.S` in 64-bit mode, on a boot stack, with the first GiB mapped at
-/// `KERNEL_BASE`.
+/// Called by `entry.S` in 64-bit mode, on a boot stack, with the first GiB mapped at `KERNEL_BASE`.
 extern "C" fn main(start_info_address: u64) -> ! {
     // `entry.S` has checked the magic.
     let info: StartInfo = read(start_info_address, "start_info");
@@ -79,8 +78,8 @@ extern "C" fn main(start_info_address: u64) -> ! {
     let (level_4, left) = or_fail(build(frames, mapped, stack));
     or_fail(regions.reserve(start, left.next));
 
-    // SAFETY: only this CPU runs and `main` is entered once, so the static is written before
-    // anything can refer to it.
+    // SAFETY: only this CPU runs, and `main` is entered once: nothing refers to the static before
+    // it is written.
     let regions: &'static mut RegionList = unsafe { (*REGIONS.0.get()).write(regions) };
     let regions: &'static mut [MemoryRegion] = regions.as_mut_slice();
     let boot_info = BootInfo::from(Loaded {
@@ -110,8 +109,7 @@ extern "C" fn main(start_info_address: u64) -> ! {
 
 /// The kernel's page tables, of zeroed frames.
 fn build(frames: Frames, mapped: u64, stack: u64) -> Result<(PhysFrame, Frames), Failure> {
-    // SAFETY: `entry.S` has mapped the first GiB at KERNEL_BASE, where `main` has taken and zeroed
-    // them.
+    // SAFETY: `entry.S` mapped the first GiB at KERNEL_BASE, where `main` took and zeroed them.
     let mut tables = unsafe { Tables::new(frames, VirtAddr::new(KERNEL_BASE)) }?;
     tables.memory(0..mapped)?;
     for (start, end, rights) in [

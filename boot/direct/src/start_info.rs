@@ -6,8 +6,7 @@
 /// `start_info.magic`.
 pub(crate) const MAGIC: u32 = 0x336e_c578;
 
-/// `struct hvm_start_info`, version 1 (the memory map came with version 1; QEMU has always sent
-/// it).
+/// `struct hvm_start_info`, version 1 (which brought the memory map; QEMU has always sent it).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct StartInfo {

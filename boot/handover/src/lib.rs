@@ -2,8 +2,7 @@
 //! started: which memory is whose ([`regions`]), the kernel's page tables ([`tables`]), what its
 //! image asks for ([`stack_size`]), its [`BootInfo`], and the jump ([`enter`]).
 //!
-//! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot see
-//! which of them loaded it.
+//! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader: the kernel cannot see which it was.
 #![no_std]
 #![expect(missing_docs, reason = "self-explanatory names need no doc comment")]
 
@@ -24,15 +23,13 @@ use x86_64::{
     structures::{DescriptorTablePointer, paging::PhysFrame},
 };
 
-/// Where physical address 0 is mapped: the start of the upper half of the 48-bit address space
-/// (level-4 entry 256).
+/// Physical address 0 lies here: start of the upper half of 48-bit addresses (level-4 entry 256).
 pub const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
 
 /// The kernel's first stack ends here, a guard page below it (level-4 entry 510).
 pub const STACK_TOP: u64 = 0xffff_ff00_1000_0000;
 
-/// Physical memory below this is mapped, memory or not: the local APICs, the I/O APICs and ACPI
-/// tables lie there.
+/// Physical addresses below this are all mapped: local APICs, I/O APICs and ACPI tables lie there.
 pub const MAPPED_AT_LEAST: u64 = 4 << 30;
 
 /// I/O port of QEMU's `isa-debug-exit` device, and the value for it: the machine is unsupported.
@@ -47,8 +44,7 @@ pub fn end_qemu() {
 }
 
 /// Null, and 64-bit code (present, ring 0, execute/read, accessed, L; Intel SDM 3A, 3.4.5), used
-/// until the kernel loads its own. Accessed, since the CPU would otherwise write to it, and it may
-/// be read-only.
+/// until the kernel loads its own. Accessed, or the CPU would write to it, and it may be read-only.
 pub const GDT: [u64; 2] = [0, 0x00af_9b00_0000_ffff];
 
 pub type Failure = &'static str;

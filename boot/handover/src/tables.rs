@@ -13,8 +13,7 @@ use x86_64::{
 
 use crate::{Failure, PHYSICAL_MEMORY_OFFSET, STACK_TOP};
 
-/// What may be done with pages, besides reading them. All are global: the kernel is mapped alike
-/// for ever.
+/// Access to pages, besides reading. All are global: the kernel's mapping never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
     Execute,

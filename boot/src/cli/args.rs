@@ -81,8 +81,7 @@ pub(super) struct ExploreArgs {
     /// [default: target/explore/GUEST.txt].
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the
-    /// search path].
+    /// The QEMU to use [default: variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,
 }
@@ -99,8 +98,7 @@ pub(super) struct BootArgs {
     /// Board.
     #[arg(long, value_enum, default_value = "q35")]
     pub(super) machine: Machine,
-    /// What starts the kernel: QEMU itself, at once; or OVMF from a stick, as on a PC with UEFI,
-    /// after 8 to 40 s.
+    /// Start the kernel by QEMU itself, or by OVMF from a stick, as a UEFI PC does (8 to 40 s).
     #[arg(long, value_enum, default_value = "direct")]
     pub(super) firmware: Firmware,
     /// Memory, as 512, 512M or 2G [default: what suits the number of CPUs].
@@ -121,8 +119,7 @@ pub(super) struct BootArgs {
     /// Show the tables and trees of CPUs in full, each second too, and the command line of QEMU.
     #[arg(long, short)]
     pub(super) verbose: bool,
-    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the
-    /// search path].
+    /// The QEMU to use [default: variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,
     /// More arguments for QEMU.

@@ -26,8 +26,7 @@ pub enum Line<'a> {
 pub struct Report {
     /// What came of it.
     pub outcome: Outcome,
-    /// The serial port's lines as they came, without line ends; addresses in backtraces have names
-    /// behind them.
+    /// The serial port's lines as they came, without line ends; backtraces' addresses have names.
     pub lines: Vec<String>,
     /// The events among them.
     pub events: Vec<Event<'static>>,
@@ -37,8 +36,7 @@ pub struct Report {
     pub first_line: Option<Duration>,
     /// From the start of QEMU to its end.
     pub elapsed: Duration,
-    /// How many times each [action](super::Boot::act) was done, in the order in which they were
-    /// given.
+    /// How often each [action](super::Boot::act) was done, in the order in which they were given.
     pub done: Vec<u64>,
     /// QEMU's answers to the actions that [ask](crate::Action::ask).
     pub answers: Vec<String>,

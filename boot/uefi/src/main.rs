@@ -86,8 +86,7 @@ fn load() -> Result<Infallible, String> {
     firmware::copy(&options, ramdisk.start);
     let at = firmware::allocate(size)?;
     firmware::copy(KERNEL.bytes, at.start);
-    // The code that switches over, which has to be in both address spaces. It is small, but may lie
-    // across two pages.
+    // The code that switches over must be in both address spaces. It may span two pages.
     let switch = handover::enter as *const () as u64 & !4095;
     let switch = switch..switch + 2 * 4096;
     let level_4 = page_tables(at.start, &screen, &switch)?;
@@ -101,8 +100,7 @@ fn load() -> Result<Infallible, String> {
     };
     println!("uefi: starts the kernel, {} KiB at {:#x}", size >> 10, at.start);
 
-    // SAFETY: nothing of the firmware's is used any more but the map itself, in memory that only
-    // the kernel will reuse.
+    // SAFETY: of the firmware's, only the map is still used, in memory that only the kernel reuses.
     let memory_map = unsafe { boot::exit_boot_services(None) };
     interrupts::disable();
     // SAFETY: UEFI runs on CPUs with a local APIC, and maps it one to one.

@@ -12,8 +12,7 @@ use crate::cli::args::BootArgs;
 use crate::machine::Machine;
 use crate::spread::Spread;
 
-/// From this number of CPUs on, what comes before the first SIPI no longer matters much, so growth
-/// means something.
+/// From this many CPUs on, the time before the first SIPI hardly matters: growth is meaningful.
 const GROWTH_FROM: u32 = 64;
 
 /// All of it.
