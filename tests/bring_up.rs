@@ -100,8 +100,7 @@ fn without_a_list() -> impl Iterator<Item = Case> {
     })
 }
 
-/// Too little memory for the stacks of all CPUs, and more than one level-3 table of page tables
-/// reaches.
+/// Too little memory for all CPUs' stacks, and more than one level-3 page table reaches.
 fn memory() -> impl Iterator<Item = Case> {
     let little = Case::new("bring_up", "64").named("little_memory").fewer_cpus();
     let little = little.boot(|boot| boot.memory_mib(12)).also(|report| {

@@ -1,5 +1,4 @@
-//! Where the clock's rate comes from, on machines that lack one counter or another; see the guest
-//! of the same name.
+//! The source of the clock's rate, on machines that lack a counter; see the guest of the same name.
 
 use anyhow::{Context, Result, ensure};
 use boot::{Accel, Machine, Report};
@@ -52,8 +51,7 @@ pub(crate) fn cases() -> Vec<Case> {
         cases.push(case.expecting(move |report| is_unfit(report, source)));
     }
     // The only accelerator that has the leaf. QEMU shows it if the counter's rate cannot change. A
-    // KVM that interprets kernel code does not know the register that `arch-capabilities` stands
-    // for.
+    // KVM that interprets kernel code lacks the register of `arch-capabilities`.
     let cpu = "host,vmware-cpuid-freq=on,+invtsc,arch-capabilities=off";
     let case = Case::new("clock", "1").kvm().qemu(["-cpu", cpu]);
     let there = [Cpuid, Pit, Hpet, PmTimer];
@@ -91,8 +89,7 @@ fn by(source: &'static str, there: &[ClockSource], case: Case) -> Case {
     })
 }
 
-/// The APIC's timer runs at 1 GHz, which is QEMU's and KVM's choice, whatever the counter's rate.
-/// To 5 %.
+/// The APIC's timer runs at 1 GHz, QEMU's and KVM's choice, whatever the counter's rate. To 5 %.
 fn apic_timer_is_qemus(line: &str) -> Result<()> {
     let rate = line.split_once("APIC timer ").map_or("", |(_, rate)| rate);
     let rate = rate.trim_end_matches(" Hz").parse::<u64>();

@@ -59,8 +59,7 @@ fn damaged_tables() -> impl Iterator<Item = Case> {
     })
 }
 
-/// With NMIs, and QEMU asked what each local APIC is set to: its answers are in
-/// [`Report::answers`].
+/// With NMIs, and QEMU asked for each local APIC's state: answers are in [`Report::answers`].
 fn asked(case: Case, cpus: u32) -> Case {
     let ask = |id| Action::ask(Trigger::FirstTest, &format!("info lapic {id}"));
     let asked = (0..cpus).fold(case, |case, id| case.boot(|boot| boot.act(ask(id))));

@@ -26,8 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         went_wrong(report, &ids, 1, Stage::Rust, Some(6))?;
         counts(report, 8, 8, &[])
     }));
-    // The BSP is not started, and APIC ID 77 is not there: passed without its fault, such a run
-    // would prove nothing.
+    // The BSP is not started, APIC ID 77 is not there: without its fault, a pass proves nothing.
     for apic_id in [0, 77] {
         let nowhere = fault("2", FaultKind::Real, Some(apic_id));
         let why = "no CPU that is started by another has this APIC ID";

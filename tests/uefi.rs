@@ -1,5 +1,4 @@
-//! Boots by firmware: OVMF starts `BOOTX64.EFI` from a stick, as a PC would; and the `bootloader`
-//! crate's own stages.
+//! Boots by firmware: OVMF starts `BOOTX64.EFI` from a stick, as PCs do; and `bootloader`'s stages.
 //!
 //! OVMF takes 8 to 40 s each time, so `cargo test` runs the first two cases; the others by
 //!

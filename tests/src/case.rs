@@ -48,8 +48,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// The test guest with this scenario, on a q35 machine with `-smp <smp>`; it is to pass all its
-    /// tests.
+    /// The test guest with this scenario, on a q35 machine with `-smp <smp>`; all tests must pass.
     #[must_use]
     pub fn new(scenario: &str, smp: &str) -> Self {
         let shape = Shape::of(smp);
@@ -64,8 +63,7 @@ impl Case {
                 scenario: Some(Scenario::named(scenario).expect("a name")),
                 ..Options::default()
             },
-            // So long that only a hang reaches it: many virtual CPUs on few busy host CPUs are
-            // slow.
+            // Only a hang reaches it: many virtual CPUs on few busy host CPUs are slow.
             deadline: Duration::from_secs(60) + Duration::from_secs(2) * shape.cpus,
             ramdisk: None,
             stick: None,
@@ -168,8 +166,7 @@ impl Case {
         self
     }
 
-    /// Other options: `.options(|o| o.start = StartMode::Serial)`. [`named`](Self::named) mentions
-    /// them in the case's name.
+    /// Further options: `|o| o.start = StartMode::Serial`. [`named`](Self::named) names them.
     #[must_use]
     pub fn options(mut self, set: impl FnOnce(&mut Options)) -> Self {
         set(&mut self.options);
@@ -315,8 +312,7 @@ impl Case {
         let (first_len, second_len) = (first.lines.len(), second.lines.len());
         ensure!(first_len == second_len, "seed {seed}: {first_len} lines, and then {second_len}");
         if self.package == "kernel" {
-            // An instruction takes as long with this seed, but turns end elsewhere, and the storm's
-            // counts differ.
+            // Instructions take as long with this seed, but turns end elsewhere: counts differ.
             let other = seed + 7;
             let third = self.boot_with(Options { seed: Some(other), ..self.options })?;
             ensure!(first.lines != third.lines, "seed {other} is the same run as seed {seed}");

@@ -27,8 +27,7 @@ const DIES: [u32; 3] = [1, 2, 3];
 const CORES: [u32; 7] = [1, 2, 3, 4, 5, 6, 7];
 const THREADS: [u32; 3] = [1, 2, 3];
 
-/// The most CPUs of a machine of the combinations. Larger ones are listed singly, since they take
-/// longer.
+/// Most CPUs of a machine of the combinations. Larger ones, which take longer, are listed singly.
 const MOST: u32 = 24;
 
 /// What an xAPIC can address: 255 is everybody.
@@ -66,8 +65,7 @@ fn combinations() -> Vec<String> {
     taken
         .map(|(place, [sockets, dies, cores, threads])| {
             let places = sockets * dies * cores * threads;
-            // Not all places are taken, in one of three: some threads, cores or a whole package are
-            // missing.
+            // One in three has empty places: some threads, cores or a package are missing.
             let cpus = match place % 3 {
                 0 if places > 1 => places - 1 - place as u32 % (places / 2),
                 _ => places,

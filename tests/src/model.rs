@@ -5,8 +5,7 @@
 //!
 //! - Intel's have leaf 0xB, and leaf 0x1F as soon as there are several dies: all levels. The oldest
 //!   have only leaves 1 and 4 as long as there is one die.
-//! - AMD's from EPYC on have leaf 0xB, which has no dies, and leaf 0x8000_001E, which calls them
-//!   nodes.
+//! - AMD's from EPYC on have leaf 0xB, without dies, and leaf 0x8000_001E, where they are nodes.
 //! - Those before that, `qemu64` and `max` have leaf 0xB alone. Their dies' cores are numbered on.
 //! - The oldest have leaf 0x8000_0008 alone, which has no threads either. (QEMU warns that "this
 //!   family of AMD CPU doesn't support hyperthreading", and gives them some all the same.)
@@ -72,15 +71,14 @@ const fn model(name: &'static str, reports: Reported) -> Model {
 }
 
 impl Model {
-    /// Whether what it reports of a machine of this shape fits the APIC IDs. Where it does not, no
-    /// kernel could know better.
+    /// Whether its report of a machine of this shape fits the APIC IDs. If not, no kernel could
+    /// know better.
     #[must_use]
     pub fn fits(&self, shape: &Shape) -> bool {
         let [_, core_bits, thread_bits] = shape.bits();
         match self.reports {
             Reported::Intel | Reported::Epyc | Reported::NoDies => true,
-            // Leaf 1 has the number of threads of a package, not that of their IDs: 15 threads of 5
-            // cores have 32.
+            // Leaf 1 counts a package's threads, not their IDs: 15 threads of 5 cores have 32 IDs.
             Reported::OldIntel => {
                 let ids = bits_for(shape.cores * shape.threads);
                 shape.dies > 1 || ids == core_bits + thread_bits

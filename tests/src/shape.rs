@@ -56,9 +56,8 @@ impl Shape {
     }
 
     /// The index table that the kernel must come to if its CPU reports all levels: the CPUs
-    /// present, in ascending order of their APIC IDs. The BSP is QEMU's first CPU, so the first
-    /// line is the BSP's. Times are 0. The phantom CPU has no line, but an index: it raises those
-    /// after it by 1.
+    /// present, in ascending order of their APIC IDs. The first line is the BSP's, QEMU's first
+    /// CPU. Times are 0. The phantom CPU has no line, but an index: it raises those after it by 1.
     #[must_use]
     pub fn table(&self) -> Vec<Cpu> {
         let [die_bits, core_bits, thread_bits] = self.bits();

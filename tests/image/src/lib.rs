@@ -16,8 +16,7 @@ use rundown::{
     Unavailable,
 };
 
-/// Where the image lies: 1 GiB above the kernel, in the part of the address space that the code
-/// model `kernel` reaches.
+/// Where the image lies: 1 GiB above the kernel, within reach of the code model `kernel`.
 pub const BASE: u64 = 0xffff_ffff_c000_0000;
 
 /// An object that the kernel and the image use.

@@ -45,8 +45,7 @@ pub fn cache_aware() -> CacheAwareRundown<KernelPlatform> {
     CacheAwareRundown::boxed(cpu::listed())
 }
 
-/// An open rundown protection with a single slot: every CPU but the first hints one too large
-/// (S11).
+/// Open rundown protection with one slot: every CPU but the first hints too large a number (S11).
 #[must_use]
 pub fn one_slot() -> CacheAwareRundown<KernelPlatform> {
     CacheAwareRundown::boxed(1)

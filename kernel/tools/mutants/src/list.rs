@@ -25,8 +25,7 @@ pub(crate) struct Mutant {
     /// Unique; it also names a log file.
     pub(crate) name: String,
     pub(crate) promise: String,
-    /// The source file, relative to the workspace; if it begins with `src/`, to the crate
-    /// `rundown`.
+    /// The source file, relative to the workspace; `src/...`: to the crate `rundown`.
     file: String,
     /// The exact text to replace, which must occur once.
     find: String,
@@ -70,13 +69,11 @@ pub(crate) struct Killer {
 pub(crate) enum Kind {
     /// `guest`: a scenario in the workspace's `tests/`, which boots a guest under seeds.
     Guest,
-    /// `monitor`: the same, but QEMU's monitor acts upon the guest at times of the host's, which no
-    /// seed repeats.
+    /// `monitor`: the same, but QEMU's monitor acts on it by the host's time: no seed repeats it.
     Monitor,
     /// `loom`: a model of the crate, built with `--cfg rundown_loom`, in release mode.
     Loom,
-    /// Threads: `host`, in the crate's `tests/`; `unit`, in the crate; or another package below
-    /// `kernel/`.
+    /// Threads: `host`, in the crate's `tests/`; `unit`, in it; or a package below `kernel/`.
     Threads,
 }
 
@@ -133,13 +130,11 @@ impl Mutant {
         Ok(source.replacen(&self.find, &self.replace, 1))
     }
 
-    /// Whether the sources are still what the list speaks of: the patch applies, and the killer is
-    /// there.
+    /// Whether the sources still match the list: the patch applies, and the killer is there.
     fn fits(&self, root: &Path) -> Result<()> {
         self.apply(&read(&self.file(root))?)?;
         let Killer { kind, test, source, .. } = &self.killed_by;
-        // A scenario makes the names of its cases. (That libtest's filter finds it, the run without
-        // a mutant shows.)
+        // Scenarios name cases. (The run without a mutant shows that libtest's filter finds it.)
         let name = if kind.boots() { "main" } else { test.rsplit("::").next().unwrap_or_default() };
         let pattern = format!("fn {name}");
         let files = [source, &*format!("{source}.rs")];

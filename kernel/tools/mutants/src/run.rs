@@ -25,17 +25,15 @@ const SLACK: Duration = Duration::from_secs(15);
 /// The variable by which `tests` learns the seed.
 const SEED: &str = "TESTS_SEED";
 
-/// A guest is booted with one seed after the other until one kills the mutant: any change of the
-/// code changes how the CPUs interleave. First those in which an instruction takes longest (2^(1 +
-/// seed % 7) ns): CPUs take turns most often then, and waits and hangs last the fewest
-/// instructions.
+/// A guest is booted with seed after seed until one kills the mutant: any change of the code
+/// changes how the CPUs interleave. First those in which an instruction takes longest (2^(1 + seed
+/// % 7) ns): CPUs take turns most often, and waits and hangs last the fewest instructions.
 const SEEDS: [u32; 16] = [6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 16, 1, 8, 15, 7, 14];
 
 /// A mutant that outlives so many of them is one that the next change may let live.
 const MANY_SEEDS: usize = 8;
 
-/// Of a test: how it failed, if it did. So of a mutant: what killed it; or an error, if the list is
-/// wrong about it.
+/// How a test failed, if it did; so, what killed a mutant. An error if the list is wrong about it.
 pub(crate) type Verdict = Result<Option<String>>;
 
 pub(crate) fn words(verdict: &Verdict) -> String {

@@ -122,8 +122,7 @@ unsafe extern "C" {
     fn wake();
 }
 
-/// As if the counter ran at 5 GHz: no CPU's is faster, so waits are longer than asked for, never
-/// shorter.
+/// As if the counter ran at 5 GHz: no CPU's is faster, so waits are never too short.
 fn nanos() -> u64 {
     // SAFETY: every CPU with long mode has it.
     unsafe { _rdtsc() / 5 }
