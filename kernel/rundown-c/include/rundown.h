@@ -57,7 +57,7 @@ enum rundown_status {
     RUNDOWN_STATUS_OUTSTANDING = 6, // Something is still held.
     RUNDOWN_STATUS_WRONG_STATE = 7, // Not legal in the object's state. Nothing changed.
     RUNDOWN_STATUS_NO_SLOTS = 8, // An object needs at least one slot.
-    RUNDOWN_STATUS_TOO_MANY_SLOTS = 9, // No address space holds so many slots.
+    RUNDOWN_STATUS_TOO_MANY_SLOTS = 9, // No address space holds that many slots.
     RUNDOWN_STATUS_MISALIGNED = 10, // The memory is not aligned as RUNDOWN_ALIGNMENT says.
     RUNDOWN_STATUS_TOO_SMALL = 11, // The memory is smaller than RUNDOWN_SIZE says.
     RUNDOWN_STATUS_NO_MEMORY = 12, // The platform's allocator has no memory.
@@ -321,7 +321,7 @@ void rundown_release_many(struct rundown *object, uint32_t n);
 void rundown_ref_release_many(struct rundown_ref *object, uint32_t n);
 
 // Like rundown_release_many, of what was acquired under this tag. A library with feature
-// `diagnosis` reports RUNDOWN_MISUSE_KIND_WRONG_TAG if so many are not held under it, after it has
+// `diagnosis` reports RUNDOWN_MISUSE_KIND_WRONG_TAG if fewer are held under it, after it has
 // released them all; so the object may be gone by then. (It may miss that where calls without a tag
 // release what was acquired under one, and while rundown_unlisted_holders is not 0.)
 void rundown_release_tagged(struct rundown *object, uint32_t n, const void *tag);

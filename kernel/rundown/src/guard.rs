@@ -132,7 +132,7 @@ impl<R: Reach, N: Number> Drop for Protection<R, N> {
     fn drop(&mut self) {
         self.record.end();
         if self.count() > 0 {
-            // SAFETY: the guard owns so many protections, and gives them up.
+            // SAFETY: the guard owns that many protections, and gives them up.
             unsafe { R::Variant::release(self.object.rundown(), self.count()) }
         }
     }

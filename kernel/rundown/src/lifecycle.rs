@@ -1,4 +1,4 @@
-//! The owner's steps, once for all variants.
+//! The owner's steps, shared by all variants.
 
 use core::ptr::NonNull;
 use core::slice;

@@ -68,7 +68,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// object (S12), also while it drains, which then waits for this one as well.
     ///
     /// # Errors
-    /// [`Refused::Full`] if the object cannot count so many.
+    /// [`Refused::Full`] if the object cannot count that many.
     ///
     /// # Safety
     /// The caller holds protection of this object, by a guard or without.

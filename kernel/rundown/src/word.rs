@@ -113,7 +113,7 @@ impl Word {
         }
     }
 
-    /// How many are held, as far as the word counts them.
+    /// The protections held that this word counts.
     pub(crate) const fn count(self) -> u64 {
         // In two steps: with no bits for a count the shift is as wide as the word.
         (self.bits >> (self.layout.count_shift() - 1)) >> 1 & ones(self.layout.count)
@@ -214,7 +214,7 @@ fn full() -> Refused {
     Refused::Full
 }
 
-/// So many low bits.
+/// The lowest `bits` bits.
 const fn ones(bits: u32) -> u64 {
     match bits {
         0 => 0,

@@ -58,7 +58,7 @@ struct Device<R: Variant> {
     completion: Completion,
 }
 
-/// Fills the memory that the device is in, as far as the device has been.
+/// Overwrites the device's own bytes in its memory.
 unsafe fn free<R: Variant>(device: *mut ()) {
     // SAFETY: drained, and this is the owner. Nothing needs a drop; a counter is leaked.
     unsafe { ptr::write_bytes(device.cast::<u8>(), POISON, size_of::<Device<R>>()) };
@@ -95,7 +95,7 @@ fn the_last_step_leaves_the_object_alone<R: Variant + 'static>(
     }
     for _ in 0..held {
         assert_eq!(FREES.get(), before, "too early");
-        // SAFETY: acquired above; the object is there, since so many are held.
+        // SAFETY: acquired above; the object is there, since protection is held.
         unsafe { object.release() };
     }
     assert_eq!(FREES.get(), before + 1);

@@ -132,7 +132,7 @@ fn an_answer_is_a_fence() {
 
 /// The same for a caller that finds itself answered, because another one has asked.
 #[test]
-fn who_has_not_asked_is_answered_by_a_fence_too() {
+fn a_caller_that_has_not_asked_is_answered_by_a_fence_too() {
     one_caller(|_| {});
 }
 

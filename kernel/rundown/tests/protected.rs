@@ -158,7 +158,7 @@ fn a_handle_may_be_asked_again<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
     let mut run_down = object.begin_run_down();
-    assert_eq!(object.state(), State::Draining, "it closes at once");
+    assert_eq!(object.state(), State::Draining, "it closes immediately");
     assert!(run_down.poll().is_none());
     let outstanding = run_down.outstanding();
     assert_eq!((outstanding.state, outstanding.held), (State::Draining, 1));

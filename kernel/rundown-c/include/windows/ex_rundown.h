@@ -131,8 +131,8 @@ FORCEINLINE VOID ExReleaseRundownProtectionEx(_Inout_ PEX_RUNDOWN_REF RunRef, _I
     rundown_ref_release_many(&RunRef->Opaque, Count);
 }
 
-/* <= APC_LEVEL. A rundown_ref_cancel meanwhile is overruled: this routine cannot say that the object is in
- * use again, so it closes it again. */
+/* <= APC_LEVEL. A rundown_ref_cancel meanwhile is overruled: this routine cannot say that the
+ * object is in use again, so it closes it again. */
 FORCEINLINE VOID ExWaitForRundownProtectionRelease(_Inout_ PEX_RUNDOWN_REF RunRef)
 {
     while (rundown_ref_wait(&RunRef->Opaque) == RUNDOWN_STATUS_CANCELLED) {
@@ -151,8 +151,8 @@ FORCEINLINE VOID ExReInitializeRundownProtection(_Inout_ PEX_RUNDOWN_REF RunRef)
 
 /* ---- Cache-aware: a counter per CPU ---- */
 
-/* The object in a caller's buffer, which need not be aligned: it starts at the first address that is.
- * ExSizeOfRundownProtectionCacheAware has room for that. */
+/* The object in a caller's buffer, which need not be aligned: it starts at the first address that
+ * is. ExSizeOfRundownProtectionCacheAware has room for that. */
 FORCEINLINE struct rundown *ExpRundownObject(_In_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
 {
     const ULONG_PTR Mask = RUNDOWN_ALIGNMENT - 1;

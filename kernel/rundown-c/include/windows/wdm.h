@@ -78,8 +78,8 @@ FORCEINLINE VOID IoReleaseRemoveLock(_Inout_ PIO_REMOVE_LOCK RemoveLock, _In_opt
     rundown_ref_release_tagged(&RemoveLock->Opaque, 1, Tag);
 }
 
-/* PASSIVE_LEVEL. For a caller that holds a reference under this tag: refuses new ones, releases it, and
- * returns when all others are released. */
+/* PASSIVE_LEVEL. For a caller that holds a reference under this tag: refuses new ones, releases it,
+ * and returns when all others are released. */
 FORCEINLINE VOID IoReleaseRemoveLockAndWait(_Inout_ PIO_REMOVE_LOCK RemoveLock, _In_opt_ PVOID Tag)
 {
     rundown_ref_close(&RemoveLock->Opaque);

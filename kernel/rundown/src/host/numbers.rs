@@ -6,7 +6,7 @@ use std::thread_local;
 
 use crate::per_cpu::CounterMap;
 
-/// For so many threads at a time. Others count on from there, and give nothing back.
+/// For 4,096 threads at a time. Others count on from there, and give nothing back.
 static IN_USE: CounterMap<64> = CounterMap::new();
 
 /// No thread's number.

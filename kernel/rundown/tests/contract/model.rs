@@ -19,7 +19,7 @@ pub(crate) enum Call {
     Release(u32),
     /// All that are held and some more: against the contract.
     OverRelease(u32),
-    /// One guard, or a guard of so many.
+    /// One guard, or a guard of several.
     One,
     Many(u32),
     Clone(usize),

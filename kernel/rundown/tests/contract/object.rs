@@ -56,7 +56,7 @@ impl<'a, R: Make + ?Sized> Real<'a, R> {
             // SAFETY: the model says that something is held.
             Call::AcquireHeld(n) => return Grant(unsafe { rundown.acquire_held_many(n) }),
             Call::Release(n) => {
-                // SAFETY: so many are held without guards.
+                // SAFETY: `n` are held without guards.
                 unsafe { rundown.release_many(n) };
             }
             Call::OverRelease(more) => {

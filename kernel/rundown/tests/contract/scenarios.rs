@@ -119,7 +119,7 @@ scenarios! {
     fn s9_a_wait_for_the_unopened_object_is_over = [
         BornClosed, Drain, Open, One, Poll(0), Drain, Poll(1), Drop(0), Poll(1),
     ];
-    /// It is reported by the first opening, which goes on; the plain variant reports it at once.
+    /// The first opening reports it, and goes on; the plain variant reports it immediately.
     fn s9_a_release_before_the_first_opening_is_found = [BornClosed, OverRelease(1), Open, One];
     fn s10_a_cancelled_object_grants_again = around(
         &[One, Close, Acquire(1), Cancel],

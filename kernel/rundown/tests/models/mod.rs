@@ -70,7 +70,7 @@ pub(crate) fn cpu() -> usize {
     HINT.with(Cell::get) % cpus::CPUS
 }
 
-/// Runs a model with at most so many preemptions, or without a bound.
+/// Runs a model with at most `bound` preemptions, or without a bound.
 pub(crate) fn check(bound: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = bound;

@@ -100,7 +100,7 @@ fn genuine(number: u32) -> Holder {
 }
 
 #[test]
-fn nobody_sees_a_mixture_of_two_holders() {
+fn no_reader_sees_a_mixture_of_two_holders() {
     let table = Table::<1>::new();
     let hammer = &|index: u32| {
         for round in 0..300_000 {

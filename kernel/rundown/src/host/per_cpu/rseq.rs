@@ -278,7 +278,7 @@ fn cpus_in_a_mask() -> u32 {
     // Linux has at most 8,192 CPUs on x86-64 (`NR_CPUS`, arch/x86/Kconfig).
     const MOST: u32 = 1 << 13;
     let mut mask = [0_u8; MOST as usize / 8];
-    // SAFETY: a place for so many bytes. (The C library's function does not return their number.)
+    // SAFETY: a place for that many bytes. (The C library's function does not return their number.)
     let written =
         unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, mask.len(), mask.as_mut_ptr()) };
     u32::try_from(written).map_or(MOST, |bytes| bytes * 8)
