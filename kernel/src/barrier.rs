@@ -79,7 +79,7 @@ pub fn is_legal() -> bool {
     !ipi::in_nmi()
 }
 
-/// What barriers have cost since boot.
+/// The barriers' costs since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Calls of [`all`].
@@ -94,7 +94,7 @@ pub struct Statistics {
     pub late: u64,
 }
 
-/// What barriers have cost since boot. Racy: others may be at it.
+/// The barriers' costs since boot. Racy: others may be running.
 pub fn statistics() -> Statistics {
     // Relaxed: numbers for people and tests.
     Statistics {

@@ -69,7 +69,7 @@ pub fn exit(code: ExitCode) -> ! {
 /// Halts this CPU for good.
 pub(crate) fn halt() -> ! {
     // Release: pairs with the load in `has_stopped`. Here, not in the NMI that stops CPUs: a CPU
-    // that halts within another NMI (several may get one at once) does not take that.
+    // that halts within another NMI (several may get one at the same time) does not take that.
     STOPPED.here().store(true, Ordering::Release);
     loop {
         interrupts::disable();
@@ -105,7 +105,7 @@ pub(crate) fn leave_out(message: fmt::Arguments<'_>, vector: Option<u8>, address
 /// Stops the other CPUs, reports `message` and the backtrace once, ends the kernel.
 ///
 /// Any CPU, any context, NMI included. If two CPUs get here, one reports and the other halts. A
-/// panic within the report ends the kernel at once.
+/// panic within the report ends the kernel immediately.
 pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn FnMut(u64))) -> ! {
     interrupts::disable();
     let me = per_cpu::index().get() as u32 + 1;

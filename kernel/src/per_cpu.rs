@@ -96,7 +96,7 @@ impl<T: Sync> PerCpu<T> {
 }
 
 impl PerCpu<AtomicU64> {
-    /// What a CPU has counted; 0 if it has no area. Racy.
+    /// A CPU's count; 0 if it has no area. Racy.
     pub(crate) fn count_of(&'static self, cpu: CpuIndex) -> u64 {
         self.of(cpu).map_or(0, |count| count.load(Ordering::Relaxed))
     }
@@ -170,8 +170,8 @@ struct Early(#[expect(dead_code, reason = "read through GS")] [u8; 4096]);
 
 static mut EARLY: Early = Early([0; 4096]);
 
-/// Where the BSP's variables are from the kernel's first step on. Its area has the same page, so
-/// what has been counted until then (NMIs may have come) is not lost.
+/// Where the BSP's variables are from the kernel's first step on. Its area has the same page, so no
+/// count from before (NMIs may have come) is lost.
 pub(crate) fn early() -> VirtAddr {
     VirtAddr::from_ptr(&raw const EARLY)
 }

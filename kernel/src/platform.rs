@@ -1,4 +1,4 @@
-//! What the `rundown` crate needs of a kernel: a CPU's number, the time, a way to sleep and be
+//! The services that the `rundown` crate needs: a CPU's number, the time, a way to sleep and be
 //! woken, and per-CPU counters.
 
 mod per_cpu;
@@ -20,7 +20,7 @@ use crate::{
 };
 
 per_cpu! {
-    /// What it [sleeps](sleep) for. Written by its own CPU only.
+    /// The thing that it [sleeps](sleep) for. Written by its own CPU only.
     static SLEEPS_FOR: AtomicUsize = AtomicUsize::new(0);
 }
 
@@ -89,7 +89,7 @@ impl Halt {
         sleep(ANYTHING, None, ready);
     }
 
-    /// As `until`, but for so many nanoseconds at most. Whether `ready()` has returned `true`.
+    /// As `until`, but for at most `nanos`. Whether `ready()` has returned `true`.
     pub(crate) fn until_or_for(&self, nanos: u64, ready: &mut dyn FnMut() -> bool) -> bool {
         let deadline = time::nanos() + nanos;
         let mut is_ready = false;
@@ -106,7 +106,7 @@ impl Halt {
     }
 }
 
-/// What a CPU sleeps for, if not for an object, whose address is aligned.
+/// For a CPU that does not sleep for an object, whose address is aligned.
 const ANYTHING: usize = 1;
 const FUTURES: usize = 2;
 

@@ -1,7 +1,7 @@
 //! The screen, where the loader gives a framebuffer: it shows the log.
 //!
-//! Its lock is the serial port's: [`log`](mod@crate::log) writes to both at once. Code that breaks
-//! into that lock writes past it here, too, since a grid is made of atomics.
+//! Its lock is the serial port's: [`log`](mod@crate::log) writes to both. Code that breaks into
+//! that lock writes past it here, too, since a grid is made of atomics.
 //!
 //! `unsafe` in this module: the framebuffer.
 

@@ -13,8 +13,8 @@ use bringup::rate::Scale;
 
 /// Nanoseconds since the boot learnt the counter's rate ([`clock`](crate::clock)); 0 before.
 ///
-/// Never goes backwards on one CPU, nor from one CPU to another as far as their counters agree: the
-/// kernel compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)) and corrects nothing.
+/// Never goes backwards on one CPU, nor from one CPU to another if their counters agree: the kernel
+/// compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)) and corrects nothing.
 ///
 /// Any CPU, any context.
 pub fn nanos() -> u64 {
@@ -30,7 +30,7 @@ pub(crate) fn length(ticks: u64) -> Duration {
     Duration::from_nanos(scale().nanos(ticks))
 }
 
-/// The count in so many nanoseconds from now.
+/// The count `nanos` from now.
 pub(crate) fn ticks_in(nanos: u64) -> u64 {
     let ahead = u128::from(nanos) * u128::from(hz()) / 1_000_000_000;
     ticks().saturating_add(ahead as u64)

@@ -35,7 +35,7 @@ per_cpu! {
     static NMIS: AtomicU64 = AtomicU64::new(0);
     /// A bit per vector that has been logged.
     static LOGGED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
-    /// What port 0x61 said at an NMI that is to be logged, or [`NOTHING`].
+    /// The value of port 0x61 at an NMI to be logged, or [`NOTHING`].
     static NMI_TO_LOG: AtomicU16 = AtomicU16::new(NOTHING);
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     pub(crate) ids: AtomicPtr<u32>,
     pub(crate) ids_len: AtomicU64,
     slots: AtomicPtr<Slot>,
-    /// What `main` gets.
+    /// The argument of `main`.
     starter: AtomicPtr<()>,
     main: AtomicPtr<()>,
     pub(crate) records: AtomicPtr<Records<RECORDS>>,

@@ -1,4 +1,4 @@
-//! What the start needs from a kernel, and what it reports.
+//! The start's needs of a kernel, and its reports to it.
 
 use core::fmt;
 

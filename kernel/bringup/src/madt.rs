@@ -3,7 +3,7 @@
 //! Layout: ACPI Specification 6.5, section 5.2.12. The entries that concern CPUs, their pins and
 //! I/O APICs are read; the others are stepped over.
 //!
-//! A damaged table is used as far as it makes sense: an entry that is too short for its type is
+//! The sound entries of a damaged table are used: an entry that is too short for its type is
 //! skipped, and one whose length is below 2 or passes the end is the last. [`Madt::bad_entries`]
 //! lists them. The checksum is ignored here; [`Tables::flaws`](crate::Tables::flaws) reports it.
 
@@ -34,7 +34,7 @@ pub struct MadtCpu {
     pub state: CpuState,
 }
 
-/// What can be done with a CPU that the MADT lists: the more, the earlier in the order.
+/// The use of a CPU that the MADT lists: the more useful, the earlier in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CpuState {
     /// The firmware has it ready to be started.
@@ -123,7 +123,7 @@ impl fmt::Display for BadEntry {
     }
 }
 
-/// What an entry says: one of these, or nothing that is read.
+/// An entry's meaning: one of these, or nothing that is read.
 #[derive(Default)]
 struct Entry {
     cpu: Option<MadtCpu>,

@@ -19,7 +19,7 @@ const MTRRS: [u32; 2 + 11 + 2 * 10] = [
     0x20d, 0x20e, 0x20f, 0x210, 0x211, 0x212, 0x213,
 ];
 
-/// What the CPU that starts others has. Written before the first SIPI, so Relaxed everywhere.
+/// The PAT of the CPU that starts others. Written before the first SIPI, so Relaxed everywhere.
 static STARTERS_PAT: AtomicU64 = AtomicU64::new(0);
 static STARTERS_MTRRS: [AtomicU64; MTRRS.len()] = [const { AtomicU64::new(0) }; MTRRS.len()];
 

@@ -77,7 +77,7 @@ pub(crate) struct Record {
 }
 
 const _: () = {
-    // What the assembly knows: the cursor comes first, and a record's number times 16 is its place.
+    // The assembly relies on it: the cursor comes first, a record's number times 16 is its place.
     assert!(size_of::<Record>() == 16 && offset_of!(Records<RECORDS>, cursor) == 0);
     assert!(offset_of!(Record, what) == 4 && offset_of!(Record, address) == 8);
 };

@@ -26,7 +26,7 @@ const MOST_ENTRIES: usize = 1024;
 
 /// The tables that the firmware lists.
 ///
-/// `R` reads physical memory: so many bytes at an address, or `None` if not all of them are there.
+/// `R` reads physical memory: bytes at an address, or `None` if not all of them are there.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a, R> {
     read: R,

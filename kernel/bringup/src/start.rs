@@ -2,8 +2,8 @@
 //!
 //! INIT; a stack for every CPU, and a pause where one is needed ([`Plan::init_ns`]); SIPI; after
 //! 200 us a second one if any boot slot is still EXPECTED (Intel SDM 3A, 9.4.4.1). CPUs make their
-//! way in parallel; nothing is locked. A CPU that times out or faults is withdrawn and started once
-//! more, with all others that did, and is then given up.
+//! way in parallel; nothing is locked. A CPU that times out or faults is withdrawn and started
+//! again, with all others that did, and then given up.
 
 use core::{
     ptr,

@@ -23,7 +23,7 @@ type Table = [u64; 512];
 /// Pages that starting CPUs write, not execute; behind the one that they execute, and do not write.
 pub(crate) const DATA_PAGES: usize = 2;
 
-/// What the kernel has mapped at a place: a table, a large page, nothing.
+/// The kernel's mapping at a place: a table, a large page, nothing.
 #[derive(Clone, Copy)]
 enum Source {
     Table(u64),

@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{cpuid::Cpuid, id::ApicId};
 
-/// What a CPU reports about itself.
+/// A CPU's report on itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topology {
     /// Where it sits.

@@ -82,7 +82,7 @@ trampoline_64:
     mov rax, [rbx + {ENTRY}]
     jmp rax
 
-// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. The next
+// The stubs: one for each exception, STUB_SIZE bytes apart; each keeps its vector in EBP. The next
 // free record is filled, its second half last: that makes it valid. ESI: where the page lies in DS.
     .macro record_and_park stage
     or ebp, {VALID} | \stage << 8

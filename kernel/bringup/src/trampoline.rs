@@ -112,7 +112,7 @@ fn offset(symbol: *const u8) -> usize {
     symbol as usize - &raw const trampoline_start as usize
 }
 
-/// What `trampoline.S` reads.
+/// Read by `trampoline.S`.
 #[repr(C)]
 pub(crate) struct Fields {
     gdt: [u64; 4],
@@ -150,7 +150,7 @@ struct Far {
 /// The pages that are written.
 #[repr(C)]
 struct Data {
-    /// What exceptions push. Never read.
+    /// For words that exceptions push. Never read.
     stack: [u8; 512],
     records: Records<RECORDS>,
 }

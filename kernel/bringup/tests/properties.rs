@@ -77,7 +77,7 @@ fn a_table_of_64_ki_cpus_is_no_burden() {
 /// MADTs of QEMU 7.2: the board, CPUs present of how many, options (`kvm`: with an IOMMU and
 /// `eim=on`; `microvm`: `pit=on,pic=on,rtc=on`). From memory, by the monitor's `pmemsave`.
 #[test]
-fn the_tables_of_qemu_say_what_it_was_told() {
+fn the_tables_of_qemu_say_what_was_asked_for() {
     for (name, enabled, listed, last, io_apics) in [
         ("q35-12-sockets-2-dies-2-cores-3", 12, 12, 14, 1),
         ("q35-7-of-30-sockets-3-cores-5-threads-2", 7, 30, 41, 1),

@@ -21,7 +21,7 @@ pub struct Totals {
     /// Whether the storm is over; otherwise this is the live report of one second.
     pub last: bool,
     pub elapsed_ms: u64,
-    /// So many [`CpuLine`]s follow.
+    /// Number of [`CpuLine`]s that follow.
     pub cpus: u32,
     /// The same device and work, guarded by each of the [`VARIANTS`].
     pub variants: [Lane; VARIANTS.len()],

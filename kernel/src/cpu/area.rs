@@ -34,8 +34,8 @@ static MAPPING: SpinMutex<()> = SpinMutex::new(());
 /// Pages that are mapped in each area. Written under the lock.
 static PAGES: AtomicUsize = AtomicUsize::new(1);
 
-/// Makes the areas of the CPUs up to this index, as far as there are none. On the BSP, before the
-/// CPU runs, so that a CPU that starts has nothing to allocate.
+/// Makes the missing areas of the CPUs up to this index. On the BSP, before the CPU runs, so that a
+/// CPU that starts has nothing to allocate.
 ///
 /// There are no gaps, so that counts go over all areas. Panics if memory runs out.
 pub(crate) fn allocate_up_to(cpu: CpuIndex) {
@@ -79,8 +79,8 @@ pub(super) fn mapped() -> usize {
     PAGES.load(Ordering::Acquire) * PAGE
 }
 
-/// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for
-/// the next page, or if no piece of memory holds it for all CPUs, side by side.
+/// Maps pages in all areas until they reach `end`. `None` if the areas have no room for the next
+/// page, or if no piece of memory holds it for all CPUs, side by side.
 pub(super) fn extend(end: usize) -> Option<()> {
     if end <= mapped() {
         return Some(());

@@ -73,7 +73,7 @@ pub(crate) fn read_topology() {
     TOPOLOGY.here().call_once(|| topology);
 }
 
-/// What the hardware calls a CPU. Panics if the machine has no CPU with this index.
+/// The hardware's name of a CPU. Panics if the machine has no CPU with this index.
 pub fn apic_id(index: CpuIndex) -> ApicId {
     map().apic_id(index).expect("an index from this machine")
 }

@@ -1,4 +1,4 @@
-//! What the storm is about: a device object that is useful while it lives and poison afterwards.
+//! The storm's object: a device that is useful while it lives and poison afterwards.
 
 use alloc::boxed::Box;
 use core::{

@@ -29,7 +29,7 @@ impl Colour {
 }
 
 /// A framebuffer whose geometry makes sense, and the grid on it: from the upper left corner on,
-/// each pixel of the font a square of so many pixels that a large screen is readable.
+/// each pixel of the font a square of pixels, large enough to read on a large screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     width: usize,
@@ -52,7 +52,7 @@ impl Layout {
             PixelFormat::Rgb => (3, Colour::ALL.map(|[r, g, b]| [r, g, b, 0, 0, 0, 0, 0])),
             PixelFormat::Bgr => (3, Colour::ALL.map(|[r, g, b]| [b, g, r, 0, 0, 0, 0, 0])),
             PixelFormat::U8 => (1, [[Colour::ALL[0][0], 0, 0, 0, 0, 0, 0, 0]; 3]),
-            // Whatever its bits mean: all of them are white.
+            // Unknown bits: all of them are white.
             _ => (1, [[0xff; MAX_PIXEL]; 3]),
         };
         let scale = (width / (120 * WIDTH)).min(height / (40 * HEIGHT));

@@ -39,7 +39,7 @@ pub(crate) struct Cell(u16);
 impl Cell {
     const BLANK: Self = Self(0);
 
-    /// What has no glyph is a question mark; a micro sign, which `Duration` writes, is a u.
+    /// Characters without a glyph are question marks; `Duration`'s micro sign is a u.
     fn of(character: char) -> Self {
         let character = if character == 'µ' { 'u' } else { character };
         let byte = u8::try_from(character).ok().filter(font::has);
@@ -68,7 +68,7 @@ impl Cell {
     }
 }
 
-/// What is on the screen. All accesses are relaxed: a lock of the user's orders them, or nothing
+/// The screen's contents. All accesses are relaxed: a lock of the user's orders them, or nothing
 /// does (see the crate's documentation).
 #[derive(Debug)]
 pub struct Grid {

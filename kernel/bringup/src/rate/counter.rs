@@ -27,7 +27,7 @@ impl Counter {
         Self::up(if is_32_bit { 0xffff_ffff } else { 0xff_ffff }, 279_365_079)
     }
 
-    /// The lower 32 bits of the HPET's main counter, which all chipsets can read at once;
+    /// The lower 32 bits of the HPET's main counter, which all chipsets can read in one access;
     /// `capabilities` is the register of that name (IA-PC HPET 1.0a, section 2.3.4), whose upper
     /// half is the period in femtoseconds.
     ///
@@ -66,7 +66,7 @@ impl Counter {
         self.clocks_in(1_000_000_000) <= self.mask
     }
 
-    /// Clocks in so many nanoseconds, at least one.
+    /// Clocks in `nanos`, at least one.
     pub(super) fn clocks_in(self, nanos: u64) -> u64 {
         let clocks = u128::from(nanos) * 1_000_000 / u128::from(self.period_fs);
         u64::try_from(clocks).unwrap_or(u64::MAX).max(1)

@@ -61,7 +61,7 @@ pub fn first_sound<T>(
 /// Nanoseconds of one measurement. Reading a PC's counters takes up to 3 us, 0.06 % of this.
 const WINDOW_NS: u64 = 5_000_000;
 
-/// From one reading to the next there was a pause if it took so many times as long as a quick one.
+/// There was a pause between two readings if it took this many times as long as a quick one.
 const PAUSE: u64 = 16;
 
 const WINDOWS: u32 = 4;

@@ -28,8 +28,8 @@ impl Scale {
         self.0
     }
 
-    /// So many ticks in nanoseconds, rounded down. Never less for more ticks. A result that does
-    /// not fit in 64 bits, after 584 years, is cut to them.
+    /// `ticks` in nanoseconds, rounded down. Never less for more ticks. A result that does not fit
+    /// in 64 bits, after 584 years, is cut to them.
     #[must_use]
     pub fn nanos(self, ticks: u64) -> u64 {
         let nanos = (u128::from(ticks) * u128::from(self.0)) >> 32;

@@ -19,7 +19,7 @@ pub struct Cache {
     pub first: ApicId,
 }
 
-/// What a cache holds.
+/// The contents of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheKind {
     /// Data.

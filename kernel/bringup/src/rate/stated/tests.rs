@@ -27,7 +27,7 @@ fn rates(stated: Option<Stated>) -> Option<Rates> {
     stated.map(|it| (it.tsc_hz, it.apic_timer_hz.unwrap_or(0)))
 }
 
-/// What a CPU says whose highest leaf is 0x16.
+/// The rates by a CPU whose highest leaf is 0x16.
 fn of_cpu(vendor: [u32; 3], answers: &[Answer]) -> Option<Rates> {
     rates(by_cpu(&Cpuid::by(&cpuid(0x16, vendor, answers))))
 }

@@ -10,8 +10,8 @@ use std::vec::Vec;
 use super::super::{CacheKind, Topology};
 use super::{AMD, Answer, topology};
 
-/// Leaves of an Opteron with so many cores per node, on a core of this node of the machine's.
-/// `size` is the width of the field for cores.
+/// Leaves of an Opteron with `cores` per node, on a core of this node of the machine. `size` is the
+/// width of the field for cores.
 fn opteron(cores: u32, node: u32, size: u32) -> Vec<Answer> {
     let l3 = (cores - 1) << 14 | 0x163;
     vec![
