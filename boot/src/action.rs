@@ -1,4 +1,4 @@
-//! What QEMU's monitor is to do to a machine while its guest runs, and when.
+//! Actions of QEMU's monitor on a machine while its guest runs, and their times.
 
 use protocol::event::Event;
 use serde_json::{Value, json};

@@ -58,7 +58,7 @@ impl Guarded {
         self.0.wait()
     }
 
-    /// Ends it at once.
+    /// Kills it immediately.
     pub(crate) fn kill(&mut self) {
         // Fails only if it has ended already.
         let _ = self.0.kill();

@@ -1,4 +1,4 @@
-//! What came of a boot.
+//! The outcome of a boot.
 //!
 //! Only one thing is a pass: the guest said so in words ([`Event::Verdict`], or a full count of
 //! passed tests) *and* by its exit code. Everything else is named as what it is.

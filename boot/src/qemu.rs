@@ -28,7 +28,7 @@ qemu-system-x86_64 is not on the search path. What to do:
 /// Most CPUs that an xAPIC, with its 8-bit IDs, can address; QEMU's TCG has no other before 9.0.
 const XAPIC_CPUS: u32 = 255;
 
-/// What UEFI takes.
+/// The files that UEFI takes.
 #[derive(Clone, Debug)]
 pub(crate) struct Uefi {
     pub(crate) ovmf: Ovmf,

@@ -56,7 +56,7 @@ enum Missing {
     #[default]
     /// The guest may go on; it has not passed in the end.
     NoPass,
-    /// The boot ends at once.
+    /// The boot ends immediately.
     Ends,
     /// Nothing.
     Expected,
@@ -256,7 +256,7 @@ impl Boot {
             match deadline {
                 _ if self.interrupt.is_some_and(is_set) => return Some(End::Interrupted),
                 _ if is_missing => return Some(End::Incomplete),
-                // The guest may wait in vain for what was not done. `Operator::end` says why.
+                // The guest may wait for an action that will not come. `Operator::end` says why.
                 _ if listener.operator.as_ref().is_some_and(Operator::has_failed) => {
                     return Some(End::Interrupted);
                 }
@@ -289,7 +289,7 @@ impl Boot {
         (needs_ovmf && Ovmf::find().is_err()).then_some("no OVMF: sh boot/setup.sh --tests")
     }
 
-    /// What QEMU will be started with.
+    /// The engine that QEMU will be started with.
     pub fn engine(&self) -> Engine {
         match self.seed {
             Some(_) => Engine::Tcg,
@@ -297,7 +297,7 @@ impl Boot {
         }
     }
 
-    /// What UEFI takes, if it starts the kernel; stick and copied variables are still to be made.
+    /// The files for UEFI, if it starts the kernel; stick and copied variables are not made yet.
     fn uefi(&self) -> anyhow::Result<Option<Uefi>> {
         if self.firmware == Firmware::Direct {
             return Ok(None);

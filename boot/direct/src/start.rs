@@ -125,7 +125,7 @@ fn build(frames: Frames, mapped: u64, stack: u64) -> Result<(PhysFrame, Frames),
 
 #[expect(improper_ctypes, reason = "defined by Rust, with the same signature")]
 unsafe extern "C" {
-    /// What `bootloader_api::entry_point!` defines.
+    /// Defined by `bootloader_api::entry_point!`.
     fn _start(boot_info: &'static mut BootInfo) -> !;
     // Defined by link.ld; only their addresses mean anything.
     static bootloader_config_start: u8;
@@ -176,7 +176,7 @@ fn read<T: Copy + 'static>(address: u64, what: &str) -> T {
     slice_at(address, 1, what)[0]
 }
 
-/// What the loader left at a physical address.
+/// The loader's data at a physical address.
 fn slice_at<T: Copy + 'static>(address: u64, len: u64, what: &str) -> &'static [T] {
     let bytes = len * size_of::<T>() as u64;
     if address == 0 || address + bytes > FIRST_MAP_END {

@@ -1,4 +1,4 @@
-//! What a PVH loader hands over: `struct hvm_start_info` and what it points to.
+//! A PVH loader's data: `struct hvm_start_info` and all that it points to.
 //!
 //! Layout and values from Xen's public header `arch-x86/hvm/start_info.h`, in its names. All
 //! addresses are physical; `reserved` must be zero.

@@ -1,4 +1,4 @@
-//! The way into a `bootloader_api` kernel, as far as it does not depend on how the loader was
+//! The way into a `bootloader_api` kernel, without the parts that depend on how the loader was
 //! started: which memory is whose ([`regions`]), the kernel's page tables ([`tables`]), what its
 //! image asks for ([`stack_size`]), its [`BootInfo`], and the jump ([`enter`]).
 //!

@@ -20,7 +20,7 @@ const IMAGE_AT: u64 = 0xffff_ffff_8020_0000;
 /// Somewhere; not where the host keeps the frames.
 const FRAMES: u64 = 0x7abc_d000;
 
-/// Memory of this process, as so many bytes of frames of a machine; and where it is mapped.
+/// Memory of this process, as `bytes` of a machine's frames; and where it is mapped.
 fn frames(bytes: u64) -> (Frames, VirtAddr) {
     let memory = vec![[0_u64; 512]; bytes as usize / 4096 + 1].leak();
     let at = (memory.as_mut_ptr() as u64).next_multiple_of(4096);

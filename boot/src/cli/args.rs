@@ -1,4 +1,4 @@
-//! What the subcommands that boot take on their command lines.
+//! The command lines of the subcommands that boot.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -74,7 +74,7 @@ pub(super) struct ExploreArgs {
     pub(super) smp: Vec<u32>,
     #[command(flatten)]
     pub(super) kernel: KernelArgs,
-    /// Runs at once [default: the host's CPUs].
+    /// Runs in parallel [default: the host's CPUs].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<usize>,
     /// Results, a line for each run; runs of the same guest that it already has are not repeated
@@ -104,7 +104,7 @@ pub(super) struct BootArgs {
     /// Memory, as 512, 512M or 2G [default: what suits the number of CPUs].
     #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
     pub(super) memory: Option<u32>,
-    /// Give up after so many seconds [default: far more than a healthy run needs].
+    /// Give up after this many seconds [default: far more than a healthy run needs].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) deadline: Option<u32>,
     #[command(flatten)]

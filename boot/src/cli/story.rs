@@ -1,4 +1,4 @@
-//! What the guest has reported so far.
+//! The guest's reports so far.
 
 use std::time::Duration;
 

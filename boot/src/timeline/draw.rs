@@ -179,7 +179,7 @@ impl Svg {
         self.text(LEFT - 6, lanes.y(lane) + lanes.height / 2 + 4, "end", name);
     }
 
-    /// The axis below so many lanes.
+    /// The axis below `count` lanes.
     fn axis(&mut self, lanes: &Lanes, count: u32) {
         let Lanes { range, nanos, unit, decimals, .. } = lanes;
         let y = lanes.y(count as usize);

@@ -1,4 +1,4 @@
-//! What the firmware is asked for: files, memory, the screen, ACPI's tables.
+//! Requests to the firmware: files, memory, the screen, ACPI's tables.
 
 use alloc::{format, string::String, vec::Vec};
 use core::{ops::Range, ptr};
@@ -138,7 +138,7 @@ pub(crate) fn end_of_memory() -> Result<u64, String> {
     Ok(memory.map(|entry| region(entry).end).max().unwrap_or(0))
 }
 
-/// What the firmware leaves to the kernel.
+/// The memory that the firmware leaves to the kernel.
 pub(crate) fn regions(map: &impl MemoryMap) -> Result<RegionList, Failure> {
     RegionList::from_memory_map(map.entries().map(region))
 }

@@ -1,4 +1,4 @@
-//! What came of many boots: tables for people, a document for programs.
+//! The results of many boots: tables for people, a document for programs.
 
 use std::fmt;
 
