@@ -13,7 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
     for smp in ["1", "16"] {
         cases.push(by("pit", &q35, Case::new("clock", smp)));
     }
-    // What `auto` comes to as the machine has less and less. A second `-machine` adds to the first.
+    // The choice of `auto` as the machine has less and less. A second `-machine` adds to the first.
     for (machine, without, source, there) in [
         (Machine::Q35, "pit=off", "hpet", &[Hpet, PmTimer][..]),
         (Machine::Q35, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
@@ -36,7 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
         let case = Case::new("clock", "2").named(&format!("{}_forced", source.name()));
         cases.push(by(source.name(), &q35, wanting(source, case)));
     }
-    // What TCG does not have, and what was taken away.
+    // A source that TCG does not have, and one that was taken away.
     for (machine, without, source) in [
         (Machine::Q35, "pit=on", Cpuid),
         (Machine::Q35, "pit=off", Pit),

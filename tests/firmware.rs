@@ -1,4 +1,4 @@
-//! What firmware leaves live, and unexpected interrupts: see the guest of the same name.
+//! Devices that firmware leaves live, and unexpected interrupts: see the guest of the same name.
 
 use anyhow::{Result, ensure};
 use boot::{Accel, Machine, Report, Trigger};
@@ -38,7 +38,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// So many lines of the log have these words.
+/// Exactly `times` lines of the log have these words.
 fn logged(report: &Report, times: u32, words: &str) -> Result<()> {
     let lines = report.lines.iter().filter(|line| line.contains(words));
     let lines: Vec<_> = lines.collect();

@@ -16,7 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.chain(damaged_tables()).collect()
 }
 
-/// What a CPU's LINT1 is set to: an NMI's, active high, or masked.
+/// The state of a CPU's LINT1: an NMI's, active high, or masked.
 const NMI: &str = "0x00000400";
 const MASKED: &str = "0x00010000";
 

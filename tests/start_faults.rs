@@ -18,12 +18,12 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(late());
     // An AP that faults once comes at the second attempt: one of them, all of them.
     cases.push(fault(SPARSE, FaultKind::Once, Some(5)).also(|report| {
-        went_wrong(report, &[5], 1, Stage::Rust, Some(6))?;
+        have_faulted(report, &[5], 1, Stage::Rust, Some(6))?;
         counts(report, 6, 6, &[])
     }));
     cases.push(fault("8", FaultKind::Once, None).also(|report| {
         let ids: Vec<u32> = (1..8).collect();
-        went_wrong(report, &ids, 1, Stage::Rust, Some(6))?;
+        have_faulted(report, &ids, 1, Stage::Rust, Some(6))?;
         counts(report, 8, 8, &[])
     }));
     // The BSP is not started, APIC ID 77 is not there: without its fault, a pass proves nothing.
@@ -72,13 +72,13 @@ fn faulty() -> Vec<Case> {
     ] {
         cases.push(fault(SPARSE, kind, Some(5)).also(move |report| {
             // Twice by itself, and again when the guest calls it: each call is two attempts.
-            went_wrong(report, &[5], 4, stage, vector)?;
+            have_faulted(report, &[5], 4, stage, vector)?;
             counts(report, 5, 6, &[5])
         }));
         // All of them at once: they share what exceptions push.
         cases.push(fault("8", kind, None).also(move |report| {
             let ids: Vec<u32> = (1..8).collect();
-            went_wrong(report, &ids, 2, stage, vector)?;
+            have_faulted(report, &ids, 2, stage, vector)?;
             counts(report, 1, 8, &ids)
         }));
     }
@@ -159,8 +159,8 @@ fn fault(smp: &str, kind: FaultKind, apic_id: Option<u32>) -> Case {
     case.options(|options| (options.fault, options.patience) = (Some(fault), 600_000))
 }
 
-/// Each of these CPUs has faulted in this manner, so many times.
-fn went_wrong(
+/// Each of these CPUs has faulted in this manner, at least `at_least` times.
+fn have_faulted(
     report: &Report,
     ids: &[u32],
     at_least: usize,
@@ -182,7 +182,7 @@ fn went_wrong(
     Ok(())
 }
 
-/// What the kernel says of its CPUs after the start.
+/// The kernel's counts of its CPUs after the start.
 fn counts(report: &Report, expected: u32, of: u32, gone: &[u32]) -> Result<()> {
     cpus::are_online(report, expected, of)?;
     cpus::are_missing(report, gone)

@@ -82,7 +82,7 @@ fn on_the_screen(size: &'static str) -> Case {
     ])
 }
 
-/// What the loader finds wrong, and says. (OVMF leaves LA57 off: see `handover::check_paging`.)
+/// Faults that the loader finds and reports. (OVMF leaves LA57 off: see `handover::check_paging`.)
 fn refusals() -> impl Iterator<Item = Case> {
     let named = |name| Case::kernel("1", 1).uefi().named(name);
     let refused =

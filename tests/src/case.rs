@@ -12,7 +12,7 @@ use protocol::options::{Format, Options, Scenario};
 use crate::shape::Shape;
 use crate::{failure, guests, judge, screen};
 
-/// What a case demands of a report.
+/// A case's demand on a report.
 type Check = Box<dyn Fn(&Report) -> Result<()> + Send + Sync>;
 
 /// Names the seed that each boot of a run is to have, in place of its case's. A guest that hangs is
@@ -90,7 +90,7 @@ impl Case {
         self
     }
 
-    /// The kernel itself instead of a test guest; it is to run for so many seconds and to pass.
+    /// The kernel itself instead of a test guest; it runs for this many seconds and must pass.
     #[must_use]
     pub fn kernel(smp: &str, seconds: u32) -> Self {
         let mut case = Self::new("kernel", smp).alone("kernel");
@@ -124,7 +124,7 @@ impl Case {
     /// Started by UEFI. Where there is no OVMF, the case is shown as ignored.
     #[must_use]
     pub fn uefi(mut self) -> Self {
-        // What OVMF takes on a busy host.
+        // OVMF's time on a busy host.
         self.deadline += Duration::from_secs(180);
         self.boot(|boot| boot.firmware(Firmware::Uefi))
     }

@@ -1,4 +1,4 @@
-//! What the kernel says of its CPUs after their start.
+//! The kernel's report on its CPUs after their start.
 
 use anyhow::{Context, Result, ensure};
 use boot::Report;

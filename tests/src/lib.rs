@@ -34,7 +34,7 @@ use libtest_mimic::{Arguments, Trial};
 
 pub use case::Case;
 
-/// What events of one sort say: `events!(report, Event::Missing { apic_id } => *apic_id)`.
+/// The fields of all events of one sort: `events!(report, Event::Missing { apic_id } => *apic_id)`.
 #[macro_export]
 macro_rules! events {
     ($report:expr, $event:pat => $what:expr) => {

@@ -30,7 +30,7 @@ const THREADS: [u32; 3] = [1, 2, 3];
 /// Most CPUs of a machine of the combinations. Larger ones, which take longer, are listed singly.
 const MOST: u32 = 24;
 
-/// What an xAPIC can address: 255 is everybody.
+/// The highest ID that an xAPIC can address: 255 is broadcast.
 const HIGHEST_ID: u32 = 254;
 
 /// The machines.

@@ -1,4 +1,4 @@
-//! What QEMU's CPU models report of the machine's shape by CPUID.
+//! The machine's shape in CPUID, by QEMU's CPU models.
 //!
 //! QEMU gives CPUs APIC IDs by one rule, whatever their model. The models differ in what CPUID says
 //! of it (QEMU 7.2, `target/i386/cpu.c`, as observed under TCG):
@@ -38,7 +38,7 @@ enum Reported {
     OldAmd,
 }
 
-/// What the kernel runs on unless another model is asked for.
+/// The model unless another one is asked for.
 pub const MAX: Model = model("max", Reported::NoDies);
 
 /// Every model that QEMU 7.2 has and that the kernel runs on, of those that differ in what is

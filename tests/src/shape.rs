@@ -1,4 +1,4 @@
-//! What QEMU makes of `-smp`: which CPUs exist, and what the hardware calls them.
+//! QEMU's reading of `-smp`: which CPUs exist, and their APIC IDs.
 //!
 //! This is the tests' own computation, by the rules that QEMU documents for machine types since 6.2
 //! (cores are preferred over sockets) and Intel's encoding of x2APIC IDs (SDM Vol. 3A, 9.9.1): each

@@ -1,5 +1,5 @@
-//! What a loadable image and the guest that loads it know of each other. Both are linked with this
-//! crate, each with a copy of its own.
+//! The interface between a loadable image and the guest that loads it. Each is linked with a copy
+//! of this crate.
 //!
 //! The image is a driver as kernels load them: linked by itself, to an address of its own; it has
 //! no symbol in common with the kernel, gets the kernel's functions in a table, and gives back a
@@ -25,7 +25,7 @@ pub type Object = PerCpuRundown<Shared>;
 /// The image's first function, its ELF entry point.
 pub type Start = extern "C" fn(&'static Imports, &mut Exports);
 
-/// What the image gets: the functions of the kernel's platform.
+/// The image's imports: the functions of the kernel's platform.
 #[derive(Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "functions of the traits, by their names")]
@@ -41,7 +41,7 @@ pub struct Imports {
     pub clear: unsafe fn(CounterId, usize),
 }
 
-/// What the image gives.
+/// The image's exports.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Exports {
@@ -54,7 +54,7 @@ pub struct Exports {
     /// # Safety
     /// The caller holds one.
     pub release: unsafe extern "C" fn(&Object),
-    /// Takes protection and releases it so many times. How often it was granted.
+    /// Takes protection and releases it this many times. How often it was granted.
     pub use_often: extern "C" fn(&Object, usize) -> usize,
 }
 

@@ -1,4 +1,4 @@
-//! What the guests of the integration tests share.
+//! Shared by the guests of the integration tests.
 //!
 //! Everything here waits by `hlt`, never by spinning: under TCG many virtual CPUs share few host
 //! CPUs, and one that spins takes the time of the one it waits for. Code that spins has `spin_loop`
@@ -98,7 +98,7 @@ pub fn next(cpu: CpuIndex) -> CpuIndex {
     later.next().or_else(|| cpu::online().next()).expect("this CPU is online")
 }
 
-/// What [`tick`] does.
+/// Called by [`tick`].
 static ON_TICK: Mutex<Option<&'static (dyn Fn() + Send + Sync)>> = Mutex::new(None);
 
 /// Says what the timer interrupts of all CPUs are to do. The timers must not run yet.

@@ -45,7 +45,7 @@ struct Options {
     /// part
     #[arg(long, value_name = "COMMIT")]
     changed: Option<String>,
-    /// How many copies of the workspace are at work at once [default: 2, or the number of CPUs]
+    /// How many copies of the workspace work in parallel [default: 2, or the number of CPUs]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }

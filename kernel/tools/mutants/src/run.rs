@@ -30,7 +30,7 @@ const SEED: &str = "TESTS_SEED";
 /// % 7) ns): CPUs take turns most often, and waits and hangs last the fewest instructions.
 const SEEDS: [u32; 16] = [6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 16, 1, 8, 15, 7, 14];
 
-/// A mutant that outlives so many of them is one that the next change may let live.
+/// A mutant that outlives this many of them may outlive all after the next change.
 const MANY_SEEDS: usize = 8;
 
 /// How a test failed, if it did; so, what killed a mutant. An error if the list is wrong about it.
@@ -44,10 +44,10 @@ pub(crate) fn words(verdict: &Verdict) -> String {
     }
 }
 
-/// Runs the mutants in so many copies of `root` at once, those of guests in the first: another one
-/// would build all that guests are made of again. The copies and the logs are in the folder `work`,
-/// which is this program's alone. An error if a killer fails on the sources as they are, or there
-/// is no test of that name: then its failure on a mutant would prove nothing.
+/// Runs the mutants in `jobs` copies of `root` in parallel, those of guests in the first, since
+/// another would build all guests again. The copies and the logs are in the folder `work`, which is
+/// this program's alone. An error if a killer fails on the sources as they are, or there is no test
+/// of that name: then its failure on a mutant would prove nothing.
 pub(crate) fn run(
     root: &Path,
     work: &Path,
@@ -230,8 +230,8 @@ fn failure(output: &str) -> Option<String> {
     Some(message.chars().take(100).collect())
 }
 
-/// Does the work in all copies at once, what boots guests in the first, each other piece in the
-/// copy that is free; a line says what came of each. The answers are in the order of the pieces.
+/// Does the work in all copies in parallel, pieces that boot guests in the first, others in any
+/// free copy; logs a line for each. The answers are in the order of the pieces.
 fn in_copies<'a, A: Send>(
     copies: &[Tree],
     pieces: &[&'a Mutant],

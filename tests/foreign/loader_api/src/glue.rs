@@ -1,4 +1,4 @@
-//! What `bringup` needs of this kernel.
+//! The services of this kernel for `bringup`.
 
 use bringup::*;
 

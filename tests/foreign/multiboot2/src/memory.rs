@@ -1,4 +1,4 @@
-//! What GRUB hands over, and the memory that it leaves.
+//! GRUB's information, and the memory that it leaves.
 
 use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -88,7 +88,7 @@ fn time_never_goes_backwards() {
     assert!(latest.into_inner() > 0, "the clock stands still");
 }
 
-/// Ticks may be late or lost, as the host pleases; so many are never there before their time.
+/// The host may delay or lose ticks, but their number is never ahead of the time.
 fn ticks_do_not_come_early() {
     const TICKS: u32 = 20;
     let ticks: &PerCpu<AtomicU32> = leaked(PerCpu::new(|| AtomicU32::new(0)));

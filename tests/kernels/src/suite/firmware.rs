@@ -278,7 +278,7 @@ fn wait_for(count: &dyn Fn() -> u64, by: u64) {
     with_timer(&mut || count() >= before + by);
 }
 
-/// Sleeps for so many ticks of the timer.
+/// Sleeps for this many ticks of the timer.
 fn sleep_for(ticks: u64) {
     let before = SLEPT.load(Ordering::Relaxed);
     with_timer(&mut || SLEPT.load(Ordering::Relaxed) >= before + ticks);

@@ -1,4 +1,4 @@
-//! What all CPUs share and lock: the heap and the serial port.
+//! The parts that all CPUs share and lock: the heap and the serial port.
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};

@@ -103,7 +103,7 @@ impl Operation {
 }
 
 /// # Safety
-/// The caller owns so many.
+/// The caller owns `n`.
 unsafe fn release<V: Variant>(object: &Rundown<V>, n: u32) {
     match n {
         0 => {}
@@ -114,7 +114,7 @@ unsafe fn release<V: Variant>(object: &Rundown<V>, n: u32) {
     }
 }
 
-/// What happens at the boundary.
+/// The deed at the boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     Close,

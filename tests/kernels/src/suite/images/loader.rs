@@ -168,7 +168,7 @@ fn place(address: u64, bytes: usize) -> *mut u8 {
 }
 
 const PAGE: usize = 4096;
-/// What the image may take.
+/// The most that the image may take.
 const MEMORY_BYTES: usize = 16 * PAGE;
 /// And its file, without what comes behind the last segment, such as symbols.
 const FILE_MOST: usize = MEMORY_BYTES + 4 * PAGE;

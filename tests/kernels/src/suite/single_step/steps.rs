@@ -65,7 +65,7 @@ fn on_step(frame: &mut Frame, interrupted_at: u64) {
     }
 }
 
-/// What a handler is to do, which itself can only be a `fn`: a closure on a caller's stack.
+/// A handler's work, since the handler can only be a `fn`: a closure on a caller's stack.
 pub(crate) struct Work(AtomicPtr<&'static (dyn Fn() + Sync)>);
 
 impl Work {
