@@ -15,7 +15,7 @@ use crate::{
     id::ApicId,
     record::{self, RECORDS, Records, Stage},
     registers,
-    slot::{Slot, SlotState},
+    slot::{BootSlot, SlotState},
 };
 
 /// Read by all CPUs that start. The first [`Starter`](crate::Starter) prepared has it for good.
@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     pub(crate) mmio: AtomicPtr<u32>,
     pub(crate) ids: AtomicPtr<u32>,
     pub(crate) ids_len: AtomicU64,
-    slots: AtomicPtr<Slot>,
+    slots: AtomicPtr<BootSlot>,
     /// The argument of `main`.
     starter: AtomicPtr<()>,
     main: AtomicPtr<()>,
@@ -70,7 +70,7 @@ impl Shared {
     pub(crate) fn claim(
         &'static self,
         starter: *mut (),
-        slots: &'static [Slot],
+        slots: &'static [BootSlot],
         main: *mut (),
     ) -> bool {
         // Relaxed: a CPU sees what is written here by way of its boot slot's state.
@@ -147,10 +147,10 @@ global_asm!(
     SCRATCH_SIZE = const SCRATCH_SIZE,
     ENTRIES = const offset_of!(Records<RECORDS>, entries),
     RECORD_COUNT = const RECORDS,
-    SLOT_SIZE = const size_of::<Slot>(),
-    SLOT_STATE = const offset_of!(Slot, state),
-    SLOT_STACK = const offset_of!(Slot, stack_top),
-    SLOT_STAMPS = const offset_of!(Slot, stamps),
+    SLOT_SIZE = const size_of::<BootSlot>(),
+    SLOT_STATE = const offset_of!(BootSlot, state),
+    SLOT_STACK = const offset_of!(BootSlot, stack_top),
+    SLOT_STAMPS = const offset_of!(BootSlot, stamps),
     EXPECTED = const SlotState::Expected as u32,
     ARRIVED = const SlotState::Arrived as u32,
     VALID = const record::VALID,

@@ -46,7 +46,7 @@ pub use arrival::Arrival;
 #[cfg(feature = "faults")]
 pub use faults::InjectedFault;
 pub use kernel::{Event, Kernel};
-pub use plan::{Plan, Progress, Refused, Steps};
+pub use plan::{CannotStart, Plan, Progress, Steps};
 pub use record::{Fault, Stage};
 pub use registers::park;
 pub use slot::{STAMPS, SlotState};

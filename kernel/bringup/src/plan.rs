@@ -93,7 +93,7 @@ pub struct Progress {
 
 /// Why no CPU is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum CannotStart {
     /// [`Kernel::low_pages`](crate::Kernel::low_pages) has none, or what it names does not lie
     /// below 1 MiB or is not a page's address.
     NoLowPages,
@@ -105,7 +105,7 @@ pub enum Refused {
     Busy,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for CannotStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoLowPages => {
@@ -118,7 +118,7 @@ impl fmt::Display for Refused {
     }
 }
 
-impl core::error::Error for Refused {}
+impl core::error::Error for CannotStart {}
 
 #[cfg(test)]
 mod tests {

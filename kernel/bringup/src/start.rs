@@ -18,10 +18,10 @@ use crate::{
     kernel::{Event, Kernel},
     map::CpuMap,
     memory_types,
-    plan::{Plan, Progress, Refused, Steps},
+    plan::{CannotStart, Plan, Progress, Steps},
     record::{NO_VECTOR, Stage},
     registers,
-    slot::{Slot, SlotState},
+    slot::{BootSlot, SlotState},
     trampoline::{self, LOW_PAGES},
 };
 
@@ -46,7 +46,7 @@ pub unsafe fn quiet_others(apic: LocalApic) {
 #[derive(Debug)]
 pub struct Starter<K, const N: usize> {
     pub(crate) kernel: K,
-    pub(crate) slots: [Slot; N],
+    pub(crate) slots: [BootSlot; N],
     ids: [AtomicU32; N],
     /// How many there are, and how many of them the firmware lists as enabled.
     listed: AtomicUsize,
@@ -63,7 +63,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         const { assert!(N > 0) };
         Self {
             kernel,
-            slots: [const { Slot::new() }; N],
+            slots: [const { BootSlot::new() }; N],
             ids: [const { AtomicU32::new(0) }; N],
             listed: AtomicUsize::new(0),
             enabled: AtomicUsize::new(0),
@@ -76,11 +76,11 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// are no low pages. Of more than `N` CPUs the first `N` are used.
     ///
     /// # Errors
-    /// [`Refused::NoLowPages`], [`Refused::AlreadyPrepared`].
-    pub fn prepare(&'static self, apic: LocalApic, map: &CpuMap) -> Result<(), Refused> {
+    /// [`CannotStart::NoLowPages`], [`CannotStart::AlreadyPrepared`].
+    pub fn prepare(&'static self, apic: LocalApic, map: &CpuMap) -> Result<(), CannotStart> {
         const END: u64 = (1 << 20) - LOW_PAGES as u64 * 4096;
         if self.low.load(Ordering::Relaxed) != 0 {
-            return Err(Refused::AlreadyPrepared);
+            return Err(CannotStart::AlreadyPrepared);
         }
         for ((_, id), place) in map.iter().zip(&self.ids) {
             place.store(id.get(), Ordering::Relaxed);
@@ -93,11 +93,11 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         // Before the claim, so that a kernel that has none may try again.
         let low = self.kernel.low_pages();
         let low = low.filter(|low| low.is_multiple_of(4096) && (1..=END).contains(low));
-        let low = low.ok_or(Refused::NoLowPages)?;
+        let low = low.ok_or(CannotStart::NoLowPages)?;
         let this = ptr::from_ref(self).cast_mut().cast();
         let main = ap_main::<K, N> as *const () as *mut ();
         if !SHARED.claim(this, &self.slots, main) {
-            return Err(Refused::AlreadyPrepared);
+            return Err(CannotStart::AlreadyPrepared);
         }
         SHARED.mmio.store(apic.page, Ordering::Relaxed);
         SHARED.ids_len.store(listed as u64, Ordering::Relaxed);
@@ -110,19 +110,19 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// the BSP; interrupts may be on or off. Fills in `steps`.
     ///
     /// # Errors
-    /// [`Refused::NotPrepared`], [`Refused::Busy`].
+    /// [`CannotStart::NotPrepared`], [`CannotStart::Busy`].
     pub fn start(
         &'static self,
         wanted: impl Fn(Progress) -> bool,
         plan: &Plan,
         steps: &mut Steps,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), CannotStart> {
         if self.low.load(Ordering::Relaxed) == 0 {
-            return Err(Refused::NotPrepared);
+            return Err(CannotStart::NotPrepared);
         }
         // Acquire: pairs with the store below.
         if self.busy.swap(true, Ordering::Acquire) {
-            return Err(Refused::Busy);
+            return Err(CannotStart::Busy);
         }
         // Records and errors of an earlier start.
         self.poll();
@@ -200,7 +200,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         self.spin_until(sipi + BETWEEN_SIPIS_NS);
         self.poll();
         // For those that were not through with the INIT when the first one came, and have lost it.
-        let is_silent = |slot: &Slot| slot.state() == SlotState::Expected;
+        let is_silent = |slot: &BootSlot| slot.state() == SlotState::Expected;
         let silent = self.wanted().filter(|(_, slot)| is_silent(slot)).count();
         if silent > 0 {
             self.send(broadcast, is_silent, start_up);
@@ -220,7 +220,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// Sends an interrupt to the wanted CPUs that are `due`, or to all others at once.
-    fn send(&self, broadcast: bool, due: impl Fn(&Slot) -> bool, ipi: Ipi) {
+    fn send(&self, broadcast: bool, due: impl Fn(&BootSlot) -> bool, ipi: Ipi) {
         let apic = SHARED.apic();
         if broadcast {
             // SAFETY: none of them was online when the INIT was sent, so nothing is lost. To a CPU
@@ -336,7 +336,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     #[must_use]
     pub fn state(&self, cpu: CpuIndex) -> SlotState {
         let slot = self.slots.get(cpu.get());
-        slot.map_or(SlotState::Vacant, Slot::state)
+        slot.map_or(SlotState::Vacant, BootSlot::state)
     }
 
     /// Records and parks this CPU, which faulted before it was online. For the kernel's handlers.
@@ -363,7 +363,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         ApicId::new(self.ids[cpu.get()].load(Ordering::Relaxed))
     }
 
-    fn wanted(&self) -> impl Iterator<Item = (CpuIndex, &Slot)> {
+    fn wanted(&self) -> impl Iterator<Item = (CpuIndex, &BootSlot)> {
         (0..).map(CpuIndex::new).zip(&self.slots).filter(|(_, slot)| slot.is_wanted())
     }
 

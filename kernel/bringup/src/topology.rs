@@ -20,7 +20,7 @@ mod shape;
 
 use self::{
     cache::MAX_CACHES,
-    shape::{AMD_EXTENDED, Shape, levels},
+    shape::{AMD_EXTENDED, IdFields, levels},
 };
 pub use self::{
     cache::{Cache, CacheKind},
@@ -57,7 +57,7 @@ impl Topology {
     }
 
     fn by(cpuid: &Cpuid<'_>, id: ApicId) -> Self {
-        let shape = Shape::of(cpuid);
+        let shape = IdFields::of(cpuid);
         Self {
             place: shape.locate(id),
             kind: amd_kind(cpuid).or_else(|| intel_kind(cpuid)),

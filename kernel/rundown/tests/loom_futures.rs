@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
-use models::{Model, Traits, models, release, spawn};
+use models::{LoomPlatform, Traits, models, release, spawn};
 use rundown::{AsyncPlatform, ObjectId, Rundown, Variant, WaitOutcome, Wakers};
 
 loom::lazy_static! {
@@ -48,7 +48,7 @@ impl Traits for Silent {
     }
 }
 
-impl<T: Traits> AsyncPlatform for Model<T> {
+impl<T: Traits> AsyncPlatform for LoomPlatform<T> {
     fn wakers() -> &'static Wakers {
         &WAKERS
     }

@@ -5,7 +5,7 @@
 
 use core::sync::atomic::Ordering;
 
-use bringup::{Event, Refused, SlotState, Steps};
+use bringup::{CannotStart, Event, SlotState, Steps};
 
 use super::starter::{NO_MEMORY, STARTER, plan, run};
 use crate::{
@@ -102,7 +102,7 @@ pub enum StartError {
     /// Its APIC ID does not fit into 8 bits, and the APICs are not in x2APIC mode.
     NotAddressable,
     /// No CPU can be started.
-    Refused(Refused),
+    Refused(CannotStart),
     /// There is no memory for its stacks.
     NoMemory,
     /// It has not answered: perhaps it is not plugged in.

@@ -6,7 +6,7 @@ mod starter;
 
 use core::sync::atomic::Ordering;
 
-use bringup::{ClockOffset, Plan, Progress, Refused, SlotState, Steps};
+use bringup::{CannotStart, ClockOffset, Plan, Progress, SlotState, Steps};
 use protocol::options::{Options, StartMode};
 
 use self::starter::{NO_MEMORY, PLAN, STARTER, run};
@@ -82,7 +82,7 @@ fn clock_of(cpu: CpuIndex) -> ClockOffset {
 }
 
 /// Starts the enabled CPUs, last those that will fail in the trampoline, which all share.
-fn start_as_asked(mode: StartMode, steps: &mut Steps) -> Result<(), Refused> {
+fn start_as_asked(mode: StartMode, steps: &mut Steps) -> Result<(), CannotStart> {
     if mode == StartMode::Serial {
         let mut one_by_one = cpu::map().iter_enabled();
         return one_by_one.try_for_each(|(index, _)| run(|cpu| cpu.cpu == index, false, steps));

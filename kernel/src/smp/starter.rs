@@ -8,7 +8,7 @@ use core::{
 };
 
 use bringup::{
-    Arrival, Event, LOW_PAGES, MAX_CPUS, Plan, Progress, Refused, SlotState, Starter, Steps,
+    Arrival, CannotStart, Event, LOW_PAGES, MAX_CPUS, Plan, Progress, SlotState, Starter, Steps,
 };
 use spin::Once;
 use x86_64::PhysAddr;
@@ -44,7 +44,7 @@ pub(super) fn run(
     wanted: impl Fn(Progress) -> bool,
     broadcast: bool,
     steps: &mut Steps,
-) -> Result<(), Refused> {
+) -> Result<(), CannotStart> {
     let plan = Plan { broadcast, ..plan() };
     STARTER.start(wanted, &plan, steps)
 }

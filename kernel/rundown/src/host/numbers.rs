@@ -68,9 +68,9 @@ fn give_back_this_threads() {
 mod at_exit {
     use core::ffi::c_void;
 
-    use super::super::key::{Key, keeping_errno};
+    use super::super::key::{TlsKey, keeping_errno};
 
-    static KEY: Key = Key::new(end);
+    static KEY: TlsKey = TlsKey::new(end);
 
     extern "C" fn end(_: *mut c_void) {
         super::give_back_this_threads();

@@ -23,7 +23,7 @@ use rundown::{
 use self::cpus::Flaw;
 
 /// A platform of loom threads. The models' platforms differ in `T`.
-pub(crate) struct Model<T = Bell>(PhantomData<T>);
+pub(crate) struct LoomPlatform<T = Bell>(PhantomData<T>);
 
 pub(crate) trait Traits: 'static {
     /// The fault of its per-CPU counters.
@@ -50,7 +50,7 @@ impl Traits for Bell {
     }
 }
 
-impl<T: Traits> Platform for Model<T> {
+impl<T: Traits> Platform for LoomPlatform<T> {
     fn cpu_hint() -> usize {
         HINT.with(Cell::get)
     }
@@ -185,9 +185,9 @@ impl<P: PerCpuPlatform> Make for PerCpu<P> {
     }
 }
 
-pub(crate) type Plain<T = Bell> = PlainOf<Model<T>>;
-pub(crate) type Slots<const N: usize, T = Bell> = CacheAware<Model<T>, [Slot; N]>;
-pub(crate) type Counters<T = Bell> = PerCpu<Model<T>>;
+pub(crate) type Plain<T = Bell> = PlainOf<LoomPlatform<T>>;
+pub(crate) type Slots<const N: usize, T = Bell> = CacheAware<LoomPlatform<T>, [Slot; N]>;
+pub(crate) type Counters<T = Bell> = PerCpu<LoomPlatform<T>>;
 
 /// Runs each generic model over the variants, exhaustively unless it says `bound: n` (at most n
 /// preemptions); per-CPU, whose add takes more of loom's steps, also if it says `per_cpu: n`.

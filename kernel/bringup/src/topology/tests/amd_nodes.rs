@@ -8,11 +8,11 @@ use std::vec;
 use std::vec::Vec;
 
 use super::super::{CacheKind, Topology};
-use super::{AMD, Answer, topology};
+use super::{AMD, CpuidLeaf, topology};
 
 /// Leaves of an Opteron with `cores` per node, on a core of this node of the machine. `size` is the
 /// width of the field for cores.
-fn opteron(cores: u32, node: u32, size: u32) -> Vec<Answer> {
+fn opteron(cores: u32, node: u32, size: u32) -> Vec<CpuidLeaf> {
     let l3 = (cores - 1) << 14 | 0x163;
     vec![
         // Family 15h, model 1, stepping 2.
