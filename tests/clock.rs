@@ -1,7 +1,7 @@
 //! The source of the clock's rate, on machines that lack a counter; see the guest of the same name.
 
 use anyhow::{Context, Result, ensure};
-use boot::{Accel, Machine, Report};
+use boot::{Accel, MachineType, Report};
 use protocol::event::{ASSUMED, Event};
 use protocol::options::ClockSource::{self, Cpuid, Hpet, Pit, PmTimer};
 use tests::judge::{log_has, unfit};
@@ -15,17 +15,17 @@ pub(crate) fn cases() -> Vec<Case> {
     }
     // The choice of `auto` as the machine has less and less. A second `-machine` adds to the first.
     for (machine, without, source, there) in [
-        (Machine::Q35, "pit=off", "hpet", &[Hpet, PmTimer][..]),
-        (Machine::Q35, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
-        (Machine::Pc, "hpet=off", "pit", &[Pit, PmTimer]),
-        (Machine::Pc, "pit=off", "hpet", &[Hpet, PmTimer]),
-        (Machine::Pc, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
+        (MachineType::Q35, "pit=off", "hpet", &[Hpet, PmTimer][..]),
+        (MachineType::Q35, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
+        (MachineType::Pc, "hpet=off", "pit", &[Pit, PmTimer]),
+        (MachineType::Pc, "pit=off", "hpet", &[Hpet, PmTimer]),
+        (MachineType::Pc, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
         // SeaBIOS then makes tables of its own, on pc none. One CPU, since they list no other.
-        (Machine::Q35, "acpi=off", "pit", &q35),
-        (Machine::Pc, "acpi=off", "pit", &[Pit]),
-        (Machine::Pc, "acpi=off,pit=off", ASSUMED, &[]),
-        (Machine::Microvm, "pit=on", "pit", &[Pit]),
-        (Machine::Microvm, "pit=off", ASSUMED, &[]),
+        (MachineType::Q35, "acpi=off", "pit", &q35),
+        (MachineType::Pc, "acpi=off", "pit", &[Pit]),
+        (MachineType::Pc, "acpi=off,pit=off", ASSUMED, &[]),
+        (MachineType::Microvm, "pit=on", "pit", &[Pit]),
+        (MachineType::Microvm, "pit=off", ASSUMED, &[]),
     ] {
         let smp = if without.contains("acpi") { "1" } else { "2" };
         let name = format!("{machine}_{}", without.replace(['=', ','], "_"));
@@ -38,11 +38,11 @@ pub(crate) fn cases() -> Vec<Case> {
     }
     // A source that TCG does not have, and one that was taken away.
     for (machine, without, source) in [
-        (Machine::Q35, "pit=on", Cpuid),
-        (Machine::Q35, "pit=off", Pit),
-        (Machine::Q35, "hpet=off", Hpet),
-        (Machine::Pc, "acpi=off", PmTimer),
-        (Machine::Microvm, "pit=off", Hpet),
+        (MachineType::Q35, "pit=on", Cpuid),
+        (MachineType::Q35, "pit=off", Pit),
+        (MachineType::Q35, "hpet=off", Hpet),
+        (MachineType::Pc, "acpi=off", PmTimer),
+        (MachineType::Microvm, "pit=off", Hpet),
     ] {
         let name = format!("{machine}_{}_forced_but_absent", source.name());
         let case = Case::new("clock", "1").on(machine).named(&name);

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use boot::version::Version;
-use boot::{Accel, Action, Machine, Report, Trigger, qemu};
+use boot::{Accel, Action, MachineType, Report, Trigger, qemu};
 use serde_json::json;
 use tests::Case;
 use tests::judge::log_has;
@@ -130,9 +130,9 @@ fn hotplug() -> Vec<Case> {
         let differ = "CPUs whose MTRRs differ from the BSP's: 2, CPU 1 in MSR 0x2ff";
         log_has(report, &[differ])
     }));
-    cases.push(case("3").on(Machine::Pc));
-    cases.push(case("3").on(Machine::Microvm));
-    for machine in [Machine::Q35, Machine::Pc] {
+    cases.push(case("3").on(MachineType::Pc));
+    cases.push(case("3").on(MachineType::Microvm));
+    for machine in [MachineType::Q35, MachineType::Pc] {
         let plugged = json!({
             "driver": "max-x86_64-cpu", "id": "plugged",
             "socket-id": 0, "die-id": 0, "core-id": 2, "thread-id": 0,

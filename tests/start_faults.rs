@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use boot::{Outcome, Report};
 use bringup::Stage;
 use protocol::event::Event;
-use protocol::options::{Fault, FaultKind, Job};
+use protocol::options::{FaultInjection, FaultKind, Job};
 use protocol::start::Faulted;
 use tests::judge::{log_has, trouble_is, unfit};
 use tests::{Case, cpus, events};
@@ -102,7 +102,7 @@ fn late() -> Vec<Case> {
         let case = Case::new(scenario, "2").named(&format!("{name}_by_{millis}_ms"));
         case.options(move |options| {
             options.patience = patience;
-            options.fault = Some(Fault { kind, apic_id: Some(1), millis });
+            options.fault = Some(FaultInjection { kind, apic_id: Some(1), millis });
         })
     };
     let is_late = |event: &Event<'_>| *event == Event::Late { apic_id: 1 };
@@ -141,7 +141,7 @@ fn reset_while_they_log() -> Case {
     let case = case.options(|options| {
         options.job = Job::BringUp;
         options.patience = 1;
-        options.fault = Some(Fault { kind: FaultKind::Panic, apic_id: None, millis: 0 });
+        options.fault = Some(FaultInjection { kind: FaultKind::Panic, apic_id: None, millis: 0 });
     });
     let ids: Vec<u32> = (1..16).collect();
     case.expecting(move |report| {
@@ -152,7 +152,7 @@ fn reset_while_they_log() -> Case {
 }
 
 fn fault(smp: &str, kind: FaultKind, apic_id: Option<u32>) -> Case {
-    let fault = Fault { kind, apic_id, millis: 0 };
+    let fault = FaultInjection { kind, apic_id, millis: 0 };
     let name = fault.to_string().replace(':', "_on_");
     let case = Case::new("start_faults", smp).named(&name);
     // A CPU that faults says so; one that its host keeps from running is not to be given up before.

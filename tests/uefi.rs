@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Error, Result, ensure};
 use boot::toolchain::on_path;
-use boot::{Action, Firmware, Machine, Report, Trigger, guest, image, workspace};
+use boot::{Action, Firmware, MachineType, Report, Trigger, guest, image, workspace};
 use bootloader_api::BootloaderConfig;
 use object::{LittleEndian, Object, ObjectSection, read::elf::ElfFile64};
 use protocol::event::Event;
@@ -35,7 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         storm("1"),
         storm("9,sockets=3,cores=3,threads=1"),
         storm("64"),
-        storm("4").on(Machine::Pc),
+        storm("4").on(MachineType::Pc),
         // ACPI's timer is the only clock.
         storm("4").named("no_pit_no_hpet").qemu(["-machine", "pit=off,hpet=off"]),
         storm("4").named("memory_6_gib").boot(|boot| boot.memory_mib(6144)).also(has_6_gib),

@@ -13,9 +13,9 @@ use anyhow::Context;
 
 /// A running process; killed and reaped when dropped.
 #[derive(Debug)]
-pub(crate) struct Guarded(Child);
+pub(crate) struct KillOnDrop(Child);
 
-impl Guarded {
+impl KillOnDrop {
     /// Starts a process. The thread that starts it must outlive it: Linux takes the end of that
     /// thread for the end of the parent.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
@@ -66,7 +66,7 @@ impl Guarded {
     }
 }
 
-impl Drop for Guarded {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         self.kill();
     }
@@ -127,13 +127,13 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::thread;
 
-    use super::{Guarded, keep_to_one_cpu};
+    use super::{KillOnDrop, keep_to_one_cpu};
 
     #[test]
     fn it_keeps_to_one_cpu() {
         let mut command = Command::new("sleep");
         keep_to_one_cpu(command.arg("600")).expect("there is one");
-        let child = Guarded::spawn(&mut command).expect("starts");
+        let child = KillOnDrop::spawn(&mut command).expect("starts");
         let status = format!("/proc/{}/status", child.0.id());
         let status = std::fs::read_to_string(status).expect("it runs");
         let mut lines = status.lines();
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn dropping_ends_it() {
-        let child = Guarded::spawn(Command::new("sleep").arg("600")).expect("starts");
+        let child = KillOnDrop::spawn(Command::new("sleep").arg("600")).expect("starts");
         let id = child.0.id();
         assert!(Path::new(&format!("/proc/{id}")).exists());
         drop(child);
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_end_of_its_parent_ends_it() {
-        let command = || Guarded::spawn(Command::new("sleep").arg("600").stdout(Stdio::null()));
+        let command = || KillOnDrop::spawn(Command::new("sleep").arg("600").stdout(Stdio::null()));
         // For Linux the parent is the thread. Forgotten, it is not killed by `drop`.
         let started =
             thread::spawn(move || std::mem::ManuallyDrop::new(command().expect("starts")));

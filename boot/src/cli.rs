@@ -189,7 +189,7 @@ mod tests {
     use clap::{CommandFactory, Parser};
 
     use super::{Cli, Command, RunArgs};
-    use crate::machine::Machine;
+    use crate::machine::MachineType;
 
     fn run_args(line: &str) -> RunArgs {
         let words = ["cargo boot"].into_iter().chain(line.split_whitespace());
@@ -215,7 +215,7 @@ mod tests {
             ("elf k --patience 7 --init-pause 0", "patience=7\ninit-pause=0\n"),
         ] {
             let boot = run_args(line).boot;
-            assert_eq!((boot.smp.as_str(), boot.machine), ("4", Machine::Q35));
+            assert_eq!((boot.smp.as_str(), boot.machine), ("4", MachineType::Q35));
             assert_eq!(boot.kernel.0.to_string(), format!("format=json\n{text}"));
         }
         let args = run_args("--machine pc -- -d int");

@@ -39,6 +39,6 @@ pub mod workspace;
 pub use accel::{Accel, Host};
 pub use action::{Action, Trigger};
 pub use firmware::Firmware;
-pub use machine::Machine;
+pub use machine::MachineType;
 pub use outcome::Outcome;
 pub use run::{Boot, Line, Report};

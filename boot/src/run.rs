@@ -17,9 +17,9 @@ use self::report::Listener;
 pub use self::report::{Line, Report};
 use crate::accel::{Accel, Engine, Host};
 use crate::action::Action;
-use crate::child::{self, Guarded};
+use crate::child::{self, KillOnDrop};
 use crate::firmware::{Firmware, Ovmf};
-use crate::machine::{Machine, Smp};
+use crate::machine::{MachineType, Smp};
 use crate::monitor::{Done, Operator, PATIENCE};
 use crate::outcome::{End, Testimony};
 use crate::qemu::{self, Uefi};
@@ -35,7 +35,7 @@ pub struct Boot {
     pub(crate) elf: PathBuf,
     qemu: Option<PathBuf>,
     pub(crate) smp: Smp,
-    pub(crate) machine: Machine,
+    pub(crate) machine: MachineType,
     firmware: Firmware,
     accel: Accel,
     pub(crate) memory_mib: Option<u32>,
@@ -83,7 +83,7 @@ settings! {
     /// CPUs: a number, or a form of QEMU's `-smp`.
     smp: Smp;
     /// The board.
-    machine: Machine;
+    machine: MachineType;
     /// How the kernel is started. By UEFI, the ramdisk is the file of options beside the loader.
     firmware: Firmware;
     /// The engine.
@@ -198,7 +198,7 @@ impl Boot {
         if self.seed.is_some() {
             child::keep_to_one_cpu(&mut command)?;
         }
-        let (mut child, lines, stderr) = Guarded::with_lines(&mut command)
+        let (mut child, lines, stderr) = KillOnDrop::with_lines(&mut command)
             .with_context(|| format!("cannot start {}", program.display()))?;
         let mut listener = Listener {
             start,
@@ -302,7 +302,7 @@ impl Boot {
         if self.firmware == Firmware::Direct {
             return Ok(None);
         }
-        if self.machine == Machine::Microvm {
+        if self.machine == MachineType::Microvm {
             bail!("the board microvm has no UEFI: --machine q35 or pc");
         }
         Ok(Some(Uefi { ovmf: Ovmf::find()?, variables: PathBuf::new(), stick: self.elf.clone() }))

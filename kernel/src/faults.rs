@@ -11,7 +11,7 @@ use core::{
 use bringup::{Arrival, InjectedFault};
 use protocol::{
     exit::ExitCode,
-    options::{Fault, FaultKind},
+    options::{FaultInjection, FaultKind},
 };
 use spin::Once;
 
@@ -20,13 +20,13 @@ use crate::{
     emergency, log, time,
 };
 
-static FAULT: Once<Fault> = Once::new();
+static FAULT: Once<FaultInjection> = Once::new();
 
 /// CPUs that are delayed beyond the timeout may come.
 static MAY_BE_LATE: AtomicBool = AtomicBool::new(true);
 
 /// Sets the fault, and the timeout in milliseconds. A fault that no CPU can have ends the kernel.
-pub(crate) fn arm(fault: Option<Fault>, timeout: u32) {
+pub(crate) fn arm(fault: Option<FaultInjection>, timeout: u32) {
     let Some(fault) = fault else {
         return;
     };
@@ -48,7 +48,7 @@ pub(crate) fn start_is_over() -> Option<InjectedFault> {
 }
 
 /// The fault of this CPU.
-fn of(id: ApicId) -> Option<Fault> {
+fn of(id: ApicId) -> Option<FaultInjection> {
     FAULT.get().copied().filter(|fault| fault.is_for(id.get()))
 }
 
@@ -81,7 +81,7 @@ fn injected(kind: FaultKind, late_until: impl FnOnce() -> u64) -> Option<Injecte
 }
 
 /// Counted from the first INIT, however often the CPU is started.
-fn late_until(fault: Fault) -> u64 {
+fn late_until(fault: FaultInjection) -> u64 {
     static UNTIL: Once<u64> = Once::new();
     let until = *UNTIL.call_once(|| time::ticks_in(u64::from(fault.millis) * 1_000_000));
     match MAY_BE_LATE.load(Ordering::Relaxed) {

@@ -41,7 +41,7 @@ static AREAS: AtomicUsize = AtomicUsize::new(0);
 
 /// A variable of which every CPU has its own. Declared by [`per_cpu!`].
 #[repr(transparent)]
-pub(crate) struct PerCpu<T>(T);
+pub(crate) struct PerCpuVariable<T>(T);
 
 /// Declares per-CPU variables, as statics are: the initial value is what each CPU starts with.
 macro_rules! per_cpu {
@@ -49,14 +49,14 @@ macro_rules! per_cpu {
         $(#[$attribute])*
         // SAFETY: the section has nothing but such variables; link.ld keeps it in one piece.
         #[unsafe(link_section = ".per_cpu")]
-        $visibility static $name: $crate::per_cpu::PerCpu<$type> =
+        $visibility static $name: $crate::per_cpu::PerCpuVariable<$type> =
             // SAFETY: it lies in the section.
-            unsafe { $crate::per_cpu::PerCpu::new($initial) };
+            unsafe { $crate::per_cpu::PerCpuVariable::new($initial) };
     )+};
 }
 pub(crate) use per_cpu;
 
-impl<T: Sync> PerCpu<T> {
+impl<T: Sync> PerCpuVariable<T> {
     /// # Safety
     /// The value is that of a static in section `.per_cpu`. Copies of its bytes are values as good
     /// as it is (so it does not point to itself).
@@ -95,7 +95,7 @@ impl<T: Sync> PerCpu<T> {
     }
 }
 
-impl PerCpu<AtomicU64> {
+impl PerCpuVariable<AtomicU64> {
     /// A CPU's count; 0 if it has no area. Racy.
     pub(crate) fn count_of(&'static self, cpu: CpuIndex) -> u64 {
         self.of(cpu).map_or(0, |count| count.load(Ordering::Relaxed))
@@ -123,7 +123,7 @@ unsafe extern "C" {
 /// This CPU's index: one load.
 pub(crate) fn index() -> CpuIndex {
     let index: u32;
-    // SAFETY: as in `PerCpu::here`. The index is never written again.
+    // SAFETY: as in `PerCpuVariable::here`. The index is never written again.
     unsafe {
         asm!(
             "mov {:e}, gs:[{offset}]",

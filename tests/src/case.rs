@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use boot::guest::{SUITE, TEST_KERNELS};
 use boot::machine::Smp;
-use boot::{Accel, Action, Boot, Firmware, Machine, Report, Trigger};
+use boot::{Accel, Action, Boot, Firmware, MachineType, Report, Trigger};
 use protocol::options::{Format, Options, Scenario};
 
 use crate::shape::Shape;
@@ -116,7 +116,7 @@ impl Case {
 
     /// Another machine than q35. Its name becomes part of the case's.
     #[must_use]
-    pub fn on(mut self, machine: Machine) -> Self {
+    pub fn on(mut self, machine: MachineType) -> Self {
         self.name = format!("{}_{}", machine, self.name);
         self.boot(|boot| boot.machine(machine))
     }

@@ -16,7 +16,7 @@ use crate::shape::{Shape, bits_for};
 
 /// A CPU model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Model {
+pub struct CpuModel {
     /// For QEMU's `-cpu`.
     pub name: &'static str,
     /// The part of the shape that it reports.
@@ -39,11 +39,11 @@ enum Reported {
 }
 
 /// The model unless another one is asked for.
-pub const MAX: Model = model("max", Reported::NoDies);
+pub const MAX: CpuModel = model("max", Reported::NoDies);
 
 /// Every model that QEMU 7.2 has and that the kernel runs on, of those that differ in what is
 /// looked at here at least one, the newest and the oldest of each vendor included.
-pub const ALL: [Model; 20] = [
+pub const ALL: [CpuModel; 20] = [
     MAX,
     model("Skylake-Server", Reported::Intel),
     model("EPYC", Reported::Epyc),
@@ -66,11 +66,11 @@ pub const ALL: [Model; 20] = [
     model("Opteron_G1", Reported::OldAmd),
 ];
 
-const fn model(name: &'static str, reports: Reported) -> Model {
-    Model { name, reports }
+const fn model(name: &'static str, reports: Reported) -> CpuModel {
+    CpuModel { name, reports }
 }
 
-impl Model {
+impl CpuModel {
     /// Whether its report of a machine of this shape fits the APIC IDs. If not, no kernel could
     /// know better.
     #[must_use]

@@ -3,7 +3,7 @@
 //! This is the tests' own computation, by the rules that QEMU documents for machine types since 6.2
 //! (cores are preferred over sockets) and Intel's encoding of x2APIC IDs (SDM Vol. 3A, 9.9.1): each
 //! level takes as many bits as its largest number needs, threads lowest. The kernel never sees it.
-//! Which of it a CPU model reports is [`Model`](crate::model::Model)'s matter.
+//! Which of it a CPU model reports is [`CpuModel`](crate::model::CpuModel)'s matter.
 
 use protocol::event::Cpu;
 

@@ -12,9 +12,9 @@ use bootloader_api::{
     info::{MemoryRegion, MemoryRegionKind},
 };
 use handover::{
-    Entry, Failure, GDT, Loaded, MAPPED_AT_LEAST,
+    Failure, GDT, KernelEntry, LoadedKernel, MAPPED_AT_LEAST,
     regions::RegionList,
-    tables::{Frames, Rights, Tables, bytes_needed},
+    tables::{Frames, PageTables, Rights, bytes_needed},
 };
 use x86_64::{VirtAddr, structures::paging::PhysFrame};
 
@@ -82,7 +82,7 @@ extern "C" fn main(start_info_address: u64) -> ! {
     // it is written.
     let regions: &'static mut RegionList = unsafe { (*REGIONS.0.get()).write(regions) };
     let regions: &'static mut [MemoryRegion] = regions.as_mut_slice();
-    let boot_info = BootInfo::from(Loaded {
+    let boot_info = BootInfo::from(LoadedKernel {
         regions: regions.into(),
         rsdp: (info.rsdp_paddr != 0).then_some(info.rsdp_paddr),
         ramdisk: ramdisk.map(|module| module.paddr..module.paddr + module.size),
@@ -98,7 +98,7 @@ extern "C" fn main(start_info_address: u64) -> ! {
     // this code, `boot_info` and the GDT, at the addresses where they are. `_start` is what
     // `entry_point!` has defined.
     unsafe {
-        handover::enter(Entry {
+        handover::enter(KernelEntry {
             level_4,
             gdt: VirtAddr::from_ptr(&CODE_SEGMENT),
             boot_info: VirtAddr::from_ptr(boot_info),
@@ -110,7 +110,7 @@ extern "C" fn main(start_info_address: u64) -> ! {
 /// The kernel's page tables, of zeroed frames.
 fn build(frames: Frames, mapped: u64, stack: u64) -> Result<(PhysFrame, Frames), Failure> {
     // SAFETY: `entry.S` mapped the first GiB at KERNEL_BASE, where `main` took and zeroed them.
-    let mut tables = unsafe { Tables::new(frames, VirtAddr::new(KERNEL_BASE)) }?;
+    let mut tables = unsafe { PageTables::new(frames, VirtAddr::new(KERNEL_BASE)) }?;
     tables.memory(0..mapped)?;
     for (start, end, rights) in [
         (&raw const text_start, &raw const text_end, Rights::Execute),

@@ -84,7 +84,7 @@ pub fn stack_size(config: &[u8]) -> Result<u64, Failure> {
 
 /// Everything that was loaded, and its place: physical addresses unless stated otherwise.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedKernel {
     /// All usable memory, and what the loader has taken of it.
     pub regions: MemoryRegions,
     pub rsdp: Option<u64>,
@@ -97,8 +97,8 @@ pub struct Loaded {
     pub framebuffer: Option<FrameBuffer>,
 }
 
-impl From<Loaded> for BootInfo {
-    fn from(loaded: Loaded) -> Self {
+impl From<LoadedKernel> for BootInfo {
+    fn from(loaded: LoadedKernel) -> Self {
         let mut boot_info = Self::new(loaded.regions);
         boot_info.framebuffer = loaded.framebuffer.into();
         boot_info.physical_memory_offset = Some(PHYSICAL_MEMORY_OFFSET).into();
@@ -118,7 +118,7 @@ impl From<Loaded> for BootInfo {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct KernelEntry {
     pub level_4: PhysFrame,
     /// A copy of [`GDT`].
     pub gdt: VirtAddr,
@@ -131,10 +131,10 @@ pub struct Entry {
 ///
 /// # Safety
 /// Interrupts are off, EFER.NXE is set, paging has four levels. The tables are those of
-/// [`tables::Tables`], and map all that `entry` names, the stack, and this function at its own
+/// [`tables::PageTables`], and map all that `entry` names, the stack, and this function at its own
 /// address. The kernel has the signature of `bootloader_api`'s entry point.
 #[inline(never)]
-pub unsafe fn enter(entry: Entry) -> ! {
+pub unsafe fn enter(entry: KernelEntry) -> ! {
     let gdt = DescriptorTablePointer { limit: size_of_val(&GDT) as u16 - 1, base: entry.gdt };
     // SAFETY: as the caller promises, all of this is mapped in the new tables, but for the old
     // stack, from which nothing is read after they are loaded. Global pages (CR4 bit 7) go off, so

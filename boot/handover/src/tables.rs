@@ -54,7 +54,7 @@ unsafe impl FrameAllocator<Size4KiB> for Frames {
     }
 }
 
-/// Bytes that [`Tables`] take at most, for an image and a stack of these sizes, this much physical
+/// Bytes that [`PageTables`] take at most, for an image and a stack of these sizes, this much physical
 /// memory, and two small ranges elsewhere.
 #[must_use]
 pub fn bytes_needed(image: u64, mapped: u64, stack: u64) -> u64 {
@@ -69,13 +69,13 @@ pub fn bytes_needed(image: u64, mapped: u64, stack: u64) -> u64 {
 }
 
 #[derive(Debug)]
-pub struct Tables {
+pub struct PageTables {
     mapper: OffsetPageTable<'static>,
     level_4: PhysFrame,
     frames: Frames,
 }
 
-impl Tables {
+impl PageTables {
     /// Tables without an entry.
     ///
     /// # Safety

@@ -11,7 +11,7 @@ use protocol::options::{Format, Key, Options};
 use crate::accel::Accel;
 use crate::firmware::Firmware;
 use crate::guest;
-use crate::machine::{Machine, Smp};
+use crate::machine::{MachineType, Smp};
 
 /// How to boot, and what to do then.
 #[derive(Args, Clone, Debug)]
@@ -97,7 +97,7 @@ pub(super) struct BootArgs {
     pub(super) accel: Accel,
     /// Board.
     #[arg(long, value_enum, default_value = "q35")]
-    pub(super) machine: Machine,
+    pub(super) machine: MachineType,
     /// Start the kernel by QEMU itself, or by OVMF from a stick, as a UEFI PC does (8 to 40 s).
     #[arg(long, value_enum, default_value = "direct")]
     pub(super) firmware: Firmware,

@@ -18,7 +18,7 @@ mod value;
 
 use core::fmt;
 
-pub use self::fault::Fault;
+pub use self::fault::FaultInjection;
 pub use self::scenario::Scenario;
 use self::value::{ANY, Value, list};
 pub use self::value::{ApicMode, ClockSource, FaultKind, Format, Job, StartMode};
@@ -81,7 +81,7 @@ options! {
     /// how it parks itself and is reported.
     hide "hide": Option<u32> = None, ANY;
     /// A fault on purpose while the CPUs start: it is reported, and the boot continues.
-    fault "fault": Option<Fault> = None, ANY;
+    fault "fault": Option<FaultInjection> = None, ANY;
     /// Makes the run the same, to the byte, each time it has this seed: all CPUs take turns in one
     /// thread of QEMU's TCG, and the clock counts instructions. Each seed is another interleaving.
     seed "seed": Option<u32> = None, ANY, QEMU;

@@ -20,7 +20,7 @@ use rundown::{
 pub const BASE: u64 = 0xffff_ffff_c000_0000;
 
 /// An object that the kernel and the image use.
-pub type Object = PerCpuRundown<Shared>;
+pub type Object = PerCpuRundown<SharedPlatform>;
 
 /// The image's first function, its ELF entry point.
 pub type Start = extern "C" fn(&'static Imports, &mut Exports);
@@ -75,9 +75,9 @@ fn imports() -> &'static Imports {
 /// The kernel's platform, seen from both sides. Functions that must be fast are inlined; the
 /// rest go through the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Shared;
+pub struct SharedPlatform;
 
-impl Platform for Shared {
+impl Platform for SharedPlatform {
     /// For objects with slots, of which there are none here.
     fn cpu_hint() -> usize {
         0
@@ -90,7 +90,7 @@ impl Platform for Shared {
 
 // SAFETY: the table leads to a platform that keeps the promises, and whose counters lie at GS base
 // + their number. The sequences are restarted while the image's table is registered.
-unsafe impl PerCpuPlatform for Shared {
+unsafe impl PerCpuPlatform for SharedPlatform {
     fn allocate() -> Result<CounterId, Unavailable> {
         (imports().allocate)()
     }

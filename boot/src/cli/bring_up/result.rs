@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Sample;
 use crate::accel::{Engine, Host};
 use crate::cli::args::BootArgs;
-use crate::machine::Machine;
+use crate::machine::MachineType;
 use crate::spread::Spread;
 
 /// From this many CPUs on, the time before the first SIPI hardly matters: growth is meaningful.
@@ -19,7 +19,7 @@ const GROWTH_FROM: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Results {
     engine: Engine,
-    machine: Machine,
+    machine: MachineType,
     /// How the CPUs are started that are not started one by one.
     way: StartMode,
     rounds: u32,

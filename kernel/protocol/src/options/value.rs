@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::RangeInclusive;
 
-use super::Fault;
+use super::FaultInjection;
 
 /// The limits of a number. Other values have limits of their own.
 pub(super) type Limits = RangeInclusive<u32>;
@@ -185,7 +185,7 @@ choices! {
     }
 }
 
-impl Value for Fault {
+impl Value for FaultInjection {
     fn read(text: &str, _: &Limits) -> Option<Self> {
         let mut parts = text.split(':');
         let kind = FaultKind::read(parts.next()?, &ANY)?;

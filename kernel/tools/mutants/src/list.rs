@@ -50,7 +50,7 @@ pub(crate) struct Mutant {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(try_from = "String")]
 pub(crate) struct Killer {
-    pub(crate) kind: Kind,
+    pub(crate) kind: Runner,
     pub(crate) words: String,
     /// The folder of the package whose test it is.
     pub(crate) folder: String,
@@ -66,7 +66,7 @@ pub(crate) struct Killer {
 
 /// The runner of a killer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum Runner {
     /// `guest`: a scenario in the workspace's `tests/`, which boots a guest under seeds.
     Guest,
     /// `monitor`: the same, but QEMU's monitor acts on it by the host's time: no seed repeats it.
@@ -84,16 +84,16 @@ impl TryFrom<String> for Killer {
         let (features, rest): (Vec<&str>, Vec<&str>) =
             words.split_whitespace().partition(|word| word.starts_with('+'));
         let (kind, package, binary, test) = match rest[..] {
-            ["guest", test] => (Kind::Guest, "tests", Some("guests"), test),
-            ["monitor", test] => (Kind::Monitor, "tests", Some("guests"), test),
-            ["loom", binary, test] => (Kind::Loom, "rundown", Some(binary), test),
-            ["host", binary, test] => (Kind::Threads, "rundown", Some(binary), test),
-            ["unit", test] => (Kind::Threads, "rundown", None, test),
+            ["guest", test] => (Runner::Guest, "tests", Some("guests"), test),
+            ["monitor", test] => (Runner::Monitor, "tests", Some("guests"), test),
+            ["loom", binary, test] => (Runner::Loom, "rundown", Some(binary), test),
+            ["host", binary, test] => (Runner::Threads, "rundown", Some(binary), test),
+            ["unit", test] => (Runner::Threads, "rundown", None, test),
             ["guest" | "monitor" | "loom" | "host" | "unit", ..] => {
                 bail!("`{words}` has a word too few or too many")
             }
-            [package, test] => (Kind::Threads, package, None, test),
-            [package, binary, test] => (Kind::Threads, package, Some(binary), test),
+            [package, test] => (Runner::Threads, package, None, test),
+            [package, binary, test] => (Runner::Threads, package, Some(binary), test),
             _ => bail!("`{words}` is not `KIND [BINARY] [+FEATURE] TEST`"),
         };
         let folder = if kind.boots() { package.to_owned() } else { format!("kernel/{package}") };
@@ -109,7 +109,7 @@ impl TryFrom<String> for Killer {
     }
 }
 
-impl Kind {
+impl Runner {
     /// Whether it boots a guest.
     pub(crate) fn boots(self) -> bool {
         matches!(self, Self::Guest | Self::Monitor)

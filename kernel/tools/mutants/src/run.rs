@@ -10,7 +10,7 @@ use std::{iter, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::list::{Killer, Kind, Mutant};
+use crate::list::{Killer, Mutant, Runner};
 use crate::tree::Tree;
 
 /// How long a killer may take on the sources as they are; and one that boots a guest, which a
@@ -89,7 +89,7 @@ fn on_unbroken(copy: &Tree, killer: &Killer, logs: &Path) -> Result<(PathBuf, Du
     let log = logs.join(format!("unbroken-{name}.txt"));
     let binary = build(copy, killer, &log)?;
     let started = Instant::now();
-    let seed = (killer.kind == Kind::Guest).then_some(SEEDS[0]);
+    let seed = (killer.kind == Runner::Guest).then_some(SEEDS[0]);
     if let Some(failed) = test(copy, &binary, killer, seed, DEADLINE, false, &log)? {
         bail!("{failed}; see {}", log.display());
     }
@@ -106,7 +106,7 @@ fn on_mutant(
     let killer = &mutant.killed_by;
     let allowed = if killer.kind.boots() { DEADLINE } else { SLACK + *time * FACTOR };
     let seeds = SEEDS.map(Some);
-    let seeds = if killer.kind == Kind::Guest { &seeds[..] } else { &[None] };
+    let seeds = if killer.kind == Runner::Guest { &seeds[..] } else { &[None] };
     let attempt =
         |binary: &Path, seed| test(copy, binary, killer, seed, allowed, mutant.hangs, log);
     let killed = copy.broken(mutant, || {
@@ -141,7 +141,7 @@ fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<PathBuf> {
     }
     // Warnings that a mutant causes (an import no longer used) are not its point.
     let (mut flags, mut folder) = ("--cap-lints=warn", "build");
-    if killer.kind == Kind::Loom {
+    if killer.kind == Runner::Loom {
         // As CI does it. A folder of its own, because other flags would build everything again.
         cargo.args(["--release", "--features", "loom"]);
         (flags, folder) = ("--cap-lints=warn --cfg rundown_loom", "loom");
